@@ -1,0 +1,56 @@
+# The two commands to know: `make study` and `make test`. Everything sets itself up.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+JOBS   ?= 2
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+export TOKENIZERS_PARALLELISM := false
+
+.PHONY: help setup study test browser lab bench train-pocket figures verify lint clean
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: $(STAMP) ## create .venv and install the workbook, editable
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+study: $(STAMP) ## run every notebook on the embedded default and write every figure
+	$(BIN)/medcal study
+
+test: $(STAMP) browser ## run all tests, the browser ones included
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+browser: ## install Debian's Chromium if there is none (for the browser tests)
+	@command -v chromium >/dev/null || { \
+	  echo "installing chromium and chromium-driver"; \
+	  SUDO=$$(test "$$(id -u)" = 0 || echo sudo); \
+	  $$SUDO apt-get update --quiet --quiet && \
+	  DEBIAN_FRONTEND=noninteractive $$SUDO apt-get install --yes --quiet --quiet chromium chromium-driver >/dev/null; }
+
+lab: $(STAMP) ## open the notebooks in JupyterLab, on this machine only
+	$(BIN)/jupyter lab --ip=127.0.0.1 --notebook-dir=notebooks
+
+bench: $(STAMP) ## measure speed against peers, side by side; tables go to build/bench
+	$(BIN)/python -m pip install --quiet --editable ".[bench]"
+	$(BIN)/python -m tests.bench.bench_measure --out build/bench
+	$(BIN)/python -m tests.bench.bench_ask --out build/bench
+
+train-pocket: $(STAMP) ## train the pocket models again, from their recorded seeds (hours)
+	$(BIN)/medcal train-pocket all
+
+figures: $(STAMP) ## rebuild the figures of one notebook: make figures NB=03
+	$(BIN)/medcal study --force $(NB)
+
+verify: $(STAMP) ## rerun the study elsewhere and compare every table with the committed one
+	$(BIN)/medcal verify
+
+lint: $(STAMP) ## check style
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+clean: ## remove the virtual environment and everything derived
+	rm -rf $(VENV) build .pytest_cache .ruff_cache .hypothesis *.egg-info

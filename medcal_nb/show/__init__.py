@@ -1,0 +1,1 @@
+"""Figures and widgets: tables become ink here, and nowhere else."""

@@ -80,6 +80,7 @@ def plot_reliability(table, *, ax=None, colour=st.BLUE, title=None, note=None, h
     ax.set_aspect("equal")
     if note:
         ax.text(0.03, 0.97, note, transform=ax.transAxes, va="top", fontsize=7.5)
+    ax.text(0.97, 0.03, _label_n(rows["n"].sum()), transform=ax.transAxes, ha="right", fontsize=7.5)
     top = ax
     if histogram:
         top = ax.inset_axes([0, 1.03, 1, 0.16])
@@ -94,7 +95,6 @@ def plot_reliability(table, *, ax=None, colour=st.BLUE, title=None, note=None, h
         )
         top.set(xlim=(0, 1), xticks=[], yticks=[])
         top.spines[["left", "bottom"]].set_visible(False)
-        top.set_title(_label_n(rows["n"].sum()), loc="right", fontsize=7, fontweight="normal")
     if title:
         top.set_title(title)
     return ax

@@ -1,0 +1,176 @@
+"""Save a figure together with the numbers it shows and where they came from."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medcal_nb.errors import MedcalError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+MANIFEST = "manifest.json"
+FORMATS = ("png", "svg", "csv")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+
+def save_figure(
+    fig: Figure,
+    name: str,
+    table: pd.DataFrame,
+    *,
+    out_dir: str | os.PathLike,
+    provenance: dict[str, Any],
+    dpi: int = 300,
+) -> dict[str, Path]:
+    """Write a figure as PNG and SVG, its numbers as CSV, and their provenance.
+
+    The same figure, table and provenance give the same bytes, wherever and whenever they are
+    written. All three files are complete before any of them replaces an older one.
+
+    Parameters
+    ----------
+    fig : matplotlib.figure.Figure
+        The drawn figure; it stays open.
+    name : str
+        File name without extension, such as ``fig02_reliability``.
+    table : pandas.DataFrame
+        The plotted numbers, one row per mark; floats are written with 6 significant digits.
+    out_dir : path
+        Folder to write to, made if absent. Its ``manifest.json`` gets an entry for ``name``.
+    provenance : dict
+        What the figure came from (profile, parameters, versions, data hash …), JSON values
+        only. It is embedded in the PNG and the SVG and kept in the manifest.
+    dpi : int
+        Resolution of the PNG.
+
+    Returns
+    -------
+    dict
+        Paths under the keys ``png``, ``svg`` and ``csv``.
+
+    Raises
+    ------
+    ValueError
+        If ``name`` is no plain file name or ``table`` is empty.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"name: {name!r} is no plain file name (letters, digits, '_' and '-')")
+    if table.shape[0] == 0 or table.shape[1] == 0:
+        raise ValueError(f"table: empty ({table.shape[0]} rows), nothing that {name} could show")
+    told = json.dumps(provenance, sort_keys=True, ensure_ascii=True, allow_nan=False)
+
+    contents = {
+        "png": _png(fig, name, told, dpi),
+        "svg": _svg(fig, name, told),
+        "csv": table_csv(table).encode(),
+    }
+    folder = Path(out_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {kind: folder / f"{name}.{kind}" for kind in FORMATS}
+    replace_files({paths[kind]: contents[kind] for kind in FORMATS})
+
+    entries = read_manifest(folder)
+    entries[name] = {
+        "rows": int(table.shape[0]),
+        "columns": [str(column) for column in table.columns],
+        "sha256": {kind: hashlib.sha256(contents[kind]).hexdigest() for kind in FORMATS},
+        "provenance": json.loads(told),
+    }
+    write_manifest(folder, entries)
+    return paths
+
+
+def table_csv(table: pd.DataFrame) -> str:
+    """Return a table as CSV text with 6 significant digits, the same on every platform.
+
+    A named index becomes columns; an unnamed one is dropped.
+    """
+    if any(label is not None for label in table.index.names):
+        table = table.reset_index()
+    return table.infer_objects().to_csv(index=False, float_format="%.6g", lineterminator="\n")
+
+
+def read_manifest(folder: str | os.PathLike) -> dict[str, Any]:
+    """Return the entries of a figure folder's manifest by figure name, empty where there is none.
+
+    Raises
+    ------
+    MedcalError
+        If the manifest is damaged.
+    """
+    path = Path(folder) / MANIFEST
+    if not path.exists():
+        return {}
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise MedcalError(
+            f"{path}: not valid JSON ({error}): delete it and run `medcal study --force`"
+        ) from None
+    if not isinstance(entries, dict):
+        raise MedcalError(f"{path}: not a table of figures: delete it, run `medcal study --force`")
+    return entries
+
+
+def write_manifest(folder: str | os.PathLike, entries: dict[str, Any]) -> None:
+    """Replace a figure folder's manifest, sorted by figure name."""
+    text = json.dumps(entries, indent=1, sort_keys=True, ensure_ascii=False)
+    replace_files({Path(folder) / MANIFEST: (text + "\n").encode()})
+
+
+def replace_files(contents: dict[Path, bytes]) -> None:
+    """Write files so that each holds its old or its new content, and all are ready before any.
+
+    Parameters
+    ----------
+    contents : dict
+        New content by path. The folders must exist.
+    """
+    ready: dict[Path, str] = {}
+    try:
+        for path, content in contents.items():
+            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            ready[path] = temporary
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            os.chmod(temporary, 0o644)
+        for path in contents:
+            os.replace(ready.pop(path), path)
+    finally:
+        for temporary in ready.values():
+            os.unlink(temporary)
+
+
+def _png(fig: Figure, name: str, told: str, dpi: int) -> bytes:
+    buffer = io.BytesIO()
+    # matplotlib would add its own name and version as "Software"; told holds the versions
+    fig.savefig(
+        buffer,
+        format="png",
+        dpi=dpi,
+        metadata={"Software": None, "Title": name, "Description": told},
+    )
+    return buffer.getvalue()
+
+
+def _svg(fig: Figure, name: str, told: str) -> bytes:
+    import matplotlib
+
+    buffer = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": name}):
+        fig.savefig(
+            buffer,
+            format="svg",
+            metadata={"Creator": "medcal_nb", "Date": None, "Title": name, "Description": told},
+        )
+    # trailing blanks in path data would be stripped by editors and hooks and change the bytes
+    return re.sub(rb"[ \t]+\n", b"\n", buffer.getvalue())

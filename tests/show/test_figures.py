@@ -1,0 +1,128 @@
+"""save_figure: same bytes for the same figure, provenance inside, old files safe."""
+
+import hashlib
+import json
+import re
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+
+matplotlib.use("Agg")
+
+from matplotlib.figure import Figure
+from PIL import Image
+
+from medcal_nb.errors import MedcalError
+from medcal_nb.show.figures import read_manifest, replace_files, save_figure, table_csv
+
+TOLD = {"profile": "pocket", "parameters": {"SEED": 0}, "versions": {"numpy": "2"}, "data": "abc"}
+
+
+def draw():
+    table = pd.DataFrame({"group": ["ct", "mri"], "n": [7, 12], "ece": [1 / 3, np.nan]})
+    fig = Figure(figsize=(3, 2))
+    ax = fig.subplots()
+    ax.fill_between([0, 1], [0, 0.2], [0.1, 0.4], alpha=0.3)
+    ax.plot([0, 1], [0, 0.3], marker="o", label="ece")
+    circle = matplotlib.patches.Circle((0.5, 0.2), 0.1)
+    ax.imshow(np.eye(2), extent=(0, 1, 0, 1)).set_clip_path(ax.add_patch(circle))
+    ax.legend()
+    return fig, table
+
+
+def test_same_figure_gives_same_bytes(tmp_path):
+    for folder in ("a", "b"):
+        fig, table = draw()
+        save_figure(fig, "fig09_toy", table, out_dir=tmp_path / folder, provenance=TOLD)
+    names = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert names == ["fig09_toy.csv", "fig09_toy.png", "fig09_toy.svg", "manifest.json"]
+    for name in names:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+
+
+def test_another_number_changes_every_file(tmp_path):
+    fig, table = draw()
+    old = save_figure(fig, "fig09_toy", table, out_dir=tmp_path, provenance=TOLD)
+    before = {kind: path.read_bytes() for kind, path in old.items()}
+    fig.axes[0].plot([0, 1], [0.5, 0.5])
+    table.loc[0, "ece"] = 0.25
+    new = save_figure(fig, "fig09_toy", table, out_dir=tmp_path, provenance=TOLD)
+    for kind, path in new.items():
+        assert path.read_bytes() != before[kind], kind
+
+
+def test_provenance_is_in_png_svg_and_manifest(tmp_path):
+    fig, table = draw()
+    paths = save_figure(fig, "fig09_toy", table, out_dir=tmp_path, provenance=TOLD)
+    with Image.open(paths["png"]) as image:
+        assert json.loads(image.text["Description"]) == TOLD
+        assert image.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+        assert image.size == (900, 600)
+    svg = paths["svg"].read_text()
+    assert "<dc:date>" not in svg
+    told = re.search(r"<dc:description>(.*?)</dc:description>", svg, re.S).group(1)
+    assert json.loads(told.replace("&quot;", '"')) == TOLD
+    entry = read_manifest(tmp_path)["fig09_toy"]
+    assert entry["provenance"] == TOLD
+    assert entry["rows"] == 2
+    assert entry["columns"] == ["group", "n", "ece"]
+    for kind, path in paths.items():
+        assert entry["sha256"][kind] == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_second_figure_keeps_the_first_entry(tmp_path):
+    fig, table = draw()
+    for name in ("fig09_b", "fig09_a"):
+        save_figure(fig, name, table, out_dir=tmp_path, provenance=TOLD)
+    assert list(read_manifest(tmp_path)) == ["fig09_a", "fig09_b"]
+
+
+@pytest.mark.parametrize(
+    ("table", "text"),
+    [
+        (pd.DataFrame({"x": [1 / 3, 1e-7, np.nan]}), "x\n0.333333\n1e-07\n\n"),
+        (pd.DataFrame({"n": [1, 2], "b": [True, False]}), "n,b\n1,True\n2,False\n"),
+        # an index that has a name is data, one without is not
+        (pd.DataFrame({"x": [0.5]}, index=pd.Index(["ct"], name="m")), "m,x\nct,0.5\n"),
+        (pd.DataFrame({"x": [0.5]}, index=["ct"]), "x\n0.5\n"),
+        # floats in a column of objects and nullable floats are rounded like the others
+        (pd.DataFrame({"x": pd.Series([1 / 3, 0.25], dtype=object)}), "x\n0.333333\n0.25\n"),
+        (pd.DataFrame({"x": pd.array([1 / 3, None], dtype="Float64")}), "x\n0.333333\n\n"),
+        (pd.DataFrame({"x": ["a,b", 'c"d']}), 'x\n"a,b"\n"c""d"\n'),
+    ],
+)
+def test_table_csv(table, text):
+    expected = text.replace("\n\n", '\n""\n') if list(table.columns) == ["x"] else text
+    assert table_csv(table) == expected
+
+
+@pytest.mark.parametrize("name", ["", "../fig", "a/b", "fig 1", ".hidden", "fig.png"])
+def test_name_must_be_plain(tmp_path, name):
+    fig, table = draw()
+    with pytest.raises(ValueError, match="no plain file name"):
+        save_figure(fig, name, table, out_dir=tmp_path, provenance=TOLD)
+
+
+def test_empty_table_is_refused_and_writes_nothing(tmp_path):
+    fig, table = draw()
+    with pytest.raises(ValueError, match="empty"):
+        save_figure(fig, "fig09_toy", table.iloc[:0], out_dir=tmp_path, provenance=TOLD)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_failed_write_leaves_old_files_and_no_debris(tmp_path):
+    first, second = tmp_path / "a.csv", tmp_path / "b.csv"
+    replace_files({first: b"old a", second: b"old b"})
+    with pytest.raises(TypeError):
+        replace_files({first: b"new a", second: "text, not bytes"})
+    assert first.read_bytes() == b"old a"
+    assert second.read_bytes() == b"old b"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "b.csv"]
+
+
+def test_damaged_manifest_is_named(tmp_path):
+    (tmp_path / "manifest.json").write_text("{")
+    with pytest.raises(MedcalError, match=r"manifest\.json: not valid JSON"):
+        read_manifest(tmp_path)

@@ -1,0 +1,279 @@
+"""What a notebook needs around it: its answers, where its files go, what they came from."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medcal_nb.errors import MedcalError
+from medcal_nb.study.places import answers_file, build_folder, checkout, figures_folder
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+# the libraries whose version can change a number or a drawing
+LIBRARIES = (
+    "medcal-nb",
+    "numpy",
+    "pandas",
+    "scipy",
+    "scikit-learn",
+    "netcal",
+    "torch",
+    "transformers",
+    "matplotlib",
+    "seaborn",
+)
+# parameters that say where, not what: they must not change the bytes of a figure
+PLACES = ("ANSWERS", "OUT_DIR")
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of Python and the libraries that can change a number or a drawing."""
+    found = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@dataclass(frozen=True)
+class NotebookContext:
+    """A notebook's surroundings; made by :func:`notebook_context`.
+
+    Attributes
+    ----------
+    notebook : str
+        Name of the notebook without extension, such as ``02_metrics``.
+    profile : str
+        Name of the profile, such as ``pocket``.
+    answers : pathlib.Path
+        The answers table to read or, in the notebook that asks, to fill.
+    out_dir : pathlib.Path
+        Where figures and results go.
+    fast : bool
+        Whether sizes are to be small.
+    parameters : dict
+        The notebook's parameters, for the provenance.
+    """
+
+    notebook: str
+    profile: str
+    answers: Path
+    out_dir: Path
+    fast: bool = False
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What figures of this notebook come from, as of now: no path and no date in it."""
+        from medcal_nb.study.hashing import answers_hash
+
+        told = {key: value for key, value in self.parameters.items() if key not in PLACES}
+        return {
+            "notebook": self.notebook,
+            "profile": self.profile,
+            "fast": self.fast,
+            "parameters": _plain(told),
+            "answers": answers_hash(self.answers) if self.answers.is_file() else None,
+            "versions": library_versions(),
+            "platform": f"{platform.system()} {platform.machine()}",
+        }
+
+    def save(self, fig: Figure, name: str, table: pd.DataFrame) -> dict[str, Path]:
+        """Save a figure with its numbers; see :func:`medcal_nb.show.figures.save_figure`.
+
+        Raises
+        ------
+        ValueError
+            If ``name`` does not start with ``figNN_``, NN being the notebook's number.
+        """
+        from medcal_nb.show.figures import save_figure
+
+        prefix = f"fig{self.notebook[:2]}_"
+        if not name.startswith(prefix):
+            raise ValueError(f"name: {name!r} in {self.notebook} must start with {prefix!r}")
+        return save_figure(fig, name, table, out_dir=self.out_dir, provenance=self.provenance)
+
+    def results(self, results: dict[str, Any]) -> Path:
+        """Save this notebook's numbers as ``results/<notebook>.json``."""
+        return save_results(
+            results, self.notebook, out_dir=self.out_dir, provenance=self.provenance
+        )
+
+    def path_of(self, output: str) -> Path:
+        """Return the file of another notebook's output: ``figNN_x`` (its CSV) or ``results/…``.
+
+        Under the runner only what the notebook declares in ``medcal.reads`` is there.
+
+        Raises
+        ------
+        MedcalError
+            If it has not been made.
+        """
+        name = output if output.startswith("results/") else f"{output}.csv"
+        handed = self.out_dir / "reads"
+        if handed.is_dir():
+            place, remedy = handed, f"declare {output!r} in the notebook's metadata medcal.reads"
+        else:
+            place = build_folder(checkout(), self.profile, fast=self.fast)
+            if not output.startswith("results/"):
+                place = figures_folder(checkout(), self.profile, fast=self.fast)
+            remedy = "run `medcal study` first"
+        if not (place / name).is_file():
+            raise MedcalError(f"{self.notebook}: no {name} in {place}: {remedy}")
+        return place / name
+
+    def read_results(self, notebook: str) -> dict[str, Any]:
+        """Return the numbers that another notebook saved, by its name (``02_metrics``)."""
+        return load_results(self.path_of(f"results/{notebook}.json"))
+
+    def read_table(self, figure: str) -> pd.DataFrame:
+        """Return the plotted numbers of another notebook's figure, by its name."""
+        import pandas as pd
+
+        return pd.read_csv(self.path_of(figure))
+
+
+def notebook_context(
+    notebook: str,
+    profile: str,
+    answers: str | os.PathLike = "",
+    out_dir: str | os.PathLike = "",
+    fast: bool = False,
+    *,
+    parameters: dict[str, Any] | None = None,
+) -> NotebookContext:
+    """Return a notebook's surroundings from its parameters.
+
+    Under the runner ``answers`` and ``out_dir`` are given. Opened by hand they are empty:
+    answers are then those of the profile's last study, and files go to
+    ``build[/fast]/<profile>/lab``, never to ``figures/``.
+
+    Parameters
+    ----------
+    notebook : str
+        The notebook's own name, such as ``02_metrics``.
+    profile : str
+        Name of a profile (``pocket``, ``recorded``, ``hub``, ``served``).
+    answers, out_dir : path
+        The values of ``ANSWERS`` and ``OUT_DIR``.
+    fast : bool
+        The value of ``FAST``.
+    parameters : dict, optional
+        All parameters by name, kept in the provenance of what is saved.
+
+    Raises
+    ------
+    MedcalError
+        If the notebook reads answers and there are none.
+    """
+    if not answers:
+        if profile == "recorded":
+            raise MedcalError(
+                f"{notebook}: profile recorded works on a file of answers: set ANSWERS, or run "
+                "`medcal study --profile recorded --answers FILE`"
+            )
+        answers = answers_file(checkout(), profile, fast=fast)
+    if not out_dir:
+        out_dir = build_folder(checkout(), profile, fast=fast) / "lab"
+    context = NotebookContext(
+        notebook=notebook,
+        profile=profile,
+        answers=Path(answers),
+        out_dir=Path(out_dir),
+        fast=bool(fast),
+        parameters=dict(parameters or {}),
+    )
+    if not context.answers.is_file() and _reads_answers(notebook):
+        raise MedcalError(
+            f"{notebook}: no answers at {context.answers}: run `medcal study 01"
+            f"{'' if profile == 'pocket' else ' --profile ' + profile}"
+            f"{' --fast' if fast else ''}` first"
+        )
+    context.out_dir.mkdir(parents=True, exist_ok=True)
+    return context
+
+
+def _reads_answers(notebook: str) -> bool:
+    try:
+        text = (checkout() / "notebooks" / f"{notebook}.ipynb").read_text(encoding="utf-8")
+    except (MedcalError, OSError):
+        return False
+    return "answers" in json.loads(text)["metadata"].get("medcal", {}).get("reads", [])
+
+
+def save_results(
+    results: dict[str, Any],
+    name: str,
+    *,
+    out_dir: str | os.PathLike,
+    provenance: dict[str, Any] | None = None,
+) -> Path:
+    """Write a notebook's numbers as ``<out_dir>/results/<name>.json``.
+
+    Floats keep 10 significant digits; NaN and infinities become null; numpy values, intervals
+    (any named tuple or dataclass), tables and paths become plain JSON.
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
+    """
+    from medcal_nb.show.figures import replace_files
+
+    path = Path(out_dir) / "results" / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    told = {"results": _plain(results), "provenance": provenance}
+    text = json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    replace_files({path: (text + "\n").encode()})
+    return path
+
+
+def load_results(path: str | os.PathLike) -> dict[str, Any]:
+    """Return the numbers of a file written by :func:`save_results`."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))["results"]
+    except FileNotFoundError:
+        raise MedcalError(f"{path}: no such results file: run `medcal study` first") from None
+    except (ValueError, KeyError, TypeError):
+        raise MedcalError(f"{path}: not a results file: run `medcal study --force`") from None
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON knows it."""
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(f"{value:.10g}") if math.isfinite(value) else None
+    if hasattr(value, "_asdict"):
+        return _plain(value._asdict())
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        items = sorted(value) if isinstance(value, set | frozenset) else value
+        return [_plain(item) for item in items]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if hasattr(value, "columns") and hasattr(value, "to_dict"):
+        return _plain(value.to_dict(orient="records"))
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if hasattr(value, "to_dict"):
+        return _plain(value.to_dict())
+    if type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    raise TypeError(f"results: {type(value).__name__} can't be written as JSON: {value!r}")

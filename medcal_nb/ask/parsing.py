@@ -1,0 +1,1048 @@
+"""Read answers and confidences out of what models write.
+
+A reply is free text, and models answer in many forms: ``85``, ``**Confidence:** 85/100``,
+``{"confidence": 0.85}``, ``置信度：85%``, ``I'd say eighty percent``. The functions here turn a
+reply into values or into ``None``. They never raise and never guess: what is ambiguous, out of
+range, only bounded ("less than 10%") or only named ("high") is ``None``, and whoever measures
+counts it.
+
+How the hard cases are decided (scale 100 unless said otherwise):
+
+- *Reasoning blocks* (``<think> … </think>`` and their kin) are no part of the reply. A block that
+  never closes was cut off, and what follows its opening mark is reasoning too.
+- *Which number.* The number after a confidence label wins; the last labelled one if there are
+  several, since a model that revises itself says so later. Labels of confidence and certainty go
+  before labels of probability and likelihood ("Probability of malignancy: 20%"). Next comes a
+  number tied to a word of certainty ("85% sure"), last a number that stands alone. Two different
+  numbers that stand alone give ``None``.
+- *Which scale.* A sign says what it is: ``1%`` is 0.01 and ``0.85%`` is 0.0085; ``8/10`` and
+  ``8 out of 10`` are 0.8; ``50/50`` is the idiom, 0.5. A bare number is on the scale that was
+  asked for or that stands with it ("(0-10)", "on a scale of 1 to 10"), with one exception: on a
+  scale of 100 a number written with decimals and not above 1 is a probability, so ``0.85`` is 0.85
+  and ``1.0`` is 1, whereas ``1`` is 0.01.
+- *Ranges* give their midpoint; a tolerance (``85 ± 5``) is dropped.
+- *Bounds* (``<10%``, "at least 90", "90%+") give ``None``, and so do negated values
+  ("not 100% sure") and statements of doubt ("15% unsure").
+- *Commas* between digits are decimal marks (``0,85``).
+- Numbers with a unit of anything else (``2 cm``, ``30% of the lung``) are no confidences.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from typing import NamedTuple
+
+__all__ = [
+    "LIKELIHOOD",
+    "Guess",
+    "parse_answer",
+    "parse_confidence",
+    "parse_guesses",
+    "parse_likelihood",
+    "parse_option_letter",
+    "strip_reasoning",
+]
+
+# Medians over 46 respondents of the survey "Perceptions of Probability and Numbers" (2015,
+# github.com/zonination/perceptions), which repeats Barclay et al. (1977) with the phrases that
+# Tian et al. (2023, arXiv:2305.14975) offer to models. The two ends are Kent's (1964, "Words of
+# Estimative Probability"): certainty is 100 %, impossibility 0 %.
+LIKELIHOOD = {
+    "certain": 1.0,
+    "almost certain": 0.95,
+    "highly likely": 0.90,
+    "very good chance": 0.80,
+    "probably": 0.75,
+    "probable": 0.70,
+    "likely": 0.70,
+    "we believe": 0.70,
+    "better than even": 0.60,
+    "about even": 0.50,
+    "probably not": 0.265,
+    "we doubt": 0.25,
+    "unlikely": 0.20,
+    "improbable": 0.15,
+    "little chance": 0.15,
+    "chances are slight": 0.10,
+    "highly unlikely": 0.05,
+    "almost no chance": 0.02,
+    "impossible": 0.0,
+}
+
+# Spellings of the same entry: another degree word of the same strength, or the adverb.
+_LIKELIHOOD_SPELLINGS = {
+    "certainly": "certain",
+    "almost certainly": "almost certain",
+    "nearly certain": "almost certain",
+    "virtually certain": "almost certain",
+    "very likely": "highly likely",
+    "extremely likely": "highly likely",
+    "highly probable": "highly likely",
+    "very probable": "highly likely",
+    "more likely than not": "better than even",
+    "better than an even chance": "better than even",
+    "better than even chance": "better than even",
+    "slightly better than even": "better than even",
+    "roughly even": "about even",
+    "chances about even": "about even",
+    "even chance": "about even",
+    "even odds": "about even",
+    "fifty-fifty": "about even",
+    "fifty fifty": "about even",
+    "50-50": "about even",
+    "50/50": "about even",
+    "not likely": "unlikely",
+    "not probable": "improbable",
+    "i doubt": "we doubt",
+    "i believe": "we believe",
+    "very unlikely": "highly unlikely",
+    "extremely unlikely": "highly unlikely",
+    "highly improbable": "highly unlikely",
+    "very improbable": "highly unlikely",
+    "chance is slight": "chances are slight",
+    "slight chance": "chances are slight",
+    "very little chance": "almost no chance",
+    "virtually no chance": "almost no chance",
+    "nearly no chance": "almost no chance",
+    "almost impossible": "almost no chance",
+}
+
+
+class Guess(NamedTuple):
+    """One of several guesses: an answer and its probability (``None`` where none is stated)."""
+
+    answer: str
+    confidence: float | None
+
+
+# --- cleaning ------------------------------------------------------------------------------------
+
+_MAX_CHARS = 20_000  # replies that ran into a loop reach 80,000 characters; ends are enough
+
+_REASONING_TAGS = (
+    r"think|thinking|thought|thoughts|reasoning|reason|analysis|scratchpad|reflection|rationale"
+    r"|seed:think|summary|caption|inner_monologue|cot"
+)
+_REASONING_PAIRS = (
+    (rf"<\s*(?P<tag>{_REASONING_TAGS})\s*>", r"<\s*/\s*(?P=tag)\s*>"),
+    (rf"\[\s*(?P<tag>{_REASONING_TAGS})\s*\]", r"\[\s*/\s*(?P=tag)\s*\]"),
+    (r"◁think▷", r"◁/think▷"),
+    (r"<unused94>", r"<unused95>"),
+    (r"<\|channel\|?>\s*(?:analysis|thought)(?:\s*<\|message\|>)?", r"<\|end\|>|<channel\|>"),
+    (r"<\|(?:start_of_thought|begin_of_thought|thought_start)\|>",
+     r"<\|(?:end_of_thought|thought_end)\|>"),
+)  # fmt: skip
+_CLOSED_BLOCKS = [
+    re.compile(f"{start}.*?(?:{end})", re.IGNORECASE | re.DOTALL) for start, end in _REASONING_PAIRS
+]
+_OPEN_BLOCKS = [
+    re.compile(f"{start}.*", re.IGNORECASE | re.DOTALL) for start, _ in _REASONING_PAIRS
+]
+_LONE_CLOSE = re.compile(
+    rf".*(?:<\s*/\s*(?:{_REASONING_TAGS})\s*>|\[\s*/\s*(?:{_REASONING_TAGS})\s*\]|◁/think▷|<unused95>)",
+    re.IGNORECASE | re.DOTALL,
+)
+_CHANNEL = re.compile(r"<\|(?:start|channel)\|>[a-z]*|<\|message\|>", re.IGNORECASE)
+_SPECIAL = re.compile(
+    r"<\|[^|<>\n]{1,40}\|>|</?s>|<(?:bos|eos|pad|unk)>|<(?:start|end)_of_turn>"
+    r"|<end_of_utterance>|\[/?INST\]",
+    re.IGNORECASE,
+)
+
+
+def strip_reasoning(text):
+    """Remove reasoning blocks and the special tokens of chat templates from a reply.
+
+    Known marks are ``<think>``, ``<thinking>``, ``<reasoning>``, ``<analysis>``, ``[THINK]``,
+    ``◁think▷``, the channels of gpt-oss and Gemma and the ``<unused94>`` block of MedGemma. A
+    block without an end swallows the rest; an end without a start swallows what came before it,
+    as some chat templates write the opening mark into the prompt.
+
+    Parameters
+    ----------
+    text : str
+        The reply. Anything but a string is treated as an empty reply.
+
+    Returns
+    -------
+    str
+        The reply without reasoning, stripped of blanks at both ends.
+    """
+    if not isinstance(text, str):
+        return ""
+    for block in _CLOSED_BLOCKS:
+        text = block.sub("\n", text)
+    for block in _OPEN_BLOCKS:
+        text = block.sub("", text)
+    text = _LONE_CLOSE.sub("", text)
+    text = _CHANNEL.sub("\n", text)
+    return _SPECIAL.sub("\n", text).strip()
+
+
+_DASHES = dict.fromkeys(map(ord, "‐‑‒–—―−﹣－"), "-")
+_QUOTES = {ord(c): "'" for c in "‘’‛`´ʼ"} | {ord(c): '"' for c in "“”„«»「」『』"}
+_SIGNS = {ord("٪"): "%", ord("﹪"): "%", ord("٫"): ".", ord("、"): ",", ord("。"): ". ",
+          ord("∕"): "/", ord("⁄"): "/", ord("～"): "~", ord("〜"): "~"}  # fmt: skip
+_TRANSLATE = _DASHES | _QUOTES | _SIGNS
+
+
+def _clean(text):
+    """Strip reasoning, mark-up and typography; keep case, words and lines."""
+    text = strip_reasoning(text)
+    if len(text) > _MAX_CHARS:
+        text = text[: _MAX_CHARS // 2] + "\n" + text[-_MAX_CHARS // 2 :]
+    text = unicodedata.normalize("NFKC", text).translate(_TRANSLATE)
+    text = "".join(
+        c if c.isascii() or (d := unicodedata.decimal(c, None)) is None else str(d) for c in text
+    )
+    text = re.sub(r"\\(?:boxed|text|mathbf|mathrm|textbf|bf|fbox)\s*\{([^{}]*)\}", r" \1 ", text)
+    text = re.sub(r"\\(?:boxed|text|mathbf|mathrm|textbf|bf|fbox)\s*\{([^{}]*)\}", r" \1 ", text)
+    text = re.sub(r"\\d?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}", r"\1/\2", text)
+    text = text.replace("\\%", "%").replace("\\(", " ").replace("\\)", " ").replace("\\n", "\n")
+    text = re.sub(r"</\s*[\w:-]{1,30}\s*>", "\n", text)
+    text = re.sub(r"<\s*br\s*/?\s*>", "\n", text, flags=re.IGNORECASE)
+    text = re.sub(r"<\s*([A-Za-z][\w:-]{0,29})\s*>", r"\n\1: ", text)
+    text = re.sub(r"\*+|_{2,}|~~|\$|^#+\s*|^>\s*|```\w*", "", text, flags=re.MULTILINE)
+    return text.replace("\r", "\n").replace("\u200b", "").strip()
+
+
+# --- quantities ----------------------------------------------------------------------------------
+
+_UNIT_WORDS = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
+    "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen",
+    "nineteen",
+)  # fmt: skip
+_TEN_WORDS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_UNITS = {word: i for i, word in enumerate(_UNIT_WORDS)}
+_TENS = {word: 10 * i for i, word in enumerate(_TEN_WORDS, start=2)}
+_DIGIT_WORD = "|".join(list(_UNITS)[:10])
+_PERCENT_WORD = (
+    r"%|per\s?cent\b|percentage\b|pct\b|prozent\b|pour\s?cent\b|por\s?ciento\b|por\s?cento\b"
+    r"|per\s?cento\b|procent\b|prosent\b|prosenttia\b|procenta?\b|процент\w*|yüzde\b|퍼센트|프로"
+    r"|パーセント|点|分|phần trăm|persen\b|प्रतिशत|بالمئة|بالمائة|في المئة"
+)
+_WORD_NUMBER = re.compile(
+    rf"\b(?:(?:a|one)\s+hundred|hundred(?=\s*(?:{_PERCENT_WORD}))"
+    rf"|(?P<tens>{'|'.join(_TENS)})(?:[\s-]+(?P<unit>{'|'.join(list(_UNITS)[1:10])}))?\b"
+    rf"|(?P<teen>{'|'.join(list(_UNITS)[10:])})\b)"
+)
+_SMALL_WORD = re.compile(
+    rf"(?P<before>[:=]\s*|^\s*)(?P<a>{_DIGIT_WORD})(?=[\s.]*$)"
+    rf"|\b(?P<b>{_DIGIT_WORD})(?=\s*(?:{_PERCENT_WORD}|out\s+of\b))",
+    re.MULTILINE,
+)
+_POINT = re.compile(
+    rf"\b(?:(?:zero|0)\s+)?point((?:[\s-]+(?:{_DIGIT_WORD}))+)\b",
+)
+_HAN = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
+
+
+def _han_number(digits):
+    """Read a Chinese number below a thousand; ``None`` if it is none."""
+    if digits == "百":
+        return 100
+    total = current = 0
+    for c in digits:
+        if c in _HAN:
+            current = _HAN[c]
+        elif c == "十":
+            total, current = total + (current or 1) * 10, 0
+        elif c == "百":
+            total, current = total + (current or 1) * 100, 0
+        else:
+            return None
+    return total + current
+
+
+def _word_number(match):
+    if match["tens"]:
+        value = _TENS[match["tens"]] + (_UNITS[match["unit"]] if match["unit"] else 0)
+    elif match["teen"]:
+        value = _UNITS[match["teen"]]
+    else:
+        value = 100
+    return f" {value} "
+
+
+def _digits(text):
+    """Write number words as digits."""
+    text = _POINT.sub(
+        lambda m: " 0." + "".join(str(_UNITS[w]) for w in re.split(r"[\s-]+", m[1]) if w), text
+    )
+    text = re.sub(r"\bfifty[\s-]fifty\b|\b50\s*[-/]\s*50\b", " 50% ", text)
+    text = _WORD_NUMBER.sub(_word_number, text)
+    text = _SMALL_WORD.sub(lambda m: (m["before"] or "") + str(_UNITS[m["a"] or m["b"]]), text)
+    text = re.sub(
+        r"百分之\s*(?:(\d+(?:\.\d+)?)|([零一二三四五六七八九十百两〇]{1,5}))",
+        lambda m: f" {m[1] or _han_number(m[2])}% ",
+        text,
+    )
+    return re.sub(
+        r"([一二三四五六七八九])成([一二三四五六七八九半])?(?=[^分]|$)",
+        lambda m: f" {_HAN[m[1]] * 10 + (5 if m[2] == '半' else _HAN.get(m[2], 0))}% ",
+        text,
+    )
+
+
+_N = r"(?:\d{1,9}(?:[.,]\d{1,20})?|[.,]\d{1,20})"
+_P = rf"(?:\s*(?:{_PERCENT_WORD}))"
+_OUT_OF = r"\s*/\s*|\s*(?:out\s+of|von|sur|sobre|su|из|de)\s+(?:a\s+possible\s+)?"
+_QUANTITY = re.compile(
+    rf"(?<![\w.,/])(?P<neg>(?<!\s)-\s?(?=[\d.,])|(?<=\s)-(?=[\d.,])|(?<![\s\S])-(?=[\d.,]))?"
+    rf"(?P<pre>%\s?)?(?P<a>{_N})(?P<pa>{_P})?(?P<plus>\s?\+)?"
+    rf"(?:(?P<sep>\s*[-~]+\s*|\s*(?:to|bis|à|a|até|al|до|至|到|から|and|und|et|y|e)\s+|\s*[至到]\s*)"
+    rf"(?P<b>{_N})(?P<pb>{_P})?)?"
+    rf"(?:(?P<of>{_OUT_OF})(?P<c>{_N})(?![\d/]))?"
+    rf"(?![\d]|[.,]\d)"
+)
+_NOT_A_CONFIDENCE_UNIT = re.compile(
+    r"\s*-?\s*(?:mm|cm|m|ml|cc|mg|kg|g|l|hu|hz|khz|mhz|years?|yrs?|yo|y/o|days?|weeks?|months?|hours?"
+    r"|minutes?|seconds?|x|×|st|nd|rd|th|°|degrees?|lesions?|nodules?|findings?|views?|images?"
+    r"|patients?|cases?|tesla|t|mmhg|bpm|kvp?|steps?|points?\s+to)\b",
+    re.IGNORECASE,
+)
+_PERCENT_OF = re.compile(
+    r"\s*(?:of\s+(?!confidence|certainty|100\b|certitude)|stenosis|occlusion|narrowing|reduction"
+    r"|ejection|saturation|oxygen|blockage|involvement|collapse|(?:chance|risk|probability"
+    r"|likelihood)\s+(?:of|that|i|it)\b.{0,40}\b(?:error|wrong|incorrect|mistaken?)\b"
+    r"|uncertain\w*|unsure|in?correct\s+odds|doubt)",
+    re.IGNORECASE,
+)
+_BOUND_BEFORE = re.compile(
+    r"(?:[<>≤≥]=?|\b(?:less|more|lower|higher|greater|fewer|better|worse)\s+than|\bat\s+(?:least|most)"
+    r"|\b(?:under|over|above|below|beyond|exceed(?:s|ing)?|up\s+to|upwards\s+of|no\s+(?:more|less)"
+    r"\s+than|minimum(?:\s+of)?|maximum(?:\s+of)?)|\b(?:plus|moins)\s+d[e'u]|\bau\s+moins"
+    r"|\b(?:más|menos|mais)\s+d[eo]|\bal\s+menos|\bpelo\s+menos|\b(?:mehr|weniger)\s+als|\bmindestens"
+    r"|\bhöchstens|\bunter|\büber|\bpiù\s+del?l?|\bmeno\s+del?l?|более|менее|больше|меньше"
+    r"|不到|低于|小于|高于|超过|大于|至少|最多|不足|以上|以下)\s*(?:about|around|an?|the)?\s*$",
+    re.IGNORECASE,
+)
+_BOUND_AFTER = re.compile(
+    r"\s*(?:\+|or\s+(?:more|less|higher|lower|above|below|greater|better)|and\s+(?:above|below|up)"
+    r"|plus\b|以上|以下|ou\s+plus|oder\s+mehr|o\s+más)",
+    re.IGNORECASE,
+)
+_NEGATED = re.compile(
+    r"(?:\bnot|n't|\bnever|\bcannot|\bcan\s?not|\bhardly|\bwithout|\bif|\bwere|\bnicht|\bpas)"
+    r"\s+(?:\w+\s+){0,2}$",
+    re.IGNORECASE,
+)
+_SCALE_HINT = re.compile(
+    r"[(\[]\s*(?:on\s+)?(?:an?\s+|the\s+)?(?:scale\s*(?:of|from|:)?\s*)?(?:from\s+|de\s+|von\s+)?"
+    r"[01](?:\.0)?\s*%?\s*(?:-|~|to|bis|à|a|至|до|/)\s*(?P<a>100|10|5|1)(?:\.0)?\s*%?\s*[)\]]"
+    r"|[(\[]\s*out\s+of\s+(?P<b>100|10|5|1)\s*[)\]]"
+    r"|[(\[]\s*(?:in\s+|as\s+a\s+)?(?P<c>%|percent(?:age)?)\s*[)\]]"
+    r"|\bon\s+an?\s+(?:scale\s+(?:of|from)\s+)?[01]\s*%?\s*(?:-|to)\s*(?P<d>100|10|5|1)\s*%?"
+    r"(?:\s+scale\b)?",
+    re.IGNORECASE,
+)
+_TOLERANCE = re.compile(rf"\(?\s*(?:±|\+\s?/\s?-|\+-)\s*{_N}\s*(?:{_PERCENT_WORD})?\s*\)?")
+
+
+class _Quantity(NamedTuple):
+    start: int
+    end: int
+    value: float | None  # None: a number that is no confidence (a bound, out of range)
+    kind: str  # percent, fraction, decimal or integer
+
+
+def _number(digits):
+    return float(digits.replace(",", "."))
+
+
+def _on_scale(digits, scale):
+    """Read a bare number on a scale; see the module's notes for the decimal exception."""
+    value = _number(digits)
+    if scale >= 20 and value <= 1 and re.search(r"[.,]", digits):
+        return value
+    return value / scale
+
+
+def _quantities(text, scale):
+    """Find every number in a lower-case text that could be a confidence, in order."""
+    found = []
+    position = 0
+    while match := _QUANTITY.search(text, position):
+        a, b, c = match["a"], match["b"], match["c"]
+        end, percent = match.end(), match["pa"] or match["pre"] or match["pb"]
+        if b is not None and not _is_range(text, match):
+            # Only the first number of the pair belongs here; look at the second on its own.
+            b = c = None
+            end = match.end("plus") if match["plus"] else match.end("pa")
+            end = match.end("a") if end < 0 else end
+            percent = match["pa"] or match["pre"]
+        if c is not None and b is None and match["pa"] and match["of"].strip() != "/":
+            c, end = None, match.end("pa")  # "85% de 100 cas": the sign has settled it
+        position = max(end, match.start() + 1)
+        before, after = text[max(0, match.start() - 40) : match.start()], text[end : end + 60]
+        if not percent and c is None and _NOT_A_CONFIDENCE_UNIT.match(after):
+            continue
+        if (percent and _PERCENT_OF.match(after)) or _NEGATED.search(before):
+            continue
+        numbers = [a] if b is None else [a, b]
+        if c is not None:
+            kind, total = "fraction", _number(c)
+            values = [_number(x) / total if 0 < total <= 1000 else None for x in numbers]
+        elif percent:
+            kind, values = "percent", [_number(x) / 100 for x in numbers]
+        else:
+            kind = "decimal" if re.search(r"[.,]", a) else "integer"
+            values = [_on_scale(x, scale) for x in numbers]
+        value = None
+        bounded = (
+            match["neg"]
+            or match["plus"]
+            or _BOUND_BEFORE.search(before)
+            or _BOUND_AFTER.match(after)
+        )
+        if not bounded and all(v is not None and 0 <= v <= 1 for v in values):
+            value = round(sum(values) / len(values), 12)
+        found.append(_Quantity(match.start(), end, value, kind))
+    return found
+
+
+def _is_range(text, match):
+    sep = match["sep"].strip()
+    if sep in {"and", "und", "et", "y", "e"}:
+        return bool(re.search(r"\b(?:between|zwischen|entre|tra|fra)\s+(?:\w+\s+)?$",
+                              text[max(0, match.start() - 30) : match.start()]))  # fmt: skip
+    if sep == "a" and not match["pb"]:
+        return False
+    falling = _number(match["a"]) > _number(match["b"])
+    if falling and (match["sep"] != sep or bool(match["pa"]) != bool(match["pb"])):
+        return False
+    return not _NOT_A_CONFIDENCE_UNIT.match(text[match.end() : match.end() + 20]) or bool(
+        match["pb"]
+    )
+
+
+# --- labels --------------------------------------------------------------------------------------
+
+_CONFIDENCE_LABEL = (
+    r"\bconfiden(?:ce|t|cia|za|tie)\b|\bconf\b|\bcertainty\b|\bsureness\b|\bcredence\b"
+    r"|\bconfiance\b|\bcertitude\b|\bkonfidenz\w*|\bsicherheit\w*|\bzuversicht\b|\bvertrauen\w*"
+    r"|\bconfianza\b|\bcerteza\b|\bseguridad\b|\bconfiança\b|\bfiducia\b|\bconfidenza\b"
+    r"|\bsicurezza\b|\bvertrouwen\b|\bzekerheid\b|уверенност\w*|достоверност\w*|\bpewnoś\w*"
+    r"|\bgüven\w*|\bkesinlik\b|\bsäkerhet\b|\bsikkerhe[td]\b|\btillit\b|\bluottamus\b|\bvarmuus\b"
+    r"|\bjistota\b|độ tin cậy|\bkeyakinan\b|\bkepercayaan\b|ความมั่นใจ|الثقة|ثقة|आत्मविश्वास|विश्वास"
+    r"|置信度|置信|信心|把握|确信度|確信度|信頼度|自信度|可信度|确定性|확신도|신뢰도|자신감|확신|εμπιστοσύνη|βεβαιότητα"
+    r"|впевненіст\w*|încredere|ביטחון"
+)
+_PROBABILITY_LABEL = (
+    r"\bprob(?:ability)?\b|\blikelihood\b|\bp\s*\(\s*(?:true|correct)\s*\)|\bp\b(?=\s*[:=])"
+    r"|\bchances?\b|\bprobabilit[éà]\b|\bwahrscheinlichkeit\b|\bprobabilidade?\b"
+    r"|\bwaarschijnlijkheid\b|вероятност\w*|\bprawdopodobieństwo\b|\bolasılık\b|概率|可能性|확률|確率"
+)
+_CONNECTED = re.compile(r"[:=|]|->|=>")
+_SENTENCE_END = re.compile(r"[.;!?]\s|\n")
+_CERTAIN_AFTER = re.compile(
+    r"[\s,)\"']*(?:level\s+of\s+|degree\s+of\s+|of\s+)?(?:confiden\w+|sure\b|certain(?:ty)?\b|sicher\b"
+    r"|confian\w+|certitude\b|sûre?\b|segur[oa]\b|cert[oa]\b|уверен\w*|zeker\b|säker\b|pewn\w+"
+    r"|chance\s+(?:of|that)\b.{0,30}\b(?:correct|right)\b|probability\s+(?:of|that)\b.{0,40}\b"
+    r"(?:correct|right)\b|likely\s+(?:to\s+be\s+)?(?:correct|right)\b|확신|자신|信心|把握|の?確信|の?自信)",
+    re.IGNORECASE,
+)
+_FILLER_WORDS = """
+i i'd i'll i'm im id my me we it it's its is are be would will was that this the a an in of at on
+to as for and or with so say says said give gives given rate rated put estimate estimated guess
+think believe feel feeling about around approximately approx roughly circa ca near nearly almost
+maybe perhaps probably likely score level rating value number answer response confidence confident
+certainty certain sure probability likelihood percent percentage please overall final current
+stated self reported out scale from very quite fairly pretty high moderate low medium reasonably
+now still just am have 's yes no ok okay here there do degree
+environ etwa ungefähr rund unos alrededor aproximadamente cerca circa около примерно 约 大约 約
+およそ 약 je dirais ich würde sagen diría eu diria direi que est ist es é è su mein meine mi ma mon
+minha la le der die das el il für votre
+"""
+_FILLER = frozenset(_FILLER_WORDS.split())
+
+
+def _only_filler(text):
+    """Whether a text is nothing but hedges and connecting words."""
+    words = re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)*|'[a-z]+", text)
+    return all(w in _FILLER or (len(w) == 1) for w in words)
+
+
+def _labelled(text, label, quantities):
+    """Return (strong, weak): the last quantity after a label, with and without a connector."""
+    strong = weak = None
+    for match in re.finditer(label, text):
+        following = [q for q in quantities if q.start >= match.end()]
+        if not following:
+            break
+        quantity = following[0]
+        gap = text[match.end() : quantity.start]
+        if len(gap) > 80:
+            continue
+        connector = None
+        for connector in _CONNECTED.finditer(gap):  # noqa: B007 - the last one counts
+            pass
+        tail = gap[connector.end() :].lstrip() if connector else gap.lstrip(" \n")
+        head = gap[: connector.start()] if connector else ""
+        if _SENTENCE_END.search(tail) or _SENTENCE_END.search(head.strip()):
+            continue
+        loose = quantity.kind in {"percent", "fraction"}
+        if not _only_filler(tail) and not (loose and len(tail) <= 50):
+            continue
+        if connector:
+            strong = quantity
+        else:
+            weak = quantity
+    return strong, weak
+
+
+def parse_confidence(text, *, scale=100):
+    r"""Read the confidence a reply states, as a probability.
+
+    Parameters
+    ----------
+    text : str
+        The reply. Anything but a string gives ``None``.
+    scale : float, default 100
+        The top of the scale the model was asked to use: 100 for percent, 1 for probabilities,
+        10 for marks out of ten. A sign or a scale written in the reply goes before it.
+
+    Returns
+    -------
+    float or None
+        A number in [0, 1]; ``None`` where no confidence, or no single one, is stated. The notes
+        of the module say how the hard cases are decided.
+
+    Raises
+    ------
+    ValueError
+        If `scale` is not a positive, finite number.
+
+    Examples
+    --------
+    >>> parse_confidence("**Confidence:** 85/100")
+    0.85
+    >>> parse_confidence("Confiance : 62 %")
+    0.62
+    >>> parse_confidence("somewhere between 80 and 90 percent")
+    0.85
+    >>> parse_confidence("less than 10%") is None
+    True
+    """
+    if not 0 < scale < float("inf"):
+        raise ValueError(f"scale: must be a positive finite number, got {scale!r}")
+    text = _clean(text).lower()
+    if not text:
+        return None
+    text = _digits(_TOLERANCE.sub(" ", text)).replace('"', " ").replace("{", " ").replace("}", " ")
+    hints = list(_SCALE_HINT.finditer(text))
+    if hints:
+        without = _SCALE_HINT.sub(" ", text)
+        if re.search(r"\d", without):
+            hint = hints[-1]
+            scale = 100.0 if hint["c"] else float(hint["a"] or hint["b"] or hint["d"])
+            text = without
+    quantities = _quantities(text, scale)
+    if not quantities:
+        return None
+
+    confidence, confidence_weak = _labelled(text, _CONFIDENCE_LABEL, quantities)
+    probability, probability_weak = _labelled(text, _PROBABILITY_LABEL, quantities)
+    if confidence:
+        return confidence.value
+    tied = [q for q in quantities if _CERTAIN_AFTER.match(text[q.end : q.end + 80])]
+    tied = [q for q in tied if q.value is not None]
+    for quantity in (tied[-1] if tied else None, probability, confidence_weak, probability_weak):
+        if quantity:
+            return quantity.value
+    return _alone(text, quantities)
+
+
+_OTHER_PERCENT = re.compile(
+    r"(?:stenosis|fraction|saturation|spo2|occlusion|uncertainty|doubt|error|narrowing)"
+    r"\W+(?:\w+\W+){0,3}$"
+)
+
+
+def _alone(text, quantities):
+    """Return the value of the one number that stands without a label."""
+    lines = [line for line in text.split("\n") if line.strip()]
+    last_start = text.rfind(lines[-1])
+    last = [q for q in quantities if q.start >= last_start]
+    if (
+        len(lines) > 1
+        and len({q.value for q in last}) == 1
+        and _rest_is_filler(text, last, last_start)
+    ):
+        return last[0].value
+    if len({q.value for q in quantities}) != 1:
+        return None
+    if _rest_is_filler(text, quantities, 0):
+        return quantities[0].value
+    quantity = quantities[0]
+    if quantity.kind not in {"percent", "fraction"} or _OTHER_PERCENT.search(
+        text[: quantity.start]
+    ):
+        return None
+    after = re.match(r"[^.,;:!?)\n]*", text[quantity.end :])[0]
+    if _only_filler(after) and len(text[: quantity.start].split()) <= 12:
+        return quantity.value
+    return None
+
+
+def _rest_is_filler(text, quantities, start):
+    position = start
+    for quantity in quantities:
+        if not _only_filler(text[position : quantity.start]):
+            return False
+        position = quantity.end
+    return _only_filler(text[position:])
+
+
+# --- likelihood words ----------------------------------------------------------------------------
+
+_LIKELIHOOD_WORD = {**{w: w for w in LIKELIHOOD}, **_LIKELIHOOD_SPELLINGS}
+_LIKELIHOOD_PATTERN = re.compile(
+    r"(?<![\w-])(?P<not>(?:not|isn't|n't|never|hardly)\s+(?:\w+\s+)?)?(?P<word>"
+    + "|".join(
+        re.escape(w).replace(r"\ ", r"[\s-]+")
+        for w in sorted(_LIKELIHOOD_WORD, key=len, reverse=True)
+    )
+    + r")(?![\w-])"
+)
+_LIKELIHOOD_LABEL = re.compile(
+    rf"(?:{_CONFIDENCE_LABEL}|{_PROBABILITY_LABEL})[^\n:=]{{0,30}}[:=]\s*(?P<value>[^\n]*)"
+)
+
+
+def parse_likelihood(text):
+    """Read a word of likelihood ("highly likely") and map it to a probability.
+
+    The table is :data:`LIKELIHOOD`: medians of what 46 people took each phrase to mean, with
+    the spellings of the same phrase ("very likely", "almost certainly") beside it. The words after
+    a label ("Likelihood: likely") go before words elsewhere. Negated words that the table does not
+    hold ("not certain") and replies with two different words give ``None``; so do "high", "low"
+    and "possible", for which no such value is published.
+
+    Parameters
+    ----------
+    text : str
+        The reply. Anything but a string gives ``None``.
+
+    Returns
+    -------
+    float or None
+        A number in [0, 1].
+
+    Examples
+    --------
+    >>> parse_likelihood("Answer: yes\\nLikelihood: Highly likely")
+    0.9
+    >>> parse_likelihood("not certain") is None
+    True
+
+    References
+    ----------
+    Tian et al., EMNLP 2023, arXiv:2305.14975; survey of 2015, github.com/zonination/perceptions;
+    Kent, "Words of Estimative Probability", Studies in Intelligence, 1964.
+    """
+    text = _clean(text).lower()
+    labelled = list(_LIKELIHOOD_LABEL.finditer(text))
+    for part in [m["value"] for m in reversed(labelled)] + [text]:
+        values = set()
+        for match in _LIKELIHOOD_PATTERN.finditer(part):
+            word = re.sub(r"[\s-]+", " ", match["word"])
+            word = match["word"] if word not in _LIKELIHOOD_WORD else word
+            values.add(None if match["not"] else LIKELIHOOD[_LIKELIHOOD_WORD[word]])
+        if values:
+            return values.pop() if len(values) == 1 else None
+    return None
+
+
+# --- answers -------------------------------------------------------------------------------------
+
+_ANSWER_LABEL = (
+    r"(?:answer|ans|response|prediction|predicted\s+answer|diagnosis|conclusion|guess|choice"
+    r"|réponse|reponse|antwort|respuesta|resposta|risposta|antwoord|ответ|відповідь|odpowied[źz]"
+    r"|cevap|yanıt|svar|vastaus|odpověď|câu trả lời|đáp án|jawaban|คำตอบ|الإجابة|الجواب|उत्तर|जवाब"
+    r"|答案|回答|答え|解答|答|정답|답변|답|απάντηση|răspuns|תשובה)"
+)
+_ANSWER = re.compile(
+    rf"(?<![\w]){_ANSWER_LABEL}(?:\s+(?:to\s+(?:this|the)\s+question|choice|text|here))?"
+    r"(?:\s*(?:\((?:[^()\n]{0,30})\))?\s*(?:[:=]|->|=>)|\s+(?:is|would\s+be|ist|est|es|é|è|является)\b"
+    r"\s*:?|\s*(?:是|为|は)\s*:?)\s*(?P<value>[^\n]*(?:\n\s*[^\n]*)?)",
+    re.IGNORECASE,
+)
+_CUT = re.compile(
+    rf"[\s,;.|(\[{{-]*(?:\b(?:with|my|and|a|an|the|i\s+am|i'm)\s+)*"
+    rf"(?:(?:{_CONFIDENCE_LABEL}|{_PROBABILITY_LABEL})[^\n:=\d]{{0,25}}(?:[:=]|[\s(]\d)"
+    rf"|\(?\d{{1,3}}(?:[.,]\d+)?\s*%\s*(?:confiden\w*|sure|certain\w*)"
+    rf"|\b(?:explanation|reasoning|reason|rationale|justification|note|because)\b\s*[:,]?\s)",
+    re.IGNORECASE,
+)
+_TRAILING_NUMBER = re.compile(
+    r"(?:\s*[,;:(\[-]\s*|\s+)\(?\s*(?:about\s+|approx\.?\s+|~\s*)?\d{1,3}(?:[.,]\d+)?\s*%\s*[)\]]?\.?\s*$"
+)
+_TRAILING_PAREN = re.compile(r"\s*[(\[]\s*\d{1,3}(?:[.,]\d+)?\s*%?\s*[)\]]\s*\.?\s*$")
+_REFUSAL = re.compile(
+    r"\s*(?:i(?:'m|\s+am)\s+(?:sorry|unable|not\s+able)|i\s+(?:can(?:'t|\s?not)|do\s?n[o']t\s+know|could"
+    r"(?:n't|\s+not))|sorry\b|as\s+an\s+ai|unable\s+to|cannot\s+(?:be\s+)?(?:determin|answer|tell"
+    r"|assess|say)\w*|can't\s+(?:be\s+)?(?:determin|answer|tell|say)\w*|not\s+possible\s+to|it\s+is\s+(?:not"
+    r"\s+possible|impossible)\s+to|n/?a\b|unknown\b|undetermined\b|indeterminate\s*$|no\s+(?:answer|idea"
+    r"|response)\b|无法|不能|抱歉|je\s+ne\s+peux|ich\s+kann\s+nicht|no\s+puedo|não\s+posso|не\s+могу|\?+\s*$"
+    r"|none\s*\.?\s*$|\.{3,}\s*$|no\s+answer)",
+    re.IGNORECASE,
+)
+
+_YES = (
+    "yes|yeah|yep|yup|oui|ja|jawohl|sí|si|sì|sim|да|так|tak|evet|kyllä|ano|igen|ya|vâng|نعم|हाँ|हां"
+    "|ใช่|ναι|כן"
+)
+_NO = (
+    "no|nope|nah|non|nein|nee|não|nao|нет|ні|nie|hayır|hayir|nej|nei|ei|nem|tidak|không|لا|नहीं"
+    "|ไม่|όχι|לא"
+)
+_CJK_NO = "不是|没有|沒有|不能|不|否|无|無|いいえ|いえ|ない|아니요|아니오|아뇨|아니"
+_CJK_YES = "是的|是|有|对|對|能|はい|ええ|예|네|그렇습니다"
+_YES_WORD = re.compile(rf"(?:{_YES}|true)(?![\w-])|(?:{_CJK_YES})|y(?=[\s.)]*$)", re.IGNORECASE)
+_NO_WORD = re.compile(rf"(?:{_NO}|false)(?![\w-])|(?:{_CJK_NO})|n(?=[\s.)]*$)", re.IGNORECASE)
+_BOTH = re.compile(r"\byes\s*(?:/|or|and|,|\||\?)\s*no\b|\bno\s*(?:/|or|and|\|)\s*yes\b", re.I)
+_INSIDE = re.compile(r"(?<![\w-])(yes|no)(?=\s*(?:[.,;:!)\]\"']|\n|$))", re.IGNORECASE)
+
+
+def _yes_no(text):
+    """Return "yes", "no" or ``None`` for a short text."""
+    text = re.sub(r"^[\W_]+", "", text)
+    if not text or _BOTH.match(text):
+        return None
+    if _NO_WORD.match(text):
+        return "no"
+    if _YES_WORD.match(text):
+        return "yes"
+    said = {m[1].lower() for m in _INSIDE.finditer(text)}
+    return said.pop() if len(said) == 1 and not _BOTH.search(text) else None
+
+
+def _from_json(text):
+    """Return (answer, rest of the record) of a reply that holds a JSON object, else ``None``."""
+    start, end = text.find("{"), text.rfind("}")
+    if start < 0 or end <= start or end - start > 5000:
+        return None
+    try:
+        record = json.loads(text[start : end + 1])
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(record, dict):
+        return None
+    for key, value in record.items():
+        if re.fullmatch(rf"(?:final[\s_]?)?{_ANSWER_LABEL}", str(key).strip(), re.IGNORECASE):
+            if isinstance(value, bool):
+                return "yes" if value else "no"
+            return str(value) if isinstance(value, str | int | float) else None
+    return None
+
+
+def _trim(value):
+    """Cut what follows the answer (confidence, explanation) and the marks around it."""
+    value = _CUT.split(value, maxsplit=1)[0]
+    for pattern in (_TRAILING_PAREN, _TRAILING_NUMBER):
+        shorter = pattern.sub("", value)
+        if re.search(r"\w", shorter) and not re.search(r"\b(?:of|by|at|to|than|is)\s*$", shorter):
+            value = shorter
+    value = value.strip().strip("\"'`|{}[]*_ \t\n")
+    value = re.sub(r"^[-–•:=.\s]+", "", value)
+    value = re.sub(r"[\s.,;:!]+$", "", value)
+    return " ".join(value.split())
+
+
+def _values(text):
+    """Yield the places of a cleaned reply where an answer may stand, the likeliest first."""
+    if record := _from_json(text):
+        yield record
+    labelled = [m["value"] for m in _ANSWER.finditer(text)]
+    for value in reversed(labelled):
+        first = value.split("\n")[0]
+        yield first if re.search(r"\w", _CUT.split(first, maxsplit=1)[0]) else value
+    if not labelled:
+        lines = [line for line in text.split("\n") if re.search(r"\w", line)]
+        lines = [line for line in lines if re.search(r"\w", _CUT.split(line, maxsplit=1)[0])]
+        yield from lines[:1]
+        yield from lines[:0:-1]
+
+
+def parse_answer(text, *, question_type="open", options=None):
+    """Read the answer out of a reply.
+
+    The text after an answer label ("Answer:", "Réponse :", "答案：", ``\\boxed{…}``, a JSON field)
+    goes before the first line; what states a confidence or gives reasons is cut off.
+
+    - ``"closed"``: "yes" or "no", from the first word in any of some twenty languages or from a
+      "yes" or "no" that ends a clause ("I would say yes."). A sentence that implies an answer
+      without saying it ("There is a fracture.") gives ``None``.
+    - ``"choice"``: the text of the option, named by its letter or by its words; whole words, and
+      exactly one option, or ``None``. Without `options` the bare letter or text.
+    - ``"open"``: the answer in the reply's own words.
+
+    Parameters
+    ----------
+    text : str
+        The reply. Anything but a string gives ``None``.
+    question_type : {"closed", "choice", "open"}
+    options : list of str, optional
+        The options of a choice question, in the order they were shown.
+
+    Returns
+    -------
+    str or None
+        ``None`` for refusals ("I can't tell from this image") and replies without an answer.
+    """
+    cleaned = _clean(text)
+    if not re.search(r"\w", cleaned):
+        return None
+    if question_type == "choice" and options:
+        letter = parse_option_letter(text, options=options)
+        return options[ord(letter) - ord("A")] if letter else None
+    values = list(_values(cleaned))
+    if question_type == "closed":
+        for value in values:
+            if _REFUSAL.match(value):
+                continue
+            if said := _yes_no(_CUT.split(value, maxsplit=1)[0]):
+                return said
+            if re.search(r"\w", value) and _ANSWER.search(cleaned):
+                return None
+        return None
+    for value in values[:1]:
+        answer = _trim(value)
+        if _REFUSAL.match(answer):
+            return None
+        if question_type == "choice" and (letter := _letter(answer, 26)):
+            return letter
+        return answer or None
+    return None
+
+
+# --- option letters ------------------------------------------------------------------------------
+
+
+def _letter(value, n):
+    """Return the option letter that a short text names, among the first `n`, or ``None``."""
+    last = chr(ord("A") + n - 1)
+    letters = f"A-{last}a-{last.lower()}"
+    value = value.strip()
+    if re.match(
+        rf"[(\[]?[{letters}][)\]]?\s*(?:,|/|and|or|&|\+)\s*[(\[]?[{letters}][)\]]?(?![\w'])", value
+    ):
+        return None
+    match = re.match(
+        rf"(?:(?:option|choice|answer|letter|opción|opção|réponse|antwort|вариант|选项|选|選)\s*:?\s*)?"
+        rf"(?:[(\[]\s*([{letters}])\s*[)\]]|([{letters}])(?=\s*(?:[.):,\]|;-](?!\w)|[.):](?=\w)|$|\n|\(\d)|\s*\d{{1,3}}\s*%))",
+        value,
+        re.IGNORECASE,
+    )
+    if match:
+        return (match[1] or match[2]).upper()
+    match = re.fullmatch(
+        rf"(?:\W*(?:i|the|it|is|think|choose|pick|select|answer|option|correct|best|my|would|be|go|with|"
+        rf"say|most|likely)\W+){{0,8}}(?:[(\[]?\s*([{letters}])\s*[)\]]?)\W*",
+        value,
+        re.IGNORECASE,
+    )
+    return match[1].upper() if match else None
+
+
+def _words(text):
+    return re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", text).casefold())
+
+
+def _option_by_words(value, options):
+    """Return the index of the one option whose words stand in a text, or ``None``."""
+    said = _words(value)
+    wanted = [_words(option) for option in options]
+    exact = [i for i, words in enumerate(wanted) if words and words == said]
+    if exact:
+        return exact[0] if len(exact) == 1 else None
+    spans = []
+    for i, words in enumerate(wanted):
+        for start in range(len(said) - len(words) + 1 if words else 0):
+            if said[start : start + len(words)] == words:
+                spans.append((start, start + len(words), i))
+    # An option inside a longer one ("lung" in "left lung") is not meant by the longer one's words.
+    spans = [
+        s
+        for s in spans
+        if not any(
+            o != s and o[0] <= s[0] and s[1] <= o[1] and o[1] - o[0] > s[1] - s[0] for o in spans
+        )
+    ]
+    named = {i for _, _, i in spans}
+    if len(named) != 1:
+        return None
+    start = spans[0][0]
+    if {"not", "no", "without", "isn", "t", "rather"} & set(said[max(0, start - 3) : start]):
+        return None
+    return named.pop()
+
+
+def parse_option_letter(text, *, options=None, n_options=None):
+    """Read which option a reply chooses, as its capital letter.
+
+    Accepts the letter in its usual forms ("B", "(b)", "B. left lung", "Option B", "The answer is
+    B", ``\\boxed{B}``, "答案：B") and, given `options`, the words of exactly one option. A leading
+    "A" that is an article is no letter, and two letters are no choice.
+
+    Parameters
+    ----------
+    text : str
+        The reply. Anything but a string gives ``None``.
+    options : list of str, optional
+        The texts of the options.
+    n_options : int, optional
+        How many options there are, where their texts are not at hand; 26 if neither is given.
+
+    Returns
+    -------
+    str or None
+        ``"A"`` for the first option, and so on.
+    """
+    n = len(options) if options else (n_options or 26)
+    n = max(1, min(26, n))
+    cleaned = _clean(text)
+    for value in _values(cleaned):
+        value = _CUT.split(value, maxsplit=1)[0]
+        if options is not None:
+            index = None
+            bare = _words(value)
+            exact = [i for i, o in enumerate(options) if _words(o) == bare and bare]
+            if len(exact) == 1:
+                return chr(ord("A") + exact[0])
+        if letter := _letter(_trim(value), n):
+            return letter
+        if options is not None:
+            index = _option_by_words(_trim(value), options)
+            if index is not None:
+                return chr(ord("A") + index)
+    return None
+
+
+# --- several guesses -----------------------------------------------------------------------------
+
+_GUESS_START = re.compile(
+    r"(?:^|[\n;]|(?<=[%)])|(?<=\s))\s*(?:guess|g|answer|candidate|option|réponse|antwort|猜测)\s*#?\s*(?P<n>\d{1,2})?"
+    r"\s*[:=.)]\s*",
+    re.IGNORECASE,
+)
+_LIST_START = re.compile(r"(?:^|\n)\s*(?:[-•]|\(?\d{1,2}\s*[.):])\s+", re.IGNORECASE)
+_GUESS_PROBABILITY = re.compile(
+    rf"[\s,;|(\[-]*(?:\bp\s?\d{{0,2}}\s*[:=]|(?:{_CONFIDENCE_LABEL}|{_PROBABILITY_LABEL})\s*\d{{0,2}}\s*[:=]?)"
+    rf"(?P<rest>.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def _guess_from(chunk, scale):
+    """Split one guess into its answer and its probability."""
+    chunk = chunk.strip().strip("|").strip()
+    match = _GUESS_PROBABILITY.search(chunk)
+    if match:
+        answer = chunk[: match.start()]
+        confidence = parse_confidence("confidence: " + match["rest"].strip(), scale=scale)
+    else:
+        match = re.search(
+            rf"[\s,;:|(\[-]+(?P<value>~?\s*{_N}\s*(?:(?:{_PERCENT_WORD})|/\s*\d+)?)\s*[)\]|.]*\s*$",
+            chunk,
+        )
+        answer = chunk[: match.start()] if match else chunk
+        confidence = parse_confidence(match["value"], scale=scale) if match else None
+    answer = _trim(answer.strip(" |:-(["))
+    return Guess(answer, confidence) if answer and not _REFUSAL.match(answer) else None
+
+
+def _guesses_from_json(text, scale):
+    start = min((i for i in (text.find("["), text.find("{")) if i >= 0), default=-1)
+    end = max(text.rfind("]"), text.rfind("}"))
+    if start < 0 or end <= start or end - start > 20_000:
+        return None
+    try:
+        data = json.loads(text[start : end + 1])
+    except (ValueError, RecursionError):
+        return None
+
+    def read(value):
+        if isinstance(value, bool) or value is None:
+            return None
+        if isinstance(value, float) and 0 <= value <= 1:
+            return value
+        return parse_confidence(str(value), scale=scale)
+
+    if isinstance(data, dict):
+        lists = [v for v in data.values() if isinstance(v, list)]
+        if len(lists) == 1:
+            data = lists[0]
+        else:
+            return [
+                Guess(str(k), read(v)) for k, v in data.items() if isinstance(v, int | float | str)
+            ]
+    guesses = []
+    for row in data if isinstance(data, list) else []:
+        if isinstance(row, dict):
+            keys = {str(k).lower(): v for k, v in row.items()}
+            answer = next(
+                (keys[k] for k in ("answer", "guess", "option", "label") if k in keys), None
+            )
+            stated = next(
+                (
+                    keys[k]
+                    for k in ("confidence", "probability", "prob", "p", "likelihood")
+                    if k in keys
+                ),
+                None,
+            )
+            if answer is not None:
+                guesses.append(Guess(str(answer), read(stated)))
+        elif isinstance(row, list) and len(row) == 2:
+            guesses.append(Guess(str(row[0]), read(row[1])))
+    return guesses
+
+
+def parse_guesses(text, *, k=None, scale=100):
+    """Read several guesses with their probabilities, in the order of the reply.
+
+    Known forms: "Guess 1: yes (80%)", "G1: yes P1: 0.8", numbered and bulleted lists, "yes: 80%"
+    lines, table rows, JSON lists and objects, on separate lines or on one. Probabilities are taken
+    as stated, never scaled to add up to one.
+
+    Parameters
+    ----------
+    text : str
+        The reply. Anything but a string gives an empty list.
+    k : int, optional
+        Keep at most so many guesses.
+    scale : float, default 100
+        As in :func:`parse_confidence`.
+
+    Returns
+    -------
+    list of Guess
+        Pairs ``(answer, confidence)``; the confidence is ``None`` where none is stated.
+
+    Examples
+    --------
+    >>> parse_guesses("Guess 1: yes (80%)\\nGuess 2: no (15%)")
+    [Guess(answer='yes', confidence=0.8), Guess(answer='no', confidence=0.15)]
+    """
+    if not 0 < scale < float("inf"):
+        raise ValueError(f"scale: must be a positive finite number, got {scale!r}")
+    cleaned = _clean(text)
+    guesses = _guesses_from_json(cleaned, scale)
+    if not guesses:
+        for start in (_GUESS_START, _LIST_START):
+            marks = list(start.finditer(cleaned))
+            if marks:
+                ends = [m.start() for m in marks[1:]] + [len(cleaned)]
+                chunks = [cleaned[m.end() : e] for m, e in zip(marks, ends, strict=True)]
+                break
+        else:
+            chunks = [c for c in re.split(r"[\n;]", cleaned) if re.search(r"\w", c)]
+            if len(chunks) == 1:
+                chunks = re.split(r"(?<=[%)])\s*,\s*", chunks[0])
+        guesses = [g for c in chunks if (g := _guess_from(c, scale))]
+    return guesses[:k] if k is not None else guesses

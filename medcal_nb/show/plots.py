@@ -113,6 +113,7 @@ def plot_intervals(
     markers=None,
     xlabel="",
     reference=None,
+    legend=True,
 ):
     """Draw one dot with its interval per row, labels on the y-axis, first row on top.
 
@@ -126,6 +127,8 @@ def plot_intervals(
         From a value of ``hue`` (or of ``label``, without a hue) to a colour or a marker.
     reference : float, optional
         Where to draw a vertical line (0 for differences).
+    legend : bool
+        Name the levels of ``hue``.
     """
     ax = _axis(ax)
     labels = list(dict.fromkeys(table[label]))
@@ -151,7 +154,7 @@ def plot_intervals(
     ax.set_ylim(len(labels) - 0.4, -0.6)
     ax.set_xlabel(xlabel)
     ax.grid(axis="x")
-    if hue:
+    if hue and legend:
         ax.legend(loc="best")
     return ax
 
@@ -332,12 +335,11 @@ def plot_lines(
     """
     ax = _axis(ax)
     colours, styles = colours or {}, styles or {}
-    cycle = (st.BLUE, st.VERMILLION, st.GREEN, st.PURPLE, st.ORANGE, st.SKY, st.BLACK, st.GREY)
     dashes = ("-", "--", "-.", ":")
     groups = [(None, table)] if hue is None else list(table.groupby(hue, sort=False))
     for k, (level, part) in enumerate(groups):
         part = part.sort_values(x)
-        colour = colours.get(level, cycle[k % len(cycle)])
+        colour = colours.get(level, st.CYCLE[k % len(st.CYCLE)])
         line = styles.get(level, dashes[k % len(dashes)])
         label = None if level is None else str(level)
         ax.plot(part[x], part[y], color=colour, ls=line, label=label)

@@ -51,6 +51,7 @@ FAMILY_COLOURS = {
     "fusion": PURPLE,
     "other": GREY,
 }
+CYCLE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK, GREY)
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 
 CORRECTION_COLOURS = {
@@ -84,6 +85,38 @@ def strategy_marker(strategy: str) -> str:
     members = STRATEGY_FAMILIES.get(strategy_family(strategy), ())
     position = members.index(strategy) if strategy in members else len(strategy)
     return _MARKERS[position % len(_MARKERS)]
+
+
+def dataset_colours(verdicts) -> dict[str, str]:
+    """Return a colour per data set: its domain's for the first of a domain, then others.
+
+    Parameters
+    ----------
+    verdicts : pandas.DataFrame
+        With columns ``dataset`` and ``domain``.
+    """
+    colours: dict[str, str] = {}
+    for dataset, domain in verdicts[["dataset", "domain"]].drop_duplicates().values:
+        wanted = DOMAIN_COLOURS.get(domain, GREY)
+        free = [c for c in (wanted, *CYCLE) if c not in colours.values()]
+        colours[dataset] = free[0] if free else GREY
+    return colours
+
+
+def cycle_colours(levels) -> dict[str, str]:
+    """Return a colour per level, in order of first appearance."""
+    return {level: CYCLE[k % len(CYCLE)] for k, level in enumerate(dict.fromkeys(levels))}
+
+
+def cycle_markers(levels) -> dict[str, str]:
+    """Return a marker per level, in order of first appearance."""
+    return {level: _MARKERS[k % len(_MARKERS)] for k, level in enumerate(dict.fromkeys(levels))}
+
+
+def synthetic_note(table) -> str:
+    """Return `` (synthetic images)`` where any data set is an embedded, synthetic one."""
+    made = table["dataset"].astype(str).str.startswith("pocket").any()
+    return " (synthetic images)" if made else ""
 
 
 @contextmanager

@@ -21,6 +21,13 @@ def _label_n(n: float) -> str:
     return f"n = {int(n):,}"
 
 
+def legend_handle(label, colour, marker="o"):
+    """Return a legend entry: a marker in a colour, named."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], color=colour, marker=marker, ls="", label=label)
+
+
 def plot_reliability(table, *, ax=None, colour=st.BLUE, title=None, note=None, histogram=True):
     """Draw a reliability diagram: accuracy against confidence, with what chance alone would do.
 
@@ -108,6 +115,7 @@ def plot_intervals(
     low="low",
     high="high",
     label="label",
+    order=None,
     hue=None,
     colours=None,
     markers=None,
@@ -121,6 +129,8 @@ def plot_intervals(
     ----------
     table : pandas.DataFrame
         Columns named by ``value, low, high, label`` and ``hue``.
+    order : sequence of str, optional
+        All labels, first on top, where panels share them.
     hue : str, optional
         Column that splits a label into several dots, side by side.
     colours, markers : dict, optional
@@ -131,7 +141,7 @@ def plot_intervals(
         Name the levels of ``hue``.
     """
     ax = _axis(ax)
-    labels = list(dict.fromkeys(table[label]))
+    labels = list(dict.fromkeys(table[label])) if order is None else list(order)
     hues = list(dict.fromkeys(table[hue])) if hue else [None]
     colours, markers = colours or {}, markers or {}
     step = min(0.8 / len(hues), 0.22)
@@ -260,53 +270,56 @@ def plot_heatmap(
     min_n : int
         Cells with fewer items are hatched and keep their number, greyed.
     """
+    import seaborn as sns
+
     ax = _axis(ax)
-    rows = list(dict.fromkeys(table[row]))
-    columns = list(dict.fromkeys(table[column]))
-    grid = np.full((len(rows), len(columns)), np.nan)
-    for cell in table.to_dict("records"):
-        if n not in cell or cell[n] >= min_n:
-            grid[rows.index(cell[row]), columns.index(cell[column])] = cell[value]
-    image = ax.imshow(grid, cmap=cmap, vmin=limits[0], vmax=limits[1], aspect="auto")
-    span = image.norm
-    for cell in table.to_dict("records"):
-        y, x = rows.index(cell[row]), columns.index(cell[column])
-        small = n in cell and cell[n] < min_n
-        if small:
-            ax.add_patch(_grey_cell(x, y))
-        lines = ["–" if np.isnan(cell[value]) else f"{cell[value]:.{decimals}f}"]
-        if low and not np.isnan(cell[low]):
-            lines.append(f"[{cell[low]:.{decimals}f}, {cell[high]:.{decimals}f}]")
-        if n in cell:
-            lines.append(_label_n(cell[n]))
-        shade = 0.0 if small or np.isnan(cell[value]) else float(span(cell[value]))
-        r, g, b, _ = image.cmap(shade)
-        dark = not small and not np.isnan(cell[value]) and 0.3 * r + 0.59 * g + 0.11 * b < 0.5
-        ax.text(
-            x,
-            y,
-            "\n".join(lines),
-            ha="center",
-            va="center",
-            fontsize=6.5,
-            color="white" if dark else (st.GREY if small else st.BLACK),
+    rows, columns = (list(dict.fromkeys(table[key])) for key in (row, column))
+    cells = table.assign(_small=table[n] < min_n if n in table else False)
+    texts = [_cell_text(cell, value, low, high, n, decimals) for cell in cells.to_dict("records")]
+    grid, small, annotations = (
+        frame.pivot(index=row, columns=column, values="_v").reindex(index=rows, columns=columns)
+        for frame in (
+            cells.assign(_v=cells[value].astype(float)),
+            cells.assign(_v=cells["_small"]),
+            cells.assign(_v=texts),
         )
-    ax.set_xticks(range(len(columns)), columns)
-    ax.set_yticks(range(len(rows)), rows)
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
-    bar = ax.figure.colorbar(image, ax=ax, fraction=0.04, pad=0.02)
-    bar.set_label(label)
-    bar.outline.set_visible(False)
+    )
+    greyed = small.fillna(True).astype(bool) | grid.isna()
+    options = {"fmt": "", "ax": ax, "annot_kws": {"fontsize": 6}, "linewidths": 0.6}
+    sns.heatmap(
+        grid,
+        mask=greyed,
+        annot=annotations,
+        cmap=cmap,
+        vmin=limits[0],
+        vmax=limits[1],
+        cbar=bool(label),
+        cbar_kws={"label": label},
+        **options,
+    )
+    sns.heatmap(
+        grid.fillna(0),
+        mask=~greyed | annotations.isna(),
+        annot=annotations.fillna(""),
+        cmap=["#F2F2F2"],
+        cbar=False,
+        **(options | {"annot_kws": {"fontsize": 6, "color": st.GREY}}),
+    )
+    ax.set(xlabel="", ylabel="")
+    ax.tick_params(length=0, rotation=0)
     return ax
 
 
-def _grey_cell(x, y):
-    from matplotlib.patches import Rectangle
-
-    return Rectangle(
-        (x - 0.5, y - 0.5), 1, 1, facecolor="#F2F2F2", edgecolor=st.LIGHT_GREY, hatch="///", lw=0
-    )
+def _cell_text(cell, value, low, high, n, decimals):
+    if np.isnan(cell[value]):
+        lines = ["–"]
+    else:
+        lines = [f"{cell[value]:.{decimals}f}"]
+        if low and not np.isnan(cell[low]):
+            lines.append(f"[{cell[low]:.{decimals}f}, {cell[high]:.{decimals}f}]")
+    if n in cell:
+        lines.append(_label_n(cell[n]))
+    return "\n".join(lines)
 
 
 def plot_lines(

@@ -1,0 +1,226 @@
+"""Whole figures: rows and columns of the plots of ``plots.py``, in the house style."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from medcal_nb.show import plots
+from medcal_nb.show import style as st
+from medcal_nb.show.tables import interval_note
+
+
+def _levels(table, column) -> list:
+    return list(dict.fromkeys(table[column]))
+
+
+def reliability_grid(panels, scores, *, row, column, colours=None, title="", metric="ece"):
+    """Draw a reliability diagram per row and column level.
+
+    Parameters
+    ----------
+    panels : pandas.DataFrame
+        From :func:`medcal_nb.show.tables.reliability_panels`, made by ``row`` and ``column``.
+    scores : pandas.DataFrame
+        A metrics table with one line per panel, for the note in the corner.
+    row, column : str
+        Columns of both tables.
+    colours : mapping, optional
+        From a level of ``column`` to a colour.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    rows, columns = _levels(panels, row), _levels(panels, column)
+    with st.style():
+        fig, axes = st.figure(
+            "full" if len(columns) > 1 else "half",
+            0.3 + 3.6 * len(rows),
+            nrows=len(rows),
+            ncols=len(columns),
+            squeeze=False,
+        )
+        for y, level in enumerate(rows):
+            for x, other in enumerate(columns):
+                part = panels[(panels[row] == level) & (panels[column] == other)]
+                if part.empty:
+                    axes[y, x].set_axis_off()
+                    continue
+                plots.plot_reliability(
+                    part,
+                    ax=axes[y, x],
+                    colour=(colours or {}).get(other, st.BLUE),
+                    title=f"{level}, {other}",
+                    note=interval_note(scores, metric, **{row: level, column: other}),
+                )
+        fig.suptitle(title)
+    return fig
+
+
+def interval_panels(
+    table,
+    *,
+    panel,
+    values: Mapping[str, str] | str,
+    label,
+    hue=None,
+    colours=None,
+    markers=None,
+    xlabels: Mapping[str, str] | None = None,
+    reference=None,
+    title="",
+    columns=4,
+):
+    """Draw dots with intervals, one panel per level of ``panel`` or per value.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Has ``<value>``, ``<value>_low`` and ``<value>_high``.
+    panel : str or None
+        Column that splits the table; None for one panel per value.
+    values : str or mapping
+        The value drawn, or with ``panel=None`` a mapping from value to axis label.
+    label, hue, colours, markers, reference
+        As in :func:`medcal_nb.show.plots.plot_intervals`.
+    columns : int
+        Panels in a row at most.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    if panel is None:
+        parts = [(name, table, name) for name in values]
+        headings, axis_labels = dict(values), {name: "" for name in values}
+    else:
+        parts = [(name, table[table[panel] == name], values) for name in _levels(table, panel)]
+        headings = {name: str(name) for name, _, _ in parts}
+        axis_labels = {name: (xlabels or {}).get(values, values) for name, _, _ in parts}
+    per_row = min(columns, len(parts))
+    n_rows = -(-len(parts) // per_row)
+    n_labels, n_hues = table[label].nunique(), table[hue].nunique() if hue else 1
+    with st.style():
+        fig, axes = st.figure(
+            "full",
+            0.6 + n_rows * (0.5 + n_labels * (0.1 + 0.1 * n_hues)),
+            nrows=n_rows,
+            ncols=per_row,
+            sharey=True,
+            sharex=panel is not None,
+            squeeze=False,
+        )
+        for ax in axes.flat[len(parts) :]:
+            ax.set_axis_off()
+        for ax, (name, part, value) in zip(axes.flat, parts, strict=False):
+            line = reference.get(value) if isinstance(reference, Mapping) else reference
+            plots.plot_intervals(
+                part,
+                ax=ax,
+                value=value,
+                low=f"{value}_low",
+                high=f"{value}_high",
+                label=label,
+                order=_levels(table, label),
+                hue=hue,
+                colours=colours,
+                markers=markers,
+                xlabel=axis_labels[name],
+                reference=line,
+                legend=False,
+            )
+            ax.set_title(headings[name])
+        if hue:
+            levels = _levels(table, hue)
+            handles = [
+                plots.legend_handle(
+                    str(level), (colours or {}).get(level, st.GREY), (markers or {}).get(level, "o")
+                )
+                for level in levels
+            ]
+            fig.legend(handles=handles, loc="outside lower center", ncols=min(5, len(levels)))
+        fig.suptitle(title)
+    return fig
+
+
+def line_panels(table, *, panel, x, y, hue, xlabel, ylabel, logx=False, title="", **options):
+    """Draw lines, one panel per level of ``panel``; see :func:`medcal_nb.show.plots.plot_lines`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    names = _levels(table, panel)
+    with st.style():
+        fig, axes = st.figure("full", 2.9, ncols=len(names), sharey=True, squeeze=False)
+        for ax, name in zip(axes.flat, names, strict=True):
+            plots.plot_lines(
+                table[table[panel] == name],
+                ax=ax,
+                x=x,
+                y=y,
+                hue=hue,
+                xlabel=xlabel,
+                ylabel=ylabel if ax is axes.flat[0] else "",
+                logx=logx,
+                **options,
+            )
+            ax.set_title(str(name))
+        fig.suptitle(title)
+    return fig
+
+
+def heatmap_row(table, *, row, column, values: Mapping[str, tuple], min_n=0, title=""):
+    """Draw the same cells for several values, side by side.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        One line per cell, with ``<value>``, ``<value>_low``, ``<value>_high`` and ``n``.
+    values : mapping
+        From value to ``(label, (lowest, highest), colour map)``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    n_rows, n_columns = table[row].nunique(), table[column].nunique()
+    with st.style():
+        fig, axes = st.figure(
+            "full",
+            0.8 + (0.46 if n_columns > 1 else 0.3) * n_rows,
+            ncols=len(values),
+            sharey=True,
+            squeeze=False,
+        )
+        for ax, (value, (label, limits, cmap)) in zip(axes.flat, values.items(), strict=True):
+            bounds = f"{value}_low" in table
+            plots.plot_heatmap(
+                table,
+                ax=ax,
+                row=row,
+                column=column,
+                value=value,
+                low=f"{value}_low" if bounds else None,
+                high=f"{value}_high" if bounds else None,
+                min_n=min_n,
+                limits=limits,
+                cmap=cmap,
+            )
+            ax.set_title(label)
+        fig.suptitle(title)
+    return fig
+
+
+def one_panel(plot, table, *, width="half", height=3.6, title="", **options):
+    """Draw one plot as a figure of its own: ``plot(table, ax=ax, **options)``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    with st.style():
+        fig, ax = st.figure(width, height)
+        plot(table, ax=ax, **options)
+        fig.suptitle(title)
+    return fig

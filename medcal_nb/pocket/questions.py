@@ -482,6 +482,48 @@ _XRAY = (
     *_state("x-ray", "heart", "heart", ("normal", "large"), "visibility_heart"),
     *_present("x-ray", "pacemaker", "pacemaker", "visibility_pacemaker"),
 )
+_LEFT_RIGHT = ("left", "right")
+_UP_DOWN = ("upper", "lower")
+_CT = (
+    *_finding("ct", _KINDS["ct"]),
+    *_where("ct", "side", _LEFT_RIGHT, "finding", _SEE),
+    *_where("ct", "organ", ("liver", "spleen", "kidney"), "finding", _SEE),
+    *_state("ct", "size", "finding", ("small", "large"), _SEE),
+    *_state("ct", "aorta", "aorta", ("normal", "large"), "visibility_aorta"),
+    *_present("ct", "contrast", "sign of contrast in the vessels", None),
+)
+_MRI = (
+    *_finding("mri", _KINDS["mri"]),
+    *_where("mri", "side", _LEFT_RIGHT, "finding", _SEE),
+    *_where("mri", "zone", ("front", "back"), "finding", _SEE),
+    *_count("mri", "plaques", "plaques", _SEE),
+    *_state("mri", "ventricles", "ventricle", ("normal", "large"), "visibility_ventricles"),
+    *_state("mri", "weighting", "weighting", ("t1", "t2"), None),
+)
+_ULTRASOUND = (
+    *_finding("ultrasound", _KINDS["ultrasound"]),
+    *_where("ultrasound", "side", _LEFT_RIGHT, "finding", _SEE),
+    *_where("ultrasound", "depth", ("near", "far"), "finding", _SEE),
+    *_count("ultrasound", "stones", "stones", _SEE),
+    *_state("ultrasound", "texture", "texture", ("smooth", "coarse"), "visibility_texture"),
+    *_present("ultrasound", "vessel", "vessel", "visibility_vessel"),
+)
+_PATHOLOGY = (
+    *_finding("pathology", _KINDS["pathology"]),
+    *_where("pathology", "side", _LEFT_RIGHT, "finding", _SEE),
+    *_where("pathology", "zone", _UP_DOWN, "finding", _SEE),
+    *_count("pathology", "mitoses", "mitoses", _SEE),
+    *_state("pathology", "cells", "number of cells", ("few", "many"), "visibility_cells"),
+    *_present("pathology", "gland", "gland", "visibility_gland"),
+)
+_FUNDUS = (
+    *_finding("fundus", _KINDS["fundus"]),
+    *_where("fundus", "side", _LEFT_RIGHT, "finding", _SEE),
+    *_where("fundus", "zone", _UP_DOWN, "finding", _SEE),
+    *_count("fundus", "spots", "spots", _SEE),
+    *_state("fundus", "cup", "cup", ("normal", "large"), "visibility_cup"),
+    *_where("fundus", "disc", _LEFT_RIGHT, "disc", None)[:2],
+)
 
 TEMPLATES: tuple[Template, ...] = (
     *(
@@ -492,13 +534,16 @@ TEMPLATES: tuple[Template, ...] = (
     *(
         t
         for name in MEDICAL_MODALITIES
-        for t in _modality_templates(
-            name, name, ("x-ray", "ct", "mri", "ultrasound", "pathology", "fundus")
-        )
+        for t in _modality_templates(name, name, MEDICAL_MODALITIES)
     ),
     *_DRAWING,
     *_DIGIT,
     *_XRAY,
+    *_CT,
+    *_MRI,
+    *_ULTRASOUND,
+    *_PATHOLOGY,
+    *_FUNDUS,
 )
 _RELATION = {"left of": (0, -1), "right of": (0, 1), "above": (1, -1), "below": (1, 1)}
 _COLUMN = {p: k % 3 for k, p in enumerate(PLACES)}

@@ -18,7 +18,7 @@ import pandas as pd
 from ._canvas import ABSENT_VISIBILITY, CELLS, CHUNK, IMAGE_SIZE
 
 GENERAL_MODALITIES = ("drawing", "digit")
-MEDICAL_MODALITIES = ("x-ray",)
+MEDICAL_MODALITIES = ("x-ray", "ct", "mri", "ultrasound", "pathology", "fundus")
 MODALITIES = GENERAL_MODALITIES + MEDICAL_MODALITIES
 
 _MODULES = {name: import_module(f".{name.replace('-', '')}", __name__) for name in MODALITIES}

@@ -26,8 +26,9 @@ Y = _AXIS[None, :, None]
 
 
 def col(values) -> np.ndarray:
-    """One number per image as float32 of shape (n, 1, 1), ready to meet planes."""
-    return np.asarray(values, F)[:, None, None]
+    """One number per image as float32 of shape (n, 1, 1), ready to meet planes; scalars stay."""
+    out = np.asarray(values, F)
+    return out[:, None, None] if out.ndim else out
 
 
 def between(rng: np.random.Generator, low: float, high: float, n: int) -> np.ndarray:

@@ -1,23 +1,117 @@
-"""Measuring: is the confidence honest, does it mark the errors, and how sure are we of that?"""
+"""Measuring: is the confidence honest, does it mark the errors, and how sure are we of that?
+
+Metrics are plain functions `(confidence, correct, *, …) -> float`; a `*_table` holds the numbers
+of a figure. Importing this room loads numpy alone.
+"""
 
 from ._check import MeasureWarning
-from .calibration import accuracy, brier_score, ece, log_loss, mean_confidence
-from .discrimination import aurc, auroc
-from .intervals import Interval, bootstrap_interval, wilson_interval
-from .tables import metrics_table, reliability_table
+from .calibration import (
+    BrierDecomposition,
+    accuracy,
+    ace,
+    brier_decomposition,
+    brier_reliability,
+    brier_resolution,
+    brier_score,
+    calibration_gap,
+    calibration_intercept,
+    calibration_slope,
+    debiased_ece,
+    e50,
+    e90,
+    ece,
+    ici,
+    log_loss,
+    mce,
+    mean_confidence,
+    overconfidence,
+    smooth_ece,
+    spiegelhalter_z,
+    underconfidence,
+)
+from .discrimination import (
+    accuracy_at_coverage,
+    auprc,
+    aurc,
+    auroc,
+    coverage_at_accuracy,
+    excess_aurc,
+)
+from .intervals import (
+    Difference,
+    Interval,
+    bootstrap_interval,
+    consistency_band,
+    holm,
+    paired_difference,
+    wilson_interval,
+)
+from .options import (
+    classwise_ece,
+    multiclass_brier,
+    multiclass_log_loss,
+    option_arrays,
+    top_label,
+)
+from .tables import (
+    ALL_METRICS,
+    SCORE_METRICS,
+    difference_table,
+    metric_functions,
+    metrics_table,
+    reliability_table,
+    risk_coverage_table,
+    smooth_reliability_table,
+)
 
 __all__ = [
+    "ALL_METRICS",
+    "SCORE_METRICS",
+    "BrierDecomposition",
+    "Difference",
     "Interval",
     "MeasureWarning",
     "accuracy",
+    "accuracy_at_coverage",
+    "ace",
+    "auprc",
     "aurc",
     "auroc",
     "bootstrap_interval",
+    "brier_decomposition",
+    "brier_reliability",
+    "brier_resolution",
     "brier_score",
+    "calibration_gap",
+    "calibration_intercept",
+    "calibration_slope",
+    "classwise_ece",
+    "consistency_band",
+    "coverage_at_accuracy",
+    "debiased_ece",
+    "difference_table",
+    "e50",
+    "e90",
     "ece",
+    "excess_aurc",
+    "holm",
+    "ici",
     "log_loss",
+    "mce",
     "mean_confidence",
+    "metric_functions",
     "metrics_table",
+    "multiclass_brier",
+    "multiclass_log_loss",
+    "option_arrays",
+    "overconfidence",
+    "paired_difference",
     "reliability_table",
+    "risk_coverage_table",
+    "smooth_ece",
+    "smooth_reliability_table",
+    "spiegelhalter_z",
+    "top_label",
+    "underconfidence",
     "wilson_interval",
 ]

@@ -1,5 +1,6 @@
 """Guards shared by every metric: what comes in is what the definition speaks of."""
 
+import sys
 import warnings
 
 import numpy as np
@@ -9,9 +10,12 @@ class MeasureWarning(UserWarning):
     """A metric is not defined on this input, or only in a degenerate way; the text says why."""
 
 
-def warn(message: str) -> None:
-    """Warn with `MeasureWarning`, pointing at the caller of the metric."""
-    warnings.warn(message, MeasureWarning, stacklevel=4)
+def warn(message: str, category: type[Warning] = MeasureWarning) -> None:
+    """Warn with `MeasureWarning`, pointing at the first caller outside this room."""
+    frame, depth = sys._getframe(1), 2
+    while frame is not None and frame.f_globals.get("__package__") == __package__:
+        frame, depth = frame.f_back, depth + 1
+    warnings.warn(message, category, stacklevel=depth)
 
 
 def check_vector(values, name: str) -> np.ndarray:
@@ -110,6 +114,13 @@ def check_level(level: float, name: str = "level") -> float:
         hint = " (a percentage? write 0.95, not 95)" if level >= 1 else ""
         raise ValueError(f"{name} must lie strictly between 0 and 1, got {level!r}{hint}")
     return float(level)
+
+
+def check_resamples(n_resamples) -> int:
+    """A whole number of resamples, at least two."""
+    if isinstance(n_resamples, bool) or int(n_resamples) != n_resamples or n_resamples < 2:
+        raise ValueError(f"n_resamples must be a whole number of at least 2, got {n_resamples!r}")
+    return int(n_resamples)
 
 
 def check_choice(value, name: str, allowed: tuple) -> None:

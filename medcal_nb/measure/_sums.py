@@ -1,8 +1,9 @@
 """Metrics as functions of sums, and the resampling of those sums.
 
-Every metric of this room depends on the rows only through sums of a few features over a few
-cells (the bins of a diagram, the distinct confidence values, the nodes of a grid). Written
-this way, a bootstrap never copies rows: it draws the sums that a resample would have.
+Every metric of this room depends on the rows only through counts, and sums of a few features,
+over cells: the bins of a diagram, the distinct confidence values, the nodes of a grid. Written
+this way a bootstrap never copies rows. It draws the sums that a resample would have, and the
+draws are exact: their distribution is that of the metric on rows drawn with replacement.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,34 +11,54 @@ from dataclasses import dataclass
 
 import numpy as np
 
+RECIPES: dict = {}
+
+HELD = 1 << 19  # numbers held at once while resampling: 4 MB, so that they stay in the cache
+WORD = 16  # random bits spent on one draw from a piece of 2^s rows
+
+
+def recipe_for(function):
+    """Register the sums form of a public metric; the bootstrap finds it by the function."""
+
+    def keep(builder):
+        RECIPES[function] = builder
+        return builder
+
+    return keep
+
 
 @dataclass(frozen=True)
 class Recipe:
-    """A metric, ready to be computed from sums.
+    """A metric on given rows, ready to be computed from sums.
 
     Attributes
     ----------
-    cell : (n,) int array
-        The cell of each row.
+    cell : (n,) int array or None
+        The cell of each row; None puts all rows in one.
     n_cells : int
-    features : (n, k) float array
-        What is summed within a cell. By convention the first feature is 1 (the count).
+    features : tuple of (n,) float arrays
+        What is summed within a cell, beside the count.
     finish : callable
-        (r, n_cells, k) array of sums -> (r,) array of values; NaN where undefined.
+        (r, n_cells, 1 + k) sums, the count first -> (r,) values; NaN where undefined.
     """
 
-    cell: np.ndarray
+    cell: np.ndarray | None
     n_cells: int
-    features: np.ndarray
+    features: tuple[np.ndarray, ...]
     finish: Callable[[np.ndarray], np.ndarray]
 
     def sums(self, weights: np.ndarray | None = None) -> np.ndarray:
-        """(n_cells, k) sums of the features, each row counted `weights` times."""
-        out = np.empty((self.n_cells, self.features.shape[1]))
-        for j in range(self.features.shape[1]):
-            column = self.features[:, j]
+        """(n_cells, 1 + k) counts and sums, each row counted `weights` times."""
+        out = np.empty((self.n_cells, 1 + len(self.features)))
+        if self.cell is None:
+            out[0, 0] = self.features[0].size if weights is None else weights.sum()
+            for j, feature in enumerate(self.features, 1):
+                out[0, j] = feature.sum() if weights is None else feature @ weights
+            return out
+        out[:, 0] = np.bincount(self.cell, weights, self.n_cells)
+        for j, feature in enumerate(self.features, 1):
             out[:, j] = np.bincount(
-                self.cell, column if weights is None else column * weights, self.n_cells
+                self.cell, feature if weights is None else feature * weights, self.n_cells
             )
         return out
 
@@ -46,35 +67,186 @@ class Recipe:
         return float(self.finish(self.sums(weights)[None])[0])
 
 
-CHUNK = 4_000_000  # numbers held at once by a resampling step (32 MB)
+class Prepared:
+    """A recipe with its rows brought into the order of their cells."""
+
+    def __init__(self, recipe: Recipe):
+        self.recipe = recipe
+        n = recipe.features[0].size if recipe.features else recipe.cell.size
+        cell = np.zeros(n, np.int64) if recipe.cell is None else recipe.cell
+        self.order = None
+        if (cell[1:] < cell[:-1]).any():
+            small = cell.astype(np.int16) if recipe.n_cells < 2**15 else cell
+            self.order = np.argsort(small, kind="stable")
+            cell = cell[self.order]
+        self.features = [f if self.order is None else f[self.order] for f in recipe.features]
+        self.sizes = np.bincount(cell, minlength=recipe.n_cells)
+        self.present = np.flatnonzero(self.sizes)
+        self.starts = (self.sizes.cumsum() - self.sizes)[self.present]
+        self.single = self.present.size == cell.size
+
+    def sums(self, weights: np.ndarray) -> np.ndarray:
+        """(r, n_cells, 1 + k) sums for (r, n) row weights."""
+        recipe = self.recipe
+        w = weights if self.order is None else weights[:, self.order]
+        out = np.zeros((w.shape[0], recipe.n_cells, 1 + len(self.features)))
+        for j, feature in enumerate([None, *self.features]):
+            part = w if feature is None else w * feature
+            if not self.single:
+                part = np.add.reduceat(part, self.starts, axis=1)
+            if self.present.size == recipe.n_cells:
+                out[:, :, j] = part
+            else:
+                out[:, self.present, j] = part
+        return out
 
 
-def resampled_values(
-    recipe: Recipe,
+def resampled_values(recipes: list[Recipe], n_resamples, rng, **units) -> np.ndarray:
+    """(len(recipes), n_resamples) values on common bootstrap resamples; see `resampled_sums`."""
+    blocks = resampled_sums(recipes, n_resamples, rng, **units)
+    found = [[recipe.finish(s) for recipe, s in zip(recipes, b, strict=True)] for b in blocks]
+    return np.concatenate(found, axis=1)
+
+
+def resampled_sums(
+    recipes: list[Recipe],
     n_resamples: int,
     rng: np.random.Generator,
+    *,
     codes: np.ndarray | None = None,
     n_groups: int | None = None,
-) -> np.ndarray:
-    """(n_resamples,) values of the metric on bootstrap resamples of rows or of groups."""
-    return np.concatenate(
-        [
-            recipe.finish(_apply(recipe, w, codes))
-            for w in draw_weights(recipe.cell.size if codes is None else n_groups, n_resamples, rng)
-        ]
-    )
+    times: np.ndarray | None = None,
+) -> Iterator[list[np.ndarray]]:
+    """Blocks of (r, n_cells, 1 + k) sums, one array a recipe, on common bootstrap resamples.
+
+    Parameters
+    ----------
+    recipes : list of Recipe
+        All on the same rows.
+    codes, n_groups
+        Group of each row, 0 … n_groups − 1: whole groups are drawn. Without, rows are.
+    times : (n,) int array, optional
+        How many identical rows each row stands for; only without groups.
+    """
+    prepared = [Prepared(recipe) for recipe in recipes]
+    n = int(prepared[0].sizes.sum())
+    if codes is None and times is None and len(recipes) == 1 and 64 * recipes[0].n_cells <= n:
+        for sums in _draw_cells(prepared[0], n_resamples, rng):
+            yield [sums]
+        return
+    if times is not None:
+        blocks = _draw_repeated(times, n_resamples, rng)
+    else:
+        blocks = draw_counts(n if codes is None else n_groups, n_resamples, rng, rows=n)
+    for counts in blocks:
+        weights = counts.astype(np.float64)
+        if codes is not None:
+            weights = weights.take(codes, axis=1)
+        yield [p.sums(weights) for p in prepared]
 
 
-def draw_weights(n_units: int, n_resamples: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Chunks (r, n_units) of multinomial counts: how often each unit is drawn."""
-    step = max(1, CHUNK // n_units)
+def draw_counts(
+    n_units: int, n_resamples: int, rng: np.random.Generator, rows: int = 0
+) -> Iterator[np.ndarray]:
+    """Blocks (r, n_units) of how often each unit is drawn, n_units draws a resample."""
+    step = max(1, HELD // max(n_units, rows))
     for start in range(0, n_resamples, step):
         r = min(step, n_resamples - start)
         draws = rng.integers(0, n_units, size=(r, n_units))
-        draws += np.arange(r)[:, None] * n_units
+        if r > 1:
+            draws += np.arange(r)[:, None] * n_units
         yield np.bincount(draws.ravel(), minlength=r * n_units).reshape(r, n_units)
 
 
-def _apply(recipe: Recipe, weights: np.ndarray, codes: np.ndarray | None) -> np.ndarray:
-    rows = weights if codes is None else weights[:, codes]
-    return np.stack([recipe.sums(w) for w in rows])
+def _draw_repeated(times, n_resamples, rng):
+    """The same where unit i stands for times[i] identical ones."""
+    n = int(times.sum())
+    step = max(1, HELD // times.size)
+    for start in range(0, n_resamples, step):
+        yield rng.multinomial(n, times / n, size=min(step, n_resamples - start))
+
+
+def _draw_cells(prepared: Prepared, n_resamples, rng):
+    """Sums over few cells of many rows: first how many draws fall into each piece of a cell,
+    then those draws, looked up in the piece alone. No row weights are ever formed."""
+    pieces = _pieces(prepared)
+    sizes = np.array([stop - start for _, start, stop in pieces])
+    n = int(sizes.sum())
+    step = max(1, min(n_resamples, HELD // int(sizes.max())))
+    k = len(prepared.features)
+    for first in range(0, n_resamples, step):
+        r = min(step, n_resamples - first)
+        counts = rng.multinomial(n, sizes / n, size=r)
+        out = np.zeros((r, prepared.recipe.n_cells, 1 + k))
+        for j, (cell, start, stop) in enumerate(pieces):
+            drawn = counts[:, j]
+            out[:, cell, 0] += drawn
+            some = np.flatnonzero(drawn)
+            if some.size == 0 or k == 0:
+                continue
+            index = _uniform(stop - start, int(drawn.sum()), rng)
+            starts = (drawn.cumsum() - drawn)[some]
+            for f, feature in enumerate(prepared.features, 1):
+                looked_up = feature[start:stop].take(index)
+                out[some, cell, f] += np.add.reduceat(looked_up, starts)
+        yield out
+
+
+def _pieces(prepared: Prepared) -> list[tuple[int, int, int]]:
+    """Cut cells into pieces (cell, start, stop): a few large ones of 2^s rows, and the rest."""
+    pieces = []
+    for cell, start in zip(prepared.present, prepared.starts, strict=True):
+        stop = start + prepared.sizes[cell]
+        cuts = 0
+        while stop - start >= 128 and (cuts < 2 or stop - start >= 1 << WORD):
+            size = 1 << min(WORD, int(stop - start).bit_length() - 1)
+            pieces.append((int(cell), int(start), int(start + size)))
+            start += size
+            cuts += 1
+        if stop > start:
+            pieces.append((int(cell), int(start), int(stop)))
+    return pieces
+
+
+def _uniform(size: int, n: int, rng: np.random.Generator) -> np.ndarray:
+    """n independent uniform draws from 0 … size − 1."""
+    if 128 <= size <= 1 << WORD and size & (size - 1) == 0:
+        words = rng.integers(0, 2**64 - 1, -(-n // 4), dtype=np.uint64, endpoint=True)
+        bits = words.view(np.uint16)[:n]
+        return np.right_shift(bits, WORD - (size.bit_length() - 1)).astype(np.intp)
+    return rng.integers(0, size, n)
+
+
+def collapse(c: np.ndarray, y: np.ndarray):
+    """Distinct (confidence, outcome) rows in ascending order with their number, or None.
+
+    None where there are so many distinct rows that drawing their counts would not pay.
+    """
+    n = c.size
+    probe = c[:: max(1, n // 1024)]
+    if np.unique(probe).size > min(probe.size, n / 20) / 2:
+        return None
+    values, inverse = np.unique(c, return_inverse=True)
+    times = np.bincount(2 * inverse + (y == 1), minlength=2 * values.size)
+    kept = np.flatnonzero(times)
+    if 20 * kept.size > n:
+        return None
+    return values[kept // 2], (kept % 2).astype(np.float64), times[kept]
+
+
+def jackknife_values(
+    recipe: Recipe, codes: np.ndarray | None = None, n_groups: int | None = None, most: int = 400
+) -> np.ndarray:
+    """Values with one unit, or one of `most` blocks of units, left out in turn."""
+    n = recipe.features[0].size
+    if codes is None:
+        codes, n_groups = np.arange(n), n
+    if n_groups > most:
+        codes, n_groups = codes % most, most
+    prepared = Prepared(recipe)
+    step = max(1, HELD // n)
+    found = []
+    for start in range(0, n_groups, step):
+        left_out = np.arange(start, min(start + step, n_groups))
+        found.append(recipe.finish(prepared.sums((codes != left_out[:, None]).astype(float))))
+    return np.concatenate(found)

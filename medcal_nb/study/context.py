@@ -164,7 +164,7 @@ def notebook_context(
     notebook : str
         The notebook's own name, such as ``02_metrics``.
     profile : str
-        Name of a profile (``pocket``, ``recorded``, ``hub``, ``served``).
+        Name or file of a profile (``pocket``, ``recorded``, ``hub``, ``served``).
     answers, out_dir : path
         The values of ``ANSWERS`` and ``OUT_DIR``.
     fast : bool
@@ -177,6 +177,7 @@ def notebook_context(
     MedcalError
         If the notebook reads answers and there are none.
     """
+    profile = Path(profile).stem
     if not answers:
         if profile == "recorded":
             raise MedcalError(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 # what differs from one asking to the next although the answers are the same
 INCIDENTAL = ("run_id", "seconds")
+NUMBERS = ("sample", "confidence", "prompt_tokens", "new_tokens")
 PACKAGE = "medcal_nb"
 _SOURCE = Path(__file__).resolve().parents[1]
 
@@ -47,31 +48,37 @@ def _log_hash(path: str, stamp: tuple) -> str:
     import numpy as np
     import pandas as pd
 
-    from medcal_nb.answers import AnswerLog
+    from medcal_nb.answers import ANSWER_COLUMNS, AnswerLog
 
+    columns = [name for name in ANSWER_COLUMNS if name not in INCIDENTAL]
     rows = 0
-    # a sum over rows is the same in any order; two columns of hashes leave 128 bits
+    # a sum over rows is the same in any order; two sums leave 128 bits
     total = np.zeros(2, dtype=np.uint64)
-    names: set[str] = set()
     with AnswerLog(path, read_only=True) as log:
-        for frame in log.iter_frames():
-            frame = frame.drop(columns=[c for c in INCIDENTAL if c in frame])
-            frame = frame[sorted(frame.columns)]
-            names.update(frame.columns)
-            for column in frame.select_dtypes(object):
-                if any(isinstance(value, dict | list) for value in frame[column]):
-                    frame[column] = [
-                        json.dumps(v, sort_keys=True) if isinstance(v, dict | list) else v
-                        for v in frame[column]
-                    ]
+        for frame in log.iter_frames(columns=columns):
+            # the same kind of column in every chunk, whatever the chunk happens to hold
+            plain = {
+                name: frame[name].astype("float64") if name in NUMBERS else _as_text(frame[name])
+                for name in columns
+            }
             for half, key in enumerate(("medcal-answers-1", "medcal-answers-2")):
                 hashes = pd.util.hash_pandas_object(
-                    frame, index=False, hash_key=key, categorize=True
-                )
-                total[half] += hashes.to_numpy(dtype=np.uint64).sum(dtype=np.uint64)
+                    pd.DataFrame(plain), index=False, hash_key=key
+                ).to_numpy(dtype=np.uint64)
+                total[half] += hashes.sum(dtype=np.uint64)
             rows += len(frame)
-    told = f"{rows} {sorted(names)} {[int(t) for t in total]}"
+    told = f"{rows} {columns} {[int(half) for half in total]}"
     return text_hash(told)
+
+
+def _as_text(column):
+    if column.dtype.kind == "O":
+        column = column.map(
+            lambda value: (
+                json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else value
+            )
+        )
+    return column.astype("string").fillna("").astype(object)
 
 
 def module_file(name: str) -> Path | None:

@@ -119,7 +119,7 @@ def load_profile(name: str | os.PathLike) -> Profile:
     MedcalError
         If there is no such profile, or its file says something that is not understood.
     """
-    path = Path(name)
+    path = Path(name).expanduser().resolve()
     if path.suffix != ".toml":
         path = FOLDER / f"{name}.toml"
     if not path.is_file():
@@ -127,6 +127,8 @@ def load_profile(name: str | os.PathLike) -> Profile:
             f"no profile {os.fspath(name)!r}: choose one of {', '.join(profile_names())}, "
             "or give the path of a .toml file"
         )
+    if path.parent != FOLDER and path.stem in profile_names():
+        raise MedcalError(f"{path}: a profile of that name comes with the package: rename the file")
     try:
         settings = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

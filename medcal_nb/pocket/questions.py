@@ -20,6 +20,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
+from ..errors import MedcalError
 from .scenes import (
     ATTRIBUTES,
     GENERAL_MODALITIES,
@@ -181,48 +182,62 @@ def _finding(modality: str, kinds: tuple[str, ...], noun: str = "finding") -> tu
     )
 
 
-def _where(modality: str, fact: str, values: tuple[str, ...], noun: str, see: str):
-    """Side, zone or depth: a closed, a choice and an open way of asking."""
-    name = {"side": "side", "zone": "zone", "depth": "depth", "place": "place"}.get(fact, fact)
-    ask = {
-        "side": (f"on which side is the {noun}?", f"which side of the image has the {noun}?"),
-        "zone": (f"in which zone is the {noun}?", f"which zone has the {noun}?"),
-    }.get(fact, (f"where is the {noun}?", f"which part of the image has the {noun}?"))
+_PLACE_WORDS = {
+    "side": (
+        ("is the {noun} on the {{value}} side?", "does the {noun} lie on the {{value}}?"),
+        ("on which side is the {noun}?", "which side has the {noun}?"),
+        ("name the side of the {noun}", "the {noun} is on which side?"),
+    ),
+    "zone": (
+        ("is the {noun} in the {{value}} zone?", "does the {noun} lie in the {{value}} zone?"),
+        ("in which zone is the {noun}?", "which zone has the {noun}?"),
+        ("name the zone of the {noun}", "the {noun} is in which zone?"),
+    ),
+    "part": (
+        ("is the {noun} in the {{value}} part?", "does the {noun} lie in the {{value}} part?"),
+        ("in which part is the {noun}?", "which part has the {noun}?"),
+        ("name the part with the {noun}", "the {noun} is in which part?"),
+    ),
+    "field": (
+        ("is the {noun} in the {{value}} field?", "does the {noun} lie in the {{value}} field?"),
+        ("in which field is the {noun}?", "which field has the {noun}?"),
+        ("name the field of the {noun}", "the {noun} is in which field?"),
+    ),
+    "organ": (
+        ("is the {noun} in the {{value}}?", "does the {noun} lie in the {{value}}?"),
+        ("in which organ is the {noun}?", "which organ has the {noun}?"),
+        ("name the organ of the {noun}", "the {noun} is in which organ?"),
+    ),
+}
+
+
+def _where(
+    modality: str,
+    fact: str,
+    values: tuple[str, ...],
+    see: str | None,
+    *,
+    word: str | None = None,
+    noun: str = "finding",
+) -> tuple[Template, ...]:
+    """Side, zone, depth or organ: a closed, a choice and an open way of asking."""
+    asked = [tuple(t.format(noun=noun) for t in texts) for texts in _PLACE_WORDS[word or fact]]
+    rows = zip(("is", "choice", "open"), ("closed", "choice", "open"), asked, strict=True)
     return _many(
         modality,
-        {
-            "name": f"{name}_is",
-            "question_type": "closed",
-            "kind": "is",
-            "fact": fact,
-            "phrasings": (f"is the {noun} {{value}}?", f"does the {noun} lie {{value}}?"),
-            "values": values,
-            "visibility": see,
-            "weight": 0.6,
-        },
-        {
-            "name": f"{name}_choice",
-            "question_type": "choice",
-            "kind": "value",
-            "fact": fact,
-            "phrasings": ask,
-            "values": values,
-            "visibility": see,
-            "weight": 0.7,
-        },
-        {
-            "name": f"{name}_open",
-            "question_type": "open",
-            "kind": "value",
-            "fact": fact,
-            "phrasings": (
-                f"where does the {noun} lie, by {fact}?",
-                f"say the {fact} of the {noun}",
-            ),
-            "values": values,
-            "visibility": see,
-            "weight": 0.7,
-        },
+        *(
+            {
+                "name": f"{fact}_{suffix}",
+                "question_type": question_type,
+                "kind": "is" if suffix == "is" else "value",
+                "fact": fact,
+                "phrasings": phrasings,
+                "values": values,
+                "visibility": see,
+                "weight": 0.7,
+            }
+            for suffix, question_type, phrasings in rows
+        ),
     )
 
 
@@ -251,8 +266,15 @@ def _count(modality: str, fact: str, noun: str, see: str, values=("one", "two", 
     )
 
 
-def _state(modality: str, fact: str, noun: str, values: tuple[str, ...], see: str | None):
-    """A graded property that is always there, such as the size of the heart."""
+def _state(
+    modality: str,
+    fact: str,
+    values: tuple[str, ...],
+    see: str | None,
+    closed: tuple[str, ...],
+    choice: tuple[str, ...],
+) -> tuple[Template, ...]:
+    """A property that is always there, such as the size of the heart."""
     return _many(
         modality,
         {
@@ -260,7 +282,7 @@ def _state(modality: str, fact: str, noun: str, values: tuple[str, ...], see: st
             "question_type": "closed",
             "kind": "is",
             "fact": fact,
-            "phrasings": (f"is the {noun} {{value}}?", f"does the {noun} look {{value}}?"),
+            "phrasings": closed,
             "values": values,
             "visibility": see,
         },
@@ -269,11 +291,22 @@ def _state(modality: str, fact: str, noun: str, values: tuple[str, ...], see: st
             "question_type": "choice",
             "kind": "value",
             "fact": fact,
-            "phrasings": (f"how is the {noun}?", f"how does the {noun} look?"),
+            "phrasings": choice,
             "values": values,
             "visibility": see,
             "weight": 0.7,
         },
+    )
+
+
+def _size_of(modality: str, fact: str, thing: str, values: tuple[str, ...], see: str):
+    return _state(
+        modality,
+        fact,
+        values,
+        see,
+        (f"is the {thing} {{value}}?", f"does the {thing} look {{value}}?"),
+        (f"what is the size of the {thing}?", f"which size has the {thing}?"),
     )
 
 
@@ -476,53 +509,76 @@ _KINDS = {m: tuple(v for v in ATTRIBUTES[m].get("finding", ()) if v != "none") f
 _SEE = "visibility_finding"
 _XRAY = (
     *_finding("x-ray", _KINDS["x-ray"]),
-    *_where("x-ray", "side", ("left", "right"), "finding", _SEE),
-    *_where("x-ray", "zone", ("upper", "middle", "lower"), "finding", _SEE),
+    *_where("x-ray", "side", ("left", "right"), _SEE),
+    *_where("x-ray", "zone", ("upper", "middle", "lower"), _SEE),
     *_count("x-ray", "nodules", "nodules", _SEE),
-    *_state("x-ray", "heart", "heart", ("normal", "large"), "visibility_heart"),
+    *_size_of("x-ray", "heart", "heart", ("normal", "large"), "visibility_heart"),
     *_present("x-ray", "pacemaker", "pacemaker", "visibility_pacemaker"),
 )
 _LEFT_RIGHT = ("left", "right")
 _UP_DOWN = ("upper", "lower")
 _CT = (
     *_finding("ct", _KINDS["ct"]),
-    *_where("ct", "side", _LEFT_RIGHT, "finding", _SEE),
-    *_where("ct", "organ", ("liver", "spleen", "kidney"), "finding", _SEE),
-    *_state("ct", "size", "finding", ("small", "large"), _SEE),
-    *_state("ct", "aorta", "aorta", ("normal", "large"), "visibility_aorta"),
-    *_present("ct", "contrast", "sign of contrast in the vessels", None),
+    *_where("ct", "side", _LEFT_RIGHT, _SEE),
+    *_where("ct", "organ", ("liver", "spleen", "kidney"), _SEE),
+    *_size_of("ct", "size", "finding", ("small", "large"), _SEE),
+    *_size_of("ct", "aorta", "aorta", ("normal", "large"), "visibility_aorta"),
+    *_present("ct", "contrast", "sign of contrast", None),
 )
 _MRI = (
     *_finding("mri", _KINDS["mri"]),
-    *_where("mri", "side", _LEFT_RIGHT, "finding", _SEE),
-    *_where("mri", "zone", ("front", "back"), "finding", _SEE),
+    *_where("mri", "side", _LEFT_RIGHT, _SEE),
+    *_where("mri", "zone", ("front", "back"), _SEE, word="part"),
     *_count("mri", "plaques", "plaques", _SEE),
-    *_state("mri", "ventricles", "ventricle", ("normal", "large"), "visibility_ventricles"),
-    *_state("mri", "weighting", "weighting", ("t1", "t2"), None),
+    *_state(
+        "mri", "ventricles", "size of the ventricles", ("normal", "large"), "visibility_ventricles"
+    ),
+    *_state(
+        "mri",
+        "weighting",
+        ("t1", "t2"),
+        None,
+        ("is the weighting {value}?", "is this image {value} weighted?"),
+        ("what is the weighting?", "which weighting has this image?"),
+    ),
 )
 _ULTRASOUND = (
     *_finding("ultrasound", _KINDS["ultrasound"]),
-    *_where("ultrasound", "side", _LEFT_RIGHT, "finding", _SEE),
-    *_where("ultrasound", "depth", ("near", "far"), "finding", _SEE),
+    *_where("ultrasound", "side", _LEFT_RIGHT, _SEE),
+    *_where("ultrasound", "depth", ("near", "far"), _SEE, word="field"),
     *_count("ultrasound", "stones", "stones", _SEE),
-    *_state("ultrasound", "texture", "texture", ("smooth", "coarse"), "visibility_texture"),
+    *_state(
+        "ultrasound",
+        "texture",
+        ("smooth", "coarse"),
+        "visibility_texture",
+        ("is the texture {value}?", "does the texture look {value}?"),
+        ("what is the texture?", "which texture has the organ?"),
+    ),
     *_present("ultrasound", "vessel", "vessel", "visibility_vessel"),
 )
 _PATHOLOGY = (
     *_finding("pathology", _KINDS["pathology"]),
-    *_where("pathology", "side", _LEFT_RIGHT, "finding", _SEE),
-    *_where("pathology", "zone", _UP_DOWN, "finding", _SEE),
+    *_where("pathology", "side", _LEFT_RIGHT, _SEE),
+    *_where("pathology", "zone", _UP_DOWN, _SEE),
     *_count("pathology", "mitoses", "mitoses", _SEE),
-    *_state("pathology", "cells", "number of cells", ("few", "many"), "visibility_cells"),
+    *_state(
+        "pathology",
+        "cells",
+        ("few", "many"),
+        "visibility_cells",
+        ("are there {value} cells?", "does this image show {value} cells?"),
+        ("are the cells few or many?", "what is the number of cells?"),
+    ),
     *_present("pathology", "gland", "gland", "visibility_gland"),
 )
 _FUNDUS = (
     *_finding("fundus", _KINDS["fundus"]),
-    *_where("fundus", "side", _LEFT_RIGHT, "finding", _SEE),
-    *_where("fundus", "zone", _UP_DOWN, "finding", _SEE),
+    *_where("fundus", "side", _LEFT_RIGHT, _SEE),
+    *_where("fundus", "zone", _UP_DOWN, _SEE),
     *_count("fundus", "spots", "spots", _SEE),
-    *_state("fundus", "cup", "cup", ("normal", "large"), "visibility_cup"),
-    *_where("fundus", "disc", _LEFT_RIGHT, "disc", None)[:2],
+    *_size_of("fundus", "cup", "cup", ("normal", "large"), "visibility_cup"),
+    *_where("fundus", "disc", _LEFT_RIGHT, None, word="side", noun="disc")[:2],
 )
 
 TEMPLATES: tuple[Template, ...] = (
@@ -978,3 +1034,10 @@ def blind_guess_accuracy(items: pd.DataFrame) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def load(name, *, split=None, n=None, seed=0, revision=None) -> pd.DataFrame:
+    """:func:`pocket_items` for ``medcal_nb.items.load_items``; there are no revisions."""
+    if revision is not None:
+        raise MedcalError(f"{name} has no revisions, {revision!r} was asked for: leave it out")
+    return pocket_items(name, split=split, n=n, seed=seed)

@@ -1,0 +1,253 @@
+"""What is asked: a VQA item, the item table and where item tables come from.
+
+An item is one question about one image. Tables have :data:`ITEM_COLUMNS` and any further columns
+that a dataset has to tell (site, visibility, template …).
+"""
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import MedcalError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from PIL import Image
+
+ITEM_COLUMNS = [
+    "item_id",
+    "image_id",
+    "dataset",
+    "domain",
+    "modality",
+    "question_type",
+    "question",
+    "options",
+    "gold",
+    "split",
+    "image",
+]
+QUESTION_TYPES = ("closed", "choice", "open")
+DOMAINS = ("general", "medical")
+SPLITS = ("fit", "test")
+
+#: Loaders by dataset name: a callable, or "module:function" imported at first use.
+_LOADERS: dict[str, str | Callable[..., Any]] = {
+    "pocket-general": "medcal_nb.pocket.questions:load",
+    "pocket-medical": "medcal_nb.pocket.questions:load",
+}
+
+
+@dataclass(frozen=True)
+class Item:
+    """One question about one image.
+
+    ``options`` are ``("yes", "no")`` for closed questions, the choices for choice questions, and
+    None for open ones; ``gold`` is the right answer, or a tuple of answers that all count as
+    right; ``image`` is an encoded image or the path of one; ``extra`` holds further columns.
+    """
+
+    item_id: str
+    image_id: str
+    dataset: str
+    domain: str
+    modality: str
+    question_type: str
+    question: str
+    options: tuple[str, ...] | None
+    gold: str | tuple[str, ...]
+    split: str
+    image: bytes | str
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> "Item":
+        """The item of one row of an item table, given as a dict."""
+        known = {name: row[name] for name in ITEM_COLUMNS}
+        options, gold = known["options"], known["gold"]
+        known["options"] = tuple(options) if _is_list(options) else None
+        known["gold"] = tuple(gold) if _is_list(gold) else gold
+        extra = {name: value for name, value in row.items() if name not in known}
+        return cls(**known, extra=extra)
+
+
+def iter_items(items: "pd.DataFrame") -> Iterator[Item]:
+    """The rows of an item table as :class:`Item`, in order."""
+    for row in items.to_dict("records"):
+        yield Item.from_row(row)
+
+
+def _is_list(value: Any) -> bool:
+    return not isinstance(value, str | bytes) and hasattr(value, "__len__")
+
+
+def register_dataset(name: str, loader: str | Callable[..., "pd.DataFrame"]) -> None:
+    """Make ``load_items(name)`` call ``loader(name, split=, n=, seed=, revision=)``.
+
+    ``loader`` may be written ``"module:function"``: it is imported when first needed.
+    """
+    _LOADERS[name] = loader
+
+
+def dataset_names() -> list[str]:
+    """Names that :func:`load_items` knows, sorted."""
+    return sorted(_LOADERS)
+
+
+def load_items(
+    name: str,
+    *,
+    split: str | None = None,
+    n: int | None = None,
+    seed: int = 0,
+    revision: str | None = None,
+) -> "pd.DataFrame":
+    """The item table of a dataset.
+
+    Parameters
+    ----------
+    name : a registered dataset, such as ``pocket-medical``
+    split : ``fit``, ``test``, or None for all items
+    n : keep this many items, drawn at random by ``seed``
+    revision : version of a dataset that has versions
+
+    Raises
+    ------
+    MedcalError
+        for an unknown dataset or split, a negative ``n``, or a table that breaks the schema.
+    """
+    if name not in _LOADERS:
+        raise MedcalError(f"dataset {name!r} is not known; known: {', '.join(dataset_names())}")
+    if split is not None and split not in SPLITS:
+        raise MedcalError(f"split {split!r} is not known; give one of {', '.join(SPLITS)}")
+    if n is not None and n < 1:
+        raise MedcalError(f"n = {n}: give 1 or more items, or leave it out for all")
+    loader = _LOADERS[name]
+    if isinstance(loader, str):
+        module, function = loader.split(":")
+        loader = getattr(import_module(module), function)
+    return check_items(loader(name, split=split, n=n, seed=seed, revision=revision), where=name)
+
+
+def check_items(items: "pd.DataFrame", *, where: str = "items") -> "pd.DataFrame":
+    """The table itself, if it keeps the item schema.
+
+    Columns are all there; ids are unique; question type, domain and split are known words;
+    closed and choice questions have two or more different options and a gold answer among them;
+    no image is in both splits.
+
+    Raises
+    ------
+    MedcalError
+        naming ``where``, row (counted from 0), column, value and remedy of the first fault.
+    """
+    missing = [name for name in ITEM_COLUMNS if name not in items.columns]
+    if missing:
+        raise MedcalError(f"{where}: no column {missing[0]!r}; an item table has {ITEM_COLUMNS}")
+
+    def refuse(row: int, column: str, value: Any, remedy: str) -> MedcalError:
+        shown = f"{len(value)} bytes" if isinstance(value, bytes) else repr(value)
+        return MedcalError(f"{where}: row {row}, column {column!r}: {shown}: {remedy}")
+
+    ids = items["item_id"]
+    doubled = ids.duplicated().to_numpy()
+    if doubled.any():
+        row = int(doubled.argmax())
+        raise refuse(row, "item_id", ids.iloc[row], "is there twice; ids name one item each")
+    texts = ("item_id", "image_id", "dataset", "modality", "question")
+    words = {"question_type": QUESTION_TYPES, "domain": DOMAINS, "split": SPLITS}
+    for row, record in enumerate(items[ITEM_COLUMNS].to_dict("records")):
+        for name in texts:
+            if not isinstance(record[name], str) or not record[name].strip():
+                raise refuse(row, name, record[name], "give a text that is not empty")
+        for name, known in words.items():
+            if record[name] not in known:
+                raise refuse(row, name, record[name], f"give one of {', '.join(known)}")
+        options, gold = record["options"], record["gold"]
+        golds = list(gold) if _is_list(gold) else [gold]
+        if not golds or not all(isinstance(g, str) and g.strip() for g in golds):
+            raise refuse(row, "gold", gold, "give an answer, or a list of answers, as text")
+        if record["question_type"] != "open":
+            if not _is_list(options) or len(options) < 2:
+                raise refuse(row, "options", options, "give a list of two or more answers")
+            if len(set(options)) < len(options):
+                raise refuse(row, "options", list(options), "has an option twice")
+            if not any(g in options for g in golds):
+                raise refuse(row, "gold", gold, f"is none of the options {list(options)}")
+        elif _is_list(options):
+            raise refuse(row, "options", list(options), "an open question has none: give None")
+        image = record["image"]
+        if not isinstance(image, bytes | str | Path) or not image:
+            raise refuse(row, "image", image, "give the bytes of an image file or its path")
+    splits = items.groupby("image_id")["split"].nunique()
+    if (splits > 1).any():
+        name = splits[splits > 1].index[0]
+        row = int((items["image_id"] == name).to_numpy().argmax())
+        raise refuse(row, "image_id", name, "is in both splits; split by image")
+    return items
+
+
+def open_image(image: "bytes | str | Path") -> "Image.Image":
+    """The image of an item as 8-bit RGB.
+
+    Palettes are resolved, greys repeated, transparency laid on white, the camera's orientation
+    applied. What can't be shown faithfully is refused: images of more than 8 bits a channel and
+    DICOM, because choosing the window is the user's decision; files of several frames.
+
+    Parameters
+    ----------
+    image : the bytes of an image file, or its path
+
+    Raises
+    ------
+    MedcalError
+        for a missing, empty, damaged or refused file, saying what to do.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    if isinstance(image, bytes):
+        name, data = f"image of {len(image)} bytes", image
+    else:
+        name = str(image)
+        try:
+            data = Path(image).read_bytes()
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise MedcalError(f"{name}: {reason}; check the image path") from None
+    if not data:
+        raise MedcalError(f"{name}: the file is empty; fetch it again or drop the item")
+    if data[128:132] == b"DICM":
+        raise MedcalError(
+            f"{name}: DICOM is not read, because its window is your choice; "
+            "export the slice as 8-bit PNG with the window you want"
+        )
+    try:
+        with Image.open(io.BytesIO(data)) as opened:
+            mode, frames = opened.mode, getattr(opened, "n_frames", 1)
+            if min(opened.size) < 1:
+                raise MedcalError(f"{name}: has no pixels ({opened.size}); drop the item")
+            if frames > 1:
+                raise MedcalError(f"{name}: has {frames} frames; export the one that is meant")
+            if mode.startswith(("I", "F")):
+                raise MedcalError(
+                    f"{name}: has more than 8 bits a channel (mode {mode}); "
+                    "window it to 8 bits and save it again"
+                )
+            opened.load()
+            turned = ImageOps.exif_transpose(opened)
+    except MedcalError:
+        raise
+    except UnidentifiedImageError:
+        raise MedcalError(f"{name}: is no image that can be read; use PNG or JPEG") from None
+    except Image.DecompressionBombError:
+        raise MedcalError(f"{name}: is too large to open safely; make it smaller") from None
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:
+        raise MedcalError(f"{name}: is damaged ({error}); fetch it again") from None
+    if turned.mode in ("RGBA", "LA", "PA") or "transparency" in turned.info:
+        turned = turned.convert("RGBA")
+        ground = Image.new("RGBA", turned.size, "white")
+        return Image.alpha_composite(ground, turned).convert("RGB")
+    return turned.convert("RGB")

@@ -23,12 +23,24 @@ from .recalibrate import (
     option_arrays,
     top_option,
 )
+from .transfer import (
+    TransferStudy,
+    gap_table,
+    label_efficiency_table,
+    labels_needed,
+    modality_matrix,
+    transfer_sentence,
+    transfer_study,
+    transfer_summary,
+    transfer_table,
+)
 
 __all__ = [
     "CLIP",
     "FITS",
     "RecalibrationWarning",
     "Recalibrator",
+    "TransferStudy",
     "assign_folds",
     "choose_clip",
     "cross_fit",
@@ -43,7 +55,15 @@ __all__ = [
     "fit_shrunken",
     "fit_temperature",
     "fit_vector",
+    "gap_table",
     "identity",
+    "label_efficiency_table",
+    "labels_needed",
+    "modality_matrix",
     "option_arrays",
     "top_option",
+    "transfer_sentence",
+    "transfer_study",
+    "transfer_summary",
+    "transfer_table",
 ]

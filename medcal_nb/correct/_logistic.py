@@ -85,7 +85,7 @@ def fit_logistic(
     prior_precision: np.ndarray | None = None,
     start: np.ndarray | None = None,
     max_iter: int = 60,
-    tol: float = 1e-9,
+    tol: float = 1e-6,
 ) -> tuple[np.ndarray, np.ndarray]:
     r"""One penalised logistic regression for every row of weights.
 
@@ -95,13 +95,15 @@ def fit_logistic(
 
     Parameters
     ----------
-    features : (n, d) array
+    features : (n, d) or (B, n, d) array
     target_sum : (B, d) array
         :math:`\sum_i w_{bi} t_i x_i`, the only way in which the targets enter.
     weights : (B, n) array
-    offset : scalar or (n,) array
+    offset : scalar, (n,) or (B, n) array
     prior_mean, prior_precision : (d,) arrays, optional
     start : (d,) or (B, d) array, optional
+    tol : float
+        Of Newton's last step; what is left after it is of the order of its square.
 
     Returns
     -------
@@ -109,25 +111,62 @@ def fit_logistic(
     information : (B, d, d) array
         Of the likelihood alone, at the solution.
     """
-    rows, d = weights.shape[0], features.shape[1]
+    rows, d = weights.shape[0], features.shape[-1]
     precision = np.zeros(d) if prior_precision is None else np.asarray(prior_precision, float)
     mean = np.zeros(d) if prior_mean is None else np.asarray(prior_mean, float)
     theta = np.array(np.broadcast_to(mean if start is None else start, (rows, d)), dtype=float)
     information = np.empty((rows, d, d))
-    chunk = max(1, int(4e5) // max(1, len(features)))
+    offset = np.asarray(offset, dtype=float)
+    if start is None and rows > 20 and features.ndim == 2:  # resamples differ little: begin at one
+        theta[:], _ = fit_logistic(
+            features,
+            target_sum.mean(axis=0, keepdims=True),
+            weights.mean(axis=0, keepdims=True),
+            offset=offset if offset.ndim < 2 else offset.mean(axis=0),
+            prior_mean=mean,
+            prior_precision=precision,
+        )
+    if features.ndim == 2:
+        used, packed = pack(weights)
+        if used is not None:
+            features, weights = features[used], packed
+            if offset.ndim:
+                offset = np.take_along_axis(
+                    np.broadcast_to(offset, (rows, offset.shape[-1])), used, 1
+                )
+    chunk = max(1, int(4e5) // max(1, weights.shape[1]))
     for first in range(0, rows, chunk):
         part = slice(first, first + chunk)
         theta[part], information[part] = _newton(
-            features, target_sum[part], weights[part], offset, mean, precision, theta[part],
-            max_iter, tol,
-        )  # fmt: skip
+            features if features.ndim == 2 else features[part],
+            target_sum[part],
+            weights[part],
+            offset[part] if offset.ndim == 2 else offset,
+            mean,
+            precision,
+            theta[part],
+            max_iter,
+            tol,
+        )
     return theta, information
 
 
+def pack(weights: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
+    """Columns used by each row of weights, (B, m), and their weights; None where most are."""
+    if len(weights) * weights.shape[1] < 10_000:
+        return None, weights
+    m = int((weights != 0).sum(axis=1).max())
+    if m > weights.shape[1] / 3:
+        return None, weights
+    used = np.argsort(weights == 0, axis=1, kind="stable")[:, :m]
+    return used, np.take_along_axis(weights, used, 1)
+
+
 def _newton(X, target_sum, weights, offset, mean, precision, theta, max_iter, tol):
-    d = X.shape[1]
+    d = X.shape[-1]
+    own = X.ndim == 3
     i, j = np.triu_indices(d)
-    products = X[:, i] * X[:, j]
+    products = X[..., i] * X[..., j]
     ridge = np.diag(precision) + 1e-9 * np.eye(d)
     theta, information = theta.copy(), np.empty((len(theta), d, d))
     live = np.arange(len(theta))
@@ -135,16 +174,20 @@ def _newton(X, target_sum, weights, offset, mean, precision, theta, max_iter, to
     rise = np.full(len(theta), np.inf)  # slope along the last step, where it began
     for _ in range(max_iter):
         now = theta[live]
-        p = expit(now @ X.T + offset)
+        x = X[live] if own else X
+        eta = np.einsum("bd,bnd->bn", now, x) if own else now @ x.T
+        p = expit(eta + (offset[live] if offset.ndim == 2 else offset))
         wp = weights[live] * p
-        gradient = target_sum[live] - wp @ X - precision * (now - mean)
+        pull = np.einsum("bn,bnd->bd", wp, x) if own else wp @ x
+        gradient = target_sum[live] - pull - precision * (now - mean)
         along = (gradient * step[live]).sum(axis=1)
         over = along < -0.5 * rise[live]  # stepped far past the maximum on that line: go back half
         theta[live[over]] -= step[live[over]] / 2
         step[live[over]] /= 2
         rise[live[over]] /= 2
         good = ~over
-        h = (wp[good] * (1 - p[good])) @ products
+        q = wp[good] * (1 - p[good])
+        h = np.einsum("bn,bnk->bk", q, products[live[good]]) if own else q @ products
         info = np.empty((good.sum(), d, d))
         info[:, i, j] = h
         info[:, j, i] = h

@@ -23,6 +23,7 @@ from ._logistic import (
     T_MIN,
     fit_logistic,
     logit,
+    pack,
     solve_temperature,
     temperature_scores,
 )
@@ -590,6 +591,8 @@ def fit_shrunken_batch(x, y, weights) -> tuple[np.ndarray, np.ndarray]:
     """:func:`fit_shrunken` on log-odds of the starting map, once per row of ``weights``."""
     features = np.column_stack([x, np.ones_like(x)])
     sums = weights @ (features * y[:, None])
+    used, weights = pack(weights)
+    features = features if used is None else features[used]
     mean = np.array([1.0, 0.0])
     thetas, evidence = [], []
     theta = mean
@@ -598,7 +601,7 @@ def fit_shrunken_batch(x, y, weights) -> tuple[np.ndarray, np.ndarray]:
         theta, info = fit_logistic(
             features, sums, weights, prior_mean=mean, prior_precision=precision, start=theta
         )
-        eta = theta @ features.T
+        eta = theta @ features.T if used is None else np.einsum("bd,bnd->bn", theta, features)
         fit = (theta * sums).sum(axis=1) - (weights * np.logaddexp(0, eta)).sum(axis=1)
         penalty = ((theta - mean) ** 2 * precision).sum(axis=1) / 2
         spread = np.linalg.slogdet(np.eye(2) + info * tau**2)[1] / 2

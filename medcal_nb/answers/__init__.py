@@ -35,8 +35,15 @@ LOG_SUFFIXES = (".sqlite", ".sqlite3", ".db")
 
 
 def is_log(path) -> bool:
-    """True if the file's name ends like a log's (.sqlite, .sqlite3, .db)."""
-    return Path(path).suffix.lower() in LOG_SUFFIXES
+    """True for a SQLite file, and for a name that ends like one (.sqlite, .sqlite3, .db)."""
+    path = Path(path)
+    if path.suffix.lower() in LOG_SUFFIXES:
+        return True
+    try:
+        with path.open("rb") as file:
+            return file.read(16) == b"SQLite format 3\0"
+    except OSError:
+        return False
 
 
 def load_answers(path, columns=None) -> pd.DataFrame:

@@ -174,12 +174,22 @@ class AnswerLog:
     def iter_stored(
         self, columns: Sequence[str], chunk: int = 200_000, **filters
     ) -> Iterator[list[tuple]]:
-        """Rows as the file holds them, in the file's order: the fast way to a few columns."""
+        """Rows as the file holds them, in the file's order: the fast way to a few columns.
+
+        Columns that are not ours are taken from where they are kept.
+        """
         where, values = _where(filters)
+        what = ", ".join(c if c in STORED else _from_extra(c) for c in columns)
         with explained(self.path):
-            cursor = self._con.execute(f"SELECT {', '.join(columns)} FROM answers{where}", values)
+            cursor = self._con.execute(f"SELECT {what} FROM answers{where}", values)
             while rows := cursor.fetchmany(chunk):
                 yield rows
+
+    def samples(self) -> dict[str, int]:
+        """Each strategy with the highest number of a sample in it: 0 where it asks once."""
+        query = "SELECT strategy, MAX(sample) FROM answers GROUP BY 1 ORDER BY 1"
+        with explained(self.path):
+            return dict(self._con.execute(query).fetchall())
 
     def extra_columns(self) -> dict[str, set[str]]:
         """Names of the columns that are not ours, with the JSON types they hold."""
@@ -605,6 +615,11 @@ def _where(filters):
         parts.append(f"{column} IN ({', '.join('?' * len(wanted))})")
         values += wanted
     return (" WHERE " + " AND ".join(parts) if parts else ""), values
+
+
+def _from_extra(name):
+    path = '$."' + name.replace("'", "''") + '"'
+    return f"json_extract(extra, '{path}')"
 
 
 def _bindable(series):

@@ -1,0 +1,218 @@
+"""``medcal import``, ``score``, ``export`` and ``merge`` as people call them."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from medcal_nb.answers import AnswerLog
+
+LOGITS = ",".join(f"logit_{c}" for c in "ABCDEF")
+
+
+def medcal(*arguments, ok=True):
+    done = subprocess.run(
+        [sys.executable, "-m", "medcal_nb.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    if ok:
+        assert done.returncode == 0, done.stderr
+    return done
+
+
+def scores(log, *arguments):
+    return pd.read_csv(io.StringIO(medcal("score", log, "--format", "csv", *arguments).stdout))
+
+
+@pytest.fixture
+def answers_csv(tmp_path, rng):
+    n = 60
+    confidence = rng.uniform(0.3, 1, n).round(3)
+    frame = pd.DataFrame(
+        {
+            "item_id": [f"q{i}" for i in range(n)],
+            "model": np.where(np.arange(n) % 2, "b", "a"),
+            "confidence": confidence,
+            "correct": rng.random(n) < confidence,
+            "site": np.where(np.arange(n) % 3, "east", "west"),
+        }
+    )
+    path = tmp_path / "answers.csv"
+    frame.to_csv(path, index=False)
+    return path, frame
+
+
+def test_import_then_score_gives_the_numbers_of_the_definitions(answers_csv, tmp_path):
+    path, frame = answers_csv
+    log = tmp_path / "answers.sqlite"
+    done = medcal("import", path, "--dataset", "d", "--domain", "medical", "--to", log)
+    assert "60 answers" in done.stdout
+    table = scores(log)
+    assert list(table.columns) == [
+        *("model", "dataset", "strategy", "n", "n_missing", "accuracy", "mean_confidence"),
+        *("ece", "ece_low", "ece_high", "brier", "log_loss", "auroc", "aurc"),
+    ]
+    assert table["model"].tolist() == ["a", "b"]
+    assert table["dataset"].tolist() == ["d", "d"]
+    part = frame[frame["model"] == "a"]
+    c, y = part["confidence"].to_numpy(), part["correct"].to_numpy(float)
+    cell = np.clip(np.ceil(c * 15).astype(int) - 1, 0, 14)
+    gaps = [abs(c[cell == k].sum() - y[cell == k].sum()) for k in range(15)]
+    row = table.iloc[0]
+    assert row["n"] == 30
+    assert row["n_missing"] == 0
+    assert row["accuracy"] == pytest.approx(y.mean())
+    assert row["mean_confidence"] == pytest.approx(c.mean())
+    assert row["brier"] == pytest.approx(((c - y) ** 2).mean())
+    assert row["ece"] == pytest.approx(sum(gaps) / 30)
+    assert row["ece_low"] <= row["ece_high"]
+
+
+def test_score_by_any_column_in_any_format(answers_csv, tmp_path):
+    path, frame = answers_csv
+    log = tmp_path / "answers.sqlite"
+    medcal("import", path, "--to", log)
+    table = scores(log, "--by", "site", "--bins", "5", "--binning", "mass", "--ci", "0.8")
+    assert table["site"].tolist() == ["east", "west"]
+    assert table["n"].tolist() == frame.groupby("site").size().tolist()
+    rows = json.loads(medcal("score", log, "--by", "site", "--format", "json").stdout)
+    assert [row["site"] for row in rows] == ["east", "west"]
+    assert "mean_confidence" in medcal("score", log).stdout
+    assert scores(log, "--seed", "1").equals(scores(log, "--seed", "1"))
+
+
+def test_undefined_numbers_are_null_and_the_reason_is_said(tmp_path):
+    path = tmp_path / "right.csv"
+    path.write_text("item_id,confidence,correct\n1,0.9,1\n2,0.8,1\n")
+    log = tmp_path / "right.sqlite"
+    medcal("import", path, "--model", "m", "--to", log)
+    done = medcal("score", log, "--format", "json")
+    (row,) = json.loads(done.stdout)
+    assert row["auroc"] is None
+    assert row["accuracy"] == 1.0
+    assert "NaN" not in done.stdout
+    assert "model=m" in done.stderr
+    assert "auroc" in done.stderr.lower()
+
+
+def test_intervals_resample_images_where_they_are_named(tmp_path, rng):
+    n = 200
+    image = np.arange(n) // 20
+    right = (image % 2).astype(int)
+    frame = pd.DataFrame({"item_id": range(n), "confidence": 0.7, "correct": right, "pic": image})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    base = ("import", tmp_path / "a.csv", "--model", "m", "--dataset", "d")
+    medcal(*base, "--to", tmp_path / "rows.sqlite")
+    medcal(*base, "--image", "pic", "--to", tmp_path / "images.sqlite")
+    rows, images = scores(tmp_path / "rows.sqlite"), scores(tmp_path / "images.sqlite")
+    assert rows["ece"].equals(images["ece"])
+    width = [float((t["ece_high"] - t["ece_low"]).iloc[0]) for t in (rows, images)]
+    assert width[1] > 2 * width[0]
+
+
+def test_groups_over_several_models_resample_items(tmp_path):
+    frame = pd.DataFrame(
+        [
+            {"item_id": i, "model": m, "confidence": 0.6, "correct": i % 2}
+            for i in range(60)
+            for m in "abcdefgh"
+        ]
+    )
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    medcal("import", tmp_path / "a.csv", "--dataset", "d", "--to", tmp_path / "a.sqlite")
+    together = scores(tmp_path / "a.sqlite", "--by", "dataset")
+    alone = scores(tmp_path / "a.sqlite").iloc[0]
+    wide = float(together["ece_high"].iloc[0] - together["ece_low"].iloc[0])
+    assert wide == pytest.approx(alone["ece_high"] - alone["ece_low"], rel=0.15)
+
+
+def test_export_and_import_again(answers_csv, tmp_path):
+    path, _ = answers_csv
+    log = tmp_path / "a.sqlite"
+    medcal("import", path, "--to", log)
+    for kind in ("csv", "parquet", "jsonl"):
+        file = tmp_path / f"out.{kind}"
+        medcal("export", log, "--to", file)
+        again = tmp_path / f"{kind}.sqlite"
+        medcal("import", file, "--to", again)
+        with AnswerLog(log, read_only=True) as one, AnswerLog(again, read_only=True) as two:
+            pd.testing.assert_frame_equal(one.read(), two.read())
+    medcal("export", log, "--format", "datasets", "--to", tmp_path / "folder")
+    import datasets
+
+    assert len(datasets.load_from_disk(str(tmp_path / "folder"))) == 60
+
+
+def test_merge_is_safe_to_repeat_and_reports_conflicts(tmp_path):
+    for name, confidence in (("a", 0.5), ("b", 0.6), ("c", 0.9)):
+        item = "1" if name != "b" else "2"
+        (tmp_path / f"{name}.csv").write_text(
+            f"item_id,model,dataset,confidence,correct\n{item},m,d,{confidence},1\n"
+        )
+        medcal("import", tmp_path / f"{name}.csv", "--to", tmp_path / f"{name}.sqlite")
+    to = tmp_path / "all.sqlite"
+    a, b, c = (tmp_path / f"{n}.sqlite" for n in "abc")
+    assert "2 answers added" in medcal("merge", a, b, "--to", to).stdout
+    assert "0 answers added" in medcal("merge", a, b, "--to", to).stdout
+    clash = medcal("merge", c, "--to", to, ok=False)
+    assert clash.returncode == 2
+    assert "item_id=1" in clash.stderr
+    medcal("merge", c, "--to", to, "--if-exists", "replace")
+    with AnswerLog(to, read_only=True) as log:
+        assert log.read()["confidence"].tolist() == [0.9, 0.6]
+
+
+def test_errors_are_one_line_with_status_2(tmp_path):
+    path = tmp_path / "bad.csv"
+    path.write_text("item_id,confidence,correct\n1,85,1\n")
+    done = medcal("import", path, "--to", tmp_path / "x.sqlite", ok=False)
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines()[-1].startswith("medcal: error: ")
+    assert "--percent" in done.stderr
+    assert not (tmp_path / "x.sqlite").exists()
+    assert medcal("score", tmp_path / "no.sqlite", ok=False).returncode == 2
+    for option, value in (("--ci", "95"), ("--bins", "0"), ("--by", "nothing")):
+        medcal("import", path, "--percent", "--to", tmp_path / "y.sqlite")
+        done = medcal("score", tmp_path / "y.sqlite", option, value, ok=False)
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", ["mmbench", "oodcv"])
+def test_published_calibration_errors(real_dir, tmp_path, name):
+    folder = real_dir / "vlm_uncertainty_bench"
+    log = tmp_path / f"{name}.sqlite"
+    options = ("--dataset", name, "--domain", "general", "--logits", LOGITS, "--gold", "gold")
+    medcal(
+        *("import", folder / f"{name}.parquet", *options),
+        *("--model", "model", "--item", "item_id", "--to", log),
+    )
+    found = scores(log, "--resamples", "20").set_index("model")["ece"]
+    published = pd.read_csv(folder / "published_ece.csv").set_index("model_name")[f"ece_{name}"]
+    assert len(found) == len(published) == 13
+    assert (found.loc[published.index] - published).abs().max() < 5e-6
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("pattern", ["*100q*.json", "*250q*.json"])
+def test_stored_numbers_of_a_text_study(real_dir, tmp_path, pattern):
+    (path,) = (real_dir / "medqa_text").glob(pattern)
+    stored = json.loads(path.read_text())["configurations"]
+    log = tmp_path / "text.sqlite"
+    medcal("import", path, "--domain", "medical", "--reader", "marc", "--to", log)
+    left = scores(log, "--bins", "5", "--closed", "left", "--resamples", "20").set_index("strategy")
+    right = scores(log, "--bins", "5", "--resamples", "20").set_index("strategy")
+    for name, numbers in stored.items():
+        for column in ("accuracy", "ece", "auroc"):
+            assert left.loc[name, column] == pytest.approx(numbers[column], abs=1e-12)
+        assert right.loc[name, "auroc"] == left.loc[name, "auroc"]
+    # A stated 0.8 lies in [0.8, 1] there and in (0.6, 0.8] here: the numbers may differ.
+    assert (right["ece"] - left["ece"]).abs().max() > 1e-3

@@ -92,6 +92,10 @@ REWORDINGS = (
     "Can you tell me this from the image: {question}",
 )
 
+# --- the sentence an image is compared with, one per option (CLIP) --------------------------------
+
+CLIP_TEXT = "{question} {option}"
+
 # --- an expert model judges the candidates of others ---------------------------------------------
 
 EXPERT_CONFIDENCES = "Others gave these answers: {votes}."

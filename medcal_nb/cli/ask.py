@@ -1,0 +1,136 @@
+"""``medcal ask``, ``medcal strategies`` and ``medcal families``."""
+
+from pathlib import Path
+
+import typer
+
+
+def _shard(text):
+    from medcal_nb.errors import MedcalError
+
+    part, slash, parts = text.partition("/")
+    if not (slash and part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise MedcalError(f"--shard {text}: write it as i/n with i from 1 to n, for example 1/4")
+    return int(part), int(parts)
+
+
+def ask(
+    model: str = typer.Option(
+        ...,
+        help="pocket-general, pocket-medical …, a folder, a hub id, clip:ARCHITECTURE, or URLs "
+        "of OpenAI-compatible endpoints separated by commas.",
+    ),
+    dataset: str = typer.Option(..., help="pocket-general, pocket-medical, vqa-rad …"),
+    strategies: str = typer.Option("verbalized", help="Names separated by commas, or 'all'."),
+    to: Path = typer.Option(None, help="The answers log (SQLite); made where it is not there."),
+    n: int = typer.Option(None, min=1, help="Ask N of the items only, always the same."),
+    split: str = typer.Option(None, help="fit or test; both where left out."),
+    samples: int = typer.Option(10, min=1, help="Replies per item of the sampled strategies."),
+    temperature: float = typer.Option(1.0, min=0.01, help="Of the sampled replies."),
+    batch_size: int = typer.Option(64, min=1, help="Items asked together, one transaction each."),
+    seed: int = typer.Option(0, help="Of the sampled replies."),
+    device: str = typer.Option(None, help="cpu, cuda …; a GPU where there is one."),
+    shard: str = typer.Option("1/1", help="Part i/n of the items, images kept together."),
+    letters: bool = typer.Option(False, help="Read option probabilities from option letters."),
+    max_new_tokens: int = typer.Option(None, min=1, help="Lower the limit of every reply."),
+    revision: str = typer.Option(None, help="Commit or tag of a hub checkpoint."),
+    served_as: str = typer.Option(None, help="The model's name at the URL."),
+    concurrency: int = typer.Option(16, min=1, help="Requests under way at once at a URL."),
+    dry_run: bool = typer.Option(False, help="Print prompts and costs, ask nothing."),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress bar."),
+) -> None:
+    """Put items to a model under interrogation strategies; a rerun asks what is missing."""
+    from medcal_nb.ask.models import resolve_model
+    from medcal_nb.ask.strategies import Plan, choose_strategies
+    from medcal_nb.errors import MedcalError
+    from medcal_nb.items import load_items
+
+    part = _shard(shard)
+    choose_strategies(strategies)
+    if to is None and not dry_run:
+        raise MedcalError("--to is missing: name the answers log, for example answers.sqlite")
+    items = load_items(dataset, split=split, n=n)
+    backend = resolve_model(
+        model, device=device, revision=revision, served_as=served_as, concurrency=concurrency
+    )
+    if dry_run:
+        plan = Plan(
+            dataset=dataset,
+            seed=seed,
+            samples=samples,
+            temperature=temperature,
+            lettered=letters,
+            max_new_tokens=max_new_tokens,
+        )
+        _print_dry_run(backend, items, strategies, plan)
+        return
+
+    from medcal_nb.answers import AnswerLog
+    from medcal_nb.ask.run import ask as ask_items
+
+    with AnswerLog(to) as log:
+        summary = ask_items(
+            backend,
+            items,
+            strategies,
+            log=log,
+            samples=samples,
+            temperature=temperature,
+            batch_size=batch_size,
+            seed=seed,
+            lettered=letters,
+            max_new_tokens=max_new_tokens,
+            shard=part,
+            progress=not quiet,
+        )
+    for line in summary.lines():
+        typer.echo(line, err=True)
+
+
+def _print_dry_run(backend, items, strategies, plan):
+    from medcal_nb.ask.run import dry_run
+
+    shown, counts, skipped = dry_run(backend, items, strategies, plan=plan)
+    for call in shown:
+        tokens = "" if call.tokens is None else f", {call.tokens} prompt tokens"
+        typer.echo(f"── {call.strategy}: {call.what}{tokens}\n{call.text}\n")
+    for name, reason in skipped.items():
+        typer.echo(f"skipped {name}: {reason}")
+    typer.echo(
+        f"{counts['items']} items: {counts['calls']} calls, {counts['distinct_calls']} after equal "
+        f"ones are merged; about {counts['prompt_tokens']} prompt tokens and at most "
+        f"{counts['new_tokens_at_most']} new ones, before sharing"
+    )
+
+
+def strategies() -> None:
+    """List the strategies: what is asked, calls, needs, source."""
+    from medcal_nb.ask.strategies import STRATEGIES, Plan
+
+    plan = Plan()
+    for strategy in STRATEGIES.values():
+        needs = ", ".join(sorted(strategy.needs)) or "answers of two models"
+        typer.echo(f"{strategy.name:22}{strategy.asks}")
+        typer.echo(f"{'':22}calls {strategy.calls(plan)}; needs {needs}; {strategy.source}")
+
+
+def families(
+    only: str = typer.Option(None, help="Names separated by commas; all where left out."),
+    markdown: bool = typer.Option(False, help="Print a Markdown table."),
+) -> None:
+    """Try every strategy on a tiny random checkpoint of each model family; print the table."""
+    from medcal_nb.ask.families import FAMILIES, family_table, format_table
+    from medcal_nb.errors import MedcalError
+
+    names = [name.strip() for name in only.split(",")] if only else list(FAMILIES)
+    for name in names:
+        if name not in FAMILIES:
+            raise MedcalError(f"unknown family {name!r}: choose from {', '.join(FAMILIES)}")
+    typer.echo(format_table(family_table(names), markdown=markdown))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this room."""
+    app.command()(ask)
+    app.command()(strategies)
+    app.command()(families)

@@ -531,7 +531,12 @@ _MRI = (
     *_where("mri", "zone", ("front", "back"), _SEE, word="part"),
     *_count("mri", "plaques", "plaques", _SEE),
     *_state(
-        "mri", "ventricles", "size of the ventricles", ("normal", "large"), "visibility_ventricles"
+        "mri",
+        "ventricles",
+        ("normal", "large"),
+        "visibility_ventricles",
+        ("are the ventricles {value}?", "do the ventricles look {value}?"),
+        ("what is the size of the ventricles?", "which size have the ventricles?"),
     ),
     *_state(
         "mri",

@@ -36,8 +36,8 @@ SITES = ("standard", "sharp", "lowdose")
 TRAIN_SITES = ("standard", "sharp")
 _ACQUISITION = {
     "standard": {"noise": 16.0, "streak": 2.0, "level": 45.0, "width": 380.0, "kernel": -0.4},
-    "sharp": {"noise": 30.0, "streak": 4.0, "level": 60.0, "width": 520.0, "kernel": 0.7},
-    "lowdose": {"noise": 46.0, "streak": 42.0, "level": 30.0, "width": 330.0, "kernel": 0.0},
+    "sharp": {"noise": 24.0, "streak": 4.0, "level": 60.0, "width": 520.0, "kernel": 0.7},
+    "lowdose": {"noise": 36.0, "streak": 30.0, "level": 30.0, "width": 330.0, "kernel": 0.0},
 }
 ATTRIBUTES = {
     "finding": ("none", "cyst", "tumour", "stone", "air"),
@@ -95,7 +95,7 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
     u = raw["_u"]
     site = raw["site"]
     dye = np.where(raw["contrast"] == "yes", 1.0, 0.0)
-    rx, ry = 0.90 + 0.07 * (u[:, 0] - 0.5), 0.68 + 0.08 * (u[:, 1] - 0.5)
+    rx, ry = 0.94 + 0.06 * (u[:, 0] - 0.5), 0.73 + 0.07 * (u[:, 1] - 0.5)
     fat = 0.86 + 0.10 * u[:, 2]
     body = level(0.0, 0.0, rx, ry)
     wave = field(rng, n, 9)
@@ -107,7 +107,7 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
         nonlocal hu
         hu += cover * (value - hu)
 
-    paint(soft((F(0.05) - np.abs(Y - F(0.80) - F(0.10) * X * X)) * F(30)) * F(0.35), F(120))
+    paint(soft((F(0.05) - np.abs(Y - F(0.86) - F(0.08) * X * X)) * F(30)) * F(0.35), F(120))
     paint(inside(body, 9), F(-95))
     cavity = body / col(fat * fat)
     paint(inside(cavity, 9), F(52))

@@ -37,7 +37,7 @@ TRAIN_SITES = ("clinic", "research")
 _ACQUISITION = {
     "clinic": {"noise": 0.045, "bias": 0.12, "t1": 1.0, "blur": 0.0, "gain": 1.0},
     "research": {"noise": 0.025, "bias": 0.32, "t1": 1.3, "blur": 0.0, "gain": 1.05},
-    "lowfield": {"noise": 0.095, "bias": 0.10, "t1": 0.55, "blur": 1.0, "gain": 0.95},
+    "lowfield": {"noise": 0.080, "bias": 0.10, "t1": 0.55, "blur": 1.0, "gain": 0.95},
 }
 ATTRIBUTES = {
     "weighting": ("t1", "t2"),
@@ -117,9 +117,9 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
     site = raw["site"]
     tissue = _signals(raw, u)
     turn = 0.04 * (u[:, 2] - 0.5)
-    rx, ry = 0.70 + 0.08 * (u[:, 3] - 0.5), 0.86 + 0.06 * (u[:, 4] - 0.5)
+    rx, ry = 0.76 + 0.07 * (u[:, 3] - 0.5), 0.92 + 0.05 * (u[:, 4] - 0.5)
     head = level(0.0, 0.0, rx, ry, turn)
-    folds = field(rng, n, 17)
+    folds = (field(rng, n, 18) + field(rng, n, 13)) * F(0.72)
     coarse = field(rng, n, 9)
 
     radius = np.sqrt(head)
@@ -127,8 +127,10 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
     fat = soft((F(0.975) - radius) * F(18) + F(0.5))
     skull = soft((F(0.925) - radius) * F(20) + F(0.5))
     brain = soft((F(0.845) - radius) * F(20) + F(0.5))
-    cortex = soft((F(0.80) - radius + F(0.055) * folds) * F(14) + F(0.5))
-    white = soft((F(0.675) - radius + F(0.10) * folds + F(0.05) * coarse) * F(10) + F(0.5))
+    # the cortex is folded: sulci of fluid run inwards, white matter follows the gyri outwards
+    sulci = soft((F(0.20) - np.abs(folds)) * F(7)) * soft((radius - F(0.58)) * F(9))
+    cortex = soft((F(0.82) - radius + F(0.03) * coarse) * F(16) + F(0.5)) * (F(1) - F(0.75) * sulci)
+    white = soft((F(0.66) - radius + F(0.26) * np.abs(folds) + F(0.05) * coarse) * F(10))
     midline = soft(F(1) - np.abs(X) * F(22)) * soft((np.abs(Y) - F(0.34)) * F(9))
     white = white * (
         F(1) - F(0.8) * soft(F(1) - np.abs(X) * F(9)) * soft((np.abs(Y) - F(0.36)) * F(9))

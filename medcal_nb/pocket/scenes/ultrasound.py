@@ -46,9 +46,9 @@ _ACQUISITION = {
     },
     "cart": {"gain": 4.0, "range": 46.0, "loss": 0.25, "smear": 0.2, "angle": 0.60, "floor": 0.006},
     "handheld": {
-        "gain": -3.0,
-        "range": 40.0,
-        "loss": 1.10,
+        "gain": 1.0,
+        "range": 42.0,
+        "loss": 0.90,
         "smear": 1.0,
         "angle": 0.85,
         "floor": 0.03,
@@ -171,7 +171,7 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
     column = soft((col(size / (fy + _APEX)) * F(0.95) - beam) * F(24)) * behind
     echo += has("cyst", 0.97) * ball * (F(0.03) - echo)
     echo += has("cyst", 0.9) * column * (F(1) - ball) * echo * F(1.3)
-    echo += has("mass", 0.62) * ragged * (F(0.10) - echo)
+    echo += has("mass", 0.78) * ragged * (F(0.10) - echo)
     number = np.select([raw["stones"] == "one", raw["stones"] == "two"], [1, 2], 3)
     stones = np.zeros((n, 64, 64), F)
     shadow = np.zeros((n, 64, 64), F)
@@ -188,7 +188,7 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
     echo += has("stone") * stones * (F(5.0) - echo)
     echo -= has("stone", 0.9) * shadow * (F(1) - stones) * echo
     # free fluid collects as a dark crescent above the diaphragm, on one side
-    over = depth - dome + F(0.115) - F(0.06) * soft(F(1) - np.abs(tangent) * F(2))
+    over = depth - dome + F(0.19) - F(0.06) * soft(F(1) - np.abs(tangent) * F(2))
     crescent = soft(over * F(26)) * soft((dome - F(0.035) - depth) * F(30))
     crescent = crescent * soft(tangent * col(sign) * F(12) - F(0.3))
     echo += has("fluid", 0.96) * crescent * (F(0.04) - echo)

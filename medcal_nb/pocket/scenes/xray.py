@@ -35,7 +35,7 @@ TRAIN_SITES = ("digital", "film")
 _ACQUISITION = {
     "digital": {"scatter": 0.06, "dose": 900.0, "gain": 1.00, "curve": 0.0, "tilt": 0.010},
     "film": {"scatter": 0.10, "dose": 420.0, "gain": 1.10, "curve": 0.6, "tilt": 0.015},
-    "portable": {"scatter": 0.22, "dose": 170.0, "gain": 0.92, "curve": 0.1, "tilt": 0.035},
+    "portable": {"scatter": 0.20, "dose": 200.0, "gain": 1.05, "curve": 0.1, "tilt": 0.035},
 }
 ATTRIBUTES = {
     "finding": ("none", "opacity", "nodule", "effusion", "collapse"),
@@ -112,15 +112,8 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
     size = np.where(raw["heart"] == "large", 1.0, -1.0) * raw["visibility_heart"]
     hr = 0.335 + 0.085 * size + 0.02 * (u[:, 3] - 0.5)
     hx = 0.11 + 0.25 * (hr - 0.3)
-    heart = inside(level(hx, 0.30 + 0.04 * u[:, 4], hr, 0.27 + 0.3 * (hr - 0.3), 0.06 + 0 * hr), 4)
-    middle = soft(
-        (
-            F(0.17)
-            - np.abs(x)
-            + bump(level(0.1 + 0 * hr, -0.32 + 0 * hr, 0.1 + 0 * hr, 0.1 + 0 * hr)) * F(0.10)
-        )
-        * F(12)
-    )
+    heart = inside(level(hx, 0.30 + 0.04 * u[:, 4], hr, 0.27 + 0.3 * (hr - 0.3), 0.06), 4)
+    middle = soft((F(0.17) - np.abs(x) + bump(level(0.1, -0.32, 0.1, 0.1)) * F(0.10)) * F(12))
     airway = soft((F(0.045) - np.abs(x + F(0.01))) * F(40)) * soft((F(-0.28) - Y) * F(8))
 
     # ribs: posterior arches fall to the side, anterior ones rise; both are periodic in height
@@ -144,8 +137,8 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
     spine = spine * (F(0.75) + F(0.5) * discs)
 
     # vessels fan out of the hila: texture that fades to the side
-    hilum = bump(level(0.2 + 0 * hr, 0.0 * hr, 0.13 + 0 * hr, 0.2 + 0 * hr))
-    hilum += bump(level(-0.2 + 0 * hr, 0.02 + 0.0 * hr, 0.13 + 0 * hr, 0.2 + 0 * hr))
+    hilum = bump(level(0.2, 0.0, 0.13, 0.2))
+    hilum += bump(level(-0.2, 0.02, 0.13, 0.2))
     marks = field(rng, n, 18) + field(rng, n, 9)
     marks *= F(0.09) * (F(1.25) - ax) * lung
 
@@ -202,7 +195,7 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
     grain = noise(rng, n) / np.sqrt(count)
     shade = (log2(flux) * F(-0.6931)) + grain
     curve = per_site(_ACQUISITION, site, "curve")
-    tone = shade * per_site(_ACQUISITION, site, "gain") * F(0.42) + F(0.02)
+    tone = shade * per_site(_ACQUISITION, site, "gain") * F(0.37) + F(0.02)
     tone = np.clip(tone, F(0), F(1))
     tone = tone + curve * (tone * tone * (F(3) - F(2) * tone) - tone)
 

@@ -29,11 +29,13 @@ def file_hash(path: str | Path) -> str:
 def answers_hash(path: str | Path) -> str:
     """Return a hash of what an answers table says.
 
-    For a log (``.sqlite``) it depends on the rows alone: not on their order, nor on the run
+    For a log it depends on the rows alone: not on their order, nor on the run
     that asked or the seconds it took. For any other file it is the file's SHA-256.
     """
+    from medcal_nb.answers import is_log
+
     path = Path(path)
-    if path.suffix != ".sqlite":
+    if not is_log(path):
         return file_hash(path)
     return _log_hash(str(path), _stamp(path))
 
@@ -55,7 +57,7 @@ def _log_hash(path: str, stamp: tuple) -> str:
     # a sum over rows is the same in any order; two sums leave 128 bits
     total = np.zeros(2, dtype=np.uint64)
     with AnswerLog(path, read_only=True) as log:
-        for frame in log.iter_frames(columns=columns):
+        for frame in log.iter_frames(columns, ordered=False):
             # the same kind of column in every chunk, whatever the chunk happens to hold
             plain = {
                 name: frame[name].astype("float64") if name in NUMBERS else _as_text(frame[name])

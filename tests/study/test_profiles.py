@@ -1,0 +1,89 @@
+"""Profile files: those that come with the package, and what is refused."""
+
+import pytest
+
+from medcal_nb.errors import MedcalError
+from medcal_nb.study import load_profile
+from medcal_nb.study.profiles import profile_names
+
+GOOD = """
+summary = "toy"
+seed = 4
+[[ask]]
+models = ["a", "b"]
+strategies = ["s", "t"]
+items = [{ dataset = "d", split = "fit", n = 100 }, { dataset = "e" }]
+[fast]
+models = ["a"]
+strategies = ["t"]
+n = 10
+[models.a]
+dtype = "bfloat16"
+"""
+
+
+def written(tmp_path, text):
+    path = tmp_path / "toy.toml"
+    path.write_text(text)
+    return path
+
+
+def test_jobs(tmp_path):
+    profile = load_profile(written(tmp_path, GOOD))
+    jobs = profile.jobs()
+    assert [(j.model, j.dataset, j.split, j.n) for j in jobs] == [
+        ("a", "d", "fit", 100),
+        ("a", "e", None, None),
+        ("b", "d", "fit", 100),
+        ("b", "e", None, None),
+    ]
+    assert {j.strategies for j in jobs} == {("s", "t")}
+    assert {j.seed for j in jobs} == {4}
+    assert jobs[0].options == {"dtype": "bfloat16"}
+    fast = profile.jobs(fast=True)
+    assert [(j.model, j.dataset, j.n, j.strategies) for j in fast] == [
+        ("a", "d", 10, ("t",)),
+        ("a", "e", 10, ("t",)),
+    ]
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_every_profile_loads_and_says_what_it_is(name):
+    profile = load_profile(name)
+    assert profile.summary
+    assert profile.asks == (name != "recorded")
+    if profile.asks:
+        full, fast = profile.jobs(), profile.jobs(fast=True)
+        assert 0 < len(fast) <= len(full)
+        splits = {(job.split, job.dataset) for job in fast}
+        assert len(splits) > 1, "a fast run needs items to fit on and items to score"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("seed = 4", "sed = 4", "top level: unknown key 'sed'"),
+        ("seed = 4", "seed = ", "not valid TOML"),
+        ('models = ["a", "b"]', 'models = "a"', r"\[\[ask\]\] block 1, models: give a list"),
+        ('strategies = ["s", "t"]\nitems', "items", "block 1: strategies is missing"),
+        ('split = "fit"', 'split = "train"', "split is 'train': give 'fit' or 'test'"),
+        ("n = 100", "n = 0", "n: give a whole number above 0, not 0"),
+        ('{ dataset = "e" }', '{ data = "e" }', "give {dataset = …}"),
+        ("n = 10\n", "m = 10\n", r"\[fast\]: unknown key 'm'"),
+        ("[[ask]]", "[ask]", r"ask: write it as \[\[ask\]\] blocks"),
+    ],
+)
+def test_mistakes_are_named(tmp_path, old, new, message):
+    assert old in GOOD
+    path = written(tmp_path, GOOD.replace(old, new, 1))
+    with pytest.raises(MedcalError, match=message) as caught:
+        load_profile(path)
+    assert str(path) in str(caught.value)
+
+
+def test_unknown_profile_lists_the_known(tmp_path):
+    with pytest.raises(MedcalError, match=r"no profile 'pockets': choose one of .*pocket"):
+        load_profile("pockets")
+    (tmp_path / "pocket.toml").write_text(GOOD)
+    with pytest.raises(MedcalError, match="rename the file"):
+        load_profile(tmp_path / "pocket.toml")

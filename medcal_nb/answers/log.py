@@ -118,10 +118,11 @@ class AnswerLog:
         if frame.empty:
             return 0
         stored = to_storage(frame, where=str(self.path))
-        with self._lock, explained(self.path), _transaction(self._con):
+        with self._lock, explained(self.path):
             before = self._con.total_changes
             try:
-                insert(self._con, stored, if_exists)
+                with _transaction(self._con):
+                    insert(self._con, stored, if_exists)
             except sqlite3.IntegrityError as err:
                 raise self._already_there(stored, err) from err
             return self._con.total_changes - before

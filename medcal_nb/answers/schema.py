@@ -168,7 +168,7 @@ def to_storage(
         elif column in TEXT_COLUMNS:
             out[column] = _text(series, column, where, first_row)
         elif column == "confidence":
-            out[column] = _confidence(series, where, first_row)
+            out[column] = as_confidence(series, column, where=where, first_row=first_row)
         elif column == "seconds":
             out[column] = _bounded(series, column, where, first_row)
         elif column == "sample":
@@ -246,6 +246,30 @@ def as_number(series: pd.Series, column: str, *, where, first_row=1, remedy=None
         if isinstance(value, str) and value.strip().lower() == "nan":
             continue
         raise fault(where, first_row + int(i), column, value, "is not a number", remedy)
+    return values
+
+
+def as_confidence(series: pd.Series, column: str, *, where, first_row=1) -> pd.Series:
+    """Float64 values in 0–1, NaN where missing; anything else is refused with its row."""
+    values = as_number(
+        series,
+        column,
+        where=where,
+        first_row=first_row,
+        remedy="write 0.85 for 85 %, or add --percent where the column is in percent",
+    )
+    array = values.to_numpy()
+    wrong = ~np.isnan(array) & ~((array >= 0) & (array <= 1))
+    if wrong.any():
+        i = int(np.argmax(wrong))
+        top = float(np.nanmax(array))
+        percent = top > 1 and top <= 100 and float(np.nanmin(array)) >= 0
+        remedy = (
+            "the column looks like percent: add --percent (or divide by 100)"
+            if percent
+            else "a confidence is a probability of being correct: mend the value or drop the row"
+        )
+        raise fault(where, first_row + i, column, float(array[i]), "is outside 0 to 1", remedy)
     return values
 
 
@@ -358,31 +382,6 @@ def _encodable(text) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _confidence(series, where, first_row):
-    values = as_number(
-        series,
-        "confidence",
-        where=where,
-        first_row=first_row,
-        remedy="write 0.85 for 85 %, or add --percent where the column is in percent",
-    )
-    array = values.to_numpy()
-    wrong = ~np.isnan(array) & ~((array >= 0) & (array <= 1))
-    if wrong.any():
-        i = int(np.argmax(wrong))
-        top = float(np.nanmax(array))
-        percent = top > 1 and top <= 100 and float(np.nanmin(array)) >= 0
-        remedy = (
-            "the column looks like percent: add --percent (or divide by 100)"
-            if percent
-            else "a confidence is a probability of being correct: mend the value or drop the row"
-        )
-        raise fault(
-            where, first_row + i, "confidence", float(array[i]), "is outside 0 to 1", remedy
-        )
-    return values
 
 
 def _bounded(series, column, where, first_row):

@@ -18,6 +18,7 @@ from medcal_nb.answers import ANSWER_COLUMNS, write_log
 from medcal_nb.answers.files import count_rows, iter_table
 from medcal_nb.answers.schema import (
     TEXT,
+    as_confidence,
     as_flag,
     as_number,
     as_text,
@@ -300,7 +301,7 @@ class _Plan:
 
     def _scaled(self, series, column, at):
         if not self.columns.percent:
-            return series
+            return as_confidence(series, column, **at)
         if isinstance(series.dtype, pd.StringDtype) or series.dtype == object:
             series = series.map(_without_sign)
         values = as_number(series, column, **at, remedy="write a number from 0 to 100")

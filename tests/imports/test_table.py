@@ -1,0 +1,404 @@
+"""Import of any table, and what it refuses."""
+
+import gzip
+import json
+import random
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from medcal_nb.answers import AnswerLog, load_answers
+from medcal_nb.errors import MedcalError
+from medcal_nb.imports import ColumnMap, import_file
+
+HEAD = "item_id,confidence,correct\n"
+
+
+def bring(tmp_path, content, name="in.csv", columns=None, **options):
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    done = import_file(path, tmp_path / "out.sqlite", columns or ColumnMap(), **options)
+    return done, load_answers(tmp_path / "out.sqlite")
+
+
+def test_what_is_not_said_is_filled_in_and_noted(tmp_path):
+    done, frame = bring(tmp_path, HEAD + "007,0.5,true\n08,1,0\n", "scan.csv")
+    assert frame["item_id"].tolist() == ["007", "08"]
+    assert frame["model"].tolist() == ["unnamed"] * 2
+    assert frame["dataset"].tolist() == ["scan"] * 2
+    assert frame["strategy"].tolist() == ["recorded"] * 2
+    assert frame["correct"].tolist() == [True, False]
+    assert done.rows == done.written == 2
+    assert any("--model" in note for note in done.notes)
+    done, frame = bring(tmp_path, "confidence,correct\n0.5,1\n0.5,1\n", "new.csv")
+    assert any("rows are numbered" in note for note in done.notes)
+    assert frame["item_id"].tolist() == ["1", "2", "007", "08"]
+    assert frame["dataset"].tolist() == ["new", "new", "scan", "scan"]
+
+
+def test_columns_are_mapped_and_others_kept(tmp_path):
+    columns = ColumnMap(
+        dataset="d",
+        domain="medical",
+        split="test",
+        model="net",
+        strategy="stated",
+        item="id",
+        image="pic",
+        modality="kind",
+        confidence="sure",
+        answer="said",
+        gold="answer",
+        percent=True,
+    )
+    _, frame = bring(
+        tmp_path,
+        "id,pic,kind,sure,said,answer,net,site\n"
+        "1,p,ct,85%,Yes ,yes,gpt,east\n"
+        "2,p,ct,8.5,no,yes,gpt,west\n",
+        columns=columns,
+    )
+    assert frame["confidence"].tolist() == [0.85, 0.085]
+    assert frame["correct"].tolist() == [True, False]
+    assert frame["model"].tolist() == ["gpt"] * 2
+    assert frame["strategy"].tolist() == ["stated"] * 2
+    assert frame["site"].tolist() == ["east", "west"]
+    assert frame["split"].tolist() == ["test"] * 2
+    assert frame["image_id"].tolist() == ["p", "p"]
+    assert frame["modality"].tolist() == ["ct", "ct"]
+
+
+def test_option_scores_become_probabilities(tmp_path):
+    scores = np.array([[1000.0, 1001.0, -1000.0], [0.0, 0.0, -np.inf]])
+    frame = pd.DataFrame(scores, columns=["s_x_A", "s_x_B%", 's_x_"C"'])
+    frame["gold"] = ["b%", "B%"]
+    frame["item_id"] = [1, 2]
+    frame.to_parquet(tmp_path / "in.parquet")
+    columns = ColumnMap(logits=tuple(frame.columns[:3]), model="m")
+    import_file(tmp_path / "in.parquet", tmp_path / "o.sqlite", columns)
+    read = load_answers(tmp_path / "o.sqlite")
+    assert read["answer"].tolist() == ["B%", "A"]
+    assert read["correct"].tolist() == [True, False]
+    assert read["strategy"].tolist() == ["option_probability"] * 2
+    e = np.exp(1.0)
+    assert read["confidence"].tolist() == pytest.approx([e / (1 + e), 0.5])
+    assert read["option_probabilities"][0] == pytest.approx(
+        {"A": 1 / (1 + e), "B%": e / (1 + e), '"C"': 0}
+    )
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "json", "parquet"])
+def test_every_format_gives_the_same_answers(tmp_path, kind):
+    frame = pd.DataFrame(
+        {
+            "item_id": ["1", "2"],
+            "answer": ["yes", 'a,\t"b"\nc'],
+            "confidence": [0.5, 0.25],
+            "correct": [True, False],
+        }
+    )
+    path = tmp_path / f"in.{kind}"
+    if kind in ("csv", "tsv"):
+        frame.to_csv(path, index=False, sep="\t" if kind == "tsv" else ",")
+    elif kind == "parquet":
+        frame.to_parquet(path)
+    else:
+        frame.to_json(path, orient="records", lines=kind == "jsonl")
+    import_file(path, tmp_path / "out.sqlite")
+    read = load_answers(tmp_path / "out.sqlite")
+    pd.testing.assert_frame_equal(read[frame.columns.tolist()], frame, check_dtype=False)
+
+
+def test_small_differences_of_csv(tmp_path):
+    text = '\ufeffitem_id;confidence;correct;answer\r\n1;0.5;1;\r\n2;0.5;1;""\r\n'
+    _, frame = bring(tmp_path, text)
+    assert frame["answer"].tolist()[1] == ""
+    assert pd.isna(frame["answer"][0])
+
+
+def test_importing_again_changes_nothing_and_other_content_is_a_conflict(tmp_path):
+    bring(tmp_path, HEAD + "1,0.5,1\n")
+    done, _ = bring(tmp_path, HEAD + "1,0.5,1\n2,0.5,1\n")
+    assert (done.rows, done.written) == (2, 1)
+    with pytest.raises(MedcalError, match=r"1 answer there already with other content.*item_id=2"):
+        bring(tmp_path, HEAD + "2,0.9,1\n3,0.5,1\n")
+    assert len(load_answers(tmp_path / "out.sqlite")) == 2
+    done, frame = bring(tmp_path, HEAD + "2,0.9,1\n3,0.5,1\n", if_exists="ignore")
+    assert (done.written, frame["confidence"].tolist()) == (1, [0.5, 0.5, 0.5])
+    done, frame = bring(tmp_path, HEAD + "2,0.9,1\n3,0.5,1\n", if_exists="replace")
+    assert (done.written, frame["confidence"].tolist()) == (1, [0.5, 0.9, 0.5])
+
+
+def test_missing_values_are_kept_only_when_asked_for(tmp_path):
+    text = HEAD + "1,0.5,1\n2,,1\n3,0.5,\n"
+    with pytest.raises(MedcalError, match=r"row 2, column 'confidence'.*--allow-missing"):
+        bring(tmp_path, text)
+    done, frame = bring(tmp_path, text, columns=ColumnMap(allow_missing=True))
+    assert frame["confidence"].isna().tolist() == [False, True, False]
+    assert frame["correct"].isna().tolist() == [False, False, True]
+    assert sum("1 of 3 answers without" in note for note in done.notes) == 2
+
+
+def test_a_percent_flag_that_seems_wrong_is_noted(tmp_path):
+    done, _ = bring(tmp_path, HEAD + "1,0.9,1\n", columns=ColumnMap(percent=True))
+    assert any("is the column in 0 to 1 already" in note for note in done.notes)
+
+
+BAD = [
+    (
+        "percent column",
+        HEAD + "1,0.5,1\n2,85,1\n",
+        {},
+        "row 2, column 'confidence': value 85.0.*--percent",
+    ),
+    ("percent sign", HEAD + "1,85%,1\n", {}, "row 1, column 'confidence': value '85%'.*--percent"),
+    ("above 100 percent", HEAD + "1,850,1\n", {"percent": True}, "850.0 is outside 0 to 100"),
+    ("below 0", HEAD + "1,-0.2,1\n", {}, "value -0.2 is outside"),
+    ("NaN", HEAD + "1,nan,1\n", {}, "row 1, column 'confidence'.*missing"),
+    ("infinite", HEAD + "1,inf,1\n", {}, "value inf is outside"),
+    ("text for a number", HEAD + "1,sure,1\n", {}, "value 'sure' is not a number"),
+    ("decimal comma", "item_id;confidence;correct\n1;0,85;1\n", {}, "'0,85' is not a number"),
+    ("grade in words", HEAD + "1,0.5,right\n", {}, "column 'correct': value 'right'"),
+    ("missing grade", HEAD + "1,0.5,\n", {}, "column 'correct'.*is missing"),
+    ("double keys", HEAD + "1,0.5,1\n2,0.5,1\n1,0.5,0\n", {}, "rows 1 and 3 are the same answer"),
+    ("missing id", HEAD + ",0.5,1\n", {}, "column 'item_id'.*missing"),
+    (
+        "unknown column",
+        HEAD + "1,0.5,1\n",
+        {"confidence": "confidense"},
+        "no column 'confidense' .*did you mean 'confidence'",
+    ),
+    (
+        "unknown correct",
+        HEAD + "1,0.5,1\n",
+        {"correct": "x"},
+        "no column 'x' .asked for by --correct.",
+    ),
+    ("unknown item", HEAD + "1,0.5,1\n", {"item": "nr"}, "no column 'nr' .asked for by --item."),
+    ("unknown modality", HEAD + "1,0.5,1\n", {"modality": "m"}, "asked for by --modality"),
+    (
+        "no confidence",
+        "item_id,correct\n1,1\n",
+        {},
+        "no column 'confidence'; name it by --confidence",
+    ),
+    ("no grade", "item_id,confidence\n1,1\n", {}, "nothing says which answers are correct"),
+    ("gold without answer", "item_id,confidence,gold\n1,1,a\n", {}, "nothing says which answers"),
+    (
+        "other domain",
+        "domain," + HEAD + "animals,1,0.5,1\n",
+        {},
+        "'animals' is not one of general, medical",
+    ),
+    ("fractional sample", "sample," + HEAD + "0.5,1,0.5,1\n", {}, "0.5 is not a whole number"),
+    ("unknown logits", HEAD + "1,0.5,1\n", {"logits": ("a", "b")}, "asked for by --logits"),
+    ("one logit", "a_A,gold\n1,A\n", {"logits": ("a_A",)}, "at least two columns"),
+    ("same options", "a_A,b_A,gold\n1,1,A\n", {"logits": ("a_A", "b_A")}, "different options"),
+    (
+        "logits and confidence",
+        "a_A,a_B,c,gold\n1,1,1,A\n",
+        {"logits": ("a_A", "a_B"), "confidence": "c"},
+        "--logits gives answer and confidence",
+    ),
+    (
+        "missing logit",
+        "a_A,a_B,gold\n1,,A\n",
+        {"logits": ("a_A", "a_B")},
+        "row 1, column 'a_B'.*no option score",
+    ),
+    (
+        "no logit at all",
+        "a_A,a_B,gold\n-inf,-inf,A\n",
+        {"logits": ("a_A", "a_B")},
+        "minus infinity",
+    ),
+    ("empty file", "", {}, "the file is empty"),
+    ("header only", HEAD, {}, "no rows"),
+    ("blank header", "\n1,2\n", {}, "names no columns"),
+    (
+        "double columns",
+        "item_id,confidence,confidence,correct\n1,1,1,1\n",
+        {},
+        "two columns are called 'confidence'",
+    ),
+    ("cut off", HEAD + "1,0.5,1\n2,0.", {}, "not a regular table, or cut off.*3 columns, got 2"),
+    ("too many cells", HEAD + "1,0.5,1,9\n", {}, "not a regular table"),
+    (
+        "latin-1",
+        HEAD.encode() + "1,0.5,1\nm\xfcde,0.5,1\n".encode("latin-1"),
+        {},
+        "not UTF-8 at line 3",
+    ),
+    ("latin-1 header", "Gr\xf6\xdfe,confidence\n".encode("latin-1"), {}, "not UTF-8 at byte"),
+    ("utf-16", HEAD.encode("utf-16"), {}, "UTF-16"),
+]
+
+
+@pytest.mark.parametrize(
+    ("content", "columns", "message"), [b[1:] for b in BAD], ids=[b[0] for b in BAD]
+)
+def test_bad_csv_is_refused_and_nothing_is_imported(tmp_path, content, columns, message):
+    with pytest.raises(MedcalError, match=rf"in.csv.*{message}") as caught:
+        bring(tmp_path, content, columns=ColumnMap(**columns))
+    assert "\n" not in str(caught.value)
+    assert [p.name for p in tmp_path.iterdir()] == ["in.csv"]
+
+
+BAD_JSONL = [
+    (
+        "cut off",
+        '{"item_id": 1, "confidence": 0.5, "correct": true}\n{"item_id": 2, "con',
+        "row 2 is cut off",
+    ),
+    ("not JSON", '{"item_id": 1}\nitem 2\n', "row 2 is not JSON"),
+    ("not objects", "[1, 2]\n", "row 1 is not an object"),
+    ("latin-1", '{"item_id": "m\xfc"}\n'.encode("latin-1"), "row 1 is not UTF-8"),
+    (
+        "broken unicode",
+        '{"item_id": "\\ud800", "confidence": 1, "correct": 1}',
+        "not valid Unicode",
+    ),
+    ("nested number", '{"item_id": 1, "confidence": {"p": 1}, "correct": 1}', "not a number"),
+    ("boolean", '{"item_id": 1, "confidence": true, "correct": 1}', "True is not a number"),
+    ("deep", "[" * 100_000, "row 1 is cut off"),
+]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [b[1:] for b in BAD_JSONL], ids=[b[0] for b in BAD_JSONL]
+)
+def test_bad_jsonl_is_refused(tmp_path, content, message):
+    with pytest.raises(MedcalError, match=rf"in.jsonl.*{message}"):
+        bring(tmp_path, content, "in.jsonl")
+    assert not (tmp_path / "out.sqlite").exists()
+
+
+def test_other_files_are_refused(tmp_path):
+    with pytest.raises(MedcalError, match="no such file"):
+        import_file(tmp_path / "none.csv", tmp_path / "o.sqlite")
+    with pytest.raises(MedcalError, match="a folder"):
+        import_file(tmp_path, tmp_path / "o.sqlite")
+    for name in ("notes.txt", "book.docx"):
+        (tmp_path / name).write_text("x")
+        with pytest.raises(MedcalError, match="cannot tell the format"):
+            import_file(tmp_path / name, tmp_path / "o.sqlite")
+    with pytest.raises(MedcalError, match="not a list of objects"):
+        bring(tmp_path, '{"a": 1}', "a.json")
+    with pytest.raises(MedcalError, match="not JSON, or cut off"):
+        bring(tmp_path, '[{"a": 1}', "a.json")
+    with pytest.raises(MedcalError, match="not a Parquet file"):
+        bring(tmp_path, gzip.compress(b"x" * 99), "a.parquet")
+    with pytest.raises(MedcalError, match="no reader 'magic'"):
+        bring(tmp_path, HEAD + "1,0.5,1\n", reader="magic")
+
+
+def test_a_fault_late_in_a_long_file_leaves_nothing(tmp_path):
+    n = 150_000
+    lines = "".join(f"{i},0.5,1\n" for i in range(n))
+    with AnswerLog(tmp_path / "out.sqlite") as log:
+        log.append([{"model": "m", "dataset": "d", "item_id": "x", "strategy": "s"}])
+    with pytest.raises(MedcalError, match=f"row {n + 1}, column 'confidence': value 7.0"):
+        bring(tmp_path, HEAD + lines + f"{n},7,1\n")
+    with pytest.raises(MedcalError, match=f"rows 6 and {n + 1} are the same answer"):
+        bring(tmp_path, HEAD + lines + "5,0.5,1\n")
+    with pytest.raises(MedcalError, match="not UTF-8 at line"):
+        bring(tmp_path, (HEAD + lines).encode() + b"\xff,0.5,1\n")
+    assert len(load_answers(tmp_path / "out.sqlite")) == 1
+    assert not list(tmp_path.glob(".*part*"))
+
+
+def test_columns_may_come_and_go_in_jsonl(tmp_path, monkeypatch):
+    rows = [{"item_id": i, "confidence": 0.5, "correct": 1} for i in range(6)]
+    rows[4]["site"] = "east"
+    rows[5] |= {"answer": "late", "site": None}
+    text = "\n".join(json.dumps(r) for r in rows)
+    _, frame = bring(tmp_path, text, "in.jsonl")
+    assert frame["answer"].tolist()[5] == "late"
+    assert frame["site"].tolist()[4] == "east"
+
+
+# --- damage ---------------------------------------------------------------------------------------
+
+
+def damaged(whole, dice):
+    """A truncated or bit-flipped copy."""
+    if dice.random() < 0.5:
+        return whole[: dice.randrange(len(whole))]
+    data = bytearray(whole)
+    for _ in range(dice.choice([1, 3, 20])):
+        data[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
+    return bytes(data)
+
+
+def survive(path, whole, rounds, seed, **options):
+    """Damaged files import whole or raise our error, and leave no half behind."""
+    dice = random.Random(seed)
+    said = []
+    for k in range(rounds):
+        path.write_bytes(damaged(whole, dice))
+        to = path.with_name(f"out{k}.sqlite")
+        try:
+            import_file(path, to, **options)
+        except MedcalError as error:
+            said.append(str(error))
+            assert not to.exists()
+        else:
+            load_answers(to)
+            to.unlink()
+    assert not list(path.parent.glob(".*part*"))
+    assert not any("\n" in message for message in said)
+    return len(said)
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet", "json"])
+def test_damaged_tables_raise_our_error_only(tmp_path, kind):
+    n = 80
+    frame = pd.DataFrame(
+        {
+            "item_id": [f"q{i}" for i in range(n)],
+            "answer": [f"wörd {i}" for i in range(n)],
+            "confidence": np.linspace(0, 1, n).round(3),
+            "correct": np.arange(n) % 2 == 0,
+        }
+    )
+    path = tmp_path / f"in.{kind}"
+    if kind == "csv":
+        frame.to_csv(path, index=False)
+    elif kind == "parquet":
+        frame.to_parquet(path, row_group_size=20)
+    else:
+        frame.to_json(path, orient="records", lines=kind == "jsonl", force_ascii=False)
+    assert survive(path, path.read_bytes(), 60, 3) > 15
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.binary(max_size=200), st.sampled_from(["csv", "tsv", "jsonl", "json", "parquet"]))
+def test_any_bytes_raise_our_error_only(tmp_path_factory, content, kind):
+    folder = tmp_path_factory.mktemp("bytes")
+    if content:
+        with pytest.raises(MedcalError):
+            bring(folder, content, f"in.{kind}")
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.lists(st.tuples(st.text(max_size=5), st.text(max_size=6), st.text(max_size=4)), max_size=4)
+)
+def test_any_cells_import_whole_or_not_at_all(tmp_path_factory, cells):
+    folder = tmp_path_factory.mktemp("cells")
+    rows = [{"item_id": a, "confidence": b, "correct": c} for a, b, c in cells]
+    text = "\n".join(json.dumps(r) for r in rows)
+    try:
+        done, frame = bring(folder, text, "in.jsonl")
+    except MedcalError:
+        assert not (folder / "out.sqlite").exists()
+    else:
+        assert len(frame) == done.rows == len(rows)
+        assert frame["confidence"].between(0, 1).all()

@@ -1,0 +1,516 @@
+"""The answers table: schema, log, files."""
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from medcal_nb.answers import (
+    ANSWER_COLUMNS,
+    KEY,
+    AnswerLog,
+    check_answers,
+    export_answers,
+    load_answers,
+    merge_logs,
+)
+from medcal_nb.errors import MedcalError
+
+QUICK = settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+def row(item="1", **more):
+    base = {
+        "model": "m",
+        "dataset": "d",
+        "item_id": item,
+        "strategy": "verbalized",
+        "sample": 0,
+        "answer": "yes",
+        "confidence": 0.8,
+        "correct": True,
+    }
+    return base | more
+
+
+@pytest.fixture
+def log(tmp_path):
+    with AnswerLog(tmp_path / "a.sqlite") as log:
+        yield log
+
+
+# --- the log --------------------------------------------------------------------------------------
+
+
+def test_rows_come_back_typed_in_key_order(log):
+    rows = [row(i, site="east", visibility=i / 4) for i in (10, 2, 1)]
+    rows[0] |= {"gold": ["yes", "yeah"], "option_probabilities": {"yes": 0.75, "no": 0.25}}
+    rows[1] |= {"confidence": None, "correct": None, "parse_ok": False, "answer": None}
+    assert log.append(rows) == 3
+    frame = log.read()
+    assert list(frame.columns) == [*ANSWER_COLUMNS, "site", "visibility"]
+    assert frame["item_id"].tolist() == ["1", "10", "2"]
+    assert frame["gold"].tolist()[1] == ["yes", "yeah"]
+    assert frame["option_probabilities"][1] == {"yes": 0.75, "no": 0.25}
+    assert np.isnan(frame["confidence"][2])
+    assert frame["correct"][2] is pd.NA
+    assert frame["parse_ok"][2] == False  # noqa: E712
+    assert frame["sample"].tolist() == [0, 0, 0]
+    assert frame["visibility"].tolist() == [0.25, 2.5, 0.5]
+    assert frame["run_id"].isna().all()
+    assert len(log) == 3
+
+
+def test_columns_filters_and_chunks(log):
+    log.append([row(i, model=m, site=m * 2) for i in range(5) for m in "ab"])
+    assert log.read(["item_id", "confidence", "site"], model="a")["site"].tolist() == ["aa"] * 5
+    assert len(log.read(item_id=["1", "3"], model="b")) == 2
+    frames = list(log.iter_frames(chunk=4))
+    assert [len(f) for f in frames] == [4, 4, 2]
+    pd.testing.assert_frame_equal(pd.concat(frames, ignore_index=True), log.read())
+    assert log.keys(model="a", strategy="verbalized") == {
+        ("a", "d", str(i), "verbalized", 0) for i in range(5)
+    }
+    assert log.keys(model="c") == set()
+    with pytest.raises(MedcalError, match="no column 'nothing'"):
+        log.read(["nothing"])
+
+
+def test_append_is_all_or_nothing(log):
+    log.append([row(1)])
+    with pytest.raises(MedcalError, match=r"in the log already .*item_id=1"):
+        log.append([row(2), row(1, answer="no")])
+    with pytest.raises(MedcalError, match="row 2, column 'confidence'"):
+        log.append([row(3), row(4, confidence=1.5)])
+    assert log.keys() == {("m", "d", "1", "verbalized", 0)}
+
+
+def test_what_exists_is_kept_or_replaced_as_asked(log):
+    log.append([row(1)])
+    assert log.append([row(1, answer="no"), row(2)], if_exists="ignore") == 1
+    assert log.read()["answer"].tolist() == ["yes", "yes"]
+    assert log.append([row(1, answer="no")], if_exists="replace") == 1
+    assert log.read()["answer"].tolist() == ["no", "yes"]
+    with pytest.raises(ValueError, match="if_exists"):
+        log.append([row(1)], if_exists="maybe")
+
+
+def test_it_shows_itself(log):
+    log.append([row(i, model="<b>") for i in range(3)])
+    assert "3 answers, 1 models" in repr(log)
+    html = log._repr_html_()
+    assert "verbalized" in html
+    assert "<b>a.sqlite</b>" in html
+    assert "&lt;b&gt;" in html
+    log.close()
+    assert "closed" in repr(log)
+
+
+def test_two_processes_append_to_one_log(tmp_path):
+    path = tmp_path / "a.sqlite"
+    script = (
+        "import sys; from medcal_nb.answers import AnswerLog\n"
+        "log = AnswerLog(sys.argv[1])\n"
+        "for k in range(20):\n"
+        "    log.append([dict(model=sys.argv[2], dataset='d', item_id=k, strategy='s')])\n"
+    )
+    workers = [
+        subprocess.Popen([sys.executable, "-c", script, path, name]) for name in ("one", "two")
+    ]
+    assert [w.wait(60) for w in workers] == [0, 0]
+    with AnswerLog(path, read_only=True) as log:
+        assert len(log.keys(model="one")) == len(log.keys(model="two")) == 20
+
+
+APPEND = """
+import sys
+from medcal_nb.answers import AnswerLog
+with AnswerLog(sys.argv[1]) as log:
+    done = log.keys()
+    batch = []
+    for i in range(600):
+        for sample in range(2):
+            if ("m", "d", f"{i:04d}", "s", sample) not in done:
+                batch.append(dict(model="m", dataset="d", item_id=f"{i:04d}", strategy="s",
+                                  sample=sample, answer=str(i * sample), confidence=i / 600))
+        if len(batch) >= 8:
+            log.append(batch)
+            batch = []
+            print(i, flush=True)
+    log.append(batch)
+"""
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_nothing_is_lost_or_doubled(tmp_path):
+    dice = random.Random(4)
+    whole = tmp_path / "whole.sqlite"
+    subprocess.run([sys.executable, "-c", APPEND, whole], check=True, stdout=subprocess.DEVNULL)
+    killed = tmp_path / "killed.sqlite"
+    deaths = 0
+    for _ in range(20):
+        worker = subprocess.Popen(
+            [sys.executable, "-c", APPEND, killed], stdout=subprocess.PIPE, text=True
+        )
+        worker.stdout.readline()  # it is writing now
+        time.sleep(dice.uniform(0, 0.05))
+        worker.send_signal(signal.SIGKILL)
+        deaths += worker.wait() == -signal.SIGKILL
+        worker.stdout.close()
+        with AnswerLog(killed, read_only=True) as log:
+            counts = log.read().groupby("item_id").size()
+        assert (counts == 2).all(), "a batch is in whole or not at all"
+    assert deaths >= 5
+    subprocess.run([sys.executable, "-c", APPEND, killed], check=True, stdout=subprocess.DEVNULL)
+    for name in ("whole", "killed"):
+        export_answers(tmp_path / f"{name}.sqlite", tmp_path / f"{name}.csv")
+    assert (tmp_path / "whole.csv").read_bytes() == (tmp_path / "killed.csv").read_bytes()
+
+
+# --- what may be wrong with the file --------------------------------------------------------------
+
+
+def test_a_locked_log_says_so(tmp_path, monkeypatch):
+    path = tmp_path / "a.sqlite"
+    monkeypatch.setattr("medcal_nb.answers.log.BUSY_SECONDS", 0.1)
+    with AnswerLog(path) as log:
+        other = sqlite3.connect(path)
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(MedcalError, match="locked by another process"):
+            log.append([row()])
+        other.rollback()
+        other.close()
+        assert log.append([row()]) == 1
+
+
+def test_a_full_disk_says_so_and_keeps_what_was_there(log):
+    log.append([row(1)])
+    pages = log._con.execute("PRAGMA page_count").fetchone()[0]
+    log._con.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(MedcalError, match="disk is full"):
+        log.append([row(i, raw="x" * 2000) for i in range(2, 40)])
+    log._con.execute("PRAGMA max_page_count = 1000000")
+    assert len(log) == 1
+    assert log.append([row(2)]) == 1
+
+
+LIMITED = """
+import resource, signal, sys
+from medcal_nb.answers import AnswerLog
+from medcal_nb.errors import MedcalError
+log = AnswerLog(sys.argv[1])
+log.append([dict(model="m", dataset="d", item_id="1", strategy="s")])
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))
+try:
+    log.append([dict(model="m", dataset="d", item_id=f"x{i}", strategy="s", raw="y" * 999)
+                for i in range(999)])
+except MedcalError as error:
+    print(error)
+    print(len(log))
+"""
+
+
+def test_writing_beyond_a_quota_says_so_and_keeps_what_was_there(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, tmp_path / "a.sqlite"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "nothing was half-written" in done.stdout
+    assert done.stdout.strip().endswith("1")
+
+
+def test_files_that_are_no_logs_are_refused(tmp_path):
+    with pytest.raises(MedcalError, match="no such file"):
+        AnswerLog(tmp_path / "none.sqlite", read_only=True)
+    with pytest.raises(MedcalError, match="a folder"):
+        AnswerLog(tmp_path)
+    (tmp_path / "text.sqlite").write_text("item_id,confidence\n" * 100)
+    with pytest.raises(MedcalError, match="not an answers log; bring tables in"):
+        AnswerLog(tmp_path / "text.sqlite")
+    foreign = sqlite3.connect(tmp_path / "foreign.sqlite")
+    foreign.execute("CREATE TABLE answers (x)")
+    foreign.commit()
+    foreign.close()
+    for read_only in (True, False):
+        with pytest.raises(MedcalError, match="not an answers log; choose another file"):
+            AnswerLog(tmp_path / "foreign.sqlite", read_only=read_only)
+    (tmp_path / "empty.sqlite").touch()
+    with pytest.raises(MedcalError, match="empty, not an answers log"):
+        AnswerLog(tmp_path / "empty.sqlite", read_only=True)
+    (tmp_path / "file").touch()
+    with pytest.raises(MedcalError, match="folder cannot be made"):
+        AnswerLog(tmp_path / "file" / "a.sqlite")
+
+
+def test_a_newer_log_is_refused(tmp_path):
+    AnswerLog(tmp_path / "a.sqlite").close()
+    con = sqlite3.connect(tmp_path / "a.sqlite")
+    con.execute("PRAGMA user_version = 99")
+    con.close()
+    with pytest.raises(MedcalError, match="newer medcal"):
+        AnswerLog(tmp_path / "a.sqlite")
+
+
+def test_a_read_only_log_reads_and_does_not_write(tmp_path, log):
+    log.append([row()])
+    with AnswerLog(log.path, read_only=True) as copy:
+        assert len(copy.read()) == 1
+        with pytest.raises(MedcalError, match="reading only"):
+            copy.append([row(2)])
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anything")
+def test_a_log_in_a_folder_without_write_permission(tmp_path, log):
+    log.append([row()])
+    log.close()
+    log.path.chmod(0o444)
+    tmp_path.chmod(0o555)
+    try:
+        with AnswerLog(log.path, read_only=True) as copy:
+            assert len(copy.read()) == 1
+        with pytest.raises(MedcalError, match=r"read-only|cannot be opened"):
+            AnswerLog(log.path).append([row(2)])
+    finally:
+        tmp_path.chmod(0o755)
+
+
+def test_a_damaged_log_raises_our_error_only(tmp_path, log):
+    log.append([row(i, raw="text " * 20, site="x") for i in range(200)])
+    log.close()
+    whole = log.path.read_bytes()
+    dice = random.Random(7)
+    broken = tmp_path / "broken.sqlite"
+    refused = 0
+    for k in range(40):
+        data = bytearray(whole)
+        if k % 2:
+            data = data[: dice.randrange(len(data))]
+        else:
+            for _ in range(200):
+                data[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
+        broken.write_bytes(data)
+        try:
+            with AnswerLog(broken, read_only=True) as copy:
+                copy.read()
+        except MedcalError:
+            refused += 1
+    assert refused > 20
+
+
+# --- the schema -----------------------------------------------------------------------------------
+
+BAD = [
+    ({"confidence": 85}, r"column 'confidence': value 85.0 is outside 0 to 1; .*--percent"),
+    ({"confidence": -0.1}, r"value -0.1 is outside 0 to 1; a confidence is a probability"),
+    ({"confidence": float("inf")}, r"value inf is outside 0 to 1"),
+    ({"confidence": "85%"}, r"'85%' is not a number; .*--percent"),
+    ({"confidence": "high"}, r"'high' is not a number"),
+    ({"confidence": True}, r"True is not a number"),
+    ({"confidence": [0.5]}, r"not a number"),
+    ({"correct": "maybe"}, r"column 'correct': value 'maybe' is neither true nor false"),
+    ({"correct": 2}, r"neither true nor false"),
+    ({"correct": 0.5}, r"neither true nor false"),
+    ({"parse_ok": "x"}, r"column 'parse_ok'.*neither true nor false"),
+    ({"item_id": None}, r"column 'item_id': value None is missing"),
+    ({"item_id": ""}, r"column 'item_id'.*missing"),
+    ({"model": float("nan")}, r"column 'model'.*missing"),
+    ({"strategy": None}, r"column 'strategy'.*missing"),
+    ({"domain": "animals"}, r"'animals' is not one of general, medical; give --domain"),
+    ({"question_type": "vqa"}, r"not one of closed, choice, open"),
+    ({"split": "validation"}, r"not one of fit, test"),
+    ({"sample": 1.5}, r"column 'sample': value 1.5 is not a whole number"),
+    ({"sample": -1}, r"not a finite number from 0 up"),
+    ({"sample": None}, r"column 'sample'.*missing"),
+    ({"prompt_tokens": -5}, r"column 'prompt_tokens'"),
+    ({"new_tokens": "many"}, r"'many' is not a number"),
+    ({"seconds": float("inf")}, r"column 'seconds'"),
+    ({"option_probabilities": "yes"}, r"not a table of option and probability"),
+    ({"option_probabilities": {"a": 1.5}}, r"'a: 1.5' is not a probability"),
+    ({"option_probabilities": {"a": float("nan")}}, r"not a probability"),
+    ({"option_probabilities": [1, 2]}, r"not a table of option and probability"),
+    ({"answer": ["yes"]}, r"column 'answer'.*is a list, not text"),
+    ({"answer": {"text": "yes"}}, r"is a dict, not text"),
+    ({"gold": [1, 2]}, r"not a list of texts"),
+    ({"gold": []}, r"not a list of texts"),
+    ({"image": b"\x89PNG"}, r"column 'image'.*\(bytes\) cannot be kept; drop this column"),
+    ({"weight": float("inf")}, r"column 'weight'"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), BAD, ids=[str(b[0])[:40] for b in BAD])
+def test_what_does_not_fit_is_named(change, message):
+    frame = pd.DataFrame([row(1), row(2) | change, row(3)])
+    with pytest.raises(MedcalError, match=rf"^file.csv: row 2, .*{message}"):
+        check_answers(frame, where="file.csv")
+
+
+def test_doubles_and_missing_columns_are_named():
+    with pytest.raises(MedcalError, match=r"rows 1 and 3 are the same answer .*item_id=1.*sample"):
+        check_answers(pd.DataFrame([row(1), row(2), row(1, answer="no")]))
+    with pytest.raises(MedcalError, match="no column 'strategy'"):
+        check_answers(pd.DataFrame([row()]).drop(columns="strategy"))
+    frame = pd.DataFrame([row()])
+    frame.insert(0, "answer", "x", allow_duplicates=True)
+    with pytest.raises(MedcalError, match="two columns are called 'answer'"):
+        check_answers(frame)
+
+
+def test_broken_unicode_is_refused(log):
+    with pytest.raises(MedcalError, match="not valid Unicode"):
+        log.append([row(1), row(2, answer="\ud800")])
+    with pytest.raises(MedcalError, match=r"not valid Unicode|cannot be kept"):
+        log.append([row(1, note="\ud800", confidence=None)])
+    assert len(log) == 0
+
+
+def test_types_that_mean_the_same_are_accepted():
+    frame = pd.DataFrame(
+        [
+            row(1, correct="Yes", confidence="0.5", sample="1", gold=3, answer=3),
+            row(2, correct=0, confidence=np.float32(0.5), sample=0.0, gold="3", answer="3"),
+            row(3, correct="false", confidence=1, sample=2, gold=None, answer=2.0),
+        ]
+    )
+    checked = check_answers(frame)
+    assert checked["correct"].tolist() == [True, False, False]
+    assert checked["confidence"].tolist() == [0.5, 0.5, 1.0]
+    assert checked["sample"].tolist() == [1, 0, 2]
+    assert checked["answer"].tolist() == ["3", "3", "2"]
+    categorical = frame.astype({"model": "category", "item_id": "category"})
+    pd.testing.assert_frame_equal(check_answers(categorical), checked)
+
+
+def test_checking_twice_changes_nothing():
+    frame = check_answers(pd.DataFrame([row(i, gold='["a","b"]', tag={"k": [i]}) for i in "12"]))
+    assert frame["gold"].tolist() == [["a", "b"]] * 2
+    pd.testing.assert_frame_equal(check_answers(frame), frame)
+
+
+# --- round trips ----------------------------------------------------------------------------------
+
+text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+name = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=6)
+unit = st.floats(0, 1)
+answers = st.lists(
+    st.fixed_dictionaries(
+        {
+            "model": name,
+            "dataset": name,
+            "item_id": name,
+            "strategy": name,
+            "sample": st.integers(0, 3),
+        },
+        optional={
+            "run_id": text,
+            "domain": st.sampled_from(["general", "medical"]),
+            "answer": st.none() | text,
+            "raw": text,
+            "gold": st.none() | text | st.lists(text, min_size=1, max_size=3),
+            "confidence": st.none() | unit,
+            "correct": st.none() | st.booleans(),
+            "parse_ok": st.none() | st.booleans(),
+            "prompt_tokens": st.none() | st.integers(0, 2**40),
+            "seconds": st.none() | st.floats(0, 1e9),
+            "option_probabilities": st.none() | st.dictionaries(text, unit, max_size=4),
+            "site": st.none() | text,
+        },
+    ),
+    min_size=1,
+    max_size=8,
+    unique_by=lambda r: tuple(r[k] for k in KEY),
+)
+
+
+@QUICK
+@given(answers, st.randoms(use_true_random=False))
+def test_every_export_reads_back_and_does_not_depend_on_the_order(tmp_path_factory, rows, dice):
+    folder = tmp_path_factory.mktemp("trip")
+    shuffled = list(rows)
+    dice.shuffle(shuffled)
+    with AnswerLog(folder / "a.sqlite") as log, AnswerLog(folder / "b.sqlite") as other:
+        log.append(rows)
+        for single in shuffled:
+            other.append([single])
+        wanted = log.read()
+        for kind in ("csv", "parquet", "jsonl"):
+            export_answers(log, folder / f"a.{kind}")
+            export_answers(other, folder / f"b.{kind}")
+            first = (folder / f"a.{kind}").read_bytes()
+            assert first == (folder / f"b.{kind}").read_bytes()
+            pd.testing.assert_frame_equal(load_answers(folder / f"a.{kind}"), wanted)
+
+
+@QUICK
+@given(answers)
+def test_merging_is_idempotent_and_keeps_every_answer(tmp_path_factory, rows):
+    folder = tmp_path_factory.mktemp("merge")
+    half = len(rows) // 2
+    for label, part in (("a", rows[: half + 1]), ("b", rows[half:])):
+        with AnswerLog(folder / f"{label}.sqlite") as log:
+            log.append(part)
+    sources = [folder / "a.sqlite", folder / "b.sqlite"]
+    assert merge_logs(sources, folder / "c.sqlite") == len(rows)
+    assert merge_logs(sources, folder / "c.sqlite") == 0
+    with AnswerLog(folder / "d.sqlite") as log:
+        log.append(rows)
+        pd.testing.assert_frame_equal(load_answers(folder / "c.sqlite"), log.read())
+
+
+def test_merge_keeps_or_takes_what_conflicts(tmp_path):
+    for label, answer in (("a", "yes"), ("b", "no")):
+        with AnswerLog(tmp_path / f"{label}.sqlite") as log:
+            log.append([row(1, answer=answer, run_id=label, seconds=1.0), row(label)])
+    a, b, to = (tmp_path / f"{n}.sqlite" for n in ("a", "b", "c"))
+    with pytest.raises(MedcalError, match=r"b.sqlite: 1 answer .*item_id=1.*nothing was written"):
+        merge_logs([a, b], to)
+    assert not to.exists()
+    assert not list(tmp_path.glob(".*part*"))
+    assert merge_logs([a, b], to, if_exists="ignore") == 3
+    assert load_answers(to)["answer"].tolist()[0] == "yes"
+    assert merge_logs([a, b], to, if_exists="replace") == 1
+    assert load_answers(to)["answer"].tolist()[0] == "no"
+
+
+def test_the_same_answer_from_another_run_is_no_conflict(tmp_path):
+    for label in "ab":
+        with AnswerLog(tmp_path / f"{label}.sqlite") as log:
+            log.append([row(1, run_id=label, seconds=float(ord(label)))])
+    assert merge_logs([tmp_path / "a.sqlite", tmp_path / "b.sqlite"], tmp_path / "c.sqlite") == 1
+
+
+def test_large_tables_are_checked_across_blocks(tmp_path, monkeypatch):
+    monkeypatch.setattr("medcal_nb.answers.files.CHUNK", 10)
+    lines = [json.dumps(row(i)) for i in range(25)] + [json.dumps(row(3, answer="no"))]
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join(lines))
+    with pytest.raises(MedcalError, match="rows 4 and 26 are the same answer"):
+        load_answers(path)
+    path.write_text("\n".join(lines[:-1]))
+    assert len(load_answers(path, ["item_id"])) == 25
+
+
+def test_an_export_needs_a_format_it_knows(log, tmp_path):
+    log.append([row()])
+    with pytest.raises(MedcalError, match="cannot tell the format"):
+        export_answers(log, tmp_path / "a.doc")
+    with pytest.raises(MedcalError, match="cannot be written"):
+        export_answers(log, "/proc/none/a.csv")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "x").touch()
+    with pytest.raises(MedcalError, match="there already"):
+        export_answers(log, tmp_path / "folder", format="datasets")

@@ -22,7 +22,7 @@ CHAT_TEMPLATE = """\
 {{- message.content -}}
 {%- else -%}
 {%- for part in message.content -%}
-{%- if part.type == 'image' or part.type == 'image_url' %}<image>{% else %}{{ part.text }}{% endif -%}
+{%- if part.type in ('image', 'image_url') %}<image>{% else %}{{ part.text }}{% endif -%}
 {%- endfor -%}
 {%- endif -%}
 <end_of_utterance>

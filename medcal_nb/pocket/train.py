@@ -52,7 +52,7 @@ class Recipe:
     steps: dict = field(default_factory=dict)
     medical: float = 0.12
     votes: float = 0.0
-    n_general: int = 16_000
+    n_general: int = 24_000
     n_medical: int = 2_500
     rate: float = 1.0
     seed: int = 0
@@ -67,7 +67,7 @@ class Recipe:
 
 RECIPES = {
     "pocket-general": Recipe(
-        "pocket-general", "small", steps={"vision": 4000, "text": 500, "all": 900}
+        "pocket-general", "small", steps={"vision": 8000, "text": 400, "all": 1000}
     ),
     "pocket-medical": Recipe(
         "pocket-medical",
@@ -80,7 +80,7 @@ RECIPES = {
         rate=0.6,
     ),
     "pocket-general-large": Recipe(
-        "pocket-general-large", "large", steps={"vision": 4000, "text": 450, "all": 800}
+        "pocket-general-large", "large", steps={"vision": 7000, "text": 300, "all": 700}
     ),
     "pocket-medical-large": Recipe(
         "pocket-medical-large",
@@ -268,7 +268,7 @@ class Encoder:
         """Return (ids, learn) of the turns after a question block; `learn` marks what to say."""
         ids, learn = [], []
         for number, (text, is_reply, taught) in enumerate(turns_):
-            body = list(self.ids(text)) + [self.end]
+            body = [*self.ids(text), self.end]
             if is_reply:
                 ids.append(self.assistant)
                 learn.append(False)

@@ -123,7 +123,7 @@ def contact_sheet(
         lines = []
         for row in rows.to_dict("records"):
             gold = row["gold"] if isinstance(row["gold"], str) else " | ".join(row["gold"])
-            lines += textwrap.wrap(f"{row['question']} {gold}", width=side // 6)
+            lines += textwrap.wrap(f"{row['question']} → {gold}", width=side // 6)
         top = rows.iloc[0]
         lines.append(f"[{top['modality']}{', ' + top['site'] if 'site' in rows else ''}]")
         captions.append(lines)

@@ -39,6 +39,9 @@ ENTROPY = 20_250_923
 #: First element of every SeedSequence spawn key. ``training`` belongs to the trainer alone.
 PURPOSES = {"training": 0, "splits": 1, "fresh": 2, "reference": 3, "sample": 4}
 
+#: Share of the questions that each trivial template gets, the same in every modality.
+TRIVIAL_SHARE = 0.03
+
 YES_NO = ("yes", "no")
 DATASETS = {"pocket-general": GENERAL_MODALITIES, "pocket-medical": MEDICAL_MODALITIES}
 #: Items per split. 451 is the size of VQA-RAD's test set.
@@ -219,6 +222,7 @@ def _where(
     *,
     word: str | None = None,
     noun: str = "finding",
+    weight: float = 0.7,
 ) -> tuple[Template, ...]:
     """Side, zone, depth or organ: a closed, a choice and an open way of asking."""
     asked = [tuple(t.format(noun=noun) for t in texts) for texts in _PLACE_WORDS[word or fact]]
@@ -234,7 +238,7 @@ def _where(
                 "phrasings": phrasings,
                 "values": values,
                 "visibility": see,
-                "weight": 0.7,
+                "weight": weight,
             }
             for suffix, question_type, phrasings in rows
         ),
@@ -252,6 +256,7 @@ def _count(modality: str, fact: str, noun: str, see: str, values=("one", "two", 
             "phrasings": (f"how many {noun} are there?", f"count the {noun}"),
             "values": values,
             "visibility": see,
+            "weight": 2.0,
         },
         {
             "name": f"{fact}_choice",
@@ -261,7 +266,7 @@ def _count(modality: str, fact: str, noun: str, see: str, values=("one", "two", 
             "phrasings": (f"what is the number of {noun}?", f"which number of {noun} is shown?"),
             "values": values,
             "visibility": see,
-            "weight": 0.7,
+            "weight": 1.5,
         },
     )
 
@@ -273,6 +278,8 @@ def _state(
     see: str | None,
     closed: tuple[str, ...],
     choice: tuple[str, ...],
+    *,
+    weight: float = 1.0,
 ) -> tuple[Template, ...]:
     """A property that is always there, such as the size of the heart."""
     return _many(
@@ -285,6 +292,7 @@ def _state(
             "phrasings": closed,
             "values": values,
             "visibility": see,
+            "weight": weight,
         },
         {
             "name": f"{fact}_choice",
@@ -294,7 +302,7 @@ def _state(
             "phrasings": choice,
             "values": values,
             "visibility": see,
-            "weight": 0.7,
+            "weight": 0.7 * weight,
         },
     )
 
@@ -310,7 +318,7 @@ def _size_of(modality: str, fact: str, thing: str, values: tuple[str, ...], see:
     )
 
 
-def _present(modality: str, fact: str, noun: str, see: str):
+def _present(modality: str, fact: str, noun: str, see: str | None, *, weight: float = 1.0):
     return _many(
         modality,
         {
@@ -320,6 +328,7 @@ def _present(modality: str, fact: str, noun: str, see: str):
             "fact": fact,
             "phrasings": (f"is there a {noun}?", f"can you see a {noun} here?"),
             "visibility": see,
+            "weight": weight,
         },
     )
 
@@ -523,7 +532,7 @@ _CT = (
     *_where("ct", "organ", ("liver", "spleen", "kidney"), _SEE),
     *_size_of("ct", "size", "finding", ("small", "large"), _SEE),
     *_size_of("ct", "aorta", "aorta", ("normal", "large"), "visibility_aorta"),
-    *_present("ct", "contrast", "sign of contrast", None),
+    *_present("ct", "contrast", "sign of contrast", None, weight=0.35),
 )
 _MRI = (
     *_finding("mri", _KINDS["mri"]),
@@ -545,6 +554,7 @@ _MRI = (
         None,
         ("is the weighting {value}?", "is this image {value} weighted?"),
         ("what is the weighting?", "which weighting has this image?"),
+        weight=0.35,
     ),
 )
 _ULTRASOUND = (
@@ -583,7 +593,7 @@ _FUNDUS = (
     *_where("fundus", "zone", _UP_DOWN, _SEE),
     *_count("fundus", "spots", "spots", _SEE),
     *_size_of("fundus", "cup", "cup", ("normal", "large"), "visibility_cup"),
-    *_where("fundus", "disc", _LEFT_RIGHT, None, word="side", noun="disc")[:2],
+    *_where("fundus", "disc", _LEFT_RIGHT, None, word="side", noun="disc", weight=0.25),
 )
 
 TEMPLATES: tuple[Template, ...] = (
@@ -672,6 +682,10 @@ def _plan(modality: str, templates: tuple[Template, ...], per_image: int) -> _Pl
         asked = np.minimum(1.0, per_image * table / np.maximum(table.sum(axis=0), 1e-9))
         for t, known in enumerate(names):
             got = {c: asked[t, where[t][c]].sum() for c in known}
+            if templates[t].trivial and not all(other.trivial for other in templates):
+                share = TRIVIAL_SHARE * per_image * len(facts) / max(sum(got.values()), 1e-9)
+                weights[t] = {c: weights[t][c] * min(2.0, max(0.5, share)) for c in known}
+                continue
             if len(known) < 2:
                 continue
             target = _targets(templates[t], known, sum(got.values()))

@@ -15,7 +15,6 @@ from ._canvas import (
     F,
     X,
     Y,
-    blur,
     bump,
     byte,
     cells,
@@ -118,7 +117,7 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
     # coordinates with the disc on the left
     x = X * col(mirror)
     dx, dy = -0.50 + 0.06 * (u[:, 0] - 0.5), 0.06 * (u[:, 1] - 0.5)
-    px, py = x - col(dx), Y - col(dy)
+    px = x - col(dx)
     macula = level(0.16 * mirror, dy + 0.07, 0.20, 0.20)
     melanin = F(0.72) + F(0.16) * cloud + F(0.05) * fine + F(0.50) * bump(macula * F(2.2))
     melanin = melanin * per_site(_ACQUISITION, site, "pigment") * col(0.85 + 0.3 * u[:, 2])

@@ -35,7 +35,7 @@ def reliability_grid(panels, scores, *, row, column, colours=None, title="", met
     with st.style():
         fig, axes = st.figure(
             "full" if len(columns) > 1 else "half",
-            0.3 + 3.6 * len(rows),
+            0.4 + 3.95 * len(rows),
             nrows=len(rows),
             ncols=len(columns),
             squeeze=False,
@@ -53,6 +53,69 @@ def reliability_grid(panels, scores, *, row, column, colours=None, title="", met
                     title=f"{level}, {other}",
                     note=interval_note(scores, metric, **{row: level, column: other}),
                 )
+        fig.suptitle(title)
+    return fig
+
+
+def reliability_row(panels, scores, *, column, colours=None, title="", metric="ece", per_line=2):
+    """Draw a reliability diagram per level of ``column``, ``per_line`` beside each other.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    names = _levels(panels, column)
+    n_rows = -(-len(names) // per_line)
+    with st.style():
+        fig, axes = st.figure(
+            "full", 0.4 + 3.95 * n_rows, nrows=n_rows, ncols=per_line, squeeze=False
+        )
+        for ax in axes.flat[len(names) :]:
+            ax.set_axis_off()
+        for k, (ax, name) in enumerate(zip(axes.flat, names, strict=False)):
+            plots.plot_reliability(
+                panels[panels[column] == name],
+                ax=ax,
+                colour=(colours or {}).get(name, st.BLUE if k == 0 else st.VERMILLION),
+                title=name,
+                note=interval_note(scores, metric, **{column: name}),
+            )
+        fig.suptitle(title)
+    return fig
+
+
+def trap_figure(table, *, title=""):
+    """Draw the table of :func:`medcal_nb.show.tables.temperature_traps`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    with st.style():
+        fig, (left, right) = st.figure("full", 3.3, ncols=2)
+        maps = table[table["trap"] == "map"]
+        plots.plot_lines(
+            maps,
+            ax=left,
+            x="x",
+            y="y",
+            hue="series",
+            xlabel="stated confidence",
+            ylabel="corrected confidence",
+        )
+        left.axvline(0.5, color=st.GREY, lw=0.8, ls=":")
+        left.axhline(0.5, color=st.GREY, lw=0.8, ls=":")
+        left.set(xlim=(0, 1), ylim=(0, 1), title="no temperature crosses one half")
+        plots.plot_lines(
+            table[table["trap"] == "clip"],
+            ax=right,
+            x="x",
+            y="y",
+            xlabel="clip (how far from 1 a stated 100 % is taken to be)",
+            ylabel="fitted temperature",
+            logx=True,
+        )
+        right.set(ylim=(0, None), title="the clip decides the fit")
         fig.suptitle(title)
     return fig
 
@@ -138,12 +201,17 @@ def interval_panels(
                 )
                 for level in levels
             ]
-            fig.legend(handles=handles, loc="outside lower center", ncols=min(5, len(levels)))
+            per_line = max(1, 95 // (max(len(str(level)) for level in levels) + 8))
+            fig.legend(
+                handles=handles, loc="outside lower center", ncols=min(per_line, len(levels))
+            )
         fig.suptitle(title)
     return fig
 
 
-def line_panels(table, *, panel, x, y, hue, xlabel, ylabel, logx=False, title="", **options):
+def line_panels(
+    table, *, panel, x, y, hue, xlabel, ylabel, logx=False, title="", sharey=True, **options
+):
     """Draw lines, one panel per level of ``panel``; see :func:`medcal_nb.show.plots.plot_lines`.
 
     Returns
@@ -152,7 +220,7 @@ def line_panels(table, *, panel, x, y, hue, xlabel, ylabel, logx=False, title=""
     """
     names = _levels(table, panel)
     with st.style():
-        fig, axes = st.figure("full", 2.9, ncols=len(names), sharey=True, squeeze=False)
+        fig, axes = st.figure("full", 2.9, ncols=len(names), sharey=sharey, squeeze=False)
         for ax, name in zip(axes.flat, names, strict=True):
             plots.plot_lines(
                 table[table[panel] == name],
@@ -170,8 +238,100 @@ def line_panels(table, *, panel, x, y, hue, xlabel, ylabel, logx=False, title=""
     return fig
 
 
-def heatmap_row(table, *, row, column, values: Mapping[str, tuple], min_n=0, title=""):
-    """Draw the same cells for several values, side by side.
+def elicitation_figure(table, *, title=""):
+    """Draw what each strategy costs and yields, a dot per model and data set.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From :func:`medcal_nb.show.tables.elicitation_table`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    values = {
+        "new_tokens": "new tokens per item",
+        "parse_rate": "parse rate",
+        "confidence_rate": "items with a confidence",
+        "levels": "different confidences",
+    }
+    order = _levels(table, "strategy")
+    models = _levels(table, "model")
+    colours, markers = st.cycle_colours(models), st.cycle_markers(models)
+    with st.style():
+        fig, axes = st.figure("full", 0.9 + 0.2 * len(order), ncols=len(values), sharey=True)
+        for ax, (value, label) in zip(axes, values.items(), strict=True):
+            for model in models:
+                part = table[table["model"] == model]
+                at = [order.index(name) for name in part["strategy"]]
+                ax.plot(
+                    part[value],
+                    at,
+                    markers[model],
+                    color=colours[model],
+                    alpha=0.8,
+                    ms=3.8,
+                    fillstyle="none",
+                )
+            ax.set_yticks(range(len(order)), order)
+            ax.set_ylim(len(order) - 0.4, -0.6)
+            ax.set_xlabel(label)
+            ax.grid(axis="both")
+        axes[0].set_xscale("symlog", linthresh=1)
+        axes[3].set_xscale("log")
+        for ax in axes[1:3]:
+            ax.set_xlim(-0.03, 1.03)
+        handles = [plots.legend_handle(m, colours[m], markers[m]) for m in models]
+        fig.legend(handles=handles, loc="outside lower center", ncols=min(5, len(models)))
+        fig.suptitle(title)
+    return fig
+
+
+def histogram_grid(table, *, row, column, colours=None, title=""):
+    """Draw confidence histograms per row and column level, right above wrong.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From :func:`medcal_nb.show.tables.histogram_table`, made by ``row`` and ``column``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    rows, columns = _levels(table, row), _levels(table, column)
+    with st.style():
+        fig, axes = st.figure(
+            "full",
+            0.5 + 1.3 * len(rows),
+            nrows=len(rows),
+            ncols=len(columns),
+            sharex=True,
+            squeeze=False,
+        )
+        for y, level in enumerate(rows):
+            for x, other in enumerate(columns):
+                part = table[(table[row] == level) & (table[column] == other)]
+                if part.empty:
+                    axes[y, x].set_axis_off()
+                    continue
+                plots.plot_confidence_histogram(
+                    part, ax=axes[y, x], colour=(colours or {}).get(other, st.BLUE)
+                )
+                n = int((part["n_correct"] + part["n_wrong"]).sum())
+                axes[y, x].set_title(f"{level}, {other}, n = {n:,}")
+                if y < len(rows) - 1:
+                    axes[y, x].set_xlabel("")
+        axes[0, 0].legend(loc="upper left")
+        fig.suptitle(title)
+    return fig
+
+
+def heatmaps(
+    table, *, row, column, values: Mapping[str, tuple], min_n=0, stacked=False, decimals=2, title=""
+):
+    """Draw the same cells for several values, side by side or one above the other.
 
     Parameters
     ----------
@@ -179,6 +339,10 @@ def heatmap_row(table, *, row, column, values: Mapping[str, tuple], min_n=0, tit
         One line per cell, with ``<value>``, ``<value>_low``, ``<value>_high`` and ``n``.
     values : mapping
         From value to ``(label, (lowest, highest), colour map)``.
+    stacked : bool
+        One above the other: for many columns.
+    decimals : int
+        Of the numbers in the cells.
 
     Returns
     -------
@@ -186,12 +350,15 @@ def heatmap_row(table, *, row, column, values: Mapping[str, tuple], min_n=0, tit
     """
     n_rows, n_columns = table[row].nunique(), table[column].nunique()
     with st.style():
+        height = 0.5 + (0.46 if n_columns > 1 else 0.4) * n_rows
+        shape = {"nrows": len(values)} if stacked else {"ncols": len(values)}
         fig, axes = st.figure(
             "full",
-            0.8 + (0.46 if n_columns > 1 else 0.3) * n_rows,
-            ncols=len(values),
+            0.3 + height * (len(values) if stacked else 1),
+            sharex=True,
             sharey=True,
             squeeze=False,
+            **shape,
         )
         for ax, (value, (label, limits, cmap)) in zip(axes.flat, values.items(), strict=True):
             bounds = f"{value}_low" in table
@@ -206,6 +373,7 @@ def heatmap_row(table, *, row, column, values: Mapping[str, tuple], min_n=0, tit
                 min_n=min_n,
                 limits=limits,
                 cmap=cmap,
+                decimals=decimals,
             )
             ax.set_title(label)
         fig.suptitle(title)

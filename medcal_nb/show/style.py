@@ -136,6 +136,7 @@ def style(**overrides) -> Iterator[None]:
         "figure.constrained_layout.use": True,
         "font.family": "DejaVu Sans",
         "font.size": 8.5,
+        "figure.titlesize": 9.5,
         "axes.titlesize": 9,
         "axes.titleweight": "bold",
         "axes.titlelocation": "left",

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb.errors import MedcalError
-from medcal_nb.measure import Interval, ece, reliability_table
+from medcal_nb.measure import Interval, ece, metrics_table, reliability_table
 
 
 def measured(verdicts: pd.DataFrame) -> pd.DataFrame:
@@ -170,3 +170,177 @@ def elicitation_table(answers: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataF
     for column in ("prompt_tokens", "new_tokens", "seconds"):
         replies[column] = replies[column].astype(float) / replies["items"]
     return replies.join(made, how="outer").reset_index()
+
+
+def rows_where(verdicts: pd.DataFrame, where: dict) -> pd.DataFrame:
+    """Return the rows whose columns hold the values of ``where``; none where a column is absent."""
+    mask = np.ones(len(verdicts), dtype=bool)
+    for column, value in where.items():
+        mask &= (verdicts[column] == value).to_numpy(bool) if column in verdicts else False
+    return verdicts[mask]
+
+
+def sides(verdicts: pd.DataFrame, source: dict, target: dict, more_target: dict | None = None):
+    """Return which rows a correction is fitted on and which it is judged on.
+
+    Where the wanted rows do not exist (recorded answers of other data sets), the first and the
+    second data set of the table take their places.
+
+    Parameters
+    ----------
+    verdicts : pandas.DataFrame
+    source, target, more_target : dict
+        Column to value; ``more_target`` may hold further target rows for learning curves.
+
+    Returns
+    -------
+    tuple of dict
+        ``(source, target, more_target)``.
+
+    Raises
+    ------
+    MedcalError
+        If the wanted rows do not exist and the table has fewer than two data sets.
+    """
+    wanted = (source, target, more_target or target)
+    if all(len(rows_where(verdicts, where)) for where in wanted):
+        return wanted
+    names = pick([], verdicts["dataset"], n=2)
+    if len(names) < 2:
+        raise MedcalError(
+            f"SOURCE {source} and TARGET {target}: no such rows, and the answers hold one data set "
+            f"({', '.join(names)}) where two are needed: import a second one or name other columns"
+        )
+    return {"dataset": names[0]}, {"dataset": names[1]}, {"dataset": names[1]}
+
+
+def side_name(where: dict) -> str:
+    """Return what a reader calls a side: ``general images`` or the data set's name."""
+    if "domain" in where:
+        return f"{where['domain']} images"
+    return ", ".join(str(value) for value in where.values())
+
+
+def correction_stages(
+    verdicts: pd.DataFrame, *, source: dict, target: dict, fit: Callable, rng: np.random.Generator
+) -> pd.DataFrame:
+    """Return confidences before and after correction, stacked under a column ``stage``.
+
+    The stages: the source and the target as stated; the target after a fit on the source; the
+    target after a fit on itself, cross-fitted by image.
+
+    Parameters
+    ----------
+    verdicts : pandas.DataFrame
+        Of one model and strategy.
+    fit : callable
+        One of :data:`medcal_nb.correct.FITS`.
+    """
+    from medcal_nb.correct import cross_fit
+
+    learn, judge = (measured(rows_where(verdicts, where)) for where in (source, target))
+    keys = ["dataset", "item_id"]
+    fitted = fit(*arrays(learn), items=list(map(tuple, learn[keys].values)))
+    confidence, correct = arrays(judge)
+    images = judge["image_id"].fillna(judge["item_id"]).to_numpy()
+    carried = fitted.apply(confidence, items=list(map(tuple, judge[keys].values)))
+    refitted = cross_fit(fit, confidence, correct, images, rng=rng)
+    names = side_name(source), side_name(target)
+    stages = {
+        f"{names[0]}, as stated": learn,
+        f"{names[1]}, as stated": judge,
+        f"{names[1]}, corrected on {names[0]}": judge.assign(confidence=carried),
+        f"{names[1]}, corrected on themselves": judge.assign(confidence=refitted),
+    }
+    return pd.concat([rows.assign(stage=stage) for stage, rows in stages.items()])
+
+
+def stage_scores(stages: pd.DataFrame, *, n_bins: int, n_resamples: int, rng) -> pd.DataFrame:
+    """Return ECE, Brier score and the like per stage, in the order of the stages."""
+    wanted = ("accuracy", "mean_confidence", "ece", "brier", "auroc")
+    table = metrics_table(
+        stages,
+        by=("stage",),
+        n_bins=n_bins,
+        n_resamples=n_resamples,
+        metrics=wanted,
+        intervals=wanted,
+        rng=rng,
+    )
+    order = pick([], stages["stage"], n=len(table))
+    return table.set_index("stage").loc[order].reset_index()
+
+
+_FITTED_ON = {
+    "raw": "nothing",
+    "source": "source",
+    "target": "target",
+    "pooled": "both",
+    "shrunken": "shrunken",
+}
+
+
+def fitted_on_table(transfer: pd.DataFrame) -> pd.DataFrame:
+    """Turn rows of a transfer table to one line per method and what it was fitted on.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``method, fitted on`` and one column per loss.
+    """
+    rows = []
+    for row in transfer.to_dict("records"):
+        for key, name in _FITTED_ON.items():
+            value = row.get(f"loss_{key}", np.nan)
+            rows.append(
+                {"method": row["method"], "fitted on": name, "loss": row["loss"], "value": value}
+            )
+    wide = pd.DataFrame(rows).pivot_table(
+        index=["method", "fitted on"], columns="loss", values="value", sort=False, dropna=False
+    )
+    return wide.reset_index().rename_axis(columns=None)
+
+
+def temperature_traps(
+    verdicts: pd.DataFrame,
+    *,
+    source: dict,
+    temperatures: Sequence[float] = (0.5, 2.0, 5.0),
+    clips: Sequence[float] = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 1e-3, 1e-4, 1e-6),
+) -> pd.DataFrame:
+    """Show what a scalar temperature can't do, and what its clip decides.
+
+    Parameters
+    ----------
+    verdicts : pandas.DataFrame
+        Of one model and strategy.
+    source : dict
+        Rows that the temperature and the Platt map are fitted on.
+    temperatures : sequence of float
+        Fixed temperatures whose maps are shown beside the fitted ones.
+    clips : sequence of float
+        Confidences are moved into ``[clip, 1 - clip]`` before the fit.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``trap`` is ``map`` (``x`` stated, ``y`` corrected confidence, ``series`` the map) or
+        ``clip`` (``x`` the clip, ``y`` the fitted temperature).
+    """
+    from scipy.special import expit, logit
+
+    from medcal_nb.correct import fit_platt, fit_temperature
+
+    confidence, correct = arrays(rows_where(verdicts, source))
+    grid = np.linspace(0.005, 0.995, 100)
+    maps = {f"T = {t:g}": expit(logit(grid) / t) for t in temperatures}
+    fitted = fit_temperature(confidence, correct)
+    maps[f"T fitted ({fitted.params['temperature']:.2f})"] = fitted(grid)
+    maps["Platt fitted"] = fit_platt(confidence, correct)(grid)
+    rows = [
+        pd.DataFrame({"trap": "map", "series": name, "x": grid, "y": values})
+        for name, values in maps.items()
+    ]
+    fits = [fit_temperature(confidence, correct, clip=c).params["temperature"] for c in clips]
+    rows.append(pd.DataFrame({"trap": "clip", "series": "fitted T", "x": clips, "y": fits}))
+    return pd.concat(rows, ignore_index=True)

@@ -1,8 +1,16 @@
 """The study: what a notebook needs around it, and the runner of all notebooks.
 
-A notebook imports :func:`notebook_context` and nothing else from here. The runner
-(``graph``, ``run``, ``verify``, ``html``) is not imported by this module, so that a change to
-it does not make the notebooks stale.
+A notebook imports :func:`notebook_context` from here, the one that asks also
+:func:`medcal_nb.study.asking.ask_profile`::
+
+    ctx = notebook_context("02_metrics", PROFILE, ANSWERS, OUT_DIR, FAST, parameters=parameters)
+    answers = load_answers(ctx.answers)
+    ctx.save(fig, "fig02_reliability", table)
+    ctx.results({"ece": ece})
+    ctx.read_results("01_elicitation"), ctx.read_table("fig01_costs")  # declared in medcal.reads
+
+The runner (``graph``, ``run``, ``verify``, ``html``) is not imported by this module, so that a
+change to it does not make the notebooks stale.
 """
 
 from medcal_nb.study.context import (

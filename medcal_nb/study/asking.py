@@ -122,7 +122,7 @@ def _reach(job: Job, resolve_model):
 
 
 def _begin_anew_if_stale(profile: Profile, jobs: list[Job], answers: Path) -> None:
-    """Put an embedded model's log aside where something it was made from has changed."""
+    """Delete an embedded model's log where something it was made from has changed."""
     if not all(job.model.startswith("pocket-") for job in jobs):
         return
     made_from = made_with(jobs)

@@ -11,7 +11,11 @@ from typing import Any
 from medcal_nb.errors import MedcalError
 
 FOLDER = Path(__file__).resolve().parents[1] / "profiles"
-_KEYS = {"summary", "seed", "ask", "fast", "models", "datasets", "endpoint", "costs"}
+_KEYS = {"summary", "seed", "asking", "ask", "fast", "models", "datasets"}
+# how any model is asked, how one model is reached, and what one costs
+ASKING = {"samples", "temperature", "batch_size", "max_new_tokens", "lettered"}
+REACHING = {"url", "served_as", "device", "revision", "concurrency"}
+COSTS = {"disk_gb", "seconds_per_call", "image_tokens"}
 _ASK_KEYS = {"models", "items", "strategies"}
 _ITEM_KEYS = {"dataset", "split", "n"}
 _FAST_KEYS = {"models", "strategies", "n"}
@@ -34,7 +38,7 @@ class Job:
     seed : int
         Seed of the draw and of sampling.
     options : dict
-        What the profile says of the model (revision, dtype, device, url …).
+        How it is asked and reached: what the profile says of all models, then of this one.
     """
 
     model: str
@@ -100,7 +104,8 @@ class Profile:
                             n=n,
                             strategies=tuple(strategies),
                             seed=settings.get("seed", 0),
-                            options=dict(settings.get("models", {}).get(model, {})),
+                            options=settings.get("asking", {})
+                            | settings.get("models", {}).get(model, {}),
                         )
                     )
         return jobs
@@ -175,6 +180,11 @@ def _check(settings: dict[str, Any], path: Path) -> None:
                 )
             if "n" in items:
                 count(items["n"], f"{where}, items, n")
+    known(settings.get("asking", {}), ASKING, "[asking]")
+    for model, told in settings.get("models", {}).items():
+        known(told, ASKING | REACHING | COSTS, f"[models.{model!r}]")
+    for dataset, told in settings.get("datasets", {}).items():
+        known(told, {"items", "disk_gb"}, f"[datasets.{dataset!r}]")
     small = settings.get("fast", {})
     known(small, _FAST_KEYS, "[fast]")
     for key in ("models", "strategies"):

@@ -9,6 +9,8 @@ from medcal_nb.study.profiles import profile_names
 GOOD = """
 summary = "toy"
 seed = 4
+[asking]
+samples = 5
 [[ask]]
 models = ["a", "b"]
 strategies = ["s", "t"]
@@ -18,7 +20,7 @@ models = ["a"]
 strategies = ["t"]
 n = 10
 [models.a]
-dtype = "bfloat16"
+revision = "main"
 """
 
 
@@ -39,7 +41,7 @@ def test_jobs(tmp_path):
     ]
     assert {j.strategies for j in jobs} == {("s", "t")}
     assert {j.seed for j in jobs} == {4}
-    assert jobs[0].options == {"dtype": "bfloat16"}
+    assert jobs[0].options == {"samples": 5, "revision": "main"}
     fast = profile.jobs(fast=True)
     assert [(j.model, j.dataset, j.n, j.strategies) for j in fast] == [
         ("a", "d", 10, ("t",)),
@@ -70,6 +72,8 @@ def test_every_profile_loads_and_says_what_it_is(name):
         ("n = 100", "n = 0", "n: give a whole number above 0, not 0"),
         ('{ dataset = "e" }', '{ data = "e" }', "give {dataset = …}"),
         ("n = 10\n", "m = 10\n", r"\[fast\]: unknown key 'm'"),
+        ("samples = 5", "sample = 5", r"\[asking\]: unknown key 'sample'"),
+        ("revision", "revisions", r"\[models\.'a'\]: unknown key 'revisions'"),
         ("[[ask]]", "[ask]", r"ask: write it as \[\[ask\]\] blocks"),
     ],
 )

@@ -67,26 +67,26 @@ class Recipe:
 
 RECIPES = {
     "pocket-general": Recipe(
-        "pocket-general", "small", steps={"vision": 8000, "text": 400, "all": 1000}
+        "pocket-general", "small", steps={"vision": 5000, "text": 350, "all": 850}
     ),
     "pocket-medical": Recipe(
         "pocket-medical",
         "small",
         parent="pocket-general",
-        steps={"vision": 1500, "text": 100, "all": 500},
+        steps={"vision": 2000, "text": 0, "all": 500},
         medical=0.8,
         n_general=3_000,
         n_medical=6_000,
         rate=0.6,
     ),
     "pocket-general-large": Recipe(
-        "pocket-general-large", "large", steps={"vision": 7000, "text": 300, "all": 700}
+        "pocket-general-large", "large", steps={"vision": 5000, "text": 250, "all": 550}
     ),
     "pocket-medical-large": Recipe(
         "pocket-medical-large",
         "large",
         parent="pocket-general-large",
-        steps={"vision": 1500, "text": 100, "all": 450},
+        steps={"vision": 1500, "text": 0, "all": 350},
         medical=0.8,
         n_general=3_000,
         n_medical=6_000,
@@ -96,7 +96,7 @@ RECIPES = {
         "pocket-expert",
         "large",
         parent="pocket-medical-large",
-        steps={"vision": 900, "text": 50, "all": 400},
+        steps={"vision": 800, "text": 0, "all": 350},
         medical=0.85,
         votes=turns.EXPERT_VOTES,
         n_general=3_000,
@@ -178,15 +178,23 @@ def fact_columns():
 
 
 def _draw(modality, n, *, seed, cache=None):
-    """Draw scenes of the training sites; `cache` is a folder that keeps them between runs."""
+    """Draw scenes of the training sites; `cache` is a folder that keeps them between runs.
+
+    What is kept is found again only while the code that draws scenes stays the same.
+    """
+    import hashlib
     import pickle
 
     from medcal_nb.pocket import scenes as world
     from medcal_nb.pocket.questions import stream
 
-    path = Path(cache) / f"{modality}-{n}-{'-'.join(map(str, seed))}.pickle" if cache else None
-    if path is not None and path.exists():
-        return pickle.loads(path.read_bytes())
+    path = None
+    if cache:
+        sources = sorted(Path(world.__file__).parent.glob("*.py"))
+        code = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
+        path = Path(cache) / f"{modality}-{n}-{'-'.join(map(str, seed))}-{code[:12]}.pickle"
+        if path.exists():
+            return pickle.loads(path.read_bytes())
     drawn = world.draw_scenes(
         modality, n, rng=stream("training", *seed), sites=world.TRAIN_SITES[modality]
     )
@@ -724,13 +732,7 @@ def train_pocket(
     state = {"stage": 0, "step": 0, "rows": [], "rates": annotator.rates}
     saved = None
     if resume and checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=False)
-        if saved["recipe"] != asdict(recipe):
-            raise MedcalError(
-                f"{checkpoint} belongs to another recipe: delete it, or train without --resume"
-            )
-        model.load_state_dict(saved["model"])
-        heads.load_state_dict(saved["heads"])
+        saved = read_checkpoint(checkpoint, recipe, model, heads)
         state = saved["state"]
         annotator = turns.Annotator(state["rates"])
 
@@ -749,12 +751,12 @@ def train_pocket(
     while state["stage"] < len(STAGES):
         stage = STAGES[state["stage"]]
         optimizer = _optimizer(recipe, stage, model, heads)
-        if saved is not None and saved["optimizer"] is not None:
+        if saved is not None:
             optimizer.load_state_dict(saved["optimizer"])
         saved = None
         while state["step"] < recipe.steps[stage]:
             if left == 0:
-                _checkpoint(checkpoint, recipe, model, heads, optimizer, state)
+                write_checkpoint(checkpoint, recipe, model, heads, optimizer, state)
                 return False
             step = state["step"]
             if stage == "all" and recipe.parent is None and step in _refits(recipe):
@@ -786,7 +788,7 @@ def train_pocket(
                 state["rows"].append(row)
                 bar.write(f"{recipe.name} {row}")
             if state["step"] % every == 0:
-                _checkpoint(checkpoint, recipe, model, heads, optimizer, state)
+                write_checkpoint(checkpoint, recipe, model, heads, optimizer, state)
         state["stage"] += 1
         state["step"] = 0
     bar.close()
@@ -843,16 +845,15 @@ def _validate_facts(model, heads, pool):
 
 
 def _load_parent(folder):
-    from transformers import AutoModelForImageTextToText, AutoProcessor
+    from medcal_nb.pocket.load import load_folder
 
-    folder = Path(folder)
-    if not (folder / "model.safetensors").exists():
+    if not (Path(folder) / "model.safetensors").exists():
         raise MedcalError(f"{folder} holds no pocket model: train the parent first")
-    model = AutoModelForImageTextToText.from_pretrained(folder, dtype="float32")
-    return model, AutoProcessor.from_pretrained(folder)
+    return load_folder(folder)
 
 
-def _checkpoint(path, recipe, model, heads, optimizer, state):
+def write_checkpoint(path, recipe, model, heads, optimizer, state):
+    """Write the whole state of a training, at once or not at all."""
     import torch
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -870,16 +871,40 @@ def _checkpoint(path, recipe, model, heads, optimizer, state):
     whole.replace(path)
 
 
+def read_checkpoint(path, recipe, model, heads):
+    """Read a checkpoint into model and heads, and return all of it.
+
+    Raises
+    ------
+    MedcalError
+        If it belongs to another recipe.
+    """
+    import torch
+
+    saved = torch.load(path, weights_only=False)
+    if saved["recipe"] != asdict(recipe):
+        raise MedcalError(f"{path} belongs to another recipe: delete it, or leave out --resume")
+    model.load_state_dict(saved["model"])
+    heads.load_state_dict(saved["heads"])
+    return saved
+
+
 def _finish(recipe, folder, model, processor, state):
+    from medcal_nb.pocket.model import save_pocket
+
+    save_pocket(model, processor, folder)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    write_log(recipe, folder, state, parameters=parameters, annotator=state["rates"])
+
+
+def write_log(recipe, folder, state, **told):
+    """Write ``training.csv``, the validation curve, and ``recipe.json``."""
     import csv
     import platform
 
     import torch
     import transformers
 
-    from medcal_nb.pocket.model import save_pocket
-
-    save_pocket(model, processor, folder)
     names = list(dict.fromkeys(name for row in state["rows"] for name in row))
     with open(folder / "training.csv", "w", newline="") as file:
         table = csv.DictWriter(file, names, lineterminator="\n")
@@ -887,8 +912,7 @@ def _finish(recipe, folder, model, processor, state):
         table.writerows(state["rows"])
     told = {
         **asdict(recipe),
-        "annotator": state["rates"],
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        **told,
         "versions": {
             "python": platform.python_version(),
             "numpy": np.__version__,
@@ -901,5 +925,5 @@ def _finish(recipe, folder, model, processor, state):
 
 def scaled(recipe, factor):
     """Return a recipe with every number of steps times `factor`, at least 2 a stage."""
-    steps = {stage: max(2, round(n * factor)) for stage, n in recipe.steps.items()}
+    steps = {stage: n and max(2, round(n * factor)) for stage, n in recipe.steps.items()}
     return replace(recipe, steps=steps)

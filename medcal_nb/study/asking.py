@@ -6,6 +6,8 @@ import json
 import os
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,7 @@ def ask_profile(
     *,
     fast: bool = False,
     shard: tuple[int, int] = (1, 1),
+    workers: int = 1,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Ask all models of a profile about all of its items, and log the answers.
@@ -40,6 +43,9 @@ def ask_profile(
         Ask what the profile's ``[fast]`` keeps.
     shard : (int, int)
         Part i of n of the items, for several machines.
+    workers : int
+        Models asked side by side, one process of one thread each; answers do not depend on it.
+        0 means one per core. Worth it for small models on a CPU.
     progress : bool
         Show a bar on stderr.
 
@@ -55,12 +61,10 @@ def ask_profile(
         If a model, data set or strategy is unknown or can't be reached.
     """
     import pandas as pd
+    from tqdm.auto import tqdm
 
     from medcal_nb.answers import AnswerLog
-    from medcal_nb.ask.models import resolve_model
-    from medcal_nb.ask.run import ask
     from medcal_nb.ask.strategies import choose_strategies
-    from medcal_nb.items import load_items
 
     settings = load_profile(profile)
     jobs = settings.jobs(fast=fast)
@@ -71,42 +75,71 @@ def ask_profile(
     answers = Path(answers)
     answers.parent.mkdir(parents=True, exist_ok=True)
     _begin_anew_if_stale(settings, jobs, answers)
+    by_model = {job.model: [other for other in jobs if other.model == job.model] for job in jobs}
+    workers = min(workers or os.cpu_count() or 1, len(by_model))
+    if workers <= 1:
+        parts = [_ask_model(part, answers, shard, progress) for part in by_model.values()]
+        return pd.DataFrame([row for part in parts for row in part])
+    AnswerLog(answers).close()
     rows = []
+    # spawned, not forked: a forked torch can hang on its threads
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        futures = [
+            pool.submit(_ask_model, part, answers, shard, False, 1) for part in by_model.values()
+        ]
+        with tqdm(total=len(futures), desc="asking", unit="model", disable=not progress) as bar:
+            for future in as_completed(futures):
+                rows += future.result()
+                bar.update()
+                bar.set_postfix_str(f"{sum(row['answers'] for row in rows):,} new answers")
+    order = list(by_model)
+    return pd.DataFrame(sorted(rows, key=lambda row: order.index(row["model"])))
+
+
+def _ask_model(jobs: list[Job], answers: Path, shard, progress: bool, threads: int = 0):
+    from medcal_nb.answers import AnswerLog
+    from medcal_nb.ask.models import resolve_model
+    from medcal_nb.ask.run import ask
+    from medcal_nb.items import load_items
+
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
+    rows, backend = [], None
     with AnswerLog(answers) as log:
-        for model in dict.fromkeys(job.model for job in jobs):
-            backend = None
-            for job in (job for job in jobs if job.model == model):
-                started = time.perf_counter()
-                items = load_items(job.dataset, split=job.split, n=job.n)
-                if backend is None:
-                    backend = _reach(job, resolve_model)
-                done = ask(
-                    backend,
-                    items,
-                    list(job.strategies),
-                    log=log,
-                    seed=job.seed,
-                    shard=shard,
-                    progress=progress,
-                    **{key: value for key, value in job.options.items() if key in ASKING},
-                )
-                rows.append(
-                    {
-                        "model": model,
-                        "dataset": job.dataset,
-                        "split": job.split or "all",
-                        "items": len(items),
-                        "strategies": len(job.strategies) - len(done.skipped),
-                        "answers": done.rows,
-                        "already": done.done_before,
-                        "skipped": "; ".join(f"{k}: {v}" for k, v in done.skipped.items()),
-                        "failed": len(done.failed),
-                        "seconds": time.perf_counter() - started,
-                    }
-                )
-                for item, reason in list(done.failed.items())[:5]:
-                    print(f"medcal: {model}: {item}: {reason}", file=sys.stderr)
-    return pd.DataFrame(rows)
+        for job in jobs:
+            started = time.perf_counter()
+            items = load_items(job.dataset, split=job.split, n=job.n)
+            if backend is None:
+                backend = _reach(job, resolve_model)
+            done = ask(
+                backend,
+                items,
+                list(job.strategies),
+                log=log,
+                seed=job.seed,
+                shard=shard,
+                progress=progress,
+                **{key: value for key, value in job.options.items() if key in ASKING},
+            )
+            rows.append(
+                {
+                    "model": job.model,
+                    "dataset": job.dataset,
+                    "split": job.split or "all",
+                    "items": len(items),
+                    "strategies": len(job.strategies) - len(done.skipped),
+                    "answers": done.rows,
+                    "already": done.done_before,
+                    "skipped": "; ".join(f"{k}: {v}" for k, v in done.skipped.items()),
+                    "failed": len(done.failed),
+                    "seconds": time.perf_counter() - started,
+                }
+            )
+            for item, reason in list(done.failed.items())[:5]:
+                print(f"medcal: {job.model}: {item}: {reason}", file=sys.stderr)
+    return rows
 
 
 def _reach(job: Job, resolve_model):

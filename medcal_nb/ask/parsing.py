@@ -125,25 +125,24 @@ _REASONING_TAGS = (
     r"think|thinking|thought|thoughts|reasoning|reason|analysis|scratchpad|reflection|rationale"
     r"|seed:think|summary|caption|inner_monologue|cot"
 )
-_REASONING_PAIRS = (
-    (rf"<\s*(?P<tag>{_REASONING_TAGS})\s*>", r"<\s*/\s*(?P=tag)\s*>"),
-    (rf"\[\s*(?P<tag>{_REASONING_TAGS})\s*\]", r"\[\s*/\s*(?P=tag)\s*\]"),
-    (r"◁think▷", r"◁/think▷"),
-    (r"<unused94>", r"<unused95>"),
-    (r"<\|channel\|?>\s*(?:analysis|thought)(?:\s*<\|message\|>)?", r"<\|end\|>|<channel\|>"),
-    (r"<\|(?:start_of_thought|begin_of_thought|thought_start)\|>",
-     r"<\|(?:end_of_thought|thought_end)\|>"),
-)  # fmt: skip
-_CLOSED_BLOCKS = [
-    re.compile(f"{start}.*?(?:{end})", re.IGNORECASE | re.DOTALL) for start, end in _REASONING_PAIRS
-]
-_OPEN_BLOCKS = [
-    re.compile(f"{start}.*", re.IGNORECASE | re.DOTALL) for start, _ in _REASONING_PAIRS
-]
-_LONE_CLOSE = re.compile(
-    rf".*(?:<\s*/\s*(?:{_REASONING_TAGS})\s*>|\[\s*/\s*(?:{_REASONING_TAGS})\s*\]|◁/think▷|<unused95>)",
-    re.IGNORECASE | re.DOTALL,
+_REASONING_MARK = re.compile(
+    rf"<\s{{0,3}}(?P<tag>{_REASONING_TAGS})\s{{0,3}}>|<\s{{0,3}}/\s{{0,3}}(?P<end>{_REASONING_TAGS})\s{{0,3}}>"
+    rf"|\[(?P<bracket>{_REASONING_TAGS})\]|\[/(?P<bracket_end>{_REASONING_TAGS})\]"
+    r"|(?P<kimi>◁think▷)|(?P<kimi_end>◁/think▷)|(?P<medgemma><unused94>)|(?P<medgemma_end><unused95>)"
+    r"|(?P<channel><\|channel(?:\|>|>)?\s{0,3}(?:analysis|thought)\b(?:<\|message\|>)?)"
+    r"|(?P<channel_end><\|end\|>|<channel\|>)"
+    r"|(?P<thought><\|(?:start_of_thought|begin_of_thought)\|>)"
+    r"|(?P<thought_end><\|end_of_thought\|>)",
+    re.IGNORECASE,
 )
+_REASONING_END = {
+    "tag": "end",
+    "bracket": "bracket_end",
+    "kimi": "kimi_end",
+    "medgemma": "medgemma_end",
+    "channel": "channel_end",
+    "thought": "thought_end",
+}
 _CHANNEL = re.compile(r"<\|(?:start|channel)\|>[a-z]*|<\|message\|>", re.IGNORECASE)
 _SPECIAL = re.compile(
     r"<\|[^|<>\n]{1,40}\|>|</?s>|<(?:bos|eos|pad|unk)>|<(?:start|end)_of_turn>"
@@ -172,11 +171,20 @@ def strip_reasoning(text):
     """
     if not isinstance(text, str):
         return ""
-    for block in _CLOSED_BLOCKS:
-        text = block.sub("\n", text)
-    for block in _OPEN_BLOCKS:
-        text = block.sub("", text)
-    text = _LONE_CLOSE.sub("", text)
+    kept, position, opened = [], 0, None
+    for mark in _REASONING_MARK.finditer(text):
+        kind, name = mark.lastgroup, mark[mark.lastgroup].lower()
+        if opened is None and kind in _REASONING_END:
+            kept.append(text[position : mark.start()])
+            opened = (_REASONING_END[kind], name)
+        elif opened is None and kind != "channel_end":
+            kept, position = [], mark.end()
+        elif opened is not None and kind == opened[0] and (kind != "end" or name == opened[1]):
+            kept.append("\n")
+            opened, position = None, mark.end()
+    if opened is None:
+        kept.append(text[position:])
+    text = "".join(kept)
     text = _CHANNEL.sub("\n", text)
     return _SPECIAL.sub("\n", text).strip()
 
@@ -205,7 +213,9 @@ def _clean(text):
     text = re.sub(r"<\s*br\s*/?\s*>", "\n", text, flags=re.IGNORECASE)
     text = re.sub(r"<\s*([A-Za-z][\w:-]{0,29})\s*>", r"\n\1: ", text)
     text = re.sub(r"\*+|_{2,}|~~|\$|^#+\s*|^>\s*|```\w*", "", text, flags=re.MULTILINE)
-    return text.replace("\r", "\n").replace("\u200b", "").strip()
+    text = text.replace("\r", "\n").replace("\u200b", "")
+    text = re.sub(r"[^\S\n]+", " ", text)
+    return re.sub(r"\s*\n\s*", "\n", text).strip()
 
 
 # --- quantities ----------------------------------------------------------------------------------
@@ -291,12 +301,12 @@ _N = r"(?:\d{1,9}(?:[.,]\d{1,20})?|[.,]\d{1,20})"
 _P = rf"(?:\s*(?:{_PERCENT_WORD}))"
 _OUT_OF = r"\s*/\s*|\s*(?:out\s+of|von|sur|sobre|su|из|de)\s+(?:a\s+possible\s+)?"
 _QUANTITY = re.compile(
-    rf"(?<![\w.,/])(?P<neg>(?<!\s)-\s?(?=[\d.,])|(?<=\s)-(?=[\d.,])|(?<![\s\S])-(?=[\d.,]))?"
+    rf"(?<![0-9.,/])(?<![A-Za-zÀ-ɏЀ-ӿ_])(?P<neg>(?<!\s)-\s?(?=[\d.,])|(?<=\s)-(?=[\d.,])|(?<![\s\S])-(?=[\d.,]))?"
     rf"(?P<pre>%\s?)?(?P<a>{_N})(?P<pa>{_P})?(?P<plus>\s?\+)?"
     rf"(?:(?P<sep>\s*[-~]+\s*|\s*(?:to|bis|à|a|até|al|до|至|到|から|and|und|et|y|e)\s+|\s*[至到]\s*)"
     rf"(?P<b>{_N})(?P<pb>{_P})?)?"
     rf"(?:(?P<of>{_OUT_OF})(?P<c>{_N})(?![\d/]))?"
-    rf"(?![\d]|[.,]\d)"
+    r"(?!\d|[.,]\d|\s?/\s?\d)"
 )
 _NOT_A_CONFIDENCE_UNIT = re.compile(
     r"\s*-?\s*(?:mm|cm|m|ml|cc|mg|kg|g|l|hu|hz|khz|mhz|years?|yrs?|yo|y/o|days?|weeks?|months?|hours?"
@@ -312,10 +322,10 @@ _PERCENT_OF = re.compile(
     re.IGNORECASE,
 )
 _BOUND_BEFORE = re.compile(
-    r"(?:[<>≤≥]=?|\b(?:less|more|lower|higher|greater|fewer|better|worse)\s+than|\bat\s+(?:least|most)"
+    r"(?:(?<![-=])[<>≤≥]=?|\b(?:less|more|lower|higher|greater|fewer|better|worse)\s+than|\bat\s+(?:least|most)"
     r"|\b(?:under|over|above|below|beyond|exceed(?:s|ing)?|up\s+to|upwards\s+of|no\s+(?:more|less)"
     r"\s+than|minimum(?:\s+of)?|maximum(?:\s+of)?)|\b(?:plus|moins)\s+d[e'u]|\bau\s+moins"
-    r"|\b(?:más|menos|mais)\s+d[eo]|\bal\s+menos|\bpelo\s+menos|\b(?:mehr|weniger)\s+als|\bmindestens"
+    r"|\b(?:más|menos|mais)\s+(?:del?|do)|\bal\s+menos|\bpelo\s+menos|\b(?:mehr|weniger)\s+als|\bmindestens"
     r"|\bhöchstens|\bunter|\büber|\bpiù\s+del?l?|\bmeno\s+del?l?|более|менее|больше|меньше"
     r"|不到|低于|小于|高于|超过|大于|至少|最多|不足|以上|以下)\s*(?:about|around|an?|the)?\s*$",
     re.IGNORECASE,
@@ -350,6 +360,8 @@ class _Quantity(NamedTuple):
 
 
 def _number(digits):
+    if re.fullmatch(r"[1-9]\d{0,2},\d{3}", digits):  # thousands, as in "1,000"
+        digits = digits.replace(",", "")
     return float(digits.replace(",", "."))
 
 
@@ -436,7 +448,7 @@ _PROBABILITY_LABEL = (
     r"|\bchances?\b|\bprobabilit[éà]\b|\bwahrscheinlichkeit\b|\bprobabilidade?\b"
     r"|\bwaarschijnlijkheid\b|вероятност\w*|\bprawdopodobieństwo\b|\bolasılık\b|概率|可能性|확률|確率"
 )
-_CONNECTED = re.compile(r"[:=|]|->|=>")
+_CONNECTED = re.compile(r"->|=>|[:=|>]|[是为はが은는]")
 _SENTENCE_END = re.compile(r"[.;!?]\s|\n")
 _CERTAIN_AFTER = re.compile(
     r"[\s,)\"']*(?:level\s+of\s+|degree\s+of\s+|of\s+)?(?:confiden\w+|sure\b|certain(?:ty)?\b|sicher\b"
@@ -601,7 +613,7 @@ def _rest_is_filler(text, quantities, start):
 
 _LIKELIHOOD_WORD = {**{w: w for w in LIKELIHOOD}, **_LIKELIHOOD_SPELLINGS}
 _LIKELIHOOD_PATTERN = re.compile(
-    r"(?<![\w-])(?P<not>(?:not|isn't|n't|never|hardly)\s+(?:\w+\s+)?)?(?P<word>"
+    r"(?<![\w-])(?P<not>(?!not\s+(?:likely|probable)\b)(?:not|\w{1,10}n't|never|hardly)\s+(?:\w+\s+)?)?(?P<word>"
     + "|".join(
         re.escape(w).replace(r"\ ", r"[\s-]+")
         for w in sorted(_LIKELIHOOD_WORD, key=len, reverse=True)
@@ -667,12 +679,12 @@ _ANSWER_LABEL = (
 )
 _ANSWER = re.compile(
     rf"(?<![\w]){_ANSWER_LABEL}(?:\s+(?:to\s+(?:this|the)\s+question|choice|text|here))?"
-    r"(?:\s*(?:\((?:[^()\n]{0,30})\))?\s*(?:[:=]|->|=>)|\s+(?:is|would\s+be|ist|est|es|é|è|является)\b"
-    r"\s*:?|\s*(?:是|为|は)\s*:?)\s*(?P<value>[^\n]*(?:\n\s*[^\n]*)?)",
+    r"['\"]?(?:\s*(?:\((?:[^()\n]{0,30})\))?\s*(?:[:=]|->|=>)|\s+(?:is|would\s+be|ist|est|es|é|è|является)\b"
+    r"\s*:?|\s*(?:是|为|は)\s*:?)\s*(?P<value>[^\n]*)",
     re.IGNORECASE,
 )
 _CUT = re.compile(
-    rf"[\s,;.|(\[{{-]*(?:\b(?:with|my|and|a|an|the|i\s+am|i'm)\s+)*"
+    rf"[\s,;.|(\[{{'\"-]{{0,8}}(?:\b(?:with|my|and|a|an|the|i\s+am|i'm)\s{{1,4}}){{0,4}}"
     rf"(?:(?:{_CONFIDENCE_LABEL}|{_PROBABILITY_LABEL})[^\n:=\d]{{0,25}}(?:[:=]|[\s(]\d)"
     rf"|\(?\d{{1,3}}(?:[.,]\d+)?\s*%\s*(?:confiden\w*|sure|certain\w*)"
     rf"|\b(?:explanation|reasoning|reason|rationale|justification|note|because)\b\s*[:,]?\s)",
@@ -757,15 +769,17 @@ def _values(text):
     """Yield the places of a cleaned reply where an answer may stand, the likeliest first."""
     if record := _from_json(text):
         yield record
-    labelled = [m["value"] for m in _ANSWER.finditer(text)]
-    for value in reversed(labelled):
-        first = value.split("\n")[0]
-        yield first if re.search(r"\w", _CUT.split(first, maxsplit=1)[0]) else value
+    labelled = list(_ANSWER.finditer(text))
+    for match in labelled[:-11:-1]:
+        if re.search(r"\w", _CUT.split(match["value"], maxsplit=1)[0]):
+            yield match["value"]
+        else:
+            yield text[match.end() :].lstrip().split("\n", maxsplit=1)[0]
     if not labelled:
         lines = [line for line in text.split("\n") if re.search(r"\w", line)]
         lines = [line for line in lines if re.search(r"\w", _CUT.split(line, maxsplit=1)[0])]
         yield from lines[:1]
-        yield from lines[:0:-1]
+        yield from lines[:0:-1][:10]
 
 
 def parse_answer(text, *, question_type="open", options=None):
@@ -801,13 +815,14 @@ def parse_answer(text, *, question_type="open", options=None):
         letter = parse_option_letter(text, options=options)
         return options[ord(letter) - ord("A")] if letter else None
     values = list(_values(cleaned))
+    labelled = _ANSWER.search(cleaned) is not None
     if question_type == "closed":
         for value in values:
             if _REFUSAL.match(value):
                 continue
             if said := _yes_no(_CUT.split(value, maxsplit=1)[0]):
                 return said
-            if re.search(r"\w", value) and _ANSWER.search(cleaned):
+            if labelled and re.search(r"\w", value):
                 return None
         return None
     for value in values[:1]:
@@ -932,7 +947,7 @@ _GUESS_START = re.compile(
 )
 _LIST_START = re.compile(r"(?:^|\n)\s*(?:[-•]|\(?\d{1,2}\s*[.):])\s+", re.IGNORECASE)
 _GUESS_PROBABILITY = re.compile(
-    rf"[\s,;|(\[-]*(?:\bp\s?\d{{0,2}}\s*[:=]|(?:{_CONFIDENCE_LABEL}|{_PROBABILITY_LABEL})\s*\d{{0,2}}\s*[:=]?)"
+    rf"[\s,;|(\[-]{{0,8}}(?:\bp\s?\d{{0,2}}\s*[:=]|(?:{_CONFIDENCE_LABEL}|{_PROBABILITY_LABEL})\s*\d{{0,2}}\s*[:=]?)"
     rf"(?P<rest>.*)",
     re.IGNORECASE | re.DOTALL,
 )

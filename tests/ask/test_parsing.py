@@ -1,0 +1,226 @@
+"""Reading answers and confidences out of replies."""
+
+import math
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from medcal_nb.ask import prompts
+from medcal_nb.ask.parsing import (
+    LIKELIHOOD,
+    parse_answer,
+    parse_confidence,
+    parse_guesses,
+    parse_likelihood,
+    parse_option_letter,
+    strip_reasoning,
+)
+
+from . import replies
+
+
+def _id(value):
+    return repr(value)[:50] if isinstance(value, str) else None
+
+
+def test_the_table_is_large():
+    assert len(replies.CONFIDENCE) >= 150
+    for table in (replies.CONFIDENCE, replies.CLOSED, replies.OPEN, replies.LIKELIHOODS):
+        assert len({reply for reply, _ in table}) == len(table)
+
+
+@pytest.mark.parametrize(("reply", "expected"), replies.CONFIDENCE, ids=_id)
+def test_confidence(reply, expected):
+    assert parse_confidence(reply) == (
+        None if expected is None else pytest.approx(expected, abs=1e-9)
+    )
+
+
+@pytest.mark.parametrize(("reply", "scale", "expected"), replies.CONFIDENCE_ON_SCALE, ids=_id)
+def test_confidence_on_another_scale(reply, scale, expected):
+    assert parse_confidence(reply, scale=scale) == (
+        None if expected is None else pytest.approx(expected, abs=1e-9)
+    )
+
+
+@pytest.mark.parametrize("scale", [0, -1, math.inf, math.nan])
+def test_scale_is_checked(scale):
+    with pytest.raises(ValueError, match="scale"):
+        parse_confidence("85", scale=scale)
+    with pytest.raises(ValueError, match="scale"):
+        parse_guesses("yes: 85", scale=scale)
+
+
+@pytest.mark.parametrize(("reply", "expected"), replies.CLOSED, ids=_id)
+def test_closed_answer(reply, expected):
+    assert parse_answer(reply, question_type="closed") == expected
+
+
+@pytest.mark.parametrize(("reply", "options", "letter"), replies.LETTERS, ids=_id)
+def test_option_letter(reply, options, letter):
+    assert parse_option_letter(reply, options=options) == letter
+    option = None if letter is None else options[ord(letter) - ord("A")]
+    assert parse_answer(reply, question_type="choice", options=options) == option
+
+
+@pytest.mark.parametrize("reply", ["C", "Option C", "The answer is C.", "(c)"])
+def test_option_letter_without_texts(reply):
+    assert parse_option_letter(reply, n_options=4) == "C"
+    assert parse_option_letter(reply, n_options=2) is None
+    assert parse_answer(reply, question_type="choice") == "C"
+
+
+@pytest.mark.parametrize(("reply", "expected"), replies.OPEN, ids=_id)
+def test_open_answer(reply, expected):
+    assert parse_answer(reply) == expected
+
+
+@pytest.mark.parametrize(("reply", "expected"), replies.GUESSES, ids=_id)
+def test_guesses(reply, expected):
+    assert parse_guesses(reply) == expected
+
+
+def test_at_most_k_guesses():
+    assert parse_guesses("Guess 1: a (50%)\nGuess 2: b (30%)", k=1) == [("a", 0.5)]
+
+
+@pytest.mark.parametrize(("reply", "expected"), replies.LIKELIHOODS, ids=_id)
+def test_likelihood(reply, expected):
+    assert parse_likelihood(reply) == expected
+
+
+@pytest.mark.parametrize("word", LIKELIHOOD)
+def test_every_likelihood_word_is_read_as_itself(word):
+    assert parse_likelihood(word) == LIKELIHOOD[word]
+    assert parse_likelihood(f"Answer: left lung\nLikelihood: {word.title()}.") == LIKELIHOOD[word]
+
+
+def test_the_words_offered_to_models_are_in_the_table_and_fall():
+    values = [parse_likelihood(word) for word in prompts.LIKELIHOOD_WORDS]
+    assert None not in values
+    assert values == sorted(values, reverse=True)
+
+
+@pytest.mark.parametrize("percent", range(0, 101))
+@pytest.mark.parametrize("name", ["verbalized", "two_stage"])
+def test_the_asked_form_is_read_back(name, percent):
+    values = {"answer": "left lung", "percent": percent}
+    reply = prompts.REPLIES[name].format(**values)
+    spaced = " ".join(reply.replace(":", " : ").replace("%", " % ").split()).lower()
+    for text in (reply, spaced):
+        assert parse_confidence(text) == pytest.approx(percent / 100)
+        if name == "verbalized":
+            assert parse_answer(text) == "left lung"
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_the_asked_guesses_are_read_back(n):
+    pairs = [("left lung", 60), ("3", 25), ("no", 5)][:n]
+    reply = "\n".join(
+        prompts.REPLIES["top_k"].format(i=i, answer=answer, percent=percent)
+        for i, (answer, percent) in enumerate(pairs, start=1)
+    )
+    spaced = reply.replace("(", " ( ").replace("%", " % ").replace(":", " :").replace("\n", " ")
+    for text in (reply, " ".join(spaced.split())):
+        assert parse_guesses(text) == [(answer, percent / 100) for answer, percent in pairs]
+
+
+def test_strip_reasoning_leaves_the_reply():
+    assert strip_reasoning("<think>a</think>b<think>c</think>d") == "b\nd"
+    assert strip_reasoning("plain <b>bold</b>") == "plain <b>bold</b>"
+    assert strip_reasoning(None) == ""
+
+
+# --- properties ----------------------------------------------------------------------------------
+
+_PIECES = st.sampled_from(
+    [
+        "confidence", "Confidence:", "**", "answer", "Answer:", "yes", "no", "%", "/100", "-", "to",
+        "and", "between", "less than", "0.", ",", ".", "85", "7", "1e9", "100", "\n", "<think>",
+        "</think>", "\\boxed{", "}", "{", '"', "eighty", "one hundred", "百分之", "八成",
+        "置信度：", "٨٥", "½", "²", "(0-100)", "on a scale of 1 to 10", "±", "Guess 1:", "P1:", "A.", "(B)",
+        "|", "likely", "not", "sure", " ",
+    ]
+)  # fmt: skip
+_REPLIES = st.one_of(st.text(max_size=200), st.lists(_PIECES, max_size=25).map(" ".join),
+                     st.lists(_PIECES, max_size=25).map("".join))  # fmt: skip
+
+
+@settings(max_examples=600, deadline=None)
+@given(_REPLIES, st.sampled_from([1, 5, 10, 100, 0.001, 1e9]))
+def test_confidence_never_raises_and_stays_between_0_and_1(text, scale):
+    value = parse_confidence(text, scale=scale)
+    assert value is None or (isinstance(value, float) and 0 <= value <= 1)
+
+
+@settings(max_examples=400, deadline=None)
+@given(_REPLIES, st.lists(st.text(max_size=12), max_size=30))
+def test_the_other_parsers_never_raise(text, options):
+    assert parse_likelihood(text) in {None, *LIKELIHOOD.values()}
+    assert parse_answer(text, question_type="closed") in {None, "yes", "no"}
+    chosen = parse_answer(text, question_type="choice", options=options)
+    assert chosen is None or not options or chosen in options
+    letter = parse_option_letter(text, options=options or None)
+    assert letter is None or ord(letter) - ord("A") < (len(options) or 26)
+    answer = parse_answer(text)
+    assert answer is None or answer.strip()
+    for guess, confidence in parse_guesses(text):
+        assert isinstance(guess, str)
+        assert confidence is None or 0 <= confidence <= 1
+
+
+@given(st.none() | st.floats() | st.integers() | st.binary() | st.lists(st.integers()))
+def test_what_is_no_text_is_no_reply(value):
+    assert parse_confidence(value) is None
+    assert parse_answer(value) is None
+    assert parse_option_letter(value) is None
+    assert parse_likelihood(value) is None
+    assert parse_guesses(value) == []
+
+
+@given(
+    st.integers(0, 100),
+    st.sampled_from(["Confidence: {}%", "{}%", "I am {}% sure.", "置信度：{}%"]),
+)
+def test_percent_is_read_whatever_stands_around(percent, form):
+    assert parse_confidence(form.format(percent)) == pytest.approx(percent / 100)
+
+
+@given(st.text(max_size=60))
+def test_reasoning_does_not_change_the_reading(thought):
+    if "<" in thought or "[" in thought or "◁" in thought:
+        return
+    assert parse_confidence(f"<think>{thought}</think>Confidence: 35%") == 0.35
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1" * 50_000,
+        "85% " * 20_000,
+        "confidence " * 20_000,
+        "answer: " * 20_000,
+        "<think>" * 20_000,
+        "((((" * 20_000,
+        "guess 1: " * 10_000,
+        "a " * 50_000 + "Confidence: 85%",
+        "-" * 80_000,
+        "{" * 50_000 + "}" * 50_000,
+        " " * 80_000 + "x" + "\n" * 9_000,
+        "<b>" * 5_000,
+        "- a\n" * 9_000,
+        "( 1" * 9_000,
+        "1 . " * 9_000,
+        "\\boxed{" * 5_000,
+    ],
+    ids=lambda t: t[:10],
+)
+def test_a_runaway_reply_is_read_in_time(text):
+    start = time.perf_counter()
+    for parse in (parse_confidence, parse_likelihood, parse_answer, parse_guesses):
+        parse(text)
+    parse_option_letter(text, options=["left", "right"])
+    parse_answer(text, question_type="closed")
+    assert time.perf_counter() - start < 10

@@ -76,10 +76,10 @@ def _check(modality: str, sites) -> tuple[str, ...]:
     return chosen
 
 
-def _sampled(modality, n, rng, sites, given, options) -> tuple[dict, pd.DataFrame]:
-    """Raw facts of ``n`` scenes and the table that is told of them."""
+def _sampled(modality, n, rng, sites, first, given, options) -> tuple[dict, dict]:
+    """Raw facts of ``n`` scenes, going round the sites from ``first``, and the facts told."""
     module = _MODULES[modality]
-    site = np.array(sites, object)[(np.arange(n) + rng.integers(0, len(sites))) % len(sites)]
+    site = np.array(sites, object)[(np.arange(n) + first) % len(sites)]
     raw = module.sample(n, rng, site, **options)
     for name, value in (given or {}).items():
         if name not in raw or name.startswith("_"):
@@ -97,7 +97,8 @@ def draw_facts(modality, n, *, rng, sites=None, given=None, scans="train") -> pd
     """The facts of ``n`` scenes without drawing them: what ``draw_scenes`` would tell."""
     chosen = _check(modality, sites)
     options = {"scans": scans} if modality == "digit" else {}
-    return pd.DataFrame(_sampled(modality, n, rng, chosen, given, options)[1])
+    first = int(rng.integers(0, len(chosen)))
+    return pd.DataFrame(_sampled(modality, n, rng, chosen, first, given, options)[1])
 
 
 def draw_scenes(
@@ -131,13 +132,14 @@ def draw_scenes(
     images = np.empty((n, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
     masks = np.empty((n, CELLS, CELLS), np.uint8)
     told = []
+    first = int(rng.integers(0, len(chosen)))
     for start in range(0, n, CHUNK):
         size = min(CHUNK, n - start)
         here = slice(start, start + size)
-        raw, facts = _sampled(modality, size, rng, chosen, given, options)
+        raw, facts = _sampled(modality, size, rng, chosen, first + start, given, options)
         images[here], masks[here] = _MODULES[modality].render(raw, rng)
         told.append(facts)
-    columns = told[0] if told else _sampled(modality, 0, rng, chosen, given, options)[1]
+    columns = told[0] if told else _sampled(modality, 0, rng, chosen, 0, given, options)[1]
     facts = pd.DataFrame(
         {
             name: np.concatenate([t[name] for t in told]) if told else columns[name]

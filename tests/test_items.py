@@ -1,0 +1,285 @@
+"""The item table: schema, loaders, images of every kind, and the command that shows them."""
+
+import io
+import struct
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from medcal_nb import items as room
+from medcal_nb.errors import MedcalError
+from medcal_nb.items import Item, check_items, iter_items, load_items, open_image
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
+RED = encoded(Image.new("RGB", (4, 3), (200, 10, 10)))
+
+
+def table(**changes) -> pd.DataFrame:
+    """Three good items; ``column=(row, value)`` spoils one cell."""
+    rows = [
+        ("a/0", "a", "closed", "is it red?", ["yes", "no"], "yes"),
+        ("a/1", "a", "choice", "which colour?", ["red", "blue", "green"], "red"),
+        ("b/0", "b", "open", "what is it?", None, ["a wall", "wall"]),
+    ]
+    frame = pd.DataFrame(
+        [
+            {
+                "item_id": i,
+                "image_id": g,
+                "dataset": "toy",
+                "domain": "general",
+                "modality": "photo",
+                "question_type": t,
+                "question": q,
+                "options": o,
+                "gold": gold,
+                "split": "fit" if g == "a" else "test",
+                "image": RED,
+                "site": "here",
+            }
+            for i, g, t, q, o, gold in rows
+        ]
+    )
+    for column, (row, value) in changes.items():
+        frame[column] = frame[column].astype(object)
+        frame.at[row, column] = value
+    return frame
+
+
+def test_a_good_table_passes_unchanged():
+    frame = table()
+    assert check_items(frame) is frame
+
+
+@pytest.mark.parametrize(
+    ("column", "row", "value", "says"),
+    [
+        ("item_id", 1, "a/0", "row 1, column 'item_id': 'a/0': is there twice"),
+        ("question_type", 0, "boolean", "row 0, column 'question_type': 'boolean': give one of"),
+        ("domain", 2, "legal", "row 2, column 'domain': 'legal': give one of general, medical"),
+        ("split", 2, "train", "row 2, column 'split': 'train': give one of fit, test"),
+        ("question", 1, " ", "row 1, column 'question': ' ': give a text"),
+        ("question", 1, None, "row 1, column 'question': None: give a text"),
+        ("options", 1, None, "row 1, column 'options': None: give a list"),
+        ("options", 1, ["red"], "row 1, column 'options': \\['red'\\]: give a list of two"),
+        ("options", 1, ["red", "red"], "has an option twice"),
+        ("options", 2, ["wall", "sea"], "row 2, column 'options': .* an open question has none"),
+        ("gold", 1, "pink", "row 1, column 'gold': 'pink': is none of the options"),
+        ("gold", 2, [], "row 2, column 'gold': \\[\\]: give an answer"),
+        ("gold", 2, 3.0, "row 2, column 'gold': 3.0: give an answer"),
+        ("image", 0, None, "row 0, column 'image': None: give the bytes"),
+        ("image", 0, b"", "row 0, column 'image': 0 bytes: give the bytes"),
+        ("image_id", 2, "a", "row 0, column 'image_id': 'a': is in both splits"),
+    ],
+)
+def test_faults_are_named_with_row_column_value_and_remedy(column, row, value, says):
+    with pytest.raises(MedcalError, match=says):
+        check_items(table(**{column: (row, value)}), where="toy.parquet")
+
+
+def test_a_missing_column_is_named():
+    with pytest.raises(MedcalError, match=r"toy: no column 'gold'"):
+        check_items(table().drop(columns="gold"), where="toy")
+
+
+def test_rows_become_items():
+    first, _, last = iter_items(table())
+    assert first == Item.from_row(table().iloc[0].to_dict())
+    assert first.options == ("yes", "no")
+    assert first.extra == {"site": "here"}
+    assert last.options is None
+    assert last.gold == ("a wall", "wall")
+
+
+def test_rows_survive_parquet(tmp_path):
+    frame = table()
+    frame["gold"] = [["yes"], ["red"], ["a wall", "wall"]]
+    frame.to_parquet(tmp_path / "items.parquet")
+    back = pd.read_parquet(tmp_path / "items.parquet")
+    check_items(back)
+    assert list(iter_items(back)) == list(iter_items(frame))
+
+
+class TestLoading:
+    def test_pocket_items_load_by_name(self):
+        items = load_items("pocket-medical", split="test")
+        assert len(items) == 451
+        assert open_image(items["image"].iloc[0]).size == (64, 64)
+
+    def test_a_dataset_can_be_registered(self, monkeypatch):
+        monkeypatch.setattr(room, "_LOADERS", dict(room._LOADERS))
+        asked = {}
+
+        def loader(name, **kwargs):
+            asked.update(kwargs, name=name)
+            return table()
+
+        room.register_dataset("toy", loader)
+        assert "toy" in room.dataset_names()
+        load_items("toy", split="fit", n=2, seed=3, revision="v1")
+        assert asked == {"name": "toy", "split": "fit", "n": 2, "seed": 3, "revision": "v1"}
+
+    @pytest.mark.parametrize(
+        ("kwargs", "says"),
+        [
+            ({"name": "pocket"}, "dataset 'pocket' is not known; known: pocket-general"),
+            ({"name": "pocket-general", "split": "dev"}, "split 'dev' is not known"),
+            ({"name": "pocket-general", "n": 0}, "n = 0: give 1 or more"),
+            ({"name": "pocket-general", "revision": "v2"}, "has no revisions, 'v2'"),
+        ],
+    )
+    def test_faults(self, kwargs, says):
+        with pytest.raises(MedcalError, match=says):
+            load_items(**kwargs)
+
+
+class TestOpenImage:
+    def test_plain_kinds_come_out_as_rgb(self, tmp_path):
+        grey = Image.new("L", (5, 4), 77)
+        palette = Image.new("RGB", (5, 4), (10, 200, 30)).convert("P")
+        for image, colour in ((grey, (77,) * 3), (palette, (10, 200, 30))):
+            opened = open_image(encoded(image))
+            assert opened.mode == "RGB"
+            np.testing.assert_allclose(opened.getpixel((2, 2)), colour, atol=25)
+        path = tmp_path / "grey.png"
+        grey.save(path)
+        assert open_image(path).getpixel((0, 0)) == (77, 77, 77)
+        assert open_image(str(path)).size == (5, 4)
+
+    def test_transparency_is_laid_on_white(self):
+        clear = Image.new("RGBA", (2, 2), (0, 0, 0, 0))
+        assert open_image(encoded(clear)).getpixel((0, 0)) == (255, 255, 255)
+        half = Image.new("LA", (2, 2), (0, 128))
+        assert open_image(encoded(half)).getpixel((0, 0)) == pytest.approx((127,) * 3, abs=1)
+        keyed = Image.new("P", (2, 2), 0)
+        assert open_image(encoded(keyed, transparency=0)).getpixel((1, 1)) == (255, 255, 255)
+
+    def test_one_bit_and_cmyk(self):
+        assert open_image(encoded(Image.new("1", (3, 3), 1))).getpixel((1, 1)) == (255,) * 3
+        print_ = encoded(Image.new("CMYK", (8, 8), (0, 0, 0, 0)), "JPEG")
+        assert open_image(print_).getpixel((4, 4)) == (255,) * 3
+
+    def test_the_camera_was_turned(self):
+        image = Image.new("RGB", (6, 2), (9, 9, 9))
+        exif = image.getexif()
+        exif[274] = 6
+        assert open_image(encoded(image, "JPEG", exif=exif)).size == (2, 6)
+
+    def test_refused_kinds_say_what_to_do(self, tmp_path):
+        deep = Image.fromarray(np.full((3, 3), 4000, np.uint16))
+        frames = [Image.new("L", (3, 3), k) for k in (0, 90, 200)]
+        film = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+        dicom = b"\0" * 128 + b"DICM" + b"\0" * 40
+        for data, says in (
+            (encoded(deep), "more than 8 bits a channel .* window it to 8 bits"),
+            (encoded(Image.fromarray(np.zeros((3, 3), np.float32)), "TIFF"), "more than 8 bits"),
+            (film, "has 3 frames; export the one"),
+            (dicom, "DICOM is not read.*export the slice as 8-bit PNG"),
+            (b"", "the file is empty"),
+            (b"GIF, honestly", "is no image that can be read; use PNG or JPEG"),
+        ):
+            with pytest.raises(MedcalError, match=says):
+                open_image(data)
+        with pytest.raises(MedcalError, match=r"gone.png: No such file.*check the image path"):
+            open_image(tmp_path / "gone.png")
+
+    @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP"])
+    def test_a_file_cut_anywhere_opens_or_is_called_damaged(self, kind, rng):
+        noise = Image.fromarray(rng.integers(0, 256, (24, 24, 3), dtype=np.uint8))
+        whole = encoded(noise, kind)
+        refused = 0
+        for length in range(0, len(whole) - 1, max(1, len(whole) // 40)):
+            try:
+                open_image(whole[:length])
+            except MedcalError:
+                refused += 1
+        assert refused > 30
+
+    def test_a_flipped_bit_in_the_data_is_called_damaged(self):
+        data = bytearray(RED)
+        data[data.index(b"IDAT") + 8] ^= 0xFF
+        with pytest.raises(MedcalError, match=r"damaged|no image"):
+            open_image(bytes(data))
+
+    def test_an_image_without_pixels_is_refused(self):
+        import zlib
+
+        head = struct.pack(">IIBBBBB", 0, 5, 8, 2, 0, 0, 0)
+        png = RED[:16] + head + struct.pack(">I", zlib.crc32(b"IHDR" + head)) + RED[33:]
+        with pytest.raises(MedcalError):
+            open_image(png)
+
+    def test_a_bomb_is_not_opened(self):
+        import zlib
+
+        head = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+        png = RED[:16] + head + struct.pack(">I", zlib.crc32(b"IHDR" + head)) + RED[33:]
+        with pytest.raises(MedcalError, match="too large to open safely"):
+            open_image(png)
+
+
+class TestCommand:
+    """``medcal items``."""
+
+    def run(self, *args):
+        import typer
+
+        from medcal_nb.cli.items import register
+
+        app = typer.Typer()
+        register(app)
+
+        @app.callback()
+        def _group() -> None:
+            pass
+
+        return CliRunner().invoke(app, ["items", *args])
+
+    def test_a_table_and_a_contact_sheet(self, tmp_path):
+        path = tmp_path / "sheet.png"
+        done = self.run("--split", "test", "--n", "7", "--seed", "2", "--sheet", str(path))
+        assert done.exit_code == 0, done.output
+        assert "7 items, " in done.output
+        assert done.output.count("pocket-medical/test/") == 7
+        sheet = Image.open(path)
+        assert sheet.width > 6 * 192
+        assert len(np.unique(np.asarray(sheet))) > 100
+
+    def test_one_modality_and_every_file_kind(self, tmp_path):
+        for kind, read in (
+            ("csv", pd.read_csv),
+            ("jsonl", lambda p: pd.read_json(p, lines=True)),
+            ("parquet", pd.read_parquet),
+        ):
+            path = tmp_path / f"items.{kind}"
+            done = self.run("--modality", "ct", "--n", "5", "--to", str(path))
+            assert done.exit_code == 0, done.output
+            back = read(path)
+            assert len(back) == 5
+            assert set(back["modality"]) == {"ct"}
+        check_items(back)
+
+    @pytest.mark.parametrize(
+        ("args", "says"),
+        [
+            (("--n", "0"), "--n 0: give 1 or more"),
+            (("--modality", "pet"), "--modality pet: pocket-medical has ct, fundus"),
+            (("--n", "2", "--to", "items.xml"), "unknown kind '.xml'; use .csv"),
+            (("--n", "2", "--sheet", "sheet.jpg"), "a contact sheet is a .png"),
+            (("--n", "2", "--sheet", "no/where/s.png"), "there is no folder no/where"),
+            (("--dataset", "pocket"), "dataset 'pocket' is not known"),
+        ],
+    )
+    def test_faults(self, args, says):
+        done = self.run(*args)
+        assert isinstance(done.exception, MedcalError)
+        assert says in str(done.exception)

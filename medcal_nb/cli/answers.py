@@ -80,6 +80,13 @@ def _reply(text, question_type, options):
     return answer, parse_confidence(text) if stated else None
 
 
+def _grade(answer, gold, question_type, options):
+    """Whether an answer is the right one."""
+    from medcal_nb.ask.grading import is_correct
+
+    return is_correct(answer, gold, question_type=question_type or "open", options=options)
+
+
 def import_(
     file: Path = typer.Argument(help="Parquet, CSV, TSV, JSONL, or a log of another tool."),
     to: Path = typer.Option(..., help="The log to write to, e.g. answers.sqlite."),
@@ -139,6 +146,7 @@ def import_(
         reader=reader.value,
         items=items,
         parse=_reply,
+        grade=_grade,
         if_exists=if_exists.value,
         progress=True,
     )

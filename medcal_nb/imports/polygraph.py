@@ -43,7 +43,7 @@ def read_lm_polygraph(path, columns, notes):
     golds = _column(stats, "target_texts", n)
     metric, grades = _grades(saved.get("gen_metrics"), n)
     if metric is None:
-        notes.append(f"{path}: no metric that is 0 or 1: answers with a target are graded by match")
+        notes.append(f"{path}: no metric that is 0 or 1: answers are held against their targets")
     odd = [s for s in series if not s.startswith(MINUS_LOG + COMPLEMENT)]
     if odd:
         notes.append(
@@ -61,6 +61,7 @@ def read_lm_polygraph(path, columns, notes):
                 "gold": golds[i],
                 "confidence": _confidence(name, uncertainty),
                 "correct": grades[i],
+                "ungraded": True,
                 "uncertainty": uncertainty,
                 "parse_ok": uncertainty is not None,
             }

@@ -36,6 +36,7 @@ def import_file(
     reader: str = "auto",
     items=None,
     parse: Callable[..., tuple] | None = None,
+    grade: Callable[..., bool | None] | None = None,
     if_exists: str = "error",
     progress: bool = False,
 ) -> Imported:
@@ -54,6 +55,10 @@ def import_file(
     parse : callable, optional
         Takes a reply apart, for logs of raw replies: (text, question type or None, options or
         None) -> (answer or None, confidence or None).
+    grade : callable, optional
+        Holds an answer against the gold one, for logs that do not grade: (answer, gold,
+        question type or None, options or None) -> bool or None. By default equal texts, case
+        and outer spaces apart.
 
     Returns
     -------
@@ -74,8 +79,7 @@ def import_file(
     rows = READERS[reader](path, columns, notes)
     if items is not None:
         rows = _joined(rows, _items(items), path, items)
-    if parse is not None:
-        rows = _parsed(rows, parse)
+    rows = _graded(_parsed(rows, parse), grade or _equal)
     constants = dataclasses.replace(
         ColumnMap(), **{n: getattr(columns, n) for n in ("dataset", "domain", "split")}
     )
@@ -127,12 +131,7 @@ def _frames(rows: Iterable[dict], path) -> Iterator[pd.DataFrame]:
     while block := list(islice(rows, CHUNK)):
         any_rows = True
         names = {name: None for row in block for name in row}
-        names |= {"confidence": None, "answer": None}
-        if "gold" not in names:
-            names["correct"] = None
-        for row in block:
-            if row.get("correct") is None and "correct" in names and "gold" in names:
-                row["correct"] = _graded(row)
+        names |= {"confidence": None, "answer": None, "correct": None}
         yield pd.DataFrame(
             {n: pd.Series([row.get(n) for row in block], dtype=object) for n in names}
         )
@@ -140,27 +139,32 @@ def _frames(rows: Iterable[dict], path) -> Iterator[pd.DataFrame]:
         raise MedcalError(f"{path}: no answers in it; nothing to import")
 
 
-def _graded(row):
-    """Correct by exact match with the gold answer, None where one of them is missing."""
-    answer, gold = row.get("answer"), row.get("gold")
-    if answer is None or gold is None:
-        return None
-    golds = gold if isinstance(gold, list) else [gold]
-    return str(answer).strip().casefold() in {str(g).strip().casefold() for g in golds}
-
-
 def _parsed(rows, parse):
     for row in rows:
         unparsed = row.pop("unparsed", False)
-        options = row.pop("options", None)
-        if unparsed and row.get("raw") is not None:
-            answer, confidence = parse(row["raw"], row.get("question_type"), options)
+        if parse is not None and unparsed and row.get("raw") is not None:
+            answer, confidence = parse(row["raw"], row.get("question_type"), row.get("options"))
             row["answer"] = answer
             row["parse_ok"] = answer is not None
             if confidence is not None:
                 row["confidence"] = confidence
                 row["strategy"] = "verbalized"
         yield row
+
+
+def _graded(rows, grade):
+    for row in rows:
+        ungraded = row.pop("ungraded", False)
+        options = row.pop("options", None)
+        answer, gold = row.get("answer"), row.get("gold")
+        if ungraded and row.get("correct") is None and answer is not None and gold is not None:
+            row["correct"] = grade(answer, gold, row.get("question_type"), options)
+        yield row
+
+
+def _equal(answer, gold, question_type, options):
+    golds = gold if isinstance(gold, list) else [gold]
+    return str(answer).strip().casefold() in {str(g).strip().casefold() for g in golds}
 
 
 def _items(path) -> dict[str, dict]:

@@ -76,6 +76,7 @@ def read_uqlm(path, columns, notes):
                 "gold": row.get(gold) if gold else None,
                 "confidence": None if score is None else min(max(score, 0.0), 1.0),
                 "correct": correct,
+                "ungraded": True,
                 "parse_ok": response is not None,
             }
 

@@ -214,7 +214,7 @@ def _literals(path: Path, number: int, source: str) -> dict[str, Any]:
     return values
 
 
-def in_order(notebooks: Iterable[Notebook], *, root: Path) -> list[Notebook]:
+def in_order(notebooks: Iterable[Notebook]) -> list[Notebook]:
     """Sort notebooks so that each comes after those that write what it reads.
 
     Among those that could come next, the lowest number is first.
@@ -229,11 +229,12 @@ def in_order(notebooks: Iterable[Notebook], *, root: Path) -> list[Notebook]:
     needs = {notebook.name: parents(notebook, writers) for notebook in notebooks}
     for notebook in notebooks:
         for name in notebook.reads:
-            if name not in writers and name != ANSWERS and not (root / name).is_file():
+            made = _FIGURE.fullmatch(name) or name.startswith("results/")
+            if name not in writers and name != ANSWERS and (made or "/" not in name):
                 close = difflib.get_close_matches(name, writers, n=1)
                 raise MedcalError(
                     f"{notebook.path}: reads {name!r}, which no notebook writes"
-                    + (f": did you mean {close[0]!r}?" if close else f" and {root} doesn't hold")
+                    + (f": did you mean {close[0]!r}?" if close else ": see metadata.medcal.reads")
                 )
     done: list[Notebook] = []
     names: set[str] = set()

@@ -112,7 +112,7 @@ def _row(layout: Layout, page: Path) -> str:
     try:
         cells = json.loads(executed.read_text(encoding="utf-8"))["cells"]
         prose = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
-        found = re.search(r"\*\*Question:?\*\*:?\s*(.+)", prose) or re.search(
+        found = re.search(r"\*\*Question[.:]?\*\*:?\s*(.+(?:\n.+)*)", prose) or re.search(
             r"^#\s+(.+)$", prose, re.M
         )
         question = found.group(1).strip() if found else name

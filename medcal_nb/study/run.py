@@ -159,7 +159,7 @@ def run_study(
         raise MedcalError(f"-j {jobs}: give a whole number above 0")
     root = root or checkout()
     settings = load_profile(profile)
-    notebooks = in_order(find_notebooks(root / "notebooks"), root=root)
+    notebooks = in_order(find_notebooks(root / "notebooks"))
     layout = _layout(root, settings, answers=answers, fast=fast, out=out)
     chosen, closed = select(notebooks, only)
     left_out = _left_out(notebooks, settings)
@@ -167,6 +167,14 @@ def run_study(
         name = sorted(chosen)[0]
         raise MedcalError(f"nothing to run: {name} is left out: {left_out[name]}")
     concerned = [notebook for notebook in notebooks if notebook.name in closed]
+    for notebook in concerned:
+        for name in notebook.reads:
+            is_file = name != ANSWERS and name not in writers_of(notebooks)
+            if is_file and notebook.name not in left_out and not (root / name).is_file():
+                raise MedcalError(
+                    f"{notebook.path}: reads {root / name}, which is not there: is this a full "
+                    "checkout?"
+                )
     assigned = assign_parameters(
         [n for n in concerned if n.name in chosen and n.name not in left_out], parameters or {}
     )
@@ -503,16 +511,17 @@ class _Runner:
         }
         if "ANSWERS" in notebook.parameters:
             injected["ANSWERS"] = str(layout.answers)
+        embedded = profile.name in ("pocket", "recorded")
         executed = layout.work / "notebooks" / f"{notebook.name}.ipynb"
         failure = execute(
             notebook.path,
             executed,
             injected,
             environment=kernel_environment(
-                # sums depend on the number of threads: only asking gets more than one
-                threads=os.cpu_count() or 1 if notebook.asks else 1,
+                # sums depend on the number of threads; a large model can't do with one
+                threads=1 if embedded or not notebook.asks else os.cpu_count() or 1,
                 scratch=layout.work,
-                offline=profile.name in ("pocket", "recorded"),
+                offline=embedded,
             ),
             kernels=kernels,
             on_cell=lambda index, total: progress.cell(notebook.name, index, total),

@@ -210,6 +210,7 @@ def _clean(text):
     text = re.sub(r"\\d?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}", r"\1/\2", text)
     text = text.replace("\\%", "%").replace("\\(", " ").replace("\\)", " ").replace("\\n", "\n")
     text = re.sub(r"</\s*[\w:-]{1,30}\s*>", "\n", text)
+    text = re.sub(r"<\s*(\d[\d.,]{0,8}\s*%?)\s*>", r"\1", text)
     text = re.sub(r"<\s*br\s*/?\s*>", "\n", text, flags=re.IGNORECASE)
     text = re.sub(r"<\s*([A-Za-z][\w:-]{0,29})\s*>", r"\n\1: ", text)
     text = re.sub(r"\*+|_{2,}|~~|\$|^#+\s*|^>\s*|```\w*", "", text, flags=re.MULTILINE)
@@ -299,14 +300,15 @@ def _digits(text):
 
 _N = r"(?:\d{1,9}(?:[.,]\d{1,20})?|[.,]\d{1,20})"
 _P = rf"(?:\s*(?:{_PERCENT_WORD}))"
-_OUT_OF = r"\s*/\s*|\s*(?:out\s+of|von|sur|sobre|su|из|de)\s+(?:a\s+possible\s+)?"
+_OUT_OF = r"\s*/\s*|\s*(?:out\s+of|in|von|sur|sobre|su|из|de)\s+(?:a\s+possible\s+)?"
 _QUANTITY = re.compile(
-    rf"(?<![0-9.,/])(?<![A-Za-zÀ-ɏЀ-ӿ_])(?P<neg>(?<!\s)-\s?(?=[\d.,])|(?<=\s)-(?=[\d.,])|(?<![\s\S])-(?=[\d.,]))?"
+    r"(?<![0-9.,/])(?<!\d )(?<!\de-)(?<![A-Za-zÀ-ɏЀ-ӿ_])"
+    r"(?P<neg>(?<!\s)-\s?(?=[\d.,])|(?<=\s)-(?=[\d.,])|(?<![\s\S])-(?=[\d.,]))?"
     rf"(?P<pre>%\s?)?(?P<a>{_N})(?P<pa>{_P})?(?P<plus>\s?\+)?"
     rf"(?:(?P<sep>\s*[-~]+\s*|\s*(?:to|bis|à|a|até|al|до|至|到|から|and|und|et|y|e)\s+|\s*[至到]\s*)"
     rf"(?P<b>{_N})(?P<pb>{_P})?)?"
     rf"(?:(?P<of>{_OUT_OF})(?P<c>{_N})(?![\d/]))?"
-    r"(?!\d|[.,]\d|\s?/\s?\d)"
+    r"(?!\d|[.,]\d|\s?/\s?\d| \d|e-?\d)"
 )
 _NOT_A_CONFIDENCE_UNIT = re.compile(
     r"\s*-?\s*(?:mm|cm|m|ml|cc|mg|kg|g|l|hu|hz|khz|mhz|years?|yrs?|yo|y/o|days?|weeks?|months?|hours?"
@@ -465,6 +467,7 @@ maybe perhaps probably likely score level rating value number answer response co
 certainty certain sure probability likelihood percent percentage please overall final current
 stated self reported out scale from very quite fairly pretty high moderate low medium reasonably
 now still just am have 's yes no ok okay here there do degree
+between entre zwischen
 environ etwa ungefähr rund unos alrededor aproximadamente cerca circa около примерно 约 大约 約
 およそ 약 je dirais ich würde sagen diría eu diria direi que est ist es é è su mein meine mi ma mon
 minha la le der die das el il für votre
@@ -590,6 +593,8 @@ def _alone(text, quantities):
     if _rest_is_filler(text, quantities, 0):
         return quantities[0].value
     quantity = quantities[0]
+    if quantity.kind == "decimal" and re.fullmatch(r"[^\n]*\(.*\)\W*", text):
+        return quantity.value if re.fullmatch(r"\s*\)\W*", text[quantity.end :]) else None
     if quantity.kind not in {"percent", "fraction"} or _OTHER_PERCENT.search(
         text[: quantity.start]
     ):

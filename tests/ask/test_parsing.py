@@ -140,8 +140,8 @@ _PIECES = st.sampled_from(
         "confidence", "Confidence:", "**", "answer", "Answer:", "yes", "no", "%", "/100", "-", "to",
         "and", "between", "less than", "0.", ",", ".", "85", "7", "1e9", "100", "\n", "<think>",
         "</think>", "\\boxed{", "}", "{", '"', "eighty", "one hundred", "百分之", "八成",
-        "置信度：", "٨٥", "½", "²", "(0-100)", "on a scale of 1 to 10", "±", "Guess 1:", "P1:", "A.", "(B)",
-        "|", "likely", "not", "sure", " ",
+        "置信度：", "٨٥", "½", "²", "(0-100)", "on a scale of 1 to 10", "±", "Guess 1:", "P1:",
+        "A.", "(B)", "|", "likely", "not", "sure", " ",
     ]
 )  # fmt: skip
 _REPLIES = st.one_of(st.text(max_size=200), st.lists(_PIECES, max_size=25).map(" ".join),

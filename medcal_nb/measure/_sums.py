@@ -13,7 +13,9 @@ import numpy as np
 
 RECIPES: dict = {}
 
-HELD = 1 << 19  # numbers held at once while resampling: 4 MB, so that they stay in the cache
+HELD = 1 << 15  # row weights formed at once: few enough to stay in the cache
+DRAWN = 1 << 15  # draws made at once from one piece
+BLOCK = 1 << 22  # sums handed on at once
 WORD = 16  # random bits spent on one draw from a piece of 2^s rows
 
 
@@ -172,8 +174,9 @@ def _draw_cells(prepared: Prepared, n_resamples, rng):
     pieces = _pieces(prepared)
     sizes = np.array([stop - start for _, start, stop in pieces])
     n = int(sizes.sum())
-    step = max(1, min(n_resamples, HELD // int(sizes.max())))
     k = len(prepared.features)
+    step = max(1, min(n_resamples, BLOCK // (prepared.recipe.n_cells * (1 + k) + sizes.size)))
+    index = np.empty(0, np.intp)
     for first in range(0, n_resamples, step):
         r = min(step, n_resamples - first)
         counts = rng.multinomial(n, sizes / n, size=r)
@@ -181,14 +184,20 @@ def _draw_cells(prepared: Prepared, n_resamples, rng):
         for j, (cell, start, stop) in enumerate(pieces):
             drawn = counts[:, j]
             out[:, cell, 0] += drawn
-            some = np.flatnonzero(drawn)
-            if some.size == 0 or k == 0:
-                continue
-            index = _uniform(stop - start, int(drawn.sum()), rng)
-            starts = (drawn.cumsum() - drawn)[some]
-            for f, feature in enumerate(prepared.features, 1):
-                looked_up = feature[start:stop].take(index)
-                out[some, cell, f] += np.add.reduceat(looked_up, starts)
+            span = max(1, DRAWN // (stop - start))
+            for begin in range(0, r, span):
+                some = begin + np.flatnonzero(drawn[begin : begin + span])
+                if some.size == 0:
+                    continue
+                ends = drawn[some].cumsum()
+                m = int(ends[-1])
+                if index.size < m:  # scratch is kept: fresh memory costs more than the draws
+                    index, looked_up = np.empty(2 * m, np.intp), np.empty(2 * m)
+                _uniform(stop - start, index[:m], rng)
+                starts = np.concatenate([[0], ends[:-1]])
+                for f, feature in enumerate(prepared.features, 1):
+                    feature[start:stop].take(index[:m], out=looked_up[:m], mode="clip")
+                    out[some, cell, f] += np.add.reduceat(looked_up[:m], starts)
         yield out
 
 
@@ -208,13 +217,14 @@ def _pieces(prepared: Prepared) -> list[tuple[int, int, int]]:
     return pieces
 
 
-def _uniform(size: int, n: int, rng: np.random.Generator) -> np.ndarray:
-    """n independent uniform draws from 0 … size − 1."""
+def _uniform(size: int, out: np.ndarray, rng: np.random.Generator) -> None:
+    """Fill with independent uniform draws from 0 … size − 1."""
     if 128 <= size <= 1 << WORD and size & (size - 1) == 0:
-        words = rng.integers(0, 2**64 - 1, -(-n // 4), dtype=np.uint64, endpoint=True)
-        bits = words.view(np.uint16)[:n]
-        return np.right_shift(bits, WORD - (size.bit_length() - 1)).astype(np.intp)
-    return rng.integers(0, size, n)
+        words = rng.integers(0, 2**64 - 1, -(-out.size // 4), dtype=np.uint64, endpoint=True)
+        shift = WORD - (size.bit_length() - 1)
+        np.right_shift(words.view(np.uint16)[: out.size], np.uint16(shift), out=out)
+    else:
+        out[:] = rng.integers(0, size, out.size)
 
 
 def collapse(c: np.ndarray, y: np.ndarray):

@@ -152,7 +152,7 @@ def metrics_table(
     rows = []
     for (key, part), stream in zip(parts, rng.spawn(len(parts)), strict=True):
         row = dict(zip(by, key, strict=True))
-        label = ", ".join(f"{k}={v}" for k, v in row.items()) or "all rows"
+        label = ", ".join(f"{k}={v}" for k, v in row.items()) or "all"
         kept = part[part["confidence"].notna() & part["correct"].notna()]
         row |= {"n": len(kept), "n_missing": len(part) - len(kept)}
         with _labelled(label):
@@ -570,7 +570,7 @@ def difference_table(
     rows = []
     for (key, part), stream in zip(parts, rng.spawn(len(parts)), strict=True):
         row = dict(zip(by, key, strict=True))
-        label = ", ".join(f"{k}={v}" for k, v in row.items()) or "all rows"
+        label = ", ".join(f"{k}={v}" for k, v in row.items()) or "all"
         sides = {k: v for k, v in part.groupby(compare, sort=True, observed=True)}
         pairs = (
             list(combinations(sides, 2))

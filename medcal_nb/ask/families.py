@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from medcal_nb.ask import prompts
 
 _WORDS = (
-    "Is there a mass in the image? What colour side organ is shown yes no left right red blue "
-    "lung heart none 1 2 3 80 50 0 100 % : . , ( ) ? - ... answer confidence model "
+    "Is there a mass in the image? What colour side organ is shown yes no Yes No left right red "
+    "blue lung heart none 1 2 3 80 50 0 100 % : . , ( ) ? - ... answer confidence model "
     "user assistant User Assistant USER ASSISTANT"
 )
 

@@ -370,7 +370,8 @@ class _LocalSession:
                 plans.append(rows[-1])
             elif isinstance(call, Labels):
                 plans.append(self._label_rows(i, texts[i], call.labels))
-                rows += [row for variants in plans[-1] for row in variants]
+                if not isinstance(plans[-1], Failure):
+                    rows += [row for variants in plans[-1] for row in variants]
             else:
                 raise TypeError(f"a local model cannot answer a {type(call).__name__} call")
         self.engine.run(encoded, rows)
@@ -409,14 +410,16 @@ class _LocalSession:
         a label are scored in full. Where the tokens of one label begin another's, the end of
         the reply is scored too, so that "left" does not take what belongs to "left lower".
         """
-        ways, seen = [], set()
+        ways, seen, unknown = [], set(), self.backend.tokenizer.unk_token_id
         for label in labels:
             kept = []
             for way in dict.fromkeys((label, label[:1].upper() + label[1:])):
                 ids = tuple(self.backend.label_ids(text, way))
-                if ids and ids not in seen:
+                if ids and ids not in seen and unknown not in ids:
                     seen.add(ids)
                     kept.append(ids)
+            if not kept:
+                return Failure(f"the model has no tokens of its own to write the label {label!r}")
             ways.append(kept)
         flat = [ids for kept in ways for ids in kept]
         nested = any(a != b and b[: len(a)] == a for a in flat for b in flat)
@@ -433,11 +436,8 @@ def _written(plan):
 def _label_result(labels, plan, length, seconds):
     scores = []
     for variants in plan:
-        totals = [math.fsum(row.logprobs) for row in variants]
-        scores.append(np.logaddexp.reduce(totals) if totals else -math.inf)
+        scores.append(np.logaddexp.reduce([math.fsum(row.logprobs) for row in variants]))
     scores = np.array(scores, dtype=float)
-    if not np.isfinite(scores).any():
-        return Failure(f"none of the labels {list(labels)} can be written by this model")
     mass = float(np.logaddexp.reduce(scores))
     shares = np.exp(scores - mass)
     named = {label: float(share) for label, share in zip(labels, shares, strict=True)}

@@ -1,0 +1,142 @@
+"""CLIP-style models through open_clip: an image is compared with one sentence per answer."""
+
+import math
+import time
+from contextlib import contextmanager
+
+from medcal_nb.ask.models import SIMILARITY, Failure, Similarities, Similarity
+from medcal_nb.errors import MedcalError
+
+_ONLY = "a CLIP model writes nothing, it compares images with sentences"
+
+
+class ClipModel:
+    """An open_clip model, its preprocessing and its tokenizer.
+
+    Parameters
+    ----------
+    model, preprocess, tokenizer
+        As ``open_clip.create_model_from_pretrained`` and ``open_clip.get_tokenizer`` return them.
+    name : str
+        The name that stands in the answers table.
+    device : str, optional
+        By default a GPU where there is one.
+    """
+
+    can = frozenset({SIMILARITY})
+
+    def __init__(self, model, preprocess, tokenizer, *, name, device=None):
+        import torch
+
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.model = model.to(self.device).eval()
+        self.preprocess = preprocess
+        self.tokenizer = tokenizer
+        self.name = name
+        self.cannot = dict.fromkeys(("generate", "labels", "logprobs", "sample", "turns"), _ONLY)
+
+    @classmethod
+    def load(cls, name, *, device=None):
+        """Load ``pocket-clip``, ``clip:ARCHITECTURE[@PRETRAINED]``, ``clip:hf-hub:OWNER/MODEL``
+        or ``clip:local-dir:FOLDER``.
+
+        Raises
+        ------
+        MedcalError
+            When open_clip does not know the name or cannot load it.
+        """
+        import open_clip
+
+        if name == "pocket-clip":
+            from medcal_nb.pocket.clip import load_pocket_clip
+
+            return cls(*load_pocket_clip(), name=name, device=device)
+        wanted = name.removeprefix("clip:")
+        schema = wanted.startswith(("hf-hub:", "local-dir:"))
+        wanted, _, pretrained = (wanted, "", "") if schema else wanted.partition("@")
+        if not schema and not pretrained:
+            tags = open_clip.list_pretrained_tags_by_model(wanted)
+            if not tags:
+                raise MedcalError(
+                    f"{name}: open_clip has no pretrained weights of that architecture: write "
+                    "clip:ARCHITECTURE@PRETRAINED, clip:hf-hub:OWNER/MODEL or clip:local-dir:FOLDER"
+                )
+            pretrained = tags[0]
+        try:
+            model, preprocess = open_clip.create_model_from_pretrained(
+                wanted, pretrained=pretrained or None
+            )
+            tokenizer = open_clip.get_tokenizer(wanted)
+        except Exception as error:
+            told = " ".join(str(error).split())[:240]
+            raise MedcalError(f"{name}: open_clip cannot load it: {told}") from error
+        return cls(model, preprocess, tokenizer, name=name, device=device)
+
+    @contextmanager
+    def session(self):
+        """Open a batch: an image or a sentence that stands in several calls is encoded once."""
+        yield _ClipSession(self)
+
+    def show(self, prompt):
+        """A CLIP model is given no prompt; sentences are shown by the dry run itself."""
+        raise MedcalError(f"{self.name}: {_ONLY}")
+
+    def count_tokens(self, prompt):
+        """Unknown: sentences have a fixed length."""
+        return None
+
+
+class _ClipSession:
+    def __init__(self, backend):
+        self.backend = backend
+        self.images = {}
+        self.texts = {}
+
+    def run(self, calls):
+        """Answer `Similarity` calls, in order."""
+        import torch
+
+        started = time.perf_counter()
+        for call in calls:
+            if not isinstance(call, Similarity):
+                raise TypeError(f"a CLIP model cannot answer a {type(call).__name__} call")
+        with torch.inference_mode():
+            self._encode_images(dict.fromkeys(call.picture for call in calls))
+            self._encode_texts(dict.fromkeys(text for call in calls for text in call.texts))
+        scale = math.exp(float(self.backend.model.logit_scale))
+        results = []
+        seconds = (time.perf_counter() - started) / max(1, len(calls))
+        for call in calls:
+            image = self.images[call.picture]
+            if isinstance(image, Failure):
+                results.append(image)
+                continue
+            cosines = tuple(float(image @ self.texts[text]) for text in call.texts)
+            results.append(Similarities(cosines, scale, seconds))
+        return results
+
+    def _encode_images(self, pictures):
+        import torch
+
+        pixels = {}
+        for picture in pictures:
+            if picture in self.images:
+                continue
+            try:
+                pixels[picture] = self.backend.preprocess(picture.open())
+            except MedcalError as error:
+                self.images[picture] = Failure(str(error))
+        names = list(pixels)
+        for low in range(0, len(names), 64):
+            part = names[low : low + 64]
+            batch = torch.stack([pixels[name] for name in part]).to(self.backend.device)
+            vectors = self.backend.model.encode_image(batch, normalize=True)
+            self.images.update(zip(part, vectors.double().cpu(), strict=True))
+
+    def _encode_texts(self, texts):
+        fresh = [text for text in texts if text not in self.texts]
+        for low in range(0, len(fresh), 256):
+            part = fresh[low : low + 256]
+            tokens = self.backend.tokenizer(part).to(self.backend.device)
+            vectors = self.backend.model.encode_text(tokens, normalize=True)
+            self.texts.update(zip(part, vectors.double().cpu(), strict=True))

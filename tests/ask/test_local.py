@@ -1,0 +1,249 @@
+"""Local models: replies equal those of plain generate, whatever is shared, batched or reordered."""
+
+import math
+import random
+
+import numpy as np
+import pytest
+
+from medcal_nb.ask import prompts
+from medcal_nb.ask.local import LocalModel, uniforms
+from medcal_nb.ask.models import (
+    Failure,
+    Generate,
+    LabelProbabilities,
+    Labels,
+    Picture,
+    Prompt,
+    change_image,
+    resolve_model,
+)
+from medcal_nb.errors import MedcalError
+from tests.ask.tiny import noise_picture, tiny_checkpoint
+
+torch = pytest.importorskip("torch")
+
+BLOCK = prompts.question_block("Which organ is shown?", ["left lung", "heart", "left"])
+
+
+def backend(family="idefics3", **options):
+    return LocalModel(*tiny_checkpoint(family), name="tiny", device="cpu", **options)
+
+
+def prompt(picture, instruction=prompts.ANSWER, *later, block=BLOCK):
+    return Prompt(picture, (block + "\n" + instruction, *later), block)
+
+
+def some_calls():
+    """Greedy, sampled and label calls; two questions an image, and changed images."""
+    other = prompts.question_block("Is there a mass?", ["yes", "no"])
+    calls = []
+    for seed in range(3):
+        picture = noise_picture(seed, size=(40 + 8 * seed, 48))
+        for block in (BLOCK, other):
+            calls += [
+                Generate(prompt(picture, text, block=block), 9)
+                for text in (prompts.ANSWER, prompts.VERBALIZED, prompts.top_k())
+            ]
+            calls += [
+                Generate(prompt(picture, block=block), 7, seed=f"{seed}/{i}") for i in range(3)
+            ]
+        calls.append(Labels(prompt(picture), ("left lung", "heart", "left")))
+        calls.append(Labels(prompt(noise_picture(seed, "blank"), block=other), ("yes", "no")))
+        calls.append(Generate(prompt(noise_picture(seed, "darker")), 5))
+    return calls
+
+
+def answer(model, calls):
+    with model.session() as session:
+        return session.run(calls)
+
+
+def same(ours, theirs):
+    for a, b in zip(ours, theirs, strict=True):
+        if isinstance(a, LabelProbabilities):
+            assert a.probabilities == pytest.approx(b.probabilities, abs=1e-5)
+            assert a.mass == pytest.approx(b.mass, rel=1e-3, abs=1e-8)
+        else:
+            assert (a.text, a.prompt_tokens, a.new_tokens) == (
+                b.text,
+                b.prompt_tokens,
+                b.new_tokens,
+            )
+            assert a.logprob == pytest.approx(b.logprob, abs=1e-3)
+
+
+def test_shared_prefix_gives_what_whole_prompts_give():
+    calls = some_calls()
+    same(answer(backend(), calls), answer(backend(share=False), calls))
+
+
+def test_results_do_not_depend_on_batch_size_or_order():
+    calls = some_calls()
+    whole = answer(backend(), calls)
+    same(whole, answer(backend(max_rows=5), calls))
+    same(whole, answer(backend(max_positions=300), calls))
+    order = list(range(len(calls)))
+    random.Random(1).shuffle(order)
+    shuffled = answer(backend(), [calls[i] for i in order])
+    same([whole[i] for i in order], shuffled)
+    alone = [answer(backend(), [call])[0] for call in calls[:9]]
+    same(whole[:9], alone)
+
+
+def test_later_rounds_reuse_the_trunk_and_equal_a_fresh_session():
+    model = backend()
+    picture = noise_picture(7)
+    with model.session() as session:
+        first = session.run([Generate(prompt(picture), 6), Generate(prompt(picture, "x"), 6)])[0]
+        later = Generate(prompt(picture, prompts.ANSWER, first.text, prompts.TWO_STAGE), 8)
+        reused = session.run([later])
+        assert len(session.engine.trunks[picture, BLOCK]) == 1
+    same(reused, answer(backend(share=False), [later]))
+
+
+def test_greedy_text_and_likelihood_equal_generate_alone():
+    model, processor = tiny_checkpoint()
+    ours = backend()
+    picture = noise_picture(3)
+    (reply,) = answer(ours, [Generate(prompt(picture), 8)])
+    inputs = processor(
+        text=[ours.show(prompt(picture))], images=[[picture.open()]], return_tensors="pt"
+    )
+    out = model.generate(
+        **inputs,
+        max_new_tokens=8,
+        do_sample=False,
+        return_dict_in_generate=True,
+        output_logits=True,
+    )
+    tokens = out.sequences[0, inputs["input_ids"].shape[1] :]
+    steps = [torch.log_softmax(logits[0], -1) for logits in out.logits]
+    ended = [int(t) in ours.eos for t in tokens]
+    kept = ended.index(True) if any(ended) else len(tokens)
+    expected = sum(float(s[t]) for s, t in zip(steps[:kept], tokens[:kept], strict=True))
+    assert reply.text == processor.tokenizer.decode(tokens, skip_special_tokens=True).strip()
+    assert reply.new_tokens == kept
+    assert reply.logprob == pytest.approx(expected, abs=1e-4)
+
+
+def test_labels_equal_a_forward_pass_over_prompt_and_label():
+    model, processor = tiny_checkpoint()
+    ours = backend()
+    picture, labels = noise_picture(4), ("heart", "left", "left lung")
+    (result,) = answer(ours, [Labels(prompt(picture), labels)])
+    text = ours.show(prompt(picture))
+    scores = []
+    for label in labels:
+        # "left" begins "left lung", so that the end of the reply is scored with every label
+        total = []
+        for way in (label, label.capitalize()):
+            ids = processor.tokenizer(way, add_special_tokens=False)["input_ids"]
+            if processor.tokenizer.unk_token_id in ids:
+                continue
+            ids = [*ids, processor.tokenizer.eos_token_id]
+            inputs = processor(text=[text], images=[[picture.open()]], return_tensors="pt")
+            n = inputs["input_ids"].shape[1]
+            inputs["input_ids"] = torch.cat([inputs["input_ids"], torch.tensor([ids])], 1)
+            inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+            with torch.inference_mode():
+                logits = torch.log_softmax(model(**inputs).logits[0].float(), -1)
+            total.append(sum(float(logits[n - 1 + i, t]) for i, t in enumerate(ids)))
+        scores.append(np.logaddexp.reduce(total))
+    expected = np.exp(scores - np.logaddexp.reduce(scores))
+    assert [*result.probabilities.values()] == pytest.approx(expected, abs=1e-5)
+    assert result.mass == pytest.approx(math.exp(np.logaddexp.reduce(scores)), rel=1e-3)
+
+
+def test_samples_belong_to_their_seed():
+    calls = [Generate(prompt(noise_picture(5)), 6, seed=f"s{i}") for i in range(8)]
+    texts = [reply.text for reply in answer(backend(), calls)]
+    again = [reply.text for reply in answer(backend(max_rows=3), calls[::-1])][::-1]
+    assert texts == again
+    assert len(set(texts)) > 4
+    cold = [Generate(c.prompt, 6, seed=c.seed, temperature=1e-4) for c in calls]
+    greedy = answer(backend(), [Generate(calls[0].prompt, 6)])[0].text
+    assert {reply.text for reply in answer(backend(), cold)} == {greedy}
+
+
+def test_sampled_tokens_follow_the_model_distribution():
+    n = 1500
+    calls = [Generate(prompt(noise_picture(6)), 1, seed=f"{i}") for i in range(n)]
+    calls.append(
+        Labels(prompt(noise_picture(6)), ("heart", "right", "lung", "sure", "even", "mass"))
+    )
+    *replies, labels = answer(backend(max_rows=2000), calls)
+    for label, share in labels.probabilities.items():
+        expected = share * labels.mass
+        spread = math.sqrt(expected * (1 - expected) / n)
+        hits = sum(reply.text in (label, label.capitalize()) for reply in replies) / n
+        assert hits == pytest.approx(expected, abs=4 * spread + 1e-9)
+
+
+def test_uniforms_are_reproducible_and_spread():
+    assert np.array_equal(uniforms("a", 5), uniforms("a", 9)[:5])
+    many = np.concatenate([uniforms(str(i), 10) for i in range(400)])
+    assert abs(many.mean() - 0.5) < 0.02
+    assert many.min() >= 0
+    assert many.max() < 1
+
+
+def test_a_damaged_image_fails_alone():
+    broken = Picture("broken", b"no image at all")
+    calls = [Generate(prompt(broken), 4), Generate(prompt(noise_picture(8)), 4)]
+    for model in (backend(), backend(share=False)):
+        bad, good = answer(model, calls)
+        assert isinstance(bad, Failure)
+        assert good.text == answer(model, calls[1:])[0].text
+
+
+def test_changes_are_mild_and_blank_is_blank():
+    image = noise_picture(9).open()
+    plain = np.asarray(image, dtype=float)
+    for change in ("brighter", "darker", "cropped", "softer", "turned"):
+        changed = change_image(image, change)
+        assert changed.size == image.size
+        assert 0 < np.abs(np.asarray(changed, dtype=float) - plain).mean() < 90
+    assert set(np.asarray(change_image(image, "blank")).ravel()) == {128}
+    with pytest.raises(ValueError, match="unknown change 'upside'"):
+        change_image(image, "upside")
+
+
+def test_a_saved_checkpoint_is_found_by_its_folder(tmp_path):
+    model, processor = tiny_checkpoint()
+    model.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    loaded = resolve_model(str(tmp_path), device="cpu")
+    call = Generate(prompt(noise_picture(2)), 6)
+    same(answer(loaded, [call]), answer(backend(), [call]))
+    assert loaded.name == str(tmp_path)
+
+
+def test_what_does_not_load_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(MedcalError, match=r"config\.json is missing"):
+        resolve_model(str(tmp_path))
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(MedcalError, match="does not load as an image-text-to-text checkpoint"):
+        resolve_model(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (OSError(28, "No space left on device"), "no space left on the disk.*HF_HOME"),
+        (OSError("You are trying to access a gated repo."), "accept its terms on its hub page"),
+        (ValueError("please pass `trust_remote_code=True`"), "never run here"),
+        (OSError("x is not a valid model identifier"), "no such checkpoint on the hub"),
+        (ConnectionError("refused"), "cannot be reached and there is no local copy"),
+    ],
+)
+def test_loading_advice(error, advice):
+    from medcal_nb.ask.local import _loading_advice
+
+    told = _loading_advice("owner/model", error)
+    assert told.startswith("owner/model: ")
+    assert "\n" not in told
+    import re
+
+    assert re.search(advice, told)

@@ -1,0 +1,198 @@
+"""Verdicts: hand-worked aggregation, and what stays missing."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from medcal_nb.answers import VERDICT_COLUMNS, check_answers
+from medcal_nb.ask.verdicts import cross_model_verdicts, meaning, to_verdicts
+from medcal_nb.errors import MedcalError
+
+
+def answers(*rows, strategy="self_consistency", **common):
+    """Answers of one item: (answer, confidence, correct[, option_probabilities]) each."""
+    base = {"model": "m", "dataset": "d", "item_id": "q", "strategy": strategy}
+    table = []
+    for sample, row in enumerate(rows):
+        answer, confidence, correct, *shares = row
+        table.append(
+            {
+                **base,
+                "sample": sample,
+                "answer": answer,
+                "confidence": confidence,
+                "correct": correct,
+                "option_probabilities": shares[0] if shares else None,
+                "prompt_tokens": 10,
+                "new_tokens": 2,
+                "seconds": 0.5,
+                "gold": "x",
+                **common,
+            }
+        )
+    return check_answers(pd.DataFrame(table))
+
+
+def verdict(frame):
+    table = to_verdicts(frame)
+    assert len(table) == 1
+    assert list(table.columns[: len(VERDICT_COLUMNS)]) == VERDICT_COLUMNS
+    return table.iloc[0]
+
+
+def test_one_answer_is_its_own_verdict():
+    row = verdict(answers(("yes", 0.8, True), strategy="verbalized", site="s1"))
+    assert (row.answer, row.confidence, row.correct, row.n_answers) == ("yes", 0.8, True, 1)
+    assert row.site == "s1"
+
+
+def test_agreement_takes_the_largest_group_and_its_share():
+    row = verdict(
+        answers(
+            ("The left lung.", None, False),
+            ("heart", None, True),
+            ("heart", None, True),
+            ("left lung", None, False),
+            ("Heart", None, True),
+        )
+    )
+    assert (row.answer, row.confidence, row.correct) == ("heart", 0.6, True)
+    assert (row.n_answers, row.prompt_tokens, row.new_tokens, row.seconds) == (5, 50, 10, 2.5)
+
+
+def test_agreement_breaks_ties_by_order_and_counts_unread_replies():
+    row = verdict(answers((None, None, None), ("b", None, True), ("a", None, False)))
+    assert (row.answer, row.correct) == ("b", True)
+    assert row.confidence == pytest.approx(1 / 3)
+
+
+def test_semantic_entropy_is_one_over_the_effective_number_of_meanings():
+    def confidence(*given):
+        return verdict(
+            answers(*((a, None, True) for a in given), strategy="semantic_entropy")
+        ).confidence
+
+    assert confidence("a", "a", "a", "a") == pytest.approx(1)
+    assert confidence("a", "b", "c", "d") == pytest.approx(1 / 4)
+    assert confidence("x y", "y x", "z", "z") == pytest.approx(1 / 2)
+    by_hand = math.exp(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
+    assert confidence("a", "a", "b", "a") == pytest.approx(by_hand)
+    assert confidence("a", None, "b", "a", "a") == pytest.approx(by_hand)
+
+
+def test_challenge_keeps_the_first_answer():
+    row = verdict(
+        answers(
+            ("yes", None, True),
+            ("no", None, False),
+            ("no", None, False),
+            ("yes", None, True),
+            strategy="challenge",
+        )
+    )
+    assert (row.answer, row.confidence, row.correct) == ("yes", 0.5, True)
+    row = verdict(answers((None, None, None), ("no", None, False), strategy="challenge"))
+    assert pd.isna(row.answer)
+    assert math.isnan(row.confidence)
+    assert pd.isna(row.correct)
+
+
+def test_image_ablation_divides_by_the_blank_image():
+    seen, blank = {"yes": 0.9, "no": 0.1}, {"yes": 0.6, "no": 0.4}
+    row = verdict(
+        answers(("yes", 0.9, True, seen), ("yes", 0.6, True, blank), strategy="image_ablation")
+    )
+    expected = (0.9 / 0.6) / (0.9 / 0.6 + 0.1 / 0.4)
+    assert (row.answer, row.correct) == ("yes", True)
+    assert row.confidence == pytest.approx(expected)
+    row = verdict(
+        answers(("yes", 0.6, True, blank), ("yes", 0.6, True, blank), strategy="image_ablation")
+    )
+    assert row.confidence == pytest.approx(0.5)  # a model that does not look
+
+
+def test_nothing_read_stays_missing():
+    row = verdict(answers((None, None, None), (None, None, None)))
+    assert pd.isna(row.answer)
+    assert math.isnan(row.confidence)
+    assert pd.isna(row.correct)
+    assert row.n_answers == 2
+
+
+def test_order_of_rows_does_not_matter(rng):
+    parts = [
+        answers(*((rng.choice(["a", "b", "c"]), None, True) for _ in range(5)), item_id=f"q{i}")
+        for i in range(20)
+    ]
+    whole = pd.concat(parts, ignore_index=True)
+    key = ["item_id"]
+    expected = to_verdicts(whole).sort_values(key).reset_index(drop=True)
+    mixed = to_verdicts(whole.sample(frac=1, random_state=3)).sort_values(key)
+    pd.testing.assert_frame_equal(expected, mixed.reset_index(drop=True))
+
+
+def test_strategies_stay_apart_and_in_order_of_appearance():
+    frame = pd.concat(
+        [
+            answers(("yes", 0.8, True), strategy="verbalized"),
+            answers(("yes", None, True), ("no", None, False)),
+            answers(("no", 0.7, False), strategy="top_k"),
+        ],
+        ignore_index=True,
+    )
+    table = to_verdicts(frame)
+    assert table.strategy.tolist() == ["verbalized", "self_consistency", "top_k"]
+    assert table.n_answers.tolist() == [1, 2, 1]
+
+
+def test_unknown_strategies():
+    row = verdict(answers(("a", None, True), ("a", None, True), strategy="theirs"))
+    assert row.confidence == 1.0
+    with pytest.raises(MedcalError, match=r"'q' has 2 answers with confidences under .*'theirs'"):
+        to_verdicts(answers(("a", 0.5, True), ("a", 0.6, True), strategy="theirs"))
+    with pytest.raises(MedcalError, match="column 'answer' is missing"):
+        to_verdicts(pd.DataFrame({"model": [], "dataset": [], "item_id": [], "strategy": []}))
+
+
+def test_meaning():
+    assert meaning("The left lung.") == meaning("lung, LEFT")
+    assert meaning("left lung") != meaning("left")
+    assert meaning("a") == "a"
+    assert meaning("1.5") != meaning("15")
+
+
+def test_cross_model_is_the_share_of_the_others():
+    rows = [("m1", "yes", True), ("m2", "Yes", True), ("m3", "no", False), ("m4", None, None)]
+    frame = pd.concat(
+        [
+            answers((answer, 0.9, correct), strategy="verbalized", model=model)
+            for model, answer, correct in rows
+        ],
+        ignore_index=True,
+    )
+    table = cross_model_verdicts(to_verdicts(frame)).set_index("model")
+    assert table.loc["m1", "confidence"] == 0.5
+    assert table.loc["m3", "confidence"] == 0.0
+    assert math.isnan(table.loc["m4", "confidence"])
+    assert set(table.strategy) == {"cross_model"}
+    assert set(table.n_answers) == {3}
+    with pytest.raises(MedcalError, match="at least two models: strategy 'top_k' has 0"):
+        cross_model_verdicts(to_verdicts(frame), base="top_k")
+
+
+def test_many_single_answers_are_fast():
+    n = 200_000
+    frame = pd.DataFrame(
+        {
+            "model": "m",
+            "dataset": "d",
+            "item_id": np.arange(n).astype(str),
+            "strategy": "verbalized",
+            "answer": "a",
+            "confidence": 0.5,
+            "sample": 0,
+        }
+    )
+    assert len(to_verdicts(frame)) == n

@@ -1,0 +1,57 @@
+"""Small real things to ask: noise images, an item table, random checkpoints."""
+
+from functools import cache
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from medcal_nb.ask.families import build_family
+from medcal_nb.ask.models import Picture, encode_png
+
+QUESTIONS = (
+    ("closed", "Is there a mass?", ["yes", "no"], "yes"),
+    ("choice", "Which organ is shown?", ["left lung", "heart", "left"], "heart"),
+    ("open", "What colour is it?", None, "red"),
+)
+
+
+def noise_png(seed, size=(48, 48)):
+    pixels = np.random.default_rng(seed).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
+    return encode_png(Image.fromarray(pixels))
+
+
+def noise_picture(seed, change="", size=(48, 48)):
+    return Picture(f"noise-{seed}-{size}", noise_png(seed, size), change)
+
+
+def tiny_items(n, *, kinds=("closed", "choice", "open"), per_image=2, dataset="tiny"):
+    """An item table of `n` questions about noise, `per_image` to an image."""
+    rows = []
+    for i in range(n):
+        kind, question, options, gold = QUESTIONS[
+            [q[0] for q in QUESTIONS].index(kinds[i % len(kinds)])
+        ]
+        rows.append(
+            {
+                "item_id": f"q{i:04d}",
+                "image_id": f"im{i // per_image:04d}",
+                "dataset": dataset,
+                "domain": "medical",
+                "modality": "ct",
+                "question_type": kind,
+                "question": question,
+                "options": options,
+                "gold": gold,
+                "split": "test",
+                "image": noise_png(i // per_image),
+                "site": f"s{i % 2}",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+@cache
+def tiny_checkpoint(family="idefics3"):
+    """Model and processor of a family, built once."""
+    return build_family(family)

@@ -37,12 +37,14 @@ from typing import NamedTuple
 __all__ = [
     "LIKELIHOOD",
     "Guess",
+    "option_letter",
     "parse_answer",
     "parse_confidence",
     "parse_guesses",
     "parse_likelihood",
     "parse_option_letter",
     "strip_reasoning",
+    "yes_no",
 ]
 
 # Medians over 46 respondents of the survey "Perceptions of Probability and Numbers" (2015,
@@ -725,8 +727,12 @@ _BOTH = re.compile(r"\byes\s*(?:/|or|and|,|\||\?)\s*no\b|\bno\s*(?:/|or|and|\|)\
 _INSIDE = re.compile(r"(?<![\w-])(yes|no)(?=\s*(?:[.,;:!)\]\"']|\n|$))", re.IGNORECASE)
 
 
-def _yes_no(text):
-    """Return "yes", "no" or ``None`` for a short text."""
+def yes_no(text):
+    """Return "yes", "no" or ``None`` for a short text, by its first word or a lone word inside.
+
+    The first word counts, in any of some twenty languages ("No evidence of …" is "no"); failing
+    that, a "yes" or "no" that ends a clause ("I would say yes."), if only one of them does.
+    """
     text = re.sub(r"^[\W_]+", "", text)
     if not text or _BOTH.match(text):
         return None
@@ -825,7 +831,7 @@ def parse_answer(text, *, question_type="open", options=None):
         for value in values:
             if _REFUSAL.match(value):
                 continue
-            if said := _yes_no(_CUT.split(value, maxsplit=1)[0]):
+            if said := yes_no(_CUT.split(value, maxsplit=1)[0]):
                 return said
             if labelled and re.search(r"\w", value):
                 return None
@@ -834,7 +840,7 @@ def parse_answer(text, *, question_type="open", options=None):
         answer = _trim(value)
         if _REFUSAL.match(answer):
             return None
-        if question_type == "choice" and (letter := _letter(answer, 26)):
+        if question_type == "choice" and (letter := option_letter(answer, 26)):
             return letter
         return answer or None
     return None
@@ -843,7 +849,7 @@ def parse_answer(text, *, question_type="open", options=None):
 # --- option letters ------------------------------------------------------------------------------
 
 
-def _letter(value, n):
+def option_letter(value, n):
     """Return the option letter that a short text names, among the first `n`, or ``None``."""
     last = chr(ord("A") + n - 1)
     letters = f"A-{last}a-{last.lower()}"
@@ -934,7 +940,7 @@ def parse_option_letter(text, *, options=None, n_options=None):
             exact = [i for i, o in enumerate(options) if _words(o) == bare and bare]
             if len(exact) == 1:
                 return chr(ord("A") + exact[0])
-        if letter := _letter(_trim(value), n):
+        if letter := option_letter(_trim(value), n):
             return letter
         if options is not None:
             index = _option_by_words(_trim(value), options)

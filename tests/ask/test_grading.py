@@ -1,0 +1,229 @@
+"""Deciding whether an answer is right."""
+
+import csv
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medcal_nb.ask.grading import is_correct, judge_agreement, make_judge, normalise, token_f1
+from medcal_nb.ask.parsing import yes_no
+
+SIDES = ["left lung", "right lung", "both lungs", "neither"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "gold", "right"),
+    [
+        ("yes", "Yes", True),
+        ("Yes.", "yes", True),
+        ("**Yes**", "yes", True),
+        ("Yes, there is a fracture.", "yes", True),
+        ("no", "yes", False),
+        ("No evidence of it.", "No", True),
+        ("normal", "no", False),  # "no" is a part of it, not the word
+        ("not seen", "no", False),
+        ("oui", "yes", True),
+        ("Left", "left", True),
+        ("left side", "left", False),
+        ("", "yes", None),
+        ("...", "yes", None),
+        (None, "yes", None),
+        (math.nan, "yes", None),
+        ("yes", None, None),
+        ("yes", ["yes", "probably"], True),
+        ("no", ["yes", "no"], True),
+    ],
+)
+def test_closed(answer, gold, right):
+    assert is_correct(answer, gold, question_type="closed") is right
+
+
+@pytest.mark.parametrize(
+    ("answer", "gold", "right"),
+    [
+        ("B", "right lung", True),
+        ("(b)", "right lung", True),
+        ("B. right lung", "right lung", True),
+        ("Right lung.", "right lung", True),
+        ("The right lungs", "right lung", True),
+        ("right lung", "B", True),
+        ("B", "B", True),
+        ("A", "right lung", False),
+        ("B. left lung", "right lung", True),  # the letter counts
+        ("lung", "left lung", False),
+        ("left", "left lung", False),
+        ("the left lung and the right lung", "left lung", False),
+        ("E", "left lung", False),
+        ("A and B", "left lung", False),
+        ("A", ["left lung", "right lung"], True),
+        (None, "left lung", None),
+    ],
+)
+def test_choice(answer, gold, right):
+    assert is_correct(answer, gold, question_type="choice", options=SIDES) is right
+
+
+def test_choice_of_letters_that_are_texts():
+    options = ["B", "A"]
+    assert is_correct("A", "A", question_type="choice", options=options)
+    assert not is_correct("A", "B", question_type="choice", options=options)
+    assert is_correct("2", "two", question_type="choice", options=["1", "2", "3"])
+    assert is_correct("A", "a cat", question_type="choice", options=["a cat", "a dog"])
+
+
+def test_choice_without_options():
+    assert is_correct("(c)", "C", question_type="choice")
+    assert is_correct("Left lung", "the left lung", question_type="choice")
+    assert is_correct("D", "C", question_type="choice") is False
+
+
+@pytest.mark.parametrize(
+    ("answer", "gold", "right"),
+    [
+        ("pleural effusion", "Pleural Effusion", True),
+        ("Pleural effusions.", "pleural effusion", True),
+        ("the pleural effusion", "pleural effusion", True),
+        ("X-ray", "xray", True),
+        ("Chest X-Ray", "chest x ray", True),
+        ("T2-weighted", "t2 weighted", True),
+        ("5.6cm", "5.6 cm", True),
+        ("5.6 cm", "56 cm", False),
+        ("-5", "5", False),
+        ("two", "2", True),
+        ("metastases", "metastasis", True),
+        ("pelvis", "pelvi", False),
+        ("lung", "left lung", False),
+        ("left lung", "lung", False),
+        ("no", "normal", False),
+        ("effusion pleural", "pleural effusion", False),
+        ("ct", ["CT", "computed tomography"], True),
+        ("MRI", ["CT", "computed tomography"], False),
+        ("胸腔积液", "胸腔积液", True),
+        ("<think>CT</think>MRI", "MRI", True),
+        ("   ", "CT", None),
+        ("CT", "", None),
+        ("CT", [], None),
+    ],
+)
+def test_open(answer, gold, right):
+    assert is_correct(answer, gold, question_type="open") is right
+
+
+def test_question_type_is_checked():
+    with pytest.raises(ValueError, match="question_type: must be closed, choice or open, got 'yn'"):
+        is_correct("yes", "yes", question_type="yn")
+
+
+def test_token_f1_by_hand():
+    assert token_f1("right lower lobe", "the right upper lobe") == pytest.approx(2 / 3)
+    assert token_f1("left lung", ["right", "left lung"]) == 1
+    assert token_f1("", "") == 1
+    assert token_f1("", "lung") == 0
+    assert token_f1("lung lung", "lung") == pytest.approx(2 / 3)
+    assert is_correct("right lobe", "right upper lobe", question_type="open", min_f1=0.8)
+    assert not is_correct("right lobe", "right upper lobe", question_type="open", min_f1=0.81)
+
+
+def test_judge_is_asked_about_what_does_not_match():
+    asked = []
+
+    def reply(prompt):
+        asked.append(prompt)
+        return "<think>same thing</think>Yes." if "myocardial" in prompt else "No"
+
+    judge = make_judge(reply)
+    grade = {"question_type": "open", "judge": judge, "question": "What happened?"}
+    assert is_correct("heart attack", "heart attack", **grade) is True
+    assert asked == []
+    assert is_correct("heart attack", "myocardial infarction", **grade) is True
+    assert is_correct("heart attack", "stroke", **grade) is False
+    assert len(asked) == 2
+    assert "What happened?" in asked[0]
+    assert make_judge(lambda _: "hard to say")("?", ["a"], "b") is None
+
+
+def test_judge_agreement_by_hand():
+    answers = ["CT", "MR", "a ct scan", "x-ray", None, "odd"]
+    golds = ["ct", "MRI", "ct", "xray", "ct", "even"]
+
+    def judge(_, gold, answer):  # accepts MR for MRI, rejects x-ray
+        return None if answer == "odd" else answer.lower()[:2] == gold[0].lower()[:2] != "x-"
+
+    found = judge_agreement(answers, golds, judge)
+    assert (found.n, found.n_unjudged) == (4, 2)
+    assert (found.only_judge, found.only_exact) == (1, 1)
+    assert found.agreement == 0.5
+    # Wilson for 2 of 4 at 95 %
+    assert (found.low, found.high) == pytest.approx((0.150039, 0.849961), abs=1e-6)
+    # judge says yes to 2 of 4, exact match to 2 of 4: chance agreement is one half
+    assert found.kappa == pytest.approx(0)
+
+
+def test_judge_agreement_edges():
+    assert math.isnan(judge_agreement([], [], lambda *_: True).agreement)
+    perfect = judge_agreement(["a b", "c"], ["a b", "d"], lambda _, g, a: a == g[0])
+    assert (perfect.agreement, perfect.kappa, perfect.high) == (1, 1, 1)
+    with pytest.raises(ValueError, match="lengths differ: 1, 2, 1"):
+        judge_agreement(["a"], ["a", "b"], lambda *_: True)
+    with pytest.raises(ValueError, match="level"):
+        judge_agreement(["a"], ["a"], lambda *_: True, level=1)
+
+
+@given(st.text(max_size=60))
+def test_normalising_twice_changes_nothing_and_an_answer_equals_itself(text):
+    assert normalise(normalise(text)) == normalise(text)
+    right = is_correct(text, text, question_type="open")
+    assert right is None or right is True
+
+
+@given(st.text(max_size=40), st.text(max_size=40))
+def test_token_f1_is_symmetric_and_between_0_and_1(a, b):
+    if a.strip() and b.strip():
+        assert token_f1(a, b) == pytest.approx(token_f1(b, a))
+        assert 0 <= token_f1(a, b) <= 1
+
+
+@given(
+    st.one_of(st.none(), st.text(max_size=30)),
+    st.text(max_size=20),
+    st.sampled_from(["closed", "choice", "open"]),
+    st.lists(st.text(max_size=9), max_size=5),
+)
+def test_grading_never_raises(answer, gold, question_type, options):
+    found = is_correct(answer, gold, question_type=question_type, options=options)
+    assert found in {None, True, False}
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("model", "n", "n_right", "accuracy"),
+    [
+        ("gemini-2.5-pro", 1093, 827, 0.7566),
+        ("llama3.2-vision_11b", 1101, 663, 0.6022),
+        ("llava_13b", 1193, 669, 0.5608),
+    ],
+)
+def test_replies_of_real_models(real_dir, model, n, n_right, accuracy):
+    """Of the closed questions of VQA-RAD, those whose gold and reply both begin with yes or no.
+
+    827 of 1,093 is 75.66 %; the note beside the replies gives it as 75.6.
+    """
+    path = real_dir / "vqa_rad" / "closed_answers_3_models.csv"
+    csv.field_size_limit(10**7)
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [(row["answer"], row[model]) for row in csv.DictReader(file)]
+
+    def begins(text):
+        words = text.strip().strip("*").lower()
+        return words[:3] == "yes" or (words[:2] == "no" and not words[2:3].isalpha())
+
+    graded = [
+        is_correct(reply, gold, question_type="closed")
+        for gold, reply in rows
+        if begins(gold) and begins(reply) and yes_no(gold)
+    ]
+    assert len(graded) == n
+    assert sum(graded) == n_right
+    assert sum(graded) / n == pytest.approx(accuracy, abs=5e-5)

@@ -584,7 +584,7 @@ def _attach_and_insert(con, source, if_exists, where) -> int:
 
 def _frame(rows, path):
     try:
-        return pd.DataFrame(list(rows))
+        return pd.DataFrame([{"sample": 0, **row} for row in rows])
     except UnicodeEncodeError as err:
         raise MedcalError(
             f"{path}: value {err.object[:40]!r} is not valid Unicode; drop the broken characters"

@@ -62,7 +62,7 @@ def score_answers(
     ranks = sorted(range(len(labels)), key=lambda g: [(v is None, v or "") for v in labels[g]])
     for g in _with_bar(ranks, progress):
         rows = order[starts[g] : starts[g + 1]]
-        frame = pd.DataFrame({name: array[rows] for name, array in columns.items()})
+        frame = _sorted(pd.DataFrame({name: array[rows] for name, array in columns.items()}))
         name = ", ".join(f"{k}={v}" for k, v in zip(by, labels[g], strict=True)) or "all"
         ids = _resampled(frame)
         if ids is not None:
@@ -108,6 +108,14 @@ def _with_bar(groups, progress):
     from tqdm.auto import tqdm
 
     return tqdm(groups, desc="score", unit="group", leave=False, disable=None)
+
+
+def _sorted(frame):
+    """Rows in an order of their own: equal answers give equal draws, however they were stored."""
+    import numpy as np
+
+    order = np.lexsort([frame[name].to_numpy() for name in reversed(frame.columns)])
+    return frame.take(order).reset_index(drop=True)
 
 
 def _resampled(frame):

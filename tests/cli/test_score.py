@@ -1,0 +1,170 @@
+"""What ``medcal score`` computes, group by group."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from medcal_nb.answers import AnswerLog, export_answers
+from medcal_nb.cli._score import score_answers
+from medcal_nb.errors import MedcalError
+from medcal_nb.measure import aurc, auroc, brier_score, ece, log_loss
+
+
+def rows(n, rng, **more):
+    confidence = rng.uniform(0.2, 1, n)
+    return [
+        {
+            "model": "m",
+            "dataset": "d",
+            "item_id": i,
+            "strategy": "verbalized",
+            "confidence": confidence[i],
+            "correct": bool(rng.random() < confidence[i]),
+        }
+        | more
+        for i in range(n)
+    ]
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "a.sqlite"
+
+
+def write(path, rows):
+    with AnswerLog(path) as log:
+        log.append(rows)
+    return path
+
+
+def test_log_and_table_give_the_same_numbers(path, rng):
+    write(path, rows(80, rng))
+    table, reasons = score_answers(path, n_resamples=50)
+    assert reasons == []
+    for kind in ("csv", "parquet", "jsonl"):
+        export_answers(path, path.with_suffix(f".{kind}"))
+        other, _ = score_answers(path.with_suffix(f".{kind}"), n_resamples=50)
+        pd.testing.assert_frame_equal(other, table)
+
+
+def test_the_numbers_are_those_of_the_metrics(path, rng):
+    answers = pd.DataFrame(rows(80, rng))
+    write(path, answers)
+    (row,) = score_answers(path, n_bins=7, binning="mass", n_resamples=20)[0].to_dict("records")
+    pair = answers["confidence"].to_numpy(), answers["correct"].to_numpy()
+    assert row["ece"] == pytest.approx(ece(*pair, n_bins=7, binning="mass"))
+    for name, metric in (
+        ("brier", brier_score),
+        ("log_loss", log_loss),
+        ("auroc", auroc),
+        ("aurc", aurc),
+    ):
+        assert row[name] == pytest.approx(metric(*pair)), name
+
+
+def test_a_group_does_not_depend_on_the_others(path, tmp_path, rng):
+    one, two = rows(60, rng), rows(90, rng, model="other")
+    write(path, one + two)
+    both, _ = score_answers(path, n_resamples=100)
+    alone, _ = score_answers(write(tmp_path / "b.sqlite", one), n_resamples=100)
+    pd.testing.assert_frame_equal(both.iloc[:1], alone)
+
+
+def test_several_samples_make_one_verdict(path, rng):
+    said = {0: "yes yes no", 1: "no no no", 2: "yes no no"}
+    sampled = [
+        {
+            "model": "m",
+            "dataset": "d",
+            "item_id": item,
+            "strategy": "self_consistency",
+            "sample": k,
+            "answer": word,
+            "gold": "yes",
+            "correct": word == "yes",
+            "parse_ok": True,
+        }
+        for item, words in said.items()
+        for k, word in enumerate(words.split())
+    ]
+    write(path, sampled + rows(10, rng))
+    table, _ = score_answers(path, n_resamples=20)
+    table = table.set_index("strategy")
+    assert table.loc["self_consistency", "n"] == 3
+    assert table.loc["self_consistency", "mean_confidence"] == pytest.approx(
+        (2 / 3 + 1 + 2 / 3) / 3
+    )
+    assert table.loc["self_consistency", "accuracy"] == pytest.approx(1 / 3)
+    assert table.loc["verbalized", "n"] == 10
+
+
+def test_missing_values_are_counted_and_said(path, rng):
+    some = rows(30, rng)
+    some[3]["confidence"] = None
+    some[4]["correct"] = None
+    none = [row | {"model": "mute", "confidence": None} for row in rows(5, rng)]
+    table, reasons = score_answers(write(path, some + none), n_resamples=20)
+    table = table.set_index("model")
+    assert table["n"].tolist() == [28, 0]
+    assert table["n_missing"].tolist() == [2, 5]
+    assert np.isnan(table.loc["mute", "ece"])
+    assert any("model=m" in r and "2 of 30" in r for r in reasons)
+    assert any("model=mute" in r and "all is NaN" in r for r in reasons)
+
+
+def test_groups_without_a_value_come_last(path, rng):
+    table, _ = score_answers(
+        write(path, rows(20, rng, modality="ct") + rows(9, rng, model="n")),
+        by=["modality"],
+        n_resamples=20,
+    )
+    assert table["modality"].tolist()[0] == "ct"
+    assert table["modality"].isna().tolist() == [False, True]
+    everything, _ = score_answers(path, by=[], n_resamples=20)
+    assert everything["n"].tolist() == [29]
+
+
+def test_images_of_two_data_sets_are_not_mixed_up(path, rng):
+    """Equal names in different data sets are different images."""
+    write(
+        path,
+        [
+            r | {"dataset": d, "image_id": str(r["item_id"] // 5)}
+            for d in "ab"
+            for r in rows(50, rng)
+        ],
+    )
+    from medcal_nb.cli import _score
+
+    columns, _, _ = _score._gather(_score._blocks(path, ["model"]), ["model"])
+    assert len(np.unique(columns["image_id"])) == 20
+
+
+def test_bins_closed_on_the_left(path):
+    confidence = [0.2, 0.4, 0.4, 0.6, 0.8, 0.8, 1.0]
+    write(
+        path,
+        [
+            {"model": "m", "dataset": "d", "item_id": i, "strategy": "s"}
+            | {"confidence": c, "correct": i % 2}
+            for i, c in enumerate(confidence)
+        ],
+    )
+    (row,) = score_answers(path, n_bins=5, closed="left", n_resamples=20)[0].to_dict("records")
+    c, y = np.array(confidence), np.arange(7) % 2
+    cell = np.minimum((c * 5 + 1e-9).astype(int), 4)
+    by_hand = sum(abs((c - y)[cell == k].sum()) for k in range(5)) / 7
+    assert row["ece"] == pytest.approx(by_hand)
+    assert row["ece_low"] <= row["ece_high"]
+
+
+def test_what_cannot_be_scored_is_said(path, tmp_path, rng):
+    AnswerLog(path).close()
+    with pytest.raises(MedcalError, match="no answers"):
+        score_answers(path)
+    write(path, rows(3, rng))
+    with pytest.raises(MedcalError, match="no column 'hospital'"):
+        score_answers(path, by=["hospital"])
+    (tmp_path / "a.txt").write_text("x")
+    with pytest.raises(MedcalError, match="cannot tell the format"):
+        score_answers(tmp_path / "a.txt")

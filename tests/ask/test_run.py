@@ -1,0 +1,302 @@
+"""Runs: what is asked, resumed, counted, and what a kill -9 leaves behind."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import pandas as pd
+import pytest
+
+from medcal_nb.answers import AnswerLog, check_answers
+from medcal_nb.ask.local import LocalModel
+from medcal_nb.ask.run import ask, dry_run, shard_of
+from medcal_nb.ask.strategies import STRATEGIES, Plan
+from medcal_nb.ask.verdicts import to_verdicts
+from medcal_nb.errors import MedcalError
+from medcal_nb.items import iter_items
+from tests.ask.tiny import tiny_checkpoint, tiny_items
+
+pytest.importorskip("torch")
+
+FAST = {"samples": 3, "max_new_tokens": 5}
+
+
+@pytest.fixture
+def model():
+    return LocalModel(*tiny_checkpoint(), name="tiny", device="cpu")
+
+
+@pytest.fixture
+def log(tmp_path):
+    with AnswerLog(tmp_path / "answers.sqlite") as log:
+        yield log
+
+
+def timeless(frame):
+    return frame.drop(columns="seconds").reset_index(drop=True)
+
+
+def test_every_strategy_writes_checked_answers(model, log):
+    items = tiny_items(7)
+    summary = ask(model, items, "all", log=log, **FAST)
+    answers = check_answers(log.read())
+    assert len(answers) == summary.rows
+    asked = {name for name, s in STRATEGIES.items() if s.skips(model.can, model.cannot) is None}
+    assert set(answers.strategy) == asked
+    assert set(summary.skipped) == {"cross_model", "clip_zero_shot", "clip_zero_shot_raw"}
+    assert sum(summary.not_applicable.values()) == 2 * 2  # two open questions, two strategies
+    assert set(answers.site) == {"s0", "s1"}
+    per_item = answers.groupby(["item_id", "strategy"]).size()
+    assert per_item.loc[:, "self_consistency"].eq(3).all()
+    known = answers[answers.answer.notna()]
+    assert known.correct.notna().all()
+    assert answers[answers.answer.isna()].correct.isna().all()
+    assert (answers.prompt_tokens > 20).all()
+    verdicts = to_verdicts(answers)
+    assert len(verdicts) == len(per_item)
+    options = verdicts[verdicts.strategy == "option_probability"]
+    assert options.confidence.between(0, 1).all()
+
+
+def test_a_rerun_asks_nothing_and_more_samples_only_what_is_missing(model, log):
+    items = tiny_items(4)
+    first = ask(model, items, "self_consistency,verbalized", log=log, samples=2, max_new_tokens=4)
+    before = log.read()
+    again = ask(model, items, "self_consistency,verbalized", log=log, samples=2, max_new_tokens=4)
+    assert (again.rows, again.done_before) == (0, first.rows)
+    more = ask(model, items, "self_consistency", log=log, samples=4, max_new_tokens=4)
+    assert more.rows == 4 * 2
+    kept = log.read().merge(before[["item_id", "strategy", "sample"]])
+    pd.testing.assert_frame_equal(kept, before)
+
+
+def test_answers_do_not_depend_on_batches_shards_or_company(model, tmp_path):
+    items = tiny_items(9)
+    names = "verbalized,option_probability,p_true,self_consistency"
+
+    def table(path, *runs):
+        with AnswerLog(tmp_path / path) as log:
+            for strategies, more in runs:
+                ask(model, items, strategies, log=log, **FAST, **more)
+            return log.read()
+
+    whole = table("a.sqlite", (names, {}))
+    parts = table("b.sqlite", *((names, {"shard": (i, 3), "batch_size": 2}) for i in (1, 2, 3)))
+    alone = table("c.sqlite", *((name, {"batch_size": 4}) for name in names.split(",")))
+    for other in (parts, alone):
+        pd.testing.assert_frame_equal(
+            timeless(whole.drop(columns="option_probabilities")),
+            timeless(other.drop(columns="option_probabilities")),
+            rtol=1e-4,
+        )
+
+
+def test_shards_are_disjoint_and_keep_images_together():
+    items = list(iter_items(tiny_items(60)))
+    parts = [shard_of(items, (i, 4)) for i in (1, 2, 3, 4)]
+    assert sorted(item.item_id for part in parts for item in part) == [i.item_id for i in items]
+    images = [{item.image_id for item in part} for part in parts]
+    assert sum(map(len, images)) == len(set().union(*images))
+    assert all(images)
+    with pytest.raises(MedcalError, match="shard 5/4"):
+        shard_of(items, (5, 4))
+
+
+def test_a_damaged_image_is_reported_and_the_rest_is_asked(model, log):
+    items = tiny_items(4, per_image=1)
+    items.at[1, "image"] = b"damaged"
+    summary = ask(model, items, "verbalized", log=log, **FAST)
+    assert summary.rows == 3
+    assert list(summary.failed) == ["q0001"]
+    assert "asks them again" in summary.lines()[-1]
+    items.at[1, "image"] = tiny_items(1).at[0, "image"]
+    assert ask(model, items, "verbalized", log=log, **FAST).rows == 1
+
+
+def test_seeds_change_samples_and_nothing_else(model, tmp_path):
+    tables = []
+    for seed in (0, 1):
+        with AnswerLog(tmp_path / f"{seed}.sqlite") as log:
+            ask(model, tiny_items(3), "self_consistency,verbalized", log=log, seed=seed, **FAST)
+            tables.append(log.read().set_index("strategy"))
+    assert (tables[0].loc["verbalized", "raw"] == tables[1].loc["verbalized", "raw"]).all()
+    assert (
+        tables[0].loc["self_consistency", "raw"] != tables[1].loc["self_consistency", "raw"]
+    ).any()
+
+
+def test_dry_run_shows_prompts_and_counts_without_asking(model):
+    items = tiny_items(6)
+    shown, counts, skipped = dry_run(model, items, "all", plan=Plan(dataset="tiny", **FAST))
+    texts = [call.text for call in shown]
+    assert any("Is there a mass?\nOptions: yes, no.\nGive your answer" in text for text in texts)
+    assert any(text.startswith("<|im_start|>User:<image>") for text in texts)
+    assert len(set(texts)) == len(texts)
+    assert counts["items"] == 6
+    assert counts["distinct_calls"] < counts["calls"]
+    per_item = sum(s.calls(Plan(**FAST)) for s in STRATEGIES.values() if not s.skips(model.can))
+    without_options = 1 + 2  # option_probability and image_ablation have none to read
+    assert counts["calls"] == 6 * per_item - 2 * without_options
+    assert counts["prompt_tokens"] > counts["calls"] * 40
+    assert "cross_model" in skipped
+    assert all(call.tokens > 40 for call in shown)
+
+
+def test_bad_arguments_are_named(model, log):
+    with pytest.raises(MedcalError, match="samples and batch size"):
+        ask(model, tiny_items(2), "verbalized", log=log, samples=0)
+    two = pd.concat([tiny_items(1), tiny_items(1, dataset="other")], ignore_index=True)
+    with pytest.raises(MedcalError, match="one data set at a time"):
+        ask(model, two, "verbalized", log=log)
+
+
+# --- kill -9 -------------------------------------------------------------------------------------
+
+SCRIPT = textwrap.dedent(
+    """
+    import os, random, signal, sys, time
+    import torch
+    torch.set_num_threads(1)
+    from medcal_nb.answers import AnswerLog
+    from medcal_nb.ask.local import LocalModel
+    from medcal_nb.ask.run import ask
+    from tests.ask.tiny import tiny_checkpoint, tiny_items
+
+    folder, n_kills = sys.argv[1], int(sys.argv[2])
+    model = LocalModel(*tiny_checkpoint(), name="tiny", device="cpu")
+    items = tiny_items(48)
+
+    def run(path):
+        with AnswerLog(path) as log:
+            ask(model, items, "verbalized,option_probability,self_consistency,challenge",
+                log=log, samples=3, max_new_tokens=6, batch_size=2)
+
+    def child(path):
+        pid = os.fork()
+        if pid == 0:
+            run(path)
+            os._exit(0)
+        return pid
+
+    def count(path):
+        with AnswerLog(path) as log:
+            return len(log.keys())
+
+    whole, cut, pair = (f"{folder}/{name}.sqlite" for name in ("whole", "cut", "pair"))
+    started = time.perf_counter()
+    os.waitpid(child(whole), 0)
+    longest = time.perf_counter() - started
+    rng, killed = random.Random(5), 0
+    for _ in range(n_kills):
+        pid = child(cut)
+        time.sleep(rng.uniform(0, longest / 6))
+        os.kill(pid, signal.SIGKILL)
+        killed += os.WIFSIGNALED(os.waitpid(pid, 0)[1])
+        print("killed with", count(cut) if os.path.exists(cut) else 0, "answers", flush=True)
+    os.waitpid(child(cut), 0)
+    for pid in [child(pair), child(pair)]:
+        assert os.waitpid(pid, 0)[1] == 0
+    print(killed)
+    """
+)
+
+
+def columns(path):
+    with AnswerLog(path, read_only=True) as log:
+        return timeless(log.read()).to_csv(index=False)
+
+
+@pytest.mark.slow
+def test_killed_runs_and_two_at_once_give_the_uninterrupted_table(tmp_path, root):
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(tmp_path), "20"],
+        cwd=root,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    assert int(done.stdout.split()[-1]) > 5, done.stdout
+    whole = columns(tmp_path / "whole.sqlite")
+    assert whole.count("\n") > 300
+    assert columns(tmp_path / "cut.sqlite") == whole
+    assert columns(tmp_path / "pair.sqlite") == whole
+
+
+# --- the command ---------------------------------------------------------------------------------
+
+
+def medcal(*arguments, root, **more):
+    return subprocess.run(
+        [sys.executable, "-m", "medcal_nb.cli", *map(str, arguments)],
+        cwd=root,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        **more,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("checkpoint")
+    model, processor = tiny_checkpoint()
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.slow
+def test_the_command_asks_and_resumes(folder, tmp_path, root):
+    common = ["ask", "--model", folder, "--dataset", "pocket-medical", "--n", 6]
+    common += ["--strategies", "verbalized,option_probability,p_true,self_consistency"]
+    common += ["--samples", 2, "--max-new-tokens", 4, "--to", tmp_path / "a.sqlite"]
+    first = medcal(*common, root=root)
+    assert first.returncode == 0, first.stderr
+    assert "answers written" in first.stderr
+    assert "100%" in first.stderr
+    again = medcal(*common, "--quiet", root=root)
+    assert "0 answers written" in again.stderr
+    assert "were in the log already" in again.stderr
+    with AnswerLog(tmp_path / "a.sqlite", read_only=True) as log:
+        answers = log.read()
+    assert set(answers.strategy) >= {"verbalized", "p_true", "self_consistency"}
+    assert answers.item_id.nunique() == 6
+
+
+def test_the_command_refuses_in_one_line(tmp_path, root):
+    for arguments, told in (
+        (["--strategies", "nope", "--to", tmp_path / "a"], "unknown strategy 'nope'"),
+        (["--shard", "3/2", "--to", tmp_path / "a"], "--shard 3/2: write it as i/n"),
+        ([], "--to is missing"),
+    ):
+        done = medcal(
+            "ask", "--model", tmp_path, "--dataset", "pocket-medical", *arguments, root=root
+        )
+        assert done.returncode == 2
+        assert done.stderr.startswith("medcal: error: ")
+        assert told in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_the_dry_run_prints_prompts(folder, root):
+    done = medcal(
+        *("ask", "--model", folder, "--dataset", "pocket-medical", "--n", 3, "--dry-run"),
+        *("--strategies", "verbalized,two_stage"),
+        root=root,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "── verbalized: reply of at most 48 tokens, greedy" in done.stdout
+    assert "prompt tokens" in done.stdout
+    assert "3 items: 9 calls" in done.stdout
+
+
+def test_the_strategies_are_listed(root):
+    done = medcal("strategies", root=root)
+    assert done.returncode == 0
+    for name in STRATEGIES:
+        assert name in done.stdout

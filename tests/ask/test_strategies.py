@@ -1,0 +1,276 @@
+"""Strategies: what each asks, and the rows it makes of given replies."""
+
+import math
+
+import pytest
+
+from medcal_nb.ask import prompts
+from medcal_nb.ask.models import (
+    CHANGES,
+    Failure,
+    Generate,
+    LabelProbabilities,
+    Labels,
+    Reply,
+    Similarities,
+)
+from medcal_nb.ask.run import run_programs
+from medcal_nb.ask.strategies import STRATEGIES, Plan, choose_strategies
+from medcal_nb.ask.verdicts import RULES
+from medcal_nb.errors import MedcalError
+from medcal_nb.items import iter_items
+from tests.ask.tiny import tiny_items
+
+PLAN = Plan(dataset="tiny", samples=4)
+CLOSED, CHOICE, OPEN = iter_items(tiny_items(3))
+
+
+def run(name, item, script, plan=PLAN):
+    """Rows of a strategy about one item, each call answered by `script`; and the rounds."""
+    rounds = []
+
+    def answer(calls):
+        rounds.append(calls)
+        return [script(call) for call in calls]
+
+    ended, failed = run_programs([STRATEGIES[name].ask(item, plan)], answer)
+    return (None if failed else ended[0]), rounds
+
+
+def says(text, **more):
+    return lambda call: Reply(text, -0.5, 10, 2, 0.25, **more)
+
+
+def test_names_rules_and_counts_agree():
+    assert list(STRATEGIES) == [
+        "verbalized",
+        "verbalized_cot",
+        "linguistic",
+        "top_k",
+        "two_stage",
+        "two_stage_other",
+        "describe_first",
+        "challenge",
+        "sequence_probability",
+        "option_probability",
+        "p_true",
+        "self_consistency",
+        "semantic_entropy",
+        "paraphrase",
+        "augment",
+        "image_ablation",
+        "cross_model",
+        "clip_zero_shot",
+        "clip_zero_shot_raw",
+    ]
+    for name, strategy in STRATEGIES.items():
+        assert strategy.aggregate in (RULES.get(name, "single"), "cross_model")
+        assert strategy.source
+        assert "\n" not in strategy.asks
+
+
+@pytest.mark.parametrize("name", [n for n, s in STRATEGIES.items() if s.ask])
+def test_rows_and_calls_are_as_declared(name):
+    def script(call):
+        if isinstance(call, Generate):
+            return Reply("Answer: yes\nConfidence: 80%", -1.0, 5, 3)
+        if isinstance(call, Labels):
+            return LabelProbabilities(dict.fromkeys(call.labels, 1 / len(call.labels)))
+        return Similarities((0.1,) * len(call.texts), 10.0)
+
+    rows, rounds = run(name, CLOSED, script)
+    assert [row["sample"] for row in rows] == list(range(STRATEGIES[name].rows(PLAN)))
+    assert sum(map(len, rounds)) == STRATEGIES[name].calls(PLAN)
+
+
+@pytest.mark.parametrize("name", ["verbalized", "verbalized_cot"])
+def test_stated_answer_and_confidence(name):
+    (row,), rounds = run(name, CLOSED, says("Reason: dark\nAnswer: No\nConfidence: 85%"))
+    assert (row["answer"], row["confidence"], row["parse_ok"]) == ("no", 0.85, True)
+    assert (row["prompt_tokens"], row["new_tokens"], row["seconds"]) == (10, 2, 0.25)
+    assert rounds[0][0].prompt.turns[0].startswith("Is there a mass?\nOptions: yes, no.\n")
+
+
+def test_a_reply_that_cannot_be_read_is_kept_as_it_is():
+    (row,), _ = run("verbalized", CLOSED, says("I cannot tell."))
+    assert row["answer"] is None
+    assert math.isnan(row["confidence"])
+    assert row["parse_ok"] is False
+    assert row["raw"] == "I cannot tell."
+
+
+def test_linguistic_maps_words():
+    (row,), _ = run("linguistic", CLOSED, says("Answer: yes\nLikelihood: almost no chance"))
+    assert row["answer"] == "yes"
+    assert 0 < row["confidence"] < 0.1
+
+
+def test_top_k_takes_the_most_probable_guess_and_keeps_all():
+    (row,), rounds = run("top_k", CHOICE, says("Guess 1: heart (30%)\nGuess 2: left lung (60%)"))
+    assert (row["answer"], row["confidence"]) == ("left lung", 0.6)
+    assert row["option_probabilities"] == {"heart": 0.3, "left lung": 0.6}
+    assert "Guess 2" in rounds[0][0].prompt.turns[0]
+
+
+def test_two_stage_shows_the_model_its_own_reply():
+    replies = iter(["heart", "Confidence: 40%"])
+    (row,), rounds = run("two_stage", CHOICE, lambda call: Reply(next(replies), -1, 10, 2, 0.5))
+    assert (row["answer"], row["confidence"]) == ("heart", 0.4)
+    assert row["raw"] == "heart\n---\nConfidence: 40%"
+    assert (row["prompt_tokens"], row["new_tokens"], row["seconds"]) == (20, 4, 1.0)
+    assert rounds[1][0].prompt.turns[1:] == ("heart", prompts.TWO_STAGE)
+
+
+def test_two_stage_other_hides_whose_answer_it_is():
+    replies = iter(["It is the heart.", "Confidence: 40%"])
+    _, rounds = run("two_stage_other", CHOICE, lambda call: Reply(next(replies)))
+    (turn,) = rounds[1][0].prompt.turns
+    assert "Someone else gave this answer: heart." in turn
+    assert "your" not in turn
+
+
+def test_describe_first_answers_after_its_description():
+    replies = iter(["a dark spot", "Answer: yes\nConfidence: 70%"])
+    (row,), rounds = run("describe_first", CLOSED, lambda call: Reply(next(replies)))
+    assert (row["answer"], row["confidence"]) == ("yes", 0.7)
+    assert rounds[1][0].prompt.turns[1:] == ("a dark spot", prompts.VERBALIZED)
+
+
+def test_challenge_doubts_the_same_answer_in_each_way():
+    rows, rounds = run("challenge", CLOSED, says("yes"))
+    assert [row["answer"] for row in rows] == ["yes"] * 4
+    assert [call.prompt.turns[2] for call in rounds[1]] == list(prompts.CHALLENGES)
+
+
+def test_sequence_probability_is_the_geometric_mean():
+    (row,), _ = run("sequence_probability", OPEN, says("dark red"))
+    assert row["answer"] == "dark red"
+    assert row["confidence"] == pytest.approx(math.exp(-0.5 / 2))
+    (row,), _ = run("sequence_probability", OPEN, lambda call: Reply("red", math.nan, 1, 1))
+    assert math.isnan(row["confidence"])
+    assert row["parse_ok"] is False
+
+
+def test_option_probability_by_words_and_by_letters():
+    def script(call):
+        weights = {label: i + 1 for i, label in enumerate(call.labels)}
+        return LabelProbabilities({k: v / sum(weights.values()) for k, v in weights.items()})
+
+    (row,), rounds = run("option_probability", CHOICE, script)
+    assert rounds[0][0].labels == ("left lung", "heart", "left")
+    assert row["answer"] == "left"
+    assert row["option_probabilities"] == {
+        "left lung": pytest.approx(1 / 6),
+        "heart": pytest.approx(1 / 3),
+        "left": 0.5,
+    }
+    (row,), rounds = run("option_probability", CHOICE, script, Plan(lettered=True))
+    assert rounds[0][0].labels == ("A", "B", "C")
+    assert "A. left lung\nB. heart\nC. left\n" in rounds[0][0].prompt.turns[0]
+    assert row["answer"] == "left"
+
+
+def test_p_true_reads_yes():
+    def script(call):
+        if isinstance(call, Labels):
+            assert "Proposed answer: heart." in call.prompt.turns[0]
+            return LabelProbabilities({"yes": 0.7, "no": 0.3}, prompt_tokens=12)
+        return Reply("heart", -1, 10, 1)
+
+    (row,), _ = run("p_true", CHOICE, script)
+    assert (row["answer"], row["confidence"], row["prompt_tokens"]) == ("heart", 0.7, 22)
+
+
+def test_sampled_strategies_share_their_draws():
+    _, first = run("self_consistency", OPEN, says("red"))
+    _, second = run("semantic_entropy", OPEN, says("red"))
+    assert first == second
+    assert len({call.seed for call in first[0]}) == 4
+    _, other = run("self_consistency", OPEN, says("red"), Plan(dataset="tiny", seed=1, samples=4))
+    assert not {call.seed for call in other[0]} & {call.seed for call in first[0]}
+
+
+def test_paraphrase_and_augment_begin_with_the_question_as_it_is():
+    _, rounds = run("paraphrase", CLOSED, says("yes"))
+    blocks = [call.prompt.block for call in rounds[0]]
+    assert blocks[0] == "Is there a mass?\nOptions: yes, no."
+    assert len(set(blocks)) == 1 + len(prompts.REWORDINGS)
+    _, rounds = run("augment", CLOSED, says("yes"))
+    assert [call.prompt.picture.change for call in rounds[0]] == ["", *CHANGES]
+
+
+def test_image_ablation_asks_with_and_without_the_image():
+    def script(call):
+        yes = 0.9 if call.prompt.picture.change == "" else 0.6
+        return LabelProbabilities({"yes": yes, "no": 1 - yes})
+
+    rows, _ = run("image_ablation", CLOSED, script)
+    assert [row["confidence"] for row in rows] == [0.9, 0.6]
+
+
+def test_clip_softmax_raw_and_at_the_own_scale():
+    def script(call):
+        assert call.texts == ("Is there a mass? yes", "Is there a mass? no")
+        return Similarities((0.30, 0.20), 50.0)
+
+    (own,), _ = run("clip_zero_shot", CLOSED, script)
+    (raw,), _ = run("clip_zero_shot_raw", CLOSED, script)
+    assert own["confidence"] == pytest.approx(1 / (1 + math.exp(-5)))
+    assert raw["confidence"] == pytest.approx(1 / (1 + math.exp(-0.1)))
+    assert own["answer"] == raw["answer"] == "yes"
+
+
+def test_a_failed_call_fails_its_program_only():
+    programs = [STRATEGIES["verbalized"].ask(item, PLAN) for item in (CLOSED, OPEN)]
+
+    def answer(calls):
+        return [
+            Failure("server down") if "mass" in c.prompt.turns[0] else Reply("Answer: red, 50%")
+            for c in calls
+        ]
+
+    ended, failed = run_programs(programs, answer)
+    assert failed == {0: "server down"}
+    assert ended[1][0]["answer"] == "red"
+
+
+def test_equal_calls_are_asked_once_over_strategies_and_rounds():
+    asked = []
+
+    def answer(calls):
+        asked.extend(calls)
+        return [
+            LabelProbabilities({"yes": 0.5, "no": 0.5})
+            if isinstance(c, Labels)
+            else Reply("heart", -1, 1, 1)
+            for c in calls
+        ]
+
+    names = ["two_stage", "two_stage_other", "p_true", "challenge", "sequence_probability"]
+    run_programs([STRATEGIES[name].ask(CHOICE, PLAN) for name in names], answer)
+    greedy = [c for c in asked if isinstance(c, Generate) and c.prompt.turns[0].endswith(
+        prompts.ANSWER) and len(c.prompt.turns) == 1]  # fmt: skip
+    assert len(greedy) == 1
+    assert len(asked) == len(set(asked))
+
+
+def test_what_a_backend_cannot_do_is_skipped_with_the_reason():
+    can = frozenset({"generate"})
+    assert STRATEGIES["verbalized"].skips(can) is None
+    assert STRATEGIES["two_stage"].skips(can, {"turns": "no template"}) == "no template"
+    assert STRATEGIES["p_true"].skips(can) == "the model gives no labels"
+    assert "two models" in STRATEGIES["cross_model"].skips(can)
+    assert "open question" in STRATEGIES["option_probability"].applies(OPEN)
+    assert STRATEGIES["option_probability"].applies(CLOSED) is None
+
+
+def test_choosing():
+    assert [s.name for s in choose_strategies("p_true, verbalized,p_true")] == [
+        "p_true",
+        "verbalized",
+    ]
+    assert len(choose_strategies("all")) == len(STRATEGIES)
+    with pytest.raises(MedcalError, match="unknown strategy 'verbalised': choose from verbalized"):
+        choose_strategies("verbalised")
+    with pytest.raises(MedcalError, match="no strategy named"):
+        choose_strategies("")

@@ -89,14 +89,16 @@ def finish(raw: dict) -> dict:
 
 
 def _stamp(canvas, cx, cy, rx, ry, turns, strength):
-    """Lay a nucleus of density ``strength`` on the padded canvas, keeping the denser of the two."""
-    where, u, v = patch(cx, cy, _PATCH)
-    c, s = unit(turns)
-    a = (u * col(c) + v * col(s)) / col(rx)
-    b = (v * col(c) - u * col(s)) / col(ry)
+    """Lay nuclei of density ``strength`` on the padded canvas where it is above 0; densest wins."""
+    on = np.flatnonzero(strength)
+    (_, rows, columns), u, v = patch(cx[on], cy[on], _PATCH)
+    where = (on[:, None, None], rows, columns)
+    c, s = unit(turns[on])
+    a = (u * col(c) + v * col(s)) / col(rx[on])
+    b = (v * col(c) - u * col(s)) / col(ry[on])
     q = a * a + b * b
     cover = inside(q, 2.5) * (F(0.78) + F(0.3) * np.minimum(q, F(1)))
-    canvas[where] = np.maximum(canvas[where], cover * col(strength))
+    canvas[where] = np.maximum(canvas[where], cover * col(strength[on]))
 
 
 def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -59,7 +59,7 @@ def score_answers(
     order = np.argsort(codes, kind="stable")
     starts = np.searchsorted(codes[order], np.arange(len(labels) + 1))
     reasons, parts = [], []
-    ranks = sorted(range(len(labels)), key=lambda g: [(v is None, v or "") for v in labels[g]])
+    ranks = sorted(range(len(labels)), key=lambda g: [_rank(v) for v in labels[g]])
     for g in _with_bar(ranks, progress):
         rows = order[starts[g] : starts[g + 1]]
         frame = _sorted(pd.DataFrame({name: array[rows] for name, array in columns.items()}))
@@ -108,6 +108,11 @@ def _with_bar(groups, progress):
     from tqdm.auto import tqdm
 
     return tqdm(groups, desc="score", unit="group", leave=False, disable=None)
+
+
+def _rank(value):
+    """Numbers, then texts, then what is missing."""
+    return value is None, isinstance(value, str), "" if value is None else value
 
 
 def _sorted(frame):
@@ -170,7 +175,10 @@ def _verdicts(answers):
 
 def _block(frame, needed):
     return {
-        name: frame[name].astype(object).where(frame[name].notna(), None).tolist()
+        name: [
+            str(v) if isinstance(v, dict | list) else v
+            for v in frame[name].astype(object).where(frame[name].notna(), None)
+        ]
         for name in needed
     }
 

@@ -14,6 +14,11 @@ class Domain(StrEnum):
     medical = "medical"
 
 
+class Split(StrEnum):
+    fit = "fit"
+    test = "test"
+
+
 class Policy(StrEnum):
     error = "error"
     ignore = "ignore"
@@ -92,6 +97,7 @@ def import_(
     to: Path = typer.Option(..., help="The log to write to, e.g. answers.sqlite."),
     dataset: str = typer.Option(None, metavar="NAME", help="Name of the data set."),
     domain: Domain = typer.Option(None, help="Of all items."),
+    split: Split = typer.Option(None, help="Of all items."),
     logits: str = typer.Option(
         None,
         metavar="COL,COL,…",
@@ -125,6 +131,7 @@ def import_(
     columns = ColumnMap(
         dataset=dataset,
         domain=domain and domain.value,
+        split=split and split.value,
         logits=tuple(_split(logits)),
         confidence=confidence,
         correct=correct,

@@ -120,6 +120,8 @@ def test_groups_without_a_value_come_last(path, rng):
     )
     assert table["modality"].tolist()[0] == "ct"
     assert table["modality"].isna().tolist() == [False, True]
+    numbers, _ = score_answers(path, by=["correct", "model"], n_resamples=20)
+    assert numbers["correct"].tolist() == sorted(numbers["correct"])
     everything, _ = score_answers(path, by=[], n_resamples=20)
     assert everything["n"].tolist() == [29]
 

@@ -3,6 +3,8 @@
 import gzip
 import json
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -10,9 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from medcal_nb.answers import AnswerLog, load_answers
+from medcal_nb.answers import AnswerLog, export_answers, load_answers
 from medcal_nb.errors import MedcalError
 from medcal_nb.imports import ColumnMap, import_file
+from tests.test_answers import QUICK, answers
 
 HEAD = "item_id,confidence,correct\n"
 
@@ -130,6 +133,49 @@ def test_importing_again_changes_nothing_and_other_content_is_a_conflict(tmp_pat
     assert (done.written, frame["confidence"].tolist()) == (1, [0.5, 0.5, 0.5])
     done, frame = bring(tmp_path, HEAD + "2,0.9,1\n3,0.5,1\n", if_exists="replace")
     assert (done.written, frame["confidence"].tolist()) == (1, [0.5, 0.9, 0.5])
+
+
+@QUICK
+@given(answers, st.sampled_from(["csv", "tsv", "jsonl", "parquet"]))
+def test_importing_an_export_is_the_identity(tmp_path_factory, rows, kind):
+    folder = tmp_path_factory.mktemp("identity")
+    with AnswerLog(folder / "a.sqlite") as log:
+        log.append(rows)
+    export_answers(folder / "a.sqlite", folder / f"a.{kind}")
+    import_file(folder / f"a.{kind}", folder / "b.sqlite")
+    export_answers(folder / "b.sqlite", folder / f"b.{kind}")
+    assert (folder / f"a.{kind}").read_bytes() == (folder / f"b.{kind}").read_bytes()
+    pd.testing.assert_frame_equal(
+        load_answers(folder / "a.sqlite"), load_answers(folder / "b.sqlite")
+    )
+
+
+PEAK = """
+import resource, sys
+from medcal_nb.imports import import_file
+import_file(sys.argv[1], sys.argv[2])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_memory_does_not_grow_with_the_file(tmp_path, kind):
+    peaks = []
+    for n in (100_000, 500_000):
+        frame = pd.DataFrame({"item_id": np.arange(n), "confidence": np.linspace(0, 1, n)})
+        frame["correct"] = frame["item_id"] % 2
+        frame["model"] = "m"
+        path = tmp_path / f"{n}.{kind}"
+        frame.to_csv(path, index=False) if kind == "csv" else frame.to_parquet(path)
+        done = subprocess.run(
+            [sys.executable, "-c", PEAK, path, tmp_path / f"{n}.sqlite"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        peaks.append(int(done.stdout) / 1024)
+    assert peaks[1] < peaks[0] + 150, "megabytes; the whole table would be far more"
 
 
 def test_missing_values_are_kept_only_when_asked_for(tmp_path):
@@ -308,6 +354,15 @@ def test_a_fault_late_in_a_long_file_leaves_nothing(tmp_path):
         bring(tmp_path, (HEAD + lines).encode() + b"\xff,0.5,1\n")
     assert len(load_answers(tmp_path / "out.sqlite")) == 1
     assert not list(tmp_path.glob(".*part*"))
+
+
+def test_a_cell_longer_than_a_block_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("medcal_nb.answers.files.BLOCK", 4096)
+    text = "answer," + HEAD + "".join(f"{'x' * n},{n},0.5,1\n" for n in (10, 20_000, 10))
+    with pytest.raises(MedcalError, match=r"in\.csv: not a regular table"):
+        bring(tmp_path, text)
+    _, frame = bring(tmp_path, "answer," + HEAD + "".join(f"a,{n},0.5,1\n" for n in range(5000)))
+    assert len(frame) == 5000
 
 
 def test_columns_may_come_and_go_in_jsonl(tmp_path, monkeypatch):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from medcal_nb.show import plots
 from medcal_nb.show import style as st
 from medcal_nb.show.tables import interval_note
@@ -131,6 +133,7 @@ def interval_panels(
     markers=None,
     xlabels: Mapping[str, str] | None = None,
     reference=None,
+    sharex=True,
     title="",
     columns=4,
 ):
@@ -146,6 +149,8 @@ def interval_panels(
         The value drawn, or with ``panel=None`` a mapping from value to axis label.
     label, hue, colours, markers, reference
         As in :func:`medcal_nb.show.plots.plot_intervals`.
+    sharex : bool
+        Whether the panels of levels share their x-axis.
     columns : int
         Panels in a row at most.
 
@@ -170,7 +175,7 @@ def interval_panels(
             nrows=n_rows,
             ncols=per_row,
             sharey=True,
-            sharex=panel is not None,
+            sharex=sharex and panel is not None,
             squeeze=False,
         )
         for ax in axes.flat[len(parts) :]:
@@ -205,6 +210,110 @@ def interval_panels(
             fig.legend(
                 handles=handles, loc="outside lower center", ncols=min(per_line, len(levels))
             )
+        fig.suptitle(title)
+    return fig
+
+
+def estimator_figure(table, *, title=""):
+    """Draw mean and spread of estimators against n, and the truth they aim at.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From :func:`medcal_nb.measure.estimator_bias_table`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    names = _levels(table, "estimator")
+    per_row = 3
+    n_rows = -(-len(names) // per_row)
+    with st.style():
+        fig, axes = st.figure(
+            "full",
+            0.4 + 2.0 * n_rows,
+            nrows=n_rows,
+            ncols=per_row,
+            sharex=True,
+            sharey=True,
+            squeeze=False,
+        )
+        for ax in axes.flat[len(names) :]:
+            ax.set_axis_off()
+        for k, (ax, name) in enumerate(zip(axes.flat, names, strict=False)):
+            part = table[table["estimator"] == name]
+            plots.plot_lines(
+                part,
+                ax=ax,
+                x="n",
+                y="mean",
+                low="q05",
+                high="q95",
+                xlabel="items" if k >= len(names) - per_row else "",
+                ylabel="estimate" if k % per_row == 0 else "",
+                logx=True,
+            )
+            ax.axhline(part["truth"].iloc[0], color=st.VERMILLION, lw=1, ls="--")
+            ax.set_title(name)
+        axes[0, 0].text(
+            0.98,
+            0.92,
+            "dashed: truth; band: 90 % of samples",
+            transform=axes[0, 0].transAxes,
+            ha="right",
+            fontsize=6.5,
+        )
+        fig.suptitle(title)
+    return fig
+
+
+def level_figure(table, *, xlabel="", title="", columns=3):
+    """Draw accuracy and mean confidence by level, a panel per model.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        A metrics table by ``model`` and ``level`` with ``accuracy`` and ``mean_confidence`` and
+        their intervals.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    names = _levels(table, "model")
+    order = sorted(table["level"].unique())
+    per_row = min(columns, len(names))
+    n_rows = -(-len(names) // per_row)
+    shown = {"accuracy": (st.BLUE, "o", "-"), "mean_confidence": (st.VERMILLION, "s", "--")}
+    with st.style():
+        fig, axes = st.figure(
+            "full",
+            0.5 + 2.2 * n_rows,
+            nrows=n_rows,
+            ncols=per_row,
+            sharey=True,
+            squeeze=False,
+        )
+        for ax in axes.flat[len(names) :]:
+            ax.set_axis_off()
+        for ax, name in zip(axes.flat, names, strict=False):
+            part = table[table["model"] == name].set_index("level").reindex(order)
+            for k, (value, (colour, marker, line)) in enumerate(shown.items()):
+                spread = [part[value] - part[f"{value}_low"], part[f"{value}_high"] - part[value]]
+                ax.errorbar(
+                    np.arange(len(order)) + 0.08 * k,
+                    part[value],
+                    yerr=np.clip(spread, 0, None),
+                    color=colour,
+                    marker=marker,
+                    ls=line,
+                    label=value.replace("_", " "),
+                )
+            ax.set_xticks(range(len(order)), order)
+            ax.set(ylim=(0, 1), xlabel=xlabel, title=f"{name}, n = {int(part['n'].sum()):,}")
+            ax.grid(axis="y")
+        axes[0, 0].legend(loc="lower right")
         fig.suptitle(title)
     return fig
 
@@ -350,7 +459,8 @@ def heatmaps(
     """
     n_rows, n_columns = table[row].nunique(), table[column].nunique()
     with st.style():
-        height = 0.5 + (0.46 if n_columns > 1 else 0.4) * n_rows
+        compact = n_columns > 8
+        height = 0.5 + (0.2 if compact else 0.46 if n_columns > 1 else 0.4) * n_rows
         shape = {"nrows": len(values)} if stacked else {"ncols": len(values)}
         fig, axes = st.figure(
             "full",
@@ -374,6 +484,7 @@ def heatmaps(
                 limits=limits,
                 cmap=cmap,
                 decimals=decimals,
+                compact=compact,
             )
             ax.set_title(label)
         fig.suptitle(title)

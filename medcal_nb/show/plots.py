@@ -260,6 +260,7 @@ def plot_heatmap(
     limits=(None, None),
     label="",
     decimals=2,
+    compact=False,
 ):
     """Draw a value per cell with its interval and n; cells of fewer than ``min_n`` are greyed.
 
@@ -268,14 +269,17 @@ def plot_heatmap(
     table : pandas.DataFrame
         One line per cell: columns named by ``row, column, value``, and ``low, high, n``.
     min_n : int
-        Cells with fewer items are hatched and keep their number, greyed.
+        Cells with fewer items are greyed and keep their number.
+    compact : bool
+        Write the value alone, for many columns.
     """
     import seaborn as sns
 
     ax = _axis(ax)
     rows, columns = (list(dict.fromkeys(table[key])) for key in (row, column))
     cells = table.assign(_small=table[n] < min_n if n in table else False)
-    texts = [_cell_text(cell, value, low, high, n, decimals) for cell in cells.to_dict("records")]
+    parts = (None, None, None) if compact else (low, high, n)
+    texts = [_cell_text(cell, value, *parts, decimals) for cell in cells.to_dict("records")]
     grid, small, annotations = (
         frame.pivot(index=row, columns=column, values="_v").reindex(index=rows, columns=columns)
         for frame in (
@@ -307,6 +311,8 @@ def plot_heatmap(
     )
     ax.set(xlabel="", ylabel="")
     ax.tick_params(length=0, rotation=0)
+    if compact:
+        ax.set_xticks(ax.get_xticks(), columns, rotation=60, ha="right")
     return ax
 
 

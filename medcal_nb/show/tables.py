@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -39,18 +40,48 @@ def with_group(verdicts: pd.DataFrame, column: str) -> pd.DataFrame:
     return verdicts.assign(group=verdicts[column].astype(object).fillna("all").astype(str))
 
 
-def with_gap(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return a metrics table with ``gap`` = mean confidence - accuracy, and its interval.
+def with_intervals(scores: pd.DataFrame, *, by: Sequence[str]) -> pd.DataFrame:
+    """Return a metrics table for readers: ``0.083 [0.071, 0.096]`` in one cell, groups as index."""
+    shown = scores.set_index(list(by))[["n", "n_missing"]].astype(object)
+    for column in scores.columns:
+        if f"{column}_low" in scores.columns:
+            bounds = zip(
+                scores[f"{column}_low"], scores[column], scores[f"{column}_high"], strict=True
+            )
+            shown[column] = [str(Interval(*b)) for b in bounds]
+    return shown
 
-    The interval treats the mean confidence as known: it is the interval of the accuracy, turned
-    round. The accuracy of yes/no outcomes varies far more than the mean of confidences does.
+
+def in_levels(verdicts: pd.DataFrame, column: str, edges: Sequence[float]) -> pd.DataFrame:
+    """Return the verdicts with a column ``level``: the bin of a number, written ``0.2–0.4``.
+
+    Where the column is absent or empty, all verdicts get the one level "all".
     """
-    mean = scores["mean_confidence"]
-    return scores.assign(
-        gap=mean - scores["accuracy"],
-        gap_low=mean - scores["accuracy_high"],
-        gap_high=mean - scores["accuracy_low"],
-    )
+    values = pd.to_numeric(verdicts[column], errors="coerce") if column in verdicts else None
+    if values is None or values.notna().sum() == 0:
+        return verdicts.assign(level="all")
+    names = [f"{a:g}–{b:g}" for a, b in pairwise(edges)]
+    level = pd.cut(values, edges, labels=names, include_lowest=True).astype(object)
+    return verdicts.assign(level=level)[level.notna()]
+
+
+def shrunken_table(scores: pd.DataFrame, metric: str, *, level: float = 0.95) -> pd.DataFrame:
+    """Return each group's raw and shrunken value of a metric, stacked under ``estimate``.
+
+    The standard errors are read from the widths of the intervals. The shrunken values carry no
+    interval of their own: their columns ``_low`` and ``_high`` repeat the value.
+    """
+    from scipy.special import ndtri
+
+    from medcal_nb.measure.groups import shrunken_estimates
+
+    low, high = f"{metric}_low", f"{metric}_high"
+    kept = scores[scores[low] < scores[high]]
+    errors = (kept[high] - kept[low]) / (2 * ndtri((1 + level) / 2))
+    values, _ = shrunken_estimates(kept[metric], errors)
+    shrunken = kept.assign(**{metric: values, low: values, high: values}, estimate="shrunken")
+    columns = ["group", "n", metric, low, high, "estimate"]
+    return pd.concat([kept.assign(estimate="raw"), shrunken])[columns]
 
 
 def interval_note(table: pd.DataFrame, metric: str, **where) -> str:

@@ -64,12 +64,12 @@ def test_ece_bins_table_agrees_with_ece(verdicts):
         assert row.ece == ece(confidence, correct, n_bins=row.n_bins, binning=row.binning)
 
 
-def test_gap_is_confidence_minus_accuracy_and_lies_in_its_interval(verdicts, rng):
-    scores = metrics_table(verdicts, n_resamples=50, intervals=("accuracy",), rng=rng)
-    gaps = tables.with_gap(scores)
-    assert np.allclose(gaps["gap"], scores["mean_confidence"] - scores["accuracy"])
-    assert (gaps["gap_low"] <= gaps["gap"]).all()
-    assert (gaps["gap"] <= gaps["gap_high"]).all()
+def test_intervals_are_written_into_one_cell(verdicts, rng):
+    scores = metrics_table(verdicts, metrics=["ece"], n_resamples=50, rng=rng)
+    shown = tables.with_intervals(scores, by=["dataset", "strategy"])
+    row = scores.iloc[0]
+    expected = f"{row.ece:.3f} [{row.ece_low:.3f}, {row.ece_high:.3f}]"
+    assert shown.loc[(row.dataset, row.strategy), "ece"] == expected
 
 
 def test_group_column_is_named_in_the_error(verdicts):

@@ -48,9 +48,9 @@ class ClipModel:
         import open_clip
 
         if name == "pocket-clip":
-            from medcal_nb.pocket.clip import load_pocket_clip
+            from medcal_nb.pocket.load import load_clip
 
-            return cls(*load_pocket_clip(), name=name, device=device)
+            return cls(*load_clip(), name=name, device=device)
         wanted = name.removeprefix("clip:")
         schema = wanted.startswith(("hf-hub:", "local-dir:"))
         wanted, _, pretrained = (wanted, "", "") if schema else wanted.partition("@")

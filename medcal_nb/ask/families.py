@@ -597,3 +597,120 @@ FAMILIES = {
 def build_family(name, *, seed=0):
     """Build the tiny random checkpoint of a family: model and processor."""
     return FAMILIES[name].build(seed)
+
+
+# --- the table -----------------------------------------------------------------------------------
+
+
+def _questions():
+    """Three questions of three types about one image of noise."""
+    import numpy as np
+    from PIL import Image
+
+    from medcal_nb.ask.models import encode_png
+    from medcal_nb.items import Item
+
+    pixels = np.random.default_rng(0).integers(0, 255, (48, 48, 3), dtype=np.uint8)
+    image = encode_png(Image.fromarray(pixels))
+    asked = (
+        ("closed", "Is there a mass?", ("yes", "no"), "yes"),
+        ("choice", "Which organ is shown?", ("lung", "heart"), "heart"),
+        ("open", "What colour is it?", None, "red"),
+    )
+    return [
+        Item(
+            item_id=kind,
+            image_id="noise",
+            dataset="families",
+            domain="general",
+            modality="drawing",
+            question_type=kind,
+            question=question,
+            options=options,
+            gold=gold,
+            split="test",
+            image=image,
+        )
+        for kind, question, options, gold in asked
+    ]
+
+
+def family_table(names=None):
+    """Run every strategy through the tiny checkpoint of each family.
+
+    Parameters
+    ----------
+    names : list of str, optional
+        Families; all by default.
+
+    Returns
+    -------
+    DataFrame
+        One row per family: its title, ``prefix`` (``shared``, or ``whole`` where prompts are asked
+        one by one), and per strategy ``runs`` or the reason why it is skipped.
+    """
+    import pandas as pd
+
+    from medcal_nb.ask.local import LocalModel
+    from medcal_nb.ask.run import run_programs
+    from medcal_nb.ask.strategies import STRATEGIES, Plan
+
+    plan = Plan(dataset="families", samples=2, max_new_tokens=4)
+    rows = []
+    for name in names or FAMILIES:
+        backend = LocalModel(*build_family(name), name=name, device="cpu")
+        row = {
+            "family": FAMILIES[name].title,
+            "prefix": "shared" if backend.share else "whole",
+        }
+        programs, owners = [], []
+        for strategy in STRATEGIES.values():
+            row[strategy.name] = strategy.skips(backend.can, backend.cannot) or "runs"
+            if row[strategy.name] == "runs":
+                for item in _questions():
+                    if strategy.applies(item) is None:
+                        programs.append(strategy.ask(item, plan))
+                        owners.append(strategy.name)
+        with backend.session() as session:
+            _, failed = run_programs(programs, session.run)
+        row.update((owners[i], f"failed: {reason}") for i, reason in failed.items())
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def format_table(table, *, markdown=False):
+    """Write the table for a reader: a mark per cell, and the reasons below.
+
+    Strategies stand in rows and families in columns; what no family can be asked is left out.
+    """
+    families = table["family"].tolist()
+    names = [name for name in table.columns if name not in ("family", "prefix")]
+    names = [
+        name
+        for name in names
+        if not table[name].str.contains("two models|similarity", regex=True).all()
+    ]
+    notes = []
+    cells = [["", *families], ["image prefix", *table["prefix"]]]
+    for name in names:
+        line = [name]
+        for value in table[name]:
+            if value == "runs":
+                line.append("runs")
+                continue
+            if value not in notes:
+                notes.append(value)
+            line.append(f"skipped ({notes.index(value) + 1})")
+        cells.append(line)
+    if markdown:
+        lines = ["| " + " | ".join(line) + " |" for line in cells]
+        lines.insert(1, "|" + "---|" * len(cells[0]))
+    else:
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+            for line in cells
+        ]
+    if notes:
+        lines += ["", *(f"({i}) {note}" for i, note in enumerate(notes, start=1))]
+    return "\n".join(lines)

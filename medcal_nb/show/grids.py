@@ -268,6 +268,112 @@ def estimator_figure(table, *, title=""):
     return fig
 
 
+def risk_figure(table, *, title="", columns=2):
+    """Draw risk-coverage curves with bands, a panel per strategy.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From :func:`medcal_nb.measure.risk_coverage_table`, made by ``strategy``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    names = _levels(table, "strategy")
+    per_row = min(columns, len(names))
+    n_rows = -(-len(names) // per_row)
+    with st.style():
+        fig, axes = st.figure(
+            "full" if per_row > 1 else "half",
+            0.4 + 2.5 * n_rows,
+            nrows=n_rows,
+            ncols=per_row,
+            sharex=True,
+            sharey=True,
+            squeeze=False,
+        )
+        for ax in axes.flat[len(names) :]:
+            ax.set_axis_off()
+        for ax, name in zip(axes.flat, names, strict=False):
+            part = table[table["strategy"] == name]
+            plots.plot_risk_coverage(part, ax=ax)
+            ax.axhline(part["risk"].iloc[-1], color=st.GREY, lw=0.8, ls=":")
+            ax.set_title(f"{name}, n = {int(part['n_kept'].max()):,}")
+        fig.suptitle(title)
+    return fig
+
+
+def cost_figure(costs, decisions, *, title=""):
+    """Draw the cost curve beside the decision curve, a line per confidence used.
+
+    Parameters
+    ----------
+    costs, decisions : pandas.DataFrame
+        From :func:`medcal_nb.measure.cost_table` and
+        :func:`medcal_nb.measure.net_benefit_table`, made by ``confidence used``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    names = _levels(costs, "confidence used")
+    colours = dict(zip(names, (st.GREY, st.BLUE, st.VERMILLION), strict=False))
+    with st.style():
+        fig, (left, right) = st.figure("full", 3.4, ncols=2)
+        plots.plot_lines(
+            costs,
+            ax=left,
+            x="cost_ratio",
+            y="cost",
+            low="cost_low",
+            high="cost_high",
+            hue="confidence used",
+            colours=colours,
+            xlabel="cost of a check (wrong answer = 1)",
+            ylabel="mean cost per answer",
+        )
+        first = costs[costs["confidence used"] == names[0]]
+        plain = {"keep_all": "keep all", "check_all": "check all", "hindsight": "best in hindsight"}
+        for column, line in zip(plain, ("-.", "--", ":"), strict=True):
+            left.plot(
+                first["cost_ratio"],
+                first[column],
+                color=st.BLACK,
+                lw=0.9,
+                ls=line,
+                label=plain[column],
+            )
+        left.legend(fontsize=6.5)
+        left.set(ylim=(0, None), title="cost curve")
+        plots.plot_lines(
+            decisions,
+            ax=right,
+            x="threshold",
+            y="net_benefit",
+            low="net_benefit_low",
+            high="net_benefit_high",
+            hue="confidence used",
+            colours=colours,
+            xlabel="error probability from which a check is wanted",
+            ylabel="net benefit (errors found per answer)",
+        )
+        first = decisions[decisions["confidence used"] == names[0]]
+        right.plot(
+            first["threshold"],
+            first["check_all"],
+            color=st.BLACK,
+            lw=0.9,
+            ls="--",
+            label="check all",
+        )
+        right.axhline(0, color=st.BLACK, lw=0.9, ls="-.", label="check none")
+        right.legend(fontsize=6.5)
+        right.set(ylim=(-0.1, None), title="decision curve")
+        fig.suptitle(title)
+    return fig
+
+
 def level_figure(table, *, xlabel="", title="", columns=3):
     """Draw accuracy and mean confidence by level, a panel per model.
 

@@ -375,3 +375,71 @@ def temperature_traps(
     fits = [fit_temperature(confidence, correct, clip=c).params["temperature"] for c in clips]
     rows.append(pd.DataFrame({"trap": "clip", "series": "fitted T", "x": clips, "y": fits}))
     return pd.concat(rows, ignore_index=True)
+
+
+def halves(verdicts: pd.DataFrame, *, rng: np.random.Generator) -> tuple:
+    """Split verdicts into two halves by image, at random: ``(fit, test)``."""
+    images = verdicts["image_id"].fillna(verdicts["item_id"]).astype(str)
+    names = np.sort(images.unique())
+    chosen = set(rng.permutation(names)[: len(names) // 2])
+    first = images.isin(chosen)
+    return verdicts[first], verdicts[~first]
+
+
+def corrected_pair(
+    verdicts: pd.DataFrame, *, source: dict, target: dict, fit: Callable, rng: np.random.Generator
+) -> pd.DataFrame:
+    """Return the target's verdicts as stated and after both corrections of `correction_stages`.
+
+    The column ``confidence used`` names which: ``as stated``, ``corrected on …``.
+    """
+    stages = correction_stages(verdicts, source=source, target=target, fit=fit, rng=rng)
+    prefix = f"{side_name(target)}, "
+    kept = stages[stages["stage"].str.startswith(prefix)]
+    return kept.assign(**{"confidence used": kept["stage"].str.removeprefix(prefix)})
+
+
+def shifted_thresholds(
+    verdicts: pd.DataFrame,
+    *,
+    source: dict,
+    target: dict,
+    fit: Callable,
+    target_risk: float,
+    delta: float,
+) -> pd.DataFrame:
+    """Return thresholds chosen on source answers and what they do on target answers.
+
+    Once with confidences as stated, once after a correction learned on the other half of the
+    source images than the threshold is chosen on.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``strategy, confidence used`` and the columns of
+        :func:`medcal_nb.measure.threshold_table`.
+    """
+    from medcal_nb.measure import threshold_table
+
+    parts = []
+    for strategy, rows in verdicts.groupby("strategy", sort=False):
+        learn, judge = (measured(rows_where(rows, where)) for where in (source, target))
+        teach, choose = halves(learn, rng=np.random.default_rng(0))
+        fitted = fit(*arrays(teach))
+        for name, change in (("as stated", None), ("corrected on the source", fitted)):
+            sides_used = [
+                part if change is None else part.assign(confidence=change(arrays(part)[0]))
+                for part in (choose, judge)
+            ]
+            one = threshold_table(*sides_used, target=target_risk, delta=delta)
+            one.insert(0, "confidence used", name)
+            one.insert(0, "strategy", strategy)
+            parts.append(one)
+    return pd.concat(parts, ignore_index=True)
+
+
+def stacked(*parts: pd.DataFrame) -> pd.DataFrame:
+    """Return tables of several panels as one, the panel's number in a column ``panel``."""
+    return pd.concat(
+        [part.assign(panel=number) for number, part in enumerate(parts, 1)], ignore_index=True
+    )

@@ -940,6 +940,8 @@ def _logistic(c, y, clip, free_slope) -> Recipe:
         a, b = np.zeros((2, count.shape[0], 1))
         b += not free_slope
         mixed = (right.sum(1) > 0) & (right.sum(1) < count.sum(1))
+        if free_slope:
+            mixed &= (count > 0).sum(1) > 1  # one confidence alone carries no slope
         for _ in range(60):
             p = 1 / (1 + np.exp(-np.clip(a + b * x, -700, 700)))
             score = right - count * p

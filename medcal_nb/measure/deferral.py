@@ -23,6 +23,8 @@ from .intervals import bootstrap_interval, wilson_interval
 
 STARTS = (0.1, 0.2, 0.4, 0.7)  # shares kept at which the tests of thresholds start
 
+STAKES = np.arange(1, 17) / 17  # shares of the largest stake that can never ruin
+
 
 class Threshold(NamedTuple):
     """A threshold and what it did on the items it was chosen on.
@@ -187,8 +189,8 @@ def _betting_p(keep, y, codes, n_groups, target) -> float:
     """p value of "risk among kept > target" from groups in order of occurrence.
 
     The excess errors of a group, errors − target · kept, have mean above 0 under the
-    hypothesis. A gambler who bets on the contrary, with stakes set by the groups seen before,
-    then multiplies a capital of 1 beyond 1 / δ with probability at most δ.
+    hypothesis. A gambler who splits a capital of 1 over a few fixed stakes on the contrary then
+    ever holds 1 / δ with probability at most δ (Ville's inequality).
     """
     kept = np.bincount(codes, keep, n_groups)
     wrong = np.bincount(codes, keep * (1 - y), n_groups)
@@ -196,18 +198,14 @@ def _betting_p(keep, y, codes, n_groups, target) -> float:
     np.minimum.at(first, codes, np.arange(codes.size))
     kept, wrong = (v[np.argsort(first)] for v in (kept, wrong))
     size = np.bincount(codes, minlength=n_groups).max()
-    excess = (wrong - target * kept)[kept > 0] / size
+    excess = (wrong - target * kept)[kept > 0] / size  # at most 1 − target
     if excess.size == 0:
         return 1.0
-    seen = np.arange(1, excess.size + 1)
-    # predictable mean and spread, started from a weak prior of one group's worth
-    mean = (0.5 * target + (excess + target).cumsum()) / (seen + 1) - target
-    spread = (0.25 * target + ((excess - mean) ** 2).cumsum()) / (seen + 1)
-    before_mean = np.append(-0.5 * target, mean[:-1])
-    before_spread = np.append(0.25 * target, spread[:-1])
-    stake = np.clip(-before_mean / (before_spread + before_mean**2), 0, 0.9 / (1 - target))
-    log_capital = np.log1p(-stake * excess).cumsum()
-    return float(np.exp(-max(0.0, log_capital.max())))
+    stakes = STAKES / (1 - target)
+    log_capital = np.log1p(-stakes[:, None] * excess).cumsum(1)
+    peak = log_capital.max(0)
+    held = peak + np.log(np.exp(log_capital - peak).mean(0))
+    return float(np.exp(-max(0.0, held.max())))
 
 
 def _nothing_kept(n: int) -> Threshold:

@@ -1,0 +1,375 @@
+"""Calibration metrics: worked by hand, invariants, peers, edges."""
+
+import math
+
+import numpy as np
+import pytest
+
+from medcal_nb import measure
+from medcal_nb.measure import metric_functions
+from medcal_nb.measure.calibration import bin_edges, local_linear, value_bins, width_bins
+
+# four answers, worked by hand below
+C = np.array([0.95, 0.85, 0.65, 0.15])
+Y = np.array([1.0, 0.0, 1.0, 0.0])
+
+
+@pytest.fixture
+def sample(rng):
+    c = rng.beta(3, 1.5, 600)
+    return c, (rng.random(600) < c**1.4).astype(float)
+
+
+@pytest.mark.parametrize(
+    ("metric", "options", "expected"),
+    [
+        # bins (.9, 1], (.8, .9], (.6, .7], (.1, .2]: gaps .05, .85, .35, .15, a quarter each
+        (measure.ece, {"n_bins": 10}, (0.05 + 0.85 + 0.35 + 0.15) / 4),
+        # bins (0, .5], (.5, 1]: |0 − .15| / 4 + 3/4 |2/3 − (.95 + .85 + .65)/3|
+        (measure.ece, {"n_bins": 2}, 0.15 / 4 + (2.45 - 2) / 4),
+        (measure.ece, {"n_bins": 1}, (2.6 - 2) / 4),
+        # halves {.15, .65}, {.85, .95}: |1 − .8| / 4 + |1 − 1.8| / 4
+        (measure.ece, {"n_bins": 2, "binning": "mass"}, (0.2 + 0.8) / 4),
+        (
+            measure.ece,
+            {"n_bins": 10, "norm": 2},
+            math.sqrt((0.05**2 + 0.85**2 + 0.35**2 + 0.15**2) / 4),
+        ),
+        (measure.mce, {"n_bins": 10}, 0.85),
+        (measure.ece, {"n_bins": 10, "norm": np.inf}, 0.85),
+        (measure.ace, {"n_bins": 2}, (0.1 + 0.4) / 2),
+        (measure.overconfidence, {"n_bins": 10}, (0.85 + 0.15) / 4),
+        (measure.underconfidence, {"n_bins": 10}, (0.05 + 0.35) / 4),
+        (measure.accuracy, {}, 0.5),
+        (measure.mean_confidence, {}, 0.65),
+        (measure.calibration_gap, {}, 0.15),
+        (measure.brier_score, {}, (0.05**2 + 0.85**2 + 0.35**2 + 0.15**2) / 4),
+        (measure.log_loss, {}, -math.log(0.95 * 0.15 * 0.65 * 0.85) / 4),
+        # (y − c)(1 − 2c): .05·−.9, −.85·−.7, .35·−.3, −.15·.7
+        (
+            measure.spiegelhalter_z,
+            {},
+            (-0.045 + 0.595 - 0.105 - 0.105)
+            / math.sqrt(
+                0.81 * 0.0475 + 0.49 * 0.1275 + 0.09 * 0.2275 + 0.49 * 0.1275,
+            ),
+        ),
+        # the largest squared gap less the unit's own noise needs two items a bin: one bin of four
+        (
+            measure.debiased_ece,
+            {"n_bins": 1, "norm": 2},
+            0.0,  # .15² − .25/3 < 0
+        ),
+        (measure.brier_reliability, {"n_bins": 2}, 0.15**2 / 4 + 0.75 * (0.45 / 3) ** 2),
+        (measure.brier_resolution, {"n_bins": 2}, 0.25 * 0.5**2 + 0.75 * (2 / 3 - 0.5) ** 2),
+    ],
+)
+def test_worked_by_hand(metric, options, expected):
+    assert metric(C, Y, **options) == pytest.approx(expected, abs=1e-12)
+
+
+def test_debiased_by_hand():
+    # one bin of ten, confidence .9, six right: gap .3, noise .24
+    c, y = [0.9] * 10, [1] * 6 + [0] * 4
+    expected = math.sqrt(0.3**2 - 0.24 / 9)
+    assert measure.debiased_ece(c, y, norm=2) == pytest.approx(expected)
+    # folded normal mean by numerical integration, independent of the closed form
+    s = math.sqrt(0.24 / 10)
+    x = np.linspace(0.3 - 10 * s, 0.3 + 10 * s, 200_001)
+    density = np.exp(-(((x - 0.3) / s) ** 2) / 2) / (s * math.sqrt(2 * math.pi))
+    folded = (np.abs(x) * density).sum() * (x[1] - x[0])
+    assert measure.debiased_ece(c, y) == pytest.approx(2 * 0.3 - folded, abs=1e-8)
+
+
+def test_a_bin_of_one_says_nothing_about_its_squared_gap():
+    c, y = [0.9] * 10 + [0.1], [1] * 6 + [0] * 4 + [1]
+    alone = 10 / 11 * (0.3**2 - 0.24 / 9)
+    assert measure.debiased_ece(c, y, norm=2) == pytest.approx(math.sqrt(alone))
+
+
+def test_bins_are_closed_on_the_right_and_hold_both_ends():
+    edges = bin_edges(15)
+    assert edges[9] == 0.6
+    index = width_bins(np.array([0.0, 1e-300, 1 / 15, 0.6, np.nextafter(0.6, 1), 1.0]), 15)
+    assert index.tolist() == [0, 0, 0, 8, 9, 14]
+    for n_bins in (1, 3, 7, 10, 15, 20, 100):
+        edges = bin_edges(n_bins)
+        c = np.unique(
+            np.clip(np.concatenate([edges, np.nextafter(edges, 2), np.nextafter(edges, -1)]), 0, 1)
+        )
+        expected = np.maximum(np.searchsorted(edges, c, side="left") - 1, 0)
+        assert (width_bins(c, n_bins) == expected).all()
+
+
+def test_confidence_one_is_in_the_last_bin_and_zero_in_the_first():
+    # an extra bin for 1.0, or none for 0, are defects of known tools
+    c = np.array([1.0, 0.95, 0.0, 0.05])
+    y = np.array([0.0, 1.0, 1.0, 0.0])
+    expected = (abs(1 - 1.95) + abs(1 - 0.05)) / 4
+    assert measure.ece(c, y, n_bins=10) == pytest.approx(expected)
+    assert measure.ece([0.0], [1]) == 1.0
+    assert measure.ece([1.0], [0]) == 1.0
+
+
+def test_equal_mass_bins_never_split_a_value():
+    c = np.array([0.1] * 2 + [0.5] * 7 + [0.9])
+    values, count = np.unique(c, return_counts=True)
+    assert values.size == 3
+    # of ten items in 5 bins of two: the .5s start at the third, the .9 at the tenth
+    assert value_bins(count[None].astype(float), 5)[0].tolist() == [0, 1, 4]
+    y = np.array([1, 0, 1, 1, 1, 0, 0, 0, 0, 1.0])
+    expected = (abs(1 - 0.2) + abs(3 - 3.5) + abs(1 - 0.9)) / 10
+    assert measure.ece(c, y, n_bins=5, binning="mass") == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("n_bins", [3, 10, 15])
+def test_equal_mass_bins_of_distinct_values_are_of_equal_size(rng, n_bins):
+    count = np.ones((1, 6 * n_bins))
+    assert (np.bincount(value_bins(count, n_bins)[0]) == 6).all()
+
+
+@pytest.mark.parametrize("name", metric_functions())
+def test_order_of_rows_does_not_matter(name, sample, rng):
+    c, y = sample[0].round(1), sample[1]
+    metric = metric_functions()[name]
+    order = rng.permutation(c.size)
+    assert metric(c[order], y[order]) == pytest.approx(metric(c, y), abs=1e-9)
+    # sorted adversarially within ties
+    by_error = np.lexsort((y, c))
+    assert metric(c[by_error], y[by_error]) == pytest.approx(metric(c, y), abs=1e-9)
+
+
+@pytest.mark.parametrize("discrete", [True, False])
+@pytest.mark.parametrize("name", metric_functions())
+def test_weights_are_repetitions(name, discrete, sample, rng):
+    c, y = sample[0][:200], sample[1][:200]
+    if discrete:
+        c = c.round(1)
+    times = rng.integers(0, 4, c.size)
+    metric = metric_functions()[name]
+    repeated = metric(np.repeat(c, times), np.repeat(y, times))
+    assert metric(c, y, weights=times) == pytest.approx(repeated, abs=1e-7)
+
+
+def test_merging_bins_never_raises_ece(sample):
+    c, y = sample
+    for coarse, fine in ((1, 3), (3, 15), (5, 15), (10, 20), (15, 60)):
+        assert measure.ece(c, y, n_bins=coarse) <= measure.ece(c, y, n_bins=fine) + 1e-12
+    assert measure.ece(c, y, n_bins=1) == pytest.approx(abs(measure.calibration_gap(c, y)))
+
+
+def test_the_two_sides_add_up(sample):
+    over, under = measure.overconfidence(*sample), measure.underconfidence(*sample)
+    assert over + under == pytest.approx(measure.ece(*sample))
+    assert over - under == pytest.approx(measure.calibration_gap(*sample))
+
+
+def test_flipping_answer_and_confidence_mirrors_calibration(sample):
+    c, y = sample
+    assert measure.brier_score(1 - c, 1 - y) == pytest.approx(measure.brier_score(c, y))
+    assert measure.smooth_ece(1 - c, 1 - y) == pytest.approx(measure.smooth_ece(c, y), abs=1e-6)
+    assert measure.ece(1 - c, 1 - y) == pytest.approx(measure.ece(c, y))
+    assert measure.calibration_gap(1 - c, 1 - y) == pytest.approx(-measure.calibration_gap(c, y))
+
+
+@pytest.mark.parametrize("options", [{}, {"n_bins": 7, "binning": "mass"}, {"n_bins": None}])
+def test_brier_decomposition_adds_up(sample, options):
+    c, y = sample[0].round(2), sample[1]
+    parts = measure.brier_decomposition(c, y, **options)
+    total = parts.reliability - parts.resolution + parts.uncertainty + parts.within_bin
+    assert total == pytest.approx(measure.brier_score(c, y))
+    assert parts.uncertainty == pytest.approx(y.mean() * (1 - y.mean()))
+    if options.get("n_bins", 15) is None:
+        assert parts.within_bin == pytest.approx(0, abs=1e-12)
+    else:
+        assert parts.reliability == pytest.approx(measure.ece(c, y, norm=2, **options) ** 2)
+
+
+def test_within_bin_term_is_spread_less_twice_covariance(sample):
+    c, y = sample
+    cell = width_bins(c, 15)
+    spread = covariance = 0.0
+    for b in np.unique(cell):
+        d, e = c[cell == b], y[cell == b]
+        spread += ((d - d.mean()) ** 2).sum() / c.size
+        covariance += ((d - d.mean()) * (e - e.mean())).sum() / c.size
+    assert measure.brier_decomposition(c, y).within_bin == pytest.approx(spread - 2 * covariance)
+
+
+def test_log_loss_clip_caps_the_cost_of_one_item():
+    assert measure.log_loss([1.0], [0]) == pytest.approx(-math.log(1e-12))
+    assert measure.log_loss([1.0], [0], clip=1e-3) == pytest.approx(-math.log(1e-3))
+    assert measure.log_loss([1.0], [0], clip=0) == math.inf
+
+
+def test_a_perfect_forecaster_is_near_zero_at_large_n(rng):
+    c = rng.random(200_000)
+    y = (rng.random(c.size) < c).astype(float)
+    # standard errors: ECE of 15 bins is about sqrt(15 · 2/π · 1/6 / n) = 0.003
+    assert measure.ece(c, y) < 0.006
+    assert measure.smooth_ece(c, y) < 0.006
+    assert measure.ici(c, y) < 0.006
+    assert measure.debiased_ece(c, y) < measure.ece(c, y)
+    assert measure.calibration_slope(c, y) == pytest.approx(1, abs=0.03)
+    assert measure.calibration_intercept(c, y) == pytest.approx(0, abs=0.03)
+    assert abs(measure.spiegelhalter_z(c, y)) < 4
+
+
+def test_debiasing_removes_most_of_the_bias_of_a_calibrated_forecaster(rng):
+    plain, debiased = [], []
+    for _ in range(300):
+        c = rng.random(451)
+        y = (rng.random(451) < c).astype(float)
+        plain.append(measure.ece(c, y, norm=2) ** 2)
+        # before the cut at 0: the squared form is unbiased
+        index = width_bins(c, 15)
+        n = np.bincount(index, minlength=15)
+        acc, conf = np.bincount(index, y, 15) / n, np.bincount(index, c, 15) / n
+        debiased.append((n / 451 * ((acc - conf) ** 2 - acc * (1 - acc) / (n - 1))).sum())
+    assert np.mean(plain) > 0.004
+    error = np.std(debiased) / math.sqrt(300)
+    # what is left is the variance of the confidences within bins, 1/12/15² · … of order 1e-4
+    assert abs(np.mean(debiased)) < 4 * error + 2e-4
+
+
+def test_smooth_ece_agrees_with_its_definition(sample):
+    """The integral by brute force: a sum over items and their mirror images."""
+    c, y = sample[0][:150], sample[1][:150]
+    t = (np.arange(4000) + 0.5) / 4000
+    for sigma in (0.05, 0.2):
+        images = np.concatenate([2 * k + s * c for k in range(-2, 3) for s in (1, -1)])
+        residual = np.tile(y - c, 10)
+        kernel = np.exp(-(((t[:, None] - images) / sigma) ** 2) / 2) / (
+            sigma * math.sqrt(2 * math.pi)
+        )
+        expected = np.abs(kernel @ residual / c.size).mean()
+        assert measure.smooth_ece(c, y, sigma=sigma) == pytest.approx(expected, abs=2e-6)
+    value = measure.smooth_ece(c, y)
+    assert measure.smooth_ece(c, y, sigma=value) == pytest.approx(value, abs=1e-6)
+
+
+def test_smooth_ece_uses_a_finer_grid_where_the_gap_is_small(rng):
+    c = rng.random(2_000_000) * 0.998 + 0.001
+    y = (rng.random(c.size) < c).astype(float)
+    value = measure.smooth_ece(c, y)
+    assert 0 < value < 0.004
+    assert measure.smooth_ece(c, y, sigma=value) == pytest.approx(value, rel=0.02)
+
+
+def test_smooth_ece_keeps_the_mass_at_the_ends():
+    # all confidence at 1.0, three of ten wrong: a residual of −.3 whatever the bandwidth
+    c, y = [1.0] * 10, [1] * 7 + [0] * 3
+    for sigma in (0.01, 0.1, 1.0):
+        assert measure.smooth_ece(c, y, sigma=sigma) == pytest.approx(0.3, abs=1e-6)
+    assert measure.smooth_ece(c, y) == pytest.approx(0.3, abs=1e-6)
+
+
+def test_local_regression_against_a_plain_loop(rng):
+    x = np.sort(rng.random(50))
+    y = rng.random(50)
+    count = rng.integers(1, 4, 50).astype(float)
+    fitted = local_linear(x, y, count, 0.6)
+    rows = np.repeat(np.arange(50), count.astype(int))
+    for i in range(50):
+        distance = np.abs(x[rows] - x[i])
+        reach = np.sort(distance)[int(0.6 * rows.size) - 1]
+        weight = np.where(distance < reach, (1 - (distance / reach) ** 3) ** 3, 0)
+        slope, level = np.polyfit(x[rows] - x[i], y[rows], 1, w=np.sqrt(weight))
+        assert fitted[i] == pytest.approx(np.clip(level, 0, 1), abs=1e-8), (i, slope)
+
+
+def test_ici_and_quantiles_of_the_same_distances(sample):
+    c, y = sample[0].round(2), sample[1]
+    values, cell = np.unique(c, return_inverse=True)
+    n = np.bincount(cell).astype(float)
+    off = np.abs(local_linear(values, np.bincount(cell, y) / n, n, 0.75) - values)[cell]
+    assert measure.ici(c, y) == pytest.approx(off.mean())
+    assert measure.e50(c, y) == pytest.approx(np.quantile(off, 0.5, method="inverted_cdf"))
+    assert measure.e90(c, y) == pytest.approx(np.quantile(off, 0.9, method="inverted_cdf"))
+
+
+def test_slope_and_intercept_against_scikit_learn(sample):
+    from sklearn.linear_model import LogisticRegression
+
+    c, y = sample
+    x = np.log(c / (1 - c))
+    fit = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(x[:, None], y)
+    assert measure.calibration_slope(c, y) == pytest.approx(fit.coef_[0, 0], abs=1e-5)
+    # the intercept with slope 1 solves: sum of residuals is zero
+    a = measure.calibration_intercept(c, y)
+    assert (y - 1 / (1 + np.exp(-a - x))).sum() == pytest.approx(0, abs=1e-6)
+    assert a < 0
+
+
+def test_slope_undoes_a_known_temperature(rng):
+    c = rng.random(100_000)
+    y = (rng.random(c.size) < c).astype(float)
+    logit = np.log(c / (1 - c))
+    sharpened = 1 / (1 + np.exp(-2.5 * logit))
+    assert measure.calibration_slope(sharpened, y) == pytest.approx(1 / 2.5, abs=0.01)
+
+
+def test_separated_outcomes_have_no_slope():
+    with pytest.warns(measure.MeasureWarning, match="separates"):
+        assert np.isnan(measure.calibration_slope([0.1, 0.2, 0.8, 0.9], [0, 0, 1, 1]))
+
+
+def test_scale_of_spiegelhalter_under_calibration(rng):
+    z = []
+    for _ in range(2000):
+        c = rng.random(100)
+        z.append(measure.spiegelhalter_z(c, rng.random(100) < c))
+    assert np.mean(z) == pytest.approx(0, abs=4 / math.sqrt(2000))
+    assert np.std(z) == pytest.approx(1, abs=4 / math.sqrt(2 * 2000))
+
+
+# --- peers --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_bins", [5, 10, 15])
+def test_ece_and_mce_against_netcal(sample, n_bins):
+    from netcal.metrics import ECE, MCE
+
+    c, y = sample
+    assert measure.ece(c, y, n_bins=n_bins) == pytest.approx(
+        ECE(n_bins).measure(c, y.astype(int)), abs=1e-6
+    )
+    assert measure.mce(c, y, n_bins=n_bins) == pytest.approx(
+        MCE(n_bins).measure(c, y.astype(int)), abs=1e-6
+    )
+
+
+def test_against_scikit_learn(sample):
+    from sklearn.calibration import calibration_curve
+    from sklearn.metrics import brier_score_loss, log_loss
+
+    c, y = sample
+    assert measure.brier_score(c, y) == pytest.approx(brier_score_loss(y, c))
+    assert measure.log_loss(c, y) == pytest.approx(log_loss(y, c))
+    acc, conf = calibration_curve(y, c, n_bins=10)
+    n = np.bincount(width_bins(c, 10), minlength=10)
+    assert measure.ece(c, y, n_bins=10) == pytest.approx(
+        (n[n > 0] / c.size * np.abs(acc - conf)).sum()
+    )
+
+
+@pytest.fixture
+def relplot():
+    relplot = pytest.importorskip("relplot")
+    relplot.config.use_logit_scaling = False
+    return relplot
+
+
+def test_smooth_ece_against_relplot(rng, relplot):
+    for power in (0.5, 1.0, 2.0):
+        c = 0.05 + 0.9 * rng.random(3000)
+        y = (rng.random(3000) < c**power).astype(float)
+        # relplot halves the bandwidth ten times and takes the last that is too small: 1/1024
+        assert measure.smooth_ece(c, y) == pytest.approx(relplot.smECE(c, y), abs=2e-3)
+
+
+def test_binned_ece_against_relplot(sample, relplot):
+    c, y = sample  # no confidence on an edge: relplot's bins are closed on the other side
+    assert measure.ece(c, y, n_bins=10) == pytest.approx(
+        relplot.metrics.binnedECE(c, y, nbins=10), abs=1e-12
+    )

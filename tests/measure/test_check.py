@@ -1,0 +1,165 @@
+"""What is refused, and how it is said."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from medcal_nb import measure
+from medcal_nb.measure import MeasureWarning, metric_functions
+
+METRICS = metric_functions()
+
+
+@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize(
+    ("confidence", "correct", "message"),
+    [
+        (
+            [0.5, 1.2, 90],
+            [1, 0, 1],
+            "confidence: 2 of 3 values outside [0, 1], first at position 1",
+        ),
+        ([0.5, -0.1], [1, 0], "confidence: 1 of 2 values outside [0, 1], first at position 1"),
+        ([0.5, 0.1, np.nan], [1, 0, 1], "confidence: 1 of 3 values NaN, first at position 2"),
+        ([0.5, np.inf], [1, 0], "confidence: 1 of 2 values infinite, first at position 1"),
+        ([0.5, 0.1], [1, 0.5], "correct: 1 of 2 values neither 0 nor 1, first at position 1"),
+        ([0.5, 0.1], [1, np.nan], "correct: 1 of 2 values NaN, first at position 1"),
+        ([0.5, 0.1], [1, 0, 1], "correct has 3 values, confidence has 2"),
+        ([], [], "confidence is empty"),
+        ([[0.5, 0.1]], [[1, 0]], "confidence must have one dimension, has shape (1, 2)"),
+        (["high", "low"], [1, 0], "confidence is not numeric"),
+    ],
+)
+def test_refuses_by_name_count_and_position(name, confidence, correct, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        METRICS[name](confidence, correct)
+
+
+def test_a_percent_column_is_refused_with_the_remedy():
+    with pytest.raises(ValueError, match="percent"):
+        measure.ece([85, 90, 40], [1, 1, 0])
+
+
+def test_nullable_columns_are_refused_with_their_position():
+    correct = pd.Series([True, None, False], dtype="boolean")
+    with pytest.raises(ValueError, match="correct: 1 of 3 values NaN, first at position 1"):
+        measure.ece([0.5, 0.6, 0.7], correct)
+    confidence = pd.Series([0.5, None], dtype="Float64")
+    with pytest.raises(ValueError, match="confidence: 1 of 2 values NaN, first at position 1"):
+        measure.ece(confidence, [1, 0])
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.array, pd.Series])
+def test_any_sequence_of_numbers_or_booleans_is_taken(kind):
+    c, y = [0.9, 0.8, 0.3, 0.6], [True, True, False, False]
+    assert measure.ece(kind(c), kind(y)) == measure.ece(np.array(c), np.array(y, float))
+    assert measure.ece(np.array(c, np.float32), y) == pytest.approx(measure.ece(c, y), abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda c, y, r: measure.ece(c, y, n_bins=0), "n_bins must be a whole number"),
+        (lambda c, y, r: measure.ece(c, y, n_bins=2.5), "n_bins must be a whole number"),
+        (lambda c, y, r: measure.ece(c, y, binning="equal"), "binning must be one of 'width'"),
+        (lambda c, y, r: measure.ece(c, y, norm=0.5), "norm must be at least 1"),
+        (lambda c, y, r: measure.debiased_ece(c, y, norm=3), "norm must be one of 1, 2"),
+        (lambda c, y, r: measure.log_loss(c, y, clip=0.5), "clip must lie in"),
+        (lambda c, y, r: measure.calibration_slope(c, y, clip=0), "clip must lie in"),
+        (lambda c, y, r: measure.smooth_ece(c, y, sigma=0), "sigma must be positive"),
+        (lambda c, y, r: measure.ici(c, y, span=0), "span must lie in"),
+        (lambda c, y, r: measure.accuracy_at_coverage(c, y, coverage=0), "coverage must lie in"),
+        (lambda c, y, r: measure.coverage_at_accuracy(c, y, target=2), "target must lie in"),
+        (lambda c, y, r: measure.auprc(c, y, positive="wrong"), "positive must be one of"),
+        (lambda c, y, r: measure.ece(c, y, weights=[1, 2]), "weights has 2 values"),
+        (lambda c, y, r: measure.ece(c, y, weights=[1, 2, -1]), "weights: 1 of 3 values negative"),
+        (lambda c, y, r: measure.ece(c, y, weights=[0, 0, 0]), "weights are all 0"),
+        (
+            lambda c, y, r: measure.bootstrap_interval(measure.ece, c, y, level=95, rng=r),
+            "write 0.95, not 95",
+        ),
+        (
+            lambda c, y, r: measure.bootstrap_interval(measure.ece, c, y, rng=0),
+            "rng must be a numpy.random.Generator, got int",
+        ),
+        (
+            lambda c, y, r: measure.bootstrap_interval(measure.ece, c, y, n_resamples=1, rng=r),
+            "n_resamples must be a whole number",
+        ),
+        (
+            lambda c, y, r: measure.bootstrap_interval(measure.ece, c, y, method="wald", rng=r),
+            "method must be one of",
+        ),
+        (
+            lambda c, y, r: measure.bootstrap_interval(measure.ece, c, y, groups=[1, 2], rng=r),
+            "groups has 2 values",
+        ),
+        (
+            lambda c, y, r: measure.bootstrap_interval(
+                measure.ece, c, y, groups=["a", None, "b"], rng=r
+            ),
+            "groups: 1 missing, first at position 1",
+        ),
+    ],
+)
+def test_options_out_of_range_are_refused(call, message, rng):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        call([0.2, 0.6, 0.9], [0, 1, 1], rng)
+
+
+@pytest.mark.parametrize("y", [0, 1])
+def test_one_class_gives_a_value_or_nan_with_its_reason(y):
+    undefined = {"auroc", "slope", "intercept", "auprc_error" if y else "auprc_correct"}
+    for name, metric in METRICS.items():
+        if name in undefined:
+            with pytest.warns(MeasureWarning, match="is undefined"):
+                assert np.isnan(metric([0.2, 0.9, 0.4], [y] * 3)), name
+        else:
+            assert np.isfinite(metric([0.2, 0.9, 0.4], [y] * 3)), name
+
+
+def test_one_item():
+    undefined = {"auroc", "slope", "intercept", "auprc_error"}
+    expected = {"ece": 0.3, "mce": 0.3, "brier": 0.09, "aurc": 0.0, "gap": -0.3, "ici": 0.3}
+    for name, metric in METRICS.items():
+        if name in undefined:
+            with pytest.warns(MeasureWarning):
+                assert np.isnan(metric([0.7], [1])), name
+        else:
+            value = metric([0.7], [1])
+            assert np.isfinite(value), name
+            assert value == pytest.approx(expected.get(name, value)), name
+
+
+def test_constant_confidence():
+    c, y = [0.8] * 10, [1] * 6 + [0] * 4
+    assert measure.auroc(c, y) == 0.5
+    assert measure.aurc(c, y) == pytest.approx(0.4)
+    assert measure.ece(c, y) == pytest.approx(0.2)
+    assert measure.ece(c, y, binning="mass") == pytest.approx(0.2)
+    assert measure.smooth_ece(c, y) == pytest.approx(0.2, abs=1e-6)
+    assert measure.ici(c, y) == pytest.approx(0.2)
+    with pytest.warns(MeasureWarning, match="constant"):
+        assert np.isnan(measure.calibration_slope(c, y))
+    with pytest.warns(MeasureWarning, match=r"0, 0\.5 or 1"):
+        assert np.isnan(measure.spiegelhalter_z([0.5] * 10, y))
+
+
+def test_the_warning_points_at_the_caller():
+    with pytest.warns(MeasureWarning) as caught:
+        measure.auroc([0.1, 0.2], [1, 1])
+    assert caught[0].filename == __file__
+
+
+def test_import_loads_numpy_alone():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, medcal_nb.measure; "
+        "print([m for m in ('scipy', 'pandas', 'sklearn', 'torch', 'netcal') if m in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

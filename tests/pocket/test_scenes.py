@@ -91,7 +91,7 @@ def test_bytes_are_those_of_every_machine_and_process():
 def test_bytes_do_not_depend_on_the_vector_units_of_the_processor():
     from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
 
-    able = [name for name in __cpu_dispatch__ if __cpu_features__.get(name)]
+    able = [name for name in __cpu_dispatch__ if __cpu_features__[name]]
     if not able:
         pytest.skip("numpy dispatches to no vector unit on this processor")
     assert hashes_of_a_fresh_process(NPY_DISABLE_CPU_FEATURES=",".join(able)) == PINNED

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from medcal_nb.errors import MedcalError
-from medcal_nb.pocket import train
+from medcal_nb.pocket import train, turns
 
 CONTEXT = 48
 STAGES = ("vision", "contrast")
@@ -214,7 +214,6 @@ def _optimizer(recipe, stage, model, heads):
 def _one_step(recipe, stage, model, heads, pool, tokenizer, rng):
     import torch
 
-    from medcal_nb.ask.prompts import CLIP_TEXT
     from medcal_nb.pocket.model import to_pixels
 
     if stage == "vision":
@@ -230,7 +229,7 @@ def _one_step(recipe, stage, model, heads, pool, tokenizer, rng):
     for i in chosen:
         one = pool.asked[i][int(rng.integers(len(pool.asked[i])))]
         wrong = [one.wrong[j] for j in rng.permutation(len(one.wrong))[:WRONG]]
-        texts = [CLIP_TEXT.format(question=one.question, option=o) for o in (one.gold, *wrong)]
+        texts = [turns.sentence(one.question, o) for o in (one.gold, *wrong)]
         sentences += texts + [""] * (1 + WRONG - len(texts))
         captions.append(one.description)
     real = [bool(text) for text in sentences]
@@ -275,7 +274,6 @@ def right_sentences(model, tokenizer, images, asked):
     """
     import torch
 
-    from medcal_nb.ask.prompts import CLIP_TEXT
     from medcal_nb.pocket.model import to_pixels
 
     right = []
@@ -284,7 +282,7 @@ def right_sentences(model, tokenizer, images, asked):
         for row, one in zip(seen, asked, strict=True):
             if not one.options:
                 raise MedcalError(f"{one.question!r} has no options to compare")
-            texts = [CLIP_TEXT.format(question=one.question, option=o) for o in one.options]
+            texts = [turns.sentence(one.question, o) for o in one.options]
             read = model.encode_text(_encode(tokenizer, texts), normalize=True)
             right.append(one.options[int((read @ row).argmax())] == one.gold)
     return np.array(right)

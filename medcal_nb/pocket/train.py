@@ -558,25 +558,9 @@ def reply(model, encoder, images, conversations, *, max_new_tokens=12, batch=100
     return [text.strip() for text in texts]
 
 
-def plain(asked):
-    """Ask plainly, as a conversation that waits for its reply."""
-    from medcal_nb.ask import prompts
-
-    block = prompts.question_block(asked.question, list(asked.options)) + "\n"
-    return block, [(prompts.ANSWER, False, False)]
-
-
-def lettered(asked):
-    """Ask for a letter, as a conversation that waits for its reply."""
-    from medcal_nb.ask import prompts
-
-    block = prompts.question_block(asked.question, list(asked.options), lettered=True) + "\n"
-    return block, [(prompts.LETTER, False, False)]
-
-
 def right_answers(model, encoder, images, asked):
     """Return per question whether the plain reply is its gold answer."""
-    texts = reply(model, encoder, images, [plain(one) for one in asked])
+    texts = reply(model, encoder, images, [turns.plain(one) for one in asked])
     tokenizer = encoder.tokenizer
     return np.array(
         [
@@ -623,7 +607,7 @@ def validate(model, encoder, pool):
         model,
         encoder,
         images[choice],
-        [lettered(one) for one in asked if one.options],
+        [turns.lettered(one) for one in asked if one.options],
         max_new_tokens=3,
     )
     letters = np.zeros(len(asked), bool)
@@ -649,7 +633,6 @@ def _rate(right):
 
 def vocabulary():
     """Return every text whose words a pocket model must know."""
-    from medcal_nb.ask import prompts
     from medcal_nb.pocket import scenes as world
     from medcal_nb.pocket.questions import VOCABULARY
 
@@ -657,8 +640,7 @@ def vocabulary():
         f"{modality} {fact.replace('_', ' ')} {' '.join(values)}"
         for modality, fact, values in fact_columns()
     ]
-    own = [*turns.OWN_TEXTS, "modality"]
-    return [*prompts.all_texts(), *own, *facts, *VOCABULARY, *world.MODALITIES]
+    return [*turns.texts(), *facts, *VOCABULARY, *world.MODALITIES]
 
 
 def train_pocket(

@@ -191,6 +191,36 @@ def draw_conversation(asked, annotator, formats, rng):
     return _WRITERS[name](asked, annotator, rng)
 
 
+def plain(asked):
+    """Return a conversation that asks plainly and waits for the reply."""
+    from medcal_nb.ask import prompts
+
+    block = prompts.question_block(asked.question, list(asked.options)) + "\n"
+    return block, [(prompts.ANSWER, False, False)]
+
+
+def lettered(asked):
+    """Return a conversation that asks for an option's letter and waits for the reply."""
+    from medcal_nb.ask import prompts
+
+    block = prompts.question_block(asked.question, list(asked.options), lettered=True) + "\n"
+    return block, [(prompts.LETTER, False, False)]
+
+
+def sentence(question, answer):
+    """Return the sentence about an image that CLIP compares, one per possible answer."""
+    from medcal_nb.ask import prompts
+
+    return prompts.CLIP_TEXT.format(question=question, option=answer)
+
+
+def texts():
+    """Return every instruction and reply form, for building a vocabulary."""
+    from medcal_nb.ask import prompts
+
+    return [*prompts.all_texts(), *OWN_TEXTS, "modality"]
+
+
 def _block(asked, rng=None):
     from medcal_nb.ask import prompts
 

@@ -15,6 +15,12 @@ def _levels(table, column) -> list:
     return list(dict.fromkeys(table[column]))
 
 
+def _head(fig, title):
+    import textwrap
+
+    fig.suptitle(textwrap.fill(title, int(fig.get_figwidth() * 15.5)))
+
+
 def reliability_grid(panels, scores, *, row, column, colours=None, title="", metric="ece"):
     """Draw a reliability diagram per row and column level.
 
@@ -55,7 +61,7 @@ def reliability_grid(panels, scores, *, row, column, colours=None, title="", met
                     title=f"{level}, {other}",
                     note=interval_note(scores, metric, **{row: level, column: other}),
                 )
-        fig.suptitle(title)
+        _head(fig, title)
     return fig
 
 
@@ -82,7 +88,7 @@ def reliability_row(panels, scores, *, column, colours=None, title="", metric="e
                 title=name,
                 note=interval_note(scores, metric, **{column: name}),
             )
-        fig.suptitle(title)
+        _head(fig, title)
     return fig
 
 
@@ -118,7 +124,7 @@ def trap_figure(table, *, title=""):
             logx=True,
         )
         right.set(ylim=(0, None), title="the clip decides the fit")
-        fig.suptitle(title)
+        _head(fig, title)
     return fig
 
 
@@ -210,7 +216,7 @@ def interval_panels(
             fig.legend(
                 handles=handles, loc="outside lower center", ncols=min(per_line, len(levels))
             )
-        fig.suptitle(title)
+        _head(fig, title)
     return fig
 
 
@@ -264,7 +270,7 @@ def estimator_figure(table, *, title=""):
             ha="right",
             fontsize=6.5,
         )
-        fig.suptitle(title)
+        _head(fig, title)
     return fig
 
 
@@ -300,7 +306,7 @@ def risk_figure(table, *, title="", columns=2):
             plots.plot_risk_coverage(part, ax=ax)
             ax.axhline(part["risk"].iloc[-1], color=st.GREY, lw=0.8, ls=":")
             ax.set_title(f"{name}, n = {int(part['n_kept'].max()):,}")
-        fig.suptitle(title)
+        _head(fig, title)
     return fig
 
 
@@ -370,7 +376,7 @@ def cost_figure(costs, decisions, *, title=""):
         right.axhline(0, color=st.BLACK, lw=0.9, ls="-.", label="check none")
         right.legend(fontsize=6.5)
         right.set(ylim=(-0.1, None), title="decision curve")
-        fig.suptitle(title)
+        _head(fig, title)
     return fig
 
 
@@ -420,7 +426,7 @@ def level_figure(table, *, xlabel="", title="", columns=3):
             ax.set(ylim=(0, 1), xlabel=xlabel, title=f"{name}, n = {int(part['n'].sum()):,}")
             ax.grid(axis="y")
         axes[0, 0].legend(loc="lower right")
-        fig.suptitle(title)
+        _head(fig, title)
     return fig
 
 
@@ -449,7 +455,7 @@ def line_panels(
                 **options,
             )
             ax.set_title(str(name))
-        fig.suptitle(title)
+        _head(fig, title)
     return fig
 
 
@@ -499,7 +505,7 @@ def elicitation_figure(table, *, title=""):
             ax.set_xlim(-0.03, 1.03)
         handles = [plots.legend_handle(m, colours[m], markers[m]) for m in models]
         fig.legend(handles=handles, loc="outside lower center", ncols=min(5, len(models)))
-        fig.suptitle(title)
+        _head(fig, title)
     return fig
 
 
@@ -539,7 +545,7 @@ def histogram_grid(table, *, row, column, colours=None, title=""):
                 if y < len(rows) - 1:
                     axes[y, x].set_xlabel("")
         axes[0, 0].legend(loc="upper left")
-        fig.suptitle(title)
+        _head(fig, title)
     return fig
 
 
@@ -593,7 +599,7 @@ def heatmaps(
                 compact=compact,
             )
             ax.set_title(label)
-        fig.suptitle(title)
+        _head(fig, title)
     return fig
 
 
@@ -607,5 +613,5 @@ def one_panel(plot, table, *, width="half", height=3.6, title="", **options):
     with st.style():
         fig, ax = st.figure(width, height)
         plot(table, ax=ax, **options)
-        fig.suptitle(title)
+        _head(fig, title)
     return fig

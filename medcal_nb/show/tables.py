@@ -443,3 +443,22 @@ def stacked(*parts: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(
         [part.assign(panel=number) for number, part in enumerate(parts, 1)], ignore_index=True
     )
+
+
+def voters(
+    verdicts: pd.DataFrame, target: dict, models: Sequence[str], strategies: Sequence[str]
+) -> pd.DataFrame:
+    """Return the verdicts that a fusion takes its votes from.
+
+    The wanted models, strategies and rows where they exist, else all. Where there is one strategy
+    only, every model becomes a strategy of one "committee".
+    """
+    rows = rows_where(verdicts, target)
+    if rows.empty:
+        rows = verdicts[verdicts["dataset"] == pick([], verdicts["dataset"], n=99)[-1]]
+    if rows["strategy"].nunique() == 1 and rows["model"].nunique() > 1:
+        return rows.assign(strategy=rows["model"], model="committee")
+    for column, wanted in (("model", models), ("strategy", strategies)):
+        known = rows[column].isin(list(wanted))
+        rows = rows[known] if known.any() else rows
+    return rows

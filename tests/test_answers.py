@@ -27,7 +27,7 @@ from medcal_nb.answers import (
 from medcal_nb.errors import MedcalError
 
 QUICK = settings(
-    max_examples=40,
+    max_examples=25,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -142,11 +142,11 @@ from medcal_nb.answers import AnswerLog
 with AnswerLog(sys.argv[1]) as log:
     done = log.keys()
     batch = []
-    for i in range(600):
+    for i in range(4000):
         for sample in range(2):
             if ("m", "d", f"{i:04d}", "s", sample) not in done:
                 batch.append(dict(model="m", dataset="d", item_id=f"{i:04d}", strategy="s",
-                                  sample=sample, answer=str(i * sample), confidence=i / 600))
+                                  sample=sample, answer=str(i * sample), confidence=i / 4000))
         if len(batch) >= 8:
             log.append(batch)
             batch = []
@@ -167,7 +167,7 @@ def test_killed_at_random_moments_nothing_is_lost_or_doubled(tmp_path):
             [sys.executable, "-c", APPEND, killed], stdout=subprocess.PIPE, text=True
         )
         worker.stdout.readline()  # it is writing now
-        time.sleep(dice.uniform(0, 0.05))
+        time.sleep(dice.uniform(0, 0.02))
         worker.send_signal(signal.SIGKILL)
         deaths += worker.wait() == -signal.SIGKILL
         worker.stdout.close()
@@ -453,6 +453,27 @@ def test_every_export_reads_back_and_does_not_depend_on_the_order(tmp_path_facto
             first = (folder / f"a.{kind}").read_bytes()
             assert first == (folder / f"b.{kind}").read_bytes()
             pd.testing.assert_frame_equal(load_answers(folder / f"a.{kind}"), wanted)
+
+
+@QUICK
+@given(answers, st.sampled_from([1, 1.5, "x", None, True, {"k": [1]}]))
+def test_rows_and_frames_are_kept_alike(tmp_path_factory, rows, value):
+    folder = tmp_path_factory.mktemp("alike")
+    rows = [r | {"note": value} for r in rows]
+    names = sorted({k for r in rows for k in r})
+    frame = pd.DataFrame({k: pd.Series([r.get(k) for r in rows], dtype=object) for k in names})
+    for label, part in (("a", rows), ("b", frame)):
+        with AnswerLog(folder / f"{label}.sqlite") as log:
+            assert log.append(part) == len(rows)
+            export_answers(log, folder / f"{label}.jsonl")
+    assert (folder / "a.jsonl").read_bytes() == (folder / "b.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize(("change", "message"), BAD, ids=[str(b[0])[:40] for b in BAD])
+def test_what_does_not_fit_is_refused_in_rows_too(log, change, message):
+    with pytest.raises(MedcalError, match=rf"row 2, .*{message}"):
+        log.append([row(1), row(2) | change])
+    assert len(log) == 0
 
 
 @QUICK

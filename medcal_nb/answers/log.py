@@ -25,6 +25,7 @@ from medcal_nb.answers.schema import (
     TEXT,
     doubled,
     from_storage,
+    plain_rows,
     to_storage,
 )
 from medcal_nb.errors import MedcalError
@@ -49,6 +50,7 @@ _TABLE = "CREATE TABLE IF NOT EXISTS answers ({})".format(
     ", ".join(f"{c} {_TYPES.get(c, 'TEXT')}" for c in STORED)
 )
 _KEY = ", ".join(KEY)
+_INSERT = f"INSERT INTO answers ({', '.join(STORED)}) VALUES ({', '.join('?' * len(STORED))})"
 _INDEX = f"CREATE UNIQUE INDEX IF NOT EXISTS answers_key ON answers ({_KEY})"
 _UPDATE = ", ".join(f"{c} = excluded.{c}" for c in STORED if c not in KEY)
 _ON_CONFLICT = {
@@ -114,23 +116,31 @@ class AnswerLog:
         _check_policy(if_exists)
         if self.read_only:
             raise MedcalError(f"{self.path}: opened for reading only; open it without read_only")
-        frame = rows if isinstance(rows, pd.DataFrame) else _frame(rows, self.path)
-        if frame.empty:
+        plain = None
+        if not isinstance(rows, pd.DataFrame):
+            rows = [{"sample": 0, **row} for row in rows]
+            plain = plain_rows(rows)
+            rows = _frame(rows) if plain is None else rows
+        if not len(rows):
             return 0
-        stored = to_storage(frame, where=str(self.path))
+        stored = to_storage(rows, where=str(self.path)) if plain is None else None
         with self._lock, explained(self.path):
             before = self._con.total_changes
             try:
                 with _transaction(self._con):
-                    insert(self._con, stored, if_exists)
+                    if plain is None:
+                        insert(self._con, stored, if_exists)
+                    else:
+                        self._con.executemany(_INSERT + _ON_CONFLICT[if_exists], plain)
             except sqlite3.IntegrityError as err:
-                raise self._already_there(stored, err) from err
+                keys = _keys_of(stored, plain)
+                raise self._already_there(keys, err) from err
             return self._con.total_changes - before
 
-    def _already_there(self, stored, err):
+    def _already_there(self, keys, err):
         query = f"SELECT 1 FROM answers WHERE {' AND '.join(f'{c} = ?' for c in KEY)}"
-        for i, key in enumerate(stored[list(KEY)].astype(object).itertuples(index=False)):
-            if self._con.execute(query, tuple(key)).fetchone():
+        for i, key in enumerate(keys):
+            if self._con.execute(query, key).fetchone():
                 names = ", ".join(f"{c}={v}" for c, v in zip(KEY, key, strict=True))
                 return MedcalError(
                     f"{self.path}: row {i + 1} is in the log already ({names}); "
@@ -582,13 +592,17 @@ def _attach_and_insert(con, source, if_exists, where) -> int:
         con.execute("DETACH source")
 
 
-def _frame(rows, path):
-    try:
-        return pd.DataFrame([{"sample": 0, **row} for row in rows])
-    except UnicodeEncodeError as err:
-        raise MedcalError(
-            f"{path}: value {err.object[:40]!r} is not valid Unicode; drop the broken characters"
-        ) from err
+def _frame(rows):
+    columns = {name: None for row in rows for name in row}
+    # Series of objects: pandas shall not guess types, the schema check decides.
+    return pd.DataFrame({n: pd.Series([row.get(n) for row in rows], dtype=object) for n in columns})
+
+
+def _keys_of(stored, plain):
+    if plain is None:
+        return [tuple(k) for k in stored[list(KEY)].astype(object).itertuples(index=False)]
+    at = [STORED.index(c) for c in KEY]
+    return [tuple(row[i] for i in at) for row in plain]
 
 
 def _make_parent(path):

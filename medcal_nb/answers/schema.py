@@ -193,6 +193,50 @@ def to_storage(
     return stored
 
 
+def plain_rows(rows: Sequence[dict]) -> list[tuple] | None:
+    """The same for a few rows of plain values, without the cost of a frame.
+
+    Returns
+    -------
+    list of tuple or None
+        In the order of the log's columns; None where `to_storage` must look closer, to convert
+        a value or to refuse it.
+    """
+    out, keys = [], set()
+    for row in rows:
+        values = []
+        for column in ANSWER_COLUMNS:
+            value = row.get(column)
+            if value is not None and value != value:
+                value = None
+            fits, value = _PLAIN[column](value)
+            if not fits:
+                return None
+            values.append(value)
+        key = tuple(values[i] for i in _KEY_AT)
+        if key in keys or not all(key[:4]):
+            return None
+        keys.add(key)
+        extra = {}
+        for name in sorted(row.keys() - _OURS):
+            value = row[name]
+            kind = type(value)
+            if value is None or (kind is float and value != value):
+                continue
+            if kind is str:
+                if not (value.isascii() or _encodable(value)):
+                    return None
+            elif kind is float:
+                if not math.isfinite(value):
+                    return None
+            elif kind is not int and kind is not bool:
+                return None
+            extra[name] = value
+        values.append(encode_json(extra) if extra else None)
+        out.append(tuple(values))
+    return out
+
+
 def from_storage(stored: pd.DataFrame, *, extra_columns: Sequence[str] | None = None):
     """The frame that people work with, from the form in which the log keeps it.
 
@@ -618,3 +662,73 @@ def _load_json(text):
     except (ValueError, RecursionError) as err:
         shown = text if len(text) <= 60 else text[:57] + "..."
         raise MedcalError(f"the log holds damaged JSON {shown!r}; import its source anew") from err
+
+
+def _plain_text(value):
+    if value is None:
+        return True, None
+    if type(value) is int:
+        return True, str(value)
+    return type(value) is str and (value.isascii() or _encodable(value)), value
+
+
+def _plain_choice(allowed):
+    return lambda value: (value is None or (type(value) is str and value in allowed), value)
+
+
+def _plain_flag(value):
+    return value is None or type(value) is bool, value
+
+
+def _plain_count(value):
+    return value is None or (type(value) is int and 0 <= value <= 2**53), value
+
+
+def _plain_sample(value):
+    return type(value) is int and 0 <= value <= 2**53, value
+
+
+def _plain_confidence(value):
+    if value is None:
+        return True, None
+    fits = isinstance(value, float | int) and not isinstance(value, bool) and 0 <= value <= 1
+    return fits, float(value) if fits else None
+
+
+def _plain_seconds(value):
+    fits = value is None or (isinstance(value, float) and 0 <= value < math.inf)
+    return fits, float(value) if fits and value is not None else None
+
+
+def _plain_gold(value):
+    if isinstance(value, list):
+        fits = bool(value) and all(type(v) is str and _encodable(v) for v in value)
+        return fits, encode_json(value) if fits else None
+    if isinstance(value, str) and value.startswith("["):
+        return False, None
+    return _plain_text(value)
+
+
+def _plain_options(value):
+    if value is None:
+        return True, None
+    fits = type(value) is dict and all(
+        type(k) is str and isinstance(p, float) and 0 <= p <= 1 and _encodable(k)
+        for k, p in value.items()
+    )
+    return fits, encode_json({k: float(p) for k, p in value.items()}) if fits else None
+
+
+_OURS = set(ANSWER_COLUMNS)
+_KEY_AT = [ANSWER_COLUMNS.index(c) for c in KEY]
+_PLAIN = {
+    **dict.fromkeys(TEXT_COLUMNS, _plain_text),
+    **{c: _plain_choice(allowed) for c, (allowed, _) in ALLOWED.items()},
+    **dict.fromkeys(FLAG_COLUMNS, _plain_flag),
+    **dict.fromkeys(COUNT_COLUMNS, _plain_count),
+    "sample": _plain_sample,
+    "confidence": _plain_confidence,
+    "seconds": _plain_seconds,
+    "gold": _plain_gold,
+    "option_probabilities": _plain_options,
+}

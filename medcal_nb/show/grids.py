@@ -459,6 +459,34 @@ def line_panels(
     return fig
 
 
+def image_grid(items, *, row="modality", per_row=8, title=""):
+    """Draw images of items, a line per level of ``row``, questions left out.
+
+    Parameters
+    ----------
+    items : pandas.DataFrame
+        The item table with a column ``picture``: decoded images.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    names = _levels(items, row)
+    with st.style():
+        fig, axes = st.figure(
+            "full", 0.4 + 0.92 * len(names), nrows=len(names), ncols=per_row, squeeze=False
+        )
+        for ax in axes.flat:
+            ax.set_axis_off()
+        for line, name in zip(axes, names, strict=True):
+            part = items[items[row] == name].drop_duplicates("image_id").head(per_row)
+            for ax, picture in zip(line, part["picture"], strict=False):
+                ax.imshow(picture, interpolation="bicubic")
+            line[0].set_title(str(name), fontsize=8)
+        _head(fig, title)
+    return fig
+
+
 def elicitation_figure(table, *, title=""):
     """Draw what each strategy costs and yields, a dot per model and data set.
 

@@ -38,7 +38,12 @@ SPLITS = ("fit", "test")
 _LOADERS: dict[str, str | Callable[..., Any]] = {
     "pocket-general": "medcal_nb.pocket.questions:load",
     "pocket-medical": "medcal_nb.pocket.questions:load",
-}
+    **dict.fromkeys(
+        ("vqa-rad", "slake", "path-vqa", "omnimedvqa", "pmc-vqa", "a-okvqa", "science-qa",
+         "vqa-v2", "mmstar"),
+        "medcal_nb.items_hub:load",
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,9 @@ def load_items(
 
     Parameters
     ----------
-    name : a registered dataset, such as ``pocket-medical``
+    name : a registered dataset, such as ``pocket-medical``; a public set read from a copy on disk
+        is ``NAME:FOLDER``, such as ``vqa-rad:/data/vqa_rad``, or the folder alone where its files
+        tell which set it is
     split : ``fit``, ``test``, or None for all items
     n : keep this many items, drawn at random by ``seed``
     revision : version of a dataset that has versions
@@ -119,8 +126,7 @@ def load_items(
     MedcalError
         for an unknown dataset or split, a negative ``n``, or a table that breaks the schema.
     """
-    if name not in _LOADERS:
-        raise MedcalError(f"dataset {name!r} is not known; known: {', '.join(dataset_names())}")
+    name, path = _name_and_folder(name)
     if split is not None and split not in SPLITS:
         raise MedcalError(f"split {split!r} is not known; give one of {', '.join(SPLITS)}")
     if n is not None and n < 1:
@@ -129,7 +135,21 @@ def load_items(
     if isinstance(loader, str):
         module, function = loader.split(":")
         loader = getattr(import_module(module), function)
-    return check_items(loader(name, split=split, n=n, seed=seed, revision=revision), where=name)
+    where = {} if path is None else {"path": path}
+    items = loader(name, split=split, n=n, seed=seed, revision=revision, **where)
+    return check_items(items, where=name)
+
+
+def _name_and_folder(name: str) -> tuple[str, str | None]:
+    """Take ``NAME:FOLDER`` apart; find the name of the set that a folder holds."""
+    if name in _LOADERS:
+        return name, None
+    known, _, folder = name.partition(":")
+    if folder and _LOADERS.get(known) == "medcal_nb.items_hub:load":
+        return known, folder
+    if Path(name).is_dir():
+        return import_module("medcal_nb.items_hub").hub_set_of_folder(name), name
+    raise MedcalError(f"dataset {name!r} is not known; known: {', '.join(dataset_names())}")
 
 
 def check_items(items: "pd.DataFrame", *, where: str = "items") -> "pd.DataFrame":

@@ -131,7 +131,7 @@ class TestLoading:
     @pytest.mark.parametrize(
         ("kwargs", "says"),
         [
-            ({"name": "pocket"}, "dataset 'pocket' is not known; known: pocket-general"),
+            ({"name": "pocket"}, "dataset 'pocket' is not known; known: .*pocket-general"),
             ({"name": "pocket-general", "split": "dev"}, "split 'dev' is not known"),
             ({"name": "pocket-general", "n": 0}, "n = 0: give 1 or more"),
             ({"name": "pocket-general", "revision": "v2"}, "has no revisions, 'v2'"),

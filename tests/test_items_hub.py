@@ -1,0 +1,696 @@
+"""Public sets as item tables, on tiny copies in the schema of the real ones."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from medcal_nb.errors import MedcalError
+from medcal_nb.items import check_items, load_items, open_image
+from medcal_nb.items_hub import (
+    HUB_SETS,
+    _explained,
+    _modalities_said,
+    _split_options,
+    hub_set_of_folder,
+    load,
+    modality_of_name,
+)
+
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+
+
+def png(number):
+    """Return a small image that differs from all others."""
+    pixels = np.random.default_rng(number).integers(0, 256, (8, 9, 3), dtype=np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+def parquet(path, columns, image=None):
+    """Write rows as a hub repository does: images as bytes, features in the metadata."""
+    import datasets
+
+    table = datasets.Dataset.from_dict(columns)
+    if image:
+        table = table.cast_column(image, datasets.Image())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.to_parquet(path)
+
+
+def stored(*numbers):
+    return [None if i is None else {"bytes": png(i), "path": None} for i in numbers]
+
+
+# --- tiny copies ---------------------------------------------------------------------------------
+
+
+def make_vqa_rad(folder):
+    parquet(
+        folder / "data" / "train-00000-of-00001.parquet",
+        {
+            "image": stored(0, 0, 1, 2),
+            "question": ["Is this a CT?", "Where is the mass?", "is there free air?", "What?"],
+            "answer": ["yes", "Left  kidney", "No", ""],
+        },
+        "image",
+    )
+    parquet(
+        folder / "data" / "test-00000-of-00001.parquet",
+        {
+            "image": stored(0, 3),
+            "question": ["Is the liver normal?", "What modality is shown?"],
+            "answer": ["Yes", "MR - flair"],
+        },
+        "image",
+    )
+
+
+def make_vqa_rad_original(folder):
+    (folder / "images").mkdir(parents=True)
+    rows = []
+    for i, (organ, kind, question, answer, answer_type) in enumerate(
+        [
+            ("CHEST", "freeform", "Is there a pneumothorax?", "No", "CLOSED"),
+            ("CHEST", "test_para", "Which side?", "Left", "CLOSED"),
+            ("HEAD", "para", "Is this a T2 weighted image?", "Yes", "CLOSED"),
+            ("HEAD", "freeform", "How many lesions?", 2, "OPEN"),
+            ("ABD", "test_freeform", "What organ?", "liver", "OPEN "),
+            ("HEAD", "freeform", "Is this a CT scan?", "no", "CLOSED"),
+        ]
+    ):
+        name = f"synpic{i // 2 if i < 4 else i}.jpg"
+        rows.append(
+            {
+                "qid": i, "phrase_type": kind, "image_name": name, "image_organ": organ,
+                "question": question, "question_type": "PRES", "answer": answer,
+                "answer_type": answer_type,
+            }
+        )  # fmt: skip
+        (folder / "images" / name).write_bytes(png(i))
+    (folder / "VQA_RAD Dataset Public.json").write_text(json.dumps(rows))
+
+
+def make_slake(folder, *, zipped=True):
+    folder.mkdir(parents=True, exist_ok=True)
+    images = {}
+    for split, names in {"train": (0, 1), "validation": (2,), "test": (0, 3)}.items():
+        rows = []
+        for i in names:
+            images[f"imgs/xmlab{i}/source.jpg"] = png(i)
+            for language, question, answer in (
+                ("en", "What modality is used?", "MRI"),
+                ("en", "Does the picture contain liver?", "Yes"),
+                ("zh", "图中有肝脏吗？", "有"),
+            ):
+                rows.append(
+                    {
+                        "img_id": i, "img_name": f"xmlab{i}/source.jpg", "question": question,
+                        "answer": answer, "q_lang": language, "location": "Abdomen",
+                        "modality": ["MRI", "CT", "X-Ray", "CT"][i], "answer_type": "OPEN",
+                        "base_type": "vqa", "content_type": "Modality",
+                        "triple": ["vhead", "_", "_"], "qid": len(rows) + 10 * i,
+                    }
+                )  # fmt: skip
+        (folder / f"{split}.json").write_text(json.dumps(rows, ensure_ascii=False))
+    if zipped:
+        with zipfile.ZipFile(folder / "imgs.zip", "w") as archive:
+            for name, data in images.items():
+                archive.writestr(name, data)
+    else:
+        for name, data in images.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(data)
+
+
+def make_path_vqa(folder):
+    for k, split in enumerate(("train", "validation", "test")):
+        parquet(
+            folder / "data" / f"{split}-00000-of-00001.parquet",
+            {
+                "image": stored(k, k, 7),
+                "question": ["what is present?", "is it necrotic?", "where?"],
+                "answer": ["gastrointestinal", "no", "in the canals"],
+            },
+            "image",
+        )
+
+
+def make_omnimedvqa(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    chest = [
+        {
+            "dataset": "Chest CT Scan", "question_id": f"Chest CT Scan_{i:04d}",
+            "question_type": "Modality Recognition", "question": "What type is this?",
+            "gt_answer": gold, "image_path": f"Images/Chest CT Scan/test/{i}.png",
+            "option_A": "MRI", "option_B": "CT", "option_C": "PET", "option_D": "X-ray",
+            ("modality" if i == 0 else "modality_type"): "CT(Computed Tomography)",
+        }
+        for i, gold in enumerate(["CT", "CT.", "Barium study"])
+    ]  # fmt: skip
+    eyes = [
+        {
+            "dataset": "ACRIMA", "question_id": f"ACRIMA_{i:04d}",
+            "question_type": "Disease Diagnosis", "question": "Is it glaucoma?",
+            "gt_answer": "No", "image_path": f"Images/ACRIMA/Im{i}.png", "option_A": "Yes",
+            "option_B": "No", "modality_type": "Fundus Photography",
+        }
+        for i in range(40)
+    ]  # fmt: skip
+    with zipfile.ZipFile(folder / "OmniMedVQA.zip", "w") as archive:
+        for name, rows in {"Chest CT Scan": chest, "ACRIMA": eyes}.items():
+            archive.writestr(f"OmniMedVQA/QA_information/Open-access/{name}.json", json.dumps(rows))
+            for i, row in enumerate(rows):
+                if i != 39:  # one file is not there
+                    archive.writestr("OmniMedVQA/" + row["image_path"], png(i))
+
+
+def make_pmc_vqa(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    head = ["index", "Figure_path", "Caption", "Question", "Choice A", "Choice B", "Choice C",
+            "Choice D", "Answer", "split"]  # fmt: skip
+    for k, split in enumerate(("train", "test")):
+        with (folder / f"{split}_2.csv").open("w", newline="") as file:
+            out = csv.writer(file)
+            out.writerow(head)
+            for i in range(3):
+                out.writerow(
+                    [i, f"PMC{k}{i}_Fig1_1.jpg", "A caption, with a comma", "Which stain, then?",
+                     " A:H&E", " B:PAS", "C: Gram", "D:None of them", "ABX"[i], split]
+                )  # fmt: skip
+    with zipfile.ZipFile(folder / "images_2.zip", "w") as archive:
+        for k in range(2):
+            for i in range(3):
+                archive.writestr(f"figures/PMC{k}{i}_Fig1_1.jpg", png(10 * k + i))
+
+
+def make_pmc_vqa_1(folder):
+    (folder / "images").mkdir(parents=True)
+    head = ["Figure_path", "Question", "Answer", "Choice A", "Choice B", "Choice C", "Choice D",
+            "Answer_label"]  # fmt: skip
+    for k, name in enumerate(("train.csv", "test_clean.csv")):
+        with (folder / name).open("w", newline="") as file:
+            out = csv.writer(file)
+            out.writerow(head)
+            out.writerow([f"PMC{k}_F1.jpg", "What is the uptake pattern?", "Focal uptake",
+                          "A:Diffuse uptake", "B:Focal uptake", "C:No uptake", "D:Cannot tell",
+                          "B"])  # fmt: skip
+        (folder / "images" / f"PMC{k}_F1.jpg").write_bytes(png(k))
+
+
+def make_a_okvqa(folder):
+    for k, split in enumerate(("train", "validation", "test")):
+        parquet(
+            folder / "data" / f"{split}-00000-of-00001-abc.parquet",
+            {
+                "image": stored(k, k + 10),
+                "question_id": [f"q{k}a", f"q{k}b"],
+                "question": ["What is it?", "Who is it?"],
+                "choices": [["cab", "delivery", "mail", "bus"], ["a", "b", "c", "d"]],
+                "correct_choice_idx": [None, None] if split == "test" else [3, 0],
+                "direct_answers": ["['bus']", "['a']"],
+                "difficult_direct_answer": [False, True],
+                "rationales": [["long"], ["short"]],
+            },
+            "image",
+        )
+
+
+def make_science_qa(folder):
+    for k, split in enumerate(("train", "validation", "test")):
+        parquet(
+            folder / "data" / f"{split}-00000-of-00001-abc.parquet",
+            {
+                "image": stored(k, None),
+                "question": ["Which is colder?", "Which word?"],
+                "choices": [["sample A", "sample B"], ["ray", "rye", "rag"]],
+                "answer": [1, 2],
+                "hint": ["The diagram shows two samples.", ""],
+                "task": ["closed choice"] * 2,
+                "grade": ["grade8"] * 2,
+                "subject": ["natural science", "language science"],
+                "topic": ["physics", "reference-skills"],
+                "category": ["Particle motion"] * 2,
+                "skill": ["Identify"] * 2,
+                "lecture": [""] * 2,
+                "solution": [""] * 2,
+            },
+            "image",
+        )
+
+
+def make_vqa_v2(folder, n=60):
+    nobody = [str(i) for i in range(10)]
+    said = [["net"] * 6 + ["netting"] * 3 + ["mesh"], ["yes"] * 9 + ["no"], nobody]
+    parquet(
+        folder / "data" / "validation-00000-of-00001.parquet",
+        {
+            "question_type": ["what is", "is the", "how many"] * (n // 3),
+            "multiple_choice_answer": ["net", "yes", "3"] * (n // 3),
+            "answers": [
+                [{"answer": a, "answer_confidence": "yes", "answer_id": j} for j, a in enumerate(s)]
+                for s in said
+            ]
+            * (n // 3),
+            "image_id": [262148 + i // 3 for i in range(n)],
+            "answer_type": ["other", "yes/no", "number"] * (n // 3),
+            "question_id": [262148000 + i for i in range(n)],
+            "question": ["What is behind him?", "Is the sky blue?", "How many?"] * (n // 3),
+            "image": stored(*(i // 3 for i in range(n))),
+        },
+        "image",
+    )
+
+
+def make_mmstar(folder, n=24):
+    text = "Which option fits?\nOptions: A: a dog, B: a cat, small, C: Two cats, D: none"
+    parquet(
+        folder / "mmstar.parquet",
+        {
+            "index": list(range(n)),
+            "question": [text] * (n - 1) + ["Is there no option?"],
+            "image": stored(*range(n)),
+            "answer": ["A", "B", "C", "D"] * (n // 4),
+            "category": ["coarse perception"] * n,
+            "l2_category": ["image scene"] * n,
+            "meta_info": [{"source": "MMBench", "split": "val", "image_path": "x.jpg"}] * n,
+        },
+        "image",
+    )
+
+
+MAKERS = {
+    "vqa-rad": make_vqa_rad,
+    "slake": make_slake,
+    "path-vqa": make_path_vqa,
+    "omnimedvqa": make_omnimedvqa,
+    "pmc-vqa": make_pmc_vqa,
+    "a-okvqa": make_a_okvqa,
+    "science-qa": make_science_qa,
+    "vqa-v2": make_vqa_v2,
+    "mmstar": make_mmstar,
+}
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+
+
+@pytest.fixture
+def in_hub_cache(tmp_path, monkeypatch):
+    """Lay a set out in a local hub cache and go offline; returns a function that does so."""
+    from huggingface_hub import constants
+
+    cache = tmp_path / "hub"
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+
+    def place(name, tag="main"):
+        home = cache / ("datasets--" + HUB_SETS[name].repo.replace("/", "--"))
+        (home / "refs").mkdir(parents=True)
+        (home / "refs" / tag).write_text(REVISION)
+        MAKERS[name](home / "snapshots" / REVISION)
+
+    return place
+
+
+# --- every set -----------------------------------------------------------------------------------
+
+
+def test_every_set_has_a_tiny_copy():
+    assert set(MAKERS) == set(HUB_SETS)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_copy_on_disk_keeps_the_schema(name, tmp_path):
+    MAKERS[name](tmp_path / "set")
+    items = load_items(f"{name}:{tmp_path / 'set'}")
+    assert set(items["dataset"]) == {name}
+    assert set(items["domain"]) == {HUB_SETS[name].domain}
+    assert set(items["modality_source"]) <= {"stated", "rule", "missing"}
+    assert (items["modality"].eq("unknown") == items["modality_source"].eq("missing")).all()
+    assert set(items["split"]) == {"fit", "test"}
+    for image in items["image"]:
+        assert open_image(image).size == (9, 8)
+    again = load_items(f"{name}:{tmp_path / 'set'}")
+    assert again.drop(columns="image").equals(items.drop(columns="image"))
+    some = load_items(f"{name}:{tmp_path / 'set'}", split="test", n=2, seed=5)
+    assert len(some) == min(2, (items["split"] == "test").sum())
+    assert set(some["item_id"]) <= set(items.loc[items["split"] == "test", "item_id"])
+
+
+@pytest.mark.parametrize("name", [n for n in MAKERS if not HUB_SETS[n].streamed])
+def test_a_set_in_the_hub_cache_is_read_offline(name, tmp_path, in_hub_cache):
+    MAKERS[name](tmp_path / "set")
+    in_hub_cache(name)
+    drop = ["image"]
+    assert (
+        load_items(name)
+        .drop(columns=drop)
+        .equals(load_items(f"{name}:{tmp_path / 'set'}").drop(columns=drop))
+    )
+
+
+def test_offline_in_a_process_of_its_own(tmp_path):
+    home = tmp_path / "hf" / "hub" / "datasets--Lin-Chen--MMStar"
+    (home / "refs").mkdir(parents=True)
+    (home / "refs" / "main").write_text(REVISION)
+    make_mmstar(home / "snapshots" / REVISION)
+    code = "from medcal_nb.items import load_items; print(len(load_items('mmstar', n=7)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1"},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.stdout.split() == ["7"], done.stderr[-800:]
+
+
+def test_a_revision_is_asked_for(in_hub_cache):
+    in_hub_cache("mmstar", tag="v2")
+    assert len(load_items("mmstar", revision="v2")) == 23
+    assert load("mmstar", revision=REVISION).attrs["revision"] == REVISION
+    with pytest.raises(MedcalError, match=r"Lin-Chen/MMStar@v1: is not in the cache and the hub"):
+        load_items("mmstar", revision="v1")
+
+
+# --- each set's own ------------------------------------------------------------------------------
+
+
+def test_vqa_rad_from_the_hub(tmp_path):
+    make_vqa_rad(tmp_path)
+    items = load("vqa-rad", path=tmp_path).set_index("item_id")
+    assert list(items["gold"]) == ["yes", "Left kidney", "no", "yes", "MR - flair"]
+    assert list(items["question_type"]) == ["closed", "open", "closed", "closed", "open"]
+    # image 0 is in the test split: all its questions are
+    assert list(items["split"]) == ["test", "test", "fit", "test", "test"]
+    assert list(items["official_split"]) == ["train"] * 3 + ["test"] * 2
+    assert list(items["modality"]) == ["ct", "ct", "unknown", "ct", "mri"]
+    assert items["image_id"].nunique() == 3
+    assert load("vqa-rad", path=tmp_path).attrs["left_out"] == {"no gold answer": 1}
+
+
+def test_vqa_rad_as_published(tmp_path):
+    make_vqa_rad_original(tmp_path)
+    assert hub_set_of_folder(tmp_path) == "vqa-rad"
+    items = load_items(str(tmp_path)).set_index("item_id")
+    assert list(items["modality"]) == ["x-ray", "x-ray", "mri", "mri", "ct", "unknown"]
+    assert list(items["modality_source"]) == ["rule"] * 5 + ["missing"]
+    assert list(items["split"]) == ["test", "test", "fit", "fit", "test", "fit"]
+    assert items.loc["qid-3", "gold"] == "2"
+    assert items.loc["qid-1", "question_type"] == "open"  # closed to its authors, yet no yes or no
+    assert list(items["answer_type"])[4] == "OPEN"
+    assert items.loc["qid-0", "options"] == ["yes", "no"]
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "said"),
+    [
+        ("Is this a CT?", "Yes", {"ct"}),
+        ("Is this a CT scan of the chest?", "yes", {"ct"}),
+        ("Is this image a CT scan?", "no", set()),
+        ("is this a chest x-ray?", "yes", {"x-ray"}),
+        ("Is this an MRI or a CT scan?", "MRI", {"mri"}),
+        ("What modality is this?", "MR FLAIR", {"mri"}),
+        ("What type of imaging does this not represent?", "ultrasound", set()),
+        ("What would show it better?", "CT", set()),
+        ("Is this CT scan enhanced by IV contrast?", "yes", set()),
+        ("What is seen?", "high signal on T2", {"mri"}),
+        ("Is there contrast?", "yes", set()),
+    ],
+)
+def test_what_a_gold_answer_attests(question, answer, said):
+    assert _modalities_said(question, answer) == said
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_slake(tmp_path, zipped):
+    make_slake(tmp_path, zipped=zipped)
+    assert hub_set_of_folder(tmp_path) == "slake"
+    items = load("slake", path=tmp_path)
+    assert len(items) == 2 * 5  # English only
+    by_image = items.groupby("image_id")["split"].first()
+    assert by_image["xmlab0/source.jpg"] == "test"  # in train and test
+    assert by_image["xmlab1/source.jpg"] == by_image["xmlab2/source.jpg"] == "fit"
+    assert set(items["modality"]) == {"mri", "ct", "x-ray"}
+    assert set(items["modality_source"]) == {"stated"}
+    if zipped:
+        assert all(str(tmp_path / "hf") in path for path in items["image"])
+
+
+def test_path_vqa(tmp_path):
+    make_path_vqa(tmp_path)
+    items = load("path-vqa", path=tmp_path)
+    assert set(items["modality"]) == {"pathology"}
+    assert set(items["modality_source"]) == {"rule"}
+    shared = items[items["image_id"] == items["image_id"].iloc[2]]
+    assert len(shared) == 3  # image 7 stands in all three splits, so it is test
+    assert set(shared["split"]) == {"test"}
+    assert shared["image"].iloc[0] is shared["image"].iloc[1]
+
+
+def test_omnimedvqa(tmp_path):
+    make_omnimedvqa(tmp_path)
+    items = load("omnimedvqa", path=tmp_path)
+    assert items.attrs["left_out"] == {
+        "gold answer is none of the options": 1,
+        "image file not found": 1,
+    }
+    assert set(items["modality"]) == {"ct", "fundus"}
+    chest = items[items["source"] == "Chest CT Scan"]
+    assert list(chest["gold"]) == ["CT", "CT"]  # "CT." is the option "CT"
+    assert chest["options"].iloc[0] == ["MRI", "CT", "PET", "X-ray"]
+    eyes = items[items["source"] == "ACRIMA"]
+    assert eyes["options"].iloc[0] == ["Yes", "No"]
+    # no split of its own: assigned by a hash of the image, whatever is drawn
+    assert 0.2 < (items["split"] == "test").mean() < 0.8
+    drawn = load("omnimedvqa", path=tmp_path, n=9, seed=1).set_index("item_id")["split"]
+    assert drawn.equals(items.set_index("item_id")["split"][drawn.index])
+
+
+def test_pmc_vqa(tmp_path):
+    make_pmc_vqa(tmp_path)
+    items = load("pmc-vqa", path=tmp_path)
+    assert items.attrs["left_out"] == {"gold answer is none of the options": 2}
+    assert list(items["gold"]) == ["H&E", "PAS"] * 2
+    assert items["options"].iloc[0] == ["H&E", "PAS", "Gram", "None of them"]
+    assert list(items["split"]) == ["fit", "fit", "test", "test"]
+    assert set(items["modality"]) == {"unknown"}
+
+
+def test_pmc_vqa_first_version(tmp_path):
+    make_pmc_vqa_1(tmp_path)
+    items = load_items(f"pmc-vqa:{tmp_path}")
+    assert list(items["gold"]) == ["Focal uptake"] * 2
+    assert list(items["split"]) == ["fit", "test"]
+
+
+def test_a_okvqa_leaves_out_the_test_split_without_answers(tmp_path):
+    make_a_okvqa(tmp_path)
+    items = load("a-okvqa", path=tmp_path)
+    assert list(items["item_id"]) == ["q0a", "q0b", "q1a", "q1b"]
+    assert list(items["gold"]) == ["bus", "a"] * 2
+    assert list(items["split"]) == ["fit", "fit", "test", "test"]
+    assert set(items["modality"]) == {"photo"}
+
+
+def test_science_qa_keeps_questions_with_an_image(tmp_path):
+    make_science_qa(tmp_path)
+    items = load("science-qa", path=tmp_path)
+    assert items.attrs["left_out"] == {"no image": 3}
+    assert list(items["gold"]) == ["sample B"] * 3
+    assert items["question"].iloc[0] == "The diagram shows two samples. Which is colder?"
+    assert list(items["split"]) == ["fit", "fit", "test"]
+
+
+def test_vqa_v2(tmp_path):
+    make_vqa_v2(tmp_path)
+    items = load("vqa-v2", path=tmp_path)
+    by_type = {k: g for k, g in items.groupby("category")}
+    assert by_type["other"]["gold"].iloc[0] == ["net", "netting"]  # said by three or more
+    assert by_type["number"]["gold"].iloc[0] == ["3"]  # nobody agreed: the most common
+    assert by_type["yes/no"]["gold"].iloc[0] == "yes"
+    assert set(by_type["yes/no"]["question_type"]) == {"closed"}
+    few = load("vqa-v2", path=tmp_path, n=5, split="fit", seed=2)
+    assert len(few) == 5
+    assert set(few["split"]) == {"fit"}
+    check_items(few)
+    assert list(few["item_id"]) == list(
+        load("vqa-v2", path=tmp_path, n=5, split="fit", seed=2)["item_id"]
+    )
+    assert list(few["item_id"]) != list(
+        load("vqa-v2", path=tmp_path, n=5, split="fit", seed=3)["item_id"]
+    )
+    with pytest.raises(MedcalError, match="vqa-v2: is streamed from the hub and large; give n"):
+        load("vqa-v2")
+
+
+def test_mmstar(tmp_path):
+    make_mmstar(tmp_path)
+    items = load_items(str(tmp_path))
+    assert list(items["gold"][:4]) == ["a dog", "a cat, small", "Two cats", "none"]
+    assert items["question"].iloc[0] == "Which option fits?"
+    assert load("mmstar", path=tmp_path).attrs["left_out"] == {
+        "no list of options in the question": 1
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("Q?\nOptions: A: x, B: y", ["x", "y"]),
+        ("Q?\nOptions: A: 1.5, B: B: odd, C: 3.", ["1.5", "B: odd", "3"]),
+        ("Q?\nOptions:\nA. left\nB. right\n", ["left", "right"]),
+        ("Q? Options: (A) one (B) two", ["one", "two"]),
+    ],
+)
+def test_options_inside_the_question(text, options):
+    assert _split_options(text) == ("Q?", options)
+
+
+@pytest.mark.parametrize(
+    ("stated", "ours"),
+    [
+        ("CT(Computed Tomography)", "ct"),
+        ("MR (Mag-netic Resonance Imaging)", "mri"),
+        ("X-Ray", "x-ray"),
+        ("x_ray.", "x-ray"),
+        ("OCT (Optical Coherence Tomography", "oct"),
+        ("ultrasound", "ultrasound"),
+        ("Fundus Photography", "fundus"),
+        ("Dermoscopy", "dermoscopy"),
+        ("Microscopy Images", "pathology"),
+        ("Digital Photography", "photo"),
+        ("Infrared Reflectance Imaging", "infrared reflectance"),
+        ("Endoscopy", "endoscopy"),
+        ("Colposcopy", "colposcopy"),
+        ("Thermography", "thermography"),
+        ("", "unknown"),
+    ],
+)
+def test_names_of_modalities(stated, ours):
+    assert modality_of_name(stated) == ours
+
+
+# --- what goes wrong -----------------------------------------------------------------------------
+
+
+def test_faults_say_what_to_do(tmp_path):
+    with pytest.raises(MedcalError, match=r"is no folder; give the set's folder"):
+        load_items(f"slake:{tmp_path / 'nowhere'}")
+    with pytest.raises(MedcalError, match=r"can't tell which set this folder holds; .*NAME:FOLDER"):
+        load_items(str(tmp_path))
+    with pytest.raises(MedcalError, match=r"no rows of VQA-RAD found; is it laid out"):
+        load_items(f"vqa-rad:{tmp_path}")
+    with pytest.raises(MedcalError, match=r"has no .*QA_information"):
+        load_items(f"omnimedvqa:{tmp_path}")
+    with pytest.raises(MedcalError, match="set 'vqa' is not known; known: vqa-rad"):
+        load("vqa")
+    (tmp_path / "vqa-rad.json").write_text("[{")
+    with pytest.raises(MedcalError, match=r"vqa-rad.json: is no JSON file"):
+        load_items(str(tmp_path))
+
+
+def test_missing_images_and_columns_are_named(tmp_path):
+    make_slake(tmp_path / "a", zipped=False)
+    for path in (tmp_path / "a" / "imgs").rglob("*.jpg"):
+        path.unlink()
+    with pytest.raises(MedcalError, match=r"none of its image files is there; put them in imgs"):
+        load_items(f"slake:{tmp_path / 'a'}")
+    parquet(tmp_path / "b" / "mmstar.parquet", {"image": stored(1), "text": ["?"]}, "image")
+    with pytest.raises(MedcalError, match=r"no column 'index' in row 0; is it MMStar\?"):
+        load_items(f"mmstar:{tmp_path / 'b'}")
+
+
+def test_a_damaged_archive_and_a_hostile_name(tmp_path):
+    make_slake(tmp_path)
+    data = (tmp_path / "imgs.zip").read_bytes()
+    (tmp_path / "imgs.zip").write_bytes(data[: len(data) // 2])
+    with pytest.raises(MedcalError, match=r"imgs.zip: the archive is damaged; delete it and fetch"):
+        load_items(f"slake:{tmp_path}")
+    make_vqa_rad_original(tmp_path / "b")
+    path = tmp_path / "b" / "VQA_RAD Dataset Public.json"
+    path.write_text(path.read_text().replace("synpic0.jpg", "../../etc/passwd"))
+    with pytest.raises(MedcalError, match="is no path inside the set"):
+        load_items(str(tmp_path / "b"))
+
+
+def test_nothing_is_fetched_where_it_would_not_fit(tmp_path, monkeypatch):
+    import shutil
+
+    import huggingface_hub
+
+    def nothing_cached(*_, local_files_only=False, **__):
+        assert local_files_only, "it went on to download"
+        raise FileNotFoundError("not cached")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", nothing_cached)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: type("Usage", (), {"free": 3.1e9}))
+    with pytest.raises(
+        MedcalError, match=r"OmniMedVQA: takes 10.7 GB, 3.1 GB are free in .*HF_HOME"
+    ):
+        load_items("omnimedvqa")
+
+
+def _hub_error(name, message):
+    import httpx
+    from huggingface_hub import errors
+
+    kind = getattr(errors, name)
+    request = httpx.Request("GET", "https://huggingface.co/x")
+    if issubclass(kind, errors.HfHubHTTPError):
+        return kind(message, response=httpx.Response(403, request=request))
+    return kind(message)
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (lambda: _hub_error("GatedRepoError", "403"), "is gated; accept its terms .* HF_TOKEN"),
+        (lambda: _hub_error("RevisionNotFoundError", "404"), "has no such revision"),
+        (lambda: _hub_error("RepositoryNotFoundError", "401"), "the hub does not hand it out"),
+        (lambda: _hub_error("OfflineModeIsEnabled", "offline"), "is not in the cache and the hub"),
+        (lambda: ConnectionError("refused"), "is not in the cache and the hub can't be reached"),
+        (lambda: OSError(28, "No space left on device"), "the disk is full; .* HF_HOME"),
+        (lambda: zipfile.BadZipFile("x"), "the archive is damaged"),
+        (lambda: ValueError("odd\nsecond line"), r"can't be read \(ValueError: odd\)"),
+    ],
+)
+def test_errors_of_the_hub_become_one_line(error, says):
+    import re
+
+    message = str(_explained(error(), "org/set"))
+    assert re.search(says, message)
+    assert message.startswith("org/set: ")
+    assert "\n" not in message
+
+
+# --- the real thing ------------------------------------------------------------------------------
+
+
+@pytest.mark.real
+def test_vqa_rad_on_the_real_files(real_dir):
+    folder = real_dir / "vqa_rad"
+    items = load_items(str(folder))
+    assert len(items) == 2248
+    assert (items["official_split"] == "test").sum() == 451
+    # 315 image files, of which one is never asked about
+    assert len(list((folder / "images").glob("*.jpg"))) == 315
+    assert items["image_id"].nunique() == 314
+    assert (items["answer_type"] == "CLOSED").sum() == 1299
+    assert (items["question_type"] == "closed").sum() == 1193
+    images = items.drop_duplicates("image_id")
+    # the paper counts 104 head, 107 chest and 104 abdominal images
+    assert images["organ"].value_counts().to_dict() == {"chest": 107, "abd": 104, "head": 103}
+    assert (images["modality"] == "x-ray").sum() == 107
+    assert set(images.loc[images["organ"] == "head", "modality"]) == {"mri", "ct", "unknown"}
+    for image in images["image"]:
+        assert min(open_image(image).size) > 100

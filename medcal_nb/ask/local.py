@@ -569,11 +569,14 @@ class _Shared:
             trunks = self.trunks.get(self.blocks[p], ())
             if not any(encoded[p][: len(tokens)] == tokens for tokens, _, _ in trunks):
                 groups.setdefault(self.blocks[p], []).append(encoded[p])
-        # a trunk leaves its prompts at least one token of their own
+        # a trunk leaves its prompts at least one token of their own, or is the only prompt
         trunk_of = {
             group: ids[0][: min(_common_prefix(ids), min(map(len, ids)) - 1)]
+            if any(other != ids[0] for other in ids)
+            else ids[0]
             for group, ids in groups.items()
         }
+        whole = {group for group, tokens in trunk_of.items() if tokens == groups[group][0]}
         by_picture = {}
         for group in trunk_of:
             by_picture.setdefault(group[0], []).append(group)
@@ -592,12 +595,12 @@ class _Shared:
                 heads[picture] = tokens[0][:size]
         for picture, (state, i) in self._prefill(heads).items():
             self.heads[picture] = (heads[picture], state, i)
-        for group, (state, i) in self._prefill(direct, key=lambda g: g[0]).items():
+        for group, (state, i) in self._prefill(direct, whole, key=lambda g: g[0]).items():
             self.trunks.setdefault(group, []).append((direct[group], state, i))
             # a later round may bring another question block for the same picture
             self.heads.setdefault(group[0], None)
         rest = [g for g in trunk_of if g not in direct]
-        self._extend_heads(rest, trunk_of)
+        self._extend_heads(rest, trunk_of, whole)
         places = {}
         for p in wanted:
             for tokens, state, i in self.trunks[self.blocks[p]]:
@@ -606,7 +609,7 @@ class _Shared:
                     break
         return places
 
-    def _extend_heads(self, groups, trunk_of):
+    def _extend_heads(self, groups, trunk_of, whole):
         """Grow question trunks on image heads that several questions share."""
         alone = {}
         shared = {}
@@ -614,12 +617,14 @@ class _Shared:
             head = self.heads.get(group[0])
             if head is None or trunk_of[group][: len(head[0])] != head[0]:
                 alone[group] = trunk_of[group]
-            elif len(trunk_of[group]) == len(head[0]):
+            elif len(trunk_of[group]) == len(head[0]) and group not in whole:
                 tokens, state, i = head
                 self.trunks.setdefault(group, []).append((tokens, state, i))
+            elif len(trunk_of[group]) == len(head[0]):
+                alone[group] = trunk_of[group]
             else:
                 shared.setdefault(id(head[1]), []).append(group)
-        for group, (state, i) in self._prefill(alone, key=lambda g: g[0]).items():
+        for group, (state, i) in self._prefill(alone, whole, key=lambda g: g[0]).items():
             self.trunks.setdefault(group, []).append((alone[group], state, i))
         for members in shared.values():
             state = self.heads[members[0][0]][1]
@@ -627,12 +632,16 @@ class _Shared:
             suffixes = [trunk_of[g][len(self.heads[g[0]][0]) :] for g in members]
             for low in range(0, len(members), self.backend.max_rows):
                 part = slice(low, low + self.backend.max_rows)
-                grown = self._extend(state, parents[part], suffixes[part], logits=False)
+                ends = any(group in whole for group in members[part])
+                grown = self._extend(state, parents[part], suffixes[part], logits=ends)
                 for i, group in enumerate(members[part]):
                     self.trunks.setdefault(group, []).append((trunk_of[group], grown, i))
 
-    def _prefill(self, tokens_of, key=lambda picture: picture):
-        """Compute token rows that begin with an image, from scratch."""
+    def _prefill(self, tokens_of, whole=frozenset(), key=lambda picture: picture):
+        """Compute token rows that begin with an image, from scratch.
+
+        The last logits are kept where a row of `whole` is a prompt to its end.
+        """
         backend = self.backend
         places = {}
         names = sorted(tokens_of, key=lambda name: len(tokens_of[name]))
@@ -644,7 +653,8 @@ class _Shared:
             inputs = _pixels(expansions, ids.shape[1], [len(row) for row in rows], backend)
             position, after = self._positions(ids, mask, inputs)
             state = _State(_new_cache(), mask, after, None)
-            self._forward(state, ids, position, inputs, logits=False)
+            ends = any(name in whole for name in part)
+            self._forward(state, ids, position, inputs, logits=ends)
             for i, name in enumerate(part):
                 places[name] = (state, i)
         return places
@@ -669,7 +679,7 @@ class _Shared:
             mask[i, width - len(row) :] = True
         return ids.to(self.backend.device), mask.to(self.backend.device)
 
-    def _extend(self, state, parents, suffixes, *, logits):
+    def _extend(self, state, parents, suffixes, *, logits, room=0):
         """Continue rows of `state` by token lists of different lengths (padded between)."""
         torch = _torch()
         which = torch.tensor(parents, device=self.backend.device)
@@ -677,7 +687,7 @@ class _Shared:
         start = state.position[which]
         position = start[:, None] + (mask.long().cumsum(1) - 1).clamp(min=0)
         grown = _State(
-            _select(state.cache, which),
+            _select(state.cache, which, room=ids.shape[1] + room),
             torch.cat([state.mask[which], mask], dim=1),
             start + mask.long().sum(1),
             None,
@@ -703,35 +713,37 @@ class _Shared:
     def _branch(self, chunk, by_prompt, encoded, places):
         """Continue one chunk of prompts to the end of all their rows."""
         torch, backend = _torch(), self.backend
-        by_state = {}
+        parts = {}
         for p in chunk:
-            by_state.setdefault(id(places[p][0]), []).append(p)
-        for members in by_state.values():
+            state, _, n = places[p]
+            parts.setdefault((id(state), n == len(encoded[p])), []).append(p)
+        for (_, whole), members in parts.items():
             state = places[members[0]][0]
-            grown = self._extend(
-                state,
-                [places[p][1] for p in members],
-                [encoded[p][places[p][2] :] for p in members],
-                logits=True,
-            )
-            rows, owner = [], []
-            for i, p in enumerate(members):
-                rows += by_prompt[p]
-                owner += [i] * len(by_prompt[p])
+            rows = [row for p in members for row in by_prompt[p]]
+            room = max(row.limit if row.forced is None else len(row.forced) for row in rows)
+            if whole:
+                start = [places[p][1] for p in members]
+            else:
+                start = range(len(members))
+                state = self._extend(
+                    state,
+                    [places[p][1] for p in members],
+                    [encoded[p][places[p][2] :] for p in members],
+                    logits=True,
+                    room=room,
+                )
+            owner = [i for i, p in zip(start, members, strict=True) for _ in by_prompt[p]]
             choose = _Chooser(rows, backend.eos, backend.device)
-            owner = torch.tensor(owner, device=backend.device)
-            tokens = choose(grown.logits[owner], list(range(len(rows))))
+            which = torch.tensor(owner, device=backend.device)
+            tokens = choose(state.logits[which], list(range(len(rows))))
             alive = [i for i, row in enumerate(rows) if not row.ended]
             if not alive:
                 continue
-            which = owner[torch.tensor(alive, device=backend.device)]
-            live = _State(
-                _select(grown.cache, which, room=max(row.limit for row in rows)),
-                grown.mask[which],
-                grown.position[which],
-                None,
-            )
-            self._decode(live, rows, alive, [tokens[i] for i in alive], choose)
+            if whole or [owner[i] for i in alive] != list(range(len(state.mask))):
+                which = which[torch.tensor(alive, device=backend.device)]
+                cache = _select(state.cache, which, room=room)
+                state = _State(cache, state.mask[which], state.position[which], None)
+            self._decode(state, rows, alive, [tokens[i] for i in alive], choose)
 
     def _decode(self, state, rows, active, tokens, choose):
         """Write token after token; rows that have ended leave the batch when many have."""
@@ -935,7 +947,7 @@ def _new_cache():
     return Cache(layer_class_to_replicate=_roomy())
 
 
-def _select(cache, which, room=64):
+def _select(cache, which, room):
     """Branch a cache: the chosen batch rows, with room for `room` more tokens."""
     from transformers.cache_utils import Cache
 

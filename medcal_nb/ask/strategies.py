@@ -10,6 +10,7 @@ once. How the rows become one verdict is told by `aggregate`
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from medcal_nb.ask import prompts
 from medcal_nb.ask.models import (
@@ -133,9 +134,14 @@ def _reply(item, plan, instruction, kind, **how):
     return reply
 
 
+@lru_cache(maxsize=1 << 16)
+def _parse(text, question_type, options):
+    """Read an answer; the same short replies come again and again."""
+    return parse_answer(text, question_type=question_type, options=list(options) or None)
+
+
 def _answer(item, text):
-    options = list(item.options) if item.options else None
-    return parse_answer(text, question_type=item.question_type, options=options)
+    return _parse(text, item.question_type, tuple(item.options or ()))
 
 
 def _row(replies, *, answer, confidence=None, sample=0, raw=None, parse_ok, probabilities=None):

@@ -1,0 +1,282 @@
+"""How much faster it is to ask many strategies at once than to call ``generate`` for each.
+
+    python -m tests.bench.bench_ask [--model pocket-general] [--dataset pocket-medical]
+                                    [--items 64] [--repeat 3] [--out build/bench]
+
+The same calls (same prompts, same limits) are answered in three ways, on the same model:
+
+- *ours*: one session of the local backend; image and question computed once, equal calls once.
+- *batched*: for each strategy and turn, all items in one padded batch through
+  ``model.generate``; samples by ``num_return_sequences``; label probabilities by one batched
+  forward pass over prompt and label.
+- *single*: the same, one item at a time.
+
+Seconds are medians over repeats, the three in turn, in one process; "same answers" compares the
+greedy replies word for word and the label probabilities to 0.001.
+"""
+
+import argparse
+import os
+import platform
+import statistics
+import time
+from pathlib import Path
+
+import pandas as pd
+
+from medcal_nb.ask.local import LocalModel
+from medcal_nb.ask.models import Generate, LabelProbabilities, Labels, Reply, resolve_model
+from medcal_nb.ask.run import _items, run_programs
+from medcal_nb.ask.strategies import STRATEGIES, Plan
+from medcal_nb.items import load_items
+
+
+class Plain:
+    """The peer: processor and ``model.generate``, `size` prompts at a time, nothing shared."""
+
+    def __init__(self, backend, size):
+        self.backend = backend
+        self.size = size
+        self.tokens = 0
+
+    def __call__(self, calls):
+        import torch
+
+        found = {}
+        groups = {}
+        for call in calls:
+            if isinstance(call, Labels):
+                groups.setdefault(("labels", len(call.labels)), []).append(call)
+            elif call.seed:
+                groups.setdefault(("sampled", call.max_new_tokens), []).append(call)
+            else:
+                groups.setdefault(("greedy", call.max_new_tokens), []).append(call)
+        with torch.inference_mode():
+            for (kind, _), members in groups.items():
+                if kind == "sampled":
+                    self._sampled(members, found)
+                    continue
+                for low in range(0, len(members), self.size):
+                    part = members[low : low + self.size]
+                    (self._labels if kind == "labels" else self._greedy)(part, found)
+        return [found[call] for call in calls]
+
+    def _inputs(self, prompts):
+        backend = self.backend
+        texts = [backend.show(prompt) for prompt in prompts]
+        inputs, _ = backend._process(texts, [prompt.picture.open() for prompt in prompts])
+        self.tokens += int(inputs["attention_mask"].sum())
+        return texts, inputs.to(backend.device)
+
+    def _replies(self, inputs, limit, **more):
+        backend = self.backend
+        out = backend.model.generate(
+            **inputs,
+            max_new_tokens=limit,
+            eos_token_id=sorted(backend.eos),
+            pad_token_id=backend.pad,
+            **more,
+        )
+        new = out[:, inputs["input_ids"].shape[1] :]
+        self.tokens += int((new != backend.pad).sum())
+        texts = backend.tokenizer.batch_decode(new, skip_special_tokens=True)
+        return [Reply(text.strip(), -1.0, 1, 1) for text in texts]
+
+    def _greedy(self, calls, found):
+        _, inputs = self._inputs([call.prompt for call in calls])
+        replies = self._replies(inputs, calls[0].max_new_tokens, do_sample=False)
+        found.update(zip(calls, replies, strict=True))
+
+    def _sampled(self, calls, found):
+        by_prompt = {}
+        for call in calls:
+            by_prompt.setdefault(call.prompt, []).append(call)
+        prompts, n = list(by_prompt), max(map(len, by_prompt.values()))
+        for low in range(0, len(prompts), self.size):
+            part = prompts[low : low + self.size]
+            _, inputs = self._inputs(part)
+            replies = self._replies(
+                inputs, calls[0].max_new_tokens, do_sample=True, top_k=0, num_return_sequences=n
+            )
+            for i, prompt in enumerate(part):
+                found.update(zip(by_prompt[prompt], replies[i * n : (i + 1) * n], strict=True))
+
+    def _labels(self, calls, found):
+        """One forward pass over prompt + label, for the labels as the local backend writes them."""
+        import math
+
+        import numpy as np
+        import torch
+
+        backend = self.backend
+        texts, inputs = self._inputs([call.prompt for call in calls])
+        rows, forced = [], []
+        for i, (call, text) in enumerate(zip(calls, texts, strict=True)):
+            for ways in backend_rows(backend, i, text, call.labels):
+                for row in ways:
+                    rows.append(i)
+                    forced.append(row.forced)
+        width = max(map(len, forced))
+        ids = torch.full((len(rows), width), backend.pad)
+        mask = torch.zeros((len(rows), width), dtype=torch.long)
+        for i, tokens in enumerate(forced):
+            ids[i, : len(tokens)] = torch.tensor(tokens)
+            mask[i, : len(tokens)] = 1
+        picked = torch.tensor(rows)
+        batch = {name: value[picked] for name, value in inputs.items()}
+        batch["input_ids"] = torch.cat([batch["input_ids"], ids], 1)
+        batch["attention_mask"] = torch.cat([batch["attention_mask"], mask], 1)
+        position = (batch["attention_mask"].cumsum(1) - 1).clamp(min=0)
+        out = backend.model(**batch, position_ids=position, logits_to_keep=width + 1)
+        logprobs = torch.log_softmax(out.logits[:, :-1].float(), -1)
+        scores = iter(
+            sum(float(logprobs[i, j, token]) for j, token in enumerate(tokens))
+            for i, tokens in enumerate(forced)
+        )
+        self.tokens += sum(map(len, forced))
+        for i, (call, text) in enumerate(zip(calls, texts, strict=True)):
+            ways = backend_rows(backend, i, text, call.labels)
+            totals = [np.logaddexp.reduce([next(scores) for _ in way]) for way in ways]
+            mass = np.logaddexp.reduce(totals)
+            shares = [math.exp(total - mass) for total in totals]
+            found[call] = LabelProbabilities(dict(zip(call.labels, shares, strict=True)))
+
+
+def backend_rows(backend, prompt, text, labels):
+    """The ways of writing each label, as the local backend has them."""
+    from medcal_nb.ask.local import _LocalSession
+
+    return _LocalSession(backend, None)._label_rows(prompt, text, labels)
+
+
+def programs_of(strategies, items, plan):
+    made = [
+        (s.name, item.item_id, s.ask(item, plan))
+        for s in strategies
+        for item in items
+        if s.applies(item) is None
+    ]
+    return [(name, item_id) for name, item_id, _ in made], [program for *_, program in made]
+
+
+def ask_ours(backend, strategies, items, plan):
+    """All strategies together, in one session."""
+    log = {}
+    names, programs = programs_of(strategies, items, plan)
+    with backend.session() as session:
+
+        def answer(calls):
+            results = session.run(calls)
+            log.update(zip(calls, results, strict=True))
+            return results
+
+        ended, failed = run_programs(programs, answer)
+    assert not failed, failed
+    return {names[i]: rows for i, rows in ended.items()}, log
+
+
+def ask_plain(backend, strategies, items, plan, size):
+    """One strategy after another; within a strategy, `size` items at a time."""
+    peer, log, table = Plain(backend, size), {}, {}
+
+    def answer(calls):
+        results = peer(calls)
+        log.update(zip(calls, results, strict=True))
+        return results
+
+    for strategy in strategies:
+        for low in range(0, len(items), size):
+            names, programs = programs_of([strategy], items[low : low + size], plan)
+            ended, failed = run_programs(programs, answer)
+            assert not failed, failed
+            table.update((names[i], rows) for i, rows in ended.items())
+    return table, log, peer.tokens
+
+
+def agreement(ours, theirs):
+    """Share of greedy replies that are equal, of label answers within 0.001; number compared."""
+    equal = close = greedy = labels = 0
+    for call, result in theirs.items():
+        if isinstance(call, Labels) and call in ours:
+            labels += 1
+            mine = ours[call].probabilities
+            close += all(abs(p - mine[name]) < 1e-3 for name, p in result.probabilities.items())
+        elif isinstance(call, Generate) and not call.seed and call in ours:
+            greedy += 1
+            equal += result.text == ours[call].text
+    return equal, greedy, close, labels
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="pocket-general")
+    parser.add_argument("--dataset", default="pocket-medical")
+    parser.add_argument("--items", type=int, default=64)
+    parser.add_argument("--samples", type=int, default=10)
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--max-new-tokens", type=int, default=None)
+    parser.add_argument("--device", default=None)
+    parser.add_argument("--skip-single", action="store_true")
+    parser.add_argument("--out", type=Path, default=Path("build/bench"))
+    options = parser.parse_args()
+
+    backend = resolve_model(options.model, device=options.device)
+    assert isinstance(backend, LocalModel)
+    items = _items(load_items(options.dataset, split="test", n=options.items))
+    plan = Plan(
+        dataset=options.dataset, samples=options.samples, max_new_tokens=options.max_new_tokens
+    )
+    strategies = [s for s in STRATEGIES.values() if s.skips(backend.can, backend.cannot) is None]
+    seconds = {"ours": [], "batched": [], "single": []}
+    cpu = {name: [] for name in seconds}
+    tokens, compared = {}, {}
+    ask_ours(backend, strategies, items[:2], plan)  # warm-up
+    for repeat in range(options.repeat):
+        for way in seconds:
+            if way == "single" and (repeat or options.skip_single):
+                continue
+            started, used = time.perf_counter(), time.process_time()
+            if way == "ours":
+                table, log = ask_ours(backend, strategies, items, plan)
+                tokens[way] = sum(
+                    r.prompt_tokens + getattr(r, "new_tokens", 0) for r in log.values()
+                )
+            else:
+                size = len(items) if way == "batched" else 1
+                _, other, tokens[way] = ask_plain(backend, strategies, items, plan, size)
+            seconds[way].append(time.perf_counter() - started)
+            cpu[way].append(time.process_time() - used)
+            if way != "ours":
+                compared[way] = agreement(log, other)
+    rows = []
+    base = statistics.median(seconds["ours"])
+    for way, times in seconds.items():
+        if not times:
+            continue
+        equal, greedy, close, labels = compared.get(way, (None,) * 4)
+        rows.append(
+            {
+                "way": way,
+                "seconds": round(statistics.median(times), 2),
+                "cpu_seconds": round(statistics.median(cpu[way]), 2),
+                "times_ours": round(statistics.median(times) / base, 2),
+                "tokens": tokens[way],
+                "greedy_equal": None if way == "ours" else f"{equal}/{greedy}",
+                "labels_close": None if way == "ours" else f"{close}/{labels}",
+            }
+        )
+    frame = pd.DataFrame(rows)
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, {backend.device}"
+    rows_asked = sum(len(answers) for answers in table.values())
+    title = (
+        f"{options.model} on {options.dataset}: {len(items)} items, {len(strategies)} strategies, "
+        f"{rows_asked} answers; {machine}"
+    )
+    print(title)
+    print(frame.to_string(index=False))
+    options.out.mkdir(parents=True, exist_ok=True)
+    frame.assign(title=title).to_csv(options.out / "ask.csv", index=False)
+
+
+if __name__ == "__main__":
+    main()

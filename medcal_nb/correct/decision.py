@@ -39,7 +39,8 @@ def fit_decision_temperatures(
     ----------
     verdicts : DataFrame
         With question_type, option_probabilities, gold and item_id. Rows without option
-        probabilities, and question types that are no typed decision, are left out.
+        probabilities, and question types that are no typed decision, are left out; options of
+        an unnamed type are a choice.
 
     Returns
     -------
@@ -67,6 +68,7 @@ def _decisions(verdicts):
         if column not in verdicts:
             raise ValueError(f"no column {column!r}: typed decisions need it")
     kind = verdicts["question_type"].map(DECISION_TYPES)
+    kind = kind.where(verdicts["question_type"].notna(), "choice")
     typed = kind.notna().to_numpy() & np.array(
         [isinstance(p, Mapping) and len(p) > 1 for p in verdicts["option_probabilities"]], bool
     )

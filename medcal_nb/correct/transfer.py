@@ -59,8 +59,15 @@ def select(verdicts: pd.DataFrame, where: Mapping) -> pd.DataFrame:
         values = [value] if isinstance(value, str) or not isinstance(value, Sequence) else value
         keep &= verdicts[column].isin(list(values)).to_numpy()
     if not keep.any():
-        raise ValueError(f"no rows with {', '.join(f'{k} = {v}' for k, v in where.items())}")
+        raise ValueError(f"no rows with {', '.join(map(_said, where.items()))}")
     return verdicts[keep]
+
+
+def _said(condition) -> str:
+    column, value = condition
+    if not isinstance(value, str) and isinstance(value, Sequence):
+        value = " or ".join(map(str, value))
+    return f"{column} = {value}"
 
 
 def scorable(rows: pd.DataFrame) -> pd.DataFrame:

@@ -1,0 +1,146 @@
+"""``medcal calibrate`` as people call it."""
+
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit
+
+from medcal_nb.answers import AnswerLog, load_answers
+from medcal_nb.cli import main
+
+
+@pytest.fixture
+def medcal(monkeypatch, capsys):
+    """Run the command line in this process."""
+
+    def run(*arguments, ok=True):
+        monkeypatch.setattr(sys, "argv", ["medcal", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+        out, err = capsys.readouterr()
+        if ok:
+            assert code == 0, err
+        return SimpleNamespace(returncode=code, stdout=out, stderr=err)
+
+    return run
+
+
+@pytest.fixture
+def log(tmp_path, rng):
+    rows = []
+    for domain, n in (("general", 300), ("medical", 200)):
+        z = rng.normal(0, 2, n)
+        gold = np.where(rng.random(n) < expit(z / 2), "yes", "no")  # stated twice too sharp
+        p = expit(z)
+        for i in range(n):
+            answer = "yes" if p[i] > 0.5 else "no"
+            shares = {"yes": float(p[i]), "no": float(1 - p[i])}
+            key = {
+                "model": "m", "dataset": domain, "domain": domain, "item_id": f"q{i}",
+                "image_id": f"im{i // 2}", "question_type": "closed", "gold": gold[i],
+                "answer": answer, "correct": bool(answer == gold[i]),
+            }  # fmt: skip
+            rows.append(key | {"strategy": "option_probability", "sample": 0,
+                               "confidence": max(shares.values()),
+                               "option_probabilities": shares})  # fmt: skip
+            rows += [key | {"strategy": "self_consistency", "sample": k} for k in range(3)]
+    path = tmp_path / "answers.sqlite"
+    with AnswerLog(path) as answers:
+        answers.append(rows)
+    return path
+
+
+def test_fit_on_general_apply_to_medical(medcal, log, tmp_path):
+    out, maps = tmp_path / "corrected.sqlite", tmp_path / "map.json"
+    done = medcal("calibrate", log, "--method", "temperature", "--fit", "domain=general",
+                  "--fit", "strategy=option_probability", "--apply", "domain=medical",
+                  "--to", out, "--map", maps)  # fmt: skip
+    assert "200 verdicts corrected" in done.stdout
+    assert "200 rows have no map for their model, strategy and are left out" in done.stderr
+    corrected = load_answers(out)
+    assert set(corrected.strategy) == {"option_probability+temperature"}
+    assert set(corrected.domain) == {"medical"}
+    saved = json.loads(maps.read_text())
+    fitted = saved["maps"][0]["map"]["params"]["temperature"]
+    assert fitted == pytest.approx(2, rel=0.3)
+    raw = corrected.confidence_raw.astype(float)
+    np.testing.assert_allclose(
+        corrected.confidence, expit(np.log(raw / (1 - raw)) / fitted), atol=1e-9
+    )
+    scored = medcal("score", out, "--format", "json", "--resamples", 20)
+    assert json.loads(scored.stdout)[0]["n"] == 200
+    again = tmp_path / "again.csv"
+    medcal("calibrate", log, "--use", maps, "--apply", "domain=medical", "--to", again)
+    np.testing.assert_allclose(pd.read_csv(again).confidence, corrected.confidence)
+
+
+def test_a_sampled_strategy_is_judged_before_it_is_corrected(medcal, log, tmp_path):
+    out = tmp_path / "out.parquet"
+    rows = ["--fit", "domain=general", "--fit", "strategy=self_consistency"]
+    rows += ["--apply", "domain=medical"]
+    medcal("calibrate", log, "--method", "histogram", *rows, "--to", out)
+    table = pd.read_parquet(out)
+    assert len(table) == 200  # one verdict of three samples
+    assert (table.confidence_raw == 1).all()  # all three agreed
+    general = load_answers(log)
+    general = general[(general.domain == "general") & (general.strategy == "self_consistency")]
+    assert table.confidence.unique() == pytest.approx([general.correct.astype(float).mean()])
+
+
+def test_cross_fitting_and_the_file_of_the_decision_pipeline(medcal, log, tmp_path):
+    out = tmp_path / "cv.jsonl"
+    rows = ["--apply", "domain=medical", "--apply", "strategy=option_probability"]
+    medcal("calibrate", log, "--method", "option_temperature", "--cross", 5, *rows, "--to", out)
+    assert len(out.read_text().splitlines()) == 200
+    folder = tmp_path / "model"
+    rows += ["--fit", "domain=general", "--fit", "strategy=option_probability"]
+    medcal("calibrate", log, *rows, "--to", tmp_path / "o.csv", "--decision", folder)
+    written = json.loads((folder / "decision.json").read_text())
+    assert written["temperature"]["noul"] == pytest.approx(2, rel=0.3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--fit", "domain=general"], "were used to fit"),
+        ([], "give one of --fit"),
+        (["--fit", "domain=general", "--cross", "5"], "give one of --fit"),
+        (["--fit", "planet=earth"], "no column 'planet'"),
+        (["--fit", "domain=lunar"], "no rows with domain = lunar"),
+        (["--fit", "domain"], "write COL=VALUE"),
+        (["--use", "nowhere.json"], "nowhere.json"),
+        (["--fit", "domain=general", "--clip", "0.7"], "--clip 0.7"),
+        (["--cross", "5", "--map", "x.json"], "--map writes maps fitted by --fit"),
+        (["--cross", "5", "--decision", "x"], "--decision needs --fit"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(medcal, log, tmp_path, arguments, told):
+    out = tmp_path / "out.csv"
+    done = medcal("calibrate", log, *arguments, "--to", out, ok=False)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not out.exists()
+
+
+def test_an_existing_file_is_not_overwritten(medcal, log):
+    done = medcal("calibrate", log, "--cross", 5, "--to", log, ok=False)
+    assert done.returncode == 2
+    assert "there already" in done.stderr
+
+
+@pytest.mark.slow
+def test_the_installed_command_knows_it():
+    done = subprocess.run(
+        [sys.executable, "-m", "medcal_nb.cli", "calibrate", "--help"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "--decision" in done.stdout

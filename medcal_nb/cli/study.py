@@ -1,4 +1,4 @@
-"""``medcal study``: run the notebooks."""
+"""``medcal study``, ``medcal verify`` and ``medcal doctor``."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +9,8 @@ import typer
 def register(app: typer.Typer) -> None:
     """Add the commands that run and check the study."""
     app.command("study")(study)
+    app.command("verify")(verify)
+    app.command("doctor")(doctor)
 
 
 def study(
@@ -69,3 +71,40 @@ def study(
         index = done.layout.work / "html" / "index.html"
         if index.is_file():
             typer.echo(f"to read: {index}", err=True)
+
+
+def verify(
+    notebooks: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NN …]", help="Numbers or names of notebooks; all if none."),
+    ] = None,
+    answers: Annotated[
+        Path | None, typer.Option(help="Use a copy of these answers instead of asking again.")
+    ] = None,
+    keep: Annotated[Path | None, typer.Option(help="Run in this new folder and keep it.")] = None,
+) -> None:
+    """Run the committed study again elsewhere and compare every published number."""
+    from medcal_nb.study.verify import verify as run_again
+
+    verdicts = run_again(only=notebooks or [], answers=answers, keep=keep)
+    wide = max(len(verdict.figure) for verdict in verdicts)
+    for verdict in verdicts:
+        typer.echo(f"{verdict.figure:<{wide}}  {verdict.told}")
+    wrong = sum(not verdict.agrees for verdict in verdicts)
+    if wrong:
+        typer.echo(f"medcal: error: {wrong} of {len(verdicts)} figures differ", err=True)
+        raise typer.Exit(1)
+    typer.echo(f"all {len(verdicts)} figures agree", err=True)
+
+
+def doctor() -> None:
+    """Say what this machine has of what the study needs, and how to get the rest."""
+    from medcal_nb.study.doctor import examine
+
+    missing = 0
+    for finding in examine():
+        missing += finding.state == "missing"
+        typer.echo(f"{finding.state:<8}{finding.topic:<15}{finding.told}")
+    if missing:
+        typer.echo(f"medcal: error: {missing} things are missing for the default study", err=True)
+        raise typer.Exit(1)

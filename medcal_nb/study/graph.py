@@ -44,6 +44,8 @@ class Notebook:
         Hash of its cells, tags and declarations; outputs do not count.
     n_cells : int
         How many cells it has.
+    tolerance : dict
+        How far another machine's numbers may be from the published, by figure.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Notebook:
     code: str = field(repr=False)
     source_hash: str
     n_cells: int
+    tolerance: dict[str, float] = field(default_factory=dict, hash=False)
 
     @property
     def figures(self) -> tuple[str, ...]:
@@ -164,6 +167,7 @@ def read_notebook(path: Path) -> Notebook:
         code=code,
         source_hash=text_hash(json.dumps([cells, declared], sort_keys=True)),
         n_cells=len(cells),
+        tolerance=_tolerance(path, declared),
     )
 
 
@@ -186,6 +190,17 @@ def _check_writes(path: Path, writes: list[str]) -> None:
             f"{path}: metadata.medcal.writes: {name!r} is none of 'answers', "
             f"'fig{path.name[:2]}_what', 'results/{path.stem}.json'"
         )
+
+
+def _tolerance(path: Path, declared: dict[str, Any]) -> dict[str, float]:
+    told = declared.get("tolerance", {})
+    for name, value in told.items():
+        if name not in declared["writes"] or not isinstance(value, int | float) or value < 0:
+            raise MedcalError(
+                f"{path}: metadata.medcal.tolerance: {name!r}: {value!r}: give a figure that it "
+                "writes and a number from 0"
+            )
+    return told
 
 
 def _literals(path: Path, number: int, source: str) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def _log_hash(path: str, stamp: tuple) -> str:
     columns = [name for name in ANSWER_COLUMNS if name not in INCIDENTAL]
     rows = 0
     # a sum over rows is the same in any order; two sums leave 128 bits
-    total = np.zeros(2, dtype=np.uint64)
+    total = [0, 0]
     with AnswerLog(path, read_only=True) as log:
         for frame in log.iter_frames(columns, ordered=False):
             # the same kind of column in every chunk, whatever the chunk happens to hold
@@ -67,9 +67,9 @@ def _log_hash(path: str, stamp: tuple) -> str:
                 hashes = pd.util.hash_pandas_object(
                     pd.DataFrame(plain), index=False, hash_key=key
                 ).to_numpy(dtype=np.uint64)
-                total[half] += hashes.sum(dtype=np.uint64)
+                total[half] = (total[half] + int(hashes.sum(dtype=np.uint64))) % 2**64
             rows += len(frame)
-    told = f"{rows} {columns} {[int(half) for half in total]}"
+    told = f"{rows} {columns} {total}"
     return text_hash(told)
 
 

@@ -352,7 +352,7 @@ class _Runner:
             return "--force"
         last = self.last(notebook)
         if last is None:
-            return "has not run yet"
+            return "no earlier run"
         return _difference(last["made_from"], self.made_from(notebook)) or self.lost(
             last["outputs"]
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from medcal_nb.answers import AnswerLog
 from medcal_nb.errors import MedcalError
 from medcal_nb.show.figures import read_manifest
 from medcal_nb.study import load_results
@@ -23,19 +24,26 @@ FAST = False
 """
 
 ASK = """\
-from pathlib import Path
+from medcal_nb.answers import AnswerLog
 
-Path(ANSWERS).write_text(f"item_id,confidence,correct\\na,{HIGH},True\\nb,0.4,False\\n")
+row = {"model": "m", "dataset": "d", "domain": "general", "question_type": "closed",
+       "split": "test", "strategy": "verbalized", "sample": 0, "gold": "yes", "parse_ok": True}
+told = [("a", "yes", HIGH, True), ("b", "no", 0.4, False)]
+rows = [row | {"item_id": i, "image_id": i, "answer": a, "confidence": c, "correct": y}
+        for i, a, c, y in told]
+with AnswerLog(ANSWERS) as log:
+    log.append(rows, if_exists="replace")
 """
 
 NUMBERS = """\
 import pandas as pd
 from matplotlib.figure import Figure
 
+from medcal_nb.answers import load_answers
 from medcal_nb.study import notebook_context
 
 ctx = notebook_context("02_numbers", PROFILE, ANSWERS, OUT_DIR, FAST, parameters={"SCALE": SCALE})
-table = pd.read_csv(ctx.answers)
+table = load_answers(ctx.answers)[["item_id", "confidence", "correct"]]
 table["confidence"] *= SCALE
 fig = Figure()
 fig.subplots().bar(table["item_id"], table["confidence"])
@@ -116,7 +124,7 @@ def toy(tmp_path) -> Path:
 
 
 def study(toy, **options):
-    return run_study(root=toy, answers=toy / "answers.csv", **options)
+    return run_study(root=toy, answers=toy / "answers.sqlite", **options)
 
 
 def actions(done) -> dict[str, str]:
@@ -142,7 +150,7 @@ def test_a_study_from_cold_to_one_change(toy):
 
     cold = study(toy)
     assert set(actions(cold).values()) == {RUNS}
-    assert set(reasons(cold).values()) == {"has not run yet"}
+    assert set(reasons(cold).values()) == {"no earlier run"}
     published = {path.name for path in (toy / "figures").iterdir()}
     assert published == {
         f"{name}.{kind}" for name in ("fig02_bars", "fig03_line") for kind in ("png", "svg", "csv")
@@ -197,7 +205,8 @@ def test_a_study_from_cold_to_one_change(toy):
     (toy / "figures" / "fig02_bars.csv").unlink()
     assert reasons(study(toy, plan_only=True))["02_numbers"] == "fig02_bars.csv is missing"
     # other answers
-    (toy / "answers.csv").write_text("item_id,confidence,correct\na,0.1,True\n")
+    with AnswerLog(toy / "answers.sqlite") as log:
+        log.append(log.read().assign(confidence=0.1), if_exists="replace")
     assert reasons(study(toy, plan_only=True))["02_numbers"] == "answers changed"
 
 
@@ -205,7 +214,7 @@ def test_a_study_from_cold_to_one_change(toy):
 def test_same_study_elsewhere_gives_the_same_bytes(toy, tmp_path):
     study(toy, only=["02"])
     other = tmp_path / "other"
-    run_study(root=toy, answers=tmp_path / "elsewhere.csv", out=other, only=["02"])
+    run_study(root=toy, answers=tmp_path / "elsewhere.sqlite", out=other, only=["02"])
     for kind in ("png", "svg", "csv"):
         name = f"fig02_bars.{kind}"
         assert (other / name).read_bytes() == (toy / "figures" / name).read_bytes()
@@ -245,8 +254,8 @@ def test_failure_is_named_and_publishes_nothing(toy):
 def test_dead_kernel_stops_the_study(toy):
     edit(
         toy / "notebooks" / "01_ask.ipynb",
-        "from pathlib import Path",
-        "import os\\nos.kill(os.getpid(), 9)\\nfrom pathlib import Path",
+        "from medcal_nb.answers import AnswerLog",
+        "import os\\nos.kill(os.getpid(), 9)",
     )
     done = study(toy, jobs=1)
     assert actions(done)["01_ask"] == FAILED
@@ -282,7 +291,7 @@ def test_fast_never_publishes_to_figures(toy):
 
 @pytest.mark.notebooks
 def test_recorded_leaves_out_what_asks(toy):
-    (toy / "answers.csv").write_text("item_id,confidence,correct\na,0.9,True\n")
+    study(toy, only=["01"])
     done = study(toy, profile="recorded", only=["01", "02"])
     assert actions(done) == {"01_ask": LEFT_OUT, "02_numbers": RUNS}
     assert reasons(done)["01_ask"] == "profile recorded asks no model"
@@ -321,7 +330,7 @@ def test_interrupt_leaves_published_figures_and_no_kernel(toy, number):
     )
     command = [sys.executable, "-m", "medcal_nb.cli", "study", "02", "--answers"]
     process = subprocess.Popen(
-        [*command, str(toy / "answers.csv")],
+        [*command, str(toy / "answers.sqlite")],
         env=os.environ | {"MEDCAL_ROOT": str(toy)},
         stderr=subprocess.PIPE,
         text=True,

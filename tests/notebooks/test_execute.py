@@ -1,0 +1,101 @@
+"""Every notebook, executed at fast size through the runner into a folder of its own."""
+
+import json
+import math
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from medcal_nb.show.figures import read_manifest
+from medcal_nb.study import load_results
+from medcal_nb.study.run import FAILED, LEFT_OUT, run_study
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+
+pytestmark = [pytest.mark.notebooks, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def fast_study(tmp_path_factory):
+    """The whole pocket study at fast size, with answers of its own."""
+    if not (ROOT / "data" / "pocket" / "manifest.json").is_file():
+        pytest.skip("no pocket weights in data/pocket: run `medcal train-pocket`")
+    folder = tmp_path_factory.mktemp("study")
+    published = state_of(ROOT / "figures")
+    done = run_study(
+        fast=True, out=folder, answers=folder / "answers.sqlite", root=ROOT, keep_going=True
+    )
+    assert state_of(ROOT / "figures") == published, "a fast run touched figures/"
+    return done
+
+
+def state_of(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in folder.glob("*")}
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_notebook_runs_at_fast_size(fast_study, name):
+    step = next(step for step in fast_study.steps if step.notebook.name == name)
+    assert not step.message, step.message
+    for output in (*step.notebook.figures, *step.notebook.results):
+        for file in fast_study.layout.output_files(output):
+            assert file.stat().st_size > 0, file
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_numbers_are_recorded(fast_study, name):
+    file = fast_study.layout.results / f"{name}.json"
+    if not any(step.notebook.name == name and step.notebook.results for step in fast_study.steps):
+        pytest.skip(f"{name} declares no results")
+    results = load_results(file)
+    assert results
+    told = json.loads(file.read_text())["provenance"]
+    assert (told["notebook"], told["profile"], told["fast"]) == (name, "pocket", True)
+
+
+def test_scores_are_in_range(fast_study):
+    """Whatever a metric is called in a figure's table, it stays where it is defined."""
+    ranges = {
+        "accuracy": (0, 1),
+        "mean_confidence": (0, 1),
+        "ece": (0, 1),
+        "brier": (0, 1),
+        "auroc": (0, 1),
+        "aurc": (0, 1),
+        "log_loss": (0, math.inf),
+    }
+    seen = 0
+    for name in read_manifest(fast_study.layout.figures):
+        table = pd.read_csv(fast_study.layout.figures / f"{name}.csv")
+        for column, (low, high) in ranges.items():
+            if column in table:
+                values = table[column].dropna()
+                assert values.between(low, high).all(), (name, column)
+                seen += len(values)
+    assert seen > 0
+
+
+def test_recorded_answers_alone_are_enough(fast_study, tmp_path):
+    """What the pocket study answered, taken as a file of unknown origin: no model at hand."""
+    from medcal_nb.answers import export_answers
+
+    answers = tmp_path / "answers.parquet"
+    export_answers(fast_study.layout.answers, answers)
+    done = run_study(
+        "recorded", answers=answers, fast=True, out=tmp_path / "out", only=["02", "04"], root=ROOT
+    )
+    actions = {step.notebook.name: step.action for step in done.steps}
+    assert actions.pop("01_elicitation", LEFT_OUT) == LEFT_OUT
+    assert FAILED not in actions.values(), [step.message for step in done.steps]
+    assert (tmp_path / "out" / "results" / "02_metrics.json").is_file()
+
+
+def test_a_cluster_of_folders_is_not_needed(fast_study):
+    """Nothing was written outside the folder that was asked for."""
+    executed = fast_study.layout.work / "notebooks"
+    assert {path.stem for path in executed.glob("*.ipynb")} == set(NOTEBOOKS)
+    text = "".join(path.read_text() for path in executed.glob("*.ipynb"))
+    assert os.fspath(ROOT / "figures") not in text

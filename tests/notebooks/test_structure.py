@@ -1,0 +1,131 @@
+"""The notebooks' form, without a kernel: what readers and the runner rely on."""
+
+import ast
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from medcal_nb.study.graph import find_notebooks, in_order
+
+FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
+PATHS = sorted(FOLDER.glob("*.ipynb"))
+# formatted calls take a line per argument, so that lines count less than statements
+MAX_LINES = 40
+MAX_STATEMENTS = 12
+
+pytestmark = pytest.mark.skipif(not PATHS, reason="no notebooks/ beside the tests")
+
+
+@pytest.fixture(params=PATHS, ids=lambda path: path.stem)
+def path(request):
+    return request.param
+
+
+@pytest.fixture
+def cells(path):
+    return [
+        (cell["cell_type"], cell["metadata"].get("tags", []), "".join(cell["source"]), cell)
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+    ]
+
+
+def code_of(cells):
+    return [source for kind, _, source, _ in cells if kind == "code"]
+
+
+def test_the_graph_holds():
+    order = [notebook.name for notebook in in_order(find_notebooks(FOLDER))]
+    assert len(order) == len(PATHS)
+    if "01_elicitation" in order and "02_metrics" in order:
+        assert order.index("01_elicitation") < order.index("02_metrics")
+
+
+def test_names_carry_a_number(path):
+    assert re.fullmatch(r"\d\d_[a-z0-9_]+", path.stem)
+
+
+def test_sources_are_stripped(cells):
+    for _, _, source, cell in cells:
+        assert not cell.get("outputs"), f"outputs are committed:\n{source}"
+        assert cell.get("execution_count") is None, f"an execution count is committed:\n{source}"
+
+
+def test_header_tells_question_answer_reads_writes_runtime(path, cells):
+    kind, _, header, _ = cells[0]
+    assert kind == "markdown"
+    assert header.startswith(f"# {path.stem[:2]}")
+    for field in ("Question", "Answer", "Reads", "Writes", "Runtime"):
+        assert f"**{field}" in header, field
+
+
+def test_last_code_cell_is_the_results(cells):
+    kind, tags, source, _ = cells[-1]
+    assert kind == "code"
+    assert "results" in tags
+    assert re.search(r"\bctx\.results\(|\bsave_results\(", source)
+    assert sum("results" in tags for _, tags, _, _ in cells) == 1
+
+
+def test_limits_are_told(cells):
+    prose = "\n".join(source for kind, _, source, _ in cells if kind == "markdown")
+    assert "## What this does not show" in prose
+
+
+def test_declared_figures_are_those_that_are_saved(path, cells):
+    declared = {
+        name
+        for name in json.loads(path.read_text())["metadata"]["medcal"]["writes"]
+        if name.startswith("fig")
+    }
+    saved = set()
+    for source in code_of(cells):
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                saved.update(re.findall(rf"^fig{path.stem[:2]}_[a-z0-9_]+$", node.value))
+    assert saved == declared
+
+
+def test_notebooks_define_nothing_and_draw_nothing_themselves(cells):
+    for source in code_of(cells):
+        for node in ast.walk(ast.parse(source)):
+            assert not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef), (
+                f"belongs into the package: {ast.unparse(node)[:80]}"
+            )
+        assert "rcParams" not in source
+        assert "plt.show" not in source
+        assert "savefig" not in source
+
+
+def test_no_path_literal_and_no_magic(cells):
+    for source in code_of(cells):
+        assert not re.search(r"^\s*[%!]", source, re.M), f"a magic:\n{source}"
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                literal = node.value
+                assert not re.match(r"^(\.{0,2}/|~/|[A-Z]:\\)\S+$", literal), literal
+
+
+def test_cells_are_short(cells):
+    for kind, tags, source, _ in cells[1:]:
+        if "parameters" in tags:
+            continue
+        lines = [line for line in source.splitlines() if line.strip()]
+        assert len(lines) <= (MAX_LINES if kind == "code" else 2 * MAX_LINES), source
+        if kind == "code":
+            assert len(ast.parse(source).body) <= MAX_STATEMENTS, source
+
+
+def test_every_code_cell_is_introduced_in_prose(cells):
+    kinds = [kind for kind, _, _, _ in cells]
+    # imports, parameters, context and answers may follow each other at the top
+    for i in range(5, len(kinds)):
+        assert kinds[i - 3 : i + 1] != ["code"] * 4, f"four code cells in a row, up to cell {i + 1}"
+
+
+def test_seed_is_a_parameter_where_chance_enters(cells):
+    code = "\n".join(code_of(cells))
+    if "default_rng" in code:
+        assert "default_rng(SEED)" in code
+    assert "np.random.seed" not in code

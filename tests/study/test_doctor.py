@@ -1,0 +1,46 @@
+"""The doctor: every topic is looked at, and damage is found."""
+
+import hashlib
+import json
+
+import pytest
+
+from medcal_nb.study.doctor import _weights, examine
+
+
+def test_topics_and_remedies(monkeypatch, tmp_path):
+    monkeypatch.setenv("MEDCAL_ROOT", str(tmp_path))
+    monkeypatch.setenv("HF_ENDPOINT", "https://127.0.0.1:9")
+    found = {finding.topic: finding for finding in examine()}
+    topics = {"Python", "medcal", "libraries", "notebooks", "machine", "disk", "GPU", "hub cache"}
+    assert topics <= found.keys()
+    assert found["Python"].state == "ok"
+    assert "numpy" in found["libraries"].told
+    # a folder without notebooks
+    assert found["notebooks"].state == "missing"
+    assert "set MEDCAL_ROOT" in found["notebooks"].told
+    assert found["hub"].state == "note"
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+def test_weights_are_checked_by_hash(tmp_path, grouped):
+    (tmp_path / "m").mkdir()
+    weights = tmp_path / "m" / "model.safetensors"
+    weights.write_bytes(b"abc")
+    digest = hashlib.sha256(b"abc").hexdigest()
+    files = {"model.safetensors": digest}
+    listed = (
+        {"models": {"m": {"parameters": 3, "files": files}}}
+        if grouped
+        else {"m/model.safetensors": digest}
+    )
+    (tmp_path / "manifest.json").write_text(json.dumps(listed))
+    (finding,) = _weights(tmp_path)
+    assert (finding.state, finding.told) == ("ok", "1 files as the manifest says")
+    weights.write_bytes(b"abd")
+    (finding,) = _weights(tmp_path)
+    assert finding.state == "missing"
+    assert "absent or damaged: restore it with `git checkout data/pocket`" in finding.told
+    (tmp_path / "manifest.json").write_text("{")
+    (finding,) = _weights(tmp_path)
+    assert "damaged" in finding.told

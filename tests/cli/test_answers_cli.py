@@ -1,27 +1,41 @@
 """``medcal import``, ``score``, ``export`` and ``merge`` as people call them."""
 
+import contextlib
 import io
 import json
-import os
 import subprocess
 import sys
+from unittest import mock
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from medcal_nb.answers import AnswerLog
+from medcal_nb.cli import main
 
 LOGITS = ",".join(f"logit_{c}" for c in "ABCDEF")
 
 
-def medcal(*arguments, ok=True):
-    done = subprocess.run(
-        [sys.executable, "-m", "medcal_nb.cli", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+def medcal(*arguments, ok=True, process=False):
+    """The command line in this process, or as people start it."""
+    arguments = [str(a) for a in arguments]
+    if process:
+        command = [sys.executable, "-m", "medcal_nb.cli", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True)
+    else:
+        out, err = io.StringIO(), io.StringIO()
+        code = 0
+        with (
+            mock.patch.object(sys, "argv", ["medcal", *arguments]),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            try:
+                main()
+            except SystemExit as exit_:
+                code = exit_.code or 0
+        done = subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
     if ok:
         assert done.returncode == 0, done.stderr
     return done
@@ -52,7 +66,8 @@ def answers_csv(tmp_path, rng):
 def test_import_then_score_gives_the_numbers_of_the_definitions(answers_csv, tmp_path):
     path, frame = answers_csv
     log = tmp_path / "answers.sqlite"
-    done = medcal("import", path, "--dataset", "d", "--domain", "medical", "--to", log)
+    options = ("--dataset", "d", "--domain", "medical", "--to", log)
+    done = medcal("import", path, *options, process=True)
     assert "60 answers" in done.stdout
     table = scores(log)
     assert list(table.columns) == [
@@ -172,8 +187,9 @@ def test_merge_is_safe_to_repeat_and_reports_conflicts(tmp_path):
 def test_errors_are_one_line_with_status_2(tmp_path):
     path = tmp_path / "bad.csv"
     path.write_text("item_id,confidence,correct\n1,85,1\n")
-    done = medcal("import", path, "--to", tmp_path / "x.sqlite", ok=False)
+    done = medcal("import", path, "--to", tmp_path / "x.sqlite", ok=False, process=True)
     assert done.returncode == 2
+    assert "Traceback" not in done.stderr
     assert done.stderr.strip().splitlines()[-1].startswith("medcal: error: ")
     assert "--percent" in done.stderr
     assert not (tmp_path / "x.sqlite").exists()

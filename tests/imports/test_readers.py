@@ -372,13 +372,13 @@ def test_openai_batch_with_the_items_beside_it(tmp_path):
 
 
 def test_openai_batch_replies_are_taken_apart(tmp_path):
-    from medcal_nb.cli.answers import _reply
+    from medcal_nb.cli.answers import _grade, _reply
 
     path = lines(
         tmp_path / "b.jsonl", [call("a", "Answer: Yes\nConfidence: 62%"), call("b", "No.")]
     )
     (tmp_path / "items.csv").write_text("item_id,gold,question_type\na,yes,closed\nb,no,closed\n")
-    _, frame = bring(path, items=tmp_path / "items.csv", parse=_reply)
+    _, frame = bring(path, items=tmp_path / "items.csv", parse=_reply, grade=_grade)
     assert frame["answer"].tolist() == ["yes", "no"]
     assert frame["confidence"].tolist()[0] == 0.62
     assert frame["strategy"].tolist() == ["verbalized", "generate"]

@@ -6,8 +6,10 @@ as the hub repository or as its authors publish it. No code of a repository is e
 
 **Splits** are grouped by image, so that no image is in both. Where a set has a test split of its
 own, every image in it is ``test`` with all its questions, the rest is ``fit``; the set's own
-split stays in the column ``official_split``. Where it has none, images are assigned by a seeded
-hash of their id, half to each.
+split stays in the column ``official_split``. Where it has none, images are assigned by a hash
+of their id under a fixed seed, half to each. VQA-RAD shares 202 of its 203 test images with its
+training questions, so that its 451 test questions (``official_split == "test"``) are a part of the
+``test`` split here.
 
 **Images** are named by the set's own id or, where it has none, by a hash of the file's content.
 

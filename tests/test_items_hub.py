@@ -302,7 +302,11 @@ MAKERS = {
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path, monkeypatch):
+    import datasets
+
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    # shuffled streams wait five seconds for their threads, which read local files here
+    monkeypatch.setattr(datasets.config, "SLEEP_TIME_ON_THREADS_SHUTDOWN", 0)
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@
 import pandas as pd
 import pytest
 
-from medcal_nb.ask.judge import judge_with
 from medcal_nb.ask.local import LocalModel
-from medcal_nb.correct import Assessment, expert_verdicts
+from medcal_nb.correct import expert_verdicts
 from medcal_nb.errors import MedcalError
+from medcal_nb.study.deciding import decider
 from tests.ask.tiny import tiny_checkpoint, tiny_items
 
 
@@ -35,7 +35,7 @@ def asked():
 )
 def test_a_model_assesses_every_candidate(backend, asked, sight):
     items, verdicts = asked
-    out = expert_verdicts(verdicts, items, judge_with(backend, Assessment, batch=4), **sight)
+    out = expert_verdicts(verdicts, items, decider(backend, batch_size=4, progress=False), **sight)
     assert len(out) == 6
     assert out.confidence.between(0, 1).all()
     for row in out.itertuples():
@@ -48,7 +48,7 @@ def test_a_model_assesses_every_candidate(backend, asked, sight):
 
 def test_the_image_and_what_it_is_told_reach_the_model(backend, asked):
     items, verdicts = asked
-    decide = judge_with(backend, Assessment)
+    decide = decider(backend, progress=False)
 
     def shares(**sight):
         out = expert_verdicts(verdicts, items, decide, **sight)
@@ -63,7 +63,7 @@ def test_the_image_and_what_it_is_told_reach_the_model(backend, asked):
 def test_a_single_candidate_is_judged_right_or_wrong(backend, asked):
     items, verdicts = asked
     one = verdicts[(verdicts.question_type == "open") & (verdicts.strategy == "s")]
-    out = expert_verdicts(one, items, judge_with(backend, Assessment))
+    out = expert_verdicts(one, items, decider(backend, progress=False))
     assert (out.answer == "red").all()
     assert out.confidence.between(0, 1, inclusive="neither").all()
 
@@ -72,5 +72,5 @@ def test_a_model_that_reads_no_probabilities_is_refused():
     class Mute:
         name, can, cannot = "mute", frozenset({"generate"}), {"labels": "the server hides them"}
 
-    with pytest.raises(MedcalError, match="mute cannot be the expert: the server hides them"):
-        judge_with(Mute(), Assessment)
+    with pytest.raises(MedcalError, match="mute can.t be the expert: the server hides them"):
+        decider(Mute())

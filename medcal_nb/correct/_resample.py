@@ -74,7 +74,7 @@ def weighted_losses(p, y, w, names, *, n_bins: int, clip: float) -> dict[str, np
     -------
     dict of (B,) arrays
         Each equals the metric of that name on the rows repeated by their counts; the binned
-        ones use equal mass.
+        ones use equal mass. The debiased one is not cut at zero: differences keep their meaning.
     """
     out = {name: np.empty(len(w)) for name in names}
     step = max(1, CHUNK // p.shape[-1])

@@ -30,7 +30,7 @@ from medcal_nb.correct import (
 )
 from medcal_nb.correct._resample import collapse, draw_groups, weighted_losses
 from medcal_nb.correct.transfer import equivalence
-from medcal_nb.measure import brier_score, ece, log_loss
+from medcal_nb.measure import brier_score, debiased_ece, ece, log_loss
 
 FITS = {
     "temperature": fit_temperature,
@@ -87,6 +87,16 @@ def test_batched_losses_equal_the_metrics_of_repeated_rows(rng, decimals):
             assert out["ece"][b] == pytest.approx(ece(*rows, n_bins=7, binning="mass"))
             assert out["brier"][b] == pytest.approx(brier_score(*rows))
             assert out["log_loss"][b] == pytest.approx(log_loss(*rows, clip=1e-3))
+
+
+def test_debiased_ece_equals_the_metric_where_that_is_not_cut_at_zero(rng):
+    c = rng.random((4, 300))
+    y = (rng.random(300) < 0.3).astype(float)
+    out = weighted_losses(c, y, np.ones((4, 300)), ["ece_debiased"], n_bins=10, clip=1e-3)
+    for b in range(4):
+        expected = debiased_ece(c[b], y, n_bins=10, binning="mass")
+        assert expected > 0
+        assert out["ece_debiased"][b] == pytest.approx(expected)
 
 
 def test_debiased_ece_of_honest_confidences_is_nearer_to_zero(rng):

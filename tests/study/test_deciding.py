@@ -72,5 +72,5 @@ def test_a_model_that_reads_no_probabilities_is_refused():
     class Mute:
         name, can, cannot = "mute", frozenset({"generate"}), {"labels": "the server hides them"}
 
-    with pytest.raises(MedcalError, match="mute can.t be the expert: the server hides them"):
+    with pytest.raises(MedcalError, match=r"mute can.t be the expert: the server hides them"):
         decider(Mute())

@@ -185,6 +185,8 @@ def run_study(
             study.steps.append(Step(notebook, LEFT_OUT, left_out[notebook.name]))
         else:
             study.steps.append(runner.plan(notebook, study.steps))
+    for line in told_beforehand(study):
+        print(line, file=sys.stderr, flush=True)
     if plan_only or all(step.action != RUNS for step in study.steps):
         return study
     layout.work.mkdir(parents=True, exist_ok=True)
@@ -629,6 +631,17 @@ def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
                 return f"{name} changed"
             return f"{kind} {name} changed"
     return ""
+
+
+def told_beforehand(study: Study) -> list[str]:
+    """Return what asking will take, where models that cost something are about to be asked."""
+    from medcal_nb.study.costs import cost_lines
+
+    asking = any(step.notebook.asks and step.action == RUNS for step in study.steps)
+    jobs = study.profile.jobs(fast=study.fast) if asking else []
+    if all(job.model.startswith("pocket-") and "url" not in job.options for job in jobs):
+        return []
+    return cost_lines(study.profile, fast=study.fast, answers=study.layout.answers)
 
 
 def report(study: Study, *, planned: bool, stream=None) -> None:

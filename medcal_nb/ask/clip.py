@@ -103,7 +103,7 @@ class _ClipSession:
         with torch.inference_mode():
             self._encode_images(dict.fromkeys(call.picture for call in calls))
             self._encode_texts(dict.fromkeys(text for call in calls for text in call.texts))
-        scale = math.exp(float(self.backend.model.logit_scale))
+        scale = math.exp(float(self.backend.model.logit_scale.detach()))
         results = []
         seconds = (time.perf_counter() - started) / max(1, len(calls))
         for call in calls:

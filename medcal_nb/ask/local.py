@@ -542,20 +542,25 @@ class _Shared:
                     p,
                 ),
             )
-            for chunk in self._chunks(order, by_prompt, encoded):
+            for chunk in self._chunks(order, by_prompt, encoded, places):
                 self._branch(chunk, by_prompt, encoded, places)
 
-    def _chunks(self, order, by_prompt, encoded):
-        chunk, n_rows, longest = [], 0, 0
+    def _chunks(self, order, by_prompt, encoded, places):
+        """Cut prompts, ordered by length, where memory ends or padding would waste much."""
+        chunk, n_rows, longest, shortest = [], 0, 0, 0
         for p in order:
             rows = by_prompt[p]
             length = len(encoded[p]) + max(row.limit for row in rows)
+            own = len(encoded[p]) - places[p][2]
             full = n_rows + len(rows) > self.backend.max_rows or (
                 (n_rows + len(rows)) * max(longest, length) > self.backend.max_positions
             )
-            if chunk and full:
+            uneven = len(chunk) >= 32 and own > 1.25 * shortest + 2
+            if chunk and (full or uneven):
                 yield chunk
                 chunk, n_rows, longest = [], 0, 0
+            if not chunk:
+                shortest = own
             chunk.append(p)
             n_rows += len(rows)
             longest = max(longest, length)

@@ -1,0 +1,116 @@
+"""CLIP zero-shot through open_clip: similarities, both scales, end to end from a folder."""
+
+import json
+import math
+
+import pytest
+
+from medcal_nb.answers import AnswerLog
+from medcal_nb.ask.clip import ClipModel
+from medcal_nb.ask.models import Failure, Generate, Picture, Prompt, Similarity, resolve_model
+from medcal_nb.ask.run import ask, dry_run
+from medcal_nb.ask.strategies import Plan
+from medcal_nb.errors import MedcalError
+from tests.ask.tiny import noise_picture, tiny_items
+
+torch = pytest.importorskip("torch")
+open_clip = pytest.importorskip("open_clip")
+
+CONFIG = {
+    "embed_dim": 32,
+    "vision_cfg": {"image_size": 32, "patch_size": 8, "width": 32, "head_width": 16, "layers": 2},
+    "text_cfg": {
+        "context_length": 24,
+        "vocab_size": 49408,
+        "width": 32,
+        "heads": 2,
+        "layers": 2,
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A random open_clip model in the layout open_clip reads from folders and the hub."""
+    folder = tmp_path_factory.mktemp("clip")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        model = open_clip.CLIP(**CONFIG)
+    settings = {"model_cfg": CONFIG, "preprocess_cfg": {"size": [32, 32]}}
+    (folder / "open_clip_config.json").write_text(json.dumps(settings))
+    torch.save(model.state_dict(), folder / "open_clip_pytorch_model.bin")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def clip(folder):
+    return resolve_model(f"clip:local-dir:{folder}", device="cpu")
+
+
+def run(clip, calls):
+    with clip.session() as session:
+        return session.run(calls)
+
+
+def test_similarities_equal_open_clip(clip):
+    picture, texts = noise_picture(1, size=(40, 32)), ("a red mass", "nothing at all")
+    (ours,) = run(clip, [Similarity(picture, texts)])
+    with torch.inference_mode():
+        image, words, scale = clip.model(
+            clip.preprocess(picture.open())[None], clip.tokenizer(list(texts))
+        )
+    expected = (image @ words.T)[0].tolist()
+    assert list(ours.cosines) == pytest.approx(expected, abs=1e-6)
+    assert ours.logit_scale == pytest.approx(float(scale), rel=1e-5)
+    assert ours.logit_scale == pytest.approx(1 / 0.07, rel=1e-4)
+
+
+def test_images_and_sentences_are_encoded_once(clip):
+    picture = noise_picture(2)
+    with clip.session() as session:
+        alone = session.run([Similarity(picture, ("yes",))])[0].cosines[0]
+        pair = session.run([Similarity(picture, ("no", "yes"))])[0].cosines
+        assert len(session.images) == 1
+        assert set(session.texts) == {"yes", "no"}
+    assert pair[1] == alone
+
+
+def test_a_damaged_image_fails_alone(clip):
+    calls = [Similarity(Picture("x", b"no image"), ("a",)), Similarity(noise_picture(1), ("a",))]
+    bad, good = run(clip, calls)
+    assert isinstance(bad, Failure)
+    assert -1 <= good.cosines[0] <= 1
+
+
+def test_both_scales_end_to_end(clip, tmp_path):
+    items = tiny_items(6)
+    with AnswerLog(tmp_path / "a.sqlite") as log:
+        summary = ask(clip, items, "all", log=log)
+        answers = log.read().set_index("strategy")
+    assert set(answers.index) == {"clip_zero_shot", "clip_zero_shot_raw"}
+    assert "writes nothing" in summary.skipped["verbalized"]
+    own, raw = answers.loc["clip_zero_shot"], answers.loc["clip_zero_shot_raw"]
+    assert own.answer.tolist() == raw.answer.tolist()
+    assert (own.confidence.to_numpy() >= raw.confidence.to_numpy()).all()
+    closed = own[own.question_type == "closed"].iloc[0]
+    flat = raw[raw.question_type == "closed"].iloc[0]
+    logit = math.log(flat.confidence / (1 - flat.confidence))
+    assert closed.confidence == pytest.approx(1 / (1 + math.exp(-logit / 0.07)), abs=1e-4)
+    shown, counts, _ = dry_run(clip, items, "clip_zero_shot", plan=Plan())
+    assert shown[0].text == "Is there a mass? yes\nIs there a mass? no"
+    assert counts["calls"] == 4
+
+
+def test_it_writes_nothing(clip):
+    prompt = Prompt(noise_picture(1), ("x",))
+    with pytest.raises(TypeError, match="cannot answer a Generate call"):
+        run(clip, [Generate(prompt, 3)])
+    with pytest.raises(MedcalError, match="writes nothing"):
+        clip.show(prompt)
+
+
+def test_unknown_names_say_what_to_write(tmp_path):
+    with pytest.raises(MedcalError, match="write clip:ARCHITECTURE@PRETRAINED"):
+        ClipModel.load("clip:ViT-none")
+    with pytest.raises(MedcalError, match="open_clip cannot load it"):
+        ClipModel.load(f"clip:local-dir:{tmp_path}")

@@ -1,0 +1,366 @@
+"""Served models: a real ``transformers serve`` on loopback, and servers that misbehave."""
+
+import contextlib
+import json
+import math
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+
+import pytest
+
+from medcal_nb.answers import AnswerLog
+from medcal_nb.ask import prompts
+from medcal_nb.ask.local import LocalModel
+from medcal_nb.ask.models import Failure, Generate, Labels, Picture, Prompt, resolve_model
+from medcal_nb.ask.run import ask
+from medcal_nb.ask.served import ServedModel, first_token_labels
+from medcal_nb.errors import MedcalError
+from tests.ask.tiny import noise_picture, tiny_checkpoint, tiny_items
+
+BLOCK = prompts.question_block("Is there a mass?", ["yes", "no"])
+
+
+def prompt(seed=1, instruction=prompts.ANSWER, *later):
+    return Prompt(noise_picture(seed), (f"{BLOCK}\n{instruction}", *later), BLOCK)
+
+
+def run(model, calls):
+    with model.session() as session:
+        return session.run(calls)
+
+
+# --- transformers serve ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, root):
+    """`transformers serve` with the tiny checkpoint; its address and the checkpoint's folder."""
+    folder = tmp_path_factory.mktemp("served")
+    model, processor = tiny_checkpoint("llava")
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = (folder / "serve.log").open("w")
+    command = os.path.join(os.path.dirname(sys.executable), "transformers")
+    process = subprocess.Popen(
+        f"{command} serve {folder} --host 127.0.0.1 --port {port} --device cpu".split(),
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+        stdout=log,
+        stderr=subprocess.STDOUT,
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(240):
+            if process.poll() is not None:
+                pytest.fail((folder / "serve.log").read_text()[-2000:])
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(url + "/health", timeout=2)
+                break
+            time.sleep(0.5)
+        else:
+            pytest.fail("transformers serve did not start in two minutes")
+        yield SimpleNamespace(url=url, folder=folder)
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+        log.close()
+
+
+@pytest.mark.serve
+def test_what_transformers_serve_can_do_is_found_out(server):
+    model = resolve_model(server.url)
+    assert model.name == str(server.folder)
+    assert model.can == {"generate", "sample", "turns", "labels"}
+    assert model.cannot == {"logprobs": "the server answers without log-probabilities"}
+
+
+@pytest.mark.serve
+def test_served_replies_equal_local_ones(server):
+    model = ServedModel([server.url])
+    local = LocalModel(*tiny_checkpoint("llava"), name="tiny", device="cpu")
+    calls = [
+        Generate(prompt(seed, text, *later), 7)
+        for seed in (1, 2)
+        for text, *later in (
+            (prompts.ANSWER,),
+            (prompts.VERBALIZED,),
+            (prompts.ANSWER, "no", prompts.TWO_STAGE),
+        )
+    ]
+    for served, ours in zip(run(model, calls), run(local, calls), strict=True):
+        assert served.text == ours.text
+        assert served.prompt_tokens == ours.prompt_tokens
+        assert math.isnan(served.logprob)
+    drawn = run(model, [Generate(prompt(), 7, seed=str(i)) for i in range(6)])
+    assert len({reply.text for reply in drawn}) > 2
+
+
+@pytest.mark.serve
+def test_typed_decisions_see_the_image(server):
+    model = ServedModel([server.url])
+    calls = [Labels(prompt(seed), ("yes", "no")) for seed in (1, 2)]
+    calls.append(Labels(prompt(1), ("left lung", "heart", "none")))
+    first, second, choice = run(model, calls)
+    assert sum(first.probabilities.values()) == pytest.approx(1)
+    assert first.probabilities != second.probabilities
+    assert list(choice.probabilities) == ["left lung", "heart", "none"]
+    assert sum(choice.probabilities.values()) == pytest.approx(1)
+    assert choice.prompt_tokens > 20
+
+
+@pytest.mark.serve
+def test_every_strategy_on_the_server_or_skipped_with_the_reason(server, tmp_path):
+    model = ServedModel([server.url])
+    with AnswerLog(tmp_path / "a.sqlite") as log:
+        summary = ask(model, tiny_items(3), "all", log=log, samples=2, max_new_tokens=4)
+        answers = log.read()
+    assert not summary.failed
+    assert summary.skipped["sequence_probability"] == "the server answers without log-probabilities"
+    assert {"verbalized", "p_true", "option_probability", "challenge", "image_ablation"} <= set(
+        answers.strategy
+    )
+    options = answers[answers.strategy == "option_probability"]
+    assert options.confidence.between(0.3, 1).all()
+
+
+# --- a server that does as it is told -------------------------------------------------------------
+
+
+class Told:
+    """An OpenAI-compatible server on loopback whose faults and log-probabilities are scripted."""
+
+    def __init__(self, *, logprobs=False, decides=False, faults=(), delay=0.0, sampling=True):
+        self.requests = []
+        self.faults = list(faults)
+        self.under_way = self.most = 0
+        self.lock = threading.Lock()
+        told = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def log_message(self, *arguments):
+                pass
+
+            def do_GET(self):
+                self.send({"object": "list", "data": [{"id": "told", "object": "model"}]})
+
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                with told.lock:
+                    told.requests.append((self.path, body))
+                    told.under_way += 1
+                    told.most = max(told.most, told.under_way)
+                    fault = told.faults.pop(0) if told.faults and told.armed else None
+                time.sleep(delay)
+                try:
+                    told.answer(self, body, fault, logprobs, decides, sampling)
+                finally:
+                    with told.lock:
+                        told.under_way -= 1
+
+            def send(self, value, status=200, headers=(), cut=0):
+                text = json.dumps(value).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(text)))
+                for header in headers:
+                    self.send_header(*header)
+                self.end_headers()
+                self.wfile.write(text[: len(text) - cut])
+
+        self.armed = False
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}"
+
+    def answer(self, handler, body, fault, logprobs, decides, sampling):
+        if fault == "wrong":
+            return handler.send({"hello": "there"})
+        if fault == "empty":
+            return handler.send({"id": "x", "object": "chat.completion", "choices": []})
+        if fault == "cut":
+            handler.send({"choices": [1] * 50}, cut=40)
+            return handler.connection.close()
+        if fault == "slow":
+            time.sleep(1.5)
+        if isinstance(fault, int):
+            extra = [("Retry-After", "0.05")] if fault == 429 else []
+            return handler.send({"error": {"message": f"fault {fault}"}}, fault, extra)
+        if handler.path.endswith("/systemone"):
+            if not decides:
+                return handler.send({"detail": "Not Found"}, 404)
+            return handler.send({"answers": {"q": {"type": "noul", "noul": 0.8}}})
+        text = "yes"
+        if sampling and body["temperature"] > 0:
+            text = f"maybe {body['seed']}"
+        choice = {
+            "index": 0,
+            "finish_reason": "length" if body["max_tokens"] == 1 else "stop",
+            "message": {"role": "assistant", "content": text},
+        }
+        if logprobs and body.get("logprobs"):
+            top = [(" Yes", 0.6), ("yes", 0.1), ("No", 0.2), ("Maybe", 0.05)]
+            choice["logprobs"] = {
+                "content": [
+                    {
+                        "token": "yes",
+                        "logprob": math.log(0.6),
+                        "bytes": None,
+                        "top_logprobs": [
+                            {"token": token, "logprob": math.log(p), "bytes": None}
+                            for token, p in top[: body.get("top_logprobs", 0)]
+                        ],
+                    }
+                ]
+            }
+        return handler.send(
+            {
+                "id": "x",
+                "object": "chat.completion",
+                "created": 0,
+                "model": "told",
+                "choices": [choice],
+                "usage": {"prompt_tokens": 11, "completion_tokens": 1, "total_tokens": 12},
+            }
+        )
+
+    def __enter__(self):
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *exc):
+        self.http.shutdown()
+        self.http.server_close()
+
+
+def test_log_probabilities_are_used_where_the_server_gives_them():
+    with Told(logprobs=True) as told:
+        model = ServedModel([told.url])
+        assert {"logprobs", "labels"} <= model.can
+        reply, labels = run(model, [Generate(prompt(), 5), Labels(prompt(), ("yes", "no"))])
+    assert reply.logprob == pytest.approx(math.log(0.6))
+    assert (reply.prompt_tokens, reply.new_tokens, reply.finished) == (11, 1, True)
+    assert labels.probabilities == {"yes": pytest.approx(0.7 / 0.9), "no": pytest.approx(0.2 / 0.9)}
+    assert labels.mass == pytest.approx(0.9)
+
+
+def test_first_tokens_count_for_the_one_label_they_begin():
+    def entry(token, p):
+        return SimpleNamespace(token=token, logprob=math.log(p))
+
+    content = [
+        SimpleNamespace(
+            top_logprobs=[
+                entry("le", 0.4),
+                entry(" Left lung", 0.1),
+                entry("H", 0.2),
+                entry("", 0.1),
+            ]
+        )
+    ]
+    found = first_token_labels(content, ("left", "left lung", "heart"))
+    assert found.probabilities == {
+        "left": 0.0,
+        "left lung": pytest.approx(1 / 3),
+        "heart": pytest.approx(2 / 3),
+    }
+    assert isinstance(first_token_labels(content, ("up", "down")), Failure)
+    assert isinstance(first_token_labels([], ("up", "down")), Failure)
+
+
+def test_a_server_that_cannot_decide_or_draw_says_so():
+    with Told(sampling=False) as told:
+        model = ServedModel([told.url])
+    assert model.can == {"generate", "turns"}
+    assert "neither typed decisions" in model.cannot["labels"]
+    assert "same reply at every temperature" in model.cannot["sample"]
+
+
+@pytest.mark.parametrize("fault", [429, 500, 503, "wrong", "empty", "cut", "slow"])
+def test_passing_faults_are_tried_again(fault):
+    with Told(faults=[fault, fault]) as told:
+        model = ServedModel([told.url], pause=0.02, timeout=1.0 if fault == "slow" else 20)
+        told.armed = True
+        (reply,) = run(model, [Generate(prompt(), 5)])
+    assert reply.text == "yes"
+
+
+def test_lasting_faults_fail_the_item_and_a_rerun_asks_it_again(tmp_path):
+    with Told(faults=[500] * 3) as told, AnswerLog(tmp_path / "a.sqlite") as log:
+        model = ServedModel([told.url], pause=0.01, retries=2, concurrency=1)
+        told.armed = True
+        items = tiny_items(3, kinds=("closed",), per_image=1)
+        first = ask(model, items, "verbalized", log=log, batch_size=2)
+        assert len(first.failed) == 1
+        assert "fault 500" in next(iter(first.failed.values()))
+        assert first.rows == 2
+        second = ask(model, items, "verbalized", log=log, batch_size=2)
+        assert (second.rows, second.done_before, second.failed) == (1, 2, {})
+
+
+def test_a_refusal_is_not_tried_again():
+    with Told(faults=[401]) as told:
+        model = ServedModel([told.url], pause=5)
+        told.armed, before = True, len(told.requests)
+        (result,) = run(model, [Generate(prompt(), 5)])
+        assert len(told.requests) == before + 1
+    assert isinstance(result, Failure)
+    assert "fault 401" in result.reason
+
+
+def test_requests_are_spread_bounded_and_moved_from_a_dead_url():
+    with Told(delay=0.05) as one, Told(delay=0.05) as two:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            dead = f"http://127.0.0.1:{free.getsockname()[1]}"
+        model = ServedModel([one.url, two.url, dead], concurrency=3, pause=0.01)
+        for told in (one, two):
+            told.requests.clear()
+            told.most = 0
+        calls = [Generate(prompt(seed), 4) for seed in range(12)]
+        replies = run(model, calls)
+        assert [reply.text for reply in replies] == ["yes"] * 12
+        assert len(one.requests) + len(two.requests) == 12
+        assert min(len(one.requests), len(two.requests)) >= 4
+        assert one.most + two.most <= 6
+        assert max(one.most, two.most) <= 3
+
+
+def test_the_image_is_sent_with_the_first_turn():
+    with Told() as told:
+        model = ServedModel([told.url])
+        run(model, [Generate(prompt(1, "x", "no", "y"), 4, seed="s", temperature=0.7)])
+        _, body = told.requests[-1]
+    kinds = [part["type"] for part in body["messages"][0]["content"]]
+    assert kinds == ["image_url", "text"]
+    url = body["messages"][0]["content"][0]["image_url"]["url"]
+    assert url.startswith("data:image/png;base64,")
+    assert [m["role"] for m in body["messages"]] == ["user", "assistant", "user"]
+    assert (body["temperature"], body["max_tokens"]) == (0.7, 4)
+    assert isinstance(body["seed"], int)
+
+
+def test_a_damaged_image_fails_alone():
+    with Told() as told:
+        model = ServedModel([told.url])
+        broken = Prompt(Picture("x", b"no image"), ("q",))
+        bad, good = run(model, [Generate(broken, 3), Generate(prompt(), 3)])
+    assert isinstance(bad, Failure)
+    assert good.text == "yes"
+
+
+def test_no_server_says_what_to_do():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(MedcalError, match="start the server"):
+        ServedModel([f"http://127.0.0.1:{port}"])
+    with pytest.raises(MedcalError, match="no URL"):
+        ServedModel([])

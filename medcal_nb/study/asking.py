@@ -1,218 +1,184 @@
-"""Put a profile's questions to its models, several models at once, into one answers log."""
+"""The asking stage of a profile: every job into one log, resuming where it stopped."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+import sys
+import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medcal_nb.errors import MedcalError
-from medcal_nb.study.profiles import ASKING, Job
+from medcal_nb.study.profiles import ASKING, Job, load_profile
 
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS = ("model", "dataset", "split", "strategy", "items", "outcome")
 
-
-@dataclass(frozen=True)
-class _Outcome:
-    rows: list[dict]
-    written: int
-
-
-def ask_jobs(
-    jobs: Sequence[Job],
-    to: str | os.PathLike,
+def ask_profile(
+    profile: str | os.PathLike,
+    answers: str | os.PathLike,
     *,
-    workers: int | None = None,
-    samples: int | None = None,
-    batch_size: int | None = None,
+    fast: bool = False,
+    shard: tuple[int, int] = (1, 1),
+    workers: int = 0,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Ask what the log does not hold yet and tell what was asked, skipped or failed.
+    """Ask all models of a profile about all of its items, and log the answers.
 
-    Models are asked side by side, one process each; the jobs of one model run one after the
-    other, so that it is loaded once. Answers do not depend on the number of workers.
-
-    What the log holds is not asked again, so that a stopped run goes on where it was. Where all
-    models are embedded ones, the log is begun anew if weights, prompts, items or jobs changed
+    What the log holds is not asked again, so that a stopped run goes on where it was. For the
+    embedded models the log is begun anew where weights, prompts, items or the profile changed
     since it was begun; answers of other models cost too much for that and are kept.
 
     Parameters
     ----------
-    jobs : sequence of Job
-        From :meth:`medcal_nb.study.profiles.Profile.jobs`.
-    to : path
-        The answers log, made where it is not there.
-    workers : int, optional
-        Processes; by default one per core and at most one per model where all models are
-        embedded ones, else 1. With 1 everything runs in this process.
-    samples : int, optional
-        Replies per item of the sampled strategies, whatever the profile says.
-    batch_size : int, optional
-        Items asked together, whatever the profile says.
+    profile : str
+        Name or file of a profile.
+    answers : path
+        The answers log (SQLite), made if absent.
+    fast : bool
+        Ask what the profile's ``[fast]`` keeps.
+    shard : (int, int)
+        Part i of n of the items, for several machines.
+    workers : int
+        Models asked side by side, one process of one thread each; answers do not depend on it.
+        0 means one per core for the embedded models, else 1: large ones share no GPU.
     progress : bool
-        Show a bar over the jobs.
+        Show a bar on stderr.
 
     Returns
     -------
     pandas.DataFrame
-        One row per job and strategy: ``model, dataset, split, strategy, items, outcome``
-        (``asked``, or why not).
+        One row per job: ``model, dataset, split, items, strategies, answers, already, skipped,
+        failed, seconds``.
 
     Raises
     ------
     MedcalError
-        When a model or a data set cannot be loaded. Answers of finished batches stay in the log.
+        If a model, data set or strategy is unknown or can't be reached.
     """
     import pandas as pd
     from tqdm.auto import tqdm
 
     from medcal_nb.answers import AnswerLog
+    from medcal_nb.ask.strategies import choose_strategies
 
-    changes = {"samples": samples, "batch_size": batch_size}
-    changes = {name: value for name, value in changes.items() if value is not None}
-    Path(to).parent.mkdir(parents=True, exist_ok=True)
-    embedded = all(job.model.startswith("pocket-") for job in jobs)
-    if embedded:
-        _begin_anew_if_stale(jobs, Path(to), changes)
-    AnswerLog(to).close()
-    by_model: dict[str, list[Job]] = {}
+    settings = load_profile(profile)
+    jobs = settings.jobs(fast=fast)
+    if not jobs:
+        raise MedcalError(f"profile {settings.name} asks no model: give answers with --answers")
     for job in jobs:
-        by_model.setdefault(job.model, []).append(job)
-    workers = min(workers or (os.cpu_count() if embedded else 1) or 1, len(by_model)) or 1
-    rows: list[dict] = []
-    with tqdm(total=len(jobs), desc="asking", unit="job", disable=not progress) as bar:
+        choose_strategies(list(job.strategies))
+    answers = Path(answers)
+    answers.parent.mkdir(parents=True, exist_ok=True)
+    _begin_anew_if_stale(jobs, answers)
+    by_model = {job.model: [other for other in jobs if other.model == job.model] for job in jobs}
+    embedded = all(model.startswith("pocket-") for model in by_model)
+    workers = min(workers or (os.cpu_count() if embedded else 1) or 1, len(by_model))
+    if workers <= 1:
+        parts = [_ask_model(part, answers, shard, progress) for part in by_model.values()]
+        return pd.DataFrame([row for part in parts for row in part])
+    AnswerLog(answers).close()
+    rows = []
+    # spawned, not forked: a forked torch can hang on its threads
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        futures = [
+            pool.submit(_ask_model, part, answers, shard, False, 1) for part in by_model.values()
+        ]
+        with tqdm(total=len(futures), desc="asking", unit="model", disable=not progress) as bar:
+            for future in as_completed(futures):
+                rows += future.result()
+                bar.update()
+                bar.set_postfix_str(f"{sum(row['answers'] for row in rows):,} new answers")
+    order = list(by_model)
+    return pd.DataFrame(sorted(rows, key=lambda row: order.index(row["model"])))
 
-        def done(outcome: _Outcome, n_jobs: int) -> None:
-            rows.extend(outcome.rows)
-            bar.update(n_jobs)
-            bar.set_postfix_str(f"{outcome.written:,} new answers")
 
-        if workers == 1:
-            for part in by_model.values():
-                done(_ask_model(part, str(to), changes), len(part))
-        else:
-            # spawned, not forked: a forked torch can hang on its threads
-            with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-                futures = {
-                    pool.submit(_ask_model, part, str(to), changes, 1): len(part)
-                    for part in by_model.values()
-                }
-                for future in as_completed(futures):
-                    done(future.result(), futures[future])
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    return table.sort_values(list(COLUMNS[:4]), ignore_index=True, na_position="last")
-
-
-def _ask_model(
-    jobs: list[Job], to: str, changes: dict[str, int], threads: int | None = None
-) -> _Outcome:
-    import torch
-
+def _ask_model(jobs: list[Job], answers: Path, shard, progress: bool, threads: int = 0):
     from medcal_nb.answers import AnswerLog
     from medcal_nb.ask.models import resolve_model
     from medcal_nb.ask.run import ask
     from medcal_nb.items import load_items
 
     if threads:
+        import torch
+
         torch.set_num_threads(threads)
-    backend = resolve_model(_address(jobs[0]), **_reaching(jobs[0]))
-    rows, written = [], 0
-    with AnswerLog(to) as log:
+    rows, backend = [], None
+    with AnswerLog(answers) as log:
         for job in jobs:
+            started = time.perf_counter()
             items = load_items(job.dataset, split=job.split, n=job.n, seed=job.seed)
-            summary = ask(
+            if backend is None:
+                backend = _reach(job, resolve_model)
+            done = ask(
                 backend,
                 items,
                 list(job.strategies),
                 log=log,
                 seed=job.seed,
-                **{k: v for k, v in job.options.items() if k in ASKING} | changes,
+                shard=shard,
+                progress=progress,
+                **{key: value for key, value in job.options.items() if key in ASKING},
             )
-            written += summary.rows
-            for strategy in job.strategies:
-                reason = summary.skipped.get(strategy)
-                rows.append(
-                    {
-                        "model": job.model,
-                        "dataset": job.dataset,
-                        "split": job.split,
-                        "strategy": strategy,
-                        "items": 0 if reason else len(items),
-                        "outcome": f"skipped: {reason}" if reason else "asked",
-                    }
-                )
-            for (strategy, reason), count in summary.not_applicable.items():
-                rows.append(
-                    {
-                        "model": job.model,
-                        "dataset": job.dataset,
-                        "split": job.split,
-                        "strategy": strategy,
-                        "items": count,
-                        "outcome": f"not asked: {reason}",
-                    }
-                )
-            if summary.failed:
-                first, reason = next(iter(summary.failed.items()))
-                rows.append(
-                    {
-                        "model": job.model,
-                        "dataset": job.dataset,
-                        "split": job.split,
-                        "strategy": "any",
-                        "items": len(summary.failed),
-                        "outcome": f"failed, the first {first}: {reason}",
-                    }
-                )
-    return _Outcome(rows, written)
+            rows.append(
+                {
+                    "model": job.model,
+                    "dataset": job.dataset,
+                    "split": job.split or "all",
+                    "items": len(items),
+                    "strategies": len(job.strategies) - len(done.skipped),
+                    "answers": done.rows,
+                    "already": done.done_before,
+                    "skipped": "; ".join(f"{k}: {v}" for k, v in done.skipped.items()),
+                    "failed": len(done.failed),
+                    "seconds": time.perf_counter() - started,
+                }
+            )
+            for item, reason in list(done.failed.items())[:5]:
+                print(f"medcal: {job.model}: {item}: {reason}", file=sys.stderr)
+    return rows
 
 
-def _reaching(job: Job) -> dict[str, object]:
+def _reach(job: Job, resolve_model):
     names = ("device", "revision", "served_as", "concurrency")
-    options = {name: job.options[name] for name in names if name in job.options}
-    return {"served_as": job.model} | options if "url" in job.options else options
+    options = {key: value for key, value in job.options.items() if key in names}
+    url = job.options.get("url")
+    if url:
+        address = os.environ.get(url[1:]) if url.startswith("$") else url
+        if not address:
+            raise MedcalError(f"{job.model}: {url} is not set: give the URL of its server there")
+        return resolve_model(address, **{"served_as": job.model} | options)
+    return resolve_model(job.model, **options)
 
 
-def _address(job: Job) -> str:
-    """Return what a model is reached by: its name, or a URL, given or in the environment."""
-    url = job.options.get("url", job.model)
-    if not url.startswith("$"):
-        return url
-    if not os.environ.get(url[1:]):
-        raise MedcalError(f"{job.model}: {url} is not set: put the URL of its server there")
-    return os.environ[url[1:]]
-
-
-def _begin_anew_if_stale(jobs: Sequence[Job], log: Path, changes: dict[str, int]) -> None:
-    """Delete a log of embedded models where something that it was made from has changed."""
-    made_from = _made_from(jobs) | {"changes": changes}
-    note = log.with_name(log.name + ".made-from.json")
+def _begin_anew_if_stale(jobs: list[Job], answers: Path) -> None:
+    """Delete an embedded model's log where something it was made from has changed."""
+    if not all(job.model.startswith("pocket-") for job in jobs):
+        return
+    made_from = _made_from(jobs)
+    note = answers.with_name(answers.name + ".made-from.json")
     try:
         before = json.loads(note.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         before = None
-    if log.exists() and before != made_from:
+    if answers.exists() and before != made_from:
         for suffix in ("", "-wal", "-shm"):
-            log.with_name(log.name + suffix).unlink(missing_ok=True)
+            answers.with_name(answers.name + suffix).unlink(missing_ok=True)
     note.write_text(json.dumps(made_from, indent=1) + "\n", encoding="utf-8")
 
 
-def _made_from(jobs: Sequence[Job]) -> dict[str, object]:
+def _made_from(jobs: list[Job]) -> dict[str, object]:
     """Return what the answers of embedded models depend on: jobs, code and weights."""
     from medcal_nb.study.hashing import file_hash, sources_used
 
-    weights = Path(__file__).resolve().parents[2] / "data" / "pocket" / "manifest.json"
     code = "import medcal_nb.ask.run, medcal_nb.ask.models, medcal_nb.items, medcal_nb.pocket"
+    weights = Path(__file__).resolve().parents[2] / "data" / "pocket" / "manifest.json"
     return {
-        "jobs": json.loads(json.dumps([vars(job) for job in jobs])),
+        "jobs": [json.loads(json.dumps(vars(job), sort_keys=True)) for job in jobs],
         "code": sources_used(f"{code}\n'medcal_nb.pocket.questions'\n'medcal_nb.pocket.load'"),
         "weights": file_hash(weights) if weights.is_file() else None,
     }

@@ -167,10 +167,11 @@ def run_study(
         name = sorted(chosen)[0]
         raise MedcalError(f"nothing to run: {name} is left out: {left_out[name]}")
     concerned = [notebook for notebook in notebooks if notebook.name in closed]
+    written = writers_of(notebooks)
     for notebook in concerned:
         for name in notebook.reads:
-            is_file = name != ANSWERS and name not in writers_of(notebooks)
-            if is_file and notebook.name not in left_out and not (root / name).is_file():
+            kept = name != ANSWERS and name not in written and _counts(name, settings)
+            if kept and notebook.name not in left_out and not (root / name).is_file():
                 raise MedcalError(
                     f"{notebook.path}: reads {root / name}, which is not there: is this a full "
                     "checkout?"
@@ -225,6 +226,11 @@ def _layout(
     if folder == root / "figures" and (fast or profile.name != "pocket"):
         raise MedcalError(f"--out {out}: figures/ holds the full pocket study only: choose another")
     return Layout(root, folder / "build", folder, folder / "results", table)
+
+
+def _counts(name: str, profile: Profile) -> bool:
+    """Whether a file of the checkout matters: the embedded models only to their own profile."""
+    return profile.name == "pocket" or not name.startswith("data/pocket/")
 
 
 def _left_out(notebooks: list[Notebook], profile: Profile) -> dict[str, str]:
@@ -377,13 +383,12 @@ class _Runner:
                 file = self.layout.answers
                 inputs[name] = answers_hash(file) if file.is_file() else None
                 continue
+            if not _counts(name, self.study.profile):
+                continue
             for file in self.input_files(name):
                 inputs[file.name] = file_hash(file) if file.is_file() else None
         if notebook.asks:
             inputs[self.study.profile.path.name] = file_hash(self.study.profile.path)
-            weights = self.layout.root / "data" / "pocket" / "manifest.json"
-            if self.study.profile.name == "pocket" and weights.is_file():
-                inputs["data/pocket/manifest.json"] = file_hash(weights)
         return {
             "notebook": {"cells": notebook.source_hash},
             "parameter": {

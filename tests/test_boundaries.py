@@ -16,6 +16,7 @@ ALLOWED = {
     "errors": set(),
     "items": {"items"},
     "items_hub": {"items_hub", "items"},
+    "fetch": {"fetch", "items_hub", "answers", "imports"},
     "answers": {"answers"},
     "imports": {"imports", "answers"},
     "measure": {"measure", "answers"},

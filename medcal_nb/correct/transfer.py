@@ -353,8 +353,10 @@ def transfer_study(
     methods : sequence of {"temperature", "platt", "beta", "isotonic", "option_temperature"}
     losses : sequence of {"ece", "ece_debiased", "brier", "log_loss"}
         ECE over ``n_bins`` bins of equal mass. Plain ECE of a finite sample stays above zero even
-        for a perfect map (``noise_floor``), so that its regret is drawn towards zero;
-        ``ece_debiased`` and the proper losses are not so.
+        for a perfect map (``noise_floor``), so that its regret is drawn towards zero: simulated
+        with 451 answers, 90 % intervals covered the true regret in 60 % of the draws for a large
+        regret and 85 % for none. ``ece_debiased`` covered 88 %, the Brier score 94 %: read
+        the verdict there.
     level : float
         Of the intervals. "Carries over" is an equivalence test of size (1 - level) / 2.
     n_resamples : int

@@ -37,11 +37,21 @@ def save_html(executed: Path, page: Path) -> None:
     notebook = nbformat.read(executed, as_version=4)
     # papermill's timings would make every copy differ
     notebook.metadata.pop("papermill", None)
+    _still(notebook)
     exporter = HTMLExporter(template_name="lab", embed_images=True)
     body, _ = exporter.from_notebook_node(
         notebook, resources={"metadata": {"name": executed.stem, "path": str(executed.parent)}}
     )
     replace_files({page: body.encode()})
+
+
+def _still(notebook) -> None:
+    """Let widgets stand still: a copy has no kernel, and their scripts would be fetched abroad."""
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            if "text/html" in output.get("data", ()):
+                output["data"].pop("application/vnd.jupyter.widget-view+json", None)
 
 
 def save_index(study: Study) -> Path | None:

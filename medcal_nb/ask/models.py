@@ -176,6 +176,14 @@ class Backend(Protocol):
         """Return the number of tokens of `prompt`, image included, or None where unknown."""
 
 
+def open_picture(picture):
+    """Return the picture's image, or a `Failure` that tells why it cannot be opened."""
+    try:
+        return picture.open()
+    except MedcalError as error:
+        return Failure(str(error))
+
+
 def encode_png(image):
     """Return an RGB ``PIL.Image`` as PNG bytes."""
     buffer = io.BytesIO()

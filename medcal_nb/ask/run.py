@@ -165,9 +165,9 @@ def ask(
     rows = shard_of(_items(items), shard)
     batches = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
     started = time.perf_counter()
+    have = log.keys(model=backend.name, dataset=dataset)
     with _bar(progress, backend.name, rows, asked, plan) as bar:
         for batch in batches:
-            have = log.keys(model=backend.name, dataset=dataset)
             todo = []
             for item in batch:
                 for strategy in asked:

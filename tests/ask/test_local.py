@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from medcal_nb.ask import prompts
-from medcal_nb.ask.local import LocalModel, uniforms
+from medcal_nb.ask.local import LocalModel
 from medcal_nb.ask.models import (
     Failure,
     Generate,
@@ -18,6 +18,7 @@ from medcal_nb.ask.models import (
     change_image,
     resolve_model,
 )
+from medcal_nb.ask.rows import uniforms
 from medcal_nb.errors import MedcalError
 from tests.ask.tiny import noise_picture, tiny_checkpoint
 
@@ -100,6 +101,37 @@ def test_later_rounds_reuse_the_trunk_and_equal_a_fresh_session():
         reused = session.run([later])
         assert len(session.engine.trunks[picture, BLOCK]) == 1
     same(reused, answer(backend(share=False), [later]))
+
+
+@pytest.mark.parametrize("family", ["idefics3", "qwen2_5_vl"])
+def test_a_later_round_may_bring_a_longer_question_about_the_same_image(family):
+    picture, long = noise_picture(7), prompts.question_block("Is there a mass? " * 9, ["yes", "no"])
+    second = [
+        Generate(prompt(picture, text, block=long), 6) for text in (prompts.ANSWER, prompts.P_TRUE)
+    ]
+    with backend(family).session() as session:
+        session.run([Generate(prompt(picture, "x", block="Which?"), 3)])
+        later = session.run(second)
+    same(later, answer(backend(family, share=False), second))
+
+
+def test_an_image_the_processor_refuses_fails_alone():
+    strip = noise_picture(1, size=(2, 900))
+    calls = [Generate(prompt(strip), 4), Generate(prompt(noise_picture(8)), 4)]
+    for share in (True, False):
+        bad, good = answer(backend("qwen2_5_vl", share=share), calls)
+        assert isinstance(bad, Failure)
+        assert "the processor refuses it" in bad.reason
+        assert good.new_tokens > 0
+
+
+@pytest.mark.parametrize(
+    ("family", "end"),
+    [("qwen2_5_vl", "<|im_end|>"), ("llava", "</s>"), ("mllama", "<|eot_id|>")],
+)
+def test_the_end_of_a_reply_is_read_from_the_template(family, end):
+    model = backend(family)
+    assert model.tokenizer.convert_ids_to_tokens(model.turn_end) == end
 
 
 def test_greedy_text_and_likelihood_equal_generate_alone():

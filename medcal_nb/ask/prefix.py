@@ -1,0 +1,543 @@
+"""One prefix, many continuations: keys and values computed once and branched.
+
+Prompts about one image form a tree: image → question → instruction → samples. Each node is a
+batch of token rows (:class:`State`); a node's rows are chosen, copied and continued by token
+lists of different lengths, padded between prefix and suffix and masked there. Positions count
+real tokens only, so that padding changes no value.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+from medcal_nb.ask.models import Failure, open_picture
+from medcal_nb.ask.rows import Chooser
+from medcal_nb.ask.whole import WholePrompts
+
+
+def _common_prefix(rows):
+    """Length of the longest beginning that all token lists share."""
+    first, last = min(rows), max(rows)
+    n = 0
+    for a, b in zip(first, last, strict=False):
+        if a != b:
+            break
+        n += 1
+    return n
+
+
+@dataclass
+class State:
+    """Keys, values, mask and next position of a batch of token rows, and their last logits."""
+
+    cache: object
+    mask: object
+    position: object
+    logits: object
+
+
+class SharedPrefix:
+    """Computes image, question and instruction once each and branches the cache."""
+
+    def __init__(self, backend):
+        self.backend = backend
+        self.expansions = {}
+        self.heads = {}
+        self.trunks = {}
+
+    def close(self):
+        self.expansions.clear()
+        self.heads.clear()
+        self.trunks.clear()
+
+    # tokens
+
+    def encode(self, prompts, texts):
+        """Return the token ids of each prompt, image expanded, or a Failure."""
+        backend = self.backend
+        fresh = {}
+        for prompt, text in zip(prompts, texts, strict=True):
+            if prompt.picture not in self.expansions:
+                fresh.setdefault(prompt.picture, text)
+        usable = {}
+        for picture in fresh:
+            image = open_picture(picture)
+            if isinstance(image, Failure):
+                self.expansions[picture] = image
+            else:
+                usable[picture] = image
+        self._process(usable, fresh)
+        special = backend._special(texts[0])
+        plain = backend.tokenizer(texts, **special)["input_ids"]
+        encoded = []
+        self.prompts, self.texts = prompts, texts
+        self.blocks = [(prompt.picture, prompt.block) for prompt in prompts]
+        for prompt, text, ids in zip(prompts, texts, plain, strict=True):
+            expansion = self.expansions[prompt.picture]
+            if isinstance(expansion, Failure):
+                encoded.append(expansion)
+            else:
+                encoded.append(expansion.expand(text, ids, prompt.picture))
+        return encoded
+
+    def _process(self, images, texts):
+        """Run the processor on new images together, or one by one to find a bad one."""
+        backend, pictures = self.backend, list(images)
+        if not pictures:
+            return
+        firsts = [texts[picture] for picture in pictures]
+        try:
+            inputs, ids = backend._process(firsts, list(images.values()))
+        except Exception as error:
+            if len(pictures) == 1:
+                told = " ".join(str(error).split())[:160]
+                self.expansions[pictures[0]] = Failure(f"the processor refuses it: {told}")
+                return
+            for picture in pictures:
+                self._process({picture: images[picture]}, texts)
+            return
+        for i, picture in enumerate(pictures):
+            self.expansions[picture] = Expansion(backend, firsts[i], ids[i], inputs, i)
+
+    # running
+
+    def run(self, encoded, rows):
+        """Fill in the rows' tokens and log-probabilities."""
+        import torch
+
+        window = self.backend.window
+        if window and any(2 * len(encoded[r.prompt]) + r.limit > window for r in rows):
+            # padding between prefix and suffix would shift what a sliding window sees
+            whole = WholePrompts(self.backend)
+            whole.encode(self.prompts, self.texts)
+            whole.run(encoded, rows)
+            return
+        with torch.inference_mode():
+            places = self._grow_trunks(encoded, sorted({row.prompt for row in rows}))
+            by_prompt = {}
+            for row in rows:
+                by_prompt.setdefault(row.prompt, []).append(row)
+            first = {}
+            for p in by_prompt:
+                first.setdefault(id(places[p][0]), len(first))
+            order = sorted(
+                by_prompt,
+                key=lambda p: (
+                    first[id(places[p][0])],
+                    max(row.limit for row in by_prompt[p]),
+                    len(encoded[p]) - places[p][2],
+                    p,
+                ),
+            )
+            for chunk in self._chunks(order, by_prompt, encoded, places):
+                self._branch(chunk, by_prompt, encoded, places)
+
+    def _chunks(self, order, by_prompt, encoded, places):
+        """Cut prompts, ordered by length, where memory ends or padding would waste much."""
+        chunk, n_rows, longest, shortest = [], 0, 0, 0
+        for p in order:
+            rows = by_prompt[p]
+            length = len(encoded[p]) + max(row.limit for row in rows)
+            own = len(encoded[p]) - places[p][2]
+            full = n_rows + len(rows) > self.backend.max_rows or (
+                (n_rows + len(rows)) * max(longest, length) > self.backend.max_positions
+            )
+            uneven = len(chunk) >= 32 and own > 1.25 * shortest + 2
+            if chunk and (full or uneven):
+                yield chunk
+                chunk, n_rows, longest = [], 0, 0
+            if not chunk:
+                shortest = own
+            chunk.append(p)
+            n_rows += len(rows)
+            longest = max(longest, length)
+        if chunk:
+            yield chunk
+
+    def _grow_trunks(self, encoded, wanted):
+        """Make sure every wanted prompt has a trunk: state, row in it, tokens in it."""
+        groups = {}
+        for p in wanted:
+            trunks = self.trunks.get(self.blocks[p], ())
+            if not any(encoded[p][: len(tokens)] == tokens for tokens, _, _ in trunks):
+                groups.setdefault(self.blocks[p], []).append(encoded[p])
+        # a trunk leaves its prompts at least one token of their own, or is the only prompt
+        trunk_of = {
+            group: ids[0][: min(_common_prefix(ids), min(map(len, ids)) - 1)]
+            if any(other != ids[0] for other in ids)
+            else ids[0]
+            for group, ids in groups.items()
+        }
+        whole = {group for group, tokens in trunk_of.items() if tokens == groups[group][0]}
+        by_picture = {}
+        for group in trunk_of:
+            by_picture.setdefault(group[0], []).append(group)
+        heads, direct = {}, {}
+        for picture, members in by_picture.items():
+            if picture in self.heads:
+                continue
+            tokens = [trunk_of[group] for group in members]
+            if len(members) == 1:
+                direct[members[0]] = tokens[0]
+            else:
+                size = max(
+                    min(_common_prefix(tokens), min(map(len, tokens)) - 1),
+                    self.expansions[picture].image_end,
+                )
+                heads[picture] = tokens[0][:size]
+        for picture, (state, i) in self._prefill(heads).items():
+            self.heads[picture] = (heads[picture], state, i)
+        for group, (state, i) in self._prefill(direct, whole, key=lambda g: g[0]).items():
+            self.trunks.setdefault(group, []).append((direct[group], state, i))
+            # a later round may bring another question block for the same picture
+            self.heads.setdefault(group[0], None)
+        rest = [g for g in trunk_of if g not in direct]
+        self._extend_heads(rest, trunk_of, whole)
+        places = {}
+        for p in wanted:
+            for tokens, state, i in self.trunks[self.blocks[p]]:
+                if encoded[p][: len(tokens)] == tokens:
+                    places[p] = (state, i, len(tokens))
+                    break
+        return places
+
+    def _extend_heads(self, groups, trunk_of, whole):
+        """Grow question trunks on image heads that several questions share."""
+        alone = {}
+        shared = {}
+        for group in groups:
+            head = self.heads.get(group[0])
+            if head is None or trunk_of[group][: len(head[0])] != head[0]:
+                alone[group] = trunk_of[group]
+            elif len(trunk_of[group]) == len(head[0]) and group not in whole:
+                tokens, state, i = head
+                self.trunks.setdefault(group, []).append((tokens, state, i))
+            elif len(trunk_of[group]) == len(head[0]):
+                alone[group] = trunk_of[group]
+            else:
+                shared.setdefault(id(head[1]), []).append(group)
+        for group, (state, i) in self._prefill(alone, whole, key=lambda g: g[0]).items():
+            self.trunks.setdefault(group, []).append((alone[group], state, i))
+        for members in shared.values():
+            state = self.heads[members[0][0]][1]
+            parents = [self.heads[group[0]][2] for group in members]
+            suffixes = [trunk_of[g][len(self.heads[g[0]][0]) :] for g in members]
+            for low in range(0, len(members), self.backend.max_rows):
+                part = slice(low, low + self.backend.max_rows)
+                ends = any(group in whole for group in members[part])
+                grown = self._extend(state, parents[part], suffixes[part], logits=ends)
+                for i, group in enumerate(members[part]):
+                    self.trunks.setdefault(group, []).append((trunk_of[group], grown, i))
+
+    def _prefill(self, tokens_of, whole=frozenset(), key=lambda picture: picture):
+        """Compute token rows that begin with an image, from scratch.
+
+        The last logits are kept where a row of `whole` is a prompt to its end.
+        """
+        backend = self.backend
+        places = {}
+        names = sorted(tokens_of, key=lambda name: len(tokens_of[name]))
+        longest = max(map(len, tokens_of.values()), default=1)
+        step = max(1, min(backend.max_rows, backend.max_prefill // longest))
+        for low in range(0, len(names), step):
+            part = names[low : low + step]
+            rows = [tokens_of[name] for name in part]
+            ids, mask = self._left_pad(rows)
+            expansions = [self.expansions[key(name)] for name in part]
+            inputs = _pixels(expansions, ids.shape[1], [len(row) for row in rows], backend)
+            position, after = self._positions(ids, mask, inputs)
+            state = State(_new_cache(), mask, after, None)
+            ends = any(name in whole for name in part)
+            self._forward(state, ids, position, inputs, logits=ends)
+            for i, name in enumerate(part):
+                places[name] = (state, i)
+        return places
+
+    def _positions(self, ids, mask, inputs):
+        """Positions of rows that begin with an image, and the position after each."""
+        if not self.backend.mrope:
+            return (mask.long().cumsum(1) - 1).clamp(min=0), mask.long().sum(1)
+        wanted = ("mm_token_type_ids", "image_grid_thw")
+        position, _ = self.backend.inner.get_rope_index(
+            ids, attention_mask=mask.long(), **{k: v for k, v in inputs.items() if k in wanted}
+        )
+        return position, position.masked_fill(~mask, -1).amax(dim=(0, 2)) + 1
+
+    def _left_pad(self, rows):
+        import torch
+
+        width = max(map(len, rows))
+        ids = torch.full((len(rows), width), self.backend.pad, dtype=torch.long)
+        mask = torch.zeros((len(rows), width), dtype=torch.bool)
+        for i, row in enumerate(rows):
+            ids[i, width - len(row) :] = torch.tensor(row)
+            mask[i, width - len(row) :] = True
+        return ids.to(self.backend.device), mask.to(self.backend.device)
+
+    def _extend(self, state, parents, suffixes, *, logits, room=0):
+        """Continue rows of `state` by token lists of different lengths (padded between)."""
+        import torch
+
+        which = torch.tensor(parents, device=self.backend.device)
+        ids, mask = self._left_pad(suffixes)
+        start = state.position[which]
+        position = start[:, None] + (mask.long().cumsum(1) - 1).clamp(min=0)
+        grown = State(
+            _select(state.cache, which, room=ids.shape[1] + room),
+            torch.cat([state.mask[which], mask], dim=1),
+            start + mask.long().sum(1),
+            None,
+        )
+        self._forward(grown, ids, position, {}, logits=logits)
+        return grown
+
+    def _forward(self, state, ids, position, inputs, *, logits):
+        backend = self.backend
+        if backend.mrope and position.dim() == 2:
+            position = position.expand(3, *position.shape)
+        out = backend.model(
+            input_ids=ids,
+            attention_mask=state.mask.long(),
+            position_ids=position,
+            use_cache=True,
+            **{backend.cache_name: state.cache},
+            **backend.keep_last,
+            **inputs,
+        )
+        state.logits = out.logits[:, -1] if logits else None
+
+    def _branch(self, chunk, by_prompt, encoded, places):
+        """Continue one chunk of prompts to the end of all their rows."""
+        import torch
+
+        backend = self.backend
+        parts = {}
+        for p in chunk:
+            state, _, n = places[p]
+            parts.setdefault((id(state), n == len(encoded[p])), []).append(p)
+        for (_, whole), members in parts.items():
+            state = places[members[0]][0]
+            rows = [row for p in members for row in by_prompt[p]]
+            room = max(row.limit if row.forced is None else len(row.forced) for row in rows)
+            if whole:
+                start = [places[p][1] for p in members]
+            else:
+                start = range(len(members))
+                state = self._extend(
+                    state,
+                    [places[p][1] for p in members],
+                    [encoded[p][places[p][2] :] for p in members],
+                    logits=True,
+                    room=room,
+                )
+            owner = [i for i, p in zip(start, members, strict=True) for _ in by_prompt[p]]
+            choose = Chooser(rows, backend.eos, backend.device)
+            which = torch.tensor(owner, device=backend.device)
+            tokens = choose(state.logits[which], list(range(len(rows))))
+            alive = [i for i, row in enumerate(rows) if not row.ended]
+            if not alive:
+                continue
+            if whole or [owner[i] for i in alive] != list(range(len(state.mask))):
+                which = which[torch.tensor(alive, device=backend.device)]
+                cache = _select(state.cache, which, room=room)
+                state = State(cache, state.mask[which], state.position[which], None)
+            self._decode(state, rows, alive, [tokens[i] for i in alive], choose)
+
+    def _decode(self, state, rows, active, tokens, choose):
+        """Write token after token; rows that have ended leave the batch when many have."""
+        import torch
+
+        device = self.backend.device
+        while active:
+            ids = torch.tensor(tokens, device=device)[:, None]
+            one = torch.ones((len(active), 1), dtype=torch.bool, device=device)
+            state.mask = torch.cat([state.mask, one], dim=1)
+            self._forward(state, ids, state.position[:, None], {}, logits=True)
+            state.position = state.position + 1
+            open_rows = [i for i, r in enumerate(active) if not rows[r].ended]
+            if len(open_rows) < len(active):
+                picked = torch.tensor(open_rows, device=device)
+                chosen = choose(state.logits[picked], [active[i] for i in open_rows])
+                for i, token in zip(open_rows, chosen, strict=True):
+                    tokens[i] = token
+            else:
+                tokens = choose(state.logits, active)
+            going = [i for i, r in enumerate(active) if not rows[r].ended]
+            if not going:
+                return
+            if len(going) <= 0.75 * len(active):
+                picked = torch.tensor(going, device=device)
+                state = State(
+                    _select(state.cache, picked, room=32),
+                    state.mask[picked],
+                    state.position[picked],
+                    None,
+                )
+                active = [active[i] for i in going]
+                tokens = [tokens[i] for i in going]
+
+
+class Expansion:
+    """What the processor made of one image: its tokens in a prompt, and its tensors."""
+
+    def __init__(self, backend, text, ids, inputs, row):
+        self.backend = backend
+        self.ids = ids
+        self.inputs = inputs
+        self.row = row
+        special = backend._special(text)
+        plain = backend.tokenizer([text], **special)["input_ids"][0]
+        start = 0
+        while start < min(len(plain), len(ids)) and plain[start] == ids[start]:
+            start += 1
+        tail = 0
+        while tail < len(plain) - start and plain[-1 - tail] == ids[-1 - tail]:
+            tail += 1
+        self.start = start
+        self.before = plain[: len(plain) - tail]
+        self.middle = ids[start : len(ids) - tail]
+        self.image_end = len(ids) - tail
+        self.first = text
+
+    def expand(self, text, plain, picture):
+        """Put this image's tokens into the tokens of another prompt about it."""
+        if text == self.first:
+            return self.ids
+        backend = self.backend
+        size = len(self.before)
+        if backend.splices and plain[:size] == self.before:
+            ids = plain[: self.start] + self.middle + plain[size:]
+            if backend.splices != "checked":
+                _, real = backend._process([text], [picture.open()])
+                backend.splices = "checked" if real[0] == ids else False
+            if backend.splices:
+                return ids
+        return backend._process([text], [picture.open()])[1][0]
+
+
+def _pixels(expansions, width, lengths, backend):
+    """Gather the processor's tensors of several images for one prefill."""
+    import torch
+
+    parts = {}
+    for expansion, length in zip(expansions, lengths, strict=True):
+        inputs, row = expansion.inputs, expansion.row
+        n = inputs["input_ids"].shape[0]
+        for name, value in inputs.items():
+            if name in ("input_ids", "attention_mask"):
+                continue
+            value = torch.as_tensor(value)
+            if value.shape[:2] == inputs["input_ids"].shape:
+                # after the image all tokens are text, of type 0 in every such tensor
+                known = value[row][inputs["attention_mask"][row].bool()][:length]
+                line = torch.zeros(width, dtype=value.dtype)
+                line[width - length : width - length + len(known)] = known
+                parts.setdefault(name, []).append(line[None])
+            elif len(value) == n:
+                parts.setdefault(name, []).append(value[row : row + 1])
+            else:
+                counts = _rows_per_image(inputs, backend.image_token)
+                low = sum(counts[:row])
+                parts.setdefault(name, []).append(value[low : low + counts[row]])
+    joined = {name: _stack(values) for name, values in parts.items()}
+    dtype = backend.model.dtype
+    return {
+        name: value.to(backend.device, dtype if value.is_floating_point() else None)
+        for name, value in joined.items()
+    }
+
+
+def _rows_per_image(inputs, image_token):
+    """How many rows of the pixel tensor belong to each image, where it is one long list."""
+    if "image_grid_thw" in inputs:
+        return [int(grid.prod()) for grid in inputs["image_grid_thw"]]
+    total = len(inputs["pixel_values"])
+    tokens = (inputs["input_ids"] == image_token).sum(1).tolist()
+    counts = [total * count // max(1, sum(tokens)) for count in tokens]
+    if sum(counts) != total:
+        raise ValueError(f"{total} image tiles cannot be told apart between {len(tokens)} images")
+    return counts
+
+
+def _stack(values):
+    """Join along the first axis, padding the others with zeros to the largest."""
+    import torch
+
+    if len({value.shape[1:] for value in values}) == 1:
+        return torch.cat(values)
+    largest = [max(sizes) for sizes in zip(*(value.shape[1:] for value in values), strict=True)]
+    padded = []
+    for value in values:
+        room = torch.zeros((value.shape[0], *largest), dtype=value.dtype)
+        room[tuple(slice(0, size) for size in value.shape)] = value
+        padded.append(room)
+    return torch.cat(padded)
+
+
+@cache
+def _roomy():
+    """The class of cache layers, made when transformers is first needed."""
+    from transformers.cache_utils import DynamicLayer
+
+    class RoomyLayer(DynamicLayer):
+        """Keys and values in a buffer with room, so that a new token copies nothing old."""
+
+        room = 0
+
+        def update(self, key_states, value_states, *args, **kwargs):
+            if not self.is_initialized:
+                self.lazy_initialization(key_states, value_states)
+                self.length = 0
+                self.buffer = None
+            new = key_states.shape[-2]
+            end = self.length + new
+            if self.buffer is None or self.buffer[0].shape[-2] < end:
+                self._make_room(key_states, value_states, end)
+            self.buffer[0][..., self.length : end, :] = key_states
+            self.buffer[1][..., self.length : end, :] = value_states
+            self.length = end
+            self.keys = self.buffer[0][..., :end, :]
+            self.values = self.buffer[1][..., :end, :]
+            return self.keys, self.values
+
+        def _make_room(self, key_states, value_states, end):
+            old, size = self.buffer, end + self.room
+            self.buffer = []
+            for i, states in enumerate((key_states, value_states)):
+                shape = (*states.shape[:-2], size, states.shape[-1])
+                fresh = states.new_empty(shape)
+                if self.length:
+                    fresh[..., : self.length, :] = old[i][..., : self.length, :]
+                self.buffer.append(fresh)
+            self.room = max(self.room, 32)
+
+        @classmethod
+        def branch(cls, other, which, room):
+            """Copy the chosen batch rows of another layer into a buffer with room."""
+            layer = cls()
+            layer.lazy_initialization(other.keys, other.values)
+            layer.length = other.length
+            layer.room = 32
+            layer.buffer = []
+            for states in (other.keys, other.values):
+                shape = (len(which), states.shape[1], other.length + room, states.shape[-1])
+                fresh = states.new_empty(shape)
+                fresh[..., : other.length, :] = states.index_select(0, which)
+                layer.buffer.append(fresh)
+            layer.keys = layer.buffer[0][..., : layer.length, :]
+            layer.values = layer.buffer[1][..., : layer.length, :]
+            return layer
+
+    return RoomyLayer
+
+
+def _new_cache():
+    from transformers.cache_utils import Cache
+
+    return Cache(layer_class_to_replicate=_roomy())
+
+
+def _select(cache, which, room):
+    """Branch a cache: the chosen batch rows, with room for `room` more tokens."""
+    from transformers.cache_utils import Cache
+
+    return Cache(layers=[_roomy().branch(layer, which, room) for layer in cache.layers])

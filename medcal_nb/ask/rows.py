@@ -1,0 +1,77 @@
+"""Continuations of prompts, and how their next tokens are chosen.
+
+Sampling draws one uniform number per token from a generator keyed by the call's own seed and
+inverts the cumulative distribution, so that a sample belongs to its item and number and not to
+the batch it happened to be in.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+def uniforms(seed, n):
+    """Return `n` numbers in [0, 1) that depend on the text `seed` alone."""
+    key = int.from_bytes(hashlib.blake2b(seed.encode(), digest_size=16).digest(), "little")
+    return np.random.Generator(np.random.Philox(key=key)).random(n)
+
+
+@dataclass
+class Row:
+    """One continuation of a prompt: greedy, sampled (`draws`) or forced (`forced`)."""
+
+    prompt: int
+    limit: int
+    draws: np.ndarray | None = None
+    temperature: float = 1.0
+    forced: list[int] | None = None
+    tokens: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    ended: bool = False
+
+
+class Chooser:
+    """Chooses the next token of each row and books its log-probability."""
+
+    def __init__(self, rows, eos, device):
+        import torch
+
+        self.rows = rows
+        self.eos = eos
+        self.torch = torch
+        self.device = device
+
+    def __call__(self, logits, active):
+        """Choose for the rows numbered `active`; return the tokens, extend and end the rows."""
+        torch = self.torch
+        logits = logits.float()
+        logprobs = torch.log_softmax(logits, dim=-1)
+        chosen = logits.argmax(dim=-1)
+        sampled = [i for i, r in enumerate(active) if self.rows[r].draws is not None]
+        if sampled:
+            which = torch.tensor(sampled, device=logits.device)
+            temperature = torch.tensor(
+                [self.rows[active[i]].temperature for i in sampled], device=logits.device
+            )
+            shares = torch.softmax(logits[which].double() / temperature[:, None], dim=-1)
+            total = shares.cumsum(dim=-1)
+            draws = [self.rows[active[i]].draws[len(self.rows[active[i]].tokens)] for i in sampled]
+            draws = torch.tensor(draws, dtype=torch.float64, device=logits.device)[:, None]
+            found = torch.searchsorted(total, draws * total[:, -1:], right=True)[:, 0]
+            chosen[which] = found.clamp(max=logits.shape[-1] - 1)
+        for i, r in enumerate(active):
+            forced = self.rows[r].forced
+            if forced is not None:
+                chosen[i] = forced[len(self.rows[r].tokens)]
+        booked = logprobs.gather(1, chosen[:, None])[:, 0].tolist()
+        chosen = chosen.tolist()
+        for token, logprob, r in zip(chosen, booked, active, strict=True):
+            row = self.rows[r]
+            if row.forced is None and token in self.eos:
+                row.ended = True
+                continue
+            row.tokens.append(token)
+            row.logprobs.append(logprob)
+            row.ended = len(row.tokens) >= (row.limit if row.forced is None else len(row.forced))
+        return chosen

@@ -56,8 +56,14 @@ def check_pair(confidence, correct) -> tuple[np.ndarray, np.ndarray]:
         more than one dimension, NaN, confidence outside [0, 1], outcome neither 0 nor 1,
         lengths that differ.
     """
-    c = check_confidence(confidence)
-    y = check_correct(correct)
+    c, y = _as_float(confidence, "confidence"), _as_float(correct, "correct")
+    if c.ndim == y.ndim == 1 and c.size == y.size > 0:
+        # two passes each where all is well; comparisons with NaN are false
+        low, high = c.min(), c.max()
+        if low >= 0 and high <= 1 and np.count_nonzero(y) == np.count_nonzero(y == 1):
+            return c, y
+    c = check_confidence(c)
+    y = check_correct(y)
     check_length(y, c.size, "correct")
     return c, y
 

@@ -17,6 +17,8 @@ HELD = 1 << 15  # row weights formed at once: few enough to stay in the cache
 DRAWN = 1 << 15  # draws made at once from one piece
 BLOCK = 1 << 22  # sums handed on at once
 WORD = 16  # random bits spent on one draw from a piece of 2^s rows
+PAIRED = (64, 128, 256)  # rows of pieces whose table of pairs fits in the cache
+LARGE = 16384  # rows of a cell from which pieces of more rows are cheaper than pairs
 
 
 def recipe_for(function):
@@ -42,12 +44,15 @@ class Recipe:
         What is summed within a cell, beside the count.
     finish : callable
         (r, n_cells, 1 + k) sums, the count first -> (r,) values; NaN where undefined.
+    additive : bool
+        Cells and features of a row depend on that row alone: sums of parts may be added.
     """
 
     cell: np.ndarray | None
     n_cells: int
     features: tuple[np.ndarray, ...]
     finish: Callable[[np.ndarray], np.ndarray]
+    additive: bool = False
 
     def sums(self, weights: np.ndarray | None = None) -> np.ndarray:
         """(n_cells, 1 + k) counts and sums, each row counted `weights` times."""
@@ -176,7 +181,7 @@ def _draw_cells(prepared: Prepared, n_resamples, rng):
     n = int(sizes.sum())
     k = len(prepared.features)
     step = max(1, min(n_resamples, BLOCK // (prepared.recipe.n_cells * (1 + k) + sizes.size)))
-    index = np.empty(0, np.intp)
+    scratch = _Scratch()
     for first in range(0, n_resamples, step):
         r = min(step, n_resamples - first)
         counts = rng.multinomial(n, sizes / n, size=r)
@@ -184,34 +189,57 @@ def _draw_cells(prepared: Prepared, n_resamples, rng):
         for j, (cell, start, stop) in enumerate(pieces):
             drawn = counts[:, j]
             out[:, cell, 0] += drawn
-            span = max(1, DRAWN // (stop - start))
-            for begin in range(0, r, span):
-                some = begin + np.flatnonzero(drawn[begin : begin + span])
-                if some.size == 0:
-                    continue
-                ends = drawn[some].cumsum()
-                m = int(ends[-1])
-                if index.size < m:  # scratch is kept: fresh memory costs more than the draws
-                    index, looked_up = np.empty(2 * m, np.intp), np.empty(2 * m)
-                _uniform(stop - start, index[:m], rng)
-                starts = np.concatenate([[0], ends[:-1]])
-                for f, feature in enumerate(prepared.features, 1):
-                    feature[start:stop].take(index[:m], out=looked_up[:m], mode="clip")
-                    out[some, cell, f] += np.add.reduceat(looked_up[:m], starts)
+            rows = [feature[start:stop] for feature in prepared.features]
+            if stop - start in PAIRED and drawn.sum() > 2 * (stop - start) ** 2:
+                # all sums of two rows in a table: one look-up is two draws
+                odd = np.flatnonzero(drawn & 1)
+                _add_draws(out[:, cell], np.bincount(odd, minlength=r), rows, rng, scratch)
+                rows = [np.add(row[:, None], row).ravel() for row in rows]
+                drawn = drawn >> 1
+            _add_draws(out[:, cell], drawn, rows, rng, scratch)
         yield out
 
 
+def _add_draws(out, drawn, rows, rng, scratch):
+    """Add to (r, 1 + k) `out` the sums of `drawn` uniform draws from each of the k `rows`."""
+    size = rows[0].size
+    span = max(1, DRAWN * drawn.size // max(int(drawn.sum()), 1))
+    for begin in range(0, drawn.size, span):
+        some = begin + np.flatnonzero(drawn[begin : begin + span])
+        if some.size == 0:
+            continue
+        ends = drawn[some].cumsum()
+        index, looked_up = scratch.of(int(ends[-1]))
+        _uniform(size, index, rng)
+        starts = np.concatenate([[0], ends[:-1]])
+        for f, row in enumerate(rows, 1):
+            row.take(index, out=looked_up, mode="clip")
+            out[some, f] += np.add.reduceat(looked_up, starts)
+
+
+class _Scratch:
+    """Arrays that are kept from draw to draw: fresh memory costs more than the draws."""
+
+    index = np.empty(0, np.intp)
+    values = np.empty(0)
+
+    def of(self, n: int) -> tuple[np.ndarray, np.ndarray]:
+        if self.index.size < n:
+            self.index, self.values = np.empty(2 * n, np.intp), np.empty(2 * n)
+        return self.index[:n], self.values[:n]
+
+
 def _pieces(prepared: Prepared) -> list[tuple[int, int, int]]:
-    """Cut cells into pieces (cell, start, stop): a few large ones of 2^s rows, and the rest."""
+    """Cut cells into pieces (cell, start, stop) of 2^s rows, and what is left below 64."""
     pieces = []
     for cell, start in zip(prepared.present, prepared.starts, strict=True):
         stop = start + prepared.sizes[cell]
-        cuts = 0
-        while stop - start >= 128 and (cuts < 2 or stop - start >= 1 << WORD):
-            size = 1 << min(WORD, int(stop - start).bit_length() - 1)
+        large = stop - start > LARGE
+        while stop - start >= 64:
+            most = WORD if large and stop - start >= 4096 else 8
+            size = 1 << min(most, int(stop - start).bit_length() - 1)
             pieces.append((int(cell), int(start), int(start + size)))
             start += size
-            cuts += 1
         if stop > start:
             pieces.append((int(cell), int(start), int(stop)))
     return pieces
@@ -219,7 +247,7 @@ def _pieces(prepared: Prepared) -> list[tuple[int, int, int]]:
 
 def _uniform(size: int, out: np.ndarray, rng: np.random.Generator) -> None:
     """Fill with independent uniform draws from 0 … size − 1."""
-    if 128 <= size <= 1 << WORD and size & (size - 1) == 0:
+    if 64 <= size <= 1 << WORD and size & (size - 1) == 0:
         words = rng.integers(0, 2**64 - 1, -(-out.size // 4), dtype=np.uint64, endpoint=True)
         shift = WORD - (size.bit_length() - 1)
         np.right_shift(words.view(np.uint16)[: out.size], np.uint16(shift), out=out)
@@ -227,19 +255,20 @@ def _uniform(size: int, out: np.ndarray, rng: np.random.Generator) -> None:
         out[:] = rng.integers(0, size, out.size)
 
 
-def collapse(c: np.ndarray, y: np.ndarray):
+def collapse(c: np.ndarray, y: np.ndarray, worth: int = 20):
     """Distinct (confidence, outcome) rows in ascending order with their number, or None.
 
-    None where there are so many distinct rows that drawing their counts would not pay.
+    None where there are so many that drawing the count of one, which costs as much as
+    `worth` draws of a row, would not pay.
     """
     n = c.size
     probe = c[:: max(1, n // 1024)]
-    if np.unique(probe).size > min(probe.size, n / 20) / 2:
+    if np.unique(probe).size > min(probe.size, n / worth) / 2:
         return None
     values, inverse = np.unique(c, return_inverse=True)
     times = np.bincount(2 * inverse + (y == 1), minlength=2 * values.size)
     kept = np.flatnonzero(times)
-    if 20 * kept.size > n:
+    if worth * kept.size > n:
         return None
     return values[kept // 2], (kept % 2).astype(np.float64), times[kept]
 

@@ -18,6 +18,7 @@ from ._check import check_bins, check_choice, check_pair, check_weights, warn
 from ._sums import Recipe, recipe_for
 
 BINNINGS = ("width", "mass")
+PART = 1 << 15
 
 
 def bin_edges(n_bins: int) -> np.ndarray:
@@ -58,7 +59,7 @@ def _binned(c, y, n_bins, binning, finish) -> Recipe:
     n_bins = check_bins(n_bins)
     check_choice(binning, "binning", BINNINGS)
     if binning == "width":
-        return Recipe(width_bins(c, n_bins), n_bins, (c, y), finish)
+        return Recipe(width_bins(c, n_bins), n_bins, (c, y), finish, additive=True)
     values, cell = by_value(c)
 
     def regroup(sums):
@@ -71,7 +72,7 @@ def _binned(c, y, n_bins, binning, finish) -> Recipe:
 
 
 def _mean(values: np.ndarray) -> Recipe:
-    return Recipe(None, 1, (values,), lambda sums: sums[:, 0, 1] / sums[:, 0, 0])
+    return Recipe(None, 1, (values,), lambda sums: sums[:, 0, 1] / sums[:, 0, 0], additive=True)
 
 
 def _measure(builder, confidence, correct, weights, **options) -> float:
@@ -79,7 +80,17 @@ def _measure(builder, confidence, correct, weights, **options) -> float:
     w = check_weights(weights, c.size)
     if w is not None and not w.all():
         c, y, w = c[w > 0], y[w > 0], w[w > 0]
-    return builder(c, y, **options).value(w)
+    first = builder(c[:PART], y[:PART], **options)
+    if c.size <= PART:
+        return first.value(w)
+    if not first.additive:
+        return builder(c, y, **options).value(w)
+    sums = 0
+    for start in range(0, c.size, PART):  # parts that stay in the cache, nothing of size n
+        rows = slice(start, start + PART)
+        part = builder(c[rows], y[rows], **options)
+        sums = sums + part.sums(None if w is None else w[rows])
+    return float(first.finish(sums[None])[0])
 
 
 def _warned(value: float, name: str, reason: str) -> float:
@@ -304,7 +315,7 @@ def _ece(c, y, *, n_bins=15, binning="width", norm=1) -> Recipe:
 
     if binning == "width":  # the difference alone is needed: one sum a bin fewer to draw
         n_bins = check_bins(n_bins)
-        return Recipe(width_bins(c, n_bins), n_bins, (y - c,), finish)
+        return Recipe(width_bins(c, n_bins), n_bins, (y - c,), finish, additive=True)
     return _binned(c, y, n_bins, binning, finish)
 
 
@@ -1013,4 +1024,4 @@ def _spiegelhalter_z(c, y) -> Recipe:
         root = np.sqrt(np.where(variance > 0, variance, 1))
         return np.where(variance > 0, sums[:, 0, 1] / root, np.nan)
 
-    return Recipe(None, 1, ((y - c) * lean, lean**2 * c * (1 - c)), finish)
+    return Recipe(None, 1, ((y - c) * lean, lean**2 * c * (1 - c)), finish, additive=True)

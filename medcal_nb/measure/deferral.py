@@ -465,7 +465,7 @@ def _net_benefit(c, y, *, threshold) -> Recipe:
     odds = odds / (1 - odds)
     checked = (1 - c >= threshold).astype(float)
     gain = checked * (1 - y - y * odds)
-    return Recipe(None, 1, (gain,), lambda sums: sums[:, 0, 1] / sums[:, 0, 0])
+    return Recipe(None, 1, (gain,), lambda sums: sums[:, 0, 1] / sums[:, 0, 0], additive=True)
 
 
 def net_benefit_table(
@@ -584,7 +584,7 @@ def _expected_cost(c, y, *, threshold, cost_wrong=1.0, cost_check=0.1, miss_rate
     _check_costs(cost_wrong, cost_check, miss_rate)
     acted_on = (1 - y) * cost_wrong
     cost = np.where(c >= threshold, acted_on, cost_check + miss_rate * acted_on)
-    return Recipe(None, 1, (cost,), lambda sums: sums[:, 0, 1] / sums[:, 0, 0])
+    return Recipe(None, 1, (cost,), lambda sums: sums[:, 0, 1] / sums[:, 0, 0], additive=True)
 
 
 def _check_costs(cost_wrong, cost_check, miss_rate) -> None:

@@ -111,7 +111,8 @@ def bootstrap_values(stats, c, y, *, n_resamples, codes=None, n_groups=None, rng
     if all(as_recipe(stat, c[:1], y[:1]) is not None for stat in stats):
         times = None
         if codes is None:
-            few = collapse(c, y)
+            cheap = len(stats) == 1 and as_recipe(stats[0], c[:1], y[:1]).additive
+            few = collapse(c, y, worth=100 if cheap else 20)
             if few is not None:
                 c, y, times = few
         if times is None and len(stats) > 1 and (c[1:] < c[:-1]).any():

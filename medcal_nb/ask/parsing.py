@@ -216,7 +216,8 @@ def _clean(text):
     text = re.sub(r"<\s*br\s*/?\s*>", "\n", text, flags=re.IGNORECASE)
     text = re.sub(r"<\s*([A-Za-z][\w:-]{0,29})\s*>", r"\n\1: ", text)
     text = re.sub(r"\*+|_{2,}|~~|\$|^#+\s*|^>\s*|```\w*", "", text, flags=re.MULTILINE)
-    text = text.replace("\r", "\n").replace("\u200b", "")
+    text = re.sub(r"^\s*(?:assistant|model)\s*\n", "", text.replace("\u200b", ""))
+    text = text.replace("\r", "\n")
     text = re.sub(r"[^\S\n]+", " ", text)
     return re.sub(r"\s*\n\s*", "\n", text).strip()
 
@@ -670,7 +671,10 @@ def parse_likelihood(text):
         for match in _LIKELIHOOD_PATTERN.finditer(part):
             word = re.sub(r"[\s-]+", " ", match["word"])
             word = match["word"] if word not in _LIKELIHOOD_WORD else word
-            values.add(None if match["not"] else LIKELIHOOD[_LIKELIHOOD_WORD[word]])
+            wrong = re.match(
+                r"[^.;\n]{0,20}\b(?:wrong|incorrect|mistaken|false)\b", part[match.end() :]
+            )
+            values.add(None if match["not"] or wrong else LIKELIHOOD[_LIKELIHOOD_WORD[word]])
         if values:
             return values.pop() if len(values) == 1 else None
     return None
@@ -679,16 +683,20 @@ def parse_likelihood(text):
 # --- answers -------------------------------------------------------------------------------------
 
 _ANSWER_LABEL = (
-    r"(?:answer|ans|response|prediction|predicted\s+answer|diagnosis|conclusion|guess|choice"
+    r"(?:answer|ans|response|output|prediction|predicted\s+answer|diagnosis|conclusion|guess|choice"
     r"|réponse|reponse|antwort|respuesta|resposta|risposta|antwoord|ответ|відповідь|odpowied[źz]"
     r"|cevap|yanıt|svar|vastaus|odpověď|câu trả lời|đáp án|jawaban|คำตอบ|الإجابة|الجواب|उत्तर|जवाब"
     r"|答案|回答|答え|解答|答|정답|답변|답|απάντηση|răspuns|תשובה)"
 )
 _ANSWER = re.compile(
     rf"(?<![\w]){_ANSWER_LABEL}(?:\s+(?:to\s+(?:this|the)\s+question|choice|text|here))?"
-    r"['\"]?(?:\s*(?:\((?:[^()\n]{0,30})\))?\s*(?:[:=]|->|=>)|\s+(?:is|would\s+be|ist|est|es|é|è|является)\b"
+    r"['\"]?(?:\s*(?:\((?:[^()\n]{0,30})\))?\s*(?:[:=\]]|->|=>|\s-\s)|\s+(?:is|would\s+be|ist|est|es|é|è|является)\b"
     r"\s*:?|\s*(?:是|为|は)\s*:?)\s*(?P<value>[^\n]*)",
     re.IGNORECASE,
+)
+_ANSWER_HEADING = re.compile(
+    rf"^\W*(?:(?:my|the|final|best|short|correct)\s){{0,2}}{_ANSWER_LABEL}\W*\n(?P<value>[^\n]*\w[^\n]*)",
+    re.IGNORECASE | re.MULTILINE,
 )
 _CUT = re.compile(
     rf"[\s,;.|(\[{{'\"-]{{0,8}}(?:\b(?:with|my|and|a|an|the|i\s+am|i'm)\s{{1,4}}){{0,4}}"
@@ -723,8 +731,8 @@ _CJK_NO = "不是|没有|沒有|不能|不|否|无|無|いいえ|いえ|ない|�
 _CJK_YES = "是的|是|有|对|對|能|はい|ええ|예|네|그렇습니다"
 _YES_WORD = re.compile(rf"(?:{_YES}|true)(?![\w-])|(?:{_CJK_YES})|y(?=[\s.)]*$)", re.IGNORECASE)
 _NO_WORD = re.compile(rf"(?:{_NO}|false)(?![\w-])|(?:{_CJK_NO})|n(?=[\s.)]*$)", re.IGNORECASE)
-_BOTH = re.compile(r"\byes\s*(?:/|or|and|,|\||\?)\s*no\b|\bno\s*(?:/|or|and|\|)\s*yes\b", re.I)
-_INSIDE = re.compile(r"(?<![\w-])(yes|no)(?=\s*(?:[.,;:!)\]\"']|\n|$))", re.IGNORECASE)
+_BOTH = re.compile(r"\byes\s*(?:/|or|and|\||\?)\s*no\b|\bno\s*(?:/|or|and|\|)\s*yes\b", re.I)
+_INSIDE = re.compile(r"(?<![\w-])(?<!not )(yes|no)(?=\s*(?:[.,;:!)\]\"']|\n|$))", re.IGNORECASE)
 
 
 def yes_no(text):
@@ -771,7 +779,7 @@ def _trim(value):
         if re.search(r"\w", shorter) and not re.search(r"\b(?:of|by|at|to|than|is)\s*$", shorter):
             value = shorter
     value = value.strip().strip("\"'`|{}[]*_ \t\n")
-    value = re.sub(r"^[-–•:=.\s]+", "", value)
+    value = re.sub(r"^(?:[-–•:=.\s]+|\d{1,2}[.)]\s+(?=[^\W\d]))", "", value)
     value = re.sub(r"[\s.,;:!]+$", "", value)
     return " ".join(value.split())
 
@@ -781,6 +789,9 @@ def _values(text):
     if record := _from_json(text):
         yield record
     labelled = list(_ANSWER.finditer(text))
+    heading = _ANSWER_HEADING.search(text)
+    if heading and not labelled:
+        yield heading["value"]
     for match in labelled[:-11:-1]:
         if re.search(r"\w", _CUT.split(match["value"], maxsplit=1)[0]):
             yield match["value"]
@@ -789,7 +800,7 @@ def _values(text):
     if not labelled:
         lines = [line for line in text.split("\n") if re.search(r"\w", line)]
         lines = [line for line in lines if re.search(r"\w", _CUT.split(line, maxsplit=1)[0])]
-        yield from lines[:1]
+        yield from (re.sub(r"^[^?]*\?\s+(?=\w)", "", line) for line in lines[:1])
         yield from lines[:0:-1][:10]
 
 
@@ -853,26 +864,32 @@ def option_letter(value, n):
     """Return the option letter that a short text names, among the first `n`, or ``None``."""
     last = chr(ord("A") + n - 1)
     letters = f"A-{last}a-{last.lower()}"
-    value = value.strip()
-    if re.match(
-        rf"[(\[]?[{letters}][)\]]?\s*(?:,|/|and|or|&|\+)\s*[(\[]?[{letters}][)\]]?(?![\w'])", value
-    ):
+    value = value.strip()[:500]
+    two = rf"[(\[]?[{letters}][)\]]?\s*(?:,|/|and|or|&|\+)\s*[(\[]?[{letters}][)\]]?(?![\w'])"
+    listed = {mark.upper() for mark in re.findall(rf"(?<!\w)([{letters}])[:.)]\s", value)}
+    if re.match(two, value) or len(listed) > 1:  # two letters are no choice, nor is the whole list
         return None
-    match = re.match(
-        rf"(?:(?:option|choice|answer|letter|opción|opção|réponse|antwort|вариант|选项|选|選)\s*:?\s*)?"
-        rf"(?:[(\[]\s*([{letters}])\s*[)\]]|([{letters}])(?=\s*(?:[.):,\]|;-](?!\w)|[.):](?=\w)|$|\n|\(\d)|\s*\d{{1,3}}\s*%))",
-        value,
-        re.IGNORECASE,
+    named = (
+        r"(?:(?:option|choice|answer|letter|opción|opção|réponse|antwort|вариант|选项|选|選)"
+        r"\s*:?\s*)?"
     )
-    if match:
-        return (match[1] or match[2]).upper()
-    match = re.fullmatch(
-        rf"(?:\W*(?:i|the|it|is|think|choose|pick|select|answer|option|correct|best|my|would|be|go|with|"
-        rf"say|most|likely)\W+){{0,8}}(?:[(\[]?\s*([{letters}])\s*[)\]]?)\W*",
-        value,
-        re.IGNORECASE,
+    ends = r"\s*(?:[.):,\]|;!-](?!\w)|[.):](?=\w)|$|\n|\(\d|\d{1,3}\s*(?:%|$)|is\b)"
+    forms = (
+        rf"{named}(?:[(\[]\s*([{letters}])\s*[)\]]|([{letters}])(?={ends}))",
+        r"(?:\W*(?:i|the|it|is|think|choose|pick|select|answer|option|correct|best|my|would|be|go|with"
+        rf"|say|most|likely)\W+){{0,8}}[(\[]?\s*([{letters}])\s*[)\]]?\W*$",
+        rf".*[^\W\d].*\(([{letters}])\)\W*$",
     )
-    return match[1].upper() if match else None
+    for form in forms:
+        if match := re.match(form, value, re.IGNORECASE):
+            letter = next(group for group in match.groups() if group).upper()
+            # "A is wrong" rejects it, and "A is …" may be an article gone astray.
+            rest = value[match.end() :]
+            verb = re.match(r"\s*is\b", rest)
+            if verb and not re.match(r"\s*is\s+(?:the\s+)?(?:correct|right|best|answer)\b", rest):
+                return None
+            return letter
+    return None
 
 
 def _words(text):
@@ -952,7 +969,7 @@ def parse_option_letter(text, *, options=None, n_options=None):
 # --- several guesses -----------------------------------------------------------------------------
 
 _GUESS_START = re.compile(
-    r"(?:^|[\n;]|(?<=[%)])|(?<=\s))\s*(?:guess|g|answer|candidate|option|réponse|antwort|猜测)\s*#?\s*(?P<n>\d{1,2})?"
+    r"(?:^|[\n;,]|(?<=[%)])|(?<=\s))\s*(?:(?:first|second|third|fourth|fifth)\s+)?(?:guess|g|answer|candidate|option|réponse|antwort|猜测)\s*#?\s*(?P<n>\d{1,2})?"
     r"\s*[:=.)]\s*",
     re.IGNORECASE,
 )
@@ -966,18 +983,21 @@ _GUESS_PROBABILITY = re.compile(
 
 def _guess_from(chunk, scale):
     """Split one guess into its answer and its probability."""
-    chunk = chunk.strip().strip("|").strip()
+    chunk = chunk.strip().strip("|,").strip()
     match = _GUESS_PROBABILITY.search(chunk)
     if match:
         answer = chunk[: match.start()]
         confidence = parse_confidence("confidence: " + match["rest"].strip(), scale=scale)
     else:
+        # A bare whole number needs more than a blank before it: "stage 3" is an answer.
         match = re.search(
-            rf"[\s,;:|(\[-]+(?P<value>~?\s*{_N}\s*(?:(?:{_PERCENT_WORD})|/\s*\d+)?)\s*[)\]|.]*\s*$",
+            rf"(?:[\s,;:|(\[-]+(?P<value>~?\s*{_N}\s*(?:(?:{_PERCENT_WORD})|/\s*\d+)|[01]?[.,]\d+)"
+            rf"|\s*[,;:|(\[-][\s,;:|(\[-]*(?P<bare>{_N}))\s*[)\]|.]*\s*$",
             chunk,
         )
         answer = chunk[: match.start()] if match else chunk
-        confidence = parse_confidence(match["value"], scale=scale) if match else None
+        stated = match and (match["value"] or match["bare"])
+        confidence = parse_confidence(stated, scale=scale) if stated else None
     answer = _trim(answer.strip(" |:-(["))
     return Guess(answer, confidence) if answer and not _REFUSAL.match(answer) else None
 
@@ -1001,6 +1021,18 @@ def _guesses_from_json(text, scale):
 
     if isinstance(data, dict):
         lists = [v for v in data.values() if isinstance(v, list)]
+        numbered = {re.sub(r"\W", "", str(k).lower()): v for k, v in data.items()}
+        if "guess1" in numbered or "answer1" in numbered or "g1" in numbered:
+            lists = [
+                [
+                    {
+                        re.sub(r"^g$", "guess", re.sub(r"\d+$", "", k)): v
+                        for k, v in numbered.items()
+                        if k.endswith(str(i))
+                    }
+                    for i in range(1, 10)
+                ]
+            ]
         if len(lists) == 1:
             data = lists[0]
         else:

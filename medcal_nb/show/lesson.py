@@ -79,6 +79,7 @@ def forecasters_figure(table: pd.DataFrame):
             plots.plot_reliability(part, ax=ax, note=f"ECE {_ece_of(part):.3f}", histogram=False)
             ax.set_title(name)
             ax.label_outer()
+        fig.suptitle("Forecasters made by design (simulated)")
     return fig
 
 
@@ -148,7 +149,7 @@ def luck_figure(reliability: pd.DataFrame, luck: pd.DataFrame):
         fig, (left, right) = st.figure("full", 3.1, ncols=2)
         note = f"ECE {_ece_of(reliability):.3f}\nbut honest"
         plots.plot_reliability(reliability, ax=left, note=note, histogram=False)
-        left.set_title("One sample")
+        left.set_title("One sample (simulated)")
         right.hist(luck["ece"], bins=20, color=st.SKY, edgecolor="white")
         right.axvline(_ece_of(reliability), color=st.BLACK, label="this sample")
         right.axvline(0, color=st.GREY, ls="--", label="the truth")
@@ -223,7 +224,7 @@ def temperature_figure(
     with st.style():
         fig, axes = st.figure("full", 2.7, ncols=3)
         for ax, table, title, colour in (
-            (axes[0], before, "As stated (T = 1)", st.VERMILLION),
+            (axes[0], before, "As stated (simulated)", st.VERMILLION),
             (axes[1], after, f"T = {temperature:.2f}", st.BLUE),
         ):
             note = f"ECE {_ece_of(table):.3f}"
@@ -283,7 +284,7 @@ def boldness_figure(reliability: pd.DataFrame, here: pd.DataFrame, others: pd.Da
         fig, (left, right) = st.figure("full", 3.1, ncols=2)
         row = here.iloc[0]
         plots.plot_reliability(reliability, ax=left, note=f"ECE {row['ece']:.3f}", histogram=False)
-        left.set_title("This forecaster")
+        left.set_title("This forecaster (simulated)")
         right.plot(others["accuracy"], others["ece"], "o", color=st.GREY, mfc="none")
         right.plot(row["accuracy"], row["ece"], "s", color=st.BLUE, ms=8)
         right.annotate(
@@ -368,7 +369,7 @@ def base_rate_figure(here: pd.DataFrame, curve: pd.DataFrame):
             start += count
         left.set(xticks=[], yticks=[], ylim=(25, -1))
         left.spines[:].set_visible(False)
-        left.set_title("1,000 patients")
+        left.set_title("1,000 patients (made up)")
         left.legend(loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=2, markerscale=1.6)
         plots.plot_lines(curve, ax=right, x="base_rate", y="ppv")
         right.plot(row["base_rate"], row["ppv"], "s", color=st.VERMILLION, ms=7)
@@ -408,13 +409,17 @@ def threshold_curve_table(
     return pd.DataFrame(rows)
 
 
-def threshold_figure(curve: pd.DataFrame, *, threshold: float, cost_ratio: float):
+def threshold_figure(curve: pd.DataFrame, *, threshold: float, cost_ratio: float, n: int):
     """Draw what a threshold keeps and lets slip, and what every threshold costs.
 
     Parameters
     ----------
     curve : pandas.DataFrame
         From :func:`threshold_curve_table`.
+    threshold, cost_ratio : float
+        The choice to be marked, and how many checks one error is worth.
+    n : int
+        Answers behind the curve.
     """
     theory = best_threshold(cost_wrong=1.0, cost_check=1 / cost_ratio)
     with st.style():
@@ -425,6 +430,7 @@ def threshold_figure(curve: pd.DataFrame, *, threshold: float, cost_ratio: float
         ):
             left.plot(curve["threshold"], curve[column], color=colour, ls=line, label=label)
         left.set(xlim=(0, 1), ylim=(0, 1), ylabel="share of answers")
+        left.set_title(f"Simulated answers, n = {n:,}")
         plots.plot_lines(curve, ax=right, x="threshold", y="cost")
         right.set(xlim=(0, 1), ylim=(0, None), ylabel="cost per answer (1 = one wrong answer)")
         at = np.interp(threshold, curve["threshold"], curve["cost"])

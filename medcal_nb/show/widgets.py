@@ -72,14 +72,15 @@ class Panel(ipw.VBox):
             self._paused = False
         self.redraw()
 
-    def figure(self):
-        """Return the figure of the moment, for saving."""
-        return self._figure_now()[0]
+    def figure(self, **values):
+        """Return the figure of the moment, for saving; or of other values of some controls."""
+        return self._figure_now(values)[0]
 
-    def _figure_now(self):
+    def _figure_now(self, values=None):
         import matplotlib.pyplot as plt
 
-        shown = self._show(**{name: control.value for name, control in self.controls.items()})
+        now = {name: control.value for name, control in self.controls.items()}
+        shown = self._show(**now | (values or {}))
         # closed figures can still be saved, and do not pile up behind a moving slider
         plt.close(shown[0])
         return shown
@@ -310,7 +311,7 @@ def choose_threshold(
             f"{now['cost']:.3f} per answer. The costs alone say {theory:.0%}; cheapest on these "
             f"answers is {least['threshold']:.0%} (cost {least['cost']:.3f})."
         )
-        figure = lesson.threshold_figure(curve, threshold=threshold, cost_ratio=cost_ratio)
+        figure = lesson.threshold_figure(curve, threshold=threshold, cost_ratio=cost_ratio, n=n)
         return figure, curve, sentence
 
     return Panel(show, {"threshold": threshold, "cost_ratio": ratio})

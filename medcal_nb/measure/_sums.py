@@ -17,7 +17,7 @@ HELD = 1 << 15  # row weights formed at once: few enough to stay in the cache
 DRAWN = 1 << 15  # draws made at once from one piece
 BLOCK = 1 << 22  # sums handed on at once
 WORD = 16  # random bits spent on one draw from a piece of 2^s rows
-PAIRED = (64, 128, 256)  # rows of pieces whose table of pairs fits in the cache
+PAIRED = (128, 256)  # rows of pieces whose table of pairs fits in the cache
 LARGE = 16384  # rows of a cell from which pieces of more rows are cheaper than pairs
 
 
@@ -230,12 +230,12 @@ class _Scratch:
 
 
 def _pieces(prepared: Prepared) -> list[tuple[int, int, int]]:
-    """Cut cells into pieces (cell, start, stop) of 2^s rows, and what is left below 64."""
+    """Cut cells into pieces (cell, start, stop) of 2^s rows, and what is left below 128."""
     pieces = []
     for cell, start in zip(prepared.present, prepared.starts, strict=True):
         stop = start + prepared.sizes[cell]
         large = stop - start > LARGE
-        while stop - start >= 64:
+        while stop - start >= 128:
             most = WORD if large and stop - start >= 4096 else 8
             size = 1 << min(most, int(stop - start).bit_length() - 1)
             pieces.append((int(cell), int(start), int(start + size)))
@@ -247,7 +247,7 @@ def _pieces(prepared: Prepared) -> list[tuple[int, int, int]]:
 
 def _uniform(size: int, out: np.ndarray, rng: np.random.Generator) -> None:
     """Fill with independent uniform draws from 0 … size − 1."""
-    if 64 <= size <= 1 << WORD and size & (size - 1) == 0:
+    if 128 <= size <= 1 << WORD and size & (size - 1) == 0:
         words = rng.integers(0, 2**64 - 1, -(-out.size // 4), dtype=np.uint64, endpoint=True)
         shift = WORD - (size.bit_length() - 1)
         np.right_shift(words.view(np.uint16)[: out.size], np.uint16(shift), out=out)

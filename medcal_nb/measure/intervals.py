@@ -112,7 +112,7 @@ def bootstrap_values(stats, c, y, *, n_resamples, codes=None, n_groups=None, rng
         times = None
         if codes is None:
             cheap = len(stats) == 1 and as_recipe(stats[0], c[:1], y[:1]).additive
-            few = collapse(c, y, worth=100 if cheap else 20)
+            few = collapse(c, y, worth=50 if cheap else 20)
             if few is not None:
                 c, y, times = few
         if times is None and len(stats) > 1 and (c[1:] < c[:-1]).any():

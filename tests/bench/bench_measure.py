@@ -238,7 +238,7 @@ def interval_tasks(found, quick):
             for by_image in (False, True):
                 c, y = forecasts(n, digits)
                 groups = np.arange(n) // 3 if by_image else None
-                part = (0.02 if quick else 0.1) if n > 10_000 or by_image else 0.2
+                part = (0.02 if n > 10_000 else 0.1) / (2 if quick else 1)
                 peers = interval_peers(found, c, y, groups, part)
                 bar = ""
                 if n == 10_000 and not by_image:

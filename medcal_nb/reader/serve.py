@@ -1,0 +1,180 @@
+"""Serve the reader view with Voilà: on this machine only, behind a token, nothing fetched."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import sys
+import tempfile
+import threading
+import time
+import webbrowser
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from medcal_nb.errors import MedcalError
+
+HOST = "127.0.0.1"
+KERNEL = "medcal-reader"
+_IDLE_SECONDS = 3600
+# Voilà's own template would fetch icon fonts from elsewhere; everything else of it is kept
+_TEMPLATE = """{% extends "voila/templates/lab/index.html.j2" %}
+{% import "spinner.macro.html.j2" as spinner %}
+{%- block notebook_css -%}
+  {{ resources.include_js("static/voila-style.js") }}
+  {{ spinner.css() }}
+  <style>.jp-mod-noOutputs.jp-mod-noInput { display: none; }</style>
+  {{ super.super() }}
+{%- endblock notebook_css -%}
+"""
+
+
+def serve(
+    answers: Path,
+    options: dict[str, Any],
+    *,
+    port: int | None = None,
+    token: str | None = None,
+    open_browser: bool = True,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Serve the reader view until interrupted.
+
+    Parameters
+    ----------
+    answers : path
+        A file of answers.
+    options : dict
+        Keyword arguments of :class:`medcal_nb.reader.view.Reader`, JSON values only.
+    port : int, optional
+        A free one by default.
+    token : str, optional
+        What the address has to hold; a random one by default.
+    open_browser : bool
+    say : callable
+        Told the address.
+
+    Raises
+    ------
+    MedcalError
+        If the port is taken.
+    """
+    port = _free_port() if port is None else _check_port(port)
+    token = token or secrets.token_urlsafe(24)
+    address = f"http://{HOST}:{port}/?token={token}"
+    with tempfile.TemporaryDirectory(prefix="medcal-reader-") as folder:
+        notebook = write_site(Path(folder), answers, options)
+        _use_only(Path(folder))
+        say(f"Reader view of {answers}: {address}")
+        say("Press Ctrl+C to stop. Decisions are kept as they are made.")
+        if open_browser:
+            threading.Thread(target=_open_when_up, args=(port, address), daemon=True).start()
+        _run(notebook, port=port, token=token)
+
+
+def write_site(folder: Path, answers: Path, options: dict[str, Any]) -> Path:
+    """Write what Voilà serves into a folder: a notebook, its kernel and its template.
+
+    Returns
+    -------
+    pathlib.Path
+        The notebook.
+    """
+    import nbformat
+
+    given = "".join(f", {name}={value!r}" for name, value in options.items() if value is not None)
+    code = (
+        "from medcal_nb.reader.view import Reader\n\n"
+        f"Reader({os.fspath(answers.resolve())!r}{given})"
+    )
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(code, id="reader")],
+        metadata={
+            "title": "Reader view",
+            "kernelspec": {"name": KERNEL, "display_name": KERNEL, "language": "python"},
+        },
+    )
+    kernel = {
+        "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        "display_name": KERNEL,
+        "language": "python",
+        "metadata": {"supported_encryption": ["curve"]},
+        # items that are not on this machine are shown without their image
+        "env": {"HF_HUB_OFFLINE": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"},
+    }
+    files = {
+        f"kernels/{KERNEL}/kernel.json": json.dumps(kernel),
+        "voila/templates/medcal/index.html.j2": _TEMPLATE,
+        "voila/templates/medcal/conf.json": '{"base_template": "lab"}',
+        "reader.ipynb": nbformat.writes(notebook),
+    }
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder / "reader.ipynb"
+
+
+def _use_only(folder: Path) -> None:
+    """Let Jupyter find our kernel and template, and leave the user's own settings alone."""
+    paths = os.environ.get("JUPYTER_PATH")
+    os.environ["JUPYTER_PATH"] = os.pathsep.join([str(folder), *([paths] if paths else [])])
+    os.environ["JUPYTER_CONFIG_DIR"] = str(folder / "config")
+    os.environ["JUPYTER_RUNTIME_DIR"] = str(folder / "runtime")
+    os.environ["IPYTHONDIR"] = str(folder / "ipython")
+
+
+def _run(notebook: Path, *, port: int, token: str) -> None:
+    import logging
+
+    from traitlets.config import Config
+    from voila.app import Voila
+
+    here = f"{HOST}:{port}"
+    policy = (
+        "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
+        f"style-src 'self' 'unsafe-inline'; connect-src 'self' ws://{here}; frame-ancestors 'none'"
+    )
+    settings = Config()
+    settings.Voila.ip = HOST
+    settings.Voila.port = port
+    settings.Voila.port_retries = 0
+    settings.Voila.token = token
+    settings.Voila.open_browser = False
+    settings.Voila.log_level = logging.WARNING
+    settings.Voila.tornado_settings = {"headers": {"Content-Security-Policy": policy}}
+    settings.VoilaConfiguration.template = "medcal"
+    settings.MappingKernelManager.cull_idle_timeout = _IDLE_SECONDS
+    settings.MappingKernelManager.cull_interval = 60
+    Voila.launch_instance([str(notebook)], config=settings)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return probe.getsockname()[1]
+
+
+def _check_port(port: int) -> int:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except (OSError, OverflowError) as error:
+            raise MedcalError(
+                f"--port {port}: cannot be used ({error}); choose another or leave it out"
+            ) from None
+    return port
+
+
+def _open_when_up(port: int, address: str) -> None:
+    for _ in range(300):
+        try:
+            socket.create_connection((HOST, port), timeout=1).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            webbrowser.open(address)
+            return

@@ -22,7 +22,7 @@ RECIPES = {
         "clip",
         steps={"vision": 3000, "contrast": 1000},
         medical=0.5,
-        n_general=24_000,
+        n_general=16_000,
         n_medical=2_500,
         text_batch=48,
     )
@@ -187,26 +187,19 @@ def train_clip(
 
 
 def _optimizer(recipe, stage, model, heads):
-    named = dict(model.named_parameters())
+    named = [*model.named_parameters()]
     if stage == "vision":
-        named = {name: value for name, value in named.items() if name.startswith("visual.")}
-        # the projection and the last norm are not reached from the tokens
-        named = {name: value for name, value in named.items() if name != "visual.proj"}
-    matrices = [
-        value
-        for name, value in named.items()
-        if value.ndim == 2 and "embedding" not in name and "proj" not in name.split(".")[-1]
-    ]
-    inside = {id(value) for value in matrices}
-    others = [value for value in named.values() if id(value) not in inside]
+        # the projection is not reached from the tokens
+        named = [pair for pair in named if pair[0].startswith("visual.") and "proj" not in pair[0]]
+    # projections to the common space are learned as embeddings are
+    inner = [(f"embed.{name}" if name.endswith("proj") else name, value) for name, value in named]
+    matrices, others = train.split_matrices(inner)
     if stage == "vision":
-        others += heads.parameters()
-    half = 1.0 if stage == "vision" else 0.5
+        others = others + heads.parameters()
     return train.Optimizer(
-        matrices,
-        others,
-        muon=recipe.muon * recipe.rate * half,
-        adamw=recipe.adamw * recipe.rate * half,
+        [(matrices, others, 1.0 if stage == "vision" else 0.5)],
+        muon=recipe.muon * recipe.rate,
+        adamw=recipe.adamw * recipe.rate,
         steps=recipe.steps[stage],
     )
 

@@ -1,9 +1,10 @@
 """Training of the pocket models: see, then read, then both.
 
 1. *vision*: the tower alone, under linear heads that name the facts of a scene and mark the cells
-   of its findings; the heads are thrown away afterwards.
-2. *text*: the language model alone, on conversations about scenes whose answers the tower knows.
-3. *all*: everything together at half the rates.
+   of its findings; the heads are thrown away at the end.
+2. *text*: the language model alone learns to read the tower: inventories of scenes, answers and
+   letters.
+3. *all*: everything together at half the rates, in every format of reply.
 
 Matrices are trained with Muon (K. Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/),
 the rest with AdamW. Several conversations about one image are packed into one row under a mask, so
@@ -44,6 +45,9 @@ class Recipe:
         Images drawn per modality.
     rate : float
         Factor on the learning rates.
+    tower, facts : float
+        In stage *all*: factor on the rates of the tower, weight of the loss of its facts. Both
+        keep what the tower knows while the language model still learns to read it.
     """
 
     name: str
@@ -52,7 +56,7 @@ class Recipe:
     steps: dict = field(default_factory=dict)
     medical: float = 0.12
     votes: float = 0.0
-    n_general: int = 24_000
+    n_general: int = 16_000
     n_medical: int = 2_500
     rate: float = 1.0
     seed: int = 0
@@ -60,6 +64,8 @@ class Recipe:
     text_batch: int = 24
     row_tokens: int = 290
     conversations: int = 2
+    tower: float = 0.4
+    facts: float = 0.5
     muon: float = 0.02
     adamw: float = 2e-3
     bfloat16: bool = True
@@ -67,26 +73,30 @@ class Recipe:
 
 RECIPES = {
     "pocket-general": Recipe(
-        "pocket-general", "small", steps={"vision": 5000, "text": 350, "all": 850}
+        "pocket-general", "small", steps={"vision": 4000, "text": 450, "all": 260}
     ),
     "pocket-medical": Recipe(
         "pocket-medical",
         "small",
         parent="pocket-general",
-        steps={"vision": 2000, "text": 0, "all": 500},
+        steps={"vision": 1200, "text": 100, "all": 260},
         medical=0.8,
         n_general=3_000,
         n_medical=6_000,
         rate=0.6,
     ),
     "pocket-general-large": Recipe(
-        "pocket-general-large", "large", steps={"vision": 5000, "text": 250, "all": 550}
+        "pocket-general-large",
+        "large",
+        steps={"vision": 3500, "text": 380, "all": 200},
+        text_batch=16,
     ),
     "pocket-medical-large": Recipe(
         "pocket-medical-large",
         "large",
         parent="pocket-general-large",
-        steps={"vision": 1500, "text": 0, "all": 350},
+        steps={"vision": 800, "text": 60, "all": 180},
+        text_batch=16,
         medical=0.8,
         n_general=3_000,
         n_medical=6_000,
@@ -96,7 +106,8 @@ RECIPES = {
         "pocket-expert",
         "large",
         parent="pocket-medical-large",
-        steps={"vision": 800, "text": 0, "all": 350},
+        steps={"vision": 500, "text": 40, "all": 160},
+        text_batch=16,
         medical=0.85,
         votes=turns.EXPERT_VOTES,
         n_general=3_000,
@@ -215,6 +226,7 @@ def asked_about(modality, drawn, rng, *, per_image):
     attributes = world.ATTRIBUTES[modality]
     rows = drawn.facts.to_dict("records")
     said = [turns.describe(modality, row, attributes) for row in rows]
+    shown = [turns.facts_in_words(row, attributes) for row in rows]
     known = {}
     for template, gold in zip(table["template"], table["gold"], strict=True):
         known.setdefault(template, {})[_one(gold)] = None
@@ -240,6 +252,7 @@ def asked_about(modality, drawn, rng, *, per_image):
                 kind=modality,
                 description=said[scene],
                 reason=reason,
+                facts=shown[scene],
                 medical=modality in world.MEDICAL_MODALITIES,
             )
         )
@@ -389,60 +402,75 @@ def visible(batch):
 
 
 class VisionHeads:
-    """Linear heads on the tower: every fact of a scene, and the cells of its findings."""
+    """Heads on the tower: every fact of a scene, and the cells of its findings.
+
+    A fact has a query that looks for its place among the tokens; what is found there is
+    classified by weights that facts with the same values share. So "red" is looked for where red
+    is, and where that is is told in the same way for every colour: a language model that looks
+    for words among tokens can read such a tower.
+    """
 
     def __init__(self, width, *, seed):
         import torch
 
-        sizes = [len(values) for _, _, values in fact_columns()]
-        starts = np.cumsum([0, *sizes[:-1]])
-        index = np.zeros((len(sizes), max(sizes)), int)
-        real = np.zeros_like(index, bool)
-        for row, (start, size) in enumerate(zip(starts, sizes, strict=True)):
-            index[row, :size] = np.arange(start, start + size)
-            real[row, :size] = True
-        self.index, self.real = torch.from_numpy(index), torch.from_numpy(real)
+        columns = fact_columns()
+        groups = {}
+        for modality, _, values in columns:
+            groups.setdefault((modality, values), len(groups))
+        most = max(len(values) for _, values in groups)
+        self.group = torch.tensor([groups[modality, values] for modality, _, values in columns])
+        self.real = torch.zeros(len(columns), most, dtype=torch.bool)
+        for row, (_, _, values) in enumerate(columns):
+            self.real[row, : len(values)] = True
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.facts = torch.nn.Linear(2 * width, sum(sizes))
-            self.cells = torch.nn.Linear(width, 1)
+            self.parts = torch.nn.ParameterDict(
+                {
+                    "queries": torch.randn(len(columns), width) * width**-0.5,
+                    "classes": torch.randn(len(groups), most, width) * width**-0.5,
+                    "offsets": torch.zeros(len(groups), most),
+                    "cells": torch.randn(width) * width**-0.5,
+                    "offset": torch.zeros(()),
+                }
+            )
 
     def parameters(self):
         """Return the parameters of both heads."""
-        return [*self.facts.parameters(), *self.cells.parameters()]
+        return [*self.parts.parameters()]
 
     def loss(self, tokens, labels, masks):
         """Return the loss of tower tokens (n, 64, width), and the share of facts named rightly."""
-        import torch
         from torch.nn import functional
 
-        pooled = torch.cat([tokens.mean(1), tokens.amax(1)], 1)
-        scores = self.facts(pooled)[:, self.index].masked_fill(~self.real, -1e4)
+        parts = self.parts
+        look = (tokens @ parts["queries"].T).transpose(1, 2).softmax(-1)
+        found = (look @ tokens).transpose(0, 1)
+        scores = found @ parts["classes"][self.group].transpose(1, 2)
+        scores = (scores + parts["offsets"][self.group][:, None]).transpose(0, 1).float()
+        scores = scores.masked_fill(~self.real, -1e4)
         known = labels >= 0
         truth = labels.clamp(min=0)
         wrong = functional.cross_entropy(scores[known], truth[known])
-        cells = functional.binary_cross_entropy_with_logits(self.cells(tokens)[..., 0], masks)
+        marked = (tokens @ parts["cells"] + parts["offset"]).float()
+        cells = functional.binary_cross_entropy_with_logits(marked, masks)
         right = (scores.argmax(-1) == truth)[known].float().mean()
         return wrong + cells, float(right)
 
     def state_dict(self):
         """Return the state of both heads."""
-        return {"facts": self.facts.state_dict(), "cells": self.cells.state_dict()}
+        return self.parts.state_dict()
 
     def load_state_dict(self, state):
         """Take up a state that `state_dict` gave."""
-        self.facts.load_state_dict(state["facts"])
-        self.cells.load_state_dict(state["cells"])
+        self.parts.load_state_dict(state)
 
 
-def text_loss(model, pixels, batch, *, tower=True):
-    """Return the mean loss over what is taught in a packed batch; `tower` trains the tower too."""
+def text_loss(model, seen, batch):
+    """Return the mean loss over what is taught in a packed batch, given the tower's tokens."""
     import torch
     from torch.nn import functional
 
     core = model.model
-    with torch.set_grad_enabled(tower):
-        seen = core.vision_model(pixel_values=pixels).last_hidden_state
     seen = core.connector(seen)
     embedded = core.text_model.get_input_embeddings()(torch.from_numpy(batch["ids"]))
     # the image tokens stand at a fixed place: <user> <fake…> <global-img> <image>×16 …
@@ -463,16 +491,35 @@ def text_loss(model, pixels, batch, *, tower=True):
 
 
 class Optimizer:
-    """Muon on the matrices inside the nets, AdamW on everything else, one schedule."""
+    """Muon on the matrices inside the nets, AdamW on everything else, one schedule.
 
-    def __init__(self, matrices, others, *, muon, adamw, steps):
+    Parameters
+    ----------
+    groups : list of (list, list, float)
+        Matrices, other parameters, and a factor on the rates of both.
+    muon, adamw : float
+        Rates.
+    steps : int
+        Length of the schedule.
+    """
+
+    def __init__(self, groups, *, muon, adamw, steps):
         import torch
 
-        self.parts = [torch.optim.AdamW(others, lr=adamw, betas=(0.9, 0.98), weight_decay=0.01)]
-        if matrices:
-            self.parts.append(torch.optim.Muon(matrices, lr=muon, momentum=0.95))
-        self.rates = [adamw, muon]
-        self.parameters = [*matrices, *others]
+        self.parts = [
+            torch.optim.AdamW(
+                [{"params": others, "full": adamw * by} for _, others, by in groups],
+                lr=adamw,
+                betas=(0.9, 0.98),
+                weight_decay=0.01,
+            ),
+            torch.optim.Muon(
+                [{"params": matrices, "full": muon * by} for matrices, _, by in groups],
+                lr=muon,
+                momentum=0.95,
+            ),
+        ]
+        self.parameters = [p for matrices, others, _ in groups for p in (*matrices, *others)]
         self.steps = steps
 
     def factor(self, step):
@@ -489,9 +536,9 @@ class Optimizer:
 
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        for part, rate in zip(self.parts, self.rates, strict=False):
+        for part in self.parts:
             for group in part.param_groups:
-                group["lr"] = rate * self.factor(step)
+                group["lr"] = group["full"] * self.factor(step)
             part.step()
         for parameter in self.parameters:
             parameter.grad = None
@@ -506,29 +553,33 @@ class Optimizer:
             part.load_state_dict(state)
 
 
-def _optimizer(recipe, stage, model, heads):
-    tower = [*model.model.vision_model.named_parameters()]
-    rest = [
-        (name, parameter)
-        for name, parameter in model.named_parameters()
-        if not name.startswith("model.vision_model.")
-    ]
-    named = {"vision": tower, "text": rest, "all": [*tower, *rest]}[stage]
-    half = 0.5 if stage == "all" else 1.0
-    matrices = [
-        parameter
+def split_matrices(named):
+    """Part named parameters into matrices inside the nets and all others."""
+    inside = [
+        parameter.ndim == 2 and "embed" not in name and "lm_head" not in name
         for name, parameter in named
-        if parameter.ndim == 2 and "embed" not in name and "lm_head" not in name
     ]
-    inside = {id(parameter) for parameter in matrices}
-    others = [parameter for _, parameter in named if id(parameter) not in inside]
-    if stage == "vision":
-        others += heads.parameters()
+    parted = [[], []]
+    for (_, parameter), matrix in zip(named, inside, strict=True):
+        parted[not matrix].append(parameter)
+    return parted
+
+
+def _optimizer(recipe, stage, model, heads):
+    tower, rest = [], []
+    for name, parameter in model.named_parameters():
+        (tower if name.startswith("model.vision_model.") else rest).append((name, parameter))
+    groups = []
+    if stage != "text":
+        matrices, others = split_matrices(tower)
+        by = 1.0 if stage == "vision" else 0.5 * recipe.tower
+        groups.append((matrices, others + heads.parameters(), by))
+    if stage != "vision":
+        groups.append((*split_matrices(rest), 1.0 if stage == "text" else 0.5))
     return Optimizer(
-        matrices,
-        others,
-        muon=recipe.muon * recipe.rate * half,
-        adamw=recipe.adamw * recipe.rate * half,
+        groups,
+        muon=recipe.muon * recipe.rate,
+        adamw=recipe.adamw * recipe.rate,
         steps=recipe.steps[stage],
     )
 
@@ -570,7 +621,7 @@ def right_answers(model, encoder, images, asked):
     )
 
 
-def fit_annotator(model, encoder, *, seed, n=700, cache=None):
+def fit_annotator(model, encoder, *, seed, n=400):
     """Fix the annotator: the rate of right answers by question type and visibility.
 
     Asked are fresh general scenes of the training sites. Rates are drawn towards
@@ -789,25 +840,31 @@ def _one_step(recipe, stage, model, heads, pool, encoder, annotator, rng):
 
     from medcal_nb.pocket.model import to_pixels
 
-    if stage == "vision":
-        chosen = pool.draw(rng, recipe.vision_batch, recipe.medical)
+    size = recipe.vision_batch if stage == "vision" else recipe.text_batch
+    chosen = pool.draw(rng, size, recipe.medical)
+    with torch.set_grad_enabled(stage != "text"):
         seen = model.model.vision_model(pixel_values=to_pixels(pool.images[chosen]))
+        seen = seen.last_hidden_state
+    loss, note = 0.0, ""
+    if stage != "text":
         labels = torch.from_numpy(pool.labels[chosen].astype(np.int64))
-        masks = torch.from_numpy(pool.masks[chosen].reshape(len(chosen), -1).astype(np.float32))
-        loss, right = heads.loss(seen.last_hidden_state, labels, masks)
-        return loss, f" {right:.2f}"
-    chosen = pool.draw(rng, recipe.text_batch, recipe.medical)
+        masks = torch.from_numpy(pool.masks[chosen].reshape(size, -1).astype(np.float32))
+        loss, right = heads.loss(seen, labels, masks)
+        note = f" {right:.2f}"
+    if stage == "vision":
+        return loss, note
     rows = []
     for i in chosen:
-        asked = pool.asked[i]
-        formats = turns.MEDICAL_FORMATS if pool.medical[i] else turns.GENERAL_FORMATS
+        if stage == "text":
+            formats = turns.READING_FORMATS
+        elif pool.medical[i]:
+            formats = turns.MEDICAL_FORMATS
+        else:
+            formats = turns.GENERAL_FORMATS
         if recipe.votes:
             formats = formats | {"votes": recipe.votes}
-        rows.append(fill_row(encoder, asked, annotator, formats, rng, recipe))
-    loss = text_loss(
-        model, to_pixels(pool.images[chosen]), pack(encoder, rows), tower=stage == "all"
-    )
-    return loss, ""
+        rows.append(fill_row(encoder, pool.asked[i], annotator, formats, rng, recipe))
+    return text_loss(model, seen, pack(encoder, rows)) + recipe.facts * loss, note
 
 
 def _validate_facts(model, heads, pool):

@@ -27,12 +27,14 @@ REASON_AND_ANSWER = (
     "Think step by step. Then give your answer.\nReply in this form:\nReason: ...\nAnswer: ..."
 )
 TWO_GUESSES = "Give your 2 best guesses.\nReply in this form:\nGuess 1: ...\nGuess 2: ..."
+DESCRIBE_FULLY = "Describe the image in full."
 DESCRIBE_NEXT = "Now describe the image in a few words."
 OWN_TEXTS = (
     ANSWER_AND_KIND,
     ANSWER_AND_DESCRIPTION,
     REASON_AND_ANSWER,
     TWO_GUESSES,
+    DESCRIBE_FULLY,
     DESCRIBE_NEXT,
     "Description:",
     "Answer with the letter of the option that fits best (A to B) only.",
@@ -41,12 +43,20 @@ OWN_TEXTS = (
 )
 
 # how often each format is drawn; letters need about 30 %
+READING_FORMATS = {
+    "inventory": 0.35,
+    "answer": 0.35,
+    "letter": 0.12,
+    "decide_letter": 0.12,
+    "decide_yes_no": 0.06,
+}
 GENERAL_FORMATS = {
-    "answer": 0.22,
+    "inventory": 0.05,
+    "answer": 0.19,
     "letter": 0.14,
     "decide_letter": 0.14,
     "decide_yes_no": 0.03,
-    "verbalized": 0.12,
+    "verbalized": 0.1,
     "verbalized_cot": 0.04,
     "linguistic": 0.05,
     "top_k": 0.06,
@@ -62,7 +72,8 @@ GENERAL_FORMATS = {
     "two_guesses": 0.01,
 }
 MEDICAL_FORMATS = {
-    "answer": 0.28,
+    "inventory": 0.06,
+    "answer": 0.22,
     "letter": 0.16,
     "decide_letter": 0.16,
     "decide_yes_no": 0.04,
@@ -137,6 +148,8 @@ class Asked:
     visibility : float
     kind, description, reason : str
         What the image is and shows, in words.
+    facts : tuple of str
+        Everything that the image shows, one fact each.
     medical : bool
     """
 
@@ -149,17 +162,22 @@ class Asked:
     kind: str
     description: str
     reason: str
+    facts: tuple
     medical: bool
 
 
 def describe(modality, facts, attributes, *, limit=4):
     """Say what a scene shows: ``"x-ray: finding nodule, side left, heart normal"``."""
-    told = [
+    return f"{modality}: {', '.join(facts_in_words(facts, attributes)[:limit])}"
+
+
+def facts_in_words(facts, attributes):
+    """Say every fact that is there: ``("finding nodule", "side left", "heart normal")``."""
+    return tuple(
         f"{name.replace('_', ' ')} {facts[name]}"
         for name in attributes
         if facts.get(name) is not None and facts[name] != "none"
-    ]
-    return f"{modality}: {', '.join(told[:limit])}"
+    )
 
 
 def draw_conversation(asked, annotator, formats, rng):
@@ -391,6 +409,12 @@ def _votes(asked, annotator, rng):
     return block, [(text[len(block) :], False, False), (asked.gold, True, True)]
 
 
+def _inventory(asked, annotator, rng):
+    """All that can be seen, in any order and without a question: what teaches to read."""
+    told = ", ".join(asked.facts[i] for i in rng.permutation(len(asked.facts)))
+    return "", [(DESCRIBE_FULLY, False, False), (f"{asked.kind}: {told}", True, True)]
+
+
 def _answer_and_kind(asked, annotator, rng):
     return _single(asked, ANSWER_AND_KIND, f"Answer: {asked.gold}\nKind: {asked.kind}")
 
@@ -414,6 +438,7 @@ def _answer_then_describe(asked, annotator, rng):
 
 
 _WRITERS = {
+    "inventory": _inventory,
     "answer": _answer,
     "letter": _letter,
     "decide_letter": _decide_letter,

@@ -21,6 +21,23 @@ def _head(fig, title):
     fig.suptitle(textwrap.fill(title, int(fig.get_figwidth() * 15.5)))
 
 
+def _panels(n, *, per_row, row_height, head=0.4, width="full", **sharing):
+    """Return a figure of ``n`` panels in rows, and the axes that are used."""
+    per_row = min(per_row, n)
+    n_rows = -(-n // per_row)
+    fig, axes = st.figure(
+        width,
+        head + row_height * n_rows,
+        nrows=n_rows,
+        ncols=per_row,
+        squeeze=False,
+        **sharing,
+    )
+    for ax in axes.flat[n:]:
+        ax.set_axis_off()
+    return fig, list(axes.flat[:n])
+
+
 def reliability_grid(panels, scores, *, row, column, colours=None, title="", metric="ece"):
     """Draw a reliability diagram per row and column level.
 
@@ -73,14 +90,9 @@ def reliability_row(panels, scores, *, column, colours=None, title="", metric="e
     matplotlib.figure.Figure
     """
     names = _levels(panels, column)
-    n_rows = -(-len(names) // per_line)
     with st.style():
-        fig, axes = st.figure(
-            "full", 0.4 + 3.95 * n_rows, nrows=n_rows, ncols=per_line, squeeze=False
-        )
-        for ax in axes.flat[len(names) :]:
-            ax.set_axis_off()
-        for k, (ax, name) in enumerate(zip(axes.flat, names, strict=False)):
+        fig, axes = _panels(len(names), per_row=per_line, row_height=3.95)
+        for k, (ax, name) in enumerate(zip(axes, names, strict=True)):
             plots.plot_reliability(
                 panels[panels[column] == name],
                 ax=ax,
@@ -171,22 +183,17 @@ def interval_panels(
         parts = [(name, table[table[panel] == name], values) for name in _levels(table, panel)]
         headings = {name: str(name) for name, _, _ in parts}
         axis_labels = {name: (xlabels or {}).get(values, values) for name, _, _ in parts}
-    per_row = min(columns, len(parts))
-    n_rows = -(-len(parts) // per_row)
     n_labels, n_hues = table[label].nunique(), table[hue].nunique() if hue else 1
     with st.style():
-        fig, axes = st.figure(
-            "full",
-            0.6 + n_rows * (0.5 + n_labels * (0.1 + 0.1 * n_hues)),
-            nrows=n_rows,
-            ncols=per_row,
+        fig, axes = _panels(
+            len(parts),
+            per_row=columns,
+            row_height=0.5 + n_labels * (0.1 + 0.1 * n_hues),
+            head=0.6,
             sharey=True,
             sharex=sharex and panel is not None,
-            squeeze=False,
         )
-        for ax in axes.flat[len(parts) :]:
-            ax.set_axis_off()
-        for ax, (name, part, value) in zip(axes.flat, parts, strict=False):
+        for ax, (name, part, value) in zip(axes, parts, strict=True):
             line = reference.get(value) if isinstance(reference, Mapping) else reference
             plots.plot_intervals(
                 part,
@@ -234,20 +241,9 @@ def estimator_figure(table, *, title=""):
     """
     names = _levels(table, "estimator")
     per_row = 3
-    n_rows = -(-len(names) // per_row)
     with st.style():
-        fig, axes = st.figure(
-            "full",
-            0.4 + 2.0 * n_rows,
-            nrows=n_rows,
-            ncols=per_row,
-            sharex=True,
-            sharey=True,
-            squeeze=False,
-        )
-        for ax in axes.flat[len(names) :]:
-            ax.set_axis_off()
-        for k, (ax, name) in enumerate(zip(axes.flat, names, strict=False)):
+        fig, axes = _panels(len(names), per_row=per_row, row_height=2.0, sharex=True, sharey=True)
+        for k, (ax, name) in enumerate(zip(axes, names, strict=True)):
             part = table[table["estimator"] == name]
             plots.plot_lines(
                 part,
@@ -262,11 +258,11 @@ def estimator_figure(table, *, title=""):
             )
             ax.axhline(part["truth"].iloc[0], color=st.VERMILLION, lw=1, ls="--")
             ax.set_title(name)
-        axes[0, 0].text(
+        axes[0].text(
             0.98,
             0.92,
             "dashed: truth; band: 90 % of samples",
-            transform=axes[0, 0].transAxes,
+            transform=axes[0].transAxes,
             ha="right",
             fontsize=6.5,
         )
@@ -287,21 +283,12 @@ def risk_figure(table, *, title="", columns=2):
     matplotlib.figure.Figure
     """
     names = _levels(table, "strategy")
-    per_row = min(columns, len(names))
-    n_rows = -(-len(names) // per_row)
+    width = "full" if len(names) > 1 else "half"
     with st.style():
-        fig, axes = st.figure(
-            "full" if per_row > 1 else "half",
-            0.4 + 2.5 * n_rows,
-            nrows=n_rows,
-            ncols=per_row,
-            sharex=True,
-            sharey=True,
-            squeeze=False,
+        fig, axes = _panels(
+            len(names), per_row=columns, row_height=2.5, width=width, sharex=True, sharey=True
         )
-        for ax in axes.flat[len(names) :]:
-            ax.set_axis_off()
-        for ax, name in zip(axes.flat, names, strict=False):
+        for ax, name in zip(axes, names, strict=True):
             part = table[table["strategy"] == name]
             plots.plot_risk_coverage(part, ax=ax)
             ax.axhline(part["risk"].iloc[-1], color=st.GREY, lw=0.8, ls=":")
@@ -395,21 +382,10 @@ def level_figure(table, *, xlabel="", title="", columns=3):
     """
     names = _levels(table, "model")
     order = sorted(table["level"].unique())
-    per_row = min(columns, len(names))
-    n_rows = -(-len(names) // per_row)
     shown = {"accuracy": (st.BLUE, "o", "-"), "mean_confidence": (st.VERMILLION, "s", "--")}
     with st.style():
-        fig, axes = st.figure(
-            "full",
-            0.5 + 2.2 * n_rows,
-            nrows=n_rows,
-            ncols=per_row,
-            sharey=True,
-            squeeze=False,
-        )
-        for ax in axes.flat[len(names) :]:
-            ax.set_axis_off()
-        for ax, name in zip(axes.flat, names, strict=False):
+        fig, axes = _panels(len(names), per_row=columns, row_height=2.2, head=0.5, sharey=True)
+        for ax, name in zip(axes, names, strict=True):
             part = table[table["model"] == name].set_index("level").reindex(order)
             for k, (value, (colour, marker, line)) in enumerate(shown.items()):
                 spread = [part[value] - part[f"{value}_low"], part[f"{value}_high"] - part[value]]
@@ -425,7 +401,7 @@ def level_figure(table, *, xlabel="", title="", columns=3):
             ax.set_xticks(range(len(order)), order)
             ax.set(ylim=(0, 1), xlabel=xlabel, title=f"{name}, n = {int(part['n'].sum()):,}")
             ax.grid(axis="y")
-        axes[0, 0].legend(loc="lower right")
+        axes[0].legend(loc="lower right")
         _head(fig, title)
     return fig
 

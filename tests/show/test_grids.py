@@ -1,0 +1,113 @@
+"""Whole figures: panels, order and words are read back from the axes."""
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+
+from medcal_nb.measure import (
+    cost_table,
+    estimator_bias_table,
+    metrics_table,
+    net_benefit_table,
+    risk_coverage_table,
+)
+from medcal_nb.show import grids, tables
+
+mpl.use("Agg")
+
+
+@pytest.fixture
+def verdicts(rng):
+    n = 240
+    confidence = rng.random(n).round(2)
+    return pd.DataFrame(
+        {
+            "model": np.repeat(["one", "two"], n // 2),
+            "dataset": "d",
+            "domain": "general",
+            "strategy": np.tile(["verbalized", "p_true", "top_k"], n // 3),
+            "item_id": np.arange(n).astype(str),
+            "image_id": (np.arange(n) // 2).astype(str),
+            "level": np.tile(["0-0.5", "0.5-1"], n // 2),
+            "confidence": confidence,
+            "correct": rng.random(n) < confidence,
+        }
+    )
+
+
+def used(fig):
+    return [ax for ax in fig.axes if ax.axison]
+
+
+def titles(fig):
+    return [ax.get_title(loc="left") for ax in used(fig)]
+
+
+def test_interval_panels_share_labels_and_name_the_hue(verdicts, rng):
+    scores = metrics_table(verdicts, n_resamples=20, rng=rng)
+    fig = grids.interval_panels(
+        scores, panel="model", values="ece", label="strategy", hue="dataset", title="ECE"
+    )
+    assert titles(fig) == ["one", "two"]
+    labels = [t.get_text() for t in used(fig)[0].get_yticklabels()]
+    assert labels == list(scores["strategy"].unique())
+    assert [t.get_text() for t in fig.legends[0].get_texts()] == ["d"]
+
+
+def test_interval_panels_one_per_value(verdicts, rng):
+    scores = metrics_table(verdicts, by=["model"], n_resamples=20, rng=rng)
+    fig = grids.interval_panels(
+        scores, panel=None, values={"ece": "ECE", "brier": "Brier score"}, label="model"
+    )
+    assert titles(fig) == ["ECE", "Brier score"]
+
+
+def test_panels_that_are_not_used_are_hidden(verdicts):
+    curves = tables.by_group(verdicts, ["strategy"], risk_coverage_table)
+    fig = grids.risk_figure(curves)
+    assert titles(fig) == [f"{name}, n = 80" for name in ("verbalized", "p_true", "top_k")]
+    assert len(fig.axes) == 4
+
+
+def test_levels_stand_in_order_with_n(verdicts, rng):
+    by_level = metrics_table(verdicts, by=["model", "level"], n_resamples=20, rng=rng)
+    fig = grids.level_figure(by_level, xlabel="visibility")
+    assert titles(fig) == ["one, n = 120", "two, n = 120"]
+    assert [t.get_text() for t in used(fig)[0].get_xticklabels()] == ["0-0.5", "0.5-1"]
+
+
+def test_estimators_each_have_a_panel_with_the_truth(rng):
+    confidence = rng.random(500)
+    table = estimator_bias_table(confidence, confidence**1.5, sizes=[50, 100], n_repeats=5, rng=rng)
+    fig = grids.estimator_figure(table)
+    assert titles(fig) == list(table["estimator"].unique())
+    truth = table["truth"].iloc[0]
+    for ax in used(fig):
+        assert any(np.allclose(line.get_ydata(), truth) for line in ax.lines)
+
+
+def test_costs_stand_beside_the_plain_policies(verdicts, rng):
+    options = {"n_resamples": 10, "rng": rng}
+    named = verdicts.assign(**{"confidence used": "as stated"})
+    costs = tables.by_group(named, ["confidence used"], cost_table, **options)
+    decisions = tables.by_group(named, ["confidence used"], net_benefit_table, **options)
+    fig = grids.cost_figure(costs, decisions)
+    words = [{t.get_text() for t in ax.get_legend().get_texts()} for ax in used(fig)]
+    assert words[0] == {"as stated", "keep all", "check all", "best in hindsight"}
+    assert words[1] == {"as stated", "check all", "check none"}
+
+
+def test_many_columns_make_a_heatmap_compact():
+    table = pd.DataFrame(
+        {"r": "x", "c": [f"c{k}" for k in range(10)], "ece": 0.1, "ece_low": 0.0, "ece_high": 0.2,
+         "n": 50}
+    )  # fmt: skip
+    fig = grids.heatmaps(table, row="r", column="c", values={"ece": ("ECE", (0, 1), "cividis")})
+    assert {t.get_text() for t in fig.axes[0].texts if t.get_text()} == {"0.10"}
+
+
+def test_long_titles_are_wrapped(verdicts):
+    curves = tables.by_group(verdicts, ["strategy"], risk_coverage_table)
+    fig = grids.risk_figure(curves, title="word " * 60)
+    assert "\n" in fig.get_suptitle()

@@ -113,7 +113,6 @@ RECIPES = {
         n_general=3_000,
         n_medical=6_000,
         rate=0.5,
-        seed=1,
     ),
 }
 

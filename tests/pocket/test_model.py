@@ -106,7 +106,17 @@ def test_processor_writes_what_training_wrote(loaded):
     inputs = _prepared(processor, images, [SHORT])
     encoder = train.Encoder(processor.tokenizer)
     asked = turns.Asked(
-        "is there a nodule?", ("yes", "no"), "no", "closed", ("yes",), 0.5, "x-ray", "", "", True
+        question="is there a nodule?",
+        options=("yes", "no"),
+        gold="no",
+        question_type="closed",
+        wrong=("yes",),
+        visibility=0.5,
+        kind="x-ray",
+        description="",
+        reason="",
+        facts=(),
+        medical=True,
     )
     taught = encoder.prompt(turns.plain(asked))
     assert inputs["input_ids"][0].tolist() == taught
@@ -127,17 +137,38 @@ def test_packed_rows_give_the_logits_of_conversations_alone(loaded):
         ("where is the cyst?\n", [(prompts.ANSWER, False, False), ("left", True, True)]),
     ]
     with torch.inference_mode():
+        seen = model.model.vision_model(pixel_values=pixels).last_hidden_state
         alone = [
             (
-                train.text_loss(model, pixels, train.pack(encoder, [[one]])),
+                train.text_loss(model, seen, train.pack(encoder, [[one]])),
                 len(encoder.ids(one[1][-1][0])),
             )
             for one in said
         ]
-        together = train.text_loss(model, pixels, train.pack(encoder, [said]))
+        together = train.text_loss(model, seen, train.pack(encoder, [said]))
     taught = [n + 1 for _, n in alone]  # the end token is taught too
     mean = sum(float(loss) * n for (loss, _), n in zip(alone, taught, strict=True)) / sum(taught)
     assert float(together) == pytest.approx(mean, abs=1e-4)
+
+
+def test_training_computes_what_asking_computes(loaded):
+    """The loss of a training row is that of the model's own forward pass on the same tokens."""
+    import torch
+
+    model, processor = loaded
+    encoder = train.Encoder(processor.tokenizer)
+    pixels = architecture.to_pixels(_images(1))
+    row = ("is there a nodule?\n", [(prompts.ANSWER, False, False), ("yes", True, True)])
+    batch = train.pack(encoder, [[row]])
+    with torch.inference_mode():
+        seen = model.model.vision_model(pixel_values=pixels).last_hidden_state
+        loss = train.text_loss(model, seen, batch)
+        ids = torch.from_numpy(batch["ids"])
+        logits = model(input_ids=ids, pixel_values=pixels[:, None]).logits[0]
+    targets = torch.from_numpy(batch["targets"])[0]
+    own = torch.nn.functional.cross_entropy(logits[targets >= 0], targets[targets >= 0])
+    assert float(loss) == pytest.approx(float(own), abs=1e-5)
+    assert (targets >= 0).sum() == 2
 
 
 def test_decision_pipeline_answers_all_three_types(folder):

@@ -17,6 +17,7 @@ CHOICE = turns.Asked(
     kind="ct",
     description="ct: finding cyst, organ kidney",
     reason="organ kidney",
+    facts=("finding cyst", "organ kidney"),
     medical=False,
 )
 ANNOTATOR = turns.Annotator({"choice": [0.34, 0.5, 0.7, 0.83, 0.97]})
@@ -138,6 +139,11 @@ def test_no_word_of_confidence_is_taught_on_medical_scenes():
         text for text in taught if "%" in text or "ikelihood" in text or "onfidence" in text
     ]
     assert any(text.startswith("Answer: kidney\nDescription") for text in taught)
+
+
+def test_inventories_tell_everything_in_any_order():
+    said = {_say("inventory", seed)[1][-1][0] for seed in range(20)}
+    assert said == {"ct: finding cyst, organ kidney", "ct: organ kidney, finding cyst"}
 
 
 @pytest.mark.parametrize("formats", [turns.GENERAL_FORMATS, turns.MEDICAL_FORMATS])

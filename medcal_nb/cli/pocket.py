@@ -60,6 +60,8 @@ def train_pocket(
     if seed is not None:
         recipe = replace(recipe, seed=seed)
     home = Path(__file__).parents[2] / "data" / "pocket"
+    if out is None and not home.is_dir():
+        raise MedcalError(f"no checkout around this installation ({home} is missing): give --out")
     folder = out or home / name
     checkpoint = folder.parent / f"{folder.name}.checkpoint.pt"
     if recipe.parent is not None and parent is None:

@@ -98,6 +98,8 @@ class LocalModel:
         self.max_rows = max_rows
         self.max_positions = max_positions or self._positions_in_memory()
         self.max_prefill = max_prefill
+        #: token positions computed so far, padding included
+        self.positions = 0
         accepts = inspect.signature(model.forward).parameters
         self.cache_name = "cache" if "cache" in accepts else "past_key_values"
         self.keep_last = {"logits_to_keep": 1} if "logits_to_keep" in accepts else {}

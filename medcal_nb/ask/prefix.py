@@ -9,7 +9,7 @@ real tokens only, so that padding changes no value.
 from dataclasses import dataclass
 from functools import cache
 
-from medcal_nb.ask.models import Failure, open_picture
+from medcal_nb.ask.models import BLANK, Failure, Picture, open_picture
 from medcal_nb.ask.rows import Chooser
 from medcal_nb.ask.whole import WholePrompts
 
@@ -25,6 +25,16 @@ def _common_prefix(rows):
     return n
 
 
+def _cuts(sizes, most):
+    """Cut ascending sizes into slices of at most `most`, none padded much where it is long."""
+    low = 0
+    for i in range(1, len(sizes) + 1):
+        full = i == len(sizes) or i - low >= most
+        if full or (i - low >= 32 and sizes[i] > 1.1 * sizes[low] + 1):
+            yield slice(low, i)
+            low = i
+
+
 @dataclass
 class State:
     """Keys, values, mask and next position of a batch of token rows, and their last logits."""
@@ -35,49 +45,84 @@ class State:
     logits: object
 
 
+@dataclass(frozen=True)
+class Trunk:
+    """Tokens to compute about a picture; `ends` where a prompt ends there."""
+
+    picture: object
+    tokens: list
+    ends: bool
+
+
+@dataclass(frozen=True)
+class Node:
+    """Tokens that have been computed: a row of a state; its last logits where a prompt ends."""
+
+    tokens: list
+    state: State
+    row: int
+    ends: bool
+
+
+def _longest(nodes, tokens):
+    """The node that holds the longest beginning of `tokens`, or None."""
+    fitting = (node for node in nodes if tokens[: len(node.tokens)] == node.tokens)
+    return max(fitting, key=lambda node: len(node.tokens), default=None)
+
+
 class SharedPrefix:
     """Computes image, question and instruction once each and branches the cache."""
 
     def __init__(self, backend):
         self.backend = backend
+        self.pictures = {}
         self.expansions = {}
-        self.heads = {}
-        self.trunks = {}
+        self.nodes = {}
 
     def close(self):
+        self.pictures.clear()
         self.expansions.clear()
-        self.heads.clear()
-        self.trunks.clear()
+        self.nodes.clear()
 
     # tokens
 
     def encode(self, prompts, texts):
         """Return the token ids of each prompt, image expanded, or a Failure."""
         backend = self.backend
-        fresh = {}
+        fresh, images = {}, {}
         for prompt, text in zip(prompts, texts, strict=True):
-            if prompt.picture not in self.expansions:
-                fresh.setdefault(prompt.picture, text)
-        usable = {}
-        for picture in fresh:
-            image = open_picture(picture)
-            if isinstance(image, Failure):
-                self.expansions[picture] = image
-            else:
-                usable[picture] = image
-        self._process(usable, fresh)
+            if prompt.picture not in self.pictures:
+                image = open_picture(prompt.picture)
+                picture = self._canonical(prompt.picture, image)
+                self.pictures[prompt.picture] = picture
+                if isinstance(image, Failure):
+                    self.expansions[picture] = image
+                elif picture not in self.expansions:
+                    fresh.setdefault(picture, text)
+                    images.setdefault(picture, image)
+        self._process(images, fresh)
         special = backend._special(texts[0])
         plain = backend.tokenizer(texts, **special)["input_ids"]
-        encoded = []
         self.prompts, self.texts = prompts, texts
-        self.blocks = [(prompt.picture, prompt.block) for prompt in prompts]
+        # prompts with the same history share more than their question
+        self.groups = [
+            (self.pictures[prompt.picture], prompt.block, prompt.turns[:-1]) for prompt in prompts
+        ]
+        encoded = []
         for prompt, text, ids in zip(prompts, texts, plain, strict=True):
-            expansion = self.expansions[prompt.picture]
+            expansion = self.expansions[self.pictures[prompt.picture]]
             if isinstance(expansion, Failure):
                 encoded.append(expansion)
             else:
                 encoded.append(expansion.expand(text, ids, prompt.picture))
         return encoded
+
+    @staticmethod
+    def _canonical(picture, image):
+        """Blank images of one size are one picture, whichever image they stand for."""
+        if picture.change == BLANK and not isinstance(image, Failure):
+            return Picture(f"{image.width}x{image.height}", None, BLANK)
+        return picture
 
     def _process(self, images, texts):
         """Run the processor on new images together, or one by one to find a bad one."""
@@ -97,6 +142,7 @@ class SharedPrefix:
             return
         for i, picture in enumerate(pictures):
             self.expansions[picture] = Expansion(backend, firsts[i], ids[i], inputs, i)
+            self.nodes[picture] = []
 
     # running
 
@@ -112,19 +158,19 @@ class SharedPrefix:
             whole.run(encoded, rows)
             return
         with torch.inference_mode():
-            places = self._grow_trunks(encoded, sorted({row.prompt for row in rows}))
+            places = self._grow(encoded, sorted({row.prompt for row in rows}))
             by_prompt = {}
             for row in rows:
                 by_prompt.setdefault(row.prompt, []).append(row)
             first = {}
             for p in by_prompt:
-                first.setdefault(id(places[p][0]), len(first))
+                first.setdefault(id(places[p].state), len(first))
             order = sorted(
                 by_prompt,
                 key=lambda p: (
-                    first[id(places[p][0])],
+                    first[id(places[p].state)],
                     max(row.limit for row in by_prompt[p]),
-                    len(encoded[p]) - places[p][2],
+                    len(encoded[p]) - len(places[p].tokens),
                     p,
                 ),
             )
@@ -137,9 +183,10 @@ class SharedPrefix:
         for p in order:
             rows = by_prompt[p]
             length = len(encoded[p]) + max(row.limit for row in rows)
-            own = len(encoded[p]) - places[p][2]
-            full = n_rows + len(rows) > self.backend.max_rows or (
-                (n_rows + len(rows)) * max(longest, length) > self.backend.max_positions
+            own = len(encoded[p]) - len(places[p].tokens)
+            n = max(1, sum(row.forced is None or len(row.forced) > 1 for row in rows))
+            full = n_rows + n > self.backend.max_rows or (
+                (n_rows + n) * max(longest, length) > self.backend.max_positions
             )
             uneven = len(chunk) >= 32 and own > 1.25 * shortest + 2
             if chunk and (full or uneven):
@@ -148,109 +195,88 @@ class SharedPrefix:
             if not chunk:
                 shortest = own
             chunk.append(p)
-            n_rows += len(rows)
+            n_rows += n
             longest = max(longest, length)
         if chunk:
             yield chunk
 
-    def _grow_trunks(self, encoded, wanted):
-        """Make sure every wanted prompt has a trunk: state, row in it, tokens in it."""
+    def _grow(self, encoded, wanted):
+        """Grow the tree until every wanted prompt has a node to continue from."""
         groups = {}
         for p in wanted:
-            trunks = self.trunks.get(self.blocks[p], ())
-            if not any(encoded[p][: len(tokens)] == tokens for tokens, _, _ in trunks):
-                groups.setdefault(self.blocks[p], []).append(encoded[p])
-        # a trunk leaves its prompts at least one token of their own, or is the only prompt
-        trunk_of = {
-            group: ids[0][: min(_common_prefix(ids), min(map(len, ids)) - 1)]
-            if any(other != ids[0] for other in ids)
-            else ids[0]
-            for group, ids in groups.items()
-        }
-        whole = {group for group, tokens in trunk_of.items() if tokens == groups[group][0]}
-        by_picture = {}
-        for group in trunk_of:
-            by_picture.setdefault(group[0], []).append(group)
-        heads, direct = {}, {}
-        for picture, members in by_picture.items():
-            if picture in self.heads:
-                continue
-            tokens = [trunk_of[group] for group in members]
-            if len(members) == 1:
-                direct[members[0]] = tokens[0]
+            groups.setdefault(self.groups[p], []).append(encoded[p])
+        trunks, roots = [], {}
+        for group, ids in groups.items():
+            picture = group[0]
+            if all(other == ids[0] for other in ids):
+                trunk = Trunk(picture, ids[0], True)
             else:
-                size = max(
-                    min(_common_prefix(tokens), min(map(len, tokens)) - 1),
-                    self.expansions[picture].image_end,
-                )
-                heads[picture] = tokens[0][:size]
-        for picture, (state, i) in self._prefill(heads).items():
-            self.heads[picture] = (heads[picture], state, i)
-        for group, (state, i) in self._prefill(direct, whole, key=lambda g: g[0]).items():
-            self.trunks.setdefault(group, []).append((direct[group], state, i))
-            # a later round may bring another question block for the same picture
-            self.heads.setdefault(group[0], None)
-        rest = [g for g in trunk_of if g not in direct]
-        self._extend_heads(rest, trunk_of, whole)
+                # a trunk leaves its prompts at least one token of their own
+                size = min(_common_prefix(ids), min(map(len, ids)) - 1)
+                trunk = Trunk(picture, ids[0][:size], False)
+            trunks.append(trunk)
+            if _longest(self.nodes[picture], trunk.tokens[:-1]) is None:
+                roots.setdefault(picture, []).append(trunk)
+        self._prefill([self._root(members) for members in roots.values()])
+        by_state = {}
+        for trunk in trunks:
+            nodes = self.nodes[trunk.picture]
+            if any(n.tokens == trunk.tokens and n.ends >= trunk.ends for n in nodes):
+                continue
+            parent = _longest(nodes, trunk.tokens[:-1])
+            by_state.setdefault(id(parent.state), []).append((parent, trunk))
+        for members in by_state.values():
+            members.sort(key=lambda pair: len(pair[1].tokens) - len(pair[0].tokens))
+            sizes = [len(trunk.tokens) - len(parent.tokens) for parent, trunk in members]
+            for part in _cuts(sizes, self.backend.max_rows):
+                self._add(members[part])
         places = {}
         for p in wanted:
-            for tokens, state, i in self.trunks[self.blocks[p]]:
-                if encoded[p][: len(tokens)] == tokens:
-                    places[p] = (state, i, len(tokens))
-                    break
+            nodes = self.nodes[self.groups[p][0]]
+            ended = next((n for n in nodes if n.ends and n.tokens == encoded[p]), None)
+            places[p] = ended or _longest(nodes, encoded[p][:-1])
         return places
 
-    def _extend_heads(self, groups, trunk_of, whole):
-        """Grow question trunks on image heads that several questions share."""
-        alone = {}
-        shared = {}
-        for group in groups:
-            head = self.heads.get(group[0])
-            if head is None or trunk_of[group][: len(head[0])] != head[0]:
-                alone[group] = trunk_of[group]
-            elif len(trunk_of[group]) == len(head[0]) and group not in whole:
-                tokens, state, i = head
-                self.trunks.setdefault(group, []).append((tokens, state, i))
-            elif len(trunk_of[group]) == len(head[0]):
-                alone[group] = trunk_of[group]
-            else:
-                shared.setdefault(id(head[1]), []).append(group)
-        for group, (state, i) in self._prefill(alone, whole, key=lambda g: g[0]).items():
-            self.trunks.setdefault(group, []).append((alone[group], state, i))
-        for members in shared.values():
-            state = self.heads[members[0][0]][1]
-            parents = [self.heads[group[0]][2] for group in members]
-            suffixes = [trunk_of[g][len(self.heads[g[0]][0]) :] for g in members]
-            for low in range(0, len(members), self.backend.max_rows):
-                part = slice(low, low + self.backend.max_rows)
-                ends = any(group in whole for group in members[part])
-                grown = self._extend(state, parents[part], suffixes[part], logits=ends)
-                for i, group in enumerate(members[part]):
-                    self.trunks.setdefault(group, []).append((trunk_of[group], grown, i))
+    def _root(self, trunks):
+        """The tokens with which all prompts about a picture begin, its image at the least."""
+        if len(trunks) == 1:
+            return trunks[0]
+        picture, rows = trunks[0].picture, [trunk.tokens for trunk in trunks]
+        size = min(_common_prefix(rows), min(map(len, rows)) - 1)
+        size = max(size, self.expansions[picture].image_end)
+        return Trunk(picture, rows[0][:size], False)
 
-    def _prefill(self, tokens_of, whole=frozenset(), key=lambda picture: picture):
-        """Compute token rows that begin with an image, from scratch.
+    def _add(self, members):
+        """Continue parent nodes by the rest of their trunks."""
+        state = members[0][0].state
+        ends = any(trunk.ends for _, trunk in members)
+        grown = self._extend(
+            state,
+            [parent.row for parent, _ in members],
+            [trunk.tokens[len(parent.tokens) :] for parent, trunk in members],
+            logits=ends,
+        )
+        for row, (_, trunk) in enumerate(members):
+            self.nodes[trunk.picture].append(Node(trunk.tokens, grown, row, trunk.ends))
 
-        The last logits are kept where a row of `whole` is a prompt to its end.
-        """
+    def _prefill(self, trunks):
+        """Compute trunks that begin with an image, from scratch."""
         backend = self.backend
-        places = {}
-        names = sorted(tokens_of, key=lambda name: len(tokens_of[name]))
-        longest = max(map(len, tokens_of.values()), default=1)
+        trunks = sorted(trunks, key=lambda trunk: len(trunk.tokens))
+        longest = max((len(trunk.tokens) for trunk in trunks), default=1)
         step = max(1, min(backend.max_rows, backend.max_prefill // longest))
-        for low in range(0, len(names), step):
-            part = names[low : low + step]
-            rows = [tokens_of[name] for name in part]
+        for cut in _cuts([len(trunk.tokens) for trunk in trunks], step):
+            part = trunks[cut]
+            rows = [trunk.tokens for trunk in part]
             ids, mask = self._left_pad(rows)
-            expansions = [self.expansions[key(name)] for name in part]
+            expansions = [self.expansions[trunk.picture] for trunk in part]
             inputs = _pixels(expansions, ids.shape[1], [len(row) for row in rows], backend)
             position, after = self._positions(ids, mask, inputs)
             state = State(_new_cache(), mask, after, None)
-            ends = any(name in whole for name in part)
+            ends = any(trunk.ends for trunk in part)
             self._forward(state, ids, position, inputs, logits=ends)
-            for i, name in enumerate(part):
-                places[name] = (state, i)
-        return places
+            for row, trunk in enumerate(part):
+                self.nodes[trunk.picture].append(Node(trunk.tokens, state, row, trunk.ends))
 
     def _positions(self, ids, mask, inputs):
         """Positions of rows that begin with an image, and the position after each."""
@@ -292,6 +318,7 @@ class SharedPrefix:
 
     def _forward(self, state, ids, position, inputs, *, logits):
         backend = self.backend
+        backend.positions += ids.numel()
         if backend.mrope and position.dim() == 2:
             position = position.expand(3, *position.shape)
         out = backend.model(
@@ -312,20 +339,20 @@ class SharedPrefix:
         backend = self.backend
         parts = {}
         for p in chunk:
-            state, _, n = places[p]
-            parts.setdefault((id(state), n == len(encoded[p])), []).append(p)
+            whole = len(places[p].tokens) == len(encoded[p])
+            parts.setdefault((id(places[p].state), whole), []).append(p)
         for (_, whole), members in parts.items():
-            state = places[members[0]][0]
+            state = places[members[0]].state
             rows = [row for p in members for row in by_prompt[p]]
             room = max(row.limit if row.forced is None else len(row.forced) for row in rows)
             if whole:
-                start = [places[p][1] for p in members]
+                start = [places[p].row for p in members]
             else:
                 start = range(len(members))
                 state = self._extend(
                     state,
-                    [places[p][1] for p in members],
-                    [encoded[p][places[p][2] :] for p in members],
+                    [places[p].row for p in members],
+                    [encoded[p][len(places[p].tokens) :] for p in members],
                     logits=True,
                     room=room,
                 )

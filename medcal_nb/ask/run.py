@@ -62,7 +62,7 @@ class Summary:
         return told
 
 
-def _items(frame):
+def ordered_items(frame):
     """The items of a table, questions about one image side by side."""
     items, order = [], {}
     for item in iter_items(frame):
@@ -162,7 +162,7 @@ def ask(
         else:
             asked.append(strategy)
     run_id = _fingerprint(backend.name, dataset, plan)
-    rows = shard_of(_items(items), shard)
+    rows = shard_of(ordered_items(items), shard)
     batches = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
     started = time.perf_counter()
     have = log.keys(model=backend.name, dataset=dataset)
@@ -337,7 +337,7 @@ def dry_run(backend, items, strategies, *, plan):
         Strategy → why it is not asked.
     """
     chosen = choose_strategies(strategies)
-    rows = _items(items)
+    rows = ordered_items(items)
     skipped, asked = {}, []
     for strategy in chosen:
         reason = strategy.skips(backend.can, backend.cannot)

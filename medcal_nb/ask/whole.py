@@ -61,17 +61,19 @@ class WholePrompts:
         for name, value in inputs.items():
             if hasattr(value, "is_floating_point") and value.is_floating_point():
                 inputs[name] = value.to(backend.model.dtype)
+        backend.positions += inputs["input_ids"].numel()
         limit = max(len(row.forced) if row.forced else row.limit for row in rows)
         end = min(backend.eos) if backend.eos else backend.pad
         config = GenerationConfig(
             max_new_tokens=limit, do_sample=False, eos_token_id=end, pad_token_id=backend.pad
         )
         choose = Chooser(rows, backend.eos, backend.device)
-        backend.model.generate(
+        written = backend.model.generate(
             **inputs,
             generation_config=config,
             logits_processor=LogitsProcessorList([_Forcing(choose, end)]),
         )
+        backend.positions += len(rows) * (written.shape[1] - inputs["input_ids"].shape[1] - 1)
 
 
 class _Forcing:

@@ -97,9 +97,11 @@ def test_later_rounds_reuse_the_trunk_and_equal_a_fresh_session():
     picture = noise_picture(7)
     with model.session() as session:
         first = session.run([Generate(prompt(picture), 6), Generate(prompt(picture, "x"), 6)])[0]
+        (trunk,) = session.engine.nodes[picture]
         later = Generate(prompt(picture, prompts.ANSWER, first.text, prompts.TWO_STAGE), 8)
         reused = session.run([later])
-        assert len(session.engine.trunks[picture, BLOCK]) == 1
+        grown = session.engine.nodes[picture][1]
+        assert grown.tokens[: len(trunk.tokens)] == trunk.tokens
     same(reused, answer(backend(share=False), [later]))
 
 
@@ -113,6 +115,16 @@ def test_a_later_round_may_bring_a_longer_question_about_the_same_image(family):
         session.run([Generate(prompt(picture, "x", block="Which?"), 3)])
         later = session.run(second)
     same(later, answer(backend(family, share=False), second))
+
+
+def test_blank_images_of_one_size_are_computed_once():
+    calls = [Labels(prompt(noise_picture(seed, "blank")), ("heart", "lung")) for seed in range(4)]
+    calls.append(Labels(prompt(noise_picture(1, "blank", size=(40, 56))), ("heart", "lung")))
+    model = backend()
+    with model.session() as session:
+        results = session.run(calls)
+        assert len(session.engine.nodes) == 2
+    same(results, answer(backend(share=False), calls))
 
 
 def test_an_image_the_processor_refuses_fails_alone():

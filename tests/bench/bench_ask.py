@@ -11,8 +11,9 @@ The same calls (same prompts, same limits) are answered in three ways, on the sa
   forward pass over prompt and label.
 - *single*: the same, one item at a time.
 
-Seconds are medians over repeats, the three in turn, in one process; "same answers" compares the
-greedy replies word for word and the label probabilities to 0.001.
+Seconds are medians over repeats, the three in turn, in one process; positions are the tokens that
+went through the language model, padding included. Greedy replies are compared word for word,
+label probabilities to 0.001.
 """
 
 import argparse
@@ -26,7 +27,7 @@ import pandas as pd
 
 from medcal_nb.ask.local import LocalModel
 from medcal_nb.ask.models import Generate, LabelProbabilities, Labels, Reply, resolve_model
-from medcal_nb.ask.run import _items, run_programs
+from medcal_nb.ask.run import ordered_items, run_programs
 from medcal_nb.ask.strategies import STRATEGIES, Plan
 from medcal_nb.items import load_items
 
@@ -37,7 +38,7 @@ class Plain:
     def __init__(self, backend, size):
         self.backend = backend
         self.size = size
-        self.tokens = 0
+        self.positions = 0
 
     def __call__(self, calls):
         import torch
@@ -65,7 +66,7 @@ class Plain:
         backend = self.backend
         texts = [backend.show(prompt) for prompt in prompts]
         inputs, _ = backend._process(texts, [prompt.picture.open() for prompt in prompts])
-        self.tokens += int(inputs["attention_mask"].sum())
+        self.positions += inputs["input_ids"].numel()
         return texts, inputs.to(backend.device)
 
     def _replies(self, inputs, limit, **more):
@@ -78,7 +79,7 @@ class Plain:
             **more,
         )
         new = out[:, inputs["input_ids"].shape[1] :]
-        self.tokens += int((new != backend.pad).sum())
+        self.positions += max(0, new.shape[1] - 1) * len(new)
         texts = backend.tokenizer.batch_decode(new, skip_special_tokens=True)
         return [Reply(text.strip(), -1.0, 1, 1) for text in texts]
 
@@ -133,7 +134,7 @@ class Plain:
             sum(float(logprobs[i, j, token]) for j, token in enumerate(tokens))
             for i, tokens in enumerate(forced)
         )
-        self.tokens += sum(map(len, forced))
+        self.positions += batch["input_ids"].numel() - inputs["input_ids"].numel()
         for i, (call, text) in enumerate(zip(calls, texts, strict=True)):
             ways = backend_rows(backend, i, text, call.labels)
             totals = [np.logaddexp.reduce([next(scores) for _ in way]) for way in ways]
@@ -190,7 +191,7 @@ def ask_plain(backend, strategies, items, plan, size):
             ended, failed = run_programs(programs, answer)
             assert not failed, failed
             table.update((names[i], rows) for i, rows in ended.items())
-    return table, log, peer.tokens
+    return table, log, peer.positions
 
 
 def agreement(ours, theirs):
@@ -222,14 +223,14 @@ def main():
 
     backend = resolve_model(options.model, device=options.device)
     assert isinstance(backend, LocalModel)
-    items = _items(load_items(options.dataset, split="test", n=options.items))
+    items = ordered_items(load_items(options.dataset, split="test", n=options.items))
     plan = Plan(
         dataset=options.dataset, samples=options.samples, max_new_tokens=options.max_new_tokens
     )
     strategies = [s for s in STRATEGIES.values() if s.skips(backend.can, backend.cannot) is None]
     seconds = {"ours": [], "batched": [], "single": []}
     cpu = {name: [] for name in seconds}
-    tokens, compared = {}, {}
+    positions, compared = {}, {}
     ask_ours(backend, strategies, items[:2], plan)  # warm-up
     for repeat in range(options.repeat):
         for way in seconds:
@@ -237,13 +238,12 @@ def main():
                 continue
             started, used = time.perf_counter(), time.process_time()
             if way == "ours":
+                before = backend.positions
                 table, log = ask_ours(backend, strategies, items, plan)
-                tokens[way] = sum(
-                    r.prompt_tokens + getattr(r, "new_tokens", 0) for r in log.values()
-                )
+                positions[way] = backend.positions - before
             else:
                 size = len(items) if way == "batched" else 1
-                _, other, tokens[way] = ask_plain(backend, strategies, items, plan, size)
+                _, other, positions[way] = ask_plain(backend, strategies, items, plan, size)
             seconds[way].append(time.perf_counter() - started)
             cpu[way].append(time.process_time() - used)
             if way != "ours":
@@ -260,7 +260,7 @@ def main():
                 "seconds": round(statistics.median(times), 2),
                 "cpu_seconds": round(statistics.median(cpu[way]), 2),
                 "times_ours": round(statistics.median(times) / base, 2),
-                "tokens": tokens[way],
+                "positions": positions[way],
                 "greedy_equal": None if way == "ours" else f"{equal}/{greedy}",
                 "labels_close": None if way == "ours" else f"{close}/{labels}",
             }

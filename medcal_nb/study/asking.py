@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,7 +79,13 @@ def ask_profile(
     embedded = all(model.startswith("pocket-") for model in by_model)
     workers = min(workers or (os.cpu_count() if embedded else 1) or 1, len(by_model))
     if workers <= 1:
-        parts = [_ask_model(part, answers, shard, progress) for part in by_model.values()]
+        # in a thread, because a notebook's own thread has an event loop running and served
+        # models need one of their own
+        with ThreadPoolExecutor(1) as thread:
+            parts = [
+                thread.submit(_ask_model, part, answers, shard, progress).result()
+                for part in by_model.values()
+            ]
         return pd.DataFrame([row for part in parts for row in part])
     AnswerLog(answers).close()
     rows = []

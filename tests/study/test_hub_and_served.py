@@ -1,0 +1,173 @@
+"""Profiles hub and served in miniature: real formats, tiny checkpoints, no network."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medcal_nb.answers import load_answers
+from medcal_nb.items_hub import HUB_SETS
+from medcal_nb.study import load_results
+from medcal_nb.study.run import run_study
+from tests.ask.test_served import server  # noqa: F401
+from tests.ask.tiny import tiny_checkpoint
+from tests.test_items_hub import parquet, stored
+
+ROOT = Path(__file__).resolve().parents[2]
+MODEL = "tiny/vlm"
+COMMIT = hashlib.sha1(b"tiny").hexdigest()
+
+pytestmark = [pytest.mark.notebooks, pytest.mark.slow]
+
+TEXT = """
+summary = "in miniature"
+[asking]
+samples = 3
+batch_size = 8
+max_new_tokens = 6
+[[ask]]
+models = ["{model}"]
+strategies = ["option_probability", "self_consistency"]
+items = [
+  {{ dataset = "a-okvqa", split = "fit", n = 40 }},
+  {{ dataset = "vqa-rad", split = "test", n = 40 }},
+]
+[models."{model}"]
+{reached}
+[datasets.vqa-rad]
+items = 40
+"""
+
+
+def cached(home, kind, repo):
+    """The snapshot folder of a repository in a hub cache, made as a download leaves it."""
+    folder = home / "hub" / f"{kind}--{repo.replace('/', '--')}"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text(COMMIT)
+    snapshot = folder / "snapshots" / COMMIT
+    snapshot.mkdir(parents=True)
+    return snapshot
+
+
+def make_sets(home):
+    rng = np.random.default_rng(5)
+    data = cached(home, "datasets", HUB_SETS["vqa-rad"].repo) / "data"
+    for split, first in (("train", 0), ("test", 100)):
+        images = [first + i // 2 for i in range(48)]
+        parquet(
+            data / f"{split}-00000-of-00001.parquet",
+            {
+                "image": stored(*images),
+                "question": [f"Is there a mass in region {i % 7}?" for i in range(48)],
+                "answer": [str(a) for a in rng.choice(["yes", "no"], 48)],
+            },
+            "image",
+        )
+    data = cached(home, "datasets", HUB_SETS["a-okvqa"].repo) / "data"
+    for split, first in (("train", 200), ("validation", 300)):
+        parquet(
+            data / f"{split}-00000-of-00001.parquet",
+            {
+                "image": stored(*(first + i for i in range(48))),
+                "question_id": [f"{split}{i}" for i in range(48)],
+                "question": ["What is shown?"] * 48,
+                "choices": [["left lung", "heart", "left"]] * 48,
+                "correct_choice_idx": [int(i) for i in rng.integers(0, 3, 48)],
+            },
+            "image",
+        )
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A hub cache with two data sets and one checkpoint, and no way to the network."""
+    folder = tmp_path_factory.mktemp("hub")
+    make_sets(folder)
+    snapshot = cached(folder, "models", MODEL)
+    model, processor = tiny_checkpoint("llava")
+    model.save_pretrained(snapshot)
+    processor.save_pretrained(snapshot)
+    return folder
+
+
+@pytest.fixture
+def offline(home, monkeypatch):
+    monkeypatch.setenv("HF_HOME", str(home))
+    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
+
+
+def run(profile, folder, **options):
+    return run_study(
+        str(profile),
+        root=ROOT,
+        out=folder / "out",
+        answers=folder / "answers.sqlite",
+        only=["01", "02"],
+        fast=True,
+        **options,
+    )
+
+
+def check(done, folder):
+    assert [step.message for step in done.steps] == ["", ""]
+    answers = load_answers(folder / "answers.sqlite")
+    counts = answers.groupby(["dataset", "strategy"])["item_id"].nunique()
+    assert counts["a-okvqa", "option_probability"] == 40
+    assert counts["vqa-rad", "self_consistency"] == 40
+    assert answers.query("strategy == 'self_consistency'")["sample"].max() == 2
+    assert set(answers["domain"]) == {"general", "medical"}
+    for name in ("01_elicitation", "02_metrics"):
+        assert load_results(folder / "out" / "results" / f"{name}.json")
+    assert (folder / "out" / "fig02_reliability.png").is_file()
+    return answers
+
+
+ASK_HALF = """
+from medcal_nb.answers import AnswerLog
+from medcal_nb.ask.models import resolve_model
+from medcal_nb.ask.run import ask
+from medcal_nb.items import load_items
+from medcal_nb.study import load_profile
+
+job = load_profile({profile!r}).jobs()[0]
+items = load_items(job.dataset, split=job.split, n=job.n, seed=job.seed)
+with AnswerLog({log!r}) as log:
+    ask(resolve_model(job.model), items, list(job.strategies), log=log, seed=job.seed,
+        samples=3, batch_size=8, max_new_tokens=6)
+"""
+
+
+def test_hub_study_from_the_cache_alone(offline, tmp_path, capsys):
+    """Asking that was stopped half way goes on with the other half, and the study follows."""
+    profile, log = tmp_path / "mini.toml", tmp_path / "answers.sqlite"
+    profile.write_text(TEXT.format(model=MODEL, reached="disk_gb = 1"))
+    # a process of its own, since the hub's client reads its settings when it is imported
+    half = ASK_HALF.format(profile=str(profile), log=str(log))
+    subprocess.run([sys.executable, "-c", half], check=True, env=os.environ)
+    first = load_answers(log)
+    assert set(first["dataset"]) == {"a-okvqa"}
+
+    answers = check(run(profile, tmp_path), tmp_path)
+    # the seconds of a reply would differ if it had been asked again
+    kept = answers[answers["dataset"] == "a-okvqa"].reset_index(drop=True)
+    assert kept["seconds"].tolist() == first["seconds"].tolist()
+    told = capsys.readouterr().err
+    assert "profile mini will ask, at most:" in told
+    assert f"{MODEL}  80 items, 160 calls" in told
+
+
+@pytest.mark.serve
+def test_served_study_on_loopback(offline, server, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setenv("MEDCAL_TEST_URL", server.url)
+    profile = tmp_path / "mini.toml"
+    reached = f'url = "$MEDCAL_TEST_URL"\nserved_as = "{server.folder}"\nconcurrency = 4'
+    profile.write_text(TEXT.format(model="tiny-served", reached=reached))
+    answers = check(run(profile, tmp_path), tmp_path)
+    assert answers["model"].nunique() == 1
+    assert os.fspath(server.folder) in set(answers["model"])

@@ -73,7 +73,7 @@ class Recipe:
 
 RECIPES = {
     "pocket-general": Recipe(
-        "pocket-general", "small", steps={"vision": 4000, "text": 450, "all": 260}
+        "pocket-general", "small", steps={"vision": 4000, "text": 900, "all": 400}
     ),
     "pocket-medical": Recipe(
         "pocket-medical",
@@ -88,7 +88,7 @@ RECIPES = {
     "pocket-general-large": Recipe(
         "pocket-general-large",
         "large",
-        steps={"vision": 3500, "text": 380, "all": 200},
+        steps={"vision": 3500, "text": 700, "all": 300},
         text_batch=16,
     ),
     "pocket-medical-large": Recipe(

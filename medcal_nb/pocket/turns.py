@@ -44,11 +44,11 @@ OWN_TEXTS = (
 
 # how often each format is drawn; letters need about 30 %
 READING_FORMATS = {
-    "inventory": 0.35,
-    "answer": 0.35,
-    "letter": 0.12,
-    "decide_letter": 0.12,
-    "decide_yes_no": 0.06,
+    "inventory": 0.2,
+    "answer": 0.44,
+    "letter": 0.14,
+    "decide_letter": 0.14,
+    "decide_yes_no": 0.08,
 }
 GENERAL_FORMATS = {
     "inventory": 0.05,

@@ -103,10 +103,12 @@ def test_loss_falls_in_every_stage(tmp_path):
     with open(tmp_path / "model" / "training.csv") as file:
         rows = list(csv.DictReader(file))
     vision = [float(row["loss"]) for row in rows if row["stage"] == "vision"]
-    spoken = [float(row["loss"]) for row in rows if row["stage"] != "vision"]
+    read = [float(row["loss"]) for row in rows if row["stage"] == "text"]
+    both = [float(row["loss"]) for row in rows if row["stage"] == "all"]
     assert vision[-1] < 0.9 * vision[0]
-    assert spoken[-1] < 0.8 * spoken[0]
-    assert spoken[0] < 3  # log of 430 words is 6: most of the form is learned within 20 steps
+    assert read[0] < 4  # log of 430 words is 6: the form of replies is learned first
+    assert read[-1] < 0.8 * read[0]
+    assert both[-1] < read[0] + 0.5 * vision[-1]
     told = json.loads((tmp_path / "model" / "recipe.json").read_text())
     assert told["steps"] == recipe.steps
     assert told["versions"]["torch"] == torch.__version__

@@ -49,9 +49,28 @@ def value_bins(count: np.ndarray, n_bins: int) -> np.ndarray:
 
 def by_value(c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The distinct confidences in ascending order, and the place of each item among them."""
-    if c.size == 1 or (c[1:] > c[:-1]).all():
-        return c, np.arange(c.size)
-    return np.unique(c, return_inverse=True)
+    new = c[1:] > c[:-1]
+    if not new.all() and (c[1:] < c[:-1]).any():
+        return np.unique(c, return_inverse=True)
+    cell = np.zeros(c.size, np.intp)
+    new.cumsum(out=cell[1:])
+    return c[np.flatnonzero(np.append(True, new))], cell
+
+
+def _sorted_pair(c: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both in ascending order of confidence, then outcome.
+
+    Doubles that are not negative are ordered as their bits are, and leave the sign bit free:
+    with the outcome at the other end of the word one plain sort does what an argsort and two
+    gathers would.
+    """
+    word = (c + 0.0).view(np.uint64)  # + 0.0 turns −0 into 0
+    word <<= np.uint64(1)
+    word |= y.astype(np.uint64)
+    word.sort()
+    outcome = (word & np.uint64(1)).astype(np.float64)
+    word >>= np.uint64(1)
+    return word.view(np.float64), outcome
 
 
 def _binned(c, y, n_bins, binning, finish) -> Recipe:
@@ -84,6 +103,8 @@ def _measure(builder, confidence, correct, weights, **options) -> float:
     if c.size <= PART:
         return first.value(w)
     if not first.additive:
+        if w is None:
+            c, y = _sorted_pair(c, y)
         return builder(c, y, **options).value(w)
     sums = 0
     for start in range(0, c.size, PART):  # parts that stay in the cache, nothing of size n

@@ -14,9 +14,11 @@ from .calibration import _measure, _warned, by_value
 def _ranked(c, y, finish) -> Recipe:
     """A metric of counts and errors over distinct confidences, most confident first."""
     values, cell = by_value(c)
-    return Recipe(
-        cell, values.size, (1 - y,), lambda sums: finish(sums[:, ::-1, 0], sums[:, ::-1, 1])
-    )
+
+    def downwards(sums):
+        return finish(*(np.ascontiguousarray(sums[:, ::-1, j]) for j in range(2)))
+
+    return Recipe(cell, values.size, (1 - y,), downwards)
 
 
 def auroc(confidence, correct, *, weights=None) -> float:
@@ -143,11 +145,13 @@ def _harmonic(x: np.ndarray) -> np.ndarray:
 
 def _area(count: np.ndarray, wrong: np.ndarray) -> np.ndarray:
     end = count.cumsum(1)
-    start = end - count
-    before = wrong.cumsum(1) - wrong
     rate = wrong / np.where(count > 0, count, 1)
-    # sum over j = 1 … count of (before + j rate) / (start + j)
-    area = (before - start * rate) * (_harmonic(end) - _harmonic(start)) + wrong
+    # sum over j = 1 … count of (before + j rate) / (start + j), for each value
+    area = wrong.cumsum(1)
+    area -= wrong
+    area -= (end - count) * rate
+    area *= np.diff(_harmonic(end), axis=1, prepend=0)
+    area += wrong
     return area.sum(1) / end[:, -1]
 
 

@@ -301,7 +301,7 @@ def smooth_tasks(found):
     if "torch-uncertainty" in found:
         import torch
 
-        pair = torch.from_numpy(c), torch.from_numpy(y.astype(int))
+        pair = torch.from_numpy(c).float(), torch.from_numpy(y.astype(int))
 
         def torch_uncertainty_smooth():
             metric = found["torch-uncertainty"].SmoothCalibrationError()
@@ -388,6 +388,9 @@ def sklearn_temperature(logits, gold):
         def decision_function(self, X):
             return X
 
+        def predict(self, X):
+            return X.argmax(1)
+
     fitted = CalibratedClassifierCV(FrozenEstimator(Given()), method="temperature").fit(
         logits, gold
     )
@@ -402,7 +405,7 @@ def torch_uncertainty_temperature(logits, gold):
     data = TensorDataset(torch.from_numpy(logits).float(), torch.from_numpy(gold))
     scaler = TemperatureScaler()
     scaler.fit(DataLoader(data, batch_size=len(data)), progress=False)
-    return float(scaler.temperature.detach().reshape(-1)[0])
+    return 1 / float(scaler.inv_temperature[0])
 
 
 def import_rows(rounds: int) -> list[dict]:

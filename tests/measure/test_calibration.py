@@ -373,3 +373,29 @@ def test_binned_ece_against_relplot(sample, relplot):
     assert measure.ece(c, y, n_bins=10) == pytest.approx(
         relplot.metrics.binnedECE(c, y, nbins=10), abs=1e-12
     )
+
+
+@pytest.mark.parametrize("name", metric_functions())
+def test_large_tables_are_measured_as_small_ones(name, rng, monkeypatch):
+    """Added up in parts, or sorted by bits first, the numbers stay what they are."""
+    from medcal_nb.measure import calibration
+
+    c = np.concatenate([rng.random(3000).round(2), rng.random(3000), [0.0, -0.0, 1.0]])
+    y = (rng.random(c.size) < c).astype(float)
+    metric = metric_functions()[name]
+    whole = metric(c, y)
+    weighted = metric(c, y, weights=np.arange(c.size) % 3)
+    monkeypatch.setattr(calibration, "PART", 1000)
+    assert metric(c, y) == pytest.approx(whole, abs=1e-12)
+    assert metric(c, y, weights=np.arange(c.size) % 3) == pytest.approx(weighted, abs=1e-12)
+
+
+def test_sorting_by_bits_sorts(rng):
+    from medcal_nb.measure.calibration import _sorted_pair
+
+    c = np.concatenate([rng.random(500), rng.random(500).round(1), [0.0, -0.0, 1.0, 5e-324]])
+    y = rng.integers(0, 2, c.size).astype(float)
+    order = np.lexsort((y, c))
+    got_c, got_y = _sorted_pair(c, y)
+    assert (got_c == c[order]).all()
+    assert (got_y == y[order]).all()

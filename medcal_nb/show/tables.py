@@ -494,3 +494,70 @@ def ablation_table(answers: pd.DataFrame, target: dict) -> pd.DataFrame:
         )
         .reset_index()
     )
+
+
+def true_regret(
+    verdicts: pd.DataFrame,
+    fresh: pd.DataFrame,
+    *,
+    source: dict,
+    target: dict,
+    fit: Callable,
+    losses: dict[str, Callable],
+) -> pd.DataFrame:
+    """Return what a correction really costs or gains, on fresh items that nothing was fitted on.
+
+    Parameters
+    ----------
+    verdicts : pandas.DataFrame
+        Of one model and strategy; the correction is fitted on its source and on its target rows.
+    fresh : pandas.DataFrame
+        Verdicts of the same model and strategy on many fresh target items.
+    fit : callable
+        One of :data:`medcal_nb.correct.FITS`.
+    losses : dict
+        Name to ``loss(confidence, correct) -> float``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``loss, raw, source, target, regret, n``: the loss as stated, after the source's
+        correction, after the target's, and the regret of carrying over.
+    """
+    confidence, correct = arrays(fresh)
+    maps = {
+        "raw": confidence,
+        "source": fit(*arrays(rows_where(verdicts, source)))(confidence),
+        "target": fit(*arrays(rows_where(verdicts, target)))(confidence),
+    }
+    rows = []
+    for name, loss in losses.items():
+        values = {key: loss(moved, correct) for key, moved in maps.items()}
+        rows.append(
+            {"loss": name, **values, "regret": values["source"] - values["target"]}
+            | {"n": len(correct)}
+        )
+    return pd.DataFrame(rows)
+
+
+def ablation_gains(table: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return a fusion's metric in whole and without each voter.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From :func:`medcal_nb.correct.fusion_table`, of one model.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``system, left out`` ("nothing" for the whole) and the metric with its interval.
+    """
+    parts = table[table["kind"] == "ablation"]
+    keys = ["system", "correction"]
+    whole = table[(table["kind"] == "fusion")].merge(parts[keys].drop_duplicates(), on=keys)
+    both = pd.concat([whole.assign(left_out="nothing"), parts], ignore_index=True)
+    columns = {"left_out": "left out"}
+    return both[[*keys, "left_out", metric, f"{metric}_low", f"{metric}_high"]].rename(
+        columns=columns
+    )

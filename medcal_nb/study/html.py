@@ -125,7 +125,7 @@ def _row(layout: Layout, page: Path) -> str:
         found = re.search(r"\*\*Question[.:]?\*\*:?\s*(.+(?:\n.+)*)", prose) or re.search(
             r"^#\s+(.+)$", prose, re.M
         )
-        question = found.group(1).strip() if found else name
+        question = re.sub(r"[*`]", "", found.group(1)).strip() if found else name
         state = json.loads((layout.work / "state" / f"{name}.json").read_text(encoding="utf-8"))
         seconds = f"{state['seconds']:.1f}"
     except (OSError, ValueError, KeyError):

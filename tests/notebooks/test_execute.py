@@ -78,6 +78,13 @@ def test_scores_are_in_range(fast_study):
     assert seen > 0
 
 
+def test_no_figure_holds_wall_clock_time(fast_study):
+    """Seconds differ from run to run, and `medcal verify` compares bytes."""
+    for name in read_manifest(fast_study.layout.figures):
+        columns = pd.read_csv(fast_study.layout.figures / f"{name}.csv", nrows=0).columns
+        assert not [c for c in columns if "second" in c], name
+
+
 def test_recorded_answers_alone_are_enough(fast_study, tmp_path):
     """What the pocket study answered, taken as a file of unknown origin: no model at hand."""
     from medcal_nb.answers import export_answers

@@ -120,6 +120,8 @@ def test_equal_mass_bins_never_split_a_value():
     y = np.array([1, 0, 1, 1, 1, 0, 0, 0, 0, 1.0])
     expected = (abs(1 - 0.2) + abs(3 - 3.5) + abs(1 - 0.9)) / 10
     assert measure.ece(c, y, n_bins=5, binning="mass") == pytest.approx(expected)
+    # ace counts the three bins that hold items, not the five asked for
+    assert measure.ace(c, y, n_bins=5) == pytest.approx((0.8 / 2 + 0.5 / 7 + 0.1) / 3)
 
 
 @pytest.mark.parametrize("n_bins", [3, 10, 15])

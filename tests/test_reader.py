@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from medcal_nb.answers import AnswerLog
+from medcal_nb.cli import main
 from medcal_nb.errors import MedcalError
 from medcal_nb.measure import wilson_interval
 from medcal_nb.reader import evidence, page
@@ -474,3 +475,22 @@ def test_the_site_runs_this_interpreter_and_fetches_nothing(tmp_path):
     assert "http" not in text
     assert "it's.sqlite" in notebook.read_text()
     assert "model" not in notebook.read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--model", "nothing"], "no model 'nothing' with a confidence; there are simulated"),
+        (["--decisions", "/nowhere/d.sqlite"], "--decisions"),
+        (["--limit", "20"], "--limit 20"),
+        (["--port", "70000"], "--port 70000"),
+    ],
+)
+def test_the_command_tells_in_one_line_what_is_wrong(answers, monkeypatch, capsys, options, said):
+    monkeypatch.setattr("sys.argv", ["medcal", "reader", str(answers), "--no-browser", *options])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("medcal: error: ")
+    assert said in line

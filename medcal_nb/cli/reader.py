@@ -33,8 +33,9 @@ def reader(
 ) -> None:
     """Show answers one case at a time, to accept, override or defer (Voila, 127.0.0.1 only)."""
     from medcal_nb.errors import MedcalError
+    from medcal_nb.reader.cases import AnswerBook
+    from medcal_nb.reader.decisions import DecisionLog, decisions_path
     from medcal_nb.reader.serve import serve
-    from medcal_nb.reader.view import Reader
 
     if not 0 < limit < 1:
         raise MedcalError(f"--limit {limit}: give a share between 0 and 1, such as 0.2")
@@ -47,6 +48,7 @@ def reader(
         "limit": limit,
         "commit_first": commit_first,
     }
-    # built once here, so that what is wrong with the file is told on the command line
-    typer.echo(f"{Reader(answers, **options)!r}")
+    # tried here, so that what is wrong with a file is told on the command line
+    AnswerBook(answers).choose(dataset, model, strategy)
+    DecisionLog(decisions or decisions_path(answers)).close()
     serve(answers, options, port=port, token=token, open_browser=not no_browser, say=typer.echo)

@@ -18,7 +18,7 @@ from medcal_nb.answers import load_answers
 from medcal_nb.ask.strategies import STRATEGIES
 from medcal_nb.ask.verdicts import to_verdicts
 from medcal_nb.errors import MedcalError
-from medcal_nb.items import load_items
+from medcal_nb.items import SPLITS, load_items
 
 LIBRARY_SHARE = 0.2
 BLANK_STRATEGY = "image_ablation"
@@ -166,6 +166,31 @@ class AnswerBook:
             key=lambda name: (known.index(name) if name in known else len(known), name),
         )
 
+    def choose(
+        self, dataset: str | None = None, model: str | None = None, strategy: str | None = None
+    ) -> tuple[str, str, str]:
+        """Return data set, model and strategy: those asked for, else the first there are.
+
+        Raises
+        ------
+        MedcalError
+            If one that was asked for is not in the file, naming those that are.
+        """
+        chosen: list[str] = []
+        for what, wanted, known in (
+            ("data set", dataset.split(":")[0] if dataset else None, self.datasets),
+            ("model", model, self.models),
+            ("strategy", strategy, self.strategies),
+        ):
+            names = known(*chosen)
+            if wanted is not None and wanted not in names:
+                raise MedcalError(
+                    f"{self.path}: no {what} {wanted!r} with a confidence; there are "
+                    f"{', '.join(names)}"
+                )
+            chosen.append(wanted or names[0])
+        return tuple(chosen)
+
     def casebook(self, dataset: str, model: str, strategy: str) -> Casebook:
         """Return the cases of one model, data set and strategy."""
         items, note = self._items_of(dataset)
@@ -186,12 +211,17 @@ class AnswerBook:
             if source.split(":")[0] != dataset:
                 source = dataset
             try:
-                items = load_items(source).set_index("item_id", drop=False)
-                self._items[dataset] = items, ""
+                items = load_items(source, split=self._split_of(dataset))
+                self._items[dataset] = items.set_index("item_id", drop=False), ""
             except (MedcalError, OSError) as error:
                 why = " ".join(str(error).split())
                 self._items[dataset] = None, f"No images of {dataset} at hand ({why})."
         return self._items[dataset]
+
+    def _split_of(self, dataset: str) -> str | None:
+        """Return the one split that a data set's answers are from, None where there are more."""
+        there = self._usable.loc[self._usable["dataset"] == dataset, "split"].unique()
+        return there[0] if len(there) == 1 and there[0] in SPLITS else None
 
 
 def _known(value):

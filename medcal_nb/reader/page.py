@@ -244,7 +244,7 @@ def decision_words(decision: Decision) -> str:
 def summary_html(summary: Summary) -> str:
     """Return the comparison of model, reader and pair."""
     if not summary.n_decided:
-        return "<p>Nothing decided yet.</p>"
+        return "<h2>Summary</h2><p>Nothing decided yet.</p>"
     rows = "".join(
         f"<tr><td>{_e(row.who)}</td><td>{_right(row)}</td></tr>"
         for row in summary.table.itertuples()

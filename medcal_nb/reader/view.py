@@ -101,7 +101,7 @@ class Reader(ipw.VBox):
         self.decisions = DecisionLog(decisions or decisions_path(answers))
         self._filling = False
         self._make_controls(reader or _user(), limit, commit_first)
-        self._choose(dataset.split(":")[0] if dataset else None, model, strategy)
+        self._choose(*self.book.choose(dataset, model, strategy))
         super().__init__(self._layout())
         self.add_class("medcal-reader")
         self._connect()
@@ -194,24 +194,14 @@ class Reader(ipw.VBox):
     # which answers
 
     def _choose(self, dataset, model, strategy):
-        """Fill the lists and choose what was asked for, before anything listens."""
-        for box, wanted, known in (
-            (self.dataset, dataset, self.book.datasets),
-            (self.model, model, lambda: self.book.models(self.dataset.value)),
-            (
-                self.strategy,
-                strategy,
-                lambda: self.book.strategies(self.dataset.value, self.model.value),
-            ),
+        """Fill the lists and choose from them, before anything listens."""
+        for box, chosen, names in (
+            (self.dataset, dataset, self.book.datasets()),
+            (self.model, model, self.book.models(dataset)),
+            (self.strategy, strategy, self.book.strategies(dataset, model)),
         ):
-            names = known()
-            if wanted is not None and wanted not in names:
-                raise MedcalError(
-                    f"{self.book.path}: no {box.description} {wanted!r} with a confidence; "
-                    f"there are {', '.join(names)}"
-                )
             box.options = names
-            box.value = wanted or names[0]
+            box.value = chosen
 
     def _dataset_chosen(self, _change):
         self._refill(self.model, self.book.models(self.dataset.value))

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.browser import servers
+from tests.reader_answers import write_answers
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -43,7 +44,12 @@ class Complaints:
     def watch(self, page) -> None:
         page.on("console", lambda m: m.type == "error" and self.errors.append(m.text))
         page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("response", lambda reply: reply.ok or self._failed(reply))
         page.on("request", lambda request: self._request(request.url))
+
+    def _failed(self, reply) -> None:
+        if reply.status >= 400:
+            self.errors.append(f"{reply.status} {reply.request.method} {reply.url}")
 
     def _request(self, url: str) -> None:
         parts = urlsplit(url)
@@ -51,44 +57,50 @@ class Complaints:
             self.abroad.append(url)
 
 
-@pytest.fixture
-def complaints():
-    """Checked when the test is over: a page is quiet and stays on this machine."""
-    told = Complaints()
-    yield told
+@pytest.fixture(scope="module")
+def page(chromium):
+    """A page that a module's tests share, watched; when they are over it must have been quiet.
+
+    No errors in its console, and no call to any other machine.
+    """
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(60_000)
+    page, told = context.new_page(), Complaints()
+    told.watch(page)
+    yield page
+    context.close()
     assert told.errors == []
     assert told.abroad == []
 
 
-@pytest.fixture
-def page(chromium, complaints):
-    """A fresh page in a context of its own, watched."""
-    context = chromium.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(60_000)
-    page = context.new_page()
-    complaints.watch(page)
-    yield page
-    context.close()
-
-
 @pytest.fixture(scope="module")
-def lab(chromium, root, tmp_path_factory):
+def lab(page, root, tmp_path_factory):
     """JupyterLab on a copy of the notebooks, so that a test never saves into the checkout."""
     home = tmp_path_factory.mktemp("lab")
     folder = home / "notebooks"
     shutil.copytree(root / "notebooks", folder)
-    (folder / "hello.ipynb").write_text(HELLO)
+    for name, code in (("hello", HELLO), ("exercise", EXERCISE), ("reader", READER)):
+        write_notebook(folder / f"{name}.ipynb", code)
+    write_answers(folder / "answers.sqlite", n_test=8, n_fit=20)
     with servers.jupyterlab(folder, home) as server:
         yield server
+        page.close()  # before its server stops
 
 
-HELLO = """{"cells": [
- {"cell_type": "markdown", "metadata": {}, "source": ["# Hello"], "id": "a"},
- {"cell_type": "code", "execution_count": null, "metadata": {}, "outputs": [], "id": "b",
-  "source": ["import ipywidgets\\n", "print('sum', 40 + 2)\\n",
-             "ipywidgets.IntSlider(description='turn me')"]}],
- "metadata": {"kernelspec": {"display_name": "Python 3", "language": "python",
-                             "name": "python3"},
-              "language_info": {"name": "python"}},
- "nbformat": 4, "nbformat_minor": 5}
-"""
+HELLO = """import ipywidgets
+print('sum', 40 + 2)
+ipywidgets.IntSlider(description='turn me')"""
+EXERCISE = "from medcal_nb.show import exercises\nexercises.ask('boaster')"
+READER = """from pathlib import Path
+from medcal_nb.reader.view import Reader
+Reader(Path.cwd() / 'answers.sqlite', reader='ada')"""
+
+
+def write_notebook(path, code):
+    """Write a notebook of one cell."""
+    import nbformat
+
+    cell = nbformat.v4.new_code_cell(code, id="only")
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": kernel})
+    nbformat.write(notebook, path)

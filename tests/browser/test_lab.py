@@ -1,5 +1,7 @@
 """JupyterLab, driven as a reader would: by keyboard and menu."""
 
+import re
+
 import pytest
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -27,3 +29,52 @@ def test_a_notebook_runs_and_shows_its_output(page, lab):
     slider.wait_for()
     slider.press("ArrowRight")
     page.locator(".widget-readout", has_text="1").wait_for()
+
+
+def test_the_lesson_runs_and_a_slider_redraws_its_figure(page, lab):
+    open_notebook(page, lab, "07_teaching.ipynb")
+    run_all(page)
+    page.get_by_text("An honest forecaster, measured on 451 answers").wait_for(timeout=240_000)
+    assert page.locator(".jp-RenderedText[data-mime-type$='stderr']").count() == 0
+    panel = page.locator(".medcal-panel", has_text="base rate").last
+    figure, words = panel.locator("img"), panel.locator("p[aria-live]")
+    before, said = figure.get_attribute("src"), words.inner_text()
+    assert "50 have the finding" in said
+    slider = panel.locator(".widget-slider", has_text="base rate").get_by_role("slider")
+    slider.focus()
+    slider.press("ArrowRight")
+    panel.get_by_text("60 have the finding").wait_for()
+    assert figure.get_attribute("src") != before
+    assert figure.get_attribute("alt") == words.inner_text()
+
+
+def test_an_exercise_is_checked_by_keyboard(page, lab):
+    open_notebook(page, lab, "exercise.ipynb")
+    run_all(page)
+    box = page.locator(".medcal-exercise")
+    answer = box.get_by_role("textbox")
+    answer.focus()
+    page.keyboard.type("0.5")
+    page.keyboard.press("Enter")
+    box.get_by_text("Too large").wait_for()
+    answer.fill("30 %")
+    page.keyboard.press("Enter")
+    box.get_by_text("Right.").wait_for()
+    solution = box.get_by_text("the ECE.").last
+    assert not solution.is_visible()
+    box.locator("summary").focus()
+    page.keyboard.press("Enter")
+    solution.wait_for()
+
+
+def test_keys_of_the_reader_view_leave_the_notebook_alone(page, lab):
+    open_notebook(page, lab, "reader.ipynb")
+    run_all(page)
+    page.locator(".medcal-accept").focus()
+    cells = page.locator(".jp-Cell").count()
+    page.keyboard.press("a")
+    page.get_by_text("Saved.").wait_for()
+    page.keyboard.press("d")
+    page.keyboard.press("d")
+    page.get_by_text(re.compile("Case 3.*deferred")).wait_for()
+    assert page.locator(".jp-Cell").count() == cells

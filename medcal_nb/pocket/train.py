@@ -73,13 +73,13 @@ class Recipe:
 
 RECIPES = {
     "pocket-general": Recipe(
-        "pocket-general", "small", steps={"vision": 4000, "text": 900, "all": 400}
+        "pocket-general", "small", steps={"vision": 4000, "text": 1700, "all": 300}
     ),
     "pocket-medical": Recipe(
         "pocket-medical",
         "small",
         parent="pocket-general",
-        steps={"vision": 1200, "text": 100, "all": 260},
+        steps={"vision": 1200, "text": 300, "all": 200},
         medical=0.8,
         n_general=3_000,
         n_medical=6_000,
@@ -88,14 +88,14 @@ RECIPES = {
     "pocket-general-large": Recipe(
         "pocket-general-large",
         "large",
-        steps={"vision": 3500, "text": 700, "all": 300},
+        steps={"vision": 3500, "text": 1200, "all": 250},
         text_batch=16,
     ),
     "pocket-medical-large": Recipe(
         "pocket-medical-large",
         "large",
         parent="pocket-general-large",
-        steps={"vision": 800, "text": 60, "all": 180},
+        steps={"vision": 800, "text": 200, "all": 150},
         text_batch=16,
         medical=0.8,
         n_general=3_000,
@@ -106,7 +106,7 @@ RECIPES = {
         "pocket-expert",
         "large",
         parent="pocket-medical-large",
-        steps={"vision": 500, "text": 40, "all": 160},
+        steps={"vision": 500, "text": 120, "all": 130},
         text_batch=16,
         medical=0.85,
         votes=turns.EXPERT_VOTES,
@@ -225,7 +225,8 @@ def asked_about(modality, drawn, rng, *, per_image):
     attributes = world.ATTRIBUTES[modality]
     rows = drawn.facts.to_dict("records")
     said = [turns.describe(modality, row, attributes) for row in rows]
-    shown = [turns.facts_in_words(row, attributes) for row in rows]
+    facts = [(name, name.replace("_", " "), tuple(values)) for name, values in attributes.items()]
+    shown = [tuple((said, row[name], values) for name, said, values in facts) for row in rows]
     known = {}
     for template, gold in zip(table["template"], table["gold"], strict=True):
         known.setdefault(template, {})[_one(gold)] = None
@@ -251,7 +252,7 @@ def asked_about(modality, drawn, rng, *, per_image):
                 kind=modality,
                 description=said[scene],
                 reason=reason,
-                facts=shown[scene],
+                known=shown[scene],
                 medical=modality in world.MEDICAL_MODALITIES,
             )
         )
@@ -288,15 +289,17 @@ class Encoder:
         """Return (ids, learn) of the turns after a question block; `learn` marks what to say."""
         ids, learn = [], []
         for number, (text, is_reply, taught) in enumerate(turns_):
-            body = [*self.ids(text), self.end]
+            pieces = ((text, taught),) if isinstance(text, str) else text
+            body = [(token, says) for piece, says in pieces for token in self.ids(piece)]
+            body.append((self.end, taught))
             if is_reply:
                 ids.append(self.assistant)
                 learn.append(False)
             elif number:
                 ids.append(self.user)
                 learn.append(False)
-            ids += body
-            learn += [taught and is_reply] * len(body)
+            ids += [token for token, _ in body]
+            learn += [says and is_reply for _, says in body]
         return ids, learn
 
     def prompt(self, turns_):

@@ -28,12 +28,14 @@ REASON_AND_ANSWER = (
 )
 TWO_GUESSES = "Give your 2 best guesses.\nReply in this form:\nGuess 1: ...\nGuess 2: ..."
 DESCRIBE_FULLY = "Describe the image in full."
+CHECK = "Look at the image and give yes or no."
 DESCRIBE_NEXT = "Now describe the image in a few words."
 OWN_TEXTS = (
     ANSWER_AND_KIND,
     ANSWER_AND_DESCRIPTION,
     REASON_AND_ANSWER,
     TWO_GUESSES,
+    CHECK,
     DESCRIBE_FULLY,
     DESCRIBE_NEXT,
     "Description:",
@@ -44,15 +46,17 @@ OWN_TEXTS = (
 
 # how often each format is drawn; letters need about 30 %
 READING_FORMATS = {
-    "inventory": 0.2,
-    "answer": 0.44,
-    "letter": 0.14,
-    "decide_letter": 0.14,
-    "decide_yes_no": 0.08,
+    "checks": 0.3,
+    "inventory": 0.1,
+    "answer": 0.32,
+    "letter": 0.11,
+    "decide_letter": 0.11,
+    "decide_yes_no": 0.06,
 }
 GENERAL_FORMATS = {
-    "inventory": 0.05,
-    "answer": 0.19,
+    "checks": 0.06,
+    "inventory": 0.03,
+    "answer": 0.15,
     "letter": 0.14,
     "decide_letter": 0.14,
     "decide_yes_no": 0.03,
@@ -72,8 +76,9 @@ GENERAL_FORMATS = {
     "two_guesses": 0.01,
 }
 MEDICAL_FORMATS = {
-    "inventory": 0.06,
-    "answer": 0.22,
+    "checks": 0.06,
+    "inventory": 0.04,
+    "answer": 0.18,
     "letter": 0.16,
     "decide_letter": 0.16,
     "decide_yes_no": 0.04,
@@ -148,8 +153,8 @@ class Asked:
     visibility : float
     kind, description, reason : str
         What the image is and shows, in words.
-    facts : tuple of str
-        Everything that the image shows, one fact each.
+    known : tuple of (str, str, tuple of str)
+        All facts of the image: name, value, possible values.
     medical : bool
     """
 
@@ -162,22 +167,18 @@ class Asked:
     kind: str
     description: str
     reason: str
-    facts: tuple
+    known: tuple
     medical: bool
 
 
 def describe(modality, facts, attributes, *, limit=4):
     """Say what a scene shows: ``"x-ray: finding nodule, side left, heart normal"``."""
-    return f"{modality}: {', '.join(facts_in_words(facts, attributes)[:limit])}"
-
-
-def facts_in_words(facts, attributes):
-    """Say every fact that is there: ``("finding nodule", "side left", "heart normal")``."""
-    return tuple(
+    told = [
         f"{name.replace('_', ' ')} {facts[name]}"
         for name in attributes
         if facts.get(name) is not None and facts[name] != "none"
-    )
+    ]
+    return f"{modality}: {', '.join(told[:limit])}"
 
 
 def draw_conversation(asked, annotator, formats, rng):
@@ -196,7 +197,8 @@ def draw_conversation(asked, annotator, formats, rng):
     tuple of (str, list)
         The question block, which other conversations about the same question may share, and the
         turns after it: (text, is_reply, learn), where the first is the instruction. Texts with
-        `learn` are what the model is trained to say.
+        `learn` are what the model is trained to say; a text may be given in pieces
+        ((text, learn), …).
     """
     names = list(formats)
     weights = np.fromiter(formats.values(), float)
@@ -411,8 +413,21 @@ def _votes(asked, annotator, rng):
 
 def _inventory(asked, annotator, rng):
     """All that can be seen, in any order and without a question: what teaches to read."""
-    told = ", ".join(asked.facts[i] for i in rng.permutation(len(asked.facts)))
+    facts = [f"{name} {value}" for name, value, _ in asked.known if value != "none"]
+    told = ", ".join(facts[i] for i in rng.permutation(len(facts)))
     return "", [(DESCRIBE_FULLY, False, False), (f"{asked.kind}: {told}", True, True)]
+
+
+def _checks(asked, annotator, rng):
+    """Statements that are right or not, each judged on the spot: what teaches to compare."""
+    pieces = []
+    for i in rng.permutation(len(asked.known))[:8]:
+        name, value, values = asked.known[i]
+        others = [other for other in values if other not in (value, "none")]
+        right = value != "none" and (rng.random() < 0.5 or not others)
+        claim = value if right else others[int(rng.integers(len(others)))]
+        pieces += [(f"{name} {claim}:", False), ("yes" if right else "no", True)]
+    return "", [(CHECK, False, False), (tuple(pieces), True, True)]
 
 
 def _answer_and_kind(asked, annotator, rng):
@@ -438,6 +453,7 @@ def _answer_then_describe(asked, annotator, rng):
 
 
 _WRITERS = {
+    "checks": _checks,
     "inventory": _inventory,
     "answer": _answer,
     "letter": _letter,

@@ -115,7 +115,7 @@ def test_processor_writes_what_training_wrote(loaded):
         kind="x-ray",
         description="",
         reason="",
-        facts=(),
+        known=(),
         medical=True,
     )
     taught = encoder.prompt(turns.plain(asked))

@@ -88,11 +88,11 @@ def test_rows_are_full_but_not_over(pool):
 
 @pytest.mark.slow
 def test_loss_falls_in_every_stage(tmp_path):
-    """Sixty real steps: what is seen, then what is said, is learned better than at the start."""
+    """Some real steps on a few scenes: what is seen, then what is said, is learned."""
     import torch
 
     torch.set_num_threads(1)
-    recipe = replace(TINY, steps={"vision": 60, "text": 40, "all": 20}, n_general=200)
+    recipe = replace(TINY, steps={"vision": 200, "text": 40, "all": 10})
     train.train_pocket(
         recipe,
         tmp_path / "model",
@@ -105,10 +105,10 @@ def test_loss_falls_in_every_stage(tmp_path):
     vision = [float(row["loss"]) for row in rows if row["stage"] == "vision"]
     read = [float(row["loss"]) for row in rows if row["stage"] == "text"]
     both = [float(row["loss"]) for row in rows if row["stage"] == "all"]
-    assert vision[-1] < 0.9 * vision[0]
+    assert vision[-1] < 0.8 * vision[0]
     assert read[0] < 4  # log of 430 words is 6: the form of replies is learned first
     assert read[-1] < 0.8 * read[0]
-    assert both[-1] < read[0] + 0.5 * vision[-1]
+    assert both[-1] < 4
     told = json.loads((tmp_path / "model" / "recipe.json").read_text())
     assert told["steps"] == recipe.steps
     assert told["versions"]["torch"] == torch.__version__

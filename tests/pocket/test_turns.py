@@ -17,7 +17,11 @@ CHOICE = turns.Asked(
     kind="ct",
     description="ct: finding cyst, organ kidney",
     reason="organ kidney",
-    facts=("finding cyst", "organ kidney"),
+    known=(
+        ("finding", "cyst", ("none", "cyst", "stone")),
+        ("organ", "kidney", ("liver", "kidney", "spleen")),
+        ("size", "none", ("none", "small")),
+    ),
     medical=False,
 )
 ANNOTATOR = turns.Annotator({"choice": [0.34, 0.5, 0.7, 0.83, 0.97]})
@@ -133,7 +137,7 @@ def test_no_word_of_confidence_is_taught_on_medical_scenes():
         for text, is_reply, learn in turns.draw_conversation(
             medical, ANNOTATOR, turns.MEDICAL_FORMATS, rng
         )[1]
-        if is_reply and learn
+        if is_reply and learn and isinstance(text, str)
     ]
     assert not [
         text for text in taught if "%" in text or "ikelihood" in text or "onfidence" in text
@@ -144,6 +148,19 @@ def test_no_word_of_confidence_is_taught_on_medical_scenes():
 def test_inventories_tell_everything_in_any_order():
     said = {_say("inventory", seed)[1][-1][0] for seed in range(20)}
     assert said == {"ct: finding cyst, organ kidney", "ct: organ kidney, finding cyst"}
+
+
+def test_checks_teach_the_verdicts_and_not_the_claims():
+    truth = {"finding cyst": "yes", "organ kidney": "yes"}
+    verdicts = set()
+    for seed in range(30):
+        _, rest = _say("checks", seed)
+        pieces = rest[-1][0]
+        assert [learn for _, learn in pieces] == [False, True] * 3
+        for (claim, _), (verdict, _) in zip(pieces[::2], pieces[1::2], strict=True):
+            assert verdict == truth.get(claim.rstrip(":"), "no")
+            verdicts.add(verdict)
+    assert verdicts == {"yes", "no"}
 
 
 @pytest.mark.parametrize("formats", [turns.GENERAL_FORMATS, turns.MEDICAL_FORMATS])

@@ -1,7 +1,7 @@
 """How much faster it is to ask many strategies at once than to call ``generate`` for each.
 
     python -m tests.bench.bench_ask [--model pocket-general] [--dataset pocket-medical]
-                                    [--items 64] [--repeat 3] [--out build/bench]
+                                    [--items 64] [--repeat 3] [--threads 1] [--out build/bench]
 
 The same calls (same prompts, same limits) are answered in three ways, on the same model:
 
@@ -11,7 +11,8 @@ The same calls (same prompts, same limits) are answered in three ways, on the sa
   forward pass over prompt and label.
 - *single*: the same, one item at a time.
 
-Seconds are medians over repeats, the three in turn, in one process; positions are the tokens that
+Seconds are medians over repeats, the three in turn, in one process, of the clock and of the
+processor (on a busy machine the latter say more); positions are the tokens that
 went through the language model, padding included. Greedy replies are compared word for word,
 label probabilities to 0.001.
 """
@@ -217,10 +218,14 @@ def main():
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--max-new-tokens", type=int, default=None)
     parser.add_argument("--device", default=None)
+    parser.add_argument("--threads", type=int, default=1, help="of torch; more only when idle")
     parser.add_argument("--skip-single", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("build/bench"))
     options = parser.parse_args()
 
+    import torch
+
+    torch.set_num_threads(options.threads)
     backend = resolve_model(options.model, device=options.device)
     assert isinstance(backend, LocalModel)
     items = ordered_items(load_items(options.dataset, split="test", n=options.items))
@@ -260,13 +265,19 @@ def main():
                 "seconds": round(statistics.median(times), 2),
                 "cpu_seconds": round(statistics.median(cpu[way]), 2),
                 "times_ours": round(statistics.median(times) / base, 2),
+                "cpu_times_ours": round(
+                    statistics.median(cpu[way]) / statistics.median(cpu["ours"]), 2
+                ),
                 "positions": positions[way],
                 "greedy_equal": None if way == "ours" else f"{equal}/{greedy}",
                 "labels_close": None if way == "ours" else f"{close}/{labels}",
             }
         )
     frame = pd.DataFrame(rows)
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, {backend.device}"
+    machine = (
+        f"{platform.machine()}, {options.threads} of {os.cpu_count()} cores, {backend.device}, "
+        f"load {os.getloadavg()[0]:.1f}"
+    )
     rows_asked = sum(len(answers) for answers in table.values())
     title = (
         f"{options.model} on {options.dataset}: {len(items)} items, {len(strategies)} strategies, "

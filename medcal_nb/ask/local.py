@@ -6,6 +6,7 @@ cost differs.
 """
 
 import math
+import re
 import time
 from contextlib import contextmanager
 
@@ -120,6 +121,7 @@ class LocalModel:
         sliding = "sliding_attention" in (getattr(text, "layer_types", None) or ())
         self.window = text.sliding_window if sliding else None
         self.as_text = False
+        self.shapes = {}
         can = {GENERATE, SAMPLE, LABELS, LOGPROBS}
         self.cannot = {}
         if self.template:
@@ -193,7 +195,7 @@ class LocalModel:
         turns = ("alpha", "beta", "gamma")
         for self.as_text in (False, True):
             try:
-                text = self._render(turns)
+                text = self._run_template(turns)
             except Exception:
                 continue
             if all(text.count(turn) == 1 for turn in turns):
@@ -211,6 +213,26 @@ class LocalModel:
         return self.turn_end if found is None else found
 
     def _render(self, turns):
+        """Write a conversation in the model's template.
+
+        The template is run once per number of turns, with marks that the turns then replace;
+        where that would not give what the template gives, it is run each time.
+        """
+        shape = len(turns)
+        if shape not in self.shapes:
+            marks = [f"\ue000{i}\ue001" for i in range(shape)]
+            text = self._run_template(marks)
+            once = all(text.count(mark) == 1 for mark in marks)
+            pieces = re.split("\ue000[0-9]+\ue001", text) if once else None
+            if pieces and _fill(pieces, turns) != self._run_template(turns):
+                pieces = None
+            self.shapes[shape] = pieces
+        pieces = self.shapes[shape]
+        if pieces is None or any(turn != turn.strip() for turn in turns):
+            return self._run_template(turns)
+        return _fill(pieces, turns)
+
+    def _run_template(self, turns):
         if self.template:
             return self.processor.apply_chat_template(
                 self._messages(turns), tokenize=False, add_generation_prompt=True
@@ -261,6 +283,14 @@ class LocalModel:
             yield _LocalSession(self, engine)
         finally:
             engine.close()
+
+
+def _fill(pieces, turns):
+    """Put turns between the pieces of a template."""
+    filled = [pieces[0]]
+    for turn, piece in zip(turns, pieces[1:], strict=True):
+        filled += [turn, piece]
+    return "".join(filled)
 
 
 def _loading_advice(name, error):

@@ -54,6 +54,16 @@ def test_every_strategy_runs_or_is_skipped_with_the_reason(name):
             assert row[strategy] == "runs", strategy
 
 
+@pytest.mark.parametrize("name", FAMILIES)
+def test_turns_put_into_a_template_equal_the_template_run_on_them(name):
+    model = LocalModel(*tiny_checkpoint(name), name=name, device="cpu")
+    conversations = [(prompts.ANSWER,), ("two\nlines {{ x }}",), (" blanks ",), ("",)]
+    if "turns" in model.can:
+        conversations += [("Which?", "", "Sure?"), ("Which?", "heart\n", "Sure? <image>")]
+    for turns in conversations:
+        assert model._render(turns) == model._run_template(turns)
+
+
 @pytest.mark.parametrize("name", sorted(SHAREABLE & set(FAMILIES)))
 def test_a_shared_prefix_gives_what_whole_prompts_give(name):
     checkpoint = tiny_checkpoint(name)

@@ -120,12 +120,14 @@ def odds_html(error: LocalError) -> str:
     if error.n == 0:
         return "<p>No other answer is graded, so nothing is known about answers like this one.</p>"
     wrong = round(100 * error.share)
+    low, high = f"{error.nearest_low:.0%}", f"{error.nearest_high:.0%}"
+    span = low if low == high else f"{low} to {high}"
     return (
         f'<div class="odds">{icon_array(wrong)}<div><p><b>Of 100 answers like this one, {wrong} '
         f"were wrong.</b></p><p>The true number may be {100 * error.low:.0f} to "
         f'{100 * error.high:.0f} (95 % interval).</p><p class="quiet">Counted: {error.n_wrong} of '
-        f"{error.n} answers of this model to other images, with a confidence from "
-        f"{error.nearest_low:.0%} to {error.nearest_high:.0%}.</p></div></div>"
+        f"{error.n} answers of this model to other images, with a confidence of "
+        f"{span}.</p></div></div>"
     )
 
 
@@ -164,7 +166,7 @@ def reasons_html(others, blank: BlankImage | None, case: Case) -> str:
     if len(others):
         agree = int(others["agrees"].sum())
         ways = "one other way" if len(others) == 1 else f"{len(others)} other ways"
-        parts.append(f"<p>Asked in {ways}, the model gave this answer in {agree}.</p>")
+        parts.append(f"<p>Asked in {ways}, the model gave this answer in {agree or 'none'}.</p>")
         against = others[~others["agrees"]]
         if len(against):
             lines = "".join(

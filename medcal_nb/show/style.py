@@ -7,6 +7,7 @@ that a grey print keeps the meaning.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -63,6 +64,8 @@ CORRECTION_COLOURS = {
     "histogram": ORANGE,
     "shrunken": BLACK,
 }
+
+_LOCK = threading.RLock()
 
 WIDTHS = {"half": 3.4, "full": 7.0}  # inches: one and two columns of a paper
 
@@ -123,6 +126,9 @@ def synthetic_note(table) -> str:
 def style(**overrides) -> Iterator[None]:
     """Apply the house style inside a ``with`` block and leave matplotlib as it was.
 
+    One thread at a time: matplotlib's settings are global, and a notebook may draw in a cell
+    while a moved slider draws in another thread.
+
     Parameters
     ----------
     **overrides
@@ -157,7 +163,7 @@ def style(**overrides) -> Iterator[None]:
         "svg.fonttype": "none",
     }
     rc.update({key.replace("_", "."): value for key, value in overrides.items()})
-    with mpl.rc_context(rc):
+    with _LOCK, mpl.rc_context(rc):
         yield
 
 

@@ -1,5 +1,7 @@
 """Plots: what is drawn is read back from the axes."""
 
+import threading
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -102,3 +104,22 @@ def test_reliability_grid_has_a_panel_per_group(rng):
     )
     titles = [child.get_title(loc="left") for ax in fig.axes for child in ax.child_axes]
     assert titles == ["verbalized, one", "verbalized, two", "p_true, one", "p_true, two"]
+
+
+def test_a_figure_drawn_in_another_thread_waits_for_its_turn():
+    inside, other = [], []
+
+    def draw():
+        with st.style(font_size=20):
+            other.append(mpl.rcParams["font.size"])
+
+    before = mpl.rcParams["font.size"]
+    with st.style(font_size=5):
+        thread = threading.Thread(target=draw)
+        thread.start()
+        thread.join(0.2)
+        inside.append(mpl.rcParams["font.size"])
+        assert other == []
+    thread.join()
+    assert (inside, other) == ([5], [20])
+    assert mpl.rcParams["font.size"] == before

@@ -50,6 +50,7 @@ def take_reader(page: Page, home: Path, answers: Path, to: Path) -> None:
     """Show the reader view of some answers, at a case on which the ways of asking disagree."""
     decisions = home / "decisions.sqlite"
     home.mkdir(parents=True)
+    page.set_viewport_size(SIZE | {"height": 1040})
     options = ["--name", "you", "--decisions", str(decisions), "--limit", "0.3"]
     with servers.reader(answers, home / "home", *options) as server:
         page.goto(server.address())
@@ -67,13 +68,13 @@ def take_reader(page: Page, home: Path, answers: Path, to: Path) -> None:
             page.wait_for_timeout(500)  # the evidence comes after the question
         page.keyboard.press("1")
         page.wait_for_timeout(500)
-        _save(page, to, full_page=True)
+        _save(page, to)
         page.close()
 
 
-def _save(page: Page, to: Path, **options) -> None:
+def _save(page: Page, to: Path) -> None:
     """Save what is seen with a palette, which keeps text sharp and files small."""
-    page.screenshot(path=to, **options)
+    page.screenshot(path=to)
     with Image.open(to) as image:
         small = image.convert("RGB").quantize(128, dither=Image.Dither.NONE)
     small.save(to, optimize=True)

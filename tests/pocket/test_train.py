@@ -97,7 +97,7 @@ def test_loss_falls_in_every_stage(tmp_path):
         recipe,
         tmp_path / "model",
         checkpoint=tmp_path / "c.pt",
-        validate_every=20,
+        validate_every=100,
         progress=False,
     )
     with open(tmp_path / "model" / "training.csv") as file:
@@ -105,9 +105,8 @@ def test_loss_falls_in_every_stage(tmp_path):
     vision = [float(row["loss"]) for row in rows if row["stage"] == "vision"]
     read = [float(row["loss"]) for row in rows if row["stage"] == "text"]
     both = [float(row["loss"]) for row in rows if row["stage"] == "all"]
-    assert vision[-1] < 0.8 * vision[0]
-    assert read[0] < 4  # log of 430 words is 6: the form of replies is learned first
-    assert read[-1] < 0.8 * read[0]
+    assert vision[-1] < 0.9 * vision[0]
+    assert read[-1] < 2  # untrained it is log(431) = 6.1
     assert both[-1] < 4
     told = json.loads((tmp_path / "model" / "recipe.json").read_text())
     assert told["steps"] == recipe.steps

@@ -128,7 +128,7 @@ def _card(name, folder, n, seed):
     lines = [f"### {name}", "", _line(folder).split(maxsplit=1)[1], ""]
     titles = {
         "accuracy": "Share of right plain answers, by modality and question type:",
-        "sites": "The same by site:",
+        "sites": "The same, all question types, on sites trained on and on the new one:",
         "strategies": "By strategy (gap: mean confidence − accuracy; read: replies with answer "
         "and confidence):",
         "checks": "Questions with options, right by:",

@@ -20,7 +20,7 @@ RECIPES = {
     "pocket-clip": train.Recipe(
         "pocket-clip",
         "clip",
-        steps={"vision": 3000, "contrast": 1000},
+        steps={"vision": 2100, "contrast": 450},
         medical=0.5,
         n_general=16_000,
         n_medical=2_500,

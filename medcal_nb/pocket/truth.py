@@ -174,13 +174,14 @@ def card_tables(model, n=1000, *, seed=7):
     Returns
     -------
     dict of DataFrame
-        ``accuracy`` (per modality and question type, plain answers), ``sites`` (per modality and
-        site), ``strategies`` (per domain: accuracy, mean confidence, their gap with and without
-        trivial questions, share of replies that could be read) and ``checks`` (per domain:
-        accuracy on questions with options by plain answer, by the options' words, by letters and
-        with a blank image).
+        ``accuracy`` (per modality and question type, plain answers), ``sites`` (per medical
+        modality, sites trained on and new ones), ``strategies`` (per domain: accuracy, mean
+        confidence, their gap with and without trivial questions, share of replies that could be
+        read) and ``checks`` (per domain: accuracy on questions with options by plain answer, by
+        the options' words, by letters and with a blank image).
     """
     from medcal_nb.ask.models import resolve_model
+    from medcal_nb.pocket.scenes import TRAIN_SITES
 
     backend = resolve_model(model)
     is_clip = "generate" not in backend.can
@@ -200,7 +201,9 @@ def card_tables(model, n=1000, *, seed=7):
     accuracy = plain.pivot_table("right", "modality", "question_type", sort=False)
     accuracy["all"] = plain.groupby("modality")["right"].mean()
     accuracy["not trivial"] = plain[~plain["trivial"]].groupby("modality")["right"].mean()
-    sites = plain.groupby(["modality", "site"], sort=False)["right"].agg(["mean", "size"])
+    met = [site in TRAIN_SITES[m] for m, site in zip(plain["modality"], plain["site"], strict=True)]
+    sites = plain.assign(met=np.where(met, "trained on", "new"))
+    sites = sites[sites["domain"] == "medical"].pivot_table("right", "modality", "met", sort=False)
     rows = []
     for (domain, strategy), group in verdicts.groupby(["domain", "strategy"], sort=False):
         read = group[group["confidence"].notna() & group["correct"].notna()]

@@ -76,7 +76,7 @@ def _save(page: Page, to: Path) -> None:
     """Save what is seen with a palette, which keeps text sharp and files small."""
     page.screenshot(path=to)
     with Image.open(to) as image:
-        small = image.convert("RGB").quantize(128, dither=Image.Dither.NONE)
+        small = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
     small.save(to, optimize=True)
 
 

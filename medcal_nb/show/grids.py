@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -23,8 +24,8 @@ def _head(fig, title):
 
 def _panels(n, *, per_row, row_height, head=0.4, width="full", **sharing):
     """Return a figure of ``n`` panels in rows, and the axes that are used."""
-    per_row = min(per_row, n)
     n_rows = -(-n // per_row)
+    per_row = -(-n // n_rows)
     fig, axes = st.figure(
         width,
         head + row_height * n_rows,
@@ -100,6 +101,7 @@ def reliability_row(panels, scores, *, column, colours=None, title="", metric="e
                 title=name,
                 note=interval_note(scores, metric, **{column: name}),
             )
+            ax.child_axes[0].set_title(name, fontsize=7.5)
         _head(fig, title)
     return fig
 
@@ -210,7 +212,7 @@ def interval_panels(
                 reference=line,
                 legend=False,
             )
-            ax.set_title(headings[name])
+            ax.set_title(headings[name], fontsize=8 if len(parts) < 4 else 7)
         if hue:
             levels = _levels(table, hue)
             handles = [
@@ -367,6 +369,12 @@ def cost_figure(costs, decisions, *, title=""):
     return fig
 
 
+def _lowest(level: str) -> float:
+    """Return the number a level such as ``0.2–0.4`` begins with."""
+    found = re.match(r"\d+(\.\d+)?", level)
+    return float(found[0]) if found else 0.0
+
+
 def level_figure(table, *, xlabel="", title="", columns=3):
     """Draw accuracy and mean confidence by level, a panel per model.
 
@@ -381,7 +389,7 @@ def level_figure(table, *, xlabel="", title="", columns=3):
     matplotlib.figure.Figure
     """
     names = _levels(table, "model")
-    order = sorted(table["level"].unique())
+    order = sorted(table["level"].unique(), key=_lowest)
     shown = {"accuracy": (st.BLUE, "o", "-"), "mean_confidence": (st.VERMILLION, "s", "--")}
     with st.style():
         fig, axes = _panels(len(names), per_row=columns, row_height=2.2, head=0.5, sharey=True)

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from playwright.sync_api import expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -52,8 +53,8 @@ def test_the_lesson_runs_and_a_slider_redraws_its_figure(page, lab):
     slider.focus()
     slider.press("ArrowRight")
     panel.get_by_text("60 have the finding").wait_for()
-    assert figure.get_attribute("src") != before
-    assert figure.get_attribute("alt") == words.inner_text()
+    expect(figure).not_to_have_attribute("src", before, timeout=60_000)
+    expect(figure).to_have_attribute("alt", words.inner_text(), timeout=60_000)
 
 
 def test_an_exercise_is_checked_by_keyboard(page, lab):

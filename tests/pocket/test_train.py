@@ -195,6 +195,7 @@ def test_a_child_needs_its_parent(tmp_path):
 
 
 def test_scaled_recipes_keep_empty_stages():
-    tenth = train.scaled(train.RECIPES["pocket-medical"], 0.001)
-    assert tenth.steps["text"] == 0
-    assert tenth.steps["vision"] == 2
+    steps = {"vision": 1200, "text": 0, "all": 200}
+    thousandth = train.scaled(replace(train.RECIPES["pocket-medical"], steps=steps), 0.001)
+    assert thousandth.steps["text"] == 0
+    assert thousandth.steps["vision"] == 2

@@ -344,7 +344,7 @@ def test_interrupt_leaves_published_figures_and_no_kernel(toy, number):
     kernels = children(process.pid)
     assert kernels
     process.send_signal(number)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=240)
     assert process.returncode == 130
     assert "Traceback" not in said
     assert {path.name: path.read_bytes() for path in (toy / "figures").iterdir()} == old

@@ -141,8 +141,10 @@ class Reader(ipw.VBox):
         }
         self.own = ipw.RadioButtons(options=(), layout=ipw.Layout(width="auto"))
         self.own.add_class("medcal-own")
-        self.own_text = ipw.Text(description="your answer", style=wide)
+        self.own_text = ipw.Text(description="your answer", style=wide, continuous_update=False)
         self.reason = ipw.Text(
+            # sent whole when the field is left: a click would overtake letters under way
+            continuous_update=False,
             description="reason", placeholder="optional", style=wide,
             layout=ipw.Layout(width="34em"),
         )  # fmt: skip

@@ -49,10 +49,19 @@ def moved(page, key):
     )
 
 
+def settle(page):
+    """Wait until the page has said the same for a second: its parts arrive one by one."""
+    before, now = None, page.locator("body").inner_text()
+    while now != before:
+        page.wait_for_timeout(1000)
+        before, now = now, page.locator("body").inner_text()
+
+
 def test_an_override_by_keyboard_survives_a_reload(page, served, reply):
     _, decisions = served
     while not page.locator(".medcal-own").is_visible():
         moved(page, "j")
+    settle(page)
     place = heading(page).split(":")[0]
     model = re.search("says “(.*)”", page.get_by_text("The model says").inner_text()).group(1)
     options = page.locator(".medcal-own .widget-radio-box label").all_inner_texts()
@@ -77,6 +86,7 @@ def test_an_override_by_keyboard_survives_a_reload(page, served, reply):
     page.locator(".medcal-accept").wait_for()
     while not heading(page).startswith(place + ":"):
         moved(page, "k" if page.locator(".medcal-previous").is_enabled() else "j")
+    settle(page)
     told = page.locator(".medcal-decided").inner_text()
     assert "ada overrode" in told
     assert "Reason: a doubtful edge, ask Otto" in told

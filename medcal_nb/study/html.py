@@ -29,8 +29,20 @@ code { font-size: .9em; }
 """
 
 
+# the scripts that nbconvert's page would fetch from the network: require.js, MathJax, Mermaid
+_OFFLINE = """{%- extends 'lab/index.html.j2' -%}
+{%- block html_head_js_requirejs -%}{%- endblock -%}
+{%- block html_head_js_mathjax -%}{%- endblock -%}
+{%- block html_head_js_mermaidjs -%}{%- endblock -%}
+"""
+
+
 def save_html(executed: Path, page: Path) -> None:
-    """Write an executed notebook as one HTML file that needs no other."""
+    """Write an executed notebook as one HTML file that needs no other and no network.
+
+    Widgets stand still as the HTML they offer, and scripts that outputs brought along are left
+    out. Formulas in LaTeX stay as they are written: typesetting them would take MathJax.
+    """
     import nbformat
     from nbconvert import HTMLExporter
 
@@ -38,7 +50,7 @@ def save_html(executed: Path, page: Path) -> None:
     # papermill's timings would make every copy differ
     notebook.metadata.pop("papermill", None)
     _still(notebook)
-    exporter = HTMLExporter(template_name="lab", embed_images=True)
+    exporter = HTMLExporter(template_name="lab", embed_images=True, raw_template=_OFFLINE)
     body, _ = exporter.from_notebook_node(
         notebook, resources={"metadata": {"name": executed.stem, "path": str(executed.parent)}}
     )
@@ -46,12 +58,19 @@ def save_html(executed: Path, page: Path) -> None:
 
 
 def _still(notebook) -> None:
-    """Let widgets stand still: a copy has no kernel, and their scripts would be fetched abroad."""
+    """Leave what stands still: a copy has no kernel, and widgets' scripts come from the network."""
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
-        for output in cell.get("outputs", ()):
-            if "text/html" in output.get("data", ()):
-                output["data"].pop("application/vnd.jupyter.widget-view+json", None)
+        if cell.cell_type != "code":
+            continue
+        for output in cell.outputs:
+            data = output.get("data", {})
+            if data.pop("application/javascript", None):
+                # what is left is the name of the object that held the script
+                data.pop("text/plain", None)
+            if len(data) > 1:
+                data.pop("application/vnd.jupyter.widget-view+json", None)
+        cell.outputs = [o for o in cell.outputs if o.get("data", True)]
 
 
 def save_index(study: Study) -> Path | None:

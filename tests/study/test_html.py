@@ -1,0 +1,80 @@
+"""HTML copies of executed notebooks: one file, no network."""
+
+import re
+from html.parser import HTMLParser
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from medcal_nb.study.html import save_html
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+class Fetches(HTMLParser):
+    """What a browser would fetch to show a page."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.found, self._script = [], False
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        fetched = given.get("href") if tag == "link" else given.get("src")
+        if fetched and not fetched.startswith("data:"):
+            self.found.append(fetched)
+        self._script = tag == "script"
+
+    def handle_data(self, data):
+        if self._script:
+            self.found += re.findall(r"https?://[^\s\"']+|import\(", data)
+        self.found += re.findall(r"@import[^;]+|url\(\s*[\"']?https?:[^)]+", data)
+
+
+def shown(data):
+    return new_output("display_data", data=data)
+
+
+@pytest.fixture
+def page(tmp_path):
+    slider = {WIDGET: {"model_id": "abc", "version_major": 2, "version_minor": 0}}
+    code = new_code_cell("draw()")
+    code.outputs = [
+        shown({"application/javascript": "window.ran = 1", "text/plain": "<Javascript object>"}),
+        shown({**slider, "text/html": "<p>a case that stands still</p>", "text/plain": "Panel"}),
+        shown({**slider, "text/plain": "100% 3/3"}),
+        shown({"image/png": "iVBORw0KGgo=", "text/plain": "<Figure>"}),
+        new_output("stream", text="said aloud"),
+    ]
+    notebook = new_notebook(cells=[new_markdown_cell("# Heading\n\nWhere $x = 1$."), code])
+    state = {"abc": {"model_name": "SliderModel", "model_module": "@jupyter-widgets/controls"}}
+    notebook.metadata["widgets"] = {
+        "application/vnd.jupyter.widget-state+json": {"state": state, "version_major": 2}
+    }
+    nbformat.write(notebook, tmp_path / "01_one.ipynb")
+    save_html(tmp_path / "01_one.ipynb", tmp_path / "01_one.html")
+    return (tmp_path / "01_one.html").read_text(encoding="utf-8")
+
+
+def test_nothing_is_fetched(page):
+    assert Fetches(page).found == []
+
+
+def test_the_check_would_see_what_nbconvert_fetches_by_itself():
+    from nbconvert import HTMLExporter
+
+    page, _ = HTMLExporter(template_name="lab").from_notebook_node(new_notebook())
+    found = " ".join(Fetches(page).found)
+    for library in ("require", "mathjax", "mermaid"):
+        assert library in found
+
+
+def test_widgets_and_scripts_leave_what_stands_still(page):
+    assert "a case that stands still" in page
+    assert "100% 3/3" in page
+    assert "said aloud" in page
+    assert "data:image/png;base64,iVBORw0KGgo=" in page
+    for gone in (WIDGET, "window.ran", "Javascript object", "SliderModel"):
+        assert gone not in page

@@ -1,5 +1,6 @@
 """The reader view without a browser: what is kept, what is computed, what the widget does."""
 
+import html
 import math
 import multiprocessing
 import os
@@ -18,7 +19,7 @@ from medcal_nb.reader import evidence, page
 from medcal_nb.reader.cases import AnswerBook
 from medcal_nb.reader.decisions import DecisionLog, decisions_path
 from medcal_nb.reader.serve import write_site
-from medcal_nb.reader.view import KEYS, Reader, key_script
+from medcal_nb.reader.view import KEYS, Reader, key_script, reader_view
 from tests.reader_answers import answers_table, write_answers
 
 ABOUT = {"reader": "ada", "model": "m", "dataset": "d", "strategy": "s"}
@@ -441,6 +442,16 @@ def test_answers_without_confidence_are_told(tmp_path):
         AnswerBook(tmp_path / "a.parquet")
 
 
+def test_in_a_notebook_answers_that_cannot_be_read_are_told(answers, tmp_path):
+    table = answers_table(n_test=4, n_fit=4)
+    table.drop(columns=["answer", "gold"]).to_parquet(tmp_path / "a.parquet")
+    note = reader_view(tmp_path / "a.parquet")
+    assert "No reader view of these answers" in note.data
+    assert "no answer with a confidence" in note.data
+    assert "'nothing'" in html.unescape(reader_view(answers, model="nothing").data)
+    assert isinstance(reader_view(answers, decisions=tmp_path / "d.sqlite"), Reader)
+
+
 def test_unknown_data_sets_are_shown_without_images(tmp_path):
     table = answers_table(n_test=10, n_fit=10).assign(dataset="from-elsewhere")
     table.to_parquet(tmp_path / "a.parquet")
@@ -460,9 +471,13 @@ def test_every_key_has_its_button_and_every_button_its_key(reader):
 
 
 def test_no_medical_device_and_a_still_copy(reader):
-    bundle = reader._bundle()
-    assert "not a medical device" in bundle["text/html"]
-    assert reader.case.answer in bundle["text/html"]
+    still = reader._bundle()["text/html"]
+    assert "not a medical device" in still
+    assert reader.case.answer in still
+    assert "of 100 signs are crosses" in still
+    assert "95 % interval" in still
+    assert "Where does the doubt come from" in still
+    assert ("Check this one" in still) == reader.rule.flags(reader.case.confidence)
 
 
 def test_decisions_go_beside_the_answers():

@@ -391,6 +391,30 @@ class Reader(ipw.VBox):
         return f"<Reader of {self.book.path.name}: {len(self.cases)} cases, {self.cases.model}>"
 
 
+def reader_view(answers: str | os.PathLike, **options):
+    """Return a :class:`Reader`, or a note that says why there is nothing to read.
+
+    For a notebook that is run on any answers: those without texts, say, cannot be read case by
+    case.
+
+    Parameters
+    ----------
+    answers : path
+    **options
+        As for :class:`Reader`.
+
+    Returns
+    -------
+    Reader or IPython.display.HTML
+    """
+    try:
+        return Reader(answers, **options)
+    except MedcalError as error:
+        from IPython.display import HTML
+
+        return HTML(f"<p>No reader view of these answers: {page._e(error)}</p>")
+
+
 _HIDDEN = (
     "<h2>The model's answer is hidden</h2><p>Choose or write your own first, then press "
     "<b>Commit</b>.</p>"

@@ -11,6 +11,7 @@ import pytest
 from medcal_nb.show.figures import read_manifest
 from medcal_nb.study import load_results
 from medcal_nb.study.run import FAILED, LEFT_OUT, run_study
+from tests.study.test_html import Fetches
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
@@ -83,6 +84,19 @@ def test_no_figure_holds_wall_clock_time(fast_study):
     for name in read_manifest(fast_study.layout.figures):
         columns = pd.read_csv(fast_study.layout.figures / f"{name}.csv", nrows=0).columns
         assert not [c for c in columns if "second" in c], name
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_html_copies_need_no_network(fast_study, name):
+    page = (fast_study.layout.work / "html" / f"{name}.html").read_text(encoding="utf-8")
+    assert Fetches(page).found == []
+
+
+def test_a_case_of_the_reader_view_stands_still_in_its_copy(fast_study):
+    page = (fast_study.layout.work / "html" / "06_deferral.html").read_text(encoding="utf-8")
+    for part in ("Reader view", "Of 100 answers like this one", "of 100 signs are crosses"):
+        assert part in page
+    assert not list(fast_study.layout.figures.glob("*.sqlite"))
 
 
 def test_recorded_answers_alone_are_enough(fast_study, tmp_path):

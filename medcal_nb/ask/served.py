@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 import os
+import threading
 import time
 from contextlib import contextmanager
 
@@ -92,7 +93,8 @@ class ServedModel:
         can = {GENERATE, TURNS}
         self.cannot = {}
         self.drawing = None
-        asyncio.run(self._find_out())
+        with _Clients(self) as clients:
+            clients.run(self._find_out(clients))
         if self.drawing is None:
             self.cannot[SAMPLE] = _NO_SAMPLE
         else:
@@ -130,38 +132,37 @@ class ServedModel:
             f"{', '.join(self.urls)}: {told}: start the server, or name its model (--served-as)"
         )
 
-    async def _find_out(self):
+    async def _find_out(self, clients):
         """Ask once with an image for log-probabilities, and once for a typed decision."""
         from PIL import Image
 
         picture = _data(Image.new("RGB", (32, 32), (90, 120, 150)))
-        async with _Clients(self) as clients:
-            request = {
-                "messages": [_user("Is it blue? Answer yes or no.", picture)],
-                "max_tokens": 1,
-                "temperature": 0.0,
-            }
-            reply = None
-            for top in (20, 5, 0):
-                more = {"logprobs": True, "top_logprobs": top} if top else {}
-                reply = await self._chat(clients, 0, {**request, **more}, retries=1)
-                if not isinstance(reply, Failure):
-                    break
-            if isinstance(reply, Failure):
-                raise MedcalError(
-                    f"{self.urls[0]}: model {self.model!r} does not answer a question with an "
-                    f"image: {reply.reason}"
-                )
-            content = _logprob_content(reply)
-            if content:
-                self.top = max(1, len(getattr(content[0], "top_logprobs", None) or ()))
-            body = _decision(self.model, "Is it blue?", picture, ("yes", "no"))
-            answer = await self._post(clients, 0, "/systemone", body, retries=0)
-            self.decides = isinstance(answer, dict) and "answers" in answer
-            for drawing in ({}, _DRAWING):
-                if await self._samples(clients, picture, drawing):
-                    self.drawing = drawing
-                    break
+        request = {
+            "messages": [_user("Is it blue? Answer yes or no.", picture)],
+            "max_tokens": 1,
+            "temperature": 0.0,
+        }
+        reply = None
+        for top in (20, 5, 0):
+            more = {"logprobs": True, "top_logprobs": top} if top else {}
+            reply = await self._chat(clients, 0, {**request, **more}, retries=1)
+            if not isinstance(reply, Failure):
+                break
+        if isinstance(reply, Failure):
+            raise MedcalError(
+                f"{self.urls[0]}: model {self.model!r} does not answer a question with an "
+                f"image: {reply.reason}"
+            )
+        content = _logprob_content(reply)
+        if content:
+            self.top = max(1, len(getattr(content[0], "top_logprobs", None) or ()))
+        body = _decision(self.model, "Is it blue?", picture, ("yes", "no"))
+        answer = await self._post(clients, 0, "/systemone", body, retries=0)
+        self.decides = isinstance(answer, dict) and "answers" in answer
+        for drawing in ({}, _DRAWING):
+            if await self._samples(clients, picture, drawing):
+                self.drawing = drawing
+                break
 
     async def _samples(self, clients, picture, drawing):
         """Whether sampled replies differ when a request carries `drawing`."""
@@ -230,7 +231,8 @@ class ServedModel:
     @contextmanager
     def session(self):
         """Open a batch: an image that stands in several calls is encoded once."""
-        yield _ServedSession(self)
+        with _Clients(self) as clients:
+            yield _ServedSession(self, clients)
 
     def show(self, prompt):
         """Return the conversation that is sent; its template is the server's."""
@@ -247,32 +249,57 @@ class ServedModel:
 
 
 class _Clients:
-    """One client per URL, for one event loop."""
+    """One client per URL, on an event loop in a thread of its own.
+
+    A notebook's own loop is running already when its cells are, so that none can be run there.
+    """
 
     def __init__(self, backend):
-        self.backend = backend
-
-    async def __aenter__(self):
         from openai import AsyncOpenAI
 
-        backend = self.backend
         self.clients = [
             AsyncOpenAI(base_url=url, api_key=backend.key, timeout=backend.timeout, max_retries=0)
             for url in backend.urls
         ]
+        self.open = threading.Event()
+        self.thread = threading.Thread(
+            target=lambda: asyncio.run(self._stay()), name="medcal-requests", daemon=True
+        )
+
+    def __enter__(self):
+        self.thread.start()
+        self.open.wait()
         return self
+
+    def __exit__(self, *exc):
+        self.loop.call_soon_threadsafe(self.leave.set)
+        self.thread.join()
+
+    async def _stay(self):
+        """Keep the loop running until the batch is left; what is under way then is cancelled."""
+        self.loop, self.leave = asyncio.get_running_loop(), asyncio.Event()
+        self.open.set()
+        await self.leave.wait()
+        for client in self.clients:
+            await client.close()
+
+    def run(self, coroutine):
+        """Run a coroutine on the loop, wait for it, and return its result."""
+        future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
 
     def pick(self, turn):
         return self.clients[turn % len(self.clients)]
 
-    async def __aexit__(self, *exc):
-        for client in self.clients:
-            await client.close()
-
 
 class _ServedSession:
-    def __init__(self, backend):
+    def __init__(self, backend, clients):
         self.backend = backend
+        self.clients = clients
         self.images = {}
 
     def run(self, calls):
@@ -286,21 +313,20 @@ class _ServedSession:
                     self.images[picture] = _data(picture.open())
                 except MedcalError as error:
                     self.images[picture] = Failure(str(error))
-        return asyncio.run(self._run(calls))
+        return self.clients.run(self._run(calls))
 
     async def _run(self, calls):
         gate = asyncio.Semaphore(self.backend.concurrency)
-        async with _Clients(self.backend) as clients:
 
-            async def one(turn, call):
-                image = self.images[call.prompt.picture]
-                if isinstance(image, Failure):
-                    return image
-                async with gate:
-                    ask = self._reply if isinstance(call, Generate) else self._labels
-                    return await ask(clients, turn, call, image)
+        async def one(turn, call):
+            image = self.images[call.prompt.picture]
+            if isinstance(image, Failure):
+                return image
+            async with gate:
+                ask = self._reply if isinstance(call, Generate) else self._labels
+                return await ask(self.clients, turn, call, image)
 
-            return await asyncio.gather(*(one(i, call) for i, call in enumerate(calls)))
+        return await asyncio.gather(*(one(i, call) for i, call in enumerate(calls)))
 
     async def _reply(self, clients, turn, call, image):
         backend = self.backend

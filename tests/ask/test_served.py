@@ -1,5 +1,6 @@
 """Served models: a real ``transformers serve`` on loopback, and servers that misbehave."""
 
+import asyncio
 import contextlib
 import json
 import math
@@ -331,6 +332,38 @@ def test_requests_are_spread_bounded_and_moved_from_a_dead_url():
         assert min(len(one.requests), len(two.requests)) >= 4
         assert one.most + two.most <= 6
         assert max(one.most, two.most) <= 3
+
+
+def threads():
+    return [t for t in threading.enumerate() if t.name.startswith(("medcal", "asyncio"))]
+
+
+def test_a_running_event_loop_is_no_obstacle_and_no_thread_is_left(tmp_path):
+    async def cell():
+        with AnswerLog(tmp_path / "a.sqlite") as log:
+            return ask(ServedModel([told.url]), tiny_items(6), "two_stage", log=log, batch_size=2)
+
+    with Told() as told:
+        assert asyncio.run(cell()).rows == 6
+        assert not threads()
+        with pytest.raises(TypeError, match="cannot answer"):
+            run(ServedModel([told.url]), ["no call"])
+        assert not threads()
+
+
+def test_leaving_a_batch_ends_what_is_under_way():
+    with Told() as told:
+        model = ServedModel([told.url])
+        told.faults, told.armed, before = ["slow"], True, len(told.requests)
+        with model.session() as session:
+            session.images[prompt().picture] = ""
+            waiting = asyncio.run_coroutine_threadsafe(
+                session._run([Generate(prompt(), 5)]), session.clients.loop
+            )
+            while len(told.requests) == before:
+                time.sleep(0.01)
+        assert waiting.cancelled()
+        assert not threads()
 
 
 def test_the_image_is_sent_with_the_first_turn():

@@ -106,5 +106,6 @@ def doctor() -> None:
         missing += finding.state == "missing"
         typer.echo(f"{finding.state:<8}{finding.topic:<15}{finding.told}")
     if missing:
-        typer.echo(f"medcal: error: {missing} things are missing for the default study", err=True)
+        things = "thing is" if missing == 1 else "things are"
+        typer.echo(f"medcal: error: {missing} {things} missing for the default study", err=True)
         raise typer.Exit(1)

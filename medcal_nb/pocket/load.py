@@ -1,8 +1,8 @@
 """Find, check and load the pocket models.
 
-The weights lie in ``data/pocket`` of a checkout; elsewhere the environment variable
-``MEDCAL_POCKET`` names the folder. Every file of a model is compared with the SHA-256 of
-``manifest.json`` before it is read.
+The weights lie in ``data/pocket`` of a checkout, and beside this module where a wheel was
+installed; the environment variable ``MEDCAL_POCKET`` names another folder. Every file of a model
+is compared with the SHA-256 of ``manifest.json`` before it is read.
 """
 
 import hashlib
@@ -14,6 +14,8 @@ from medcal_nb.errors import MedcalError
 
 VARIABLE = "MEDCAL_POCKET"
 MANIFEST = "manifest.json"
+CHECKOUT = Path(__file__).resolve().parents[2] / "data" / "pocket"
+INSTALLED = Path(__file__).resolve().parent / "weights"
 
 
 def pocket_home():
@@ -25,11 +27,13 @@ def pocket_home():
         If there is none.
     """
     named = os.environ.get(VARIABLE)
-    home = Path(named) if named else Path(__file__).parents[2] / "data" / "pocket"
+    home = Path(named) if named else CHECKOUT
+    if not named and not CHECKOUT.is_dir():
+        home = INSTALLED
     if not (home / MANIFEST).is_file():
         raise MedcalError(
-            f"{home}: no pocket models here ({MANIFEST} is missing): run from a checkout of the "
-            f"repository, or set {VARIABLE} to its data/pocket folder"
+            f"{home}: no pocket models here ({MANIFEST} is missing): clone the repository and set "
+            f"{VARIABLE} to its data/pocket folder"
         )
     return home
 
@@ -56,11 +60,11 @@ def pocket_dir(name):
     for file, expected in manifest[name].items():
         path = home / name / file
         if not path.is_file():
-            raise MedcalError(f"{path} is missing: restore it (git checkout -- {path})")
+            raise MedcalError(f"{path} is missing: restore it ({_restore(path)})")
         if _sha256(path) != expected:
             raise MedcalError(
                 f"{path} is damaged (SHA-256 differs from {MANIFEST}): restore it "
-                f"(git checkout -- {path}), or train it again (medcal train-pocket {name})"
+                f"({_restore(path)}), or train it again (medcal train-pocket {name})"
             )
     return home / name
 
@@ -136,9 +140,13 @@ def _manifest(home):
     try:
         return json.loads(path.read_text())
     except ValueError as error:
-        raise MedcalError(
-            f"{path} is no JSON ({error}): restore it (git checkout -- {path})"
-        ) from error
+        raise MedcalError(f"{path} is no JSON ({error}): restore it ({_restore(path)})") from error
+
+
+def _restore(path):
+    if path.is_relative_to(INSTALLED):
+        return "pip install --force-reinstall --no-deps medcal-nb"
+    return f"git checkout -- {path}"
 
 
 def _sha256(path):

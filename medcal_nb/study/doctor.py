@@ -40,6 +40,7 @@ def examine() -> Iterator[Finding]:
     """Look at versions, device, disk, cache, hub access, weights, answers and browser."""
     yield from _software()
     yield from _checkout()
+    yield from _models()
     yield from _machine()
     yield from _device()
     yield from _hub()
@@ -78,12 +79,20 @@ def _checkout() -> Iterator[Finding]:
     except MedcalError as error:
         yield Finding("notebooks", "missing", str(error))
         return
-    yield from _weights(root / "data" / "pocket")
     logs = sorted(root.glob("build/**/answers.sqlite"))
     for log in logs:
         yield Finding("answers", "ok", f"{log.relative_to(root)}, {_size(log)}")
     if not logs:
         yield Finding("answers", "note", "none yet: `medcal study` asks the pocket models")
+
+
+def _models() -> Iterator[Finding]:
+    from medcal_nb.pocket.load import pocket_home
+
+    try:
+        yield from _weights(pocket_home())
+    except MedcalError as error:
+        yield Finding("pocket models", "missing", str(error))
 
 
 def _weights(folder: Path) -> Iterator[Finding]:
@@ -109,7 +118,9 @@ def _weights(folder: Path) -> Iterator[Finding]:
     for name in wrong:
         yield Finding("pocket models", "missing", f"{folder / name} is absent or damaged: {remedy}")
     if not wrong:
-        yield Finding("pocket models", "ok", f"{len(listed)} files as the manifest says")
+        yield Finding(
+            "pocket models", "ok", f"{len(listed)} files in {folder}, as the manifest says"
+        )
 
 
 def _hashes(node: object, prefix: str = "") -> Iterator[tuple[str, str]]:

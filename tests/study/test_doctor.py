@@ -10,6 +10,7 @@ from medcal_nb.study.doctor import _weights, examine
 
 def test_topics_and_remedies(monkeypatch, tmp_path):
     monkeypatch.setenv("MEDCAL_ROOT", str(tmp_path))
+    monkeypatch.setenv("MEDCAL_POCKET", str(tmp_path))
     monkeypatch.setenv("HF_ENDPOINT", "https://127.0.0.1:9")
     found = {finding.topic: finding for finding in examine()}
     topics = {"Python", "medcal", "libraries", "notebooks", "machine", "disk", "GPU", "hub cache"}
@@ -20,6 +21,9 @@ def test_topics_and_remedies(monkeypatch, tmp_path):
     assert found["notebooks"].state == "missing"
     assert "set MEDCAL_ROOT" in found["notebooks"].told
     assert found["hub"].state == "note"
+    # and without models
+    assert found["pocket models"].state == "missing"
+    assert "set MEDCAL_POCKET" in found["pocket models"].told
 
 
 @pytest.mark.parametrize("grouped", [True, False])
@@ -36,7 +40,10 @@ def test_weights_are_checked_by_hash(tmp_path, grouped):
     )
     (tmp_path / "manifest.json").write_text(json.dumps(listed))
     (finding,) = _weights(tmp_path)
-    assert (finding.state, finding.told) == ("ok", "1 files as the manifest says")
+    assert (finding.state, finding.told) == (
+        "ok",
+        f"1 files in {tmp_path}, as the manifest says",
+    )
     weights.write_bytes(b"abd")
     (finding,) = _weights(tmp_path)
     assert finding.state == "missing"

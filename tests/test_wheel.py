@@ -1,0 +1,137 @@
+"""The wheel, built from what git tracks and used where there is no checkout."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+BUILT_FROM = ("setup.py", "MANIFEST.in", "pyproject.toml", "README.md", "LICENSE", "medcal_nb")
+
+pytestmark = pytest.mark.slow
+
+
+def done(command, **options):
+    return subprocess.run(command, capture_output=True, text=True, **options)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    for name in BUILT_FROM:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
+        copy(ROOT / name, folder / name)
+    shutil.copytree(ROOT / "data", folder / "data", ignore=shutil.ignore_patterns("fetched"))
+    (folder / "data" / "pocket" / "left-by-training.checkpoint.pt").write_bytes(b"x")
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    built = done([*pip, "--wheel-dir", str(folder / "dist"), str(folder)], cwd=folder)
+    assert built.returncode == 0, built.stderr
+    return next((folder / "dist").glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def medcal(wheel, tmp_path_factory):
+    """The installed command, in an environment that borrows the libraries but not the checkout."""
+    home = tmp_path_factory.mktemp("home")
+    done([sys.executable, "-m", "venv", "--without-pip", str(home / "env")], check=True)
+    python = home / "env" / "bin" / "python"
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps"]
+    installed = done([*pip, "--no-index", str(wheel)])
+    assert installed.returncode == 0, installed.stderr
+    ours = next((home / "env").glob("lib/python*/site-packages"))
+    (ours / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("MEDCAL_", "PYTHONPATH"))}
+    work = home / "work"
+    work.mkdir()
+
+    def medcal(*words, env=None):
+        command = [str(python.parent / "medcal"), *map(str, words)]
+        return done(command, cwd=work, env=clean | (env or {}))
+
+    medcal.work, medcal.package = work, ours / "medcal_nb"
+    return medcal
+
+
+def test_it_holds_the_package_and_the_models(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    assert not [name for name in names if not name.startswith(("medcal_nb/", "medcal_nb-"))]
+    assert not [name for name in names if "checkpoint" in name or "__pycache__" in name]
+    for name in ("profiles/hub.toml", "py.typed", "pocket/weights/pocket-general/config.json"):
+        assert f"medcal_nb/{name}" in names
+    tracked = {p.relative_to(ROOT).as_posix() for p in (ROOT / "medcal_nb").rglob("*.py")}
+    assert tracked <= set(names)
+
+
+def test_it_says_what_it_is_and_what_is_missing(medcal):
+    assert medcal("--version").stdout.startswith("medcal ")
+    assert "\n  ask " in medcal("--help").stdout
+    told = medcal("doctor")
+    assert told.returncode == 1
+    assert f"files in {medcal.package / 'pocket' / 'weights'}, as the manifest says" in told.stdout
+    assert told.stderr == "medcal: error: 1 thing is missing for the default study\n"
+    study = medcal("study", "--list")
+    assert study.returncode == 2
+    assert "clone the repository" in study.stderr
+    assert "set MEDCAL_ROOT to the clone" in study.stderr
+
+
+def test_a_clone_named_by_its_folder_is_enough_for_the_study(medcal):
+    told = medcal("study", "--list", "--fast", "--out", "out", env={"MEDCAL_ROOT": str(ROOT)})
+    assert told.returncode == 0, told.stderr
+    assert "01_elicitation" in told.stderr
+    assert "runs: no earlier run" in told.stderr
+
+
+def test_the_shell_completes_commands_and_options(medcal):
+    for words, wanted in (("medcal st", "study"), ("medcal study --keep", "--keep-going")):
+        at = str(words.count(" "))
+        env = {"_MEDCAL_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": at}
+        assert wanted in medcal(env=env).stdout.split()
+
+
+def test_answers_are_imported_scored_corrected_and_exported(medcal):
+    rows = pd.DataFrame({"id": range(60), "conf": [50 + i % 50 for i in range(60)]})
+    rows["right"] = [i % 3 > 0 for i in range(60)]
+    rows.to_csv(medcal.work / "mine.csv", index=False)
+    columns = ["--item", "id", "--confidence", "conf", "--correct", "right", "--model", "m"]
+    columns += ["--dataset", "mine", "--domain", "medical", "--to", "mine.sqlite"]
+    refused = medcal("import", "mine.csv", *columns)
+    assert refused.returncode == 2
+    assert "add --percent" in refused.stderr
+    assert not (medcal.work / "mine.sqlite").exists()
+    assert medcal("import", "mine.csv", *columns, "--percent").returncode == 0
+    scored = medcal("score", "mine.sqlite", "--by", "model", "--resamples", 20)
+    assert scored.returncode == 0, scored.stderr
+    assert "0.66667" in scored.stdout
+    for words in (
+        ("calibrate", "mine.sqlite", "--cross", 3, "--to", "corrected.csv"),
+        ("export", "mine.sqlite", "--to", "mine.parquet"),
+    ):
+        answer = medcal(*words)
+        assert answer.returncode == 0, answer.stderr
+    assert len(pd.read_csv(medcal.work / "corrected.csv")) == 60
+    assert len(pd.read_parquet(medcal.work / "mine.parquet")) == 60
+
+
+def test_the_models_it_brings_can_be_asked(medcal):
+    asked = medcal("ask", "--model", "pocket-general", "--dataset", "pocket-medical", "--n", 6,
+                   "--strategies", "verbalized", "--to", "asked.sqlite", "--quiet")  # fmt: skip
+    assert asked.returncode == 0, asked.stderr
+    assert "6 answers written" in asked.stderr
+    weights = medcal.package / "pocket" / "weights" / "pocket-general" / "tokenizer.json"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-9])
+    try:
+        refused = medcal("ask", "--model", "pocket-general", "--dataset", "pocket-medical",
+                         "--to", "other.sqlite")  # fmt: skip
+        assert refused.returncode == 2
+        assert "tokenizer.json is damaged" in refused.stderr
+        assert "pip install --force-reinstall" in refused.stderr
+    finally:
+        weights.write_bytes(whole)

@@ -148,6 +148,32 @@ def test_local_error_by_hand():
     assert (found.n, found.n_wrong, found.share) == (40, 30, 0.75)
     assert (found.low, found.high) == pytest.approx([float(v) for v in wilson_interval(30, 40)])
     assert (found.nearest_low, found.nearest_high) == (0.5, 0.5)
+    assert found.n_images == 40
+
+
+def test_local_error_is_less_sure_where_answers_share_images():
+    confidence, correct = np.full(40, 0.5), np.repeat([1, 0, 0, 0], 10)
+    alone = evidence.local_error(confidence, correct, 0.5)
+    shared = evidence.local_error(confidence, correct, 0.5, images=np.arange(40) // 5)
+    assert (shared.n, shared.n_images, shared.share) == (40, 8, alone.share)
+    # eight images, each right or wrong as a whole, are worth fewer than eight answers or so
+    eight = [float(v) for v in wilson_interval(6, 8)]
+    assert shared.high - shared.low > eight[1] - eight[0] > alone.high - alone.low
+
+
+def test_a_case_is_judged_by_images(book):
+    case = book.case(book.order[0])
+    others = book.others(case)
+    everything = np.full(len(others), case.confidence)
+    found = evidence.local_error(
+        everything, others["correct"].astype(float), case.confidence,
+        images=others["image_id"].to_numpy(str),
+    )  # fmt: skip
+    assert found.n_images == others["image_id"].nunique() < found.n == len(others)
+    assert f"about {found.n_images} other images" in page.odds_html(found)
+    near = evidence.case_error(book, case)
+    mine = others[others["confidence"].between(near.nearest_low, near.nearest_high)]
+    assert (near.n, near.n_images) == (len(mine), mine["image_id"].nunique())
 
 
 def test_local_error_takes_all_ties_and_a_hundred_of_many(rng):

@@ -411,6 +411,60 @@ def wilson_interval(successes, trials, *, level=0.95) -> tuple[np.ndarray, np.nd
     return low, high
 
 
+def clustered_interval(correct, groups, *, level=0.95) -> tuple[float, float]:
+    r"""Wilson interval of a share whose items come in groups, such as questions about one image.
+
+    Items of a group tend to be right or wrong together, so that n of them are worth fewer
+    independent ones. Wilson's interval is taken at that effective number,
+
+    .. math:: n^* = \frac{n}{\mathrm{deff}}
+       \left(\frac{t_{n-1}}{t_{G-1}}\right)^2, \qquad
+       \mathrm{deff} = \max\Bigl(1, \frac{G}{G-1} \sum_g \bigl(k_g - m_g \hat p\bigr)^2
+       \Bigm/ \frac{n^2 \hat p (1 - \hat p)}{n - 1}\Bigr)
+
+    with :math:`k_g` of :math:`m_g` items right in group g of G, and t the quantiles of Student's
+    distribution. It is Wilson's own interval where every group is one item. Where all items are
+    alike (or all are of one group) the data say nothing of their likeness within groups, and
+    :math:`\mathrm{deff} = \sum_g m_g^2 / n`, that of groups alike through and through.
+
+    Parameters
+    ----------
+    correct : (n,) array of 0 and 1
+    groups : (n,) array
+        Labels of images.
+    level : float
+
+    Returns
+    -------
+    (low, high) : floats
+        In [0, 1]; (0, 1) where there are no items.
+
+    References
+    ----------
+    Korn & Graubard, Survey Methodology 1998, 24(2), 193-201 (the effective number and its
+    degrees of freedom); Franco, Little, Louis & Slud, J. Survey Statistics and Methodology 2019,
+    PMCID PMC6690503 (Wilson's form among those recommended).
+    """
+    from scipy.special import stdtrit
+
+    level = check_level(level)
+    if len(correct) == 0:
+        return 0.0, 1.0
+    y = check_correct(correct)
+    codes, n_groups = check_groups(groups, len(y))
+    n, share, sizes = len(y), y.mean(), np.bincount(codes, minlength=n_groups)
+    worth = n**2 / (sizes**2).sum()
+    if n_groups > 1:
+        if 0 < share < 1:
+            spread = np.bincount(codes, y - share, minlength=n_groups)
+            seen = n_groups / (n_groups - 1) * (spread**2).sum()
+            worth = n / max(1, seen * (n - 1) / (n**2 * share * (1 - share)))
+        tail = (1 + level) / 2
+        worth *= (stdtrit(n - 1, tail) / stdtrit(n_groups - 1, tail)) ** 2
+    low, high = wilson_interval(share * worth, worth, level=level)
+    return float(low), float(high)
+
+
 EXACT = 1000
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from medcal_nb.ask.grading import is_correct
 from medcal_nb.ask.verdicts import meaning
-from medcal_nb.measure import MeasureWarning, selective_threshold, wilson_interval
+from medcal_nb.measure import MeasureWarning, clustered_interval, selective_threshold
 from medcal_nb.reader.cases import BLANK_STRATEGY, Case, Casebook
 from medcal_nb.reader.decisions import Decision
 
@@ -25,12 +25,13 @@ ENOUGH = 100
 class LocalError(NamedTuple):
     """How often answers of like confidence were wrong.
 
-    `n_wrong` of `n` answers with confidences from `nearest_low` to `nearest_high`; `share` with
-    its Wilson interval (`low`, `high`). NaN where there is no other answer.
+    `n_wrong` of `n` answers about `n_images` images, with confidences from `nearest_low` to
+    `nearest_high`; `share` with its interval (`low`, `high`). NaN where there is no other answer.
     """
 
     n: int
     n_wrong: int
+    n_images: int
     share: float
     low: float
     high: float
@@ -39,43 +40,49 @@ class LocalError(NamedTuple):
 
 
 def local_error(
-    confidence, correct, at: float, *, nearest: int = NEAREST, level: float = 0.95
+    confidence, correct, at: float, *, images=None, nearest: int = NEAREST, level: float = 0.95
 ) -> LocalError:
     """Error rate among the answers whose confidence is nearest to `at`.
 
     All answers as near as the last one taken are taken too: ties are not broken by chance. Of
-    few answers only a quarter is taken, at least ten, so that "near" keeps a meaning.
+    few answers only a quarter is taken, at least ten, so that "near" keeps a meaning. The
+    interval is Wilson's, wider where answers about the same image tend to be wrong together
+    (:func:`medcal_nb.measure.clustered_interval`).
 
     Parameters
     ----------
     confidence, correct : (n,) arrays
         Of answers to other images.
     at : float
+    images : (n,) array, optional
+        Which image each answer is about; by default each about one of its own.
     nearest : int
         How many to take.
     level : float
         Of the interval.
-
-    References
-    ----------
-    Wilson, J. Am. Stat. Assoc. 1927, doi:10.1080/01621459.1927.10502953.
     """
     c, y = np.asarray(confidence, float), np.asarray(correct, float)
     if len(c) == 0:
-        return LocalError(0, 0, *(math.nan,) * 5)
+        return LocalError(0, 0, 0, *(math.nan,) * 5)
+    about = np.arange(len(c)) if images is None else np.asarray(images)
     count = min(nearest, max(10, round(len(c) / 4)), len(c))
     distance = np.abs(c - at)
     mine = distance <= np.partition(distance, count - 1)[count - 1]
-    n, wrong = int(mine.sum()), int((1 - y[mine]).sum())
-    low, high = (float(v) for v in wilson_interval(wrong, n, level=level))
-    return LocalError(n, wrong, wrong / n, low, high, float(c[mine].min()), float(c[mine].max()))
+    n, wrong, about = int(mine.sum()), int((1 - y[mine]).sum()), about[mine]
+    bounds = clustered_interval(1 - y[mine], about, level=level)
+    near = float(c[mine].min()), float(c[mine].max())
+    return LocalError(n, wrong, len(set(about.tolist())), wrong / n, *bounds, *near)
 
 
 def case_error(book: Casebook, case: Case, **options) -> LocalError:
     """Return :func:`local_error` of a case, from the answers about other images."""
     others = book.others(case)
     return local_error(
-        others["confidence"], others["correct"].astype(float), case.confidence, **options
+        others["confidence"],
+        others["correct"].astype(float),
+        case.confidence,
+        images=others["image_id"].to_numpy(str),
+        **options,
     )
 
 
@@ -224,8 +231,9 @@ def summarise(
     shown. The pair's answer is the model's where accepted and the reader's where overridden;
     deferred cases have none and are counted apart. `n_mended` counts wrong answers that were
     overridden by right ones, `n_spoiled` right ones overridden by wrong ones, `n_missed` wrong
-    ones that were accepted.
+    ones that were accepted. Intervals are those of :func:`medcal_nb.measure.clustered_interval`.
     """
+    # outcomes, each with the image it is about
     model, human, pair = [], [], []
     mended = spoiled = missed = deferred = 0
     for item_id, decision in decisions.items():
@@ -234,28 +242,33 @@ def summarise(
         case = book.case(item_id)
         if case.correct is None:
             continue
-        model.append(case.correct)
+        model.append((case.correct, case.image_id))
         if decision.action == "defer":
             deferred += 1
         elif decision.action == "accept":
-            pair.append(case.correct)
+            pair.append((case.correct, case.image_id))
             missed += not case.correct
         elif (right := grade(case, decision.answer)) is not None:
-            pair.append(right)
+            pair.append((right, case.image_id))
             mended += right and not case.correct
             spoiled += case.correct and not right
     for item_id, commitment in commitments.items():
         if item_id in book.rows.index:
-            right = grade(book.case(item_id), commitment.answer)
-            human += [] if right is None else [right]
+            case = book.case(item_id)
+            right = grade(case, commitment.answer)
+            human += [] if right is None else [(right, case.image_id)]
     rows = []
     for who, outcomes in (
         ("the model alone", model),
         ("you alone", human),
         ("you and the model", pair),
     ):
-        n, right = len(outcomes), sum(outcomes)
-        low, high = (float(v) for v in wilson_interval(right, n, level=level))
+        n, right = len(outcomes), sum(correct for correct, _ in outcomes)
+        low, high = clustered_interval(
+            [float(correct) for correct, _ in outcomes],
+            [image for _, image in outcomes],
+            level=level,
+        )
         share = right / n if n else math.nan
         rows.append(
             {"who": who, "n": n, "n_right": right, "accuracy": share, "low": low, "high": high}

@@ -126,8 +126,8 @@ def odds_html(error: LocalError) -> str:
         f'<div class="odds">{icon_array(wrong)}<div><p><b>Of 100 answers like this one, {wrong} '
         f"were wrong.</b></p><p>The true number may be {100 * error.low:.0f} to "
         f'{100 * error.high:.0f} (95 % interval).</p><p class="quiet">Counted: {error.n_wrong} of '
-        f"{error.n} answers of this model to other images, with a confidence of "
-        f"{span}.</p></div></div>"
+        f"{error.n} answers of this model about {error.n_images} other images, with a confidence "
+        f"of {span}.</p></div></div>"
     )
 
 
@@ -261,7 +261,8 @@ def summary_html(summary: Summary) -> str:
         "<h2>Summary</h2><table><thead><tr><th>Who</th><th>Right</th></tr></thead>"
         f"<tbody>{rows}</tbody></table>{''.join(f'<p>{line}</p>' for line in told)}"
         '<p class="quiet">“You alone” counts the answers you committed to before you saw the '
-        "model's. Intervals are 95 % Wilson intervals; few cases, wide intervals.</p>"
+        "model's. Intervals are 95 % intervals (Wilson, cases about one image taken together); few "
+        "cases, wide intervals.</p>"
     )
 
 

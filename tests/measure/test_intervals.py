@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from scipy.stats import t as student
 
 from medcal_nb import measure
 from medcal_nb.measure import Interval, MeasureWarning, metric_functions
@@ -351,6 +352,70 @@ def test_wilson_against_scipy(k, n):
     low, high = measure.wilson_interval(k, n, level=0.9)
     peer = binomtest(k, n).proportion_ci(confidence_level=0.9, method="wilson")
     assert (low, high) == pytest.approx((peer.low, peer.high), abs=1e-12)
+
+
+def wilson(successes, trials, **options):
+    """The interval of one count, as floats."""
+    return tuple(float(v) for v in measure.wilson_interval(successes, trials, **options))
+
+
+def test_clustered_is_wilson_where_every_group_is_one_item(rng):
+    for share in (0.0, 0.03, 0.4, 1.0):
+        correct = rng.random(60) < share
+        found = measure.clustered_interval(correct, rng.permutation(60), level=0.9)
+        assert found == pytest.approx(wilson(correct.sum(), 60, level=0.9))
+
+
+def test_clustered_by_hand():
+    # four groups of three, each right or wrong as a whole; two of four right
+    correct, groups = np.repeat([1, 1, 0, 0], 3), np.repeat(list("abcd"), 3)
+    seen = 4 / 3 * (4 * 1.5**2) / (12**2 * 0.25 / 11)
+    worth = 12 / seen * (student.ppf(0.975, 11) / student.ppf(0.975, 3)) ** 2
+    expected = wilson(0.5 * worth, worth)
+    assert measure.clustered_interval(correct, groups) == pytest.approx(expected)
+
+
+def test_clustered_where_likeness_cannot_be_seen():
+    alike = measure.clustered_interval(np.ones(12), np.repeat(range(4), 3))
+    assert alike[0] < wilson(4, 4)[0] + 1e-12
+    assert alike[1] == 1
+    one_group = measure.clustered_interval([1, 0, 1, 1], [7, 7, 7, 7])
+    assert one_group == pytest.approx(wilson(0.75, 1))
+    assert measure.clustered_interval([], []) == (0, 1)
+    with pytest.raises(ValueError, match="groups"):
+        measure.clustered_interval([1, 0], [1])
+
+
+def test_groups_that_cancel_out_are_not_believed():
+    # one right and one wrong in each: less spread than chance would give, taken as chance
+    correct, groups = np.tile([1, 0], 30), np.repeat(range(30), 2)
+    low, high = measure.clustered_interval(correct, groups)
+    plain = wilson(30, 60)
+    assert (low, high) == pytest.approx(plain, abs=0.01)
+    assert low <= plain[0]
+
+
+@pytest.mark.parametrize(("share", "size"), [(0.3, 2), (0.5, 4), (0.15, 5)])
+def test_clustered_covers_where_wilson_does_not(share, size):
+    rng = np.random.default_rng(0)
+    n_groups, likeness, n_repeats = 100 // size, 0.6, 1500
+    groups = np.repeat(np.arange(n_groups), size)
+    inside = np.zeros(2)
+    for _ in range(n_repeats):
+        of_group = rng.beta(
+            share * (1 / likeness - 1), (1 - share) * (1 / likeness - 1), n_groups
+        )  # fmt: skip
+        correct = rng.random(len(groups)) < of_group[groups]
+        for k, (low, high) in enumerate(
+            [
+                wilson(correct.sum(), len(correct)),
+                measure.clustered_interval(correct, groups),
+            ]
+        ):
+            inside[k] += low <= share <= high
+    plain, clustered = inside / n_repeats
+    assert plain < 0.9
+    assert 0.92 < clustered < 0.985
 
 
 def test_wilson_without_trials_and_impossible_counts():

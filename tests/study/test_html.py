@@ -27,6 +27,9 @@ class Fetches(HTMLParser):
             self.found.append(fetched)
         self._script = tag == "script"
 
+    def handle_endtag(self, tag):
+        self._script = False
+
     def handle_data(self, data):
         if self._script:
             self.found += re.findall(r"https?://[^\s\"']+|import\(", data)

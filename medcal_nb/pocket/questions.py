@@ -932,6 +932,8 @@ def _items(name: str, label: str, n_items: int, key: tuple, sites, scans: str) -
     frames = []
     for k, modality in enumerate(modalities):
         size = n_images // len(modalities) + (k < n_images % len(modalities))
+        if not size:
+            continue
         rng = stream(*key, _number(modality))
         scenes = draw_scenes(modality, size, rng=rng, sites=sites[modality], scans=scans)
         asked = draw_questions(scenes, rng=rng, per_image=2)
@@ -1009,8 +1011,18 @@ def pocket_items(
 
 
 def fresh_items(name: str, n: int, seed: int = 0) -> pd.DataFrame:
-    """``n`` new items like the test split's, never drawn for it or for training."""
+    """``n`` new items like the test split's, never drawn for it or for training.
+
+    Fewer than two per modality leave out the last ones of `DATASETS`.
+
+    Raises
+    ------
+    ValueError
+        If ``n`` is below 1.
+    """
     _dataset(name)
+    if n < 1:
+        raise ValueError(f"n = {n}: give 1 or more items")
     key = ("fresh", list(DATASETS).index(name), seed)
     return _items(name, f"fresh-{seed}", n, key, SITES, "test")
 

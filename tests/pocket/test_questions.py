@@ -248,6 +248,15 @@ class TestSplits:
         assert not set(one["image"]) & set(medical["image"])
         check_items(one)
 
+    @pytest.mark.parametrize("n", [1, 2, 3, 7, 11, 12, 13])
+    def test_a_few_fresh_items_are_as_many_as_asked_for(self, n):
+        for name, modalities in ask.DATASETS.items():
+            few = check_items(ask.fresh_items(name, n, seed=3))
+            assert len(few) == n
+            assert set(few["modality"]) == set(modalities[: -(-n // 2)])
+        with pytest.raises(ValueError, match="n = 0: give 1 or more"):
+            ask.fresh_items("pocket-medical", 0)
+
     def test_streams_of_different_purposes_differ(self):
         firsts = [ask.stream(p, 0).random() for p in ask.PURPOSES]
         assert len(set(firsts)) == len(firsts)

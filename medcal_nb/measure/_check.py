@@ -5,6 +5,8 @@ import warnings
 
 import numpy as np
 
+PART = 1 << 15  # rows looked at together: what is made of them stays in the cache
+
 
 class MeasureWarning(UserWarning):
     """A metric is not defined on this input, or only in a degenerate way; the text says why."""
@@ -57,15 +59,24 @@ def check_pair(confidence, correct) -> tuple[np.ndarray, np.ndarray]:
         lengths that differ.
     """
     c, y = _as_float(confidence, "confidence"), _as_float(correct, "correct")
-    if c.ndim == y.ndim == 1 and c.size == y.size > 0:
-        # two passes each where all is well; comparisons with NaN are false
-        low, high = c.min(), c.max()
-        if low >= 0 and high <= 1 and np.count_nonzero(y) == np.count_nonzero(y == 1):
-            return c, y
+    if c.ndim == y.ndim == 1 and c.size == y.size > 0 and _sound(c, y):
+        return c, y
     c = check_confidence(c)
     y = check_correct(y)
     check_length(y, c.size, "correct")
     return c, y
+
+
+def _sound(c: np.ndarray, y: np.ndarray) -> bool:
+    """Whether all is well, at little cost; what is wrong where it is not, others find out."""
+    for start in range(0, c.size, PART):
+        some, outcome = c[start : start + PART], y[start : start + PART]
+        # comparisons with NaN are false
+        if not (some.min() >= 0 and some.max() <= 1):
+            return False
+        if np.count_nonzero(outcome == 0) + np.count_nonzero(outcome == 1) < outcome.size:
+            return False
+    return True
 
 
 def check_length(array: np.ndarray, n: int, name: str, other: str = "confidence") -> None:

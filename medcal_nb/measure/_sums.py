@@ -38,7 +38,8 @@ class Recipe:
     Attributes
     ----------
     cell : (n,) int array or None
-        The cell of each row; None puts all rows in one.
+        The cell of each row; None puts all rows in one, or each into its own where there are
+        as many cells as rows.
     n_cells : int
     features : tuple of (n,) float arrays
         What is summed within a cell, beside the count.
@@ -46,6 +47,8 @@ class Recipe:
         (r, n_cells, 1 + k) sums, the count first -> (r,) values; NaN where undefined.
     additive : bool
         Cells and features of a row depend on that row alone: sums of parts may be added.
+    counted : bool
+        `finish` looks at the count of each cell; otherwise at that of all cells together.
     """
 
     cell: np.ndarray | None
@@ -53,21 +56,31 @@ class Recipe:
     features: tuple[np.ndarray, ...]
     finish: Callable[[np.ndarray], np.ndarray]
     additive: bool = False
+    counted: bool = True
 
     def sums(self, weights: np.ndarray | None = None) -> np.ndarray:
         """(n_cells, 1 + k) counts and sums, each row counted `weights` times."""
-        out = np.empty((self.n_cells, 1 + len(self.features)))
+        out = np.zeros((1 + len(self.features), self.n_cells))
+        if weights is None:
+            columns = [None, *self.features]
+        else:
+            columns = [weights, *(feature * weights for feature in self.features)]
+        for row, column in zip(out, columns, strict=True):
+            if column is None:
+                self._count(row)
+            elif self.cell is None:
+                row[:] = column.sum() if self.n_cells == 1 else column
+            else:
+                np.add.at(row, self.cell, column)
+        return out.T
+
+    def _count(self, row: np.ndarray) -> None:
         if self.cell is None:
-            out[0, 0] = self.features[0].size if weights is None else weights.sum()
-            for j, feature in enumerate(self.features, 1):
-                out[0, j] = feature.sum() if weights is None else feature @ weights
-            return out
-        out[:, 0] = np.bincount(self.cell, weights, self.n_cells)
-        for j, feature in enumerate(self.features, 1):
-            out[:, j] = np.bincount(
-                self.cell, feature if weights is None else feature * weights, self.n_cells
-            )
-        return out
+            row[:] = self.features[0].size / self.n_cells
+        elif self.counted:
+            row[:] = np.bincount(self.cell, minlength=self.n_cells)
+        else:
+            row[0] = self.cell.size
 
     def value(self, weights: np.ndarray | None = None) -> float:
         """The metric itself."""
@@ -80,7 +93,9 @@ class Prepared:
     def __init__(self, recipe: Recipe):
         self.recipe = recipe
         n = recipe.features[0].size if recipe.features else recipe.cell.size
-        cell = np.zeros(n, np.int64) if recipe.cell is None else recipe.cell
+        cell = recipe.cell
+        if cell is None:
+            cell = np.zeros(n, np.int64) if recipe.n_cells == 1 else np.arange(n)
         self.order = None
         if (cell[1:] < cell[:-1]).any():
             small = cell.astype(np.int16) if recipe.n_cells < 2**15 else cell

@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._check import check_bins, check_choice, check_pair, check_weights, warn
+from ._check import PART, check_bins, check_choice, check_pair, check_weights, warn
 from ._sums import Recipe, recipe_for
 
 BINNINGS = ("width", "mass")
-PART = 1 << 15
+FEW = 1024  # rows that are not worth a look at how best to measure them
 
 
 def bin_edges(n_bins: int) -> np.ndarray:
@@ -28,13 +28,17 @@ def bin_edges(n_bins: int) -> np.ndarray:
 
 def width_bins(c: np.ndarray, n_bins: int) -> np.ndarray:
     """Index of the equal-width bin (lo, hi] of each confidence; 0 goes to the first."""
-    edges = bin_edges(n_bins)
-    index = np.ceil(c * n_bins).astype(np.intp)
-    index -= 1
-    np.maximum(index, 0, out=index)
-    # c * n_bins rounds, by one bin at most: compare with the edges themselves
-    index -= (c <= edges.take(index)) & (index > 0)
-    index += c > edges.take(index + 1)
+    place = c * n_bins
+    whole = np.floor(place)
+    index = whole.astype(np.intp)
+    place -= whole
+    close = 1e-9 + 1e-15 * n_bins  # far more than c * n_bins can be rounded by
+    if place.size and (place.min() < close or place.max() > 1 - close):
+        # next to an edge, and at both ends, compare with the edges themselves
+        near = np.flatnonzero((place < close) | (place > 1 - close))
+        edges = bin_edges(n_bins)
+        at = np.rint(place[near] + whole[near]).astype(np.intp)
+        index[near] = np.maximum(at - (c[near] <= edges[at]), 0)
     return index
 
 
@@ -66,11 +70,12 @@ def _sorted_pair(c: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     word = (c + 0.0).view(np.uint64)  # + 0.0 turns −0 into 0
     word <<= np.uint64(1)
-    word |= y.astype(np.uint64)
+    outcome = y.astype(np.uint64)
+    word |= outcome
     word.sort()
-    outcome = (word & np.uint64(1)).astype(np.float64)
+    np.bitwise_and(word, np.uint64(1), out=outcome)
     word >>= np.uint64(1)
-    return word.view(np.float64), outcome
+    return word.view(np.float64), outcome.astype(np.float64)
 
 
 def _binned(c, y, n_bins, binning, finish) -> Recipe:
@@ -99,11 +104,11 @@ def _measure(builder, confidence, correct, weights, **options) -> float:
     w = check_weights(weights, c.size)
     if w is not None and not w.all():
         c, y, w = c[w > 0], y[w > 0], w[w > 0]
-    first = builder(c[:PART], y[:PART], **options)
-    if c.size <= PART:
-        return first.value(w)
-    if not first.additive:
-        if w is None:
+    if c.size <= FEW:
+        return builder(c, y, **options).value(w)
+    first = builder(c[:1], y[:1], **options)
+    if not first.additive or c.size <= PART:
+        if w is None and not first.additive:
             c, y = _sorted_pair(c, y)
         return builder(c, y, **options).value(w)
     sums = 0
@@ -336,7 +341,9 @@ def _ece(c, y, *, n_bins=15, binning="width", norm=1) -> Recipe:
 
     if binning == "width":  # the difference alone is needed: one sum a bin fewer to draw
         n_bins = check_bins(n_bins)
-        return Recipe(width_bins(c, n_bins), n_bins, (y - c,), finish, additive=True)
+        return Recipe(
+            width_bins(c, n_bins), n_bins, (y - c,), finish, additive=True, counted=norm != 1
+        )
     return _binned(c, y, n_bins, binning, finish)
 
 

@@ -13,11 +13,14 @@ from .calibration import _measure, _warned, by_value
 
 def _ranked(c, y, finish) -> Recipe:
     """A metric of counts and errors over distinct confidences, most confident first."""
-    values, cell = by_value(c)
 
     def downwards(sums):
-        return finish(*(np.ascontiguousarray(sums[:, ::-1, j]) for j in range(2)))
+        columns = (sums[:, ::-1, j] for j in range(2))
+        return finish(*(columns if sums.shape[0] == 1 else map(np.ascontiguousarray, columns)))
 
+    if (c[1:] > c[:-1]).all():
+        return Recipe(None, c.size, (1 - y,), downwards)
+    values, cell = by_value(c)
     return Recipe(cell, values.size, (1 - y,), downwards)
 
 
@@ -144,6 +147,10 @@ def _harmonic(x: np.ndarray) -> np.ndarray:
 
 
 def _area(count: np.ndarray, wrong: np.ndarray) -> np.ndarray:
+    if (count == 1).all():  # no ties: errors so far over k
+        area = wrong.cumsum(1)
+        area /= np.arange(1, count.shape[1] + 1)
+        return area.mean(1)
     end = count.cumsum(1)
     rate = wrong / np.where(count > 0, count, 1)
     # sum over j = 1 … count of (before + j rate) / (start + j), for each value

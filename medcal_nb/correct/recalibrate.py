@@ -352,12 +352,55 @@ def fit_option_temperature(options, gold, *, items=None, clip: float = CLIP) -> 
     if (why := _too_few(g)) or (why := _one_class(right.astype(float))):
         note = f"{why}; temperature left at 1"
     else:
-        t, bound = (v.item() for v in solve_temperature(temperature_scores(z, g).sum(axis=0)))
+        t, bound = _option_temperature(z, g)
         if bound:
             note = f"the likelihood has no maximum inside T = {T_MIN} … {T_MAX}; T = {t:.3g}"
     top = np.nanmax(p, axis=1)
     params = {"temperature": t, "at_bound": bound, "n_options": p.shape[1]}
     return _made("option_temperature", params, top, clip, keys, note)
+
+
+def _option_temperature(z: np.ndarray, gold: np.ndarray) -> tuple[float, bool]:
+    """T of the largest likelihood of log-probabilities (n, k), and whether it is a bound.
+
+    The log-likelihood is concave in a = 1 / T: Newton's method, kept between the last two a that
+    it rose towards from either side.
+    """
+    below = np.ascontiguousarray((z - np.nanmax(z, axis=1, keepdims=True)).T)
+    absent = np.isnan(below)
+    absent = absent if absent.any() else None
+    if absent is not None:
+        below[absent] = 0
+    target = below[gold, np.arange(len(gold))].sum()
+    weight, work = np.empty_like(below), np.empty_like(below)
+
+    def slope_and_curvature(a):
+        np.multiply(below, a, out=weight)
+        np.exp(weight, out=weight)
+        if absent is not None:
+            weight[absent] = 0
+        total = weight.sum(axis=0)
+        np.multiply(weight, below, out=work)
+        mean = work.sum(axis=0) / total
+        np.multiply(work, below, out=work)
+        return target - mean.sum(), (work.sum(axis=0) / total - mean**2).sum()
+
+    low, high, a = 1 / T_MAX, 1 / T_MIN, 1.0
+    for _ in range(100):
+        slope, curvature = slope_and_curvature(a)
+        if slope == 0:
+            break
+        low, high = (a, high) if slope > 0 else (low, a)
+        to = a + slope / curvature if curvature > 0 else np.copysign(np.inf, slope)
+        if not low < to < high:
+            end = low if slope < 0 else high
+            if end in (1 / T_MAX, 1 / T_MIN) and slope_and_curvature(end)[0] * slope >= 0:
+                return float(1 / end), True
+            to = np.sqrt(low * high)
+        if abs(to - a) <= 1e-12 * a:
+            break
+        a = to
+    return float(1 / a), False
 
 
 def fit_vector(options, gold, *, items=None, clip: float = CLIP, penalty: float = 1.0):
@@ -588,11 +631,17 @@ def fit_shrunken(confidence, correct, *, start: Recalibrator, items=None, clip: 
 
 
 def fit_shrunken_batch(x, y, weights) -> tuple[np.ndarray, np.ndarray]:
-    """:func:`fit_shrunken` on log-odds of the starting map, once per row of ``weights``."""
-    features = np.column_stack([x, np.ones_like(x)])
-    sums = weights @ (features * y[:, None])
-    used, weights = pack(weights)
-    features = features if used is None else features[used]
+    """:func:`fit_shrunken` on log-odds of the starting map, once per row of ``weights``.
+
+    ``x`` is of shape (n,), or (B, n) where each row of weights has a starting map of its own.
+    """
+    features = np.stack([x, np.ones_like(x)], axis=-1)
+    if features.ndim == 3:
+        sums, used = np.einsum("bn,bnd->bd", weights * y, features), None
+    else:
+        sums = weights @ (features * y[:, None])
+        used, weights = pack(weights)
+        features = features if used is None else features[used]
     mean = np.array([1.0, 0.0])
     thetas, evidence = [], []
     theta = mean
@@ -601,7 +650,8 @@ def fit_shrunken_batch(x, y, weights) -> tuple[np.ndarray, np.ndarray]:
         theta, info = fit_logistic(
             features, sums, weights, prior_mean=mean, prior_precision=precision, start=theta
         )
-        eta = theta @ features.T if used is None else np.einsum("bd,bnd->bn", theta, features)
+        shared = features.ndim == 2
+        eta = theta @ features.T if shared else np.einsum("bd,bnd->bn", theta, features)
         fit = (theta * sums).sum(axis=1) - (weights * np.logaddexp(0, eta)).sum(axis=1)
         penalty = ((theta - mean) ** 2 * precision).sum(axis=1) / 2
         spread = np.linalg.slogdet(np.eye(2) + info * tau**2)[1] / 2
@@ -794,6 +844,58 @@ _T_NODES = np.linspace(np.log(T_MIN), np.log(T_MAX), 241)
 _TAU_NODES = np.array([0.0, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.2])
 
 
+def temperature_likelihoods(signed: np.ndarray) -> np.ndarray:
+    """Log-likelihood of each answer at each temperature of the grid, (n, nodes).
+
+    ``signed`` are log-odds, negative where the answer is wrong. What a group's fit needs is the
+    sum over its answers, so weights times the result serve any resample.
+    """
+    return -np.logaddexp(0, -signed[:, None] * np.exp(-_T_NODES))
+
+
+def group_log_temperatures(like: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Shrunken log-temperatures of groups, for many resamples at once.
+
+    Parameters
+    ----------
+    like : (B, groups, nodes) array
+        Summed log-likelihoods of each group, from :func:`temperature_likelihoods`. A group
+        without answers (all zero) gets the common mean.
+
+    Returns
+    -------
+    means : (B, groups) array
+        Posterior means of log T.
+    mu, tau : (B,) arrays
+        Their common mean and spread, averaged over the posterior of the spread.
+    """
+    top = like.max(axis=2)
+    e = np.exp(like - top[..., None])
+    b = np.arange(len(like))
+    log_post, means, mus = [], [], []
+    for tau in _TAU_NODES:
+        if tau == 0:
+            total = like.sum(axis=1)
+            best = total.argmax(axis=1)
+            log_post.append(total[b, best])
+            means.append(np.repeat(_T_NODES[best][:, None], like.shape[1], axis=1))
+        else:
+            # prior[m, t]: density of log T = t when mu = m
+            prior = np.exp(-((_T_NODES[None] - _T_NODES[:, None]) ** 2) / (2 * tau**2))
+            prior /= prior.sum(axis=1, keepdims=True)
+            marginal = np.maximum(e @ prior.T, 1e-300)
+            total = (np.log(marginal) + top[..., None]).sum(axis=1)
+            best = total.argmax(axis=1)
+            log_post.append(total[b, best])
+            weighted = np.einsum("bgt,bt->bg", e, prior[best] * _T_NODES)
+            means.append(weighted / marginal[b, :, best])
+        mus.append(_T_NODES[best])
+    post = np.array(log_post)
+    w = np.exp(post - logsumexp(post, axis=0))
+    mean, mu = np.einsum("kb,kbg->bg", w, np.array(means)), (w * np.array(mus)).sum(axis=0)
+    return np.where((like == 0).all(axis=2), mu[:, None], mean), mu, _TAU_NODES @ w
+
+
 def fit_group_temperature(confidence, correct, *, groups, items=None, clip: float = CLIP):
     r"""A temperature for each group, drawn towards the pooled one by how little it is known.
 
@@ -832,35 +934,13 @@ def fit_group_temperature(confidence, correct, *, groups, items=None, clip: floa
     names, at = np.unique(g, return_inverse=True)
     x = logit(c, clip)
     signed = np.where(y > 0, x, -x)
-    like = np.empty((len(names), len(_T_NODES)))
-    for k in range(len(names)):
-        s = signed[at == k]
-        like[k] = [-np.logaddexp(0, -s * a).sum() for a in np.exp(-_T_NODES)]
-    log_post, means, mus = [], [], []
-    for tau in _TAU_NODES:
-        if tau == 0:
-            total = like.sum(axis=0)
-            best = int(total.argmax())
-            log_post.append(total[best])
-            mus.append(_T_NODES[best])
-            means.append(np.full(len(names), _T_NODES[best]))
-            continue
-        # prior[m, t]: density of log T = t when mu = m
-        prior = -((_T_NODES[None] - _T_NODES[:, None]) ** 2) / (2 * tau**2)
-        prior -= logsumexp(prior, axis=1, keepdims=True)
-        joint = like[:, None, :] + prior[None]
-        marginal = logsumexp(joint, axis=2)
-        total = marginal.sum(axis=0)
-        best = int(total.argmax())
-        weight = np.exp(joint[:, best] - marginal[:, best, None])
-        log_post.append(total[best])
-        mus.append(_T_NODES[best])
-        means.append(weight @ _T_NODES)
-    w = np.exp(np.array(log_post) - logsumexp(log_post))
+    rows = temperature_likelihoods(signed)
+    like = np.stack([rows[at == k].sum(axis=0) for k in range(len(names))])
+    means, mu, tau = group_log_temperatures(like[None])
     params = {
-        "temperature": dict(zip(names.tolist(), np.exp(w @ np.array(means)).tolist(), strict=True)),
-        "pooled": float(np.exp(w @ np.array(mus))),
-        "tau": float(w @ _TAU_NODES),
+        "temperature": dict(zip(names.tolist(), np.exp(means[0]).tolist(), strict=True)),
+        "pooled": float(np.exp(mu[0])),
+        "tau": float(tau[0]),
         "n": dict(zip(names.tolist(), np.bincount(at).tolist(), strict=True)),
     }
     return _made("group_temperature", params, c, clip, items)

@@ -27,10 +27,11 @@ from .recalibrate import (
     beta_features,
     choose_clip,
     fit_beta_batch,
-    fit_group_temperature,
     fit_shrunken_batch,
     fit_smoothed_batch,
+    group_log_temperatures,
     option_arrays,
+    temperature_likelihoods,
 )
 
 METHODS = ("temperature", "platt", "beta", "isotonic")
@@ -332,6 +333,7 @@ def transfer_study(
     n_folds: int = 5,
     level: float = 0.90,
     n_resamples: int = 1000,
+    more_resamples: int | None = None,
     margins: Mapping[str, float] = MARGINS,
     modality: str = "modality",
     clip: float | str = "auto",
@@ -362,6 +364,9 @@ def transfer_study(
     n_resamples : int
         Bootstrap resamples of source images and of target images, all fits repeated in each.
         Every model sees the same resamples where the images are the same.
+    more_resamples : int, optional
+        How many of these, the first, also repeat the pooled, shrunken and per-modality fits, which
+        take the most time; all by default.
     margins : mapping
         Loss → largest regret that still counts as carrying over.
     modality : str
@@ -373,8 +378,11 @@ def transfer_study(
     -------
     TransferStudy
         ``table`` has one row per model, strategy, method and loss: n_source, n_target, n_images,
-        n_missing, clip; loss_raw, loss_source, loss_target, loss_pooled, loss_modality (temperature
-        only), loss_shrunken; carry_gain, refit_gain and regret with _low and _high; regret_se;
+        n_missing, clip; loss_raw, loss_source, loss_target, loss_pooled (fitted on both),
+        loss_shrunken (from the source's map, moved by the target's labels), loss_modality
+        (temperature only), each with _low and _high; carry_gain, refit_gain and regret with _low
+        and _high; pooled_gain, shrunken_gain and modality_gain, L(source map) - L(that map), with
+        _low and _high; regret_se;
         margin; verdict ("carries over", "does not", "undecided", or "" without a margin);
         temperature_source, temperature_target; noise_floor (ECE only).
 
@@ -405,16 +413,18 @@ def transfer_study(
                 stacklevel=2,
             )
             continue
-        done = _one_study(left, right, seed, methods, losses, n_bins, n_folds, n_resamples,
+        more = n_resamples if more_resamples is None else min(more_resamples, n_resamples)
+        done = _one_study(left, right, seed, methods, losses, n_bins, n_folds, n_resamples, more,
                           modality, clip)  # fmt: skip
         for method, loss, values, extra in done:
             row = {**names, "method": method, "loss": loss, **info, **extra}
-            row |= {f"loss_{k}": float(v[0]) for k, v in values.items()}
-            draws = {
+            draws = {f"loss_{k}": v for k, v in values.items()} | {
                 "carry_gain": values["raw"] - values["source"],
                 "refit_gain": values["raw"] - values["target"],
                 "regret": values["source"] - values["target"],
             }
+            for k in [k for k in _MORE if k in values]:
+                draws[f"{k}_gain"] = values["source"][: len(values[k])] - values[k]
             for name, d in draws.items():
                 row[name], row[f"{name}_low"], row[f"{name}_high"] = interval(d, level)
             row["regret_se"] = float(np.std(draws["regret"][1:])) if n_resamples else np.nan
@@ -427,84 +437,114 @@ def transfer_study(
     return TransferStudy(pd.DataFrame(rows), np.array(regrets), level)
 
 
+_MORE = ("pooled", "shrunken", "modality")
+
+
 def _one_study(
-    left, right, seed, methods, losses, n_bins, n_folds, n_resamples, modality, clip
+    left, right, seed, methods, losses, n_bins, n_folds, n_resamples, more, modality, clip
 ):  # fmt: skip
     """(method, loss, losses of each map, extras) for one model and strategy."""
     for method in methods:
         options = method == "option_temperature"
         problem = _problem(left, right, clip=clip, n_folds=n_folds, options=options,
                            rng=np.random.default_rng([seed, 0]))  # fmt: skip
-        y = problem.target.correct
         scored: dict[str, list] = {}
-        for ws, wt, first in _resamples(problem, n_resamples, seed):
-            maps, temperatures = _MAKERS[method](problem, ws, wt, first)
+        groups = None
+        if method == "temperature" and modality in right and right[modality].notna().all():
+            groups = _Grouped(problem, right, modality)
+
+        def score(name, p, y, w, scored=scored, clip_used=problem.clip):
+            losses_of = weighted_losses(p, y, w, losses, n_bins=n_bins, clip=clip_used)
+            scored.setdefault(name, []).append(losses_of)
+
+        for ws, wt, images, all_maps in _resamples(problem, n_resamples, seed, more):
+            maps, temperatures = _MAKERS[method](problem, ws, wt, all_maps)
             maps = {"raw": problem.target.confidence} | maps
-            if first:
+            if all_maps:
                 maps["shrunken"] = _shrunken_map(problem, maps["source"], wt)
+            if "raw" not in scored:
                 extra = {f"temperature_{k}": float(v[0]) for k, v in temperatures.items()}
                 extra["clip"] = problem.clip
                 floor = _noise_floor(maps["target"][0], wt[0], n_bins)
             for name, p in maps.items():
-                scored.setdefault(name, []).append(
-                    weighted_losses(p, y, wt, losses, n_bins=n_bins, clip=problem.clip)
-                )
-        if method == "temperature" and modality in right and right[modality].notna().all():
-            p = _modality_map(problem, right[modality].astype(str).to_numpy())
-            rows = right["correct"].to_numpy(float)
-            scored["modality"] = [
-                weighted_losses(
-                    p, rows, np.ones((1, len(p))), losses, n_bins=n_bins, clip=problem.clip
-                )
-            ]
+                score(name, p, problem.target.correct, wt)
+            if groups is not None and all_maps:
+                w = groups.cells.weights(images)
+                score("modality", groups(w), groups.cells.correct, w)
         for loss in losses:
             values = {k: np.concatenate([d[loss] for d in v]) for k, v in scored.items()}
             yield method, loss, values, extra | ({"noise_floor": floor} if loss == "ece" else {})
 
 
-def _resamples(problem, n_resamples, seed):
-    """(source weights, target weights, is it the sample itself?), in pieces that fit in memory.
+def _resamples(problem, n_resamples, seed, more=0):
+    """(source weights, target weights, target images, one of the first?), in pieces for memory.
 
-    Groups are in the order of their names, so equal sets of images get equal resamples.
+    The sample itself comes first; it and the first ``more`` resamples are marked. Groups are in
+    the order of their names, so equal sets of images get equal resamples.
     """
     rng_s, rng_t = (np.random.default_rng([seed, k]) for k in (1, 2))
-    yield (
-        problem.source.weights(np.ones((1, problem.source.n_groups))),
-        problem.target.weights(np.ones((1, problem.target.n_groups))),
-        True,
-    )
-    step = max(1, CHUNK // max(len(problem.xs), len(problem.xt)))
-    for first in range(0, n_resamples, step):
-        n = min(step, n_resamples - first)
-        yield (
-            problem.source.weights(draw_groups(problem.source.n_groups, n, rng_s)),
-            problem.target.weights(draw_groups(problem.target.n_groups, n, rng_t)),
-            False,
+
+    def weights(groups_s, groups_t, marked):
+        return (
+            problem.source.weights(groups_s),
+            problem.target.weights(groups_t),
+            groups_t,
+            marked,
         )
+
+    n_s, n_t = problem.source.n_groups, problem.target.n_groups
+    yield weights(np.ones((1, n_s)), np.ones((1, n_t)), True)
+    step = max(1, CHUNK // max(len(problem.xs), len(problem.xt)))
+    first = 0
+    while first < n_resamples:
+        n = min(step, (more if first < more else n_resamples) - first)
+        yield weights(draw_groups(n_s, n, rng_s), draw_groups(n_t, n, rng_t), first < more)
+        first += n
 
 
 def _shrunken_map(problem, p_source, wt):
-    """The cross-fitted map that starts at the source map, on the sample itself."""
-    x = logit(p_source[0], problem.clip)
-    y = problem.target.correct
-    theta = _each_fold(problem, lambda kept, w: fit_shrunken_batch(x[kept], y[kept], w)[0], wt)
+    """The cross-fitted map that starts at the source map, once per resample."""
+    x, y = logit(p_source, problem.clip), problem.target.correct
+    one = len(wt) == 1
+    theta = _each_fold(
+        problem,
+        lambda kept, w: fit_shrunken_batch(x[0][kept] if one else x[:, kept], y[kept], w)[0],
+        wt,
+    )
     return expit(theta[..., 0] * x + theta[..., 1])
 
 
-def _modality_map(problem, labels):
-    """Each row's confidence by a shrunken temperature of its modality, cross-fitted."""
-    cell = problem.target.cell
-    c, y, fold = (
-        v[cell] for v in (problem.target.confidence, problem.target.correct, problem.target.fold)
-    )
-    out = np.empty(len(c))
-    for k in range(problem.n_folds):
-        own = fold == k
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RecalibrationWarning)
-            fit = fit_group_temperature(c[~own], y[~own], groups=labels[~own], clip=problem.clip)
-        out[own] = fit(c[own], groups=labels[own])
-    return out
+class _Grouped:
+    """Shrunken temperatures of groups (modalities), cross-fitted, on many resamples."""
+
+    def __init__(self, problem, rows, column):
+        names, code = np.unique(rows[column].astype(str), return_inverse=True)
+        cell, n_folds = problem.target.cell, problem.n_folds
+        c, y, fold = (
+            values[cell]
+            for values in (problem.target.confidence, problem.target.correct, problem.target.fold)
+        )
+        self.cells = collapse(c, y, image_labels(rows), fold + n_folds * code)
+        self.n_folds, self.n_groups = n_folds, len(names)
+        self.group, self.fold = np.divmod(self.cells.fold, n_folds)
+        self.x = logit(self.cells.confidence, problem.clip)
+        self.rows = temperature_likelihoods(np.where(self.cells.correct > 0, self.x, -self.x))
+
+    def __call__(self, weights):
+        """Confidences, (B, cells), from counts of cells."""
+        parts = np.zeros((self.n_folds, len(weights), self.n_groups, self.rows.shape[1]))
+        for k in range(self.n_folds):
+            for g in range(self.n_groups):
+                at = (self.fold == k) & (self.group == g)
+                parts[k, :, g] = weights[:, at] @ self.rows[at]
+        whole, out = parts.sum(axis=0), np.empty(weights.shape)
+        for k in range(self.n_folds):
+            own = self.fold == k
+            t = np.exp(group_log_temperatures(whole - parts[k])[0])
+            right = weights[:, ~own] @ self.cells.correct[~own]
+            t[(right == 0) | (right == weights[:, ~own].sum(axis=1))] = 1.0  # one class
+            out[:, own] = expit(self.x[own] / t[:, self.group[own]])
+        return out
 
 
 def _noise_floor(p, w, n_bins: int) -> float:
@@ -578,7 +618,7 @@ def gap_table(
         problem = _problem(scorable(left), scorable(right), clip=clip, n_folds=n_folds,
                            rng=np.random.default_rng([seed, 0]))  # fmt: skip
         y, pieces = problem.target.correct, []
-        for ws, wt, _ in _resamples(problem, n_resamples, seed):
+        for ws, wt, *_ in _resamples(problem, n_resamples, seed):
             t, _ = _temperature_maps(problem, ws, wt, False)
             platt, _ = _MAKERS["platt"](problem, ws, wt, False)
             maps = {
@@ -681,7 +721,7 @@ def modality_matrix(
                 problem = _problem(left, right, clip=clip, n_folds=n_folds,
                                    rng=np.random.default_rng([seed, 0]))  # fmt: skip
                 y, pieces = problem.target.correct, []
-                for ws, wt, _ in _resamples(problem, n_resamples, seed):
+                for ws, wt, *_ in _resamples(problem, n_resamples, seed):
                     maps, _ = _MAKERS[method](problem, ws, wt, False)
                     p = maps["target" if applied == fitted else "source"]
                     pieces.append(

@@ -211,6 +211,51 @@ def test_an_interval_repeats_the_fits_in_each_resample(both, monkeypatch):
     assert study.regret[0, 1] == pytest.approx(regret, abs=1e-9)
 
 
+def test_shrunken_and_modality_fits_are_repeated_too(both):
+    """Each resample's map equals the public fit on its rows, repeated by their counts."""
+    from medcal_nb.correct import transfer
+    from medcal_nb.correct.recalibrate import identity
+
+    g, m = (both[both.domain == d].reset_index(drop=True) for d in ("general", "medical"))
+    problem = transfer._problem(g, m, clip=0.01, n_folds=5, rng=np.random.default_rng(2))
+    images = np.vstack([np.ones(100), (np.arange(100) + 1) % 3, np.arange(100) % 2])
+    start = np.vstack([problem.target.confidence**power for power in (1.0, 0.5, 2.0)])
+    moved = transfer._shrunken_map(problem, start, problem.target.weights(images))
+    grouped = transfer._Grouped(problem, m, "modality")
+    by_modality = grouped(grouped.cells.weights(images))
+    fold = transfer.assign_folds(m.image_id, 5, rng=np.random.default_rng(2))
+    for b, power in enumerate((1.0, 0.5, 2.0)):
+        copies = images[b].astype(int)[m.image_id.astype("category").cat.codes]
+        for k in range(5):
+            own, fit = fold == k, m.loc[m.index.repeat(np.where(fold == k, 0, copies))]
+            shrunken = fit_shrunken(fit.confidence**power, fit.correct, start=identity(), clip=0.01)
+            np.testing.assert_allclose(moved[b, problem.target.cell][own],
+                                       shrunken(m.confidence[own] ** power), atol=1e-6)  # fmt: skip
+            one = fit_group_temperature(fit.confidence, fit.correct, groups=fit.modality, clip=0.01)
+            np.testing.assert_allclose(by_modality[b, grouped.cells.cell][own],
+                                       one(m.confidence[own], groups=m.modality[own]),
+                                       atol=1e-9)  # fmt: skip
+
+
+def test_every_loss_has_an_interval_and_fewer_repeats_leave_the_regret_alone(both):
+    settings = {"methods": ["temperature", "isotonic"], "losses": ["brier"], "n_resamples": 40}
+    whole = transfer_table(both, **settings, rng=np.random.default_rng(1))
+    fewer = transfer_table(both, **settings, more_resamples=15, rng=np.random.default_rng(1))
+    none = transfer_table(both, **settings, more_resamples=0, rng=np.random.default_rng(1))
+    first = ["regret_low", "regret_high", "loss_target_low", "loss_pooled", "loss_shrunken"]
+    for other in (fewer, none):
+        pd.testing.assert_frame_equal(other[first], whole[first])
+    row = fewer[fewer.method == "temperature"].iloc[0]
+    for name in ("raw", "source", "target", "pooled", "shrunken", "modality"):
+        assert row[f"loss_{name}_low"] < row[f"loss_{name}"] < row[f"loss_{name}_high"]
+    for name in ("pooled", "shrunken", "modality"):
+        assert row[f"{name}_gain"] == pytest.approx(row.loss_source - row[f"loss_{name}"])
+        assert row[f"{name}_gain_low"] < row[f"{name}_gain"] < row[f"{name}_gain_high"]
+        assert np.isnan(none[f"{name}_gain_low"]).all()
+    assert "modality_gain" in whole
+    assert np.isnan(whole[whole.method == "isotonic"].modality_gain).all()
+
+
 # --- truths -------------------------------------------------------------------------------------
 
 

@@ -359,6 +359,49 @@ def test_what_does_not_fit_is_named(change, message):
         check_answers(frame, where="file.csv")
 
 
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6) | st.binary(),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
+    max_leaves=4,
+)
+
+
+@settings(QUICK, max_examples=300)
+@given(st.sampled_from([*ANSWER_COLUMNS, "note"]), anything)
+def test_any_value_in_any_column_is_kept_alike_or_named(tmp_path_factory, column, value):
+    """A table and a list of rows come to the same: the value is kept, or refused by its place."""
+    told = [row(1), row(2) | {column: value}]
+    names = sorted({name for r in told for name in r})
+    table = pd.DataFrame({n: pd.Series([r.get(n) for r in told], dtype=object) for n in names})
+    checked, told_of = outcome(lambda: check_answers(table, where="f.csv"))
+    with AnswerLog(tmp_path_factory.mktemp("any") / "a.sqlite") as log:
+        _, told_too = outcome(lambda: log.append(told))
+        kept = log.read()
+    assert (told_of is None) == (told_too is None), (told_of, told_too)
+    if told_of is not None:
+        assert told_of.startswith("f.csv: row 2, ")
+        assert "\n" not in told_of
+        for message in (told_of, told_too):
+            assert f"row 2, column '{column}'" in message
+        assert len(kept) == 0
+        return
+    pd.testing.assert_frame_equal(check_answers(checked), checked)
+    assert checked["confidence"].dropna().between(0, 1).all()
+    assert (checked["sample"] >= 0).all()
+    order = checked.sort_values(list(KEY), ignore_index=True)
+    pd.testing.assert_frame_equal(kept[ANSWER_COLUMNS], order[ANSWER_COLUMNS])
+
+
+def outcome(do):
+    """What came of it, or the message of the refusal."""
+    try:
+        return do(), None
+    except MedcalError as error:
+        return None, str(error)
+
+
 def test_doubles_and_missing_columns_are_named():
     with pytest.raises(MedcalError, match=r"rows 1 and 3 are the same answer .*item_id=1.*sample"):
         check_answers(pd.DataFrame([row(1), row(2), row(1, answer="no")]))

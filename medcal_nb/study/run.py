@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import queue
@@ -596,7 +597,9 @@ class _Runner:
                     {self.state_file(notebook): json.dumps(state, indent=1).encode() + b"\n"}
                 )
         except (OSError, MedcalError) as error:
-            return f"{notebook.name} ran, but publishing failed: {error}"
+            full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+            remedy = ": free some space and run the same command again" if full else ""
+            return f"{notebook.name} ran, but publishing failed: {error}{remedy}"
         return ""
 
     def _merge_manifest(self, notebook: Notebook, made: dict[str, Any]) -> None:
@@ -618,7 +621,10 @@ class _Runner:
     def _index(self) -> None:
         from medcal_nb.study.html import save_index
 
-        save_index(self.study)
+        try:
+            save_index(self.study)
+        except OSError as error:  # what was done is to be reported all the same
+            print(f"medcal: the index page was not written: {error}", file=sys.stderr)
 
 
 def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:

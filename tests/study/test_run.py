@@ -1,5 +1,6 @@
 """The runner on toy notebooks: real papermill, real kernels, a folder of its own."""
 
+import errno
 import json
 import os
 import signal
@@ -248,6 +249,32 @@ def test_failure_is_named_and_publishes_nothing(toy):
     for name, content in old.items():
         assert (now[name] == content) == name.startswith("fig02"), name
     assert actions(study(toy, plan_only=True, only=["02"]))["02_numbers"] == RUNS
+
+
+@pytest.mark.notebooks
+def test_a_full_disk_leaves_the_published_files_whole(toy, monkeypatch):
+    study(toy, only=["02"])
+    old = {path.name: path.read_bytes() for path in (toy / "figures").iterdir()}
+    edit(toy / "notebooks" / "02_numbers.ipynb", "SCALE = 1.0", "SCALE = 2.0")
+    room = [3]  # three more files fit
+
+    def chmod(path, mode, chmod=os.chmod):
+        if "figures" in str(path) or "results" in str(path):
+            room[0] -= 1
+            if room[0] < 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        chmod(path, mode)
+
+    monkeypatch.setattr("medcal_nb.show.figures.os.chmod", chmod)
+    done = study(toy, only=["02"])
+    monkeypatch.undo()
+    message = done.steps[-1].message
+    assert message.startswith("02_numbers ran, but publishing failed: ")
+    assert "No space left on device" in message
+    assert message.endswith(": free some space and run the same command again")
+    assert {path.name: path.read_bytes() for path in (toy / "figures").iterdir()} == old
+    assert actions(study(toy, only=["02"]))["02_numbers"] == RUNS
+    assert read_manifest(toy / "figures")["fig02_bars"]["sha256"]
 
 
 @pytest.mark.notebooks

@@ -385,7 +385,8 @@ def _option_temperature(z: np.ndarray, gold: np.ndarray) -> tuple[float, bool]:
         np.multiply(work, below, out=work)
         return target - mean.sum(), (work.sum(axis=0) / total - mean**2).sum()
 
-    low, high, a = 1 / T_MAX, 1 / T_MIN, 1.0
+    bounds = {1 / T_MAX: T_MAX, 1 / T_MIN: T_MIN}
+    low, high, a = *bounds, 1.0
     for _ in range(100):
         slope, curvature = slope_and_curvature(a)
         if slope == 0:
@@ -393,11 +394,11 @@ def _option_temperature(z: np.ndarray, gold: np.ndarray) -> tuple[float, bool]:
         low, high = (a, high) if slope > 0 else (low, a)
         to = a + slope / curvature if curvature > 0 else np.copysign(np.inf, slope)
         if not low < to < high:
-            end = low if slope < 0 else high
-            if end in (1 / T_MAX, 1 / T_MIN) and slope_and_curvature(end)[0] * slope >= 0:
-                return float(1 / end), True
+            end = high if slope > 0 else low
+            if end in bounds and slope_and_curvature(end)[0] * slope >= 0:
+                return bounds[end], True
             to = np.sqrt(low * high)
-        if abs(to - a) <= 1e-12 * a:
+        if abs(to - a) <= 1e-11 * a:
             break
         a = to
     return float(1 / a), False

@@ -57,6 +57,48 @@ def test_option_temperature_of_two_options_equals_the_one_of_their_maximum(rng):
     assert double == pytest.approx(single, rel=1e-6)
 
 
+@pytest.mark.parametrize("absent", [False, True])
+@pytest.mark.parametrize("true", [0.3, 1.0, 4.0])
+def test_option_temperature_is_where_the_likelihood_is_largest(rng, true, absent):
+    from scipy.optimize import minimize_scalar
+
+    logits = 2 * rng.normal(size=(500, 4))
+    if absent:
+        logits[:200, 3] = np.nan
+    odds = np.exp(logits / true)
+    share = np.nan_to_num(odds / np.nansum(odds, axis=1, keepdims=True)).cumsum(axis=1)
+    gold = (rng.random((500, 1)) * share[:, -1:] > share).sum(axis=1)
+    odds = np.exp(logits)
+    options = odds / np.nansum(odds, axis=1, keepdims=True)
+
+    def cost(log_t):
+        powered = options ** np.exp(-log_t)
+        right = powered[np.arange(500), gold] / np.nansum(powered, axis=1)
+        return -np.log(right).sum()
+
+    wanted = np.exp(minimize_scalar(cost, bounds=(-3.5, 3.5), options={"xatol": 1e-9}).x)
+    fit = fit_option_temperature(options, gold, clip=1e-12)
+    # a search by values alone finds a minimum to the root of the rounding of those values
+    assert fit.params["temperature"] == pytest.approx(wanted, rel=1e-6)
+    assert fit.params["at_bound"] is False
+
+
+@pytest.mark.parametrize(("right", "bound"), [(60, 0.02), (20, 50.0)])
+def test_option_temperature_stops_at_its_bounds(right, bound):
+    # three in five right at a lead of a hair would need an endless slope; one in five, one below 0
+    p = 1 / 3 + (1e-9 if bound < 1 else 0.1)
+    options = np.tile([p, (1 - p) / 2, (1 - p) / 2], (100, 1))
+    gold = np.where(np.arange(100) < right, 0, 1 + np.arange(100) % 2)
+    with pytest.warns(RecalibrationWarning, match="no maximum inside"):
+        fit = fit_option_temperature(options, gold)
+    assert fit.params == {"temperature": bound, "at_bound": True, "n_options": 3}
+
+
+def test_options_that_are_all_alike_have_no_temperature():
+    fit = fit_option_temperature(np.full((9, 3), 1 / 3), np.arange(9) % 3)
+    assert fit.params == {"temperature": 1.0, "at_bound": False, "n_options": 3}
+
+
 def test_intercept_alone_matches_the_mean():
     # Platt's targets for 6 of 8: high 7/8, low 1/4, so the mean target is (6*7/8 + 2/4)/8
     fit = fit_intercept([0.5] * 8, [1] * 6 + [0] * 2)

@@ -17,7 +17,7 @@ HELD = 1 << 15  # row weights formed at once: few enough to stay in the cache
 DRAWN = 1 << 15  # draws made at once from one piece
 BLOCK = 1 << 22  # sums handed on at once
 WORD = 16  # random bits spent on one draw from a piece of 2^s rows
-PAIRED = (128, 256)  # rows of pieces whose table of pairs fits in the cache
+PAIRED = 256  # rows of the largest pieces whose table of pairs fits in the cache
 LARGE = 16384  # rows of a cell from which pieces of more rows are cheaper than pairs
 
 
@@ -182,10 +182,30 @@ def draw_counts(
 
 def _draw_repeated(times, n_resamples, rng):
     """The same where unit i stands for times[i] identical ones."""
-    n = int(times.sum())
     step = max(1, HELD // times.size)
+    owner = np.repeat(np.arange(times.size), times)
     for start in range(0, n_resamples, step):
-        yield rng.multinomial(n, times / n, size=min(step, n_resamples - start))
+        yield _multinomial(times, owner, min(step, n_resamples - start), rng)
+
+
+def _multinomial(times, owner, r, rng):
+    """(r, k) counts of draws with replacement of n = sum(times) units, times[i] of kind i.
+
+    Where kinds are many, most units are drawn as independent Poisson counts, which given their
+    total are multinomial whatever that total is, and those still missing one by one.
+    """
+    n, k = owner.size, times.size
+    if 4 * k * k < n:
+        return rng.multinomial(n, times / n, size=r)
+    mean = times * (1 - 3 / np.sqrt(n)) if n > 9 else np.zeros(k)
+    counts = rng.poisson(mean, (r, k))
+    missing = n - counts.sum(1)
+    while (over := np.flatnonzero(missing < 0)).size:
+        counts[over] = rng.poisson(mean, (over.size, k))
+        missing[over] = n - counts[over].sum(1)
+    place = owner.take(rng.integers(0, n, missing.sum()))
+    place += np.repeat(np.arange(0, r * k, k), missing)
+    return counts + np.bincount(place, minlength=r * k).reshape(r, k)
 
 
 def _draw_cells(prepared: Prepared, n_resamples, rng):
@@ -205,7 +225,7 @@ def _draw_cells(prepared: Prepared, n_resamples, rng):
             drawn = counts[:, j]
             out[:, cell, 0] += drawn
             rows = [feature[start:stop] for feature in prepared.features]
-            if stop - start in PAIRED and drawn.sum() > 2 * (stop - start) ** 2:
+            if stop - start <= PAIRED and drawn.sum() > 2 * (stop - start) ** 2:
                 # all sums of two rows in a table: one look-up is two draws
                 odd = np.flatnonzero(drawn & 1)
                 _add_draws(out[:, cell], np.bincount(odd, minlength=r), rows, rng, scratch)

@@ -110,6 +110,30 @@ def test_each_case_takes_the_path_it_is_meant_to(monkeypatch, rng):
     assert taken == ["_draw_cells", "_draw_repeated", "draw_counts", "draw_counts"]
 
 
+@pytest.mark.parametrize("n_kinds", [3, 32])  # few kinds: one by one; many: most at once
+def test_counts_of_repeated_rows_are_multinomial(n_kinds, rng):
+    from scipy.stats import binom, chisquare
+
+    times = np.resize([1, 2, 5, 40], n_kinds)
+    n, repeats = int(times.sum()), 40_000
+    counts = np.concatenate(list(sums._draw_repeated(times, repeats, rng)))
+    assert (counts.sum(1) == n).all()
+    assert (counts >= 0).all()
+    p = times / n
+    spread = np.sqrt(n * p * (1 - p) / repeats)
+    assert (np.abs(counts.mean(0) - n * p) < 5 * spread).all()
+    expected = n * (np.diag(p) - np.outer(p, p))
+    scale = n * np.sqrt(np.outer(p, p)) / np.sqrt(repeats)
+    assert (np.abs(np.cov(counts.T) - expected) < 6 * scale).all()
+    for kind in range(3):
+        seen = np.bincount(counts[:, kind], minlength=n + 1)
+        wanted = repeats * binom.pmf(np.arange(n + 1), n, p[kind])
+        first, last = np.flatnonzero(wanted > 10)[[0, -1]]
+        tails = np.clip(np.arange(n + 1), first, last) - first
+        both = [np.bincount(tails, v) for v in (seen, wanted)]
+        assert chisquare(*both).pvalue > 1e-4
+
+
 @pytest.mark.parametrize("size", [1, 2, 127, 128, 256, 300, 1 << 16])
 def test_uniform_draws_are_uniform(size, rng):
     from scipy.stats import chisquare

@@ -1,21 +1,14 @@
 """``medcal calibrate``: learn corrections on some answers, use them on others."""
 
-from enum import StrEnum
 from pathlib import Path
 
 import typer
 
 
-class Method(StrEnum):
-    """Families of maps."""
+def _methods() -> list[str]:
+    from medcal_nb.correct.maps import MAP_METHODS
 
-    temperature = "temperature"
-    platt = "platt"
-    beta = "beta"
-    isotonic = "isotonic"
-    histogram = "histogram"
-    bbq = "bbq"
-    option_temperature = "option_temperature"
+    return list(MAP_METHODS)
 
 
 def register(app: typer.Typer) -> None:
@@ -28,7 +21,11 @@ def calibrate(
     to: Path = typer.Option(
         ..., help="Where the corrected verdicts go: a new log, or .parquet, .csv, .jsonl."
     ),
-    method: Method = typer.Option(Method.temperature, help="Family of the map."),
+    method: str = typer.Option(
+        "temperature",
+        help="Family of the map: temperature, platt, beta, isotonic, histogram, bbq …",
+        autocompletion=_methods,
+    ),
     fit: list[str] = typer.Option(
         [], metavar="COL=VALUE[,VALUE…]", help="Rows to learn from, e.g. domain=general."
     ),
@@ -65,6 +62,8 @@ def calibrate(
 
     if sum([bool(fit), use is not None, cross > 0]) != 1:
         raise MedcalError("give one of --fit COL=VALUE, --use MAP.json or --cross FOLDS")
+    if method not in _methods():
+        raise MedcalError(f"--method {method}: choose one of {', '.join(_methods())}")
     if to.exists():
         raise MedcalError(f"{to}: there already; name a new file")
     if map is not None and not fit:
@@ -84,12 +83,12 @@ def calibrate(
             import numpy as np
 
             corrected, notes = warnings_of(
-                cross_apply, target, method=method.value, by=groups, n_folds=cross, clip=bounds,
+                cross_apply, target, method=method, by=groups, n_folds=cross, clip=bounds,
                 rng=np.random.default_rng(seed),
             )  # fmt: skip
         else:
             source = _pick(table, fit, "--fit", answers)
-            maps, notes = warnings_of(fit_maps, source, method=method.value, by=groups, clip=bounds)
+            maps, notes = warnings_of(fit_maps, source, method=method, by=groups, clip=bounds)
             corrected = apply_maps(target, maps, by=groups)
     except OSError as error:
         raise MedcalError(f"{use}: cannot be read ({error.strerror})") from None

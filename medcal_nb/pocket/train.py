@@ -56,12 +56,12 @@ class Recipe:
     steps: dict = field(default_factory=dict)
     medical: float = 0.12
     votes: float = 0.0
-    n_general: int = 16_000
+    n_general: int = 30_000
     n_medical: int = 2_500
     rate: float = 1.0
     seed: int = 0
     vision_batch: int = 64
-    text_batch: int = 24
+    text_batch: int = 12
     row_tokens: int = 290
     conversations: int = 2
     tower: float = 0.4
@@ -73,30 +73,26 @@ class Recipe:
 
 RECIPES = {
     "pocket-general": Recipe(
-        "pocket-general", "small", steps={"vision": 4000, "text": 1700, "all": 300}
+        "pocket-general", "small", steps={"vision": 6000, "text": 6000, "all": 1500}
     ),
     "pocket-medical": Recipe(
         "pocket-medical",
         "small",
         parent="pocket-general",
-        steps={"vision": 1200, "text": 300, "all": 200},
+        steps={"vision": 1500, "text": 1000, "all": 800},
         medical=0.8,
         n_general=3_000,
         n_medical=6_000,
         rate=0.6,
     ),
     "pocket-general-large": Recipe(
-        "pocket-general-large",
-        "large",
-        steps={"vision": 3500, "text": 1200, "all": 250},
-        text_batch=16,
+        "pocket-general-large", "large", steps={"vision": 4000, "text": 2600, "all": 700}
     ),
     "pocket-medical-large": Recipe(
         "pocket-medical-large",
         "large",
         parent="pocket-general-large",
-        steps={"vision": 800, "text": 200, "all": 150},
-        text_batch=16,
+        steps={"vision": 800, "text": 400, "all": 350},
         medical=0.8,
         n_general=3_000,
         n_medical=6_000,
@@ -106,8 +102,7 @@ RECIPES = {
         "pocket-expert",
         "large",
         parent="pocket-medical-large",
-        steps={"vision": 500, "text": 120, "all": 130},
-        text_batch=16,
+        steps={"vision": 600, "text": 250, "all": 250},
         medical=0.85,
         votes=turns.EXPERT_VOTES,
         n_general=3_000,
@@ -468,7 +463,11 @@ class VisionHeads:
 
 
 def text_loss(model, seen, batch):
-    """Return the mean loss over what is taught in a packed batch, given the tower's tokens."""
+    """Return the mean loss over what is taught in a packed batch, given the tower's tokens.
+
+    Among the n taught tokens of a conversation each weighs 1/√n, so that long replies do not
+    drown the one letter or word of short ones.
+    """
     import torch
     from torch.nn import functional
 
@@ -486,7 +485,14 @@ def text_loss(model, seen, batch):
     ).last_hidden_state
     targets = torch.from_numpy(batch["targets"])
     taught = targets >= 0
-    return functional.cross_entropy(model.lm_head(hidden[taught]), targets[taught])
+    losses = functional.cross_entropy(
+        model.lm_head(hidden[taught]), targets[taught], reduction="none"
+    )
+    rows = np.arange(len(batch["ids"]))[:, None]
+    owner = (rows * 1000 + batch["question"]) * 1000 + batch["conversation"]
+    _, place, sizes = np.unique(owner[taught.numpy()], return_inverse=True, return_counts=True)
+    weights = torch.from_numpy(sizes[place] ** -0.5).to(losses.dtype)
+    return (losses * weights).sum() / weights.sum()
 
 
 # --- optimiser ----------------------------------------------------------------------------------
@@ -669,9 +675,11 @@ def validate(model, encoder, pool):
         for text, one in zip(texts, (one for one in asked if one.options), strict=True)
     ]
     medical = np.array([one.medical for one in asked])
+    closed = np.array([one.question_type == "closed" for one in asked])
     result = {}
     for domain, of in (("general", ~medical), ("medical", medical)):
         result[f"{domain}_answer"] = _rate(right[of])
+        result[f"{domain}_answer_closed"] = _rate(right[of & closed])
         result[f"{domain}_answer_choice"] = _rate(right[of & choice])
         result[f"{domain}_letter"] = _rate(letters[of & choice])
     return result

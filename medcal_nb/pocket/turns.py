@@ -29,6 +29,7 @@ REASON_AND_ANSWER = (
 TWO_GUESSES = "Give your 2 best guesses.\nReply in this form:\nGuess 1: ...\nGuess 2: ..."
 DESCRIBE_FULLY = "Describe the image in full."
 CHECK = "Look at the image and give yes or no."
+NAME_LETTERS = "Give the letter of the option."
 DESCRIBE_NEXT = "Now describe the image in a few words."
 OWN_TEXTS = (
     ANSWER_AND_KIND,
@@ -36,6 +37,7 @@ OWN_TEXTS = (
     REASON_AND_ANSWER,
     TWO_GUESSES,
     CHECK,
+    NAME_LETTERS,
     DESCRIBE_FULLY,
     DESCRIBE_NEXT,
     "Description:",
@@ -46,16 +48,19 @@ OWN_TEXTS = (
 
 # how often each format is drawn; letters need about 30 %
 READING_FORMATS = {
-    "checks": 0.3,
-    "inventory": 0.1,
-    "answer": 0.32,
-    "letter": 0.11,
-    "decide_letter": 0.11,
-    "decide_yes_no": 0.06,
+    "checks": 0.22,
+    "lookup": 0.12,
+    "inventory": 0.08,
+    "answer": 0.3,
+    "answer_then_letter": 0.06,
+    "letter": 0.08,
+    "decide_letter": 0.07,
+    "decide_yes_no": 0.07,
 }
 GENERAL_FORMATS = {
-    "checks": 0.06,
-    "inventory": 0.03,
+    "checks": 0.04,
+    "lookup": 0.03,
+    "inventory": 0.02,
     "answer": 0.15,
     "letter": 0.14,
     "decide_letter": 0.14,
@@ -76,8 +81,9 @@ GENERAL_FORMATS = {
     "two_guesses": 0.01,
 }
 MEDICAL_FORMATS = {
-    "checks": 0.06,
-    "inventory": 0.04,
+    "checks": 0.04,
+    "lookup": 0.03,
+    "inventory": 0.03,
     "answer": 0.18,
     "letter": 0.16,
     "decide_letter": 0.16,
@@ -204,7 +210,7 @@ def draw_conversation(asked, annotator, formats, rng):
     weights = np.fromiter(formats.values(), float)
     name = names[int(np.searchsorted(np.cumsum(weights), rng.random() * weights.sum()))]
     closed = asked.options == ("yes", "no")
-    if name in ("letter", "decide_letter") and not asked.options:
+    if name in ("letter", "decide_letter", "answer_then_letter") and not asked.options:
         name = "answer"
     if name == "decide_yes_no" and not closed:
         name = "decide_letter" if asked.options else "answer"
@@ -421,13 +427,38 @@ def _inventory(asked, annotator, rng):
 def _checks(asked, annotator, rng):
     """Statements that are right or not, each judged on the spot: what teaches to compare."""
     pieces = []
-    for i in rng.permutation(len(asked.known))[:8]:
-        name, value, values = asked.known[i]
+    known = [fact for fact in asked.known if fact[1] != "none" or rng.random() < 0.25]
+    for i in rng.permutation(len(known))[:8]:
+        name, value, values = known[i]
         others = [other for other in values if other not in (value, "none")]
         right = value != "none" and (rng.random() < 0.5 or not others)
         claim = value if right else others[int(rng.integers(len(others)))]
-        pieces += [(f"{name} {claim}:", False), ("yes" if right else "no", True)]
+        pieces += [(f"{name} {claim}", False), ("yes" if right else "no", True)]
     return "", [(CHECK, False, False), (tuple(pieces), True, True)]
+
+
+def _lookup(asked, annotator, rng):
+    """The letters of options that are named, one after the other: what teaches letters."""
+    from medcal_nb.ask import prompts
+
+    if asked.options and rng.random() < 0.5:
+        options = _shuffled(asked, rng)
+    else:
+        values = list(dict.fromkeys(value for _, _, values in asked.known for value in values))
+        options = [values[i] for i in rng.permutation(len(values))[: int(rng.integers(2, 6))]]
+    letters = prompts.letters(len(options))
+    pieces = []
+    for i in rng.integers(len(options), size=8):
+        pieces += [(options[i], False), (letters[i], True)]
+    block = prompts.question_block(asked.question, options, lettered=True) + "\n"
+    return block, [(NAME_LETTERS, False, False), (tuple(pieces), True, True)]
+
+
+def _answer_then_letter(asked, annotator, rng):
+    from medcal_nb.ask import prompts
+
+    block, turns = _letter(asked, annotator, rng)
+    return block, [(prompts.ANSWER, False, False), (asked.gold, True, True), *turns]
 
 
 def _answer_and_kind(asked, annotator, rng):
@@ -454,6 +485,8 @@ def _answer_then_describe(asked, annotator, rng):
 
 _WRITERS = {
     "checks": _checks,
+    "lookup": _lookup,
+    "answer_then_letter": _answer_then_letter,
     "inventory": _inventory,
     "answer": _answer,
     "letter": _letter,

@@ -99,6 +99,8 @@ class LocalModel:
         self.max_rows = max_rows
         self.max_positions = max_positions or self._positions_in_memory()
         self.max_prefill = max_prefill
+        #: token positions that cost as much as one batch more, which writes in passes of its own
+        self.cut_cost = 400 if self.device.type == "cpu" else 6000
         #: token positions computed so far, padding included
         self.positions = 0
         accepts = inspect.signature(model.forward).parameters

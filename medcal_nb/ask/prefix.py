@@ -6,6 +6,8 @@ lists of different lengths, padded between prefix and suffix and masked there. P
 real tokens only, so that padding changes no value.
 """
 
+import itertools
+import math
 from dataclasses import dataclass
 from functools import cache
 
@@ -25,14 +27,59 @@ def _common_prefix(rows):
     return n
 
 
-def _cuts(sizes, most):
-    """Cut ascending sizes into slices of at most `most`, none padded much where it is long."""
+def _cuts(sizes, most, *, cost, rows=None, lengths=None, most_positions=math.inf):
+    """Cut a list into slices, each computed in one pass, so that the whole costs least.
+
+    A slice costs its number times its largest size (shorter ones are padded), and `cost` for
+    the pass itself.
+
+    Parameters
+    ----------
+    sizes : list of int
+        Tokens to compute.
+    most : int
+        Rows allowed in a slice.
+    cost : int
+        Tokens that one more pass is worth.
+    rows, lengths : list of int, optional
+        Rows that come of each and how long they grow; by default one, of no length.
+    most_positions : int, optional
+        Rows times largest length allowed in a slice.
+
+    Returns
+    -------
+    list of slice
+        In order, covering the list; one entry that allows nothing beside it stands alone.
+    """
+    rows = rows or [1] * len(sizes)
+    lengths = lengths or [0] * len(sizes)
+    before = [0, *itertools.accumulate(rows)]
+    ends = []  # equal sizes stay together where they fit
     low = 0
     for i in range(1, len(sizes) + 1):
-        full = i == len(sizes) or i - low >= most
-        if full or (i - low >= 32 and sizes[i] > 1.1 * sizes[low] + 1):
-            yield slice(low, i)
+        n, longest = before[min(i + 1, len(sizes))] - before[low], max(lengths[low : i + 1])
+        full = n > most or n * longest > most_positions
+        if i == len(sizes) or sizes[i] != sizes[i - 1] or full:
+            ends.append((low, i, max(lengths[low:i])))
             low = i
+    best, back = [0], []
+    for i, (_, high, _) in enumerate(ends):
+        widest = longest = 0
+        found = (math.inf, i)
+        for j in range(i, -1, -1):
+            low = ends[j][0]
+            widest, longest = max(widest, sizes[low]), max(longest, ends[j][2])
+            n = before[high] - before[low]
+            if j < i and (n > most or n * longest > most_positions):
+                break
+            found = min(found, (best[j] + cost + (high - low) * widest, j))
+        best.append(found[0])
+        back.append(found[1])
+    slices, i = [], len(ends)
+    while i:
+        slices.append(slice(ends[back[i - 1]][0], ends[i - 1][1]))
+        i = back[i - 1]
+    return slices[::-1]
 
 
 @dataclass
@@ -162,43 +209,32 @@ class SharedPrefix:
             by_prompt = {}
             for row in rows:
                 by_prompt.setdefault(row.prompt, []).append(row)
-            first = {}
+            states = {}
             for p in by_prompt:
-                first.setdefault(id(places[p].state), len(first))
-            order = sorted(
-                by_prompt,
-                key=lambda p: (
-                    first[id(places[p].state)],
-                    max(row.limit for row in by_prompt[p]),
-                    len(encoded[p]) - len(places[p].tokens),
-                    p,
-                ),
-            )
-            for chunk in self._chunks(order, by_prompt, encoded, places):
-                self._branch(chunk, by_prompt, encoded, places)
+                states.setdefault(id(places[p].state), []).append(p)
+            for members in states.values():
+                members.sort(key=lambda p: (len(encoded[p]) - len(places[p].tokens), p))
+                for chunk in self._chunks(members, by_prompt, encoded, places):
+                    self._branch(chunk, by_prompt, encoded, places)
 
     def _chunks(self, order, by_prompt, encoded, places):
-        """Cut prompts, ordered by length, where memory ends or padding would waste much."""
-        chunk, n_rows, longest, shortest = [], 0, 0, 0
+        """Cut prompts into those that are continued together."""
+        own = [len(encoded[p]) - len(places[p].tokens) for p in order]
+        rows, lengths = [], []
         for p in order:
-            rows = by_prompt[p]
-            length = len(encoded[p]) + max(row.limit for row in rows)
-            own = len(encoded[p]) - len(places[p].tokens)
-            n = max(1, sum(row.forced is None or len(row.forced) > 1 for row in rows))
-            full = n_rows + n > self.backend.max_rows or (
-                (n_rows + n) * max(longest, length) > self.backend.max_positions
-            )
-            uneven = len(chunk) >= 32 and own > 1.25 * shortest + 2
-            if chunk and (full or uneven):
-                yield chunk
-                chunk, n_rows, longest = [], 0, 0
-            if not chunk:
-                shortest = own
-            chunk.append(p)
-            n_rows += n
-            longest = max(longest, length)
-        if chunk:
-            yield chunk
+            members = by_prompt[p]
+            long = sum(row.forced is None or len(row.forced) > 1 for row in members)
+            rows.append(max(1, long))
+            lengths.append(len(encoded[p]) + max(row.limit for row in members))
+        cuts = _cuts(
+            own,
+            self.backend.max_rows,
+            cost=self.backend.cut_cost,
+            rows=rows,
+            lengths=lengths,
+            most_positions=self.backend.max_positions,
+        )
+        return [order[part] for part in cuts]
 
     def _grow(self, encoded, wanted):
         """Grow the tree until every wanted prompt has a node to continue from."""
@@ -228,7 +264,7 @@ class SharedPrefix:
         for members in by_state.values():
             members.sort(key=lambda pair: len(pair[1].tokens) - len(pair[0].tokens))
             sizes = [len(trunk.tokens) - len(parent.tokens) for parent, trunk in members]
-            for part in _cuts(sizes, self.backend.max_rows):
+            for part in _cuts(sizes, self.backend.max_rows, cost=self.backend.cut_cost):
                 self._add(members[part])
         places = {}
         for p in wanted:
@@ -265,7 +301,8 @@ class SharedPrefix:
         trunks = sorted(trunks, key=lambda trunk: len(trunk.tokens))
         longest = max((len(trunk.tokens) for trunk in trunks), default=1)
         step = max(1, min(backend.max_rows, backend.max_prefill // longest))
-        for cut in _cuts([len(trunk.tokens) for trunk in trunks], step):
+        sizes = [len(trunk.tokens) for trunk in trunks]
+        for cut in _cuts(sizes, step, cost=backend.cut_cost):
             part = trunks[cut]
             rows = [trunk.tokens for trunk in part]
             ids, mask = self._left_pad(rows)

@@ -26,6 +26,7 @@ from .fusion import (
     make_ballots,
     pool_strategies,
 )
+from .looking import blank_pairs, image_reliance_table, image_sentence
 from .maps import MAP_METHODS, apply_maps, cross_apply, fit_maps, load_maps, save_maps
 from .recalibrate import (
     CLIP,
@@ -51,10 +52,13 @@ from .recalibrate import (
     top_option,
 )
 from .transfer import (
+    LabelStudy,
     TransferStudy,
     gap_table,
+    label_efficiency_study,
     label_efficiency_table,
     labels_needed,
+    labels_sentence,
     modality_matrix,
     transfer_sentence,
     transfer_study,
@@ -70,6 +74,7 @@ __all__ = [
     "Ballots",
     "Case",
     "Fusion",
+    "LabelStudy",
     "RecalibrationWarning",
     "Recalibrator",
     "TransferStudy",
@@ -77,6 +82,7 @@ __all__ = [
     "assign_folds",
     "average_reduction",
     "best_subset_table",
+    "blank_pairs",
     "choose_clip",
     "cross_apply",
     "cross_fit",
@@ -104,8 +110,12 @@ __all__ = [
     "fusion_table",
     "gap_table",
     "identity",
+    "image_reliance_table",
+    "image_sentence",
+    "label_efficiency_study",
     "label_efficiency_table",
     "labels_needed",
+    "labels_sentence",
     "lend_verdicts",
     "load_maps",
     "make_ballots",

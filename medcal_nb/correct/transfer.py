@@ -761,11 +761,26 @@ def _fit_apply(method, c, y, weights, clip):
     return np.stack([steps(w, c) for w in weights])
 
 
-def label_efficiency_table(
+@dataclass(frozen=True)
+class LabelStudy:
+    """The label-efficiency table and, row by row, the resampled medians behind its intervals."""
+
+    table: pd.DataFrame
+    medians: np.ndarray  # (rows, resamples)
+    level: float
+
+
+def label_efficiency_table(verdicts: pd.DataFrame, **settings) -> pd.DataFrame:
+    """The table of :func:`label_efficiency_study`, which takes the same arguments."""
+    return label_efficiency_study(verdicts, **settings).table
+
+
+def label_efficiency_study(
     verdicts: pd.DataFrame,
     *,
     source: Mapping = GENERAL,
     target: Mapping = MEDICAL,
+    judged: Mapping | None = None,
     by: Sequence[str] = ("model", "strategy"),
     method: str = "platt",
     sizes: Sequence[int] = (10, 20, 50, 100, 200, 400, 1000),
@@ -774,80 +789,150 @@ def label_efficiency_table(
     losses: Sequence[str] = LOSSES,
     n_bins: int = 15,
     level: float = 0.90,
+    n_resamples: int = 0,
     clip: float | str = "auto",
     rng: np.random.Generator,
-) -> pd.DataFrame:
+) -> LabelStudy:
     """Loss on the target against the number of target labels that the fit may use.
 
-    In each draw a share ``holdout`` of the images is kept for scoring, the same number of images
-    at every size, so that a binned ECE means the same throughout; the labels come from images
-    drawn from the rest until n answers are reached.
+    In each draw the labels come from images drawn at random until n answers are reached, and are
+    never scored on. Scored are the rows ``judged``, the same in every draw; without them a share
+    ``holdout`` of the target's images, set aside anew in each draw and the same number of them at
+    every size, so that a binned ECE means the same throughout.
+
+    Parameters
+    ----------
+    target : mapping
+        Rows that labels are drawn from. The fewer there are beside n, the more the draws share,
+        and the narrower the band than that of n new labels.
+    judged : mapping, optional
+        Rows to score on; they may share no image with ``target``.
+    n_resamples : int
+        Resamples behind the intervals of :func:`labels_needed`: judged images drawn again, and up
+        to 60 of the draws. The source's map is taken as it is.
 
     Returns
     -------
-    DataFrame
-        One row per model, strategy, loss, n and ``map``: ``raw``, ``source`` (carried over),
-        ``target`` (refitted on n labels), ``shrunken`` (from the source map, moved by n labels);
-        median over draws, with low and high of their ``level`` band. Sizes for which the images
-        do not suffice are absent. See :func:`labels_needed`.
+    LabelStudy
+        ``table`` has one row per model, strategy, loss, n and ``map``: ``raw``, ``source`` (carried
+        over), ``target`` (refitted on n labels), ``shrunken`` (from the source map, moved by n
+        labels); median over draws, with low and high of their ``level`` band. Sizes for which the
+        images do not suffice are absent. See :func:`labels_needed`.
 
     Raises
     ------
     ValueError
-        If ``holdout`` is not in (0, 1), or no size is within reach.
+        If ``holdout`` is not in (0, 1), no size is within reach, or an image is both in ``target``
+        and ``judged``.
     """
     if not 0 < holdout < 1:
         raise ValueError(f"holdout: expected a share in (0, 1), got {holdout}")
     if method not in METHODS:
         raise ValueError(f"method: unknown {method!r}; known: {', '.join(METHODS)}")
-    seed, rows = int(rng.integers(2**63)), []
+    seed, rows, medians = int(rng.integers(2**63)), [], []
     tail = [(1 - level) / 2, (1 + level) / 2]
+    more = None if judged is None else scorable(select(verdicts, judged))
     for key, left, right in _pairs(verdicts, source, target, by):
         left, right = scorable(left), scorable(right)
-        c_s, y_s = left["confidence"].to_numpy(float), left["correct"].to_numpy(float)
-        c_t, y_t = right["confidence"].to_numpy(float), right["correct"].to_numpy(float)
-        moved_in = choose_clip(np.r_[c_s, c_t]) if clip == "auto" else clip
-        cells = collapse(c_t, y_t, [f"{i:09d}" for i in range(len(c_t))])
-        c, y = cells.confidence, cells.correct
-        both = np.r_[c_s, c]
-        once = np.r_[np.ones(len(c_s)), np.zeros(len(c))][None]
-        carried = _fit_apply(method, both, np.r_[y_s, y], once, moved_in)[0, len(c_s) :]
-        x = logit(carried, moved_in)
-        hold, order = _draws(image_labels(right), n_draws, holdout, np.random.default_rng(seed))
-        w_hold = cells.weights(hold)
-        fixed = {
-            name: weighted_losses(p, y, w_hold, losses, n_bins=n_bins, clip=moved_in)
-            for name, p in (("raw", c), ("source", carried))
-        }
-        for n in sizes:
-            if (order < np.inf).sum(axis=1).min() < n:
-                continue
-            w = cells.weights((order < n).astype(float))
-            theta = fit_shrunken_batch(x, y, w)[0]
-            scored = fixed | {
-                name: weighted_losses(p, y, w_hold, losses, n_bins=n_bins, clip=moved_in)
-                for name, p in (
-                    ("target", _fit_apply(method, c, y, w, moved_in)),
-                    ("shrunken", expit(theta[:, :1] * x + theta[:, 1:])),
+        held = None
+        if more is not None:
+            held = more[(more[list(by)] == list(key)).all(axis=1)]
+            if shared := set(image_labels(held)) & set(image_labels(right)):
+                raise ValueError(
+                    f"{len(shared)} images are both in target and judged, the first "
+                    f"{sorted(shared)[0]}: a map would be scored on images that it was fitted on"
                 )
-            }
-            for name, by_loss in scored.items():
-                for loss, v in by_loss.items():
+        draws = _LabelDraws(left, right, held, method, n_draws, holdout, clip, seed)
+        n_images = draws.image.max() + 1
+        again = draw_groups(n_images, n_resamples, np.random.default_rng([seed, 1]))
+        picked = np.random.default_rng([seed, 2]).integers(
+            n_draws, size=(n_resamples, min(n_draws, 60))
+        )
+        known = {}
+        for n, maps in draws.maps(sizes):
+            for name, p in maps.items():
+                if p.ndim == 2 or name not in known:  # the others are the same at every n
+                    known[name] = (
+                        draws.score(p, losses, n_bins),
+                        [
+                            draws.score(p, losses, n_bins, only=d, images=w)
+                            for d, w in zip(picked, again, strict=True)
+                        ],
+                    )
+                scored, resampled = known[name]
+                for loss, v in scored.items():
                     low, high = np.quantile(v, tail)
                     rows.append(
                         dict(zip(by, key, strict=True))
                         | {"method": method, "loss": loss, "n": n, "map": name}
                         | {"median": np.median(v), "low": low, "high": high}
                     )
+                    medians.append([np.median(r[loss]) for r in resampled])
     if not rows:
         raise ValueError(f"sizes: the target has too few labelled images for {min(sizes)} labels")
-    return pd.DataFrame(rows)
+    return LabelStudy(pd.DataFrame(rows), np.array(medians), level)
+
+
+class _LabelDraws:
+    """Draws of labels for one model and strategy: which answers teach, which are scored."""
+
+    def __init__(self, left, right, held, method, n_draws, holdout, clip, seed):
+        both = right if held is None else pd.concat([right, held])
+        c_s, y_s = left["confidence"].to_numpy(float), left["correct"].to_numpy(float)
+        c_t, y_t = both["confidence"].to_numpy(float), both["correct"].to_numpy(float)
+        self.method = method
+        self.clip = choose_clip(np.r_[c_s, c_t]) if clip == "auto" else clip
+        self.cells = collapse(c_t, y_t, [f"{i:09d}" for i in range(len(c_t))])
+        c, y = self.cells.confidence, self.cells.correct
+        once = np.r_[np.ones(len(c_s)), np.zeros(len(c))][None]
+        self.carried = _fit_apply(method, np.r_[c_s, c], np.r_[y_s, y], once, self.clip)[
+            0, len(c_s) :
+        ]
+        self.image = np.unique(image_labels(both), return_inverse=True)[1]
+        rng = np.random.default_rng(seed)
+        if held is None:
+            self.hold, self.order = _draws(image_labels(right), n_draws, holdout, rng)
+        else:  # one row of scored answers serves all draws
+            _, order = _draws(image_labels(right), n_draws, 0.0, rng)
+            self.hold = np.r_[np.zeros(len(right)), np.ones(len(held))][None]
+            self.order = np.hstack([order, np.full((n_draws, len(held)), np.inf)])
+        self.weights = self.cells.weights(self.hold)
+
+    def maps(self, sizes):
+        """(n, {name: confidences of cells}) for each size within reach."""
+        c, y, x = self.cells.confidence, self.cells.correct, logit(self.carried, self.clip)
+        for n in sizes:
+            if (self.order < np.inf).sum(axis=1).min() < n:
+                continue
+            w = self.cells.weights((self.order < n).astype(float))
+            theta = fit_shrunken_batch(x, y, w)[0]
+            yield (
+                n,
+                {
+                    "raw": c,
+                    "source": self.carried,
+                    "target": _fit_apply(self.method, c, y, w, self.clip),
+                    "shrunken": expit(theta[:, :1] * x + theta[:, 1:]),
+                },
+            )
+
+    def score(self, p, losses, n_bins, *, only=None, images=None):
+        """Losses of each draw, or of some draws with the images counted anew."""
+        w, size = self.weights, len(self.order)
+        if images is not None:
+            held = self.hold if len(self.hold) == 1 else self.hold[only]
+            w, size = self.cells.weights(held * images[self.image]), len(only)
+            p = p if p.ndim == 1 else p[only]
+        if p.ndim == 2 and len(w) == 1:
+            w = np.broadcast_to(w, (size, w.shape[1]))
+        found = weighted_losses(p, self.cells.correct, w, losses, n_bins=n_bins, clip=self.clip)
+        return {name: np.broadcast_to(values, size) for name, values in found.items()}
 
 
 def _draws(images, n_draws, holdout, rng):
     """Held-out rows (draws, n), and each other row's place in its draw's order of labels."""
     names, code = np.unique(images, return_inverse=True)
-    n_hold = max(1, round(holdout * len(names)))
+    n_hold = max(1, round(holdout * len(names))) if holdout else 0
     hold, order = np.zeros((n_draws, len(code))), np.full((n_draws, len(code)), np.inf)
     for d in range(n_draws):
         place = np.empty(len(names), int)
@@ -859,8 +944,13 @@ def _draws(images, n_draws, holdout, rng):
     return hold, order
 
 
-def labels_needed(table: pd.DataFrame) -> pd.DataFrame:
-    """From a label-efficiency table: how many labels until refitting pays.
+def labels_needed(study: LabelStudy | pd.DataFrame) -> pd.DataFrame:
+    """How many labels until refitting pays, and until shrinkage stops to.
+
+    Parameters
+    ----------
+    study : LabelStudy or DataFrame
+        From :func:`label_efficiency_study`; its table alone gives the numbers without intervals.
 
     Returns
     -------
@@ -868,25 +958,80 @@ def labels_needed(table: pd.DataFrame) -> pd.DataFrame:
         One row per model, strategy, method and loss: ``n_star``, the smallest n from which on the
         refitted map's median loss lies below the carried-over map's at every larger n; and
         ``n_shrink``, the largest n at which the shrunken map's still lies below the refitted
-        one's. NaN where there is none among the sizes tried.
+        one's. NaN where there is none among the sizes tried. ``_low`` and ``_high`` are quantiles
+        of the same numbers over the resamples: infinite where refitting did not pay up to
+        ``n_max``, 0 where shrinkage helped at no size, NaN without resamples.
     """
+    if isinstance(study, pd.DataFrame):
+        study = LabelStudy(study, np.empty((len(study), 0)), np.nan)
+    table, tail = study.table, [(1 - study.level) / 2, (1 + study.level) / 2]
     keys = [k for k in table.columns if k not in ("n", "map", "median", "low", "high")]
     rows = []
     for key, part in table.groupby(keys, sort=True, observed=True):
-        wide = part.pivot(index="n", columns="map", values="median").sort_index()
-        better = (wide["target"] < wide["source"]).to_numpy()
-        stays = np.logical_and.accumulate(better[::-1])[::-1]
-        helps = (wide["shrunken"] < wide["target"]).to_numpy()
-        n = wide.index.to_numpy()
-        rows.append(
-            dict(zip(keys, key, strict=True))
-            | {
-                "n_star": float(n[stays][0]) if stays.any() else np.nan,
-                "n_shrink": float(n[helps][-1]) if helps.any() else np.nan,
-                "n_max": int(n[-1]),
-            }
-        )
+        n = np.sort(part["n"].unique())
+        curves = {}
+        for name, one in part.groupby("map"):
+            at = table.index.get_indexer(one.sort_values("n").index)
+            own = one.sort_values("n")["median"].to_numpy()
+            curves[name] = np.column_stack([own, study.medians[at]])
+        better = curves["target"] < curves["source"]
+        stays = np.logical_and.accumulate(better[::-1], axis=0)[::-1]
+        star = np.where(stays.any(axis=0), n[stays.argmax(axis=0)], np.inf)
+        helps = curves["shrunken"] < curves["target"]
+        shrink = np.where(helps, n[:, None], 0).max(axis=0).astype(float)
+        row = dict(zip(keys, key, strict=True))
+        row["n_star"] = star[0] if np.isfinite(star[0]) else np.nan
+        row["n_shrink"] = shrink[0] if shrink[0] else np.nan
+        for name, draws in (("n_star", star[1:]), ("n_shrink", shrink[1:])):
+            ends = [np.nan] * 2
+            if len(draws):  # no steps in between: an end is a size that was tried
+                ends = [np.quantile(draws, q, method="inverted_cdf") for q in tail]
+            row[f"{name}_low"], row[f"{name}_high"] = map(float, ends)
+        rows.append(row | {"n_max": int(n[-1])})
     return pd.DataFrame(rows)
+
+
+def labels_sentence(
+    needed: pd.DataFrame,
+    *,
+    loss: str = "brier",
+    level: float = 0.90,
+    target: str = "medical images",
+) -> str:
+    """How many labels until refitting pays, as sentences computed from :func:`labels_needed`.
+
+    Raises
+    ------
+    ValueError
+        If the table has no row of that loss, or several.
+    """
+    part = needed[needed["loss"] == loss]
+    if len(part) != 1:
+        raise ValueError(f"needed: {len(part)} rows of loss {loss!r}, not one")
+    row = part.iloc[0]
+    name, most = _LOSS_NAMES.get(loss, loss), f"{row['n_max']:,}"
+
+    def said(value, beyond):
+        return f"{value:,.0f}" if 0 < value < np.inf else beyond
+
+    def band(which):
+        low, high = row[f"{which}_low"], row[f"{which}_high"]
+        if np.isnan(low):
+            return ""
+        ends = [said(v, f"more than {most}" if v else "none") for v in (low, high)]
+        return f" ({level:.0%} interval: {' to '.join(dict.fromkeys(ends))})"
+
+    pays = f"not at up to {most} labels"
+    if not np.isnan(row["n_star"]):
+        pays = f"from {row['n_star']:,.0f} labels on"
+    stops = "at no number of labels"
+    if not np.isnan(row["n_shrink"]):
+        stops = f"up to {row['n_shrink']:,.0f} labels"
+    return (
+        f"On {target}, refitting has a lower {name} than carrying over {pays}{band('n_star')}; "
+        f"starting from the carried-over map and moving it with the labels beats refitting {stops}"
+        f"{band('n_shrink')}. Numbers of labels tried: up to {most}."
+    )
 
 
 # --- over models and strategies ---------------------------------------------------------------

@@ -117,14 +117,15 @@ def by_group(verdicts: pd.DataFrame, by: Sequence[str], table: Callable, **optio
     by : sequence of str
         Columns that make the groups; they come first in the result.
     table : callable
-        ``table(confidence, correct, **options) -> DataFrame``.
+        ``table(confidence, correct, **options) -> DataFrame``. Where it has no column ``n``, the
+        number of the group's verdicts is put there.
     """
     parts = []
     for key, part in measured(verdicts).groupby(list(by), sort=False):
         one = table(*arrays(part), **options)
         for position, (column, value) in enumerate(zip(by, key, strict=True)):
             one.insert(position, column, value)
-        parts.append(one)
+        parts.append(one if "n" in one else one.assign(n=len(part)))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
@@ -308,6 +309,7 @@ _FITTED_ON = {
     "target": "target",
     "pooled": "both",
     "shrunken": "shrunken",
+    "modality": "by modality",
 }
 
 
@@ -317,19 +319,91 @@ def fitted_on_table(transfer: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``method, fitted on`` and one column per loss.
+        ``method, fitted on`` and, per loss, its value with ``_low`` and ``_high``.
     """
-    rows = []
+    lines: dict[tuple, dict] = {}
     for row in transfer.to_dict("records"):
         for key, name in _FITTED_ON.items():
-            value = row.get(f"loss_{key}", np.nan)
-            rows.append(
-                {"method": row["method"], "fitted on": name, "loss": row["loss"], "value": value}
-            )
-    wide = pd.DataFrame(rows).pivot_table(
-        index=["method", "fitted on"], columns="loss", values="value", sort=False, dropna=False
+            if pd.isna(row.get(f"loss_{key}", np.nan)):
+                continue
+            line = lines.setdefault((row["method"], name), {})
+            line["method"], line["fitted on"] = row["method"], name
+            for end in ("", "_low", "_high"):
+                line[f"{row['loss']}{end}"] = row.get(f"loss_{key}{end}", np.nan)
+    return pd.DataFrame(lines.values())
+
+
+def added_gains(transfer: pd.DataFrame, losses: Sequence[str]) -> pd.DataFrame:
+    """Return what target labels add to carrying over, by how they are used.
+
+    Parameters
+    ----------
+    transfer : pandas.DataFrame
+        Rows of a transfer table, of one model and strategy.
+    losses : sequence of str
+        Which losses.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``loss, method, labels used`` (alone, with the source's, to move the source's map, by
+        modality) and ``gain``, the loss of carrying over minus the loss then, with ``gain_low``
+        and ``gain_high``.
+    """
+    used = {
+        "regret": "alone",
+        "pooled_gain": "with the source's",
+        "shrunken_gain": "to move the source's map",
+        "modality_gain": "by modality",
+    }
+    return pd.DataFrame(
+        {"loss": row["loss"], "method": row["method"], "labels used": name}
+        | {f"gain{end}": row.get(f"{key}{end}", np.nan) for end in ("", "_low", "_high")}
+        for row in transfer.to_dict("records")
+        for key, name in used.items()
+        if row["loss"] in losses and not pd.isna(row.get(key, np.nan))
     )
-    return wide.reset_index().rename_axis(columns=None)
+
+
+def label_sides(
+    verdicts: pd.DataFrame,
+    fresh: pd.DataFrame,
+    *,
+    source: dict,
+    target: dict,
+    more_target: dict,
+    rng: np.random.Generator,
+) -> tuple[pd.DataFrame, dict]:
+    """Return the rows of a label-efficiency study and which of them do what.
+
+    With fresh items, labels are drawn from half of their images, and the other half and the
+    target's rows are scored: all are of one kind, and there are enough of them for draws that
+    share little. Without, labels and scored rows are drawn from ``more_target``.
+
+    Parameters
+    ----------
+    verdicts : pandas.DataFrame
+        Of one model and strategy.
+    fresh : pandas.DataFrame
+        Verdicts on fresh items of the target's kind; may be empty.
+
+    Returns
+    -------
+    tuple
+        The verdicts, and ``source, target, judged`` for
+        :func:`medcal_nb.correct.label_efficiency_study`.
+    """
+    if fresh.empty:
+        return verdicts, {"source": source, "target": more_target}
+    learn, judge = halves(fresh, rng=rng)
+    parts = {
+        "source": rows_where(verdicts, source),
+        "labels": learn,
+        "judged": pd.concat([judge, rows_where(verdicts, target)]),
+    }
+    both = pd.concat([part.assign(part=name) for name, part in parts.items()], ignore_index=True)
+    names = {"source": "source", "target": "labels", "judged": "judged"}
+    return both, {side: {"part": name} for side, name in names.items()}
 
 
 def temperature_traps(
@@ -504,6 +578,8 @@ def true_regret(
     target: dict,
     fit: Callable,
     losses: dict[str, Callable],
+    n_resamples: int = 100,
+    rng: np.random.Generator,
 ) -> pd.DataFrame:
     """Return what a correction really costs or gains, on fresh items that nothing was fitted on.
 
@@ -517,25 +593,38 @@ def true_regret(
         One of :data:`medcal_nb.correct.FITS`.
     losses : dict
         Name to ``loss(confidence, correct) -> float``.
+    n_resamples : int
+        Resamples of the fresh images behind the standard error.
 
     Returns
     -------
     pandas.DataFrame
-        ``loss, raw, source, target, regret, n``: the loss as stated, after the source's
-        correction, after the target's, and the regret of carrying over.
+        ``loss, raw, source, target, regret, standard_error, n, n_images``: the loss as stated,
+        after the source's correction, after the target's; the regret of carrying over and how
+        well it is known.
     """
     confidence, correct = arrays(fresh)
+    kept = measured(fresh)
+    images = kept["image_id"].fillna(kept["item_id"]).to_numpy()
+    names, code = np.unique(images.astype(str), return_inverse=True)
     maps = {
         "raw": confidence,
         "source": fit(*arrays(rows_where(verdicts, source)))(confidence),
         "target": fit(*arrays(rows_where(verdicts, target)))(confidence),
     }
+    drawn = [
+        np.repeat(np.arange(len(code)), np.bincount(d, minlength=len(names))[code])
+        for d in rng.integers(len(names), size=(n_resamples, len(names)))
+    ]
     rows = []
     for name, loss in losses.items():
         values = {key: loss(moved, correct) for key, moved in maps.items()}
+        regrets = [
+            loss(maps["source"][i], correct[i]) - loss(maps["target"][i], correct[i]) for i in drawn
+        ]
         rows.append(
             {"loss": name, **values, "regret": values["source"] - values["target"]}
-            | {"n": len(correct)}
+            | {"standard_error": float(np.std(regrets)), "n": len(correct), "n_images": len(names)}
         )
     return pd.DataFrame(rows)
 
@@ -551,13 +640,14 @@ def ablation_gains(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``system, left out`` ("nothing" for the whole) and the metric with its interval.
+        ``system, correction, left out`` ("nothing" for the whole), ``n`` and the metric with its
+        interval.
     """
     parts = table[table["kind"] == "ablation"]
     keys = ["system", "correction"]
     whole = table[(table["kind"] == "fusion")].merge(parts[keys].drop_duplicates(), on=keys)
     both = pd.concat([whole.assign(left_out="nothing"), parts], ignore_index=True)
     columns = {"left_out": "left out"}
-    return both[[*keys, "left_out", metric, f"{metric}_low", f"{metric}_high"]].rename(
+    return both[[*keys, "left_out", "n", metric, f"{metric}_low", f"{metric}_high"]].rename(
         columns=columns
     )

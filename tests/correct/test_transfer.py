@@ -18,8 +18,10 @@ from medcal_nb.correct import (
     fit_shrunken,
     fit_temperature,
     gap_table,
+    label_efficiency_study,
     label_efficiency_table,
     labels_needed,
+    labels_sentence,
     modality_matrix,
     option_arrays,
     top_option,
@@ -358,6 +360,76 @@ def test_labels_needed_and_shrinkage(rng):
     need = labels_needed(table).iloc[0]
     assert need.n_star in (50, 400)
     assert need.n_shrink >= 10
+    assert np.isnan(need.n_star_low)  # a table alone has no resamples
+
+
+def test_labels_are_drawn_from_one_pool_and_scored_on_another(rng):
+    """The scored rows are the same in every draw, so that only the refitted maps have a band."""
+    pool = verdicts(rng, 6000, "medical", slope=0.7, shift=-0.25, per_image=2)
+    pool["part"] = np.where(pool.image_id < "medical-image-02000", "labels", "judged")
+    data = pd.concat([verdicts(rng, 600, "general", slope=0.9).assign(part="source"), pool])
+    settings = {
+        "source": {"part": "source"}, "target": {"part": "labels"}, "judged": {"part": "judged"},
+        "sizes": (10, 100, 1000, 3000), "n_draws": 50, "losses": ["ece", "brier"], "clip": 0.002,
+    }  # fmt: skip
+    study = label_efficiency_study(data, **settings, n_resamples=40, rng=np.random.default_rng(1))
+    wide = study.table[study.table.loss == "brier"].set_index(["n", "map"])
+    judged, source = pool[pool.part == "judged"], data[data.part == "source"]
+    carried = fit_platt(source.confidence, source.correct, clip=0.002)(judged.confidence)
+    for n in (10, 100, 1000, 3000):
+        raw, moved = wide.loc[(n, "raw")], wide.loc[(n, "source")]
+        assert raw.low == raw["median"] == raw.high
+        assert raw["median"] == pytest.approx(brier_score(judged.confidence, judged.correct))
+        assert moved["median"] == pytest.approx(brier_score(carried, judged.correct), abs=1e-7)
+    # a map of all 4000 answers of the pool is where the curve must go
+    pooled = pool[pool.part == "labels"]
+    best = fit_platt(pooled.confidence, pooled.correct, clip=0.002)(judged.confidence)
+    end = wide.loc[(3000, "target")]
+    assert end["median"] == pytest.approx(brier_score(best, judged.correct), abs=2e-4)
+    assert end.high - end.low < wide.loc[(100, "target")].high - wide.loc[(100, "target")].low
+    need = labels_needed(study).set_index("loss")
+    for loss in ("ece", "brier"):
+        row = need.loc[loss]
+        assert row.n_star_low <= row.n_star <= row.n_star_high
+        assert row.n_shrink_low <= row.n_shrink <= row.n_shrink_high
+        assert {row.n_star_low, row.n_star_high} <= {10, 100, 1000, 3000, np.inf}
+    again = label_efficiency_study(data, **settings, n_resamples=0, rng=np.random.default_rng(1))
+    pd.testing.assert_frame_equal(again.table, study.table)  # resampling changes no estimate
+    with pytest.raises(ValueError, match="images are both in target and judged"):
+        label_efficiency_study(data, **(settings | {"judged": {"domain": "medical"}}), rng=rng)
+
+
+def test_labels_needed_has_an_interval_where_images_are_set_aside_in_each_draw(rng):
+    data = pd.concat([verdicts(rng, 500, "general", slope=0.9),
+                      verdicts(rng, 500, "medical", slope=0.7, shift=-0.25)])  # fmt: skip
+    study = label_efficiency_study(data, sizes=(10, 50, 200), n_draws=30, losses=["brier"],
+                                   n_resamples=60, rng=rng)  # fmt: skip
+    assert study.medians.shape == (len(study.table), 60)
+    spread = study.medians.std(axis=1)
+    assert (spread > 0).all()  # the judged images are drawn again: every median moves
+    row = labels_needed(study).iloc[0]
+    assert row.n_star_low < row.n_star_high  # 250 answers don't settle it
+    # where the same two maps are compared, the interval is a point
+    alike = study.table.assign(median=np.where(study.table["map"] == "source", 1.0, 0.5))
+    told = labels_needed(type(study)(alike, np.repeat(alike[["median"]].to_numpy(), 5, 1), 0.9))
+    assert told.iloc[0][["n_star", "n_star_low", "n_star_high"]].tolist() == [10, 10, 10]
+    assert np.isnan(told.iloc[0].n_shrink)
+    assert told.iloc[0].n_shrink_high == 0
+
+
+def test_labels_sentence_says_the_numbers_and_where_they_end():
+    row = {"loss": "brier", "n_star": 200.0, "n_star_low": 100.0, "n_star_high": np.inf}
+    row |= {"n_shrink": 50.0, "n_shrink_low": 0.0, "n_shrink_high": 100.0, "n_max": 1000}
+    text = labels_sentence(pd.DataFrame([row]))
+    assert "from 200 labels on (90% interval: 100 to more than 1,000)" in text
+    assert "up to 50 labels (90% interval: none to 100)" in text
+    bare = row | {"n_star": np.nan, "n_shrink": np.nan}
+    bare |= {f"n_{k}_{e}": np.nan for k in ("star", "shrink") for e in ("low", "high")}
+    text = labels_sentence(pd.DataFrame([bare]))
+    assert "not at up to 1,000 labels;" in text
+    assert "at no number of labels." in text
+    with pytest.raises(ValueError, match="0 rows of loss 'ece'"):
+        labels_sentence(pd.DataFrame([row]), loss="ece")
 
 
 # --- summaries ----------------------------------------------------------------------------------

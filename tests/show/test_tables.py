@@ -116,3 +116,81 @@ def test_elicitation_counts_replies_per_item():
     assert table.loc["verbalized", "confidence_rate"] == 0.5
     assert table.loc["verbalized", "accuracy"] == 1.0
     assert table.loc["self_consistency", "levels"] == 2
+
+
+def test_fitted_on_table_keeps_intervals_and_leaves_out_what_was_not_fitted():
+    rows = [
+        {"method": m, "loss": loss}
+        | {f"loss_{k}{e}": v for k, v in (("raw", 0.3), ("target", 0.2)) for e in ("", "_low")}
+        | {"loss_modality": 0.1 if m == "temperature" else np.nan}
+        for m in ("temperature", "platt")
+        for loss in ("brier", "ece")
+    ]
+    table = tables.fitted_on_table(pd.DataFrame(rows)).set_index(["method", "fitted on"])
+    assert ("platt", "by modality") not in table.index
+    assert table.loc[("temperature", "by modality"), "brier"] == 0.1
+    assert table.loc[("platt", "target"), "ece_low"] == 0.2
+    assert np.isnan(table.loc[("platt", "target"), "ece_high"])
+
+
+def test_added_gains_are_those_of_the_table():
+    row = {"method": "platt", "loss": "brier", "regret": 0.1, "regret_low": 0.0, "regret_high": 0.2}
+    row |= {"pooled_gain": 0.05, "pooled_gain_low": 0.01, "modality_gain": np.nan}
+    table = tables.added_gains(pd.DataFrame([row, row | {"loss": "ece"}]), ["brier"])
+    assert table["labels used"].tolist() == ["alone", "with the source's"]
+    assert table["gain"].tolist() == [0.1, 0.05]
+    assert table["gain_low"].tolist() == [0.0, 0.01]
+
+
+def test_label_sides_share_no_image_and_judge_on_the_target_too(verdicts, rng):
+    where = {"source": {"dataset": "one"}, "target": {"dataset": "two"}}
+    fresh = verdicts.assign(
+        item_id="f" + verdicts["item_id"], image_id="f" + verdicts["image_id"], dataset="two"
+    )
+    rows, sides = tables.label_sides(
+        verdicts, fresh, **where, more_target={"domain": "medical"}, rng=rng
+    )
+    parts = {name: tables.rows_where(rows, side) for name, side in sides.items()}
+    assert len(parts["source"]) == 40
+    assert len(parts["target"]) == 40  # half of the fresh images
+    assert len(parts["judged"]) == 80  # the other half and the target
+    images = {name: set(part["image_id"]) for name, part in parts.items()}
+    assert not images["target"] & images["judged"]
+    assert not images["source"] & images["judged"]
+    rows, sides = tables.label_sides(
+        verdicts, fresh[:0], **where, more_target={"domain": "medical"}, rng=rng
+    )
+    assert sides == {"source": {"dataset": "one"}, "target": {"domain": "medical"}}
+    assert rows is verdicts
+
+
+def test_true_regret_knows_how_well_it_is_known(rng):
+    def rows(n, name, slope):
+        z = rng.normal(0, 1.5, n)
+        return pd.DataFrame(
+            {
+                "side": name,
+                "item_id": [f"{name}{i}" for i in range(n)],
+                "image_id": [f"{name}{i // 2}" for i in range(n)],
+                "confidence": 1 / (1 + np.exp(-z)),
+                "correct": rng.random(n) < 1 / (1 + np.exp(-slope * z)),
+            }
+        )
+
+    from medcal_nb.correct import fit_platt
+    from medcal_nb.measure import brier_score
+
+    few = pd.concat([rows(500, "g", 2.0), rows(500, "m", 0.5)])
+    known = {}
+    for n in (1000, 16000):
+        table = tables.true_regret(
+            few, rows(n, "fresh", 0.5), source={"side": "g"}, target={"side": "m"},
+            fit=fit_platt, losses={"brier": brier_score}, rng=rng,
+        )  # fmt: skip
+        known[n] = table.iloc[0]
+        assert known[n].n_images == n // 2
+    assert known[16000].regret > 0.02
+    # four times the error from a sixteenth of the items
+    assert known[1000].standard_error == pytest.approx(4 * known[16000].standard_error, rel=0.5)
+    gap = abs(known[1000].regret - known[16000].regret)
+    assert gap < 5 * known[1000].standard_error

@@ -1,5 +1,7 @@
 """Every strategy through the real classes of each model family, shared prefix against whole."""
 
+from functools import cache
+
 import pytest
 
 from medcal_nb.ask import prompts
@@ -14,6 +16,11 @@ pytest.importorskip("torch")
 
 NO_TURNS = {"two_stage", "describe_first", "challenge"}
 NEVER_LOCAL = {"cross_model", "clip_zero_shot", "clip_zero_shot_raw"}
+
+
+@cache
+def whole_table():
+    return family_table()
 
 
 def test_the_ten_families_stand():
@@ -42,7 +49,8 @@ def test_real_classes(name):
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_strategy_runs_or_is_skipped_with_the_reason(name):
-    (row,) = family_table([name]).to_dict("records")
+    table = whole_table()
+    (row,) = table[table.family == FAMILIES[name].title].to_dict("records")
     for strategy in STRATEGIES:
         if strategy in NEVER_LOCAL:
             assert row[strategy] != "runs"
@@ -110,8 +118,13 @@ def test_beyond_a_sliding_window_prompts_are_asked_whole():
     same(answer(model, calls), answer(whole, calls))
 
 
+def test_the_readme_shows_the_table_that_the_command_prints(root):
+    printed = format_table(whole_table(), markdown=True)
+    assert printed in (root / "README.md").read_text(encoding="utf-8")
+
+
 def test_the_table_is_readable():
-    table = family_table(["llava", "paligemma"])
+    table = whole_table().query("family in ['LLaVA', 'PaliGemma']")
     text = format_table(table)
     lines = text.splitlines()
     assert lines[0].split() == ["LLaVA", "PaliGemma"]

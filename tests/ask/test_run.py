@@ -10,11 +10,12 @@ import pytest
 
 from medcal_nb.answers import AnswerLog, check_answers
 from medcal_nb.ask.local import LocalModel
+from medcal_nb.ask.models import resolve_model
 from medcal_nb.ask.run import ask, dry_run, shard_of
 from medcal_nb.ask.strategies import STRATEGIES, Plan
 from medcal_nb.ask.verdicts import to_verdicts
 from medcal_nb.errors import MedcalError
-from medcal_nb.items import iter_items
+from medcal_nb.items import iter_items, load_items
 from tests.ask.tiny import tiny_checkpoint, tiny_items
 
 pytest.importorskip("torch")
@@ -124,6 +125,26 @@ def test_seeds_change_samples_and_nothing_else(model, tmp_path):
     assert (
         tables[0].loc["self_consistency", "raw"] != tables[1].loc["self_consistency", "raw"]
     ).any()
+
+
+def test_blank_images_are_what_the_model_sees(model, tmp_path):
+    """Questions about other images get the same replies where the image is a grey one."""
+    items = tiny_items(4, kinds=("closed",), per_image=1).assign(question="is there a heart?")
+    answers = {}
+    for blank in (False, True):
+        with AnswerLog(tmp_path / f"{blank}.sqlite") as log:
+            ask(model, items, ["option_probability", "image_ablation"], log=log, blank=blank)
+            answers[blank] = log.read()
+    shown, grey = (
+        table[table.strategy == "option_probability"].confidence.round(6).nunique()
+        for table in answers.values()
+    )
+    assert shown > 1
+    assert grey == 1
+    # what image_ablation asks with its own blank image is the same
+    ablated = answers[False].query("strategy == 'image_ablation' and sample == 1")
+    blank = answers[True].query("strategy == 'option_probability'")
+    assert blank.confidence.to_numpy() == pytest.approx(ablated.confidence.to_numpy(), abs=1e-6)
 
 
 def test_dry_run_shows_prompts_and_counts_without_asking(model):
@@ -265,6 +286,22 @@ def test_the_command_asks_and_resumes(folder, tmp_path, root):
         answers = log.read()
     assert set(answers.strategy) >= {"verbalized", "p_true", "self_consistency"}
     assert answers.item_id.nunique() == 6
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_a_pocket_model_answers_all_of_vqa_rad(real_dir, log):
+    items = load_items(str(real_dir / "vqa_rad"))
+    model = resolve_model("pocket-medical", device="cpu")
+    summary = ask(model, items, "sequence_probability", log=log, batch_size=256)
+    answers = check_answers(log.read())
+    assert summary.failed == {}
+    assert summary.rows == len(answers) == 2248
+    assert answers["item_id"].nunique() == 2248
+    assert answers["image_id"].nunique() == 314
+    assert answers["raw"].str.len().gt(0).all()
+    assert answers["confidence"].between(0, 1).all()
+    assert answers.loc[answers["answer"].notna(), "correct"].notna().all()
 
 
 def test_the_command_refuses_in_one_line(tmp_path, root):

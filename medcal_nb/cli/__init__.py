@@ -50,6 +50,10 @@ def _complain(message: str) -> None:
     print(f"medcal: error: {message}", file=sys.stderr)
 
 
+def _interrupted() -> None:
+    print("medcal: interrupted; the same command goes on where it was", file=sys.stderr)
+
+
 def main() -> None:
     """Run the command line; faults of the input are told in one line and exit with status 2."""
     try:
@@ -69,5 +73,9 @@ def main() -> None:
             raise
         sys.exit(2)
     except KeyboardInterrupt:
-        print("medcal: interrupted", file=sys.stderr)
+        _interrupted()
         sys.exit(130)
+    except SystemExit as end:
+        if end.code == 130:  # typer has turned Ctrl-C into an exit of its own
+            _interrupted()
+        raise

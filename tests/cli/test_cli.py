@@ -104,7 +104,7 @@ def test_package_without_notebooks_says_what_to_do(tmp_path, monkeypatch):
         ("MedcalError('two\\nlines')", 2, "medcal: error: two lines\n"),
         ("OSError(28, 'No space left', 'x.db')", 2, "no space left on the disk writing x.db"),
         ("PermissionError(13, 'denied', 'x.db')", 2, "x.db: permission denied"),
-        ("KeyboardInterrupt()", 130, ""),
+        ("KeyboardInterrupt()", 130, "medcal: interrupted; the same command goes on where it was"),
     ],
 )
 def test_faults_become_exit_codes(fault, code, said):

@@ -374,6 +374,7 @@ def test_interrupt_leaves_published_figures_and_no_kernel(toy, number):
     _, said = process.communicate(timeout=240)
     assert process.returncode == 130
     assert "Traceback" not in said
+    assert said.endswith("medcal: interrupted; the same command goes on where it was\n")
     assert {path.name: path.read_bytes() for path in (toy / "figures").iterdir()} == old
     assert not (toy / "build" / "pocket" / "stage").exists()
     for kernel in kernels:

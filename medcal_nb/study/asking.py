@@ -139,7 +139,13 @@ def _ask_model(jobs: list[Job], answers: Path, shard, progress: bool, threads: i
                     "strategies": len(job.strategies) - len(done.skipped),
                     "answers": done.rows,
                     "already": done.done_before,
-                    "skipped": "; ".join(f"{k}: {v}" for k, v in done.skipped.items()),
+                    "skipped": "; ".join(
+                        [f"{name}: {why}" for name, why in done.skipped.items()]
+                        + [
+                            f"{name}, {n} items: {why}"
+                            for (name, why), n in done.not_applicable.items()
+                        ]
+                    ),
                     "failed": len(done.failed),
                     "seconds": time.perf_counter() - started,
                 }

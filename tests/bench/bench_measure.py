@@ -301,14 +301,22 @@ def smooth_tasks(found):
     if "torch-uncertainty" in found:
         import torch
 
-        pair = torch.from_numpy(c).float(), torch.from_numpy(y.astype(int))
+        pair = torch.from_numpy(c).float(), torch.from_numpy(y).float()
 
         def torch_uncertainty_smooth():
-            metric = found["torch-uncertainty"].SmoothCalibrationError()
-            metric.update(*pair)
+            """Its defaults measure something else: `update` mirrors answers with a confidence
+            below ½ (confidence 1 − c, outcome 1 − y), which cancels residuals of opposite sign,
+            and it smooths in log-odds. Given the pairs as they are and the reflected kernel of
+            the definition it meets ours and relplot."""
+            metric = found["torch-uncertainty"].SmoothCalibrationError(kernel_type="reflected")
+            metric.confidences.append(pair[0])
+            metric.accuracies.append(pair[1])
             return metric.compute()
 
-        peers["torch-uncertainty"] = Peer(torch_uncertainty_smooth)
+        peers["torch-uncertainty"] = Peer(
+            torch_uncertainty_smooth,
+            note="reflected kernel, pairs as given: its update() mirrors confidences below ½",
+        )
     yield Task("smooth ECE", n, partial(measure.smooth_ece, c, y), peers, "faster than relplot")
 
     n = 10_000

@@ -250,6 +250,34 @@ def test_smooth_ece_agrees_with_its_definition(sample):
     assert measure.smooth_ece(c, y, sigma=value) == pytest.approx(value, abs=1e-6)
 
 
+def smooth_ece_as_written(c, y, steps=1000):
+    """The definition, slowly: the kernel in full, the integral as a sum, σ* by halving."""
+    t = (np.arange(steps) + 0.5) / steps
+    images = np.concatenate([2 * k + s * c for k in range(-2, 3) for s in (1, -1)])
+    distance = (t[:, None] - images) ** 2 / 2
+    residual = np.tile(y - c, 10) / c.size
+    low, high = 0.0, 1.0
+    for _ in range(18):
+        sigma = (low + high) / 2
+        kernel = np.exp(-distance / sigma**2) / (sigma * math.sqrt(2 * math.pi))
+        value = np.abs(kernel @ residual).mean()
+        low, high = (sigma, high) if value > sigma else (low, sigma)
+    return (low + high) / 2
+
+
+def test_smooth_ece_and_its_fixed_point_by_brute_force(sample):
+    """Also of answers mirrored at ½, as torch-uncertainty's update() hands them on: there the
+    residuals of a confidence below ½ change sign, and the number is another."""
+    c, y = sample[0][:120], sample[1][:120]
+    mirrored = np.maximum(c, 1 - c), np.where(c >= 0.5, y, 1 - y)
+    values = []
+    for pair in ((c, y), mirrored):
+        values.append(measure.smooth_ece(*pair))
+        assert values[-1] == pytest.approx(smooth_ece_as_written(*pair), abs=2e-5)
+    assert (c < 0.5).mean() > 0.1
+    assert values[0] - values[1] > 0.02
+
+
 def test_smooth_ece_uses_a_finer_grid_where_the_gap_is_small(rng):
     c = rng.random(2_000_000) * 0.998 + 0.001
     y = (rng.random(c.size) < c).astype(float)

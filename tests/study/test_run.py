@@ -338,7 +338,7 @@ def test_recorded_needs_a_file(toy):
 SLOW = """\
 import time
 Path(OUT_DIR, "..", "..", "started").touch()
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -363,15 +363,13 @@ def test_interrupt_leaves_published_figures_and_no_kernel(toy, number):
         text=True,
     )
     started = toy / "build" / "pocket" / "started"
-    deadline = time.monotonic() + 60
     while not started.exists():
         assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline
         time.sleep(0.1)
     kernels = children(process.pid)
     assert kernels
     process.send_signal(number)
-    _, said = process.communicate(timeout=240)
+    _, said = process.communicate(timeout=900)
     assert process.returncode == 130
     assert "Traceback" not in said
     assert said.endswith("medcal: interrupted; the same command goes on where it was\n")

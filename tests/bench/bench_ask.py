@@ -1,7 +1,7 @@
 """How much faster it is to ask many strategies at once than to call ``generate`` for each.
 
     python -m tests.bench.bench_ask [--model pocket-general] [--dataset pocket-medical]
-                                    [--items 64] [--repeat 3] [--threads 1] [--out build/bench]
+                                    [--items 64] [--repeat 3] [--threads 1,2] [--out build/bench]
 
 The same calls (same prompts, same limits) are answered in three ways, on the same model:
 
@@ -11,13 +11,15 @@ The same calls (same prompts, same limits) are answered in three ways, on the sa
   forward pass over prompt and label.
 - *single*: the same, one item at a time.
 
-Seconds are medians over repeats, the three in turn, in one process, of the clock and of the
-processor (on a busy machine the latter say more); positions are the tokens that
-went through the language model, padding included. Greedy replies are compared word for word,
-label probabilities to 0.001.
+Each way runs with each number of threads, and each is given its best when ways are compared: tiny
+models gain from a second thread in large batches only. Seconds are medians over repeats, the
+three in turn, in one process, of the clock and of the processor (on a busy machine the latter
+say more); positions are the tokens that went through the language model, padding included.
+Greedy replies are compared word for word, label probabilities to 0.001.
 """
 
 import argparse
+import itertools
 import os
 import platform
 import statistics
@@ -119,17 +121,17 @@ class Plain:
                     rows.append(i)
                     forced.append(row.forced)
         width = max(map(len, forced))
-        ids = torch.full((len(rows), width), backend.pad)
-        mask = torch.zeros((len(rows), width), dtype=torch.long)
+        ids = torch.full((len(rows), width), backend.pad, device=backend.device)
+        mask = torch.zeros_like(ids)
         for i, tokens in enumerate(forced):
             ids[i, : len(tokens)] = torch.tensor(tokens)
             mask[i, : len(tokens)] = 1
-        picked = torch.tensor(rows)
-        batch = {name: value[picked] for name, value in inputs.items()}
-        batch["input_ids"] = torch.cat([batch["input_ids"], ids], 1)
-        batch["attention_mask"] = torch.cat([batch["attention_mask"], mask], 1)
-        position = (batch["attention_mask"].cumsum(1) - 1).clamp(min=0)
-        out = backend.model(**batch, position_ids=position, logits_to_keep=width + 1)
+        batch = _repeated(inputs, rows, width)
+        batch["input_ids"][:, -width:] = ids
+        batch["attention_mask"][:, -width:] = mask
+        if not backend.mrope:
+            batch["position_ids"] = (batch["attention_mask"].cumsum(1) - 1).clamp(min=0)
+        out = backend.model(**batch, logits_to_keep=width + 1)
         logprobs = torch.log_softmax(out.logits[:, :-1].float(), -1)
         scores = iter(
             sum(float(logprobs[i, j, token]) for j, token in enumerate(tokens))
@@ -142,6 +144,25 @@ class Plain:
             mass = np.logaddexp.reduce(totals)
             shares = [math.exp(total - mass) for total in totals]
             found[call] = LabelProbabilities(dict(zip(call.labels, shares, strict=True)))
+
+
+def _repeated(inputs, rows, width):
+    """The processor's tensors for the prompts numbered `rows`, with room for `width` tokens."""
+    import torch
+
+    n, length = inputs["input_ids"].shape
+    picked = torch.tensor(rows, device=inputs["input_ids"].device)
+    batch = {}
+    for name, value in inputs.items():
+        if value.shape[:2] == (n, length):
+            room = value.new_zeros((len(rows), width))
+            batch[name] = torch.cat([value[picked], room], 1)
+        elif len(value) == n:
+            batch[name] = value[picked]
+        else:  # the patches of all images, one after another
+            parts = value.split(inputs["image_grid_thw"].prod(1).tolist())
+            batch[name] = torch.cat([parts[row] for row in rows])
+    return batch
 
 
 def backend_rows(backend, prompt, text, labels):
@@ -209,7 +230,69 @@ def agreement(ours, theirs):
     return equal, greedy, close, labels
 
 
-def main():
+def measure(backend, strategies, items, plan, *, ways, threads=(1,), repeat=1, patches=int):
+    """Ask in several ways; return a table of what each took, and the rows that ours wrote.
+
+    `ways` names each way and the items it asks at a time (None: ours, all in one session);
+    `patches` tells how many image patches have been computed so far.
+    """
+    import torch
+
+    seconds, cpu, positions, seen, compared = {}, {}, {}, {}, {}
+    ask_ours(backend, strategies, items[:2], plan)  # warm-up
+    for n_threads, again in itertools.product(threads, range(repeat)):
+        torch.set_num_threads(n_threads)
+        for way, size in ways.items():
+            if size == 1 and again:
+                continue
+            started, used, already = time.perf_counter(), time.process_time(), patches()
+            if size is None:
+                before = backend.positions
+                table, log = ask_ours(backend, strategies, items, plan)
+                positions[way] = backend.positions - before
+            else:
+                _, other, positions[way] = ask_plain(backend, strategies, items, plan, size)
+            seconds.setdefault((way, n_threads), []).append(time.perf_counter() - started)
+            cpu.setdefault((way, n_threads), []).append(time.process_time() - used)
+            seen[way] = patches() - already
+            if size is not None:
+                compared[way] = agreement(log, other)
+    rows = []
+    for (way, n_threads), times in seconds.items():
+        row = {
+            "way": way,
+            "threads": n_threads,
+            "seconds": statistics.median(times),
+            "cpu_seconds": statistics.median(cpu[way, n_threads]),
+            "positions": positions[way],
+            "patches": seen[way],
+        }
+        if way in compared:
+            equal, greedy, close, labels = compared[way]
+            row |= {"greedy_equal": f"{equal}/{greedy}", "labels_close": f"{close}/{labels}"}
+        rows.append(row)
+    frame = pd.DataFrame(rows)
+    if not frame["patches"].any():
+        del frame["patches"]
+    ours = next(way for way, size in ways.items() if size is None)
+    for name in ("seconds", "cpu_seconds"):
+        best = frame.loc[frame["way"] == ours, name].min()
+        frame[name.replace("seconds", "times_ours")] = frame[name] / best
+    return frame.round(2), table
+
+
+def compare(frame, ours="ours"):
+    """Say how many times longer each other way takes, each at its best number of threads."""
+    best = frame.groupby("way", sort=False)[["seconds", "cpu_seconds"]].min()
+    ratios = best.div(best.loc[ours]).drop(ours)
+    return [
+        f"{way}: {row.seconds:.1f} times the seconds of {ours}, "
+        f"{row.cpu_seconds:.1f} times its processor time (each at its best)"
+        for way, row in ratios.iterrows()
+    ]
+
+
+def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="pocket-general")
     parser.add_argument("--dataset", default="pocket-medical")
@@ -218,64 +301,27 @@ def main():
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--max-new-tokens", type=int, default=None)
     parser.add_argument("--device", default=None)
-    parser.add_argument("--threads", type=int, default=1, help="of torch; more only when idle")
+    parser.add_argument("--threads", default="1,2", help="numbers of torch's threads to try")
     parser.add_argument("--skip-single", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("build/bench"))
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
 
-    import torch
-
-    torch.set_num_threads(options.threads)
     backend = resolve_model(options.model, device=options.device)
     assert isinstance(backend, LocalModel)
     items = ordered_items(load_items(options.dataset, split="test", n=options.items))
     plan = Plan(
         dataset=options.dataset, samples=options.samples, max_new_tokens=options.max_new_tokens
     )
-    strategies = [s for s in STRATEGIES.values() if s.skips(backend.can, backend.cannot) is None]
-    seconds = {"ours": [], "batched": [], "single": []}
-    cpu = {name: [] for name in seconds}
-    positions, compared = {}, {}
-    ask_ours(backend, strategies, items[:2], plan)  # warm-up
-    for repeat in range(options.repeat):
-        for way in seconds:
-            if way == "single" and (repeat or options.skip_single):
-                continue
-            started, used = time.perf_counter(), time.process_time()
-            if way == "ours":
-                before = backend.positions
-                table, log = ask_ours(backend, strategies, items, plan)
-                positions[way] = backend.positions - before
-            else:
-                size = len(items) if way == "batched" else 1
-                _, other, positions[way] = ask_plain(backend, strategies, items, plan, size)
-            seconds[way].append(time.perf_counter() - started)
-            cpu[way].append(time.process_time() - used)
-            if way != "ours":
-                compared[way] = agreement(log, other)
-    rows = []
-    base = statistics.median(seconds["ours"])
-    for way, times in seconds.items():
-        if not times:
-            continue
-        equal, greedy, close, labels = compared.get(way, (None,) * 4)
-        rows.append(
-            {
-                "way": way,
-                "seconds": round(statistics.median(times), 2),
-                "cpu_seconds": round(statistics.median(cpu[way]), 2),
-                "times_ours": round(statistics.median(times) / base, 2),
-                "cpu_times_ours": round(
-                    statistics.median(cpu[way]) / statistics.median(cpu["ours"]), 2
-                ),
-                "positions": positions[way],
-                "greedy_equal": None if way == "ours" else f"{equal}/{greedy}",
-                "labels_close": None if way == "ours" else f"{close}/{labels}",
-            }
-        )
-    frame = pd.DataFrame(rows)
+    strategies = askable(backend)
+    ways = {"ours": None, "batched": len(items), "single": 1}
+    if options.skip_single:
+        del ways["single"]
+    threads = [int(n) for n in options.threads.split(",")]
+    frame, table = measure(
+        backend, strategies, items, plan, ways=ways, threads=threads, repeat=options.repeat
+    )
     machine = (
-        f"{platform.machine()}, {options.threads} of {os.cpu_count()} cores, {backend.device}, "
+        f"{platform.machine()}, {os.cpu_count()} cores, {backend.device}, "
         f"load {os.getloadavg()[0]:.1f}"
     )
     rows_asked = sum(len(answers) for answers in table.values())
@@ -283,10 +329,21 @@ def main():
         f"{options.model} on {options.dataset}: {len(items)} items, {len(strategies)} strategies, "
         f"{rows_asked} answers; {machine}"
     )
+    write(frame, title, compare(frame), options.out / "ask.csv")
+
+
+def askable(backend):
+    """The strategies that a backend can be asked under."""
+    return [s for s in STRATEGIES.values() if s.skips(backend.can, backend.cannot) is None]
+
+
+def write(frame, title, lines, path):
+    """Print a table with what it says, and keep it as CSV."""
     print(title)
     print(frame.to_string(index=False))
-    options.out.mkdir(parents=True, exist_ok=True)
-    frame.assign(title=title).to_csv(options.out / "ask.csv", index=False)
+    print("\n".join(lines))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frame.assign(title=title).to_csv(path, index=False)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import platform
 import queue
 import shutil
 import signal
@@ -616,7 +617,9 @@ class _Runner:
                 del entries[name]
                 for file in self.layout.output_files(name):
                     file.unlink(missing_ok=True)
-        write_manifest(folder, entries | made)
+        # not in the figures themselves, whose bytes would then differ from machine to machine
+        cpu = cpu_name()
+        write_manifest(folder, entries | {name: made[name] | {"cpu": cpu} for name in made})
 
     def _index(self) -> None:
         from medcal_nb.study.html import save_index
@@ -625,6 +628,15 @@ class _Runner:
             save_index(self.study)
         except OSError as error:  # what was done is to be reported all the same
             print(f"medcal: the index page was not written: {error}", file=sys.stderr)
+
+
+def cpu_name() -> str:
+    """Return the name of the processor: sums may be taken in another order on another one."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:

@@ -54,9 +54,10 @@ def verify(
 ) -> list[Verdict]:
     """Run the pocket study as committed and compare the CSV of every figure.
 
-    In a git clone the files of ``HEAD`` are run, not those being edited. With the versions and
-    kind of machine that the figures were made with, every byte has to be the same; elsewhere
-    numbers may differ by the notebook's tolerance.
+    In a git clone the files of ``HEAD`` are run, not those being edited. With the versions,
+    system and processor that the figures were made with, every byte has to be the same;
+    elsewhere numbers may differ by the notebook's tolerance, :data:`TOLERANCE` where its metadata
+    (``medcal.tolerance``) name none.
 
     Parameters
     ----------
@@ -155,13 +156,12 @@ def compare(notebooks: Iterable[Notebook], old: Path, new: Path) -> Iterator[Ver
             yield Verdict(name, False, "the published CSV was edited by hand")
         else:
             yield _compared(
-                name,
-                old,
-                new,
-                before[name]["provenance"],
-                after[name]["provenance"],
-                tolerance[name],
+                name, old, new, _origin(before[name]), _origin(after[name]), tolerance[name]
             )
+
+
+def _origin(entry: dict[str, Any]) -> dict[str, Any]:
+    return entry["provenance"] | ({"cpu": entry["cpu"]} if "cpu" in entry else {})
 
 
 def _compared(
@@ -177,7 +177,9 @@ def _compared(
     first, second = old / f"{name}.csv", new / f"{name}.csv"
     if first.read_bytes() == second.read_bytes():
         return Verdict(name, True, "same bytes")
-    elsewhere = [key for key in ("versions", "platform") if before.get(key) != after.get(key)]
+    elsewhere = before.get("cpu", after.get("cpu")) != after.get("cpu") or any(
+        before.get(key) != after.get(key) for key in ("versions", "platform")
+    )
     found = differences(pd.read_csv(first), pd.read_csv(second), tolerance=tolerance)
     because = "; ".join(_changed(before, after))
     because = f" ({because})" if because else ""
@@ -197,6 +199,9 @@ def _changed(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
             for name in sorted(old.keys() | new.keys()):
                 if old.get(name) != new.get(name):
                     yield f"{name} was {old.get(name)}, is {new.get(name)}"
+        elif key == "cpu":
+            if old:
+                yield f"{key} was {old}, is {new}"
         else:
             yield f"{key} was {str(old)[:12]}, is {str(new)[:12]}"
 

@@ -10,6 +10,7 @@ import pytest
 from medcal_nb.errors import MedcalError
 from medcal_nb.show.figures import read_manifest, write_manifest
 from medcal_nb.study.graph import find_notebooks, read_notebook
+from medcal_nb.study.run import cpu_name
 from medcal_nb.study.verify import compare, differences, verify
 from tests.study.test_run import edit, study, toy  # noqa: F401
 
@@ -80,6 +81,17 @@ def test_a_published_study_and_what_can_be_wrong_with_it(toy, tmp_path):  # noqa
     assert found["fig02_bars"] == (
         False,
         "differs in bytes, though within 0.005, on the same machine",
+    )
+    # and none on another processor, if other versions had been used or not
+    entries = read_manifest(figures)
+    assert entries["fig02_bars"]["cpu"] == cpu_name()
+    write_manifest(
+        figures, entries | {"fig02_bars": entries["fig02_bars"] | {"cpu": "Babbage Mill"}}
+    )
+    found = told(compare(notebooks, figures, again / "again"))
+    assert found["fig02_bars"] == (
+        True,
+        f"same within 0.005 (cpu was Babbage Mill, is {cpu_name()})",
     )
     (figures / "fig02_bars.csv").write_text("item_id\na\n")
     found = told(compare(notebooks, figures, again / "again"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Mapping
 
 import numpy as np
@@ -17,9 +18,36 @@ def _levels(table, column) -> list:
 
 
 def _head(fig, title):
-    import textwrap
+    fig.suptitle(textwrap.fill(title, int(fig.get_figwidth() * 13.5)))
 
-    fig.suptitle(textwrap.fill(title, int(fig.get_figwidth() * 15.5)))
+
+def _n_note(table, *, but=()) -> str:
+    """Return ``, n = 375 to 451`` where a table knows its number of answers."""
+    for column in ("n", "n_target", "n_a", "items"):
+        if column in table and column not in but and table[column].notna().any():
+            low, high = int(table[column].min()), int(table[column].max())
+            words = f"n = {low:,}" + (f" to {high:,}" if high > low else "")
+            # kept together where a title is broken into lines
+            return f", {words}".replace("n = ", "n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
+    return ""
+
+
+def _name_panels(axes, names, columns=1):
+    """Name panels in one size, over as many lines as one of so many columns takes."""
+    names = [str(name) for name in names]
+    # bold letters are about 0.65 of their size wide; axis labels take the rest of a column
+    room = 72 * (axes[0].figure.get_figwidth() / columns - 0.3) / 0.65
+    size = max(7, min(9, room / max(len(name) for name in names)))
+    for ax, name in zip(axes, names, strict=True):
+        ax.set_title(textwrap.fill(name, int(room / size)), fontsize=size)
+
+
+def _key(fig, handles, names):
+    """Name what the panels share below them, in as many columns as fit."""
+    if names:
+        room = int(fig.get_figwidth() * 13.5)
+        columns = max(1, room // (max(len(name) for name in names) + 8))
+        fig.legend(handles, names, loc="outside lower center", ncols=min(columns, len(names)))
 
 
 def _panels(n, *, per_row, row_height, head=0.4, width="full", **sharing):
@@ -34,8 +62,10 @@ def _panels(n, *, per_row, row_height, head=0.4, width="full", **sharing):
         squeeze=False,
         **sharing,
     )
-    for ax in axes.flat[n:]:
+    for k, ax in enumerate(axes.flat[n:], n):
         ax.set_axis_off()
+        # nothing below the panel above: it carries the numbers of the shared axis itself
+        axes.flat[k - per_row].tick_params(labelbottom=True)
     return fig, list(axes.flat[:n])
 
 
@@ -61,11 +91,12 @@ def reliability_grid(panels, scores, *, row, column, colours=None, title="", met
     with st.style():
         fig, axes = st.figure(
             "full" if len(columns) > 1 else "half",
-            0.4 + 3.95 * len(rows),
+            0.4 + 2.9 * len(rows),
             nrows=len(rows),
             ncols=len(columns),
             squeeze=False,
         )
+        named = {}
         for y, level in enumerate(rows):
             for x, other in enumerate(columns):
                 part = panels[(panels[row] == level) & (panels[column] == other)]
@@ -76,9 +107,10 @@ def reliability_grid(panels, scores, *, row, column, colours=None, title="", met
                     part,
                     ax=axes[y, x],
                     colour=(colours or {}).get(other, st.BLUE),
-                    title=f"{level}, {other}",
                     note=interval_note(scores, metric, **{row: level, column: other}),
                 )
+                named[axes[y, x].child_axes[0]] = f"{level}, {other}"
+        _name_panels(list(named), named.values(), len(columns))
         _head(fig, title)
     return fig
 
@@ -92,16 +124,15 @@ def reliability_row(panels, scores, *, column, colours=None, title="", metric="e
     """
     names = _levels(panels, column)
     with st.style():
-        fig, axes = _panels(len(names), per_row=per_line, row_height=3.95)
+        fig, axes = _panels(len(names), per_row=per_line, row_height=2.9)
         for k, (ax, name) in enumerate(zip(axes, names, strict=True)):
             plots.plot_reliability(
                 panels[panels[column] == name],
                 ax=ax,
                 colour=(colours or {}).get(name, st.BLUE if k == 0 else st.VERMILLION),
-                title=name,
                 note=interval_note(scores, metric, **{column: name}),
             )
-            ax.child_axes[0].set_title(name, fontsize=7.5)
+        _name_panels([ax.child_axes[0] for ax in axes], names, min(per_line, len(names)))
         _head(fig, title)
     return fig
 
@@ -133,7 +164,7 @@ def trap_figure(table, *, title=""):
             ax=right,
             x="x",
             y="y",
-            xlabel="clip (how far from 1 a stated 100 % is taken to be)",
+            xlabel="clip (how far from 1\na stated 100 % is taken to be)",
             ylabel="fitted temperature",
             logx=True,
         )
@@ -155,7 +186,7 @@ def interval_panels(
     reference=None,
     sharex=True,
     title="",
-    columns=4,
+    columns=3,
 ):
     """Draw dots with intervals, one panel per level of ``panel`` or per value.
 
@@ -183,9 +214,11 @@ def interval_panels(
         headings, axis_labels = dict(values), {name: "" for name in values}
     else:
         parts = [(name, table[table[panel] == name], values) for name in _levels(table, panel)]
-        headings = {name: str(name) for name, _, _ in parts}
+        headings = {name: f"n = {name:,}" if panel == "n" else str(name) for name, _, _ in parts}
         axis_labels = {name: (xlabels or {}).get(values, values) for name, _, _ in parts}
-    n_labels, n_hues = table[label].nunique(), table[hue].nunique() if hue else 1
+    levels = _levels(table, hue) if hue else []
+    colours, markers = st.looks(hue, levels, colours=colours, markers=markers) if hue else ({}, {})
+    n_labels, n_hues = table[label].nunique(), max(len(levels), 1)
     with st.style():
         fig, axes = _panels(
             len(parts),
@@ -206,26 +239,20 @@ def interval_panels(
                 label=label,
                 order=_levels(table, label),
                 hue=hue,
+                hue_order=levels,
                 colours=colours,
                 markers=markers,
                 xlabel=axis_labels[name],
                 reference=line,
                 legend=False,
             )
-            ax.set_title(headings[name], fontsize=8 if len(parts) < 4 else 7)
-        if hue:
-            levels = _levels(table, hue)
-            handles = [
-                plots.legend_handle(
-                    str(level), (colours or {}).get(level, st.GREY), (markers or {}).get(level, "o")
-                )
-                for level in levels
-            ]
-            per_line = max(1, 95 // (max(len(str(level)) for level in levels) + 8))
-            fig.legend(
-                handles=handles, loc="outside lower center", ncols=min(per_line, len(levels))
-            )
-        _head(fig, title)
+        n_rows = -(-len(parts) // columns)
+        # names of labels take about as much as a panel
+        _name_panels(axes, headings.values(), -(-len(parts) // n_rows) + 0.8)
+        names = [str(level) for level in levels]
+        handles = [plots.legend_handle("", colours[level], markers[level]) for level in levels]
+        _key(fig, handles, names)
+        _head(fig, title + _n_note(table, but=[panel]))
     return fig
 
 
@@ -260,15 +287,7 @@ def estimator_figure(table, *, title=""):
             )
             ax.axhline(part["truth"].iloc[0], color=st.VERMILLION, lw=1, ls="--")
             ax.set_title(name)
-        axes[0].text(
-            0.98,
-            0.92,
-            "dashed: truth; band: 90 % of samples",
-            transform=axes[0].transAxes,
-            ha="right",
-            fontsize=6.5,
-        )
-        _head(fig, title)
+        _head(fig, f"{title}; dashed: truth, band: 90 % of samples")
     return fig
 
 
@@ -292,11 +311,27 @@ def risk_figure(table, *, title="", columns=2):
         )
         for ax, name in zip(axes, names, strict=True):
             part = table[table["strategy"] == name]
-            plots.plot_risk_coverage(part, ax=ax)
+            plots.plot_risk_coverage(part, ax=ax, hue="strategy", legend=False)
             ax.axhline(part["risk"].iloc[-1], color=st.GREY, lw=0.8, ls=":")
-            ax.set_title(f"{name}, n = {int(part['n_kept'].max()):,}")
+        counts = table.groupby("strategy")["n_kept"].max()
+        named = [f"{name}, n = {int(counts[name]):,}" for name in names]
+        _name_panels(axes, named, min(columns, len(names)))
+        highest = table["risk_high" if "risk_high" in table else "risk"].max()
+        axes[0].set_ylim(0, 1.03 * highest if highest > 0 else 1)
         _head(fig, title)
     return fig
+
+
+# what takes no confidence: thin lines with signs, unlike the curves in a grey print
+_POLICIES = {
+    label: {"color": st.BLACK, "lw": 0.7, "ms": 3.5, "markevery": every, "ls": line, "marker": sign}
+    for label, line, sign, every in (
+        ("keep all", "-", "x", 0.11),
+        ("check none", "-", "x", 0.11),
+        ("check all", "-", "+", 0.13),
+        ("best in hindsight", ":", "", 1),
+    )
+}
 
 
 def cost_figure(costs, decisions, *, title=""):
@@ -315,7 +350,7 @@ def cost_figure(costs, decisions, *, title=""):
     names = _levels(costs, "confidence used")
     colours = dict(zip(names, (st.GREY, st.BLUE, st.VERMILLION), strict=False))
     with st.style():
-        fig, (left, right) = st.figure("full", 3.4, ncols=2)
+        fig, (left, right) = st.figure("full", 3.9, ncols=2)
         plots.plot_lines(
             costs,
             ax=left,
@@ -330,16 +365,8 @@ def cost_figure(costs, decisions, *, title=""):
         )
         first = costs[costs["confidence used"] == names[0]]
         plain = {"keep_all": "keep all", "check_all": "check all", "hindsight": "best in hindsight"}
-        for column, line in zip(plain, ("-.", "--", ":"), strict=True):
-            left.plot(
-                first["cost_ratio"],
-                first[column],
-                color=st.BLACK,
-                lw=0.9,
-                ls=line,
-                label=plain[column],
-            )
-        left.legend(fontsize=6.5)
+        for column, label in plain.items():
+            left.plot(first["cost_ratio"], first[column], label=label, **_POLICIES[label])
         left.set(ylim=(0, None), title="cost curve")
         plots.plot_lines(
             decisions,
@@ -350,22 +377,23 @@ def cost_figure(costs, decisions, *, title=""):
             high="net_benefit_high",
             hue="confidence used",
             colours=colours,
-            xlabel="error probability from which a check is wanted",
-            ylabel="net benefit (errors found per answer)",
+            xlabel="error probability from which\na check is wanted",
+            ylabel="net benefit\n(errors found per answer)",
         )
         first = decisions[decisions["confidence used"] == names[0]]
-        right.plot(
-            first["threshold"],
-            first["check_all"],
-            color=st.BLACK,
-            lw=0.9,
-            ls="--",
-            label="check all",
-        )
-        right.axhline(0, color=st.BLACK, lw=0.9, ls="-.", label="check none")
-        right.legend(fontsize=6.5)
+        for label, values in (
+            ("check all", first["check_all"]),
+            ("check none", 0 * first["check_all"]),
+        ):
+            right.plot(first["threshold"], values, label=label, **_POLICIES[label])
         right.set(ylim=(-0.1, None), title="decision curve")
-        _head(fig, title)
+        named = {}
+        for ax in (left, right):
+            handles, labels = ax.get_legend_handles_labels()
+            named |= dict(zip(labels, handles, strict=True))
+            ax.get_legend().remove()
+        _key(fig, list(named.values()), list(named))
+        _head(fig, title + _n_note(costs))
     return fig
 
 
@@ -407,8 +435,11 @@ def level_figure(table, *, xlabel="", title="", columns=3):
                     label=value.replace("_", " "),
                 )
             ax.set_xticks(range(len(order)), order)
-            ax.set(ylim=(0, 1), xlabel=xlabel, title=f"{name}, n = {int(part['n'].sum()):,}")
+            ax.set(ylim=(0, 1), xlabel=xlabel)
             ax.grid(axis="y")
+        counts = table.groupby("model")["n"].sum()
+        named = [f"{name}, n = {int(counts[name]):,}" for name in names]
+        _name_panels(axes, named, -(-len(names) // -(-len(names) // columns)))
         axes[0].legend(loc="lower right")
         _head(fig, title)
     return fig
@@ -425,7 +456,7 @@ def line_panels(
     """
     names = _levels(table, panel)
     with st.style():
-        fig, axes = st.figure("full", 2.9, ncols=len(names), sharey=sharey, squeeze=False)
+        fig, axes = st.figure("full", 3.1, ncols=len(names), sharey=sharey, squeeze=False)
         for ax, name in zip(axes.flat, names, strict=True):
             plots.plot_lines(
                 table[table[panel] == name],
@@ -436,10 +467,12 @@ def line_panels(
                 xlabel=xlabel,
                 ylabel=ylabel if ax is axes.flat[0] else "",
                 logx=logx,
+                legend=False,
                 **options,
             )
-            ax.set_title(str(name))
-        _head(fig, title)
+        _name_panels(list(axes.flat), names, len(names))
+        _key(fig, *axes.flat[0].get_legend_handles_labels())
+        _head(fig, title + _n_note(table, but=[x]))
     return fig
 
 
@@ -458,7 +491,7 @@ def image_grid(items, *, row="modality", per_row=8, title=""):
     names = _levels(items, row)
     with st.style():
         fig, axes = st.figure(
-            "full", 0.4 + 0.92 * len(names), nrows=len(names), ncols=per_row, squeeze=False
+            "full", 0.4 + 0.72 * len(names), nrows=len(names), ncols=per_row, squeeze=False
         )
         for ax in axes.flat:
             ax.set_axis_off()
@@ -469,6 +502,9 @@ def image_grid(items, *, row="modality", per_row=8, title=""):
             line[0].set_title(str(name), fontsize=8)
         _head(fig, title)
     return fig
+
+
+_HOLLOW = {"fillstyle": "none", "ms": 3.6, "alpha": 0.9}
 
 
 def elicitation_figure(table, *, title=""):
@@ -484,40 +520,38 @@ def elicitation_figure(table, *, title=""):
     matplotlib.figure.Figure
     """
     values = {
-        "new_tokens": "new tokens per item",
+        "new_tokens": "new tokens\nper item",
         "parse_rate": "parse rate",
-        "confidence_rate": "items with a confidence",
-        "levels": "different confidences",
+        "confidence_rate": "items with\na confidence",
+        "levels": "different\nconfidences",
     }
     order = _levels(table, "strategy")
     models = _levels(table, "model")
     colours, markers = st.cycle_colours(models), st.cycle_markers(models)
     with st.style():
-        fig, axes = st.figure("full", 0.9 + 0.2 * len(order), ncols=len(values), sharey=True)
+        fig, axes = st.figure("full", 0.9 + 0.24 * len(order), ncols=len(values), sharey=True)
         for ax, (value, label) in zip(axes, values.items(), strict=True):
-            for model in models:
+            for k, model in enumerate(models):
                 part = table[table["model"] == model]
-                at = [order.index(name) for name in part["strategy"]]
-                ax.plot(
-                    part[value],
-                    at,
-                    markers[model],
-                    color=colours[model],
-                    alpha=0.8,
-                    ms=3.8,
-                    fillstyle="none",
-                )
+                # models side by side, so that equal values don't cover each other
+                aside = 0.6 * (k / max(len(models) - 1, 1) - 0.5) if len(models) > 1 else 0
+                at = [order.index(name) + aside for name in part["strategy"]]
+                ax.plot(part[value], at, markers[model], color=colours[model], **_HOLLOW)
             ax.set_yticks(range(len(order)), order)
             ax.set_ylim(len(order) - 0.4, -0.6)
             ax.set_xlabel(label)
             ax.grid(axis="both")
+        highest = table["new_tokens"].max()
         axes[0].set_xscale("symlog", linthresh=1)
+        axes[0].set_xlim(-0.4, 2 * highest if highest > 0 else 1)
         axes[3].set_xscale("log")
+        for ax in (axes[0], axes[3]):
+            ax.xaxis.set_major_formatter(lambda number, _: f"{number:,g}")
         for ax in axes[1:3]:
-            ax.set_xlim(-0.03, 1.03)
-        handles = [plots.legend_handle(m, colours[m], markers[m]) for m in models]
-        fig.legend(handles=handles, loc="outside lower center", ncols=min(5, len(models)))
-        _head(fig, title)
+            ax.set_xlim(-0.03, 1.06)
+        handles = [plots.legend_handle("", colours[m], markers[m], **_HOLLOW) for m in models]
+        _key(fig, handles, [str(m) for m in models])
+        _head(fig, title + _n_note(table))
     return fig
 
 
@@ -543,6 +577,7 @@ def histogram_grid(table, *, row, column, colours=None, title=""):
             sharex=True,
             squeeze=False,
         )
+        named = {}
         for y, level in enumerate(rows):
             for x, other in enumerate(columns):
                 part = table[(table[row] == level) & (table[column] == other)]
@@ -553,9 +588,10 @@ def histogram_grid(table, *, row, column, colours=None, title=""):
                     part, ax=axes[y, x], colour=(colours or {}).get(other, st.BLUE)
                 )
                 n = int((part["n_correct"] + part["n_wrong"]).sum())
-                axes[y, x].set_title(f"{level}, {other}, n = {n:,}")
+                named[axes[y, x]] = f"{level}, {other}, n = {n:,}"
                 if y < len(rows) - 1:
                     axes[y, x].set_xlabel("")
+        _name_panels(list(named), named.values(), len(columns))
         axes[0, 0].legend(loc="upper left")
         _head(fig, title)
     return fig
@@ -624,6 +660,7 @@ def one_panel(plot, table, *, width="half", height=3.6, title="", **options):
     """
     with st.style():
         fig, ax = st.figure(width, height)
+        # the n of a bin is no sample's
+        _head(fig, title + ("" if "bin" in table else _n_note(table, but=options.values())))
         plot(table, ax=ax, **options)
-        _head(fig, title)
     return fig

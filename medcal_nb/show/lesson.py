@@ -74,7 +74,7 @@ def forecasters_figure(table: pd.DataFrame):
     """Draw :func:`forecasters_table`, a small diagram for each forecaster."""
     groups = list(table.groupby("forecaster", sort=False))
     with st.style():
-        fig, axes = st.figure("full", 4.8, nrows=2, ncols=3, sharex=True, sharey=True)
+        fig, axes = st.figure("screen", 4.8, nrows=2, ncols=3, sharex=True, sharey=True)
         for ax, (name, part) in zip(axes.flat, groups, strict=True):
             plots.plot_reliability(part, ax=ax, note=f"ECE {_ece_of(part):.3f}", histogram=False)
             ax.set_title(name)
@@ -146,7 +146,7 @@ def luck_curve_table(
 def luck_figure(reliability: pd.DataFrame, luck: pd.DataFrame):
     """Draw one sample of the honest forecaster beside the ECE of many samples."""
     with st.style():
-        fig, (left, right) = st.figure("full", 3.1, ncols=2)
+        fig, (left, right) = st.figure("screen", 3.1, ncols=2)
         note = f"ECE {_ece_of(reliability):.3f}\nbut honest"
         plots.plot_reliability(reliability, ax=left, note=note, histogram=False)
         left.set_title("One sample (simulated)")
@@ -222,7 +222,7 @@ def temperature_figure(
         The one of maximum likelihood, marked where given.
     """
     with st.style():
-        fig, axes = st.figure("full", 2.7, ncols=3)
+        fig, axes = st.figure("screen", 2.7, ncols=3)
         for ax, table, title, colour in (
             (axes[0], before, "As stated (simulated)", st.VERMILLION),
             (axes[1], after, f"T = {temperature:.2f}", st.BLUE),
@@ -281,7 +281,7 @@ def boldness_figure(reliability: pd.DataFrame, here: pd.DataFrame, others: pd.Da
         From :func:`boldness_table`; `here` has one row.
     """
     with st.style():
-        fig, (left, right) = st.figure("full", 3.1, ncols=2)
+        fig, (left, right) = st.figure("screen", 3.1, ncols=2)
         row = here.iloc[0]
         plots.plot_reliability(reliability, ax=left, note=f"ECE {row['ece']:.3f}", histogram=False)
         left.set_title("This forecaster (simulated)")
@@ -353,7 +353,7 @@ def base_rate_figure(here: pd.DataFrame, curve: pd.DataFrame):
     counts = whole_counts([row[kind] for kind in kinds], 1000)
     places = np.arange(1000)
     with st.style():
-        fig, (left, right) = st.figure("full", 3.2, ncols=2)
+        fig, (left, right) = st.figure("screen", 3.2, ncols=2)
         start = 0
         for (label, colour, marker), count in zip(kinds.values(), counts, strict=True):
             mine = places[start : start + count]
@@ -423,7 +423,7 @@ def threshold_figure(curve: pd.DataFrame, *, threshold: float, cost_ratio: float
     """
     theory = best_threshold(cost_wrong=1.0, cost_check=1 / cost_ratio)
     with st.style():
-        fig, (left, right) = st.figure("full", 3.0, ncols=2)
+        fig, (left, right) = st.figure("screen", 3.0, ncols=2)
         for column, label, colour, line in (
             ("coverage", "kept without a check", st.BLUE, "-"),
             ("risk", "wrong among those kept", st.VERMILLION, "--"),

@@ -21,11 +21,15 @@ def _label_n(n: float) -> str:
     return f"n = {int(n):,}"
 
 
-def legend_handle(label, colour, marker="o"):
+# behind words that may lie on marks
+_PAPER = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1}
+
+
+def legend_handle(label, colour, marker="o", **options):
     """Return a legend entry: a marker in a colour, named."""
     from matplotlib.lines import Line2D
 
-    return Line2D([], [], color=colour, marker=marker, ls="", label=label)
+    return Line2D([], [], color=colour, marker=marker, ls="", label=label, **options)
 
 
 def plot_reliability(table, *, ax=None, colour=st.BLUE, title=None, note=None, histogram=True):
@@ -82,12 +86,15 @@ def plot_reliability(table, *, ax=None, colour=st.BLUE, title=None, note=None, h
         ms=4,
         elinewidth=1,
         zorder=4,
+        # dots at 0 and 1 would be cut in half
+        clip_on=False,
     )
     ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy")
     ax.set_aspect("equal")
+    corner = {"transform": ax.transAxes, "fontsize": 7.5, "zorder": 5, "bbox": _PAPER}
     if note:
-        ax.text(0.03, 0.97, note, transform=ax.transAxes, va="top", fontsize=7.5)
-    ax.text(0.97, 0.03, _label_n(rows["n"].sum()), transform=ax.transAxes, ha="right", fontsize=7.5)
+        ax.text(0.03, 0.97, note, va="top", **corner)
+    ax.text(0.97, 0.03, _label_n(rows["n"].sum()), ha="right", **corner)
     top = ax
     if histogram:
         top = ax.inset_axes([0, 1.03, 1, 0.16])
@@ -117,6 +124,7 @@ def plot_intervals(
     label="label",
     order=None,
     hue=None,
+    hue_order=None,
     colours=None,
     markers=None,
     xlabel="",
@@ -133,8 +141,11 @@ def plot_intervals(
         All labels, first on top, where panels share them.
     hue : str, optional
         Column that splits a label into several dots, side by side.
+    hue_order : sequence of str, optional
+        All its levels, where panels share them.
     colours, markers : dict, optional
-        From a value of ``hue`` (or of ``label``, without a hue) to a colour or a marker.
+        From a value of ``hue`` (or of ``label``, without a hue) to a colour or a marker; by
+        default those of :func:`medcal_nb.show.style.looks`.
     reference : float, optional
         Where to draw a vertical line (0 for differences).
     legend : bool
@@ -142,7 +153,12 @@ def plot_intervals(
     """
     ax = _axis(ax)
     labels = list(dict.fromkeys(table[label])) if order is None else list(order)
-    hues = list(dict.fromkeys(table[hue])) if hue else [None]
+    hues = [None]
+    if hue:
+        hues = list(dict.fromkeys(table[hue] if hue_order is None else hue_order))
+        colours, markers = st.looks(hue, hues, colours=colours, markers=markers)
+    elif label in st.STRATEGY_COLUMNS:
+        colours, markers = st.looks(label, labels, colours=colours, markers=markers)
     colours, markers = colours or {}, markers or {}
     step = min(0.8 / len(hues), 0.22)
     for k, level in enumerate(hues):
@@ -178,8 +194,7 @@ def plot_accuracy_confidence(table, *, ax=None, hue="domain", colours=None, mark
         ``accuracy, accuracy_low, accuracy_high, mean_confidence`` and the column ``hue``.
     """
     ax = _axis(ax)
-    colours = colours or st.DOMAIN_COLOURS
-    markers = markers or st.DOMAIN_MARKERS
+    colours, markers = st.looks(hue, table[hue], colours=colours, markers=markers)
     ax.plot([0, 1], [0, 1], color=st.GREY, lw=0.9, ls="--", zorder=1)
     ax.text(0.03, 0.95, "overconfident", fontsize=7, color=st.GREY, va="top")
     ax.text(0.97, 0.03, "underconfident", fontsize=7, color=st.GREY, ha="right")
@@ -193,8 +208,10 @@ def plot_accuracy_confidence(table, *, ax=None, hue="domain", colours=None, mark
             part["accuracy"],
             part["mean_confidence"],
             xerr=errors,
-            fmt=markers.get(level, "o"),
-            color=colours.get(level, st.GREY),
+            fmt=markers[level],
+            color=colours[level],
+            # hollow, so that dots under dots are seen
+            mfc="white",
             ms=4,
             elinewidth=0.8,
             alpha=0.85,
@@ -289,7 +306,10 @@ def plot_heatmap(
         )
     )
     greyed = small.fillna(True).astype(bool) | grid.isna()
-    options = {"fmt": "", "ax": ax, "annot_kws": {"fontsize": 6}, "linewidths": 0.6}
+    # a cell holds a line like "[-0.05, 0.23]"; the names of rows take about an inch
+    wide = 72 * (ax.figure.get_figwidth() - 1) / ax.get_gridspec().ncols / len(columns)
+    size = np.clip(wide / 8, 5.5, 7.5) if not compact else 5.5
+    options = {"fmt": "", "ax": ax, "annot_kws": {"fontsize": size}, "linewidths": 0.6}
     sns.heatmap(
         grid,
         mask=greyed,
@@ -307,22 +327,37 @@ def plot_heatmap(
         annot=annotations.fillna(""),
         cmap=["#F2F2F2"],
         cbar=False,
-        **(options | {"annot_kws": {"fontsize": 6, "color": st.GREY}}),
+        **(options | {"annot_kws": {"fontsize": size, "color": st.GREY}}),
     )
     ax.set(xlabel="", ylabel="")
     ax.tick_params(length=0, rotation=0)
     if compact:
         ax.set_xticks(ax.get_xticks(), columns, rotation=60, ha="right")
+    _ink_that_reads(ax, len(columns), cells=~greyed.to_numpy())
     return ax
 
 
+def _ink_that_reads(ax, n_columns, *, cells):
+    """Write black on light cells and white on dark ones."""
+    mesh = ax.collections[0]
+    mesh.update_scalarmappable()
+    faces = mesh.get_facecolors()
+    for text in ax.texts:
+        x, y = (int(v) for v in text.get_position())
+        if cells[y, x]:
+            light = st.luminance(faces[y * n_columns + x]) > 0.55
+            text.set_color(st.BLACK if light else "white")
+
+
 def _cell_text(cell, value, low, high, n, decimals):
-    if np.isnan(cell[value]):
-        lines = ["–"]
-    else:
-        lines = [f"{cell[value]:.{decimals}f}"]
-        if low and not np.isnan(cell[low]):
-            lines.append(f"[{cell[low]:.{decimals}f}, {cell[high]:.{decimals}f}]")
+    # adding 0 turns -0.00 into 0.00
+    value, low, high = (
+        f"{round(cell[name], decimals) + 0:.{decimals}f}" if name else "nan"
+        for name in (value, low, high)
+    )
+    lines = ["–" if value == "nan" else value]
+    if "nan" not in (value, low):
+        lines.append(f"[{low}, {high}]")
     if n in cell:
         lines.append(_label_n(cell[n]))
     return "\n".join(lines)
@@ -342,6 +377,7 @@ def plot_lines(
     xlabel="",
     ylabel="",
     logx=False,
+    legend=True,
 ):
     """Draw one line per level of ``hue``, with a band where ``low`` and ``high`` are given.
 
@@ -351,29 +387,34 @@ def plot_lines(
         Columns named by ``x, y`` and, where given, ``low, high, hue``.
     styles : dict, optional
         From a level of ``hue`` to a line style, so that a grey print can be read.
+    legend : bool
+        Name the levels of ``hue``.
     """
     ax = _axis(ax)
+    if hue:
+        colours, _ = st.looks(hue, table[hue], colours=colours)
     colours, styles = colours or {}, styles or {}
-    dashes = ("-", "--", "-.", ":")
     groups = [(None, table)] if hue is None else list(table.groupby(hue, sort=False))
     for k, (level, part) in enumerate(groups):
         part = part.sort_values(x)
         colour = colours.get(level, st.CYCLE[k % len(st.CYCLE)])
-        line = styles.get(level, dashes[k % len(dashes)])
+        line = styles.get(level, st.LINES[k % len(st.LINES)])
         label = None if level is None else str(level)
         ax.plot(part[x], part[y], color=colour, ls=line, label=label)
         if low:
             ax.fill_between(part[x], part[low], part[high], color=colour, alpha=0.15, lw=0)
     if logx:
         ax.set_xscale("log")
+        if table[x].min() >= 1:
+            ax.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.grid(axis="y")
-    if hue:
+    if hue and legend:
         ax.legend(loc="best")
     return ax
 
 
-def plot_risk_coverage(table, *, ax=None, hue=None, colours=None):
+def plot_risk_coverage(table, *, ax=None, hue=None, colours=None, legend=True):
     """Draw the error among the answers kept against the share kept.
 
     Parameters
@@ -392,6 +433,7 @@ def plot_risk_coverage(table, *, ax=None, hue=None, colours=None):
         colours=colours,
         xlabel="coverage (share of answers kept)",
         ylabel="selective risk (error among kept)",
+        legend=legend,
         **bands,
     )
     ax.set(xlim=(0, 1), ylim=(0, None))
@@ -403,13 +445,23 @@ def plot_scatter(
 ):
     """Draw one marker per row, named beside it where ``label`` is given.
 
+    With a ``hue``, rows of one name are joined by a line and named once.
+
     Parameters
     ----------
     table : pandas.DataFrame
         Columns named by ``x, y`` and, where given, ``label, hue``.
     """
     ax = _axis(ax)
+    if hue or label:
+        colours, markers = st.looks(
+            hue or label, table[hue or label], colours=colours, markers=markers
+        )
     colours, markers = colours or {}, markers or {}
+    if label and hue:
+        # what has one name is joined, and named once
+        for _, part in table.groupby(label, sort=False):
+            ax.plot(part[x], part[y], color=st.GREY, lw=0.5, zorder=1)
     seen = set()
     for row in table.to_dict("records"):
         level = row.get(hue) if hue else row.get(label)
@@ -422,16 +474,65 @@ def plot_scatter(
             color=colours.get(level, st.GREY),
             label=str(level) if named else None,
         )
-        if label:
-            ax.annotate(
-                row[label],
-                (row[x], row[y]),
-                xytext=(4, 3),
-                textcoords="offset points",
-                fontsize=6.5,
-            )
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.grid()
     if hue:
         ax.legend(loc="best")
+    if label:
+        dots = table.sort_values(y, ascending=False)
+        once = dots.drop_duplicates(label) if hue else dots
+        _label_points(ax, once[[x, y]].to_numpy(float), [str(v) for v in once[label]], dots[[x, y]])
     return ax
+
+
+# where a name may stand, in points from its dot: beside it, then ever farther up and down
+_PLACES = [(side * 5, up) for up in (-2.5, 4.5, -9.5, 12, -17, 20, -25, 28, 36) for side in (1, -1)]
+
+
+def _label_points(ax, points, names, dots, size=7):
+    """Name points so that no name lies on another or on a dot; far ones get a thin line."""
+    from matplotlib.transforms import Bbox
+
+    ax.figure.draw_without_rendering()
+    scale = ax.figure.dpi / 72
+    at = ax.transData.transform(points)
+    marks = ax.transData.transform(np.asarray(dots, float))
+    taken = [
+        Bbox.from_bounds(px - 3 * scale, py - 3 * scale, 6 * scale, 6 * scale) for px, py in marks
+    ]
+    if ax.get_legend():
+        taken.append(ax.get_legend().get_window_extent())
+    inside = ax.get_window_extent()
+    for k in np.lexsort((at[:, 0], -at[:, 1])):
+        text = ax.annotate(
+            names[k], points[k], xytext=(0, 0), textcoords="offset points", fontsize=size
+        )
+        text.set_in_layout(False)
+        box = text.get_window_extent()
+        best, cost = _PLACES[0], np.inf
+        for rank, (right, up) in enumerate(_PLACES):
+            left = right * scale - (box.width if right < 0 else 0)
+            there = box.translated(left, up * scale)
+            clash = sum(_shared(there, other) for other in taken)
+            out = there.width * there.height - _shared(there, inside)
+            if (now := 100 * (clash + out) + rank) < cost:
+                best, cost, place = (right, up), now, there
+        taken.append(place)
+        right, up = best
+        text.set(ha="left" if right > 0 else "right")
+        text.xyann = best
+        if abs(up) > 10:
+            ax.annotate(
+                "",
+                points[k],
+                xytext=(right, up + 2.5),
+                textcoords="offset points",
+                arrowprops={"arrowstyle": "-", "color": st.GREY, "lw": 0.4},
+            )
+
+
+def _shared(one, other) -> float:
+    """Return the area that two boxes share."""
+    wide = min(one.x1, other.x1) - max(one.x0, other.x0)
+    high = min(one.y1, other.y1) - max(one.y0, other.y0)
+    return max(wide, 0) * max(high, 0)

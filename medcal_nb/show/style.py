@@ -1,8 +1,9 @@
 """One look for every figure: colours by meaning, sizes by column, nothing global.
 
 Colours are the Okabe-Ito set, which people with any common colour vision can tell apart
-(Okabe & Ito 2008, "Color Universal Design"). Every colour is doubled by a marker or a hatch, so
-that a grey print keeps the meaning.
+(Okabe & Ito 2008, "Color Universal Design"). Every colour is doubled by a marker, a line style or
+a hatch, so that a grey print keeps the meaning (:func:`medcal_nb.show.figures.grey_copies` writes
+one to look at).
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
-YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
+BLUE, VERMILLION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 GREY, LIGHT_GREY = "#6B6B6B", "#D0D0D0"
 
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
+# unlike in a grey print, too: solid, then ever more broken
+LINES = ("-", "--", "-.", ":", (0, (6, 1)), (0, (5, 1, 1, 1, 1, 1)), (0, (2, 1)), (0, (1, 3)))
+
 DOMAIN_COLOURS = {"general": BLUE, "medical": VERMILLION}
-DOMAIN_MARKERS = {"general": "o", "medical": "s"}
 
 MODALITY_COLOURS = {
     "x-ray": BLUE,
@@ -29,11 +33,17 @@ MODALITY_COLOURS = {
     "digit": BLACK,
     "photo": GREY,
 }
+_MODALITY_MARKERS = dict(zip(MODALITY_COLOURS, _MARKERS, strict=False))
 
 STRATEGY_FAMILIES = {
     "stated": ("verbalized", "verbalized_cot", "linguistic", "top_k", "describe_first"),
     "second turn": ("two_stage", "two_stage_other", "challenge", "p_true"),
-    "likelihood": ("option_probability", "sequence_probability", "clip_zero_shot"),
+    "likelihood": (
+        "option_probability",
+        "sequence_probability",
+        "clip_zero_shot",
+        "clip_zero_shot_raw",
+    ),
     "agreement": (
         "self_consistency",
         "semantic_entropy",
@@ -42,7 +52,15 @@ STRATEGY_FAMILIES = {
         "image_ablation",
         "cross_model",
     ),
-    "fusion": ("fusion", "fusion_trained", "ms_fbi", "expert"),
+    "fusion": (
+        "fusion",
+        "fusion_support",
+        "fusion_trained",
+        "ms_fbi",
+        "ms_fbi_support",
+        "ms_fbi_trained",
+        "expert",
+    ),
 }
 FAMILY_COLOURS = {
     "stated": VERMILLION,
@@ -52,8 +70,18 @@ FAMILY_COLOURS = {
     "fusion": PURPLE,
     "other": GREY,
 }
+# families whose colours are equally dark share no marker
+_FAMILY_MARKERS = {
+    "stated": ("o", "s", "^", "D", "v"),
+    "second turn": ("o", "s", "^", "D"),
+    "likelihood": ("P", "*", "p", "x"),
+    "agreement": ("X", "<", ">", "h", "d", "8"),
+    "fusion": ("P", "*", "p", "+", "x", "1", "2"),
+    "other": ("H", "3", "4", "|", "_"),
+}
+STRATEGY_COLUMNS = ("strategy", "system", "left out")
 CYCLE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK, GREY)
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
+_COLOUR_MARKERS = dict(zip(CYCLE, _MARKERS, strict=False))
 
 CORRECTION_COLOURS = {
     "none": GREY,
@@ -63,11 +91,22 @@ CORRECTION_COLOURS = {
     "isotonic": GREEN,
     "histogram": ORANGE,
     "shrunken": BLACK,
+    "trained": SKY,
+    "option_temperature": BLUE,
+}
+
+_COLOURS_OF = {
+    "domain": DOMAIN_COLOURS,
+    "modality": MODALITY_COLOURS,
+    "correction": CORRECTION_COLOURS,
+    "method": CORRECTION_COLOURS,
 }
 
 _LOCK = threading.RLock()
 
-WIDTHS = {"half": 3.4, "full": 7.0}  # inches: one and two columns of a paper
+# inches; "full" is narrower than two columns of a paper, so that its words, shrunk to one column
+# (85 mm), still stand at 4 to 5 points; "screen" is for the lesson
+WIDTHS = {"half": 3.4, "full": 5.4, "screen": 7.0}
 
 
 def strategy_family(strategy: str) -> str:
@@ -85,9 +124,10 @@ def strategy_colour(strategy: str) -> str:
 
 def strategy_marker(strategy: str) -> str:
     """Return the marker of a strategy, unlike its neighbours' of the same family."""
-    members = STRATEGY_FAMILIES.get(strategy_family(strategy), ())
+    family = strategy_family(strategy)
+    markers, members = _FAMILY_MARKERS[family], STRATEGY_FAMILIES.get(family, ())
     position = members.index(strategy) if strategy in members else len(strategy)
-    return _MARKERS[position % len(_MARKERS)]
+    return markers[position % len(markers)]
 
 
 def dataset_colours(verdicts) -> dict[str, str]:
@@ -114,6 +154,55 @@ def cycle_colours(levels) -> dict[str, str]:
 def cycle_markers(levels) -> dict[str, str]:
     """Return a marker per level, in order of first appearance."""
     return {level: _MARKERS[k % len(_MARKERS)] for k, level in enumerate(dict.fromkeys(levels))}
+
+
+def looks(column, levels, *, colours=None, markers=None) -> tuple[dict, dict]:
+    """Return ``(colours, markers)`` of levels, the same in every figure where they mean something.
+
+    Strategies, domains, modalities and corrections have colours of their own, other levels take
+    turns. Strategies have markers of their own; elsewhere a colour brings its marker, as long as
+    that tells the levels apart.
+
+    Parameters
+    ----------
+    column : str or None
+        What the levels are: the name of their column.
+    levels : sequence
+    colours, markers : dict, optional
+        What is settled already, by level.
+    """
+    levels = list(dict.fromkeys(levels))
+    own_colours, own_markers = {}, {}
+    if column in STRATEGY_COLUMNS:
+        own_colours = {level: strategy_colour(level) for level in levels}
+        own_markers = {level: strategy_marker(level) for level in levels}
+    elif column in _COLOURS_OF:
+        own_colours = {level: _COLOURS_OF[column].get(level, GREY) for level in levels}
+        own_markers = _MODALITY_MARKERS if column == "modality" else {}
+    colours = cycle_colours(levels) | own_colours | (colours or {})
+    brought = {level: _COLOUR_MARKERS.get(colours[level], "o") for level in levels}
+    if len(set(brought.values())) < len(levels):
+        brought = cycle_markers(levels)
+    return colours, brought | own_markers | (markers or {})
+
+
+def luminance(colour) -> float:
+    r"""Return how light a colour is on a grey print, 0 (black) to 1 (white): CIE L* / 100.
+
+    .. math:: L^* / 100 = 1.16\, Y^{1/3} - 0.16, \qquad
+       Y = 0.2126 R + 0.7152 G + 0.0722 B \text{ (linear)}
+
+    and :math:`9.033\, Y` where Y is below 0.00886.
+
+    References
+    ----------
+    CIE 15:2018, section 8.2.1.1; IEC 61966-2-1 for the linear components.
+    """
+    from matplotlib.colors import to_rgb
+
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in to_rgb(colour)]
+    y = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return 1.16 * y ** (1 / 3) - 0.16 if y > 0.008856 else 9.033 * y
 
 
 def synthetic_note(table) -> str:
@@ -157,7 +246,11 @@ def style(**overrides) -> Iterator[None]:
         "xtick.labelsize": 7.5,
         "ytick.labelsize": 7.5,
         "legend.fontsize": 7.5,
-        "legend.frameon": False,
+        # what lies below a legend must not cross its words
+        "legend.frameon": True,
+        "legend.facecolor": "white",
+        "legend.edgecolor": "none",
+        "legend.framealpha": 0.85,
         "lines.linewidth": 1.4,
         "lines.markersize": 4.5,
         "svg.fonttype": "none",
@@ -173,7 +266,7 @@ def figure(width: str = "full", height: float = 3.0, **grid):
     Parameters
     ----------
     width
-        ``"half"`` (3.4 in) or ``"full"`` (7.0 in).
+        ``"half"``, ``"full"`` or ``"screen"``, see `WIDTHS`.
     height
         Inches.
     **grid

@@ -93,9 +93,14 @@ def test_costs_stand_beside_the_plain_policies(verdicts, rng):
     costs = tables.by_group(named, ["confidence used"], cost_table, **options)
     decisions = tables.by_group(named, ["confidence used"], net_benefit_table, **options)
     fig = grids.cost_figure(costs, decisions)
-    words = [{t.get_text() for t in ax.get_legend().get_texts()} for ax in used(fig)]
-    assert words[0] == {"as stated", "keep all", "check all", "best in hindsight"}
-    assert words[1] == {"as stated", "check all", "check none"}
+    words = [t.get_text() for t in fig.legends[0].get_texts()]
+    assert sorted(words) == sorted({*words})
+    assert {*words} == {"as stated", "keep all", "check all", "check none", "best in hindsight"}
+    for ax in used(fig):
+        assert len({(line.get_linestyle(), line.get_marker()) for line in ax.lines}) == len(
+            ax.lines
+        )
+    assert fig.get_suptitle().split()[-3:] == ["n", "=", str(len(verdicts))]
 
 
 def test_many_columns_make_a_heatmap_compact():

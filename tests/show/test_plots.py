@@ -1,5 +1,6 @@
 """Plots: what is drawn is read back from the axes."""
 
+import itertools
 import threading
 
 import matplotlib as mpl
@@ -72,10 +73,125 @@ def test_style_leaves_matplotlib_as_it_was():
     assert dict(mpl.rcParams) == before
 
 
+# lightness (0 to 1) by which two greys can be told apart without a key, with room to spare
+APART = 0.12
+
+
+def strategies():
+    from medcal_nb.ask.strategies import STRATEGIES
+
+    return sorted({*STRATEGIES, *(m for f in st.STRATEGY_FAMILIES.values() for m in f)})
+
+
 def test_every_strategy_of_a_family_has_its_own_marker():
     for family, members in st.STRATEGY_FAMILIES.items():
         assert len({st.strategy_marker(m) for m in members}) == len(members), family
         assert {st.strategy_family(m) for m in members} == {family}
+
+
+def test_every_strategy_that_can_be_asked_has_a_family():
+    assert [name for name in strategies() if st.strategy_family(name) == "other"] == []
+
+
+def tellable(colours, markers, levels):
+    """Whether each pair of levels differs on a grey print."""
+    for one, other in itertools.combinations(levels, 2):
+        apart = abs(st.luminance(colours[one]) - st.luminance(colours[other]))
+        assert markers[one] != markers[other] or apart > APART, (one, other, apart)
+
+
+def test_strategies_can_be_told_apart_on_a_grey_print():
+    names = strategies()
+    tellable(*st.looks("strategy", names), names)
+
+
+@pytest.mark.parametrize(
+    ("column", "levels"),
+    [
+        ("domain", list(st.DOMAIN_COLOURS)),
+        ("modality", list(st.MODALITY_COLOURS)),
+        # two fits that are never drawn in one figure share the colour of a temperature
+        ("correction", [k for k in st.CORRECTION_COLOURS if k != "option_temperature"]),
+        ("correction", ["none", "option_temperature"]),
+        ("model", [f"model {k}" for k in range(8)]),
+    ],
+)
+def test_other_hues_can_be_told_apart_on_a_grey_print(column, levels):
+    tellable(*st.looks(column, levels), levels)
+
+
+def test_data_sets_can_be_told_apart_on_a_grey_print():
+    table = pd.DataFrame({"dataset": ["a", "b", "c"], "domain": ["general", "medical", "medical"]})
+    names = list(table["dataset"])
+    tellable(*st.looks("dataset", names, colours=st.dataset_colours(table)), names)
+
+
+def test_lines_differ_by_more_than_colour(ax):
+    n = len(st.LINES)
+    table = pd.DataFrame({"x": [0, 1] * n, "y": range(2 * n), "h": np.repeat(range(n), 2)})
+    plots.plot_lines(table, ax=ax, x="x", y="y", hue="h")
+    assert len({(ln.get_linestyle(), str(ln._dash_pattern)) for ln in ax.lines}) == n
+
+
+def test_luminance_of_known_colours():
+    assert st.luminance("#000000") == 0
+    assert st.luminance("#FFFFFF") == pytest.approx(1)
+    # CIE L* of sRGB mid grey
+    assert st.luminance("#777777") == pytest.approx(0.5, abs=0.003)
+
+
+def test_what_is_settled_wins_over_the_default_look():
+    colours, markers = st.looks("strategy", ["p_true"], colours={"p_true": "#123456"})
+    assert colours == {"p_true": "#123456"}
+    assert markers == {"p_true": st.strategy_marker("p_true")}
+
+
+def test_strategies_keep_their_look_as_hue_and_as_label(ax):
+    table = pd.DataFrame(
+        {"strategy": ["verbalized", "p_true"], "label": "x", "estimate": [1, 2], "low": [0, 1],
+         "high": [2, 3]}
+    )  # fmt: skip
+    wanted = {(st.strategy_colour(name), st.strategy_marker(name)) for name in table["strategy"]}
+    import matplotlib.pyplot as plt
+
+    for options in ({"hue": "strategy"}, {"label": "strategy"}):
+        plt.cla()
+        plots.plot_intervals(table, ax=ax, **options)
+        drawn = {(ln.get_color(), ln.get_marker()) for ln in ax.lines if ln.get_marker() != "None"}
+        assert drawn == wanted
+    plt.cla()
+    plots.plot_lines(table, ax=ax, x="estimate", y="high", hue="strategy")
+    assert {ln.get_color() for ln in ax.lines} == {colour for colour, _ in wanted}
+    plt.cla()
+    plots.plot_scatter(table, ax=ax, x="low", y="high", hue="strategy")
+    assert {(ln.get_color(), ln.get_marker()) for ln in ax.lines} == wanted
+
+
+def test_names_of_points_do_not_lie_on_each_other():
+    table = pd.DataFrame({"x": [1, 1, 1.01, 1, 5], "y": [1, 1.01, 1, 0.99, 5]})
+    table["label"] = [f"quite a long name {k}" for k in range(5)]
+    with st.style():
+        _, ax = st.figure("half", 3)
+        plots.plot_scatter(table, ax=ax, x="x", y="y", label="label")
+        boxes = [t.get_window_extent() for t in ax.texts if t.get_text()]
+    assert len(boxes) == 5
+    for one, other in itertools.combinations(boxes, 2):
+        assert plots._shared(one, other) == 0
+
+
+def test_writing_in_cells_stands_out_from_them(ax):
+    table = pd.DataFrame({"r": "x", "c": list("abcdef"), "v": np.linspace(0, 1, 6), "n": 100})
+    plots.plot_heatmap(table, ax=ax, row="r", column="c", value="v", cmap="PuOr", limits=(0, 1))
+    faces = ax.collections[0].get_facecolors()
+    for text in ax.texts:
+        x = int(text.get_position()[0])
+        assert abs(st.luminance(faces[x]) - st.luminance(text.get_color())) > 0.44
+
+
+def test_no_cell_reads_minus_nothing(ax):
+    table = pd.DataFrame({"r": "x", "c": ["a"], "v": [-0.001], "lo": [-0.2], "hi": [0.004], "n": 9})
+    plots.plot_heatmap(table, ax=ax, row="r", column="c", value="v", low="lo", high="hi")
+    assert ax.texts[0].get_text() == "0.00\n[-0.20, 0.00]\nn = 9"
 
 
 def test_dataset_colours_follow_the_domain_and_never_repeat():

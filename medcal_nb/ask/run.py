@@ -23,7 +23,7 @@ from medcal_nb.ask.models import (
     Similarities,
     Similarity,
 )
-from medcal_nb.ask.strategies import Plan, choose_strategies
+from medcal_nb.ask.strategies import Plan, blanked, choose_strategies
 from medcal_nb.errors import MedcalError
 from medcal_nb.items import iter_items
 
@@ -104,6 +104,7 @@ def ask(
     lettered=False,
     max_new_tokens=None,
     shard=(1, 1),
+    blank=False,
     progress=False,
 ):
     """Ask a model about items under several strategies and write the answers to a log.
@@ -131,6 +132,9 @@ def ask(
         Lowers the limits of all replies.
     shard : (int, int)
         Part i of n of the items, for several machines.
+    blank : bool
+        Show a grey image of the same size in place of each. The rows say nothing of it: keep
+        them in a log of their own.
     progress : bool
         Show a progress bar with rate and remaining time on stderr.
 
@@ -141,6 +145,8 @@ def ask(
     if samples < 1 or batch_size < 1:
         raise MedcalError("samples and batch size must be at least 1")
     chosen = choose_strategies(strategies)
+    if blank:
+        chosen = [blanked(strategy) for strategy in chosen]
     datasets = items["dataset"].unique()
     if len(datasets) != 1:
         raise MedcalError(f"one data set at a time: the items are of {len(datasets)}")

@@ -9,7 +9,7 @@ once. How the rows become one verdict is told by `aggregate`
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from medcal_nb.ask import prompts
@@ -380,6 +380,28 @@ def _clip_zero_shot(item, plan):
 
 def _clip_zero_shot_raw(item, plan):
     return (yield from _clip(item, plan, own_scale=False))
+
+
+def blanked(strategy):
+    """Return a strategy that asks the same with a blank image in every call."""
+
+    def ask(item, plan):
+        program, results = strategy.ask(item, plan), None
+        while True:
+            try:
+                calls = program.send(results)
+            except StopIteration as stop:
+                return stop.value
+            results = yield [_with_blank_image(call) for call in calls]
+
+    return strategy if strategy.ask is None else replace(strategy, ask=ask)
+
+
+def _with_blank_image(call):
+    if isinstance(call, Similarity):
+        return replace(call, picture=replace(call.picture, change=BLANK))
+    picture = replace(call.prompt.picture, change=BLANK)
+    return replace(call, prompt=replace(call.prompt, picture=picture))
 
 
 # --- the table -----------------------------------------------------------------------------------

@@ -629,6 +629,20 @@ def true_regret(
     return pd.DataFrame(rows)
 
 
+def pareto_front(table: pd.DataFrame, *, cost: str, loss: str) -> pd.DataFrame:
+    """Return the rows that no other beats: none costs at most as much and loses less, or reverse.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The rows from the cheapest to the dearest, each with a lower loss than the one before.
+        Of equal rows the first is kept.
+    """
+    rows = table.sort_values([cost, loss], kind="stable")
+    lowest = rows[loss].cummin().shift(fill_value=np.inf)
+    return rows[rows[loss] < lowest]
+
+
 def ablation_gains(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Return a fusion's metric in whole and without each voter.
 

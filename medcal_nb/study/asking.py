@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
@@ -194,3 +195,59 @@ def _made_from(jobs: list[Job]) -> dict[str, object]:
         "code": sources_used(f"{code}\n'medcal_nb.pocket.questions'\n'medcal_nb.pocket.load'"),
         "weights": file_hash(weights) if weights.is_file() else None,
     }
+
+
+def ask_blank(
+    models: Sequence[str],
+    strategies: Sequence[str],
+    items: pd.DataFrame,
+    *,
+    seed: int = 0,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Return the verdicts of models that are shown a blank image in place of each item's own.
+
+    Parameters
+    ----------
+    models : sequence of str
+        Names that :func:`medcal_nb.ask.models.resolve_model` finds.
+    strategies : sequence of str
+        Those that can't be asked of a model are left out.
+    items : pandas.DataFrame
+        The item table, of one or more data sets.
+    seed : int
+        Of sampled replies, as in the run with the images that it is compared with.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per model, item and strategy, under the strategy's own name.
+    """
+    import tempfile
+
+    import pandas as pd
+
+    from medcal_nb.answers import AnswerLog
+    from medcal_nb.ask.models import resolve_model
+    from medcal_nb.ask.run import ask
+    from medcal_nb.ask.verdicts import to_verdicts
+
+    parts = []
+    for model in models:
+        backend = resolve_model(model)
+        for _, rows in items.groupby("dataset", sort=False):
+            with (
+                tempfile.TemporaryDirectory() as folder,
+                AnswerLog(Path(folder) / "blank.sqlite") as log,
+            ):
+                ask(
+                    backend,
+                    rows.reset_index(drop=True),
+                    list(strategies),
+                    log=log,
+                    seed=seed,
+                    blank=True,
+                    progress=progress,
+                )
+                parts.append(to_verdicts(log.read()))
+    return pd.concat(parts, ignore_index=True)

@@ -1,4 +1,4 @@
-"""Let any model that can be asked be the expert that assesses the answers of others."""
+"""Typed decisions: any model as the expert that assesses others' answers, or as one that scores."""
 
 from __future__ import annotations
 
@@ -137,3 +137,90 @@ def ask_expert(
         if len(mine):
             parts.append(lend_verdicts(mine, list(verdicts["model"].unique()), name="expert_own"))
     return pd.concat(parts, ignore_index=True)
+
+
+def decision_pipeline(name: str, **settings) -> Callable:
+    """Return transformers' decision pipeline on a pocket model, a hub id or a folder.
+
+    Parameters
+    ----------
+    name : str
+        The model; ``pocket-…`` names one that is shipped.
+    **settings
+        Passed on, such as ``decision_config``, the folder of a fitted ``decision.json``.
+    """
+    from transformers import pipeline
+
+    from medcal_nb.pocket.load import pocket_dir
+
+    folder = pocket_dir(name) if name.startswith("pocket-") else name
+    return pipeline("decision", model=str(folder), **settings)
+
+
+def ask_scores(
+    name: str,
+    items: pd.DataFrame,
+    levels: Sequence[str],
+    *,
+    decide: Callable | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Ask a model to score items on levels, as a typed decision of type ``score``.
+
+    Parameters
+    ----------
+    name : str
+        The model, for the column and for :func:`decision_pipeline`.
+    items : pandas.DataFrame
+        Item table; those whose gold is a level are asked, whatever their options.
+    levels : sequence of str
+        From the lowest to the highest.
+    decide : callable, optional
+        A decision pipeline that is at hand already.
+    progress : bool
+        Show a bar.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One verdict per item, ``question_type`` score, with ``option_probabilities`` over the
+        levels in their order, for :func:`medcal_nb.correct.decision_audit_table`.
+
+    Raises
+    ------
+    MedcalError
+        If no item's gold is a level.
+    """
+    import pandas as pd
+    from tqdm.auto import tqdm
+
+    from medcal_nb.errors import MedcalError
+    from medcal_nb.items import open_image
+
+    levels = list(levels)
+    chosen = items[[isinstance(gold, str) and gold in levels for gold in items["gold"]]]
+    if chosen.empty:
+        raise MedcalError(f"levels: the answer of no item is one of {', '.join(levels)}")
+    decide = decide or decision_pipeline(name)
+    rows = []
+    for item in tqdm(
+        chosen.to_dict("records"), desc=name, unit="item", disable=not progress, leave=False
+    ):
+        question = {"type": "score", "instructions": item["question"], "criteria": levels}
+        answer = decide(
+            {
+                "state": "image",
+                "assets": {"image": open_image(item["image"])},
+                "questions": {"q": question},
+            }
+        )["q"]
+        p = dict(zip(levels, answer["probabilities"].values(), strict=True))
+        best = max(p, key=p.get)
+        kept = {key: value for key, value in item.items() if key not in ("image", "options")}
+        rows.append(
+            kept
+            | {"model": name, "strategy": "decision", "question_type": "score"}
+            | {"option_probabilities": p, "answer": best, "confidence": p[best]}
+            | {"correct": best == item["gold"]}
+        )
+    return pd.DataFrame(rows)

@@ -6,6 +6,7 @@ import pytest
 
 from medcal_nb.ask import prompts
 from medcal_nb.ask.models import (
+    BLANK,
     CHANGES,
     Failure,
     Generate,
@@ -15,7 +16,7 @@ from medcal_nb.ask.models import (
     Similarities,
 )
 from medcal_nb.ask.run import run_programs
-from medcal_nb.ask.strategies import STRATEGIES, Plan, choose_strategies
+from medcal_nb.ask.strategies import STRATEGIES, Plan, blanked, choose_strategies
 from medcal_nb.ask.verdicts import RULES
 from medcal_nb.errors import MedcalError
 from medcal_nb.items import iter_items
@@ -274,3 +275,34 @@ def test_choosing():
         choose_strategies("verbalised")
     with pytest.raises(MedcalError, match="no strategy named"):
         choose_strategies("")
+
+
+@pytest.mark.parametrize("name", [name for name, s in STRATEGIES.items() if s.ask])
+def test_a_blanked_strategy_asks_the_same_with_a_blank_image(name):
+    def script(call):
+        if isinstance(call, Labels):
+            return LabelProbabilities(dict.fromkeys(call.labels, 1 / len(call.labels)), 1.0, 5)
+        if isinstance(call, Generate):
+            return Reply("yes 80%", -0.5, 10, 2, 0.25)
+        return Similarities(tuple(0.1 * k for k in range(len(call.texts))), 20.0)
+
+    def asked(strategy):
+        rounds = []
+
+        def answer(calls):
+            rounds.extend(calls)
+            return [script(call) for call in calls]
+
+        return run_programs([strategy.ask(CLOSED, PLAN)], answer)[0][0], rounds
+
+    def picture(call):
+        return call.prompt.picture if hasattr(call, "prompt") else call.picture
+
+    (rows, calls), (blank_rows, blank_calls) = map(
+        asked, (STRATEGIES[name], blanked(STRATEGIES[name]))
+    )
+    assert blank_rows == rows  # the replies were the same, so are the rows
+    assert {picture(call).change for call in blank_calls} == {BLANK}
+    assert any(picture(call).change == "" for call in calls)
+    turns = {call.prompt.turns for call in calls if hasattr(call, "prompt")}
+    assert {call.prompt.turns for call in blank_calls if hasattr(call, "prompt")} == turns

@@ -194,3 +194,10 @@ def test_true_regret_knows_how_well_it_is_known(rng):
     assert known[1000].standard_error == pytest.approx(4 * known[16000].standard_error, rel=0.5)
     gap = abs(known[1000].regret - known[16000].regret)
     assert gap < 5 * known[1000].standard_error
+
+
+def test_pareto_front_by_hand():
+    table = pd.DataFrame(
+        {"who": list("abcdef"), "tokens": [5, 1, 1, 9, 7, 5], "ece": [0.2, 0.4, 0.3, 0.1, 0.2, 0.2]}
+    )
+    assert tables.pareto_front(table, cost="tokens", loss="ece")["who"].tolist() == ["c", "a", "d"]

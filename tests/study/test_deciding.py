@@ -102,7 +102,7 @@ LEVELS = ("one", "two", "three")
 def test_scores_come_from_the_decision_pipeline_and_can_be_audited(untrained):
     folder, items = untrained
     out = ask_scores(str(folder), items, LEVELS, progress=False)
-    assert len(out) == items["gold"].isin(LEVELS).sum() > 10
+    assert len(out) == items["gold"].isin(LEVELS).sum() >= 5
     assert (out["question_type"] == "score").all()
     for row in out.itertuples():
         assert list(row.option_probabilities) == list(LEVELS)

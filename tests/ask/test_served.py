@@ -40,13 +40,9 @@ def run(model, calls):
 # --- transformers serve ---------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory, root):
-    """`transformers serve` with the tiny checkpoint; its address and the checkpoint's folder."""
-    folder = tmp_path_factory.mktemp("served")
-    model, processor = tiny_checkpoint("llava")
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
+@contextlib.contextmanager
+def serving(folder):
+    """`transformers serve` with the checkpoint of a folder; its address and the folder."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -60,7 +56,7 @@ def server(tmp_path_factory, root):
     )
     url = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(240):
+        for _ in range(1800):
             if process.poll() is not None:
                 pytest.fail((folder / "serve.log").read_text()[-2000:])
             with contextlib.suppress(OSError):
@@ -68,12 +64,22 @@ def server(tmp_path_factory, root):
                 break
             time.sleep(0.5)
         else:
-            pytest.fail("transformers serve did not start in two minutes")
+            pytest.fail("transformers serve did not start in a quarter of an hour")
         yield SimpleNamespace(url=url, folder=folder)
     finally:
         process.terminate()
         process.wait(timeout=20)
         log.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, root):
+    folder = tmp_path_factory.mktemp("served")
+    model, processor = tiny_checkpoint("llava")
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    with serving(folder) as found:
+        yield found
 
 
 @pytest.mark.serve

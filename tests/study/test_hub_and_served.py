@@ -1,7 +1,12 @@
-"""Profiles hub and served in miniature: real formats, tiny checkpoints, no network."""
+"""Profiles hub and served in miniature: real formats, a tiny checkpoint, no network.
+
+The checkpoint is a pocket model that knows the words of the questions: a random one states no
+answer, and what it has not answered can't be fused or deferred.
+"""
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,14 +16,15 @@ import pytest
 
 from medcal_nb.answers import load_answers
 from medcal_nb.items_hub import HUB_SETS
+from medcal_nb.pocket.load import pocket_dir
 from medcal_nb.study import load_results
-from medcal_nb.study.run import run_study
-from tests.ask.test_served import server  # noqa: F401
-from tests.ask.tiny import tiny_checkpoint
+from medcal_nb.study.run import RUNS, run_study
+from tests.ask.test_served import serving
 from tests.test_items_hub import parquet, stored
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = "tiny/vlm"
+NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 COMMIT = hashlib.sha1(b"tiny").hexdigest()
 
 pytestmark = [pytest.mark.notebooks, pytest.mark.slow]
@@ -28,10 +34,9 @@ summary = "in miniature"
 [asking]
 samples = 3
 batch_size = 8
-max_new_tokens = 6
 [[ask]]
 models = ["{model}"]
-strategies = ["option_probability", "self_consistency"]
+strategies = ["verbalized", "option_probability", "p_true", "self_consistency"]
 items = [
   {{ dataset = "a-okvqa", split = "fit", n = 40 }},
   {{ dataset = "vqa-rad", split = "test", n = 40 }},
@@ -62,7 +67,7 @@ def make_sets(home):
             data / f"{split}-00000-of-00001.parquet",
             {
                 "image": stored(*images),
-                "question": [f"Is there a mass in region {i % 7}?" for i in range(48)],
+                "question": ["Is there a nodule?", "Is there an effusion?"] * 24,
                 "answer": [str(a) for a in rng.choice(["yes", "no"], 48)],
             },
             "image",
@@ -74,8 +79,8 @@ def make_sets(home):
             {
                 "image": stored(*(first + i for i in range(48))),
                 "question_id": [f"{split}{i}" for i in range(48)],
-                "question": ["What is shown?"] * 48,
-                "choices": [["left lung", "heart", "left"]] * 48,
+                "question": ["Which colour is the circle?"] * 48,
+                "choices": [["red", "green", "blue"]] * 48,
                 "correct_choice_idx": [int(i) for i in rng.integers(0, 3, 48)],
             },
             "image",
@@ -88,9 +93,7 @@ def home(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hub")
     make_sets(folder)
     snapshot = cached(folder, "models", MODEL)
-    model, processor = tiny_checkpoint("llava")
-    model.save_pretrained(snapshot)
-    processor.save_pretrained(snapshot)
+    shutil.copytree(pocket_dir("pocket-general"), snapshot, dirs_exist_ok=True)
     return folder
 
 
@@ -108,23 +111,31 @@ def run(profile, folder, **options):
         root=ROOT,
         out=folder / "out",
         answers=folder / "answers.sqlite",
-        only=["01", "02"],
         fast=True,
+        keep_going=True,
         **options,
     )
 
 
 def check(done, folder):
-    assert [step.message for step in done.steps] == ["", ""]
+    """Every notebook ran on these answers and saved its numbers and figures."""
+    assert [step.message for step in done.steps] == [""] * len(NOTEBOOKS)
+    assert {step.notebook.name: step.action for step in done.steps} == dict.fromkeys(
+        NOTEBOOKS, RUNS
+    )
     answers = load_answers(folder / "answers.sqlite")
     counts = answers.groupby(["dataset", "strategy"])["item_id"].nunique()
     assert counts["a-okvqa", "option_probability"] == 40
     assert counts["vqa-rad", "self_consistency"] == 40
     assert answers.query("strategy == 'self_consistency'")["sample"].max() == 2
     assert set(answers["domain"]) == {"general", "medical"}
-    for name in ("01_elicitation", "02_metrics"):
-        assert load_results(folder / "out" / "results" / f"{name}.json")
-    assert (folder / "out" / "fig02_reliability.png").is_file()
+    for step in done.steps:
+        if step.notebook.results:
+            told = folder / "out" / "results" / f"{step.notebook.name}.json"
+            assert load_results(told), step.notebook.name
+        if step.notebook.figures:
+            drawn = list((folder / "out").glob(f"fig{step.notebook.name[:2]}_*.png"))
+            assert drawn, step.notebook.name
     return answers
 
 
@@ -139,7 +150,7 @@ job = load_profile({profile!r}).jobs()[0]
 items = load_items(job.dataset, split=job.split, n=job.n, seed=job.seed)
 with AnswerLog({log!r}) as log:
     ask(resolve_model(job.model), items, list(job.strategies), log=log, seed=job.seed,
-        samples=3, batch_size=8, max_new_tokens=6)
+        samples=3, batch_size=8)
 """
 
 
@@ -158,16 +169,21 @@ def test_hub_study_from_the_cache_alone(offline, tmp_path, capsys):
     kept = answers[answers["dataset"] == "a-okvqa"].reset_index(drop=True)
     assert kept["seconds"].tolist() == first["seconds"].tolist()
     told = capsys.readouterr().err
-    assert "profile mini will ask, at most:" in told
-    assert f"{MODEL}  80 items, 160 calls" in told
+    # 40 of 80 items are answered; verbalized 1 call, options 1, p(true) 2, three samples
+    line = next(line for line in told.splitlines() if line.strip().startswith(MODEL))
+    assert line.split("  ")[-1].startswith("80 items, 280 calls, ")
+    for unit in (" prompt and ", " new tokens", "1 GB", " min"):
+        assert unit in line
+    assert told.index("will ask, at most:") < told.index("01_elicitation: runs")
 
 
 @pytest.mark.serve
-def test_served_study_on_loopback(offline, server, tmp_path, monkeypatch):  # noqa: F811
-    monkeypatch.setenv("MEDCAL_TEST_URL", server.url)
-    profile = tmp_path / "mini.toml"
-    reached = f'url = "$MEDCAL_TEST_URL"\nserved_as = "{server.folder}"\nconcurrency = 4'
+def test_served_study_on_loopback(offline, tmp_path, monkeypatch):
+    folder, profile = tmp_path / "served", tmp_path / "mini.toml"
+    shutil.copytree(pocket_dir("pocket-general"), folder)
+    reached = f'url = "$MEDCAL_TEST_URL"\nserved_as = "{folder}"\nconcurrency = 4'
     profile.write_text(TEXT.format(model="tiny-served", reached=reached))
-    answers = check(run(profile, tmp_path), tmp_path)
-    assert answers["model"].nunique() == 1
-    assert os.fspath(server.folder) in set(answers["model"])
+    with serving(folder) as server:
+        monkeypatch.setenv("MEDCAL_TEST_URL", server.url)
+        answers = check(run(profile, tmp_path), tmp_path)
+    assert set(answers["model"]) == {os.fspath(folder)}

@@ -69,6 +69,7 @@ from .options import (
 )
 from .planning import (
     Plan,
+    coverage_stats,
     coverage_table,
     default_estimators,
     design_effect,
@@ -116,6 +117,7 @@ __all__ = [
     "consistency_band",
     "cost_table",
     "coverage_at_accuracy",
+    "coverage_stats",
     "coverage_table",
     "debiased_ece",
     "default_estimators",

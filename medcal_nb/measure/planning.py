@@ -192,9 +192,9 @@ def coverage_table(
     Returns
     -------
     pandas.DataFrame
-        stat, n, truth, coverage, coverage_low, coverage_high (Wilson, 95 %), missed_below and
-        missed_above (share of intervals wholly below, above the truth), mean_width, bias (of
-        the estimate), n_repeats.
+        stat, n, truth, coverage, coverage_se (Monte-Carlo standard error), coverage_low,
+        coverage_high (Wilson, 95 %), missed_below and missed_above (share of intervals wholly
+        below, above the truth), mean_width, bias (of the estimate), n_repeats.
 
     Raises
     ------
@@ -235,6 +235,7 @@ def coverage_table(
                     "n": size,
                     "truth": truth,
                     "coverage": inside / low.size,
+                    "coverage_se": np.sqrt(inside * (low.size - inside) / low.size**3),
                     "coverage_low": float(cover_low),
                     "coverage_high": float(cover_high),
                     "missed_below": (high < truth).mean(),

@@ -8,7 +8,7 @@ peers want other versions of numpy and transformers than the workbook, so each l
 throw-away environment and is run there as a program (this file, ``--as``):
 
     python3 -m venv build/bench/uqlm
-    build/bench/uqlm/bin/pip install uqlm
+    build/bench/uqlm/bin/pip install uqlm "pyarrow<20"   # uqlm wants numpy 1, newer pyarrow numpy 2
     python3 -m venv build/bench/lm-polygraph
     build/bench/lm-polygraph/bin/pip install lm-polygraph
 

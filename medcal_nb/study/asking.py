@@ -190,11 +190,10 @@ def _made_from(jobs: list[Job]) -> dict[str, object]:
     from medcal_nb.study.hashing import file_hash, sources_used
 
     code = "import medcal_nb.ask.run, medcal_nb.ask.models, medcal_nb.items, medcal_nb.pocket"
-    embedded = any(job.model.startswith("pocket-") for job in jobs)
     return {
         "jobs": [json.loads(json.dumps(vars(job), sort_keys=True)) for job in jobs],
         "code": sources_used(f"{code}\n'medcal_nb.pocket.questions'\n'medcal_nb.pocket.load'"),
-        "weights": file_hash(pocket_home() / MANIFEST) if embedded else None,
+        "weights": file_hash(pocket_home() / MANIFEST),
     }
 
 

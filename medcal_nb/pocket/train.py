@@ -98,16 +98,18 @@ RECIPES = {
         n_medical=6_000,
         rate=0.6,
     ),
+    # the small models follow letters best, which typed decisions rest on; fresh scenes
     "pocket-expert": Recipe(
         "pocket-expert",
-        "large",
-        parent="pocket-medical-large",
-        steps={"vision": 600, "text": 250, "all": 250},
+        "small",
+        parent="pocket-medical",
+        steps={"vision": 800, "text": 500, "all": 800},
         medical=0.85,
         votes=turns.EXPERT_VOTES,
         n_general=3_000,
         n_medical=6_000,
         rate=0.5,
+        seed=10,
     ),
 }
 

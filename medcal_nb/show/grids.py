@@ -42,12 +42,14 @@ def _name_panels(axes, names, columns=1):
         ax.set_title(textwrap.fill(name, int(room / size)), fontsize=size)
 
 
-def _key(fig, handles, names):
+def _key(fig, handles, names, title=None):
     """Name what the panels share below them, in as many columns as fit."""
     if names:
         room = int(fig.get_figwidth() * 13.5)
         columns = max(1, room // (max(len(name) for name in names) + 8))
-        fig.legend(handles, names, loc="outside lower center", ncols=min(columns, len(names)))
+        fig.legend(
+            handles, names, loc="outside lower center", ncols=min(columns, len(names)), title=title
+        )
 
 
 def _panels(n, *, per_row, row_height, head=0.4, width="full", **sharing):
@@ -132,6 +134,8 @@ def reliability_row(panels, scores, *, column, colours=None, title="", metric="e
                 colour=(colours or {}).get(name, st.BLUE if k == 0 else st.VERMILLION),
                 note=interval_note(scores, metric, **{column: name}),
             )
+        for ax in axes[:-per_line]:  # the names of the next line's panels stand there
+            ax.set_xlabel("")
         _name_panels([ax.child_axes[0] for ax in axes], names, min(per_line, len(names)))
         _head(fig, title)
     return fig
@@ -168,7 +172,8 @@ def trap_figure(table, *, title=""):
             ylabel="fitted temperature",
             logx=True,
         )
-        right.set(ylim=(0, None), title="the clip decides the fit")
+        shown = table.loc[table["trap"] == "clip", "series"].iloc[0]
+        right.set(ylim=(0, None), title=f"the clip decides the fit ({shown})")
         _head(fig, title)
     return fig
 
@@ -251,7 +256,7 @@ def interval_panels(
         _name_panels(axes, headings.values(), -(-len(parts) // n_rows) + 0.8)
         names = [str(level) for level in levels]
         handles = [plots.legend_handle("", colours[level], markers[level]) for level in levels]
-        _key(fig, handles, names)
+        _key(fig, handles, names, title=st.KEY_TITLES.get(hue))
         _head(fig, title + _n_note(table, but=[panel]))
     return fig
 

@@ -477,7 +477,7 @@ def plot_scatter(
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.grid()
     if hue:
-        ax.legend(loc="best")
+        ax.legend(loc="best", title=st.KEY_TITLES.get(hue))
     if label:
         dots = table.sort_values(y, ascending=False)
         once = dots.drop_duplicates(label) if hue else dots

@@ -18,6 +18,8 @@ GREY, LIGHT_GREY = "#6B6B6B", "#D0D0D0"
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 # unlike in a grey print, too: solid, then ever more broken
+KEY_TITLES = {"dataset": "data set", "model": "model"}
+"""Said above a key whose levels could be either: data sets and models may share names."""
 LINES = ("-", "--", "-.", ":", (0, (6, 1)), (0, (5, 1, 1, 1, 1, 1)), (0, (2, 1)), (0, (1, 3)))
 
 DOMAIN_COLOURS = {"general": BLUE, "medical": VERMILLION}

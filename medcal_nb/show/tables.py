@@ -410,6 +410,7 @@ def temperature_traps(
     verdicts: pd.DataFrame,
     *,
     source: dict,
+    among: pd.DataFrame | None = None,
     temperatures: Sequence[float] = (0.5, 2.0, 5.0),
     clips: Sequence[float] = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 1e-3, 1e-4, 1e-6),
 ) -> pd.DataFrame:
@@ -421,6 +422,9 @@ def temperature_traps(
         Of one model and strategy.
     source : dict
         Rows that the temperature and the Platt map are fitted on.
+    among : pandas.DataFrame, optional
+        Verdicts of several strategies. The clip is shown on the one that states 100 % most often;
+        where none does, and by default, on `verdicts`.
     temperatures : sequence of float
         Fixed temperatures whose maps are shown beside the fitted ones.
     clips : sequence of float
@@ -446,8 +450,15 @@ def temperature_traps(
         pd.DataFrame({"trap": "map", "series": name, "x": grid, "y": values})
         for name, values in maps.items()
     ]
+    name = verdicts["strategy"].iloc[0]
+    if among is not None:
+        there = rows_where(among, source)
+        certain = there.loc[there["confidence"] == 1, "strategy"].value_counts()
+        if len(certain):
+            name = certain.index[0]
+            confidence, correct = arrays(there[there["strategy"] == name])
     fits = [fit_temperature(confidence, correct, clip=c).params["temperature"] for c in clips]
-    rows.append(pd.DataFrame({"trap": "clip", "series": "fitted T", "x": clips, "y": fits}))
+    rows.append(pd.DataFrame({"trap": "clip", "series": name, "x": clips, "y": fits}))
     return pd.concat(rows, ignore_index=True)
 
 

@@ -305,9 +305,12 @@ def test_a_pocket_model_answers_all_of_vqa_rad(real_dir, log):
     assert summary.rows == len(answers) == 2248
     assert answers["item_id"].nunique() == 2248
     assert answers["image_id"].nunique() == 314
-    assert answers["raw"].str.len().gt(0).all()
-    assert answers["confidence"].between(0, 1).all()
-    assert answers.loc[answers["answer"].notna(), "correct"].notna().all()
+    said = answers["raw"].str.len() > 0  # a model may end its reply at once
+    assert said.mean() > 0.95
+    assert answers.loc[~said, ["answer", "confidence"]].isna().all(axis=None)
+    answered = answers[said & answers["answer"].notna()]
+    assert answered["confidence"].between(0, 1).all()
+    assert answered["correct"].notna().all()
 
 
 def test_the_command_refuses_in_one_line(tmp_path, root):

@@ -173,7 +173,9 @@ def trap_figure(table, *, title=""):
             logx=True,
         )
         shown = table.loc[table["trap"] == "clip", "series"].iloc[0]
-        right.set(ylim=(0, None), title=f"the clip decides the fit ({shown})")
+        right.set(
+            ylim=(0, None), ylabel=f"fitted temperature ({shown})", title="the clip decides the fit"
+        )
         _head(fig, title)
     return fig
 

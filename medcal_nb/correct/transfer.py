@@ -103,6 +103,22 @@ def _pairs(verdicts, source, target, by):
             yield key, sources[key], rows
 
 
+def _enough(key, left, right, n_folds) -> bool:
+    """Whether scorable answers allow a cross-fitted comparison; warns where they do not."""
+    if len(left) >= 2 * n_folds and len(set(image_labels(right))) >= n_folds:
+        return True
+    warnings.warn(
+        f"transfer: {' '.join(map(str, key))} has {len(left)} source and {len(right)} "
+        "target answers with a confidence and a grade; left out",
+        RecalibrationWarning,
+        stacklevel=3,
+    )
+    return False
+
+
+_NO_PAIR = "no model and strategy has enough answers in both source and target"
+
+
 # --- maps on resamples ------------------------------------------------------------------------
 
 
@@ -405,13 +421,7 @@ def transfer_study(
             "n_images": len(set(image_labels(right))),
             "n_missing": len(left_all) + len(right_all) - len(left) - len(right),
         }
-        if len(left) < 2 * n_folds or info["n_images"] < n_folds:
-            warnings.warn(
-                f"transfer: {' '.join(map(str, key))} has {len(left)} source and {len(right)} "
-                "target answers with a confidence and a grade; left out",
-                RecalibrationWarning,
-                stacklevel=2,
-            )
+        if not _enough(key, left, right, n_folds):
             continue
         more = n_resamples if more_resamples is None else min(more_resamples, n_resamples)
         done = _one_study(left, right, seed, methods, losses, n_bins, n_folds, n_resamples, more,
@@ -433,7 +443,7 @@ def transfer_study(
             rows.append(row)
             regrets.append(draws["regret"])
     if not rows:
-        raise ValueError("no model and strategy has enough answers in both source and target")
+        raise ValueError(_NO_PAIR)
     return TransferStudy(pd.DataFrame(rows), np.array(regrets), level)
 
 
@@ -612,10 +622,19 @@ def gap_table(
     -------
     DataFrame
         One row per model, strategy, loss and part: value, low, high.
+
+    Raises
+    ------
+    ValueError
+        If no model and strategy has enough answers in both; one that has not is left out with a
+        warning.
     """
     seed, rows = int(rng.integers(2**63)), []
     for key, left, right in _pairs(verdicts, source, target, by):
-        problem = _problem(scorable(left), scorable(right), clip=clip, n_folds=n_folds,
+        left, right = scorable(left), scorable(right)
+        if not _enough(key, left, right, n_folds):
+            continue
+        problem = _problem(left, right, clip=clip, n_folds=n_folds,
                            rng=np.random.default_rng([seed, 0]))  # fmt: skip
         y, pieces = problem.target.correct, []
         for ws, wt, *_ in _resamples(problem, n_resamples, seed):
@@ -643,6 +662,8 @@ def gap_table(
                     dict(zip(by, key, strict=True))
                     | {"loss": loss, "part": part, "value": estimate, "low": low, "high": high}
                 )
+    if not rows:
+        raise ValueError(_NO_PAIR)
     return pd.DataFrame(rows)
 
 
@@ -834,6 +855,8 @@ def label_efficiency_study(
     more = None if judged is None else scorable(select(verdicts, judged))
     for key, left, right in _pairs(verdicts, source, target, by):
         left, right = scorable(left), scorable(right)
+        if not _enough(key, left, right, 1):
+            continue
         held = None
         if more is not None:
             held = more[(more[list(by)] == list(key)).all(axis=1)]
@@ -869,7 +892,9 @@ def label_efficiency_study(
                     )
                     medians.append([np.median(r[loss]) for r in resampled])
     if not rows:
-        raise ValueError(f"sizes: the target has too few labelled images for {min(sizes)} labels")
+        raise ValueError(
+            f"sizes: no source, or the target has too few labelled images for {min(sizes)} labels"
+        )
     return LabelStudy(pd.DataFrame(rows), np.array(medians), level)
 
 

@@ -496,7 +496,8 @@ def shifted_thresholds(
     """Return thresholds chosen on source answers and what they do on target answers.
 
     Once with confidences as stated, once after a correction learned on the other half of the
-    source images than the threshold is chosen on.
+    source images than the threshold is chosen on; a strategy whose source answers have no
+    confidence teaches none.
 
     Returns
     -------
@@ -510,8 +511,10 @@ def shifted_thresholds(
     for strategy, rows in verdicts.groupby("strategy", sort=False):
         learn, judge = (measured(rows_where(rows, where)) for where in (source, target))
         teach, choose = halves(learn, rng=np.random.default_rng(0))
-        fitted = fit(*arrays(teach))
-        for name, change in (("as stated", None), ("corrected on the source", fitted)):
+        changes = {"as stated": None}
+        if len(teach):
+            changes["corrected on the source"] = fit(*arrays(teach))
+        for name, change in changes.items():
             sides_used = [
                 part if change is None else part.assign(confidence=change(arrays(part)[0]))
                 for part in (choose, judge)

@@ -486,6 +486,22 @@ def test_bad_requests_are_refused(both, rng):
         assert set(transfer_table(thin, n_resamples=0, rng=rng).model) == {"m"}
 
 
+def test_a_strategy_without_confidence_on_one_side_is_left_out(both, rng):
+    silent = both.assign(strategy="silent")
+    silent["confidence"] = silent["confidence"].where(silent["domain"] == "medical")
+    data = pd.concat([both, silent])
+    with pytest.warns(RecalibrationWarning, match="m silent has 0 source and 300 target"):
+        assert set(gap_table(data, n_resamples=0, rng=rng).strategy) == {"s"}
+    with pytest.warns(RecalibrationWarning, match="m silent has 0 source and 300 target"):
+        table = label_efficiency_table(data, sizes=[20], n_draws=3, rng=rng)
+    assert set(table.strategy) == {"s"}
+    with (
+        pytest.warns(RecalibrationWarning, match="left out"),
+        pytest.raises(ValueError, match="no model and strategy has enough answers"),
+    ):
+        gap_table(silent, n_resamples=0, rng=rng)
+
+
 def test_one_class_and_constant_confidence_give_numbers(both, rng):
     for change in ({"correct": 1.0}, {"correct": 0.0}, {"confidence": 0.9}, {"confidence": 0.5}):
         with warnings.catch_warnings():

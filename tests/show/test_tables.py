@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from medcal_nb.correct import fit_platt
 from medcal_nb.errors import MedcalError
 from medcal_nb.measure import ece, metrics_table
 from medcal_nb.show import tables
@@ -194,6 +195,24 @@ def test_true_regret_knows_how_well_it_is_known(rng):
     assert known[1000].standard_error == pytest.approx(4 * known[16000].standard_error, rel=0.5)
     gap = abs(known[1000].regret - known[16000].regret)
     assert gap < 5 * known[1000].standard_error
+
+
+def test_shifted_thresholds_need_source_answers_to_teach_a_correction(verdicts):
+    silent = verdicts.assign(strategy="silent")
+    silent["confidence"] = silent["confidence"].where(silent["domain"] == "medical")
+    table = tables.shifted_thresholds(
+        pd.concat([verdicts, silent]),
+        source={"domain": "general"},
+        target={"domain": "medical"},
+        fit=fit_platt,
+        target_risk=0.3,
+        delta=0.1,
+    )
+    used = table.groupby("strategy")["confidence used"].agg(list)
+    assert used["silent"] == ["as stated"]
+    assert set(used.drop("silent").map(tuple)) == {("as stated", "corrected on the source")}
+    one = table[table["strategy"] == "silent"].squeeze()
+    assert (one.n_fit, one.test_coverage) == (0, 0)
 
 
 def test_pareto_front_by_hand():

@@ -16,6 +16,10 @@ models gain from a second thread in large batches only. Seconds are medians over
 three in turn, in one process, of the clock and of the processor (on a busy machine the latter
 say more); positions are the tokens that went through the language model, padding included.
 Greedy replies are compared word for word, label probabilities to 0.001.
+
+The compute floor is what the multiplications of *ours* take (counted by torch's
+``FlopCounterMode``) at the rate that the processor reaches on a large product of matrices, in the
+same run: no way of asking the same calls could take less, however it is written.
 """
 
 import argparse
@@ -281,6 +285,34 @@ def measure(backend, strategies, items, plan, *, ways, threads=(1,), repeat=1, p
     return frame.round(2), table
 
 
+def rate(device, dtype, n):
+    """Operations a second on the product of two square matrices, the best of six."""
+    import torch
+
+    a = torch.randn(n, n, device=device, dtype=dtype)
+    best = 0.0
+    for _ in range(6):
+        started = time.perf_counter()
+        float((a @ a)[0, 0])  # reading a number waits for the product
+        best = max(best, 2 * n**3 / (time.perf_counter() - started))
+    return best
+
+
+def floor_seconds(backend, strategies, items, plan, threads):
+    """Seconds that the multiplications of ours would take at full rate, by number of threads."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        ask_ours(backend, strategies, items, plan)
+    floors = {}
+    for n_threads in threads:
+        torch.set_num_threads(n_threads)
+        full = rate(backend.device, backend.model.dtype, 1024)
+        floors[n_threads] = counter.get_total_flops() / full
+    return floors
+
+
 def compare(frame, ours="ours"):
     """Say how many times longer each other way takes, each at its best number of threads."""
     best = frame.groupby("way", sort=False)[["seconds", "cpu_seconds"]].min()
@@ -290,6 +322,21 @@ def compare(frame, ours="ours"):
         f"{row.cpu_seconds:.1f} times its processor time (each at its best)"
         for way, row in ratios.iterrows()
     ]
+
+
+def compare_to_floor(frame, floors, ours="ours"):
+    """Say how near ours is to its compute floor, and what ratios that floor allows at most."""
+    best = frame.groupby("way", sort=False)["seconds"].min()
+    floor = min(floors.values())
+    lines = [
+        f"{ours}: {best[ours]:.2f} s, its multiplications alone {floor:.2f} s at full rate "
+        f"({floor / best[ours]:.0%} of it)"
+    ]
+    lines += [
+        f"{way}: at most {seconds / floor:.1f} times that floor, whatever asks the same calls"
+        for way, seconds in best.drop(ours).items()
+    ]
+    return lines
 
 
 def main(arguments=None):
@@ -329,7 +376,9 @@ def main(arguments=None):
         f"{options.model} on {options.dataset}: {len(items)} items, {len(strategies)} strategies, "
         f"{rows_asked} answers; {machine}"
     )
-    write(frame, title, compare(frame), options.out / "ask.csv")
+    floors = floor_seconds(backend, strategies, items, plan, threads)
+    write(frame, title, compare(frame) + compare_to_floor(frame, floors), options.out / "ask.csv")
+    return frame
 
 
 def askable(backend):

@@ -19,7 +19,6 @@ No checkpoint is downloaded. Needs a GPU with 40 GiB or more, except with ``--ti
 """
 
 import argparse
-import time
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +30,7 @@ from medcal_nb.ask.local import LocalModel
 from medcal_nb.ask.models import encode_png
 from medcal_nb.ask.run import ordered_items
 from medcal_nb.ask.strategies import Plan
-from tests.bench.bench_ask import askable, compare, measure, write
+from tests.bench.bench_ask import askable, compare, measure, rate, write
 
 #: Sizes of language and vision model: those published for Qwen2.5-VL-7B, and tiny ones.
 SIZES = {
@@ -170,19 +169,6 @@ class PatchCounter:
 
     def _count(self, module, args, kwargs):
         self.patches += len(args[0] if args else kwargs["hidden_states"])
-
-
-def rate(device, dtype, n):
-    """Operations a second on the product of two square matrices, the best of five."""
-    import torch
-
-    a = torch.randn(n, n, device=device, dtype=dtype)
-    best = 0.0
-    for _ in range(6):
-        started = time.perf_counter()
-        float((a @ a)[0, 0])  # reading a number waits for the product
-        best = max(best, 2 * n**3 / (time.perf_counter() - started))
-    return best
 
 
 def main(arguments=None):

@@ -51,6 +51,26 @@ def test_each_way_is_given_its_best_number_of_threads():
     assert line.startswith("single: 9.0 times the seconds of ours, 4.5 times its processor time")
 
 
+def test_the_floor_is_that_of_the_multiplications():
+    import torch
+
+    backend = LocalModel(*tiny_checkpoint("idefics3"), name="tiny", device="cpu")
+    items, plan = ordered_items(tiny_items(2)), Plan(dataset="tiny", samples=2, max_new_tokens=3)
+    strategies = bench_ask.askable(backend)[:2]
+    before, used = backend.positions, torch.get_num_threads()
+    floors = bench_ask.floor_seconds(backend, strategies, items, plan, [1])
+    torch.set_num_threads(used)
+    n = backend.positions - before
+    text = 2 * n * bench_ask_large.weights(backend.inner.text_model)
+    # text alone at a rate that no processor has, and all of it at one that any has
+    assert text / 1e14 < floors[1] < 1000 * text / 1e8
+
+    frame = pd.DataFrame({"way": ["ours", "single"], "seconds": [2.0, 30.0]})
+    told = bench_ask.compare_to_floor(frame, {1: 1.0, 2: 1.5})
+    assert told[0] == "ours: 2.00 s, its multiplications alone 1.00 s at full rate (50% of it)"
+    assert told[1].startswith("single: at most 30.0 times that floor")
+
+
 @pytest.mark.slow
 def test_the_large_bench_runs_at_tiny_size(tmp_path):
     arguments = ["--tiny", "--items", "3", "--size", "112x84", "--samples", "2"]

@@ -18,7 +18,21 @@ def _levels(table, column) -> list:
 
 
 def _head(fig, title):
-    fig.suptitle(textwrap.fill(title, int(fig.get_figwidth() * 13.5)))
+    """Write the title, in lines of like length, over as few as fit."""
+    room = int(fig.get_figwidth() * 13.5)
+    # a title is not broken inside a remark or a name
+    for words in ("synthetic images", "% interval", "% band"):
+        title = title.replace(words, words.replace(" ", "\N{NO-BREAK SPACE}"))
+    n_lines = len(textwrap.wrap(title, room, break_on_hyphens=False))
+    for width in range(room // 2, room + 1):
+        lines = textwrap.wrap(title, width, break_on_hyphens=False)
+        if len(lines) <= n_lines:
+            break
+    fig.suptitle("\n".join(lines))
+
+
+def _unbroken(words: str) -> str:
+    return words.replace("n = ", "n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
 
 
 def _n_note(table, *, but=()) -> str:
@@ -27,14 +41,13 @@ def _n_note(table, *, but=()) -> str:
         if column in table and column not in but and table[column].notna().any():
             low, high = int(table[column].min()), int(table[column].max())
             words = f"n = {low:,}" + (f" to {high:,}" if high > low else "")
-            # kept together where a title is broken into lines
-            return f", {words}".replace("n = ", "n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
+            return _unbroken(f", {words}")
     return ""
 
 
 def _name_panels(axes, names, columns=1):
     """Name panels in one size, over as many lines as one of so many columns takes."""
-    names = [str(name) for name in names]
+    names = [_unbroken(st.label_of(name)) for name in names]
     # bold letters are about 0.65 of their size wide; axis labels take the rest of a column
     room = 72 * (axes[0].figure.get_figwidth() / columns - 0.3) / 0.65
     size = max(7, min(9, room / max(len(name) for name in names)))
@@ -44,6 +57,7 @@ def _name_panels(axes, names, columns=1):
 
 def _key(fig, handles, names, title=None):
     """Name what the panels share below them, in as many columns as fit."""
+    names = [st.label_of(name) for name in names]
     if names:
         room = int(fig.get_figwidth() * 13.5)
         columns = max(1, room // (max(len(name) for name in names) + 8))
@@ -71,7 +85,9 @@ def _panels(n, *, per_row, row_height, head=0.4, width="full", **sharing):
     return fig, list(axes.flat[:n])
 
 
-def reliability_grid(panels, scores, *, row, column, colours=None, title="", metric="ece"):
+def reliability_grid(
+    panels, scores, *, row, column, colours=None, title="", metric="ece", level=0.95
+):
     """Draw a reliability diagram per row and column level.
 
     Parameters
@@ -84,6 +100,8 @@ def reliability_grid(panels, scores, *, row, column, colours=None, title="", met
         Columns of both tables.
     colours : mapping, optional
         From a level of ``column`` to a colour.
+    level : float
+        Of the intervals, for the caption.
 
     Returns
     -------
@@ -99,9 +117,9 @@ def reliability_grid(panels, scores, *, row, column, colours=None, title="", met
             squeeze=False,
         )
         named = {}
-        for y, level in enumerate(rows):
+        for y, line in enumerate(rows):
             for x, other in enumerate(columns):
-                part = panels[(panels[row] == level) & (panels[column] == other)]
+                part = panels[(panels[row] == line) & (panels[column] == other)]
                 if part.empty:
                     axes[y, x].set_axis_off()
                     continue
@@ -109,16 +127,26 @@ def reliability_grid(panels, scores, *, row, column, colours=None, title="", met
                     part,
                     ax=axes[y, x],
                     colour=(colours or {}).get(other, st.BLUE),
-                    note=interval_note(scores, metric, **{row: level, column: other}),
+                    note=interval_note(scores, metric, **{row: line, column: other}),
                 )
-                named[axes[y, x].child_axes[0]] = f"{level}, {other}"
+                named[axes[y, x].child_axes[0]] = f"{line}, {other}"
         _name_panels(list(named), named.values(), len(columns))
+        _reliability_caption(fig, metric, level)
         _head(fig, title)
     return fig
 
 
-def reliability_row(panels, scores, *, column, colours=None, title="", metric="ece", per_line=2):
+def _reliability_caption(fig, metric, level):
+    note = f" In brackets: {level:.0%} interval of the {st.label_of(metric)} by image."
+    st.caption(fig, plots.reliability_caption(level) + note)
+
+
+def reliability_row(
+    panels, scores, *, column, colours=None, title="", metric="ece", per_line=2, level=0.95
+):
     """Draw a reliability diagram per level of ``column``, ``per_line`` beside each other.
+
+    Parameters as in :func:`reliability_grid`.
 
     Returns
     -------
@@ -137,6 +165,7 @@ def reliability_row(panels, scores, *, column, colours=None, title="", metric="e
         for ax in axes[:-per_line]:  # the names of the next line's panels stand there
             ax.set_xlabel("")
         _name_panels([ax.child_axes[0] for ax in axes], names, min(per_line, len(names)))
+        _reliability_caption(fig, metric, level)
         _head(fig, title)
     return fig
 
@@ -168,6 +197,8 @@ def trap_figure(table, *, title=""):
             ax=right,
             x="x",
             y="y",
+            low="y_low",
+            high="y_high",
             xlabel="clip (how far from 1\na stated 100 % is taken to be)",
             ylabel="fitted temperature",
             logx=True,
@@ -176,7 +207,7 @@ def trap_figure(table, *, title=""):
         right.set(
             ylim=(0, None), ylabel=f"fitted temperature ({shown})", title="the clip decides the fit"
         )
-        _head(fig, title)
+        _head(fig, title + _n_note(table))
     return fig
 
 
@@ -293,7 +324,7 @@ def estimator_figure(table, *, title=""):
                 logx=True,
             )
             ax.axhline(part["truth"].iloc[0], color=st.VERMILLION, lw=1, ls="--")
-            ax.set_title(name)
+        _name_panels(axes, names, per_row + 0.3)
         _head(fig, f"{title}; dashed: truth, band: 90 % of samples")
     return fig
 
@@ -453,7 +484,19 @@ def level_figure(table, *, xlabel="", title="", columns=3):
 
 
 def line_panels(
-    table, *, panel, x, y, hue, xlabel, ylabel, logx=False, title="", sharey=True, **options
+    table,
+    *,
+    panel,
+    x,
+    y,
+    hue,
+    xlabel,
+    ylabel,
+    logx=False,
+    title="",
+    sharey=True,
+    columns=3,
+    **options,
 ):
     """Draw lines, one panel per level of ``panel``; see :func:`medcal_nb.show.plots.plot_lines`.
 
@@ -463,22 +506,23 @@ def line_panels(
     """
     names = _levels(table, panel)
     with st.style():
-        fig, axes = st.figure("full", 3.1, ncols=len(names), sharey=sharey, squeeze=False)
-        for ax, name in zip(axes.flat, names, strict=True):
+        fig, axes = _panels(len(names), per_row=columns, row_height=2.6, head=0.5, sharey=sharey)
+        per_row = -(-len(names) // -(-len(names) // columns))
+        for k, (ax, name) in enumerate(zip(axes, names, strict=True)):
             plots.plot_lines(
                 table[table[panel] == name],
                 ax=ax,
                 x=x,
                 y=y,
                 hue=hue,
-                xlabel=xlabel,
-                ylabel=ylabel if ax is axes.flat[0] else "",
+                xlabel=xlabel if k >= len(names) - per_row else "",
+                ylabel=ylabel if k % per_row == 0 else "",
                 logx=logx,
                 legend=False,
                 **options,
             )
-        _name_panels(list(axes.flat), names, len(names))
-        _key(fig, *axes.flat[0].get_legend_handles_labels())
+        _name_panels(axes, names, per_row)
+        _key(fig, *axes[0].get_legend_handles_labels())
         _head(fig, title + _n_note(table, but=[x]))
     return fig
 
@@ -543,6 +587,9 @@ def elicitation_figure(table, *, title=""):
                 # models side by side, so that equal values don't cover each other
                 aside = 0.6 * (k / max(len(models) - 1, 1) - 0.5) if len(models) > 1 else 0
                 at = [order.index(name) + aside for name in part["strategy"]]
+                if f"{value}_low" in part:
+                    bounds = part[f"{value}_low"], part[f"{value}_high"]
+                    ax.hlines(at, *bounds, color=colours[model], lw=0.8, alpha=0.6)
                 ax.plot(part[value], at, markers[model], color=colours[model], **_HOLLOW)
             ax.set_yticks(range(len(order)), order)
             ax.set_ylim(len(order) - 0.4, -0.6)
@@ -558,7 +605,7 @@ def elicitation_figure(table, *, title=""):
             ax.set_xlim(-0.03, 1.06)
         handles = [plots.legend_handle("", colours[m], markers[m], **_HOLLOW) for m in models]
         _key(fig, handles, [str(m) for m in models])
-        _head(fig, title + _n_note(table))
+        _head(fig, f"{title}, 95% interval of shares{_n_note(table)}")
     return fig
 
 
@@ -654,7 +701,8 @@ def heatmaps(
                 compact=compact,
             )
             ax.set_title(label)
-        _head(fig, title)
+        # where every cell says its own n, the title need not
+        _head(fig, title + ("" if "n" in table else _n_note(table)))
     return fig
 
 

@@ -18,6 +18,7 @@ from medcal_nb.measure import (
     ece,
     log_loss,
     reliability_table,
+    wilson_interval,
 )
 from medcal_nb.show import plots
 from medcal_nb.show import style as st
@@ -79,6 +80,7 @@ def forecasters_figure(table: pd.DataFrame):
             plots.plot_reliability(part, ax=ax, note=f"ECE {_ece_of(part):.3f}", histogram=False)
             ax.set_title(name)
             ax.label_outer()
+        st.caption(fig, plots.reliability_caption(histogram=False))
         fig.suptitle("Forecasters made by design (simulated)")
     return fig
 
@@ -153,6 +155,7 @@ def luck_figure(reliability: pd.DataFrame, luck: pd.DataFrame):
         right.hist(luck["ece"], bins=20, color=st.SKY, edgecolor="white")
         right.axvline(_ece_of(reliability), color=st.BLACK, label="this sample")
         right.axvline(0, color=st.GREY, ls="--", label="the truth")
+        st.caption(fig, plots.reliability_caption(histogram=False))
         right.set(xlabel="ECE", ylabel="samples", xlim=(-0.01, max(0.2, 1.1 * luck["ece"].max())))
         right.set_title(f"{len(luck)} samples of {luck['n'].iloc[0]:,} answers")
         right.legend()
@@ -240,6 +243,7 @@ def temperature_figure(
         loss.set_xticks([0.25, 0.5, 1, 2, 4], ["¼", "½", "1", "2", "4"])
         loss.minorticks_off()
         loss.legend()
+        st.caption(fig, plots.reliability_caption(histogram=False))
     return fig
 
 
@@ -291,8 +295,9 @@ def boldness_figure(reliability: pd.DataFrame, here: pd.DataFrame, others: pd.Da
             "this one", (row["accuracy"], row["ece"]), xytext=(7, 7), textcoords="offset points"
         )
         right.set(xlim=(0, 1), ylim=(-0.01, 0.32), xlabel="accuracy", ylabel="ECE")
-        right.set_title("Right often is not honest")
+        right.set_title("Right often is not honest: others, as many answers each")
         right.grid()
+        st.caption(fig, plots.reliability_caption(histogram=False))
     return fig
 
 
@@ -375,6 +380,7 @@ def base_rate_figure(here: pd.DataFrame, curve: pd.DataFrame):
         right.plot(row["base_rate"], row["ppv"], "s", color=st.VERMILLION, ms=7)
         right.set(xlim=(0, 1), ylim=(0, 1), xlabel='how common the finding is ("base rate")')
         right.set_ylabel('share of "yes" answers that are right')
+        right.set_title("What a yes is worth (exact)")
     return fig
 
 
@@ -392,17 +398,21 @@ def threshold_curve_table(
     Returns
     -------
     pandas.DataFrame
-        ``threshold, coverage, risk`` (NaN where nothing is kept), ``cost``.
+        ``threshold, coverage, risk`` (NaN where nothing is kept) with its 95 % Wilson interval
+        ``risk_low, risk_high``, ``cost``.
     """
     rows = []
     for threshold in np.linspace(0, 1, n_points):
         kept = confidence >= threshold
         errors = float((1 - correct[kept]).sum())
+        low, high = wilson_interval(errors, kept.sum())
         rows.append(
             {
                 "threshold": threshold,
                 "coverage": kept.mean(),
                 "risk": errors / kept.sum() if kept.any() else np.nan,
+                "risk_low": float(low) if kept.any() else np.nan,
+                "risk_high": float(high) if kept.any() else np.nan,
                 "cost": (errors + (~kept).sum() / cost_ratio) / len(correct),
             }
         )
@@ -429,8 +439,10 @@ def threshold_figure(curve: pd.DataFrame, *, threshold: float, cost_ratio: float
             ("risk", "wrong among those kept", st.VERMILLION, "--"),
         ):
             left.plot(curve["threshold"], curve[column], color=colour, ls=line, label=label)
+        band = (curve["threshold"], curve["risk_low"], curve["risk_high"])
+        left.fill_between(*band, color=st.VERMILLION, alpha=0.15, lw=0)
         left.set(xlim=(0, 1), ylim=(0, 1), ylabel="share of answers")
-        left.set_title(f"Simulated answers, n = {n:,}")
+        left.set_title(f"Simulated answers, n = {n:,}, 95% band")
         plots.plot_lines(curve, ax=right, x="threshold", y="cost")
         right.set(xlim=(0, 1), ylim=(0, None), ylabel="cost per answer (1 = one wrong answer)")
         at = np.interp(threshold, curve["threshold"], curve["cost"])

@@ -32,6 +32,15 @@ def legend_handle(label, colour, marker="o", **options):
     return Line2D([], [], color=colour, marker=marker, ls="", label=label, **options)
 
 
+def reliability_caption(level: float = 0.95, *, histogram: bool = True) -> str:
+    """Return what the marks of :func:`plot_reliability` are, in sentences to stand below it."""
+    words = (
+        f"Dots: accuracy per bin, {level:.0%} Wilson interval. Grey: where dots of a calibrated "
+        f"model fall, {level:.0%}. Thick lines: the gap."
+    )
+    return words + " On top: share of answers." * histogram
+
+
 def plot_reliability(table, *, ax=None, colour=st.BLUE, title=None, note=None, histogram=True):
     """Draw a reliability diagram: accuracy against confidence, with what chance alone would do.
 
@@ -172,11 +181,15 @@ def plot_intervals(
             ax.plot(row[value], y, markers.get(key, "o"), color=colour, ms=4.2)
         if level is not None:
             ax.plot(
-                [], [], markers.get(level, "o"), color=colours.get(level, st.GREY), label=str(level)
+                [],
+                [],
+                markers.get(level, "o"),
+                color=colours.get(level, st.GREY),
+                label=st.label_of(level),
             )
     if reference is not None:
         ax.axvline(reference, color=st.GREY, lw=0.9, ls="--", zorder=0)
-    ax.set_yticks(range(len(labels)), labels)
+    ax.set_yticks(range(len(labels)), [st.label_of(name) for name in labels])
     ax.set_ylim(len(labels) - 0.4, -0.6)
     ax.set_xlabel(xlabel)
     ax.grid(axis="x")
@@ -185,13 +198,20 @@ def plot_intervals(
     return ax
 
 
+def _arms(table, value):
+    """Return how far a value's interval reaches below and above it."""
+    reach = [table[value] - table[f"{value}_low"], table[f"{value}_high"] - table[value]]
+    return np.clip(reach, 0, None)
+
+
 def plot_accuracy_confidence(table, *, ax=None, hue="domain", colours=None, markers=None):
     """Draw mean confidence against accuracy, one point per row, the diagonal being honest.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        ``accuracy, accuracy_low, accuracy_high, mean_confidence`` and the column ``hue``.
+        ``accuracy, accuracy_low, accuracy_high, mean_confidence``, the column ``hue`` and, where
+        computed, ``mean_confidence_low, mean_confidence_high``.
     """
     ax = _axis(ax)
     colours, markers = st.looks(hue, table[hue], colours=colours, markers=markers)
@@ -199,15 +219,11 @@ def plot_accuracy_confidence(table, *, ax=None, hue="domain", colours=None, mark
     ax.text(0.03, 0.95, "overconfident", fontsize=7, color=st.GREY, va="top")
     ax.text(0.97, 0.03, "underconfident", fontsize=7, color=st.GREY, ha="right")
     for level, part in table.groupby(hue, sort=False):
-        errors = np.clip(
-            [part["accuracy"] - part["accuracy_low"], part["accuracy_high"] - part["accuracy"]],
-            0,
-            None,
-        )
         ax.errorbar(
             part["accuracy"],
             part["mean_confidence"],
-            xerr=errors,
+            xerr=_arms(part, "accuracy"),
+            yerr=_arms(part, "mean_confidence") if "mean_confidence_low" in part else None,
             fmt=markers[level],
             color=colours[level],
             # hollow, so that dots under dots are seen
@@ -331,8 +347,9 @@ def plot_heatmap(
     )
     ax.set(xlabel="", ylabel="")
     ax.tick_params(length=0, rotation=0)
-    if compact:
-        ax.set_xticks(ax.get_xticks(), columns, rotation=60, ha="right")
+    slant = {"rotation": 60, "ha": "right"} if compact else {}
+    ax.set_xticks(ax.get_xticks(), [st.label_of(name) for name in columns], **slant)
+    ax.set_yticks(ax.get_yticks(), [st.label_of(name) for name in rows])
     _ink_that_reads(ax, len(columns), cells=~greyed.to_numpy())
     return ax
 
@@ -399,7 +416,7 @@ def plot_lines(
         part = part.sort_values(x)
         colour = colours.get(level, st.CYCLE[k % len(st.CYCLE)])
         line = styles.get(level, st.LINES[k % len(st.LINES)])
-        label = None if level is None else str(level)
+        label = None if level is None else st.label_of(level)
         ax.plot(part[x], part[y], color=colour, ls=line, label=label)
         if low:
             ax.fill_between(part[x], part[low], part[high], color=colour, alpha=0.15, lw=0)
@@ -445,7 +462,8 @@ def plot_scatter(
 ):
     """Draw one marker per row, named beside it where ``label`` is given.
 
-    With a ``hue``, rows of one name are joined by a line and named once.
+    With a ``hue``, rows of one name are joined by a line and named once. Where the table has
+    ``<y>_low`` and ``<y>_high``, each marker gets its interval.
 
     Parameters
     ----------
@@ -467,12 +485,17 @@ def plot_scatter(
         level = row.get(hue) if hue else row.get(label)
         named = hue and level not in seen
         seen.add(level)
+        colour = colours.get(level, st.GREY)
+        if f"{y}_low" in row:
+            ax.vlines(
+                row[x], row[f"{y}_low"], row[f"{y}_high"], color=colour, lw=0.8, alpha=0.6, zorder=1
+            )
         ax.plot(
             row[x],
             row[y],
             markers.get(level, "o"),
-            color=colours.get(level, st.GREY),
-            label=str(level) if named else None,
+            color=colour,
+            label=st.label_of(level) if named else None,
         )
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.grid()

@@ -8,6 +8,7 @@ one to look at).
 
 from __future__ import annotations
 
+import textwrap
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -104,6 +105,27 @@ _COLOURS_OF = {
     "method": CORRECTION_COLOURS,
 }
 
+# what people call the things that tables name in code; strategies keep the name they are asked by
+_NAMES = {
+    "accuracy": "accuracy",
+    "mean_confidence": "mean confidence",
+    "ece": "ECE",
+    "ece_width": "ECE, equal width",
+    "ece_mass": "ECE, equal mass",
+    "ece_debiased": "debiased ECE",
+    "debiased_ece": "debiased ECE",
+    "debiased_width": "debiased ECE, equal width",
+    "debiased_mass": "debiased ECE, equal mass",
+    "smooth_ece": "smooth ECE",
+    "ici": "ICI",
+    "brier": "Brier score",
+    "log_loss": "log loss",
+    "auroc": "AUROC",
+    "aurc": "AURC",
+    "platt": "Platt",
+    "option_temperature": "temperature of the options",
+}
+
 _LOCK = threading.RLock()
 
 # inches; "full" is narrower than two columns of a paper, so that its words, shrunk to one column
@@ -188,6 +210,11 @@ def looks(column, levels, *, colours=None, markers=None) -> tuple[dict, dict]:
     return colours, brought | own_markers | (markers or {})
 
 
+def label_of(level) -> str:
+    """Return what a figure calls a level of a table: ``Platt`` for ``platt``, say."""
+    return _NAMES.get(level, str(level))
+
+
 def luminance(colour) -> float:
     r"""Return how light a colour is on a grey print, 0 (black) to 1 (white): CIE L* / 100.
 
@@ -260,6 +287,13 @@ def style(**overrides) -> Iterator[None]:
     rc.update({key.replace("_", "."): value for key, value in overrides.items()})
     with _LOCK, mpl.rc_context(rc):
         yield
+
+
+def caption(fig, words: str) -> None:
+    """Say below a figure's panels what its marks are, in small print."""
+    # the letters of 7 points are 3.75 wide
+    lines = textwrap.fill(words, int(72 * fig.get_figwidth() / 3.75), break_on_hyphens=False)
+    fig.supxlabel(lines, x=0.01, ha="left", fontsize=7, color=GREY)
 
 
 def figure(width: str = "full", height: float = 3.0, **grid):

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb.errors import MedcalError
-from medcal_nb.measure import Interval, ece, metrics_table, reliability_table
+from medcal_nb.measure import Interval, metrics_table, reliability_table, wilson_interval
+from medcal_nb.show.style import label_of
 
 
 def measured(verdicts: pd.DataFrame) -> pd.DataFrame:
@@ -97,9 +98,8 @@ def interval_note(table: pd.DataFrame, metric: str, **where) -> str:
     if len(rows) != 1:
         raise ValueError(f"where: {len(rows)} rows match {where}, not one")
     row = rows.iloc[0]
-    name = {"ece": "ECE", "auroc": "AUROC", "aurc": "AURC", "brier": "Brier"}.get(metric, metric)
     bounds = Interval(row[f"{metric}_low"], row[metric], row[f"{metric}_high"])
-    return f"{name} {bounds}"
+    return f"{label_of(metric)} {bounds}"
 
 
 def arrays(verdicts: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -154,15 +154,44 @@ def histogram_table(confidence, correct, *, n_bins: int = 20) -> pd.DataFrame:
     )
 
 
-def ece_bins_table(confidence, correct, *, bins: Sequence[int]) -> pd.DataFrame:
-    """Return ECE for several bin counts and both binnings: ``n_bins, binning, ece``."""
-    return pd.DataFrame(
-        [
-            {"n_bins": n, "binning": kind, "ece": ece(confidence, correct, n_bins=n, binning=kind)}
-            for kind in ("width", "mass")
-            for n in bins
-        ]
-    )
+def ece_bins_table(
+    verdicts: pd.DataFrame, *, by: Sequence[str], bins: Sequence[int], **options
+) -> pd.DataFrame:
+    """Return each group's ECE with its interval, for several bin counts and both binnings.
+
+    Parameters
+    ----------
+    verdicts : pandas.DataFrame
+    by : sequence of str
+        Columns that make the groups.
+    bins : sequence of int
+        How many bins.
+    **options
+        ``level``, ``n_resamples``, ``rng`` of :func:`medcal_nb.measure.metrics_table`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of ``by``, ``binning`` ("equal width", "equal mass"), ``n_bins, n, ece, ece_low,
+        ece_high``.
+    """
+    parts = [
+        metrics_table(verdicts, by=by, metrics=["ece"], n_bins=n, binning=kind, **options).assign(
+            binning=f"equal {kind}", n_bins=n
+        )
+        for kind in ("width", "mass")
+        for n in bins
+    ]
+    columns = [*by, "binning", "n_bins", "n", "ece", "ece_low", "ece_high"]
+    return pd.concat(parts, ignore_index=True)[columns]
+
+
+def with_counts(table: pd.DataFrame, verdicts: pd.DataFrame, *, by: Sequence[str]) -> pd.DataFrame:
+    """Return a table with ``n``: how many verdicts of a row's group could be measured."""
+    if table.empty:
+        return table
+    counts = measured(verdicts).groupby(list(by)).size().rename("n").reset_index()
+    return table.merge(counts, on=list(by), how="left")
 
 
 def elicitation_table(answers: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
@@ -180,8 +209,9 @@ def elicitation_table(answers: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataF
     pandas.DataFrame
         ``model, dataset, strategy, items, replies_per_item, prompt_tokens, new_tokens, seconds``
         (the last three per item), ``parse_rate`` (share of replies that could be read),
-        ``confidence_rate`` (share of items that got a confidence), ``levels`` (distinct
-        confidences), ``mean_confidence``, ``accuracy`` (of graded verdicts).
+        ``confidence_rate`` (share of items that got a confidence), both with their 95 % Wilson
+        intervals, ``levels`` (distinct confidences), ``mean_confidence``, ``accuracy`` (of graded
+        verdicts).
     """
     keys = ["model", "dataset", "strategy"]
     replies = answers.groupby(keys, sort=False).agg(
@@ -190,18 +220,29 @@ def elicitation_table(answers: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataF
         prompt_tokens=("prompt_tokens", "sum"),
         new_tokens=("new_tokens", "sum"),
         seconds=("seconds", "sum"),
-        parse_rate=("parse_ok", "mean"),
+        parsed=("parse_ok", "sum"),
+        told=("parse_ok", "count"),
     )
     made = verdicts.groupby(keys, sort=False).agg(
-        confidence_rate=("confidence", lambda c: c.notna().mean()),
+        confident=("confidence", "count"),
+        verdicts=("confidence", "size"),
         levels=("confidence", lambda c: c.round(4).nunique()),
         mean_confidence=("confidence", "mean"),
         accuracy=("correct", lambda y: y.dropna().astype(float).mean()),
     )
+    _add_share(replies, "parse_rate", replies.pop("parsed"), replies.pop("told"))
+    _add_share(made, "confidence_rate", made.pop("confident"), made.pop("verdicts"))
     replies.insert(0, "replies_per_item", replies.pop("replies") / replies["items"])
     for column in ("prompt_tokens", "new_tokens", "seconds"):
         replies[column] = replies[column].astype(float) / replies["items"]
     return replies.join(made, how="outer").reset_index()
+
+
+def _add_share(table: pd.DataFrame, name: str, count: pd.Series, of: pd.Series) -> None:
+    table[name] = count.astype(float) / of
+    table[f"{name}_low"], table[f"{name}_high"] = wilson_interval(
+        count.to_numpy(float), of.to_numpy(float)
+    )
 
 
 def rows_where(verdicts: pd.DataFrame, where: dict) -> pd.DataFrame:
@@ -319,7 +360,7 @@ def fitted_on_table(transfer: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``method, fitted on`` and, per loss, its value with ``_low`` and ``_high``.
+        ``method, fitted on, n_target`` and, per loss, its value with ``_low`` and ``_high``.
     """
     lines: dict[tuple, dict] = {}
     for row in transfer.to_dict("records"):
@@ -328,6 +369,7 @@ def fitted_on_table(transfer: pd.DataFrame) -> pd.DataFrame:
                 continue
             line = lines.setdefault((row["method"], name), {})
             line["method"], line["fitted on"] = row["method"], name
+            line["n_target"] = row["n_target"]
             for end in ("", "_low", "_high"):
                 line[f"{row['loss']}{end}"] = row.get(f"loss_{key}{end}", np.nan)
     return pd.DataFrame(lines.values())
@@ -413,6 +455,9 @@ def temperature_traps(
     among: pd.DataFrame | None = None,
     temperatures: Sequence[float] = (0.5, 2.0, 5.0),
     clips: Sequence[float] = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 1e-3, 1e-4, 1e-6),
+    level: float = 0.95,
+    n_resamples: int = 100,
+    rng: np.random.Generator,
 ) -> pd.DataFrame:
     """Show what a scalar temperature can't do, and what its clip decides.
 
@@ -429,25 +474,29 @@ def temperature_traps(
         Fixed temperatures whose maps are shown beside the fitted ones.
     clips : sequence of float
         Confidences are moved into ``[clip, 1 - clip]`` before the fit.
+    level, n_resamples, rng
+        Of the fitted temperatures' intervals: images drawn again, and the fit repeated.
 
     Returns
     -------
     pandas.DataFrame
         ``trap`` is ``map`` (``x`` stated, ``y`` corrected confidence, ``series`` the map) or
-        ``clip`` (``x`` the clip, ``y`` the fitted temperature).
+        ``clip`` (``x`` the clip, ``y`` the fitted temperature with ``y_low`` and ``y_high``); ``n``
+        answers were fitted on.
     """
     from scipy.special import expit, logit
 
     from medcal_nb.correct import fit_platt, fit_temperature
 
-    confidence, correct = arrays(rows_where(verdicts, source))
+    used = measured(rows_where(verdicts, source))
+    confidence, correct = arrays(used)
     grid = np.linspace(0.005, 0.995, 100)
     maps = {f"T = {t:g}": expit(logit(grid) / t) for t in temperatures}
     fitted = fit_temperature(confidence, correct)
     maps[f"T fitted ({fitted.params['temperature']:.2f})"] = fitted(grid)
     maps["Platt fitted"] = fit_platt(confidence, correct)(grid)
     rows = [
-        pd.DataFrame({"trap": "map", "series": name, "x": grid, "y": values})
+        pd.DataFrame({"trap": "map", "series": name, "x": grid, "y": values, "n": len(correct)})
         for name, values in maps.items()
     ]
     name = verdicts["strategy"].iloc[0]
@@ -456,9 +505,20 @@ def temperature_traps(
         certain = there.loc[there["confidence"] == 1, "strategy"].value_counts()
         if len(certain):
             name = certain.index[0]
-            confidence, correct = arrays(there[there["strategy"] == name])
-    fits = [fit_temperature(confidence, correct, clip=c).params["temperature"] for c in clips]
-    rows.append(pd.DataFrame({"trap": "clip", "series": name, "x": clips, "y": fits}))
+            used = measured(there[there["strategy"] == name])
+            confidence, correct = arrays(used)
+    images, code = np.unique(
+        used["image_id"].fillna(used["item_id"]).astype(str), return_inverse=True
+    )
+    drawn = rng.multinomial(len(images), np.full(len(images), 1 / len(images)), size=n_resamples)
+    for clip in clips:
+        fitted, *again = (
+            fit_temperature(confidence, correct, clip=clip, weights=weights).params["temperature"]
+            for weights in (np.ones(len(code)), *drawn[:, code])
+        )
+        low, high = np.quantile(again, [(1 - level) / 2, (1 + level) / 2])
+        one = {"trap": "clip", "series": name, "x": clip, "y": fitted, "y_low": low, "y_high": high}
+        rows.append(pd.DataFrame([one | {"n": len(correct)}]))
     return pd.concat(rows, ignore_index=True)
 
 

@@ -13,6 +13,7 @@ from medcal_nb.measure import (
     risk_coverage_table,
 )
 from medcal_nb.show import grids, tables
+from medcal_nb.show import style as st
 
 mpl.use("Agg")
 
@@ -41,7 +42,8 @@ def used(fig):
 
 
 def titles(fig):
-    return [ax.get_title(loc="left") for ax in used(fig)]
+    # "n = 80" is not broken into lines
+    return [" ".join(ax.get_title(loc="left").split()) for ax in used(fig)]
 
 
 def test_interval_panels_share_labels_and_name_the_hue(verdicts, rng):
@@ -81,7 +83,8 @@ def test_estimators_each_have_a_panel_with_the_truth(rng):
     confidence = rng.random(500)
     table = estimator_bias_table(confidence, confidence**1.5, sizes=[50, 100], n_repeats=5, rng=rng)
     fig = grids.estimator_figure(table)
-    assert titles(fig) == list(table["estimator"].unique())
+    assert titles(fig) == [st.label_of(name) for name in table["estimator"].unique()]
+    assert "ECE, equal width" in titles(fig)
     truth = table["truth"].iloc[0]
     for ax in used(fig):
         assert any(np.allclose(line.get_ydata(), truth) for line in ax.lines)
@@ -112,7 +115,30 @@ def test_many_columns_make_a_heatmap_compact():
     assert {t.get_text() for t in fig.axes[0].texts if t.get_text()} == {"0.10"}
 
 
-def test_long_titles_are_wrapped(verdicts):
+def test_long_titles_are_wrapped_into_like_lines(verdicts):
     curves = tables.by_group(verdicts, ["strategy"], risk_coverage_table)
     fig = grids.risk_figure(curves, title="word " * 60)
-    assert "\n" in fig.get_suptitle()
+    lengths = [len(line) for line in fig.get_suptitle().split("\n")]
+    assert len(lengths) > 1
+    assert max(lengths) - min(lengths) < 15
+
+
+@pytest.mark.parametrize("title", ["", "short", "x" * 200])
+def test_odd_titles_are_kept(verdicts, title):
+    curves = tables.by_group(verdicts, ["strategy"], risk_coverage_table)
+    fig = grids.risk_figure(curves, title=title)
+    assert fig.get_suptitle().replace("\n", "") == title
+
+
+def test_lines_say_what_they_are_in_every_row_of_panels(verdicts, rng):
+    table = tables.ece_bins_table(verdicts, by=["strategy"], bins=[2, 5], n_resamples=20, rng=rng)
+    table["panel"] = table["strategy"] + ", " + table["binning"]
+    fig = grids.line_panels(
+        table, panel="panel", x="n_bins", y="ece", low="ece_low", high="ece_high", hue="strategy",
+        xlabel="bins", ylabel="ECE", columns=2, title="ECE",
+    )  # fmt: skip
+    assert titles(fig) == list(dict.fromkeys(table["panel"]))
+    assert [ax.get_ylabel() for ax in used(fig)] == ["ECE", ""] * 3
+    assert [ax.get_xlabel() for ax in used(fig)] == [""] * 4 + ["bins"] * 2
+    assert all(len(ax.collections) == 1 for ax in used(fig))
+    assert fig.get_suptitle().split() == ["ECE,", "n", "=", "80"]

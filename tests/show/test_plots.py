@@ -4,6 +4,7 @@ import itertools
 import threading
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,8 +18,6 @@ mpl.use("Agg")
 
 @pytest.fixture
 def ax():
-    import matplotlib.pyplot as plt
-
     fig, ax = plt.subplots()
     yield ax
     plt.close(fig)
@@ -202,6 +201,48 @@ def test_dataset_colours_follow_the_domain_and_never_repeat():
     assert len(set(colours.values())) == 3
 
 
+@pytest.mark.parametrize(
+    ("level", "label"),
+    [("platt", "Platt"), ("ece", "ECE"), ("brier", "Brier score"), ("two_stage", "two_stage"),
+     (15, "15")],
+)  # fmt: skip
+def test_people_read_names_and_not_columns(level, label):
+    assert st.label_of(level) == label
+
+
+def test_names_in_legends_and_on_axes_are_those_people_read(ax):
+    table = pd.DataFrame(
+        {"value": [0.1, 0.2], "low": [0.0, 0.1], "high": [0.2, 0.3], "label": ["ece", "brier"],
+         "method": ["platt", "none"]}
+    )  # fmt: skip
+    plots.plot_intervals(table, ax=ax, value="value", hue="method")
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["ECE", "Brier score"]
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["Platt", "none"]
+
+
+def test_scattered_markers_have_their_intervals_where_there_are_any(ax):
+    table = pd.DataFrame(
+        {"x": [1, 2], "ece": [0.1, 0.2], "ece_low": [0.05, 0.1], "ece_high": [0.2, 0.4]}
+    )
+    plots.plot_scatter(table, ax=ax, x="x", y="ece")
+    spans = [line.get_segments()[0][:, 1].tolist() for line in ax.collections]
+    assert spans == [[0.05, 0.2], [0.1, 0.4]]
+    ax.clear()
+    plots.plot_scatter(table.drop(columns=["ece_low"]), ax=ax, x="x", y="ece")
+    assert not ax.collections
+
+
+def test_accuracy_and_confidence_both_have_intervals(ax):
+    table = pd.DataFrame(
+        {"accuracy": [0.5], "accuracy_low": [0.4], "accuracy_high": [0.7], "domain": ["medical"],
+         "mean_confidence": [0.8], "mean_confidence_low": [0.75], "mean_confidence_high": [0.85]}
+    )  # fmt: skip
+    plots.plot_accuracy_confidence(table, ax=ax)
+    across, up = (bars.get_segments()[0] for bars in ax.containers[0].lines[2])
+    assert np.allclose(across, [[0.4, 0.8], [0.7, 0.8]])
+    assert np.allclose(up, [[0.5, 0.75], [0.5, 0.85]])
+
+
 def test_synthetic_data_is_named():
     assert "synthetic" in st.synthetic_note(pd.DataFrame({"dataset": ["pocket-medical", "x"]}))
     assert st.synthetic_note(pd.DataFrame({"dataset": ["vqa-rad"]})) == ""
@@ -220,6 +261,9 @@ def test_reliability_grid_has_a_panel_per_group(rng):
     )
     titles = [child.get_title(loc="left") for ax in fig.axes for child in ax.child_axes]
     assert titles == ["verbalized, one", "verbalized, two", "p_true, one", "p_true, two"]
+    below = fig.get_supxlabel()
+    for words in ("accuracy per bin, 95% Wilson", "calibrated model fall, 95%", "share of answers"):
+        assert words in " ".join(below.split())
 
 
 def test_a_figure_drawn_in_another_thread_waits_for_its_turn():

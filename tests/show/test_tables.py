@@ -57,12 +57,44 @@ def test_histogram_counts_by_hand():
     assert table["n_wrong"].tolist() == [1, 0, 0, 0]
 
 
-def test_ece_bins_table_agrees_with_ece(verdicts):
-    confidence, correct = tables.arrays(verdicts)
-    table = tables.ece_bins_table(confidence, correct, bins=[3, 7])
-    assert len(table) == 4
+def test_ece_bins_table_agrees_with_ece_and_has_its_interval(verdicts, rng):
+    table = tables.ece_bins_table(verdicts, by=["strategy"], bins=[3, 7], n_resamples=50, rng=rng)
+    assert len(table) == 4 * verdicts["strategy"].nunique()
     for row in table.itertuples():
-        assert row.ece == ece(confidence, correct, n_bins=row.n_bins, binning=row.binning)
+        confidence, correct = tables.arrays(verdicts[verdicts["strategy"] == row.strategy])
+        kind = row.binning.removeprefix("equal ")
+        assert row.ece == ece(confidence, correct, n_bins=row.n_bins, binning=kind)
+        assert row.n == len(correct)
+        assert row.ece_low < row.ece_high
+
+
+def test_counts_are_of_what_could_be_measured(verdicts):
+    silent = verdicts.assign(confidence=verdicts["confidence"].where(verdicts.index != 0))
+    one = pd.DataFrame({"strategy": [verdicts["strategy"].iloc[0], "never asked"]})
+    counts = tables.with_counts(one, silent, by=["strategy"])["n"]
+    kept = tables.measured(silent)
+    assert counts[0] == (kept["strategy"] == one["strategy"][0]).sum()
+    assert np.isnan(counts[1])
+    assert tables.with_counts(pd.DataFrame(), silent, by=["strategy"]).empty
+
+
+def test_the_clip_decides_a_temperature_and_its_interval_holds_it(rng):
+    n = 200
+    sure = pd.DataFrame(
+        {
+            "strategy": "verbalized",
+            "item_id": np.arange(n).astype(str),
+            "image_id": (np.arange(n) // 2).astype(str),
+            "domain": "general",
+            "confidence": np.where(rng.random(n) < 0.5, 1.0, 0.6),
+            "correct": rng.random(n) < 0.7,
+        }
+    )
+    table = tables.temperature_traps(sure, source={"domain": "general"}, n_resamples=40, rng=rng)
+    clip = table[table["trap"] == "clip"].sort_values("x")
+    assert clip["y"].is_monotonic_decreasing
+    assert ((clip["y_low"] < clip["y"]) & (clip["y"] < clip["y_high"])).all()
+    assert set(table["n"]) == {n}
 
 
 def test_intervals_are_written_into_one_cell(verdicts, rng):
@@ -114,6 +146,9 @@ def test_elicitation_counts_replies_per_item():
     assert table.loc["self_consistency", "replies_per_item"] == 3
     assert table.loc["self_consistency", "new_tokens"] == 6
     assert table.loc["verbalized", "parse_rate"] == 0.5
+    # Wilson's interval of 1 in 2: (1/2 + z²/4 ± z √(1/8 + z²/16)) / (1 + z²/2), z = 1.96
+    assert table.loc["verbalized", "parse_rate_low"] == pytest.approx(0.0945, abs=1e-3)
+    assert table.loc["verbalized", "parse_rate_high"] == pytest.approx(0.9055, abs=1e-3)
     assert table.loc["verbalized", "confidence_rate"] == 0.5
     assert table.loc["verbalized", "accuracy"] == 1.0
     assert table.loc["self_consistency", "levels"] == 2
@@ -121,7 +156,7 @@ def test_elicitation_counts_replies_per_item():
 
 def test_fitted_on_table_keeps_intervals_and_leaves_out_what_was_not_fitted():
     rows = [
-        {"method": m, "loss": loss}
+        {"method": m, "loss": loss, "n_target": 9}
         | {f"loss_{k}{e}": v for k, v in (("raw", 0.3), ("target", 0.2)) for e in ("", "_low")}
         | {"loss_modality": 0.1 if m == "temperature" else np.nan}
         for m in ("temperature", "platt")
@@ -132,6 +167,7 @@ def test_fitted_on_table_keeps_intervals_and_leaves_out_what_was_not_fitted():
     assert table.loc[("temperature", "by modality"), "brier"] == 0.1
     assert table.loc[("platt", "target"), "ece_low"] == 0.2
     assert np.isnan(table.loc[("platt", "target"), "ece_high"])
+    assert set(table["n_target"]) == {9}
 
 
 def test_added_gains_are_those_of_the_table():

@@ -39,6 +39,10 @@ def study(
     list_: Annotated[
         bool, typer.Option("--list", help="Say what would run and why, and run nothing.")
     ] = False,
+    figures: Annotated[
+        bool,
+        typer.Option("--figures", help="Print the map of all figures as Markdown; run nothing."),
+    ] = False,
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Go on with what doesn't need a failed one.")
     ] = False,
@@ -48,6 +52,11 @@ def study(
     ] = None,
 ) -> None:
     """Run the notebooks that are stale, in order, and publish their figures."""
+    if figures:
+        from medcal_nb.study.figure_map import figure_map, format_figure_map
+
+        typer.echo(format_figure_map(figure_map(), links=True))
+        return
     from medcal_nb.study.graph import parse_parameters
     from medcal_nb.study.run import report, run_study
 

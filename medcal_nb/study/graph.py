@@ -46,6 +46,8 @@ class Notebook:
         How many cells it has.
     tolerance : dict
         How far another machine's numbers may be from the published, by figure.
+    shows : dict
+        What each figure shows, in a line.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Notebook:
     source_hash: str
     n_cells: int
     tolerance: dict[str, float] = field(default_factory=dict, hash=False)
+    shows: dict[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def figures(self) -> tuple[str, ...]:
@@ -165,9 +168,13 @@ def read_notebook(path: Path) -> Notebook:
         writes=tuple(declared["writes"]),
         parameters=parameters,
         code=code,
-        source_hash=text_hash(json.dumps([cells, declared], sort_keys=True)),
+        # what is told about the figures changes none of them
+        source_hash=text_hash(
+            json.dumps([cells, {k: v for k, v in declared.items() if k != "shows"}], sort_keys=True)
+        ),
         n_cells=len(cells),
         tolerance=_tolerance(path, declared),
+        shows=_shows(path, declared),
     )
 
 
@@ -199,6 +206,17 @@ def _tolerance(path: Path, declared: dict[str, Any]) -> dict[str, float]:
             raise MedcalError(
                 f"{path}: metadata.medcal.tolerance: {name!r}: {value!r}: give a figure that it "
                 "writes and a number from 0"
+            )
+    return told
+
+
+def _shows(path: Path, declared: dict[str, Any]) -> dict[str, str]:
+    told = declared.get("shows", {})
+    for name, line in told.items():
+        if name not in declared["writes"] or not isinstance(line, str) or not line.strip():
+            raise MedcalError(
+                f"{path}: metadata.medcal.shows: {name!r}: {line!r}: give a figure that it writes "
+                "and a line of words"
             )
     return told
 

@@ -87,6 +87,27 @@ def test_declared_figures_are_those_that_are_saved(path, cells):
     assert saved == declared
 
 
+def test_every_figure_says_what_it_shows_in_a_line(path):
+    declared = json.loads(path.read_text())["metadata"]["medcal"]
+    shows = declared.get("shows", {})
+    assert list(shows) == sorted(name for name in declared["writes"] if name.startswith("fig"))
+    for name, line in shows.items():
+        assert 20 < len(line) < 100, name
+        assert line[0].isupper(), name
+        assert not line.endswith("."), name
+        assert "|" not in line, name
+
+
+def test_the_overview_gathers_the_answers_of_all_that_ask_a_question():
+    (overview,) = (n for n in find_notebooks(FOLDER) if n.name.startswith("00_"))
+    others = [n for n in find_notebooks(FOLDER) if "01" <= n.name[:2] <= "06"]
+    assert {f"results/{n.name}.json" for n in others} <= set(overview.reads)
+    # its map of figures is made from what all of them say
+    assert {f"notebooks/{path.name}" for path in PATHS} <= set(overview.reads)
+    for n in others:
+        assert f'"{n.name}"' in overview.code
+
+
 def test_notebooks_define_nothing_and_draw_nothing_themselves(cells):
     for source in code_of(cells):
         for node in ast.walk(ast.parse(source)):

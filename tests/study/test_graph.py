@@ -155,6 +155,30 @@ def test_truncated_notebook_is_named(folder):
         read_notebook(path)
 
 
+def test_what_a_figure_shows_is_read_and_no_part_of_the_hash(folder):
+    write_notebook(folder, "02_b", [], writes=["fig02_b"])
+    path = folder / "02_b.ipynb"
+    before = read_notebook(path)
+    assert before.shows == {}
+    content = json.loads(path.read_text())
+    content["metadata"]["medcal"]["shows"] = {"fig02_b": "The letter b"}
+    path.write_text(json.dumps(content))
+    after = read_notebook(path)
+    assert after.shows == {"fig02_b": "The letter b"}
+    assert after.source_hash == before.source_hash
+
+
+@pytest.mark.parametrize("shows", [{"fig02_c": "Another"}, {"fig02_b": " "}, {"fig02_b": 1}])
+def test_a_line_about_no_figure_and_an_empty_one_are_refused(folder, shows):
+    write_notebook(folder, "02_b", [], writes=["fig02_b"])
+    path = folder / "02_b.ipynb"
+    content = json.loads(path.read_text())
+    content["metadata"]["medcal"]["shows"] = shows
+    path.write_text(json.dumps(content))
+    with pytest.raises(MedcalError, match=r"02_b.ipynb: metadata.medcal.shows"):
+        read_notebook(path)
+
+
 def test_outputs_and_counts_are_no_part_of_the_hash(folder):
     write_notebook(folder, "01_a", ["1"])
     path = folder / "01_a.ipynb"

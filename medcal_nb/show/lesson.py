@@ -295,9 +295,10 @@ def boldness_figure(reliability: pd.DataFrame, here: pd.DataFrame, others: pd.Da
             "this one", (row["accuracy"], row["ece"]), xytext=(7, 7), textcoords="offset points"
         )
         right.set(xlim=(0, 1), ylim=(-0.01, 0.32), xlabel="accuracy", ylabel="ECE")
-        right.set_title("Right often is not honest: others, as many answers each")
+        right.set_title("Right often is not honest")
         right.grid()
-        st.caption(fig, plots.reliability_caption(histogram=False))
+        note = f" Circles: others, n = {int(reliability['n'].sum()):,} each."
+        st.caption(fig, plots.reliability_caption(histogram=False) + note)
     return fig
 
 

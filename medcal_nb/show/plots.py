@@ -458,19 +458,39 @@ def plot_risk_coverage(table, *, ax=None, hue=None, colours=None, legend=True):
 
 
 def plot_scatter(
-    table, *, ax=None, x, y, label=None, hue=None, colours=None, markers=None, xlabel="", ylabel=""
+    table,
+    *,
+    ax=None,
+    x,
+    y,
+    label=None,
+    hue=None,
+    colours=None,
+    markers=None,
+    xlabel="",
+    ylabel="",
+    logx=False,
 ):
     """Draw one marker per row, named beside it where ``label`` is given.
 
     With a ``hue``, rows of one name are joined by a line and named once. Where the table has
-    ``<y>_low`` and ``<y>_high``, each marker gets its interval.
+    ``<y>_low`` and ``<y>_high``, each marker gets its interval, and those of one x stand side by
+    side.
 
     Parameters
     ----------
     table : pandas.DataFrame
         Columns named by ``x, y`` and, where given, ``label, hue``.
+    logx : bool
+        Draw x on a logarithmic axis that has room for 0.
     """
     ax = _axis(ax)
+    if logx:
+        ax.set_xscale("symlog", linthresh=1, linscale=0.3)
+        ax.set_xlim(-0.6, 5 * max(table[x].max(), 1))
+        ax.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+    if f"{y}_low" in table:
+        table = _side_by_side(ax, table, x, y)
     if hue or label:
         colours, markers = st.looks(
             hue or label, table[hue or label], colours=colours, markers=markers
@@ -504,16 +524,31 @@ def plot_scatter(
     if label:
         dots = table.sort_values(y, ascending=False)
         once = dots.drop_duplicates(label) if hue else dots
-        _label_points(ax, once[[x, y]].to_numpy(float), [str(v) for v in once[label]], dots[[x, y]])
+        spans = dots[[x, f"{y}_low", f"{y}_high"]] if f"{y}_low" in dots else ()
+        names = [str(v) for v in once[label]]
+        _label_points(ax, once[[x, y]].to_numpy(float), names, dots[[x, y]], spans)
     return ax
+
+
+def _side_by_side(ax, table, x, y, step=4.5):
+    """Return the table with rows that share x moved apart, by as many points as a marker takes."""
+    for end in ("low", "high"):
+        ax.update_datalim(table[[x, f"{y}_{end}"]].to_numpy(float))
+    ax.autoscale_view()
+    ax.figure.draw_without_rendering()
+    rows = table.groupby(table[x].round(3))
+    place = rows.cumcount() - (rows[x].transform("size") - 1) / 2
+    at = ax.transData.transform(table[[x, y]].to_numpy(float))
+    at[:, 0] += place * step * ax.figure.dpi / 72
+    return table.assign(**{x: ax.transData.inverted().transform(at)[:, 0]})
 
 
 # where a name may stand, in points from its dot: beside it, then ever farther up and down
 _PLACES = [(side * 5, up) for up in (-2.5, 4.5, -9.5, 12, -17, 20, -25, 28, 36) for side in (1, -1)]
 
 
-def _label_points(ax, points, names, dots, size=7):
-    """Name points so that no name lies on another or on a dot; far ones get a thin line."""
+def _label_points(ax, points, names, dots, spans=(), size=7):
+    """Name points so that no name lies on another, a dot or a span; far ones get a thin line."""
     from matplotlib.transforms import Bbox
 
     ax.figure.draw_without_rendering()
@@ -523,6 +558,9 @@ def _label_points(ax, points, names, dots, size=7):
     taken = [
         Bbox.from_bounds(px - 3 * scale, py - 3 * scale, 6 * scale, 6 * scale) for px, py in marks
     ]
+    for x, low, high in np.asarray(spans, float):
+        (px, bottom), (_, top) = ax.transData.transform([(x, low), (x, high)])
+        taken.append(Bbox.from_extents(px - scale, bottom, px + scale, top))
     if ax.get_legend():
         taken.append(ax.get_legend().get_window_extent())
     inside = ax.get_window_extent()

@@ -227,9 +227,22 @@ def test_scattered_markers_have_their_intervals_where_there_are_any(ax):
     plots.plot_scatter(table, ax=ax, x="x", y="ece")
     spans = [line.get_segments()[0][:, 1].tolist() for line in ax.collections]
     assert spans == [[0.05, 0.2], [0.1, 0.4]]
+    assert [line.get_segments()[0][0, 0] for line in ax.collections] == pytest.approx([1, 2])
     ax.clear()
     plots.plot_scatter(table.drop(columns=["ece_low"]), ax=ax, x="x", y="ece")
     assert not ax.collections
+
+
+@pytest.mark.parametrize("logx", [False, True])
+def test_intervals_at_one_place_stand_side_by_side(ax, logx):
+    table = pd.DataFrame(
+        {"x": [0, 50, 50, 50], "ece": 0.1, "ece_low": 0.0, "ece_high": 0.2, "hue": list("abcd")}
+    )
+    plots.plot_scatter(table, ax=ax, x="x", y="ece", hue="hue", logx=logx)
+    at = [line.get_segments()[0][0, 0] for line in ax.collections]
+    shown = ax.transData.transform(np.c_[at, np.zeros(4)])[:, 0] * 72 / ax.figure.dpi
+    assert np.diff(shown[1:]) == pytest.approx([4.5, 4.5], rel=0.2)
+    assert at[2] == pytest.approx(50)
 
 
 def test_accuracy_and_confidence_both_have_intervals(ax):

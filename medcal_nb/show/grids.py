@@ -111,7 +111,7 @@ def reliability_grid(
     with st.style():
         fig, axes = st.figure(
             "full" if len(columns) > 1 else "half",
-            0.4 + 2.9 * len(rows),
+            0.7 + 2.9 * len(rows),
             nrows=len(rows),
             ncols=len(columns),
             squeeze=False,
@@ -130,6 +130,8 @@ def reliability_grid(
                     note=interval_note(scores, metric, **{row: line, column: other}),
                 )
                 named[axes[y, x].child_axes[0]] = f"{line}, {other}"
+                if y < len(rows) - 1:  # the names of the next line's panels stand there
+                    axes[y, x].set_xlabel("")
         _name_panels(list(named), named.values(), len(columns))
         _reliability_caption(fig, metric, level)
         _head(fig, title)
@@ -154,7 +156,7 @@ def reliability_row(
     """
     names = _levels(panels, column)
     with st.style():
-        fig, axes = _panels(len(names), per_row=per_line, row_height=2.9)
+        fig, axes = _panels(len(names), per_row=per_line, row_height=2.9, head=0.7)
         for k, (ax, name) in enumerate(zip(axes, names, strict=True)):
             plots.plot_reliability(
                 panels[panels[column] == name],

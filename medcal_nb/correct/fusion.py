@@ -74,7 +74,7 @@ class Ballots:
         One row per item: its columns that do not depend on the strategy.
     strategies : tuple of str
     cost : mapping
-        prompt_tokens, new_tokens, seconds: (items, strategies) arrays.
+        prompt_tokens, new_tokens, seconds: (items, strategies) arrays; NaN where no vote tells.
     """
 
     p: np.ndarray
@@ -182,9 +182,10 @@ def make_ballots(
     own[i, s] = slot[said]
     cost = {}
     for name in _COST:
-        cost[name] = np.zeros((n, len(names)))
-        if name in v:
-            cost[name][item, voter] = pd.to_numeric(v[name]).fillna(0).to_numpy(float)
+        told = pd.to_numeric(v[name]) if name in v else pd.Series(dtype=float)
+        cost[name] = np.full((n, len(names)), 0.0 if told.notna().any() else np.nan)
+        if told.notna().any():
+            cost[name][item, voter] = told.fillna(0).to_numpy(float)
     return Ballots(p, own, right, answers, rows, names, cost)
 
 

@@ -665,7 +665,8 @@ def heatmaps(
     values : mapping
         From value to ``(label, (lowest, highest), colour map)``.
     stacked : bool
-        One above the other: for many columns.
+        One above the other: for many columns. More than eight columns become the rows where those
+        are fewer: long names are read along a row.
     decimals : int
         Of the numbers in the cells.
 
@@ -674,6 +675,8 @@ def heatmaps(
     matplotlib.figure.Figure
     """
     n_rows, n_columns = table[row].nunique(), table[column].nunique()
+    if n_columns > max(8, n_rows):
+        row, column, n_rows, n_columns = column, row, n_columns, n_rows
     with st.style():
         compact = n_columns > 8
         height = 0.5 + (0.2 if compact else 0.46 if n_columns > 1 else 0.4) * n_rows

@@ -25,6 +25,12 @@ def pick(preferred: Sequence[str], available: pd.Series, *, n: int) -> list[str]
     return (wanted + [value for value in there if value not in wanted])[:n]
 
 
+def filled_column(verdicts: pd.DataFrame, column: str) -> str:
+    """Return ``column``, or ``dataset`` where it holds nothing, as in many recorded answers."""
+    empty = column in verdicts.columns and verdicts[column].isna().all()
+    return "dataset" if empty else column
+
+
 def with_group(verdicts: pd.DataFrame, column: str) -> pd.DataFrame:
     """Return the verdicts with a column ``group``: the values of ``column``, none as "all".
 

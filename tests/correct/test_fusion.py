@@ -191,6 +191,10 @@ def test_fusion_table_is_complete_and_on_the_same_items(rng):
     assert key.loc[("ms_fbi", "none", ""), "new_tokens"] == pytest.approx(6)  # 1 + 2 + 3
     assert key.loc[("fusion", "none", ""), "new_tokens"] == pytest.approx(3)
     assert key.loc[("ms_fbi", "none", "s0"), "new_tokens"] == pytest.approx(5)
+    untold = fusion_table(fused_verdicts(data.assign(new_tokens=None), rng=rng), n_resamples=0,
+                          rng=rng)  # fmt: skip
+    assert untold.new_tokens.isna().all()  # a cost that nobody recorded is not 0
+    assert untold.seconds.gt(0).all()
     assert (table[table.correction == "none"].labels == 0).all()
     assert (table[table.correction != "none"].labels == 159).all()
     assert set(table[table.kind == "ablation"].left_out) == {"s0", "s1", "s2"}

@@ -108,11 +108,22 @@ def test_costs_stand_beside_the_plain_policies(verdicts, rng):
 
 def test_many_columns_make_a_heatmap_compact():
     table = pd.DataFrame(
-        {"r": "x", "c": [f"c{k}" for k in range(10)], "ece": 0.1, "ece_low": 0.0, "ece_high": 0.2,
-         "n": 50}
+        {"r": np.repeat(list("abcdefghij"), 10), "c": [f"c{k}" for k in range(10)] * 10,
+         "ece": 0.1, "ece_low": 0.0, "ece_high": 0.2, "n": 50}
     )  # fmt: skip
     fig = grids.heatmaps(table, row="r", column="c", values={"ece": ("ECE", (0, 1), "cividis")})
     assert {t.get_text() for t in fig.axes[0].texts if t.get_text()} == {"0.10"}
+
+
+def test_many_columns_of_few_rows_change_places():
+    table = pd.DataFrame(
+        {"r": "x", "c": [f"model {k}" for k in range(10)], "ece": 0.1, "ece_low": 0.0,
+         "ece_high": 0.2, "n": 50}
+    )  # fmt: skip
+    fig = grids.heatmaps(table, row="r", column="c", values={"ece": ("ECE", (0, 1), "cividis")})
+    down = [t.get_text() for t in fig.axes[0].get_yticklabels()]
+    assert down == [f"model {k}" for k in range(10)]
+    assert {t.get_text().split("\n")[0] for t in fig.axes[0].texts if t.get_text()} == {"0.10"}
 
 
 def test_long_titles_are_wrapped_into_like_lines(verdicts):

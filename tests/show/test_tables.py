@@ -111,6 +111,12 @@ def test_group_column_is_named_in_the_error(verdicts):
     assert set(tables.with_group(verdicts, "modality")["group"]) == {"ct", "mri", "all"}
 
 
+def test_an_empty_column_gives_way_to_the_data_sets(verdicts):
+    assert tables.filled_column(verdicts, "modality") == "modality"
+    assert tables.filled_column(verdicts.assign(modality=None), "modality") == "dataset"
+    assert tables.filled_column(verdicts, "colour") == "colour"  # named in the error of with_group
+
+
 def test_interval_note_wants_exactly_one_row(verdicts, rng):
     scores = metrics_table(verdicts, n_resamples=50, rng=rng)
     note = tables.interval_note(scores, "ece", dataset="one", strategy="p_true")

@@ -156,7 +156,7 @@ def reliability_row(
     """
     names = _levels(panels, column)
     with st.style():
-        fig, axes = _panels(len(names), per_row=per_line, row_height=2.9, head=0.7)
+        fig, axes = _panels(len(names), per_row=per_line, row_height=2.9, head=1.0)
         for k, (ax, name) in enumerate(zip(axes, names, strict=True)):
             plots.plot_reliability(
                 panels[panels[column] == name],

@@ -133,6 +133,13 @@ class NotebookContext:
             raise MedcalError(f"{self.notebook}: no {name} in {place}: {remedy}")
         return place / name
 
+    def has(self, output: str) -> bool:
+        """Return whether another notebook's output was made: its profile may leave it out."""
+        try:
+            return self.path_of(output).is_file()
+        except MedcalError:
+            return False
+
     def read_results(self, notebook: str) -> dict[str, Any]:
         """Return the numbers that another notebook saved, by its name (``02_metrics``)."""
         return load_results(self.path_of(f"results/{notebook}.json"))

@@ -36,6 +36,8 @@ class Notebook:
     reads, writes : tuple of str
         ``answers``, ``figNN_x``, ``results/NN_topic.json`` or, in ``reads``, a file of the
         checkout such as ``data/pocket/manifest.json``.
+    optional : frozenset of str
+        Those it reads that it can do without, where a profile leaves out what writes them.
     parameters : dict
         The literals of its ``parameters`` cell.
     code : str
@@ -59,6 +61,7 @@ class Notebook:
     code: str = field(repr=False)
     source_hash: str
     n_cells: int
+    optional: frozenset[str] = frozenset()
     tolerance: dict[str, float] = field(default_factory=dict, hash=False)
     shows: dict[str, str] = field(default_factory=dict, hash=False)
 
@@ -129,6 +132,12 @@ def read_notebook(path: Path) -> Notebook:
         if not isinstance(names, list) or any(type(name) is not str for name in names):
             raise MedcalError(f"{path}: metadata.medcal.{key}: give a list of names, not {names!r}")
     _check_writes(path, declared["writes"])
+    optional = declared.get("optional", [])
+    if not isinstance(optional, list) or not set(optional) <= set(declared["reads"]):
+        raise MedcalError(
+            f"{path}: metadata.medcal.optional: give a list of names that are in its reads, "
+            f"not {optional!r}"
+        )
 
     tagged = [i for i, (_, _, tags) in enumerate(cells) if "parameters" in tags]
     if len(tagged) != 1:
@@ -173,6 +182,7 @@ def read_notebook(path: Path) -> Notebook:
             json.dumps([cells, {k: v for k, v in declared.items() if k != "shows"}], sort_keys=True)
         ),
         n_cells=len(cells),
+        optional=frozenset(optional),
         tolerance=_tolerance(path, declared),
         shows=_shows(path, declared),
     )

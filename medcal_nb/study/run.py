@@ -246,7 +246,9 @@ def _left_out(notebooks: list[Notebook], profile: Profile) -> dict[str, str]:
             reasons[notebook.name] = f"profile {profile.name} asks no model"
             continue
         for output in notebook.reads:
-            if output != ANSWERS and writers.get(output) in reasons:
+            if output in notebook.optional or output == ANSWERS:
+                continue
+            if writers.get(output) in reasons:
                 reasons[notebook.name] = (
                     f"reads {output} of {writers[output]}, which profile {profile.name} leaves out"
                 )

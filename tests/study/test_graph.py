@@ -125,6 +125,10 @@ def test_doubled_parameters_cell_is_refused(folder):
             r"medcal\.reads: give a list of names, not 'answers'",
         ),
         (
+            lambda content: content["metadata"]["medcal"].update(optional=["answers"]),
+            r"medcal\.optional: give a list of names that are in its reads, not \['answers'\]",
+        ),
+        (
             lambda content: content["cells"][1].update(cell_type="markdown"),
             "cell 2 tagged 'parameters' is not a code cell",
         ),

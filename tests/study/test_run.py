@@ -316,6 +316,39 @@ def test_fast_never_publishes_to_figures(toy):
         study(toy, fast=True, out=toy / "figures")
 
 
+GATHER = """\
+from medcal_nb.study import notebook_context
+
+ctx = notebook_context("04_gather", PROFILE, ANSWERS, OUT_DIR, FAST)
+names = [name for name in ("01_ask", "02_numbers") if ctx.has(f"results/{name}.json")]
+ctx.results({"found": names})
+"""
+
+
+@pytest.mark.notebooks
+def test_what_a_notebook_can_do_without_may_be_left_out(toy):
+    folder, reads = toy / "notebooks", ["results/01_ask.json", "results/02_numbers.json"]
+    asks = GATHER.partition("names")[0].replace("04_gather", "01_ask") + "ctx.results({})"
+    write_notebook(
+        folder,
+        "01_ask",
+        [ASK, asks],
+        writes=["answers", "results/01_ask.json"],
+        parameters=PARAMETERS + "HIGH = 0.9\n",
+    )
+    write_notebook(folder, "04_gather", [GATHER], reads=reads, writes=["results/04_gather.json"])
+    done = study(toy, only=["04"])
+    assert load_results(done.layout.results / "04_gather.json")["found"] == ["01_ask", "02_numbers"]
+
+    with pytest.raises(MedcalError, match=r"04_gather is left out: reads results/01_ask\.json"):
+        study(toy, profile="recorded", only=["04"])
+    path = folder / "04_gather.ipynb"
+    edit(path, '"reads": [', '"optional": ["results/01_ask.json"], "reads": [')
+    done = study(toy, profile="recorded", only=["04"])
+    assert actions(done) == {"01_ask": LEFT_OUT, "02_numbers": RUNS, "04_gather": RUNS}
+    assert load_results(done.layout.results / "04_gather.json")["found"] == ["02_numbers"]
+
+
 @pytest.mark.notebooks
 def test_recorded_leaves_out_what_asks(toy):
     study(toy, only=["01"])

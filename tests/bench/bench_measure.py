@@ -514,6 +514,26 @@ def large_rows(quick: bool) -> list[dict]:
     return rows
 
 
+def shown(value, form: str) -> str:
+    return "" if value is None or pd.isna(value) else format(value, form)
+
+
+def ratio_table(table: pd.DataFrame) -> str:
+    """The tasks as rows: our seconds, and how many times longer each peer takes."""
+    known = table[table["ratio"].notna() & table["n"].notna()]
+    ours = known[known["tool"] == "medcal"].set_index(["task", "n"])["seconds"]
+    peers = list(dict.fromkeys(known["tool"][known["tool"] != "medcal"]))
+    ratio = known.set_index(["task", "n", "tool"])["ratio"]
+    lines = [
+        "| task | n | ours, ms | " + " | ".join(peers) + " |",
+        "|---|---:|---:|" + "---:|" * len(peers),
+    ]
+    for (task, n), seconds in ours.items():
+        cells = [shown(ratio.get((task, n, peer)), ",.1f") for peer in peers]
+        lines.append(f"| {task} | {int(n):,} | {1000 * seconds:.3g} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def as_markdown(table: pd.DataFrame, absent: dict, rounds: int) -> str:
     lines = [
         "# Measuring, beside its peers",
@@ -525,13 +545,11 @@ def as_markdown(table: pd.DataFrame, absent: dict, rounds: int) -> str:
     ]
     if absent:
         lines += ["Absent here: " + "; ".join(f"{k} ({v})" for k, v in absent.items()) + ".", ""]
+    lines += [ratio_table(table), ""]
     lines += [
         "| task | n | tool | seconds | ratio | difference | bar | note |",
         "|---|---:|---|---:|---:|---:|---|---|",
     ]
-
-    def shown(value, form):
-        return "" if value is None or pd.isna(value) else format(value, form)
 
     for row in table.itertuples():
         n = "" if pd.isna(row.n) else f"{int(row.n):,}"

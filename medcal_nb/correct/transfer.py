@@ -1139,11 +1139,12 @@ def transfer_sentence(
     if part.empty:
         raise ValueError(f"no rows with method {method!r} and loss {loss!r}")
     n, name = len(part), _LOSS_NAMES.get(loss, loss)
+    said = "Platt scaling" if method == "platt" else method.replace("_", " ")
     helps = int((part["carry_gain_low"] > 0).sum())
     harms = int((part["carry_gain_high"] < 0).sum())
     regret = part["regret"]
     text = (
-        f"Fitted on {source} and used on {target}, {method.replace('_', ' ')} lowers the {name} "
+        f"Fitted on {source} and used on {target}, {said} lowers the {name} "
         f"for {helps} of {n} model and strategy pairs and raises it for {harms} "
         f"(the others' intervals hold zero)"
     )

@@ -16,6 +16,8 @@ RECIPES: dict = {}
 HELD = 1 << 15  # row weights formed at once: few enough to stay in the cache
 DRAWN = 1 << 15  # draws made at once from one piece
 BLOCK = 1 << 22  # sums handed on at once
+TOGETHER = 1 << 19  # group counts multiplied at once with the sums of groups
+BY_GROUP = 1 << 24  # sums kept by group, so that resamples are one product with them
 WORD = 16  # random bits spent on one draw from a piece of 2^s rows
 PAIRED = 256  # rows of the largest pieces whose table of pairs fits in the cache
 LARGE = 16384  # rows of a cell from which pieces of more rows are cheaper than pairs
@@ -123,6 +125,20 @@ class Prepared:
         return out
 
 
+def _group_sums(prepared: Prepared, codes: np.ndarray, n_groups: int) -> np.ndarray | None:
+    """(n_groups, n_cells · (1 + k)) sums of each group, where they may be added and are few."""
+    recipe = prepared.recipe
+    width = recipe.n_cells * (1 + len(recipe.features))
+    if not recipe.additive or n_groups * width > BY_GROUP:
+        return None
+    cell = 0 if recipe.cell is None else recipe.cell
+    out = np.empty((n_groups, recipe.n_cells, 1 + len(recipe.features)))
+    for j, feature in enumerate([None, *recipe.features]):
+        sums = np.bincount(codes * recipe.n_cells + cell, feature, n_groups * recipe.n_cells)
+        out[:, :, j] = sums.reshape(n_groups, recipe.n_cells)
+    return out.reshape(n_groups, width)
+
+
 def resampled_values(recipes: list[Recipe], n_resamples, rng, **units) -> np.ndarray:
     """(len(recipes), n_resamples) values on common bootstrap resamples; see `resampled_sums`."""
     blocks = resampled_sums(recipes, n_resamples, rng, **units)
@@ -156,22 +172,34 @@ def resampled_sums(
         for sums in _draw_cells(prepared[0], n_resamples, rng):
             yield [sums]
         return
+    by_group = [None] * len(recipes)
     if times is not None:
         blocks = _draw_repeated(times, n_resamples, rng)
+    elif codes is None:
+        blocks = draw_counts(n, n_resamples, rng)
     else:
-        blocks = draw_counts(n if codes is None else n_groups, n_resamples, rng, rows=n)
+        by_group = [_group_sums(p, codes, n_groups) for p in prepared]
+        if any(sums is None for sums in by_group):
+            blocks = draw_counts(n_groups, n_resamples, rng, rows=n)
+        else:
+            blocks = draw_counts(n_groups, n_resamples, rng, held=TOGETHER)
     for counts in blocks:
         weights = counts.astype(np.float64)
-        if codes is not None:
-            weights = weights.take(codes, axis=1)
-        yield [p.sums(weights) for p in prepared]
+        expanded = weights
+        if codes is not None and any(sums is None for sums in by_group):
+            expanded = weights.take(codes, axis=1)
+        yield [
+            p.sums(expanded) if sums is None
+            else (weights @ sums).reshape(len(weights), p.recipe.n_cells, -1)
+            for p, sums in zip(prepared, by_group, strict=True)
+        ]  # fmt: skip
 
 
 def draw_counts(
-    n_units: int, n_resamples: int, rng: np.random.Generator, rows: int = 0
+    n_units: int, n_resamples: int, rng: np.random.Generator, rows: int = 0, held: int = HELD
 ) -> Iterator[np.ndarray]:
     """Blocks (r, n_units) of how often each unit is drawn, n_units draws a resample."""
-    step = max(1, HELD // max(n_units, rows))
+    step = max(1, held // max(n_units, rows))
     for start in range(0, n_resamples, step):
         r = min(step, n_resamples - start)
         draws = rng.integers(0, n_units, size=(r, n_units))

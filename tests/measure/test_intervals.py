@@ -110,6 +110,28 @@ def test_each_case_takes_the_path_it_is_meant_to(monkeypatch, rng):
     assert taken == ["_draw_cells", "_draw_repeated", "draw_counts", "draw_counts"]
 
 
+@pytest.mark.parametrize("name", METRICS)
+def test_sums_kept_by_group_give_what_row_weights_give(name, sample, monkeypatch):
+    """Deterministic: the same draws of groups, with and without the sums of groups."""
+    c, y = sample
+    codes = np.random.default_rng(7).permutation(np.arange(c.size) // 3)
+    found = []
+    for kept in (sums.BY_GROUP, 0):
+        monkeypatch.setattr(sums, "BY_GROUP", kept)
+        found.append(
+            bootstrap_values(
+                [METRICS[name]],
+                c,
+                y,
+                n_resamples=40,
+                codes=codes,
+                n_groups=int(codes.max()) + 1,
+                rng=np.random.default_rng(3),
+            )
+        )
+    np.testing.assert_allclose(*found, atol=1e-12)
+
+
 @pytest.mark.parametrize("n_kinds", [3, 32])  # few kinds: one by one; many: most at once
 def test_counts_of_repeated_rows_are_multinomial(n_kinds, rng):
     from scipy.stats import binom, chisquare

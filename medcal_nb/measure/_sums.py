@@ -16,8 +16,9 @@ RECIPES: dict = {}
 HELD = 1 << 15  # row weights formed at once: few enough to stay in the cache
 DRAWN = 1 << 15  # draws made at once from one piece
 BLOCK = 1 << 22  # sums handed on at once
-TOGETHER = 1 << 19  # group counts multiplied at once with the sums of groups
-BY_GROUP = 1 << 24  # sums kept by group, so that resamples are one product with them
+TOGETHER = 1 << 19  # counts of groups multiplied at once with the sums of groups
+WIDE = 512  # sums of a group up to which resamples are products with them
+GROUPS = 1 << 17  # groups whose sums are kept at once
 WORD = 16  # random bits spent on one draw from a piece of 2^s rows
 PAIRED = 256  # rows of the largest pieces whose table of pairs fits in the cache
 LARGE = 16384  # rows of a cell from which pieces of more rows are cheaper than pairs
@@ -125,20 +126,6 @@ class Prepared:
         return out
 
 
-def _group_sums(prepared: Prepared, codes: np.ndarray, n_groups: int) -> np.ndarray | None:
-    """(n_groups, n_cells · (1 + k)) sums of each group, where they may be added and are few."""
-    recipe = prepared.recipe
-    width = recipe.n_cells * (1 + len(recipe.features))
-    if not recipe.additive or n_groups * width > BY_GROUP:
-        return None
-    cell = 0 if recipe.cell is None else recipe.cell
-    out = np.empty((n_groups, recipe.n_cells, 1 + len(recipe.features)))
-    for j, feature in enumerate([None, *recipe.features]):
-        sums = np.bincount(codes * recipe.n_cells + cell, feature, n_groups * recipe.n_cells)
-        out[:, :, j] = sums.reshape(n_groups, recipe.n_cells)
-    return out.reshape(n_groups, width)
-
-
 def resampled_values(recipes: list[Recipe], n_resamples, rng, **units) -> np.ndarray:
     """(len(recipes), n_resamples) values on common bootstrap resamples; see `resampled_sums`."""
     blocks = resampled_sums(recipes, n_resamples, rng, **units)
@@ -166,40 +153,79 @@ def resampled_sums(
     times : (n,) int array, optional
         How many identical rows each row stands for; only without groups.
     """
+    if codes is not None and all(recipe.additive for recipe in recipes):
+        width = sum(recipe.n_cells * (1 + len(recipe.features)) for recipe in recipes)
+        if width <= WIDE:
+            yield _draw_groups(recipes, codes, n_groups, n_resamples, rng)
+            return
     prepared = [Prepared(recipe) for recipe in recipes]
     n = int(prepared[0].sizes.sum())
     if codes is None and times is None and len(recipes) == 1 and 64 * recipes[0].n_cells <= n:
         for sums in _draw_cells(prepared[0], n_resamples, rng):
             yield [sums]
         return
-    by_group = [None] * len(recipes)
     if times is not None:
         blocks = _draw_repeated(times, n_resamples, rng)
-    elif codes is None:
-        blocks = draw_counts(n, n_resamples, rng)
     else:
-        by_group = [_group_sums(p, codes, n_groups) for p in prepared]
-        if any(sums is None for sums in by_group):
-            blocks = draw_counts(n_groups, n_resamples, rng, rows=n)
-        else:
-            blocks = draw_counts(n_groups, n_resamples, rng, held=TOGETHER)
+        blocks = draw_counts(n if codes is None else n_groups, n_resamples, rng, rows=n)
     for counts in blocks:
         weights = counts.astype(np.float64)
-        expanded = weights
-        if codes is not None and any(sums is None for sums in by_group):
-            expanded = weights.take(codes, axis=1)
-        yield [
-            p.sums(expanded) if sums is None
-            else (weights @ sums).reshape(len(weights), p.recipe.n_cells, -1)
-            for p, sums in zip(prepared, by_group, strict=True)
-        ]  # fmt: skip
+        if codes is not None:
+            weights = weights.take(codes, axis=1)
+        yield [p.sums(weights) for p in prepared]
+
+
+def _draw_groups(recipes, codes, n_groups, n_resamples, rng) -> list[np.ndarray]:
+    """(n_resamples, n_cells, 1 + k) sums, one array a recipe: how often each group is drawn,
+    times the sums of that group. Of many groups, first how many draws fall into each part."""
+    order = None
+    if (codes[1:] < codes[:-1]).any():
+        order = np.argsort(codes, kind="stable")
+        codes = codes[order]
+    lows = np.arange(0, n_groups, GROUPS)
+    sizes = np.minimum(GROUPS, n_groups - lows)
+    drawn = np.full((n_resamples, 1), n_groups)
+    if sizes.size > 1:
+        drawn = rng.multinomial(n_groups, sizes / n_groups, size=n_resamples)
+    out = [np.zeros((n_resamples, r.n_cells, 1 + len(r.features))) for r in recipes]
+    for low, size, draws in zip(lows, sizes, drawn.T, strict=True):
+        rows = slice(*np.searchsorted(codes, [low, low + size]))
+        group = codes[rows] - low
+        if order is not None:
+            rows = order[rows]
+        tables = [_group_sums(recipe, rows, group, size) for recipe in recipes]
+        step = max(1, TOGETHER // size)
+        for start in range(0, n_resamples, step):
+            some = draws[start : start + step]
+            place = rng.integers(0, size, some.sum())
+            shift = np.arange(some.size) * size
+            if sizes.size == 1:
+                place.reshape(some.size, size)[:] += shift[:, None]
+            else:
+                place += np.repeat(shift, some)
+            counts = np.bincount(place, minlength=some.size * size).reshape(some.size, size)
+            weights = counts.astype(np.float64)
+            for sums, table in zip(out, tables, strict=True):
+                added = weights @ table
+                sums[start : start + step] += added.reshape(some.size, *sums.shape[1:])
+    return out
+
+
+def _group_sums(recipe, rows, group, n_groups) -> np.ndarray:
+    """(n_groups, n_cells · (1 + k)) counts and sums of the given rows by group and cell."""
+    place = group * recipe.n_cells
+    if recipe.cell is not None:
+        place += recipe.cell[rows]
+    columns = [None, *(feature[rows] for feature in recipe.features)]
+    sums = [np.bincount(place, column, n_groups * recipe.n_cells) for column in columns]
+    return np.stack(sums, axis=-1).reshape(n_groups, -1)
 
 
 def draw_counts(
-    n_units: int, n_resamples: int, rng: np.random.Generator, rows: int = 0, held: int = HELD
+    n_units: int, n_resamples: int, rng: np.random.Generator, rows: int = 0
 ) -> Iterator[np.ndarray]:
     """Blocks (r, n_units) of how often each unit is drawn, n_units draws a resample."""
-    step = max(1, held // max(n_units, rows))
+    step = max(1, HELD // max(n_units, rows))
     for start in range(0, n_resamples, step):
         r = min(step, n_resamples - start)
         draws = rng.integers(0, n_units, size=(r, n_units))

@@ -72,12 +72,20 @@ CASES = {
     "repeated": (3000, 1, None),  # few distinct values: multinomial counts
     "rows": (150, None, None),  # few rows: counts of rows
     "groups": (300, None, 3),  # images
+    "parts": (300, None, 3),  # many images: part by part
 }
+
+
+@pytest.fixture
+def parts(monkeypatch, request):
+    """Take so few images at once that a hundred are many."""
+    if request.node.callspec.params.get("case") == "parts":
+        monkeypatch.setattr(sums, "GROUPS", 32)
 
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("name", ["ece", "ece_mass", "debiased_ece", "brier", "auroc", "aurc"])
-def test_fast_draws_follow_the_distribution_of_the_plain_loop(case, name, rng):
+def test_fast_draws_follow_the_distribution_of_the_plain_loop(case, name, parts, rng):
     n, digits, per_group = CASES[case]
     c = rng.beta(3, 1.5, n)
     if digits:
@@ -94,7 +102,7 @@ def test_fast_draws_follow_the_distribution_of_the_plain_loop(case, name, rng):
 
 def test_each_case_takes_the_path_it_is_meant_to(monkeypatch, rng):
     taken = []
-    for path in ("_draw_cells", "_draw_repeated", "draw_counts"):
+    for path in ("_draw_cells", "_draw_repeated", "draw_counts", "_draw_groups"):
         real = getattr(sums, path)
         monkeypatch.setattr(
             sums,
@@ -107,7 +115,8 @@ def test_each_case_takes_the_path_it_is_meant_to(monkeypatch, rng):
         measure.bootstrap_interval(
             measure.ece, c, rng.random(n) < c, n_resamples=10, groups=groups, rng=rng
         )
-    assert taken == ["_draw_cells", "_draw_repeated", "draw_counts", "draw_counts"]
+    groups = ["_draw_groups"] * 2
+    assert taken == ["_draw_cells", "_draw_repeated", "draw_counts", *groups]
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -116,8 +125,8 @@ def test_sums_kept_by_group_give_what_row_weights_give(name, sample, monkeypatch
     c, y = sample
     codes = np.random.default_rng(7).permutation(np.arange(c.size) // 3)
     found = []
-    for kept in (sums.BY_GROUP, 0):
-        monkeypatch.setattr(sums, "BY_GROUP", kept)
+    for width in (sums.WIDE, 0):
+        monkeypatch.setattr(sums, "WIDE", width)
         found.append(
             bootstrap_values(
                 [METRICS[name]],

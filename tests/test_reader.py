@@ -4,6 +4,7 @@ import html
 import math
 import multiprocessing
 import os
+import re
 import signal
 import time
 
@@ -253,6 +254,27 @@ def test_other_ways_and_the_blank_image_are_those_of_the_item(book, answers):
     assert seen > 5
 
 
+def test_other_answers_are_gathered_and_few_ways_put_in_words(book):
+    case = book.case(book.order[0])
+    others = pd.DataFrame(
+        {
+            "strategy": ["p_true", "top_k", "augment", "challenge", "verbalized"],
+            "answer": ["Left", "left", "<b>", "left.", case.answer],
+            "confidence": [0.9, 0.25, np.nan, 0.5, 0.8],
+            "agrees": [False] * 4 + [True],
+        }
+    )
+    told = page.reasons_html(others, None, case)
+    assert "Asked in 5 other ways, the model gave this answer in 1." in told
+    first, second = told.partition("<ul>")[2].partition("</ul>")[0].split("</li>")[:2]
+    text = re.sub("<[^>]+>", "", first)
+    assert text == "“Left” in 3 ways: p_true (90% sure), top_k (25% sure), challenge (50% sure)"
+    assert page.strategy_words("top_k") in html.unescape(first)
+    assert re.sub("<[^>]+>", "", second) == (
+        f"“&lt;b&gt;”, by augment: {html.escape(page.strategy_words('augment'))}"
+    )
+
+
 def test_the_rule_flags_below_the_threshold_and_everything_without_one(tmp_path):
     rng = np.random.default_rng(1)
     n = 900
@@ -452,6 +474,15 @@ def test_the_strategy_and_the_limit_change_what_is_shown(reader):
     reader.strategy.value = "p_true"
     assert reader.cases.strategy == "p_true"
     assert [type(o) for o in reader.own.options] == [str] * len(reader.own.options)
+
+
+def test_the_model_asked_in_most_ways_is_shown_first(tmp_path):
+    both = answers_table(n_test=8, n_fit=30)
+    few = both[both["strategy"] == "verbalized"].assign(model="a")
+    pd.concat([few, both]).to_parquet(tmp_path / "a.parquet")
+    book = AnswerBook(tmp_path / "a.parquet")
+    assert book.models("pocket-medical") == ["simulated", "a"]
+    assert book.choose() == ("pocket-medical", "simulated", "verbalized")
 
 
 @pytest.mark.parametrize("name", ["dataset", "model", "strategy"])

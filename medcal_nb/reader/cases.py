@@ -153,9 +153,10 @@ class AnswerBook:
         return [*found["dataset"][medical], *found["dataset"][~medical]]
 
     def models(self, dataset: str) -> list[str]:
-        """Return the models that answered a data set."""
+        """Return the models that answered a data set, those asked in most ways first."""
         mine = self._usable[self._usable["dataset"] == dataset]
-        return list(dict.fromkeys(mine["model"]))
+        ways = mine.groupby("model", sort=False)["strategy"].nunique()
+        return list(ways.sort_values(ascending=False, kind="stable").index)
 
     def strategies(self, dataset: str, model: str) -> list[str]:
         """Return the strategies that gave a model's answers a confidence, the plain ones first."""

@@ -8,11 +8,15 @@ import io
 import math
 
 from medcal_nb.ask.strategies import STRATEGIES
+from medcal_nb.ask.verdicts import meaning
 from medcal_nb.errors import MedcalError
 from medcal_nb.items import open_image
 from medcal_nb.reader.cases import Case
 from medcal_nb.reader.decisions import Decision
 from medcal_nb.reader.evidence import BlankImage, CheckRule, LocalError, Summary
+
+#: ways of asking that are put in words
+FEW = 2
 
 WRONG, RIGHT, INK, QUIET, PAPER = "#A33F00", "#00664B", "#1A1A1A", "#4D4D4D", "#FFFFFF"
 
@@ -169,12 +173,10 @@ def reasons_html(others, blank: BlankImage | None, case: Case) -> str:
         parts.append(f"<p>Asked in {ways}, the model gave this answer in {agree or 'none'}.</p>")
         against = others[~others["agrees"]]
         if len(against):
-            lines = "".join(
-                f"<li>“{_e(row.answer)}”{_sure(row.confidence)}, by "
-                f"<i>{_e(row.strategy)}</i>: {_e(strategy_words(row.strategy))}</li>"
-                for row in against.itertuples()
-            )
-            parts.append(f"<ul>{lines}</ul>")
+            meant = against["answer"].map(meaning)
+            groups = [list(against[meant == m].itertuples()) for m in meant.unique()]
+            groups.sort(key=len, reverse=True)
+            parts.append(f"<ul>{''.join(map(_other_answer, groups))}</ul>")
     else:
         parts.append("<p>The model was asked in one way only: nothing to compare.</p>")
     if blank is not None:
@@ -182,6 +184,23 @@ def reasons_html(others, blank: BlankImage | None, case: Case) -> str:
     else:
         parts.append('<p class="quiet">Not asked with a blank image.</p>')
     return "".join(parts)
+
+
+def _other_answer(rows) -> str:
+    """Return one other answer and the ways that gave it; few of them are put in words."""
+    answer = f"“{_e(rows[0].answer)}”"
+    if len(rows) <= FEW:
+        said = (
+            f"<i>{_e(row.strategy)}</i>{_sure(row.confidence)}: {_e(strategy_words(row.strategy))}"
+            for row in rows
+        )
+        return f"<li>{answer}, by {'; by '.join(said)}</li>"
+    said = (
+        f'<i title="{_e(strategy_words(row.strategy))}">{_e(row.strategy)}</i>'
+        + _sure(row.confidence)
+        for row in rows
+    )
+    return f"<li>{answer} in {len(rows)} ways: {', '.join(said)}</li>"
 
 
 def _sure(confidence) -> str:

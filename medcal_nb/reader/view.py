@@ -69,7 +69,7 @@ class Reader(ipw.VBox):
     reader : str, optional
         Whose decisions they are; by default the user of this machine.
     dataset, model, strategy : str, optional
-        What is shown first; by default the first medical data set and the first of its models.
+        What is shown first; by default the first medical data set and the model asked most ways.
         ``dataset`` may be ``NAME:FOLDER`` for items on disk.
     limit : float
         Share of wrong answers allowed among those that are not flagged.

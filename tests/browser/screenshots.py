@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Locator, Page, sync_playwright
 
 from tests.browser import servers
 from tests.browser.conftest import ARGUMENTS
@@ -41,9 +41,21 @@ def take_lesson(page: Page, home: Path, to: Path) -> None:
         panel.get_by_text("The fitted temperature is").wait_for()
         heading = page.get_by_role("heading", name="Turn the temperature")
         heading.evaluate("e => e.scrollIntoView({block: 'start'})")
-        page.wait_for_timeout(1500)
+        _settled(page, panel.locator("img"))
         _save(page, to)
         page.close()
+
+
+def _settled(page: Page, figure: Locator) -> None:
+    """Wait until a figure has stopped changing: drawing lags behind a slider."""
+    before = ""
+    for _ in range(60):
+        now = figure.first.get_attribute("src")
+        if now == before:
+            return
+        before = now
+        page.wait_for_timeout(1500)
+    raise TimeoutError("the figure of the lesson goes on changing")
 
 
 def take_reader(page: Page, home: Path, answers: Path, to: Path) -> None:

@@ -25,6 +25,7 @@ from medcal_nb.answers import (
     merge_logs,
 )
 from medcal_nb.errors import MedcalError
+from medcal_nb.reader.decisions import DecisionLog
 
 QUICK = settings(
     max_examples=25,
@@ -134,6 +135,35 @@ def test_two_processes_append_to_one_log(tmp_path):
     assert [w.wait(60) for w in workers] == [0, 0]
     with AnswerLog(path, read_only=True) as log:
         assert len(log.keys(model="one")) == len(log.keys(model="two")) == 20
+
+
+RACE = """
+import sys, time
+from medcal_nb.answers import AnswerLog
+from medcal_nb.reader.decisions import DecisionLog
+folder, name, start = sys.argv[1], sys.argv[2], float(sys.argv[3])
+about = dict(model="m", dataset="d", strategy="s", item_id="q")
+for k in range(150):
+    while time.time() < start + 0.02 * k:
+        pass
+    with AnswerLog(f"{folder}/a{k}.sqlite") as log:
+        log.append([about | dict(model=name)])
+    with DecisionLog(f"{folder}/d{k}.sqlite") as log:
+        log.append("accept", **about, reader=name)
+"""
+
+
+def test_two_processes_that_make_one_file_at_once_do_no_harm(tmp_path):
+    start = str(time.time() + 4)
+    workers = [
+        subprocess.Popen([sys.executable, "-c", RACE, tmp_path, name, start]) for name in "ab"
+    ]
+    assert [w.wait(60) for w in workers] == [0, 0]
+    for k in range(150):
+        with AnswerLog(tmp_path / f"a{k}.sqlite", read_only=True) as log:
+            assert len(log.keys()) == 2
+        with DecisionLog(tmp_path / f"d{k}.sqlite") as log:
+            assert log.readers() == ["a", "b"]
 
 
 APPEND = """

@@ -423,7 +423,7 @@ def _open(path, *, read_only):
         try:
             new = _check_ours(con, path)
             if new:
-                _write_ahead(con)
+                write_ahead(con)
                 with _transaction(con):
                     con.execute(_TABLE)
                     con.execute(_INDEX)
@@ -472,9 +472,15 @@ def _connect(path, mode, more=""):
 
 def _check_ours(con, path) -> bool:
     """True for an empty file, False for one of ours; anything else is refused."""
-    mark = con.execute("PRAGMA application_id").fetchone()[0]
-    version = con.execute("PRAGMA user_version").fetchone()[0]
-    tables = {name for (name,) in con.execute("SELECT name FROM sqlite_master")}
+    # one look: another process may be making the file
+    con.execute("BEGIN")
+    try:
+        mark = con.execute("PRAGMA application_id").fetchone()[0]
+        version = con.execute("PRAGMA user_version").fetchone()[0]
+        tables = {name for (name,) in con.execute("SELECT name FROM sqlite_master")}
+    finally:
+        if con.in_transaction:
+            con.execute("COMMIT")
     if not tables and mark in (0, APPLICATION_ID):
         return True
     if mark != APPLICATION_ID or "answers" not in tables:
@@ -487,7 +493,8 @@ def _check_ours(con, path) -> bool:
     return False
 
 
-def _write_ahead(con):
+def write_ahead(con):
+    """Switch a SQLite file to write-ahead logging, waiting for another that does so."""
     # SQLite does not wait by itself when two processes switch a new file at the same moment.
     deadline = time.monotonic() + BUSY_SECONDS
     while True:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from medcal_nb.answers.log import write_ahead
 from medcal_nb.errors import MedcalError
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class DecisionLog:
                 f"{self.path}: holds something else than decisions; choose another file with "
                 "--decisions"
             )
-        con.execute("PRAGMA journal_mode = WAL")
+        write_ahead(con)
         # a decision is on the disk before the next case is shown
         con.execute("PRAGMA synchronous = FULL")
         if not tables:

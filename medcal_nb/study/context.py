@@ -76,18 +76,28 @@ class NotebookContext:
     @property
     def provenance(self) -> dict[str, Any]:
         """What figures of this notebook come from, as of now: no path and no date in it."""
-        from medcal_nb.study.hashing import answers_hash
-
         told = {key: value for key, value in self.parameters.items() if key not in PLACES}
         return {
             "notebook": self.notebook,
             "profile": self.profile,
             "fast": self.fast,
             "parameters": _plain(told),
-            "answers": answers_hash(self.answers) if self.answers.is_file() else None,
+            "answers": self._answers_hash(),
             "versions": library_versions(),
             "platform": f"{platform.system()} {platform.machine()}",
         }
+
+    def _answers_hash(self) -> str | None:
+        """Hash of the answers, directly or through what others made of them; else None.
+
+        A notebook that reads nothing may run while another still fills the answers.
+        """
+        from medcal_nb.study.hashing import answers_hash
+
+        declared = _declared(self.notebook)
+        if declared and not declared.get("reads") and "answers" not in declared.get("writes", []):
+            return None
+        return answers_hash(self.answers) if self.answers.is_file() else None
 
     def save(self, fig: Figure, name: str, table: pd.DataFrame) -> dict[str, Path]:
         """Save a figure with its numbers; see :func:`medcal_nb.show.figures.save_figure`.
@@ -202,7 +212,7 @@ def notebook_context(
         fast=bool(fast),
         parameters=dict(parameters or {}),
     )
-    if not context.answers.is_file() and _reads_answers(notebook):
+    if not context.answers.is_file() and "answers" in _declared(notebook).get("reads", []):
         raise MedcalError(
             f"{notebook}: no answers at {context.answers}: run `medcal study 01"
             f"{'' if profile == 'pocket' else ' --profile ' + profile}"
@@ -212,12 +222,13 @@ def notebook_context(
     return context
 
 
-def _reads_answers(notebook: str) -> bool:
+def _declared(notebook: str) -> dict[str, Any]:
+    """What a notebook of this checkout says of itself; nothing where it is none of them."""
     try:
         text = (checkout() / "notebooks" / f"{notebook}.ipynb").read_text(encoding="utf-8")
     except (MedcalError, OSError):
-        return False
-    return "answers" in json.loads(text)["metadata"].get("medcal", {}).get("reads", [])
+        return {}
+    return json.loads(text)["metadata"].get("medcal", {})
 
 
 def save_results(

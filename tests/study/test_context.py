@@ -65,6 +65,19 @@ def test_provenance_says_what_and_not_where(checkout, tmp_path):
     assert str(tmp_path) not in json.dumps(told)
 
 
+def test_what_reads_nothing_does_not_look_at_the_answers(checkout, tmp_path):
+    """They may be half filled: a notebook that asks runs beside one that needs none."""
+    folder, answers = checkout / "notebooks", tmp_path / "a.sqlite"
+    answers.write_bytes(b"")
+    write_notebook(folder, "07_alone", [])
+    write_notebook(folder, "00_after", [], reads=["results/02_numbers.json"])
+    told = notebook_context("07_alone", "pocket", answers, tmp_path / "o").provenance
+    assert told["answers"] is None
+    after = notebook_context("00_after", "pocket", answers, tmp_path / "o")
+    with pytest.raises(MedcalError, match="empty, not an answers log"):
+        print(after.provenance)
+
+
 def test_figure_of_another_number_is_refused(checkout):
     ctx = notebook_context("03_free", "pocket")
     with pytest.raises(ValueError, match="must start with 'fig03_'"):

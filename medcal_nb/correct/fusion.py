@@ -183,8 +183,9 @@ def make_ballots(
     cost = {}
     for name in _COST:
         told = pd.to_numeric(v[name]) if name in v else pd.Series(dtype=float)
-        cost[name] = np.full((n, len(names)), 0.0 if told.notna().any() else np.nan)
+        cost[name] = np.full((n, len(names)), np.nan)
         if told.notna().any():
+            cost[name][:] = 0
             cost[name][item, voter] = told.fillna(0).to_numpy(float)
     return Ballots(p, own, right, answers, rows, names, cost)
 

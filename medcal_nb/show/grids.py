@@ -509,7 +509,7 @@ def line_panels(
     names = _levels(table, panel)
     with st.style():
         fig, axes = _panels(len(names), per_row=columns, row_height=2.6, head=0.5, sharey=sharey)
-        per_row = -(-len(names) // -(-len(names) // columns))
+        per_row = axes[0].get_subplotspec().get_gridspec().ncols
         for k, (ax, name) in enumerate(zip(axes, names, strict=True)):
             plots.plot_lines(
                 table[table[panel] == name],

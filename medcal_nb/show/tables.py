@@ -493,6 +493,7 @@ def temperature_traps(
     from scipy.special import expit, logit
 
     from medcal_nb.correct import fit_platt, fit_temperature
+    from medcal_nb.correct.transfer import image_labels
 
     used = measured(rows_where(verdicts, source))
     confidence, correct = arrays(used)
@@ -513,9 +514,7 @@ def temperature_traps(
             name = certain.index[0]
             used = measured(there[there["strategy"] == name])
             confidence, correct = arrays(used)
-    images, code = np.unique(
-        used["image_id"].fillna(used["item_id"]).astype(str), return_inverse=True
-    )
+    images, code = np.unique(image_labels(used), return_inverse=True)
     drawn = rng.multinomial(len(images), np.full(len(images), 1 / len(images)), size=n_resamples)
     for clip in clips:
         fitted, *again = (
@@ -530,7 +529,9 @@ def temperature_traps(
 
 def halves(verdicts: pd.DataFrame, *, rng: np.random.Generator) -> tuple:
     """Split verdicts into two halves by image, at random: ``(fit, test)``."""
-    images = verdicts["image_id"].fillna(verdicts["item_id"]).astype(str)
+    from medcal_nb.correct.transfer import image_labels
+
+    images = pd.Series(image_labels(verdicts), verdicts.index)
     names = np.sort(images.unique())
     chosen = set(rng.permutation(names)[: len(names) // 2])
     first = images.isin(chosen)
@@ -683,10 +684,11 @@ def true_regret(
         after the source's correction, after the target's; the regret of carrying over and how
         well it is known.
     """
+    from medcal_nb.correct.transfer import image_labels
+
     confidence, correct = arrays(fresh)
     kept = measured(fresh)
-    images = kept["image_id"].fillna(kept["item_id"]).to_numpy()
-    names, code = np.unique(images.astype(str), return_inverse=True)
+    names, code = np.unique(image_labels(kept), return_inverse=True)
     maps = {
         "raw": confidence,
         "source": fit(*arrays(rows_where(verdicts, source)))(confidence),

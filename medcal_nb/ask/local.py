@@ -89,6 +89,8 @@ class LocalModel:
 
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self.device = torch.device(device)
+        if self.device.type == "cpu":
+            _keep_memory()
         self.model = model.to(self.device).eval()
         self.processor = processor
         self.tokenizer = getattr(processor, "tokenizer", processor)
@@ -285,6 +287,22 @@ class LocalModel:
             yield _LocalSession(self, engine)
         finally:
             engine.close()
+
+
+def _keep_memory(size=1 << 30):
+    """Make glibc keep freed memory up to `size` bytes: large tensors come and go in every pass.
+
+    Otherwise each is mapped anew, and the pages it touches are given out one by one.
+    """
+    import ctypes
+
+    trim_threshold, mmap_threshold = -1, -3
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return  # another C library
+    mallopt(trim_threshold, size)
+    mallopt(mmap_threshold, size)
 
 
 def _fill(pieces, turns):

@@ -176,10 +176,17 @@ class Backend(Protocol):
         """Return the number of tokens of `prompt`, image included, or None where unknown."""
 
 
-def open_picture(picture):
-    """Return the picture's image, or a `Failure` that tells why it cannot be opened."""
+def open_picture(picture, opened):
+    """Return the picture's image, or a `Failure` that tells why it cannot be opened.
+
+    `opened` keeps the images as they are in the data set, by key: several pictures change one.
+    """
+    from medcal_nb.items import open_image
+
     try:
-        return picture.open()
+        if picture.key not in opened:
+            opened[picture.key] = open_image(picture.source)
+        return change_image(opened[picture.key], picture.change)
     except MedcalError as error:
         return Failure(str(error))
 

@@ -3,7 +3,8 @@
 Prompts about one image form a tree: image → question → instruction → samples. Each node is a
 batch of token rows (:class:`State`); a node's rows are chosen, copied and continued by token
 lists of different lengths, padded between prefix and suffix and masked there. Positions count
-real tokens only, so that padding changes no value.
+real tokens only, so that padding changes no value. Samples that have drawn the same tokens so
+far are one row until they part.
 """
 
 import itertools
@@ -111,6 +112,20 @@ class Node:
     ends: bool
 
 
+@dataclass(frozen=True)
+class Branch:
+    """Rows that have written the same tokens so far: a line of a state, and the next token."""
+
+    state: State
+    line: int
+    token: int
+    rows: list
+
+    @property
+    def width(self):
+        return self.state.mask.shape[1]
+
+
 def _longest(nodes, tokens):
     """The node that holds the longest beginning of `tokens`, or None."""
     fitting = (node for node in nodes if tokens[: len(node.tokens)] == node.tokens)
@@ -122,6 +137,10 @@ class SharedPrefix:
 
     def __init__(self, backend):
         self.backend = backend
+        # a step of writing computes one token a row, so that more rows fit than prompts
+        self.most_branches = 4 * backend.max_rows
+        # keys are held for prompts that wait, for rows being written and while these are copied
+        self.most_held = backend.max_positions // 2
         self.pictures = {}
         self.expansions = {}
         self.nodes = {}
@@ -136,10 +155,10 @@ class SharedPrefix:
     def encode(self, prompts, texts):
         """Return the token ids of each prompt, image expanded, or a Failure."""
         backend = self.backend
-        fresh, images = {}, {}
+        fresh, images, opened = {}, {}, {}
         for prompt, text in zip(prompts, texts, strict=True):
             if prompt.picture not in self.pictures:
-                image = open_picture(prompt.picture)
+                image = open_picture(prompt.picture, opened)
                 picture = self._canonical(prompt.picture, image)
                 self.pictures[prompt.picture] = picture
                 if isinstance(image, Failure):
@@ -187,8 +206,9 @@ class SharedPrefix:
             for picture in pictures:
                 self._process({picture: images[picture]}, texts)
             return
+        plain = backend.tokenizer(firsts, **backend._special(firsts[0]))["input_ids"]
         for i, picture in enumerate(pictures):
-            self.expansions[picture] = Expansion(backend, firsts[i], ids[i], inputs, i)
+            self.expansions[picture] = Expansion(backend, firsts[i], plain[i], ids[i], inputs, i)
             self.nodes[picture] = []
 
     # running
@@ -204,37 +224,38 @@ class SharedPrefix:
             whole.encode(self.prompts, self.texts)
             whole.run(encoded, rows)
             return
+        by_prompt = {}
+        for r, row in enumerate(rows):
+            by_prompt.setdefault(row.prompt, []).append(r)
+        choose = Chooser(rows, self.backend.eos, self.backend.device)
+        waiting, held = [], 0
         with torch.inference_mode():
-            places = self._grow(encoded, sorted({row.prompt for row in rows}))
-            by_prompt = {}
-            for row in rows:
-                by_prompt.setdefault(row.prompt, []).append(row)
-            states = {}
-            for p in by_prompt:
-                states.setdefault(id(places[p].state), []).append(p)
-            for members in states.values():
-                members.sort(key=lambda p: (len(encoded[p]) - len(places[p].tokens), p))
-                for chunk in self._chunks(members, by_prompt, encoded, places):
-                    self._branch(chunk, by_prompt, encoded, places)
+            places = self._grow(encoded, sorted(by_prompt))
+            for chunk in self._chunks(by_prompt, encoded, places):
+                branches = self._branch(chunk, by_prompt, encoded, places, choose)
+                waiting += branches
+                held += sum(state.mask.numel() for state in _states(branches))
+                if len(waiting) >= self.most_branches or held >= self.most_held:
+                    self._write(waiting, choose)
+                    waiting, held = [], 0
+            self._write(waiting, choose)
 
-    def _chunks(self, order, by_prompt, encoded, places):
-        """Cut prompts into those that are continued together."""
-        own = [len(encoded[p]) - len(places[p].tokens) for p in order]
-        rows, lengths = [], []
-        for p in order:
-            members = by_prompt[p]
-            long = sum(row.forced is None or len(row.forced) > 1 for row in members)
-            rows.append(max(1, long))
-            lengths.append(len(encoded[p]) + max(row.limit for row in members))
-        cuts = _cuts(
-            own,
-            self.backend.max_rows,
-            cost=self.backend.cut_cost,
-            rows=rows,
-            lengths=lengths,
-            most_positions=self.backend.max_positions,
-        )
-        return [order[part] for part in cuts]
+    def _chunks(self, by_prompt, encoded, places):
+        """Cut prompts into those whose own tokens are computed together."""
+        own = {p: len(encoded[p]) - len(places[p].tokens) for p in by_prompt}
+        states = {}
+        for p in by_prompt:
+            states.setdefault(id(places[p].state), []).append(p)
+        for members in states.values():
+            members.sort(key=lambda p: (own[p], p))
+            cuts = _cuts(
+                [own[p] for p in members],
+                self.backend.max_rows,
+                cost=self.backend.cut_cost,
+                lengths=[len(encoded[p]) for p in members],
+                most_positions=self.most_held,
+            )
+            yield from (members[part] for part in cuts)
 
     def _grow(self, encoded, wanted):
         """Grow the tree until every wanted prompt has a node to continue from."""
@@ -328,15 +349,13 @@ class SharedPrefix:
     def _left_pad(self, rows):
         import torch
 
-        width = max(map(len, rows))
-        ids = torch.full((len(rows), width), self.backend.pad, dtype=torch.long)
-        mask = torch.zeros((len(rows), width), dtype=torch.bool)
-        for i, row in enumerate(rows):
-            ids[i, width - len(row) :] = torch.tensor(row)
-            mask[i, width - len(row) :] = True
+        width, pad = max(map(len, rows)), self.backend.pad
+        ids = torch.tensor([[pad] * (width - len(row)) + row for row in rows])
+        lengths = torch.tensor([len(row) for row in rows])
+        mask = torch.arange(width) >= width - lengths[:, None]
         return ids.to(self.backend.device), mask.to(self.backend.device)
 
-    def _extend(self, state, parents, suffixes, *, logits, room=0):
+    def _extend(self, state, parents, suffixes, *, logits):
         """Continue rows of `state` by token lists of different lengths (padded between)."""
         import torch
 
@@ -345,7 +364,7 @@ class SharedPrefix:
         start = state.position[which]
         position = start[:, None] + (mask.long().cumsum(1) - 1).clamp(min=0)
         grown = State(
-            _select(state.cache, which, room=ids.shape[1] + room),
+            _gather([(state.cache, which)], room=ids.shape[1]),
             torch.cat([state.mask[which], mask], dim=1),
             start + mask.long().sum(1),
             None,
@@ -369,87 +388,108 @@ class SharedPrefix:
         )
         state.logits = out.logits[:, -1] if logits else None
 
-    def _branch(self, chunk, by_prompt, encoded, places):
-        """Continue one chunk of prompts to the end of all their rows."""
-        import torch
-
-        backend = self.backend
-        parts = {}
+    def _branch(self, chunk, by_prompt, encoded, places, choose):
+        """Compute what a chunk of prompts has of its own, and choose their rows' first tokens."""
+        branches, parts = [], {}
         for p in chunk:
             whole = len(places[p].tokens) == len(encoded[p])
             parts.setdefault((id(places[p].state), whole), []).append(p)
         for (_, whole), members in parts.items():
-            state = places[members[0]].state
-            rows = [row for p in members for row in by_prompt[p]]
-            room = max(row.limit if row.forced is None else len(row.forced) for row in rows)
-            if whole:
-                start = [places[p].row for p in members]
-            else:
-                start = range(len(members))
-                state = self._extend(
-                    state,
-                    [places[p].row for p in members],
-                    [encoded[p][len(places[p].tokens) :] for p in members],
-                    logits=True,
-                    room=room,
-                )
-            owner = [i for i, p in zip(start, members, strict=True) for _ in by_prompt[p]]
-            choose = Chooser(rows, backend.eos, backend.device)
-            which = torch.tensor(owner, device=backend.device)
-            tokens = choose(state.logits[which], list(range(len(rows))))
-            alive = [i for i, row in enumerate(rows) if not row.ended]
-            if not alive:
-                continue
-            if whole or [owner[i] for i in alive] != list(range(len(state.mask))):
-                which = which[torch.tensor(alive, device=backend.device)]
-                cache = _select(state.cache, which, room=room)
-                state = State(cache, state.mask[which], state.position[which], None)
-            self._decode(state, rows, alive, [tokens[i] for i in alive], choose)
+            state, lines = places[members[0]].state, [places[p].row for p in members]
+            if not whole:
+                own = [encoded[p][len(places[p].tokens) :] for p in members]
+                state = self._extend(state, lines, own, logits=True)
+                lines = range(len(members))
+            asked = [by_prompt[p] for p in members]
+            branches += _sprout(state, zip(lines, asked, strict=True), choose)
+        return branches
 
-    def _decode(self, state, rows, active, tokens, choose):
+    def _write(self, branches, choose):
+        """Write all branches to their ends, together as far as they are alike and fit."""
+        branches.sort(key=lambda branch: branch.width)
+        parts = _cuts(
+            [branch.width for branch in branches],
+            self.most_branches,
+            cost=16 * self.backend.cut_cost,
+            rows=[len(branch.rows) for branch in branches],
+            lengths=[
+                branch.width + max(choose.rows[r].most for r in branch.rows) for branch in branches
+            ],
+            most_positions=self.most_held,
+        )
+        for part in parts:
+            self._decode(branches[part], choose)
+
+    def _decode(self, branches, choose):
         """Write token after token; rows that have ended leave the batch when many have."""
         import torch
 
         device = self.backend.device
-        while active:
-            ids = torch.tensor(tokens, device=device)[:, None]
-            one = torch.ones((len(active), 1), dtype=torch.bool, device=device)
+        state, branches = _join(branches)
+        while branches:
+            n = len(state.mask)
+            tokens = [self.backend.pad] * n
+            for branch in branches:
+                tokens[branch.line] = branch.token
+            one = torch.ones((n, 1), dtype=torch.bool, device=device)
             state.mask = torch.cat([state.mask, one], dim=1)
+            ids = torch.tensor(tokens, device=device)[:, None]
             self._forward(state, ids, state.position[:, None], {}, logits=True)
             state.position = state.position + 1
-            open_rows = [i for i, r in enumerate(active) if not rows[r].ended]
-            if len(open_rows) < len(active):
-                picked = torch.tensor(open_rows, device=device)
-                chosen = choose(state.logits[picked], [active[i] for i in open_rows])
-                for i, token in zip(open_rows, chosen, strict=True):
-                    tokens[i] = token
-            else:
-                tokens = choose(state.logits, active)
-            going = [i for i, r in enumerate(active) if not rows[r].ended]
-            if not going:
-                return
-            if len(going) <= 0.75 * len(active):
-                picked = torch.tensor(going, device=device)
-                state = State(
-                    _select(state.cache, picked, room=32),
-                    state.mask[picked],
-                    state.position[picked],
-                    None,
-                )
-                active = [active[i] for i in going]
-                tokens = [tokens[i] for i in going]
+            branches = _sprout(state, [(b.line, b.rows) for b in branches], choose)
+            forked = len({branch.line for branch in branches}) < len(branches)
+            if branches and (forked or len(branches) <= 0.75 * n):
+                state, branches = _join(branches)
+
+
+def _states(branches):
+    """The states that branches stand in, each once."""
+    return {id(branch.state): branch.state for branch in branches}.values()
+
+
+def _sprout(state, written, choose):
+    """Choose the next token of rows, by line of a state; those that choose alike stay together."""
+    written = list(written)
+    active = [r for _, rows in written for r in rows]
+    lines = [line for line, rows in written for _ in rows]
+    branches = {}
+    for line, r, token in zip(lines, active, choose(state.logits, active, lines), strict=True):
+        if not choose.rows[r].ended:
+            branch = branches.setdefault((line, token), Branch(state, line, token, []))
+            branch.rows.append(r)
+    return list(branches.values())
+
+
+def _join(branches):
+    """Gather branches of several states into one state, the new token of each at the same place."""
+    import torch
+
+    parts, joined = [], []
+    for state in _states(branches):
+        members = [branch for branch in branches if branch.state is state]
+        which = torch.tensor([branch.line for branch in members], device=state.mask.device)
+        parts.append((state, which))
+        joined += members
+    width = max(state.mask.shape[1] for state, _ in parts)
+    mask = parts[0][0].mask.new_zeros((len(joined), width))
+    low = 0
+    for state, which in parts:
+        mask[low : low + len(which), width - state.mask.shape[1] :] = state.mask[which]
+        low += len(which)
+    position = torch.cat([state.position[which] for state, which in parts])
+    cache = _gather([(state.cache, which) for state, which in parts], room=64)
+    state = State(cache, mask, position, None)
+    return state, [Branch(state, i, b.token, b.rows) for i, b in enumerate(joined)]
 
 
 class Expansion:
     """What the processor made of one image: its tokens in a prompt, and its tensors."""
 
-    def __init__(self, backend, text, ids, inputs, row):
+    def __init__(self, backend, text, plain, ids, inputs, row):
         self.backend = backend
         self.ids = ids
         self.inputs = inputs
         self.row = row
-        special = backend._special(text)
-        plain = backend.tokenizer([text], **special)["input_ids"][0]
         start = 0
         while start < min(len(plain), len(ids)) and plain[start] == ids[start]:
             start += 1
@@ -540,6 +580,7 @@ def _stack(values):
 @cache
 def _roomy():
     """The class of cache layers, made when transformers is first needed."""
+    import torch
     from transformers.cache_utils import DynamicLayer
 
     class RoomyLayer(DynamicLayer):
@@ -575,17 +616,27 @@ def _roomy():
             self.room = max(self.room, 32)
 
         @classmethod
-        def branch(cls, other, which, room):
-            """Copy the chosen batch rows of another layer into a buffer with room."""
+        def gather(cls, parts, room):
+            """Copy chosen batch rows of other layers into one buffer with room, ends aligned."""
             layer = cls()
-            layer.lazy_initialization(other.keys, other.values)
-            layer.length = other.length
+            first = parts[0][0]
+            layer.lazy_initialization(first.keys, first.values)
+            layer.length = max(other.length for other, _ in parts)
             layer.room = 32
             layer.buffer = []
-            for states in (other.keys, other.values):
-                shape = (len(which), states.shape[1], other.length + room, states.shape[-1])
+            n = sum(len(which) for _, which in parts)
+            for name in ("keys", "values"):
+                states = getattr(first, name)
+                shape = (n, states.shape[1], layer.length + room, states.shape[-1])
                 fresh = states.new_empty(shape)
-                fresh[..., : other.length, :] = states.index_select(0, which)
+                low = 0
+                for other, which in parts:
+                    lines = fresh[low : low + len(which)]
+                    start = layer.length - other.length
+                    lines[..., :start, :] = 0  # masked, but a value all the same
+                    chosen = lines[..., start : layer.length, :]
+                    torch.index_select(getattr(other, name), 0, which, out=chosen)
+                    low += len(which)
                 layer.buffer.append(fresh)
             layer.keys = layer.buffer[0][..., : layer.length, :]
             layer.values = layer.buffer[1][..., : layer.length, :]
@@ -600,8 +651,12 @@ def _new_cache():
     return Cache(layer_class_to_replicate=_roomy())
 
 
-def _select(cache, which, room):
-    """Branch a cache: the chosen batch rows, with room for `room` more tokens."""
+def _gather(parts, room):
+    """Make one cache of chosen batch rows of several, with room for `room` more tokens."""
     from transformers.cache_utils import Cache
 
-    return Cache(layers=[_roomy().branch(layer, which, room) for layer in cache.layers])
+    layers = zip(*(cache.layers for cache, _ in parts), strict=True)
+    chosen = [which for _, which in parts]
+    return Cache(
+        layers=[_roomy().gather(list(zip(same, chosen, strict=True)), room) for same in layers]
+    )

@@ -30,6 +30,11 @@ class Row:
     logprobs: list[float] = field(default_factory=list)
     ended: bool = False
 
+    @property
+    def most(self):
+        """Tokens allowed, or to be read where they are given."""
+        return self.limit if self.forced is None else len(self.forced)
+
 
 class Chooser:
     """Chooses the next token of each row and books its log-probability."""
@@ -42,19 +47,24 @@ class Chooser:
         self.torch = torch
         self.device = device
 
-    def __call__(self, logits, active):
-        """Choose for the rows numbered `active`; return the tokens, extend and end the rows."""
+    def __call__(self, logits, active, lines=None):
+        """Choose for the rows numbered `active`; return the tokens, extend and end the rows.
+
+        `lines` tells which line of the logits each row reads; by default its own.
+        """
         torch = self.torch
+        lines = list(range(len(active))) if lines is None else lines
         logits = logits.float()
+        own = torch.tensor(lines, device=logits.device)
         logprobs = torch.log_softmax(logits, dim=-1)
-        chosen = logits.argmax(dim=-1)
+        chosen = logits.argmax(dim=-1)[own]
         sampled = [i for i, r in enumerate(active) if self.rows[r].draws is not None]
         if sampled:
             which = torch.tensor(sampled, device=logits.device)
             temperature = torch.tensor(
                 [self.rows[active[i]].temperature for i in sampled], device=logits.device
             )
-            shares = torch.softmax(logits[which].double() / temperature[:, None], dim=-1)
+            shares = torch.softmax(logits[own[which]].double() / temperature[:, None], dim=-1)
             total = shares.cumsum(dim=-1)
             draws = [self.rows[active[i]].draws[len(self.rows[active[i]].tokens)] for i in sampled]
             draws = torch.tensor(draws, dtype=torch.float64, device=logits.device)[:, None]
@@ -64,7 +74,7 @@ class Chooser:
             forced = self.rows[r].forced
             if forced is not None:
                 chosen[i] = forced[len(self.rows[r].tokens)]
-        booked = logprobs.gather(1, chosen[:, None])[:, 0].tolist()
+        booked = logprobs[own, chosen].tolist()
         chosen = chosen.tolist()
         for token, logprob, r in zip(chosen, booked, active, strict=True):
             row = self.rows[r]
@@ -73,5 +83,5 @@ class Chooser:
                 continue
             row.tokens.append(token)
             row.logprobs.append(logprob)
-            row.ended = len(row.tokens) >= (row.limit if row.forced is None else len(row.forced))
+            row.ended = len(row.tokens) >= row.most
         return chosen

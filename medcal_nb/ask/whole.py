@@ -22,10 +22,10 @@ class WholePrompts:
     def encode(self, prompts, texts):
         """Return the token ids of each prompt, image expanded, or a Failure."""
         self.prompts, self.texts = prompts, texts
-        encoded = []
+        encoded, opened = [], {}
         for prompt, text in zip(prompts, texts, strict=True):
             if prompt.picture not in self.images:
-                self.images[prompt.picture] = open_picture(prompt.picture)
+                self.images[prompt.picture] = open_picture(prompt.picture, opened)
             image = self.images[prompt.picture]
             if not isinstance(image, Failure):
                 try:

@@ -210,6 +210,21 @@ def test_samples_belong_to_their_seed():
     assert {reply.text for reply in answer(backend(), cold)} == {greedy}
 
 
+def test_samples_that_agree_so_far_are_computed_once():
+    def asked(n, temperature):
+        model, text = backend(), prompt(noise_picture(3), prompts.DESCRIBE)
+        calls = [Generate(text, 12, seed=f"a/{i}", temperature=temperature) for i in range(n)]
+        replies = answer(model, calls)
+        assert min(reply.new_tokens for reply in replies) > 3
+        return len({reply.text for reply in replies}), model.positions
+
+    alone, together = asked(1, 1e-6), asked(20, 1e-6)
+    assert together == alone  # one reply twenty times, for the price of one
+    different, cost = asked(20, 1.0)
+    assert different > 10
+    assert cost > alone[1] + 20
+
+
 def test_sampled_tokens_follow_the_model_distribution():
     n = 1500
     calls = [Generate(prompt(noise_picture(6)), 1, seed=f"{i}") for i in range(n)]

@@ -210,16 +210,21 @@ def _accuracy_and_ece() -> Exercise:
 
 
 def _interval() -> Exercise:
-    low, high = (float(v) for v in wilson_interval(28, 100))
+    wrong, n, asked = 28, 100, 0.15
+    share = wrong / n
+    low, high = (float(v) for v in wilson_interval(wrong, n))
+    inside = low <= asked <= high
     return Exercise(
-        "Of 100 answers like this one, 28 were wrong. Could the true error rate be 20 %?",
-        "yes, the interval holds it" if low <= 0.2 <= high else "no, it lies outside",
-        f"The 95 % Wilson interval of 28 out of 100 runs from {low:.1%} to {high:.1%}. 20 % lies "
-        f"{'inside' if low <= 0.2 <= high else 'just outside'}.",
+        f"Of {n} answers like this one, {wrong} were wrong. Could the true error rate be "
+        f"{asked:.0%}?",
+        "yes, the interval holds it" if inside else "no, it lies outside",
+        f"The 95 % Wilson interval of {wrong} out of {n} runs from {low:.1%} to {high:.1%}. "
+        f"{asked:.0%} lies {'inside' if inside else 'outside'}.",
         options=("yes, the interval holds it", "no, it lies outside"),
         hints=(
             "A rough interval: the share ± 2 √(p (1 − p) / n).",
-            "√(0.28 · 0.72 / 100) is about 0.045.",
+            f"√({share:.2f} · {1 - share:.2f} / {n}) is about "
+            f"{math.sqrt(share * (1 - share) / n):.3f}.",
         ),
     )
 

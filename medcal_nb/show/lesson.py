@@ -236,13 +236,13 @@ def temperature_figure(
         loss = axes[2]
         plots.plot_lines(curve, ax=loss, x="temperature", y="log_loss", logx=True)
         at = np.interp(temperature, curve["temperature"], curve["log_loss"])
-        loss.plot(temperature, at, "o", color=st.BLUE, ms=7, label="by hand")
+        loss.plot(temperature, at, "o", color=st.BLUE, ms=7, label="chosen")
         if fitted is not None:
             loss.axvline(fitted, color=st.BLACK, ls="--", label=f"fitted, T = {fitted:.2f}")
         loss.set(xlabel="temperature T", ylabel="log loss (smaller is better)")
         loss.set_xticks([0.25, 0.5, 1, 2, 4], ["¼", "½", "1", "2", "4"])
         loss.minorticks_off()
-        loss.legend()
+        loss.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0))
         st.caption(fig, plots.reliability_caption(histogram=False))
     return fig
 
@@ -434,7 +434,7 @@ def threshold_figure(curve: pd.DataFrame, *, threshold: float, cost_ratio: float
     """
     theory = best_threshold(cost_wrong=1.0, cost_check=1 / cost_ratio)
     with st.style():
-        fig, (left, right) = st.figure("screen", 3.0, ncols=2)
+        fig, (left, right) = st.figure("screen", 3.5, ncols=2)
         for column, label, colour, line in (
             ("coverage", "kept without a check", st.BLUE, "-"),
             ("risk", "wrong among those kept", st.VERMILLION, "--"),
@@ -447,10 +447,10 @@ def threshold_figure(curve: pd.DataFrame, *, threshold: float, cost_ratio: float
         plots.plot_lines(curve, ax=right, x="threshold", y="cost")
         right.set(xlim=(0, 1), ylim=(0, None), ylabel="cost per answer (1 = one wrong answer)")
         at = np.interp(threshold, curve["threshold"], curve["cost"])
-        right.plot(threshold, at, "o", color=st.BLUE, ms=7, label="yours")
+        right.plot(threshold, at, "o", color=st.BLUE, ms=7, label="chosen")
         right.axvline(theory, color=st.BLACK, ls="--", lw=0.9, label="1 − cost of a check")
-        left.axvline(threshold, color=st.BLUE, lw=0.9)
+        left.axvline(threshold, color=st.BLUE, lw=0.9, label="chosen")
         for ax in (left, right):
             ax.set_xlabel("threshold: check below, keep from here on")
-            ax.legend()
+            ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
     return fig

@@ -224,6 +224,9 @@ def test_known_answers():
     assert answers["temperature_half"] == 10
     assert answers["more_bins"] == "grows"
     assert answers["sample_size"] == "about half of it"
+    # the rough interval of the hint leads to the answer that is right by Wilson's
+    rough = 0.28 - 2 * (0.28 * 0.72 / 100) ** 0.5
+    assert (rough < 0.15) == (answers["interval"] == "yes, the interval holds it")
 
 
 @pytest.mark.parametrize(

@@ -54,8 +54,13 @@ def study(
     """Run the notebooks that are stale, in order, and publish their figures."""
     if figures:
         from medcal_nb.study.figure_map import figure_map, format_figure_map
+        from medcal_nb.study.graph import find_notebooks, select
+        from medcal_nb.study.places import checkout
 
-        typer.echo(format_figure_map(figure_map(), links=True))
+        known = find_notebooks(checkout() / "notebooks")
+        wanted, _ = select(known, notebooks or [])
+        chosen = [notebook for notebook in known if notebook.name in wanted]
+        typer.echo(format_figure_map(figure_map(chosen), links=True))
         return
     from medcal_nb.study.graph import parse_parameters
     from medcal_nb.study.run import report, run_study
@@ -92,7 +97,13 @@ def verify(
     ] = None,
     keep: Annotated[Path | None, typer.Option(help="Run in this new folder and keep it.")] = None,
 ) -> None:
-    """Run the committed study again elsewhere and compare every published number."""
+    """Run the committed study again elsewhere and compare every published number.
+
+    In a git clone the last commit is run, not files being edited; it takes as long as the study.
+    With the versions and processor that the figures were made with, every table has to be the
+    same to the byte; elsewhere numbers may differ by 0.005 (of their size, where it exceeds 1).
+    Exits with 1 where a figure differs.
+    """
     from medcal_nb.study.verify import verify as run_again
 
     verdicts = run_again(only=notebooks or [], answers=answers, keep=keep)

@@ -46,5 +46,15 @@ def test_the_readme_shows_what_the_command_prints():
 
 
 @whole
+def test_the_map_of_one_notebook_alone_and_of_none():
+    one = CliRunner().invoke(app, ["study", "03", "--figures"]).stdout
+    assert "fig03_" in one
+    assert "fig02_" not in one
+    none = CliRunner().invoke(app, ["study", "bogus", "--figures"])
+    assert none.exit_code != 0
+    assert "no notebook 'bogus'" in str(none.exception or none.output)
+
+
+@whole
 def test_every_published_figure_is_in_the_map():
     assert set(read_manifest(ROOT / "figures")) <= set(figure_map()["figure"])

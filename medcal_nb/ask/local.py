@@ -23,6 +23,7 @@ from medcal_nb.ask.models import (
     LabelProbabilities,
     Labels,
     Reply,
+    refusal,
 )
 from medcal_nb.ask.prefix import SharedPrefix
 from medcal_nb.ask.rows import Row, uniforms
@@ -119,6 +120,7 @@ class LocalModel:
         end = self.tokenizer.eos_token_id
         self.turn_end = end if end in self.eos else min(self.eos, default=None)
         self.image_token = getattr(processor, "image_token_id", None)
+        self.image_marks = self._image_marks()
         self.inner = getattr(model, "model", model)
         self.mrope = hasattr(self.inner, "get_rope_index")
         text = getattr(model.config, "text_config", model.config)
@@ -182,6 +184,26 @@ class LocalModel:
         for ids in (getattr(configured, "eos_token_id", None), self.tokenizer.eos_token_id):
             found += list(ids) if isinstance(ids, (list, tuple)) else [ids]
         return frozenset(i for i in found if i is not None)
+
+    def _image_marks(self):
+        """What stands for an image in the texts of this model."""
+        found = {getattr(self.processor, name, None) for name in ("image_token", "boi_token")}
+        for holder in (self.processor, self.model.config):
+            for name in ("image_token_id", "image_token_index"):
+                number = getattr(holder, name, None)
+                if isinstance(number, int):
+                    found.add(self.tokenizer.convert_ids_to_tokens(number))
+        return sorted(mark for mark in found if mark and isinstance(mark, str))
+
+    def _refused(self, prompt):
+        """Why a prompt cannot be asked, or None."""
+        for mark in self.image_marks:
+            if any(mark in turn for turn in prompt.turns):
+                return Failure(
+                    f"the question holds {mark!r}, which stands for an image in the texts of "
+                    f"{self.name}: remove it from the item"
+                )
+        return None
 
     def _messages(self, turns):
         messages = []
@@ -249,6 +271,8 @@ class LocalModel:
 
     def count_tokens(self, prompt):
         """Return the number of tokens of `prompt`, those of the image included."""
+        if self._refused(prompt):
+            return None
         return len(self._process([self._render(prompt.turns)], [prompt.picture.open()])[1][0])
 
     def _special(self, text):
@@ -265,6 +289,13 @@ class LocalModel:
         mask = inputs["attention_mask"].bool()
         ids = [row[keep].tolist() for row, keep in zip(inputs["input_ids"], mask, strict=True)]
         return inputs, ids
+
+    def _ids(self, text, image):
+        """Return the token ids of one text about one image, or a Failure."""
+        try:
+            return self._process([text], [image])[1][0]
+        except Exception as error:
+            return refusal(error)
 
     def label_ids(self, text, label):
         """Return the token ids of `label` as the model would write it right after `text`."""
@@ -350,8 +381,16 @@ class _LocalSession:
 
     def run(self, calls):
         """Answer `calls`, in order."""
+        asked = dict.fromkeys(call.prompt for call in calls)
+        refused = {p: reason for p in asked if (reason := self.backend._refused(p))}
+        results = iter(self._run([call for call in calls if call.prompt not in refused]))
+        return [refused.get(call.prompt) or next(results) for call in calls]
+
+    def _run(self, calls):
         import torch
 
+        if not calls:
+            return []
         started = time.perf_counter()
         backend, tokenizer = self.backend, self.backend.tokenizer
         prompts = list(dict.fromkeys(call.prompt for call in calls))

@@ -154,6 +154,12 @@ class Failure:
     reason: str
 
 
+def refusal(error):
+    """Return a `Failure` that tells what a processor said of a text and its image."""
+    told = " ".join(str(error).split())[:160]
+    return Failure(f"the processor refuses it: {told}")
+
+
 class Session(Protocol):
     """Answers rounds of calls about one batch of items; what they share is computed once."""
 

@@ -9,10 +9,10 @@ far are one row until they part.
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
-from medcal_nb.ask.models import BLANK, Failure, Picture, open_picture
+from medcal_nb.ask.models import BLANK, Failure, Picture, open_picture, refusal
 from medcal_nb.ask.rows import Chooser
 from medcal_nb.ask.whole import WholePrompts
 
@@ -139,7 +139,7 @@ class SharedPrefix:
         self.backend = backend
         # a step of writing computes one token a row, so that more rows fit than prompts
         self.most_branches = 4 * backend.max_rows
-        # keys are held for prompts that wait, for rows being written and while these are copied
+        # for each of: the tree, prompts that wait, rows being written, and these being copied
         self.most_held = backend.max_positions // 2
         self.pictures = {}
         self.expansions = {}
@@ -200,8 +200,7 @@ class SharedPrefix:
             inputs, ids = backend._process(firsts, list(images.values()))
         except Exception as error:
             if len(pictures) == 1:
-                told = " ".join(str(error).split())[:160]
-                self.expansions[pictures[0]] = Failure(f"the processor refuses it: {told}")
+                self.expansions[pictures[0]] = refusal(error)
                 return
             for picture in pictures:
                 self._process({picture: images[picture]}, texts)
@@ -228,17 +227,45 @@ class SharedPrefix:
         for r, row in enumerate(rows):
             by_prompt.setdefault(row.prompt, []).append(r)
         choose = Chooser(rows, self.backend.eos, self.backend.device)
-        waiting, held = [], 0
         with torch.inference_mode():
-            places = self._grow(encoded, sorted(by_prompt))
-            for chunk in self._chunks(by_prompt, encoded, places):
-                branches = self._branch(chunk, by_prompt, encoded, places, choose)
-                waiting += branches
-                held += sum(state.mask.numel() for state in _states(branches))
-                if len(waiting) >= self.most_branches or held >= self.most_held:
-                    self._write(waiting, choose)
-                    waiting, held = [], 0
-            self._write(waiting, choose)
+            for portion in self._portions(by_prompt, encoded):
+                self._ask(portion, encoded, choose)
+                if _positions_of(n.state for nodes in self.nodes.values() for n in nodes) > (
+                    self.most_held // 2
+                ):
+                    # what later rounds would share is computed anew rather than kept
+                    for p in portion:
+                        self.nodes[self.groups[p][0]] = []
+
+    def _portions(self, by_prompt, encoded):
+        """Cut prompts by picture, so that the tree of a portion takes a bounded part of memory."""
+        by_picture = {}
+        for p in by_prompt:
+            by_picture.setdefault(self.groups[p][0], []).append(p)
+        portion, size = {}, 0
+        for members in by_picture.values():
+            longest = max(len(encoded[p]) for p in members)
+            more = (1 + len({self.groups[p] for p in members})) * longest
+            if portion and size + more > self.most_held // 2:
+                yield portion
+                portion, size = {}, 0
+            portion.update((p, by_prompt[p]) for p in members)
+            size += more
+        if portion:
+            yield portion
+
+    def _ask(self, by_prompt, encoded, choose):
+        """Compute prompts and write all their rows."""
+        places = self._grow(encoded, sorted(by_prompt))
+        waiting = []
+        for chunk in self._chunks(by_prompt, encoded, places):
+            more = len(chunk) * max(len(encoded[p]) for p in chunk)
+            held = _positions_of(branch.state for branch in waiting)
+            if len(waiting) >= self.most_branches or held + more > self.most_held:
+                self._write(waiting, choose)
+                waiting = []
+            waiting += self._branch(chunk, by_prompt, encoded, places, choose)
+        self._write(waiting, choose)
 
     def _chunks(self, by_prompt, encoded, places):
         """Cut prompts into those whose own tokens are computed together."""
@@ -406,26 +433,29 @@ class SharedPrefix:
 
     def _write(self, branches, choose):
         """Write all branches to their ends, together as far as they are alike and fit."""
-        branches.sort(key=lambda branch: branch.width)
+        pieces = []
+        for branch in sorted(branches, key=lambda branch: branch.width):
+            length = branch.width + max(choose.rows[r].most for r in branch.rows)
+            step = max(1, min(self.most_branches, self.most_held // length))
+            for low in range(0, len(branch.rows), step):
+                pieces.append((replace(branch, rows=branch.rows[low : low + step]), length))
         parts = _cuts(
-            [branch.width for branch in branches],
+            [branch.width for branch, _ in pieces],
             self.most_branches,
             cost=16 * self.backend.cut_cost,
-            rows=[len(branch.rows) for branch in branches],
-            lengths=[
-                branch.width + max(choose.rows[r].most for r in branch.rows) for branch in branches
-            ],
+            rows=[len(branch.rows) for branch, _ in pieces],
+            lengths=[length for _, length in pieces],
             most_positions=self.most_held,
         )
         for part in parts:
-            self._decode(branches[part], choose)
+            self._decode([branch for branch, _ in pieces[part]], choose)
 
     def _decode(self, branches, choose):
         """Write token after token; rows that have ended leave the batch when many have."""
         import torch
 
         device = self.backend.device
-        state, branches = _join(branches)
+        state, branches = _join(branches, choose.rows)
         while branches:
             n = len(state.mask)
             tokens = [self.backend.pad] * n
@@ -439,12 +469,17 @@ class SharedPrefix:
             branches = _sprout(state, [(b.line, b.rows) for b in branches], choose)
             forked = len({branch.line for branch in branches}) < len(branches)
             if branches and (forked or len(branches) <= 0.75 * n):
-                state, branches = _join(branches)
+                state, branches = _join(branches, choose.rows)
 
 
-def _states(branches):
-    """The states that branches stand in, each once."""
-    return {id(branch.state): branch.state for branch in branches}.values()
+def _once(states):
+    """Each of the states once, in order."""
+    return list({id(state): state for state in states}.values())
+
+
+def _positions_of(states):
+    """How many token positions states hold keys and values of."""
+    return sum(state.mask.numel() for state in _once(states))
 
 
 def _sprout(state, written, choose):
@@ -460,12 +495,12 @@ def _sprout(state, written, choose):
     return list(branches.values())
 
 
-def _join(branches):
+def _join(branches, rows):
     """Gather branches of several states into one state, the new token of each at the same place."""
     import torch
 
     parts, joined = [], []
-    for state in _states(branches):
+    for state in _once(branch.state for branch in branches):
         members = [branch for branch in branches if branch.state is state]
         which = torch.tensor([branch.line for branch in members], device=state.mask.device)
         parts.append((state, which))
@@ -477,7 +512,8 @@ def _join(branches):
         mask[low : low + len(which), width - state.mask.shape[1] :] = state.mask[which]
         low += len(which)
     position = torch.cat([state.position[which] for state, which in parts])
-    cache = _gather([(state.cache, which) for state, which in parts], room=64)
+    room = max(rows[r].most - len(rows[r].tokens) for branch in branches for r in branch.rows)
+    cache = _gather([(state.cache, which) for state, which in parts], room=min(room, 64))
     state = State(cache, mask, position, None)
     return state, [Branch(state, i, b.token, b.rows) for i, b in enumerate(joined)]
 
@@ -503,7 +539,7 @@ class Expansion:
         self.first = text
 
     def expand(self, text, plain, picture):
-        """Put this image's tokens into the tokens of another prompt about it."""
+        """Put this image's tokens into the tokens of another prompt about it, or say why not."""
         if text == self.first:
             return self.ids
         backend = self.backend
@@ -511,11 +547,13 @@ class Expansion:
         if backend.splices and plain[:size] == self.before:
             ids = plain[: self.start] + self.middle + plain[size:]
             if backend.splices != "checked":
-                _, real = backend._process([text], [picture.open()])
-                backend.splices = "checked" if real[0] == ids else False
+                real = backend._ids(text, picture.open())
+                if isinstance(real, Failure):
+                    return real
+                backend.splices = "checked" if real == ids else False
             if backend.splices:
                 return ids
-        return backend._process([text], [picture.open()])[1][0]
+        return backend._ids(text, picture.open())
 
 
 def _pixels(expansions, width, lengths, backend):

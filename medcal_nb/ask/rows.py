@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+#: rows whose distributions over the whole vocabulary are in memory at once
+_AT_ONCE = 128
+
 
 def uniforms(seed, n):
     """Return `n` numbers in [0, 1) that depend on the text `seed` alone."""
@@ -59,14 +62,13 @@ class Chooser:
         logprobs = torch.log_softmax(logits, dim=-1)
         chosen = logits.argmax(dim=-1)[own]
         sampled = [i for i, r in enumerate(active) if self.rows[r].draws is not None]
-        if sampled:
-            which = torch.tensor(sampled, device=logits.device)
-            temperature = torch.tensor(
-                [self.rows[active[i]].temperature for i in sampled], device=logits.device
-            )
+        for low in range(0, len(sampled), _AT_ONCE):
+            which = torch.tensor(sampled[low : low + _AT_ONCE], device=logits.device)
+            mine = [self.rows[active[i]] for i in which.tolist()]
+            temperature = torch.tensor([row.temperature for row in mine], device=logits.device)
             shares = torch.softmax(logits[own[which]].double() / temperature[:, None], dim=-1)
             total = shares.cumsum(dim=-1)
-            draws = [self.rows[active[i]].draws[len(self.rows[active[i]].tokens)] for i in sampled]
+            draws = [row.draws[len(row.tokens)] for row in mine]
             draws = torch.tensor(draws, dtype=torch.float64, device=logits.device)[:, None]
             found = torch.searchsorted(total, draws * total[:, -1:], right=True)[:, 0]
             chosen[which] = found.clamp(max=logits.shape[-1] - 1)

@@ -28,11 +28,7 @@ class WholePrompts:
                 self.images[prompt.picture] = open_picture(prompt.picture, opened)
             image = self.images[prompt.picture]
             if not isinstance(image, Failure):
-                try:
-                    image = self.backend._process([text], [image])[1][0]
-                except Exception as error:
-                    told = " ".join(str(error).split())[:160]
-                    image = Failure(f"the processor refuses it: {told}")
+                image = self.backend._ids(text, image)
             encoded.append(image)
         return encoded
 
@@ -68,11 +64,17 @@ class WholePrompts:
             max_new_tokens=limit, do_sample=False, eos_token_id=end, pad_token_id=backend.pad
         )
         choose = Chooser(rows, backend.eos, backend.device)
-        written = backend.model.generate(
-            **inputs,
-            generation_config=config,
-            logits_processor=LogitsProcessorList([_Forcing(choose, end)]),
-        )
+        own = backend.model.generation_config
+        # what a config leaves open is taken from the checkpoint's: penalties, suppressed tokens
+        backend.model.generation_config = GenerationConfig()
+        try:
+            written = backend.model.generate(
+                **inputs,
+                generation_config=config,
+                logits_processor=LogitsProcessorList([_Forcing(choose, end)]),
+            )
+        finally:
+            backend.model.generation_config = own
         backend.positions += len(rows) * (written.shape[1] - inputs["input_ids"].shape[1] - 1)
 
 

@@ -2,11 +2,12 @@
 
 import math
 import random
+import weakref
 
 import numpy as np
 import pytest
 
-from medcal_nb.ask import prompts
+from medcal_nb.ask import prefix, prompts
 from medcal_nb.ask.local import LocalModel
 from medcal_nb.ask.models import (
     Failure,
@@ -103,6 +104,94 @@ def test_later_rounds_reuse_the_trunk_and_equal_a_fresh_session():
         grown = session.engine.nodes[picture][1]
         assert grown.tokens[: len(trunk.tokens)] == trunk.tokens
     same(reused, answer(backend(share=False), [later]))
+
+
+def held_positions(model, calls_of_rounds, monkeypatch):
+    """Ask rounds of calls; return results and the most positions held by the tree and at once."""
+    trees, alive, most = [], {}, [0]
+    gather, ask_part = prefix._gather, prefix.SharedPrefix._ask
+
+    def gathered(parts, room):
+        cache = gather(parts, room)
+        buffer = cache.layers[0].buffer[0]
+        alive[id(buffer)] = buffer.shape[0] * buffer.shape[2]
+        weakref.finalize(buffer, alive.pop, id(buffer), None)
+        most[0] = max(most[0], sum(alive.values()))
+        return cache
+
+    def asked(engine, *arguments):
+        ask_part(engine, *arguments)
+        nodes = [node for nodes in engine.nodes.values() for node in nodes]
+        trees.append(prefix._positions_of(node.state for node in nodes))
+
+    monkeypatch.setattr(prefix, "_gather", gathered)
+    monkeypatch.setattr(prefix.SharedPrefix, "_ask", asked)
+    with model.session() as session:
+        results = [session.run(calls) for calls in calls_of_rounds]
+    return results, max(trees), most[0]
+
+
+def test_keys_and_values_stay_within_what_is_allowed(monkeypatch):
+    pictures = [noise_picture(seed) for seed in range(12)]
+    ways = (prompts.ANSWER, prompts.VERBALIZED, prompts.DESCRIBE)
+    both = [(picture, way) for picture in pictures for way in ways]
+    rounds = [
+        [Generate(prompt(picture, way), 6) for picture, way in both],
+        [Generate(prompt(picture, prompts.ANSWER, "left", way), 6) for picture, way in both],
+    ]
+    free, tree, at_once = held_positions(backend(), rounds, monkeypatch)
+    monkeypatch.undo()
+    most = 1200
+    assert tree > most
+    assert at_once > 3 * most
+    tight, tree, at_once = held_positions(backend(max_positions=most), rounds, monkeypatch)
+    assert tree <= most / 2
+    assert at_once <= 1.5 * most
+    for a, b in zip(free, tight, strict=True):
+        same(a, b)
+
+
+def test_many_samples_of_one_prompt_stay_within_what_is_allowed(monkeypatch):
+    calls = [Generate(prompt(noise_picture(5)), 6, seed=f"s{i}") for i in range(200)]
+    (free,), _, at_once = held_positions(backend(), [calls], monkeypatch)
+    assert at_once > 8000
+    monkeypatch.undo()
+    model = backend(max_positions=2000)
+    (tight,), _, at_once = held_positions(model, [calls], monkeypatch)
+    assert at_once <= 2500
+    same(free, tight)
+
+
+@pytest.mark.parametrize("share", [True, False])
+@pytest.mark.parametrize("family", ["llava", "qwen2_5_vl", "gemma3"])
+def test_a_question_that_holds_the_image_token_fails_alone(family, share):
+    model = backend(family, share=share)
+    mark = model.processor.image_token
+    picture = noise_picture(4)
+    first, bad, last = (
+        Generate(Prompt(picture, (text,)), 4)
+        for text in ("Is there a mass?", f"{mark}\nIs there a mass?", "Which organ is shown?")
+    )
+    for calls in ([first, bad, last], [bad, first, last]):
+        results = dict(zip(calls, answer(model, calls), strict=True))
+        assert f"the question holds {mark!r}" in results[bad].reason
+        same([results[first], results[last]], answer(model, [first, last]))
+    assert model.count_tokens(bad.prompt) is None
+
+
+def test_a_checkpoint_s_own_generation_settings_change_no_reply():
+    calls = some_calls()[:8]
+    plain = answer(backend(share=False), calls)
+    model = backend(share=False)
+    own = model.model.generation_config
+    own.update(repetition_penalty=1.4, no_repeat_ngram_size=2, min_length=500)
+    same(plain, answer(model, calls))
+    assert model.model.generation_config is own
+    assert own.repetition_penalty == 1.4
+
+
+def test_no_calls_have_no_results():
+    assert answer(backend(), []) == answer(backend(share=False), []) == []
 
 
 @pytest.mark.parametrize("family", ["idefics3", "qwen2_5_vl"])

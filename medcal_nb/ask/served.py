@@ -12,9 +12,11 @@ import hashlib
 import json
 import math
 import os
+import re
 import threading
 import time
 from contextlib import contextmanager
+from urllib.parse import urlsplit, urlunsplit
 
 from medcal_nb.ask.models import (
     GENERATE,
@@ -34,6 +36,9 @@ from medcal_nb.errors import MedcalError
 
 #: Stands for the image in the text of a typed decision.
 ASSET = "image-to-judge"
+
+#: What reading an answer of unexpected form raises.
+_ODD = (ValueError, TypeError, AttributeError, KeyError)
 
 _NO_LOGPROBS = "the server answers without log-probabilities"
 _NO_SAMPLE = "the server gives the same reply at every temperature and seed"
@@ -123,14 +128,13 @@ class ServedModel:
                 with OpenAI(base_url=url, api_key=self.key, timeout=30, max_retries=2) as client:
                     listed = [entry.id for entry in client.models.list().data]
             except (OpenAIError, ValueError, TypeError) as error:
-                told = _in_short(error)
+                told = _in_short(error, self.key)
                 continue
             if listed:
                 return listed[0]
             told = "it lists no model"
-        raise MedcalError(
-            f"{', '.join(self.urls)}: {told}: start the server, or name its model (--served-as)"
-        )
+        shown = ", ".join(map(_shown, self.urls))
+        raise MedcalError(f"{shown}: {told}: start the server, or name its model (--served-as)")
 
     async def _find_out(self, clients):
         """Ask once with an image for log-probabilities, and once for a typed decision."""
@@ -150,7 +154,7 @@ class ServedModel:
                 break
         if isinstance(reply, Failure):
             raise MedcalError(
-                f"{self.urls[0]}: model {self.model!r} does not answer a question with an "
+                f"{_shown(self.urls[0])}: model {self.model!r} does not answer a question with an "
                 f"image: {reply.reason}"
             )
         content = _logprob_content(reply)
@@ -194,16 +198,18 @@ class ServedModel:
             client = clients.pick(turn + attempt)
             wait = self.pause * 2**attempt
             try:
-                return await send(client)
+                return await asyncio.wait_for(send(client), self.timeout)
+            except TimeoutError:
+                told = f"no whole answer within {self.timeout:g} s"
             except openai.APIStatusError as error:
-                told = _in_short(error)
+                told = _in_short(error, self.key)
                 if error.status_code < 500 and error.status_code not in (408, 409, 425, 429):
                     return Failure(told)
                 after = error.response.headers.get("retry-after", "")
-                if after.replace(".", "", 1).isdigit():
+                if re.fullmatch(r"[0-9]+(\.[0-9]+)?", after):
                     wait = max(wait, min(60.0, float(after)))
-            except (openai.OpenAIError, ValueError, TypeError, AttributeError, KeyError) as error:
-                told = _in_short(error)
+            except (openai.OpenAIError, *_ODD) as error:
+                told = _in_short(error, self.key)
             if attempt < retries:
                 await asyncio.sleep(wait)
         return Failure(f"{told} ({retries + 1} tries)")
@@ -324,7 +330,11 @@ class _ServedSession:
                 return image
             async with gate:
                 ask = self._reply if isinstance(call, Generate) else self._labels
-                return await ask(self.clients, turn, call, image)
+                try:
+                    return await ask(self.clients, turn, call, image)
+                except _ODD as error:
+                    told = _in_short(error, self.backend.key)
+                    return Failure(f"the server answered in another form: {told}")
 
         return await asyncio.gather(*(one(i, call) for i, call in enumerate(calls)))
 
@@ -346,14 +356,13 @@ class _ServedSession:
         if isinstance(reply, Failure):
             return reply
         content = _logprob_content(reply)
-        usage = reply.usage
-        written = usage.completion_tokens if usage else len(content)
+        written = _tokens(reply, "completion_tokens")
         logprob = math.fsum(token.logprob for token in content) if content else math.nan
         return Reply(
             reply.choices[0].message.content.strip(),
             logprob,
-            usage.prompt_tokens if usage else 0,
-            len(content) if content else written,
+            _tokens(reply, "prompt_tokens"),
+            len(content) or written,
             time.perf_counter() - started,
             reply.choices[0].finish_reason != "length",
         )
@@ -384,7 +393,7 @@ class _ServedSession:
         return first_token_labels(
             _logprob_content(reply),
             call.labels,
-            prompt_tokens=reply.usage.prompt_tokens if reply.usage else 0,
+            prompt_tokens=_tokens(reply, "prompt_tokens"),
             seconds=time.perf_counter() - started,
         )
 
@@ -468,7 +477,21 @@ def _logprob_content(reply):
     return list(getattr(found, "content", None) or ())
 
 
-def _in_short(error):
+def _tokens(reply, name):
+    """Return a count of the reply's `usage`, 0 where the server does not tell."""
+    return int(getattr(reply.usage, name, None) or 0)
+
+
+def _shown(url):
+    """Return a URL without user, password and query."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _in_short(error, key="none"):
+    """Tell an error in a line; a server that repeats the key does not make us repeat it."""
     body = getattr(error, "body", None)
     text = json.dumps(body) if isinstance(body, (dict, list)) else str(error)
+    if key != "none":
+        text = text.replace(key, "***")
     return f"{type(error).__name__}: {' '.join(text.split())[:200]}"

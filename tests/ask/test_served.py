@@ -197,6 +197,11 @@ class Told:
             return handler.connection.close()
         if fault == "slow":
             time.sleep(1.5)
+        if fault == "key":
+            told = {"error": {"message": f"no such key: {handler.headers['Authorization']}"}}
+            return handler.send(told, 401)
+        if fault == "trickle":
+            return self.trickle(handler)
         if isinstance(fault, int):
             extra = [("Retry-After", "0.05")] if fault == 429 else []
             return handler.send({"error": {"message": f"fault {fault}"}}, fault, extra)
@@ -227,6 +232,11 @@ class Told:
                     }
                 ]
             }
+        usage = {"prompt_tokens": 11, "completion_tokens": 1, "total_tokens": 12}
+        if fault == "no usage":
+            usage = dict.fromkeys(usage)
+        if fault == "no logprob":
+            choice["logprobs"]["content"][0]["logprob"] = None
         return handler.send(
             {
                 "id": "x",
@@ -234,9 +244,24 @@ class Told:
                 "created": 0,
                 "model": "told",
                 "choices": [choice],
-                "usage": {"prompt_tokens": 11, "completion_tokens": 1, "total_tokens": 12},
+                "usage": usage,
             }
         )
+
+    @staticmethod
+    def trickle(handler):
+        """Send a blank now and then and never an answer."""
+        handler.send_response(200)
+        handler.send_header("Content-Type", "application/json")
+        handler.send_header("Content-Length", "1000")
+        handler.end_headers()
+        try:
+            for _ in range(100):
+                handler.wfile.write(b" ")
+                handler.wfile.flush()
+                time.sleep(0.1)
+        except OSError:
+            handler.close_connection = True
 
     def __enter__(self):
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
@@ -290,10 +315,11 @@ def test_a_server_that_cannot_decide_or_draw_says_so():
     assert "same reply at every temperature" in model.cannot["sample"]
 
 
-@pytest.mark.parametrize("fault", [429, 500, 503, "wrong", "empty", "cut", "slow"])
+@pytest.mark.parametrize("fault", [429, 500, 503, "wrong", "empty", "cut", "slow", "trickle"])
 def test_passing_faults_are_tried_again(fault):
     with Told(faults=[fault, fault]) as told:
-        model = ServedModel([told.url], pause=0.02, timeout=1.0 if fault == "slow" else 20)
+        timeout = 1.0 if fault in ("slow", "trickle") else 20
+        model = ServedModel([told.url], pause=0.02, timeout=timeout)
         told.armed = True
         (reply,) = run(model, [Generate(prompt(), 5)])
     assert reply.text == "yes"
@@ -320,6 +346,34 @@ def test_a_refusal_is_not_tried_again():
         assert len(told.requests) == before + 1
     assert isinstance(result, Failure)
     assert "fault 401" in result.reason
+
+
+def test_a_server_that_repeats_the_key_does_not_make_us_repeat_it(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
+    with Told(faults=["key"]) as told:
+        model = ServedModel([told.url])
+        told.armed = True
+        (result,) = run(model, [Generate(prompt(), 5)])
+    assert "no such key: Bearer ***" in result.reason
+    with Told(faults=["key"] * 9) as told:
+        told.armed = True
+        with pytest.raises(MedcalError, match="no such key") as refused:
+            ServedModel([told.url.replace("//", "//user:hunter2@")])
+    assert "sk-very-secret" not in str(refused.value)
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("fault", "told_of"), [("no usage", None), ("no logprob", "another form")])
+def test_an_odd_answer_fails_its_item_at_most(fault, told_of):
+    with Told(faults=[fault], logprobs=True) as told:
+        model = ServedModel([told.url], concurrency=1)
+        told.armed = True
+        odd, plain = run(model, [Generate(prompt(1), 5), Generate(prompt(2), 5)])
+    assert (plain.text, plain.prompt_tokens) == ("yes", 11)
+    if told_of is None:
+        assert (odd.text, odd.prompt_tokens) == ("yes", 0)
+    else:
+        assert told_of in odd.reason
 
 
 def test_requests_are_spread_bounded_and_moved_from_a_dead_url():

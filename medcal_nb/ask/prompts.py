@@ -117,10 +117,14 @@ REPLIES = {
 }
 
 
+#: Options that can be told apart by a letter.
+MOST_LETTERS = 26
+
+
 def letters(n):
     """Return the first `n` option letters: ``["A", "B", …]``."""
-    if not 0 <= n <= 26:
-        raise ValueError(f"letters: n must be between 0 and 26, got {n}")
+    if not 0 <= n <= MOST_LETTERS:
+        raise ValueError(f"letters: n must be between 0 and {MOST_LETTERS}, got {n}")
     return [chr(ord("A") + i) for i in range(n)]
 
 

@@ -144,6 +144,8 @@ def ask(
     """
     if samples < 1 or batch_size < 1:
         raise MedcalError("samples and batch size must be at least 1")
+    if not temperature > 0:
+        raise MedcalError(f"the temperature of samples must be above 0, got {temperature:g}")
     chosen = choose_strategies(strategies)
     if blank:
         chosen = [blanked(strategy) for strategy in chosen]
@@ -177,7 +179,7 @@ def ask(
             todo = []
             for item in batch:
                 for strategy in asked:
-                    reason = strategy.applies(item)
+                    reason = strategy.applies(item, plan)
                     n_rows = strategy.rows(plan)
                     if reason:
                         at = (strategy.name, reason)
@@ -361,7 +363,7 @@ def dry_run(backend, items, strategies, *, plan):
             per_type[kind] = _costs(backend, item, asked, plan, lengths)
             if not shown:
                 for strategy in asked:
-                    if strategy.applies(item):
+                    if strategy.applies(item, plan):
                         continue
                     for call in _calls_of(strategy, item, plan):
                         shown_call = _show(backend, strategy, call, lengths)
@@ -377,7 +379,7 @@ def _costs(backend, item, asked, plan, lengths):
     calls = [
         call
         for strategy in asked
-        if not strategy.applies(item)
+        if not strategy.applies(item, plan)
         for call in _calls_of(strategy, item, plan)
     ]
     tokens = 0

@@ -106,10 +106,13 @@ class Strategy:
         told = (cannot or {}).get(missing[0])
         return told or f"the model gives no {missing[0]}"
 
-    def applies(self, item):
+    def applies(self, item, plan=None):
         """Return why an item cannot be asked this way, or None where it can."""
         if self.options_only and not item.options:
             return "open question: no allowed answers whose probability could be read"
+        most = prompts.MOST_LETTERS
+        if self.options_only and plan and plan.lettered and len(item.options) > most:
+            return f"more options than the {most} letters that stand for them"
         return None
 
 

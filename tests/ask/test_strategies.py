@@ -1,6 +1,7 @@
 """Strategies: what each asks, and the rows it makes of given replies."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -263,6 +264,9 @@ def test_what_a_backend_cannot_do_is_skipped_with_the_reason():
     assert "two models" in STRATEGIES["cross_model"].skips(can)
     assert "open question" in STRATEGIES["option_probability"].applies(OPEN)
     assert STRATEGIES["option_probability"].applies(CLOSED) is None
+    many = replace(CLOSED, options=tuple(f"option {i}" for i in range(27)))
+    assert STRATEGIES["option_probability"].applies(many) is None
+    assert "26 letters" in STRATEGIES["option_probability"].applies(many, Plan(lettered=True))
 
 
 def test_choosing():

@@ -368,11 +368,15 @@ def guarantee_table(
     Returns
     -------
     pandas.DataFrame
-        n_fit, target, mean_coverage, mean_risk (among kept, over repeats that keep any),
-        mean_missed, violated (share of repeats with risk above the target), violated_low,
-        violated_high (Wilson, 95 %), certified (share that keep any). For "selective" violated
-        should be at most δ; for "risk_control", which promises an average, they are NaN and
-        mean_missed should be at most the target.
+        n_fit, target, mean_coverage, mean_risk (among kept, over repeats that keep any) with
+        mean_risk_low and mean_risk_high (how well these repeats tell that mean: Student's t,
+        95 %; NaN with one repeat), mean_missed, violated (share of repeats with risk above the
+        target), violated_low, violated_high (Wilson, 95 %), certified (share that keep any) with
+        certified_low, certified_high (Wilson, 95 %), violated_if_certified (share of those that
+        keep any; NaN where none does). For "selective" violated should be at most δ over all
+        repeats, of which those that keep nothing violate nothing: of the certified ones alone
+        nothing is promised. For "risk_control", which promises an average, violated and what
+        is made from it are NaN and mean_missed should be at most the target.
     """
     import warnings
 
@@ -408,22 +412,107 @@ def guarantee_table(
             wrong = (1 - y[~fit])[keep].sum()
             coverage[i], missed[i] = keep.mean(), wrong / keep.size
             risk[i] = wrong / keep.sum() if keep.any() else np.nan
-        violated = int((risk > target).sum())
-        low, high = wilson_interval(violated, n_repeats)
+        kept = risk[~np.isnan(risk)]
+        violated = int((kept > target).sum()) if method == "selective" else np.nan
+        low, high = wilson_interval(violated, n_repeats) if method == "selective" else _UNKNOWN
+        mean_low, mean_high = _mean_interval(kept)
+        certified_low, certified_high = wilson_interval(kept.size, n_repeats)
         rows.append(
             {
                 "n_fit": size,
                 "target": target,
                 "mean_coverage": coverage.mean(),
-                "mean_risk": np.nanmean(risk) if (~np.isnan(risk)).any() else np.nan,
+                "mean_risk": kept.mean() if kept.size else np.nan,
+                "mean_risk_low": mean_low,
+                "mean_risk_high": mean_high,
                 "mean_missed": missed.mean(),
-                "violated": violated / n_repeats if method == "selective" else np.nan,
-                "violated_low": float(low) if method == "selective" else np.nan,
-                "violated_high": float(high) if method == "selective" else np.nan,
-                "certified": float((~np.isnan(risk)).mean()),
+                "violated": violated / n_repeats,
+                "violated_low": float(low),
+                "violated_high": float(high),
+                "certified": kept.size / n_repeats,
+                "certified_low": float(certified_low),
+                "certified_high": float(certified_high),
+                "violated_if_certified": violated / kept.size if kept.size else np.nan,
             }
         )
     return pd.DataFrame(rows)
+
+
+_UNKNOWN = np.nan, np.nan
+
+
+def _mean_interval(values, level=0.95) -> tuple[float, float]:
+    """Student's interval of a mean of shares, inside [0, 1]."""
+    from scipy.special import stdtrit
+
+    if values.size < 2:
+        return _UNKNOWN
+    reach = stdtrit(values.size - 1, (1 + level) / 2) * values.std(ddof=1) / values.size**0.5
+    return max(0.0, float(values.mean() - reach)), min(1.0, float(values.mean() + reach))
+
+
+def fit_sizes(wanted, n_units) -> tuple[list[int], list[int]]:
+    """Split wanted fit sizes of `guarantee_table` into those used and those skipped.
+
+    Parameters
+    ----------
+    wanted : sequence of int
+        Items, or groups where samples are drawn by group.
+    n_units : int
+        How many of them the smallest pool holds.
+
+    Returns
+    -------
+    (used, skipped)
+        A size is skipped where it takes more than half of the units, so that fewer would be left
+        to judge on than the choice was made on. Where all are skipped, half the units are used.
+    """
+    half = n_units // 2
+    used = [size for size in wanted if size <= half]
+    return used or [half], [size for size in wanted if size > half]
+
+
+def guarantee_sentence(table, *, delta, n_repeats, by="strategy", units="images") -> str:
+    """How often the limit was exceeded, and how often anything was kept at all, in words.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Rows of `guarantee_table` with method "selective", and the column `by`.
+    delta, n_repeats
+        As given to `guarantee_table`.
+    by : str
+        Column that names a row's subject.
+    units : str
+        What `n_fit` counts.
+
+    Returns
+    -------
+    str
+        It tells the share of all repeats that exceed the limit, which the guarantee bounds,
+        apart from the shares that certify a threshold and that then exceed it.
+    """
+    names = [f"{name}, {n} {units}" for name, n in zip(table[by], table["n_fit"], strict=True)]
+    table = table.set_axis(names)
+    most = table["violated"].idxmax()
+    words = (
+        f"Over {n_repeats:,} draws the limit was exceeded in at most {table.violated[most]:.1%} of "
+        f"all draws ({most}; allowed: {delta:.0%}). A draw that certifies no threshold defers "
+        "everything and counts there as within the limit. "
+    )
+    sure = table[table["certified"] > 0]
+    if sure.empty:
+        return words + "None certified a threshold: the limit was kept by keeping no answer."
+    least, best = table["certified"].idxmin(), table["certified"].idxmax()
+    worst = sure["violated_if_certified"].idxmax()
+    return (
+        f"{words}A threshold was certified in {table.certified[least]:.1%} ({least}) to "
+        f"{table.certified[best]:.1%} ({best}) of the draws. Where one was, the limit was exceeded "
+        f"most often with {worst}: in {sure.violated[worst] * n_repeats:,.0f} of "
+        f"{sure.certified[worst] * n_repeats:,.0f} certified draws, mean risk among kept "
+        f"{sure.mean_risk[worst]:.1%}. The guarantee is about all draws and promises nothing about "
+        "the certified ones alone."
+    )
 
 
 def net_benefit(confidence, correct, *, threshold, weights=None) -> float:

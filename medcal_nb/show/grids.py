@@ -55,15 +55,21 @@ def _name_panels(axes, names, columns=1):
         ax.set_title(textwrap.fill(name, int(room / size)), fontsize=size)
 
 
-def _key(fig, handles, names, title=None):
-    """Name what the panels share below them, in as many columns as fit."""
+def _key(fig, handles, names, title=None, note=""):
+    """Name what the panels share below them, in as many columns as fit, under a note."""
     names = [st.label_of(name) for name in names]
     if names:
         room = int(fig.get_figwidth() * 13.5)
         columns = max(1, room // (max(len(name) for name in names) + 8))
-        fig.legend(
+        key = fig.legend(
             handles, names, loc="outside lower center", ncols=min(columns, len(names)), title=title
         )
+        if note:  # one artist: a caption and a key below the panels would cover each other
+            told = "\n".join(filter(None, (st.wrapped(fig, note), title)))
+            key.set_title(told, prop={"size": st.SMALL_PRINT})
+            key.get_title().set_color(st.GREY)
+    elif note:
+        st.caption(fig, note)
 
 
 def _panels(n, *, per_row, row_height, head=0.4, width="full", **sharing):
@@ -226,6 +232,7 @@ def interval_panels(
     reference=None,
     sharex=True,
     title="",
+    note="",
     columns=3,
 ):
     """Draw dots with intervals, one panel per level of ``panel`` or per value.
@@ -242,6 +249,8 @@ def interval_panels(
         As in :func:`medcal_nb.show.plots.plot_intervals`.
     sharex : bool
         Whether the panels of levels share their x-axis.
+    note : str
+        Said in small print below the panels.
     columns : int
         Panels in a row at most.
 
@@ -264,7 +273,7 @@ def interval_panels(
             len(parts),
             per_row=columns,
             row_height=0.5 + n_labels * (0.1 + 0.1 * n_hues),
-            head=0.6,
+            head=0.9 if note else 0.6,
             sharey=True,
             sharex=sharex and panel is not None,
         )
@@ -291,7 +300,7 @@ def interval_panels(
         _name_panels(axes, headings.values(), -(-len(parts) // n_rows) + 0.8)
         names = [str(level) for level in levels]
         handles = [plots.legend_handle("", colours[level], markers[level]) for level in levels]
-        _key(fig, handles, names, title=st.KEY_TITLES.get(hue))
+        _key(fig, handles, names, title=st.KEY_TITLES.get(hue), note=note)
         _head(fig, title + _n_note(table, but=[panel]))
     return fig
 

@@ -291,9 +291,16 @@ def style(**overrides) -> Iterator[None]:
 
 def caption(fig, words: str) -> None:
     """Say below a figure's panels what its marks are, in small print."""
+    fig.supxlabel(wrapped(fig, words), x=0.01, ha="left", fontsize=SMALL_PRINT, color=GREY)
+
+
+SMALL_PRINT = 7  # points
+
+
+def wrapped(fig, words: str) -> str:
+    """Return words in lines of small print that are at most as wide as a figure."""
     # the letters of 7 points are 3.75 wide
-    lines = textwrap.fill(words, int(72 * fig.get_figwidth() / 3.75), break_on_hyphens=False)
-    fig.supxlabel(lines, x=0.01, ha="left", fontsize=7, color=GREY)
+    return textwrap.fill(words, int(72 * fig.get_figwidth() / 3.75), break_on_hyphens=False)
 
 
 def figure(width: str = "full", height: float = 3.0, **grid):

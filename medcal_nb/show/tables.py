@@ -114,7 +114,14 @@ def arrays(verdicts: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     return kept["confidence"].to_numpy(float), kept["correct"].to_numpy(float)
 
 
-def by_group(verdicts: pd.DataFrame, by: Sequence[str], table: Callable, **options) -> pd.DataFrame:
+def by_group(
+    verdicts: pd.DataFrame,
+    by: Sequence[str],
+    table: Callable,
+    *,
+    by_image: bool = False,
+    **options,
+) -> pd.DataFrame:
     """Apply a table of ``(confidence, correct)`` to each group and stack the results.
 
     Parameters
@@ -125,10 +132,17 @@ def by_group(verdicts: pd.DataFrame, by: Sequence[str], table: Callable, **optio
     table : callable
         ``table(confidence, correct, **options) -> DataFrame``. Where it has no column ``n``, the
         number of the group's verdicts is put there.
+    by_image : bool
+        Pass each verdict's image as ``groups``; the table then tells ``n_images``, too.
     """
+    from medcal_nb.correct.transfer import image_labels
+
     parts = []
     for key, part in measured(verdicts).groupby(list(by), sort=False):
-        one = table(*arrays(part), **options)
+        images = {"groups": image_labels(part)} if by_image else {}
+        one = table(*arrays(part), **images, **options)
+        if by_image:
+            one["n_images"] = len(np.unique(images["groups"]))
         for position, (column, value) in enumerate(zip(by, key, strict=True)):
             one.insert(position, column, value)
         parts.append(one if "n" in one else one.assign(n=len(part)))
@@ -190,6 +204,14 @@ def ece_bins_table(
     ]
     columns = [*by, "binning", "n_bins", "n", "ece", "ece_low", "ece_high"]
     return pd.concat(parts, ignore_index=True)[columns]
+
+
+def image_counts(verdicts: pd.DataFrame, by: str) -> pd.Series:
+    """Return how many images each group's measured verdicts are of; items where none is known."""
+    from medcal_nb.correct.transfer import image_labels
+
+    kept = measured(verdicts)
+    return kept.assign(image=image_labels(kept)).groupby(by, sort=False)["image"].nunique()
 
 
 def with_counts(table: pd.DataFrame, verdicts: pd.DataFrame, *, by: Sequence[str]) -> pd.DataFrame:

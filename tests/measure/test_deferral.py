@@ -241,3 +241,45 @@ def test_threshold_table_judges_on_other_items(pool):
             assert row.test_risk_low <= row.test_risk <= row.test_risk_high
             ruled = row.test_risk if method == "selective" else row.test_missed
             assert row.holds == (ruled <= 0.2)
+
+
+def test_a_guarantee_that_defers_everything_is_told_apart_from_one_that_keeps():
+    rng = np.random.default_rng(6)
+    c, y = np.full(60, 0.5), np.repeat([1.0, 0.0], [39, 21])
+    table = measure.guarantee_table(
+        c, y, target=0.4, delta=0.1, sizes=(30,), n_repeats=200, rng=rng
+    )
+    row = table.iloc[0]
+    # whatever draw certifies has few errors, so that more than the limit are left in the rest
+    assert 0 < row.certified < 0.3
+    assert row.violated == row.certified
+    assert row.violated_if_certified == 1
+    assert row.certified_low < row.certified < row.certified_high
+    assert 0.4 < row.mean_risk_low < row.mean_risk < row.mean_risk_high
+    told = measure.guarantee_sentence(
+        table.assign(strategy="s"), delta=0.1, n_repeats=200, units="answers"
+    )
+    n = round(row.certified * 200)
+    assert f"in {n} of {n} certified draws, mean risk among kept {row.mean_risk:.1%}" in told
+    assert "promises nothing about the certified ones alone" in told
+
+
+def test_a_guarantee_kept_by_keeping_nothing_is_called_so():
+    c, y = np.full(60, 0.5), np.zeros(60)
+    table = measure.guarantee_table(
+        c, y, target=0.3, delta=0.1, sizes=(30,), n_repeats=5, rng=np.random.default_rng(7)
+    )
+    row = table.iloc[0]
+    assert (row.certified, row.violated) == (0, 0)
+    assert table[["mean_risk", "mean_risk_low", "violated_if_certified"]].isna().all(axis=None)
+    told = measure.guarantee_sentence(table.assign(strategy="s"), delta=0.1, n_repeats=5)
+    assert "None certified a threshold" in told
+    assert "mean risk" not in told
+
+
+@pytest.mark.parametrize(
+    ("n_units", "used", "skipped"),
+    [(100, [20, 50], [70]), (1000, [20, 50, 70], []), (30, [15], [20, 50, 70])],
+)
+def test_fit_sizes_leave_as_many_to_judge_on(n_units, used, skipped):
+    assert measure.fit_sizes([20, 50, 70], n_units) == (used, skipped)

@@ -65,6 +65,23 @@ def test_interval_panels_one_per_value(verdicts, rng):
     assert titles(fig) == ["ECE", "Brier score"]
 
 
+@pytest.mark.parametrize("hue", [None, "dataset"])
+def test_a_note_stands_below_the_panels_and_is_not_covered_by_the_key(verdicts, rng, hue):
+    scores = metrics_table(verdicts, by=["model", "dataset"], n_resamples=20, rng=rng)
+    note = "a word and a word, " * 10
+    fig = grids.interval_panels(
+        scores, panel=None, values={"ece": "ECE"}, label="model", hue=hue, note=note
+    )
+    fig.draw_without_rendering()
+    text = fig.legends[0].get_title() if hue else fig._supxlabel
+    assert "".join(text.get_text().split()).startswith("".join(note.split()))
+    box = text.get_window_extent()
+    assert box.y0 >= 0
+    assert box.y1 < used(fig)[0].get_tightbbox().y0
+    for word in fig.legends[0].get_texts() if hue else ():
+        assert not box.overlaps(word.get_window_extent())
+
+
 def test_panels_that_are_not_used_are_hidden(verdicts):
     curves = tables.by_group(verdicts, ["strategy"], risk_coverage_table)
     fig = grids.risk_figure(curves)

@@ -262,3 +262,18 @@ def test_pareto_front_by_hand():
         {"who": list("abcdef"), "tokens": [5, 1, 1, 9, 7, 5], "ece": [0.2, 0.4, 0.3, 0.1, 0.2, 0.2]}
     )
     assert tables.pareto_front(table, cost="tokens", loss="ece")["who"].tolist() == ["c", "a", "d"]
+
+
+def test_by_group_hands_over_images_and_counts_them(verdicts):
+    seen = []
+    table = tables.by_group(
+        verdicts,
+        ["dataset"],
+        lambda c, y, groups: seen.append(groups) or pd.DataFrame({"n": [len(c)]}),
+        by_image=True,
+    )
+    assert table["n_images"].tolist() == [10, 10]
+    assert [list(groups[:5]) for groups in seen] == [list("00001"), ["10"] * 4 + ["11"]]
+    assert tables.image_counts(verdicts, "dataset").to_dict() == {"one": 10, "two": 10}
+    unknown = verdicts.assign(image_id=None)
+    assert tables.image_counts(unknown, "dataset").to_dict() == {"one": 40, "two": 40}

@@ -23,6 +23,8 @@ from .fusion import (
     fused_verdicts,
     fusion_gain_table,
     fusion_table,
+    left_out_sentence,
+    left_out_table,
     make_ballots,
     pool_strategies,
 )
@@ -116,6 +118,8 @@ __all__ = [
     "label_efficiency_table",
     "labels_needed",
     "labels_sentence",
+    "left_out_sentence",
+    "left_out_table",
     "lend_verdicts",
     "load_maps",
     "make_ballots",

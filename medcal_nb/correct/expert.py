@@ -93,7 +93,9 @@ def expert_verdicts(
     -------
     DataFrame
         One verdict per model, data set and item, with ``option_probabilities``. Failed
-        assessments have no confidence.
+        assessments have no confidence. Tokens and seconds are the expert's own;
+        ``judges_answers`` tells where it had to be shown what the strategies answered, their
+        candidates or their confidences, so that their cost is its cost, too.
 
     Raises
     ------
@@ -117,7 +119,14 @@ def expert_verdicts(
     asked = dict(zip(cases, (_checked(c, a) for c, a in zip(cases, answers, strict=True)),
                      strict=True))  # fmt: skip
     return pd.concat(
-        [_expert_rows(ballots, own, asked, known, name) for ballots, own in frames],
+        [
+            _expert_rows(ballots, own, asked, known, name).assign(
+                judges_answers=[
+                    knows_confidence or not _is_list(o) for o in _options(ballots, known)
+                ]
+            )
+            for ballots, own in frames
+        ],
         ignore_index=True,
     )
 
@@ -150,6 +159,12 @@ def _cases(ballots: Ballots, known, sees_image, knows_confidence):
         image = item["image"] if sees_image and "image" in known else None
         cases.append(Case(str(item_id), str(item["question"]), tuple(shown), told, image))
     return cases
+
+
+def _options(ballots: Ballots, known) -> list:
+    """The known options of each item, None where there are none."""
+    ids = ballots.rows["item_id"]
+    return known.loc[ids, "options"].tolist() if "options" in known else [None] * len(ids)
 
 
 def _is_list(value) -> bool:

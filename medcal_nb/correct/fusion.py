@@ -528,7 +528,9 @@ def fused_verdicts(
         Those to fuse; all but ``expert`` by default.
     expert : str, optional
         The strategy that holds an expert's assessment. It is added to the pool as one more voter
-        (``ms_fbi``, ``ms_fbi_trained``).
+        (``ms_fbi``, ``ms_fbi_trained``). Alone it costs what the strategies cost as well, where
+        it judges their answers: on the items whose ``judges_answers`` (see
+        :func:`expert_verdicts`) is not False.
     baselines : sequence of {"temperature", "platt", "isotonic"}
         Recalibrations of single strategies and of the label-free pools, cross-fitted by image:
         each prediction uses the labels of the other folds, as the trained fusion does.
@@ -675,6 +677,82 @@ def fusion_gain_table(
     return pd.DataFrame(rows)
 
 
+def left_out_table(
+    fused: pd.DataFrame,
+    *,
+    level: float = 0.95,
+    n_resamples: int = 1000,
+    by: Sequence[str] = ("model", "dataset"),
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """What a fusion's Brier score loses without each voter. Paired differences by image.
+
+    The same images are drawn again for the whole and for what is left of it; weights and maps
+    are not fitted again.
+
+    Parameters
+    ----------
+    fused : DataFrame
+        From :func:`fused_verdicts`, with ``ablations``.
+
+    Returns
+    -------
+    DataFrame
+        One row per fusion and voter: the ``by`` columns, system, correction, left_out, n,
+        n_images, brier_whole, brier (without the voter), ``rise`` (their difference; above 0 the
+        whole is worse off without the voter) with rise_low and rise_high. Empty where nothing
+        was left out, as with one voter.
+    """
+    seed, rows = int(rng.integers(2**63)), []
+    for key, part in fused.groupby(list(by), sort=True, observed=True):
+        own = part[part["kind"].isin(["fusion", "ablation"])]
+        losses = {
+            k: g.set_index("item_id").eval("(confidence - correct) ** 2").astype(float)
+            for k, g in own.assign(correct=own["correct"].astype(float)).groupby(
+                ["system", "correction", "left_out"], sort=False
+            )
+        }
+        images = pd.Series(image_labels(own), own["item_id"]).groupby(level=0).first()
+        names, code = np.unique(images, return_inverse=True)
+        drawn = draw_groups(len(names), n_resamples, np.random.default_rng(seed))
+        weights = np.vstack([np.ones(len(code)), drawn[:, code]])
+        weights /= weights.sum(axis=1, keepdims=True)
+        for (system, correction, left_out), loss in losses.items():
+            if not left_out:
+                continue
+            without, whole = (
+                v.reindex(images.index).to_numpy() for v in (loss, losses[system, correction, ""])
+            )
+            rise, low, high = interval(weights @ (without - whole), level)
+            rows.append(
+                dict(zip(by, key, strict=True))
+                | {"system": system, "correction": correction, "left_out": left_out}
+                | {"n": len(images), "n_images": len(names)}
+                | {"brier_whole": whole.mean(), "brier": without.mean()}
+                | {"rise": rise, "rise_low": low, "rise_high": high}
+            )
+    return pd.DataFrame(rows)
+
+
+def left_out_sentence(table: pd.DataFrame) -> str:
+    """What :func:`left_out_table` shows of each fusion of one model, in words.
+
+    A difference that is nought to four digits is none.
+    """
+    if table.empty:
+        return "One voter alone leaves nothing to leave out: there is no figure."
+    told = []
+    for system, part in table.groupby("system", sort=False):
+        worse = part.loc[part["rise_low"].round(4) > 0, "left_out"]
+        better = part.loc[part["rise_high"].round(4) < 0, "left_out"]
+        told.append(
+            f"{system} is shown to be worse without {', '.join(worse) or 'none'} and better "
+            f"without {', '.join(better) or 'none'}; for {len(part) - len(worse) - len(better)} of "
+            f"{len(part)} voters no difference is shown."
+        )
+    return "\n\n".join(told)
+
+
 def _systems(
     part, voters, expert, baselines, ablations, min_coverage, n_folds, penalty, clip, seed, where
 ):  # fmt: skip
@@ -723,6 +801,9 @@ def _systems(
     for s in full.strategies:
         alone = full.of([s])
         own = _chosen(alone, np.where(alone.named_by()[:, :, 0], alone.p[:, :, 0], -1), name=s)
+        if s == expert:
+            for column, values in full.of(voters).cost.items():
+                own[column] += np.where(_judges(common, s, own), values.sum(axis=1), 0)
         corrected(own, "expert" if s == expert else "strategy")
     groups = {"fusion": voters}
     if expert in kept:
@@ -747,6 +828,14 @@ def _systems(
             add(trained, "ablation", "trained", left_out=s)
     labels = round(len(full.rows) * (n_folds - 1) / n_folds)
     return out, len(ballots.rows) - len(full.rows), labels
+
+
+def _judges(part, expert, rows) -> np.ndarray:
+    """Whether the expert needed the strategies' answers to each row's item."""
+    if "judges_answers" not in part:
+        return np.ones(len(rows), bool)
+    told = part[part["strategy"] == expert].set_index("item_id")["judges_answers"]
+    return rows["item_id"].map(told).ne(False).to_numpy()
 
 
 def _measured(both, n_bins, level, n_resamples, clip, rng):

@@ -231,6 +231,7 @@ def interval_panels(
     xlabels: Mapping[str, str] | None = None,
     reference=None,
     sharex=True,
+    logx=(),
     title="",
     note="",
     columns=3,
@@ -249,6 +250,8 @@ def interval_panels(
         As in :func:`medcal_nb.show.plots.plot_intervals`.
     sharex : bool
         Whether the panels of levels share their x-axis.
+    logx : sequence of str
+        Values that are drawn on a logarithmic axis, which has room for 0.
     note : str
         Said in small print below the panels.
     columns : int
@@ -295,6 +298,8 @@ def interval_panels(
                 reference=line,
                 legend=False,
             )
+            if value in logx:
+                st.log_axis(ax, part[value])
         n_rows = -(-len(parts) // columns)
         # names of labels take about as much as a panel
         _name_panels(axes, headings.values(), -(-len(parts) // n_rows) + 0.8)

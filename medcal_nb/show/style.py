@@ -79,10 +79,10 @@ _FAMILY_MARKERS = {
     "second turn": ("o", "s", "^", "D"),
     "likelihood": ("P", "*", "p", "x"),
     "agreement": ("X", "<", ">", "h", "d", "8"),
-    "fusion": ("P", "*", "p", "+", "x", "1", "2"),
+    "fusion": ("P", "*", "p", "+", "x", "1", "H"),
     "other": ("H", "3", "4", "|", "_"),
 }
-STRATEGY_COLUMNS = ("strategy", "system", "left out")
+STRATEGY_COLUMNS = ("strategy", "system", "left_out")
 CYCLE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK, GREY)
 _COLOUR_MARKERS = dict(zip(CYCLE, _MARKERS, strict=False))
 
@@ -301,6 +301,13 @@ def wrapped(fig, words: str) -> str:
     """Return words in lines of small print that are at most as wide as a figure."""
     # the letters of 7 points are 3.75 wide
     return textwrap.fill(words, int(72 * fig.get_figwidth() / 3.75), break_on_hyphens=False)
+
+
+def log_axis(ax, values) -> None:
+    """Draw x on a logarithmic axis that has room for 0."""
+    ax.set_xscale("symlog", linthresh=1, linscale=0.3)
+    ax.set_xlim(-0.6 if values.min() < 1 else 0.7 * values.min(), 1.5 * max(values.max(), 1))
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
 
 
 def figure(width: str = "full", height: float = 3.0, **grid):

@@ -72,6 +72,27 @@ def in_levels(verdicts: pd.DataFrame, column: str, edges: Sequence[float]) -> pd
     return verdicts.assign(level=level)[level.notna()]
 
 
+def below_note(scores: pd.DataFrame, metric: str = "ece", *, see: str) -> str:
+    """Return how many values lie below their own interval, and why; "" where none does.
+
+    Parameters
+    ----------
+    scores : pandas.DataFrame
+        Has ``<metric>``, ``<metric>_low`` and ``<metric>_high``, percentiles of resamples.
+    see : str
+        Where more is told about it.
+    """
+    value = scores[metric]
+    out = value < scores[f"{metric}_low"]
+    if not out.any():
+        return ""
+    return (
+        f"{out.sum()} of {value.notna().sum()} {label_of(metric)} values lie below their own "
+        "interval: resampling adds to a plain ECE what sampling had added before, so that the "
+        f"interval lies too high (see {see})."
+    )
+
+
 def shrunken_table(scores: pd.DataFrame, metric: str, *, level: float = 0.95) -> pd.DataFrame:
     """Return each group's raw and shrunken value of a metric, stacked under ``estimate``.
 
@@ -745,27 +766,3 @@ def pareto_front(table: pd.DataFrame, *, cost: str, loss: str) -> pd.DataFrame:
     rows = table.sort_values([cost, loss], kind="stable")
     lowest = rows[loss].cummin().shift(fill_value=np.inf)
     return rows[rows[loss] < lowest]
-
-
-def ablation_gains(table: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Return a fusion's metric in whole and without each voter.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        From :func:`medcal_nb.correct.fusion_table`, of one model.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``system, correction, left out`` ("nothing" for the whole), ``n`` and the metric with its
-        interval.
-    """
-    parts = table[table["kind"] == "ablation"]
-    keys = ["system", "correction"]
-    whole = table[(table["kind"] == "fusion")].merge(parts[keys].drop_duplicates(), on=keys)
-    both = pd.concat([whole.assign(left_out="nothing"), parts], ignore_index=True)
-    columns = {"left_out": "left out"}
-    return both[[*keys, "left_out", "n", metric, f"{metric}_low", f"{metric}_high"]].rename(
-        columns=columns
-    )

@@ -86,6 +86,17 @@ def test_its_verdict_may_be_an_answer_that_nobody_gave(verdicts, items):
     np.testing.assert_allclose(sorted(ballots.p[0, :, 0]), [0.1, 0.9])
 
 
+def test_it_tells_where_it_needed_the_answers_of_others(verdicts, items):
+    decide = recorder([])
+    made = expert_verdicts(verdicts, items, decide)
+    assert made.set_index("item_id")["judges_answers"].to_dict() == {
+        "a": False, "b": True, "c": False
+    }  # fmt: skip
+    assert expert_verdicts(verdicts, items, decide, knows_confidence=True)["judges_answers"].all()
+    blank = items.drop(columns="options")
+    assert expert_verdicts(verdicts, blank, decide)["judges_answers"].all()
+
+
 def test_equal_cases_of_two_models_are_decided_once(verdicts, items):
     seen = []
     both = pd.concat([verdicts, verdicts.assign(model="n")])

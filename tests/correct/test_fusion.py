@@ -17,6 +17,8 @@ from medcal_nb.correct import (
     fused_verdicts,
     fusion_gain_table,
     fusion_table,
+    left_out_sentence,
+    left_out_table,
     make_ballots,
     pool_strategies,
 )
@@ -285,3 +287,48 @@ def test_bad_requests_are_refused(rng):
     with pytest.warns(RecalibrationWarning, match=r"s1 answered 25% of the items"):
         systems = fused_verdicts(sparse, rng=rng).system
     assert "s1" not in set(systems)
+
+
+def test_an_expert_costs_what_the_answers_cost_that_it_judges(rng):
+    data = simulated(rng, 60, skill=(0.8, 0.8, 1.5))  # new tokens: 1, 2, and its own 3
+    judged = data.item_id.isin([f"i{i:04d}" for i in range(15)]) | (data.strategy != "s2")
+    data["judges_answers"] = judged.where(data.strategy == "s2", None)
+    keys = ["system", "correction", "left_out"]
+
+    def tokens(data):
+        fused = fused_verdicts(data, expert="s2", rng=np.random.default_rng(0))
+        return fusion_table(fused, rng=rng).set_index(keys)["new_tokens"]
+
+    told = tokens(data)
+    assert told["s2", "none", ""] == pytest.approx(3 + 3 * 15 / 60)
+    assert told["s2", "platt", ""] == told["s2", "none", ""]
+    assert told["ms_fbi", "none", ""] == pytest.approx(6)  # nothing is paid twice
+    # where nothing is told, it judged all of them
+    assert tokens(data.drop(columns="judges_answers"))["s2", "none", ""] == pytest.approx(6)
+
+
+def test_leaving_one_out_is_paired_by_image(rng):
+    data = simulated(rng, 400, skill=(1.5, 0.0, 0.1), per_image=2)
+    fused = fused_verdicts(data, rng=rng)
+    table = left_out_table(fused, n_resamples=300, rng=rng)
+    assert (table[["n", "n_images"]] == [400, 200]).all(axis=None)
+    assert set(table.left_out) == {"s0", "s1", "s2"}
+    row = table.query("system == 'fusion' and left_out == 's0'").squeeze()
+    assert row.rise == pytest.approx(row.brier - row.brier_whole)
+    measured = fusion_table(fused, rng=rng).set_index(["system", "correction", "left_out"])
+    assert row.brier == pytest.approx(measured.brier["fusion", "none", "s0"])
+    assert row.brier_whole == pytest.approx(measured.brier["fusion", "none", ""])
+    assert row.rise_low > 0  # the one voter who knows
+    # paired, even a voter of no use is told from chance
+    noise = table.query("system == 'fusion' and left_out == 's1'").squeeze()
+    assert noise.rise_high < 0
+    assert noise.rise_high - noise.rise_low < 0.03
+    told = left_out_sentence(table)
+    assert "fusion is shown to be worse without s0 and better without s1" in told
+
+
+def test_one_voter_alone_leaves_nothing_to_leave_out(rng):
+    fused = fused_verdicts(simulated(rng, 60, skill=(1.0,)), rng=rng)
+    table = left_out_table(fused, n_resamples=20, rng=rng)
+    assert table.empty
+    assert "nothing to leave out" in left_out_sentence(table)

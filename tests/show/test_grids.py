@@ -170,3 +170,24 @@ def test_lines_say_what_they_are_in_every_row_of_panels(verdicts, rng):
     assert [ax.get_xlabel() for ax in used(fig)] == [""] * 4 + ["bins"] * 2
     assert all(len(ax.collections) == 1 for ax in used(fig))
     assert fig.get_suptitle().split() == ["ECE,", "n", "=", "80"]
+
+
+def test_what_costs_the_same_stands_at_the_same_cost_and_nothing_costs_something():
+    cost = [0.0, 74.0, 74.0, 74.0]
+    table = pd.DataFrame({"system": list("abcd"), "tokens": cost, "ece": [0.1, 0.2, 0.3, 0.4]})
+    for name in ("tokens", "ece"):
+        table[f"{name}_low"] = table[f"{name}_high"] = table[name]
+    fig = grids.interval_panels(
+        table,
+        panel=None,
+        values={"tokens": "tokens", "ece": "ECE"},
+        label="system",
+        logx=["tokens"],
+    )
+    left, right = used(fig)
+    dots = [line for line in left.lines if len(line.get_xdata()) == 1]
+    assert [line.get_xdata()[0] for line in dots] == cost
+    assert left.get_xscale() == "symlog"
+    assert right.get_xscale() == "linear"
+    low, high = left.get_xlim()
+    assert low < 0 < 74 < high

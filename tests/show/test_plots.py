@@ -132,6 +132,14 @@ def test_lines_differ_by_more_than_colour(ax):
     assert len({(ln.get_linestyle(), str(ln._dash_pattern)) for ln in ax.lines}) == n
 
 
+def test_the_marks_of_all_voters_are_filled_or_they_hide_in_their_intervals():
+    from matplotlib.lines import Line2D
+
+    members = [name for family in ("stated", "second turn") for name in st.STRATEGY_FAMILIES[family]]
+    for name in (*members, "sequence_probability", "self_consistency", "paraphrase", "expert"):
+        assert st.strategy_marker(name) in Line2D.filled_markers, name
+
+
 def test_luminance_of_known_colours():
     assert st.luminance("#000000") == 0
     assert st.luminance("#FFFFFF") == pytest.approx(1)

@@ -277,3 +277,13 @@ def test_by_group_hands_over_images_and_counts_them(verdicts):
     assert tables.image_counts(verdicts, "dataset").to_dict() == {"one": 10, "two": 10}
     unknown = verdicts.assign(image_id=None)
     assert tables.image_counts(unknown, "dataset").to_dict() == {"one": 40, "two": 40}
+
+
+def test_values_below_their_interval_are_counted_and_explained():
+    scores = pd.DataFrame(
+        {"ece": [0.1, 0.01, 0.2], "ece_low": [0.05, 0.02, 0.1], "ece_high": [0.2, 0.1, 0.3]}
+    )
+    told = tables.below_note(scores, see="there")
+    assert told.startswith("1 of 3 ECE values lie below their own interval")
+    assert "(see there)" in told
+    assert tables.below_note(scores[:1], see="there") == ""

@@ -135,8 +135,9 @@ def test_lines_differ_by_more_than_colour(ax):
 def test_the_marks_of_all_voters_are_filled_or_they_hide_in_their_intervals():
     from matplotlib.lines import Line2D
 
-    members = [name for family in ("stated", "second turn") for name in st.STRATEGY_FAMILIES[family]]
-    for name in (*members, "sequence_probability", "self_consistency", "paraphrase", "expert"):
+    stated, asked_again = st.STRATEGY_FAMILIES["stated"], st.STRATEGY_FAMILIES["second turn"]
+    others = "sequence_probability", "self_consistency", "paraphrase", "expert"
+    for name in (*stated, *asked_again, *others):
         assert st.strategy_marker(name) in Line2D.filled_markers, name
 
 
@@ -169,21 +170,6 @@ def test_strategies_keep_their_look_as_hue_and_as_label(ax):
     plt.cla()
     plots.plot_lines(table, ax=ax, x="estimate", y="high", hue="strategy")
     assert {ln.get_color() for ln in ax.lines} == {colour for colour, _ in wanted}
-    plt.cla()
-    plots.plot_scatter(table, ax=ax, x="low", y="high", hue="strategy")
-    assert {(ln.get_color(), ln.get_marker()) for ln in ax.lines} == wanted
-
-
-def test_names_of_points_do_not_lie_on_each_other():
-    table = pd.DataFrame({"x": [1, 1, 1.01, 1, 5], "y": [1, 1.01, 1, 0.99, 5]})
-    table["label"] = [f"quite a long name {k}" for k in range(5)]
-    with st.style():
-        _, ax = st.figure("half", 3)
-        plots.plot_scatter(table, ax=ax, x="x", y="y", label="label")
-        boxes = [t.get_window_extent() for t in ax.texts if t.get_text()]
-    assert len(boxes) == 5
-    for one, other in itertools.combinations(boxes, 2):
-        assert plots._shared(one, other) == 0
 
 
 def test_writing_in_cells_stands_out_from_them(ax):
@@ -226,31 +212,6 @@ def test_names_in_legends_and_on_axes_are_those_people_read(ax):
     plots.plot_intervals(table, ax=ax, value="value", hue="method")
     assert [t.get_text() for t in ax.get_yticklabels()] == ["ECE", "Brier score"]
     assert [t.get_text() for t in ax.get_legend().get_texts()] == ["Platt", "none"]
-
-
-def test_scattered_markers_have_their_intervals_where_there_are_any(ax):
-    table = pd.DataFrame(
-        {"x": [1, 2], "ece": [0.1, 0.2], "ece_low": [0.05, 0.1], "ece_high": [0.2, 0.4]}
-    )
-    plots.plot_scatter(table, ax=ax, x="x", y="ece")
-    spans = [line.get_segments()[0][:, 1].tolist() for line in ax.collections]
-    assert spans == [[0.05, 0.2], [0.1, 0.4]]
-    assert [line.get_segments()[0][0, 0] for line in ax.collections] == pytest.approx([1, 2])
-    ax.clear()
-    plots.plot_scatter(table.drop(columns=["ece_low"]), ax=ax, x="x", y="ece")
-    assert not ax.collections
-
-
-@pytest.mark.parametrize("logx", [False, True])
-def test_intervals_at_one_place_stand_side_by_side(ax, logx):
-    table = pd.DataFrame(
-        {"x": [0, 50, 50, 50], "ece": 0.1, "ece_low": 0.0, "ece_high": 0.2, "hue": list("abcd")}
-    )
-    plots.plot_scatter(table, ax=ax, x="x", y="ece", hue="hue", logx=logx)
-    at = [line.get_segments()[0][0, 0] for line in ax.collections]
-    shown = ax.transData.transform(np.c_[at, np.zeros(4)])[:, 0] * 72 / ax.figure.dpi
-    assert np.diff(shown[1:]) == pytest.approx([4.5, 4.5], rel=0.2)
-    assert at[2] == pytest.approx(50)
 
 
 def test_accuracy_and_confidence_both_have_intervals(ax):

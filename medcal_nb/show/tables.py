@@ -336,6 +336,40 @@ def sides(verdicts: pd.DataFrame, source: dict, target: dict, more_target: dict 
     return {"dataset": names[0]}, {"dataset": names[1]}, {"dataset": names[1]}
 
 
+def strategies_on(
+    verdicts: pd.DataFrame, model: str, wanted: Sequence[str], *, where: Sequence[dict], n: int
+) -> list[str]:
+    """Return up to ``n`` strategies of a model whose answers can be measured on all sides.
+
+    Parameters
+    ----------
+    verdicts : pandas.DataFrame
+    model : str
+    wanted : sequence of str
+        Strategies to take first, where they are among them.
+    where : sequence of dict
+        Rows that are needed, by column: the source and the target, say.
+    n : int
+
+    Raises
+    ------
+    MedcalError
+        If the model has none; the message names the models that have.
+    """
+    kept = both = measured(verdicts)
+    for side in where:
+        asked = rows_where(kept, side)[["model", "strategy"]].drop_duplicates()
+        both = both.merge(asked, on=["model", "strategy"])
+    own = both.loc[both["model"] == model, "strategy"]
+    if own.empty:
+        raise MedcalError(
+            f"MODEL: {model} has no strategy with confidences and grades on all of "
+            f"{', '.join(map(side_name, where))}: choose one of "
+            f"{', '.join(dict.fromkeys(both['model'])) or 'no model, for none has'}"
+        )
+    return pick(wanted, own, n=n)
+
+
 def side_name(where: dict) -> str:
     """Return what a reader calls a side: ``general images`` or the data set's name."""
     if "domain" in where:

@@ -287,3 +287,21 @@ def test_values_below_their_interval_are_counted_and_explained():
     assert told.startswith("1 of 3 ECE values lie below their own interval")
     assert "(see there)" in told
     assert tables.below_note(scores[:1], see="there") == ""
+
+
+def test_strategies_are_those_of_the_model_on_both_sides(verdicts):
+    other = verdicts[verdicts["domain"] == "medical"].assign(model="one-sided")
+    half = verdicts.assign(model="half")
+    half["confidence"] = half["confidence"].where(
+        (half["strategy"] == "p_true") | (half["domain"] == "medical")
+    )
+    every = pd.concat([other, half, verdicts])
+    sides = [{"domain": "general"}, {"domain": "medical"}]
+    wanted = ["verbalized", "p_true"]
+    assert tables.strategies_on(every, "m", wanted, where=sides, n=2) == wanted
+    assert tables.strategies_on(every, "half", wanted, where=sides, n=2) == ["p_true"]
+    assert tables.strategies_on(every, "one-sided", wanted, where=sides[1:], n=1) == wanted[:1]
+    with pytest.raises(MedcalError, match=r"MODEL: one-sided has no .* choose one of half, m$"):
+        tables.strategies_on(every, "one-sided", wanted, where=sides, n=2)
+    with pytest.raises(MedcalError, match="choose one of no model, for none has"):
+        tables.strategies_on(other, "one-sided", wanted, where=sides, n=2)

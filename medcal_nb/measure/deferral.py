@@ -495,23 +495,28 @@ def guarantee_sentence(table, *, delta, n_repeats, by="strategy", units="images"
     names = [f"{name}, {n} {units}" for name, n in zip(table[by], table["n_fit"], strict=True)]
     table = table.set_axis(names)
     most = table["violated"].idxmax()
+    share = "none" if table.violated[most] == 0 else f"at most {table.violated[most]:.1%}"
     words = (
-        f"Over {n_repeats:,} draws the limit was exceeded in at most {table.violated[most]:.1%} of "
-        f"all draws ({most}; allowed: {delta:.0%}). A draw that certifies no threshold defers "
-        "everything and counts there as within the limit. "
+        f"Over {n_repeats:,} draws each the limit was exceeded in {share} of all draws"
+        f"{'' if share == 'none' else f' ({most})'}, allowed: {delta:.0%}. A draw that certifies "
+        "no threshold defers everything and counts there as within the limit. "
     )
     sure = table[table["certified"] > 0]
     if sure.empty:
         return words + "None certified a threshold: the limit was kept by keeping no answer."
     least, best = table["certified"].idxmin(), table["certified"].idxmax()
     worst = sure["violated_if_certified"].idxmax()
+    then = (
+        "never exceeded"
+        if share == "none"
+        else f"exceeded most often with {worst}: in {sure.violated[worst] * n_repeats:,.0f} of "
+        f"{sure.certified[worst] * n_repeats:,.0f} certified draws, mean risk among kept "
+        f"{sure.mean_risk[worst]:.1%}"
+    )
     return (
         f"{words}A threshold was certified in {table.certified[least]:.1%} ({least}) to "
-        f"{table.certified[best]:.1%} ({best}) of the draws. Where one was, the limit was exceeded "
-        f"most often with {worst}: in {sure.violated[worst] * n_repeats:,.0f} of "
-        f"{sure.certified[worst] * n_repeats:,.0f} certified draws, mean risk among kept "
-        f"{sure.mean_risk[worst]:.1%}. The guarantee is about all draws and promises nothing about "
-        "the certified ones alone."
+        f"{table.certified[best]:.1%} ({best}) of the draws. Where one was, the limit was {then}. "
+        "The guarantee is about all draws and promises nothing about the certified ones alone."
     )
 
 

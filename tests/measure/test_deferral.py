@@ -262,6 +262,10 @@ def test_a_guarantee_that_defers_everything_is_told_apart_from_one_that_keeps():
     n = round(row.certified * 200)
     assert f"in {n} of {n} certified draws, mean risk among kept {row.mean_risk:.1%}" in told
     assert "promises nothing about the certified ones alone" in told
+    within = table.assign(strategy="s", violated=0.0, violated_if_certified=0.0)
+    told = measure.guarantee_sentence(within, delta=0.1, n_repeats=200)
+    assert "exceeded in none of all draws, allowed: 10%." in told
+    assert "Where one was, the limit was never exceeded." in told
 
 
 def test_a_guarantee_kept_by_keeping_nothing_is_called_so():

@@ -982,10 +982,12 @@ def labels_needed(study: LabelStudy | pd.DataFrame) -> pd.DataFrame:
     DataFrame
         One row per model, strategy, method and loss: ``n_star``, the smallest n from which on the
         refitted map's median loss lies below the carried-over map's at every larger n; and
-        ``n_shrink``, the largest n at which the shrunken map's still lies below the refitted
-        one's. NaN where there is none among the sizes tried. ``_low`` and ``_high`` are quantiles
-        of the same numbers over the resamples: infinite where refitting did not pay up to
-        ``n_max``, 0 where shrinkage helped at no size, NaN without resamples.
+        ``n_shrink_from`` and ``n_shrink``, the first and the last n of the longest run of sizes
+        tried at which the shrunken map's lies below the refitted one's. NaN where there is none
+        among the sizes tried. ``_low`` and ``_high`` are quantiles of the same numbers over the
+        resamples: infinite where refitting did not pay up to ``n_max``, 0 where shrinkage helped
+        at no size, NaN without resamples. ``n_shrink_also`` names the sizes outside the run at
+        which shrinkage helps; ``n_min`` and ``n_max`` are the smallest and the largest size.
     """
     if isinstance(study, pd.DataFrame):
         study = LabelStudy(study, np.empty((len(study), 0)), np.nan)
@@ -1003,17 +1005,28 @@ def labels_needed(study: LabelStudy | pd.DataFrame) -> pd.DataFrame:
         stays = np.logical_and.accumulate(better[::-1], axis=0)[::-1]
         star = np.where(stays.any(axis=0), n[stays.argmax(axis=0)], np.inf)
         helps = curves["shrunken"] < curves["target"]
-        shrink = np.where(helps, n[:, None], 0).max(axis=0).astype(float)
+        first, last = (n[at] * helps.any(axis=0) for at in _longest_run(helps))
         row = dict(zip(keys, key, strict=True))
         row["n_star"] = star[0] if np.isfinite(star[0]) else np.nan
-        row["n_shrink"] = shrink[0] if shrink[0] else np.nan
-        for name, draws in (("n_star", star[1:]), ("n_shrink", shrink[1:])):
-            ends = [np.nan] * 2
+        row["n_shrink_from"], row["n_shrink"] = (v[0] if v[0] else np.nan for v in (first, last))
+        for name, draws in (("n_star", star), ("n_shrink_from", first), ("n_shrink", last)):
+            draws, ends = draws[1:], [np.nan] * 2
             if len(draws):  # no steps in between: an end is a size that was tried
                 ends = [np.quantile(draws, q, method="inverted_cdf") for q in tail]
             row[f"{name}_low"], row[f"{name}_high"] = map(float, ends)
-        rows.append(row | {"n_max": int(n[-1])})
+        outside = helps[:, 0] & ((n < first[0]) | (n > last[0]))
+        row["n_shrink_also"] = ", ".join(f"{size:,}" for size in n[outside])
+        rows.append(row | {"n_min": int(n[0]), "n_max": int(n[-1])})
     return pd.DataFrame(rows)
+
+
+def _longest_run(holds) -> tuple[np.ndarray, np.ndarray]:
+    """First and last row of each column's longest run of True, of equal ones the first."""
+    length = np.zeros(holds.shape, int)
+    for k, row in enumerate(holds):
+        length[k] = np.where(row, 1 + (length[k - 1] if k else 0), 0)
+    last = length.argmax(axis=0)
+    return np.maximum(last - length.max(axis=0) + 1, 0), last
 
 
 def labels_sentence(
@@ -1034,28 +1047,39 @@ def labels_sentence(
     if len(part) != 1:
         raise ValueError(f"needed: {len(part)} rows of loss {loss!r}, not one")
     row = part.iloc[0]
-    name, most = _LOSS_NAMES.get(loss, loss), f"{row['n_max']:,}"
+    name, least, most = _LOSS_NAMES.get(loss, loss), row["n_min"], row["n_max"]
 
-    def said(value, beyond):
-        return f"{value:,.0f}" if 0 < value < np.inf else beyond
+    def said(value, beyond=""):
+        if not 0 < value < np.inf:
+            return beyond
+        # no smaller and no larger number was tried
+        words = {least: f"{least:,} or fewer", most: beyond or f"{most:,}"}
+        return words.get(value, f"{value:,.0f}")
 
-    def band(which):
+    def band(which, beyond=""):
         low, high = row[f"{which}_low"], row[f"{which}_high"]
         if np.isnan(low):
             return ""
-        ends = [said(v, f"more than {most}" if v else "none") for v in (low, high)]
+        ends = [said(v, beyond) if 0 < v < np.inf else "none" if v == 0 else f"more than {most:,}"
+                for v in (low, high)]  # fmt: skip
         return f" ({level:.0%} interval: {' to '.join(dict.fromkeys(ends))})"
 
-    pays = f"not at up to {most} labels"
+    up_to = f"at least {most:,}"
+    pays = f"not at up to {most:,} labels"
     if not np.isnan(row["n_star"]):
-        pays = f"from {row['n_star']:,.0f} labels on"
-    stops = "at no number of labels"
+        pays = f"from {said(row['n_star'])} labels on"
+    stops = "at no number of labels" + band("n_shrink", up_to)
     if not np.isnan(row["n_shrink"]):
-        stops = f"up to {row['n_shrink']:,.0f} labels"
+        stops = (
+            f"from {said(row['n_shrink_from'])}{band('n_shrink_from')} to "
+            f"{said(row['n_shrink'], up_to)} labels{band('n_shrink', up_to)}"
+        )
+        if row["n_shrink_also"]:
+            stops += f", and also at {row['n_shrink_also']}, but not in between"
     return (
         f"On {target}, refitting has a lower {name} than carrying over {pays}{band('n_star')}; "
         f"starting from the carried-over map and moving it with the labels beats refitting {stops}"
-        f"{band('n_shrink')}. Numbers of labels tried: up to {most}."
+        f". Numbers of labels tried: from {least:,} to {most:,}."
     )
 
 

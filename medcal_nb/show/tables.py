@@ -337,9 +337,11 @@ def sides(verdicts: pd.DataFrame, source: dict, target: dict, more_target: dict 
 
 
 def strategies_on(
-    verdicts: pd.DataFrame, model: str, wanted: Sequence[str], *, where: Sequence[dict], n: int
+    verdicts: pd.DataFrame, model: str, wanted: Sequence[str], *, where: Sequence[dict] = (), n: int
 ) -> list[str]:
     """Return up to ``n`` strategies of a model whose answers can be measured on all sides.
+
+    Those of other models are never taken: a model need not have been asked under each.
 
     Parameters
     ----------
@@ -348,7 +350,7 @@ def strategies_on(
     wanted : sequence of str
         Strategies to take first, where they are among them.
     where : sequence of dict
-        Rows that are needed, by column: the source and the target, say.
+        Rows that are needed, by column: the source and the target, say; by default any.
     n : int
 
     Raises
@@ -362,9 +364,9 @@ def strategies_on(
         both = both.merge(asked, on=["model", "strategy"])
     own = both.loc[both["model"] == model, "strategy"]
     if own.empty:
+        needed = f" on all of {', '.join(map(side_name, where))}" if where else ""
         raise MedcalError(
-            f"MODEL: {model} has no strategy with confidences and grades on all of "
-            f"{', '.join(map(side_name, where))}: choose one of "
+            f"MODEL: {model} has no strategy with confidences and grades{needed}: choose one of "
             f"{', '.join(dict.fromkeys(both['model'])) or 'no model, for none has'}"
         )
     return pick(wanted, own, n=n)

@@ -301,6 +301,10 @@ def test_strategies_are_those_of_the_model_on_both_sides(verdicts):
     assert tables.strategies_on(every, "m", wanted, where=sides, n=2) == wanted
     assert tables.strategies_on(every, "half", wanted, where=sides, n=2) == ["p_true"]
     assert tables.strategies_on(every, "one-sided", wanted, where=sides[1:], n=1) == wanted[:1]
+    own = every[(every["model"] != "half") | (every["strategy"] == "verbalized")]
+    assert tables.strategies_on(own, "half", ["p_true"], n=2) == ["verbalized"]
+    with pytest.raises(MedcalError, match=r"MODEL: gone has no .* and grades: choose one"):
+        tables.strategies_on(every, "gone", wanted, n=2)
     with pytest.raises(MedcalError, match=r"MODEL: one-sided has no .* choose one of half, m$"):
         tables.strategies_on(every, "one-sided", wanted, where=sides, n=2)
     with pytest.raises(MedcalError, match="choose one of no model, for none has"):

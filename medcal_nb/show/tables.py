@@ -305,14 +305,15 @@ def rows_where(verdicts: pd.DataFrame, where: dict) -> pd.DataFrame:
 def sides(verdicts: pd.DataFrame, source: dict, target: dict, more_target: dict | None = None):
     """Return which rows a correction is fitted on and which it is judged on.
 
-    Where the wanted rows do not exist (recorded answers of other data sets), the first and the
-    second data set of the table take their places.
+    Sides that name no data set and have no rows are looked for again in recorded answers, which
+    have no splits: first without the split, then as the first and the second data set of the table.
 
     Parameters
     ----------
     verdicts : pandas.DataFrame
     source, target, more_target : dict
-        Column to value; ``more_target`` may hold further target rows for learning curves.
+        Column to value; ``more_target`` may hold further target rows for learning curves. Where
+        it leaves out rows of the target or holds rows of the source, it is the target.
 
     Returns
     -------
@@ -322,18 +323,35 @@ def sides(verdicts: pd.DataFrame, source: dict, target: dict, more_target: dict 
     Raises
     ------
     MedcalError
-        If the wanted rows do not exist and the table has fewer than two data sets.
+        If a side has no rows, or both are the same.
     """
-    wanted = (source, target, more_target or target)
-    if all(len(rows_where(verdicts, where)) for where in wanted):
-        return wanted
     names = pick([], verdicts["dataset"], n=2)
-    if len(names) < 2:
-        raise MedcalError(
-            f"SOURCE {source} and TARGET {target}: no such rows, and the answers hold one data set "
-            f"({', '.join(names)}) where two are needed: import a second one or name other columns"
-        )
-    return {"dataset": names[0]}, {"dataset": names[1]}, {"dataset": names[1]}
+    options = [(source, target)]
+    if "dataset" not in source and "dataset" not in target:
+        options.append(tuple(_without(side, "split") for side in (source, target)))
+        options += [({"dataset": names[0]}, {"dataset": names[1]})] if len(names) > 1 else []
+    for one, other in options:
+        fitted, judged = (rows_where(verdicts, side).index for side in (one, other))
+        if one != other and len(fitted) and len(judged):
+            more = rows_where(verdicts, more_target or other).index
+            whole = judged.isin(more).all() and not fitted.isin(more).any()
+            return one, other, more_target if more_target and whole else other
+    missing = [
+        f"{name} {where}"
+        for name, where in (("SOURCE", source), ("TARGET", target))
+        if not len(rows_where(verdicts, where))
+    ]
+    told = f"{' and '.join(missing)}: no such rows" if missing else "SOURCE and TARGET are the same"
+    known = ", ".join(map(str, verdicts["dataset"].unique()))
+    raise MedcalError(
+        f"{told}; the answers hold the data sets {known}"
+        ': name two sides, as in SOURCE={"dataset": …} and TARGET={"dataset": …}, or import a '
+        "second data set"
+    )
+
+
+def _without(where: dict, name: str) -> dict:
+    return {column: value for column, value in where.items() if column != name}
 
 
 def strategies_on(

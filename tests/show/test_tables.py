@@ -309,3 +309,40 @@ def test_strategies_are_those_of_the_model_on_both_sides(verdicts):
         tables.strategies_on(every, "one-sided", wanted, where=sides, n=2)
     with pytest.raises(MedcalError, match="choose one of no model, for none has"):
         tables.strategies_on(other, "one-sided", wanted, where=sides, n=2)
+
+
+def of_sets(**domains):
+    """Two verdicts of each data set, named by its domain or None."""
+    rows = [(name, domain, f"{name}{i}") for name, domain in domains.items() for i in range(2)]
+    return pd.DataFrame(rows, columns=["dataset", "domain", "item_id"]).assign(split=None)
+
+
+DEFAULTS = (
+    {"domain": "general", "split": "fit"},
+    {"domain": "medical", "split": "test"},
+    {"domain": "medical"},
+)
+
+
+def test_sides_that_are_named_are_the_sides_that_are_used():
+    med, gen = {"dataset": "med"}, {"dataset": "gen"}
+    bare, told = of_sets(gen=None, med=None), of_sets(gen="general", med="medical")
+    for verdicts in (bare, told):
+        assert tables.sides(verdicts, med, gen, {"domain": "medical"}) == (med, gen, gen)
+        assert tables.sides(verdicts, gen, med) == (gen, med, med)
+        for source, target in ((med, {"dataset": "zzz"}), ({"dataset": "zzz"}, med)):
+            with pytest.raises(MedcalError, match=r"zzz'}: no such rows; .* data sets gen, med"):
+                tables.sides(verdicts, source, target)
+        with pytest.raises(MedcalError, match="the same"):
+            tables.sides(verdicts, med, med)
+
+
+def test_sides_nobody_named_are_domains_and_else_the_first_two_data_sets():
+    first, second = {"dataset": "b"}, {"dataset": "a"}
+    assert tables.sides(of_sets(b=None, a=None), *DEFAULTS) == (first, second, second)
+    assert tables.sides(of_sets(b="medical", a="medical"), *DEFAULTS) == (first, second, second)
+    general, medical = {"domain": "general"}, {"domain": "medical"}
+    found = tables.sides(of_sets(b="medical", a="general"), *DEFAULTS)
+    assert found == (general, medical, medical)
+    with pytest.raises(MedcalError, match="import a second"):
+        tables.sides(of_sets(a=None), *DEFAULTS)

@@ -12,7 +12,7 @@ from medcal_nb.answers.files import CHUNK, iter_json, iter_table, require_file
 from medcal_nb.errors import MedcalError
 
 from . import batch, harness, marc, polygraph, sheets, uqlm
-from .table import ColumnMap, Imported, import_table
+from .table import ColumnMap, Imported, import_table, plain
 
 READERS = {
     "lm-eval": harness.read_lm_eval,
@@ -57,8 +57,8 @@ def import_file(
         None) -> (answer or None, confidence or None).
     grade : callable, optional
         Holds an answer against the gold one, for logs that do not grade: (answer, gold,
-        question type or None, options or None) -> bool or None. By default equal texts, case
-        and outer spaces apart.
+        question type or None, options or None) -> bool or None. By default equal texts; case,
+        outer spaces and the ``.0`` of a whole number apart.
 
     Returns
     -------
@@ -164,7 +164,7 @@ def _graded(rows, grade):
 
 def _equal(answer, gold, question_type, options):
     golds = gold if isinstance(gold, list) else [gold]
-    return str(answer).strip().casefold() in {str(g).strip().casefold() for g in golds}
+    return plain(answer) in {plain(g) for g in golds}
 
 
 def _items(path) -> dict[str, dict]:

@@ -7,6 +7,7 @@ leaves nothing half-imported.
 import contextlib
 import difflib
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,8 @@ from medcal_nb.errors import MedcalError
 
 RECORDED = "recorded"
 UNNAMED = "unnamed"
+WHOLE = re.compile(r"([+-]?\d+)\.0+", re.ASCII)
+"""A whole number written as a float: pandas writes integers beside a missing value so."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,7 @@ def _with_bar(frames, total, name):
 def _stored(frames, path, columns, report) -> Iterator[pd.DataFrame]:
     plan = None
     top = -np.inf
-    unsure = ungraded = 0
+    unsure = ungraded = right = 0
     for frame in frames:
         if plan is None:
             plan = _Plan(path, list(frame.columns), columns, report.notes)
@@ -143,12 +146,18 @@ def _stored(frames, path, columns, report) -> Iterator[pd.DataFrame]:
         report.rows += len(frame)
         unsure += int(stored["confidence"].isna().sum())
         ungraded += int(stored["correct"].isna().sum())
+        right += int(stored["correct"].sum())
         yield stored
     for n, what in ((unsure, "a confidence"), (ungraded, "a grade")):
         if n:
             report.notes.append(
                 f"{path}: {n} of {report.rows} answers without {what}: counted, never scored"
             )
+    if plan is not None and plan.grade and not right and report.rows - ungraded > 1:
+        report.notes.append(
+            f"{path}: none of {report.rows - ungraded} answers equals its right one in column "
+            f"'{plan.take['gold']}'; are the two written alike?"
+        )
     if columns.percent and top <= 0.01:
         report.notes.append(
             f"{path}: --percent was given, and no confidence is above 1 %; "
@@ -326,7 +335,7 @@ class _Plan:
         if listed or _looks_listed(out["gold"]):
             golds = [_accepted(g) for g in out["gold"]]
             found = [
-                None if a is None or not g else _plain(a) in g
+                None if a is None or not g else plain(a) in g
                 for a, g in zip(answer.to_numpy(object, na_value=None), golds, strict=True)
             ]
             correct = pd.Series(pd.array(found, dtype="boolean"))
@@ -338,7 +347,7 @@ class _Plan:
         equal = np.zeros(len(answer), dtype=bool)
         equal[~missing] = (answer[~missing] == gold[~missing]).to_numpy(dtype=bool)
         for i in np.flatnonzero(~equal & ~missing):
-            equal[i] = _plain(answer.iloc[i]) == _plain(gold.iloc[i])
+            equal[i] = plain(answer.iloc[i]) == plain(gold.iloc[i])
         correct = pd.array(equal, dtype="boolean")
         correct[missing] = pd.NA
         return pd.Series(correct)
@@ -388,8 +397,11 @@ def _without_sign(value):
     return value.strip().removesuffix("%").strip() if isinstance(value, str) else value
 
 
-def _plain(text) -> str:
-    return text.strip().casefold()
+def plain(text) -> str:
+    """A text as it is compared: outer spaces, case and the ``.0`` of a whole number apart."""
+    text = str(text).strip().casefold()
+    whole = WHOLE.fullmatch(text)
+    return whole[1] if whole else text
 
 
 def _looks_listed(series):
@@ -403,5 +415,5 @@ def _accepted(gold) -> set[str]:
         with contextlib.suppress(ValueError):
             gold = json.loads(gold)
     if isinstance(gold, list):
-        return {_plain(str(g)) for g in gold}
-    return {_plain(str(gold))} if not pd.isna(gold) else set()
+        return {plain(g) for g in gold}
+    return {plain(gold)} if not pd.isna(gold) else set()

@@ -74,6 +74,24 @@ def test_columns_are_mapped_and_others_kept(tmp_path):
     assert frame["modality"].tolist() == ["ct", "ct"]
 
 
+def test_whole_numbers_written_as_floats_are_graded_as_numbers(tmp_path):
+    columns = ColumnMap(gold="gold", allow_missing=True)
+    rows = "1,0.5,1,1.0\n2,0.5,1.05,1.0\n3,0.5,2,\n4,0.5,10,1.0\n5,0.5,v1,v1.0\n6,0.5,-3.00,-3\n"
+    done, frame = bring(tmp_path, "item_id,confidence,answer,gold\n" + rows, columns=columns)
+    assert frame["correct"].fillna(False).tolist() == [True, False, False, False, False, True]
+    assert frame["correct"].isna().tolist() == [False, False, True, False, False, False]
+    assert not any("none of" in note for note in done.notes)
+    lists = 'item_id,confidence,answer,gold\n7,0.5,1,"[""1.0"", ""one""]"\n'
+    _, frame = bring(tmp_path, lists, columns=columns)
+    assert frame["correct"][6]
+
+
+def test_a_gold_column_that_no_answer_equals_is_noted(tmp_path):
+    text = "item_id,confidence,answer,gold\n1,0.5,A,A) cat\n2,0.5,B,B) dog\n"
+    done, _ = bring(tmp_path, text)
+    assert any("none of 2 answers equals its right one" in note for note in done.notes)
+
+
 def test_option_scores_become_probabilities(tmp_path):
     scores = np.array([[1000.0, 1001.0, -1000.0], [0.0, 0.0, -np.inf]])
     frame = pd.DataFrame(scores, columns=["s_x_A", "s_x_B%", 's_x_"C"'])

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from medcal_nb.errors import MedcalError
+from medcal_nb.errors import MedcalError, NotEnough
 from medcal_nb.measure import Interval, metrics_table, reliability_table, wilson_interval
 from medcal_nb.show.style import label_of
 
@@ -323,7 +323,8 @@ def sides(verdicts: pd.DataFrame, source: dict, target: dict, more_target: dict 
     Raises
     ------
     MedcalError
-        If a side has no rows, or both are the same.
+        If a side has no rows, or both are the same; NotEnough where nobody named a side and the
+        answers hold one data set.
     """
     names = pick([], verdicts["dataset"], n=2)
     options = [(source, target)]
@@ -343,7 +344,8 @@ def sides(verdicts: pd.DataFrame, source: dict, target: dict, more_target: dict 
     ]
     told = f"{' and '.join(missing)}: no such rows" if missing else "SOURCE and TARGET are the same"
     known = ", ".join(map(str, verdicts["dataset"].unique()))
-    raise MedcalError(
+    unnamed = len(options) > 1 and len(names) < 2
+    raise (NotEnough if unnamed else MedcalError)(
         f"{told}; the answers hold the data sets {known}"
         ': name two sides, as in SOURCE={"dataset": …} and TARGET={"dataset": …}, or import a '
         "second data set"
@@ -704,7 +706,17 @@ def voters(
 
     The wanted models, strategies and rows where they exist, else all. Where there is one strategy
     only, every model becomes a strategy of one "committee".
+
+    Raises
+    ------
+    NotEnough
+        If no verdict tells its answer: there is nothing to vote on.
     """
+    if verdicts["answer"].isna().all():
+        raise NotEnough(
+            "the answers table says how sure and how right, but no answer: nothing to vote on; "
+            "import it with a column of answers (--answer) to fuse them"
+        )
     rows = rows_where(verdicts, target)
     if rows.empty:
         rows = verdicts[verdicts["dataset"] == pick([], verdicts["dataset"], n=99)[-1]]

@@ -29,11 +29,14 @@ class Failure:
         Type and message of the exception.
     last_lines : str
         The end of what the cell said.
+    kind : str
+        The type of the exception.
     """
 
     cell: str
     error: str
     last_lines: str = ""
+    kind: str = ""
 
 
 def kernel_environment(*, threads: int, scratch: Path, offline: bool) -> dict[str, str]:
@@ -149,6 +152,7 @@ def execute(
             cell=f"In [{error.exec_count}]",
             error=f"{error.ename}: {error.evalue}".strip(": "),
             last_lines="\n".join(lines[-_LAST_LINES:]),
+            kind=error.ename,
         )
     except DeadKernelError:
         return Failure(

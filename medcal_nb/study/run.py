@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from medcal_nb.errors import MedcalError
+from medcal_nb.errors import MedcalError, NotEnough
 from medcal_nb.show.figures import FORMATS, read_manifest, replace_files, write_manifest
 from medcal_nb.study.context import library_versions
 from medcal_nb.study.graph import (
@@ -328,6 +328,10 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+class _LeftOut(str):
+    """Why the answers can't feed a notebook."""
+
+
 class _Runner:
     """Plans and runs the steps of one study."""
 
@@ -444,6 +448,11 @@ class _Runner:
                         name = step.notebook.name
                         before = parents(step.notebook, self.writers) & steps.keys()
                         bad = sorted(p for p in before if steps[p].action in (FAILED, NOT_RUN))
+                        if lost := self._lost_reads(step.notebook, steps):
+                            waiting.remove(step)
+                            step.action, step.reason = LEFT_OUT, lost
+                            self._withdraw(step.notebook)
+                            continue
                         if bad or stop:
                             waiting.remove(step)
                             step.action = NOT_RUN
@@ -482,10 +491,13 @@ class _Runner:
                     step.seconds = seconds
                     if isinstance(outcome, dict):
                         outcome = self._publish(step.notebook, outcome, seconds)
-                    if outcome:
+                    if isinstance(outcome, _LeftOut):
+                        step.action, step.reason = LEFT_OUT, outcome
+                        self._withdraw(step.notebook)
+                    elif outcome:
                         step.action, step.message = FAILED, outcome
                         stop = stop or not keep_going
-                    progress.end(name, seconds, failed=bool(outcome))
+                    progress.end(name, seconds, failed=step.action == FAILED)
             except BaseException:
                 kernels.kill()
                 for thread in running.values():
@@ -537,6 +549,8 @@ class _Runner:
             kernels=kernels,
             on_cell=lambda index, total: progress.cell(notebook.name, index, total),
         )
+        if failure is not None and failure.kind == NotEnough.__name__ and not profile.asks:
+            return _LeftOut(failure.error.removeprefix(f"{failure.kind}: "))
         if failure is not None:
             said = "".join(f"\n    {line}" for line in failure.last_lines.splitlines())
             return (
@@ -548,6 +562,25 @@ class _Runner:
             return f"{notebook.name} failed after its last cell: {wrong}"
         save_html(executed, layout.work / "html" / f"{notebook.name}.html")
         return {"made_from": made_from, "stage": stage}
+
+    def _lost_reads(self, notebook: Notebook, steps: dict[str, Step]) -> str:
+        """Say what a notebook needs of one that was left out, or nothing."""
+        for output in notebook.reads:
+            step = steps.get(self.writers.get(output, ""))
+            if output == ANSWERS or output in notebook.optional:
+                continue
+            if step and step.action == LEFT_OUT:
+                return f"reads {output} of {step.notebook.name}, which is left out"
+        return ""
+
+    def _withdraw(self, notebook: Notebook) -> None:
+        """Take back what an earlier run published: it may be of other answers."""
+        self.state_file(notebook).unlink(missing_ok=True)
+        for output in notebook.results:
+            for file in self.layout.output_files(output):
+                file.unlink(missing_ok=True)
+        if notebook.figures:
+            self._merge_manifest(notebook, {})
 
     def _hand_over(self, notebook: Notebook, folder: Path) -> None:
         """Copy what a notebook declares to read, and nothing else, to where it will look."""

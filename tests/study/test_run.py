@@ -361,6 +361,29 @@ def test_recorded_leaves_out_what_asks(toy):
         study(toy, profile="recorded", only=["01"])
 
 
+def test_answers_that_cannot_feed_a_notebook_leave_it_out(toy):
+    too_few = 'from medcal_nb.errors import NotEnough\nif N > 5: raise NotEnough("one data set")\n'
+    path = toy / "notebooks" / "03_alone.ipynb"
+    write_notebook(
+        path.parent, "03_alone", [too_few + ALONE], writes=["fig03_line"],
+        parameters=PARAMETERS + "N = 3\n",
+    )  # fmt: skip
+    study(toy, only=["01"])
+    figure = toy / "build" / "recorded" / "figures" / "fig03_line.png"
+    done = study(toy, profile="recorded")
+    assert figure.is_file()
+    done = study(toy, profile="recorded", parameters={"N": 9})
+    assert not done.failed
+    assert (actions(done)["03_alone"], reasons(done)["03_alone"]) == (LEFT_OUT, "one data set")
+    assert actions(done)["02_numbers"] == UNCHANGED
+    assert actions(done)["00_overview"] == LEFT_OUT
+    assert reasons(done)["00_overview"] == "reads fig03_line of 03_alone, which is left out"
+    assert not figure.exists()  # it was of other answers
+    assert not (toy / "build" / "recorded" / "results" / "00_overview.json").exists()
+    asked = study(toy, parameters={"N": 9}, keep_going=True)
+    assert actions(asked)["03_alone"] == FAILED
+
+
 def test_recorded_needs_a_file(toy):
     with pytest.raises(MedcalError, match="--answers FILE"):
         run_study("recorded", root=toy)

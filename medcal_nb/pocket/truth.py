@@ -68,6 +68,54 @@ def fresh_verdicts(model, strategies, n, *, dataset="pocket-medical", seed=0, ba
         yield to_verdicts(answers)
 
 
+def fresh_like(model, strategy, n, *, verdicts, target):
+    """Ask a model about fresh items of the kind that it is judged on, where there are such.
+
+    Parameters
+    ----------
+    model, strategy : str
+    n : int
+        Number of fresh items of the target's data set; those are kept that hold the other values
+        of `target`.
+    verdicts : DataFrame
+        What the model answered in the study.
+    target : dict
+        Rows it is judged on, column to value.
+
+    Returns
+    -------
+    DataFrame
+        The verdicts on the fresh items; empty where there are none.
+    str
+        Why there are none, as a sentence; "" where there are some.
+    """
+    from medcal_nb.pocket.questions import DATASETS
+
+    judged = verdicts[
+        np.logical_and.reduce([verdicts[column] == value for column, value in target.items()])
+    ]
+    datasets, splits = (sorted(judged[name].dropna().unique()) for name in ("dataset", "split"))
+    nothing = verdicts[:0]
+    if not model.startswith("pocket-"):
+        return nothing, f"{model} is no embedded model that could be asked afresh."
+    if len(datasets) != 1 or datasets[0] not in DATASETS:
+        return nothing, f"No fresh items can be drawn like those of {', '.join(datasets)}."
+    if splits != ["test"]:
+        return nothing, (
+            f"Fresh items are drawn like those of a test split, and the target's are of "
+            f"{' and '.join(splits) or 'no split'}."
+        )
+    fresh = pd.concat(fresh_verdicts(model, strategy, n, dataset=datasets[0]), ignore_index=True)
+    for column, value in target.items():
+        if column not in fresh:
+            return nothing, f"Fresh items have no {column}."
+        fresh = fresh[fresh[column] == value]
+    known = fresh["confidence"].notna() & fresh["correct"].notna()
+    if not known.any():
+        return nothing, f"None of {n:,} fresh items of {datasets[0]} is of the target's kind."
+    return fresh, ""
+
+
 def true_calibration(
     model,
     strategy,

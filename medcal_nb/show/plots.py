@@ -101,12 +101,14 @@ def plot_reliability(table, *, ax=None, colour=st.BLUE, title=None, note=None, h
     ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy")
     ax.set_aspect("equal")
     corner = {"transform": ax.transAxes, "fontsize": 7.5, "zorder": 5, "bbox": _PAPER}
-    if note:
+    if note and histogram:  # above the axes: steps and whiskers reach into each corner
+        ax.text(0, 1.035, note, va="bottom", **corner)
+    elif note:
         ax.text(0.03, 0.97, note, va="top", **corner)
     ax.text(0.97, 0.03, _label_n(rows["n"].sum()), ha="right", **corner)
     top = ax
     if histogram:
-        top = ax.inset_axes([0, 1.03, 1, 0.16])
+        top = ax.inset_axes([0, 1.13 if note else 1.03, 1, 0.16])
         top.bar(
             rows["low"],
             rows["n"],

@@ -433,13 +433,16 @@ def correction_stages(
     return pd.concat([rows.assign(stage=stage) for stage, rows in stages.items()])
 
 
-def stage_scores(stages: pd.DataFrame, *, n_bins: int, n_resamples: int, rng) -> pd.DataFrame:
+def stage_scores(
+    stages: pd.DataFrame, *, n_bins: int, n_resamples: int, level: float = 0.95, rng
+) -> pd.DataFrame:
     """Return ECE, Brier score and the like per stage, in the order of the stages."""
     wanted = ("accuracy", "mean_confidence", "ece", "brier", "auroc")
     table = metrics_table(
         stages,
         by=("stage",),
         n_bins=n_bins,
+        level=level,
         n_resamples=n_resamples,
         metrics=wanted,
         intervals=wanted,
@@ -551,6 +554,13 @@ def label_sides(
     both = pd.concat([part.assign(part=name) for name, part in parts.items()], ignore_index=True)
     names = {"source": "source", "target": "labels", "judged": "judged"}
     return both, {side: {"part": name} for side, name in names.items()}
+
+
+def about_zero(values: pd.Series) -> tuple[float, float]:
+    """Return limits of colours with 0 in their middle that no value goes beyond."""
+    farthest = np.abs(values).max()  # NaN where there are none
+    reach = float(farthest) if farthest > 0 else 1.0
+    return -reach, reach
 
 
 def temperature_traps(

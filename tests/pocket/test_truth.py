@@ -1,6 +1,7 @@
 """The true calibration curve, from as many fresh items as it takes."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from medcal_nb.errors import MedcalError
@@ -56,3 +57,58 @@ def test_a_strategy_that_cannot_be_asked_is_told(backend):
         truth.true_calibration(backend, "clip_zero_shot", 20, batch=20)
     with pytest.raises(ValueError, match="must be positive"):
         truth.true_calibration(backend, "verbalized", 0)
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """A study's verdicts, and the data sets that fresh ones are asked of, without a model."""
+    names = []
+
+    def fresh(model, strategy, n, *, dataset):
+        names.append(dataset)
+        domain = dataset.removeprefix("pocket-")
+        row = {"dataset": dataset, "domain": domain, "split": "test", "confidence": 0.5}
+        yield pd.DataFrame([row | {"correct": True, "modality": m} for m in ("ct", "x-ray")])
+
+    monkeypatch.setattr(truth, "fresh_verdicts", fresh)
+    verdicts = pd.DataFrame(
+        [
+            {"dataset": f"{maker}-{domain}", "domain": domain, "split": split, "modality": "ct"}
+            for maker in ("pocket", "other")
+            for domain in ("general", "medical")
+            for split in ("fit", "test")
+        ]
+    )
+    return names, verdicts
+
+
+@pytest.mark.parametrize("domain", ["general", "medical"])
+def test_fresh_items_are_those_of_the_targets_own_data_set(asked, domain):
+    names, verdicts = asked
+    verdicts = verdicts[verdicts["dataset"].str.startswith("pocket-")]
+    target = {"domain": domain, "split": "test"}
+    fresh, why = truth.fresh_like("pocket-general", "verbalized", 2, verdicts=verdicts,
+                                  target=target)  # fmt: skip
+    assert (names, why) == ([f"pocket-{domain}"], "")
+    assert set(fresh["domain"]) == {domain}
+    fresh, why = truth.fresh_like("pocket-general", "verbalized", 2, verdicts=verdicts,
+                                  target=target | {"modality": "ct"})  # fmt: skip
+    assert (fresh["modality"].tolist(), why) == (["ct"], "")
+
+
+@pytest.mark.parametrize(
+    ("model", "target", "why"),
+    [
+        ("pocket-general", {"dataset": "pocket-medical"}, "the target's are of fit and test"),
+        ("pocket-general", {"dataset": "pocket-medical", "split": "fit"}, "like those of a test"),
+        ("pocket-general", {"dataset": "other-general"}, "like those of other-general"),
+        ("pocket-general", {"domain": "general"}, "like those of other-general, pocket-general"),
+        ("somebody's", {"dataset": "pocket-medical"}, "no embedded model"),
+    ],
+)
+def test_where_no_fresh_items_are_like_the_targets_none_are_asked(asked, model, target, why):
+    names, verdicts = asked
+    fresh, said = truth.fresh_like(model, "verbalized", 2, verdicts=verdicts, target=target)
+    assert fresh.empty
+    assert why in said
+    assert names == []

@@ -38,6 +38,14 @@ def test_reliability_dots_stand_at_the_table(ax, reliability):
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("confidence", "accuracy")
 
 
+def test_the_note_covers_no_mark_of_the_diagram(ax, reliability):
+    plots.plot_reliability(reliability, ax=ax, note="ECE 0.1", title="t")
+    ax.figure.canvas.draw()
+    note = next(t for t in ax.texts if t.get_text() == "ECE 0.1").get_window_extent()
+    assert note.y0 > ax.get_window_extent().y1
+    assert note.y1 < ax.child_axes[0].get_window_extent().y0
+
+
 def test_intervals_keep_the_order_of_labels(ax):
     table = pd.DataFrame({"label": ["z", "a"], "estimate": [1, 2], "low": [0, 1], "high": [2, 3]})
     plots.plot_intervals(table, ax=ax, reference=0.0)

@@ -207,6 +207,23 @@ def test_label_sides_share_no_image_and_judge_on_the_target_too(verdicts, rng):
     assert rows is verdicts
 
 
+def test_stage_scores_have_intervals_of_the_level_asked_for(verdicts):
+    stages = tables.measured(verdicts).assign(stage="as stated")
+    width = {}
+    for level in (0.5, 0.95):
+        row = tables.stage_scores(
+            stages, n_bins=5, n_resamples=100, level=level, rng=np.random.default_rng(1)
+        ).iloc[0]
+        width[level] = row["brier_high"] - row["brier_low"]
+    assert width[0.95] > 1.5 * width[0.5]
+
+
+def test_colours_about_zero_reach_the_farthest_value():
+    assert tables.about_zero(pd.Series([0.05, -0.13, np.nan])) == (-0.13, 0.13)
+    assert tables.about_zero(pd.Series([0.0])) == (-1.0, 1.0)
+    assert tables.about_zero(pd.Series([], dtype=float)) == (-1.0, 1.0)
+
+
 def test_true_regret_knows_how_well_it_is_known(rng):
     def rows(n, name, slope):
         z = rng.normal(0, 1.5, n)

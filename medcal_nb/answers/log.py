@@ -154,6 +154,17 @@ class AnswerLog:
         with explained(self.path):
             return set(self._con.execute(f"SELECT {_KEY} FROM answers{where}", values))
 
+    def runs(self, *, model=None, dataset=None) -> dict[str, set]:
+        """The ``run_id`` of the answers there are, by strategy."""
+        where, values = _where({"model": model, "dataset": dataset})
+        runs: dict[str, set] = {}
+        with explained(self.path):
+            for strategy, run_id in self._con.execute(
+                f"SELECT DISTINCT strategy, run_id FROM answers{where}", values
+            ):
+                runs.setdefault(strategy, set()).add(run_id)
+        return runs
+
     def read(self, columns: Sequence[str] | None = None, **filters) -> pd.DataFrame:
         """Answers in key order.
 

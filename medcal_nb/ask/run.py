@@ -32,10 +32,14 @@ _CARRIED = ("dataset", "domain", "item_id", "image_id", "modality", "question_ty
 
 @dataclass
 class Summary:
-    """What a run did: rows written, items skipped or failed per strategy, with reasons."""
+    """What a run did: rows written, items skipped or failed per strategy, with reasons.
+
+    `mixed` names the strategies of which the log held answers of other settings already.
+    """
 
     rows: int = 0
     done_before: int = 0
+    mixed: list[str] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
     not_applicable: dict[tuple[str, str], int] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
@@ -47,6 +51,12 @@ class Summary:
         told = [f"{self.rows} answers written in {self.seconds:.1f} s{rate}"]
         if self.done_before:
             told.append(f"{self.done_before} were in the log already")
+        if self.mixed:
+            told.append(
+                f"warning: the log holds answers under {', '.join(self.mixed)} that were asked "
+                "with other settings or by another version; they are kept, and a score does not "
+                "mark them: ask into a log of its own to keep them apart"
+            )
         told += [f"skipped {name}: {reason}" for name, reason in self.skipped.items()]
         for (name, reason), count in self.not_applicable.items():
             told.append(f"skipped {name} for {count} items: {reason}")
@@ -87,7 +97,9 @@ def shard_of(items, shard):
 
 
 def _fingerprint(model, dataset, plan):
-    settings = json.dumps([__version__, model, dataset, asdict(plan)], sort_keys=True)
+    """Name the settings that answers depend on; more samples are more of the same."""
+    settings = {name: value for name, value in asdict(plan).items() if name != "samples"}
+    settings = json.dumps([__version__, model, dataset, settings], sort_keys=True)
     return hashlib.blake2b(settings.encode(), digest_size=6).hexdigest()
 
 
@@ -174,6 +186,8 @@ def ask(
     batches = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
     started = time.perf_counter()
     have = log.keys(model=backend.name, dataset=dataset)
+    runs = log.runs(model=backend.name, dataset=dataset)
+    summary.mixed = [s.name for s in asked if runs.get(s.name, set()) - {run_id}]
     with _bar(progress, backend.name, rows, asked, plan) as bar:
         for batch in batches:
             todo = []

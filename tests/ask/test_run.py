@@ -38,6 +38,16 @@ def timeless(frame):
     return frame.drop(columns="seconds").reset_index(drop=True)
 
 
+def test_answers_of_other_settings_in_the_log_are_told(model, log):
+    items = tiny_items(4)
+    first = ask(model, items, "self_consistency,verbalized", log=log, **FAST)
+    more = ask(model, items, "self_consistency", log=log, **{**FAST, "samples": 5})
+    assert (first.mixed, more.mixed) == ([], [])
+    other = ask(model, items, "self_consistency,p_true", log=log, temperature=0.5, **FAST)
+    assert other.mixed == ["self_consistency"]
+    assert "under self_consistency that were asked with other settings" in "\n".join(other.lines())
+
+
 def test_a_temperature_of_nothing_is_refused(model, log):
     with pytest.raises(MedcalError, match="above 0"):
         ask(model, tiny_items(1), "self_consistency", log=log, temperature=0)

@@ -89,12 +89,21 @@ def score_answers(
                 )
                 row = row.assign(**mirrored[["ece", "ece_low", "ece_high"]])
         reasons += [f"{name}: {str(w.message).removeprefix('all: ')}" for w in caught]
-        if missing == len(rows):
+        if frame["correct"].isna().all():
+            reasons.append(
+                f"{name}: no answer is graded: `medcal import` grades an answer against its gold"
+            )
+        elif missing == len(rows):
             reasons.append(f"{name}: no answer has both a confidence and a grade; all is NaN")
         elif missing:
             reasons.append(
                 f"{name}: {missing} of {len(rows)} answers have no confidence or no grade "
                 "and are left out"
+            )
+        if (row["ece"] < row["ece_low"]).any():
+            reasons.append(
+                f"{name}: the ECE lies below its own interval: resampling adds differences by "
+                "chance in each bin to those that sampling had made"
             )
         for at, (column, value) in enumerate(zip(by, labels[g], strict=True)):
             row.insert(at, column, value)

@@ -40,11 +40,31 @@ def write(path, rows):
 def test_log_and_table_give_the_same_numbers(path, rng):
     write(path, rows(80, rng))
     table, reasons = score_answers(path, n_resamples=50)
-    assert reasons == []
+    assert all("below its own interval" in reason for reason in reasons)
     for kind in ("csv", "parquet", "jsonl"):
         export_answers(path, path.with_suffix(f".{kind}"))
         other, _ = score_answers(path.with_suffix(f".{kind}"), n_resamples=50)
         pd.testing.assert_frame_equal(other, table)
+
+
+def test_an_ece_below_its_own_interval_is_told(path):
+    told = {}
+    for seed in range(12):
+        log = path.with_name(f"{seed}.sqlite")
+        table, reasons = score_answers(write(log, rows(80, np.random.default_rng(seed))))
+        told[seed] = (
+            bool((table["ece"] < table["ece_low"]).any()),
+            any("below its own interval" in reason for reason in reasons),
+        )
+    assert all(below == said for below, said in told.values())
+    assert {below for below, _ in told.values()} == {True, False}
+
+
+def test_a_table_without_grades_says_who_grades(tmp_path):
+    table = pd.DataFrame(rows(5, np.random.default_rng(0))).drop(columns="correct")
+    table.assign(answer="yes", gold="no").to_csv(tmp_path / "a.csv", index=False)
+    _, reasons = score_answers(tmp_path / "a.csv", n_resamples=10)
+    assert any("no answer is graded: `medcal import` grades" in reason for reason in reasons)
 
 
 def test_the_numbers_are_those_of_the_metrics(path, rng):

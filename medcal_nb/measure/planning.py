@@ -19,13 +19,20 @@ from .calibration import by_value
 from .intervals import METHODS, bootstrap_interval, bootstrap_values, wilson_interval
 
 
+MANY = 1e9  # times that each item of a pool counts
+
+
 def _population(confidence, p_true):
-    """A pool of confidences, the accuracy each really has, as weighted certain outcomes."""
+    """A pool of confidences, the accuracy each really has, as weighted certain outcomes.
+
+    Each item counts many times: a pool of 4,000 would have a debiased ECE take off what chance adds
+    to 4,000 answers, where there is no chance in the weights.
+    """
     c = check_confidence(confidence)
     p = check_confidence(p_true, "p_true")
     check_length(p, c.size, "p_true")
     doubled = np.concatenate([c, c]), np.repeat([1.0, 0.0], c.size)
-    return c, p, doubled, np.concatenate([p, 1 - p])
+    return c, p, doubled, MANY * np.concatenate([p, 1 - p])
 
 
 def true_calibration_error(confidence, p_true) -> float:

@@ -54,6 +54,31 @@ def test_a_calibrated_world_has_no_truth_to_find():
     assert table.loc["ece_width", "mean"] > 0.04
 
 
+@pytest.mark.parametrize("kind", ["width", "mass"])
+def test_a_debiased_limit_has_no_noise_taken_off(kind):
+    """No chance is in the limit, so that the plain and the debiased ECE have the same."""
+    c = np.linspace(0.3, 1, 300)
+    p = np.clip(c + 0.02 * np.sign(np.sin(20 * c)), 0, 1)
+    table = measure.estimator_bias_table(c, p, (50,), n_repeats=2, rng=np.random.default_rng(2))
+    limit = table.set_index("estimator")["limit"]
+    assert limit[f"debiased_{kind}"] == pytest.approx(limit[f"ece_{kind}"], abs=1e-5)
+    assert limit[f"ece_{kind}"] > 0.005
+
+
+def test_a_debiased_truth_is_that_of_the_plain_one(world):
+    stats = {k: coverage_stats()[k] for k in ("ece", "debiased_ece")}
+    table = measure.coverage_table(
+        world[0][:300],
+        world[0][:300] ** 1.1,
+        (50,),
+        stats=stats,
+        n_repeats=2,
+        n_resamples=10,
+        rng=np.random.default_rng(3),
+    ).set_index("stat")
+    assert table.loc["debiased_ece", "truth"] == pytest.approx(table.loc["ece", "truth"], abs=1e-5)
+
+
 def test_coverage_counts_what_it_says(world):
     table = measure.coverage_table(
         *world,

@@ -18,7 +18,6 @@ from ._check import (
 from .calibration import by_value
 from .intervals import METHODS, bootstrap_interval, bootstrap_values, wilson_interval
 
-
 MANY = 1e9  # times that each item of a pool counts
 
 

@@ -344,8 +344,12 @@ def sides(verdicts: pd.DataFrame, source: dict, target: dict, more_target: dict 
     ]
     told = f"{' and '.join(missing)}: no such rows" if missing else "SOURCE and TARGET are the same"
     known = ", ".join(map(str, verdicts["dataset"].unique()))
-    unnamed = len(options) > 1 and len(names) < 2
-    raise (NotEnough if unnamed else MedcalError)(
+    if len(options) > 1 and len(names) < 2:
+        raise NotEnough(
+            f"a correction is learned on one data set and judged on another, and the answers hold "
+            f"{known} alone: import a second one"
+        )
+    raise MedcalError(
         f"{told}; the answers hold the data sets {known}"
         ': name two sides, as in SOURCE={"dataset": …} and TARGET={"dataset": …}, or import a '
         "second data set"

@@ -346,6 +346,7 @@ def test_a_damaged_log_raises_our_error_only(tmp_path, log):
 
 BAD = [
     ({"confidence": 85}, r"column 'confidence': value 85.0 is outside 0 to 1; .*--percent"),
+    ({"confidence": 1.01}, r"value 1.01 is outside 0 to 1; it is slightly above 1"),
     ({"confidence": -0.1}, r"value -0.1 is outside 0 to 1; a confidence is a probability"),
     ({"confidence": float("inf")}, r"value inf is outside 0 to 1"),
     ({"confidence": "85%"}, r"'85%' is not a number; .*--percent"),

@@ -86,6 +86,12 @@ ALLOWED = {
 }
 TEXT = pd.StringDtype(na_value=np.nan)
 
+ROUNDING = 1e-6
+"""How far outside its limits a probability may lie, of their distance: sums of rounded parts do."""
+
+WELL_ABOVE_1 = 1.5
+"""Values up to here may be slips of a probability, not percent."""
+
 _TRUE = {"true", "1", "1.0", "yes"}
 _FALSE = {"false", "0", "0.0", "no"}
 
@@ -294,7 +300,10 @@ def as_number(series: pd.Series, column: str, *, where, first_row=1, remedy=None
 
 
 def as_confidence(series: pd.Series, column: str, *, where, first_row=1) -> pd.Series:
-    """Float64 values in 0–1, NaN where missing; anything else is refused with its row."""
+    """Float64 values in 0–1, NaN where missing; anything else is refused with its row.
+
+    Values outside by no more than rounding are set to 0 or 1.
+    """
     values = as_number(
         series,
         column,
@@ -302,19 +311,34 @@ def as_confidence(series: pd.Series, column: str, *, where, first_row=1) -> pd.S
         first_row=first_row,
         remedy="write 0.85 for 85 %, or add --percent where the column is in percent",
     )
+    values = clipped(values, 0.0, 1.0)
     array = values.to_numpy()
     wrong = ~np.isnan(array) & ~((array >= 0) & (array <= 1))
     if wrong.any():
         i = int(np.argmax(wrong))
-        top = float(np.nanmax(array))
-        percent = top > 1 and top <= 100 and float(np.nanmin(array)) >= 0
-        remedy = (
-            "the column looks like percent: add --percent (or divide by 100)"
-            if percent
-            else "a confidence is a probability of being correct: mend the value or drop the row"
-        )
+        remedy = _confidence_remedy(array, float(array[i]))
         raise fault(where, first_row + i, column, float(array[i]), "is outside 0 to 1", remedy)
     return values
+
+
+def clipped(values: pd.Series, low: float, high: float) -> pd.Series:
+    """The values, with what rounding put outside the limits set to them."""
+    slack = ROUNDING * (high - low)
+    array = values.to_numpy()
+    outside = ((array < low) & (array >= low - slack)) | ((array > high) & (array <= high + slack))
+    return values.mask(outside, values.clip(low, high)) if outside.any() else values
+
+
+def _confidence_remedy(array, value):
+    known = array[~np.isnan(array)]
+    percent = known.min() >= 0 and WELL_ABOVE_1 < known.max() <= 100
+    if percent and np.median(known) > 1:
+        return "the column looks like percent: add --percent (or divide by 100)"
+    if percent and value > WELL_ABOVE_1:
+        return "write 0.85 for 85 %; --percent is for a column that is in percent throughout"
+    if 1 < value <= WELL_ABOVE_1:
+        return "it is slightly above 1: clip it to 1 if that is rounding, else mend it"
+    return "a confidence is a probability of being correct: mend the value or drop the row"
 
 
 def as_flag(series: pd.Series, column: str, *, where, first_row=1) -> pd.Series:

@@ -19,10 +19,12 @@ from medcal_nb.answers import ANSWER_COLUMNS, write_log
 from medcal_nb.answers.files import count_rows, iter_table
 from medcal_nb.answers.schema import (
     TEXT,
+    WELL_ABOVE_1,
     as_confidence,
     as_flag,
     as_number,
     as_text,
+    clipped,
     fault,
     to_storage,
 )
@@ -135,13 +137,14 @@ def _with_bar(frames, total, name):
 def _stored(frames, path, columns, report) -> Iterator[pd.DataFrame]:
     plan = None
     top = -np.inf
-    unsure = ungraded = right = 0
+    unsure = ungraded = right = small = 0
     for frame in frames:
         if plan is None:
             plan = _Plan(path, list(frame.columns), columns, report.notes)
         mapped, trusted = plan.apply(frame, first_row=report.rows + 1)
         if columns.percent and "confidence" in mapped:
             top = max(top, mapped["confidence"].max())
+            small += int(mapped["confidence"].between(0, 0.01, inclusive="neither").sum())
         stored = to_storage(mapped, where=str(path), first_row=report.rows + 1, trusted=trusted)
         report.rows += len(frame)
         unsure += int(stored["confidence"].isna().sum())
@@ -158,9 +161,10 @@ def _stored(frames, path, columns, report) -> Iterator[pd.DataFrame]:
             f"{path}: none of {report.rows - ungraded} answers equals its right one in column "
             f"'{plan.take['gold']}'; are the two written alike?"
         )
-    if columns.percent and top <= 0.01:
+    if columns.percent and (top <= WELL_ABOVE_1 / 100 or 2 * small > report.rows - unsure):
         report.notes.append(
-            f"{path}: --percent was given, and no confidence is above 1 %; "
+            f"{path}: --percent was given, {small} of {report.rows - unsure} confidences lie "
+            f"between 0 and 1 % and the largest is {100 * top:g} %; "
             "is the column in 0 to 1 already?"
         )
 
@@ -314,6 +318,7 @@ class _Plan:
         if isinstance(series.dtype, pd.StringDtype) or series.dtype == object:
             series = series.map(_without_sign)
         values = as_number(series, column, **at, remedy="write a number from 0 to 100")
+        values = clipped(values, 0.0, 100.0)
         array = values.to_numpy()
         wrong = ~np.isnan(array) & ~((array >= 0) & (array <= 100))
         if wrong.any():

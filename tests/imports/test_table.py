@@ -211,6 +211,29 @@ def test_a_percent_flag_that_seems_wrong_is_noted(tmp_path):
     assert any("is the column in 0 to 1 already" in note for note in done.notes)
 
 
+@pytest.mark.parametrize("top", ["1.0001", "1.5", "85"])
+def test_percent_of_mostly_probabilities_is_noted(tmp_path, top):
+    text = HEAD + f"1,0.9,1\n2,0.2,0\n3,{top},1\n"
+    with pytest.raises(MedcalError, match="row 3, column 'confidence'") as caught:
+        bring(tmp_path, text)
+    assert "add --percent" not in str(caught.value)
+    assert ("slightly above 1" in str(caught.value)) == (top != "85")
+    done, _ = bring(tmp_path, text, columns=ColumnMap(percent=True))
+    assert any("2 of 3 confidences lie between 0 and 1 %" in note for note in done.notes)
+
+
+def test_a_percent_column_with_small_values_is_not_doubted(tmp_path):
+    text = HEAD + "1,0,1\n2,0.5,0\n3,1,0\n4,95,1\n5,100.00000001,1\n"
+    done, frame = bring(tmp_path, text, columns=ColumnMap(percent=True))
+    assert frame["confidence"].tolist() == [0, 0.005, 0.01, 0.95, 1]
+    assert not any("already" in note for note in done.notes)
+
+
+def test_what_rounding_puts_outside_is_clipped(tmp_path):
+    _, frame = bring(tmp_path, HEAD + "1,1.0000000001,1\n2,-1e-9,0\n3,0.5,1\n4,1.0000009,1\n")
+    assert frame["confidence"].tolist() == [1, 0, 0.5, 1]
+
+
 BAD = [
     (
         "percent column",

@@ -117,7 +117,7 @@ def reliability_grid(
     with st.style():
         fig, axes = st.figure(
             "full" if len(columns) > 1 else "half",
-            0.7 + 2.9 * len(rows),
+            0.7 + 3.15 * len(rows),
             nrows=len(rows),
             ncols=len(columns),
             squeeze=False,
@@ -162,7 +162,7 @@ def reliability_row(
     """
     names = _levels(panels, column)
     with st.style():
-        fig, axes = _panels(len(names), per_row=per_line, row_height=2.9, head=1.0)
+        fig, axes = _panels(len(names), per_row=per_line, row_height=3.15, head=1.0)
         for k, (ax, name) in enumerate(zip(axes, names, strict=True)):
             plots.plot_reliability(
                 panels[panels[column] == name],

@@ -108,7 +108,7 @@ def plot_reliability(table, *, ax=None, colour=st.BLUE, title=None, note=None, h
     ax.text(0.97, 0.03, _label_n(rows["n"].sum()), ha="right", **corner)
     top = ax
     if histogram:
-        top = ax.inset_axes([0, 1.13 if note else 1.03, 1, 0.16])
+        top = ax.inset_axes([0, 1.12 if note else 1.03, 1, 0.16])
         top.bar(
             rows["low"],
             rows["n"],

@@ -69,6 +69,8 @@ def import_file(
     columns = columns or ColumnMap()
     if reader == "auto":
         reader = "table" if columns.logits else detect(path)
+        if reader == "uqlm" and columns.confidence:  # one scorer is asked for, by its name
+            reader = "table"
     if reader == "table":
         if items is not None:
             raise MedcalError(f"{path}: --items goes with a reader; a table holds its own columns")
@@ -111,6 +113,8 @@ def detect(path) -> str:
                 return "lm-eval" if "arguments" in row else "lmms-eval"
             if {"custom_id", "response"} <= set(row):
                 return "openai-batch"
+            if uqlm.looks_like_uqlm(row):
+                return "uqlm"
     if suffix == ".json":
         with path.open("rb") as file:
             head = file.read(4096)
@@ -118,10 +122,17 @@ def detect(path) -> str:
             return "marc"
         if head.lstrip()[:1] == b"{" and b'"data"' in head and b'"responses"' in head:
             return "uqlm"
-    if suffix == ".tsv":
+        if head.lstrip()[:1] == b"[":
+            for _, row in islice(iter_json(path), 1):
+                if uqlm.looks_like_uqlm(row):
+                    return "uqlm"
+    if suffix in (".tsv", ".csv", ".parquet", ".pq"):
         for frame in islice(iter_table(path), 1):
-            if {"index", "question", "answer", "prediction"} <= set(frame.columns):
+            names = set(frame.columns)
+            if suffix == ".tsv" and {"index", "question", "answer", "prediction"} <= names:
                 return "vlmevalkit"
+            if uqlm.looks_like_uqlm(names):
+                return "uqlm"
     return "table"
 
 

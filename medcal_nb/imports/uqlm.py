@@ -39,6 +39,18 @@ SCORERS = (
     "median",
 )
 
+COMMON = ("exact_match", "entailment", "avg", "max", "min", "median")
+"""Scorers whose names other tables have too."""
+
+
+def looks_like_uqlm(names) -> bool:
+    """Whether a table of these columns plainly is one of uqlm's."""
+    names = {_singular(n) for n in names}
+    if not {"prompt", "response"} <= names or "confidence" in names:
+        return False
+    scorers = {n for n in names if n in SCORERS or n.startswith("judge_")}
+    return bool(scorers.difference(COMMON) or (scorers and "sampled_responses" in names))
+
 
 def read_uqlm(path, columns, notes):
     """Rows of every scorer."""

@@ -253,6 +253,34 @@ def test_uqlm_table_with_grades(tmp_path):
         bring(tmp_path / "uq.csv", columns, reader="uqlm")
 
 
+@pytest.mark.parametrize("kind", ["csv", "tsv", "json", "jsonl", "parquet"])
+def test_uqlm_tables_are_recognised(tmp_path, kind):
+    frame = pd.DataFrame(UQLM).rename(columns={"prompts": "prompt", "responses": "response"})
+    path = tmp_path / f"uq.{kind}"
+    if kind == "parquet":
+        frame.to_parquet(path)
+    elif kind in ("json", "jsonl"):
+        frame.to_json(path, orient="records", lines=kind == "jsonl")
+    else:
+        frame.to_csv(path, index=False, sep="\t" if kind == "tsv" else ",")
+    notes, read = bring(path)
+    assert "read as uqlm" in notes[0]
+    assert read["strategy"].tolist() == ["exact_match", "semantic_negentropy"] * 2
+    assert read["confidence"].tolist() == [0.5, 0.25, 1.0, 1.0]
+
+
+def test_a_table_that_only_resembles_uqlm_stays_a_table(tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_text("prompt,response,exact_match,max\np,r,1,2\n")
+    assert detect(path) == "table"
+    path.write_text("prompt,response,confidence,p_true,correct\np,r,0.5,0.1,1\n")
+    assert detect(path) == "table"
+    path.write_text("prompt,response,p_true,ok\np,r,0.5,1\n")
+    assert detect(path) == "uqlm"
+    notes, read = bring(path, ColumnMap(confidence="p_true", correct="ok"))
+    assert read["strategy"].tolist() == ["recorded"]
+
+
 # --- lm-polygraph ---------------------------------------------------------------------------------
 
 

@@ -488,13 +488,15 @@ def level_figure(table, *, xlabel="", title="", columns=3):
                     ls=line,
                     label=value.replace("_", " "),
                 )
-            ax.set_xticks(range(len(order)), order)
-            ax.set(ylim=(0, 1), xlabel=xlabel)
+            held = part["n"].fillna(0).astype(int)
+            ticks = [f"{level}\n{n:,}" for level, n in zip(order, held, strict=True)]
+            ax.set_xticks(range(len(order)), ticks)
+            ax.set(ylim=(0, 1), xlabel=f"{xlabel}, below it n" if xlabel else "n below")
             ax.grid(axis="y")
         counts = table.groupby("model")["n"].sum()
         named = [f"{name}, n = {int(counts[name]):,}" for name in names]
         _name_panels(axes, named, -(-len(names) // -(-len(names) // columns)))
-        axes[0].legend(loc="lower right")
+        _key(fig, *axes[0].get_legend_handles_labels())
         _head(fig, title)
     return fig
 
@@ -620,7 +622,11 @@ def elicitation_figure(table, *, title=""):
         for ax in axes[1:3]:
             ax.set_xlim(-0.03, 1.06)
         handles = [plots.legend_handle("", colours[m], markers[m], **_HOLLOW) for m in models]
-        _key(fig, handles, [str(m) for m in models])
+        shared = table.groupby(["model", "strategy"])["dataset"].nunique().max()
+        note = (
+            "Several marks of a model under one strategy are its data sets." if shared > 1 else ""
+        )
+        _key(fig, handles, [str(m) for m in models], note=note)
         _head(fig, f"{title}, 95% interval of shares{_n_note(table)}")
     return fig
 
@@ -665,6 +671,18 @@ def histogram_grid(table, *, row, column, colours=None, title=""):
         axes[0, 0].legend(loc="upper left")
         _head(fig, title)
     return fig
+
+
+def _clipped(table, value, limits, min_n) -> str:
+    """Say where the colours of a heatmap end, if a coloured value lies beyond."""
+    low, high = limits
+    values = table.loc[table["n"] >= min_n, value] if "n" in table else table[value]
+    told = []
+    if low is not None and (values < low).any():
+        told.append(f"below {low:g}")
+    if high is not None and (values > high).any():
+        told.append(f"above {high:g}")
+    return f" (one colour {' and '.join(told)})" if told else ""
 
 
 def heatmaps(
@@ -719,7 +737,7 @@ def heatmaps(
                 decimals=decimals,
                 compact=compact,
             )
-            ax.set_title(label)
+            ax.set_title(label + _clipped(table, value, limits, min_n))
         # where every cell says its own n, the title need not
         _head(fig, title + ("" if "n" in table else _n_note(table)))
     return fig

@@ -297,17 +297,18 @@ def plot_heatmap(
     decimals=2,
     compact=False,
 ):
-    """Draw a value per cell with its interval and n; cells of fewer than ``min_n`` are greyed.
+    """Draw a value per cell with its interval and n; cells of fewer than ``min_n`` are hatched.
 
     Parameters
     ----------
     table : pandas.DataFrame
         One line per cell: columns named by ``row, column, value``, and ``low, high, n``.
     min_n : int
-        Cells with fewer items are greyed and keep their number.
+        Cells with fewer items are hatched, without a colour, and keep their number.
     compact : bool
         Write the value alone, for many columns.
     """
+    import matplotlib.pyplot as plt
     import seaborn as sns
 
     ax = _axis(ax)
@@ -343,10 +344,15 @@ def plot_heatmap(
         grid.fillna(0),
         mask=~greyed | annotations.isna(),
         annot=annotations.fillna(""),
-        cmap=["#F2F2F2"],
+        cmap=["white"],
         cbar=False,
-        **(options | {"annot_kws": {"fontsize": size, "color": st.GREY}}),
+        **(options | {"annot_kws": {"fontsize": size, "color": st.GREY, "bbox": _PAPER}}),
     )
+    # no grey: the middle of a colour map may be one
+    for y, x in np.argwhere((greyed & annotations.notna()).to_numpy()):
+        ax.add_patch(
+            plt.Rectangle((x, y), 1, 1, fill=False, hatch="////", edgecolor="#C8C8C8", lw=0)
+        )
     ax.set(xlabel="", ylabel="")
     ax.tick_params(length=0, rotation=0)
     slant = {"rotation": 60, "ha": "right"} if compact else {}

@@ -93,7 +93,13 @@ def test_levels_stand_in_order_with_n(verdicts, rng):
     by_level = metrics_table(verdicts, by=["model", "level"], n_resamples=20, rng=rng)
     fig = grids.level_figure(by_level, xlabel="visibility")
     assert titles(fig) == ["one, n = 120", "two, n = 120"]
-    assert [t.get_text() for t in used(fig)[0].get_xticklabels()] == ["0-0.5", "0.5-1"]
+    words = [t.get_text().split("\n") for t in used(fig)[0].get_xticklabels()]
+    assert [level for level, _ in words] == ["0-0.5", "0.5-1"]
+    counts = by_level[by_level["model"] == "one"].sort_values("level")["n"]
+    assert [n for _, n in words] == [str(n) for n in counts]
+    # a key inside a panel would lie on intervals
+    assert used(fig)[0].get_legend() is None
+    assert len(fig.legends) == 1
 
 
 def test_estimators_each_have_a_panel_with_the_truth(rng):
@@ -130,6 +136,18 @@ def test_many_columns_make_a_heatmap_compact():
     )  # fmt: skip
     fig = grids.heatmaps(table, row="r", column="c", values={"ece": ("ECE", (0, 1), "cividis")})
     assert {t.get_text() for t in fig.axes[0].texts if t.get_text()} == {"0.10"}
+
+
+def test_a_heatmap_says_where_its_colours_end():
+    table = pd.DataFrame(
+        {"r": ["x", "y", "z"], "c": "a", "gap": [0.1, 0.6, -0.9], "n": [50, 50, 5]}
+    )
+    values = {"gap": ("gap", (-0.5, 0.5), "PuOr")}
+    fig = grids.heatmaps(table, row="r", column="c", values=values, min_n=30)
+    # the third is hatched, not coloured
+    assert fig.axes[0].get_title(loc="left") == "gap (one colour above 0.5)"
+    fig = grids.heatmaps(table[:1], row="r", column="c", values=values)
+    assert fig.axes[0].get_title(loc="left") == "gap"
 
 
 def test_many_columns_of_few_rows_change_places():

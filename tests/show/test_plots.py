@@ -53,7 +53,7 @@ def test_intervals_keep_the_order_of_labels(ax):
     assert ax.get_ylim()[0] > ax.get_ylim()[1]
 
 
-def test_heatmap_writes_value_interval_and_n_and_greys_small_cells(ax):
+def test_heatmap_writes_value_interval_and_n_and_hatches_small_cells(ax):
     table = pd.DataFrame(
         {"r": ["x", "x"], "c": ["p", "q"], "v": [0.25, 0.5], "lo": [0.2, 0.1], "hi": [0.3, 0.9],
          "n": [100, 5]}
@@ -62,6 +62,8 @@ def test_heatmap_writes_value_interval_and_n_and_greys_small_cells(ax):
     texts = {t.get_text(): t.get_color() for t in ax.texts if t.get_text()}
     assert set(texts) == {"0.25\n[0.20, 0.30]\nn = 100", "0.50\n[0.10, 0.90]\nn = 5"}
     assert texts["0.50\n[0.10, 0.90]\nn = 5"] == st.GREY
+    # the small cell, and no other, has a mark that no colour map has
+    assert [(p.get_x(), p.get_y()) for p in ax.patches if p.get_hatch()] == [(1, 0)]
 
 
 def test_histogram_puts_wrong_answers_below_the_line(ax):

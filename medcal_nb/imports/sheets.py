@@ -1,5 +1,8 @@
 """Result sheets of VLMEvalKit: ``<model>_<dataset>.xlsx`` or ``.tsv``.
 
+Model and data set are taken from the name where a folder of the file is named as the model, or
+the data set is a known one.
+
 Columns ``index, question, answer, prediction``, the options ``A``, ``B``, … of multiple-choice
 sets, ``category`` and the like, and after judging ``hit`` (or ``score``). There is no confidence.
 Where the sheet was not judged, a reply is graded only if it plainly is one option (its letter, its
@@ -15,6 +18,18 @@ from medcal_nb.errors import MedcalError
 
 from ._rows import broken, flag
 
+DATASETS = (
+    "MMBench|CCBench|GMAI|SEEDBench|MMMU|MMStar|MMVet|MME|MMT-Bench|MathVista|MathVision|MathVerse|"
+    "ScienceQA|AI2D|POPE|HallusionBench|OCRBench|OCRVQA|TextVQA|DocVQA|InfoVQA|ChartQA|COCO|"
+    "LLaVABench|RealWorldQA|BLINK|PathVQA|VQA-RAD|VQARAD|SLAKE|PMC-VQA|MedXpertQA|OmniMedVQA"
+)
+NAME = re.compile(rf"(?P<model>.+?)_(?P<dataset>(?:{DATASETS})(?![a-z]).*)")
+JUDGED = re.compile(
+    r"_(?:(?:openai|exact_matching|gpt4|(?:chat)?gpt-[^_]+)_(?:result|score)|"
+    r"auxmatch|(?:chat)?gpt-[^_]+)$"
+)
+"""What judging adds to the name of a sheet."""
+
 LETTER = re.compile(r"\(?([A-Z])\)?(?:[.:)]\s*(.*))?", re.DOTALL)
 
 
@@ -27,6 +42,11 @@ def read_vlmevalkit(path, columns, notes):
     for name in ("index", "answer", "prediction"):
         if name not in first:
             raise broken(path, None, f"no column '{name}'")
+    known = _named(path, columns.model)
+    known = {k: v for k, v in known.items() if getattr(columns, k) is None}
+    if known:
+        shown = " and ".join(f"{k} '{v}'" for k, v in known.items())
+        notes.append(f"{path}: {shown} by the name of the file")
     notes.append(f"{path}: this format holds no confidence; bring it in to measure accuracy only")
     options = [letter for letter in string.ascii_uppercase if letter in first]
     ungraded = 0
@@ -44,6 +64,7 @@ def read_vlmevalkit(path, columns, notes):
             correct = answer.casefold() == gold.strip().casefold()
         ungraded += correct is None
         yield {
+            **known,
             "item_id": row["index"],
             "strategy": "generate",
             "question_type": kind,
@@ -56,6 +77,17 @@ def read_vlmevalkit(path, columns, notes):
         }
     if ungraded:
         notes.append(f"{path}: {ungraded} replies are not plainly one option: kept ungraded")
+
+
+def _named(path, model) -> dict[str, str]:
+    """Model and data set from the name of the file, where it plainly says them."""
+    stem = JUDGED.sub("", path.stem)
+    folders = [p.name for p in list(path.resolve().parents)[:2]]  # <model>/ or <model>/<run>/
+    for known in (model, *folders):
+        if known and stem.startswith(f"{known}_") and len(stem) > len(known) + 1:
+            return {"model": known, "dataset": stem[len(known) + 1 :]}
+    match = NAME.fullmatch(stem)
+    return match.groupdict() if match else {}
 
 
 def _written(value):

@@ -200,6 +200,44 @@ def test_vlmevalkit_grades_only_plain_replies(tmp_path, kind):
     assert any("2 replies are not plainly one option" in n for n in notes)
 
 
+@pytest.mark.parametrize(
+    ("name", "model", "dataset"),
+    [
+        ("Qwen2-VL-7B_MMBench_DEV_EN_openai_result", "Qwen2-VL-7B", "MMBench_DEV_EN"),
+        ("Qwen2-VL-7B_MMBench_DEV_EN", "Qwen2-VL-7B", "MMBench_DEV_EN"),
+        ("llava_v1.5_7b_MMMU_DEV_VAL_exact_matching_result", "llava_v1.5_7b", "MMMU_DEV_VAL"),
+        ("net_POPE_auxmatch", "net", "POPE"),
+        ("net_MMVet_gpt-4-turbo", "net", "MMVet"),
+        ("net_GMAI-MMBench_VAL", "net", "GMAI-MMBench_VAL"),
+        ("my_net/my_net_own_set_chatgpt-0125_result", "my_net", "own_set"),
+        ("my_net/T2025_G1/my_net_own_set", "my_net", "own_set"),
+        ("my_net_own_set", "unnamed", "my_net_own_set"),
+        ("net_MMBenchmarked", "unnamed", "net_MMBenchmarked"),
+    ],
+)
+def test_vlmevalkit_names_say_model_and_data_set(tmp_path, name, model, dataset):
+    path = tmp_path / f"{name}.xlsx"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    notes, frame = bring(write_sheet(path, SHEET))
+    assert set(frame["model"]) == {model}
+    assert set(frame["dataset"]) == {dataset}
+    assert any("by the name of the file" in n for n in notes) == (model != "unnamed")
+    assert any("--model" in n and "--dataset" in " ".join(notes) for n in notes) == (
+        model == "unnamed"
+    )
+
+
+def test_vlmevalkit_names_given_go_before_those_of_the_file(tmp_path):
+    path = write_sheet(tmp_path / "my_net_own_set.xlsx", SHEET)
+    _, frame = bring(path, ColumnMap(model="my_net"))
+    assert set(frame["dataset"]) == {"own_set"}
+    path = write_sheet(tmp_path / "net_MMBench.xlsx", SHEET)
+    notes, frame = bring(path, ColumnMap(model="a", dataset="d"))
+    assert not any("name of the file" in n or "not used" in n for n in notes)
+    assert {"a"} < set(frame["model"])
+    assert "d" in set(frame["dataset"])
+
+
 def test_vlmevalkit_judged_and_yes_no_sheets(tmp_path):
     judged = [row | {"hit": k % 2, "category": "organ"} for k, row in enumerate(SHEET)]
     _, frame = bring(write_sheet(tmp_path / "judged.xlsx", judged))
@@ -277,7 +315,7 @@ def test_a_table_that_only_resembles_uqlm_stays_a_table(tmp_path):
     assert detect(path) == "table"
     path.write_text("prompt,response,p_true,ok\np,r,0.5,1\n")
     assert detect(path) == "uqlm"
-    notes, read = bring(path, ColumnMap(confidence="p_true", correct="ok"))
+    read = bring(path, ColumnMap(confidence="p_true", correct="ok"))[1]
     assert read["strategy"].tolist() == ["recorded"]
 
 

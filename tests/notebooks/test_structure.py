@@ -68,6 +68,13 @@ def test_last_code_cell_is_the_results(cells):
     assert sum("results" in tags for _, tags, _, _ in cells) == 1
 
 
+def test_no_level_is_typed_where_a_parameter_sets_it(cells):
+    if "\nLEVEL = " not in "\n".join(code_of(cells)):
+        pytest.skip("no LEVEL among the parameters")
+    prose = "\n".join(source for kind, _, source, _ in cells if kind == "markdown")
+    assert not re.findall(r"\d+ ?% (?:interval|band)|holds \d+ ?%", prose)
+
+
 def test_limits_are_told(cells):
     prose = "\n".join(source for kind, _, source, _ in cells if kind == "markdown")
     assert "## What this does not show" in prose

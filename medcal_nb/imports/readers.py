@@ -74,7 +74,11 @@ def import_file(
     if reader == "table":
         if items is not None:
             raise MedcalError(f"{path}: --items goes with a reader; a table holds its own columns")
-        return import_table(path, to, columns, if_exists=if_exists, progress=progress)
+        sheet = path.suffix.lower() == ".xlsx"
+        frames = _objects(sheets.read_sheet(path), path) if sheet else None
+        return import_table(
+            path, to, columns, frames=frames, if_exists=if_exists, progress=progress
+        )
     if reader not in READERS:
         raise MedcalError(f"no reader '{reader}'; there are table, {', '.join(READERS)}")
     notes: list[str] = [f"{path}: read as {reader}"]
@@ -106,7 +110,8 @@ def detect(path) -> str:
     if suffix == ".man":
         return "lm-polygraph"
     if suffix == ".xlsx":
-        return "vlmevalkit"
+        names = sheets.sheet_names(path)
+        return "vlmevalkit" if {"index", "answer"} <= set(names) else "table"
     if suffix in (".jsonl", ".ndjson"):
         for _, row in islice(iter_json(path), 1):
             if {"doc_id", "filtered_resps"} <= set(row):
@@ -137,12 +142,15 @@ def detect(path) -> str:
 
 
 def _frames(rows: Iterable[dict], path) -> Iterator[pd.DataFrame]:
+    return _objects(rows, path, ("confidence", "answer", "correct"))
+
+
+def _objects(rows: Iterable[dict], path, always=()) -> Iterator[pd.DataFrame]:
     rows = iter(rows)
     any_rows = False
     while block := list(islice(rows, CHUNK)):
         any_rows = True
-        names = {name: None for row in block for name in row}
-        names |= {"confidence": None, "answer": None, "correct": None}
+        names = {name: None for row in block for name in row} | dict.fromkeys(always)
         yield pd.DataFrame(
             {n: pd.Series([row.get(n) for row in block], dtype=object) for n in names}
         )

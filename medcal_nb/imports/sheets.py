@@ -11,6 +11,7 @@ text, yes or no); other replies are kept ungraded.
 
 import re
 import string
+from collections.abc import Iterator
 from itertools import chain
 
 from medcal_nb.answers.files import iter_table, table_format
@@ -35,7 +36,7 @@ LETTER = re.compile(r"\(?([A-Z])\)?(?:[.:)]\s*(.*))?", re.DOTALL)
 
 def read_vlmevalkit(path, columns, notes):
     """Rows of one sheet."""
-    rows = _sheet(path) if path.suffix.lower() in (".xlsx", ".xls") else _table(path)
+    rows = read_sheet(path) if path.suffix.lower() in (".xlsx", ".xls") else _table(path)
     first = next(rows, None)
     if first is None:
         raise MedcalError(f"{path}: no rows; nothing to read")
@@ -126,7 +127,13 @@ def _table(path):
         yield from frame.astype(object).where(frame.notna(), None).to_dict("records")
 
 
-def _sheet(path):
+def sheet_names(path) -> list[str]:
+    """The column names in the first line of the first sheet."""
+    return list(next(read_sheet(path), {}))
+
+
+def read_sheet(path) -> Iterator[dict]:
+    """Rows of the first sheet of an Excel file, by the names in its first line."""
     import openpyxl
 
     try:
@@ -134,6 +141,9 @@ def _sheet(path):
         rows = book.worksheets[0].iter_rows(values_only=True)
         header = next(rows, ())
         names = [str(n) if n is not None else f"column {k}" for k, n in enumerate(header)]
+        double = next((n for n in names if names.count(n) > 1), None)
+        if double is not None:
+            raise MedcalError(f"{path}: two columns are called '{double}'; rename one of them")
         for values in rows:
             if any(v is not None for v in values):
                 yield dict(zip(names, values, strict=False))

@@ -253,6 +253,28 @@ def test_vlmevalkit_judged_and_yes_no_sheets(tmp_path):
     assert frame["correct"].isna()[2]
 
 
+@pytest.mark.parametrize("reader", ["auto", "table"])
+def test_a_sheet_of_ones_own_is_a_table(tmp_path, reader):
+    rows = [
+        {"id": 7, "conf": 0.5, "right": True, "site": "east"},
+        {"id": 8, "conf": 1, "right": False, "site": None},
+    ]
+    path = write_sheet(tmp_path / "own.xlsx", rows)
+    columns = ColumnMap(item="id", confidence="conf", correct="right", model="net", dataset="d")
+    _, frame = bring(path, columns, reader=reader)
+    assert frame["item_id"].tolist() == ["7", "8"]
+    assert frame["confidence"].tolist() == [0.5, 1.0]
+    assert frame["correct"].tolist() == [True, False]
+    assert frame["site"].tolist()[0] == "east"
+    with pytest.raises(MedcalError, match=r"no column 'conff' .*did you mean 'conf'"):
+        bring(path, ColumnMap(confidence="conff"), reader=reader)
+    book = openpyxl.load_workbook(path)
+    book.active["A1"] = "conf"
+    book.save(path)
+    with pytest.raises(MedcalError, match="two columns are called 'conf'"):
+        bring(path, columns, reader=reader)
+
+
 # --- uqlm -----------------------------------------------------------------------------------------
 
 UQLM = {

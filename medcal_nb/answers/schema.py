@@ -6,6 +6,7 @@ nowhere else.
 
 import json
 import math
+import re
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 
@@ -85,6 +86,8 @@ ALLOWED = {
     "split": (("fit", "test"), "give --split fit or --split test, or map the values"),
 }
 TEXT = pd.StringDtype(na_value=np.nan)
+
+DECIMAL_COMMA = re.compile(r"\s*-?\d+,\d+\s*%?\s*", re.ASCII)
 
 ROUNDING = 1e-6
 """How far outside its limits a probability may lie, of their distance: sums of rounded parts do."""
@@ -295,6 +298,8 @@ def as_number(series: pd.Series, column: str, *, where, first_row=1, remedy=None
         value = series.iloc[i]
         if isinstance(value, str) and value.strip().lower() == "nan":
             continue
+        if isinstance(value, str) and DECIMAL_COMMA.fullmatch(value):
+            remedy = "write a decimal point, not a comma"
         raise fault(where, first_row + int(i), column, value, "is not a number", remedy)
     return values
 

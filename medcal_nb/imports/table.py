@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb.answers import ANSWER_COLUMNS, write_log
-from medcal_nb.answers.files import count_rows, iter_table
+from medcal_nb.answers.files import _header, count_rows, iter_table
 from medcal_nb.answers.schema import (
+    DECIMAL_COMMA,
     TEXT,
     WELL_ABOVE_1,
     as_confidence,
@@ -175,6 +176,7 @@ class _Plan:
     def __init__(self, path, names, columns: ColumnMap, notes: list[str]):
         self.path = str(path)
         self.columns = columns
+        self.commas = _writes_commas(Path(path))
         self.own = set(ANSWER_COLUMNS) <= set(names)  # an export of ours: may hold missing values
         self.take: dict[str, str] = {}  # ours -> theirs
         self.fixed: dict[str, str] = {}
@@ -274,6 +276,10 @@ class _Plan:
         out = {}
         for ours, theirs in self.take.items():
             out[ours] = frame[theirs] if theirs in frame else pd.Series([None] * n, dtype=object)
+        if self.commas:
+            for ours in {"confidence", "correct", "seconds"} & self.take.keys():
+                out[ours] = _pointed(out[ours])
+            frame = frame.assign(**{name: _pointed(frame[name]) for name in self.logits})
         for ours, value in self.fixed.items():
             out[ours] = pd.Series(pd.array([value], dtype=TEXT).repeat(n))
         if "item_id" not in out:
@@ -396,6 +402,20 @@ class _Plan:
                 pd.array([line % tuple(row) for row in p.tolist()], dtype=TEXT)
             ),
         }
+
+
+def _writes_commas(path) -> bool:
+    """Whether a comma may be the decimal mark: in text tables with another mark between cells."""
+    suffix = path.suffix.lower()
+    return suffix == ".tsv" or (suffix == ".csv" and _header(path, None)[1] != ",")
+
+
+def _pointed(series):
+    """Numbers with a decimal point, where the column has decimal commas and no points."""
+    texts = series.dropna().astype(str)
+    if not texts.str.fullmatch(DECIMAL_COMMA).any() or texts.str.contains(".", regex=False).any():
+        return series
+    return series.str.replace(",", ".", regex=False)
 
 
 def _without_sign(value):

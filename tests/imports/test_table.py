@@ -140,6 +140,23 @@ def test_small_differences_of_csv(tmp_path):
     assert pd.isna(frame["answer"][0])
 
 
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_decimal_commas_are_read_where_the_comma_parts_no_cells(tmp_path, mark):
+    name = "in.tsv" if mark == "\t" else "in.csv"
+    text = "item_id;sure;correct;seconds;answer\n1;95,6;1,0;0,5;1,5\n2;-0,0;0,0;2;a,b\n3;100;;;c\n"
+    columns = ColumnMap(confidence="sure", percent=True, allow_missing=True)
+    _, frame = bring(tmp_path, text.replace(";", mark), name, columns)
+    assert frame["confidence"].tolist() == [0.956, 0, 1]
+    assert frame["correct"].tolist()[:2] == [True, False]
+    assert frame["seconds"].tolist()[:2] == [0.5, 2]
+    assert frame["answer"].tolist() == ["1,5", "a,b", "c"]
+    (tmp_path / "out.sqlite").unlink()
+    text = "item_id;s_A;s_B;gold\n1;-0,5;-1,5;A\n2;-3,25;-1;B\n"
+    _, frame = bring(tmp_path, text.replace(";", mark), name, ColumnMap(logits=("s_A", "s_B")))
+    assert frame["correct"].tolist() == [True, True]
+    assert frame["confidence"].tolist() == pytest.approx([1 / (1 + np.exp(-k)) for k in (1, 2.25)])
+
+
 def test_importing_again_changes_nothing_and_other_content_is_a_conflict(tmp_path):
     bring(tmp_path, HEAD + "1,0.5,1\n")
     done, _ = bring(tmp_path, HEAD + "1,0.5,1\n2,0.5,1\n")
@@ -247,7 +264,13 @@ BAD = [
     ("NaN", HEAD + "1,nan,1\n", {}, "row 1, column 'confidence'.*missing"),
     ("infinite", HEAD + "1,inf,1\n", {}, "value inf is outside"),
     ("text for a number", HEAD + "1,sure,1\n", {}, "value 'sure' is not a number"),
-    ("decimal comma", "item_id;confidence;correct\n1;0,85;1\n", {}, "'0,85' is not a number"),
+    ("decimal comma", HEAD + '1,"0,85",1\n', {}, "'0,85' is not a number; write a decimal point"),
+    (
+        "decimal commas and points",
+        "item_id;confidence;correct\n1;0,85;1\n2;0.5;1\n",
+        {},
+        "'0,85' is not a number; write a decimal point",
+    ),
     ("grade in words", HEAD + "1,0.5,right\n", {}, "column 'correct': value 'right'"),
     ("missing grade", HEAD + "1,0.5,\n", {}, "column 'correct'.*is missing"),
     ("double keys", HEAD + "1,0.5,1\n2,0.5,1\n1,0.5,0\n", {}, "rows 1 and 3 are the same answer"),

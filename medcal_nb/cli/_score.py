@@ -40,7 +40,8 @@ def score_answers(
     -------
     table : DataFrame
         One row per group: `by`, n, n_missing, accuracy, mean_confidence, ece, ece_low, ece_high,
-        brier, log_loss, auroc, aurc.
+        brier, log_loss, auroc, aurc. n counts answers with a confidence and a grade; where no
+        answer of a group has a confidence, accuracy is that of the graded ones.
     reasons : list of str
         Why a number is NaN, or less than it seems.
     """
@@ -92,6 +93,13 @@ def score_answers(
         if frame["correct"].isna().all():
             reasons.append(
                 f"{name}: no answer is graded: `medcal import` grades an answer against its gold"
+            )
+        elif frame["confidence"].isna().all():
+            graded = frame["correct"].dropna()
+            row["accuracy"] = graded.mean() if closed == "right" else 1 - graded.mean()
+            reasons.append(
+                f"{name}: no answer has a confidence; accuracy is that of the {len(graded)} "
+                f"graded of {len(rows)} answers, all else is NaN"
             )
         elif missing == len(rows):
             reasons.append(f"{name}: no answer has both a confidence and a grade; all is NaN")

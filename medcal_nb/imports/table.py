@@ -154,9 +154,9 @@ def _stored(frames, path, columns, report) -> Iterator[pd.DataFrame]:
         yield stored
     for n, what in ((unsure, "a confidence"), (ungraded, "a grade")):
         if n:
-            report.notes.append(
-                f"{path}: {n} of {report.rows} answers without {what}: counted, never scored"
-            )
+            only = what == "a confidence" and n == report.rows > ungraded
+            then = "only accuracy can be measured" if only else "counted, never scored"
+            report.notes.append(f"{path}: {n} of {report.rows} answers without {what}: {then}")
     if plan is not None and plan.grade and not right and report.rows - ungraded > 1:
         report.notes.append(
             f"{path}: none of {report.rows - ungraded} answers equals its right one in column "

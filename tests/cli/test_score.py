@@ -135,7 +135,25 @@ def test_missing_values_are_counted_and_said(path, rng):
     assert table["n_missing"].tolist() == [2, 5]
     assert np.isnan(table.loc["mute", "ece"])
     assert any("model=m" in r and "2 of 30" in r for r in reasons)
-    assert any("model=mute" in r and "all is NaN" in r for r in reasons)
+    assert any("model=mute" in r and "all else is NaN" in r for r in reasons)
+
+
+@pytest.mark.parametrize("closed", ["right", "left"])
+def test_without_any_confidence_accuracy_is_that_of_the_graded(path, rng, closed):
+    mute = rows(20, rng, model="mute", confidence=None)
+    for i, answer in enumerate(mute):
+        answer["correct"] = None if i < 4 else i % 4 == 0
+    some = rows(20, rng, model="some")
+    some[0] |= {"confidence": None, "correct": True}
+    write(path, mute + some)
+    table, reasons = score_answers(path, n_resamples=20, closed=closed)
+    table = table.set_index("model")
+    assert table.loc["mute", ["n", "n_missing", "accuracy"]].tolist() == [0, 20, 0.25]
+    assert np.isnan(table.loc["mute", ["ece", "brier", "auroc"]].astype(float)).all()
+    assert any("model=mute" in r and "that of the 16 graded of 20" in r for r in reasons)
+    rest = [a["correct"] for a in some[1:]]
+    assert table.loc["some", "accuracy"] == pytest.approx(np.mean(rest))
+    assert not any("model=some" in r and "that of" in r for r in reasons)
 
 
 def test_groups_without_a_value_come_last(path, rng):

@@ -93,6 +93,31 @@ def below_note(scores: pd.DataFrame, metric: str = "ece", *, see: str) -> str:
     )
 
 
+def held_note(coverage: pd.DataFrame, *, level: float) -> str:
+    """Return how often intervals hold the truth, by metric and number of items, worst first.
+
+    Parameters
+    ----------
+    coverage : pandas.DataFrame
+        From :func:`medcal_nb.measure.coverage_table`.
+    level : float
+        What the intervals promise.
+    """
+    order = coverage.groupby("stat")["coverage"].mean().sort_values(kind="stable").index
+    told = []
+    for stat in order:
+        rows = coverage[coverage["stat"] == stat]
+        pairs = zip(rows["coverage"], rows["n"], strict=True)
+        shares = [f"{share:.1%} (n = {n:,})" for share, n in pairs]
+        told.append(f"{label_of(stat)} {', '.join(shares)}")
+    above = coverage["missed_above"].gt(coverage["missed_below"]).sum()
+    return (
+        f"A {level:.0%} interval holds the truth in this share of the samples: {'; '.join(told)}. "
+        f"In {above} of these {len(coverage)} cases more intervals lie wholly above the truth than "
+        "wholly below it."
+    )
+
+
 def shrunken_table(scores: pd.DataFrame, metric: str, *, level: float = 0.95) -> pd.DataFrame:
     """Return each group's raw and shrunken value of a metric, stacked under ``estimate``.
 

@@ -116,6 +116,31 @@ def test_recorded_answers_alone_are_enough(fast_study, tmp_path):
     assert (tmp_path / "out" / "results" / "02_metrics.json").is_file()
 
 
+@pytest.mark.parametrize(
+    ("only", "parameters"),
+    [
+        # a model that was asked under one of the strategies that others were asked under
+        (["02", "03"], {"MODEL": "pocket-medical"}),
+        (["02", "03"], {"METRICS": ["ece", "brier"]}),
+        (["02"], {"SIZES": [100, 300]}),
+        (["02"], {"SIZES": [300], "N_BINS": 5}),
+    ],
+)
+def test_other_parameters_work(fast_study, tmp_path, only, parameters):
+    from medcal_nb.answers import export_answers
+
+    answers = tmp_path / "answers.parquet"
+    export_answers(fast_study.layout.answers, answers)
+    rows = pd.read_parquet(answers)
+    few = (rows["model"] != "pocket-medical") | (rows["strategy"] == "p_true")
+    rows[few].to_parquet(answers)
+    done = run_study(
+        "recorded", answers=answers, parameters=parameters, fast=True, out=tmp_path / "out",
+        only=only, root=ROOT,
+    )  # fmt: skip
+    assert FAILED not in {step.action for step in done.steps}, [s.message for s in done.steps]
+
+
 def test_a_cluster_of_folders_is_not_needed(fast_study):
     """Nothing was written outside the folder that was asked for."""
     executed = fast_study.layout.work / "notebooks"

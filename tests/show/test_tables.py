@@ -306,6 +306,18 @@ def test_values_below_their_interval_are_counted_and_explained():
     assert tables.below_note(scores[:1], see="there") == ""
 
 
+def test_how_often_intervals_hold_is_said_for_each_size_and_the_worst_first():
+    coverage = pd.DataFrame(
+        {"stat": ["debiased_ece", "ece"] * 2, "n": [100, 100, 2000, 2000],
+         "coverage": [0.2, 0.0, 0.5, 0.04], "missed_below": [0.0, 0.0, 0.3, 0.0],
+         "missed_above": [0.8, 1.0, 0.2, 0.96]}
+    )  # fmt: skip
+    told = tables.held_note(coverage, level=0.9)
+    assert told.startswith("A 90% interval holds the truth in this share of the samples: ECE 0.0%")
+    assert "ECE 0.0% (n = 100), 4.0% (n = 2,000); " in told
+    assert "debiased ECE 20.0% (n = 100), 50.0% (n = 2,000). In 3 of these 4 cases" in told
+
+
 def test_strategies_are_those_of_the_model_on_both_sides(verdicts):
     other = verdicts[verdicts["domain"] == "medical"].assign(model="one-sided")
     half = verdicts.assign(model="half")

@@ -177,7 +177,10 @@ def _graded(rows, grade):
         options = row.pop("options", None)
         answer, gold = row.get("answer"), row.get("gold")
         if ungraded and row.get("correct") is None and answer is not None and gold is not None:
-            row["correct"] = grade(answer, gold, row.get("question_type"), options)
+            kind = row.get("question_type")
+            row["correct"] = grade(answer, gold, kind, options)
+            if row["correct"] is False and _equal(answer, gold, kind, options):
+                row["correct"] = True  # 1 and 1.0, which rules for texts tell apart
         yield row
 
 

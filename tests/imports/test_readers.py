@@ -329,6 +329,13 @@ def test_uqlm_tables_are_recognised(tmp_path, kind):
     assert read["confidence"].tolist() == [0.5, 0.25, 1.0, 1.0]
 
 
+def test_readers_grade_whole_numbers_written_as_floats(tmp_path):
+    path = tmp_path / "uq.csv"
+    path.write_text("prompt,response,p_true,gold\np,72,0.5,72.0\np,72,0.5,72.5\n")
+    _, read = bring(path, grade=lambda answer, gold, kind, options: answer == gold)
+    assert read["correct"].tolist() == [True, False]
+
+
 def test_a_table_that_only_resembles_uqlm_stays_a_table(tmp_path):
     path = tmp_path / "own.csv"
     path.write_text("prompt,response,exact_match,max\np,r,1,2\n")

@@ -79,6 +79,8 @@ def forecasters_figure(table: pd.DataFrame):
         for ax, (name, part) in zip(axes.flat, groups, strict=True):
             plots.plot_reliability(part, ax=ax, note=f"ECE {_ece_of(part):.3f}", histogram=False)
             ax.set_title(name)
+            ax.set_ylim(-0.15, 1.17)  # corners are written in, and here dots reach into them
+            ax.set_yticks(np.linspace(0, 1, 6))
             ax.label_outer()
         st.caption(fig, plots.reliability_caption(histogram=False))
         fig.suptitle("Forecasters made by design (simulated)")

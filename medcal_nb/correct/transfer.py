@@ -1026,7 +1026,7 @@ def _longest_run(holds) -> tuple[np.ndarray, np.ndarray]:
     for k, row in enumerate(holds):
         length[k] = np.where(row, 1 + (length[k - 1] if k else 0), 0)
     last = length.argmax(axis=0)
-    return np.maximum(last - length.max(axis=0) + 1, 0), last
+    return last - np.maximum(length.max(axis=0), 1) + 1, last
 
 
 def labels_sentence(

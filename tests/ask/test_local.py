@@ -1,5 +1,6 @@
 """Local models: replies equal those of plain generate, whatever is shared, batched or reordered."""
 
+import copy
 import math
 import random
 import weakref
@@ -179,12 +180,13 @@ def test_a_question_that_holds_the_image_token_fails_alone(family, share):
     assert model.count_tokens(bad.prompt) is None
 
 
-def test_a_checkpoint_s_own_generation_settings_change_no_reply():
+def test_a_checkpoint_s_own_generation_settings_change_no_reply(monkeypatch):
     calls = some_calls()[:8]
     plain = answer(backend(share=False), calls)
     model = backend(share=False)
-    own = model.model.generation_config
+    own = copy.deepcopy(model.model.generation_config)
     own.update(repetition_penalty=1.4, no_repeat_ngram_size=2, min_length=500)
+    monkeypatch.setattr(model.model, "generation_config", own)  # the checkpoint is shared
     same(plain, answer(model, calls))
     assert model.model.generation_config is own
     assert own.repetition_penalty == 1.4

@@ -31,7 +31,7 @@ from medcal_nb.correct import (
     transfer_table,
 )
 from medcal_nb.correct._resample import collapse, draw_groups, weighted_losses
-from medcal_nb.correct.transfer import equivalence
+from medcal_nb.correct.transfer import _longest_run, equivalence
 from medcal_nb.measure import brier_score, debiased_ece, ece, log_loss
 
 FITS = {
@@ -397,6 +397,13 @@ def test_labels_are_drawn_from_one_pool_and_scored_on_another(rng):
     pd.testing.assert_frame_equal(again.table, study.table)  # resampling changes no estimate
     with pytest.raises(ValueError, match="images are both in target and judged"):
         label_efficiency_study(data, **(settings | {"judged": {"domain": "medical"}}), rng=rng)
+
+
+def test_the_longest_run_of_wins_is_found_where_there_are_few_or_none():
+    wins = np.array([[0, 1, 0, 1], [0, 1, 1, 0], [0, 0, 1, 1], [0, 1, 0, 1]], bool)
+    assert [at.tolist() for at in _longest_run(wins)] == [[0, 0, 1, 2], [0, 1, 2, 3]]
+    for one in (False, True):  # a single size tried
+        assert [at.tolist() for at in _longest_run(np.array([[one]]))] == [[0], [0]]
 
 
 def test_labels_needed_has_an_interval_where_images_are_set_aside_in_each_draw(rng):

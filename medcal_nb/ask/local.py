@@ -25,7 +25,7 @@ from medcal_nb.ask.models import (
     Reply,
     refusal,
 )
-from medcal_nb.ask.prefix import SharedPrefix
+from medcal_nb.ask.prefix import SharedPrefix, last_modules
 from medcal_nb.ask.rows import Row, uniforms
 from medcal_nb.ask.whole import WholePrompts
 from medcal_nb.errors import MedcalError
@@ -103,7 +103,7 @@ class LocalModel:
         self.max_positions = max_positions or self._positions_in_memory()
         self.max_prefill = max_prefill
         #: token positions that cost as much as one batch more, which writes in passes of its own
-        self.cut_cost = 400 if self.device.type == "cpu" else 6000
+        self.cut_cost = 250 if self.device.type == "cpu" else 6000
         #: token positions computed so far, padding included
         self.positions = 0
         accepts = inspect.signature(model.forward).parameters
@@ -123,6 +123,7 @@ class LocalModel:
         self.image_marks = self._image_marks()
         self.inner = getattr(model, "model", model)
         self.mrope = hasattr(self.inner, "get_rope_index")
+        self.last_modules = last_modules(model)
         text = getattr(model.config, "text_config", model.config)
         sliding = "sliding_attention" in (getattr(text, "layer_types", None) or ())
         self.window = text.sliding_window if sliding else None
@@ -138,6 +139,11 @@ class LocalModel:
         self.can = frozenset(can)
         self.splices = True
         self._label_ids = {}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        if self.device.type == "cpu":
+            _keep_memory()  # in the process that it was sent to
 
     def _positions_in_memory(self):
         import torch

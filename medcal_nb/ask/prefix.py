@@ -9,6 +9,7 @@ far are one row until they part.
 
 import itertools
 import math
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -404,15 +405,16 @@ class SharedPrefix:
         backend.positions += ids.numel()
         if backend.mrope and position.dim() == 2:
             position = position.expand(3, *position.shape)
-        out = backend.model(
-            input_ids=ids,
-            attention_mask=state.mask.long(),
-            position_ids=position,
-            use_cache=True,
-            **{backend.cache_name: state.cache},
-            **backend.keep_last,
-            **inputs,
-        )
+        with _last_alone(backend.last_modules) if ids.shape[1] > 1 else nullcontext():
+            out = backend.model(
+                input_ids=ids,
+                attention_mask=state.mask.long(),
+                position_ids=position,
+                use_cache=True,
+                **{backend.cache_name: state.cache},
+                **backend.keep_last,
+                **inputs,
+            )
         state.logits = out.logits[:, -1] if logits else None
 
     def _branch(self, chunk, by_prompt, encoded, places, choose):
@@ -470,6 +472,35 @@ class SharedPrefix:
             forked = len({branch.line for branch in branches}) < len(branches)
             if branches and (forked or len(branches) <= 0.75 * n):
                 state, branches = _join(branches, choose.rows)
+
+
+def last_modules(model):
+    """What a text decoder does after its last attention: modules whose other outputs none reads."""
+    try:
+        layer = model.get_decoder().layers[-1]
+        return [layer.self_attn.o_proj, layer.mlp]
+    except AttributeError:
+        return []  # named otherwise: computed in full
+
+
+@contextmanager
+def _last_alone(modules):
+    """Have modules compute the last position of each row alone, and give zeros for the others."""
+    from torch.nn.functional import pad
+
+    def shortened(forward):
+        return lambda hidden: pad(forward(hidden[:, -1:]), (0, 0, hidden.shape[1] - 1, 0))
+
+    before = [vars(module).get("forward") for module in modules]
+    try:
+        for module in modules:
+            module.forward = shortened(module.forward)
+        yield
+    finally:
+        for module, forward in zip(modules, before, strict=True):
+            del module.forward
+            if forward is not None:
+                module.forward = forward
 
 
 def _once(states):

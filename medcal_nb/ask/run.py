@@ -23,7 +23,7 @@ from medcal_nb.ask.models import (
     Similarities,
     Similarity,
 )
-from medcal_nb.ask.strategies import Plan, blanked, choose_strategies
+from medcal_nb.ask.strategies import STRATEGIES, Plan, blanked, choose_strategies
 from medcal_nb.errors import MedcalError
 from medcal_nb.items import iter_items
 
@@ -116,6 +116,7 @@ def ask(
     lettered=False,
     max_new_tokens=None,
     shard=(1, 1),
+    workers=1,
     blank=False,
     progress=False,
 ):
@@ -144,6 +145,9 @@ def ask(
         Lowers the limits of all replies.
     shard : (int, int)
         Part i of n of the items, for several machines.
+    workers : int
+        Processes that ask batches side by side, for a model on a CPU of several cores; a
+        script that starts them needs the guard ``if __name__ == "__main__"``.
     blank : bool
         Show a grey image of the same size in place of each. The rows say nothing of it: keep
         them in a log of their own.
@@ -154,13 +158,11 @@ def ask(
     -------
     Summary
     """
-    if samples < 1 or batch_size < 1:
-        raise MedcalError("samples and batch size must be at least 1")
+    if min(samples, batch_size, workers) < 1:
+        raise MedcalError("samples, batch size and workers must be at least 1")
     if not temperature > 0:
         raise MedcalError(f"the temperature of samples must be above 0, got {temperature:g}")
     chosen = choose_strategies(strategies)
-    if blank:
-        chosen = [blanked(strategy) for strategy in chosen]
     datasets = items["dataset"].unique()
     if len(datasets) != 1:
         raise MedcalError(f"one data set at a time: the items are of {len(datasets)}")
@@ -189,7 +191,9 @@ def ask(
     runs = log.runs(model=backend.name, dataset=dataset)
     summary.mixed = [s.name for s in asked if runs.get(s.name, set()) - {run_id}]
     with _bar(progress, backend.name, rows, asked, plan) as bar:
-        for batch in batches:
+
+        def to_do(batch):
+            """The pairs of a batch that have to be asked; tells the others to the summary."""
             todo = []
             for item in batch:
                 for strategy in asked:
@@ -205,13 +209,15 @@ def ask(
                         summary.done_before += n_rows
                         bar.update(n_rows)
                     else:
-                        todo.append((item, strategy))
-            if todo:
-                written, failed = _ask_batch(backend, todo, plan, run_id)
-                summary.failed.update(failed)
-                if written:
-                    summary.rows += log.append(written, if_exists="ignore")
-                bar.update(sum(strategy.rows(plan) for _, strategy in todo))
+                        todo.append((item, strategy.name))
+            return todo
+
+        waiting = ((todo, plan, run_id, blank) for todo in map(to_do, batches) if todo)
+        for n_rows, written, failed in _each_batch(backend, waiting, workers):
+            summary.failed.update(failed)
+            if written:
+                summary.rows += log.append(written, if_exists="ignore")
+            bar.update(n_rows)
     summary.seconds = time.perf_counter() - started
     return summary
 
@@ -231,9 +237,38 @@ def _bar(progress, name, rows, asked, plan):
     )
 
 
-def _ask_batch(backend, todo, plan, run_id):
-    """Run the programs of a batch to their ends; return answer rows and failures by item."""
-    programs = [strategy.ask(item, plan) for item, strategy in todo]
+def _each_batch(backend, waiting, workers):
+    """Ask batches, one after another or several at once; yield what each gave."""
+    if workers == 1:
+        for arguments in waiting:
+            yield _ask_batch(backend, *arguments)
+        return
+    from medcal_nb.ask.workers import Workers
+
+    with Workers(backend, workers) as pool:
+        for _, answered in pool.each(_ask_batch, waiting):
+            yield answered
+
+
+def _ask_batch(backend, todo, plan, run_id, blank):
+    """Run the programs of a batch to their ends.
+
+    Parameters
+    ----------
+    todo : list of (Item, str)
+        Items, each with the name of a strategy.
+
+    Returns
+    -------
+    n_rows : int
+        Answers asked for.
+    rows : list of dict
+        Answers.
+    reasons : dict of str to str
+        Why an item has no answer under some strategy.
+    """
+    todo = [(item, STRATEGIES[name]) for item, name in todo]
+    programs = [(blanked(how) if blank else how).ask(item, plan) for item, how in todo]
     with backend.session() as session:
         ended, failed = run_programs(programs, session.run)
     rows, reasons = [], {}
@@ -243,7 +278,7 @@ def _ask_batch(backend, todo, plan, run_id):
             continue
         for row in ended[i]:
             rows.append(_finish(row, item, strategy, backend.name, run_id))
-    return rows, reasons
+    return sum(strategy.rows(plan) for _, strategy in todo), rows, reasons
 
 
 def run_programs(programs, answer):

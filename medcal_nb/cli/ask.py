@@ -31,6 +31,9 @@ def ask(
     seed: int = typer.Option(0, help="Of the sampled replies."),
     device: str = typer.Option(None, help="cpu, cuda …; a GPU where there is one."),
     shard: str = typer.Option("1/1", help="Part i/n of the items, images kept together."),
+    workers: int = typer.Option(
+        1, min=1, help="Processes that ask side by side, for a model on a CPU of several cores."
+    ),
     letters: bool = typer.Option(False, help="Read option probabilities from option letters."),
     max_new_tokens: int = typer.Option(None, min=1, help="Lower the limit of every reply."),
     revision: str = typer.Option(None, help="Commit or tag of a hub checkpoint."),
@@ -81,6 +84,7 @@ def ask(
             lettered=letters,
             max_new_tokens=max_new_tokens,
             shard=part,
+            workers=workers,
             progress=not quiet,
         )
     for line in summary.lines():

@@ -66,6 +66,7 @@ def ask_profile(
 
     from medcal_nb.answers import AnswerLog
     from medcal_nb.ask.strategies import choose_strategies
+    from medcal_nb.ask.workers import begin
 
     settings = load_profile(profile)
     jobs = settings.jobs(fast=fast)
@@ -91,9 +92,11 @@ def ask_profile(
     AnswerLog(answers).close()
     rows = []
     # spawned, not forked: a forked torch can hang on its threads
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(
+        workers, mp_context=get_context("spawn"), initializer=begin, initargs=(1,)
+    ) as pool:
         futures = [
-            pool.submit(_ask_model, part, answers, shard, False, 1) for part in by_model.values()
+            pool.submit(_ask_model, part, answers, shard, False) for part in by_model.values()
         ]
         with tqdm(total=len(futures), desc="asking", unit="model", disable=not progress) as bar:
             for future in as_completed(futures):
@@ -104,16 +107,12 @@ def ask_profile(
     return pd.DataFrame(sorted(rows, key=lambda row: order.index(row["model"])))
 
 
-def _ask_model(jobs: list[Job], answers: Path, shard, progress: bool, threads: int = 0):
+def _ask_model(jobs: list[Job], answers: Path, shard, progress: bool):
     from medcal_nb.answers import AnswerLog
     from medcal_nb.ask.models import resolve_model
     from medcal_nb.ask.run import ask
     from medcal_nb.items import load_items
 
-    if threads:
-        import torch
-
-        torch.set_num_threads(threads)
     rows, backend = [], None
     with AnswerLog(answers) as log:
         for job in jobs:

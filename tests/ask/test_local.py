@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from medcal_nb.ask import prefix, prompts
-from medcal_nb.ask.local import LocalModel
+from medcal_nb.ask.families import FAMILIES
+from medcal_nb.ask.local import SHAREABLE, LocalModel
 from medcal_nb.ask.models import (
     Failure,
     Generate,
@@ -79,6 +80,26 @@ def same(ours, theirs):
 def test_shared_prefix_gives_what_whole_prompts_give():
     calls = some_calls()
     same(answer(backend(), calls), answer(backend(share=False), calls))
+
+
+@pytest.mark.parametrize("family", sorted(SHAREABLE & set(FAMILIES)))
+def test_what_follows_the_last_attention_is_computed_for_last_positions_alone(family):
+    model, rows, lengths = backend(family), [], []
+    *_, after = model.last_modules
+    assert len(model.last_modules) == 2
+    hooks = [
+        after.register_forward_hook(lambda module, args, out: lengths.append(len(out[0]))),
+        next(iter(after.children())).register_forward_hook(
+            lambda module, args, out: rows.append(out.shape[-2])
+        ),
+    ]
+    shared = answer(model, some_calls())
+    for hook in hooks:
+        hook.remove()
+    same(shared, answer(backend(family, share=False), some_calls()))
+    assert max(lengths) > 20
+    assert set(rows) == {1}
+    assert not any("forward" in vars(module) for module in model.last_modules)
 
 
 def test_results_do_not_depend_on_batch_size_or_order():

@@ -180,8 +180,9 @@ def test_dry_run_shows_prompts_and_counts_without_asking(model):
 
 
 def test_bad_arguments_are_named(model, log):
-    with pytest.raises(MedcalError, match="samples and batch size"):
-        ask(model, tiny_items(2), "verbalized", log=log, samples=0)
+    for name in ("samples", "batch_size", "workers"):
+        with pytest.raises(MedcalError, match="samples, batch size and workers must be at least"):
+            ask(model, tiny_items(2), "verbalized", log=log, **{name: 0})
     two = pd.concat([tiny_items(1), tiny_items(1, dataset="other")], ignore_index=True)
     with pytest.raises(MedcalError, match="one data set at a time"):
         ask(model, two, "verbalized", log=log)

@@ -9,7 +9,7 @@ far are one row until they part.
 
 import itertools
 import math
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -405,7 +405,7 @@ class SharedPrefix:
         backend.positions += ids.numel()
         if backend.mrope and position.dim() == 2:
             position = position.expand(3, *position.shape)
-        with _last_alone(backend.last_modules) if ids.shape[1] > 1 else nullcontext():
+        with _last_alone(backend.last_modules):
             out = backend.model(
                 input_ids=ids,
                 attention_mask=state.mask.long(),

@@ -608,7 +608,7 @@ def hub_files(name, *, revision=None, mirror=None, sleep=time.sleep) -> list[Rem
     Parameters
     ----------
     name : str
-        A name of :data:`medcal_nb.items_hub.HUB_SETS`.
+        A name of :data:`medcal_nb.hub.HUB_SETS`.
     revision : str, optional
         Branch, tag or commit; ``main`` if left out.
     mirror : str, optional
@@ -618,7 +618,7 @@ def hub_files(name, *, revision=None, mirror=None, sleep=time.sleep) -> list[Rem
     -------
     list of Remote
     """
-    from .items_hub import HUB_SETS
+    from .hub import HUB_SETS
 
     hub_set = HUB_SETS[name]
     base = (mirror or os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
@@ -645,7 +645,7 @@ def hub_files(name, *, revision=None, mirror=None, sleep=time.sleep) -> list[Rem
 
 
 def _hub_sets() -> list[str]:
-    from .items_hub import HUB_SETS
+    from .hub import HUB_SETS
 
     return [name for name, hub_set in HUB_SETS.items() if not hub_set.streamed]
 

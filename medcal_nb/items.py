@@ -41,7 +41,7 @@ _LOADERS: dict[str, str | Callable[..., Any]] = {
     **dict.fromkeys(
         ("vqa-rad", "slake", "path-vqa", "omnimedvqa", "pmc-vqa", "a-okvqa", "science-qa",
          "vqa-v2", "mmstar"),
-        "medcal_nb.items_hub:load",
+        "medcal_nb.hub:load",
     ),
 }  # fmt: skip
 
@@ -145,10 +145,10 @@ def _name_and_folder(name: str) -> tuple[str, str | None]:
     if name in _LOADERS:
         return name, None
     known, _, folder = name.partition(":")
-    if folder and _LOADERS.get(known) == "medcal_nb.items_hub:load":
+    if folder and _LOADERS.get(known) == "medcal_nb.hub:load":
         return known, folder
     if Path(name).is_dir():
-        return import_module("medcal_nb.items_hub").hub_set_of_folder(name), name
+        return import_module("medcal_nb.hub").hub_set_of_folder(name), name
     raise MedcalError(f"dataset {name!r} is not known; known: {', '.join(dataset_names())}")
 
 

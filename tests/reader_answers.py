@@ -37,14 +37,14 @@ def row(item, strategy, answer, confidence, right, gold, **more):
 
 
 def ablated(item, gold, rng):
-    """Return the two answers of image_ablation: with the image and with a blank one."""
+    """Return the two answers of blank_image: with the image and with a blank one."""
     others = [o for o in item["options"] if o != gold]
     rows = []
     for sample, share in ((0, 0.9), (1, round(rng.uniform(0.3, 0.9), 2))):
         shares = {gold: share, **dict.fromkeys(others, (1 - share) / len(others))}
         best = max(shares, key=shares.get)
         rows.append(
-            row(item, "image_ablation", best, shares[best], best == gold, gold, sample=sample,
+            row(item, "blank_image", best, shares[best], best == gold, gold, sample=sample,
                 option_probabilities=shares)
         )  # fmt: skip
     return rows

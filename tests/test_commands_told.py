@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PLACES = [
     "README.md",
     "CONTRIBUTING.md",
-    *(f"medcal_nb/profiles/{name}.toml" for name in ("hub", "served", "pocket", "recorded")),
+    *(f"medcal_nb/profiles/{name}.toml" for name in ("hub", "served", "pocket", "imported")),
 ]
 
 

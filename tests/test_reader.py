@@ -244,7 +244,7 @@ def test_other_ways_and_the_blank_image_are_those_of_the_item(book, answers):
         assert others["agrees"].item() == (given == case.answer)
         blank = evidence.blank_image(book, case)
         if case.options:
-            mine = table.query("item_id == @item_id and strategy == 'image_ablation'")
+            mine = table.query("item_id == @item_id and strategy == 'blank_image'")
             shares = dict(zip(mine["sample"], mine["option_probabilities"], strict=True))
             assert blank.seen == shares[0][case.answer]
             assert blank.blank == shares[1][case.answer]

@@ -4,7 +4,7 @@ A strategy's `ask` is a generator: it yields a list of calls (see :mod:`medcal_n
 is sent their results, and returns answer rows. It knows one item and no backend, so that the
 runner can put the calls of many items and strategies to a model together, and ask equal calls
 once. How the rows become one verdict is told by `aggregate`
-(see :mod:`medcal_nb.ask.verdicts`).
+(see :mod:`medcal_nb.ask.graded`).
 """
 
 import math
@@ -76,7 +76,7 @@ class Strategy:
     needs : frozenset of str
         What a backend must be able to do (see :mod:`medcal_nb.ask.models`).
     aggregate : str
-        Rule of :mod:`medcal_nb.ask.verdicts` that makes a verdict of the rows.
+        Rule of :mod:`medcal_nb.ask.graded` that makes a verdict of the rows.
     rows, calls : callable
         Plan → answer rows and calls per item.
     ask : callable or None
@@ -554,7 +554,7 @@ _ALL = (
         calls=1 + len(CHANGES),
     ),
     _strategy(
-        "image_ablation",
+        "blank_image",
         "option probabilities with the image and with a blank one, and their ratio",
         "Zhao et al. 2021, arXiv 2102.09690 (content-free input)",
         [LABELS],

@@ -185,9 +185,9 @@ def _check_by(path, by, names):
 
 
 def _verdicts(answers):
-    from medcal_nb.ask.verdicts import to_verdicts
+    from medcal_nb.ask.graded import to_graded
 
-    return to_verdicts(answers)
+    return to_graded(answers)
 
 
 def _block(frame, needed):

@@ -126,7 +126,7 @@ def import_(
     ),
 ) -> None:
     """Bring recorded answers into a log: all of them, or nothing."""
-    from medcal_nb.imports import ColumnMap, import_file
+    from medcal_nb.logs import ColumnMap, import_file
 
     columns = ColumnMap(
         dataset=dataset,

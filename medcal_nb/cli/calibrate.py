@@ -130,10 +130,10 @@ def _clip(text):
 def _verdicts(path):
     """Verdicts, with the option probabilities of strategies that answer once."""
     from medcal_nb.answers import load_answers
-    from medcal_nb.ask.verdicts import to_verdicts
+    from medcal_nb.ask.graded import to_graded
 
     answers = load_answers(path)
-    verdicts = to_verdicts(answers)
+    verdicts = to_graded(answers)
     key = ["model", "dataset", "item_id", "strategy"]
     if answers["option_probabilities"].notna().any():
         once = answers[~answers.duplicated(key, keep=False)]

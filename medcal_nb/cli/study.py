@@ -25,7 +25,7 @@ def study(
         str, typer.Option(help="pocket, recorded, hub, served, or a .toml file.")
     ] = "pocket",
     answers: Annotated[
-        Path | None, typer.Option(help="The answers table; profile recorded needs one.")
+        Path | None, typer.Option(help="The answers table; profile imported needs one.")
     ] = None,
     parameters: Annotated[
         list[str] | None,

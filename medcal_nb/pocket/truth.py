@@ -23,7 +23,7 @@ CARD_STRATEGIES = (
     "two_stage_other",
     "describe_first",
     "p_true",
-    "image_ablation",
+    "blank_image",
 )
 
 
@@ -48,9 +48,9 @@ def fresh_verdicts(model, strategies, n, *, dataset="pocket-medical", seed=0, ba
         The verdicts of one batch.
     """
     from medcal_nb.answers import AnswerLog
+    from medcal_nb.ask.graded import to_graded
     from medcal_nb.ask.models import resolve_model
     from medcal_nb.ask.run import ask
-    from medcal_nb.ask.verdicts import to_verdicts
     from medcal_nb.pocket.questions import fresh_items
 
     backend = resolve_model(model) if isinstance(model, str) else model
@@ -65,7 +65,7 @@ def fresh_verdicts(model, strategies, n, *, dataset="pocket-medical", seed=0, ba
         if not len(answers):
             reasons = "; ".join(f"{name}: {why}" for name, why in summary.skipped.items())
             raise MedcalError(f"{backend.name} answers nothing under {strategies}: {reasons}")
-        yield to_verdicts(answers)
+        yield to_graded(answers)
 
 
 def fresh_like(model, strategy, n, *, verdicts, target):
@@ -293,7 +293,7 @@ def _checks(backend, verdicts, n, seed):
                 ask(backend, items, ["option_probability"], log=log, lettered=True)
                 letters = log.read()
             with AnswerLog(Path(folder) / "blank.sqlite") as log:
-                ask(backend, items, ["image_ablation"], log=log)
+                ask(backend, items, ["blank_image"], log=log)
                 ablated = log.read()
         here = verdicts[verdicts["item_id"].isin(items["item_id"])]
         plain = here[here["strategy"] == "sequence_probability"]["correct"].fillna(False)

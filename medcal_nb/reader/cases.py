@@ -15,13 +15,13 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb.answers import load_answers
+from medcal_nb.ask.graded import to_graded
 from medcal_nb.ask.strategies import STRATEGIES
-from medcal_nb.ask.verdicts import to_verdicts
 from medcal_nb.errors import MedcalError
 from medcal_nb.items import SPLITS, load_items
 
 LIBRARY_SHARE = 0.2
-BLANK_STRATEGY = "image_ablation"
+BLANK_STRATEGY = "blank_image"
 _TOLD = ("question", "options", "image")
 
 
@@ -136,7 +136,7 @@ class AnswerBook:
     def __init__(self, path: str | os.PathLike, *, items: str | None = None, seed: int = 0):
         self.path, self.seed = Path(path), seed
         self.answers = load_answers(self.path)
-        self.verdicts = to_verdicts(self.answers)
+        self.verdicts = to_graded(self.answers)
         usable = self.verdicts[
             self.verdicts["answer"].notna() & self.verdicts["confidence"].notna()
         ]

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from medcal_nb.ask.graded import meaning
 from medcal_nb.ask.grading import is_correct
-from medcal_nb.ask.verdicts import meaning
 from medcal_nb.measure import MeasureWarning, clustered_interval, selective_threshold
 from medcal_nb.reader.cases import BLANK_STRATEGY, Case, Casebook
 from medcal_nb.reader.decisions import Decision

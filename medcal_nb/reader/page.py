@@ -7,8 +7,8 @@ import html
 import io
 import math
 
+from medcal_nb.ask.graded import meaning
 from medcal_nb.ask.strategies import STRATEGIES
-from medcal_nb.ask.verdicts import meaning
 from medcal_nb.errors import MedcalError
 from medcal_nb.items import open_image
 from medcal_nb.reader.cases import Case

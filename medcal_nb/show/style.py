@@ -52,7 +52,7 @@ STRATEGY_FAMILIES = {
         "semantic_entropy",
         "paraphrase",
         "augment",
-        "image_ablation",
+        "blank_image",
         "cross_model",
     ),
     "fusion": (

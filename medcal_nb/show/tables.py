@@ -773,7 +773,7 @@ def ablation_table(answers: pd.DataFrame, target: dict) -> pd.DataFrame:
     Parameters
     ----------
     answers : pandas.DataFrame
-        The answers table; rows of the strategy ``image_ablation``, whose sample 0 saw the image and
+        The answers table; rows of the strategy ``blank_image``, whose sample 0 saw the image and
         sample 1 the blank one.
     target : dict
         Which rows, by column; all where there are none.
@@ -783,7 +783,7 @@ def ablation_table(answers: pd.DataFrame, target: dict) -> pd.DataFrame:
     pandas.DataFrame
         ``model, dataset, image, n, mean_confidence, accuracy``; empty where nothing was ablated.
     """
-    rows = answers[answers["strategy"] == "image_ablation"]
+    rows = answers[answers["strategy"] == "blank_image"]
     chosen = rows_where(rows, target)
     rows = measured(chosen if len(chosen) else rows)
     seen = rows.assign(image=np.where(rows["sample"] == 0, "shown", "blank"))

@@ -227,9 +227,9 @@ def ask_blank(
     import pandas as pd
 
     from medcal_nb.answers import AnswerLog
+    from medcal_nb.ask.graded import to_graded
     from medcal_nb.ask.models import resolve_model
     from medcal_nb.ask.run import ask
-    from medcal_nb.ask.verdicts import to_verdicts
 
     parts = []
     for model in models:
@@ -248,5 +248,5 @@ def ask_blank(
                     blank=True,
                     progress=progress,
                 )
-                parts.append(to_verdicts(log.read()))
+                parts.append(to_graded(log.read()))
     return pd.concat(parts, ignore_index=True)

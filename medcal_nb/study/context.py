@@ -181,7 +181,7 @@ def notebook_context(
     notebook : str
         The notebook's own name, such as ``02_metrics``.
     profile : str
-        Name or file of a profile (``pocket``, ``recorded``, ``hub``, ``served``).
+        Name or file of a profile (``pocket``, ``imported``, ``hub``, ``served``).
     answers, out_dir : path
         The values of ``ANSWERS`` and ``OUT_DIR``.
     fast : bool
@@ -196,10 +196,10 @@ def notebook_context(
     """
     profile = Path(profile).stem
     if not answers:
-        if profile == "recorded":
+        if profile == "imported":
             raise MedcalError(
-                f"{notebook}: profile recorded works on a file of answers: set ANSWERS, or run "
-                "`medcal study --profile recorded --answers FILE`"
+                f"{notebook}: profile imported works on a file of answers: set ANSWERS, or run "
+                "`medcal study --profile imported --answers FILE`"
             )
         answers = answers_file(checkout(), profile, fast=fast)
     if not out_dir:

@@ -71,7 +71,7 @@ class Profile:
 
     @property
     def asks(self) -> bool:
-        """Whether models are asked; ``recorded`` takes answers as they are."""
+        """Whether models are asked; ``imported`` takes answers as they are."""
         return bool(self.settings.get("ask"))
 
     def jobs(self, *, fast: bool = False) -> list[Job]:

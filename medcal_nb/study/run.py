@@ -534,7 +534,7 @@ class _Runner:
         }
         if "ANSWERS" in notebook.parameters:
             injected["ANSWERS"] = str(layout.answers)
-        embedded = profile.name in ("pocket", "recorded")
+        embedded = profile.name in ("pocket", "imported")
         executed = layout.work / "notebooks" / f"{notebook.name}.ipynb"
         failure = execute(
             notebook.path,

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 from medcal_nb.answers import AnswerLog, check_answers
+from medcal_nb.ask.graded import to_graded
 from medcal_nb.ask.local import LocalModel
 from medcal_nb.ask.models import resolve_model
 from medcal_nb.ask.run import ask, dry_run, shard_of
 from medcal_nb.ask.strategies import STRATEGIES, Plan
-from medcal_nb.ask.verdicts import to_verdicts
 from medcal_nb.errors import MedcalError
 from medcal_nb.items import iter_items, load_items
 from tests.ask.tiny import tiny_checkpoint, tiny_items
@@ -69,7 +69,7 @@ def test_every_strategy_writes_checked_answers(model, log):
     assert known.correct.notna().all()
     assert answers[answers.answer.isna()].correct.isna().all()
     assert (answers.prompt_tokens > 20).all()
-    verdicts = to_verdicts(answers)
+    verdicts = to_graded(answers)
     assert len(verdicts) == len(per_item)
     options = verdicts[verdicts.strategy == "option_probability"]
     assert options.confidence.between(0, 1).all()
@@ -148,7 +148,7 @@ def test_blank_images_are_what_the_model_sees(model, tmp_path):
     answers = {}
     for blank in (False, True):
         with AnswerLog(tmp_path / f"{blank}.sqlite") as log:
-            ask(model, items, ["option_probability", "image_ablation"], log=log, blank=blank)
+            ask(model, items, ["option_probability", "blank_image"], log=log, blank=blank)
             answers[blank] = log.read()
     shown, grey = (
         table[table.strategy == "option_probability"].confidence.round(6).nunique()
@@ -156,8 +156,8 @@ def test_blank_images_are_what_the_model_sees(model, tmp_path):
     )
     assert shown > 1
     assert grey == 1
-    # what image_ablation asks with its own blank image is the same
-    ablated = answers[False].query("strategy == 'image_ablation' and sample == 1")
+    # what blank_image asks with its own blank image is the same
+    ablated = answers[False].query("strategy == 'blank_image' and sample == 1")
     blank = answers[True].query("strategy == 'option_probability'")
     assert blank.confidence.to_numpy() == pytest.approx(ablated.confidence.to_numpy(), abs=1e-6)
 
@@ -172,7 +172,7 @@ def test_dry_run_shows_prompts_and_counts_without_asking(model):
     assert counts["items"] == 6
     assert counts["distinct_calls"] < counts["calls"]
     per_item = sum(s.calls(Plan(**FAST)) for s in STRATEGIES.values() if not s.skips(model.can))
-    without_options = 1 + 2  # option_probability and image_ablation have none to read
+    without_options = 1 + 2  # option_probability and blank_image have none to read
     assert counts["calls"] == 6 * per_item - 2 * without_options
     assert counts["prompt_tokens"] > counts["calls"] * 40
     assert "cross_model" in skipped

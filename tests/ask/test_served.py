@@ -132,7 +132,7 @@ def test_every_strategy_on_the_server_or_skipped_with_the_reason(server, tmp_pat
         answers = log.read()
     assert not summary.failed
     assert summary.skipped["sequence_probability"] == "the server answers without log-probabilities"
-    assert {"verbalized", "p_true", "option_probability", "challenge", "image_ablation"} <= set(
+    assert {"verbalized", "p_true", "option_probability", "challenge", "blank_image"} <= set(
         answers.strategy
     )
     options = answers[answers.strategy == "option_probability"]

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from medcal_nb.ask import prompts
+from medcal_nb.ask.graded import RULES
 from medcal_nb.ask.models import (
     BLANK,
     CHANGES,
@@ -18,7 +19,6 @@ from medcal_nb.ask.models import (
 )
 from medcal_nb.ask.run import run_programs
 from medcal_nb.ask.strategies import STRATEGIES, Plan, blanked, choose_strategies
-from medcal_nb.ask.verdicts import RULES
 from medcal_nb.errors import MedcalError
 from medcal_nb.items import iter_items
 from tests.ask.tiny import tiny_items
@@ -60,7 +60,7 @@ def test_names_rules_and_counts_agree():
         "semantic_entropy",
         "paraphrase",
         "augment",
-        "image_ablation",
+        "blank_image",
         "cross_model",
         "clip_zero_shot",
         "clip_zero_shot_raw",
@@ -206,7 +206,7 @@ def test_image_ablation_asks_with_and_without_the_image():
         yes = 0.9 if call.prompt.picture.change == "" else 0.6
         return LabelProbabilities({"yes": yes, "no": 1 - yes})
 
-    rows, _ = run("image_ablation", CLOSED, script)
+    rows, _ = run("blank_image", CLOSED, script)
     assert [row["confidence"] for row in rows] == [0.9, 0.6]
 
 

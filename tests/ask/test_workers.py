@@ -41,7 +41,7 @@ def end_at_once(backend):
 def test_workers_write_what_one_process_writes(tmp_path, blank):
     items = tiny_items(9)
     items["image"] = items["image"].where(items["image_id"] != "im0001", b"no image")
-    names = "verbalized,option_probability,self_consistency,image_ablation"
+    names = "verbalized,option_probability,self_consistency,blank_image"
     tables, told = [], []
     for n in (1, 2):
         with AnswerLog(tmp_path / f"{n}.sqlite") as log:

@@ -141,10 +141,10 @@ def run_as(peer, source, target):
 def record_replies(model, dataset, n, samples):
     """Ask a model; return what the peers are given, and ours: confidences by method, timed."""
     from medcal_nb.answers import AnswerLog
+    from medcal_nb.ask.graded import meaning, to_graded
     from medcal_nb.ask.models import resolve_model
     from medcal_nb.ask.parsing import parse_confidence
     from medcal_nb.ask.run import ask
-    from medcal_nb.ask.verdicts import meaning, to_verdicts
     from medcal_nb.items import load_items
 
     backend = resolve_model(model)
@@ -170,7 +170,7 @@ def record_replies(model, dataset, n, samples):
         known.append(texts or [""])
         classes.append([[k for _, k in group] for group in groups.values()] or [[0]])
         all_classes.append([[i for i, _ in group] for group in groups.values()] + alone)
-    verdicts = to_verdicts(parts["self_consistency"]).set_index("item_id").loc[order]
+    verdicts = to_graded(parts["self_consistency"]).set_index("item_id").loc[order]
     chosen = []
     for item_id, part in drawn:
         same = part["answer"] == verdicts.at[item_id, "answer"]
@@ -185,7 +185,7 @@ def record_replies(model, dataset, n, samples):
         "stated": parts["verbalized"]["raw"].tolist(),
     }
     ours = {
-        name: timed(lambda part=parts[name]: to_verdicts(part)["confidence"])
+        name: timed(lambda part=parts[name]: to_graded(part)["confidence"])
         for name in ("self_consistency", "semantic_entropy")
     }
     ours["sequence_probability"] = timed(

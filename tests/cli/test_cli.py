@@ -53,8 +53,8 @@ def test_every_command_explains_itself():
         (["study", "-p", "SCALE"], "-p 'SCALE': write NAME=VALUE"),
         (["study", "9"], "no notebook '9': choose from 02_a"),
         (["study", "--profile", "pockets"], "no profile 'pockets': choose one of"),
-        (["study", "--profile", "recorded"], "give a file of answers with --answers FILE"),
-        (["study", "--profile", "recorded", "--answers", "no.csv"], "no.csv: no such file"),
+        (["study", "--profile", "imported"], "give a file of answers with --answers FILE"),
+        (["study", "--profile", "imported", "--answers", "no.csv"], "no.csv: no such file"),
         (["study", "-j", "0"], "-j 0: give a whole number above 0"),
     ],
 )

@@ -108,7 +108,7 @@ def test_recorded_answers_alone_are_enough(fast_study, tmp_path):
     answers = tmp_path / "answers.parquet"
     export_answers(fast_study.layout.answers, answers)
     done = run_study(
-        "recorded", answers=answers, fast=True, out=tmp_path / "out", only=["02", "04"], root=ROOT
+        "imported", answers=answers, fast=True, out=tmp_path / "out", only=["02", "04"], root=ROOT
     )
     actions = {step.notebook.name: step.action for step in done.steps}
     assert actions.pop("01_elicitation", LEFT_OUT) == LEFT_OUT
@@ -135,7 +135,7 @@ def test_other_parameters_work(fast_study, tmp_path, only, parameters):
     few = (rows["model"] != "pocket-medical") | (rows["strategy"] == "p_true")
     rows[few].to_parquet(answers)
     done = run_study(
-        "recorded", answers=answers, parameters=parameters, fast=True, out=tmp_path / "out",
+        "imported", answers=answers, parameters=parameters, fast=True, out=tmp_path / "out",
         only=only, root=ROOT,
     )  # fmt: skip
     assert FAILED not in {step.action for step in done.steps}, [s.message for s in done.steps]

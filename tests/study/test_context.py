@@ -39,7 +39,7 @@ def test_by_hand_files_go_to_build_and_never_to_figures(checkout):
         ({}, "no answers at .*: run `medcal study 01` first"),
         ({"fast": True}, "run `medcal study 01 --fast` first"),
         ({"profile": "hub"}, "run `medcal study 01 --profile hub` first"),
-        ({"profile": "recorded"}, "set ANSWERS"),
+        ({"profile": "imported"}, "set ANSWERS"),
     ],
 )
 def test_missing_answers_come_with_the_command_that_makes_them(checkout, options, message):

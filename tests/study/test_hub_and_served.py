@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from medcal_nb.answers import load_answers
-from medcal_nb.items_hub import HUB_SETS
+from medcal_nb.hub import HUB_SETS
 from medcal_nb.pocket.load import pocket_dir
 from medcal_nb.study import load_results
 from medcal_nb.study.run import RUNS, run_study

@@ -341,10 +341,10 @@ def test_what_a_notebook_can_do_without_may_be_left_out(toy):
     assert load_results(done.layout.results / "04_gather.json")["found"] == ["01_ask", "02_numbers"]
 
     with pytest.raises(MedcalError, match=r"04_gather is left out: reads results/01_ask\.json"):
-        study(toy, profile="recorded", only=["04"])
+        study(toy, profile="imported", only=["04"])
     path = folder / "04_gather.ipynb"
     edit(path, '"reads": [', '"optional": ["results/01_ask.json"], "reads": [')
-    done = study(toy, profile="recorded", only=["04"])
+    done = study(toy, profile="imported", only=["04"])
     assert actions(done) == {"01_ask": LEFT_OUT, "02_numbers": RUNS, "04_gather": RUNS}
     assert load_results(done.layout.results / "04_gather.json")["found"] == ["02_numbers"]
 
@@ -352,13 +352,13 @@ def test_what_a_notebook_can_do_without_may_be_left_out(toy):
 @pytest.mark.notebooks
 def test_recorded_leaves_out_what_asks(toy):
     study(toy, only=["01"])
-    done = study(toy, profile="recorded", only=["01", "02"])
+    done = study(toy, profile="imported", only=["01", "02"])
     assert actions(done) == {"01_ask": LEFT_OUT, "02_numbers": RUNS}
-    assert reasons(done)["01_ask"] == "profile recorded asks no model"
+    assert reasons(done)["01_ask"] == "profile imported asks no model"
     assert not (toy / "figures").exists()
-    assert (toy / "build" / "recorded" / "figures" / "fig02_bars.png").is_file()
+    assert (toy / "build" / "imported" / "figures" / "fig02_bars.png").is_file()
     with pytest.raises(MedcalError, match="nothing to run: 01_ask is left out"):
-        study(toy, profile="recorded", only=["01"])
+        study(toy, profile="imported", only=["01"])
 
 
 def test_answers_that_cannot_feed_a_notebook_leave_it_out(toy):
@@ -369,26 +369,26 @@ def test_answers_that_cannot_feed_a_notebook_leave_it_out(toy):
         parameters=PARAMETERS + "N = 3\n",
     )  # fmt: skip
     study(toy, only=["01"])
-    figure = toy / "build" / "recorded" / "figures" / "fig03_line.png"
-    done = study(toy, profile="recorded")
+    figure = toy / "build" / "imported" / "figures" / "fig03_line.png"
+    done = study(toy, profile="imported")
     assert figure.is_file()
-    done = study(toy, profile="recorded", parameters={"N": 9})
+    done = study(toy, profile="imported", parameters={"N": 9})
     assert not done.failed
     assert (actions(done)["03_alone"], reasons(done)["03_alone"]) == (LEFT_OUT, "one data set")
     assert actions(done)["02_numbers"] == UNCHANGED
     assert actions(done)["00_overview"] == LEFT_OUT
     assert reasons(done)["00_overview"] == "reads fig03_line of 03_alone, which is left out"
     assert not figure.exists()  # it was of other answers
-    assert not (toy / "build" / "recorded" / "results" / "00_overview.json").exists()
+    assert not (toy / "build" / "imported" / "results" / "00_overview.json").exists()
     asked = study(toy, parameters={"N": 9}, keep_going=True)
     assert actions(asked)["03_alone"] == FAILED
 
 
 def test_recorded_needs_a_file(toy):
     with pytest.raises(MedcalError, match="--answers FILE"):
-        run_study("recorded", root=toy)
+        run_study("imported", root=toy)
     with pytest.raises(MedcalError, match="no such file of answers"):
-        run_study("recorded", root=toy, answers=toy / "nothing.parquet")
+        run_study("imported", root=toy, answers=toy / "nothing.parquet")
 
 
 SLOW = """\

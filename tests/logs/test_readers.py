@@ -11,8 +11,8 @@ import pytest
 
 from medcal_nb.answers import load_answers
 from medcal_nb.errors import MedcalError
-from medcal_nb.imports import ColumnMap, import_file
-from medcal_nb.imports.readers import detect
+from medcal_nb.logs import ColumnMap, import_file
+from medcal_nb.logs.readers import detect
 
 from .test_table import survive
 

@@ -36,7 +36,7 @@ RULES = {
     "paraphrase": "agreement",
     "augment": "agreement",
     "challenge": "kept",
-    "image_ablation": "ablation",
+    "blank_image": "ablation",
 }
 
 
@@ -111,7 +111,7 @@ def _judge(rows, rule):
     return rows[groups.labels.index(label)], confidence
 
 
-def to_verdicts(answers):
+def to_graded(answers):
     """Make one verdict per model, data set, item and strategy.
 
     Parameters
@@ -194,7 +194,7 @@ def cross_model_verdicts(verdicts, *, base="verbalized"):
     Parameters
     ----------
     verdicts : DataFrame
-        As :func:`to_verdicts` returns them; rows of strategy `base` are used.
+        As :func:`to_graded` returns them; rows of strategy `base` are used.
     base : str
         The strategy whose answers are compared.
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from medcal_nb.answers import VERDICT_COLUMNS, check_answers
-from medcal_nb.ask.verdicts import cross_model_verdicts, meaning, to_verdicts
+from medcal_nb.ask.graded import cross_model_verdicts, meaning, to_graded
 from medcal_nb.errors import MedcalError
 
 
@@ -36,7 +36,7 @@ def answers(*rows, strategy="self_consistency", **common):
 
 
 def verdict(frame):
-    table = to_verdicts(frame)
+    table = to_graded(frame)
     assert len(table) == 1
     assert list(table.columns[: len(VERDICT_COLUMNS)]) == VERDICT_COLUMNS
     return table.iloc[0]
@@ -102,13 +102,13 @@ def test_challenge_keeps_the_first_answer():
 def test_image_ablation_divides_by_the_blank_image():
     seen, blank = {"yes": 0.9, "no": 0.1}, {"yes": 0.6, "no": 0.4}
     row = verdict(
-        answers(("yes", 0.9, True, seen), ("yes", 0.6, True, blank), strategy="image_ablation")
+        answers(("yes", 0.9, True, seen), ("yes", 0.6, True, blank), strategy="blank_image")
     )
     expected = (0.9 / 0.6) / (0.9 / 0.6 + 0.1 / 0.4)
     assert (row.answer, row.correct) == ("yes", True)
     assert row.confidence == pytest.approx(expected)
     row = verdict(
-        answers(("yes", 0.6, True, blank), ("yes", 0.6, True, blank), strategy="image_ablation")
+        answers(("yes", 0.6, True, blank), ("yes", 0.6, True, blank), strategy="blank_image")
     )
     assert row.confidence == pytest.approx(0.5)  # a model that does not look
 
@@ -128,8 +128,8 @@ def test_order_of_rows_does_not_matter(rng):
     ]
     whole = pd.concat(parts, ignore_index=True)
     key = ["item_id"]
-    expected = to_verdicts(whole).sort_values(key).reset_index(drop=True)
-    mixed = to_verdicts(whole.sample(frac=1, random_state=3)).sort_values(key)
+    expected = to_graded(whole).sort_values(key).reset_index(drop=True)
+    mixed = to_graded(whole.sample(frac=1, random_state=3)).sort_values(key)
     pd.testing.assert_frame_equal(expected, mixed.reset_index(drop=True))
 
 
@@ -142,7 +142,7 @@ def test_strategies_stay_apart_and_in_order_of_appearance():
         ],
         ignore_index=True,
     )
-    table = to_verdicts(frame)
+    table = to_graded(frame)
     assert table.strategy.tolist() == ["verbalized", "self_consistency", "top_k"]
     assert table.n_answers.tolist() == [1, 2, 1]
 
@@ -151,9 +151,9 @@ def test_unknown_strategies():
     row = verdict(answers(("a", None, True), ("a", None, True), strategy="theirs"))
     assert row.confidence == 1.0
     with pytest.raises(MedcalError, match=r"'q' has 2 answers with confidences under .*'theirs'"):
-        to_verdicts(answers(("a", 0.5, True), ("a", 0.6, True), strategy="theirs"))
+        to_graded(answers(("a", 0.5, True), ("a", 0.6, True), strategy="theirs"))
     with pytest.raises(MedcalError, match="column 'answer' is missing"):
-        to_verdicts(pd.DataFrame({"model": [], "dataset": [], "item_id": [], "strategy": []}))
+        to_graded(pd.DataFrame({"model": [], "dataset": [], "item_id": [], "strategy": []}))
 
 
 def test_meaning():
@@ -172,14 +172,14 @@ def test_cross_model_is_the_share_of_the_others():
         ],
         ignore_index=True,
     )
-    table = cross_model_verdicts(to_verdicts(frame)).set_index("model")
+    table = cross_model_verdicts(to_graded(frame)).set_index("model")
     assert table.loc["m1", "confidence"] == 0.5
     assert table.loc["m3", "confidence"] == 0.0
     assert math.isnan(table.loc["m4", "confidence"])
     assert set(table.strategy) == {"cross_model"}
     assert set(table.n_answers) == {3}
     with pytest.raises(MedcalError, match="at least two models: strategy 'top_k' has 0"):
-        cross_model_verdicts(to_verdicts(frame), base="top_k")
+        cross_model_verdicts(to_graded(frame), base="top_k")
 
 
 def test_many_single_answers_are_fast():
@@ -195,4 +195,4 @@ def test_many_single_answers_are_fast():
             "sample": 0,
         }
     )
-    assert len(to_verdicts(frame)) == n
+    assert len(to_graded(frame)) == n

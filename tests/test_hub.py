@@ -13,8 +13,7 @@ import pytest
 from PIL import Image
 
 from medcal_nb.errors import MedcalError
-from medcal_nb.items import check_items, load_items, open_image
-from medcal_nb.items_hub import (
+from medcal_nb.hub import (
     HUB_SETS,
     _explained,
     _modalities_said,
@@ -23,6 +22,7 @@ from medcal_nb.items_hub import (
     load,
     modality_of_name,
 )
+from medcal_nb.items import check_items, load_items, open_image
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 

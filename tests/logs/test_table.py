@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from medcal_nb.answers import AnswerLog, export_answers, load_answers
 from medcal_nb.errors import MedcalError
-from medcal_nb.imports import ColumnMap, import_file
+from medcal_nb.logs import ColumnMap, import_file
 from tests.test_answers import QUICK, answers
 
 HEAD = "item_id,confidence,correct\n"
@@ -187,7 +187,7 @@ def test_importing_an_export_is_the_identity(tmp_path_factory, rows, kind):
 
 PEAK = """
 import resource, sys
-from medcal_nb.imports import import_file
+from medcal_nb.logs import import_file
 import_file(sys.argv[1], sys.argv[2])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """

@@ -1,0 +1,118 @@
+"""One way to write a file of the user: whole or not at all, and never over what is not ours."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import uuid
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from medcal_nb.errors import MedcalError
+
+_SQLITE = b"SQLite format 3\x00"
+
+
+@contextlib.contextmanager
+def new_file(
+    path: str | os.PathLike, *, sources: Iterable[str | os.PathLike] = (), force: bool = False
+) -> Iterator[Path]:
+    """Yield a part file beside ``path`` that becomes ``path`` when the block ends well.
+
+    The part is locked while its process lives; parts that a killed process left are removed,
+    those of a living one never.
+
+    Parameters
+    ----------
+    path : path
+        The file to make.
+    sources : iterable of path
+        Files that it is made from: none of them is ever replaced.
+    force : bool
+        Replace a file that is there already; never a source, an answers log or what is no
+        regular file.
+
+    Raises
+    ------
+    MedcalError
+        If ``path`` may not be written, with the reason and the remedy.
+    """
+    target = Path(path)
+    check_new_file(target, sources=sources, force=force)
+    _remove_dead_parts(target)
+    part = target.with_name(f".{target.name[:200]}.{uuid.uuid4().hex[:12]}.part")
+    try:
+        handle = os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o644)
+    except OSError as error:
+        raise MedcalError(f"{target}: can't be written: {error.strerror}") from None
+    try:
+        _lock(handle)
+        yield part
+        os.replace(part, target)
+    except OSError as error:
+        raise MedcalError(f"{target}: can't be written: {error.strerror or error}") from error
+    finally:
+        os.close(handle)
+        part.unlink(missing_ok=True)
+
+
+def check_new_file(
+    path: str | os.PathLike, *, sources: Iterable[str | os.PathLike] = (), force: bool = False
+) -> None:
+    """Refuse a path that :func:`new_file` may not write, before any work is done for it.
+
+    Raises
+    ------
+    MedcalError
+        If ``path`` is a source, an answers log, a folder, no regular file, in no folder, or
+        there already and ``force`` is false.
+    """
+    target = Path(path)
+    try:
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        mode = None
+    except OSError as error:
+        raise MedcalError(f"{target}: can't be written: {error.strerror}") from None
+    if mode is None:
+        if target.is_symlink():
+            raise MedcalError(f"{target}: a link to nothing: choose another name")
+        if not target.parent.is_dir():
+            raise MedcalError(f"{target}: no folder {target.parent}: make it first")
+        return
+    if stat.S_ISDIR(mode):
+        raise MedcalError(f"{target}: a folder: give the name of a file")
+    if not stat.S_ISREG(mode):
+        raise MedcalError(f"{target}: no regular file: choose another name")
+    if any(Path(source).exists() and target.samefile(source) for source in sources):
+        raise MedcalError(f"{target}: is what would be read: choose another name")
+    with target.open("rb") as file:
+        if file.read(16) == _SQLITE:
+            raise MedcalError(f"{target}: an answers log (SQLite), never replaced: choose another")
+    if not force:
+        raise MedcalError(f"{target}: there already: choose another name, or --force replaces it")
+
+
+def _remove_dead_parts(target: Path) -> None:
+    for part in target.parent.glob(f".{_escaped(target.name[:200])}.*.part"):
+        with contextlib.suppress(OSError):
+            handle = os.open(part, os.O_RDWR)
+            try:
+                _lock(handle)
+                part.unlink()
+            finally:
+                os.close(handle)
+
+
+def _escaped(name: str) -> str:
+    return "".join(f"[{letter}]" if letter in "[]*?" else letter for letter in name)
+
+
+def _lock(handle: int) -> None:
+    """Lock an open file for this process; raise OSError where another holds it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: an open file can't be removed there anyway
+        return
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,27 +1,31 @@
 """What came back: the answers table, its crash-safe log, and its files."""
 
+import contextlib
+import shutil
+import tempfile
 from pathlib import Path
 
 import pandas as pd
 
-from medcal_nb.answers.files import iter_table, table_format, write_table
-from medcal_nb.answers.log import AnswerLog, merge_logs, write_log
-from medcal_nb.answers.schema import (
+from medcal_nb.answers.columns import (
     ANSWER_COLUMNS,
-    COUNT_COLUMNS,
-    FLAG_COLUMNS,
+    COLUMNS,
+    GRADED_COLUMNS,
     KEY,
-    VERDICT_COLUMNS,
     check_answers,
     from_storage,
+    refuse_doubles,
     to_storage,
 )
+from medcal_nb.answers.files import iter_table, table_format, write_table
+from medcal_nb.answers.log import AnswerLog, merge_logs, write_log
 from medcal_nb.errors import MedcalError
+from medcal_nb.files import new_file
 
 __all__ = [
     "ANSWER_COLUMNS",
+    "GRADED_COLUMNS",
     "KEY",
-    "VERDICT_COLUMNS",
     "AnswerLog",
     "check_answers",
     "export_answers",
@@ -31,19 +35,25 @@ __all__ = [
     "write_log",
 ]
 
-LOG_SUFFIXES = (".sqlite", ".sqlite3", ".db")
+_LOG_SUFFIXES = (".sqlite", ".sqlite3", ".db")
+_FORMATS = ("csv", "tsv", "parquet", "jsonl", "datasets")
+_KINDS = {
+    **dict.fromkeys(("options", "gold"), "json"),
+    **dict.fromkeys(("unit", "amount"), "float"),
+    **{"count": "int", "flag": "bool", "text": "text"},
+}
 
 
 def is_log(path) -> bool:
     """True for a SQLite file, and for a name that ends like one (.sqlite, .sqlite3, .db)."""
     path = Path(path)
-    if path.suffix.lower() in LOG_SUFFIXES:
+    if path.suffix.lower() in _LOG_SUFFIXES:
         return True
-    try:
-        with path.open("rb") as file:
-            return file.read(16) == b"SQLite format 3\0"
-    except OSError:
-        return False
+    with contextlib.suppress(OSError, ValueError):
+        if path.is_file():  # a pipe would be waited for
+            with path.open("rb") as file:
+                return file.read(16) == b"SQLite format 3\0"
+    return False
 
 
 def load_answers(path, columns=None) -> pd.DataFrame:
@@ -54,7 +64,7 @@ def load_answers(path, columns=None) -> pd.DataFrame:
     path : path
         .sqlite, .parquet, .csv, .tsv, .jsonl or .json.
     columns : sequence of str, optional
-        Which columns; all by default.
+        Which columns; all by default. Memory goes with their number.
 
     Returns
     -------
@@ -70,24 +80,24 @@ def load_answers(path, columns=None) -> pd.DataFrame:
     if is_log(path):
         with AnswerLog(path, read_only=True) as log:
             return log.read(columns)
-    frames, first = [], 1
+    stored: dict[str, list] = {}
+    first = 1
     for frame in iter_table(path):
-        frames.append(to_storage(frame, where=str(path), first_row=first))
+        part = to_storage(frame, len(frame), where=str(path), first_row=first)
         first += len(frame)
-    stored = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
-    if len(frames) > 1:
-        stored = to_storage(from_storage(stored), where=str(path))  # doubles across blocks
-    stored = stored.sort_values(list(KEY), kind="stable", ignore_index=True)
-    frame = from_storage(stored)
-    if columns is None:
-        return frame
-    for name in columns:
+        for name, values in part.items():
+            stored.setdefault(name, []).extend(values)
+    refuse_doubles(stored, path)
+    frame = from_storage(stored).sort_values(list(KEY), kind="stable", ignore_index=True)
+    for name in columns or ():
         if name not in frame.columns:
             raise MedcalError(f"{path}: no column '{name}'; columns are {', '.join(frame.columns)}")
-    return frame[list(columns)]
+    return frame if columns is None else frame[list(columns)]
 
 
-def export_answers(log_or_path, to, *, format: str | None = None) -> int:
+def export_answers(
+    log_or_path, to, *, format: str | None = None, force: bool = False, safe_csv: bool = False
+) -> int:
     """Write a log as one table, rows in key order: equal logs give equal bytes.
 
     Parameters
@@ -98,6 +108,11 @@ def export_answers(log_or_path, to, *, format: str | None = None) -> int:
     format : {"csv", "tsv", "parquet", "jsonl", "datasets"}, optional
         By the end of the name of `to` where it is not given. "datasets" writes a folder that
         ``datasets.load_from_disk`` reads.
+    force : bool
+        Replace a file that is there; never the source, a log, or what is no regular file.
+    safe_csv : bool
+        Put a ' before texts that a spreadsheet would run as a formula (they begin with =, +, -,
+        @, a tab or a return); such texts do not come back as they were.
 
     Returns
     -------
@@ -111,50 +126,36 @@ def export_answers(log_or_path, to, *, format: str | None = None) -> int:
     """
     if not isinstance(log_or_path, AnswerLog):
         with AnswerLog(log_or_path, read_only=True) as log:
-            return export_answers(log, to, format=format)
-    log = log_or_path
+            return export_answers(log, to, format=format, force=force, safe_csv=safe_csv)
+    log, to = log_or_path, Path(to)
     kind = format or table_format(to)
-    if kind not in ("csv", "tsv", "parquet", "jsonl", "datasets"):
+    if kind not in _FORMATS:
         raise MedcalError(f"{to}: cannot export as '{kind}'; use csv, parquet, jsonl or datasets")
-    types = {name: _kind(name) for name in ANSWER_COLUMNS}
+    if safe_csv and kind not in ("csv", "tsv"):
+        raise MedcalError(f"{to}: --safe-csv is for .csv and .tsv files; leave it out")
+    types = {name: _KINDS[column.kind] for name, column in COLUMNS.items()}
     types |= {name: _extra_kind(kinds) for name, kinds in log.extra_columns().items()}
     if kind == "datasets":
         return _export_datasets(log, to, types)
-    return write_table(log.iter_frames(), to, kind, types)
-
-
-def _kind(column):
-    if column in ("option_probabilities", "gold"):
-        return "json"
-    if column in ("confidence", "seconds"):
-        return "float"
-    if column == "sample" or column in COUNT_COLUMNS:
-        return "int"
-    return "bool" if column in FLAG_COLUMNS else "text"
+    with new_file(to, sources=[log.path], force=force) as part:
+        return write_table(log.iter_frames(), part, kind, types, safe_csv)
 
 
 def _extra_kind(kinds):
-    if kinds == {"text"}:
-        return "text"
-    if kinds == {"integer"}:
-        return "int"
-    if kinds <= {"integer", "real"}:
-        return "float"
+    for found, kind in (({"text"}, "text"), ({"integer"}, "int"), ({"integer", "real"}, "float")):
+        if kinds <= found:
+            return kind
     return "bool" if kinds <= {"true", "false"} else "json"
 
 
 def _export_datasets(log, to, types):
-    import shutil
-    import tempfile
-
     import datasets
 
-    to = Path(to)
     if to.exists() and (to.is_file() or any(to.iterdir())):
         raise MedcalError(f"{to}: there already; name a new folder")
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "answers.parquet"
-        n = write_table(log.iter_frames(), file, "parquet", types)
+        n = write_table(log.iter_frames(), file, "parquet", types, False)
         data = datasets.Dataset.from_parquet(str(file), cache_dir=scratch)
         part = to.with_name(f".{to.name}.part")
         try:

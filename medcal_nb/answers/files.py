@@ -1,26 +1,33 @@
 """Tables in files, read and written in bounded memory: Parquet, CSV/TSV, JSONL."""
 
 import codecs
+import csv
 import json
-import os
-import uuid
+import re
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pandas as pd
 
+from medcal_nb.answers.columns import TEXT, encode_json
 from medcal_nb.errors import MedcalError
 
 CHUNK = 65_536
 BLOCK = 16 << 20  # bytes of CSV parsed at a time; also the longest row there may be
-FORMATS = ("parquet", "csv", "tsv", "jsonl", "json")
+MOST_COLUMNS = 10_000
+_FORMATS = ("parquet", "csv", "tsv", "jsonl", "json")
+_SHORT = {"pq": "parquet", "ndjson": "jsonl"}
+_POINTER = b"version https://git-lfs.github.com/spec/"
+_INDEX_COLUMN = re.compile(r"__index_level_\d+__")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def table_format(path) -> str:
     """ "parquet", "csv", "tsv", "jsonl" or "json", by the end of the file's name."""
     suffix = Path(path).suffix.lower().lstrip(".")
-    suffix = {"pq": "parquet", "ndjson": "jsonl"}.get(suffix, suffix)
-    if suffix not in FORMATS:
+    suffix = _SHORT.get(suffix, suffix)
+    if suffix not in _FORMATS:
         raise MedcalError(
             f"{path}: cannot tell the format from its name; "
             "name it .parquet, .csv, .tsv, .jsonl or .json"
@@ -29,47 +36,88 @@ def table_format(path) -> str:
 
 
 def require_file(path) -> Path:
-    """The path of a file that is there and holds something."""
+    """The path of a regular file that is there and holds something."""
     path = Path(path)
-    if path.is_dir():
-        raise MedcalError(f"{path}: a folder, not a file; name the table in it")
     try:
-        size = path.stat().st_size
-        with path.open("rb"):
-            pass
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise MedcalError(f"{path}: a folder, not a file; name the table in it")
+        if not stat.S_ISREG(status.st_mode):
+            raise MedcalError(f"{path}: no regular file (a pipe or device?); copy it into a file")
+        with path.open("rb") as file:
+            head = file.read(len(_POINTER))
     except FileNotFoundError:
         raise MedcalError(f"{path}: no such file; check the name") from None
-    except OSError as err:
-        raise MedcalError(f"{path}: cannot be read ({err.strerror}); check permissions") from None
-    if size == 0:
+    except (OSError, ValueError) as err:
+        said = getattr(err, "strerror", None) or err
+        raise MedcalError(f"{path}: cannot be read ({said}); check name and permissions") from None
+    if not head:
         raise MedcalError(f"{path}: the file is empty; nothing to read")
+    if head == _POINTER:
+        raise MedcalError(
+            f"{path}: line 1 says that it only points to a file kept by Git LFS; "
+            "run `git lfs pull` and import the file itself"
+        )
     return path
 
 
-def iter_table(path, *, columns=None, chunk: int = CHUNK) -> Iterator[pd.DataFrame]:
-    """Frames of at most about `chunk` rows from a Parquet, CSV, TSV, JSONL or JSON file.
+def iter_table(path) -> Iterator[pd.DataFrame]:
+    """Frames of about `CHUNK` rows at most from a Parquet, CSV, TSV, JSONL or JSON file.
 
-    CSV cells come as strings, or missing where empty and not quoted. With `columns`, only those
-    that exist are read (Parquet and CSV). Damage is a `MedcalError` that names file and row.
+    CSV cells come as strings, or missing where empty and not quoted. Damage is a `MedcalError`
+    that names file and row.
     """
     path = require_file(path)
     kind = table_format(path)
     if kind == "parquet":
-        frames = _iter_parquet(path, columns, chunk)
+        frames = _iter_parquet(path)
     elif kind in ("csv", "tsv"):
-        frames = _iter_csv(path, columns, "\t" if kind == "tsv" else None)
+        frames = _iter_csv(path, "\t" if kind == "tsv" else None)
     else:
-        frames = _iter_objects(path, iter_json(path), chunk)
+        frames = frames_of((row for _, row in iter_json(path)), path)
     rows = 0
     for frame in frames:
-        if frame.columns.has_duplicates:
-            name = frame.columns[frame.columns.duplicated()][0]
-            raise MedcalError(f"{path}: two columns are called '{name}'; rename one of them")
+        check_names(list(frame.columns), path)
         rows += len(frame)
         if len(frame):
             yield frame
     if not rows:
         raise MedcalError(f"{path}: no rows; nothing to read")
+
+
+def frames_of(rows: Iterable[dict], path) -> Iterator[pd.DataFrame]:
+    """Frames of at most `CHUNK` of the rows, with values as they are."""
+    block: list[dict] = []
+    names: dict = {}
+    for row in rows:
+        block.append(row)
+        if len(names) + len(row) > MOST_COLUMNS:
+            check_names(list(names | row), path)
+        names.update(dict.fromkeys(row))
+        if len(block) >= CHUNK:
+            yield _frame(block, names)
+            block, names = [], {}
+    if block:
+        yield _frame(block, names)
+
+
+def _frame(block, names):
+    # Series of objects: pandas shall not guess, the check of the columns says what fits.
+    return pd.DataFrame({n: pd.Series([row.get(n) for row in block], dtype=object) for n in names})
+
+
+def check_names(names: list, path) -> None:
+    """Refuse a table with two columns of one name, or with more columns than any has."""
+    seen = set()
+    for name in names:
+        if name in seen:
+            raise MedcalError(f"{path}: two columns are called '{name}'; rename one of them")
+        seen.add(name)
+    if len(names) > MOST_COLUMNS:
+        raise MedcalError(
+            f"{path}: {len(names):,} columns, more than {MOST_COLUMNS:,}; "
+            "write one row an answer, or drop what is not needed"
+        )
 
 
 def count_rows(path) -> int | None:
@@ -112,77 +160,52 @@ def read_json(path):
     except UnicodeDecodeError as err:
         raise _not_utf8(path, err.start) from None
     except (ValueError, RecursionError) as err:
-        raise MedcalError(f"{path}: not JSON, or cut off ({err})") from None
+        raise MedcalError(f"{path}: not JSON, or cut off ({_brief(err)}); fetch it anew") from None
 
 
-def write_table(frames: Iterable[pd.DataFrame], to, kind: str, types: dict[str, str]) -> int:
-    """Write frames as one file, in place only when it is whole; the number of rows.
+def write_table(frames: Iterable[pd.DataFrame], part, kind: str, types: dict, safe: bool) -> int:
+    """Write frames as one file; the number of rows.
 
     `types` gives every column's kind: "text", "float", "int", "bool" or "json". Equal frames
-    give equal bytes.
+    give equal bytes. `safe` puts a quote before cells that a spreadsheet takes for a formula.
     """
-    to = Path(to)
-    part = to.with_name(f".{to.name}.{uuid.uuid4().hex}.part")
-    try:
-        to.parent.mkdir(parents=True, exist_ok=True)
-        if kind == "jsonl":
-            n = _write_jsonl(frames, part, types)
-        else:
-            n = _write_arrow(frames, part, kind, types)
-        os.replace(part, to)
-        return n
-    except OSError as err:
-        raise MedcalError(
-            f"{to}: cannot be written ({err.strerror or err}); check folder, permissions and space"
-        ) from err
-    finally:
-        part.unlink(missing_ok=True)
+    if kind == "jsonl":
+        return _write_jsonl(frames, part, types)
+    return _write_arrow(frames, part, kind, types, safe)
 
 
-def _iter_parquet(path, columns, chunk):
+def _iter_parquet(path):
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    texts = (pa.string(), pa.large_string(), pa.string_view())
+    kinds = {t: pd.Int64Dtype() for t in (pa.int8(), pa.int16(), pa.int32(), pa.int64())}
+    kinds |= dict.fromkeys(texts, TEXT) | {pa.bool_(): pd.BooleanDtype()}
     try:
         with pq.ParquetFile(path) as file:
             names = file.schema_arrow.names
-            wanted = None if columns is None else [n for n in names if n in columns]
-            for batch in file.iter_batches(batch_size=chunk, columns=wanted):
+            check_names(names, path)
+            # the labels of a frame's rows say nothing, unless they have a name
+            wanted = [n for n in names if not _INDEX_COLUMN.fullmatch(n)]
+            for batch in file.iter_batches(batch_size=CHUNK, columns=wanted):
                 batch.validate(full=True)
-                yield batch.to_pandas(types_mapper=_mapper())
+                yield batch.to_pandas(types_mapper=kinds.get, ignore_metadata=True)
     except (pa.ArrowException, OSError, ValueError, TypeError, OverflowError) as err:
         raise MedcalError(
             f"{path}: not a Parquet file, cut off or damaged ({_brief(err)}); fetch it anew"
         ) from err
 
 
-def _mapper():
-    import pyarrow as pa
-
-    kinds = {
-        **{pa.string(): "text", pa.large_string(): "text", pa.string_view(): "text"},
-        pa.bool_(): pd.BooleanDtype(),
-        **{t: pd.Int64Dtype() for t in (pa.int8(), pa.int16(), pa.int32(), pa.int64())},
-    }
-    from medcal_nb.answers.schema import TEXT
-
-    return lambda t: TEXT if kinds.get(t) == "text" else kinds.get(t)
-
-
-def _iter_csv(path, columns, delimiter):
+def _iter_csv(path, delimiter):
     import pyarrow as pa
     import pyarrow.csv as pc
 
-    from medcal_nb.answers.schema import TEXT
-
-    names, delimiter = _header(path, delimiter)
-    wanted = names if columns is None else [n for n in names if n in columns]
+    names, delimiter = csv_header(path, delimiter)
     options = {
         "read_options": pc.ReadOptions(block_size=BLOCK),
         "parse_options": pc.ParseOptions(delimiter=delimiter, newlines_in_values=True),
         "convert_options": pc.ConvertOptions(
             column_types={n: pa.string() for n in names},
-            include_columns=wanted,
             null_values=[""],
             strings_can_be_null=True,
             quoted_strings_can_be_null=False,
@@ -203,10 +226,9 @@ def _iter_csv(path, columns, delimiter):
         raise MedcalError(f"{path}: cannot be read ({err.strerror or err})") from err
 
 
-def _header(path, delimiter):
-    import csv
-
-    with path.open("rb") as file:
+def csv_header(path, delimiter=None) -> tuple[list[str], str]:
+    """Column names and the mark between cells."""
+    with Path(path).open("rb") as file:
         head = file.readline(1 << 20)
     if b"\0" in head:
         raise MedcalError(f"{path}: not a text file (UTF-16?); save it as UTF-8")
@@ -223,33 +245,12 @@ def _header(path, delimiter):
         raise MedcalError(f"{path}: the header cannot be read ({err})") from None
     if not any(name.strip() for name in names):
         raise MedcalError(f"{path}: the first line names no columns; add a header")
-    for name in names:
-        if names.count(name) > 1:
-            raise MedcalError(f"{path}: two columns are called '{name}'; rename one of them")
+    check_names(names, path)
     return names, delimiter
 
 
-def _iter_objects(path, rows, chunk):
-    block = []
-    for _, value in rows:
-        block.append(value)
-        if len(block) >= chunk:
-            yield _objects_frame(block, path)
-            block = []
-    if block:
-        yield _objects_frame(block, path)
-
-
-def _objects_frame(block, path):
-    columns = {name: None for row in block for name in row}
-    # Series of objects: pandas shall not guess, the schema check says what fits.
-    return pd.DataFrame(
-        {n: pd.Series([row.get(n) for row in block], dtype=object) for n in columns}
-    )
-
-
 def _iter_lines(path):
-    row = 0
+    # split at line feeds only: JSON texts may hold the other marks that Python takes for line ends
     with path.open("rb") as file:
         for row, line in enumerate(file, 1):
             if row == 1:
@@ -259,10 +260,14 @@ def _iter_lines(path):
             try:
                 yield row, json.loads(line)
             except UnicodeDecodeError:
-                raise MedcalError(f"{path}: row {row} is not UTF-8; save the file as UTF-8") from (
-                    None
-                )
+                said = f"{path}: row {row} is not UTF-8; save the file as UTF-8"
+                raise MedcalError(said) from None
             except (ValueError, RecursionError) as err:
+                if row == 1 and line.strip() in (b"{", b"[", b"[{"):
+                    raise MedcalError(
+                        f"{path}: line 1 opens an object that goes on over several lines (JSON set "
+                        "out for reading); name it .json, or write one object a line"
+                    ) from None
                 what = "cut off" if not line.endswith(b"\n") else "not JSON"
                 raise MedcalError(
                     f"{path}: row {row} is {what} ({_brief(err)}); mend or drop the line"
@@ -293,26 +298,25 @@ def _brief(err):
     return text if len(text) <= 160 else text[:157] + "..."
 
 
-def _write_jsonl(frames, part, types):
-    from medcal_nb.answers.schema import _listed
+def _values(series) -> list:
+    values = series.astype(object)
+    return values.where(values.notna(), None).tolist()
 
+
+def _write_jsonl(frames, part, types):
     n = 0
     with part.open("w", encoding="utf-8", newline="\n") as file:
         for frame in frames:
-            columns = [_listed(frame[name]) for name in types]
-            for values in zip(*columns, strict=True):
-                row = dict(zip(types, values, strict=True))
-                file.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n")
+            for values in zip(*(_values(frame[name]) for name in types), strict=True):
+                file.write(encode_json(dict(zip(types, values, strict=True))) + "\n")
             n += len(frame)
     return n
 
 
-def _write_arrow(frames, part, kind, types):
+def _write_arrow(frames, part, kind, types, safe):
     import pyarrow as pa
     import pyarrow.csv as pc
     import pyarrow.parquet as pq
-
-    from medcal_nb.answers.schema import _listed, encode_json
 
     arrow = {"float": pa.float64(), "int": pa.int64(), "bool": pa.bool_()}
     schema = pa.schema([(name, arrow.get(t, pa.string())) for name, t in types.items()])
@@ -326,11 +330,13 @@ def _write_arrow(frames, part, kind, types):
         for frame in frames:
             arrays = []
             for field in schema:
-                values = _listed(frame[field.name])
+                values = _values(frame[field.name])
                 if types[field.name] == "json":
                     values = [
                         v if v is None or isinstance(v, str) else encode_json(v) for v in values
                     ]
+                if safe and field.type == pa.string():
+                    values = [f"'{v}" if v and v.startswith(_FORMULA) else v for v in values]
                 arrays.append(pa.array(values, field.type))
             writer.write_table(pa.table(arrays, schema=schema))
             n += len(frame)

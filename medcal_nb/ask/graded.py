@@ -22,7 +22,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from medcal_nb.answers import ANSWER_COLUMNS, VERDICT_COLUMNS
+from medcal_nb.answers import ANSWER_COLUMNS, GRADED_COLUMNS
 from medcal_nb.errors import MedcalError
 
 _KEY = ["model", "dataset", "item_id", "strategy"]
@@ -122,7 +122,7 @@ def to_graded(answers):
     Returns
     -------
     DataFrame
-        Columns ``VERDICT_COLUMNS`` and the extra ones, in order of first appearance. Tokens and
+        Columns ``GRADED_COLUMNS`` and the extra ones, in order of first appearance. Tokens and
         seconds are summed over the answers, `n_answers` counts them.
 
     Raises
@@ -139,7 +139,7 @@ def to_graded(answers):
     if missing:
         raise MedcalError(f"answers: column {missing[0]!r} is missing; load them by load_answers")
     extras = [name for name in answers if name not in ANSWER_COLUMNS]
-    columns = list(dict.fromkeys((*VERDICT_COLUMNS, *extras)))
+    columns = list(dict.fromkeys((*GRADED_COLUMNS, *extras)))
     frame = answers.drop(columns=[c for c in _DROPPED - {"sample"} if c in answers])
     if "sample" not in frame:
         frame = frame.assign(sample=0)

@@ -1,6 +1,7 @@
 """Bringing in answers that were recorded elsewhere: any table, and other tools' own logs."""
 
-from .readers import READERS, import_file
-from .table import ColumnMap, Imported, import_table
+from .importing import Imported, import_file
+from .registry import Reader, readers
+from .table import ColumnMap
 
-__all__ = ["READERS", "ColumnMap", "Imported", "import_file", "import_table"]
+__all__ = ["ColumnMap", "Imported", "Reader", "import_file", "readers"]

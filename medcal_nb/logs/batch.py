@@ -7,38 +7,37 @@ reply, exp(mean log p). Calls that failed are kept as replies that could not be 
 holds no gold answers: give them by --items.
 """
 
-import math
+from medcal_nb.errors import MedcalError
 
-from medcal_nb.answers.files import iter_json
+from .registry import Reader
+from .source import likelihood, number, table
 
-from ._rows import broken, need, number
 
-
-def read_openai_batch(path, columns, notes):
-    """Rows of every choice of every call."""
+def _read(source, columns, notes):
     failed = silent = 0
-    model = _model(path)
-    for row, line in iter_json(path):
-        item = need(line, "custom_id", path, row)
-        response = need(line, "response", path, row)
-        body = response.get("body") if isinstance(response, dict) else None
-        status = response.get("status_code") if isinstance(response, dict) else None
-        if line.get("error") or not isinstance(body, dict) or status not in (None, 200):
+    bodies = (_body(line) for _, line in source.objects())
+    model = next((b["model"] for b in bodies if isinstance(b.get("model"), str)), "unnamed")
+    for row, line in source.objects():
+        item = source.need(line, "custom_id", row)
+        if "response" not in line and {"method", "url", "body"} <= line.keys():
+            raise MedcalError(
+                f"{source.path}: row {row} is a request of a batch (what was asked); import the "
+                "file of its replies, which the server gives when the batch is done"
+            )
+        response, body = source.need(line, "response", row), _body(line)
+        status = table(response).get("status_code")
+        if line.get("error") or not body or status not in (None, 200):
             failed += 1
-            yield {
-                "item_id": item,
-                "model": model,
-                "strategy": "generate",
+            yield {"item_id": item, "model": model, "strategy": "generate", "parse_ok": False} | {
                 "sample": 0,
-                "answer": None,
-                "parse_ok": False,
                 "status": number(status),
             }
             continue
-        usage = body.get("usage") if isinstance(body.get("usage"), dict) else {}
-        for sample, (text, logprobs) in enumerate(_replies(body, path, row)):
-            confidence = _likelihood(logprobs)
+        usage = table(body.get("usage"))
+        for sample, (text, tokens) in enumerate(_replies(source, body, row)):
+            confidence = likelihood(tokens)
             silent += confidence is None
+            known = len(tokens) if isinstance(tokens, list) and tokens else None
             yield {
                 "item_id": item,
                 "model": body.get("model") or model,
@@ -51,58 +50,42 @@ def read_openai_batch(path, columns, notes):
                 "parse_ok": text is not None,
                 "confidence": confidence,
                 "prompt_tokens": usage.get("prompt_tokens", usage.get("input_tokens")),
-                "new_tokens": len(logprobs)
-                if logprobs
-                else usage.get("completion_tokens", usage.get("output_tokens")),
+                "new_tokens": known or usage.get("completion_tokens", usage.get("output_tokens")),
             }
     if failed:
-        notes.append(f"{path}: {failed} calls failed: kept without an answer")
+        notes.append(f"{source.path}: {failed} calls failed: kept without an answer")
     if silent:
-        notes.append(f"{path}: {silent} replies without token log-probabilities")
+        notes.append(f"{source.path}: {silent} replies without token log-probabilities")
 
 
-def _model(path):
-    """The first model named, for the calls that failed and name none."""
-    for _, line in iter_json(path):
-        response = line.get("response")
-        body = response.get("body") if isinstance(response, dict) else None
-        if isinstance(body, dict) and isinstance(body.get("model"), str):
-            return body["model"]
-    return "unnamed"
+def _body(line):
+    return table(table(line.get("response")).get("body"))
 
 
-def _replies(body, path, row):
+def _replies(source, body, row):
     """(text, token log-probabilities or None) of each reply."""
     if isinstance(body.get("choices"), list) and body["choices"]:
         for choice in body["choices"]:
-            message = need(choice, "message", path, row, dict)
-            content = message.get("content")
-            kept = choice.get("logprobs")
-            tokens = kept.get("content") if isinstance(kept, dict) else None
-            yield (content if isinstance(content, str) else None), _logprobs(tokens)
+            content = source.need(choice, "message", row, dict).get("content")
+            tokens = table(choice.get("logprobs")).get("content")
+            yield (content if isinstance(content, str) else None), tokens
         return
-    output = body.get("output")
-    if isinstance(output, list):
-        parts, tokens = [], []
-        for block in output:
-            content = block.get("content") if isinstance(block, dict) else None
-            for part in content if isinstance(content, list) else []:
-                if isinstance(part, dict) and isinstance(part.get("text"), str):
-                    parts.append(part["text"])
-                    tokens += part.get("logprobs") or []
-        yield ("".join(parts) if parts else None), _logprobs(tokens)
-        return
-    raise broken(path, row, "no 'choices' and no 'output'")
+    if not isinstance(body.get("output"), list):
+        raise source.broken(row, "no 'choices' and no 'output'")
+    parts, tokens = [], []
+    for block in body["output"]:
+        content = table(block).get("content")
+        for part in map(table, content if isinstance(content, list) else []):
+            if isinstance(part.get("text"), str):
+                parts.append(part["text"])
+                kept = part.get("logprobs")
+                tokens += kept if isinstance(kept, list) else []
+    yield ("".join(parts) if parts else None), tokens
 
 
-def _logprobs(tokens):
-    if not isinstance(tokens, list) or not tokens:
-        return None
-    values = [number(t.get("logprob")) if isinstance(t, dict) else None for t in tokens]
-    return None if None in values else values
+def _knows(source):
+    first = source.first.keys()
+    return "custom_id" in first and ("response" in first or {"method", "body"} <= first)
 
 
-def _likelihood(logprobs):
-    if not logprobs:
-        return None
-    return min(1.0, math.exp(min(0.0, sum(logprobs) / len(logprobs))))
+READERS = (Reader("openai-batch", _knows, _read),)

@@ -2,167 +2,135 @@
 
 lm-evaluation-harness (``--log_samples``) writes ``<model>/samples_<task>_<time>.jsonl`` with
 ``doc_id, doc, target, arguments, resps, filtered_resps, filter, metrics`` and one value per
-metric. Of a multiple-choice task it holds the log-likelihood of each option, from which the
-option probabilities follow; of a generative one the text alone, without a confidence.
-
-lmms-eval writes ``<model>/<time>_samples_<task>.jsonl`` with ``doc_id, input, target,
-filtered_resps``, sometimes ``resps`` and ``token_counts``, and one value per metric, which may
-be an object. Its tasks are generative as a rule: there is no confidence.
+metric; its ``simple_evaluate`` returns the same samples by task. Of a multiple-choice task they
+hold the log-likelihood of each option, from which the option probabilities follow; of a generative
+one the text alone, without a confidence. lmms-eval writes ``<model>/<time>_samples_<task>.jsonl``
+with ``doc_id, input, target, filtered_resps``, sometimes ``resps`` and ``token_counts``.
 """
 
-from medcal_nb.answers.files import iter_json
+import re
 
-from ._rows import flag, model_from_folder, need, number, softmax
+from .registry import Reader
+from .source import grade, number, softmax, table
 
-LM_EVAL_FILE = r"samples_(?P<task>.+)_\d{4}-\d{2}-\d{2}T[\d.-]+\.jsonl"
-LMMS_EVAL_FILE = r"\d{8}_\d{6}_samples_(?P<task>.+)\.jsonl"
-GRADES = ("acc", "exact_match", "em", "accuracy", "score", "correct")
-NOT_METRICS = {
-    "doc_id",
-    "doc",
-    "target",
-    "arguments",
-    "input",
-    "resps",
-    "filtered_resps",
-    "filter",
-    "metrics",
-    "doc_hash",
-    "prompt_hash",
-    "target_hash",
-    "token_counts",
+_FILE = re.compile(
+    r"samples_(?P<task>.+)_\d{4}-\d{2}-\d{2}T[\d.-]+\.jsonl|"
+    r"\d{8}_\d{6}_samples_(?P<other>.+)\.jsonl"
+)
+_NOT_METRICS = {
+    *("doc_id", "doc", "target", "arguments", "input", "resps", "filtered_resps", "filter"),
+    *("metrics", "doc_hash", "prompt_hash", "target_hash", "token_counts"),
 }
 
 
-def read_lm_eval(path, columns, notes):
-    """Rows of lm-evaluation-harness."""
-    yield from _read(path, notes, LM_EVAL_FILE)
-
-
-def read_lmms_eval(path, columns, notes):
-    """Rows of lmms-eval."""
-    yield from _read(path, notes, LMMS_EVAL_FILE)
-
-
-def _read(path, notes, pattern):
-    model, task = model_from_folder(path, pattern)
+def _read(source, columns, notes):
     silent = ungraded = 0
-    for row, sample in iter_json(path):
-        replies = need(sample, "filtered_resps", path, row, list)
-        scores = _scores(replies)
+    for row, sample, model, task in _samples(source):
+        replies = source.need(sample, "filtered_resps", row, list)
         out = {
-            "item_id": need(sample, "doc_id", path, row),
-            "model": model or None,
-            "dataset": task or None,
-            "gold": str(need(sample, "target", path, row)),
+            "item_id": source.need(sample, "doc_id", row),
+            "model": model,
+            "dataset": task,
+            "gold": str(source.need(sample, "target", row)),
         }
-        filter_ = sample.get("filter")
-        suffix = "" if filter_ in (None, "none") else f":{filter_}"
+        scores = _scores(replies)
+        kept_by = sample.get("filter")
+        suffix = "" if kept_by in (None, "none") else f":{kept_by}"
         if scores is None:
             silent += 1
             text = _text(replies)
-            out |= {"strategy": f"generate{suffix}", "answer": text, "raw": _text(sample, text)}
-            out["parse_ok"] = text not in (None, "[invalid]")
-            if not out["parse_ok"]:
-                out["answer"] = None
+            parsed = text not in (None, "[invalid]")
+            out |= {"strategy": f"generate{suffix}", "answer": text if parsed else None}
+            out |= {"raw": _text(sample.get("resps")) or text, "parse_ok": parsed}
         else:
-            out |= _choice(sample, scores, path, row)
-            out["strategy"] = f"option_probability{suffix}"
-        metrics = {k: v for k, v in sample.items() if k not in NOT_METRICS}
-        out["correct"] = _grade(metrics, sample.get("metrics"))
-        if out["correct"] is None:
-            ungraded += 1
+            out |= _choice(sample, scores) | {"strategy": f"option_probability{suffix}"}
+        metrics = {k: v for k, v in sample.items() if k not in _NOT_METRICS}
+        out["correct"] = grade(metrics, sample.get("metrics"))
+        ungraded += out["correct"] is None
         counts = sample.get("token_counts")
-        if isinstance(counts, list) and counts and isinstance(counts[0], dict):
-            out["prompt_tokens"] = counts[0].get("input_tokens")
-            out["new_tokens"] = counts[0].get("output_tokens")
-        out |= {
-            k: number(v)
-            for k, v in metrics.items()
-            if number(v) is not None and k not in out and k not in ("sample", "confidence")
-        }
-        yield {k: v for k, v in out.items() if v is not None or k in ("answer", "correct")}
+        counts = table(counts[0]) if isinstance(counts, list) and counts else {}
+        out |= {"prompt_tokens": counts.get("input_tokens")}
+        out |= {"new_tokens": counts.get("output_tokens")}
+        taken = (*out, "sample", "confidence")
+        out |= {k: number(v) for k, v in metrics.items() if k not in taken}
+        yield {k: v for k, v in out.items() if v is not None}
     if silent:
-        notes.append(f"{path}: {silent} generated replies; this format holds no confidence of them")
+        notes.append(
+            f"{source.path}: {silent} generated replies; this format holds no confidence of them"
+        )
     if ungraded:
-        notes.append(f"{path}: {ungraded} answers have no metric that is 0 or 1: kept ungraded")
+        notes.append(
+            f"{source.path}: {ungraded} answers have no metric that is 0 or 1: kept ungraded"
+        )
+
+
+def _samples(source):
+    """(row, sample, model, task), from a file of samples or from what simple_evaluate returns."""
+    if isinstance(source.value, dict):
+        config = table(source.value.get("config"))
+        named = re.search(r"pretrained=([^,]+)", str(config.get("model_args")))
+        model = source.value.get("model_name") or (named[1] if named else config.get("model"))
+        for task, samples in source.need(source.value, "samples", None, dict).items():
+            for row, sample in enumerate(samples if isinstance(samples, list) else [], 1):
+                yield row, sample, model, task
+        return
+    match = _FILE.fullmatch(source.path.name)
+    model = source.path.resolve().parent.name.replace("__", "/") if match else None
+    task = match["task"] or match["other"] if match else None
+    for row, sample in source.objects():
+        yield row, sample, model or None, task
 
 
 def _scores(replies):
     """Log-likelihoods of the options, or None if the replies are texts."""
-    scores = []
-    for reply in replies:
-        if not (isinstance(reply, list) and len(reply) == 2):
-            return None
-        greedy = str(reply[1])
-        score = number(reply[0])
-        if score is None or greedy not in ("True", "False"):
-            return None
-        scores.append(score)
-    return scores if len(scores) > 1 else None
+    pairs = [r for r in replies if isinstance(r, list | tuple) and len(r) == 2]
+    scores = [number(score) for score, greedy in pairs if str(greedy) in ("True", "False")]
+    return scores if 1 < len(scores) == len(replies) and None not in scores else None
 
 
-def _choice(sample, scores, path, row):
-    options = _options(sample, len(scores))
+def _choice(sample, scores):
+    options = _options(sample.get("arguments"), len(scores))
     p = softmax(scores)
-    best = max(range(len(p)), key=p.__getitem__)
-    target = str(sample["target"]).strip()
-    gold = target
-    if target.isdigit() and int(target) < len(options):
-        gold = options[int(target)]
-    kind = "closed" if {o.casefold() for o in options} == {"yes", "no"} else "choice"
+    gold = str(sample["target"]).strip()
+    if gold.isdigit() and len(gold) < 4 and int(gold) < len(options):
+        gold = options[int(gold)]
+    closed = {o.casefold() for o in options} == {"yes", "no"}
     return {
-        "question_type": kind,
-        "answer": options[best],
-        "confidence": p[best],
+        "question_type": "closed" if closed else "choice",
+        "answer": options[max(range(len(p)), key=p.__getitem__)],
+        "confidence": max(p),
         "option_probabilities": dict(zip(options, p, strict=True)),
-        "gold": gold,
+        "gold": gold if gold in options else None,
         "parse_ok": True,
     }
 
 
-def _options(sample, n):
+def _options(arguments, n):
     """The texts of the options: the continuations whose likelihood was asked for."""
-    arguments = sample.get("arguments")
-    texts = []
     if isinstance(arguments, dict):
-        for k in range(n):
-            call = arguments.get(f"gen_args_{k}")
-            text = call.get("arg_1") if isinstance(call, dict) else None
-            texts.append(text.strip() if isinstance(text, str) else "")
-    elif isinstance(arguments, list) and len(arguments) == n:
-        for call in arguments:
-            text = call[1] if isinstance(call, list) and len(call) > 1 else None
-            texts.append(text.strip() if isinstance(text, str) else "")
-    if len(texts) != n or not all(texts) or len(set(texts)) < n:
-        return [str(k) for k in range(n)]
-    return texts
+        calls = [table(arguments.get(f"gen_args_{k}")).get("arg_1") for k in range(n)]
+    else:
+        listed = arguments if isinstance(arguments, list) else []
+        calls = [c[1] if isinstance(c, list | tuple) and len(c) > 1 else None for c in listed]
+    texts = [text.strip() if isinstance(text, str) else "" for text in calls]
+    plain = len(texts) == n == len(set(texts)) and all(texts)
+    return texts if plain else [str(k) for k in range(n)]
 
 
-def _text(sample, default=None):
+def _text(value):
     """The first text in nested lists of replies."""
-    value = sample.get("resps", default) if isinstance(sample, dict) else sample
     while isinstance(value, list):
-        if not value:
-            return None
-        value = value[0]
-    return value if isinstance(value, str) else default
+        value = value[0] if value else None
+    return value if isinstance(value, str) else None
 
 
-def _grade(metrics, listed):
-    names = [n for n in (listed or []) if isinstance(n, str)] if isinstance(listed, list) else []
-    names = [n for n in GRADES if n in metrics] + names + list(metrics)
-    for name in names:
-        value = metrics.get(name)
-        found = flag(value)
-        if found is not None:
-            return found
-        if isinstance(value, dict):
-            for key in ("score", "correct", "acc"):
-                found = flag(value.get(key))
-                if found is not None:
-                    return found
-            told, wanted = value.get("parsed_pred", value.get("pred")), value.get("answer")
-            if isinstance(told, str) and isinstance(wanted, str):
-                return told.strip().casefold() == wanted.strip().casefold()
-    return None
+def _is_lm_eval(source):
+    samples = {"doc_id", "filtered_resps", "arguments"} <= source.first.keys()
+    return samples or {"results", "samples"} <= source.first.keys()
+
+
+def _is_lmms_eval(source):
+    return {"doc_id", "filtered_resps"} <= source.first.keys()
+
+
+READERS = (Reader("lm-eval", _is_lm_eval, _read), Reader("lmms-eval", _is_lmms_eval, _read))

@@ -8,26 +8,21 @@ becomes a strategy. The calibration error stored there uses five bins closed on 
 
 from pathlib import PurePosixPath
 
-from medcal_nb.answers.files import read_json
-
-from ._rows import broken, need
+from .registry import Reader
 
 
-def read_marc(path, columns, notes):
-    """Rows of every configuration."""
-    run = read_json(path)
-    configurations = need(run, "configurations", path, None, dict)
-    model = need(run, "model", path, None, str)
-    dataset = PurePosixPath(str(run.get("dataset") or path.name)).stem
+def _read(source, columns, notes):
+    run = source.value
+    configurations = source.need(run, "configurations", None, dict)
+    model = source.need(run, "model", None, str)
     for name, configuration in configurations.items():
-        for row, result in enumerate(need(configuration, "results", path, None, list), 1):
-            if not isinstance(result, dict):
-                raise broken(path, row, f"{name}: not an object")
+        for row, result in enumerate(source.need(configuration, "results", None, list), 1):
+            item = source.need(result, "question_idx", row)
             yield {
                 "model": model,
-                "dataset": dataset,
+                "dataset": PurePosixPath(str(run.get("dataset") or source.path.name)).stem,
                 "question_type": "choice",
-                "item_id": need(result, "question_idx", path, row),
+                "item_id": item,
                 "strategy": name,
                 "answer": result.get("predicted_answer"),
                 "gold": result.get("correct_answer"),
@@ -37,3 +32,6 @@ def read_marc(path, columns, notes):
                 "configuration": configuration.get("config_name"),
                 "s_score": result.get("S_score"),
             }
+
+
+READERS = (Reader("marc", lambda source: "configurations" in source.first, _read),)

@@ -6,48 +6,54 @@ in other clothes become a confidence: minus a log-probability (MaximumSequencePr
 Perplexity, PTrue) or one minus a stated one (Verbalized…). Others have no scale: they are kept as
 ``uncertainty`` with no confidence. Each sequence-level estimator becomes a strategy.
 
-The file is a pickle; it is opened by torch's restricted loader, which makes no objects but
-containers, numbers, texts and arrays.
+The file is a pickle: a process of its own, with limits on memory and time, opens it by torch's
+restricted loader and hands back numbers and texts alone.
 """
 
+import json
 import math
+import subprocess
+import sys
+import tempfile
 
 from medcal_nb.errors import MedcalError
 
-from ._rows import broken, flag, number
+from .registry import Reader
+from .source import flag, number, table
 
-MINUS_LOG = ("MaximumSequenceProbability", "Perplexity", "PTrue")
-COMPLEMENT = ("Verbalized",)
-GRADES = ("Accuracy", "AlignScoreBinary", "ExactMatch")
+_MINUS_LOG = ("MaximumSequenceProbability", "Perplexity", "PTrue")
+_COMPLEMENT = ("Verbalized",)
+_GRADES = ("Accuracy", "AlignScoreBinary", "ExactMatch")
+_SECONDS = 120
+_MOST = 1 << 30
 
 
-def read_lm_polygraph(path, columns, notes):
-    """Rows of every sequence-level estimator."""
-    saved = _load(path)
-    estimations = saved.get("estimations")
-    stats = saved.get("stats") if isinstance(saved.get("stats"), dict) else {}
-    if not isinstance(estimations, dict) or not estimations:
-        raise broken(path, None, "no 'estimations'")
+def _read(source, columns, notes):
+    saved = _loaded(source)
     series = {}
-    for key, values in estimations.items():
-        level, name = key if isinstance(key, tuple) and len(key) == 2 else ("sequence", str(key))
+    for level, name, values in source.need(saved, "estimations", None, list):
         if level == "sequence":
-            series[str(name)] = _listed(values)
+            series[name] = values
         else:
-            notes.append(f"{path}: {name} is a {level}-level estimate: left out")
-    lengths = {len(v) for v in series.values()}
+            notes.append(f"{source.path}: {name} is a {level}-level estimate: left out")
+    lengths = {len(values) for values in series.values()}
     if len(lengths) != 1:
-        raise broken(path, None, "estimates of different length, or none per sequence")
+        raise source.broken(None, "estimates of different length, or none per sequence")
     (n,) = lengths
-    answers = _column(stats, "greedy_texts", n)
-    golds = _column(stats, "target_texts", n)
-    metric, grades = _grades(saved.get("gen_metrics"), n)
-    if metric is None:
-        notes.append(f"{path}: no metric that is 0 or 1: answers are held against their targets")
-    odd = [s for s in series if not s.startswith(MINUS_LOG + COMPLEMENT)]
+    texts = {name: values for name, values in saved["stats"].items() if len(values) == n}
+    answers = texts.get("greedy_texts", [None] * n)
+    golds = texts.get("target_texts", [None] * n)
+    marks = {name: [flag(v) for v in values] for _, name, values in saved["gen_metrics"]}
+    marks = {k: v for k, v in marks.items() if len(v) == n and None not in v}
+    grades = next((marks[name] for name in _GRADES if name in marks), None)
+    if grades is None:
+        notes.append(
+            f"{source.path}: no metric that is 0 or 1: answers are held against their targets"
+        )
+    odd = [s for s in series if not s.startswith(_MINUS_LOG + _COMPLEMENT)]
     if odd:
         notes.append(
-            f"{path}: {', '.join(odd)}: an uncertainty without a scale, kept as column "
+            f"{source.path}: {', '.join(odd)}: an uncertainty without a scale, kept as column "
             "'uncertainty', no confidence"
         )
     for name, values in series.items():
@@ -60,7 +66,7 @@ def read_lm_polygraph(path, columns, notes):
                 "raw": answers[i],
                 "gold": golds[i],
                 "confidence": _confidence(name, uncertainty),
-                "correct": grades[i],
+                "correct": grades[i] if grades else None,
                 "ungraded": True,
                 "uncertainty": uncertainty,
                 "parse_ok": uncertainty is not None,
@@ -68,69 +74,38 @@ def read_lm_polygraph(path, columns, notes):
 
 
 def _confidence(name, uncertainty):
-    if uncertainty is None:
+    if uncertainty is None or not name.startswith(_MINUS_LOG + _COMPLEMENT):
         return None
-    if name.startswith(MINUS_LOG):
-        p = math.exp(min(-uncertainty, 1.0))
-    elif name.startswith(COMPLEMENT):
-        p = 1 - uncertainty
-    else:
-        return None
+    minus_log = name.startswith(_MINUS_LOG)
+    p = math.exp(min(-uncertainty, 1.0)) if minus_log else 1 - uncertainty
     return min(max(p, 0.0), 1.0) if -1e-6 <= p <= 1 + 1e-6 else None
 
 
-def _grades(metrics, n):
-    if isinstance(metrics, dict):
-        for wanted in GRADES:
-            for key, values in metrics.items():
-                name = key[1] if isinstance(key, tuple) and len(key) == 2 else key
-                marks = [flag(v) for v in _listed(values)]
-                if name == wanted and len(marks) == n and None not in marks:
-                    return name, marks
-    return None, [None] * n
-
-
-def _column(stats, name, n):
-    values = _listed(stats.get(name))
-    if len(values) != n:
-        return [None] * n
-    return [v if isinstance(v, str | list) else None for v in values]
-
-
-def _listed(values):
-    if hasattr(values, "tolist"):
-        values = values.tolist()
-    return values if isinstance(values, list) else []
-
-
-def _load(path):
-    import pickle
-
-    import numpy as np
-    import torch
-
-    plain = [
-        np.ndarray,
-        np.dtype,
-        np.float64,
-        np._core.multiarray._reconstruct,
-        np._core.multiarray.scalar,
-        *{type(np.dtype(t)) for t in ("f2", "f4", "f8", "i4", "i8", "?", "O", "U1")},
-    ]
-    try:
-        with torch.serialization.safe_globals(plain):
-            saved = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as err:
-        if "GLOBAL" in str(err) or "global" in str(err):
+def _loaded(source):
+    """What the process that opens the pickle found in it."""
+    with tempfile.TemporaryFile() as out:
+        call = [sys.executable, "-m", "medcal_nb.logs.polygraph_child", str(source.path)]
+        try:
+            done = subprocess.run(call, stdout=out, stderr=subprocess.DEVNULL, timeout=_SECONDS)
+            code = done.returncode
+        except subprocess.TimeoutExpired:
+            code = -1
+        size = out.tell()
+        out.seek(0)
+        if code == 3:
             raise MedcalError(
-                f"{path}: holds objects that are not loaded, for safety; save the dictionary of "
+                f"{source.path}: holds objects that are not loaded, for safety; save the "
                 "estimations, gen_metrics and stats as plain lists and import that"
-            ) from err
-        raise MedcalError(f"{path}: not a torch file, cut off or damaged; fetch it anew") from err
-    except Exception as err:  # torch lets zip, pickle and key errors of damaged files through
-        raise MedcalError(
-            f"{path}: not a torch file, cut off or damaged ({type(err).__name__}); fetch it anew"
-        ) from err
-    if not isinstance(saved, dict):
-        raise broken(path, None, "not a saved manager")
-    return saved
+            )
+        if code < 0 or code == 4 or size > _MOST:
+            raise MedcalError(
+                f"{source.path}: takes more time or memory to open than such files do; not read"
+            )
+        if code:
+            raise MedcalError(
+                f"{source.path}: not a torch file, cut off or damaged; fetch it anew"
+            )
+        return table(json.loads(out.read()))
+
+
+READERS = (Reader("lm-polygraph", lambda source: source.suffix == ".man", _read),)

@@ -1,40 +1,38 @@
-"""Import of any table: Parquet, CSV, TSV, JSONL, with a map from its columns to ours.
+"""Any table: a map from its columns to ours, and its blocks in the form of the log."""
 
-The file is read in blocks and written in one go: memory stays bounded, and a fault anywhere
-leaves nothing half-imported.
-"""
-
-import contextlib
+import dataclasses
 import difflib
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from medcal_nb.answers import ANSWER_COLUMNS, write_log
-from medcal_nb.answers.files import _header, count_rows, iter_table
-from medcal_nb.answers.schema import (
+from medcal_nb.answers.columns import (
+    ANSWER_COLUMNS,
+    COLUMNS,
     DECIMAL_COMMA,
-    TEXT,
     WELL_ABOVE_1,
-    as_confidence,
-    as_flag,
-    as_number,
-    as_text,
-    clipped,
+    Column,
+    check_column,
     fault,
     to_storage,
 )
+from medcal_nb.answers.files import csv_header
 from medcal_nb.errors import MedcalError
 
-RECORDED = "recorded"
-UNNAMED = "unnamed"
-WHOLE = re.compile(r"([+-]?\d+)\.0+", re.ASCII)
+STATED = "stated"
+"""The strategy of answers of which nothing says how they were asked for."""
+
+_WHOLE = re.compile(r"([+-]?\d+)\.0+", re.ASCII)
 """A whole number written as a float: pandas writes integers beside a missing value so."""
+
+_NAMED = ("item", "image", "modality", "confidence", "correct", "answer", "gold", "sample")
+_OURS = {"item": "item_id", "image": "image_id"}
 
 
 @dataclass(frozen=True)
@@ -85,72 +83,24 @@ class Imported:
     notes: list[str] = field(default_factory=list)
 
 
-def import_table(
-    path,
-    to,
-    columns: ColumnMap | None = None,
-    *,
-    frames: Iterable[pd.DataFrame] | None = None,
-    if_exists: str = "error",
-    progress: bool = False,
-) -> Imported:
-    """Read a table and write its answers to a log: all of it, or nothing.
-
-    Parameters
-    ----------
-    path : path
-        .parquet, .csv, .tsv, .jsonl or .json (a list of objects).
-    to : path
-        The log; made where it does not exist, else added to.
-    columns : ColumnMap, optional
-    frames : iterable of DataFrame, optional
-        The rows of the file, where a reader has taken them from it already.
-    if_exists : {"error", "ignore", "replace"}
-        For answers that the log holds with other content; equal ones are left as they are.
-    progress : bool
-        Show a bar on stderr.
-
-    Raises
-    ------
-    MedcalError
-        Naming file, row (data rows counted from 1), column, value and remedy.
-    """
-    path = Path(path)
-    report = Imported()
-    total = count_rows(path) if frames is None else None
-    frames = iter_table(path) if frames is None else frames
-    if progress:
-        frames = _with_bar(frames, total, path.name)
-    stored = _stored(frames, path, columns or ColumnMap(), report)
-    report.written = write_log(stored, to, if_exists=if_exists, where=str(path))
-    return report
-
-
-def _with_bar(frames, total, name):
-    from tqdm.auto import tqdm
-
-    with tqdm(total=total, desc=name, unit="row", unit_scale=True, disable=None) as bar:
-        for frame in frames:
-            yield frame
-            bar.update(len(frame))
-
-
-def _stored(frames, path, columns, report) -> Iterator[pd.DataFrame]:
+def stored_parts(
+    frames: Iterable[pd.DataFrame], path, columns: ColumnMap, report: Imported
+) -> Iterator[dict[str, list]]:
+    """The blocks of a table as the log keeps them; what there is to say goes into the report."""
     plan = None
-    top = -np.inf
+    top = 0.0
     unsure = ungraded = right = small = 0
     for frame in frames:
-        if plan is None:
-            plan = _Plan(path, list(frame.columns), columns, report.notes)
-        mapped, trusted = plan.apply(frame, first_row=report.rows + 1)
-        if columns.percent and "confidence" in mapped:
-            top = max(top, mapped["confidence"].max())
-            small += int(mapped["confidence"].between(0, 0.01, inclusive="neither").sum())
-        stored = to_storage(mapped, where=str(path), first_row=report.rows + 1, trusted=trusted)
+        plan = plan or _Plan(path, list(frame.columns), columns, report.notes)
+        stored = plan.apply(frame, report.rows + 1)
         report.rows += len(frame)
-        unsure += int(stored["confidence"].isna().sum())
-        ungraded += int(stored["correct"].isna().sum())
-        right += int(stored["correct"].sum())
+        unsure += stored["confidence"].count(None)
+        ungraded += stored["correct"].count(None)
+        right += stored["correct"].count(True)
+        if columns.percent:
+            known = [c for c in stored["confidence"] if c is not None]
+            top = max([top, *known])
+            small += sum(0 < c < 0.01 for c in known)
         yield stored
     for n, what in ((unsure, "a confidence"), (ungraded, "a grade")):
         if n:
@@ -176,45 +126,25 @@ class _Plan:
     def __init__(self, path, names, columns: ColumnMap, notes: list[str]):
         self.path = str(path)
         self.columns = columns
+        self.notes = notes
         self.commas = _writes_commas(Path(path))
         self.own = set(ANSWER_COLUMNS) <= set(names)  # an export of ours: may hold missing values
         self.take: dict[str, str] = {}  # ours -> theirs
-        self.fixed: dict[str, str] = {}
-        for ours, flag in (
-            ("item_id", "item"),
-            ("image_id", "image"),
-            ("modality", "modality"),
-            ("confidence", "confidence"),
-            ("correct", "correct"),
-            ("answer", "answer"),
-            ("gold", "gold"),
-            ("sample", "sample"),
-        ):
+        self.fixed = {n: getattr(columns, n) for n in ("dataset", "domain", "split")}
+        self.fixed = {n: value for n, value in self.fixed.items() if value is not None}
+        for flag in _NAMED:
             theirs = getattr(columns, flag)
             if theirs is not None:
-                self.take[ours] = self._known(theirs, names, f"--{flag}")
+                self.take[_OURS.get(flag, flag)] = self._known(theirs, names, f"--{flag}")
         for ours in ("model", "strategy"):
             value = getattr(columns, ours)
-            if value in names:
-                self.take[ours] = value
-            elif value is not None:
-                self.fixed[ours] = value
-        for ours in ("dataset", "domain", "split"):
-            if getattr(columns, ours) is not None:
-                self.fixed[ours] = getattr(columns, ours)
+            if value is not None:
+                (self.take if value in names else self.fixed)[ours] = value
         self._logits(names)
-        used = {*self.take.values(), *self.logits}
-        for name in names:
-            if name not in ANSWER_COLUMNS or name in self.take or name in used:
-                continue
-            if name in self.fixed:
-                notes.append(f"{path}: column '{name}' is not used, --{name} says what it is")
-            elif self.logits and name in ("answer", "confidence", "option_probabilities"):
-                notes.append(f"{path}: column '{name}' is not used, --logits says what it is")
-            else:
-                self.take[name] = name
-        self._defaults(names, notes)
-        self.used = {*self.take.values(), *self.logits, *ANSWER_COLUMNS}
+        self._take_by_name(names)
+        self._defaults(names)
+        used = {*self.take.values(), *self.logits, *ANSWER_COLUMNS}
+        self.others = lambda frame: [n for n in frame.columns if n not in used]
 
     def _known(self, name, names, flag):
         if name in names:
@@ -242,7 +172,21 @@ class _Plan:
                 f"after the last '_', got {', '.join(self.logits)}"
             )
 
-    def _defaults(self, names, notes):
+    def _take_by_name(self, names):
+        used = {*self.take.values(), *self.logits}
+        for name in names:
+            if name not in COLUMNS or name in self.take or name in used:
+                continue
+            given = self.logits and name in ("answer", "confidence", "option_probabilities")
+            if name in self.fixed or given:
+                told = "logits" if given else name
+                self.notes.append(
+                    f"{self.path}: column '{name}' is not used, --{told} says what it is"
+                )
+            else:
+                self.take[name] = name
+
+    def _defaults(self, names):
         have = {*self.take, *self.fixed}
         shown = ", ".join(names[:40])
         if "confidence" not in have and not self.logits:
@@ -250,164 +194,108 @@ class _Plan:
                 f"{self.path}: no column 'confidence'; name it by --confidence COL, or the option "
                 f"scores by --logits COL,COL; columns are {shown}"
             )
-        answered = "answer" in have or bool(self.logits)
         self.grade = "correct" not in have
-        if self.grade and not (answered and "gold" in have):
+        if self.grade and not (("answer" in have or self.logits) and "gold" in have):
             raise MedcalError(
                 f"{self.path}: nothing says which answers are correct; name a column by "
                 f"--correct COL, or the right answers by --gold COL; columns are {shown}"
             )
         if "item_id" not in have:
-            notes.append(f"{self.path}: no column 'item_id' and no --item: rows are numbered")
-        if "model" not in have:
-            self.fixed["model"] = UNNAMED
-            notes.append(f"{self.path}: no column 'model' and no --model: it is '{UNNAMED}'")
-        if "dataset" not in have:
-            stem = Path(self.path).name.split(".")[0]
-            self.fixed["dataset"] = stem
-            notes.append(f"{self.path}: no column 'dataset' and no --dataset: it is '{stem}'")
+            self.notes.append(f"{self.path}: no column 'item_id' and no --item: rows are numbered")
+        stem = Path(self.path).name.split(".")[0]
+        for ours, value in (("model", "unnamed"), ("dataset", stem)):
+            if ours not in have:
+                self.fixed[ours] = value
+                self.notes.append(
+                    f"{self.path}: no column '{ours}' and no --{ours}: it is '{value}'"
+                )
         if "strategy" not in have:
-            self.fixed["strategy"] = "option_probability" if self.logits else RECORDED
+            self.fixed["strategy"] = "option_probability" if self.logits else STATED
 
-    def apply(self, frame: pd.DataFrame, *, first_row: int):
-        """The frame with our columns, and which of them need no further check."""
-        n = len(frame)
-        at = {"where": self.path, "first_row": first_row}
-        out = {}
-        for ours, theirs in self.take.items():
-            out[ours] = frame[theirs] if theirs in frame else pd.Series([None] * n, dtype=object)
+    def apply(self, frame: pd.DataFrame, first_row: int) -> dict[str, list]:
+        """The block in the form of the log."""
+        n, self.first_row = len(frame), first_row
         if self.commas:
-            for ours in {"confidence", "correct", "seconds"} & self.take.keys():
-                out[ours] = _pointed(out[ours])
-            frame = frame.assign(**{name: _pointed(frame[name]) for name in self.logits})
-        for ours, value in self.fixed.items():
-            out[ours] = pd.Series(pd.array([value], dtype=TEXT).repeat(n))
+            number = {self.take.get(c) for c in ("confidence", "correct", "seconds")} - {None}
+            pointed = {c: _pointed(frame[c]) for c in {*number, *self.logits}}
+            frame = frame.assign(**pointed)
+        out = {o: frame[t] if t in frame else [None] * n for o, t in self.take.items()}
+        out |= {ours: [value] * n for ours, value in self.fixed.items()}
         if "item_id" not in out:
-            numbers = [str(i) for i in range(first_row, first_row + n)]
-            out["item_id"] = pd.Series(pd.array(numbers, dtype=TEXT))
-        trusted = []
+            out["item_id"] = [str(i) for i in range(first_row, first_row + n)]
+        trusted = ["confidence", "correct", *(["option_probabilities"] if self.logits else [])]
         if self.logits:
-            out |= self._softmax(frame, first_row)
-            trusted = ["option_probabilities"]
+            out |= self._softmax(frame)
         else:
-            name = self.take["confidence"]
-            out["confidence"] = self._scaled(out["confidence"], name, at)
-            self._refuse_missing(out["confidence"], name, first_row)
+            column = COLUMNS["confidence"]
+            if self.columns.percent:
+                remedy = "write a number from 0 to 100"
+                column = dataclasses.replace(column, top=100.0, remedy=remedy)
+            out["confidence"] = self._checked(out["confidence"], column, "confidence")
+            self._refuse_missing(out["confidence"], "confidence")
         if self.grade:
-            out["correct"] = self._graded(out, at)
+            out["correct"] = self._graded(out)
         else:
-            theirs = self.take["correct"]
-            out["correct"] = as_flag(out["correct"], theirs, **at)
-            self._refuse_missing(out["correct"], theirs, first_row)
-        for name in frame.columns:
-            if name not in self.used:
-                out[name] = frame[name]
-        return pd.DataFrame(out), trusted
+            out["correct"] = self._checked(out["correct"], COLUMNS["correct"], "correct")
+            self._refuse_missing(out["correct"], "correct")
+        out |= {name: frame[name] for name in self.others(frame)}
+        return to_storage(out, n, where=self.path, first_row=first_row, trusted=trusted)
 
-    def _refuse_missing(self, values, column, first_row):
-        if self.own or self.columns.allow_missing:
+    def _checked(self, values, column, ours):
+        name = self.take.get(ours, ours)
+        return check_column(values, column, name=name, where=self.path, first_row=self.first_row)
+
+    def _refuse_missing(self, values, ours):
+        if self.own or self.columns.allow_missing or None not in values:
             return
-        missing = values.isna().to_numpy()
-        if missing.any():
-            raise fault(
-                self.path,
-                first_row + int(np.argmax(missing)),
-                column,
-                None,
-                f"is missing (so are {int(missing.sum())} in this block)",
-                "drop such rows, or add --allow-missing to keep and count them",
-            )
+        raise fault(
+            self.path,
+            self.first_row + values.index(None),
+            self.take.get(ours, ours),
+            None,
+            f"is missing (so are {values.count(None)} in this block)",
+            "drop such rows, or add --allow-missing to keep and count them",
+        )
 
-    def _scaled(self, series, column, at):
-        if not self.columns.percent:
-            return as_confidence(series, column, **at)
-        if isinstance(series.dtype, pd.StringDtype) or series.dtype == object:
-            series = series.map(_without_sign)
-        values = as_number(series, column, **at, remedy="write a number from 0 to 100")
-        values = clipped(values, 0.0, 100.0)
-        array = values.to_numpy()
-        wrong = ~np.isnan(array) & ~((array >= 0) & (array <= 100))
-        if wrong.any():
-            i = int(np.argmax(wrong))
-            raise fault(
-                self.path,
-                at["first_row"] + i,
-                column,
-                float(array[i]),
-                "is outside 0 to 100",
-                "mend the value or drop the row",
-            )
-        return values / 100
+    def _graded(self, out):
+        answers = self._checked(out["answer"], COLUMNS["answer"], "answer")
+        golds = self._checked(out["gold"], COLUMNS["gold"], "gold")
+        self._refuse_missing(answers, "answer")
+        self._refuse_missing(golds, "gold")
+        return [
+            None if answer is None or gold is None else plain(answer) in _accepted(gold)
+            for answer, gold in zip(answers, golds, strict=True)
+        ]
 
-    def _graded(self, out, at):
-        answer = as_text(out["answer"], "answer", **at)
-        self._refuse_missing(answer, self.take.get("answer", "answer"), at["first_row"])
-        listed = out["gold"].dtype == object and any(isinstance(g, list) for g in out["gold"])
-        if listed or _looks_listed(out["gold"]):
-            golds = [_accepted(g) for g in out["gold"]]
-            found = [
-                None if a is None or not g else plain(a) in g
-                for a, g in zip(answer.to_numpy(object, na_value=None), golds, strict=True)
-            ]
-            correct = pd.Series(pd.array(found, dtype="boolean"))
-            self._refuse_missing(correct, self.take["gold"], at["first_row"])
-            return correct
-        gold = as_text(out["gold"], self.take["gold"], **at)
-        self._refuse_missing(gold, self.take["gold"], at["first_row"])
-        missing = (answer.isna() | gold.isna()).to_numpy()
-        equal = np.zeros(len(answer), dtype=bool)
-        equal[~missing] = (answer[~missing] == gold[~missing]).to_numpy(dtype=bool)
-        for i in np.flatnonzero(~equal & ~missing):
-            equal[i] = plain(answer.iloc[i]) == plain(gold.iloc[i])
-        correct = pd.array(equal, dtype="boolean")
-        correct[missing] = pd.NA
-        return pd.Series(correct)
-
-    def _softmax(self, frame, first_row):
+    def _softmax(self, frame):
         scores = np.empty((len(frame), len(self.logits)))
         for k, name in enumerate(self.logits):
-            column = as_number(frame[name], name, where=self.path, first_row=first_row)
-            scores[:, k] = column.to_numpy()
+            column = Column(name, "score", "write a plain number")
+            scores[:, k] = self._checked(frame[name], column, name)
         wrong = np.isnan(scores) | (scores == np.inf)
-        if wrong.any():
-            i, k = np.argwhere(wrong)[0]
-            raise fault(
-                self.path,
-                first_row + int(i),
-                self.logits[k],
-                float(scores[i, k]),
-                "is no option score",
-                "mend the value or drop the row",
-            )
-        best = scores.max(axis=1)
-        if (best == -np.inf).any():
-            i = int(np.argmax(best == -np.inf))
-            raise fault(
-                self.path,
-                first_row + i,
-                self.logits[0],
-                float("-inf"),
-                "and all other scores of the row are minus infinity",
-                "drop the row",
-            )
-        p = np.exp(scores - best[:, None])
+        best = scores.max(axis=1, keepdims=True)
+        for row, k in np.argwhere(wrong)[:1]:
+            what = (self.logits[k], float(scores[row, k]), "is no option score")
+            raise fault(self.path, self.first_row + int(row), *what, "mend it or drop the row")
+        for row in np.flatnonzero(best == -np.inf)[:1]:
+            said = "and all other scores of the row are minus infinity"
+            what = (self.logits[0], float("-inf"), said)
+            raise fault(self.path, self.first_row + int(row), *what, "drop the row")
+        p = np.exp(scores - best)
         p /= p.sum(axis=1, keepdims=True)
-        options = np.array(self.options, dtype=object)
         names = [json.dumps(o, ensure_ascii=False).replace("%", "%%") for o in self.options]
         line = "{" + ",".join(f"{name}:%r" for name in names) + "}"
         return {
-            "answer": pd.Series(pd.array(options[scores.argmax(axis=1)], dtype=TEXT)),
-            "confidence": pd.Series(p.max(axis=1)),
-            "option_probabilities": pd.Series(
-                pd.array([line % tuple(row) for row in p.tolist()], dtype=TEXT)
-            ),
+            "answer": [self.options[k] for k in scores.argmax(axis=1)],
+            "confidence": p.max(axis=1).tolist(),
+            "option_probabilities": [line % tuple(row) for row in p.tolist()],
         }
 
 
 def _writes_commas(path) -> bool:
     """Whether a comma may be the decimal mark: in text tables with another mark between cells."""
     suffix = path.suffix.lower()
-    return suffix == ".tsv" or (suffix == ".csv" and _header(path, None)[1] != ",")
+    return suffix == ".tsv" or (suffix == ".csv" and csv_header(path)[1] != ",")
 
 
 def _pointed(series):
@@ -418,27 +306,18 @@ def _pointed(series):
     return series.str.replace(",", ".", regex=False)
 
 
-def _without_sign(value):
-    return value.strip().removesuffix("%").strip() if isinstance(value, str) else value
-
-
 def plain(text) -> str:
     """A text as it is compared: outer spaces, case and the ``.0`` of a whole number apart."""
     text = str(text).strip().casefold()
-    whole = WHOLE.fullmatch(text)
+    whole = _WHOLE.fullmatch(text)
     return whole[1] if whole else text
 
 
-def _looks_listed(series):
-    if not isinstance(series.dtype, pd.StringDtype):
-        return any(isinstance(g, str) and g.startswith("[") for g in series)
-    return bool(series.str.startswith("[").any())
-
-
-def _accepted(gold) -> set[str]:
-    if isinstance(gold, str) and gold.startswith("["):
-        with contextlib.suppress(ValueError):
-            gold = json.loads(gold)
-    if isinstance(gold, list):
-        return {plain(g) for g in gold}
-    return {plain(gold)} if not pd.isna(gold) else set()
+@lru_cache(4096)
+def _accepted(gold: str) -> frozenset[str]:
+    """The texts that a kept gold answer takes for right."""
+    try:
+        golds = json.loads(gold) if gold.startswith("[") else [gold]
+    except (ValueError, RecursionError):
+        golds = [gold]
+    return frozenset(map(plain, golds))

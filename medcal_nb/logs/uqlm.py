@@ -1,127 +1,131 @@
 """Results of uqlm: ``result.to_df()`` saved as a table, or ``result.to_dict()`` as JSON.
 
-One row per prompt with ``prompt``, ``response``, ``sampled_responses`` and one column per scorer,
-a confidence in 0–1. Each scorer becomes a strategy. uqlm does not grade: a column ``correct``,
-``response_correct`` or one named by --correct, or right answers by --gold, say what is right.
+One row per prompt with ``prompt``, ``response`` and one column per scorer, a confidence in 0–1:
+black-box and white-box scorers, judges (``judge_1``, …), ensembles and BS detector, semantic
+entropy and density. Each scorer becomes a strategy; several results in one file keep their names
+before it. uqlm does not grade: a column of marks (``correct``, ``correct_indicators``, or one named
+by --correct), or right answers by --gold, say what is right.
 """
 
-from medcal_nb.answers.files import iter_table, read_json
 from medcal_nb.errors import MedcalError
 
-from ._rows import broken, flag, number
+from .registry import Reader
+from .source import flag, number, table
 
-TEXTS = ("prompt", "response", "sampled_responses", "raw_response", "raw_sampled_responses")
-GOLDS = ("gold", "answer", "ideal", "target")
-MARKS = ("correct", "response_correct", "is_correct")
-SCORERS = (
-    "semantic_negentropy",
-    "semantic_sets_confidence",
-    "noncontradiction",
-    "entailment",
-    "exact_match",
-    "bert_score",
-    "bleurt",
-    "cosine_sim",
-    "min_probability",
-    "normalized_probability",
-    "sequence_probability",
-    "mean_token_negentropy",
-    "min_token_negentropy",
-    "probability_margin",
-    "monte_carlo_probability",
-    "consistency_and_confidence",
-    "p_true",
-    "confidence_score",
-    "ensemble_score",
-    "avg",
-    "max",
-    "min",
-    "median",
-)
-
-COMMON = ("exact_match", "entailment", "avg", "max", "min", "median")
+_GOLDS = ("gold", "answer", "ideal", "target")
+_MARKS = ("correct", "response_correct", "is_correct", "correct_indicator")
+_COMMON = {"exact_match", "entailment", "avg", "max", "min", "median"}
 """Scorers whose names other tables have too."""
 
+_SCORERS = _COMMON | {
+    *("semantic_negentropy", "semantic_sets_confidence", "noncontradiction", "bert_score"),
+    *("bleurt", "cosine_sim", "min_probability", "normalized_probability", "p_true"),
+    *("sequence_probability", "mean_token_negentropy", "min_token_negentropy"),
+    *("probability_margin", "monte_carlo_probability", "consistency_and_confidence"),
+    *("confidence_score", "updated_confidence_score", "ensemble_score", "semantic_density"),
+    *("discrete_confidence_score", "tokenprob_confidence_score"),
+}
+_PLURAL = {"prompts", "responses", "raw_responses", "correct_indicators"}
 
-def looks_like_uqlm(names) -> bool:
-    """Whether a table of these columns plainly is one of uqlm's."""
-    names = {_singular(n) for n in names}
-    if not {"prompt", "response"} <= names or "confidence" in names:
-        return False
-    scorers = {n for n in names if n in SCORERS or n.startswith("judge_")}
-    return bool(scorers.difference(COMMON) or (scorers and "sampled_responses" in names))
+
+def _read(source, columns, notes):
+    for name, data in _results(source):
+        yield from _rows(source, data, name, columns, notes)
 
 
-def read_uqlm(path, columns, notes):
-    """Rows of every scorer."""
+def _rows(source, data, prefix, columns, notes):
     scorers = None
-    for at, row in enumerate(_rows(path), 1):
+    for at, row in enumerate(data, 1):
         if scorers is None:
-            scorers = _scorers(row, columns, path)
-            graded = next((n for n in (columns.correct, *MARKS) if n in row), None)
-            gold = next((n for n in (columns.gold, *GOLDS) if n in row), None)
-            if graded is None and gold is None:
+            named = (columns.correct, columns.gold, columns.item)
+            scorers = [n for n in row if _is_scorer(n) and n not in named]
+            if not scorers or "response" not in row:
+                shown = ", ".join(map(str, row))
+                raise source.broken(None, f"no 'response' or no scorer among {shown}")
+            marks = next((n for n in (columns.correct, *_MARKS) if n in row), None)
+            gold = next((n for n in (columns.gold, *_GOLDS) if n in row), None)
+            if marks is None and gold is None:
                 notes.append(
-                    f"{path}: nothing says which responses are correct; name a column by "
+                    f"{source.path}: nothing says which responses are correct; name a column by "
                     "--correct or --gold (kept ungraded)"
                 )
-        response = row.get("response")
         correct = None
-        if graded is not None and row.get(graded) is not None:
-            word = str(row[graded]).strip().lower()
-            correct = {"true": True, "false": False}.get(word, flag(row[graded]))
+        if marks is not None and row.get(marks) is not None:
+            word = str(row[marks]).strip().lower()
+            correct = {"true": True, "false": False}.get(word, flag(row[marks]))
             if correct is None:
-                raise broken(path, at, f"'{graded}' is {row[graded]!r}")
-        item = row.get(columns.item) if columns.item else at
+                raise source.broken(at, f"'{marks}' is {row[marks]!r}")
         for scorer in scorers:
             score = number(row.get(scorer))
             if score is not None and not -1e-6 <= score <= 1 + 1e-6:
                 raise MedcalError(
-                    f"{path}: row {at}, column '{scorer}': value {score:g} is outside 0 to 1; "
-                    "not a confidence: drop the column"
+                    f"{source.path}: row {at}, column '{scorer}': value {score:g} is outside 0 to "
+                    "1; not a confidence: drop the column"
                 )
             yield {
-                "item_id": item,
-                "strategy": scorer,
-                "answer": response,
-                "raw": row.get("raw_response") or response,
+                "item_id": row.get(columns.item) if columns.item else at,
+                "strategy": f"{prefix}:{scorer}" if prefix else scorer,
+                "answer": row.get("response"),
+                "raw": row.get("raw_response") or row.get("response"),
                 "gold": row.get(gold) if gold else None,
-                "confidence": None if score is None else min(max(score, 0.0), 1.0),
+                "confidence": score,
                 "correct": correct,
                 "ungraded": True,
-                "parse_ok": response is not None,
+                "parse_ok": row.get("response") is not None,
             }
 
 
-def _scorers(row, columns, path):
-    known = [n for n in row if n in SCORERS or str(n).startswith("judge_")]
-    if not known or "response" not in row:
-        raise broken(path, None, f"no 'response' or no scorer among {', '.join(map(str, row))}")
-    return [n for n in known if n not in (columns.correct, columns.gold, columns.item)]
+def _results(source):
+    """(name or "", rows) of each result in the file."""
+    value = source.value
+    if source.suffix != ".json":
+        yield "", ({_singular(k): v for k, v in row.items()} for row in source.records())
+    elif isinstance(value, list):
+        yield "", ({_singular(k): v for k, v in row.items()} for _, row in source.objects())
+    elif not isinstance(value, dict):
+        raise source.broken(None, "no 'data'")
+    elif "data" in value or "prompts" in value:
+        yield "", _turned(source, value.get("data", value))
+    else:
+        for name, result in value.items():
+            yield name, _turned(source, source.need(result, "data", None))
 
 
-def _rows(path):
-    if path.suffix.lower() != ".json":
-        for frame in iter_table(path):
-            frame = frame.rename(columns=_singular)
-            yield from frame.astype(object).where(frame.notna(), None).to_dict("records")
-        return
-    value = read_json(path)
-    data = value.get("data") if isinstance(value, dict) else value
-    if isinstance(data, list) and data and all(isinstance(r, dict) for r in data):
-        for row in data:
-            yield {_singular(k): v for k, v in row.items()}
-        return
+def _turned(source, data):
+    """Rows from columns."""
+    if isinstance(data, list) and data and all(isinstance(row, dict) for row in data):
+        return [{_singular(k): v for k, v in row.items()} for row in data]
     if not isinstance(data, dict) or not data:
-        raise broken(path, None, "no 'data'")
-    data = {_singular(k): v for k, v in data.items() if isinstance(v, list)}
-    if len({len(v) for v in data.values()}) != 1:
-        raise broken(path, None, "columns of different length")
-    for values in zip(*data.values(), strict=True):
-        yield dict(zip(data, values, strict=True))
+        raise source.broken(None, "no 'data'")
+    judged = {
+        f"judge_{name}": table(table(result).get("judge_result")).get("scores")
+        for name, result in table(data.get("templates")).items()
+    }
+    lists = {_singular(k): v for k, v in (data | judged).items() if isinstance(v, list)}
+    if len({len(v) for v in lists.values()}) != 1:
+        raise source.broken(None, "columns of different length")
+    return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
 
 
 def _singular(name):
-    name = str(name)
-    plural = ("prompts", "responses", "raw_responses", "confidence_scores", "ensemble_scores")
-    return name[:-1] if name in plural else name
+    name = str(name).replace("semantic_density_values", "semantic_density")
+    return name[:-1] if name in _PLURAL or name.endswith("_scores") else name
+
+
+def _is_scorer(name) -> bool:
+    return name in _SCORERS or str(name).startswith("judge_")
+
+
+def _knows(source):
+    if source.suffix == ".json" and isinstance(source.value, dict):
+        inner = next(iter(source.first.values()), None)
+        results = (source.first, source.first.get("data"), table(inner).get("data"))
+        return any({"prompts", "responses"} <= table(r).keys() for r in results)
+    names = {_singular(n) for n in source.names}
+    if not {"prompt", "response"} <= names or "confidence" in names:
+        return False
+    scorers = {n for n in names if _is_scorer(n)}
+    return bool(scorers - _COMMON or (scorers and "sampled_responses" in names))
+
+
+READERS = (Reader("uqlm", _knows, _read),)

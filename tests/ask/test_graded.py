@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medcal_nb.answers import VERDICT_COLUMNS, check_answers
+from medcal_nb.answers import GRADED_COLUMNS, check_answers
 from medcal_nb.ask.graded import cross_model_verdicts, meaning, to_graded
 from medcal_nb.errors import MedcalError
 
@@ -38,7 +38,7 @@ def answers(*rows, strategy="self_consistency", **common):
 def verdict(frame):
     table = to_graded(frame)
     assert len(table) == 1
-    assert list(table.columns[: len(VERDICT_COLUMNS)]) == VERDICT_COLUMNS
+    assert list(table.columns[: len(GRADED_COLUMNS)]) == GRADED_COLUMNS
     return table.iloc[0]
 
 

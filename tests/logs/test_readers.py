@@ -12,9 +12,14 @@ import pytest
 from medcal_nb.answers import load_answers
 from medcal_nb.errors import MedcalError
 from medcal_nb.logs import ColumnMap, import_file
-from medcal_nb.logs.readers import detect
+from medcal_nb.logs.registry import detect as _detect
+from medcal_nb.logs.source import Source
 
 from .test_table import survive
+
+
+def detect(path):
+    return _detect(Source(path))
 
 
 def lines(path, rows):
@@ -345,7 +350,7 @@ def test_a_table_that_only_resembles_uqlm_stays_a_table(tmp_path):
     path.write_text("prompt,response,p_true,ok\np,r,0.5,1\n")
     assert detect(path) == "uqlm"
     read = bring(path, ColumnMap(confidence="p_true", correct="ok"))[1]
-    assert read["strategy"].tolist() == ["recorded"]
+    assert read["strategy"].tolist() == ["stated"]
 
 
 # --- lm-polygraph ---------------------------------------------------------------------------------
@@ -555,7 +560,7 @@ def test_other_content_is_named_and_nothing_is_imported(tmp_path, reader, rows, 
 
 def test_sheets_without_the_columns_are_named(tmp_path):
     path = write_sheet(tmp_path / "a.xlsx", [{"index": 1, "answer": "A"}])
-    with pytest.raises(MedcalError, match="no column 'prediction'"):
+    with pytest.raises(MedcalError, match="no 'prediction'"):
         import_file(path, tmp_path / "out.sqlite")
     path.write_bytes(b"PK\x03\x04 not a book")
     with pytest.raises(MedcalError, match="not an Excel sheet"):

@@ -32,7 +32,7 @@ def test_what_is_not_said_is_filled_in_and_noted(tmp_path):
     assert frame["item_id"].tolist() == ["007", "08"]
     assert frame["model"].tolist() == ["unnamed"] * 2
     assert frame["dataset"].tolist() == ["scan"] * 2
-    assert frame["strategy"].tolist() == ["recorded"] * 2
+    assert frame["strategy"].tolist() == ["stated"] * 2
     assert frame["correct"].tolist() == [True, False]
     assert done.rows == done.written == 2
     assert any("--model" in note for note in done.notes)
@@ -301,9 +301,9 @@ BAD = [
         "other domain",
         "domain," + HEAD + "animals,1,0.5,1\n",
         {},
-        "'animals' is not one of general, medical",
+        "'animals' is not one of general, medical, other",
     ),
-    ("fractional sample", "sample," + HEAD + "0.5,1,0.5,1\n", {}, "0.5 is not a whole number"),
+    ("fractional sample", "sample," + HEAD + "0.5,1,0.5,1\n", {}, "0.5' is not a whole number"),
     ("unknown logits", HEAD + "1,0.5,1\n", {"logits": ("a", "b")}, "asked for by --logits"),
     ("one logit", "a_A,gold\n1,A\n", {"logits": ("a_A",)}, "at least two columns"),
     ("same options", "a_A,b_A,gold\n1,1,A\n", {"logits": ("a_A", "b_A")}, "different options"),

@@ -1,0 +1,546 @@
+"""The answers table: one table of columns, and the one check of what stands in them.
+
+A row is one reply of one model to one item under one strategy. Values are checked alike on their
+way in (rows, frames, files) and on their way out of a log.
+"""
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from medcal_nb.errors import MedcalError
+
+TEXT = pd.StringDtype(na_value=np.nan)
+ROUNDING = 1e-6
+"""How far outside its limits a probability may lie, of their distance: sums of rounded parts do."""
+WELL_ABOVE_1 = 1.5
+"""Values up to here may be slips of a probability, not percent."""
+DECIMAL_COMMA = re.compile(r"\s*-?\d+,\d+\s*%?\s*", re.ASCII)
+_DEPTH = 64
+_LARGEST = 2**63 - 1
+_TRUE, _FALSE = {"true", "1", "1.0", "yes"}, {"false", "0", "0.0", "no"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: what it may hold, and what to do about anything else."""
+
+    name: str
+    kind: str = "text"
+    remedy: str = "write it as text"
+    required: bool = False
+    allowed: tuple[str, ...] = ()
+    top: float = 1.0
+
+
+_KEY_REMEDY = "every answer needs one, it is part of the key"
+_CONFIDENCE_REMEDY = "write 0.85 for 85 %, or add --percent where the column is in percent"
+_COLUMNS = (
+    Column("run_id"),
+    Column("model", required=True),
+    Column("dataset", required=True),
+    Column(
+        "domain",
+        allowed=("general", "medical", "other"),
+        remedy="give --domain general, medical or other",
+    ),
+    Column("item_id", required=True),
+    Column("image_id"),
+    Column("modality"),
+    Column(
+        "question_type",
+        allowed=("closed", "choice", "open", "score"),
+        remedy="rename the column or map its values",
+    ),
+    Column(
+        "split", allowed=("fit", "test"), remedy="give --split fit or --split test, or map them"
+    ),
+    Column("strategy", required=True),
+    Column("sample", "count", "write a count", required=True),
+    Column("answer"),
+    Column("confidence", "unit", _CONFIDENCE_REMEDY),
+    Column("option_probabilities", "options", "write numbers from 0 to 1"),
+    Column("correct", "flag", "write true/false or 1/0"),
+    Column("gold", "gold", "write one text, or a list of the texts that count as correct"),
+    Column("raw"),
+    Column("parse_ok", "flag", "write true/false or 1/0"),
+    Column("prompt_tokens", "count", "write a count"),
+    Column("new_tokens", "count", "write a count"),
+    Column("seconds", "amount", "mend the value or leave it empty"),
+)
+COLUMNS = {column.name: column for column in _COLUMNS}
+
+ANSWER_COLUMNS = list(COLUMNS)
+"""Columns of the answers table, in order. Others may follow them and are kept."""
+
+STORED = [*ANSWER_COLUMNS, "extra"]
+"""Columns of the log: those that are not ours stand together in ``extra``, as JSON."""
+
+KEY = ("model", "dataset", "item_id", "strategy", "sample")
+"""What makes an answer one answer: no two rows share it."""
+
+GRADED_COLUMNS = [
+    *("model", "dataset", "domain", "item_id", "image_id", "modality", "question_type", "split"),
+    *("strategy", "answer", "confidence", "option_probabilities", "correct", "gold", "n_answers"),
+    *("prompt_tokens", "new_tokens", "seconds"),
+]
+"""Columns of a table of graded answers: one row per model, data set, item and strategy."""
+
+
+class _Odd(NamedTuple):
+    """What is wrong with a value; its remedy and looks where they are not the column's."""
+
+    problem: str
+    remedy: str | None = None
+    shown: str | None = None
+
+
+def check_answers(df: pd.DataFrame, *, where: str = "answers") -> pd.DataFrame:
+    """Return the answers with every column present and typed, or say what is wrong.
+
+    Parameters
+    ----------
+    df : DataFrame
+        Needs model, dataset, item_id, strategy. ``sample`` is 0 where it is not given, other
+        columns are missing. Columns that are not ours are kept, after ours.
+    where : str
+        Name of the file or table, for the message.
+
+    Returns
+    -------
+    DataFrame
+        Text as strings, ``confidence`` in 0–1 or NaN, ``correct`` and ``parse_ok`` nullable
+        booleans, ``option_probabilities`` a dict or None, ``gold`` a string or, for a set of
+        accepted answers, a list of strings.
+
+    Raises
+    ------
+    MedcalError
+        Naming file, row (counted from 1), column, value and remedy.
+    """
+    stored = to_storage(df, len(df), where=where)
+    refuse_doubles(stored, where)
+    return from_storage(stored)
+
+
+def to_storage(columns, n: int, *, where="answers", first_row=1, trusted=()) -> dict[str, list]:
+    """Check columns of `n` values and bring them into the form in which the log keeps them.
+
+    `columns` maps names to lists or Series (a frame does). Those in `trusted` are as kept already.
+    """
+    if isinstance(columns, pd.DataFrame) and columns.columns.has_duplicates:
+        name = columns.columns[columns.columns.duplicated()][0]
+        raise MedcalError(f"{where}: two columns are called '{name}'; rename or drop one of them")
+    names = list(columns.columns if isinstance(columns, pd.DataFrame) else columns)
+    for column in COLUMNS.values():
+        if column.required and column.name not in names and column.name != "sample":
+            raise MedcalError(
+                f"{where}: no column '{column.name}'; columns are {', '.join(map(str, names))}"
+            )
+    stored = {}
+    for name, column in COLUMNS.items():
+        if name not in names:
+            stored[name] = [0 if name == "sample" else None] * n
+        elif name in trusted:
+            stored[name] = columns[name]
+        else:
+            stored[name] = check_column(columns[name], column, where=where, first_row=first_row)
+    stored["extra"] = _extra(columns, names, n, where, first_row)
+    return stored
+
+
+def check_column(values, column: Column, *, name=None, where="answers", first_row=1) -> list:
+    """The values of one column as the log keeps them; the first that does not fit is refused."""
+    found = _fast(values, column) if isinstance(values, pd.Series) else None
+    if found is None:
+        convert = _CONVERT[column.kind]
+        values = values.astype(object).tolist() if isinstance(values, pd.Series) else values
+        known: dict = {}  # columns of texts repeat themselves
+        found = []
+        for row, value in enumerate(values):
+            kept = known.get(value) if type(value) is str else None
+            if kept is None and not (value is None or value is pd.NA):
+                kept = convert(value, column)
+                if type(kept) is _Odd:
+                    raise _refused(kept, values, row, column, name, where, first_row)
+                if type(value) is str and len(known) < 4096:
+                    known[value] = kept
+            found.append(kept)
+    if column.required and (None in found or "" in found):
+        row = next(i for i, v in enumerate(found) if v is None or v == "")
+        shown = name or column.name
+        raise fault(where, first_row + row, shown, None, "is missing", _KEY_REMEDY)
+    if column.allowed:
+        for wrong in {*found} - {None, *column.allowed}:
+            problem = f"is not one of {', '.join(column.allowed)}"
+            row = first_row + found.index(wrong)
+            raise fault(where, row, name or column.name, wrong, problem, column.remedy)
+    return found
+
+
+def from_storage(stored: dict[str, list], *, extra_columns: Sequence[str] | None = None):
+    """The frame that people work with, from the form in which the log keeps it.
+
+    ``extra`` is unpacked into the columns named by `extra_columns` (all that occur, by default).
+    """
+    out = {}
+    for name, values in stored.items():
+        kind = COLUMNS[name].kind if name in COLUMNS else "extra"
+        if kind == "text":
+            out[name] = pd.array(values, dtype=TEXT)
+        elif kind in ("unit", "amount"):
+            out[name] = np.array(values, dtype="float64")
+        elif kind == "flag":
+            out[name] = pd.array(values, dtype="boolean")
+        elif kind == "count":
+            out[name] = pd.array(values, dtype="int64" if name == "sample" else "Int64")
+        elif kind == "options":
+            out[name] = pd.Series([_loaded(v) for v in values], dtype=object)
+        elif kind == "gold":
+            listed = any(v is not None and v.startswith("[") for v in values)
+            kept = [_accepted(v) or v for v in values] if listed else pd.array(values, dtype=TEXT)
+            out[name] = pd.Series(kept, dtype=object if listed else TEXT)
+    frame = pd.DataFrame(out, index=pd.RangeIndex(len(next(iter(stored.values()), ()))))
+    if "extra" in stored:
+        rows = [_loaded(v) or {} for v in stored["extra"]]
+        if extra_columns is None:
+            extra_columns = sorted({name for row in rows for name in row})
+        for name in extra_columns:
+            frame[name] = pd.Series([row.get(name) for row in rows]).infer_objects()
+    return frame
+
+
+def refuse_doubles(stored: dict[str, list], where, first_row=1) -> None:
+    """Refuse two rows with one key."""
+    seen: dict = {}
+    for row, key in enumerate(zip(*(stored[c] for c in KEY), strict=True), first_row):
+        if seen.setdefault(key, row) != row:
+            raise doubled(where, seen[key], row, key)
+
+
+def doubled(where, first, second, key) -> MedcalError:
+    """The refusal of two rows with one key."""
+    names = ", ".join(f"{name}={value}" for name, value in zip(KEY, key, strict=True))
+    return MedcalError(
+        f"{where}: rows {first} and {second} are the same answer ({names}); "
+        "drop one, or number repeated replies in a column 'sample'"
+    )
+
+
+def fault(where, row, column, value, problem, remedy) -> MedcalError:
+    """One line that names file, row, column, value and what to do."""
+    try:
+        shown = repr(value)
+    except (RecursionError, ValueError):  # nested too deep, or longer than Python writes out
+        shown = type(value).__name__
+    shown = shown if len(shown) <= 60 else shown[:57] + "..."
+    return MedcalError(f"{where}: row {row}, column '{column}': value {shown} {problem}; {remedy}")
+
+
+def is_missing(value) -> bool:
+    """True for None, NaN, NaT and pandas' NA."""
+    if value is None or value is pd.NA or value is pd.NaT:
+        return True
+    return isinstance(value, Real) and value != value
+
+
+def encode_json(value) -> str:
+    """JSON on one line, floats to the last digit, no escapes for plain letters."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def damage(name: str) -> str:
+    """The condition, in SQL, under which a kept value of this column is damaged."""
+    column = COLUMNS.get(name, Column(name, "options"))
+    wrong = {
+        "unit": f"typeof({name}) NOT IN ('real', 'integer') OR {name} NOT BETWEEN 0 AND 1",
+        "amount": f"typeof({name}) NOT IN ('real', 'integer') OR NOT {name} BETWEEN 0 AND 1e308",
+        "count": f"typeof({name}) != 'integer' OR {name} < 0",
+        "flag": f"typeof({name}) != 'integer' OR {name} NOT IN (0, 1)",
+        "options": f"NOT json_valid({name}) OR json_type({name}) != 'object'",
+    }.get(column.kind, f"typeof({name}) != 'text'")
+    if column.allowed:
+        wrong += " OR {} NOT IN ({})".format(name, ", ".join(f"'{v}'" for v in column.allowed))
+    missing = f"{name} IS NULL OR {name} = '' OR " if column.required else f"{name} NOTNULL AND "
+    return f"({missing}({wrong}))"
+
+
+def _fast(values: pd.Series, column: Column) -> list | None:
+    """Columns that are of their type throughout need no look at each value."""
+    dtype = values.dtype
+    if isinstance(dtype, pd.StringDtype) and column.kind == "text":
+        return values.to_numpy(dtype=object, na_value=None).tolist()
+    if isinstance(dtype, pd.BooleanDtype) and column.kind == "flag":
+        return values.astype(object).where(values.notna(), None).tolist()
+    if isinstance(dtype, np.dtype) and dtype.kind == "b" and column.kind == "flag":
+        return values.tolist()
+    if isinstance(dtype, np.dtype) and dtype.kind == "f" and column.kind in _LIMITS:
+        array = values.to_numpy(dtype="float64")
+        low, high = _LIMITS[column.kind]
+        if not ((array < low) | (array > high * column.top)).any():
+            array = array / column.top if column.kind == "unit" and column.top != 1 else array
+            return _nones(array) if np.isnan(array).any() else array.tolist()
+    if isinstance(dtype, pd.Int64Dtype) and column.kind in ("count", "flag") and values.notna().all():
+        array = values.to_numpy(dtype="int64")
+        top = 1 if column.kind == "flag" else 2**53
+        return array.tolist() if not ((array < 0) | (array > top)).any() else None
+    return None
+
+
+_LIMITS = {
+    "unit": (0.0, 1.0),
+    "amount": (0.0, np.finfo("float64").max),
+    "score": (-math.inf, math.inf),
+}
+
+
+def _nones(array) -> list:
+    kept = array.astype(object)
+    kept[np.isnan(array)] = None
+    return kept.tolist()
+
+
+def _number(value, column) -> float | None | _Odd:
+    """A float; None where missing."""
+    if type(value) is float or type(value) is int:
+        number = value
+    elif is_missing(value):
+        return None
+    elif isinstance(value, bool | np.bool_) or not isinstance(value, Real | str):
+        return _Odd("is not a number", column.remedy)
+    else:
+        number = value.strip() if isinstance(value, str) else value
+        if column.top == 100 and isinstance(number, str):
+            number = number.removesuffix("%").strip()
+        if number == "":
+            return None
+    try:
+        number = float(number)
+    except (ValueError, OverflowError):
+        comma = isinstance(value, str) and DECIMAL_COMMA.fullmatch(value)
+        return _Odd("is not a number", "write a decimal point, not a comma" if comma else None)
+    if isinstance(value, str) and "_" in value:
+        return _Odd("is not a number")
+    return None if number != number else number
+
+
+def _unit(value, column):
+    number = _number(value, column)
+    if type(number) is _Odd or number is None:
+        return number
+    slack = ROUNDING * column.top
+    if not -slack <= number <= column.top + slack:
+        return _Odd(f"is outside 0 to {column.top:g}", "outside")
+    return min(max(number, 0.0), column.top) / column.top
+
+
+def _amount(value, column):
+    number = _number(value, column)
+    if type(number) is _Odd or number is None or 0 <= number < math.inf:
+        return number
+    return _Odd("is not a finite number from 0 up", "mend the value or leave it empty")
+
+
+def _count(value, column):
+    number = value if type(value) is int and 0 <= value <= 2**53 else _amount(value, column)
+    if type(number) is _Odd or number is None:
+        return number
+    whole = number == math.floor(number) and number <= 2**53
+    return int(number) if whole else _Odd("is not a whole number")
+
+
+def _flag(value, column):
+    if type(value) is bool:
+        return value
+    if is_missing(value):
+        return None
+    if isinstance(value, Real) and value in (0, 1):
+        return bool(value)
+    word = value.strip().lower() if isinstance(value, str) else repr(type(value))
+    if word == "":
+        return None
+    return word in _TRUE if word in _TRUE or word in _FALSE else _Odd("is neither true nor false")
+
+
+def _text(value, column):
+    if type(value) is str:
+        kept = value
+    elif is_missing(value):
+        return None
+    elif isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        kept = str(int(value))
+    elif isinstance(value, str | Real | np.bool_):
+        try:
+            kept = str(value)
+        except ValueError:
+            return _Odd("is too large a number", "write it as text")
+    else:
+        return _Odd(f"is a {type(value).__name__}, not text", "write it as text")
+    return kept if _encodable(kept) else _Odd("is not valid Unicode", "save the file as UTF-8")
+
+
+def _gold(value, column):
+    if isinstance(value, str) and value.startswith("["):
+        value = _accepted(value) or value
+    if not isinstance(value, list | tuple | set | np.ndarray):
+        return _text(value, column)
+    accepted = list(value)
+    if not accepted or not all(isinstance(v, str) for v in accepted):
+        return _Odd("is not a list of texts")
+    accepted = sorted(accepted) if isinstance(value, set) else accepted
+    if not all(map(_encodable, accepted)):
+        return _Odd("is not valid Unicode", "save the file as UTF-8")
+    return encode_json(accepted)
+
+
+def _options(value, column):
+    if is_missing(value) or (isinstance(value, str) and value == ""):
+        return None
+    table = value
+    try:
+        table = json.loads(value) if isinstance(value, str) else value
+        table = dict(table) if isinstance(table, list) else table  # Arrow maps arrive as pairs
+    except (TypeError, ValueError, RecursionError):
+        table = None
+    if not isinstance(table, dict):
+        remedy = 'write JSON such as {"yes": 0.8, "no": 0.2}'
+        return _Odd("is not a table of option and probability", remedy)
+    table = {str(k): v for k, v in table.items() if v is not None}
+    for option, p in table.items():
+        real = isinstance(p, Real) and not isinstance(p, bool)
+        if not real or not 0 <= p <= 1 + 1e-9 or not _encodable(option):
+            return _Odd("is not a probability", shown=f"{option}: {p}")
+    return encode_json({k: float(p) for k, p in table.items()})
+
+
+_CONVERT = {
+    "text": _text,
+    "unit": _unit,
+    "score": _number,
+    "amount": _amount,
+    "count": _count,
+    "flag": _flag,
+    "gold": _gold,
+    "options": _options,
+}
+
+
+def _refused(odd, values, row, column, name, where, first_row):
+    value, remedy = odd.shown or values[row], odd.remedy or column.remedy
+    if remedy == "outside":
+        value = float(str(value).strip().removesuffix("%"))
+        remedy = _outside(values, column, value)
+    elif column.kind in ("unit", "amount", "count") and isinstance(value, Real):
+        value = value if isinstance(value, bool) else float(value)
+    return fault(where, first_row + row, name or column.name, value, odd.problem, remedy)
+
+
+def _outside(values, column, value) -> str:
+    """What to do about a confidence outside its limits: it depends on the rest of the column."""
+    if column.top != 1:
+        return "mend the value or drop the row"
+    numbers = [_number(v, column) for v in values]
+    known = [n for n in numbers if isinstance(n, float)]
+    percent = min(known) >= 0 and WELL_ABOVE_1 < max(known) <= 100
+    if percent and np.median(known) > 1:
+        return "the column looks like percent: add --percent (or divide by 100)"
+    if percent and value > WELL_ABOVE_1:
+        return "write 0.85 for 85 %; --percent is for a column that is in percent throughout"
+    if 1 < value <= WELL_ABOVE_1:
+        return "it is slightly above 1: clip it to 1 if that is rounding, else mend it"
+    return "a confidence is a probability of being correct: mend the value or drop the row"
+
+
+def _extra(columns, names, n, where, first_row) -> list:
+    """What is not ours, as one JSON text a row; a column ``extra`` of tables is unpacked."""
+    kept = {}
+    for name in sorted((c for c in names if c not in COLUMNS), key=str):
+        values = columns[name]
+        if isinstance(values, pd.Series):
+            values = values.astype(object).tolist()
+        kept[str(name)] = [
+            v if type(v) is str and v.isascii() else _plain(v, str(name), where, row)
+            for row, v in enumerate(values, first_row)
+        ]
+    tables = kept.pop("extra", None)
+    if not kept and tables is None:
+        return [None] * n
+    rows = []
+    for i, values in enumerate(zip(*kept.values(), strict=True) if kept else [()] * n):
+        row = {k: v for k, v in zip(kept, values, strict=True) if v is not None}
+        if tables is not None and tables[i] is not None:
+            table = _loaded(tables[i]) if isinstance(tables[i], str) else tables[i]
+            if not isinstance(table, dict):
+                problem = "is not a table of names and values"
+                raise fault(where, first_row + i, "extra", table, problem, "write a JSON object")
+            row = dict(sorted({**table, **row}.items()))
+        rows.append(encode_json(row) if row else None)
+    return rows
+
+
+def _plain(value, column, where, row, depth=0):
+    """A value that JSON can hold, None where missing."""
+    problem = f"({type(value).__name__}) cannot be kept"
+    if depth > _DEPTH:
+        problem = f"is nested more than {_DEPTH} deep"
+    elif type(value) is str:
+        if _encodable(value):
+            return value
+    elif value is None or isinstance(value, bool):
+        return value
+    elif isinstance(value, np.bool_):
+        return bool(value)
+    elif is_missing(value):
+        return None
+    elif isinstance(value, Integral):
+        if -_LARGEST <= value <= _LARGEST:
+            return int(value)
+        problem = "is a whole number beyond 64 bits"
+    elif isinstance(value, Real):
+        if math.isfinite(value):
+            return float(value)
+    elif isinstance(value, dict):
+        return {str(k): _plain(v, column, where, row, depth + 1) for k, v in value.items()}
+    elif isinstance(value, list | tuple | np.ndarray):
+        return [_plain(v, column, where, row, depth + 1) for v in value]
+    elif hasattr(value, "isoformat"):
+        return value.isoformat()
+    raise fault(where, row, column, value, problem, "drop this column, or write it as text")
+
+
+def _encodable(text) -> bool:
+    try:
+        return text.isascii() or bool(text.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def _accepted(text):
+    """The list in a text that reads as a JSON list of texts, else None."""
+    if text is None or not text.startswith("["):
+        return None
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(value, list) and value and all(isinstance(v, str) for v in value):
+        return value
+    return None
+
+
+def _loaded(text):
+    """The value of a kept JSON text."""
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as err:
+        shown = text if len(text) <= 60 else text[:57] + "..."
+        raise MedcalError(f"the log holds damaged JSON {shown!r}; import its source anew") from err

@@ -21,6 +21,7 @@ from medcal_nb.answers import (
     AnswerLog,
     check_answers,
     export_answers,
+    is_log,
     load_answers,
     merge_logs,
 )
@@ -108,17 +109,6 @@ def test_what_exists_is_kept_or_replaced_as_asked(log):
     assert log.read()["answer"].tolist() == ["no", "yes"]
     with pytest.raises(ValueError, match="if_exists"):
         log.append([row(1)], if_exists="maybe")
-
-
-def test_it_shows_itself(log):
-    log.append([row(i, model="<b>") for i in range(3)])
-    assert "3 answers, 1 models" in repr(log)
-    html = log._repr_html_()
-    assert "verbalized" in html
-    assert "<b>a.sqlite</b>" in html
-    assert "&lt;b&gt;" in html
-    log.close()
-    assert "closed" in repr(log)
 
 
 def test_two_processes_append_to_one_log(tmp_path):
@@ -605,7 +595,125 @@ def test_an_export_needs_a_format_it_knows(log, tmp_path):
         export_answers(log, tmp_path / "a.doc")
     with pytest.raises(MedcalError, match="no folder .*: make it first"):
         export_answers(log, tmp_path / "none" / "a.csv")
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "folder" / "x").touch()
-    with pytest.raises(MedcalError, match="there already"):
-        export_answers(log, tmp_path / "folder", format="datasets")
+
+
+# --- what an export may write ---------------------------------------------------------------------
+
+
+def test_an_export_replaces_no_source_no_log_and_nothing_unasked(log, tmp_path):
+    log.append([row()])
+    AnswerLog(tmp_path / "other.sqlite").close()
+    (tmp_path / "old.csv").write_text("mine")
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "again.csv").symlink_to(log.path)
+    before = log.path.read_bytes()
+    for name in ("a.sqlite", "other.sqlite", "again.csv", "pipe.csv"):
+        for force in (False, True):
+            with pytest.raises(MedcalError, match=r"is what would be read|answers log|no regular"):
+                export_answers(log, tmp_path / name, format="csv", force=force)
+    with pytest.raises(MedcalError, match="there already.*--force"):
+        export_answers(log, tmp_path / "old.csv")
+    assert (tmp_path / "old.csv").read_text() == "mine"
+    assert export_answers(log, tmp_path / "old.csv", force=True) == 1
+    assert log.path.read_bytes() == before
+    assert not list(tmp_path.glob(".*part"))
+
+
+def test_cells_that_begin_a_formula_are_quoted_on_request(log, tmp_path):
+    told = ["=cmd|' /C calc'!A0", "+1", "-2", "@x", "\tx", "plain", ""]
+    log.append([row(i, answer=text, note=text) for i, text in enumerate(told)])
+    export_answers(log, tmp_path / "a.csv")
+    assert load_answers(tmp_path / "a.csv")["answer"].tolist() == told
+    export_answers(log, tmp_path / "b.csv", safe_csv=True)
+    safe = load_answers(tmp_path / "b.csv")
+    assert safe["answer"].tolist() == [f"'{t}" for t in told[:5]] + told[5:]
+    assert safe["note"].tolist()[:5] == [f"'{t}" for t in told[:5]]
+    assert safe["confidence"].tolist() == [0.8] * 7
+    with pytest.raises(MedcalError, match="--safe-csv is for"):
+        export_answers(log, tmp_path / "b.parquet", safe_csv=True)
+
+
+# --- values that others wrote into a log ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("confidence", 2.5),
+        ("confidence", "sure"),
+        ("correct", 7),
+        ("correct", "yes"),
+        ("extra", "[1]"),
+        ("extra", '{"a":'),
+        ("option_probabilities", "3"),
+        ("domain", "animals"),
+        ("answer", b"\xff"),
+        ("sample", -1),
+        ("new_tokens", 0.5),
+        ("seconds", float("inf")),
+        ("model", ""),
+    ],
+)
+def test_a_damaged_value_in_a_log_is_named(tmp_path, log, column, value):
+    log.append([row(1), row(2)])
+    con = sqlite3.connect(log.path)
+    con.execute(f"UPDATE answers SET {column} = ? WHERE item_id = '2'", [value])
+    con.commit()
+    con.close()
+    named = rf"row 2, column '{column}'.*the log is damaged" if value != '{"a":' else "damaged"
+    wanted = [column if column != "extra" else "answer", "item_id"]
+    reads = {
+        "read": lambda: log.read(),
+        "export": lambda: export_answers(log, tmp_path / "out.csv"),
+        "merge": lambda: merge_logs([log.path], tmp_path / "to.sqlite"),
+        "frames": lambda: list(log.iter_frames()),
+        "stored": lambda: list(log.iter_stored([*wanted, "site"])),
+    }
+    for do in reads.values():
+        with pytest.raises(MedcalError, match=named) as caught:
+            do()
+        assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out.csv").exists()
+    assert not (tmp_path / "to.sqlite").exists()
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "p.csv")
+    os.mkfifo(tmp_path / "p.sqlite")
+    with pytest.raises(MedcalError, match="no regular file"):
+        load_answers(tmp_path / "p.csv")
+    assert not is_log(tmp_path / "p.csv")
+    for read_only in (True, False):
+        with pytest.raises(MedcalError, match="no regular file"):
+            AnswerLog(tmp_path / "p.sqlite", read_only=read_only)
+
+
+def test_what_cannot_be_exported_is_not_kept(log):
+    for value, why in (
+        (10**25, "beyond 64 bits"),
+        ({"a": [10**25]}, "beyond 64 bits"),
+        (json.loads("[" * 700 + "]" * 700), "more than 64 deep"),
+    ):
+        with pytest.raises(MedcalError, match=rf"row 2, column 'big'.*{why}"):
+            log.append([row(1), row(2, big=value)])
+    for column in ("answer", "correct", "confidence", "sample", "gold"):
+        with pytest.raises(MedcalError, match=rf"row 1, column '{column}'"):
+            log.append([row(1, **{column: 10**5000})])
+    log.append([row(1, big=2**63 - 1, gold="[" * 5000)])
+    assert log.read()["big"].tolist() == [2**63 - 1]
+
+
+def test_extra_may_come_as_a_table(log):
+    log.append([row(1, extra={"server": "a", "try": 1}), row(2, extra='{"server": "b"}', site="x")])
+    frame = log.read()
+    assert frame["server"].tolist() == ["a", "b"]
+    assert frame["site"].tolist()[1] == "x"
+    with pytest.raises(MedcalError, match="column 'extra'.*is not a table"):
+        log.append([row(3, extra=[1])])
+
+
+def test_keys_share_their_texts(log):
+    log.append([row(f"item-{i}", sample=k) for i in range(50) for k in range(4)])
+    keys = log.keys()
+    assert len(keys) == 200
+    assert len({id(text) for key in keys for text in key[:4]}) == 53

@@ -1,8 +1,6 @@
 """What came back: the answers table, its crash-safe log, and its files."""
 
 import contextlib
-import shutil
-import tempfile
 from pathlib import Path
 
 import pandas as pd
@@ -36,7 +34,7 @@ __all__ = [
 ]
 
 _LOG_SUFFIXES = (".sqlite", ".sqlite3", ".db")
-_FORMATS = ("csv", "tsv", "parquet", "jsonl", "datasets")
+_FORMATS = ("csv", "tsv", "parquet", "jsonl")
 _KINDS = {
     **dict.fromkeys(("options", "gold"), "json"),
     **dict.fromkeys(("unit", "amount"), "float"),
@@ -104,10 +102,8 @@ def export_answers(
     ----------
     log_or_path : AnswerLog or path
     to : path
-        The file, or the folder for ``format="datasets"``.
-    format : {"csv", "tsv", "parquet", "jsonl", "datasets"}, optional
-        By the end of the name of `to` where it is not given. "datasets" writes a folder that
-        ``datasets.load_from_disk`` reads.
+    format : {"csv", "tsv", "parquet", "jsonl"}, optional
+        By the end of the name of `to` where it is not given.
     force : bool
         Replace a file that is there; never the source, a log, or what is no regular file.
     safe_csv : bool
@@ -130,13 +126,11 @@ def export_answers(
     log, to = log_or_path, Path(to)
     kind = format or table_format(to)
     if kind not in _FORMATS:
-        raise MedcalError(f"{to}: cannot export as '{kind}'; use csv, parquet, jsonl or datasets")
+        raise MedcalError(f"{to}: cannot export as '{kind}'; use csv, parquet or jsonl")
     if safe_csv and kind not in ("csv", "tsv"):
         raise MedcalError(f"{to}: --safe-csv is for .csv and .tsv files; leave it out")
     types = {name: _KINDS[column.kind] for name, column in COLUMNS.items()}
     types |= {name: _extra_kind(kinds) for name, kinds in log.extra_columns().items()}
-    if kind == "datasets":
-        return _export_datasets(log, to, types)
     with new_file(to, sources=[log.path], force=force) as part:
         return write_table(log.iter_frames(), part, kind, types, safe_csv)
 
@@ -146,25 +140,3 @@ def _extra_kind(kinds):
         if kinds <= found:
             return kind
     return "bool" if kinds <= {"true", "false"} else "json"
-
-
-def _export_datasets(log, to, types):
-    import datasets
-
-    if to.exists() and (to.is_file() or any(to.iterdir())):
-        raise MedcalError(f"{to}: there already; name a new folder")
-    with tempfile.TemporaryDirectory() as scratch:
-        file = Path(scratch) / "answers.parquet"
-        n = write_table(log.iter_frames(), file, "parquet", types, False)
-        data = datasets.Dataset.from_parquet(str(file), cache_dir=scratch)
-        part = to.with_name(f".{to.name}.part")
-        try:
-            data.save_to_disk(str(part))
-            if to.exists():
-                to.rmdir()
-            part.rename(to)
-        except OSError as err:
-            raise MedcalError(f"{to}: cannot be written ({err.strerror or err})") from err
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
-    return n

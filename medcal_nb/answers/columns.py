@@ -162,6 +162,9 @@ def check_column(values, column: Column, *, name=None, where="answers", first_ro
     if found is None:
         convert = _CONVERT[column.kind]
         values = values.astype(object).tolist() if isinstance(values, pd.Series) else values
+        if len(values) > 1 and type(values[0]) is str and values.count(values[0]) == len(values):
+            first = check_column(values[:1], column, name=name, where=where, first_row=first_row)
+            return first * len(values)
         known: dict = {}  # columns of texts repeat themselves
         found = []
         for row, value in enumerate(values):
@@ -277,17 +280,19 @@ def _fast(values: pd.Series, column: Column) -> list | None:
     dtype = values.dtype
     if isinstance(dtype, pd.StringDtype) and column.kind == "text":
         return values.to_numpy(dtype=object, na_value=None).tolist()
-    if isinstance(dtype, pd.BooleanDtype) and column.kind == "flag":
-        return values.astype(object).where(values.notna(), None).tolist()
-    if isinstance(dtype, np.dtype) and dtype.kind == "b" and column.kind == "flag":
-        return values.tolist()
+    if pd.api.types.is_bool_dtype(dtype) and column.kind == "flag" and not values.hasnans:
+        return values.to_numpy(dtype=bool).tolist()
     if isinstance(dtype, np.dtype) and dtype.kind == "f" and column.kind in _LIMITS:
         array = values.to_numpy(dtype="float64")
         low, high = _LIMITS[column.kind]
         if not ((array < low) | (array > high * column.top)).any():
             array = array / column.top if column.kind == "unit" and column.top != 1 else array
             return _nones(array) if np.isnan(array).any() else array.tolist()
-    if isinstance(dtype, pd.Int64Dtype) and column.kind in ("count", "flag") and values.notna().all():
+    if (
+        isinstance(dtype, pd.Int64Dtype)
+        and column.kind in ("count", "flag")
+        and values.notna().all()
+    ):
         array = values.to_numpy(dtype="int64")
         top = 1 if column.kind == "flag" else 2**53
         return array.tolist() if not ((array < 0) | (array > top)).any() else None
@@ -437,8 +442,8 @@ def _refused(odd, values, row, column, name, where, first_row):
     if remedy == "outside":
         value = float(str(value).strip().removesuffix("%"))
         remedy = _outside(values, column, value)
-    elif column.kind in ("unit", "amount", "count") and isinstance(value, Real):
-        value = value if isinstance(value, bool) else float(value)
+    elif column.kind in ("unit", "amount", "count") and type(value) is int:
+        value = float(value) if abs(value) <= _LARGEST else value
     return fault(where, first_row + row, name or column.name, value, odd.problem, remedy)
 
 

@@ -4,7 +4,6 @@ Killed at any moment, the log holds whole transactions only, so that a rerun ask
 """
 
 import contextlib
-import html
 import sqlite3
 import threading
 import time
@@ -42,7 +41,6 @@ _DEFINED = ", ".join(
 _KEY = ", ".join(KEY)
 _TABLE = f"CREATE TABLE IF NOT EXISTS answers ({_DEFINED}, extra TEXT)"
 _INDEX = f"CREATE UNIQUE INDEX IF NOT EXISTS answers_key ON answers ({_KEY})"
-_INSERT = f"INSERT INTO answers ({', '.join(STORED)}) VALUES ({', '.join('?' * len(STORED))})"
 _UPDATE = ", ".join(f"{c} = excluded.{c}" for c in STORED if c not in KEY)
 _ON_CONFLICT = {
     "error": "",
@@ -230,34 +228,9 @@ class AnswerLog:
                 names.setdefault(name, set()).add(kind)
         return names
 
-    def summary(self) -> pd.DataFrame:
-        """One row per model, data set and strategy: items, answers, mean confidence, accuracy."""
-        query = (
-            "SELECT model, dataset, strategy, COUNT(DISTINCT item_id), COUNT(*), "
-            "AVG(confidence), AVG(correct), SUM(confidence IS NULL) FROM answers "
-            "GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
-        )
-        names = ["items", "answers", "mean_confidence", "accuracy", "no_confidence"]
-        with explained(self.path):
-            rows = self._con.execute(query).fetchall()
-        return pd.DataFrame(rows, columns=["model", "dataset", "strategy", *names])
-
     def __len__(self) -> int:
         with explained(self.path):
             return self._con.execute("SELECT COUNT(*) FROM answers").fetchone()[0]
-
-    def __repr__(self):
-        try:
-            table = self.summary()
-        except MedcalError:
-            return f"<AnswerLog {self.path.name}, closed or unreadable>"
-        head = f"<AnswerLog {self.path.name}: {_counts(table)}>"
-        return head if table.empty else f"{head}\n{table.to_string(index=False)}"
-
-    def _repr_html_(self):
-        table = self.summary()
-        body = table.to_html(index=False, border=0, na_rep="–", float_format="{:.3f}".format)
-        return f"<p><b>{html.escape(self.path.name)}</b>: {_counts(table)}</p>{body}"
 
     def _chosen(self, columns):
         """The kept columns that are needed, and the names wanted out of ``extra``."""
@@ -536,7 +509,7 @@ def _copy(con, source, target, if_exists, where) -> int:
         before = con.total_changes
         if con.execute(f"SELECT 1 FROM {target}.answers LIMIT 1").fetchone() is None:
             con.execute(f"INSERT INTO {target}.answers SELECT * FROM {source}.answers")
-            return con.execute(f"SELECT COUNT(*) FROM {target}.answers").fetchone()[0]
+            return con.total_changes - before
         same = " AND ".join(f"t.{c} = s.{c}" for c in KEY)
         differs = " OR ".join(
             f"t.{c} IS NOT s.{c}" for c in STORED if c not in (*KEY, "run_id", "seconds")
@@ -567,8 +540,11 @@ def _copy(con, source, target, if_exists, where) -> int:
 
 
 def _insert(con, stored, if_exists) -> None:
+    names = [c for c in STORED if c in KEY or stored[c].count(None) < len(stored[c])]
+    marks = ", ".join("?" * len(names))
     con.executemany(
-        _INSERT + _ON_CONFLICT[if_exists], zip(*(stored[c] for c in STORED), strict=True)
+        f"INSERT INTO answers ({', '.join(names)}) VALUES ({marks}){_ON_CONFLICT[if_exists]}",
+        zip(*(stored[c] for c in names), strict=True),
     )
 
 
@@ -602,11 +578,3 @@ def _where(filters):
 def _from_extra(name):
     path = '$."' + name.replace("'", "''") + '"'
     return f"json_extract(extra, '{path}')"
-
-
-def _counts(table):
-    n = int(table["answers"].sum()) if len(table) else 0
-    return (
-        f"{n:,} answers, {table['model'].nunique()} models, "
-        f"{table['dataset'].nunique()} data sets, {table['strategy'].nunique()} strategies"
-    )

@@ -12,6 +12,7 @@ import typer
 class Domain(StrEnum):
     general = "general"
     medical = "medical"
+    other = "other"
 
 
 class Split(StrEnum):
@@ -41,23 +42,10 @@ class Closed(StrEnum):
     left = "left"
 
 
-class Reader(StrEnum):
-    auto = "auto"
-    table = "table"
-    lm_eval = "lm-eval"
-    lmms_eval = "lmms-eval"
-    vlmevalkit = "vlmevalkit"
-    uqlm = "uqlm"
-    lm_polygraph = "lm-polygraph"
-    openai_batch = "openai-batch"
-    marc = "marc"
-
-
 class Export(StrEnum):
     csv = "csv"
     parquet = "parquet"
     jsonl = "jsonl"
-    datasets = "datasets"
 
 
 def register(app: typer.Typer) -> None:
@@ -117,7 +105,7 @@ def import_(
     allow_missing: bool = typer.Option(
         False, "--allow-missing", help="Keep rows without confidence or grade; they are counted."
     ),
-    reader: Reader = typer.Option(Reader.auto, help="Whose log it is; found out where plain."),
+    reader: str = typer.Option("auto", help="Whose log it is; found out where plain."),
     items: Path = typer.Option(
         None, help="Table with item_id and gold, modality …, for logs that hold no gold answers."
     ),
@@ -150,7 +138,7 @@ def import_(
         file,
         to,
         columns,
-        reader=reader.value,
+        reader=reader,
         items=items,
         parse=_reply,
         grade=_grade,
@@ -209,13 +197,17 @@ def score(
 
 def export(
     answers: Path = typer.Argument(help="The log."),
-    to: Path = typer.Option(..., help="The file (or folder, for datasets) to write."),
+    to: Path = typer.Option(..., help="The file to write."),
     format: Export = typer.Option(None, help="By the end of the file's name if not given."),
+    force: bool = typer.Option(False, "--force", help="Replace a file that is there."),
+    safe_csv: bool = typer.Option(
+        False, "--safe-csv", help="Put ' before cells that a spreadsheet would run as a formula."
+    ),
 ) -> None:
     """Write a log as one table, rows in key order: equal logs give equal files."""
     from medcal_nb.answers import export_answers
 
-    n = export_answers(answers, to, format=format and format.value)
+    n = export_answers(answers, to, format=format and format.value, force=force, safe_csv=safe_csv)
     typer.echo(f"{to}: {n:,} answers")
 
 

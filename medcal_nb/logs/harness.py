@@ -126,7 +126,7 @@ def _text(value):
 
 def _is_lm_eval(source):
     samples = {"doc_id", "filtered_resps", "arguments"} <= source.first.keys()
-    return samples or {"results", "samples"} <= source.first.keys()
+    return samples or ("results" in source.first and bool(table(source.first.get("samples"))))
 
 
 def _is_lmms_eval(source):

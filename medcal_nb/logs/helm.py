@@ -19,7 +19,9 @@ def _read(source, columns, notes):
             "multiple_choice_joint and of generation are read"
         )
     states = source.need(source.value, "request_states", None, list)
-    recorded = any(number(t.get("logprob")) for s in states for c in _replies(s) for t in _tokens(c))
+    recorded = any(
+        number(t.get("logprob")) for s in states for c in _replies(s) for t in _tokens(c)
+    )
     if not recorded:
         notes.append(f"{source.path}: every logprob is 0: not recorded, so no confidence")
     named = source.path.resolve().parent.name if source.path.stem == "scenario_state" else None

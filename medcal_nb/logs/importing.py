@@ -15,6 +15,8 @@ from .registry import detect, readers
 from .source import Source
 from .table import ColumnMap, Imported, plain, stored_parts
 
+_PICKLES = (".man", ".pkl", ".pickle", ".pt", ".pth")
+
 
 def import_file(
     path,
@@ -66,6 +68,12 @@ def import_file(
         Naming file, row (data rows counted from 1), column, value and remedy.
     """
     source = Source(path)
+    if source.suffix in _PICKLES:
+        raise MedcalError(
+            f"{source.path}: a pickle, which can run code when it is opened: not read; write its "
+            "confidences (of lm-polygraph: exp(-uncertainty) where it is minus a log-probability) "
+            "as a column of a .csv or .parquet and import that"
+        )
     path, columns = source.path, columns or ColumnMap()
     if reader == "auto":
         reader = "table" if columns.logits else detect(source)
@@ -169,7 +177,7 @@ def _listed(options, path, item):
             options = json.loads(options)
         except (ValueError, RecursionError):
             raise MedcalError(
-                f"{path}: item '{item}': its options are no JSON list; write [\"a\", \"b\"]"
+                f'{path}: item \'{item}\': its options are no JSON list; write ["a", "b"]'
             ) from None
     if options is None or isinstance(options, str):
         return options

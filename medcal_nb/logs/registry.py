@@ -14,7 +14,7 @@ from .source import Source
 
 _MODULES = (
     *("harness", "batch", "inspect_ai", "evalscope", "lighteval", "helm", "vlcb", "marc"),
-    *("polygraph", "sheets", "uqlm"),
+    *("sheets", "uqlm"),
 )
 
 

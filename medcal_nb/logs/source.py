@@ -66,7 +66,7 @@ class Source:
             return list(self.first)
         if self.suffix in (".csv", ".tsv"):
             return csv_header(self.path, "\t" if self.suffix == ".tsv" else None)[0]
-        return list(next(self.records(), {}))
+        return list(next(self.records() if self.suffix == ".xlsx" else iter_table(self.path), {}))
 
     def objects(self) -> Iterator[tuple[int, dict]]:
         """(row, object) of a JSONL file or of a list in JSON."""

@@ -159,10 +159,10 @@ def test_export_and_import_again(answers_csv, tmp_path):
         medcal("import", file, "--to", again)
         with AnswerLog(log, read_only=True) as one, AnswerLog(again, read_only=True) as two:
             pd.testing.assert_frame_equal(one.read(), two.read())
-    medcal("export", log, "--format", "datasets", "--to", tmp_path / "folder")
-    import datasets
-
-    assert len(datasets.load_from_disk(str(tmp_path / "folder"))) == 60
+    told = medcal("export", log, "--to", tmp_path / "out.csv", ok=False)
+    assert told.returncode == 2
+    assert "there already" in told.stderr
+    medcal("export", log, "--to", tmp_path / "out.csv", "--force", "--safe-csv")
 
 
 def test_merge_is_safe_to_repeat_and_reports_conflicts(tmp_path):

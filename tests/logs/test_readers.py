@@ -2,6 +2,8 @@
 
 import json
 import math
+import pathlib
+import pickle
 import random
 
 import numpy as np
@@ -353,58 +355,20 @@ def test_a_table_that_only_resembles_uqlm_stays_a_table(tmp_path):
     assert read["strategy"].tolist() == ["stated"]
 
 
-# --- lm-polygraph ---------------------------------------------------------------------------------
+# --- pickles --------------------------------------------------------------------------------------
 
 
-def manager(as_array):
-    values = np.array if as_array else list
-    return {
-        "metrics": {},
-        "gen_metrics": {("sequence", "Accuracy"): [1.0, 0.0], ("sequence", "Rouge"): [0.4, 0.2]},
-        "estimations": {
-            ("sequence", "MaximumSequenceProbability"): values([0.5, math.log(4)]),
-            ("sequence", "Verbalized1S"): values([0.25, float("nan")]),
-            ("sequence", "SemanticEntropy"): values([1.2, 2.4]),
-            ("token", "MaximumTokenProbability"): [[-0.5], [-0.2]],
-        },
-        "stats": {"greedy_texts": ["yes", "no"], "target_texts": ["yes", "yes"]},
-    }
+@pytest.mark.parametrize("name", ["run.man", "results.pkl", "net.pt"])
+def test_pickles_are_refused_unopened(tmp_path, name):
+    class Hostile:
+        def __reduce__(self):
+            return (pathlib.Path.touch, (tmp_path / "executed",))
 
-
-@pytest.mark.parametrize("as_array", [True, False])
-def test_lm_polygraph(tmp_path, as_array):
-    import torch
-
-    path = tmp_path / "run.man"
-    torch.save(manager(as_array), path)
-    assert detect(path) == "lm-polygraph"
-    notes, frame = bring(path, ColumnMap(model="net", dataset="d"))
-    by = {s: part for s, part in frame.groupby("strategy")}
-    assert set(by) == {"MaximumSequenceProbability", "Verbalized1S", "SemanticEntropy"}
-    assert by["MaximumSequenceProbability"]["confidence"].tolist() == pytest.approx(
-        [math.exp(-0.5), 0.25]
-    )
-    assert by["Verbalized1S"]["confidence"].tolist()[0] == 0.75
-    assert by["Verbalized1S"]["confidence"].isna().tolist() == [False, True]
-    assert by["SemanticEntropy"]["confidence"].isna().all()
-    assert by["SemanticEntropy"]["uncertainty"].tolist() == [1.2, 2.4]
-    assert by["SemanticEntropy"]["correct"].tolist() == [True, False]
-    assert any("token-level" in n for n in notes)
-    assert any("SemanticEntropy: an uncertainty without a scale" in n for n in notes)
-
-
-class Hostile:
-    def __reduce__(self):
-        return (print, ("executed",))
-
-
-def test_a_hostile_pickle_is_refused(tmp_path, capsys):
-    import torch
-
-    torch.save(manager(False) | {"processors": [Hostile()]}, tmp_path / "run.man")
-    with pytest.raises(MedcalError, match="not loaded, for safety"):
-        bring(tmp_path / "run.man")
-    assert "executed" not in capsys.readouterr().out
+    (tmp_path / name).write_bytes(pickle.dumps(Hostile()))
+    for reader in ("auto", "table", "uqlm"):
+        with pytest.raises(MedcalError, match="a pickle, which can run code"):
+            import_file(tmp_path / name, tmp_path / "o.sqlite", reader=reader)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [name]
 
 
 # --- OpenAI batches -------------------------------------------------------------------------------
@@ -544,7 +508,6 @@ BAD = [
     ("marc", [{"model": "x"}], "not JSON|no 'configurations'"),
     ("uqlm", [{"prompt": "x", "response": "y"}], "no scorer"),
     ("vlmevalkit", [{"index": 1}], "writes .xlsx or .tsv"),
-    ("lm-polygraph", [{"a": 1}], "not a torch file"),
 ]
 
 
@@ -574,11 +537,9 @@ def test_items_go_with_a_reader_only(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "reader", ["lm-eval", "lmms-eval", "openai-batch", "vlmevalkit", "uqlm", "lm-polygraph", "marc"]
+    "reader", ["lm-eval", "lmms-eval", "openai-batch", "vlmevalkit", "uqlm", "marc"]
 )
 def test_damaged_logs_raise_our_error_only(tmp_path, reader):
-    import torch
-
     path = tmp_path / "in.jsonl"
     if reader == "lm-eval":
         lines(path, [choice_sample(k, [-1.0, -k / 3, -2.0], k % 3) for k in range(6)])
@@ -591,9 +552,6 @@ def test_damaged_logs_raise_our_error_only(tmp_path, reader):
     elif reader == "uqlm":
         path = tmp_path / "in.json"
         path.write_text(json.dumps({"data": UQLM}))
-    elif reader == "lm-polygraph":
-        path = tmp_path / "in.man"
-        torch.save(manager(True), path)
     else:
         test_marc(tmp_path)
         path = tmp_path / "run.json"

@@ -3,8 +3,10 @@
 import gzip
 import json
 import random
+import sqlite3
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -12,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from medcal_nb.answers import AnswerLog, export_answers, load_answers
+from medcal_nb.answers import ANSWER_COLUMNS, AnswerLog, export_answers, load_answers
 from medcal_nb.errors import MedcalError
 from medcal_nb.logs import ColumnMap, import_file
 from tests.test_answers import QUICK, answers
@@ -521,3 +523,98 @@ def test_any_cells_import_whole_or_not_at_all(tmp_path_factory, cells):
     else:
         assert len(frame) == done.rows == len(rows)
         assert frame["confidence"].between(0, 1).all()
+
+
+# --- tables that were hard to read ----------------------------------------------------------------
+
+
+def test_a_parquet_file_whose_row_labels_repeat(tmp_path):
+    part = pd.DataFrame({"item_id": [1, 2], "confidence": [0.5, 0.25], "correct": [True, False]})
+    frame = pd.concat([part, part.assign(item_id=[3, 4])])
+    assert frame.index.has_duplicates
+    frame.to_parquet(tmp_path / "in.parquet")
+    import_file(tmp_path / "in.parquet", tmp_path / "out.sqlite")
+    read = load_answers(tmp_path / "out.sqlite")
+    assert read["item_id"].tolist() == ["1", "2", "3", "4"]
+    assert read.columns.tolist() == ANSWER_COLUMNS
+    frame.set_index("item_id").to_parquet(tmp_path / "named.parquet")
+    import_file(tmp_path / "named.parquet", tmp_path / "named.sqlite")
+    assert load_answers(tmp_path / "named.sqlite")["item_id"].tolist() == ["1", "2", "3", "4"]
+
+
+def test_thousands_of_columns_are_looked_at_once(tmp_path):
+    head = ",".join(f"c{i}" for i in range(100_000))
+    row = json.dumps({f"c{i}": i for i in range(200_000)})
+    for name, content in (("in.csv", f"{head}\n{'1,' * 99_999}1\n"), ("in.jsonl", row)):
+        started = time.process_time()
+        with pytest.raises(MedcalError, match=r"[12]00,000 columns, more than 10,000"):
+            bring(tmp_path, content, name)
+        assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize("deep", ['{"a":' * 700 + "1" + "}" * 700, "[" * 700 + "]" * 700])
+def test_values_nested_hundreds_deep_are_refused(tmp_path, deep):
+    text = f'{{"item_id": 1, "confidence": 1, "correct": 1, "note": {deep}}}'
+    with pytest.raises(MedcalError, match="row 1, column 'note'.*more than 64 deep"):
+        bring(tmp_path, text, "in.jsonl")
+
+
+def test_line_ends_within_json_texts_are_kept(tmp_path):
+    rows = [
+        {"item_id": i, "answer": "a\u2028b\x85c", "confidence": 1, "correct": 1} for i in (1, 2)
+    ]
+    text = "\n".join(json.dumps(r, ensure_ascii=False) for r in rows)
+    _, frame = bring(tmp_path, text, "in.jsonl")
+    assert frame["answer"].tolist() == ["a\u2028b\x85c"] * 2
+
+
+# --- killed ---------------------------------------------------------------------------------------
+
+IMPORT = """
+import sys
+import time
+from medcal_nb.logs import ColumnMap, import_file
+print("begun", flush=True)
+import_file(sys.argv[1], sys.argv[2], ColumnMap(dataset=sys.argv[3]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("known", [False, True])
+def test_an_import_killed_at_any_moment_leaves_nothing_half(tmp_path, known):
+    n = 200_000
+    frame = pd.DataFrame({"item_id": np.arange(n), "confidence": 0.5, "correct": True})
+    frame.to_parquet(tmp_path / "in.parquet")
+    log = tmp_path / "log.sqlite"
+    if known:
+        with AnswerLog(log) as opened:
+            opened.append([{"model": "m", "dataset": "d", "item_id": "x", "strategy": "s"}])
+    before = int(known)
+    dice = random.Random(5)
+    command = [sys.executable, "-c", IMPORT, tmp_path / "in.parquet", log]
+    deaths, took = 0, 0.0
+    for k in range(9):
+        to = log if k else tmp_path / "whole.sqlite"
+        worker = subprocess.Popen([*command[:-1], to, f"set{k}"], stdout=subprocess.PIPE)
+        worker.stdout.readline()
+        started = time.monotonic()
+        if not k:
+            assert worker.wait() == 0
+            took = time.monotonic() - started
+            continue
+        time.sleep(dice.uniform(0, 0.8 * took))
+        worker.kill()
+        deaths += worker.wait() != 0
+        worker.stdout.close()
+        if log.exists():
+            AnswerLog(log).close()
+            con = sqlite3.connect(log)
+            sizes = con.execute("SELECT COUNT(*) FROM answers GROUP BY dataset").fetchall()
+            con.close()
+            assert {size for (size,) in sizes} <= {n, before}
+        names = {p.name for p in tmp_path.iterdir()}
+        assert names <= {"in.parquet", "whole.sqlite", "log.sqlite"}, "no part file is left"
+    assert deaths >= 4
+    done = import_file(tmp_path / "in.parquet", log, ColumnMap(dataset="set0"))
+    assert done.rows == n
+    assert (load_answers(log, ["dataset"])["dataset"] == "set0").sum() == n

@@ -1,0 +1,394 @@
+"""Formats of further tools: small files made here, and real ones where they are at hand."""
+
+import gzip
+import json
+import math
+import os
+import zipfile
+
+import openpyxl
+import pandas as pd
+import pytest
+
+from medcal_nb.answers import load_answers
+from medcal_nb.errors import MedcalError
+from medcal_nb.logs import ColumnMap, import_file
+from medcal_nb.logs.registry import Reader, readers
+
+from .test_readers import bring, choice_sample, detect, lines
+
+
+def tokens(*logprobs):
+    return [{"token": "t", "logprob": v} for v in logprobs]
+
+
+# --- Inspect --------------------------------------------------------------------------------------
+
+
+def inspect_sample(k, value, answer="A", logprobs=None, **more):
+    choice = {"message": {"role": "assistant", "content": f"ANSWER: {answer}"}}
+    choice |= {"logprobs": {"content": tokens(*logprobs)}} if logprobs else {}
+    output = {"model": "m", "choices": [choice], "usage": {"input_tokens": 9, "output_tokens": 3}}
+    scores = {"choice": {"value": value, "answer": answer}}
+    base = {"id": k, "epoch": 1, "input": "q", "choices": ["x", "y"], "target": "A"}
+    return base | {"output": output, "scores": scores} | more
+
+
+INSPECT = {
+    "version": 2,
+    "status": "success",
+    "eval": {"task": "t", "model": "lab/net", "dataset": {"name": "set"}, "run_id": "r"},
+    "plan": {},
+    "results": {},
+    "samples": [
+        inspect_sample("a", "C", logprobs=[-0.1, -0.3]),
+        inspect_sample("a", "I", "B", epoch=2),
+        inspect_sample("b", 0.5, target=["A", "B"]),
+        inspect_sample("c", True, output={}, scores={"s": {"value": "P"}, "t": {"value": 1}}),
+    ],
+}
+
+
+def inspect_zip(path, compression=zipfile.ZIP_DEFLATED):
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        header = {k: v for k, v in INSPECT.items() if k != "samples"}
+        archive.writestr("header.json", json.dumps(header))
+        for k, sample in enumerate(INSPECT["samples"]):
+            archive.writestr(f"samples/{k}_epoch_1.json", json.dumps(sample))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["eval", "json"])
+def test_inspect(tmp_path, kind):
+    path = tmp_path / f"log.{kind}"
+    if kind == "eval":
+        inspect_zip(path)
+    else:
+        path.write_text(json.dumps(INSPECT))
+    assert detect(path) == "inspect"
+    notes, frame = bring(path)
+    frame = frame.set_index(["item_id", "sample"]).sort_index()
+    assert set(frame["model"]) == {"lab/net"}
+    assert set(frame["dataset"]) == {"set"}
+    assert frame["correct"].astype(object).tolist()[:2] == [True, False]
+    assert frame["correct"].isna()[("b", 0)], "half right is neither"
+    assert frame["correct"][("c", 0)], "by the scorer that says right or wrong"
+    assert frame["confidence"][("a", 0)] == pytest.approx(math.exp(-0.2))
+    assert frame["strategy"].tolist()[:2] == ["sequence_probability", "generate"]
+    assert frame["gold"][("b", 0)] == ["A", "B"]
+    assert frame["new_tokens"].tolist()[0] == 3
+    assert any("3 replies without token log-probabilities" in n for n in notes)
+
+
+def test_inspect_logs_that_are_none(tmp_path):
+    (tmp_path / "a.eval").write_bytes(b"PK\x03\x04 no zip")
+    with zipfile.ZipFile(tmp_path / "b.eval", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("header.json", json.dumps(INSPECT | {"samples": None}))
+    with zipfile.ZipFile(tmp_path / "c.eval", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("samples/1.json", b"0" * 300_000_000)
+    (tmp_path / "d.json").write_text(json.dumps(INSPECT | {"samples": None}))
+    for name, said in (
+        ("a.eval", "cut off or damaged"),
+        ("b.eval", "no 'samples/' in it"),
+        ("c.eval", "unpacks to 300,000,000 bytes"),
+        ("d.json", "no 'samples'"),
+    ):
+        with pytest.raises(MedcalError, match=said):
+            bring(tmp_path / name)
+    assert not (tmp_path / "out.sqlite").exists()
+
+
+# --- evalscope ------------------------------------------------------------------------------------
+
+
+def review(k, answer, acc, **more):
+    score = {
+        "value": {"acc": acc},
+        "extracted_prediction": answer,
+        "prediction": f"so\u2028{answer}",
+    }
+    known = {"score": score, "sample_id": k, "group_id": k}
+    return {"index": k, "target": "A", "messages": [], "sample_score": known} | more
+
+
+def test_evalscope(tmp_path):
+    path = tmp_path / "reviews" / "net" / "gpqa_diamond.jsonl"
+    path.parent.mkdir(parents=True)
+    rows = [review(1, "A", 1.0), review(2, "B", 0.0), review(2, "A", 1.0), review(3, "", 0.0)]
+    path.write_text("\n".join(json.dumps(r, ensure_ascii=False) for r in rows), encoding="utf-8")
+    assert detect(path) == "evalscope"
+    notes, frame = bring(path)
+    assert frame[["model", "dataset"]].drop_duplicates().values.tolist() == [
+        ["net", "gpqa_diamond"]
+    ]
+    assert frame["correct"].tolist() == [True, False, True, False]
+    assert frame["sample"].tolist() == [0, 0, 1, 0]
+    assert frame["raw"][0] == "so\u2028A"
+    assert frame["parse_ok"].tolist() == [True, True, True, False]
+    assert any("no confidence" in n for n in notes)
+    asked = lines(tmp_path / "p.jsonl", [{"index": 1, "model_output": {}, "messages": []}])
+    with pytest.raises(MedcalError, match="a prediction of evalscope, without a grade"):
+        bring(asked)
+
+
+# --- lighteval ------------------------------------------------------------------------------------
+
+
+def test_lighteval(tmp_path):
+    path = tmp_path / "details" / "org" / "net" / "2026-01-02T03-04-05.6"
+    path.mkdir(parents=True)
+    path = path / "details_lighteval|medqa|0_2026-01-02T03-04-05.6.parquet"
+    choices = {"query": "q", "choices": [" A", " B"], "gold_index": [0]}
+    pd.DataFrame(
+        {
+            "doc": [choices, choices, choices | {"id": "x"}],
+            "model_response": [
+                {"text": [], "logprobs": [-1.0, -2.0]},
+                {"text": [], "logprobs": [-2.0, -1.5]},
+                {"text": ["A, I think"], "logprobs": []},
+            ],
+            "metric": [{"acc": 1}, {"acc": 0}, {"acc": 1}],
+        }
+    ).to_parquet(path)
+    assert detect(path) == "lighteval"
+    notes, frame = bring(path)
+    assert set(frame["model"]) == {"org/net"}
+    assert set(frame["dataset"]) == {"lighteval|medqa|0"}
+    frame = frame.set_index("item_id")
+    assert frame["answer"][["1", "2", "x"]].tolist() == ["A", "B", "A, I think"]
+    assert frame["correct"][["1", "2", "x"]].tolist() == [True, False, True]
+    assert frame["confidence"]["1"] == pytest.approx(1 / (1 + math.exp(-1)))
+    assert frame["option_probabilities"]["2"] == pytest.approx(
+        {"A": 1 / (1 + math.exp(0.5)), "B": 1 / (1 + math.exp(-0.5))}
+    )
+    assert math.isnan(frame["confidence"]["x"])
+    assert any("1 generated replies" in n for n in notes)
+
+
+# --- HELM -----------------------------------------------------------------------------------------
+
+
+def helm_state(k, text, logprob, **more):
+    references = [{"output": {"text": "yes"}, "tags": ["correct"]}, {"output": {"text": "no"}}]
+    completion = {"text": text, "logprob": logprob, "tokens": [{"text": text, "logprob": logprob}]}
+    return {
+        "instance": {"id": k, "references": references},
+        "train_trial_index": 0,
+        "output_mapping": {"A": "yes", "B": "no"},
+        "request": {"model": "lab/net"},
+        "result": {"completions": [completion]},
+    } | more
+
+
+@pytest.mark.parametrize("logprob", [0.0, -0.5])
+def test_helm(tmp_path, logprob):
+    path = tmp_path / "mmlu:subject=virology" / "scenario_state.json"
+    path.parent.mkdir()
+    states = [
+        helm_state("i1", " A", logprob),
+        helm_state("i2", "B", 0.0),
+        helm_state("i3", "?", 0.0),
+    ]
+    spec = {"method": "multiple_choice_joint"}
+    path.write_text(json.dumps({"adapter_spec": spec, "request_states": states}))
+    assert detect(path) == "helm"
+    notes, frame = bring(path)
+    assert frame["correct"].tolist() == [True, False, False]
+    assert frame["gold"].tolist() == ["A"] * 3
+    assert frame["parse_ok"].tolist() == [True, True, False]
+    assert set(frame["dataset"]) == {"mmlu:subject=virology"}
+    if logprob:
+        assert frame["confidence"].tolist() == pytest.approx([math.exp(-0.5), 1, 1])
+    else:
+        assert frame["confidence"].isna().all()
+        assert any("every logprob is 0" in n for n in notes)
+    spec = {"method": "multiple_choice_separate_original"}
+    path.write_text(json.dumps({"adapter_spec": spec, "request_states": states}))
+    with pytest.raises(MedcalError, match="method 'multiple_choice_separate_original'"):
+        bring(path)
+
+
+# --- VLCB -----------------------------------------------------------------------------------------
+
+
+def test_vlcb(tmp_path):
+    path = tmp_path / "SPARROW" / "PTRUE" / "net-8B" / "seed_42" / "test_labels.json.gz"
+    path.parent.mkdir(parents=True)
+    base = {"sample_id": "unknown", "ground_truth_correctness": 1, "confidence_score": 0.25}
+    sets = ("GQA", "GMAI-MMBench", "MME-Finance")
+    rows = [base | {"hash_id": f"h{k}", "dataset": s} for k, s in enumerate(sets)]
+    path.write_bytes(gzip.compress(json.dumps(rows).encode()))
+    assert detect(path) == "vlcb"
+    _, frame = bring(path)
+    told = frame.set_index("dataset")["domain"].to_dict()
+    assert told == {"GQA": "general", "GMAI-MMBench": "medical", "MME-Finance": "other"}
+    assert set(frame["model"]) == {"net-8B"}
+    assert set(frame["strategy"]) == {"p_true"}
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(MedcalError, match="cut off or damaged"):
+        bring(path)
+
+
+# --- uqlm: judges, BS detector, ensembles, density ------------------------------------------------
+
+PAIR = {"prompts": ["p", "q"], "responses": ["yes", "no"]}
+
+
+@pytest.mark.parametrize(
+    ("value", "strategies"),
+    [
+        ({"data": PAIR | {"judge_1": [1, 0.5], "avg": [1, 0.5]}}, {"judge_1", "avg"}),
+        (
+            PAIR | {"confidence_scores": [0.5, 1], "correct_indicators": [True, False]},
+            {"confidence_score"},
+        ),
+        (
+            {
+                "one": {"data": PAIR | {"ensemble_scores": [0.5, 1]}},
+                "two": {"data": PAIR | {"judge_1": [0.5, 1]}},
+            },
+            {"one:ensemble_score", "two:judge_1"},
+        ),
+        ({"data": PAIR | {"semantic_density_values": [0.5, 1]}}, {"semantic_density"}),
+        (
+            PAIR | {"templates": {"likert": {"judge_result": {"scores": [0.75, 1]}}}},
+            {"judge_likert"},
+        ),
+    ],
+)
+def test_uqlm_results_of_every_kind(tmp_path, value, strategies):
+    path = tmp_path / "uq.json"
+    path.write_text(json.dumps(value))
+    assert detect(path) == "uqlm"
+    _, frame = bring(path)
+    assert set(frame["strategy"]) == strategies
+    assert frame["correct"].notna().all() == ("correct_indicators" in value)
+    assert len(frame) == 2 * len(strategies)
+
+
+# --- traps ----------------------------------------------------------------------------------------
+
+
+def test_what_simple_evaluate_returns(tmp_path):
+    samples = {"pubmedqa": [choice_sample(0, [-1.0, -2.0, -4.0], 0)]}
+    value = {"results": {}, "config": {"model_args": "pretrained=org/net,dtype=f"}}
+    (tmp_path / "r.json").write_text(json.dumps(value | {"samples": samples}))
+    assert detect(tmp_path / "r.json") == "lm-eval"
+    _, frame = bring(tmp_path / "r.json")
+    assert frame.loc[0, ["model", "dataset", "answer"]].tolist() == ["org/net", "pubmedqa", "yes"]
+
+
+def test_lm_eval_options_that_read_alike_are_numbered(tmp_path):
+    sample = choice_sample(0, [-52.0, -43.5], 1) | {"target": "always got the easier cases."}
+    for call in sample["arguments"].values():
+        call["arg_1"] = "always got the easier cases."
+    _, frame = bring(lines(tmp_path / "s.jsonl", [sample]))
+    assert frame["answer"].tolist() == ["1"]
+    assert frame["correct"].tolist() == [True]
+    assert frame["gold"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.jsonl", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS"),
+        ("a.parquet", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "line 1 .*LFS"),
+        ("a.jsonl", '{\n  "doc_id": 0\n}\n', "line 1 opens an object that goes on"),
+        (
+            "a.jsonl",
+            '{"custom_id": "a", "method": "POST", "url": "/v1", "body": {}}\n',
+            "row 1 is a request of a batch",
+        ),
+    ],
+)
+def test_files_that_are_something_else_are_named(tmp_path, name, content, said):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(MedcalError, match=said):
+        bring(tmp_path / name)
+    assert not (tmp_path / "out.sqlite").exists()
+
+
+def test_odd_log_probabilities_of_a_batch_are_none(tmp_path):
+    message = {"content": [{"text": "yes", "logprobs": 5}]}
+    body = {"output": [message], "model": "m"}
+    rows = [{"custom_id": "a", "response": {"status_code": 200, "body": body}}]
+    _, frame = bring(lines(tmp_path / "b.jsonl", rows))
+    assert frame["answer"].tolist() == ["yes"]
+    assert frame["confidence"].isna().all()
+
+
+def test_sheets_made_to_overwhelm_are_refused(tmp_path):
+    book = openpyxl.Workbook()
+    book.active.append(["index", "answer"])
+    book.active.append([1, "A"])
+    book.save(tmp_path / "a.xlsx")
+    with zipfile.ZipFile(tmp_path / "a.xlsx") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    sheet = "xl/worksheets/sheet1.xml"
+    far = members | {sheet: members[sheet].replace(b'<row r="2"', b'<row r="99999999999"')}
+    big = members | {sheet: members[sheet] + b" " * 400_000_000}
+    for name, parts, said in (
+        ("far.xlsx", far, "row with the number 99999999999"),
+        ("big.xlsx", big, "unpacks to"),
+    ):
+        with zipfile.ZipFile(tmp_path / name, "w", zipfile.ZIP_DEFLATED) as archive:
+            for member, content in parts.items():
+                archive.writestr(member, content)
+        with pytest.raises(MedcalError, match=said):
+            bring(tmp_path / name)
+
+
+def test_another_package_may_add_a_reader(tmp_path, monkeypatch):
+    def read(source, columns, notes):
+        yield {"item_id": source.value["id"], "answer": "a", "confidence": 0.5, "correct": True}
+
+    class Point:
+        def load(self):
+            return Reader("mine", lambda source: "mine" in source.first, read)
+
+    monkeypatch.setattr("medcal_nb.logs.registry.entry_points", lambda group: [Point()])
+    readers.cache_clear()
+    try:
+        (tmp_path / "a.json").write_text('{"mine": 1, "id": 7}')
+        notes, frame = bring(tmp_path / "a.json")
+    finally:
+        monkeypatch.undo()
+        readers.cache_clear()
+    assert "read as mine" in notes[0]
+    assert frame["item_id"].tolist() == ["7"]
+
+
+# --- real files -----------------------------------------------------------------------------------
+
+REAL = {
+    "native_logs/evalscope/reviews_first3.jsonl": ("evalscope", 3, 2),
+    "native_logs/helm/scenario_state_mmlu_virology_claude-3-opus_first20.json": ("helm", 20, 12),
+    "native_logs/inspect/2025-05-12T20-28-13-04-00_popularity.json": ("inspect", 3, None),
+    "native_logs/inspect/log_formats.eval": ("inspect", 1, 0),
+    "native_logs/inspect/log_formats.json": ("inspect", 1, 0),
+    "native_logs/inspect/log_images.json": ("inspect", 1, 0),
+    "native_logs/inspect/mmlu-summary-choices.eval": ("inspect", 1, 0),
+    "native_logs/lm_eval/samples_winogrande_2024-12-23T13-17-27.691350.jsonl": ("lm-eval", 10, 7),
+    "native_logs/uqlm/bsdetector_results_file.json": ("uqlm", 6, 4),
+    "native_logs/uqlm/ensemble_results_file.json": ("uqlm", 60, 0),
+    "native_logs/uqlm/llmjudge_results_file.json": ("uqlm", 12, 0),
+    "vlcb/raw_sample/BICR.test_labels.json.gz": ("vlcb", 200, 132),
+    "vlcb/raw_sample/PIK.test_labels.json.gz": ("vlcb", 200, 154),
+    "vlcb/raw_sample/PTRUE.test_labels.json.gz": ("vlcb", 200, 132),
+    "vlcb/raw_sample/SELF_PROBING.test_labels.json.gz": ("vlcb", 200, 132),
+}
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", REAL)
+def test_real_logs_come_in(real_dir, tmp_path, name):
+    reader, rows, right = REAL[name]
+    assert detect(real_dir / name) == reader
+    done = import_file(real_dir / name, tmp_path / "o.sqlite", ColumnMap(model="m"))
+    frame = load_answers(tmp_path / "o.sqlite")
+    assert done.rows == len(frame) == rows
+    if right is not None:
+        assert frame["correct"].sum() == right
+    assert os.path.getsize(tmp_path / "o.sqlite") > 0
+    if reader in ("helm", "inspect", "evalscope"):
+        assert frame["confidence"].isna().all()

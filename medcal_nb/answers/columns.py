@@ -41,34 +41,29 @@ class Column:
 
 
 _KEY_REMEDY = "every answer needs one, it is part of the key"
-_CONFIDENCE_REMEDY = "write 0.85 for 85 %, or add --percent where the column is in percent"
+_DOMAINS = ("general", "medical", "other")
+_TYPES = ("closed", "choice", "open", "score")
+_GIVE_DOMAIN = "give --domain general, --domain medical or --domain other"
+_GIVE_SPLIT = "give --split fit or --split test, or map the values"
+_GIVE_CONFIDENCE = "write 0.85 for 85 %, or add --percent where the column is in percent"
+_GIVE_GOLD = "write one text, or a list of the texts that count as correct"
 _COLUMNS = (
     Column("run_id"),
     Column("model", required=True),
     Column("dataset", required=True),
-    Column(
-        "domain",
-        allowed=("general", "medical", "other"),
-        remedy="give --domain general, medical or other",
-    ),
+    Column("domain", remedy=_GIVE_DOMAIN, allowed=_DOMAINS),
     Column("item_id", required=True),
     Column("image_id"),
     Column("modality"),
-    Column(
-        "question_type",
-        allowed=("closed", "choice", "open", "score"),
-        remedy="rename the column or map its values",
-    ),
-    Column(
-        "split", allowed=("fit", "test"), remedy="give --split fit or --split test, or map them"
-    ),
+    Column("question_type", remedy="rename the column or map its values", allowed=_TYPES),
+    Column("split", remedy=_GIVE_SPLIT, allowed=("fit", "test")),
     Column("strategy", required=True),
     Column("sample", "count", "write a count", required=True),
     Column("answer"),
-    Column("confidence", "unit", _CONFIDENCE_REMEDY),
+    Column("confidence", "unit", _GIVE_CONFIDENCE),
     Column("option_probabilities", "options", "write numbers from 0 to 1"),
     Column("correct", "flag", "write true/false or 1/0"),
-    Column("gold", "gold", "write one text, or a list of the texts that count as correct"),
+    Column("gold", "gold", _GIVE_GOLD),
     Column("raw"),
     Column("parse_ok", "flag", "write true/false or 1/0"),
     Column("prompt_tokens", "count", "write a count"),
@@ -312,7 +307,7 @@ def _nones(array) -> list:
     return kept.tolist()
 
 
-def _number(value, column) -> float | None | _Odd:
+def _number(value, column) -> float | _Odd | None:
     """A float; None where missing."""
     if type(value) is float or type(value) is int:
         number = value

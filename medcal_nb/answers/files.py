@@ -120,19 +120,6 @@ def check_names(names: list, path) -> None:
         )
 
 
-def count_rows(path) -> int | None:
-    """Rows of a Parquet file from its footer, None for other files."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    if table_format(path) != "parquet":
-        return None
-    try:
-        return pq.ParquetFile(path).metadata.num_rows
-    except (pa.ArrowException, OSError):
-        return None
-
-
 def iter_json(path) -> Iterator[tuple[int, dict]]:
     """(row, object) of a JSONL file, or of a JSON file that holds a list of objects."""
     path = require_file(path)

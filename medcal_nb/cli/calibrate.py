@@ -137,6 +137,7 @@ def _verdicts(path):
     key = ["model", "dataset", "item_id", "strategy"]
     if answers["option_probabilities"].notna().any():
         once = answers[~answers.duplicated(key, keep=False)]
+        verdicts = verdicts.drop(columns="option_probabilities", errors="ignore")
         verdicts = verdicts.merge(once[[*key, "option_probabilities"]], on=key, how="left")
         several = verdicts["n_answers"] > 1
         verdicts["option_probabilities"] = verdicts["option_probabilities"].mask(several, None)

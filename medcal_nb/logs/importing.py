@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from medcal_nb.answers import write_log
-from medcal_nb.answers.files import count_rows, frames_of, iter_table, table_format
+from medcal_nb.answers.files import frames_of, iter_table
 from medcal_nb.errors import MedcalError
 
 from .registry import detect, readers
@@ -95,7 +95,7 @@ def import_file(
     else:
         raise MedcalError(f"no reader '{reader}'; there are table, {', '.join(readers())}")
     if progress:
-        frames = _with_bar(frames, path, reader == "table")
+        frames = _with_bar(frames, path)
     parts = stored_parts(frames, path, columns, report)
     report.written = write_log(parts, to, if_exists=if_exists, where=str(path))
     return report
@@ -107,12 +107,10 @@ def _constants(columns):
     return dataclasses.replace(ColumnMap(allow_missing=True), **kept)
 
 
-def _with_bar(frames, path, is_table):
+def _with_bar(frames, path):
     from tqdm.auto import tqdm
 
-    known = is_table and path.suffix.lower() in (".parquet", ".pq")
-    total = count_rows(path) if known and table_format(path) else None
-    with tqdm(total=total, desc=path.name, unit="row", unit_scale=True, disable=None) as bar:
+    with tqdm(desc=path.name, unit="row", unit_scale=True, disable=None) as bar:
         for frame in frames:
             yield frame
             bar.update(len(frame))

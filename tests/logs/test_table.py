@@ -555,7 +555,7 @@ def test_thousands_of_columns_are_looked_at_once(tmp_path):
 @pytest.mark.parametrize("deep", ['{"a":' * 700 + "1" + "}" * 700, "[" * 700 + "]" * 700])
 def test_values_nested_hundreds_deep_are_refused(tmp_path, deep):
     text = f'{{"item_id": 1, "confidence": 1, "correct": 1, "note": {deep}}}'
-    with pytest.raises(MedcalError, match="row 1, column 'note'.*more than 64 deep"):
+    with pytest.raises(MedcalError, match=r"row 1, column 'note'.*more than 64 deep"):
         bring(tmp_path, text, "in.jsonl")
 
 

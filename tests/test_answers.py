@@ -351,7 +351,7 @@ BAD = [
     ({"item_id": ""}, r"column 'item_id'.*missing"),
     ({"model": float("nan")}, r"column 'model'.*missing"),
     ({"strategy": None}, r"column 'strategy'.*missing"),
-    ({"domain": "animals"}, r"'animals' is not one of general, medical, other; give --domain general"),
+    ({"domain": "animals"}, r"'animals' is not one of general, medical, other; give"),
     ({"question_type": "vqa"}, r"not one of closed, choice, open"),
     ({"split": "validation"}, r"not one of fit, test"),
     ({"sample": 1.5}, r"column 'sample': value 1.5 is not a whole number"),

@@ -25,7 +25,7 @@ def _read(source, columns, notes):
         item = source.need(line, "index", row)
         group = known.get("group_id")
         item = item if group is None else group  # repeats of one item share it
-        sample = seen[item] = seen.get(item, -1) + 1
+        sample = seen[str(item)] = seen.get(str(item), -1) + 1
         answer = score.get("extracted_prediction")
         target = line.get("target")
         out = {

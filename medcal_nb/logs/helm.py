@@ -12,7 +12,7 @@ from .source import likelihood, number, table
 
 
 def _read(source, columns, notes):
-    method = str(table(source.value.get("adapter_spec")).get("method"))
+    method = str(table(table(source.value).get("adapter_spec")).get("method"))
     if method.startswith(("multiple_choice_separate", "ranking")):
         raise MedcalError(
             f"{source.path}: method '{method}' asks for each option by itself; runs of "
@@ -20,7 +20,10 @@ def _read(source, columns, notes):
         )
     states = source.need(source.value, "request_states", None, list)
     recorded = any(
-        number(t.get("logprob")) for s in states for c in _replies(s) for t in _tokens(c)
+        number(t.get("logprob"))
+        for s in states
+        for c in _replies(s)
+        for t in _tables(c.get("tokens"))
     )
     if not recorded:
         notes.append(f"{source.path}: every logprob is 0: not recorded, so no confidence")
@@ -28,16 +31,16 @@ def _read(source, columns, notes):
     for row, state in enumerate(states, 1):
         instance = source.need(state, "instance", row, dict)
         mapping = table(state.get("output_mapping"))
-        golds = [_text(r) for r in map(table, instance.get("references") or []) if _right(r)]
+        golds = [_text(r) for r in _tables(instance.get("references")) if _right(r)]
         golds = [k for k, v in mapping.items() if v in golds] if mapping else golds
         perturbed = table(instance.get("perturbation")).get("name")
         item = source.need(instance, "id", row)
-        trial = state.get("train_trial_index") or 0
+        trial = int(number(state.get("train_trial_index")) or 0)
         replies = _replies(state)
         for k, completion in enumerate(replies):
             raw = completion.get("text")
             answer = raw.strip() if isinstance(raw, str) else None
-            confidence = likelihood(_tokens(completion)) if recorded else None
+            confidence = likelihood(completion.get("tokens")) if recorded else None
             yield {
                 "model": table(state.get("request")).get("model"),
                 **({"dataset": named} if named else {}),
@@ -55,13 +58,11 @@ def _read(source, columns, notes):
 
 
 def _replies(state):
-    completions = table(table(state).get("result")).get("completions")
-    return [table(c) for c in completions] if isinstance(completions, list) else []
+    return _tables(table(table(state).get("result")).get("completions"))
 
 
-def _tokens(completion):
-    tokens = completion.get("tokens")
-    return [table(t) for t in tokens] if isinstance(tokens, list) else []
+def _tables(values):
+    return [table(v) for v in values] if isinstance(values, list) else []
 
 
 def _text(reference):

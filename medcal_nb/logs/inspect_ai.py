@@ -12,14 +12,14 @@ import zlib
 
 from .packed import open_zip
 from .registry import Reader
-from .source import flag, likelihood, table
+from .source import flag, likelihood, number, table
 
 
 def _read(source, columns, notes):
     silent = ungraded = 0
     header, samples = _opened(source)
     about = source.need(header, "eval", None, dict)
-    for row, sample in enumerate(samples, 1):
+    for row, sample in enumerate(map(table, samples), 1):
         choices = table(sample.get("output")).get("choices")
         choice = table(choices[0]) if isinstance(choices, list) and choices else {}
         tokens = table(choice.get("logprobs")).get("content")
@@ -40,7 +40,7 @@ def _read(source, columns, notes):
             "model": about.get("model"),
             "dataset": table(about.get("dataset")).get("name") or about.get("task"),
             "item_id": source.need(sample, "id", row),
-            "sample": max(int(sample.get("epoch") or 1) - 1, 0),
+            "sample": max(int(number(sample.get("epoch")) or 1) - 1, 0),
             "strategy": "generate" if confidence is None else "sequence_probability",
             "question_type": "choice" if sample.get("choices") else "open",
             "answer": answer,
@@ -62,7 +62,7 @@ def _read(source, columns, notes):
 def _opened(source):
     """The header, and the samples one after another."""
     if source.suffix == ".json":
-        samples = source.value.get("samples")
+        samples = table(source.value).get("samples")
         if not isinstance(samples, list) or not samples:
             raise source.broken(None, "no 'samples' (a header only)")
         return source.value, samples
@@ -84,7 +84,15 @@ def _loaded(source, archive, name):
         raise source.broken(
             None, "packed in a way Python does not open; convert it by `inspect log convert`"
         ) from err
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RecursionError, OSError) as err:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        ValueError,
+        RecursionError,
+        OSError,
+        RuntimeError,
+    ) as err:
         raise source.damaged(err) from err
 
 

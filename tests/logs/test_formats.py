@@ -4,6 +4,7 @@ import gzip
 import json
 import math
 import os
+import random
 import zipfile
 
 import openpyxl
@@ -15,7 +16,8 @@ from medcal_nb.errors import MedcalError
 from medcal_nb.logs import ColumnMap, import_file
 from medcal_nb.logs.registry import Reader, readers
 
-from .test_readers import bring, choice_sample, detect, lines
+from .test_readers import bring, call, choice_sample, detect, lines
+from .test_table import survive
 
 
 def tokens(*logprobs):
@@ -280,8 +282,8 @@ def test_what_simple_evaluate_returns(tmp_path):
 
 def test_lm_eval_options_that_read_alike_are_numbered(tmp_path):
     sample = choice_sample(0, [-52.0, -43.5], 1) | {"target": "always got the easier cases."}
-    for call in sample["arguments"].values():
-        call["arg_1"] = "always got the easier cases."
+    for asked in sample["arguments"].values():
+        asked["arg_1"] = "always got the easier cases."
     _, frame = bring(lines(tmp_path / "s.jsonl", [sample]))
     assert frame["answer"].tolist() == ["1"]
     assert frame["correct"].tolist() == [True]
@@ -356,6 +358,83 @@ def test_another_package_may_add_a_reader(tmp_path, monkeypatch):
         readers.cache_clear()
     assert "read as mine" in notes[0]
     assert frame["item_id"].tolist() == ["7"]
+
+
+# --- odd values in every place --------------------------------------------------------------------
+
+ODD = (None, True, -5, 1e300, "x", "", [], {}, [None], [[1]], {"a": 1}, 10**30, "nan")
+
+
+def bent(value, dice):
+    """A copy with something else in one place, or a member left out."""
+    value = json.loads(json.dumps(value))
+    at = value
+    while True:
+        keys = list(at) if isinstance(at, dict) else list(range(len(at)))
+        key = dice.choice(keys)
+        if not isinstance(at[key], dict | list) or not at[key] or dice.random() < 0.2:
+            break
+        at = at[key]
+    if isinstance(at, dict) and dice.random() < 0.3:
+        del at[key]
+    else:
+        at[key] = dice.choice(ODD)
+    return value
+
+
+VALUES = {
+    "inspect": INSPECT,
+    "helm": {
+        "adapter_spec": {"method": "multiple_choice_joint"},
+        "request_states": [helm_state("i1", "A", -0.5), helm_state("i2", "B", -1.0)],
+    },
+    "vlcb": [
+        {"sample_id": f"s{k}", "ground_truth_correctness": 1, "confidence_score": 0.5}
+        for k in range(3)
+    ],
+    "evalscope": [review(1, "A", 1.0), review(2, "B", 0.0)],
+    "lm-eval": {"results": {}, "samples": {"t": [choice_sample(0, [-1.0, -2.0], 0)]}},
+    "lmms-eval": [choice_sample(k, [-1.0, -2.0], 0) for k in range(2)],
+    "openai-batch": [call(f"i{k}", "yes", logprobs=[-0.1]) for k in range(2)],
+    "uqlm": {"data": PAIR | {"judge_1": [1, 0.5], "avg": [1, 0.5], "gold": ["yes", "no"]}},
+    "marc": {
+        "model": "m",
+        "configurations": {"c": {"results": [{"question_idx": 1, "confidence": 0.5}]}},
+    },
+}
+
+
+@pytest.mark.parametrize("reader", VALUES)
+def test_odd_values_in_any_place_come_in_or_are_named(tmp_path, reader):
+    dice = random.Random(reader)
+    came = 0
+    for k in range(40):
+        path = tmp_path / "in.json"
+        path.write_text(json.dumps(bent(VALUES[reader], dice)))
+        to = tmp_path / f"{k}.sqlite"
+        try:
+            import_file(path, to, reader="auto" if k % 4 == 0 else reader)
+        except MedcalError:
+            assert not to.exists()
+        else:
+            load_answers(to)
+            came += 1
+    assert came > 8
+
+
+@pytest.mark.parametrize("kind", ["eval", "gz", "parquet"])
+def test_damaged_packed_logs_raise_our_error_only(tmp_path, kind):
+    path = tmp_path / f"in.{'json.gz' if kind == 'gz' else kind}"
+    if kind == "eval":
+        inspect_zip(path)
+    elif kind == "gz":
+        path.write_bytes(gzip.compress(json.dumps(VALUES["vlcb"]).encode()))
+    else:
+        doc = {"query": "q", "choices": ["A", "B"], "gold_index": [0]}
+        reply = {"text": [], "logprobs": [-1.0, -2.0]}
+        frame = {"doc": [doc], "model_response": [reply], "metric": [{"acc": 1}]}
+        pd.DataFrame(frame).to_parquet(path)
+    assert survive(path, path.read_bytes(), 30, 4) > 5
 
 
 # --- real files -----------------------------------------------------------------------------------

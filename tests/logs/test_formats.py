@@ -419,7 +419,7 @@ def test_odd_values_in_any_place_come_in_or_are_named(tmp_path, reader):
         else:
             load_answers(to)
             came += 1
-    assert came > 8
+    assert came > 2
 
 
 @pytest.mark.parametrize("kind", ["eval", "gz", "parquet"])

@@ -35,6 +35,9 @@ MOST_NAMES = 5
 FEW = 0.02
 """Share of answers below which a bin says nothing by itself."""
 
+ABOVE = "words above the axes"
+"""Marks lines of words that a title must stay above."""
+
 _PAPER = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.8}
 
 
@@ -121,15 +124,15 @@ def _apart(values, sizes):
 
 
 def _tall(ax) -> float:
-    """Return how tall axes are, in points, before they are laid out."""
-    return max(ax.get_window_extent().height / ax.figure.dpi * 72, 1)
+    """Return how tall axes will be, in points, about: they are laid out when they are drawn."""
+    return max(0.8 * ax.get_window_extent().height / ax.figure.dpi * 72, 1)
 
 
 def _name_ends(ax, ends) -> None:
     """Write names at the right of lines, apart from each other: ``(y, name, colour)`` each."""
     low, high = ax.get_ylim()
     texts = [
-        "\n".join(textwrap.fill(line, 26) for line in label_of(name).split("\n"))
+        "\n".join(textwrap.fill(line, 30) for line in label_of(name).split("\n"))
         for _, name, _ in ends
     ]
     at = np.array([(y - low) / (high - low) for y, _, _ in ends])
@@ -219,10 +222,9 @@ def plot_reliability(table, *, ax=None, hue=None):
             zorder=3,
         )
         few = part[share < FEW]
-        ax.plot(
-            *(few["mean_confidence"], few["accuracy"], look.marker),
-            color=look.colour, ms=2.5, alpha=0.5, clip_on=False,
-        )  # fmt: skip
+        if len(few):
+            places = few["mean_confidence"], few["accuracy"]
+            ax.scatter(*places, 6, look.colour, look.marker, alpha=0.5, clip_on=False)
         place = {"align": "edge", "color": look.colour, "lw": 0}
         strip.bar(part["low"] + k * wide, share, width=0.92 * wide, **place)
         columns = ("mean_confidence", "accuracy")
@@ -236,10 +238,12 @@ def plot_reliability(table, *, ax=None, hue=None):
     strip.set(xlim=(0, 1), yticks=[])
     strip.spines["left"].set_visible(False)
     _percent_axis(ax.yaxis, "accuracy")
-    _percent_axis(strip.xaxis, "confidence (bars: share of answers)")
+    strip.set_ylabel("answers", rotation=0, ha="right", va="center", fontsize=SMALL)
+    _percent_axis(strip.xaxis, "confidence")
     for k, (words, colour) in enumerate(reversed(said)):
-        ax.text(
-            0, 1.03 + 0.075 * k, words, color=colour, weight="bold", transform=ax.transAxes
+        ax.annotate(
+            words, (0, 1), (-24, 5 + 11 * k), xycoords="axes fraction", gid=ABOVE, color=colour,
+            textcoords="offset points", weight="bold",
         )  # fmt: skip
 
 
@@ -589,7 +593,8 @@ def plot_levels(table, *, ax=None, level="level", absent="absent", xlabel=""):
             )  # fmt: skip
     if absent in names:
         ax.axvline(1.0, color=PALE, lw=1)
-    ax.set_xticks([place[name] for name in names], [str(n).replace("–", "–\n") for n in names])
+    narrow = ax.get_window_extent().width / ax.figure.dpi * 72 < 32 * len(names)
+    ax.set_xticks([place[name] for name in names], names, rotation=90 if narrow else 0)
     ax.set(ylim=(0, 1), xlabel=xlabel)
     _percent_axis(ax.yaxis, "answers")
     _key(ax)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Sequence
 
+from medcal_nb.show.charts import ABOVE
 from medcal_nb.show.look import GREY, SMALL, WIDTHS, figure, headline, style
 from medcal_nb.show.words import label_of
 
@@ -73,8 +74,8 @@ def facets(
             ax = grid.axes_dict[key if row else key[0]]
             draw(part, ax=ax)
             name = textwrap.fill(", ".join(map(label_of, key)), int(12 * (wide - 0.6)))
-            above = sum(text.get_position()[1] > 1 for text in ax.texts)
-            ax.set_title(name, loc="left", pad=6 + 13 * above)
+            above = sum(text.get_gid() == ABOVE for text in ax.texts)
+            ax.set_title(name, loc="left", pad=6 + 11 * above)
         _finish(grid.axes_dict.values(), share)
         _one_key(grid.figure, list(grid.axes_dict.values()))
         if left_out:

@@ -30,6 +30,8 @@ def save_figure(
     out_dir: str | os.PathLike,
     provenance: dict[str, Any],
     dpi: int = 300,
+    caption: str = "",
+    alt: str = "",
 ) -> dict[str, Path]:
     """Write a figure as PNG and SVG, its numbers as CSV, and their provenance.
 
@@ -51,6 +53,10 @@ def save_figure(
         only. It is embedded in the PNG and the SVG and kept in the manifest.
     dpi : int
         Resolution of the PNG.
+    caption : str
+        What the figure shows and finds, in sentences; kept in the manifest.
+    alt : str
+        What is said to those who don't see it; the caption where it is empty.
 
     Returns
     -------
@@ -84,6 +90,8 @@ def save_figure(
         "columns": [str(column) for column in table.columns],
         "sha256": {kind: hashlib.sha256(contents[kind]).hexdigest() for kind in FORMATS},
         "provenance": json.loads(told),
+        "caption": caption,
+        "alt": alt or caption,
     }
     write_manifest(folder, entries)
     return paths

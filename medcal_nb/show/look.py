@@ -106,7 +106,7 @@ def looks(levels) -> dict[object, Look]:
         if label in _DOMAINS:
             found[level] = Look(*_DOMAINS[label])
         elif label == "as stated":
-            found[level] = Look(GREY, "o", _LINES[2])
+            found[level] = Look(GREY, "d", _LINES[2])
         else:
             k = len(taken)
             colour = INKS[k % len(INKS)] if family == "other" else FAMILIES[family]

@@ -118,6 +118,7 @@ class Explorer(ipw.VBox):
             (f"{r.low:.0%} to {r.high:.0%}: {r.n:,} answers, {r.accuracy:.0%} right", int(r.bin))
             for r in self.table[self.table["n"] > 0].itertuples()
         ]
+        self.bins.value = int(self.table["n"].idxmax())
         self._opened()
 
     def _pair(self, rows) -> tuple[np.ndarray, np.ndarray]:

@@ -82,10 +82,6 @@ def _arms(table, name):
     return np.clip(np.asarray(reach, dtype=float), 0, None)
 
 
-def _percent(value) -> str:
-    return f"{100 * value:.0f} %"
-
-
 def _percent_axis(axis, label: str) -> None:
     """Count an axis of shares in percent and say so in its label."""
     axis.set_major_formatter(lambda value, _: f"{100 * value:.0f}")
@@ -230,7 +226,7 @@ def plot_reliability(table, *, ax=None, hue=None):
         columns = ("mean_confidence", "accuracy")
         says, right = (np.average(part[name], weights=part["n"]) for name in columns)
         name = "" if level is None else f"{label_of(level)}: "
-        said.append((f"{name}says {_percent(says)}, right {_percent(right)}", look.colour))
+        said.append((f"{name}says {percent(says)}, right {percent(right)}", look.colour))
     for axis in (strip.xaxis, ax.yaxis):
         axis.set_ticks(np.linspace(0, 1, 6))
     ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xticks=np.linspace(0, 1, 6))
@@ -477,7 +473,7 @@ def plot_coverage(table, *, ax=None, level=0.95):
         What the intervals promise: a line.
     """
     names = {"hue": "interval", "xlabel": "answers"}
-    promised = {f"promised: {_percent(level)}": level}
+    promised = {f"promised: {percent(level)}": level}
     plot_lines(table, ax=ax, x="n", y="coverage", log=True, references=promised, **names)
     for _, part, look in _groups(table, "interval"):
         ax.plot(part["n"], part["coverage"], look.marker, color=look.colour, clip_on=False)
@@ -561,7 +557,7 @@ def plot_risk_coverage(table, *, ax=None, hue="strategy", allowed=None, points=N
         ends.append((part["risk"].iloc[-1], name, look.colour))
     if allowed is not None:
         ax.axhline(allowed, color=BLACK, lw=0.8, ls=":")
-        ends.append((allowed, f"errors allowed: {_percent(allowed)}", BLACK))
+        ends.append((allowed, f"errors allowed: {percent(allowed)}", BLACK))
     ax.set(xlim=(0, 1), ylim=(0, None))
     _percent_axis(ax.xaxis, "answers kept")
     _percent_axis(ax.yaxis, "errors among the kept")

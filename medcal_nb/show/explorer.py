@@ -14,7 +14,7 @@ from medcal_nb import correct, measure
 from medcal_nb.errors import MedcalError
 from medcal_nb.show.charts import plot_reliability
 from medcal_nb.show.facets import alone
-from medcal_nb.show.words import estimate, label_of
+from medcal_nb.show.words import estimate, label_of, percent
 
 MAPS = {
     "as stated": None,
@@ -115,7 +115,11 @@ class Explorer(ipw.VBox):
         fig = alone(lambda ax: plot_reliability(self.table, ax=ax), height=3.6)
         self._diagram.value = _picture(fig, f"Reliability diagram of {len(rows):,} answers")
         self.bins.options = [
-            (f"{r.low:.0%} to {r.high:.0%}: {r.n:,} answers, {r.accuracy:.0%} right", int(r.bin))
+            (
+                f"{100 * r.low:.0f} to {percent(r.high)}: {r.n:,} answers, "
+                f"{percent(r.accuracy)} right",
+                int(r.bin),
+            )
             for r in self.table[self.table["n"] > 0].itertuples()
         ]
         self.bins.value = int(self.table["n"].idxmax())
@@ -181,7 +185,7 @@ class Explorer(ipw.VBox):
         said = row.get("answer") if pd.notna(row.get("answer")) else row.get("raw")
         lines = {
             "question": item.get("question") or row.get("question") or row.get("item_id"),
-            "reply": f"{said} ({row['confidence']:.0%} sure)",
+            "reply": f"{said} ({percent(row['confidence'])} sure)",
             "right answer": row.get("gold"),
             "graded": "right" if row["correct"] else "wrong",
         }

@@ -105,6 +105,11 @@ def number(value) -> str:
     return f"{value:,.{_decimals(value)}f}"
 
 
+def percent(share: float) -> str:
+    """Return a share in whole percent: ``84 %``."""
+    return f"{100 * share:.0f} %"
+
+
 def estimate(value, low=None, high=None) -> str:
     """Return an estimate with its interval in one breath: ``0.12 [0.08, 0.17]``."""
     parts = [v for v in (value, low, high) if v is not None and not math.isnan(v)]

@@ -27,7 +27,7 @@ from medcal_nb.show.look import (
     strategy_family,
     style,
 )
-from medcal_nb.show.words import estimate, label_of
+from medcal_nb.show.words import estimate, label_of, percent
 
 MOST_NAMES = 5
 """Names written beside points of a scatter: more cannot be read at a glance."""

@@ -80,7 +80,7 @@ def lab(page, root, tmp_path_factory):
     folder = home / "notebooks"
     shutil.copytree(root / "notebooks", folder)
     for name, code in (("hello", HELLO), ("exercise", EXERCISE), ("reader", READER),
-                       ("explorer", EXPLORER)):  # fmt: skip
+                       ("explorer", EXPLORER), ("reliability", LAB)):  # fmt: skip
         write_notebook(folder / f"{name}.ipynb", code)
     write_answers(folder / "answers.sqlite", n_test=8, n_fit=20)
     with servers.jupyterlab(folder, home) as server:
@@ -92,6 +92,7 @@ HELLO = """import ipywidgets
 print('sum', 40 + 2)
 ipywidgets.IntSlider(description='turn me')"""
 EXERCISE = "from medcal_nb.show import exercises\nexercises.ask('boaster')"
+LAB = "from medcal_nb.show.lab import lab\nlab(n=100)"
 EXPLORER = """import numpy as np, pandas as pd
 from io import BytesIO
 from PIL import Image

@@ -7,11 +7,13 @@ import html
 import io
 
 import ipywidgets as ipw
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
 from medcal_nb import correct, measure
 from medcal_nb.errors import MedcalError
+from medcal_nb.items import open_image
 from medcal_nb.show.charts import plot_reliability
 from medcal_nb.show.facets import alone
 from medcal_nb.show.words import estimate, label_of, percent
@@ -25,9 +27,7 @@ MAPS = {
 """Recalibration maps to look through, fitted on the answers of the fit split."""
 
 _CHOICES = ("model", "strategy", "dataset", "modality")
-_ALL = "all"
-_PAGE = 6
-_BINS = 10
+_PAGE, _BINS = 6, 10
 
 
 class Explorer(ipw.VBox):
@@ -77,7 +77,7 @@ class Explorer(ipw.VBox):
         self._codes[name] = codes
         options = [(label_of(value), k) for k, value in enumerate(values)]
         if name in ("dataset", "modality"):
-            options = [(_ALL, -1), *options]
+            options = [("all", -1), *options]
         return ipw.Dropdown(options=options, description=name.replace("dataset", "data set"))
 
     def _rows(self, **other) -> np.ndarray:
@@ -99,11 +99,8 @@ class Explorer(ipw.VBox):
         """Draw what the controls say now."""
         rows = self._split(self._rows(), "test")
         c, y = self._pair(rows)
-        words = ""
-        if MAPS[self.controls["map"].value] is not None and len(rows):
-            c, words = self._mapped(c)
-        self.rows, self.confidence = rows, c
-        self.table = None
+        c, words = self._mapped(c) if len(rows) else (c, "")
+        self.rows, self.confidence, self.table = rows, c, None
         if not len(rows):
             self._numbers.value = "<p role='status'>No answers of this choice.</p>"
             self._diagram.value, self.bins.options = "", ()
@@ -113,13 +110,10 @@ class Explorer(ipw.VBox):
         told = " · ".join(f"{name} <b>{value}</b>" for name, value in self.numbers.items())
         self._numbers.value = f"<p role='status'>{told}{words}</p>"
         fig = alone(lambda ax: plot_reliability(self.table, ax=ax), height=3.6)
-        self._diagram.value = _picture(fig, f"Reliability diagram of {len(rows):,} answers")
+        self._diagram.value = _image(fig.savefig, f"Reliability diagram of {len(rows):,} answers")
+        plt.close(fig)
         self.bins.options = [
-            (
-                f"{100 * r.low:.0f} to {percent(r.high)}: {r.n:,} answers, "
-                f"{percent(r.accuracy)} right",
-                int(r.bin),
-            )
+            (f"to {percent(r.high)}: {r.n:,} answers, {percent(r.accuracy)} right", int(r.bin))
             for r in self.table[self.table["n"] > 0].itertuples()
         ]
         self.bins.value = int(self.table["n"].idxmax())
@@ -131,12 +125,15 @@ class Explorer(ipw.VBox):
 
     def _mapped(self, c) -> tuple[np.ndarray, str]:
         """Return the confidences through the chosen map, and a word on what it was fitted on."""
+        fitted = MAPS[self.controls["map"].value]
+        if fitted is None:
+            return c, ""
         rows = self._rows(dataset=self.controls["labels"].value, modality=-1)
         fit = self._split(rows, "fit")
         if not len(fit) or len(fit) == len(rows):
             return c, " · no answers kept for fitting: shown as stated"
-        moved = MAPS[self.controls["map"].value](*self._pair(fit))(c)
-        return np.asarray(moved), f" · map fitted on {len(fit):,} answers"
+        moved = np.asarray(fitted(*self._pair(fit))(c))
+        return moved, f" · map fitted on {len(fit):,} answers"
 
     def _measured(self, c, y, rows) -> dict[str, str]:
         """Return the numbers in words, intervals by image where images are known."""
@@ -193,26 +190,16 @@ class Explorer(ipw.VBox):
         return f"<div class='medcal-answer' style='padding:4px'>{image}{told}</div>"
 
 
-def _picture(fig, words: str) -> str:
-    """Return a figure as an image inside a page, and close it."""
-    import matplotlib.pyplot as plt
-
-    buffer = io.BytesIO()
-    fig.savefig(buffer, format="png", dpi=110)
-    plt.close(fig)
-    return _image(buffer, words)
-
-
 def _thumbnail(image) -> str:
-    from medcal_nb.items import open_image
-
-    buffer, picture = io.BytesIO(), open_image(image)
+    picture = open_image(image)
     picture.thumbnail((160, 160))
-    picture.save(buffer, format="png")
-    return _image(buffer, "image of the question")
+    return _image(picture.save, "image of the question")
 
 
-def _image(buffer, words: str) -> str:
+def _image(save, words: str) -> str:
+    """Return as HTML what ``save`` writes to a file as PNG."""
+    buffer = io.BytesIO()
+    save(buffer, format="png")
     data = base64.b64encode(buffer.getvalue()).decode()
     return f'<img alt="{html.escape(words)}" src="data:image/png;base64,{data}">'
 

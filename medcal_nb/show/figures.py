@@ -97,52 +97,6 @@ def save_figure(
     return paths
 
 
-def grey_copies(folder: str | os.PathLike, out_dir: str | os.PathLike) -> list[Path]:
-    """Write a folder's PNG figures without colour, as a grey print shows them, to look at.
-
-    ``python -c "from medcal_nb.show.figures import grey_copies; grey_copies('figures',
-    'build/grey')"`` does so for the published ones.
-
-    Parameters
-    ----------
-    folder : path
-        Where the figures are.
-    out_dir : path
-        Where the copies go, made if absent; not `folder` itself.
-
-    Returns
-    -------
-    list of pathlib.Path
-        The copies, sorted by name.
-
-    Raises
-    ------
-    ValueError
-        If the copies would replace the figures.
-    MedcalError
-        If there is no PNG in the folder.
-    """
-    from PIL import Image
-
-    source, target = Path(folder), Path(out_dir)
-    if source.resolve() == target.resolve():
-        raise ValueError(f"out_dir: {target} holds the figures themselves: choose another")
-    found = sorted(source.glob("*.png"))
-    if not found:
-        raise MedcalError(f"{source}: no PNG figures there: run `medcal study` first")
-    target.mkdir(parents=True, exist_ok=True)
-    contents = {}
-    for path in found:
-        buffer = io.BytesIO()
-        with Image.open(path) as image:
-            paper = Image.new("RGBA", image.size, "white")
-            paper.alpha_composite(image.convert("RGBA"))
-            paper.convert("L").save(buffer, format="PNG", dpi=image.info.get("dpi", (300, 300)))
-        contents[target / path.name] = buffer.getvalue()
-    replace_files(contents)
-    return list(contents)
-
-
 def table_csv(table: pd.DataFrame) -> str:
     """Return a table as CSV text with 6 significant digits, the same on every platform.
 

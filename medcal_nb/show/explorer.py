@@ -53,7 +53,9 @@ class Explorer(ipw.VBox):
             raise MedcalError("answers: none has a confidence and a grade; nothing to explore")
         self._frame = frame.reset_index(drop=True)
         self._codes = {}
-        self._items = None if items is None else items.set_index(["dataset", "item_id"])
+        self._items = {}
+        if items is not None:
+            self._items = items.set_index(["dataset", "item_id"]).to_dict("index")
         self.controls = {name: self._choice(name) for name in _CHOICES if name in frame}
         self.controls["map"] = ipw.Dropdown(options=list(MAPS), description="map")
         datasets = self.controls["dataset"].options[1:]
@@ -137,18 +139,17 @@ class Explorer(ipw.VBox):
 
     def _measured(self, c, y, rows) -> dict[str, str]:
         """Return the numbers in words, intervals by image where images are known."""
-        images = self._frame.get("image_id")
-        groups = None
-        if images is not None and images.notna().all():
-            part = self._frame.iloc[rows]
+        part, groups = self._frame.iloc[rows], None
+        if "image_id" in part and part["image_id"].notna().all():
             groups = part.groupby(["dataset", "image_id"], sort=False).ngroup().to_numpy()
         options = {"groups": groups, "rng": np.random.default_rng(0)}  # one choice, one interval
         low, ece, high = measure.ece_interval(c, y, n_bins=_BINS, **options)
         numbers = {"answers": f"{len(c):,}", "ECE, 10 bins": estimate(ece, low, high)}
         for stat in (measure.accuracy, measure.mean_confidence, measure.brier_score):
             low, value, high = measure.bootstrap_interval(stat, c, y, n_resamples=400, **options)
-            name = label_of(stat.__name__.replace("brier_score", "brier"))
-            numbers[name] = estimate(value, low, high)
+            numbers[stat.__name__.replace("_", " ").replace("brier", "Brier")] = estimate(
+                value, low, high
+            )
         return numbers
 
     def _opened(self, _change=None) -> None:
@@ -162,10 +163,8 @@ class Explorer(ipw.VBox):
         if self.table is None or self.bins.value is None:
             return np.array([], dtype=int)
         low, high = self.table.loc[self.bins.value, ["low", "high"]]
-        inside = (self.confidence > low) & (self.confidence <= high)
-        if self.bins.value == 0:
-            inside |= self.confidence == 0
-        return self.rows[inside]
+        above = (self.confidence > low) | (low == 0)
+        return self.rows[above & (self.confidence <= high)]
 
     def _listed(self, _change=None) -> None:
         first = (self.page.value - 1) * _PAGE
@@ -175,9 +174,7 @@ class Explorer(ipw.VBox):
 
     def _card(self, row) -> str:
         """Return an answer as HTML: image, question, reply, right answer."""
-        item = {}
-        if self._items is not None and (row["dataset"], row.get("item_id")) in self._items.index:
-            item = self._items.loc[(row["dataset"], row["item_id"])].to_dict()
+        item = self._items.get((row["dataset"], row.get("item_id")), {})
         image = _thumbnail(item["image"]) if item.get("image") is not None else "<i>no image</i>"
         said = row.get("answer") if pd.notna(row.get("answer")) else row.get("raw")
         lines = {

@@ -7,8 +7,6 @@ and a grey print keep the meaning; a test measures the distances.
 
 from __future__ import annotations
 
-import functools
-import importlib.util
 import textwrap
 import threading
 from collections.abc import Iterator
@@ -48,16 +46,6 @@ FAMILIES = {
     "other": GREY,
 }
 """Families of strategies, with their colours."""
-_FAMILY_OF = {
-    **dict.fromkeys(("verbalized", "verbalized_cot", "linguistic", "top_k"), "stated"),
-    **dict.fromkeys(("describe_first", "recorded", "none_of_the_above"), "stated"),
-    **dict.fromkeys(("two_stage", "two_stage_other", "challenge", "p_true"), "second turn"),
-    **dict.fromkeys(("option_probability", "sequence_probability"), "likelihood"),
-    **dict.fromkeys(("clip_zero_shot", "clip_zero_shot_raw", "decision"), "likelihood"),
-    **dict.fromkeys(("self_consistency", "semantic_entropy", "paraphrase"), "agreement"),
-    **dict.fromkeys(("augment", "cross_model"), "agreement"),
-    "blank_image": "probe",
-}
 
 
 class Look(NamedTuple):
@@ -68,25 +56,16 @@ class Look(NamedTuple):
     line: object
 
 
-@functools.cache
-def _asked_families() -> dict[str, str]:
-    """Families as the strategies themselves tell them, by name; none where they do not."""
-    if importlib.util.find_spec("medcal_nb.ask") is None:
-        return {}
-    from medcal_nb.ask.strategies import STRATEGIES
-
-    told = {name: getattr(strategy, "family", None) for name, strategy in STRATEGIES.items()}
-    return {name: family for name, family in told.items() if family}
-
-
 def strategy_family(name: str) -> str:
     """Return the family that a strategy, or a fusion of several, belongs to; else ``"other"``."""
+    from medcal_nb.ask.strategies import STRATEGIES
+
     name = str(name)
     if name.startswith(("fusion", "ms_fbi", "expert")):
         return "fusion"
-    if name.endswith("_blank"):
-        return "probe"
-    return _asked_families().get(name) or _FAMILY_OF.get(name, "other")
+    if name in ("imported", "recorded"):
+        return "stated"
+    return "probe" if name.endswith("_blank") else getattr(STRATEGIES.get(name), "family", "other")
 
 
 def looks(levels) -> dict[object, Look]:

@@ -227,19 +227,19 @@ def plot_reliability(table, *, ax=None, hue=None):
         says, right = (np.average(part[name], weights=part["n"]) for name in columns)
         name = "" if level is None else f"{label_of(level)}: "
         said.append((f"{name}says {percent(says)}, right {percent(right)}", look.colour))
-    for axis in (strip.xaxis, ax.yaxis):
-        axis.set_ticks(np.linspace(0, 1, 6))
-    ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xticks=np.linspace(0, 1, 6))
+    narrow = ax.get_window_extent().width / ax.figure.dpi < 1.9
+    ticks = np.linspace(0, 1, 3 if narrow else 6)
+    ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xticks=ticks, yticks=ticks)
     ax.tick_params(labelbottom=False)
-    strip.set(xlim=(0, 1), yticks=[])
+    strip.set(xlim=(0, 1), xticks=ticks, yticks=[])
     strip.spines["left"].set_visible(False)
     _percent_axis(ax.yaxis, "accuracy")
     strip.set_ylabel("answers", rotation=0, ha="right", va="center", fontsize=SMALL)
     _percent_axis(strip.xaxis, "confidence")
     for k, (words, colour) in enumerate(reversed(said)):
         ax.annotate(
-            words, (0, 1), (-24, 5 + 11 * k), xycoords="axes fraction", gid=ABOVE, color=colour,
-            textcoords="offset points", weight="bold",
+            words, (0, 1), (-36 if narrow else -24, 5 + 11 * k), xycoords="axes fraction", gid=ABOVE, color=colour,
+            textcoords="offset points", **({"fontsize": SMALL} if narrow else {"weight": "bold"}),
         )  # fmt: skip
 
 

@@ -53,9 +53,8 @@ class Explorer(ipw.VBox):
             raise MedcalError("answers: none has a confidence and a grade; nothing to explore")
         self._frame = frame.reset_index(drop=True)
         self._codes = {}
-        self._items = {}
-        if items is not None:
-            self._items = items.set_index(["dataset", "item_id"]).to_dict("index")
+        key = ["dataset", "item_id"]
+        self._items = {} if items is None else items.set_index(key).to_dict("index")
         self.controls = {name: self._choice(name) for name in _CHOICES if name in frame}
         self.controls["map"] = ipw.Dropdown(options=list(MAPS), description="map")
         datasets = self.controls["dataset"].options[1:]
@@ -144,12 +143,11 @@ class Explorer(ipw.VBox):
             groups = part.groupby(["dataset", "image_id"], sort=False).ngroup().to_numpy()
         options = {"groups": groups, "rng": np.random.default_rng(0)}  # one choice, one interval
         low, ece, high = measure.ece_interval(c, y, n_bins=_BINS, **options)
-        numbers = {"answers": f"{len(c):,}", "ECE, 10 bins": estimate(ece, low, high)}
+        numbers = {"Answers": f"{len(c):,}", "ECE, 10 bins": estimate(ece, low, high)}
         for stat in (measure.accuracy, measure.mean_confidence, measure.brier_score):
             low, value, high = measure.bootstrap_interval(stat, c, y, n_resamples=400, **options)
-            numbers[stat.__name__.replace("_", " ").replace("brier", "Brier")] = estimate(
-                value, low, high
-            )
+            name = stat.__name__.replace("_", " ").capitalize()
+            numbers[name] = estimate(value, low, high)
         return numbers
 
     def _opened(self, _change=None) -> None:

@@ -285,3 +285,19 @@ def test_panels_side_by_side_and_images_with_a_question():
     fig = image_sheet(items)
     titles = [ax.get_title(loc="left") for ax in fig.axes]
     assert [t for t in titles if t] == ["ct: is it there? yes", "mri: is it there? yes"]
+
+
+def test_three_reliability_diagrams_side_by_side_can_be_read():
+    table = reliability(np.random.default_rng(0))
+    fig = facets(
+        pd.concat([table.assign(model=f"a-long-name-of-a-model-{k}") for k in range(3)]),
+        lambda rows, ax: charts.plot_reliability(rows, ax=ax, hue="domain"),
+        col="model",
+        height=2.6,
+    )
+    fig.draw_without_rendering()
+    assert min(ax.get_position().width for ax in fig.axes) > 0.17
+    page = fig.bbox.padded(2)
+    for text in words(fig):
+        box = text.get_window_extent()
+        assert page.contains(box.x1, box.y1), text

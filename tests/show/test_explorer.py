@@ -54,10 +54,10 @@ def test_numbers_follow_the_choices():
     )
     assert len(view.rows) == len(rows) > 10
     c, y = rows["confidence"].to_numpy(), rows["correct"].to_numpy()
-    assert view.numbers["answers"] == str(len(rows))
+    assert view.numbers["Answers"] == str(len(rows))
     assert view.numbers["Brier score"].startswith(f"{measure.brier_score(c, y):.2f}")
     assert view.table["n"].sum() == len(rows)
-    assert view.numbers["accuracy"] in view._numbers.value
+    assert view.numbers["Accuracy"] in view._numbers.value
     assert "data:image/png" in view._diagram.value
 
 

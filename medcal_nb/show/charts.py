@@ -236,11 +236,10 @@ def plot_reliability(table, *, ax=None, hue=None):
     _percent_axis(ax.yaxis, "accuracy")
     strip.set_ylabel("answers", rotation=0, ha="right", va="center", fontsize=SMALL)
     _percent_axis(strip.xaxis, "confidence")
+    left, size = (-36, {"fontsize": SMALL}) if narrow else (-24, {"weight": "bold"})
     for k, (words, colour) in enumerate(reversed(said)):
-        ax.annotate(
-            words, (0, 1), (-36 if narrow else -24, 5 + 11 * k), xycoords="axes fraction", gid=ABOVE, color=colour,
-            textcoords="offset points", **({"fontsize": SMALL} if narrow else {"weight": "bold"}),
-        )  # fmt: skip
+        place = {"xycoords": "axes fraction", "textcoords": "offset points"}
+        ax.annotate(words, (0, 1), (left, 5 + 11 * k), color=colour, gid=ABOVE, **place, **size)
 
 
 @_inked()

@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup study test browser lab bench train-pocket figures verify lint clean
+.PHONY: help setup study test browser lab bench train-pocket figures verify lesson-site lint clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -50,6 +50,9 @@ figures: $(STAMP) ## rebuild the figures of one notebook: make figures NB=03
 
 verify: $(STAMP) ## rerun the study elsewhere and compare every table with the committed one
 	$(BIN)/medcal verify
+
+lesson-site: $(STAMP) ## write the lesson as a page for any browser: build/lesson/index.html
+	$(BIN)/python -m medcal_nb.show.lesson_site notebooks/07_teaching.ipynb figures build/lesson
 
 lint: $(STAMP) ## check style
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -30,6 +30,8 @@ def save_figure(
     out_dir: str | os.PathLike,
     provenance: dict[str, Any],
     dpi: int = 300,
+    caption: str = "",
+    alt: str = "",
 ) -> dict[str, Path]:
     """Write a figure as PNG and SVG, its numbers as CSV, and their provenance.
 
@@ -51,6 +53,10 @@ def save_figure(
         only. It is embedded in the PNG and the SVG and kept in the manifest.
     dpi : int
         Resolution of the PNG.
+    caption : str
+        What the figure shows and finds, in sentences; kept in the manifest.
+    alt : str
+        What is said to those who don't see it; the caption where it is empty.
 
     Returns
     -------
@@ -84,55 +90,11 @@ def save_figure(
         "columns": [str(column) for column in table.columns],
         "sha256": {kind: hashlib.sha256(contents[kind]).hexdigest() for kind in FORMATS},
         "provenance": json.loads(told),
+        "caption": caption,
+        "alt": alt or caption,
     }
     write_manifest(folder, entries)
     return paths
-
-
-def grey_copies(folder: str | os.PathLike, out_dir: str | os.PathLike) -> list[Path]:
-    """Write a folder's PNG figures without colour, as a grey print shows them, to look at.
-
-    ``python -c "from medcal_nb.show.figures import grey_copies; grey_copies('figures',
-    'build/grey')"`` does so for the published ones.
-
-    Parameters
-    ----------
-    folder : path
-        Where the figures are.
-    out_dir : path
-        Where the copies go, made if absent; not `folder` itself.
-
-    Returns
-    -------
-    list of pathlib.Path
-        The copies, sorted by name.
-
-    Raises
-    ------
-    ValueError
-        If the copies would replace the figures.
-    MedcalError
-        If there is no PNG in the folder.
-    """
-    from PIL import Image
-
-    source, target = Path(folder), Path(out_dir)
-    if source.resolve() == target.resolve():
-        raise ValueError(f"out_dir: {target} holds the figures themselves: choose another")
-    found = sorted(source.glob("*.png"))
-    if not found:
-        raise MedcalError(f"{source}: no PNG figures there: run `medcal study` first")
-    target.mkdir(parents=True, exist_ok=True)
-    contents = {}
-    for path in found:
-        buffer = io.BytesIO()
-        with Image.open(path) as image:
-            paper = Image.new("RGBA", image.size, "white")
-            paper.alpha_composite(image.convert("RGBA"))
-            paper.convert("L").save(buffer, format="PNG", dpi=image.info.get("dpi", (300, 300)))
-        contents[target / path.name] = buffer.getvalue()
-    replace_files(contents)
-    return list(contents)
 
 
 def table_csv(table: pd.DataFrame) -> str:

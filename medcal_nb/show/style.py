@@ -2,8 +2,7 @@
 
 Colours are the Okabe-Ito set, which people with any common colour vision can tell apart
 (Okabe & Ito 2008, "Color Universal Design"). Every colour is doubled by a marker, a line style or
-a hatch, so that a grey print keeps the meaning (:func:`medcal_nb.show.figures.grey_copies` writes
-one to look at).
+a hatch, so that a grey print keeps the meaning.
 """
 
 from __future__ import annotations

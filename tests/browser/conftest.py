@@ -79,7 +79,8 @@ def lab(page, root, tmp_path_factory):
     home = tmp_path_factory.mktemp("lab")
     folder = home / "notebooks"
     shutil.copytree(root / "notebooks", folder)
-    for name, code in (("hello", HELLO), ("exercise", EXERCISE), ("reader", READER)):
+    for name, code in (("hello", HELLO), ("exercise", EXERCISE), ("reader", READER),
+                       ("explorer", EXPLORER), ("reliability", LAB)):  # fmt: skip
         write_notebook(folder / f"{name}.ipynb", code)
     write_answers(folder / "answers.sqlite", n_test=8, n_fit=20)
     with servers.jupyterlab(folder, home) as server:
@@ -91,6 +92,23 @@ HELLO = """import ipywidgets
 print('sum', 40 + 2)
 ipywidgets.IntSlider(description='turn me')"""
 EXERCISE = "from medcal_nb.show import exercises\nexercises.ask('boaster')"
+LAB = "from medcal_nb.show.lab import lab\nlab(n=100)"
+EXPLORER = """import numpy as np, pandas as pd
+from io import BytesIO
+from PIL import Image
+from medcal_nb.show.explorer import explore
+rng, n = np.random.default_rng(0), 400
+confidence = rng.integers(0, 21, n) / 20
+answers = pd.DataFrame({
+    'model': np.where(np.arange(n) % 2, 'cautious', 'bold'), 'strategy': 'verbalized',
+    'dataset': 'set-a', 'modality': 'ct', 'split': np.where(np.arange(n) % 4 < 2, 'fit', 'test'),
+    'item_id': [f'i{k}' for k in range(n)], 'image_id': [f'g{k}' for k in range(n)],
+    'confidence': confidence, 'correct': rng.random(n) < 0.7 * confidence, 'answer': 'yes',
+    'gold': 'no'})
+picture = BytesIO()
+Image.new('RGB', (40, 30), 'grey').save(picture, format='png')
+items = answers[['dataset', 'item_id']].assign(question='is it there?', image=picture.getvalue())
+explore(answers, items)"""
 READER = """from pathlib import Path
 from medcal_nb.reader.view import Reader
 Reader(Path.cwd() / 'answers.sqlite', reader='ada')"""

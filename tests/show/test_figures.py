@@ -16,7 +16,6 @@ from PIL import Image
 
 from medcal_nb.errors import MedcalError
 from medcal_nb.show.figures import (
-    grey_copies,
     read_manifest,
     replace_files,
     save_figure,
@@ -126,24 +125,6 @@ def test_failed_write_leaves_old_files_and_no_debris(tmp_path):
     assert first.read_bytes() == b"old a"
     assert second.read_bytes() == b"old b"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "b.csv"]
-
-
-def test_grey_copies_have_no_colour_and_the_same_size(tmp_path):
-    fig, table = draw()
-    fig.axes[0].plot([0, 1], [0.5, 0.1], color="#D55E00")
-    path = save_figure(fig, "fig09_toy", table, out_dir=tmp_path, provenance=TOLD)["png"]
-    before = path.read_bytes()
-    (copy,) = grey_copies(tmp_path, tmp_path / "grey")
-    with Image.open(copy) as grey, Image.open(path) as colour:
-        assert (grey.mode, grey.size) == ("L", colour.size)
-        expected = np.asarray(colour.convert("RGB").convert("L"), int)
-        assert np.abs(np.asarray(grey, int) - expected).max() <= 1
-        assert np.ptp(np.asarray(grey)) > 200
-    assert path.read_bytes() == before
-    with pytest.raises(ValueError, match="the figures themselves"):
-        grey_copies(tmp_path, tmp_path)
-    with pytest.raises(MedcalError, match="no PNG"):
-        grey_copies(tmp_path / "nowhere", tmp_path / "grey")
 
 
 def test_damaged_manifest_is_named(tmp_path):

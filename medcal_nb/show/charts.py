@@ -1,0 +1,680 @@
+"""Ink on one pair of axes: each ``plot_*`` takes a tidy table and axes and returns the axes.
+
+Nothing here computes a statistic, saves a file, shows a window or invents a title: tables come
+from ``medcal_nb.measure`` and ``medcal_nb.correct``, and what a figure finds is said by whoever
+draws it (:func:`medcal_nb.show.look.headline`). Without ``ax`` a figure of its own is made.
+"""
+
+from __future__ import annotations
+
+import functools
+import textwrap
+
+import numpy as np
+import pandas as pd
+
+from medcal_nb.show.look import (
+    BLACK,
+    GREY,
+    MOSS,
+    PALE,
+    PINK,
+    SMALL,
+    VIOLET,
+    figure,
+    looks,
+    luminance,
+    strategy_family,
+    style,
+)
+from medcal_nb.show.words import estimate, label_of, percent
+
+MOST_NAMES = 5
+"""Names written beside points of a scatter: more cannot be read at a glance."""
+
+FEW = 0.02
+"""Share of answers below which a bin says nothing by itself."""
+
+ABOVE = "words above the axes"
+"""Marks lines of words that a title must stay above."""
+
+_PAPER = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.8}
+
+
+def _inked(height=3.2, width="half"):
+    """Draw in the house style, on axes of its own where none are given."""
+
+    def wrap(draw):
+        @functools.wraps(draw)
+        def plot(table, *, ax=None, **options):
+            if not len(table):
+                raise ValueError(f"table: no rows that {draw.__name__} could draw")
+            with style():
+                if ax is None:
+                    tall = height(table, options) if callable(height) else height
+                    ax = figure(width, tall)[1]
+                draw(table, ax=ax, **options)
+            return ax
+
+        return plot
+
+    return wrap
+
+
+def height_of_rows(n: int) -> float:
+    """Return the inches in which n rows with labels can be read: one row fits, too."""
+    return 1.0 + 0.24 * max(n, 1)
+
+
+def _groups(table, hue):
+    """Return ``(level, rows, look)`` of each level; one nameless group without a hue."""
+    if hue is None:
+        return [(None, table, looks(["one"])["one"])]
+    looked = looks(table[hue])
+    return [(level, table[table[hue] == level], look) for level, look in looked.items()]
+
+
+def _arms(table, name):
+    """Return how far the interval of a column reaches below and above it, None without one."""
+    if f"{name}_low" not in table:
+        return None
+    reach = [table[name] - table[f"{name}_low"], table[f"{name}_high"] - table[name]]
+    return np.clip(np.asarray(reach, dtype=float), 0, None)
+
+
+def _percent_axis(axis, label: str) -> None:
+    """Count an axis of shares in percent and say so in its label."""
+    axis.set_major_formatter(lambda value, _: f"{100 * value:.0f}")
+    axis.set_label_text(f"{label}, %")
+
+
+def _for_words(colour):
+    """Return a colour that can be read as thin letters on white: light inks are darkened."""
+    from matplotlib.colors import to_rgb
+
+    return tuple(0.62 * v for v in to_rgb(colour)) if luminance(colour) > 0.55 else colour
+
+
+def _number_axis(axis) -> None:
+    """Write the numbers of a logarithmic axis out, and only those of the main ticks."""
+    from matplotlib.ticker import NullFormatter
+
+    axis.set_major_formatter(lambda value, _: f"{value:,g}")
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _apart(values, sizes):
+    """Return places moved as little as keeps things of these sizes apart, within 0 and 1."""
+    order = np.argsort(values, kind="stable")
+    moved, half = np.asarray(values, dtype=float)[order], np.asarray(sizes, dtype=float)[order] / 2
+    for _ in range(300):
+        push = np.clip(half[:-1] + half[1:] - np.diff(moved), 0, None) / 2
+        if (push <= 1e-6).all():
+            break
+        moved[:-1] -= push
+        moved[1:] += push
+        moved += max(0, half[0] - 0.05 - moved[0]) if moved[-1] + half[-1] < 1 else 0
+    out = np.empty_like(moved)
+    out[order] = moved
+    return out
+
+
+def _tall(ax) -> float:
+    """Return how tall axes will be, in points, about: they are laid out when they are drawn."""
+    return max(0.8 * ax.get_window_extent().height / ax.figure.dpi * 72, 1)
+
+
+def _name_ends(ax, ends) -> None:
+    """Write names at the right of lines, apart from each other: ``(y, name, colour)`` each."""
+    low, high = ax.get_ylim()
+    texts = [
+        "\n".join(textwrap.fill(line, 30) for line in label_of(name).split("\n"))
+        for _, name, _ in ends
+    ]
+    at = np.array([(y - low) / (high - low) for y, _, _ in ends])
+    sizes = [(text.count("\n") + 1.1) * 1.3 * SMALL / _tall(ax) for text in texts]
+    for (_, _, colour), text, there, y in zip(ends, texts, _apart(at, sizes), at, strict=True):
+        ax.annotate(
+            text,
+            (1, y),
+            (1.03, there),
+            xycoords="axes fraction",
+            textcoords="axes fraction",
+            va="center",
+            color=_for_words(colour),
+            fontsize=SMALL,
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": PALE, "lw": 0.7, "shrinkA": 0, "shrinkB": 0},
+        )
+
+
+def _name_points(ax, points) -> None:
+    """Write names beside points, ``(x, y, name, colour)`` each, apart in height."""
+    if not points:
+        return
+    places = ax.transAxes.inverted().transform(ax.transData.transform([p[:2] for p in points]))
+    heights = _apart(places[:, 1], [1.5 * SMALL / _tall(ax)] * len(points))
+    for (x, y, name, colour), place, there in zip(points, places, heights, strict=True):
+        left = place[0] > 0.6
+        ax.annotate(
+            label_of(name),
+            (x, y),
+            (place[0] - 0.05 if left else place[0] + 0.05, there),
+            textcoords="axes fraction",
+            ha="right" if left else "left",
+            va="center",
+            fontsize=SMALL,
+            color=_for_words(colour),
+            bbox=_PAPER,
+            arrowprops={"arrowstyle": "-", "color": GREY, "lw": 0.5, "shrinkA": 0, "shrinkB": 2},
+        )
+
+
+def _key(ax, **options) -> None:
+    """Set the key above the axes, in one line."""
+    handles, names = ax.get_legend_handles_labels()
+    place = {"loc": "lower left", "bbox_to_anchor": (-0.02, 1.0), "ncols": len(handles)}
+    ax.legend(handles, names, **place, handletextpad=0.3, columnspacing=1.0, **options)
+
+
+@_inked(height=3.6)
+def plot_reliability(table, *, ax=None, hue=None):
+    """Draw accuracy against confidence for one group or several, in one square.
+
+    Light bands are where a calibrated model's dots would fall by chance, bars below the shares
+    of answers. Each group is told in words: what it says and how often it is right. Bins of less
+    than 2 % of the answers are small dots without a band or an interval.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From :func:`medcal_nb.measure.reliability_table`: ``low, high, n, mean_confidence,
+        accuracy``; ``acc_low, acc_high`` and ``band_low, band_high`` where computed; and ``hue``.
+    hue : str, optional
+        Column of the groups, such as ``domain``.
+    """
+    rows = table[table["n"] > 0]
+    ax.plot([0, 1], [0, 1], color=GREY, lw=0.9, zorder=1)
+    strip = ax.inset_axes([0, -0.17, 1, 0.14])
+    groups, said = _groups(rows, hue), []
+    for k, (level, part, look) in enumerate(groups):
+        if "band_low" in part:
+            for row in part[part["n"] >= FEW * part["n"].sum()].itertuples():
+                band = (row.band_low, row.band_high)
+                ax.fill_between([row.low, row.high], *band, color=look.colour, alpha=0.14, lw=0)
+        share, wide = part["n"] / part["n"].sum(), (part["high"] - part["low"]) / len(groups)
+        many = part[share >= FEW]
+        errors = None
+        if "acc_low" in part:
+            bars = many.rename(columns={"acc_low": "accuracy_low", "acc_high": "accuracy_high"})
+            errors = _arms(bars, "accuracy")
+        ax.errorbar(
+            *(many["mean_confidence"], many["accuracy"], errors),
+            color=look.colour,
+            marker=look.marker,
+            ls=look.line,
+            elinewidth=0.8,
+            clip_on=False,
+            zorder=3,
+        )
+        few = part[share < FEW]
+        if len(few):
+            places = few["mean_confidence"], few["accuracy"]
+            ax.scatter(*places, 6, look.colour, look.marker, alpha=0.5, clip_on=False)
+        place = {"align": "edge", "color": look.colour, "lw": 0}
+        strip.bar(part["low"] + k * wide, share, width=0.92 * wide, **place)
+        columns = ("mean_confidence", "accuracy")
+        says, right = (np.average(part[name], weights=part["n"]) for name in columns)
+        name = "" if level is None else f"{label_of(level)}: "
+        said.append((f"{name}says {percent(says)}, right {percent(right)}", look.colour))
+    narrow = ax.get_window_extent().width / ax.figure.dpi < 1.9
+    ticks = np.linspace(0, 1, 3 if narrow else 6)
+    ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xticks=ticks, yticks=ticks)
+    ax.tick_params(labelbottom=False)
+    strip.set(xlim=(0, 1), xticks=ticks, yticks=[])
+    strip.spines["left"].set_visible(False)
+    _percent_axis(ax.yaxis, "accuracy")
+    strip.set_ylabel("answers", rotation=0, ha="right", va="center", fontsize=SMALL)
+    _percent_axis(strip.xaxis, "confidence")
+    left, size = (-36, {"fontsize": SMALL}) if narrow else (-24, {"weight": "bold"})
+    for k, (words, colour) in enumerate(reversed(said)):
+        place = {"xycoords": "axes fraction", "textcoords": "offset points"}
+        ax.annotate(words, (0, 1), (left, 5 + 11 * k), color=colour, gid=ABOVE, **place, **size)
+
+
+@_inked()
+def plot_icons(table, *, ax=None):
+    """Draw 100 answers as icons: right, wrong, and wrong though the model was sure.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        ``outcome`` in the order right, wrong, confidently wrong, as it is to be called; and
+        ``count``, in any unit: drawn are the nearest whole numbers that add to 100.
+    """
+    exact = 100 * table["count"].to_numpy(dtype=float) / table["count"].sum()
+    whole = np.floor(exact).astype(int)
+    whole[np.argsort(whole - exact, kind="stable")[: 100 - whole.sum()]] += 1
+    kinds = [
+        {"facecolor": PALE, "edgecolor": PALE, "marker": "o"},
+        {"facecolor": "white", "edgecolor": PINK, "marker": "o", "linewidth": 1.6},
+        {"facecolor": VIOLET, "edgecolor": VIOLET, "marker": "X"},
+    ]
+    place, start = np.arange(100), 0
+    size = 0.62 * min(_tall(ax), ax.get_window_extent().width / ax.figure.dpi * 72) / 10
+    for k, (name, n) in enumerate(zip(table["outcome"], whole, strict=True)):
+        here = place[start : start + n]
+        ax.scatter(here % 10, here // 10, s=size**2, label=f"{n} {name}", **kinds[k % 3])
+        start += n
+    ax.set(xlim=(-0.6, 9.6), ylim=(9.6, -0.6), aspect="equal")
+    ax.set_axis_off()
+    below = {"loc": "upper left", "bbox_to_anchor": (-0.03, 0.0), "markerscale": 0.8}
+    ax.legend(**below, handletextpad=0.2, labelspacing=0.3, borderaxespad=0)
+
+
+@_inked(height=lambda table, _: height_of_rows(table["label"].nunique()) + 0.3, width="full")
+def plot_dumbbells(table, *, ax=None, margin=None, xlabel=""):
+    """Draw each model's loss as stated, with general labels and with medical labels.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        ``label`` (a row each, first on top), ``stage`` (``as stated``, ``general labels``,
+        ``medical labels``), ``value``; ``low, high`` where known; ``conclusion``, a few words
+        per label, where there is one.
+    margin : float, optional
+        How much worse than medical labels still counts as carried over: shaded.
+    """
+    labels, looked = list(dict.fromkeys(table["label"])), looks(table["stage"])
+    for y, label in enumerate(labels):
+        part = table[table["label"] == label]
+        own = part.loc[part["stage"].map(label_of) == "medical labels", "value"]
+        if margin is not None and len(own):
+            ax.barh(y, margin, left=own.iloc[0], height=0.7, color=PALE, zorder=1)
+        ax.plot([part["value"].min(), part["value"].max()], [y, y], color=GREY, lw=0.8, zorder=2)
+        for k, row in enumerate(part.to_dict("records")):
+            look, up = looked[row["stage"]], 0.16 * (k - (len(part) - 1) / 2)
+            if "low" in row:
+                ax.plot([row["low"], row["high"]], [y + up] * 2, color=look.colour, lw=1, zorder=3)
+            hollow = {"mfc": "white"} if label_of(row["stage"]) == "as stated" else {}
+            name = label_of(row["stage"]) if y == 0 else None
+            ax.plot(
+                row["value"], y + up, look.marker, color=look.colour, label=name, zorder=4, **hollow
+            )
+        if "conclusion" in part:
+            ax.annotate(
+                str(part["conclusion"].iloc[0]), (1.02, y), xycoords=("axes fraction", "data"),
+                va="center", fontsize=SMALL,
+            )  # fmt: skip
+    _label_rows(ax, labels)
+    shaded = f"shaded: at most {margin:g} worse than with medical labels"
+    ax.set_xlabel(xlabel if margin is None else f"{xlabel}\n{shaded}")
+    _key(ax)
+
+
+def _label_rows(ax, labels) -> None:
+    """Name the rows, first on top."""
+    ax.set_yticks(range(len(labels)), [textwrap.fill(label_of(name), 34) for name in labels])
+    ax.set_ylim(len(labels) - 0.45, -0.55)
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    ax.grid(axis="x")
+
+
+@_inked()
+def plot_label_curve(table, *, ax=None, mark=None, ylabel=""):
+    """Draw a loss against the number of medical labels: median and band, named at the right.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        ``map`` (whose labels), ``n`` (labels used), ``median``; ``low, high`` where known.
+    mark : int, optional
+        The number of labels from which on the medical ones do better.
+    """
+    ends = []
+    for level, part, look in _groups(table, "map"):
+        part = part.sort_values("n")
+        flat = part["median"].nunique() == 1
+        ax.plot(
+            part["n"], part["median"], color=look.colour, ls=look.line, lw=1.2 if flat else 2,
+            marker=None if flat else look.marker, ms=3.5, zorder=3,
+        )  # fmt: skip
+        if "low" in part and not flat:
+            ax.fill_between(
+                part["n"], part["low"], part["high"], color=look.colour, alpha=0.15, lw=0
+            )
+        ends.append((part["median"].iloc[-1], level, look.colour))
+    ax.set_xscale("log")
+    ax.set(ylim=(0, None), xlim=(table["n"].min(), table["n"].max()), ylabel=ylabel)
+    ax.set_xlabel("medical labels")
+    _number_axis(ax.xaxis)
+    if mark is not None:
+        ax.axvline(mark, color=BLACK, lw=0.8, ls=":")
+        middle = np.sqrt(table["n"].min() * table["n"].max())
+        side = {"ha": "right", "s": f"{mark:,} labels "} if mark > middle else {
+            "ha": "left", "s": f" {mark:,} labels"}  # fmt: skip
+        ax.text(mark, 0.02, transform=ax.get_xaxis_transform(), weight="bold", **side)
+    _name_ends(ax, ends)
+
+
+@_inked(
+    height=lambda t, o: height_of_rows(t[o.get("label", "label")].nunique() * _per_row(t, o)),
+    width="full",
+)
+def plot_intervals(
+    table, *, ax=None, value="value", label="label", hue=None, sort=True, xlabel="", reference=None,
+    ends=None,
+):  # fmt: skip
+    """Draw a dot with its interval per row, sorted, with the numbers at the right.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Columns named by ``value`` and ``label``, their interval ``<value>_low, <value>_high`` or
+        ``low, high``, and ``hue``.
+    hue : str, optional
+        Column that sets several dots into a row; they are named above the axes.
+    sort : bool
+        Lowest mean value on top; the given order otherwise.
+    reference : float, optional
+        Where to draw a vertical line: 0 for differences.
+    ends : tuple of str, optional
+        What left and right of the axis mean, such as ``("better", "worse")``.
+    """
+    low, high = (f"{value}_low", f"{value}_high") if f"{value}_low" in table else ("low", "high")
+    labels = list(dict.fromkeys(table[label]))
+    if sort:
+        labels = list(table.groupby(label, sort=False)[value].mean().sort_values().index)
+    groups = _groups(table, hue or label)
+    if hue is None and {strategy_family(name) for name in labels} == {"other"}:
+        groups = _groups(table, None)  # a colour each would mean nothing
+    for k, (level, part, look) in enumerate(groups):
+        up = 0 if hue is None else (k - (len(groups) - 1) / 2) * 0.62 / len(groups)
+        place = part[label].map(labels.index) + up
+        if low in part:
+            ax.hlines(place, part[low], part[high], color=look.colour, lw=1.3)
+        name = None if hue is None else label_of(level)
+        ax.plot(part[value], place, look.marker, color=look.colour, label=name)
+    if reference is not None:
+        ax.axvline(reference, color=GREY, lw=0.9, zorder=0)
+    _label_rows(ax, labels)
+    ax.set_xlabel(xlabel or label_of(value))
+    if hue is not None:
+        _key(ax)
+    else:
+        bounds = [low, high] if low in table else []
+        for row in table.to_dict("records"):
+            ax.annotate(
+                estimate(row[value], *(row[b] for b in bounds)), (1.02, labels.index(row[label])),
+                xycoords=("axes fraction", "data"), va="center", fontsize=SMALL,
+            )  # fmt: skip
+    if ends is not None:
+        ax.set_xlabel(f"← {ends[0]}    {ax.get_xlabel()}    {ends[1]} →")
+
+
+def _per_row(table, options) -> int:
+    """Return how many dots of a row need a height of their own."""
+    hue = options.get("hue")
+    return 1 if hue is None else max(1, round(table[hue].nunique() / 2))
+
+
+@_inked()
+def plot_lines(
+    table, *, x, y, ax=None, hue=None, xlabel="", ylabel="", log=False, references=None
+):  # fmt: skip
+    """Draw a line per level, named at its end: costs, net benefits, estimators, what you have.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Columns named by ``x, y``, the band ``<y>_low, <y>_high`` where known, and ``hue``.
+    log : bool
+        A logarithmic x.
+    references : dict, optional
+        Grey lines to compare with: from a name to a column, or to a number.
+    """
+    ends = []
+    for level, part, look in _groups(table, hue):
+        part = part.sort_values(x)
+        ax.plot(part[x], part[y], color=look.colour, ls=look.line)
+        if f"{y}_low" in part:
+            band = part[f"{y}_low"], part[f"{y}_high"]
+            ax.fill_between(part[x], *band, color=look.colour, alpha=0.13, lw=0)
+        if level is not None:
+            ends.append((part[y].iloc[-1], level, look.colour))
+    first = table if hue is None else table[table[hue] == table[hue].iloc[0]]
+    first = first.sort_values(x)
+    for name, where in (references or {}).items():
+        line = first[where] if isinstance(where, str) else pd.Series(where, first.index)
+        ax.plot(first[x], line, color=GREY, lw=1, ls=":", zorder=1)
+        ends.append((line.iloc[-1], name, GREY))
+    if log:
+        ax.set_xscale("log")
+        _number_axis(ax.xaxis)
+    ax.set_xlim(table[x].min(), table[x].max())
+    ax.set(xlabel=xlabel or label_of(x), ylabel=ylabel or label_of(y))
+    ax.grid(axis="y")
+    if ends:
+        _name_ends(ax, ends)
+
+
+@_inked()
+def plot_coverage(table, *, ax=None, level=0.95):
+    """Draw how often each kind of interval holds the truth, by number of answers.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        ``interval`` (its name), ``n``, ``coverage`` and, where known, ``coverage_low,
+        coverage_high``.
+    level : float
+        What the intervals promise: a line.
+    """
+    names = {"hue": "interval", "xlabel": "answers"}
+    promised = {f"promised: {percent(level)}": level}
+    plot_lines(table, ax=ax, x="n", y="coverage", log=True, references=promised, **names)
+    for _, part, look in _groups(table, "interval"):
+        ax.plot(part["n"], part["coverage"], look.marker, color=look.colour, clip_on=False)
+    ax.set_ylim(-0.02, 1.02)
+    ax.set_xticks(sorted(table["n"].unique()), minor=False)
+    ax.set_xticks([], minor=True)
+    _percent_axis(ax.yaxis, "intervals that hold the truth")
+
+
+def pareto_front(table, *, cost: str, loss: str) -> pd.DataFrame:
+    """Return the rows that no other beats: none costs at most as much and loses less.
+
+    Returns
+    -------
+    pandas.DataFrame
+        From the cheapest to the most expensive, each with a lower loss than the one before; of
+        equal rows the first.
+    """
+    rows = table.sort_values([cost, loss], kind="stable")
+    return rows[rows[loss] < rows[loss].cummin().shift(fill_value=np.inf)]
+
+
+@_inked()
+def plot_tokens(table, *, ax=None, tokens="new_tokens", loss="brier", label="strategy"):
+    """Draw a loss against the tokens that it takes, the front drawn, at most five names.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        A row per strategy: columns named by ``label``, ``tokens`` (per item) and ``loss``, and
+        ``<loss>_low, <loss>_high`` where known.
+    """
+    front = pareto_front(table, cost=tokens, loss=loss)
+    costly = table.drop(front.index).sort_values([tokens, loss], ascending=[False, True])
+    named = pd.concat([front, costly.drop_duplicates(tokens)])[:MOST_NAMES]
+    steps = [*front[tokens], table[tokens].max()], [*front[loss], front[loss].iloc[-1]]
+    ax.step(*steps, where="post", color=GREY, lw=1, zorder=1)
+    points = []
+    for _, part, look in _groups(table, label):
+        ax.errorbar(
+            part[tokens], part[loss], _arms(part, loss), fmt=look.marker, color=look.colour,
+            elinewidth=0.6, mec="white", mew=0.4, ms=7,
+        )  # fmt: skip
+    ax.set_xscale("symlog", linthresh=1, linscale=0.3)
+    ax.set_xlim(-0.3 if table[tokens].min() < 1 else 0.7 * table[tokens].min(), None)
+    _number_axis(ax.xaxis)
+    ax.set(xlabel=f"{label_of(tokens)} per item", ylabel=f"{label_of(loss)} (lower is better)")
+    looked = looks(table[label])
+    for row in named.to_dict("records"):
+        points.append((row[tokens], row[loss], row[label], looked[row[label]].colour))
+    _name_points(ax, points)
+
+
+@_inked(height=3.4, width="full")
+def plot_risk_coverage(table, *, ax=None, hue="strategy", allowed=None, points=None):
+    """Draw the errors among the answers kept against the share kept, all strategies together.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From :func:`medcal_nb.measure.risk_coverage_table`: ``coverage, risk`` and ``hue``.
+    allowed : float, optional
+        Errors allowed among the kept: a line.
+    points : pandas.DataFrame, optional
+        Where each strategy is used: ``hue, kept, wrong, checked``, of 100 answers. Marked on
+        the axes and told at the right.
+    """
+    ends = []
+    told = {} if points is None else points.set_index(hue).to_dict("index")
+    for level, part, look in _groups(table, hue):
+        part = part.sort_values("coverage")
+        ax.plot(part["coverage"], part["risk"], color=look.colour, ls=look.line)
+        name = label_of(level)
+        if level in told:
+            row = told[level]
+            kept, wrong = float(row["kept"]), float(row["wrong"])
+            name += f"\n{kept:.0f} kept, {wrong:.0f} wrong, {row['checked']:.0f} checked"
+            if kept:
+                at = (kept / 100, wrong / kept)
+                ax.plot(*at, look.marker, color=look.colour, ms=7, mec="white", zorder=5)
+        ends.append((part["risk"].iloc[-1], name, look.colour))
+    if allowed is not None:
+        ax.axhline(allowed, color=BLACK, lw=0.8, ls=":")
+        ends.append((allowed, f"errors allowed: {percent(allowed)}", BLACK))
+    ax.set(xlim=(0, 1), ylim=(0, None))
+    _percent_axis(ax.xaxis, "answers kept")
+    _percent_axis(ax.yaxis, "errors among the kept")
+    _name_ends(ax, sorted(ends, key=lambda end: end[0]))
+
+
+@_inked()
+def plot_levels(table, *, ax=None, level="level", absent="absent", xlabel=""):
+    """Draw what a model says and how often it is right along a level; what is absent, apart.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Column ``level`` in order, ``mean_confidence, accuracy`` and, where known, their
+        ``_low, _high``. The level called ``absent`` has a place of its own, at the left.
+    """
+    names = list(dict.fromkeys(table[level]))
+    rest = [name for name in names if name != absent]
+    place = {name: k + 1.6 for k, name in enumerate(rest)} | {absent: 0.4}
+    series = [("mean_confidence", "says", VIOLET, "o"), ("accuracy", "right", MOSS, "s")]
+    for k, (column, name, colour, marker) in enumerate(series):
+        for part in (table[table[level] == absent], table[table[level] != absent]):
+            if not len(part):
+                continue
+            ax.errorbar(
+                part[level].map(place) + 0.12 * k - 0.06, part[column], _arms(part, column),
+                color=colour, marker=marker, elinewidth=0.8, mfc="white" if k == 0 else colour,
+                label=name if len(part) == len(table[table[level].isin(rest)]) else None,
+            )  # fmt: skip
+    if absent in names:
+        ax.axvline(1.0, color=PALE, lw=1)
+    narrow = ax.get_window_extent().width / ax.figure.dpi * 72 < 32 * len(names)
+    ax.set_xticks([place[name] for name in names], names, rotation=90 if narrow else 0)
+    ax.set(ylim=(0, 1), xlabel=xlabel)
+    _percent_axis(ax.yaxis, "answers")
+    _key(ax)
+
+
+def _diagonal(ax, table, x, y, label, limits) -> None:
+    """Draw points with intervals both ways against the diagonal; name those farthest from it."""
+    ax.plot(limits, limits, color=GREY, lw=0.9, zorder=1)
+    for level, part, look in _groups(table, label if "domain" not in table else "domain"):
+        ax.errorbar(
+            part[x], part[y], xerr=_arms(part, x), yerr=_arms(part, y), fmt=look.marker, ms=5,
+            color=look.colour, mec="white", mew=0.5, elinewidth=0.6, label=label_of(level),
+        )  # fmt: skip
+    ax.set(xlim=limits, ylim=limits, aspect="equal")
+    far = (table[y] - table[x]).abs().sort_values(ascending=False).index[:3]
+    _name_points(ax, [(r[x], r[y], r[label], BLACK) for r in table.loc[far].to_dict("records")])
+
+
+@_inked(height=3.4)
+def plot_scatter_fall(table, *, ax=None, label="label"):
+    """Draw the fall of confidence against the fall of accuracy when the image is taken away.
+
+    On the diagonal a model knows what it lost; below it, confidence falls too little.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        ``label, accuracy_fall, confidence_fall``, their ``_low, _high`` where known; ``domain``
+        colours the points where it is there.
+    """
+    ends = [c for c in table if c.startswith(("accuracy_fall", "confidence_fall"))]
+    low, high = min(0.0, table[ends].min(axis=None)), table[ends].max(axis=None)
+    room = 0.06 * (high - low)
+    limits = (low - room, high + room)
+    _diagonal(ax, table, "accuracy_fall", "confidence_fall", label, limits)
+    _percent_axis(ax.xaxis, "accuracy falls by")
+    _percent_axis(ax.yaxis, "confidence falls by")
+    ax.axhline(0, color=PALE, lw=1, zorder=0)
+    ax.axvline(0, color=PALE, lw=1, zorder=0)
+    corner = {"color": GREY, "fontsize": SMALL, "transform": ax.transAxes}
+    ax.text(0.98, 0.02, "confidence hardly notices", ha="right", **corner)
+    ax.text(0.02, 0.98, "falls more than it should", va="top", **corner)
+
+
+@_inked(height=3.4)
+def plot_accuracy_confidence(table, *, ax=None, label="label"):
+    """Draw mean confidence against accuracy; on the diagonal a model says how often it is right.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        ``label, accuracy, mean_confidence``, their ``_low, _high`` where known; ``domain``
+        colours the points where it is there.
+    """
+    lowest = table[["accuracy", "mean_confidence"]].min(axis=None)
+    _diagonal(ax, table, "accuracy", "mean_confidence", label, (np.floor(8 * lowest) / 10, 1))
+    _percent_axis(ax.xaxis, "accuracy")
+    _percent_axis(ax.yaxis, "mean confidence")
+    corner = {"color": GREY, "fontsize": SMALL, "transform": ax.transAxes}
+    ax.text(0.02, 0.98, "overconfident", va="top", **corner)
+    ax.text(0.98, 0.02, "underconfident", ha="right", **corner)
+    if "domain" in table:
+        _key(ax)
+
+
+@_inked(height=2.4)
+def plot_histogram(table, *, ax=None, hue=None):
+    """Draw how often each confidence was given: right answers upwards, wrong ones downwards.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        ``low, high, n_correct, n_wrong`` per bin; ``hue`` names a column of one level that
+        colours the bars, such as ``domain``.
+    """
+    ((_, _, look),) = _groups(table, hue)
+    total = (table["n_correct"] + table["n_wrong"]).sum()
+    box = {"width": table["high"] - table["low"], "align": "edge", "edgecolor": look.colour}
+    right, wrong = table["n_correct"] / total, -table["n_wrong"] / total
+    ax.bar(table["low"], right, facecolor=look.colour, lw=0.5, label="right", **box)
+    ax.bar(table["low"], wrong, facecolor="white", hatch="////", lw=0.5, label="wrong", **box)
+    ax.axhline(0, color=BLACK, lw=0.6)
+    ax.set(xlim=(0, 1))
+    ax.text(0.02, 0.97, f"n = {total:,.0f}", va="top", fontsize=SMALL, transform=ax.transAxes)
+    _percent_axis(ax.xaxis, "confidence")
+    _percent_axis(ax.yaxis, "answers")
+    ax.yaxis.set_major_formatter(lambda value, _: f"{100 * abs(value):.0f}")
+    _key(ax)

@@ -1,0 +1,194 @@
+"""One look for every figure: what a colour means, one size of type, and nothing set globally.
+
+Blue means general and orange means medical, and neither means anything else. What else needs
+telling apart has inks of its own and marks or dashes besides, so that people of any colour vision
+and a grey print keep the meaning; a test measures the distances.
+"""
+
+from __future__ import annotations
+
+import textwrap
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from medcal_nb.show.words import label_of
+
+GENERAL, MEDICAL = "#0072B2", "#D55E00"
+VIOLET, PINK, MOSS, LIME, BLACK = "#4B2067", "#CC79A7", "#2E5E1A", "#8BC34A", "#000000"
+GREY, PALE = "#6B6B6B", "#D9D9D9"
+INKS = (VIOLET, LIME, MOSS, PINK, BLACK, GREY)
+
+WIDTHS = {"half": 3.4, "full": 5.4}
+"""Inches. A full figure, shrunk to one column of 85 mm, still has words of 5 points."""
+SMALL = 7.5
+"""Points of the smallest words."""
+
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
+_LINES = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (6, 2, 1, 2)), (0, (3, 1, 1, 1, 1, 1)), (0, (2, 3)))
+
+_DOMAINS = {
+    name: (colour, marker, line)
+    for domain, colour, marker, line in (
+        ("general", GENERAL, "o", "-"),
+        ("medical", MEDICAL, "s", (0, (5, 1.2))),
+    )
+    for name in (domain, f"{domain} images", f"{domain} labels")
+}
+FAMILIES = {
+    "stated": VIOLET,
+    "second turn": PINK,
+    "likelihood": MOSS,
+    "agreement": LIME,
+    "fusion": BLACK,
+    "probe": GREY,
+    "other": GREY,
+}
+"""Families of strategies, with their colours."""
+
+
+class Look(NamedTuple):
+    """Colour, marker and dashes of a level."""
+
+    colour: str
+    marker: str
+    line: object
+
+
+def strategy_family(name: str) -> str:
+    """Return the family that a strategy, or a fusion of several, belongs to; else ``"other"``."""
+    from medcal_nb.ask.strategies import STRATEGIES
+
+    name = str(name)
+    if name.startswith(("fusion", "ms_fbi", "expert")):
+        return "fusion"
+    if name in ("imported", "recorded"):
+        return "stated"
+    return "probe" if name.endswith("_blank") else getattr(STRATEGIES.get(name), "family", "other")
+
+
+def looks(levels) -> dict[object, Look]:
+    """Return how each level is drawn, by what it is.
+
+    General and medical are blue and orange; strategies have the colour of their family and a
+    marker of their own; ``as stated`` is grey; others take the remaining inks in turn.
+
+    Parameters
+    ----------
+    levels : sequence
+        In order of appearance; repeated ones count once.
+    """
+    levels, found, taken = list(dict.fromkeys(levels)), {}, {}
+    for level in levels:
+        label, family = label_of(level), strategy_family(level)
+        if label in _DOMAINS:
+            found[level] = Look(*_DOMAINS[label])
+        elif label == "as stated":
+            found[level] = Look(GREY, "d", _LINES[2])
+        else:
+            k = len(taken)
+            colour = INKS[k % len(INKS)] if family == "other" else FAMILIES[family]
+            taken[level] = found[level] = Look(
+                colour, _MARKERS[k % len(_MARKERS)], _LINES[k % len(_LINES)]
+            )
+    return found
+
+
+_LOCK = threading.RLock()
+
+
+@contextmanager
+def style(**more) -> Iterator[None]:
+    """Apply the house style inside a ``with`` block; only what it sets is put back.
+
+    One thread at a time, because matplotlib's settings are global. Words are plain: a ``$`` in a
+    model's name begins no formula. ``more`` are further settings, ``__`` in place of ``.``.
+    """
+    import matplotlib as mpl
+
+    rc = {
+        "figure.dpi": 110,
+        "savefig.dpi": 300,
+        "figure.constrained_layout.use": True,
+        "text.parse_math": False,
+        "font.family": "DejaVu Sans",
+        "font.size": 8.5,
+        "figure.titlesize": 10,
+        "figure.titleweight": "bold",
+        "axes.titlesize": 8.5,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "axes.labelsize": 8.5,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.linewidth": 0.8,
+        "axes.grid": False,
+        "axes.axisbelow": True,
+        "axes.formatter.use_mathtext": False,
+        "grid.color": PALE,
+        "grid.linewidth": 0.5,
+        "xtick.labelsize": 8,
+        "ytick.labelsize": 8,
+        "legend.fontsize": 8,
+        "legend.frameon": False,
+        "lines.linewidth": 1.5,
+        "lines.markersize": 5,
+        "svg.fonttype": "none",
+    }
+    rc |= {key.replace("__", "."): value for key, value in more.items()}
+    with _LOCK:
+        before = {key: mpl.rcParams[key] for key in rc}
+        mpl.rcParams.update(rc)
+        try:
+            yield
+        finally:
+            mpl.rcParams.update(before)
+
+
+def figure(width: str = "full", height: float = 3.0, **grid):
+    """Return ``(figure, axes)`` in the house style.
+
+    Parameters
+    ----------
+    width
+        ``"half"`` or ``"full"``, see `WIDTHS`.
+    height
+        Inches.
+    **grid
+        Passed to :func:`matplotlib.pyplot.subplots` (``nrows``, ``ncols``, ``width_ratios`` …).
+    """
+    import matplotlib.pyplot as plt
+
+    with style():
+        return plt.subplots(figsize=(WIDTHS[width], height), layout="constrained", **grid)
+
+
+def headline(fig, title: str = "", note: str = "") -> None:
+    """Write a finding above a figure and a remark in small print below it, both wrapped.
+
+    The sentences come from the caller, computed from the numbers that are drawn.
+    """
+    width = 72 * fig.get_figwidth()
+    with style():
+        if title:
+            lines = textwrap.fill(title, int(width / 6.4), break_on_hyphens=False)
+            fig.suptitle(lines, x=0.01, ha="left")
+        if note:
+            lines = textwrap.fill(note, int(width / (0.54 * SMALL)), break_on_hyphens=False)
+            fig.supxlabel(lines, x=0.01, ha="left", fontsize=SMALL, color=GREY)
+
+
+def luminance(colour) -> float:
+    r"""Return how light a colour is on a grey print, 0 (black) to 1 (white): CIE L* / 100.
+
+    .. math:: L^* / 100 = 1.16\, Y^{1/3} - 0.16, \qquad
+       Y = 0.2126 R + 0.7152 G + 0.0722 B \text{ (linear)}
+
+    and :math:`9.033\, Y` where Y is below 0.00886 (CIE 15:2018, section 8.2.1.1).
+    """
+    from matplotlib.colors import to_rgb
+
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in to_rgb(colour)]
+    y = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return 1.16 * y ** (1 / 3) - 0.16 if y > 0.008856 else 9.033 * y

@@ -1,0 +1,256 @@
+"""What people read: the name of each thing, numbers with few digits, tables that fit a page."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+LABELS = {
+    # where labels come from
+    "raw": "as stated",
+    "none": "as stated",
+    "nothing": "as stated",
+    "source": "general labels",
+    "target": "medical labels",
+    "both": "both",
+    "by_modality": "one per modality",
+    "by modality": "one per modality",
+    "shrunken": "general map adapted by medical labels",
+    # data sets of the embedded world
+    "pocketvqa-general": "general images",
+    "pocketvqa-medical": "medical images",
+    # recalibration maps
+    "temperature": "temperature",
+    "option_temperature": "temperature of the options",
+    "platt": "Platt",
+    "beta": "beta",
+    "isotonic": "isotonic",
+    "histogram": "histogram",
+    "trained": "trained fusion",
+    # measures
+    "mean_confidence": "mean confidence",
+    "gap": "confidence minus accuracy",
+    "ece": "ECE",
+    "ece_width": "ECE, equal width",
+    "ece_mass": "ECE, equal mass",
+    "ece_debiased": "debiased ECE",
+    "debiased_ece": "debiased ECE",
+    "debiased_width": "debiased ECE, equal width",
+    "debiased_mass": "debiased ECE, equal mass",
+    "smooth_ece": "smooth ECE",
+    "ici": "ICI",
+    "brier": "Brier score",
+    "log_loss": "log loss",
+    "auroc": "AUROC",
+    "aurc": "AURC",
+    "acc": "accuracy",
+    # columns
+    "dataset": "data set",
+    "item_id": "item",
+    "image_id": "image",
+    "question_type": "question",
+    "correction": "recalibration map",
+    "method": "recalibration map",
+    "map": "labels used",
+    "fitted_on": "labels used",
+    "new_tokens": "tokens written",
+    "prompt_tokens": "tokens read",
+    "n": "answers",
+    "parse_rate": "replies that could be read",
+    "confidence_rate": "replies with a confidence",
+    "n_images": "images",
+    "n_missing": "without confidence",
+    "closed": "yes/no",
+    "noul": "yes/no",
+    # strategies that are no way of asking
+    "blank_image": "blank-image test",
+    "image_ablation": "blank-image test",
+    "fusion_support": "fusion, named answers only",
+    "ms_fbi": "fusion + expert",
+    "ms_fbi_support": "fusion + expert, named answers only",
+    "ms_fbi_trained": "trained fusion + expert",
+    "fusion_trained": "trained fusion",
+    "imported": "stated",
+    "recorded": "stated",
+}
+"""What people call the things that tables name in code."""
+
+ROWS_SHOWN = 12
+_NAMES_IN = {
+    *("dataset", "strategy", "system", "correction", "method", "map", "fitted_on", "stage"),
+    *("metric", "loss", "stat", "estimator", "question_type", "decision_type"),
+}
+"""Columns whose words are names of ours; others are left as they are (an answer may be "both")."""
+
+
+def label_of(name) -> str:
+    """Return what a figure, a table or a sentence calls a thing: ``Platt`` for ``platt``, say."""
+    text = str(name)
+    return LABELS.get(text, text)
+
+
+def number(value) -> str:
+    """Return a number as text: two or three digits that matter, thousands set apart.
+
+    ``0.0312`` is ``0.031``, ``0.3049`` is ``0.30``, ``12.34`` is ``12.3``, ``12345.6`` is
+    ``12,346``; a missing one is ``–``.
+    """
+    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    if isinstance(value, int) or (float(value).is_integer() and abs(value) >= 1):
+        return f"{int(value):,}"
+    return f"{value:,.{_decimals(value)}f}"
+
+
+def percent(share: float) -> str:
+    """Return a share in whole percent: ``84 %``."""
+    return f"{100 * share:.0f} %"
+
+
+def estimate(value, low=None, high=None) -> str:
+    """Return an estimate with its interval in one breath: ``0.12 [0.08, 0.17]``."""
+    parts = [v for v in (value, low, high) if v is not None and not math.isnan(v)]
+    if not parts:
+        return "–"
+    if len(parts) < 3:
+        return number(float(value))
+    places = _decimals(max(map(abs, parts)))
+    # adding 0 turns -0.00 into 0.00
+    value, low, high = (f"{round(v, places) + 0:,.{places}f}" for v in (value, low, high))
+    return f"{value} [{low}, {high}]"
+
+
+def _decimals(size: float) -> int:
+    """Decimals of which two or three matter for a number of this size; never more than four."""
+    size = abs(size)
+    if size >= 100 or not math.isfinite(size):
+        return 0
+    if size >= 10:
+        return 1
+    if size >= 0.0995 or size == 0:
+        return 2
+    return 3 if size >= 0.00995 else 4
+
+
+class ShownTable:
+    """A table to look at: HTML in a notebook, plain text elsewhere; text left, numbers right."""
+
+    def __init__(self, cells: pd.DataFrame, numeric: Sequence[bool], left_out: int, title: str):
+        self.cells, self._numeric, self._left_out, self._title = cells, numeric, left_out, title
+
+    @property
+    def _rest(self) -> str:
+        return f"and {self._left_out:,} more" if self._left_out else ""
+
+    def _repr_html_(self) -> str:
+        sides = ["right" if numeric else "left" for numeric in self._numeric]
+        rows = []
+        for tag, values in [("th", self.cells.columns), *(("td", row) for row in self._rows())]:
+            cells = "".join(
+                f'<{tag} style="text-align:{side};white-space:normal;vertical-align:top">'
+                f"{html.escape(value)}</{tag}>"
+                for side, value in zip(sides, values, strict=True)
+            )
+            rows.append(f"<tr>{cells}</tr>")
+        caption = f"<caption>{html.escape(self._title)}</caption>" if self._title else ""
+        rest = f"<p>{self._rest}</p>" if self._rest else ""
+        body = f"<thead>{rows[0]}</thead><tbody>{''.join(rows[1:])}</tbody>"
+        return f"<table>{caption}{body}</table>{rest}"
+
+    def __repr__(self) -> str:
+        lines = [list(self.cells.columns), *self._rows()]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        text = "\n".join(
+            "  ".join(
+                value.rjust(width) if numeric else value.ljust(width)
+                for value, width, numeric in zip(line, widths, self._numeric, strict=True)
+            ).rstrip()
+            for line in lines
+        )
+        return "\n".join(part for part in (self._title, text, self._rest) if part)
+
+    def _rows(self) -> list[list[str]]:
+        return self.cells.to_numpy().tolist()
+
+
+def show_table(
+    frame: pd.DataFrame,
+    columns: Sequence[str] | Mapping[str, str] | None = None,
+    *,
+    sort: str | None = None,
+    ascending: bool = True,
+    rows: int = ROWS_SHOWN,
+    title: str = "",
+) -> ShownTable:
+    """Return a table to look at: few digits, intervals beside their estimates, nothing cut.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        A column ``x`` with ``x_low`` and ``x_high`` becomes one, ``0.12 [0.08, 0.17]``; so do
+        ``estimate`` (or ``value``, ``median``), ``low`` and ``high``. A named index is shown.
+    columns : sequence or mapping, optional
+        Columns to show, in order; a mapping says what to call them. All by default, called by
+        `LABELS`.
+    sort : str, optional
+        The column that matters, which need not be shown; the given order without.
+    rows : int
+        How many rows are shown at most; below them stands how many more there are.
+
+    Raises
+    ------
+    KeyError
+        If there is no such column.
+    """
+    if any(name is not None for name in frame.index.names):
+        frame = frame.reset_index()
+    if sort is not None:
+        frame = frame.sort_values(sort, ascending=ascending, kind="stable")
+    bounds = _bounds(frame)
+    ends = {end for pair in bounds.values() for end in pair}
+    wanted = [name for name in frame.columns if name not in ends] if columns is None else columns
+    names = wanted if isinstance(wanted, Mapping) else {name: label_of(name) for name in wanted}
+    shown = frame.iloc[:rows]
+    cells = {
+        called: [_cell(name, *values) for values in zip(*(shown[c] for c in parts), strict=True)]
+        for name, called in names.items()
+        for parts in [(name, *bounds.get(name, ()))]
+    }
+    numeric = [
+        pd.api.types.is_numeric_dtype(frame[name]) and not pd.api.types.is_bool_dtype(frame[name])
+        for name in names
+    ]
+    return ShownTable(pd.DataFrame(cells, dtype=object), numeric, len(frame) - len(shown), title)
+
+
+def _bounds(frame: pd.DataFrame) -> dict[str, tuple[str, str]]:
+    """Return the columns of lower and upper ends by the column that they belong to."""
+    pairs = {
+        name: (f"{name}_low", f"{name}_high")
+        for name in frame.columns
+        if {f"{name}_low", f"{name}_high"} <= set(frame.columns)
+    }
+    if {"low", "high"} <= set(frame.columns):
+        middle = [name for name in ("estimate", "value", "median") if name in frame]
+        pairs |= {name: ("low", "high") for name in middle[:1]}
+    return pairs
+
+
+def _cell(column, value, *ends) -> str:
+    """Return what stands in a cell."""
+    if isinstance(value, bool) or type(value).__name__ == "bool_":
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return label_of(value) if column in _NAMES_IN else value
+    if isinstance(value, Sequence | Mapping):
+        return ", ".join(map(str, value))
+    if value is None or value is pd.NA or pd.isna(value):
+        return "–"
+    if ends:
+        return estimate(float(value), *map(float, ends))
+    if not isinstance(value, int | float) and not hasattr(value, "dtype"):
+        return str(value)
+    return number(value.item() if hasattr(value, "item") else value)

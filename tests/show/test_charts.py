@@ -1,0 +1,303 @@
+"""Charts: what is drawn is read back from the axes; words are large enough to be read."""
+
+import inspect
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from medcal_nb.measure import reliability_table, risk_coverage_table
+from medcal_nb.show import charts, look
+from medcal_nb.show.facets import alone, beside, facets, image_sheet
+
+mpl.use("Agg")
+
+
+def reliability(rng, domains=("general", "medical")):
+    parts = []
+    for k, domain in enumerate(domains):
+        c = rng.random(400)
+        table = reliability_table(c, rng.random(400) < c * (1 - 0.4 * k), n_bins=10)
+        parts.append(table.assign(domain=domain))
+    return pd.concat(parts, ignore_index=True)
+
+
+def dumbbells(labels=("m1", "m2")):
+    values = {"raw": 0.3, "source": 0.22, "target": 0.2}
+    rows = [
+        {"label": label, "stage": stage, "value": v, "low": v - 0.01, "high": v + 0.01}
+        for label in labels
+        for stage, v in values.items()
+    ]
+    return pd.DataFrame(rows).assign(conclusion="carries over")
+
+
+def tables():
+    """A small table for every plot, and its options."""
+    rng = np.random.default_rng(0)
+    risk = [
+        risk_coverage_table(c := rng.random(60), rng.random(60) < c).assign(strategy=name)
+        for name in ("verbalized", "p_true")
+    ]
+    points = {"strategy": ["verbalized"], "kept": [50], "wrong": [5], "checked": [50]}
+    fall = {"label": ["a", "$^{$"], "accuracy_fall": [0.2, 0.3], "confidence_fall": [0.02, 0.1]}
+    falls = pd.DataFrame(fall).assign(accuracy_fall_low=0.1, accuracy_fall_high=0.4)
+    curve = [
+        {"map": m, "n": n, "median": v / (1 + (m == "target") * n), "low": 0.01, "high": 0.3}
+        for m, v in (("raw", 0.3), ("target", 0.4), ("source", 0.28))
+        for n in (10, 100, 1000)
+    ]
+    levels = pd.DataFrame(
+        {"level": ["absent", "0–0.5", "0.5–1"], "accuracy": 0.5, "mean_confidence": 0.8}
+    )
+    scores = pd.DataFrame(
+        {"label": ["b", "a"], "value": [0.3, 0.1], "low": [0.2, 0.05], "high": [0.4, 0.2]}
+    )
+    lines = {"x": [1, 2, 1, 2], "y": [1.0, 2, 3, 4], "h": ["u", "u", "v", "v"], "all": 2.5}
+    coverage = {"interval": ["plain", "plain"], "n": [100, 400], "coverage": [0.0, 0.1]}
+    tokens = {"strategy": ["p_true", "top_k", "augment"], "new_tokens": [0, 70, 5]}
+    bins = {"low": [0, 0.5], "high": [0.5, 1], "n_correct": [1, 4], "n_wrong": [3, 0]}
+    accuracy = {"label": ["a"], "accuracy": [0.5], "mean_confidence": [0.8], "domain": ["medical"]}
+    icons = {"outcome": ["right", "wrong", "wrong, sure"], "count": [52, 15, 33]}
+    return {
+        "plot_reliability": (reliability(rng), {"hue": "domain"}),
+        "plot_icons": (pd.DataFrame(icons), {}),
+        "plot_dumbbells": (dumbbells(), {"margin": 0.02}),
+        "plot_label_curve": (pd.DataFrame(curve), {"mark": 100}),
+        "plot_intervals": (scores, {}),
+        "plot_lines": (
+            pd.DataFrame(lines),
+            {"x": "x", "y": "y", "hue": "h", "references": {"keep all": "all"}},
+        ),
+        "plot_coverage": (pd.DataFrame(coverage), {}),
+        "plot_tokens": (pd.DataFrame(tokens).assign(brier=[0.2, 0.1, 0.3]), {}),
+        "plot_risk_coverage": (pd.concat(risk), {"allowed": 0.2, "points": pd.DataFrame(points)}),
+        "plot_levels": (levels, {}),
+        "plot_scatter_fall": (falls, {}),
+        "plot_accuracy_confidence": (pd.DataFrame(accuracy), {}),
+        "plot_histogram": (pd.DataFrame(bins), {}),
+    }
+
+
+PLOTS = {name: f for name, f in inspect.getmembers(charts, inspect.isfunction)
+         if name.startswith("plot_")}  # fmt: skip
+
+
+def words(fig):
+    return [t for t in fig.findobj(mpl.text.Text) if t.get_text().strip() and t.get_visible()]
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_every_plot_draws_legibly_within_its_figure(name):
+    table, options = tables()[name]
+    ax = PLOTS[name](table, **options)
+    assert isinstance(ax, plt.Axes)
+    fig = ax.figure
+    fig.draw_without_rendering()
+    page = fig.bbox.padded(2)
+    for text in words(fig):
+        assert text.get_fontsize() >= 7, text
+        box = text.get_window_extent()
+        if ax.bbox.overlaps(box) or not text.get_clip_on():
+            assert page.contains(box.x0, box.y0), (name, text)
+            assert page.contains(box.x1, box.y1), (name, text)
+    assert min(ax.get_window_extent().size) > 0.25 * fig.dpi, "axes too small to be read"
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_every_plot_takes_axes_keeps_the_table_and_refuses_none(name):
+    table, options = tables()[name]
+    before = table.copy()
+    fig, ax = plt.subplots()
+    assert PLOTS[name](table, ax=ax, **options) is ax
+    assert plt.get_fignums() == [fig.number]
+    pd.testing.assert_frame_equal(table, before)
+    with pytest.raises(ValueError, match="no rows"):
+        PLOTS[name](table.iloc[:0], ax=ax, **options)
+
+
+def test_reliability_says_what_it_says_and_how_often_it_is_right():
+    table = pd.DataFrame(
+        {"low": [0.0, 0.5], "high": [0.5, 1], "n": [10, 30], "mean_confidence": [0.4, 0.9],
+         "accuracy": [0.2, 0.6], "domain": "medical"}
+    )  # fmt: skip
+    ax = charts.plot_reliability(table, hue="domain")
+    (said,) = (t for t in ax.texts if t.get_gid() == charts.ABOVE)
+    assert said.get_text() == "medical: says 78 %, right 50 %"
+    assert said.get_color() == look.MEDICAL
+    bars = [bar.get_height() for bar in ax.child_axes[0].patches]
+    assert bars == [0.25, 0.75]
+
+
+def test_bins_of_few_answers_are_no_part_of_the_curve():
+    table = pd.DataFrame(
+        {"low": [0.0, 0.5], "high": [0.5, 1], "n": [1, 99], "mean_confidence": [0.4, 0.9],
+         "accuracy": [1.0, 0.6]}
+    )  # fmt: skip
+    ax = charts.plot_reliability(table)
+    curve = next(line for line in ax.lines if line.get_marker() == "o")
+    assert list(curve.get_xdata()) == [0.9]
+
+
+def test_a_group_without_rare_bins_leaves_no_mark_at_the_corner():
+    """An empty line that isn't clipped counts as lying at the figure's corner: panels shrink."""
+    table = reliability(np.random.default_rng(0)).assign(panel="a")
+    fig = facets(
+        pd.concat([table, table.assign(panel="b")]),
+        lambda rows, ax: charts.plot_reliability(rows, ax=ax, hue="domain"),
+        col="panel",
+        height=3,
+    )
+    fig.draw_without_rendering()
+    assert min(ax.get_position().width for ax in fig.axes) > 0.2
+
+
+def test_icons_are_a_hundred():
+    thirds = pd.DataFrame({"outcome": ["right", "wrong", "sure"], "count": [1, 1, 1]})
+    ax = charts.plot_icons(thirds)
+    assert sum(len(c.get_offsets()) for c in ax.collections) == 100
+    named = [t.get_text() for t in ax.get_legend().get_texts()]
+    assert sorted(int(name.split()[0]) for name in named) == [33, 33, 34]
+
+
+def test_dumbbells_in_the_colours_of_their_labels():
+    ax = charts.plot_dumbbells(dumbbells(), margin=0.02, xlabel="Brier score")
+    dots = {line.get_label(): line.get_color() for line in ax.lines}
+    assert dots["general labels"] == look.GENERAL
+    assert dots["medical labels"] == look.MEDICAL
+    assert [p.get_x() for p in ax.patches] == [0.2, 0.2]
+    assert [p.get_width() for p in ax.patches] == pytest.approx([0.02, 0.02])
+    assert [t.get_text() for t in ax.texts] == ["carries over"] * 2
+
+
+def test_one_row_is_a_figure():
+    for draw in (
+        lambda: charts.plot_dumbbells(dumbbells(["m"]), margin=0.02),
+        lambda: charts.plot_intervals(tables()["plot_intervals"][0].iloc[:1]),
+    ):
+        ax = draw()
+        ax.figure.draw_without_rendering()
+        assert ax.get_window_extent().height > 0.3 * ax.figure.dpi
+
+
+def test_intervals_are_sorted_and_told():
+    ax = charts.plot_intervals(tables()["plot_intervals"][0])
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["a", "b"]
+    assert [t.get_text() for t in ax.texts] == ["0.30 [0.20, 0.40]", "0.10 [0.05, 0.20]"]
+
+
+def test_label_curve_starts_at_zero_and_marks_n():
+    table, options = tables()["plot_label_curve"]
+    ax = charts.plot_label_curve(table, **options)
+    assert ax.get_ylim()[0] == 0
+    assert any("100 labels" in t.get_text() for t in ax.texts)
+    assert {"as stated", "medical labels", "general labels"} <= {t.get_text() for t in ax.texts}
+
+
+def test_front_is_what_no_other_beats():
+    table = pd.DataFrame({"t": [1, 5, 5, 70], "b": [0.2, 0.1, 0.1, 0.15]})
+    assert list(charts.pareto_front(table, cost="t", loss="b").index) == [0, 1]
+
+
+def test_tokens_have_at_most_five_names():
+    table = pd.DataFrame(
+        {"strategy": [f"s{k}" for k in range(9)], "new_tokens": range(9), "brier": 0.3}
+    ).assign(brier=lambda t: 0.3 - 0.01 * t["new_tokens"])
+    assert len(charts.plot_tokens(table).texts) == 5
+
+
+def test_risk_coverage_marks_what_is_kept():
+    table, options = tables()["plot_risk_coverage"]
+    ax = charts.plot_risk_coverage(table, **options)
+    assert any("50 kept, 5 wrong, 50 checked" in t.get_text() for t in ax.texts)
+    at = [(ln.get_xdata()[0], ln.get_ydata()[0]) for ln in ax.lines if len(ln.get_xdata()) == 1]
+    assert at == [(0.5, 0.1)]
+
+
+def test_absent_findings_stand_apart():
+    ax = charts.plot_levels(tables()["plot_levels"][0])
+    ticks = dict(zip([t.get_text() for t in ax.get_xticklabels()], ax.get_xticks(), strict=True))
+    assert ticks["0–0.5"] - ticks["absent"] > ticks["0.5–1"] - ticks["0–0.5"]
+    joined = [line for line in ax.lines if len(line.get_xdata()) == 2 and line.get_marker() != ""]
+    assert all(ticks["absent"] + 0.2 < min(line.get_xdata()) for line in joined[:2])
+
+
+def test_wrong_answers_stand_below_the_line():
+    ax = charts.plot_histogram(tables()["plot_histogram"][0])
+    assert [bar.get_height() for bar in ax.patches] == [1 / 8, 4 / 8, -3 / 8, 0]
+
+
+def test_a_name_with_dollars_is_written_as_it_is(tmp_path):
+    for name in ("plot_dumbbells", "plot_intervals"):
+        table, options = tables()[name]
+        ax = PLOTS[name](table.assign(label="$^{$"), **options)
+        ax.figure.savefig(tmp_path / "x.png")
+    table, options = tables()["plot_scatter_fall"]
+    charts.plot_scatter_fall(table, **options).figure.savefig(tmp_path / "x.png")
+
+
+def test_facets_have_ticks_and_units_on_every_panel_and_name_what_is_left_out():
+    table, _ = tables()["plot_levels"]
+    many = pd.concat([table.assign(model=f"m{k}") for k in range(11)])
+    fig = facets(many, charts.plot_levels, col="model", title="A finding", note="A note.")
+    assert len(fig.axes) == 9
+    fig.draw_without_rendering()
+    for ax in fig.axes:
+        assert ax.get_ylabel() == "answers, %"
+        assert any(t.get_text() for t in ax.get_yticklabels())
+        assert any(t.get_text() for t in ax.get_xticklabels())
+        assert ax.get_legend() is None
+    assert len(fig.legends) == 1
+    assert fig.get_suptitle() == "A finding"
+    assert fig.get_supxlabel().replace("\n", " ") == "A note. Not drawn: m9, m10."
+
+
+def test_one_panel_and_a_missing_one():
+    table, _ = tables()["plot_levels"]
+    fig = facets(table.assign(model="m"), charts.plot_levels, col="model")
+    assert len(fig.axes) == 1
+    parts = [table.assign(a="x", b="p"), table.assign(a="x", b="q"), table.assign(a="y", b="q")]
+    fig = facets(pd.concat(parts), charts.plot_levels, row="a", col="b", share="y")
+    assert len(fig.axes) == 4
+    assert [t.get_text() for ax in fig.axes for t in ax.texts] == ["no answers"]
+    with pytest.raises(ValueError, match="col"):
+        facets(table, charts.plot_levels)
+
+
+def test_panels_side_by_side_and_images_with_a_question():
+    rng = np.random.default_rng(0)
+    table, icons = reliability(rng), tables()["plot_icons"][0]
+    fig = beside(
+        lambda ax: charts.plot_reliability(table, ax=ax, hue="domain"),
+        lambda ax: charts.plot_icons(icons, ax=ax),
+        widths=[1.5, 1],
+        title="A long finding " * 12,
+    )
+    assert "\n" in fig.get_suptitle()
+    assert len(alone(lambda ax: charts.plot_icons(icons, ax=ax)).axes) == 1
+    picture = np.zeros((4, 4, 3), dtype=np.uint8)
+    items = pd.DataFrame(
+        {"modality": ["ct", "mri"], "image_id": ["i", "j"], "picture": [picture] * 2,
+         "question": "is it there?", "gold": "yes"}
+    )  # fmt: skip
+    fig = image_sheet(items)
+    titles = [ax.get_title(loc="left") for ax in fig.axes]
+    assert [t for t in titles if t] == ["ct: is it there? yes", "mri: is it there? yes"]
+
+
+def test_three_reliability_diagrams_side_by_side_can_be_read():
+    table = reliability(np.random.default_rng(0))
+    fig = facets(
+        pd.concat([table.assign(model=f"a-long-name-of-a-model-{k}") for k in range(3)]),
+        lambda rows, ax: charts.plot_reliability(rows, ax=ax, hue="domain"),
+        col="model",
+        height=2.6,
+    )
+    fig.draw_without_rendering()
+    assert min(ax.get_position().width for ax in fig.axes) > 0.17
+    page = fig.bbox.padded(2)
+    for text in words(fig):
+        box = text.get_window_extent()
+        assert page.contains(box.x1, box.y1), text

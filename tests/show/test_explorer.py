@@ -1,0 +1,146 @@
+"""The explorer: what it shows is what the answers say."""
+
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from medcal_nb import measure
+from medcal_nb.errors import MedcalError
+from medcal_nb.show.explorer import MAPS, explore
+
+
+def answers(n=300, models=("m1", "m2"), strategies=("verbalized", "p_true")):
+    rng = np.random.default_rng(0)
+    k = np.arange(n)
+    base = pd.DataFrame(
+        {
+            "item_id": [f"i{j}" for j in k],
+            "image_id": [f"g{j // 2}" for j in k],
+            "dataset": np.where(k % 2, "set-b", "set-a"),
+            "modality": np.where(k % 3, "ct", "mri"),
+            "split": np.where(k // 2 % 2, "fit", "test"),
+        }
+    )
+    parts = []
+    for model in models:
+        for strategy in strategies:
+            c = rng.integers(0, 21, n) / 20
+            parts.append(
+                base.assign(
+                    model=model, strategy=strategy, confidence=c, correct=rng.random(n) < 0.8 * c,
+                    answer="<script>yes", gold="no",
+                )
+            )  # fmt: skip
+    return pd.concat(parts, ignore_index=True)
+
+
+def choose(view, name, label):
+    options = dict(view.controls[name].options)
+    view.controls[name].value = options[label]
+
+
+def test_numbers_follow_the_choices():
+    table = answers()
+    view = explore(table)
+    choose(view, "model", "m2")
+    choose(view, "strategy", "p_true")
+    choose(view, "dataset", "set-b")
+    choose(view, "modality", "ct")
+    rows = table.query(
+        "model == 'm2' and strategy == 'p_true' and dataset == 'set-b' and modality == 'ct' "
+        "and split == 'test'"
+    )
+    assert len(view.rows) == len(rows) > 10
+    c, y = rows["confidence"].to_numpy(), rows["correct"].to_numpy()
+    assert view.numbers["Answers"] == str(len(rows))
+    assert view.numbers["Brier score"].startswith(f"{measure.brier_score(c, y):.2f}")
+    assert view.table["n"].sum() == len(rows)
+    assert view.numbers["Accuracy"] in view._numbers.value
+    assert "data:image/png" in view._diagram.value
+
+
+def test_a_bin_lists_the_answers_behind_it_with_words_escaped():
+    view = explore(answers())
+    view.bins.value = int(view.bins.options[-1][1])
+    behind = view._frame.iloc[view._behind()]
+    low, high = view.table.loc[view.bins.value, ["low", "high"]]
+    assert behind["confidence"].between(low, high).all()
+    assert len(behind) == view.table.loc[view.bins.value, "n"]
+    assert "<script>" not in view._list.value
+    assert "&lt;script&gt;yes" in view._list.value
+    assert "no image" in view._list.value
+    first = view._list.value
+    view.page.value = 2
+    assert view._list.value != first
+
+
+def test_every_answer_is_in_one_bin():
+    view = explore(answers())
+    n = 0
+    for _, place in view.bins.options:
+        view.bins.value = place
+        n += len(view._behind())
+    assert n == len(view.rows)
+
+
+def test_images_and_questions_come_from_the_items():
+    from io import BytesIO
+
+    from PIL import Image
+
+    buffer = BytesIO()
+    Image.new("RGB", (300, 200), "red").save(buffer, format="png")
+    table = answers(40)
+    items = table[["dataset", "item_id"]].drop_duplicates()
+    items = items.assign(question="is it <there>?", image=buffer.getvalue())
+    view = explore(table, items)
+    assert "image of the question" in view._list.value
+    assert "is it &lt;there&gt;?" in view._list.value
+
+
+def test_a_map_is_fitted_on_the_fit_split_of_the_chosen_labels():
+    table = answers()
+    view = explore(table)
+    choose(view, "dataset", "set-b")
+    choose(view, "labels", "set-a")
+    stated = view.confidence
+    view.controls["map"].value = "Platt"
+    fit = table.query(
+        "model == 'm1' and strategy == 'p_true' and dataset == 'set-a' and split == 'fit'"
+    )
+    moved = MAPS["Platt"](fit["confidence"].to_numpy(), fit["correct"].to_numpy())(stated)
+    assert np.allclose(view.confidence, moved)
+    assert f"map fitted on {len(fit)} answers" in view._numbers.value
+
+
+def test_without_a_split_nothing_is_fitted_and_it_says_so():
+    view = explore(answers().drop(columns=["split", "modality", "image_id", "gold"]))
+    view.controls["map"].value = "Platt"
+    assert "no answers kept for fitting" in view._numbers.value
+
+
+def test_no_answers_of_a_choice_are_told():
+    table = answers()
+    view = explore(table[~((table["dataset"] == "set-b") & (table["modality"] == "ct"))])
+    choose(view, "dataset", "set-b")
+    choose(view, "modality", "ct")
+    assert "No answers" in view._numbers.value
+    assert view._diagram.value == ""
+    choose(view, "modality", "mri")
+    assert view.numbers
+
+
+def test_answers_without_confidences_are_refused():
+    with pytest.raises(MedcalError, match="confidence"):
+        explore(answers(20).assign(confidence=np.nan))
+
+
+def test_a_choice_among_half_a_million_answers_is_quick():
+    view = explore(answers(26_000, "abcde", ["verbalized", "p_true", "top_k", "augment"]))
+    choose(view, "model", "b")
+    start = time.process_time()
+    for model in "cde":
+        choose(view, "model", model)
+    assert (time.process_time() - start) / 3 < 0.5

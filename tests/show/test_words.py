@@ -1,0 +1,94 @@
+"""Words and numbers that people read."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from medcal_nb.show.words import estimate, label_of, number, show_table
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0312, "0.031"), (0.3049, "0.30"), (12.34, "12.3"), (12345.6, "12,346"), (7, "7"),
+        (1000.0, "1,000"), (0.00412, "0.0041"), (0.0, "0.00"), (-0.25, "-0.25"),
+        (math.nan, "–"), (None, "–"), (0.996, "1.00"), (1.0, "1"),
+    ],
+)  # fmt: skip
+def test_two_or_three_digits(value, text):
+    assert number(value) == text
+
+
+def test_an_estimate_and_its_interval_share_their_digits():
+    assert estimate(0.1234, 0.0812, 0.1749) == "0.12 [0.08, 0.17]"
+    assert estimate(0.004, -0.001, 0.009) == "0.0040 [-0.0010, 0.0090]"
+    assert estimate(-0.0001, -0.2, 0.2) == "0.00 [-0.20, 0.20]"
+    assert estimate(0.5, math.nan, math.nan) == "0.50"
+    assert estimate(math.nan, 0.1, 0.2) == "0.10" or estimate(math.nan) == "–"
+
+
+def test_names_of_design():
+    assert label_of("raw") == label_of("none") == "as stated"
+    assert label_of("noul") == "yes/no"
+    assert label_of("qwen") == "qwen"
+
+
+@pytest.fixture
+def frame():
+    return pd.DataFrame(
+        {
+            "strategy": ["verbalized", "p_<b>true", "none"],
+            "answer": ["both", "none", "x" * 200],
+            "brier": [0.2512345, 0.12, 0.31],
+            "brier_low": [0.2, 0.1, 0.3],
+            "brier_high": [0.3, 0.15, 0.32],
+            "n": [1200, 3, 4],
+            "differs": [True, False, True],
+        }
+    )
+
+
+def test_a_table_sorts_merges_intervals_and_cuts_nothing(frame):
+    table = show_table(frame, sort="brier")
+    assert list(table.cells.columns) == ["strategy", "answer", "Brier score", "answers", "differs"]
+    assert list(table.cells["Brier score"]) == [
+        "0.12 [0.10, 0.15]", "0.25 [0.20, 0.30]", "0.31 [0.30, 0.32]"
+    ]  # fmt: skip
+    assert list(table.cells["answers"]) == ["3", "1,200", "4"]
+    # names are called by their words, what a model said is not
+    assert list(table.cells["strategy"]) == ["p_<b>true", "verbalized", "as stated"]
+    assert list(table.cells["answer"]) == ["none", "both", "x" * 200]
+    assert "x" * 200 in repr(table)
+    assert "x" * 200 in table._repr_html_()
+
+
+def test_words_from_outside_are_escaped(frame):
+    page = show_table(frame, {"strategy": "<i>how</i>", "n": "n"}, title="a <b>")._repr_html_()
+    assert "<b>" not in page
+    assert "<i>" not in page
+    assert "p_&lt;b&gt;true" in page
+    assert page.count("text-align:left") == 4
+    assert page.count("text-align:right") == 4
+
+
+def test_long_tables_say_how_much_more_there_is():
+    table = show_table(pd.DataFrame({"x": np.arange(40) / 3}))
+    assert len(table.cells) == 12
+    assert "and 28 more" in repr(table)
+    assert "and 28 more" in table._repr_html_()
+
+
+def test_an_empty_table_has_its_head():
+    assert repr(show_table(pd.DataFrame({"ece": []}))) == "ECE"
+
+
+def test_odd_cells():
+    frame = pd.DataFrame(
+        {"a": [["x", "y"], {}], "b": [pd.NA, np.int64(5)], "c": [pd.Timestamp("2026-01-02"), None]}
+    )
+    cells = show_table(frame).cells
+    assert list(cells["a"]) == ["x, y", ""]
+    assert list(cells["b"]) == ["–", "5"]
+    assert cells["c"][0].startswith("2026-01-02")

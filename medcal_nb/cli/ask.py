@@ -1,4 +1,4 @@
-"""``medcal ask``, ``medcal strategies`` and ``medcal families``."""
+"""``medcal ask``, ``medcal strategies`` and ``medcal models``."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def ask(
         help="pocket-general, pocket-medical …, a folder, a hub id, clip:ARCHITECTURE, or URLs "
         "of OpenAI-compatible endpoints separated by commas.",
     ),
-    dataset: str = typer.Option(..., help="pocket-general, pocket-medical, vqa-rad …"),
+    dataset: str = typer.Option(..., help="See `medcal items`; NAME:FOLDER for a copy on disk."),
     strategies: str = typer.Option("verbalized", help="Names separated by commas, or 'all'."),
     to: Path = typer.Option(None, help="The answers log (SQLite); made where it is not there."),
     n: int = typer.Option(None, min=1, help="Ask N of the items only, always the same."),
@@ -45,6 +45,7 @@ def ask(
     """Put items to a model under interrogation strategies; a rerun asks what is missing."""
     from medcal_nb.ask.models import resolve_model
     from medcal_nb.ask.strategies import Plan, choose_strategies
+    from medcal_nb.cli import note, say
     from medcal_nb.errors import MedcalError
     from medcal_nb.items import load_items
 
@@ -88,19 +89,24 @@ def ask(
             progress=not quiet,
         )
     for line in summary.lines():
-        typer.echo(line, err=True)
+        say(line, err=True)
+    if summary.failed:
+        code = 1 if summary.rows else 2
+        note(f"error: {len(summary.failed)} items failed; exit status {code}")
+        raise typer.Exit(code)
 
 
 def _print_dry_run(backend, items, strategies, plan):
     from medcal_nb.ask.run import dry_run
+    from medcal_nb.cli import say
 
     shown, counts, skipped = dry_run(backend, items, strategies, plan=plan)
     for call in shown:
         tokens = "" if call.tokens is None else f", {call.tokens} prompt tokens"
-        typer.echo(f"── {call.strategy}: {call.what}{tokens}\n{call.text}\n")
+        say(f"── {call.strategy}: {call.what}{tokens}\n{call.text}\n")
     for name, reason in skipped.items():
-        typer.echo(f"skipped {name}: {reason}")
-    typer.echo(
+        say(f"skipped {name}: {reason}")
+    say(
         f"{counts['items']} items: {counts['calls']} calls, {counts['distinct_calls']} after equal "
         f"ones are merged; about {counts['prompt_tokens']} prompt tokens and at most "
         f"{counts['new_tokens_at_most']} new ones, before sharing"
@@ -110,31 +116,34 @@ def _print_dry_run(backend, items, strategies, plan):
 def strategies() -> None:
     """List the strategies: what is asked, calls, needs, source."""
     from medcal_nb.ask.strategies import STRATEGIES, Plan
+    from medcal_nb.cli import say
 
     plan = Plan()
     for strategy in STRATEGIES.values():
         needs = ", ".join(sorted(strategy.needs)) or "answers of two models"
-        typer.echo(f"{strategy.name:22}{strategy.asks}")
-        typer.echo(f"{'':22}calls {strategy.calls(plan)}; needs {needs}; {strategy.source}")
+        say(f"{strategy.name:22}{strategy.asks}")
+        say(f"{'':22}calls {strategy.calls(plan)}; needs {needs}; {strategy.source}")
 
 
-def families(
-    only: str = typer.Option(None, help="Names separated by commas; all where left out."),
-    markdown: bool = typer.Option(False, help="Print a Markdown table."),
-) -> None:
-    """Try every strategy on a tiny random checkpoint of each model family; print the table."""
-    from medcal_nb.ask.families import FAMILIES, family_table, format_table
-    from medcal_nb.errors import MedcalError
+def models() -> None:
+    """List the pocket models, small ones that come with the workbook, their files checked."""
+    import json
 
-    names = [name.strip() for name in only.split(",")] if only else list(FAMILIES)
-    for name in names:
-        if name not in FAMILIES:
-            raise MedcalError(f"unknown family {name!r}: choose from {', '.join(FAMILIES)}")
-    typer.echo(format_table(family_table(names), markdown=markdown))
+    from medcal_nb.cli import say
+    from medcal_nb.pocket.load import list_pocket, pocket_dir
+
+    for name in list_pocket():
+        folder = pocket_dir(name)
+        told = json.loads((folder / "recipe.json").read_text())
+        size = sum(file.stat().st_size for file in folder.iterdir()) / 2**20
+        start = f", made from {told['parent']}" if told.get("parent") else ""
+        use = "ask with --strategies clip_zero_shot" if "clip" in name else "ask it anything"
+        parameters = f"{told['parameters'] / 1e6:.2f} M parameters, {size:.1f} MiB"
+        say(f"{name:22} {parameters}{start}; {use}")
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this room."""
     app.command()(ask)
     app.command()(strategies)
-    app.command()(families)
+    app.command()(models)

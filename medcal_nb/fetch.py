@@ -238,9 +238,10 @@ def _vlcb_labels(path: Path, method: str) -> pd.DataFrame:
     ):
         if wrong.any():
             row = int(wrong.to_numpy().argmax())
+            value = table[what].tolist()[row]
             raise MedcalError(
-                f"{path}: entry {row + 1}: {what} {table[what].iloc[row]!r} is not what it should "
-                "be (a share from 0 to 1, a label 0 or 1)"
+                f"{path}: entry {row + 1}: {what} {value!r} is not what it should be (a share "
+                "from 0 to 1, a label 0 or 1)"
             )
     given = {"item_id": table.get("hash_id", table["sample_id"]), "confidence": stated,
              "correct": labels, "raw": table.get("raw_response")}  # fmt: skip

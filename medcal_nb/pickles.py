@@ -18,6 +18,8 @@ from medcal_nb.errors import MedcalError
 LETTERS = "ABCDEF"
 _FIELDS = ("id", "answer", "category", "situation", "image_path")
 _BYTES, _SECONDS, _ROWS, _LETTERS_IN_A_TEXT = 1 << 30, 60, 100_000, 500
+_NOT_DATA = "is refused as a pickle, only plain values and arrays of numbers are read"
+_TOO_MUCH = "takes more memory or time than any file expected here"
 _KINDS = {"f2": "e", "f4": "f", "f8": "d", "i4": "i", "i8": "q"}
 _ADMITTED = {("numpy", "ndarray"), ("numpy", "dtype")} | {
     (f"numpy.{core}.{name}", made)
@@ -44,11 +46,11 @@ def read_rows(path: Path) -> list[dict]:
     if done is not None and done.returncode == 0:
         return json.loads(done.stdout)
     told = "" if done is None or done.returncode != 3 else done.stderr.decode().strip()
-    raise MedcalError(f"{path}: {told or 'takes more memory or time than any file expected here'}")
+    raise MedcalError(f"{path}: {told or _TOO_MUCH}")
 
 
 class _Refused(Exception):
-    """Rows of another form; the message says which."""
+    """What is not read, told to the user."""
 
 
 class _Note:
@@ -66,11 +68,11 @@ class _Note:
 class _DataOnly(pickle.Unpickler):
     def find_class(self, module, name):
         if (module, name) not in _ADMITTED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+            raise _Refused(f"{_NOT_DATA}: it asks for {module}.{name}")
         return _Note
 
     def persistent_load(self, pid):
-        raise pickle.UnpicklingError("it asks for an object kept elsewhere")
+        raise _Refused(f"{_NOT_DATA}: it asks for an object kept elsewhere")
 
 
 def _numbers(value):
@@ -125,12 +127,10 @@ def _main(path):
         if len(records) > _ROWS:
             raise _Refused(f"holds more than {_ROWS:,} rows")
         print(json.dumps([_row(i, record) for i, record in enumerate(records, start=1)]))
-    except pickle.UnpicklingError as error:
-        told = f"is refused as a pickle: {error}; only plain values and arrays of numbers are read"
     except _Refused as error:
         told = str(error)
     except MemoryError:
-        told = "takes more memory or time than any file expected here"
+        told = _TOO_MUCH
     except Exception as error:
         told = f"is damaged ({type(error).__name__})"
     else:

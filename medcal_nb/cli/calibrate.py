@@ -157,8 +157,9 @@ def _write_maps(maps, path, by, fitted_on):
         body = json.loads(part.read_text(encoding="utf-8"))
         for entry in body["maps"]:
             told = entry["map"]
+            seen = {"fitted_on": told.pop("fitted_on")}
             first = {name: told[name] for name in ("name", "params", "n_fit")}
-            entry["map"] = first | told | {"fitted_on": told.pop("fitted_on")}
+            entry["map"] = first | told | seen
         part.write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

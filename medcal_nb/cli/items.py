@@ -135,5 +135,5 @@ def contact_sheet(table: "pd.DataFrame", *, title: str) -> "Image.Image":
         scale = _SIDE / max(picture.size)
         picture = picture.resize([max(1, round(scale * length)) for length in picture.size])
         page.paste(picture, (x, y))
-        pen.multiline_text((x, y + _SIDE + 2), "\n".join(lines), fill="black", font=font)
+        pen.text((x, y + _SIDE + 2), "\n".join(lines), fill="black", font=font)
     return page

@@ -24,25 +24,12 @@ from medcal_nb.errors import MedcalError
 
 ROOMS = ("study", "items", "ask", "fetch", "answers", "calibrate", "reader")
 
-#: Each command's group in `medcal --help` and the example at the end of its own help.
-COMMANDS = {
-    "study": ("Study", "medcal study --fast 03"),
-    "verify": ("Study", "medcal verify 02"),
-    "doctor": ("Study", "medcal doctor"),
-    "items": ("Ask", "medcal items --dataset vqa-rad --n 12 --sheet sheet.png"),
-    "models": ("Ask", "medcal models"),
-    "strategies": ("Ask", "medcal strategies"),
-    "ask": ("Ask", "medcal ask --model Qwen/Qwen3-VL-4B-Instruct --dataset vqa-rad --to a.sqlite"),
-    "fetch": ("Answers", "medcal fetch vlcb"),
-    "import": ("Answers", "medcal import a.csv --confidence conf --percent --to answers.sqlite"),
-    "score": ("Answers", "medcal score answers.sqlite --by model,modality"),
-    "calibrate": (
-        "Answers",
-        "medcal calibrate answers.sqlite --fit domain=general --apply domain=medical --to c.csv",
-    ),
-    "export": ("Answers", "medcal export answers.sqlite --to answers.parquet"),
-    "merge": ("Answers", "medcal merge part-1.sqlite part-2.sqlite --to answers.sqlite"),
-    "reader": ("Teach", "medcal reader answers.sqlite --errors-allowed 0.1"),
+#: The commands in their groups; the example at the end of each help ends its docstring.
+GROUPS = {
+    "Study": ("study", "verify", "doctor"),
+    "Ask": ("items", "models", "strategies", "ask"),
+    "Answers": ("fetch", "import", "score", "calibrate", "export", "merge"),
+    "Teach": ("reader",),
 }
 #: Old names that still work: of options, and of what an option names.
 RENAMED = {
@@ -122,8 +109,9 @@ for _room in ROOMS:
     import_module(f"medcal_nb.cli.{_room}").register(app)
 for _command in app.registered_commands:
     _name = _command.name or _command.callback.__name__
-    _command.rich_help_panel, _example = COMMANDS[_name]
-    _command.epilog = f"Example: {_example}"
+    _command.rich_help_panel = next((g for g, names in GROUPS.items() if _name in names), None)
+    _command.help, _told, _example = inspect.getdoc(_command.callback).partition("\n\nExample: ")
+    _command.epilog = _told.strip() + " " + _example
     _in_our_words(_command.callback)
 
 
@@ -192,13 +180,11 @@ def main() -> None:
             setattr(sys, name, _Terminal(getattr(sys, name)))
     try:
         app(renamed(sys.argv[1:]), prog_name="medcal")
-    except KeyboardInterrupt:
-        note("interrupted; the same command goes on where it was")
-        sys.exit(130)
-    except SystemExit as end:
-        if end.code == 130:  # typer has turned Ctrl-C into an exit of its own
+    except (KeyboardInterrupt, SystemExit) as end:
+        code = end.code if isinstance(end, SystemExit) else 130
+        if code == 130:  # typer turns Ctrl-C into an exit of its own
             note("interrupted; the same command goes on where it was")
-        raise
+        sys.exit(code)
     except BrokenPipeError:  # a reader such as `head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

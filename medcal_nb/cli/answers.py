@@ -68,28 +68,16 @@ def import_(
         "error", help="Answers that the log holds with other content."
     ),
 ) -> None:
-    """Bring recorded answers into a log: all of them, or nothing."""
+    """Bring recorded answers into a log: all of them, or nothing.
+
+    Example: medcal import a.csv --confidence conf --percent --to answers.sqlite
+    """
+    given = locals()
     from medcal_nb.cli import note, say, split_names
     from medcal_nb.logs import ColumnMap, import_file
 
-    columns = ColumnMap(
-        dataset=dataset,
-        domain=domain,
-        split=split,
-        logits=tuple(split_names(logits)),
-        confidence=confidence,
-        correct=correct,
-        answer=answer,
-        gold=gold,
-        model=model,
-        item=item,
-        image=image,
-        modality=modality,
-        strategy=strategy,
-        sample=sample,
-        percent=percent,
-        allow_missing=allow_missing,
-    )
+    named = {name: given[name] for name in ColumnMap.__dataclass_fields__ if name in given}
+    columns = ColumnMap(**named | {"logits": tuple(split_names(logits))})
     done = import_file(
         file,
         to,
@@ -125,7 +113,10 @@ def score(
     seed: int = typer.Option(0, min=0, help="Of the bootstrap."),
     format: Literal["table", "csv", "json"] = typer.Option("table", help="How it is printed."),
 ) -> None:
-    """Accuracy, calibration and discrimination of each group of answers."""
+    """Accuracy, calibration and discrimination of each group of answers.
+
+    Example: medcal score answers.sqlite --by model,modality
+    """
     from medcal_nb.cli import note, say, split_names
     from medcal_nb.cli._score import score_answers
     from medcal_nb.errors import MedcalError
@@ -162,7 +153,10 @@ def export(
     ),
     force: bool = typer.Option(False, "--force", help="Replace a file that is there."),
 ) -> None:
-    """Write a log as one table, rows in key order: equal logs give equal files."""
+    """Write a log as one table, rows in key order: equal logs give equal files.
+
+    Example: medcal export answers.sqlite --to answers.parquet
+    """
     from medcal_nb.answers import export_answers
     from medcal_nb.cli import say
     from medcal_nb.files import check_new_file
@@ -180,7 +174,10 @@ def merge(
         "error", help="Answers with one key and other content: refuse, keep, replace."
     ),
 ) -> None:
-    """Bring several logs into one; safe to repeat."""
+    """Bring several logs into one; safe to repeat.
+
+    Example: medcal merge part-1.sqlite part-2.sqlite --to answers.sqlite
+    """
     from medcal_nb.answers import merge_logs
     from medcal_nb.cli import say
 

@@ -42,7 +42,10 @@ def ask(
     dry_run: bool = typer.Option(False, help="Print prompts and costs, ask nothing."),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress bar."),
 ) -> None:
-    """Put items to a model under interrogation strategies; a rerun asks what is missing."""
+    """Put items to a model under interrogation strategies; a rerun asks what is missing.
+
+    Example: medcal ask --model Qwen/Qwen3-VL-4B-Instruct --dataset vqa-rad --to a.sqlite
+    """
     from medcal_nb.ask.models import resolve_model
     from medcal_nb.ask.strategies import Plan, choose_strategies
     from medcal_nb.cli import note, say
@@ -57,37 +60,23 @@ def ask(
     backend = resolve_model(
         model, device=device, revision=revision, served_as=served_as, concurrency=concurrency
     )
+    how = {
+        "samples": samples,
+        "temperature": temperature,
+        "seed": seed,
+        "lettered": letters,
+        "max_new_tokens": max_new_tokens,
+    }
     if dry_run:
-        plan = Plan(
-            dataset=dataset,
-            seed=seed,
-            samples=samples,
-            temperature=temperature,
-            lettered=letters,
-            max_new_tokens=max_new_tokens,
-        )
-        _print_dry_run(backend, items, strategies, plan)
+        _print_dry_run(backend, items, strategies, Plan(dataset=dataset, **how))
         return
 
     from medcal_nb.answers import AnswerLog
     from medcal_nb.ask.run import ask as ask_items
 
+    how |= {"batch_size": batch_size, "shard": part, "workers": workers, "progress": not quiet}
     with AnswerLog(to) as log:
-        summary = ask_items(
-            backend,
-            items,
-            strategies,
-            log=log,
-            samples=samples,
-            temperature=temperature,
-            batch_size=batch_size,
-            seed=seed,
-            lettered=letters,
-            max_new_tokens=max_new_tokens,
-            shard=part,
-            workers=workers,
-            progress=not quiet,
-        )
+        summary = ask_items(backend, items, strategies, log=log, **how)
     for line in summary.lines():
         say(line, err=True)
     if summary.failed:
@@ -114,7 +103,10 @@ def _print_dry_run(backend, items, strategies, plan):
 
 
 def strategies() -> None:
-    """List the strategies: what is asked, calls, needs, source."""
+    """List the strategies: what is asked, calls, needs, source.
+
+    Example: medcal strategies
+    """
     from medcal_nb.ask.strategies import STRATEGIES, Plan
     from medcal_nb.cli import say
 
@@ -126,7 +118,10 @@ def strategies() -> None:
 
 
 def models() -> None:
-    """List the pocket models, small ones that come with the workbook, their files checked."""
+    """List the pocket models, small ones that come with the workbook, their files checked.
+
+    Example: medcal models
+    """
     import json
 
     from medcal_nb.cli import say

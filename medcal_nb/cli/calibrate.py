@@ -47,7 +47,10 @@ def calibrate(
     ),
     seed: int = typer.Option(0, min=0, help="Of the folds of --cross."),
 ) -> None:
-    """Correct the confidence of answers by maps that were fitted on other answers."""
+    """Correct the confidence of answers by maps that were fitted on other answers.
+
+    Example: medcal calibrate a.sqlite --fit domain=general --apply domain=medical --to c.csv
+    """
     from medcal_nb.cli import note, say, split_names
     from medcal_nb.errors import MedcalError
     from medcal_nb.files import check_new_file
@@ -56,13 +59,10 @@ def calibrate(
         raise MedcalError("give one of --fit COL=VALUE, --use MAP.json or --cross FOLDS")
     if method not in _methods():
         raise MedcalError(f"--method {method}: choose one of {', '.join(_methods())}")
-    for option, path in (("--map", map), ("--decision", decision)):
-        if path is not None and not fit:
-            raise MedcalError(f"{option} needs --fit COL=VALUE: the rows to learn from")
-    targets = [to, map, decision and decision / "decision.json"]
-    for path in targets[:2] if decision is None or not decision.exists() else targets:
-        if path is not None:
-            check_new_file(path, sources=[answers])
+    if (map or decision) and not fit:
+        raise MedcalError("--map and --decision need --fit COL=VALUE: the rows to learn from")
+    for path in filter(None, (to, map, decision and decision / "decision.json")):
+        check_new_file(path, sources=[answers])
     table = _graded(answers)
     target = _pick(table, apply, "--apply", answers)
     source = _pick(table, fit, "--fit", answers) if fit else None

@@ -25,7 +25,10 @@ def fetch(
     mirror: str = typer.Option(None, metavar="URL", help="Fetch from here instead."),
     again: bool = typer.Option(False, "--again", help="Fetch anew what is there already."),
 ) -> None:
-    """Fetch answers of real models, or public items; run again, it goes on where it was."""
+    """Fetch answers of real models, or public items; run again, it goes on where it was.
+
+    Example: medcal fetch vlcb
+    """
     from medcal_nb import hub
     from medcal_nb.cli import note, say, split_names
     from medcal_nb.errors import MedcalError

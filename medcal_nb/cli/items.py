@@ -27,7 +27,10 @@ def items(
     to: Path = typer.Option(None, help="Write the table to this .csv, .jsonl or .parquet file."),
     force: bool = typer.Option(False, "--force", help="Replace --to and --sheet where there."),
 ) -> None:
-    """Print the items of a data set; draw a contact sheet of them; write them to a file."""
+    """Print the items of a data set; draw a contact sheet of them; write them to a file.
+
+    Example: medcal items --dataset vqa-rad --n 12 --sheet sheet.png
+    """
     from medcal_nb.cli import say
     from medcal_nb.errors import MedcalError
     from medcal_nb.files import check_new_file, new_file
@@ -50,10 +53,7 @@ def items(
             raise MedcalError(f"--modality {modality}: {dataset} has {', '.join(known)}")
         table = table[table["modality"] == modality].reset_index(drop=True)
     if n is not None and n < len(table):
-        import numpy as np
-
-        keep = np.sort(np.random.default_rng(seed).permutation(len(table))[:n])
-        table = table.iloc[keep].reset_index(drop=True)
+        table = table.sample(n, random_state=seed).sort_index().reset_index(drop=True)
     say(_lines(table))
     if to is not None:
         with new_file(to, force=force) as part:

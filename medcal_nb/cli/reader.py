@@ -31,7 +31,10 @@ def reader(
     token: str = typer.Option(None, help="What the address has to hold; random if left out."),
     no_browser: bool = typer.Option(False, "--no-browser", help="Only print the address."),
 ) -> None:
-    """Show answers one case at a time, to accept, override or defer (Voila, 127.0.0.1 only)."""
+    """Show answers one case at a time, to accept, override or defer (Voila, 127.0.0.1 only).
+
+    Example: medcal reader answers.sqlite --errors-allowed 0.1
+    """
     from medcal_nb.cli import say
     from medcal_nb.errors import MedcalError
     from medcal_nb.reader.cases import AnswerBook

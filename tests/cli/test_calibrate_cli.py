@@ -101,6 +101,7 @@ def test_cross_fitting_and_the_file_of_the_decision_pipeline(medcal, log, tmp_pa
     medcal("calibrate", log, "--method", "option_temperature", "--cross", 5, *rows, "--to", out)
     assert len(out.read_text().splitlines()) == 200
     folder = tmp_path / "model"
+    folder.mkdir()
     rows += ["--fit", "domain=general", "--fit", "strategy=option_probability"]
     medcal("calibrate", log, *rows, "--to", tmp_path / "o.csv", "--decision", folder)
     written = json.loads((folder / "decision.json").read_text())
@@ -118,8 +119,8 @@ def test_cross_fitting_and_the_file_of_the_decision_pipeline(medcal, log, tmp_pa
         (["--fit", "domain=lunar"], "no rows with domain = lunar"),
         (["--fit", "domain"], "write COL=VALUE"),
         (["--use", "nowhere.json"], "nowhere.json"),
-        (["--cross", "5", "--map", "x.json"], "--map needs --fit"),
-        (["--cross", "5", "--decision", "x"], "--decision needs --fit"),
+        (["--cross", "5", "--map", "x.json"], "--map and --decision need --fit"),
+        (["--cross", "5", "--decision", "x"], "--map and --decision need --fit"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(medcal, log, tmp_path, arguments, told):

@@ -25,7 +25,9 @@ def ask(
     to: Path = typer.Option(None, help="The answers log (SQLite); made where it is not there."),
     n: int = typer.Option(None, min=1, help="Ask N of the items only, always the same."),
     split: str = typer.Option(None, help="fit or test; both where left out."),
-    samples: int = typer.Option(10, min=1, help="Replies per item of the sampled strategies."),
+    samples: int = typer.Option(
+        10, min=1, max=1000, help="Replies per item of the sampled strategies."
+    ),
     temperature: float = typer.Option(1.0, min=0.01, help="Of the sampled replies."),
     batch_size: int = typer.Option(64, min=1, help="Items asked together, one transaction each."),
     seed: int = typer.Option(0, help="Of the sampled replies."),
@@ -38,7 +40,9 @@ def ask(
     max_new_tokens: int = typer.Option(None, min=1, help="Lower the limit of every reply."),
     revision: str = typer.Option(None, help="Commit or tag of a hub checkpoint."),
     served_as: str = typer.Option(None, help="The model's name at the URL."),
-    concurrency: int = typer.Option(16, min=1, help="Requests under way at once at a URL."),
+    concurrency: int = typer.Option(
+        16, min=1, max=4096, help="Requests under way at once at a URL."
+    ),
     dry_run: bool = typer.Option(False, help="Print prompts and costs, ask nothing."),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress bar."),
 ) -> None:

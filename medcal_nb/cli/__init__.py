@@ -52,7 +52,6 @@ _CONTROL_BUT_BARS = re.compile(
 app = typer.Typer(
     name="medcal",
     help="Is the confidence of a multimodal LLM on medical images calibrated?",
-    no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -80,14 +79,16 @@ def _print_version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _options(
+    context: typer.Context,
     version: bool = typer.Option(
         False, "--version", callback=_print_version, is_eager=True, help="Print the version."
     ),
     debug: bool = typer.Option(False, "--debug", help="Show where an error happened."),
 ) -> None:
-    pass
+    if context.invoked_subcommand is None:
+        say(context.get_help())
 
 
 def _in_our_words(function) -> None:
@@ -163,15 +164,6 @@ def _complain(message: str) -> None:
     say("medcal: error: " + " ".join(message.split("\n")), err=True)
 
 
-def _unforeseen(error: Exception) -> str:
-    told = (str(error).strip().splitlines() or ["no more is known"])[0][:300]
-    again = " ".join(["medcal --debug", *sys.argv[1:]])
-    return (
-        f"unforeseen {type(error).__name__}: {told}; `{again}` shows where: please report it "
-        "with what that prints"
-    )
-
-
 def main() -> None:
     """Run the command line; whatever goes wrong is told in one line (--debug shows more)."""
     debug = sys.argv[1:2] == ["--debug"]
@@ -179,30 +171,39 @@ def main() -> None:
         if getattr(sys, name).isatty():
             setattr(sys, name, _Terminal(getattr(sys, name)))
     try:
-        app(renamed(sys.argv[1:]), prog_name="medcal")
-    except (KeyboardInterrupt, SystemExit) as end:
-        code = end.code if isinstance(end, SystemExit) else 130
-        if code == 130:  # typer turns Ctrl-C into an exit of its own
-            note("interrupted; the same command goes on where it was")
-        sys.exit(code)
+        code = app(renamed(sys.argv[1:]), prog_name="medcal", standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        code = 130
+    except SystemExit as end:  # typer may turn Ctrl-C into an exit of its own
+        code = end.code
     except BrokenPipeError:  # a reader such as `head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        code = 1
     except Exception as error:
         if debug:
             raise
-        code = 1
-        if isinstance(error, MedcalError):
-            code, told = 2, str(error)
-        elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            told = (
-                f"no space left on the disk writing {error.filename or 'a file'}: free some and "
-                "run the same command again"
-            )
-        elif isinstance(error, PermissionError) and error.filename:
-            code = 2
-            told = f"{error.filename}: permission denied: change its mode or choose another"
-        else:
-            told = _unforeseen(error)
+        code, told = _told(error)
         _complain(told)
-        sys.exit(code)
+    if code == 130:
+        note("interrupted; the same command goes on where it was")
+    sys.exit(code)
+
+
+def _told(error: Exception) -> tuple[int, str]:
+    """The exit status of an error and what is said of it."""
+    if hasattr(error, "format_message"):  # of typer: the words of the command line are wrong
+        about = error.ctx.command_path if error.ctx else "medcal"
+        return 2, f"{error.format_message().rstrip('.')}; `{about} --help` says more"
+    if isinstance(error, MedcalError):
+        return 2, str(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        name = error.filename or "a file"
+        return 1, f"no space left on the disk writing {name}: free some and run it again"
+    if isinstance(error, PermissionError) and error.filename:
+        return 2, f"{error.filename}: permission denied: change its mode or choose another"
+    told = (str(error).strip().splitlines() or ["no more is known"])[0][:300]
+    again = " ".join(["medcal --debug", *sys.argv[1:]])
+    return 1, (
+        f"unforeseen {type(error).__name__}: {told}; `{again}` shows where: please report it "
+        "with what that prints"
+    )

@@ -116,7 +116,7 @@ for _command in app.registered_commands:
     _in_our_words(_command.callback)
 
 
-def renamed(words: list[str]) -> list[str]:
+def _renamed(words: list[str]) -> list[str]:
     """The words of a command line with old names replaced, each with a remark."""
     out: list[str] = []
     for word in words:
@@ -171,7 +171,7 @@ def main() -> None:
         if getattr(sys, name).isatty():
             setattr(sys, name, _Terminal(getattr(sys, name)))
     try:
-        code = app(renamed(sys.argv[1:]), prog_name="medcal", standalone_mode=False)
+        code = app(_renamed(sys.argv[1:]), prog_name="medcal", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         code = 130
     except SystemExit as end:  # typer may turn Ctrl-C into an exit of its own

@@ -41,11 +41,7 @@ def import_(
     dataset: str = typer.Option(None, metavar="NAME", help="Name of the data set."),
     domain: Literal["general", "medical"] = typer.Option(None, help="Of all items."),
     split: Literal["fit", "test"] = typer.Option(None, help="Of all items."),
-    logits: str = typer.Option(
-        None,
-        metavar="COL,COL,…",
-        help="Option scores; each column ends in its option after the last '_'.",
-    ),
+    logits: str = typer.Option(None, metavar="COL,COL,…", help="Option scores, named …_OPTION."),
     confidence: str = typer.Option(None, metavar="COL", help="Probability of being correct."),
     correct: str = typer.Option(None, metavar="COL", help="true/false or 1/0."),
     answer: str = typer.Option(None, metavar="COL", help="What the model said."),
@@ -57,13 +53,9 @@ def import_(
     strategy: str = typer.Option(None, metavar="COL_OR_NAME", help="How it was asked."),
     sample: str = typer.Option(None, metavar="COL", help="Number of a repeated reply, from 0."),
     percent: bool = typer.Option(False, "--percent", help="The confidence runs 0 to 100."),
-    allow_missing: bool = typer.Option(
-        False, "--allow-missing", help="Keep rows without confidence or grade; they are counted."
-    ),
+    allow_missing: bool = typer.Option(False, help="Keep rows without confidence or grade."),
     reader: str = typer.Option("auto", help="Whose log it is; found out where plain."),
-    items: Path = typer.Option(
-        None, help="Table with item_id and gold, modality …, for logs that hold no gold answers."
-    ),
+    items: Path = typer.Option(None, help="Table with item_id, gold … for logs without them."),
     if_exists: Policy = typer.Option(
         "error", help="Answers that the log holds with other content."
     ),

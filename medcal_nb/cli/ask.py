@@ -15,11 +15,7 @@ def _shard(text):
 
 
 def ask(
-    model: str = typer.Option(
-        ...,
-        help="pocket-general, pocket-medical …, a folder, a hub id, clip:ARCHITECTURE, or URLs "
-        "of OpenAI-compatible endpoints separated by commas.",
-    ),
+    model: str = typer.Option(..., help="A pocket model, folder, hub id, clip:NAME, or URLs."),
     dataset: str = typer.Option(..., help="See `medcal items`; NAME:FOLDER for a copy on disk."),
     strategies: str = typer.Option("verbalized", help="Names separated by commas, or 'all'."),
     to: Path = typer.Option(None, help="The answers log (SQLite); made where it is not there."),
@@ -33,9 +29,7 @@ def ask(
     seed: int = typer.Option(0, help="Of the sampled replies."),
     device: str = typer.Option(None, help="cpu, cuda …; a GPU where there is one."),
     shard: str = typer.Option("1/1", help="Part i/n of the items, images kept together."),
-    workers: int = typer.Option(
-        1, min=1, help="Processes that ask side by side, for a model on a CPU of several cores."
-    ),
+    workers: int = typer.Option(1, min=1, help="Processes side by side, on a CPU of many cores."),
     letters: bool = typer.Option(False, help="Read option probabilities from option letters."),
     max_new_tokens: int = typer.Option(None, min=1, help="Lower the limit of every reply."),
     revision: str = typer.Option(None, help="Commit or tag of a hub checkpoint."),
@@ -52,7 +46,6 @@ def ask(
     """
     from medcal_nb.ask.models import resolve_model
     from medcal_nb.ask.strategies import Plan, choose_strategies
-    from medcal_nb.cli import note, say
     from medcal_nb.errors import MedcalError
     from medcal_nb.items import load_items
 
@@ -64,13 +57,8 @@ def ask(
     backend = resolve_model(
         model, device=device, revision=revision, served_as=served_as, concurrency=concurrency
     )
-    how = {
-        "samples": samples,
-        "temperature": temperature,
-        "seed": seed,
-        "lettered": letters,
-        "max_new_tokens": max_new_tokens,
-    }
+    how = {"samples": samples, "temperature": temperature, "seed": seed}
+    how |= {"lettered": letters, "max_new_tokens": max_new_tokens}
     if dry_run:
         _print_dry_run(backend, items, strategies, Plan(dataset=dataset, **how))
         return
@@ -81,6 +69,13 @@ def ask(
     how |= {"batch_size": batch_size, "shard": part, "workers": workers, "progress": not quiet}
     with AnswerLog(to) as log:
         summary = ask_items(backend, items, strategies, log=log, **how)
+    _close(summary)
+
+
+def _close(summary):
+    """Say what was done; exit with 1 where anything failed, with 2 where everything did."""
+    from medcal_nb.cli import note, say
+
     for line in summary.lines():
         say(line, err=True)
     if summary.failed:

@@ -6,12 +6,6 @@ from pathlib import Path
 import typer
 
 
-def _methods() -> list[str]:
-    from medcal_nb.correct.maps import MAP_METHODS
-
-    return list(MAP_METHODS)
-
-
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command()(calibrate)
@@ -19,20 +13,10 @@ def register(app: typer.Typer) -> None:
 
 def calibrate(
     answers: Path = typer.Argument(help="A log, or a table with our column names."),
-    to: Path = typer.Option(
-        ..., help="Where the corrected answers go: a new log, or .parquet, .csv, .jsonl."
-    ),
-    method: str = typer.Option(
-        "temperature",
-        help="Family of the map: temperature, platt, beta, isotonic, histogram, bbq …",
-        autocompletion=_methods,
-    ),
-    fit: list[str] = typer.Option(
-        [], metavar="COL=VALUE,…", help="Rows to learn from, e.g. domain=general."
-    ),
-    apply: list[str] = typer.Option(
-        [], metavar="COL=VALUE,…", help="Rows to correct, e.g. domain=medical."
-    ),
+    to: Path = typer.Option(..., help="A new log, or .parquet, .csv, .jsonl."),
+    method: str = typer.Option("temperature", help="Family of the map: platt, isotonic, bbq …"),
+    fit: list[str] = typer.Option([], metavar="COL=VALUE,…", help="Rows to learn from."),
+    apply: list[str] = typer.Option([], metavar="COL=VALUE,…", help="Rows to correct."),
     by: str = typer.Option("model,strategy", metavar="COL,COL,…", help="One map for each of."),
     map: Path = typer.Option(None, "--map", help="Write the fitted maps here, as JSON."),
     use: Path = typer.Option(None, help="Use maps written by --map instead of fitting."),
@@ -40,25 +24,26 @@ def calibrate(
         0, min=0, help="Learn and correct on the --apply rows, in N folds by image."
     ),
     decision: Path = typer.Option(
-        None,
-        metavar="FOLDER",
-        help="Also write a temperature per question type into FOLDER/decision.json, which the "
-        "decision pipeline of transformers reads. Fitted on the --fit rows of one model.",
+        None, metavar="FOLDER", help="Also write FOLDER/decision.json: see above."
     ),
     seed: int = typer.Option(0, min=0, help="Of the folds of --cross."),
 ) -> None:
     """Correct the confidence of answers by maps that were fitted on other answers.
 
+    FOLDER/decision.json holds a temperature per question type, fitted on the --fit rows of one
+    model, as the decision pipeline of transformers reads it.
+
     Example: medcal calibrate a.sqlite --fit domain=general --apply domain=medical --to c.csv
     """
     from medcal_nb.cli import note, say, split_names
+    from medcal_nb.correct.maps import MAP_METHODS
     from medcal_nb.errors import MedcalError
     from medcal_nb.files import check_new_file
 
     if sum([bool(fit), use is not None, cross > 0]) != 1:
         raise MedcalError("give one of --fit COL=VALUE, --use MAP.json or --cross FOLDS")
-    if method not in _methods():
-        raise MedcalError(f"--method {method}: choose one of {', '.join(_methods())}")
+    if method not in MAP_METHODS:
+        raise MedcalError(f"--method {method}: choose one of {', '.join(MAP_METHODS)}")
     if (map or decision) and not fit:
         raise MedcalError("--map and --decision need --fit COL=VALUE: the rows to learn from")
     for path in filter(None, (to, map, decision and decision / "decision.json")):
@@ -74,13 +59,11 @@ def calibrate(
     if map is not None:
         _write_maps(maps, map, groups, " and ".join(fit))
     _write(corrected, to)
+    if len(corrected) < len(target):
+        without = f"{len(target) - len(corrected):,} rows have no map for their {', '.join(groups)}"
+        notes.append(f"{without} and are left out")
     for remark in notes:
         note(remark)
-    if len(corrected) < len(target):
-        note(
-            f"{len(target) - len(corrected):,} rows have no map for their {', '.join(groups)} and "
-            "are left out"
-        )
     say(f"{to}: {len(corrected):,} answers corrected; {_change(corrected)}")
     for key, fitted in maps.items():
         say(f"  {' '.join(key)}: {_shown(fitted)}")

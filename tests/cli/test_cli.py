@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import medcal_nb
-from medcal_nb.cli import GROUPS, renamed
+from medcal_nb.cli import GROUPS, _renamed
 from tests.study.test_run import PARAMETERS, write_notebook
 
 COMMAND = [sys.executable, "-m", "medcal_nb.cli"]
@@ -187,13 +187,13 @@ def test_control_characters_never_reach_the_terminal(tmp_path):
 
 def test_old_names_work_with_a_line_that_says_the_new_one(capsys):
     words = ["ask", "--strategies=verbalized,image_ablation", "--to", "x"]
-    assert renamed(words) == ["ask", "--strategies=verbalized,blank_image", "--to", "x"]
+    assert _renamed(words) == ["ask", "--strategies=verbalized,blank_image", "--to", "x"]
     assert "strategies 'image_ablation' is now called 'blank_image'" in capsys.readouterr().err
-    assert renamed(["study", "--profile", "recorded"]) == ["study", "--profile", "imported"]
-    assert renamed(["reader", "a", "--limit", "0.1"]) == ["reader", "a", "--errors-allowed", "0.1"]
+    assert _renamed(["study", "--profile", "recorded"]) == ["study", "--profile", "imported"]
+    assert _renamed(["reader", "a", "--limit", "0.1"]) == ["reader", "a", "--errors-allowed", "0.1"]
     assert "--limit is now called --errors-allowed" in capsys.readouterr().err
     own = ["import", "a.csv", "--dataset", "pocket-general", "--model", "recorded"]
-    assert renamed(own) == own
+    assert _renamed(own) == own
     assert capsys.readouterr().err == ""
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Annotated, get_args, get_origin
 
 import typer
-from typer.models import ArgumentInfo
+from typer.models import ArgumentInfo, OptionInfo
 
 from medcal_nb import __version__
 from medcal_nb.errors import MedcalError
@@ -98,9 +98,9 @@ def _in_our_words(function) -> None:
         if get_origin(kind) is Annotated:
             kind, told = get_args(kind)
         kinds = {kind, *get_args(kind)} | {k for a in get_args(kind) for k in get_args(a)}
-        if told.metavar is None and isinstance(told, ArgumentInfo):
-            told.metavar = parameter.name.upper()
-        elif told.metavar is None:
+        if isinstance(told, ArgumentInfo):
+            told.metavar = told.metavar or parameter.name.upper()
+        elif isinstance(told, OptionInfo) and told.metavar is None:
             told.metavar = next((word for k, word in _WORDS.items() if k in kinds), None)
 
 

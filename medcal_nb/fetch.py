@@ -1,660 +1,326 @@
-"""Bring recorded answers and public items onto this machine.
+"""Bring answers that real models gave, recorded and published by others, onto this machine.
 
-Files are fetched over HTTP from a pinned revision, carried on where an earlier try stopped, and
-checked: their SHA-256 is compared with what the source states, where it states one, and kept in
-``manifest.json`` beside them, so that a later run notices any change. Foreign pickles are opened
-only by :func:`load_pickle`, which admits plain values and numeric numpy arrays and nothing else.
+Files come from a pinned commit over HTTP, one at a time: what is there and fits its SHA-256 stays,
+so that an interrupted run goes on where it was. They become an answers log, all of it or nothing.
 """
 
 from __future__ import annotations
 
-import errno
-import hashlib
-import http.client
+import gzip
 import json
-import os
-import pickle
-import time
-import urllib.error
-import urllib.parse
-import urllib.request
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from fnmatch import fnmatch
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from .errors import MedcalError
+from medcal_nb.errors import MedcalError
+from medcal_nb.pickles import LETTERS, read_rows
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "DATASETS",
-    "MODELS",
-    "SOURCES",
-    "Remote",
-    "bench_files",
-    "bench_rows",
-    "download",
-    "fetch",
-    "hub_files",
-    "import_bench",
-    "load_pickle",
-]
-
-# --- foreign pickles -----------------------------------------------------------------------------
-
-_NUMERIC = frozenset("biufc")
-_MAX_PICKLE = 2**31
-
-
-class _Ndarray:
-    """Stands for the name ``numpy.ndarray``; of no use by itself."""
-
-
-class _DType:
-    """Stands for ``numpy.dtype``, which a pickle could set to claim objects where bytes are."""
-
-    def __init__(self, code, *_):
-        self.dtype = _numeric(np.dtype(code)) if isinstance(code, str) else None
-
-    def __setstate__(self, state):
-        _, order, *more = state
-        if (
-            self.dtype is None
-            or order not in {"<", ">", "|", "="}
-            or any(more[:3])
-            or more[5:6] != [0]
-        ):
-            raise pickle.UnpicklingError("a type of number that numpy does not write")
-        self.dtype = self.dtype.newbyteorder(order)
-
-
-class _Array(np.ndarray):
-    """An array that fills itself from bytes and from nothing else."""
-
-    def __setstate__(self, state):
-        _, shape, dtype, fortran, data = state
-        filled = _frombuffer(data, dtype, shape, "F" if fortran else "C")
-        super().__setstate__((1, filled.shape, filled.dtype, bool(fortran), filled.tobytes("A")))
-
-
-def _numeric(dtype):
-    if dtype.kind not in _NUMERIC:
-        raise pickle.UnpicklingError(f"an array of {dtype} holds more than numbers")
-    return dtype
-
-
-def _number_type(dtype):
-    if not isinstance(dtype, _DType) or dtype.dtype is None:
-        raise pickle.UnpicklingError("an array without a type of number")
-    return dtype.dtype
-
-
-def _reconstruct(kind, shape, _):
-    # numpy writes every array as an empty one first and fills it afterwards.
-    if kind is not _Ndarray or shape != (0,):
-        raise pickle.UnpicklingError("an array that is not written as numpy writes arrays")
-    return np.ndarray.__new__(_Array, (0,), np.uint8)
-
-
-def _frombuffer(data, dtype, shape, order):
-    if not isinstance(data, bytes | bytearray):
-        raise pickle.UnpicklingError("an array that is not made of bytes")
-    return np.frombuffer(data, dtype=_number_type(dtype)).reshape(shape, order=order)
-
-
-def _scalar(dtype, data):
-    return _frombuffer(data, dtype, (), "C")[()]
-
-
-_ADMITTED = {
-    ("numpy", "ndarray"): _Ndarray,
-    ("numpy", "dtype"): _DType,
-    **{
-        (f"numpy.{core}.{module}", name): stand_in
-        for core in ("core", "_core")
-        for module, name, stand_in in (
-            ("multiarray", "_reconstruct", _reconstruct),
-            ("multiarray", "scalar", _scalar),
-            ("numeric", "_frombuffer", _frombuffer),
-        )
-    },
+SOURCES = {
+    "vlcb": "five multimodal LLMs on medical and general images, seven kinds of confidence (MIT)",
+    "vlm-uncertainty-bench": "option logits of 26 vision-language models on general images (MIT)",
 }
+_GITHUB = "https://raw.githubusercontent.com"
+_BASES = {
+    "vlcb": f"{_GITHUB}/Ledengary/BICR/4fa15a8e9e12f6d57c24187721397cd3cfd3c1f2",
+    "vlm-uncertainty-bench": f"{_GITHUB}/EnSec-AI/VLM-Uncertainty-Bench"
+    "/24c9226f3a67c46faee66d80f22d44ad8dc5a912",
+}
+_REGISTRIES = Path(__file__).parent / "registries"  # lines: file, and its SHA-256 where stated
+# Each method: its strategy here, its column of a prepared table, the labels it was published with.
+_VLCB_METHODS = {
+    "PTRUE": ("p_true", "ptrue", "correct"),
+    "SELF_PROBING": ("verbalized", "self_probing", "correct"),
+    "PIK": ("probe_pik", "pik", "correct_first_labels"),
+    "SAPLMA": ("probe_saplma", "saplma", "correct_first_labels"),
+    "II": ("probe_internalinspector", "internalinspector", "correct_first_labels"),
+    "CCPS": ("probe_ccps", "ccps", "correct_first_labels"),
+    "BICR": ("probe_bicr", "bicr_seed42", "correct"),
+}
+_VLCB_DOMAINS = {"GMAI-MMBench": "medical", "GQA": "general", "POPE": "general"}
+_LARGEST = 1 << 30
 
 
-class _NumbersOnly(pickle.Unpickler):
-    def find_class(self, module, name):
-        try:
-            return _ADMITTED[module, name]
-        except KeyError:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}") from None
-
-    def persistent_load(self, pid):
-        raise pickle.UnpicklingError(f"it asks for an object kept elsewhere ({pid!r})")
-
-
-def load_pickle(path):
-    """Read a pickle of plain values and numeric numpy arrays; refuse every other.
-
-    Numbers, texts, bytes, ``None``, lists, tuples, dicts and arrays of numbers are read. Nothing
-    in the file is run: the few numpy names that arrays need are replaced by our own, which make
-    arrays out of bytes and do nothing else, and any other name is refused before it is looked up.
+def fetch_answers(source, log, folder, *, models=(), mirror=None, given=None, again=False):
+    """Fetch recorded answers and write them to a log; safe to repeat.
 
     Parameters
     ----------
-    path : str or Path
+    source : str
+        A name of ``SOURCES``.
+    log : path
+        An answers log, made where it is not there.
+    folder : path
+        Where the files go.
+    models : sequence of str
+        Some of the models; all if empty.
+    mirror : str, optional
+        An address that serves the repository's files, instead of GitHub.
+    given : path, optional
+        A folder that holds the files, or tables prepared from them (``MODEL.parquet`` and
+        ``items.parquet``; ``DATASET.parquet`` with columns logit_A … logit_F): nothing is fetched.
+    again : bool
+        Fetch anew what is there already.
 
     Returns
     -------
-    object
+    medcal_nb.logs.Imported
+        Rows read, rows new in the log, notes.
 
     Raises
     ------
     MedcalError
-        For a file that asks for anything else, is damaged, or is larger than 2 GiB.
+        In one line: unknown name, no connection, another file than the published one, a value
+        outside 0 to 1. Nothing is imported then.
     """
-    path = Path(path)
-    try:
-        if path.stat().st_size > _MAX_PICKLE:
-            raise MedcalError(f"{path}: is larger than 2 GiB; it is none of the files expected")
-        with path.open("rb") as file:
-            return _NumbersOnly(file).load()
-    except pickle.UnpicklingError as error:
-        raise MedcalError(
-            f"{path}: is refused as a pickle: {error}; only plain values and arrays of numbers "
-            "are read"
-        ) from None
-    except OSError as error:
-        raise MedcalError(f"{path}: can't be read ({error.strerror})") from None
-    except MedcalError:
-        raise
-    except Exception as error:
-        # A damaged pickle raises nearly anything: EOFError, IndexError, KeyError, MemoryError …
-        raise MedcalError(
-            f"{path}: is damaged ({type(error).__name__}); delete it and fetch it again"
-        ) from None
+    from tqdm import tqdm
+
+    from medcal_nb.logs import ColumnMap, import_table
+
+    root = Path(folder if given is None else given)
+    if given is not None and not root.is_dir():
+        raise MedcalError(f"{root}: is no folder; give the one that holds the files")
+    prepared = given is not None and sorted(root.glob("*.parquet"))
+    vlcb = source == "vlcb"
+    registry = _registry(source)
+    known = {_model_of(path): None for path in registry}
+    if vlcb and prepared:
+        known = [path.stem for path in prepared if path.name != "items.parquet"]
+    unknown = [name for name in models if name not in known]
+    if unknown:
+        raise MedcalError(f"model {unknown[0]!r} is not known; known: {', '.join(known)}")
+    chosen = [name for name in known if not models or name in models]
+    registry = {path: sha for path, sha in registry.items() if _model_of(path) in chosen}
+    if given is None:
+        _download(registry, root, mirror or _BASES[source], again=again)
+    elif not prepared:
+        _check(registry, root)
+    if prepared:
+        frames = (_vlcb_prepared if vlcb else _bench_prepared)(root, chosen)
+    else:
+        frames = (_vlcb_published if vlcb else _bench_published)(root, registry)
+    logits = tuple(f"logit_{letter}" for letter in LETTERS)
+    columns = ColumnMap(domain="general", strategy="option_probability", logits=logits)
+    columns = ColumnMap(allow_missing=True) if vlcb else columns
+    frames = tqdm(frames, desc="reading", unit="table", disable=None)
+    return import_table(root, log, columns, frames=frames)
+
+
+def _registry(source) -> dict[str, str | None]:
+    lines = (_REGISTRIES / f"{source}.txt").read_text(encoding="utf-8").splitlines()
+    pairs = [line.split() for line in lines if not line.startswith("#")]
+    return {path: sha[0] if sha else None for path, *sha in pairs}
+
+
+def _model_of(path):
+    return path.split("/")[-2 if path.endswith(".pkl") else 3]
 
 
 # --- downloading ---------------------------------------------------------------------------------
 
-_CHUNK = 1 << 18
-_TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
 
-
-@dataclass(frozen=True)
-class Remote:
-    """A file to fetch: its path in our folder, its address, and what the source says of it."""
-
-    path: str
-    url: str
-    sha256: str | None = None
-    size: int | None = None
-
-
-def _open(url, *, start=0, timeout=30.0):
-    if urllib.parse.urlsplit(url).scheme not in {"http", "https"}:
-        raise MedcalError(f"{url}: is no http or https address")
-    request = urllib.request.Request(url, headers={"User-Agent": "medcal-nb"})
-    if start:
-        request.add_header("Range", f"bytes={start}-")
-    return urllib.request.urlopen(request, timeout=timeout)
-
-
-def _try_again(attempt, error, attempts, sleep):
-    """Wait before another attempt, or raise what a user can act on."""
-    if isinstance(error, urllib.error.HTTPError):
-        with error:
-            code, stated = error.code, error.headers.get("Retry-After", "")
-        if code not in _TRANSIENT:
-            hint = {
-                401: "it wants a log-in",
-                403: "access is refused",
-                404: "there is no such file",
-            }
-            raise MedcalError(f"{error.url}: HTTP {code}, {hint.get(code, 'it is not given')}")
-        pause = min(60.0, float(stated)) if stated.isdigit() else 2.0**attempt
-        reason = f"HTTP {code}"
-    else:
-        pause, reason = 2.0**attempt, str(getattr(error, "reason", error)) or type(error).__name__
-    if attempt + 1 >= attempts:
-        raise MedcalError(
-            f"the download stopped after {attempts} tries ({reason}); run the same command again, "
-            "it carries on where it was"
-        ) from None
-    sleep(pause)
-
-
-_NETWORK = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError)
-
-
-def download(url, target, *, progress=None, attempts=5, timeout=30.0, sleep=time.sleep):
-    """Fetch one file, carrying on from ``TARGET.part`` if an earlier try left one.
-
-    Parameters
-    ----------
-    url : str
-        An http or https address.
-    target : str or Path
-        Where the whole file goes; it appears only when complete.
-    progress : callable, optional
-        ``progress(n)`` is told of every `n` bytes that arrive, negative where they are dropped.
-    attempts : int, default 5
-        Tries in a row without a byte of progress, with growing pauses; a server that names a
-        pause is heard.
-    timeout : float, default 30
-        Seconds without an answer.
-    sleep : callable
-        ``time.sleep`` unless a test stands in.
-
-    Returns
-    -------
-    str
-        SHA-256 of the file, in hexadecimal.
-
-    Raises
-    ------
-    MedcalError
-        No such file, access refused, server or network down after all attempts, disk full.
-    """
-    target = Path(target)
-    part = target.with_name(target.name + ".part")
-    progress = progress or (lambda _: None)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        have = part.stat().st_size if part.exists() else 0
-        progress(have)
-        attempt = 0
-        while True:
-            before = have
-            try:
-                with _open(url, start=have, timeout=timeout) as reply:
-                    have, complete = _receive(reply, part, have, progress)
-                if complete:
-                    break
-                raise ConnectionError("the connection broke off")
-            except urllib.error.HTTPError as error:
-                if error.code == 416:  # the part is as long as the file, or longer: start over
-                    error.close()
-                    progress(-have)
-                    part.unlink(missing_ok=True)
-                    have = 0
-                else:
-                    _try_again(attempt, error, attempts, sleep)
-            except _NETWORK as error:
-                have = part.stat().st_size if part.exists() else 0
-                attempt = 0 if have > before else attempt
-                _try_again(attempt, error, attempts, sleep)
-            attempt += 1
-        digest = _sha256(part)
-        os.replace(part, target)
-        return digest
-    except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise MedcalError(
-                f"{target}: the disk is full; free some space and run the same command again, it "
-                "carries on where it was"
-            ) from None
-        if isinstance(error, PermissionError | NotADirectoryError | FileExistsError):
-            raise MedcalError(f"{target}: can't be written ({error.strerror})") from None
-        raise
-
-
-def _receive(reply, part, have, progress):
-    """Append a reply to the part file; return (bytes now there, whether that is all)."""
-    length = reply.headers.get("Content-Length")
-    if have and reply.status != 206:  # the server sends the whole file again
-        progress(-have)
-        have = 0
-    expected = have + int(length) if length is not None and length.isdigit() else None
-    with part.open("ab" if have else "wb") as sink:
-        while chunk := reply.read(_CHUNK):
-            sink.write(chunk)
-            have += len(chunk)
-            progress(len(chunk))
-    return have, expected is None or have >= expected
-
-
-def _sha256(path):
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _get_json(url, *, attempts=4, timeout=30.0, sleep=time.sleep):
-    for attempt in range(attempts):
-        try:
-            with _open(url, timeout=timeout) as reply:
-                return json.loads(reply.read())
-        except ValueError:
-            raise MedcalError(f"{url}: answers with something else than JSON") from None
-        except _NETWORK as error:
-            _try_again(attempt, error, attempts, sleep)
-    return None
-
-
-def fetch(files: Iterable[Remote], folder, *, progress=True, again=False, sleep=time.sleep):
-    """Fetch files into a folder and keep their hashes in its ``manifest.json``.
-
-    A file that is there and has the hash of the manifest is left alone; one that has changed is an
-    error, and so is one that comes with another hash than the source or the manifest states.
-
-    Parameters
-    ----------
-    files : iterable of Remote
-    folder : str or Path
-    progress : bool, default True
-        Show a bar on standard error.
-    again : bool, default False
-        Fetch anew what is there already.
-    sleep : callable
-        As in :func:`download`.
-
-    Returns
-    -------
-    list of Path
-        The files, in the order given.
-
-    Raises
-    ------
-    MedcalError
-    """
+def _download(registry, folder, base, *, again=False):
+    """Fetch the files of a registry (path → SHA-256, or None where nobody states one)."""
+    import pooch
+    import requests
     from tqdm import tqdm
 
-    files, folder = list(files), Path(folder)
-    manifest_path = folder / "manifest.json"
-    manifest = _read_manifest(manifest_path)
-    paths = []
-    total = sum(f.size for f in files) if all(f.size for f in files) else None
-    with tqdm(total=total, unit="B", unit_scale=True, disable=not progress) as bar:
-        for i, remote in enumerate(files, start=1):
-            target = _inside(folder, remote.path)
-            paths.append(target)
-            bar.set_description(f"{i}/{len(files)} {remote.path}"[-48:])
-            known = manifest.get(remote.path)
-            if target.is_file() and known and not again:
-                if _sha256(target) != known["sha256"]:
-                    raise MedcalError(
-                        f"{target}: differs from {manifest_path.name}; delete it, or use --again"
-                    )
-                bar.update(target.stat().st_size)
-                continue
-            _pointed(remote, target, bar.update, sleep)
-            digest = _sha256(target)
-            stated = remote.sha256 or (None if again or not known else known["sha256"])
-            if stated and digest != stated:
-                target.unlink()
-                raise MedcalError(
-                    f"{remote.url}: came with SHA-256 {digest[:16]}…, {stated[:16]}… was expected; "
-                    "it was dropped, try again later"
-                )
-            manifest[remote.path] = {
-                "url": remote.url,
-                "sha256": digest,
-                "bytes": target.stat().st_size,
-            }
-            _write_manifest(manifest_path, manifest)
-    return paths
+    pooch.get_logger().setLevel("ERROR")
+    base = base.rstrip("/") + "/"
+    store = pooch.create(path=folder, base_url=base, registry=registry, retry_if_failed=2)
+    bar = tqdm(registry, desc="fetching", unit="file", disable=None)
+    for name in bar:
+        path = Path(folder) / name
+        if again:
+            path.unlink(missing_ok=True)
+        elif path.exists():
+            _check({name: registry[name]}, folder)
+            continue
+        try:
+            store.fetch(name, downloader=_get)
+        except requests.RequestException as error:
+            reason = str(getattr(error, "reason", None) or error).split("\n")[0]
+            raise MedcalError(
+                f"{base}{name}: did not come ({reason[:200]}); run the same command again, it "
+                "goes on where it was"
+            ) from None
+        except ValueError:
+            raise MedcalError(
+                f"{base}{name}: came with another SHA-256 than the published file and was "
+                "dropped; try again later"
+            ) from None
+        except OSError as error:
+            raise MedcalError(f"{path}: can't be written: {error.strerror or error}") from None
 
 
-_POINTER = b"version https://git-lfs.github.com/spec/v1"
+def _get(url, target, _):
+    """One file by HTTP, for pooch: no redirect is followed, no reply read without end."""
+    import requests
+
+    plain = {"Accept-Encoding": "identity"}
+    with requests.get(url, headers=plain, stream=True, timeout=30, allow_redirects=False) as reply:
+        code = reply.status_code
+        if code >= 500 or code in (408, 425, 429):
+            raise requests.HTTPError(f"HTTP {code}")
+        if code != 200:
+            more = {401: "it wants a log-in", 403: "access is refused", 404: "no such file"}
+            told = "a redirect, which is not followed" if 300 <= code < 400 else "it is not given"
+            raise MedcalError(f"{url}: HTTP {code}: {more.get(code, told)}")
+        had = 0
+        with open(target, "wb") as sink:
+            for block in reply.iter_content(1 << 18):
+                had += len(block)
+                if had > _LARGEST:
+                    raise MedcalError(f"{url}: is larger than any file expected here")
+                sink.write(block)
 
 
-def _pointed(remote, target, progress, sleep):
-    """Fetch a file; follow it where the source keeps a Git LFS pointer in its place."""
-    download(remote.url, target, progress=progress, sleep=sleep)
-    if target.stat().st_size > 1024 or not target.read_bytes().startswith(_POINTER):
-        return
-    fields = dict(line.split(" ", 1) for line in target.read_text().splitlines() if " " in line)
-    target.unlink()
-    where = urllib.parse.urlsplit(remote.url)
-    if where.netloc == "raw.githubusercontent.com":
-        where = where._replace(netloc="media.githubusercontent.com", path="/media" + where.path)
-    else:
-        where = where._replace(path="/media" + where.path)
-    digest = download(urllib.parse.urlunsplit(where), target, progress=progress, sleep=sleep)
-    if fields.get("oid", "").removeprefix("sha256:") not in {"", digest}:
-        target.unlink()
-        raise MedcalError(f"{remote.url}: the large file behind it does not have the stated hash")
+def _check(registry, folder):
+    import pooch
+
+    for name, sha in registry.items():
+        path = Path(folder) / name
+        if not path.is_file():
+            raise MedcalError(f"{path}: is not there; leave out --from to fetch it")
+        if sha and pooch.file_hash(str(path)) != sha:
+            raise MedcalError(
+                f"{path}: is another file than the published one (SHA-256); --again fetches it anew"
+            )
 
 
-def _inside(folder, path):
-    parts = PurePosixPath(path).parts
-    if not parts or ".." in parts or PurePosixPath(path).is_absolute() or "\\" in path:
-        raise MedcalError(f"{path!r} is no path inside {folder}")
-    return folder.joinpath(*parts)
+# --- VLCB: five models, seven kinds of confidence ------------------------------------------------
 
 
-def _read_manifest(path):
-    if not path.exists():
-        return {}
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        if all(isinstance(v["sha256"], str) for v in manifest.values()):
-            return manifest
-    except (ValueError, KeyError, TypeError, AttributeError):
-        pass
-    raise MedcalError(f"{path}: is no manifest of fetched files; delete it to start over")
-
-
-def _write_manifest(path, manifest):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(dict(sorted(manifest.items())), indent=1) + "\n", encoding="utf-8")
-    os.replace(part, path)
-
-
-# --- recorded option logits of 26 vision-language models -----------------------------------------
-
-BENCH = "vlm-uncertainty-bench"
-_BENCH_REPO = "EnSec-AI/VLM-Uncertainty-Bench"
-_BENCH_COMMIT = "24c9226f3a67c46faee66d80f22d44ad8dc5a912"
-
-#: Models of Kostumov et al. 2024 (arXiv:2402.14418) with recorded logits.
-MODELS = (
-    "MoE-LLaVA-Phi2-2.7B-4e", "MoE-LLaVA-Qwen-1.8B-4e", "MoE-LLaVA-StableLM-1.6B-4e",
-    "MobileVLM-1.7B", "MobileVLM-3B", "MobileVLM_V2-1.7B", "MobileVLM_V2-3B", "MobileVLM_V2-7B",
-    "Monkey", "Monkey-Chat", "Qwen-VL", "Qwen-VL-Chat", "Yi-VL-34B", "Yi-VL-6B",
-    "cogagent-vqa-hf", "cogvlm-chat-hf", "cogvlm-grounding-generalist-hf",
-    "internlm-xcomposer2-7b", "internlm-xcomposer2-vl-7b", "llava-v1.5-13b", "llava-v1.5-7b",
-    "llava-v1.6-34b", "llava-v1.6-mistral-7b", "llava-v1.6-vicuna-13b", "llava-v1.6-vicuna-7b",
-    "mplug-owl2-llama2-7b",
-)  # fmt: skip
-
-#: Its benchmarks; all general.
-DATASETS = ("mmbench", "oodcv", "scienceqa", "seedbench", "ai2d")
-
-LETTERS = "ABCDEF"
-
-
-def _chosen(asked, known, what):
-    if not asked:
-        return list(known)
-    unknown = [name for name in asked if name not in known]
-    if unknown:
-        raise MedcalError(f"{what} {unknown[0]!r} is not known; known: {', '.join(known)}")
-    return [name for name in known if name in asked]
-
-
-def bench_files(*, models=None, datasets=None, mirror=None) -> list[Remote]:
-    """List the recorded logits to fetch, one file per model and benchmark.
-
-    Parameters
-    ----------
-    models, datasets : sequence of str, optional
-        Some of :data:`MODELS` and :data:`DATASETS`; all if left out.
-    mirror : str, optional
-        An address that serves the repository's ``output`` folder, instead of GitHub.
-
-    Returns
-    -------
-    list of Remote
-    """
-    base = (mirror or f"https://raw.githubusercontent.com/{_BENCH_REPO}/{_BENCH_COMMIT}").rstrip(
-        "/"
-    )
-    return [
-        Remote(f"{model}/{dataset}.pkl", f"{base}/output/{urllib.parse.quote(model)}/{dataset}.pkl")
-        for model in _chosen(models, MODELS, "model")
-        for dataset in _chosen(datasets, DATASETS, "benchmark")
-    ]
-
-
-def bench_rows(path) -> pd.DataFrame:
-    """Read one file of recorded logits as a table.
-
-    Parameters
-    ----------
-    path : str or Path
-        ``MODEL/DATASET.pkl``: a list of dicts with ``id``, ``question``, the options ``A`` to
-        ``D``, ``answer`` (a letter), ``category`` or ``situation``, and ``logits``, an array over
-        A to F; E stands for "I don't know", F for "none of these".
-
-    Returns
-    -------
-    pandas.DataFrame
-        model, dataset, item_id, image_id, category, question, gold and logit_A … logit_F.
-
-    Raises
-    ------
-    MedcalError
-        Where the file is refused or its rows are not of this form: file, row, field.
-    """
+def _vlcb_published(folder: Path, registry) -> Iterator[pd.DataFrame]:
     import pandas as pd
 
-    path = Path(path)
-    records = load_pickle(path)
-    if not isinstance(records, list) or not all(isinstance(r, dict) for r in records):
-        raise MedcalError(f"{path}: holds no list of rows")
-    rows: list[dict[str, Any]] = []
-    for i, record in enumerate(records, start=1):
-        for name in ("id", "answer", "logits"):
-            if record.get(name) is None:
-                raise MedcalError(f"{path}: row {i}: no {name!r}")
-        logits = np.asarray(record["logits"], dtype=np.float64).ravel()
-        if logits.shape != (len(LETTERS),) or not np.isfinite(logits).all():
-            raise MedcalError(f"{path}: row {i}: 'logits' are not {len(LETTERS)} finite numbers")
-        gold = str(record["answer"]).strip().upper()
-        if gold not in LETTERS or len(gold) != 1:
-            raise MedcalError(f"{path}: row {i}: 'answer' {gold!r} is no letter from A to F")
-        image = record.get("image_path")
-        rows.append(
-            {
-                "model": path.parent.name,
-                "dataset": path.stem,
-                "item_id": str(record["id"]),
-                "image_id": Path(str(image)).name if image else str(record["id"]),
-                "category": _word(record.get("category") or record.get("situation")),
-                "question": _word(record.get("question")),
-                "gold": gold,
-                **{f"logit_{letter}": x for letter, x in zip(LETTERS, logits, strict=True)},
-            }
-        )
-    return pd.DataFrame(rows)
+    for model in dict.fromkeys(map(_model_of, registry)):
+        paths = {path.split("/")[2]: path for path in registry if _model_of(path) == model}
+        tables = {m: _vlcb_labels(folder / paths[m], m) for m in _VLCB_METHODS}
+        every = pd.concat(tables.values()).drop_duplicates("item_id")["item_id"]
+        # What one file leaves out is told by the others: a data set, a label of the same kind.
+        dataset = _known_of(tables.values(), "dataset", every)
+        for method, (_, _, labels) in _VLCB_METHODS.items():
+            alike = [tables[m] for m, told in _VLCB_METHODS.items() if told[2] == labels]
+            table = tables[method].set_index("item_id").reindex(every).reset_index()
+            table["correct"] = _known_of([tables[method], *alike], "correct", every)
+            yield _vlcb_rows(model, method, table, dataset)
 
 
-def _word(value):
-    return None if value is None else str(value)
+def _known_of(tables, column, items):
+    import pandas as pd
+
+    told = pd.concat([t[["item_id", column]] for t in tables if column in t]).dropna()
+    told = told.drop_duplicates("item_id").set_index("item_id")[column]
+    return items.map(told).to_numpy()
 
 
-def import_bench(paths, log, *, progress=True):
-    """Write recorded logits to a log of answers; safe to repeat.
+def _vlcb_labels(path: Path, method: str) -> pd.DataFrame:
+    import pandas as pd
 
-    The answer is the letter with the largest logit, the option probabilities are the softmax over
-    the six, the confidence is the largest of them; strategy ``option_probability``.
-
-    Parameters
-    ----------
-    paths : iterable of Path
-        Files as of :func:`bench_rows`.
-    log : str or Path
-        A SQLite log, made if it is not there.
-    progress : bool, default True
-
-    Returns
-    -------
-    int
-        Answers that are new in the log.
-    """
-    from tqdm import tqdm
-
-    from .imports import ColumnMap, import_table
-
-    columns = ColumnMap(
-        domain="general",
-        model="model",
-        item="item_id",
-        image="image_id",
-        gold="gold",
-        strategy="option_probability",
-        logits=tuple(f"logit_{letter}" for letter in LETTERS),
-    )
-    written = 0
-    for path in tqdm(list(paths), desc="reading", unit="file", disable=not progress):
-        frame = bench_rows(path)
-        frame["question_type"] = "choice"
-        written += import_table(path, log, columns, frames=[frame]).written
-    return written
-
-
-# --- public items --------------------------------------------------------------------------------
-
-
-def hub_files(name, *, revision=None, mirror=None, sleep=time.sleep) -> list[Remote]:
-    """List the files of a public set on the Hugging Face hub, with the hashes the hub states.
-
-    Parameters
-    ----------
-    name : str
-        A name of :data:`medcal_nb.hub.HUB_SETS`.
-    revision : str, optional
-        Branch, tag or commit; ``main`` if left out.
-    mirror : str, optional
-        An address that answers as huggingface.co does.
-
-    Returns
-    -------
-    list of Remote
-    """
-    from .hub import HUB_SETS
-
-    hub_set = HUB_SETS[name]
-    base = (mirror or os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
-    at = urllib.parse.quote(revision or "main", safe="")
-    tree = _get_json(f"{base}/api/datasets/{hub_set.repo}/tree/{at}?recursive=true", sleep=sleep)
-    found = []
-    for entry in tree if isinstance(tree, list) else []:
-        path = str(entry.get("path", ""))
-        if entry.get("type") == "file" and any(fnmatch(path, p) for p in hub_set.patterns):
-            found.append(
-                Remote(
-                    path,
-                    f"{base}/datasets/{hub_set.repo}/resolve/{at}/{urllib.parse.quote(path)}",
-                    (entry.get("lfs") or {}).get("oid"),
-                    entry.get("size"),
-                )
-            )
-    if not found:
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            table = pd.DataFrame(json.load(file))
+    except (OSError, EOFError, ValueError) as error:
         raise MedcalError(
-            f"{base}/datasets/{hub_set.repo}: holds none of {', '.join(hub_set.patterns)} at "
-            f"{revision or 'main'}"
+            f"{path}: is damaged ({type(error).__name__}); --again fetches it anew"
+        ) from None
+    for name in ("sample_id", "ground_truth_correctness", "confidence_score"):
+        if name not in table:
+            raise MedcalError(f"{path}: its entries have no {name!r}: not a file of labels")
+    stated = pd.to_numeric(table["confidence_score"], errors="coerce")
+    labels = table["ground_truth_correctness"]
+    for what, wrong in (
+        ("confidence_score", table["confidence_score"].notna() & ~stated.between(0, 1)),
+        ("ground_truth_correctness", labels.notna() & ~labels.isin([0, 1])),
+    ):
+        if wrong.any():
+            row = int(wrong.to_numpy().argmax())
+            value = table[what].tolist()[row]
+            raise MedcalError(
+                f"{path}: entry {row + 1}: {what} {value!r} is not what it should be (a share "
+                "from 0 to 1, a label 0 or 1)"
+            )
+    given = {"item_id": table.get("hash_id", table["sample_id"]), "confidence": stated,
+             "correct": labels, "raw": table.get("raw_response")}  # fmt: skip
+    if method == "PTRUE":
+        given |= {"no": table["logit_a"], "yes": table["logit_b"]}
+    given |= {"dataset": table["dataset"]} if "dataset" in table else {}
+    return pd.DataFrame(given)
+
+
+def _vlcb_prepared(folder: Path, models) -> Iterator[pd.DataFrame]:
+    import pandas as pd
+
+    items = pd.read_parquet(folder / "items.parquet").set_index("item")
+    names = items["hash_id"].map(lambda name: name.hex() if isinstance(name, bytes) else name)
+    for model in models:
+        whole = pd.read_parquet(folder / f"{model}.parquet")
+        for method, (_, column, labels) in _VLCB_METHODS.items():
+            table = pd.DataFrame({"item_id": whole["item"].map(names), "raw": None})
+            # A stated 0.8 that was stored in 32 bits is 0.8 again, not 0.800000012.
+            table["confidence"] = whole[column].astype(str).astype(float)
+            table["correct"] = whole[labels]
+            if method == "PTRUE":
+                table["no"], table["yes"] = whole["ptrue_logit_no"], whole["ptrue_logit_yes"]
+            dataset = whole["item"].map(items["dataset"].astype(str)).to_numpy()
+            yield _vlcb_rows(model, method, table, dataset)
+
+
+def _vlcb_rows(model, method, table, dataset) -> pd.DataFrame:
+    """Answers with our columns; without an image id, so that intervals are by answer."""
+    import numpy as np
+
+    strategy, _, labels = _VLCB_METHODS[method]
+    rows = table[["item_id", "confidence", "correct", "raw"]].reset_index(drop=True)
+    rows = rows.assign(model=model, dataset=dataset, strategy=strategy, labels=labels)
+    rows["domain"] = rows["dataset"].map(_VLCB_DOMAINS)
+    rows["option_probabilities"] = None
+    if method == "PTRUE":
+        gap = table["no"].to_numpy(float) - table["yes"].to_numpy(float)
+        yes = 1 / (1 + np.exp(gap))
+        rows["option_probabilities"] = [
+            None if p != p else {"yes": p, "no": 1 - p} for p in yes.tolist()
+        ]
+    return rows
+
+
+# --- VLM-Uncertainty-Bench: option logits --------------------------------------------------------
+
+
+def _bench_published(folder: Path, registry) -> Iterator[pd.DataFrame]:
+    import pandas as pd
+
+    for name in registry:
+        path = folder / name
+        try:
+            table = pd.DataFrame(read_rows(path))
+        except MedcalError as error:
+            raise MedcalError(f"{error}; --again fetches it anew") from None
+        images = table["image_path"].map(lambda image: Path(image).name, na_action="ignore")
+        logits = [f"logit_{letter}" for letter in LETTERS]
+        table[logits] = table.pop("logits").tolist()
+        yield pd.DataFrame(
+            {
+                "model": _model_of(name),
+                "dataset": path.stem,
+                "item_id": table["id"],
+                "image_id": images.fillna(table["id"]),
+                "category": table["category"].fillna(table["situation"]),
+                "gold": table["answer"].str.strip().str.upper(),
+                "question_type": "choice",
+            }
+            | {name: table[name] for name in logits}
         )
-    return found
 
 
-def _hub_sets() -> list[str]:
-    from .hub import HUB_SETS
+def _bench_prepared(folder: Path, models) -> Iterator[pd.DataFrame]:
+    import pandas as pd
 
-    return [name for name, hub_set in HUB_SETS.items() if not hub_set.streamed]
-
-
-#: What ``medcal fetch`` knows, with a line about each.
-SOURCES: dict[str, Callable[[], str]] = {
-    BENCH: lambda: (
-        f"recorded option logits of {len(MODELS)} vision-language models on {len(DATASETS)} "
-        "general benchmarks (MIT)"
-    ),
-    **{name: (lambda name=name: f"items of {name}") for name in _hub_sets()},
-}
+    for path in sorted(folder.glob("*.parquet")):
+        table = pd.read_parquet(path)
+        table = table[table["model"].isin(models)].reset_index(drop=True)
+        table["dataset"], table["image_id"] = path.stem, table["item_id"].astype(str)
+        yield table.assign(question_type="choice")

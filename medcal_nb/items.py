@@ -5,13 +5,13 @@ that a dataset has to tell (site, visibility, template …).
 """
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import MedcalError
+from medcal_nb.errors import MedcalError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,16 +34,13 @@ QUESTION_TYPES = ("closed", "choice", "open")
 DOMAINS = ("general", "medical")
 SPLITS = ("fit", "test")
 
-#: Loaders by dataset name: a callable, or "module:function" imported at first use.
+#: Loaders by data set name; "module:function" is imported at first use.
 _LOADERS: dict[str, str | Callable[..., Any]] = {
     "pocket-general": "medcal_nb.pocket.questions:load",
     "pocket-medical": "medcal_nb.pocket.questions:load",
-    **dict.fromkeys(
-        ("vqa-rad", "slake", "path-vqa", "omnimedvqa", "pmc-vqa", "a-okvqa", "science-qa",
-         "vqa-v2", "mmstar"),
-        "medcal_nb.hub:load",
-    ),
-}  # fmt: skip
+}
+#: Sets that can be read from a folder, with the files (glob patterns) that only they have.
+_IN_FOLDERS: dict[str, Sequence[str]] = {}
 
 
 @dataclass(frozen=True)
@@ -89,16 +86,17 @@ def _is_list(value: Any) -> bool:
     return not isinstance(value, str | bytes) and hasattr(value, "__len__")
 
 
-def register_dataset(name: str, loader: str | Callable[..., "pd.DataFrame"]) -> None:
-    """Make ``load_items(name)`` call ``loader(name, split=, n=, seed=, revision=)``.
+def register_dataset(name: str, loader: Callable[..., "pd.DataFrame"], *, signs=()) -> None:
+    """Make ``load_items(name)`` call ``loader(name, split=, n=, seed=, revision=, path=)``.
 
-    ``loader`` may be written ``"module:function"``: it is imported when first needed.
+    ``signs`` are patterns of files that no other set has: a folder with one of them is this set.
     """
-    _LOADERS[name] = loader
+    _LOADERS[name], _IN_FOLDERS[name] = loader, signs
 
 
 def dataset_names() -> list[str]:
     """Names that :func:`load_items` knows, sorted."""
+    import_module("medcal_nb.hub")  # registers its sets
     return sorted(_LOADERS)
 
 
@@ -126,7 +124,7 @@ def load_items(
     MedcalError
         for an unknown dataset or split, a negative ``n``, or a table that breaks the schema.
     """
-    name, path = _name_and_folder(name)
+    name, folder = _name_and_folder(name)
     if split is not None and split not in SPLITS:
         raise MedcalError(f"split {split!r} is not known; give one of {', '.join(SPLITS)}")
     if n is not None and n < 1:
@@ -135,21 +133,30 @@ def load_items(
     if isinstance(loader, str):
         module, function = loader.split(":")
         loader = getattr(import_module(module), function)
-    where = {} if path is None else {"path": path}
+    where = {} if folder is None else {"path": folder}
     items = loader(name, split=split, n=n, seed=seed, revision=revision, **where)
     return check_items(items, where=name)
 
 
 def _name_and_folder(name: str) -> tuple[str, str | None]:
     """Take ``NAME:FOLDER`` apart; find the name of the set that a folder holds."""
-    if name in _LOADERS:
-        return name, None
-    known, _, folder = name.partition(":")
-    if folder and _LOADERS.get(known) == "medcal_nb.hub:load":
-        return known, folder
-    if Path(name).is_dir():
-        return import_module("medcal_nb.hub").hub_set_of_folder(name), name
-    raise MedcalError(f"dataset {name!r} is not known; known: {', '.join(dataset_names())}")
+    known = dataset_names()
+    first, _, folder = name.partition(":")
+    if name in known or (folder and first in _IN_FOLDERS):
+        return first, folder or None
+    if not Path(name).is_dir():
+        raise MedcalError(f"dataset {name!r} is not known; known: {', '.join(known)}")
+    fits = [
+        one
+        for one, signs in _IN_FOLDERS.items()
+        if any(next(Path(name).glob(sign), None) is not None for sign in signs)
+    ]
+    if len(fits) != 1:
+        raise MedcalError(
+            f"{name}: can't tell which set this folder holds; give it as NAME:FOLDER, with one of "
+            + ", ".join(_IN_FOLDERS)
+        )
+    return fits[0], name
 
 
 def check_items(items: "pd.DataFrame", *, where: str = "items") -> "pd.DataFrame":
@@ -168,46 +175,47 @@ def check_items(items: "pd.DataFrame", *, where: str = "items") -> "pd.DataFrame
     if missing:
         raise MedcalError(f"{where}: no column {missing[0]!r}; an item table has {ITEM_COLUMNS}")
 
-    def refuse(row: int, column: str, value: Any, remedy: str) -> MedcalError:
-        shown = f"{len(value)} bytes" if isinstance(value, bytes) else repr(value)
-        return MedcalError(f"{where}: row {row}, column {column!r}: {shown}: {remedy}")
-
-    ids = items["item_id"]
-    doubled = ids.duplicated().to_numpy()
-    if doubled.any():
-        row = int(doubled.argmax())
-        raise refuse(row, "item_id", ids.iloc[row], "is there twice; ids name one item each")
-    texts = ("item_id", "image_id", "dataset", "modality", "question")
-    words = {"question_type": QUESTION_TYPES, "domain": DOMAINS, "split": SPLITS}
+    doubled = items["item_id"].duplicated().to_numpy()
+    splits = items.groupby("image_id")["split"].transform("nunique").to_numpy() > 1
     for row, record in enumerate(items[ITEM_COLUMNS].to_dict("records")):
-        for name in texts:
-            if not isinstance(record[name], str) or not record[name].strip():
-                raise refuse(row, name, record[name], "give a text that is not empty")
-        for name, known in words.items():
-            if record[name] not in known:
-                raise refuse(row, name, record[name], f"give one of {', '.join(known)}")
-        options, gold = record["options"], record["gold"]
-        golds = list(gold) if _is_list(gold) else [gold]
-        if not golds or not all(isinstance(g, str) and g.strip() for g in golds):
-            raise refuse(row, "gold", gold, "give an answer, or a list of answers, as text")
-        if record["question_type"] != "open":
-            if not _is_list(options) or len(options) < 2:
-                raise refuse(row, "options", options, "give a list of two or more answers")
-            if len(set(options)) < len(options):
-                raise refuse(row, "options", list(options), "has an option twice")
-            if not any(g in options for g in golds):
-                raise refuse(row, "gold", gold, f"is none of the options {list(options)}")
-        elif _is_list(options):
-            raise refuse(row, "options", list(options), "an open question has none: give None")
-        image = record["image"]
-        if not isinstance(image, bytes | str | Path) or not image:
-            raise refuse(row, "image", image, "give the bytes of an image file or its path")
-    splits = items.groupby("image_id")["split"].nunique()
-    if (splits > 1).any():
-        name = splits[splits > 1].index[0]
-        row = int((items["image_id"] == name).to_numpy().argmax())
-        raise refuse(row, "image_id", name, "is in both splits; split by image")
+        fault = _fault_of(record)
+        if doubled[row]:
+            fault = "item_id", "is there twice; ids name one item each"
+        elif fault is None and splits[row]:
+            fault = "image_id", "is in both splits; split by image"
+        if fault is not None:
+            column, remedy = fault
+            value = record[column]
+            shown = f"{len(value)} bytes" if isinstance(value, bytes) else repr(value)
+            raise MedcalError(f"{where}: row {row}, column {column!r}: {shown}: {remedy}")
     return items
+
+
+def _fault_of(record: dict[str, Any]) -> tuple[str, str] | None:
+    """Column and remedy of the first fault of a row."""
+    for name in ("item_id", "image_id", "dataset", "modality", "question"):
+        if not isinstance(record[name], str) or not record[name].strip():
+            return name, "give a text that is not empty"
+    words = {"question_type": QUESTION_TYPES, "domain": DOMAINS, "split": SPLITS}
+    for name, known in words.items():
+        if record[name] not in known:
+            return name, f"give one of {', '.join(known)}"
+    options, gold = record["options"], record["gold"]
+    golds = list(gold) if _is_list(gold) else [gold]
+    if not golds or not all(isinstance(g, str) and g.strip() for g in golds):
+        return "gold", "give an answer, or a list of answers, as text"
+    if record["question_type"] == "open":
+        if _is_list(options):
+            return "options", "an open question has none: give None"
+    elif not _is_list(options) or len(options) < 2:
+        return "options", "give a list of two or more answers"
+    elif len(set(options)) < len(options):
+        return "options", "has an option twice"
+    elif not any(g in options for g in golds):
+        return "gold", f"is none of the options {list(options)}"
+    if not isinstance(record["image"], bytes | str | Path) or not record["image"]:
+        return "image", "give the bytes of an image file or its path"
+    return None
 
 
 def open_image(image: "bytes | str | Path") -> "Image.Image":

@@ -12,15 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medcal_nb.errors import MedcalError
+from medcal_nb.errors import MedcalError, told_by_hub
 from medcal_nb.hub import (
     HUB_SETS,
-    _explained,
     _modalities_said,
+    _modality,
     _split_options,
-    hub_set_of_folder,
-    load,
-    modality_of_name,
 )
 from medcal_nb.items import check_items, load_items, open_image
 
@@ -381,7 +378,7 @@ def test_offline_in_a_process_of_its_own(tmp_path):
 def test_a_revision_is_asked_for(in_hub_cache):
     in_hub_cache("mmstar", tag="v2")
     assert len(load_items("mmstar", revision="v2")) == 23
-    assert load("mmstar", revision=REVISION).attrs["revision"] == REVISION
+    assert load_items("mmstar", revision=REVISION).attrs["revision"] == REVISION
     with pytest.raises(MedcalError, match=r"Lin-Chen/MMStar@v1: is not in the cache and the hub"):
         load_items("mmstar", revision="v1")
 
@@ -391,7 +388,7 @@ def test_a_revision_is_asked_for(in_hub_cache):
 
 def test_vqa_rad_from_the_hub(tmp_path):
     make_vqa_rad(tmp_path)
-    items = load("vqa-rad", path=tmp_path).set_index("item_id")
+    items = load_items(f"vqa-rad:{tmp_path}").set_index("item_id")
     assert list(items["gold"]) == ["yes", "Left kidney", "no", "yes", "MR - flair"]
     assert list(items["question_type"]) == ["closed", "open", "closed", "closed", "open"]
     # image 0 is in the test split: all its questions are
@@ -399,12 +396,11 @@ def test_vqa_rad_from_the_hub(tmp_path):
     assert list(items["official_split"]) == ["train"] * 3 + ["test"] * 2
     assert list(items["modality"]) == ["ct", "ct", "unknown", "ct", "mri"]
     assert items["image_id"].nunique() == 3
-    assert load("vqa-rad", path=tmp_path).attrs["left_out"] == {"no gold answer": 1}
+    assert load_items(f"vqa-rad:{tmp_path}").attrs["left_out"] == {"no gold answer": 1}
 
 
 def test_vqa_rad_as_published(tmp_path):
     make_vqa_rad_original(tmp_path)
-    assert hub_set_of_folder(tmp_path) == "vqa-rad"
     items = load_items(str(tmp_path)).set_index("item_id")
     assert list(items["modality"]) == ["x-ray", "x-ray", "mri", "mri", "ct", "unknown"]
     assert list(items["modality_source"]) == ["rule"] * 5 + ["missing"]
@@ -438,8 +434,7 @@ def test_what_a_gold_answer_attests(question, answer, said):
 @pytest.mark.parametrize("zipped", [True, False])
 def test_slake(tmp_path, zipped):
     make_slake(tmp_path, zipped=zipped)
-    assert hub_set_of_folder(tmp_path) == "slake"
-    items = load("slake", path=tmp_path)
+    items = load_items(f"slake:{tmp_path}")
     assert len(items) == 2 * 5  # English only
     by_image = items.groupby("image_id")["split"].first()
     assert by_image["xmlab0/source.jpg"] == "test"  # in train and test
@@ -452,7 +447,7 @@ def test_slake(tmp_path, zipped):
 
 def test_path_vqa(tmp_path):
     make_path_vqa(tmp_path)
-    items = load("path-vqa", path=tmp_path)
+    items = load_items(f"path-vqa:{tmp_path}")
     assert set(items["modality"]) == {"pathology"}
     assert set(items["modality_source"]) == {"rule"}
     shared = items[items["image_id"] == items["image_id"].iloc[2]]
@@ -463,7 +458,7 @@ def test_path_vqa(tmp_path):
 
 def test_omnimedvqa(tmp_path):
     make_omnimedvqa(tmp_path)
-    items = load("omnimedvqa", path=tmp_path)
+    items = load_items(f"omnimedvqa:{tmp_path}")
     assert items.attrs["left_out"] == {
         "gold answer is none of the options": 1,
         "image file not found": 1,
@@ -476,13 +471,13 @@ def test_omnimedvqa(tmp_path):
     assert eyes["options"].iloc[0] == ["Yes", "No"]
     # no split of its own: assigned by a hash of the image, whatever is drawn
     assert 0.2 < (items["split"] == "test").mean() < 0.8
-    drawn = load("omnimedvqa", path=tmp_path, n=9, seed=1).set_index("item_id")["split"]
+    drawn = load_items(f"omnimedvqa:{tmp_path}", n=9, seed=1).set_index("item_id")["split"]
     assert drawn.equals(items.set_index("item_id")["split"][drawn.index])
 
 
 def test_pmc_vqa(tmp_path):
     make_pmc_vqa(tmp_path)
-    items = load("pmc-vqa", path=tmp_path)
+    items = load_items(f"pmc-vqa:{tmp_path}")
     assert items.attrs["left_out"] == {"gold answer is none of the options": 2}
     assert list(items["gold"]) == ["H&E", "PAS"] * 2
     assert items["options"].iloc[0] == ["H&E", "PAS", "Gram", "None of them"]
@@ -499,7 +494,7 @@ def test_pmc_vqa_first_version(tmp_path):
 
 def test_a_okvqa_leaves_out_the_test_split_without_answers(tmp_path):
     make_a_okvqa(tmp_path)
-    items = load("a-okvqa", path=tmp_path)
+    items = load_items(f"a-okvqa:{tmp_path}")
     assert list(items["item_id"]) == ["q0a", "q0b", "q1a", "q1b"]
     assert list(items["gold"]) == ["bus", "a"] * 2
     assert list(items["split"]) == ["fit", "fit", "test", "test"]
@@ -508,7 +503,7 @@ def test_a_okvqa_leaves_out_the_test_split_without_answers(tmp_path):
 
 def test_science_qa_keeps_questions_with_an_image(tmp_path):
     make_science_qa(tmp_path)
-    items = load("science-qa", path=tmp_path)
+    items = load_items(f"science-qa:{tmp_path}")
     assert items.attrs["left_out"] == {"no image": 3}
     assert list(items["gold"]) == ["sample B"] * 3
     assert items["question"].iloc[0] == "The diagram shows two samples. Which is colder?"
@@ -517,24 +512,24 @@ def test_science_qa_keeps_questions_with_an_image(tmp_path):
 
 def test_vqa_v2(tmp_path):
     make_vqa_v2(tmp_path)
-    items = load("vqa-v2", path=tmp_path)
+    items = load_items(f"vqa-v2:{tmp_path}")
     by_type = {k: g for k, g in items.groupby("category")}
     assert by_type["other"]["gold"].iloc[0] == ["net", "netting"]  # said by three or more
     assert by_type["number"]["gold"].iloc[0] == ["3"]  # nobody agreed: the most common
     assert by_type["yes/no"]["gold"].iloc[0] == "yes"
     assert set(by_type["yes/no"]["question_type"]) == {"closed"}
-    few = load("vqa-v2", path=tmp_path, n=5, split="fit", seed=2)
+    few = load_items(f"vqa-v2:{tmp_path}", n=5, split="fit", seed=2)
     assert len(few) == 5
     assert set(few["split"]) == {"fit"}
     check_items(few)
     assert list(few["item_id"]) == list(
-        load("vqa-v2", path=tmp_path, n=5, split="fit", seed=2)["item_id"]
+        load_items(f"vqa-v2:{tmp_path}", n=5, split="fit", seed=2)["item_id"]
     )
     assert list(few["item_id"]) != list(
-        load("vqa-v2", path=tmp_path, n=5, split="fit", seed=3)["item_id"]
+        load_items(f"vqa-v2:{tmp_path}", n=5, split="fit", seed=3)["item_id"]
     )
     with pytest.raises(MedcalError, match="vqa-v2: is streamed from the hub and large; give n"):
-        load("vqa-v2")
+        load_items("vqa-v2")
 
 
 def test_mmstar(tmp_path):
@@ -542,7 +537,7 @@ def test_mmstar(tmp_path):
     items = load_items(str(tmp_path))
     assert list(items["gold"][:4]) == ["a dog", "a cat, small", "Two cats", "none"]
     assert items["question"].iloc[0] == "Which option fits?"
-    assert load("mmstar", path=tmp_path).attrs["left_out"] == {
+    assert load_items(f"mmstar:{tmp_path}").attrs["left_out"] == {
         "no list of options in the question": 1
     }
 
@@ -581,7 +576,7 @@ def test_options_inside_the_question(text, options):
     ],
 )
 def test_names_of_modalities(stated, ours):
-    assert modality_of_name(stated) == ours
+    assert _modality(stated)["modality"] == ours
 
 
 # --- what goes wrong -----------------------------------------------------------------------------
@@ -596,8 +591,6 @@ def test_faults_say_what_to_do(tmp_path):
         load_items(f"vqa-rad:{tmp_path}")
     with pytest.raises(MedcalError, match=r"has no .*QA_information"):
         load_items(f"omnimedvqa:{tmp_path}")
-    with pytest.raises(MedcalError, match="set 'vqa' is not known; known: vqa-rad"):
-        load("vqa")
     (tmp_path / "vqa-rad.json").write_text("[{")
     with pytest.raises(MedcalError, match=r"vqa-rad.json: is no JSON file"):
         load_items(str(tmp_path))
@@ -610,7 +603,7 @@ def test_missing_images_and_columns_are_named(tmp_path):
     with pytest.raises(MedcalError, match=r"none of its image files is there; put them in imgs"):
         load_items(f"slake:{tmp_path / 'a'}")
     parquet(tmp_path / "b" / "mmstar.parquet", {"image": stored(1), "text": ["?"]}, "image")
-    with pytest.raises(MedcalError, match=r"no column 'index' in row 0; is it MMStar\?"):
+    with pytest.raises(MedcalError, match=r"no column 'question' in row 0; is it MMStar\?"):
         load_items(f"mmstar:{tmp_path / 'b'}")
 
 
@@ -671,7 +664,7 @@ def _hub_error(name, message):
 def test_errors_of_the_hub_become_one_line(error, says):
     import re
 
-    message = str(_explained(error(), "org/set"))
+    message = told_by_hub(error(), "org/set", "give a copy as NAME:FOLDER")
     assert re.search(says, message)
     assert message.startswith("org/set: ")
     assert "\n" not in message

@@ -20,6 +20,7 @@ def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
     return out.getvalue()
 
 
+POCKET = next(n for n in room.dataset_names() if n.startswith("pocket") and "medical" in n)
 RED = encoded(Image.new("RGB", (4, 3), (200, 10, 10)))
 
 
@@ -111,27 +112,32 @@ def test_rows_survive_parquet(tmp_path):
 
 class TestLoading:
     def test_pocket_items_load_by_name(self):
-        items = load_items("pocket-medical", split="test")
+        items = load_items(POCKET, split="test")
         assert len(items) == 451
         assert open_image(items["image"].iloc[0]).size == (64, 64)
 
-    def test_a_dataset_can_be_registered(self, monkeypatch):
+    def test_a_dataset_can_be_registered(self, monkeypatch, tmp_path):
         monkeypatch.setattr(room, "_LOADERS", dict(room._LOADERS))
+        monkeypatch.setattr(room, "_IN_FOLDERS", dict(room._IN_FOLDERS))
         asked = {}
 
         def loader(name, **kwargs):
             asked.update(kwargs, name=name)
             return table()
 
-        room.register_dataset("toy", loader)
+        room.register_dataset("toy", loader, signs=["toy.csv"])
         assert "toy" in room.dataset_names()
         load_items("toy", split="fit", n=2, seed=3, revision="v1")
         assert asked == {"name": "toy", "split": "fit", "n": 2, "seed": 3, "revision": "v1"}
+        (tmp_path / "toy.csv").touch()
+        for name in (str(tmp_path), f"toy:{tmp_path}"):
+            load_items(name)
+            assert (asked["name"], asked["path"]) == ("toy", str(tmp_path))
 
     @pytest.mark.parametrize(
         ("kwargs", "says"),
         [
-            ({"name": "pocket"}, "dataset 'pocket' is not known; known: .*pocket-general"),
+            ({"name": "pocket"}, "dataset 'pocket' is not known; known: .*pocket"),
             ({"name": "pocket-general", "split": "dev"}, "split 'dev' is not known"),
             ({"name": "pocket-general", "n": 0}, "n = 0: give 1 or more"),
             ({"name": "pocket-general", "revision": "v2"}, "has no revisions, 'v2'"),
@@ -231,28 +237,44 @@ class TestCommand:
     """``medcal items``."""
 
     def run(self, *args):
-        import typer
+        from medcal_nb.cli import app
 
-        from medcal_nb.cli.items import register
-
-        app = typer.Typer()
-        register(app)
-
-        @app.callback()
-        def _group() -> None:
-            pass
-
-        return CliRunner().invoke(app, ["items", *args])
+        return CliRunner().invoke(app, ["items", "--dataset", POCKET, *args])
 
     def test_a_table_and_a_contact_sheet(self, tmp_path):
         path = tmp_path / "sheet.png"
         done = self.run("--split", "test", "--n", "7", "--seed", "2", "--sheet", str(path))
         assert done.exit_code == 0, done.output
         assert "7 items, " in done.output
-        assert done.output.count("pocket-medical/test/") == 7
+        assert done.output.count("/test/") >= 7
         sheet = Image.open(path)
         assert sheet.width > 6 * 192
         assert len(np.unique(np.asarray(sheet))) > 100
+
+    def test_the_sheet_has_a_picture_for_every_letter(self, monkeypatch):
+        """A letter that the font lacks would be drawn as a box."""
+        from PIL import ImageDraw, ImageFont
+
+        from medcal_nb.cli.items import contact_sheet
+
+        drawn = []
+        once = ImageDraw.ImageDraw.text
+
+        def text(self, at, words, *args, **more):
+            if "font" in more:
+                drawn.append((words, more["font"]))
+            return once(self, at, words, *args, **more)
+
+        monkeypatch.setattr(ImageDraw.ImageDraw, "text", text)
+        frame = table(question=(0, "is it red → né Ω ≥ 3 µm?"))
+        contact_sheet(frame, title="toy …")
+        words = " ".join(w for w, _ in drawn)
+        assert "Answer: yes" in words
+        assert "Answer: a wall | wall" in " ".join(words.split())
+        font = next(f for _, f in drawn if isinstance(f, ImageFont.FreeTypeFont))
+        box = bytes(font.getmask("\U0010fffe"))
+        for letter in set(words) - set(" \n"):
+            assert bytes(font.getmask(letter)) != box, letter
 
     def test_one_modality_and_every_file_kind(self, tmp_path):
         for kind, read in (
@@ -268,14 +290,20 @@ class TestCommand:
             assert set(back["modality"]) == {"ct"}
         check_items(back)
 
+    def test_without_a_name_the_names_are_listed(self):
+        from medcal_nb.cli import app
+
+        done = CliRunner().invoke(app, ["items"])
+        assert done.output.split() == room.dataset_names()
+
     @pytest.mark.parametrize(
         ("args", "says"),
         [
             (("--n", "0"), "--n 0: give 1 or more"),
-            (("--modality", "pet"), "--modality pet: pocket-medical has ct, fundus"),
-            (("--n", "2", "--to", "items.xml"), "unknown kind '.xml'; use .csv"),
-            (("--n", "2", "--sheet", "sheet.jpg"), "a contact sheet is a .png"),
-            (("--n", "2", "--sheet", "no/where/s.png"), "there is no folder no/where"),
+            (("--modality", "pet"), "has ct, fundus"),
+            (("--n", "2", "--to", "items.xml"), "items.xml: unknown kind; use .csv"),
+            (("--n", "2", "--sheet", "sheet.jpg"), "sheet.jpg: unknown kind; use .png"),
+            (("--n", "2", "--sheet", "no/where/s.png"), "no folder no/where: make it first"),
             (("--dataset", "pocket"), "dataset 'pocket' is not known"),
         ],
     )
@@ -283,3 +311,6 @@ class TestCommand:
         done = self.run(*args)
         assert isinstance(done.exception, MedcalError)
         assert says in str(done.exception)
+
+    def test_a_seed_below_0_is_wrong_use(self):
+        assert self.run("--seed", "-1").exit_code == 2

@@ -2,80 +2,208 @@
 
 Each module of this folder adds its commands through ``register(app)`` and imports nothing but
 typer and the standard library at its top, so that ``medcal --help`` answers at once.
+
+Exit status: 0 done; 1 something failed, the rest is done and told; 2 wrong use or wrong input,
+nothing was done; 130 interrupted.
 """
 
 import errno
+import inspect
+import os
+import re
 import sys
 from importlib import import_module
-from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, get_args, get_origin
 
 import typer
+from typer.models import ArgumentInfo, OptionInfo
 
 from medcal_nb import __version__
 from medcal_nb.errors import MedcalError
 
-ROOMS = ("study", "ask", "answers", "items", "calibrate", "reader", "pocket", "fetch")
+ROOMS = ("study", "items", "ask", "fetch", "answers", "calibrate", "reader")
+
+#: The commands in their groups; the example at the end of each help ends its docstring.
+GROUPS = {
+    "Study": ("study", "verify", "doctor"),
+    "Ask": ("items", "models", "strategies", "ask"),
+    "Answers": ("fetch", "import", "score", "calibrate", "export", "merge"),
+    "Teach": ("reader",),
+}
+#: Old names that still work: of options, and of what an option names.
+RENAMED = {
+    "--limit": "--errors-allowed",
+    ("--profile", "recorded"): "imported",
+    ("--strategies", "image_ablation"): "blank_image",
+    ("--strategies", "recorded"): "stated",
+    ("--strategies", "ms_fbi"): "fusion_expert",
+    ("--strategy", "recorded"): "stated",
+    ("--strategy", "ms_fbi"): "fusion_expert",
+    ("--dataset", "pocket-general"): "pocketvqa-general",
+    ("--dataset", "pocket-medical"): "pocketvqa-medical",
+}
+_WORDS = {bool: "", str: "NAME", int: "N", float: "SHARE", Path: "FILE"}
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_CONTROL_BUT_BARS = re.compile(
+    "\x1b(?!\\[[0-9;]*[mAK])|[\x00-\x07\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f]"
+)
 
 app = typer.Typer(
     name="medcal",
-    help="Is the confidence of a multimodal LLM on medical images honest?",
-    no_args_is_help=True,
-    rich_markup_mode=None,
+    help="Is the confidence of a multimodal LLM on medical images calibrated?",
+    rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
+def say(text: str, *, err: bool = False) -> None:
+    """Print a text for a person: control characters in names stay out of the terminal."""
+    typer.echo(_CONTROL.sub("\ufffd", text), err=err)
+
+
+def note(text: str) -> None:
+    """Print a remark on standard error."""
+    say(f"medcal: {text}", err=True)
+
+
+def split_names(text: str | None) -> list[str]:
+    """The parts of a list written with commas."""
+    return [part.strip() for part in (text or "").split(",") if part.strip()]
+
+
 def _print_version(value: bool) -> None:
     if value:
-        typer.echo(f"medcal {__version__}")
+        say(f"medcal {__version__}")
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _options(
+    context: typer.Context,
     version: bool = typer.Option(
         False, "--version", callback=_print_version, is_eager=True, help="Print the version."
     ),
+    debug: bool = typer.Option(False, "--debug", help="Show where an error happened."),
 ) -> None:
-    pass
+    if context.invoked_subcommand is None:
+        say(context.get_help())
 
 
+def _in_our_words(function) -> None:
+    """Name what options and arguments take: NAME, N, SHARE, FILE, not the types of Python."""
+    for parameter in inspect.signature(function).parameters.values():
+        kind, told = parameter.annotation, parameter.default
+        if get_origin(kind) is Annotated:
+            kind, told = get_args(kind)
+        kinds = {kind, *get_args(kind)} | {k for a in get_args(kind) for k in get_args(a)}
+        if isinstance(told, ArgumentInfo):
+            told.metavar = told.metavar or parameter.name.upper()
+        elif isinstance(told, OptionInfo) and told.metavar is None:
+            told.metavar = next((word for k, word in _WORDS.items() if k in kinds), None)
+
+
+# Beside the name of an argument, the type of Python would say nothing more.
+typer.core.TyperArgument.display_type_rich = lambda *_, **__: None
 for _room in ROOMS:
-    if find_spec(f"medcal_nb.cli.{_room}") is not None:
-        import_module(f"medcal_nb.cli.{_room}").register(app)
+    import_module(f"medcal_nb.cli.{_room}").register(app)
+for _command in app.registered_commands:
+    _name = _command.name or _command.callback.__name__
+    _command.rich_help_panel = next((g for g, names in GROUPS.items() if _name in names), None)
+    _command.help, _told, _example = inspect.getdoc(_command.callback).partition("\n\nExample: ")
+    _command.epilog = _told.strip() + " " + _example
+    _in_our_words(_command.callback)
+
+
+def _renamed(words: list[str]) -> list[str]:
+    """The words of a command line with old names replaced, each with a remark."""
+    out: list[str] = []
+    for word in words:
+        option, equals, value = word.partition("=")
+        if option in RENAMED and (word == option or equals):
+            note(f"{option} is now called {RENAMED[option]}")
+            word = RENAMED[option] + equals + value
+            option = RENAMED[option]
+        if not (option.startswith("--") and equals):
+            option, value = (out[-1] if out else ""), word
+        names = [_new_name(words[0], option, name) for name in value.split(",")]
+        out.append(word[: len(word) - len(value)] + ",".join(names))
+    return out
+
+
+def _new_name(command, option, name):
+    new = RENAMED.get((option, name))
+    if new is None or (option == "--dataset" and not _is_known_set(command, name, new)):
+        return name
+    note(f"{option.lstrip('-')} '{name}' is now called '{new}'")
+    return new
+
+
+def _is_known_set(command, old, new):
+    from medcal_nb.items import dataset_names
+
+    known = dataset_names() if command in ("ask", "items", "reader") else []
+    return new in known and old not in known
+
+
+class _Terminal:
+    """A terminal that takes no control sequences but those of progress bars and colours."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def write(self, text):
+        return self._stream.write(_CONTROL_BUT_BARS.sub("\ufffd", text))
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
 
 
 def _complain(message: str) -> None:
-    print(f"medcal: error: {message}", file=sys.stderr)
-
-
-def _interrupted() -> None:
-    print("medcal: interrupted; the same command goes on where it was", file=sys.stderr)
+    say("medcal: error: " + " ".join(message.split("\n")), err=True)
 
 
 def main() -> None:
-    """Run the command line; faults of the input are told in one line and exit with status 2."""
+    """Run the command line; whatever goes wrong is told in one line (--debug shows more)."""
+    debug = sys.argv[1:2] == ["--debug"]
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name).isatty():
+            setattr(sys, name, _Terminal(getattr(sys, name)))
     try:
-        app(prog_name="medcal")
-    except MedcalError as error:
-        _complain(" ".join(str(error).split("\n")))
-        sys.exit(2)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            _complain(
-                f"no space left on the disk writing {error.filename or 'a file'}: "
-                "free some and run the same command again"
-            )
-        elif isinstance(error, PermissionError) and error.filename:
-            _complain(f"{error.filename}: permission denied: change its mode or choose another")
-        else:
+        code = app(_renamed(sys.argv[1:]), prog_name="medcal", standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        code = 130
+    except SystemExit as end:  # typer may turn Ctrl-C into an exit of its own
+        code = end.code
+    except BrokenPipeError:  # a reader such as `head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except Exception as error:
+        if debug:
             raise
-        sys.exit(2)
-    except KeyboardInterrupt:
-        _interrupted()
-        sys.exit(130)
-    except SystemExit as end:
-        if end.code == 130:  # typer has turned Ctrl-C into an exit of its own
-            _interrupted()
-        raise
+        code, told = _told(error)
+        _complain(told)
+    if code == 130:
+        note("interrupted; the same command goes on where it was")
+    sys.exit(code)
+
+
+def _told(error: Exception) -> tuple[int, str]:
+    """The exit status of an error and what is said of it."""
+    if hasattr(error, "format_message"):  # of typer: the words of the command line are wrong
+        about = error.ctx.command_path if error.ctx else "medcal"
+        return 2, f"{error.format_message().rstrip('.')}; `{about} --help` says more"
+    if isinstance(error, MedcalError):
+        return 2, str(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        name = error.filename or "a file"
+        return 1, f"no space left on the disk writing {name}: free some and run it again"
+    if isinstance(error, PermissionError) and error.filename:
+        return 2, f"{error.filename}: permission denied: change its mode or choose another"
+    told = (str(error).strip().splitlines() or ["no more is known"])[0][:300]
+    again = " ".join(["medcal --debug", *sys.argv[1:]])
+    return 1, (
+        f"unforeseen {type(error).__name__}: {told}; `{again}` shows where: please report it "
+        "with what that prints"
+    )

@@ -1,6 +1,5 @@
 """The numbers behind ``medcal score``: few columns of many answers, group by group."""
 
-IMAGE = "image"
 METRICS = ("accuracy", "mean_confidence", "ece", "brier", "log_loss", "auroc", "aurc")
 
 
@@ -8,15 +7,15 @@ def score_answers(
     path,
     *,
     by=("model", "dataset", "strategy"),
-    n_bins: int = 15,
-    binning: str = "width",
-    closed: str = "right",
-    level: float = 0.95,
-    n_resamples: int = 1000,
-    seed: int = 0,
-    progress: bool = False,
+    n_bins=15,
+    binning="width",
+    closed="right",
+    level=0.95,
+    n_resamples=1000,
+    seed=0,
+    progress=False,
 ):
-    """Metrics of each group of verdicts in a log or a table of answers.
+    """Metrics of each group of graded answers in a log or a table of answers.
 
     Intervals resample images where every answer of the group names its image, else items where
     a group holds an item more than once (several models or strategies), else rows. Every group
@@ -39,19 +38,17 @@ def score_answers(
     Returns
     -------
     table : DataFrame
-        One row per group: `by`, n, n_missing, accuracy, mean_confidence, ece, ece_low, ece_high,
-        brier, log_loss, auroc, aurc. n counts answers with a confidence and a grade; where no
-        answer of a group has a confidence, accuracy is that of the graded ones.
+        One row per group: `by`, n, n_missing and `METRICS`, the ECE and the Brier score with
+        their intervals. n counts answers with a confidence and a grade; where no answer of a
+        group has a confidence, accuracy is that of the graded ones.
     reasons : list of str
         Why a number is NaN, or less than it seems.
     """
-    import warnings
-
     import numpy as np
     import pandas as pd
+    from tqdm.auto import tqdm
 
     from medcal_nb.errors import MedcalError
-    from medcal_nb.measure import metrics_table
 
     by = list(by)
     columns, labels, codes = _gather(_blocks(path, by), by)
@@ -59,72 +56,76 @@ def score_answers(
         raise MedcalError(f"{path}: no answers; nothing to score")
     order = np.argsort(codes, kind="stable")
     starts = np.searchsorted(codes[order], np.arange(len(labels) + 1))
-    reasons, parts = [], []
     ranks = sorted(range(len(labels)), key=lambda g: [_rank(v) for v in labels[g]])
-    for g in _with_bar(ranks, progress):
+    how = {"n_bins": n_bins, "binning": binning, "level": level}
+    reasons, parts = [], []
+    hidden = not progress or len(ranks) < 2 or None
+    for g in tqdm(ranks, desc="score", unit="group", leave=False, disable=hidden):
         rows = order[starts[g] : starts[g + 1]]
         frame = _sorted(pd.DataFrame({name: array[rows] for name, array in columns.items()}))
+        row, told = _row(frame, closed, seed, n_resamples, how)
         name = ", ".join(f"{k}={v}" for k, v in zip(by, labels[g], strict=True)) or "all"
-        ids = _resampled(frame)
-        if ids is not None:
-            frame[IMAGE] = ids
-        missing = int((frame["confidence"].isna() | frame["correct"].isna()).sum())
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            options = {
-                "by": (),
-                "n_bins": n_bins,
-                "binning": binning,
-                "level": level,
-                "n_resamples": n_resamples,
-                "groups": IMAGE if IMAGE in frame else None,
-                "intervals": ("ece",),
-            }
-            row = metrics_table(frame, **options, metrics=METRICS, rng=np.random.default_rng(seed))
-            if closed == "left":
-                # ECE with bins [lo, hi) is ECE with bins (lo, hi] of the mirrored pair
-                for column in ("confidence", "correct"):
-                    frame[column] = 1 - frame[column]
-                mirrored = metrics_table(
-                    frame, **options, metrics=("ece",), rng=np.random.default_rng(seed)
-                )
-                row = row.assign(**mirrored[["ece", "ece_low", "ece_high"]])
-        reasons += [f"{name}: {str(w.message).removeprefix('all: ')}" for w in caught]
-        if frame["correct"].isna().all():
-            reasons.append(
-                f"{name}: no answer is graded: `medcal import` grades an answer against its gold"
-            )
-        elif frame["confidence"].isna().all():
-            graded = frame["correct"].dropna()
-            row["accuracy"] = graded.mean() if closed == "right" else 1 - graded.mean()
-            reasons.append(
-                f"{name}: no answer has a confidence; accuracy is that of the {len(graded)} "
-                f"graded of {len(rows)} answers, all else is NaN"
-            )
-        elif missing == len(rows):
-            reasons.append(f"{name}: no answer has both a confidence and a grade; all is NaN")
-        elif missing:
-            reasons.append(
-                f"{name}: {missing} of {len(rows)} answers have no confidence or no grade "
-                "and are left out"
-            )
-        if (row["ece"] < row["ece_low"]).any():
-            reasons.append(
-                f"{name}: the ECE lies below its own interval: resampling adds differences by "
-                "chance in each bin to those that sampling had made"
-            )
+        reasons += [f"{name}: {reason}" for reason in told]
         for at, (column, value) in enumerate(zip(by, labels[g], strict=True)):
             row.insert(at, column, value)
         parts.append(row)
     return pd.concat(parts, ignore_index=True), list(dict.fromkeys(reasons))
 
 
-def _with_bar(groups, progress):
-    if not progress or len(groups) < 2:
-        return groups
-    from tqdm.auto import tqdm
+def _row(frame, closed, seed, n_resamples, how):
+    """The metrics of one group, and what has to be said of them."""
+    import warnings
 
-    return tqdm(groups, desc="score", unit="group", leave=False, disable=None)
+    import numpy as np
+
+    from medcal_nb import measure
+
+    unit = next((c for c in ("image_id", "item_id") if c in frame and (frame[c] != 0).all()), None)
+    given = frame["confidence"].notna() & frame["correct"].notna()
+    options = how | {"by": (), "n_resamples": n_resamples, "groups": unit, "metrics": METRICS}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        rng = np.random.default_rng(seed)
+        row = measure.metrics_table(frame, **options, intervals=("brier",), rng=rng)
+        if given.any():
+            # ECE with bins [lo, hi) is ECE with bins (lo, hi] of the mirrored pair
+            pair = frame.loc[given, ["confidence", "correct"]].to_numpy(float).T
+            pair = pair if closed == "right" else 1 - pair
+            groups = None if unit is None else frame.loc[given, unit].to_numpy()
+            for column, value in _ece(pair, groups, rng, how).items():
+                if column not in row:
+                    row.insert(row.columns.get_loc("brier"), column, value)
+                row[column] = value
+    told = [str(w.message).removeprefix("all: ") for w in caught]
+    graded = frame["correct"].dropna()
+    if not len(graded):
+        told.append("no answer is graded: `medcal import` grades an answer against its gold")
+    elif frame["confidence"].isna().all():
+        row["accuracy"] = graded.mean()
+        told.append(
+            f"no answer has a confidence; accuracy is that of the {len(graded)} graded of "
+            f"{len(frame)} answers, all else is NaN"
+        )
+    elif not given.any():
+        told.append("no answer has both a confidence and a grade; all is NaN")
+    elif not given.all():
+        told.append(
+            f"{(~given).sum()} of {len(frame)} answers have no confidence or no grade and are "
+            "left out"
+        )
+    return row, told
+
+
+def _ece(pair, groups, rng, how):
+    """The ECE with an interval that holds its level, where the room of metrics has one."""
+    from medcal_nb import measure
+
+    bins = {"n_bins": how["n_bins"], "binning": how["binning"]}
+    interval = getattr(measure, "ece_interval", None)
+    if interval is None or pair.shape[1] < 2:
+        return {"ece": measure.ece(*pair, **bins)}
+    low, estimate, high = interval(*pair, **bins, level=how["level"], groups=groups, rng=rng)
+    return {"ece": estimate, "ece_low": low, "ece_high": high}
 
 
 def _rank(value):
@@ -140,30 +141,22 @@ def _sorted(frame):
     return frame.take(order).reset_index(drop=True)
 
 
-def _resampled(frame):
-    """What the bootstrap draws: images, else items that occur more than once, else rows."""
-    for name in ("image_id", "item_id"):
-        if name in frame and not (frame[name] == 0).any():
-            return frame[name]
-    return None
-
-
 def _blocks(path, by):
-    """Blocks {column: values} of verdicts with what scoring needs."""
-    from medcal_nb.answers import ANSWER_COLUMNS, AnswerLog, is_log, load_answers
+    """Blocks {column: values} of graded answers with what scoring needs."""
+    from medcal_nb.answers import ANSWER_COLUMNS, AnswerLog, is_log
+    from medcal_nb.ask.graded import to_graded
 
     needed = ["confidence", "correct", "dataset", "image_id"]
     if not {"model", "strategy"} <= set(by):
         needed.append("item_id")
     needed = list(dict.fromkeys([*by, *needed]))
     if not is_log(path):
-        answers = load_answers(path)
+        answers = _table(path)
         _check_by(path, by, list(answers.columns))
         single = answers.groupby("strategy")["sample"].transform("max") == 0
-        if single.any():
-            yield _block(answers[single], needed)
-        if not single.all():
-            yield _block(_verdicts(answers[~single]), needed)
+        for part in (answers[single], to_graded(answers[~single]) if not single.all() else None):
+            if part is not None and len(part):
+                yield _block(part, needed)
         return
     with AnswerLog(path, read_only=True) as log:
         _check_by(path, by, [*ANSWER_COLUMNS, *log.extra_columns()])
@@ -173,7 +166,22 @@ def _blocks(path, by):
             yield dict(zip(needed, zip(*rows, strict=True), strict=True))
         if len(single) < len(strategies):
             several = [name for name in strategies if name not in single]
-            yield _block(_verdicts(log.read(strategy=several)), needed)
+            yield _block(to_graded(log.read(strategy=several)), needed)
+
+
+def _table(path):
+    from medcal_nb.answers import load_answers
+    from medcal_nb.errors import MedcalError
+
+    try:
+        return load_answers(path)
+    except MedcalError as error:
+        if "no column" not in str(error):
+            raise
+        raise MedcalError(
+            f"{error}; a table with other names comes in first: "
+            f"`medcal import {path} --to answers.sqlite`"
+        ) from None
 
 
 def _check_by(path, by, names):
@@ -182,12 +190,6 @@ def _check_by(path, by, names):
     for name in by:
         if name not in names:
             raise MedcalError(f"{path}: no column '{name}' (--by); columns are {', '.join(names)}")
-
-
-def _verdicts(answers):
-    from medcal_nb.ask.graded import to_graded
-
-    return to_graded(answers)
 
 
 def _block(frame, needed):
@@ -219,7 +221,7 @@ def _gather(blocks, by):
     if not codes:
         return {}, [], np.empty(0, dtype=np.int32)
     columns = {name: np.concatenate(parts) for name, parts in arrays.items()}
-    if "image_id" in columns and not columns["image_id"].any():
+    if not columns["image_id"].any():
         del columns["image_id"]
     return columns, list(known), np.concatenate(codes)
 

@@ -1,4 +1,4 @@
-"""``medcal ask``, ``medcal strategies`` and ``medcal families``."""
+"""``medcal ask``, ``medcal strategies`` and ``medcal models``."""
 
 from pathlib import Path
 
@@ -15,34 +15,35 @@ def _shard(text):
 
 
 def ask(
-    model: str = typer.Option(
-        ...,
-        help="pocket-general, pocket-medical …, a folder, a hub id, clip:ARCHITECTURE, or URLs "
-        "of OpenAI-compatible endpoints separated by commas.",
-    ),
-    dataset: str = typer.Option(..., help="pocket-general, pocket-medical, vqa-rad …"),
+    model: str = typer.Option(..., help="A pocket model, folder, hub id, clip:NAME, or URLs."),
+    dataset: str = typer.Option(..., help="See `medcal items`; NAME:FOLDER for a copy on disk."),
     strategies: str = typer.Option("verbalized", help="Names separated by commas, or 'all'."),
     to: Path = typer.Option(None, help="The answers log (SQLite); made where it is not there."),
     n: int = typer.Option(None, min=1, help="Ask N of the items only, always the same."),
     split: str = typer.Option(None, help="fit or test; both where left out."),
-    samples: int = typer.Option(10, min=1, help="Replies per item of the sampled strategies."),
+    samples: int = typer.Option(
+        10, min=1, max=1000, help="Replies per item of the sampled strategies."
+    ),
     temperature: float = typer.Option(1.0, min=0.01, help="Of the sampled replies."),
     batch_size: int = typer.Option(64, min=1, help="Items asked together, one transaction each."),
     seed: int = typer.Option(0, help="Of the sampled replies."),
     device: str = typer.Option(None, help="cpu, cuda …; a GPU where there is one."),
     shard: str = typer.Option("1/1", help="Part i/n of the items, images kept together."),
-    workers: int = typer.Option(
-        1, min=1, help="Processes that ask side by side, for a model on a CPU of several cores."
-    ),
+    workers: int = typer.Option(1, min=1, help="Processes side by side, on a CPU of many cores."),
     letters: bool = typer.Option(False, help="Read option probabilities from option letters."),
     max_new_tokens: int = typer.Option(None, min=1, help="Lower the limit of every reply."),
     revision: str = typer.Option(None, help="Commit or tag of a hub checkpoint."),
     served_as: str = typer.Option(None, help="The model's name at the URL."),
-    concurrency: int = typer.Option(16, min=1, help="Requests under way at once at a URL."),
+    concurrency: int = typer.Option(
+        16, min=1, max=4096, help="Requests under way at once at a URL."
+    ),
     dry_run: bool = typer.Option(False, help="Print prompts and costs, ask nothing."),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress bar."),
 ) -> None:
-    """Put items to a model under interrogation strategies; a rerun asks what is missing."""
+    """Put items to a model under interrogation strategies; a rerun asks what is missing.
+
+    Example: medcal ask --model Qwen/Qwen3-VL-4B-Instruct --dataset vqa-rad --to a.sqlite
+    """
     from medcal_nb.ask.models import resolve_model
     from medcal_nb.ask.strategies import Plan, choose_strategies
     from medcal_nb.errors import MedcalError
@@ -56,51 +57,44 @@ def ask(
     backend = resolve_model(
         model, device=device, revision=revision, served_as=served_as, concurrency=concurrency
     )
+    how = {"samples": samples, "temperature": temperature, "seed": seed}
+    how |= {"lettered": letters, "max_new_tokens": max_new_tokens}
     if dry_run:
-        plan = Plan(
-            dataset=dataset,
-            seed=seed,
-            samples=samples,
-            temperature=temperature,
-            lettered=letters,
-            max_new_tokens=max_new_tokens,
-        )
-        _print_dry_run(backend, items, strategies, plan)
+        _print_dry_run(backend, items, strategies, Plan(dataset=dataset, **how))
         return
 
     from medcal_nb.answers import AnswerLog
     from medcal_nb.ask.run import ask as ask_items
 
+    how |= {"batch_size": batch_size, "shard": part, "workers": workers, "progress": not quiet}
     with AnswerLog(to) as log:
-        summary = ask_items(
-            backend,
-            items,
-            strategies,
-            log=log,
-            samples=samples,
-            temperature=temperature,
-            batch_size=batch_size,
-            seed=seed,
-            lettered=letters,
-            max_new_tokens=max_new_tokens,
-            shard=part,
-            workers=workers,
-            progress=not quiet,
-        )
+        summary = ask_items(backend, items, strategies, log=log, **how)
+    _close(summary)
+
+
+def _close(summary):
+    """Say what was done; exit with 1 where anything failed, with 2 where everything did."""
+    from medcal_nb.cli import note, say
+
     for line in summary.lines():
-        typer.echo(line, err=True)
+        say(line, err=True)
+    if summary.failed:
+        code = 1 if summary.rows else 2
+        note(f"error: {len(summary.failed)} items failed; exit status {code}")
+        raise typer.Exit(code)
 
 
 def _print_dry_run(backend, items, strategies, plan):
     from medcal_nb.ask.run import dry_run
+    from medcal_nb.cli import say
 
     shown, counts, skipped = dry_run(backend, items, strategies, plan=plan)
     for call in shown:
         tokens = "" if call.tokens is None else f", {call.tokens} prompt tokens"
-        typer.echo(f"── {call.strategy}: {call.what}{tokens}\n{call.text}\n")
+        say(f"── {call.strategy}: {call.what}{tokens}\n{call.text}\n")
     for name, reason in skipped.items():
-        typer.echo(f"skipped {name}: {reason}")
-    typer.echo(
+        say(f"skipped {name}: {reason}")
+    say(
         f"{counts['items']} items: {counts['calls']} calls, {counts['distinct_calls']} after equal "
         f"ones are merged; about {counts['prompt_tokens']} prompt tokens and at most "
         f"{counts['new_tokens_at_most']} new ones, before sharing"
@@ -108,33 +102,42 @@ def _print_dry_run(backend, items, strategies, plan):
 
 
 def strategies() -> None:
-    """List the strategies: what is asked, calls, needs, source."""
+    """List the strategies: what is asked, calls, needs, source.
+
+    Example: medcal strategies
+    """
     from medcal_nb.ask.strategies import STRATEGIES, Plan
+    from medcal_nb.cli import say
 
     plan = Plan()
     for strategy in STRATEGIES.values():
         needs = ", ".join(sorted(strategy.needs)) or "answers of two models"
-        typer.echo(f"{strategy.name:22}{strategy.asks}")
-        typer.echo(f"{'':22}calls {strategy.calls(plan)}; needs {needs}; {strategy.source}")
+        say(f"{strategy.name:22}{strategy.asks}")
+        say(f"{'':22}calls {strategy.calls(plan)}; needs {needs}; {strategy.source}")
 
 
-def families(
-    only: str = typer.Option(None, help="Names separated by commas; all where left out."),
-    markdown: bool = typer.Option(False, help="Print a Markdown table."),
-) -> None:
-    """Try every strategy on a tiny random checkpoint of each model family; print the table."""
-    from medcal_nb.ask.families import FAMILIES, family_table, format_table
-    from medcal_nb.errors import MedcalError
+def models() -> None:
+    """List the pocket models, small ones that come with the workbook, their files checked.
 
-    names = [name.strip() for name in only.split(",")] if only else list(FAMILIES)
-    for name in names:
-        if name not in FAMILIES:
-            raise MedcalError(f"unknown family {name!r}: choose from {', '.join(FAMILIES)}")
-    typer.echo(format_table(family_table(names), markdown=markdown))
+    Example: medcal models
+    """
+    import json
+
+    from medcal_nb.cli import say
+    from medcal_nb.pocket.load import list_pocket, pocket_dir
+
+    for name in list_pocket():
+        folder = pocket_dir(name)
+        told = json.loads((folder / "recipe.json").read_text())
+        size = sum(file.stat().st_size for file in folder.iterdir()) / 2**20
+        start = f", made from {told['parent']}" if told.get("parent") else ""
+        use = "ask with --strategies clip_zero_shot" if "clip" in name else "ask it anything"
+        parameters = f"{told['parameters'] / 1e6:.2f} M parameters, {size:.1f} MiB"
+        say(f"{name:22} {parameters}{start}; {use}")
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this room."""
     app.command()(ask)
     app.command()(strategies)
-    app.command()(families)
+    app.command()(models)

@@ -1,14 +1,9 @@
-"""``medcal calibrate``: learn corrections on some answers, use them on others."""
+"""``medcal calibrate``: learn recalibration maps on some answers, use them on others."""
 
+import json
 from pathlib import Path
 
 import typer
-
-
-def _methods() -> list[str]:
-    from medcal_nb.correct.maps import MAP_METHODS
-
-    return list(MAP_METHODS)
 
 
 def register(app: typer.Typer) -> None:
@@ -18,130 +13,151 @@ def register(app: typer.Typer) -> None:
 
 def calibrate(
     answers: Path = typer.Argument(help="A log, or a table with our column names."),
-    to: Path = typer.Option(
-        ..., help="Where the corrected verdicts go: a new log, or .parquet, .csv, .jsonl."
-    ),
-    method: str = typer.Option(
-        "temperature",
-        help="Family of the map: temperature, platt, beta, isotonic, histogram, bbq …",
-        autocompletion=_methods,
-    ),
-    fit: list[str] = typer.Option(
-        [], metavar="COL=VALUE[,VALUE…]", help="Rows to learn from, e.g. domain=general."
-    ),
-    apply: list[str] = typer.Option(
-        [], metavar="COL=VALUE[,VALUE…]", help="Rows to correct, e.g. domain=medical."
-    ),
+    to: Path = typer.Option(..., help="A new log, or .parquet, .csv, .jsonl."),
+    method: str = typer.Option("temperature", help="Family of the map: platt, isotonic, bbq …"),
+    fit: list[str] = typer.Option([], metavar="COL=VALUE,…", help="Rows to learn from."),
+    apply: list[str] = typer.Option([], metavar="COL=VALUE,…", help="Rows to correct."),
     by: str = typer.Option("model,strategy", metavar="COL,COL,…", help="One map for each of."),
     map: Path = typer.Option(None, "--map", help="Write the fitted maps here, as JSON."),
     use: Path = typer.Option(None, help="Use maps written by --map instead of fitting."),
     cross: int = typer.Option(
-        0, metavar="FOLDS", help="Learn and correct on the --apply rows, cross-fitted by image."
+        0, min=0, help="Learn and correct on the --apply rows, in N folds by image."
     ),
     decision: Path = typer.Option(
-        None,
-        metavar="FOLDER",
-        help="Also write a temperature per question type into FOLDER/decision.json, which the "
-        "decision pipeline of transformers reads. Fitted on the --fit rows of one model.",
+        None, metavar="FOLDER", help="Also write FOLDER/decision.json: see above."
     ),
-    clip: str = typer.Option(
-        "auto", help="How far from 0 and 1 a confidence is kept before its log-odds are taken."
-    ),
-    seed: int = typer.Option(0, help="Of the folds of --cross."),
+    seed: int = typer.Option(0, min=0, help="Of the folds of --cross."),
 ) -> None:
-    """Correct the confidence of answers by maps that were fitted on other answers."""
-    from medcal_nb.correct.maps import (
-        apply_maps,
-        cross_apply,
-        fit_maps,
-        load_maps,
-        save_maps,
-        warnings_of,
-    )
+    """Correct the confidence of answers by maps that were fitted on other answers.
+
+    FOLDER/decision.json holds a temperature per question type, fitted on the --fit rows of one
+    model, as the decision pipeline of transformers reads it.
+
+    Example: medcal calibrate a.sqlite --fit domain=general --apply domain=medical --to c.csv
+    """
+    from medcal_nb.cli import note, say, split_names
+    from medcal_nb.correct.maps import MAP_METHODS
     from medcal_nb.errors import MedcalError
+    from medcal_nb.files import check_new_file
 
     if sum([bool(fit), use is not None, cross > 0]) != 1:
         raise MedcalError("give one of --fit COL=VALUE, --use MAP.json or --cross FOLDS")
-    if method not in _methods():
-        raise MedcalError(f"--method {method}: choose one of {', '.join(_methods())}")
-    if to.exists():
-        raise MedcalError(f"{to}: there already; name a new file")
-    if map is not None and not fit:
-        raise MedcalError("--map writes maps fitted by --fit; there is none to write")
-    if decision is not None and not fit:
-        raise MedcalError("--decision needs --fit COL=VALUE: the rows to learn from")
-    bounds = _clip(clip)
-    groups = tuple(part.strip() for part in by.split(",") if part.strip())
-    table = _verdicts(answers)
+    if method not in MAP_METHODS:
+        raise MedcalError(f"--method {method}: choose one of {', '.join(MAP_METHODS)}")
+    if (map or decision) and not fit:
+        raise MedcalError("--map and --decision need --fit COL=VALUE: the rows to learn from")
+    for path in filter(None, (to, map, decision and decision / "decision.json")):
+        check_new_file(path, sources=[answers])
+    table = _graded(answers)
     target = _pick(table, apply, "--apply", answers)
-    notes: list[str] = []
-    try:
-        if use is not None:
-            maps, groups = load_maps(use)
-            corrected = apply_maps(target, maps, by=groups)
-        elif cross:
-            import numpy as np
-
-            corrected, notes = warnings_of(
-                cross_apply, target, method=method, by=groups, n_folds=cross, clip=bounds,
-                rng=np.random.default_rng(seed),
-            )  # fmt: skip
-        else:
-            source = _pick(table, fit, "--fit", answers)
-            maps, notes = warnings_of(fit_maps, source, method=method, by=groups, clip=bounds)
-            corrected = apply_maps(target, maps, by=groups)
-    except OSError as error:
-        raise MedcalError(f"{use}: cannot be read ({error.strerror})") from None
-    except ValueError as error:
-        raise MedcalError(f"{answers}: {_remedy(str(error))}") from None
+    source = _pick(table, fit, "--fit", answers) if fit else None
+    corrected, maps, groups, notes = _corrected(
+        source, target, answers, method=method, by=split_names(by), use=use, cross=cross, seed=seed
+    )
     if decision is not None:
         notes += _write_decision(source, decision, answers)
     if map is not None:
-        save_maps(maps, map, by=groups, fitted_on=" and ".join(fit))
+        _write_maps(maps, map, groups, " and ".join(fit))
     _write(corrected, to)
-    for note in notes:
-        typer.echo(f"medcal: {note}", err=True)
     if len(corrected) < len(target):
-        typer.echo(
-            f"medcal: {len(target) - len(corrected):,} rows have no map for their "
-            f"{', '.join(groups)} and are left out",
-            err=True,
-        )
-    typer.echo(f"{to}: {len(corrected):,} verdicts corrected")
-    if not cross:
-        for key, fitted in maps.items():
-            typer.echo(f"  {' '.join(key)}: {_shown(fitted)}")
+        without = f"{len(target) - len(corrected):,} rows have no map for their {', '.join(groups)}"
+        notes.append(f"{without} and are left out")
+    for remark in notes:
+        note(remark)
+    say(f"{to}: {len(corrected):,} answers corrected; {_change(corrected)}")
+    for key, fitted in maps.items():
+        say(f"  {' '.join(key)}: {_shown(fitted)}")
 
 
-def _clip(text):
+def _corrected(source, target, path, *, method, by, use, cross, seed):
+    """The corrected rows, their maps, the columns these are for, and remarks."""
+    import numpy as np
+
+    from medcal_nb.correct.maps import apply_maps, cross_apply, fit_maps, warnings_of
     from medcal_nb.errors import MedcalError
 
-    if text == "auto":
-        return text
     try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < 0.5:
-        raise MedcalError(f"--clip {text}: lies between 0 and 0.5, or is 'auto'")
-    return value
+        if cross:
+            rng = np.random.default_rng(seed)
+            how = {"method": method, "by": by, "n_folds": cross, "rng": rng}
+            rows, notes = warnings_of(cross_apply, target, **how)
+            return rows, {}, by, notes
+        if use is None:
+            maps, notes = warnings_of(fit_maps, source, method=method, by=by)
+            return apply_maps(target, maps, by=by), maps, by, notes
+    except ValueError as error:
+        raise MedcalError(f"{path}: {_remedy(str(error))}") from None
+    maps, by = _maps_of(use)
+    try:
+        return apply_maps(target, maps, by=by), maps, by, []
+    except ValueError as error:
+        raise MedcalError(f"{path}: {_remedy(str(error))}") from None
+    except (TypeError, KeyError, AttributeError, IndexError) as error:
+        raise MedcalError(f"{use}: its maps can't be applied ({type(error).__name__})") from None
 
 
-def _verdicts(path):
-    """Verdicts, with the option probabilities of strategies that answer once."""
+def _maps_of(path):
+    """The maps of a file, every number in it finite and every temperature above 0."""
+    from medcal_nb.correct.maps import load_maps
+    from medcal_nb.errors import MedcalError
+
+    if not path.is_file():
+        raise MedcalError(f"{path}: no such file")
+    try:
+        for entry in json.loads(path.read_text(encoding="utf-8"))["maps"]:
+            _check_numbers(entry["map"]["params"], path, "params")
+        maps, by = load_maps(path)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError) as error:
+        told = " ".join(str(error).split())[:200].removeprefix(f"{path}: ")
+        raise MedcalError(f"{path}: not a file of maps ({type(error).__name__}: {told})") from None
+    if not maps or not all(isinstance(column, str) for column in by):
+        raise MedcalError(f"{path}: holds no maps; write some with --fit … --map FILE")
+    return maps, by
+
+
+def _check_numbers(value, path, name):
+    from medcal_nb.errors import MedcalError
+
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _check_numbers(inner, path, name if name == "temperature" else key)
+    elif isinstance(value, list):
+        for inner in value:
+            _check_numbers(inner, path, name)
+    elif isinstance(value, float | int) and not (
+        abs(value) < 1e9 and (value > 0 or name not in ("temperature", "pooled"))
+    ):
+        raise MedcalError(f"{path}: {name} {value}: give a finite number, a temperature above 0")
+
+
+def _write_maps(maps, path, by, fitted_on):
+    """Write the maps with what a person reads first in front, the items seen at the end."""
+    from medcal_nb.correct.maps import save_maps
+    from medcal_nb.files import new_file
+
+    with new_file(path) as part:
+        save_maps(maps, part, by=by, fitted_on=fitted_on)
+        body = json.loads(part.read_text(encoding="utf-8"))
+        for entry in body["maps"]:
+            told = entry["map"]
+            seen = {"fitted_on": told.pop("fitted_on")}
+            first = {name: told[name] for name in ("name", "params", "n_fit")}
+            entry["map"] = first | told | seen
+        part.write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _graded(path):
+    """Graded answers, with the option probabilities of strategies that answer once."""
     from medcal_nb.answers import load_answers
     from medcal_nb.ask.graded import to_graded
 
     answers = load_answers(path)
-    verdicts = to_graded(answers)
+    graded = to_graded(answers)
     key = ["model", "dataset", "item_id", "strategy"]
-    if answers["option_probabilities"].notna().any():
-        once = answers[~answers.duplicated(key, keep=False)]
-        verdicts = verdicts.drop(columns="option_probabilities", errors="ignore")
-        verdicts = verdicts.merge(once[[*key, "option_probabilities"]], on=key, how="left")
-        several = verdicts["n_answers"] > 1
-        verdicts["option_probabilities"] = verdicts["option_probabilities"].mask(several, None)
-    return verdicts
+    if "option_probabilities" in graded or answers["option_probabilities"].isna().all():
+        return graded
+    once = answers[~answers.duplicated(key, keep=False)]
+    return graded.merge(once[[*key, "option_probabilities"]], on=key, how="left")
 
 
 def _pick(table, conditions, option, path):
@@ -189,18 +205,39 @@ def _write_decision(source, folder, path):
 
 
 def _write(corrected, to):
-    """Into a log, or through one into a table: rows checked, in key order."""
+    """Into a new log, or through one into a table: rows checked, in key order."""
+    import shutil
     import tempfile
 
     from medcal_nb.answers import AnswerLog, export_answers, is_log
+    from medcal_nb.answers.files import table_format
+    from medcal_nb.files import new_file
 
-    if is_log(to):
-        with AnswerLog(to) as log:
+    kind = None if is_log(to) else table_format(to)
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "log.sqlite"
+        with AnswerLog(made) as log:
             log.append(corrected)
-        return
-    with tempfile.TemporaryDirectory() as folder, AnswerLog(Path(folder) / "log.sqlite") as log:
-        log.append(corrected)
-        export_answers(log, to)
+        if kind is not None:
+            export_answers(made, to, format=kind)
+            return
+        with new_file(to) as part:
+            shutil.copyfile(made, part)
+
+
+def _change(corrected):
+    """Brier score and ECE as stated and after, over the answers that have both and a grade."""
+    from medcal_nb.measure import brier_score, ece
+
+    rows = corrected.dropna(subset=["confidence", "confidence_raw", "correct"])
+    if rows.empty:
+        return "none is graded"
+    y = rows["correct"].to_numpy(float)
+    c, before = rows["confidence"].to_numpy(float), rows["confidence_raw"].to_numpy(float)
+    return (
+        f"of the {len(rows):,} graded: Brier score {brier_score(before, y):.4f} as stated, "
+        f"{brier_score(c, y):.4f} after; ECE {ece(before, y):.4f} as stated, {ece(c, y):.4f} after"
+    )
 
 
 def _shown(fitted):

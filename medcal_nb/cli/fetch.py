@@ -10,52 +10,55 @@ def register(app: typer.Typer) -> None:
     app.command("fetch")(fetch)
 
 
-def _split(text: str | None) -> list[str]:
-    return [part.strip() for part in (text or "").split(",") if part.strip()]
-
-
 def fetch(
     source: str = typer.Argument(
-        help="vlm-uncertainty-bench (recorded answers), vqa-rad, slake, path-vqa … (items)."
+        metavar="SOURCE",
+        help="vlcb or vlm-uncertainty-bench (answers of real models); vqa-rad, slake … (items).",
     ),
     models: str = typer.Option(None, metavar="A,B,…", help="Some of the recorded models."),
-    datasets: str = typer.Option(None, metavar="A,B,…", help="Some of the recorded benchmarks."),
-    to: Path = typer.Option(Path("data/fetched"), help="Folder for the files."),
-    log: Path = typer.Option(
-        None, help="Log for recorded answers; FOLDER/vlm-uncertainty-bench.sqlite if not given."
+    to: Path = typer.Option(Path("data/fetched"), metavar="FOLDER", help="For the files."),
+    log: Path = typer.Option(None, help="For the answers; FOLDER/SOURCE.sqlite if left out."),
+    given: Path = typer.Option(
+        None, "--from", metavar="FOLDER", help="Read the files from here, fetch nothing."
     ),
-    revision: str = typer.Option(None, help="Of the items' repository; the newest if not given."),
+    revision: str = typer.Option(None, help="Of a set of items; the newest if left out."),
     mirror: str = typer.Option(None, metavar="URL", help="Fetch from here instead."),
     again: bool = typer.Option(False, "--again", help="Fetch anew what is there already."),
 ) -> None:
-    """Fetch recorded answers or public items; an interrupted run carries on where it was."""
-    from medcal_nb import fetch as room
-    from medcal_nb.errors import MedcalError
+    """Fetch answers of real models, or public items; run again, it goes on where it was.
 
-    if source not in room.SOURCES:
-        raise MedcalError(f"fetch {source!r}: is not known; known: {', '.join(room.SOURCES)}")
-    folder = to / source
-    if source == room.BENCH:
+    Example: medcal fetch vlcb
+    """
+    from medcal_nb import hub
+    from medcal_nb.cli import note, say, split_names
+    from medcal_nb.errors import MedcalError
+    from medcal_nb.fetch import SOURCES, fetch_answers
+
+    sets = [name for name, one in hub.HUB_SETS.items() if not one.streamed]
+    if source in SOURCES:
         if revision:
-            raise MedcalError("fetch: --revision is for items; the recorded answers are pinned")
-        files = room.bench_files(models=_split(models), datasets=_split(datasets), mirror=mirror)
-        paths = room.fetch(files, folder, again=again)
+            raise MedcalError("fetch: --revision is for items; recorded answers are pinned")
         log = log or to / f"{source}.sqlite"
-        new = room.import_bench(paths, log)
-        typer.echo(f"{log}: {new:,} new answers from {len(paths)} files in {folder}")
-        typer.echo(f"next: medcal score {log}")
+        done = fetch_answers(source, log, to / source, models=split_names(models), mirror=mirror,
+                             given=given, again=again)  # fmt: skip
+        for remark in done.notes:
+            note(remark)
+        if source == "vlcb":
+            note("no answer names its image: intervals are by answer")
+        say(f"{log}: {done.written:,} new answers of {done.rows:,}\nnext: medcal score {log}")
         return
-    if models or datasets or log:
+    if source not in sets:
+        known = ", ".join([*SOURCES, *sets])
+        raise MedcalError(f"fetch {source!r}: is not known; known: {known}")
+    if models or log or given or again:
         raise MedcalError(
-            f"fetch {source}: --models, --datasets and --log are for recorded answers"
+            f"fetch {source}: --models, --log, --from and --again are for recorded answers"
         )
-    paths = room.fetch(
-        room.hub_files(source, revision=revision, mirror=mirror), folder, again=again
-    )
     from medcal_nb.items import load_items
 
+    folder = hub.fetch_set(source, to / source, revision=revision, mirror=mirror)
     items = load_items(f"{source}:{folder}")
-    typer.echo(
-        f"{folder}: {len(items):,} items about {items['image_id'].nunique():,} images in "
-        f"{len(paths)} files; ask with --dataset {source}:{folder}"
+    say(
+        f"{folder}: {len(items):,} items about {items['image_id'].nunique():,} images; ask with "
+        f"--dataset {source}:{folder}"
     )

@@ -51,7 +51,10 @@ def study(
         typer.Option("-j", "--jobs", help="Notebooks at a time; by default as the machine allows."),
     ] = None,
 ) -> None:
-    """Run the notebooks that are stale, in order, and publish their figures."""
+    """Run the notebooks that are stale, in order, and publish their figures.
+
+    Example: medcal study --fast 03
+    """
     if figures:
         from medcal_nb.study.figure_map import figure_map, format_figure_map
         from medcal_nb.study.graph import find_notebooks, select
@@ -103,6 +106,8 @@ def verify(
     With the versions and processor that the figures were made with, every table has to be the
     same to the byte; elsewhere numbers may differ by 0.005 (of their size, where it exceeds 1).
     Exits with 1 where a figure differs.
+
+    Example: medcal verify 02
     """
     from medcal_nb.study.verify import verify as run_again
 
@@ -118,7 +123,10 @@ def verify(
 
 
 def doctor() -> None:
-    """Say what this machine has of what the study needs, and how to get the rest."""
+    """Say what this machine has of what the study needs, and how to get the rest.
+
+    Example: medcal doctor
+    """
     from medcal_nb.study.doctor import examine
 
     missing = 0

@@ -120,7 +120,7 @@ def test_beyond_a_sliding_window_prompts_are_asked_whole():
 
 def test_the_readme_shows_the_table_that_the_command_prints(root):
     printed = format_table(whole_table(), markdown=True)
-    assert printed in (root / "README.md").read_text(encoding="utf-8")
+    assert printed in (root / "docs" / "families.md").read_text(encoding="utf-8")
 
 
 def test_the_table_is_readable():

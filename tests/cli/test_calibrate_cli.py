@@ -63,7 +63,7 @@ def test_fit_on_general_apply_to_medical(medcal, log, tmp_path):
     done = medcal("calibrate", log, "--method", "temperature", "--fit", "domain=general",
                   "--fit", "strategy=option_probability", "--apply", "domain=medical",
                   "--to", out, "--map", maps)  # fmt: skip
-    assert "200 verdicts corrected" in done.stdout
+    assert "200 answers corrected" in done.stdout
     assert "200 rows have no map for their model, strategy and are left out" in done.stderr
     corrected = load_answers(out)
     assert set(corrected.strategy) == {"option_probability+temperature"}
@@ -101,6 +101,7 @@ def test_cross_fitting_and_the_file_of_the_decision_pipeline(medcal, log, tmp_pa
     medcal("calibrate", log, "--method", "option_temperature", "--cross", 5, *rows, "--to", out)
     assert len(out.read_text().splitlines()) == 200
     folder = tmp_path / "model"
+    folder.mkdir()
     rows += ["--fit", "domain=general", "--fit", "strategy=option_probability"]
     medcal("calibrate", log, *rows, "--to", tmp_path / "o.csv", "--decision", folder)
     written = json.loads((folder / "decision.json").read_text())
@@ -118,9 +119,8 @@ def test_cross_fitting_and_the_file_of_the_decision_pipeline(medcal, log, tmp_pa
         (["--fit", "domain=lunar"], "no rows with domain = lunar"),
         (["--fit", "domain"], "write COL=VALUE"),
         (["--use", "nowhere.json"], "nowhere.json"),
-        (["--fit", "domain=general", "--clip", "0.7"], "--clip 0.7"),
-        (["--cross", "5", "--map", "x.json"], "--map writes maps fitted by --fit"),
-        (["--cross", "5", "--decision", "x"], "--decision needs --fit"),
+        (["--cross", "5", "--map", "x.json"], "--map and --decision need --fit"),
+        (["--cross", "5", "--decision", "x"], "--map and --decision need --fit"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(medcal, log, tmp_path, arguments, told):
@@ -132,10 +132,64 @@ def test_what_cannot_be_done_is_said_in_one_line(medcal, log, tmp_path, argument
     assert not out.exists()
 
 
+def maps(**changes):
+    fitted = {
+        "format": "medcal-recalibrator/1", "name": "temperature", "params": {"temperature": 2.0},
+        "n_fit": 9, "clip": 0.001, "n_clipped": 0, "note": "", "fitted_on": [],
+    } | changes  # fmt: skip
+    group = {"model": "m", "strategy": "option_probability"}
+    return {"format": "medcal-maps/1", "by": list(group), "fitted_on": "",
+            "maps": [{"group": group, "map": fitted}]}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (maps(params={"temperature": -1.0}), "temperature -1.0: give a finite number"),
+        (maps(params={"temperature": float("nan")}), "temperature nan: give a finite number"),
+        (maps(params={"temperature": 0}), "temperature 0: give a finite number"),
+        (maps(params={"temperature": "two"}), "map.json: "),
+        (maps(params=5), "map.json: "),
+        (maps(name="magic"), "unknown map 'magic'"),
+        (maps() | {"by": 5}, "not a file of maps"),
+        (maps() | {"maps": []}, "holds no maps"),
+        ({"format": "medcal-maps/1", "by": []}, "not a file of maps"),
+        ([1], "not a file of maps"),
+    ],
+)
+def test_maps_of_another_form_are_refused_by_name(medcal, log, tmp_path, body, told):
+    path = tmp_path / "map.json"
+    path.write_text(json.dumps(body))
+    out = tmp_path / "out.csv"
+    done = medcal("calibrate", log, "--use", path, "--to", out, ok=False)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "map.json: " in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not out.exists()
+
+
+def test_what_it_changed_is_printed_and_parameters_come_first(medcal, log, tmp_path):
+    from medcal_nb.measure import brier_score, ece
+
+    out, path = tmp_path / "c.sqlite", tmp_path / "map.json"
+    rows = ["--fit", "domain=general", "--fit", "strategy=option_probability"]
+    rows += ["--apply", "domain=medical", "--apply", "strategy=option_probability"]
+    done = medcal("calibrate", log, *rows, "--to", out, "--map", path)
+    table = load_answers(out)
+    y, after = table.correct.to_numpy(float), table.confidence.to_numpy(float)
+    before = table.confidence_raw.to_numpy(float)
+    for value in (brier_score(before, y), brier_score(after, y), ece(before, y), ece(after, y)):
+        assert f"{value:.4f}" in done.stdout
+    assert brier_score(after, y) < brier_score(before, y)
+    keys = list(json.loads(path.read_text())["maps"][0]["map"])
+    assert (keys[:2], keys[-1]) == (["name", "params"], "fitted_on")
+
+
 def test_an_existing_file_is_not_overwritten(medcal, log):
     done = medcal("calibrate", log, "--cross", 5, "--to", log, ok=False)
     assert done.returncode == 2
-    assert "there already" in done.stderr
+    assert "is what would be read" in done.stderr
 
 
 @pytest.mark.slow

@@ -1,11 +1,15 @@
 """The command line as users meet it: help, version, one-line errors, exit codes."""
 
+import os
+import pty
+import re
 import subprocess
 import sys
 
 import pytest
 
 import medcal_nb
+from medcal_nb.cli import GROUPS, _renamed
 from tests.study.test_run import PARAMETERS, write_notebook
 
 COMMAND = [sys.executable, "-m", "medcal_nb.cli"]
@@ -29,12 +33,30 @@ def test_version():
     assert (done.returncode, done.stdout) == (0, f"medcal {medcal_nb.__version__}\n")
 
 
-def test_help_lists_every_room():
+def test_help_shows_the_commands_in_four_groups():
     done = medcal("--help")
     assert done.returncode == 0
-    for command in ("study", "verify", "doctor", "ask", "import", "score", "export"):
-        assert f"\n  {command} " in done.stdout, command
+    panels = re.split(r"╭─ (\w+) ─+╮", done.stdout)
+    groups = {name: set(re.findall(r"│ ([a-z]+) ", body)) for name, body in pairs(panels[1:])}
+    assert list(groups) == ["Options", "Study", "Ask", "Answers", "Teach"]
+    for group, names in GROUPS.items():
+        assert groups[group] >= set(names)
+    assert "..." not in "".join(panels[1:])  # no summary is cut
     assert medcal("-h").stdout == done.stdout
+
+
+def pairs(parts):
+    return zip(parts[::2], parts[1::2], strict=True)
+
+
+@pytest.mark.parametrize("name", [name for names in GROUPS.values() for name in names])
+def test_help_ends_with_an_example_and_speaks_the_words_of_the_field(name):
+    done = medcal(name, "--help", env={**os.environ, "COLUMNS": "100"})
+    *_, example = done.stdout.strip().splitlines()
+    assert example.strip().startswith(f"Example: medcal {name}")
+    lines = [line for line in done.stdout.splitlines() if "--help" not in line]
+    for word in ("<str>", "<path>", "<int>", "<float>", "<int range>", "<bool>", "<list"):
+        assert not [line for line in lines if word in line]
 
 
 def test_every_command_explains_itself():
@@ -102,8 +124,10 @@ def test_package_without_notebooks_says_what_to_do(tmp_path, monkeypatch):
     [
         ("MedcalError('a.csv: row 3')", 2, "medcal: error: a.csv: row 3\n"),
         ("MedcalError('two\\nlines')", 2, "medcal: error: two lines\n"),
-        ("OSError(28, 'No space left', 'x.db')", 2, "no space left on the disk writing x.db"),
+        ("OSError(28, 'No space left', 'x.db')", 1, "no space left on the disk writing x.db"),
         ("PermissionError(13, 'denied', 'x.db')", 2, "x.db: permission denied"),
+        ("RuntimeError('odd\\nmore')", 1, "unforeseen RuntimeError: odd; `medcal --debug fail`"),
+        ("BrokenPipeError()", 1, ""),
         ("KeyboardInterrupt()", 130, "medcal: interrupted; the same command goes on where it was"),
     ],
 )
@@ -122,3 +146,60 @@ main()
     assert done.returncode == code
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_debug_shows_where_it_happened():
+    program = """
+from medcal_nb.cli import app, main
+import sys
+@app.command("fail")
+def fail():
+    raise RuntimeError("odd")
+sys.argv = ["medcal", "--debug", "fail"]
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "in fail" in done.stderr
+
+
+def test_control_characters_never_reach_the_terminal(tmp_path):
+    """A name that would set the title of the window, clear the screen or write backwards."""
+    evil = "m\x1b]0;owned\x07\x1b[2J\u202e"
+    table = tmp_path / "a.csv"
+    table.write_text(f"item_id,model,confidence,correct\n1,{evil},0.9,1\n2,{evil},0.8,0\n")
+    log = tmp_path / "a.sqlite"
+    assert medcal("import", str(table), "--to", str(log)).returncode == 0
+    for words in (["score", str(log)], ["score", str(log), "--format", "json"],
+                  ["score", str(log), "--by", evil], ["items", "--dataset", evil]):  # fmt: skip
+        done = medcal(*words)
+        assert not re.search("[\x1b\x07\u202e]", done.stdout + done.stderr), words
+    assert evil in medcal("score", str(log), "--format", "csv").stdout  # a file keeps its bytes
+    ours, theirs = pty.openpty()
+    command = [*COMMAND, "score", str(log), "--format", "csv"]
+    done = subprocess.Popen(command, stdout=theirs, stderr=theirs)
+    done.wait()
+    shown = os.read(ours, 100_000).decode()
+    assert "owned" in shown
+    assert not re.search(r"\x1b(?!\[[0-9;]*[mAK])|\x07", shown)
+
+
+def test_old_names_work_with_a_line_that_says_the_new_one(capsys):
+    words = ["ask", "--strategies=verbalized,image_ablation", "--to", "x"]
+    assert _renamed(words) == ["ask", "--strategies=verbalized,blank_image", "--to", "x"]
+    assert "strategies 'image_ablation' is now called 'blank_image'" in capsys.readouterr().err
+    assert _renamed(["study", "--profile", "recorded"]) == ["study", "--profile", "imported"]
+    assert _renamed(["reader", "a", "--limit", "0.1"]) == ["reader", "a", "--errors-allowed", "0.1"]
+    assert "--limit is now called --errors-allowed" in capsys.readouterr().err
+    own = ["import", "a.csv", "--dataset", "pocket-general", "--model", "recorded"]
+    assert _renamed(own) == own
+    assert capsys.readouterr().err == ""
+
+
+def test_a_bare_table_is_told_how_it_comes_in(tmp_path):
+    (tmp_path / "a.csv").write_text("id,conf,right\n1,0.9,1\n")
+    done = medcal("score", str(tmp_path / "a.csv"))
+    assert done.returncode == 2
+    assert "no column 'model'" in done.stderr
+    assert f"`medcal import {tmp_path / 'a.csv'} --to answers.sqlite`" in done.stderr

@@ -40,30 +40,11 @@ def write(path, rows):
 def test_log_and_table_give_the_same_numbers(path, rng):
     write(path, rows(80, rng))
     table, reasons = score_answers(path, n_resamples=50)
-    assert all("below its own interval" in reason for reason in reasons)
+    assert reasons == []
     for kind in ("csv", "parquet", "jsonl"):
         export_answers(path, path.with_suffix(f".{kind}"))
         other, _ = score_answers(path.with_suffix(f".{kind}"), n_resamples=50)
         pd.testing.assert_frame_equal(other, table)
-
-
-def test_an_ece_below_its_own_interval_is_told(path, tmp_path):
-    # right exactly as often as it says: the ECE is 0, that of any resample is more
-    made = [(c, i % 4 < 4 * c) for c in (0.25, 0.5, 0.75) for i in range(40)]
-    table, reasons = score_answers(write(path, _as_rows(made)))
-    assert table["ece"].item() == pytest.approx(0, abs=1e-12)
-    assert any("below its own interval" in reason for reason in reasons)
-    bold = _as_rows([(0.9, i % 2) for i in range(100)])
-    _, reasons = score_answers(write(tmp_path / "bold.sqlite", bold))
-    assert reasons == []
-
-
-def _as_rows(pairs):
-    common = {"model": "m", "dataset": "d", "strategy": "verbalized"}
-    return [
-        common | {"item_id": i, "confidence": c, "correct": bool(right)}
-        for i, (c, right) in enumerate(pairs)
-    ]
 
 
 def test_a_table_without_grades_says_who_grades(tmp_path):
@@ -201,7 +182,6 @@ def test_bins_closed_on_the_left(path):
     cell = np.minimum((c * 5 + 1e-9).astype(int), 4)
     by_hand = sum(abs((c - y)[cell == k].sum()) for k in range(5)) / 7
     assert row["ece"] == pytest.approx(by_hand)
-    assert row["ece_low"] <= row["ece_high"]
 
 
 def test_what_cannot_be_scored_is_said(path, tmp_path, rng):

@@ -1,0 +1,92 @@
+"""``medcal ask`` against a server that fails: how it ends, and what it says."""
+
+import json
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from medcal_nb.answers import load_answers
+from medcal_nb.items import dataset_names
+
+POCKET = next(n for n in dataset_names() if n.startswith("pocket") and n.endswith("-medical"))
+
+
+def asks_for_confidence(body):
+    """The trial question that opens a run does not."""
+    return "onfiden" in body
+
+
+@pytest.fixture
+def server():
+    """An OpenAI-compatible server that refuses the questions it is told to refuse."""
+
+    class Handler(BaseHTTPRequestHandler):
+        refuses = staticmethod(asks_for_confidence)
+
+        def log_message(self, *_):
+            pass
+
+        def send(self, code, body):
+            data = json.dumps(body).encode()
+            self.send_response(code)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def do_GET(self):
+            self.send(200, {"object": "list", "data": [{"id": "m", "object": "model"}]})
+
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            if self.refuses(body):
+                self.send(401, {"error": {"message": "no", "type": "auth"}})
+                return
+            message = {"role": "assistant", "content": "Answer: no\nConfidence: 70%"}
+            self.send(
+                200,
+                {"id": "1", "object": "chat.completion", "created": 1, "model": "m",
+                 "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
+                 "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}},
+            )  # fmt: skip
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=http.serve_forever, daemon=True).start()
+    yield Handler, f"http://127.0.0.1:{http.server_address[1]}/v1"
+    http.shutdown()
+    http.server_close()
+
+
+def ask(url, to):
+    words = ["ask", "--model", url, "--dataset", POCKET, "--n", "6", "--quiet"]
+    command = [sys.executable, "-m", "medcal_nb.cli", *words, "--strategies", "verbalized"]
+    return subprocess.run([*command, "--to", str(to)], capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.slow
+def test_the_exit_status_says_whether_anything_failed(server, tmp_path):
+    handler, url = server
+    log = tmp_path / "a.sqlite"
+    done = ask(url, log)
+    assert done.returncode == 2
+    assert "6 items failed; exit status 2" in done.stderr
+    refused = []
+
+    def refuse_the_first(body):
+        if not refused and asks_for_confidence(body):
+            refused.append(body)
+        return body in refused
+
+    handler.refuses = staticmethod(refuse_the_first)
+    done = ask(url, log)
+    assert done.returncode == 1
+    assert "1 items failed; exit status 1" in done.stderr
+    assert len(load_answers(log)) == 5
+    handler.refuses = staticmethod(lambda body: False)
+    done = ask(url, log)
+    assert done.returncode == 0
+    assert "failed" not in done.stderr
+    assert len(load_answers(log)) == 6

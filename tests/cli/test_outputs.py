@@ -1,0 +1,155 @@
+"""Every command that takes an output path: nothing that it did not make is ever altered."""
+
+import os
+import resource
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from medcal_nb.answers import AnswerLog, load_answers
+from medcal_nb.items import dataset_names
+
+POCKET = next(n for n in dataset_names() if n.startswith("pocket") and n.endswith("-medical"))
+ITEMS = ["items", "--dataset", POCKET, "--n", "3"]
+CALIBRATE = ["calibrate", "{log}", "--fit", "domain=general", "--apply", "domain=medical"]
+#: Commands with {to} where the output goes, and the end of its name.
+TABLES = {
+    "export csv": (["export", "{log}", "--to", "{to}"], ".csv"),
+    "export parquet": (["export", "{log}", "--to", "{to}"], ".parquet"),
+    "export jsonl": (["export", "{log}", "--to", "{to}"], ".jsonl"),
+    "items --to": ([*ITEMS, "--to", "{to}"], ".csv"),
+    "items --sheet": ([*ITEMS, "--sheet", "{to}"], ".png"),
+    "calibrate --to": ([*CALIBRATE, "--to", "{to}"], ".csv"),
+    "calibrate --to log": ([*CALIBRATE, "--to", "{to}"], ".sqlite"),
+    "calibrate --map": ([*CALIBRATE, "--to", "{folder}/c.csv", "--map", "{to}"], ".json"),
+}
+#: Commands that add to an answers log, or make it.
+LOGS = {
+    "import": ["import", "{table}", "--dataset", "new", "--to", "{to}"],
+    "merge": ["merge", "{log}", "--to", "{to}"],
+    "ask": ["ask", "--model", "pocket-general", "--dataset", POCKET, "--n", "1", "--quiet",
+            "--to", "{to}"],
+    "fetch": ["fetch", "vlm-uncertainty-bench", "--from", "{bench}", "--log", "{to}"],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory):
+    """A log, a table, and a folder of prepared logits, as inputs of the commands."""
+    folder = tmp_path_factory.mktemp("given")
+    rng = np.random.default_rng(0)
+    n = 80
+    frame = pd.DataFrame(
+        {
+            "model": "m",
+            "dataset": np.where(np.arange(n) % 2, "a", "b"),
+            "domain": np.where(np.arange(n) % 2, "general", "medical"),
+            "item_id": [f"q{i}" for i in range(n)],
+            "strategy": "verbalized",
+            "confidence": rng.uniform(0.1, 0.9, n).round(2),
+            "correct": rng.random(n) < 0.5,
+        }
+    )
+    with AnswerLog(folder / "log.sqlite") as log:
+        log.append(frame)
+    frame.to_csv(folder / "table.csv", index=False)
+    logits = pd.DataFrame(rng.normal(size=(4, 6)), columns=[f"logit_{c}" for c in "ABCDEF"])
+    logits = logits.assign(model="Qwen-VL", item_id=[str(i) for i in range(4)], gold="A")
+    (folder / "bench").mkdir()
+    logits.to_parquet(folder / "bench" / "oodcv.parquet")
+    return folder
+
+
+def run(words, given, to, folder, *, most_bytes=None):
+    names = {"log": given / "log.sqlite", "table": given / "table.csv", "bench": given / "bench",
+             "to": to, "folder": folder}  # fmt: skip
+    command = [sys.executable, "-m", "medcal_nb.cli", *(word.format(**names) for word in words)]
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
+
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=120,
+        preexec_fn=None if most_bytes is None else limit,
+    )  # fmt: skip
+
+
+def refused(done, target):
+    assert done.returncode == 2, done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("medcal: error: ")
+    assert str(target) in last
+    assert "unforeseen" not in last
+
+
+def contents(path):
+    return path.read_bytes() if path.is_file() else None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_is_made_whole_and_replaces_only_what_may_be(given, tmp_path, name):
+    words, suffix = TABLES[name]
+    before = contents(given / "log.sqlite")
+    log, folder, pipe, there = (
+        tmp_path / f"{k}{suffix}" for k in ("log", "folder", "pipe", "there")
+    )
+    log.write_bytes(before)
+    folder.mkdir()
+    os.mkfifo(pipe)
+    there.write_text("mine\n")
+    lost = tmp_path / "no" / f"such{suffix}"
+    for target in (given / "log.sqlite", log, folder, pipe, there, lost):
+        if target.suffix == suffix:
+            refused(run(words, given, target, tmp_path), target)
+    assert contents(given / "log.sqlite") == contents(log) == before
+    assert there.read_text() == "mine\n"
+    assert not lost.parent.exists()
+    made = tmp_path / f"made{suffix}"
+    done = run(words, given, made, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert made.stat().st_size > 50
+    (tmp_path / "c.csv").unlink(missing_ok=True)
+    full = tmp_path / f"full{suffix}"
+    done = run(words, given, full, tmp_path, most_bytes=40)  # the disk is full, as it were
+    assert done.returncode in (1, 2)
+    assert done.stderr.strip().splitlines()[-1].startswith("medcal: error: ")
+    assert not full.exists()
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["export csv", "items --to", "items --sheet"])
+def test_force_replaces_a_file_but_no_log(given, tmp_path, name):
+    words, suffix = TABLES[name]
+    there = tmp_path / f"there{suffix}"
+    there.write_text("mine\n")
+    done = run([*words, "--force"], given, there, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert contents(there) != b"mine\n"
+    log = tmp_path / f"log{suffix}"
+    log.write_bytes(contents(given / "log.sqlite"))
+    refused(run([*words, "--force"], given, log, tmp_path), log)
+    assert contents(log) == contents(given / "log.sqlite")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LOGS)
+def test_a_log_is_added_to_and_nothing_else_is_touched(given, tmp_path, name):
+    words = LOGS[name]
+    folder, there = tmp_path / "folder.sqlite", tmp_path / "there.sqlite"
+    folder.mkdir()
+    there.write_text("mine\n")
+    for target in (folder, there):
+        refused(run(words, given, target, tmp_path), target)
+    assert there.read_text() == "mine\n"
+    log = tmp_path / "log.sqlite"
+    log.write_bytes(contents(given / "log.sqlite"))
+    before = len(load_answers(log))
+    done = run(words, given, log, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(load_answers(log)) >= before
+    assert len(load_answers(given / "log.sqlite")) == before

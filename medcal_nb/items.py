@@ -5,6 +5,7 @@ that a dataset has to tell (site, visibility, template …).
 """
 
 import io
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -36,14 +37,16 @@ SPLITS = ("fit", "test")
 
 #: Loaders by dataset name: a callable, or "module:function" imported at first use.
 _LOADERS: dict[str, str | Callable[..., Any]] = {
-    "pocket-general": "medcal_nb.pocket.questions:load",
-    "pocket-medical": "medcal_nb.pocket.questions:load",
+    "pocketvqa-general": "medcal_nb.pocket:load",
+    "pocketvqa-medical": "medcal_nb.pocket:load",
     **dict.fromkeys(
         ("vqa-rad", "slake", "path-vqa", "omnimedvqa", "pmc-vqa", "a-okvqa", "science-qa",
          "vqa-v2", "mmstar"),
         "medcal_nb.hub:load",
     ),
 }  # fmt: skip
+#: What data sets were called before, when they shared their names with models.
+_FORMER = {"pocket-general": "pocketvqa-general", "pocket-medical": "pocketvqa-medical"}
 
 
 @dataclass(frozen=True)
@@ -114,9 +117,9 @@ def load_items(
 
     Parameters
     ----------
-    name : a registered dataset, such as ``pocket-medical``; a public set read from a copy on disk
-        is ``NAME:FOLDER``, such as ``vqa-rad:/data/vqa_rad``, or the folder alone where its files
-        tell which set it is
+    name : a registered dataset, such as ``pocketvqa-medical``; a public set read from a copy on
+        disk is ``NAME:FOLDER``, such as ``vqa-rad:/data/vqa_rad``, or the folder alone where its
+        files tell which set it is
     split : ``fit``, ``test``, or None for all items
     n : keep this many items, drawn at random by ``seed``
     revision : version of a dataset that has versions
@@ -126,6 +129,9 @@ def load_items(
     MedcalError
         for an unknown dataset or split, a negative ``n``, or a table that breaks the schema.
     """
+    if name in _FORMER:
+        print(f"the data set {name} is called {_FORMER[name]} now", file=sys.stderr)
+        name = _FORMER[name]
     name, path = _name_and_folder(name)
     if split is not None and split not in SPLITS:
         raise MedcalError(f"split {split!r} is not known; give one of {', '.join(SPLITS)}")

@@ -111,7 +111,7 @@ def test_rows_survive_parquet(tmp_path):
 
 class TestLoading:
     def test_pocket_items_load_by_name(self):
-        items = load_items("pocket-medical", split="test")
+        items = load_items("pocketvqa-medical", split="test")
         assert len(items) == 451
         assert open_image(items["image"].iloc[0]).size == (64, 64)
 
@@ -131,10 +131,10 @@ class TestLoading:
     @pytest.mark.parametrize(
         ("kwargs", "says"),
         [
-            ({"name": "pocket"}, "dataset 'pocket' is not known; known: .*pocket-general"),
-            ({"name": "pocket-general", "split": "dev"}, "split 'dev' is not known"),
-            ({"name": "pocket-general", "n": 0}, "n = 0: give 1 or more"),
-            ({"name": "pocket-general", "revision": "v2"}, "has no revisions, 'v2'"),
+            ({"name": "pocket"}, "dataset 'pocket' is not known; known: .*pocketvqa-general"),
+            ({"name": "pocketvqa-general", "split": "dev"}, "split 'dev' is not known"),
+            ({"name": "pocketvqa-general", "n": 0}, "n = 0: give 1 or more"),
+            ({"name": "pocketvqa-general", "revision": "v2"}, "has no revisions, 'v2'"),
         ],
     )
     def test_faults(self, kwargs, says):
@@ -272,7 +272,7 @@ class TestCommand:
         ("args", "says"),
         [
             (("--n", "0"), "--n 0: give 1 or more"),
-            (("--modality", "pet"), "--modality pet: pocket-medical has ct, fundus"),
+            (("--modality", "pet"), "--modality pet: pocketvqa-medical has ct, fundus"),
             (("--n", "2", "--to", "items.xml"), "unknown kind '.xml'; use .csv"),
             (("--n", "2", "--sheet", "sheet.jpg"), "a contact sheet is a .png"),
             (("--n", "2", "--sheet", "no/where/s.png"), "there is no folder no/where"),

@@ -20,7 +20,7 @@ def ask(
         help="pocket-general, pocket-medical …, a folder, a hub id, clip:ARCHITECTURE, or URLs "
         "of OpenAI-compatible endpoints separated by commas.",
     ),
-    dataset: str = typer.Option(..., help="pocket-general, pocket-medical, vqa-rad …"),
+    dataset: str = typer.Option(..., help="pocketvqa-general, pocketvqa-medical, vqa-rad …"),
     strategies: str = typer.Option("verbalized", help="Names separated by commas, or 'all'."),
     to: Path = typer.Option(None, help="The answers log (SQLite); made where it is not there."),
     n: int = typer.Option(None, min=1, help="Ask N of the items only, always the same."),

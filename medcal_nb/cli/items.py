@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
 
 
 def items(
-    dataset: str = typer.Option("pocket-medical", help="Which items, such as pocket-medical."),
+    dataset: str = typer.Option("pocketvqa-medical", help="Which items, such as vqa-rad:FOLDER."),
     split: str = typer.Option(None, help="fit or test; both if left out."),
     n: int = typer.Option(None, help="Show this many, drawn by --seed; all if left out."),
     seed: int = typer.Option(0, help="Which draw of --n items."),
@@ -54,7 +54,7 @@ def items(
 
 
 def _title(dataset: str, modality: str | None) -> str:
-    made = "synthetic phantoms, no patients" if dataset.startswith("pocket-") else "items"
+    made = "synthetic phantoms, no patients" if dataset.startswith("pocket") else "items"
     return f"{dataset}{'' if modality is None else ', ' + modality} ({made})"
 
 

@@ -11,7 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from . import scenes as world
 from . import training, turns
+from .model import to_pixels
+from .tokenizer import END, build_tokenizer
 
 CONTEXT = 48
 STAGES = ("vision", "contrast")
@@ -32,8 +35,6 @@ WRONG = 3
 
 def clip_config(tokenizer):
     """Return the contents of ``open_clip_config.json`` for a tokenizer."""
-    from .tokenizer import END
-
     return {
         "model_cfg": {
             "embed_dim": 128,
@@ -74,8 +75,6 @@ def clip_config(tokenizer):
 def clip_tokenizer():
     """Build the tokenizer of the pocket models for CLIP: end token added, padded on the right."""
     from tokenizers.processors import TemplateProcessing
-
-    from .tokenizer import END, build_tokenizer
 
     tokenizer = build_tokenizer(training.vocabulary())
     end = tokenizer.convert_tokens_to_ids(END)
@@ -136,8 +135,6 @@ def train_clip(
     """
     import torch
     from tqdm import tqdm
-
-    from . import scenes as world
 
     checkpoint, folder = Path(checkpoint), Path(folder)
     tokenizer = clip_tokenizer()
@@ -205,8 +202,6 @@ def _optimizer(recipe, stage, model, heads):
 
 def _one_step(recipe, stage, model, heads, pool, tokenizer, rng):
     import torch
-
-    from .model import to_pixels
 
     if stage == "vision":
         chosen = pool.draw(rng, recipe.vision_batch, recipe.medical)

@@ -22,7 +22,12 @@ import numpy as np
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import new_file
 
+from . import model as architecture
+from . import scenes as world
+from . import tokenizer as words
 from . import turns
+from .model import save_pocket, to_pixels
+from .questions import VOCABULARY, draw_questions, stream
 
 STAGES = ("vision", "text", "all")
 
@@ -177,8 +182,6 @@ class Pool:
 
 def fact_columns():
     """Return (modality, fact, values) of every fact that a scene may have."""
-    from . import scenes as world
-
     return [
         (modality, fact, tuple(str(value) for value in values))
         for modality, attributes in world.ATTRIBUTES.items()
@@ -192,9 +195,6 @@ def _draw(modality, n, *, seed, cache=None):
     What is kept is found again only while the code that draws scenes stays the same.
     """
     import hashlib
-
-    from . import scenes as world
-    from .questions import stream
 
     path = None
     if cache:
@@ -221,19 +221,14 @@ def _kept(path):
     """Read kept scenes: arrays of numbers and text alone, never pickled objects."""
     import pandas as pd
 
-    from .scenes import Scenes
-
     with np.load(path, allow_pickle=False) as kept:
         facts = {name.removeprefix("fact "): kept[name] for name in kept if name[:5] == "fact "}
         told = {k: v if v.dtype.kind == "f" else v.astype(object) for k, v in facts.items()}
-        return Scenes(kept["images"], pd.DataFrame(told), kept["masks"])
+        return world.Scenes(kept["images"], pd.DataFrame(told), kept["masks"])
 
 
 def asked_about(modality, drawn, rng, *, per_image):
     """Ask about scenes: per scene a list of ``turns.Asked``."""
-    from . import scenes as world
-    from .questions import draw_questions
-
     table = draw_questions(drawn, rng=rng, per_image=per_image)
     attributes = world.ATTRIBUTES[modality]
     rows = drawn.facts.to_dict("records")
@@ -285,11 +280,8 @@ class Encoder:
     def __init__(self, tokenizer):
         from functools import lru_cache
 
-        from . import model
-        from . import tokenizer as words
-
         self.tokenizer = tokenizer
-        self.prefix = model.image_prefix(tokenizer)
+        self.prefix = architecture.image_prefix(tokenizer)
         self.user, self.assistant, self.end, self.pad = tokenizer.convert_tokens_to_ids(
             [words.USER, words.ASSISTANT, words.END, words.PAD]
         )
@@ -554,7 +546,7 @@ class Optimizer:
         if step < warm:
             return (step + 1) / warm
         done = (step / self.steps - 0.4) / 0.6
-        return 1.0 if done <= 0 else 0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * min(done, 1.0)))
+        return 1.0 if done <= 0 else float(0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * min(done, 1.0))))
 
     def step(self, loss, step):
         """Take one step down a loss."""
@@ -617,8 +609,6 @@ def reply(model, encoder, images, conversations, *, max_new_tokens=12, batch=100
     """Let a model reply, greedily, to conversations about images: a list of texts."""
     import torch
 
-    from .model import to_pixels
-
     texts = []
     for start in range(0, len(images), batch):
         prompts = [encoder.prompt(turn) for turn in conversations[start : start + batch]]
@@ -653,8 +643,6 @@ def fit_annotator(model, encoder, *, seed, n=400):
     Asked are fresh general scenes of the training sites. Rates are drawn towards
     chance + (1 − chance)·visibility with the weight of four answers, and made to rise.
     """
-    from . import scenes as world
-
     pool = Pool({name: n // 2 for name in world.GENERAL_MODALITIES}, seed=seed, questions=3)
     asked = [one for row in pool.asked for one in row]
     images = pool.images[[i for i, row in enumerate(pool.asked) for _ in row]]
@@ -712,9 +700,6 @@ def _rate(right):
 
 def vocabulary():
     """Return every text whose words a pocket model must know."""
-    from . import scenes as world
-    from .questions import VOCABULARY
-
     facts = [
         f"{modality} {fact.replace('_', ' ')} {' '.join(values)}"
         for modality, fact, values in fact_columns()
@@ -769,14 +754,10 @@ def train_pocket(
     import torch
     from tqdm import tqdm
 
-    from . import model as architecture
-    from . import scenes as world
-    from .tokenizer import build_tokenizer
-
     checkpoint, folder = Path(checkpoint), Path(folder)
     annotator = turns.Annotator()
     if recipe.parent is None:
-        tokenizer = build_tokenizer(vocabulary())
+        tokenizer = words.build_tokenizer(vocabulary())
         model = architecture.new_model(recipe.size, tokenizer, seed=recipe.seed)
         processor = architecture.new_processor(tokenizer)
     else:
@@ -866,8 +847,6 @@ def _refits(recipe):
 def _one_step(recipe, stage, model, heads, pool, encoder, annotator, rng):
     import torch
 
-    from .model import to_pixels
-
     size = recipe.vision_batch if stage == "vision" else recipe.text_batch
     chosen = pool.draw(rng, size, recipe.medical)
     with torch.set_grad_enabled(stage != "text"):
@@ -897,8 +876,6 @@ def _one_step(recipe, stage, model, heads, pool, encoder, annotator, rng):
 
 def _validate_facts(model, heads, pool):
     import torch
-
-    from .model import to_pixels
 
     with torch.inference_mode():
         seen = model.model.vision_model(pixel_values=to_pixels(pool.images)).last_hidden_state
@@ -968,8 +945,6 @@ def read_checkpoint(path, recipe, model, heads):
 
 
 def _finish(recipe, folder, model, processor, state):
-    from .model import save_pocket
-
     save_pocket(model, processor, folder)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     write_log(recipe, folder, state, parameters=parameters, annotator=state["rates"])

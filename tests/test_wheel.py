@@ -62,8 +62,15 @@ def test_it_holds_the_package_and_the_models(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert not [name for name in names if not name.startswith(("medcal_nb/", "medcal_nb-"))]
     assert not [name for name in names if "checkpoint" in name or "__pycache__" in name]
-    for name in ("profiles/hub.toml", "py.typed", "pocket_data/pocket-general/config.json"):
+    for name in (
+        "profiles/hub.toml",
+        "py.typed",
+        "pocket_data/pocket-general/config.json",
+        "pocket_data/items/pocketvqa-medical.parquet",
+        "pocket_data/fresh/pocketvqa-medical--pocket-general.parquet",
+    ):
         assert f"medcal_nb/{name}" in names
+    assert not [name for name in names if "factory" in name or "templates" in name]
     tracked = {p.relative_to(ROOT).as_posix() for p in (ROOT / "medcal_nb").rglob("*.py")}
     assert tracked <= set(names)
 

@@ -20,7 +20,7 @@ HOME = Path(__file__).resolve().parents[1]
 WORK = HOME.parents[1] / "build" / "fresh"
 N_FRESH = {"pocketvqa-medical": 20_000, "pocketvqa-general": 5_000}
 MODELS = ("pocket-general", "pocket-medical")
-STRATEGIES = ("verbalized", "option_probability", "p_true")
+STRATEGIES = ("verbalized", "option_probability")
 BATCH = 2000
 
 

@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup study test browser lab bench train-pocket figures verify lesson-site lint clean
+.PHONY: help setup study test browser lab bench pocket figures verify lesson-site lint clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -42,8 +42,10 @@ bench: $(STAMP) ## measure speed against peers, side by side; tables go to build
 	$(BIN)/python -m tests.bench.bench_ask_large --out build/bench
 	$(BIN)/python -m tests.bench.bench_ask_peers --out build/bench
 
-train-pocket: $(STAMP) ## train the pocket models again, from their recorded seeds (hours)
-	$(BIN)/medcal train-pocket all
+pocket: $(STAMP) ## make items and recorded answers again from seeds (minutes); WEIGHTS=1: train the models first (hours)
+	$(if $(WEIGHTS),$(BIN)/python -m data.pocket.factory train all)
+	$(BIN)/python -m data.pocket.factory items
+	$(BIN)/python -m data.pocket.factory record
 
 figures: $(STAMP) ## rebuild the figures of one notebook: make figures NB=03
 	$(BIN)/medcal study --force $(NB)

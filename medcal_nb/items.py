@@ -5,6 +5,7 @@ that a dataset has to tell (site, visibility, template …).
 """
 
 import io
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -36,11 +37,13 @@ SPLITS = ("fit", "test")
 
 #: Loaders by data set name; "module:function" is imported at first use.
 _LOADERS: dict[str, str | Callable[..., Any]] = {
-    "pocket-general": "medcal_nb.pocket.questions:load",
-    "pocket-medical": "medcal_nb.pocket.questions:load",
+    "pocketvqa-general": "medcal_nb.pocket:load",
+    "pocketvqa-medical": "medcal_nb.pocket:load",
 }
 #: Sets that can be read from a folder, with the files (glob patterns) that only they have.
 _IN_FOLDERS: dict[str, Sequence[str]] = {}
+#: What data sets were called before, when they shared their names with models.
+_FORMER = {"pocket-general": "pocketvqa-general", "pocket-medical": "pocketvqa-medical"}
 
 
 @dataclass(frozen=True)
@@ -112,9 +115,9 @@ def load_items(
 
     Parameters
     ----------
-    name : a registered dataset, such as ``pocket-medical``; a public set read from a copy on disk
-        is ``NAME:FOLDER``, such as ``vqa-rad:/data/vqa_rad``, or the folder alone where its files
-        tell which set it is
+    name : a registered dataset, such as ``pocketvqa-medical``; a public set read from a copy on
+        disk is ``NAME:FOLDER``, such as ``vqa-rad:/data/vqa_rad``, or the folder alone where its
+        files tell which set it is
     split : ``fit``, ``test``, or None for all items
     n : keep this many items, drawn at random by ``seed``
     revision : version of a dataset that has versions
@@ -124,6 +127,9 @@ def load_items(
     MedcalError
         for an unknown dataset or split, a negative ``n``, or a table that breaks the schema.
     """
+    if name in _FORMER:
+        print(f"the data set {name} is called {_FORMER[name]} now", file=sys.stderr)
+        name = _FORMER[name]
     name, folder = _name_and_folder(name)
     if split is not None and split not in SPLITS:
         raise MedcalError(f"split {split!r} is not known; give one of {', '.join(SPLITS)}")

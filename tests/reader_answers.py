@@ -8,11 +8,11 @@ from medcal_nb.items import load_items
 
 
 def answers_table(*, n_test=24, n_fit=60, strategies=("verbalized", "p_true"), seed=0):
-    """Return answers about pocket-medical items whose confidence is honest on average."""
+    """Return answers about pocketvqa-medical items whose confidence is honest on average."""
     rng = np.random.default_rng(seed)
     rows = []
     for split, n in (("test", n_test), ("fit", n_fit)):
-        for item in load_items("pocket-medical", split=split, n=n).to_dict("records"):
+        for item in load_items("pocketvqa-medical", split=split, n=n).to_dict("records"):
             gold = item["gold"] if isinstance(item["gold"], str) else item["gold"][0]
             wrong = [o for o in item["options"] or ["something else"] if o != gold]
             for strategy in strategies:

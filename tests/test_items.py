@@ -112,7 +112,7 @@ def test_rows_survive_parquet(tmp_path):
 
 class TestLoading:
     def test_pocket_items_load_by_name(self):
-        items = load_items(POCKET, split="test")
+        items = load_items("pocketvqa-medical", split="test")
         assert len(items) == 451
         assert open_image(items["image"].iloc[0]).size == (64, 64)
 
@@ -137,10 +137,10 @@ class TestLoading:
     @pytest.mark.parametrize(
         ("kwargs", "says"),
         [
-            ({"name": "pocket"}, "dataset 'pocket' is not known; known: .*pocket"),
-            ({"name": "pocket-general", "split": "dev"}, "split 'dev' is not known"),
-            ({"name": "pocket-general", "n": 0}, "n = 0: give 1 or more"),
-            ({"name": "pocket-general", "revision": "v2"}, "has no revisions, 'v2'"),
+            ({"name": "pocket"}, "dataset 'pocket' is not known; known: .*pocketvqa-general"),
+            ({"name": "pocketvqa-general", "split": "dev"}, "split 'dev' is not known"),
+            ({"name": "pocketvqa-general", "n": 0}, "n = 0: give 1 or more"),
+            ({"name": "pocketvqa-general", "revision": "v2"}, "has no revisions, 'v2'"),
         ],
     )
     def test_faults(self, kwargs, says):
@@ -300,10 +300,10 @@ class TestCommand:
         ("args", "says"),
         [
             (("--n", "0"), "--n 0: give 1 or more"),
-            (("--modality", "pet"), "has ct, fundus"),
-            (("--n", "2", "--to", "items.xml"), "items.xml: unknown kind; use .csv"),
-            (("--n", "2", "--sheet", "sheet.jpg"), "sheet.jpg: unknown kind; use .png"),
-            (("--n", "2", "--sheet", "no/where/s.png"), "no folder no/where: make it first"),
+            (("--modality", "pet"), "--modality pet: pocketvqa-medical has ct, fundus"),
+            (("--n", "2", "--to", "items.xml"), "unknown kind '.xml'; use .csv"),
+            (("--n", "2", "--sheet", "sheet.jpg"), "a contact sheet is a .png"),
+            (("--n", "2", "--sheet", "no/where/s.png"), "no folder no/where"),
             (("--dataset", "pocket"), "dataset 'pocket' is not known"),
         ],
     )

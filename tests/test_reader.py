@@ -38,7 +38,7 @@ def reader(answers, tmp_path):
 
 @pytest.fixture
 def book(answers):
-    return AnswerBook(answers).casebook("pocket-medical", "simulated", "verbalized")
+    return AnswerBook(answers).casebook("pocketvqa-medical", "simulated", "verbalized")
 
 
 # decisions
@@ -217,7 +217,7 @@ def test_without_a_fit_split_some_images_are_set_aside(tmp_path):
     table = answers_table(n_test=30, n_fit=10)
     path = tmp_path / "a.parquet"
     table[table["split"] == "test"].assign(split=None).to_parquet(path)
-    book = AnswerBook(path).casebook("pocket-medical", "simulated", "verbalized")
+    book = AnswerBook(path).casebook("pocketvqa-medical", "simulated", "verbalized")
     library = set(book.rows.loc[book.rows["library"], "image_id"])
     assert library
     assert not library & set(book.rows.loc[book.order, "image_id"])
@@ -481,8 +481,8 @@ def test_the_model_asked_in_most_ways_is_shown_first(tmp_path):
     few = both[both["strategy"] == "verbalized"].assign(model="a")
     pd.concat([few, both]).to_parquet(tmp_path / "a.parquet")
     book = AnswerBook(tmp_path / "a.parquet")
-    assert book.models("pocket-medical") == ["simulated", "a"]
-    assert book.choose() == ("pocket-medical", "simulated", "verbalized")
+    assert book.models("pocketvqa-medical") == ["simulated", "a"]
+    assert book.choose() == ("pocketvqa-medical", "simulated", "verbalized")
 
 
 @pytest.mark.parametrize("name", ["dataset", "model", "strategy"])

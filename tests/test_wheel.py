@@ -62,8 +62,15 @@ def test_it_holds_the_package_and_the_models(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert not [name for name in names if not name.startswith(("medcal_nb/", "medcal_nb-"))]
     assert not [name for name in names if "checkpoint" in name or "__pycache__" in name]
-    for name in ("profiles/hub.toml", "py.typed", "pocket/weights/pocket-general/config.json"):
+    for name in (
+        "profiles/hub.toml",
+        "py.typed",
+        "pocket_data/pocket-general/config.json",
+        "pocket_data/items/pocketvqa-medical.parquet",
+        "pocket_data/fresh/pocketvqa-medical--pocket-general.parquet",
+    ):
         assert f"medcal_nb/{name}" in names
+    assert not [name for name in names if "factory" in name or "templates" in name]
     tracked = {p.relative_to(ROOT).as_posix() for p in (ROOT / "medcal_nb").rglob("*.py")}
     assert tracked <= set(names)
 
@@ -73,7 +80,7 @@ def test_it_says_what_it_is_and_what_is_missing(medcal):
     assert "\n  ask " in medcal("--help").stdout
     told = medcal("doctor")
     assert told.returncode == 1
-    assert f"files in {medcal.package / 'pocket' / 'weights'}, as the manifest says" in told.stdout
+    assert f"files in {medcal.package / 'pocket_data'}, as the manifest says" in told.stdout
     assert told.stderr == "medcal: error: 1 thing is missing for the default study\n"
     study = medcal("study", "--list")
     assert study.returncode == 2
@@ -120,15 +127,15 @@ def test_answers_are_imported_scored_corrected_and_exported(medcal):
 
 
 def test_the_models_it_brings_can_be_asked(medcal):
-    asked = medcal("ask", "--model", "pocket-general", "--dataset", "pocket-medical", "--n", 6,
+    asked = medcal("ask", "--model", "pocket-general", "--dataset", "pocketvqa-medical", "--n", 6,
                    "--strategies", "verbalized", "--to", "asked.sqlite", "--quiet")  # fmt: skip
     assert asked.returncode == 0, asked.stderr
     assert "6 answers written" in asked.stderr
-    weights = medcal.package / "pocket" / "weights" / "pocket-general" / "tokenizer.json"
+    weights = medcal.package / "pocket_data" / "pocket-general" / "tokenizer.json"
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-9])
     try:
-        refused = medcal("ask", "--model", "pocket-general", "--dataset", "pocket-medical",
+        refused = medcal("ask", "--model", "pocket-general", "--dataset", "pocketvqa-medical",
                          "--to", "other.sqlite")  # fmt: skip
         assert refused.returncode == 2
         assert "tokenizer.json is damaged" in refused.stderr

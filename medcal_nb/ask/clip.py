@@ -48,7 +48,7 @@ class ClipModel:
         import open_clip
 
         if name == "pocket-clip":
-            from medcal_nb.pocket.load import load_clip
+            from medcal_nb.pocket import load_clip
 
             return cls(*load_clip(), name=name, device=device)
         wanted = name.removeprefix("clip:")

@@ -242,7 +242,7 @@ def resolve_model(name, *, device=None, revision=None, served_as=None, concurren
 
     if name.startswith("pocket-"):
         try:
-            from medcal_nb.pocket.load import load_pocket
+            from medcal_nb.pocket import load_pocket
         except ImportError as error:
             raise MedcalError(f"{name}: the pocket models are not installed ({error})") from error
         return LocalModel(*load_pocket(name), name=name, device=device)

@@ -124,7 +124,7 @@ def models() -> None:
     import json
 
     from medcal_nb.cli import say
-    from medcal_nb.pocket.load import list_pocket, pocket_dir
+    from medcal_nb.pocket import list_pocket, pocket_dir
 
     for name in list_pocket():
         folder = pocket_dir(name)

@@ -185,13 +185,13 @@ def _begin_anew_if_stale(jobs: list[Job], answers: Path) -> None:
 
 def _made_from(jobs: list[Job]) -> dict[str, object]:
     """Return what the answers of embedded models depend on: jobs, code and weights."""
-    from medcal_nb.pocket.load import MANIFEST, pocket_home
+    from medcal_nb.pocket import MANIFEST, pocket_home
     from medcal_nb.study.hashing import file_hash, sources_used
 
     code = "import medcal_nb.ask.run, medcal_nb.ask.models, medcal_nb.items, medcal_nb.pocket"
     return {
         "jobs": [json.loads(json.dumps(vars(job), sort_keys=True)) for job in jobs],
-        "code": sources_used(f"{code}\n'medcal_nb.pocket.questions'\n'medcal_nb.pocket.load'"),
+        "code": sources_used(f"{code}\n'medcal_nb.pocket'"),
         "weights": file_hash(pocket_home() / MANIFEST),
     }
 

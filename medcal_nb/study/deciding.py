@@ -151,7 +151,7 @@ def decision_pipeline(name: str, **settings) -> Callable:
     """
     from transformers import pipeline
 
-    from medcal_nb.pocket.load import pocket_dir
+    from medcal_nb.pocket import pocket_dir
 
     folder = pocket_dir(name) if name.startswith("pocket-") else name
     return pipeline("decision", model=str(folder), **settings)

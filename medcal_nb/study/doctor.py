@@ -87,7 +87,7 @@ def _checkout() -> Iterator[Finding]:
 
 
 def _models() -> Iterator[Finding]:
-    from medcal_nb.pocket.load import pocket_home
+    from medcal_nb.pocket import pocket_home
 
     try:
         yield from _weights(pocket_home())
@@ -101,7 +101,7 @@ def _weights(folder: Path) -> Iterator[Finding]:
     from medcal_nb.study.hashing import file_hash
 
     manifest = folder / "manifest.json"
-    remedy = "restore it with `git checkout data/pocket`, or train again with `medcal train-pocket`"
+    remedy = "restore it with `git checkout data/pocket`, or make it again with `make pocket`"
     if not manifest.is_file():
         yield Finding("pocket models", "missing", f"no {manifest}: {remedy}")
         return

@@ -297,7 +297,7 @@ def folder(tmp_path_factory):
 
 @pytest.mark.slow
 def test_the_command_asks_and_resumes(folder, tmp_path, root):
-    common = ["ask", "--model", folder, "--dataset", "pocket-medical", "--n", 6]
+    common = ["ask", "--model", folder, "--dataset", "pocketvqa-medical", "--n", 6]
     common += ["--strategies", "verbalized,option_probability,p_true,self_consistency"]
     common += ["--samples", 2, "--max-new-tokens", 4, "--to", tmp_path / "a.sqlite"]
     first = medcal(*common, root=root)
@@ -339,7 +339,7 @@ def test_the_command_refuses_in_one_line(tmp_path, root):
         ([], "--to is missing"),
     ):
         done = medcal(
-            "ask", "--model", tmp_path, "--dataset", "pocket-medical", *arguments, root=root
+            "ask", "--model", tmp_path, "--dataset", "pocketvqa-medical", *arguments, root=root
         )
         assert done.returncode == 2
         assert done.stderr.startswith("medcal: error: ")
@@ -350,7 +350,7 @@ def test_the_command_refuses_in_one_line(tmp_path, root):
 @pytest.mark.slow
 def test_the_dry_run_prints_prompts(folder, root):
     done = medcal(
-        *("ask", "--model", folder, "--dataset", "pocket-medical", "--n", 3, "--dry-run"),
+        *("ask", "--model", folder, "--dataset", "pocketvqa-medical", "--n", 3, "--dry-run"),
         *("--strategies", "verbalized,two_stage"),
         root=root,
     )

@@ -1,6 +1,6 @@
 """How much faster it is to ask many strategies at once than to call ``generate`` for each.
 
-    python -m tests.bench.bench_ask [--model pocket-general] [--dataset pocket-medical]
+    python -m tests.bench.bench_ask [--model pocket-general] [--dataset pocketvqa-medical]
                                     [--items 64] [--repeat 5] [--threads 1,2] [--processes 2]
                                     [--out build/bench]
 
@@ -412,7 +412,7 @@ def compare_to_floor(frame, floors, ours="ours"):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="pocket-general")
-    parser.add_argument("--dataset", default="pocket-medical")
+    parser.add_argument("--dataset", default="pocketvqa-medical")
     parser.add_argument("--items", type=int, default=64)
     parser.add_argument("--samples", type=int, default=10)
     parser.add_argument("--repeat", type=int, default=5)

@@ -269,7 +269,7 @@ def compare(method, peer, ours, theirs):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="pocket-general")
-    parser.add_argument("--dataset", default="pocket-medical")
+    parser.add_argument("--dataset", default="pocketvqa-medical")
     parser.add_argument("--items", type=int, default=256)
     parser.add_argument("--samples", type=int, default=10)
     parser.add_argument("--out", type=Path, default=Path("build/bench"))

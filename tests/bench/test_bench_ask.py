@@ -115,7 +115,7 @@ def test_the_records_hold_what_the_peers_need(tmp_path):
     model, processor = tiny_checkpoint()
     model.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
-    record, ours = bench_ask_peers.record_replies(str(tmp_path), "pocket-medical", 5, 3)
+    record, ours = bench_ask_peers.record_replies(str(tmp_path), "pocketvqa-medical", 5, 3)
     assert {len(part) for part in record.values()} == {5}
     assert all(len(texts) == 3 for texts in record["samples"])
     for texts, known, classes, every in zip(

@@ -2,7 +2,7 @@
 
 import json
 
-from medcal_nb.pocket.load import list_pocket, pocket_home
+from medcal_nb.pocket import list_pocket, pocket_home
 from tests.cli.test_answers_cli import medcal
 
 

@@ -13,7 +13,7 @@ def test_parts_merged_are_the_whole_and_merging_is_safe_to_repeat(tmp_path):
     folder = tmp_path / "checkpoint"
     for half in tiny_checkpoint():
         half.save_pretrained(folder)
-    ask = ["ask", "--model", folder, "--dataset", "pocket-medical", "--n", 12, "--samples", 2]
+    ask = ["ask", "--model", folder, "--dataset", "pocketvqa-medical", "--n", 12, "--samples", 2]
     ask += ["--strategies", "verbalized,option_probability,self_consistency", "--quiet"]
     ask += ["--max-new-tokens", 4]
     medcal(*ask, "--to", tmp_path / "whole.sqlite")

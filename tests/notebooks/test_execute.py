@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.notebooks, pytest.mark.slow]
 def fast_study(tmp_path_factory):
     """The whole pocket study at fast size, with answers of its own."""
     if not (ROOT / "data" / "pocket" / "manifest.json").is_file():
-        pytest.skip("no pocket weights in data/pocket: run `medcal train-pocket`")
+        pytest.skip("no pocket weights in data/pocket: run `make pocket WEIGHTS=1`")
     folder = tmp_path_factory.mktemp("study")
     published = state_of(ROOT / "figures")
     done = run_study(

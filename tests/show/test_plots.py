@@ -236,7 +236,7 @@ def test_accuracy_and_confidence_both_have_intervals(ax):
 
 
 def test_synthetic_data_is_named():
-    assert "synthetic" in st.synthetic_note(pd.DataFrame({"dataset": ["pocket-medical", "x"]}))
+    assert "synthetic" in st.synthetic_note(pd.DataFrame({"dataset": ["pocketvqa-medical", "x"]}))
     assert st.synthetic_note(pd.DataFrame({"dataset": ["vqa-rad"]})) == ""
 
 

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from data.pocket.factory import model as architecture
+from data.pocket.factory import tokenizer as words
+from data.pocket.factory import training
+from data.pocket.factory.questions import fresh_items
 from medcal_nb.ask.local import LocalModel
 from medcal_nb.correct import decision_audit_table, expert_verdicts
 from medcal_nb.errors import MedcalError
-from medcal_nb.pocket import model as architecture
-from medcal_nb.pocket import tokenizer as words
-from medcal_nb.pocket import train
-from medcal_nb.pocket.questions import fresh_items
 from medcal_nb.study.deciding import ask_scores, decider, decision_pipeline
 from tests.ask.tiny import tiny_checkpoint, tiny_items
 
@@ -87,13 +87,13 @@ def test_a_model_that_reads_no_probabilities_is_refused():
 def untrained(tmp_path_factory):
     """A small model on disk that has learned nothing, and questions that ask how many."""
     folder = tmp_path_factory.mktemp("score") / "untrained"
-    tokenizer = words.build_tokenizer(train.vocabulary())
+    tokenizer = words.build_tokenizer(training.vocabulary())
     architecture.save_pocket(
         architecture.new_model("small", tokenizer, seed=3),
         architecture.new_processor(tokenizer),
         folder,
     )
-    return folder, fresh_items("pocket-medical", 240, seed=5)
+    return folder, fresh_items("pocketvqa-medical", 240, seed=5)
 
 
 LEVELS = ("one", "two", "three")

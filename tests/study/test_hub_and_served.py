@@ -16,7 +16,7 @@ import pytest
 
 from medcal_nb.answers import load_answers
 from medcal_nb.hub import HUB_SETS
-from medcal_nb.pocket.load import pocket_dir
+from medcal_nb.pocket import pocket_dir
 from medcal_nb.study import load_results
 from medcal_nb.study.run import RUNS, run_study
 from tests.ask.test_served import serving

@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data.pocket.factory import model as architecture
+from data.pocket.factory import tokenizer as words
+from data.pocket.factory import training, turns
 from medcal_nb.ask import prompts
-from medcal_nb.pocket import model as architecture
-from medcal_nb.pocket import tokenizer as words
-from medcal_nb.pocket import train, turns
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """An untrained small model on disk."""
     where = tmp_path_factory.mktemp("pocket") / "untrained"
-    tokenizer = words.build_tokenizer(train.vocabulary())
+    tokenizer = words.build_tokenizer(training.vocabulary())
     model = architecture.new_model("small", tokenizer, seed=3)
     architecture.save_pocket(model, architecture.new_processor(tokenizer), where)
     return where
@@ -65,7 +65,7 @@ def test_auto_classes_load_it_in_float32(loaded):
 
 @pytest.mark.parametrize(("size", "least", "most"), [("small", 1.1e6, 1.5e6), ("large", 3e6, 4e6)])
 def test_sizes(size, least, most):
-    tokenizer = words.build_tokenizer(train.vocabulary())
+    tokenizer = words.build_tokenizer(training.vocabulary())
     model = architecture.new_model(size, tokenizer, seed=0)
     assert least < sum(parameter.numel() for parameter in model.parameters()) < most
 
@@ -104,7 +104,7 @@ def test_processor_writes_what_training_wrote(loaded):
     _, processor = loaded
     images = _images(1)
     inputs = _prepared(processor, images, [SHORT])
-    encoder = train.Encoder(processor.tokenizer)
+    encoder = training.Encoder(processor.tokenizer)
     asked = turns.Asked(
         question="is there a nodule?",
         options=("yes", "no"),
@@ -129,7 +129,7 @@ def test_packed_rows_give_the_logits_of_conversations_alone(loaded):
     import torch
 
     model, processor = loaded
-    encoder = train.Encoder(processor.tokenizer)
+    encoder = training.Encoder(processor.tokenizer)
     pixels = architecture.to_pixels(_images(1))
     said = [
         ("is there a nodule?\n", [(prompts.ANSWER, False, False), ("yes", True, True)]),
@@ -140,12 +140,12 @@ def test_packed_rows_give_the_logits_of_conversations_alone(loaded):
         seen = model.model.vision_model(pixel_values=pixels).last_hidden_state
         alone = [
             (
-                train.text_loss(model, seen, train.pack(encoder, [[one]])),
+                training.text_loss(model, seen, training.pack(encoder, [[one]])),
                 len(encoder.ids(one[1][-1][0])),
             )
             for one in said
         ]
-        together = train.text_loss(model, seen, train.pack(encoder, [said]))
+        together = training.text_loss(model, seen, training.pack(encoder, [said]))
     # n words and the end token are taught, each weighs one over the root of how many there are
     shares = np.sqrt([n + 1 for _, n in alone])
     mean = np.average([float(loss) for loss, _ in alone], weights=shares)
@@ -157,13 +157,13 @@ def test_training_computes_what_asking_computes(loaded):
     import torch
 
     model, processor = loaded
-    encoder = train.Encoder(processor.tokenizer)
+    encoder = training.Encoder(processor.tokenizer)
     pixels = architecture.to_pixels(_images(1))
     row = ("is there a nodule?\n", [(prompts.ANSWER, False, False), ("yes", True, True)])
-    batch = train.pack(encoder, [[row]])
+    batch = training.pack(encoder, [[row]])
     with torch.inference_mode():
         seen = model.model.vision_model(pixel_values=pixels).last_hidden_state
-        loss = train.text_loss(model, seen, batch)
+        loss = training.text_loss(model, seen, batch)
         ids = torch.from_numpy(batch["ids"])
         logits = model(input_ids=ids, pixel_values=pixels[:, None]).logits[0]
     targets = torch.from_numpy(batch["targets"])[0]
@@ -216,8 +216,8 @@ def test_any_text_can_be_asked(loaded, text):
 
 
 def test_words_are_one_token_and_letters_keep_apart_from_the_article():
-    tokenizer = words.build_tokenizer(train.vocabulary())
-    for text in [*turns.texts(), *train.vocabulary()]:
+    tokenizer = words.build_tokenizer(training.vocabulary())
+    for text in [*turns.texts(), *training.vocabulary()]:
         pieces = tokenizer.tokenize(text.replace("{", "").replace("}", ""))
         known = [piece for piece in pieces if piece.startswith("##")]
         assert not known or "_" in text, (text, known)
@@ -226,7 +226,7 @@ def test_words_are_one_token_and_letters_keep_apart_from_the_article():
 
 
 def test_decoded_replies_keep_their_form():
-    tokenizer = words.build_tokenizer(train.vocabulary())
+    tokenizer = words.build_tokenizer(training.vocabulary())
     for text in (
         "answer: left\nconfidence: 80%",
         "guess 1: two (70%)\nguess 2: one (30%)",

@@ -20,7 +20,14 @@ from pathlib import Path
 import numpy as np
 
 from medcal_nb.errors import MedcalError
-from medcal_nb.pocket import turns
+from medcal_nb.files import new_file
+
+from . import model as architecture
+from . import scenes as world
+from . import tokenizer as words
+from . import turns
+from .model import save_pocket, to_pixels
+from .questions import VOCABULARY, draw_questions, stream
 
 STAGES = ("vision", "text", "all")
 
@@ -130,8 +137,8 @@ class Pool:
     """
 
     def __init__(self, counts, *, seed, questions=4, cache=None):
-        from medcal_nb.pocket import scenes as world
-        from medcal_nb.pocket.questions import stream
+        from . import scenes as world
+        from .questions import stream
 
         facts = fact_columns()
         images, masks, labels, self.asked, modality = [], [], [], [], []
@@ -159,7 +166,7 @@ class Pool:
 
     def draw(self, rng, n, medical):
         """Draw `n` scenes: domain by the share `medical`, then modality, then scene."""
-        from medcal_nb.pocket import scenes as world
+        from . import scenes as world
 
         rooms = [[], []]
         for number, members in enumerate(self.members):
@@ -175,8 +182,6 @@ class Pool:
 
 def fact_columns():
     """Return (modality, fact, values) of every fact that a scene may have."""
-    from medcal_nb.pocket import scenes as world
-
     return [
         (modality, fact, tuple(str(value) for value in values))
         for modality, attributes in world.ATTRIBUTES.items()
@@ -190,34 +195,40 @@ def _draw(modality, n, *, seed, cache=None):
     What is kept is found again only while the code that draws scenes stays the same.
     """
     import hashlib
-    import pickle
-
-    from medcal_nb.pocket import scenes as world
-    from medcal_nb.pocket.questions import stream
 
     path = None
     if cache:
         sources = sorted(Path(world.__file__).parent.glob("*.py"))
         code = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
-        path = Path(cache) / f"{modality}-{n}-{'-'.join(map(str, seed))}-{code[:12]}.pickle"
+        path = Path(cache) / f"{modality}-{n}-{'-'.join(map(str, seed))}-{code[:12]}.npz"
         if path.exists():
-            return pickle.loads(path.read_bytes())
+            return _kept(path)
     drawn = world.draw_scenes(
         modality, n, rng=stream("training", *seed), sites=world.TRAIN_SITES[modality]
     )
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        whole = path.with_suffix(".part")
-        whole.write_bytes(pickle.dumps(drawn, protocol=5))
-        whole.replace(path)
+        facts = {
+            f"fact {name}": column.to_numpy(float if column.dtype.kind == "f" else str)
+            for name, column in drawn.facts.items()
+        }
+        with new_file(path, force=True) as part, open(part, "wb") as file:
+            np.savez(file, images=drawn.images, masks=drawn.masks, **facts)
     return drawn
+
+
+def _kept(path):
+    """Read kept scenes: arrays of numbers and text alone, never pickled objects."""
+    import pandas as pd
+
+    with np.load(path, allow_pickle=False) as kept:
+        facts = {name.removeprefix("fact "): kept[name] for name in kept if name[:5] == "fact "}
+        told = {k: v if v.dtype.kind == "f" else v.astype(object) for k, v in facts.items()}
+        return world.Scenes(kept["images"], pd.DataFrame(told), kept["masks"])
 
 
 def asked_about(modality, drawn, rng, *, per_image):
     """Ask about scenes: per scene a list of ``turns.Asked``."""
-    from medcal_nb.pocket import scenes as world
-    from medcal_nb.pocket.questions import draw_questions
-
     table = draw_questions(drawn, rng=rng, per_image=per_image)
     attributes = world.ATTRIBUTES[modality]
     rows = drawn.facts.to_dict("records")
@@ -269,11 +280,8 @@ class Encoder:
     def __init__(self, tokenizer):
         from functools import lru_cache
 
-        from medcal_nb.pocket import model
-        from medcal_nb.pocket import tokenizer as words
-
         self.tokenizer = tokenizer
-        self.prefix = model.image_prefix(tokenizer)
+        self.prefix = architecture.image_prefix(tokenizer)
         self.user, self.assistant, self.end, self.pad = tokenizer.convert_tokens_to_ids(
             [words.USER, words.ASSISTANT, words.END, words.PAD]
         )
@@ -538,7 +546,7 @@ class Optimizer:
         if step < warm:
             return (step + 1) / warm
         done = (step / self.steps - 0.4) / 0.6
-        return 1.0 if done <= 0 else 0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * min(done, 1.0)))
+        return 1.0 if done <= 0 else float(0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * min(done, 1.0))))
 
     def step(self, loss, step):
         """Take one step down a loss."""
@@ -601,8 +609,6 @@ def reply(model, encoder, images, conversations, *, max_new_tokens=12, batch=100
     """Let a model reply, greedily, to conversations about images: a list of texts."""
     import torch
 
-    from medcal_nb.pocket.model import to_pixels
-
     texts = []
     for start in range(0, len(images), batch):
         prompts = [encoder.prompt(turn) for turn in conversations[start : start + batch]]
@@ -637,8 +643,6 @@ def fit_annotator(model, encoder, *, seed, n=400):
     Asked are fresh general scenes of the training sites. Rates are drawn towards
     chance + (1 − chance)·visibility with the weight of four answers, and made to rise.
     """
-    from medcal_nb.pocket import scenes as world
-
     pool = Pool({name: n // 2 for name in world.GENERAL_MODALITIES}, seed=seed, questions=3)
     asked = [one for row in pool.asked for one in row]
     images = pool.images[[i for i, row in enumerate(pool.asked) for _ in row]]
@@ -696,9 +700,6 @@ def _rate(right):
 
 def vocabulary():
     """Return every text whose words a pocket model must know."""
-    from medcal_nb.pocket import scenes as world
-    from medcal_nb.pocket.questions import VOCABULARY
-
     facts = [
         f"{modality} {fact.replace('_', ' ')} {' '.join(values)}"
         for modality, fact, values in fact_columns()
@@ -753,14 +754,10 @@ def train_pocket(
     import torch
     from tqdm import tqdm
 
-    from medcal_nb.pocket import model as architecture
-    from medcal_nb.pocket import scenes as world
-    from medcal_nb.pocket.tokenizer import build_tokenizer
-
     checkpoint, folder = Path(checkpoint), Path(folder)
     annotator = turns.Annotator()
     if recipe.parent is None:
-        tokenizer = build_tokenizer(vocabulary())
+        tokenizer = words.build_tokenizer(vocabulary())
         model = architecture.new_model(recipe.size, tokenizer, seed=recipe.seed)
         processor = architecture.new_processor(tokenizer)
     else:
@@ -850,8 +847,6 @@ def _refits(recipe):
 def _one_step(recipe, stage, model, heads, pool, encoder, annotator, rng):
     import torch
 
-    from medcal_nb.pocket.model import to_pixels
-
     size = recipe.vision_batch if stage == "vision" else recipe.text_batch
     chosen = pool.draw(rng, size, recipe.medical)
     with torch.set_grad_enabled(stage != "text"):
@@ -882,8 +877,6 @@ def _one_step(recipe, stage, model, heads, pool, encoder, annotator, rng):
 def _validate_facts(model, heads, pool):
     import torch
 
-    from medcal_nb.pocket.model import to_pixels
-
     with torch.inference_mode():
         seen = model.model.vision_model(pixel_values=to_pixels(pool.images)).last_hidden_state
         masks = torch.from_numpy(pool.masks.reshape(len(pool.masks), -1).astype(np.float32))
@@ -896,7 +889,7 @@ def _validate_facts(model, heads, pool):
 
 
 def _load_parent(folder):
-    from medcal_nb.pocket.load import load_folder
+    from medcal_nb.pocket import load_folder
 
     if not (Path(folder) / "model.safetensors").exists():
         raise MedcalError(f"{folder} holds no pocket model: train the parent first")
@@ -925,15 +918,26 @@ def write_checkpoint(path, recipe, model, heads, optimizer, state):
 def read_checkpoint(path, recipe, model, heads):
     """Read a checkpoint into model and heads, and return all of it.
 
+    Only tensors and plain values are read, so that a file from elsewhere runs no code.
+
     Raises
     ------
     MedcalError
-        If it belongs to another recipe.
+        If it is damaged, no checkpoint, or of another recipe.
     """
+    import pickle
+
     import torch
 
-    saved = torch.load(path, weights_only=False)
-    if saved["recipe"] != asdict(recipe):
+    try:
+        saved = torch.load(path, weights_only=True)
+        of = saved["recipe"]
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError):
+        raise MedcalError(
+            f"{path} is no whole checkpoint of tensors and numbers: delete it, or leave out "
+            "--resume"
+        ) from None
+    if of != asdict(recipe):
         raise MedcalError(f"{path} belongs to another recipe: delete it, or leave out --resume")
     model.load_state_dict(saved["model"])
     heads.load_state_dict(saved["heads"])
@@ -941,8 +945,6 @@ def read_checkpoint(path, recipe, model, heads):
 
 
 def _finish(recipe, folder, model, processor, state):
-    from medcal_nb.pocket.model import save_pocket
-
     save_pocket(model, processor, folder)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     write_log(recipe, folder, state, parameters=parameters, annotator=state["rates"])

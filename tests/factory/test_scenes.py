@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from medcal_nb.pocket import scenes as world
-from medcal_nb.pocket.scenes import _canvas as canvas
+from data.pocket.factory import scenes as world
+from data.pocket.factory.scenes import _canvas as canvas
 
 # SHA-256 of five scenes per modality from numpy's default_rng(7), first 16 hex digits
 PINNED = {
@@ -24,7 +24,7 @@ PINNED = {
 
 HASHES = """
 import hashlib, numpy as np
-from medcal_nb.pocket import scenes as world
+from data.pocket.factory import scenes as world
 for name in world.MODALITIES:
     drawn = world.draw_scenes(name, 5, rng=np.random.default_rng(7))
     data = drawn.images.tobytes() + drawn.masks.tobytes() + drawn.facts.to_csv().encode()
@@ -178,7 +178,7 @@ def test_one_in_eight_is_invisible_and_the_mean_is_that_of_absence():
 
 
 def test_digits_of_the_three_cuts_are_different_scans():
-    from medcal_nb.pocket.scenes.digit import SCANS, _scans
+    from data.pocket.factory.scenes.digit import SCANS, _scans
 
     cut = _scans()[2]
     assert sorted(np.concatenate([cut[s] for s in SCANS])) == list(range(1797))

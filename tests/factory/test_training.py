@@ -10,13 +10,14 @@ import time
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from data.pocket.factory import scenes, training, turns
 from medcal_nb.errors import MedcalError
-from medcal_nb.pocket import scenes, train, turns
 
 TINY = replace(
-    train.RECIPES["pocket-general"],
+    training.RECIPES["pocket-general"],
     steps={"vision": 4, "text": 4, "all": 2},
     n_general=60,
     n_medical=20,
@@ -29,7 +30,7 @@ TINY = replace(
 
 @pytest.fixture(scope="module")
 def pool():
-    return train.Pool({"drawing": 40, "x-ray": 40}, seed=3, questions=4)
+    return training.Pool({"drawing": 40, "x-ray": 40}, seed=3, questions=4)
 
 
 def _weights(folder):
@@ -41,7 +42,7 @@ def _weights(folder):
 def test_pool_knows_what_it_shows(pool):
     assert pool.images.shape == (80, 64, 64, 3)
     assert pool.medical.sum() == 40
-    columns = train.fact_columns()
+    columns = training.fact_columns()
     for modality, of in (("drawing", ~pool.medical), ("x-ray", pool.medical)):
         own = np.array([name == modality for name, _, _ in columns])
         assert (pool.labels[of][:, own] >= 0).all()
@@ -55,7 +56,7 @@ def test_pool_knows_what_it_shows(pool):
 
 
 def test_training_sites_alone_are_drawn():
-    drawn = train._draw("ct", 50, seed=(1, 3, 0))
+    drawn = training._draw("ct", 50, seed=(1, 3, 0))
     assert set(drawn.facts["site"]) == set(scenes.TRAIN_SITES["ct"])
     assert set(scenes.SITES["ct"]) > set(scenes.TRAIN_SITES["ct"])
 
@@ -66,19 +67,19 @@ def test_draw_keeps_the_share_of_medicine(pool):
 
 
 def test_rows_are_full_but_not_over(pool):
-    from medcal_nb.pocket.tokenizer import build_tokenizer
+    from data.pocket.factory.tokenizer import build_tokenizer
 
-    encoder = train.Encoder(build_tokenizer(train.vocabulary()))
+    encoder = training.Encoder(build_tokenizer(training.vocabulary()))
     rng = np.random.default_rng(0)
     rows = [
-        train.fill_row(encoder, asked, turns.Annotator(), turns.GENERAL_FORMATS, rng, TINY)
+        training.fill_row(encoder, asked, turns.Annotator(), turns.GENERAL_FORMATS, rng, TINY)
         for asked in pool.asked
     ]
-    batch = train.pack(encoder, rows)
+    batch = training.pack(encoder, rows)
     used = (batch["question"] >= 0).sum(1)
     assert np.median(used) > 0.75 * TINY.row_tokens
     assert (batch["targets"] >= 0).any(1).all()
-    seen = train.visible(batch)[:, 0].numpy()
+    seen = training.visible(batch)[:, 0].numpy()
     for i in (0, 50):
         question, conversation = batch["question"][i], batch["conversation"][i]
         for a, b in np.argwhere(seen[i][: used[i], : used[i]]):
@@ -94,7 +95,7 @@ def test_loss_falls_in_every_stage(tmp_path):
 
     torch.set_num_threads(1)
     recipe = replace(TINY, steps={"vision": 60, "text": 30, "all": 6})
-    train.train_pocket(
+    training.train_pocket(
         recipe,
         tmp_path / "model",
         checkpoint=tmp_path / "c.pt",
@@ -122,11 +123,11 @@ def test_in_pieces_as_in_one(tmp_path):
 
     torch.set_num_threads(1)
     recipe = replace(TINY, bfloat16=True)
-    train.train_pocket(recipe, tmp_path / "whole", checkpoint=tmp_path / "w.pt", progress=False)
+    training.train_pocket(recipe, tmp_path / "whole", checkpoint=tmp_path / "w.pt", progress=False)
     pieces = {"checkpoint": tmp_path / "p.pt", "resume": True, "progress": False}
     done, calls = False, 0
     while not done:
-        done = train.train_pocket(recipe, tmp_path / "pieces", stop_after=3, **pieces)
+        done = training.train_pocket(recipe, tmp_path / "pieces", stop_after=3, **pieces)
         calls += 1
     assert calls == 4
     assert not (tmp_path / "p.pt").exists()
@@ -142,10 +143,10 @@ _KILLED = """
 import sys, torch
 torch.set_num_threads(1)
 sys.path.insert(0, {root!r})
-from tests.pocket.test_train import TINY
-from medcal_nb.pocket import train
+from tests.factory.test_training import TINY
+from data.pocket.factory import training
 how = dict(resume=True, every=3, progress=False)
-train.train_pocket(TINY, {folder!r}, checkpoint={checkpoint!r}, **how)
+training.train_pocket(TINY, {folder!r}, checkpoint={checkpoint!r}, **how)
 """
 
 
@@ -178,26 +179,65 @@ def test_kill_9_loses_nothing(tmp_path, root):
 def test_checkpoint_of_another_recipe_is_refused(tmp_path):
     import torch
 
-    from medcal_nb.pocket.tokenizer import build_tokenizer
+    from data.pocket.factory.tokenizer import build_tokenizer
 
-    assert len(build_tokenizer(train.vocabulary())) > 300
-    torch.save({"recipe": {"name": "another"}}, tmp_path / "c.pt")
+    assert len(build_tokenizer(training.vocabulary())) > 300
+    checkpoint = tmp_path / "c.pt"
+    how = {"checkpoint": checkpoint, "resume": True, "progress": False}
+    torch.save({"recipe": {"name": "another"}}, checkpoint)
     with pytest.raises(MedcalError, match="another recipe"):
-        train.train_pocket(
-            TINY, tmp_path / "m", checkpoint=tmp_path / "c.pt", resume=True, progress=False
-        )
+        training.train_pocket(TINY, tmp_path / "m", **how)
+    for content in (b"", checkpoint.read_bytes()[:-40], b"no checkpoint"):
+        checkpoint.write_bytes(content)
+        with pytest.raises(MedcalError, match="no whole checkpoint"):
+            training.train_pocket(TINY, tmp_path / "m", **how)
+
+
+class _Trap:
+    """Unpickled, it makes a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def test_a_checkpoint_runs_no_code(tmp_path):
+    import torch
+
+    torch.save({"recipe": _Trap(tmp_path / "ran")}, tmp_path / "c.pt")
+    with pytest.raises(MedcalError, match="no whole checkpoint"):
+        training.read_checkpoint(tmp_path / "c.pt", TINY, None, None)
+    assert not (tmp_path / "ran").exists()
+    torch.load(tmp_path / "c.pt", weights_only=False)  # the trap works where it is let
+    assert (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("modality", ["ct", "digit"])
+def test_kept_scenes_are_the_drawn_ones_and_no_pickle(tmp_path, modality):
+    drawn = training._draw(modality, 9, seed=(1, 3, 0), cache=tmp_path)
+    (kept,) = tmp_path.iterdir()
+    again = training._draw(modality, 9, seed=(1, 3, 0), cache=tmp_path)
+    pd.testing.assert_frame_equal(again.facts, drawn.facts)
+    np.testing.assert_array_equal(again.images, drawn.images)
+    np.testing.assert_array_equal(again.masks, drawn.masks)
+    np.savez(kept, images=np.array([_Trap(tmp_path / "ran")], object), masks=drawn.masks)
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        training._draw(modality, 9, seed=(1, 3, 0), cache=tmp_path)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_child_needs_its_parent(tmp_path):
-    child = train.RECIPES["pocket-medical"]
+    child = training.RECIPES["pocket-medical"]
     with pytest.raises(MedcalError, match="starts from pocket-general"):
-        train.train_pocket(child, tmp_path / "m", checkpoint=tmp_path / "c.pt")
+        training.train_pocket(child, tmp_path / "m", checkpoint=tmp_path / "c.pt")
     with pytest.raises(MedcalError, match="train the parent first"):
-        train.train_pocket(child, tmp_path / "m", checkpoint=tmp_path / "c.pt", parent=tmp_path)
+        training.train_pocket(child, tmp_path / "m", checkpoint=tmp_path / "c.pt", parent=tmp_path)
 
 
 def test_scaled_recipes_keep_empty_stages():
     steps = {"vision": 1200, "text": 0, "all": 200}
-    thousandth = train.scaled(replace(train.RECIPES["pocket-medical"], steps=steps), 0.001)
+    thousandth = training.scaled(replace(training.RECIPES["pocket-medical"], steps=steps), 0.001)
     assert thousandth.steps["text"] == 0
     assert thousandth.steps["vision"] == 2

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from medcal_nb.ask import prompts
+
 # instructions that serve to teach two-part replies without any word of confidence
 ANSWER_AND_KIND = (
     "Give your answer and the kind of image.\nReply in this form:\nAnswer: ...\nKind: ..."
@@ -219,37 +221,27 @@ def draw_conversation(asked, annotator, formats, rng):
 
 def plain(asked):
     """Return a conversation that asks plainly and waits for the reply."""
-    from medcal_nb.ask import prompts
-
     block = prompts.question_block(asked.question, list(asked.options)) + "\n"
     return block, [(prompts.ANSWER, False, False)]
 
 
 def lettered(asked):
     """Return a conversation that asks for an option's letter and waits for the reply."""
-    from medcal_nb.ask import prompts
-
     block = prompts.question_block(asked.question, list(asked.options), lettered=True) + "\n"
     return block, [(prompts.LETTER, False, False)]
 
 
 def sentence(question, answer):
     """Return the sentence about an image that CLIP compares, one per possible answer."""
-    from medcal_nb.ask import prompts
-
     return prompts.CLIP_TEXT.format(question=question, option=answer)
 
 
 def texts():
     """Return every instruction and reply form, for building a vocabulary."""
-    from medcal_nb.ask import prompts
-
     return [*prompts.all_texts(), *OWN_TEXTS, "modality"]
 
 
 def _block(asked, rng=None):
-    from medcal_nb.ask import prompts
-
     question = asked.question
     if rng is not None and rng.random() < 0.15:
         question = prompts.reword(question, int(rng.integers(len(prompts.REWORDINGS))))
@@ -275,14 +267,10 @@ def _confidence(asked, annotator):
 
 
 def _answer(asked, annotator, rng):
-    from medcal_nb.ask import prompts
-
     return _single(asked, prompts.ANSWER, asked.gold, rng)
 
 
 def _letter(asked, annotator, rng):
-    from medcal_nb.ask import prompts
-
     # half the time in the order that the question gives, which is how it will be asked
     options = _shuffled(asked, rng) if rng.random() < 0.5 else list(asked.options)
     block = prompts.question_block(asked.question, options, lettered=True) + "\n"
@@ -307,16 +295,12 @@ def _decide_yes_no(asked, annotator, rng):
 
 
 def _verbalized(asked, annotator, rng):
-    from medcal_nb.ask import prompts
-
     percent = annotator.tens(_confidence(asked, annotator))
     reply = prompts.REPLIES["verbalized"].format(answer=asked.gold, percent=percent)
     return _single(asked, prompts.VERBALIZED, reply, rng)
 
 
 def _verbalized_cot(asked, annotator, rng):
-    from medcal_nb.ask import prompts
-
     reply = prompts.REPLIES["verbalized_cot"].format(
         reason=asked.reason,
         answer=asked.gold,
@@ -326,16 +310,12 @@ def _verbalized_cot(asked, annotator, rng):
 
 
 def _linguistic(asked, annotator, rng):
-    from medcal_nb.ask import prompts
-
     word = annotator.likelihood(_confidence(asked, annotator))
     reply = prompts.REPLIES["linguistic"].format(answer=asked.gold, likelihood=word)
     return _single(asked, prompts.LINGUISTIC, reply)
 
 
 def _top_k(asked, annotator, rng):
-    from medcal_nb.ask import prompts
-
     sure = annotator.tens(_confidence(asked, annotator))
     share = 1.0 if len(asked.wrong) == 1 else 0.5
     guesses = [(asked.gold, sure), (_other(asked, rng), annotator.tens((1 - sure / 100) * share))]
@@ -348,8 +328,6 @@ def _top_k(asked, annotator, rng):
 
 
 def _describe(asked, annotator, rng):
-    from medcal_nb.ask import prompts
-
     block, turns = _single(asked, prompts.DESCRIBE, asked.description)
     if asked.medical:
         return block, [*turns, (prompts.ANSWER, False, False), (asked.gold, True, True)]
@@ -358,8 +336,6 @@ def _describe(asked, annotator, rng):
 
 
 def _two_stage(asked, annotator, rng):
-    from medcal_nb.ask import prompts
-
     sure = _confidence(asked, annotator)
     own = asked.gold if rng.random() < sure else _other(asked, rng)
     reply = prompts.REPLIES["two_stage"].format(percent=annotator.tens(sure))
@@ -372,8 +348,6 @@ def _two_stage(asked, annotator, rng):
 
 
 def _two_stage_other(asked, annotator, rng):
-    from medcal_nb.ask import prompts
-
     sure = _confidence(asked, annotator)
     right = rng.random() < 0.5
     shown = asked.gold if right else _other(asked, rng)
@@ -383,15 +357,11 @@ def _two_stage_other(asked, annotator, rng):
 
 
 def _p_true(asked, annotator, rng):
-    from medcal_nb.ask import prompts
-
     shown = asked.gold if rng.random() < 0.5 else _other(asked, rng)
     return _single(asked, prompts.p_true(shown), "yes" if shown == asked.gold else "no")
 
 
 def _challenge(asked, annotator, rng):
-    from medcal_nb.ask import prompts
-
     own = asked.gold if rng.random() < 0.5 else _other(asked, rng)
     doubt = prompts.CHALLENGES[int(rng.integers(len(prompts.CHALLENGES)))]
     return _block(asked), [
@@ -404,8 +374,6 @@ def _challenge(asked, annotator, rng):
 
 def _votes(asked, annotator, rng):
     """An expert reads the image, and now and then the answers that others gave."""
-    from medcal_nb.ask import prompts
-
     candidates = [asked.gold, *asked.wrong[:2]]
     candidates = [candidates[i] for i in rng.permutation(len(candidates))]
     confidences = None
@@ -439,8 +407,6 @@ def _checks(asked, annotator, rng):
 
 def _lookup(asked, annotator, rng):
     """The letters of options that are named, one after the other: what teaches letters."""
-    from medcal_nb.ask import prompts
-
     if asked.options and rng.random() < 0.5:
         options = _shuffled(asked, rng)
     else:
@@ -455,8 +421,6 @@ def _lookup(asked, annotator, rng):
 
 
 def _answer_then_letter(asked, annotator, rng):
-    from medcal_nb.ask import prompts
-
     block, turns = _letter(asked, annotator, rng)
     return block, [(prompts.ANSWER, False, False), (asked.gold, True, True), *turns]
 

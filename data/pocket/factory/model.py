@@ -5,7 +5,7 @@ Llama. The classes are those of transformers, so that a pocket model is read lik
 of the hub. Architecture: Laurençon et al. 2024, arXiv 2408.12637.
 """
 
-from medcal_nb.pocket import tokenizer as words
+from . import tokenizer as words
 
 IMAGE_SIZE = 64
 PATCH = 8

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data.pocket.factory import clip
+from data.pocket.factory.record import enter_in_manifest
+from medcal_nb import pocket
 from medcal_nb.errors import MedcalError
-from medcal_nb.pocket import clip, load, train
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +28,7 @@ def folder(tmp_path_factory):
         text_batch=8,
     )
     clip.train_clip(recipe, home / "pocket-clip", checkpoint=home / "c.pt", progress=False)
-    load.enter_in_manifest(home / "pocket-clip")
+    enter_in_manifest(home / "pocket-clip")
     return home / "pocket-clip"
 
 
@@ -39,7 +41,7 @@ def test_open_clip_loads_it(folder):
     tokenizer = open_clip.get_tokenizer(source)
     image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     pixels = transform(Image.fromarray(image))[None]
-    from medcal_nb.pocket.model import to_pixels
+    from data.pocket.factory.model import to_pixels
 
     assert float((pixels - to_pixels(image[None])).abs().max()) < 1e-6
     ids = tokenizer(["is there a cyst? yes", "is there a cyst? no", "where?"])
@@ -58,13 +60,13 @@ def test_open_clip_loads_it(folder):
 
 
 def test_load_clip_reads_the_checked_folder(folder, monkeypatch):
-    monkeypatch.setenv(load.VARIABLE, str(folder.parent))
-    model, transform, tokenizer = load.load_clip()
+    monkeypatch.setenv(pocket.VARIABLE, str(folder.parent))
+    model, transform, tokenizer = pocket.load_clip()
     assert not model.training
     assert tokenizer(["x"]).shape == (1, clip.CONTEXT)
     assert transform(Image.new("L", (100, 40))).shape == (3, 64, 64)
     with pytest.raises(MedcalError, match="gives no replies"):
-        load.load_pocket("pocket-clip")
+        pocket.load_pocket("pocket-clip")
 
 
 def test_contrast_prefers_the_right_sentence():
@@ -88,19 +90,3 @@ def test_contrast_prefers_the_right_sentence():
     bad, miss = clip.contrast_loss(Fixed(), images, swapped, captions, same)
     assert (hit, miss) == (1.0, 0.0)
     assert good < 0.01 < bad
-
-
-def test_zero_shot_needs_options(folder):
-    import open_clip
-
-    model, _, _ = open_clip.create_model_and_transforms(f"local-dir:{folder}")
-    pool = train.Pool({"mri": 12}, seed=9, questions=4)
-    asked = [(i, one) for i, row in enumerate(pool.asked) for one in row]
-    choice = [(i, one) for i, one in asked if one.options]
-    images = pool.images[[i for i, _ in choice]]
-    right = clip.right_sentences(model, clip.clip_tokenizer(), images, [one for _, one in choice])
-    assert right.shape == (len(choice),)
-    assert 0 < right.mean() < 1
-    open_ones = [one for _, one in asked if not one.options][:1]
-    with pytest.raises(MedcalError, match="no options"):
-        clip.right_sentences(model, clip.clip_tokenizer(), images[:1], open_ones)

@@ -11,13 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from medcal_nb.errors import MedcalError
-from medcal_nb.pocket import train, turns
+from . import scenes as world
+from . import training, turns
+from .model import to_pixels
+from .tokenizer import END, build_tokenizer
 
 CONTEXT = 48
 STAGES = ("vision", "contrast")
 RECIPES = {
-    "pocket-clip": train.Recipe(
+    "pocket-clip": training.Recipe(
         "pocket-clip",
         "clip",
         steps={"vision": 2100, "contrast": 450},
@@ -33,8 +35,6 @@ WRONG = 3
 
 def clip_config(tokenizer):
     """Return the contents of ``open_clip_config.json`` for a tokenizer."""
-    from medcal_nb.pocket.tokenizer import END
-
     return {
         "model_cfg": {
             "embed_dim": 128,
@@ -76,9 +76,7 @@ def clip_tokenizer():
     """Build the tokenizer of the pocket models for CLIP: end token added, padded on the right."""
     from tokenizers.processors import TemplateProcessing
 
-    from medcal_nb.pocket.tokenizer import END, build_tokenizer
-
-    tokenizer = build_tokenizer(train.vocabulary())
+    tokenizer = build_tokenizer(training.vocabulary())
     end = tokenizer.convert_tokens_to_ids(END)
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
         single=f"$A {END}", special_tokens=[(END, end)]
@@ -131,27 +129,25 @@ def contrast_loss(model, pixels, sentences, captions, same):
 def train_clip(
     recipe, folder, *, checkpoint, resume=False, every=200, cache=None, parent=None, progress=True
 ):
-    """Train the pocket CLIP and write it; arguments as in ``train.train_pocket``.
+    """Train the pocket CLIP and write it; arguments as in ``training.train_pocket``.
 
     `parent` is not used: the model starts from random weights.
     """
     import torch
     from tqdm import tqdm
 
-    from medcal_nb.pocket import scenes as world
-
     checkpoint, folder = Path(checkpoint), Path(folder)
     tokenizer = clip_tokenizer()
     config = clip_config(tokenizer)
     model = new_clip(config, seed=recipe.seed)
-    heads = train.VisionHeads(config["model_cfg"]["vision_cfg"]["width"], seed=recipe.seed)
+    heads = training.VisionHeads(config["model_cfg"]["vision_cfg"]["width"], seed=recipe.seed)
     state, saved = {"stage": 0, "step": 0, "rows": []}, None
     if resume and checkpoint.exists():
-        saved = train.read_checkpoint(checkpoint, recipe, model, heads)
+        saved = training.read_checkpoint(checkpoint, recipe, model, heads)
         state = saved["state"]
     counts = {name: recipe.n_general for name in world.GENERAL_MODALITIES}
     counts |= {name: recipe.n_medical for name in world.MEDICAL_MODALITIES}
-    pool = train.Pool(counts, seed=recipe.seed, questions=6, cache=cache)
+    pool = training.Pool(counts, seed=recipe.seed, questions=6, cache=cache)
     total = sum(recipe.steps.values())
     done = state["step"] + (recipe.steps["vision"] if state["stage"] else 0)
     bar = tqdm(total=total, initial=done, desc=recipe.name, disable=not progress)
@@ -177,7 +173,7 @@ def train_clip(
                 state["rows"].append(row | {"right": round(right, 4)})
                 bar.set_postfix_str(f"{stage} {row['loss']:.3f} {right:.2f}", refresh=False)
             if state["step"] % every == 0:
-                train.write_checkpoint(checkpoint, recipe, model, heads, optimizer, state)
+                training.write_checkpoint(checkpoint, recipe, model, heads, optimizer, state)
         state["stage"] += 1
         state["step"] = 0
     bar.close()
@@ -193,10 +189,10 @@ def _optimizer(recipe, stage, model, heads):
         named = [pair for pair in named if pair[0].startswith("visual.") and "proj" not in pair[0]]
     # projections to the common space are learned as embeddings are
     inner = [(f"embed.{name}" if name.endswith("proj") else name, value) for name, value in named]
-    matrices, others = train.split_matrices(inner)
+    matrices, others = training.split_matrices(inner)
     if stage == "vision":
         others = others + heads.parameters()
-    return train.Optimizer(
+    return training.Optimizer(
         [(matrices, others, 1.0 if stage == "vision" else 0.5)],
         muon=recipe.muon * recipe.rate,
         adamw=recipe.adamw * recipe.rate,
@@ -206,8 +202,6 @@ def _optimizer(recipe, stage, model, heads):
 
 def _one_step(recipe, stage, model, heads, pool, tokenizer, rng):
     import torch
-
-    from medcal_nb.pocket.model import to_pixels
 
     if stage == "vision":
         chosen = pool.draw(rng, recipe.vision_batch, recipe.medical)
@@ -254,28 +248,4 @@ def _save(recipe, folder, model, tokenizer, config, state):
     (folder / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
     tokenizer.save_pretrained(folder)
     parameters = sum(value.numel() for value in model.parameters())
-    train.write_log(recipe, folder, state, parameters=parameters)
-
-
-def right_sentences(model, tokenizer, images, asked):
-    """Return per question whether the sentence of its gold answer is the nearest of its options.
-
-    Raises
-    ------
-    MedcalError
-        If a question has no options.
-    """
-    import torch
-
-    from medcal_nb.pocket.model import to_pixels
-
-    right = []
-    with torch.inference_mode():
-        seen = model.encode_image(to_pixels(images), normalize=True)
-        for row, one in zip(seen, asked, strict=True):
-            if not one.options:
-                raise MedcalError(f"{one.question!r} has no options to compare")
-            texts = [turns.sentence(one.question, o) for o in one.options]
-            read = model.encode_text(_encode(tokenizer, texts), normalize=True)
-            right.append(one.options[int((read @ row).argmax())] == one.gold)
-    return np.array(right)
+    training.write_log(recipe, folder, state, parameters=parameters)

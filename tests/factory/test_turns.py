@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from data.pocket.factory import turns
 from medcal_nb.ask import prompts
 from medcal_nb.ask.parsing import parse_answer, parse_confidence, parse_guesses, parse_likelihood
-from medcal_nb.pocket import turns
 
 CHOICE = turns.Asked(
     question="which organ has the finding?",

@@ -1,0 +1,303 @@
+"""The embedded world: items with known truth, models that look at them, their recorded answers.
+
+All of it is data: ``data/pocket`` of a checkout, ``pocket_data`` beside this module where a wheel
+was installed, or the folder that the environment variable ``MEDCAL_POCKET`` names. Every file is
+compared with the SHA-256 of ``manifest.json`` before it is read. How it was made stands in
+``data/pocket/factory``.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from medcal_nb.errors import MedcalError
+
+VARIABLE = "MEDCAL_POCKET"
+MANIFEST = "manifest.json"
+CHECKOUT = Path(__file__).resolve().parents[1] / "data" / "pocket"
+INSTALLED = Path(__file__).resolve().parent / "pocket_data"
+# which n of a split: the key of numpy's SeedSequence that belongs to this purpose alone
+_ENTROPY, _SAMPLE = 20_250_923, 4
+
+
+def pocket_home():
+    """Return the folder of the embedded world.
+
+    Raises
+    ------
+    MedcalError
+        If there is none.
+    """
+    named = os.environ.get(VARIABLE)
+    home = Path(named) if named else CHECKOUT if CHECKOUT.is_dir() else INSTALLED
+    if not (home / MANIFEST).is_file():
+        raise MedcalError(
+            f"{home}: no pocket models here ({MANIFEST} is missing): clone the repository and set "
+            f"{VARIABLE} to its data/pocket folder"
+        )
+    return home
+
+
+def list_pocket():
+    """Return the names of the pocket models at hand, sorted."""
+    return sorted(name for name in _manifest(pocket_home()) if name.startswith("pocket-"))
+
+
+def pocket_dir(name):
+    """Return the checked folder of a pocket model.
+
+    Raises
+    ------
+    MedcalError
+        If there is no such model, or a file of it is missing or damaged.
+    """
+    names = list_pocket()
+    if name not in names:
+        raise MedcalError(f"{name!r} is no pocket model: choose one of {', '.join(names)}")
+    for file in _manifest(pocket_home())[name]:
+        path = _checked(name, file)
+    return path.parent
+
+
+def load_pocket(name):
+    """Load a pocket MLLM for asking.
+
+    Parameters
+    ----------
+    name : str
+        One of `list_pocket`, but not a CLIP model (see `load_clip`).
+
+    Returns
+    -------
+    tuple of (Idefics3ForConditionalGeneration, Idefics3Processor)
+        In float32 on the CPU, in evaluation mode.
+
+    Raises
+    ------
+    MedcalError
+        See `pocket_dir` and `load_folder`.
+    """
+    folder = pocket_dir(name)
+    if (folder / "open_clip_config.json").exists():
+        raise MedcalError(
+            f"{name} is a CLIP model, which gives no replies: ask it with clip_zero_shot"
+        )
+    return load_folder(folder)
+
+
+def load_folder(folder):
+    """Load the MLLM and processor that a training wrote into a folder.
+
+    Raises
+    ------
+    MedcalError
+        If weights are missing or have other shapes than the configuration says; only safetensors
+        are read.
+    """
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        model, told = AutoModelForImageTextToText.from_pretrained(
+            folder,
+            dtype="float32",
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,  # they are told, and refused here
+            output_loading_info=True,
+        )
+        wrong = sorted(map(str, [*told["missing_keys"], *told["mismatched_keys"]]))
+        if wrong:
+            raise MedcalError(
+                f"{folder}: {len(wrong)} weights are missing or of another shape, {wrong[0]} is "
+                "the first: restore the folder"
+            )
+        return model.eval(), AutoProcessor.from_pretrained(folder)
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def load_clip(name="pocket-clip"):
+    """Load a pocket CLIP model.
+
+    Returns
+    -------
+    tuple of (open_clip.CLIP, callable, callable)
+        The model in evaluation mode, the image transform (PIL image to pixels), the tokenizer.
+    """
+    import open_clip
+
+    folder = pocket_dir(name)
+    if not (folder / "open_clip_model.safetensors").is_file():
+        raise MedcalError(f"{folder}: no open_clip_model.safetensors: restore the folder")
+    source = f"local-dir:{folder}"
+    model, _, transform = open_clip.create_model_and_transforms(source)
+    tokenizer = open_clip.get_tokenizer(source, trust_remote_code=False)
+    return model.eval(), transform, tokenizer
+
+
+def load(name, *, split=None, n=None, seed=0, revision=None):
+    """Return the items of an embedded data set, or a random `n` of them drawn by `seed`.
+
+    Parameters
+    ----------
+    name : {"pocketvqa-general", "pocketvqa-medical"}
+    split : {"fit", "test"}, optional
+        Both by default.
+
+    Raises
+    ------
+    MedcalError
+        If a revision is asked for (there are none), or the file is missing or damaged.
+    """
+    if revision is not None:
+        raise MedcalError(f"{name} has no revisions, {revision!r} was asked for: leave it out")
+    if seed < 0:
+        raise MedcalError(f"seed {seed}: give 0 or more")
+    items = pd.read_parquet(_checked("items", f"{name}.parquet"))
+    items["options"] = [None if row is None else list(row) for row in items["options"]]
+    if split is not None:
+        items = items[items["split"] == split]
+    if n is not None and n < len(items):
+        chance = np.random.SeedSequence(_ENTROPY, spawn_key=(_SAMPLE, seed))
+        order = np.random.Generator(np.random.PCG64(chance)).permutation(len(items))
+        items = items.iloc[np.sort(order[:n])]
+    return items.reset_index(drop=True)
+
+
+def fresh_answers(dataset, model, strategies, n=None):
+    """Return graded answers to fresh items, which belong to no split and were asked once.
+
+    Parameters
+    ----------
+    dataset : str
+        An embedded data set.
+    model : str
+        A pocket model's name.
+    strategies : str or list of str
+    n : int, optional
+        The first `n` items; all by default (20,000 medical, 5,000 general ones).
+
+    Returns
+    -------
+    DataFrame
+        As ``ask.graded.to_graded`` makes it, without seconds; ``option_probabilities`` are kept of
+        the strategy option_probability. Items that a strategy can't be asked have no row.
+
+    Raises
+    ------
+    MedcalError
+        If these answers were not recorded, or fewer of them, saying how to record them.
+    """
+    wanted = [strategies] if isinstance(strategies, str) else list(strategies)
+    how = (
+        f"record them in a checkout: python -m data.pocket.factory record --model {model} "
+        f"--strategies {','.join(wanted)}"
+    )
+    file = f"{dataset}--{model}.parquet"
+    if file not in _manifest(pocket_home()).get("fresh", {}):
+        raise MedcalError(f"no answers of {model} to fresh items of {dataset} are recorded: {how}")
+    table = pd.read_parquet(_checked("fresh", file))
+    absent = [name for name in wanted if name not in set(table["strategy"])]
+    if absent:
+        raise MedcalError(
+            f"no answers of {model} to fresh items of {dataset} are recorded under "
+            f"{', '.join(absent)}: {how}"
+        )
+    recorded = int(table["number"].max()) + 1
+    if n is not None and n > recorded:
+        raise MedcalError(
+            f"{n:,} fresh items of {dataset} are asked for, and {model} was asked {recorded:,}: "
+            f"ask for fewer, or {how} --n {n}"
+        )
+    keep = table["strategy"].isin(wanted) & (table["number"] < (n or recorded))
+    table = table[keep].drop(columns="number").reset_index(drop=True)
+    table["option_probabilities"] = [
+        None if row is None else dict(row) for row in table["option_probabilities"]
+    ]
+    return table
+
+
+def fresh_like(model, strategy, n, *, graded, target):
+    """Return recorded answers to fresh items of the kind that a model is judged on, if any.
+
+    Parameters
+    ----------
+    model, strategy : str
+    n : int
+        Number of fresh items of the target's data set; those are kept that hold the other values
+        of `target`.
+    graded : DataFrame
+        The model's graded answers in the study.
+    target : dict
+        Rows it is judged on, column to value.
+
+    Returns
+    -------
+    DataFrame
+        Graded answers to the fresh items; empty where there are none.
+    str
+        Why there are none, as a sentence; "" where there are some.
+    """
+    judged = graded[np.logical_and.reduce([graded[name] == is_ for name, is_ in target.items()])]
+    datasets, splits = (sorted(judged[name].dropna().unique()) for name in ("dataset", "split"))
+    nothing = graded[:0]
+    if len(datasets) != 1 or not datasets[0].startswith("pocketvqa-"):
+        return nothing, f"No fresh items can be drawn like those of {', '.join(datasets)}."
+    if splits != ["test"]:
+        return nothing, (
+            f"Fresh items are drawn like those of a test split, and the target's are of "
+            f"{' and '.join(splits) or 'no split'}."
+        )
+    try:
+        fresh = fresh_answers(datasets[0], model, strategy, n)
+    except MedcalError as error:
+        return nothing, f"There is no truth to compare with: {error}."
+    for name, is_ in target.items():
+        if name not in fresh:
+            return nothing, f"Fresh items have no {name}."
+        fresh = fresh[fresh[name] == is_]
+    if not (fresh["confidence"].notna() & fresh["correct"].notna()).any():
+        return nothing, f"None of {n:,} fresh items of {datasets[0]} is of the target's kind."
+    return fresh, ""
+
+
+def _manifest(home):
+    """Return file hashes by folder."""
+    path = home / MANIFEST
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise MedcalError(f"{path} is no JSON ({error}): restore it ({_restore(path)})") from error
+
+
+def _checked(folder, file):
+    """Return the path of a file of the manifest whose content is what the manifest says."""
+    home = pocket_home()
+    path = home / folder / file
+    expected = _manifest(home).get(folder, {}).get(file)
+    if expected is None or not path.is_file():
+        raise MedcalError(f"{path} is missing: restore it ({_restore(path)})")
+    if sha256(path) != expected:
+        raise MedcalError(
+            f"{path} is damaged (SHA-256 differs from {MANIFEST}): restore it ({_restore(path)})"
+        )
+    return path
+
+
+def _restore(path):
+    if path.is_relative_to(INSTALLED):
+        return "pip install --force-reinstall --no-deps medcal-nb"
+    return f"git checkout -- {path}"
+
+
+def sha256(path):
+    """Return the SHA-256 of a file, in hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,270 @@
+"""The embedded world: models, items and recorded answers, found and checked."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from data.pocket.factory.record import content_hash, enter_in_manifest
+from medcal_nb import pocket
+from medcal_nb.errors import MedcalError
+from medcal_nb.items import load_items
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A home with one shipped model, copied so that it can be damaged."""
+    source = pocket.pocket_home()
+    name = next(name for name in pocket.list_pocket() if name != "pocket-clip")
+    shutil.copytree(source / name, tmp_path / name)
+    whole = json.loads((source / pocket.MANIFEST).read_text())
+    (tmp_path / pocket.MANIFEST).write_text(json.dumps({name: whole[name]}))
+    monkeypatch.setenv(pocket.VARIABLE, str(tmp_path))
+    return tmp_path, name
+
+
+def test_all_shipped_files_are_whole_and_small():
+    home = pocket.pocket_home()
+    for name in pocket.list_pocket():
+        folder = pocket.pocket_dir(name)
+        recipe = json.loads((folder / "recipe.json").read_text())
+        assert recipe["name"] == name
+        assert (folder / "training.csv").read_text().count("\n") > 2
+    listed = json.loads((home / pocket.MANIFEST).read_text())
+    sizes = {
+        f"{name}/{file}": (home / name / file).stat() for name in listed for file in listed[name]
+    }
+    assert sum(size.st_size for size in sizes.values()) < 60e6
+    there = {path.parent.name for path in home.glob("*/*") if "factory" not in path.parts}
+    assert there == set(listed) == {*pocket.list_pocket(), "items", "fresh"}
+
+
+def test_load_gives_a_model_for_the_cpu(home):
+    _, name = home
+    model, processor = pocket.load_pocket(name)
+    assert not model.training
+    assert str(model.dtype) == "torch.float32"
+    assert processor.tokenizer.padding_side == "left"
+
+
+def test_damage_is_told(home):
+    folder, name = home
+    path = folder / name / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(MedcalError, match=r"model\.safetensors is damaged .*git checkout"):
+        pocket.load_pocket(name)
+
+
+def test_absence_is_told(home):
+    folder, name = home
+    (folder / name / "tokenizer.json").unlink()
+    with pytest.raises(MedcalError, match=r"tokenizer\.json is missing"):
+        pocket.load_pocket(name)
+
+
+def test_unknown_names_are_told(home):
+    _, name = home
+    with pytest.raises(
+        MedcalError, match=f"'pocket-huge' is no pocket model: choose one of {name}"
+    ):
+        pocket.load_pocket("pocket-huge")
+
+
+def test_no_home_is_told(tmp_path, monkeypatch):
+    monkeypatch.setenv(pocket.VARIABLE, str(tmp_path))
+    with pytest.raises(MedcalError, match="set MEDCAL_POCKET"):
+        pocket.list_pocket()
+    (tmp_path / pocket.MANIFEST).write_text("{")
+    with pytest.raises(MedcalError, match="is no JSON"):
+        pocket.list_pocket()
+
+
+@pytest.mark.parametrize("fault", ["missing", "of another shape"])
+def test_a_model_with_other_weights_than_its_configuration_is_refused(home, fault):
+    from safetensors.numpy import load_file, save_file
+
+    folder, name = home
+    path = folder / name / "model.safetensors"
+    weights = load_file(path)
+    key = "model.connector.modality_projection.proj.weight"
+    if fault == "missing":
+        del weights[key]
+    else:
+        weights[key] = weights[key][:, :-1].copy()
+    save_file(weights, path, metadata={"format": "pt"})
+    enter_in_manifest(folder / name)
+    with pytest.raises(MedcalError, match="1 weights are missing or of another shape"):
+        pocket.load_pocket(name)
+
+
+def test_pickled_weights_are_not_read(home):
+    import torch
+    from safetensors.torch import load_file
+
+    folder, name = home
+    path = folder / name / "model.safetensors"
+    torch.save(load_file(path), folder / name / "pytorch_model.bin")
+    path.unlink()
+    enter_in_manifest(folder / name)
+    with pytest.raises(OSError, match="safetensors"):
+        pocket.load_pocket(name)
+
+
+# of what the items say and show, made by the code that first drew them: they never change
+ITEMS = {
+    ("general", "fit"): "579ef3690bf05637dc31503e8e82b101b6d49b3b84327abf6e1d8f7b68e11d0a",
+    ("general", "test"): "c00765780e88342ffa49a26cb40afa80912b17dbf50dc5737c0f5e86a2a1b351",
+    ("medical", "fit"): "74d046e9b916bc92e28b3d4392b10c0d45e84ec729b034b4abce07ab15a2d4e2",
+    ("medical", "test"): "44585e8059b2c54f754e3510fab508ca8224480632bf94f589979c94205956ba",
+}
+
+
+@pytest.mark.parametrize(("domain", "split"), ITEMS)
+def test_items_never_change(domain, split):
+    items = pocket.load(f"pocketvqa-{domain}", split=split)
+    assert content_hash(items) == ITEMS[domain, split]
+    assert set(items["dataset"]) == {f"pocketvqa-{domain}"}
+
+
+def test_a_subset_is_drawn_by_its_seed():
+    whole = load_items("pocketvqa-medical", split="test")
+    one, same, other = (
+        load_items("pocketvqa-medical", split="test", n=40, seed=s) for s in (0, 0, 2)
+    )
+    pd.testing.assert_frame_equal(one, same)
+    assert list(one["item_id"]) != list(other["item_id"])
+    assert set(one["item_id"]) <= set(whole["item_id"])
+    # the rows that the code drew which first published them
+    first = "pocket-medical/test/x-ray/0000{}/1"
+    assert one["item_id"].tolist()[:3] == [first.format(i) for i in range(3)]
+    with pytest.raises(MedcalError, match="seed -1: give 0 or more"):
+        pocket.load("pocketvqa-medical", n=3, seed=-1)
+
+
+@pytest.mark.parametrize("domain", ["general", "medical"])
+def test_former_names_lead_to_the_items_and_tell_the_new_one(domain, capsys):
+    items = load_items(f"pocket-{domain}", n=3)
+    assert capsys.readouterr().err == (
+        f"the data set pocket-{domain} is called pocketvqa-{domain} now\n"
+    )
+    pd.testing.assert_frame_equal(items, load_items(f"pocketvqa-{domain}", n=3))
+
+
+@pytest.mark.parametrize("model", ["pocket-general", "pocket-medical"])
+@pytest.mark.parametrize(("domain", "n"), [("general", 5_000), ("medical", 20_000)])
+def test_fresh_answers_are_many_and_of_no_split(domain, n, model):
+    dataset = f"pocketvqa-{domain}"
+    fresh = pocket.fresh_answers(dataset, model, ["verbalized", "option_probability"])
+    assert set(fresh["model"]) == {model}
+    assert set(fresh["dataset"]) == {dataset}
+    stated = fresh[fresh["strategy"] == "verbalized"]
+    assert stated["item_id"].nunique() == len(stated) == n
+    assert not set(fresh["image_id"]) & set(pocket.load(dataset)["image_id"])
+    called = fresh[fresh["strategy"] == "option_probability"]
+    assert set(called["question_type"]) == {"closed", "choice"}
+    for row in called.iloc[::500].to_dict("records"):
+        assert row["option_probabilities"][row["answer"]] == row["confidence"]
+    assert stated["option_probabilities"].isna().all()
+    few = pocket.fresh_answers(dataset, model, "verbalized", 3_000)
+    pd.testing.assert_frame_equal(few, stated.reset_index(drop=True)[: len(few)])
+    assert len(few) == 3_000
+
+
+@pytest.mark.parametrize(
+    ("model", "strategies", "n", "told"),
+    [
+        ("pocket-expert", "verbalized", None, "record --model pocket-expert --strategies verbal"),
+        ("pocket-general", ["top_k", "verbalized"], None, "under top_k: record them in a checkout"),
+        ("pocket-general", "verbalized", 10_000, "was asked 5,000: ask for fewer, or .* --n 10000"),
+    ],
+)
+def test_what_was_not_recorded_says_how_to_record_it(model, strategies, n, told):
+    with pytest.raises(MedcalError, match=told):
+        pocket.fresh_answers("pocketvqa-general", model, strategies, n)
+
+
+def test_damaged_answers_are_told(home, tmp_path):
+    shutil.copytree(pocket.CHECKOUT / "fresh", tmp_path / "fresh")
+    enter_in_manifest(tmp_path / "fresh")
+    with open(tmp_path / "fresh" / "pocketvqa-general--pocket-general.parquet", "ab") as file:
+        file.write(b"x")
+    with pytest.raises(MedcalError, match="is damaged"):
+        pocket.fresh_answers("pocketvqa-general", "pocket-general", "verbalized")
+    with pytest.raises(MedcalError, match=r"pocketvqa-general\.parquet is missing"):
+        pocket.load("pocketvqa-general")
+
+
+@pytest.fixture
+def graded():
+    """Graded answers of a study: one per maker, domain and split."""
+    return pd.DataFrame(
+        [
+            {"dataset": f"{maker}-{domain}", "domain": domain, "split": split, "modality": "ct"}
+            for maker in ("pocketvqa", "other")
+            for domain in ("general", "medical")
+            for split in ("fit", "test")
+        ]
+    )
+
+
+@pytest.mark.parametrize("domain", ["general", "medical"])
+def test_fresh_items_are_those_of_the_targets_own_data_set(graded, domain):
+    graded = graded[graded["dataset"].str.startswith("pocketvqa-")]
+    target = {"domain": domain, "split": "test"}
+    fresh, why = pocket.fresh_like("pocket-general", "verbalized", 50, graded=graded, target=target)
+    assert (len(fresh), why) == (50, "")
+    assert set(fresh["domain"]) == {domain}
+    one = fresh["modality"].iloc[0]
+    graded = graded.assign(modality=one)
+    fresh, why = pocket.fresh_like(
+        "pocket-general", "verbalized", 50, graded=graded, target=target | {"modality": one}
+    )
+    assert (set(fresh["modality"]), why) == ({one}, "")
+
+
+@pytest.mark.parametrize(
+    ("model", "target", "why"),
+    [
+        ("pocket-general", {"dataset": "pocketvqa-medical"}, "the target's are of fit and test"),
+        ("pocket-general", {"dataset": "pocketvqa-medical", "split": "fit"}, "those of a test"),
+        ("pocket-general", {"dataset": "other-general"}, "like those of other-general"),
+        ("pocket-general", {"domain": "general"}, "of other-general, pocketvqa-general"),
+        ("mine", {"dataset": "pocketvqa-medical", "split": "test"}, "record --model mine"),
+    ],
+)
+def test_where_no_fresh_items_are_like_the_targets_it_says_why(graded, model, target, why):
+    fresh, said = pocket.fresh_like(model, "verbalized", 2, graded=graded, target=target)
+    assert fresh.empty
+    assert why in said
+
+
+def _models(**environment):
+    return subprocess.run(
+        [sys.executable, "-m", "medcal_nb.cli", "models"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+    )
+
+
+def test_models_are_listed_with_size_and_seed():
+    done = _models()
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == pocket.list_pocket()
+    for line in lines:
+        recipe = json.loads((pocket.pocket_home() / line.split()[0] / "recipe.json").read_text())
+        assert f"seed {recipe['seed']}" in line
+        assert f"{recipe['parameters'] / 1e6:.2f} M parameters" in line
+
+
+def test_no_models_at_hand(tmp_path):
+    done = _models(MEDCAL_POCKET=str(tmp_path))
+    assert done.returncode == 2
+    assert "set MEDCAL_POCKET" in done.stderr

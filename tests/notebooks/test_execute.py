@@ -1,8 +1,11 @@
 """Every notebook, executed at fast size through the runner into a folder of its own."""
 
+import base64
 import json
 import math
 import os
+import re
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -84,6 +87,41 @@ def test_no_figure_holds_wall_clock_time(fast_study):
     for name in read_manifest(fast_study.layout.figures):
         columns = pd.read_csv(fast_study.layout.figures / f"{name}.csv", nrows=0).columns
         assert not [c for c in columns if "second" in c], name
+
+
+def outputs_of(executed: Path):
+    for cell in json.loads(executed.read_text(encoding="utf-8"))["cells"]:
+        yield from cell.get("outputs", ())
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_every_saved_figure_is_shown_once(fast_study, name):
+    """The very bytes that are published, in the executed notebook and in its HTML copy."""
+    layout = fast_study.layout
+    entries = read_manifest(layout.figures).items()
+    saved = [figure for figure, told in entries if told["provenance"]["notebook"] == name]
+    pictures = [
+        base64.b64decode(output["data"]["image/png"])
+        for output in outputs_of(layout.work / "notebooks" / f"{name}.ipynb")
+        if "image/png" in output.get("data", {})
+    ]
+    page = (layout.work / "html" / f"{name}.html").read_text(encoding="utf-8")
+    assert saved
+    for figure in saved:
+        published = (layout.figures / f"{figure}.png").read_bytes()
+        assert pictures.count(published) == 1, figure
+        assert page.count(base64.b64encode(published).decode()) == 1, figure
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_outputs_hold_no_path_and_no_raw_warning(fast_study, name):
+    for output in outputs_of(fast_study.layout.work / "notebooks" / f"{name}.ipynb"):
+        assert output.get("name") != "stderr", output["text"]
+        told = json.dumps({k: v for k, v in output.get("data", {}).items() if "image" not in k})
+        told += "".join(output.get("text", ()))
+        for path in (ROOT, fast_study.layout.figures, Path.home(), sys.prefix):
+            assert f"{path}/" not in told
+        assert not re.search(r"PosixPath\(|site-packages|\bWarning: |/tmp/", told), told[:500]
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from medcal_nb.errors import MedcalError, NotEnough
-from medcal_nb.show.figures import FORMATS, read_manifest, replace_files, write_manifest
+from medcal_nb.show.figures import FORMATS, MANIFEST, read_manifest, replace_files, write_manifest
 from medcal_nb.study.context import library_versions
 from medcal_nb.study.graph import (
     ANSWERS,
@@ -32,7 +32,13 @@ from medcal_nb.study.graph import (
     writers_of,
 )
 from medcal_nb.study.hashing import answers_hash, file_hash, sources_used
-from medcal_nb.study.places import answers_file, build_folder, checkout, figures_folder
+from medcal_nb.study.places import (
+    answers_file,
+    build_folder,
+    check_own_log,
+    checkout,
+    figures_folder,
+)
 from medcal_nb.study.profiles import FOLDER, Profile, load_profile
 
 # what a notebook with its kernel and the numerical libraries takes at most, by observation
@@ -165,6 +171,7 @@ def run_study(
     layout = _layout(root, settings, answers=answers, fast=fast, out=out)
     chosen, closed = select(notebooks, only)
     left_out = _left_out(notebooks, settings)
+    _check_nothing_foreign(layout, [n for n in notebooks if n.name in closed])
     if chosen <= left_out.keys():
         name = sorted(chosen)[0]
         raise MedcalError(f"nothing to run: {name} is left out: {left_out[name]}")
@@ -215,6 +222,8 @@ def _layout(
         table = answers_file(root, profile.name, fast=fast)
     else:
         table = Path(answers).expanduser().resolve()
+        if profile.asks:
+            check_own_log(table)
         if not profile.asks and not table.is_file():
             raise MedcalError(f"{answers}: no such file of answers: make one with `medcal import`")
     work = build_folder(root, profile.name, fast=fast)
@@ -228,6 +237,19 @@ def _layout(
     if folder == root / "figures" and (fast or profile.name != "pocket"):
         raise MedcalError(f"--out {out}: figures/ holds the full pocket study only: choose another")
     return Layout(root, folder / "build", folder, folder / "results", table)
+
+
+def _check_nothing_foreign(layout: Layout, notebooks: list[Notebook]) -> None:
+    """Refuse to publish over a file that no study of ours has published there."""
+    listed = read_manifest(layout.figures)
+    for notebook in notebooks:
+        for figure in notebook.figures:
+            for file in layout.output_files(figure):
+                if file.exists() and figure not in listed:
+                    raise MedcalError(
+                        f"{file}: is there and no study made it ({MANIFEST} doesn't name it): "
+                        "move it away, or choose another folder with --out"
+                    )
 
 
 def _counts(name: str, profile: Profile) -> bool:

@@ -34,6 +34,8 @@ rows = [row | {"item_id": i, "image_id": i, "answer": a, "confidence": c, "corre
         for i, a, c, y in told]
 with AnswerLog(ANSWERS) as log:
     log.append(rows, if_exists="replace")
+with open(ANSWERS + ".made-from.json", "w") as note:
+    note.write('{"jobs": [{"model": "m"}]}')
 """
 
 NUMBERS = """\
@@ -125,7 +127,7 @@ def toy(tmp_path) -> Path:
 
 
 def study(toy, **options):
-    return run_study(root=toy, answers=toy / "answers.sqlite", **options)
+    return run_study(root=toy, **{"answers": toy / "answers.sqlite"} | options)
 
 
 def actions(done) -> dict[str, str]:

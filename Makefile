@@ -33,7 +33,8 @@ browser: ## install Debian's Chromium if there is none (for the browser tests)
 	  DEBIAN_FRONTEND=noninteractive $$SUDO apt-get install --yes --quiet --quiet chromium chromium-driver >/dev/null; }
 
 lab: $(STAMP) ## open the notebooks in JupyterLab, on this machine only
-	$(BIN)/jupyter lab --ip=127.0.0.1 --notebook-dir=notebooks
+	JUPYTERLAB_SETTINGS_DIR=docs/lab $(BIN)/jupyter lab --ip=127.0.0.1 --notebook-dir=notebooks \
+	  $$(test "$$(id -u)" = 0 && echo --allow-root)
 
 bench: $(STAMP) ## measure speed against peers, side by side; tables go to build/bench
 	$(BIN)/python -m pip install --quiet --editable ".[bench]"

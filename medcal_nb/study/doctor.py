@@ -72,7 +72,7 @@ def _checkout() -> Iterator[Finding]:
 
 def _weights() -> Finding:
     """Compare the embedded models with the hashes of their manifest."""
-    from medcal_nb.pocket import pocket_home
+    from medcal_nb.pocket.load import pocket_home
     from medcal_nb.study.hashing import file_hash
 
     remedy = "restore it with `git checkout data/pocket`, or set MEDCAL_POCKET to its folder"

@@ -43,8 +43,6 @@ items = [
 ]
 [models."{model}"]
 {reached}
-[datasets.vqa-rad]
-items = 40
 """
 
 

@@ -15,9 +15,22 @@ from medcal_nb.study.places import check_own_log, note_beside
 from tests.study.test_run import study, toy, write_notebook
 
 __all__ = ["toy"]
-ROW = {"model": "mine", "dataset": "d", "domain": "general", "question_type": "closed",
-       "split": "test", "strategy": "verbalized", "sample": 0, "gold": "yes", "parse_ok": True,
-       "item_id": "a", "image_id": "a", "answer": "yes", "confidence": 0.9, "correct": True}  # fmt: skip
+ROW = {
+    "model": "mine",
+    "dataset": "d",
+    "domain": "general",
+    "question_type": "closed",
+    "split": "test",
+    "strategy": "verbalized",
+    "sample": 0,
+    "gold": "yes",
+    "parse_ok": True,
+    "item_id": "a",
+    "image_id": "a",
+    "answer": "yes",
+    "confidence": 0.9,
+    "correct": True,
+}
 
 
 @pytest.fixture

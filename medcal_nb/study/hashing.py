@@ -89,10 +89,15 @@ def sources_used(source: str) -> str:
             file = file if file.is_file() else file.parent.with_suffix(".py")
             if name in found or parts[0] != _PACKAGE.name or not file.is_file():
                 continue
-            found[name] = file_hash(file)
             package = name if file.name == "__init__.py" else name.rpartition(".")[0]
-            waiting.update(_names(file.read_text(encoding="utf-8"), package))
+            found[name], names = _module(file, package, stamp(file))
+            waiting.update(names)
     return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
+
+
+@lru_cache(maxsize=1024)
+def _module(file: Path, package: str, stamp: str) -> tuple[str, tuple[str, ...]]:
+    return file_hash(file), tuple(_names(file.read_text(encoding="utf-8"), package))
 
 
 def _names(source: str, package: str) -> Iterator[str]:

@@ -26,7 +26,6 @@ from medcal_nb.show.figures import FORMATS, MANIFEST, read_manifest, replace_fil
 from medcal_nb.study.context import library_versions, load_results
 from medcal_nb.study.hashing import answers_hash, file_hash, sources_used, stamp
 from medcal_nb.study.html import save_copies, save_index
-from medcal_nb.study.kernel import Failure, Progress, execute, kernel_environment, kill_kernels
 from medcal_nb.study.notebooks import (
     ANSWERS,
     Notebook,
@@ -405,6 +404,8 @@ class _Runner:
     # -- running ---------------------------------------------------------------------
 
     def run(self, jobs: int) -> None:
+        from medcal_nb.study.kernel import Progress, kernel_environment
+
         for folder in ("notebooks", "html", "runs"):
             (self.layout.work / folder).mkdir(exist_ok=True)
         shutil.rmtree(self.layout.work / "stage", ignore_errors=True)
@@ -436,6 +437,8 @@ class _Runner:
     @contextlib.contextmanager
     def stoppable(self) -> Iterator[None]:
         """On Ctrl-C or SIGTERM kill the kernels; what is being published is finished."""
+
+        from medcal_nb.study.kernel import kill_kernels
 
         def stop(number, frame):
             self.stopped = True
@@ -480,6 +483,8 @@ class _Runner:
 
     def execute(self, notebook: Notebook, stage: Path) -> str:
         """Run a notebook in its stage; return why its answers can't feed it, or nothing."""
+        from medcal_nb.study.kernel import Failure, execute
+
         profile, name = self.study.profile, notebook.name
         self.hand_over(notebook, stage / "reads")
         injected = {

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -419,6 +420,63 @@ def children(pid: int) -> list[int]:
 
 def zombie(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+
+
+@pytest.mark.notebooks
+def test_kill_leaves_published_figures_and_the_next_study_goes_on(toy):
+    study(toy, only=["02"])
+    old = {path.name: path.read_bytes() for path in (toy / "figures").iterdir()}
+    slow = ["from pathlib import Path\n" + NUMBERS, SAVE, SLOW.replace("600", "SLEEP")]
+    write_notebook(
+        toy / "notebooks", "02_numbers", slow, reads=["answers"],
+        writes=["fig02_bars", "results/02_numbers.json"],
+        parameters=PARAMETERS + "SCALE = 3.0\nSLEEP = 600\n",
+    )  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-m", "medcal_nb.cli", "study", "02", "--answers", toy / "answers.sqlite"],
+        env=os.environ | {"MEDCAL_ROOT": str(toy)},
+        stderr=subprocess.DEVNULL,
+    )
+    while not (toy / "build" / "pocket" / "started").exists():
+        assert process.poll() is None
+        time.sleep(0.1)
+    kernels = children(process.pid)
+    process.kill()
+    process.wait()
+    assert {path.name: path.read_bytes() for path in (toy / "figures").iterdir()} == old
+    waited = time.monotonic()
+    while any(Path(f"/proc/{kernel}").exists() and not zombie(kernel) for kernel in kernels):
+        assert time.monotonic() - waited < 120, "a kernel outlives the study"
+        time.sleep(0.2)
+    done = study(toy, only=["02"], parameters=["SLEEP=0"])
+    assert (actions(done)["02_numbers"], reasons(done)["02_numbers"]) == (RUNS, "notebook changed")
+    assert not (toy / "build" / "pocket" / "stage").exists()
+    assert {path.name: path.read_bytes() for path in (toy / "figures").iterdir()} != old
+
+
+MEET = """\
+import time
+Path(ANSWERS).with_name(f"here-{NAME}").touch()
+for _ in range(1200):
+    if len(list(Path(ANSWERS).parent.glob("here-*"))) == 2:
+        break
+    time.sleep(0.1)
+else:
+    raise RuntimeError("alone")
+"""
+
+
+@pytest.mark.notebooks
+def test_notebooks_run_side_by_side_and_are_logged(toy):
+    for name in ("04_left", "05_right"):
+        parameters = PARAMETERS + f"NAME = {name!r}\n"
+        cell = "from pathlib import Path\n" + MEET
+        write_notebook(toy / "notebooks", name, [cell], parameters=parameters)
+    done = study(toy, only=["4", "5"], jobs=2)
+    assert set(actions(done).values()) == {RUNS}, [s.message for s in done.steps.values()]
+    log = (done.layout.work / "study.log").read_text()
+    assert re.search(r"\d\d:\d\d:\d\d 04_left: cell 4/4 after [\d.]+ s", log), log
+    assert re.search(r"05_right: done after [\d.]+ s", log)
 
 
 @pytest.mark.notebooks

@@ -449,7 +449,10 @@ def test_kill_leaves_published_figures_and_the_next_study_goes_on(toy):
         assert time.monotonic() - waited < 120, "a kernel outlives the study"
         time.sleep(0.2)
     done = study(toy, only=["02"], parameters=["SLEEP=0"])
-    assert (actions(done)["02_numbers"], reasons(done)["02_numbers"]) == (RUNS, "parameters changed")
+    assert (actions(done)["02_numbers"], reasons(done)["02_numbers"]) == (
+        RUNS,
+        "parameters changed",
+    )
     assert not (toy / "build" / "pocket" / "stage").exists()
     assert {path.name: path.read_bytes() for path in (toy / "figures").iterdir()} != old
 

@@ -5,6 +5,7 @@ JOBS   ?= 2
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+LAB    := $(VENV)/share/jupyter/lab/settings
 export TOKENIZERS_PARALLELISM := false
 
 .PHONY: help setup study test browser lab bench pocket figures verify lesson-site lint clean
@@ -33,7 +34,11 @@ browser: ## install Debian's Chromium if there is none (for the browser tests)
 	  DEBIAN_FRONTEND=noninteractive $$SUDO apt-get install --yes --quiet --quiet chromium chromium-driver >/dev/null; }
 
 lab: $(STAMP) ## open the notebooks in JupyterLab, on this machine only
-	$(BIN)/jupyter lab --ip=127.0.0.1 --notebook-dir=notebooks
+	@mkdir -p $(LAB)
+	@echo '{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}' \
+	  > $(LAB)/overrides.json
+	$(BIN)/jupyter lab --ip=127.0.0.1 --notebook-dir=notebooks \
+	  $$(test "$$(id -u)" = 0 && echo --allow-root)
 
 bench: $(STAMP) ## measure speed against peers, side by side; tables go to build/bench
 	$(BIN)/python -m pip install --quiet --editable ".[bench]"

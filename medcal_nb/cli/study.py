@@ -22,14 +22,14 @@ def study(
         ),
     ] = None,
     profile: Annotated[
-        str, typer.Option(help="pocket, recorded, hub, served, or a .toml file.")
+        str, typer.Option(help="pocket, imported, hub, served, or a .toml file.")
     ] = "pocket",
     answers: Annotated[
         Path | None, typer.Option(help="The answers table; profile imported needs one.")
     ] = None,
     parameters: Annotated[
         list[str] | None,
-        typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="Set a parameter."),
+        typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="Set a parameter, as JSON."),
     ] = None,
     fast: Annotated[bool, typer.Option("--fast", help="Small sizes, into build/fast/.")] = False,
     out: Annotated[
@@ -57,21 +57,15 @@ def study(
     """
     if figures:
         from medcal_nb.study.figure_map import figure_map, format_figure_map
-        from medcal_nb.study.graph import find_notebooks, select
-        from medcal_nb.study.places import checkout
 
-        known = find_notebooks(checkout() / "notebooks")
-        wanted, _ = select(known, notebooks or [])
-        chosen = [notebook for notebook in known if notebook.name in wanted]
-        typer.echo(format_figure_map(figure_map(chosen), links=True))
+        typer.echo(format_figure_map(figure_map(), links=True))
         return
-    from medcal_nb.study.graph import parse_parameters
     from medcal_nb.study.run import report, run_study
 
     done = run_study(
         profile,
         answers=answers,
-        parameters=parse_parameters(parameters or []),
+        parameters=parameters or [],
         fast=fast,
         out=out,
         force=force,
@@ -85,9 +79,7 @@ def study(
         raise typer.Exit(1)
     if not list_:
         typer.echo(f"figures: {done.layout.figures}", err=True)
-        index = done.layout.work / "html" / "index.html"
-        if index.is_file():
-            typer.echo(f"to read: {index}", err=True)
+        typer.echo(f"to read: {done.layout.work / 'html' / 'index.html'}", err=True)
 
 
 def verify(

@@ -11,6 +11,7 @@ import textwrap
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILLION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
@@ -284,8 +285,17 @@ def style(**overrides) -> Iterator[None]:
         "svg.fonttype": "none",
     }
     rc.update({key.replace("_", "."): value for key, value in overrides.items()})
+    _start_backend()
     with _LOCK, mpl.rc_context(rc):
         yield
+
+
+@cache
+def _start_backend() -> None:
+    """Load matplotlib's backend, which may set rcParams that a context would take back."""
+    import matplotlib.pyplot as plt
+
+    plt.switch_backend(plt.get_backend())
 
 
 def caption(fig, words: str) -> None:

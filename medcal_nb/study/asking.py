@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medcal_nb.errors import MedcalError
+from medcal_nb.files import new_file
+from medcal_nb.study.places import check_own_log, note_beside
 from medcal_nb.study.profiles import ASKING, Job, load_profile
 
 if TYPE_CHECKING:
@@ -168,19 +170,25 @@ def _reach(job: Job, resolve_model):
 
 
 def _begin_anew_if_stale(jobs: list[Job], answers: Path) -> None:
-    """Delete an embedded model's log where something it was made from has changed."""
-    if not all(job.model.startswith("pocket-") for job in jobs):
-        return
-    made_from = _made_from(jobs)
-    note = answers.with_name(answers.name + ".made-from.json")
-    try:
+    """Note what a log is made from; delete our own of embedded models where that has changed."""
+    check_own_log(answers)
+    note = note_beside(answers)
+    embedded = all(job.model.startswith("pocket-") for job in jobs)
+    made_from = _made_from(jobs) if embedded else {"jobs": _plain(jobs)}
+    if answers.exists():
         before = json.loads(note.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        before = None
-    if answers.exists() and before != made_from:
-        for suffix in ("", "-wal", "-shm"):
-            answers.with_name(answers.name + suffix).unlink(missing_ok=True)
-    note.write_text(json.dumps(made_from, indent=1) + "\n", encoding="utf-8")
+        if embedded and before != made_from:
+            for suffix in ("", "-wal", "-shm"):
+                answers.with_name(answers.name + suffix).unlink(missing_ok=True)
+        elif not embedded:  # what other models answered is kept
+            asked = {json.dumps(job): job for job in [*before["jobs"], *made_from["jobs"]]}
+            made_from = {"jobs": list(asked.values())}
+    with new_file(note, force=True) as part:
+        part.write_text(json.dumps(made_from, indent=1) + "\n", encoding="utf-8")
+
+
+def _plain(jobs: list[Job]) -> list[dict]:
+    return [json.loads(json.dumps(vars(job), sort_keys=True)) for job in jobs]
 
 
 def _made_from(jobs: list[Job]) -> dict[str, object]:
@@ -190,7 +198,7 @@ def _made_from(jobs: list[Job]) -> dict[str, object]:
 
     code = "import medcal_nb.ask.run, medcal_nb.ask.models, medcal_nb.items, medcal_nb.pocket"
     return {
-        "jobs": [json.loads(json.dumps(vars(job), sort_keys=True)) for job in jobs],
+        "jobs": _plain(jobs),
         "code": sources_used(f"{code}\n'medcal_nb.pocket'"),
         "weights": file_hash(pocket_home() / MANIFEST),
     }

@@ -6,6 +6,8 @@ import json
 import math
 import os
 import platform
+import sys
+import warnings
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -33,6 +35,8 @@ LIBRARIES = (
 )
 # parameters that say where, not what: they must not change the bytes of a figure
 PLACES = ("ANSWERS", "OUT_DIR")
+# dots of a page per inch of a figure: sharp, because the picture has 300
+SHOWN_DPI = 110
 
 
 def library_versions() -> dict[str, str]:
@@ -99,26 +103,34 @@ class NotebookContext:
             return None
         return answers_hash(self.answers) if self.answers.is_file() else None
 
-    def save(self, fig: Figure, name: str, table: pd.DataFrame) -> dict[str, Path]:
-        """Save a figure with its numbers; see :func:`medcal_nb.show.figures.save_figure`.
+    def save(self, fig: Figure, name: str, table: pd.DataFrame) -> None:
+        """Save a figure with its numbers, show it in the notebook and close it.
+
+        See :func:`medcal_nb.show.figures.save_figure`; what is shown are the bytes of the PNG.
 
         Raises
         ------
         ValueError
             If ``name`` does not start with ``figNN_``, NN being the notebook's number.
         """
+        import matplotlib.pyplot as plt
+        from IPython.display import Image, display
+
         from medcal_nb.show.figures import save_figure
 
         prefix = f"fig{self.notebook[:2]}_"
         if not name.startswith(prefix):
             raise ValueError(f"name: {name!r} in {self.notebook} must start with {prefix!r}")
-        return save_figure(fig, name, table, out_dir=self.out_dir, provenance=self.provenance)
+        paths = save_figure(fig, name, table, out_dir=self.out_dir, provenance=self.provenance)
+        width = round(SHOWN_DPI * fig.get_figwidth())
+        plt.close(fig)
+        if _in_a_notebook():
+            shows = _declared(self.notebook).get("shows", {}).get(name, name)
+            display(Image(data=paths["png"].read_bytes(), width=width, alt=shows))
 
-    def results(self, results: dict[str, Any]) -> Path:
+    def results(self, results: dict[str, Any]) -> None:
         """Save this notebook's numbers as ``results/<notebook>.json``."""
-        return save_results(
-            results, self.notebook, out_dir=self.out_dir, provenance=self.provenance
-        )
+        save_results(results, self.notebook, out_dir=self.out_dir, provenance=self.provenance)
 
     def path_of(self, output: str) -> Path:
         """Return the file of another notebook's output: ``figNN_x`` (its CSV) or ``results/…``.
@@ -194,6 +206,8 @@ def notebook_context(
     MedcalError
         If the notebook reads answers and there are none.
     """
+    if _in_a_notebook():
+        warnings.showwarning = _tell
     profile = Path(profile).stem
     if not answers:
         if profile == "imported":
@@ -220,6 +234,17 @@ def notebook_context(
         )
     context.out_dir.mkdir(parents=True, exist_ok=True)
     return context
+
+
+def _in_a_notebook() -> bool:
+    """Return whether this runs in a Jupyter kernel."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return hasattr(shell, "kernel")
+
+
+def _tell(message, category, filename, lineno, file=None, line=None) -> None:
+    """Print a warning as a line for a reader: what it says, not where in whose code."""
+    print(f"Note: {' '.join(str(message).split())}")
 
 
 def _declared(notebook: str) -> dict[str, Any]:

@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from medcal_nb.study.graph import Notebook, find_notebooks
+from medcal_nb.study.notebooks import find_notebooks
 from medcal_nb.study.places import checkout
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def figure_map(notebooks: Iterable[Notebook] | None = None) -> pd.DataFrame:
-    """Return all figures of notebooks, from what their metadata say.
-
-    Parameters
-    ----------
-    notebooks : iterable of Notebook, optional
-        By default those of the checkout.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``figure, notebook, shows, command``; ``shows`` is empty where nothing is told.
-    """
+def figure_map() -> pd.DataFrame:
+    """Return ``figure, notebook, shows, command`` of all figures, from the notebooks' metadata."""
     import pandas as pd
 
-    if notebooks is None:
-        notebooks = find_notebooks(checkout() / "notebooks")
     rows = [
-        (name, notebook.name, notebook.shows.get(name, ""), f"make figures NB={notebook.name[:2]}")
-        for notebook in notebooks
+        (name, notebook.name, notebook.declared.get("shows", {}).get(name, ""))
+        for notebook in find_notebooks(checkout() / "notebooks")
         for name in notebook.figures
     ]
-    return pd.DataFrame(rows, columns=["figure", "notebook", "shows", "command"])
+    table = pd.DataFrame(rows, columns=["figure", "notebook", "shows"])
+    return table.assign(command="make figures NB=" + table["notebook"].str[:2])
 
 
 def format_figure_map(table: pd.DataFrame, *, links: bool = False) -> str:

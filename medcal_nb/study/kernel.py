@@ -1,235 +1,161 @@
-"""Run one notebook through papermill, in a kernel of the running interpreter."""
+"""One notebook through papermill, watched: its kernel, its cell, why it stopped."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import re
-import signal
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-_ENGINE = "medcal"
+import papermill
+import psutil
+import zmq
+from nbclient.exceptions import DeadKernelError
+from papermill.engines import NBClientEngine, papermill_engines
+from papermill.exceptions import PapermillExecutionError
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+from traitlets.config import Config
+
+from medcal_nb.errors import MedcalError
+
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _LAST_LINES = 8
+# what runs between kernel and study on loopback can't be read by others on the machine
+_ENCRYPTION = "auto" if zmq.has("curve") else "disabled"
 
 
-@dataclass(frozen=True)
-class Failure:
-    """Why a notebook stopped.
+class Failure(MedcalError):
+    """Why a notebook stopped: type and message of the exception, the cell and its last lines."""
 
-    Attributes
-    ----------
-    cell : str
-        The cell as the executed copy shows it, such as ``In [5]``.
-    error : str
-        Type and message of the exception.
-    last_lines : str
-        The end of what the cell said.
-    kind : str
-        The type of the exception.
-    """
-
-    cell: str
-    error: str
-    last_lines: str = ""
-    kind: str = ""
+    def __init__(self, where: str, kind: str, told: str, last_lines: str, executed: Path) -> None:
+        self.kind, self.told = kind, told
+        super().__init__(f"in {where}: {kind}: {told}{last_lines}\n  executed copy: {executed}")
 
 
-def kernel_environment(*, threads: int, scratch: Path, offline: bool) -> dict[str, str]:
-    """Return the environment of a kernel: this package, few threads, nothing of the user's.
-
-    Parameters
-    ----------
-    threads : int
-        Threads that numerical libraries may use.
-    scratch : pathlib.Path
-        Folder for IPython's own files, so that start-up scripts and history stay out.
-    offline : bool
-        Whether the hub's client must not try the network.
-    """
-    environment = dict(os.environ)
+@contextlib.contextmanager
+def kernel_environment(scratch: Path, *, embedded: bool) -> Iterator[None]:
+    """Give kernels this package, nothing of the user's and, for embedded models, one thread."""
     package = str(Path(__file__).resolve().parents[2])
-    path = environment.get("PYTHONPATH")
-    environment.update(
-        PYTHONPATH=os.pathsep.join([package, path] if path else [package]),
-        PYTHONHASHSEED="0",
-        PYDEVD_DISABLE_FILE_VALIDATION="1",
-        TOKENIZERS_PARALLELISM="false",
-        IPYTHONDIR=str(scratch / "ipython"),
-    )
-    # the backend is the kernel's: figures are drawn inline, whatever this shell prefers
-    environment.pop("MPLBACKEND", None)
-    for name in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM"):
-        environment[f"{name}_NUM_THREADS"] = str(threads)
-    if offline:
-        environment["HF_HUB_OFFLINE"] = "1"
-    return environment
+    told = {
+        "PYTHONPATH": os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")])),
+        "PYTHONHASHSEED": "0",
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "IPYTHONDIR": str(scratch / "ipython"),
+        "JUPYTER_PREFER_ENV_PATH": "1",
+    }
+    if embedded:  # sums depend on the number of threads; a large model can't do with one
+        told["HF_HUB_OFFLINE"] = "1"
+        for name in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB_MAXIMUM"):
+            told[f"{name}_NUM_THREADS"] = "1"
+    before = dict(os.environ)
+    os.environ.update(told)
+    os.environ.pop("MPLBACKEND", None)  # figures are drawn inline, whatever this shell prefers
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
-class Kernels:
-    """The kernels that are running, so that all can be stopped at once."""
+class _Watched(NBClientEngine):
+    """Papermill's own engine, telling which cell starts."""
 
-    def __init__(self) -> None:
-        self._managers: list[Any] = []
-        self.stopped = False
+    @classmethod
+    def execute_managed_notebook(cls, nb_man, kernel_name, *, on_cell, **options):
+        start = nb_man.cell_start
 
-    def add(self, manager: Any) -> None:
-        """Register a kernel that is about to start."""
-        if self.stopped:
-            raise RuntimeError("the study is being stopped")
-        self._managers.append(manager)
+        def cell_start(cell, cell_index=None, **told):
+            on_cell(cell_index)
+            start(cell, cell_index, **told)
 
-    def kill(self) -> None:
-        """Kill every kernel with its children; may be called from any thread."""
-        self.stopped = True
-        for manager in self._managers:
-            process = getattr(manager.provisioner, "process", None)
-            if process is None or process.poll() is not None:
-                continue
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                if os.name == "posix" and os.getpgid(process.pid) == process.pid:
-                    os.killpg(process.pid, signal.SIGKILL)
-                else:
-                    process.kill()
+        nb_man.cell_start = cell_start
+        return super().execute_managed_notebook(nb_man, kernel_name, **options)
+
+
+papermill_engines.register("medcal", _Watched)
 
 
 def execute(
-    source: Path,
-    executed: Path,
-    parameters: dict[str, Any],
-    *,
-    environment: dict[str, str],
-    kernels: Kernels,
-    on_cell: Callable[[int, int], None],
-) -> Failure | None:
-    """Execute a notebook and keep the executed copy.
+    source: Path, executed: Path, parameters: dict[str, Any], *, on_cell: Callable[[int], None]
+) -> None:
+    """Execute a notebook with parameters and keep the executed copy.
 
-    Parameters
-    ----------
-    source, executed : pathlib.Path
-        The notebook, and where its executed copy goes (its folder must exist).
-    parameters : dict
-        Values injected after the cell tagged ``parameters``.
-    environment : dict
-        The kernel's environment variables.
-    kernels : Kernels
-        Where the kernel is registered while it runs.
-    on_cell : callable
-        Told (index, number of cells) when a cell starts.
-
-    Returns
-    -------
-    Failure or None
-        None if every cell ran.
+    Raises
+    ------
+    Failure
+        If a cell raises, or the kernel dies.
     """
-    import papermill
-    from nbclient.exceptions import DeadKernelError
-    from papermill.exceptions import PapermillExecutionError
-
-    _register_engine()
+    # papermill takes a path as a format string
+    paths = [str(path).replace("{", "{{").replace("}", "}}") for path in (source, executed)]
     try:
         papermill.execute_notebook(
-            _escaped(source),
-            _escaped(executed),
-            parameters=parameters,
-            engine_name=_ENGINE,
-            kernel_name="python3",
-            language="python",
-            progress_bar=False,
-            environment=environment,
-            folder=str(source.parent),
-            kernels=kernels,
-            on_cell=on_cell,
-        )
+            *paths, parameters, engine_name="medcal", kernel_name="python3", language="python",
+            progress_bar=False, start_timeout=180, cwd=source.parent, on_cell=on_cell,
+            shutdown_kernel="immediate",
+            config=Config(KernelManager={"transport_encryption": _ENCRYPTION}),
+        )  # fmt: skip
     except PapermillExecutionError as error:
-        said = _COLOURS.sub("", "\n".join(error.traceback))
-        lines = [line for line in said.splitlines() if line.strip()]
-        return Failure(
-            cell=f"In [{error.exec_count}]",
-            error=f"{error.ename}: {error.evalue}".strip(": "),
-            last_lines="\n".join(lines[-_LAST_LINES:]),
-            kind=error.ename,
-        )
+        said = _COLOURS.sub("", "\n".join(error.traceback)).splitlines()
+        lines = "".join(f"\n    {line}" for line in said[-_LAST_LINES:] if line.strip())
+        where = f"cell In [{error.exec_count}]"
+        raise Failure(where, error.ename, error.evalue, lines, executed) from None
     except DeadKernelError:
-        return Failure(
-            cell=_unfinished_cell(executed),
-            error="the kernel died: out of memory, or killed from outside",
-        )
-    return None
+        told = "out of memory, or killed from outside"
+        raise Failure("a cell", "the kernel died", told, "", executed) from None
 
 
-def _escaped(path: Path) -> str:
-    # papermill takes a path as a format string
-    return str(path).replace("{", "{{").replace("}", "}}")
+def kill_kernels() -> None:
+    """Kill every kernel that this process has started, with all that those have started."""
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if "ipykernel_launcher" in child.cmdline():
+                for process in [*child.children(recursive=True), child]:
+                    process.kill()
 
 
-def _unfinished_cell(executed: Path) -> str:
-    import json
+class Progress:
+    """A bar for each notebook on a terminal, plain lines elsewhere, every cell in a log file."""
 
-    try:
-        cells = json.loads(executed.read_text(encoding="utf-8"))["cells"]
-    except (OSError, ValueError, KeyError):
-        return "its start"
-    counts = [c.get("execution_count") for c in cells if c["cell_type"] == "code"]
-    done = [count for count in counts if count]
-    return f"In [{max(done)}] or later" if done else "its first cell"
+    def __init__(self, log: Path) -> None:
+        self.log = open(log, "w", encoding="utf-8", buffering=1)  # noqa: SIM115
+        self.tasks: dict[str, Any] = {}
+        columns = TextColumn("{task.description:<26}"), BarColumn(24), TextColumn("cell")
+        counts = TextColumn("{task.completed}/{task.total}"), TimeElapsedColumn()
+        self.bars = Bars(*columns, *counts, console=Console(stderr=True), transient=True)
 
+    def __enter__(self) -> Progress:
+        self.bars.start()
+        return self
 
-def _register_engine() -> None:
-    import zmq
-    from jupyter_client.kernelspec import KernelSpec
-    from jupyter_client.manager import AsyncKernelManager
-    from papermill.clientwrap import PapermillNotebookClient
-    from papermill.engines import Engine, papermill_engines
+    def __exit__(self, *_) -> None:
+        self.bars.stop()
+        self.log.close()
 
-    if _ENGINE in papermill_engines._engines:
-        return
+    def start(self, name: str, n_cells: int, reason: str) -> None:
+        """Tell that a notebook starts, and why."""
+        self.tell(f"{name}: runs, because {reason}")
+        self.tasks[name] = self.bars.add_task(name, total=n_cells)
 
-    class OwnKernel(AsyncKernelManager):
-        """A kernel of this very interpreter, whatever kernels the user has installed."""
+    def cell(self, name: str, index: int) -> None:
+        """Tell that a cell starts."""
+        bar = self.bars.tasks[self.tasks[name]]
+        self.bars.update(bar.id, completed=index + 1)
+        self.log.write(f"{time.strftime('%X')} {name}: cell {index + 1}/{bar.total:.0f}")
+        self.log.write(f" after {bar.elapsed:.1f} s\n")
 
-        @property
-        def kernel_spec(self):
-            return KernelSpec(
-                argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
-                display_name="Python 3 (medcal)",
-                language="python",
-                metadata={"supported_encryption": ["curve"]},
-            )
+    def end(self, name: str, seconds: float, *, failed: bool) -> None:
+        """Tell that a notebook is done."""
+        if name in self.tasks:
+            self.bars.update(self.tasks.pop(name), visible=False)
+            self.tell(f"{name}: {'failed' if failed else 'done'} after {seconds:.1f} s")
 
-    class OwnEngine(Engine):
-        @classmethod
-        def execute_managed_notebook(
-            cls, nb_man, kernel_name, *, environment, folder, kernels, on_cell, **_
-        ):
-            start = nb_man.cell_start
-
-            def cell_start(cell, cell_index=None, **kwargs):
-                on_cell(cell_index, len(nb_man.nb.cells))
-                return start(cell, cell_index, **kwargs)
-
-            nb_man.cell_start = cell_start
-
-            class Kernel(OwnKernel):
-                async def start_kernel(self, **kwargs):
-                    # newer jupyter_client encrypts loopback traffic, but only when asked to
-                    if self.has_trait("transport_encryption") and zmq.has("curve"):
-                        self.transport_encryption = "auto"
-                    kernels.add(self)
-                    await super().start_kernel(**kwargs | {"env": environment})
-
-            return PapermillNotebookClient(
-                nb_man,
-                kernel_name=kernel_name,
-                kernel_manager_class=Kernel,
-                resources={"metadata": {"path": folder}},
-                timeout=None,
-                startup_timeout=180,
-                shutdown_kernel="immediate",
-            ).execute()
-
-    papermill_engines.register(_ENGINE, OwnEngine)
+    def tell(self, line: str) -> None:
+        """Print a line, and log it."""
+        self.log.write(f"{time.strftime('%X')} {line}\n")
+        self.bars.console.print(line, markup=False, highlight=False, soft_wrap=True)

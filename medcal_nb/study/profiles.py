@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,14 +12,17 @@ from typing import Any
 from medcal_nb.errors import MedcalError
 
 FOLDER = Path(__file__).resolve().parents[1] / "profiles"
-_KEYS = {"summary", "seed", "asking", "ask", "fast", "models", "datasets"}
-# how any model is asked, how one model is reached, and what one costs
+# how any model is asked, and how one model is reached
 ASKING = {"samples", "temperature", "batch_size", "max_new_tokens", "lettered"}
-REACHING = {"url", "served_as", "device", "revision", "concurrency"}
-COSTS = {"disk_gb", "seconds_per_call", "image_tokens"}
-_ASK_KEYS = {"models", "items", "strategies"}
-_ITEM_KEYS = {"dataset", "split", "n"}
-_FAST_KEYS = {"models", "strategies", "n"}
+_REACHING = {"url", "served_as", "device", "revision", "concurrency"}
+_BLOCKS = {
+    "ask": {"models", "items", "strategies"},
+    "items": {"dataset", "split", "n"},
+    "asking": ASKING,
+    "models": ASKING | _REACHING,
+    "fast": {"models", "strategies", "n"},
+}
+_RENAMED = {"recorded": "imported"}
 
 
 @dataclass(frozen=True)
@@ -111,11 +115,6 @@ class Profile:
         return jobs
 
 
-def profile_names() -> list[str]:
-    """Return the names of the profiles that come with the package."""
-    return sorted(path.stem for path in FOLDER.glob("*.toml"))
-
-
 def load_profile(name: str | os.PathLike) -> Profile:
     """Return a profile by its name or the path of a TOML file.
 
@@ -124,15 +123,19 @@ def load_profile(name: str | os.PathLike) -> Profile:
     MedcalError
         If there is no such profile, or its file says something that is not understood.
     """
+    if os.fspath(name) in _RENAMED:
+        print(f"profile {name} is now called {_RENAMED[os.fspath(name)]}", file=sys.stderr)
+        name = _RENAMED[os.fspath(name)]
+    names = sorted(path.stem for path in FOLDER.glob("*.toml"))
     path = Path(name).expanduser().resolve()
     if path.suffix != ".toml":
         path = FOLDER / f"{name}.toml"
     if not path.is_file():
         raise MedcalError(
-            f"no profile {os.fspath(name)!r}: choose one of {', '.join(profile_names())}, "
+            f"no profile {os.fspath(name)!r}: choose one of {', '.join(names)}, "
             "or give the path of a .toml file"
         )
-    if path.parent != FOLDER and path.stem in profile_names():
+    if path.parent != FOLDER and path.stem in names:
         raise MedcalError(f"{path}: a profile of that name comes with the package: rename the file")
     try:
         settings = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -143,52 +146,44 @@ def load_profile(name: str | os.PathLike) -> Profile:
 
 
 def _check(settings: dict[str, Any], path: Path) -> None:
-    def known(found, allowed, where):
-        strange = sorted(set(found) - allowed)
-        if strange:
-            raise MedcalError(
-                f"{path}: {where}: unknown key {strange[0]!r}: known are {sorted(allowed)}"
-            )
+    """Refuse keys that nobody reads and values of another kind."""
 
-    def texts(values, where):
-        if not isinstance(values, list) or not values or any(type(v) is not str for v in values):
-            raise MedcalError(f"{path}: {where}: give a list of names, not {values!r}")
+    def block(found, kind, where):
+        if not isinstance(found, dict):
+            raise MedcalError(f"{path}: {where}: write it as a table, not {found!r}")
+        for key, value in found.items():
+            if key not in _BLOCKS[kind]:
+                known = ", ".join(sorted(_BLOCKS[kind]))
+                raise MedcalError(f"{path}: {where}: unknown key {key!r}: known are {known}")
+            if key in ("models", "strategies") and not _names(value):
+                raise MedcalError(f"{path}: {where}, {key}: give a list of names, not {value!r}")
+            if key == "n" and (type(value) is not int or value < 1):
+                raise MedcalError(f"{path}: {where}, n: give a whole number above 0, not {value!r}")
 
-    def count(value, where):
-        if type(value) is not int or value < 1:
-            raise MedcalError(f"{path}: {where}: give a whole number above 0, not {value!r}")
-
-    known(settings, _KEYS, "top level")
-    blocks = settings.get("ask", [])
-    if not isinstance(blocks, list):
+    if strange := set(settings) - _BLOCKS.keys() - {"summary", "seed"}:
+        raise MedcalError(f"{path}: top level: unknown key {min(strange)!r}")
+    asks = settings.get("ask", [])
+    if not isinstance(asks, list):
         raise MedcalError(f"{path}: ask: write it as [[ask]] blocks")
-    for number, block in enumerate(blocks, 1):
+    for number, asked in enumerate(asks, 1):
         where = f"[[ask]] block {number}"
-        known(block, _ASK_KEYS, where)
-        for key in sorted(_ASK_KEYS):
-            if key not in block:
-                raise MedcalError(f"{path}: {where}: {key} is missing")
-        texts(block["models"], f"{where}, models")
-        texts(block["strategies"], f"{where}, strategies")
-        for items in block["items"]:
-            if not isinstance(items, dict) or "dataset" not in items:
-                raise MedcalError(f"{path}: {where}, items: give {{dataset = …}}, not {items!r}")
-            known(items, _ITEM_KEYS, f"{where}, items")
-            if items.get("split") not in (None, "fit", "test"):
+        block(asked, "ask", where)
+        if missing := _BLOCKS["ask"] - asked.keys():
+            raise MedcalError(f"{path}: {where}: {min(missing)} is missing")
+        for items in asked["items"] if isinstance(asked["items"], list) else [asked["items"]]:
+            block(items, "items", f"{where}, items")
+            if "dataset" not in items or items.get("split") not in (None, "fit", "test"):
                 raise MedcalError(
-                    f"{path}: {where}, items: split is {items['split']!r}: give 'fit' or 'test'"
+                    f"{path}: {where}, items: give a dataset and split 'fit' or 'test', not {items}"
                 )
-            if "n" in items:
-                count(items["n"], f"{where}, items, n")
-    known(settings.get("asking", {}), ASKING, "[asking]")
-    for model, told in settings.get("models", {}).items():
-        known(told, ASKING | REACHING | COSTS, f"[models.{model!r}]")
-    for dataset, told in settings.get("datasets", {}).items():
-        known(told, {"items", "disk_gb"}, f"[datasets.{dataset!r}]")
-    small = settings.get("fast", {})
-    known(small, _FAST_KEYS, "[fast]")
-    for key in ("models", "strategies"):
-        if key in small:
-            texts(small[key], f"[fast], {key}")
-    if "n" in small:
-        count(small["n"], "[fast], n")
+    for kind in ("asking", "fast"):
+        block(settings.get(kind, {}), kind, f"[{kind}]")
+    models = settings.get("models", {})
+    if not isinstance(models, dict):
+        raise MedcalError(f"{path}: models: write it as [models.NAME] tables")
+    for model, told in models.items():
+        block(told, "models", f"[models.{model!r}]")
+
+
+def _names(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(v, str) for v in value)

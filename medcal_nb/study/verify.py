@@ -8,37 +8,25 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 from medcal_nb.errors import MedcalError
 from medcal_nb.show.figures import read_manifest
-from medcal_nb.study.graph import Notebook, find_notebooks, in_order, select
 from medcal_nb.study.hashing import file_hash
-from medcal_nb.study.places import checkout
+from medcal_nb.study.notebooks import Notebook, find_notebooks, select
+from medcal_nb.study.places import checkout, note_beside
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# |new - old| may be this much of max(1, |old|) on another machine or with other versions:
+# |new - old| may be this much of max(1, |old|), where the notebook's metadata name no tolerance:
 # rounding moves a confidence across a bin's edge, and a handful of sampled replies
 TOLERANCE = 0.005
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """How a figure's numbers came out when they were made again.
-
-    Attributes
-    ----------
-    figure : str
-        Its name.
-    agrees : bool
-        Whether they are as they have to be.
-    told : str
-        What was found, in words.
-    """
+class Compared(NamedTuple):
+    """How a figure's numbers came out when they were made again: its name, whether, in words."""
 
     figure: str
     agrees: bool
@@ -51,29 +39,22 @@ def verify(
     answers: str | os.PathLike | None = None,
     keep: str | os.PathLike | None = None,
     root: Path | None = None,
-) -> list[Verdict]:
+) -> list[Compared]:
     """Run the pocket study as committed and compare the CSV of every figure.
 
-    In a git clone the files of ``HEAD`` are run, not those being edited. With the versions,
-    system and processor that the figures were made with, every byte has to be the same;
-    elsewhere numbers may differ by the notebook's tolerance, :data:`TOLERANCE` where its metadata
-    (``medcal.tolerance``) name none.
+    In a git clone the files of ``HEAD`` are run, not those being edited. Numbers may differ by
+    the notebook's tolerance (``medcal.tolerance`` of its metadata), else :data:`TOLERANCE`.
 
     Parameters
     ----------
     only : sequence of str
         Numbers or names of notebooks; all by default.
     answers : path, optional
-        A copy of these answers is used, so that no model has to be asked again.
+        A copy of these answers of the study is used, so that no model has to be asked again.
     keep : path, optional
-        Folder to run in and keep; a temporary one by default.
+        New folder to run in and keep; a temporary one by default.
     root : pathlib.Path, optional
         The checkout, by default the package's.
-
-    Returns
-    -------
-    list of Verdict
-        In the order of the figures' names.
 
     Raises
     ------
@@ -84,13 +65,12 @@ def verify(
     if keep is not None and Path(keep).exists() and any(Path(keep).iterdir()):
         raise MedcalError(f"--keep {keep}: is not empty: give a new folder")
     with tempfile.TemporaryDirectory(prefix="medcal-verify-") as scratch:
-        folder = Path(keep).resolve() if keep is not None else Path(scratch)
+        folder = Path(keep or scratch).resolve()
         folder.mkdir(parents=True, exist_ok=True)
         tree = _committed(root, folder / "committed")
-        notebooks = in_order(find_notebooks(tree / "notebooks"))
+        notebooks = find_notebooks(tree / "notebooks")
         chosen, _ = select(notebooks, only)
-        published = read_manifest(tree / "figures")
-        if not published:
+        if not read_manifest(tree / "figures"):
             raise MedcalError(f"{tree / 'figures'}: nothing is published: run `medcal study`")
         log = folder / "answers.sqlite"
         if answers is not None:
@@ -116,22 +96,20 @@ def _committed(root: Path, folder: Path) -> Path:
 def _copy_answers(answers: Path, log: Path) -> None:
     if not answers.is_file():
         raise MedcalError(f"--answers {answers}: no such file")
-    shutil.copyfile(answers, log)
-    for suffix in ("-wal", ".made-from.json"):
-        beside = answers.with_name(answers.name + suffix)
-        if beside.is_file():
-            shutil.copyfile(beside, log.with_name(log.name + suffix))
+    wal = answers.with_name(answers.name + "-wal")
+    beside = log.with_name(log.name + "-wal")
+    for source, copy in ((answers, log), (wal, beside), (note_beside(answers), note_beside(log))):
+        if source.is_file():
+            shutil.copyfile(source, copy)
 
 
 def _run(tree: Path, out: Path, answers: Path, names: Iterable[str]) -> None:
-    environment = dict(os.environ) | {"MEDCAL_ROOT": str(tree)}
     # the committed package, not the one that runs this
     path = [str(tree)] if (tree / "medcal_nb").is_dir() else []
-    path += [environment["PYTHONPATH"]] if environment.get("PYTHONPATH") else []
-    if path:
-        environment["PYTHONPATH"] = os.pathsep.join(path)
+    path = os.pathsep.join(filter(None, [*path, os.environ.get("PYTHONPATH")]))
     command = [sys.executable, "-m", "medcal_nb.cli", "study", "--out", str(out)]
     command += ["--answers", str(answers), *sorted(names)]
+    environment = os.environ | {"MEDCAL_ROOT": str(tree), "PYTHONPATH": path}
     done = subprocess.run(command, env=environment, cwd=tree)
     if done.returncode == 130 or done.returncode < 0:
         raise KeyboardInterrupt
@@ -139,71 +117,28 @@ def _run(tree: Path, out: Path, answers: Path, names: Iterable[str]) -> None:
         raise MedcalError("the committed study doesn't run, see above: nothing was compared")
 
 
-def compare(notebooks: Iterable[Notebook], old: Path, new: Path) -> Iterator[Verdict]:
+def compare(notebooks: Iterable[Notebook], old: Path, new: Path) -> Iterator[Compared]:
     """Yield for each figure of the notebooks how two folders of published figures agree."""
-    before, after = read_manifest(old), read_manifest(new)
-    tolerance = {name: n.tolerance.get(name, TOLERANCE) for n in notebooks for name in n.figures}
-    mine = {n.name for n in notebooks}
-    names = set(tolerance) | {
-        name for name, entry in before.items() if entry["provenance"].get("notebook") in mine
-    }
-    for name in sorted(names):
-        if name not in before:
-            yield Verdict(name, False, "is not published: run `medcal study`")
-        elif name not in after:
-            yield Verdict(name, False, "no notebook makes it any more: run `medcal study`")
-        elif file_hash(old / f"{name}.csv") != before[name]["sha256"]["csv"]:
-            yield Verdict(name, False, "the published CSV was edited by hand")
-        else:
-            yield _compared(
-                name, old, new, _origin(before[name]), _origin(after[name]), tolerance[name]
-            )
-
-
-def _origin(entry: dict[str, Any]) -> dict[str, Any]:
-    return entry["provenance"] | ({"cpu": entry["cpu"]} if "cpu" in entry else {})
-
-
-def _compared(
-    name: str,
-    old: Path,
-    new: Path,
-    before: dict[str, Any],
-    after: dict[str, Any],
-    tolerance: float,
-) -> Verdict:
     import pandas as pd
 
-    first, second = old / f"{name}.csv", new / f"{name}.csv"
-    if first.read_bytes() == second.read_bytes():
-        return Verdict(name, True, "same bytes")
-    elsewhere = before.get("cpu", after.get("cpu")) != after.get("cpu") or any(
-        before.get(key) != after.get(key) for key in ("versions", "platform")
-    )
-    found = differences(pd.read_csv(first), pd.read_csv(second), tolerance=tolerance)
-    because = "; ".join(_changed(before, after))
-    because = f" ({because})" if because else ""
-    if elsewhere and not found:
-        return Verdict(name, True, f"same within {tolerance:g}{because}")
-    if not found:
-        found = f"differs in bytes, though within {tolerance:g}, on the same machine"
-    return Verdict(name, False, found + because)
-
-
-def _changed(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
-    for key in sorted(before.keys() | after.keys()):
-        old, new = before.get(key), after.get(key)
-        if old == new:
-            continue
-        if isinstance(old, dict) and isinstance(new, dict):
-            for name in sorted(old.keys() | new.keys()):
-                if old.get(name) != new.get(name):
-                    yield f"{name} was {old.get(name)}, is {new.get(name)}"
-        elif key == "cpu":
-            if old:
-                yield f"{key} was {old}, is {new}"
-        else:
-            yield f"{key} was {str(old)[:12]}, is {str(new)[:12]}"
+    before, after = read_manifest(old), read_manifest(new)
+    for notebook in notebooks:
+        told = notebook.declared.get("tolerance", {})
+        mine = {k for k, v in before.items() if v["provenance"].get("notebook") == notebook.name}
+        for name in sorted(mine | {*notebook.figures}):
+            first, second = old / f"{name}.csv", new / f"{name}.csv"
+            if name not in before:
+                yield Compared(name, False, "is not published: run `medcal study`")
+            elif name not in after:
+                yield Compared(name, False, "no notebook makes it any more: run `medcal study`")
+            elif file_hash(first) != before[name]["sha256"]["csv"]:
+                yield Compared(name, False, "the published CSV was edited by hand")
+            elif first.read_bytes() == second.read_bytes():
+                yield Compared(name, True, "same bytes")
+            else:
+                tolerance = told.get(name, TOLERANCE)
+                found = differences(pd.read_csv(first), pd.read_csv(second), tolerance=tolerance)
+                yield Compared(name, not found, found or f"same within {tolerance:g}")
 
 
 def differences(old: pd.DataFrame, new: pd.DataFrame, *, tolerance: float) -> str:
@@ -219,22 +154,21 @@ def differences(old: pd.DataFrame, new: pd.DataFrame, *, tolerance: float) -> st
         return f"columns were {', '.join(old.columns)}, are {', '.join(new.columns)}"
     if len(old) != len(new):
         return f"{len(old)} rows were published, {len(new)} were made"
-    worst, where, count = 0.0, "", 0
+    gaps = pd.DataFrame(index=old.index)
     for column in old.columns:
         a, b = old[column], new[column]
+        same = (a == b) | (a.isna() & b.isna())
         if pd.api.types.is_numeric_dtype(a) and pd.api.types.is_numeric_dtype(b):
-            x, y = a.to_numpy(dtype=float), b.to_numpy(dtype=float)
-            gap = np.where(np.isnan(x) & np.isnan(y), 0.0, np.abs(y - x))
-            gap = np.nan_to_num(gap / np.maximum(1.0, np.nan_to_num(np.abs(x))), nan=np.inf)
+            gap = (b.astype(float) - a).abs() / np.maximum(1.0, a.abs())
+            gaps[column] = gap.fillna(np.inf).mask(same, 0.0)
         else:
-            same = (a == b) | (a.isna() & b.isna())
-            gap = np.where(same, 0.0, np.inf)
-        wrong = gap > tolerance
-        count += int(wrong.sum())
-        if wrong.any() and gap.max() > worst:
-            row = int(gap.argmax())
-            worst = float(gap.max())
-            where = f"row {row + 1}, {column}: {a.iloc[row]} was published, {b.iloc[row]} was made"
-    if not count:
+            gaps[column] = np.where(same, 0.0, np.inf)
+    wrong = (gaps > tolerance).to_numpy()
+    if not wrong.any():
         return ""
-    return f"{count} of {old.size} cells differ by more than {tolerance:g}; {where}"
+    row, column = np.unravel_index(gaps.to_numpy().argmax(), gaps.shape)
+    return (
+        f"{wrong.sum()} of {old.size} cells differ by more than {tolerance:g}; row {row + 1}, "
+        f"{old.columns[column]}: {old.iat[row, column]} was published, {new.iat[row, column]} "
+        "was made"
+    )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from medcal_nb.study.graph import find_notebooks, in_order
+from medcal_nb.study.notebooks import find_notebooks, select
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 PATHS = sorted(FOLDER.glob("*.ipynb"))
@@ -35,11 +35,10 @@ def code_of(cells):
     return [source for kind, _, source, _ in cells if kind == "code"]
 
 
-def test_the_graph_holds():
-    order = [notebook.name for notebook in in_order(find_notebooks(FOLDER))]
-    assert len(order) == len(PATHS)
-    if "01_elicitation" in order and "02_metrics" in order:
-        assert order.index("01_elicitation") < order.index("02_metrics")
+def test_the_overview_rests_on_all_others_but_the_lesson():
+    notebooks = find_notebooks(FOLDER)
+    _, needed = select(notebooks, ["00"])
+    assert needed == {n.name for n in notebooks if n.name[:2] != "07"}
 
 
 def test_names_carry_a_number(path):

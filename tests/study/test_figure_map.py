@@ -8,7 +8,6 @@ from typer.testing import CliRunner
 from medcal_nb.cli import app
 from medcal_nb.show.figures import read_manifest
 from medcal_nb.study.figure_map import figure_map, format_figure_map
-from medcal_nb.study.graph import find_notebooks
 from tests.study.test_run import write_notebook
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,13 +16,15 @@ whole = pytest.mark.skipif(
 )
 
 
-def test_every_figure_has_its_notebook_its_line_and_its_command(tmp_path):
-    write_notebook(tmp_path, "02_b", [], writes=["fig02_y", "results/02_b.json", "fig02_x"])
-    write_notebook(tmp_path, "03_c", [], reads=["fig02_y"])
-    path = tmp_path / "02_b.ipynb"
+def test_every_figure_has_its_notebook_its_line_and_its_command(tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDCAL_ROOT", str(tmp_path))
+    (folder := tmp_path / "notebooks").mkdir()
+    write_notebook(folder, "02_b", [], writes=["fig02_y", "results/02_b.json", "fig02_x"])
+    write_notebook(folder, "03_c", [], reads=["fig02_y"])
+    path = folder / "02_b.ipynb"
     words = '"shows": {"fig02_x": "The letter x"}, "writes"'
     path.write_text(path.read_text().replace('"writes"', words))
-    table = figure_map(find_notebooks(tmp_path))
+    table = figure_map()
     assert table.to_numpy().tolist() == [
         ["fig02_y", "02_b", "", "make figures NB=02"],
         ["fig02_x", "02_b", "The letter x", "make figures NB=02"],
@@ -43,16 +44,6 @@ def test_the_readme_shows_what_the_command_prints():
     assert printed in (ROOT / "README.md").read_text(encoding="utf-8"), (
         "README.md: replace the figure map by what `medcal study --figures` prints"
     )
-
-
-@whole
-def test_the_map_of_one_notebook_alone_and_of_none():
-    one = CliRunner().invoke(app, ["study", "03", "--figures"]).stdout
-    assert "fig03_" in one
-    assert "fig02_" not in one
-    none = CliRunner().invoke(app, ["study", "bogus", "--figures"])
-    assert none.exit_code != 0
-    assert "no notebook 'bogus'" in str(none.exception or none.output)
 
 
 @whole

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from medcal_nb.answers import AnswerLog
-from medcal_nb.study.hashing import answers_hash, file_hash, modules_used, sources_used
+from medcal_nb.study.hashing import answers_hash, file_hash, sources_used
 
 
 def rows(n=40):
@@ -93,34 +93,49 @@ def test_other_files_are_hashed_as_they_are(tmp_path):
     assert answers_hash(path) == file_hash(path)
 
 
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A small package of the name in a folder of its own."""
+    files = {
+        "__init__.py": "",
+        "errors.py": "",
+        "a/__init__.py": "from . import one\n",
+        "a/one.py": "def f():\n    from ..errors import MedcalError\n",
+        "a/late.py": "",
+        "other.py": "",
+    }
+    for name, text in files.items():
+        (tmp_path / "medcal_nb" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "medcal_nb" / name).write_text(text)
+    monkeypatch.setattr("medcal_nb.study.hashing._PACKAGE", tmp_path / "medcal_nb")
+    return tmp_path / "medcal_nb"
+
+
 @pytest.mark.parametrize(
-    ("source", "named"),
+    ("source", "uses"),
     [
-        ("import medcal_nb.errors", {"medcal_nb", "medcal_nb.errors"}),
-        ("from medcal_nb import errors", {"medcal_nb", "medcal_nb.errors"}),
-        ("from medcal_nb.errors import MedcalError", {"medcal_nb", "medcal_nb.errors"}),
-        ("def f():\n    import medcal_nb.errors", {"medcal_nb", "medcal_nb.errors"}),
-        ("load('medcal_nb.errors')", {"medcal_nb", "medcal_nb.errors"}),
-        ("'medcal_nb.errors is a module'", set()),
-        ("import numpy, medcal_nbx", set()),
+        ("import medcal_nb.errors", {"errors.py"}),
+        ("from medcal_nb import errors", {"errors.py"}),
+        ("def f():\n    from medcal_nb.errors import MedcalError", {"errors.py"}),
+        # relative imports, followed
+        ("import medcal_nb.a", {"a/__init__.py", "a/one.py", "errors.py"}),
+        # how registries name what they load late
+        ("load('medcal_nb.a.late')", {"a/__init__.py", "a/one.py", "a/late.py", "errors.py"}),
+        ("'medcal_nb is a package'\nimport numpy, medcal_nbx", set()),
     ],
 )
-def test_modules_used(source, named):
-    assert modules_used(source) == named
+def test_one_hash_of_the_sources_that_a_text_uses(package, source, uses):
+    before = sources_used(source)
+    for file in package.rglob("*.py"):
+        text = file.read_text()
+        file.write_text(text + "\n# changed\n")
+        name = file.relative_to(package).as_posix()
+        used = name in uses or (name == "__init__.py" and bool(uses))
+        assert (sources_used(source) != before) == used, name
+        file.write_text(text)
 
 
-def test_relative_imports_are_resolved():
-    found = modules_used("from .places import checkout", module="medcal_nb.study.run")
-    assert "medcal_nb.study.places" in found
-    found = modules_used("from . import places", module="medcal_nb.study")
-    assert "medcal_nb.study.places" in found
-    found = modules_used("from ..errors import MedcalError", module="medcal_nb.study.run")
-    assert "medcal_nb.errors" in found
-
-
-def test_sources_are_followed_but_not_the_runner():
-    used = sources_used("from medcal_nb.study import notebook_context")
-    assert {"medcal_nb.study.context", "medcal_nb.errors", "medcal_nb.show.figures"} <= used.keys()
-    # a change of the runner, or of a room the notebook doesn't use, makes no notebook stale
-    assert not [name for name in used if name.startswith(("medcal_nb.study.run", "medcal_nb.cli"))]
-    assert not [name for name in used if name.startswith(("medcal_nb.ask", "medcal_nb.correct"))]
+def test_the_runner_makes_no_notebook_stale():
+    code = "from medcal_nb.study import context, notebook_context"
+    with_runner = sources_used(code + "\nimport medcal_nb.study.run")
+    assert sources_used(code) not in (with_runner, sources_used("import medcal_nb.show"))

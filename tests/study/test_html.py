@@ -7,7 +7,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from medcal_nb.study.html import save_html
+from medcal_nb.study.html import save_copies
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -49,15 +49,21 @@ def page(tmp_path):
         shown({**slider, "text/html": "<p>a case that stands still</p>", "text/plain": "Panel"}),
         shown({**slider, "text/plain": "100% 3/3"}),
         shown({"image/png": "iVBORw0KGgo=", "text/plain": "<Figure>"}),
+        shown(
+            {"text/markdown": "**worst**: <img src=x onerror=alert(1)> [m](javascript:alert(2))"}
+        ),
         new_output("stream", text="said aloud"),
     ]
-    notebook = new_notebook(cells=[new_markdown_cell("# Heading\n\nWhere $x = 1$."), code])
+    heading = "# Heading\n\nWhere $x = 1$.\n\n**Runtime** under a minute on two cores."
+    injected = new_code_cell('ANSWERS = "/home/me/a.sqlite"\nOUT_DIR = "/home/me/x"\nSEED = 7')
+    injected.metadata["tags"] = ["injected-parameters"]
+    notebook = new_notebook(cells=[new_markdown_cell(heading), injected, code])
     state = {"abc": {"model_name": "SliderModel", "model_module": "@jupyter-widgets/controls"}}
     notebook.metadata["widgets"] = {
         "application/vnd.jupyter.widget-state+json": {"state": state, "version_major": 2}
     }
     nbformat.write(notebook, tmp_path / "01_one.ipynb")
-    save_html(tmp_path / "01_one.ipynb", tmp_path / "01_one.html")
+    save_copies(tmp_path / "01_one.ipynb", tmp_path / "01_one.html", seconds=12.4)
     return (tmp_path / "01_one.html").read_text(encoding="utf-8")
 
 
@@ -81,3 +87,17 @@ def test_widgets_and_scripts_leave_what_stands_still(page):
     assert "data:image/png;base64,iVBORw0KGgo=" in page
     for gone in (WIDGET, "window.ran", "Javascript object", "SliderModel"):
         assert gone not in page
+
+
+def test_what_is_computed_can_bring_no_script(page):
+    assert "<strong>worst</strong>" in page
+    assert "<img src=x" not in page
+    assert "&lt;img src=x onerror" in page
+    assert "javascript:alert" not in page
+
+
+def test_a_copy_tells_how_long_it_took_and_not_where(page):
+    assert "12 s in the run that made this copy" in page
+    assert "under a minute" not in page
+    assert "SEED" in page
+    assert "/home/me" not in page

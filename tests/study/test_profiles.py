@@ -4,7 +4,7 @@ import pytest
 
 from medcal_nb.errors import MedcalError
 from medcal_nb.study import load_profile
-from medcal_nb.study.profiles import profile_names
+from medcal_nb.study.profiles import FOLDER
 
 GOOD = """
 summary = "toy"
@@ -49,7 +49,7 @@ def test_jobs(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("name", profile_names())
+@pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.toml")))
 def test_every_profile_loads_and_says_what_it_is(name):
     profile = load_profile(name)
     assert profile.summary
@@ -68,9 +68,13 @@ def test_every_profile_loads_and_says_what_it_is(name):
         ("seed = 4", "seed = ", "not valid TOML"),
         ('models = ["a", "b"]', 'models = "a"', r"\[\[ask\]\] block 1, models: give a list"),
         ('strategies = ["s", "t"]\nitems', "items", "block 1: strategies is missing"),
-        ('split = "fit"', 'split = "train"', "split is 'train': give 'fit' or 'test'"),
+        (
+            'split = "fit"',
+            'split = "train"',
+            "give a dataset and split 'fit' or 'test'",
+        ),
         ("n = 100", "n = 0", "n: give a whole number above 0, not 0"),
-        ('{ dataset = "e" }', '{ data = "e" }', "give {dataset = …}"),
+        ('{ dataset = "e" }', '{ data = "e" }', "items: unknown key 'data'"),
         ("n = 10\n", "m = 10\n", r"\[fast\]: unknown key 'm'"),
         ("samples = 5", "sample = 5", r"\[asking\]: unknown key 'sample'"),
         ("revision", "revisions", r"\[models\.'a'\]: unknown key 'revisions'"),
@@ -91,3 +95,8 @@ def test_unknown_profile_lists_the_known(tmp_path):
     (tmp_path / "pocket.toml").write_text(GOOD)
     with pytest.raises(MedcalError, match="rename the file"):
         load_profile(tmp_path / "pocket.toml")
+
+
+def test_an_old_name_is_told_the_new_one(capsys):
+    assert load_profile("recorded").name == "imported"
+    assert capsys.readouterr().err == "profile recorded is now called imported\n"

@@ -1,0 +1,211 @@
+"""What notebooks say of themselves: reads and writes in ``metadata.medcal``, and parameters."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from medcal_nb.errors import MedcalError
+
+ANSWERS = "answers"
+# set by the study from its own options
+_RESERVED = {
+    "PROFILE": "--profile",
+    "ANSWERS": "--answers",
+    "OUT_DIR": "--out",
+    "FAST": "--fast",
+}
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """A notebook of the study, read but not run.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        The file; its name without extension is the notebook's name.
+    declared : dict
+        ``metadata.medcal``: ``reads`` and ``writes`` are lists of ``answers``, ``figNN_what``,
+        ``results/NN_topic.json`` or, in ``reads``, a file of the checkout; ``optional`` are those
+        it can do without; ``shows`` a line per figure; ``tolerance`` what `medcal verify` allows.
+    parameters : dict
+        The literals of its ``parameters`` cell.
+    cells : list
+        Kind, source and tags of each cell: outputs do not count.
+    """
+
+    path: Path
+    declared: dict[str, Any] = field(hash=False)
+    parameters: dict[str, Any] = field(hash=False)
+    cells: list[tuple[str, str, list[str]]] = field(hash=False, repr=False)
+
+    @property
+    def name(self) -> str:
+        """Its name, such as ``02_metrics``."""
+        return self.path.stem
+
+    @property
+    def reads(self) -> list[str]:
+        """Outputs and files that it reads."""
+        return self.declared["reads"]
+
+    @property
+    def writes(self) -> list[str]:
+        """Outputs that it writes."""
+        return self.declared["writes"]
+
+    @property
+    def figures(self) -> list[str]:
+        """Figures that it writes."""
+        return [name for name in self.writes if name.startswith("fig")]
+
+    @property
+    def code(self) -> str:
+        """All of its Python code."""
+        return "\n".join(source for kind, source, _ in self.cells if kind == "code")
+
+    def needs(self, writers: dict[str, str]) -> dict[str, str]:
+        """Return those of its reads that others write, with their names, optional ones not."""
+        optional = self.declared.get("optional", [])
+        return {r: writers[r] for r in self.reads if r in writers and r not in optional}
+
+
+def find_notebooks(folder: Path) -> list[Notebook]:
+    """Read all ``NN_topic.ipynb`` of a folder, in the order of their numbers.
+
+    Raises
+    ------
+    MedcalError
+        If there are none, one can't be read or declares what nobody writes.
+    """
+    notebooks = [_read(path) for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))]
+    if not notebooks:
+        raise MedcalError(f"{folder}: no notebooks named NN_topic.ipynb: is this a full checkout?")
+    written = {output for notebook in notebooks for output in notebook.writes} | {ANSWERS}
+    for notebook in notebooks:
+        for name in notebook.reads:
+            if name not in written and ("/" not in name or name.startswith("results/")):
+                close = difflib.get_close_matches(name, written, n=1)
+                raise MedcalError(
+                    f"{notebook.path}: reads {name!r}, which no notebook writes"
+                    + (f": did you mean {close[0]!r}?" if close else ": see metadata.medcal.reads")
+                )
+    return notebooks
+
+
+def _read(path: Path) -> Notebook:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        cells = [
+            (cell["cell_type"], "".join(cell["source"]), cell["metadata"].get("tags", []))
+            for cell in content["cells"]
+        ]
+        declared = content["metadata"]["medcal"]
+        _ = declared["reads"] + declared["writes"]
+        (source,) = (s for kind, s, tags in cells if kind == "code" and "parameters" in tags)
+        statements = ast.parse(source).body
+        parameters = {s.targets[0].id: ast.literal_eval(s.value) for s in statements}
+    except (ValueError, KeyError, TypeError, AttributeError, SyntaxError) as error:
+        raise MedcalError(
+            f"{path}: no notebook of the study ({type(error).__name__}: {error}): it needs one "
+            "code cell tagged 'parameters' of NAME = literal, and metadata.medcal with lists "
+            "'reads' and 'writes'"
+        ) from None
+    for name in declared["writes"]:
+        if not re.fullmatch(rf"{ANSWERS}|fig{path.name[:2]}_\w+|results/{path.stem}\.json", name):
+            raise MedcalError(
+                f"{path}: metadata.medcal.writes: {name!r} is none of 'answers', "
+                f"'fig{path.name[:2]}_what', 'results/{path.stem}.json'"
+            )
+    return Notebook(path, declared, parameters, cells)
+
+
+def writers_of(notebooks: Iterable[Notebook]) -> dict[str, str]:
+    """Return the name of the notebook that writes each output."""
+    return {output: notebook.name for notebook in notebooks for output in notebook.writes}
+
+
+def select(notebooks: list[Notebook], wanted: Iterable[str]) -> tuple[set[str], set[str]]:
+    """Return the wanted notebooks, and those together with all they depend on.
+
+    Parameters
+    ----------
+    notebooks : list of Notebook
+        All of them.
+    wanted : iterable of str
+        Numbers (``2`` or ``02``) or names (``02_metrics``); none means all.
+
+    Raises
+    ------
+    MedcalError
+        If there is no such notebook.
+    """
+    by_name = {notebook.name: notebook for notebook in notebooks}
+    chosen: set[str] = set()
+    for word in wanted:
+        name = Path(word).name.removesuffix(".ipynb")
+        found = {n for n in by_name if name in (n, n[:2], str(int(n[:2])))}
+        if not found:
+            raise MedcalError(f"no notebook {word!r}: choose from {', '.join(by_name)}")
+        chosen |= found
+    chosen = chosen or set(by_name)
+    writers, closed, waiting = writers_of(notebooks), set(), set(chosen)
+    while waiting:
+        name = waiting.pop()
+        closed.add(name)
+        waiting |= {writers[read] for read in by_name[name].reads if read in writers} - closed
+    return chosen, closed
+
+
+def parse_parameters(
+    assignments: Iterable[str], notebooks: list[Notebook]
+) -> dict[str, dict[str, Any]]:
+    """Return by notebook the parameters that texts ``NAME=VALUE`` set, VALUE being JSON or a word.
+
+    Raises
+    ------
+    MedcalError
+        If a text has no ``=``, no notebook has the parameter, or the value is not of its kind.
+    """
+    assigned: dict[str, dict[str, Any]] = {notebook.name: {} for notebook in notebooks}
+    for text in assignments:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise MedcalError(f"-p {text!r}: write NAME=VALUE, VALUE as JSON")
+        if name in _RESERVED:
+            raise MedcalError(f"-p {name}: set by the study: use {_RESERVED[name]}")
+        having = [notebook for notebook in notebooks if name in notebook.parameters]
+        if not having:
+            known = sorted({p for n in notebooks for p in n.parameters} - set(_RESERVED))
+            close = difflib.get_close_matches(name, known, n=1)
+            raise MedcalError(
+                f"-p {name}: no parameter of {', '.join(n.name for n in notebooks)}: "
+                + (f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}")
+            )
+        for notebook in having:
+            default = notebook.parameters[name]
+            assigned[notebook.name][name] = _value(name, value, default, notebook.name)
+    return assigned
+
+
+def _value(name: str, text: str, default: Any, notebook: str) -> Any:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = text
+    if isinstance(default, str) and not isinstance(value, str):
+        value = text
+    kind = (int, float) if type(default) is float else type(default)
+    if not isinstance(value, kind) or (isinstance(value, bool) and type(default) is not bool):
+        raise MedcalError(
+            f"-p {name}={text}: {notebook} takes {type(default).__name__}, as JSON such as "
+            f"{json.dumps(default)}"
+        )
+    return value

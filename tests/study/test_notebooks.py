@@ -1,0 +1,93 @@
+"""What notebooks declare, which are wanted, and parameters given on the command line."""
+
+import pytest
+
+from medcal_nb.errors import MedcalError
+from medcal_nb.study.notebooks import find_notebooks, parse_parameters, select
+from tests.study.test_run import PARAMETERS, edit, toy, write_notebook
+
+__all__ = ["toy"]
+
+
+def test_what_a_notebook_says_of_itself(toy):
+    numbers = next(n for n in find_notebooks(toy / "notebooks") if n.name == "02_numbers")
+    assert numbers.reads == ["answers"]
+    assert numbers.figures == ["fig02_bars"]
+    assert numbers.parameters["SCALE"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"reads": ["answers"]', '"reads": ["answer"]', "reads 'answer', which no notebook writes"),
+        ('"fig02_bars", "r', '"fig03_bars", "r', "'fig03_bars' is none of 'answers', 'fig02_what'"),
+        ('"tags": ["parameters"]', '"tags": []', "it needs one code cell tagged 'parameters'"),
+        ("SCALE = 1.0", "SCALE = 1.0 + N", "it needs one code cell .* of NAME = literal"),
+        ('"medcal"', '"medical"', "metadata.medcal with lists 'reads' and 'writes'"),
+        ('"nbformat": 4', "", "no notebook of the study"),
+    ],
+)
+def test_what_breaks_the_conventions_is_named(toy, old, new, message):
+    edit(toy / "notebooks" / "02_numbers.ipynb", old, new)
+    with pytest.raises(MedcalError, match=message) as caught:
+        find_notebooks(toy / "notebooks")
+    assert "02_numbers.ipynb" in str(caught.value)
+
+
+def test_a_near_name_is_proposed(toy):
+    edit(toy / "notebooks" / "00_overview.ipynb", '"fig03_line"]', '"fig03_lines"]')
+    with pytest.raises(MedcalError, match="did you mean 'fig03_line'"):
+        find_notebooks(toy / "notebooks")
+
+
+def test_wanted_notebooks_come_with_what_they_need(toy):
+    notebooks = find_notebooks(toy / "notebooks")
+    assert select(notebooks, ["2"]) == ({"02_numbers"}, {"01_ask", "02_numbers"})
+    assert select(notebooks, ["03", "03_alone.ipynb"]) == ({"03_alone"}, {"03_alone"})
+    assert len(select(notebooks, ["00"])[1]) == 4
+    assert len(select(notebooks, [])[0]) == 4
+    with pytest.raises(MedcalError, match="no notebook '9': choose from 00_overview, 01_ask"):
+        select(notebooks, ["9"])
+
+
+@pytest.fixture
+def taking(tmp_path):
+    cells = PARAMETERS + "N = 3\nX = 1.5\nNAME = 'a'\nLEVELS = ['one']\nON = False\nBY = {}\n"
+    write_notebook(tmp_path, "05_taking", [], parameters=cells)
+    return find_notebooks(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("N=4", 4),
+        ("X=2", 2),
+        ("NAME=b c", "b c"),
+        ("NAME=7", "7"),
+        ('LEVELS=["x", "y"]', ["x", "y"]),
+        ("ON=true", True),
+        ('BY={"a": 1}', {"a": 1}),
+    ],
+)
+def test_values_are_json_or_words(taking, text, value):
+    (given,) = parse_parameters([text], taking)["05_taking"].values()
+    assert given == value
+    assert type(given) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("N", "write NAME=VALUE"),
+        ("N=many", "takes int, as JSON such as 3"),
+        ("N=true", "takes int"),
+        ("M=1", "-p M: no parameter of 05_taking: there are BY, LEVELS, N, NAME, ON, X"),
+        ("LEVEL=1", "did you mean LEVELS"),
+        ("OUT_DIR=x", "set by the study: use --out"),
+        # what papermill would write as code
+        ("LEVELS=[b'x\\']; open(\"f\",\"w\"); y=['z']", "takes list, as JSON such as"),
+    ],
+)
+def test_other_values_are_refused(taking, text, message):
+    with pytest.raises(MedcalError, match=message):
+        parse_parameters([text], taking)

@@ -1,0 +1,117 @@
+"""No command of the study deletes or alters a file that it did not make."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from medcal_nb.answers import AnswerLog
+from medcal_nb.errors import MedcalError
+from medcal_nb.study.asking import ask_profile
+from medcal_nb.study.places import check_own_log, note_beside
+from tests.study.test_run import study, toy, write_notebook
+
+__all__ = ["toy"]
+ROW = {
+    "model": "mine",
+    "dataset": "d",
+    "domain": "general",
+    "question_type": "closed",
+    "split": "test",
+    "strategy": "verbalized",
+    "sample": 0,
+    "gold": "yes",
+    "parse_ok": True,
+    "item_id": "a",
+    "image_id": "a",
+    "answer": "yes",
+    "confidence": 0.9,
+    "correct": True,
+}
+
+
+@pytest.fixture
+def mine(tmp_path) -> Path:
+    """A log of the user's own, left by a killed writer: rows wait in its -wal file."""
+    path = tmp_path / "mine.sqlite"
+    script = (
+        "import json, os, sys\nfrom medcal_nb.answers import AnswerLog\n"
+        "log = AnswerLog(sys.argv[1])\nlog.append(json.loads(sys.argv[2]))\nos._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", script, str(path), json.dumps([ROW])], check=False)
+    assert path.with_name("mine.sqlite-wal").stat().st_size > 0
+    return path
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.glob("mine.sqlite*")}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["study"],
+        ["study", "01"],
+        ["study", "02", "--fast"],
+        ["study", "--force", "--keep-going"],
+        ["study", "--list"],
+        ["study", "--profile", "hub"],
+        ["study", "--profile", "served", "--fast"],
+    ],
+    ids=" ".join,
+)
+def test_asking_into_a_foreign_log_is_refused_by_name(toy, mine, options):
+    before = content(toy)
+    done = subprocess.run(
+        [sys.executable, "-m", "medcal_nb.cli", *options, "--answers", str(mine)],
+        env=os.environ | {"MEDCAL_ROOT": str(toy)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert f"{mine}: holds" in line
+    assert f"`medcal study --profile imported --answers {mine}`" in line
+    assert content(toy) == before
+
+
+def test_the_notebook_that_asks_refuses_it_too(mine):
+    before = content(mine.parent)
+    with pytest.raises(MedcalError, match="--profile imported"):
+        ask_profile("pocket", mine, fast=True, progress=False)
+    assert content(mine.parent) == before
+
+
+def test_a_note_that_does_not_name_all_models_protects_the_log(mine):
+    note_beside(mine).write_text('{"jobs": [{"model": "pocket-general"}]}')
+    with pytest.raises(MedcalError, match="holds answers of mine that this study did not ask"):
+        ask_profile("pocket", mine, fast=True, progress=False)
+    with AnswerLog(mine, read_only=True) as log:
+        assert log.read()["model"].tolist() == ["mine"]
+    note_beside(mine).write_text('{"jobs": [{"model": "mine"}]}')
+    check_own_log(mine)
+
+
+@pytest.mark.notebooks
+def test_imported_answers_are_only_read(toy, mine):
+    with AnswerLog(mine, read_only=True) as log:
+        before = log.read()
+    written = mine.read_bytes()
+    done = study(toy, profile="imported", answers=mine, only=["02"])
+    assert not done.failed
+    assert mine.read_bytes() == written
+    with AnswerLog(mine, read_only=True) as log:
+        assert log.read().equals(before)
+
+
+def test_a_foreign_figure_in_the_folder_to_publish_to_is_named(toy, tmp_path):
+    folder = tmp_path / "talk"
+    folder.mkdir()
+    (folder / "fig03_line.png").write_bytes(b"drawn by hand")
+    with pytest.raises(MedcalError, match=r"talk/fig03_line\.png: is there and no study made it"):
+        study(toy, out=folder, only=["03"])
+    assert [file.name for file in folder.iterdir()] == ["fig03_line.png"]
+    write_notebook(toy / "notebooks", "03_alone", [], writes=["fig03_other"])
+    with pytest.raises(MedcalError, match="reads 'fig03_line'"):
+        study(toy, out=folder, only=["03"])

@@ -137,6 +137,7 @@ def coverage_table(
     binning="width",
     per_image=1,
     only=None,
+    made=("bootstrap", "inversion", "clustered"),
     n_repeats=1000,
     level=0.95,
     rng,
@@ -155,6 +156,8 @@ def coverage_table(
         Answers about one image, which share their luck half of the time; intervals are by image.
     only : sequence of str, optional
         Some of accuracy, brier, auroc, ece.
+    made : sequence of str
+        Which kinds of interval.
     n_repeats, level, rng
 
     Returns
@@ -184,7 +187,7 @@ def coverage_table(
             sample = _sample(c, p, size, per_image, rng)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                for key, ends in _intervals(*sample, stats, bins, level, rng).items():
+                for key, ends in _intervals(*sample, stats, bins, made, level, rng).items():
                     found.setdefault(key, []).append(ends)
         for (stat, made), ends in found.items():
             row = {"stat": stat, "interval": made, "n": size, "truth": truths[stat]}
@@ -192,14 +195,14 @@ def coverage_table(
     return pd.DataFrame(rows)
 
 
-def _intervals(c, y, images, stats, bins, level, rng) -> dict:
-    plain = {name: f for name, f in stats.items() if name != "accuracy"}
-    drawn = bootstrap_values(plain, c, y, RESAMPLES, images, rng)
+def _intervals(c, y, images, stats, bins, made, level, rng) -> dict:
+    plain = {k: f for k, f in stats.items() if k != "accuracy" and "bootstrap" in made}
+    drawn = bootstrap_values(plain, c, y, RESAMPLES, images, rng) if plain else {}
     shares = [(1 - level) / 2, (1 + level) / 2]
     found = {(name, "bootstrap"): np.nanquantile(drawn[name], shares) for name in plain}
-    if "accuracy" in stats:
+    if "accuracy" in stats and "clustered" in made:
         found["accuracy", "clustered"] = clustered_interval(y, images, level=level)
-    if "ece" in stats:
+    if "ece" in stats and "inversion" in made:
         low, _, high = ece_interval(c, y, **bins, level=level, groups=images, rng=rng)
         found["ece", "inversion"] = low, high
     return found

@@ -32,13 +32,14 @@ def image_labels(graded: pd.DataFrame, column: str = "image_id") -> np.ndarray:
 def pick(preferred: Sequence[str], available: pd.Series, *, n: int, name: str = "") -> list[str]:
     """Return up to `n` values: the preferred ones that occur, then others in order of rows.
 
-    With a `name` (of the parameter), MedcalError where none of several preferred ones occurs.
+    With the `name` of a parameter that was set, MedcalError where one of them does not occur.
     """
     there = list(dict.fromkeys(available.dropna()))
     wanted = [value for value in preferred if value in there]
-    if name and not wanted:
+    if name and len(wanted) < len(preferred):
+        missing = next(value for value in preferred if value not in there)
         raise MedcalError(
-            f"{name}: no {' or '.join(map(repr, preferred))} in the answers; "
+            f"{name}: no {missing!r} in the answers that can be measured; "
             f"choose from {', '.join(map(str, there)) or 'none'}"
         )
     return (wanted + [value for value in there if value not in wanted])[:n]
@@ -53,12 +54,18 @@ def rows_where(graded: pd.DataFrame, where: dict) -> pd.DataFrame:
 
 
 def strategies_on(
-    graded: pd.DataFrame, model: str, wanted: Sequence[str], *, where: Sequence[dict] = (), n: int
+    graded: pd.DataFrame,
+    model: str,
+    wanted: Sequence[str],
+    *,
+    where: Sequence[dict] = (),
+    n: int,
+    name: str = "",
 ) -> list[str]:
     """Return up to `n` strategies of a model whose answers can be measured on all sides.
 
-    Those of `wanted` come first. Raises MedcalError if the model has none, naming the models that
-    have.
+    Those of `wanted` come first; `name` as in `pick`. Raises MedcalError if the model has none,
+    naming the models that have.
     """
     both = measured(graded)
     for side in where:
@@ -71,7 +78,7 @@ def strategies_on(
             f"MODEL: {model} has no strategy with confidences and grades{needed}: choose one of "
             f"{', '.join(dict.fromkeys(both['model'])) or 'no model, for none has'}"
         )
-    return pick(wanted, own, n=n)
+    return pick(wanted, own, n=n, name=name)
 
 
 def side_name(where: dict) -> str:

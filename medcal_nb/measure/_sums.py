@@ -145,15 +145,16 @@ def resampled(recipe: Recipe, counts: np.ndarray, codes: np.ndarray) -> np.ndarr
         table = recipe.sums(codes=codes, n_units=n_units)
         sums = (counts @ table.reshape(n_units, -1)).reshape(r, recipe.n_cells, -1)
         return recipe.finish(sums)
-    order = np.argsort(recipe.cell, kind="stable")
+    cell = np.zeros(codes.size, int) if recipe.cell is None else recipe.cell
+    order = np.argsort(cell, kind="stable")
     codes, features = codes[order], [f[order] for f in recipe.features]
-    starts = np.searchsorted(recipe.cell[order], np.arange(recipe.n_cells))
+    present, starts = np.unique(cell[order], return_index=True)
     step = max(1, BLOCK // codes.size)
     found = []
     for start in range(0, r, step):
         w = counts[start : start + step].take(codes, axis=1)
-        parts = [w, *(w * feature for feature in features)]
-        if starts.size < codes.size:
-            parts = [np.add.reduceat(part, starts, axis=1) for part in parts]
-        found.append(recipe.finish(np.stack(parts, -1)))
+        sums = np.zeros((w.shape[0], recipe.n_cells, 1 + len(features)))
+        for j, part in enumerate([w, *(w * feature for feature in features)]):
+            sums[:, present, j] = np.add.reduceat(part, starts, axis=1)
+        found.append(recipe.finish(sums))
     return np.concatenate(found)

@@ -41,13 +41,13 @@ def value_bins(count: np.ndarray, n_bins: int) -> np.ndarray:
 
 def mass_bins(c: np.ndarray, n_bins: int) -> np.ndarray:
     """Index of the equal-mass bin of each confidence."""
-    _, cell = by_value(c)
+    _, cell = by_value(np.round(c, DIGITS))
     return value_bins(np.bincount(cell)[None].astype(float), n_bins)[0][cell]
 
 
 def by_value(c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The distinct confidences in ascending order, and the place of each item among them."""
-    return np.unique(np.round(c, DIGITS), return_inverse=True)
+    return np.unique(c, return_inverse=True)
 
 
 def bins_of(c, n_bins, binning) -> np.ndarray:
@@ -63,7 +63,7 @@ def _binned(c, y, n_bins, binning, finish) -> Recipe:
     check_choice(binning, "binning", BINNINGS)
     if binning == "width":
         return Recipe(width_bins(c, n_bins), n_bins, (c, y), finish)
-    values, cell = by_value(c)
+    values, cell = by_value(np.round(c, DIGITS))
 
     def regroup(sums):
         r, _, k = sums.shape

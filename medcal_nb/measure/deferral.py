@@ -126,10 +126,8 @@ def risk_control_threshold(confidence, correct, *, target, groups=None) -> Thres
 
 def _descending(c, y):
     """Distinct confidences from the highest, and items and errors down to each."""
-    _, cell = by_value(-c)
-    lowest = np.ones(cell.max() + 1)
-    np.minimum.at(lowest, cell, c)  # as stated: what agrees to 12 digits is kept together
-    return lowest, np.bincount(cell).cumsum(), np.bincount(cell, 1 - y).cumsum()
+    values, cell = by_value(-c)
+    return -values, np.bincount(cell).cumsum(), np.bincount(cell, 1 - y).cumsum()
 
 
 def _betting_p(c, y, codes, n_groups, thresholds, target) -> np.ndarray:

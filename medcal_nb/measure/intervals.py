@@ -52,7 +52,7 @@ def bootstrap_interval(
     J. R. Stat. Soc. B 2007, doi:10.1111/j.1467-9868.2007.00593.x.
     """
     c, y = check_pair(confidence, correct)
-    estimate = float(stat(c, y))
+    estimate = recipe_of(stat, c, y).value()
     values = bootstrap_values({"stat": stat}, c, y, n_resamples, groups, rng)["stat"]
     return percentile_interval(values, estimate, level)
 

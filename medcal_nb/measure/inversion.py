@@ -84,7 +84,9 @@ def ece_interval(
     low = 0.0
     if np.mean(test.drawn(0 * test.gap) >= test.ece) < tail:
         low = _boundary(0.0, test.ece, lambda t: np.mean(test.likeliest(t) >= test.ece) < tail)
-    size = _boundary(0.0, 1.0, lambda t: np.mean(test.drawn(test.even(t)) <= test.ece) >= tail)
+    # errors come whole: half of one is what a normal draw may be off by
+    seen = test.ece + 0.5 * test.inflation / c.size
+    size = _boundary(0.0, 1.0, lambda t: np.mean(test.drawn(test.even(t)) <= seen) >= tail)
     high = test.weight @ np.abs(test.even(size))
     return Interval(float(low), float(test.ece), float(max(high, low)))
 
@@ -130,9 +132,10 @@ class _Gaps:
         size = self.n_groups * k
         table = np.bincount(codes * k + bins, residual, size).reshape(-1, k) / self.n
         sandwich = table.T @ table * self.n_groups / max(self.n_groups - 1, 1)
-        alone = (np.bincount(bins, residual**2) / self.n**2).sum()
-        self.inflation = max(1.0, np.trace(sandwich) / max(alone, 1e-12))
-        sd = np.sqrt(np.diag(sandwich))
+        seen, alone = np.diag(sandwich), np.bincount(bins, residual**2) / self.n**2
+        share = self.weight**2
+        self.inflation = max(1.0, (share @ seen) / max(share @ alone, 1e-12))
+        sd = np.sqrt(seen)
         known = np.outer(sd > 1e-6, sd > 1e-6)
         correlation = np.where(known, sandwich / np.where(known, np.outer(sd, sd), 1), 0)
         np.fill_diagonal(correlation, 1)

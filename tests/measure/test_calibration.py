@@ -358,4 +358,3 @@ def test_binned_ece_against_relplot(sample, relplot):
     assert measure.ece(c, y, n_bins=10) == pytest.approx(
         relplot.metrics.binnedECE(c, y, nbins=10), abs=1e-12
     )
-

@@ -164,9 +164,7 @@ def test_where_resampling_has_nothing_to_vary_there_is_no_interval(made, rng):
 
 def test_few_images_are_warned_of(sample, rng):
     with pytest.warns(MeasureWarning, match="5 images are too few"):
-        measure.bootstrap_interval(
-            measure.brier_score, *sample, groups=np.arange(300) % 5, rng=rng
-        )
+        measure.bootstrap_interval(measure.brier_score, *sample, groups=np.arange(300) % 5, rng=rng)
 
 
 def test_many_means_have_the_intervals_of_one(sample, rng):

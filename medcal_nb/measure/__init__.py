@@ -1,24 +1,21 @@
-"""Measuring: is the confidence honest, does it mark the errors, and how sure are we of that?
+"""Measuring: is the confidence calibrated, does it mark the errors, and how sure are we of that?
 
-Metrics are plain functions `(confidence, correct, *, …) -> float`; a `*_table` holds the numbers
-of a figure. Importing this room loads numpy alone.
+Metrics are called as `(confidence, correct, *, …) -> float`; a `*_table` holds the numbers of a
+figure. `ece_interval` is the interval of the expected calibration error that holds its level.
 """
 
 from ._check import MeasureWarning
 from .calibration import (
-    BrierDecomposition,
     accuracy,
     ace,
-    brier_decomposition,
     brier_reliability,
     brier_resolution,
     brier_score,
     calibration_gap,
     calibration_intercept,
     calibration_slope,
+    confidently_wrong,
     debiased_ece,
-    e50,
-    e90,
     ece,
     ici,
     log_loss,
@@ -29,12 +26,12 @@ from .calibration import (
     spiegelhalter_z,
     underconfidence,
 )
+from .choice import choice_sentence, choose_strategy
 from .deferral import (
     Threshold,
     best_threshold,
     cost_table,
     expected_cost,
-    fit_sizes,
     guarantee_sentence,
     guarantee_table,
     net_benefit,
@@ -44,39 +41,23 @@ from .deferral import (
     selective_threshold,
     threshold_table,
 )
-from .discrimination import (
-    accuracy_at_coverage,
-    auprc,
-    aurc,
-    auroc,
-    coverage_at_accuracy,
-    excess_aurc,
-)
+from .discrimination import accuracy_at_coverage, auprc, aurc, auroc, excess_aurc
 from .intervals import (
-    Difference,
-    Interval,
     bootstrap_interval,
     clustered_interval,
     consistency_band,
     holm,
-    paired_difference,
     wilson_interval,
 )
-from .options import (
-    classwise_ece,
-    multiclass_brier,
-    multiclass_log_loss,
-    option_arrays,
-    top_label,
-)
+from .inversion import Interval, ece_interval
 from .planning import (
+    WORLDS,
     Plan,
-    coverage_stats,
     coverage_table,
-    default_estimators,
-    design_effect,
     estimator_bias_table,
+    fitted_world,
     items_needed,
+    true_accuracy,
     true_calibration_error,
 )
 from .tables import (
@@ -85,81 +66,7 @@ from .tables import (
     difference_table,
     metric_functions,
     metrics_table,
+    netcal_table,
     reliability_table,
     risk_coverage_table,
-    smooth_reliability_table,
 )
-
-__all__ = [
-    "ALL_METRICS",
-    "SCORE_METRICS",
-    "BrierDecomposition",
-    "Difference",
-    "Interval",
-    "MeasureWarning",
-    "Plan",
-    "Threshold",
-    "accuracy",
-    "accuracy_at_coverage",
-    "ace",
-    "auprc",
-    "aurc",
-    "auroc",
-    "best_threshold",
-    "bootstrap_interval",
-    "brier_decomposition",
-    "brier_reliability",
-    "brier_resolution",
-    "brier_score",
-    "calibration_gap",
-    "calibration_intercept",
-    "calibration_slope",
-    "classwise_ece",
-    "clustered_interval",
-    "consistency_band",
-    "cost_table",
-    "coverage_at_accuracy",
-    "coverage_stats",
-    "coverage_table",
-    "debiased_ece",
-    "default_estimators",
-    "design_effect",
-    "difference_table",
-    "e50",
-    "e90",
-    "ece",
-    "estimator_bias_table",
-    "excess_aurc",
-    "expected_cost",
-    "fit_sizes",
-    "guarantee_sentence",
-    "guarantee_table",
-    "holm",
-    "ici",
-    "items_needed",
-    "log_loss",
-    "mce",
-    "mean_confidence",
-    "metric_functions",
-    "metrics_table",
-    "multiclass_brier",
-    "multiclass_log_loss",
-    "net_benefit",
-    "net_benefit_table",
-    "option_arrays",
-    "overconfidence",
-    "paired_difference",
-    "reliability_table",
-    "risk_bound",
-    "risk_control_threshold",
-    "risk_coverage_table",
-    "selective_threshold",
-    "smooth_ece",
-    "smooth_reliability_table",
-    "spiegelhalter_z",
-    "threshold_table",
-    "top_label",
-    "true_calibration_error",
-    "underconfidence",
-    "wilson_interval",
-]

@@ -1,175 +1,201 @@
 """The numbers behind the figures: tidy tables, one row per bin, threshold, group or pair."""
 
 import warnings
-from collections.abc import Sequence
 from functools import partial
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 
-from . import calibration, discrimination
-from ._check import (
-    check_bins,
-    check_choice,
-    check_groups,
-    check_level,
-    check_pair,
-    check_resamples,
-    check_rng,
-    warn,
-)
-from ._sums import collapse, resampled_sums
+from . import calibration, deferral, discrimination
+from ._check import check_bins, check_choice, check_level, check_pair, check_rng, warn
+from ._sums import draw_counts, parcels, recipe_of, resampled
+from .calibration import N_BINS
 from .intervals import (
     bootstrap_values,
-    common_values,
+    clustered_interval,
     consistency_band,
-    difference_interval,
+    enough,
     holm,
+    normal_p,
     percentile_interval,
     wilson_interval,
 )
+from .inversion import Interval, ece_interval
+from .rows import image_labels, measured, parts_by
 
 SCORE_METRICS = ("accuracy", "mean_confidence", "ece", "brier", "log_loss", "auroc", "aurc")
+YIELDS = {f"yield_at_{percent}": percent / 100 for percent in (5, 10, 20)}
+
+ECES = ("ece", "ece_mass", "debiased_ece")  # have the interval of `ece_interval`
+# sampling noise adds to these as it does to a plain ECE, and resampling adds it once more
+NO_INTERVAL = (
+    "smooth_ece", "ace", "mce", "overconfidence", "underconfidence", "ici",
+    "reliability", "resolution",
+)  # fmt: skip
 
 
-def metric_functions(*, n_bins=15, binning="width", clip=1e-12) -> dict:
+def metric_functions(*, n_bins=N_BINS, binning="width") -> dict:
     """Every metric by its column name, as functions of `(confidence, correct)`.
 
-    Parameters
-    ----------
-    n_bins, binning
-        For the binned ones, but for ece_mass and ace, which are always of equal mass.
-    clip : float
-        For the log loss.
-
-    Returns
-    -------
-    dict
-        Name -> callable that `bootstrap_interval` resamples by its sums.
+    `n_bins` and `binning` are for the binned ones; ece_mass and ace are always of equal mass.
     """
-    bins = {"n_bins": n_bins, "binning": binning}
+    bins = {"n_bins": check_bins(n_bins), "binning": binning}
     return {
         "accuracy": calibration.accuracy,
         "mean_confidence": calibration.mean_confidence,
         "gap": calibration.calibration_gap,
+        "confidently_wrong": calibration.confidently_wrong,
         "ece": partial(calibration.ece, **bins),
         "ece_mass": partial(calibration.ece, n_bins=n_bins, binning="mass"),
         "debiased_ece": partial(calibration.debiased_ece, **bins),
         "smooth_ece": calibration.smooth_ece,
         "ace": partial(calibration.ace, n_bins=n_bins),
-        "mce": partial(calibration.mce, **bins),
+        "mce": partial(calibration.mce, n_bins=n_bins),
         "overconfidence": partial(calibration.overconfidence, **bins),
         "underconfidence": partial(calibration.underconfidence, **bins),
         "ici": calibration.ici,
-        "e50": calibration.e50,
-        "e90": calibration.e90,
         "slope": calibration.calibration_slope,
         "intercept": calibration.calibration_intercept,
         "spiegelhalter_z": calibration.spiegelhalter_z,
         "brier": calibration.brier_score,
         "reliability": partial(calibration.brier_reliability, **bins),
         "resolution": partial(calibration.brier_resolution, **bins),
-        "log_loss": partial(calibration.log_loss, clip=clip),
+        "log_loss": calibration.log_loss,
         "auroc": discrimination.auroc,
         "auprc_error": partial(discrimination.auprc, positive="error"),
         "auprc_correct": partial(discrimination.auprc, positive="correct"),
         "aurc": discrimination.aurc,
         "excess_aurc": discrimination.excess_aurc,
         "accuracy_at_80": partial(discrimination.accuracy_at_coverage, coverage=0.8),
-        "coverage_at_90": partial(discrimination.coverage_at_accuracy, target=0.9),
     }
 
 
-ALL_METRICS = tuple(metric_functions())
+ALL_METRICS = (*metric_functions(), *YIELDS)
 
 
 def metrics_table(
-    verdicts,
+    graded,
     *,
     by=("model", "dataset", "strategy"),
     metrics=SCORE_METRICS,
     intervals=None,
-    n_bins=15,
+    n_bins=N_BINS,
     binning="width",
-    clip=1e-12,
     level=0.95,
     n_resamples=1000,
     groups="image_id",
     rng,
 ):
-    """Metrics of each group of verdicts with their intervals: one row per group.
+    """Metrics of each group of graded answers with their intervals: one row per group.
 
     Parameters
     ----------
-    verdicts : pandas.DataFrame
+    graded : pandas.DataFrame
         With columns confidence, correct and those of `by`. Rows without a confidence or a
         grade are left out and counted in `n_missing`, never imputed.
     by : sequence of str
         Columns that make the groups; none gives one row.
     metrics : sequence of str or "all"
-        Names from `metric_functions`; the default is what `medcal score` prints.
+        Names of `ALL_METRICS`. yield_at_5, _10, _20: the share of answers that may stand alone
+        with at most 5, 10, 20 % errors among them, by a threshold certified on them by image
+        (`selective_threshold`, δ = 0.1), which `<name>_threshold` tells.
     intervals : sequence of str, optional
         The metrics that get `<name>_low` and `<name>_high`; default all asked for.
-    n_bins, binning, clip
-        As in `ece` and `log_loss`.
+    n_bins, binning
+        As in `ece`.
     level, n_resamples, rng
-        As in `bootstrap_interval` (percentile). All metrics of a row share their resamples,
-        and each row has a random stream of its own.
+        As in `bootstrap_interval`; all metrics of a row share their resamples, and each row has a
+        random stream of its own.
     groups : str or None
-        Column whose rows are drawn together (the image), where the table has it and it is
-        filled in for the group at hand; otherwise rows are drawn.
+        Column of what is drawn together, joined with the data set's name; the item where it is
+        empty. None: each row by itself.
 
     Returns
     -------
     pandas.DataFrame
-        The `by` columns, n, n_missing, then the metrics in the order asked for. NaN where a
-        metric is undefined, with a `MeasureWarning` that names the group and the reason.
+        The `by` columns, n, n_missing, then the metrics in the order asked for. Intervals: accuracy
+        and yields by `clustered_interval`; ECE, of equal width or mass, plain or debiased, by
+        `ece_interval`; the others by the bootstrap, but for those of `NO_INTERVAL`, whose
+        bootstrap does not hold: NaN. NaN where a metric is undefined, with a `MeasureWarning`
+        that names the group and the reason.
 
     Raises
     ------
     ValueError
         On a column the table lacks, an unknown metric, or values that are no confidence.
-
-    Examples
-    --------
-    >>> metrics_table(verdicts, by=["modality"], metrics="all", rng=rng)  # doctest: +SKIP
     """
-    import pandas as pd
-
     check_rng(rng)
     check_level(level)
-    check_resamples(n_resamples)
-    by = [by] if isinstance(by, str) else list(by)
-    _need(verdicts, ["confidence", "correct", *by])
-    stats = metric_functions(n_bins=check_bins(n_bins), binning=binning, clip=clip)
-    names = list(stats) if isinstance(metrics, str) and metrics == "all" else list(metrics)
+    stats = metric_functions(n_bins=n_bins, binning=binning)
+    names = list(ALL_METRICS) if isinstance(metrics, str) and metrics == "all" else list(metrics)
     wanted = names if intervals is None else list(intervals)
     for name in [*names, *wanted]:
-        check_choice(name, "metrics", tuple(stats))
-    parts = list(verdicts.groupby(by, sort=True, dropna=False, observed=True)) if by else []
-    if not by:
-        parts = [((), verdicts)]
+        check_choice(name, "metrics", ALL_METRICS)
+    parts_by(graded[:0], ["confidence", "correct"])
+    parts = parts_by(graded, by)
     rows = []
-    for (key, part), stream in zip(parts, rng.spawn(len(parts)), strict=True):
-        row = dict(zip(by, key, strict=True))
+    for (row, part), stream in zip(parts, rng.spawn(len(parts)), strict=True):
         label = ", ".join(f"{k}={v}" for k, v in row.items()) or "all"
-        kept = part[part["confidence"].notna() & part["correct"].notna()]
-        row |= {"n": len(kept), "n_missing": len(part) - len(kept)}
+        kept = measured(part)
+        row = row | {"n": len(kept), "n_missing": len(part) - len(kept)}
+        ids = None if groups is None else image_labels(kept, groups)
         with _labelled(label):
-            row |= _measures(
-                kept, {k: stats[k] for k in names}, wanted, level, n_resamples, groups, stream
-            )
+            found = {}
+            if len(kept):
+                pair = check_pair(kept["confidence"], kept["correct"])
+                found = _values(*pair, ids, names, stats)
+                asked = [k for k in names if k in wanted and not np.isnan(found[k])]
+                found |= _ends(*pair, ids, asked, stats, found, level, n_resamples, stream)
+            else:
+                warn("no item has both a confidence and a grade")
+        for name in names:
+            ends = ("_low", "_high") if name in wanted else ()
+            more = ("_threshold",) if name in YIELDS else ()
+            row |= {f"{name}{k}": found.get(f"{name}{k}", np.nan) for k in ("", *ends, *more)}
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _need(table, columns: Sequence[str]) -> None:
-    missing = [column for column in columns if column not in table.columns]
-    if missing:
-        raise ValueError(
-            f"the table lacks {', '.join(map(repr, missing))}; it has "
-            f"{', '.join(map(str, table.columns))}"
-        )
+def _values(c, y, ids, names, stats) -> dict:
+    """The metrics themselves, and the thresholds of yields."""
+    found = {name: stats[name](c, y) for name in names if name in stats}
+    for name in (name for name in names if name in YIELDS):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # nothing certified is a yield of 0
+            threshold = deferral.selective_threshold(
+                c, y, target=YIELDS[name], delta=deferral.DELTA, groups=ids
+            )
+        found |= {name: threshold.coverage, f"{name}_threshold": threshold.threshold}
+    return found
+
+
+def _ends(c, y, ids, asked, stats, found, level, n_resamples, rng) -> dict:
+    """The ends of the intervals, each in the way that holds for its metric."""
+    ends, intervals = {}, {}
+    for name in asked:
+        if name == "accuracy":
+            ends[name] = clustered_interval(y, ids, level=level)
+        elif name in YIELDS:
+            kept = (c >= found[f"{name}_threshold"]).astype(float)
+            ends[name] = clustered_interval(kept, ids, level=level)
+        elif name in ECES:
+            bins = {"binning": "width"} | stats[name].keywords
+            key = tuple(sorted(bins.items()))
+            if key not in intervals:
+                intervals[key] = ece_interval(c, y, **bins, level=level, groups=ids, rng=rng)
+            ends[name] = intervals[key].low, intervals[key].high
+    plain = {k: stats[k] for k in asked if k not in ends and k not in NO_INTERVAL}
+    if plain:
+        values = bootstrap_values(plain, c, y, n_resamples, ids, rng)
+        for name in plain:
+            interval = percentile_interval(values[name], found[name], level)
+            ends[name] = interval.low, interval.high
+    return {
+        f"{name}_{end}": value
+        for name, pair in ends.items()
+        for end, value in zip(("low", "high"), pair, strict=True)
+    }
 
 
 class _labelled(warnings.catch_warnings):
@@ -192,64 +218,39 @@ class _labelled(warnings.catch_warnings):
                 warnings.warn(text, category, stacklevel=3)
 
 
-def _measures(kept, stats, wanted, level, n_resamples, groups, rng) -> dict:
-    row = {}
-    for name in stats:
-        row[name] = np.nan
-        if name in wanted:
-            row |= {f"{name}_low": np.nan, f"{name}_high": np.nan}
-    if len(kept) == 0:
-        warn("no item has both a confidence and a grade")
-        return row
-    c, y = check_pair(kept["confidence"], kept["correct"])
-    codes = n_groups = None
-    if groups is not None and groups in kept.columns and kept[groups].notna().all():
-        codes, n_groups = check_groups(kept[groups], c.size)
-        if n_groups == c.size:
-            codes = n_groups = None
-    for name, stat in stats.items():
-        row[name] = stat(c, y)
-    resampled = [name for name in stats if name in wanted and not np.isnan(row[name])]
-    if resampled:
-        values = bootstrap_values(
-            [stats[name] for name in resampled],
-            c,
-            y,
-            n_resamples=n_resamples,
-            codes=codes,
-            n_groups=n_groups,
-            rng=rng,
-        )
-        for name, drawn in zip(resampled, values, strict=True):
-            interval = percentile_interval(drawn, row[name], level)
-            row |= {f"{name}_low": interval.low, f"{name}_high": interval.high}
-    return row
+def with_intervals(scores, *, by):
+    """A metrics table for readers: `0.083 [0.071, 0.096]` in one cell, groups as index."""
+    shown = scores.set_index(list(by))[["n", "n_missing"]].astype(object)
+    for column in scores.columns:
+        if f"{column}_low" in scores.columns:
+            ends = scores[[f"{column}_low", column, f"{column}_high"]].to_numpy(float)
+            shown[column] = [
+                f"{mid:.3f}" if np.isnan(low) else str(Interval(low, mid, high))
+                for low, mid, high in ends
+            ]
+    return shown
 
 
-def reliability_table(
-    confidence, correct, *, n_bins=15, binning="width", level=0.95, band="simultaneous"
-):
+def reliability_table(confidence, correct, *, n_bins=N_BINS, binning="width", level=0.95):
     """Reliability diagram as a table: one row per bin.
 
     Parameters
     ----------
     confidence, correct : (n,) arrays
-    n_bins : int
-    binning : {"width", "mass"}
-        As in `ece`. Empty bins of equal width are kept; bins of equal mass that ties merge
-        are left out.
+    n_bins, binning
+        As in `ece`. Empty bins of equal width are kept; bins of equal mass that ties merge are
+        left out.
     level : float
         Of the Wilson bars and of the consistency band.
-    band : {"simultaneous", "pointwise"}
-        Whether a calibrated forecaster stays inside the band in all bins together, or in each
-        by itself, with probability `level`.
 
     Returns
     -------
     pandas.DataFrame
         bin (from 0), low, high (bin edges, (low, high]), n, mean_confidence, accuracy, acc_low,
-        acc_high (Wilson bars), band_low, band_high (`consistency_band`); NaN in empty bins.
-        The n-weighted mean of |accuracy − mean_confidence| is `ece`.
+        acc_high (Wilson bars, items counted as independent), band_low, band_high
+        (`consistency_band`: a calibrated forecaster stays inside in all bins together with
+        probability `level`); NaN in empty bins. The n-weighted mean of |accuracy −
+        mean_confidence| is `ece`.
 
     Raises
     ------
@@ -258,155 +259,76 @@ def reliability_table(
 
     References
     ----------
-    Bröcker & Smith, Weather and Forecasting 2007, doi:10.1175/WAF993.1. Wilson, J. Am. Stat.
-    Assoc. 1927, doi:10.1080/01621459.1927.10502953.
+    Bröcker & Smith, Weather and Forecasting 2007, doi:10.1175/WAF993.1.
     """
-    import pandas as pd
-
     c, y = check_pair(confidence, correct)
-    n_bins = check_bins(n_bins)
-    check_choice(binning, "binning", calibration.BINNINGS)
-    check_choice(band, "band", ("simultaneous", "pointwise"))
-    if binning == "width":
-        edges = calibration.bin_edges(n_bins)
-        cell = calibration.width_bins(c, n_bins)
-    else:
-        values, place = calibration.by_value(c)
-        of_value = calibration.value_bins(np.bincount(place)[None].astype(float), n_bins)[0]
-        cell = of_value[place]
+    cell = calibration.bins_of(c, n_bins, binning)
+    edges = np.arange(n_bins + 1) / n_bins
+    if binning == "mass":
         upper = np.zeros(n_bins)
-        np.maximum.at(upper, of_value, values)
-        edges = np.concatenate([[0.0], np.maximum.accumulate(upper)])
+        np.maximum.at(upper, cell, c)
+        edges = np.append(0.0, np.maximum.accumulate(upper))
     n = np.bincount(cell, minlength=n_bins)
     right = np.bincount(cell, y, n_bins)
-    safe = np.where(n > 0, n, 1)
-    acc_low, acc_high = wilson_interval(right, n, level=level)
-    band_low, band_high = consistency_band(
-        c, cell, n_bins, level=level, simultaneous=band == "simultaneous"
-    )
+    safe = np.where(n > 0, n, np.nan)
+    table = {"bin": np.arange(n_bins), "low": edges[:-1], "high": edges[1:], "n": n}
+    table |= {"mean_confidence": np.bincount(cell, c, n_bins) / safe, "accuracy": right / safe}
+    table["acc_low"], table["acc_high"] = wilson_interval(right, n, level=level) * (safe / safe)
+    table["band_low"], table["band_high"] = consistency_band(c, cell, n_bins, level=level)
+    table = pd.DataFrame(table)
+    return table[n > 0].reset_index(drop=True) if binning == "mass" else table
+
+
+def histogram_table(confidence, correct, *, n_bins=20):
+    """Right and wrong answers per equal-width bin: low, high, n_correct, n_wrong."""
+    table = reliability_table(confidence, correct, n_bins=n_bins)
+    right = (table["n"] * table["accuracy"].fillna(0)).round().astype(int)
+    return table[["low", "high"]].assign(n_correct=right, n_wrong=table["n"] - right)
+
+
+def ece_bins_table(graded, *, by, bins, level=0.95, rng):
+    """ECE of each group with its interval (`ece_interval`), for bin counts and both binnings.
+
+    Columns: those of `by`, binning ("equal width", "equal mass"), n_bins, n, ece, ece_low,
+    ece_high.
+    """
+    parts = [
+        metrics_table(
+            graded, by=by, metrics=["ece"], n_bins=n, binning=kind, level=level, rng=rng
+        ).assign(binning=f"equal {kind}", n_bins=n)
+        for kind in ("width", "mass")
+        for n in bins
+    ]
+    columns = [*by, "binning", "n_bins", "n", "ece", "ece_low", "ece_high"]
+    return pd.concat(parts, ignore_index=True)[columns]
+
+
+def netcal_table(confidence, correct, *, n_bins=N_BINS):
+    """What netcal calls ECE, MCE and ACE beside ours: metric, ours, netcal, difference, note."""
+    from netcal.metrics import ACE, ECE, MCE
+
+    c, y = check_pair(confidence, correct)
+    rows = [
+        ("ECE", calibration.ece, ECE, "the same number"),
+        ("MCE", calibration.mce, MCE, "the same number"),
+        ("ACE", calibration.ace, ACE, "netcal's mean over equal-width, ours over equal-mass bins"),
+    ]
     table = pd.DataFrame(
-        {
-            "bin": np.arange(n_bins),
-            "low": edges[:-1],
-            "high": edges[1:],
-            "n": n,
-            "mean_confidence": np.bincount(cell, c, n_bins) / safe,
-            "accuracy": right / safe,
-            "acc_low": acc_low,
-            "acc_high": acc_high,
-            "band_low": band_low,
-            "band_high": band_high,
-        }
+        [
+            (name, f(c, y, n_bins=n_bins), g(n_bins).measure(c, y), note)
+            for name, f, g, note in rows
+        ],
+        columns=["metric", "ours", "netcal", "note"],
     )
-    if binning == "mass":
-        return table[n > 0].reset_index(drop=True)
-    table.loc[n == 0, ["mean_confidence", "accuracy", "acc_low", "acc_high"]] = np.nan
+    table.insert(3, "difference", table["netcal"] - table["ours"])
     return table
 
 
-def smooth_reliability_table(
-    confidence, correct, *, n_points=101, sigma=None, level=0.95, n_resamples=500, groups=None, rng
-):
-    """Reliability curve without bins: accuracy by kernel smoothing, with a pointwise band.
-
-    Parameters
-    ----------
-    confidence, correct : (n,) arrays
-    n_points : int
-        Points of the curve, evenly from 0 to 1.
-    sigma : float, optional
-        Bandwidth; default the fixed point of `smooth_ece`, at least 0.01.
-    level, n_resamples, groups, rng
-        As in `bootstrap_interval`; the bandwidth is held.
-
-    Returns
-    -------
-    pandas.DataFrame
-        confidence, accuracy (confidence plus smoothed residual over smoothed density),
-        acc_low, acc_high, density (of the confidences, mean 1). NaN where there are no items
-        within four bandwidths.
-
-    References
-    ----------
-    Błasiok & Nakkiran, ICLR 2024, arXiv:2309.12236.
-    """
-    import pandas as pd
-    from scipy.fft import dct
-
-    c, y = check_pair(confidence, correct)
-    check_level(level)
-    check_rng(rng)
-    if sigma is None:
-        sigma = max(calibration.smooth_ece(c, y), 0.01)
-    steps = 1024
-    place = c * steps
-    cell = np.minimum(place.astype(np.intp), steps - 1)
-    place -= cell
-    residual = y - c
-    from ._sums import Recipe
-
-    recipe = Recipe(cell, steps, (place, residual, residual * place), lambda sums: sums)
-    damping = np.exp(-((np.pi * np.arange(steps + 1)) ** 2) / 2 * sigma**2)
-    points = np.linspace(0, 1, n_points)
-    grid = np.linspace(0, 1, steps + 1)
-
-    def curve(sums):
-        node = np.zeros((2, sums.shape[0], steps + 1))
-        node[0, :, :-1] = sums[..., 0] - sums[..., 1]
-        node[0, :, 1:] += sums[..., 1]
-        node[1, :, :-1] = sums[..., 2] - sums[..., 3]
-        node[1, :, 1:] += sums[..., 3]
-        node /= sums[..., 0].sum(1)[:, None]
-        node[..., 1:-1] /= 2
-        density, moved = dct(dct(node, type=1) * damping, type=1)
-        # exp(−4² / 2): less than one item four bandwidths away
-        floor = np.exp(-8) / (sigma * np.sqrt(2 * np.pi) * c.size)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            fit = np.where(density > floor, grid + moved / density, np.nan)
-        fit = np.clip(fit, 0, 1)
-        at = np.rint(points * steps).astype(int)
-        return fit[:, at], density[:, at]
-
-    codes = n_groups = None
-    if groups is not None:
-        codes, n_groups = check_groups(groups, c.size)
-    fit, density = curve(recipe.sums()[None])
-    drawn = np.concatenate(
-        [
-            curve(sums)[0]
-            for (sums,) in resampled_sums(
-                [recipe], check_resamples(n_resamples), rng, codes=codes, n_groups=n_groups
-            )
-        ]
-    )
-    low, high = _nan_quantiles(drawn, level)
-    low[np.isnan(fit[0])] = high[np.isnan(fit[0])] = np.nan
-    return pd.DataFrame(
-        {
-            "confidence": points,
-            "accuracy": fit[0],
-            "acc_low": low,
-            "acc_high": high,
-            "density": density[0],
-        }
-    )
-
-
-def _nan_quantiles(drawn, level):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a column that is NaN throughout
-        return np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+POINTS = 500
 
 
 def risk_coverage_table(
-    confidence,
-    correct,
-    *,
-    level=0.95,
-    n_resamples=1000,
-    groups=None,
-    rng=None,
-    max_points=500,
+    confidence, correct, *, level=0.95, n_resamples=1000, groups=None, rng=None
 ):
     """Risk–coverage curve: error rate among the items at least as confident as a threshold.
 
@@ -416,92 +338,80 @@ def risk_coverage_table(
     level : float
         Of the pointwise band.
     n_resamples, groups, rng
-        With an rng the band is the bootstrap of the risk at that coverage, by groups if
-        given; without, Wilson's interval of the error rate, for independent items.
-    max_points : int
-        Distinct confidences beyond that are thinned to this many, evenly in coverage.
+        As in `bootstrap_interval`: the band is that of the risk at each threshold. Without an rng
+        it is Wilson's interval, for independent items.
 
     Returns
     -------
     pandas.DataFrame
-        One row per threshold from the highest: threshold, n_kept, coverage, n_errors, risk,
-        accuracy, risk_low, risk_high. Between rows the curve of `aurc` runs by spreading the
-        errors of tied items evenly.
-
-    Raises
-    ------
-    ValueError
-        As `aurc`.
+        One row per threshold from the highest (at most 500, evenly in coverage): threshold, n_kept,
+        coverage, n_errors, risk, accuracy, risk_low, risk_high. Between rows the curve of `aurc`
+        runs by spreading the errors of tied items evenly.
 
     References
     ----------
     El-Yaniv & Wiener, J. Machine Learning Research 2010, vol. 11, pp. 1605–1641. Geifman &
     El-Yaniv, NeurIPS 2017, arXiv:1705.08500.
     """
-    import pandas as pd
-
     c, y = check_pair(confidence, correct)
-    check_level(level)
-    values, cell = calibration.by_value(c)
-    kept = np.bincount(cell)[::-1].cumsum()
-    errors = np.bincount(cell, 1 - y)[::-1].cumsum()
-    rows = np.arange(values.size)
-    if rows.size > max_points:
-        wanted = np.linspace(kept[0], c.size, max_points)
-        rows = np.unique(np.searchsorted(kept, wanted))
-    kept, errors, threshold = kept[rows], errors[rows], values[::-1][rows]
+    values, kept, errors = deferral._descending(c, y)
+    rows = np.unique(np.searchsorted(kept, np.linspace(kept[0], c.size, POINTS)))
+    values, kept, errors = values[rows], kept[rows], errors[rows]
     if rng is None:
         low, high = wilson_interval(errors, kept, level=level)
     else:
-        low, high = _risk_band(
-            c, y, kept / c.size, level, check_resamples(n_resamples), groups, check_rng(rng)
+        codes, n_units = parcels(groups, c.size, rng)
+        counts = draw_counts(n_units, n_resamples, rng)
+        enough(n_units, grouped=groups is not None)
+        place = np.searchsorted(-values, -c) + codes * values.size
+        size = n_units * values.size
+        held, wrong = (
+            (counts @ np.bincount(place, column, size).reshape(n_units, -1)).cumsum(1)
+            for column in (None, 1 - y)
         )
-    return pd.DataFrame(
-        {
-            "threshold": threshold,
-            "n_kept": kept,
-            "coverage": kept / c.size,
-            "n_errors": errors.astype(int),
-            "risk": errors / kept,
-            "accuracy": 1 - errors / kept,
-            "risk_low": low,
-            "risk_high": high,
-        }
-    )
+        drawn = np.where(held > 0, wrong / np.where(held > 0, held, 1), np.nan)
+        low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    table = {"threshold": values, "n_kept": kept, "coverage": kept / c.size}
+    table |= {"n_errors": errors.astype(int), "risk": errors / kept, "accuracy": 1 - errors / kept}
+    return pd.DataFrame(table | {"risk_low": low, "risk_high": high})
 
 
-def _risk_band(c, y, coverage, level, n_resamples, groups, rng):
-    codes = n_groups = times = None
-    if groups is not None:
-        codes, n_groups = check_groups(groups, c.size)
-    else:
-        few = collapse(c, y)
-        if few is not None:
-            c, y, times = few
-    recipe = discrimination._aurc(c, y)
-    drawn = []
-    for (sums,) in resampled_sums(
-        [recipe], n_resamples, rng, codes=codes, n_groups=n_groups, times=times
-    ):
-        kept, wrong = sums[:, ::-1, 0].cumsum(1), sums[:, ::-1, 1].cumsum(1)
-        for k, w in zip(kept, wrong, strict=True):
-            share = np.concatenate([[0.0], k / k[-1]])
-            drawn.append(np.interp(coverage, share, np.concatenate([[0.0], w / k[-1]])) / coverage)
-    return np.quantile(np.array(drawn), [(1 - level) / 2, (1 + level) / 2], axis=0)
+def shrunken_table(scores, metric, *, level=0.95):
+    r"""Each group's raw and shrunken value of a metric, stacked under `estimate`.
+
+    .. math:: \hat\theta_i = \mu + \frac{\tau^2}{\tau^2 + s_i^2} (x_i - \mu)
+
+    with standard errors s from the widths of the intervals, μ the weighted mean, and the spread τ²
+    between groups by moments. The shrunken values carry no interval: `_low` and `_high` repeat
+    them. Sources: Efron & Morris 1975, doi:10.1080/01621459.1975.10479864; DerSimonian & Laird
+    1986, doi:10.1016/0197-2456(86)90046-2.
+    """
+    from scipy.special import ndtri
+
+    low, high = f"{metric}_low", f"{metric}_high"
+    kept = scores[scores[low] < scores[high]]
+    x = kept[metric].to_numpy(float)
+    v = ((kept[high] - kept[low]).to_numpy(float) / (2 * ndtri((1 + level) / 2))) ** 2
+    w = 1 / v
+    reach = w.sum() - (w**2).sum() / w.sum() if x.size else 0
+    q = (w * (x - (w @ x) / w.sum()) ** 2).sum() if x.size else 0
+    tau2 = max(0.0, (q - (x.size - 1)) / reach) if x.size > 1 else 0.0
+    w = 1 / (tau2 + v)
+    mean = (w @ x) / w.sum() if x.size else np.nan
+    values = mean + tau2 * w * (x - mean)
+    shrunken = kept.assign(**{metric: values, low: values, high: values}, estimate="shrunken")
+    columns = ["group", "n", metric, low, high, "estimate"]
+    return pd.concat([kept.assign(estimate="raw"), shrunken])[columns]
 
 
 def difference_table(
-    verdicts,
+    graded,
     *,
     compare="strategy",
     by=("model", "dataset"),
-    stat="ece",
+    stat="brier",
     reference=None,
     paired=True,
-    item=("dataset", "item_id"),
-    groups="image_id",
-    n_bins=15,
-    binning="width",
     level=0.95,
     n_resamples=2000,
     rng,
@@ -510,172 +420,87 @@ def difference_table(
 
     Parameters
     ----------
-    verdicts : pandas.DataFrame
-        With confidence, correct, the columns of `compare`, `by` and (if paired) `item`.
+    graded : pandas.DataFrame
+        With confidence, correct, item_id, the columns of `compare` and `by`.
     compare : str
         Column whose values are compared with one another.
     by : sequence of str
         Comparisons are made within each combination of these.
-    stat : str or callable
-        A name from `metric_functions`, or `stat(confidence, correct) -> float`.
+    stat : str
+        A name from `metric_functions` whose bootstrap holds: not an ECE.
     reference : optional
         Compare each other value with this one; default all pairs.
     paired : bool
         True: both sides answered the same items; only items both have are used, and both sides
-        see the same resamples. False: the sides hold different items (modalities, say), each
-        resampled by itself.
-    item : sequence of str
-        What identifies an item across the sides.
-    groups : str or None
-        Column whose rows are drawn together.
-    n_bins, binning, level, n_resamples, rng
-        As in `bootstrap_interval`.
+        see the same resamples. False: the sides hold different items (modalities, say); images are
+        drawn once for all sides.
+    level, n_resamples, rng
+        As in `bootstrap_interval`, by image.
 
     Returns
     -------
     pandas.DataFrame
-        The `by` columns, a, b, n_a, n_b (items used), value_a, value_b, difference (a − b),
-        low, high (unadjusted interval), p, p_holm (Holm over all rows of the table), differs
-        (p_holm ≤ 1 − level). A smallest possible p too large to survive the correction is
-        warned of: raise `n_resamples`.
+        The `by` columns, a, b, n_a, n_b (items used), value_a, value_b, difference (a − b), low,
+        high (unadjusted percentile interval), p (normal, by the standard error of the resamples),
+        p_holm (Holm over all rows of the table), differs (p_holm ≤ 1 − level).
 
     Raises
     ------
     ValueError
         On a column the table lacks, an unknown metric or reference, or an item that stands
         twice on one side of a paired comparison.
-
-    References
-    ----------
-    Holm, Scandinavian Journal of Statistics 1979, vol. 6, pp. 65–70.
     """
-    import pandas as pd
-
     check_rng(rng)
-    check_level(level)
-    n_resamples = check_resamples(n_resamples)
-    by = [by] if isinstance(by, str) else [column for column in by if column != compare]
-    item = [item] if isinstance(item, str) else list(item)
-    _need(verdicts, ["confidence", "correct", compare, *by, *(item if paired else [])])
-    if isinstance(stat, str):
-        known = metric_functions(n_bins=n_bins, binning=binning)
-        check_choice(stat, "stat", tuple(known))
-        stat = known[stat]
-    kept = verdicts[verdicts["confidence"].notna() & verdicts["correct"].notna()]
+    stats = {k: f for k, f in metric_functions().items() if k not in (*ECES, *NO_INTERVAL)}
+    check_choice(stat, "stat", tuple(stats))
+    kept = measured(graded)
+    kept = kept.assign(_image=image_labels(kept), _item=image_labels(kept, "item_id"))
     if reference is not None and not (kept[compare] == reference).any():
         raise ValueError(f"reference {reference!r} does not occur in column {compare!r}")
-    parts = list(kept.groupby(by, sort=True, dropna=False, observed=True)) if by else []
-    if not by:
-        parts = [((), kept)]
     rows = []
-    for (key, part), stream in zip(parts, rng.spawn(len(parts)), strict=True):
-        row = dict(zip(by, key, strict=True))
-        label = ", ".join(f"{k}={v}" for k, v in row.items()) or "all"
+    parts = parts_by(kept, [column for column in by if column != compare])
+    for (row, part), stream in zip(parts, rng.spawn(len(parts)), strict=True):
         sides = {k: v for k, v in part.groupby(compare, sort=True, observed=True)}
-        pairs = (
-            list(combinations(sides, 2))
-            if reference is None
-            else [(side, reference) for side in sides if side != reference and reference in sides]
-        )
+        pairs = list(combinations(sides, 2))
+        if reference is not None:
+            pairs = [(k, reference) for k in sides if k != reference and reference in sides]
+        label = ", ".join(f"{k}={v}" for k, v in row.items()) or "all"
         with _labelled(label):
-            work = _paired_rows if paired else _unpaired_rows
-            for found in work(sides, pairs, item, groups, stat, level, n_resamples, stream):
-                rows.append(row | found)
+            for a, b in pairs:
+                found = _difference(
+                    sides[a], sides[b], paired, stats[stat], level, n_resamples, stream
+                )
+                rows += [row | {"a": a, "b": b} | found] if found else []
     columns = [*by, "a", "b", "n_a", "n_b", "value_a", "value_b", "difference", "low", "high", "p"]
-    table = pd.DataFrame(rows, columns=columns)
+    table = pd.DataFrame(rows, columns=[column for column in columns if column != compare])
     table["p_holm"] = holm(table["p"].to_numpy(float))
     table["differs"] = table["p_holm"] <= 1 - level
-    m = int(table["p"].notna().sum())
-    if m and 2 * m / (1 + n_resamples) > 1 - level:
-        warn(
-            f"{n_resamples} resamples cannot show a difference among {m} comparisons at level "
-            f"{level}: use at least {int(np.ceil(2 * m / (1 - level)))}"
-        )
     return table
 
 
-def _row(a, b, n_a, n_b, value_a, value_b, values, level) -> dict:
-    found = difference_interval(values, value_a - value_b, level)
-    return {
-        "a": a,
-        "b": b,
-        "n_a": n_a,
-        "n_b": n_b,
-        "value_a": value_a,
-        "value_b": value_b,
-        "difference": found.estimate,
-        "low": found.low,
-        "high": found.high,
-        "p": found.p,
-    }
-
-
-def _codes(frame, groups):
-    if groups is None or groups not in frame.columns or frame[groups].isna().any():
-        return None, None
-    return check_groups(frame[groups], len(frame))
-
-
-def _paired_rows(sides, pairs, item, groups, stat, level, n_resamples, rng):
-    import pandas as pd
-
-    frames = {}
-    for name, side in sides.items():
-        frame = side.set_index(item)
-        twice = frame.index.duplicated()
-        if twice.any():
-            raise ValueError(
-                f"{name!r} answers {int(twice.sum())} items more than once, first "
-                f"{frame.index[twice][0]!r}: compare one verdict an item"
-            )
-        frames[name] = frame
-    # pairs that share the same items share their resamples, and each side is measured once
-    shared: dict = {}
-    for a, b in pairs:
-        common = frames[a].index.intersection(frames[b].index, sort=True)
-        if len(common) == 0:
-            warn(f"{a!r} and {b!r} share no items")
-            continue
-        key = (len(common), hash(tuple(pd.util.hash_array(_plain(common)).tolist())))
-        shared.setdefault(key, (common, []))[1].append((a, b))
-    done = {}
-    for common, members in shared.values():
-        names = list(dict.fromkeys(name for pair in members for name in pair))
-        parts = {}
-        for name in names:
-            frame = frames[name].loc[common]
-            parts[name] = check_pair(frame["confidence"], frame["correct"])
-        codes, n_groups = _codes(frames[names[0]].loc[common], groups)
-        values = common_values(
-            stat,
-            [(parts[name], None) for name in names],
-            n_resamples,
-            rng,
-            codes=codes,
-            n_groups=n_groups,
-            n=len(common),
-        )
-        drawn = dict(zip(names, values, strict=True))
-        value = {name: float(stat(*parts[name])) for name in names}
-        for a, b in members:
-            n = len(common)
-            done[a, b] = _row(a, b, n, n, value[a], value[b], drawn[a] - drawn[b], level)
-    return [done[pair] for pair in pairs if pair in done]
-
-
-def _plain(index):
-    return np.array([str(key) for key in index], dtype=object)
-
-
-def _unpaired_rows(sides, pairs, item, groups, stat, level, n_resamples, rng):
-    value, drawn, n = {}, {}, {}
-    for name, side in sides.items():
+def _difference(one, other, paired, stat, level, n_resamples, rng) -> dict:
+    if paired:
+        for side in (one, other):
+            if side["_item"].duplicated().any():
+                twice = side.loc[side["_item"].duplicated(), "_item"].iloc[0]
+                raise ValueError(
+                    f"item {twice!r} is answered more than once: compare one answer each"
+                )
+        common = np.intersect1d(one["_item"], other["_item"])
+        one, other = (side.set_index("_item").loc[common] for side in (one, other))
+    if len(one) == 0 or len(other) == 0:
+        warn("two sides share no items")
+        return {}
+    images = np.concatenate([one["_image"], other["_image"]])
+    codes, n_units = parcels(images, images.size, rng)
+    enough(n_units, grouped=True)
+    counts = draw_counts(n_units, n_resamples, rng)
+    values, drawn = [], []
+    for side, at in ((one, codes[: len(one)]), (other, codes[len(one) :])):
         c, y = check_pair(side["confidence"], side["correct"])
-        codes, n_groups = _codes(side, groups)
-        value[name], n[name] = float(stat(c, y)), c.size
-        drawn[name] = bootstrap_values(
-            [stat], c, y, n_resamples=n_resamples, codes=codes, n_groups=n_groups, rng=rng
-        )[0]
-    return [
-        _row(a, b, n[a], n[b], value[a], value[b], drawn[a] - drawn[b], level) for a, b in pairs
-    ]
+        values.append(float(stat(c, y)))
+        drawn.append(resampled(recipe_of(stat, c, y), counts, at))
+    gap = drawn[0] - drawn[1]
+    low, estimate, high = percentile_interval(gap, values[0] - values[1], level)
+    row = {"n_a": len(one), "n_b": len(other), "value_a": values[0], "value_b": values[1]}
+    return row | {"difference": estimate, "low": low, "high": high, "p": normal_p(gap, estimate)}

@@ -1,25 +1,18 @@
-"""The benchmark itself: it runs, compares like with like, and says what is absent."""
+"""The benchmark itself: it runs, compares like with like, and says what failed."""
 
-import numpy as np
+import time
+
+import pandas as pd
 import pytest
 
 from tests.bench import bench_measure as bench
 
 
-@pytest.fixture(scope="module")
-def found():
+def test_a_peer_computes_the_same_number():
     pytest.importorskip("netcal")
-    return {k: v for k, v in bench.load_peers()[0].items() if k in ("netcal", "scikit-learn")}
-
-
-def test_peers_compute_the_same_number(found):
-    (task,) = bench.ece_tasks(found, (5_000,))
-    task.measure(rounds=1)
-    rows = {row["tool"]: row for row in task.rows}
-    assert set(rows) == {"medcal", "numpy", "netcal", "scikit-learn"}
-    for name in ("numpy", "netcal", "scikit-learn"):
-        assert abs(rows[name]["difference"]) < 1e-6, name
-        assert rows[name]["ratio"] > 0
+    rows = {row["tool"]: row for row in bench.ece_tasks((5_000,))[0].measure(rounds=1)}
+    assert abs(rows["netcal"]["difference"]) < 1e-6
+    assert rows["netcal"]["ratio"] > 0
 
 
 def test_a_peer_that_fails_is_named_and_not_timed():
@@ -27,27 +20,23 @@ def test_a_peer_that_fails_is_named_and_not_timed():
         raise RuntimeError("no such thing\nsecond line")
 
     task = bench.Task("t", 1, lambda: 0.5, {"peer": bench.Peer(fails)}, "a bar")
-    task.measure(rounds=2)
-    mine, peer = task.rows
+    mine, peer = task.measure(rounds=2)
     assert mine["bar"] == "a bar"
     assert peer["note"] == "failed: RuntimeError: no such thing"
     assert "seconds" not in peer
 
 
 def test_parts_are_counted_up():
-    import time
+    def work():
+        end = time.process_time() + 0.01
+        while time.process_time() < end:
+            pass
 
-    task = bench.Task("t", 1, lambda: 0.5, {"peer": bench.Peer(lambda: time.sleep(0.01), 0.1)})
-    task.measure(rounds=2)
-    assert task.rows[1]["seconds"] >= 0.1
-    assert np.isnan(task.rows[1]["difference"])
+    row = bench.Task("t", 1, lambda: 0.5, {"peer": bench.Peer(work, 0.1)}).measure(rounds=2)[1]
+    assert row["seconds"] >= 0.1
+    assert "difference" not in row
 
 
-def test_markdown_names_what_is_absent():
-    import pandas as pd
-
-    columns = ["task", "n", "tool", "seconds", "ratio", "difference", "bar", "note"]
-    table = pd.DataFrame([["t", 10, "medcal", 0.5, 1.0, np.nan, "fast", ""]], columns=columns)
-    text = bench.as_markdown(table, {"peer": "ImportError: gone"}, 3)
-    assert "Absent here: peer (ImportError: gone)." in text
-    assert "| t | 10 | medcal | 0.5 | 1 |  | fast |  |" in text
+def test_markdown_leaves_blank_what_is_not_known():
+    table = pd.DataFrame([{"task": "t", "n": 10, "tool": "medcal", "seconds": 0.5, "bar": "fast"}])
+    assert "| t | 10 | medcal | 0.5 |  |  | fast |  |" in bench.as_markdown(table)

@@ -54,13 +54,6 @@ def test_nothing_is_certified_without_evidence():
     assert np.isnan(found.risk)
 
 
-def test_fixed_candidates_are_used(pool):
-    c, y = pool[0][:3000], pool[1][:3000]
-    found = measure.selective_threshold(c, y, target=0.25, thresholds=[0.9, 0.8, 0.7, 0.6])
-    assert found.threshold in (0.9, 0.8, 0.7, 0.6)
-    assert found.n_kept == (c >= found.threshold).sum()
-
-
 @pytest.mark.parametrize("sizes", [(150, 600)])
 def test_the_guarantee_holds_over_repetitions(pool, sizes):
     table = measure.guarantee_table(
@@ -93,19 +86,6 @@ def test_the_guarantee_holds_where_images_share_their_errors():
     # on a pool at the target any certificate is worth nothing; 3 MC errors of 10 % over 300
     assert grouped["certified"].iloc[0] <= 0.1 + 3 * 0.018
     assert np.mean(naive) > 0.15
-
-
-@pytest.mark.parametrize("size", [1, 3])
-def test_betting_p_is_valid_at_the_boundary_and_has_power(size):
-    rng = np.random.default_rng(5)
-    codes = np.repeat(np.arange(300), size)
-    keep = np.ones(codes.size, bool)
-    null, good = [], []
-    for _ in range(800):
-        null.append(_betting_p(keep, np.repeat(rng.random(300) < 0.8, size) * 1.0, codes, 300, 0.2))
-        good.append(_betting_p(keep, np.repeat(rng.random(300) < 0.9, size) * 1.0, codes, 300, 0.2))
-    assert np.mean(np.array(null) <= 0.1) <= 0.1 + 3 * math.sqrt(0.09 / 800)
-    assert np.mean(np.array(good) <= 0.1) > 0.9
 
 
 def test_risk_control_by_hand():
@@ -223,6 +203,8 @@ def test_threshold_table_judges_on_other_items(pool):
             "correct": pool[1][:4000],
             "modality": np.where(np.arange(4000) % 2, "ct", "mri"),
             "image_id": np.arange(4000) // 2,
+            "item_id": np.arange(4000),
+            "dataset": "d",
         }
     )
     fit, test = frame.iloc[:2000], frame.iloc[2000:].copy()
@@ -243,47 +225,87 @@ def test_threshold_table_judges_on_other_items(pool):
             assert row.holds == (ruled <= 0.2)
 
 
-def test_a_guarantee_that_defers_everything_is_told_apart_from_one_that_keeps():
-    rng = np.random.default_rng(6)
-    c, y = np.full(60, 0.5), np.repeat([1.0, 0.0], [39, 21])
+@pytest.mark.parametrize("size", [1, 3])
+def test_betting_p_is_valid_at_the_boundary_and_has_power(size):
+    rng = np.random.default_rng(5)
+    codes = np.repeat(np.arange(300), size)
+    c, kept = np.full(codes.size, 0.9), np.array([0.9])
+    null, good = [], []
+    for values, share in ((null, 0.8), (good, 0.9)):
+        for _ in range(800):
+            y = np.repeat(rng.random(300) < share, size).astype(float)
+            values.append(_betting_p(c, y, codes, 300, kept, 0.2)[0])
+    assert np.mean(np.array(null) <= 0.1) <= 0.1 + 3 * math.sqrt(0.09 / 800)
+    assert np.mean(np.array(good) <= 0.1) > 0.9
+
+
+def test_a_threshold_does_not_depend_on_the_order_of_rows(pool):
+    rng = np.random.default_rng(2)
+    c, y, groups = pool[0][:1200], pool[1][:1200], np.arange(1200) // 3
+    found = {
+        measure.selective_threshold(c[at], y[at], target=0.3, groups=groups[at])
+        for at in (np.arange(1200), *(rng.permutation(1200) for _ in range(5)))
+    }
+    assert len(found) == 1
+    assert found.pop().n_kept > 0
+
+
+@pytest.mark.parametrize("percent", range(1, 61))
+def test_who_is_checked_at_the_boundary_does_not_depend_on_rounding(percent):
+    """A stated 90 % has an error probability of 10 %: at a threshold of 10 % it is checked."""
+    t = percent / 100
+    stated = [(100 - percent) / 100]
+    assert measure.net_benefit(stated, [0], threshold=t) == 1
+    table = measure.net_benefit_table(
+        stated * 20, [0] * 20, thresholds=[t], rng=np.random.default_rng(0)
+    )
+    assert table.loc[0, ["checked", "net_benefit"]].tolist() == [1, 1]
+
+
+def test_checking_by_confidence_is_held_against_checking_all(pool, rng):
+    c, y = pool[0][:800], pool[1][:800]
+    table = measure.net_benefit_table(c, y, thresholds=[0.2, 0.4], n_resamples=300, rng=rng)
+    expected = table["net_benefit"] - table["check_all"]
+    assert table["over_all"].tolist() == pytest.approx(expected.tolist())
+    assert (table["over_all_low"] <= table["over_all"]).all()
+    assert (table["over_all"] <= table["over_all_high"]).all()
+
+
+def test_bands_by_image_are_wider_where_images_share_their_errors(rng):
+    images = 150
+    c = np.repeat(rng.beta(4, 1.5, images), 3)
+    y, groups = np.repeat(rng.random(images) < 0.7, 3) * 1.0, np.repeat(np.arange(images), 3)
+    width = {}
+    for name, ids in (("rows", None), ("images", groups)):
+        table = measure.cost_table(c, y, cost_ratios=[0.3], groups=ids, rng=rng)
+        width[name] = (table["cost_high"] - table["cost_low"])[0]
+    assert width["images"] > 1.4 * width["rows"]
+
+
+def test_a_guarantee_is_judged_on_the_population():
+    """Risk of 0.19 at every threshold and 0.2 allowed: no lucky draw can leave an unlucky rest."""
+    y = np.repeat([0.0, 1.0], [19, 81])
+    c = np.full(100, 0.9)
     table = measure.guarantee_table(
-        c, y, target=0.4, delta=0.1, sizes=(30,), n_repeats=200, rng=rng
+        c, y, target=0.2, delta=0.1, sizes=(60,), n_repeats=300, rng=np.random.default_rng(7)
     )
     row = table.iloc[0]
-    # whatever draw certifies has few errors, so that more than the limit are left in the rest
-    assert 0 < row.certified < 0.3
-    assert row.violated == row.certified
-    assert row.violated_if_certified == 1
-    assert row.certified_low < row.certified < row.certified_high
-    assert 0.4 < row.mean_risk_low < row.mean_risk < row.mean_risk_high
-    told = measure.guarantee_sentence(
-        table.assign(strategy="s"), delta=0.1, n_repeats=200, units="answers"
+    assert 0 < row.certified < 0.5
+    assert (row.violated, row.mean_risk) == (0, pytest.approx(0.19))
+    told = measure.guarantee_sentence(table.assign(strategy="s"), delta=0.1, n_repeats=300)
+    assert f"certified in {row.certified:.1%} (s, 60 images)" in told
+    assert "exceeded in none of all draws; promised: 10% or fewer" in told
+    nothing = measure.guarantee_sentence(
+        table.assign(strategy="s", certified=0.0), delta=0.1, n_repeats=300
     )
-    n = round(row.certified * 200)
-    assert f"in {n} of {n} certified draws, mean risk among kept {row.mean_risk:.1%}" in told
-    assert "promises nothing about the certified ones alone" in told
-    within = table.assign(strategy="s", violated=0.0, violated_if_certified=0.0)
-    told = measure.guarantee_sentence(within, delta=0.1, n_repeats=200)
-    assert "exceeded in none of all draws, allowed: 10%." in told
-    assert "Where one was, the limit was never exceeded." in told
+    assert nothing.endswith("The promise was kept by keeping no answer.")
 
 
-def test_a_guarantee_kept_by_keeping_nothing_is_called_so():
-    c, y = np.full(60, 0.5), np.zeros(60)
-    table = measure.guarantee_table(
-        c, y, target=0.3, delta=0.1, sizes=(30,), n_repeats=5, rng=np.random.default_rng(7)
-    )
-    row = table.iloc[0]
-    assert (row.certified, row.violated) == (0, 0)
-    assert table[["mean_risk", "mean_risk_low", "violated_if_certified"]].isna().all(axis=None)
-    told = measure.guarantee_sentence(table.assign(strategy="s"), delta=0.1, n_repeats=5)
-    assert "None certified a threshold" in told
-    assert "mean risk" not in told
-
-
-@pytest.mark.parametrize(
-    ("n_units", "used", "skipped"),
-    [(100, [20, 50], [70]), (1000, [20, 50, 70], []), (30, [15], [20, 50, 70])],
-)
-def test_fit_sizes_leave_as_many_to_judge_on(n_units, used, skipped):
-    assert measure.fit_sizes([20, 50, 70], n_units) == (used, skipped)
+def test_a_threshold_is_judged_on_other_images(pool):
+    frame = pd.DataFrame({"confidence": pool[0][:400], "correct": pool[1][:400]})
+    frame = frame.assign(item_id=np.arange(400), image_id=np.arange(400) // 2, dataset="d")
+    first, second = frame.iloc[::2], frame.iloc[1::2]
+    with pytest.raises(ValueError, match="share 200 images, the first 'd/0'"):
+        measure.threshold_table(first, second, target=0.2)
+    other = measure.threshold_table(first, second.assign(dataset="e"), target=0.4)
+    assert other["n_test"].tolist() == [200]

@@ -33,9 +33,6 @@ def sample(rng):
         (measure.accuracy_at_coverage, {"coverage": 0.5}, 1 - 0.5 / 2),
         (measure.accuracy_at_coverage, {"coverage": 0.75}, 1 - 1 / 3),
         (measure.accuracy_at_coverage, {"coverage": 1.0}, 0.5),
-        (measure.coverage_at_accuracy, {"target": 1.0}, 0.25),
-        (measure.coverage_at_accuracy, {"target": 0.6}, 0.75),
-        (measure.coverage_at_accuracy, {"target": 0.5}, 1.0),
     ],
 )
 def test_worked_by_hand(metric, options, expected):
@@ -87,7 +84,6 @@ def test_ideal_area_tends_to_its_limit():
         measure.aurc,
         measure.excess_aurc,
         measure.accuracy_at_coverage,
-        measure.coverage_at_accuracy,
     ],
 )
 def test_an_increasing_map_changes_nothing(metric, sample):
@@ -118,9 +114,4 @@ def test_coverage_and_accuracy_agree_with_the_curve(sample):
     for row in table.iloc[::10].itertuples():
         assert measure.accuracy_at_coverage(c, y, coverage=row.coverage) == pytest.approx(
             row.accuracy
-        )
-    for target in (0.6, 0.75, 0.9):
-        reached = table.loc[table["accuracy"] >= target - 1e-12, "coverage"]
-        assert measure.coverage_at_accuracy(c, y, target=target) == pytest.approx(
-            reached.max() if len(reached) else 0
         )

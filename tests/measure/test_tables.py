@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 
 from medcal_nb import measure
-from medcal_nb.measure import ALL_METRICS, SCORE_METRICS, MeasureWarning
+from medcal_nb.measure import ALL_METRICS, SCORE_METRICS, MeasureWarning, tables
+from medcal_nb.measure.rows import arrays, image_labels
+from medcal_nb.measure.tables import NO_INTERVAL
 
 
 @pytest.fixture
@@ -17,7 +19,7 @@ def sample(rng):
 
 
 @pytest.fixture
-def verdicts(rng):
+def graded(rng):
     rows = []
     for model, power in (("a", 1.0), ("b", 2.0)):
         hard = np.random.default_rng(4).random(240)
@@ -76,37 +78,6 @@ def test_reliability_table_keeps_empty_bins_as_missing():
     assert table.loc[4, "accuracy"] == 0.5
 
 
-def test_simultaneous_bands_are_wider(sample):
-    wide = measure.reliability_table(*sample)
-    narrow = measure.reliability_table(*sample, band="pointwise")
-    held = wide["n"] > 5
-    assert (wide["band_high"] >= narrow["band_high"])[held].all()
-    assert (wide["band_low"] <= narrow["band_low"])[held].all()
-    assert (wide["band_high"] > narrow["band_high"])[held].any()
-
-
-def test_smooth_table_finds_a_known_curve(rng):
-    c = rng.random(20_000)
-    y = (rng.random(20_000) < c**2).astype(float)
-    table = measure.smooth_reliability_table(c, y, sigma=0.02, n_resamples=200, rng=rng)
-    middle = table[(table["confidence"] > 0.05) & (table["confidence"] < 0.95)]
-    # a kernel of width s adds s² · m'' / 2 = 4e-4 to the curve c²; the rest is noise
-    assert (middle["accuracy"] - middle["confidence"] ** 2).abs().max() < 0.05
-    inside = (middle["acc_low"] <= middle["confidence"] ** 2) & (
-        middle["confidence"] ** 2 <= middle["acc_high"]
-    )
-    assert inside.mean() > 0.8
-    assert table["density"].mean() == pytest.approx(1, abs=0.02)
-
-
-def test_smooth_table_is_missing_where_nothing_is_near(rng):
-    table = measure.smooth_reliability_table(
-        [0.9, 0.91, 0.92], [1, 0, 1], sigma=0.01, n_resamples=50, rng=rng
-    )
-    assert table.loc[table["confidence"] < 0.8, "accuracy"].isna().all()
-    assert table.loc[(table["confidence"] - 0.91).abs() < 0.02, "accuracy"].notna().all()
-
-
 def test_risk_coverage_by_hand():
     table = measure.risk_coverage_table([0.9, 0.7, 0.7, 0.2], [1, 0, 1, 0])
     assert table["threshold"].tolist() == [0.9, 0.7, 0.2]
@@ -135,31 +106,36 @@ def test_risk_band_at_full_coverage_is_the_interval_of_the_error_rate(grouped, s
 
 def test_long_curves_are_thinned_and_keep_their_ends(rng):
     c = rng.random(5000)
-    table = measure.risk_coverage_table(c, (c > 0.4).astype(int), max_points=200)
-    assert len(table) <= 200
+    table = measure.risk_coverage_table(c, (c > 0.4).astype(int))
+    assert len(table) <= 500
     assert table["coverage"].iloc[-1] == 1
     assert table["threshold"].iloc[0] == c.max()
 
 
-def test_metrics_table_equals_the_metrics(verdicts, rng):
-    table = measure.metrics_table(verdicts, metrics="all", n_resamples=60, rng=rng)
+def test_metrics_table_equals_the_metrics(graded, rng):
+    table = measure.metrics_table(graded, metrics="all", n_resamples=60, rng=rng)
     assert table["model"].tolist() == ["a", "b"]
     assert table["n"].tolist() == [240, 240]
     for _, row in table.iterrows():
-        part = verdicts[verdicts["model"] == row["model"]]
+        part = graded[graded["model"] == row["model"]]
         for name, metric in measure.metric_functions().items():
             assert row[name] == pytest.approx(
                 metric(part["confidence"], part["correct"].astype(float))
             )
-            assert row[f"{name}_low"] <= row[f"{name}_high"]
+            if name in NO_INTERVAL:
+                assert np.isnan(row[f"{name}_low"])
+                assert np.isnan(row[f"{name}_high"])
+            else:
+                assert row[f"{name}_low"] <= row[f"{name}_high"]
     expected = ["model", "dataset", "strategy", "n", "n_missing"]
     for name in ALL_METRICS:
         expected += [name, f"{name}_low", f"{name}_high"]
+        expected += [f"{name}_threshold"] if name.startswith("yield") else []
     assert table.columns.tolist() == expected
 
 
-def test_metrics_table_columns_for_scoring(verdicts, rng):
-    table = measure.metrics_table(verdicts, intervals=("ece",), n_resamples=20, rng=rng)
+def test_metrics_table_columns_for_scoring(graded, rng):
+    table = measure.metrics_table(graded, intervals=("ece",), n_resamples=20, rng=rng)
     assert SCORE_METRICS == (
         "accuracy", "mean_confidence", "ece", "brier", "log_loss", "auroc", "aurc",
     )  # fmt: skip
@@ -169,23 +145,23 @@ def test_metrics_table_columns_for_scoring(verdicts, rng):
     ]  # fmt: skip
 
 
-def test_missing_rows_are_left_out_and_counted(verdicts, rng):
-    verdicts.loc[[0, 1], "confidence"] = np.nan
-    verdicts.loc[2, "correct"] = pd.NA
-    verdicts.loc[verdicts["model"] == "b", "confidence"] = np.nan
+def test_missing_rows_are_left_out_and_counted(graded, rng):
+    graded.loc[[0, 1], "confidence"] = np.nan
+    graded.loc[2, "correct"] = pd.NA
+    graded.loc[graded["model"] == "b", "confidence"] = np.nan
     with pytest.warns(MeasureWarning, match="model=b.*no item has both"):
-        table = measure.metrics_table(verdicts, n_resamples=20, rng=rng).set_index("model")
+        table = measure.metrics_table(graded, n_resamples=20, rng=rng).set_index("model")
     assert table.loc["a", ["n", "n_missing"]].tolist() == [237, 3]
     assert table.loc["b", ["n", "n_missing"]].tolist() == [0, 240]
     assert table.loc["b", list(SCORE_METRICS)].isna().all()
-    kept = verdicts.iloc[3:240]
+    kept = graded.iloc[3:240]
     assert table.loc["a", "ece"] == pytest.approx(
         measure.ece(kept["confidence"], kept["correct"].astype(float))
     )
 
 
-def test_metrics_table_resamples_images(verdicts):
-    tripled = pd.concat([verdicts[verdicts["model"] == "a"]] * 4)
+def test_metrics_table_resamples_images(graded):
+    tripled = pd.concat([graded[graded["model"] == "a"]] * 4)
     seed = np.random.default_rng
     by_image = measure.metrics_table(tripled, n_resamples=800, rng=seed(1)).iloc[0]
     by_row = measure.metrics_table(tripled, n_resamples=800, groups=None, rng=seed(1)).iloc[0]
@@ -193,63 +169,42 @@ def test_metrics_table_resamples_images(verdicts):
     assert by_row["brier_high"] - by_row["brier_low"] < 0.7 * width
 
 
-def test_undefined_metrics_name_their_group(verdicts, rng):
-    verdicts.loc[verdicts["model"] == "a", "correct"] = True
+def test_undefined_metrics_name_their_group(graded, rng):
+    graded.loc[graded["model"] == "a", "correct"] = True
     with pytest.warns(MeasureWarning, match="model=a, dataset=d, strategy=s: auroc is undefined"):
-        table = measure.metrics_table(verdicts, n_resamples=20, rng=rng)
+        table = measure.metrics_table(graded, n_resamples=20, rng=rng)
     assert np.isnan(table.loc[0, "auroc"])
     assert np.isfinite(table.loc[1, "auroc"])
 
 
-def test_a_row_does_not_depend_on_the_metrics_asked_for_beside(verdicts):
-    wide = measure.metrics_table(verdicts, n_resamples=50, rng=np.random.default_rng(0))
-    again = measure.metrics_table(verdicts, n_resamples=50, rng=np.random.default_rng(0))
+def test_a_row_does_not_depend_on_the_metrics_asked_for_beside(graded):
+    wide = measure.metrics_table(graded, n_resamples=50, rng=np.random.default_rng(0))
+    again = measure.metrics_table(graded, n_resamples=50, rng=np.random.default_rng(0))
     pd.testing.assert_frame_equal(wide, again)
 
 
-def test_unknown_columns_and_metrics_are_refused(verdicts, rng):
+def test_unknown_columns_and_metrics_are_refused(graded, rng):
     with pytest.raises(ValueError, match="lacks 'site'"):
-        measure.metrics_table(verdicts, by=["site"], rng=rng)
+        measure.metrics_table(graded, by=["site"], rng=rng)
     with pytest.raises(ValueError, match="metrics must be one of"):
-        measure.metrics_table(verdicts, metrics=["f1"], rng=rng)
+        measure.metrics_table(graded, metrics=["f1"], rng=rng)
     with pytest.raises(ValueError, match="outside"):
-        measure.metrics_table(verdicts.assign(confidence=85.0), rng=rng)
+        measure.metrics_table(graded.assign(confidence=85.0), rng=rng)
 
 
-def test_one_row_without_by(verdicts, rng):
-    table = measure.metrics_table(verdicts, by=(), n_resamples=20, rng=rng)
+def test_one_row_without_by(graded, rng):
+    table = measure.metrics_table(graded, by=(), n_resamples=20, rng=rng)
     assert len(table) == 1
     assert table.loc[0, "n"] == 480
 
 
-def test_differences_of_models_are_paired_by_item(verdicts, rng):
-    shuffled = verdicts.sample(frac=1, random_state=1)
-    table = measure.difference_table(
-        shuffled, compare="model", by=("dataset",), stat="brier", n_resamples=3000, rng=rng
-    )
-    assert len(table) == 1
-    row = table.iloc[0]
-    a, b = (verdicts[verdicts["model"] == m].reset_index(drop=True) for m in "ab")
-    direct = measure.paired_difference(
-        measure.brier_score,
-        a["confidence"], a["correct"].astype(float),
-        b["confidence"], b["correct"].astype(float),
-        groups=a["image_id"], n_resamples=3000, rng=rng,
-    )  # fmt: skip
-    assert row["difference"] == pytest.approx(direct.estimate)
-    width = direct.high - direct.low
-    assert row["low"] == pytest.approx(direct.low, abs=0.1 * width)
-    assert row["high"] == pytest.approx(direct.high, abs=0.1 * width)
-    assert (row["a"], row["b"], row["n_a"], row["n_b"]) == ("a", "b", 240, 240)
-
-
-def test_paired_differences_use_common_items_only(verdicts, rng):
-    fewer = verdicts.drop(index=range(60))
+def test_paired_differences_use_common_items_only(graded, rng):
+    fewer = graded.drop(index=range(60))
     table = measure.difference_table(
         fewer, compare="model", by=(), stat="accuracy", n_resamples=200, rng=rng
     )
     assert table.loc[0, "n_a"] == 180
-    common = verdicts[verdicts["item_id"].isin([f"i{i}" for i in range(60, 240)])]
+    common = graded[graded["item_id"].isin([f"i{i}" for i in range(60, 240)])]
     rate = common.groupby("model")["correct"].mean()
     assert table.loc[0, "difference"] == pytest.approx(rate["a"] - rate["b"])
 
@@ -281,19 +236,11 @@ def test_holm_counts_all_rows_of_the_table(rng):
     assert reference["b"].tolist() == ["s1"] * 3
 
 
-def test_too_few_resamples_for_the_family_are_warned_of(rng, verdicts):
-    many = pd.concat(
-        [verdicts[verdicts["model"] == "a"].assign(strategy=f"s{i}") for i in range(5)]
-    )
-    with pytest.warns(MeasureWarning, match="use at least 400"):
-        measure.difference_table(many, stat="accuracy", n_resamples=100, rng=rng)
-
-
-def test_unpaired_differences_between_modalities(verdicts, rng):
-    one = verdicts[verdicts["model"] == "a"]
+def test_unpaired_differences_between_modalities(graded, rng):
+    one = graded[graded["model"] == "a"].drop(columns="image_id")
     table = measure.difference_table(
         one, compare="modality", by=("model",), stat="accuracy", paired=False,
-        groups=None, n_resamples=4000, rng=rng,
+        n_resamples=4000, rng=rng,
     )  # fmt: skip
     row = table.iloc[0]
     ct, mri = (one[one["modality"] == m]["correct"].astype(float) for m in ("ct", "mri"))
@@ -302,9 +249,112 @@ def test_unpaired_differences_between_modalities(verdicts, rng):
     assert (row["high"] - row["low"]) / 2 == pytest.approx(1.96 * error, rel=0.08)
 
 
-def test_an_item_answered_twice_is_refused(verdicts, rng):
-    twice = pd.concat([verdicts, verdicts.iloc[:1]])
-    with pytest.raises(ValueError, match="'a' answers 1 items more than once"):
+def test_an_item_answered_twice_is_refused(graded, rng):
+    twice = pd.concat([graded, graded.iloc[:1]])
+    with pytest.raises(ValueError, match="item 'd/i0' is answered more than once"):
         measure.difference_table(twice, compare="model", by=(), rng=rng)
     with pytest.raises(ValueError, match="reference 'z' does not occur"):
-        measure.difference_table(verdicts, compare="model", by=(), reference="z", rng=rng)
+        measure.difference_table(graded, compare="model", by=(), reference="z", rng=rng)
+
+
+def test_differences_of_models_are_paired_by_item(graded, rng):
+    shuffled = graded.sample(frac=1, random_state=1)
+    table = measure.difference_table(
+        shuffled, compare="model", by=("dataset",), stat="brier", n_resamples=4000, rng=rng
+    )
+    row = table.iloc[0]
+    a, b = (graded[graded["model"] == m] for m in "ab")
+    losses = [(m["confidence"] - m["correct"].astype(float)).to_numpy() ** 2 for m in (a, b)]
+    by_image = (losses[0] - losses[1]).reshape(-1, 3).mean(1)
+    assert row["difference"] == pytest.approx(by_image.mean())
+    half = 1.96 * by_image.std() / math.sqrt(by_image.size)
+    assert (row["high"] - row["low"]) / 2 == pytest.approx(half, rel=0.08)
+    z = by_image.mean() / by_image.std() * math.sqrt(by_image.size)
+    assert row["p"] == pytest.approx(math.erfc(abs(z) / math.sqrt(2)), rel=0.3, abs=0.002)
+
+
+def test_an_ece_is_no_ground_for_a_difference(graded, rng):
+    with pytest.raises(ValueError, match="stat must be one of"):
+        measure.difference_table(graded, compare="model", by=(), stat="ece", rng=rng)
+
+
+def test_images_of_two_data_sets_are_two_images(graded):
+    """Both data sets have an image 1: they are not drawn together."""
+    one = graded[graded["model"] == "a"].assign(image_id="1")
+    two = pd.concat([one, one.assign(dataset="e")])
+    assert sorted(set(image_labels(two))) == ["d/1", "e/1"]
+    no_image = one.assign(image_id=None)
+    assert len(set(image_labels(no_image))) == 240
+    with pytest.warns(MeasureWarning, match="2 images are too few"):
+        measure.metrics_table(two, by=(), n_resamples=20, rng=np.random.default_rng(0))
+
+
+def test_the_interval_of_an_ece_is_the_one_that_holds(graded, rng):
+    names = ["accuracy", "ece", "ece_mass", "debiased_ece"]
+    table = measure.metrics_table(graded, metrics=names, rng=np.random.default_rng(0))
+    row, one = table.iloc[0], graded[graded["model"] == "a"]
+    images = image_labels(one)
+    for kind, name in (("width", "ece"), ("mass", "ece_mass"), ("width", "debiased_ece")):
+        low, _, high = measure.ece_interval(*arrays(one), binning=kind, groups=images, rng=rng)
+        # other draws of the same noise
+        assert row[f"{name}_low"] == pytest.approx(low, abs=0.01)
+        assert row[f"{name}_high"] == pytest.approx(high, abs=0.01)
+    ends = measure.clustered_interval(one["correct"], images)
+    assert (row["accuracy_low"], row["accuracy_high"]) == pytest.approx(ends)
+
+
+def test_yields_are_the_certified_share(rng):
+    n = 3000
+    c = rng.random(n)
+    graded = pd.DataFrame(
+        {"confidence": c, "correct": rng.random(n) < c, "item_id": np.arange(n)}
+    ).assign(image_id=np.arange(n) // 2)
+    row = measure.metrics_table(graded, by=(), metrics=["accuracy", "yield_at_20"], rng=rng).iloc[0]
+    # of a calibrated forecaster the most confident 40 % have 20 % errors; some are given up
+    assert 0.2 < row["yield_at_20"] < 0.42
+    kept = c >= row["yield_at_20_threshold"]
+    assert row["yield_at_20"] == pytest.approx(kept.mean())
+    assert row["yield_at_20_low"] < row["yield_at_20"] < row["yield_at_20_high"]
+
+
+def test_netcal_beside_ours(rng):
+    c = rng.beta(3, 1.5, 500)
+    table = measure.netcal_table(c, rng.random(500) < c).set_index("metric")
+    assert table.loc[["ECE", "MCE"], "difference"].abs().max() < 1e-6
+    assert abs(table.loc["ACE", "difference"]) > 1e-3
+
+
+def test_shrunken_by_hand():
+    # two groups of standard error 0.1: mean 0.2, Q = 2, spread (2 - 1) / 100, so half way
+    half = 0.1 * 1.959964
+    scores = pd.DataFrame({"group": ["a", "b"], "n": 9, "gap": [0.1, 0.3]})
+    scores = scores.assign(gap_low=scores["gap"] - half, gap_high=scores["gap"] + half)
+    table = tables.shrunken_table(scores, "gap").set_index(["estimate", "group"])
+    assert table.loc["shrunken", "gap"].tolist() == pytest.approx([0.15, 0.25])
+    assert table.loc["raw", "gap"].tolist() == [0.1, 0.3]
+    alike = scores.assign(gap=[0.2, 0.2], gap_low=0.2 - half, gap_high=0.2 + half)
+    table = tables.shrunken_table(alike, "gap").set_index("estimate")
+    assert table.loc["shrunken", "gap"].tolist() == pytest.approx([0.2, 0.2])
+
+
+def test_histogram_counts_by_hand():
+    table = tables.histogram_table([0.0, 0.25, 0.26, 1.0], [1, 0, 1, 1], n_bins=4)
+    assert table["n_correct"].tolist() == [1, 1, 0, 1]
+    assert table["n_wrong"].tolist() == [1, 0, 0, 0]
+
+
+def test_ece_bins_table_agrees_with_ece_and_has_its_interval(graded, rng):
+    table = tables.ece_bins_table(graded, by=["model"], bins=[3, 7], rng=rng)
+    assert len(table) == 8
+    for row in table.itertuples():
+        pair = arrays(graded[graded["model"] == row.model])
+        kind = row.binning.removeprefix("equal ")
+        assert row.ece == pytest.approx(measure.ece(*pair, n_bins=row.n_bins, binning=kind))
+        assert 0 <= row.ece_low < row.ece_high
+
+
+def test_intervals_are_written_into_one_cell(graded, rng):
+    scores = measure.metrics_table(graded, metrics=["ece", "ici"], n_resamples=50, rng=rng)
+    shown, row = tables.with_intervals(scores, by=["model"]), scores.iloc[0]
+    assert shown.loc["a", "ece"] == f"{row.ece:.3f} [{row.ece_low:.3f}, {row.ece_high:.3f}]"
+    assert shown.loc["a", "ici"] == f"{row.ici:.3f}"

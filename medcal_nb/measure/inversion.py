@@ -1,0 +1,167 @@
+"""An interval of the expected calibration error that holds its level; see docs/ece_interval.md."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ._check import check_groups, check_level, check_pair, check_rng, warn
+from .calibration import N_BINS, bins_of
+
+DRAWS = 1000
+HALVINGS = 20
+FEW = 10  # groups below which the likeness within them is hardly known
+
+
+class Interval(NamedTuple):
+    """A number with its interval, `(low, estimate, high)`; reads "0.083 [0.071, 0.096]"."""
+
+    low: float
+    estimate: float
+    high: float
+
+    def __repr__(self) -> str:
+        return f"{self.estimate:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+    __str__ = __repr__
+
+
+def ece_interval(
+    confidence, correct, *, n_bins=N_BINS, binning="width", level=0.95, groups=None, rng
+) -> Interval:
+    r"""Interval of the expected calibration error by inverting a test, not by resampling rows.
+
+    A true error θ is kept where the ECE seen is not in a tail of
+
+    .. math:: T_\theta = \sum_b \frac{n_b}{n} |\gamma_b + \epsilon_b|, \qquad
+       \sum_b \frac{n_b}{n} |\gamma_b| = \theta, \quad \epsilon \sim N(0, C(\gamma))
+
+    the ECE that true gaps γ would show: the upward bias of the ECE is part of the draw. For the
+    lower end γ are the likeliest gaps of that size, for the upper end they are even over the
+    bins, where the bias is least. C is the binomial variance at the hypothesis, with the
+    correlation between and within bins that the groups show.
+
+    Parameters
+    ----------
+    confidence : (n,) array of float
+        In [0, 1].
+    correct : (n,) array of 0 and 1
+    n_bins, binning
+        As in `ece`.
+    level : float
+        Nominal coverage, in (0, 1).
+    groups : (n,) array, optional
+        Labels of images; items of one are not independent.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    Interval
+        `(low, estimate, high)` in [0, 1] of the ECE with these bins on endlessly many items. `low`
+        is 0 where the answers are compatible with perfect calibration. The interval may lie below
+        the estimate, which is biased upwards. NaN with a warning where all items are one group.
+
+    Raises
+    ------
+    ValueError
+        On bad input, by name and position; on a level outside (0, 1).
+
+    References
+    ----------
+    Hybrid resampling: Chuang & Lai, Statistica Sinica 2000, vol. 10, pp. 1–50. Bias of the ECE:
+    Kumar, Liang & Ma, NeurIPS 2019, arXiv:1909.10155. An interval of the ℓ2 error: Sun,
+    Chaudhari, Barnett & Dobriban, arXiv:2408.08998.
+    """
+    c, y = check_pair(confidence, correct)
+    tail = (1 - check_level(level)) / 2
+    check_rng(rng)
+    bins = np.unique(bins_of(c, n_bins, binning), return_inverse=True)[1]
+    test = _Gaps(c, y, bins, groups, rng)
+    if test.n_groups == 1 and groups is not None and c.size > 1:
+        warn("ece_interval: all answers are of one image: there is nothing to tell chance by")
+        return Interval(np.nan, test.ece, np.nan)
+    if groups is not None and test.n_groups < FEW:
+        warn(f"ece_interval: {test.n_groups} images are too few to trust the interval's level")
+    low = 0.0
+    if np.mean(test.drawn(0 * test.gap) >= test.ece) < tail:
+        low = _boundary(0.0, test.ece, lambda t: np.mean(test.likeliest(t) >= test.ece) < tail)
+    # errors come whole: half of one is what a normal draw may be off by
+    seen = test.ece + 0.5 * test.inflation / c.size
+    size = _boundary(0.0, 1.0, lambda t: np.mean(test.drawn(test.even(t)) <= seen) >= tail)
+    high = test.weight @ np.abs(test.even(size))
+    return Interval(float(low), float(test.ece), float(max(high, low)))
+
+
+def _boundary(low: float, high: float, inside) -> float:
+    """Where a condition that holds at `low` ends."""
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if inside(middle) else (low, middle)
+    return (low + high) / 2
+
+
+class _Gaps:
+    """The gaps of the bins that hold items, and the noise that true gaps would be seen with."""
+
+    def __init__(self, c, y, bins, groups, rng):
+        residual = y - c
+        n = np.bincount(bins).astype(float)
+        self.n, self.weight, self.gap = n, n / n.sum(), np.bincount(bins, residual) / n
+        self.first, self.second = np.bincount(bins, c) / n, np.bincount(bins, c * c) / n
+        self.ece = float(self.weight @ np.abs(self.gap))
+        self.n_groups, self.inflation = c.size, 1.0
+        self.noise = rng.standard_normal((DRAWS, n.size))
+        shift = rng.standard_normal(DRAWS)
+        if groups is not None:
+            self._correlate(residual - self.gap[bins], bins, groups)
+        # the share of items in each bin is drawn, too
+        square = np.maximum(self.gap**2 - self.variance(self.gap), 0)
+        between = max(0.0, self.weight @ square - (self.weight @ np.sqrt(square)) ** 2)
+        self.shift = shift * np.sqrt(between / c.size * self.inflation)
+        # sizes of the softly thresholded gaps where one of them becomes 0; linear in between
+        right = (np.bincount(bins, y) + 1) / (n + 2)
+        self.cost = self.weight * right * (1 - right) / n
+        self.cuts = np.sort(np.append(np.abs(self.gap) / self.cost, 0))[::-1]
+        left = np.abs(self.gap) - self.cuts[:, None] * self.cost
+        self.sizes = np.maximum(left, 0) @ self.weight
+
+    def _correlate(self, residual, bins, groups):
+        codes, self.n_groups = check_groups(groups, bins.size)
+        if self.n_groups == bins.size:
+            return
+        k = self.n.size
+        size = self.n_groups * k
+        table = np.bincount(codes * k + bins, residual, size).reshape(-1, k) / self.n
+        sandwich = table.T @ table * self.n_groups / max(self.n_groups - 1, 1)
+        seen, alone = np.diag(sandwich), np.bincount(bins, residual**2) / self.n**2
+        share = self.weight**2
+        self.inflation = max(1.0, (share @ seen) / max(share @ alone, 1e-12))
+        sd = np.sqrt(seen)
+        known = np.outer(sd > 1e-6, sd > 1e-6)
+        correlation = np.where(known, sandwich / np.where(known, np.outer(sd, sd), 1), 0)
+        np.fill_diagonal(correlation, 1)
+        values, vectors = np.linalg.eigh(correlation)
+        self.noise = self.noise @ (vectors * np.sqrt(np.maximum(values, 0))).T
+
+    def variance(self, gap):
+        """Of each gap seen, where this is the true one: the mean of p (1 − p), p = c + gap."""
+        spread = self.first - self.second + gap * (1 - 2 * self.first) - gap**2
+        return np.maximum(spread, 0) / self.n * self.inflation
+
+    def drawn(self, gap):
+        """Draws of the ECE that true gaps would show."""
+        return np.abs(self.noise * np.sqrt(self.variance(gap)) + gap) @ self.weight + self.shift
+
+    def likeliest(self, size):
+        """Draws for the likeliest gaps of this size: those seen, softly thresholded."""
+        cut = np.interp(size, self.sizes, self.cuts)
+        return self.drawn(np.sign(self.gap) * np.maximum(np.abs(self.gap) - cut * self.cost, 0))
+
+    def even(self, size):
+        """The same gap in every bin, on the side seen as far as accuracy stays in [0, 1].
+
+        Beyond, it is on the other side where what was seen does not speak against it.
+        """
+        sign = np.where(self.gap > 0, 1.0, -1.0)
+        room = np.where(sign > 0, 1 - self.first, self.first)
+        other = (size > room) & (self.gap**2 < self.variance(0 * self.gap))
+        return np.where(other, -sign * np.minimum(size, 1 - room), sign * np.minimum(size, room))

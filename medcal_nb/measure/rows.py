@@ -1,0 +1,214 @@
+"""Which graded answers are looked at, and what is drawn together: rows chosen, halved, grouped."""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+
+from medcal_nb.errors import MedcalError, NotEnough
+
+
+def measured(graded: pd.DataFrame) -> pd.DataFrame:
+    """Return the graded answers that can be measured: those with a confidence and a grade."""
+    return graded[graded["confidence"].notna() & graded["correct"].notna()]
+
+
+def arrays(graded: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return `(confidence, correct)` of the answers that can be measured, as float arrays."""
+    kept = measured(graded)
+    return kept["confidence"].to_numpy(float), kept["correct"].to_numpy(float)
+
+
+def image_labels(graded: pd.DataFrame, column: str = "image_id") -> np.ndarray:
+    """Return the image of each row with its data set's name; the item where none is known."""
+    item = graded["item_id"] if "item_id" in graded else pd.Series(graded.index, graded.index)
+    names = item if column not in graded else graded[column].where(graded[column].notna(), item)
+    if "dataset" not in graded:
+        return names.astype(str).to_numpy(object)
+    return (graded["dataset"].astype(str) + "/" + names.astype(str)).to_numpy(object)
+
+
+def pick(preferred: Sequence[str], available: pd.Series, *, n: int, name: str = "") -> list[str]:
+    """Return up to `n` values: the preferred ones that occur, then others in order of rows.
+
+    With the `name` of a parameter that was set, MedcalError where one of them does not occur.
+    """
+    there = list(dict.fromkeys(available.dropna()))
+    wanted = [value for value in preferred if value in there]
+    if name and len(wanted) < len(preferred):
+        missing = next(value for value in preferred if value not in there)
+        raise MedcalError(
+            f"{name}: no {missing!r} in the answers that can be measured; "
+            f"choose from {', '.join(map(str, there)) or 'none'}"
+        )
+    return (wanted + [value for value in there if value not in wanted])[:n]
+
+
+def rows_where(graded: pd.DataFrame, where: dict) -> pd.DataFrame:
+    """Return the rows whose columns hold the values of `where`; none where a column is absent."""
+    mask = np.ones(len(graded), dtype=bool)
+    for column, value in where.items():
+        mask &= (graded[column] == value).to_numpy(bool) if column in graded else False
+    return graded[mask]
+
+
+def strategies_on(
+    graded: pd.DataFrame,
+    model: str,
+    wanted: Sequence[str],
+    *,
+    where: Sequence[dict] = (),
+    n: int,
+    name: str = "",
+) -> list[str]:
+    """Return up to `n` strategies of a model whose answers can be measured on all sides.
+
+    Those of `wanted` come first; `name` as in `pick`. Raises MedcalError if the model has none,
+    naming the models that have.
+    """
+    both = measured(graded)
+    for side in where:
+        asked = rows_where(measured(graded), side)[["model", "strategy"]].drop_duplicates()
+        both = both.merge(asked, on=["model", "strategy"])
+    own = both.loc[both["model"] == model, "strategy"]
+    if own.empty:
+        needed = f" on all of {', '.join(map(side_name, where))}" if where else ""
+        raise MedcalError(
+            f"MODEL: {model} has no strategy with confidences and grades{needed}: choose one of "
+            f"{', '.join(dict.fromkeys(both['model'])) or 'no model, for none has'}"
+        )
+    return pick(wanted, own, n=n, name=name)
+
+
+def side_name(where: dict) -> str:
+    """Return what a reader calls a side: `general images` or the data set's name."""
+    if "domain" in where:
+        return f"{where['domain']} images"
+    return ", ".join(str(value) for value in where.values())
+
+
+def sides(graded: pd.DataFrame, source: dict, target: dict, more_target: dict | None = None):
+    """Return which rows a map is fitted on and which it is judged on, by column.
+
+    Sides that name no data set and have no rows are looked for again in imported answers, which
+    have no splits: first without the split, then as the first and the second data set of the
+    table. `more_target` may hold further target rows for learning curves; where it leaves out
+    rows of the target or holds rows of the source, it is the target.
+
+    Returns
+    -------
+    tuple of dict
+        `(source, target, more_target)`.
+
+    Raises
+    ------
+    MedcalError
+        If a side has no rows, or both are the same; NotEnough where nobody named a side and the
+        answers hold one data set.
+    """
+    names = list(dict.fromkeys(graded["dataset"].dropna()))[:2]
+    options = [(source, target)]
+    if "dataset" not in source and "dataset" not in target:
+        options.append(
+            tuple({k: v for k, v in side.items() if k != "split"} for side in (source, target))
+        )
+        options += [({"dataset": names[0]}, {"dataset": names[1]})] if len(names) > 1 else []
+    for one, other in options:
+        fitted, judged = (rows_where(graded, side).index for side in (one, other))
+        if one != other and len(fitted) and len(judged):
+            more = rows_where(graded, more_target or other).index
+            whole = judged.isin(more).all() and not fitted.isin(more).any()
+            return one, other, more_target if more_target and whole else other
+    known = ", ".join(map(str, graded["dataset"].unique()))
+    if len(options) > 1 and len(names) < 2:
+        raise NotEnough(
+            "a recalibration map is learned on one data set and judged on another, and the answers "
+            f"hold {known} alone: import a second one"
+        )
+    missing = [
+        f"{name} {where}"
+        for name, where in (("SOURCE", source), ("TARGET", target))
+        if rows_where(graded, where).empty
+    ]
+    told = f"{' and '.join(missing)}: no such rows" if missing else "SOURCE and TARGET are the same"
+    raise MedcalError(
+        f"{told}; the answers hold the data sets {known}"
+        ': name two sides, as in SOURCE={"dataset": …} and TARGET={"dataset": …}, or import a '
+        "second data set"
+    )
+
+
+def halves(graded: pd.DataFrame, *, rng: np.random.Generator) -> tuple:
+    """Split graded answers into two halves by image, at random: `(fit, test)`."""
+    images = image_labels(graded)
+    names = np.unique(images)
+    first = np.isin(images, rng.permutation(names)[: len(names) // 2])
+    return graded[first], graded[~first]
+
+
+def with_group(graded: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Return the graded answers with a column `group`: the values of `column`, none as "all".
+
+    Raises MedcalError if there is no such column.
+    """
+    if column not in graded.columns:
+        raise MedcalError(
+            f"GROUP_BY: no column {column!r} in the answers: choose one of "
+            f"{', '.join(map(str, graded.columns))}"
+        )
+    return graded.assign(group=graded[column].astype(object).fillna("all").astype(str))
+
+
+def filled_column(graded: pd.DataFrame, column: str) -> str:
+    """Return `column`, or `dataset` where it holds nothing, as in many imported answers."""
+    return "dataset" if column in graded and graded[column].isna().all() else column
+
+
+def in_levels(graded: pd.DataFrame, column: str, edges: Sequence[float]) -> pd.DataFrame:
+    """Return the answers with a column `level`: the bin of a number, written `0.2–0.4`.
+
+    Where the column is absent or empty, all get the one level "all".
+    """
+    values = pd.to_numeric(graded[column], errors="coerce") if column in graded else None
+    if values is None or values.isna().all():
+        return graded.assign(level="all")
+    names = [f"{a:g}–{b:g}" for a, b in pairwise(edges)]
+    level = pd.cut(values, edges, labels=names, include_lowest=True).astype(object)
+    return graded.assign(level=level)[level.notna()]
+
+
+def parts_by(graded: pd.DataFrame, by) -> list[tuple[dict, pd.DataFrame]]:
+    """Return the groups of a table as (columns and values, rows); one group without columns."""
+    by = [by] if isinstance(by, str) else list(by)
+    if missing := [column for column in by if column not in graded.columns]:
+        raise ValueError(
+            f"the table lacks {', '.join(map(repr, missing))}; it has "
+            f"{', '.join(map(str, graded.columns))}"
+        )
+    if not by:
+        return [({}, graded)]
+    groups = graded.groupby(by, sort=True, dropna=False, observed=True)
+    return [(dict(zip(by, key, strict=True)), part) for key, part in groups]
+
+
+def by_group(
+    graded: pd.DataFrame, by: Sequence[str], table: Callable, *, by_image=False, **options
+):
+    """Apply a table of `(confidence, correct, **options)` to each group and stack the results.
+
+    The columns `by` come first; where the table has no column `n`, the number of the group's
+    measured answers is put there. `by_image` passes each answer's image as `groups`; the result
+    then tells `n_images`, too.
+    """
+    parts = []
+    kept = measured(graded)
+    for key in kept[list(by)].drop_duplicates().to_dict("records"):
+        part = rows_where(kept, key)
+        images = {"groups": image_labels(part)} if by_image else {}
+        one = table(*arrays(part), **images, **options)
+        if by_image:
+            one["n_images"] = len(np.unique(images["groups"]))
+        one = one if "n" in one else one.assign(n=len(part))
+        parts.append(pd.concat([pd.DataFrame([key] * len(one), index=one.index), one], axis=1))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()

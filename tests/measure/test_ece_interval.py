@@ -1,0 +1,114 @@
+"""The interval of the ECE: it holds its level against a known truth, and says where it cannot."""
+
+import numpy as np
+import pytest
+
+from medcal_nb import measure
+from medcal_nb.measure import MeasureWarning
+from tests.bench import coverage_ece
+
+
+@pytest.fixture
+def sample(rng):
+    c = rng.beta(4, 2, 300)
+    return c, (rng.random(300) < c**1.4).astype(float)
+
+
+REPEATS = 300
+
+
+@pytest.mark.parametrize(
+    ("kind", "world", "n", "per_image", "binning"),
+    [
+        ("continuous", "calibrated", 100, 1, "width"),
+        ("discrete", "mildly overconfident", 100, 3, "width"),
+        ("continuous", "strongly overconfident", 451, 3, "width"),
+        ("discrete", "mildly underconfident", 451, 1, "width"),
+        ("continuous", "slightly overconfident", 451, 1, "mass"),
+    ],
+)
+def test_it_holds_the_truth_as_often_as_it_says(kind, world, n, per_image, binning):
+    table = coverage_ece.cell(kind, world, n, per_image, binning=binning, repeats=REPEATS)
+    row = table.set_index("interval").loc["inversion"]
+    # the bar is 0.93; three Monte-Carlo errors of a 95 % share over 300 repeats are 0.038
+    assert row["coverage"] > 0.93 - 0.038
+    assert row["mean_width"] < 0.5
+    if world == "calibrated":
+        assert row["truth"] == pytest.approx(0, abs=1e-12)
+        assert table.set_index("interval").loc["bootstrap", "coverage"] < 0.05
+
+
+@pytest.mark.parametrize("binning", ["width", "mass"])
+@pytest.mark.parametrize("n_bins", [1, 5, 15])
+def test_the_estimate_is_the_ece(sample, n_bins, binning, rng):
+    found = measure.ece_interval(*sample, n_bins=n_bins, binning=binning, rng=rng)
+    assert found.estimate == pytest.approx(measure.ece(*sample, n_bins=n_bins, binning=binning))
+    assert 0 <= found.low <= found.high <= 1
+
+
+def test_in_one_bin_it_is_the_interval_of_a_gap(rng):
+    """Far from 0 and with one bin the ECE is the size of one gap, about normal."""
+    c, y = np.full(1000, 0.9), np.arange(1000) < 600
+    low, _, high = measure.ece_interval(c, y, n_bins=1, rng=rng)
+    half = 1.96 * np.sqrt(0.6 * 0.4 / 1000)
+    # from 1,000 draws the 2.5 % point is known to about a tenth of the half width
+    assert low == pytest.approx(0.3 - half, abs=0.2 * half)
+    assert high == pytest.approx(0.3 + half, abs=0.2 * half)
+
+
+def test_a_higher_level_is_wider_and_more_answers_are_narrower(sample):
+    def width(c, y, level):
+        found = measure.ece_interval(c, y, level=level, rng=np.random.default_rng(0))
+        return found.high - found.low
+
+    c, y = sample
+    assert width(c, y, 0.5) < width(c, y, 0.9) < width(c, y, 0.99)
+    assert width(np.tile(c, 9), np.tile(y, 9), 0.9) < 0.6 * width(c, y, 0.9)
+
+
+def test_copies_of_an_answer_about_one_image_add_nothing(sample):
+    c, y = sample
+    alone = measure.ece_interval(c, y, rng=np.random.default_rng(0))
+    thrice, groups = (np.repeat(c, 3), np.repeat(y, 3)), np.repeat(np.arange(300), 3)
+    kept = measure.ece_interval(*thrice, groups=groups, rng=np.random.default_rng(0))
+    ignored = measure.ece_interval(*thrice, rng=np.random.default_rng(0))
+    assert kept.high - kept.low == pytest.approx(alone.high - alone.low, rel=0.1)
+    assert ignored.high - ignored.low < 0.8 * (kept.high - kept.low)
+
+
+def test_rows_in_another_order_give_the_same(sample):
+    c, y = sample
+    order = np.random.default_rng(3).permutation(300)
+    one, other = (
+        measure.ece_interval(c[at], y[at], groups=at // 3, rng=np.random.default_rng(0))
+        for at in (np.arange(300), order)
+    )
+    assert one == pytest.approx(other)
+
+
+@pytest.mark.parametrize("n", [30, 1_000_000])
+def test_from_thirty_answers_to_a_million(n, rng):
+    c = rng.random(n)
+    y = (rng.random(n) < 0.5 + 0.5 * (c - 0.5)).astype(float)
+    low, estimate, high = measure.ece_interval(c, y, rng=rng)
+    assert low <= 0.125 <= high  # the mean of |c - 1/2| / 2
+    assert high - low < (0.5 if n == 30 else 0.002)
+    assert estimate > 0
+
+
+@pytest.mark.parametrize("correct", [1, 0])
+def test_all_alike_and_certain(correct, rng):
+    """Thirty right of thirty stated at 100 %: 0.95 of 30 fail to show an error rate of 0.116."""
+    low, _, high = measure.ece_interval(np.ones(30), np.full(30, correct), rng=rng)
+    if correct:
+        assert (low, high) == (0, pytest.approx(0.116, abs=0.03))
+    else:
+        assert low > 0.8
+
+
+def test_one_image_alone_has_no_interval_and_few_are_warned_of(sample, rng):
+    with pytest.warns(MeasureWarning, match="all answers are of one image"):
+        found = measure.ece_interval(*sample, groups=np.zeros(300), rng=rng)
+    assert np.isnan([found.low, found.high]).all()
+    with pytest.warns(MeasureWarning, match="4 images are too few"):
+        measure.ece_interval(*sample, groups=np.arange(300) % 4, rng=rng)

@@ -15,10 +15,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from ._resample import draw_groups
-from .fusion import Ballots, _chosen, _pooled, make_ballots, plain_answer
-from .recalibrate import RecalibrationWarning, cross_fit, fit_platt
-from .transfer import image_labels, interval
+from .fusion import Ballots, chosen, make_ballots, plain_answer, pool
+from .maps import FITS, RecalibrationWarning, assign_folds, by_fold
+from .paired import image_labels, mean, paired
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ def expert_name(*, sees_image: bool, knows_confidence: bool) -> str:
     return "expert" + ("" if sees_image else "_blind") + ("_told" if knows_confidence else "")
 
 
-def expert_verdicts(
+def expert_answers(
     verdicts: pd.DataFrame,
     items: pd.DataFrame,
     decide: Decide,
@@ -132,7 +131,7 @@ def expert_verdicts(
 
 
 def _cases(ballots: Ballots, known, sees_image, knows_confidence):
-    pooled = _pooled(ballots, np.ones(len(ballots.strategies)), "linear")
+    pooled = pool(ballots)
     cases = []
     for row, item_id in enumerate(ballots.rows["item_id"]):
         item = known.loc[item_id]
@@ -215,7 +214,7 @@ def _grade(answer, row, ballots, known):
     return key in {plain_answer(g) for g in golds}
 
 
-def lend_verdicts(verdicts: pd.DataFrame, models: Sequence[str], *, name: str) -> pd.DataFrame:
+def lend_answers(verdicts: pd.DataFrame, models: Sequence[str], *, name: str) -> pd.DataFrame:
     """One model's verdicts as a strategy of others: what the expert answers by itself.
 
     Parameters
@@ -234,28 +233,22 @@ def lend_verdicts(verdicts: pd.DataFrame, models: Sequence[str], *, name: str) -
     """
     for column in ("model", "strategy"):
         if verdicts[column].nunique() != 1:
-            raise ValueError(f"lend_verdicts: one {column}, got {verdicts[column].nunique()}")
+            raise ValueError(f"lend_answers: one {column}, got {verdicts[column].nunique()}")
     return pd.concat(
         [verdicts.assign(model=model, strategy=name) for model in models], ignore_index=True
     )
 
 
 def expert_split_table(
-    verdicts: pd.DataFrame,
-    *,
-    experts: Mapping[str, str],
-    strategies: Sequence[str],
-    n_folds: int = 5,
-    level: float = 0.95,
-    n_resamples: int = 1000,
-    by: Sequence[str] = ("model", "dataset"),
-    rng: np.random.Generator,
-) -> pd.DataFrame:
+    graded: pd.DataFrame, *, experts: Mapping[str, str], strategies: Sequence[str],
+    n_folds: int = 5, level: float = 0.95, n_resamples: int = 1000,
+    by: Sequence[str] = ("model", "dataset"), rng: np.random.Generator,
+) -> pd.DataFrame:  # fmt: skip
     """What an expert adds to the pool of strategies, and as what.
 
     Parameters
     ----------
-    verdicts : DataFrame
+    graded : DataFrame
         Of the strategies and of the expert's variants, one row per item and strategy.
     experts : mapping
         The expert's strategy → what it is, such as ``{"expert_blind": "judging",
@@ -266,20 +259,17 @@ def expert_split_table(
     Returns
     -------
     DataFrame
-        One row per expert: role, n (items that all answered), accuracy of the pool, of the expert
-        alone and of both fused; brier of the same, each after Platt cross-fitted by image;
-        ``gain_accuracy`` (fused - pool) and ``gain_brier`` (pool - fused), with low and high of
-        the bootstrap paired by image.
+        One row per expert: role, n (items that all answered), accuracy and brier (after Platt,
+        cross-fitted by image) of the pool, of the expert alone and of both fused; accuracy_change
+        and brier_change, fused - pool, with low and high of the bootstrap paired by image.
     """
-    seed, rows = int(rng.integers(2**63)), []
-    for key, part in verdicts.groupby(list(by), sort=True, observed=True):
+    seed, frames = int(rng.integers(2**63)), []
+    for key, part in graded.groupby(list(by), sort=True, observed=True):
         for expert, role in experts.items():
             if expert not in set(part["strategy"]):
                 continue
             ballots = make_ballots(part, strategies=[*strategies, expert])
-            keep = ~np.isnan(ballots.p).all(axis=1).any(axis=1)
-            known = (ballots.answers != None) & np.isnan(ballots.right)  # noqa: E711
-            ballots = ballots.part(keep & ~known.any(axis=1))
+            ballots = ballots.part(ballots.answered().all(axis=1) & ballots.graded())
             images = image_labels(ballots.rows)
             if len(set(images)) < n_folds:
                 warnings.warn(
@@ -289,32 +279,28 @@ def expert_split_table(
                     stacklevel=2,
                 )
                 continue
-            pool, alone = ballots.of(strategies), ballots.of([expert])
-            both = {
-                "pool": _chosen(pool, _pooled(pool, np.ones(len(strategies)), "linear"), name="-"),
-                "alone": _chosen(alone, _pooled(alone, np.ones(1), "linear"), name="-"),
-                "fused": _chosen(ballots, _pooled(ballots, np.ones(len(strategies) + 1), "linear"),
-                                 name="-"),
-            }  # fmt: skip
-            _, code = np.unique(images, return_inverse=True)
-            w = draw_groups(code.max() + 1, n_resamples, np.random.default_rng([seed, 0]))
-            w = np.vstack([np.ones(len(code)), w[:, code]])
-            right, gap = {}, {}
-            for name, frame in both.items():
-                c, y = frame["confidence"].to_numpy(float), frame["correct"].to_numpy(float)
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", RecalibrationWarning)
-                    c = cross_fit(fit_platt, c, y, images, n_folds=n_folds,
-                                  rng=np.random.default_rng([seed, 1]))  # fmt: skip
-                right[name] = w @ y / w.sum(axis=1)
-                gap[name] = w @ (c - y) ** 2 / w.sum(axis=1)
-            row = dict(zip(by, key, strict=True)) | {"expert": expert, "role": role, "n": len(code)}
-            row |= {f"accuracy_{k}": v[0] for k, v in right.items()}
-            row |= {f"brier_{k}": v[0] for k, v in gap.items()}
-            for gain, draws in (
-                ("gain_accuracy", right["fused"] - right["pool"]),
-                ("gain_brier", gap["pool"] - gap["fused"]),
-            ):
-                row[gain], row[f"{gain}_low"], row[f"{gain}_high"] = interval(draws, level)
-            rows.append(row)
-    return pd.DataFrame(rows)
+            fold = assign_folds(images, n_folds, rng=np.random.default_rng([seed, 0]))
+            frame = ballots.rows.assign(expert=expert, role=role)
+            whos = {"pool": strategies, "alone": [expert], "fused": [*strategies, expert]}
+            for name, members in whos.items():
+                own = ballots.of(members)
+                rows = chosen(own, pool(own), name=name)
+                c, y = rows["confidence"].to_numpy(float), rows["correct"].to_numpy(float)
+                frame[f"accuracy_{name}"] = y
+                frame[f"brier_{name}"] = (by_fold(FITS["platt"], c, y, fold) - y) ** 2
+            frames.append(frame)
+
+    def statistic(part, w):
+        out = {}
+        for loss in ("accuracy", "brier"):
+            own = {name: mean(w, part[f"{loss}_{name}"]) for name in ("pool", "alone", "fused")}
+            out |= {f"{loss}_{name}": float(v[0]) for name, v in own.items()}
+            out[f"{loss}_change"] = own["fused"] - own["pool"]
+        return out
+
+    if not frames:
+        return pd.DataFrame()
+    return paired(
+        pd.concat(frames), [*by, "expert", "role"], statistic,
+        level=level, n_resamples=n_resamples, rng=rng,
+    )  # fmt: skip

@@ -1,5 +1,6 @@
 """Correcting: maps from confidence to confidence, where they carry over, and fusing strategies."""
 
+# ruff: noqa: F401
 from .closeup import (
     added_changes,
     correction_stages,
@@ -49,5 +50,3 @@ from .transfer import (
     transfer_study,
     transfer_summary,
 )
-
-__all__ = [name for name in dir() if not name.startswith("_")]

@@ -364,7 +364,8 @@ FAMILIES: dict[str, Family] = {
     ),
     "log_odds": Family(
         lambda c, clip: logit(c, clip)[:, None],
-        _fit_log_odds, lambda theta, x: expit(x[:, 0] / np.asarray(theta, float)), ("temperature",), (1.0,),
+        _fit_log_odds, lambda theta, x: expit(x[:, 0] / np.asarray(theta, float)),
+        ("temperature",), (1.0,),
     ),
     "platt": Family(_platt_features, fit_smoothed, _linear, ("slope", "intercept"), (1.0, 0.0)),
     "beta": Family(

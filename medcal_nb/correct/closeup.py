@@ -127,18 +127,26 @@ def stage_scores(
     """
     settings = {"level": level, "n_resamples": n_resamples, "rng": rng}
     table = paired(stages, ["stage"], scores_of, **settings).drop(columns="aurc")
-    if made := getattr(measure, "ece_interval", None):
-        ends = []
-        for stage in table["stage"]:
-            part = stages[stages["stage"] == stage]
-            c, y = part["confidence"].to_numpy(float), part["correct"].to_numpy(float)
-            ends.append(made(c, y, n_bins=n_bins, level=level, groups=image_labels(part), rng=rng))
-        table["ece_low"], table["ece_high"] = [e.low for e in ends], [e.high for e in ends]
+    made, ends = getattr(measure, "ece_interval", None), []
+    for stage in table["stage"]:
+        part = stages[stages["stage"] == stage]
+        c, y = part["confidence"].to_numpy(float), part["correct"].to_numpy(float)
+        groups = image_labels(part)
+        ends.append(made and made(c, y, n_bins=n_bins, level=level, groups=groups, rng=rng))
+    for name in ("low", "high"):
+        table[f"ece_{name}"] = [getattr(end, name, np.nan) for end in ends]
     return table
 
 
-FITTED_ON = {"raw": "nothing", "rate": "one number for all", "source": "source", "target": "target",
-             "pooled": "both", "adapted": "source, adapted", "modality": "one per modality"}  # fmt: skip
+FITTED_ON = {
+    "raw": "nothing",
+    "rate": "one number for all",
+    "source": "source",
+    "target": "target",
+    "pooled": "both",
+    "adapted": "source, adapted",
+    "modality": "one per modality",
+}
 
 
 def fitted_on_table(transfer: pd.DataFrame, *, names: dict | None = None) -> pd.DataFrame:

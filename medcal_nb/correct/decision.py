@@ -7,7 +7,7 @@ decision pipeline divides option scores by a temperature per question type, whic
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import pandas as pd
 
 from medcal_nb.files import new_file
 
-from .fusion import scores_of
+from .fusion import BY, scores_of
 from .maps import RecalibrationWarning, Recalibrator, assign_folds, by_fold, fit, option_arrays
 from .paired import image_labels, paired
 
@@ -107,22 +107,21 @@ def write_decision_config(folder: str | Path, temperatures: Mapping[str, Recalib
 
 
 def decision_audit_table(
-    graded: pd.DataFrame, *, by: Sequence[str] = ("model", "dataset"), n_folds: int = 5,
-    level: float = 0.95, n_resamples: int = 1000, rng: np.random.Generator,
-) -> pd.DataFrame:  # fmt: skip
+    graded: pd.DataFrame, *, n_folds: int = 5, rng: np.random.Generator, **settings
+) -> pd.DataFrame:
     """Calibration of called probabilities per type of decision, as called and with a temperature.
 
     Returns
     -------
     DataFrame
-        One row per ``by``, decision_type and correction (as stated; temperature of all options,
-        cross-fitted by image): n, n_images, accuracy, mean_confidence, brier, log_loss, auroc of
-        the called option with _low and _high, its ece (15 equal-width bins); brier_options over
-        all options; temperature (fitted on all rows); ranked_score, the ranked probability score
-        over levels in their order, for scores (0 is perfect).
+        One row per model, data set, decision_type and correction (as stated; temperature of all
+        options, cross-fitted by image): n, n_images, accuracy, mean_confidence, brier, log_loss,
+        auroc of the called option with _low and _high, its ece (15 equal-width bins);
+        brier_options over all options; temperature (fitted on all rows); ranked_score, the ranked
+        probability score over levels in their order, for scores (0 is perfect).
     """
     seed, frames = int(rng.integers(2**63)), []
-    for (*_, kind), part in _decisions(graded).groupby([*by, "decision_type"], sort=True):
+    for (*_, kind), part in _decisions(graded).groupby([*BY, "decision_type"], sort=True):
         levels = list(part["option_probabilities"].iloc[0]) if kind == "score" else None
         p, gold, _ = option_arrays(part["option_probabilities"], part["gold"], labels=levels)
         part, p, gold = part[gold >= 0], p[gold >= 0], gold[gold >= 0]
@@ -147,8 +146,8 @@ def decision_audit_table(
         return out | {"temperature": part["temperature"].iloc[0]}
 
     return paired(
-        pd.concat(frames), [*by, "decision_type", "correction"], statistic,
-        level=level, n_resamples=n_resamples, rng=rng,
+        pd.concat(frames), [*BY, "decision_type", "correction"], statistic,
+        rng=rng, **settings,
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from .fusion import Ballots, chosen, make_ballots, plain_answer, pool
+from .fusion import BY, Ballots, chosen, make_ballots, plain_answer, pool
 from .maps import FITS, RecalibrationWarning, assign_folds, by_fold
 from .paired import image_labels, mean, paired
 
@@ -59,7 +59,7 @@ def expert_name(*, sees_image: bool, knows_confidence: bool) -> str:
     return "expert" + ("" if sees_image else "_blind") + ("_told" if knows_confidence else "")
 
 
-def expert_answers(
+def expert_verdicts(
     verdicts: pd.DataFrame,
     items: pd.DataFrame,
     decide: Decide,
@@ -68,7 +68,6 @@ def expert_answers(
     knows_confidence: bool = False,
     strategies: Sequence[str] | None = None,
     name: str | None = None,
-    by: Sequence[str] = ("model", "dataset"),
 ) -> pd.DataFrame:
     """Let an expert assess the candidates that a model's strategies named.
 
@@ -105,7 +104,7 @@ def expert_answers(
     name = name or expert_name(sees_image=sees_image, knows_confidence=knows_confidence)
     known = items.drop_duplicates("item_id").set_index("item_id")
     frames, asked = [], {}
-    for _, part in verdicts.groupby(list(by), sort=True, observed=True):
+    for _, part in verdicts.groupby(list(BY), sort=True, observed=True):
         ballots = make_ballots(part, strategies=strategies)
         if lost := set(ballots.rows["item_id"]) - set(known.index):
             raise ValueError(f"items: {len(lost)} are missing, the first {min(lost)!r}")
@@ -214,7 +213,7 @@ def _grade(answer, row, ballots, known):
     return key in {plain_answer(g) for g in golds}
 
 
-def lend_answers(verdicts: pd.DataFrame, models: Sequence[str], *, name: str) -> pd.DataFrame:
+def lend_verdicts(verdicts: pd.DataFrame, models: Sequence[str], *, name: str) -> pd.DataFrame:
     """One model's verdicts as a strategy of others: what the expert answers by itself.
 
     Parameters
@@ -233,7 +232,7 @@ def lend_answers(verdicts: pd.DataFrame, models: Sequence[str], *, name: str) ->
     """
     for column in ("model", "strategy"):
         if verdicts[column].nunique() != 1:
-            raise ValueError(f"lend_answers: one {column}, got {verdicts[column].nunique()}")
+            raise ValueError(f"lend_verdicts: one {column}, got {verdicts[column].nunique()}")
     return pd.concat(
         [verdicts.assign(model=model, strategy=name) for model in models], ignore_index=True
     )
@@ -241,8 +240,7 @@ def lend_answers(verdicts: pd.DataFrame, models: Sequence[str], *, name: str) ->
 
 def expert_split_table(
     graded: pd.DataFrame, *, experts: Mapping[str, str], strategies: Sequence[str],
-    n_folds: int = 5, level: float = 0.95, n_resamples: int = 1000,
-    by: Sequence[str] = ("model", "dataset"), rng: np.random.Generator,
+    n_folds: int = 5, rng: np.random.Generator, **settings,
 ) -> pd.DataFrame:  # fmt: skip
     """What an expert adds to the pool of strategies, and as what.
 
@@ -264,7 +262,7 @@ def expert_split_table(
         and brier_change, fused - pool, with low and high of the bootstrap paired by image.
     """
     seed, frames = int(rng.integers(2**63)), []
-    for key, part in graded.groupby(list(by), sort=True, observed=True):
+    for key, part in graded.groupby(list(BY), sort=True, observed=True):
         for expert, role in experts.items():
             if expert not in set(part["strategy"]):
                 continue
@@ -301,6 +299,6 @@ def expert_split_table(
     if not frames:
         return pd.DataFrame()
     return paired(
-        pd.concat(frames), [*by, "expert", "role"], statistic,
-        level=level, n_resamples=n_resamples, rng=rng,
+        pd.concat(frames), [*BY, "expert", "role"], statistic,
+        rng=rng, **settings,
     )  # fmt: skip

@@ -32,6 +32,7 @@ NAMED, TRAINED = ", named only", ", trained"
 CLIP = 1e-3
 """Ballots are moved into [CLIP, 1 - CLIP] before their log-odds are taken."""
 
+_SIZE = 0.05  # of the tests behind a conclusion, all together
 _LEAST_SHARE = 0.8  # of the items that a strategy must have answered
 _SMALL = frozenset(("a", "an", "the"))
 _COST = ("prompt_tokens", "new_tokens", "seconds")
@@ -302,7 +303,6 @@ def fused_answers(
     strategies: Sequence[str] | None = None,
     expert: str | None = None,
     n_folds: int = 5,
-    by: Sequence[str] = BY,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
     """Graded answers of every strategy, fusion and ablation, on the same items, same labels.
@@ -333,7 +333,7 @@ def fused_answers(
         If no strategy answers enough, or too few items are answered by all.
     """
     frames, seed = [], int(rng.integers(2**63))
-    for key, part in graded.groupby(list(by), sort=True, observed=True):
+    for key, part in graded.groupby(list(BY), sort=True, observed=True):
         voters = list(strategies or sorted(set(part["strategy"]) - {expert}))
         full, n_dropped = _common(part, voters, expert, n_folds, " ".join(map(str, key)))
         fold = assign_folds(image_labels(full.rows), n_folds, rng=np.random.default_rng([seed, 0]))
@@ -439,31 +439,26 @@ def scores_of(part, w) -> dict:
     }
 
 
-def fusion_table(
-    fused: pd.DataFrame, *, level: float = 0.95, n_resamples: int = 1000,
-    by: Sequence[str] = BY, rng: np.random.Generator,
-) -> pd.DataFrame:  # fmt: skip
+def fusion_table(fused: pd.DataFrame, *, rng: np.random.Generator, **settings) -> pd.DataFrame:
     """Scores of every strategy, fusion and ablation of :func:`fused_answers`.
 
     Returns
     -------
     DataFrame
-        One row per ``by``, system, correction, kind and left_out: labels, n, n_images, n_dropped,
-        what :func:`scores_of` gives, and prompt_tokens, new_tokens, seconds (means per item).
-    """
+        One row per model, data set, system, correction, kind and left_out: labels, n, n_images,
+        n_dropped, what :func:`scores_of` gives, and prompt_tokens, new_tokens, seconds (means per
+        item)."""
 
     def statistic(part, w):
         same = {name: part[name].iloc[0] for name in ("labels", "n_dropped")}
         return same | scores_of(part, w) | {name: part[name].mean() for name in _COST}
 
-    settings = {"level": level, "n_resamples": n_resamples, "rng": rng}
-    return paired(fused, [*by, *_SYSTEM], statistic, **settings)
+    return paired(fused, [*BY, *_SYSTEM], statistic, rng=rng, **settings)
 
 
 def fusion_change_table(
-    fused: pd.DataFrame, *, level: float = 0.95, n_resamples: int = 1000,
-    by: Sequence[str] = BY, rng: np.random.Generator,
-) -> pd.DataFrame:  # fmt: skip
+    fused: pd.DataFrame, *, rng: np.random.Generator, **settings
+) -> pd.DataFrame:
     """Does a fusion beat the best single strategy, and the expert alone, both with Platt?
 
     The best strategy is chosen anew for each fold, by its Brier score after Platt on the other
@@ -485,8 +480,8 @@ def fusion_change_table(
     """
     from statsmodels.stats.multitest import multipletests
 
-    frames, keys = [], [*by, *_SYSTEM]
-    for _, part in fused.groupby(list(by), sort=True, observed=True):
+    frames, keys = [], [*BY, *_SYSTEM]
+    for _, part in fused.groupby(list(BY), sort=True, observed=True):
         platt = part[part["correction"] == "platt"]
         rivals = {"best strategy": _best(platt[platt["kind"] == "strategy"])}
         if (platt["kind"] == "expert").any():
@@ -503,13 +498,12 @@ def fusion_change_table(
         p = 2 * ndtr(-abs(ours[0] - theirs[0]) / spread)
         return {"brier": ours, "rival_brier": theirs, "change": ours - theirs, "p": p}
 
-    settings = {"level": level, "n_resamples": n_resamples, "rng": rng}
-    out = paired(pd.concat(frames), [*keys, "rival", "rival_is"], statistic, **settings)
+    out = paired(pd.concat(frames), [*keys, "rival", "rival_is"], statistic, rng=rng, **settings)
     out["p_holm"] = out.groupby("rival")["p"].transform(
         lambda p: multipletests(p, method="holm")[1]
     )
     shown = np.where(out["change"] < 0, "better", "worse")
-    out["conclusion"] = np.where(out["p_holm"] < 1 - level, shown, "no difference shown")
+    out["conclusion"] = np.where(out["p_holm"] < _SIZE, shown, "no difference shown")
     return out
 
 
@@ -528,7 +522,7 @@ def _best(single):
     return loss, pd.Series(list(names.values())).mode()[0]
 
 
-def change_sentence(table: pd.DataFrame, *, level: float = 0.95) -> str:
+def change_sentence(table: pd.DataFrame) -> str:
     """What :func:`fusion_change_table` shows, rival by rival, in words."""
     told = []
     for rival, part in table.groupby("rival", sort=False):
@@ -541,15 +535,12 @@ def change_sentence(table: pd.DataFrame, *, level: float = 0.95) -> str:
             + (f" ({'; '.join(named)})" if named else "")
             + f", {count.get('worse', 0)} a higher one, and for "
             f"{count.get('no difference shown', 0)} no difference is shown (Holm-corrected, "
-            f"{1 - level:.0%}); median change {part['change'].median():+.4f}."
+            f"{_SIZE:.0%}); median change {part['change'].median():+.4f}."
         )
     return "\n\n".join(told)
 
 
-def left_out_table(
-    fused: pd.DataFrame, *, level: float = 0.95, n_resamples: int = 1000,
-    by: Sequence[str] = BY, rng: np.random.Generator,
-) -> pd.DataFrame:  # fmt: skip
+def left_out_table(fused: pd.DataFrame, *, rng: np.random.Generator, **settings) -> pd.DataFrame:
     """How a fusion's Brier score changes without each voter. Paired differences by image.
 
     Returns
@@ -559,7 +550,7 @@ def left_out_table(
         difference; above 0 the whole is worse off without the voter) with low and high. Empty
         where nothing was left out, as with one voter.
     """
-    keys = [*by, "system", "correction", "item_id"]
+    keys = [*BY, "system", "correction", "item_id"]
     whole = fused[fused["kind"] == "fusion"].set_index(keys)
     rows = fused[fused["kind"] == "ablation"]
     if rows.empty:
@@ -572,7 +563,7 @@ def left_out_table(
 
     return paired(
         rows.assign(loss=_loss(rows), full=full), [*keys[:-1], "left_out"], statistic,
-        level=level, n_resamples=n_resamples, rng=rng,
+        rng=rng, **settings,
     )  # fmt: skip
 
 
@@ -598,20 +589,20 @@ def left_out_sentence(table: pd.DataFrame, *, level: float = 0.95) -> str:
 
 def abstention_table(
     graded: pd.DataFrame, *, strategies: Sequence[str], expert: str | None = None,
-    n_folds: int = 5, by: Sequence[str] = BY, rng: np.random.Generator,
+    n_folds: int = 5, rng: np.random.Generator,
 ) -> pd.DataFrame:  # fmt: skip
     """What complete cases leave out: all items, an abstention scored at the base rate.
 
     Returns
     -------
     DataFrame
-        One row per ``by``, system (each strategy, the expert, the fusions) and correction (as
-        stated, platt): n_items, n_abstained; brier of the answered items, and brier_all, where
-        each abstention costs b (1 - b), the Brier score of somebody who says the share b of right
-        answers of this system.
+        One row per model, data set, system (each strategy, the expert, the fusions) and
+        correction (as stated, platt): n_items, n_abstained; brier of the answered items, and
+        brier_all, where each abstention costs b (1 - b), the Brier score of somebody who says the
+        share b of right answers of this system.
     """
     seed, out = int(rng.integers(2**63)), []
-    for key, part in graded.groupby(list(by), sort=True, observed=True):
+    for key, part in graded.groupby(list(BY), sort=True, observed=True):
         present = [s for s in [*strategies, expert] if s in set(part["strategy"])]
         ballots = make_ballots(part, strategies=present)
         ballots = ballots.part(ballots.graded())
@@ -632,5 +623,5 @@ def abstention_table(
                 row = {"system": system, "correction": correction, "n_items": len(frame)}
                 row |= {"n_abstained": silent, "brier": loss / len(rows)}
                 row |= {"brier_all": (loss + silent * b * (1 - b)) / len(frame)}
-                out.append(dict(zip(by, key, strict=True)) | row)
+                out.append(dict(zip(BY, key, strict=True)) | row)
     return pd.DataFrame(out)

@@ -32,7 +32,6 @@ def label_efficiency_study(
     source: Mapping = GENERAL,
     target: Mapping = MEDICAL,
     judged: Mapping | None = None,
-    by: Sequence[str] = BY,
     method: str = "platt",
     sizes: Sequence[int] = SIZES,
     n_draws: int = 200,
@@ -75,15 +74,15 @@ def label_efficiency_study(
     method, seed = check_method(method), int(rng.integers(2**63))
     rows, medians, tail = [], [], [(1 - level) / 2, (1 + level) / 2]
     more = None if judged is None else measured(select(graded, judged))
-    for key, left, right in pairs(graded, source, target, by):
-        held = None if more is None else more[(more[list(by)] == list(key)).all(axis=1)]
+    for key, left, right in pairs(graded, source, target):
+        held = None if more is None else more[(more[list(BY)] == list(key)).all(axis=1)]
         if held is not None:
             refuse_shared(right, held, "in target and judged")
             refuse_shared(left, held, "in source and judged")
         draws = _Draws(left, right, held, method, n_draws, n_resamples, seed)
         for n, name, losses in draws.curves(sizes):
             for loss, (values, again) in losses.items():
-                row = dict(zip(by, key, strict=True))
+                row = dict(zip(BY, key, strict=True))
                 row |= {"method": method, "loss": loss, "n": n, "map": name}
                 low, high = np.quantile(values, tail)
                 rows.append(row | {"median": np.median(values), "low": low, "high": high})
@@ -174,22 +173,19 @@ def _orders(images, n_draws, held_out, rng):
 
 
 def labels_needed(study: LabelStudy) -> pd.DataFrame:
-    """How many labels until refitting pays, and until adapting stops to.
+    """How many labels until refitting pays, and where adapting the source's map is better.
 
     Returns
     -------
     DataFrame
         One row per model, strategy, method and loss: ``n_star``, the smallest n from which on the
-        refitted map's median loss lies below the carried-over map's at every larger n; and
-        ``n_adapt_from`` and ``n_adapt``, the first and the last n of the longest run of sizes
-        tried at which the adapted map's lies below the refitted one's. NaN where there is none
-        among the sizes tried. ``_low`` and ``_high`` are quantiles of the same numbers over the
-        resamples: infinite where refitting did not pay up to ``n_max``, 0 where adapting helped at
-        no size. ``n_adapt_also`` names the sizes outside the run at which adapting helps.
+        refitted map's median loss lies below the carried-over map's at every larger n, infinite
+        where there is none among the sizes tried, with n_star_low and n_star_high, quantiles over
+        the resamples; ``adapting_beats``, the sizes at which the adapted map's median lies below
+        the refitted one's; n_min and n_max, the smallest and the largest size tried.
     """
     table, tail = study.table, [(1 - study.level) / 2, (1 + study.level) / 2]
-    keys = [k for k in table.columns if k not in ("n", "map", "median", "low", "high")]
-    rows = []
+    keys, rows = ["model", "strategy", "method", "loss"], []
     for key, part in table.groupby(keys, sort=True, observed=True):
         n = np.sort(part["n"].unique())
         curves = {}
@@ -199,34 +195,23 @@ def labels_needed(study: LabelStudy) -> pd.DataFrame:
         better = curves["target"] < curves["source"]
         stays = np.logical_and.accumulate(better[::-1], axis=0)[::-1]
         star = np.where(stays.any(axis=0), n[stays.argmax(axis=0)], np.inf)
-        helps = curves["adapted"] < curves["target"]
-        first, last = (n[at] * helps.any(axis=0) for at in _longest_run(helps))
-        row = dict(zip(keys, key, strict=True))
-        for name, draws in (("n_star", star), ("n_adapt_from", first), ("n_adapt", last)):
-            row[name] = draws[0] if 0 < draws[0] < np.inf else np.nan
-            ends = [np.nan] * 2
-            if len(draws) > 1:  # no steps in between: an end is a size that was tried
-                ends = [np.quantile(draws[1:], q, method="inverted_cdf") for q in tail]
-            row[f"{name}_low"], row[f"{name}_high"] = map(float, ends)
-        outside = helps[:, 0] & ((n < first[0]) | (n > last[0]))
-        row["n_adapt_also"] = ", ".join(f"{size:,}" for size in n[outside])
-        rows.append(row | {"n_min": int(n[0]), "n_max": int(n[-1])})
+        ends = [np.nan] * 2
+        if len(star) > 1:  # no steps in between: an end is a size that was tried
+            ends = [float(np.quantile(star[1:], q, method="inverted_cdf")) for q in tail]
+        helps = n[curves["adapted"][:, 0] < curves["target"][:, 0]]
+        rows.append(
+            dict(zip(keys, key, strict=True))
+            | {"n_star": star[0], "n_star_low": ends[0], "n_star_high": ends[1]}
+            | {"adapting_beats": ", ".join(f"{size:,}" for size in helps)}
+            | {"n_min": int(n[0]), "n_max": int(n[-1])}
+        )
     return pd.DataFrame(rows)
-
-
-def _longest_run(holds) -> tuple[np.ndarray, np.ndarray]:
-    """First and last row of each column's longest run of True, of equal ones the first."""
-    length = np.zeros(holds.shape, int)
-    for k, row in enumerate(holds):
-        length[k] = np.where(row, 1 + (length[k - 1] if k else 0), 0)
-    last = length.argmax(axis=0)
-    return last - np.maximum(length.max(axis=0), 1) + 1, last
 
 
 def labels_sentence(
     needed: pd.DataFrame, *, level: float = 0.90, target: str = "medical images"
 ) -> str:
-    """How many labels until refitting pays, as sentences from the Brier scores of one group.
+    """How many labels until refitting pays, from the Brier scores of one group.
 
     Raises
     ------
@@ -237,35 +222,22 @@ def labels_sentence(
     if len(part) != 1:
         raise ValueError(f"needed: {len(part)} rows of the Brier score, not one")
     row = part.iloc[0]
-    least, most = row["n_min"], row["n_max"]
 
-    def said(value, beyond=""):
-        words = {least: f"{least:,} or fewer", most: beyond or f"{most:,}"}
-        if 0 < value < np.inf:  # no smaller and no larger number was tried
-            return words.get(value, f"{value:,.0f}")
-        return "none" if value == 0 else f"more than {most:,}"
+    def said(n):
+        if not np.isfinite(n):
+            return f"more than {row['n_max']:,}"
+        return f"{n:,.0f} or fewer" if n == row["n_min"] else f"{n:,.0f}"
 
-    def band(which, beyond=""):
-        ends = [row[f"{which}_low"], row[f"{which}_high"]]
-        if np.isnan(ends[0]):
-            return ""
-        told = dict.fromkeys(said(v, beyond) for v in ends)
-        return f" ({level:.0%} interval: {' to '.join(told)})"
-
-    up_to = f"at least {most:,}"
-    pays = f"not at up to {most:,} labels"
-    if not np.isnan(row["n_star"]):
-        pays = f"from {said(row['n_star'])} labels on"
-    stops = "at no number of labels" + band("n_adapt", up_to)
-    if not np.isnan(row["n_adapt"]):
-        stops = (
-            f"from {said(row['n_adapt_from'])}{band('n_adapt_from')} to "
-            f"{said(row['n_adapt'], up_to)} labels{band('n_adapt', up_to)}"
-        )
-        if row["n_adapt_also"]:
-            stops += f", and also at {row['n_adapt_also']}, but not in between"
+    band = ""
+    if not np.isnan(row["n_star_low"]):
+        ends = dict.fromkeys((said(row["n_star_low"]), said(row["n_star_high"])))
+        band = f" ({level:.0%} interval: {' to '.join(ends)})"
+    pays = f"from {said(row['n_star'])} labels on"
+    if not np.isfinite(row["n_star"]):
+        pays = f"not at up to {row['n_max']:,} labels"
     return (
-        f"On {target}, refitting has a lower Brier score than carrying over {pays}"
-        f"{band('n_star')}; starting from the carried-over map and moving it with the labels beats "
-        f"refitting {stops}. Numbers of labels tried: from {least:,} to {most:,}."
+        f"On {target}, refitting has a lower Brier score than carrying over {pays}{band}; starting "
+        "from the carried-over map and moving it with the labels beats refitting at "
+        f"{row['adapting_beats'] or 'no number of'} labels. Numbers tried: from {row['n_min']:,} "
+        f"to {row['n_max']:,}."
     )

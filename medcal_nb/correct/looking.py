@@ -31,8 +31,7 @@ _MEASURED = ("confidence", "accuracy")
 
 
 def blank_pairs(
-    graded: pd.DataFrame, *, strategies: Sequence[str], n_folds: int = 5,
-    by: Sequence[str] = BY, rng: np.random.Generator,
+    graded: pd.DataFrame, *, strategies: Sequence[str], n_folds: int = 5, rng: np.random.Generator
 ) -> pd.DataFrame:  # fmt: skip
     """Single strategies and fusions with the image and with a blank one, on the same items.
 
@@ -52,7 +51,7 @@ def blank_pairs(
         Empty where nothing was asked with a blank image.
     """
     seed, out = int(rng.integers(2**63)), []
-    for _, part in graded.groupby(list(by), sort=True, observed=True):
+    for _, part in graded.groupby(list(BY), sort=True, observed=True):
         present = set(part["strategy"])
         names = [s for s in strategies if {s, s + BLANK} <= present]
         if not names:
@@ -105,9 +104,8 @@ def _systems(seen, unseen, names, fold):
 
 
 def image_reliance_table(
-    pairs: pd.DataFrame, *, level: float = 0.95, n_resamples: int = 1000,
-    by: Sequence[str] = BY, rng: np.random.Generator,
-) -> pd.DataFrame:  # fmt: skip
+    pairs: pd.DataFrame, *, rng: np.random.Generator, **settings
+) -> pd.DataFrame:
     r"""How confidence and accuracy change when the image is taken away.
 
     Parameters
@@ -118,7 +116,7 @@ def image_reliance_table(
     Returns
     -------
     DataFrame
-        One row per ``by``, system and correction: n, n_images; ``confidence_shown``,
+        One row per model, data set, system and correction: n, n_images; ``confidence_shown``,
         ``confidence_blank``, ``confidence_change`` (blank - shown); the same of accuracy;
         ``excess`` = confidence_change - accuracy_change, above 0 where the confidence does not miss
         the image as much as the answers do; ``same_answer``, the share of items whose answer stays
@@ -136,8 +134,7 @@ def image_reliance_table(
         c = (part[f"confidence_{kind}"].to_numpy(float) for kind in ("shown", "blank"))
         return out | {"correlation": _correlation(*c, w)}
 
-    settings = {"level": level, "n_resamples": n_resamples, "rng": rng}
-    return paired(pairs, [*by, "system", "correction"], statistic, **settings)
+    return paired(pairs, [*BY, "system", "correction"], statistic, rng=rng, **settings)
 
 
 def _correlation(a, b, w):

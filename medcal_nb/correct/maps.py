@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from medcal_nb.files import new_file
 from medcal_nb.measure._check import check_confidence, check_pair
 
 from ._families import FAMILIES, T_MAX, T_MIN, softmax
@@ -533,14 +532,13 @@ def _moved(part, has, values, name):
 def save_maps(
     maps: Mapping[tuple, Recalibrator], path: str | Path, *, by: Sequence[str] = BY, fitted_on=""
 ) -> None:
-    """Write maps as one new JSON file; ``fitted_on`` says in words on which rows."""
+    """Write maps as one JSON file (the caller sees to it that it is new); ``fitted_on`` says in words on which rows."""
     body = {"format": _FILE, "by": list(by), "fitted_on": fitted_on}
     body["maps"] = [
         {"group": dict(zip(by, key, strict=True)), "map": fitted.to_dict()}
         for key, fitted in sorted(maps.items())
     ]
-    with new_file(path) as part:
-        part.write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    Path(path).write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def load_maps(path: str | Path) -> tuple[dict[tuple, Recalibrator], tuple[str, ...]]:

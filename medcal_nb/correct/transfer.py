@@ -77,12 +77,12 @@ def refuse_shared(fitted: pd.DataFrame, judged: pd.DataFrame, names: str) -> Non
         )
 
 
-def pairs(graded, source, target, by) -> Iterator[tuple]:
+def pairs(graded, source, target) -> Iterator[tuple]:
     """(key, source rows, target rows) of each group that has both, measured rows only."""
     left, right = select(graded, source), select(graded, target)
     refuse_shared(left, right, "source and target")
-    sources = dict(list(measured(left).groupby(list(by), sort=True, observed=True)))
-    for key, rows in measured(right).groupby(list(by), sort=True, observed=True):
+    sources = dict(list(measured(left).groupby(list(BY), sort=True, observed=True)))
+    for key, rows in measured(right).groupby(list(BY), sort=True, observed=True):
         if key not in sources:
             continue
         if len(sources[key]) >= 2 * N_FOLDS and len(set(image_labels(rows))) >= N_FOLDS:
@@ -266,7 +266,6 @@ def transfer_study(
     *,
     source: Mapping = GENERAL,
     target: Mapping = MEDICAL,
-    by: Sequence[str] = BY,
     methods: Sequence[str] = METHODS,
     level: float = 0.90,
     n_resamples: int = 1000,
@@ -306,7 +305,7 @@ def transfer_study(
     Returns
     -------
     TransferStudy
-        ``table`` has one row per ``by``, method and loss (brier, log_loss, ece): n_source,
+        ``table`` has one row per model, strategy, method and loss (brier, log_loss, ece): n_source,
         n_target, n_images, clip; accuracy, auroc of the target as stated with _low and _high;
         loss_raw, loss_rate (one number for all answers: the share right), loss_source,
         loss_target and those of ``more``, and the three changes, with _low and _high but for ECE,
@@ -322,7 +321,7 @@ def transfer_study(
     methods = [check_method(m) for m in methods]
     seed, rows, costs = int(rng.integers(2**63)), [], []
     drawn = draw_sides(graded, source, target, n_resamples, seed)
-    for key, left, right in pairs(graded, source, target, by):
+    for key, left, right in pairs(graded, source, target):
         groups = right.get(modality, pd.Series("", right.index)).astype(str) if more else None
         pair = Pair(left, right, drawn, seed=seed, groups=groups)
         info = _about(left, right, drawn[1], level) | {"clip": pair.clip}
@@ -332,12 +331,12 @@ def transfer_study(
             ):
                 continue
             for row, cost in _rows(pair, method, level, more, margin):
-                rows.append(dict(zip(by, key, strict=True)) | {"method": method} | info | row)
+                rows.append(dict(zip(BY, key, strict=True)) | {"method": method} | info | row)
                 costs.append(cost)
     if not rows:
         only = " with the probabilities of all options" if methods == ["temperature"] else ""
         raise ValueError(f"no model and strategy has enough answers in source and target{only}")
-    return TransferStudy(_holm(pd.DataFrame(rows), margin), np.array(costs), level)
+    return TransferStudy(_holm(pd.DataFrame(rows)), np.array(costs), level)
 
 
 def draw_sides(graded, source, target, n_resamples, seed) -> tuple[Resamples, Resamples]:
@@ -422,7 +421,7 @@ def _conclusion(draws, row, margin):
     return out | {"conclusion": "nothing to correct" if small else "carries over"}
 
 
-def _holm(table, margin):
+def _holm(table):
     """The conclusions that stand when all rows of a method are read together."""
     from statsmodels.stats.multitest import multipletests
 
@@ -456,9 +455,8 @@ def transfer_summary(study: TransferStudy) -> pd.DataFrame:
         if loss == "ece":
             continue
         own = study.cost[part.index.to_numpy()]
-        first = "model" if "model" in part else part.columns[0]
         models = np.stack(
-            [own[(part[first] == m).to_numpy()].mean(axis=0) for m in part[first].unique()]
+            [own[(part["model"] == m).to_numpy()].mean(axis=0) for m in part["model"].unique()]
         )
         row = {"method": method, "loss": loss, "rows": len(part), "models": len(models)}
         for name, draws in (("cost", models.mean(axis=0)), ("spread", models.std(axis=0))):
@@ -504,8 +502,8 @@ def transfer_sentence(
         f"strategies. Against a refit, within {part['margin'].iloc[0]:g} of the Brier score: "
         f"{told}. Carrying over lowers the Brier score for {lowers} and raises it for {raises} "
         f"(about {n * (1 - level) / 2:.1f} each by chance alone, were there no change). The "
-        f"confidence tells right from wrong on {target} (AUROC above one half) for {ranks} of {n}: "
-        f"no map mends the others. The cost of carrying over has median {part['cost'].median():+.4f}, "
+        f"confidence ranks right above wrong on {target} (AUROC above ½) for {ranks} of {n}: no "
+        f"map mends the others. The cost of carrying over has median {part['cost'].median():+.4f}, "
         f"from {part['cost'].min():+.4f} to {part['cost'].max():+.4f}."
     )
 
@@ -525,7 +523,6 @@ def gap_table(
     *,
     source: Mapping = GENERAL,
     target: Mapping = MEDICAL,
-    by: Sequence[str] = BY,
     level: float = 0.90,
     n_resamples: int = 1000,
     rng: np.random.Generator,
@@ -545,11 +542,12 @@ def gap_table(
     Returns
     -------
     DataFrame
-        One row per group and part: n, scaled ("temperature" or "log_odds"), value, low, high.
+        One row per model, strategy and part: n, scaled ("temperature" or "log_odds"), value,
+        low, high.
     """
     seed, rows = int(rng.integers(2**63)), []
     drawn = draw_sides(graded, source, target, n_resamples, seed)
-    for key, left, right in pairs(graded, source, target, by):
+    for key, left, right in pairs(graded, source, target):
         pair, v = Pair(left, right, drawn, seed=seed), {}
         whole = option_rows(left).all() and option_rows(right).all()
         scaled = "temperature" if whole else "log_odds"
@@ -564,7 +562,7 @@ def gap_table(
         for part, (a, b) in _PARTS.items():
             value, low, high = interval(v[a] - v[b], level)
             rows.append(
-                dict(zip(by, key, strict=True))
+                dict(zip(BY, key, strict=True))
                 | {"n": len(right), "scaled": scaled, "part": part}
                 | {"value": value, "low": low, "high": high}
             )
@@ -590,7 +588,6 @@ def modality_matrix(
     column: str = "modality",
     sources: Mapping[str, Mapping] | None = None,
     where: Mapping = MEDICAL,
-    by: Sequence[str] = BY,
     method: str = "platt",
     level: float = 0.90,
     n_resamples: int = 300,
@@ -608,21 +605,21 @@ def modality_matrix(
     Returns
     -------
     DataFrame
-        One row per group, ``fitted_on`` and ``applied_to``: n_fit, n, loss_raw, value, change
-        (value - raw, below 0 is better) with low and high. Where the two are the same, the fit is
-        cross-fitted by image; else they share no image. Modalities of fewer than five images are
-        left out.
+        One row per model, strategy, ``fitted_on`` and ``applied_to``: n_fit, n, loss_raw, value,
+        change (value - raw, below 0 is better) with low and high. Where the two are the same, the
+        fit is cross-fitted by image; else they share no image. Modalities of fewer than five
+        images are left out.
     """
     method, seed, rows = check_method(method), int(rng.integers(2**63)), []
     inside = measured(select(graded, where))
     more = {name: measured(select(graded, w)) for name, w in (sources or {}).items()}
-    for key, own in inside.groupby(list(by), sort=True, observed=True):
+    for key, own in inside.groupby(list(BY), sort=True, observed=True):
         parts = {
             str(m): r
             for m, r in own.groupby(column, sort=True, observed=True)
             if len(set(image_labels(r))) >= N_FOLDS
         }
-        fits = {name: r[(r[list(by)] == list(key)).all(axis=1)] for name, r in more.items()}
+        fits = {name: r[(r[list(BY)] == list(key)).all(axis=1)] for name, r in more.items()}
         fits = {name: r for name, r in fits.items() if len(r)} | parts
         drawn = {
             name: Resamples(image_labels(r), n_resamples, np.random.default_rng([seed, 1]))
@@ -640,7 +637,7 @@ def modality_matrix(
                 raw, value = np.concatenate(v, axis=1)
                 change, low, high = interval(value - raw, level)
                 rows.append(
-                    dict(zip(by, key, strict=True))
+                    dict(zip(BY, key, strict=True))
                     | {"method": method, "fitted_on": fitted, "applied_to": applied}
                     | {"n_fit": len(left), "n": len(right), "loss_raw": raw[0], "value": value[0]}
                     | {"change": change, "change_low": low, "change_high": high}

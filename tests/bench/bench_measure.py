@@ -348,7 +348,7 @@ def smooth_tasks(found):
 
 
 def temperature_task(found, n=100_000, k=4):
-    from medcal_nb.correct.recalibrate import fit_option_temperature
+    from medcal_nb.correct import fit
 
     rng = np.random.default_rng(6)
     logits = 1.5 * rng.normal(size=(n, k))
@@ -374,7 +374,7 @@ def temperature_task(found, n=100_000, k=4):
         peers["torch-uncertainty"] = Peer(lambda: torch_uncertainty_temperature(logits, gold))
 
     def ours():
-        return fit_option_temperature(p, gold).params["temperature"]
+        return fit(p, gold, method="temperature").params["temperature"]
 
     return Task(f"temperature of {k} options", n, ours, peers)
 

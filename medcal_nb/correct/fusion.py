@@ -316,8 +316,8 @@ def fused_answers(
         items is left out, with a warning; the others are compared on items that all answered.
     expert : str, optional
         The strategy that holds an expert's assessment, one more voter of "fusion + expert". Alone
-        it costs what the strategies cost as well, where it judges their answers: on the items
-        whose ``judges_answers`` is not False.
+        it costs what the strategies cost as well where it judges their answers: on open
+        questions, whose candidates are what they named.
 
     Returns
     -------
@@ -337,7 +337,7 @@ def fused_answers(
         voters = list(strategies or sorted(set(part["strategy"]) - {expert}))
         full, n_dropped = _common(part, voters, expert, n_folds, " ".join(map(str, key)))
         fold = assign_folds(image_labels(full.rows), n_folds, rng=np.random.default_rng([seed, 0]))
-        systems = list(_systems(full, part, expert, fold))
+        systems = list(_systems(full, expert, fold))
         labels = round(len(full.rows) * (n_folds - 1) / n_folds)
         both = pd.concat(systems, ignore_index=True)
         both["labels"] = np.where(both["correction"] == "as stated", 0, labels)
@@ -369,7 +369,7 @@ def _common(part, voters, expert, n_folds, where):
     return full, len(ballots.rows) - len(rows)
 
 
-def _systems(full, part, expert, fold):
+def _systems(full, expert, fold):
     """Frames of every system and correction."""
 
     def tagged(frame, kind, correction="as stated", left_out="", fold=-1):
@@ -387,9 +387,9 @@ def _systems(full, part, expert, fold):
     for s in full.strategies:
         own = alone(full, s)
         if s == expert:
-            judges = _judges(part, s, own)
+            judged = ~own.get("question_type", pd.Series("", own.index)).isin(["closed", "choice"])
             for column, values in full.of(voters).cost.items():
-                own[column] += np.where(judges, values.sum(axis=1), 0)
+                own[column] += np.where(judged, values.sum(axis=1), 0)
         yield from corrections(own, "expert" if s == expert else "strategy")
     pools = {FUSION: voters} | (
         {EXPERT_TOO: list(full.strategies)} if expert in full.strategies else {}
@@ -405,14 +405,6 @@ def _systems(full, part, expert, fold):
         yield tagged(chosen(rest, pool(rest), name=name), "ablation", left_out=s)
         trained = _cross_fused(rest, fold, name + TRAINED)
         yield tagged(trained, "ablation", "trained", left_out=s, fold=fold)
-
-
-def _judges(part, expert, rows) -> np.ndarray:
-    """Whether the expert needed the strategies' answers to each row's item."""
-    if "judges_answers" not in part:
-        return np.ones(len(rows), bool)
-    told = part[part["strategy"] == expert].set_index("item_id")["judges_answers"]
-    return rows["item_id"].map(told).ne(False).to_numpy()
 
 
 # --- tables -------------------------------------------------------------------------------------

@@ -4,6 +4,8 @@ A bootstrap that repeats the fit in each resample needs thousands of fits of a f
 Resampling rows is reweighting them, so all fits of a family run together.
 """
 
+import contextlib
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -334,7 +336,7 @@ def _interpolate(theta, confidence):
     return np.stack([np.clip(np.interp(confidence, x, y), a, b) for x, y, a, b in theta])
 
 
-_TABLE = np.linspace(0, 1, 2001)
+_TABLE = np.round(np.linspace(0, 1, 2001), 4)
 
 
 def _from_netcal(name: str, **settings) -> Family:
@@ -346,7 +348,8 @@ def _from_netcal(name: str, **settings) -> Family:
         out = []
         for w in np.round(weights).astype(int):
             made = getattr(netcal.binning, name)(**settings)
-            made.fit(np.repeat(confidence, w), np.repeat(correct, w).astype(int))
+            with contextlib.redirect_stdout(io.StringIO()):  # it reports its progress there
+                made.fit(np.repeat(confidence, w), np.repeat(correct, w).astype(int))
             out.append((np.clip(made.transform(_TABLE), 0, 1),))
         return out
 

@@ -189,12 +189,15 @@ def test_the_expert_alone_is_a_rival_and_often_is_what_fusion_gains(rng):
 
 
 def test_the_best_strategy_is_chosen_on_other_images_than_it_is_judged_on(rng):
-    """Of eight strategies that know nothing the best in hindsight looks better than a coin."""
-    fused = fused_answers(votes(rng, 120, skill=(0.1,) * 8), rng=rng)
-    table = fusion_change_table(fused, n_resamples=2, rng=rng)
-    platt = fused[(fused.correction == "platt") & (fused.kind == "strategy")]
-    gap = (platt.confidence - platt.correct.astype(float)) ** 2
-    assert gap.groupby(platt.system).mean().min() < table.rival_brier.iloc[0]
+    """Of twelve strategies that know next to nothing the best in hindsight looks better."""
+    hindsight, fair = [], []
+    for _ in range(5):
+        fused = fused_answers(votes(rng, 60, skill=(0.1,) * 12), rng=rng)
+        fair.append(fusion_change_table(fused, n_resamples=2, rng=rng).rival_brier.iloc[0])
+        platt = fused[(fused.correction == "platt") & (fused.kind == "strategy")]
+        gap = (platt.confidence - platt.correct.astype(float)) ** 2
+        hindsight.append(gap.groupby(platt.system).mean().min())
+    assert np.mean(fair) > np.mean(hindsight) + 0.005
 
 
 def test_leaving_one_out_is_paired_by_image(rng):

@@ -163,7 +163,8 @@ def test_more_maps_have_intervals_and_leave_the_cost_alone(both):
 
 
 def test_an_adapted_map_lies_between_carrying_over_and_refitting(rng):
-    data = pd.concat([graded(rng, 3000, "general", slope=0.5), graded(rng, 60, "medical", slope=0.5),
+    data = pd.concat([graded(rng, 3000, "general", slope=0.5),
+                      graded(rng, 60, "medical", slope=0.5),
                       graded(rng, 3000, "general", slope=2.0, model="n"),
                       graded(rng, 2000, "medical", slope=0.3, shift=-1, model="n")])  # fmt: skip
     table = table_of(data, methods=["platt"], n_resamples=2, more=2)
@@ -437,7 +438,9 @@ def test_thirteen_real_models_from_mmbench_to_oodcv(real_dir):
                 {
                     "model": d.model, "dataset": name, "item_id": d.item_id.astype(str),
                     "strategy": "option_probability", "confidence": p.max(1), "gold": d.gold,
-                    "option_probabilities": [dict(zip("ABCDEF", r, strict=True)) for r in p.tolist()],
+                    "option_probabilities": [
+                        dict(zip("ABCDEF", row, strict=True)) for row in p.tolist()
+                    ],
                     "correct": (np.array(list("ABCDEF"))[p.argmax(1)] == d.gold).astype(float),
                 }
             )

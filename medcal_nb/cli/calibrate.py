@@ -6,9 +6,9 @@ import typer
 
 
 def _methods() -> list[str]:
-    from medcal_nb.correct.maps import MAP_METHODS
+    from medcal_nb.correct.maps import MAP_METHODS, OLD_METHODS
 
-    return list(MAP_METHODS)
+    return [*MAP_METHODS, *OLD_METHODS]
 
 
 def register(app: typer.Typer) -> None:
@@ -22,8 +22,9 @@ def calibrate(
         ..., help="Where the corrected verdicts go: a new log, or .parquet, .csv, .jsonl."
     ),
     method: str = typer.Option(
-        "temperature",
-        help="Family of the map: temperature, platt, beta, isotonic, histogram, bbq …",
+        "log_odds",
+        help="Family of the map: log_odds, platt, beta, isotonic, histogram, bbq, enir; "
+        "temperature divides the logits of all options, where every answer tells them.",
         autocompletion=_methods,
     ),
     fit: list[str] = typer.Option(
@@ -135,7 +136,7 @@ def _verdicts(path):
     answers = load_answers(path)
     verdicts = to_graded(answers)
     key = ["model", "dataset", "item_id", "strategy"]
-    if answers["option_probabilities"].notna().any():
+    if "option_probabilities" not in verdicts and answers["option_probabilities"].notna().any():
         once = answers[~answers.duplicated(key, keep=False)]
         verdicts = verdicts.merge(once[[*key, "option_probabilities"]], on=key, how="left")
         several = verdicts["n_answers"] > 1

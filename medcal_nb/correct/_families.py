@@ -190,12 +190,12 @@ def _one_temperature(z, gold, weights) -> float:
     low, high, a = 1 / T_MAX, 1 / T_MIN, 1.0
     for _ in range(100):
         p = np.exp(filled * a)
-        p /= p.sum(axis=0)
+        total = p.sum(axis=0)
         p *= filled
-        average = p.sum(axis=0)
+        average = p.sum(axis=0) / total
         slope = target - weights @ average
         p *= filled
-        curvature = weights @ (p.sum(axis=0) - average**2)
+        curvature = weights @ (p.sum(axis=0) / total - average**2)
         if slope == 0:
             break
         low, high = (a, high) if slope > 0 else (low, a)

@@ -176,7 +176,9 @@ def check_method(method: str) -> str:
     ValueError
         If there is none; the message holds the choices.
     """
-    method = OLD_METHODS.get(method, method)
+    if new := OLD_METHODS.get(method):
+        warnings.warn(f"{method} is now called {new}", RecalibrationWarning, stacklevel=3)
+        method = new
     if method not in FAMILIES:
         raise ValueError(f"method: unknown {method!r}; choose one of {', '.join(MAP_METHODS)}")
     return method

@@ -380,7 +380,8 @@ def test_each_group_has_its_own_map_and_a_name_of_its_own(both, tmp_path):
 
 def test_temperature_moves_all_options_together_under_both_its_names(both, rng):
     general, medical = (both[both.domain == d] for d in ("general", "medical"))
-    out = apply_maps(medical, fit_maps(general, method="option_temperature"))
+    with pytest.warns(RecalibrationWarning, match="option_temperature is now called temperature"):
+        out = apply_maps(medical, fit_maps(general, method="option_temperature"))
     assert set(out.strategy) == {"s+temperature"}
     first = out.iloc[0]
     assert max(first.option_probabilities.values()) == pytest.approx(first.confidence)

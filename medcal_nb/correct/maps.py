@@ -296,9 +296,14 @@ def option_arrays(option_probabilities, gold, *, labels: Sequence[str] | None = 
     out = np.full((len(rows), max(map(len, names), default=2)), np.nan)
     for i, (row, own) in enumerate(zip(rows, names, strict=True)):
         out[i, : len(own)] = [row.get(k, np.nan) for k in own]
-    index = [o.index(g) if g in o and g in r else -1
-             for o, g, r in zip(names, gold, rows, strict=True)]  # fmt: skip
+    index = [_place(g, own, row) for g, own, row in zip(gold, names, rows, strict=True)]
     return out, np.array(index, int), names
+
+
+def _place(gold, names, row) -> int:
+    """Position of the first option that is a right answer, -1 where none is."""
+    right = gold if hasattr(gold, "__iter__") and not isinstance(gold, str) else [gold]
+    return next((j for j, name in enumerate(names) if name in row and name in list(right)), -1)
 
 
 def option_rows(graded: pd.DataFrame) -> np.ndarray:
@@ -534,7 +539,10 @@ def _moved(part, has, values, name):
 def save_maps(
     maps: Mapping[tuple, Recalibrator], path: str | Path, *, by: Sequence[str] = BY, fitted_on=""
 ) -> None:
-    """Write maps as one JSON file (the caller sees to it that it is new); ``fitted_on`` says in words on which rows."""
+    """Write maps as one JSON file, which the caller sees to it is new.
+
+    ``fitted_on`` says in words on which rows.
+    """
     body = {"format": _FILE, "by": list(by), "fitted_on": fitted_on}
     body["maps"] = [
         {"group": dict(zip(by, key, strict=True)), "map": fitted.to_dict()}

@@ -343,6 +343,7 @@ def test_options_of_different_items_become_columns():
     options, gold, names = option_arrays(rows, ["no", "perhaps"])
     np.testing.assert_allclose(options, [[0.3, 0.7], [0.8, 0.2]])
     assert gold.tolist() == [0, -1]
+    assert option_arrays(rows, [("nope", "yes"), np.nan])[1].tolist() == [1, -1]
     options, gold, names = option_arrays([{"a": 0.5, "b": 0.5}, {"ct": 0.1, "mri": 0.2, "us": 0.7}],
                                          ["b", "us"])  # fmt: skip
     assert np.isnan(options[0, 2])

@@ -63,12 +63,9 @@ def sides(graded: pd.DataFrame, source: dict, target: dict, more_target: dict | 
             f"a map is learned on one data set and judged on another, and the answers hold {known} "
             "alone: import a second one"
         )
-    missing = [
-        f"{name} {where}"
-        for name, where in (("SOURCE", source), ("TARGET", target))
-        if not len(_rows(graded, where))
-    ]
-    told = f"{' and '.join(missing)}: no such rows" if missing else "SOURCE and TARGET are the same"
+    sought = {"SOURCE": source, "TARGET": target}
+    lost = " and ".join(f"{k} {where}" for k, where in sought.items() if _rows(graded, where).empty)
+    told = f"{lost}: no such rows" if lost else "SOURCE and TARGET are the same"
     raise MedcalError(
         f"{told}; the answers hold the data sets {known}"
         ': name two sides, as in SOURCE={"dataset": …} and TARGET={"dataset": …}, or import a '

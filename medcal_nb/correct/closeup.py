@@ -136,13 +136,13 @@ def stage_scores(
 
 
 FITTED_ON = {
-    "raw": "nothing",
-    "rate": "one number for all",
+    "raw": "as stated",
+    "rate": "one number",
     "source": "source",
     "target": "target",
     "pooled": "both",
-    "adapted": "source, adapted",
-    "modality": "one per modality",
+    "adapted": "adapted",
+    "modality": "by modality",
 }
 
 

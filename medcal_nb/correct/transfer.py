@@ -42,6 +42,7 @@ CONCLUSIONS = ("nothing to correct", "carries over", "does not", "undecided")
 GENERAL, MEDICAL = {"domain": "general"}, {"domain": "medical"}
 N_FOLDS = 5
 _CELLS = 400  # different confidences that resampled fits tell apart
+_MOST_GROUPS = 30  # that may have a map each
 _CHUNK = 200  # resamples at once
 
 
@@ -322,7 +323,7 @@ def transfer_study(
     seed, rows, costs = int(rng.integers(2**63)), [], []
     drawn = draw_sides(graded, source, target, n_resamples, seed)
     for key, left, right in pairs(graded, source, target):
-        groups = right.get(modality, pd.Series("", right.index)).astype(str) if more else None
+        groups = _groups_of(right, modality) if more else None
         pair = Pair(left, right, drawn, seed=seed, groups=groups)
         info = _about(left, right, drawn[1], level) | {"clip": pair.clip}
         for method in methods:
@@ -337,6 +338,12 @@ def transfer_study(
         only = " with the probabilities of all options" if methods == ["temperature"] else ""
         raise ValueError(f"no model and strategy has enough answers in source and target{only}")
     return TransferStudy(_holm(pd.DataFrame(rows)), np.array(costs), level)
+
+
+def _groups_of(rows, column):
+    """Labels of groups that may have a map each; None where there are none, or too many."""
+    names = rows[column].astype(object).fillna("").astype(str) if column in rows else pd.Series()
+    return names if 1 < names.nunique() <= _MOST_GROUPS else None
 
 
 def draw_sides(graded, source, target, n_resamples, seed) -> tuple[Resamples, Resamples]:

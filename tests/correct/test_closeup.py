@@ -87,10 +87,10 @@ def test_one_line_per_method_and_what_it_was_fitted_on(both):
     table = transfer_study(both, methods=["log_odds"], n_resamples=20, more=20,
                            rng=np.random.default_rng(0)).table  # fmt: skip
     lines = fitted_on_table(table).set_index("fitted on")
-    assert list(lines.index) == ["nothing", "one number for all", "source", "target", "both",
-                                 "source, adapted", "one per modality"]  # fmt: skip
+    assert list(lines.index) == ["as stated", "one number", "source", "target", "both",
+                                 "adapted", "by modality"]  # fmt: skip
     row = table[table.loss == "brier"].iloc[0]
-    assert lines.loc["source, adapted", "brier"] == row.loss_adapted
+    assert lines.loc["adapted", "brier"] == row.loss_adapted
     changes = added_changes(table).set_index("labels used")
     assert changes.loc["alone", "change"] == -row.cost
     assert (changes.change_low <= changes.change_high).all()

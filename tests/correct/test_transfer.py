@@ -160,6 +160,9 @@ def test_more_maps_have_intervals_and_leave_the_cost_alone(both):
         assert row[f"loss_{name}_low"] < row[f"loss_{name}"] < row[f"loss_{name}_high"]
         assert row[f"{name}_change"] == pytest.approx(row[f"loss_{name}"] - row.loss_source)
     assert np.isnan(brier.loc["isotonic"].loss_modality)
+    for modality in (np.nan, "ct", [f"m{i}" for i in range(len(both))]):  # none, one, too many
+        odd = table_of(both.assign(modality=modality), **settings, more=5)
+        assert "loss_modality" not in odd
 
 
 def test_an_adapted_map_lies_between_carrying_over_and_refitting(rng):

@@ -36,7 +36,6 @@ from .maps import (
     apply_maps,
     corrected,
     cross_apply,
-    cross_fit,
     fit,
     fit_maps,
     load_maps,

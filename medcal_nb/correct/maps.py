@@ -365,23 +365,6 @@ def assign_folds(groups, n_folds: int, *, rng: np.random.Generator) -> np.ndarra
     return fold[at]
 
 
-def cross_fit(
-    fit: Callable[..., Recalibrator], confidence, correct, groups,
-    *, n_folds: int = 5, rng: np.random.Generator,
-) -> np.ndarray:  # fmt: skip
-    """Corrected confidences, each from a map that never saw the answer's group.
-
-    Parameters
-    ----------
-    fit : callable
-        ``fit(confidence, correct) -> Recalibrator``, such as one of ``FITS``.
-    confidence, correct : as for :func:`fit`
-    groups : sequence of n labels
-        Rows of one group (an image) are always left out together.
-    """
-    return by_fold(fit, confidence, correct, assign_folds(groups, n_folds, rng=rng))
-
-
 def by_fold(fit, confidence, correct, fold) -> np.ndarray:
     """Corrected confidences, each from a map fitted on the other folds."""
     c, y = np.asarray(confidence, dtype=float), np.asarray(correct)

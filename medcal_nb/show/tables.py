@@ -378,38 +378,6 @@ def stacked(*parts: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def ablation_table(answers: pd.DataFrame, target: dict) -> pd.DataFrame:
-    """Return mean confidence and accuracy with the image and with a blank one, per model.
-
-    Parameters
-    ----------
-    answers : pandas.DataFrame
-        The answers table; rows of the strategy ``blank_image``, whose sample 0 saw the image and
-        sample 1 the blank one.
-    target : dict
-        Which rows, by column; all where there are none.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``model, dataset, image, n, mean_confidence, accuracy``; empty where nothing was ablated.
-    """
-    rows = answers[answers["strategy"] == "blank_image"]
-    chosen = rows_where(rows, target)
-    rows = measured(chosen if len(chosen) else rows)
-    seen = rows.assign(image=np.where(rows["sample"] == 0, "shown", "blank"))
-    return (
-        seen.assign(correct=seen["correct"].astype(float))
-        .groupby(["model", "dataset", "image"], sort=False)
-        .agg(
-            n=("item_id", "size"),
-            mean_confidence=("confidence", "mean"),
-            accuracy=("correct", "mean"),
-        )
-        .reset_index()
-    )
-
-
 def corrected_pair(
     graded: pd.DataFrame, *, source: dict, target: dict, fit: Callable, rng: np.random.Generator
 ) -> pd.DataFrame:

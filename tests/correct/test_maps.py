@@ -16,7 +16,6 @@ from medcal_nb.correct import (
     apply_maps,
     corrected,
     cross_apply,
-    cross_fit,
     fit,
     fit_maps,
     load_maps,
@@ -26,7 +25,7 @@ from medcal_nb.correct._families import FAMILIES
 from medcal_nb.correct.maps import assign_folds, choose_clip, option_arrays
 from medcal_nb.measure import brier_score, ece, log_loss
 
-from .worlds import draw, with_options
+from .worlds import cross_fit, draw, with_options
 
 OURS = ("log_odds", "platt", "beta", "isotonic")
 

@@ -10,7 +10,6 @@ from scipy.special import expit
 
 from medcal_nb.correct import (
     RecalibrationWarning,
-    cross_fit,
     fit,
     gap_table,
     images_note,
@@ -25,7 +24,7 @@ from medcal_nb.correct.paired import image_labels, paired, weighted_auroc
 from medcal_nb.correct.transfer import _conclusion
 from medcal_nb.measure import auroc, brier_score, ece
 
-from .worlds import graded, with_options
+from .worlds import cross_fit, graded, with_options
 
 
 @pytest.fixture

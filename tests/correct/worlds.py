@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
+from medcal_nb.correct.maps import assign_folds, by_fold
+
 
 def draw(rng, n, *, slope=1.0, shift=0.0, centre=1.0):
     """Confidences c whose true accuracy is sigma(slope * logit(c) + shift)."""
@@ -69,3 +71,8 @@ def votes(rng, n=300, skill=(0.8, 1.2, 0.2), over=1.0, per_image=1):
         )
     frame = pd.concat(frames, ignore_index=True)
     return frame.assign(model="m", dataset="d", question_type="closed")
+
+
+def cross_fit(fit, confidence, correct, groups, *, rng):
+    """Corrected confidences, each from a map that never saw the answer's group."""
+    return by_fold(fit, confidence, correct, assign_folds(groups, 5, rng=rng))

@@ -6,6 +6,12 @@ from pathlib import Path
 import typer
 
 
+def _methods() -> list[str]:
+    from medcal_nb.correct.maps import MAP_METHODS, OLD_METHODS
+
+    return [*MAP_METHODS, *OLD_METHODS]
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command()(calibrate)
@@ -14,7 +20,12 @@ def register(app: typer.Typer) -> None:
 def calibrate(
     answers: Path = typer.Argument(help="A log, or a table with our column names."),
     to: Path = typer.Option(..., help="A new log, or .parquet, .csv, .jsonl."),
-    method: str = typer.Option("temperature", help="Family of the map: platt, isotonic, bbq …"),
+    method: str = typer.Option(
+        "log_odds",
+        help="log_odds, platt, beta, isotonic, histogram, bbq, enir; temperature divides the "
+        "logits of all options, where every answer tells them.",
+        autocompletion=_methods,
+    ),
     fit: list[str] = typer.Option([], metavar="COL=VALUE,…", help="Rows to learn from."),
     apply: list[str] = typer.Option([], metavar="COL=VALUE,…", help="Rows to correct."),
     by: str = typer.Option("model,strategy", metavar="COL,COL,…", help="One map for each of."),

@@ -1,74 +1,416 @@
-"""One map for every model and strategy: fitted, saved, loaded and applied together."""
+"""Recalibration maps: from a stated confidence to a better one, learned from graded answers.
 
+:func:`fit` takes ``(confidence, correct)`` and gives back a frozen :class:`Recalibrator`: call it
+on confidences, read its ``params``, save it as JSON. It remembers which images taught it and
+refuses to be scored on them. :func:`fit_maps`, :func:`apply_maps` and :func:`corrected` do this
+for tables of graded answers, one map for each model and strategy.
+"""
+
+import hashlib
 import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from .recalibrate import (
-    FITS,
-    RecalibrationWarning,
-    Recalibrator,
-    choose_clip,
-    cross_fit,
-    fit_option_temperature,
-    option_arrays,
-    top_option,
-)
-from .transfer import image_labels, scorable
+from medcal_nb.measure._check import check_confidence, check_pair
 
-MAP_METHODS = (*FITS, "option_temperature")
-_FORMAT = "medcal-maps/1"
+from ._families import FAMILIES, T_MAX, T_MIN, softmax
+from .paired import image_labels, measured, plain_ids
+
+MAP_METHODS = tuple(FAMILIES)
+OLD_METHODS = {"option_temperature": "temperature"}
+"""Names of earlier versions → ours."""
+
+MIN_FIT = 5
+"""Fewer labelled answers than this fit nothing: the map changes nothing."""
+
+_FORMAT, _FILE = "medcal-recalibrator/2", "medcal-maps/2"
 
 
-def fit_maps(
-    verdicts: pd.DataFrame,
-    *,
-    method: str = "temperature",
-    by: Sequence[str] = ("model", "strategy"),
-    clip: float | str = "auto",
-) -> dict[tuple, Recalibrator]:
-    """One map of a family for each group of verdicts.
+class RecalibrationWarning(UserWarning):
+    """The data could not support the map that was asked for; the message says what was done."""
 
-    Parameters
+
+@dataclass(frozen=True)
+class Recalibrator:
+    """A fitted map from confidence to confidence.
+
+    Attributes
     ----------
-    verdicts : DataFrame
-        Rows without a confidence or a grade are left out.
-    method : str
-        One of ``MAP_METHODS``; ``option_temperature`` needs option_probabilities and gold.
-    clip : float or "auto"
-        See :func:`~medcal_nb.correct.choose_clip`.
+    name : str
+        The family: one of ``MAP_METHODS``.
+    params : dict
+        The fitted numbers, JSON-ready.
+    n_fit : int
+        Labelled answers that the fit used.
+    clip : float
+        Confidences are moved into [clip, 1 - clip] before log-odds are taken.
+    note : str
+        Why the map is less than what was asked for; empty where it is not.
+    fitted_on : frozenset of str
+        Hashes of the images used in the fit; empty where none were named.
+    """
 
-    Returns
-    -------
-    dict
-        Values of ``by`` → map, which remembers the items (data set and id) that it saw.
+    name: str
+    params: Mapping
+    n_fit: int
+    clip: float
+    note: str = ""
+    fitted_on: frozenset[str] = field(default_factory=frozenset, repr=False)
+
+    def __call__(self, confidence) -> np.ndarray:
+        """Corrected confidence of each answer.
+
+        Parameters
+        ----------
+        confidence : array of shape (n,), in [0, 1]
+            For ``temperature``: option probabilities (n, k), NaN where absent; so is the result.
+
+        Raises
+        ------
+        ValueError
+            If a value is missing or outside [0, 1].
+        """
+        family = FAMILIES[self.name]
+        features = family.features(_checked(self.name, confidence), self.clip)
+        if self.name == "temperature":
+            return softmax(features / self.params["temperature"])
+        return family.apply([tuple(self.params[n] for n in family.names)], features)[0]
+
+    def apply(self, confidence, *, images) -> np.ndarray:
+        """Corrected confidences of answers on images none of which the map was fitted on.
+
+        Raises
+        ------
+        ValueError
+            If one was: scoring a map on its own images flatters it.
+        """
+        seen = [key in self.fitted_on for key in _hashes(images)]
+        if any(seen):
+            first = list(images)[seen.index(True)]
+            raise ValueError(
+                f"{sum(seen)} of {len(seen)} answers are on images that were used to fit this "
+                f"{self.name} map, the first {first}; score it on other images or cross-fit"
+            )
+        return self(confidence)
+
+    def to_dict(self) -> dict:
+        """The map as JSON-ready values, the hashes of its images last."""
+        return {"format": _FORMAT} | asdict(self) | {"fitted_on": sorted(self.fitted_on)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping) -> "Recalibrator":
+        """The map of :meth:`to_dict`.
+
+        Raises
+        ------
+        ValueError
+            If the values are not those of a map that this version can apply.
+        """
+        if not isinstance(values, Mapping) or values.get("format") != _FORMAT:
+            raise ValueError(f"not a map of the format {_FORMAT}: fit it again")
+        try:
+            made = cls(**{k: v for k, v in values.items() if k not in ("format", "fitted_on")})
+            numbers = [np.asarray(made.params[n], float) for n in FAMILIES[made.name].names]
+            images = frozenset(map(str, values["fitted_on"]))
+            sound = all(np.isfinite(n).all() for n in numbers) and 0 < float(made.clip) < 0.5
+            sound &= float(made.params.get("temperature", 1.0)) > 0
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"not a sound map: {error}") from None
+        if not sound:
+            raise ValueError(f"not a sound {made.name} map: its numbers are out of range")
+        return cls(
+            made.name, made.params, int(made.n_fit), float(made.clip), str(made.note), images
+        )
+
+
+def _hashes(images) -> list[str]:
+    """A short hash of each image's name, so that a saved map names none."""
+    return [hashlib.sha256(k.encode()).hexdigest()[:16] for k in plain_ids(images)]
+
+
+def _checked(method, confidence):
+    if method != "temperature":
+        return check_confidence(confidence)
+    p = np.asarray(confidence, dtype=float)
+    if p.ndim != 2 or p.shape[1] < 2:
+        raise ValueError(f"options: expected shape (n, k) with k >= 2, got {p.shape}")
+    bad = ((p < 0) | (p > 1 + 1e-6)).any(axis=1) | ~(np.nansum(p, axis=1) > 0)
+    if bad.any():
+        first = int(np.argmax(bad))
+        raise ValueError(
+            f"options: {bad.sum()} of {len(p)} rows are no probabilities, "
+            f"the first at position {first} ({p[first].tolist()})"
+        )
+    return p / np.nansum(p, axis=1, keepdims=True)
+
+
+def choose_clip(confidence, *, most: float = 0.005, least: float = 1e-6) -> float:
+    """How far a stated 0 or 100 % is moved inwards: half the step to the next stated value.
+
+    Whole percents give 0.005; without any 0 or 1, ``least``, which moves next to nothing.
+    """
+    c = np.asarray(confidence, float)
+    end = np.minimum(c, 1 - c)
+    if not len(end) or end.min() > 0:
+        return least
+    inner = end[end > 0]
+    return float(np.clip(inner.min() / 2 if len(inner) else most, least, most))
+
+
+def at_bound(temperature: float) -> bool:
+    """Whether a fitted temperature is the largest or smallest allowed: no maximum in between."""
+    return not T_MIN * (1 + 1e-5) < temperature < T_MAX * (1 - 1e-5)
+
+
+def check_method(method: str) -> str:
+    """The method by our name.
 
     Raises
     ------
     ValueError
-        On an unknown method or column, or if no row can be used.
+        If there is none; the message holds the choices.
     """
-    _check(verdicts, method, by)
-    rows = _usable(verdicts, method)
+    if new := OLD_METHODS.get(method):
+        warnings.warn(f"{method} is now called {new}", RecalibrationWarning, stacklevel=3)
+        method = new
+    if method not in FAMILIES:
+        raise ValueError(f"method: unknown {method!r}; choose one of {', '.join(MAP_METHODS)}")
+    return method
+
+
+def fit(
+    confidence, correct, *, method: str = "platt", images=None, clip: float | str = "auto"
+) -> Recalibrator:
+    r"""Fit one map.
+
+    ==============  ==========================================================  ===============
+    temperature     :math:`p_j^{1/T} / \sum_i p_i^{1/T}` over all options         Guo 2017
+    log_odds        :math:`\sigma(\operatorname{logit}(c) / T)`, never crosses ½
+    platt           :math:`\sigma(a \operatorname{logit}(c) + b)`                 Platt 1999
+    beta            :math:`\sigma(a \log c - b \log(1 - c) + m)`, a, b >= 0       Kull 2017
+    isotonic        the best non-decreasing map, within 1 / (n + 2) of 0 and 1   Zadrozny 2002
+    histogram, bbq, enir    binned maps, by netcal                               Naeini 2015
+    ==============  ==========================================================  ===============
+
+    The first four by maximum likelihood, T in [0.02, 50], platt and beta with Platt's targets.
+
+    Parameters
+    ----------
+    confidence, correct : arrays of shape (n,), in [0, 1] and {0, 1}
+        For ``temperature``: option probabilities (n, k), NaN where absent, and the index of the
+        right option, -1 where it is none.
+    images : sequence of n labels, optional
+        Remembered, hashed, so that the map refuses to be scored on them.
+    clip : float or "auto"
+        Confidences are moved into [clip, 1 - clip] first: a stated 100 % has no finite
+        log-odds. See :func:`choose_clip`.
+
+    Raises
+    ------
+    ValueError
+        On an unknown method, values missing or out of range, or lengths that differ.
+
+    References
+    ----------
+    arXiv 1706.04599; doi 10.1007/s10994-007-5018-6; PMLR 54:623-631; doi 10.1145/775047.775151;
+    doi 10.1609/aaai.v29i1.9602; doi 10.1145/3097983.
+    """
+    method = check_method(method)
+    if method == "temperature":
+        c, y = _checked(method, confidence), np.asarray(correct)
+        if len(y) != len(c) or (y >= c.shape[1]).any():
+            raise ValueError("correct: expected the index of the right option of every row")
+        y = y.astype(int)
+        gold = c[np.arange(len(c)), np.maximum(y, 0)]
+        if np.isnan(gold[y >= 0]).any():
+            raise ValueError("correct: the right option of a row is one that it lacks")
+        right, top = (gold >= np.nanmax(c, axis=1))[y >= 0], np.nanmax(c, axis=1)
+    else:
+        c, y = check_pair(confidence, correct)
+        right, top = y, c
+    if images is not None and len(images) != len(c):
+        raise ValueError(f"images: {len(images)} labels for {len(c)} confidences")
+    clip = choose_clip(top) if clip == "auto" else clip
+    if not 0 < clip < 0.5:
+        raise ValueError(f"clip: expected a value in (0, 0.5), got {clip}")
+    params, note = _fitted(method, c, y, right, clip)
+    if note:
+        warnings.warn(f"{method}: {note}", RecalibrationWarning, stacklevel=2)
+    seen = frozenset() if images is None else frozenset(_hashes(images))
+    return Recalibrator(method, params, len(right), clip, note, seen)
+
+
+def _fitted(method, c, y, right, clip):
+    """Parameters by name, and what is wrong with them."""
+    family, note = FAMILIES[method], ""
+    if len(right) < MIN_FIT:
+        theta, note = [family.unchanged], f"{len(right)} labelled answers, fewer than {MIN_FIT}"
+    else:
+        theta = family.fit(family.features(c, clip), y, np.ones((1, len(c))))
+        if right.min() == right.max():
+            note = f"all {len(right)} answers are {'right' if right[0] else 'wrong'}"
+        elif c.ndim == 1 and np.ptp(c) == 0:
+            note = f"every confidence is {c[0]:.4g}: the map says the share of right answers"
+        elif family.names == ("temperature",) and at_bound(float(theta[0][0])):
+            note = f"the likelihood has no maximum inside T = {T_MIN} … {T_MAX}"
+    values = [v.tolist() if hasattr(v, "tolist") else v for v in theta[0]]
+    return dict(zip(family.names, values, strict=True)), note
+
+
+FITS: dict[str, Callable[..., Recalibrator]] = {
+    name: partial(fit, method=name) for name in MAP_METHODS if name != "temperature"
+}
+"""Families that need nothing but confidence and correctness, by name."""
+
+
+# --- options ------------------------------------------------------------------------------------
+
+
+def option_arrays(option_probabilities, gold, *, labels: Sequence[str] | None = None):
+    """Option probabilities as arrays, from the mappings that answers carry.
+
+    Parameters
+    ----------
+    option_probabilities : sequence of n mappings, option → probability
+    gold : sequence of n options
+    labels : sequence of str, optional
+        Column order. By default the options themselves, sorted, where every row has the same
+        ones; else each row's options in their own order, by position.
+
+    Returns
+    -------
+    options : (n, k) array, NaN where absent
+    gold : (n,) array of indices, -1 where the right answer is no option
+    names : list of n lists of str, the options of each row in the order of its columns
+    """
+    rows = list(option_probabilities)
+    if labels is None and len({frozenset(r) for r in rows}) == 1:
+        labels = sorted(rows[0])
+    names = [list(labels) if labels else list(r) for r in rows]
+    out = np.full((len(rows), max(map(len, names), default=2)), np.nan)
+    for i, (row, own) in enumerate(zip(rows, names, strict=True)):
+        out[i, : len(own)] = [row.get(k, np.nan) for k in own]
+    index = [_place(g, own, row) for g, own, row in zip(gold, names, rows, strict=True)]
+    return out, np.array(index, int), names
+
+
+def _place(gold, names, row) -> int:
+    """Position of the first option that is a right answer, -1 where none is."""
+    right = gold if hasattr(gold, "__iter__") and not isinstance(gold, str) else [gold]
+    return next((j for j, name in enumerate(names) if name in row and name in list(right)), -1)
+
+
+def option_rows(graded: pd.DataFrame) -> np.ndarray:
+    """Which rows carry the probabilities of all options, the largest being their confidence."""
+    if "option_probabilities" not in graded:
+        return np.zeros(len(graded), bool)
+    return np.array(
+        [
+            isinstance(p, Mapping) and len(p) > 1 and abs(max(p.values()) - c) < 1e-3
+            for p, c in zip(graded["option_probabilities"], graded["confidence"], strict=True)
+        ],
+        bool,
+    )
+
+
+def arrays_of(graded: pd.DataFrame, method: str):
+    """What a family is fitted on: (confidence or option probabilities, correct or index of gold).
+
+    Raises
+    ------
+    ValueError
+        If the method is ``temperature`` and a row lacks option probabilities.
+    """
+    y = graded["correct"].to_numpy(float)
+    if method != "temperature":
+        return graded["confidence"].to_numpy(float), y
+    if lacking := int((~option_rows(graded)).sum()):
+        raise ValueError(
+            f"temperature divides the logits of all options, and {lacking:,} of {len(graded):,} "
+            "answers carry no option probabilities: choose log_odds, which needs none"
+        )
+    gold = graded["gold"] if "gold" in graded else [None] * len(graded)
+    p, index, _ = option_arrays(graded["option_probabilities"], gold)
+    return p, np.where(y == 1, np.nanargmax(p, axis=1), index)
+
+
+# --- cross-fitting ------------------------------------------------------------------------------
+
+
+def assign_folds(groups, n_folds: int, *, rng: np.random.Generator) -> np.ndarray:
+    """A fold for each row, whole groups together, folds as even as that allows.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two folds, or fewer groups than folds.
+    """
+    names, at, size = np.unique(plain_ids(groups), return_inverse=True, return_counts=True)
+    if n_folds < 2:
+        raise ValueError(f"n_folds: expected at least 2, got {n_folds}")
+    if len(names) < n_folds:
+        raise ValueError(f"groups: {len(names)} different ones cannot fill {n_folds} folds")
+    order = rng.permutation(len(names))
+    order = order[np.argsort(-size[order], kind="stable")]
+    load, fold = np.zeros(n_folds), np.empty(len(names), int)
+    for k in order:
+        fold[k] = load.argmin()
+        load[fold[k]] += size[k]
+    return fold[at]
+
+
+def by_fold(fit, confidence, correct, fold) -> np.ndarray:
+    """Corrected confidences, each from a map fitted on the other folds."""
+    c, y = np.asarray(confidence, dtype=float), np.asarray(correct)
+    if not len(c) == len(y) == len(fold):
+        raise ValueError(f"{len(y)} grades and {len(fold)} groups for {len(c)} confidences")
+    out = np.empty_like(c)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RecalibrationWarning)
+        for k in np.unique(fold):
+            out[fold == k] = fit(c[fold != k], y[fold != k])(c[fold == k])
+    return out
+
+
+# --- graded answers -----------------------------------------------------------------------------
+
+BY = ("model", "strategy")
+
+
+def fit_maps(
+    graded: pd.DataFrame, *, method: str = "log_odds", by: Sequence[str] = BY, clip="auto"
+) -> dict[tuple, Recalibrator]:
+    """One map for each group of graded answers; it remembers the images that it saw.
+
+    Rows without a confidence or a grade are left out.
+
+    Raises
+    ------
+    ValueError
+        On an unknown method or column, if no row can be used, or if ``temperature`` is asked
+        for where a row has no option probabilities.
+    """
+    method, rows = check_method(method), measured(_with(graded, by))
     if rows.empty:
         raise ValueError("no row has what the fit needs: a confidence and a grade")
     return {
-        _key(key): _fit(method, part, clip)
+        _key(key): fit(
+            *arrays_of(part, method), method=method, images=image_labels(part), clip=clip
+        )
         for key, part in rows.groupby(list(by), sort=True, observed=True)
     }
 
 
 def apply_maps(
-    verdicts: pd.DataFrame,
-    maps: Mapping[tuple, Recalibrator],
-    *,
-    by: Sequence[str] = ("model", "strategy"),
+    graded: pd.DataFrame, maps: Mapping[tuple, Recalibrator], *, by: Sequence[str] = BY
 ) -> pd.DataFrame:
-    """Correct the confidences of verdicts whose groups have a map; the others are left out.
+    """Correct the confidences of answers whose groups have a map; the others are left out.
 
     Returns
     -------
@@ -80,79 +422,115 @@ def apply_maps(
     Raises
     ------
     ValueError
-        If no group has a map, or an item was used to fit its map.
+        If no group has a map, or an image was used to fit its map.
     """
     out = []
-    for key, part in verdicts.groupby(list(by), sort=True, observed=True):
+    for key, part in _with(graded, by).groupby(list(by), sort=True, observed=True):
         if _key(key) in maps:
             fitted = maps[_key(key)]
-            has = _has(part, fitted.name).to_numpy()
-            moved, options = np.full(len(part), np.nan), None
-            if has.any():
-                moved[has], options = _apply(fitted, part[has])
-            out.append(_corrected(part, moved, options, has, fitted.name))
+            has = part["confidence"].notna().to_numpy()
+            labels = image_labels(part[has])
+            c = arrays_of(part[has].assign(correct=np.nan), fitted.name)[0]
+            out.append(_moved(part, has, fitted.apply(c, images=labels), fitted.name))
     if not out:
-        raise ValueError(f"none of the {len(maps)} maps is for these verdicts' {', '.join(by)}")
+        raise ValueError(f"none of the {len(maps)} maps is for these answers' {', '.join(by)}")
     return pd.concat(out).sort_index(kind="stable").reset_index(drop=True)
 
 
 def cross_apply(
-    verdicts: pd.DataFrame,
-    *,
-    method: str = "temperature",
-    by: Sequence[str] = ("model", "strategy"),
-    n_folds: int = 5,
-    clip: float | str = "auto",
-    rng: np.random.Generator,
-) -> pd.DataFrame:
-    """Correct verdicts by maps that never saw their image: fitted and applied on the same rows.
+    graded: pd.DataFrame, *, method: str = "log_odds", by: Sequence[str] = BY, n_folds: int = 5,
+    clip="auto", rng: np.random.Generator,
+) -> pd.DataFrame:  # fmt: skip
+    """As :func:`apply_maps`, by maps fitted on the same rows that never saw their image.
+
+    The column ``fold`` tells which map; ungraded rows have no corrected confidence.
+    """
+    method, out = check_method(method), []
+    for _, part in _with(graded, by).groupby(list(by), sort=True, observed=True):
+        has = part.index.isin(measured(part).index)
+        moved, fold = np.empty(0), np.full(len(part), -1)
+        if has.any():
+            c, y = arrays_of(part[has], method)
+            used = choose_clip(part["confidence"][has]) if clip == "auto" else clip
+            fold[has] = assign_folds(image_labels(part[has]), n_folds, rng=rng)
+            moved = by_fold(partial(fit, method=method, clip=used), c, y, fold[has])
+        out.append(_moved(part, has, moved, method).assign(fold=fold))
+    return pd.concat(out).sort_index(kind="stable").reset_index(drop=True)
+
+
+def corrected(
+    graded: pd.DataFrame, methods: str | Sequence[str] = "platt", *, by: Sequence[str] = BY,
+    n_folds: int = 5, rng: np.random.Generator,
+) -> pd.DataFrame:  # fmt: skip
+    """Graded answers as stated and after cross-fitted maps, one row each, told apart by ``map``.
+
+    Parameters
+    ----------
+    methods : str or sequence of str
+        ``temperature`` is used on groups whose every row has option probabilities.
 
     Returns
     -------
     DataFrame
-        As from :func:`apply_maps`; ungraded rows have no corrected confidence.
+        The measured rows with ``map`` ("as stated" or a method) and ``fold`` (-1 as stated).
+        Groups of fewer images than folds come as stated alone.
     """
-    _check(verdicts, method, by)
-    out = []
-    for _, part in verdicts.groupby(list(by), sort=True, observed=True):
-        rows = _usable(part, method)
-        has = part.index.isin(rows.index)
-        moved, options = np.full(len(part), np.nan), None
-        if has.any():
-            c = choose_clip(rows["confidence"]) if clip == "auto" else clip
-            folds = {"n_folds": n_folds, "rng": rng}
-            if method == "option_temperature":
-                p, gold, names = option_arrays(rows["option_probabilities"], rows["gold"])
-                q = cross_fit(lambda a, b, c=c: fit_option_temperature(a, b, clip=c), p, gold,
-                              image_labels(rows), **folds)  # fmt: skip
-                moved[has], options = top_option(q)[1], _named(q, names)
-            else:
-                moved[has] = cross_fit(
-                    lambda a, b, c=c: FITS[method](a, b, clip=c),
-                    rows["confidence"].to_numpy(float), rows["correct"].to_numpy(float),
-                    image_labels(rows), **folds,
-                )  # fmt: skip
-        out.append(_corrected(part, moved, options, has, method))
-    return pd.concat(out).sort_index(kind="stable").reset_index(drop=True)
+    rows = measured(graded)
+    parts = [rows.assign(map="as stated", fold=-1)]
+    for method in map(check_method, [methods] if isinstance(methods, str) else methods):
+        use = [
+            part
+            for _, part in rows.groupby(list(by), sort=True, observed=True)
+            if len(set(image_labels(part))) >= n_folds
+            and (method != "temperature" or option_rows(part).all())
+        ]
+        if use:
+            moved = cross_apply(pd.concat(use), method=method, by=by, n_folds=n_folds, rng=rng)
+            names = moved["strategy"].str.removesuffix(f"+{method}")
+            parts.append(moved.drop(columns="confidence_raw").assign(strategy=names, map=method))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _key(key) -> tuple:
+    return tuple(key) if isinstance(key, tuple) else (key,)
+
+
+def _with(graded, by):
+    for column in by:
+        if column not in graded:
+            raise ValueError(f"no column {column!r} to group by")
+    return graded
+
+
+def _moved(part, has, values, name):
+    """Rows of which those that ``has`` get confidences, or option probabilities, (n,) or (n, k)."""
+    confidence, options = np.full(len(part), np.nan), np.full(len(part), None, dtype=object)
+    if values.ndim == 2:
+        names = option_arrays(part["option_probabilities"][has], [None] * len(values))[2]
+        options[has] = [
+            {k: float(v) for k, v in zip(own, row, strict=False) if not np.isnan(v)}
+            for own, row in zip(names, values, strict=True)
+        ]
+        values = np.nanmax(values, axis=1)
+    confidence[has] = np.clip(values, 0, 1)
+    out = part.assign(confidence_raw=part["confidence"], confidence=confidence)
+    out["strategy"] = out["strategy"].astype(str) + f"+{name}"
+    # options that a map of the one confidence left as they were would contradict it
+    return out.assign(option_probabilities=options) if "option_probabilities" in out else out
 
 
 def save_maps(
-    maps: Mapping[tuple, Recalibrator],
-    path: str | Path,
-    *,
-    by: Sequence[str] = ("model", "strategy"),
-    fitted_on: str = "",
+    maps: Mapping[tuple, Recalibrator], path: str | Path, *, by: Sequence[str] = BY, fitted_on=""
 ) -> None:
-    """Write maps as one JSON file; ``fitted_on`` says in words on which rows."""
-    body = {
-        "format": _FORMAT,
-        "by": list(by),
-        "fitted_on": fitted_on,
-        "maps": [
-            {"group": dict(zip(by, key, strict=True)), "map": json.loads(m.to_json())}
-            for key, m in sorted(maps.items())
-        ],
-    }
+    """Write maps as one JSON file, which the caller sees to it is new.
+
+    ``fitted_on`` says in words on which rows.
+    """
+    body = {"format": _FILE, "by": list(by), "fitted_on": fitted_on}
+    body["maps"] = [
+        {"group": dict(zip(by, key, strict=True)), "map": fitted.to_dict()}
+        for key, fitted in sorted(maps.items())
+    ]
     Path(path).write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -162,92 +540,20 @@ def load_maps(path: str | Path) -> tuple[dict[tuple, Recalibrator], tuple[str, .
     Raises
     ------
     ValueError
-        If the file is none.
+        If the file is none, or one of its maps is not sound.
     """
     try:
         body = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        if not isinstance(body, dict) or body.get("format") != _FILE:
+            raise ValueError(f"its format is not {_FILE}: fit the maps again")
+        by = tuple(body["by"])
+        maps = {
+            tuple(entry["group"][c] for c in by): Recalibrator.from_dict(entry["map"])
+            for entry in body["maps"]
+        }
+    except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: not a file of maps ({error})") from None
-    if not isinstance(body, dict) or body.get("format") != _FORMAT:
-        raise ValueError(f"{path}: not a file of maps (its format is not {_FORMAT})")
-    by = tuple(body["by"])
-    maps = {
-        tuple(entry["group"][c] for c in by): Recalibrator.from_json(json.dumps(entry["map"]))
-        for entry in body["maps"]
-    }
     return maps, by
-
-
-def item_keys(rows: pd.DataFrame) -> list[str]:
-    """Data set and id of each row's item: what a map remembers."""
-    return (rows["dataset"].astype(str) + ": " + rows["item_id"].astype(str)).tolist()
-
-
-def _key(key) -> tuple:
-    return tuple(key) if isinstance(key, tuple) else (key,)
-
-
-def _check(verdicts, method, by):
-    if method not in MAP_METHODS:
-        raise ValueError(f"method: unknown {method!r}; known: {', '.join(MAP_METHODS)}")
-    for column in by:
-        if column not in verdicts:
-            raise ValueError(f"no column {column!r} to group by")
-
-
-def _has(rows, method):
-    has = rows["confidence"].notna()
-    if method == "option_temperature":
-        if "option_probabilities" not in rows:
-            return has & False
-        has &= rows["option_probabilities"].map(lambda p: isinstance(p, Mapping)).astype(bool)
-    return has
-
-
-def _usable(rows, method):
-    rows = scorable(rows)
-    return rows[_has(rows, method)]
-
-
-def _fit(method, rows, clip) -> Recalibrator:
-    if clip == "auto":
-        clip = choose_clip(rows["confidence"])
-    items = item_keys(rows)
-    if method == "option_temperature":
-        p, gold, _ = option_arrays(rows["option_probabilities"], rows["gold"])
-        return fit_option_temperature(p, gold, items=items, clip=clip)
-    fit: Callable = FITS[method]
-    c, y = rows["confidence"].to_numpy(float), rows["correct"].to_numpy(float)
-    return fit(c, y, items=items, clip=clip)
-
-
-def _apply(fitted, rows):
-    items = item_keys(rows)
-    if fitted.name == "option_temperature":
-        p, _, names = option_arrays(rows["option_probabilities"], [None] * len(rows))
-        q = fitted.apply(p, items=items)
-        return top_option(q)[1], _named(q, names)
-    return fitted.apply(rows["confidence"].to_numpy(float), items=items), None
-
-
-def _named(q, names):
-    return [
-        {name: float(v) for name, v in zip(own, row, strict=False) if not np.isnan(v)}
-        for own, row in zip(names, q, strict=True)
-    ]
-
-
-def _corrected(part, moved, options, has, name):
-    out = part.assign(confidence_raw=part["confidence"], confidence=np.clip(moved, 0, 1))
-    out["strategy"] = out["strategy"].astype(str) + f"+{name}"
-    if options is not None:
-        given = iter(options)
-        out["option_probabilities"] = pd.Series(
-            [next(given) if ok else None for ok in has], index=out.index, dtype=object
-        )
-    elif "option_probabilities" in out:
-        out = out.drop(columns="option_probabilities")  # they would contradict the confidence
-    return out
 
 
 def warnings_of(function: Callable, *args, **kwargs):

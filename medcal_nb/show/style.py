@@ -88,14 +88,15 @@ _COLOUR_MARKERS = dict(zip(CYCLE, _MARKERS, strict=False))
 
 CORRECTION_COLOURS = {
     "none": GREY,
-    "temperature": BLUE,
+    "as stated": GREY,
+    "temperature": SKY,
+    "log_odds": BLUE,
     "platt": VERMILLION,
     "beta": PURPLE,
     "isotonic": GREEN,
     "histogram": ORANGE,
-    "shrunken": BLACK,
+    "adapted": BLACK,
     "trained": SKY,
-    "option_temperature": BLUE,
 }
 
 _COLOURS_OF = {
@@ -123,7 +124,8 @@ _NAMES = {
     "auroc": "AUROC",
     "aurc": "AURC",
     "platt": "Platt",
-    "option_temperature": "temperature of the options",
+    "temperature": "temperature of all options",
+    "log_odds": "log-odds scaling",
 }
 
 _LOCK = threading.RLock()

@@ -16,7 +16,7 @@ import ipywidgets as ipw
 import numpy as np
 import pandas as pd
 
-from medcal_nb.correct import fit_temperature
+from medcal_nb.correct import FITS
 from medcal_nb.measure import best_threshold, brier_score, ece, reliability_table
 from medcal_nb.show import grids, lesson, plots
 
@@ -217,7 +217,7 @@ def temperature_by_hand(
 ) -> Panel:
     """Turn the temperature by hand, then compare it with the fitted one."""
     confidence, correct = lesson.bold_answers(accuracy, boldness, rng.random((2, n)))
-    fitted = fit_temperature(confidence, correct).params["temperature"]
+    fitted = FITS["log_odds"](confidence, correct).params["temperature"]
     curve = lesson.temperature_table(confidence, correct, np.geomspace(0.25, 5, 60))
     before = reliability_table(confidence, correct, n_bins=10)
     hand = _slider(ipw.FloatLogSlider, "temperature T", 1.0, np.log2(0.25), np.log2(5), 0.05,

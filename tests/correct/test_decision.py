@@ -8,9 +8,8 @@ import pytest
 
 from medcal_nb.correct import (
     decision_audit_table,
+    fit,
     fit_decision_temperatures,
-    fit_platt,
-    fit_temperature,
     write_decision_config,
 )
 
@@ -42,17 +41,17 @@ def three(rng):
 def test_audit_finds_each_types_temperature_and_what_it_mends(three, rng):
     table = decision_audit_table(three, n_resamples=50, rng=rng)
     key = table.set_index(["decision_type", "correction"])
-    truth = {"noul": 3.0, "choice": 1.0, "score": 0.5}
+    truth = {"yes/no": 3.0, "choice": 1.0, "score": 0.5}
     for kind, t in truth.items():
-        raw, mended = key.loc[(kind, "none")], key.loc[(kind, "option_temperature")]
+        raw, mended = key.loc[(kind, "as stated")], key.loc[(kind, "temperature")]
         assert raw.temperature == pytest.approx(t, rel=0.15)
         assert raw.accuracy == mended.accuracy  # a temperature keeps the answer
         if t != 1:
-            assert mended.log_loss_options < raw.log_loss_options
-            assert mended.brier_high < raw.brier_low + 0.03
+            assert mended.brier_options < raw.brier_options
+            assert mended.brier < raw.brier
             assert mended.ece < raw.ece
-    assert 0 < key.loc[("score", "none"), "ranked_score"] < 1
-    assert np.isnan(key.loc[("noul", "none"), "ranked_score"])
+    assert 0 < key.loc[("score", "as stated"), "ranked_score"] < 1
+    assert np.isnan(key.loc[("yes/no", "as stated"), "ranked_score"])
 
 
 def test_the_file_is_read_by_transformers_and_keeps_what_else_it_says(three, tmp_path):
@@ -89,15 +88,15 @@ def test_the_pipelines_own_processor_gives_our_corrected_probabilities(three, tm
 
 def test_maps_that_are_no_temperature_are_refused(rng, tmp_path):
     c, y = rng.random(50), rng.random(50) < 0.5
-    with pytest.raises(ValueError, match="platt map of noul decisions cannot be written"):
-        write_decision_config(tmp_path, {"noul": fit_platt(c, y)})
-    with pytest.raises(ValueError, match="temperature map of choice decisions cannot"):
-        write_decision_config(tmp_path, {"choice": fit_temperature(c, y)})
+    with pytest.raises(ValueError, match="platt map of yes/no decisions cannot be written"):
+        write_decision_config(tmp_path, {"yes/no": fit(c, y)})
+    with pytest.raises(ValueError, match="log_odds map of choice decisions cannot"):
+        write_decision_config(tmp_path, {"choice": fit(c, y, method="log_odds")})
     with pytest.raises(ValueError, match="unknown decision type 'open'"):
-        write_decision_config(tmp_path, {"open": fit_temperature(c, y)})
+        write_decision_config(tmp_path, {"open": fit(c, y)})
     (tmp_path / "decision.json").write_text("{")
     with pytest.raises(ValueError, match="not JSON"):
-        write_decision_config(tmp_path, {"noul": fit_temperature(c, y)})
+        write_decision_config(tmp_path, {"yes/no": fit(c, y, method="log_odds")})
     with pytest.raises(ValueError, match="no column 'gold'"):
         fit_decision_temperatures(pd.DataFrame({"question_type": ["closed"],
                                                 "option_probabilities": [{}]}))  # fmt: skip

@@ -1,103 +1,444 @@
-"""Maps of many groups: what is corrected, what is refused, what is kept."""
+"""Recalibration maps: closed forms, known truths, peers, refusals; then whole tables of them."""
+
+import json
+import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import expit
+from scipy.special import logit as true_logit
 
 from medcal_nb.correct import (
+    FITS,
+    RecalibrationWarning,
+    Recalibrator,
     apply_maps,
+    corrected,
     cross_apply,
+    fit,
     fit_maps,
-    fit_platt,
     load_maps,
     save_maps,
 )
-from medcal_nb.measure import log_loss
+from medcal_nb.correct._families import FAMILIES
+from medcal_nb.correct.maps import assign_folds, choose_clip, option_arrays
+from medcal_nb.measure import brier_score, ece, log_loss
+
+from .worlds import cross_fit, draw, with_options
+
+OURS = ("log_odds", "platt", "beta", "isotonic")
+
+
+# --- closed forms and known truths --------------------------------------------------------------
+
+
+def test_log_odds_scaling_of_one_repeated_confidence_is_worked_by_hand():
+    # all say 0.9, 7 of 10 are right: sigma(logit(.9)/T) = .7, so T = logit(.9)/logit(.7)
+    with pytest.warns(RecalibrationWarning, match=r"every confidence is 0\.9"):
+        fitted = fit([0.9] * 10, [1] * 7 + [0] * 3, method="log_odds")
+    assert fitted.params["temperature"] == pytest.approx(
+        true_logit(0.9) / true_logit(0.7), rel=1e-9
+    )
+    assert fitted([0.9])[0] == pytest.approx(0.7, rel=1e-9)
+
+
+def test_temperature_of_two_options_equals_log_odds_scaling_of_their_maximum(rng):
+    c, y = draw(rng, 400)
+    c, y = np.maximum(c, 1 - c), np.where(c > 0.5, y, 1 - y)
+    one = fit(c, y, method="log_odds").params["temperature"]
+    two = fit(np.column_stack([c, 1 - c]), np.where(y == 1, 0, 1), method="temperature")
+    assert two.params["temperature"] == pytest.approx(one, rel=1e-6)
+
+
+@pytest.mark.parametrize("absent", [False, True])
+@pytest.mark.parametrize("true", [0.3, 1.0, 4.0])
+def test_temperature_is_where_the_likelihood_of_all_options_is_largest(rng, true, absent):
+    from scipy.optimize import minimize_scalar
+
+    logits = 2 * rng.normal(size=(500, 4))
+    if absent:
+        logits[:200, 3] = np.nan
+    odds = np.exp(logits / true)
+    share = np.nan_to_num(odds / np.nansum(odds, axis=1, keepdims=True)).cumsum(axis=1)
+    gold = (rng.random((500, 1)) * share[:, -1:] > share).sum(axis=1)
+    odds = np.exp(logits)
+    options = odds / np.nansum(odds, axis=1, keepdims=True)
+
+    def cost(log_t):
+        powered = options ** np.exp(-log_t)
+        return -np.log(powered[np.arange(500), gold] / np.nansum(powered, axis=1)).sum()
+
+    wanted = np.exp(minimize_scalar(cost, bounds=(-3.5, 3.5), options={"xatol": 1e-9}).x)
+    fitted = fit(options, gold, method="temperature", clip=1e-12)
+    # a search by values alone finds a minimum to the root of the rounding of those values
+    assert fitted.params["temperature"] == pytest.approx(wanted, rel=1e-6)
+    np.testing.assert_allclose(np.nansum(fitted(options), axis=1), 1)
+    assert (np.isnan(fitted(options)) == np.isnan(options)).all()
+
+
+@pytest.mark.parametrize(("right", "bound"), [(60, 0.02), (20, 50.0)])
+def test_temperature_stops_at_its_bounds(right, bound):
+    # three in five right at a lead of a hair would need an endless slope; one in five, one below 0
+    p = 1 / 3 + (1e-9 if bound < 1 else 0.1)
+    options = np.tile([p, (1 - p) / 2, (1 - p) / 2], (100, 1))
+    gold = np.where(np.arange(100) < right, 0, 1 + np.arange(100) % 2)
+    with pytest.warns(RecalibrationWarning, match="no maximum inside"):
+        fitted = fit(options, gold, method="temperature")
+    assert fitted.params["temperature"] == pytest.approx(bound, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["temperature", "log_odds"])
+def test_many_temperatures_at_once_equal_them_one_by_one(rng, name):
+    """The batch reads a grid of slopes, the single fit is Newton's; both are the same maximum."""
+    rows = with_options(rng, 300, "d", 2.0)
+    p, gold, _ = option_arrays(rows.option_probabilities, rows.gold)
+    given = (p, gold) if name == "temperature" else (rows.confidence, rows.correct)
+    family = FAMILIES[name]
+    features, target = family.features(np.asarray(given[0]), 1e-6), np.asarray(given[1])
+    w = rng.integers(0, 3, (7, 300)).astype(float)
+    batch = family.fit(features, target, w)[:, 0]
+    single = [family.fit(features, target, row[None])[0, 0] for row in w]
+    np.testing.assert_allclose(batch, single, rtol=1e-5)
+
+
+@pytest.mark.parametrize("true", [0.5, 1.0, 2.5])
+def test_log_odds_scaling_recovers_the_truth_within_its_standard_error(rng, true):
+    c, y = draw(rng, 20_000, slope=1 / true)
+    x, t = true_logit(c), fit(c, y, method="log_odds").params["temperature"]
+    p = expit(x / true)
+    assert abs(t - true) < 4 * true**2 / np.sqrt((x**2 * p * (1 - p)).sum())
+
+
+def test_platt_and_beta_recover_a_slope_and_a_shift(rng):
+    c, y = draw(rng, 40_000, slope=0.6, shift=-0.7)
+    platt, beta = (fit(c, y, method=m).params for m in ("platt", "beta"))
+    assert platt["slope"] == pytest.approx(0.6, abs=0.04)
+    assert platt["intercept"] == pytest.approx(-0.7, abs=0.06)
+    assert beta["a"] == pytest.approx(0.6, abs=0.12)
+    assert beta["b"] == pytest.approx(0.6, abs=0.12)
+
+
+@pytest.mark.parametrize("name", sorted(FITS))
+def test_every_family_corrects_overconfidence_on_new_answers(rng, name):
+    c, y = draw(rng, 2000, slope=0.4)
+    fresh_c, fresh_y = draw(rng, 4000, slope=0.4)
+    fitted = FITS[name](c, y)
+    assert ece(fresh_c, fresh_y) > 0.1
+    assert ece(fitted(fresh_c), fresh_y) < 0.06
+    assert brier_score(fitted(fresh_c), fresh_y) < brier_score(fresh_c, fresh_y) - 0.01
+    back = Recalibrator.from_dict(json.loads(json.dumps(fitted.to_dict())))
+    np.testing.assert_array_equal(back(fresh_c), fitted(fresh_c))
+
+
+def test_log_odds_scaling_never_crosses_one_half_and_platt_does(rng):
+    c, y = draw(rng, 500, slope=0.2, shift=-1.5)  # accuracy far below one half
+    with pytest.warns(RecalibrationWarning, match="no maximum inside"):
+        out = fit(c, y, method="log_odds")(c)
+    assert (np.diff(out[np.argsort(c)]) >= 0).all()
+    assert ((out >= 0.5) == (c >= 0.5)).all()
+    assert fit(c, y, method="platt")(c).mean() == pytest.approx(y.mean(), abs=0.01)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_weight_of_two_equals_the_row_twice_and_order_does_not_matter(rng, name):
+    c, y = draw(rng, 60, slope=0.5)
+    w, family = rng.integers(0, 3, 60), FAMILIES[name]
+    x = np.linspace(c[w > 0].min(), c[w > 0].max(), 50)
+    weighted = family.fit(family.features(c, 1e-6), y, w[None].astype(float))
+    rows = np.repeat(rng.permutation(60), 1)
+    rows = np.repeat(rows, w[rows])
+    repeated = family.fit(family.features(c[rows], 1e-6), y[rows], np.ones((1, len(rows))))
+    both = [family.apply(theta, family.features(x, 1e-6)) for theta in (weighted, repeated)]
+    np.testing.assert_allclose(*both, atol=1e-6)
+
+
+# --- peers ------------------------------------------------------------------------------------
+
+
+def test_platt_equals_scikit_learn(rng):
+    from sklearn.calibration import _SigmoidCalibration
+
+    c, y = draw(rng, 500, slope=0.5, shift=-0.3)
+    x = true_logit(c)
+    peer = _SigmoidCalibration().fit(x, y)
+    np.testing.assert_allclose(fit(c, y, clip=1e-9)(c), peer.predict(x), atol=1e-5)
+
+
+def test_isotonic_equals_scikit_learn_but_for_certainty(rng):
+    from sklearn.isotonic import IsotonicRegression
+
+    c, y = draw(rng, 500)
+    c, y = np.r_[c, 0.9999], np.r_[y, 1.0]
+    peer = IsotonicRegression(out_of_bounds="clip").fit(c, y).predict(c)
+    assert peer.max() == 1.0  # it claims certainty
+    ours = fit(c, y, method="isotonic")(c)
+    np.testing.assert_allclose(ours, np.clip(peer, 1 / 503, 502 / 503), atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "peer"), [("histogram", "HistogramBinning"), ("bbq", "BBQ"), ("enir", "ENIR")]
+)
+def test_binned_maps_are_netcals_own(rng, name, peer):
+    import netcal.binning
+
+    c, y = draw(rng, 400, slope=0.5)
+    c = np.round(c, 3)  # where our table of netcal's map has its entries
+    theirs = getattr(netcal.binning, peer)().fit(c, y.astype(int)).transform(c)
+    np.testing.assert_allclose(fit(c, y, method=name)(c), np.clip(theirs, 0, 1), atol=1e-9)
+
+
+# --- a map knows its images ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        list(range(50)),
+        list(np.arange(50)),
+        np.arange(50),
+        pd.Series(range(50)),
+        np.arange(50, dtype=float),
+        [str(i) for i in range(50)],
+        [f"{i}.0" for i in range(50)],
+        pd.Series([float(i) for i in range(50)], dtype=object),
+    ],
+    ids=[
+        "ints",
+        "numpy ints",
+        "array",
+        "series",
+        "floats",
+        "read back",
+        "floats read back",
+        "mixed",
+    ],
+)
+def test_a_map_refuses_its_own_images_whatever_type_their_ids_come_in(rng, again):
+    c, y = draw(rng, 50)
+    fitted = fit(c, y, images=range(50))
+    fitted = Recalibrator.from_dict(json.loads(json.dumps(fitted.to_dict())))
+    with pytest.raises(ValueError, match="50 of 50 answers are on images that were used to fit"):
+        fitted.apply(c, images=again)
+    assert fitted.apply(c, images=np.arange(50) + 100).shape == (50,)
+    assert list(json.loads(json.dumps(fitted.to_dict())))[-1] == "fitted_on"
+
+
+def test_other_questions_about_an_image_are_refused_too(rng):
+    rows = with_options(rng, 200, "general", 2.0).assign(
+        image_id=[f"x{i // 2}" for i in range(200)]
+    )
+    maps = fit_maps(rows.iloc[::2])  # the first question of each image
+    with pytest.raises(ValueError, match="100 of 100 answers are on images that were used to fit"):
+        apply_maps(rows.iloc[1::2], maps)
+    other = rows.iloc[1::2].assign(dataset="another")  # the same id of another data set
+    assert len(apply_maps(other, maps)) == 100
+
+
+# --- cross-fitting ------------------------------------------------------------------------------
+
+
+def test_cross_fit_of_pure_noise_does_not_look_good(rng):
+    """Right answers fall by coin: a map scored on its own items would beat the coin's log loss."""
+    c, y = rng.random(300), (rng.random(300) < 0.5).astype(float)
+    images = np.repeat(np.arange(100), 3)
+    own = log_loss(FITS["isotonic"](c, y)(c), y)
+    crossed = log_loss(cross_fit(FITS["isotonic"], c, y, images, rng=rng), y)
+    assert own < np.log(2) - 0.005
+    assert crossed > np.log(2)
+
+
+def test_labels_of_an_image_change_none_of_its_own_corrected_confidences(rng):
+    c, y = draw(rng, 240)
+    image = np.repeat(np.arange(60), 4)
+    flipped = np.where(image == 7, 1 - y, y)
+    for name in OURS:
+        one, other = (
+            cross_fit(FITS[name], c, labels, image, rng=np.random.default_rng(1))
+            for labels in (y, flipped)
+        )
+        assert (one[image == 7] == other[image == 7]).all()
+        assert (one != other).any()
+
+
+def test_folds_are_even_and_whole(rng):
+    groups = np.repeat(np.arange(23), rng.integers(1, 9, 23))
+    fold = assign_folds(groups, 5, rng=rng)
+    assert all(len(set(fold[groups == g])) == 1 for g in range(23))
+    assert np.ptp(np.bincount(fold)) <= 8
+    with pytest.raises(ValueError, match="3 different ones cannot fill 5 folds"):
+        assign_folds([1, 2, 3, 3], 5, rng=rng)
+
+
+# --- degenerate and bad input -----------------------------------------------------------------
+
+
+def test_clip_is_half_the_last_step_that_is_stated():
+    assert choose_clip([0.5, 0.99, 1.0]) == pytest.approx(0.005)
+    assert choose_clip([0.5, 0.9, 1.0]) == 0.005
+    assert choose_clip([0.5, 0.999, 0.0]) == pytest.approx(0.0005)
+    assert choose_clip([0.5, 0.999]) == 1e-6
+    assert choose_clip([1.0]) == 0.005
+
+
+def test_degenerate_data_give_a_told_and_finite_map():
+    one_class = ([0.6, 0.7, 0.8, 0.9, 0.95, 1.0], [1] * 6)
+    with pytest.warns(RecalibrationWarning, match="all 6 answers are right"):
+        assert fit(*one_class, method="log_odds").params["temperature"] == 1
+    with pytest.warns(RecalibrationWarning, match="all 6 answers are right"):
+        np.testing.assert_allclose(fit(*one_class)(one_class[0]), 7 / 8, atol=1e-5)
+    with pytest.warns(RecalibrationWarning, match="share of right answers"):
+        assert fit([0.9] * 10, [1] * 5 + [0] * 5)([0.9])[0] == pytest.approx(0.5)
+    for name in OURS:
+        with pytest.warns(RecalibrationWarning, match="3 labelled answers, fewer than 5"):
+            few = fit([0.2, 0.6, 0.9], [0, 1, 1], method=name)
+        np.testing.assert_allclose(few([0.3, 0.7]), [0.3, 0.7], atol=1e-9)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RecalibrationWarning)
+            for c, y in (one_class, (one_class[0], [0] * 6), ([0.9] * 8, [1, 0] * 4),
+                         ([0, 1] * 4, [0, 1] * 4), ([0, 1] * 4, [1, 0] * 4)):  # fmt: skip
+                out = fit(c, y, method=name)(np.linspace(0, 1, 11))
+                assert ((out >= 0) & (out <= 1)).all(), name
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_bad_input_is_refused_by_name_and_position(name):
+    made = FITS[name]
+    with pytest.raises(ValueError, match=r"confidence: 1 of 3 .* position 2"):
+        made([0.1, 0.5, 85], [0, 1, 1])
+    with pytest.raises(ValueError, match=r"correct: 1 of 2 .* position 1"):
+        made([0.1, 0.5], [0, 2])
+    with pytest.raises(ValueError, match="clip"):
+        made([0.1, 0.5], [0, 1], clip=0.5)
+    with pytest.raises(ValueError, match="images: 1 labels for 6"):
+        made(np.linspace(0.1, 0.9, 6), [0, 1] * 3, images=["a"])
+    with pytest.raises(ValueError, match="unknown 'magic'; choose one of temperature, log_odds"):
+        fit([0.1, 0.5], [0, 1], method="magic")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": "medcal-recalibrator/1"},
+        {"name": "magic"},
+        {"params": {"temperature": float("nan")}},
+        {"params": {"temperature": -1.0}},
+        {"params": {"temperature": "two"}},
+        {"params": {}},
+        {"clip": 0},
+        {"clip": None},
+        {"fitted_on": 5},
+    ],
+    ids=str,
+)
+def test_maps_that_cannot_be_meant_are_refused(rng, change):
+    sound = fit(*draw(rng, 50), method="log_odds", images=range(50)).to_dict()
+    with pytest.raises(ValueError, match="map"):
+        Recalibrator.from_dict(sound | change)
+
+
+def test_options_of_different_items_become_columns():
+    rows = [{"yes": 0.7, "no": 0.3}, {"yes": 0.2, "no": 0.8}]
+    options, gold, names = option_arrays(rows, ["no", "perhaps"])
+    np.testing.assert_allclose(options, [[0.3, 0.7], [0.8, 0.2]])
+    assert gold.tolist() == [0, -1]
+    assert option_arrays(rows, [("nope", "yes"), np.nan])[1].tolist() == [1, -1]
+    options, gold, names = option_arrays([{"a": 0.5, "b": 0.5}, {"ct": 0.1, "mri": 0.2, "us": 0.7}],
+                                         ["b", "us"])  # fmt: skip
+    assert np.isnan(options[0, 2])
+    assert gold.tolist() == [1, 2]
+    assert names[1][2] == "us"
+    with pytest.raises(ValueError, match="one that it lacks"):
+        fit(np.tile(options, (4, 1)), [2, 2] * 4, method="temperature")
+
+
+# --- tables of graded answers -------------------------------------------------------------------
 
 
 @pytest.fixture
-def verdicts(rng):
-    frames = []
-    for domain, slope in (("general", 0.5), ("medical", 0.5)):
-        for model in ("a", "b"):
-            z = rng.normal(1, 1.5, 300)
-            y = rng.random(300) < expit(slope * z)
-            p = expit(z)
-            frames.append(
-                pd.DataFrame(
-                    {
-                        "model": model, "dataset": domain, "domain": domain, "strategy": "s",
-                        "item_id": [f"{i}" for i in range(300)],
-                        "image_id": [f"{i // 2}" for i in range(300)],
-                        "confidence": np.maximum(p, 1 - p), "correct": y,
-                        "gold": np.where(y == (p > 0.5), "yes", "no"),
-                        "option_probabilities": [{"yes": v, "no": 1 - v} for v in p.tolist()],
-                    }
-                )
-            )  # fmt: skip
-    return pd.concat(frames, ignore_index=True)
+def both(rng):
+    parts = [with_options(rng, 300, d, 2.0, model=m) for d in ("general", "medical") for m in "ab"]
+    return pd.concat(parts, ignore_index=True)
 
 
-def test_each_group_has_its_own_map_and_a_name_of_its_own(verdicts, tmp_path):
-    general, medical = (verdicts[verdicts.domain == d] for d in ("general", "medical"))
-    maps = fit_maps(general, method="platt", clip=0.001)
+def test_each_group_has_its_own_map_and_a_name_of_its_own(both, tmp_path):
+    general, medical = (both[both.domain == d] for d in ("general", "medical"))
+    maps = fit_maps(general, method="platt")
     assert sorted(maps) == [("a", "s"), ("b", "s")]
     out = apply_maps(medical, maps)
     assert set(out.strategy) == {"s+platt"}
-    own = medical[medical.model == "b"]
-    alone = general[general.model == "b"]
-    expected = fit_platt(alone.confidence, alone.correct, clip=0.001)(own.confidence)
+    own, alone = medical[medical.model == "b"], general[general.model == "b"]
     got = out[out.model == "b"]
-    np.testing.assert_allclose(got.confidence, expected)
+    np.testing.assert_allclose(got.confidence, fit(alone.confidence, alone.correct)(own.confidence))
     np.testing.assert_allclose(got.confidence_raw, own.confidence)
+    assert out.option_probabilities.isna().all()  # they would contradict the confidence
     save_maps(maps, tmp_path / "maps.json", fitted_on="domain=general")
     back, by = load_maps(tmp_path / "maps.json")
     assert by == ("model", "strategy")
     pd.testing.assert_frame_equal(apply_maps(medical, back, by=by), out)
 
 
-def test_own_items_are_refused_but_the_same_id_of_another_data_set_is_not(verdicts):
-    maps = fit_maps(verdicts[verdicts.domain == "general"])
-    with pytest.raises(ValueError, match="300 of 600 were used to fit"):
-        apply_maps(verdicts, maps)
-    assert len(apply_maps(verdicts[verdicts.domain == "medical"], maps)) == 600
-
-
-def test_option_temperature_moves_all_options_together(verdicts):
-    general, medical = (verdicts[verdicts.domain == d] for d in ("general", "medical"))
-    out = apply_maps(medical, fit_maps(general, method="option_temperature"))
+def test_temperature_moves_all_options_together_under_both_its_names(both, rng):
+    general, medical = (both[both.domain == d] for d in ("general", "medical"))
+    with pytest.warns(RecalibrationWarning, match="option_temperature is now called temperature"):
+        out = apply_maps(medical, fit_maps(general, method="option_temperature"))
+    assert set(out.strategy) == {"s+temperature"}
     first = out.iloc[0]
     assert max(first.option_probabilities.values()) == pytest.approx(first.confidence)
     assert sum(first.option_probabilities.values()) == pytest.approx(1)
-    assert "option_probabilities" not in apply_maps(medical, fit_maps(general))
+    crossed = cross_apply(medical, method="temperature", rng=rng)
+    for frame in (out, crossed):
+        assert brier_score(frame.confidence, frame.correct) < brier_score(
+            frame.confidence_raw, frame.correct
+        )
 
 
-def test_missing_confidences_stay_missing(verdicts):
-    verdicts.loc[verdicts.index[-3:], "confidence"] = np.nan
-    maps = fit_maps(verdicts[verdicts.domain == "general"])
-    out = apply_maps(verdicts[verdicts.domain == "medical"], maps)
+def test_temperature_without_options_is_refused_in_a_sentence(both, rng):
+    bare = both.drop(columns="option_probabilities")
+    told = r"00 of [36]00 answers carry no option probabilities: choose log_odds"
+    with pytest.raises(ValueError, match=told):
+        fit_maps(bare, method="temperature")
+    with pytest.raises(ValueError, match=told):
+        cross_apply(bare, method="temperature", rng=rng)
+    # probabilities of something else than the stated confidence are none of its options
+    other = both.assign(confidence=0.5)
+    with pytest.raises(ValueError, match="carry no option probabilities"):
+        fit_maps(other, method="temperature")
+
+
+def test_corrected_answers_stand_beside_the_stated_ones(both, rng):
+    table = corrected(both, ["temperature", "platt"], rng=rng)
+    assert table.groupby("map").size().to_dict() == {
+        "as stated": 1200, "platt": 1200, "temperature": 1200
+    }  # fmt: skip
+    assert set(table.strategy) == {"s"}
+    assert not table.duplicated(["model", "dataset", "item_id", "strategy", "map"]).any()
+    assert (table[table["map"] != "as stated"].fold >= 0).all()
+    score = {m: brier_score(p.confidence, p.correct) for m, p in table.groupby("map")}
+    assert score["temperature"] < score["as stated"] - 0.01
+    assert set(
+        corrected(both.drop(columns="option_probabilities"), "temperature", rng=rng)["map"]
+    ) == {"as stated"}
+
+
+def test_missing_confidences_stay_missing(both):
+    both.loc[both.index[-3:], "confidence"] = np.nan
+    out = apply_maps(both[both.domain == "medical"], fit_maps(both[both.domain == "general"]))
     assert out.confidence.isna().sum() == 3
     assert len(out) == 600
 
 
-def test_cross_apply_corrects_without_another_set(verdicts, rng):
-    medical = verdicts[verdicts.domain == "medical"]
-    for method in ("temperature", "option_temperature"):
-        out = cross_apply(medical, method=method, rng=rng)
-        assert log_loss(out.confidence, out.correct) < log_loss(out.confidence_raw, out.correct)
-
-
-def test_bad_requests_are_refused(verdicts, tmp_path):
-    with pytest.raises(ValueError, match="unknown 'magic'"):
-        fit_maps(verdicts, method="magic")
+def test_bad_requests_are_refused(both, tmp_path):
+    with pytest.raises(ValueError, match="unknown 'magic'; choose one of"):
+        fit_maps(both, method="magic")
     with pytest.raises(ValueError, match="no column 'planet'"):
-        fit_maps(verdicts, by=["planet"])
+        fit_maps(both, by=["planet"])
     with pytest.raises(ValueError, match="no row has what the fit needs"):
-        fit_maps(verdicts.assign(confidence=np.nan))
-    maps = fit_maps(verdicts[verdicts.domain == "general"])
+        fit_maps(both.assign(confidence=np.nan))
+    maps = fit_maps(both[both.domain == "general"])
     with pytest.raises(ValueError, match="none of the 2 maps"):
-        apply_maps(verdicts.assign(model="c"), maps)
-    (tmp_path / "x.json").write_text("[]")
-    with pytest.raises(ValueError, match="not a file of maps"):
-        load_maps(tmp_path / "x.json")
+        apply_maps(both.assign(model="c"), maps)
+    for text in ("[]", "{not json", '{"format": "medcal-maps/1"}', '{"format": "medcal-maps/2"}'):
+        (tmp_path / "x.json").write_text(text)
+        with pytest.raises(ValueError, match="not a file of maps"):
+            load_maps(tmp_path / "x.json")

@@ -1,0 +1,408 @@
+"""One model and strategy closely: the tables behind the close-ups of a transfer study."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from medcal_nb import measure
+from medcal_nb.errors import MedcalError, NotEnough
+
+from ._families import FAMILIES, expit, logit
+from .fusion import scores_of
+from .maps import arrays_of, assign_folds, by_fold, choose_clip, fit
+from .paired import Resamples, image_labels, mean, measured, paired
+from .transfer import N_FOLDS, refuse_shared, select
+
+TEMPERATURES = (0.5, 2.0, 5.0)
+CLIPS = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 1e-3, 1e-4, 1e-6)
+
+
+def _rows(graded, where):
+    try:
+        return select(graded, where)
+    except ValueError:
+        return graded[:0]
+
+
+def sides(graded: pd.DataFrame, source: dict, target: dict, more_target: dict | None = None):
+    """Which rows a map is fitted on and which it is judged on: (source, target, more_target).
+
+    Sides that name no data set and have no rows are looked for again in imported answers, which
+    have no splits: first without the split, then as the first and the second data set.
+
+    Parameters
+    ----------
+    source, target, more_target : dict
+        Column to value; ``more_target`` may hold further target rows for learning curves. Where
+        it leaves out rows of the target or holds rows of the source, it is the target.
+
+    Raises
+    ------
+    MedcalError
+        If a side has no rows, or both are the same; NotEnough where nobody named a side and the
+        answers hold one data set.
+    """
+    names = list(graded["dataset"].unique())[:2]
+    options = [(source, target)]
+    if "dataset" not in source and "dataset" not in target:
+        options.append(
+            tuple({k: v for k, v in side.items() if k != "split"} for side in (source, target))
+        )
+        options += [({"dataset": names[0]}, {"dataset": names[1]})] if len(names) > 1 else []
+    for one, other in options:
+        fitted, judged = (_rows(graded, side).index for side in (one, other))
+        if one != other and len(fitted) and len(judged):
+            more = _rows(graded, more_target or other).index
+            whole = judged.isin(more).all() and not fitted.isin(more).any()
+            return one, other, more_target if more_target and whole else other
+    known = ", ".join(map(str, graded["dataset"].unique()))
+    if len(options) > 1 and len(names) < 2:
+        raise NotEnough(
+            f"a map is learned on one data set and judged on another, and the answers hold {known} "
+            "alone: import a second one"
+        )
+    sought = {"SOURCE": source, "TARGET": target}
+    lost = " and ".join(f"{k} {where}" for k, where in sought.items() if _rows(graded, where).empty)
+    told = f"{lost}: no such rows" if lost else "SOURCE and TARGET are the same"
+    raise MedcalError(
+        f"{told}; the answers hold the data sets {known}"
+        ': name two sides, as in SOURCE={"dataset": …} and TARGET={"dataset": …}, or import a '
+        "second data set"
+    )
+
+
+def side_name(where: dict, *, of: str = "images") -> str:
+    """What a reader calls a side: ``general images``, ``general labels`` or the data set's name."""
+    if "domain" in where:
+        return f"{where['domain']} {of}"
+    return ", ".join(str(v) for v in where.values()) + ("" if of == "images" else f" {of}")
+
+
+def correction_stages(
+    graded: pd.DataFrame, *, source: dict, target: dict, method: str, rng: np.random.Generator
+) -> pd.DataFrame:
+    """Confidences before and after a map, stacked under a column ``stage``.
+
+    The stages: source and target as stated; the target with a map of the source's labels; the
+    target with a map of its own labels, cross-fitted by image. One clip for all, as in
+    :func:`transfer_study`; ``fold`` tells cross-fitted maps apart.
+    """
+    learn, judge = (measured(select(graded, where)) for where in (source, target))
+    refuse_shared(learn, judge, "source and target")
+    clip = choose_clip(np.r_[learn["confidence"], judge["confidence"]].astype(float))
+    (c, y), (cj, yj) = (arrays_of(rows, method) for rows in (learn, judge))
+    fitted = fit(c, y, method=method, images=image_labels(learn), clip=clip)
+    fold = assign_folds(image_labels(judge), N_FOLDS, rng=rng)
+    carried = fitted.apply(cj, images=image_labels(judge))
+    refitted = by_fold(partial(fit, method=method, clip=clip), cj, yj, fold)
+    to = side_name(target)
+    stages = {
+        f"{side_name(source)}, as stated": learn.assign(fold=-1),
+        f"{to}, as stated": judge.assign(fold=-1),
+        f"{to}, corrected with {side_name(source, of='labels')}": judge.assign(
+            confidence=_leading(carried), fold=-1
+        ),
+        f"{to}, corrected with {side_name(target, of='labels')} (cross-fitted)": judge.assign(
+            confidence=_leading(refitted), fold=fold
+        ),
+    }
+    return pd.concat([rows.assign(stage=stage) for stage, rows in stages.items()])
+
+
+def _leading(values):
+    return values if values.ndim == 1 else np.nanmax(values, axis=1)
+
+
+def stage_scores(
+    stages: pd.DataFrame, *, n_bins: int = 15, n_resamples: int = 1000, level: float = 0.95, rng
+) -> pd.DataFrame:
+    """Accuracy, mean confidence, ECE, Brier score and AUROC (within folds) per stage.
+
+    The interval of the ECE is that of :func:`medcal_nb.measure.ece_interval`.
+    """
+    settings = {"level": level, "n_resamples": n_resamples, "rng": rng}
+    table = paired(stages, ["stage"], scores_of, **settings).drop(columns="aurc")
+    made, ends = getattr(measure, "ece_interval", None), []
+    for stage in table["stage"]:
+        part = stages[stages["stage"] == stage]
+        c, y = part["confidence"].to_numpy(float), part["correct"].to_numpy(float)
+        groups = image_labels(part)
+        ends.append(made and made(c, y, n_bins=n_bins, level=level, groups=groups, rng=rng))
+    for name in ("low", "high"):
+        table[f"ece_{name}"] = [getattr(end, name, np.nan) for end in ends]
+    return table
+
+
+FITTED_ON = {
+    "raw": "as stated",
+    "rate": "one number",
+    "source": "source",
+    "target": "target",
+    "pooled": "both",
+    "adapted": "adapted",
+    "modality": "by modality",
+}
+
+
+def fitted_on_table(transfer: pd.DataFrame, *, names: dict | None = None) -> pd.DataFrame:
+    """Rows of a transfer table as one line per method and what it was fitted on.
+
+    Returns
+    -------
+    DataFrame
+        ``method, fitted on, n_target`` and, per loss, its value with ``_low`` and ``_high``.
+    """
+    lines: dict[tuple, dict] = {}
+    for row in transfer.to_dict("records"):
+        for key, name in (FITTED_ON | (names or {})).items():
+            if pd.notna(row.get(f"loss_{key}", np.nan)):
+                line = lines.setdefault((row["method"], name), {})
+                line |= {"method": row["method"], "fitted on": name, "n_target": row["n_target"]}
+                for end in ("", "_low", "_high"):
+                    line[f"{row['loss']}{end}"] = row.get(f"loss_{key}{end}", np.nan)
+    return pd.DataFrame(lines.values())
+
+
+def added_changes(transfer: pd.DataFrame) -> pd.DataFrame:
+    """What target labels change beside carrying over, by how they are used: Brier score.
+
+    Returns
+    -------
+    DataFrame
+        ``method, labels used`` (alone, with the source's, to adapt the source's map, one map per
+        modality) and ``change``, the score then minus that of carrying over, with low and high.
+    """
+    used = {"pooled": "with the source's", "adapted": "to adapt the source's map",
+            "modality": "one map per modality"}  # fmt: skip
+    rows = []
+    for row in transfer[transfer["loss"] == "brier"].to_dict("records"):
+        one = {"method": row["method"], "labels used": "alone", "change": -row["cost"]}
+        rows.append(one | {"change_low": -row["cost_high"], "change_high": -row["cost_low"]})
+        for key, name in used.items():
+            if pd.notna(row.get(f"{key}_change", np.nan)):
+                ends = {f"change{end}": row[f"{key}_change{end}"] for end in ("", "_low", "_high")}
+                rows.append({"method": row["method"], "labels used": name} | ends)
+    return pd.DataFrame(rows)
+
+
+def halves(graded: pd.DataFrame, *, rng: np.random.Generator) -> tuple:
+    """Two halves by image, at random: ``(fit, test)``."""
+    images = pd.Series(image_labels(graded), graded.index)
+    names = np.sort(images.unique())
+    first = images.isin(set(rng.permutation(names)[: len(names) // 2]))
+    return graded[first], graded[~first]
+
+
+def label_sides(
+    graded: pd.DataFrame, fresh: pd.DataFrame, *, source: dict, target: dict, more_target: dict,
+    rng: np.random.Generator,
+) -> tuple[pd.DataFrame, dict]:  # fmt: skip
+    """The rows of a label-efficiency study and which of them do what.
+
+    With fresh items, labels are drawn from half of their images, and the other half and the
+    target's rows are scored: all are of one kind, and there are enough of them for draws that
+    share little. Without, labels and scored rows are drawn from ``more_target``.
+
+    Returns
+    -------
+    tuple
+        The graded answers, and ``source, target, judged`` for :func:`label_efficiency_study`.
+    """
+    if fresh.empty:
+        return graded, {"source": source, "target": more_target}
+    learn, judge = halves(fresh, rng=rng)
+    parts = {
+        "source": select(graded, source),
+        "labels": learn,
+        "judged": pd.concat([judge, select(graded, target)]),
+    }
+    both = pd.concat([part.assign(part=name) for name, part in parts.items()], ignore_index=True)
+    names = {"source": "source", "target": "labels", "judged": "judged"}
+    return both, {side: {"part": name} for side, name in names.items()}
+
+
+def temperature_traps(
+    graded: pd.DataFrame, *, source: dict, among: pd.DataFrame | None = None,
+    level: float = 0.95, n_resamples: int = 100, rng: np.random.Generator,
+) -> pd.DataFrame:  # fmt: skip
+    """What log-odds scaling can't do, and what its clip decides.
+
+    Parameters
+    ----------
+    graded : DataFrame
+        Of one model and strategy.
+    among : DataFrame, optional
+        Answers of several strategies. The clip is shown on the one that states 100 % most often;
+        where none does, and by default, on `graded`.
+
+    Returns
+    -------
+    DataFrame
+        ``trap`` is ``map`` (``x`` stated, ``y`` corrected confidence, ``series`` the map) or
+        ``clip`` (``x`` the clip, ``y`` the fitted temperature with ``y_low`` and ``y_high``); ``n``
+        answers were fitted on.
+    """
+    used = measured(select(graded, source))
+    confidence, correct = arrays_of(used, "log_odds")
+    grid = np.linspace(0.005, 0.995, 100)
+    maps = {f"T = {t:g}": expit(logit(grid, 1e-12) / t) for t in TEMPERATURES}
+    fitted = fit(confidence, correct, method="log_odds")
+    maps[f"T fitted ({fitted.params['temperature']:.2f})"] = fitted(grid)
+    maps["Platt fitted"] = fit(confidence, correct, method="platt")(grid)
+    rows = [
+        pd.DataFrame({"trap": "map", "series": name, "x": grid, "y": values, "n": len(correct)})
+        for name, values in maps.items()
+    ]
+    name = graded["strategy"].iloc[0]
+    if among is not None:
+        there = measured(select(among, source))
+        certain = there.loc[there["confidence"] == 1, "strategy"].value_counts()
+        if len(certain):
+            name = certain.index[0]
+            used = there[there["strategy"] == name]
+            confidence, correct = arrays_of(used, "log_odds")
+    drawn = Resamples(image_labels(used), n_resamples, rng)
+    weights, family = drawn.counts[:, drawn.codes(image_labels(used))], FAMILIES["log_odds"]
+    for clip in CLIPS:
+        t = family.fit(family.features(confidence, clip), correct, weights)[:, 0]
+        low, high = np.quantile(t[1:], [(1 - level) / 2, (1 + level) / 2])
+        one = {"trap": "clip", "series": name, "x": clip, "y": t[0], "y_low": low, "y_high": high}
+        rows.append(pd.DataFrame([one | {"n": len(correct)}]))
+    return pd.concat(rows, ignore_index=True)
+
+
+def true_cost(
+    graded: pd.DataFrame, fresh: pd.DataFrame, *, source: dict, target: dict, method: str,
+    n_resamples: int = 200, rng: np.random.Generator,
+) -> pd.DataFrame:  # fmt: skip
+    """What carrying over really costs, on fresh items that nothing was fitted on.
+
+    Like is compared with like: the maps have the clip and the folds of :func:`transfer_study`;
+    the target's loss is the mean over its five maps, each fitted on four fifths of the labels.
+
+    Parameters
+    ----------
+    graded : DataFrame
+        Of one model and strategy; maps are fitted on its source and on its target rows.
+    fresh : DataFrame
+        Graded answers of the same model and strategy on many fresh target items.
+
+    Returns
+    -------
+    DataFrame
+        ``loss`` (brier, log_loss), raw, source, target, ``cost`` = source - target and its
+        standard_error by image, n, n_images.
+
+    Raises
+    ------
+    ValueError
+        If a fresh image is one that a map was fitted on.
+    """
+    learn, judge = (measured(select(graded, where)) for where in (source, target))
+    kept = measured(fresh)
+    refuse_shared(pd.concat([learn, judge]), kept, "fitted on and fresh")
+    clip = choose_clip(np.r_[learn["confidence"], judge["confidence"]].astype(float))
+    made, (c, y) = partial(fit, method=method, clip=clip), arrays_of(judge, method)
+    fresh_c, _ = arrays_of(kept, method)
+    fold = assign_folds(image_labels(judge), N_FOLDS, rng=rng)
+    maps = {
+        "raw": [kept["confidence"].to_numpy(float)],
+        "source": [_leading(made(*arrays_of(learn, method))(fresh_c))],
+        "target": [_leading(made(c[fold != k], y[fold != k])(fresh_c)) for k in range(N_FOLDS)],
+    }
+    correct = kept["correct"].to_numpy(float)
+    drawn = Resamples(image_labels(kept), n_resamples, rng)
+    w = drawn.counts[:, drawn.codes(image_labels(kept))]
+    losses = {
+        "brier": lambda p: (p - correct) ** 2,
+        "log_loss": lambda p: -np.log(np.clip(np.where(correct == 1, p, 1 - p), clip, 1 - clip)),
+    }
+    rows = []
+    for name, loss in losses.items():
+        each = {key: np.mean([loss(p) for p in ps], axis=0) for key, ps in maps.items()}
+        cost = mean(w, each["source"] - each["target"])
+        rows.append(
+            {"loss": name} | {key: v.mean() for key, v in each.items()}
+            | {"cost": cost[0], "standard_error": float(np.std(cost[1:]))}
+            | {"n": len(kept), "n_images": len(drawn.names)}
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def shifted_thresholds(
+    graded: pd.DataFrame, *, source: dict, target: dict, method: str = "platt",
+    target_risk: float, delta: float, rng: np.random.Generator,
+) -> pd.DataFrame:  # fmt: skip
+    """Thresholds chosen on source answers and what they do on target answers.
+
+    Once with confidences as stated, once with a map learned on the other half of the source's
+    images than the threshold is chosen on.
+
+    Returns
+    -------
+    DataFrame
+        ``strategy, confidence used`` and the columns of
+        :func:`medcal_nb.measure.threshold_table`.
+    """
+    parts, halved = [], int(rng.integers(2**63))
+    for strategy, rows in graded.groupby("strategy", sort=False):
+        learn, judge = (measured(_rows(rows, where)) for where in (source, target))
+        refuse_shared(learn, judge, "source and target")
+        teach, choose = halves(learn, rng=np.random.default_rng(halved))
+        used = {"as stated": lambda c: c}
+        if len(teach):
+            used[f"corrected with {side_name(source, of='labels')}"] = fit(
+                *arrays_of(teach, method), method=method
+            )
+        for name, change in used.items():
+            both = [part.assign(confidence=change(part["confidence"].to_numpy(float)))
+                    for part in (choose, judge)]  # fmt: skip
+            one = measure.threshold_table(*both, target=target_risk, delta=delta)
+            one.insert(0, "confidence used", name)
+            one.insert(0, "strategy", strategy)
+            parts.append(one)
+    return pd.concat(parts, ignore_index=True)
+
+
+def voters(
+    graded: pd.DataFrame, target: dict, models: Sequence[str], strategies: Sequence[str]
+) -> pd.DataFrame:
+    """The graded answers that a fusion takes its votes from.
+
+    The wanted models, strategies and rows where they exist, else all. Where there is one strategy
+    only, every model becomes a strategy of one "committee".
+
+    Raises
+    ------
+    NotEnough
+        If no row tells its answer: there is nothing to vote on.
+    """
+    told = graded[
+        graded["answer"].notna().groupby([graded["model"], graded["strategy"]]).transform("any")
+    ]
+    if told.empty:
+        raise NotEnough(
+            "the answers table says how sure and how right, but no answer: nothing to vote on; "
+            "import it with a column of answers (--answer) to fuse them"
+        )
+    rows = _rows(told, target)
+    if rows.empty:
+        rows = told[told["dataset"] == list(told["dataset"].unique())[-1]]
+    if rows["strategy"].nunique() == 1 and rows["model"].nunique() > 1:
+        return rows.assign(strategy=rows["model"], model="committee")
+    for column, wanted in (("model", models), ("strategy", strategies)):
+        known = rows[column].isin(list(wanted))
+        rows = rows[known] if known.any() else rows
+    return rows
+
+
+def pareto_front(table: pd.DataFrame, *, cost: str, loss: str) -> pd.DataFrame:
+    """The rows that no other beats: none costs at most as much and loses less, or reverse.
+
+    From the cheapest to the most expensive, each with a lower loss than the one before; of equal
+    rows the first is kept.
+    """
+    rows = table.sort_values([cost, loss], kind="stable")
+    return rows[rows[loss] < rows[loss].cummin().shift(fill_value=np.inf)]

@@ -1,0 +1,141 @@
+"""Tables whose intervals draw images again: the same draws for everything that is compared."""
+
+import re
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+
+
+def image_labels(rows: pd.DataFrame) -> np.ndarray:
+    """Data set and image of each row, (n,) str; an item without an image id is its own image.
+
+    Ids are written alike whatever their type: 7, numpy's 7, 7.0 and "7.0" are one id.
+    """
+    own = rows["item_id"].astype(object)
+    if "image_id" in rows:
+        own = rows["image_id"].astype(object).where(rows["image_id"].notna(), own)
+    text = plain_ids(own)
+    return text if "dataset" not in rows else plain_ids(rows["dataset"]) + ": " + text
+
+
+def plain_ids(values) -> np.ndarray:
+    """Ids as text, an object array; whole numbers without a point."""
+    codes, names = pd.factorize(pd.Series(list(values), dtype=object), use_na_sentinel=False)
+    return np.array([_plain(name) for name in names], dtype=object)[codes]
+
+
+def _plain(value) -> str:
+    value = value.item() if hasattr(value, "item") else value
+    return re.sub(r"^(-?\d+)\.0+$", r"\1", str(value))
+
+
+def images_note(graded: pd.DataFrame) -> str:
+    """One sentence where answers name no image, so that items stand for images; else ""."""
+    n = len(graded) if "image_id" not in graded else int(graded["image_id"].isna().sum())
+    if not n:
+        return ""
+    return (
+        f"{n:,} of {len(graded):,} answers name no image: each item counts as an image of its own, "
+        "and intervals are too narrow where items share images."
+    )
+
+
+def measured(graded: pd.DataFrame) -> pd.DataFrame:
+    """Rows that have both a confidence and a grade."""
+    return graded[graded["confidence"].notna() & graded["correct"].notna()]
+
+
+class Resamples:
+    """How often each image occurs in the sample itself (row 0) and in its bootstrap resamples."""
+
+    def __init__(self, labels, n_resamples: int, rng: np.random.Generator):
+        self.names = pd.Index(np.unique(np.asarray(labels, dtype=object)))
+        size = len(self.names)
+        self.counts = np.ones((n_resamples + 1, size))
+        for b in range(1, n_resamples + 1):
+            self.counts[b] = np.bincount(rng.integers(0, size, size), minlength=size)
+
+    def codes(self, labels) -> np.ndarray:
+        """Position of each row's image."""
+        return self.names.get_indexer(labels)
+
+
+def interval(draws: np.ndarray, level: float) -> tuple[float, float, float]:
+    """(estimate, low, high) from the estimate (first) and its resamples (the rest).
+
+    Percentiles of the resamples, moved so that their mean is the estimate.
+    """
+    estimate, rest = float(draws[0]), draws[1:]
+    if not len(rest) or not np.isfinite(rest).any():
+        return estimate, np.nan, np.nan
+    low, high = np.nanquantile(rest, [(1 - level) / 2, (1 + level) / 2])
+    moved = estimate - np.nanmean(rest)
+    return estimate, float(low + moved), float(high + moved)
+
+
+def mean(weights: np.ndarray, values) -> np.ndarray:
+    """Weighted mean of the rows' values, one for each row of weights."""
+    return weights @ np.asarray(values, float) / weights.sum(axis=1)
+
+
+def paired(
+    graded: pd.DataFrame,
+    by: Sequence[str],
+    statistic: Callable,
+    *,
+    level: float = 0.95,
+    n_resamples: int = 1000,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """One row per group: statistics with intervals of the bootstrap by image.
+
+    All groups see the same draws of images, so rows can be compared pair by pair.
+
+    Parameters
+    ----------
+    graded : DataFrame
+        One row per item and whatever makes the groups.
+    statistic : callable
+        ``statistic(part, weights) -> {name: draws}``: ``weights`` of shape (1 + n_resamples,
+        rows), the first row ones; a plain number among the values gets no interval.
+
+    Returns
+    -------
+    DataFrame
+        The ``by`` columns, n, n_images and, per name, its value with ``_low`` and ``_high``.
+    """
+    drawn, rows = Resamples(image_labels(graded), n_resamples, rng), []
+    for key, part in graded.groupby(list(by), sort=False, observed=True):
+        codes = drawn.codes(image_labels(part))
+        row = dict(zip(by, key, strict=True)) | {"n": len(part), "n_images": len(set(codes))}
+        for name, draws in statistic(part, drawn.counts[:, codes]).items():
+            if np.ndim(draws):
+                row[name], row[f"{name}_low"], row[f"{name}_high"] = interval(draws, level)
+            else:
+                row[name] = draws
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def weighted_auroc(confidence, correct, weights, fold=None) -> np.ndarray:
+    r"""AUROC for every row of weights, ties one half; NaN where a class is absent.
+
+    Maps of different folds put their confidences on different scales. With ``fold`` given,
+    pairs are counted within folds alone: :math:`\sum_k A_k n_k^+ n_k^- / \sum_k n_k^+ n_k^-`.
+    """
+    wins, pairs = np.zeros(len(weights)), np.zeros(len(weights))
+    fold = np.zeros(len(confidence)) if fold is None else np.asarray(fold)
+    for k in pd.unique(fold):
+        own = fold == k
+        values, at = np.unique(np.asarray(confidence, float)[own], return_inverse=True)
+        order = np.argsort(at, kind="stable")
+        starts = np.searchsorted(at[order], np.arange(len(values)))
+        right = weights[:, own] * np.asarray(correct, float)[own]
+        right = np.add.reduceat(right[:, order], starts, axis=1)
+        wrong = np.add.reduceat(weights[:, own][:, order], starts, axis=1) - right
+        below = np.cumsum(wrong, axis=1) - wrong / 2
+        wins += (right * below).sum(axis=1)
+        pairs += right.sum(axis=1) * wrong.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(pairs > 0, wins / pairs, np.nan)

@@ -1,0 +1,78 @@
+"""Graded answers whose truth is known, for the tests of this room."""
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+
+from medcal_nb.correct.maps import assign_folds, by_fold
+
+
+def draw(rng, n, *, slope=1.0, shift=0.0, centre=1.0):
+    """Confidences c whose true accuracy is sigma(slope * logit(c) + shift)."""
+    z = rng.normal(centre, 1.5, n)
+    return expit(z), (rng.random(n) < expit(slope * z + shift)).astype(float)
+
+
+def graded(rng, n, domain, *, slope=1.0, shift=0.0, decimals=None, per_image=1, model="m"):
+    """One model's graded answers to one strategy."""
+    c, y = draw(rng, n, slope=slope, shift=shift)
+    image = np.arange(n) // per_image
+    return pd.DataFrame(
+        {
+            "model": model,
+            "dataset": domain,
+            "domain": domain,
+            "strategy": "s",
+            "item_id": [f"{domain}-{i}" for i in range(n)],
+            "image_id": [f"{domain}-image-{i:05d}" for i in image],
+            "modality": np.array(["ct", "mri", "x-ray"])[image % 3],
+            "confidence": c if decimals is None else np.round(c, decimals),
+            "correct": y,
+        }
+    )
+
+
+def with_options(rng, n, domain, sharp, *, model="m"):
+    """Four options whose stated probabilities are the true ones with logits times ``sharp``."""
+    rows = graded(rng, n, domain, model=model)
+    z = rng.normal(0, 1, (n, 4))
+    true = np.exp(z) / np.exp(z).sum(1, keepdims=True)
+    gold = (rng.random((n, 1)) > true.cumsum(1)).sum(1)
+    p = np.exp(sharp * z) / np.exp(sharp * z).sum(1, keepdims=True)
+    return rows.assign(
+        option_probabilities=[dict(zip("ABCD", r, strict=True)) for r in p.tolist()],
+        gold=np.array(list("ABCD"))[gold],
+        confidence=p.max(1),
+        correct=(p.argmax(1) == gold).astype(float),
+    )
+
+
+def votes(rng, n=300, skill=(0.8, 1.2, 0.2), over=1.0, per_image=1):
+    """Closed questions; each strategy sees the truth through noise of its own."""
+    gold = np.where(rng.random(n) < 0.5, 1, -1)
+    frames = []
+    for k, s in enumerate(skill):
+        true = 2 * s * (gold * s + rng.normal(0, 1, n))  # its log-odds for yes
+        said = true > 0
+        frames.append(
+            pd.DataFrame(
+                {
+                    "item_id": [f"i{i:04d}" for i in range(n)],
+                    "image_id": [f"x{i // per_image:04d}" for i in range(n)],
+                    "strategy": f"s{k}",
+                    "answer": np.where(said, "yes", "no"),
+                    "confidence": expit(over * np.abs(true)),
+                    "correct": said == (gold > 0),
+                    "prompt_tokens": 10,
+                    "new_tokens": k + 1,
+                    "seconds": 0.1,
+                }
+            )
+        )
+    frame = pd.concat(frames, ignore_index=True)
+    return frame.assign(model="m", dataset="d", question_type="closed")
+
+
+def cross_fit(fit, confidence, correct, groups, *, rng):
+    """Corrected confidences, each from a map that never saw the answer's group."""
+    return by_fold(fit, confidence, correct, assign_folds(groups, 5, rng=rng))

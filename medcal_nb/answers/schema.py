@@ -82,7 +82,7 @@ FLAG_COLUMNS = ("correct", "parse_ok")
 COUNT_COLUMNS = ("prompt_tokens", "new_tokens")
 ALLOWED = {
     "domain": (("general", "medical"), "give --domain general or --domain medical"),
-    "question_type": (("closed", "choice", "open"), "rename the column or map its values"),
+    "question_type": (("closed", "choice", "open", "score"), "rename the column or map its values"),
     "split": (("fit", "test"), "give --split fit or --split test, or map the values"),
 }
 TEXT = pd.StringDtype(na_value=np.nan)

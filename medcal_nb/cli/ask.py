@@ -1,4 +1,4 @@
-"""``medcal ask``, ``medcal strategies`` and ``medcal families``."""
+"""``medcal ask`` and ``medcal strategies``."""
 
 from pathlib import Path
 
@@ -38,7 +38,10 @@ def ask(
     max_new_tokens: int = typer.Option(None, min=1, help="Lower the limit of every reply."),
     revision: str = typer.Option(None, help="Commit or tag of a hub checkpoint."),
     served_as: str = typer.Option(None, help="The model's name at the URL."),
-    concurrency: int = typer.Option(16, min=1, help="Requests under way at once at a URL."),
+    concurrency: int = typer.Option(
+        16, min=1, help="Requests under way at once, over all URLs; 64 an engine keeps it busy."
+    ),
+    timeout: float = typer.Option(120.0, min=0.1, help="Seconds a request to a URL may take."),
     dry_run: bool = typer.Option(False, help="Print prompts and costs, ask nothing."),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress bar."),
 ) -> None:
@@ -54,7 +57,12 @@ def ask(
         raise MedcalError("--to is missing: name the answers log, for example answers.sqlite")
     items = load_items(dataset, split=split, n=n)
     backend = resolve_model(
-        model, device=device, revision=revision, served_as=served_as, concurrency=concurrency
+        model,
+        device=device,
+        revision=revision,
+        served_as=served_as,
+        concurrency=concurrency,
+        timeout=timeout,
     )
     if dry_run:
         plan = Plan(
@@ -89,10 +97,11 @@ def ask(
         )
     for line in summary.lines():
         typer.echo(line, err=True)
+    raise typer.Exit(summary.exit_code)
 
 
 def _print_dry_run(backend, items, strategies, plan):
-    from medcal_nb.ask.run import dry_run
+    from medcal_nb.ask.dry import dry_run
 
     shown, counts, skipped = dry_run(backend, items, strategies, plan=plan)
     for call in shown:
@@ -113,28 +122,12 @@ def strategies() -> None:
 
     plan = Plan()
     for strategy in STRATEGIES.values():
-        needs = ", ".join(sorted(strategy.needs)) or "answers of two models"
+        needs = ", ".join(sorted(strategy.needs))
         typer.echo(f"{strategy.name:22}{strategy.asks}")
         typer.echo(f"{'':22}calls {strategy.calls(plan)}; needs {needs}; {strategy.source}")
-
-
-def families(
-    only: str = typer.Option(None, help="Names separated by commas; all where left out."),
-    markdown: bool = typer.Option(False, help="Print a Markdown table."),
-) -> None:
-    """Try every strategy on a tiny random checkpoint of each model family; print the table."""
-    from medcal_nb.ask.families import FAMILIES, family_table, format_table
-    from medcal_nb.errors import MedcalError
-
-    names = [name.strip() for name in only.split(",")] if only else list(FAMILIES)
-    for name in names:
-        if name not in FAMILIES:
-            raise MedcalError(f"unknown family {name!r}: choose from {', '.join(FAMILIES)}")
-    typer.echo(format_table(family_table(names), markdown=markdown))
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this room."""
     app.command()(ask)
     app.command()(strategies)
-    app.command()(families)

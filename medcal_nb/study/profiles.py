@@ -17,6 +17,8 @@ ASKING = {"samples", "temperature", "batch_size", "max_new_tokens", "lettered"}
 REACHING = {"url", "served_as", "device", "revision", "concurrency"}
 COSTS = {"disk_gb", "seconds_per_call", "image_tokens"}
 _ASK_KEYS = {"models", "items", "strategies"}
+#: of an expert that judges answers, and of typed scores
+_STAGE_KEYS = {"expert", "of", "levels"}
 _ITEM_KEYS = {"dataset", "split", "n"}
 _FAST_KEYS = {"models", "strategies", "n"}
 
@@ -105,7 +107,8 @@ class Profile:
                             strategies=tuple(strategies),
                             seed=settings.get("seed", 0),
                             options=settings.get("asking", {})
-                            | settings.get("models", {}).get(model, {}),
+                            | settings.get("models", {}).get(model, {})
+                            | {key: block[key] for key in _STAGE_KEYS if key in block},
                         )
                     )
         return jobs
@@ -164,7 +167,9 @@ def _check(settings: dict[str, Any], path: Path) -> None:
         raise MedcalError(f"{path}: ask: write it as [[ask]] blocks")
     for number, block in enumerate(blocks, 1):
         where = f"[[ask]] block {number}"
-        known(block, _ASK_KEYS, where)
+        known(block, _ASK_KEYS | _STAGE_KEYS, where)
+        for key in sorted({"of", "levels"} & set(block)):
+            texts(block[key], f"{where}, {key}")
         for key in sorted(_ASK_KEYS):
             if key not in block:
                 raise MedcalError(f"{path}: {where}: {key} is missing")

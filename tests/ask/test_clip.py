@@ -6,9 +6,11 @@ import math
 import pytest
 
 from medcal_nb.answers import AnswerLog
-from medcal_nb.ask.clip import ClipModel
-from medcal_nb.ask.models import Failure, Generate, Picture, Prompt, Similarity, resolve_model
-from medcal_nb.ask.run import ask, dry_run
+from medcal_nb.ask.backends.clip import ClipModel
+from medcal_nb.ask.calls import Failure, Generate, Picture, Prompt, Similarity
+from medcal_nb.ask.dry import dry_run
+from medcal_nb.ask.models import resolve_model
+from medcal_nb.ask.run import ask
 from medcal_nb.ask.strategies import Plan
 from medcal_nb.errors import MedcalError
 from tests.ask.tiny import noise_picture, tiny_items

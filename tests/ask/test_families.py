@@ -5,10 +5,10 @@ from functools import cache
 import pytest
 
 from medcal_nb.ask import prompts
-from medcal_nb.ask.families import FAMILIES, family_table, format_table
-from medcal_nb.ask.local import SHAREABLE, LocalModel
-from medcal_nb.ask.models import Generate, Labels, Prompt
+from medcal_nb.ask.backends.local import SHAREABLE, LocalModel
+from medcal_nb.ask.calls import Generate, Labels, Prompt
 from medcal_nb.ask.strategies import STRATEGIES
+from tests.ask.families import FAMILIES, family_table, format_table
 from tests.ask.test_local import answer, same, some_calls
 from tests.ask.tiny import noise_picture, tiny_checkpoint
 

@@ -8,10 +8,11 @@ import weakref
 import numpy as np
 import pytest
 
-from medcal_nb.ask import prefix, prompts
-from medcal_nb.ask.families import FAMILIES
-from medcal_nb.ask.local import SHAREABLE, LocalModel
-from medcal_nb.ask.models import (
+from medcal_nb.ask import prompts
+from medcal_nb.ask.backends import prefix
+from medcal_nb.ask.backends.local import SHAREABLE, LocalModel
+from medcal_nb.ask.backends.rows import uniforms
+from medcal_nb.ask.calls import (
     Failure,
     Generate,
     LabelProbabilities,
@@ -19,10 +20,10 @@ from medcal_nb.ask.models import (
     Picture,
     Prompt,
     change_image,
-    resolve_model,
 )
-from medcal_nb.ask.rows import uniforms
+from medcal_nb.ask.models import resolve_model
 from medcal_nb.errors import MedcalError
+from tests.ask.families import FAMILIES
 from tests.ask.tiny import noise_picture, tiny_checkpoint
 
 torch = pytest.importorskip("torch")
@@ -410,7 +411,7 @@ def test_what_does_not_load_says_what_to_do(tmp_path, monkeypatch):
     ],
 )
 def test_loading_advice(error, advice):
-    from medcal_nb.ask.local import _loading_advice
+    from medcal_nb.ask.backends.local import _loading_advice
 
     told = _loading_advice("owner/model", error)
     assert told.startswith("owner/model: ")

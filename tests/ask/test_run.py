@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 
 from medcal_nb.answers import AnswerLog, check_answers
+from medcal_nb.ask.backends.local import LocalModel
+from medcal_nb.ask.dry import dry_run
 from medcal_nb.ask.graded import to_graded
-from medcal_nb.ask.local import LocalModel
 from medcal_nb.ask.models import resolve_model
-from medcal_nb.ask.run import ask, dry_run, shard_of
+from medcal_nb.ask.run import ask, shard_of
 from medcal_nb.ask.strategies import STRATEGIES, Plan
 from medcal_nb.errors import MedcalError
 from medcal_nb.items import iter_items, load_items
@@ -196,7 +197,7 @@ SCRIPT = textwrap.dedent(
     import torch
     torch.set_num_threads(1)
     from medcal_nb.answers import AnswerLog
-    from medcal_nb.ask.local import LocalModel
+    from medcal_nb.ask.backends.local import LocalModel
     from medcal_nb.ask.run import ask
     from tests.ask.tiny import tiny_checkpoint, tiny_items
 

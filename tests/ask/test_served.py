@@ -18,10 +18,11 @@ import pytest
 
 from medcal_nb.answers import AnswerLog
 from medcal_nb.ask import prompts
-from medcal_nb.ask.local import LocalModel
-from medcal_nb.ask.models import Failure, Generate, Labels, Picture, Prompt, resolve_model
+from medcal_nb.ask.backends.local import LocalModel
+from medcal_nb.ask.backends.served import ServedModel, first_token_labels
+from medcal_nb.ask.calls import Failure, Generate, Labels, Picture, Prompt
+from medcal_nb.ask.models import resolve_model
 from medcal_nb.ask.run import ask
-from medcal_nb.ask.served import ServedModel, first_token_labels
 from medcal_nb.errors import MedcalError
 from tests.ask.tiny import noise_picture, tiny_checkpoint, tiny_items
 

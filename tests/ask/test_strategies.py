@@ -6,8 +6,7 @@ from dataclasses import replace
 import pytest
 
 from medcal_nb.ask import prompts
-from medcal_nb.ask.graded import RULES
-from medcal_nb.ask.models import (
+from medcal_nb.ask.calls import (
     BLANK,
     CHANGES,
     Failure,
@@ -17,6 +16,7 @@ from medcal_nb.ask.models import (
     Reply,
     Similarities,
 )
+from medcal_nb.ask.graded import RULES
 from medcal_nb.ask.run import run_programs
 from medcal_nb.ask.strategies import STRATEGIES, Plan, blanked, choose_strategies
 from medcal_nb.errors import MedcalError

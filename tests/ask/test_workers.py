@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from medcal_nb.answers import AnswerLog
-from medcal_nb.ask.local import LocalModel
+from medcal_nb.ask.backends.local import LocalModel
 from medcal_nb.ask.run import ask
 from medcal_nb.ask.workers import Workers
 from medcal_nb.errors import MedcalError

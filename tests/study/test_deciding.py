@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medcal_nb.ask.local import LocalModel
+from medcal_nb.ask.backends.local import LocalModel
 from medcal_nb.correct import decision_audit_table, expert_verdicts
 from medcal_nb.errors import MedcalError
 from medcal_nb.pocket import model as architecture

@@ -607,7 +607,7 @@ def _questions():
     import numpy as np
     from PIL import Image
 
-    from medcal_nb.ask.models import encode_png
+    from medcal_nb.ask.calls import encode_png
     from medcal_nb.items import Item
 
     pixels = np.random.default_rng(0).integers(0, 255, (48, 48, 3), dtype=np.uint8)
@@ -651,7 +651,7 @@ def family_table(names=None):
     """
     import pandas as pd
 
-    from medcal_nb.ask.local import LocalModel
+    from medcal_nb.ask.backends.local import LocalModel
     from medcal_nb.ask.run import run_programs
     from medcal_nb.ask.strategies import STRATEGIES, Plan
 

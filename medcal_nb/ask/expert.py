@@ -77,8 +77,11 @@ def _shares(shown, support):
 def decision_pipeline(name, **settings):
     """Return transformers' decision pipeline on a pocket model, a hub id or a folder."""
     from transformers import pipeline
+    from transformers.utils import logging
 
     from medcal_nb.pocket.load import pocket_dir
+
+    logging.disable_progress_bar()
 
     folder = pocket_dir(name) if name.startswith("pocket-") else name
     return pipeline("decision", model=str(folder), **settings)

@@ -10,10 +10,10 @@ import pandas as pd
 
 from medcal_nb.answers import ANSWER_COLUMNS
 from medcal_nb.ask.grading import normalise as meaning
-from medcal_nb.ask.strategies import OLD_NAMES, agreement, find_strategy
+from medcal_nb.ask.strategies import APART, OLD_NAMES, agreement, find_strategy
 from medcal_nb.errors import MedcalError
 
-__all__ = ["GRADED_COLUMNS", "meaning", "to_graded"]
+__all__ = ["GRADED_COLUMNS", "meaning", "ranked", "to_graded"]
 
 _KEY = ["model", "dataset", "item_id", "strategy"]
 _DROPPED = ("run_id", "sample", "raw", "parse_ok")
@@ -65,6 +65,21 @@ def to_graded(answers):
     extras = [name for name in frame if name not in ANSWER_COLUMNS]
     columns = list(dict.fromkeys((*GRADED_COLUMNS, *extras)))
     return table.sort_index(kind="stable").reindex(columns=columns).reset_index(drop=True)
+
+
+def ranked(graded):
+    """Return the graded answers of ways of asking that are compared with each other.
+
+    Left out are probes (``blank_image``, ``none_of_the_above``), what was shown a blank image
+    (``NAME_blank``), an expert's judgements and typed scores (``decision``).
+    """
+    found = {name: find_strategy(name) for name in graded["strategy"].unique()}
+    apart = [
+        name
+        for name, how in found.items()
+        if name == "decision" or (how and (how.family in APART or name.endswith("_blank")))
+    ]
+    return graded[~graded["strategy"].isin(apart)].reset_index(drop=True)
 
 
 def _rule(name):

@@ -45,6 +45,9 @@ NONE_OF_THEM = "none of the above"
 #: A probability is known to about this much from every backend; no ratio is taken below it.
 LEAST_SHARE = 1e-3
 
+#: Families that are never ranked among the others.
+APART = ("probe", "expert")
+
 #: Names of earlier versions, in logs and on the command line.
 OLD_NAMES = {"image_ablation": "blank_image"}
 

@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,11 +76,17 @@ def ask_profile(
     answers = Path(answers)
     answers.parent.mkdir(parents=True, exist_ok=True)
     _begin_anew_if_stale(jobs, answers)
+    asked: dict[str, set] = {}
+    for job in jobs:
+        asked.setdefault(job.model, set()).update(job.strategies)
     rows = []
     for stage in (False, True):
         by_model: dict[str, list] = {}
         for job in jobs:
             if ("expert" in job.options) == stage:
+                if stage:  # of those that this run asks
+                    of = [name for name in job.options["of"] if name in asked[job.model]]
+                    job = replace(job, options=job.options | {"of": of})
                 by_model.setdefault(job.model, []).append(job)
         if by_model:
             rows += _ask_stage(by_model, answers, workers, progress)
@@ -128,8 +135,11 @@ def _ask_model(jobs: list, answers: Path, progress: bool):
             started, done = time.perf_counter(), Summary()
             items = load_items(job.dataset, split=job.split, n=job.n, seed=job.seed)
             plain = [name for name in job.strategies if name != "decision"]
-            if len(plain) < len(job.strategies):
-                told = ask_scores(job.model, items, job.options["levels"], log=log)
+            levels = job.options.get("levels", ())
+            if len(plain) < len(job.strategies) and not items["gold"].isin(levels).any():
+                done.not_applicable["decision", "no answer is a level"] = len(items)
+            elif len(plain) < len(job.strategies):
+                told = ask_scores(job.model, items, levels, log=log)
                 done.rows, done.done_before = told
             if plain:
                 asked = job.options.get("expert", job.model)
@@ -171,7 +181,7 @@ def _judged(job, items, log):
     from medcal_nb.ask.graded import to_graded
     from medcal_nb.ask.run import ordered_items
 
-    told = list(job.options["of"])
+    told = job.options["of"]
     answers = log.read(model=job.model, dataset=job.dataset, strategy=told)
     return cases(to_graded(answers), ordered_items(items), told)
 

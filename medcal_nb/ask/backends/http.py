@@ -20,8 +20,8 @@ _REST = 30.0
 _AGAIN = frozenset((408, 409, 425, 429))
 
 
-def shown_url(url):
-    """Return a URL without user, password and query."""
+def without_user(url):
+    """Return a URL without user, password and query, as it may be shown."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
@@ -44,10 +44,11 @@ class Http:
     """
 
     def __init__(self, urls, key, *, concurrency, timeout, retries, pause):
-        self.urls, self.key = urls, key
+        self.urls = [without_user(url) if key else url for url in urls]
+        self.key = key
         self.concurrency, self.timeout = concurrency, timeout
         self.retries, self.pause = retries, pause
-        self.down = dict.fromkeys(urls, 0.0)
+        self.down = dict.fromkeys(self.urls, 0.0)
 
     def masked(self, text):
         """Return `text` without the key, should a server repeat it."""

@@ -195,24 +195,26 @@ def token_entries(choice):
 def _logprob(entry):
     value = entry["logprob"]
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value <= 1e-3:
-        raise ValueError(f"the server answered in another form: a log-probability of {value!r}")
+        raise ValueError(f"a log-probability of {value!r}")
     return min(0.0, float(value))
 
 
 def _reply(choice, prompt_tokens, written):
     """Read a reply: its own tokens, the end token neither summed nor counted."""
     text, entries = choice["message"]["content"], token_entries(choice)
+    logprobs = [_logprob(entry) for entry in entries]
     ended = choice.get("finish_reason") == "stop"
     if entries and ended:
         last = str(entries[-1].get("token"))
         if not last or not text.rstrip().endswith(last.strip() or last):
-            entries = entries[:-1]
-    logprob = math.fsum(map(_logprob, entries)) if token_entries(choice) else math.nan
-    if not math.isfinite(logprob) and entries:
-        raise ValueError("the server answered in another form: a token of probability 0")
-    n = len(entries) if token_entries(choice) else max(0, written - ended)
-    length = choice.get("finish_reason") == "length"
-    return Reply(clean(text).strip(), logprob, prompt_tokens, n, 0.0, not length)
+            logprobs.pop()
+    total, n = math.fsum(logprobs), len(logprobs)
+    if not math.isfinite(total):
+        raise ValueError("a token of probability 0")
+    if not entries:
+        total, n = math.nan, max(0, written - ended)
+    finished = choice.get("finish_reason") != "length"
+    return Reply(clean(text).strip(), total, prompt_tokens, n, 0.0, finished)
 
 
 def first_token_labels(entries, labels):

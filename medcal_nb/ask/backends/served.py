@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from medcal_nb.ask.backends import requests as rq
-from medcal_nb.ask.backends.http import Http, shown_url
+from medcal_nb.ask.backends.http import Http, without_user
 from medcal_nb.ask.calls import (
     GENERATE,
     LABELS,
@@ -86,7 +86,9 @@ class ServedModel:
             self.server = rq.Server(model or self._first_model())
             self.name = self.server.model
             if key and key in self.name:
-                raise MedcalError(f"{shown_url(urls[0])}: it names its model like the key: refused")
+                raise MedcalError(
+                    f"{without_user(urls[0])}: it names its model like the key: refused"
+                )
             self.http.run(self._find_out())
         self.cannot = {}
         if self.server.draws is None:
@@ -112,7 +114,7 @@ class ServedModel:
                     told = "it lists no model"
             else:
                 told = told.reason
-        shown = ", ".join(map(shown_url, self.http.urls))
+        shown = ", ".join(map(without_user, self.http.urls))
         raise MedcalError(f"{shown}: {told}: start the server, or name its model (--served-as)")
 
     async def _find_out(self):
@@ -130,7 +132,7 @@ class ServedModel:
                 break
         if isinstance(reply, Failure):
             raise MedcalError(
-                f"{shown_url(self.http.urls[0])}: model {server.model!r} does not answer a "
+                f"{without_user(self.http.urls[0])}: model {server.model!r} does not answer a "
                 f"question with an image: {reply.reason}"
             )
         try:
@@ -173,7 +175,7 @@ class ServedModel:
             names = "enable_prefix_caching|block_size|cache_dtype"
             told = re.search(r"^vllm:cache_config_info\{(.*)\}", metrics, re.MULTILINE)
             flags += re.findall(rf'\b(?:{names})="[\w.]+"', told[1] if told else "")
-        shown = {"server": ", ".join(map(shown_url, self.http.urls)), "server_version": version}
+        shown = {"server": ", ".join(map(without_user, self.http.urls)), "server_version": version}
         shown["server_flags"] = " ".join(flags)
         return {name: self.http.masked(text)[:200] for name, text in shown.items()}
 

@@ -178,7 +178,7 @@ def ask(
         max_new_tokens=max_new_tokens,
         judged=judged,
     )
-    run = _Run(backend, strategies, plan, log, model or backend.name)
+    run = Run(backend, strategies, plan, log, model or backend.name)
     rows = shard_of(ordered_items(items), shard)
     with run.bar(len(rows), progress) as run.progress:
         batches = (rows[i : i + batch_size] for i in range(0, len(rows), batch_size))
@@ -195,7 +195,7 @@ def _one_dataset(items):
     return str(datasets[0])
 
 
-class _Run:
+class Run:
     """What is to be asked, what has been, and the rows in between."""
 
     def __init__(self, backend, strategies, plan, log, model):

@@ -16,11 +16,11 @@ def _shard(text):
 
 def ask(
     model: str = typer.Option(
-        ...,
+        None,
         help="pocket-general, pocket-medical …, a folder, a hub id, clip:ARCHITECTURE, or URLs "
         "of OpenAI-compatible endpoints separated by commas.",
     ),
-    dataset: str = typer.Option(..., help="pocket-general, pocket-medical, vqa-rad …"),
+    dataset: str = typer.Option(None, help="pocket-general, pocket-medical, vqa-rad …"),
     strategies: str = typer.Option("verbalized", help="Names separated by commas, or 'all'."),
     to: Path = typer.Option(None, help="The answers log (SQLite); made where it is not there."),
     n: int = typer.Option(None, min=1, help="Ask N of the items only, always the same."),
@@ -42,6 +42,15 @@ def ask(
         16, min=1, help="Requests under way at once, over all URLs; 64 an engine keeps it busy."
     ),
     timeout: float = typer.Option(120.0, min=0.1, help="Seconds a request to a URL may take."),
+    export: Path = typer.Option(
+        None,
+        help="Ask nothing: write the requests to this folder, for `vllm run-batch`.",
+    ),
+    image_files: bool = typer.Option(False, help="With --export: images as files, not as bytes."),
+    collect: Path = typer.Option(
+        None,
+        help="Read this folder's results-*.jsonl into --to; write what is next.",
+    ),
     dry_run: bool = typer.Option(False, help="Print prompts and costs, ask nothing."),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress bar."),
 ) -> None:
@@ -53,8 +62,20 @@ def ask(
 
     part = _shard(shard)
     choose_strategies(strategies)
-    if to is None and not dry_run:
+    if to is None and not (dry_run or export):
         raise MedcalError("--to is missing: name the answers log, for example answers.sqlite")
+    if collect:
+        _collect(collect, to)
+    if model is None or dataset is None:
+        raise MedcalError("--model and --dataset are needed: what to ask, and about what")
+    if export:
+        from medcal_nb.ask.backends.batch import export_batch
+
+        told = {"samples": samples, "temperature": temperature, "seed": seed, "lettered": letters}
+        told |= {"max_new_tokens": max_new_tokens, "split": split, "n": n, "files": image_files}
+        for path in export_batch(export, model, strategies, dataset=dataset, **told):
+            typer.echo(path)
+        return
     items = load_items(dataset, split=split, n=n)
     backend = resolve_model(
         model,
@@ -97,6 +118,20 @@ def ask(
         )
     for line in summary.lines():
         typer.echo(line, err=True)
+    raise typer.Exit(summary.exit_code)
+
+
+def _collect(folder, to):
+    """Read a batch's results into a log, say what comes next, and leave."""
+    from medcal_nb.answers import AnswerLog
+    from medcal_nb.ask.backends.batch import collect_batch
+
+    with AnswerLog(to) as log:
+        summary, waiting = collect_batch(folder, log)
+    for line in summary.lines():
+        typer.echo(line, err=True)
+    for path in waiting:
+        typer.echo(path)
     raise typer.Exit(summary.exit_code)
 
 

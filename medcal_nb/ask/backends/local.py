@@ -405,6 +405,7 @@ def _load(checkpoint, name, device, revision):
             attn_implementation="sdpa",
             use_safetensors=True,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # refused below, by name
             **common,
         )
     except Exception as error:

@@ -78,12 +78,12 @@ def _own_bytes(source):
 
 
 def encode(body, image):
-    """Write a body as JSON bytes with the image in its place."""
+    """Write a body as JSON bytes, in it the image: (kind, base64 data) or (None, URL)."""
     kind, data = image
-    before, mark, after = json.dumps(body).encode().partition(IMAGE.encode())
-    before = before.replace(KIND.encode(), kind.encode())
-    after = after.replace(KIND.encode(), kind.encode())
-    return b"".join((before, data if mark else b"", after))
+    text = json.dumps(body).replace(KIND, kind or KIND)
+    mark = IMAGE if kind else f"data:image/{KIND};base64,{IMAGE}"
+    before, found, after = text.encode().partition(mark.encode())
+    return b"".join((before, data if found else b"", after))
 
 
 # --- bodies --------------------------------------------------------------------------------------

@@ -347,7 +347,8 @@ def test_first_tokens_count_for_the_one_label_they_begin():
     ("entries", "labels", "told"),
     [
         ([], ("up", "down"), "do not tell up and down apart"),
-        (first(("left", 0.5), ("h", 0.2)), ("left", "left lung", "heart"), "do not tell"),
+        (first(("left", 0.5), ("h", 0.2)), ("left", "left lung", "heart"), "not all of"),
+        (first(("le", 0.5), ("h", 0.2)), ("left", "left lung", "heart"), "do not tell"),
         (first(("one", 0.5), ("two", 0.2)), ("one", "two", "six"), "not all of one, two, six are"),
     ],
 )

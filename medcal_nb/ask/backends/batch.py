@@ -113,7 +113,10 @@ class _Batch:
         items = ordered_items(load_items(**self.told["items"]))
         extra = {"server": "batch", "server_version": self.version}
         backend = SimpleNamespace(name=self.told["model"], can=_CAN, cannot={}, provenance=extra)
-        run = log and Run(backend, self.told["strategies"], self.plan, log, backend.name)
+        run = None
+        if log is not None:
+            run = Run(backend, self.told["strategies"], self.plan, log, backend.name)
+            run.progress = run.bar(0, False)
         lines = _Lines(self.folder, exported)
         for item in items:
             names = [
@@ -133,7 +136,7 @@ class _Batch:
                     {at[i]: rows for i, rows in ended.items()},
                     {at[i]: reason for i, reason in failed.items()},
                 )
-        return lines.close(), run and run.finish()
+        return lines.close(), run.finish() if run else None
 
     def _run(self, i, item, name, known, ended, failed, lines):
         """Run one program until it ends, fails or needs a reply that is not there."""

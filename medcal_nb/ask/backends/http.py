@@ -118,13 +118,14 @@ class Http:
     async def post(self, place, path, body, *, check=dict, retries=None):
         """Send a request, again after a pause where that can help.
 
-        Returns the reply as `check` gives it back (it raises where the reply has another form), or
+        `body` makes its bytes when it is sent, not before, so that few are in memory. Returns the
+        reply as `check` gives it back (it raises where the reply has another form), or
         a `Failure`.
         """
         import io
 
         return await self._tried(
-            place, lambda url: self.client.post(url + path, data=io.BytesIO(body),
+            place, lambda url: self.client.post(url + path, data=io.BytesIO(body()),
                                                 allow_redirects=False), check, retries
         )  # fmt: skip
 

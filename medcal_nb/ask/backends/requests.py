@@ -220,8 +220,8 @@ def _reply(choice, prompt_tokens, written):
 def first_token_labels(entries, labels):
     """Read label probabilities from the most likely first tokens of a reply.
 
-    A token counts for a label when it begins that label and no other (case and blanks at its ends
-    do not count).
+    A token counts for a label when it is that label, or begins it and no other (case and blanks at
+    its ends do not count).
 
     Returns
     -------
@@ -238,6 +238,7 @@ def first_token_labels(entries, labels):
     mass, shared, whole = dict.fromkeys(labels, 0.0), 0.0, True
     for token, p in top:
         begun = [label for label in labels if token and label.casefold().startswith(token)]
+        begun = [label for label in begun if label.casefold() == token] or begun
         if len(begun) == 1:
             mass[begun[0]] += p
             whole = whole and token == begun[0].casefold()
@@ -256,31 +257,42 @@ def first_token_labels(entries, labels):
 def _scored(call, server, before):
     """Read each label's probability as the model's own next words, token by token.
 
-    As on this machine: with and without a capital; where one label begins another, the token that
-    follows is scored too, which ends the turn.
+    As on this machine: with and without a capital; where the tokens of one label begin another's,
+    the token that follows is scored too, which ends the turn.
     """
-    scores = {}
-    nested = any(a != b and b.startswith(a) for a in call.labels for b in call.labels)
-    for label in call.labels:
-        ways = []
-        for way in dict.fromkeys((label, label[:1].upper() + label[1:])):
-            size = None
-            for closed in (False, True)[: 1 + nested]:
-                path, body = _chat(server, call.prompt, 1, prompt_logprobs=0)
-                body["messages"].append({"role": "assistant", "content": way})
-                more = {"add_generation_prompt": False, "continue_final_message": not closed}
-                reply = yield path, body | more
-                if isinstance(reply, Failure):
-                    return reply
-                told = reply["prompt_logprobs"][before:]
-                size = len(told) if size is None else size + 1
-            entries = [next(iter(entry.values())) for entry in told[:size]]
-            ways.append(math.fsum(map(_logprob, entries)) if entries else -math.inf)
-        scores[label] = math.fsum(map(math.exp, ways))
-    total = math.fsum(scores.values())
+    ways = {(label, way) for label in call.labels for way in (label, label[:1].upper() + label[1:])}
+    told = yield from _forced(call, server, sorted(ways), before, closed=False)
+    if isinstance(told, Failure):
+        return told
+    flat = [ids for ids, _ in told.values()]
+    if any(a != b and b[: len(a)] == a for a in flat for b in flat):
+        sizes = {way: len(ids) + 1 for way, (ids, _) in told.items()}
+        told = yield from _forced(call, server, sorted(ways), before, closed=True)
+        if isinstance(told, Failure):
+            return told
+        told = {way: ([], scores[: sizes[way]]) for way, (_, scores) in told.items()}
+    mass = dict.fromkeys(call.labels, 0.0)
+    for (label, _), (_, scores) in told.items():
+        mass[label] += math.exp(math.fsum(scores)) if scores else 0.0
+    total = math.fsum(mass.values())
     if not total:
         return Failure(f"the server gives no probability to any of {', '.join(call.labels)}")
-    return {label: value / total for label, value in scores.items()}, min(1.0, total)
+    return {label: p / total for label, p in mass.items()}, min(1.0, total)
+
+
+def _forced(call, server, ways, before, *, closed):
+    """Have each way of writing a label read: its tokens and their log-probabilities."""
+    found = {}
+    for label, way in ways:
+        path, body = _chat(server, call.prompt, 1, prompt_logprobs=0)
+        body["messages"].append({"role": "assistant", "content": way})
+        body |= {"add_generation_prompt": False, "continue_final_message": not closed}
+        reply = yield path, body
+        if isinstance(reply, Failure):
+            return reply
+        entries = [next(iter(entry.items())) for entry in reply["prompt_logprobs"][before:]]
+        found[label, way] = [id for id, _ in entries], [_logprob(entry) for _, entry in entries]
+    return found
 
 
 def _decision(server, call):

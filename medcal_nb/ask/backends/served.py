@@ -198,9 +198,11 @@ class ServedModel:
 
     async def _send(self, request, picture, retries=None):
         path, body = request
-        data = rq.encode(body, await self._image(picture))
+        image = await self._image(picture)
         check = rq.check_chat if path == rq.CHAT else dict
-        return await self.http.post(picture.key, path, data, check=check, retries=retries)
+        return await self.http.post(
+            picture.key, path, lambda: rq.encode(body, image), check=check, retries=retries
+        )
 
     async def _drive(self, exchange, picture, retries=None):
         """Carry an exchange through; whatever goes wrong is this call's failure."""

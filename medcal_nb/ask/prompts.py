@@ -11,8 +11,11 @@ The question block comes first so that all strategies share it (and the image be
 only the instruction differs. The words are few and plain: the pocket models know no others.
 The asked reply is always ``Label: value``, one a line; parsers also accept it on one line.
 
-Nothing here imports anything, and nothing here reads a reply.
+Nothing here imports anything of ours, and nothing here reads a reply.
 """
+
+import hashlib
+from functools import cache
 
 # --- one turn: question block + instruction ----------------------------------------------------
 
@@ -212,3 +215,10 @@ def all_texts(k=TOP_K):
         "Options: , . - A. B. C. D. E. F. G. H.",
         *REPLIES.values(),
     ]
+
+
+@cache
+def words_hash():
+    """Return a hash of all that is put to a model: other words, other answers."""
+    words = [*all_texts(), CLIP_TEXT]
+    return hashlib.blake2b("\0".join(words).encode(), digest_size=8).hexdigest()

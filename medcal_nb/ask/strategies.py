@@ -1,19 +1,19 @@
-"""The interrogation strategies: each a small object that asks, parses and says its source.
+"""The interrogation strategies: each one object that asks, parses, grades and says its source.
 
-A strategy's `ask` is a generator: it yields a list of calls (see :mod:`medcal_nb.ask.models`),
-is sent their results, and returns answer rows. It knows one item and no backend, so that the
-runner can put the calls of many items and strategies to a model together, and ask equal calls
-once. How the rows become one verdict is told by `aggregate`
-(see :mod:`medcal_nb.ask.graded`).
+A strategy's `ask` is a generator: it yields a list of calls (see :mod:`medcal_nb.ask.calls`), is
+sent their results, and returns answer rows. It knows one item and no backend, so that the runner
+can put the calls of many items and strategies to a model together, and ask equal calls once. Where
+it gives several rows, its `rule` makes one graded answer of them. To add a strategy, write one
+function here under :func:`strategy`: words, calls, parser, rule and family stand together.
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from medcal_nb.ask import prompts
-from medcal_nb.ask.models import (
+from medcal_nb.ask.calls import (
     BLANK,
     CHANGES,
     GENERATE,
@@ -27,13 +27,10 @@ from medcal_nb.ask.models import (
     Picture,
     Prompt,
     Similarity,
+    grey_png,
 )
-from medcal_nb.ask.parsing import (
-    parse_answer,
-    parse_confidence,
-    parse_guesses,
-    parse_likelihood,
-)
+from medcal_nb.ask.grading import normalise
+from medcal_nb.ask.parsing import parse_answer, parse_confidence, parse_guesses, parse_likelihood
 from medcal_nb.errors import MedcalError
 
 #: New tokens allowed per kind of reply.
@@ -42,6 +39,18 @@ LIMITS = {"answer": 24, "form": 48, "guesses": 64, "reasoning": 256, "descriptio
 #: Between the replies of several turns in the column `raw`.
 TURN_MARK = "\n---\n"
 
+#: What stands in the place of the right option where that is hidden.
+NONE_OF_THEM = "none of the above"
+
+#: A probability is known to about this much from every backend; no ratio is taken below it.
+LEAST_SHARE = 1e-3
+
+#: Families that are never ranked among the others.
+APART = ("probe", "expert")
+
+#: Names of earlier versions, in logs and on the command line.
+OLD_NAMES = {"image_ablation": "blank_image"}
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -49,7 +58,8 @@ class Plan:
 
     `samples` replies are drawn at `temperature` by the sampled strategies; `lettered` reads
     option probabilities from letters instead of the options' own words; `max_new_tokens`
-    lowers every limit of `LIMITS`.
+    lowers every limit of `LIMITS`. `judged` holds, for an expert, the candidates of each item and
+    what others gave them (see :mod:`medcal_nb.ask.expert`).
     """
 
     dataset: str = ""
@@ -59,6 +69,7 @@ class Plan:
     top_k: int = prompts.TOP_K
     lettered: bool = False
     max_new_tokens: int | None = None
+    judged: dict | None = field(default=None, compare=False, repr=False)
 
     def limit(self, kind):
         """Return the number of new tokens allowed for a kind of reply."""
@@ -73,15 +84,18 @@ class Strategy:
     ----------
     name, asks, source : str
         Name in the answers table, what is asked in one line, and where it comes from.
+    family : str
+        ``stated``, ``second turn``, ``likelihood``, ``agreement``, ``expert`` (judges the answers
+        of others) or ``probe`` (never ranked among the others): gives its colour.
     needs : frozenset of str
-        What a backend must be able to do (see :mod:`medcal_nb.ask.models`).
-    aggregate : str
-        Rule of :mod:`medcal_nb.ask.graded` that makes a verdict of the rows.
-    rows, calls : callable
-        Plan → answer rows and calls per item.
-    ask : callable or None
-        (item, plan) → generator of calls that returns rows; None where nothing is asked
-        because the verdict is made from other answers.
+        What a backend must be able to do (see :mod:`medcal_nb.ask.calls`).
+    ask : callable
+        (item, plan) → generator of calls that returns answer rows.
+    rule : callable or None
+        Rows of an item → (position of the row that is its answer, confidence, option
+        probabilities or None).
+    n_rows, n_calls : int or None
+        Answer rows and calls per item; None: as many as samples.
     options_only : bool
         Whether only questions with allowed answers can be asked.
     """
@@ -89,31 +103,114 @@ class Strategy:
     name: str
     asks: str
     source: str
+    family: str
     needs: frozenset
-    aggregate: str
-    rows: Callable
-    calls: Callable
-    ask: Callable | None
+    ask: Callable
+    rule: Callable | None = None
+    n_rows: int | None = 1
+    n_calls: int | None = 1
     options_only: bool = False
+
+    def rows(self, plan):
+        """Return the number of answer rows per item."""
+        return plan.samples if self.n_rows is None else self.n_rows
+
+    def calls(self, plan):
+        """Return the number of calls per item."""
+        return plan.samples if self.n_calls is None else self.n_calls
 
     def skips(self, can, cannot=None):
         """Return why a backend cannot be asked this way, or None where it can."""
-        if self.ask is None:
-            return "made from the answers of at least two models, nothing is asked"
         missing = sorted(self.needs - can)
         if not missing:
             return None
-        told = (cannot or {}).get(missing[0])
-        return told or f"the model gives no {missing[0]}"
+        return (cannot or {}).get(missing[0]) or f"the model gives no {missing[0]}"
 
     def applies(self, item, plan=None):
         """Return why an item cannot be asked this way, or None where it can."""
+        if self.family == "expert":
+            judged = (plan and plan.judged) or {}
+            return None if str(item.item_id) in judged else "no answer that an expert could judge"
         if self.options_only and not item.options:
             return "open question: no allowed answers whose probability could be read"
         most = prompts.MOST_LETTERS
         if self.options_only and plan and plan.lettered and len(item.options) > most:
             return f"more options than the {most} letters that stand for them"
         return None
+
+
+#: Every strategy by its name, in the order of the tables; an expert's stand in `EXPERT` alone.
+STRATEGIES = {}
+EXPERT = {}
+
+
+def strategy(name, asks, *, source, family, needs, calls=1, rows=1, rule=None, options_only=False):
+    """Enter the decorated function as a strategy."""
+
+    def enter(ask):
+        table = EXPERT if family == "expert" else STRATEGIES
+        more = {"rule": rule, "n_rows": rows, "n_calls": calls, "options_only": options_only}
+        table[name] = Strategy(name, asks, source, family, frozenset(needs), ask, **more)
+        return ask
+
+    return enter
+
+
+def find_strategy(name):
+    """Return a strategy by its name, an earlier name, or ``NAME_blank``; None where there is none.
+
+    ``NAME_blank`` is the strategy shown a blank image in every call.
+    """
+    known = STRATEGIES | EXPERT
+    name = OLD_NAMES.get(name, name)
+    base = known.get(name.removesuffix("_blank"))
+    if name in known or base is None:
+        return known.get(name)
+    return replace(base, name=name, asks=f"{base.asks}; the image is blank", ask=_blanked(base.ask))
+
+
+def choose_strategies(names):
+    """Return the strategies named by a list or by ``"a,b"``; ``"all"`` is every one.
+
+    Raises
+    ------
+    MedcalError
+        When a name is not known.
+    """
+    if isinstance(names, str):
+        names = [name.strip() for name in names.split(",") if name.strip()]
+    if list(names) == ["all"]:
+        return list(STRATEGIES.values())
+    chosen = {name: find_strategy(name) for name in names}
+    known = f"choose from {', '.join(STRATEGIES)} (each also with _blank) or 'all'"
+    if not chosen:
+        raise MedcalError(f"no strategy named: {known}")
+    for name, found in chosen.items():
+        if found is None:
+            raise MedcalError(f"unknown strategy {name!r}: {known}")
+    return list({found.name: found for found in chosen.values()}.values())
+
+
+def _blanked(ask):
+    """Return a program that asks the same with a blank image in every call."""
+
+    def blank(item, plan):
+        program, results = ask(item, plan), None
+        while True:
+            try:
+                calls = program.send(results)
+            except StopIteration as stop:
+                return stop.value
+            results = yield [_with_blank_image(call) for call in calls]
+
+    return blank
+
+
+def _with_blank_image(call):
+    if isinstance(call, Similarity):
+        return replace(call, picture=replace(call.picture, change=BLANK))
+    picture = replace(call.prompt.picture, change=BLANK)
+    return replace(call, prompt=replace(call.prompt, picture=picture))
 
 
 # --- building calls and rows ---------------------------------------------------------------------
@@ -123,17 +220,15 @@ def _picture(item, change=""):
     return Picture(str(item.image_id or item.item_id), item.image, change)
 
 
-def _prompt(item, instruction, *later, question=None, lettered=False, change=""):
-    block = prompts.question_block(
-        item.question if question is None else question, item.options, lettered=lettered
-    )
-    turns = (block + "\n" + instruction, *later)
-    return Prompt(_picture(item, change), turns, block)
+def _prompt(item, instruction, *later, question=None, options=None, lettered=False, change=""):
+    question = item.question if question is None else question
+    block = prompts.question_block(question, options or item.options, lettered=lettered)
+    return Prompt(_picture(item, change), (block + "\n" + instruction, *later), block)
 
 
-def _reply(item, plan, instruction, kind, **how):
-    """Ask one greedy reply to one instruction."""
-    (reply,) = yield [Generate(_prompt(item, instruction, **how), plan.limit(kind))]
+def _reply(item, plan, instruction, kind, *later):
+    """Ask one greedy reply."""
+    (reply,) = yield [Generate(_prompt(item, instruction, *later), plan.limit(kind))]
     return reply
 
 
@@ -150,103 +245,25 @@ def _answer(item, text):
 def _row(replies, *, answer, confidence=None, sample=0, raw=None, parse_ok, probabilities=None):
     """Write one answer row; tokens and seconds are summed over the replies behind it."""
     known = confidence is not None and not math.isnan(confidence)
+    if probabilities:
+        probabilities = {name: round(float(p), 9) for name, p in probabilities.items()}
     return {
         "sample": sample,
         "answer": answer,
         "confidence": round(float(confidence), 9) if known else math.nan,
-        "option_probabilities": (
-            {name: round(float(p), 9) for name, p in probabilities.items()}
-            if probabilities
-            else None
-        ),
+        "option_probabilities": probabilities or None,
         "raw": raw if raw is not None else TURN_MARK.join(r.text for r in replies),
         "parse_ok": parse_ok,
-        "prompt_tokens": sum(r.prompt_tokens for r in replies),
+        "prompt_tokens": sum(getattr(r, "prompt_tokens", 0) for r in replies) or None,
         "new_tokens": sum(getattr(r, "new_tokens", 0) for r in replies),
         "seconds": math.fsum(r.seconds for r in replies),
     }
 
 
-def _stated(item, replies, *, read=parse_confidence):
-    """Write the row of a reply that states an answer and a confidence."""
-    text = replies[-1].text
-    answer, confidence = _answer(item, text), read(text)
+def _stated(replies, answer, confidence):
+    """Write the row of an answer and a confidence, each read from the replies or missing."""
     parsed = answer is not None and confidence is not None
-    return _row(replies, answer=answer, confidence=confidence, parse_ok=parsed)
-
-
-def _shown(item, reply):
-    """Return the answer as it is shown back to a model."""
-    return _answer(item, reply.text) or " ".join(reply.text.split())[:200]
-
-
-# --- asking --------------------------------------------------------------------------------------
-
-
-def _verbalized(item, plan):
-    reply = yield from _reply(item, plan, prompts.VERBALIZED, "form")
-    return [_stated(item, [reply])]
-
-
-def _verbalized_cot(item, plan):
-    reply = yield from _reply(item, plan, prompts.VERBALIZED_COT, "reasoning")
-    return [_stated(item, [reply])]
-
-
-def _linguistic(item, plan):
-    reply = yield from _reply(item, plan, prompts.LINGUISTIC, "form")
-    return [_stated(item, [reply], read=parse_likelihood)]
-
-
-def _top_k(item, plan):
-    k = min(plan.top_k, len(item.options)) if item.options else plan.top_k
-    reply = yield from _reply(item, plan, prompts.top_k(k), "guesses")
-    guesses = {}
-    for text, probability in parse_guesses(reply.text):
-        answer = _answer(item, text)
-        if answer is not None and probability is not None and answer not in guesses:
-            guesses[answer] = probability
-    if not guesses:
-        return [_row([reply], answer=None, parse_ok=False)]
-    best = max(guesses, key=guesses.get)
-    row = _row([reply], answer=best, confidence=guesses[best], parse_ok=True, probabilities=guesses)
-    return [row]
-
-
-def _two_stage(item, plan):
-    first = yield from _reply(item, plan, prompts.ANSWER, "answer")
-    prompt = _prompt(item, prompts.ANSWER, first.text, prompts.TWO_STAGE)
-    (second,) = yield [Generate(prompt, plan.limit("form"))]
-    return [_two_parts(item, first, second)]
-
-
-def _two_stage_other(item, plan):
-    first = yield from _reply(item, plan, prompts.ANSWER, "answer")
-    shown = _shown(item, first)
-    second = yield from _reply(item, plan, prompts.two_stage_other(shown), "form")
-    return [_two_parts(item, first, second)]
-
-
-def _two_parts(item, first, second):
-    answer, confidence = _answer(item, first.text), parse_confidence(second.text)
-    parsed = answer is not None and confidence is not None
-    return _row([first, second], answer=answer, confidence=confidence, parse_ok=parsed)
-
-
-def _describe_first(item, plan):
-    first = yield from _reply(item, plan, prompts.DESCRIBE, "description")
-    prompt = _prompt(item, prompts.DESCRIBE, first.text, prompts.VERBALIZED)
-    (second,) = yield [Generate(prompt, plan.limit("form"))]
-    return [_stated(item, [first, second])]
-
-
-def _challenge(item, plan):
-    first = yield from _reply(item, plan, prompts.ANSWER, "answer")
-    followed = yield [
-        Generate(_prompt(item, prompts.ANSWER, first.text, doubt), plan.limit("answer"))
-        for doubt in prompts.CHALLENGES
-    ]
-    return _unstated(item, [first, *followed])
+    return [_row(replies, answer=answer, confidence=confidence, parse_ok=parsed)]
 
 
 def _unstated(item, replies):
@@ -258,360 +275,425 @@ def _unstated(item, replies):
     return rows
 
 
-def _sequence_probability(item, plan):
-    reply = yield from _reply(item, plan, prompts.ANSWER, "answer")
-    answer = _answer(item, reply.text)
-    known = reply.new_tokens > 0 and not math.isnan(reply.logprob)
-    confidence = math.exp(reply.logprob / reply.new_tokens) if known else None
-    parsed = answer is not None and known
-    return [_row([reply], answer=answer, confidence=confidence, parse_ok=parsed)]
-
-
-def _option_call(item, plan, change=""):
-    if plan.lettered:
-        prompt = _prompt(item, prompts.LETTER, lettered=True, change=change)
-        return Labels(prompt, tuple(prompts.letters(len(item.options))))
-    return Labels(_prompt(item, prompts.ANSWER, change=change), tuple(item.options))
-
-
-def _option_row(item, result, sample=0):
-    shares = dict(zip(item.options, result.probabilities.values(), strict=True))
+def _most_probable(result, shares, *, sample=0):
+    """Write the row of the likeliest of several answers."""
     best = max(shares, key=shares.get)
-    return _row(
-        [result],
-        answer=best,
-        confidence=shares[best],
-        sample=sample,
-        raw="",
-        parse_ok=True,
-        probabilities=shares,
+    more = {"raw": "", "parse_ok": True, "probabilities": shares, "sample": sample}
+    return _row([result], answer=best, confidence=shares[best], **more)
+
+
+def _shown(item, reply):
+    """Return the answer as it is shown back to a model."""
+    return _answer(item, reply.text) or " ".join(reply.text.split())[:200]
+
+
+# --- rules: from the rows of an item to one graded answer ----------------------------------------
+
+
+def _groups(rows):
+    """Return each row's answer, normalised (None without one), and how often each is given."""
+    labels = [None if row["answer"] is None else normalise(row["answer"]) for row in rows]
+    sizes = {}
+    for label in labels:
+        if label is not None:
+            sizes[label] = sizes.get(label, 0) + 1
+    return labels, sizes
+
+
+def agreement(rows):
+    """The answer most often given (ties: the first seen) and its share of all N replies."""
+    labels, sizes = _groups(rows)
+    if not sizes:
+        return 0, math.nan, None
+    best = max(sizes, key=sizes.get)
+    return labels.index(best), sizes[best] / len(rows), None
+
+
+def _entropy(rows):
+    r"""The answer most often given, and :math:`\exp(-H)` of the shares among replies that answer.
+
+    1 when all agree, 1/N when none do, and the share of one group when all groups are equal.
+    """
+    labels, sizes = _groups(rows)
+    if not sizes:
+        return 0, math.nan, None
+    total = sum(sizes.values())
+    entropy = -math.fsum(n / total * math.log(n / total) for n in sizes.values())
+    return labels.index(max(sizes, key=sizes.get)), math.exp(-entropy), None
+
+
+def _kept(rows):
+    """The first answer, and the share of all replies, itself included, that give it."""
+    labels, sizes = _groups(rows)
+    return 0, math.nan if labels[0] is None else sizes[labels[0]] / len(rows), None
+
+
+def _over_blank(rows):
+    """The answer with the image; its probability with each option's divided by the blank image's.
+
+    Normalised over the options; no probability counts as less than `LEAST_SHARE`.
+    """
+    seen, blank = (row["option_probabilities"] or {} for row in (rows + rows[:1])[:2])
+    if rows[0]["answer"] is None or len(rows) < 2 or not seen or set(seen) != set(blank):
+        return 0, math.nan, None
+    ratios = {name: max(p, LEAST_SHARE) / max(blank[name], LEAST_SHARE) for name, p in seen.items()}
+    total = math.fsum(ratios.values())
+    return 0, ratios[rows[0]["answer"]] / total, {name: r / total for name, r in ratios.items()}
+
+
+# --- stated: answer and confidence in words ------------------------------------------------------
+
+_XIONG = "Xiong et al. 2024, arXiv 2306.13063"
+_TIAN = "Tian et al. 2023, arXiv 2305.14975"
+_KADAVATH = "Kadavath et al. 2022, arXiv 2207.05221"
+
+
+def _read_both(item, replies, *, read=parse_confidence):
+    return _stated(replies, _answer(item, replies[-1].text), read(replies[-1].text))
+
+
+@strategy(
+    "verbalized",
+    "the answer and a confidence from 0 to 100 %, in one reply",
+    source=_XIONG,
+    family="stated",
+    needs=[GENERATE],
+)
+def _verbalized(item, plan):
+    return _read_both(item, [(yield from _reply(item, plan, prompts.VERBALIZED, "form"))])
+
+
+@strategy(
+    "verbalized_cot",
+    "the same after reasoning",
+    source=_XIONG,
+    family="stated",
+    needs=[GENERATE],
+)
+def _verbalized_cot(item, plan):
+    return _read_both(item, [(yield from _reply(item, plan, prompts.VERBALIZED_COT, "reasoning"))])
+
+
+@strategy(
+    "linguistic",
+    "the answer and a word of likelihood",
+    source=_TIAN,
+    family="stated",
+    needs=[GENERATE],
+)
+def _linguistic(item, plan):
+    reply = yield from _reply(item, plan, prompts.LINGUISTIC, "form")
+    return _read_both(item, [reply], read=parse_likelihood)
+
+
+@strategy(
+    "top_k",
+    "the k best guesses with probabilities",
+    source=_TIAN,
+    family="stated",
+    needs=[GENERATE],
+)
+def _top_k(item, plan):
+    k = min(plan.top_k, len(item.options)) if item.options else plan.top_k
+    reply = yield from _reply(item, plan, prompts.top_k(k), "guesses")
+    guesses = {}
+    for text, probability in parse_guesses(reply.text):
+        answer = _answer(item, text)
+        if answer is not None and probability is not None and answer not in guesses:
+            guesses[answer] = probability
+    if not guesses:
+        return _stated([reply], None, None)
+    best = max(guesses, key=guesses.get)
+    row = _row([reply], answer=best, confidence=guesses[best], parse_ok=True, probabilities=guesses)
+    return [row]
+
+
+@strategy(
+    "two_stage",
+    "the answer, then in a new turn the confidence",
+    source=_TIAN,
+    family="second turn",
+    needs=[GENERATE, TURNS],
+    calls=2,
+)
+def _two_stage(item, plan):
+    first = yield from _reply(item, plan, prompts.ANSWER, "answer")
+    later = (first.text, prompts.TWO_STAGE)
+    second = yield from _reply(item, plan, prompts.ANSWER, "form", *later)
+    return _stated([first, second], _answer(item, first.text), parse_confidence(second.text))
+
+
+@strategy(
+    "two_stage_other",
+    "the answer, then the confidence in it as someone else's",
+    source="arXiv 2606.03437",
+    family="second turn",
+    needs=[GENERATE],
+    calls=2,
+)
+def _two_stage_other(item, plan):
+    first = yield from _reply(item, plan, prompts.ANSWER, "answer")
+    instruction = prompts.two_stage_other(_shown(item, first))
+    second = yield from _reply(item, plan, instruction, "form")
+    return _stated([first, second], _answer(item, first.text), parse_confidence(second.text))
+
+
+@strategy(
+    "describe_first",
+    "a description of the image, then answer and confidence",
+    source="Xuan et al. 2025, arXiv 2505.20236",
+    family="stated",
+    needs=[GENERATE, TURNS],
+    calls=2,
+)
+def _describe_first(item, plan):
+    first = yield from _reply(item, plan, prompts.DESCRIBE, "description")
+    later = (first.text, prompts.VERBALIZED)
+    return _read_both(
+        item, [first, (yield from _reply(item, plan, prompts.DESCRIBE, "form", *later))]
     )
 
 
+@strategy(
+    "challenge",
+    "the answer, then three doubts: in what share of replies is it kept?",
+    source=f"{_XIONG} (misleading hints)",
+    family="second turn",
+    needs=[GENERATE, TURNS],
+    calls=1 + len(prompts.CHALLENGES),
+    rows=1 + len(prompts.CHALLENGES),
+    rule=_kept,
+)
+def _challenge(item, plan):
+    first = yield from _reply(item, plan, prompts.ANSWER, "answer")
+    limit = plan.limit("answer")
+    followed = yield [
+        Generate(_prompt(item, prompts.ANSWER, first.text, doubt), limit)
+        for doubt in prompts.CHALLENGES
+    ]
+    return _unstated(item, [first, *followed])
+
+
+# --- likelihood: probabilities that are read, not stated -----------------------------------------
+
+
+@strategy(
+    "sequence_probability",
+    "the answer; its length-normalised likelihood is read",
+    source="Malinin and Gales 2021, arXiv 2002.07650",
+    family="likelihood",
+    needs=[GENERATE, LOGPROBS],
+)
+def _sequence_probability(item, plan):
+    reply = yield from _reply(item, plan, prompts.ANSWER, "answer")
+    known = reply.new_tokens > 0 and not math.isnan(reply.logprob)
+    confidence = math.exp(reply.logprob / reply.new_tokens) if known else None
+    return _stated([reply], _answer(item, reply.text), confidence)
+
+
+def _option_call(item, plan, options, change=""):
+    if plan.lettered:
+        prompt = _prompt(item, prompts.LETTER, options=options, lettered=True, change=change)
+        return Labels(prompt, tuple(prompts.letters(len(options))))
+    return Labels(_prompt(item, prompts.ANSWER, options=options, change=change), tuple(options))
+
+
+def _option_row(result, options, sample=0):
+    shares = dict(zip(options, result.probabilities.values(), strict=True))
+    return _most_probable(result, shares, sample=sample)
+
+
+@strategy(
+    "option_probability",
+    "nothing in words: the probabilities of the allowed answers are read",
+    source=_KADAVATH,
+    family="likelihood",
+    needs=[LABELS],
+    options_only=True,
+)
 def _option_probability(item, plan):
-    (result,) = yield [_option_call(item, plan)]
-    return [_option_row(item, result)]
+    (result,) = yield [_option_call(item, plan, item.options)]
+    return [_option_row(result, item.options)]
 
 
-def _image_ablation(item, plan):
-    seen, blank = yield [_option_call(item, plan), _option_call(item, plan, change=BLANK)]
-    return [_option_row(item, seen), _option_row(item, blank, sample=1)]
-
-
+@strategy(
+    "p_true",
+    "the answer, then whether it is right: the probability of yes is read",
+    source=_KADAVATH,
+    family="second turn",
+    needs=[GENERATE, LABELS],
+    calls=2,
+)
 def _p_true(item, plan):
     first = yield from _reply(item, plan, prompts.ANSWER, "answer")
     prompt = _prompt(item, prompts.p_true(_shown(item, first)))
-    (verdict,) = yield [Labels(prompt, ("yes", "no"))]
-    answer = _answer(item, first.text)
-    row = _row(
-        [first, verdict],
-        answer=answer,
-        confidence=verdict.probabilities["yes"],
-        raw=first.text,
-        parse_ok=answer is not None,
-    )
-    return [row]
+    (judged,) = yield [Labels(prompt, ("yes", "no"))]
+    answer, confidence = _answer(item, first.text), judged.probabilities["yes"]
+    more = {"raw": first.text, "parse_ok": answer is not None}
+    return [_row([first, judged], answer=answer, confidence=confidence, **more)]
+
+
+@strategy(
+    "clip_zero_shot",
+    "similarity of image and each answer, softmax at the model's own scale",
+    source="Radford et al. 2021, arXiv 2103.00020",
+    family="likelihood",
+    needs=[SIMILARITY],
+    options_only=True,
+)
+def _clip_zero_shot(item, plan):
+    question = item.question.strip()
+    texts = [prompts.CLIP_TEXT.format(question=question, option=o) for o in item.options]
+    (result,) = yield [Similarity(_picture(item), tuple(texts))]
+    logits = [result.logit_scale * cosine for cosine in result.cosines]
+    weights = [math.exp(logit - max(logits)) for logit in logits]
+    total = math.fsum(weights)
+    pairs = zip(item.options, weights, strict=True)
+    return [_most_probable(result, {option: weight / total for option, weight in pairs})]
+
+
+# --- agreement: asked again and counted ----------------------------------------------------------
 
 
 def _samples(item, plan):
     """Ask the same question again and again; strategies that sample share the draws."""
-    prompt = _prompt(item, prompts.ANSWER)
+    prompt, limit = _prompt(item, prompts.ANSWER), plan.limit("answer")
+    seed = f"{plan.seed}|{plan.dataset}|{item.item_id}|"
     replies = yield [
-        Generate(
-            prompt,
-            plan.limit("answer"),
-            seed=f"{plan.seed}|{plan.dataset}|{item.item_id}|{sample}",
-            temperature=plan.temperature,
-        )
+        Generate(prompt, limit, seed=seed + str(sample), temperature=plan.temperature)
         for sample in range(plan.samples)
     ]
     return _unstated(item, replies)
 
 
-def _paraphrase(item, plan):
-    asked = [item.question] + [
-        prompts.reword(item.question, i) for i in range(len(prompts.REWORDINGS))
-    ]
-    replies = yield [
-        Generate(_prompt(item, prompts.ANSWER, question=question), plan.limit("answer"))
-        for question in asked
-    ]
-    return _unstated(item, replies)
-
-
-def _augment(item, plan):
-    replies = yield [
-        Generate(_prompt(item, prompts.ANSWER, change=change), plan.limit("answer"))
-        for change in ("", *CHANGES)
-    ]
-    return _unstated(item, replies)
-
-
-def _clip(item, plan, *, own_scale):
-    texts = tuple(
-        prompts.CLIP_TEXT.format(question=item.question.strip(), option=option)
-        for option in item.options
-    )
-    (result,) = yield [Similarity(_picture(item), texts)]
-    scale = result.logit_scale if own_scale else 1.0
-    logits = [scale * cosine for cosine in result.cosines]
-    top = max(logits)
-    weights = [math.exp(logit - top) for logit in logits]
-    shares = {
-        option: weight / math.fsum(weights)
-        for option, weight in zip(item.options, weights, strict=True)
-    }
-    best = max(shares, key=shares.get)
-    return [
-        {
-            "sample": 0,
-            "answer": best,
-            "confidence": round(shares[best], 9),
-            "option_probabilities": {name: round(share, 9) for name, share in shares.items()},
-            "raw": "",
-            "parse_ok": True,
-            "prompt_tokens": None,
-            "new_tokens": 0,
-            "seconds": result.seconds,
-        }
-    ]
-
-
-def _clip_zero_shot(item, plan):
-    return (yield from _clip(item, plan, own_scale=True))
-
-
-def _clip_zero_shot_raw(item, plan):
-    return (yield from _clip(item, plan, own_scale=False))
-
-
-def blanked(strategy):
-    """Return a strategy that asks the same with a blank image in every call."""
-
-    def ask(item, plan):
-        program, results = strategy.ask(item, plan), None
-        while True:
-            try:
-                calls = program.send(results)
-            except StopIteration as stop:
-                return stop.value
-            results = yield [_with_blank_image(call) for call in calls]
-
-    return strategy if strategy.ask is None else replace(strategy, ask=ask)
-
-
-def _with_blank_image(call):
-    if isinstance(call, Similarity):
-        return replace(call, picture=replace(call.picture, change=BLANK))
-    picture = replace(call.prompt.picture, change=BLANK)
-    return replace(call, prompt=replace(call.prompt, picture=picture))
-
-
-# --- the table -----------------------------------------------------------------------------------
-
-
-def _strategy(name, asks, source, needs, ask, *, aggregate="single", rows=1, calls=1, **more):
-    def constant(value):
-        return value if callable(value) else lambda plan: value
-
-    return Strategy(
-        name=name,
-        asks=asks,
-        source=source,
-        needs=frozenset(needs),
-        aggregate=aggregate,
-        rows=constant(rows),
-        calls=constant(calls),
-        ask=ask,
-        **more,
-    )
-
-
-_ALL = (
-    _strategy(
-        "verbalized",
-        "the answer and a confidence from 0 to 100 %, in one reply",
-        "Xiong et al. 2024, arXiv 2306.13063",
-        [GENERATE],
-        _verbalized,
-    ),
-    _strategy(
-        "verbalized_cot",
-        "the same after reasoning",
-        "Xiong et al. 2024, arXiv 2306.13063",
-        [GENERATE],
-        _verbalized_cot,
-    ),
-    _strategy(
-        "linguistic",
-        "the answer and a word of likelihood",
-        "Tian et al. 2023, arXiv 2305.14975",
-        [GENERATE],
-        _linguistic,
-    ),
-    _strategy(
-        "top_k",
-        "the k best guesses with probabilities",
-        "Tian et al. 2023, arXiv 2305.14975",
-        [GENERATE],
-        _top_k,
-    ),
-    _strategy(
-        "two_stage",
-        "the answer, then in a new turn the confidence",
-        "Tian et al. 2023, arXiv 2305.14975",
-        [GENERATE, TURNS],
-        _two_stage,
-        calls=2,
-    ),
-    _strategy(
-        "two_stage_other",
-        "the answer, then the confidence in it as someone else's",
-        "arXiv 2606.03437",
-        [GENERATE],
-        _two_stage_other,
-        calls=2,
-    ),
-    _strategy(
-        "describe_first",
-        "a description of the image, then answer and confidence",
-        "Xuan et al. 2025, arXiv 2505.20236",
-        [GENERATE, TURNS],
-        _describe_first,
-        calls=2,
-    ),
-    _strategy(
-        "challenge",
-        "the answer, then three doubts: in what share of replies is it kept?",
-        "Xiong et al. 2024, arXiv 2306.13063 (misleading hints)",
-        [GENERATE, TURNS],
-        _challenge,
-        aggregate="kept",
-        rows=1 + len(prompts.CHALLENGES),
-        calls=1 + len(prompts.CHALLENGES),
-    ),
-    _strategy(
-        "sequence_probability",
-        "the answer; its length-normalised likelihood is read",
-        "Malinin and Gales 2021, arXiv 2002.07650",
-        [GENERATE, LOGPROBS],
-        _sequence_probability,
-    ),
-    _strategy(
-        "option_probability",
-        "nothing in words: the probabilities of the allowed answers are read",
-        "Kadavath et al. 2022, arXiv 2207.05221",
-        [LABELS],
-        _option_probability,
-        options_only=True,
-    ),
-    _strategy(
-        "p_true",
-        "the answer, then whether it is right: the probability of yes is read",
-        "Kadavath et al. 2022, arXiv 2207.05221",
-        [GENERATE, LABELS],
-        _p_true,
-        calls=2,
-    ),
-    _strategy(
-        "self_consistency",
-        "the answer N times, sampled: the share that agrees",
-        "Wang et al. 2023, arXiv 2203.11171",
-        [GENERATE, SAMPLE],
-        _samples,
-        aggregate="agreement",
-        rows=lambda plan: plan.samples,
-        calls=lambda plan: plan.samples,
-    ),
-    _strategy(
+for _name, _told, _source, _rule in (
+    ("self_consistency", "the share that agrees", "Wang et al. 2023, arXiv 2203.11171", agreement),
+    (
         "semantic_entropy",
-        "the answer N times, sampled: the entropy over groups of meaning",
+        "the entropy over groups of meaning",
         "Farquhar et al. 2024, doi 10.1038/s41586-024-07421-0",
-        [GENERATE, SAMPLE],
-        _samples,
-        aggregate="entropy",
-        rows=lambda plan: plan.samples,
-        calls=lambda plan: plan.samples,
+        _entropy,
     ),
-    _strategy(
-        "paraphrase",
-        "the question as it is and reworded: the share that agrees",
-        "Gao et al. 2024, arXiv 2403.02509 (perturbed inputs)",
-        [GENERATE],
-        _paraphrase,
-        aggregate="agreement",
-        rows=1 + len(prompts.REWORDINGS),
-        calls=1 + len(prompts.REWORDINGS),
-    ),
-    _strategy(
-        "augment",
-        "the question with the image as it is and mildly changed: the share that agrees",
-        "Wang et al. 2019, doi 10.1016/j.neucom.2019.01.103 (test-time augmentation)",
-        [GENERATE],
-        _augment,
-        aggregate="agreement",
-        rows=1 + len(CHANGES),
-        calls=1 + len(CHANGES),
-    ),
-    _strategy(
-        "blank_image",
-        "option probabilities with the image and with a blank one, and their ratio",
-        "Zhao et al. 2021, arXiv 2102.09690 (content-free input)",
-        [LABELS],
-        _image_ablation,
-        aggregate="ablation",
-        rows=2,
-        calls=2,
-        options_only=True,
-    ),
-    _strategy(
-        "cross_model",
-        "nothing: the share of other models that give the same answer",
-        "Lakshminarayanan et al. 2017, arXiv 1612.01474 (ensembles), read over models",
-        [],
-        None,
-        aggregate="cross_model",
-        calls=0,
-    ),
-    _strategy(
-        "clip_zero_shot",
-        "similarity of image and each answer, softmax at the model's own scale",
-        "Radford et al. 2021, arXiv 2103.00020",
-        [SIMILARITY],
-        _clip_zero_shot,
-        options_only=True,
-    ),
-    _strategy(
-        "clip_zero_shot_raw",
-        "the same at scale 1: the bare cosines",
-        "Radford et al. 2021, arXiv 2103.00020",
-        [SIMILARITY],
-        _clip_zero_shot_raw,
-        options_only=True,
-    ),
+):
+    strategy(
+        _name,
+        f"the answer N times, sampled: {_told}",
+        source=_source,
+        family="agreement",
+        needs=[GENERATE, SAMPLE],
+        calls=None,
+        rows=None,
+        rule=_rule,
+    )(_samples)
+
+
+@strategy(
+    "paraphrase",
+    "the question as it is and reworded: the share that agrees",
+    source="Gao et al. 2024, arXiv 2403.02509 (perturbed inputs)",
+    family="agreement",
+    needs=[GENERATE],
+    calls=1 + len(prompts.REWORDINGS),
+    rows=1 + len(prompts.REWORDINGS),
+    rule=agreement,
 )
+def _paraphrase(item, plan):
+    ways = range(len(prompts.REWORDINGS))
+    asked = [item.question, *(prompts.reword(item.question, i) for i in ways)]
+    limit = plan.limit("answer")
+    replies = yield [
+        Generate(_prompt(item, prompts.ANSWER, question=question), limit) for question in asked
+    ]
+    return _unstated(item, replies)
 
-#: Every strategy by its name, in the order of the tables.
-STRATEGIES = {strategy.name: strategy for strategy in _ALL}
+
+@strategy(
+    "augment",
+    "the question with the image as it is and mildly changed: the share that agrees",
+    source="Wang et al. 2019, doi 10.1016/j.neucom.2019.01.103 (test-time augmentation)",
+    family="agreement",
+    needs=[GENERATE],
+    calls=1 + len(CHANGES),
+    rows=1 + len(CHANGES),
+    rule=agreement,
+)
+def _augment(item, plan):
+    limit = plan.limit("answer")
+    replies = yield [
+        Generate(_prompt(item, prompts.ANSWER, change=change), limit) for change in ("", *CHANGES)
+    ]
+    return _unstated(item, replies)
 
 
-def choose_strategies(names):
-    """Return the strategies named by a list or by ``"a,b"``; ``"all"`` is every one.
+# --- probes: what does the confidence hang on? ---------------------------------------------------
 
-    Raises
-    ------
-    MedcalError
-        When a name is not known, or is named twice.
-    """
-    if isinstance(names, str):
-        names = [name.strip() for name in names.split(",") if name.strip()]
-    if list(names) == ["all"]:
-        return list(STRATEGIES.values())
-    unknown = [name for name in names if name not in STRATEGIES]
-    if unknown or not names:
-        raise MedcalError(
-            f"unknown strategy {unknown[0]!r}: choose from {', '.join(STRATEGIES)} or 'all'"
-            if unknown
-            else f"no strategy named: choose from {', '.join(STRATEGIES)} or 'all'"
-        )
-    return [STRATEGIES[name] for name in dict.fromkeys(names)]
+
+@strategy(
+    "blank_image",
+    "option probabilities with the image and with a blank one, and their ratio",
+    source="Zhao et al. 2021, arXiv 2102.09690 (content-free input)",
+    family="probe",
+    needs=[LABELS],
+    calls=2,
+    rows=2,
+    rule=_over_blank,
+    options_only=True,
+)
+def _blank_image(item, plan):
+    calls = [_option_call(item, plan, item.options, change) for change in ("", BLANK)]
+    results = yield calls
+    return [_option_row(found, item.options, i) for i, found in enumerate(results)]
+
+
+@strategy(
+    "none_of_the_above",
+    "option probabilities where the right option is hidden and 'none of the above' offered",
+    source="Fazla et al. 2026, arXiv 2606.16583",
+    family="probe",
+    needs=[LABELS],
+    options_only=True,
+)
+def _none_of_the_above(item, plan):
+    golds = {item.gold} if isinstance(item.gold, str) else set(item.gold)
+    options = [option for option in item.options if option not in golds] + [NONE_OF_THEM]
+    (result,) = yield [_option_call(item, plan, options)]
+    return [_option_row(result, options) | {"gold": NONE_OF_THEM, "options": options}]
+
+
+# --- an expert: another model judges the answers of others ---------------------------------------
+
+
+def _expert(blind, told):
+    def ask(item, plan):
+        candidates, support = plan.judged[str(item.item_id)]
+        picture = Picture("no image", grey_png(), BLANK) if blind else _picture(item)
+        if len(candidates) == 1:  # judged right or wrong
+            words = prompts.user_turn(item.question, None, prompts.p_true(candidates[0]))
+            (result,) = yield [Labels(Prompt(picture, (words,)), ("yes", "no"))]
+            return [
+                _row(
+                    [result],
+                    answer=candidates[0],
+                    confidence=result.probabilities["yes"],
+                    raw="",
+                    parse_ok=True,
+                )
+            ]
+        words = prompts.expert_turn(item.question, list(candidates), support if told else None)
+        (result,) = yield [Labels(Prompt(picture, (words,)), tuple(candidates))]
+        return [_most_probable(result, dict(result.probabilities))]
+
+    return ask
+
+
+for _blind in (False, True):
+    for _told in (False, True):
+        strategy(
+            "expert" + "_blind" * _blind + "_told" * _told,
+            "another model judges the answers"
+            + (", without the image" if _blind else "")
+            + (", knowing the confidences" if _told else ""),
+            source="after Du et al. 2025, arXiv 2606.19950",
+            family="expert",
+            needs=[LABELS],
+        )(_expert(_blind, _told))

@@ -15,8 +15,8 @@ def _shard(text):
 
 
 def ask(
-    model: str = typer.Option(..., help="A pocket model, folder, hub id, clip:NAME, or URLs."),
-    dataset: str = typer.Option(..., help="See `medcal items`; NAME:FOLDER for a copy on disk."),
+    model: str = typer.Option(None, help="A pocket model, folder, hub id, clip:NAME, or URLs."),
+    dataset: str = typer.Option(None, help="See `medcal items`; NAME:FOLDER for a copy on disk."),
     strategies: str = typer.Option("verbalized", help="Names separated by commas, or 'all'."),
     to: Path = typer.Option(None, help="The answers log (SQLite); made where it is not there."),
     n: int = typer.Option(None, min=1, help="Ask N of the items only, always the same."),
@@ -35,7 +35,15 @@ def ask(
     revision: str = typer.Option(None, help="Commit or tag of a hub checkpoint."),
     served_as: str = typer.Option(None, help="The model's name at the URL."),
     concurrency: int = typer.Option(
-        16, min=1, max=4096, help="Requests under way at once at a URL."
+        16, min=1, max=4096, help="Requests under way at once, over all URLs; 64 an engine."
+    ),
+    timeout: float = typer.Option(120.0, min=0.1, help="Seconds a request to a URL may take."),
+    export: Path = typer.Option(
+        None, metavar="FOLDER", help="Ask nothing: write the requests there, for batch servers."
+    ),
+    image_files: bool = typer.Option(False, help="With --export: images as files, not as bytes."),
+    collect: Path = typer.Option(
+        None, metavar="FOLDER", help="Read its results-*.jsonl into --to; write what is next."
     ),
     dry_run: bool = typer.Option(False, help="Print prompts and costs, ask nothing."),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress bar."),
@@ -51,11 +59,29 @@ def ask(
 
     part = _shard(shard)
     choose_strategies(strategies)
-    if to is None and not dry_run:
+    if to is None and not (dry_run or export):
         raise MedcalError("--to is missing: name the answers log, for example answers.sqlite")
+    if collect:
+        _collect(collect, to)
+    if model is None or dataset is None:
+        raise MedcalError("--model and --dataset are needed: what to ask, and about what")
+    if export:
+        from medcal_nb.ask.backends.batch import export_batch
+        from medcal_nb.cli import say
+
+        told = {"samples": samples, "temperature": temperature, "seed": seed, "lettered": letters}
+        told |= {"max_new_tokens": max_new_tokens, "split": split, "n": n, "files": image_files}
+        for path in export_batch(export, model, strategies, dataset=dataset, **told):
+            say(str(path))
+        return
     items = load_items(dataset, split=split, n=n)
     backend = resolve_model(
-        model, device=device, revision=revision, served_as=served_as, concurrency=concurrency
+        model,
+        device=device,
+        revision=revision,
+        served_as=served_as,
+        concurrency=concurrency,
+        timeout=timeout,
     )
     how = {"samples": samples, "temperature": temperature, "seed": seed}
     how |= {"lettered": letters, "max_new_tokens": max_new_tokens}
@@ -79,13 +105,25 @@ def _close(summary):
     for line in summary.lines():
         say(line, err=True)
     if summary.failed:
-        code = 1 if summary.rows else 2
-        note(f"error: {len(summary.failed)} items failed; exit status {code}")
-        raise typer.Exit(code)
+        note(f"error: {len(summary.failed)} items failed; exit status {summary.exit_code}")
+    raise typer.Exit(summary.exit_code)
+
+
+def _collect(folder, to):
+    """Read a batch's results into a log, say what comes next, and leave."""
+    from medcal_nb.answers import AnswerLog
+    from medcal_nb.ask.backends.batch import collect_batch
+    from medcal_nb.cli import say
+
+    with AnswerLog(to) as log:
+        summary, waiting = collect_batch(folder, log)
+    for path in waiting:
+        say(str(path))
+    _close(summary)
 
 
 def _print_dry_run(backend, items, strategies, plan):
-    from medcal_nb.ask.run import dry_run
+    from medcal_nb.ask.dry import dry_run
     from medcal_nb.cli import say
 
     shown, counts, skipped = dry_run(backend, items, strategies, plan=plan)
@@ -111,7 +149,7 @@ def strategies() -> None:
 
     plan = Plan()
     for strategy in STRATEGIES.values():
-        needs = ", ".join(sorted(strategy.needs)) or "answers of two models"
+        needs = ", ".join(sorted(strategy.needs))
         say(f"{strategy.name:22}{strategy.asks}")
         say(f"{'':22}calls {strategy.calls(plan)}; needs {needs}; {strategy.source}")
 

@@ -45,7 +45,6 @@ STRATEGY_FAMILIES = {
         "option_probability",
         "sequence_probability",
         "clip_zero_shot",
-        "clip_zero_shot_raw",
     ),
     "agreement": (
         "self_consistency",
@@ -53,7 +52,7 @@ STRATEGY_FAMILIES = {
         "paraphrase",
         "augment",
         "blank_image",
-        "cross_model",
+        "none_of_the_above",
     ),
     "fusion": (
         "fusion",

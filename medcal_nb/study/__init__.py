@@ -1,7 +1,7 @@
 """The study: what a notebook needs around it, and the runner of all notebooks.
 
 A notebook imports :func:`notebook_context` from here, the one that asks also
-:func:`medcal_nb.study.asking.ask_profile`::
+:func:`medcal_nb.ask.study.ask_profile`::
 
     ctx = notebook_context("02_metrics", PROFILE, ANSWERS, OUT_DIR, FAST, parameters=parameters)
     answers = load_answers(ctx.answers)

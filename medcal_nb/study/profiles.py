@@ -15,8 +15,10 @@ FOLDER = Path(__file__).resolve().parents[1] / "profiles"
 # how any model is asked, and how one model is reached
 ASKING = {"samples", "temperature", "batch_size", "max_new_tokens", "lettered"}
 _REACHING = {"url", "served_as", "device", "revision", "concurrency"}
+_ASK = {"models", "items", "strategies"}
+_STAGE = {"expert", "of", "levels"}  # of an expert that judges, and of typed scores
 _BLOCKS = {
-    "ask": {"models", "items", "strategies"},
+    "ask": _ASK | _STAGE,
     "items": {"dataset", "split", "n"},
     "asking": ASKING,
     "models": ASKING | _REACHING,
@@ -109,7 +111,8 @@ class Profile:
                             strategies=tuple(strategies),
                             seed=settings.get("seed", 0),
                             options=settings.get("asking", {})
-                            | settings.get("models", {}).get(model, {}),
+                            | settings.get("models", {}).get(model, {})
+                            | {key: block[key] for key in _STAGE if key in block},
                         )
                     )
         return jobs
@@ -155,7 +158,7 @@ def _check(settings: dict[str, Any], path: Path) -> None:
             if key not in _BLOCKS[kind]:
                 known = ", ".join(sorted(_BLOCKS[kind]))
                 raise MedcalError(f"{path}: {where}: unknown key {key!r}: known are {known}")
-            if key in ("models", "strategies") and not _names(value):
+            if key in ("models", "strategies", "of", "levels") and not _names(value):
                 raise MedcalError(f"{path}: {where}, {key}: give a list of names, not {value!r}")
             if key == "n" and (type(value) is not int or value < 1):
                 raise MedcalError(f"{path}: {where}, n: give a whole number above 0, not {value!r}")
@@ -168,7 +171,7 @@ def _check(settings: dict[str, Any], path: Path) -> None:
     for number, asked in enumerate(asks, 1):
         where = f"[[ask]] block {number}"
         block(asked, "ask", where)
-        if missing := _BLOCKS["ask"] - asked.keys():
+        if missing := _ASK - asked.keys():
             raise MedcalError(f"{path}: {where}: {min(missing)} is missing")
         for items in asked["items"] if isinstance(asked["items"], list) else [asked["items"]]:
             block(items, "items", f"{where}, items")

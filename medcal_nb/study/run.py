@@ -21,6 +21,7 @@ from typing import Any
 import pytask
 from pytask_parallel import ParallelBackend
 
+from medcal_nb.answers.own import check_own_log
 from medcal_nb.errors import MedcalError, NotEnough
 from medcal_nb.show.figures import FORMATS, MANIFEST, read_manifest, replace_files, write_manifest
 from medcal_nb.study.context import library_versions, load_results
@@ -37,7 +38,6 @@ from medcal_nb.study.notebooks import (
 from medcal_nb.study.places import (
     answers_file,
     build_folder,
-    check_own_log,
     checkout,
     figures_folder,
 )

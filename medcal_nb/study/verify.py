@@ -11,11 +11,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from medcal_nb.answers.own import note_beside
 from medcal_nb.errors import MedcalError
 from medcal_nb.show.figures import read_manifest
 from medcal_nb.study.hashing import file_hash
 from medcal_nb.study.notebooks import Notebook, find_notebooks, select
-from medcal_nb.study.places import checkout, note_beside
+from medcal_nb.study.places import checkout
 
 if TYPE_CHECKING:
     import pandas as pd

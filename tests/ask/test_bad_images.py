@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from medcal_nb.answers import AnswerLog
-from medcal_nb.ask.local import LocalModel
+from medcal_nb.ask.backends.local import LocalModel
 from medcal_nb.ask.run import ask
 
 from .tiny import tiny_checkpoint, tiny_items

@@ -6,9 +6,10 @@ import math
 import pytest
 
 from medcal_nb.answers import AnswerLog
-from medcal_nb.ask.clip import ClipModel
-from medcal_nb.ask.models import Failure, Generate, Picture, Prompt, Similarity, resolve_model
-from medcal_nb.ask.run import ask, dry_run
+from medcal_nb.ask.calls import Failure, Generate, Picture, Prompt, Similarity
+from medcal_nb.ask.dry import dry_run
+from medcal_nb.ask.models import resolve_model
+from medcal_nb.ask.run import ask
 from medcal_nb.ask.strategies import Plan
 from medcal_nb.errors import MedcalError
 from tests.ask.tiny import noise_picture, tiny_items
@@ -82,20 +83,18 @@ def test_a_damaged_image_fails_alone(clip):
     assert -1 <= good.cosines[0] <= 1
 
 
-def test_both_scales_end_to_end(clip, tmp_path):
+def test_zero_shot_end_to_end(clip, tmp_path):
     items = tiny_items(6)
     with AnswerLog(tmp_path / "a.sqlite") as log:
         summary = ask(clip, items, "all", log=log)
         answers = log.read().set_index("strategy")
-    assert set(answers.index) == {"clip_zero_shot", "clip_zero_shot_raw"}
+    assert set(answers.index) == {"clip_zero_shot"}
     assert "writes nothing" in summary.skipped["verbalized"]
-    own, raw = answers.loc["clip_zero_shot"], answers.loc["clip_zero_shot_raw"]
-    assert own.answer.tolist() == raw.answer.tolist()
-    assert (own.confidence.to_numpy() >= raw.confidence.to_numpy()).all()
-    closed = own[own.question_type == "closed"].iloc[0]
-    flat = raw[raw.question_type == "closed"].iloc[0]
-    logit = math.log(flat.confidence / (1 - flat.confidence))
-    assert closed.confidence == pytest.approx(1 / (1 + math.exp(-logit / 0.07)), abs=1e-4)
+    closed = answers[answers.question_type == "closed"].iloc[0]
+    texts = ("Is there a mass? yes", "Is there a mass? no")
+    (found,) = run(clip, [Similarity(Picture("x", items["image"][0]), texts)])
+    logit = (found.cosines[0] - found.cosines[1]) / 0.07
+    assert closed.option_probabilities["yes"] == pytest.approx(1 / (1 + math.exp(-logit)), abs=1e-4)
     shown, counts, _ = dry_run(clip, items, "clip_zero_shot", plan=Plan())
     assert shown[0].text == "Is there a mass? yes\nIs there a mass? no"
     assert counts["calls"] == 4
@@ -111,6 +110,20 @@ def test_it_writes_nothing(clip):
 
 def test_unknown_names_say_what_to_write(tmp_path):
     with pytest.raises(MedcalError, match="write clip:ARCHITECTURE@PRETRAINED"):
-        ClipModel.load("clip:ViT-none")
+        resolve_model("clip:ViT-none")
     with pytest.raises(MedcalError, match="open_clip cannot load it"):
-        ClipModel.load(f"clip:local-dir:{tmp_path}")
+        resolve_model(f"clip:local-dir:{tmp_path}")
+
+
+@pytest.mark.parametrize("named", ["trust_remote_code", "trust\\u005fremote_code"])
+def test_a_configuration_that_would_run_code_is_refused(tmp_path, named):
+    trace = tmp_path / "ran"
+    (tmp_path / "evil.py").write_text(f"open({str(trace)!r}, 'w')\nclass Evil: pass\n")
+    (tmp_path / "tokenizer_config.json").write_text(
+        '{"auto_map": {"AutoTokenizer": ["evil.Evil", "evil.Evil"]}, "tokenizer_class": "Evil"}'
+    )
+    config = '{"model_cfg": {"text_cfg": {"tokenizer_kwargs": {"NAMED": true}}}}'
+    (tmp_path / "open_clip_config.json").write_text(config.replace("NAMED", named))
+    with pytest.raises(MedcalError, match="asks for code of its own"):
+        resolve_model(f"clip:local-dir:{tmp_path}")
+    assert not trace.exists()

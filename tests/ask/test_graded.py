@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medcal_nb.answers import GRADED_COLUMNS, check_answers
-from medcal_nb.ask.graded import cross_model_verdicts, meaning, to_graded
+from medcal_nb.answers import check_answers
+from medcal_nb.ask.graded import GRADED_COLUMNS, meaning, to_graded
 from medcal_nb.errors import MedcalError
 
 
@@ -76,7 +76,7 @@ def test_semantic_entropy_is_one_over_the_effective_number_of_meanings():
 
     assert confidence("a", "a", "a", "a") == pytest.approx(1)
     assert confidence("a", "b", "c", "d") == pytest.approx(1 / 4)
-    assert confidence("x y", "y x", "z", "z") == pytest.approx(1 / 2)
+    assert confidence("x y", "the x y.", "z", "z") == pytest.approx(1 / 2)
     by_hand = math.exp(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
     assert confidence("a", "a", "b", "a") == pytest.approx(by_hand)
     assert confidence("a", None, "b", "a", "a") == pytest.approx(by_hand)
@@ -107,6 +107,15 @@ def test_image_ablation_divides_by_the_blank_image():
     expected = (0.9 / 0.6) / (0.9 / 0.6 + 0.1 / 0.4)
     assert (row.answer, row.correct) == ("yes", True)
     assert row.confidence == pytest.approx(expected)
+    assert row.option_probabilities == pytest.approx({"yes": expected, "no": 1 - expected})
+    # whether a server lists an option of probability 1e-7 or leaves it out is no evidence
+    for least in (0.0, 1e-7):
+        seen, dark = {"yes": 0.6, "no": 0.4}, {"yes": 1 - least, "no": least}
+        row = verdict(
+            answers(("yes", 0.6, True, seen), ("yes", 1.0, True, dark), strategy="blank_image")
+        )
+        assert row.confidence == pytest.approx(0.6 / (0.6 + 0.4 / 1e-3), abs=1e-6)
+    seen, blank = {"yes": 0.9, "no": 0.1}, {"yes": 0.6, "no": 0.4}
     row = verdict(
         answers(("yes", 0.6, True, blank), ("yes", 0.6, True, blank), strategy="blank_image")
     )
@@ -157,29 +166,24 @@ def test_unknown_strategies():
 
 
 def test_meaning():
-    assert meaning("The left lung.") == meaning("lung, LEFT")
+    assert meaning("The left lung.") == meaning("LEFT lungs")
+    assert meaning("two nodules") == meaning("2 nodule")
+    larger = "the left lung is larger than the right"
+    assert meaning(larger) != meaning("the right lung is larger than the left")
     assert meaning("left lung") != meaning("left")
     assert meaning("a") == "a"
     assert meaning("1.5") != meaning("15")
 
 
-def test_cross_model_is_the_share_of_the_others():
-    rows = [("m1", "yes", True), ("m2", "Yes", True), ("m3", "no", False), ("m4", None, None)]
-    frame = pd.concat(
-        [
-            answers((answer, 0.9, correct), strategy="verbalized", model=model)
-            for model, answer, correct in rows
-        ],
-        ignore_index=True,
-    )
-    table = cross_model_verdicts(to_graded(frame)).set_index("model")
-    assert table.loc["m1", "confidence"] == 0.5
-    assert table.loc["m3", "confidence"] == 0.0
-    assert math.isnan(table.loc["m4", "confidence"])
-    assert set(table.strategy) == {"cross_model"}
-    assert set(table.n_answers) == {3}
-    with pytest.raises(MedcalError, match="at least two models: strategy 'top_k' has 0"):
-        cross_model_verdicts(to_graded(frame), base="top_k")
+def test_option_probabilities_are_carried_and_old_names_read():
+    shares = {"yes": 0.7, "no": 0.3}
+    row = verdict(answers(("yes", 0.7, True, shares), strategy="option_probability"))
+    assert row.option_probabilities == shares
+    assert verdict(answers(("yes", None, True), ("yes", None, True))).option_probabilities is None
+    old = answers(("yes", 0.7, True, shares), ("yes", 0.7, True, shares), strategy="image_ablation")
+    assert verdict(old).strategy == "blank_image"
+    blind = answers(("a", None, True), ("b", None, True), strategy="self_consistency_blank")
+    assert verdict(blind).confidence == 0.5
 
 
 def test_many_single_answers_are_fast():

@@ -1,17 +1,21 @@
 """Local models: replies equal those of plain generate, whatever is shared, batched or reordered."""
 
 import copy
+import json
 import math
 import random
+import shutil
+import time
 import weakref
 
 import numpy as np
 import pytest
 
-from medcal_nb.ask import prefix, prompts
-from medcal_nb.ask.families import FAMILIES
-from medcal_nb.ask.local import SHAREABLE, LocalModel
-from medcal_nb.ask.models import (
+from medcal_nb.ask import prompts
+from medcal_nb.ask.backends import local, prefix
+from medcal_nb.ask.backends.local import SHAREABLE, LocalModel
+from medcal_nb.ask.backends.rows import uniforms
+from medcal_nb.ask.calls import (
     Failure,
     Generate,
     LabelProbabilities,
@@ -19,10 +23,10 @@ from medcal_nb.ask.models import (
     Picture,
     Prompt,
     change_image,
-    resolve_model,
 )
-from medcal_nb.ask.rows import uniforms
+from medcal_nb.ask.models import resolve_model
 from medcal_nb.errors import MedcalError
+from tests.ask.families import FAMILIES
 from tests.ask.tiny import noise_picture, tiny_checkpoint
 
 torch = pytest.importorskip("torch")
@@ -87,19 +91,17 @@ def test_what_follows_the_last_attention_is_computed_for_last_positions_alone(fa
     model, rows, lengths = backend(family), [], []
     *_, after = model.last_modules
     assert len(model.last_modules) == 2
-    hooks = [
-        after.register_forward_hook(lambda module, args, out: lengths.append(len(out[0]))),
-        next(iter(after.children())).register_forward_hook(
-            lambda module, args, out: rows.append(out.shape[-2])
-        ),
-    ]
-    shared = answer(model, some_calls())
-    for hook in hooks:
-        hook.remove()
+    inner = next(iter(after.children()))
+    hook = inner.register_forward_hook(lambda module, args, out: rows.append(out.shape[-2]))
+    with model.session() as session:
+        outer = after.register_forward_hook(lambda module, args, out: lengths.append(len(out[0])))
+        shared = session.run(some_calls())
+        outer.remove()
+    hook.remove()
     same(shared, answer(backend(family, share=False), some_calls()))
     assert max(lengths) > 20
     assert set(rows) == {1}
-    assert not any("forward" in vars(module) for module in model.last_modules)
+    assert not any(module._forward_hooks for module in model.last_modules)
 
 
 def test_results_do_not_depend_on_batch_size_or_order():
@@ -410,7 +412,7 @@ def test_what_does_not_load_says_what_to_do(tmp_path, monkeypatch):
     ],
 )
 def test_loading_advice(error, advice):
-    from medcal_nb.ask.local import _loading_advice
+    from medcal_nb.ask.backends.local import _loading_advice
 
     told = _loading_advice("owner/model", error)
     assert told.startswith("owner/model: ")
@@ -418,3 +420,69 @@ def test_loading_advice(error, advice):
     import re
 
     assert re.search(advice, told)
+
+
+# --- checkpoints from outside ---------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("checkpoint")
+    model, processor = tiny_checkpoint()
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+def changed(saved, folder, change):
+    """A copy of a checkpoint whose weights are changed."""
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(saved, folder)
+    weights = load_file(folder / "model.safetensors")
+    save_file(change(weights), folder / "model.safetensors", metadata={"format": "pt"})
+    return str(folder)
+
+
+def test_a_checkpoint_with_missing_or_other_weights_is_refused_with_their_names(saved, tmp_path):
+    def blind(weights):
+        return {name: w for name, w in weights.items() if "vision" not in name}
+
+    def short(weights):
+        return {n: w[:-1] if "q_proj" in n else w for n, w in weights.items()}
+
+    assert resolve_model(str(saved), device="cpu").can
+    with pytest.raises(MedcalError, match=r"missing keys, which would .*vision_model"):
+        resolve_model(changed(saved, tmp_path / "blind", blind), device="cpu")
+    with pytest.raises(MedcalError, match=r"q_proj"):
+        resolve_model(changed(saved, tmp_path / "short", short), device="cpu")
+
+
+def test_weights_come_from_safetensors_alone(saved, tmp_path):
+    folder = tmp_path / "pickled"
+    shutil.copytree(saved, folder)
+    torch.save(tiny_checkpoint()[0].state_dict(), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(MedcalError, match="does not load"):
+        resolve_model(str(folder), device="cpu")
+
+
+def test_attention_is_ours_whatever_a_configuration_says(saved, tmp_path):
+    folder = tmp_path / "kernel"
+    shutil.copytree(saved, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"attn_implementation": "some/kernel"}))
+    model = resolve_model(str(folder), device="cpu")
+    assert model.model.config._attn_implementation == "sdpa"
+
+
+def test_a_chat_template_that_does_not_end_is_stopped(monkeypatch):
+    model, processor = tiny_checkpoint()
+    monkeypatch.setattr(local, "TEMPLATE_SECONDS", 0.5)
+    endless = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
+    slow = copy.copy(processor)
+    slow.chat_template = endless
+    started = time.monotonic()
+    with pytest.raises(MedcalError, match="chat template does not end"):
+        LocalModel(model, slow, name="tiny", device="cpu")
+    assert time.monotonic() - started < 20

@@ -6,7 +6,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medcal_nb.ask.prefix import _cuts
+from medcal_nb.ask.backends.prefix import _cuts
 
 ENTRIES = st.lists(
     st.tuples(st.integers(1, 9), st.integers(1, 4), st.integers(1, 30)), min_size=1, max_size=8

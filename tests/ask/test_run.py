@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 
 from medcal_nb.answers import AnswerLog, check_answers
+from medcal_nb.ask.backends.local import LocalModel
+from medcal_nb.ask.dry import dry_run
 from medcal_nb.ask.graded import to_graded
-from medcal_nb.ask.local import LocalModel
 from medcal_nb.ask.models import resolve_model
-from medcal_nb.ask.run import ask, dry_run, shard_of
+from medcal_nb.ask.run import ask, shard_of
 from medcal_nb.ask.strategies import STRATEGIES, Plan
 from medcal_nb.errors import MedcalError
 from medcal_nb.items import iter_items, load_items
@@ -38,14 +39,22 @@ def timeless(frame):
     return frame.drop(columns="seconds").reset_index(drop=True)
 
 
-def test_answers_of_other_settings_in_the_log_are_told(model, log):
+def test_answers_of_other_settings_words_or_weights_are_not_there_already(model, log, monkeypatch):
     items = tiny_items(4)
-    first = ask(model, items, "self_consistency,verbalized", log=log, **FAST)
-    more = ask(model, items, "self_consistency", log=log, **{**FAST, "samples": 5})
-    assert (first.mixed, more.mixed) == ([], [])
-    other = ask(model, items, "self_consistency,p_true", log=log, temperature=0.5, **FAST)
-    assert other.mixed == ["self_consistency"]
-    assert "under self_consistency that were asked with other settings" in "\n".join(other.lines())
+    ask(model, items, "self_consistency,verbalized", log=log, **FAST)
+    assert ask(model, items, "self_consistency", log=log, **{**FAST, "samples": 5}).rows == 2 * 4
+    before = log.read()
+    with pytest.raises(MedcalError, match="under self_consistency that were asked with other"):
+        ask(model, items, "p_true,self_consistency", log=log, temperature=0.5, **FAST)
+    assert ask(model, items, "verbalized", log=log, temperature=0.5, **FAST).rows == 0
+    monkeypatch.setattr(model, "revision", "another")
+    with pytest.raises(MedcalError, match="under verbalized that were asked with other"):
+        ask(model, items, "verbalized", log=log, **FAST)
+    monkeypatch.undo()
+    monkeypatch.setattr("medcal_nb.ask.prompts.words_hash", lambda: "other words")
+    with pytest.raises(MedcalError, match="other settings, words or weights"):
+        ask(model, items, "verbalized", log=log, **FAST)
+    pd.testing.assert_frame_equal(log.read(), before)
 
 
 def test_a_temperature_of_nothing_is_refused(model, log):
@@ -60,8 +69,8 @@ def test_every_strategy_writes_checked_answers(model, log):
     assert len(answers) == summary.rows
     asked = {name for name, s in STRATEGIES.items() if s.skips(model.can, model.cannot) is None}
     assert set(answers.strategy) == asked
-    assert set(summary.skipped) == {"cross_model", "clip_zero_shot", "clip_zero_shot_raw"}
-    assert sum(summary.not_applicable.values()) == 2 * 2  # two open questions, two strategies
+    assert set(summary.skipped) == {"clip_zero_shot"}
+    assert sum(summary.not_applicable.values()) == 2 * 3  # two open questions, three strategies
     assert set(answers.site) == {"s0", "s1"}
     per_item = answers.groupby(["item_id", "strategy"]).size()
     assert per_item.loc[:, "self_consistency"].eq(3).all()
@@ -145,20 +154,16 @@ def test_seeds_change_samples_and_nothing_else(model, tmp_path):
 def test_blank_images_are_what_the_model_sees(model, tmp_path):
     """Questions about other images get the same replies where the image is a grey one."""
     items = tiny_items(4, kinds=("closed",), per_image=1).assign(question="is there a heart?")
-    answers = {}
-    for blank in (False, True):
-        with AnswerLog(tmp_path / f"{blank}.sqlite") as log:
-            ask(model, items, ["option_probability", "blank_image"], log=log, blank=blank)
-            answers[blank] = log.read()
-    shown, grey = (
-        table[table.strategy == "option_probability"].confidence.round(6).nunique()
-        for table in answers.values()
-    )
-    assert shown > 1
-    assert grey == 1
+    with AnswerLog(tmp_path / "a.sqlite") as log:
+        names = ["option_probability", "blank_image", "option_probability_blank"]
+        ask(model, items, names, log=log)
+        answers = log.read()
+    table = answers.set_index("strategy").confidence.round(6)
+    assert table["option_probability"].nunique() > 1
+    assert table["option_probability_blank"].nunique() == 1
     # what blank_image asks with its own blank image is the same
-    ablated = answers[False].query("strategy == 'blank_image' and sample == 1")
-    blank = answers[True].query("strategy == 'option_probability'")
+    ablated = answers.query("strategy == 'blank_image' and sample == 1")
+    blank = answers.query("strategy == 'option_probability_blank'")
     assert blank.confidence.to_numpy() == pytest.approx(ablated.confidence.to_numpy(), abs=1e-6)
 
 
@@ -172,10 +177,10 @@ def test_dry_run_shows_prompts_and_counts_without_asking(model):
     assert counts["items"] == 6
     assert counts["distinct_calls"] < counts["calls"]
     per_item = sum(s.calls(Plan(**FAST)) for s in STRATEGIES.values() if not s.skips(model.can))
-    without_options = 1 + 2  # option_probability and blank_image have none to read
+    without_options = 1 + 2 + 1  # those that read options have none to read
     assert counts["calls"] == 6 * per_item - 2 * without_options
     assert counts["prompt_tokens"] > counts["calls"] * 40
-    assert "cross_model" in skipped
+    assert "clip_zero_shot" in skipped
     assert all(call.tokens > 40 for call in shown)
 
 
@@ -196,7 +201,7 @@ SCRIPT = textwrap.dedent(
     import torch
     torch.set_num_threads(1)
     from medcal_nb.answers import AnswerLog
-    from medcal_nb.ask.local import LocalModel
+    from medcal_nb.ask.backends.local import LocalModel
     from medcal_nb.ask.run import ask
     from tests.ask.tiny import tiny_checkpoint, tiny_items
 

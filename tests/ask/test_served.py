@@ -1,10 +1,14 @@
 """Served models: a real ``transformers serve`` on loopback, and servers that misbehave."""
 
 import asyncio
+import base64
 import contextlib
+import gzip
+import io
 import json
 import math
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -14,15 +18,21 @@ import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from medcal_nb.answers import AnswerLog
 from medcal_nb.ask import prompts
-from medcal_nb.ask.local import LocalModel
-from medcal_nb.ask.models import Failure, Generate, Labels, Picture, Prompt, resolve_model
+from medcal_nb.ask.backends.local import LocalModel
+from medcal_nb.ask.backends.requests import first_token_labels
+from medcal_nb.ask.backends.served import ServedModel
+from medcal_nb.ask.calls import Failure, Generate, Labels, Picture, Prompt
+from medcal_nb.ask.models import resolve_model
 from medcal_nb.ask.run import ask
-from medcal_nb.ask.served import ServedModel, first_token_labels
+from medcal_nb.ask.strategies import STRATEGIES, Plan
 from medcal_nb.errors import MedcalError
+from medcal_nb.items import iter_items
 from tests.ask.tiny import noise_picture, tiny_checkpoint, tiny_items
 
 BLOCK = prompts.question_block("Is there a mass?", ["yes", "no"])
@@ -145,7 +155,18 @@ def test_every_strategy_on_the_server_or_skipped_with_the_reason(server, tmp_pat
 class Told:
     """An OpenAI-compatible server on loopback whose faults and log-probabilities are scripted."""
 
-    def __init__(self, *, logprobs=False, decides=False, faults=(), delay=0.0, sampling=True):
+    def __init__(
+        self,
+        *,
+        logprobs=False,
+        decides=False,
+        faults=(),
+        delay=0.0,
+        sampling=True,
+        several=False,
+        name="told",
+    ):
+        self.several = several
         self.requests = []
         self.faults = list(faults)
         self.under_way = self.most = 0
@@ -157,7 +178,7 @@ class Told:
                 pass
 
             def do_GET(self):
-                self.send({"object": "list", "data": [{"id": "told", "object": "model"}]})
+                self.send({"object": "list", "data": [{"id": name, "object": "model"}]})
 
             def do_POST(self):
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -202,6 +223,20 @@ class Told:
             return handler.send(told, 401)
         if fault == "trickle":
             return self.trickle(handler)
+        if isinstance(fault, tuple):
+            status, elsewhere = fault
+            headers = [("Location", elsewhere + handler.path)]
+            return handler.send({}, status, headers)
+        if isinstance(fault, bytes):
+            handler.send_response(200)
+            handler.send_header("Content-Type", "application/json")
+            handler.send_header("Content-Length", str(len(fault)))
+            if fault[:2] == b"\x1f\x8b":
+                handler.send_header("Content-Encoding", "gzip")
+            handler.end_headers()
+            with contextlib.suppress(OSError):
+                handler.wfile.write(fault)
+            return None
         if isinstance(fault, int):
             extra = [("Retry-After", "0.05")] if fault == 429 else []
             return handler.send({"error": {"message": f"fault {fault}"}}, fault, extra)
@@ -232,6 +267,14 @@ class Told:
                     }
                 ]
             }
+        if isinstance(fault, dict):
+            choice.update(fault)
+        choices = [choice]
+        if self.several and body.get("n", 1) > 1:
+            choices = [
+                {**choice, "index": i, "message": {"content": f"maybe {body['seed'] + i}"}}
+                for i in range(body["n"])
+            ]
         usage = {"prompt_tokens": 11, "completion_tokens": 1, "total_tokens": 12}
         if fault == "no usage":
             usage = dict.fromkeys(usage)
@@ -243,7 +286,7 @@ class Told:
                 "object": "chat.completion",
                 "created": 0,
                 "model": "told",
-                "choices": [choice],
+                "choices": choices,
                 "usage": usage,
             }
         )
@@ -283,28 +326,43 @@ def test_log_probabilities_are_used_where_the_server_gives_them():
     assert labels.mass == pytest.approx(0.9)
 
 
-def test_first_tokens_count_for_the_one_label_they_begin():
-    def entry(token, p):
-        return SimpleNamespace(token=token, logprob=math.log(p))
+def first(*pairs):
+    top = [{"token": token, "logprob": math.log(p)} for token, p in pairs]
+    return [{"token": pairs[0][0], "logprob": 0.0, "top_logprobs": top}]
 
-    content = [
-        SimpleNamespace(
-            top_logprobs=[
-                entry("le", 0.4),
-                entry(" Left lung", 0.1),
-                entry("H", 0.2),
-                entry("", 0.1),
-            ]
-        )
-    ]
-    found = first_token_labels(content, ("left", "left lung", "heart"))
-    assert found.probabilities == {
-        "left": 0.0,
-        "left lung": pytest.approx(1 / 3),
-        "heart": pytest.approx(2 / 3),
-    }
-    assert isinstance(first_token_labels(content, ("up", "down")), Failure)
-    assert isinstance(first_token_labels([], ("up", "down")), Failure)
+
+def test_first_tokens_count_for_the_one_label_they_begin():
+    (shares, mass), whole = first_token_labels(
+        first((" Left", 0.4), ("H", 0.2), ("", 0.1)), ("left lung", "heart")
+    )
+    assert shares == {"left lung": pytest.approx(2 / 3), "heart": pytest.approx(1 / 3)}
+    assert mass == pytest.approx(0.6)
+    assert not whole  # "left" is the beginning of "left lung" only
+    (shares, _), whole = first_token_labels(first((" Yes", 0.5), ("no", 0.3)), ("yes", "no"))
+    assert whole
+    assert shares["yes"] == pytest.approx(5 / 8)
+
+
+@pytest.mark.parametrize(
+    ("entries", "labels", "told"),
+    [
+        ([], ("up", "down"), "do not tell up and down apart"),
+        (first(("left", 0.5), ("h", 0.2)), ("left", "left lung", "heart"), "not all of"),
+        (first(("le", 0.5), ("h", 0.2)), ("left", "left lung", "heart"), "do not tell"),
+        (first(("one", 0.5), ("two", 0.2)), ("one", "two", "six"), "not all of one, two, six are"),
+    ],
+)
+def test_what_first_tokens_leave_open_is_not_guessed(entries, labels, told):
+    found, whole = first_token_labels(entries, labels)
+    assert told in found.reason
+    assert not whole
+
+
+def test_a_label_that_can_have_no_weight_needs_none():
+    """A label outside the list is at most as likely as the least one listed."""
+    entries = first(("one", 0.9), ("two", 0.09), ("x", 1e-5))
+    (shares, _), _ = first_token_labels(entries, ("one", "two", "six"))
+    assert shares["six"] == 0
 
 
 def test_a_server_that_cannot_decide_or_draw_says_so():
@@ -376,8 +434,14 @@ def test_an_odd_answer_fails_its_item_at_most(fault, told_of):
         assert told_of in odd.reason
 
 
-def test_requests_are_spread_bounded_and_moved_from_a_dead_url():
-    with Told(delay=0.05) as one, Told(delay=0.05) as two:
+def images_of(told):
+    """The images that each request to a server holds."""
+    bodies = [body for _, body in told.requests if "messages" in body]
+    return [body["messages"][0]["content"][0]["image_url"]["url"] for body in bodies]
+
+
+def test_each_image_goes_to_one_server_and_a_dead_one_s_share_moves():
+    with Told(delay=0.02) as one, Told(delay=0.02) as two:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             dead = f"http://127.0.0.1:{free.getsockname()[1]}"
@@ -385,11 +449,14 @@ def test_requests_are_spread_bounded_and_moved_from_a_dead_url():
         for told in (one, two):
             told.requests.clear()
             told.most = 0
-        calls = [Generate(prompt(seed), 4) for seed in range(12)]
+        ways = (prompts.ANSWER, prompts.VERBALIZED, prompts.DESCRIBE)
+        calls = [Generate(prompt(seed, way), 4) for seed in range(16) for way in ways]
         replies = run(model, calls)
-        assert [reply.text for reply in replies] == ["yes"] * 12
-        assert len(one.requests) + len(two.requests) == 12
-        assert min(len(one.requests), len(two.requests)) >= 4
+        assert [reply.text for reply in replies] == ["yes"] * 48
+        first, second = images_of(one), images_of(two)
+        assert not set(first) & set(second)
+        assert len(first) + len(second) == 48
+        assert min(len(set(first)), len(set(second))) >= 3
         assert one.most + two.most <= 6
         assert max(one.most, two.most) <= 3
 
@@ -411,19 +478,177 @@ def test_a_running_event_loop_is_no_obstacle_and_no_thread_is_left(tmp_path):
         assert not threads()
 
 
-def test_leaving_a_batch_ends_what_is_under_way():
+def test_leaving_a_run_ends_what_is_under_way():
     with Told() as told:
         model = ServedModel([told.url])
         told.faults, told.armed, before = ["slow"], True, len(told.requests)
         with model.session() as session:
-            session.images[prompt().picture] = ""
-            waiting = asyncio.run_coroutine_threadsafe(
-                session._run([Generate(prompt(), 5)]), session.clients.loop
-            )
+            asked = session._all([Generate(prompt(), 5)])
+            waiting = asyncio.run_coroutine_threadsafe(asked, model.http.loop)
             while len(told.requests) == before:
                 time.sleep(0.01)
         assert waiting.cancelled()
         assert not threads()
+
+
+def jpeg(seed, size=(64, 48), **more):
+    pixels = np.random.default_rng(seed).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="JPEG", **more)
+    return buffer.getvalue()
+
+
+def test_an_image_is_sent_as_it_is_where_that_shows_the_same():
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    with Told() as told:
+        model = ServedModel([told.url])
+        for picture, kind, same in (
+            (Picture("a", jpeg(1)), "jpeg", True),
+            (Picture("b", jpeg(1), "darker"), "png", False),
+            (Picture("c", jpeg(1, exif=turned)), "png", False),
+            (noise_picture(3), "png", True),
+        ):
+            run(model, [Generate(Prompt(picture, ("Is it?",)), 3)])
+            head, _, data = images_of(told)[-1].partition(",")
+            assert head == f"data:image/{kind};base64"
+            sent = base64.b64decode(data)
+            assert (sent == picture.source) == same
+            shown = Image.open(io.BytesIO(sent)).convert("RGB")
+            assert np.array_equal(np.array(shown), np.array(picture.open()))
+
+
+def test_items_are_streamed_and_no_more_is_begun_than_is_needed(tmp_path):
+    """A slow reply holds up its own item only, and few items are begun ahead."""
+    opened = []
+
+    def batches():
+        for item in iter_items(tiny_items(60, kinds=("closed",), per_image=1)):
+            opened.append(item.item_id)
+            how = STRATEGIES["two_stage"]
+            yield [(item, "two_stage")], [how.ask(item, Plan())]
+
+    with Told(delay=0.01) as told:
+        model = ServedModel([told.url], concurrency=4)
+        told.faults, told.armed = ["slow"], True
+        order = []
+        for todo, ended, failed in model.stream(batches()):
+            assert not failed
+            assert ended[0][0]["answer"] == "yes"
+            order.append(todo[0][0].item_id)
+            assert len(opened) <= len(order) + 10
+    assert sorted(order) == opened
+    assert order.index(opened[0]) > 20
+
+
+def test_samples_go_in_one_request_where_the_server_knows_how():
+    """Seeds follow each other, so that a part of the samples asked alone are the same ones."""
+    with Told(several=True) as told:
+        model = ServedModel([told.url])
+        assert model.server.several
+        told.requests.clear()
+        calls = [Generate(prompt(), 5, seed=f"0|d|q|{i}") for i in range(6)]
+        replies = run(model, calls)
+        assert [body.get("n") for _, body in told.requests] == [6]
+        later = run(model, calls[4:])
+        assert [reply.text for reply in later] == [reply.text for reply in replies[4:]]
+        assert len({reply.text for reply in replies}) == 6
+
+
+# --- what a hostile server may send -------------------------------------------------------------
+
+HOSTILE = {
+    "a log-probability of 1e308": {"logprobs": {"content": [{"token": "yes", "logprob": 1e308}]}},
+    "one above 0": {"logprobs": {"content": [{"token": "yes", "logprob": 5}]}},
+    "one that is no number": {"logprobs": {"content": [{"token": "yes", "logprob": float("nan")}]}},
+    "an endless one": {"logprobs": {"content": [{"token": "yes", "logprob": float("-inf")}]}},
+    "log-probabilities that are a number": {"logprobs": {"content": 5}},
+    "no message": {"message": None},
+    "a table for a text": {"message": {"content": {"a": 1}}},
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_an_odd_value_fails_its_item_alone(name, tmp_path):
+    with Told(logprobs=True) as told, AnswerLog(tmp_path / "a.sqlite") as log:
+        model = ServedModel([told.url], pause=0.001, retries=1, concurrency=1)
+        told.faults, told.armed = [HOSTILE[name]] * 2, True
+        items = tiny_items(3, kinds=("closed",), per_image=1)
+        summary = ask(model, items, "sequence_probability", log=log)
+    # a reply without text is asked for again; one that holds text is not
+    failed = 1 if "message" in HOSTILE[name] else 2
+    assert (summary.rows, len(summary.failed)) == (3 - failed, failed)
+    assert summary.exit_code == 1
+
+
+RAW = {
+    "deep": b"[" * 200_000,
+    "huge": b'{"a": "' + b"x" * (40 << 20) + b'"}',
+    "no utf-8": b"\xff\xfe{}",
+    "infinite": b'{"choices": [{"message": {"content": "yes"}}],'
+    b' "usage": {"prompt_tokens": 1e999}}',
+    "packed": gzip.compress(b" " * (64 << 20)),
+}
+
+
+@pytest.mark.parametrize("name", RAW)
+def test_an_odd_body_fails_its_item_at_most(name):
+    with Told() as told:
+        model = ServedModel([told.url], pause=0.001, retries=1)
+        told.faults, told.armed = [RAW[name]] * 2, True
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        (found,) = run(model, [Generate(prompt(), 5)])
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    if name == "infinite":
+        assert (found.text, found.prompt_tokens) == ("yes", 0)
+    else:
+        assert isinstance(found, Failure)
+    assert grown < 300_000  # kilobytes
+
+
+def test_half_a_surrogate_pair_is_replaced(tmp_path):
+    with Told() as told, AnswerLog(tmp_path / "a.sqlite") as log:
+        model = ServedModel([told.url])
+        body = b'{"choices": [{"message": {"content": "Answer: yes \\ud83d 80%"}}]}'
+        told.faults, told.armed = [body], True
+        summary = ask(model, tiny_items(1), "verbalized", log=log)
+        assert summary.rows == 1
+        assert "\ufffd" in log.read()["raw"][0]
+
+
+def test_a_redirect_is_not_followed():
+    with Told() as elsewhere, Told() as told:
+        model = ServedModel([told.url])
+        told.faults, told.armed = [(307, elsewhere.url)], True
+        (found,) = run(model, [Generate(prompt(), 5)])
+        assert "sends elsewhere" in found.reason
+        assert not elsewhere.requests
+
+
+def test_the_key_is_neither_a_model_s_name_nor_in_a_reply(monkeypatch, tmp_path):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
+    with Told(name="sk-very-secret") as told, pytest.raises(MedcalError, match="like the key"):
+        ServedModel([told.url])
+    with Told() as told, AnswerLog(tmp_path / "a.sqlite") as log:
+        model = ServedModel([told.url])
+        body = b'{"choices": [{"message": {"content": "yes, sk-very-secret"}}]}'
+        told.faults, told.armed = [body], True
+        ask(model, tiny_items(1), "verbalized", log=log)
+    assert b"sk-very-secret" not in (tmp_path / "a.sqlite").read_bytes()
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-né\n")
+    with pytest.raises(MedcalError, match="OPENAI_API_KEY holds a character") as refused:
+        ServedModel(["http://127.0.0.1:1"])
+    assert "né" not in str(refused.value)
+
+
+def test_when_everything_fails_the_run_says_so(tmp_path):
+    with Told() as told, AnswerLog(tmp_path / "a.sqlite") as log:
+        model = ServedModel([told.url], pause=0.001, retries=0)
+        told.faults, told.armed = [500] * 9, True
+        summary = ask(model, tiny_items(3), "verbalized", log=log)
+        assert (summary.rows, summary.exit_code) == (0, 2)
+        told.armed = False
+        assert ask(model, tiny_items(3), "verbalized", log=log).exit_code == 0
 
 
 def test_the_image_is_sent_with_the_first_turn():

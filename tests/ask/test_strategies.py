@@ -6,8 +6,7 @@ from dataclasses import replace
 import pytest
 
 from medcal_nb.ask import prompts
-from medcal_nb.ask.graded import RULES
-from medcal_nb.ask.models import (
+from medcal_nb.ask.calls import (
     BLANK,
     CHANGES,
     Failure,
@@ -18,7 +17,14 @@ from medcal_nb.ask.models import (
     Similarities,
 )
 from medcal_nb.ask.run import run_programs
-from medcal_nb.ask.strategies import STRATEGIES, Plan, blanked, choose_strategies
+from medcal_nb.ask.strategies import (
+    EXPERT,
+    NONE_OF_THEM,
+    STRATEGIES,
+    Plan,
+    choose_strategies,
+    find_strategy,
+)
 from medcal_nb.errors import MedcalError
 from medcal_nb.items import iter_items
 from tests.ask.tiny import tiny_items
@@ -56,22 +62,24 @@ def test_names_rules_and_counts_agree():
         "sequence_probability",
         "option_probability",
         "p_true",
+        "clip_zero_shot",
         "self_consistency",
         "semantic_entropy",
         "paraphrase",
         "augment",
         "blank_image",
-        "cross_model",
-        "clip_zero_shot",
-        "clip_zero_shot_raw",
+        "none_of_the_above",
     ]
-    for name, strategy in STRATEGIES.items():
-        assert strategy.aggregate in (RULES.get(name, "single"), "cross_model")
+    for strategy in (STRATEGIES | EXPERT).values():
+        assert (strategy.rule is None) == (strategy.n_rows == 1)
+        assert strategy.family in {
+            *("stated", "second turn", "likelihood", "agreement", "expert", "probe"),
+        }
         assert strategy.source
         assert "\n" not in strategy.asks
 
 
-@pytest.mark.parametrize("name", [n for n, s in STRATEGIES.items() if s.ask])
+@pytest.mark.parametrize("name", list(STRATEGIES))
 def test_rows_and_calls_are_as_declared(name):
     def script(call):
         if isinstance(call, Generate):
@@ -210,16 +218,53 @@ def test_image_ablation_asks_with_and_without_the_image():
     assert [row["confidence"] for row in rows] == [0.9, 0.6]
 
 
-def test_clip_softmax_raw_and_at_the_own_scale():
+def test_clip_softmax_at_the_own_scale():
     def script(call):
         assert call.texts == ("Is there a mass? yes", "Is there a mass? no")
         return Similarities((0.30, 0.20), 50.0)
 
-    (own,), _ = run("clip_zero_shot", CLOSED, script)
-    (raw,), _ = run("clip_zero_shot_raw", CLOSED, script)
-    assert own["confidence"] == pytest.approx(1 / (1 + math.exp(-5)))
-    assert raw["confidence"] == pytest.approx(1 / (1 + math.exp(-0.1)))
-    assert own["answer"] == raw["answer"] == "yes"
+    (row,), _ = run("clip_zero_shot", CLOSED, script)
+    assert row["confidence"] == pytest.approx(1 / (1 + math.exp(-5)))
+    assert row["answer"] == "yes"
+    assert row["prompt_tokens"] is None
+
+
+def test_none_of_the_above_hides_the_right_option():
+    def script(call):
+        assert call.labels == ("left lung", "left", NONE_OF_THEM)
+        assert "Options: left lung, left, none of the above." in call.prompt.turns[0]
+        return LabelProbabilities(dict(zip(call.labels, (0.5, 0.2, 0.3), strict=True)))
+
+    (row,), _ = run("none_of_the_above", CHOICE, script)
+    assert (row["answer"], row["confidence"], row["gold"]) == ("left lung", 0.5, NONE_OF_THEM)
+
+
+def test_an_expert_is_shown_candidates_and_what_it_may_know():
+    plan = Plan(judged={CHOICE.item_id: (("heart", "left"), (0.75, 0.25)),
+                        OPEN.item_id: (("red",), (1.0,))})  # fmt: skip
+
+    def asked(name, item):
+        found = []
+
+        def answer(calls):
+            found.extend(calls)
+            labels = calls[0].labels
+            return [LabelProbabilities(dict.fromkeys(labels, 1 / len(labels)))]
+
+        ended, _ = run_programs([EXPERT[name].ask(item, plan)], answer)
+        return ended[0][0], found[0]
+
+    row, call = asked("expert", CHOICE)
+    assert call.labels == ("heart", "left")
+    assert call.prompt.picture.source == CHOICE.image
+    assert row["option_probabilities"] == {"heart": 0.5, "left": 0.5}
+    _, call = asked("expert_blind_told", CHOICE)
+    assert call.prompt.picture.source != CHOICE.image
+    assert "heart (75%), left (25%)" in call.prompt.turns[0]
+    row, call = asked("expert", OPEN)
+    assert "Proposed answer: red." in call.prompt.turns[0]
+    assert (row["answer"], row["confidence"]) == ("red", 0.5)
+    assert "no answer that an expert" in EXPERT["expert"].applies(CLOSED, plan)
 
 
 def test_a_failed_call_fails_its_program_only():
@@ -261,7 +306,6 @@ def test_what_a_backend_cannot_do_is_skipped_with_the_reason():
     assert STRATEGIES["verbalized"].skips(can) is None
     assert STRATEGIES["two_stage"].skips(can, {"turns": "no template"}) == "no template"
     assert STRATEGIES["p_true"].skips(can) == "the model gives no labels"
-    assert "two models" in STRATEGIES["cross_model"].skips(can)
     assert "open question" in STRATEGIES["option_probability"].applies(OPEN)
     assert STRATEGIES["option_probability"].applies(CLOSED) is None
     many = replace(CLOSED, options=tuple(f"option {i}" for i in range(27)))
@@ -279,9 +323,13 @@ def test_choosing():
         choose_strategies("verbalised")
     with pytest.raises(MedcalError, match="no strategy named"):
         choose_strategies("")
+    names = "image_ablation,blank_image,verbalized_blank,expert_told"
+    assert [s.name for s in choose_strategies(names)] == [
+        *("blank_image", "verbalized_blank", "expert_told"),
+    ]
 
 
-@pytest.mark.parametrize("name", [name for name, s in STRATEGIES.items() if s.ask])
+@pytest.mark.parametrize("name", list(STRATEGIES))
 def test_a_blanked_strategy_asks_the_same_with_a_blank_image(name):
     def script(call):
         if isinstance(call, Labels):
@@ -303,7 +351,7 @@ def test_a_blanked_strategy_asks_the_same_with_a_blank_image(name):
         return call.prompt.picture if hasattr(call, "prompt") else call.picture
 
     (rows, calls), (blank_rows, blank_calls) = map(
-        asked, (STRATEGIES[name], blanked(STRATEGIES[name]))
+        asked, (STRATEGIES[name], find_strategy(f"{name}_blank"))
     )
     assert blank_rows == rows  # the replies were the same, so are the rows
     assert {picture(call).change for call in blank_calls} == {BLANK}

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from medcal_nb.ask.families import build_family
-from medcal_nb.ask.models import Picture, encode_png
+from medcal_nb.ask.calls import Picture, encode_png
+from tests.ask.families import build_family
 
 QUESTIONS = (
     ("closed", "Is there a mass?", ["yes", "no"], "yes"),

@@ -38,8 +38,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from medcal_nb.ask.local import LocalModel
-from medcal_nb.ask.models import Generate, LabelProbabilities, Labels, Reply, resolve_model
+from medcal_nb.ask.backends.local import LocalModel
+from medcal_nb.ask.calls import Generate, LabelProbabilities, Labels, Reply
+from medcal_nb.ask.models import resolve_model
 from medcal_nb.ask.run import ordered_items, run_programs
 from medcal_nb.ask.strategies import STRATEGIES, Plan
 from medcal_nb.ask.workers import Workers
@@ -177,7 +178,7 @@ def _repeated(inputs, rows, width):
 
 def backend_rows(backend, prompt, text, labels):
     """The ways of writing each label, as the local backend has them."""
-    from medcal_nb.ask.local import _LocalSession
+    from medcal_nb.ask.backends.local import _LocalSession
 
     return _LocalSession(backend, None)._label_rows(prompt, text, labels)
 

@@ -25,11 +25,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from medcal_nb.ask.families import build_family
-from medcal_nb.ask.local import LocalModel
-from medcal_nb.ask.models import encode_png
+from medcal_nb.ask.backends.local import LocalModel
+from medcal_nb.ask.calls import encode_png
 from medcal_nb.ask.run import ordered_items
 from medcal_nb.ask.strategies import Plan
+from tests.ask.families import build_family
 from tests.bench.bench_ask import askable, compare, measure, rate, write
 
 #: Sizes of language and vision model: those published for Qwen2.5-VL-7B, and tiny ones.

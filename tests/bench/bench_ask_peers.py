@@ -205,8 +205,8 @@ def record_replies(model, dataset, n, samples):
 
 def token_logprobs(backend, items, order):
     """The log-probabilities of the tokens of each greedy reply, in the order of the items."""
-    from medcal_nb.ask.prefix import SharedPrefix
-    from medcal_nb.ask.rows import Row
+    from medcal_nb.ask.backends.prefix import SharedPrefix
+    from medcal_nb.ask.backends.rows import Row
     from medcal_nb.ask.run import ordered_items
     from medcal_nb.ask.strategies import STRATEGIES, Plan
 

@@ -5,7 +5,7 @@ import sys
 import pandas as pd
 import pytest
 
-from medcal_nb.ask.local import LocalModel
+from medcal_nb.ask.backends.local import LocalModel
 from medcal_nb.ask.run import ordered_items
 from medcal_nb.ask.strategies import Plan
 from tests.ask.tiny import tiny_checkpoint, tiny_items

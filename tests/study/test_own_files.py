@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from medcal_nb.answers import AnswerLog
+from medcal_nb.answers.own import check_own_log, note_beside
+from medcal_nb.ask.study import ask_profile
 from medcal_nb.errors import MedcalError
-from medcal_nb.study.asking import ask_profile
-from medcal_nb.study.places import check_own_log, note_beside
+from medcal_nb.study import load_profile
 from tests.study.test_run import study, toy, write_notebook
 
 __all__ = ["toy"]
@@ -79,14 +80,14 @@ def test_asking_into_a_foreign_log_is_refused_by_name(toy, mine, options):
 def test_the_notebook_that_asks_refuses_it_too(mine):
     before = content(mine.parent)
     with pytest.raises(MedcalError, match="--profile imported"):
-        ask_profile("pocket", mine, fast=True, progress=False)
+        ask_profile(load_profile("pocket"), mine, fast=True, progress=False)
     assert content(mine.parent) == before
 
 
 def test_a_note_that_does_not_name_all_models_protects_the_log(mine):
     note_beside(mine).write_text('{"jobs": [{"model": "pocket-general"}]}')
     with pytest.raises(MedcalError, match="holds answers of mine that this study did not ask"):
-        ask_profile("pocket", mine, fast=True, progress=False)
+        ask_profile(load_profile("pocket"), mine, fast=True, progress=False)
     with AnswerLog(mine, read_only=True) as log:
         assert log.read()["model"].tolist() == ["mine"]
     note_beside(mine).write_text('{"jobs": [{"model": "mine"}]}')

@@ -1,12 +1,15 @@
 """CLIP-style models through open_clip: an image is compared with one sentence per answer."""
 
+import json
 import math
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
-from medcal_nb.ask.models import SIMILARITY, Failure, Similarities, Similarity
+from medcal_nb.ask.calls import SIMILARITY, Failure, Similarities, Similarity
 from medcal_nb.errors import MedcalError
 
+CONFIG = "open_clip_config.json"
 _ONLY = "a CLIP model writes nothing, it compares images with sentences"
 
 
@@ -34,43 +37,6 @@ class ClipModel:
         self.tokenizer = tokenizer
         self.name = name
         self.cannot = dict.fromkeys(("generate", "labels", "logprobs", "sample", "turns"), _ONLY)
-
-    @classmethod
-    def load(cls, name, *, device=None):
-        """Load ``pocket-clip``, ``clip:ARCHITECTURE[@PRETRAINED]``, ``clip:hf-hub:OWNER/MODEL``
-        or ``clip:local-dir:FOLDER``.
-
-        Raises
-        ------
-        MedcalError
-            When open_clip does not know the name or cannot load it.
-        """
-        import open_clip
-
-        if name == "pocket-clip":
-            from medcal_nb.pocket import load_clip
-
-            return cls(*load_clip(), name=name, device=device)
-        wanted = name.removeprefix("clip:")
-        schema = wanted.startswith(("hf-hub:", "local-dir:"))
-        wanted, _, pretrained = (wanted, "", "") if schema else wanted.partition("@")
-        if not schema and not pretrained:
-            tags = open_clip.list_pretrained_tags_by_model(wanted)
-            if not tags:
-                raise MedcalError(
-                    f"{name}: open_clip has no pretrained weights of that architecture: write "
-                    "clip:ARCHITECTURE@PRETRAINED, clip:hf-hub:OWNER/MODEL or clip:local-dir:FOLDER"
-                )
-            pretrained = tags[0]
-        try:
-            model, preprocess = open_clip.create_model_from_pretrained(
-                wanted, pretrained=pretrained or None
-            )
-            tokenizer = open_clip.get_tokenizer(wanted)
-        except Exception as error:
-            told = " ".join(str(error).split())[:240]
-            raise MedcalError(f"{name}: open_clip cannot load it: {told}") from error
-        return cls(model, preprocess, tokenizer, name=name, device=device)
 
     @contextmanager
     def session(self):
@@ -140,3 +106,61 @@ class _ClipSession:
             tokens = self.backend.tokenizer(part).to(self.backend.device)
             vectors = self.backend.model.encode_text(tokens, normalize=True)
             self.texts.update(zip(part, vectors.double().cpu(), strict=True))
+
+
+def find(name, *, device=None, **reach):
+    """Load ``pocket-clip``, ``clip:ARCHITECTURE[@PRETRAINED]``, ``clip:hf-hub:OWNER/MODEL`` or
+    ``clip:local-dir:FOLDER``; None where the name is no such model's.
+
+    Raises
+    ------
+    MedcalError
+        When open_clip does not know the name or cannot load it.
+    """
+    if name == "pocket-clip":
+        from medcal_nb.pocket import load_clip
+
+        return ClipModel(*load_clip(), name=name, device=device)
+    if not name.startswith("clip:"):
+        return None
+    import open_clip
+
+    wanted = name.removeprefix("clip:")
+    schema = wanted.startswith(("hf-hub:", "local-dir:"))
+    wanted, _, pretrained = (wanted, "", "") if schema else wanted.partition("@")
+    if not schema and not pretrained:
+        tags = open_clip.list_pretrained_tags_by_model(wanted)
+        if not tags:
+            raise MedcalError(
+                f"{name}: open_clip has no pretrained weights of that architecture: write "
+                "clip:ARCHITECTURE@PRETRAINED, clip:hf-hub:OWNER/MODEL or clip:local-dir:FOLDER"
+            )
+        pretrained = tags[0]
+    try:
+        _refuse_code(wanted)
+        tokenizer = open_clip.get_tokenizer(wanted)
+        pair = open_clip.create_model_from_pretrained(wanted, pretrained=pretrained or None)
+    except MedcalError:
+        raise
+    except Exception as error:
+        told = " ".join(str(error).split())[:240]
+        raise MedcalError(f"{name}: open_clip cannot load it: {told}") from error
+    return ClipModel(*pair, tokenizer, name=name, device=device)
+
+
+def _refuse_code(wanted):
+    """Refuse a configuration that would have code of its own run."""
+    kind, _, place = wanted.partition(":")
+    if kind == "hf-hub":
+        from huggingface_hub import hf_hub_download
+
+        repo, _, revision = place.partition("@")
+        place = Path(hf_hub_download(repo, CONFIG, revision=revision or None)).parent
+    elif kind != "local-dir":
+        return  # shipped with open_clip
+    config = json.loads((Path(place) / CONFIG).read_text(encoding="utf-8"))
+    if "trust_remote_code" in json.dumps(config):
+        raise MedcalError(
+            f"{wanted}: its {CONFIG} asks for code of its own (trust_remote_code), which is never "
+            "run here: remove that, if the model works without"
+        )

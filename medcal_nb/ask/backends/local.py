@@ -1,18 +1,22 @@
 """Local models: any checkpoint that ``AutoModelForImageTextToText`` loads.
 
-Prompts that share an image share its prefix (:mod:`medcal_nb.ask.prefix`) where the architecture
-allows it; others are asked whole (:mod:`medcal_nb.ask.whole`). The replies are the same, only the
-cost differs.
+Prompts that share an image share its prefix (`prefix`) where the architecture allows it; others are
+asked whole (`whole`). The replies are the same, only the cost differs.
 """
 
 import math
 import re
+import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 
-from medcal_nb.ask.models import (
+from medcal_nb.ask.backends.prefix import SharedPrefix, last_modules
+from medcal_nb.ask.backends.rows import Row, uniforms
+from medcal_nb.ask.backends.whole import WholePrompts
+from medcal_nb.ask.calls import (
     GENERATE,
     LABELS,
     LOGPROBS,
@@ -25,9 +29,6 @@ from medcal_nb.ask.models import (
     Reply,
     refusal,
 )
-from medcal_nb.ask.prefix import SharedPrefix, last_modules
-from medcal_nb.ask.rows import Row, uniforms
-from medcal_nb.ask.whole import WholePrompts
 from medcal_nb.errors import MedcalError
 
 #: Model types whose text decoder has plain causal attention and one position a token, so that
@@ -46,6 +47,9 @@ SHAREABLE = frozenset(
         "qwen3_vl",
     ]
 )
+
+#: Seconds that a chat template, a program from outside, may run.
+TEMPLATE_SECONDS = 10
 
 _NO_TEMPLATE = "the checkpoint has no chat template, so there is no second turn"
 
@@ -97,6 +101,8 @@ class LocalModel:
         self.tokenizer = getattr(processor, "tokenizer", processor)
         self.tokenizer.padding_side = "left"
         self.name = name
+        #: the commit of a hub checkpoint
+        self.revision = getattr(model.config, "_commit_hash", None)
         self.model_type = model.config.model_type
         self.share = self.model_type in SHAREABLE if share is None else share
         self.max_rows = max_rows
@@ -157,31 +163,6 @@ class LocalModel:
         free, _ = torch.cuda.mem_get_info(self.device)
         return max(1 << 12, int(0.4 * free) // one)
 
-    @classmethod
-    def load(cls, checkpoint, *, name=None, device=None, revision=None, **options):
-        """Load a folder or hub id; remote code is never run.
-
-        Raises
-        ------
-        MedcalError
-            When the checkpoint is gated, missing, damaged, of another kind, needs code of its
-            own, or the disk is full; the message says what to do.
-        """
-        import torch
-        from transformers import AutoModelForImageTextToText, AutoProcessor
-        from transformers.utils import logging
-
-        logging.disable_progress_bar()
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        dtype = torch.bfloat16 if str(device).startswith("cuda") else torch.float32
-        common = {"revision": revision, "trust_remote_code": False}
-        try:
-            processor = AutoProcessor.from_pretrained(checkpoint, **common)
-            model = AutoModelForImageTextToText.from_pretrained(checkpoint, dtype=dtype, **common)
-        except Exception as error:
-            raise MedcalError(_loading_advice(name or checkpoint, error)) from error
-        return cls(model, processor, name=name or checkpoint, device=device, **options)
-
     # --- prompts ---------------------------------------------------------------------------
 
     def _eos(self):
@@ -228,6 +209,8 @@ class LocalModel:
         for self.as_text in (False, True):
             try:
                 text = self._run_template(turns)
+            except MedcalError:
+                raise
             except Exception:
                 continue
             if all(text.count(turn) == 1 for turn in turns):
@@ -266,9 +249,10 @@ class LocalModel:
 
     def _run_template(self, turns):
         if self.template:
-            return self.processor.apply_chat_template(
-                self._messages(turns), tokenize=False, add_generation_prompt=True
-            )
+            with time_limit(TEMPLATE_SECONDS, f"{self.name}: its chat template does not end"):
+                return self.processor.apply_chat_template(
+                    self._messages(turns), tokenize=False, add_generation_prompt=True
+                )
         return getattr(self.processor, "image_token", "<image>") + turns[0]
 
     def show(self, prompt):
@@ -342,12 +326,98 @@ def _keep_memory(size=1 << 30):
     mallopt(mmap_threshold, size)
 
 
+@contextmanager
+def time_limit(seconds, told):
+    """Raise a `MedcalError` in this thread where the block takes longer than `seconds`.
+
+    Python looks for it between two of its instructions, as a template engine has many of.
+    """
+    import ctypes
+
+    class TooLong(BaseException):
+        pass
+
+    thread = threading.get_ident()
+
+    def end():
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(thread), ctypes.py_object(TooLong)
+        )
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except TooLong:
+        raise MedcalError(told) from None
+    finally:
+        timer.cancel()
+
+
 def _fill(pieces, turns):
     """Put turns between the pieces of a template."""
     filled = [pieces[0]]
     for turn, piece in zip(turns, pieces[1:], strict=True):
         filled += [turn, piece]
     return "".join(filled)
+
+
+def find(name, *, device=None, revision=None, **reach):
+    """Load a pocket model, a folder with a checkpoint, or a hub id.
+
+    Weights come from safetensors alone, code from transformers alone.
+
+    Raises
+    ------
+    MedcalError
+        When the checkpoint is gated, missing, damaged, of another kind, incomplete, needs code of
+        its own, or the disk is full; the message says what to do.
+    """
+    checkpoint = name
+    if name.startswith("pocket-"):
+        from medcal_nb.pocket import load_pocket
+
+        return LocalModel(*load_pocket(name), name=name, device=device)
+    if name.count("/") > 1 or name.startswith((".", "/", "~")) or Path(name).is_dir():
+        checkpoint = Path(name).expanduser()
+        if not (checkpoint / "config.json").is_file():
+            raise MedcalError(
+                f"{name}: no checkpoint there (config.json is missing): name a folder written by "
+                "save_pretrained, a hub id, a URL or a pocket model (medcal models)"
+            )
+    return LocalModel(*_load(str(checkpoint), name, device, revision), name=name, device=device)
+
+
+def _load(checkpoint, name, device, revision):
+    import torch
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    cuda = str(device or ("cuda" if torch.cuda.is_available() else "cpu")).startswith("cuda")
+    common = {"revision": revision, "trust_remote_code": False}
+    try:
+        processor = AutoProcessor.from_pretrained(checkpoint, **common)
+        model, loaded = AutoModelForImageTextToText.from_pretrained(
+            checkpoint,
+            dtype=torch.bfloat16 if cuda else torch.float32,
+            attn_implementation="sdpa",
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # refused below, by name
+            **common,
+        )
+    except Exception as error:
+        raise MedcalError(_loading_advice(name, error)) from error
+    for told in ("missing_keys", "mismatched_keys"):
+        if keys := sorted(map(str, loaded[told])):
+            shown = ", ".join(keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
+            raise MedcalError(
+                f"{name}: {len(keys)} {told.replace('_', ' ')}, which would be answered from at "
+                f"random: {shown}: fetch the checkpoint again, or name a whole one"
+            )
+    return model, processor
 
 
 def _loading_advice(name, error):
@@ -372,7 +442,7 @@ def _loading_advice(name, error):
     if kind in ("RepositoryNotFoundError", "RevisionNotFoundError") or "not a valid model" in text:
         return f"{name}: no such checkpoint on the hub (or it is private): check name and revision"
     if kind in ("ConnectionError", "LocalEntryNotFoundError", "OfflineModeIsEnabled") or (
-        "connect" in text.lower() or "offline" in text.lower()
+        re.search(r"couldn't connect|cannot connect|offline mode", text, re.IGNORECASE)
     ):
         return f"{name}: the hub cannot be reached and there is no local copy: {text[:160]}"
     return f"{name}: does not load as an image-text-to-text checkpoint: {kind}: {text[:240]}"

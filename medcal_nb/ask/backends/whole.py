@@ -5,8 +5,8 @@ what follows it, or need inputs at every step: here each continuation is asked w
 prompt, and a logits processor makes ``generate`` take the tokens that the chooser chose.
 """
 
-from medcal_nb.ask.models import Failure, open_picture
-from medcal_nb.ask.rows import Chooser
+from medcal_nb.ask.backends.rows import Chooser
+from medcal_nb.ask.calls import Failure, open_picture
 
 
 class WholePrompts:

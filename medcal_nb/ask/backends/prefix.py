@@ -9,13 +9,12 @@ far are one row until they part.
 
 import itertools
 import math
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 
-from medcal_nb.ask.models import BLANK, Failure, Picture, open_picture, refusal
-from medcal_nb.ask.rows import Chooser
-from medcal_nb.ask.whole import WholePrompts
+from medcal_nb.ask.backends.rows import Chooser
+from medcal_nb.ask.backends.whole import WholePrompts
+from medcal_nb.ask.calls import BLANK, Failure, Picture, open_picture, refusal
 
 
 def _common_prefix(rows):
@@ -145,8 +144,11 @@ class SharedPrefix:
         self.pictures = {}
         self.expansions = {}
         self.nodes = {}
+        self.hooks = [hook for module in backend.last_modules for hook in _last_alone(module)]
 
     def close(self):
+        for hook in self.hooks:
+            hook.remove()
         self.pictures.clear()
         self.expansions.clear()
         self.nodes.clear()
@@ -405,16 +407,15 @@ class SharedPrefix:
         backend.positions += ids.numel()
         if backend.mrope and position.dim() == 2:
             position = position.expand(3, *position.shape)
-        with _last_alone(backend.last_modules):
-            out = backend.model(
-                input_ids=ids,
-                attention_mask=state.mask.long(),
-                position_ids=position,
-                use_cache=True,
-                **{backend.cache_name: state.cache},
-                **backend.keep_last,
-                **inputs,
-            )
+        out = backend.model(
+            input_ids=ids,
+            attention_mask=state.mask.long(),
+            position_ids=position,
+            use_cache=True,
+            **{backend.cache_name: state.cache},
+            **backend.keep_last,
+            **inputs,
+        )
         state.logits = out.logits[:, -1] if logits else None
 
     def _branch(self, chunk, by_prompt, encoded, places, choose):
@@ -483,24 +484,23 @@ def last_modules(model):
         return []  # named otherwise: computed in full
 
 
-@contextmanager
-def _last_alone(modules):
-    """Have modules compute the last position of each row alone, and give zeros for the others."""
+def _last_alone(module):
+    """Have a module compute the last position of each row alone; zeros stand for the others.
+
+    Returns the hooks, which are removed when the session ends.
+    """
     from torch.nn.functional import pad
 
-    def shortened(forward):
-        return lambda hidden: pad(forward(hidden[:, -1:]), (0, 0, hidden.shape[1] - 1, 0))
+    lengths = []
 
-    before = [vars(module).get("forward") for module in modules]
-    try:
-        for module in modules:
-            module.forward = shortened(module.forward)
-        yield
-    finally:
-        for module, forward in zip(modules, before, strict=True):
-            del module.forward
-            if forward is not None:
-                module.forward = forward
+    def shorten(module, arguments):
+        lengths.append(arguments[0].shape[1])
+        return (arguments[0][:, -1:], *arguments[1:])
+
+    def lengthen(module, arguments, result):
+        return pad(result, (0, 0, lengths.pop() - 1, 0))
+
+    return [module.register_forward_pre_hook(shorten), module.register_forward_hook(lengthen)]
 
 
 def _once(states):

@@ -13,7 +13,7 @@ from medcal_nb.ask import prompts
 _WORDS = (
     "Is there a mass in the image? What colour side organ is shown yes no Yes No left right red "
     "blue lung heart none 1 2 3 80 50 0 100 % : . , ( ) ? - ... answer confidence model "
-    "user assistant User Assistant USER ASSISTANT"
+    "none of the above user assistant User Assistant USER ASSISTANT"
 )
 
 _CHATML = """\
@@ -607,7 +607,7 @@ def _questions():
     import numpy as np
     from PIL import Image
 
-    from medcal_nb.ask.models import encode_png
+    from medcal_nb.ask.calls import encode_png
     from medcal_nb.items import Item
 
     pixels = np.random.default_rng(0).integers(0, 255, (48, 48, 3), dtype=np.uint8)
@@ -651,7 +651,7 @@ def family_table(names=None):
     """
     import pandas as pd
 
-    from medcal_nb.ask.local import LocalModel
+    from medcal_nb.ask.backends.local import LocalModel
     from medcal_nb.ask.run import run_programs
     from medcal_nb.ask.strategies import STRATEGIES, Plan
 
@@ -678,39 +678,32 @@ def family_table(names=None):
     return pd.DataFrame(rows)
 
 
-def format_table(table, *, markdown=False):
-    """Write the table for a reader: a mark per cell, and the reasons below.
+INTRODUCTION = """\
+# Model families
 
-    Strategies stand in rows and families in columns; what no family can be asked is left out.
-    """
-    families = table["family"].tolist()
-    names = [name for name in table.columns if name not in ("family", "prefix")]
-    names = [
-        name
-        for name in names
-        if not table[name].str.contains("two models|similarity", regex=True).all()
-    ]
+Every strategy put to a tiny random checkpoint of each family, through the family's real classes in
+transformers: *runs*, or skipped with the reason. *Shared*: image and question are computed once for
+all strategies. Written by `tests/ask/test_families.py`.
+
+"""
+
+
+def format_table(table):
+    """Write the table in Markdown: strategies in rows, and the reasons below."""
+    names = [name for name in table if name not in ("family", "prefix")]
+    names = [name for name in names if not table[name].str.contains("similarity").all()]
     notes = []
-    cells = [["", *families], ["image prefix", *table["prefix"]]]
+    lines = [["", *table["family"]], ["image prefix", *table["prefix"]]]
     for name in names:
-        line = [name]
-        for value in table[name]:
-            if value == "runs":
-                line.append("runs")
-                continue
-            if value not in notes:
-                notes.append(value)
-            line.append(f"skipped ({notes.index(value) + 1})")
-        cells.append(line)
-    if markdown:
-        lines = ["| " + " | ".join(line) + " |" for line in cells]
-        lines.insert(1, "|" + "---|" * len(cells[0]))
-    else:
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-            for line in cells
-        ]
-    if notes:
-        lines += ["", *(f"({i}) {note}" for i, note in enumerate(notes, start=1))]
-    return "\n".join(lines)
+        told = list(table[name])
+        notes += [value for value in dict.fromkeys(told) if value not in ("runs", *notes)]
+        lines.append(
+            [name]
+            + [
+                value if value == "runs" else f"skipped ({notes.index(value) + 1})"
+                for value in told
+            ]
+        )
+    rows = ["| " + " | ".join(line) + " |" for line in lines]
+    rows.insert(1, "|" + "---|" * len(lines[0]))
+    return "\n".join(rows + [""] * bool(notes) + [f"({i}) {n}" for i, n in enumerate(notes, 1)])

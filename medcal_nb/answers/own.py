@@ -1,0 +1,46 @@
+"""Which answers logs the study made itself: a note beside each says what from."""
+
+import json
+from pathlib import Path
+
+from medcal_nb.answers.log import AnswerLog
+from medcal_nb.errors import MedcalError
+
+
+def note_beside(answers: Path) -> Path:
+    """Return the note beside a log that says what the study made it from."""
+    return answers.with_name(answers.name + ".made-from.json")
+
+
+def check_own_log(answers: Path) -> None:
+    """Refuse to ask into a file of answers that the study did not make, before it is touched.
+
+    Ours is a log whose note lies beside it and names every model that the log holds.
+
+    Raises
+    ------
+    MedcalError
+        If there is a file of other answers; nothing beside it has been opened or written then.
+    """
+    if not answers.exists():
+        return
+    strange = ""
+    try:
+        jobs = json.loads(note_beside(answers).read_text(encoding="utf-8"))["jobs"]
+        strange = _strangers(answers, {job["model"] for job in jobs})
+    except (OSError, ValueError, KeyError, TypeError):
+        strange = "answers"
+    if strange:
+        raise MedcalError(
+            f"{answers}: holds {strange} that this study did not ask for, and asking would alter "
+            f"it: to study it as it is, `medcal study --profile imported --answers {answers}`; "
+            "to ask, give --answers the name of a new file"
+        )
+
+
+def _strangers(answers: Path, models: set[str]) -> str:
+    with AnswerLog(answers, read_only=True) as log:
+        for frame in log.iter_frames(["model"], ordered=False):
+            if others := set(frame["model"]) - models:
+                return f"answers of {min(others)}"
+    return ""

@@ -1,0 +1,204 @@
+"""What is put to a model, and what comes back.
+
+A backend takes *calls* and gives *results*; strategies know nothing else of it:
+
+===================  ===========================================  ==========================
+call                 what it asks                                 needs (in ``backend.can``)
+===================  ===========================================  ==========================
+:class:`Generate`    a reply, greedy or sampled                   generate, sample
+:class:`Labels`      probabilities of a few allowed answers       labels
+:class:`Similarity`  similarity of an image with some sentences   similarity
+===================  ===========================================  ==========================
+
+``turns`` (a second user turn) and ``logprobs`` (log-probabilities of the reply's own tokens)
+are declared in the same set. Calls are values: equal calls are asked once.
+"""
+
+import io
+import math
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Protocol
+
+from medcal_nb.errors import MedcalError
+
+GENERATE, SAMPLE, TURNS = "generate", "sample", "turns"
+LABELS, LOGPROBS, SIMILARITY = "labels", "logprobs", "similarity"
+
+#: Mild changes of an image, none of which should change an answer, and the blank image.
+CHANGES = ("brighter", "darker", "turned", "cropped", "softer")
+BLANK = "blank"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image and the change made to it before it is shown; equal when key and change are."""
+
+    key: str
+    source: object = field(compare=False, repr=False, default=None)
+    change: str = ""
+
+    def open(self):
+        """Return the changed image as an RGB ``PIL.Image``."""
+        from medcal_nb.items import open_image
+
+        return change_image(open_image(self.source), self.change)
+
+
+def change_image(image, change):
+    """Change an RGB image mildly (one of `CHANGES`), blank it, or leave it (``""``).
+
+    Nothing is mirrored: sides carry meaning in medical images. ``turned`` is by 4 degrees,
+    ``cropped`` leaves 94 % of each side, brightness changes by 15 %; ``blank`` is mid-grey.
+    """
+    from PIL import Image, ImageEnhance, ImageFilter
+
+    width, height = image.size
+    if change == "":
+        return image
+    if change == BLANK:
+        return Image.new("RGB", image.size, (128, 128, 128))
+    if change in ("brighter", "darker"):
+        return ImageEnhance.Brightness(image).enhance(1.15 if change == "brighter" else 0.85)
+    if change == "turned":
+        return image.rotate(4, resample=Image.Resampling.BILINEAR, fillcolor=image.getpixel((0, 0)))
+    if change == "cropped":
+        dx, dy = max(1, round(width * 0.03)), max(1, round(height * 0.03))
+        if width <= 2 * dx or height <= 2 * dy:
+            return image
+        box = (dx, dy, width - dx, height - dy)
+        return image.crop(box).resize(image.size, Image.Resampling.BILINEAR)
+    if change == "softer":
+        return image.filter(ImageFilter.GaussianBlur(max(0.4, min(width, height) / 200)))
+    raise ValueError(f"change_image: unknown change {change!r}, known: {', '.join(CHANGES)}, blank")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A picture, then turns that alternate user, model, user …; the last is the user's.
+
+    `block` is the beginning of the first turn that other prompts of the same item share.
+    """
+
+    picture: Picture
+    turns: tuple[str, ...]
+    block: str = field(compare=False, default="")
+
+    def __post_init__(self):
+        if len(self.turns) % 2 == 0:
+            raise ValueError(f"Prompt: the last turn is the user's, got {len(self.turns)} turns")
+
+
+@dataclass(frozen=True)
+class Generate:
+    """Ask for a reply. With `seed` it is sampled at `temperature`, else it is greedy."""
+
+    prompt: Prompt
+    max_new_tokens: int
+    seed: str = ""
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Ask how probable each of a few replies is, as the very next words of the model."""
+
+    prompt: Prompt
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """Ask how similar an image is to each sentence: cosine, and times the model's scale."""
+
+    picture: Picture
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A reply: text, summed log-probability of its tokens (NaN where unknown), tokens."""
+
+    text: str
+    logprob: float = math.nan
+    prompt_tokens: int = 0
+    new_tokens: int = 0
+    seconds: float = 0.0
+    finished: bool = True
+
+
+@dataclass(frozen=True)
+class LabelProbabilities:
+    """Probabilities of the labels, summing to 1, and the share of all replies they cover."""
+
+    probabilities: dict[str, float]
+    mass: float = math.nan
+    prompt_tokens: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Similarities:
+    """Cosine similarity per sentence, and the model's own logit scale."""
+
+    cosines: tuple[float, ...]
+    logit_scale: float
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A call that got no answer, and why; the item is reported and asked again next time."""
+
+    reason: str
+
+
+def refusal(error):
+    """Return a `Failure` that tells what a processor said of a text and its image."""
+    told = " ".join(str(error).split())[:160]
+    return Failure(f"the processor refuses it: {told}")
+
+
+class Backend(Protocol):
+    """A model that can be asked; a session answers rounds of calls about one batch of items."""
+
+    name: str
+    can: frozenset[str]
+    cannot: dict[str, str]
+
+    def session(self) -> AbstractContextManager: ...
+
+    def show(self, prompt: "Prompt") -> str: ...
+
+    def count_tokens(self, prompt: "Prompt") -> int | None: ...
+
+
+def open_picture(picture, opened):
+    """Return the picture's image, or a `Failure` that tells why it cannot be opened.
+
+    `opened` keeps the images as they are in the data set, by key: several pictures change one.
+    """
+    from medcal_nb.items import open_image
+
+    try:
+        if picture.key not in opened:
+            opened[picture.key] = open_image(picture.source)
+        return change_image(opened[picture.key], picture.change)
+    except MedcalError as error:
+        return Failure(str(error))
+
+
+def encode_png(image):
+    """Return an RGB ``PIL.Image`` as PNG bytes."""
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+@cache
+def grey_png():
+    """A grey image, where there is none to show."""
+    from PIL import Image
+
+    return encode_png(Image.new("RGB", (64, 64), (128, 128, 128)))

@@ -1,0 +1,144 @@
+"""Which answers an expert judges, and typed scores: the two stages that need more than an item.
+
+An expert is another model that is shown the question and the candidate answers, and whose
+probability of each is read; it may see the image or not, and know how confident the others were or
+not (strategies ``expert``, ``expert_blind``, ``expert_told``, ``expert_blind_told``).
+"""
+
+import hashlib
+import json
+import math
+
+from medcal_nb.ask.grading import normalise
+from medcal_nb.errors import MedcalError
+
+
+def cases(graded, items, strategies):
+    """Return what an expert is shown of each item that all strategies have answered.
+
+    Parameters
+    ----------
+    graded : DataFrame
+        Graded answers of one model to one data set.
+    items : list of Item
+    strategies : sequence of str
+        Whose answers are judged.
+
+    Returns
+    -------
+    dict of str to (tuple of str, tuple of float)
+        By item, the candidates in alphabetical order (the options where there are any, else the
+        answers that were named; a single one is to be judged right or wrong), and the share of
+        support that each has among the strategies, which sum to 1: the mean of what they give it,
+        their confidence or what it leaves for each other candidate.
+    """
+    told, asked = {}, set(strategies)
+    columns = ["item_id", "strategy", "answer", "confidence", "option_probabilities"]
+    for item_id, strategy, answer, confidence, p in graded[columns].itertuples(index=False):
+        if strategy in asked:
+            told.setdefault(str(item_id), {})[strategy] = (answer, confidence, p)
+    found = {}
+    for item in items:
+        votes = told.get(str(item.item_id), {})
+        if set(votes) == asked:
+            said = [vote for vote in votes.values() if vote[0] == vote[0] and vote[1] == vote[1]]
+            support = _support(said, item.options)
+            shown = sorted(item.options or (answer for answer, _ in support.values()))
+            if shown:
+                found[str(item.item_id)] = (tuple(shown), _shares(shown, support))
+    return found
+
+
+def _support(votes, options):
+    """Return, by normalised answer, its words and the mean of what the votes give it."""
+    named = {}
+    for answer, _, _ in votes:
+        named.setdefault(normalise(answer), str(answer))
+    others = max(1, len(options) - 1 if options else len(named))
+    given = {label: [] for label in named}
+    for answer, confidence, p in votes:
+        stated = {normalise(name): share for name, share in (p or {}).items()}
+        own = {normalise(answer): confidence}
+        for label, shares in given.items():
+            shares.append(stated.get(label, own.get(label, (1 - confidence) / others)))
+    return {label: (named[label], sum(shares) / len(shares)) for label, shares in given.items()}
+
+
+def _shares(shown, support):
+    """Return the support of each candidate; those that nobody named share what is left."""
+    told = [support.get(normalise(answer), ("", math.nan))[1] for answer in shown]
+    silent = sum(math.isnan(share) for share in told)
+    left = max(0.0, 1 - math.fsum(share for share in told if share == share))
+    told = [left / silent if math.isnan(share) else share for share in told]
+    total = math.fsum(told)
+    return tuple(round(share / total, 4) if total else 1 / len(told) for share in told)
+
+
+def decision_pipeline(name, **settings):
+    """Return transformers' decision pipeline on a pocket model, a hub id or a folder."""
+    from transformers import pipeline
+    from transformers.utils import logging
+
+    from medcal_nb.pocket import pocket_dir
+
+    logging.disable_progress_bar()
+
+    folder = pocket_dir(name) if name.startswith("pocket-") else name
+    return pipeline("decision", model=str(folder), **settings)
+
+
+def ask_scores(name, items, levels, *, log, decide=None):
+    """Ask a model to score items on levels, as a typed decision of type ``score``, into a log.
+
+    The rows have strategy ``decision``, ``question_type`` score, and ``option_probabilities`` over
+    the levels in their order. What the log holds is not asked again.
+
+    Parameters
+    ----------
+    name : str
+        The model, as :func:`decision_pipeline` finds it.
+    items : DataFrame
+        Item table of one data set; those whose gold is a level are asked, whatever their options.
+    levels : sequence of str
+        From the lowest to the highest.
+    log : AnswerLog
+    decide : callable, optional
+        A decision pipeline that is at hand already.
+
+    Returns
+    -------
+    (int, int)
+        Answers written, and answers there already.
+
+    Raises
+    ------
+    MedcalError
+        If no item's gold is a level.
+    """
+    from medcal_nb.items import open_image
+
+    levels = list(levels)
+    chosen = items[[isinstance(gold, str) and gold in levels for gold in items["gold"]]]
+    if chosen.empty:
+        raise MedcalError(f"levels: the answer of no item is one of {', '.join(levels)}")
+    dataset = chosen["dataset"].iloc[0]
+    have = {key[2] for key in log.keys(model=name, dataset=dataset, strategy="decision")}
+    left = chosen[~chosen["item_id"].isin(have)]
+    run_id = hashlib.blake2b(json.dumps([name, levels]).encode(), digest_size=6).hexdigest()
+    rows = []
+    for item in left.to_dict("records"):
+        decide = decide or decision_pipeline(name)
+        question = {"type": "score", "instructions": item["question"], "criteria": levels}
+        assets = {"image": open_image(item["image"])}
+        request = {"state": "image", "assets": assets, "questions": {"q": question}}
+        shares = decide(request)["q"]["probabilities"].values()
+        p = dict(zip(levels, map(float, shares), strict=True))
+        best = max(p, key=p.get)
+        kept = {key: item[key] for key in item if key not in ("image", "options", "question")}
+        rows.append(
+            kept
+            | {"model": name, "strategy": "decision", "question_type": "score", "run_id": run_id}
+            | {"option_probabilities": p, "answer": best, "confidence": p[best], "parse_ok": True}
+            | {"correct": best == item["gold"]}
+        )
+    return (log.append(rows, if_exists="ignore") if rows else 0), len(chosen) - len(left)

@@ -1,0 +1,201 @@
+"""A real engine: vLLM on loopback with a pocket model, against the same model on this machine.
+
+Run by ``make test-vllm``, which makes an environment of its own for it and names its Python in
+``MEDCAL_VLLM``; skipped elsewhere.
+"""
+
+import contextlib
+import json
+import os
+import re
+import socket
+import subprocess
+import time
+import urllib.request
+
+import pytest
+
+from medcal_nb.answers import AnswerLog
+from medcal_nb.ask.backends.batch import collect_batch, export_batch
+from medcal_nb.ask.backends.served import ServedModel
+from medcal_nb.ask.graded import to_graded
+from medcal_nb.ask.models import resolve_model
+from medcal_nb.ask.run import ask
+from medcal_nb.items import dataset_names, load_items
+from medcal_nb.pocket import pocket_dir
+
+PYTHON = os.environ.get("MEDCAL_VLLM", "")
+MODEL = "pocket-general"
+DATASET = next(name for name in dataset_names() if name.endswith("-general"))
+SAMPLED = ["self_consistency", "semantic_entropy"]
+pytestmark = [
+    pytest.mark.serve,
+    pytest.mark.skipif(not PYTHON, reason="make test-vllm names the Python that has vLLM"),
+]
+
+
+def started(module, *arguments, **more):
+    """Start a module of vLLM on the pocket model."""
+    settings = {
+        "HF_HUB_OFFLINE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        "DO_NOT_TRACK": "1",
+        "OMP_NUM_THREADS": "1",
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    }
+    command = [PYTHON, "-m", f"vllm.entrypoints.openai.{module}", "--model", str(pocket_dir(MODEL))]
+    command += ["--served-model-name", MODEL, "--enforce-eager", "--dtype", "float32"]
+    command += ["--block-size", "32", *arguments]
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | settings
+    return subprocess.Popen(command, env=env, stderr=subprocess.STDOUT, **more)
+
+
+@pytest.fixture(scope="module")
+def engine():
+    """Whether vLLM runs on this processor at all; its own words where it does not."""
+    told = subprocess.run(
+        [PYTHON, "-c", "import vllm._C, vllm"], capture_output=True, text=True, timeout=300
+    )
+    if told.returncode:
+        last = (told.stderr.strip().splitlines() or [f"it ended by signal {-told.returncode}"])[-1]
+        pytest.skip(f"vLLM does not run on this processor: {last}")
+
+
+@pytest.fixture(scope="module")
+def servers(engine, tmp_path_factory):
+    """Two engines, each with caches of its own."""
+    logs, processes, urls = tmp_path_factory.mktemp("vllm"), [], []
+    with contextlib.ExitStack() as stack:
+        for number in range(2):
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                port = free.getsockname()[1]
+            log = stack.enter_context((logs / f"{number}.log").open("w"))
+            where = ("--host", "127.0.0.1", "--port", str(port))
+            processes.append(started("api_server", *where, stdout=log))
+            urls.append(f"http://127.0.0.1:{port}")
+        try:
+            for number, url in enumerate(urls):
+                for _ in range(600):
+                    if processes[number].poll() is not None:
+                        pytest.fail((logs / f"{number}.log").read_text()[-3000:])
+                    with contextlib.suppress(OSError):
+                        urllib.request.urlopen(url + "/health", timeout=2)
+                        break
+                    time.sleep(0.5)
+                else:
+                    pytest.fail("vLLM did not start in five minutes")
+            yield urls
+        finally:
+            for process in processes:
+                process.terminate()
+            for process in processes:
+                process.wait(timeout=60)
+
+
+@pytest.fixture(scope="module")
+def items():
+    return load_items(DATASET, split="test", n=40)
+
+
+def asked(model, items, tmp_path, names="all"):
+    with AnswerLog(tmp_path / "answers.sqlite") as log:
+        summary = ask(model, items, names, log=log, samples=3)
+        assert not summary.failed, summary.lines()
+        return log.read()
+
+
+@pytest.fixture(scope="module")
+def local(items, tmp_path_factory):
+    return asked(resolve_model(MODEL, device="cpu"), items, tmp_path_factory.mktemp("local"))
+
+
+@pytest.fixture(scope="module")
+def served(servers, items, tmp_path_factory):
+    return asked(ServedModel(servers[:1]), items, tmp_path_factory.mktemp("served"))
+
+
+def equal(one, other):
+    """Assert that two runs gave the same under every strategy that does not draw."""
+    key = ["strategy", "item_id", "sample"]
+    a, b = (t[~t["strategy"].isin(SAMPLED)].set_index(key).sort_index() for t in (one, other))
+    assert a.index.equals(b.index)
+    for column in ("raw", "answer", "correct", "prompt_tokens", "new_tokens", "parse_ok"):
+        differ = a[column].fillna("none") != b[column].fillna("none")
+        assert not differ.any(), f"{column}: {a[differ].index.tolist()[:3]}"
+    for table in ((a, b), tuple(to_graded(t) for t in (one, other))):
+        x, y = (t[~t["strategy"].isin(SAMPLED)] if "strategy" in t else t for t in table)
+        x, y = (t.reset_index().sort_values(["strategy", "item_id"])["confidence"] for t in (x, y))
+        assert x.isna().tolist() == y.isna().tolist()
+        assert (x.to_numpy() - y.to_numpy())[x.notna()].__abs__().max() < 1e-3
+    return sorted(set(a.index.get_level_values("strategy")))
+
+
+def test_all_strategies_give_what_the_model_on_this_machine_gives(local, served):
+    assert len(equal(local, served)) == 15
+    assert set(served["strategy"]) == set(local["strategy"])
+    assert served["server_version"].str.startswith("vllm-").all()
+    assert served["server_flags"].str.contains("enable_prefix_caching").all()
+
+
+def metrics(urls):
+    """What the engines count: tokens seen and found in the prefix cache, images likewise."""
+    total = {}
+    for url in urls:
+        text = urllib.request.urlopen(url + "/metrics", timeout=10).read().decode()
+        found = re.findall(r"^vllm:(\w+_cache_(?:queries|hits))_total\{.*?\} (\S+)$", text, re.M)
+        for name, value in found:
+            total[name] = total.get(name, 0.0) + float(value)
+    return total
+
+
+def test_each_image_stays_with_one_engine_and_finds_its_prefix_there(servers, items, tmp_path):
+    """Two engines together find nearly what one finds that is asked everything."""
+    shares = []
+    for urls in (servers, servers[:1]):
+        # other questions than any before, so that nothing is there already
+        fresh = items.assign(question=items["question"] + "?" * len(urls))
+        before = metrics(urls)
+        (tmp_path / str(len(urls))).mkdir()
+        names = "verbalized,two_stage,describe_first,p_true,challenge,paraphrase"
+        asked(ServedModel(urls, concurrency=4), fresh, tmp_path / str(len(urls)), names)
+        after = metrics(urls)
+        counted = {name: after[name] - before[name] for name in after}
+        assert counted["mm_cache_hits"] > 0.7 * counted["mm_cache_queries"]
+        shares.append(counted["prefix_cache_hits"] / counted["prefix_cache_queries"])
+    two, one = shares
+    assert one > 0.2
+    assert two >= 0.85 * one
+
+
+def test_the_order_of_asking_moves_no_confidence_by_more_than_rounding(servers, items, tmp_path):
+    names = "option_probability,sequence_probability,verbalized"
+    tables = []
+    for number, order in enumerate((items, items.iloc[::-1])):
+        (tmp_path / str(number)).mkdir()
+        tables.append(asked(ServedModel(servers), order, tmp_path / str(number), names))
+    a, b = (t.set_index(["strategy", "item_id"])["confidence"].sort_index() for t in tables)
+    moved = (a - b).abs().max()
+    print(f"confidences move by at most {moved:.1e} with the order of asking")
+    assert moved < 1e-3
+
+
+def test_a_batch_gives_what_a_direct_run_gives(engine, items, local, tmp_path):
+    folder = tmp_path / "batch"
+    waiting = export_batch(folder, MODEL, "all", dataset=DATASET, split="test", n=40, samples=3)
+    with AnswerLog(tmp_path / "answers.sqlite") as log:
+        for _ in range(5):
+            if not waiting:
+                break
+            for path in waiting:
+                results = path.with_name(path.name.replace("requests", "results"))
+                run = started("run_batch", "-i", str(path), "-o", str(results),
+                              stdout=subprocess.DEVNULL)  # fmt: skip
+                assert run.wait(timeout=400) == 0
+                assert json.loads(results.open().readline())["custom_id"]
+            summary, waiting = collect_batch(folder, log)
+            assert not summary.failed, summary.lines()
+        assert not waiting
+        answers = log.read()
+    assert len(equal(local, answers)) == 15

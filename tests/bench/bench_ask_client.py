@@ -1,0 +1,154 @@
+"""How many requests one client process keeps under way: against a server that does nothing.
+
+    python -m tests.bench.bench_ask_client --out build/bench
+
+The server is a process of its own on loopback that reads a request and sends a fixed reply. Images
+are noise as JPEG of 1,024 pixels a side; `own` asks the strategies that show the image as it is,
+`all` those with changed images too (each is opened, changed and encoded as PNG). Processor time of
+the client, start-up and making of items left out.
+"""
+
+import argparse
+import asyncio
+import io
+import json
+import multiprocessing
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from medcal_nb.answers import AnswerLog
+from medcal_nb.ask.backends.served import ServedModel
+from medcal_nb.ask.run import ask
+from medcal_nb.ask.strategies import STRATEGIES
+
+_TOP = [{"token": "yes", "logprob": -0.4}, {"token": "no", "logprob": -1.2}]
+_TOP.append({"token": "none", "logprob": -3.2})
+_CHOICE = {
+    "index": 0,
+    "finish_reason": "stop",
+    "message": {"role": "assistant", "content": "Answer: yes\nConfidence: 80%"},
+    "logprobs": {"content": [{"token": "yes", "logprob": -0.4, "top_logprobs": _TOP}]},
+}
+CHANGED = ("augment", "blank_image")
+
+
+def serve(port, delay, counts):
+    """Answer every request after `delay` seconds with the same reply; count them."""
+
+    def body(request):
+        n = 1
+        if b'"n": ' in request[-400:]:
+            n = int(request.rpartition(b'"n": ')[2].split(b"}")[0].split(b",")[0])
+        choices = [{**_CHOICE, "index": i} for i in range(n)]
+        return json.dumps({"choices": choices, "usage": {"prompt_tokens": 9}}).encode()
+
+    async def one(reader, writer):
+        with counts.get_lock():
+            counts[1] += 1
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                length = 0
+                for line in head.split(b"\r\n"):
+                    if line.lower().startswith(b"content-length:"):
+                        length = int(line.split(b":")[1])
+                request = await reader.readexactly(length)
+                counts[0] += 1
+                if delay:
+                    await asyncio.sleep(delay)
+                text = b'{"data": [{"id": "m"}]}' if head.startswith(b"GET") else body(request)
+                status = b"404 Not Found" if b"/systemone" in head[:40] else b"200 OK"
+                writer.write(b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n%b"
+                             % (status, len(text), text))  # fmt: skip
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+    async def main():
+        server = await asyncio.start_server(one, "127.0.0.1", port, limit=1 << 22, backlog=4096)
+        await server.serve_forever()
+
+    asyncio.run(main())
+
+
+def items_of(n, side, rng):
+    """Items about images of `side` pixels, two to an image."""
+    rows = []
+    for i in range(n):
+        if i % 2 == 0:
+            small = rng.integers(0, 255, (side // 8, side // 8, 3), dtype=np.uint8)
+            buffer = io.BytesIO()
+            Image.fromarray(small).resize((side, side)).save(buffer, "JPEG", quality=92)
+        rows.append(
+            {
+                "item_id": f"q{i}", "image_id": f"im{i // 2}", "dataset": "noise",
+                "domain": "medical", "modality": "ct", "question_type": "closed",
+                "question": f"Is there a mass of {i} mm?", "options": ["yes", "no"], "gold": "yes",
+                "split": "test", "image": buffer.getvalue(),
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def measure(n, side, concurrency, delay, which, rng):
+    """Ask `n` items and return one row of the table."""
+    port = 8200 + int(rng.integers(700))
+    counts = multiprocessing.Array("q", 2)
+    server = multiprocessing.Process(target=serve, args=(port, delay, counts), daemon=True)
+    server.start()
+    time.sleep(2.0)
+    items = items_of(n, side, rng)
+    names = [name for name in STRATEGIES if which == "all" or name not in CHANGED]
+    try:
+        model = ServedModel([f"http://127.0.0.1:{port}"], concurrency=concurrency)
+        counts[0] = counts[1] = 0
+        with tempfile.TemporaryDirectory() as folder, AnswerLog(Path(folder) / "a.sqlite") as log:
+            wall, cpu = time.perf_counter(), time.process_time()
+            done = ask(model, items, names, log=log)
+            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        assert not done.failed, done.lines()
+    finally:
+        server.terminate()
+    return {
+        "side": side,
+        "images": which,
+        "delay_ms": 1000 * delay,
+        "concurrency": concurrency,
+        "requests": counts[0],
+        "connections": counts[1],
+        "requests_per_second": counts[0] / wall,
+        "client_cpu_ms_per_request": 1000 * cpu / counts[0],
+        "requests_per_cpu_second": counts[0] / cpu,
+        "kilobytes_per_image": len(items["image"][0]) / 1024,
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--out", type=Path, default=Path("build/bench"))
+    parser.add_argument("--items", type=int, default=200)
+    parser.add_argument("--only", default="")
+    options = parser.parse_args()
+    rows = []
+    for side, which, delay, concurrency, times in (
+        (1024, "own", 0.0, 16, 1),
+        (1024, "own", 0.5, 256, 3),
+        (1024, "all", 0.0, 16, 0.3),
+        (48, "own", 0.0, 64, 10),
+    ):
+        if options.only and options.only != f"{side}-{which}-{delay:g}":
+            continue
+        n = max(2, int(options.items * times))
+        rows.append(measure(n, side, concurrency, delay, which, np.random.default_rng(5)))
+        print(pd.DataFrame(rows[-1:]).round(3).to_string(index=False), flush=True)
+    options.out.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(rows).to_csv(options.out / "ask_client.csv", index=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -83,7 +83,10 @@ def record(dataset, model, strategies=STRATEGIES, n=None, *, home=HOME, work=WOR
     backend = resolve_model(model)
     with AnswerLog(Path(work) / f"{dataset}--{model}--{weights[:12]}.sqlite") as log:
         for items in draw_fresh(dataset, n or N_FRESH[dataset]):
-            numbers |= {one: len(numbers) + i for i, one in enumerate(items["item_id"])}
+            # numbered going round the modalities, so that the first n hold them in equal parts
+            turn = items.groupby("modality").cumcount().sort_values(kind="stable").index
+            start = len(numbers)
+            numbers |= {one: start + i for i, one in enumerate(items["item_id"][turn])}
             for strategy in strategies:  # one at a time, so that no strategy changes another
                 told = ask(backend, items, [strategy], log=log, progress=progress)
                 if told.skipped:

@@ -77,7 +77,7 @@ def fetch_answers(source, log, folder, *, models=(), mirror=None, given=None, ag
     """
     from tqdm import tqdm
 
-    from medcal_nb.logs import ColumnMap, import_table
+    from medcal_nb.logs import ColumnMap, import_frames
 
     root = Path(folder if given is None else given)
     if given is not None and not root.is_dir():
@@ -105,7 +105,7 @@ def fetch_answers(source, log, folder, *, models=(), mirror=None, given=None, ag
     columns = ColumnMap(domain="general", strategy="option_probability", logits=logits)
     columns = ColumnMap(allow_missing=True) if vlcb else columns
     frames = tqdm(frames, desc="reading", unit="table", disable=None)
-    return import_table(root, log, columns, frames=frames)
+    return import_frames(frames, log, columns, where=root)
 
 
 def _registry(source) -> dict[str, str | None]:
@@ -276,7 +276,7 @@ def _vlcb_rows(model, method, table, dataset) -> pd.DataFrame:
     strategy, _, labels = _VLCB_METHODS[method]
     rows = table[["item_id", "confidence", "correct", "raw"]].reset_index(drop=True)
     rows = rows.assign(model=model, dataset=dataset, strategy=strategy, labels=labels)
-    rows["domain"] = rows["dataset"].map(_VLCB_DOMAINS)
+    rows["domain"] = rows["dataset"].map(_VLCB_DOMAINS).fillna("other")
     rows["option_probabilities"] = None
     if method == "PTRUE":
         gap = table["no"].to_numpy(float) - table["yes"].to_numpy(float)

@@ -96,8 +96,14 @@ def import_file(
         raise MedcalError(f"no reader '{reader}'; there are table, {', '.join(readers())}")
     if progress:
         frames = _with_bar(frames, path)
-    parts = stored_parts(frames, path, columns, report)
-    report.written = write_log(parts, to, if_exists=if_exists, where=str(path))
+    return import_frames(frames, to, columns, where=path, if_exists=if_exists, report=report)
+
+
+def import_frames(frames, to, columns, *, where, if_exists="error", report=None) -> Imported:
+    """Write rows that a reader has taken from the file or folder ``where`` already to a log."""
+    report = report or Imported()
+    parts = stored_parts(frames, where, columns, report)
+    report.written = write_log(parts, to, if_exists=if_exists, where=str(where))
     return report
 
 

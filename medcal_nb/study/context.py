@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from medcal_nb.errors import MedcalError
 from medcal_nb.study.places import answers_file, build_folder, checkout, figures_folder
+from medcal_nb.study.profiles import load_profile
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,6 +79,14 @@ class NotebookContext:
     parameters: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def source(self) -> str:
+        """Whose answers these are, in a sentence; empty for those that the study asks itself."""
+        try:
+            return load_profile(self.profile).settings.get("source", "")
+        except MedcalError:  # a profile of the user's own, known by its stem alone
+            return ""
+
+    @property
     def provenance(self) -> dict[str, Any]:
         """What figures of this notebook come from, as of now: no path and no date in it."""
         told = {key: value for key, value in self.parameters.items() if key not in PLACES}
@@ -87,6 +96,7 @@ class NotebookContext:
             "fast": self.fast,
             "parameters": _plain(told),
             "answers": self._answers_hash(),
+            **({"source": self.source} if self.source else {}),
             "versions": library_versions(),
             "platform": f"{platform.system()} {platform.machine()}",
         }
@@ -103,10 +113,39 @@ class NotebookContext:
             return None
         return answers_hash(self.answers) if self.answers.is_file() else None
 
-    def save(self, fig: Figure, name: str, table: pd.DataFrame) -> None:
+    def answer(self, sentences: list[str] | None = None) -> None:
+        """Show what the notebook found where this was first called, at its top.
+
+        Called without sentences it holds the place; called with them, it fills it.
+        """
+        from IPython.display import Markdown, display
+
+        if sentences is None:
+            told = Markdown("*The answer stands here when the notebook has run.*")
+            display(told, display_id=f"answer-{self.notebook}")
+        else:
+            told = Markdown("**Answer.** " + "\n\n".join(sentences))
+            display(told, display_id=f"answer-{self.notebook}", update=True)
+
+    def show(self, figure: str) -> None:
+        """Show a figure that another notebook saved, by its name, with its caption."""
+        from IPython.display import Image, Markdown, display
+
+        from medcal_nb.show.figures import read_manifest
+
+        path = self.path_of(figure).with_suffix(".png")
+        told = read_manifest(self._published()).get(figure, {})
+        display(Image(data=path.read_bytes(), width=760, alt=told.get("alt") or figure))
+        if told.get("caption"):
+            display(Markdown(f"*{told['caption']}*"))
+
+    def save(
+        self, fig: Figure, name: str, table: pd.DataFrame, *, caption: str = "", alt: str = ""
+    ) -> None:
         """Save a figure with its numbers, show it in the notebook and close it.
 
         See :func:`medcal_nb.show.figures.save_figure`; what is shown are the bytes of the PNG.
+        Below it stand the caption and, of recorded answers, where these come from.
 
         Raises
         ------
@@ -114,19 +153,29 @@ class NotebookContext:
             If ``name`` does not start with ``figNN_``, NN being the notebook's number.
         """
         import matplotlib.pyplot as plt
-        from IPython.display import Image, display
+        from IPython.display import Image, Markdown, display
 
         from medcal_nb.show.figures import save_figure
 
         prefix = f"fig{self.notebook[:2]}_"
         if not name.startswith(prefix):
             raise ValueError(f"name: {name!r} in {self.notebook} must start with {prefix!r}")
-        paths = save_figure(fig, name, table, out_dir=self.out_dir, provenance=self.provenance)
+        shows = _declared(self.notebook).get("shows", {}).get(name, name)
+        caption = " ".join(filter(None, [caption or shows, self.source]))
+        paths = save_figure(
+            fig,
+            name,
+            table,
+            out_dir=self.out_dir,
+            provenance=self.provenance,
+            caption=caption,
+            alt=alt or shows,
+        )
         width = round(SHOWN_DPI * fig.get_figwidth())
         plt.close(fig)
         if _in_a_notebook():
-            shows = _declared(self.notebook).get("shows", {}).get(name, name)
-            display(Image(data=paths["png"].read_bytes(), width=width, alt=shows))
+            display(Image(data=paths["png"].read_bytes(), width=width, alt=alt or shows))
+            display(Markdown(f"*{caption}*"))
 
     def results(self, results: dict[str, Any]) -> None:
         """Save this notebook's numbers as ``results/<notebook>.json``."""
@@ -149,11 +198,18 @@ class NotebookContext:
         else:
             place = build_folder(checkout(), self.profile, fast=self.fast)
             if not output.startswith("results/"):
-                place = figures_folder(checkout(), self.profile, fast=self.fast)
+                place = self._published()
             remedy = "run `medcal study` first"
         if not (place / name).is_file():
             raise MedcalError(f"{self.notebook}: no {name} in {place}: {remedy}")
         return place / name
+
+    def _published(self) -> Path:
+        """Return the folder of published figures that this notebook may read."""
+        handed = self.out_dir / "reads"
+        if handed.is_dir():
+            return handed
+        return figures_folder(checkout(), self.profile, fast=self.fast)
 
     def has(self, output: str) -> bool:
         """Return whether another notebook's output was made: its profile may leave it out."""
@@ -210,10 +266,10 @@ def notebook_context(
         warnings.showwarning = _tell
     profile = Path(profile).stem
     if not answers:
-        if profile == "imported":
+        if profile in ("imported", "real", "logits"):
             raise MedcalError(
-                f"{notebook}: profile imported works on a file of answers: set ANSWERS, or run "
-                "`medcal study --profile imported --answers FILE`"
+                f"{notebook}: profile {profile} works on a file of answers: set ANSWERS, or run "
+                f"`medcal study --profile {profile} --answers FILE`"
             )
         answers = answers_file(checkout(), profile, fast=fast)
     if not out_dir:

@@ -31,9 +31,12 @@ def build_folder(root: Path, profile: str, *, fast: bool) -> Path:
 
 
 def figures_folder(root: Path, profile: str, *, fast: bool) -> Path:
-    """Return where a study publishes: ``figures`` for the full pocket study, else in ``build``."""
-    if profile == "pocket" and not fast:
-        return root / "figures"
+    """Return where a study publishes: ``figures`` for the full pocket study, else in ``build``.
+
+    Studies of recorded real models publish in ``figures/real`` and ``figures/logits``.
+    """
+    if not fast and profile in ("pocket", "real", "logits"):
+        return root / "figures" / ("" if profile == "pocket" else profile)
     return build_folder(root, profile, fast=fast) / "figures"
 
 

@@ -80,6 +80,12 @@ class Profile:
         """Whether models are asked; ``imported`` takes answers as they are."""
         return bool(self.settings.get("ask"))
 
+    def parameters(self, notebook: str) -> dict[str, Any]:
+        """Return what the profile sets of a notebook's parameters: for all, then for this one."""
+        told = self.settings.get("parameters", {})
+        everywhere = {key: value for key, value in told.items() if not isinstance(value, dict)}
+        return everywhere | told.get(notebook[:2], {})
+
     def jobs(self, *, fast: bool = False) -> list[Job]:
         """Return the pieces of asking in the order of the file.
 
@@ -163,7 +169,7 @@ def _check(settings: dict[str, Any], path: Path) -> None:
             if key == "n" and (type(value) is not int or value < 1):
                 raise MedcalError(f"{path}: {where}, n: give a whole number above 0, not {value!r}")
 
-    if strange := set(settings) - _BLOCKS.keys() - {"summary", "seed"}:
+    if strange := set(settings) - _BLOCKS.keys() - {"summary", "seed", "source", "parameters"}:
         raise MedcalError(f"{path}: top level: unknown key {min(strange)!r}")
     asks = settings.get("ask", [])
     if not isinstance(asks, list):

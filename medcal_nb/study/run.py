@@ -174,7 +174,16 @@ def run_study(
         name = min(chosen)
         raise MedcalError(f"nothing to run: {name} is left out: {study.steps[name].reason}")
     _check_nothing_foreign(layout, [step.notebook for step in study.steps.values()])
-    assigned = parse_parameters(parameters, [study.steps[name].notebook for name in feasible])
+    given = parse_parameters(parameters, [study.steps[name].notebook for name in feasible])
+    assigned = {
+        name: {
+            key: value
+            for key, value in settings.parameters(name).items()
+            if key in study.steps[name].notebook.parameters
+        }
+        | own
+        for name, own in given.items()
+    }
     layout.work.mkdir(parents=True, exist_ok=True)
     with _alone(layout.work):
         runner = _Runner(study, assigned, forced=chosen if force else set(), keep_going=keep_going)
@@ -412,7 +421,7 @@ class _Runner:
         asks = any(ANSWERS in notebook.writes for notebook in self.todo)
         environment = kernel_environment(
             self.layout.work,
-            embedded=self.study.profile.name in ("pocket", "imported") or not asks,
+            embedded=self.study.profile.name == "pocket" or not asks,
         )
         progress = Progress(self.layout.work / "study.log")
         with environment, progress as self.progress, self.stoppable():

@@ -1,10 +1,7 @@
 """The embedded world: models, items and recorded answers, found and checked."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 
 import pandas as pd
 import pytest
@@ -243,29 +240,3 @@ def test_where_no_fresh_items_are_like_the_targets_it_says_why(graded, model, ta
     fresh, said = pocket.fresh_like(model, "verbalized", 2, graded=graded, target=target)
     assert fresh.empty
     assert why in said
-
-
-def _models(**environment):
-    return subprocess.run(
-        [sys.executable, "-m", "medcal_nb.cli", "models"],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-    )
-
-
-def test_models_are_listed_with_size_and_seed():
-    done = _models()
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    assert [line.split()[0] for line in lines] == pocket.list_pocket()
-    for line in lines:
-        recipe = json.loads((pocket.pocket_home() / line.split()[0] / "recipe.json").read_text())
-        assert f"seed {recipe['seed']}" in line
-        assert f"{recipe['parameters'] / 1e6:.2f} M parameters" in line
-
-
-def test_no_models_at_hand(tmp_path):
-    done = _models(MEDCAL_POCKET=str(tmp_path))
-    assert done.returncode == 2
-    assert "set MEDCAL_POCKET" in done.stderr

@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 VLLM   := .venv-vllm
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup study test test-vllm browser lab bench pocket figures verify lesson-site lint clean
+.PHONY: help setup study test test-vllm browser lab bench pocket figures verify real lesson-site lint clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -22,6 +22,12 @@ $(STAMP): pyproject.toml constraints.txt
 
 study: $(STAMP) ## run every notebook on the embedded default and write every figure
 	$(BIN)/medcal study
+
+real: $(STAMP) ## fetch recorded answers of real models (a connection once) and study them
+	$(BIN)/medcal fetch vlcb
+	$(BIN)/medcal study --profile real --answers data/fetched/vlcb.sqlite
+	$(BIN)/medcal fetch vlm-uncertainty-bench
+	$(BIN)/medcal study 04 --profile logits --answers data/fetched/vlm-uncertainty-bench.sqlite
 
 test: $(STAMP) browser ## run all tests, the browser ones included
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile

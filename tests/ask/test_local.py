@@ -137,7 +137,7 @@ def held_positions(model, calls_of_rounds, monkeypatch):
 
     def gathered(parts, room):
         cache = gather(parts, room)
-        buffer = cache.layers[0].buffer[0]
+        buffer = cache.layers[0].buffers[0]
         alive[id(buffer)] = buffer.shape[0] * buffer.shape[2]
         weakref.finalize(buffer, alive.pop, id(buffer), None)
         most[0] = max(most[0], sum(alive.values()))

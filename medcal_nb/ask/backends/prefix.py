@@ -8,9 +8,9 @@ far are one row until they part.
 """
 
 import itertools
-import math
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import NamedTuple
 
 from medcal_nb.ask.backends.rows import Chooser
 from medcal_nb.ask.backends.whole import WholePrompts
@@ -28,59 +28,21 @@ def _common_prefix(rows):
     return n
 
 
-def _cuts(sizes, most, *, cost, rows=None, lengths=None, most_positions=math.inf):
-    """Cut a list into slices, each computed in one pass, so that the whole costs least.
+def slices(sizes, cost, fits):
+    """Cut a list in order of size into slices, each computed in one pass.
 
-    A slice costs its number times its largest size (shorter ones are padded), and `cost` for
-    the pass itself.
-
-    Parameters
-    ----------
-    sizes : list of int
-        Tokens to compute.
-    most : int
-        Rows allowed in a slice.
-    cost : int
-        Tokens that one more pass is worth.
-    rows, lengths : list of int, optional
-        Rows that come of each and how long they grow; by default one, of no length.
-    most_positions : int, optional
-        Rows times largest length allowed in a slice.
-
-    Returns
-    -------
-    list of slice
-        In order, covering the list; one entry that allows nothing beside it stands alone.
+    In a pass the shorter rows are padded. A new one begins where the padding would come to more
+    than `cost`, the tokens that a pass of its own is worth, or where ``fits(low, high)`` is false
+    of the entries that would share it; one that fits nowhere stands alone.
     """
-    rows = rows or [1] * len(sizes)
-    lengths = lengths or [0] * len(sizes)
-    before = [0, *itertools.accumulate(rows)]
-    ends = []  # equal sizes stay together where they fit
-    low = 0
-    for i in range(1, len(sizes) + 1):
-        n, longest = before[min(i + 1, len(sizes))] - before[low], max(lengths[low : i + 1])
-        full = n > most or n * longest > most_positions
-        if i == len(sizes) or sizes[i] != sizes[i - 1] or full:
-            ends.append((low, i, max(lengths[low:i])))
-            low = i
-    best, back = [0], []
-    for i, (_, high, _) in enumerate(ends):
-        widest = longest = 0
-        found = (math.inf, i)
-        for j in range(i, -1, -1):
-            low = ends[j][0]
-            widest, longest = max(widest, sizes[low]), max(longest, ends[j][2])
-            n = before[high] - before[low]
-            if j < i and (n > most or n * longest > most_positions):
-                break
-            found = min(found, (best[j] + cost + (high - low) * widest, j))
-        best.append(found[0])
-        back.append(found[1])
-    slices, i = [], len(ends)
-    while i:
-        slices.append(slice(ends[back[i - 1]][0], ends[i - 1][1]))
-        i = back[i - 1]
-    return slices[::-1]
+    low = padding = 0
+    for i in range(1, len(sizes)):
+        padding += (i - low) * (sizes[i] - sizes[i - 1])
+        if padding > cost or not fits(low, i + 1):
+            yield slice(low, i)
+            low, padding = i, 0
+    if sizes:
+        yield slice(low, len(sizes))
 
 
 @dataclass
@@ -93,8 +55,7 @@ class State:
     logits: object
 
 
-@dataclass(frozen=True)
-class Trunk:
+class Trunk(NamedTuple):
     """Tokens to compute about a picture; `ends` where a prompt ends there."""
 
     picture: object
@@ -102,8 +63,7 @@ class Trunk:
     ends: bool
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(NamedTuple):
     """Tokens that have been computed: a row of a state; its last logits where a prompt ends."""
 
     tokens: list
@@ -278,13 +238,14 @@ class SharedPrefix:
             states.setdefault(id(places[p].state), []).append(p)
         for members in states.values():
             members.sort(key=lambda p: (own[p], p))
-            cuts = _cuts(
-                [own[p] for p in members],
-                self.backend.max_rows,
-                cost=self.backend.cut_cost,
-                lengths=[len(encoded[p]) for p in members],
-                most_positions=self.most_held,
-            )
+            lengths = [len(encoded[p]) for p in members]
+
+            def fits(low, high, lengths=lengths):
+                n = high - low
+                held = n * max(lengths[low:high])
+                return n <= self.backend.max_rows and held <= self.most_held
+
+            cuts = slices([own[p] for p in members], self.backend.cut_cost, fits)
             yield from (members[part] for part in cuts)
 
     def _grow(self, encoded, wanted):
@@ -315,7 +276,7 @@ class SharedPrefix:
         for members in by_state.values():
             members.sort(key=lambda pair: len(pair[1].tokens) - len(pair[0].tokens))
             sizes = [len(trunk.tokens) - len(parent.tokens) for parent, trunk in members]
-            for part in _cuts(sizes, self.backend.max_rows, cost=self.backend.cut_cost):
+            for part in slices(sizes, self.backend.cut_cost, self._few):
                 self._add(members[part])
         places = {}
         for p in wanted:
@@ -323,6 +284,9 @@ class SharedPrefix:
             ended = next((n for n in nodes if n.ends and n.tokens == encoded[p]), None)
             places[p] = ended or _longest(nodes, encoded[p][:-1])
         return places
+
+    def _few(self, low, high):
+        return high - low <= self.backend.max_rows
 
     def _root(self, trunks):
         """The tokens with which all prompts about a picture begin, its image at the least."""
@@ -350,10 +314,12 @@ class SharedPrefix:
         """Compute trunks that begin with an image, from scratch."""
         backend = self.backend
         trunks = sorted(trunks, key=lambda trunk: len(trunk.tokens))
-        longest = max((len(trunk.tokens) for trunk in trunks), default=1)
-        step = max(1, min(backend.max_rows, backend.max_prefill // longest))
         sizes = [len(trunk.tokens) for trunk in trunks]
-        for cut in _cuts(sizes, step, cost=backend.cut_cost):
+
+        def fits(low, high):
+            return self._few(low, high) and (high - low) * sizes[high - 1] <= backend.max_prefill
+
+        for cut in slices(sizes, backend.cut_cost, fits):
             part = trunks[cut]
             rows = [trunk.tokens for trunk in part]
             ids, mask = self._left_pad(rows)
@@ -436,22 +402,22 @@ class SharedPrefix:
 
     def _write(self, branches, choose):
         """Write all branches to their ends, together as far as they are alike and fit."""
-        pieces = []
+        pieces, lengths = [], []
         for branch in sorted(branches, key=lambda branch: branch.width):
             length = branch.width + max(choose.rows[r].most for r in branch.rows)
             step = max(1, min(self.most_branches, self.most_held // length))
             for low in range(0, len(branch.rows), step):
-                pieces.append((replace(branch, rows=branch.rows[low : low + step]), length))
-        parts = _cuts(
-            [branch.width for branch, _ in pieces],
-            self.most_branches,
-            cost=16 * self.backend.cut_cost,
-            rows=[len(branch.rows) for branch, _ in pieces],
-            lengths=[length for _, length in pieces],
-            most_positions=self.most_held,
-        )
-        for part in parts:
-            self._decode([branch for branch, _ in pieces[part]], choose)
+                pieces.append(replace(branch, rows=branch.rows[low : low + step]))
+                lengths.append(length)
+        before = [0, *itertools.accumulate(len(branch.rows) for branch in pieces)]
+
+        def fits(low, high):
+            n = before[high] - before[low]
+            return n <= self.most_branches and n * max(lengths[low:high]) <= self.most_held
+
+        widths = [branch.width for branch in pieces]
+        for part in slices(widths, 16 * self.backend.cut_cost, fits):
+            self._decode(pieces[part], choose)
 
     def _decode(self, branches, choose):
         """Write token after token; rows that have ended leave the batch when many have."""
@@ -649,67 +615,38 @@ def _stack(values):
 @cache
 def _roomy():
     """The class of cache layers, made when transformers is first needed."""
-    import torch
     from transformers.cache_utils import DynamicLayer
 
     class RoomyLayer(DynamicLayer):
-        """Keys and values in a buffer with room, so that a new token copies nothing old."""
+        """Keys and values in buffers with room, so that a new token copies nothing old."""
 
-        room = 0
+        length, buffers = 0, ()
 
         def update(self, key_states, value_states, *args, **kwargs):
             if not self.is_initialized:
                 self.lazy_initialization(key_states, value_states)
-                self.length = 0
-                self.buffer = None
-            new = key_states.shape[-2]
-            end = self.length + new
-            if self.buffer is None or self.buffer[0].shape[-2] < end:
-                self._make_room(key_states, value_states, end)
-            self.buffer[0][..., self.length : end, :] = key_states
-            self.buffer[1][..., self.length : end, :] = value_states
-            self.length = end
-            self.keys = self.buffer[0][..., :end, :]
-            self.values = self.buffer[1][..., :end, :]
-            return self.keys, self.values
+            end = self.length + key_states.shape[-2]
+            if not self.buffers or self.buffers[0].shape[-2] < end:
+                self.hold(
+                    key_states.shape[0], end + 32 * bool(self.length), key_states, value_states
+                )
+            for buffer, states in zip(self.buffers, (key_states, value_states), strict=True):
+                buffer[..., self.length : end, :] = states
+            return self.show(end)
 
-        def _make_room(self, key_states, value_states, end):
-            old, size = self.buffer, end + self.room
-            self.buffer = []
-            for i, states in enumerate((key_states, value_states)):
-                shape = (*states.shape[:-2], size, states.shape[-1])
-                fresh = states.new_empty(shape)
-                if self.length:
+        def hold(self, n, size, *like):
+            """Make buffers of `n` rows and `size` positions; what is held is copied."""
+            old, self.buffers = self.buffers, []
+            for i, states in enumerate(like):
+                fresh = states.new_empty((n, states.shape[1], size, states.shape[-1]))
+                if old:
                     fresh[..., : self.length, :] = old[i][..., : self.length, :]
-                self.buffer.append(fresh)
-            self.room = max(self.room, 32)
+                self.buffers.append(fresh)
 
-        @classmethod
-        def gather(cls, parts, room):
-            """Copy chosen batch rows of other layers into one buffer with room, ends aligned."""
-            layer = cls()
-            first = parts[0][0]
-            layer.lazy_initialization(first.keys, first.values)
-            layer.length = max(other.length for other, _ in parts)
-            layer.room = 32
-            layer.buffer = []
-            n = sum(len(which) for _, which in parts)
-            for name in ("keys", "values"):
-                states = getattr(first, name)
-                shape = (n, states.shape[1], layer.length + room, states.shape[-1])
-                fresh = states.new_empty(shape)
-                low = 0
-                for other, which in parts:
-                    lines = fresh[low : low + len(which)]
-                    start = layer.length - other.length
-                    lines[..., :start, :] = 0  # masked, but a value all the same
-                    chosen = lines[..., start : layer.length, :]
-                    torch.index_select(getattr(other, name), 0, which, out=chosen)
-                    low += len(which)
-                layer.buffer.append(fresh)
-            layer.keys = layer.buffer[0][..., : layer.length, :]
-            layer.values = layer.buffer[1][..., : layer.length, :]
-            return layer
+        def show(self, end):
+            self.length = end
+            self.keys, self.values = (buffer[..., :end, :] for buffer in self.buffers)
+            return self.keys, self.values
 
     return RoomyLayer
 
@@ -721,11 +658,29 @@ def _new_cache():
 
 
 def _gather(parts, room):
-    """Make one cache of chosen batch rows of several, with room for `room` more tokens."""
+    """Make one cache of chosen batch rows of several, ends aligned, with room for more tokens."""
     from transformers.cache_utils import Cache
 
     layers = zip(*(cache.layers for cache, _ in parts), strict=True)
-    chosen = [which for _, which in parts]
-    return Cache(
-        layers=[_roomy().gather(list(zip(same, chosen, strict=True)), room) for same in layers]
-    )
+    rows = [which for _, which in parts]
+    return Cache(layers=[_gathered(list(zip(same, rows, strict=True)), room) for same in layers])
+
+
+def _gathered(parts, room):
+    """Copy chosen batch rows of layers into one layer; what a shorter one lacks is zero, masked."""
+    import torch
+
+    layer, first = _roomy()(), parts[0][0]
+    layer.lazy_initialization(first.keys, first.values)
+    end = max(other.length for other, _ in parts)
+    layer.hold(sum(len(which) for _, which in parts), end + room, first.keys, first.values)
+    low = 0
+    for other, which in parts:
+        start = end - other.length
+        for buffer, states in zip(layer.buffers, (other.keys, other.values), strict=True):
+            lines = buffer[low : low + len(which)]
+            lines[..., :start, :] = 0
+            torch.index_select(states, 0, which, out=lines[..., start:end, :])
+        low += len(which)
+    layer.show(end)
+    return layer

@@ -175,9 +175,7 @@ _SMALL_WORD = re.compile(
     rf"|\b(?P<b>{_DIGIT_WORD})(?=\s*(?:{_PERCENT_WORD}|out\s+of\b))",
     re.MULTILINE,
 )
-_POINT = re.compile(
-    rf"\b(?:(?:zero|0)\s+)?point((?:[\s-]+(?:{_DIGIT_WORD}))+)\b",
-)
+_POINT = re.compile(rf"\b(?:(?:zero|0)\s+)?point((?:[\s-]+(?:{_DIGIT_WORD}))+)\b")
 _HAN = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
 
 

@@ -364,11 +364,7 @@ def _verbalized(item, plan):
 
 
 @strategy(
-    "verbalized_cot",
-    "the same after reasoning",
-    source=_XIONG,
-    family="stated",
-    needs=[GENERATE],
+    "verbalized_cot", "the same after reasoning", source=_XIONG, family="stated", needs=[GENERATE]
 )
 def _verbalized_cot(item, plan):
     return _read_both(item, [(yield from _reply(item, plan, prompts.VERBALIZED_COT, "reasoning"))])

@@ -135,7 +135,7 @@ def test_later_rounds_reuse_the_trunk_and_equal_a_fresh_session():
 def held_positions(model, calls_of_rounds, monkeypatch):
     """Ask rounds of calls; return results and the most positions held by the tree and at once."""
     trees, alive, most = [], {}, [0]
-    gather, ask_part = prefix._gather, prefix.SharedPrefix._ask
+    gather, ask_part = prefix.gather, prefix.SharedPrefix._ask
 
     def gathered(parts, room):
         cache = gather(parts, room)
@@ -150,7 +150,7 @@ def held_positions(model, calls_of_rounds, monkeypatch):
         nodes = [node for nodes in engine.nodes.values() for node in nodes]
         trees.append(prefix._positions_of(node.state for node in nodes))
 
-    monkeypatch.setattr(prefix, "_gather", gathered)
+    monkeypatch.setattr(prefix, "gather", gathered)
     monkeypatch.setattr(prefix.SharedPrefix, "_ask", asked)
     with model.session() as session:
         results = [session.run(calls) for calls in calls_of_rounds]

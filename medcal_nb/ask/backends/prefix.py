@@ -9,9 +9,10 @@ far are one row until they part.
 
 import itertools
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import NamedTuple
 
+from medcal_nb.ask.backends.cache import gather, new_cache
+from medcal_nb.ask.backends.expansion import Expansion, pixels
 from medcal_nb.ask.backends.rows import Chooser
 from medcal_nb.ask.backends.whole import WholePrompts
 from medcal_nb.ask.calls import BLANK, Failure, Picture, open_picture, refusal
@@ -324,9 +325,9 @@ class SharedPrefix:
             rows = [trunk.tokens for trunk in part]
             ids, mask = self._left_pad(rows)
             expansions = [self.expansions[trunk.picture] for trunk in part]
-            inputs = _pixels(expansions, ids.shape[1], [len(row) for row in rows], backend)
+            inputs = pixels(expansions, ids.shape[1], [len(row) for row in rows], backend)
             position, after = self._positions(ids, mask, inputs)
-            state = State(_new_cache(), mask, after, None)
+            state = State(new_cache(), mask, after, None)
             ends = any(trunk.ends for trunk in part)
             self._forward(state, ids, position, inputs, logits=ends)
             for row, trunk in enumerate(part):
@@ -360,7 +361,7 @@ class SharedPrefix:
         start = state.position[which]
         position = start[:, None] + (mask.long().cumsum(1) - 1).clamp(min=0)
         grown = State(
-            _gather([(state.cache, which)], room=ids.shape[1]),
+            gather([(state.cache, which)], room=ids.shape[1]),
             torch.cat([state.mask[which], mask], dim=1),
             start + mask.long().sum(1),
             None,
@@ -510,177 +511,6 @@ def _join(branches, rows):
         low += len(which)
     position = torch.cat([state.position[which] for state, which in parts])
     room = max(rows[r].most - len(rows[r].tokens) for branch in branches for r in branch.rows)
-    cache = _gather([(state.cache, which) for state, which in parts], room=min(room, 64))
+    cache = gather([(state.cache, which) for state, which in parts], room=min(room, 64))
     state = State(cache, mask, position, None)
     return state, [Branch(state, i, b.token, b.rows) for i, b in enumerate(joined)]
-
-
-class Expansion:
-    """What the processor made of one image: its tokens in a prompt, and its tensors."""
-
-    def __init__(self, backend, text, plain, ids, inputs, row):
-        self.backend = backend
-        self.ids = ids
-        self.inputs = inputs
-        self.row = row
-        start = 0
-        while start < min(len(plain), len(ids)) and plain[start] == ids[start]:
-            start += 1
-        tail = 0
-        while tail < len(plain) - start and plain[-1 - tail] == ids[-1 - tail]:
-            tail += 1
-        self.start = start
-        self.before = plain[: len(plain) - tail]
-        self.middle = ids[start : len(ids) - tail]
-        self.image_end = len(ids) - tail
-        self.first = text
-
-    def expand(self, text, plain, picture):
-        """Put this image's tokens into the tokens of another prompt about it, or say why not."""
-        if text == self.first:
-            return self.ids
-        backend = self.backend
-        size = len(self.before)
-        if backend.splices and plain[:size] == self.before:
-            ids = plain[: self.start] + self.middle + plain[size:]
-            if backend.splices != "checked":
-                real = backend._ids(text, picture.open())
-                if isinstance(real, Failure):
-                    return real
-                backend.splices = "checked" if real == ids else False
-            if backend.splices:
-                return ids
-        return backend._ids(text, picture.open())
-
-
-def _pixels(expansions, width, lengths, backend):
-    """Gather the processor's tensors of several images for one prefill."""
-    import torch
-
-    parts = {}
-    for expansion, length in zip(expansions, lengths, strict=True):
-        inputs, row = expansion.inputs, expansion.row
-        n = inputs["input_ids"].shape[0]
-        for name, value in inputs.items():
-            if name in ("input_ids", "attention_mask"):
-                continue
-            value = torch.as_tensor(value)
-            if value.shape[:2] == inputs["input_ids"].shape:
-                # after the image all tokens are text, of type 0 in every such tensor
-                known = value[row][inputs["attention_mask"][row].bool()][:length]
-                line = torch.zeros(width, dtype=value.dtype)
-                line[width - length : width - length + len(known)] = known
-                parts.setdefault(name, []).append(line[None])
-            elif len(value) == n:
-                parts.setdefault(name, []).append(value[row : row + 1])
-            else:
-                counts = _rows_per_image(inputs, backend.image_token)
-                low = sum(counts[:row])
-                parts.setdefault(name, []).append(value[low : low + counts[row]])
-    joined = {name: _stack(values) for name, values in parts.items()}
-    dtype = backend.model.dtype
-    return {
-        name: value.to(backend.device, dtype if value.is_floating_point() else None)
-        for name, value in joined.items()
-    }
-
-
-def _rows_per_image(inputs, image_token):
-    """How many rows of the pixel tensor belong to each image, where it is one long list."""
-    if "image_grid_thw" in inputs:
-        return [int(grid.prod()) for grid in inputs["image_grid_thw"]]
-    total = len(inputs["pixel_values"])
-    tokens = (inputs["input_ids"] == image_token).sum(1).tolist()
-    counts = [total * count // max(1, sum(tokens)) for count in tokens]
-    if sum(counts) != total:
-        raise ValueError(f"{total} image tiles cannot be told apart between {len(tokens)} images")
-    return counts
-
-
-def _stack(values):
-    """Join along the first axis, padding the others with zeros to the largest."""
-    import torch
-
-    if len({value.shape[1:] for value in values}) == 1:
-        return torch.cat(values)
-    largest = [max(sizes) for sizes in zip(*(value.shape[1:] for value in values), strict=True)]
-    padded = []
-    for value in values:
-        room = torch.zeros((value.shape[0], *largest), dtype=value.dtype)
-        room[tuple(slice(0, size) for size in value.shape)] = value
-        padded.append(room)
-    return torch.cat(padded)
-
-
-@cache
-def _roomy():
-    """The class of cache layers, made when transformers is first needed."""
-    from transformers.cache_utils import DynamicLayer
-
-    class RoomyLayer(DynamicLayer):
-        """Keys and values in buffers with room, so that a new token copies nothing old."""
-
-        length, buffers = 0, ()
-
-        def update(self, key_states, value_states, *args, **kwargs):
-            if not self.is_initialized:
-                self.lazy_initialization(key_states, value_states)
-            end = self.length + key_states.shape[-2]
-            if not self.buffers or self.buffers[0].shape[-2] < end:
-                self.hold(
-                    key_states.shape[0], end + 32 * bool(self.length), key_states, value_states
-                )
-            for buffer, states in zip(self.buffers, (key_states, value_states), strict=True):
-                buffer[..., self.length : end, :] = states
-            return self.show(end)
-
-        def hold(self, n, size, *like):
-            """Make buffers of `n` rows and `size` positions; what is held is copied."""
-            old, self.buffers = self.buffers, []
-            for i, states in enumerate(like):
-                fresh = states.new_empty((n, states.shape[1], size, states.shape[-1]))
-                if old:
-                    fresh[..., : self.length, :] = old[i][..., : self.length, :]
-                self.buffers.append(fresh)
-
-        def show(self, end):
-            self.length = end
-            self.keys, self.values = (buffer[..., :end, :] for buffer in self.buffers)
-            return self.keys, self.values
-
-    return RoomyLayer
-
-
-def _new_cache():
-    from transformers.cache_utils import Cache
-
-    return Cache(layer_class_to_replicate=_roomy())
-
-
-def _gather(parts, room):
-    """Make one cache of chosen batch rows of several, ends aligned, with room for more tokens."""
-    from transformers.cache_utils import Cache
-
-    layers = zip(*(cache.layers for cache, _ in parts), strict=True)
-    rows = [which for _, which in parts]
-    return Cache(layers=[_gathered(list(zip(same, rows, strict=True)), room) for same in layers])
-
-
-def _gathered(parts, room):
-    """Copy chosen batch rows of layers into one layer; what a shorter one lacks is zero, masked."""
-    import torch
-
-    layer, first = _roomy()(), parts[0][0]
-    layer.lazy_initialization(first.keys, first.values)
-    end = max(other.length for other, _ in parts)
-    layer.hold(sum(len(which) for _, which in parts), end + room, first.keys, first.values)
-    low = 0
-    for other, which in parts:
-        start = end - other.length
-        for buffer, states in zip(layer.buffers, (other.keys, other.values), strict=True):
-            lines = buffer[low : low + len(which)]
-            lines[..., :start, :] = 0
-            torch.index_select(states, 0, which, out=lines[..., start:end, :])
-        low += len(which)
-    layer.show(end)
-    return layer

@@ -30,7 +30,7 @@ from medcal_nb.fetch import (
     load_pickle,
 )
 
-from .test_items_hub import make_vqa_rad
+from .test_hub import make_vqa_rad
 
 # --- a server on loopback ------------------------------------------------------------------------
 

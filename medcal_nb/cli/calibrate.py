@@ -128,19 +128,11 @@ def _clip(text):
 
 
 def _verdicts(path):
-    """Verdicts, with the option probabilities of strategies that answer once."""
+    """Graded answers, with option probabilities where there are any."""
     from medcal_nb.answers import load_answers
     from medcal_nb.ask.graded import to_graded
 
-    answers = load_answers(path)
-    verdicts = to_graded(answers)
-    key = ["model", "dataset", "item_id", "strategy"]
-    if answers["option_probabilities"].notna().any():
-        once = answers[~answers.duplicated(key, keep=False)]
-        verdicts = verdicts.merge(once[[*key, "option_probabilities"]], on=key, how="left")
-        several = verdicts["n_answers"] > 1
-        verdicts["option_probabilities"] = verdicts["option_probabilities"].mask(several, None)
-    return verdicts
+    return to_graded(load_answers(path))
 
 
 def _pick(table, conditions, option, path):

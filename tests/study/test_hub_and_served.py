@@ -20,7 +20,7 @@ from medcal_nb.pocket.load import pocket_dir
 from medcal_nb.study import load_results
 from medcal_nb.study.run import RUNS, run_study
 from tests.ask.test_served import serving
-from tests.test_items_hub import parquet, stored
+from tests.test_hub import parquet, stored
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = "tiny/vlm"

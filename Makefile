@@ -60,6 +60,7 @@ bench: $(STAMP) ## measure speed against peers, side by side; tables go to build
 	$(BIN)/python -m pip install --quiet --editable ".[bench]"
 	$(BIN)/python -m tests.bench.bench_measure --out build/bench
 	$(BIN)/python -m tests.bench.bench_ask --out build/bench
+	$(BIN)/python -m tests.bench.bench_ask_client --out build/bench
 	$(BIN)/python -m tests.bench.bench_ask_large --out build/bench
 	$(BIN)/python -m tests.bench.bench_ask_peers --out build/bench
 

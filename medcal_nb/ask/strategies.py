@@ -4,7 +4,7 @@ A strategy's `ask` is a generator: it yields a list of calls (see :mod:`medcal_n
 sent their results, and returns answer rows. It knows one item and no backend, so that the runner
 can put the calls of many items and strategies to a model together, and ask equal calls once. Where
 it gives several rows, its `rule` makes one graded answer of them. To add a strategy, write one
-function here under :func:`strategy`: words, calls, parser, rule and family stand together.
+function here under :func:`strategy`: words, calls, parser, rule, family and source stand together.
 """
 
 import math
@@ -35,6 +35,10 @@ from medcal_nb.errors import MedcalError
 
 #: New tokens allowed per kind of reply.
 LIMITS = {"answer": 24, "form": 48, "guesses": 64, "reasoning": 256, "description": 96}
+
+#: Times asked: as it is, and with each doubt, rewording or change.
+_DOUBTED, _REWORDED = 1 + len(prompts.CHALLENGES), 1 + len(prompts.REWORDINGS)
+_CHANGED = 1 + len(CHANGES)
 
 #: Between the replies of several turns in the column `raw`.
 TURN_MARK = "\n---\n"
@@ -144,12 +148,17 @@ STRATEGIES = {}
 EXPERT = {}
 
 
-def strategy(name, asks, *, source, family, needs, calls=1, rows=1, rule=None, options_only=False):
-    """Enter the decorated function as a strategy."""
+def strategy(family, needs, *, calls=1, rows=1, rule=None, options_only=False):
+    """Enter the decorated function as the strategy of its name.
+
+    The first line of its docstring says what is asked, the last where that comes from.
+    """
 
     def enter(ask):
+        asks, *_, source = (line.strip() for line in ask.__doc__.strip().splitlines())
         table = EXPERT if family == "expert" else STRATEGIES
         more = {"rule": rule, "n_rows": rows, "n_calls": calls, "options_only": options_only}
+        name = ask.__name__
         table[name] = Strategy(name, asks, source, family, frozenset(needs), ask, **more)
         return ask
 
@@ -166,7 +175,7 @@ def find_strategy(name):
     base = known.get(name.removesuffix("_blank"))
     if name in known or base is None:
         return known.get(name)
-    return replace(base, name=name, asks=f"{base.asks}; the image is blank", ask=_blanked(base.ask))
+    return replace(base, name=name, asks=f"{base.asks} The image is blank.", ask=_blanked(base.ask))
 
 
 def choose_strategies(names):
@@ -343,57 +352,45 @@ def _over_blank(rows):
 
 # --- stated: answer and confidence in words ------------------------------------------------------
 
-_XIONG = "Xiong et al. 2024, arXiv 2306.13063"
-_TIAN = "Tian et al. 2023, arXiv 2305.14975"
-_KADAVATH = "Kadavath et al. 2022, arXiv 2207.05221"
-
 
 def _read_both(item, replies, *, read=parse_confidence):
     return _stated(replies, _answer(item, replies[-1].text), read(replies[-1].text))
 
 
-@strategy(
-    "verbalized",
-    "the answer and a confidence from 0 to 100 %, in one reply",
-    source=_XIONG,
-    family="stated",
-    needs=[GENERATE],
-)
-def _verbalized(item, plan):
+@strategy("stated", [GENERATE])
+def verbalized(item, plan):
+    """The answer and a confidence from 0 to 100 %, in one reply.
+
+    Xiong et al. 2024, arXiv 2306.13063
+    """
     return _read_both(item, [(yield from _reply(item, plan, prompts.VERBALIZED, "form"))])
 
 
-@strategy(
-    "verbalized_cot",
-    "the same after reasoning",
-    source=_XIONG,
-    family="stated",
-    needs=[GENERATE],
-)
-def _verbalized_cot(item, plan):
+@strategy("stated", [GENERATE])
+def verbalized_cot(item, plan):
+    """The same after reasoning.
+
+    Xiong et al. 2024, arXiv 2306.13063
+    """
     return _read_both(item, [(yield from _reply(item, plan, prompts.VERBALIZED_COT, "reasoning"))])
 
 
-@strategy(
-    "linguistic",
-    "the answer and a word of likelihood",
-    source=_TIAN,
-    family="stated",
-    needs=[GENERATE],
-)
-def _linguistic(item, plan):
+@strategy("stated", [GENERATE])
+def linguistic(item, plan):
+    """The answer and a word of likelihood.
+
+    Tian et al. 2023, arXiv 2305.14975
+    """
     reply = yield from _reply(item, plan, prompts.LINGUISTIC, "form")
     return _read_both(item, [reply], read=parse_likelihood)
 
 
-@strategy(
-    "top_k",
-    "the k best guesses with probabilities",
-    source=_TIAN,
-    family="stated",
-    needs=[GENERATE],
-)
-def _top_k(item, plan):
+@strategy("stated", [GENERATE])
+def top_k(item, plan):
+    """The k best guesses with probabilities.
+
+    Tian et al. 2023, arXiv 2305.14975
+    """
     k = min(plan.top_k, len(item.options)) if item.options else plan.top_k
     reply = yield from _reply(item, plan, prompts.top_k(k), "guesses")
     guesses = {}
@@ -408,45 +405,36 @@ def _top_k(item, plan):
     return [row]
 
 
-@strategy(
-    "two_stage",
-    "the answer, then in a new turn the confidence",
-    source=_TIAN,
-    family="second turn",
-    needs=[GENERATE, TURNS],
-    calls=2,
-)
-def _two_stage(item, plan):
+@strategy("second turn", [GENERATE, TURNS], calls=2)
+def two_stage(item, plan):
+    """The answer, then in a new turn the confidence.
+
+    Tian et al. 2023, arXiv 2305.14975
+    """
     first = yield from _reply(item, plan, prompts.ANSWER, "answer")
     later = (first.text, prompts.TWO_STAGE)
     second = yield from _reply(item, plan, prompts.ANSWER, "form", *later)
     return _stated([first, second], _answer(item, first.text), parse_confidence(second.text))
 
 
-@strategy(
-    "two_stage_other",
-    "the answer, then the confidence in it as someone else's",
-    source="arXiv 2606.03437",
-    family="second turn",
-    needs=[GENERATE],
-    calls=2,
-)
-def _two_stage_other(item, plan):
+@strategy("second turn", [GENERATE], calls=2)
+def two_stage_other(item, plan):
+    """The answer, then the confidence in it as someone else's.
+
+    arXiv 2606.03437
+    """
     first = yield from _reply(item, plan, prompts.ANSWER, "answer")
     instruction = prompts.two_stage_other(_shown(item, first))
     second = yield from _reply(item, plan, instruction, "form")
     return _stated([first, second], _answer(item, first.text), parse_confidence(second.text))
 
 
-@strategy(
-    "describe_first",
-    "a description of the image, then answer and confidence",
-    source="Xuan et al. 2025, arXiv 2505.20236",
-    family="stated",
-    needs=[GENERATE, TURNS],
-    calls=2,
-)
-def _describe_first(item, plan):
+@strategy("stated", [GENERATE, TURNS], calls=2)
+def describe_first(item, plan):
+    """A description of the image, then answer and confidence.
+
+    Xuan et al. 2025, arXiv 2505.20236
+    """
     first = yield from _reply(item, plan, prompts.DESCRIBE, "description")
     later = (first.text, prompts.VERBALIZED)
     return _read_both(
@@ -455,16 +443,17 @@ def _describe_first(item, plan):
 
 
 @strategy(
-    "challenge",
-    "the answer, then three doubts: in what share of replies is it kept?",
-    source=f"{_XIONG} (misleading hints)",
-    family="second turn",
-    needs=[GENERATE, TURNS],
+    "second turn",
+    [GENERATE, TURNS],
     calls=1 + len(prompts.CHALLENGES),
     rows=1 + len(prompts.CHALLENGES),
     rule=_kept,
 )
-def _challenge(item, plan):
+def challenge(item, plan):
+    """The answer, then three doubts: in what share of replies is it kept?
+
+    Xiong et al. 2024, arXiv 2306.13063 (misleading hints)
+    """
     first = yield from _reply(item, plan, prompts.ANSWER, "answer")
     limit = plan.limit("answer")
     followed = yield [
@@ -477,14 +466,12 @@ def _challenge(item, plan):
 # --- likelihood: probabilities that are read, not stated -----------------------------------------
 
 
-@strategy(
-    "sequence_probability",
-    "the answer; its length-normalised likelihood is read",
-    source="Malinin and Gales 2021, arXiv 2002.07650",
-    family="likelihood",
-    needs=[GENERATE, LOGPROBS],
-)
-def _sequence_probability(item, plan):
+@strategy("likelihood", [GENERATE, LOGPROBS])
+def sequence_probability(item, plan):
+    """The answer; its length-normalised likelihood is read.
+
+    Malinin and Gales 2021, arXiv 2002.07650
+    """
     reply = yield from _reply(item, plan, prompts.ANSWER, "answer")
     known = reply.new_tokens > 0 and not math.isnan(reply.logprob)
     confidence = math.exp(reply.logprob / reply.new_tokens) if known else None
@@ -503,28 +490,22 @@ def _option_row(result, options, sample=0):
     return _most_probable(result, shares, sample=sample)
 
 
-@strategy(
-    "option_probability",
-    "nothing in words: the probabilities of the allowed answers are read",
-    source=_KADAVATH,
-    family="likelihood",
-    needs=[LABELS],
-    options_only=True,
-)
-def _option_probability(item, plan):
+@strategy("likelihood", [LABELS], options_only=True)
+def option_probability(item, plan):
+    """Nothing in words: the probabilities of the allowed answers are read.
+
+    Kadavath et al. 2022, arXiv 2207.05221
+    """
     (result,) = yield [_option_call(item, plan, item.options)]
     return [_option_row(result, item.options)]
 
 
-@strategy(
-    "p_true",
-    "the answer, then whether it is right: the probability of yes is read",
-    source=_KADAVATH,
-    family="second turn",
-    needs=[GENERATE, LABELS],
-    calls=2,
-)
-def _p_true(item, plan):
+@strategy("second turn", [GENERATE, LABELS], calls=2)
+def p_true(item, plan):
+    """The answer, then whether it is right: the probability of yes is read.
+
+    Kadavath et al. 2022, arXiv 2207.05221
+    """
     first = yield from _reply(item, plan, prompts.ANSWER, "answer")
     prompt = _prompt(item, prompts.p_true(_shown(item, first)))
     (judged,) = yield [Labels(prompt, ("yes", "no"))]
@@ -533,15 +514,12 @@ def _p_true(item, plan):
     return [_row([first, judged], answer=answer, confidence=confidence, **more)]
 
 
-@strategy(
-    "clip_zero_shot",
-    "similarity of image and each answer, softmax at the model's own scale",
-    source="Radford et al. 2021, arXiv 2103.00020",
-    family="likelihood",
-    needs=[SIMILARITY],
-    options_only=True,
-)
-def _clip_zero_shot(item, plan):
+@strategy("likelihood", [SIMILARITY], options_only=True)
+def clip_zero_shot(item, plan):
+    """Similarity of image and each answer, softmax at the model's own scale.
+
+    Radford et al. 2021, arXiv 2103.00020
+    """
     question = item.question.strip()
     texts = [prompts.CLIP_TEXT.format(question=question, option=o) for o in item.options]
     (result,) = yield [Similarity(_picture(item), tuple(texts))]
@@ -566,38 +544,36 @@ def _samples(item, plan):
     return _unstated(item, replies)
 
 
-for _name, _told, _source, _rule in (
-    ("self_consistency", "the share that agrees", "Wang et al. 2023, arXiv 2203.11171", agreement),
-    (
-        "semantic_entropy",
-        "the entropy over groups of meaning",
-        "Farquhar et al. 2024, doi 10.1038/s41586-024-07421-0",
-        _entropy,
-    ),
-):
-    strategy(
-        _name,
-        f"the answer N times, sampled: {_told}",
-        source=_source,
-        family="agreement",
-        needs=[GENERATE, SAMPLE],
-        calls=None,
-        rows=None,
-        rule=_rule,
-    )(_samples)
+@strategy("agreement", [GENERATE, SAMPLE], calls=None, rows=None, rule=agreement)
+def self_consistency(item, plan):
+    """The answer N times, sampled: the share that agrees.
+
+    Wang et al. 2023, arXiv 2203.11171
+    """
+    return (yield from _samples(item, plan))
+
+
+@strategy("agreement", [GENERATE, SAMPLE], calls=None, rows=None, rule=_entropy)
+def semantic_entropy(item, plan):
+    """The answer N times, sampled: the entropy over groups of meaning.
+
+    Farquhar et al. 2024, doi 10.1038/s41586-024-07421-0
+    """
+    return (yield from _samples(item, plan))
 
 
 @strategy(
-    "paraphrase",
-    "the question as it is and reworded: the share that agrees",
-    source="Gao et al. 2024, arXiv 2403.02509 (perturbed inputs)",
-    family="agreement",
-    needs=[GENERATE],
+    "agreement",
+    [GENERATE],
     calls=1 + len(prompts.REWORDINGS),
     rows=1 + len(prompts.REWORDINGS),
     rule=agreement,
 )
-def _paraphrase(item, plan):
+def paraphrase(item, plan):
+    """The question as it is and reworded: the share that agrees.
+
+    Gao et al. 2024, arXiv 2403.02509 (perturbed inputs)
+    """
     ways = range(len(prompts.REWORDINGS))
     asked = [item.question, *(prompts.reword(item.question, i) for i in ways)]
     limit = plan.limit("answer")
@@ -607,17 +583,12 @@ def _paraphrase(item, plan):
     return _unstated(item, replies)
 
 
-@strategy(
-    "augment",
-    "the question with the image as it is and mildly changed: the share that agrees",
-    source="Wang et al. 2019, doi 10.1016/j.neucom.2019.01.103 (test-time augmentation)",
-    family="agreement",
-    needs=[GENERATE],
-    calls=1 + len(CHANGES),
-    rows=1 + len(CHANGES),
-    rule=agreement,
-)
-def _augment(item, plan):
+@strategy("agreement", [GENERATE], calls=_CHANGED, rows=_CHANGED, rule=agreement)
+def augment(item, plan):
+    """The question with the image as it is and mildly changed: the share that agrees.
+
+    Wang et al. 2019, doi 10.1016/j.neucom.2019.01.103 (test-time augmentation)
+    """
     limit = plan.limit("answer")
     replies = yield [
         Generate(_prompt(item, prompts.ANSWER, change=change), limit) for change in ("", *CHANGES)
@@ -628,32 +599,23 @@ def _augment(item, plan):
 # --- probes: what does the confidence hang on? ---------------------------------------------------
 
 
-@strategy(
-    "blank_image",
-    "option probabilities with the image and with a blank one, and their ratio",
-    source="Zhao et al. 2021, arXiv 2102.09690 (content-free input)",
-    family="probe",
-    needs=[LABELS],
-    calls=2,
-    rows=2,
-    rule=_over_blank,
-    options_only=True,
-)
-def _blank_image(item, plan):
+@strategy("probe", [LABELS], calls=2, rows=2, rule=_over_blank, options_only=True)
+def blank_image(item, plan):
+    """Option probabilities with the image and with a blank one, and their ratio.
+
+    Zhao et al. 2021, arXiv 2102.09690 (content-free input)
+    """
     calls = [_option_call(item, plan, item.options, change) for change in ("", BLANK)]
     results = yield calls
     return [_option_row(found, item.options, i) for i, found in enumerate(results)]
 
 
-@strategy(
-    "none_of_the_above",
-    "option probabilities where the right option is hidden and 'none of the above' offered",
-    source="Fazla et al. 2026, arXiv 2606.16583",
-    family="probe",
-    needs=[LABELS],
-    options_only=True,
-)
-def _none_of_the_above(item, plan):
+@strategy("probe", [LABELS], options_only=True)
+def none_of_the_above(item, plan):
+    """Option probabilities where the right option is hidden and 'none of the above' offered.
+
+    Fazla et al. 2026, arXiv 2606.16583
+    """
     golds = {item.gold} if isinstance(item.gold, str) else set(item.gold)
     options = [option for option in item.options if option not in golds] + [NONE_OF_THEM]
     (result,) = yield [_option_call(item, plan, options)]
@@ -663,37 +625,50 @@ def _none_of_the_above(item, plan):
 # --- an expert: another model judges the answers of others ---------------------------------------
 
 
-def _expert(blind, told):
-    def ask(item, plan):
-        candidates, support = plan.judged[str(item.item_id)]
-        picture = Picture("no image", grey_png(), BLANK) if blind else _picture(item)
-        if len(candidates) == 1:  # judged right or wrong
-            words = prompts.user_turn(item.question, None, prompts.p_true(candidates[0]))
-            (result,) = yield [Labels(Prompt(picture, (words,)), ("yes", "no"))]
-            return [
-                _row(
-                    [result],
-                    answer=candidates[0],
-                    confidence=result.probabilities["yes"],
-                    raw="",
-                    parse_ok=True,
-                )
-            ]
+def _judge(item, plan, *, blind, told):
+    candidates, support = plan.judged[str(item.item_id)]
+    picture = Picture("no image", grey_png(), BLANK) if blind else _picture(item)
+    if len(candidates) > 1:
         words = prompts.expert_turn(item.question, list(candidates), support if told else None)
         (result,) = yield [Labels(Prompt(picture, (words,)), tuple(candidates))]
         return [_most_probable(result, dict(result.probabilities))]
+    words = prompts.user_turn(item.question, None, prompts.p_true(candidates[0]))
+    (result,) = yield [Labels(Prompt(picture, (words,)), ("yes", "no"))]
+    right = result.probabilities["yes"]
+    return [_row([result], answer=candidates[0], confidence=right, raw="", parse_ok=True)]
 
-    return ask
+
+@strategy("expert", [LABELS])
+def expert(item, plan):
+    """Another model judges the answers.
+
+    after Du et al. 2025, arXiv 2606.19950
+    """
+    return (yield from _judge(item, plan, blind=False, told=False))
 
 
-for _blind in (False, True):
-    for _told in (False, True):
-        strategy(
-            "expert" + "_blind" * _blind + "_told" * _told,
-            "another model judges the answers"
-            + (", without the image" if _blind else "")
-            + (", knowing the confidences" if _told else ""),
-            source="after Du et al. 2025, arXiv 2606.19950",
-            family="expert",
-            needs=[LABELS],
-        )(_expert(_blind, _told))
+@strategy("expert", [LABELS])
+def expert_blind(item, plan):
+    """Another model judges the answers without the image.
+
+    after Du et al. 2025, arXiv 2606.19950
+    """
+    return (yield from _judge(item, plan, blind=True, told=False))
+
+
+@strategy("expert", [LABELS])
+def expert_told(item, plan):
+    """Another model judges the answers, knowing the confidences.
+
+    after Du et al. 2025, arXiv 2606.19950
+    """
+    return (yield from _judge(item, plan, blind=False, told=True))
+
+
+@strategy("expert", [LABELS])
+def expert_blind_told(item, plan):
+    """Another model judges the answers without the image, knowing the confidences.
+
+    after Du et al. 2025, arXiv 2606.19950
+    """
+    return (yield from _judge(item, plan, blind=True, told=True))

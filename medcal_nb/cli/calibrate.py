@@ -158,17 +158,11 @@ def _write_maps(maps, path, by, fitted_on):
 
 
 def _graded(path):
-    """Graded answers, with the option probabilities of strategies that answer once."""
+    """Graded answers, with option probabilities where there are any."""
     from medcal_nb.answers import load_answers
     from medcal_nb.ask.graded import to_graded
 
-    answers = load_answers(path)
-    graded = to_graded(answers)
-    key = ["model", "dataset", "item_id", "strategy"]
-    if "option_probabilities" in graded or answers["option_probabilities"].isna().all():
-        return graded
-    once = answers[~answers.duplicated(key, keep=False)]
-    return graded.merge(once[[*key, "option_probabilities"]], on=key, how="left")
+    return to_graded(load_answers(path))
 
 
 def _pick(table, conditions, option, path):

@@ -25,9 +25,11 @@ from medcal_nb.ask.calls import (
     change_image,
 )
 from medcal_nb.ask.models import resolve_model
+from medcal_nb.ask.run import ordered_items, run_programs
+from medcal_nb.ask.strategies import STRATEGIES, Plan
 from medcal_nb.errors import MedcalError
-from tests.ask.families import FAMILIES
-from tests.ask.tiny import noise_picture, tiny_checkpoint
+from tests.ask.families import FAMILIES, build_family
+from tests.ask.tiny import noise_picture, tiny_checkpoint, tiny_items
 
 torch = pytest.importorskip("torch")
 
@@ -133,11 +135,11 @@ def test_later_rounds_reuse_the_trunk_and_equal_a_fresh_session():
 def held_positions(model, calls_of_rounds, monkeypatch):
     """Ask rounds of calls; return results and the most positions held by the tree and at once."""
     trees, alive, most = [], {}, [0]
-    gather, ask_part = prefix._gather, prefix.SharedPrefix._ask
+    gather, ask_part = prefix.gather, prefix.SharedPrefix._ask
 
     def gathered(parts, room):
         cache = gather(parts, room)
-        buffer = cache.layers[0].buffer[0]
+        buffer = cache.layers[0].buffers[0]
         alive[id(buffer)] = buffer.shape[0] * buffer.shape[2]
         weakref.finalize(buffer, alive.pop, id(buffer), None)
         most[0] = max(most[0], sum(alive.values()))
@@ -148,7 +150,7 @@ def held_positions(model, calls_of_rounds, monkeypatch):
         nodes = [node for nodes in engine.nodes.values() for node in nodes]
         trees.append(prefix._positions_of(node.state for node in nodes))
 
-    monkeypatch.setattr(prefix, "_gather", gathered)
+    monkeypatch.setattr(prefix, "gather", gathered)
     monkeypatch.setattr(prefix.SharedPrefix, "_ask", asked)
     with model.session() as session:
         results = [session.run(calls) for calls in calls_of_rounds]
@@ -420,6 +422,37 @@ def test_loading_advice(error, advice):
     import re
 
     assert re.search(advice, told)
+
+
+def test_hardly_more_positions_are_computed_than_must_be(monkeypatch):
+    """Twelve items, all strategies, images of 256 tokens: at most 1.10 times the least possible.
+
+    The least is the number of different beginnings of all prompts and the replies written to them.
+    """
+    model, processor = build_family("qwen2_5_vl")
+    processor.image_processor.size = {"shortest_edge": 256 * 256, "longest_edge": 256 * 256}
+    ours = LocalModel(model, processor, name="tiny", device="cpu")
+    beginnings, run = set(), prefix.SharedPrefix.run
+
+    def counted(engine, encoded, rows):
+        run(engine, encoded, rows)
+        for row in rows:
+            at = hash(engine.groups[row.prompt][0])
+            whole = row.forced is not None or len(row.tokens) >= row.most
+            for token in encoded[row.prompt] + row.tokens[: len(row.tokens) - whole]:
+                at = hash((at, token))
+                beginnings.add(at)
+
+    monkeypatch.setattr(prefix.SharedPrefix, "run", counted)
+    plan = Plan(dataset="tiny", samples=5, max_new_tokens=30)
+    items = ordered_items(tiny_items(12, per_image=1))
+    asked = [how for how in STRATEGIES.values() if how.skips(ours.can) is None]
+    programs = [how.ask(i, plan) for i in items for how in asked if how.applies(i, plan) is None]
+    with ours.session() as session:
+        _, failed = run_programs(programs, session.run)
+    assert not failed
+    assert len(beginnings) > 20_000
+    assert ours.positions <= 1.10 * len(beginnings)
 
 
 # --- checkpoints from outside ---------------------------------------------------------------------

@@ -1,50 +1,29 @@
-"""Cutting prompts into batches: never beyond what fits, and no other cut costs less."""
-
-import itertools
-import math
+"""How prompts are cut into passes."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medcal_nb.ask.backends.prefix import _cuts
+from medcal_nb.ask.backends.prefix import slices
 
-ENTRIES = st.lists(
-    st.tuples(st.integers(1, 9), st.integers(1, 4), st.integers(1, 30)), min_size=1, max_size=8
+
+@given(
+    st.lists(st.integers(1, 300), max_size=60).map(sorted),
+    st.integers(0, 500),
+    st.integers(1, 20),
 )
+def test_slices_cover_the_list_pad_little_and_keep_to_what_fits(sizes, cost, most):
+    cut = list(slices(sizes, cost, lambda low, high: high - low <= most))
+    assert [i for part in cut for i in range(part.start, part.stop)] == list(range(len(sizes)))
+    for part in cut:
+        rows = sizes[part]
+        assert 1 <= len(rows) <= most
+        assert len(rows) * max(rows) - sum(rows) <= cost
 
 
-def price(parts, sizes, cost):
-    return sum(cost + (p.stop - p.start) * max(sizes[p]) for p in parts)
+def test_a_new_slice_begins_where_padding_costs_more_than_a_pass():
+    def cut(sizes, cost):
+        return [sizes[part] for part in slices(sizes, cost, lambda low, high: True)]
 
-
-def fits(part, rows, lengths, most, positions):
-    n = sum(rows[part])
-    return part.stop - part.start == 1 or (n <= most and n * max(lengths[part]) <= positions)
-
-
-@given(ENTRIES, st.integers(0, 20), st.integers(1, 12), st.integers(10, 300))
-def test_slices_cover_the_list_and_fit(entries, cost, most, positions):
-    sizes, rows, lengths = map(list, zip(*sorted(entries), strict=True))
-    parts = _cuts(sizes, most, cost=cost, rows=rows, lengths=lengths, most_positions=positions)
-    assert [i for part in parts for i in range(len(sizes))[part]] == list(range(len(sizes)))
-    assert all(fits(part, rows, lengths, most, positions) for part in parts)
-
-
-@given(st.lists(st.integers(1, 30), min_size=1, max_size=8, unique=True), st.integers(0, 60))
-def test_no_other_cut_costs_less(sizes, cost):
-    sizes, n = sorted(sizes), len(sizes)
-    cheapest = math.inf
-    for marks in itertools.product((False, True), repeat=n - 1):
-        ends = [0, *(i + 1 for i, mark in enumerate(marks) if mark), n]
-        cheapest = min(
-            cheapest, price(list(itertools.starmap(slice, itertools.pairwise(ends))), sizes, cost)
-        )
-    assert price(_cuts(sizes, n, cost=cost), sizes, cost) == cheapest
-
-
-def test_dear_passes_keep_a_batch_together_and_cheap_ones_part_it():
-    sizes = [10] * 5 + [50] * 5
-    assert _cuts(sizes, 99, cost=1000) == [slice(0, 10)]
-    assert _cuts(sizes, 99, cost=10) == [slice(0, 5), slice(5, 10)]
-    assert _cuts(sizes, 3, cost=0) == [slice(0, 3), slice(3, 5), slice(5, 8), slice(8, 10)]
-    assert _cuts([], 3, cost=1) == []
+    assert cut([10, 10, 12, 90], 60) == [[10, 10, 12], [90]]
+    assert cut([10, 10, 12, 90], 300) == [[10, 10, 12, 90]]
+    assert cut([], 5) == []

@@ -13,6 +13,7 @@ import subprocess
 import time
 import urllib.request
 
+import numpy as np
 import pytest
 
 from medcal_nb.answers import AnswerLog
@@ -44,8 +45,16 @@ def started(module, *arguments, **more):
         "VLLM_CPU_KVCACHE_SPACE": "1",
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     }
-    command = [PYTHON, "-m", f"vllm.entrypoints.openai.{module}", "--model", str(pocket_dir(MODEL))]
-    command += ["--served-model-name", MODEL, "--enforce-eager", "--dtype", "float32"]
+    command = [PYTHON, "-m", f"vllm.entrypoints.openai.{module}"]
+    command += [
+        "--model",
+        str(pocket_dir(MODEL)),
+        "--served-model-name",
+        MODEL,
+        "--enforce-eager",
+        "--dtype",
+        "float32",
+    ]
     command += ["--block-size", "32", *arguments]
     env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | settings
     return subprocess.Popen(command, env=env, stderr=subprocess.STDOUT, **more)
@@ -122,13 +131,13 @@ def equal(one, other):
     a, b = (t[~t["strategy"].isin(SAMPLED)].set_index(key).sort_index() for t in (one, other))
     assert a.index.equals(b.index)
     for column in ("raw", "answer", "correct", "prompt_tokens", "new_tokens", "parse_ok"):
-        differ = a[column].fillna("none") != b[column].fillna("none")
+        told = (t[column].astype(object).where(t[column].notna(), "none") for t in (a, b))
+        differ = next(told) != next(told)
         assert not differ.any(), f"{column}: {a[differ].index.tolist()[:3]}"
-    for table in ((a, b), tuple(to_graded(t) for t in (one, other))):
-        x, y = (t[~t["strategy"].isin(SAMPLED)] if "strategy" in t else t for t in table)
-        x, y = (t.reset_index().sort_values(["strategy", "item_id"])["confidence"] for t in (x, y))
-        assert x.isna().tolist() == y.isna().tolist()
-        assert (x.to_numpy() - y.to_numpy())[x.notna()].__abs__().max() < 1e-3
+    for x, y in ((a, b), map(to_graded, (a.reset_index(), b.reset_index()))):
+        x, y = (t["confidence"].to_numpy(float) for t in (x, y))
+        assert (np.isnan(x) == np.isnan(y)).all()
+        assert np.nanmax(np.abs(x - y)) < 1e-3
     return sorted(set(a.index.get_level_values("strategy")))
 
 

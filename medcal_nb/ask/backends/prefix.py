@@ -8,10 +8,11 @@ far are one row until they part.
 """
 
 import itertools
-import math
 from dataclasses import dataclass, replace
-from functools import cache
+from typing import NamedTuple
 
+from medcal_nb.ask.backends.cache import gather, new_cache
+from medcal_nb.ask.backends.expansion import Expansion, pixels
 from medcal_nb.ask.backends.rows import Chooser
 from medcal_nb.ask.backends.whole import WholePrompts
 from medcal_nb.ask.calls import BLANK, Failure, Picture, open_picture, refusal
@@ -28,59 +29,21 @@ def _common_prefix(rows):
     return n
 
 
-def _cuts(sizes, most, *, cost, rows=None, lengths=None, most_positions=math.inf):
-    """Cut a list into slices, each computed in one pass, so that the whole costs least.
+def slices(sizes, cost, fits):
+    """Cut a list in order of size into slices, each computed in one pass.
 
-    A slice costs its number times its largest size (shorter ones are padded), and `cost` for
-    the pass itself.
-
-    Parameters
-    ----------
-    sizes : list of int
-        Tokens to compute.
-    most : int
-        Rows allowed in a slice.
-    cost : int
-        Tokens that one more pass is worth.
-    rows, lengths : list of int, optional
-        Rows that come of each and how long they grow; by default one, of no length.
-    most_positions : int, optional
-        Rows times largest length allowed in a slice.
-
-    Returns
-    -------
-    list of slice
-        In order, covering the list; one entry that allows nothing beside it stands alone.
+    In a pass the shorter rows are padded. A new one begins where the padding would come to more
+    than `cost`, the tokens that a pass of its own is worth, or where ``fits(low, high)`` is false
+    of the entries that would share it; one that fits nowhere stands alone.
     """
-    rows = rows or [1] * len(sizes)
-    lengths = lengths or [0] * len(sizes)
-    before = [0, *itertools.accumulate(rows)]
-    ends = []  # equal sizes stay together where they fit
-    low = 0
-    for i in range(1, len(sizes) + 1):
-        n, longest = before[min(i + 1, len(sizes))] - before[low], max(lengths[low : i + 1])
-        full = n > most or n * longest > most_positions
-        if i == len(sizes) or sizes[i] != sizes[i - 1] or full:
-            ends.append((low, i, max(lengths[low:i])))
-            low = i
-    best, back = [0], []
-    for i, (_, high, _) in enumerate(ends):
-        widest = longest = 0
-        found = (math.inf, i)
-        for j in range(i, -1, -1):
-            low = ends[j][0]
-            widest, longest = max(widest, sizes[low]), max(longest, ends[j][2])
-            n = before[high] - before[low]
-            if j < i and (n > most or n * longest > most_positions):
-                break
-            found = min(found, (best[j] + cost + (high - low) * widest, j))
-        best.append(found[0])
-        back.append(found[1])
-    slices, i = [], len(ends)
-    while i:
-        slices.append(slice(ends[back[i - 1]][0], ends[i - 1][1]))
-        i = back[i - 1]
-    return slices[::-1]
+    low = padding = 0
+    for i in range(1, len(sizes)):
+        padding += (i - low) * (sizes[i] - sizes[i - 1])
+        if padding > cost or not fits(low, i + 1):
+            yield slice(low, i)
+            low, padding = i, 0
+    if sizes:
+        yield slice(low, len(sizes))
 
 
 @dataclass
@@ -93,8 +56,7 @@ class State:
     logits: object
 
 
-@dataclass(frozen=True)
-class Trunk:
+class Trunk(NamedTuple):
     """Tokens to compute about a picture; `ends` where a prompt ends there."""
 
     picture: object
@@ -102,8 +64,7 @@ class Trunk:
     ends: bool
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(NamedTuple):
     """Tokens that have been computed: a row of a state; its last logits where a prompt ends."""
 
     tokens: list
@@ -278,13 +239,14 @@ class SharedPrefix:
             states.setdefault(id(places[p].state), []).append(p)
         for members in states.values():
             members.sort(key=lambda p: (own[p], p))
-            cuts = _cuts(
-                [own[p] for p in members],
-                self.backend.max_rows,
-                cost=self.backend.cut_cost,
-                lengths=[len(encoded[p]) for p in members],
-                most_positions=self.most_held,
-            )
+            lengths = [len(encoded[p]) for p in members]
+
+            def fits(low, high, lengths=lengths):
+                n = high - low
+                held = n * max(lengths[low:high])
+                return n <= self.backend.max_rows and held <= self.most_held
+
+            cuts = slices([own[p] for p in members], self.backend.cut_cost, fits)
             yield from (members[part] for part in cuts)
 
     def _grow(self, encoded, wanted):
@@ -315,7 +277,7 @@ class SharedPrefix:
         for members in by_state.values():
             members.sort(key=lambda pair: len(pair[1].tokens) - len(pair[0].tokens))
             sizes = [len(trunk.tokens) - len(parent.tokens) for parent, trunk in members]
-            for part in _cuts(sizes, self.backend.max_rows, cost=self.backend.cut_cost):
+            for part in slices(sizes, self.backend.cut_cost, self._few):
                 self._add(members[part])
         places = {}
         for p in wanted:
@@ -323,6 +285,9 @@ class SharedPrefix:
             ended = next((n for n in nodes if n.ends and n.tokens == encoded[p]), None)
             places[p] = ended or _longest(nodes, encoded[p][:-1])
         return places
+
+    def _few(self, low, high):
+        return high - low <= self.backend.max_rows
 
     def _root(self, trunks):
         """The tokens with which all prompts about a picture begin, its image at the least."""
@@ -350,17 +315,19 @@ class SharedPrefix:
         """Compute trunks that begin with an image, from scratch."""
         backend = self.backend
         trunks = sorted(trunks, key=lambda trunk: len(trunk.tokens))
-        longest = max((len(trunk.tokens) for trunk in trunks), default=1)
-        step = max(1, min(backend.max_rows, backend.max_prefill // longest))
         sizes = [len(trunk.tokens) for trunk in trunks]
-        for cut in _cuts(sizes, step, cost=backend.cut_cost):
+
+        def fits(low, high):
+            return self._few(low, high) and (high - low) * sizes[high - 1] <= backend.max_prefill
+
+        for cut in slices(sizes, backend.cut_cost, fits):
             part = trunks[cut]
             rows = [trunk.tokens for trunk in part]
             ids, mask = self._left_pad(rows)
             expansions = [self.expansions[trunk.picture] for trunk in part]
-            inputs = _pixels(expansions, ids.shape[1], [len(row) for row in rows], backend)
+            inputs = pixels(expansions, ids.shape[1], [len(row) for row in rows], backend)
             position, after = self._positions(ids, mask, inputs)
-            state = State(_new_cache(), mask, after, None)
+            state = State(new_cache(), mask, after, None)
             ends = any(trunk.ends for trunk in part)
             self._forward(state, ids, position, inputs, logits=ends)
             for row, trunk in enumerate(part):
@@ -394,7 +361,7 @@ class SharedPrefix:
         start = state.position[which]
         position = start[:, None] + (mask.long().cumsum(1) - 1).clamp(min=0)
         grown = State(
-            _gather([(state.cache, which)], room=ids.shape[1]),
+            gather([(state.cache, which)], room=ids.shape[1]),
             torch.cat([state.mask[which], mask], dim=1),
             start + mask.long().sum(1),
             None,
@@ -436,22 +403,22 @@ class SharedPrefix:
 
     def _write(self, branches, choose):
         """Write all branches to their ends, together as far as they are alike and fit."""
-        pieces = []
+        pieces, lengths = [], []
         for branch in sorted(branches, key=lambda branch: branch.width):
             length = branch.width + max(choose.rows[r].most for r in branch.rows)
             step = max(1, min(self.most_branches, self.most_held // length))
             for low in range(0, len(branch.rows), step):
-                pieces.append((replace(branch, rows=branch.rows[low : low + step]), length))
-        parts = _cuts(
-            [branch.width for branch, _ in pieces],
-            self.most_branches,
-            cost=16 * self.backend.cut_cost,
-            rows=[len(branch.rows) for branch, _ in pieces],
-            lengths=[length for _, length in pieces],
-            most_positions=self.most_held,
-        )
-        for part in parts:
-            self._decode([branch for branch, _ in pieces[part]], choose)
+                pieces.append(replace(branch, rows=branch.rows[low : low + step]))
+                lengths.append(length)
+        before = [0, *itertools.accumulate(len(branch.rows) for branch in pieces)]
+
+        def fits(low, high):
+            n = before[high] - before[low]
+            return n <= self.most_branches and n * max(lengths[low:high]) <= self.most_held
+
+        widths = [branch.width for branch in pieces]
+        for part in slices(widths, 16 * self.backend.cut_cost, fits):
+            self._decode(pieces[part], choose)
 
     def _decode(self, branches, choose):
         """Write token after token; rows that have ended leave the batch when many have."""
@@ -544,188 +511,6 @@ def _join(branches, rows):
         low += len(which)
     position = torch.cat([state.position[which] for state, which in parts])
     room = max(rows[r].most - len(rows[r].tokens) for branch in branches for r in branch.rows)
-    cache = _gather([(state.cache, which) for state, which in parts], room=min(room, 64))
+    cache = gather([(state.cache, which) for state, which in parts], room=min(room, 64))
     state = State(cache, mask, position, None)
     return state, [Branch(state, i, b.token, b.rows) for i, b in enumerate(joined)]
-
-
-class Expansion:
-    """What the processor made of one image: its tokens in a prompt, and its tensors."""
-
-    def __init__(self, backend, text, plain, ids, inputs, row):
-        self.backend = backend
-        self.ids = ids
-        self.inputs = inputs
-        self.row = row
-        start = 0
-        while start < min(len(plain), len(ids)) and plain[start] == ids[start]:
-            start += 1
-        tail = 0
-        while tail < len(plain) - start and plain[-1 - tail] == ids[-1 - tail]:
-            tail += 1
-        self.start = start
-        self.before = plain[: len(plain) - tail]
-        self.middle = ids[start : len(ids) - tail]
-        self.image_end = len(ids) - tail
-        self.first = text
-
-    def expand(self, text, plain, picture):
-        """Put this image's tokens into the tokens of another prompt about it, or say why not."""
-        if text == self.first:
-            return self.ids
-        backend = self.backend
-        size = len(self.before)
-        if backend.splices and plain[:size] == self.before:
-            ids = plain[: self.start] + self.middle + plain[size:]
-            if backend.splices != "checked":
-                real = backend._ids(text, picture.open())
-                if isinstance(real, Failure):
-                    return real
-                backend.splices = "checked" if real == ids else False
-            if backend.splices:
-                return ids
-        return backend._ids(text, picture.open())
-
-
-def _pixels(expansions, width, lengths, backend):
-    """Gather the processor's tensors of several images for one prefill."""
-    import torch
-
-    parts = {}
-    for expansion, length in zip(expansions, lengths, strict=True):
-        inputs, row = expansion.inputs, expansion.row
-        n = inputs["input_ids"].shape[0]
-        for name, value in inputs.items():
-            if name in ("input_ids", "attention_mask"):
-                continue
-            value = torch.as_tensor(value)
-            if value.shape[:2] == inputs["input_ids"].shape:
-                # after the image all tokens are text, of type 0 in every such tensor
-                known = value[row][inputs["attention_mask"][row].bool()][:length]
-                line = torch.zeros(width, dtype=value.dtype)
-                line[width - length : width - length + len(known)] = known
-                parts.setdefault(name, []).append(line[None])
-            elif len(value) == n:
-                parts.setdefault(name, []).append(value[row : row + 1])
-            else:
-                counts = _rows_per_image(inputs, backend.image_token)
-                low = sum(counts[:row])
-                parts.setdefault(name, []).append(value[low : low + counts[row]])
-    joined = {name: _stack(values) for name, values in parts.items()}
-    dtype = backend.model.dtype
-    return {
-        name: value.to(backend.device, dtype if value.is_floating_point() else None)
-        for name, value in joined.items()
-    }
-
-
-def _rows_per_image(inputs, image_token):
-    """How many rows of the pixel tensor belong to each image, where it is one long list."""
-    if "image_grid_thw" in inputs:
-        return [int(grid.prod()) for grid in inputs["image_grid_thw"]]
-    total = len(inputs["pixel_values"])
-    tokens = (inputs["input_ids"] == image_token).sum(1).tolist()
-    counts = [total * count // max(1, sum(tokens)) for count in tokens]
-    if sum(counts) != total:
-        raise ValueError(f"{total} image tiles cannot be told apart between {len(tokens)} images")
-    return counts
-
-
-def _stack(values):
-    """Join along the first axis, padding the others with zeros to the largest."""
-    import torch
-
-    if len({value.shape[1:] for value in values}) == 1:
-        return torch.cat(values)
-    largest = [max(sizes) for sizes in zip(*(value.shape[1:] for value in values), strict=True)]
-    padded = []
-    for value in values:
-        room = torch.zeros((value.shape[0], *largest), dtype=value.dtype)
-        room[tuple(slice(0, size) for size in value.shape)] = value
-        padded.append(room)
-    return torch.cat(padded)
-
-
-@cache
-def _roomy():
-    """The class of cache layers, made when transformers is first needed."""
-    import torch
-    from transformers.cache_utils import DynamicLayer
-
-    class RoomyLayer(DynamicLayer):
-        """Keys and values in a buffer with room, so that a new token copies nothing old."""
-
-        room = 0
-
-        def update(self, key_states, value_states, *args, **kwargs):
-            if not self.is_initialized:
-                self.lazy_initialization(key_states, value_states)
-                self.length = 0
-                self.buffer = None
-            new = key_states.shape[-2]
-            end = self.length + new
-            if self.buffer is None or self.buffer[0].shape[-2] < end:
-                self._make_room(key_states, value_states, end)
-            self.buffer[0][..., self.length : end, :] = key_states
-            self.buffer[1][..., self.length : end, :] = value_states
-            self.length = end
-            self.keys = self.buffer[0][..., :end, :]
-            self.values = self.buffer[1][..., :end, :]
-            return self.keys, self.values
-
-        def _make_room(self, key_states, value_states, end):
-            old, size = self.buffer, end + self.room
-            self.buffer = []
-            for i, states in enumerate((key_states, value_states)):
-                shape = (*states.shape[:-2], size, states.shape[-1])
-                fresh = states.new_empty(shape)
-                if self.length:
-                    fresh[..., : self.length, :] = old[i][..., : self.length, :]
-                self.buffer.append(fresh)
-            self.room = max(self.room, 32)
-
-        @classmethod
-        def gather(cls, parts, room):
-            """Copy chosen batch rows of other layers into one buffer with room, ends aligned."""
-            layer = cls()
-            first = parts[0][0]
-            layer.lazy_initialization(first.keys, first.values)
-            layer.length = max(other.length for other, _ in parts)
-            layer.room = 32
-            layer.buffer = []
-            n = sum(len(which) for _, which in parts)
-            for name in ("keys", "values"):
-                states = getattr(first, name)
-                shape = (n, states.shape[1], layer.length + room, states.shape[-1])
-                fresh = states.new_empty(shape)
-                low = 0
-                for other, which in parts:
-                    lines = fresh[low : low + len(which)]
-                    start = layer.length - other.length
-                    lines[..., :start, :] = 0  # masked, but a value all the same
-                    chosen = lines[..., start : layer.length, :]
-                    torch.index_select(getattr(other, name), 0, which, out=chosen)
-                    low += len(which)
-                layer.buffer.append(fresh)
-            layer.keys = layer.buffer[0][..., : layer.length, :]
-            layer.values = layer.buffer[1][..., : layer.length, :]
-            return layer
-
-    return RoomyLayer
-
-
-def _new_cache():
-    from transformers.cache_utils import Cache
-
-    return Cache(layer_class_to_replicate=_roomy())
-
-
-def _gather(parts, room):
-    """Make one cache of chosen batch rows of several, with room for `room` more tokens."""
-    from transformers.cache_utils import Cache
-
-    layers = zip(*(cache.layers for cache, _ in parts), strict=True)
-    chosen = [which for _, which in parts]
-    return Cache(
-        layers=[_roomy().gather(list(zip(same, chosen, strict=True)), room) for same in layers]
-    )

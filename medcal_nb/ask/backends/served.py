@@ -45,8 +45,8 @@ _NO_LABELS = (
 #: ``transformers serve`` keeps to a model's greedy default unless it is told to draw.
 _DRAWING = {"generation_config": {"do_sample": True, "top_k": 0, "top_p": 1.0}}
 
-#: Threads that encode images; images kept encoded; how far ahead items are begun, in requests.
-_ENCODERS, _KEPT, _AHEAD = 2, 64, 1.5
+#: Threads that encode images; how many calls are begun for each request under way.
+_ENCODERS, _AHEAD = 2, 3
 
 
 class ServedModel:
@@ -128,7 +128,7 @@ class ServedModel:
         reply = None
         for top in (20, 5, 0):
             more = {"logprobs": True, "top_logprobs": top} if top else {}
-            reply = await self._send(rq._chat(server, prompt, 1, **more), picture, retries=1)
+            reply = await self._send(rq._chat(server, prompt, 1, **more), picture, {}, retries=1)
             if not isinstance(reply, Failure):
                 break
         if isinstance(reply, Failure):
@@ -142,25 +142,26 @@ class ServedModel:
         except (TypeError, AttributeError, KeyError):
             server.top = 0
         labels = replace(server, decides=True)
-        answer = await self._call(Labels(prompt, ("yes", "no")), labels, retries=0)
+        answer = await self._call(Labels(prompt, ("yes", "no")), {}, labels, retries=0)
         server.decides = not isinstance(answer, Failure)
         before = rq.count(reply, "prompt_tokens")
         scored = rq._scored(Labels(prompt, ("yes",)), server, before)
-        server.scores = not isinstance(await self._drive(scored, picture, 0), Failure)
+        server.scores = not isinstance(await self._drive(scored, picture, {}, 0), Failure)
         for draws in ({}, _DRAWING):
             if server.draws is None and await self._samples(picture, replace(server, draws=draws)):
                 server.draws = draws
         if server.draws is not None:
             calls = [Generate(prompt, 4, f"probe|{i}", 2.0) for i in (0, 1)]
-            pair = await self._drive(rq.reply_exchange(calls, server), picture, 0)
+            pair = await self._drive(rq.reply_exchange(calls, server), picture, {}, 0)
             server.several = isinstance(pair, list) and isinstance(pair[0], Reply)
         self.provenance = await self._provenance(reply)
 
     async def _samples(self, picture, server):
         """Whether sampled replies differ."""
-        prompt, texts = Prompt(picture, (DESCRIBE,)), set()
+        prompt, texts, known = Prompt(picture, (DESCRIBE,)), set(), {}
         for seed in range(5):
-            found = await self._call(Generate(prompt, 12, f"probe|{seed}", 2.0), server, retries=1)
+            call = Generate(prompt, 12, f"probe|{seed}", 2.0)
+            found = await self._call(call, known, server, retries=1)
             texts |= set() if isinstance(found, Failure) else {found.text}
         return len(texts) > 1
 
@@ -184,34 +185,32 @@ class ServedModel:
 
     @contextmanager
     def _open(self):
-        self.images, self.tasks, self.load, self.freed = {}, set(), 0, asyncio.Event()
+        self.tasks, self.load, self.freed = set(), 0, asyncio.Event()
         with ThreadPoolExecutor(_ENCODERS) as self.encoders, self.http:
             yield
 
-    async def _image(self, picture):
-        """Return a picture as it is sent, encoded in a thread and kept for a while."""
-        if picture not in self.images:
-            while len(self.images) >= _KEPT:
-                del self.images[next(iter(self.images))]
+    async def _image(self, picture, known):
+        """Return a picture as it is sent, encoded in a thread, once while its item is asked."""
+        if picture not in known:
             work = self.http.loop.run_in_executor(self.encoders, rq.image_data, picture)
-            self.images[picture] = asyncio.ensure_future(work)
-        return await self.images[picture]
+            known[picture] = asyncio.ensure_future(work)
+        return await known[picture]
 
-    async def _send(self, request, picture, retries=None):
+    async def _send(self, request, picture, known, retries=None):
         path, body = request
-        image = await self._image(picture)
+        image = await self._image(picture, known)
         check = rq.check_chat if path == rq.CHAT else dict
         return await self.http.post(
             picture.key, path, lambda: rq.encode(body, image), check=check, retries=retries
         )
 
-    async def _drive(self, exchange, picture, retries=None):
+    async def _drive(self, exchange, picture, known, retries=None):
         """Carry an exchange through; whatever goes wrong is this call's failure."""
         started, replies = time.perf_counter(), None
         try:
             while True:
                 requests = exchange.send(replies)
-                sent = (self._send(request, picture, retries) for request in requests)
+                sent = (self._send(request, picture, known, retries) for request in requests)
                 replies = await asyncio.gather(*sent)
                 if bad := next((r for r in replies if isinstance(r, Failure)), None):
                     return bad
@@ -230,9 +229,9 @@ class ServedModel:
             found = replace(found, text=self.http.masked(found.text))
         return replace(found, seconds=seconds) if hasattr(found, "seconds") else found
 
-    async def _call(self, call, server=None, retries=None):
+    async def _call(self, call, known, server=None, retries=None):
         exchange = rq.exchange(call, server or self.server)
-        return await self._drive(exchange, call.prompt.picture, retries)
+        return await self._drive(exchange, call.prompt.picture, known, retries)
 
     def _begin(self, calls, known):
         """Start the calls that are not known yet; samples of a prompt go in one request."""
@@ -264,10 +263,10 @@ class ServedModel:
         async def work():
             if len(members) > 1:
                 exchange = rq.reply_exchange(members, self.server)
-                found = await self._drive(exchange, members[0].prompt.picture)
+                found = await self._drive(exchange, members[0].prompt.picture, known)
                 found = found if isinstance(found, list) else [found] * len(members)
             else:
-                found = [await self._call(members[0])]
+                found = [await self._call(members[0], known)]
             for future, result in zip(futures, found, strict=True):
                 if not future.done():
                     future.set_result(result)

@@ -12,7 +12,7 @@ from medcal_nb.ask.expert import ask_scores, cases, decision_pipeline
 from medcal_nb.ask.graded import ranked, to_graded
 from medcal_nb.ask.run import ask, ordered_items
 from medcal_nb.errors import MedcalError
-from medcal_nb.pocket import model as architecture
+from data.pocket.factory import model as architecture
 from medcal_nb.pocket import tokenizer as words
 from medcal_nb.pocket import train
 from tests.ask.tiny import tiny_checkpoint, tiny_items

@@ -154,7 +154,8 @@ def _blocks(path, by):
         if not single.all():
             yield to_graded(answers[~single])
         return
-    needed = [*by, "confidence", "correct", "dataset", "image_id", "item_id"]
+    needed = [*by, "confidence", "correct", "dataset", "image_id"]
+    needed += [] if {"model", "strategy"} <= set(by) else ["item_id"]
     with AnswerLog(path, read_only=True) as log:
         _check_by(path, by, [*ANSWER_COLUMNS, *log.extra_columns()])
         strategies = log.samples()

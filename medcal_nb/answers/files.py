@@ -52,7 +52,9 @@ def require_file(path) -> Path:
         with path.open("rb") as file:
             head = file.read(len(_POINTER))
     except FileNotFoundError:
-        raise MedcalError(f"{path}: no such file; check the name") from None
+        raise MedcalError(
+            f"{path}: no such file; check the name (`medcal import` and `medcal ask` make logs)"
+        ) from None
     except (OSError, ValueError) as err:
         said = getattr(err, "strerror", None) or err
         raise MedcalError(f"{path}: cannot be read ({said}); check name and permissions") from None
@@ -82,7 +84,6 @@ def iter_table(path) -> Iterator[pd.DataFrame]:
         frames = frames_of((row for _, row in iter_json(path)), path)
     rows = 0
     for frame in frames:
-        check_names(list(frame.columns), path)
         rows += len(frame)
         if len(frame):
             yield frame

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from medcal_nb.answers.columns import (
@@ -27,7 +26,7 @@ from medcal_nb.answers.columns import (
     shown_key,
     to_storage,
 )
-from medcal_nb.answers.files import CHUNK
+from medcal_nb.answers.files import CHUNK, require_file
 from medcal_nb.errors import MedcalError
 
 _POLICIES = ("error", "ignore", "replace")
@@ -344,12 +343,8 @@ def _remedy(err):
 
 def _open(path, *, read_only):
     with explained(path):
-        if path.is_dir():
-            raise MedcalError(f"{path}: a folder, not an answers log; name a file")
-        if path.exists() and not path.is_file():
-            raise MedcalError(f"{path}: no regular file (a pipe or device?); name a file")
-        if read_only and not path.exists():
-            raise MedcalError(f"{path}: no such file; make it with `medcal import` or `medcal ask`")
+        if read_only or (path.exists() and not path.is_file()):
+            require_file(path)
         mode = "ro" if read_only else "rwc"
         if not read_only:
             try:
@@ -363,12 +358,7 @@ def _open(path, *, read_only):
         how = {"timeout": BUSY_SECONDS, "isolation_level": None, "check_same_thread": False}
         con = sqlite3.connect(uri, uri=True, **how)
         try:
-            new = _check_ours(con, path)
-            if new and read_only:
-                raise MedcalError(
-                    f"{path}: empty, not an answers log; bring tables in by `medcal import`"
-                )
-            if new:
+            if not _is_ours(con, path, may_be_new=not read_only):
                 _make(con)
             if not read_only:
                 con.execute("PRAGMA synchronous = NORMAL")
@@ -387,8 +377,8 @@ def _make(con):
         con.execute(f"PRAGMA user_version = {_VERSION}")
 
 
-def _check_ours(con, path) -> bool:
-    """True for an empty file, False for one of ours; anything else is refused."""
+def _is_ours(con, path, *, may_be_new) -> bool:
+    """False for an empty file, where it may be; what is neither that nor ours is refused."""
     # one look: another process may be making the file
     con.execute("BEGIN")
     try:
@@ -398,8 +388,8 @@ def _check_ours(con, path) -> bool:
     finally:
         if con.in_transaction:
             con.execute("COMMIT")
-    if not tables and mark in (0, _APPLICATION_ID):
-        return True
+    if may_be_new and not tables and mark in (0, _APPLICATION_ID):
+        return False
     if mark != _APPLICATION_ID or "answers" not in tables:
         raise MedcalError(f"{path}: a SQLite file, but not an answers log; choose another file")
     if version > _VERSION:
@@ -407,7 +397,7 @@ def _check_ours(con, path) -> bool:
             f"{path}: written by a newer medcal (log version {version}, this one reads "
             f"{_VERSION}); update medcal-nb"
         )
-    return False
+    return True
 
 
 def write_ahead(con):
@@ -517,7 +507,6 @@ def _where(filters):
             continue
         if isinstance(wanted, str) or not isinstance(wanted, Iterable):
             wanted = [wanted]
-        wanted = [v.item() if isinstance(v, np.generic) else v for v in wanted]
         parts.append(f"{column} IN ({', '.join('?' * len(wanted))})")
         values += wanted
     return (" WHERE " + " AND ".join(parts) if parts else ""), values

@@ -6,9 +6,8 @@ so that an interrupted run goes on where it was. They become an answers log, all
 
 from __future__ import annotations
 
-import gzip
-import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +39,11 @@ _VLCB_METHODS = {
     "BICR": ("probe_bicr", "bicr_seed42", "correct"),
 }
 _VLCB_DOMAINS = {"GMAI-MMBench": "medical", "GQA": "general", "POPE": "general"}
+_VLCB_COLUMNS = {
+    "item_id": "sample_id",
+    "confidence": "confidence_score",
+    "correct": "ground_truth_correctness",
+}
 _LARGEST = 1 << 30
 
 
@@ -220,31 +224,18 @@ def _known_of(tables, column, items):
 def _vlcb_labels(path: Path, method: str) -> pd.DataFrame:
     import pandas as pd
 
-    try:
-        with gzip.open(path, "rt", encoding="utf-8") as file:
-            table = pd.DataFrame(json.load(file))
-    except (OSError, EOFError, ValueError) as error:
-        raise MedcalError(
-            f"{path}: is damaged ({type(error).__name__}); --again fetches it anew"
-        ) from None
-    for name in ("sample_id", "ground_truth_correctness", "confidence_score"):
-        if name not in table:
-            raise MedcalError(f"{path}: its entries have no {name!r}: not a file of labels")
-    stated = pd.to_numeric(table["confidence_score"], errors="coerce")
-    labels = table["ground_truth_correctness"]
-    for what, wrong in (
-        ("confidence_score", table["confidence_score"].notna() & ~stated.between(0, 1)),
-        ("ground_truth_correctness", labels.notna() & ~labels.isin([0, 1])),
-    ):
-        if wrong.any():
-            row = int(wrong.to_numpy().argmax())
-            value = table[what].tolist()[row]
-            raise MedcalError(
-                f"{path}: entry {row + 1}: {what} {value!r} is not what it should be (a share "
-                "from 0 to 1, a label 0 or 1)"
-            )
-    given = {"item_id": table.get("hash_id", table["sample_id"]), "confidence": stated,
-             "correct": labels, "raw": table.get("raw_response")}  # fmt: skip
+    from medcal_nb.answers.columns import COLUMNS, check_column
+    from medcal_nb.answers.files import read_json
+
+    entries = read_json(path)
+    table = pd.DataFrame(entries if isinstance(entries, list) else [])
+    given = {}
+    for ours, theirs in _VLCB_COLUMNS.items():
+        if theirs not in table:
+            raise MedcalError(f"{path}: its entries have no {theirs!r}: not a file of labels")
+        column = replace(COLUMNS[ours], name=theirs, remedy="--again fetches the file anew")
+        given[ours] = check_column(table[theirs].tolist(), column, path)
+    given |= {"item_id": table.get("hash_id", table["sample_id"]), "raw": table.get("raw_response")}
     if method == "PTRUE":
         given |= {"no": table["logit_a"], "yes": table["logit_b"]}
     given |= {"dataset": table["dataset"]} if "dataset" in table else {}

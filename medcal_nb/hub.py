@@ -35,7 +35,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +65,10 @@ class HubSet:
     image_folders: list[str] = field(default_factory=list)
     signs: list[str] = field(default_factory=list)
     rows: dict[str, list[str]] = field(default_factory=dict)
+    columns: dict[str, str] = field(default_factory=dict)
+    only: dict[str, str] = field(default_factory=dict)
+    modality_columns: list[str] = field(default_factory=list)
+    modality_rule: dict[str, str] = field(default_factory=dict)
 
 
 #: The sets by our name.
@@ -306,10 +309,6 @@ def _image(image):
     return {"image": data, "image_id": hashlib.sha256(data).hexdigest()[:16]}
 
 
-def _named_image(name):
-    return {"image": name, "image_id": name}
-
-
 def _closed_or_open(question, gold):
     """The fields that depend on whether the gold answer is yes or no."""
     question, gold = _text(question), _text(gold)
@@ -338,105 +337,6 @@ def _choice(question, options, gold):
     return {"question": question, "question_type": "choice", "options": options, "gold": gold}
 
 
-# A maker takes a row with its split and number there, and gives the fields of an item.
-
-
-def _question_answer(row, split, i, modality=None):
-    name = {"item_id": f"{split}-{i}", **_image(row["image"]), **_modality(modality, "rule")}
-    return name | _closed_or_open(row["question"], row["answer"])
-
-
-def _vqa_rad(row, split, i):
-    if "qid" not in row:
-        return _question_answer(row, split, i)
-    organ = _text(row["image_organ"]).lower()
-    return {
-        "item_id": f"qid-{row['qid']}",
-        **_named_image(row["image_name"]),
-        **_closed_or_open(row["question"], row["answer"]),
-        **_modality({"chest": "x-ray", "abd": "ct"}.get(organ), "rule"),
-        "organ": organ,
-        "category": row["question_type"],
-        "answer_type": row["answer_type"].strip(),
-    }
-
-
-def _slake(row, split, _):
-    if row.get("q_lang", "en") != "en":
-        return None
-    return {
-        "item_id": f"{split}-{row['qid']}",
-        **_named_image(row["img_name"]),
-        **_closed_or_open(row["question"], row["answer"]),
-        **_modality(row["modality"]),
-        "organ": _text(row.get("location")).lower(),
-        "category": row.get("content_type"),
-        "answer_type": row.get("answer_type"),
-    }
-
-
-def _omnimedvqa(row, *_):
-    options = [row.get(f"option_{letter}") for letter in "ABCDEF"]
-    return {
-        "item_id": _text(row["question_id"]),
-        **_named_image(row["image_path"]),
-        **_choice(row["question"], options, row["gt_answer"]),
-        # One file of the release says "modality" where the others say "modality_type".
-        **_modality(row.get("modality_type") or row.get("modality")),
-        "source": row.get("dataset"),
-        "category": row.get("question_type"),
-    }
-
-
-def _pmc_vqa(row, split, i):
-    options = {
-        letter: re.sub(rf"^\s*{letter}\s*[:.)]\s*", "", _text(row[f"Choice {letter}"]))
-        for letter in "ABCD"
-    }
-    # The label is in Answer_label in the first version and in Answer in the second.
-    label = _text(row.get("Answer_label") or row["Answer"]).upper()
-    return {
-        "item_id": f"{split}-{i}",
-        **_named_image(row["Figure_path"]),
-        **_choice(row["Question"], options.values(), options.get(label) or row["Answer"]),
-    }
-
-
-def _a_okvqa(row, *_):
-    gold = row["choices"][row["correct_choice_idx"]]
-    name = {"item_id": _text(row["question_id"]), **_image(row["image"])}
-    return name | _choice(row["question"], row["choices"], gold) | _modality("photo", "rule")
-
-
-def _science_qa(row, split, i):
-    question = f"{_text(row.get('hint'))} {_text(row['question'])}"
-    return {
-        "item_id": f"{split}-{i}",
-        **_image(row["image"]),
-        **_choice(question, row["choices"], row["choices"][row["answer"]]),
-        "category": row.get("topic"),
-        "subject": row.get("subject"),
-    }
-
-
-def _vqa_v2(row, *_):
-    most = _text(row["multiple_choice_answer"])
-    fields = _closed_or_open(row["question"], most)
-    if fields["question_type"] == "open":
-        # Full marks in the set's own metric: an answer that three of the ten people gave.
-        said = [_text(a["answer"] if isinstance(a, dict) else a) for a in row["answers"]]
-        agreed = [a for a in dict.fromkeys(said) if a and a != most and said.count(a) >= 3]
-        fields["gold"] = [most, *agreed]
-    return {
-        "item_id": _text(row["question_id"]),
-        "image_id": _text(row["image_id"]),
-        "image": _image(row["image"])["image"],
-        **fields,
-        **_modality("photo", "rule"),
-        "category": row.get("answer_type"),
-    }
-
-
 _OPTIONS = re.compile(r"\n?\s*Options:\s*(?=\(?A\s*[:.)])", re.IGNORECASE)
 
 
@@ -454,29 +354,87 @@ def _split_options(text):
     return parts[0].strip(), [o.removesuffix(".") for o in options]
 
 
-def _mmstar(row, *_):
+# What each set asks, where it is not just a question with an answer.
+
+
+def _asked_omnimedvqa(row):
+    options = [row.get(f"option_{letter}") for letter in "ABCDEF"]
+    return _choice(row["question"], options, row["gt_answer"])
+
+
+def _asked_pmc_vqa(row):
+    options = {
+        letter: re.sub(rf"^\s*{letter}\s*[:.)]\s*", "", _text(row[f"Choice {letter}"]))
+        for letter in "ABCD"
+    }
+    # The label is in Answer_label in the first version and in Answer in the second.
+    label = _text(row.get("Answer_label") or row["Answer"]).upper()
+    return _choice(row["Question"], options.values(), options.get(label) or row["Answer"])
+
+
+def _asked_a_okvqa(row):
+    return _choice(row["question"], row["choices"], row["choices"][row["correct_choice_idx"]])
+
+
+def _asked_science_qa(row):
+    question = f"{_text(row.get('hint'))} {_text(row['question'])}"
+    return _choice(question, row["choices"], row["choices"][row["answer"]])
+
+
+def _asked_vqa_v2(row):
+    most = _text(row["multiple_choice_answer"])
+    fields = _closed_or_open(row["question"], most)
+    if fields["question_type"] == "open":
+        # Full marks in the set's own metric: an answer that three of the ten people gave.
+        said = [_text(a["answer"] if isinstance(a, dict) else a) for a in row["answers"]]
+        agreed = [a for a in dict.fromkeys(said) if a and a != most and said.count(a) >= 3]
+        fields["gold"] = [most, *agreed]
+    return fields
+
+
+def _asked_mmstar(row):
     question, options = _split_options(row["question"])
     letters = dict(zip("ABCDEFGH", options, strict=False))
     gold = letters.get(_text(row["answer"]).upper()[:1], "")
-    return {
-        "item_id": _text(row["index"]),
-        **_image(row["image"]),
-        **_choice(question, options, gold),
-        "category": row.get("category"),
-        "source": (row.get("meta_info") or {}).get("source"),
-    }
+    source = {"source": (row.get("meta_info") or {}).get("source")}
+    return _choice(question, options, gold) | source
 
 
-_MAKERS = {
-    "vqa-rad": _vqa_rad,
-    "slake": _slake,
-    "path-vqa": partial(_question_answer, modality="pathology"),
-    "omnimedvqa": _omnimedvqa,
-    "pmc-vqa": _pmc_vqa,
-    "a-okvqa": _a_okvqa,
-    "science-qa": _science_qa,
-    "vqa-v2": _vqa_v2,
-    "mmstar": _mmstar,
+def _made(row, split, i, hub_set):
+    """The item of a stored row, by the columns that ``hub_sets.toml`` names; None if not wanted."""
+    if any(row.get(name, value) != value for name, value in hub_set.only.items()):
+        return None
+    columns = hub_set.columns
+    if hub_set.name == "vqa-rad" and "qid" not in row:  # the hub's copy names nothing
+        columns = {}
+    named = columns.get("item_id", "{split}-{i}")
+    out = {"item_id": _text(named.format(**row | {"split": split, "i": i}))}
+    if "image" in columns:
+        out |= {"image": row[columns["image"]], "image_id": row[columns["image"]]}
+    else:
+        out |= _image(row["image"])
+    if "image_id" in columns:
+        out["image_id"] = _text(row[columns["image_id"]])
+    asked = _ASKED.get(hub_set.name)
+    out |= asked(row) if asked else _closed_or_open(row["question"], row["answer"])
+    out |= {name: row.get(columns[name]) for name in _TOLD if name in columns}
+    if isinstance(out.get("answer_type"), str):
+        out["answer_type"] = out["answer_type"].strip()
+    if "organ" in out:
+        out["organ"] = _text(out["organ"]).lower()
+    stated = next(filter(None, map(row.get, hub_set.modality_columns)), None)
+    ruled = hub_set.modality_rule.get(out.get("organ") if hub_set.name == "vqa-rad" else "all")
+    return out | (_modality(ruled, "rule") if hub_set.modality_rule else _modality(stated))
+
+
+_TOLD = ("organ", "category", "answer_type", "source", "subject")
+_ASKED = {
+    "omnimedvqa": _asked_omnimedvqa,
+    "pmc-vqa": _asked_pmc_vqa,
+    "a-okvqa": _asked_a_okvqa,
+    "science-qa": _asked_science_qa,
+    "vqa-v2": _asked_vqa_v2,
+    "mmstar": _asked_mmstar,
 }
 
 
@@ -562,7 +520,7 @@ def _items(files, left_out, *, split, n, seed):
     hub_set, wanted = files.set, 0
     for official, i, stored in _stored(files, seed):
         try:
-            row = _MAKERS[hub_set.name](stored, official, i)
+            row = _made(stored, official, i, hub_set)
         except _LeftOut as reason:
             left_out[str(reason)] += 1
             continue
@@ -572,7 +530,7 @@ def _items(files, left_out, *, split, n, seed):
             ) from None
         if row is None:
             continue
-        row = _modality(None) | row | {"split": _half(row["image_id"])}
+        row = row | {"split": _half(row["image_id"])}
         row["official_split"] = official if hub_set.official_test else "none"
         if isinstance(row["image"], bytes):  # rows about one image share one object
             row["image"] = contents.setdefault(row["image_id"], row["image"])

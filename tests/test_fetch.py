@@ -174,9 +174,8 @@ def test_vlcb_becomes_answers(server, vlcb, tmp_path):
         "probe_ccps", "probe_bicr",
     }  # fmt: skip
     domains = answers.groupby("dataset")["domain"].first()
-    assert domains.dropna().to_dict() == {
-        "GMAI-MMBench": "medical", "GQA": "general", "POPE": "general",
-    }  # fmt: skip
+    known = {"GMAI-MMBench": "medical", "GQA": "general", "POPE": "general"}
+    assert domains.to_dict() == dict.fromkeys(DATASETS, "other") | known
     assert set(domains.index) == set(DATASETS)
     assert answers["image_id"].isna().all()
     labels = answers.groupby("strategy")["labels"].first()
@@ -235,12 +234,21 @@ def test_some_models_from_a_folder_without_a_connection(server, vlcb, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"confidence_score": 1.2}, r"entry 3: confidence_score 1.2 is not what it should be"),
-        ({"confidence_score": -0.1}, r"entry 3: confidence_score -0.1"),
-        ({"confidence_score": "high"}, r"entry 3: confidence_score 'high'"),
-        ({"ground_truth_correctness": 2}, r"entry 3: ground_truth_correctness 2"),
+        (
+            {"confidence_score": 1.2},
+            r"row 3, column 'confidence_score': value 1.2 is outside 0 to 1",
+        ),
+        ({"confidence_score": -0.1}, r"row 3, column 'confidence_score': value -0.1"),
+        (
+            {"confidence_score": "high"},
+            r"row 3, column 'confidence_score': value 'high' is not a number; --again",
+        ),
+        (
+            {"ground_truth_correctness": 2},
+            r"row 3, column 'ground_truth_correctness': value 2 is neither",
+        ),
         ({"ground_truth_correctness": "gone"}, r"entries have no 'ground_truth_correctness'"),
-        (None, r"is damaged \(.*--again fetches it anew"),
+        (None, r"cut off or damaged \(.*fetch it anew"),
     ],
 )
 def test_what_is_wrong_in_a_file_is_named_and_nothing_is_imported(

@@ -603,7 +603,7 @@ def test_missing_images_and_columns_are_named(tmp_path):
     with pytest.raises(MedcalError, match=r"none of its image files is there; put them in imgs"):
         load_items(f"slake:{tmp_path / 'a'}")
     parquet(tmp_path / "b" / "mmstar.parquet", {"image": stored(1), "text": ["?"]}, "image")
-    with pytest.raises(MedcalError, match=r"no column 'question' in row 0; is it MMStar\?"):
+    with pytest.raises(MedcalError, match=r"no column 'index' in row 0; is it MMStar\?"):
         load_items(f"mmstar:{tmp_path / 'b'}")
 
 

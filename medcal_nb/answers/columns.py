@@ -4,13 +4,13 @@ A row is one reply of one model to one item under one strategy. Values are check
 way in (rows, frames, files) and on their way out of a log.
 """
 
+import contextlib
 import json
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -43,6 +43,7 @@ class Column:
 _KEY_REMEDY = "every answer needs one, it is part of the key"
 _DOMAINS = ("general", "medical", "other")
 _TYPES = ("closed", "choice", "open", "score")
+_DROP = "drop this column, or write it as text"
 _GIVE_DOMAIN = "give --domain general, --domain medical or --domain other"
 _GIVE_SPLIT = "give --split fit or --split test, or map the values"
 _GIVE_CONFIDENCE = "write 0.85 for 85 %, or add --percent where the column is in percent"
@@ -89,12 +90,8 @@ GRADED_COLUMNS = [
 """Columns of a table of graded answers: one row per model, data set, item and strategy."""
 
 
-class _Odd(NamedTuple):
-    """What is wrong with a value; its remedy and looks where they are not the column's."""
-
-    problem: str
-    remedy: str | None = None
-    shown: str | None = None
+class _Odd(Exception):
+    """What is wrong with a value, and its remedy where that is not the column's."""
 
 
 def check_answers(df: pd.DataFrame, *, where: str = "answers") -> pd.DataFrame:
@@ -125,61 +122,66 @@ def check_answers(df: pd.DataFrame, *, where: str = "answers") -> pd.DataFrame:
     return from_storage(stored)
 
 
-def to_storage(columns, n: int, *, where="answers", first_row=1, trusted=()) -> dict[str, list]:
+def to_storage(columns, n: int, *, where="answers", first_row=1, told=None) -> dict[str, list]:
     """Check columns of `n` values and bring them into the form in which the log keeps them.
 
-    `columns` maps names to lists or Series (a frame does). Those in `trusted` are as kept already.
+    `columns` maps names to lists or Series (a frame does); `told` gives what is to stand in some
+    of ours instead of what `COLUMNS` says, and how the user calls them.
     """
     if isinstance(columns, pd.DataFrame) and columns.columns.has_duplicates:
         name = columns.columns[columns.columns.duplicated()][0]
         raise MedcalError(f"{where}: two columns are called '{name}'; rename or drop one of them")
     names = list(columns.columns if isinstance(columns, pd.DataFrame) else columns)
-    for column in COLUMNS.values():
-        if column.required and column.name not in names and column.name != "sample":
-            raise MedcalError(
-                f"{where}: no column '{column.name}'; columns are {', '.join(map(str, names))}"
-            )
     stored = {}
-    for name, column in COLUMNS.items():
-        if name not in names:
-            stored[name] = [0 if name == "sample" else None] * n
-        elif name in trusted:
-            stored[name] = columns[name]
+    for name, column in (COLUMNS | (told or {})).items():
+        if name in names:
+            stored[name] = check_column(columns[name], column, where, first_row)
+        elif column.required and name != "sample":
+            shown = ", ".join(map(str, names))
+            raise MedcalError(f"{where}: no column '{name}'; columns are {shown}")
         else:
-            stored[name] = check_column(columns[name], column, where=where, first_row=first_row)
-    stored["extra"] = _extra(columns, names, n, where, first_row)
+            stored[name] = [0 if name == "sample" else None] * n
+    others = sorted((name for name in names if name not in COLUMNS), key=str)
+    stored["extra"] = _extra({name: columns[name] for name in others}, n, where, first_row)
     return stored
 
 
-def check_column(values, column: Column, *, name=None, where="answers", first_row=1) -> list:
+def check_column(values, column: Column, where="answers", first_row=1) -> list:
     """The values of one column as the log keeps them; the first that does not fit is refused."""
     found = _fast(values, column) if isinstance(values, pd.Series) else None
     if found is None:
-        convert = _CONVERT[column.kind]
         values = values.astype(object).tolist() if isinstance(values, pd.Series) else values
         if len(values) > 1 and type(values[0]) is str and values.count(values[0]) == len(values):
-            first = check_column(values[:1], column, name=name, where=where, first_row=first_row)
-            return first * len(values)
-        known: dict = {}  # columns of texts repeat themselves
-        found = []
-        for row, value in enumerate(values):
+            return check_column(values[:1], column, where, first_row) * len(values)
+        found = _converted(values, column, where, first_row)
+    if column.required and (None in found or "" in found):
+        row = next(i for i, v in enumerate(found) if v is None or v == "")
+        raise fault(where, first_row + row, column.name, None, "is missing", _KEY_REMEDY)
+    for wrong in {*found} - {None, *column.allowed} if column.allowed else ():
+        problem = f"is not one of {', '.join(column.allowed)}"
+        row = first_row + found.index(wrong)
+        raise fault(where, row, column.name, wrong, problem, column.remedy)
+    return found
+
+
+def _converted(values, column, where, first_row):
+    convert, found = _CONVERT[column.kind], []
+    known: dict = {}  # columns of texts repeat themselves
+    try:
+        for value in values:
             kept = known.get(value) if type(value) is str else None
-            if kept is None and not (value is None or value is pd.NA):
+            if kept is None and value is not None:
                 kept = convert(value, column)
-                if type(kept) is _Odd:
-                    raise _refused(kept, values, row, column, name, where, first_row)
                 if type(value) is str and len(known) < 4096:
                     known[value] = kept
             found.append(kept)
-    if column.required and (None in found or "" in found):
-        row = next(i for i, v in enumerate(found) if v is None or v == "")
-        shown = name or column.name
-        raise fault(where, first_row + row, shown, None, "is missing", _KEY_REMEDY)
-    if column.allowed:
-        for wrong in {*found} - {None, *column.allowed}:
-            problem = f"is not one of {', '.join(column.allowed)}"
-            row = first_row + found.index(wrong)
-            raise fault(where, row, name or column.name, wrong, problem, column.remedy)
+    except _Odd as odd:
+        problem, remedy = (*odd.args, None)[:2]
+        value = values[len(found)]
+        if "outside" in problem:
+            remedy = _outside(values, column, value)
+        row = first_row + len(found)
+        raise fault(where, row, column.name, value, problem, remedy or column.remedy) from None
     return found
 
 
@@ -189,25 +191,19 @@ def from_storage(stored: dict[str, list], *, extra_columns: Sequence[str] | None
     ``extra`` is unpacked into the columns named by `extra_columns` (all that occur, by default).
     """
     out = {}
-    for name, values in stored.items():
-        kind = COLUMNS[name].kind if name in COLUMNS else "extra"
-        if kind == "text":
-            out[name] = pd.array(values, dtype=TEXT)
-        elif kind in ("unit", "amount"):
-            out[name] = np.array(values, dtype="float64")
-        elif kind == "flag":
-            out[name] = pd.array(values, dtype="boolean")
-        elif kind == "count":
-            out[name] = pd.array(values, dtype="int64" if name == "sample" else "Int64")
-        elif kind == "options":
-            out[name] = pd.Series([_loaded(v) for v in values], dtype=object)
+    for name in (n for n in stored if n in COLUMNS):
+        values, kind = stored[name], COLUMNS[name].kind
+        dtype = "int64" if name == "sample" else _DTYPES.get(kind, object)
+        if kind == "options":
+            values = [v if v is None else json.loads(v) for v in values]
         elif kind == "gold":
             listed = any(v is not None and v.startswith("[") for v in values)
-            kept = [_accepted(v) or v for v in values] if listed else pd.array(values, dtype=TEXT)
-            out[name] = pd.Series(kept, dtype=object if listed else TEXT)
+            values = [accepted(v) or v for v in values] if listed else values
+            dtype = object if listed else TEXT
+        out[name] = pd.Series(values, dtype=dtype)
     frame = pd.DataFrame(out, index=pd.RangeIndex(len(next(iter(stored.values()), ()))))
     if "extra" in stored:
-        rows = [_loaded(v) or {} for v in stored["extra"]]
+        rows = [{} if v is None else json.loads(v) for v in stored["extra"]]
         if extra_columns is None:
             extra_columns = sorted({name for row in rows for name in row})
         for name in extra_columns:
@@ -225,11 +221,15 @@ def refuse_doubles(stored: dict[str, list], where, first_row=1) -> None:
 
 def doubled(where, first, second, key) -> MedcalError:
     """The refusal of two rows with one key."""
-    names = ", ".join(f"{name}={value}" for name, value in zip(KEY, key, strict=True))
     return MedcalError(
-        f"{where}: rows {first} and {second} are the same answer ({names}); "
+        f"{where}: rows {first} and {second} are the same answer ({shown_key(key)}); "
         "drop one, or number repeated replies in a column 'sample'"
     )
+
+
+def shown_key(key) -> str:
+    """A key as messages show it."""
+    return ", ".join(f"{name}={value}" for name, value in zip(KEY, key, strict=True))
 
 
 def fault(where, row, column, value, problem, remedy) -> MedcalError:
@@ -242,11 +242,9 @@ def fault(where, row, column, value, problem, remedy) -> MedcalError:
     return MedcalError(f"{where}: row {row}, column '{column}': value {shown} {problem}; {remedy}")
 
 
-def is_missing(value) -> bool:
-    """True for None, NaN, NaT and pandas' NA."""
-    if value is None or value is pd.NA or value is pd.NaT:
-        return True
-    return isinstance(value, Real) and value != value
+def _is_missing(value) -> bool:
+    absent = value is None or value is pd.NA or value is pd.NaT
+    return absent or (isinstance(value, Real) and value != value)
 
 
 def encode_json(value) -> str:
@@ -294,6 +292,8 @@ def _fast(values: pd.Series, column: Column) -> list | None:
     return None
 
 
+_DTYPES = {"text": TEXT, "unit": "float64", "amount": "float64"}
+_DTYPES |= {"flag": "boolean", "count": "Int64"}
 _LIMITS = {
     "unit": (0.0, 1.0),
     "amount": (0.0, np.finfo("float64").max),
@@ -307,103 +307,88 @@ def _nones(array) -> list:
     return kept.tolist()
 
 
-def _number(value, column) -> float | _Odd | None:
+def _number(value, column) -> float | None:
     """A float; None where missing."""
-    if type(value) is float or type(value) is int:
-        number = value
-    elif is_missing(value):
+    if type(value) is float:
+        return None if value != value else value
+    if _is_missing(value):
         return None
-    elif isinstance(value, bool | np.bool_) or not isinstance(value, Real | str):
-        return _Odd("is not a number", column.remedy)
-    else:
-        number = value.strip() if isinstance(value, str) else value
-        if column.top == 100 and isinstance(number, str):
-            number = number.removesuffix("%").strip()
-        if number == "":
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real | str):
+        raise _Odd("is not a number")
+    if isinstance(value, str):
+        value = value.strip().replace("_", "?")  # Python would take 1_0 for ten
+        value = value.removesuffix("%").strip() if column.top == 100 else value
+        if value == "":
             return None
     try:
-        number = float(number)
+        number = float(value)
     except (ValueError, OverflowError):
         comma = isinstance(value, str) and DECIMAL_COMMA.fullmatch(value)
-        return _Odd("is not a number", "write a decimal point, not a comma" if comma else None)
-    if isinstance(value, str) and "_" in value:
-        return _Odd("is not a number")
+        remedy = "write a decimal point, not a comma" if comma else None
+        raise _Odd("is not a number", remedy) from None
     return None if number != number else number
 
 
 def _unit(value, column):
-    number = _number(value, column)
-    if type(number) is _Odd or number is None:
-        return number
-    slack = ROUNDING * column.top
+    number, slack = _number(value, column), ROUNDING * column.top
+    if number is None:
+        return None
     if not -slack <= number <= column.top + slack:
-        return _Odd(f"is outside 0 to {column.top:g}", "outside")
+        raise _Odd(f"is outside 0 to {column.top:g}")
     return min(max(number, 0.0), column.top) / column.top
 
 
 def _amount(value, column):
     number = _number(value, column)
-    if type(number) is _Odd or number is None or 0 <= number < math.inf:
+    if number is None or 0 <= number < math.inf:
         return number
-    return _Odd("is not a finite number from 0 up", "mend the value or leave it empty")
+    raise _Odd("is not a finite number from 0 up", "mend the value or leave it empty")
 
 
 def _count(value, column):
     number = value if type(value) is int and 0 <= value <= 2**53 else _amount(value, column)
-    if type(number) is _Odd or number is None:
-        return number
-    whole = number == math.floor(number) and number <= 2**53
-    return int(number) if whole else _Odd("is not a whole number")
+    if number is None or (number == math.floor(number) and number <= 2**53):
+        return number if number is None else int(number)
+    raise _Odd("is not a whole number")
 
 
 def _flag(value, column):
-    if type(value) is bool:
-        return value
-    if is_missing(value):
+    if _is_missing(value) or (isinstance(value, str) and not value.strip()):
         return None
-    if isinstance(value, Real) and value in (0, 1):
+    if isinstance(value, Real | np.bool_) and value in (0, 1):
         return bool(value)
-    word = value.strip().lower() if isinstance(value, str) else repr(type(value))
-    if word == "":
-        return None
-    return word in _TRUE if word in _TRUE or word in _FALSE else _Odd("is neither true nor false")
+    word = value.strip().lower() if isinstance(value, str) else None
+    if word not in _TRUE | _FALSE:
+        raise _Odd("is neither true nor false")
+    return word in _TRUE
 
 
 def _text(value, column):
-    if type(value) is str:
-        kept = value
-    elif is_missing(value):
+    if _is_missing(value):
         return None
-    elif isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-        kept = str(int(value))
-    elif isinstance(value, str | Real | np.bool_):
-        try:
-            kept = str(value)
-        except ValueError:
-            return _Odd("is too large a number", "write it as text")
-    else:
-        return _Odd(f"is a {type(value).__name__}, not text", "write it as text")
-    return kept if _encodable(kept) else _Odd("is not valid Unicode", "save the file as UTF-8")
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        value = int(value)
+    if not isinstance(value, str | Real | np.bool_):
+        raise _Odd(f"is a {type(value).__name__}, not text", "write it as text")
+    try:
+        return _encodable(str(value))
+    except ValueError:
+        raise _Odd("is too large a number", "write it as text") from None
 
 
 def _gold(value, column):
-    if isinstance(value, str) and value.startswith("["):
-        value = _accepted(value) or value
+    value = accepted(value) or value if isinstance(value, str) else value
     if not isinstance(value, list | tuple | set | np.ndarray):
         return _text(value, column)
-    accepted = list(value)
-    if not accepted or not all(isinstance(v, str) for v in accepted):
-        return _Odd("is not a list of texts")
-    accepted = sorted(accepted) if isinstance(value, set) else accepted
-    if not all(map(_encodable, accepted)):
-        return _Odd("is not valid Unicode", "save the file as UTF-8")
-    return encode_json(accepted)
+    texts = sorted(value, key=str) if isinstance(value, set) else list(value)
+    if not texts or not all(isinstance(v, str) for v in texts):
+        raise _Odd("is not a list of texts")
+    return encode_json([_encodable(text) for text in texts])
 
 
 def _options(value, column):
-    if is_missing(value) or (isinstance(value, str) and value == ""):
+    if _is_missing(value) or (isinstance(value, str) and value == ""):
         return None
-    table = value
     try:
         table = json.loads(value) if isinstance(value, str) else value
         table = dict(table) if isinstance(table, list) else table  # Arrow maps arrive as pairs
@@ -411,13 +396,37 @@ def _options(value, column):
         table = None
     if not isinstance(table, dict):
         remedy = 'write JSON such as {"yes": 0.8, "no": 0.2}'
-        return _Odd("is not a table of option and probability", remedy)
-    table = {str(k): v for k, v in table.items() if v is not None}
+        raise _Odd("is not a table of option and probability", remedy)
+    table = {_encodable(str(k)): v for k, v in table.items() if v is not None}
     for option, p in table.items():
-        real = isinstance(p, Real) and not isinstance(p, bool)
-        if not real or not 0 <= p <= 1 + 1e-9 or not _encodable(option):
-            return _Odd("is not a probability", shown=f"{option}: {p}")
+        if isinstance(p, bool) or not isinstance(p, Real) or not 0 <= p <= 1 + 1e-9:
+            raise _Odd(f"holds {option!r}: {str(p)[:40]}, which is not a probability")
     return encode_json({k: float(p) for k, p in table.items()})
+
+
+def _plain(value, column, depth=0):
+    """A value that JSON can hold, None where missing."""
+    if depth > _DEPTH:
+        raise _Odd(f"is nested more than {_DEPTH} deep")
+    if isinstance(value, str):
+        return _encodable(value)
+    if isinstance(value, dict):
+        return {_encodable(str(k)): _plain(v, column, depth + 1) for k, v in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_plain(v, column, depth + 1) for v in value]
+    if _is_missing(value):
+        return None
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    if isinstance(value, Integral):
+        if abs(value) > _LARGEST:
+            raise _Odd("is a whole number beyond 64 bits")
+        return int(value)
+    if isinstance(value, Real) and math.isfinite(value):
+        return float(value)
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    raise _Odd(f"({type(value).__name__}) cannot be kept")
 
 
 _CONVERT = {
@@ -429,118 +438,70 @@ _CONVERT = {
     "flag": _flag,
     "gold": _gold,
     "options": _options,
+    "extra": _plain,
 }
-
-
-def _refused(odd, values, row, column, name, where, first_row):
-    value, remedy = odd.shown or values[row], odd.remedy or column.remedy
-    if remedy == "outside":
-        value = float(str(value).strip().removesuffix("%"))
-        remedy = _outside(values, column, value)
-    elif column.kind in ("unit", "amount", "count") and type(value) is int:
-        value = float(value) if abs(value) <= _LARGEST else value
-    return fault(where, first_row + row, name or column.name, value, odd.problem, remedy)
 
 
 def _outside(values, column, value) -> str:
     """What to do about a confidence outside its limits: it depends on the rest of the column."""
     if column.top != 1:
         return "mend the value or drop the row"
-    numbers = [_number(v, column) for v in values]
-    known = [n for n in numbers if isinstance(n, float)]
-    percent = min(known) >= 0 and WELL_ABOVE_1 < max(known) <= 100
-    if percent and np.median(known) > 1:
+    number = _number(value, column)
+    known = pd.to_numeric(pd.Series(values, dtype=object), errors="coerce").dropna()
+    percent = known.min() >= 0 and WELL_ABOVE_1 < known.max() <= 100
+    if percent and known.median() > 1:
         return "the column looks like percent: add --percent (or divide by 100)"
-    if percent and value > WELL_ABOVE_1:
+    if percent and number > WELL_ABOVE_1:
         return "write 0.85 for 85 %; --percent is for a column that is in percent throughout"
-    if 1 < value <= WELL_ABOVE_1:
+    if 1 < number <= WELL_ABOVE_1:
         return "it is slightly above 1: clip it to 1 if that is rounding, else mend it"
     return "a confidence is a probability of being correct: mend the value or drop the row"
 
 
-def _extra(columns, names, n, where, first_row) -> list:
+def _extra(columns, n, where, first_row) -> list:
     """What is not ours, as one JSON text a row; a column ``extra`` of tables is unpacked."""
-    kept = {}
-    for name in sorted((c for c in names if c not in COLUMNS), key=str):
-        values = columns[name]
-        if isinstance(values, pd.Series):
-            values = values.astype(object).tolist()
-        kept[str(name)] = [
-            v if type(v) is str and v.isascii() else _plain(v, str(name), where, row)
-            for row, v in enumerate(values, first_row)
-        ]
-    tables = kept.pop("extra", None)
-    if not kept and tables is None:
+    if not columns:
         return [None] * n
+    told = {
+        str(name): check_column(values, Column(str(name), "extra", _DROP), where, first_row)
+        for name, values in columns.items()
+    }
+    tables = told.pop("extra", [None] * n)
     rows = []
-    for i, values in enumerate(zip(*kept.values(), strict=True) if kept else [()] * n):
-        row = {k: v for k, v in zip(kept, values, strict=True) if v is not None}
-        if tables is not None and tables[i] is not None:
-            table = _loaded(tables[i]) if isinstance(tables[i], str) else tables[i]
-            if not isinstance(table, dict):
+    for i, values in enumerate(zip(*told.values(), strict=True) if told else [()] * n):
+        row = {k: v for k, v in zip(told, values, strict=True) if v is not None}
+        if tables[i] is not None:
+            table = _object(tables[i])
+            if table is None:
                 problem = "is not a table of names and values"
-                raise fault(where, first_row + i, "extra", table, problem, "write a JSON object")
-            row = dict(sorted({**table, **row}.items()))
+                raise fault(
+                    where, first_row + i, "extra", tables[i], problem, "write a JSON object"
+                )
+            row = dict(sorted((table | row).items()))
         rows.append(encode_json(row) if row else None)
     return rows
 
 
-def _plain(value, column, where, row, depth=0):
-    """A value that JSON can hold, None where missing."""
-    problem = f"({type(value).__name__}) cannot be kept"
-    if depth > _DEPTH:
-        problem = f"is nested more than {_DEPTH} deep"
-    elif type(value) is str:
-        if _encodable(value):
-            return value
-    elif value is None or isinstance(value, bool):
-        return value
-    elif isinstance(value, np.bool_):
-        return bool(value)
-    elif is_missing(value):
-        return None
-    elif isinstance(value, Integral):
-        if -_LARGEST <= value <= _LARGEST:
-            return int(value)
-        problem = "is a whole number beyond 64 bits"
-    elif isinstance(value, Real):
-        if math.isfinite(value):
-            return float(value)
-    elif isinstance(value, dict):
-        return {str(k): _plain(v, column, where, row, depth + 1) for k, v in value.items()}
-    elif isinstance(value, list | tuple | np.ndarray):
-        return [_plain(v, column, where, row, depth + 1) for v in value]
-    elif hasattr(value, "isoformat"):
-        return value.isoformat()
-    raise fault(where, row, column, value, problem, "drop this column, or write it as text")
+def _object(value):
+    with contextlib.suppress(ValueError, RecursionError):
+        value = json.loads(value) if isinstance(value, str) else value
+    return value if isinstance(value, dict) else None
 
 
-def _encodable(text) -> bool:
+def _encodable(text) -> str:
     try:
-        return text.isascii() or bool(text.encode())
+        if text.isascii() or text.encode():
+            return text
     except UnicodeEncodeError:
-        return False
+        pass
+    raise _Odd("is not valid Unicode", "save the file as UTF-8")
 
 
-def _accepted(text):
+def accepted(text) -> list[str] | None:
     """The list in a text that reads as a JSON list of texts, else None."""
-    if text is None or not text.startswith("["):
-        return None
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    if isinstance(value, list) and value and all(isinstance(v, str) for v in value):
-        return value
-    return None
-
-
-def _loaded(text):
-    """The value of a kept JSON text."""
-    if text is None:
-        return None
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as err:
-        shown = text if len(text) <= 60 else text[:57] + "..."
-        raise MedcalError(f"the log holds damaged JSON {shown!r}; import its source anew") from err
+    value = None
+    if text is not None and text.startswith("["):
+        with contextlib.suppress(ValueError, RecursionError):
+            value = json.loads(text)
+    texts = isinstance(value, list) and value and all(isinstance(v, str) for v in value)
+    return value if texts else None

@@ -2,9 +2,11 @@
 
 import codecs
 import csv
+import gzip
 import json
 import re
 import stat
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -16,6 +18,9 @@ from medcal_nb.errors import MedcalError
 CHUNK = 65_536
 BLOCK = 16 << 20  # bytes of CSV parsed at a time; also the longest row there may be
 MOST_COLUMNS = 10_000
+MOST_BYTES = 2 << 30
+"""The most that a JSON or packed file may unpack to."""
+
 _FORMATS = ("parquet", "csv", "tsv", "jsonl", "json")
 _SHORT = {"pq": "parquet", "ndjson": "jsonl"}
 _POINTER = b"version https://git-lfs.github.com/spec/"
@@ -47,7 +52,9 @@ def require_file(path) -> Path:
         with path.open("rb") as file:
             head = file.read(len(_POINTER))
     except FileNotFoundError:
-        raise MedcalError(f"{path}: no such file; check the name") from None
+        raise MedcalError(
+            f"{path}: no such file; check the name (`medcal import` and `medcal ask` make logs)"
+        ) from None
     except (OSError, ValueError) as err:
         said = getattr(err, "strerror", None) or err
         raise MedcalError(f"{path}: cannot be read ({said}); check name and permissions") from None
@@ -77,7 +84,6 @@ def iter_table(path) -> Iterator[pd.DataFrame]:
         frames = frames_of((row for _, row in iter_json(path)), path)
     rows = 0
     for frame in frames:
-        check_names(list(frame.columns), path)
         rows += len(frame)
         if len(frame):
             yield frame
@@ -140,14 +146,23 @@ def iter_json(path) -> Iterator[tuple[int, dict]]:
 
 
 def read_json(path):
-    """The value of a JSON file."""
+    """The value of a JSON file, packed by gzip or not."""
     path = require_file(path)
     try:
-        return json.loads(path.read_bytes().decode("utf-8-sig"))
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+            text = file.read(MOST_BYTES + 1)
+        if len(text) > MOST_BYTES:
+            raise MedcalError(f"{path}: over 2 GB of JSON; write one object a line, as .jsonl")
+        return json.loads(text.decode("utf-8-sig"))
     except UnicodeDecodeError as err:
         raise _not_utf8(path, err.start) from None
-    except (ValueError, RecursionError) as err:
-        raise MedcalError(f"{path}: not JSON, or cut off ({_brief(err)}); fetch it anew") from None
+    except (ValueError, RecursionError, OSError, EOFError, zlib.error) as err:
+        raise damaged(path, "JSON", err) from None
+
+
+def damaged(path, what, err) -> MedcalError:
+    """A file that cannot be taken apart."""
+    return MedcalError(f"{path}: not {what}, cut off or damaged ({_brief(err)}); fetch it anew")
 
 
 def write_table(frames: Iterable[pd.DataFrame], part, kind: str, types: dict, safe: bool) -> int:
@@ -178,9 +193,7 @@ def _iter_parquet(path):
                 batch.validate(full=True)
                 yield batch.to_pandas(types_mapper=kinds.get, ignore_metadata=True)
     except (pa.ArrowException, OSError, ValueError, TypeError, OverflowError) as err:
-        raise MedcalError(
-            f"{path}: not a Parquet file, cut off or damaged ({_brief(err)}); fetch it anew"
-        ) from err
+        raise damaged(path, "a Parquet file", err) from err
 
 
 def _iter_csv(path, delimiter):
@@ -262,17 +275,14 @@ def _iter_lines(path):
 
 
 def _check_utf8(path):
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    at = lines = 0
+    at = 0
     with path.open("rb") as file:
-        while block := file.read(1 << 20):
+        for number, line in enumerate(file, 1):
             try:
-                decoder.decode(block)
+                line.decode()
             except UnicodeDecodeError as err:
-                lines += block[: max(err.start, 0)].count(b"\n")
-                raise _not_utf8(path, at + err.start, lines + 1) from None
-            at += len(block)
-            lines += block.count(b"\n")
+                raise _not_utf8(path, at + err.start, number) from None
+            at += len(line)
 
 
 def _not_utf8(path, byte, line=None):
@@ -281,7 +291,7 @@ def _not_utf8(path, byte, line=None):
 
 
 def _brief(err):
-    text = " ".join(str(err).split())
+    text = " ".join(str(err).split()) or type(err).__name__
     return text if len(text) <= 160 else text[:157] + "..."
 
 

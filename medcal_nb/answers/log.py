@@ -4,13 +4,13 @@ Killed at any moment, the log holds whole transactions only, so that a rerun ask
 """
 
 import contextlib
+import os
 import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from medcal_nb.answers.columns import (
@@ -23,9 +23,10 @@ from medcal_nb.answers.columns import (
     fault,
     from_storage,
     refuse_doubles,
+    shown_key,
     to_storage,
 )
-from medcal_nb.answers.files import CHUNK
+from medcal_nb.answers.files import CHUNK, require_file
 from medcal_nb.errors import MedcalError
 
 _POLICIES = ("error", "ignore", "replace")
@@ -121,19 +122,14 @@ class AnswerLog:
                 with _transaction(self._con):
                     _insert(self._con, stored, if_exists)
             except sqlite3.IntegrityError as err:
-                raise self._already_there(stored, err) from err
+                query = f"SELECT 1 FROM answers WHERE {' AND '.join(f'{c} = ?' for c in KEY)}"
+                keys = enumerate(zip(*(stored[c] for c in KEY), strict=True), 1)
+                row, key = next(k for k in keys if self._con.execute(query, k[1]).fetchone())
+                raise MedcalError(
+                    f"{self.path}: row {row} is in the log already ({shown_key(key)}); choose "
+                    "if_exists 'ignore' to keep the old answer or 'replace' to take the new"
+                ) from err
             return self._con.total_changes - before
-
-    def _already_there(self, stored, err):
-        query = f"SELECT 1 FROM answers WHERE {' AND '.join(f'{c} = ?' for c in KEY)}"
-        for row, key in enumerate(zip(*(stored[c] for c in KEY), strict=True), 1):
-            if self._con.execute(query, key).fetchone():
-                names = ", ".join(f"{c}={v}" for c, v in zip(KEY, key, strict=True))
-                return MedcalError(
-                    f"{self.path}: row {row} is in the log already ({names}); "
-                    "choose if_exists 'ignore' to keep the old answer or 'replace' to take the new"
-                )
-        return MedcalError(f"{self.path}: {err}; nothing was written")
 
     def keys(self, *, model=None, dataset=None, strategy=None) -> set[tuple]:
         """The keys (model, dataset, item_id, strategy, sample) of the answers there are."""
@@ -165,49 +161,23 @@ class AnswerLog:
             ``column=value`` or ``column=[values]`` for our columns.
         """
         ours, others = self._chosen(columns)
-        parts, late = [], {name: [] for name in ("gold", "extra") if name in ours}
-        for stored in self._chunks(ours, CHUNK, True, filters):
-            for name in late:  # their type depends on all rows
-                late[name] += stored.pop(name)
-            parts.append(from_storage(stored) if stored else pd.DataFrame())
-        frame = pd.concat(parts, ignore_index=True)
-        if late:
-            frame = pd.concat([frame, from_storage(late, extra_columns=others)], axis=1)
-        return frame[list(columns) if columns is not None else self._order(frame)]
+        stored: dict[str, list] = {name: [] for name in ours}
+        for part in self._chunks(ours, True, filters):
+            for name, values in part.items():
+                stored[name] += values
+        return self._frame(stored, columns, others)
 
     def iter_frames(
-        self,
-        columns: Sequence[str] | None = None,
-        chunk: int = CHUNK,
-        *,
-        ordered: bool = True,
-        **filters,
+        self, columns: Sequence[str] | None = None, *, ordered: bool = True, **filters
     ) -> Iterator[pd.DataFrame]:
-        """Answers in frames of at most `chunk` rows, each with the same columns.
+        """Answers in frames of bounded size, each with the same columns; one at least.
 
         In key order, or with ``ordered=False`` in the order of the file, which is faster.
         """
         ours, others = self._chosen(columns)
-        if columns is None:
-            others = list(self.extra_columns())
-        for stored in self._chunks(ours, chunk, ordered, filters):
-            frame = from_storage(stored, extra_columns=others)
-            yield frame[list(columns) if columns is not None else self._order(frame)]
-
-    def iter_stored(
-        self, columns: Sequence[str], chunk: int = 200_000, **filters
-    ) -> Iterator[list[tuple]]:
-        """Rows as the file holds them, in the file's order: the fast way to a few columns.
-
-        Columns that are not ours are taken from where they are kept.
-        """
-        where, values = _where(filters)
-        what = ", ".join(c if c in STORED else _from_extra(c) for c in columns)
-        with explained(self.path):
-            self._refuse_damage([c if c in STORED else "extra" for c in columns])
-            cursor = self._con.execute(f"SELECT {what} FROM answers{where}", values)
-            while rows := cursor.fetchmany(chunk):
-                yield rows
+        others = list(self.extra_columns()) if columns is None else others
+        for stored in self._chunks(ours, ordered, filters):
+            yield self._frame(stored, columns, others)
 
     def samples(self) -> dict[str, int]:
         """Each strategy with the highest number of a sample in it: 0 where it asks once."""
@@ -244,22 +214,23 @@ class AnswerLog:
                 raise MedcalError(f"{self.path}: no column '{name}'; columns are {names}")
         return [*(c for c in columns if c in COLUMNS), *(["extra"] if others else [])], others
 
-    def _order(self, frame):
-        return [*ANSWER_COLUMNS, *(c for c in frame.columns if c not in COLUMNS)]
+    def _frame(self, stored, columns, others):
+        frame = from_storage(stored, extra_columns=others)
+        return frame if columns is None else frame[list(columns)]
 
-    def _chunks(self, names, chunk, ordered, filters) -> Iterator[dict[str, list]]:
-        """Columns of at most `chunk` rows; once without rows where there are none."""
+    def _chunks(self, names, ordered, filters) -> Iterator[dict[str, list]]:
+        """Columns as they are kept; one piece without rows where there are none."""
         where, values = _where(filters)
         order = f" ORDER BY {_KEY}" if ordered else ""
         query = f"SELECT {', '.join(names)} FROM answers{where}{order}"
         with explained(self.path):
             self._refuse_damage(names)
             cursor = self._con.execute(query, values)
-            rows = cursor.fetchmany(chunk)
+            rows = cursor.fetchmany(CHUNK)
             while True:
                 columns = zip(*rows, strict=True) if rows else ((),) * len(names)
                 yield {name: list(v) for name, v in zip(names, columns, strict=True)}
-                rows = cursor.fetchmany(chunk)
+                rows = cursor.fetchmany(CHUNK)
                 if not rows:
                     return
 
@@ -354,15 +325,12 @@ _REMEDIES = {
     "locked|busy": "the log is locked by another process; wait for it to finish, then run again",
     "readonly": "the log or its folder is read-only; allow writing, or choose another file",
     "unable to open": "the log cannot be opened; check that its folder exists and can be written",
-    "disk is full|string or blob too big": "the disk is full; free some space and run again "
-    "(nothing was half-written)",
-    "disk I/O": "writing or reading failed (disk full, quota or a lost drive?); check the disk "
-    "and run again (nothing was half-written)",
+    "disk is full|string or blob too big": "the disk is full; free some space and run again",
+    "disk I/O": "writing or reading failed (disk full, quota or a lost drive?), nothing was "
+    "half-written; check the disk and run again",
     "not a database": "not an answers log; bring tables in with `medcal import`",
-    "malformed|decode|corrupt": "the log is damaged; take a copy or an export, or import its "
-    "source anew",
-    "no such table|no such column|has no column": "a SQLite file, but not an answers log; choose "
-    "another file",
+    "malformed|decode|corrupt": "the log is damaged; import its source anew",
+    "no such table|no such column": "a SQLite file, but not an answers log; choose another file",
 }
 
 
@@ -375,64 +343,42 @@ def _remedy(err):
 
 def _open(path, *, read_only):
     with explained(path):
-        if path.is_dir():
-            raise MedcalError(f"{path}: a folder, not an answers log; name a file")
-        if path.exists() and not path.is_file():
-            raise MedcalError(f"{path}: no regular file (a pipe or device?); name a file")
-        if read_only and not path.exists():
-            raise MedcalError(f"{path}: no such file; make it with `medcal import` or `medcal ask`")
-        if read_only:
-            return _open_to_read(path)
-        _make_parent(path)
-        con = _connect(path, "rwc")
+        if read_only or (path.exists() and not path.is_file()):
+            require_file(path)
+        mode = "ro" if read_only else "rwc"
+        if not read_only:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as err:
+                raise MedcalError(f"{path}: its folder cannot be made ({err.strerror})") from err
+        elif not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists():
+            # write-ahead mode needs a side file even for reading, unless nothing is pending
+            mode = "ro&immutable=1"
+        uri = f"{path.resolve().as_uri()}?mode={mode}"
+        how = {"timeout": BUSY_SECONDS, "isolation_level": None, "check_same_thread": False}
+        con = sqlite3.connect(uri, uri=True, **how)
         try:
-            if _check_ours(con, path):
-                write_ahead(con)
-                with _transaction(con):
-                    con.execute(_TABLE)
-                    con.execute(_INDEX)
-                    con.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-                    con.execute(f"PRAGMA user_version = {_VERSION}")
-            con.execute("PRAGMA synchronous = NORMAL")
+            if not _is_ours(con, path, may_be_new=not read_only):
+                _make(con)
+            if not read_only:
+                con.execute("PRAGMA synchronous = NORMAL")
         except BaseException:
             con.close()
             raise
         return con
 
 
-def _open_to_read(path):
-    # A log in write-ahead mode needs a side file even for reading. Where its folder cannot be
-    # written and nothing is pending, the file is read as it stands.
-    con = _connect(path, "ro")
-    try:
-        try:
-            new = _check_ours(con, path)
-        except sqlite3.OperationalError as err:
-            refused = "unable to open" in str(err) or "readonly" in str(err)
-            if not refused or Path(f"{path}-wal").exists():
-                raise
-            con.close()
-            con = _connect(path, "ro", "&immutable=1")
-            new = _check_ours(con, path)
-        if new:
-            raise MedcalError(
-                f"{path}: empty, not an answers log; bring tables in by `medcal import`"
-            )
-    except BaseException:
-        con.close()
-        raise
-    return con
+def _make(con):
+    write_ahead(con)
+    with _transaction(con):
+        con.execute(_TABLE)
+        con.execute(_INDEX)
+        con.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        con.execute(f"PRAGMA user_version = {_VERSION}")
 
 
-def _connect(path, mode, more=""):
-    uri = f"{path.resolve().as_uri()}?mode={mode}{more}"
-    return sqlite3.connect(
-        uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-    )
-
-
-def _check_ours(con, path) -> bool:
-    """True for an empty file, False for one of ours; anything else is refused."""
+def _is_ours(con, path, *, may_be_new) -> bool:
+    """False for an empty file, where it may be; what is neither that nor ours is refused."""
     # one look: another process may be making the file
     con.execute("BEGIN")
     try:
@@ -442,8 +388,8 @@ def _check_ours(con, path) -> bool:
     finally:
         if con.in_transaction:
             con.execute("COMMIT")
-    if not tables and mark in (0, _APPLICATION_ID):
-        return True
+    if may_be_new and not tables and mark in (0, _APPLICATION_ID):
+        return False
     if mark != _APPLICATION_ID or "answers" not in tables:
         raise MedcalError(f"{path}: a SQLite file, but not an answers log; choose another file")
     if version > _VERSION:
@@ -451,7 +397,7 @@ def _check_ours(con, path) -> bool:
             f"{path}: written by a newer medcal (log version {version}, this one reads "
             f"{_VERSION}); update medcal-nb"
         )
-    return False
+    return True
 
 
 def write_ahead(con):
@@ -523,11 +469,10 @@ def _copy(con, source, target, if_exists, where) -> int:
             first = clash.fetchone()
             if first:
                 n = 1 + sum(1 for _ in clash)
-                told = ", ".join(f"{c}={v}" for c, v in zip(KEY, first, strict=True))
                 raise MedcalError(
                     f"{where}: {n} answer{'s' * (n > 1)} there already with other content, "
-                    f"first {told}; nothing was written; choose 'ignore' to keep the earlier "
-                    "answers or 'replace' to take the later"
+                    f"first {shown_key(first)}; nothing was written; "
+                    "choose 'ignore' to keep the earlier answers or 'replace' to take the later"
                 )
         policy = "ignore" if if_exists == "error" else if_exists
         con.execute(
@@ -548,13 +493,6 @@ def _insert(con, stored, if_exists) -> None:
     )
 
 
-def _make_parent(path):
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as err:
-        raise MedcalError(f"{path}: its folder cannot be made ({err.strerror})") from err
-
-
 def _check_policy(if_exists):
     if if_exists not in _POLICIES:
         raise ValueError(f"if_exists is one of {', '.join(_POLICIES)}, not {if_exists!r}")
@@ -569,12 +507,6 @@ def _where(filters):
             continue
         if isinstance(wanted, str) or not isinstance(wanted, Iterable):
             wanted = [wanted]
-        wanted = [v.item() if isinstance(v, np.generic) else v for v in wanted]
         parts.append(f"{column} IN ({', '.join('?' * len(wanted))})")
         values += wanted
     return (" WHERE " + " AND ".join(parts) if parts else ""), values
-
-
-def _from_extra(name):
-    path = '$."' + name.replace("'", "''") + '"'
-    return f"json_extract(extra, '{path}')"

@@ -142,31 +142,29 @@ def _sorted(frame):
 
 
 def _blocks(path, by):
-    """Blocks {column: values} of graded answers with what scoring needs."""
+    """Frames of graded answers with what scoring needs."""
     from medcal_nb.answers import ANSWER_COLUMNS, AnswerLog, is_log
     from medcal_nb.ask.graded import to_graded
 
-    needed = ["confidence", "correct", "dataset", "image_id"]
-    if not {"model", "strategy"} <= set(by):
-        needed.append("item_id")
-    needed = list(dict.fromkeys([*by, *needed]))
     if not is_log(path):
         answers = _table(path)
         _check_by(path, by, list(answers.columns))
         single = answers.groupby("strategy")["sample"].transform("max") == 0
-        for part in (answers[single], to_graded(answers[~single]) if not single.all() else None):
-            if part is not None and len(part):
-                yield _block(part, needed)
+        yield answers[single]
+        if not single.all():
+            yield to_graded(answers[~single])
         return
+    needed = [*by, "confidence", "correct", "dataset", "image_id"]
+    needed += [] if {"model", "strategy"} <= set(by) else ["item_id"]
     with AnswerLog(path, read_only=True) as log:
         _check_by(path, by, [*ANSWER_COLUMNS, *log.extra_columns()])
         strategies = log.samples()
         single = [name for name, last in strategies.items() if last == 0]
-        for rows in log.iter_stored(needed, strategy=single) if single else ():
-            yield dict(zip(needed, zip(*rows, strict=True), strict=True))
+        if single:
+            yield from log.iter_frames(dict.fromkeys(needed), ordered=False, strategy=single)
         if len(single) < len(strategies):
             several = [name for name in strategies if name not in single]
-            yield _block(to_graded(log.read(strategy=several)), needed)
+            yield to_graded(log.read(strategy=several))
 
 
 def _table(path):
@@ -192,33 +190,32 @@ def _check_by(path, by, names):
             raise MedcalError(f"{path}: no column '{name}' (--by); columns are {', '.join(names)}")
 
 
-def _block(frame, needed):
-    return {
-        name: [
-            str(v) if isinstance(v, dict | list) else v
-            for v in frame[name].astype(object).where(frame[name].notna(), None)
-        ]
-        for name in needed
-    }
-
-
-def _gather(blocks, by):
+def _gather(frames, by):
     """Arrays for measuring, the labels of the groups, and the group of each row."""
     import numpy as np
 
     known: dict[tuple, int] = {}
     codes = []
-    arrays: dict[str, list] = {"confidence": [], "correct": []}
-    for block in blocks:
-        n = len(block["confidence"])
-        labels = zip(*(block[name] for name in by), strict=True) if by else [()] * n
+    arrays: dict[str, list] = {}
+    for frame in frames:
+        texts = [
+            [
+                str(v) if isinstance(v, dict | list) else v
+                for v in column.where(column.notna(), None)
+            ]
+            for column in (frame[name].astype(object) for name in by)
+        ]
+        labels = zip(*texts, strict=True) if by else [()] * len(frame)
         codes.append(np.array([known.setdefault(v, len(known)) for v in labels], dtype=np.int32))
-        for name in ("confidence", "correct"):
-            arrays[name].append(np.array(block[name], dtype=np.float64))
+        found = {
+            n: frame[n].to_numpy("float64", na_value=np.nan) for n in ("confidence", "correct")
+        }
         for name in ("image_id", "item_id"):
-            if name in block:
-                arrays.setdefault(name, []).append(_hashes(block[name], block["dataset"]))
-    if not codes:
+            if name == "image_id" or not {"model", "strategy"} <= set(by):
+                found[name] = _hashes(frame[name], frame["dataset"])
+        for name, values in found.items():
+            arrays.setdefault(name, []).append(values)
+    if not known:
         return {}, [], np.empty(0, dtype=np.int32)
     columns = {name: np.concatenate(parts) for name, parts in arrays.items()}
     if not columns["image_id"].any():
@@ -231,13 +228,7 @@ def _hashes(names, datasets):
     import numpy as np
     import pandas as pd
 
-    present = np.array([name is not None for name in names])
-    out = np.zeros(len(names), dtype=np.uint64)
-    if present.any():
-        of = {d: pd.util.hash_array(np.array([d], dtype=object))[0] for d in set(datasets)}
-        texts = np.array([str(n) for n in names], dtype=object)[present]
-        mixed = np.array([of[d] for d in datasets], dtype=np.uint64)[present]
-        out[present] = (
-            pd.util.hash_array(texts, categorize=False) * np.uint64(0x9E3779B97F4A7C15) ^ mixed
-        ) | np.uint64(1)
-    return out
+    texts = names.astype(object).where(names.notna(), "").to_numpy()
+    out = pd.util.hash_array(texts, categorize=False) * np.uint64(0x9E3779B97F4A7C15)
+    out ^= pd.util.hash_array(datasets.astype(object).to_numpy())
+    return np.where(names.isna(), np.uint64(0), out | np.uint64(1))

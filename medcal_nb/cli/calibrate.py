@@ -53,7 +53,7 @@ def calibrate(
 
     if sum([bool(fit), use is not None, cross > 0]) != 1:
         raise MedcalError("give one of --fit COL=VALUE, --use MAP.json or --cross FOLDS")
-    if method not in MAP_METHODS:
+    if method not in _methods():
         raise MedcalError(f"--method {method}: choose one of {', '.join(MAP_METHODS)}")
     if (map or decision) and not fit:
         raise MedcalError("--map and --decision need --fit COL=VALUE: the rows to learn from")

@@ -10,77 +10,64 @@ holds no gold answers: give them by --items.
 from medcal_nb.errors import MedcalError
 
 from .registry import Reader
-from .source import likelihood, number, table
+from .source import at, likelihood, number
+
+_BODY = "response.body"
 
 
 def _read(source, columns, notes):
-    failed = silent = 0
-    bodies = (_body(line) for _, line in source.objects())
-    model = next((b["model"] for b in bodies if isinstance(b.get("model"), str)), "unnamed")
+    failed = 0
+    models = (at(line, f"{_BODY}.model", str) for _, line in source.objects())
+    model = next(filter(None, models), "unnamed")
     for row, line in source.objects():
-        item = source.need(line, "custom_id", row)
+        out = {"item_id": source.need(line, "custom_id", row), "model": model, "sample": 0}
         if "response" not in line and {"method", "url", "body"} <= line.keys():
             raise MedcalError(
                 f"{source.path}: row {row} is a request of a batch (what was asked); import the "
                 "file of its replies, which the server gives when the batch is done"
             )
-        response, body = source.need(line, "response", row), _body(line)
-        status = table(response).get("status_code")
+        source.need(line, "response", row)
+        body, status = at(line, _BODY, dict), at(line, "response.status_code")
         if line.get("error") or not body or status not in (None, 200):
             failed += 1
-            yield {"item_id": item, "model": model, "strategy": "generate", "parse_ok": False} | {
-                "sample": 0,
-                "status": number(status),
-            }
+            yield out | {"strategy": "generate", "parse_ok": False, "status": number(status)}
             continue
-        usage = table(body.get("usage"))
+        usage = at(body, "usage", dict)
         for sample, (text, tokens) in enumerate(_replies(source, body, row)):
-            confidence = likelihood(tokens)
-            silent += confidence is None
             known = len(tokens) if isinstance(tokens, list) and tokens else None
-            yield {
-                "item_id": item,
-                "model": body.get("model") or model,
-                "strategy": "generate" if confidence is None else "sequence_probability",
-                "sample": sample,
-                "answer": text,
-                "raw": text,
-                "unparsed": True,
-                "ungraded": True,
-                "parse_ok": text is not None,
-                "confidence": confidence,
-                "prompt_tokens": usage.get("prompt_tokens", usage.get("input_tokens")),
-                "new_tokens": known or usage.get("completion_tokens", usage.get("output_tokens")),
-            }
+            yield (
+                out
+                | likelihood(tokens)
+                | {
+                    "model": body.get("model") or model,
+                    "sample": sample,
+                    "answer": text,
+                    "raw": text,
+                    "parse_ok": text is not None,
+                    "prompt_tokens": usage.get("prompt_tokens", usage.get("input_tokens")),
+                    "new_tokens": known
+                    or usage.get("completion_tokens", usage.get("output_tokens")),
+                }
+            )
     if failed:
         notes.append(f"{source.path}: {failed} calls failed: kept without an answer")
-    if silent:
-        notes.append(f"{source.path}: {silent} replies without token log-probabilities")
-
-
-def _body(line):
-    return table(table(line.get("response")).get("body"))
 
 
 def _replies(source, body, row):
     """(text, token log-probabilities or None) of each reply."""
-    if isinstance(body.get("choices"), list) and body["choices"]:
-        for choice in body["choices"]:
-            content = source.need(choice, "message", row, dict).get("content")
-            tokens = table(choice.get("logprobs")).get("content")
-            yield (content if isinstance(content, str) else None), tokens
+    choices = at(body, "choices", list)
+    for choice in choices:
+        content = source.need(choice, "message", row, dict).get("content")
+        yield (content if isinstance(content, str) else None), at(choice, "logprobs.content")
+    if choices:
         return
-    if not isinstance(body.get("output"), list):
+    blocks = source.need(body, "output", row, list) if "output" in body else None
+    if blocks is None:
         raise source.broken(row, "no 'choices' and no 'output'")
-    parts, tokens = [], []
-    for block in body["output"]:
-        content = table(block).get("content")
-        for part in map(table, content if isinstance(content, list) else []):
-            if isinstance(part.get("text"), str):
-                parts.append(part["text"])
-                kept = part.get("logprobs")
-                tokens += kept if isinstance(kept, list) else []
-    yield ("".join(parts) if parts else None), tokens
+    parts = [part for block in blocks for part in at(block, "content", list)]
+    texts = [text for part in parts if (text := at(part, "text", str)) is not None]
+    tokens = [token for part in parts for token in at(part, "logprobs", list)]
+    yield ("".join(texts) if texts else None), tokens
 
 
 def _knows(source):
@@ -88,4 +75,4 @@ def _knows(source):
     return "custom_id" in first and ("response" in first or {"method", "body"} <= first)
 
 
-READERS = (Reader("openai-batch", _knows, _read),)
+READERS = (Reader("openai-batch", _knows, _read, ungraded=True, unparsed=True),)

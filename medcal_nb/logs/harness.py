@@ -1,77 +1,66 @@
-"""Per-sample logs of lm-evaluation-harness and of lmms-eval.
+"""Per-sample logs of lm-evaluation-harness, of lmms-eval and of lighteval.
 
 lm-evaluation-harness (``--log_samples``) writes ``<model>/samples_<task>_<time>.jsonl`` with
 ``doc_id, doc, target, arguments, resps, filtered_resps, filter, metrics`` and one value per
-metric; its ``simple_evaluate`` returns the same samples by task. Of a multiple-choice task they
-hold the log-likelihood of each option, from which the option probabilities follow; of a generative
-one the text alone, without a confidence. lmms-eval writes ``<model>/<time>_samples_<task>.jsonl``
-with ``doc_id, input, target, filtered_resps``, sometimes ``resps`` and ``token_counts``.
+metric; its ``simple_evaluate`` returns the same samples by task. lmms-eval writes
+``<model>/<time>_samples_<task>.jsonl`` with ``doc_id, input, target, filtered_resps``, sometimes
+``resps`` and ``token_counts``; lighteval ``details/<model>/<time>/details_<task>_<time>.parquet``
+with ``doc`` (query, choices, gold_index, id), ``model_response`` (text, logprobs) and ``metric``.
+
+Of a multiple-choice task they hold the log-likelihood of each option, from which the option
+probabilities follow; of a generative one the text alone, without a confidence.
 """
 
 import re
 
-from .registry import Reader
-from .source import grade, number, softmax, table
+from medcal_nb.answers import ANSWER_COLUMNS
+
+from .registry import Reader, has
+from .source import at, chosen, grade, number
 
 _FILE = re.compile(
     r"samples_(?P<task>.+)_\d{4}-\d{2}-\d{2}T[\d.-]+\.jsonl|"
     r"\d{8}_\d{6}_samples_(?P<other>.+)\.jsonl"
 )
+_DETAILS = re.compile(r"details_(?P<task>.+)_\d{4}-\d{2}-\d{2}T[\d.:-]+\.parquet")
 _NOT_METRICS = {
     *("doc_id", "doc", "target", "arguments", "input", "resps", "filtered_resps", "filter"),
-    *("metrics", "doc_hash", "prompt_hash", "target_hash", "token_counts"),
+    *("metrics", "doc_hash", "prompt_hash", "target_hash", "token_counts", *ANSWER_COLUMNS),
+}
+_COLUMNS = {
+    "item_id": "!doc_id",
+    "prompt_tokens": "token_counts.0.input_tokens",
+    "new_tokens": "token_counts.0.output_tokens",
 }
 
 
 def _read(source, columns, notes):
-    silent = ungraded = 0
     for row, sample, model, task in _samples(source):
+        out = source.take(sample, _COLUMNS, row) | {"model": model, "dataset": task}
+        out["gold"] = str(source.need(sample, "target", row))
         replies = source.need(sample, "filtered_resps", row, list)
-        out = {
-            "item_id": source.need(sample, "doc_id", row),
-            "model": model,
-            "dataset": task,
-            "gold": str(source.need(sample, "target", row)),
-        }
-        scores = _scores(replies)
-        kept_by = sample.get("filter")
-        suffix = "" if kept_by in (None, "none") else f":{kept_by}"
-        if scores is None:
-            silent += 1
+        if scores := _scores(replies):
+            out |= _choice(sample.get("arguments"), scores, out["gold"].strip())
+        else:
             text = _text(replies)
             parsed = text not in (None, "[invalid]")
-            out |= {"strategy": f"generate{suffix}", "answer": text if parsed else None}
+            out |= {"strategy": "generate", "answer": text if parsed else None}
             out |= {"raw": _text(sample.get("resps")) or text, "parse_ok": parsed}
-        else:
-            out |= _choice(sample, scores) | {"strategy": f"option_probability{suffix}"}
+        if sample.get("filter") not in (None, "none"):
+            out["strategy"] += f":{sample['filter']}"
         metrics = {k: v for k, v in sample.items() if k not in _NOT_METRICS}
-        out["correct"] = grade(metrics, sample.get("metrics"))
-        ungraded += out["correct"] is None
-        counts = sample.get("token_counts")
-        counts = table(counts[0]) if isinstance(counts, list) and counts else {}
-        out |= {"prompt_tokens": counts.get("input_tokens")}
-        out |= {"new_tokens": counts.get("output_tokens")}
-        taken = (*out, "sample", "confidence")
-        out |= {k: number(v) for k, v in metrics.items() if k not in taken}
-        yield {k: v for k, v in out.items() if v is not None}
-    if silent:
-        notes.append(
-            f"{source.path}: {silent} generated replies; this format holds no confidence of them"
-        )
-    if ungraded:
-        notes.append(
-            f"{source.path}: {ungraded} answers have no metric that is 0 or 1: kept ungraded"
-        )
+        out["correct"] = grade({"correct": sample.get("correct")} | metrics, sample.get("metrics"))
+        yield {k: number(v) for k, v in metrics.items()} | out
 
 
 def _samples(source):
     """(row, sample, model, task), from a file of samples or from what simple_evaluate returns."""
     if isinstance(source.value, dict):
-        config = table(source.value.get("config"))
+        config = at(source.value, "config", dict)
         named = re.search(r"pretrained=([^,]+)", str(config.get("model_args")))
         model = source.value.get("model_name") or (named[1] if named else config.get("model"))
-        for task, samples in source.need(source.value, "samples", None, dict).items():
-            for row, sample in enumerate(samples if isinstance(samples, list) else [], 1):
+        for task in source.need(source.value, "samples", None, dict):
+            for row, sample in enumerate(at(source.value["samples"], task, list), 1):
                 yield row, sample, model, task
         return
     match = _FILE.fullmatch(source.path.name)
@@ -83,38 +72,31 @@ def _samples(source):
 
 def _scores(replies):
     """Log-likelihoods of the options, or None if the replies are texts."""
-    pairs = [r for r in replies if isinstance(r, list | tuple) and len(r) == 2]
+    pairs = [r for r in replies if isinstance(r, list) and len(r) == 2]
     scores = [number(score) for score, greedy in pairs if str(greedy) in ("True", "False")]
     return scores if 1 < len(scores) == len(replies) and None not in scores else None
 
 
-def _choice(sample, scores):
-    options = _options(sample.get("arguments"), len(scores))
-    p = softmax(scores)
-    gold = str(sample["target"]).strip()
+def _choice(arguments, scores, gold):
+    """A multiple-choice sample; the options are the continuations that were asked for."""
+    count = range(len(scores))
+    if isinstance(arguments, dict):
+        arguments = [[None, at(arguments, f"gen_args_{k}.arg_1")] for k in count]
+    options = [str(at([arguments], f"0.{k}.1", str) or "").strip() for k in count]
+    if len(set(options)) < len(options) or not all(options):
+        options = [str(k) for k in count]
     if gold.isdigit() and len(gold) < 4 and int(gold) < len(options):
         gold = options[int(gold)]
     closed = {o.casefold() for o in options} == {"yes", "no"}
-    return {
-        "question_type": "closed" if closed else "choice",
-        "answer": options[max(range(len(p)), key=p.__getitem__)],
-        "confidence": max(p),
-        "option_probabilities": dict(zip(options, p, strict=True)),
-        "gold": gold if gold in options else None,
-        "parse_ok": True,
-    }
-
-
-def _options(arguments, n):
-    """The texts of the options: the continuations whose likelihood was asked for."""
-    if isinstance(arguments, dict):
-        calls = [table(arguments.get(f"gen_args_{k}")).get("arg_1") for k in range(n)]
-    else:
-        listed = arguments if isinstance(arguments, list) else []
-        calls = [c[1] if isinstance(c, list | tuple) and len(c) > 1 else None for c in listed]
-    texts = [text.strip() if isinstance(text, str) else "" for text in calls]
-    plain = len(texts) == n == len(set(texts)) and all(texts)
-    return texts if plain else [str(k) for k in range(n)]
+    kind = {"question_type": "closed"} if closed else {}
+    return (
+        chosen(options, scores)
+        | kind
+        | {
+            "gold": gold if gold in options else None,
+            "parse_ok": True,
+        }
+    )
 
 
 def _text(value):
@@ -124,13 +106,49 @@ def _text(value):
     return value if isinstance(value, str) else None
 
 
+def _read_details(source, columns, notes):
+    match = _DETAILS.fullmatch(source.path.name)
+    folders = source.path.resolve().parts
+    model = folders[folders.index("details") + 1 : -2] if match and "details" in folders else ()
+    for row, record in enumerate(source.records(), 1):
+        doc = source.need(record, "doc", row, dict)
+        reply = source.need(record, "model_response", row, dict)
+        options = [str(c).strip() for c in _listed(doc.get("choices"))]
+        golds = {int(g) for g in _listed(doc.get("gold_index")) if number(g) is not None}
+        golds = [options[k] for k in sorted(golds) if 0 <= k < len(options)]
+        scores = [number(s) for s in _listed(reply.get("logprobs"))]
+        if len(scores) == len(options) == len(set(options)) > 1 and None not in scores:
+            out = chosen(options, scores)
+            out["correct"] = out["answer"] in golds if golds else None
+        else:
+            text = next((t for t in _listed(reply.get("text")) if isinstance(t, str)), None)
+            out = {"strategy": "generate", "answer": text, "raw": text}
+            out["correct"] = grade(at(record, "metric", dict))
+        yield out | {
+            "model": "/".join(model) or None,
+            "dataset": match and match["task"],
+            "item_id": row if doc.get("id") in (None, "") else doc["id"],
+            "gold": golds[0] if len(golds) == 1 else golds or None,
+        }
+
+
+def _listed(value):
+    if value is None or isinstance(value, str | dict):
+        return []
+    return list(value) if hasattr(value, "__len__") else [value]
+
+
 def _is_lm_eval(source):
-    samples = {"doc_id", "filtered_resps", "arguments"} <= source.first.keys()
-    return samples or ("results" in source.first and bool(table(source.first.get("samples"))))
+    samples = has("doc_id", "filtered_resps", "arguments")(source)
+    return samples or ("results" in source.first and bool(at(source.first, "samples", dict)))
 
 
-def _is_lmms_eval(source):
-    return {"doc_id", "filtered_resps"} <= source.first.keys()
-
-
-READERS = (Reader("lm-eval", _is_lm_eval, _read), Reader("lmms-eval", _is_lmms_eval, _read))
+READERS = (
+    Reader("lm-eval", _is_lm_eval, _read),
+    Reader("lmms-eval", has("doc_id", "filtered_resps"), _read),
+    Reader(
+        "lighteval",
+        lambda source: {"doc", "model_response", "metric"} <= set(source.names),
+        _read_details,
+    ),
+)

@@ -1,21 +1,20 @@
 """The way of a file to the log: read in blocks, written in one transaction."""
 
-import dataclasses
-import json
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
-import pandas as pd
+from tqdm.auto import tqdm
 
 from medcal_nb.answers import write_log
+from medcal_nb.answers.columns import accepted
 from medcal_nb.answers.files import frames_of, iter_table
 from medcal_nb.errors import MedcalError
 
 from .registry import detect, readers
 from .source import Source
-from .table import ColumnMap, Imported, plain, stored_parts
+from .table import ColumnMap, Imported, is_equal, stored_parts
 
 _PICKLES = (".man", ".pkl", ".pickle", ".pt", ".pth")
+_ASKED = ("image", "question", "item_id")
 
 
 def import_file(
@@ -67,19 +66,18 @@ def import_file(
     MedcalError
         Naming file, row (data rows counted from 1), column, value and remedy.
     """
-    source = Source(path)
+    source, columns, report = Source(path), columns or ColumnMap(), Imported()
+    path = source.path
     if source.suffix in _PICKLES:
         raise MedcalError(
-            f"{source.path}: a pickle, which can run code when it is opened: not read; write its "
+            f"{path}: a pickle, which can run code when it is opened: not read; write its "
             "confidences (of lm-polygraph: exp(-uncertainty) where it is minus a log-probability) "
             "as a column of a .csv or .parquet and import that"
         )
-    path, columns = source.path, columns or ColumnMap()
     if reader == "auto":
         reader = "table" if columns.logits else detect(source)
         if reader == "uqlm" and columns.confidence:  # one scorer is asked for, by its name
             reader = "table"
-    report = Imported()
     if reader == "table":
         if items is not None:
             raise MedcalError(f"{path}: --items goes with a reader; a table holds its own columns")
@@ -87,15 +85,17 @@ def import_file(
         frames = frames_of(source.records(), path) if sheet else iter_table(path)
     elif reader in readers():
         report.notes.append(f"{path}: read as {reader}")
-        rows = readers()[reader].read(source, columns, report.notes)
+        how = readers()[reader]
+        rows = how.read(source, columns, report.notes)
         if items is not None:
             rows = _joined(rows, _items(items), path, items)
-        frames = _frames(_graded(_parsed(rows, parse), grade or _equal), path)
-        columns = _constants(columns)
+        frames = frames_of(_finished(rows, how, parse, grade or _equal), path)
+        # its reader knows the columns; the user may only say what is the same for all rows
+        said = {n: getattr(columns, n) for n in ("dataset", "domain", "split", "model", "strategy")}
+        columns = ColumnMap(allow_missing=True, **said)
     else:
         raise MedcalError(f"no reader '{reader}'; there are table, {', '.join(readers())}")
-    if progress:
-        frames = _with_bar(frames, path)
+    frames = tqdm(frames, desc=path.name, unit=" blocks", disable=None if progress else True)
     return import_frames(frames, to, columns, where=path, if_exists=if_exists, report=report)
 
 
@@ -107,85 +107,46 @@ def import_frames(frames, to, columns, *, where, if_exists="error", report=None)
     return report
 
 
-def _constants(columns):
-    """What a user may say about the rows of a reader, who knows its columns itself."""
-    kept = {n: getattr(columns, n) for n in ("dataset", "domain", "split", "model", "strategy")}
-    return dataclasses.replace(ColumnMap(allow_missing=True), **kept)
-
-
-def _with_bar(frames, path):
-    from tqdm.auto import tqdm
-
-    with tqdm(desc=path.name, unit="row", unit_scale=True, disable=None) as bar:
-        for frame in frames:
-            yield frame
-            bar.update(len(frame))
-
-
-def _frames(rows: Iterable[dict], path) -> Iterator[pd.DataFrame]:
-    always = dict.fromkeys(("confidence", "answer", "correct"))
-    any_rows = False
-    for frame in frames_of((always | row for row in rows), path):
-        any_rows = True
-        yield frame
-    if not any_rows:
-        raise MedcalError(f"{path}: no answers in it; nothing to import")
-
-
-def _parsed(rows, parse):
+def _finished(rows, reader, parse, grade):
+    """Rows of a reader, their replies taken apart and graded where it has not done so."""
     for row in rows:
-        unparsed = row.pop("unparsed", False)
-        if parse is not None and unparsed and row.get("raw") is not None:
-            answer, confidence = parse(row["raw"], row.get("question_type"), row.get("options"))
-            row["answer"] = answer
-            row["parse_ok"] = answer is not None
+        options, kind = row.pop("options", None), row.get("question_type")
+        if reader.unparsed and parse is not None and row.get("raw") is not None:
+            row["answer"], confidence = parse(row["raw"], kind, options)
+            row["parse_ok"] = row["answer"] is not None
             if confidence is not None:
-                row["confidence"] = confidence
-                row["strategy"] = "verbalized"
-        yield row
-
-
-def _graded(rows, grade):
-    for row in rows:
-        ungraded = row.pop("ungraded", False)
-        options = row.pop("options", None)
+                row |= {"confidence": confidence, "strategy": "verbalized"}
         answer, gold = row.get("answer"), row.get("gold")
-        if ungraded and row.get("correct") is None and answer is not None and gold is not None:
-            kind = row.get("question_type")
-            row["correct"] = grade(answer, gold, kind, options)
-            if row["correct"] is False and _equal(answer, gold, kind, options):
-                row["correct"] = True  # 1 and 1.0, which rules for texts tell apart
-        yield row
+        graded = row.get("correct") is not None or answer is None or gold is None
+        if reader.ungraded and not graded:
+            # 1 and 1.0 are equal, which rules for texts tell apart
+            row["correct"] = grade(answer, gold, kind, options) or _equal(answer, gold) or False
+        known = {name: value for name, value in row.items() if value is not None}
+        yield dict.fromkeys(("confidence", "answer", "correct")) | known
 
 
-def _equal(answer, gold, question_type, options):
-    golds = gold if isinstance(gold, list) else [gold]
-    return plain(answer) in {plain(g) for g in golds}
+def _equal(answer, gold, *_):
+    return is_equal(answer, gold)
 
 
 def _items(path) -> dict[str, dict]:
     known = {}
-    for record in Source(Path(path)).records():
-        if "item_id" not in record:
-            raise MedcalError(f"{path}: no column 'item_id'; columns are {', '.join(record)}")
-        row = {k: v for k, v in record.items() if k not in ("image", "question")}
-        row["options"] = _listed(row.get("options"), path, row["item_id"])
-        known[str(row.pop("item_id"))] = row
+    for row in Source(path).records():
+        if "item_id" not in row:
+            raise MedcalError(f"{path}: no column 'item_id'; columns are {', '.join(row)}")
+        for name in ("options", "gold"):
+            value = row.get(name)
+            if name == "options" and isinstance(value, str) and accepted(value) is None:
+                raise MedcalError(
+                    f"{path}: item '{row['item_id']}': its options are no JSON list; write "
+                    '["a", "b"]'
+                )
+            if isinstance(value, str):
+                row[name] = accepted(value) or value
+        options = row.get("options")
+        row["options"] = None if options is None else [str(option) for option in options]
+        known[str(row["item_id"])] = {k: v for k, v in row.items() if k not in _ASKED}
     return known
-
-
-def _listed(options, path, item):
-    """Options as a list of texts; None where there are none."""
-    if isinstance(options, str) and options.startswith("["):
-        try:
-            options = json.loads(options)
-        except (ValueError, RecursionError):
-            raise MedcalError(
-                f'{path}: item \'{item}\': its options are no JSON list; write ["a", "b"]'
-            ) from None
-    if options is None or isinstance(options, str):
-        return options
-    return [str(option) for option in options]
 
 
 def _joined(rows, known, path, items):
@@ -195,9 +156,4 @@ def _joined(rows, known, path, items):
             raise MedcalError(
                 f"{path}: item '{row['item_id']}' is not in {items}; give the table of all items"
             )
-        for name, value in item.items():
-            if row.get(name) is None and value is not None:
-                if name == "gold" and isinstance(value, str) and value.startswith('["'):
-                    value = _listed(value, items, row["item_id"])
-                row[name] = value
-        yield row
+        yield item | {name: value for name, value in row.items() if value is not None}

@@ -12,10 +12,7 @@ from importlib.metadata import entry_points
 
 from .source import Source
 
-_MODULES = (
-    *("harness", "batch", "inspect_ai", "evalscope", "lighteval", "helm", "vlcb", "marc"),
-    *("sheets", "uqlm"),
-)
+_MODULES = ("harness", "frameworks", "batch", "results", "sheets")
 
 
 @dataclass(frozen=True)
@@ -28,14 +25,24 @@ class Reader:
     knows : callable
         (source) -> bool, from the name of the file and its first row.
     read : callable
-        (source, columns, notes) -> rows with our column names. A row may also hold ``options``
-        (for grading), ``ungraded`` (hold the answer against ``gold``) and ``unparsed`` (take the
-        reply in ``raw`` apart); remarks for the user are appended to `notes`.
+        (source, columns, notes) -> rows with our column names, None where not known. A row may
+        also hold ``options`` (for grading); remarks for the user are appended to `notes`.
+    ungraded : bool
+        Rows without ``correct`` are graded by holding ``answer`` against ``gold``.
+    unparsed : bool
+        The replies in ``raw`` have yet to be taken apart.
     """
 
     name: str
     knows: Callable[[Source], bool]
     read: Callable[..., Iterator[dict]]
+    ungraded: bool = False
+    unparsed: bool = False
+
+
+def has(*names: str) -> Callable[[Source], bool]:
+    """True of files whose first object has all of these members."""
+    return lambda source: set(names) <= source.first.keys()
 
 
 @cache

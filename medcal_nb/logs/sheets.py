@@ -10,8 +10,7 @@ text, yes or no); other replies are kept ungraded.
 """
 
 import re
-import string
-from itertools import chain
+from string import ascii_uppercase
 
 from medcal_nb.errors import MedcalError
 
@@ -30,6 +29,12 @@ _JUDGED = re.compile(
 )
 """What judging adds to the name of a sheet."""
 
+_COLUMNS = {
+    "item_id": "!index",
+    "gold": "!answer",
+    "category": "category",
+    "l2-category": "l2-category",
+}
 _LETTER = re.compile(r"\(?([A-Z])\)?(?:[.:)]\s*(.*))?", re.DOTALL)
 
 
@@ -37,45 +42,30 @@ def _read(source, columns, notes):
     path = source.path
     if source.suffix not in (".xlsx", ".tsv", ".csv"):
         raise MedcalError(f"{path}: VLMEvalKit writes .xlsx or .tsv")
-    rows = source.records()
-    first = next(rows, None)
-    if first is None:
-        raise MedcalError(f"{path}: no rows; nothing to read")
-    for name in ("index", "answer", "prediction"):
-        source.need(first, name)
     known = _named(path, columns.model)
     known = {k: v for k, v in known.items() if getattr(columns, k) is None}
     if known:
         shown = " and ".join(f"{k} '{v}'" for k, v in known.items())
         notes.append(f"{path}: {shown} by the name of the file")
-    notes.append(f"{path}: this format holds no confidence; bring it in to measure accuracy only")
-    letters = [letter for letter in string.ascii_uppercase if letter in first]
-    ungraded = 0
-    for row in chain([first], rows):
-        if row["index"] is None:
+    for number, row in enumerate(source.records(), 1):
+        out = known | source.take(row, _COLUMNS, number) | {"strategy": "generate"}
+        if out["item_id"] is None:
             continue
-        raw, gold = _written(row["prediction"]), _written(row["answer"])
-        options = {k: _written(row[k]) for k in letters if _written(row.get(k)) is not None}
+        options = {k: _written(row[k]) for k in ascii_uppercase if _written(row.get(k)) is not None}
+        raw, gold = _written(source.need(row, "prediction", number)), _written(out["gold"])
         answer, kind = _answered(raw, options, gold)
-        correct = flag(row.get("hit"))
-        correct = flag(row.get("score")) if correct is None else correct
-        if correct is None and answer is not None and gold is not None:
-            correct = answer.casefold() == gold.casefold()
-        ungraded += correct is None
-        yield {
-            **known,
-            "item_id": row["index"],
-            "strategy": "generate",
+        judged = [
+            mark for mark in map(flag, (row.get("hit"), row.get("score"))) if mark is not None
+        ]
+        same = None if None in (answer, gold) else answer.casefold() == gold.casefold()
+        yield out | {
             "question_type": kind,
             "answer": answer if answer is not None else raw,
             "raw": raw,
             "gold": gold,
             "parse_ok": answer is not None,
-            "correct": correct,
-            **{k: row[k] for k in ("category", "l2-category") if row.get(k) is not None},
+            "correct": (*judged, same)[0],
         }
-    if ungraded:
-        notes.append(f"{path}: {ungraded} replies are not plainly one option: kept ungraded")
 
 
 def _named(path, model) -> dict[str, str]:

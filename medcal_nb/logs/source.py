@@ -1,20 +1,25 @@
 """A file of another tool, as its reader sees it; and looking into loosely typed JSON."""
 
-import gzip
-import json
 import math
-import zlib
+import zipfile
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import islice
-from pathlib import Path
 
-from medcal_nb.answers.files import csv_header, iter_json, iter_table, read_json, require_file
+from medcal_nb.answers.files import (
+    MOST_BYTES,
+    check_names,
+    csv_header,
+    damaged,
+    iter_json,
+    iter_table,
+    read_json,
+    require_file,
+)
 from medcal_nb.errors import MedcalError
 
-from .packed import MOST_BYTES, read_sheet
-
-GRADES = ("acc", "exact_match", "em", "accuracy", "score", "correct")
+_GRADES = ("acc", "exact_match", "em", "accuracy", "score", "correct")
+_LAST_ROW = 1_048_576
 
 
 class Source:
@@ -30,30 +35,18 @@ class Source:
     def __init__(self, path):
         self.path = require_file(path)
         name = self.path.name.lower()
-        self.packed = name.endswith(".gz")
-        self.suffix = Path(name.removesuffix(".gz")).suffix
+        self.suffix = ".json" if name.endswith(".json.gz") else self.path.suffix.lower()
 
     @cached_property
     def value(self):
         """What a JSON file holds; None for other files."""
-        if self.suffix != ".json":
-            return None
-        if not self.packed:
-            return read_json(self.path)
-        try:
-            with gzip.open(self.path) as file:
-                text = file.read(MOST_BYTES + 1)
-            if len(text) > MOST_BYTES:
-                raise MedcalError(f"{self.path}: unpacks to over 2 GB; unpack it and cut it up")
-            return json.loads(text)
-        except (OSError, EOFError, zlib.error, ValueError, RecursionError) as err:
-            raise self.damaged(err) from err
+        return read_json(self.path) if self.suffix == ".json" else None
 
     @cached_property
     def first(self) -> dict:
         """The first object of a JSONL file or of a list in JSON, or the one object that it is."""
         found: object = self.value
-        if self.suffix in (".jsonl", ".ndjson") and not self.packed:
+        if self.suffix in (".jsonl", ".ndjson"):
             found = [row for _, row in islice(iter_json(self.path), 1)]
         if isinstance(found, list):
             found = found[0] if found else None
@@ -62,26 +55,28 @@ class Source:
     @cached_property
     def names(self) -> list[str]:
         """Names of the columns, or of the members of the first object."""
-        if self.packed or self.suffix not in (".csv", ".tsv", ".parquet", ".pq", ".xlsx"):
-            return list(self.first)
         if self.suffix in (".csv", ".tsv"):
             return csv_header(self.path, "\t" if self.suffix == ".tsv" else None)[0]
-        return list(next(self.records() if self.suffix == ".xlsx" else iter_table(self.path), {}))
+        if self.suffix == ".xlsx":
+            return list(next(self.records(), {}))
+        if self.suffix in (".parquet", ".pq"):
+            return list(next(iter_table(self.path)))
+        return list(self.first)
 
     def objects(self) -> Iterator[tuple[int, dict]]:
         """(row, object) of a JSONL file or of a list in JSON."""
-        if self.suffix == ".json" and isinstance(self.value, list):
-            for row, value in enumerate(self.value, 1):
-                if not isinstance(value, dict):
-                    raise self.broken(row, "not an object")
-                yield row, value
-        else:
+        if not isinstance(self.value, list):
             yield from iter_json(self.path)
+            return
+        for row, value in enumerate(self.value, 1):
+            if not isinstance(value, dict):
+                raise self.broken(row, "not an object")
+            yield row, value
 
     def records(self) -> Iterator[dict]:
         """Rows of a table as dictionaries, None where missing."""
         if self.suffix == ".xlsx":
-            yield from read_sheet(self.path)
+            yield from _sheet(self.path)
             return
         for frame in iter_table(self.path):
             yield from frame.astype(object).where(frame.notna(), None).to_dict("records")
@@ -94,11 +89,6 @@ class Source:
             "or import it as a table with --reader table"
         )
 
-    def damaged(self, err) -> MedcalError:
-        """A file that cannot be taken apart."""
-        said = f"{type(err).__name__}: {str(err)[:80]}".strip(": ")
-        return MedcalError(f"{self.path}: cut off or damaged ({said}); fetch it anew")
-
     def need(self, mapping, key, row=None, kind: type | tuple = object):
         """A value that the format promises."""
         if not isinstance(mapping, dict) or key not in mapping:
@@ -106,6 +96,63 @@ class Source:
         if not isinstance(mapping[key], kind):
             raise self.broken(row, f"'{key}' is {str(mapping[key])[:40]!r}")
         return mapping[key]
+
+    def take(self, record, columns: dict[str, str], row) -> dict:
+        """Our columns from a record, by their paths in it; one with a ``!`` must be there."""
+        return {
+            ours: self.need(record, path[1:], row) if path[0] == "!" else at(record, path)
+            for ours, path in columns.items()
+        }
+
+
+def open_zip(path) -> zipfile.ZipFile:
+    """A zip file that does not unpack to a hundred times its size."""
+    archive = zipfile.ZipFile(path)
+    size = sum(member.file_size for member in archive.infolist())
+    if size > MOST_BYTES or size > 100 * path.stat().st_size + (1 << 20):
+        raise MedcalError(
+            f"{path}: unpacks to {size:,} bytes, far more than such files do; not read, for safety"
+        )
+    return archive
+
+
+def _sheet(path) -> Iterator[dict]:
+    """Rows of the first sheet of an Excel file, by the names in its first line."""
+    import openpyxl
+
+    try:
+        open_zip(path).close()
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        sheet = book.worksheets[0]
+        sheet.reset_dimensions()  # which may be told wrong
+        rows = sheet.iter_rows(values_only=True)
+        header = next(rows, ())
+        names = [str(n) if n is not None else f"column {k}" for k, n in enumerate(header)]
+        check_names(names, path)
+        for number, values in enumerate(rows, 2):
+            if number > _LAST_ROW:  # a false number of a row stands for as many empty ones
+                raise MedcalError(
+                    f"{path}: goes on after row {_LAST_ROW:,}, where sheets end: save it as CSV"
+                )
+            if any(v is not None for v in values):
+                yield dict.fromkeys(names) | dict(zip(names, values, strict=False))
+    except MedcalError:
+        raise
+    except Exception as err:  # openpyxl lets zip, XML and key errors of damaged books through
+        raise damaged(path, "an Excel sheet", err) from err
+
+
+def at(value, path: str, kind: type = object):
+    """The value in nested JSON under a dotted path; None, or an empty list or dictionary where
+    that is wanted, if there is none of the kind."""
+    for key in path.split("."):
+        if isinstance(value, list):
+            value = value[int(key)] if key.isdigit() and int(key) < len(value) else None
+        else:
+            value = value.get(key) if isinstance(value, dict) else None
+    if isinstance(value, kind):
+        return value
+    return kind() if kind in (list, dict) else None
 
 
 def number(value) -> float | None:
@@ -123,38 +170,41 @@ def flag(value) -> bool | None:
     return bool(value) if value in (0.0, 1.0) else None
 
 
-def table(value) -> dict:
-    """A dictionary; an empty one where it is something else."""
-    return value if isinstance(value, dict) else {}
-
-
-def softmax(scores: list[float]) -> list[float]:
-    """Probabilities from log-likelihoods."""
+def chosen(options: list[str], scores) -> dict:
+    """Our columns of a choice by the log-likelihoods of its options: their softmax."""
     top = max(scores)
     weights = [math.exp(s - top) for s in scores]
-    total = sum(weights)
-    return [w / total for w in weights]
+    p = [w / sum(weights) for w in weights]
+    return {
+        "strategy": "option_probability",
+        "question_type": "choice",
+        "answer": options[p.index(max(p))],
+        "confidence": max(p),
+        "option_probabilities": dict(zip(options, p, strict=True)),
+    }
 
 
-def likelihood(tokens) -> float | None:
-    """exp of the mean of the tokens' ``logprob``; None where a token has none."""
+def likelihood(tokens) -> dict:
+    """Our columns of a reply by its tokens: the confidence is exp of the mean ``logprob``."""
     tokens = tokens if isinstance(tokens, list) else []
-    values = [number(table(token).get("logprob")) for token in tokens]
+    values = [number(at(token, "logprob")) for token in tokens]
     if not values or None in values:
-        return None
-    return math.exp(min(0.0, math.fsum(values) / len(values)))
+        return {"strategy": "generate"}
+    mean = math.fsum(values) / len(values)
+    return {"strategy": "sequence_probability", "confidence": math.exp(min(0.0, mean))}
 
 
 def grade(metrics: dict, listed=()) -> bool | None:
     """The first metric that says right or wrong, the well-known ones before others."""
     listed = [n for n in listed if isinstance(n, str)] if isinstance(listed, list) else []
-    for name in [*(n for n in GRADES if n in metrics), *listed, *metrics]:
+    for name in [*(n for n in _GRADES if n in metrics), *listed, *metrics]:
         value = metrics.get(name)
-        inner = table(value)
-        for found in map(flag, (value, *(inner.get(k) for k in ("score", "correct", "acc")))):
+        inner = [at(value, key) for key in ("score", "correct", "acc")]
+        for found in map(flag, (value, *inner)):
             if found is not None:
                 return found
-        told, wanted = inner.get("parsed_pred", inner.get("pred")), inner.get("answer")
-        if isinstance(told, str) and isinstance(wanted, str):
+        told = at(value, "parsed_pred", str) or at(value, "pred", str)
+        wanted = at(value, "answer", str)
+        if told is not None and wanted is not None:
             return told.strip().casefold() == wanted.strip().casefold()
     return None

@@ -2,7 +2,6 @@
 
 import dataclasses
 import difflib
-import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,20 +17,23 @@ from medcal_nb.answers.columns import (
     DECIMAL_COMMA,
     WELL_ABOVE_1,
     Column,
+    accepted,
     check_column,
+    encode_json,
     fault,
     to_storage,
 )
 from medcal_nb.answers.files import csv_header
 from medcal_nb.errors import MedcalError
 
-STATED = "stated"
+_STATED = "stated"
 """The strategy of answers of which nothing says how they were asked for."""
 
 _WHOLE = re.compile(r"([+-]?\d+)\.0+", re.ASCII)
 """A whole number written as a float: pandas writes integers beside a missing value so."""
 
 _NAMED = ("item", "image", "modality", "confidence", "correct", "answer", "gold", "sample")
+_BY_LOGITS = ("answer", "confidence", "option_probabilities")
 _OURS = {"item": "item_id", "image": "image_id"}
 
 
@@ -102,6 +104,8 @@ def stored_parts(
             top = max([top, *known])
             small += sum(0 < c < 0.01 for c in known)
         yield stored
+    if not report.rows:
+        raise MedcalError(f"{path}: no answers in it; nothing to import")
     for n, what in ((unsure, "a confidence"), (ungraded, "a grade")):
         if n:
             only = what == "a confidence" and n == report.rows > ungraded
@@ -124,171 +128,139 @@ class _Plan:
     """How the columns of one file become ours."""
 
     def __init__(self, path, names, columns: ColumnMap, notes: list[str]):
-        self.path = str(path)
-        self.columns = columns
-        self.notes = notes
-        self.commas = _writes_commas(Path(path))
+        self.path, self.names, self.columns, self.notes = str(path), names, columns, notes
         self.own = set(ANSWER_COLUMNS) <= set(names)  # an export of ours: may hold missing values
-        self.take: dict[str, str] = {}  # ours -> theirs
         self.fixed = {n: getattr(columns, n) for n in ("dataset", "domain", "split")}
-        self.fixed = {n: value for n, value in self.fixed.items() if value is not None}
+        self.take: dict[str, str] = {}  # ours -> theirs
         for flag in _NAMED:
-            theirs = getattr(columns, flag)
-            if theirs is not None:
-                self.take[_OURS.get(flag, flag)] = self._known(theirs, names, f"--{flag}")
+            if (theirs := getattr(columns, flag)) is not None:
+                self.take[_OURS.get(flag, flag)] = self._known(theirs, f"--{flag}")
         for ours in ("model", "strategy"):
             value = getattr(columns, ours)
-            if value is not None:
-                (self.take if value in names else self.fixed)[ours] = value
-        self._logits(names)
-        self._take_by_name(names)
-        self._defaults(names)
-        used = {*self.take.values(), *self.logits, *ANSWER_COLUMNS}
-        self.others = lambda frame: [n for n in frame.columns if n not in used]
+            (self.take if value in names else self.fixed)[ours] = value
+        self.fixed = {n: value for n, value in self.fixed.items() if value is not None}
+        self.logits = [self._known(name, "--logits") for name in columns.logits]
+        self.options = [name.rsplit("_", 1)[-1] for name in self.logits]
+        self._check_logits()
+        self._take_by_name()
+        self._fill_in()
+        self.known = {*self.take.values(), *self.logits, *ANSWER_COLUMNS}
+        self.told = {o: dataclasses.replace(COLUMNS[o], name=t) for o, t in self.take.items()}
+        if columns.percent:
+            as_percent = {"top": 100.0, "remedy": "write a number from 0 to 100"}
+            told = self.told.get("confidence", COLUMNS["confidence"])
+            self.told["confidence"] = dataclasses.replace(told, **as_percent)
+        self.commas = []
+        if _writes_commas(Path(path)):
+            numbers = ("confidence", "correct", "seconds")
+            self.commas = [self.take[c] for c in numbers if c in self.take] + self.logits
 
-    def _known(self, name, names, flag):
-        if name in names:
+    def _known(self, name, flag):
+        if name in self.names:
             return name
-        near = difflib.get_close_matches(name, names, 1)
+        near = difflib.get_close_matches(name, self.names, 1)
         hint = f"did you mean '{near[0]}'? " if near else ""
         raise MedcalError(
             f"{self.path}: no column '{name}' (asked for by {flag}); {hint}"
-            f"columns are {', '.join(names[:40])}"
+            f"columns are {', '.join(self.names[:40])}"
         )
 
-    def _logits(self, names):
-        self.logits = [self._known(name, names, "--logits") for name in self.columns.logits]
-        self.options = [name.rsplit("_", 1)[-1] for name in self.logits]
-        if not self.logits:
-            return
-        if "confidence" in self.take or "answer" in self.take:
+    def _check_logits(self):
+        if self.logits and ("confidence" in self.take or "answer" in self.take):
             raise MedcalError(
                 f"{self.path}: --logits gives answer and confidence; "
                 "leave out --answer and --confidence, or leave out --logits"
             )
-        if len(set(self.options)) < max(2, len(self.options)):
+        if self.logits and len(set(self.options)) < max(2, len(self.options)):
             raise MedcalError(
                 f"{self.path}: --logits needs at least two columns that end in different options "
                 f"after the last '_', got {', '.join(self.logits)}"
             )
 
-    def _take_by_name(self, names):
-        used = {*self.take.values(), *self.logits}
-        for name in names:
-            if name not in COLUMNS or name in self.take or name in used:
-                continue
-            given = self.logits and name in ("answer", "confidence", "option_probabilities")
-            if name in self.fixed or given:
-                told = "logits" if given else name
-                self.notes.append(
-                    f"{self.path}: column '{name}' is not used, --{told} says what it is"
-                )
-            else:
-                self.take[name] = name
+    def _take_by_name(self):
+        given = dict.fromkeys(_BY_LOGITS, "logits") if self.logits else {}
+        given |= {name: name for name in self.fixed}
+        used = {*self.take, *self.take.values(), *self.logits}
+        for name in self.names:
+            if name in COLUMNS and name not in used:
+                if name not in given:
+                    self.take[name] = name
+                    continue
+                said = f"column '{name}' is not used, --{given[name]} says what it is"
+                self.notes.append(f"{self.path}: {said}")
 
-    def _defaults(self, names):
-        have = {*self.take, *self.fixed}
-        shown = ", ".join(names[:40])
-        if "confidence" not in have and not self.logits:
-            raise MedcalError(
-                f"{self.path}: no column 'confidence'; name it by --confidence COL, or the option "
-                f"scores by --logits COL,COL; columns are {shown}"
-            )
+    def _fill_in(self):
+        have = {*self.take, *self.fixed, *(_BY_LOGITS if self.logits else ())}
         self.grade = "correct" not in have
-        if self.grade and not (("answer" in have or self.logits) and "gold" in have):
-            raise MedcalError(
-                f"{self.path}: nothing says which answers are correct; name a column by "
-                f"--correct COL, or the right answers by --gold COL; columns are {shown}"
+        problem = None
+        if "confidence" not in have:
+            problem = (
+                "no column 'confidence'; name it by --confidence COL, or the option scores by "
+                "--logits COL,COL"
             )
+        elif self.grade and not {"answer", "gold"} <= have:
+            problem = (
+                "nothing says which answers are correct; name a column by --correct COL, or the "
+                "right answers by --gold COL"
+            )
+        if problem:
+            raise MedcalError(f"{self.path}: {problem}; columns are {', '.join(self.names[:40])}")
         if "item_id" not in have:
             self.notes.append(f"{self.path}: no column 'item_id' and no --item: rows are numbered")
         stem = Path(self.path).name.split(".")[0]
-        for ours, value in (("model", "unnamed"), ("dataset", stem)):
+        for ours, value in {"model": "unnamed", "dataset": stem}.items():
             if ours not in have:
                 self.fixed[ours] = value
-                self.notes.append(
-                    f"{self.path}: no column '{ours}' and no --{ours}: it is '{value}'"
-                )
+                said = f"no column '{ours}' and no --{ours}: it is '{value}'"
+                self.notes.append(f"{self.path}: {said}")
         if "strategy" not in have:
-            self.fixed["strategy"] = "option_probability" if self.logits else STATED
+            self.fixed["strategy"] = "option_probability" if self.logits else _STATED
 
     def apply(self, frame: pd.DataFrame, first_row: int) -> dict[str, list]:
         """The block in the form of the log."""
-        n, self.first_row = len(frame), first_row
-        if self.commas:
-            number = {self.take.get(c) for c in ("confidence", "correct", "seconds")} - {None}
-            pointed = {c: _pointed(frame[c]) for c in {*number, *self.logits}}
-            frame = frame.assign(**pointed)
+        n, place = len(frame), {"where": self.path, "first_row": first_row}
+        frame = frame.assign(**{name: _pointed(frame[name]) for name in self.commas})
         out = {o: frame[t] if t in frame else [None] * n for o, t in self.take.items()}
         out |= {ours: [value] * n for ours, value in self.fixed.items()}
+        out |= {name: frame[name] for name in frame.columns if name not in self.known}
         if "item_id" not in out:
             out["item_id"] = [str(i) for i in range(first_row, first_row + n)]
-        trusted = ["confidence", "correct", *(["option_probabilities"] if self.logits else [])]
+        stored = to_storage(out, n, told=self.told, **place)
         if self.logits:
-            out |= self._softmax(frame)
-        else:
-            column = COLUMNS["confidence"]
-            if self.columns.percent:
-                remedy = "write a number from 0 to 100"
-                column = dataclasses.replace(column, top=100.0, remedy=remedy)
-            out["confidence"] = self._checked(out["confidence"], column, "confidence")
-            self._refuse_missing(out["confidence"], "confidence")
+            stored |= self._softmax(frame, place)
         if self.grade:
-            out["correct"] = self._graded(out)
-        else:
-            out["correct"] = self._checked(out["correct"], COLUMNS["correct"], "correct")
-            self._refuse_missing(out["correct"], "correct")
-        out |= {name: frame[name] for name in self.others(frame)}
-        return to_storage(out, n, where=self.path, first_row=first_row, trusted=trusted)
+            self._refuse_missing(stored, ("answer", "gold"), first_row)
+            pairs = zip(stored["answer"], stored["gold"], strict=True)
+            stored["correct"] = [None if None in pair else is_equal(*pair) for pair in pairs]
+        self._refuse_missing(stored, ("confidence", "correct"), first_row)
+        return stored
 
-    def _checked(self, values, column, ours):
-        name = self.take.get(ours, ours)
-        return check_column(values, column, name=name, where=self.path, first_row=self.first_row)
+    def _refuse_missing(self, stored, names, first_row):
+        for name in () if self.own or self.columns.allow_missing else names:
+            if None in stored[name]:
+                row = first_row + stored[name].index(None)
+                problem = f"is missing (so are {stored[name].count(None)} in this block)"
+                remedy = "drop such rows, or add --allow-missing to keep and count them"
+                raise fault(self.path, row, self.take.get(name, name), None, problem, remedy)
 
-    def _refuse_missing(self, values, ours):
-        if self.own or self.columns.allow_missing or None not in values:
-            return
-        raise fault(
-            self.path,
-            self.first_row + values.index(None),
-            self.take.get(ours, ours),
-            None,
-            f"is missing (so are {values.count(None)} in this block)",
-            "drop such rows, or add --allow-missing to keep and count them",
-        )
-
-    def _graded(self, out):
-        answers = self._checked(out["answer"], COLUMNS["answer"], "answer")
-        golds = self._checked(out["gold"], COLUMNS["gold"], "gold")
-        self._refuse_missing(answers, "answer")
-        self._refuse_missing(golds, "gold")
-        return [
-            None if answer is None or gold is None else plain(answer) in _accepted(gold)
-            for answer, gold in zip(answers, golds, strict=True)
-        ]
-
-    def _softmax(self, frame):
+    def _softmax(self, frame, place):
         scores = np.empty((len(frame), len(self.logits)))
         for k, name in enumerate(self.logits):
             column = Column(name, "score", "write a plain number")
-            scores[:, k] = self._checked(frame[name], column, name)
-        wrong = np.isnan(scores) | (scores == np.inf)
+            scores[:, k] = check_column(frame[name], column, **place)
         best = scores.max(axis=1, keepdims=True)
-        for row, k in np.argwhere(wrong)[:1]:
-            what = (self.logits[k], float(scores[row, k]), "is no option score")
-            raise fault(self.path, self.first_row + int(row), *what, "mend it or drop the row")
-        for row in np.flatnonzero(best == -np.inf)[:1]:
-            said = "and all other scores of the row are minus infinity"
-            what = (self.logits[0], float("-inf"), said)
-            raise fault(self.path, self.first_row + int(row), *what, "drop the row")
+        problem = "is no option score, nor may all of a row be minus infinity"
+        for row, k in np.argwhere(np.isnan(scores) | (scores == np.inf) | (best == -np.inf))[:1]:
+            value, row = float(scores[row, k]), place["first_row"] + int(row)
+            raise fault(self.path, row, self.logits[k], value, problem, "mend it or drop the row")
         p = np.exp(scores - best)
         p /= p.sum(axis=1, keepdims=True)
-        names = [json.dumps(o, ensure_ascii=False).replace("%", "%%") for o in self.options]
-        line = "{" + ",".join(f"{name}:%r" for name in names) + "}"
         return {
             "answer": [self.options[k] for k in scores.argmax(axis=1)],
             "confidence": p.max(axis=1).tolist(),
-            "option_probabilities": [line % tuple(row) for row in p.tolist()],
+            "option_probabilities": [
+                encode_json(dict(zip(self.options, row, strict=True))) for row in p.tolist()
+            ],
         }
 
 
@@ -306,7 +278,7 @@ def _pointed(series):
     return series.str.replace(",", ".", regex=False)
 
 
-def plain(text) -> str:
+def _plain(text) -> str:
     """A text as it is compared: outer spaces, case and the ``.0`` of a whole number apart."""
     text = str(text).strip().casefold()
     whole = _WHOLE.fullmatch(text)
@@ -315,9 +287,10 @@ def plain(text) -> str:
 
 @lru_cache(4096)
 def _accepted(gold: str) -> frozenset[str]:
-    """The texts that a kept gold answer takes for right."""
-    try:
-        golds = json.loads(gold) if gold.startswith("[") else [gold]
-    except (ValueError, RecursionError):
-        golds = [gold]
-    return frozenset(map(plain, golds))
+    return frozenset(map(_plain, accepted(gold) or [gold]))
+
+
+def is_equal(answer, gold) -> bool:
+    """Whether an answer is the gold text or one of a list of them, the way of writing apart."""
+    known = map(_plain, gold) if isinstance(gold, list) else _accepted(str(gold))
+    return _plain(answer) in known

@@ -134,11 +134,11 @@ def test_what_cannot_be_done_is_said_in_one_line(medcal, log, tmp_path, argument
 
 def maps(**changes):
     fitted = {
-        "format": "medcal-recalibrator/1", "name": "temperature", "params": {"temperature": 2.0},
-        "n_fit": 9, "clip": 0.001, "n_clipped": 0, "note": "", "fitted_on": [],
+        "format": "medcal-recalibrator/2", "name": "temperature", "params": {"temperature": 2.0},
+        "n_fit": 9, "clip": 0.001, "note": "", "fitted_on": [],
     } | changes  # fmt: skip
     group = {"model": "m", "strategy": "option_probability"}
-    return {"format": "medcal-maps/1", "by": list(group), "fitted_on": "",
+    return {"format": "medcal-maps/2", "by": list(group), "fitted_on": "",
             "maps": [{"group": group, "map": fitted}]}  # fmt: skip
 
 
@@ -150,10 +150,10 @@ def maps(**changes):
         (maps(params={"temperature": 0}), "temperature 0: give a finite number"),
         (maps(params={"temperature": "two"}), "map.json: "),
         (maps(params=5), "map.json: "),
-        (maps(name="magic"), "unknown map 'magic'"),
+        (maps(name="magic"), "not a sound map: 'magic'"),
         (maps() | {"by": 5}, "not a file of maps"),
         (maps() | {"maps": []}, "holds no maps"),
-        ({"format": "medcal-maps/1", "by": []}, "not a file of maps"),
+        ({"format": "medcal-maps/2", "by": []}, "not a file of maps"),
         ([1], "not a file of maps"),
     ],
 )

@@ -79,7 +79,7 @@ def test_inspect(tmp_path, kind):
     assert frame["strategy"].tolist()[:2] == ["sequence_probability", "generate"]
     assert frame["gold"][("b", 0)] == ["A", "B"]
     assert frame["new_tokens"].tolist()[0] == 3
-    assert any("3 replies without token log-probabilities" in n for n in notes)
+    assert any("3 of 4 answers without a confidence" in n for n in notes)
 
 
 def test_inspect_logs_that_are_none(tmp_path):
@@ -127,7 +127,7 @@ def test_evalscope(tmp_path):
     assert frame["sample"].tolist() == [0, 0, 1, 0]
     assert frame["raw"][0] == "so\u2028A"
     assert frame["parse_ok"].tolist() == [True, True, True, False]
-    assert any("no confidence" in n for n in notes)
+    assert any("without a confidence" in n for n in notes)
     asked = lines(tmp_path / "p.jsonl", [{"index": 1, "model_output": {}, "messages": []}])
     with pytest.raises(MedcalError, match="a prediction of evalscope, without a grade"):
         bring(asked)
@@ -164,7 +164,7 @@ def test_lighteval(tmp_path):
         {"A": 1 / (1 + math.exp(0.5)), "B": 1 / (1 + math.exp(-0.5))}
     )
     assert math.isnan(frame["confidence"]["x"])
-    assert any("1 generated replies" in n for n in notes)
+    assert any("1 of 3 answers without a confidence" in n for n in notes)
 
 
 # --- HELM -----------------------------------------------------------------------------------------
@@ -330,7 +330,7 @@ def test_sheets_made_to_overwhelm_are_refused(tmp_path):
     far = members | {sheet: members[sheet].replace(b'<row r="2"', b'<row r="99999999999"')}
     big = members | {sheet: members[sheet] + b" " * 400_000_000}
     for name, parts, said in (
-        ("far.xlsx", far, "row with the number 99999999999"),
+        ("far.xlsx", far, "goes on after row 1,048,576"),
         ("big.xlsx", big, "unpacks to"),
     ):
         with zipfile.ZipFile(tmp_path / name, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -134,26 +134,26 @@ def test_what_cannot_be_done_is_said_in_one_line(medcal, log, tmp_path, argument
 
 def maps(**changes):
     fitted = {
-        "format": "medcal-recalibrator/1", "name": "temperature", "params": {"temperature": 2.0},
-        "n_fit": 9, "clip": 0.001, "n_clipped": 0, "note": "", "fitted_on": [],
+        "format": "medcal-recalibrator/2", "name": "temperature", "params": {"temperature": 2.0},
+        "n_fit": 9, "clip": 0.001, "note": "", "fitted_on": [],
     } | changes  # fmt: skip
     group = {"model": "m", "strategy": "option_probability"}
-    return {"format": "medcal-maps/1", "by": list(group), "fitted_on": "",
+    return {"format": "medcal-maps/2", "by": list(group), "fitted_on": "",
             "maps": [{"group": group, "map": fitted}]}  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("body", "told"),
     [
-        (maps(params={"temperature": -1.0}), "temperature -1.0: give a finite number"),
-        (maps(params={"temperature": float("nan")}), "temperature nan: give a finite number"),
-        (maps(params={"temperature": 0}), "temperature 0: give a finite number"),
+        (maps(params={"temperature": -1.0}), "not a sound temperature map"),
+        (maps(params={"temperature": float("nan")}), "not a sound temperature map"),
+        (maps(params={"temperature": 0}), "not a sound temperature map"),
         (maps(params={"temperature": "two"}), "map.json: "),
         (maps(params=5), "map.json: "),
-        (maps(name="magic"), "unknown map 'magic'"),
+        (maps(name="magic"), "not a sound map: 'magic'"),
         (maps() | {"by": 5}, "not a file of maps"),
         (maps() | {"maps": []}, "holds no maps"),
-        ({"format": "medcal-maps/1", "by": []}, "not a file of maps"),
+        ({"format": "medcal-maps/2", "by": []}, "not a file of maps"),
         ([1], "not a file of maps"),
     ],
 )
@@ -183,7 +183,7 @@ def test_what_it_changed_is_printed_and_parameters_come_first(medcal, log, tmp_p
         assert f"{value:.4f}" in done.stdout
     assert brier_score(after, y) < brier_score(before, y)
     keys = list(json.loads(path.read_text())["maps"][0]["map"])
-    assert (keys[:2], keys[-1]) == (["name", "params"], "fitted_on")
+    assert (keys[:3], keys[-1]) == (["format", "name", "params"], "fitted_on")
 
 
 def test_an_existing_file_is_not_overwritten(medcal, log):

@@ -166,8 +166,8 @@ def _told(error: Exception) -> tuple[int, str]:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         name = error.filename or "a file"
         return 1, f"no space left on the disk writing {name}: free some and run it again"
-    if isinstance(error, PermissionError) and error.filename:
-        return 2, f"{error.filename}: permission denied: change its mode or choose another"
+    if isinstance(error, FileNotFoundError | PermissionError) and error.filename:
+        return 2, f"{error.filename}: {(error.strerror or '').lower()}: choose another"
     told = (str(error).strip().splitlines() or ["no more is known"])[0][:300]
     again = " ".join(["medcal --debug", *sys.argv[1:]])
     return 1, (

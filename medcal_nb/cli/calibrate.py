@@ -38,7 +38,9 @@ def calibrate(
 
     Example: medcal calibrate a.sqlite --fit domain=general --apply domain=medical --to c.csv
     """
-    from medcal_nb.cli import note, say, split_names
+    from medcal_nb.answers import load_answers
+    from medcal_nb.ask.graded import to_graded
+    from medcal_nb.cli import split_names
     from medcal_nb.correct.maps import MAP_METHODS, save_maps
     from medcal_nb.errors import MedcalError
     from medcal_nb.files import check_new_file, new_file
@@ -51,7 +53,7 @@ def calibrate(
         raise MedcalError("--map and --decision need --fit COL=VALUE: the rows to learn from")
     for path in filter(None, (to, map, decision and decision / "decision.json")):
         check_new_file(path, sources=[answers])
-    table = _graded(answers)
+    table = to_graded(load_answers(answers))
     target = _pick(table, apply, "--apply", answers)
     source = _pick(table, fit, "--fit", answers) if fit else None
     corrected, maps, groups, notes = _corrected(
@@ -63,24 +65,31 @@ def calibrate(
         with new_file(map) as part:
             save_maps(maps, part, by=groups, fitted_on=" and ".join(fit))
     _write(corrected, to)
-    if len(corrected) < len(target):
-        without = f"{len(target) - len(corrected):,} rows have no map for their {', '.join(groups)}"
-        notes.append(f"{without} and are left out")
+    if without := len(target) - len(corrected):
+        notes.append(f"{without:,} rows have no map for their {', '.join(groups)} and are left out")
+    _tell(corrected, maps, notes, to)
+
+
+def _tell(corrected, maps, notes, to):
+    from medcal_nb.cli import note, say
+
     for remark in notes:
         note(remark)
     say(f"{to}: {len(corrected):,} answers corrected; {_change(corrected)}")
     for key, fitted in maps.items():
-        say(f"  {' '.join(key)}: {_shown(fitted)}")
+        values = {k: v for k, v in fitted.params.items() if isinstance(v, float)}
+        text = "".join(f", {k} {v:.4g}" for k, v in values.items())
+        say(f"  {' '.join(key)}: {fitted.name}{text}, {fitted.n_fit:,} labels")
 
 
 def _corrected(source, target, path, *, method, by, use, cross, seed):
     """The corrected rows, their maps, the columns these are for, and remarks."""
     import numpy as np
 
-    from medcal_nb.correct.maps import apply_maps, cross_apply, fit_maps, warnings_of
+    from medcal_nb.correct.maps import apply_maps, cross_apply, fit_maps, load_maps, warnings_of
     from medcal_nb.errors import MedcalError
 
-    maps, notes, about = {}, [], path
+    maps, notes = {}, []
     try:
         if cross:
             how = {"n_folds": cross, "rng": np.random.default_rng(seed)}
@@ -89,35 +98,14 @@ def _corrected(source, target, path, *, method, by, use, cross, seed):
         if use is None:
             maps, notes = warnings_of(fit_maps, source, method=method, by=by)
         else:
-            about = use
-            maps, by = _maps_of(use)
-            about = path
+            maps, by = load_maps(use)
+            if not maps:
+                raise ValueError(f"{use}: holds no maps; write some with --fit … --map FILE")
         return apply_maps(target, maps, by=by), maps, by, notes
     except ValueError as error:
         told, used, _ = str(error).partition("; score it")
         told += "; pick other rows, or use --cross FOLDS" if used else ""
-        raise MedcalError(f"{about}: {told.removeprefix(f'{about}: ')}") from None
-
-
-def _maps_of(path):
-    """The maps of a file."""
-    from medcal_nb.correct.maps import load_maps
-
-    try:
-        maps, by = load_maps(path)
-    except OSError:
-        raise ValueError("no such file") from None
-    if not maps:
-        raise ValueError("holds no maps; write some with --fit … --map FILE")
-    return maps, by
-
-
-def _graded(path):
-    """The graded answers of a file."""
-    from medcal_nb.answers import load_answers
-    from medcal_nb.ask.graded import to_graded
-
-    return to_graded(load_answers(path))
+        raise MedcalError(told if use and str(use) in told else f"{path}: {told}") from None
 
 
 def _pick(table, conditions, option, path):
@@ -192,9 +180,3 @@ def _change(corrected):
         f"of the {len(rows):,} graded: Brier score {brier_score(before, y):.4f} as stated, "
         f"{brier_score(c, y):.4f} after; ECE {ece(before, y):.4f} as stated, {ece(c, y):.4f} after"
     )
-
-
-def _shown(fitted):
-    values = {k: v for k, v in fitted.params.items() if isinstance(v, float)}
-    text = ", ".join(f"{k} {v:.4g}" for k, v in values.items())
-    return f"{fitted.name}, {text + ', ' if text else ''}{fitted.n_fit:,} labels"

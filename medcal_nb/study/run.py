@@ -138,6 +138,7 @@ class _Runner:
         self.assigned, self.forced, self.keep_going = assigned, forced, keep_going
         self.todo = [s.notebook for s in study.steps.values() if s.action != LEFT_OUT]
         self.made = {output for s in study.steps.values() for output in s.notebook.writes}
+        # of each notebook that has run, why it was left out then
         self.notes, self.left_out = self.layout.work / "left-out.json", {}
         with contextlib.suppress(OSError, ValueError):
             self.left_out = json.loads(self.notes.read_text())
@@ -208,8 +209,9 @@ class _Runner:
         for report in self.build(explain=True).execution_reports:
             step = self.study.steps[report.task.name]
             if report.outcome != pytask.TaskOutcome.SKIP_UNCHANGED:
-                step.action = RUNS
-                step.reason = _told(report.task.attributes["explanation"].reasons)
+                step.action, step.reason = RUNS, "no earlier run"
+                if report.task.name in self.left_out:
+                    step.reason = _told(report.task.attributes["explanation"].reasons)
             elif reason := self.left_out.get(report.task.name):
                 step.action, step.reason = LEFT_OUT, reason
 
@@ -373,8 +375,6 @@ def _told(reasons) -> str:
     """Say in a line what pytask found."""
     if any(reason.node_name == "--force" for reason in reasons):
         return "--force"
-    if any((reason.node_type, reason.reason) == ("source", "not_in_db") for reason in reasons):
-        return "no earlier run"
     reason, *_ = reasons
     if reason.reason == "cascade":
         return f"after {reason.node_name}, if that changes what it reads"

@@ -124,7 +124,7 @@ def test_package_without_notebooks_says_what_to_do(tmp_path, monkeypatch):
         ("MedcalError('a.csv: row 3')", 2, "medcal: error: a.csv: row 3\n"),
         ("MedcalError('two\\nlines')", 2, "medcal: error: two lines\n"),
         ("OSError(28, 'No space left', 'x.db')", 1, "no space left on the disk writing x.db"),
-        ("PermissionError(13, 'denied', 'x.db')", 2, "x.db: permission denied"),
+        ("PermissionError(13, 'denied', 'x.db')", 2, "x.db: denied: choose another"),
         ("RuntimeError('odd\\nmore')", 1, "unforeseen RuntimeError: odd; `medcal --debug fail`"),
         ("BrokenPipeError()", 1, ""),
         ("KeyboardInterrupt()", 130, "medcal: interrupted; the same command goes on where it was"),

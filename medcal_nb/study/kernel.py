@@ -22,6 +22,14 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _LAST_LINES = 8
 # what runs between kernel and study on loopback can't be read by others on the machine
 _ENCRYPTION = "auto" if zmq.has("curve") else "disabled"
+_HOW = {
+    "kernel_name": "python3",
+    "language": "python",
+    "progress_bar": False,
+    "start_timeout": 180,
+    "shutdown_kernel": "immediate",
+    "config": Config(KernelManager={"transport_encryption": _ENCRYPTION}),
+}
 
 
 class Failure(MedcalError):
@@ -70,11 +78,8 @@ def execute(source: Path, executed: Path, parameters: dict[str, Any], *, on_cell
     paths = [str(path).replace("{", "{{").replace("}", "}}") for path in (source, executed)]
     try:
         papermill.execute_notebook(
-            *paths, parameters, kernel_name="python3", language="python", progress_bar=False,
-            start_timeout=180, cwd=source.parent, on_cell_start=on_cell,
-            shutdown_kernel="immediate",
-            config=Config(KernelManager={"transport_encryption": _ENCRYPTION}),
-        )  # fmt: skip
+            *paths, parameters, cwd=source.parent, on_cell_start=on_cell, **_HOW
+        )
     except PapermillExecutionError as error:
         said = _COLOURS.sub("", "\n".join(error.traceback)).splitlines()
         lines = "".join(f"\n    {line}" for line in said[-_LAST_LINES:] if line.strip())

@@ -192,10 +192,9 @@ class _Runner:
         config.write_text("[tool.pytask.ini_options]\n")
         pytask.console.quiet = True
         try:
-            session = pytask.build(
-                tasks=tasks, config=config, capture="no", verbose=0, disable_warnings=True,
-                show_errors_immediately=False, **options,
-            )  # fmt: skip
+            quiet = {"capture": "no", "verbose": 0, "disable_warnings": True}
+            quiet |= {"show_errors_immediately": False}
+            session = pytask.build(tasks=tasks, config=config, **quiet, **options)
         finally:
             pytask.console.quiet = False
         if session.exit_code == pytask.ExitCode.DAG_FAILED:
@@ -283,8 +282,8 @@ class _Runner:
             raise
         finally:
             step.seconds = time.monotonic() - started
-            self.tell(f"{name}: {'done' if step.action == RUNS else 'failed'} "
-                      f"after {step.seconds:.1f} s")  # fmt: skip
+            ended = "done" if step.action == RUNS else "failed"
+            self.tell(f"{name}: {ended} after {step.seconds:.1f} s")
         with self.publishing:
             self.left_out[name] = reason
             self.notes.write_text(json.dumps(self.left_out))
@@ -348,16 +347,17 @@ class _Runner:
         folder, made, new = self.layout.figures, read_manifest(stage), {}
         with self.publishing:
             entries = read_manifest(folder)
-            kept = {name: entry for name, entry in entries.items()
-                    if entry["provenance"].get("notebook") != notebook.name}  # fmt: skip
+            makers = {name: entry["provenance"].get("notebook") for name, entry in entries.items()}
+            kept = {name: entries[name] for name in entries if makers[name] != notebook.name}
             for output in ({*notebook.writes} | entries.keys() - kept.keys()) - {ANSWERS}:
                 for file in self.layout.output_files(output):
                     staged = stage / Path(output).parent / file.name
                     new[file] = staged.read_bytes() if staged.is_file() else None
-            for file in new:
+            written = {file: content for file, content in new.items() if content is not None}
+            for file in written:
                 file.parent.mkdir(parents=True, exist_ok=True)
-            replace_files({file: content for file, content in new.items() if content is not None})
-            for file in (file for file, content in new.items() if content is None):
+            replace_files(written)
+            for file in new.keys() - written.keys():
                 file.unlink(missing_ok=True)
             if kept != entries or made:
                 write_manifest(folder, kept | made)

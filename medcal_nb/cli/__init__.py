@@ -40,15 +40,14 @@ RENAMED = {
     ("--strategies", "ms_fbi"): "fusion_expert",
     ("--strategy", "recorded"): "stated",
     ("--strategy", "ms_fbi"): "fusion_expert",
+    ("--method", "option_temperature"): "temperature",
     ("--dataset", "pocket-general"): "pocketvqa-general",
     ("--dataset", "pocket-medical"): "pocketvqa-medical",
 }
+# what answers of one's own may be called
+_OWN_NAMES = ("import", "reader")
 _WORDS = {bool: "", str: "NAME", int: "N", float: "SHARE", Path: "FILE"}
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-_CONTROL_BUT_BARS = re.compile(
-    "\x1b(?!\\[[0-9;]*[mAK])|[\x00-\x07\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f]"
-)
-
 app = typer.Typer(
     name="medcal",
     help="Is the confidence of a multimodal LLM on medical images calibrated?",
@@ -124,52 +123,20 @@ def _renamed(words: list[str]) -> list[str]:
         if option in RENAMED and (word == option or equals):
             note(f"{option} is now called {RENAMED[option]}")
             word = RENAMED[option] + equals + value
-            option = RENAMED[option]
         if not (option.startswith("--") and equals):
             option, value = (out[-1] if out else ""), word
-        names = [_new_name(words[0], option, name) for name in value.split(",")]
-        out.append(word[: len(word) - len(value)] + ",".join(names))
+        own = option == "--dataset" and words[0] in _OWN_NAMES
+        for name in value.split(",") if not own else ():
+            if new := RENAMED.get((option, name)):
+                note(f"{option.lstrip('-')} '{name}' is now called '{new}'")
+                word = re.sub(rf"\b{name}\b", new, word)
+        out.append(word)
     return out
-
-
-def _new_name(command, option, name):
-    new = RENAMED.get((option, name))
-    if new is None or (option == "--dataset" and not _is_known_set(command, name, new)):
-        return name
-    note(f"{option.lstrip('-')} '{name}' is now called '{new}'")
-    return new
-
-
-def _is_known_set(command, old, new):
-    from medcal_nb.items import dataset_names
-
-    known = dataset_names() if command in ("ask", "items", "reader") else []
-    return new in known and old not in known
-
-
-class _Terminal:
-    """A terminal that takes no control sequences but those of progress bars and colours."""
-
-    def __init__(self, stream):
-        self._stream = stream
-
-    def write(self, text):
-        return self._stream.write(_CONTROL_BUT_BARS.sub("\ufffd", text))
-
-    def __getattr__(self, name):
-        return getattr(self._stream, name)
-
-
-def _complain(message: str) -> None:
-    say("medcal: error: " + " ".join(message.split("\n")), err=True)
 
 
 def main() -> None:
     """Run the command line; whatever goes wrong is told in one line (--debug shows more)."""
     debug = sys.argv[1:2] == ["--debug"]
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name).isatty():
-            setattr(sys, name, _Terminal(getattr(sys, name)))
     try:
         code = app(_renamed(sys.argv[1:]), prog_name="medcal", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
@@ -183,7 +150,7 @@ def main() -> None:
         if debug:
             raise
         code, told = _told(error)
-        _complain(told)
+        note("error: " + " ".join(told.split("\n")))
     if code == 130:
         note("interrupted; the same command goes on where it was")
     sys.exit(code)
@@ -199,8 +166,8 @@ def _told(error: Exception) -> tuple[int, str]:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         name = error.filename or "a file"
         return 1, f"no space left on the disk writing {name}: free some and run it again"
-    if isinstance(error, PermissionError) and error.filename:
-        return 2, f"{error.filename}: permission denied: change its mode or choose another"
+    if isinstance(error, FileNotFoundError | PermissionError) and error.filename:
+        return 2, f"{error.filename}: {(error.strerror or '').lower()}: choose another"
     told = (str(error).strip().splitlines() or ["no more is known"])[0][:300]
     again = " ".join(["medcal --debug", *sys.argv[1:]])
     return 1, (

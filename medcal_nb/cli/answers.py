@@ -70,17 +70,8 @@ def import_(
 
     named = {name: given[name] for name in ColumnMap.__dataclass_fields__ if name in given}
     columns = ColumnMap(**named | {"logits": tuple(split_names(logits))})
-    done = import_file(
-        file,
-        to,
-        columns,
-        reader=reader,
-        items=items,
-        parse=_reply,
-        grade=_grade,
-        if_exists=if_exists,
-        progress=True,
-    )
+    how = {"parse": _reply, "grade": _grade, "if_exists": if_exists, "progress": True}
+    done = import_file(file, to, columns, reader=reader, items=items, **how)
     for remark in done.notes:
         note(remark)
     known = done.rows - done.written
@@ -115,21 +106,16 @@ def score(
 
     if not 0 < ci < 1:
         raise MedcalError(f"--ci {ci:g}: lies between 0 and 1; write 0.95 for 95 %")
+    names = list(dict.fromkeys(split_names(by)))
+    how = {"n_bins": bins, "binning": binning, "level": ci, "n_resamples": resamples}
     table, reasons = score_answers(
-        answers,
-        by=list(dict.fromkeys(split_names(by))),
-        n_bins=bins,
-        binning=binning,
-        closed=closed,
-        level=ci,
-        n_resamples=resamples,
-        seed=seed,
-        progress=True,
+        answers, by=names, closed=closed, seed=seed, progress=True, **how
     )
     for reason in reasons:
         note(reason)
     if format == "csv":
-        sys.stdout.write(table.to_csv(index=False, lineterminator="\n"))
+        text = table.to_csv(index=False, lineterminator="\n")
+        (say if sys.stdout.isatty() else sys.stdout.write)(text)
     elif format == "json":
         rows = table.astype(object).where(table.notna(), None).to_dict("records")
         typer.echo(json.dumps(rows, indent=1))

@@ -1,6 +1,7 @@
 """``medcal ask``, ``medcal strategies`` and ``medcal models``."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import typer
 
@@ -52,49 +53,45 @@ def ask(
 
     Example: medcal ask --model Qwen/Qwen3-VL-4B-Instruct --dataset vqa-rad --to a.sqlite
     """
+    _ask(SimpleNamespace(**locals()))
+
+
+def _ask(given):
+    """Do what the options say: read a batch, write one, tell what would be asked, or ask."""
+    from medcal_nb.answers import AnswerLog
+    from medcal_nb.ask.backends.batch import export_batch
     from medcal_nb.ask.models import resolve_model
+    from medcal_nb.ask.run import ask as ask_items
     from medcal_nb.ask.strategies import Plan, choose_strategies
+    from medcal_nb.cli import say
     from medcal_nb.errors import MedcalError
     from medcal_nb.items import load_items
 
-    part = _shard(shard)
+    part, strategies, dataset = _shard(given.shard), given.strategies, given.dataset
     choose_strategies(strategies)
-    if to is None and not (dry_run or export):
+    if given.to is None and not (given.dry_run or given.export):
         raise MedcalError("--to is missing: name the answers log, for example answers.sqlite")
-    if collect:
-        _collect(collect, to)
-    if model is None or dataset is None:
+    if given.collect:
+        _collect(given.collect, given.to)
+    if given.model is None or dataset is None:
         raise MedcalError("--model and --dataset are needed: what to ask, and about what")
-    if export:
-        from medcal_nb.ask.backends.batch import export_batch
-        from medcal_nb.cli import say
-
-        told = {"samples": samples, "temperature": temperature, "seed": seed, "lettered": letters}
-        told |= {"max_new_tokens": max_new_tokens, "split": split, "n": n, "files": image_files}
-        for path in export_batch(export, model, strategies, dataset=dataset, **told):
+    how = {name: getattr(given, name) for name in ("samples", "temperature", "seed")}
+    how |= {"lettered": given.letters, "max_new_tokens": given.max_new_tokens}
+    which = {"split": given.split, "n": given.n}
+    if given.export:
+        how |= which | {"files": given.image_files}
+        for path in export_batch(given.export, given.model, strategies, dataset=dataset, **how):
             say(str(path))
         return
-    items = load_items(dataset, split=split, n=n)
-    backend = resolve_model(
-        model,
-        device=device,
-        revision=revision,
-        served_as=served_as,
-        concurrency=concurrency,
-        timeout=timeout,
-    )
-    how = {"samples": samples, "temperature": temperature, "seed": seed}
-    how |= {"lettered": letters, "max_new_tokens": max_new_tokens}
-    if dry_run:
+    items = load_items(dataset, **which)
+    reach = ("device", "revision", "served_as", "concurrency", "timeout")
+    backend = resolve_model(given.model, **{name: getattr(given, name) for name in reach})
+    if given.dry_run:
         _print_dry_run(backend, items, strategies, Plan(dataset=dataset, **how))
         return
-
-    from medcal_nb.answers import AnswerLog
-    from medcal_nb.ask.run import ask as ask_items
-
-    how |= {"batch_size": batch_size, "shard": part, "workers": workers, "progress": not quiet}
-    with AnswerLog(to) as log:
-        summary = ask_items(backend, items, strategies, log=log, **how)
+    how |= {"batch_size": given.batch_size, "shard": part, "workers": given.workers}
+    with AnswerLog(given.to) as log:
+        summary = ask_items(backend, items, strategies, log=log, progress=not given.quiet, **how)
     _close(summary)
 
 

@@ -1,15 +1,8 @@
 """``medcal calibrate``: learn recalibration maps on some answers, use them on others."""
 
-import json
 from pathlib import Path
 
 import typer
-
-
-def _methods() -> list[str]:
-    from medcal_nb.correct.maps import MAP_METHODS, OLD_METHODS
-
-    return [*MAP_METHODS, *OLD_METHODS]
 
 
 def register(app: typer.Typer) -> None:
@@ -24,7 +17,6 @@ def calibrate(
         "log_odds",
         help="log_odds, platt, beta, isotonic, histogram, bbq, enir; temperature divides the "
         "logits of all options, where every answer tells them.",
-        autocompletion=_methods,
     ),
     fit: list[str] = typer.Option([], metavar="COL=VALUE,…", help="Rows to learn from."),
     apply: list[str] = typer.Option([], metavar="COL=VALUE,…", help="Rows to correct."),
@@ -46,20 +38,22 @@ def calibrate(
 
     Example: medcal calibrate a.sqlite --fit domain=general --apply domain=medical --to c.csv
     """
-    from medcal_nb.cli import note, say, split_names
-    from medcal_nb.correct.maps import MAP_METHODS
+    from medcal_nb.answers import load_answers
+    from medcal_nb.ask.graded import to_graded
+    from medcal_nb.cli import split_names
+    from medcal_nb.correct.maps import MAP_METHODS, OLD_METHODS, save_maps
     from medcal_nb.errors import MedcalError
-    from medcal_nb.files import check_new_file
+    from medcal_nb.files import check_new_file, new_file
 
     if sum([bool(fit), use is not None, cross > 0]) != 1:
         raise MedcalError("give one of --fit COL=VALUE, --use MAP.json or --cross FOLDS")
-    if method not in _methods():
+    if method not in (*MAP_METHODS, *OLD_METHODS):
         raise MedcalError(f"--method {method}: choose one of {', '.join(MAP_METHODS)}")
     if (map or decision) and not fit:
         raise MedcalError("--map and --decision need --fit COL=VALUE: the rows to learn from")
     for path in filter(None, (to, map, decision and decision / "decision.json")):
         check_new_file(path, sources=[answers])
-    table = _graded(answers)
+    table = to_graded(load_answers(answers))
     target = _pick(table, apply, "--apply", answers)
     source = _pick(table, fit, "--fit", answers) if fit else None
     corrected, maps, groups, notes = _corrected(
@@ -68,101 +62,50 @@ def calibrate(
     if decision is not None:
         notes += _write_decision(source, decision, answers)
     if map is not None:
-        _write_maps(maps, map, groups, " and ".join(fit))
+        with new_file(map) as part:
+            save_maps(maps, part, by=groups, fitted_on=" and ".join(fit))
     _write(corrected, to)
-    if len(corrected) < len(target):
-        without = f"{len(target) - len(corrected):,} rows have no map for their {', '.join(groups)}"
-        notes.append(f"{without} and are left out")
+    if without := len(target) - len(corrected):
+        notes.append(f"{without:,} rows have no map for their {', '.join(groups)} and are left out")
+    _tell(corrected, maps, notes, to)
+
+
+def _tell(corrected, maps, notes, to):
+    from medcal_nb.cli import note, say
+
     for remark in notes:
         note(remark)
     say(f"{to}: {len(corrected):,} answers corrected; {_change(corrected)}")
     for key, fitted in maps.items():
-        say(f"  {' '.join(key)}: {_shown(fitted)}")
+        values = {k: v for k, v in fitted.params.items() if isinstance(v, float)}
+        text = "".join(f", {k} {v:.4g}" for k, v in values.items())
+        say(f"  {' '.join(key)}: {fitted.name}{text}, {fitted.n_fit:,} labels")
 
 
 def _corrected(source, target, path, *, method, by, use, cross, seed):
     """The corrected rows, their maps, the columns these are for, and remarks."""
     import numpy as np
 
-    from medcal_nb.correct.maps import apply_maps, cross_apply, fit_maps, warnings_of
+    from medcal_nb.correct.maps import apply_maps, cross_apply, fit_maps, load_maps, warnings_of
     from medcal_nb.errors import MedcalError
 
+    maps, notes = {}, []
     try:
         if cross:
-            rng = np.random.default_rng(seed)
-            how = {"method": method, "by": by, "n_folds": cross, "rng": rng}
-            rows, notes = warnings_of(cross_apply, target, **how)
-            return rows, {}, by, notes
+            how = {"n_folds": cross, "rng": np.random.default_rng(seed)}
+            rows, notes = warnings_of(cross_apply, target, method=method, by=by, **how)
+            return rows, maps, by, notes
         if use is None:
             maps, notes = warnings_of(fit_maps, source, method=method, by=by)
-            return apply_maps(target, maps, by=by), maps, by, notes
+        else:
+            maps, by = load_maps(use)
+            if not maps:
+                raise ValueError(f"{use}: holds no maps; write some with --fit … --map FILE")
+        return apply_maps(target, maps, by=by), maps, by, notes
     except ValueError as error:
-        raise MedcalError(f"{path}: {_remedy(str(error))}") from None
-    maps, by = _maps_of(use)
-    try:
-        return apply_maps(target, maps, by=by), maps, by, []
-    except ValueError as error:
-        raise MedcalError(f"{path}: {_remedy(str(error))}") from None
-    except (TypeError, KeyError, AttributeError, IndexError) as error:
-        raise MedcalError(f"{use}: its maps can't be applied ({type(error).__name__})") from None
-
-
-def _maps_of(path):
-    """The maps of a file, every number in it finite and every temperature above 0."""
-    from medcal_nb.correct.maps import load_maps
-    from medcal_nb.errors import MedcalError
-
-    if not path.is_file():
-        raise MedcalError(f"{path}: no such file")
-    try:
-        for entry in json.loads(path.read_text(encoding="utf-8"))["maps"]:
-            _check_numbers(entry["map"]["params"], path, "params")
-        maps, by = load_maps(path)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError) as error:
-        told = " ".join(str(error).split())[:200].removeprefix(f"{path}: ")
-        raise MedcalError(f"{path}: not a file of maps ({type(error).__name__}: {told})") from None
-    if not maps or not all(isinstance(column, str) for column in by):
-        raise MedcalError(f"{path}: holds no maps; write some with --fit … --map FILE")
-    return maps, by
-
-
-def _check_numbers(value, path, name):
-    from medcal_nb.errors import MedcalError
-
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            _check_numbers(inner, path, name if name == "temperature" else key)
-    elif isinstance(value, list):
-        for inner in value:
-            _check_numbers(inner, path, name)
-    elif isinstance(value, float | int) and not (
-        abs(value) < 1e9 and (value > 0 or name not in ("temperature", "pooled"))
-    ):
-        raise MedcalError(f"{path}: {name} {value}: give a finite number, a temperature above 0")
-
-
-def _write_maps(maps, path, by, fitted_on):
-    """Write the maps with what a person reads first in front, the items seen at the end."""
-    from medcal_nb.correct.maps import save_maps
-    from medcal_nb.files import new_file
-
-    with new_file(path) as part:
-        save_maps(maps, part, by=by, fitted_on=fitted_on)
-        body = json.loads(part.read_text(encoding="utf-8"))
-        for entry in body["maps"]:
-            told = entry["map"]
-            seen = {"fitted_on": told.pop("fitted_on")}
-            first = {name: told[name] for name in ("name", "params", "n_fit")}
-            entry["map"] = first | told | seen
-        part.write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _graded(path):
-    """Graded answers, with option probabilities where there are any."""
-    from medcal_nb.answers import load_answers
-    from medcal_nb.ask.graded import to_graded
-
-    return to_graded(load_answers(path))
+        told, used, _ = str(error).partition("; score it")
+        told += "; pick other rows, or use --cross FOLDS" if used else ""
+        raise MedcalError(told if use and str(use) in told else f"{path}: {told}") from None
 
 
 def _pick(table, conditions, option, path):
@@ -183,12 +126,6 @@ def _pick(table, conditions, option, path):
     except ValueError as error:
         more = f"; columns are {', '.join(table.columns)}" if len(strings) < len(where) else ""
         raise MedcalError(f"{path}: {option}: {error}{more}") from None
-
-
-def _remedy(text):
-    if "were used to fit" in text:
-        return text.split("; score it")[0] + "; pick other rows, or use --cross FOLDS"
-    return text
 
 
 def _write_decision(source, folder, path):
@@ -243,9 +180,3 @@ def _change(corrected):
         f"of the {len(rows):,} graded: Brier score {brier_score(before, y):.4f} as stated, "
         f"{brier_score(c, y):.4f} after; ECE {ece(before, y):.4f} as stated, {ece(c, y):.4f} after"
     )
-
-
-def _shown(fitted):
-    values = {k: v for k, v in fitted.params.items() if isinstance(v, float)}
-    text = ", ".join(f"{k} {v:.4g}" for k, v in values.items())
-    return f"{fitted.name}, {text + ', ' if text else ''}{fitted.n_fit:,} labels"

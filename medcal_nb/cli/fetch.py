@@ -39,8 +39,8 @@ def fetch(
         if revision:
             raise MedcalError("fetch: --revision is for items; recorded answers are pinned")
         log = log or to / f"{source}.sqlite"
-        done = fetch_answers(source, log, to / source, models=split_names(models), mirror=mirror,
-                             given=given, again=again)  # fmt: skip
+        how = {"models": split_names(models), "mirror": mirror, "given": given, "again": again}
+        done = fetch_answers(source, log, to / source, **how)
         for remark in done.notes:
             note(remark)
         if source == "vlcb":

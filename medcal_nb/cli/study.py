@@ -1,7 +1,6 @@
 """``medcal study``, ``medcal verify`` and ``medcal doctor``."""
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
@@ -13,68 +12,48 @@ def register(app: typer.Typer) -> None:
     app.command("doctor")(doctor)
 
 
+_NOTEBOOKS = typer.Argument(
+    None, metavar="[NN …]", help="Numbers or names of notebooks, with what they need; else all."
+)
+
+
 def study(
-    notebooks: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[NN …]",
-            help="Numbers or names of notebooks, with what they need; all if none.",
-        ),
-    ] = None,
-    profile: Annotated[
-        str, typer.Option(help="pocket, imported, hub, served, or a .toml file.")
-    ] = "pocket",
-    answers: Annotated[
-        Path | None, typer.Option(help="The answers table; profile imported needs one.")
-    ] = None,
-    parameters: Annotated[
-        list[str] | None,
-        typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="Set a parameter, as JSON."),
-    ] = None,
-    fast: Annotated[bool, typer.Option("--fast", help="Small sizes, into build/fast/.")] = False,
-    out: Annotated[
-        Path | None, typer.Option(help="Publish figures and results here, not in figures/.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Run what is unchanged, too.")] = False,
-    list_: Annotated[
-        bool, typer.Option("--list", help="Say what would run and why, and run nothing.")
-    ] = False,
-    figures: Annotated[
-        bool,
-        typer.Option("--figures", help="Print the map of all figures as Markdown; run nothing."),
-    ] = False,
-    keep_going: Annotated[
-        bool, typer.Option("--keep-going", help="Go on with what doesn't need a failed one.")
-    ] = False,
-    jobs: Annotated[
-        int | None,
-        typer.Option("-j", "--jobs", help="Notebooks at a time; by default as the machine allows."),
-    ] = None,
+    notebooks: list[str] = _NOTEBOOKS,
+    profile: str = typer.Option(
+        "pocket", help="pocket, real, logits, imported, hub, served, or a .toml file."
+    ),
+    answers: Path = typer.Option(None, help="The answers table; profile imported needs one."),
+    parameters: list[str] = typer.Option(
+        [], "-p", "--parameter", metavar="NAME=VALUE", help="Set a parameter, VALUE as JSON."
+    ),
+    fast: bool = typer.Option(False, "--fast", help="Small sizes, into build/fast/."),
+    out: Path = typer.Option(None, help="Publish figures and results here, not in figures/."),
+    force: bool = typer.Option(False, "--force", help="Run what is unchanged, too."),
+    list_: bool = typer.Option(
+        False, "--list", help="Say what would run and why, and run nothing."
+    ),
+    figures: bool = typer.Option(
+        False, "--figures", help="Print the map of all figures as Markdown; run nothing."
+    ),
+    keep_going: bool = typer.Option(
+        False, "--keep-going", help="Go on with what doesn't need a failed one."
+    ),
 ) -> None:
     """Run the notebooks that are stale, in order, and publish their figures.
 
-    Example: medcal study --fast 03
+    Example: medcal study --fast 03 -p 'STRATEGY="verbalized"'
     """
     if figures:
         from medcal_nb.study.figure_map import figure_map, format_figure_map
 
         typer.echo(format_figure_map(figure_map(), links=True))
         return
-    from medcal_nb.study.run import report, run_study
+    from medcal_nb.study.run import run_study
 
-    done = run_study(
-        profile,
-        answers=answers,
-        parameters=parameters or [],
-        fast=fast,
-        out=out,
-        force=force,
-        plan_only=list_,
-        keep_going=keep_going,
-        jobs=jobs,
-        only=notebooks or [],
-    )
-    report(done, planned=list_)
+    how = {"fast": fast, "force": force, "plan_only": list_, "keep_going": keep_going}
+    where = {"answers": answers, "out": out, "only": notebooks or []}
+    done = run_study(profile, parameters=parameters, **how, **where)
+    _report(done, planned=list_)
     if done.failed:
         raise typer.Exit(1)
     if not list_:
@@ -82,36 +61,39 @@ def study(
         typer.echo(f"to read: {done.layout.work / 'html' / 'index.html'}", err=True)
 
 
+def _report(done, *, planned: bool) -> None:
+    """Print what a study will do or has done, a line for each notebook, failures at the end."""
+    wide = max(len(name) for name in done.steps)
+    for name, step in done.steps.items():
+        ran = not planned and step.action == "runs"
+        action = f"ran {step.seconds:.1f} s" if ran else step.action
+        because = f", because {step.reason}" if step.reason else ""
+        typer.echo(f"{name:<{wide}}  {action}{because}", err=True)
+    for step in done.steps.values():
+        if step.message:
+            typer.echo(f"medcal: error: {step.message}", err=True)
+
+
 def verify(
-    notebooks: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[NN …]", help="Numbers or names of notebooks; all if none."),
-    ] = None,
-    answers: Annotated[
-        Path | None, typer.Option(help="Use a copy of these answers instead of asking again.")
-    ] = None,
-    keep: Annotated[Path | None, typer.Option(help="Run in this new folder and keep it.")] = None,
+    notebooks: list[str] = _NOTEBOOKS,
+    answers: Path = typer.Option(None, help="Use a copy of these answers, ask nothing again."),
 ) -> None:
     """Run the committed study again elsewhere and compare every published number.
 
     In a git clone the last commit is run, not files being edited; it takes as long as the study.
-    With the versions and processor that the figures were made with, every table has to be the
-    same to the byte; elsewhere numbers may differ by 0.005 (of their size, where it exceeds 1).
+    Numbers may differ by 0.005 and by 0.5 % of their size, or as a notebook's metadata say.
     Exits with 1 where a figure differs.
 
     Example: medcal verify 02
     """
     from medcal_nb.study.verify import verify as run_again
 
-    verdicts = run_again(only=notebooks or [], answers=answers, keep=keep)
-    wide = max(len(verdict.figure) for verdict in verdicts)
-    for verdict in verdicts:
-        typer.echo(f"{verdict.figure:<{wide}}  {verdict.told}")
-    wrong = sum(not verdict.agrees for verdict in verdicts)
-    if wrong:
-        typer.echo(f"medcal: error: {wrong} of {len(verdicts)} figures differ", err=True)
+    found = run_again(only=notebooks or [], answers=answers)
+    for figure, told in found.items():
+        typer.echo(f"{figure:<{max(map(len, found))}}  {told or 'agrees'}")
+    if wrong := sum(map(bool, found.values())):
+        typer.echo(f"medcal: error: {wrong} of {len(found)} figures differ", err=True)
         raise typer.Exit(1)
-    typer.echo(f"all {len(verdicts)} figures agree", err=True)
 
 
 def doctor() -> None:
@@ -121,11 +103,9 @@ def doctor() -> None:
     """
     from medcal_nb.study.doctor import examine
 
-    missing = 0
-    for finding in examine():
-        missing += finding.state == "missing"
+    found = list(examine())
+    for finding in found:
         typer.echo(f"{finding.state:<8}{finding.topic:<15}{finding.told}")
-    if missing:
-        things = "thing is" if missing == 1 else "things are"
-        typer.echo(f"medcal: error: {missing} {things} missing for the default study", err=True)
+    if missing := [finding.topic for finding in found if finding.state == "missing"]:
+        typer.echo(f"medcal: error: missing for the study: {', '.join(missing)}", err=True)
         raise typer.Exit(1)

@@ -9,24 +9,11 @@ A notebook imports :func:`notebook_context` from here, the one that asks also
     ctx.results({"ece": ece})
     ctx.read_results("01_elicitation"), ctx.read_table("fig01_costs")  # declared in medcal.reads
 
-The runner (``graph``, ``run``, ``verify``, ``html``) is not imported by this module, so that a
-change to it does not make the notebooks stale.
+The runner (``plan``, ``run``, ``kernel``, ``html``, ``verify``) is not imported by this module, so
+that a change to it does not make the notebooks stale.
 """
 
-from medcal_nb.study.context import (
-    NotebookContext,
-    load_results,
-    notebook_context,
-    save_results,
-)
-from medcal_nb.study.profiles import Job, Profile, load_profile
+from medcal_nb.study.context import load_results, notebook_context, save_results
+from medcal_nb.study.profiles import load_profile
 
-__all__ = [
-    "Job",
-    "NotebookContext",
-    "Profile",
-    "load_profile",
-    "load_results",
-    "notebook_context",
-    "save_results",
-]
+__all__ = ["load_profile", "load_results", "notebook_context", "save_results"]

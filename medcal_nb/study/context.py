@@ -9,7 +9,7 @@ import platform
 import sys
 import warnings
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,33 +22,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # the libraries whose version can change a number or a drawing
-LIBRARIES = (
-    "medcal-nb",
-    "numpy",
-    "pandas",
-    "scipy",
-    "scikit-learn",
-    "netcal",
-    "torch",
-    "transformers",
-    "matplotlib",
-    "seaborn",
+_LIBRARIES = (
+    "medcal-nb numpy pandas scipy scikit-learn netcal torch transformers matplotlib seaborn"
 )
 # parameters that say where, not what: they must not change the bytes of a figure
-PLACES = ("ANSWERS", "OUT_DIR")
+_PLACES = ("ANSWERS", "OUT_DIR")
 # dots of a page per inch of a figure: sharp, because the picture has 300
-SHOWN_DPI = 110
+_SHOWN_DPI = 110
 
 
 def library_versions() -> dict[str, str]:
     """Return the versions of Python and the libraries that can change a number or a drawing."""
-    found = {"python": platform.python_version()}
-    for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    return {"python": platform.python_version()} | {n: version(n) for n in _LIBRARIES.split()}
 
 
 @dataclass(frozen=True)
@@ -89,29 +74,23 @@ class NotebookContext:
     @property
     def provenance(self) -> dict[str, Any]:
         """What figures of this notebook come from, as of now: no path and no date in it."""
-        told = {key: value for key, value in self.parameters.items() if key not in PLACES}
+        from medcal_nb.study.hashing import content_hash
+
+        declared, given = _declared(self.notebook), None
+        # what reads nothing may run while another still fills the answers
+        if not declared or declared.get("reads") or "answers" in declared.get("writes", []):
+            given = content_hash(self.answers) if self.answers.is_file() else None
+        told = {key: value for key, value in self.parameters.items() if key not in _PLACES}
         return {
             "notebook": self.notebook,
             "profile": self.profile,
             "fast": self.fast,
             "parameters": _plain(told),
-            "answers": self._answers_hash(),
+            "answers": given,
             **({"source": self.source} if self.source else {}),
             "versions": library_versions(),
             "platform": f"{platform.system()} {platform.machine()}",
         }
-
-    def _answers_hash(self) -> str | None:
-        """Hash of the answers, directly or through what others made of them; else None.
-
-        A notebook that reads nothing may run while another still fills the answers.
-        """
-        from medcal_nb.study.hashing import answers_hash
-
-        declared = _declared(self.notebook)
-        if declared and not declared.get("reads") and "answers" not in declared.get("writes", []):
-            return None
-        return answers_hash(self.answers) if self.answers.is_file() else None
 
     def answer(self, sentences: list[str] | None = None) -> None:
         """Show what the notebook found where this was first called, at its top.
@@ -134,7 +113,7 @@ class NotebookContext:
         from medcal_nb.show.figures import read_manifest
 
         path = self.path_of(figure).with_suffix(".png")
-        told = read_manifest(self._published()).get(figure, {})
+        told = read_manifest(path.parent).get(figure, {})
         display(Image(data=path.read_bytes(), width=760, alt=told.get("alt") or figure))
         if told.get("caption"):
             display(Markdown(f"*{told['caption']}*"))
@@ -162,16 +141,9 @@ class NotebookContext:
             raise ValueError(f"name: {name!r} in {self.notebook} must start with {prefix!r}")
         shows = _declared(self.notebook).get("shows", {}).get(name, name)
         caption = " ".join(filter(None, [caption or shows, self.source]))
-        paths = save_figure(
-            fig,
-            name,
-            table,
-            out_dir=self.out_dir,
-            provenance=self.provenance,
-            caption=caption,
-            alt=alt or shows,
-        )
-        width = round(SHOWN_DPI * fig.get_figwidth())
+        told = {"provenance": self.provenance, "caption": caption, "alt": alt or shows}
+        paths = save_figure(fig, name, table, out_dir=self.out_dir, **told)
+        width = round(_SHOWN_DPI * fig.get_figwidth())
         plt.close(fig)
         if _in_a_notebook():
             display(Image(data=paths["png"].read_bytes(), width=width, alt=alt or shows))
@@ -192,24 +164,14 @@ class NotebookContext:
             If it has not been made.
         """
         name = output if output.startswith("results/") else f"{output}.csv"
-        handed = self.out_dir / "reads"
-        if handed.is_dir():
-            place, remedy = handed, f"declare {output!r} in the notebook's metadata medcal.reads"
-        else:
-            place = build_folder(checkout(), self.profile, fast=self.fast)
-            if not output.startswith("results/"):
-                place = self._published()
+        place, remedy = self.out_dir / "reads", f"declare {output!r} in metadata medcal.reads"
+        if not place.is_dir():
             remedy = "run `medcal study` first"
+            where = build_folder if output.startswith("results/") else figures_folder
+            place = where(checkout(), self.profile, fast=self.fast)
         if not (place / name).is_file():
             raise MedcalError(f"{self.notebook}: no {name} in {place}: {remedy}")
         return place / name
-
-    def _published(self) -> Path:
-        """Return the folder of published figures that this notebook may read."""
-        handed = self.out_dir / "reads"
-        if handed.is_dir():
-            return handed
-        return figures_folder(checkout(), self.profile, fast=self.fast)
 
     def has(self, output: str) -> bool:
         """Return whether another notebook's output was made: its profile may leave it out."""
@@ -272,16 +234,9 @@ def notebook_context(
                 f"`medcal study --profile {profile} --answers FILE`"
             )
         answers = answers_file(checkout(), profile, fast=fast)
-    if not out_dir:
-        out_dir = build_folder(checkout(), profile, fast=fast) / "lab"
-    context = NotebookContext(
-        notebook=notebook,
-        profile=profile,
-        answers=Path(answers),
-        out_dir=Path(out_dir),
-        fast=bool(fast),
-        parameters=dict(parameters or {}),
-    )
+    out_dir = Path(out_dir or build_folder(checkout(), profile, fast=fast) / "lab")
+    told = dict(parameters or {})
+    context = NotebookContext(notebook, profile, Path(answers), out_dir, bool(fast), told)
     if not context.answers.is_file() and "answers" in _declared(notebook).get("reads", []):
         raise MedcalError(
             f"{notebook}: no answers at {context.answers}: run `medcal study 01"
@@ -313,21 +268,17 @@ def _declared(notebook: str) -> dict[str, Any]:
 
 
 def save_results(
-    results: dict[str, Any],
-    name: str,
-    *,
-    out_dir: str | os.PathLike,
-    provenance: dict[str, Any] | None = None,
+    results: dict[str, Any], name: str, *, out_dir: Path, provenance: dict[str, Any] | None = None
 ) -> Path:
-    """Write a notebook's numbers as ``<out_dir>/results/<name>.json``.
+    """Write a notebook's numbers as ``<out_dir>/results/<name>.json``, and return that file.
 
-    Floats keep 10 significant digits; NaN and infinities become null; numpy values, intervals
-    (any named tuple or dataclass), tables and paths become plain JSON.
+    Floats keep 10 significant digits; NaN and infinities become null; numpy values, named tuples
+    and tables become plain JSON.
 
-    Returns
-    -------
-    pathlib.Path
-        The file.
+    Raises
+    ------
+    TypeError
+        If a value is no data.
     """
     from medcal_nb.show.figures import replace_files
 
@@ -350,30 +301,17 @@ def load_results(path: str | os.PathLike) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON knows it."""
-    if value is None or isinstance(value, bool | str):
-        return value
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float):
-        return float(f"{value:.10g}") if math.isfinite(value) else None
-    if hasattr(value, "_asdict"):
-        return _plain(value._asdict())
-    if hasattr(value, "__dataclass_fields__"):
-        return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
+    """Return a value as JSON knows it; what is no data stays, for JSON to refuse."""
+    if hasattr(value, "columns"):
+        value = value.to_dict(orient="records")
+    elif hasattr(value, "_asdict"):
+        value = value._asdict()
+    elif hasattr(value, "tolist"):
+        value = value.tolist()
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        items = sorted(value) if isinstance(value, set | frozenset) else value
-        return [_plain(item) for item in items]
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    if hasattr(value, "columns") and hasattr(value, "to_dict"):
-        return _plain(value.to_dict(orient="records"))
-    if hasattr(value, "tolist"):
-        return _plain(value.tolist())
-    if hasattr(value, "to_dict"):
-        return _plain(value.to_dict())
-    if type(value).__name__ in ("NAType", "NaTType"):
-        return None
-    raise TypeError(f"results: {type(value).__name__} can't be written as JSON: {value!r}")
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return float(f"{value:.10g}") if math.isfinite(value) else None
+    return None if type(value).__name__ in ("NAType", "NaTType") else value

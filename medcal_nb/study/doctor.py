@@ -8,14 +8,11 @@ import platform
 import shutil
 import sys
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 from medcal_nb import __version__
 from medcal_nb.errors import MedcalError
-
-_GIGABYTE = 1e9
 
 
 class Finding(NamedTuple):
@@ -30,44 +27,23 @@ class Finding(NamedTuple):
 
 
 def examine() -> Iterator[Finding]:
-    """Look at versions, notebooks, weights, answers, memory, device, hub and browser."""
-    from medcal_nb.study.context import LIBRARIES, library_versions
+    """Look at versions, notebooks, weights, memory, device and hub."""
+    from medcal_nb.study.context import library_versions
+    from medcal_nb.study.places import checkout
 
-    old = sys.version_info < (3, 11)
-    told = f"{platform.python_version()} at {sys.executable}{': 3.11 or newer is needed' * old}"
-    yield Finding("Python", "missing" if old else "ok", told)
+    yield Finding("Python", "ok", f"{platform.python_version()} at {sys.executable}")
     yield Finding("medcal", "ok", f"{__version__} at {Path(__file__).resolve().parents[1]}")
-    found = library_versions()
-    yield Finding("libraries", "ok", ", ".join(f"{k} {v}" for k, v in found.items()))
-    modules = ("papermill", "ipykernel", "nbconvert", "pytask", "pytask_parallel")
-    absent = [name for name in LIBRARIES if name not in found]
-    for name in [*absent, *(module for module in modules if find_spec(module) is None)]:
-        yield Finding(name, "missing", "not installed: run `make setup` or `pip install -e .`")
-    yield from _checkout()
+    told = ", ".join(f"{name} {version}" for name, version in library_versions().items())
+    yield Finding("libraries", "ok", told)
+    try:
+        yield Finding("notebooks", "ok", f"in {checkout() / 'notebooks'}")
+    except MedcalError as error:
+        yield Finding("notebooks", "missing", str(error))
     yield _weights()
     yield from _machine()
     yield _hub()
-    browser = shutil.which("chromium") or shutil.which("chromium-browser")
-    ok = browser and find_spec("playwright") is not None
-    remedy = "only the browser tests need it and playwright: `make browser`, `make setup`"
-    yield Finding("browser", "ok" if ok else "note", browser if ok else remedy)
     key = "set" if os.environ.get("OPENAI_API_KEY") else "not set"
     yield Finding("endpoint key", "note", f"OPENAI_API_KEY is {key}; hosted endpoints need one")
-
-
-def _checkout() -> Iterator[Finding]:
-    from medcal_nb.study.notebooks import find_notebooks
-    from medcal_nb.study.places import checkout
-
-    try:
-        root = checkout()
-        count = len(find_notebooks(root / "notebooks"))
-        yield Finding("notebooks", "ok", f"{count} in {root / 'notebooks'}")
-        logs = [str(log.relative_to(root)) for log in root.glob("build/**/answers.sqlite")]
-        asked = ", ".join(sorted(logs)) or "none yet: `medcal study` asks the pocket models"
-        yield Finding("answers", "ok" if logs else "note", asked)
-    except MedcalError as error:
-        yield Finding("notebooks", "missing", str(error))
 
 
 def _weights() -> Finding:
@@ -75,7 +51,6 @@ def _weights() -> Finding:
     from medcal_nb.pocket import pocket_home
     from medcal_nb.study.hashing import file_hash
 
-    remedy = "restore it with `git checkout data/pocket`, or set MEDCAL_POCKET to its folder"
     try:
         home = pocket_home()
         listed = json.loads((home / "manifest.json").read_text(encoding="utf-8"))
@@ -85,6 +60,7 @@ def _weights() -> Finding:
         return Finding("pocket models", "missing", str(error))
     except (OSError, ValueError, AttributeError):
         wrong = [home / "manifest.json"]
+    remedy = "`git checkout data/pocket` restores it, `make pocket` makes it again"
     if wrong:
         return Finding("pocket models", "missing", f"{wrong[0]} is absent or damaged: {remedy}")
     return Finding("pocket models", "ok", f"{len(files)} files in {home}, as the manifest says")
@@ -94,9 +70,9 @@ def _machine() -> Iterator[Finding]:
     import psutil
     import torch
 
-    memory, free = psutil.virtual_memory(), shutil.disk_usage(Path.cwd()).free / _GIGABYTE
+    memory, free = psutil.virtual_memory(), shutil.disk_usage(Path.cwd()).free / 1e9
     told = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
-    told += f"{memory.available / _GIGABYTE:.1f} of {memory.total / _GIGABYTE:.1f} GB memory free"
+    told += f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB memory free"
     yield Finding("machine", "ok", told)
     short = ": the study needs 1 GB, free some" if free < 1 else ""
     yield Finding("disk", "missing" if short else "ok", f"{free:.1f} GB free{short}")
@@ -106,15 +82,13 @@ def _machine() -> Iterator[Finding]:
 
 
 def _hub() -> Finding:
-    import socket
-
+    import httpx
     from huggingface_hub import constants
 
-    host = constants.ENDPOINT.split("//")[-1].split("/")[0]
-    name, _, port = host.partition(":")
     try:
-        socket.create_connection((name, int(port or 443)), timeout=2).close()
-    except OSError:
-        told = f"{host} doesn't answer: the pocket study needs no network, profile hub does"
+        httpx.head(constants.ENDPOINT, timeout=2)
+    except httpx.HTTPError:
+        told = f"{constants.ENDPOINT} doesn't answer: only profile hub needs it"
         return Finding("hub", "note", told)
-    return Finding("hub", "ok", f"{host} answers; cache in {constants.HF_HUB_CACHE}")
+    told = f"{constants.ENDPOINT} answers; cache in {constants.HF_HUB_CACHE}"
+    return Finding("hub", "ok", told)

@@ -25,15 +25,7 @@ def figure_map() -> pd.DataFrame:
 
 
 def format_figure_map(table: pd.DataFrame, *, links: bool = False) -> str:
-    """Write the figure map as a Markdown table.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        From :func:`figure_map`.
-    links : bool
-        Make figures and notebooks links, as seen from the root of the checkout.
-    """
+    """Write the figure map as a Markdown table, with links as seen from the checkout's root."""
     lines = ["| figure | notebook | what it shows | command |", "|---|---|---|---|"]
     for figure, notebook, shows, command in table.itertuples(index=False):
         if links:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 # what differs from one asking to the next although the answers are the same
 _INCIDENTAL = ("run_id", "seconds")
-_NUMBERS = ("sample", "confidence", "prompt_tokens", "new_tokens")
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -21,57 +20,30 @@ def file_hash(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def answers_hash(path: str | Path) -> str:
-    """Return a hash of what an answers table says.
+def content_hash(path: str | Path) -> str:
+    """Return a hash of what a file says, reckoned once for as long as it stays as it is.
 
-    For a log it depends on the rows alone: not on their order, nor on the run
+    For an answers log it depends on the rows alone: not on their order, nor on the run
     that asked or the seconds it took. For any other file it is the file's SHA-256.
     """
-    from medcal_nb.answers import is_log
-
     path = Path(path)
-    return _log_hash(str(path), stamp(path)) if is_log(path) else file_hash(path)
+    files = (path, path.with_name(path.name + "-wal"))  # what waits beside a log
+    stamp = str([(f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.exists()])
+    return _content_hash(path, stamp)
 
 
-def stamp(path: Path) -> str:
-    """Return sizes and times of a file and, for a log, of what waits beside it."""
-    files = (path, path.with_name(path.name + "-wal"))
-    return str([(f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.exists()])
+@lru_cache(maxsize=4096)
+def _content_hash(path: Path, stamp: str) -> str:
+    from medcal_nb.answers import ANSWER_COLUMNS, AnswerLog, is_log
 
-
-@lru_cache(maxsize=8)
-def _log_hash(path: str, stamp: str) -> str:
-    import numpy as np
-    import pandas as pd
-
-    from medcal_nb.answers import ANSWER_COLUMNS, AnswerLog
-
+    if not is_log(path):
+        return file_hash(path)
     columns = [name for name in ANSWER_COLUMNS if name not in _INCIDENTAL]
-    rows, total = 0, [0, 0]  # a sum over rows is the same in any order; two leave 128 bits
+    total = 0  # a sum over rows is the same in any order
     with AnswerLog(path, read_only=True) as log:
-        for frame in log.iter_frames(columns, ordered=False):
-            # the same kind of column in every chunk, whatever the chunk happens to hold
-            plain = {
-                name: frame[name].astype("float64") if name in _NUMBERS else _as_text(frame[name])
-                for name in columns
-            }
-            for half, key in enumerate(("medcal-answers-1", "medcal-answers-2")):
-                hashes = pd.util.hash_pandas_object(
-                    pd.DataFrame(plain), index=False, hash_key=key
-                ).to_numpy(dtype=np.uint64)
-                total[half] = (total[half] + int(hashes.sum(dtype=np.uint64))) % 2**64
-            rows += len(frame)
-    return hashlib.sha256(f"{rows} {columns} {total}".encode()).hexdigest()
-
-
-def _as_text(column):
-    if column.dtype.kind == "O":
-        column = column.map(
-            lambda value: (
-                json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else value
-            )
-        )
-    return column.astype("string").fillna("").astype(object)
+        for rows in log.iter_stored(columns):
+            total += sum(int(hashlib.sha256(repr(row).encode()).hexdigest(), 16) for row in rows)
+    return hashlib.sha256(f"{columns} {total}".encode()).hexdigest()
 
 
 def sources_used(source: str) -> str:
@@ -89,20 +61,20 @@ def sources_used(source: str) -> str:
             file = file if file.is_file() else file.parent.with_suffix(".py")
             if name in found or parts[0] != _PACKAGE.name or not file.is_file():
                 continue
+            found[name] = file.read_text(encoding="utf-8")
             package = name if file.name == "__init__.py" else name.rpartition(".")[0]
-            found[name], names = _module(file, package, stamp(file))
-            waiting.update(names)
+            waiting.update(_names(found[name], package))
     return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
 
 
 @lru_cache(maxsize=1024)
-def _module(file: Path, package: str, stamp: str) -> tuple[str, tuple[str, ...]]:
-    return file_hash(file), tuple(_names(file.read_text(encoding="utf-8"), package))
+def _names(source: str, package: str) -> tuple[str, ...]:
+    return tuple(_found(ast.parse(source), package))
 
 
-def _names(source: str, package: str) -> Iterator[str]:
+def _found(tree: ast.AST, package: str) -> Iterator[str]:
     """Yield dotted names that a module of a package imports or names in strings."""
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from medcal_nb.show.figures import FORMATS, read_manifest, replace_files
 
 if TYPE_CHECKING:
-    from medcal_nb.study.run import Study
+    from medcal_nb.study.plan import Study
 
 _STYLE = """
 :root { color-scheme: light dark; }

@@ -1,11 +1,10 @@
-"""One notebook through papermill, watched: its kernel, its cell, why it stopped."""
+"""One notebook through papermill: its kernel, and why it stopped."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import re
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,7 @@ import papermill
 import psutil
 import zmq
 from nbclient.exceptions import DeadKernelError
-from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
-from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bars
 from traitlets.config import Config
 
 from medcal_nb.errors import MedcalError
@@ -27,6 +22,14 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _LAST_LINES = 8
 # what runs between kernel and study on loopback can't be read by others on the machine
 _ENCRYPTION = "auto" if zmq.has("curve") else "disabled"
+_HOW = {
+    "kernel_name": "python3",
+    "language": "python",
+    "progress_bar": False,
+    "start_timeout": 180,
+    "shutdown_kernel": "immediate",
+    "config": Config(KernelManager={"transport_encryption": _ENCRYPTION}),
+}
 
 
 class Failure(MedcalError):
@@ -63,28 +66,8 @@ def kernel_environment(scratch: Path, *, embedded: bool) -> Iterator[None]:
         os.environ.update(before)
 
 
-class _Watched(NBClientEngine):
-    """Papermill's own engine, telling which cell starts."""
-
-    @classmethod
-    def execute_managed_notebook(cls, nb_man, kernel_name, *, on_cell, **options):
-        start = nb_man.cell_start
-
-        def cell_start(cell, cell_index=None, **told):
-            on_cell(cell_index)
-            start(cell, cell_index, **told)
-
-        nb_man.cell_start = cell_start
-        return super().execute_managed_notebook(nb_man, kernel_name, **options)
-
-
-papermill_engines.register("medcal", _Watched)
-
-
-def execute(
-    source: Path, executed: Path, parameters: dict[str, Any], *, on_cell: Callable[[int], None]
-) -> None:
-    """Execute a notebook with parameters and keep the executed copy.
+def execute(source: Path, executed: Path, parameters: dict[str, Any], *, on_cell: Callable) -> None:
+    """Execute a notebook with parameters, telling which cell starts, and keep the executed copy.
 
     Raises
     ------
@@ -95,11 +78,8 @@ def execute(
     paths = [str(path).replace("{", "{{").replace("}", "}}") for path in (source, executed)]
     try:
         papermill.execute_notebook(
-            *paths, parameters, engine_name="medcal", kernel_name="python3", language="python",
-            progress_bar=False, start_timeout=180, cwd=source.parent, on_cell=on_cell,
-            shutdown_kernel="immediate",
-            config=Config(KernelManager={"transport_encryption": _ENCRYPTION}),
-        )  # fmt: skip
+            *paths, parameters, cwd=source.parent, on_cell_start=on_cell, **_HOW
+        )
     except PapermillExecutionError as error:
         said = _COLOURS.sub("", "\n".join(error.traceback)).splitlines()
         lines = "".join(f"\n    {line}" for line in said[-_LAST_LINES:] if line.strip())
@@ -117,45 +97,3 @@ def kill_kernels() -> None:
             if "ipykernel_launcher" in child.cmdline():
                 for process in [*child.children(recursive=True), child]:
                     process.kill()
-
-
-class Progress:
-    """A bar for each notebook on a terminal, plain lines elsewhere, every cell in a log file."""
-
-    def __init__(self, log: Path) -> None:
-        self.log = open(log, "w", encoding="utf-8", buffering=1)  # noqa: SIM115
-        self.tasks: dict[str, Any] = {}
-        columns = TextColumn("{task.description:<26}"), BarColumn(24), TextColumn("cell")
-        counts = TextColumn("{task.completed}/{task.total}"), TimeElapsedColumn()
-        self.bars = Bars(*columns, *counts, console=Console(stderr=True), transient=True)
-
-    def __enter__(self) -> Progress:
-        self.bars.start()
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.bars.stop()
-        self.log.close()
-
-    def start(self, name: str, n_cells: int, reason: str) -> None:
-        """Tell that a notebook starts, and why."""
-        self.tell(f"{name}: runs, because {reason}")
-        self.tasks[name] = self.bars.add_task(name, total=n_cells)
-
-    def cell(self, name: str, index: int) -> None:
-        """Tell that a cell starts."""
-        bar = self.bars.tasks[self.tasks[name]]
-        self.bars.update(bar.id, completed=index + 1)
-        self.log.write(f"{time.strftime('%X')} {name}: cell {index + 1}/{bar.total:.0f}")
-        self.log.write(f" after {bar.elapsed:.1f} s\n")
-
-    def end(self, name: str, seconds: float, *, failed: bool) -> None:
-        """Tell that a notebook is done."""
-        if name in self.tasks:
-            self.bars.update(self.tasks.pop(name), visible=False)
-            self.tell(f"{name}: {'failed' if failed else 'done'} after {seconds:.1f} s")
-
-    def tell(self, line: str) -> None:
-        """Print a line, and log it."""
-        self.log.write(f"{time.strftime('%X')} {line}\n")
-        self.bars.console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import json
 import re
 from collections.abc import Iterable
@@ -15,12 +14,7 @@ from medcal_nb.errors import MedcalError
 
 ANSWERS = "answers"
 # set by the study from its own options
-_RESERVED = {
-    "PROFILE": "--profile",
-    "ANSWERS": "--answers",
-    "OUT_DIR": "--out",
-    "FAST": "--fast",
-}
+_RESERVED = {"PROFILE": "--profile", "ANSWERS": "--answers", "OUT_DIR": "--out", "FAST": "--fast"}
 
 
 @dataclass(frozen=True)
@@ -71,11 +65,6 @@ class Notebook:
         """All of its Python code."""
         return "\n".join(source for kind, source, _ in self.cells if kind == "code")
 
-    def needs(self, writers: dict[str, str]) -> dict[str, str]:
-        """Return those of its reads that others write, with their names, optional ones not."""
-        optional = self.declared.get("optional", [])
-        return {r: writers[r] for r in self.reads if r in writers and r not in optional}
-
 
 def find_notebooks(folder: Path) -> list[Notebook]:
     """Read all ``NN_topic.ipynb`` of a folder, in the order of their numbers.
@@ -90,13 +79,9 @@ def find_notebooks(folder: Path) -> list[Notebook]:
         raise MedcalError(f"{folder}: no notebooks named NN_topic.ipynb: is this a full checkout?")
     written = {output for notebook in notebooks for output in notebook.writes} | {ANSWERS}
     for notebook in notebooks:
-        for name in notebook.reads:
-            if name not in written and ("/" not in name or name.startswith("results/")):
-                close = difflib.get_close_matches(name, written, n=1)
-                raise MedcalError(
-                    f"{notebook.path}: reads {name!r}, which no notebook writes"
-                    + (f": did you mean {close[0]!r}?" if close else ": see metadata.medcal.reads")
-                )
+        for name in {*notebook.reads} - written:
+            if "/" not in name or name.startswith("results/"):
+                raise MedcalError(f"{notebook.path}: reads {name!r}, which no notebook writes")
     return notebooks
 
 
@@ -109,6 +94,9 @@ def _read(path: Path) -> Notebook:
         ]
         declared = content["metadata"]["medcal"]
         _ = declared["reads"] + declared["writes"]
+        for name in declared["writes"]:
+            if not re.fullmatch(rf"answers|fig{path.name[:2]}_\w+|results/{path.stem}\.json", name):
+                raise ValueError(f"writes {name!r}, which bears another name than its own")
         (source,) = (s for kind, s, tags in cells if kind == "code" and "parameters" in tags)
         statements = ast.parse(source).body
         parameters = {s.targets[0].id: ast.literal_eval(s.value) for s in statements}
@@ -116,20 +104,9 @@ def _read(path: Path) -> Notebook:
         raise MedcalError(
             f"{path}: no notebook of the study ({type(error).__name__}: {error}): it needs one "
             "code cell tagged 'parameters' of NAME = literal, and metadata.medcal with lists "
-            "'reads' and 'writes'"
+            "'reads' and 'writes' (of 'answers', 'figNN_what', 'results/NN_topic.json')"
         ) from None
-    for name in declared["writes"]:
-        if not re.fullmatch(rf"{ANSWERS}|fig{path.name[:2]}_\w+|results/{path.stem}\.json", name):
-            raise MedcalError(
-                f"{path}: metadata.medcal.writes: {name!r} is none of 'answers', "
-                f"'fig{path.name[:2]}_what', 'results/{path.stem}.json'"
-            )
     return Notebook(path, declared, parameters, cells)
-
-
-def writers_of(notebooks: Iterable[Notebook]) -> dict[str, str]:
-    """Return the name of the notebook that writes each output."""
-    return {output: notebook.name for notebook in notebooks for output in notebook.writes}
 
 
 def select(notebooks: list[Notebook], wanted: Iterable[str]) -> tuple[set[str], set[str]]:
@@ -156,7 +133,8 @@ def select(notebooks: list[Notebook], wanted: Iterable[str]) -> tuple[set[str], 
             raise MedcalError(f"no notebook {word!r}: choose from {', '.join(by_name)}")
         chosen |= found
     chosen = chosen or set(by_name)
-    writers, closed, waiting = writers_of(notebooks), set(), set(chosen)
+    writers = {output: notebook.name for notebook in notebooks for output in notebook.writes}
+    closed, waiting = set(), set(chosen)
     while waiting:
         name = waiting.pop()
         closed.add(name)
@@ -175,23 +153,22 @@ def parse_parameters(
         If a text has no ``=``, no notebook has the parameter, or the value is not of its kind.
     """
     assigned: dict[str, dict[str, Any]] = {notebook.name: {} for notebook in notebooks}
+    known = {name for notebook in notebooks for name in notebook.parameters}
     for text in assignments:
         name, equals, value = text.partition("=")
         if not equals:
             raise MedcalError(f"-p {text!r}: write NAME=VALUE, VALUE as JSON")
         if name in _RESERVED:
             raise MedcalError(f"-p {name}: set by the study: use {_RESERVED[name]}")
-        having = [notebook for notebook in notebooks if name in notebook.parameters]
-        if not having:
-            known = sorted({p for n in notebooks for p in n.parameters} - set(_RESERVED))
-            close = difflib.get_close_matches(name, known, n=1)
+        if name not in known:
+            there = ", ".join(sorted(known - _RESERVED.keys()))
             raise MedcalError(
-                f"-p {name}: no parameter of {', '.join(n.name for n in notebooks)}: "
-                + (f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}")
+                f"-p {name}: no parameter of {', '.join(assigned)}; there are {there}"
             )
-        for notebook in having:
-            default = notebook.parameters[name]
-            assigned[notebook.name][name] = _value(name, value, default, notebook.name)
+        for notebook in notebooks:
+            if name in notebook.parameters:
+                default = notebook.parameters[name]
+                assigned[notebook.name][name] = _value(name, value, default, notebook.name)
     return assigned
 
 

@@ -17,17 +17,16 @@ def checkout() -> Path:
     told = os.environ.get("MEDCAL_ROOT")
     root = Path(told).resolve() if told else Path(__file__).resolve().parents[2]
     if not (root / "notebooks").is_dir():
-        where = "MEDCAL_ROOT" if told else "the installed package"
         raise MedcalError(
-            f"no notebooks/ beside {where} ({root}): clone the repository and "
-            "`pip install -e` it, or set MEDCAL_ROOT to the clone"
+            f"no notebooks/ in {root}: clone the repository and `pip install -e` it, or set "
+            "MEDCAL_ROOT to the clone"
         )
     return root
 
 
 def build_folder(root: Path, profile: str, *, fast: bool) -> Path:
     """Return the git-ignored folder of a profile's derived files: ``build[/fast]/<profile>``."""
-    return root / "build" / "fast" / profile if fast else root / "build" / profile
+    return root / "build" / ("fast" if fast else "") / profile
 
 
 def figures_folder(root: Path, profile: str, *, fast: bool) -> Path:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import os
-import sys
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,19 +12,8 @@ from typing import Any
 from medcal_nb.errors import MedcalError
 
 FOLDER = Path(__file__).resolve().parents[1] / "profiles"
-# how any model is asked, and how one model is reached
-ASKING = {"samples", "temperature", "batch_size", "max_new_tokens", "lettered"}
-_REACHING = {"url", "served_as", "device", "revision", "concurrency"}
-_ASK = {"models", "items", "strategies"}
-_STAGE = {"expert", "of", "levels"}  # of an expert that judges, and of typed scores
-_BLOCKS = {
-    "ask": _ASK | _STAGE,
-    "items": {"dataset", "split", "n"},
-    "asking": ASKING,
-    "models": ASKING | _REACHING,
-    "fast": {"models", "strategies", "n"},
-}
-_RENAMED = {"recorded": "imported"}
+# of an expert that judges, and of typed scores
+_STAGE = ("expert", "of", "levels")
 
 
 @dataclass(frozen=True)
@@ -62,8 +51,8 @@ class Profile:
 
     Attributes
     ----------
-    name, summary : str
-        Its name and what it is for.
+    name : str
+        Its name.
     path : pathlib.Path
         The TOML file.
     settings : dict
@@ -71,9 +60,13 @@ class Profile:
     """
 
     name: str
-    summary: str
     path: Path
     settings: dict[str, Any] = field(hash=False)
+
+    @property
+    def summary(self) -> str:
+        """What it is for."""
+        return self.settings.get("summary", "")
 
     @property
     def asks(self) -> bool:
@@ -83,7 +76,7 @@ class Profile:
     def parameters(self, notebook: str) -> dict[str, Any]:
         """Return what the profile sets of a notebook's parameters: for all, then for this one."""
         told = self.settings.get("parameters", {})
-        everywhere = {key: value for key, value in told.items() if not isinstance(value, dict)}
+        everywhere = {key: value for key, value in told.items() if not key.isdigit()}
         return everywhere | told.get(notebook[:2], {})
 
     def jobs(self, *, fast: bool = False) -> list[Job]:
@@ -95,33 +88,29 @@ class Profile:
             Keep only the models and strategies that ``[fast]`` names, and at most its ``n``
             items of each set.
         """
-        settings = self.settings
-        small = settings.get("fast", {}) if fast else {}
-        limit = small.get("n")
-        jobs = []
-        for block in settings.get("ask", []):
-            strategies = [s for s in block["strategies"] if s in small.get("strategies", [s])]
-            for model in block["models"]:
-                if model not in small.get("models", [model]) or not strategies:
-                    continue
-                for items in block["items"]:
-                    n = items.get("n")
-                    if limit is not None:
-                        n = limit if n is None else min(n, limit)
-                    jobs.append(
-                        Job(
-                            model=model,
-                            dataset=items["dataset"],
-                            split=items.get("split"),
-                            n=n,
-                            strategies=tuple(strategies),
-                            seed=settings.get("seed", 0),
-                            options=settings.get("asking", {})
-                            | settings.get("models", {}).get(model, {})
-                            | {key: block[key] for key in _STAGE if key in block},
-                        )
-                    )
-        return jobs
+        small = self.settings.get("fast", {}) if fast else {}
+        return [
+            self._job(block, model, items, small)
+            for block in self.settings.get("ask", [])
+            if {*block["strategies"]} & {*small.get("strategies", block["strategies"])}
+            for model in block["models"]
+            if model in small.get("models", [model])
+            for items in block["items"]
+        ]
+
+    def _job(self, block, model, items, small) -> Job:
+        counts = [n for n in (items.get("n"), small.get("n")) if n is not None]
+        return Job(
+            model=model,
+            dataset=items["dataset"],
+            split=items.get("split"),
+            n=min(counts, default=None),
+            strategies=tuple(s for s in block["strategies"] if s in small.get("strategies", [s])),
+            seed=self.settings.get("seed", 0),
+            options=self.settings.get("asking", {})
+            | self.settings.get("models", {}).get(model, {})
+            | {key: block[key] for key in _STAGE if key in block},
+        )
 
 
 def load_profile(name: str | os.PathLike) -> Profile:
@@ -132,9 +121,9 @@ def load_profile(name: str | os.PathLike) -> Profile:
     MedcalError
         If there is no such profile, or its file says something that is not understood.
     """
-    if os.fspath(name) in _RENAMED:
-        print(f"profile {name} is now called {_RENAMED[os.fspath(name)]}", file=sys.stderr)
-        name = _RENAMED[os.fspath(name)]
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import best_match
+
     names = sorted(path.stem for path in FOLDER.glob("*.toml"))
     path = Path(name).expanduser().resolve()
     if path.suffix != ".toml":
@@ -150,49 +139,7 @@ def load_profile(name: str | os.PathLike) -> Profile:
         settings = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise MedcalError(f"{path}: not valid TOML: {error}") from None
-    _check(settings, path)
-    return Profile(path.stem, settings.get("summary", ""), path, settings)
-
-
-def _check(settings: dict[str, Any], path: Path) -> None:
-    """Refuse keys that nobody reads and values of another kind."""
-
-    def block(found, kind, where):
-        if not isinstance(found, dict):
-            raise MedcalError(f"{path}: {where}: write it as a table, not {found!r}")
-        for key, value in found.items():
-            if key not in _BLOCKS[kind]:
-                known = ", ".join(sorted(_BLOCKS[kind]))
-                raise MedcalError(f"{path}: {where}: unknown key {key!r}: known are {known}")
-            if key in ("models", "strategies", "of", "levels") and not _names(value):
-                raise MedcalError(f"{path}: {where}, {key}: give a list of names, not {value!r}")
-            if key == "n" and (type(value) is not int or value < 1):
-                raise MedcalError(f"{path}: {where}, n: give a whole number above 0, not {value!r}")
-
-    if strange := set(settings) - _BLOCKS.keys() - {"summary", "seed", "source", "parameters"}:
-        raise MedcalError(f"{path}: top level: unknown key {min(strange)!r}")
-    asks = settings.get("ask", [])
-    if not isinstance(asks, list):
-        raise MedcalError(f"{path}: ask: write it as [[ask]] blocks")
-    for number, asked in enumerate(asks, 1):
-        where = f"[[ask]] block {number}"
-        block(asked, "ask", where)
-        if missing := _ASK - asked.keys():
-            raise MedcalError(f"{path}: {where}: {min(missing)} is missing")
-        for items in asked["items"] if isinstance(asked["items"], list) else [asked["items"]]:
-            block(items, "items", f"{where}, items")
-            if "dataset" not in items or items.get("split") not in (None, "fit", "test"):
-                raise MedcalError(
-                    f"{path}: {where}, items: give a dataset and split 'fit' or 'test', not {items}"
-                )
-    for kind in ("asking", "fast"):
-        block(settings.get(kind, {}), kind, f"[{kind}]")
-    models = settings.get("models", {})
-    if not isinstance(models, dict):
-        raise MedcalError(f"{path}: models: write it as [models.NAME] tables")
-    for model, told in models.items():
-        block(told, "models", f"[models.{model!r}]")
-
-
-def _names(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(v, str) for v in value)
+    schema = json.loads((FOLDER / "schema.json").read_text(encoding="utf-8"))
+    if wrong := best_match(Draft202012Validator(schema).iter_errors(settings)):
+        raise MedcalError(f"{path}: {wrong.json_path}: {wrong.message}")
+    return Profile(path.stem, path, settings)

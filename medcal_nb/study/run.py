@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -14,101 +13,31 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import filelock
+import joblib
+import psutil
 import pytask
 from pytask_parallel import ParallelBackend
+from tqdm import tqdm
 
-from medcal_nb.answers.own import check_own_log
 from medcal_nb.errors import MedcalError, NotEnough
-from medcal_nb.show.figures import FORMATS, MANIFEST, read_manifest, replace_files, write_manifest
-from medcal_nb.study.context import library_versions, load_results
-from medcal_nb.study.hashing import answers_hash, file_hash, sources_used, stamp
+from medcal_nb.show.figures import read_manifest, replace_files, write_manifest
+from medcal_nb.study.context import library_versions
+from medcal_nb.study.hashing import content_hash, sources_used
 from medcal_nb.study.html import save_copies, save_index
-from medcal_nb.study.notebooks import (
-    ANSWERS,
-    Notebook,
-    find_notebooks,
-    parse_parameters,
-    select,
-    writers_of,
-)
-from medcal_nb.study.places import (
-    answers_file,
-    build_folder,
-    checkout,
-    figures_folder,
-)
-from medcal_nb.study.profiles import FOLDER, Profile, load_profile
+from medcal_nb.study.kernel import Failure, execute, kernel_environment, kill_kernels
+from medcal_nb.study.notebooks import ANSWERS, Notebook, find_notebooks, parse_parameters, select
+from medcal_nb.study.places import checkout
+from medcal_nb.study.plan import FAILED, LEFT_OUT, NOT_RUN, RUNS, UNCHANGED, Step, Study, lay_out
+from medcal_nb.study.profiles import FOLDER, load_profile
 
-RUNS, UNCHANGED, LEFT_OUT, FAILED, NOT_RUN = "runs", "unchanged", "left out", "failed", "not run"
 _ABSENT = "absent"
 # what a notebook with its kernel and the numerical libraries takes at most, by observation
 _MEMORY_PER_NOTEBOOK = 1.5e9
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where one study reads and writes: the checkout, working files, published files, answers."""
-
-    root: Path
-    work: Path
-    figures: Path
-    results: Path
-    answers: Path
-
-    def output_files(self, output: str) -> list[Path]:
-        """Return the published files of an output, the answers aside."""
-        if output.startswith("results/"):
-            return [self.results / Path(output).name]
-        return [self.figures / f"{output}.{kind}" for kind in FORMATS]
-
-
-@dataclass
-class Step:
-    """What is to be done with a notebook and, afterwards, what was done and why."""
-
-    notebook: Notebook
-    action: str
-    reason: str = ""
-    seconds: float = 0.0
-    message: str = ""
-
-
-@dataclass
-class Study:
-    """A study, planned or done, with a step for each notebook concerned."""
-
-    profile: Profile
-    layout: Layout
-    fast: bool
-    steps: dict[str, Step] = field(default_factory=dict)
-
-    @property
-    def failed(self) -> bool:
-        """Whether a notebook failed."""
-        return any(step.action == FAILED for step in self.steps.values())
-
-    def leave_out(self) -> None:
-        """Mark what the profile can't feed: what asks models, and what can't do without it."""
-        for step in self.steps.values():
-            if ANSWERS in step.notebook.writes and not self.profile.asks:
-                step.action, step.reason = LEFT_OUT, f"profile {self.profile.name} asks no model"
-        for _ in self.steps:  # as deep as notebooks can wait for each other
-            for step in self.steps.values():
-                if step.action != LEFT_OUT and (reason := self.lost_reads(step.notebook)):
-                    step.action, step.reason = LEFT_OUT, reason
-
-    def lost_reads(self, notebook: Notebook) -> str:
-        """Say what a notebook needs of one that is left out, or nothing; answers may be given."""
-        optional = [ANSWERS, *notebook.declared.get("optional", [])]
-        for other in self.steps.values():
-            for output in other.notebook.writes if other.action == LEFT_OUT else ():
-                if output in notebook.reads and output not in optional:
-                    return f"reads {output} of {other.notebook.name}, which is left out"
-        return ""
 
 
 def run_study(
@@ -121,7 +50,6 @@ def run_study(
     force: bool = False,
     plan_only: bool = False,
     keep_going: bool = False,
-    jobs: int | None = None,
     only: Sequence[str] = (),
     root: Path | None = None,
 ) -> Study:
@@ -145,8 +73,6 @@ def run_study(
         Say what would run, and run nothing.
     keep_going : bool
         After a failure go on with all that doesn't depend on it.
-    jobs : int, optional
-        How many notebooks at a time, by default as cores and memory allow.
     only : sequence of str
         Numbers or names of notebooks; what they depend on runs too where it is stale.
     root : pathlib.Path, optional
@@ -157,107 +83,35 @@ def run_study(
     MedcalError
         If anything is wrong before the first notebook runs.
     """
-    if jobs is not None and jobs < 1:
-        raise MedcalError(f"-j {jobs}: give a whole number above 0")
-    root = root or checkout()
-    settings = load_profile(profile)
+    root, settings = root or checkout(), load_profile(profile)
     notebooks = find_notebooks(root / "notebooks")
-    layout = _layout(root, settings, answers=answers, fast=fast, out=out)
+    layout = lay_out(root, settings, answers=answers, fast=fast, out=out)
     chosen, closed = select(notebooks, only)
-    study = Study(settings, layout, fast)
-    for notebook in notebooks:
-        if notebook.name in closed:
-            study.steps[notebook.name] = Step(notebook, UNCHANGED)
+    steps = {n.name: Step(n, UNCHANGED) for n in notebooks if n.name in closed}
+    study = Study(settings, layout, fast, steps)
     study.leave_out()
-    feasible = [name for name in chosen if study.steps[name].action != LEFT_OUT]
+    feasible = [steps[name].notebook for name in chosen if steps[name].action != LEFT_OUT]
     if not feasible:
         name = min(chosen)
-        raise MedcalError(f"nothing to run: {name} is left out: {study.steps[name].reason}")
-    _check_nothing_foreign(layout, [step.notebook for step in study.steps.values()])
-    given = parse_parameters(parameters, [study.steps[name].notebook for name in feasible])
-    assigned = {
-        name: {
-            key: value
-            for key, value in settings.parameters(name).items()
-            if key in study.steps[name].notebook.parameters
-        }
-        | own
-        for name, own in given.items()
-    }
+        raise MedcalError(f"nothing to run: {name} is left out: {steps[name].reason}")
+    study.check_nothing_foreign()
+    assigned = parse_parameters(parameters, feasible)
+    for notebook in feasible:
+        told = settings.parameters(notebook.name)
+        told = {key: value for key, value in told.items() if key in notebook.parameters}
+        assigned[notebook.name] = told | assigned[notebook.name]
     layout.work.mkdir(parents=True, exist_ok=True)
-    with _alone(layout.work):
-        runner = _Runner(study, assigned, forced=chosen if force else set(), keep_going=keep_going)
-        runner.plan()
-        if not plan_only and any(step.action == RUNS for step in study.steps.values()):
-            runner.run(jobs or _jobs())
-    return study
-
-
-def _layout(root, profile, *, answers, fast, out) -> Layout:
-    if not profile.asks and answers is None:
-        raise MedcalError(
-            f"profile {profile.name} asks no model: give a file of answers with --answers FILE "
-            "(`medcal import` makes one)"
-        )
-    table = answers_file(root, profile.name, fast=fast)
-    if answers is not None:
-        table = Path(answers).expanduser().resolve()
-    if profile.asks:
-        check_own_log(table)
-    elif not table.is_file():
-        raise MedcalError(f"{answers}: no such file of answers: make one with `medcal import`")
-    work, figures = build_folder(root, profile.name, fast=fast), root / "figures"
-    if out is None:
-        figures = figures_folder(root, profile.name, fast=fast)
-        return Layout(root, work, figures, work / "results", table)
-    folder = Path(out).expanduser().resolve()
-    if folder.exists() and not folder.is_dir():
-        raise MedcalError(f"--out {out}: is a file: give a folder")
-    if folder == figures and (fast or profile.name != "pocket"):
-        raise MedcalError(f"--out {out}: figures/ holds the full pocket study only: choose another")
-    return Layout(root, folder / "build", folder, folder / "results", table)
-
-
-def _check_nothing_foreign(layout: Layout, notebooks: list[Notebook]) -> None:
-    """Refuse to publish over a file that no study of ours has published there."""
-    listed = read_manifest(layout.figures)
-    for notebook in notebooks:
-        for output in notebook.writes:
-            for file in layout.output_files(output):
-                if not file.exists() or output in listed:
-                    continue
-                if output in notebook.figures:
-                    raise MedcalError(
-                        f"{file}: is there and no study made it ({MANIFEST} doesn't name it): "
-                        "move it away, or choose another folder with --out"
-                    )
-                load_results(file)
-
-
-def _jobs() -> int:
-    import psutil
-
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    free = psutil.virtual_memory().available
-    return max(1, min(cores or 1, int(free / _MEMORY_PER_NOTEBOOK)))
-
-
-@contextlib.contextmanager
-def _alone(work: Path) -> Iterator[None]:
-    """Refuse a second study in the same folder."""
     try:
-        import fcntl
-    except ImportError:  # no advisory locks on this system
-        yield
-        return
-    with open(work / "lock", "a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise MedcalError(
-                f"another study is running in {work}: wait for it, or use --out"
-            ) from None
-        yield
+        with filelock.FileLock(layout.work / "lock", timeout=0):
+            runner = _Runner(study, assigned, chosen if force else set(), keep_going)
+            runner.plan()
+            if not plan_only and any(step.action == RUNS for step in steps.values()):
+                runner.run()
+    except filelock.Timeout:
+        raise MedcalError(
+            f"another study is running in {layout.work}: wait for it, or use --out"
+        ) from None
+    return study
 
 
 @dataclass(kw_only=True)
@@ -266,54 +120,32 @@ class _Node:
 
     name: str
     signature: str
-    read: Callable[[], str]
+    state: Callable[[], str]
     attributes: dict = field(default_factory=dict)
 
-    def state(self) -> str:
-        return self.read()
-
     def load(self, is_product: bool = False) -> None:
-        return None
+        """Hand nothing to the task: it knows its notebook."""
 
     def save(self, value: Any) -> None:
-        raise NotImplementedError
-
-
-@dataclass(kw_only=True)
-class _Task(pytask.TaskWithoutPath):
-    """A notebook as pytask sees it."""
-
-    forced: bool = False
-
-    def state(self) -> str:
-        return "forced" if self.forced else "notebook"
+        """Save nothing: the task has published it."""
 
 
 class _Runner:
     """Makes tasks of notebooks, and runs them in stages of their own."""
 
-    def __init__(self, study: Study, assigned, *, forced: set[str], keep_going: bool) -> None:
+    def __init__(self, study: Study, assigned: dict, forced: set[str], keep_going: bool) -> None:
         self.study, self.layout = study, study.layout
         self.assigned, self.forced, self.keep_going = assigned, forced, keep_going
         self.todo = [s.notebook for s in study.steps.values() if s.action != LEFT_OUT]
-        self.writers = writers_of(step.notebook for step in study.steps.values())
-        self.versions = library_versions()
+        self.made = {output for s in study.steps.values() for output in s.notebook.writes}
+        # of each notebook that has run, why it was left out then
+        self.notes, self.left_out = self.layout.work / "left-out.json", {}
+        with contextlib.suppress(OSError, ValueError):
+            self.left_out = json.loads(self.notes.read_text())
         self.publishing = threading.Lock()
         self.stopped = False
 
     # -- the graph -------------------------------------------------------------------
-
-    def tasks(self) -> list[_Task]:
-        return [
-            _Task(
-                name=notebook.name,
-                function=partial(self.work, notebook),
-                depends_on={"inputs": self.inputs(notebook)},
-                produces={"outputs": self.outputs(notebook, notebook.writes)},
-                forced=notebook.name in self.forced,
-            )
-            for notebook in self.todo
-        ]
 
     def inputs(self, notebook: Notebook) -> list[_Node]:
         profile = self.study.profile
@@ -323,131 +155,97 @@ class _Runner:
             "notebook": [notebook.cells, told],
             "parameters": parameters | self.assigned.get(notebook.name, {}),
             "package": sources_used(notebook.code),
-            "versions of libraries": self.versions,
+            "versions of libraries": library_versions(),
         }
         if ANSWERS in notebook.writes:
-            facts[f"profile {profile.path.name}"] = file_hash(profile.path)
+            facts[f"profile {profile.path.name}"] = profile.settings
+        if notebook.name in self.forced:
+            facts["--force"] = time.time()
         nodes = [
-            _Node(name=name, signature=f"{notebook.name}: {name}", read=partial(_json_hash, fact))
+            _Node(name=name, signature=f"{notebook.name}: {name}", state=partial(_json_hash, fact))
             for name, fact in facts.items()
         ]
-        return nodes + self.outputs(notebook, notebook.reads)
+        return nodes + self.outputs(notebook.reads)
 
-    def outputs(self, notebook: Notebook, names: Sequence[str]) -> list[_Node]:
-        nodes = []
+    def outputs(self, names: Sequence[str]) -> list[_Node]:
+        files = []
         for name in names:
-            files = [self.layout.root / name]
-            if name == ANSWERS:
-                files = [self.layout.answers]
-            elif name in self.writers:
-                files = self.layout.output_files(name)
-            elif name.startswith("data/pocket/") and self.study.profile.name != "pocket":
-                continue  # the embedded models matter only to their own profile
-            read = self.answers_state if name == ANSWERS else _file_state
-            nodes += [
-                _Node(
-                    name=name if file.suffix == Path(name).suffix else file.name,
-                    signature=str(file),
-                    read=partial(read, file),
-                )
-                for file in files
-            ]
-        return nodes
+            if name in self.made or name == ANSWERS:
+                files += self.layout.output_files(name)
+            # the embedded models matter only to their own profile
+            elif self.study.profile.name == "pocket" or not name.startswith("data/pocket/"):
+                files.append(self.layout.root / name)
+        return [_Node(name=f.name, signature=str(f), state=partial(_state, f)) for f in files]
 
-    def answers_state(self, file: Path) -> str:
-        """Return the hash of the answers, reckoned once for as long as they stay as they are."""
-        if not file.is_file():
-            return _ABSENT
-        note = self.layout.work / "answers-hash.json"
-        key = f"{file} {stamp(file)}"
-        with contextlib.suppress(OSError, ValueError):
-            if (known := json.loads(note.read_text())).get(key):
-                return known[key]
-        found = answers_hash(file)
-        note.write_text(json.dumps({key: found}))
-        return found
-
-    def build(self, tasks: list[_Task], **options: Any) -> pytask.Session:
+    def build(self, **options: Any) -> pytask.Session:
         """Let pytask do it, quietly: its database lies below the working folder."""
+        tasks = [
+            pytask.TaskWithoutPath(
+                name=notebook.name,
+                function=lambda notebook=notebook, **_: self.work(notebook),
+                depends_on={"inputs": self.inputs(notebook)},
+                produces={"outputs": self.outputs(notebook.writes)},
+            )
+            for notebook in self.todo
+        ]
         config = self.layout.work / "pytask.toml"
         config.write_text("[tool.pytask.ini_options]\n")
         pytask.console.quiet = True
         try:
-            session = pytask.build(
-                tasks=tasks, config=config, capture="no", verbose=0, disable_warnings=True,
-                show_errors_immediately=False, **options,
-            )  # fmt: skip
+            quiet = {"capture": "no", "verbose": 0, "disable_warnings": True}
+            quiet |= {"show_errors_immediately": False}
+            session = pytask.build(tasks=tasks, config=config, **quiet, **options)
         finally:
             pytask.console.quiet = False
         if session.exit_code == pytask.ExitCode.DAG_FAILED:
-            raise MedcalError(
-                "notebooks read each other's outputs in a circle, or two write the same: "
-                f"see metadata.medcal of {', '.join(task.name for task in tasks)}"
-            )
+            raise MedcalError("notebooks read each other in a circle: see their metadata.medcal")
         if session.exit_code not in (pytask.ExitCode.OK, pytask.ExitCode.FAILED):
             raise MedcalError(f"{config.parent}: pytask can't run there: delete that folder")
         return session
 
     def plan(self) -> None:
         """Fill in what would run, and why."""
-        for report in self.build(self.tasks(), explain=True).execution_reports:
+        for report in self.build(explain=True).execution_reports:
             step = self.study.steps[report.task.name]
-            last = self.last(step.notebook)
-            if report.outcome == pytask.TaskOutcome.SKIP_UNCHANGED:
-                if last.get("left out"):
-                    step.action, step.reason = LEFT_OUT, last["left out"]
-                continue
-            step.action = RUNS
-            (reason, *_) = report.task.attributes["explanation"].reasons
-            step.reason = _told(reason) if last else "no earlier run"
-
-    def note(self, notebook: Notebook) -> Path:
-        return self.layout.work / "runs" / f"{notebook.name}.json"
-
-    def last(self, notebook: Notebook) -> dict[str, Any]:
-        """Return what is known of a notebook's last run: seconds, and why it was left out."""
-        with contextlib.suppress(OSError, ValueError):
-            return json.loads(self.note(notebook).read_text())
-        return {}
+            if report.outcome != pytask.TaskOutcome.SKIP_UNCHANGED:
+                step.action, step.reason = RUNS, "no earlier run"
+                if report.task.name in self.left_out:
+                    step.reason = _told(report.task.attributes["explanation"].reasons)
+            elif reason := self.left_out.get(report.task.name):
+                step.action, step.reason = LEFT_OUT, reason
 
     # -- running ---------------------------------------------------------------------
 
-    def run(self, jobs: int) -> None:
-        from medcal_nb.study.kernel import Progress, kernel_environment
-
-        for folder in ("notebooks", "html", "runs"):
+    def run(self) -> None:
+        for folder in ("notebooks", "html"):
             (self.layout.work / folder).mkdir(exist_ok=True)
-        shutil.rmtree(self.layout.work / "stage", ignore_errors=True)
+        stages, log = self.layout.work / "stage", self.layout.work / "study.log"
+        shutil.rmtree(stages, ignore_errors=True)
         asks = any(ANSWERS in notebook.writes for notebook in self.todo)
-        environment = kernel_environment(
-            self.layout.work,
-            embedded=self.study.profile.name == "pocket" or not asks,
-        )
-        progress = Progress(self.layout.work / "study.log")
-        with environment, progress as self.progress, self.stoppable():
-            session = self.build(
-                self.tasks(), n_workers=jobs, parallel_backend=ParallelBackend.THREADS
-            )
-        shutil.rmtree(self.layout.work / "stage", ignore_errors=True)
+        embedded = self.study.profile.name == "pocket" or not asks
+        with (
+            open(log, "w", encoding="utf-8", buffering=1) as self.log,
+            kernel_environment(self.layout.work, embedded=embedded),
+            self.stoppable(),
+        ):
+            free = int(psutil.virtual_memory().available / _MEMORY_PER_NOTEBOOK)
+            jobs = max(1, min(joblib.cpu_count(), free))
+            session = self.build(n_workers=jobs, parallel_backend=ParallelBackend.THREADS)
+        shutil.rmtree(stages, ignore_errors=True)
         save_index(self.study)
         if self.stopped:
             raise KeyboardInterrupt
-        steps = self.study.steps
+        failed = [name for name, step in self.study.steps.items() if step.action == FAILED]
         for report in session.execution_reports:
-            step = steps[report.task.name]
+            step = self.study.steps[report.task.name]
             if report.outcome == pytask.TaskOutcome.SKIP_PREVIOUS_FAILED:
-                _, before = select([s.notebook for s in steps.values()], [step.notebook.name])
-                failed = [name for name in sorted(before) if steps[name].action == FAILED]
-                step.action = NOT_RUN
-                step.reason = f"{failed[0]} failed" if failed else "an earlier failure"
+                step.action, step.reason = NOT_RUN, f"{', '.join(failed)} failed"
             elif report.outcome == pytask.TaskOutcome.SKIP_UNCHANGED and step.action == RUNS:
                 step.action, step.reason = UNCHANGED, ""
 
     @contextlib.contextmanager
     def stoppable(self) -> Iterator[None]:
         """On Ctrl-C or SIGTERM kill the kernels; what is being published is finished."""
-
-        from medcal_nb.study.kernel import kill_kernels
 
         def stop(number, frame):
             self.stopped = True
@@ -462,40 +260,43 @@ class _Runner:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def work(self, notebook: Notebook, **_: Any) -> None:
+    def tell(self, line: str) -> None:
+        """Print a line above the bars, and log it."""
+        tqdm.write(line, file=sys.stderr)
+        print(time.strftime("%X"), line, file=self.log)
+
+    def work(self, notebook: Notebook) -> None:
         """Execute and publish one notebook: the function of its task, in a thread of its own."""
-        step = self.study.steps[notebook.name]
+        step, name = self.study.steps[notebook.name], notebook.name
         if self.stopped or (self.study.failed and not self.keep_going):
             step.action, step.reason = NOT_RUN, "an earlier failure"
             raise MedcalError(step.reason)
-        started, stage = time.monotonic(), self.layout.work / "stage" / notebook.name
+        started, stage = time.monotonic(), self.layout.work / "stage" / name
         step.action = RUNS
-        reason = self.study.lost_reads(notebook)
         try:
-            if not reason:
-                self.progress.start(notebook.name, len(notebook.cells) + 1, step.reason)
-                reason = self.execute(notebook, stage)
+            reason = self.study.lost_reads(notebook) or self.execute(notebook, stage, step.reason)
             self.publish(notebook, stage)
         except Exception as error:
             told = f"{'' if isinstance(error, MedcalError) else type(error).__name__ + ': '}{error}"
-            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-                told += ": free some space and run the same command again"
-            step.action, step.message = FAILED, f"{notebook.name} failed {told}"
+            step.action, step.message = FAILED, f"{name} failed {told}"
             raise
         finally:
             step.seconds = time.monotonic() - started
-            self.progress.end(notebook.name, step.seconds, failed=step.action == FAILED)
+            ended = "done" if step.action == RUNS else "failed"
+            self.tell(f"{name}: {ended} after {step.seconds:.1f} s")
+        with self.publishing:
+            self.left_out[name] = reason
+            self.notes.write_text(json.dumps(self.left_out))
         if reason:
             step.action, step.reason = LEFT_OUT, reason
-        told = {"seconds": round(step.seconds, 1), "left out": reason}
-        self.note(notebook).write_text(json.dumps(told))
 
-    def execute(self, notebook: Notebook, stage: Path) -> str:
+    def execute(self, notebook: Notebook, stage: Path, because: str) -> str:
         """Run a notebook in its stage; return why its answers can't feed it, or nothing."""
-        from medcal_nb.study.kernel import Failure, execute
-
-        profile, name = self.study.profile, notebook.name
-        self.hand_over(notebook, stage / "reads")
+        profile, name, started = self.study.profile, notebook.name, time.monotonic()
+        (stage / "reads" / "results").mkdir(parents=True)
+        for read in {*notebook.reads} & self.made - {ANSWERS}:  # these, and nothing else
+            for file in filter(Path.is_file, self.layout.output_files(read)):
+                shutil.copyfile(file, stage / "reads" / Path(read).parent / file.name)
         injected = {
             "PROFILE": profile.name if profile.path.parent == FOLDER else str(profile.path),
             "OUT_DIR": str(stage),
@@ -505,77 +306,60 @@ class _Runner:
         if "ANSWERS" in notebook.parameters:
             self.layout.answers.parent.mkdir(parents=True, exist_ok=True)
             injected["ANSWERS"] = str(self.layout.answers)
-        executed = self.layout.work / "notebooks" / f"{name}.ipynb"
-        started = time.monotonic()
-        try:
-            execute(notebook.path, executed, injected, on_cell=partial(self.cell, name))
-        except Failure as failure:
-            if failure.kind != NotEnough.__name__ or profile.asks:
-                raise
-            shutil.rmtree(stage)
-            return failure.told
+        self.tell(f"{name}: runs, because {because}")
+        executed, total = self.layout.work / "notebooks" / f"{name}.ipynb", len(notebook.cells) + 1
+        with tqdm(desc=name, total=total, unit="cell", leave=False, disable=None) as bar:
+
+            def on_cell(cell, cell_index):
+                if self.stopped:  # its kernel started while the others were being killed
+                    raise KeyboardInterrupt
+                bar.update(cell_index + 1 - bar.n)
+                at = f"{name}: cell {cell_index + 1}/{total} after"
+                print(time.strftime("%X"), at, f"{time.monotonic() - started:.1f} s", file=self.log)
+
+            try:
+                execute(notebook.path, executed, injected, on_cell=on_cell)
+            except Failure as failure:
+                if failure.kind != NotEnough.__name__ or profile.asks:
+                    raise
+                shutil.rmtree(stage)
+                return failure.told
         self.check_declared(notebook, stage)
         page = self.layout.work / "html" / f"{name}.html"
         save_copies(executed, page, seconds=time.monotonic() - started)
         return ""
 
-    def cell(self, name: str, index: int) -> None:
-        if self.stopped:  # its kernel started while the others were being killed
-            raise KeyboardInterrupt
-        self.progress.cell(name, index)
-
-    def hand_over(self, notebook: Notebook, folder: Path) -> None:
-        """Copy what a notebook declares to read, and nothing else, to where it will look."""
-        (folder / "results").mkdir(parents=True)
-        for name in {*notebook.reads} & self.writers.keys() - {ANSWERS}:
-            for file in self.layout.output_files(name):
-                if file.is_file():
-                    shutil.copyfile(file, folder / Path(name).parent / file.name)
-
     def check_declared(self, notebook: Notebook, stage: Path) -> None:
-        """Compare the files that a notebook wrote with its declaration."""
-        made = {*read_manifest(stage)}
+        """Compare what a notebook wrote with what it declares."""
+        declared, made = {*notebook.writes} - {ANSWERS}, {*read_manifest(stage)}
         made |= {f"results/{path.name}" for path in (stage / "results").glob("*.json")}
-        if ANSWERS in notebook.writes and self.layout.answers.is_file():
-            made.add(ANSWERS)
-        if extra := made - {*notebook.writes}:
-            raise MedcalError(
-                f"after its last cell: it wrote {min(extra)!r}, which its metadata.medcal.writes "
-                "doesn't name"
-            )
         # other answers can't show everything, say no truth is known for them
-        missing = {*notebook.writes} - made
-        if ANSWERS in missing or (missing and self.study.profile.name == "pocket"):
-            raise MedcalError(
-                f"after its last cell: it didn't write {min(missing)!r}, which its "
-                "metadata.medcal.writes names"
-            )
+        lost = declared - made if self.study.profile.name == "pocket" else ()
+        for names, told in ((made - declared, "it wrote"), (lost, "it didn't write")):
+            if names:
+                raise MedcalError(
+                    f"after its last cell: {told} {min(names)!r}; its metadata.medcal "
+                    f"names {', '.join(sorted(declared))}"
+                )
 
     def publish(self, notebook: Notebook, stage: Path) -> None:
         """Replace what was published of a notebook by what it has just made, if only nothing."""
-        folder, made = self.layout.figures, read_manifest(stage)
+        folder, made, new = self.layout.figures, read_manifest(stage), {}
         with self.publishing:
             entries = read_manifest(folder)
-            mine = {
-                name for name, entry in entries.items()
-                if entry["provenance"].get("notebook") == notebook.name
-            }  # fmt: skip
-            new, old = {}, []
-            for output in {*notebook.writes, *mine} - {ANSWERS}:
+            makers = {name: entry["provenance"].get("notebook") for name, entry in entries.items()}
+            kept = {name: entries[name] for name in entries if makers[name] != notebook.name}
+            for output in ({*notebook.writes} | entries.keys() - kept.keys()) - {ANSWERS}:
                 for file in self.layout.output_files(output):
-                    staged = (
-                        stage / ("results" if output.startswith("results/") else "") / file.name
-                    )
-                    if staged.is_file():
-                        file.parent.mkdir(parents=True, exist_ok=True)
-                        new[file] = staged.read_bytes()
-                    elif file.is_file():
-                        old.append(file)
-            replace_files(new)
-            for file in old:
-                file.unlink()
-            if mine or made:
-                kept = {name: entry for name, entry in entries.items() if name not in mine}
+                    staged = stage / Path(output).parent / file.name
+                    new[file] = staged.read_bytes() if staged.is_file() else None
+            written = {file: content for file, content in new.items() if content is not None}
+            for file in written:
+                file.parent.mkdir(parents=True, exist_ok=True)
+            replace_files(written)
+            for file in new.keys() - written.keys():
+                file.unlink(missing_ok=True)
+            if kept != entries or made:
                 write_manifest(folder, kept | made)
 
 
@@ -583,34 +367,17 @@ def _json_hash(fact: Any) -> str:
     return hashlib.sha256(json.dumps(fact, sort_keys=True).encode()).hexdigest()
 
 
-@lru_cache(maxsize=4096)
-def _hash_of(file: Path, stamp: str) -> str:
-    return file_hash(file)
+def _state(file: Path) -> str:
+    return content_hash(file) if file.is_file() else _ABSENT
 
 
-def _file_state(file: Path) -> str:
-    return _hash_of(file, stamp(file)) if file.is_file() else _ABSENT
-
-
-def _told(reason) -> str:
+def _told(reasons) -> str:
     """Say in a line what pytask found."""
-    if reason.node_type == "source":
+    if any(reason.node_name == "--force" for reason in reasons):
         return "--force"
+    reason, *_ = reasons
     if reason.reason == "cascade":
         return f"after {reason.node_name}, if that changes what it reads"
     if reason.details.get("new_hash") == _ABSENT:
         return f"{reason.node_name} is missing"
     return f"{reason.node_name} {'was altered' if reason.node_type == 'product' else 'changed'}"
-
-
-def report(study: Study, *, planned: bool) -> None:
-    """Print what a study will do or has done, a line for each notebook, failures at the end."""
-    wide = max(len(name) for name in study.steps)
-    for name, step in study.steps.items():
-        ran = not planned and step.action == RUNS
-        action = f"ran {step.seconds:.1f} s" if ran else step.action
-        told = f"{name:<{wide}}  {action}{', because ' * bool(step.reason)}{step.reason}"
-        print(told, file=sys.stderr)
-    for step in study.steps.values():
-        if step.message:
-            print(f"medcal: error: {step.message}", file=sys.stderr)

@@ -13,8 +13,8 @@ from medcal_nb.ask.graded import ranked, to_graded
 from medcal_nb.ask.run import ask, ordered_items
 from medcal_nb.errors import MedcalError
 from data.pocket.factory import model as architecture
-from medcal_nb.pocket import tokenizer as words
-from medcal_nb.pocket import train
+from data.pocket.factory import tokenizer as words
+from data.pocket.factory import train
 from tests.ask.tiny import tiny_checkpoint, tiny_items
 
 LEVELS = ("one", "two", "three")

@@ -163,8 +163,8 @@ def test_images_of_two_data_sets_are_not_mixed_up(path, rng):
     )
     from medcal_nb.cli import _score
 
-    columns, _, _ = _score._gather(_score._blocks(path, ["model"]), ["model"])
-    assert len(np.unique(columns["image_id"])) == 20
+    (frame,) = _score._parts(path, ["model"])[("m",)]
+    assert frame["image_id"].nunique() == 20
 
 
 def test_bins_closed_on_the_left(path):

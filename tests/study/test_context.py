@@ -1,7 +1,6 @@
 """What a notebook gets: paths, provenance, results."""
 
 import json
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -99,19 +98,13 @@ def test_under_the_runner_only_declared_reads_are_there(checkout, tmp_path):
     stage = tmp_path / "stage"
     (stage / "reads" / "results").mkdir(parents=True)
     ctx = notebook_context("03_free", "pocket", tmp_path / "a.csv", stage)
-    with pytest.raises(MedcalError, match="declare 'fig02_x' in the notebook's metadata"):
+    with pytest.raises(MedcalError, match=r"declare 'fig02_x' in metadata medcal\.reads"):
         ctx.read_table("fig02_x")
 
 
 class Interval(NamedTuple):
     low: float
     high: float
-
-
-@dataclass
-class Fit:
-    slope: float
-    name: str
 
 
 @pytest.mark.parametrize(
@@ -125,7 +118,6 @@ class Fit:
         (pd.NA, None),
         (np.array([1.0, np.nan]), [1.0, None]),
         (Interval(0.1, 0.2), {"low": 0.1, "high": 0.2}),
-        (Fit(0.5, "platt"), {"slope": 0.5, "name": "platt"}),
         (pd.DataFrame({"a": [1], "b": ["x"]}), [{"a": 1, "b": "x"}]),
         (pd.Series([1, 2]), [1, 2]),
         ({"b": {"c": (1, 2)}}, {"b": {"c": [1, 2]}}),
@@ -141,7 +133,7 @@ def test_results_are_plain_json(tmp_path, value, plain):
 
 
 def test_results_that_are_no_data_are_refused(tmp_path):
-    with pytest.raises(TypeError, match="can't be written as JSON"):
+    with pytest.raises(TypeError, match="not JSON serializable"):
         save_results({"v": object()}, "02_x", out_dir=tmp_path)
 
 

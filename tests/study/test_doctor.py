@@ -35,6 +35,8 @@ def test_weights_are_checked_by_hash(tmp_path, monkeypatch):
     assert _weights().state == "ok"
     weights.write_bytes(b"abd")
     assert _weights().state == "missing"
-    assert f"{weights} is absent or damaged: restore it with `git checkout" in _weights().told
+    told = _weights().told
+    assert f"{weights} is absent or damaged: `git checkout data/pocket` restores it" in told
+    assert "`make pocket` makes it again" in told
     (tmp_path / "manifest.json").write_text("{")
     assert "manifest.json is absent or damaged" in _weights().told

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from medcal_nb.answers import AnswerLog
-from medcal_nb.study.hashing import answers_hash, file_hash, sources_used
+from medcal_nb.study.hashing import content_hash, file_hash, sources_used
 
 
 def rows(n=40):
@@ -53,7 +53,7 @@ def test_log_hash_ignores_order_run_and_seconds(tmp_path):
     other = table.sample(frac=1, random_state=1).assign(run_id="r2", seconds=0.5)
     a = log_of(tmp_path / "a.sqlite", table)
     b = log_of(tmp_path / "b.sqlite", other.iloc[:7], other.iloc[7:])
-    assert answers_hash(a) == answers_hash(b)
+    assert content_hash(a) == content_hash(b)
     assert file_hash(a) != file_hash(b)
 
 
@@ -76,21 +76,21 @@ def test_log_hash_sees_one_changed_value(tmp_path, column, value):
     changed.at[3, column] = value
     a = log_of(tmp_path / "a.sqlite", table)
     b = log_of(tmp_path / "b.sqlite", changed)
-    assert answers_hash(a) != answers_hash(b)
+    assert content_hash(a) != content_hash(b)
 
 
 def test_log_hash_sees_a_new_row_in_the_same_file(tmp_path):
     table = rows()
     path = log_of(tmp_path / "a.sqlite", table.iloc[:-1])
-    before = answers_hash(path)
+    before = content_hash(path)
     log_of(path, table.iloc[-1:])
-    assert answers_hash(path) != before
+    assert content_hash(path) != before
 
 
 def test_other_files_are_hashed_as_they_are(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("x\n1\n")
-    assert answers_hash(path) == file_hash(path)
+    assert content_hash(path) == file_hash(path)
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from medcal_nb.answers import AnswerLog
 from medcal_nb.errors import MedcalError
 from medcal_nb.show.figures import read_manifest
 from medcal_nb.study import load_results
-from medcal_nb.study.run import FAILED, LEFT_OUT, NOT_RUN, RUNS, UNCHANGED, run_study
+from medcal_nb.study.plan import FAILED, LEFT_OUT, NOT_RUN, RUNS, UNCHANGED
+from medcal_nb.study.run import run_study
 
 PARAMETERS = """\
 PROFILE = "pocket"
@@ -261,7 +262,7 @@ def test_dead_kernel_stops_the_study(toy):
         "from medcal_nb.answers import AnswerLog",
         "import os\\nos.kill(os.getpid(), 9)",
     )
-    done = study(toy, jobs=1)
+    done = study(toy, only=["02"])
     assert actions(done)["01_ask"] == FAILED
     assert actions(done)["02_numbers"] == NOT_RUN
     assert "the kernel died" in done.steps["01_ask"].message
@@ -475,7 +476,7 @@ def test_notebooks_run_side_by_side_and_are_logged(toy):
         parameters = PARAMETERS + f"NAME = {name!r}\n"
         cell = "from pathlib import Path\n" + MEET
         write_notebook(toy / "notebooks", name, [cell], parameters=parameters)
-    done = study(toy, only=["4", "5"], jobs=2)
+    done = study(toy, only=["4", "5"])
     assert set(actions(done).values()) == {RUNS}, [s.message for s in done.steps.values()]
     log = (done.layout.work / "study.log").read_text()
     assert re.search(r"\d\d:\d\d:\d\d 04_left: cell 4/4 after [\d.]+ s", log), log

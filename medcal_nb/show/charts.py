@@ -635,7 +635,7 @@ def plot_scatter_fall(table, *, ax=None, label="label"):
 
 
 @_inked(height=3.4)
-def plot_accuracy_confidence(table, *, ax=None, label="label"):
+def plot_accuracy_confidence(table, *, ax=None, label="label", link=False):
     """Draw mean confidence against accuracy; on the diagonal a model says how often it is right.
 
     Parameters
@@ -643,7 +643,11 @@ def plot_accuracy_confidence(table, *, ax=None, label="label"):
     table : pandas.DataFrame
         ``label, accuracy, mean_confidence``, their ``_low, _high`` where known; ``domain``
         colours the points where it is there.
+    link : bool
+        Join the points of each label, in order of rows: what changes from one domain to the next.
     """
+    for _, part in table.groupby(label, sort=False) if link else ():
+        ax.plot(part["accuracy"], part["mean_confidence"], color=PALE, lw=1, zorder=0)
     lowest = table[["accuracy", "mean_confidence"]].min(axis=None)
     _diagonal(ax, table, "accuracy", "mean_confidence", label, (np.floor(8 * lowest) / 10, 1))
     _percent_axis(ax.xaxis, "accuracy")

@@ -201,7 +201,8 @@ def in_levels(
     values = pd.to_numeric(graded[column], errors="coerce") if column in graded else None
     if values is None or values.isna().all():
         return graded.assign(level="all")
-    names = [f"{a:g}–{b:g}" for a, b in pairwise(edges)]
+    places = 1 if all(round(edge, 1) == edge for edge in edges) else 2  # names sort as numbers do
+    names = [f"{a:.{places}f}–{b:.{places}f}" for a, b in pairwise(edges)]
     level = pd.cut(values, edges, labels=names, include_lowest=True).astype(object)
     if absent:
         level[rows_where(graded, absent).index] = "absent"

@@ -171,9 +171,12 @@ def _name_points(ax, points) -> None:
 
 
 def _key(ax, **options) -> None:
-    """Set the key above the axes, in one line."""
+    """Set the key above the axes, in one line where the names are short enough."""
     handles, names = ax.get_legend_handles_labels()
-    place = {"loc": "lower left", "bbox_to_anchor": (-0.02, 1.0), "ncols": len(handles)}
+    letters = 13 * ax.get_window_extent().width / ax.figure.dpi
+    fit = int(letters // (max(map(len, names), default=0) + 4))
+    columns = max(1, min(len(handles), fit))
+    place = {"loc": "lower left", "bbox_to_anchor": (-0.02, 1.0), "ncols": columns}
     ax.legend(handles, names, **place, handletextpad=0.3, columnspacing=1.0, **options)
 
 

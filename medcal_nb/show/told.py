@@ -6,7 +6,6 @@ opposite of what one expects.
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from medcal_nb.measure.calibration import SURE
@@ -252,14 +251,12 @@ def sees_less(levels, absent: str = "absent") -> str:
     hard, plain = seen.iloc[0], seen.iloc[-1]
     fell = plain["accuracy"] - hard["accuracy"]
     said = plain["mean_confidence"] - hard["mean_confidence"]
-    model = hard["model"]
-    told = (
-        f"accuracy changes by {points(-fell)} points from plain to hardly visible findings, "
-        f"confidence by {points(-said)}"
-    )
+    told = [
+        f"{word} {percent(plain[name])}, then {percent(hard[name])}"
+        for word, name in (("right", "accuracy"), ("says", "mean_confidence"))
+    ]
     if fell <= 0.05:
-        return f"{model} is as often right where less can be seen: {told}"
-    share = np.clip(said / fell, 0, None)
-    if share < 0.5:
-        return f"{model} sees less and says nearly the same: {told}"
-    return f"{model} sees less and says less: {told}"
+        words = "is as often right where less can be seen"
+    else:
+        words = "sees less and says nearly the same" if said < fell / 2 else "sees less, says less"
+    return f"{hard['model']} {words}: {'; '.join(told)}"

@@ -120,7 +120,7 @@ def number(value) -> str:
 
 def percent(share: float) -> str:
     """Return a share in whole percent: ``84 %``."""
-    return f"{100 * share:.0f} %"
+    return f"{round(100 * share, 9):.0f} %"  # 71.5, however it was summed
 
 
 def estimate(value, low=None, high=None) -> str:

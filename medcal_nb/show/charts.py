@@ -598,7 +598,7 @@ def plot_levels(table, *, ax=None, level="level", absent="absent", xlabel=""):
     _key(ax)
 
 
-def _diagonal(ax, table, x, y, label, limits) -> None:
+def _diagonal(ax, table, x, y, label, limits, named=3) -> None:
     """Draw points with intervals both ways against the diagonal; name those farthest from it."""
     ax.plot(limits, limits, color=GREY, lw=0.9, zorder=1)
     for level, part, look in _groups(table, label if "domain" not in table else "domain"):
@@ -607,7 +607,7 @@ def _diagonal(ax, table, x, y, label, limits) -> None:
             color=look.colour, mec="white", mew=0.5, elinewidth=0.6, label=label_of(level),
         )  # fmt: skip
     ax.set(xlim=limits, ylim=limits, aspect="equal")
-    far = (table[y] - table[x]).abs().sort_values(ascending=False).index[:3]
+    far = (table[y] - table[x]).abs().sort_values(ascending=False).index[:named]
     _name_points(ax, [(r[x], r[y], r[label], BLACK) for r in table.loc[far].to_dict("records")])
 
 
@@ -647,12 +647,14 @@ def plot_accuracy_confidence(table, *, ax=None, label="label", link=False):
         ``label, accuracy, mean_confidence``, their ``_low, _high`` where known; ``domain``
         colours the points where it is there.
     link : bool
-        Join the points of each label, in order of rows: what changes from one domain to the next.
+        Join the points of each label, in order of rows, in place of names: what changes from one
+        domain to the next.
     """
     for _, part in table.groupby(label, sort=False) if link else ():
         ax.plot(part["accuracy"], part["mean_confidence"], color=PALE, lw=1, zorder=0)
     lowest = table[["accuracy", "mean_confidence"]].min(axis=None)
-    _diagonal(ax, table, "accuracy", "mean_confidence", label, (np.floor(8 * lowest) / 10, 1))
+    limits = (np.floor(8 * lowest) / 10, 1)
+    _diagonal(ax, table, "accuracy", "mean_confidence", label, limits, named=0 if link else 3)
     _percent_axis(ax.xaxis, "accuracy")
     _percent_axis(ax.yaxis, "mean confidence")
     corner = {"color": GREY, "fontsize": SMALL, "transform": ax.transAxes}

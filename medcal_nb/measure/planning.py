@@ -84,7 +84,9 @@ def _sample(c, p, size, per_image, rng):
     return c[at], (luck < p[at]).astype(float), images
 
 
-def estimator_bias_table(confidence, p_true, sizes, *, n_bins=N_BINS, n_repeats=500, rng):
+def estimator_bias_table(
+    confidence, p_true, sizes, *, n_bins=N_BINS, only=None, n_repeats=500, rng
+):
     """Bias and spread of estimators of calibration error, against the truth.
 
     Parameters
@@ -94,6 +96,8 @@ def estimator_bias_table(confidence, p_true, sizes, *, n_bins=N_BINS, n_repeats=
     sizes : sequence of int
         Items of a sample drawn from it.
     n_bins, n_repeats, rng
+    only : sequence of str, optional
+        Some of the estimators, by name.
 
     Returns
     -------
@@ -113,6 +117,7 @@ def estimator_bias_table(confidence, p_true, sizes, *, n_bins=N_BINS, n_repeats=
         "smooth_ece": calibration.smooth_ece,
         "ici": calibration.ici,
     }
+    estimators = {name: f for name, f in estimators.items() if only is None or name in only}
     truth, limits = true_calibration_error(c, p), _limits(c, p, estimators)
     rows = []
     for size in sizes:
@@ -189,8 +194,8 @@ def coverage_table(
                 warnings.simplefilter("ignore")
                 for key, ends in _intervals(*sample, stats, bins, made, level, rng).items():
                     found.setdefault(key, []).append(ends)
-        for (stat, made), ends in found.items():
-            row = {"stat": stat, "interval": made, "n": size, "truth": truths[stat]}
+        for (stat, kind), ends in found.items():
+            row = {"stat": stat, "interval": kind, "n": size, "truth": truths[stat]}
             rows.append(row | _held(np.array(ends), truths[stat]))
     return pd.DataFrame(rows)
 

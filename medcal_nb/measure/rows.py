@@ -88,6 +88,31 @@ def side_name(where: dict) -> str:
     return ", ".join(str(value) for value in where.values())
 
 
+def with_sides(graded: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of at most two sides, named in a column `side`, general images first.
+
+    A side is a domain (`medical images`), or a data set where no domain is known; general and
+    medical images come first, then others in order of rows.
+    """
+    side = graded["dataset"].astype(object)
+    if "domain" in graded:
+        side = side.where(graded["domain"].isna(), graded["domain"].astype(object) + " images")
+    names = pick(["general images", "medical images"], side, n=2)
+    kept = side.isin(names).to_numpy()
+    return graded[kept].assign(side=side[kept])
+
+
+def main_model(graded: pd.DataFrame, named: str = "") -> str:
+    """Return the model named, else the one with most measured answers on the side with fewest."""
+    kept = measured(graded)
+    if named:
+        return pick([named], kept["model"], n=1, name="MODEL")[0]
+    counts = kept.groupby(["model", "side"], sort=False).size().unstack(fill_value=0)
+    if not len(counts):
+        raise MedcalError("answers: none has a confidence and a grade; nothing to measure")
+    return counts.min(axis=1).idxmax()
+
+
 def sides(graded: pd.DataFrame, source: dict, target: dict, more_target: dict | None = None):
     """Return which rows a map is fitted on and which it is judged on, by column.
 
@@ -165,16 +190,22 @@ def filled_column(graded: pd.DataFrame, column: str) -> str:
     return "dataset" if column in graded and graded[column].isna().all() else column
 
 
-def in_levels(graded: pd.DataFrame, column: str, edges: Sequence[float]) -> pd.DataFrame:
+def in_levels(
+    graded: pd.DataFrame, column: str, edges: Sequence[float], *, absent: dict | None = None
+) -> pd.DataFrame:
     """Return the answers with a column `level`: the bin of a number, written `0.2–0.4`.
 
-    Where the column is absent or empty, all get the one level "all".
+    Rows that hold the values of `absent` have the level "absent", whatever their number. Where
+    the column is missing or empty, all get the one level "all".
     """
     values = pd.to_numeric(graded[column], errors="coerce") if column in graded else None
     if values is None or values.isna().all():
         return graded.assign(level="all")
-    names = [f"{a:g}–{b:g}" for a, b in pairwise(edges)]
+    places = 1 if all(round(edge, 1) == edge for edge in edges) else 2  # names sort as numbers do
+    names = [f"{a:.{places}f}–{b:.{places}f}" for a, b in pairwise(edges)]
     level = pd.cut(values, edges, labels=names, include_lowest=True).astype(object)
+    if absent:
+        level[rows_where(graded, absent).index] = "absent"
     return graded.assign(level=level)[level.notna()]
 
 

@@ -114,11 +114,11 @@ def metrics_table(
     Returns
     -------
     pandas.DataFrame
-        The `by` columns, n, n_missing, then the metrics in the order asked for. Intervals: accuracy
-        and yields by `clustered_interval`; ECE, of equal width or mass, plain or debiased, by
-        `ece_interval`; the others by the bootstrap, but for those of `NO_INTERVAL`, whose
-        bootstrap does not hold: NaN. NaN where a metric is undefined, with a `MeasureWarning`
-        that names the group and the reason.
+        The `by` columns, n, n_missing, then the metrics in the order asked for. Intervals:
+        accuracy, confidently_wrong and yields by `clustered_interval`; ECE, of equal width or
+        mass, plain or debiased, by `ece_interval`; the others by the bootstrap, but for those of
+        `NO_INTERVAL`, whose bootstrap does not hold: NaN. NaN where a metric is undefined, with a
+        `MeasureWarning` that names the group and the reason.
 
     Raises
     ------
@@ -176,6 +176,11 @@ def _ends(c, y, ids, asked, stats, found, level, n_resamples, rng) -> dict:
     for name in asked:
         if name == "accuracy":
             ends[name] = clustered_interval(y, ids, level=level)
+        elif name == "confidently_wrong":
+            wrong = y == 0
+            sure = (c[wrong] >= calibration.SURE).astype(float)
+            whose = None if ids is None else np.asarray(ids)[wrong]
+            ends[name] = clustered_interval(sure, whose, level=level)
         elif name in YIELDS:
             kept = (c >= found[f"{name}_threshold"]).astype(float)
             ends[name] = clustered_interval(kept, ids, level=level)

@@ -171,9 +171,12 @@ def _name_points(ax, points) -> None:
 
 
 def _key(ax, **options) -> None:
-    """Set the key above the axes, in one line."""
+    """Set the key above the axes, in one line where the names are short enough."""
     handles, names = ax.get_legend_handles_labels()
-    place = {"loc": "lower left", "bbox_to_anchor": (-0.02, 1.0), "ncols": len(handles)}
+    letters = 13 * ax.get_window_extent().width / ax.figure.dpi
+    fit = int(letters // (max(map(len, names), default=0) + 4))
+    columns = max(1, min(len(handles), fit))
+    place = {"loc": "lower left", "bbox_to_anchor": (-0.02, 1.0), "ncols": columns}
     ax.legend(handles, names, **place, handletextpad=0.3, columnspacing=1.0, **options)
 
 
@@ -595,7 +598,7 @@ def plot_levels(table, *, ax=None, level="level", absent="absent", xlabel=""):
     _key(ax)
 
 
-def _diagonal(ax, table, x, y, label, limits) -> None:
+def _diagonal(ax, table, x, y, label, limits, named=3) -> None:
     """Draw points with intervals both ways against the diagonal; name those farthest from it."""
     ax.plot(limits, limits, color=GREY, lw=0.9, zorder=1)
     for level, part, look in _groups(table, label if "domain" not in table else "domain"):
@@ -604,7 +607,7 @@ def _diagonal(ax, table, x, y, label, limits) -> None:
             color=look.colour, mec="white", mew=0.5, elinewidth=0.6, label=label_of(level),
         )  # fmt: skip
     ax.set(xlim=limits, ylim=limits, aspect="equal")
-    far = (table[y] - table[x]).abs().sort_values(ascending=False).index[:3]
+    far = (table[y] - table[x]).abs().sort_values(ascending=False).index[:named]
     _name_points(ax, [(r[x], r[y], r[label], BLACK) for r in table.loc[far].to_dict("records")])
 
 
@@ -635,7 +638,7 @@ def plot_scatter_fall(table, *, ax=None, label="label"):
 
 
 @_inked(height=3.4)
-def plot_accuracy_confidence(table, *, ax=None, label="label"):
+def plot_accuracy_confidence(table, *, ax=None, label="label", link=False):
     """Draw mean confidence against accuracy; on the diagonal a model says how often it is right.
 
     Parameters
@@ -643,9 +646,15 @@ def plot_accuracy_confidence(table, *, ax=None, label="label"):
     table : pandas.DataFrame
         ``label, accuracy, mean_confidence``, their ``_low, _high`` where known; ``domain``
         colours the points where it is there.
+    link : bool
+        Join the points of each label, in order of rows, in place of names: what changes from one
+        domain to the next.
     """
+    for _, part in table.groupby(label, sort=False) if link else ():
+        ax.plot(part["accuracy"], part["mean_confidence"], color=PALE, lw=1, zorder=0)
     lowest = table[["accuracy", "mean_confidence"]].min(axis=None)
-    _diagonal(ax, table, "accuracy", "mean_confidence", label, (np.floor(8 * lowest) / 10, 1))
+    limits = (np.floor(8 * lowest) / 10, 1)
+    _diagonal(ax, table, "accuracy", "mean_confidence", label, limits, named=0 if link else 3)
     _percent_axis(ax.xaxis, "accuracy")
     _percent_axis(ax.yaxis, "mean confidence")
     corner = {"color": GREY, "fontsize": SMALL, "transform": ax.transAxes}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+from functools import partial
 
 import ipywidgets as ipw
 import matplotlib.pyplot as plt
@@ -20,9 +21,9 @@ from medcal_nb.show.words import estimate, label_of, percent
 
 MAPS = {
     "as stated": None,
-    "temperature": correct.fit_temperature,
-    "Platt": correct.fit_platt,
-    "isotonic": correct.fit_isotonic,
+    "log-odds scaling": partial(correct.fit, method="logodds"),
+    "Platt": partial(correct.fit, method="platt"),
+    "isotonic": partial(correct.fit, method="isotonic"),
 }
 """Recalibration maps to look through, fitted on the answers of the fit split."""
 

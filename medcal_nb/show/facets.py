@@ -118,7 +118,7 @@ def _one_key(fig, axes) -> None:
         if ax.get_legend():
             ax.get_legend().remove()
     if found:
-        fig.legend(found.values(), found.keys(), loc="outside right upper")
+        fig.legend(found.values(), found.keys(), loc="outside right center")
 
 
 def beside(

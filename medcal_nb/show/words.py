@@ -65,6 +65,19 @@ LABELS = {
     "n_missing": "without confidence",
     "closed": "yes/no",
     "noul": "yes/no",
+    # ways of asking
+    "verbalized": "stated",
+    "verbalized_cot": "stated after reasoning",
+    "linguistic": "stated in words",
+    "top_k": "top k",
+    "two_stage": "two-stage",
+    "two_stage_other": "two-stage, as another's",
+    "describe_first": "describe first",
+    "sequence_probability": "sequence probability",
+    "option_probability": "option probability",
+    "p_true": "P(True)",
+    "self_consistency": "self-consistency",
+    "semantic_entropy": "semantic entropy",
     # strategies that are no way of asking
     "blank_image": "blank-image test",
     "image_ablation": "blank-image test",
@@ -107,7 +120,7 @@ def number(value) -> str:
 
 def percent(share: float) -> str:
     """Return a share in whole percent: ``84 %``."""
-    return f"{100 * share:.0f} %"
+    return f"{round(100 * share, 9):.0f} %"  # 71.5, however it was summed
 
 
 def estimate(value, low=None, high=None) -> str:

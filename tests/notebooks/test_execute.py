@@ -158,7 +158,7 @@ def test_recorded_answers_alone_are_enough(fast_study, tmp_path):
     [
         # a model that was asked under one of the strategies that others were asked under
         (["02", "03"], ["MODEL=pocket-medical"]),
-        (["02", "03"], ['METRICS=["ece", "brier"]']),
+        (["02", "03"], ['STRATEGY="p_true"']),
         (["02"], ["SIZES=[100, 300]"]),
         (["02"], ["SIZES=[300]", "N_BINS=5"]),
     ],

@@ -1,0 +1,262 @@
+"""What tables find, in a sentence: titles and answers of notebooks 02 and 03, from the numbers.
+
+Each function looks at its table and says what is there, also where that is nothing or the
+opposite of what one expects.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from medcal_nb.measure.calibration import SURE
+from medcal_nb.measure.tables import YIELDS, with_intervals
+from medcal_nb.show.words import label_of, percent, show_table
+
+INTERVALS = {"bootstrap": "the usual: percentiles of resamples", "inversion": "ece_interval"}
+"""What figures call the ways to make an interval of an ECE."""
+
+
+def points(share: float) -> str:
+    """Return a difference of shares in percentage points: ``+32``."""
+    return f"{100 * share:+.0f}"
+
+
+def _points_between(row, name: str = "gap") -> str:
+    """Return a gap with its interval, in points."""
+    ends = points(row[f"{name}_low"]), points(row[f"{name}_high"])
+    return f"{points(row[name])} points [{', '.join(ends)}]"
+
+
+def says_right(says) -> str:
+    """Say what a model says of its answers and how often it is right, on the last side.
+
+    Parameters
+    ----------
+    says : pandas.DataFrame
+        A row per side: ``model, side, mean_confidence, accuracy``, and ``gap`` with its interval.
+    """
+    row = says.iloc[-1]
+    said, right = percent(row["mean_confidence"]), percent(row["accuracy"])
+    words = f"On {label_of(row['side'])} {row['model']} says {said} and is right {right}"
+    if row["gap_low"] > 0:
+        return words
+    if row["gap_high"] < 0:
+        return f"{words}: it is better than it says"
+    return f"{words}: no gap beyond chance"
+
+
+def icons_of(graded) -> pd.DataFrame:
+    """Return how many graded answers are right, wrong, and wrong though the model was sure."""
+    sure = graded["confidence"] >= SURE
+    wrong = ~graded["correct"].astype(bool)
+    names = ["right", "wrong", f"wrong, stated at\n{percent(SURE)} or more"]
+    counts = [(~wrong).sum(), (wrong & ~sure).sum(), (wrong & sure).sum()]
+    return pd.DataFrame({"outcome": names, "count": counts})
+
+
+def gaps_between_sides(says) -> str:
+    """Say how far a model's confidence is off on each side, and which side is worse."""
+    first = [
+        f"{_points_between(row)} on {label_of(row['side'])}" for row in says.to_dict("records")
+    ]
+    words = f"{says['model'].iloc[0]} states, against how often it is right, {'; '.join(first)}."
+    if len(says) < 2:
+        return words
+    one, other = says.iloc[0], says.iloc[1]
+    apart = abs(other["gap"]) - abs(one["gap"])
+    if max(one["gap_low"], other["gap_low"]) <= min(one["gap_high"], other["gap_high"]):
+        return f"{words} The two intervals overlap: neither side is shown to be worse."
+    worse, better = (other, one) if apart > 0 else (one, other)
+    return (
+        f"{words} It is farther off on {label_of(worse['side'])} than on "
+        f"{label_of(better['side'])}, by {100 * abs(apart):.0f} points."
+    )
+
+
+def claims_too_much(scores) -> str:
+    """Say how many confidences claim more than is right on each side, beyond their intervals."""
+    counts = [
+        f"{(part['gap_low'] > 0).sum()} of {len(part)} on {label_of(side)}"
+        for side, part in list(scores.groupby("side", sort=False))[::-1]
+    ]
+    return f"Confidences that claim more than is right: {', '.join(counts)}"
+
+
+def follows(scores, level: float) -> str:
+    """Say whether confidence falls as accuracy does from the first side to the second."""
+    sides = list(dict.fromkeys(scores["side"]))
+    if len(sides) < 2:
+        part = scores["gap"]
+        return f"Stated minus right: median {points(part.median())} points over {len(part)}."
+    wide = scores.pivot(index=["model", "strategy"], columns="side").dropna()
+    falls = {
+        name: wide[name][sides[0]] - wide[name][sides[1]]
+        for name in ("accuracy", "mean_confidence")
+    }
+    fell, said = falls["accuracy"].median(), falls["mean_confidence"].median()
+    between = f"from {label_of(sides[0])} to {label_of(sides[1])}"
+    return (
+        f"In the middle of {len(wide)} pairs of model and confidence, accuracy changes by "
+        f"{points(-fell)} points {between} and confidence by {points(-said)}. Of {len(wide)} "
+        f"{percent(level)} intervals about a gap of 0, chance alone would set "
+        f"{(1 - level) / 2 * len(wide):.1f} above it."
+    )
+
+
+def by_luck(luck, coverage, n: int, level: float) -> str:
+    """Say which ECE a calibrated forecaster shows, and how often intervals hold the truth.
+
+    Parameters
+    ----------
+    luck : pandas.DataFrame
+        ``n, mean`` of the plain ECE of a calibrated forecaster.
+    coverage : pandas.DataFrame
+        ``n, made`` ("bootstrap", "inversion"), ``coverage`` in that world.
+    n : int
+        Number of answers spoken of: one of both tables.
+    """
+    shown = luck.loc[luck["n"] == n, "mean"].iloc[0]
+    held = coverage[coverage["n"] == n].set_index("made")["coverage"]
+    words = f"A calibrated forecaster of {n:,} answers shows an ECE of {shown:.3f} by luck"
+    usual, ours = held["bootstrap"], held["inversion"]
+    if usual >= level - 0.02:
+        return f"{words}; the usual interval holds the truth {percent(usual)} of the time"
+    end = "one that holds does so" if ours >= level - 0.02 else "the better one"
+    return (
+        f"{words}; the usual {percent(level)} interval holds the truth {percent(usual)} of the "
+        f"time, {end} {percent(ours)}"
+    )
+
+
+def closest(estimators, n: int) -> str:
+    """Say what plain ECE reads in a known world, and which estimator is nearest to the truth."""
+    at = estimators[estimators["n"] == n].set_index("estimator")
+    plain, best = at.loc["ece_width"], at["rmse"].idxmin()
+    words = f"With {n:,} answers plain ECE reads {plain['mean']:.3f} where the truth is"
+    if best == "ece_width":
+        return f"{words} {plain['truth']:.3f}, and none comes closer"
+    near = f"{label_of(best)} comes closest ({at.loc[best, 'mean']:.3f})"
+    return f"{words} {plain['truth']:.3f}; {near}"
+
+
+def yields_of(scores) -> pd.DataFrame:
+    """Return the yields of a metrics table in rows: strategy, errors allowed, yield with ends."""
+    parts = [
+        scores[["strategy", name, f"{name}_low", f"{name}_high"]]
+        .set_axis(["strategy", "yield", "yield_low", "yield_high"], axis=1)
+        .assign(**{"errors allowed": percent(allowed)})
+        for name, allowed in YIELDS.items()
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def decides(scores, asked: str) -> str:
+    """Say how sure a model is of its errors, and which share of answers may stand alone.
+
+    Parameters
+    ----------
+    scores : pandas.DataFrame
+        Of one model and side, a row per strategy: ``side, model, strategy, confidently_wrong`` and
+        the yields.
+    asked : str
+        The strategy spoken of first.
+    """
+    row = scores[scores["strategy"] == asked].iloc[0]
+    allowed = [k for k in (5, 10, 20) if (scores[f"yield_at_{k}"] > 0).any()]
+    words = (
+        f"Of its errors on {label_of(row['side'])}, {row['model']} states "
+        f"{percent(row['confidently_wrong'])} at 90 % or more"
+    )
+    if not allowed:
+        return f"{words}; no confidence lets a single answer stand alone, at up to 20 % errors"
+    best = scores.loc[scores[f"yield_at_{allowed[0]}"].idxmax()]
+    share = percent(best[f"yield_at_{allowed[0]}"])
+    return (
+        f"{words}; at {allowed[0]} % errors allowed at most {share} of the answers may stand "
+        f"alone ({label_of(best['strategy'])})"
+    )
+
+
+def side_by_side(scores, column: str):
+    """Return all metrics of a few groups as a table to look at: a row per metric."""
+    wide = with_intervals(scores, by=[column]).T.rename_axis("metric").reset_index()
+    return show_table(wide.rename_axis(columns=None).astype(str), rows=len(wide))
+
+
+def enough_answers(scores, least: int) -> tuple[pd.DataFrame, str]:
+    """Return the groups of at least so many answers, and a sentence that names the others.
+
+    Where no group has so many, all are returned, and the sentence says so.
+    """
+    kept = scores[scores["n"] >= least]
+    if not len(kept):
+        return scores, f"All groups have fewer than {least} answers."
+    few = scores.loc[~scores["group"].isin(kept["group"]), "group"].unique()
+    words = f"Left out, fewer than {least} answers: {', '.join(map(label_of, few))}."
+    return kept, words if len(few) else ""
+
+
+def worst_group(groups, pairs, of_what: str) -> str:
+    """Say on which group a model claims most beyond its accuracy, if groups differ at all.
+
+    Parameters
+    ----------
+    groups : pandas.DataFrame
+        Of one model: ``model, group, mean_confidence, accuracy`` and ``gap`` with its interval.
+    pairs : pandas.DataFrame
+        ``differs``: which pairs of groups have unlike gaps, corrected for their number.
+    of_what : str
+        What groups are, in the plural: "modalities".
+    """
+    ordered = groups.sort_values("gap")
+    least, most = ordered.iloc[0], ordered.iloc[-1]
+    model, right = most["model"], percent(most["accuracy"])
+    words = f"says {percent(most['mean_confidence'])} and is right {right}"
+    if len(groups) == 1:
+        return f"On {most['group']} {model} {words}"
+    if not pairs["differs"].any():
+        return f"{model} is off by {_span(groups)} points; no two {of_what} differ beyond chance"
+    if most["gap"] <= 0:
+        return f"{model} claims less than it knows everywhere, least of all on {least['group']}"
+    return f"{model} claims most beyond what it knows on {most['group']}: it {words}"
+
+
+def _span(groups) -> str:
+    return f"{points(groups['gap'].min())} to {points(groups['gap'].max())}"
+
+
+def same_worst(groups, of_what: str) -> str:
+    """Say whether models are most overconfident on the same group, and count them."""
+    worst = groups.loc[groups.groupby("model", sort=False)["gap"].idxmax()]
+    count = worst["group"].value_counts()
+    n = len(worst)
+    if n == 1 or groups["group"].nunique() == 1:
+        return f"Stated minus right by {of_what}: {_span(groups)} points"
+    if count.iloc[0] == n:
+        return f"All {n} models claim most beyond what they know on {count.index[0]}"
+    if count.iloc[0] == 1:
+        return f"Each of {n} models claims most beyond what it knows on another of the {of_what}"
+    return f"{count.iloc[0]} of {n} models claim most beyond what they know on {count.index[0]}"
+
+
+def sees_less(levels, absent: str = "absent") -> str:
+    """Say whether a model that sees less also says less.
+
+    Parameters
+    ----------
+    levels : pandas.DataFrame
+        Of one model, from hardly to plainly visible: ``model, level, mean_confidence, accuracy``.
+    """
+    seen = levels[levels["level"] != absent]
+    hard, plain = seen.iloc[0], seen.iloc[-1]
+    fell = plain["accuracy"] - hard["accuracy"]
+    said = plain["mean_confidence"] - hard["mean_confidence"]
+    told = [
+        f"{word} {percent(plain[name])}, then {percent(hard[name])}"
+        for word, name in (("right", "accuracy"), ("says", "mean_confidence"))
+    ]
+    if fell <= 0.05:
+        words = "is as often right where less can be seen"
+    else:
+        words = "sees less and says nearly the same" if said < fell / 2 else "sees less, says less"
+    return f"{hard['model']} {words}: {'; '.join(told)}"

@@ -268,7 +268,7 @@ def transfer_study(
     source: Mapping = GENERAL,
     target: Mapping = MEDICAL,
     methods: Sequence[str] = METHODS,
-    level: float = 0.90,
+    level: float = 0.95,
     n_resamples: int = 1000,
     more: int = 0,
     margin: float = MARGIN,
@@ -337,7 +337,7 @@ def transfer_study(
     if not rows:
         only = " with the probabilities of all options" if methods == ["temperature"] else ""
         raise ValueError(f"no model and strategy has enough answers in source and target{only}")
-    return TransferStudy(_holm(pd.DataFrame(rows)), np.array(costs), level)
+    return TransferStudy(_holm(pd.DataFrame(rows), level), np.array(costs), level)
 
 
 def _groups_of(rows, column):
@@ -428,15 +428,15 @@ def _conclusion(draws, row, margin):
     return out | {"conclusion": "nothing to correct" if small else "carries over"}
 
 
-def _holm(table):
-    """The conclusions that stand when all rows of a method are read together."""
+def _holm(table, level):
+    """The conclusions that stand when all rows of a method are read together, at the same size."""
     from statsmodels.stats.multitest import multipletests
 
     table["conclusion_holm"] = table["conclusion"].astype(object)
     for _, part in table[table["conclusion"].fillna("") != ""].groupby("method"):
         for column, names in (("cost_p_worse", ["does not"]), ("cost_p", CONCLUSIONS[:2])):
             told = part[part["conclusion"].isin(names)].index
-            kept = multipletests(part[column], alpha=0.05, method="holm")[0]
+            kept = multipletests(part[column], alpha=(1 - level) / 2, method="holm")[0]
             lost = told.intersection(part.index[~kept])
             table.loc[lost, "conclusion_holm"] = "undecided"
     return table
@@ -482,7 +482,7 @@ NAMES = {"log_odds": "log-odds scaling", "platt": "Platt scaling",
 
 
 def transfer_sentence(
-    table: pd.DataFrame, *, method: str = "log_odds", level: float = 0.90,
+    table: pd.DataFrame, *, method: str = "log_odds", level: float = 0.95,
     source: str = "general images", target: str = "medical images",
 ) -> str:  # fmt: skip
     """The conclusions on carrying over as a sentence, from the Brier scores of a transfer table.
@@ -530,7 +530,7 @@ def gap_table(
     *,
     source: Mapping = GENERAL,
     target: Mapping = MEDICAL,
-    level: float = 0.90,
+    level: float = 0.95,
     n_resamples: int = 1000,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
@@ -596,7 +596,7 @@ def modality_matrix(
     sources: Mapping[str, Mapping] | None = None,
     where: Mapping = MEDICAL,
     method: str = "platt",
-    level: float = 0.90,
+    level: float = 0.95,
     n_resamples: int = 300,
     rng: np.random.Generator,
 ) -> pd.DataFrame:

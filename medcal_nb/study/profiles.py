@@ -83,7 +83,7 @@ class Profile:
     def parameters(self, notebook: str) -> dict[str, Any]:
         """Return what the profile sets of a notebook's parameters: for all, then for this one."""
         told = self.settings.get("parameters", {})
-        everywhere = {key: value for key, value in told.items() if not isinstance(value, dict)}
+        everywhere = {key: value for key, value in told.items() if not key.isdigit()}
         return everywhere | told.get(notebook[:2], {})
 
     def jobs(self, *, fast: bool = False) -> list[Job]:

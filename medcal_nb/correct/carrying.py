@@ -69,19 +69,18 @@ def carry_title(rows: pd.DataFrame, needed: pd.DataFrame, *, source: str, target
     one = rows.drop_duplicates("label")
     count, n = one["outcome"].value_counts(), len(one)
     unit = "models" if one["model"].nunique() > 1 else "kinds of confidence"
-    carries, fails = count.get("carries over", 0), count.get("does not", 0)
-    idle, what = count.get("nothing to correct", 0), f"What {source} teach"
-    if idle == n:
-        told = f"Neither {source} nor {target} have anything to correct"
+    fine = count.get("carries over", 0) + count.get("nothing to correct", 0)
+    fails, what = count.get("does not", 0), f"What {source} teach"
+    if count.get("nothing to correct", 0) == n:
+        told = f"There is nothing to correct for {source}"
+    elif fine + fails == 0:
+        told = f"Whether what {source} teach carries over is undecided"
     elif n == 1:
-        told = {"carries over": f"{what} carries over", "does not": f"{what} does not carry over"}
-        told = told.get(one["outcome"].iloc[0], f"Whether what {source} teach carries over is open")
-    elif carries + idle == n:
-        told = f"{what} carries over for all {n} {unit}"
-    elif fails == n:
-        told = f"{what} carries over for none of {n} {unit}"
+        told = f"{what} {'carries over' if fine else 'does not carry over'}"
+    elif fine in (0, n):
+        told = f"{what} carries over for {'all' if fine else 'none of'} {n} {unit}"
     else:
-        told = f"{what} carries over for {carries + idle} of {n} {unit}, not for {fails}"
+        told = f"{what} carries over for {fine} of {n} {unit}, not for {fails}"
     return f"{told}; {_labels_do(needed, target)}"
 
 
@@ -89,8 +88,9 @@ def _labels_do(needed, target):
     row = needed[needed["loss"] == "brier"].iloc[0]
     if not np.isfinite(row["n_star"]):
         return f"up to {row['n_max']:,} {target} do no better"
-    few = row["n_star"] == row["n_min"]
-    return f"{row['n_star']:,.0f} {target} {'already ' if few else ''}do better"
+    may = "may do" if np.isinf(row["n_star_high"]) else "do"
+    already = "already " if row["n_star"] == row["n_min"] and may == "do" else ""
+    return f"{row['n_star']:,.0f} {target} {already}{may} better"
 
 
 def cost_title(brier: pd.DataFrame, *, target: str) -> str:
@@ -242,7 +242,8 @@ def yield_sentence(table: pd.DataFrame, strategy: str) -> str:
 
 def parts_title(parts: pd.DataFrame) -> str:
     """Is what carrying over costs a matter of prior or of slope, on average over the rows?"""
-    if not (parts["low"] > 0).any():
+    rows = parts[parts["part"].isin(["prior", "conditional"])]
+    if not (rows["low"] > 0).any():
         return "No part of what carrying over costs can be told from chance"
     mean = parts.groupby("part")["value"].mean()
     both = mean["prior"] + mean["conditional"]
@@ -267,10 +268,18 @@ def parts_sentence(parts: pd.DataFrame) -> str:
 def modalities_title(pairs: pd.DataFrame) -> str:
     """How many of the maps from elsewhere help, and how many harm."""
     away = pairs[pairs["fitted_on"] != pairs["applied_to"]]
-    helps, harms = (away["change_high"] < 0).sum(), (away["change_low"] > 0).sum()
-    if not helps and not harms:
-        return f"Of {len(away)} maps used elsewhere, none surely helps or harms"
-    return f"Of {len(away)} maps used elsewhere, {helps} surely help and {harms} surely harm"
+    outside = ~away["fitted_on"].isin(away["applied_to"])
+
+    def said(part):
+        helps, harms = (part["change_high"] < 0).sum(), (part["change_low"] > 0).sum()
+        return f"{helps or 'none'} of {len(part)} surely help, {harms or 'none'} surely harm"
+
+    if not outside.any() or outside.all():
+        return f"Of maps used elsewhere, {said(away)}"
+    name = away.loc[outside, "fitted_on"].iloc[0]
+    return (
+        f"Of other groups' maps, {said(away[~outside])}; of that of {name}, {said(away[outside])}"
+    )
 
 
 def traps_title(traps: pd.DataFrame) -> str:

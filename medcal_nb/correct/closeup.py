@@ -93,14 +93,16 @@ def fitted_on_table(transfer: pd.DataFrame, *, names: dict | None = None) -> pd.
     Returns
     -------
     DataFrame
-        ``method, fitted on, n_target`` and, per loss, its value with ``_low`` and ``_high``.
+        ``method`` ("any" where no map is fitted), ``fitted on, n_target`` and, per loss, its value
+        with ``_low`` and ``_high``.
     """
     lines: dict[tuple, dict] = {}
     for row in transfer.to_dict("records"):
         for key, name in (FITTED_ON | (names or {})).items():
             if pd.notna(row.get(f"loss_{key}", np.nan)):
-                line = lines.setdefault((row["method"], name), {})
-                line |= {"method": row["method"], "fitted on": name, "n_target": row["n_target"]}
+                method = "any" if key in ("raw", "rate") else row["method"]
+                line = lines.setdefault((method, name), {})
+                line |= {"method": method, "fitted on": name, "n_target": row["n_target"]}
                 for end in ("", "_low", "_high"):
                     line[f"{row['loss']}{end}"] = row.get(f"loss_{key}{end}", np.nan)
     return pd.DataFrame(lines.values())

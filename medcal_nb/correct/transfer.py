@@ -501,12 +501,14 @@ def transfer_sentence(
         f"{name}: {count.get(name, 0)}"
         + (f" ({held.get(name, 0)} after Holm's correction)" if name != "undecided" else "")
         for name in CONCLUSIONS
+        if count.get(name, 0)
     )
     lowers, raises = (part["carry_change_high"] < 0).sum(), (part["carry_change_low"] > 0).sum()
     ranks = int((part["auroc_low"] > 0.5).sum())
+    name = NAMES.get(method, method)
     return (
-        f"{NAMES.get(method, method)}, fitted on {source} and used on {target}, {n} models and "
-        f"strategies. Against a refit, within {part['margin'].iloc[0]:g} of the Brier score: "
+        f"{name[0].upper()}{name[1:]}, fitted on {source} and used on {target}, {n} models and "
+        f"kinds of confidence. Against a refit, within {part['margin'].iloc[0]:g} of the Brier score: "
         f"{told}. Carrying over lowers the Brier score for {lowers} and raises it for {raises} "
         f"(about {n * (1 - level) / 2:.1f} each by chance alone, were there no change). The "
         f"confidence ranks right above wrong on {target} (AUROC above ½) for {ranks} of {n}: no "

@@ -350,6 +350,7 @@ def plot_label_curve(table, *, ax=None, mark=None, xlabel="medical labels", ylab
     ax.set(ylim=(0, None), xlim=(table["n"].min(), table["n"].max()), ylabel=ylabel)
     ax.set_xlabel(xlabel)
     _number_axis(ax.xaxis)
+    ax.set_xticks(sorted(table["n"].unique()))
     if mark is not None:
         ax.axvline(mark, color=BLACK, lw=0.8, ls=":")
         middle = np.sqrt(table["n"].min() * table["n"].max())
@@ -694,7 +695,7 @@ def plot_histogram(table, *, ax=None, hue=None):
 def plot_matrix(table, *, ax=None, row="row", col="col", value="value", xlabel="", ylabel=""):
     """Draw a change per pair as a square with its number: dark red-violet worse, green better.
 
-    Numbers whose interval holds 0 are grey and not bold.
+    Numbers whose interval leaves 0 out are bold.
 
     Parameters
     ----------
@@ -710,7 +711,7 @@ def plot_matrix(table, *, ax=None, row="row", col="col", value="value", xlabel="
         grid[y, x] = one[value]
         low, high = (one.get(f"{value}_{end}", one[value]) for end in ("low", "high"))
         clear = low > 0 or high < 0
-        ink = "white" if abs(one[value]) > 0.7 * reach else BLACK if clear else GREY
+        ink = "white" if abs(one[value]) > 0.6 * reach else BLACK
         weight = "bold" if clear else "normal"
         text = f"{one[value] + 0:+.3f}"
         ax.text(x, y, text, ha="center", va="center", color=ink, weight=weight, fontsize=SMALL)

@@ -1,0 +1,147 @@
+"""Findings on carrying over: each title and sentence follows its numbers, either way."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from medcal_nb.correct import (
+    carry_rows,
+    carry_title,
+    cost_title,
+    modalities_title,
+    order_sentence,
+    parts_title,
+    stays_sentence,
+    stays_table,
+    transfer_study,
+    with_told,
+    yield_sentence,
+    yield_table,
+)
+from medcal_nb.measure import auroc, ece
+
+from .worlds import graded
+
+GENERAL, MEDICAL = {"domain": "general"}, {"domain": "medical"}
+SIDES = {"source": GENERAL, "target": MEDICAL}
+WORDS = {"source": "general labels", "target": "medical labels"}
+
+
+@pytest.fixture
+def world(rng):
+    return pd.concat(
+        [graded(rng, 800, "general", slope=0.6), graded(rng, 600, "medical", slope=0.3)]
+    )
+
+
+def needed(star, high=np.nan):
+    row = {"loss": "brier", "n_star": star, "n_star_high": high, "n_min": 10, "n_max": 1000}
+    return pd.DataFrame([row])
+
+
+def outcomes(*conclusions):
+    return pd.DataFrame({"label": list("abcd")[: len(conclusions)], "outcome": conclusions,
+                         "model": list("abcd")[: len(conclusions)]})  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("conclusions", "said"),
+    [
+        (["carries over"], "What general labels teach carries over;"),
+        (["does not"], "What general labels teach does not carry over;"),
+        (["undecided"], "Whether what general labels teach carries over is undecided;"),
+        (["undecided", "undecided"], "carries over is undecided;"),
+        (["nothing to correct"] * 2, "There is nothing to correct for general labels;"),
+        (["does not"] * 3, "carries over for none of 3 models;"),
+        (["carries over", "nothing to correct"], "carries over for all 2 models;"),
+        (["carries over", "does not", "undecided"], "carries over for 1 of 3 models, not for 1;"),
+    ],
+)
+def test_the_headline_says_what_the_conclusions_are(conclusions, said):
+    title = carry_title(outcomes(*conclusions), needed(50.0), **WORDS)
+    assert said in title
+    assert title.endswith("; 50 medical labels do better")
+
+
+def test_the_headline_says_how_many_labels_do_better():
+    def end(*star):
+        return carry_title(outcomes("does not"), needed(*star), **WORDS).split("; ")[1]
+
+    assert end(10.0) == "10 medical labels already do better"
+    assert end(100.0, np.inf) == "100 medical labels may do better"
+    assert end(np.inf) == "up to 1,000 medical labels do no better"
+
+
+def test_rows_of_the_headline_are_the_scores_of_the_study(world):
+    study = transfer_study(world, methods=["platt"], n_resamples=30, rng=np.random.default_rng(0))
+    brier = study.table.query("loss == 'brier'")
+    rows = carry_rows(
+        brier, model="m", strategy="s", source="general labels", target="medical labels"
+    )
+    assert rows["stage"].tolist() == ["as stated", "general labels", "medical labels"]
+    assert (
+        rows["value"].tolist() == brier[["loss_raw", "loss_source", "loss_target"]].iloc[0].tolist()
+    )
+    assert (rows["low"] < rows["value"]).all()
+    told = with_told(brier.assign(auroc_low=[0.4]))
+    assert told["told"].iloc[0] == f"{brier['conclusion'].iloc[0]} (no order)"
+    assert "1 of 1 confidences" in order_sentence(
+        brier.assign(auroc_low=0.4), target="medical images"
+    )
+    assert order_sentence(brier.assign(auroc_low=0.6), target="x").startswith("Every confidence")
+
+
+def test_the_title_of_costs_counts_what_stands_after_holm():
+    def table(*names):
+        return pd.DataFrame({"conclusion_holm": names, "margin": 0.005})
+
+    assert "is open for all 2" in cost_title(table("undecided", "undecided"), target="t")
+    most = cost_title(table("does not", "does not", "carries over"), target="medical labels")
+    assert most.startswith("Without medical labels, 2 of 3 lose more than 0.005")
+    few = cost_title(table("nothing to correct", "carries over", "undecided"), target="t")
+    assert few.startswith("2 of 3 do as well without t")
+    assert "none surely lose more" in few
+
+
+def test_what_stays_is_measured_on_both_sides(world):
+    table = stays_table(world, **SIDES, n_resamples=20, rng=np.random.default_rng(0))
+    row = table.iloc[0]
+    for side, where in (("source", "general"), ("target", "medical")):
+        part = world[world.domain == where]
+        assert row[f"ece_{side}"] == pytest.approx(ece(part.confidence, part.correct))
+        assert row[f"auroc_{side}"] == pytest.approx(auroc(part.confidence, part.correct))
+    names = {"source": "general images", "target": "medical images"}
+    assert stays_sentence(table.assign(ece_source_high=0.3), **names).startswith("None of 1")
+    good = stays_sentence(table.assign(ece_source_high=0.01, ece_target_high=0.2), **names)
+    assert "1 of 1 confidences are calibrated on general images" in good
+    assert "none of them stay so" in good
+
+
+def test_a_rising_map_leaves_the_yield_and_moves_who_trusts_the_number(world):
+    table = yield_table(world, **SIDES, method="platt", rng=np.random.default_rng(0))
+    row = table.iloc[0]
+    assert row.ece_source < row.ece_raw
+    assert row.yield_at_20_source == row.yield_at_20_raw
+    part = world[world.domain == "medical"]
+    sure = part[part.confidence >= 0.8]
+    assert row.kept_raw == len(sure) / len(part)
+    assert row.wrong_raw == pytest.approx(1 - sure.correct.astype(float).mean())
+    assert row.kept_source < row.kept_raw
+    assert "leaves the yield" in yield_sentence(table, "s")
+    assert "for 0 of 1 (" in yield_sentence(table.assign(yield_at_20_source=0.9), "s")
+
+
+def test_titles_of_parts_and_groups_turn_with_the_numbers():
+    parts = pd.DataFrame(
+        {"part": ["prior", "conditional"], "value": [0.03, 0.01], "low": [0.02, 0.0]}
+    )
+    assert "one number mends 0.030 of 0.040" in parts_title(parts)
+    assert "another slope" in parts_title(parts.assign(value=[0.01, 0.03]))
+    assert parts_title(parts.assign(low=-1)).startswith("No part")
+    pairs = pd.DataFrame({"fitted_on": ["general", "a", "b", "a"], "applied_to": ["a", "b", "a", "a"],
+                          "change_low": [0.1, -0.3, -0.1, 0.0], "change_high": [0.2, -0.1, 0.1, 0.0]})  # fmt: skip
+    assert modalities_title(pairs) == (
+        "Of other groups' maps, 1 of 2 surely help, none surely harm; of that of general, none of 1 "
+        "surely help, 1 surely harm"
+    )
+    assert modalities_title(pairs[1:]).startswith("Of maps used elsewhere, 1 of 2 surely help")

@@ -58,6 +58,7 @@ def carry_rows(
         rows[["model", "strategy"]].assign(
             label=rows["name"], stage=stage, conclusion=rows["told"], value=rows[f"loss_{key}"],
             low=rows[f"loss_{key}_low"], high=rows[f"loss_{key}_high"], outcome=rows["conclusion"],
+            helps=rows["carry_change_high"] < 0, harms=rows["carry_change_low"] > 0,
         )
         for stage, key in stages.items()
     ]  # fmt: skip
@@ -71,12 +72,18 @@ def carry_title(rows: pd.DataFrame, needed: pd.DataFrame, *, source: str, target
     unit = "models" if one["model"].nunique() > 1 else "kinds of confidence"
     fine = count.get("carries over", 0) + count.get("nothing to correct", 0)
     fails, what = count.get("does not", 0), f"What {source} teach"
+    helps, harms = int(one["helps"].sum()), int(one["harms"].sum())
     if count.get("nothing to correct", 0) == n:
         told = f"There is nothing to correct for {source}"
     elif fine + fails == 0:
         told = f"Whether what {source} teach carries over is undecided"
     elif n == 1:
-        told = f"{what} {'carries over' if fine else 'does not carry over'}"
+        but = "helps but " if fails and helps else ""
+        told = f"{what} {'carries over' if fine else f'{but}does not carry over'}"
+    elif harms > n / 2:
+        told = f"{what} makes {harms} of {n} {unit} worse than as stated"
+    elif helps > n / 2 and fine < n:
+        told = f"{what} helps {helps} of {n} {unit} and carries over for {fine or 'none'}"
     elif fine in (0, n):
         told = f"{what} carries over for {'all' if fine else 'none of'} {n} {unit}"
     else:
@@ -190,8 +197,8 @@ def yield_table(
     -------
     DataFrame
         Per model and strategy and stage (``raw``, ``source``: carried over, ``target``: refitted):
-        ``ece_<stage>``; ``yield_at_5_…``, ``_10_…``, ``_20_…``, the shares of answers that may stand
-        alone at so many percent of errors, by a threshold certified on the same answers' labels;
+        ``ece_<stage>``; ``yield_at_5_…``, ``_10_…``, ``_20_…``, the shares of answers that may
+        stand alone at so many percent of errors, by a threshold certified on their labels;
         ``kept_…``, the share whose confidence is at least 0.8, and ``wrong_…``, the errors among
         those (NaN where none is kept).
     """
@@ -231,12 +238,13 @@ def yield_sentence(table: pd.DataFrame, strategy: str) -> str:
         kept, wrong = one[f"kept_{stage}"], one[f"wrong_{stage}"]
         return f"{_percent(kept)} of the answers" + (f", {_percent(wrong)} wrong" if kept else "")
 
+    why = ": a rising map changes no order" if stays == n else ""
     return (
-        f"The carried-over map lowers ECE for {falls} of {n} kinds of confidence and leaves the yield "
-        f"at 20 % errors allowed where it was, within one point, for {stays} of {n} ({most}): a "
-        "rising map changes no order. What changes is what trusting the number gives: those that "
-        f"say at least {_percent(SAYS)} are {said('raw')}, as stated, and {said('source')}, after it "
-        f"({strategy})."
+        f"The carried-over map lowers ECE for {falls} of {n} kinds of confidence and leaves the "
+        f"yield at 20 % errors allowed where it was, within one point, for {stays} of {n} "
+        f"({most}){why}. What changes is what trusting the number gives: those that "
+        f"say at least {_percent(SAYS)} are {said('raw')}, as stated, and {said('source')}, after "
+        f"it ({strategy})."
     )
 
 

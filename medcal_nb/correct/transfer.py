@@ -508,10 +508,10 @@ def transfer_sentence(
     name = NAMES.get(method, method)
     return (
         f"{name[0].upper()}{name[1:]}, fitted on {source} and used on {target}, {n} models and "
-        f"kinds of confidence. Against a refit, within {part['margin'].iloc[0]:g} of the Brier score: "
-        f"{told}. Carrying over lowers the Brier score for {lowers} and raises it for {raises} "
-        f"(about {n * (1 - level) / 2:.1f} each by chance alone, were there no change). The "
-        f"confidence ranks right above wrong on {target} (AUROC above ½) for {ranks} of {n}: no "
+        f"kinds of confidence. Against a refit, within {part['margin'].iloc[0]:g} of the Brier "
+        f"score: {told}. Carrying over lowers the Brier score for {lowers} and raises it for "
+        f"{raises} (about {n * (1 - level) / 2:.1f} each by chance alone, were there no change). "
+        f"The confidence ranks right above wrong on {target} (AUROC above ½) for {ranks} of {n}: no "
         f"map mends the others. The cost of carrying over has median {part['cost'].median():+.4f}, "
         f"from {part['cost'].min():+.4f} to {part['cost'].max():+.4f}."
     )

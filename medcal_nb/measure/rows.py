@@ -82,7 +82,7 @@ def strategies_on(
 
 
 def side_name(where: dict, *, of: str = "images") -> str:
-    """Return what a reader calls a side: `general images`, `general labels`, the data set's name."""
+    """Return what a reader calls a side: `general images` or `labels`, the data set's name."""
     if "domain" in where:
         return f"{where['domain']} {of}"
     return ", ".join(str(value) for value in where.values()) + ("" if of == "images" else f" {of}")

@@ -280,8 +280,8 @@ def plot_dumbbells(table, *, ax=None, margin=None, xlabel=""):
     ----------
     table : pandas.DataFrame
         ``label`` (a row each, first on top), ``stage`` (``as stated``, ``general labels``,
-        ``medical labels``: the last is what the margin is held against), ``value``; ``low, high`` where known; ``conclusion``, a few words
-        per label, where there is one.
+        ``medical labels``: the last is what the margin is held against), ``value``; ``low, high``
+        where known; ``conclusion``, a few words per label, where there is one.
     margin : float, optional
         How much worse than medical labels still counts as carried over: shaded.
     """

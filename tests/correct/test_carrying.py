@@ -39,9 +39,10 @@ def needed(star, high=np.nan):
     return pd.DataFrame([row])
 
 
-def outcomes(*conclusions):
-    return pd.DataFrame({"label": list("abcd")[: len(conclusions)], "outcome": conclusions,
-                         "model": list("abcd")[: len(conclusions)]})  # fmt: skip
+def outcomes(*conclusions, helps=False, harms=False):
+    names = list("abcd")[: len(conclusions)]
+    rows = {"label": names, "model": names, "outcome": conclusions}
+    return pd.DataFrame(rows).assign(helps=helps, harms=harms)
 
 
 @pytest.mark.parametrize(
@@ -61,6 +62,16 @@ def test_the_headline_says_what_the_conclusions_are(conclusions, said):
     title = carry_title(outcomes(*conclusions), needed(50.0), **WORDS)
     assert said in title
     assert title.endswith("; 50 medical labels do better")
+
+
+def test_the_headline_says_whether_carrying_over_helps_or_harms():
+    three = ("does not", "does not", "carries over")
+    worse = carry_title(outcomes(*three, harms=True), needed(50.0), **WORDS)
+    assert "teach makes 3 of 3 models worse than as stated;" in worse
+    better = carry_title(outcomes(*three, helps=True), needed(50.0), **WORDS)
+    assert "teach helps 3 of 3 models and carries over for 1;" in better
+    one = carry_title(outcomes("does not", helps=True), needed(50.0), **WORDS)
+    assert "teach helps but does not carry over;" in one
 
 
 def test_the_headline_says_how_many_labels_do_better():
@@ -138,10 +149,11 @@ def test_titles_of_parts_and_groups_turn_with_the_numbers():
     assert "one number mends 0.030 of 0.040" in parts_title(parts)
     assert "another slope" in parts_title(parts.assign(value=[0.01, 0.03]))
     assert parts_title(parts.assign(low=-1)).startswith("No part")
-    pairs = pd.DataFrame({"fitted_on": ["general", "a", "b", "a"], "applied_to": ["a", "b", "a", "a"],
-                          "change_low": [0.1, -0.3, -0.1, 0.0], "change_high": [0.2, -0.1, 0.1, 0.0]})  # fmt: skip
+    pairs = pd.DataFrame({"fitted_on": list("gaba"), "applied_to": list("abaa")}).assign(
+        change_low=[0.1, -0.3, -0.1, 0.0], change_high=[0.2, -0.1, 0.1, 0.0]
+    )
     assert modalities_title(pairs) == (
-        "Of other groups' maps, 1 of 2 surely help, none surely harm; of that of general, none of 1 "
+        "Of other groups' maps, 1 of 2 surely help, none surely harm; of that of g, none of 1 "
         "surely help, 1 surely harm"
     )
     assert modalities_title(pairs[1:]).startswith("Of maps used elsewhere, 1 of 2 surely help")

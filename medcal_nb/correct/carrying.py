@@ -25,6 +25,10 @@ def _percent(share):
     return f"{100 * share:.0f} %"
 
 
+def _ends(row, name):
+    return f"{row[name]:.2f} [{row[f'{name}_low']:.2f}, {row[f'{name}_high']:.2f}]"
+
+
 def with_told(brier: pd.DataFrame) -> pd.DataFrame:
     """Rows of a transfer table with ``told``: the conclusion, and where confidence knows nothing.
 
@@ -130,9 +134,10 @@ def order_sentence(brier: pd.DataFrame, *, target: str) -> str:
         for row in blind.head(3).to_dict("records")
     ]
     n = int((~(brier["auroc_low"] > 0.5)).sum())
+    who = f"{n} of {len(brier)} confidences do" if len(brier) > 1 else "the confidence does"
     return (
-        f"Nothing a map can mend: {n} of {len(brier)} confidences do not rank right above wrong on "
-        f"{target}, such as {'; '.join(names)}. The best that a map can do there is to say one "
+        f"Nothing a map can mend: {who} not rank right above wrong on {target}, "
+        f"{'such as ' if n > len(names) else ''}{'; '.join(names)}. The best that a map can do there is to say one "
         "number to everything."
     )
 
@@ -168,6 +173,13 @@ def stays_table(
 
 def stays_sentence(table: pd.DataFrame, *, source: str, target: str) -> str:
     """Whether calibration and order of :func:`stays_table` survive the change of images."""
+    if len(table) == 1:
+        told = [
+            f"{name} {_ends(table.iloc[0], f'{key}_source')} on {source} and "
+            f"{_ends(table.iloc[0], f'{key}_target')} on {target}"
+            for key, name in (("ece", "ECE"), ("auroc", "AUROC"))
+        ]
+        return f"As stated, {told[0]}; {told[1]}. What order is lost no rising map gives back."
     good = table[table["ece_source_high"] < CALIBRATED]
     limit = f"(ECE surely below {CALIBRATED:g})"
     if good.empty:
@@ -230,7 +242,7 @@ def yield_sentence(table: pd.DataFrame, strategy: str) -> str:
         f"the most is {_percent(best['yield_at_20_raw'])}, {best['strategy']}, and "
         f"{_percent(best['yield_at_20_source'])} after the map"
         if raw.max() > 0
-        else "it is 0 % as stated for each"
+        else "as stated, no answer may stand alone at that"
     )
     one = table[table["strategy"] == strategy].iloc[0]
 
@@ -239,10 +251,17 @@ def yield_sentence(table: pd.DataFrame, strategy: str) -> str:
         return f"{_percent(kept)} of the answers" + (f", {_percent(wrong)} wrong" if kept else "")
 
     why = ": a rising map changes no order" if stays == n else ""
+    does = (
+        f"lowers ECE for {falls} of {n} kinds of confidence and leaves the yield at 20 % errors "
+        f"allowed where it was, within one point, for {stays} of {n}"
+    )
+    if n == 1:
+        does = (
+            f"{'lowers' if falls else 'does not lower'} ECE and {'leaves' if stays else 'moves'} "
+            "the yield at 20 % errors allowed"
+        )
     return (
-        f"The carried-over map lowers ECE for {falls} of {n} kinds of confidence and leaves the "
-        f"yield at 20 % errors allowed where it was, within one point, for {stays} of {n} "
-        f"({most}){why}. What changes is what trusting the number gives: those that "
+        f"The carried-over map {does} ({most}){why}. What changes is what trusting the number gives: those that "
         f"say at least {_percent(SAYS)} are {said('raw')}, as stated, and {said('source')}, after "
         f"it ({strategy})."
     )

@@ -504,16 +504,25 @@ def transfer_sentence(
         if count.get(name, 0)
     )
     lowers, raises = (part["carry_change_high"] < 0).sum(), (part["carry_change_low"] > 0).sum()
-    ranks = int((part["auroc_low"] > 0.5).sum())
-    name = NAMES.get(method, method)
+    ranks, name = int((part["auroc_low"] > 0.5).sum()), NAMES.get(method, method)
+    told_of = f"{name[0].upper()}{name[1:]}, fitted on {source} and used on {target}"
+    margin, row = f"{part['margin'].iloc[0]:g}", part.iloc[0]
+    if n == 1:
+        changes = [
+            f"{row[c]:+.3f} [{row[f'{c}_low']:+.3f}, {row[f'{c}_high']:+.3f}]"
+            for c in ("carry_change", "cost")
+        ]
+        return (
+            f"{told_of}, changes the Brier score by {changes[0]} against what is stated and by "
+            f"{changes[1]} against a refit, margin {margin}: {row['conclusion']}."
+        )
     return (
-        f"{name[0].upper()}{name[1:]}, fitted on {source} and used on {target}, {n} models and "
-        f"kinds of confidence. Against a refit, within {part['margin'].iloc[0]:g} of the Brier "
-        f"score: {told}. Carrying over lowers the Brier score for {lowers} and raises it for "
+        f"{told_of}, {n} models and kinds of confidence. Against a refit, within {margin} of the "
+        f"Brier score: {told}. Carrying over lowers the Brier score for {lowers} and raises it for "
         f"{raises} (about {n * (1 - level) / 2:.1f} each by chance alone, were there no change). "
-        f"The confidence ranks right above wrong on {target} (AUROC above ½) for {ranks} of {n}: no "
-        f"map mends the others. The cost of carrying over has median {part['cost'].median():+.4f}, "
-        f"from {part['cost'].min():+.4f} to {part['cost'].max():+.4f}."
+        f"The confidence ranks right above wrong on {target} (AUROC above ½) for {ranks} of {n}. "
+        f"The cost of carrying over has median {part['cost'].median():+.3f}, from "
+        f"{part['cost'].min():+.3f} to {part['cost'].max():+.3f}."
     )
 
 

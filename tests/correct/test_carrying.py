@@ -96,7 +96,7 @@ def test_rows_of_the_headline_are_the_scores_of_the_study(world):
     assert (rows["low"] < rows["value"]).all()
     told = with_told(brier.assign(auroc_low=[0.4]))
     assert told["told"].iloc[0] == f"{brier['conclusion'].iloc[0]} (no order)"
-    assert "1 of 1 confidences" in order_sentence(
+    assert "the confidence does not rank" in order_sentence(
         brier.assign(auroc_low=0.4), target="medical images"
     )
     assert order_sentence(brier.assign(auroc_low=0.6), target="x").startswith("Every confidence")
@@ -122,10 +122,15 @@ def test_what_stays_is_measured_on_both_sides(world):
         assert row[f"ece_{side}"] == pytest.approx(ece(part.confidence, part.correct))
         assert row[f"auroc_{side}"] == pytest.approx(auroc(part.confidence, part.correct))
     names = {"source": "general images", "target": "medical images"}
-    assert stays_sentence(table.assign(ece_source_high=0.3), **names).startswith("None of 1")
-    good = stays_sentence(table.assign(ece_source_high=0.01, ece_target_high=0.2), **names)
-    assert "1 of 1 confidences are calibrated on general images" in good
+    said = f"AUROC {row.auroc_source:.2f} [{row.auroc_source_low:.2f}"
+    assert said in stays_sentence(table, **names)
+    two = pd.concat([table, table])
+    assert stays_sentence(two.assign(ece_source_high=0.3), **names).startswith("None of 2")
+    good = stays_sentence(two.assign(ece_source_high=0.01, ece_target_high=0.2), **names)
+    assert "2 of 2 confidences are calibrated on general images" in good
     assert "none of them stay so" in good
+    kept = stays_sentence(two.assign(ece_source_high=0.01, ece_target_high=[0.02, 0.2]), **names)
+    assert "1 of them stays so" in kept
 
 
 def test_a_rising_map_leaves_the_yield_and_moves_who_trusts_the_number(world):
@@ -138,8 +143,11 @@ def test_a_rising_map_leaves_the_yield_and_moves_who_trusts_the_number(world):
     assert row.kept_raw == len(sure) / len(part)
     assert row.wrong_raw == pytest.approx(1 - sure.correct.astype(float).mean())
     assert row.kept_source < row.kept_raw
-    assert "leaves the yield" in yield_sentence(table, "s")
-    assert "for 0 of 1 (" in yield_sentence(table.assign(yield_at_20_source=0.9), "s")
+    assert "lowers ECE and leaves the yield" in yield_sentence(table, "s")
+    assert "and moves the yield" in yield_sentence(table.assign(yield_at_20_source=0.9), "s")
+    two = yield_sentence(pd.concat([table, table], ignore_index=True), "s")
+    assert "lowers ECE for 2 of 2" in two
+    assert "within one point, for 2 of 2" in two
 
 
 def test_titles_of_parts_and_groups_turn_with_the_numbers():

@@ -109,7 +109,11 @@ def cost_title(brier: pd.DataFrame, *, target: str) -> str:
     count, n = brier["conclusion_holm"].value_counts(), len(brier)
     fails = count.get("does not", 0)
     fine = count.get("carries over", 0) + count.get("nothing to correct", 0)
-    margin = f"{brier['margin'].iloc[0]:g}"
+    margin, row = f"{brier['margin'].iloc[0]:g}", brier.iloc[0]
+    if n == 1:
+        ends = f"[{row['cost_low']:.3f}, {row['cost_high']:.3f}]"
+        told = f"Carrying over costs {row['cost']:.3f} {ends} of the Brier score"
+        return f"{told}: {row['conclusion']}"
     if not fails and not fine:
         return f"Whether carrying over costs more than {margin} is open for all {n}"
     if fails >= fine:
@@ -135,10 +139,11 @@ def order_sentence(brier: pd.DataFrame, *, target: str) -> str:
     ]
     n = int((~(brier["auroc_low"] > 0.5)).sum())
     who = f"{n} of {len(brier)} confidences do" if len(brier) > 1 else "the confidence does"
+    like = "such as " if n > len(names) else ""
     return (
         f"Nothing a map can mend: {who} not rank right above wrong on {target}, "
-        f"{'such as ' if n > len(names) else ''}{'; '.join(names)}. The best that a map can do there is to say one "
-        "number to everything."
+        f"{like}{'; '.join(names)}. The best that a map can do there is to say one number to "
+        "everything."
     )
 
 
@@ -261,9 +266,9 @@ def yield_sentence(table: pd.DataFrame, strategy: str) -> str:
             "the yield at 20 % errors allowed"
         )
     return (
-        f"The carried-over map {does} ({most}){why}. What changes is what trusting the number gives: those that "
-        f"say at least {_percent(SAYS)} are {said('raw')}, as stated, and {said('source')}, after "
-        f"it ({strategy})."
+        f"The carried-over map {does} ({most}){why}. What changes is what trusting the number "
+        f"gives: those that say at least {_percent(SAYS)} are {said('raw')}, as stated, and "
+        f"{said('source')}, after it ({strategy})."
     )
 
 

@@ -112,6 +112,10 @@ def test_the_title_of_costs_counts_what_stands_after_holm():
     few = cost_title(table("nothing to correct", "carries over", "undecided"), target="t")
     assert few.startswith("2 of 3 do as well without t")
     assert "none surely lose more" in few
+    one = table("undecided").assign(cost=0.01, cost_low=-0.1, cost_high=0.2, conclusion="undecided")
+    assert cost_title(one, target="t").endswith(
+        "0.010 [-0.100, 0.200] of the Brier score: undecided"
+    )
 
 
 def test_what_stays_is_measured_on_both_sides(world):

@@ -12,6 +12,7 @@ from .carrying import (
     order_sentence,
     parts_sentence,
     parts_title,
+    rate_sentence,
     stays_sentence,
     stays_table,
     traps_title,
@@ -20,7 +21,6 @@ from .carrying import (
     yield_table,
 )
 from .closeup import (
-    added_changes,
     correction_stages,
     fitted_on_table,
     label_sides,

@@ -147,6 +147,19 @@ def order_sentence(brier: pd.DataFrame, *, target: str) -> str:
     )
 
 
+def rate_sentence(brier: pd.DataFrame, *, model: str, strategy: str, target: str) -> str:
+    """How much a map of the target's own labels gets out of a confidence, beside one number."""
+    row = brier[(brier["model"] == model) & (brier["strategy"] == strategy)].iloc[0]
+    own, rate = row["loss_target"], row["loss_rate"]
+    gets = "no more than" if own > rate - row["margin"] else "more than"
+    return (
+        f"With labels of {target} themselves the Brier score of {model}, {strategy}, is {own:.3f} "
+        f"(as stated {row['loss_raw']:.3f}, carried over {row['loss_source']:.3f}); one number for "
+        f"all answers, the share right, scores {rate:.3f}: within {row['margin']:g}, the "
+        f"confidence tells {gets} that number."
+    )
+
+
 def stays_table(
     graded: pd.DataFrame, *, source: dict, target: dict, level: float = 0.95,
     n_resamples: int = 100, rng: np.random.Generator,
@@ -265,9 +278,11 @@ def yield_sentence(table: pd.DataFrame, strategy: str) -> str:
             f"{'lowers' if falls else 'does not lower'} ECE and {'leaves' if stays else 'moves'} "
             "the yield at 20 % errors allowed"
         )
+    agrees = falls > n / 2 and stays == n
+    known = f"arXiv 2606.15910 reports {'the same' if agrees else 'lower ECE and the same yield'}."
     return (
-        f"The carried-over map {does} ({most}){why}. What changes is what trusting the number "
-        f"gives: those that say at least {_percent(SAYS)} are {said('raw')}, as stated, and "
+        f"The carried-over map {does} ({most}){why}. {known} What changes is what trusting the "
+        f"number gives: those that say at least {_percent(SAYS)} are {said('raw')}, as stated, and "
         f"{said('source')}, after it ({strategy})."
     )
 

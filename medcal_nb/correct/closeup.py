@@ -108,28 +108,6 @@ def fitted_on_table(transfer: pd.DataFrame, *, names: dict | None = None) -> pd.
     return pd.DataFrame(lines.values())
 
 
-def added_changes(transfer: pd.DataFrame) -> pd.DataFrame:
-    """What target labels change beside carrying over, by how they are used: Brier score.
-
-    Returns
-    -------
-    DataFrame
-        ``method, labels used`` (alone, with the source's, to adapt the source's map, one map per
-        modality) and ``change``, the score then minus that of carrying over, with low and high.
-    """
-    used = {"pooled": "with the source's", "adapted": "to adapt the source's map",
-            "modality": "one map per modality"}  # fmt: skip
-    rows = []
-    for row in transfer[transfer["loss"] == "brier"].to_dict("records"):
-        one = {"method": row["method"], "labels used": "alone", "change": -row["cost"]}
-        rows.append(one | {"change_low": -row["cost_high"], "change_high": -row["cost_low"]})
-        for key, name in used.items():
-            if pd.notna(row.get(f"{key}_change", np.nan)):
-                ends = {f"change{end}": row[f"{key}_change{end}"] for end in ("", "_low", "_high")}
-                rows.append({"method": row["method"], "labels used": name} | ends)
-    return pd.DataFrame(rows)
-
-
 def label_sides(
     graded: pd.DataFrame, fresh: pd.DataFrame, *, source: dict, target: dict, more_target: dict,
     rng: np.random.Generator,

@@ -11,6 +11,7 @@ from medcal_nb.correct import (
     modalities_title,
     order_sentence,
     parts_title,
+    rate_sentence,
     stays_sentence,
     stays_table,
     transfer_study,
@@ -102,6 +103,13 @@ def test_rows_of_the_headline_are_the_scores_of_the_study(world):
     assert order_sentence(brier.assign(auroc_low=0.6), target="x").startswith("Every confidence")
 
 
+def test_a_confidence_is_held_against_one_number():
+    row = {"model": "m", "strategy": "s", "margin": 0.005, "loss_raw": 0.4, "loss_source": 0.3}
+    for own, said in ((0.247, "tells no more than that number"), (0.2, "tells more than that")):
+        table = pd.DataFrame([row | {"loss_target": own, "loss_rate": 0.25}])
+        assert said in rate_sentence(table, model="m", strategy="s", target="x")
+
+
 def test_the_title_of_costs_counts_what_stands_after_holm():
     def table(*names):
         return pd.DataFrame({"conclusion_holm": names, "margin": 0.005})
@@ -149,6 +157,8 @@ def test_a_rising_map_leaves_the_yield_and_moves_who_trusts_the_number(world):
     assert row.kept_source < row.kept_raw
     assert "lowers ECE and leaves the yield" in yield_sentence(table, "s")
     assert "and moves the yield" in yield_sentence(table.assign(yield_at_20_source=0.9), "s")
+    assert "reports the same." in yield_sentence(table, "s")
+    assert "reports lower ECE" in yield_sentence(table.assign(ece_source=1.0), "s")
     two = yield_sentence(pd.concat([table, table], ignore_index=True), "s")
     assert "lowers ECE for 2 of 2" in two
     assert "within one point, for 2 of 2" in two

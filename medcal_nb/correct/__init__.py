@@ -1,15 +1,31 @@
 """Correcting: maps from confidence to confidence, where they carry over, and fusing strategies."""
 
 # ruff: noqa: F401
+from medcal_nb.measure.rows import side_name, sides
+
+from .carrying import (
+    carry_rows,
+    carry_title,
+    cost_title,
+    method_name,
+    modalities_title,
+    order_sentence,
+    parts_sentence,
+    parts_title,
+    rate_sentence,
+    stays_sentence,
+    stays_table,
+    traps_title,
+    with_told,
+    yield_sentence,
+    yield_table,
+)
 from .closeup import (
-    added_changes,
     correction_stages,
     fitted_on_table,
     label_sides,
     pareto_front,
     shifted_thresholds,
-    side_name,
-    sides,
     stage_scores,
     temperature_traps,
     true_cost,

@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb import measure
-from medcal_nb.errors import MedcalError, NotEnough
+from medcal_nb.errors import NotEnough
+from medcal_nb.measure.rows import halves, side_name
+from medcal_nb.measure.rows import rows_where as _rows
 
 from ._families import FAMILIES, expit, logit
 from .fusion import scores_of
@@ -17,67 +19,6 @@ from .transfer import N_FOLDS, refuse_shared, select
 
 TEMPERATURES = (0.5, 2.0, 5.0)
 CLIPS = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 1e-3, 1e-4, 1e-6)
-
-
-def _rows(graded, where):
-    try:
-        return select(graded, where)
-    except ValueError:
-        return graded[:0]
-
-
-def sides(graded: pd.DataFrame, source: dict, target: dict, more_target: dict | None = None):
-    """Which rows a map is fitted on and which it is judged on: (source, target, more_target).
-
-    Sides that name no data set and have no rows are looked for again in imported answers, which
-    have no splits: first without the split, then as the first and the second data set.
-
-    Parameters
-    ----------
-    source, target, more_target : dict
-        Column to value; ``more_target`` may hold further target rows for learning curves. Where
-        it leaves out rows of the target or holds rows of the source, it is the target.
-
-    Raises
-    ------
-    MedcalError
-        If a side has no rows, or both are the same; NotEnough where nobody named a side and the
-        answers hold one data set.
-    """
-    names = list(graded["dataset"].unique())[:2]
-    options = [(source, target)]
-    if "dataset" not in source and "dataset" not in target:
-        options.append(
-            tuple({k: v for k, v in side.items() if k != "split"} for side in (source, target))
-        )
-        options += [({"dataset": names[0]}, {"dataset": names[1]})] if len(names) > 1 else []
-    for one, other in options:
-        fitted, judged = (_rows(graded, side).index for side in (one, other))
-        if one != other and len(fitted) and len(judged):
-            more = _rows(graded, more_target or other).index
-            whole = judged.isin(more).all() and not fitted.isin(more).any()
-            return one, other, more_target if more_target and whole else other
-    known = ", ".join(map(str, graded["dataset"].unique()))
-    if len(options) > 1 and len(names) < 2:
-        raise NotEnough(
-            f"a map is learned on one data set and judged on another, and the answers hold {known} "
-            "alone: import a second one"
-        )
-    sought = {"SOURCE": source, "TARGET": target}
-    lost = " and ".join(f"{k} {where}" for k, where in sought.items() if _rows(graded, where).empty)
-    told = f"{lost}: no such rows" if lost else "SOURCE and TARGET are the same"
-    raise MedcalError(
-        f"{told}; the answers hold the data sets {known}"
-        ': name two sides, as in SOURCE={"dataset": …} and TARGET={"dataset": …}, or import a '
-        "second data set"
-    )
-
-
-def side_name(where: dict, *, of: str = "images") -> str:
-    """What a reader calls a side: ``general images``, ``general labels`` or the data set's name."""
-    if "domain" in where:
-        return f"{where['domain']} {of}"
-    return ", ".join(str(v) for v in where.values()) + ("" if of == "images" else f" {of}")
 
 
 def correction_stages(
@@ -152,47 +93,19 @@ def fitted_on_table(transfer: pd.DataFrame, *, names: dict | None = None) -> pd.
     Returns
     -------
     DataFrame
-        ``method, fitted on, n_target`` and, per loss, its value with ``_low`` and ``_high``.
+        ``method`` ("any" where no map is fitted), ``fitted on, n_target`` and, per loss, its value
+        with ``_low`` and ``_high``.
     """
     lines: dict[tuple, dict] = {}
     for row in transfer.to_dict("records"):
         for key, name in (FITTED_ON | (names or {})).items():
             if pd.notna(row.get(f"loss_{key}", np.nan)):
-                line = lines.setdefault((row["method"], name), {})
-                line |= {"method": row["method"], "fitted on": name, "n_target": row["n_target"]}
+                method = "any" if key in ("raw", "rate") else row["method"]
+                line = lines.setdefault((method, name), {})
+                line |= {"method": method, "fitted on": name, "n_target": row["n_target"]}
                 for end in ("", "_low", "_high"):
                     line[f"{row['loss']}{end}"] = row.get(f"loss_{key}{end}", np.nan)
     return pd.DataFrame(lines.values())
-
-
-def added_changes(transfer: pd.DataFrame) -> pd.DataFrame:
-    """What target labels change beside carrying over, by how they are used: Brier score.
-
-    Returns
-    -------
-    DataFrame
-        ``method, labels used`` (alone, with the source's, to adapt the source's map, one map per
-        modality) and ``change``, the score then minus that of carrying over, with low and high.
-    """
-    used = {"pooled": "with the source's", "adapted": "to adapt the source's map",
-            "modality": "one map per modality"}  # fmt: skip
-    rows = []
-    for row in transfer[transfer["loss"] == "brier"].to_dict("records"):
-        one = {"method": row["method"], "labels used": "alone", "change": -row["cost"]}
-        rows.append(one | {"change_low": -row["cost_high"], "change_high": -row["cost_low"]})
-        for key, name in used.items():
-            if pd.notna(row.get(f"{key}_change", np.nan)):
-                ends = {f"change{end}": row[f"{key}_change{end}"] for end in ("", "_low", "_high")}
-                rows.append({"method": row["method"], "labels used": name} | ends)
-    return pd.DataFrame(rows)
-
-
-def halves(graded: pd.DataFrame, *, rng: np.random.Generator) -> tuple:
-    """Two halves by image, at random: ``(fit, test)``."""
-    images = pd.Series(image_labels(graded), graded.index)
-    names = np.sort(images.unique())
-    first = images.isin(set(rng.permutation(names)[: len(names) // 2]))
-    return graded[first], graded[~first]
 
 
 def label_sides(

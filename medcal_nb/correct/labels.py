@@ -35,7 +35,7 @@ def label_efficiency_study(
     method: str = "platt",
     sizes: Sequence[int] = SIZES,
     n_draws: int = 200,
-    level: float = 0.90,
+    level: float = 0.95,
     n_resamples: int = 0,
     rng: np.random.Generator,
 ) -> LabelStudy:
@@ -209,7 +209,7 @@ def labels_needed(study: LabelStudy) -> pd.DataFrame:
 
 
 def labels_sentence(
-    needed: pd.DataFrame, *, level: float = 0.90, target: str = "medical images"
+    needed: pd.DataFrame, *, level: float = 0.95, target: str = "medical images"
 ) -> str:
     """How many labels until refitting pays, from the Brier scores of one group.
 

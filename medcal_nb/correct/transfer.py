@@ -268,7 +268,7 @@ def transfer_study(
     source: Mapping = GENERAL,
     target: Mapping = MEDICAL,
     methods: Sequence[str] = METHODS,
-    level: float = 0.90,
+    level: float = 0.95,
     n_resamples: int = 1000,
     more: int = 0,
     margin: float = MARGIN,
@@ -337,7 +337,7 @@ def transfer_study(
     if not rows:
         only = " with the probabilities of all options" if methods == ["temperature"] else ""
         raise ValueError(f"no model and strategy has enough answers in source and target{only}")
-    return TransferStudy(_holm(pd.DataFrame(rows)), np.array(costs), level)
+    return TransferStudy(_holm(pd.DataFrame(rows), level), np.array(costs), level)
 
 
 def _groups_of(rows, column):
@@ -428,15 +428,15 @@ def _conclusion(draws, row, margin):
     return out | {"conclusion": "nothing to correct" if small else "carries over"}
 
 
-def _holm(table):
-    """The conclusions that stand when all rows of a method are read together."""
+def _holm(table, level):
+    """The conclusions that stand when all rows of a method are read together, at the same size."""
     from statsmodels.stats.multitest import multipletests
 
     table["conclusion_holm"] = table["conclusion"].astype(object)
     for _, part in table[table["conclusion"].fillna("") != ""].groupby("method"):
         for column, names in (("cost_p_worse", ["does not"]), ("cost_p", CONCLUSIONS[:2])):
             told = part[part["conclusion"].isin(names)].index
-            kept = multipletests(part[column], alpha=0.05, method="holm")[0]
+            kept = multipletests(part[column], alpha=(1 - level) / 2, method="holm")[0]
             lost = told.intersection(part.index[~kept])
             table.loc[lost, "conclusion_holm"] = "undecided"
     return table
@@ -482,7 +482,7 @@ NAMES = {"log_odds": "log-odds scaling", "platt": "Platt scaling",
 
 
 def transfer_sentence(
-    table: pd.DataFrame, *, method: str = "log_odds", level: float = 0.90,
+    table: pd.DataFrame, *, method: str = "log_odds", level: float = 0.95,
     source: str = "general images", target: str = "medical images",
 ) -> str:  # fmt: skip
     """The conclusions on carrying over as a sentence, from the Brier scores of a transfer table.
@@ -501,17 +501,28 @@ def transfer_sentence(
         f"{name}: {count.get(name, 0)}"
         + (f" ({held.get(name, 0)} after Holm's correction)" if name != "undecided" else "")
         for name in CONCLUSIONS
+        if count.get(name, 0)
     )
     lowers, raises = (part["carry_change_high"] < 0).sum(), (part["carry_change_low"] > 0).sum()
-    ranks = int((part["auroc_low"] > 0.5).sum())
+    ranks, name = int((part["auroc_low"] > 0.5).sum()), NAMES.get(method, method)
+    told_of = f"{name[0].upper()}{name[1:]}, fitted on {source} and used on {target}"
+    margin, row = f"{part['margin'].iloc[0]:g}", part.iloc[0]
+    if n == 1:
+        changes = [
+            f"{row[c]:+.3f} [{row[f'{c}_low']:+.3f}, {row[f'{c}_high']:+.3f}]"
+            for c in ("carry_change", "cost")
+        ]
+        return (
+            f"{told_of}, changes the Brier score by {changes[0]} against what is stated and by "
+            f"{changes[1]} against a refit, margin {margin}: {row['conclusion']}."
+        )
     return (
-        f"{NAMES.get(method, method)}, fitted on {source} and used on {target}, {n} models and "
-        f"strategies. Against a refit, within {part['margin'].iloc[0]:g} of the Brier score: "
-        f"{told}. Carrying over lowers the Brier score for {lowers} and raises it for {raises} "
-        f"(about {n * (1 - level) / 2:.1f} each by chance alone, were there no change). The "
-        f"confidence ranks right above wrong on {target} (AUROC above ½) for {ranks} of {n}: no "
-        f"map mends the others. The cost of carrying over has median {part['cost'].median():+.4f}, "
-        f"from {part['cost'].min():+.4f} to {part['cost'].max():+.4f}."
+        f"{told_of}, {n} models and kinds of confidence. Against a refit, within {margin} of the "
+        f"Brier score: {told}. Carrying over lowers the Brier score for {lowers} and raises it for "
+        f"{raises} (about {n * (1 - level) / 2:.1f} each by chance alone, were there no change). "
+        f"The confidence ranks right above wrong on {target} (AUROC above ½) for {ranks} of {n}. "
+        f"The cost of carrying over has median {part['cost'].median():+.3f}, from "
+        f"{part['cost'].min():+.3f} to {part['cost'].max():+.3f}."
     )
 
 
@@ -530,7 +541,7 @@ def gap_table(
     *,
     source: Mapping = GENERAL,
     target: Mapping = MEDICAL,
-    level: float = 0.90,
+    level: float = 0.95,
     n_resamples: int = 1000,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
@@ -596,7 +607,7 @@ def modality_matrix(
     sources: Mapping[str, Mapping] | None = None,
     where: Mapping = MEDICAL,
     method: str = "platt",
-    level: float = 0.90,
+    level: float = 0.95,
     n_resamples: int = 300,
     rng: np.random.Generator,
 ) -> pd.DataFrame:

@@ -81,11 +81,11 @@ def strategies_on(
     return pick(wanted, own, n=n, name=name)
 
 
-def side_name(where: dict) -> str:
-    """Return what a reader calls a side: `general images` or the data set's name."""
+def side_name(where: dict, *, of: str = "images") -> str:
+    """Return what a reader calls a side: `general images` or `labels`, the data set's name."""
     if "domain" in where:
-        return f"{where['domain']} images"
-    return ", ".join(str(value) for value in where.values())
+        return f"{where['domain']} {of}"
+    return ", ".join(str(value) for value in where.values()) + ("" if of == "images" else f" {of}")
 
 
 def with_sides(graded: pd.DataFrame) -> pd.DataFrame:

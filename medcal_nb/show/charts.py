@@ -283,15 +283,16 @@ def plot_dumbbells(table, *, ax=None, margin=None, xlabel=""):
     ----------
     table : pandas.DataFrame
         ``label`` (a row each, first on top), ``stage`` (``as stated``, ``general labels``,
-        ``medical labels``), ``value``; ``low, high`` where known; ``conclusion``, a few words
-        per label, where there is one.
+        ``medical labels``: the last is what the margin is held against), ``value``; ``low, high``
+        where known; ``conclusion``, a few words per label, where there is one.
     margin : float, optional
         How much worse than medical labels still counts as carried over: shaded.
     """
     labels, looked = list(dict.fromkeys(table["label"])), looks(table["stage"])
+    last = list(looked)[-1]
     for y, label in enumerate(labels):
         part = table[table["label"] == label]
-        own = part.loc[part["stage"].map(label_of) == "medical labels", "value"]
+        own = part.loc[part["stage"] == last, "value"]
         if margin is not None and len(own):
             ax.barh(y, margin, left=own.iloc[0], height=0.7, color=PALE, zorder=1)
         ax.plot([part["value"].min(), part["value"].max()], [y, y], color=GREY, lw=0.8, zorder=2)
@@ -310,7 +311,7 @@ def plot_dumbbells(table, *, ax=None, margin=None, xlabel=""):
                 va="center", fontsize=SMALL,
             )  # fmt: skip
     _label_rows(ax, labels)
-    shaded = f"shaded: at most {margin:g} worse than with medical labels"
+    shaded = f"shaded: at most {margin:g} worse than with {label_of(last)}"
     ax.set_xlabel(xlabel if margin is None else f"{xlabel}\n{shaded}")
     _key(ax)
 
@@ -325,7 +326,7 @@ def _label_rows(ax, labels) -> None:
 
 
 @_inked()
-def plot_label_curve(table, *, ax=None, mark=None, ylabel=""):
+def plot_label_curve(table, *, ax=None, mark=None, xlabel="medical labels", ylabel=""):
     """Draw a loss against the number of medical labels: median and band, named at the right.
 
     Parameters
@@ -350,8 +351,9 @@ def plot_label_curve(table, *, ax=None, mark=None, ylabel=""):
         ends.append((part["median"].iloc[-1], level, look.colour))
     ax.set_xscale("log")
     ax.set(ylim=(0, None), xlim=(table["n"].min(), table["n"].max()), ylabel=ylabel)
-    ax.set_xlabel("medical labels")
+    ax.set_xlabel(xlabel)
     _number_axis(ax.xaxis)
+    ax.set_xticks(sorted(table["n"].unique()))
     if mark is not None:
         ax.axvline(mark, color=BLACK, lw=0.8, ls=":")
         middle = np.sqrt(table["n"].min() * table["n"].max())
@@ -367,7 +369,7 @@ def plot_label_curve(table, *, ax=None, mark=None, ylabel=""):
 )
 def plot_intervals(
     table, *, ax=None, value="value", label="label", hue=None, sort=True, xlabel="", reference=None,
-    ends=None,
+    ends=None, margin=None, told=None,
 ):  # fmt: skip
     """Draw a dot with its interval per row, sorted, with the numbers at the right.
 
@@ -384,6 +386,10 @@ def plot_intervals(
         Where to draw a vertical line: 0 for differences.
     ends : tuple of str, optional
         What left and right of the axis mean, such as ``("better", "worse")``.
+    margin : float, optional
+        Up to where a difference is none that matters: shaded, and told below the axis.
+    told : str, optional
+        Column of words that stand at the right in place of the numbers.
     """
     low, high = (f"{value}_low", f"{value}_high") if f"{value}_low" in table else ("low", "high")
     labels = list(dict.fromkeys(table[label]))
@@ -408,10 +414,15 @@ def plot_intervals(
     else:
         bounds = [low, high] if low in table else []
         for row in table.to_dict("records"):
+            words = estimate(row[value], *(row[b] for b in bounds)) if told is None else row[told]
             ax.annotate(
-                estimate(row[value], *(row[b] for b in bounds)), (1.02, labels.index(row[label])),
+                words, (1.02, labels.index(row[label])),
                 xycoords=("axes fraction", "data"), va="center", fontsize=SMALL,
             )  # fmt: skip
+    if margin is not None:
+        left, right = ax.get_xlim()
+        ax.axvspan(left, margin, color=PALE, alpha=0.6, lw=0, zorder=0)
+        ax.set_xlim(left, max(right, 2 * margin))
     if ends is not None:
         ax.set_xlabel(f"← {ends[0]}    {ax.get_xlabel()}    {ends[1]} →")
 
@@ -687,3 +698,36 @@ def plot_histogram(table, *, ax=None, hue=None):
     _percent_axis(ax.yaxis, "answers")
     ax.yaxis.set_major_formatter(lambda value, _: f"{100 * abs(value):.0f}")
     _key(ax)
+
+
+@_inked(height=lambda t, o: height_of_rows(t[o.get("row", "row")].nunique()) + 0.5, width="full")
+def plot_matrix(table, *, ax=None, row="row", col="col", value="value", xlabel="", ylabel=""):
+    """Draw a change per pair as a square with its number: dark red-violet worse, green better.
+
+    Numbers whose interval leaves 0 out are bold.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        A line per pair: columns named by ``row, col, value``; ``<value>_low, <value>_high`` where
+        known.
+    """
+    rows, cols = (list(dict.fromkeys(table[name])) for name in (row, col))
+    reach = max(float(table[value].abs().max()), 1e-9)
+    grid = np.full((len(rows), len(cols)), np.nan)
+    for one in table.to_dict("records"):
+        y, x = rows.index(one[row]), cols.index(one[col])
+        grid[y, x] = one[value]
+        low, high = (one.get(f"{value}_{end}", one[value]) for end in ("low", "high"))
+        clear = low > 0 or high < 0
+        ink = "white" if abs(one[value]) > 0.6 * reach else BLACK
+        weight = "bold" if clear else "normal"
+        text = f"{one[value] + 0:+.3f}"
+        ax.text(x, y, text, ha="center", va="center", color=ink, weight=weight, fontsize=SMALL)
+    ax.imshow(grid, cmap="PiYG_r", vmin=-reach, vmax=reach, aspect="auto")
+    ax.set_xticks(range(len(cols)), [textwrap.fill(label_of(name), 12) for name in cols])
+    ax.set_yticks(range(len(rows)), [label_of(name) for name in rows])
+    ax.tick_params(length=0)
+    ax.set(xlabel=xlabel or label_of(col), ylabel=ylabel or label_of(row))
+    for spine in ax.spines.values():
+        spine.set_visible(False)

@@ -124,6 +124,7 @@ def _one_key(fig, axes) -> None:
 def beside(
     *draws: Callable,
     widths: Sequence[float] | None = None,
+    heights: Sequence[float] | None = None,
     height: float = 3.2,
     title: str = "",
     note: str = "",
@@ -136,10 +137,15 @@ def beside(
         ``lambda ax: plot_reliability(table, ax=ax)``, say.
     widths : sequence of float, optional
         Relative widths.
+    heights : sequence of float, optional
+        Relative heights: the panels stand below each other.
     height : float
         Inches.
     """
-    fig, axes = figure("full", height, ncols=len(draws), squeeze=False, width_ratios=widths)
+    place = {"ncols": len(draws), "width_ratios": widths}
+    if heights is not None:
+        place = {"nrows": len(draws), "height_ratios": heights}
+    fig, axes = figure("full", height, squeeze=False, **place)
     with style():
         for draw, ax in zip(draws, axes.flat, strict=True):
             draw(ax)

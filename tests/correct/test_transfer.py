@@ -241,7 +241,7 @@ def test_conclusions_read_together_are_holm_corrected(rng):
         row = {"cost": d[0], "cost_low": np.quantile(d, 0.05), "cost_high": np.quantile(d, 0.95)}
         found = _conclusion({"cost": d}, row | {"refit_change_low": -1.0}, 0.005)
         rows.append({"method": "platt"} | found)
-    table = transfer_module._holm(pd.DataFrame(rows))
+    table = transfer_module._holm(pd.DataFrame(rows), 0.90)
     alone = (table.conclusion != "undecided").sum()
     together = (table.conclusion_holm != "undecided").sum()
     assert alone > 5

@@ -61,6 +61,7 @@ def tables():
     bins = {"low": [0, 0.5], "high": [0.5, 1], "n_correct": [1, 4], "n_wrong": [3, 0]}
     accuracy = {"label": ["a"], "accuracy": [0.5], "mean_confidence": [0.8], "domain": ["medical"]}
     icons = {"outcome": ["right", "wrong", "wrong, sure"], "count": [52, 15, 33]}
+    changes = {"row": ["a", "a", "b"], "col": ["u", "v", "u"], "value": [0.03, -0.01, 0.0]}
     return {
         "plot_reliability": (reliability(rng), {"hue": "domain"}),
         "plot_icons": (pd.DataFrame(icons), {}),
@@ -78,6 +79,7 @@ def tables():
         "plot_scatter_fall": (falls, {}),
         "plot_accuracy_confidence": (pd.DataFrame(accuracy), {}),
         "plot_histogram": (pd.DataFrame(bins), {}),
+        "plot_matrix": (pd.DataFrame(changes), {}),
     }
 
 

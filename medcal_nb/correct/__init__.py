@@ -19,12 +19,12 @@ from .decision import decision_audit_table, fit_decision_temperatures, write_dec
 from .expert import expert_split_table
 from .fusion import (
     abstention_table,
-    change_sentence,
     fused_answers,
     fusion_change_table,
     fusion_table,
-    left_out_sentence,
     left_out_table,
+    one_answer,
+    tokens_table,
 )
 from .labels import label_efficiency_study, labels_needed, labels_sentence
 from .looking import blank_pairs, image_reliance_table, image_sentence
@@ -42,6 +42,16 @@ from .maps import (
     save_maps,
 )
 from .paired import images_note
+from .telling import (
+    change_sentence,
+    change_title,
+    falls,
+    image_title,
+    left_out_sentence,
+    system_name,
+    systems_title,
+    tokens_title,
+)
 from .transfer import (
     gap_table,
     modality_matrix,

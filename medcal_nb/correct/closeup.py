@@ -373,24 +373,17 @@ def voters(
 
     The wanted models, strategies and rows where they exist, else all. Where there is one strategy
     only, every model becomes a strategy of one "committee".
-
-    Raises
-    ------
-    NotEnough
-        If no row tells its answer: there is nothing to vote on.
+    Where no row tells its answer, none is left out for it, and there is no committee: the answers
+    of two models are not the same one (see :func:`one_answer`).
     """
-    told = graded[
-        graded["answer"].notna().groupby([graded["model"], graded["strategy"]]).transform("any")
-    ]
-    if told.empty:
-        raise NotEnough(
-            "the answers table says how sure and how right, but no answer: nothing to vote on; "
-            "import it with a column of answers (--answer) to fuse them"
-        )
+    texts = graded["answer"].notna()
+    told = graded[texts.groupby([graded["model"], graded["strategy"]]).transform("any")]
+    told = graded if told.empty else told
     rows = _rows(told, target)
     if rows.empty:
         rows = told[told["dataset"] == list(told["dataset"].unique())[-1]]
-    if rows["strategy"].nunique() == 1 and rows["model"].nunique() > 1:
+    several = rows["model"].nunique() > 1 and rows["answer"].notna().any()
+    if rows["strategy"].nunique() == 1 and several:
         return rows.assign(strategy=rows["model"], model="committee")
     for column, wanted in (("model", models), ("strategy", strategies)):
         known = rows[column].isin(list(wanted))

@@ -26,7 +26,14 @@ from .calibration import (
     spiegelhalter_z,
     underconfidence,
 )
-from .choice import choice_sentence, choose_strategy
+from .choice import (
+    choice_sentence,
+    choose_strategy,
+    guarantee_title,
+    keep_title,
+    of_hundred,
+    pays_sentence,
+)
 from .deferral import (
     Threshold,
     best_threshold,

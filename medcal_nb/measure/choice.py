@@ -11,6 +11,7 @@ from .deferral import DELTA, _costs, best_threshold, selective_threshold
 from .intervals import enough, holm, normal_p
 from .rows import halves, image_labels, measured, parts_by, rows_where
 
+_MOST = 5  # names listed in a sentence
 LEAST = 20  # images in either half of a group
 
 
@@ -181,13 +182,90 @@ def choice_sentence(table) -> str:
         f"{best['n_images']:,} images) an answer costs {best['cost']:.3f} "
         f"[{best['cost_low']:.3f}, {best['cost_high']:.3f}]. "
     )
-    tied = table["tied"] & ~table["chosen"]
+    tied, others = table["tied"] & ~table["chosen"], len(table) - 1
+    if not others:
+        return told.strip()
     if not tied.any():
-        return (
-            told + f"All {len(table) - 1} others differ from it after correction for their number."
-        )
-    cheapest = name[table["tied"]].loc[table.loc[table["tied"], "tokens"].idxmin()]
-    return told + (
-        f"{int(tied.sum()) + 1} of {len(table)} cannot be told apart "
-        f"({', '.join(name[table['tied']])}); of these {cheapest} takes the fewest tokens."
+        return told + f"All {others} others differ from it after correction for their number."
+    names = list(name[table["tied"]])
+    listed = ", ".join(names[:_MOST]) + (f" and {len(names) - _MOST} more" * (len(names) > _MOST))
+    told += f"{len(names)} of {len(table)} cannot be told apart ({listed})"
+    tokens = table.loc[table["tied"], "tokens"]
+    if tokens.nunique() < 2:  # none told, or all alike: nothing to say about them
+        return told + "."
+    return told + f"; of these {name[tokens.idxmin()]} takes the fewest tokens."
+
+
+# --- what is kept and what is checked -------------------------------------------------------
+
+
+def of_hundred(thresholds) -> pd.DataFrame:
+    """Of 100 answers, how many a threshold keeps, how many of those are wrong, how many are left.
+
+    Parameters
+    ----------
+    thresholds : pandas.DataFrame
+        From `threshold_table`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Its rows with kept, wrong and checked, judged on the test half.
+    """
+    shares = {"kept": thresholds["test_coverage"], "wrong": thresholds["test_missed"]}
+    shares["checked"] = 1 - thresholds["test_coverage"]
+    return thresholds.assign(**{name: 100 * share for name, share in shares.items()})
+
+
+def keep_title(row, *, errors_allowed) -> str:
+    """What the threshold of one strategy does to 100 answers: a row of `of_hundred`, in words."""
+    kept, wrong, checked = (round(row[name]) for name in ("kept", "wrong", "checked"))
+    allowed = f"{100 * errors_allowed:.0f} % errors allowed"
+    if not row["kept"]:
+        return f"No answer may stand alone: with {allowed} no threshold can be certified"
+    lead = "Keep half, check half" if 45 <= kept <= 55 else f"Keep {kept}, check {checked}"
+    over = "more than allowed" if row["test_risk"] > errors_allowed else "as allowed"
+    ending = f"{wrong or 'none'} of {kept} kept {'is' if wrong < 2 else 'are'} wrong, {over}"
+    return (
+        f"{lead} of 100 answers: with {allowed}, {ending}"
+        if "half" not in lead
+        else (f"{lead}: of 100 answers {kept} are kept, {wrong or 'none'} of them wrong, {over}")
     )
+
+
+def guarantee_title(table, *, delta) -> str:
+    """How often nothing is certified and the limit is exceeded: rows of `guarantee_table`."""
+    few, many = (table[table["n_fit"] == n] for n in (table["n_fit"].min(), table["n_fit"].max()))
+    empty = [f"{100 * (1 - part['certified'].max()):.0f} %" for part in (few, many)]
+    nothing = f"At {few['n_fit'].iloc[0]} labels the best strategy certifies nothing in {empty[0]}"
+    if len(few) != len(table):
+        nothing += f" of draws, at {many['n_fit'].iloc[0]} in {empty[1]}"
+    most = table["violated"].max()
+    kept = "is kept" if (table["violated_low"] <= delta).all() else "is broken"
+    return f"{nothing}; the promise {kept} (too many errors in {100 * most:.0f} % at most)"
+
+
+def pays(decisions) -> tuple | None:
+    """Where deferring beats checking all and none: `net_benefit_table` of one kind of confidence.
+
+    Returns
+    -------
+    tuple or None
+        Fewest and most checks that an error found is worth, between the thresholds where both
+        differences are above 0 by their intervals; None where there is no such threshold.
+    """
+    won = decisions[(decisions["net_benefit_low"] > 0) & (decisions["over_all_low"] > 0)]
+    if won.empty:
+        return None
+    t = won["threshold"]
+    return (1 - t.max()) / t.max(), (1 - t.min()) / t.min()
+
+
+def pays_sentence(decisions, column: str) -> str:
+    """Where deferring by confidence pays, for each kind of confidence named by a column."""
+    told = []
+    for name in dict.fromkeys(decisions[column]):
+        span = pays(decisions[decisions[column] == name])
+        where = "at no price" if span is None else f"at {span[0]:.1f} to {span[1]:.1f} checks"
+        told.append(f"{name} {where}")
+    return f"Deferring beats checking all and none, by what an error is worth: {'; '.join(told)}"

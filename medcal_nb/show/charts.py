@@ -364,7 +364,7 @@ def plot_label_curve(table, *, ax=None, mark=None, ylabel=""):
 )
 def plot_intervals(
     table, *, ax=None, value="value", label="label", hue=None, sort=True, xlabel="", reference=None,
-    ends=None,
+    ends=None, apart=None,
 ):  # fmt: skip
     """Draw a dot with its interval per row, sorted, with the numbers at the right.
 
@@ -381,6 +381,8 @@ def plot_intervals(
         Where to draw a vertical line: 0 for differences.
     ends : tuple of str, optional
         What left and right of the axis mean, such as ``("better", "worse")``.
+    apart : str, optional
+        The label below which a line sets the rows that follow apart.
     """
     low, high = (f"{value}_low", f"{value}_high") if f"{value}_low" in table else ("low", "high")
     labels = list(dict.fromkeys(table[label]))
@@ -398,6 +400,8 @@ def plot_intervals(
         ax.plot(part[value], place, look.marker, color=look.colour, label=name)
     if reference is not None:
         ax.axvline(reference, color=GREY, lw=0.9, zorder=0)
+    if apart in labels:
+        ax.axhline(labels.index(apart) + 0.5, color=GREY, lw=0.7)
     _label_rows(ax, labels)
     ax.set_xlabel(xlabel or label_of(value))
     if hue is not None:

@@ -13,6 +13,7 @@ from .closeup import (
     stage_scores,
     temperature_traps,
     true_cost,
+    used_confidences,
     voters,
 )
 from .decision import decision_audit_table, fit_decision_temperatures, write_decision_config

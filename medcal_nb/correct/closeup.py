@@ -11,7 +11,7 @@ from medcal_nb.errors import MedcalError, NotEnough
 
 from ._families import FAMILIES, expit, logit
 from .fusion import scores_of
-from .maps import arrays_of, assign_folds, by_fold, choose_clip, fit
+from .maps import arrays_of, assign_folds, by_fold, choose_clip, corrected, fit
 from .paired import Resamples, image_labels, mean, measured, paired
 from .transfer import N_FOLDS, refuse_shared, select
 
@@ -363,6 +363,34 @@ def shifted_thresholds(
             one.insert(0, "confidence used", name)
             one.insert(0, "strategy", strategy)
             parts.append(one)
+    return pd.concat(parts, ignore_index=True)
+
+
+def used_confidences(
+    graded: pd.DataFrame, *, source: dict, target: dict, method: str = "platt",
+    rng: np.random.Generator,
+) -> pd.DataFrame:  # fmt: skip
+    """The target's answers of each strategy as stated and with a map of either side's labels.
+
+    Returns
+    -------
+    DataFrame
+        Measured rows with ``labels used``: as stated; the source's labels, where a source is
+        named; the target's own, cross-fitted by image (``fold``).
+    """
+    own, parts = side_name(target, of="labels"), []
+    for _, rows in graded.groupby("strategy", sort=False):
+        if source:
+            stages = correction_stages(rows, source=source, target=target, method=method, rng=rng)
+            names = [f"{side_name(source)}, as stated", "as stated"]
+            names += [side_name(source, of="labels"), own]
+            used = dict(zip(stages["stage"].unique(), names, strict=True))
+            stages = stages[stages["stage"] != names[0]]
+            parts.append(stages.assign(**{"labels used": stages["stage"].map(used)}))
+        else:
+            both = corrected(_rows(rows, target), method, rng=rng)
+            used = np.where(both["map"] == "as stated", "as stated", own)
+            parts.append(both.assign(**{"labels used": used}))
     return pd.concat(parts, ignore_index=True)
 
 

@@ -64,22 +64,18 @@ def systems_title(table: pd.DataFrame) -> str:
 
 
 def change_title(table: pd.DataFrame) -> str:
-    """Does fusing help, from rows of :func:`fusion_change_table`: trained fusions, then means."""
-    trained = table["correction"] == "trained"
+    """Does fusing help, from rows of :func:`fusion_change_table`: rival by rival."""
     told = []
-    for rival, part in table[trained].groupby("rival", sort=False):
-        won = part[part["conclusion"] == "better"]
+    for rival, part in table.groupby("rival", sort=False):
+        won, worse = (part[part["conclusion"] == kind] for kind in ("better", "worse"))
         name = "the expert alone" if rival == "expert" else "the best single way of asking"
-        by = f", by up to {-won['change'].min():.3f}" if len(won) else ""
-        told.append(
-            f"{len(won) or 'none'} of {len(part)} beat{'s' if len(won) < 2 else ''} {name}{by}"
+        count = (
+            f"{len(won) or 'none'} of {len(part)} fusions beat{'s' if len(won) < 2 else ''} {name}"
         )
-    plain = table[~trained & (table["rival"] == "best strategy")]
-    worse = int((plain["conclusion"] == "worse").sum())
-    better = int((plain["conclusion"] == "better").sum())
-    means = f"Of {len(plain)} plain means {worse or 'none'} lose{'s' if worse < 2 else ''} to it"
-    means += f" and {better} win{'s' if better == 1 else ''}" if better else ""
-    return f"Of the trained fusions {' and '.join(told)}. {means}"
+        count += f" by up to {-won['change'].min():.3f}" if len(won) else ""
+        lose = f" ({len(worse)} {'is' if len(worse) == 1 else 'are'} worse)" if len(worse) else ""
+        told.append(count + lose)
+    return f"With the same labels {', and '.join(told)}"
 
 
 def falls(table: pd.DataFrame) -> pd.DataFrame:
@@ -102,7 +98,7 @@ def image_title(table: pd.DataFrame) -> str:
         ending = f"{more} of {len(table)} confidences fall by more than they should"
     else:
         ending = "no confidence is shown to miss it too little"
-    return f"Without the image {told}: {ending}"
+    return f"Without the image {told}; {ending}"
 
 
 def change_sentence(table: pd.DataFrame) -> str:

@@ -29,10 +29,12 @@ from .calibration import (
 from .choice import (
     choice_sentence,
     choose_strategy,
+    guarantee_shares,
     guarantee_title,
     keep_title,
     of_hundred,
-    pays_sentence,
+    pays_title,
+    yield_sentence,
 )
 from .deferral import (
     Threshold,

@@ -174,13 +174,21 @@ def choice_sentence(table) -> str:
 
     `table` holds rows of `choose_strategy` of one group.
     """
-    name = table["strategy"] + np.where(table["map"] == "as stated", "", ", " + table["map"])
+    stated = table["map"] == "as stated"
+    name = table["strategy"] + np.where(
+        stated, "" if stated.all() else " as stated", " with " + table["map"]
+    )
     best = table[table["chosen"]].iloc[0]
     chosen = name[table["chosen"]].iloc[0]
     told = (
         f"{chosen} was chosen on one half of the images; on the other ({best['n']:,} answers on "
         f"{best['n_images']:,} images) an answer costs {best['cost']:.3f} "
-        f"[{best['cost_low']:.3f}, {best['cost_high']:.3f}]. "
+        f"[{best['cost_low']:.3f}, {best['cost_high']:.3f}], "
+        + (
+            "every one is checked. "
+            if best["checked"] == 1
+            else f"{best['checked']:.0%} are checked. "
+        )
     )
     tied, others = table["tied"] & ~table["chosen"], len(table) - 1
     if not others:
@@ -237,15 +245,16 @@ def guarantee_title(table, *, delta) -> str:
     """How often nothing is certified and the limit is exceeded: rows of `guarantee_table`."""
     few, many = (table[table["n_fit"] == n] for n in (table["n_fit"].min(), table["n_fit"].max()))
     empty = [f"{100 * (1 - part['certified'].max()):.0f} %" for part in (few, many)]
-    nothing = f"At {few['n_fit'].iloc[0]} labels the best strategy certifies nothing in {empty[0]}"
+    nothing = f"With {few['n_fit'].iloc[0]} images even the best confidence certifies nothing in "
+    nothing += f"{empty[0]} of draws"
     if len(few) != len(table):
-        nothing += f" of draws, at {many['n_fit'].iloc[0]} in {empty[1]}"
+        nothing += f", with {many['n_fit'].iloc[0]} in {empty[1]}"
     most = table["violated"].max()
     kept = "is kept" if (table["violated_low"] <= delta).all() else "is broken"
-    return f"{nothing}; the promise {kept} (too many errors in {100 * most:.0f} % at most)"
+    return f"{nothing}; the promise {kept}: too many errors in at most {100 * most:.0f} %"
 
 
-def pays(decisions) -> tuple | None:
+def _pays(decisions) -> tuple | None:
     """Where deferring beats checking all and none: `net_benefit_table` of one kind of confidence.
 
     Returns
@@ -261,11 +270,47 @@ def pays(decisions) -> tuple | None:
     return (1 - t.max()) / t.max(), (1 - t.min()) / t.min()
 
 
-def pays_sentence(decisions, column: str) -> str:
+def pays_title(decisions, column: str) -> str:
     """Where deferring by confidence pays, for each kind of confidence named by a column."""
-    told = []
+    where = {}
     for name in dict.fromkeys(decisions[column]):
-        span = pays(decisions[decisions[column] == name])
-        where = "at no price" if span is None else f"at {span[0]:.1f} to {span[1]:.1f} checks"
-        told.append(f"{name} {where}")
-    return f"Deferring beats checking all and none, by what an error is worth: {'; '.join(told)}"
+        span = _pays(decisions[decisions[column] == name])
+        told = span and f"where an error is worth {span[0]:.1f} to {span[1]:.1f} checks"
+        where.setdefault(told or "at no price", []).append(name)
+    told = "; ".join(f"{span} ({', '.join(names)})" for span, names in where.items())
+    return f"Deferring beats checking all and keeping all {told}"
+
+
+def guarantee_shares(table) -> pd.DataFrame:
+    """Rows of `guarantee_table` as shares of draws to look at, one row per share.
+
+    Returns
+    -------
+    pandas.DataFrame
+        strategy, n_fit, share ("nothing certified", "more errors than allowed"), value, low, high.
+    """
+    keys, parts = table[["strategy", "n_fit"]], []
+    ends = {"value": 1 - table["certified"], "low": 1 - table["certified_high"]}
+    ends["high"] = 1 - table["certified_low"]
+    parts.append(keys.assign(share="nothing certified", **ends))
+    ends = {"value": table["violated"], "low": table["violated_low"]}
+    ends["high"] = table["violated_high"]
+    parts.append(keys.assign(share="more errors than allowed", **ends))
+    return pd.concat(parts, ignore_index=True)
+
+
+def yield_sentence(deciding, strategy: str, column: str, *, percent: int = 10) -> str:
+    """How many answers may stand alone, before and after maps: rows of `metrics_table`.
+
+    `column` names the labels that maps were learned with; "as stated" comes first.
+    """
+    rows = deciding[deciding["strategy"] == strategy]
+    told = [
+        f"{row[f'yield_at_{percent}']:.0%} {row[column]} (Brier score {row['brier']:.3f}, "
+        f"{row['confidently_wrong']:.0%} of the errors stated at 0.9 or more)"
+        for row in rows.to_dict("records")
+    ]
+    return (
+        f"With at most {percent} % errors allowed, of the answers of {strategy} may stand alone: "
+        f"{'; '.join(told)}. {rows['accuracy'].iloc[0]:.0%} are right."
+    )

@@ -173,7 +173,9 @@ def _name_points(ax, points) -> None:
 def _key(ax, **options) -> None:
     """Set the key above the axes, in one line."""
     handles, names = ax.get_legend_handles_labels()
-    place = {"loc": "lower left", "bbox_to_anchor": (-0.02, 1.0), "ncols": len(handles)}
+    room = 12 * ax.get_window_extent().width / ax.figure.dpi  # letters beside each other
+    fits = max(1, int(room // (4 + max(map(len, names), default=1))))
+    place = {"loc": "lower left", "bbox_to_anchor": (-0.02, 1.0), "ncols": min(fits, len(handles))}
     ax.legend(handles, names, **place, handletextpad=0.3, columnspacing=1.0, **options)
 
 
@@ -608,7 +610,8 @@ def _diagonal(ax, table, x, y, label, limits) -> None:
             color=look.colour, mec="white", mew=0.5, elinewidth=0.6, label=label_of(level),
         )  # fmt: skip
     ax.set(xlim=limits, ylim=limits, aspect="equal")
-    far = (table[y] - table[x]).abs().sort_values(ascending=False).index[:3]
+    far = (table[y] - table[x]).abs().sort_values(ascending=False).index
+    far = far[: 3 if len(table) > MOST_NAMES + 1 else MOST_NAMES + 1]
     _name_points(ax, [(r[x], r[y], r[label], BLACK) for r in table.loc[far].to_dict("records")])
 
 

@@ -82,7 +82,7 @@ def test_a_map_of_a_strategy_competes_with_it(rng):
     table = measure.choose_strategy(both, cost_check=0.3, rng=rng)
     assert table["map"].tolist() == ["platt", "as stated"]
     assert table.loc[0, "chosen"]
-    assert measure.choice_sentence(table).startswith("s, platt was chosen")
+    assert measure.choice_sentence(table).startswith("s with platt was chosen")
 
 
 def test_errors_allowed_bind(graded, rng):

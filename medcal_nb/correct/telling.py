@@ -73,7 +73,7 @@ def change_title(table: pd.DataFrame) -> str:
             f"{len(won) or 'none'} of {len(part)} fusions beat{'s' if len(won) < 2 else ''} {name}"
         )
         count += f" by up to {-won['change'].min():.3f}" if len(won) else ""
-        lose = f" ({len(worse)} {'is' if len(worse) == 1 else 'are'} worse)" if len(worse) else ""
+        lose = f", to which {len(worse)} lose{'s' if len(worse) == 1 else ''}" if len(worse) else ""
         told.append(count + lose)
     return f"With the same labels {', and '.join(told)}"
 

@@ -34,6 +34,7 @@ from .choice import (
     keep_title,
     of_hundred,
     pays_title,
+    shift_sentence,
     yield_sentence,
 )
 from .deferral import (

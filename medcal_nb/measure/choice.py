@@ -251,7 +251,8 @@ def guarantee_title(table, *, delta) -> str:
         nothing += f", with {many['n_fit'].iloc[0]} in {empty[1]}"
     most = table["violated"].max()
     kept = "is kept" if (table["violated_low"] <= delta).all() else "is broken"
-    return f"{nothing}; the promise {kept}: too many errors in at most {100 * most:.0f} %"
+    most = f"at most {100 * most:.0f} %" if most else "none"
+    return f"{nothing}; the promise {kept}: too many errors in {most}"
 
 
 def _pays(decisions) -> tuple | None:
@@ -276,9 +277,13 @@ def pays_title(decisions, column: str) -> str:
     for name in dict.fromkeys(decisions[column]):
         span = _pays(decisions[decisions[column] == name])
         told = span and f"where an error is worth {span[0]:.1f} to {span[1]:.1f} checks"
-        where.setdefault(told or "at no price", []).append(name)
-    told = "; ".join(f"{span} ({', '.join(names)})" for span, names in where.items())
+        where.setdefault(told or "at no price", []).append(_with(name))
+    told = ", ".join(f"{span} {' or '.join(names)}" for span, names in where.items())
     return f"Deferring beats checking all and keeping all {told}"
+
+
+def _with(labels: str) -> str:
+    return labels if labels == "as stated" else f"with {labels}"
 
 
 def guarantee_shares(table) -> pd.DataFrame:
@@ -305,12 +310,25 @@ def yield_sentence(deciding, strategy: str, column: str, *, percent: int = 10) -
     `column` names the labels that maps were learned with; "as stated" comes first.
     """
     rows = deciding[deciding["strategy"] == strategy]
+    name = f"yield_at_{percent}"
     told = [
-        f"{row[f'yield_at_{percent}']:.0%} {row[column]} (Brier score {row['brier']:.3f}, "
+        f"{row[name]:.0%} {_with(row[column])} (Brier score {row['brier']:.3f}, "
         f"{row['confidently_wrong']:.0%} of the errors stated at 0.9 or more)"
         for row in rows.to_dict("records")
     ]
     return (
         f"With at most {percent} % errors allowed, of the answers of {strategy} may stand alone: "
         f"{'; '.join(told)}. {rows['accuracy'].iloc[0]:.0%} are right."
+    )
+
+
+def shift_sentence(shift, source: str, target: str, *, errors_allowed) -> str:
+    """What thresholds chosen on other images do: rows of `correct.shifted_thresholds`, in words."""
+    kept = shift[shift["test_coverage"] > 0]
+    if kept.empty:
+        return f"On {source}, too, no threshold could be certified that keeps an answer."
+    over, worst = int((kept["test_risk"] > errors_allowed).sum()), kept["test_risk"].max()
+    return (
+        f"Chosen on {source} for {errors_allowed:.0%} errors, {over} of {len(kept)} thresholds let "
+        f"more pass on {target}; at most {worst:.0%} of the kept are wrong."
     )

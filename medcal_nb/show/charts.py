@@ -520,7 +520,7 @@ def plot_tokens(table, *, ax=None, tokens="new_tokens", loss="brier", label="str
     for _, part, look in _groups(table, label):
         ax.errorbar(
             part[tokens], part[loss], _arms(part, loss), fmt=look.marker, color=look.colour,
-            elinewidth=0.6, mec="white", mew=0.4, ms=7,
+            elinewidth=0.6, mec="white", mew=0.4, ms=7, zorder=4,
         )  # fmt: skip
     ax.set_xscale("symlog", linthresh=1, linscale=0.3)
     ax.set_xlim(-0.3 if table[tokens].min() < 1 else 0.7 * table[tokens].min(), None)
@@ -555,7 +555,8 @@ def plot_risk_coverage(table, *, ax=None, hue="strategy", allowed=None, points=N
         if level in told:
             row = told[level]
             kept, wrong = float(row["kept"]), float(row["wrong"])
-            name += f"\n{kept:.0f} kept, {wrong:.0f} wrong, {row['checked']:.0f} checked"
+            words = f"{kept:.0f} kept, {wrong:.0f} wrong, {row['checked']:.0f} checked"
+            name += f"\n{words if kept else 'none kept, all checked'}"
             if kept:
                 at = (kept / 100, wrong / kept)
                 ax.plot(*at, look.marker, color=look.colour, ms=7, mec="white", zorder=5)

@@ -52,7 +52,7 @@ def systems_title(table: pd.DataFrame) -> str:
     lead = lead[0].upper() + lead[1:] if "fusion" in lead.split(" has ")[0] else lead
     own = rows[rows["kind"] != first["kind"]]
     rest = [
-        f"{name} has {part['brier'].iloc[0]:.3f}"
+        f"{name} has {part['brier'].iloc[0]:.3f}{_which(part.iloc[0])}"
         for kind, name in (
             ("strategy", "the best single way of asking"),
             ("expert", "the expert alone"),
@@ -61,6 +61,10 @@ def systems_title(table: pd.DataFrame) -> str:
         if len(part := own[own["kind"] == kind])
     ]
     return f"{lead}; {' and '.join(rest)}" if rest else lead
+
+
+def _which(row) -> str:
+    return f" ({row['system']})" if row["kind"] == "strategy" else ""
 
 
 def change_title(table: pd.DataFrame) -> str:
@@ -72,7 +76,10 @@ def change_title(table: pd.DataFrame) -> str:
         count = (
             f"{len(won) or 'none'} of {len(part)} fusions beat{'s' if len(won) < 2 else ''} {name}"
         )
-        count += f" by up to {-won['change'].min():.3f}" if len(won) else ""
+        most = (
+            f" by {'up to ' if len(won) > 1 else ''}{-won['change'].min():.3f}" if len(won) else ""
+        )
+        count += most
         lose = f", to which {len(worse)} lose{'s' if len(worse) == 1 else ''}" if len(worse) else ""
         told.append(count + lose)
     return f"With the same labels {', and '.join(told)}"

@@ -173,7 +173,7 @@ def _name_points(ax, points) -> None:
 def _key(ax, **options) -> None:
     """Set the key above the axes, in one line."""
     handles, names = ax.get_legend_handles_labels()
-    room = 12 * ax.get_window_extent().width / ax.figure.dpi  # letters beside each other
+    room = 15 * ax.get_window_extent().width / ax.figure.dpi  # letters beside each other
     fits = max(1, int(room // (4 + max(map(len, names), default=1))))
     place = {"loc": "lower left", "bbox_to_anchor": (-0.02, 1.0), "ncols": min(fits, len(handles))}
     ax.legend(handles, names, **place, handletextpad=0.3, columnspacing=1.0, **options)

@@ -29,18 +29,19 @@ from .closeup import (
     stage_scores,
     temperature_traps,
     true_cost,
+    used_confidences,
     voters,
 )
 from .decision import decision_audit_table, fit_decision_temperatures, write_decision_config
 from .expert import expert_split_table
 from .fusion import (
     abstention_table,
-    change_sentence,
     fused_answers,
     fusion_change_table,
     fusion_table,
-    left_out_sentence,
     left_out_table,
+    one_answer,
+    tokens_table,
 )
 from .labels import label_efficiency_study, labels_needed, labels_sentence
 from .looking import blank_pairs, image_reliance_table, image_sentence
@@ -58,6 +59,16 @@ from .maps import (
     save_maps,
 )
 from .paired import images_note
+from .telling import (
+    change_sentence,
+    change_title,
+    falls,
+    image_title,
+    left_out_sentence,
+    system_name,
+    systems_title,
+    tokens_title,
+)
 from .transfer import (
     gap_table,
     modality_matrix,

@@ -13,7 +13,7 @@ from medcal_nb.measure.rows import rows_where as _rows
 
 from ._families import FAMILIES, expit, logit
 from .fusion import scores_of
-from .maps import arrays_of, assign_folds, by_fold, choose_clip, fit
+from .maps import arrays_of, assign_folds, by_fold, choose_clip, corrected, fit
 from .paired import Resamples, image_labels, mean, measured, paired
 from .transfer import N_FOLDS, refuse_shared, select
 
@@ -279,6 +279,34 @@ def shifted_thresholds(
     return pd.concat(parts, ignore_index=True)
 
 
+def used_confidences(
+    graded: pd.DataFrame, *, source: dict, target: dict, method: str = "platt",
+    rng: np.random.Generator,
+) -> pd.DataFrame:  # fmt: skip
+    """The target's answers of each strategy as stated and with a map of either side's labels.
+
+    Returns
+    -------
+    DataFrame
+        Measured rows with ``labels used``: as stated; the source's labels, where a source is
+        named; the target's own, cross-fitted by image (``fold``).
+    """
+    own, parts = side_name(target, of="labels"), []
+    for _, rows in graded.groupby("strategy", sort=False):
+        if source:
+            stages = correction_stages(rows, source=source, target=target, method=method, rng=rng)
+            names = [f"{side_name(source)}, as stated", "as stated"]
+            names += [side_name(source, of="labels"), own]
+            used = dict(zip(stages["stage"].unique(), names, strict=True))
+            stages = stages[stages["stage"] != names[0]]
+            parts.append(stages.assign(**{"labels used": stages["stage"].map(used)}))
+        else:
+            both = corrected(_rows(rows, target), method, rng=rng)
+            used = np.where(both["map"] == "as stated", "as stated", own)
+            parts.append(both.assign(**{"labels used": used}))
+    return pd.concat(parts, ignore_index=True)
+
+
 def voters(
     graded: pd.DataFrame, target: dict, models: Sequence[str], strategies: Sequence[str]
 ) -> pd.DataFrame:
@@ -286,24 +314,17 @@ def voters(
 
     The wanted models, strategies and rows where they exist, else all. Where there is one strategy
     only, every model becomes a strategy of one "committee".
-
-    Raises
-    ------
-    NotEnough
-        If no row tells its answer: there is nothing to vote on.
+    Where no row tells its answer, none is left out for it, and there is no committee: the answers
+    of two models are not the same one (see :func:`one_answer`).
     """
-    told = graded[
-        graded["answer"].notna().groupby([graded["model"], graded["strategy"]]).transform("any")
-    ]
-    if told.empty:
-        raise NotEnough(
-            "the answers table says how sure and how right, but no answer: nothing to vote on; "
-            "import it with a column of answers (--answer) to fuse them"
-        )
+    texts = graded["answer"].notna()
+    told = graded[texts.groupby([graded["model"], graded["strategy"]]).transform("any")]
+    told = graded if told.empty else told
     rows = _rows(told, target)
     if rows.empty:
         rows = told[told["dataset"] == list(told["dataset"].unique())[-1]]
-    if rows["strategy"].nunique() == 1 and rows["model"].nunique() > 1:
+    several = rows["model"].nunique() > 1 and rows["answer"].notna().any()
+    if rows["strategy"].nunique() == 1 and several:
         return rows.assign(strategy=rows["model"], model="committee")
     for column, wanted in (("model", models), ("strategy", strategies)):
         known = rows[column].isin(list(wanted))

@@ -46,6 +46,36 @@ def plain_answer(answer: str) -> str:
     return " ".join([w for w in words if w not in _SMALL] or words)
 
 
+def one_answer(graded: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Rows whose strategies judge one and the same answer, where no text of an answer is told.
+
+    Recorded confidences often say how sure and how right, not what was answered: all are then
+    about the model's one answer to the item. Every row gets a stand-in for it, the same for all;
+    items that strategies grade differently (their labels are of different makes) are left out.
+
+    Returns
+    -------
+    tuple
+        The rows, unchanged where answers have texts; and a sentence that says what was done, ""
+        where nothing was.
+    """
+    if graded["answer"].notna().any():
+        return graded, ""
+    item = [graded[column] for column in (*BY, "item_id")]
+    differ = graded["correct"].astype("Float64").groupby(item).transform("nunique") > 1
+    n, lost = (len(rows[[*BY, "item_id"]].drop_duplicates()) for rows in (graded, graded[differ]))
+    left_out = (
+        f"; {lost:,} of {n:,} answers that are graded differently by strategy are left out"
+        if lost
+        else ""
+    )
+    told = (
+        "No text of an answer is told here: every strategy is taken to judge the model's one answer"
+        f" to an item, so that fusing joins confidences, not answers{left_out}."
+    )
+    return graded[~differ].assign(answer="the answer"), told
+
+
 # --- ballots ----------------------------------------------------------------------------------
 
 
@@ -395,10 +425,13 @@ def _systems(full, expert, fold):
         {EXPERT_TOO: list(full.strategies)} if expert in full.strategies else {}
     )
     for name, members in pools.items():
+        if len(members) < 2:  # one voter is no fusion
+            continue
         own = full.of(members)
         yield from corrections(chosen(own, pool(own), name=name), "fusion")
-        named = chosen(own, pool(own, named_only=True), name=name + NAMED)
-        yield from corrections(named, "fusion")
+        if full.p.shape[1] > 1:  # of one candidate the named share is always 1
+            named = chosen(own, pool(own, named_only=True), name=name + NAMED)
+            yield from corrections(named, "fusion")
         yield tagged(_cross_fused(own, fold, name + TRAINED), "fusion", "trained", fold=fold)
     for s in members if len(members) > 1 else ():
         rest = full.of([m for m in members if m != s])
@@ -481,6 +514,8 @@ def fusion_change_table(
             rivals["expert"] = (_loss(own), own["system"].iloc[0])
         for rival, (loss, name) in rivals.items():
             rows = part[part["kind"] == "fusion"]
+            if rows.empty:
+                continue
             frames.append(rows.assign(rival=rival, rival_is=name, loss=_loss(rows),
                                       rival_loss=rows["item_id"].map(loss)))  # fmt: skip
 
@@ -490,6 +525,8 @@ def fusion_change_table(
         p = 2 * ndtr(-abs(ours[0] - theirs[0]) / spread)
         return {"brier": ours, "rival_brier": theirs, "change": ours - theirs, "p": p}
 
+    if not frames:
+        return pd.DataFrame()
     out = paired(pd.concat(frames), [*keys, "rival", "rival_is"], statistic, rng=rng, **settings)
     out["p_holm"] = out.groupby("rival")["p"].transform(
         lambda p: multipletests(p, method="holm")[1]
@@ -512,24 +549,6 @@ def _best(single):
     names = {k: wide[fold != k].mean().idxmin() for k in fold.unique()}
     loss = pd.concat([wide.loc[fold == k, name] for k, name in names.items()])
     return loss, pd.Series(list(names.values())).mode()[0]
-
-
-def change_sentence(table: pd.DataFrame) -> str:
-    """What :func:`fusion_change_table` shows, rival by rival, in words."""
-    told = []
-    for rival, part in table.groupby("rival", sort=False):
-        count = part["conclusion"].value_counts()
-        named = [" ".join(map(str, k)) for k in part.loc[part["conclusion"] == "better",
-                 ["model", "system", "correction"]].itertuples(index=False)]  # fmt: skip
-        told.append(
-            f"Against the {rival} with Platt and the same labels, {count.get('better', 0)} of "
-            f"{len(part)} fusions have a lower Brier score"
-            + (f" ({'; '.join(named)})" if named else "")
-            + f", {count.get('worse', 0)} a higher one, and for "
-            f"{count.get('no difference shown', 0)} no difference is shown (Holm-corrected, "
-            f"{_SIZE:.0%}); median change {part['change'].median():+.4f}."
-        )
-    return "\n\n".join(told)
 
 
 def left_out_table(fused: pd.DataFrame, *, rng: np.random.Generator, **settings) -> pd.DataFrame:
@@ -559,26 +578,6 @@ def left_out_table(fused: pd.DataFrame, *, rng: np.random.Generator, **settings)
     )  # fmt: skip
 
 
-def left_out_sentence(table: pd.DataFrame, *, level: float = 0.95) -> str:
-    """What :func:`left_out_table` shows of each fusion of one model, in words.
-
-    A difference that is nought to four digits is none.
-    """
-    if table.empty:
-        return "One voter alone leaves nothing to leave out: there is no figure."
-    told = []
-    for system, part in table.groupby("system", sort=False):
-        worse = part.loc[part["change_low"].round(4) > 0, "left_out"]
-        better = part.loc[part["change_high"].round(4) < 0, "left_out"]
-        told.append(
-            f"{system} is worse without {', '.join(worse) or 'none'} and better without "
-            f"{', '.join(better) or 'none'}; for {len(part) - len(worse) - len(better)} of "
-            f"{len(part)} voters no difference is shown. By chance alone about "
-            f"{len(part) * (1 - level):.1f} would be shown."
-        )
-    return "\n\n".join(told)
-
-
 def abstention_table(
     graded: pd.DataFrame, *, strategies: Sequence[str], expert: str | None = None,
     n_folds: int = 5, rng: np.random.Generator,
@@ -601,6 +600,8 @@ def abstention_table(
         frames = {s: alone(ballots, s) for s in present}
         pools = {FUSION: [s for s in present if s != expert], EXPERT_TOO: present}
         for name, members in pools.items() if expert in present else [(FUSION, present)]:
+            if len(members) < 2:
+                continue
             frames[name] = chosen(ballots.of(members), pool(ballots.of(members)), name=name)
         for system, frame in frames.items():
             rows = frame[frame["confidence"].notna()]
@@ -617,3 +618,36 @@ def abstention_table(
                 row |= {"brier_all": (loss + silent * b * (1 - b)) / len(frame)}
                 out.append(dict(zip(BY, key, strict=True)) | row)
     return pd.DataFrame(out)
+
+
+def tokens_table(fused: pd.DataFrame, *, rng: np.random.Generator, **settings) -> pd.DataFrame:
+    """What tokens buy: Brier score and tokens of all systems with the same labels.
+
+    Strategies, the expert and the plain fusion have Platt's map, trained fusions their weights;
+    those that count named answers only, and whose tokens are not told, are left out.
+
+    Returns
+    -------
+    DataFrame
+        One row per model, data set and system: kind, new_tokens (mean per item), brier and change
+        (brier - the lowest of the model's) with low and high, paired by image; ``tied`` where the
+        interval of the change holds 0.
+    """
+    rows = fused[fused["correction"].isin(["platt", "trained"]) & (fused["kind"] != "ablation")]
+    rows = rows[rows["new_tokens"].notna() & ~rows["system"].str.contains(NAMED, regex=False)]
+    if rows.empty:
+        return pd.DataFrame()
+    rows = rows.assign(loss=_loss(rows))
+    parts = []
+    for _, part in rows.groupby(list(BY), sort=False, observed=True):
+        lowest = part.groupby("system")["loss"].mean().idxmin()
+        best = part[part["system"] == lowest].set_index("item_id")["loss"]
+        parts.append(part.assign(best=part["item_id"].map(best)))
+
+    def statistic(part, w):
+        ours, best = mean(w, part["loss"]), mean(w, part["best"])
+        return {"new_tokens": part["new_tokens"].mean(), "brier": ours, "change": ours - best}
+
+    keys = [*BY, "system", "correction", "kind"]
+    out = paired(pd.concat(parts), keys, statistic, rng=rng, **settings)
+    return out.assign(tied=out["change_low"] <= 1e-12)

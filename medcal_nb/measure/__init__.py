@@ -26,7 +26,17 @@ from .calibration import (
     spiegelhalter_z,
     underconfidence,
 )
-from .choice import choice_sentence, choose_strategy
+from .choice import (
+    choice_sentence,
+    choose_strategy,
+    guarantee_shares,
+    guarantee_title,
+    keep_title,
+    of_hundred,
+    pays_title,
+    shift_sentence,
+    yield_sentence,
+)
 from .deferral import (
     Threshold,
     best_threshold,

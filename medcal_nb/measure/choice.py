@@ -11,6 +11,7 @@ from .deferral import DELTA, _costs, best_threshold, selective_threshold
 from .intervals import enough, holm, normal_p
 from .rows import halves, image_labels, measured, parts_by, rows_where
 
+_MOST = 5  # names listed in a sentence
 LEAST = 20  # images in either half of a group
 
 
@@ -173,21 +174,161 @@ def choice_sentence(table) -> str:
 
     `table` holds rows of `choose_strategy` of one group.
     """
-    name = table["strategy"] + np.where(table["map"] == "as stated", "", ", " + table["map"])
+    stated = table["map"] == "as stated"
+    name = table["strategy"] + np.where(
+        stated, "" if stated.all() else " as stated", " with " + table["map"]
+    )
     best = table[table["chosen"]].iloc[0]
     chosen = name[table["chosen"]].iloc[0]
     told = (
         f"{chosen} was chosen on one half of the images; on the other ({best['n']:,} answers on "
         f"{best['n_images']:,} images) an answer costs {best['cost']:.3f} "
-        f"[{best['cost_low']:.3f}, {best['cost_high']:.3f}]. "
-    )
-    tied = table["tied"] & ~table["chosen"]
-    if not tied.any():
-        return (
-            told + f"All {len(table) - 1} others differ from it after correction for their number."
+        f"[{best['cost_low']:.3f}, {best['cost_high']:.3f}], "
+        + (
+            "every one is checked. "
+            if best["checked"] == 1
+            else f"{best['checked']:.0%} are checked. "
         )
-    cheapest = name[table["tied"]].loc[table.loc[table["tied"], "tokens"].idxmin()]
-    return told + (
-        f"{int(tied.sum()) + 1} of {len(table)} cannot be told apart "
-        f"({', '.join(name[table['tied']])}); of these {cheapest} takes the fewest tokens."
+    )
+    tied, others = table["tied"] & ~table["chosen"], len(table) - 1
+    if not others:
+        return told.strip()
+    if not tied.any():
+        return told + f"All {others} others differ from it after correction for their number."
+    names = list(name[table["tied"]])
+    listed = ", ".join(names[:_MOST]) + (f" and {len(names) - _MOST} more" * (len(names) > _MOST))
+    told += f"{len(names)} of {len(table)} cannot be told apart ({listed})"
+    tokens = table.loc[table["tied"], "tokens"]
+    if tokens.nunique() < 2:  # none told, or all alike: nothing to say about them
+        return told + "."
+    return told + f"; of these {name[tokens.idxmin()]} takes the fewest tokens."
+
+
+# --- what is kept and what is checked -------------------------------------------------------
+
+
+def of_hundred(thresholds) -> pd.DataFrame:
+    """Of 100 answers, how many a threshold keeps, how many of those are wrong, how many are left.
+
+    Parameters
+    ----------
+    thresholds : pandas.DataFrame
+        From `threshold_table`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Its rows with kept, wrong and checked, judged on the test half.
+    """
+    shares = {"kept": thresholds["test_coverage"], "wrong": thresholds["test_missed"]}
+    shares["checked"] = 1 - thresholds["test_coverage"]
+    return thresholds.assign(**{name: 100 * share for name, share in shares.items()})
+
+
+def keep_title(row, *, errors_allowed) -> str:
+    """What the threshold of one strategy does to 100 answers: a row of `of_hundred`, in words."""
+    kept, wrong, checked = (round(row[name]) for name in ("kept", "wrong", "checked"))
+    allowed = f"{100 * errors_allowed:.0f} % errors allowed"
+    if not row["kept"]:
+        return f"No answer may stand alone: with {allowed} no threshold can be certified"
+    lead = "Keep half, check half" if 45 <= kept <= 55 else f"Keep {kept}, check {checked}"
+    over = "more than allowed" if row["test_risk"] > errors_allowed else "as allowed"
+    ending = f"{wrong or 'none'} of {kept} kept {'is' if wrong < 2 else 'are'} wrong, {over}"
+    return (
+        f"{lead} of 100 answers: with {allowed}, {ending}"
+        if "half" not in lead
+        else (f"{lead}: of 100 answers {kept} are kept, {wrong or 'none'} of them wrong, {over}")
+    )
+
+
+def guarantee_title(table, *, delta) -> str:
+    """How often nothing is certified and the limit is exceeded: rows of `guarantee_table`."""
+    few, many = (table[table["n_fit"] == n] for n in (table["n_fit"].min(), table["n_fit"].max()))
+    empty = [f"{100 * (1 - part['certified'].max()):.0f} %" for part in (few, many)]
+    nothing = f"With {few['n_fit'].iloc[0]} images even the best confidence certifies nothing in "
+    nothing += f"{empty[0]} of draws"
+    if len(few) != len(table):
+        nothing += f", with {many['n_fit'].iloc[0]} in {empty[1]}"
+    most = table["violated"].max()
+    kept = "is kept" if (table["violated_low"] <= delta).all() else "is broken"
+    most = f"at most {100 * most:.0f} %" if most else "none"
+    return f"{nothing}; the promise {kept}: too many errors in {most}"
+
+
+def _pays(decisions) -> tuple | None:
+    """Where deferring beats checking all and none: `net_benefit_table` of one kind of confidence.
+
+    Returns
+    -------
+    tuple or None
+        Fewest and most checks that an error found is worth, between the thresholds where both
+        differences are above 0 by their intervals; None where there is no such threshold.
+    """
+    won = decisions[(decisions["net_benefit_low"] > 0) & (decisions["over_all_low"] > 0)]
+    if won.empty:
+        return None
+    t = won["threshold"]
+    return (1 - t.max()) / t.max(), (1 - t.min()) / t.min()
+
+
+def pays_title(decisions, column: str) -> str:
+    """Where deferring by confidence pays, for each kind of confidence named by a column."""
+    where = {}
+    for name in dict.fromkeys(decisions[column]):
+        span = _pays(decisions[decisions[column] == name])
+        told = span and f"where an error is worth {span[0]:.1f} to {span[1]:.1f} checks"
+        where.setdefault(told or "at no price", []).append(_with(name))
+    told = ", ".join(f"{span} {' or '.join(names)}" for span, names in where.items())
+    return f"Deferring beats checking all and keeping all {told}"
+
+
+def _with(labels: str) -> str:
+    return labels if labels == "as stated" else f"with {labels}"
+
+
+def guarantee_shares(table) -> pd.DataFrame:
+    """Rows of `guarantee_table` as shares of draws to look at, one row per share.
+
+    Returns
+    -------
+    pandas.DataFrame
+        strategy, n_fit, share ("nothing certified", "more errors than allowed"), value, low, high.
+    """
+    keys, parts = table[["strategy", "n_fit"]], []
+    ends = {"value": 1 - table["certified"], "low": 1 - table["certified_high"]}
+    ends["high"] = 1 - table["certified_low"]
+    parts.append(keys.assign(share="nothing certified", **ends))
+    ends = {"value": table["violated"], "low": table["violated_low"]}
+    ends["high"] = table["violated_high"]
+    parts.append(keys.assign(share="more errors than allowed", **ends))
+    return pd.concat(parts, ignore_index=True)
+
+
+def yield_sentence(deciding, strategy: str, column: str, *, percent: int = 10) -> str:
+    """How many answers may stand alone, before and after maps: rows of `metrics_table`.
+
+    `column` names the labels that maps were learned with; "as stated" comes first.
+    """
+    rows = deciding[deciding["strategy"] == strategy]
+    name = f"yield_at_{percent}"
+    told = [
+        f"{row[name]:.0%} {_with(row[column])} (Brier score {row['brier']:.3f}, "
+        f"{row['confidently_wrong']:.0%} of the errors stated at 0.9 or more)"
+        for row in rows.to_dict("records")
+    ]
+    return (
+        f"With at most {percent} % errors allowed, of the answers of {strategy} may stand alone: "
+        f"{'; '.join(told)}. {rows['accuracy'].iloc[0]:.0%} are right."
+    )
+
+
+def shift_sentence(shift, source: str, target: str, *, errors_allowed) -> str:
+    """What thresholds chosen on other images do: rows of `correct.shifted_thresholds`, in words."""
+    kept = shift[shift["test_coverage"] > 0]
+    if kept.empty:
+        return f"On {source}, too, no threshold could be certified that keeps an answer."
+    over, worst = int((kept["test_risk"] > errors_allowed).sum()), kept["test_risk"].max()
+    return (
+        f"Chosen on {source} for {errors_allowed:.0%} errors, {over} of {len(kept)} thresholds let "
+        f"more pass on {target}; at most {worst:.0%} of the kept are wrong."
     )

@@ -369,7 +369,7 @@ def plot_label_curve(table, *, ax=None, mark=None, xlabel="medical labels", ylab
 )
 def plot_intervals(
     table, *, ax=None, value="value", label="label", hue=None, sort=True, xlabel="", reference=None,
-    ends=None, margin=None, told=None,
+    ends=None, margin=None, told=None, apart=None,
 ):  # fmt: skip
     """Draw a dot with its interval per row, sorted, with the numbers at the right.
 
@@ -390,6 +390,8 @@ def plot_intervals(
         Up to where a difference is none that matters: shaded, and told below the axis.
     told : str, optional
         Column of words that stand at the right in place of the numbers.
+    apart : str, optional
+        The label below which a line sets the rows that follow apart.
     """
     low, high = (f"{value}_low", f"{value}_high") if f"{value}_low" in table else ("low", "high")
     labels = list(dict.fromkeys(table[label]))
@@ -407,6 +409,8 @@ def plot_intervals(
         ax.plot(part[value], place, look.marker, color=look.colour, label=name)
     if reference is not None:
         ax.axvline(reference, color=GREY, lw=0.9, zorder=0)
+    if apart in labels:
+        ax.axhline(labels.index(apart) + 0.5, color=GREY, lw=0.7)
     _label_rows(ax, labels)
     ax.set_xlabel(xlabel or label_of(value))
     if hue is not None:
@@ -528,7 +532,7 @@ def plot_tokens(table, *, ax=None, tokens="new_tokens", loss="brier", label="str
     for _, part, look in _groups(table, label):
         ax.errorbar(
             part[tokens], part[loss], _arms(part, loss), fmt=look.marker, color=look.colour,
-            elinewidth=0.6, mec="white", mew=0.4, ms=7,
+            elinewidth=0.6, mec="white", mew=0.4, ms=7, zorder=4,
         )  # fmt: skip
     ax.set_xscale("symlog", linthresh=1, linscale=0.3)
     ax.set_xlim(-0.3 if table[tokens].min() < 1 else 0.7 * table[tokens].min(), None)
@@ -563,7 +567,8 @@ def plot_risk_coverage(table, *, ax=None, hue="strategy", allowed=None, points=N
         if level in told:
             row = told[level]
             kept, wrong = float(row["kept"]), float(row["wrong"])
-            name += f"\n{kept:.0f} kept, {wrong:.0f} wrong, {row['checked']:.0f} checked"
+            words = f"{kept:.0f} kept, {wrong:.0f} wrong, {row['checked']:.0f} checked"
+            name += f"\n{words if kept else 'none kept, all checked'}"
             if kept:
                 at = (kept / 100, wrong / kept)
                 ax.plot(*at, look.marker, color=look.colour, ms=7, mec="white", zorder=5)
@@ -609,7 +614,7 @@ def plot_levels(table, *, ax=None, level="level", absent="absent", xlabel=""):
     _key(ax)
 
 
-def _diagonal(ax, table, x, y, label, limits, named=3) -> None:
+def _diagonal(ax, table, x, y, label, limits, named=None) -> None:
     """Draw points with intervals both ways against the diagonal; name those farthest from it."""
     ax.plot(limits, limits, color=GREY, lw=0.9, zorder=1)
     for level, part, look in _groups(table, label if "domain" not in table else "domain"):
@@ -618,6 +623,7 @@ def _diagonal(ax, table, x, y, label, limits, named=3) -> None:
             color=look.colour, mec="white", mew=0.5, elinewidth=0.6, label=label_of(level),
         )  # fmt: skip
     ax.set(xlim=limits, ylim=limits, aspect="equal")
+    named = named or (3 if len(table) > MOST_NAMES + 1 else MOST_NAMES + 1)
     far = (table[y] - table[x]).abs().sort_values(ascending=False).index[:named]
     _name_points(ax, [(r[x], r[y], r[label], BLACK) for r in table.loc[far].to_dict("records")])
 

@@ -86,6 +86,8 @@ LABELS = {
     "ms_fbi_support": "fusion + expert, named answers only",
     "ms_fbi_trained": "trained fusion + expert",
     "fusion_trained": "trained fusion",
+    "fusion, trained": "trained fusion",
+    "fusion + expert, trained": "trained fusion + expert",
     "imported": "stated",
     "recorded": "stated",
 }

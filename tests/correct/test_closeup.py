@@ -144,8 +144,8 @@ def test_voters_are_the_wanted_ones_or_a_committee(both):
     committee = voters(two, MEDICAL, ["m"], ["s"])
     assert set(committee.strategy) == {"m", "n"}  # who told no answer is no voter
     assert set(committee.model) == {"committee"}
-    with pytest.raises(NotEnough, match="no answer: nothing to vote on"):
-        voters(both.assign(answer=None), MEDICAL, ["m"], ["s"])
+    silent = pd.concat([both, both.assign(model="n")]).assign(answer=None)
+    assert set(voters(silent, MEDICAL, ["m", "n"], ["s"]).model) == {"m", "n"}  # no committee
 
 
 def test_the_front_keeps_what_none_beats():

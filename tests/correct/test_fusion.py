@@ -9,12 +9,16 @@ from medcal_nb.correct import (
     RecalibrationWarning,
     abstention_table,
     change_sentence,
+    change_title,
     expert_split_table,
     fused_answers,
     fusion_change_table,
     fusion_table,
     left_out_sentence,
     left_out_table,
+    one_answer,
+    tokens_table,
+    tokens_title,
 )
 from medcal_nb.correct.fusion import chosen, fit_weights, make_ballots, pool
 from medcal_nb.measure import brier_score, ece
@@ -263,3 +267,69 @@ def test_bad_requests_are_refused(rng):
     )
     with pytest.warns(RecalibrationWarning, match=r"s1 answered 25% of the items"):
         assert "s1" not in set(fused_answers(sparse, rng=rng).system)
+
+
+# --- one answer, several confidences --------------------------------------------------------------
+
+
+def textless(rng, n=400):
+    """Two confidences in the same answer, each with evidence of its own."""
+    y = rng.random(n) < 0.5
+    frames = []
+    for name in ("said", "probe"):
+        z = rng.normal(np.where(y, 1, -1), 1)
+        frame = rows(
+            *((f"i{i}", name, None, c, t) for i, (c, t) in enumerate(zip(expit(z), y, strict=True)))
+        )
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def test_confidences_of_one_answer_are_fused_where_no_text_is_told(rng):
+    data = textless(rng)
+    same, told = one_answer(data)
+    assert "one answer" in told
+    fused = fused_answers(same, rng=rng)
+    assert not fused["system"].str.contains("named only").any()  # a share of one candidate is 1
+    own = fused.query("kind == 'fusion' and correction == 'as stated'")
+    mean = data.groupby("item_id")["confidence"].mean()
+    np.testing.assert_allclose(own["confidence"], mean[own["item_id"]])
+    table = fusion_change_table(fused, n_resamples=200, rng=rng)
+    trained = table[table["correction"] == "trained"]
+    assert trained["conclusion"].tolist() == ["better"]  # two pieces of evidence beat one
+    assert "1 of 1 fusions beats the best single way" in change_title(trained)
+
+
+def test_items_graded_differently_are_left_out_and_counted(rng):
+    data = textless(rng, 30)
+    other = data["item_id"].isin(["i3", "i7"]) & (data["strategy"] == "probe")
+    data.loc[other, "correct"] = ~data.loc[other, "correct"]
+    same, told = one_answer(data)
+    assert set(data["item_id"]) - set(same["item_id"]) == {"i3", "i7"}
+    assert "2 of 30 answers" in told
+    spoken = data.assign(answer="yes")
+    assert one_answer(spoken)[0] is spoken
+
+
+def test_one_voter_is_no_fusion(rng):
+    one = one_answer(textless(rng).query("strategy == 'said'"))[0]
+    fused = fused_answers(one, rng=rng)
+    assert set(fused["kind"]) == {"strategy"}
+    assert fusion_change_table(fused, rng=rng).empty
+    assert "nothing to fuse" in change_sentence(pd.DataFrame())
+
+
+def test_tokens_buy_nothing_where_cheap_and_dear_say_the_same(rng):
+    data = textless(rng).assign(answer="yes")
+    data["new_tokens"] = np.where(data["strategy"] == "said", 1, 80)
+    cheap = data[data["strategy"] == "said"]
+    dear = cheap.assign(strategy="dear", new_tokens=75)
+    noisy = dear["confidence"] + rng.normal(0, 0.01, len(dear))
+    both = pd.concat([cheap, dear.assign(confidence=noisy.clip(0, 1))])
+    table = tokens_table(fused_answers(both, rng=rng), n_resamples=100, rng=rng)
+    assert tokens_title(table).startswith("One token does what 76 do: said with Platt")
+    lost = dear.assign(confidence=0.5)  # and where the dear way knows more, the title turns
+    better = pd.concat([lost.assign(strategy="said", new_tokens=1), dear])
+    table = tokens_table(fused_answers(better, rng=rng), n_resamples=100, rng=rng)
+    assert not table.set_index("system").loc["said", "tied"]
+    assert "costs most" in tokens_title(table)

@@ -82,7 +82,7 @@ def test_a_map_of_a_strategy_competes_with_it(rng):
     table = measure.choose_strategy(both, cost_check=0.3, rng=rng)
     assert table["map"].tolist() == ["platt", "as stated"]
     assert table.loc[0, "chosen"]
-    assert measure.choice_sentence(table).startswith("s, platt was chosen")
+    assert measure.choice_sentence(table).startswith("s with platt was chosen")
 
 
 def test_errors_allowed_bind(graded, rng):
@@ -118,3 +118,49 @@ def test_chosen_on_one_half_and_judged_on_the_other():
         all_costs.append(table["cost"].mean())
     gap = np.array(costs) - np.array(all_costs)
     assert abs(gap.mean()) < 4 * gap.std() / np.sqrt(40)
+
+
+def test_nothing_is_said_of_tokens_that_nobody_told(graded, rng):
+    table = measure.choose_strategy(graded.drop(columns=["prompt_tokens", "new_tokens"]), rng=rng)
+    assert "tokens" not in measure.choice_sentence(table)
+    one = measure.choose_strategy(graded[graded["strategy"] == "blind"], rng=rng)
+    assert "others" not in measure.choice_sentence(one)
+
+
+@pytest.mark.parametrize(
+    ("kept", "wrong", "title"),
+    [
+        (0, 0, "No answer may stand alone: with 20 % errors allowed"),
+        (50, 5, "Keep half, check half: of 100 answers 50 are kept, 5 of them wrong, as allowed"),
+        (30, 9, "Keep 30, check 70 of 100 answers: with 20 % errors allowed, 9 of 30 kept are"),
+    ],
+)
+def test_a_title_says_what_is_kept(kept, wrong, title):
+    shares = {"test_coverage": [kept / 100], "test_missed": [wrong / 100]}
+    shares["test_risk"] = [wrong / kept if kept else np.nan]
+    row = measure.of_hundred(pd.DataFrame(shares)).iloc[0]
+    told = measure.keep_title(row, errors_allowed=0.2)
+    assert told.startswith(title)
+    assert told.endswith("more than allowed") == (kept == 30)
+
+
+def test_where_deferring_pays_is_read_off_both_differences():
+    t = np.array([0.1, 0.2, 0.5])
+    lows = {"net_benefit_low": [0.1, 0.1, -0.1], "over_all_low": [-0.1, 0.1, 0.1]}
+    one = pd.DataFrame({"threshold": t, "labels used": "as stated"} | lows)
+    two = one.assign(**{"labels used": "medical labels", "over_all_low": -1.0})
+    told = measure.pays_title(pd.concat([one, two]), "labels used")
+    assert told.endswith("worth 4.0 to 4.0 checks as stated, at no price with medical labels")
+
+
+def test_guarantees_are_told_as_shares_of_draws():
+    shares = {"certified": [0.1, 0.7], "certified_low": [0.0, 0.6], "certified_high": [0.2, 0.8]}
+    shares |= {"violated": [0.0, 0.3], "violated_low": [0.0, 0.2], "violated_high": [0.1, 0.4]}
+    table = pd.DataFrame({"strategy": "s", "n_fit": [100, 400]} | shares)
+    long = measure.guarantee_shares(table)
+    assert long["value"].tolist() == pytest.approx([0.9, 0.3, 0.0, 0.3])
+    assert (long["low"] <= long["value"]).all()
+    assert (long["value"] <= long["high"]).all()
+    told = measure.guarantee_title(table, delta=0.1)
+    assert "nothing in 90 % of draws, with 400 in 30 %" in told
+    assert "is broken: too many errors in at most 30 %" in told

@@ -179,6 +179,12 @@ def headline(fig, title: str = "", note: str = "") -> None:
             fig.supxlabel(lines, x=0.01, ha="left", fontsize=SMALL, color=GREY)
 
 
+def synthetic_note(table) -> str:
+    """Return `` (synthetic images)`` where any data set is an embedded, synthetic one."""
+    made = table["dataset"].astype(str).str.startswith("pocket").any()
+    return " (synthetic images)" if made else ""
+
+
 def luminance(colour) -> float:
     r"""Return how light a colour is on a grey print, 0 (black) to 1 (white): CIE L* / 100.
 

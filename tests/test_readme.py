@@ -23,7 +23,7 @@ def findings(figures: Path) -> str:
         return NOT_YET
     told = json.loads((figures / "manifest.json").read_text(encoding="utf-8"))
     captions = [told[name]["caption"] for name in HEADLINES if name in told]
-    return "\n".join(f"- {re.split(r'(?<=[.])\s', caption)[0]}" for caption in captions)
+    return "\n".join("- " + re.split(r"(?<=[.])\s", caption)[0] for caption in captions)
 
 
 def test_findings_are_those_of_the_published_figures():

@@ -1,4 +1,4 @@
-"""The figure map: from the notebooks' own words, the same in docs/figures.md and on the command line."""
+"""The figure map: from the notebooks' own words, the same in docs and in the terminal."""
 
 from pathlib import Path
 

@@ -33,16 +33,24 @@ DATASETS = {"everyday images": "pocketvqa-general", "medical images": "pocketvqa
 _CLIP = 1e-6
 
 
-def opening() -> str:
-    """Return the picture that the lesson begins with, as HTML: an image, an answer, "90 %"."""
-    from medcal_nb.items import load_items, open_image
+def _case():
+    """Return the item of the picture that the lesson begins with, and a wrong answer to it."""
+    from medcal_nb.items import load_items
 
     items = load_items(DATASETS["medical images"], split="test")
     item = items[items["template"] == "ct:finding_choice"].nlargest(1, "visibility").iloc[0]
+    return item, next(option for option in item["options"] if option != item["gold"])
+
+
+def opening() -> str:
+    """Return the picture that the lesson begins with, as HTML: an image, an answer, "90 %"."""
+    from medcal_nb.items import open_image
+
+    item, said = _case()
     picture = io.BytesIO()
     open_image(item["image"]).convert("RGB").resize((256, 256)).save(picture, "png")
     data = base64.b64encode(picture.getvalue()).decode()
-    question, said = html.escape(item["question"]), html.escape(item["options"][-1])
+    question, said = html.escape(item["question"]), html.escape(said)
     return (
         '<div style="display:flex;flex-wrap:wrap;gap:1.5em;align-items:center">'
         f'<img width="256" alt="drawing of a CT slice" src="data:image/png;base64,{data}">'
@@ -51,27 +59,33 @@ def opening() -> str:
     )
 
 
-def worth_of_90() -> dict[str, float]:
+def worth_of_90() -> pd.DataFrame:
     """Return how often a small model was right when it said about 90 %, by kind of image.
 
-    Recorded answers of ``pocket-general`` to fresh items, stated confidence from 85 to 95 %.
+    Recorded answers of ``pocket-general`` to fresh items: ``kind, asked, sure`` (stated confidence
+    from 85 to 95 %) and ``right``, the share of the sure ones that are.
     """
     from medcal_nb.pocket import fresh_answers
 
-    found = {}
+    rows = []
     for kind, dataset in DATASETS.items():
         graded = fresh_answers(dataset, "pocket-general", "verbalized")
         sure = graded[graded["confidence"].between(0.85, 0.95)]
-        found[kind] = float(sure["correct"].astype(float).mean())
-    return found
+        rows.append((kind, len(graded), len(sure), float(sure["correct"].astype(float).mean())))
+    return pd.DataFrame(rows, columns=["kind", "asked", "sure", "right"])
 
 
 def reopening() -> str:
     """Return the first picture again, with what is known by the end of the hour, as HTML."""
-    told = [f"{percent(share)} on {kind}" for kind, share in worth_of_90().items()]
+    item, _ = _case()
+    worth = worth_of_90()
+    told = [f"{percent(row.right)} of {row.sure:,} on {row.kind}" for row in worth.itertuples()]
     return (
-        f"{opening()}<p>A small model was asked about 25,000 drawings like this one. When it said "
-        f"about 90 %, it was right {' and '.join(told)}. The number alone does not tell which.</p>"
+        f"{opening()}<p>Here it would have been wrong: the right answer is <b>"
+        f"{html.escape(item['gold'])}</b>. One answer proves nothing. But a small model was asked "
+        f"{worth['asked'].sum():,} questions about drawings, and of the answers that it called "
+        f"about 90 % sure these were right: {' and '.join(told)}. The number alone did not tell "
+        "the two apart.</p>"
     )
 
 

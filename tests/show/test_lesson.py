@@ -72,13 +72,14 @@ def test_threshold_costs_by_hand():
 
 
 def test_what_90_percent_is_worth_is_counted_from_recorded_answers():
-    worth = lesson.worth_of_90()
-    assert list(worth) == ["everyday images", "medical images"]
-    assert worth["medical images"] < worth["everyday images"] < 1
+    worth = lesson.worth_of_90().set_index("kind")
+    assert list(worth.index) == ["everyday images", "medical images"]
+    assert worth["right"]["medical images"] < worth["right"]["everyday images"] < 1
+    assert worth["asked"].sum() == 25_000
     told = lesson.reopening()
     assert "90 % sure" in told
-    for share in worth.values():
-        assert f"{100 * share:.0f} %" in told
+    for row in worth.itertuples():
+        assert f"{100 * row.right:.0f} % of {row.sure:,}" in told
 
 
 # figures: their titles are findings, and another table gives another

@@ -1,6 +1,7 @@
 """README and docs say what is so: findings as published, snippets that run, links that lead.
 
-``python -m tests.test_readme`` writes the findings of figures/real into the README.
+``python -m tests.test_readme`` writes the findings of figures/real into the README, and the figure
+map into docs.
 """
 
 import json
@@ -65,6 +66,12 @@ def test_links_lead_somewhere(page):
 
 
 if __name__ == "__main__":
+    from medcal_nb.study.figure_map import figure_map, format_figure_map
+
     written = findings(ROOT / "figures" / "real")
     README.write_text(BLOCK.sub(lambda _: written, README.read_text(encoding="utf-8")), "utf-8")
+    page = ROOT / "docs" / "figures.md"
+    words = page.read_text(encoding="utf-8").partition("| figure")[0]
+    table = format_figure_map(figure_map(), links=True).replace("](", "](../")
+    page.write_text(f"{words}{table}\n", "utf-8")
     print(written)

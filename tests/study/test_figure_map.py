@@ -43,7 +43,7 @@ def test_the_page_shows_what_the_command_prints():
     assert printed == format_figure_map(figure_map(), links=True)
     there = printed.replace("](", "](../")
     assert there in (ROOT / "docs" / "figures.md").read_text(encoding="utf-8"), (
-        "docs/figures.md: replace the table by what `medcal study --figures` prints, with ../"
+        "docs/figures.md is old: run python -m tests.test_readme"
     )
 
 

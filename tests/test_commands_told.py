@@ -1,4 +1,4 @@
-"""The commands that README, CONTRIBUTING and the profiles show are ones that exist."""
+"""The commands that README, docs, CONTRIBUTING and the profiles show are ones that exist."""
 
 import itertools
 import re
@@ -14,6 +14,8 @@ from medcal_nb.items import dataset_names
 ROOT = Path(__file__).resolve().parents[1]
 PLACES = [
     "README.md",
+    "docs/own_data.md",
+    "docs/clusters.md",
     "CONTRIBUTING.md",
     *(f"medcal_nb/profiles/{name}.toml" for name in ("hub", "served", "pocket", "imported")),
 ]
@@ -34,7 +36,7 @@ SHOWN = [(place, command) for place in PLACES for command in commands(place)]
 
 def test_there_are_some():
     assert len(SHOWN) > 15
-    assert {place for place, _ in SHOWN} >= set(PLACES[:4])
+    assert {place for place, _ in SHOWN} >= set(PLACES[:5])
 
 
 @pytest.mark.parametrize(("place", "command"), SHOWN, ids=[f"{p}: {c[:60]}" for p, c in SHOWN])

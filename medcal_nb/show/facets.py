@@ -180,6 +180,8 @@ def image_sheet(items, *, row: str = "modality", per_row: int = 6, title: str = 
                 ax.imshow(picture, interpolation="bicubic")
             first = part.iloc[0]
             words = f"{label_of(level)}: {first['question']} {first['gold']}"
-            line[0].set_title(words, fontsize=SMALL, loc="left")
+            above = {"xycoords": "axes fraction", "weight": "bold", "fontsize": SMALL}
+            line[0].annotate(words, (0, 1.04), **above).set_in_layout(False)
+        fig.get_layout_engine().set(h_pad=0.1)
         headline(fig, title, note)
     return fig

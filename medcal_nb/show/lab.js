@@ -147,7 +147,7 @@ const CSS = `
 .medcal-lab svg text { font-size: 12px; fill: currentColor; }
 .medcal-lab .handle { fill: #4B2067; stroke: white; stroke-width: 2; cursor: ns-resize; }
 .medcal-lab .handle:focus-visible { stroke: #8BC34A; stroke-width: 4; outline: none; }
-.medcal-lab label { display: grid; grid-template-columns: 11em 1fr 4.5em; gap: .5em; }
+.medcal-lab label { display: grid; grid-template-columns: 12em 1fr 4.5em; gap: .5em; }
 .medcal-lab .side { flex: 1 1 20em; min-width: 0; }
 .medcal-lab input { width: 100%; min-width: 0; }
 .medcal-lab table { border-collapse: collapse; margin-top: .7em; }

@@ -8,6 +8,8 @@ import anywidget
 import traitlets
 
 SETTINGS = ("right", "n", "bins", "temperature", "threshold", "cost", "sample")
+STILL = "An interactive lab stands here: open this notebook with `make lab`."
+"""What a copy without a kernel shows."""
 _CODE = Path(__file__).with_name("lab.js")
 
 
@@ -29,6 +31,13 @@ class Lab(anywidget.AnyWidget):
 
     _esm = lab_code()
     settings = traitlets.Dict().tag(sync=True)
+
+    def _repr_mimebundle_(self, **kwargs):
+        bundle = super()._repr_mimebundle_(**kwargs)
+        # anywidget may return a pair of data and metadata
+        data = bundle[0] if isinstance(bundle, tuple) else bundle
+        data["text/html"] = f"<p><i>{STILL}</i></p>"
+        return bundle
 
 
 def lab(**settings) -> Lab:

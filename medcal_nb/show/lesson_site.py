@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import html
 import json
 import os
-import re
+from dataclasses import asdict
 from pathlib import Path
 
 from medcal_nb.errors import MedcalError
+from medcal_nb.show import lesson
 from medcal_nb.show.exercises import NAMES, Exercise, exercise
+from medcal_nb.show.figures import read_manifest
 from medcal_nb.show.lab import lab_code
-
-_LABS = {
-    "draw_forecaster": {},
-    "bins_and_size": {"right": [0.1, 0.3, 0.5, 0.7, 0.9], "n": 100},
-    "accuracy_calibration": {"right": [0.3, 0.4, 0.5, 0.6, 0.7], "n": 2000},
-    "temperature_by_hand": {"right": [0.25, 0.4, 0.5, 0.6, 0.75], "n": 2000, "bins": 10},
-    "choose_threshold": {"right": [0.1, 0.3, 0.5, 0.7, 0.9], "n": 2000, "threshold": 0.6},
-}
-"""How the lab starts where the notebook has a widget of its own."""
 
 
 def write_lesson_site(notebook: str | os.PathLike, figures: str | os.PathLike, folder) -> Path:
@@ -29,9 +23,9 @@ def write_lesson_site(notebook: str | os.PathLike, figures: str | os.PathLike, f
     Parameters
     ----------
     notebook : path
-        Notebook 07: its words stay, its widgets become labs, its exercises forms.
+        Notebook 07: its words, labs and figures stay, its exercises become forms.
     figures : path
-        Folder of the published figures, ``fig07_*.png``.
+        Folder of the published figures, ``fig07_*.png``, with their captions.
     folder : path
         Where ``index.html`` goes, made if absent.
 
@@ -53,12 +47,10 @@ def write_lesson_site(notebook: str | os.PathLike, figures: str | os.PathLike, f
     except (OSError, ValueError, KeyError) as error:
         raise MedcalError(f"{notebook}: no notebook: {error}") from None
     parts = []
-    for cell in cells:
+    for cell in cells[1:]:  # the head tells how to run the notebook
         source = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
-            # the head tells how to run the notebook, and "Answer" is filled by its run
-            head = source.startswith("# ") or source.strip() == "## Answer"
-            parts += [] if head else [mistune.html(source)]
+            parts.append(mistune.html(source))
         else:
             parts += _drawn(source, Path(figures))
     environment = Environment(loader=PackageLoader("medcal_nb", "show"), autoescape=False)
@@ -71,29 +63,39 @@ def write_lesson_site(notebook: str | os.PathLike, figures: str | os.PathLike, f
 
 
 def _drawn(source: str, figures: Path) -> list[str]:
-    """Return what stands for a code cell: a lab, a figure, an exercise, or nothing."""
-    for name, start in _LABS.items():
-        if f"widgets.{name}(" in source:
-            return [f"<div class='lab' data-start='{html.escape(json.dumps(start))}'></div>"]
-    asked = re.search(r'exercises\.ask\("(\w+)"\)', source)
-    if asked:
-        return [_form(exercise(asked[1]))]
-    saved = re.search(r'ctx\.save\(.*"(fig07_\w+)"', source)
-    return [_figure(figures / f"{saved[1]}.png")] if saved else []
+    """Return what stands for a code cell: pictures, a lab, a figure, an exercise, or nothing."""
+    parts = []
+    for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
+        name = ast.unparse(call.func)
+        if name in ("lesson.opening", "lesson.reopening"):
+            parts.append(getattr(lesson, name.removeprefix("lesson."))())
+        elif name == "lab":
+            start = {key.arg: ast.literal_eval(key.value) for key in call.keywords}
+            parts.append(f"<div class='lab' data-start='{html.escape(json.dumps(start))}'></div>")
+        elif name == "sheet.ask":
+            parts.append(_form(exercise(call.args[0].value)))
+        elif name == "sheet.hand_in":
+            parts.append("<p><a id='hand-in' download='lesson.csv'>Your answers as a file</a></p>")
+        elif name == "ctx.save":
+            parts.append(_figure(figures, call.args[1].value))
+    return parts
 
 
-def _figure(path: Path) -> str:
+def _figure(folder: Path, name: str) -> str:
+    path = folder / f"{name}.png"
     if not path.is_file():
         raise MedcalError(f"{path}: no such figure: run `medcal study 07` first")
+    told = read_manifest(folder).get(name, {})
     data = base64.b64encode(path.read_bytes()).decode()
-    words = html.escape(path.stem.removeprefix("fig07_").replace("_", " "))
-    return f"<img alt='figure: {words}' src='data:image/png;base64,{data}'>"
+    alt, caption = (html.escape(told.get(key) or name) for key in ("alt", "caption"))
+    return (
+        f'<figure><img alt="{alt}" src="data:image/png;base64,{data}">'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
 
 
 def _form(asked: Exercise) -> str:
     """Return an exercise as a form; the page checks it as the notebook does."""
-    told = {"answer": asked.answer, "tolerance": asked.tolerance, "unit": asked.unit}
-    told |= {"hints": list(asked.hints), "choice": bool(asked.options)}
     if asked.options:
         field = "".join(
             f"<label><input type='radio' name='given' value='{html.escape(option)}'>"
@@ -103,13 +105,12 @@ def _form(asked: Exercise) -> str:
     else:
         unit = f" in {asked.unit}" if asked.unit else ""
         field = f"<label>Answer{unit} <input name='given' autocomplete='off'></label>"
-    data = html.escape(json.dumps(told), quote=True)
-    solution = f"<details><summary>Solution</summary>{html.escape(asked.solution)}</details>"
+    data = html.escape(json.dumps(asdict(asked)), quote=True)
     return (
         f'<form class="exercise" data-told="{data}"><p><b>Exercise.</b> '
         f"{html.escape(asked.question)}</p>{field}<p><button>Check</button> "
         "<button type='button' class='hint'>Hint</button></p>"
-        f"<p role='status'></p><ul></ul>{solution}</form>"
+        "<p role='status'></p><ul></ul></form>"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html import escape
 from pathlib import Path
@@ -14,13 +15,18 @@ if TYPE_CHECKING:
 
 _STYLE = """
 :root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
+body { font: 17px/1.55 system-ui, sans-serif; }
+body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { line-height: 1.2; }
+.answer { border-left: 4px solid #4B2067; padding-left: 1rem; }
 table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; padding: .35rem .75rem .35rem 0; border-bottom: 1px solid #8884; }
+th, td { text-align: left; vertical-align: top; padding: .35rem .75rem .35rem 0; }
+tr { border-bottom: 1px solid #8884; }
 .figures { display: grid; gap: 1.5rem; }
-.figures { grid-template-columns: repeat(auto-fill, minmax(19rem, 1fr)); }
-figure { margin: 0; }
-figure img { width: 100%; background: #fff; border: 1px solid #8884; }
+.figures { grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); }
+figure { margin: 0 0 2rem; }
+figure img { max-width: 100%; background: #fff; border: 1px solid #8884; box-sizing: border-box; }
+.findings img { width: 42rem; }
 figcaption, footer { font-size: .85rem; }
 """
 
@@ -29,6 +35,10 @@ _OFFLINE = """{%- extends 'lab/index.html.j2' -%}
 {%- block html_head_js_requirejs -%}{%- endblock -%}
 {%- block html_head_js_mathjax -%}{%- endblock -%}
 {%- block html_head_js_mermaidjs -%}{%- endblock -%}
+{%- block body_header -%}{{ super() }}<nav style="padding: 1em 1em 0 5em">
+<a href="index.html">All findings</a></nav>{%- endblock -%}
+{%- block input_group -%}<details style="padding-left: 5em"><summary>Code</summary>{{ super() }}
+</details>{%- endblock -%}
 """
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _TAGS = "p h1 h2 h3 h4 h5 h6 hr br pre div span del table thead tbody tr th td sup sub"
@@ -89,9 +99,10 @@ def _safe(markdown: str) -> str:
 
 
 def save_index(study: Study) -> None:
-    """Write ``index.html`` beside the HTML copies: every notebook, figure and results file.
+    """Write ``index.html`` beside the HTML copies: what was found, every figure and notebook.
 
-    Figures and results are copied next to it, so that the folder can be published as it is.
+    On top stand the answer and the figures that notebook 00 shows. Figures and results are copied
+    next to the page, so that the folder can be published as it is.
     """
     layout, folder = study.layout, study.layout.work / "html"
     entries = read_manifest(layout.figures)
@@ -105,24 +116,53 @@ def save_index(study: Study) -> None:
         for old in (folder / place).iterdir():
             old.unlink()
     replace_files({folder / name: file.read_bytes() for name, file in files.items()})
-    title = f"MedCal study, profile {study.profile.name}{' (fast)' * study.fast}"
-    rows = [_row(step, folder) for step in study.steps.values()]
-    shows = {
-        k: v for s in study.steps.values() for k, v in s.notebook.declared.get("shows", {}).items()
-    }
-    figures = [_figure(name, shows.get(name, name)) for name in sorted(entries)]
+    figures = {name: _figure(name, entry, folder) for name, entry in sorted(entries.items())}
+    read = [name for step in study.steps.values() for name in _shown_first(step)]
+    first = [figures.pop(name) for name in dict.fromkeys(read) if name in figures]
     told = next((entry["provenance"] for entry in entries.values()), {})
     versions = ", ".join(f"{k} {v}" for k, v in told.get("versions", {}).items())
-    text = f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>
-<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>
-<body><h1>{escape(title)}</h1><p>{escape(study.profile.summary)}</p>
+    profile = f"Profile {study.profile.name}{' (fast: small sizes)' * study.fast}"
+    page = _PAGE.format(
+        style=_STYLE,
+        title=escape(_TITLE),
+        profile=escape(f"{profile}: {study.profile.summary}. {told.get('source', '')}"),
+        answer=_answer(layout.results / "00_overview.json"),
+        findings=f"<h2>Findings</h2>{''.join(first)}" if first else "",
+        rows="".join(_row(step, folder) for step in study.steps.values()),
+        figures="".join(figures.values()),
+        versions=escape(versions),
+    )
+    replace_files({folder / "index.html": page.encode()})
+
+
+_TITLE = "Can I trust the confidence of a multimodal LLM on medical images?"
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1"><style>{style}</style></head>
+<body><main><h1>{title}</h1><p>{profile}</p>
+{answer}
+<div class="findings">{findings}</div>
+<h2>Notebooks</h2>
 <table><thead><tr><th>Notebook</th><th>Question</th><th>Numbers</th></tr></thead>
-<tbody>{"".join(rows)}</tbody></table>
-<h2>Figures</h2><div class="figures">{"".join(figures)}</div>
-<footer><p>{escape(versions)}.</p></footer></body></html>
+<tbody>{rows}</tbody></table>
+<h2>More figures</h2><div class="figures">{figures}</div></main>
+<footer><p>Research and teaching software, not a medical device. Text, figures and code: MIT
+licence.</p><p>Made with {versions}.</p></footer></body></html>
 """
-    replace_files({folder / "index.html": text.encode()})
+
+
+def _shown_first(step) -> list[str]:
+    """Return the figures that a notebook shows and does not make: those of the overview."""
+    made = {*step.notebook.writes}
+    return [name for name in step.notebook.reads if name.startswith("fig") and name not in made]
+
+
+def _answer(results: Path) -> str:
+    """Return what the overview says, as HTML; nothing where it has not run."""
+    if not results.is_file():
+        return ""
+    told = json.loads(results.read_text(encoding="utf-8"))["results"].get("answer", [])
+    return f'<div class="answer">{_safe(chr(10).join(f"{line}{chr(10)}" for line in told))}</div>'
 
 
 def _row(step, folder: Path) -> str:
@@ -136,10 +176,15 @@ def _row(step, folder: Path) -> str:
     return f"<tr><td>{link}</td><td>{escape(question)}</td><td>{numbers}</td></tr>"
 
 
-def _figure(name: str, shows: str) -> str:
-    links = " · ".join(f'<a href="figures/{name}.{k}">{k.upper()}</a>' for k in FORMATS)
+def _figure(name: str, entry: dict, folder: Path) -> str:
+    """Return a figure with its caption in words, its numbers and the way to its notebook."""
+    links = [f'<a href="figures/{name}.{k}">{k.upper()}</a>' for k in FORMATS]
+    notebook = entry["provenance"].get("notebook", "")
+    if (folder / f"{notebook}.html").is_file():
+        links.insert(0, f'<a href="{notebook}.html">notebook {notebook[:2]}</a>')
+    caption, alt = (escape(entry.get(key) or name) for key in ("caption", "alt"))
     return (
-        f'<figure><a href="figures/{name}.png"><img src="figures/{name}.png" '
-        f'alt="{escape(shows)}" loading="lazy"></a>'
-        f"<figcaption>{escape(shows)}: {name} as {links}</figcaption></figure>"
+        f'<figure id="{name}"><a href="figures/{name}.png"><img src="figures/{name}.png" '
+        f'alt="{alt}" loading="lazy"></a>'
+        f"<figcaption>{caption} {' · '.join(links)}</figcaption></figure>"
     )

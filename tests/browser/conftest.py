@@ -91,7 +91,7 @@ def lab(page, root, tmp_path_factory):
 HELLO = """import ipywidgets
 print('sum', 40 + 2)
 ipywidgets.IntSlider(description='turn me')"""
-EXERCISE = "from medcal_nb.show import exercises\nexercises.ask('boaster')"
+EXERCISE = "from medcal_nb.show import exercises\nexercises.Sheet().ask('boaster')"
 LAB = "from medcal_nb.show.lab import lab\nlab(n=100)"
 EXPLORER = """import numpy as np, pandas as pd
 from io import BytesIO

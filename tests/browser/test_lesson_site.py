@@ -1,6 +1,7 @@
 """The lesson's page with the network shut, and the lab's numbers beside the package's."""
 
 import base64
+import csv
 import functools
 import http.server
 import threading
@@ -10,7 +11,9 @@ import numpy as np
 import pytest
 
 from medcal_nb.measure import brier_score, ece, log_loss
-from medcal_nb.show.exercises import NAMES, exercise
+from medcal_nb.show import lesson as lesson_numbers
+from medcal_nb.show.exercises import HEAD, NAMES, exercise
+from medcal_nb.show.figures import save_figure
 from medcal_nb.show.lab import lab_code
 from medcal_nb.show.lesson_site import write_lesson_site
 from tests.browser.conftest import Complaints
@@ -23,7 +26,12 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
-    return write_lesson_site(ROOT / "notebooks/07_teaching.ipynb", ROOT / "figures", folder)
+    table = lesson_numbers.base_rate_table([0.5, 0.01], sensitivity=0.9, specificity=0.9)
+    for name in ("forecasters", "base_rates", "threshold"):
+        figure = lesson_numbers.base_rate_figure(table)
+        save_figure(figure, f"fig07_{name}", table, out_dir=folder / "figures", provenance={})
+    notebook = ROOT / "notebooks" / "07_teaching.ipynb"
+    return write_lesson_site(notebook, folder / "figures", folder / "site")
 
 
 @pytest.fixture(scope="module")
@@ -103,13 +111,13 @@ def test_exercises_are_checked_as_in_the_notebook(lesson):
         form.get_by_role("button", name="Check").click()
         assert form.get_by_role("status").inner_text() == asked.check("")[1]
         if asked.options:
-            wrong = next(o for o in asked.options if o != asked.answer)
-            for option in (wrong, str(asked.answer)):
+            for option in (*(m for m, _ in asked.mistakes), str(asked.answer)):
                 form.get_by_label(option, exact=True).check()
                 form.get_by_role("button", name="Check").click()
                 assert form.get_by_role("status").inner_text() == asked.check(option)[1]
         else:
-            for given in ("x", "0.011", str(asked.answer)):
+            mistakes = [str(mistake) for mistake, _ in asked.mistakes]
+            for given in ("x", "0.011", "977", *mistakes, str(asked.answer)):
                 form.get_by_role("textbox").fill(given)
                 form.get_by_role("textbox").press("Enter")
                 said = form.get_by_role("status").inner_text()
@@ -117,6 +125,11 @@ def test_exercises_are_checked_as_in_the_notebook(lesson):
         form.get_by_role("button", name="Hint").click()
         assert form.locator("li").first.inner_text() == asked.hints[0]
     assert lesson.locator("#score").inner_text().startswith(f"{len(NAMES)} of {len(NAMES)}")
+    with lesson.expect_download() as download:
+        lesson.locator("#hand-in").click()
+    handed = list(csv.reader(download.value.path().read_text(encoding="utf-8").splitlines()))
+    assert handed[0] == list(HEAD)
+    assert [row[2] for row in handed[1:]] == ["right"] * len(NAMES)
 
 
 def test_from_a_server_and_on_a_telephone(chromium, site):

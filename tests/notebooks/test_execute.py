@@ -105,7 +105,7 @@ def test_every_saved_figure_is_shown_once(fast_study, name):
         if "image/png" in output.get("data", {})
     ]
     page = (layout.work / "html" / f"{name}.html").read_text(encoding="utf-8")
-    assert saved
+    assert saved or name.startswith("00_")  # which shows those of the others
     for figure in saved:
         published = (layout.figures / f"{figure}.png").read_bytes()
         assert pictures.count(published) == 1, figure

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from medcal_nb.errors import MedcalError
+from medcal_nb.show import lesson
 from medcal_nb.show.exercises import NAMES
+from medcal_nb.show.figures import save_figure
 from medcal_nb.show.lab import lab, lab_code
 from medcal_nb.show.lesson_site import write_lesson_site
 
@@ -14,12 +16,27 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOK = ROOT / "notebooks" / "07_teaching.ipynb"
 
 
-def test_the_page_is_whole_and_asks_nobody(tmp_path):
-    path = write_lesson_site(NOTEBOOK, ROOT / "figures", tmp_path / "site")
+@pytest.fixture
+def figures(tmp_path, rng):
+    """The lesson's three figures, as a study publishes them."""
+    table = lesson.base_rate_table([0.5, 0.1], sensitivity=0.9, specificity=0.9)
+    for name in ("forecasters", "base_rates", "threshold"):
+        figure = lesson.base_rate_figure(table)
+        told = {"caption": "Rarer & less", "alt": "100 dots", "provenance": {}}
+        save_figure(figure, f"fig07_{name}", table, out_dir=tmp_path / "figures", **told)
+    return tmp_path / "figures"
+
+
+def test_the_page_is_whole_and_asks_nobody(tmp_path, figures):
+    path = write_lesson_site(NOTEBOOK, figures, tmp_path / "site")
     page = path.read_text(encoding="utf-8")
     assert path.stat().st_size < 2_000_000
     assert page.count('<form class="exercise"') == len(NAMES)
     assert page.count("class='lab'") == 5
+    assert page.count("<figcaption>Rarer &amp; less</figcaption>") == 3
+    assert page.count("I am 90 % sure.") == 2  # the picture at the beginning and at the end
+    assert lesson.reopening() in page
+    assert not re.search(r"<img(?![^>]*alt=.[^'\"]+)", page)
     assert "## " not in page
     addresses = set(re.findall(r"https?://[^\s\"'<>]+", page))
     assert addresses == {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xhtml"}, addresses

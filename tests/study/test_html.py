@@ -1,13 +1,16 @@
 """HTML copies of executed notebooks: one file, no network."""
 
+import json
 import re
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from medcal_nb.study.html import save_copies
+from medcal_nb.show.figures import save_figure
+from medcal_nb.study.html import save_copies, save_index
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -101,3 +104,58 @@ def test_a_copy_tells_how_long_it_took_and_not_where(page):
     assert "under a minute" not in page
     assert "SEED" in page
     assert "/home/me" not in page
+
+
+def test_a_copy_folds_its_code_and_leads_back(page):
+    assert page.count("<details") == page.count("<summary>Code</summary>") == 2
+    assert '<a href="index.html">' in page
+
+
+@pytest.fixture
+def index(tmp_path):
+    """The page of a study of which 00 shows one of two figures."""
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    work = tmp_path / "work"
+    (work / "html").mkdir(parents=True)
+    (work / "html" / "02_metrics.html").write_text("")
+    (results := work / "results").mkdir()
+    told = {"results": {"answer": ["No <script>, as it stands.", "**Where?** Says 84 %."]}}
+    (results / "00_overview.json").write_text(json.dumps(told))
+    for name in ("fig02_gap", "fig02_says_right"):
+        told = {"notebook": "02_metrics", "versions": {"numpy": "2"}, "source": "Recorded by them"}
+        save_figure(
+            Figure(), name, pd.DataFrame({"x": [1]}), out_dir=tmp_path / "figures",
+            provenance=told, caption=f"Caption of {name}.", alt="It says & is right",
+        )  # fmt: skip
+    cells = [("markdown", "# 02\n\n**Question.** What of *it*?", [])]
+    reads, writes = ["fig02_says_right", "results/02_metrics.json"], ["fig02_gap"]
+    steps = {
+        name: SimpleNamespace(notebook=SimpleNamespace(name=name, cells=cells, **of))
+        for name, of in (
+            ("00_overview", {"reads": reads, "writes": []}),
+            ("02_metrics", {"reads": [], "writes": [*writes, "fig02_says_right"]}),
+        )
+    }
+    layout = SimpleNamespace(work=work, results=results, figures=tmp_path / "figures")
+    profile = SimpleNamespace(name="real", summary="real answers")
+    save_index(SimpleNamespace(layout=layout, steps=steps, profile=profile, fast=False))
+    return (work / "html" / "index.html").read_text(encoding="utf-8")
+
+
+def test_the_index_says_the_answer_then_shows_the_findings(index):
+    order = ["<h1>", "as it stands.", "<h2>Findings", 'id="fig02_says_right"', "<h2>Notebooks"]
+    places = [index.index(part) for part in [*order, 'id="fig02_gap"']]
+    assert places == sorted(places)
+    assert "<strong>Where?</strong>" in index
+    assert index.count("<figure ") == 2
+
+
+def test_the_index_tells_captions_alts_ways_and_licence(index):
+    assert "Caption of fig02_gap." in index
+    assert index.count('alt="It says &amp; is right"') == 2
+    assert index.count('<a href="02_metrics.html">notebook 02</a>') == 2
+    for told in ("MIT", "not a medical device", "Recorded by them", "What of it?"):
+        assert told in index
+    assert "<script" not in index

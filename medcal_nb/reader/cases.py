@@ -15,13 +15,16 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb.answers import load_answers
-from medcal_nb.ask.graded import to_graded
-from medcal_nb.ask.strategies import STRATEGIES
+from medcal_nb.ask.graded import meaning, to_graded
 from medcal_nb.errors import MedcalError
 from medcal_nb.items import SPLITS, load_items
+from medcal_nb.measure import auroc, brier_score
 
 LIBRARY_SHARE = 0.2
 BLANK_STRATEGY = "blank_image"
+DISCRIMINATES = 0.6
+"""AUROC from which a confidence is said to tell right answers from wrong ones."""
+_PROBES = r"blank_image|decision|.*_blank|expert.*"
 _TOLD = ("question", "options", "image")
 
 
@@ -30,7 +33,8 @@ class Case:
     """An item with the model's answer to it.
 
     `image` is an encoded image, a path, or None where there is none to show; `question` is None
-    where it is not known; `options` is empty for open questions.
+    where it is not known; `options` is empty for open questions; `agreement` is the share of the
+    other ways of asking that gave the same answer, NaN where there was no other.
     """
 
     item_id: str
@@ -42,6 +46,7 @@ class Case:
     gold: Any
     answer: str
     confidence: float
+    agreement: float
     correct: bool | None
     image: bytes | str | None = field(repr=False)
 
@@ -52,35 +57,49 @@ class Casebook:
     Attributes
     ----------
     dataset, model, strategy : str
-    verdicts : pandas.DataFrame
-        All verdicts of this model on this data set, every strategy.
+    ways : pandas.DataFrame
+        What this model answered in every way of asking, probes left out: ``item_id, strategy,
+        answer, confidence, meaning``.
     answers : pandas.DataFrame
-        Their answers.
+        All its answers, as they came.
     rows : pandas.DataFrame
-        The verdicts of the strategy that have an answer and a confidence, with ``image_id``
-        filled in and the column ``library``.
+        The graded answers of the strategy that have an answer and a confidence, with ``image_id``
+        filled in and the columns ``agreement`` and ``library``; ``past`` are those with a grade.
     order : list of str
         Items in the order in which they are shown.
     note : str
-        Why no images are shown; empty where they are.
+        What to know about the images: why there are none, that they are synthetic.
     """
 
-    def __init__(self, answers, verdicts, items, *, dataset, model, strategy, note="", seed=0):
+    def __init__(self, answers, graded, items, *, dataset, model, strategy, note="", seed=0):
         self.dataset, self.model, self.strategy, self.note = dataset, model, strategy, note
-        mine = (verdicts["dataset"] == dataset) & (verdicts["model"] == model)
-        self.verdicts = _with_images(verdicts[mine])
-        self.answers = answers[(answers["dataset"] == dataset) & (answers["model"] == model)]
-        rows = self.verdicts[self.verdicts["strategy"] == strategy]
-        rows = rows[rows["answer"].notna() & rows["confidence"].notna()]
+        self.answers = _of(answers, dataset, model)
+        graded = _of(graded, dataset, model)
+        graded = graded[graded["answer"].notna()].assign(item_id=graded["item_id"].astype(str))
+        asked = graded[~graded["strategy"].str.fullmatch(_PROBES)]
+        means = {answer: meaning(answer) for answer in asked["answer"].unique()}
+        asked = asked.assign(meaning=asked["answer"].map(means))
+        self.ways = asked[["item_id", "strategy", "answer", "confidence", "meaning"]]
+        rows = asked[(asked["strategy"] == strategy) & asked["confidence"].notna()]
         if rows.empty:
             raise MedcalError(
                 f"{model}, {dataset}, {strategy}: no answer with a confidence; choose another"
             )
+        images = rows["image_id"].fillna(rows["item_id"]).astype(str)
+        kinds = {c: rows[c].astype(object).map(_known) for c in ("modality", "question_type")}
+        rows = rows.assign(image_id=images, **kinds).set_index(rows["item_id"].rename(None))
         rng = np.random.default_rng(seed)
-        self.rows = rows.assign(library=_library(rows, rng)).set_index(rows["item_id"].rename(None))
+        self.rows = rows.assign(agreement=self._agreement(rows), library=_library(rows, rng))
+        self.past = self.rows[self.rows["correct"].notna()].astype({"correct": float})
         shown = np.sort(self.rows.index[~self.rows["library"]].to_numpy(str))
         self.order = rng.permutation(shown).tolist()
         self._items = items
+
+    def _agreement(self, rows: pd.DataFrame) -> pd.Series:
+        """Return the share of the other ways of asking that gave each row's answer."""
+        others = self.ways[self.ways["strategy"] != self.strategy]
+        same = others["meaning"] == others["item_id"].map(rows["meaning"])
+        return same.groupby(others["item_id"]).mean().reindex(rows.index).astype(float)
 
     def __len__(self) -> int:
         return len(self.order)
@@ -104,14 +123,14 @@ class Casebook:
             gold=_known(row["gold"]),
             answer=str(row["answer"]),
             confidence=float(row["confidence"]),
+            agreement=float(row["agreement"]),
             correct=None if pd.isna(correct) else bool(correct),
             image=told["image"],
         )
 
     def others(self, case: Case) -> pd.DataFrame:
-        """Return the graded rows whose image is another one than the case's."""
-        graded = self.rows[self.rows["correct"].notna()]
-        return graded[graded["image_id"] != case.image_id]
+        """Return the rows with a grade whose image is another one than the case's."""
+        return self.past[self.past["image_id"] != case.image_id]
 
 
 class AnswerBook:
@@ -127,6 +146,13 @@ class AnswerBook:
     seed : int
         Of the order of the cases and the choice of the library.
 
+    Attributes
+    ----------
+    ranking : pandas.DataFrame
+        ``dataset, model, strategy, n, brier, auroc`` of what can be read, the best first: medical
+        data sets; confidences that tell right from wrong (AUROC of at least 0.6, on at least half
+        as many answers as there are); low Brier scores.
+
     Raises
     ------
     MedcalError
@@ -136,68 +162,55 @@ class AnswerBook:
     def __init__(self, path: str | os.PathLike, *, items: str | None = None, seed: int = 0):
         self.path, self.seed = Path(path), seed
         self.answers = load_answers(self.path)
-        self.verdicts = to_graded(self.answers)
-        usable = self.verdicts[
-            self.verdicts["answer"].notna() & self.verdicts["confidence"].notna()
-        ]
+        self.graded = to_graded(self.answers)
+        known = self.graded["answer"].notna() & self.graded["confidence"].notna()
+        usable = self.graded[known & ~self.graded["strategy"].str.fullmatch(_PROBES)]
         if usable.empty:
             raise MedcalError(f"{self.path}: no answer with a confidence, so no case to show")
-        self._usable = usable
+        self.ranking = _ranked(usable)
         self._source = items
         self._items: dict[str, tuple[pd.DataFrame | None, str]] = {}
 
-    def datasets(self) -> list[str]:
-        """Return the data sets, medical ones first."""
-        found = self._usable[["dataset", "domain"]].drop_duplicates("dataset")
-        medical = found["domain"] == "medical"
-        return [*found["dataset"][medical], *found["dataset"][~medical]]
-
-    def models(self, dataset: str) -> list[str]:
-        """Return the models that answered a data set, those asked in most ways first."""
-        mine = self._usable[self._usable["dataset"] == dataset]
-        ways = mine.groupby("model", sort=False)["strategy"].nunique()
-        return list(ways.sort_values(ascending=False, kind="stable").index)
-
-    def strategies(self, dataset: str, model: str) -> list[str]:
-        """Return the strategies that gave a model's answers a confidence, the plain ones first."""
-        mine = self._usable[(self._usable["dataset"] == dataset) & (self._usable["model"] == model)]
-        known = [name for name in STRATEGIES if name != BLANK_STRATEGY]
-        return sorted(
-            mine["strategy"].unique(),
-            key=lambda name: (known.index(name) if name in known else len(known), name),
-        )
+    def names(self, column: str, **chosen: str) -> list[str]:
+        """Return what there is to choose from in a column of the ranking, the best first."""
+        found = self.ranking
+        for name, value in chosen.items():
+            found = found[found[name] == value]
+        return list(found[column].unique())
 
     def choose(
         self, dataset: str | None = None, model: str | None = None, strategy: str | None = None
     ) -> tuple[str, str, str]:
-        """Return data set, model and strategy: those asked for, else the first there are.
+        """Return data set, model and strategy: the best there are with those asked for.
 
         Raises
         ------
         MedcalError
             If one that was asked for is not in the file, naming those that are.
         """
-        chosen: list[str] = []
-        for what, wanted, known in (
-            ("data set", dataset.split(":")[0] if dataset else None, self.datasets),
-            ("model", model, self.models),
-            ("strategy", strategy, self.strategies),
-        ):
-            names = known(*chosen)
-            if wanted is not None and wanted not in names:
+        if dataset is not None and dataset not in self.names("dataset"):
+            dataset = dataset.split(":")[0]
+        wanted = {"dataset": dataset, "model": model, "strategy": strategy}
+        chosen: dict[str, str] = {}
+        for column, name in wanted.items():
+            names = self.names(column, **chosen)
+            if name is not None and name not in names:
+                what = "data set" if column == "dataset" else column
                 raise MedcalError(
-                    f"{self.path}: no {what} {wanted!r} with a confidence; there are "
+                    f"{self.path}: no {what} {name!r} with a confidence; there are "
                     f"{', '.join(names)}"
                 )
-            chosen.append(wanted or names[0])
-        return tuple(chosen)
+            chosen |= {} if name is None else {column: name}
+        for column in wanted:
+            chosen.setdefault(column, self.names(column, **chosen)[0])
+        return tuple(chosen[column] for column in wanted)
 
     def casebook(self, dataset: str, model: str, strategy: str) -> Casebook:
         """Return the cases of one model, data set and strategy."""
         items, note = self._items_of(dataset)
         return Casebook(
             self.answers,
-            self.verdicts,
+            self.graded,
             items,
             dataset=dataset,
             model=model,
@@ -211,18 +224,20 @@ class AnswerBook:
             source = self._source or dataset
             if source.split(":")[0] != dataset:
                 source = dataset
+            splits = self.graded.loc[self.graded["dataset"] == dataset, "split"].unique()
+            split = splits[0] if len(splits) == 1 and splits[0] in SPLITS else None
             try:
-                items = load_items(source, split=self._split_of(dataset))
-                self._items[dataset] = items.set_index("item_id", drop=False), ""
+                items = load_items(source, split=split).set_index("item_id", drop=False)
+                note = "A synthetic phantom, no patient." if dataset.startswith("pocket") else ""
+                self._items[dataset] = items, note
             except (MedcalError, OSError) as error:
                 why = " ".join(str(error).split())
                 self._items[dataset] = None, f"No images of {dataset} at hand ({why})."
         return self._items[dataset]
 
-    def _split_of(self, dataset: str) -> str | None:
-        """Return the one split that a data set's answers are from, None where there are more."""
-        there = self._usable.loc[self._usable["dataset"] == dataset, "split"].unique()
-        return there[0] if len(there) == 1 and there[0] in SPLITS else None
+
+def _of(table: pd.DataFrame, dataset: str, model: str) -> pd.DataFrame:
+    return table[(table["dataset"] == dataset) & (table["model"] == model)]
 
 
 def _known(value):
@@ -231,9 +246,27 @@ def _known(value):
     return None if value is None or pd.isna(value) else value
 
 
-def _with_images(verdicts: pd.DataFrame) -> pd.DataFrame:
-    images = verdicts["image_id"].fillna(verdicts["item_id"]).astype(str)
-    return verdicts.assign(image_id=images, item_id=verdicts["item_id"].astype(str))
+def _ranked(usable: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of :attr:`AnswerBook.ranking`."""
+    found = []
+    for key, mine in usable.groupby(["dataset", "model", "strategy"], sort=False):
+        mine = mine[mine["correct"].notna()]
+        pair = mine["confidence"].astype(float), mine["correct"].astype(float)
+        graded = len(mine) > 0
+        both = mine["correct"].nunique() == 2
+        found.append(
+            (*key, len(mine), brier_score(*pair) if graded else 1.0, auroc(*pair) if both else 0.5)
+        )
+    table = pd.DataFrame(found, columns=["dataset", "model", "strategy", "n", "brier", "auroc"])
+    domains = usable.drop_duplicates("dataset").set_index("dataset")["domain"]
+    first = list(domains.index[domains == "medical"]) + list(domains.index[domains != "medical"])
+    half = table.groupby("dataset")["n"].transform("max") / 2
+    ranks = table.assign(
+        place=table["dataset"].map(first.index),
+        poor=(table["auroc"] < DISCRIMINATES) | (table["n"] < half),
+    )
+    ranks = ranks.sort_values(["place", "poor", "brier"], kind="stable", ignore_index=True)
+    return ranks.drop(columns=["place", "poor"])
 
 
 def _library(rows: pd.DataFrame, rng: np.random.Generator) -> pd.Series:

@@ -1,8 +1,8 @@
 """What readers decided: a SQLite file that only ever grows.
 
-Each decision is a row of its own, written in one transaction before the page moves on. Nothing
-is updated and nothing deleted: a change of mind is a further row, and the last one counts. Rows
-carry the reader's name, so that several readers can use one file at once.
+Each decision is a row of its own, on the disk before the page moves on. Nothing is updated and
+nothing deleted: a change of mind is a further row, and the last one counts; an undo is a row of
+the table ``undone`` that names the decision it takes back.
 """
 
 from __future__ import annotations
@@ -16,45 +16,34 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from medcal_nb.answers.log import write_ahead
 from medcal_nb.errors import MedcalError
+from medcal_nb.files import new_file
 
 if TYPE_CHECKING:
     import pandas as pd
 
 #: ``commit`` is an own answer given before the model's was shown; the others are decisions.
 ACTIONS = ("commit", "accept", "override", "defer")
-COLUMNS = (
-    "at",
-    "reader",
-    "model",
-    "dataset",
-    "strategy",
-    "item_id",
-    "action",
-    "answer",
-    "reason",
-    "model_answer",
-    "confidence",
-    "flagged",
-)
 APPLICATION_ID = 0x4D434452  # "MCDR", marks the file as ours
 BUSY_SECONDS = 30.0
-_TABLE = f"""CREATE TABLE IF NOT EXISTS decisions (
+_CREATE = f"""CREATE TABLE IF NOT EXISTS decisions (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     at TEXT NOT NULL, reader TEXT NOT NULL,
     model TEXT NOT NULL, dataset TEXT NOT NULL, strategy TEXT NOT NULL, item_id TEXT NOT NULL,
     action TEXT NOT NULL CHECK (action IN {ACTIONS}),
-    answer TEXT, reason TEXT, model_answer TEXT, confidence REAL, flagged INTEGER
+    answer TEXT, reason TEXT, model_answer TEXT, confidence REAL, flagged INTEGER, seconds REAL
 )"""
-_INSERT = f"INSERT INTO decisions ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
+_CREATE_UNDONE = """CREATE TABLE IF NOT EXISTS undone (
+    decision INTEGER PRIMARY KEY REFERENCES decisions (id), at TEXT NOT NULL
+)"""
 
 
 class Decision(NamedTuple):
     """What a reader decided about an answer.
 
     `answer` is the reader's own (for ``commit`` and ``override``), `flagged` whether the view
-    said *check this one*, `at` the time in UTC.
+    said *check this one*, `at` the time in UTC, `seconds` the time since the case was shown (None
+    in files of older versions), `undone_at` when it was taken back (None where it stands).
     """
 
     at: str
@@ -69,6 +58,12 @@ class Decision(NamedTuple):
     model_answer: str | None
     confidence: float | None
     flagged: bool
+    seconds: float | None
+    undone_at: str | None = None
+
+
+_KEPT = Decision._fields[:-1]
+_INSERT = f"INSERT INTO decisions ({', '.join(_KEPT)}) VALUES ({', '.join('?' * len(_KEPT))})"
 
 
 def decisions_path(answers: str | os.PathLike) -> Path:
@@ -83,7 +78,8 @@ class DecisionLog:
     Parameters
     ----------
     path : path
-        The SQLite file; made with the first decision, so that looking leaves no trace.
+        The SQLite file; made with the first decision, so that looking leaves no trace. Files of
+        older versions open too: what they lack is added, what they hold stays.
 
     Raises
     ------
@@ -118,6 +114,9 @@ class DecisionLog:
         return self._con
 
     def _prepare(self, con: sqlite3.Connection) -> None:
+        """Make the tables, or add to those of an older version; refuse a file of another kind."""
+        con.execute("PRAGMA synchronous = FULL")  # on the disk before the next case is shown
+        con.execute("BEGIN IMMEDIATE")
         tables = {name for (name,) in con.execute("SELECT name FROM sqlite_master")}
         (mark,) = con.execute("PRAGMA application_id").fetchone()
         if tables and mark != APPLICATION_ID:
@@ -125,12 +124,12 @@ class DecisionLog:
                 f"{self.path}: holds something else than decisions; choose another file with "
                 "--decisions"
             )
-        write_ahead(con)
-        # a decision is on the disk before the next case is shown
-        con.execute("PRAGMA synchronous = FULL")
-        if not tables:
-            con.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        con.execute(_TABLE)
+        con.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        con.execute(_CREATE)
+        con.execute(_CREATE_UNDONE)
+        if "seconds" not in {row[1] for row in con.execute("PRAGMA table_info(decisions)")}:
+            con.execute("ALTER TABLE decisions ADD COLUMN seconds REAL")
+        con.execute("COMMIT")
 
     def __enter__(self) -> DecisionLog:
         return self
@@ -158,6 +157,7 @@ class DecisionLog:
         model_answer: str | None = None,
         confidence: float | None = None,
         flagged: bool = False,
+        seconds: float | None = None,
     ) -> Decision:
         """Write a decision; when this returns it is on the disk.
 
@@ -173,7 +173,7 @@ class DecisionLog:
         if action in ("commit", "override") and not (answer or "").strip():
             raise ValueError(f"answer: to {action} takes an own answer")
         made = Decision(
-            at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            at=_now(),
             reader=reader,
             model=model,
             dataset=dataset,
@@ -185,63 +185,107 @@ class DecisionLog:
             model_answer=model_answer,
             confidence=confidence,
             flagged=bool(flagged),
+            seconds=seconds,
         )
         with self._lock, self._explained():
-            self._open().execute(_INSERT, made)
+            self._open().execute(_INSERT, made[:-1])
         return made
 
+    def undo(self, **where: Any) -> Decision | None:
+        """Take the last decision back and return it; None where there is none.
+
+        An answer committed to before the model's was shown stays: it can't be given unseen twice.
+        """
+        standing = [
+            (key, made)
+            for key, made in self._rows(where)
+            if made.action != "commit" and made.undone_at is None
+        ]
+        if not standing:
+            return None
+        with self._lock, self._explained():
+            self._open().execute("INSERT INTO undone VALUES (?, ?)", (standing[-1][0], _now()))
+        return standing[-1][1]
+
     def latest(self, **where: Any) -> dict[str, Decision]:
-        """Return the decision that counts, by item: the last one that is no ``commit``.
+        """Return the decision that counts, by item: the last that stands and is no ``commit``.
 
         Parameters
         ----------
         **where
             ``reader=``, ``model=``, ``dataset=``, ``strategy=``.
         """
-        return {d.item_id: d for d in self._rows(where) if d.action != "commit"}
+        return {
+            made.item_id: made
+            for _, made in self._rows(where)
+            if made.action != "commit" and made.undone_at is None
+        }
 
     def commitments(self, **where: Any) -> dict[str, Decision]:
         """Return the answers given before the model's was shown, by item: the first counts."""
         first: dict[str, Decision] = {}
-        for decision in self._rows(where):
-            if decision.action == "commit":
-                first.setdefault(decision.item_id, decision)
+        for _, made in self._rows(where):
+            if made.action == "commit":
+                first.setdefault(made.item_id, made)
         return first
 
     def read(self) -> pd.DataFrame:
-        """Return every row ever written, in order."""
+        """Return every row ever written, in order, with the columns of :class:`Decision`."""
         import pandas as pd
 
-        return pd.DataFrame(list(self._rows({})), columns=COLUMNS)
+        return pd.DataFrame([made for _, made in self._rows({})], columns=Decision._fields)
 
-    def readers(self) -> list[str]:
-        """Return the names of those who have decided anything."""
-        return sorted({decision.reader for decision in self._rows({})})
+    def export(self, path: str | os.PathLike, *, force: bool = False) -> pd.DataFrame:
+        """Write every row to a CSV file and return them.
 
-    def _rows(self, where: dict[str, Any]) -> list[Decision]:
-        unknown = [name for name in where if name not in COLUMNS]
-        if unknown:
-            raise ValueError(f"where: no column {unknown[0]!r}; there are {', '.join(COLUMNS)}")
-        tests = " AND ".join(f"{name} = ?" for name in where) or "1"
-        query = f"SELECT {', '.join(COLUMNS)} FROM decisions WHERE {tests} ORDER BY id"
+        Raises
+        ------
+        MedcalError
+            If there is no decision yet, or the file may not be written.
+        """
+        table = self.read()
+        if table.empty:
+            raise MedcalError(f"{self.path}: no decision yet, so nothing to export")
+        with new_file(path, sources=[self.path], force=force) as part:
+            table.to_csv(part, index=False)
+        return table
+
+    def _rows(self, where: dict[str, Any]) -> list[tuple[int, Decision]]:
+        """Return key and decision of every row, in order."""
+        for name in where:
+            if name not in _KEPT:
+                raise ValueError(f"where: no column {name!r}; there are {', '.join(_KEPT)}")
+        tests = " AND ".join(f"d.{name} = ?" for name in where) or "1"
+        columns = ", ".join(f"d.{name}" for name in _KEPT)
+        query = (
+            f"SELECT d.id, {columns}, u.at FROM decisions d LEFT JOIN undone u "
+            f"ON u.decision = d.id WHERE {tests} ORDER BY d.id"
+        )
         if not self.path.exists():
             return []
         with self._lock, self._explained():
             rows = self._open().execute(query, tuple(where.values())).fetchall()
-        return [Decision(*row[:-1], flagged=bool(row[-1])) for row in rows]
+        made = [(row[0], Decision(*row[1:])) for row in rows]
+        return [(key, each._replace(flagged=bool(each.flagged))) for key, each in made]
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.DatabaseError as error:
-            said = str(error)
-            if "locked" in said or "busy" in said:
-                remedy = "another program holds it; close that and decide again"
-            elif "not a database" in said or "malformed" in said:
-                remedy = "it is damaged or no SQLite file; choose another with --decisions"
-            elif "full" in said:
-                remedy = "the disk is full; free some space and decide again"
-            else:
-                remedy = "check that its folder exists and can be written, or use --decisions"
-            raise MedcalError(f"{self.path}: {said}: {remedy}") from error
+            raise MedcalError(f"{self.path}: {error}: {_remedy(str(error))}") from error
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _remedy(said: str) -> str:
+    """Return what to do about what SQLite said."""
+    if "locked" in said or "busy" in said:
+        return "another program holds it; close that and decide again"
+    if "not a database" in said or "malformed" in said:
+        return "it is damaged or no SQLite file; choose another with --decisions"
+    if "full" in said:
+        return "the disk is full; free some space and decide again"
+    return "check that its folder exists and can be written, or use --decisions"

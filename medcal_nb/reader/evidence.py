@@ -5,6 +5,7 @@ Everything here is computed on answers to *other* images than the one in questio
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 from typing import NamedTuple
@@ -20,84 +21,166 @@ from medcal_nb.reader.decisions import Decision
 
 NEAREST = 100
 ENOUGH = 100
+AT_LEAST = 30
+"""Answers that have to be left when a condition on likeness is set."""
+LIKE_AGREEMENT = 0.15
+"""How far the agreements of two answers that are like in it may be apart."""
+WORST_SHARE = 0.2
+_RANKED = 2000  # cases among which the worst share is looked for; ranking takes their square
 
 
 class LocalError(NamedTuple):
-    """How often answers of like confidence were wrong.
+    """How often answers like one were wrong.
 
-    `n_wrong` of `n` answers about `n_images` images, with confidences from `nearest_low` to
-    `nearest_high`; `share` with its interval (`low`, `high`). NaN where there is no other answer.
+    `n_wrong` of `n` answers about `n_images` images, with confidences from `near_low` to
+    `near_high`; `share` with its interval (`low`, `high`). NaN where there is no other answer.
+    `like` names what else they have in common with the case: ``kind`` of question, ``agreement``
+    among the ways of asking (from `agree_low` to `agree_high`), ``modality``.
     """
 
     n: int
     n_wrong: int
     n_images: int
     share: float
-    low: float
-    high: float
-    nearest_low: float
-    nearest_high: float
+    low: float = math.nan
+    high: float = math.nan
+    near_low: float = math.nan
+    near_high: float = math.nan
+    like: tuple[str, ...] = ()
+    agree_low: float = math.nan
+    agree_high: float = math.nan
 
 
-def local_error(
-    confidence, correct, at: float, *, images=None, nearest: int = NEAREST, level: float = 0.95
-) -> LocalError:
-    """Error rate among the answers whose confidence is nearest to `at`.
+def _like(table: pd.DataFrame, case: Case) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return which rows are like a case, and in what: as much as leaves enough of them."""
+    mine, like = np.ones(len(table), bool), []
+    agreement = table["agreement"].to_numpy(float)
+    conditions = {
+        "kind": table["question_type"].to_numpy(object) == case.question_type,
+        "agreement": np.abs(agreement - case.agreement) <= LIKE_AGREEMENT,
+        "modality": table["modality"].to_numpy(object) == case.modality,
+    }
+    for name, holds in conditions.items():
+        if (mine & holds).sum() >= AT_LEAST:
+            mine, like = mine & holds, [*like, name]
+    # the nearest in confidence, with all that are as near as the last of them
+    apart = np.abs(table["confidence"].to_numpy(float) - case.confidence)
+    count = min(NEAREST, max(AT_LEAST, round(mine.sum() / 4)), mine.sum())
+    return mine & (apart <= np.partition(apart[mine], count - 1)[count - 1]), tuple(like)
 
-    All answers as near as the last one taken are taken too: ties are not broken by chance. Of
-    few answers only a quarter is taken, at least ten, so that "near" keeps a meaning. The
-    interval is Wilson's, wider where answers about the same image tend to be wrong together
-    (:func:`medcal_nb.measure.clustered_interval`).
 
-    Parameters
-    ----------
-    confidence, correct : (n,) arrays
-        Of answers to other images.
-    at : float
-    images : (n,) array, optional
-        Which image each answer is about; by default each about one of its own.
-    nearest : int
-        How many to take.
-    level : float
-        Of the interval.
+def case_error(book: Casebook, case: Case, *, level: float = 0.95) -> LocalError:
+    """Error rate of the answers that are most like a case's, about other images.
+
+    Like means: the same kind of question, a like share of other ways of asking that agree, the
+    same modality, each where it leaves at least 30 answers; of those left, the quarter (30 to
+    100) with the nearest confidence and all that are as near. The interval is that of
+    :func:`medcal_nb.measure.clustered_interval`, wider where answers about an image tend to be
+    wrong together.
     """
-    c, y = np.asarray(confidence, float), np.asarray(correct, float)
-    if len(c) == 0:
-        return LocalError(0, 0, 0, *(math.nan,) * 5)
-    about = np.arange(len(c)) if images is None else np.asarray(images)
-    count = min(nearest, max(10, round(len(c) / 4)), len(c))
-    distance = np.abs(c - at)
-    mine = distance <= np.partition(distance, count - 1)[count - 1]
-    n, wrong, about = int(mine.sum()), int((1 - y[mine]).sum()), about[mine]
-    bounds = clustered_interval(1 - y[mine], about, level=level)
-    near = float(c[mine].min()), float(c[mine].max())
-    return LocalError(n, wrong, len(set(about.tolist())), wrong / n, *bounds, *near)
-
-
-def case_error(book: Casebook, case: Case, **options) -> LocalError:
-    """Return :func:`local_error` of a case, from the answers about other images."""
     others = book.others(case)
-    return local_error(
-        others["confidence"],
-        others["correct"].astype(float),
-        case.confidence,
-        images=others["image_id"].to_numpy(str),
-        **options,
+    if others.empty:
+        return LocalError(0, 0, 0, math.nan)
+    mine, like = _like(others, case)
+    mine = others[mine]
+    wrong = 1 - mine["correct"].to_numpy()
+    images = mine["image_id"].to_numpy(str)
+    agreement = mine["agreement"] if "agreement" in like else pd.Series([math.nan])
+    return LocalError(
+        len(mine),
+        int(wrong.sum()),
+        len(set(images)),
+        wrong.mean(),
+        *clustered_interval(wrong, images, level=level),
+        mine["confidence"].min(),
+        mine["confidence"].max(),
+        like,
+        agreement.min(),
+        agreement.max(),
     )
 
 
-def past_cases(book: Casebook, case: Case, *, n: int = 3) -> list[Case]:
-    """Return the library's cases of nearest confidence, whatever their outcome.
+class Alarm(NamedTuple):
+    """Which cases ring: the worst fifth, by estimated error; `n_cases` were ranked.
 
-    One per image; of equally near ones, those of the same modality and kind of question first.
+    `items` are those that ring; `threshold` is the confidence from which on errors are certified
+    to be at most `limit`, chosen on `n` answers; `apart` tells whether these are others than
+    those shown.
+    """
+
+    items: frozenset[str]
+    n_cases: int
+    threshold: float
+    limit: float
+    n: int
+    apart: bool
+
+
+def alarm(book: Casebook, *, limit: float) -> Alarm:
+    """Rank the cases by the error rate of answers like them and certify a threshold.
+
+    Of cases with one error rate those with less agreement come first, then those with less
+    confidence; where nothing is graded these two alone decide.
+    """
+    ranked = sorted(book.order[:_RANKED], key=lambda item_id: _need(book, item_id), reverse=True)
+    worst = ranked[: math.ceil(WORST_SHARE * len(ranked))]
+    return Alarm(frozenset(worst), len(ranked), *_certified(book, limit))
+
+
+def _need(book: Casebook, item_id: str) -> tuple:
+    """Return what a case is ranked by: estimated error, doubt among the ways, own doubt."""
+    row, others = book.rows.loc[item_id], book.past
+    others = others[others["image_id"] != row["image_id"]]
+    share = 0.0
+    if len(others):
+        mine, _ = _like(others, row)
+        share = 1 - others["correct"].to_numpy()[mine].mean()
+    return round(share, 6), -np.nan_to_num(row["agreement"], nan=1.0), -row["confidence"], item_id
+
+
+def _certified(book: Casebook, limit: float, delta: float = 0.1) -> tuple[float, float, int, bool]:
+    """Return the lowest threshold that keeps errors below a limit, and what that rests on.
+
+    With probability of at least 1 - `delta` over the draw of the library, no more than `limit`
+    of the answers above the threshold are wrong; infinite where nothing can be certified. Images,
+    not questions, are taken as independent. A library of fewer than 100 answers certifies next
+    to nothing: all answers are then used. Angelopoulos et al., Learn then Test, arXiv:2110.01052.
+    """
+    library = book.past[book.past["library"]]
+    apart = len(library) >= ENOUGH
+    chosen_on = library if apart else book.past
+    if chosen_on.empty:
+        return math.inf, limit, 0, apart
+    several = chosen_on["image_id"].duplicated().any()
+    with warnings.catch_warnings():
+        # that nothing is certified is told by the threshold
+        warnings.simplefilter("ignore", MeasureWarning)
+        chosen = selective_threshold(
+            chosen_on["confidence"].to_numpy(float),
+            chosen_on["correct"].to_numpy(),
+            target=limit,
+            delta=delta,
+            groups=chosen_on["image_id"].to_numpy(str) if several else None,
+        )
+    return float(chosen.threshold), limit, len(chosen_on), apart
+
+
+def past_cases(book: Casebook, case: Case, *, n: int = 3) -> list[Case]:
+    """Return the library's cases most like this one, whatever their outcome, one per image.
+
+    Those of the same kind of question and modality first, of these the nearest in confidence.
+    Where the question may be *which* modality is shown, it is no reason to choose: it would tell.
     """
     library = book.others(case)
     library = library[library["library"]]
+    gold = case.gold if isinstance(case.gold, list | tuple) else [case.gold]
+    told = meaning(case.modality) in {meaning(answer) for answer in (*case.options, *gold)}
+    unlike = (library["question_type"] != case.question_type).fillna(True).astype(int)
+    if not told:
+        unlike += (library["modality"] != case.modality).fillna(True).astype(int)
     ranked = library.assign(
-        far=(library["confidence"] - case.confidence).abs().round(6),
-        unlike=(library["modality"] != case.modality).fillna(True).astype(int)
-        + (library["question_type"] != case.question_type).fillna(True).astype(int),
-    ).sort_values(["far", "unlike", "item_id"])
+        unlike=unlike, far=(library["confidence"] - case.confidence).abs().round(6)
+    ).sort_values(["unlike", "far", "item_id"])
     nearest = ranked.drop_duplicates("image_id")["item_id"].head(n)
     return [book.case(item_id) for item_id in nearest]
 
@@ -108,18 +191,12 @@ def other_ways(book: Casebook, case: Case) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``strategy, answer, confidence, agrees``; empty where it was asked in one way only.
+        ``strategy, answer, confidence, meaning, agrees``; empty where it was asked in one way.
     """
-    verdicts = book.verdicts
-    mine = verdicts[
-        (verdicts["item_id"] == case.item_id)
-        & ~verdicts["strategy"].isin([book.strategy, BLANK_STRATEGY])
-        & verdicts["answer"].notna()
+    ways = book.ways[
+        (book.ways["item_id"] == case.item_id) & (book.ways["strategy"] != book.strategy)
     ]
-    table = mine[["strategy", "answer", "confidence"]].reset_index(drop=True)
-    same = meaning(case.answer)
-    table["agrees"] = np.array([meaning(answer) == same for answer in table["answer"]], dtype=bool)
-    return table
+    return ways.assign(agrees=ways["meaning"] == meaning(case.answer)).reset_index(drop=True)
 
 
 class BlankImage(NamedTuple):
@@ -146,76 +223,21 @@ def blank_image(book: Casebook, case: Case) -> BlankImage | None:
     return None
 
 
-class CheckRule(NamedTuple):
-    """From which confidence on answers need no check, and what that rests on.
-
-    `apart` tells whether the `n` answers it was chosen on are others than those shown.
-    """
-
-    threshold: float
-    limit: float
-    n: int
-    apart: bool
-
-    def flags(self, confidence: float) -> bool:
-        """Return whether an answer of this confidence is to be checked."""
-        return not confidence >= self.threshold
-
-
-def check_rule(book: Casebook, *, limit: float, delta: float = 0.1) -> CheckRule:
-    """Return the lowest threshold that keeps errors below a limit, certified on the library.
-
-    With probability of at least 1 - `delta` over the draw of the library, no more than `limit`
-    of the answers above the threshold are wrong; where nothing can be certified the threshold is
-    infinite and every answer is flagged. Images, not questions, are taken as independent. A
-    library of fewer than 100 graded answers certifies next to nothing: all graded answers are
-    then used, which the result says.
-
-    References
-    ----------
-    Angelopoulos et al., Learn then Test, Annals of Applied Statistics 2025, arXiv:2110.01052.
-    """
-    graded = book.rows[book.rows["correct"].notna()]
-    library = graded[graded["library"]]
-    apart = len(library) >= ENOUGH
-    chosen_on = library if apart else graded
-    if chosen_on.empty:
-        return CheckRule(math.inf, limit, 0, apart)
-    several = chosen_on["image_id"].duplicated().any()
-    with warnings.catch_warnings():
-        # that nothing is certified is told by the threshold
-        warnings.simplefilter("ignore", MeasureWarning)
-        chosen = selective_threshold(
-            chosen_on["confidence"].to_numpy(float),
-            chosen_on["correct"].astype(float).to_numpy(),
-            target=limit,
-            delta=delta,
-            groups=chosen_on["image_id"].to_numpy(str) if several else None,
-        )
-    return CheckRule(float(chosen.threshold), limit, len(chosen_on), apart)
-
-
-def grade(case: Case, answer: str | None) -> bool | None:
-    """Return whether a reader's answer is right; None where that is not known."""
-    if answer is None or case.gold is None:
-        return None
-    kind = case.question_type or ("choice" if case.options else "open")
-    return is_correct(answer, case.gold, question_type=kind, options=list(case.options) or None)
-
-
 class Summary(NamedTuple):
     """Human, model and both together on the cases decided so far.
 
-    `table` has a row for each of them: ``who, n, n_right, accuracy, low, high``.
+    `table` has rows ``cases, who, n, n_right, accuracy, low, high``: on all cases the model and
+    the pair, on those answered before the model's answer was shown also the reader alone.
     """
 
     table: pd.DataFrame
     n_decided: int
     n_deferred: int
-    n_mended: int
-    n_spoiled: int
-    n_missed: int
     n_flagged: int
+    n_corrected: int
+    n_broken: int
+    n_missed: int
+    seconds: float
 
 
 def summarise(
@@ -225,60 +247,102 @@ def summarise(
     *,
     level: float = 0.95,
 ) -> Summary:
-    """Compare the model alone, the reader alone and the pair.
+    """Compare the model alone, the reader alone and the pair, always on the same cases.
 
-    The reader alone is measured where an own answer was committed to before the model's was
-    shown. The pair's answer is the model's where accepted and the reader's where overridden;
-    deferred cases have none and are counted apart. `n_mended` counts wrong answers that were
-    overridden by right ones, `n_spoiled` right ones overridden by wrong ones, `n_missed` wrong
-    ones that were accepted. Intervals are those of :func:`medcal_nb.measure.clustered_interval`.
+    The pair's answer is the model's where accepted and the reader's where overridden. Deferred
+    cases have none and are left out for all. `n_corrected` counts wrong answers overridden by
+    right ones, `n_broken` right ones overridden by wrong ones, `n_missed` wrong ones accepted;
+    `seconds` is the median time a case took.
     """
-    # outcomes, each with the image it is about
-    model, human, pair = [], [], []
-    mended = spoiled = missed = deferred = 0
-    for item_id, decision in decisions.items():
-        if item_id not in book.rows.index:
+    found = []
+    for item_id, made in decisions.items():
+        if item_id not in book.rows.index or made.action == "defer":
             continue
         case = book.case(item_id)
-        if case.correct is None:
-            continue
-        model.append((case.correct, case.image_id))
-        if decision.action == "defer":
-            deferred += 1
-        elif decision.action == "accept":
-            pair.append((case.correct, case.image_id))
-            missed += not case.correct
-        elif (right := grade(case, decision.answer)) is not None:
-            pair.append((right, case.image_id))
-            mended += right and not case.correct
-            spoiled += case.correct and not right
-    for item_id, commitment in commitments.items():
-        if item_id in book.rows.index:
-            case = book.case(item_id)
-            right = grade(case, commitment.answer)
-            human += [] if right is None else [(right, case.image_id)]
-    rows = []
-    for who, outcomes in (
-        ("the model alone", model),
-        ("you alone", human),
-        ("you and the model", pair),
-    ):
-        n, right = len(outcomes), sum(correct for correct, _ in outcomes)
-        low, high = clustered_interval(
-            [float(correct) for correct, _ in outcomes],
-            [image for _, image in outcomes],
-            level=level,
-        )
-        share = right / n if n else math.nan
-        rows.append(
-            {"who": who, "n": n, "n_right": right, "accuracy": share, "low": low, "high": high}
-        )
+        pair = case.correct if made.action == "accept" else _grade(case, made.answer)
+        own = commitments.get(item_id)
+        if case.correct is not None and pair is not None:
+            alone = _grade(case, own.answer) if own else None
+            found.append((case.image_id, made.action, case.correct, alone, pair))
+    cases = pd.DataFrame(found, columns=["image_id", "action", "model", "you", "pair"])
+    groups = {"all": (cases, ("model", "pair"))}
+    if cases["you"].notna().any():
+        groups["answered first"] = cases[cases["you"].notna()], ("model", "you", "pair")
+    rows = [
+        (name, who, *_accuracy(these[who], these["image_id"], level))
+        for name, (these, whom) in groups.items()
+        for who in whom
+    ]
+    overridden = cases[cases["action"] == "override"]
+    times = [made.seconds for made in decisions.values() if made.seconds is not None]
     return Summary(
-        table=pd.DataFrame(rows),
+        pd.DataFrame(rows, columns=["cases", "who", "n", "n_right", "accuracy", "low", "high"]),
         n_decided=len(decisions),
-        n_deferred=deferred,
-        n_mended=int(mended),
-        n_spoiled=int(spoiled),
-        n_missed=int(missed),
-        n_flagged=sum(decision.flagged for decision in decisions.values()),
+        n_deferred=sum(made.action == "defer" for made in decisions.values()),
+        n_flagged=sum(made.flagged for made in decisions.values()),
+        n_corrected=int((overridden["pair"] > overridden["model"]).sum()),
+        n_broken=int((overridden["pair"] < overridden["model"]).sum()),
+        n_missed=int((~cases.loc[cases["action"] == "accept", "model"].astype(bool)).sum()),
+        seconds=float(np.median(times)) if times else math.nan,
     )
+
+
+def _grade(case: Case, answer: str | None) -> bool | None:
+    """Return whether a reader's answer is right; None where that is not known."""
+    if answer is None or case.gold is None:
+        return None
+    kind = case.question_type or ("choice" if case.options else "open")
+    return is_correct(answer, case.gold, question_type=kind, options=list(case.options) or None)
+
+
+def _accuracy(right: pd.Series, images: pd.Series, level: float) -> tuple:
+    y = right.astype(float).to_numpy()
+    share = y.mean() if len(y) else math.nan
+    return len(y), int(y.sum()), share, *clustered_interval(y, images.to_numpy(str), level=level)
+
+
+def readers_agreement(decisions: pd.DataFrame) -> pd.DataFrame:
+    """Cohen's kappa of every two readers, on the cases that both decided.
+
+    Parameters
+    ----------
+    decisions : pandas.DataFrame
+        As :meth:`medcal_nb.reader.decisions.DecisionLog.read` returns them; undone ones are out.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``reader_a, reader_b, what, n, agree, kappa``; `what` is ``decision`` (accept, override,
+        defer), ``final answer`` or ``own answer first``. Kappa is NaN where both always said one
+        and the same, for agreement by chance is then certain.
+
+    References
+    ----------
+    Cohen, Educational and Psychological Measurement 1960, 20(1), 37-46.
+    """
+    from sklearn.metrics import cohen_kappa_score
+
+    about = ["model", "dataset", "strategy", "item_id"]
+    first = decisions["action"] == "commit"
+    standing = decisions[~first & decisions["undone_at"].isna()]
+    standing = standing.drop_duplicates([*about, "reader"], keep="last")
+    final = standing["answer"].where(standing["action"] == "override", standing["model_answer"])
+    final = final.astype(str).map(meaning).where(standing["action"] != "defer", "(deferred)")
+    own = decisions[first].drop_duplicates([*about, "reader"])
+    said = {
+        "decision": standing.assign(said=standing["action"]),
+        "final answer": standing.assign(said=final),
+        "own answer first": own.assign(said=own["answer"].astype(str).map(meaning)),
+    }
+    rows = []
+    for what, table in said.items():
+        wide = table.pivot(index=about, columns="reader", values="said")
+        for a, b in itertools.combinations(wide.columns, 2):
+            both = wide[[a, b]].dropna().astype(str)
+            if len(both):
+                same = (both[a] == both[b]).mean()
+                several = len(set(both[a]) | set(both[b])) > 1
+                kappa = cohen_kappa_score(both[a], both[b]) if several else math.nan
+                rows.append((a, b, what, len(both), same, kappa))
+    columns = ["reader_a", "reader_b", "what", "n", "agree", "kappa"]
+    return pd.DataFrame(rows, columns=columns)

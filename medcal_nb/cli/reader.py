@@ -59,7 +59,6 @@ def reader(
         typer.echo("--commit-first: done anyway; --model-first shows the model's answer first")
     # tried here, so that what is wrong with a file is told on the command line
     AnswerBook(answers).choose(dataset, model, strategy)
-    log.close()
     options = {
         "decisions": None if decisions is None else str(decisions.resolve()),
         "reader": name,
@@ -75,9 +74,9 @@ def reader(
 def _export(log, path: Path, force: bool) -> None:
     """Write the decisions and tell how readers agree."""
     from medcal_nb.reader.evidence import readers_agreement
-    from medcal_nb.reader.page import agreement_words
 
     table = log.export(path, force=force)
-    for words in agreement_words(readers_agreement(table)):
-        typer.echo(words)
+    agreement = readers_agreement(table)
+    if len(agreement):
+        typer.echo(agreement.round(3).to_string(index=False, na_rep="undefined"))
     typer.echo(f"wrote {path}: {len(table)} rows")

@@ -10,11 +10,10 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import new_file
@@ -24,18 +23,24 @@ if TYPE_CHECKING:
 
 #: ``commit`` is an own answer given before the model's was shown; the others are decisions.
 ACTIONS = ("commit", "accept", "override", "defer")
-APPLICATION_ID = 0x4D434452  # "MCDR", marks the file as ours
-BUSY_SECONDS = 30.0
-_CREATE = f"""CREATE TABLE IF NOT EXISTS decisions (
+_APPLICATION_ID = 0x4D434452  # "MCDR", marks the file as ours
+_BUSY_SECONDS = 30.0
+_TABLES = (
+    f"""CREATE TABLE IF NOT EXISTS decisions (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     at TEXT NOT NULL, reader TEXT NOT NULL,
     model TEXT NOT NULL, dataset TEXT NOT NULL, strategy TEXT NOT NULL, item_id TEXT NOT NULL,
     action TEXT NOT NULL CHECK (action IN {ACTIONS}),
-    answer TEXT, reason TEXT, model_answer TEXT, confidence REAL, flagged INTEGER, seconds REAL
-)"""
-_CREATE_UNDONE = """CREATE TABLE IF NOT EXISTS undone (
-    decision INTEGER PRIMARY KEY REFERENCES decisions (id), at TEXT NOT NULL
-)"""
+    answer TEXT, reason TEXT, model_answer TEXT, confidence REAL, flagged INTEGER, seconds REAL)""",
+    "CREATE TABLE IF NOT EXISTS undone (decision INTEGER PRIMARY KEY, at TEXT NOT NULL)",
+)
+_REMEDIES = {
+    "locked": "another program holds it; close that and decide again",
+    "not a database": "it is no SQLite file; choose another with --decisions",
+    "malformed": "it is damaged; choose another with --decisions",
+    "full": "the disk is full; free some space and decide again",
+    "": "check that its folder exists and can be written, or use --decisions",
+}
 
 
 class Decision(NamedTuple):
@@ -46,24 +51,23 @@ class Decision(NamedTuple):
     in files of older versions), `undone_at` when it was taken back (None where it stands).
     """
 
-    at: str
+    action: str
+    item_id: str
     reader: str
     model: str
     dataset: str
     strategy: str
-    item_id: str
-    action: str
-    answer: str | None
-    reason: str
-    model_answer: str | None
-    confidence: float | None
-    flagged: bool
-    seconds: float | None
+    answer: str | None = None
+    reason: str = ""
+    model_answer: str | None = None
+    confidence: float | None = None
+    flagged: bool = False
+    seconds: float | None = None
+    at: str = ""
     undone_at: str | None = None
 
 
 _KEPT = Decision._fields[:-1]
-_INSERT = f"INSERT INTO decisions ({', '.join(_KEPT)}) VALUES ({', '.join('?' * len(_KEPT))})"
 
 
 def decisions_path(answers: str | os.PathLike) -> Path:
@@ -73,7 +77,7 @@ def decisions_path(answers: str | os.PathLike) -> Path:
 
 
 class DecisionLog:
-    """Decisions on disk.
+    """Decisions on disk; the file is open only while something is read or written.
 
     Parameters
     ----------
@@ -89,77 +93,48 @@ class DecisionLog:
 
     def __init__(self, path: str | os.PathLike):
         self.path = Path(path)
-        self._lock = threading.Lock()
-        self._con: sqlite3.Connection | None = None
-        if self.path.exists():
-            with self._explained():
-                self._open()
-        elif not os.access(self.path.parent, os.W_OK):
+        if not self.path.exists() and not os.access(self.path.parent, os.W_OK):
             raise MedcalError(
                 f"{self.path}: its folder is missing or cannot be written; choose another file "
                 "with --decisions"
             )
-
-    def _open(self) -> sqlite3.Connection:
-        if self._con is None:
-            con = sqlite3.connect(
-                self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
-            try:
-                self._prepare(con)
-            except BaseException:
-                con.close()
-                raise
-            self._con = con
-        return self._con
-
-    def _prepare(self, con: sqlite3.Connection) -> None:
-        """Make the tables, or add to those of an older version; refuse a file of another kind."""
-        con.execute("PRAGMA synchronous = FULL")  # on the disk before the next case is shown
-        con.execute("BEGIN IMMEDIATE")
-        tables = {name for (name,) in con.execute("SELECT name FROM sqlite_master")}
-        (mark,) = con.execute("PRAGMA application_id").fetchone()
-        if tables and mark != APPLICATION_ID:
-            raise MedcalError(
-                f"{self.path}: holds something else than decisions; choose another file with "
-                "--decisions"
-            )
-        con.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        con.execute(_CREATE)
-        con.execute(_CREATE_UNDONE)
-        if "seconds" not in {row[1] for row in con.execute("PRAGMA table_info(decisions)")}:
-            con.execute("ALTER TABLE decisions ADD COLUMN seconds REAL")
-        con.execute("COMMIT")
+        self._rows({})
 
     def __enter__(self) -> DecisionLog:
         return self
 
     def __exit__(self, *exc) -> None:
-        self.close()
+        """Nothing is open between two uses."""
 
-    def close(self) -> None:
-        """Close the file; the next use opens it again."""
-        if self._con is not None:
-            self._con.close()
-            self._con = None
+    @contextlib.contextmanager
+    def _file(self) -> Iterator[sqlite3.Connection]:
+        """Open the file with its tables made, or with what an older version lacks added."""
+        try:
+            con = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
+            with contextlib.closing(con):
+                con.execute("PRAGMA synchronous = FULL")
+                con.execute("BEGIN IMMEDIATE")
+                there = con.execute("SELECT 1 FROM sqlite_master").fetchone()
+                if there and con.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
+                    raise MedcalError(
+                        f"{self.path}: holds something else than decisions; choose another file "
+                        "with --decisions"
+                    )
+                if not there:
+                    con.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+                for statement in _TABLES:
+                    con.execute(statement)
+                if not con.execute("SELECT 1 FROM pragma_table_info('decisions') "
+                                   "WHERE name = 'seconds'").fetchone():  # fmt: skip
+                    con.execute("ALTER TABLE decisions ADD COLUMN seconds REAL")
+                yield con
+                con.execute("COMMIT")
+        except sqlite3.DatabaseError as error:
+            remedy = next(text for said, text in _REMEDIES.items() if said in str(error))
+            raise MedcalError(f"{self.path}: {error}: {remedy}") from error
 
-    def append(
-        self,
-        action: str,
-        *,
-        reader: str,
-        model: str,
-        dataset: str,
-        strategy: str,
-        item_id: str,
-        answer: str | None = None,
-        reason: str = "",
-        model_answer: str | None = None,
-        confidence: float | None = None,
-        flagged: bool = False,
-        seconds: float | None = None,
-    ) -> Decision:
-        """Write a decision; when this returns it is on the disk.
+    def append(self, action: str, **told) -> Decision:
+        """Write a decision, given as the fields of one; when this returns it is on the disk.
 
         Raises
         ------
@@ -168,72 +143,51 @@ class DecisionLog:
         MedcalError
             If it cannot be written.
         """
+        made = Decision(action, **told, at=_now())
         if action not in ACTIONS:
             raise ValueError(f"action: {action!r} is none of {', '.join(ACTIONS)}")
-        if action in ("commit", "override") and not (answer or "").strip():
+        if action in ("commit", "override") and not (made.answer or "").strip():
             raise ValueError(f"answer: to {action} takes an own answer")
-        made = Decision(
-            at=_now(),
-            reader=reader,
-            model=model,
-            dataset=dataset,
-            strategy=strategy,
-            item_id=item_id,
-            action=action,
-            answer=None if answer is None else answer.strip(),
-            reason=reason.strip(),
-            model_answer=model_answer,
-            confidence=confidence,
-            flagged=bool(flagged),
-            seconds=seconds,
-        )
-        with self._lock, self._explained():
-            self._open().execute(_INSERT, made[:-1])
+        made = made._replace(answer=made.answer and made.answer.strip(), reason=made.reason.strip())
+        holes = ", ".join("?" * len(_KEPT))
+        with self._file() as con:
+            con.execute(f"INSERT INTO decisions ({', '.join(_KEPT)}) VALUES ({holes})", made[:-1])
         return made
 
-    def undo(self, **where: Any) -> Decision | None:
+    def undo(self, **where: str) -> Decision | None:
         """Take the last decision back and return it; None where there is none.
 
         An answer committed to before the model's was shown stays: it can't be given unseen twice.
         """
-        standing = [
-            (key, made)
-            for key, made in self._rows(where)
-            if made.action != "commit" and made.undone_at is None
-        ]
+        rows = self._rows(where).items()
+        standing = [(k, d) for k, d in rows if d.action != "commit" and d.undone_at is None]
         if not standing:
             return None
-        with self._lock, self._explained():
-            self._open().execute("INSERT INTO undone VALUES (?, ?)", (standing[-1][0], _now()))
+        with self._file() as con:
+            con.execute("INSERT OR IGNORE INTO undone VALUES (?, ?)", (standing[-1][0], _now()))
         return standing[-1][1]
 
-    def latest(self, **where: Any) -> dict[str, Decision]:
+    def latest(self, **where: str) -> dict[str, Decision]:
         """Return the decision that counts, by item: the last that stands and is no ``commit``.
 
         Parameters
         ----------
         **where
-            ``reader=``, ``model=``, ``dataset=``, ``strategy=``.
+            Fields of :class:`Decision` and their values, such as ``reader=``.
         """
-        return {
-            made.item_id: made
-            for _, made in self._rows(where)
-            if made.action != "commit" and made.undone_at is None
-        }
+        rows = self._rows(where).values()
+        return {d.item_id: d for d in rows if d.action != "commit" and d.undone_at is None}
 
-    def commitments(self, **where: Any) -> dict[str, Decision]:
+    def commitments(self, **where: str) -> dict[str, Decision]:
         """Return the answers given before the model's was shown, by item: the first counts."""
-        first: dict[str, Decision] = {}
-        for _, made in self._rows(where):
-            if made.action == "commit":
-                first.setdefault(made.item_id, made)
-        return first
+        rows = reversed(self._rows(where).values())
+        return {d.item_id: d for d in rows if d.action == "commit"}
 
     def read(self) -> pd.DataFrame:
-        """Return every row ever written, in order, with the columns of :class:`Decision`."""
+        """Return every row ever written, in order, with the fields of :class:`Decision`."""
         import pandas as pd
 
-        return pd.DataFrame([made for _, made in self._rows({})], columns=Decision._fields)
+        return pd.DataFrame(list(self._rows({}).values()), columns=Decision._fields)
 
     def export(self, path: str | os.PathLike, *, force: bool = False) -> pd.DataFrame:
         """Write every row to a CSV file and return them.
@@ -250,42 +204,22 @@ class DecisionLog:
             table.to_csv(part, index=False)
         return table
 
-    def _rows(self, where: dict[str, Any]) -> list[tuple[int, Decision]]:
-        """Return key and decision of every row, in order."""
-        for name in where:
-            if name not in _KEPT:
-                raise ValueError(f"where: no column {name!r}; there are {', '.join(_KEPT)}")
-        tests = " AND ".join(f"d.{name} = ?" for name in where) or "1"
-        columns = ", ".join(f"d.{name}" for name in _KEPT)
-        query = (
-            f"SELECT d.id, {columns}, u.at FROM decisions d LEFT JOIN undone u "
-            f"ON u.decision = d.id WHERE {tests} ORDER BY d.id"
-        )
+    def _rows(self, where: dict[str, str]) -> dict[int, Decision]:
+        """Return the decisions that have these values, by key, in order."""
         if not self.path.exists():
-            return []
-        with self._lock, self._explained():
-            rows = self._open().execute(query, tuple(where.values())).fetchall()
-        made = [(row[0], Decision(*row[1:])) for row in rows]
-        return [(key, each._replace(flagged=bool(each.flagged))) for key, each in made]
-
-    @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.DatabaseError as error:
-            raise MedcalError(f"{self.path}: {error}: {_remedy(str(error))}") from error
+            return {}
+        columns = ", ".join(f"d.{name}" for name in _KEPT)
+        query = f"""SELECT d.id, {columns}, u.at FROM decisions d
+            LEFT JOIN undone u ON u.decision = d.id ORDER BY d.id"""
+        with self._file() as con:
+            rows = con.execute(query).fetchall()
+        found = {key: Decision(*told) for key, *told in rows}
+        return {
+            key: d._replace(flagged=bool(d.flagged))
+            for key, d in found.items()
+            if all(getattr(d, name) == value for name, value in where.items())
+        }
 
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _remedy(said: str) -> str:
-    """Return what to do about what SQLite said."""
-    if "locked" in said or "busy" in said:
-        return "another program holds it; close that and decide again"
-    if "not a database" in said or "malformed" in said:
-        return "it is damaged or no SQLite file; choose another with --decisions"
-    if "full" in said:
-        return "the disk is full; free some space and decide again"
-    return "check that its folder exists and can be written, or use --decisions"

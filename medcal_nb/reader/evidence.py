@@ -1,6 +1,7 @@
 """What is known about one answer before anyone trusts it.
 
-Everything here is computed on answers to *other* images than the one in question.
+A case is a row of :attr:`medcal_nb.reader.cases.Casebook.rows`. Everything here is computed on
+answers to *other* images than its own.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import itertools
 import math
 import warnings
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,156 +16,117 @@ import pandas as pd
 from medcal_nb.ask.graded import meaning
 from medcal_nb.ask.grading import is_correct
 from medcal_nb.measure import MeasureWarning, clustered_interval, selective_threshold
-from medcal_nb.reader.cases import BLANK_STRATEGY, Case, Casebook
+from medcal_nb.reader.cases import Casebook
 from medcal_nb.reader.decisions import Decision
 
-NEAREST = 100
-ENOUGH = 100
-AT_LEAST = 30
-"""Answers that have to be left when a condition on likeness is set."""
+NEAREST, AT_LEAST = 100, 20
+"""How many like answers are looked at, and how many a condition on likeness has to leave."""
 LIKE_AGREEMENT = 0.15
 """How far the agreements of two answers that are like in it may be apart."""
 WORST_SHARE = 0.2
+_ENOUGH = 100  # answers of the library that can certify something
 _RANKED = 2000  # cases among which the worst share is looked for; ranking takes their square
 
 
-class LocalError(NamedTuple):
-    """How often answers like one were wrong.
-
-    `n_wrong` of `n` answers about `n_images` images, with confidences from `near_low` to
-    `near_high`; `share` with its interval (`low`, `high`). NaN where there is no other answer.
-    `like` names what else they have in common with the case: ``kind`` of question, ``agreement``
-    among the ways of asking (from `agree_low` to `agree_high`), ``modality``.
-    """
-
-    n: int
-    n_wrong: int
-    n_images: int
-    share: float
-    low: float = math.nan
-    high: float = math.nan
-    near_low: float = math.nan
-    near_high: float = math.nan
-    like: tuple[str, ...] = ()
-    agree_low: float = math.nan
-    agree_high: float = math.nan
-
-
-def _like(table: pd.DataFrame, case: Case) -> tuple[np.ndarray, tuple[str, ...]]:
+def _like(past: pd.DataFrame, case: pd.Series) -> tuple[np.ndarray, list[str]]:
     """Return which rows are like a case, and in what: as much as leaves enough of them."""
-    mine, like = np.ones(len(table), bool), []
-    agreement = table["agreement"].to_numpy(float)
+    mine, like = np.ones(len(past), bool), []
     conditions = {
-        "kind": table["question_type"].to_numpy(object) == case.question_type,
-        "agreement": np.abs(agreement - case.agreement) <= LIKE_AGREEMENT,
-        "modality": table["modality"].to_numpy(object) == case.modality,
+        "kind": past["question_type"].to_numpy() == case["question_type"],
+        "agreement": np.abs(past["agreement"].to_numpy() - case["agreement"]) <= LIKE_AGREEMENT,
+        "modality": past["modality"].to_numpy() == case["modality"],
     }
     for name, holds in conditions.items():
         if (mine & holds).sum() >= AT_LEAST:
             mine, like = mine & holds, [*like, name]
     # the nearest in confidence, with all that are as near as the last of them
-    apart = np.abs(table["confidence"].to_numpy(float) - case.confidence)
+    apart = np.abs(past["confidence"].to_numpy(float) - case["confidence"])
     count = min(NEAREST, max(AT_LEAST, round(mine.sum() / 4)), mine.sum())
-    return mine & (apart <= np.partition(apart[mine], count - 1)[count - 1]), tuple(like)
+    return mine & (apart <= np.partition(apart[mine], count - 1)[count - 1]), like
 
 
-def case_error(book: Casebook, case: Case, *, level: float = 0.95) -> LocalError:
+def case_error(book: Casebook, case: pd.Series, *, level: float = 0.95) -> dict | None:
     """Error rate of the answers that are most like a case's, about other images.
 
     Like means: the same kind of question, a like share of other ways of asking that agree, the
-    same modality, each where it leaves at least 30 answers; of those left, the quarter (30 to
+    same modality, each where it leaves at least 20 answers; of those left, the quarter (20 to
     100) with the nearest confidence and all that are as near. The interval is that of
     :func:`medcal_nb.measure.clustered_interval`, wider where answers about an image tend to be
     wrong together.
+
+    Returns
+    -------
+    dict or None
+        ``n`` answers about ``n_images`` images, ``n_wrong`` of them wrong, ``share`` with its
+        ``interval``; ``confidence`` and ``agreement``, their least and greatest; ``like``, which
+        of ``kind``, ``agreement``, ``modality`` they have in common. None where there is none.
     """
     others = book.others(case)
     if others.empty:
-        return LocalError(0, 0, 0, math.nan)
+        return None
     mine, like = _like(others, case)
     mine = others[mine]
-    wrong = 1 - mine["correct"].to_numpy()
-    images = mine["image_id"].to_numpy(str)
-    agreement = mine["agreement"] if "agreement" in like else pd.Series([math.nan])
-    return LocalError(
-        len(mine),
-        int(wrong.sum()),
-        len(set(images)),
-        wrong.mean(),
-        *clustered_interval(wrong, images, level=level),
-        mine["confidence"].min(),
-        mine["confidence"].max(),
-        like,
-        agreement.min(),
-        agreement.max(),
-    )
+    wrong, images = 1 - mine["correct"].to_numpy(), mine["image_id"].to_numpy(str)
+    return {
+        "n": len(mine),
+        "n_images": len(set(images)),
+        "n_wrong": int(wrong.sum()),
+        "share": wrong.mean(),
+        "interval": clustered_interval(wrong, images, level=level),
+        "confidence": (mine["confidence"].min(), mine["confidence"].max()),
+        "agreement": (mine["agreement"].min(), mine["agreement"].max()),
+        "like": like,
+    }
 
 
-class Alarm(NamedTuple):
-    """Which cases ring: the worst fifth, by estimated error; `n_cases` were ranked.
-
-    `items` are those that ring; `threshold` is the confidence from which on errors are certified
-    to be at most `limit`, chosen on `n` answers; `apart` tells whether these are others than
-    those shown.
-    """
-
-    items: frozenset[str]
-    n_cases: int
-    threshold: float
-    limit: float
-    n: int
-    apart: bool
-
-
-def alarm(book: Casebook, *, limit: float) -> Alarm:
-    """Rank the cases by the error rate of answers like them and certify a threshold.
+def worst_cases(book: Casebook) -> set[str]:
+    """Return the items that ring: the fifth with the highest error rate of answers like them.
 
     Of cases with one error rate those with less agreement come first, then those with less
     confidence; where nothing is graded these two alone decide.
     """
-    ranked = sorted(book.order[:_RANKED], key=lambda item_id: _need(book, item_id), reverse=True)
-    worst = ranked[: math.ceil(WORST_SHARE * len(ranked))]
-    return Alarm(frozenset(worst), len(ranked), *_certified(book, limit))
+
+    def need(item_id: str) -> tuple:
+        case, share = book.rows.loc[item_id], 0.0
+        others = book.others(case)
+        if len(others):
+            mine, _ = _like(others, case)
+            share = 1 - others["correct"].to_numpy()[mine].mean()
+        agreement = np.nan_to_num(case["agreement"], nan=1.0)
+        return round(share, 6), -agreement, -case["confidence"], item_id
+
+    ranked = sorted(book.order[:_RANKED], key=need, reverse=True)
+    return set(ranked[: math.ceil(WORST_SHARE * len(ranked))])
 
 
-def _need(book: Casebook, item_id: str) -> tuple:
-    """Return what a case is ranked by: estimated error, doubt among the ways, own doubt."""
-    row, others = book.rows.loc[item_id], book.past
-    others = others[others["image_id"] != row["image_id"]]
-    share = 0.0
-    if len(others):
-        mine, _ = _like(others, row)
-        share = 1 - others["correct"].to_numpy()[mine].mean()
-    return round(share, 6), -np.nan_to_num(row["agreement"], nan=1.0), -row["confidence"], item_id
+def certified_threshold(book: Casebook, limit: float) -> dict:
+    """Return the lowest confidence above which errors stay below a limit.
 
+    With a probability of at least 0.9 over the draw of the library, no more than `limit` of the
+    answers above the threshold are wrong; it is infinite where nothing can be certified. Images,
+    not questions, are taken as independent. A library of fewer than 100 answers certifies next to
+    nothing: all answers are then used, and ``apart`` is false.
 
-def _certified(book: Casebook, limit: float, delta: float = 0.1) -> tuple[float, float, int, bool]:
-    """Return the lowest threshold that keeps errors below a limit, and what that rests on.
-
-    With probability of at least 1 - `delta` over the draw of the library, no more than `limit`
-    of the answers above the threshold are wrong; infinite where nothing can be certified. Images,
-    not questions, are taken as independent. A library of fewer than 100 answers certifies next
-    to nothing: all answers are then used. Angelopoulos et al., Learn then Test, arXiv:2110.01052.
+    References
+    ----------
+    Angelopoulos et al., Learn then Test, Annals of Applied Statistics 2025, arXiv:2110.01052.
     """
     library = book.past[book.past["library"]]
-    apart = len(library) >= ENOUGH
-    chosen_on = library if apart else book.past
-    if chosen_on.empty:
-        return math.inf, limit, 0, apart
-    several = chosen_on["image_id"].duplicated().any()
-    with warnings.catch_warnings():
-        # that nothing is certified is told by the threshold
-        warnings.simplefilter("ignore", MeasureWarning)
-        chosen = selective_threshold(
-            chosen_on["confidence"].to_numpy(float),
-            chosen_on["correct"].to_numpy(),
-            target=limit,
-            delta=delta,
-            groups=chosen_on["image_id"].to_numpy(str) if several else None,
-        )
-    return float(chosen.threshold), limit, len(chosen_on), apart
+    apart = len(library) >= _ENOUGH
+    on = library if apart else book.past
+    told = {"limit": limit, "n": len(on), "apart": apart, "threshold": math.inf}
+    if len(on):
+        groups = on["image_id"].to_numpy(str) if on["image_id"].duplicated().any() else None
+        pair = on["confidence"].to_numpy(float), on["correct"].to_numpy()
+        with warnings.catch_warnings():
+            # that nothing is certified is told by the threshold
+            warnings.simplefilter("ignore", MeasureWarning)
+            chosen = selective_threshold(*pair, target=limit, delta=0.1, groups=groups)
+        told["threshold"] = float(chosen.threshold)
+    return told
 
 
-def past_cases(book: Casebook, case: Case, *, n: int = 3) -> list[Case]:
+def past_cases(book: Casebook, case: pd.Series, *, n: int = 3) -> pd.DataFrame:
     """Return the library's cases most like this one, whatever their outcome, one per image.
 
     Those of the same kind of question and modality first, of these the nearest in confidence.
@@ -173,132 +134,96 @@ def past_cases(book: Casebook, case: Case, *, n: int = 3) -> list[Case]:
     """
     library = book.others(case)
     library = library[library["library"]]
-    gold = case.gold if isinstance(case.gold, list | tuple) else [case.gold]
-    told = meaning(case.modality) in {meaning(answer) for answer in (*case.options, *gold)}
-    unlike = (library["question_type"] != case.question_type).fillna(True).astype(int)
-    if not told:
-        unlike += (library["modality"] != case.modality).fillna(True).astype(int)
-    ranked = library.assign(
-        unlike=unlike, far=(library["confidence"] - case.confidence).abs().round(6)
-    ).sort_values(["unlike", "far", "item_id"])
-    nearest = ranked.drop_duplicates("image_id")["item_id"].head(n)
-    return [book.case(item_id) for item_id in nearest]
+    gold = case["gold"] if isinstance(case["gold"], list | tuple) else [case["gold"]]
+    answers = {meaning(answer) for answer in (*(case["options"] or ()), *gold)}
+    unlike = (library["question_type"] != case["question_type"]).astype(int)
+    if meaning(case["modality"]) not in answers:
+        unlike += (library["modality"] != case["modality"]).astype(int)
+    far = (library["confidence"] - case["confidence"]).abs().round(6)
+    ranked = library.assign(unlike=unlike, far=far).sort_values(["unlike", "far", "item_id"])
+    return ranked.drop_duplicates("image_id").head(n)
 
 
-def other_ways(book: Casebook, case: Case) -> pd.DataFrame:
+def other_ways(book: Casebook, case: pd.Series) -> pd.DataFrame:
     """Return what the model answered when asked in other ways.
 
     Returns
     -------
     pandas.DataFrame
-        ``strategy, answer, confidence, meaning, agrees``; empty where it was asked in one way.
+        ``item_id, strategy, answer, confidence, meaning, agrees``; empty where there was none.
     """
-    ways = book.ways[
-        (book.ways["item_id"] == case.item_id) & (book.ways["strategy"] != book.strategy)
-    ]
-    return ways.assign(agrees=ways["meaning"] == meaning(case.answer)).reset_index(drop=True)
+    ways = book.ways[book.ways["item_id"] == case["item_id"]]
+    ways = ways[ways["strategy"] != book.strategy]
+    return ways.assign(agrees=ways["meaning"] == case["meaning"])
 
 
-class BlankImage(NamedTuple):
-    """The probability of the model's answer with the image, and with a blank one instead."""
-
-    answer: str
-    seen: float
-    blank: float
-
-
-def blank_image(book: Casebook, case: Case) -> BlankImage | None:
-    """Return what a blank image does to the answer; None where that was not asked."""
+def blank_image(book: Casebook, case: pd.Series) -> tuple[float, float] | None:
+    """Return the probability of the answer with the image and with a blank one; None if unknown."""
     answers = book.answers
-    mine = answers[
-        (answers["item_id"].astype(str) == case.item_id) & (answers["strategy"] == BLANK_STRATEGY)
-    ]
-    shares = dict(zip(mine["sample"].astype(int), mine["option_probabilities"], strict=True))
-    seen, blank = shares.get(0), shares.get(1)
-    if not isinstance(seen, dict) or not isinstance(blank, dict):
-        return None
-    for option, share in seen.items():
-        if meaning(option) == meaning(case.answer) and option in blank:
-            return BlankImage(option, float(share), float(blank[option]))
-    return None
-
-
-class Summary(NamedTuple):
-    """Human, model and both together on the cases decided so far.
-
-    `table` has rows ``cases, who, n, n_right, accuracy, low, high``: on all cases the model and
-    the pair, on those answered before the model's answer was shown also the reader alone.
-    """
-
-    table: pd.DataFrame
-    n_decided: int
-    n_deferred: int
-    n_flagged: int
-    n_corrected: int
-    n_broken: int
-    n_missed: int
-    seconds: float
+    mine = answers[answers["item_id"].astype(str) == case["item_id"]]
+    mine = mine[mine["strategy"] == "blank_image"]
+    found = []
+    for shares in mine.sort_values("sample")["option_probabilities"]:
+        shares = shares if isinstance(shares, dict) else {}
+        found += [float(p) for option, p in shares.items() if meaning(option) == case["meaning"]]
+    return tuple(found) if len(found) == 2 else None
 
 
 def summarise(
-    book: Casebook,
-    decisions: dict[str, Decision],
-    commitments: dict[str, Decision],
-    *,
-    level: float = 0.95,
-) -> Summary:
+    book: Casebook, decisions: dict[str, Decision], commitments: dict[str, Decision]
+) -> dict:
     """Compare the model alone, the reader alone and the pair, always on the same cases.
 
     The pair's answer is the model's where accepted and the reader's where overridden. Deferred
-    cases have none and are left out for all. `n_corrected` counts wrong answers overridden by
-    right ones, `n_broken` right ones overridden by wrong ones, `n_missed` wrong ones accepted;
-    `seconds` is the median time a case took.
+    cases have none and are left out for all.
+
+    Returns
+    -------
+    dict
+        ``table``: rows ``cases, who, n, n_right, low, high``, on all cases for the model and the
+        pair, on those answered before the model's answer was shown for the reader alone too;
+        counts ``decided, deferred, flagged``, ``corrected`` (wrong answers overridden by right
+        ones), ``broken`` (right ones by wrong ones), ``missed`` (wrong ones accepted); ``seconds``,
+        the median time a case took.
     """
     found = []
-    for item_id, made in decisions.items():
-        if item_id not in book.rows.index or made.action == "defer":
-            continue
-        case = book.case(item_id)
-        pair = case.correct if made.action == "accept" else _grade(case, made.answer)
+    for item_id in [i for i, made in decisions.items() if made.action != "defer"]:
+        made, case = decisions[item_id], book.rows.loc[item_id]
+        right = case["correct"]
         own = commitments.get(item_id)
-        if case.correct is not None and pair is not None:
-            alone = _grade(case, own.answer) if own else None
-            found.append((case.image_id, made.action, case.correct, alone, pair))
+        pair = right if made.action == "accept" else _grade(case, made)
+        if not pd.isna(right) and not pd.isna(pair):
+            found.append((case["image_id"], made.action, right, own and _grade(case, own), pair))
     cases = pd.DataFrame(found, columns=["image_id", "action", "model", "you", "pair"])
-    groups = {"all": (cases, ("model", "pair"))}
-    if cases["you"].notna().any():
-        groups["answered first"] = cases[cases["you"].notna()], ("model", "you", "pair")
-    rows = [
-        (name, who, *_accuracy(these[who], these["image_id"], level))
-        for name, (these, whom) in groups.items()
-        for who in whom
-    ]
-    overridden = cases[cases["action"] == "override"]
-    times = [made.seconds for made in decisions.values() if made.seconds is not None]
-    return Summary(
-        pd.DataFrame(rows, columns=["cases", "who", "n", "n_right", "accuracy", "low", "high"]),
-        n_decided=len(decisions),
-        n_deferred=sum(made.action == "defer" for made in decisions.values()),
-        n_flagged=sum(made.flagged for made in decisions.values()),
-        n_corrected=int((overridden["pair"] > overridden["model"]).sum()),
-        n_broken=int((overridden["pair"] < overridden["model"]).sum()),
-        n_missed=int((~cases.loc[cases["action"] == "accept", "model"].astype(bool)).sum()),
-        seconds=float(np.median(times)) if times else math.nan,
-    )
+    first = cases[cases["you"].notna()]
+    rows = [("all", who, *_right(cases, who)) for who in ("model", "pair")]
+    rows += [("answered first", who, *_right(first, who)) for who in ("model", "you", "pair")]
+    overridden, accepted = (cases[cases["action"] == action] for action in ("override", "accept"))
+    all_made = list(decisions.values())
+    return {
+        "table": pd.DataFrame(rows, columns=["cases", "who", "n", "n_right", "low", "high"]),
+        "decided": len(all_made),
+        "deferred": sum(made.action == "defer" for made in all_made),
+        "flagged": sum(made.flagged for made in all_made),
+        "corrected": int((overridden["pair"] > overridden["model"]).sum()),
+        "broken": int((overridden["pair"] < overridden["model"]).sum()),
+        "missed": int((1 - accepted["model"].astype(float)).sum()),
+        "seconds": pd.Series([made.seconds for made in all_made], dtype=float).median(),
+    }
 
 
-def _grade(case: Case, answer: str | None) -> bool | None:
+def _grade(case: pd.Series, made: Decision) -> bool | None:
     """Return whether a reader's answer is right; None where that is not known."""
-    if answer is None or case.gold is None:
+    if made.answer is None or case["gold"] is None:
         return None
-    kind = case.question_type or ("choice" if case.options else "open")
-    return is_correct(answer, case.gold, question_type=kind, options=list(case.options) or None)
+    kind = case["question_type"] or ("choice" if case["options"] else "open")
+    options = list(case["options"] or ()) or None
+    return is_correct(made.answer, case["gold"], question_type=kind, options=options)
 
 
-def _accuracy(right: pd.Series, images: pd.Series, level: float) -> tuple:
-    y = right.astype(float).to_numpy()
-    share = y.mean() if len(y) else math.nan
-    return len(y), int(y.sum()), share, *clustered_interval(y, images.to_numpy(str), level=level)
+def _right(cases: pd.DataFrame, who: str) -> tuple:
+    y = cases[who].to_numpy(float)
+    return len(y), int(y.sum()), *clustered_interval(y, cases["image_id"].to_numpy(str))
 
 
 def readers_agreement(decisions: pd.DataFrame) -> pd.DataFrame:
@@ -323,26 +248,23 @@ def readers_agreement(decisions: pd.DataFrame) -> pd.DataFrame:
     from sklearn.metrics import cohen_kappa_score
 
     about = ["model", "dataset", "strategy", "item_id"]
-    first = decisions["action"] == "commit"
-    standing = decisions[~first & decisions["undone_at"].isna()]
-    standing = standing.drop_duplicates([*about, "reader"], keep="last")
-    final = standing["answer"].where(standing["action"] == "override", standing["model_answer"])
-    final = final.astype(str).map(meaning).where(standing["action"] != "defer", "(deferred)")
-    own = decisions[first].drop_duplicates([*about, "reader"])
-    said = {
-        "decision": standing.assign(said=standing["action"]),
-        "final answer": standing.assign(said=final),
-        "own answer first": own.assign(said=own["answer"].astype(str).map(meaning)),
-    }
+    made = decisions.assign(own=decisions["answer"].astype(str).map(meaning))
+    first = made[made["action"] == "commit"].drop_duplicates([*about, "reader"])
+    made = made[(made["action"] != "commit") & made["undone_at"].isna()]
+    made = made.drop_duplicates([*about, "reader"], keep="last")
+    model = made["model_answer"].astype(str).map(meaning).where(made["action"] == "accept", "-")
+    made = made.assign(final=made["own"].where(made["action"] == "override", model))
     rows = []
-    for what, table in said.items():
-        wide = table.pivot(index=about, columns="reader", values="said")
-        for a, b in itertools.combinations(wide.columns, 2):
-            both = wide[[a, b]].dropna().astype(str)
-            if len(both):
-                same = (both[a] == both[b]).mean()
-                several = len(set(both[a]) | set(both[b])) > 1
-                kappa = cohen_kappa_score(both[a], both[b]) if several else math.nan
-                rows.append((a, b, what, len(both), same, kappa))
-    columns = ["reader_a", "reader_b", "what", "n", "agree", "kappa"]
-    return pd.DataFrame(rows, columns=columns)
+    for what, table, said in (
+        ("decision", made, "action"),
+        ("final answer", made, "final"),
+        ("own answer first", first, "own"),
+    ):
+        wide = table.pivot(index=about, columns="reader", values=said)
+        for pair in itertools.combinations(wide.columns, 2):
+            a, b = wide[list(pair)].dropna().astype(str).to_numpy().T
+            if len(a):
+                several = len({*a, *b}) > 1
+                kappa = cohen_kappa_score(a, b) if several else math.nan
+                rows.append((*pair, what, len(a), (a == b).mean(), kappa))
+    return pd.DataFrame(rows, columns=["reader_a", "reader_b", "what", "n", "agree", "kappa"])

@@ -12,7 +12,10 @@
   const ROOT = '.medcal-reader';
   const clip = (value, low, high) => Math.min(Math.max(value, low), high);
   const rootOf = (node) => (node && node.closest ? node.closest(ROOT) : null);
-  const take = (root) => root.focus({ preventScroll: true });
+  const take = (root) => {
+    root.tabIndex = -1;  // takes the focus by click, not by Tab
+    root.focus({ preventScroll: true });
+  };
 
   // the picture: zoom and place by a transform, window and level by a linear filter
   const views = new WeakMap();
@@ -91,6 +94,9 @@
     if (!control.disabled) { control.click(); }
   }, true);
 
+  window.addEventListener('pointerdown', (event) => {
+    if (rootOf(event.target)) { rootOf(event.target).tabIndex = -1; }
+  }, true);
   window.addEventListener('click', (event) => {
     const root = rootOf(event.target);
     if (!root) { return; }

@@ -13,7 +13,6 @@ import socket
 import sys
 import tempfile
 import threading
-import time
 import webbrowser
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -75,10 +74,8 @@ def serve(
         _use_only(folder)
         say(f"Reader view of {answers}: {address}")
         say("It opens in about ten seconds. Press Ctrl+C to stop; decisions are kept as made.")
-        if open_browser:
-            page = write_redirect(folder, address)
-            threading.Thread(target=_open_when_up, args=(port, page), daemon=True).start()
-        _run(notebook, port=port, token=token)
+        page = write_redirect(folder, address)
+        _run(notebook, port=port, token=token, page=page if open_browser else None)
 
 
 @contextlib.contextmanager
@@ -87,9 +84,9 @@ def _own_folder() -> Iterator[Path]:
     for left in Path(tempfile.gettempdir()).glob("medcal-reader-*"):
         with contextlib.suppress(OSError), _locked(left):
             shutil.rmtree(left)
-    with tempfile.TemporaryDirectory(prefix="medcal-reader-", ignore_cleanup_errors=True) as name:
-        with _locked(Path(name)):
-            yield Path(name)
+    made = tempfile.TemporaryDirectory(prefix="medcal-reader-", ignore_cleanup_errors=True)
+    with made as name, _locked(Path(name)):
+        yield Path(name)
 
 
 @contextlib.contextmanager
@@ -176,11 +173,16 @@ def _use_only(folder: Path) -> None:
     os.environ["IPYTHONDIR"] = str(folder / "ipython")
 
 
-def _run(notebook: Path, *, port: int, token: str) -> None:
+def _run(notebook: Path, *, port: int, token: str, page: Path | None) -> None:
     import logging
 
     from traitlets.config import Config
     from voila.app import Voila
+
+    class Server(Voila):
+        def launch_browser(self):
+            opening = (page.as_uri(),)
+            threading.Thread(target=webbrowser.open, args=opening, daemon=True).start()
 
     here = f"{HOST}:{port}"
     policy = (
@@ -192,7 +194,8 @@ def _run(notebook: Path, *, port: int, token: str) -> None:
     settings.Voila.port = port
     settings.Voila.port_retries = 0
     settings.Voila.token = token
-    settings.Voila.open_browser = False
+    settings.Voila.open_browser = page is not None
+    settings.Voila.connection_dir_root = str(notebook.parent)
     settings.Voila.log_level = logging.WARNING
     settings.Voila.tornado_settings = {
         "headers": {"Content-Security-Policy": policy},
@@ -203,7 +206,7 @@ def _run(notebook: Path, *, port: int, token: str) -> None:
     settings.VoilaConfiguration.template = "medcal"
     settings.MappingKernelManager.cull_idle_timeout = _IDLE_SECONDS
     settings.MappingKernelManager.cull_interval = 60
-    Voila.launch_instance([str(notebook)], config=settings)
+    Server.launch_instance([str(notebook)], config=settings)
 
 
 def _usable_port(port: int) -> int:
@@ -217,14 +220,3 @@ def _usable_port(port: int) -> int:
                 f"--port {port}: cannot be used ({error}); choose another or leave it out"
             ) from None
         return probe.getsockname()[1]
-
-
-def _open_when_up(port: int, page: Path) -> None:
-    for _ in range(300):
-        try:
-            socket.create_connection((HOST, port), timeout=1).close()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            webbrowser.open(page.as_uri())
-            return

@@ -5,13 +5,15 @@ from __future__ import annotations
 import getpass
 import os
 import time
+from datetime import datetime
 from pathlib import Path
 
 import ipywidgets as ipw
+import pandas as pd
 
 from medcal_nb.errors import MedcalError
 from medcal_nb.reader import evidence, page
-from medcal_nb.reader.cases import AnswerBook, Case, Casebook
+from medcal_nb.reader.cases import AnswerBook, Casebook
 from medcal_nb.reader.decisions import Decision, DecisionLog, decisions_path
 
 _BUTTONS = {
@@ -25,7 +27,8 @@ _BUTTONS = {
     "override": ("Override (O)", "Your answer stands"),
     "defer": ("Defer (D)", "Someone else decides"),
 }
-_CHOICES = ("dataset", "model", "strategy")
+_DECIDING = ("accept", "override", "defer")
+_BOXES = ("progress", "case", "status", "decided", "summary", "model")
 
 
 class Reader(ipw.VBox):
@@ -67,305 +70,225 @@ class Reader(ipw.VBox):
         limit: float = 0.2,
         model_first: bool = False,
     ):
-        self.book = AnswerBook(answers, items=dataset)
+        self.book, self.limit = AnswerBook(answers, items=dataset), limit
         self.decisions = DecisionLog(decisions or decisions_path(answers))
-        self._filling = False
         self._shown = None, time.monotonic()
-        self._make_controls(reader or _user(), limit, model_first)
-        self._fill(self.book.choose(dataset, model, strategy))
-        super().__init__(self._layout(), tabbable=False)  # takes the focus by click, not by Tab
+        self._make_settings(reader or _user(), self.book.choose(dataset, model, strategy))
+        self.model_first.value = model_first
+        self.html = {name: ipw.HTML() for name in _BOXES}
+        super().__init__(self._layout())
         self.add_class("medcal-reader")
         self._connect()
         self._open_casebook()
 
     # what there is to touch
 
-    def _make_controls(self, reader, limit, model_first):
-        # text is sent whole when the field is left: a click would overtake letters under way
-        text = {"style": {"description_width": "initial"}, "continuous_update": False}
-        self.reader = ipw.Text(reader, description="reader", **text)
-        self.choices = {
-            name: ipw.Dropdown(description=label, style=text["style"])
-            for name, label in zip(_CHOICES, ("data set", "model", "confidence by"), strict=True)
-        }
-        self.limit = ipw.BoundedIntText(
-            round(100 * limit), min=1, max=99, description="errors allowed, %", style=text["style"]
+    def _make_settings(self, reader, chosen):
+        self.reader = _text("reader", value=reader)
+        self.choice = ipw.Dropdown(
+            options=[
+                (f"{d}: {m}, {s.replace('_', ' ')} (Brier score {brier:.3f}, n = {n})", (d, m, s))
+                for _, d, m, s, n, brier, _ in self.book.ranking.itertuples()
+            ],
+            value=chosen,
+            description="read",
+            layout=ipw.Layout(width="36em"),
         )
-        self.model_first = ipw.Checkbox(
-            model_first, description="show the model's answer first", indent=False
-        )
+        self.model_first = ipw.Checkbox(description="show the model's answer first", indent=False)
         self.single_keys = ipw.Checkbox(True, description="single-key commands", indent=False)
+        self.settings = ipw.ToggleButton(description="Settings", tooltip="Who reads what, and keys")
+
+    def _layout(self):
         self.buttons = {
             name: ipw.Button(description=label, tooltip=tip)
             for name, (label, tip) in _BUTTONS.items()
         }
         for name, button in self.buttons.items():
             button.add_class(f"medcal-{name}")
-        self.settings = ipw.ToggleButton(description="Settings", tooltip="Data set, model, keys")
         self.own = ipw.RadioButtons(options=(), layout=ipw.Layout(width="auto"))
         self.own.add_class("medcal-own")
-        self.own_text = ipw.Text(description="your answer", **text)
-        self.reason = ipw.Text(description="reason", placeholder="optional", **text)
-        self.progress, self.case_box, self.model_box = ipw.HTML(), ipw.HTML(), ipw.HTML()
-        self.status, self.summary_box, self.decided = ipw.HTML(), ipw.HTML(), ipw.HTML()
-
-    def _layout(self):
-        b = self.buttons
-        steps = (b["previous"], b["next"], b["undecided"], b["undo"], b["summary"])
-        switches = (self.reader, self.limit, self.model_first, self.single_keys)
-        self.settings_box = ipw.VBox([_row(*self.choices.values()), _row(*switches)])
-        left = ipw.VBox(
-            [
-                self.case_box,
-                ipw.HTML("<h3>Your answer</h3>"),
-                self.own,
-                self.own_text,
-                self.reason,
-                _row(b["commit"], b["accept"], b["override"], b["defer"]),
-                self.status,
-                self.decided,
-            ],
-            layout=ipw.Layout(flex="1 1 24rem"),
-        )
-        right = ipw.VBox([self.summary_box, self.model_box], layout=ipw.Layout(flex="1 1 30rem"))
-        return [
-            ipw.HTML(page.part("header")),
-            _row(*steps, self.settings),
-            self.settings_box,
-            self.progress,
-            ipw.HBox([left, right], layout=ipw.Layout(flex_flow="row wrap", grid_gap="1.5rem")),
-        ]
+        self.own_text, self.reason = _text("your answer"), _text("reason", placeholder="optional")
+        deciding = [self.buttons[name] for name in ("commit", *_DECIDING)]
+        steps = [button for button in self.buttons.values() if button not in deciding]
+        self.settings_box = _row(self.reader, self.choice, self.model_first, self.single_keys)
+        html = self.html
+        title = ipw.HTML("<h3>Your answer</h3>")
+        left = [html["case"], title, self.own, self.own_text, self.reason, _row(*deciding)]
+        left = ipw.VBox([*left, html["status"], html["decided"]], layout={"flex": "1 1 24rem"})
+        right = ipw.VBox([html["summary"], html["model"]], layout={"flex": "1 1 30rem"})
+        columns = ipw.HBox([left, right], layout={"flex_flow": "row wrap", "grid_gap": "1.5rem"})
+        top = ipw.HTML(page.part("header")), _row(*steps, self.settings), self.settings_box
+        return [*top, html["progress"], columns]
 
     def _connect(self):
         press = {
             "previous": lambda: self.go(self.place - 1),
             "next": lambda: self.go(self.place + 1),
-            "undecided": self.go_undecided,
+            "undecided": lambda: self.go_undecided(self.place + 1),
             "undo": self.undo,
-            "summary": lambda: self.show_summary(not self.summary_box.value),
+            "summary": lambda: self.show_summary(not self.html["summary"].value),
         }
         for name, button in self.buttons.items():
             do = press.get(name, lambda name=name: self.decide(name))
             button.on_click(lambda _, do=do: do())
-        for name, box in self.choices.items():
-            box.observe(lambda _, name=name: self._chosen(name), names="value")
+        self.choice.observe(self._open_casebook, names="value")
         self.reader.observe(self._open_casebook, names="value")
-        self.limit.observe(self._rank, names="value")
         self.model_first.observe(lambda _: self.go(self.place), names="value")
-        self.single_keys.observe(self._keys_switched, names="value")
-        self.settings.observe(self._settings_switched, names="value")
-        self._settings_switched()
+        self.single_keys.observe(self._switch, names="value")
+        self.settings.observe(self._switch, names="value")
+        self._switch()
 
-    def _keys_switched(self, change):
-        (self.remove_class if change["new"] else self.add_class)("medcal-no-keys")
-
-    def _settings_switched(self, _change=None):
+    def _switch(self, _change=None):
+        (self.remove_class if self.single_keys.value else self.add_class)("medcal-no-keys")
         self.settings_box.layout.display = None if self.settings.value else "none"
 
-    # which answers
-
-    def _fill(self, names):
-        """Offer what there is and choose, before anything listens."""
-        chosen = {}
-        for column, name in zip(_CHOICES, names, strict=True):
-            self.choices[column].options = self.book.names(column, **chosen)
-            self.choices[column].value = chosen[column] = name
-
-    def _chosen(self, column):
-        """Open what was chosen, with the best of what follows from it."""
-        if self._filling:
-            return
-        fixed = _CHOICES[: _CHOICES.index(column) + 1]
-        self._filling = True
-        try:
-            self._fill(self.book.choose(**{name: self.choices[name].value for name in fixed}))
-        finally:
-            self._filling = False
-        self._open_casebook()
-
     def _open_casebook(self, _change=None):
-        self.cases: Casebook = self.book.casebook(*(self.choices[c].value for c in _CHOICES))
+        self.cases = Casebook(self.book, *self.choice.value)
+        self.worst = evidence.worst_cases(self.cases)
+        self.rule = evidence.certified_threshold(self.cases, self.limit)
         self.place = 0
-        self._say("")
-        self.summary_box.value = ""
-        self._rank()
-        self.go_undecided(start=0)
+        self.html["status"].value = self.html["summary"].value = ""
+        self.go_undecided(0)
 
-    def _rank(self, _change=None):
-        self.alarm = evidence.alarm(self.cases, limit=self.limit.value / 100)
-        self.go(self.place)
-
-    # where in them
+    # where in the cases
 
     @property
-    def case(self) -> Case:
+    def case(self) -> pd.Series:
         """The case that is shown."""
-        return self.cases.case(self.cases.order[self.place])
+        return self.cases.rows.loc[self.cases.order[self.place]]
 
     def _mine(self) -> dict[str, str]:
-        return {
-            "reader": self.reader.value.strip() or _user(),
-            "model": self.cases.model,
-            "dataset": self.cases.dataset,
-            "strategy": self.cases.strategy,
-        }
+        names = dict(zip(("dataset", "model", "strategy"), self.choice.value, strict=True))
+        return names | {"reader": self.reader.value.strip() or _user()}
 
     def go(self, place: int) -> None:
         """Show the case at a place; beyond the ends, the nearest."""
-        self.place = min(max(place, 0), len(self.cases) - 1)
+        last = len(self.cases.order) - 1
+        self.place = min(max(place, 0), last)
         case, decisions = self.case, self.decisions.latest(**self._mine())
-        done = decisions.get(case.item_id)
-        own = self.decisions.commitments(**self._mine()).get(case.item_id)
-        hidden = not self.model_first.value and own is None and done is None
-        if self._shown[0] != case.item_id:
-            self._shown = case.item_id, time.monotonic()
+        done = decisions.get(case["item_id"])
+        own = self.decisions.commitments(**self._mine()).get(case["item_id"])
+        hidden = not (self.model_first.value or own or done)
+        if self._shown[0] != case["item_id"]:
+            self._shown = case["item_id"], time.monotonic()
         n_deferred = sum(made.action == "defer" for made in decisions.values())
-        self.progress.value = page.part(
-            "progress", len(self.cases), len(decisions), n_deferred, self.alarm
-        )
-        self.case_box.value = page.case_html(
-            case, place=self.place + 1, total=len(self.cases), note=self.cases.note
+        counts = last + 1, len(decisions), n_deferred, len(self.worst)
+        shown = page.picture(case["image"])
+        self.html["progress"].value = page.part("progress", *counts, self.rule)
+        self.html["case"].value = page.part(
+            "case", case, self.place + 1, last + 1, self.cases.note, shown
         )
         self._ask_for_own(case, (done and done.answer) or (own and own.answer))
         self.reason.value = done.reason if done else ""
-        self.model_box.value = page.part("hidden") if hidden else self._evidence(own)
-        self.decided.value = page.part("decided", page.decision_words(done)) if done else ""
-        self._switch(hidden, bool(decisions))
-
-    def _switch(self, hidden: bool, any_decided: bool) -> None:
-        """Let only those buttons be pressed that can do something here."""
-        for action in ("accept", "override", "defer"):
-            self.buttons[action].disabled = hidden
+        self.html["model"].value = page.part("hidden") if hidden else self._evidence(own)
+        when = f"{datetime.fromisoformat(done.at).astimezone():%d %b %Y, %H:%M}" if done else ""
+        self.html["decided"].value = page.part("decision", done, when) if done else ""
+        off = {"previous": place <= 0, "next": place >= last, "undo": not decisions}
+        for name, disabled in (off | dict.fromkeys(_DECIDING, hidden)).items():
+            self.buttons[name].disabled = disabled
         self.buttons["commit"].disabled = not hidden
         self.buttons["commit"].layout.display = "none" if self.model_first.value else None
-        self.buttons["undo"].disabled = not any_decided
-        self.buttons["previous"].disabled = self.place == 0
-        self.buttons["next"].disabled = self.place == len(self.cases) - 1
 
-    def go_undecided(self, start: int | None = None) -> None:
-        """Show the next case without a decision, from the one after this on, round the end."""
-        begin = self.place + 1 if start is None else start
+    def go_undecided(self, begin: int) -> None:
+        """Show the next case without a decision, from a place on, round the end."""
         done = self.decisions.latest(**self._mine())
-        n = len(self.cases)
-        places = [(begin + k) % n for k in range(n)]
-        open_places = [p for p in places if self.cases.order[p] not in done]
-        self.go(open_places[0] if open_places else self.place)
-        if not open_places:
+        places = [(begin + k) % len(self.cases.order) for k in range(len(self.cases.order))]
+        undecided = [p for p in places if self.cases.order[p] not in done]
+        self.go(undecided[0] if undecided else self.place)
+        if not undecided:
             self._say("Every case is decided.")
             self.show_summary()
 
     def _ask_for_own(self, case, chosen):
-        listed = bool(case.options)
-        self.own.layout.display = None if listed else "none"
-        self.own_text.layout.display = "none" if listed else None
+        options = case["options"] or ()
+        self.own.layout.display = None if options else "none"
+        self.own_text.layout.display = "none" if options else None
         self.own.index = None
-        self.own.options = case.options
-        self.own.index = None
-        self.own_text.value = ""
-        if chosen and listed and chosen in case.options:
-            self.own.value = chosen
-        elif chosen and not listed:
-            self.own_text.value = chosen
+        self.own.options = options
+        self.own.value = chosen if chosen in options else None
+        self.own_text.value = "" if options else chosen or ""
 
     def _evidence(self, own: Decision | None = None) -> str:
-        return page.evidence_html(self.cases, self.case, self.alarm, own)
+        rings = self.case["item_id"] in self.worst
+        return page.evidence_html(self.cases, self.case, rings=rings, own=own and own.answer)
 
     # deciding
 
-    def decide(self, action: str) -> Decision | None:
-        """Keep a decision about the case that is shown, then go on; None where it was refused."""
+    def decide(self, action: str) -> None:
+        """Keep a decision about the case that is shown, then go on; or say why not."""
         case = self.case
-        own = (self.own.value if case.options else self.own_text.value) or ""
-        if action in ("override", "commit") and not own.strip():
-            return self._refuse("Choose or write your answer first (digits choose).")
-        if action == "override" and own.strip() == case.answer:
-            return self._refuse("That is the model's answer: accept it, or choose another.")
-        seconds = time.monotonic() - self._shown[1]
+        own = (self.own.value if case["options"] else self.own_text.value) or ""
+        gives = action in ("override", "commit")
+        if gives and not own.strip():
+            return self._say("Choose or write your answer first (digits choose).", "refused")
+        if action == "override" and own.strip() == case["answer"]:
+            return self._say("That is the model's answer: accept it, or choose another.", "refused")
+        seconds = round(time.monotonic() - self._shown[1], 2)
         try:
-            made = self.decisions.append(
+            self.decisions.append(
                 action,
                 **self._mine(),
-                item_id=case.item_id,
-                answer=own if action in ("override", "commit") else None,
+                item_id=case["item_id"],
+                answer=own if gives else None,
                 reason=self.reason.value if action != "commit" else "",
-                model_answer=case.answer,
-                confidence=case.confidence,
-                flagged=case.item_id in self.alarm.items,
-                seconds=round(seconds, 2),
+                model_answer=case["answer"],
+                confidence=float(case["confidence"]),
+                flagged=case["item_id"] in self.worst,
+                seconds=seconds,
             )
         except MedcalError as error:
-            return self._refuse(f"Not saved. {error}")
-        self.summary_box.value = ""
+            return self._say(f"Not saved. {error}", "refused")
+        self.html["summary"].value = ""
         self._say(f"Saved: case {self.place + 1}, {action}, after {seconds:.1f} s.")
         if action == "commit":
             self.go(self.place)
         else:
-            self.go_undecided()
-        return made
+            self.go_undecided(self.place + 1)
 
     def undo(self) -> None:
         """Take the last decision back and show its case again."""
         try:
             undone = self.decisions.undo(**self._mine())
         except MedcalError as error:
-            return self._refuse(f"Not undone. {error}")
-        if undone is None:
-            return self._refuse("Nothing to undo.")
-        self.summary_box.value = ""
-        if undone.item_id in self.cases.order:
-            self.go(self.cases.order.index(undone.item_id))
+            return self._say(f"Not undone. {error}", "refused")
+        if undone is None or undone.item_id not in self.cases.order:
+            return self._say("Nothing to undo.", "refused")
+        self.html["summary"].value = ""
+        self.go(self.cases.order.index(undone.item_id))
         self._say(f"Undone: case {self.place + 1}, {undone.action}.")
 
-    def _refuse(self, words: str) -> None:
-        self.status.value = page.part("refused", words)
-
-    def _say(self, words: str) -> None:
-        self.status.value = page.part("said", words)
+    def _say(self, words: str, how: str = "said") -> None:
+        self.html["status"].value = page.part(how, words)
 
     def show_summary(self, shown: bool = True) -> None:
         """Compare the reader, the model and the pair, above what is known of the case."""
-        if not shown:
-            self.summary_box.value = ""
-            return
-        mine = self._mine()
-        summary = evidence.summarise(
-            self.cases, self.decisions.latest(**mine), self.decisions.commitments(**mine)
-        )
-        agreement = page.agreement_words(evidence.readers_agreement(self.decisions.read()))
-        self.summary_box.value = page.part("summary", summary, agreement)
+        log, mine = self.decisions, self._mine()
+        made = evidence.summarise(self.cases, log.latest(**mine), log.commitments(**mine))
+        words = page.part("summary", made, evidence.readers_agreement(log.read()))
+        self.html["summary"].value = words if shown else ""
 
     # showing
 
     def _ipython_display_(self):
         from IPython.display import Javascript, display
 
-        script = Path(__file__).with_name("reader.js").read_text(encoding="utf-8")
-        display(Javascript(script))
+        display(Javascript(Path(__file__).with_name("reader.js").read_text(encoding="utf-8")))
         display(self._bundle(), raw=True)
 
     def _bundle(self) -> dict:
         """Return what is displayed: the widget, and a still case where there are no widgets."""
-        bundle = ipw.VBox._repr_mimebundle_(self)
-        still = page.part("header") + self.case_box.value + self._evidence()
-        bundle["text/plain"] = repr(self)
-        bundle["text/html"] = f'<div class="medcal-reader">{still}</div>'
-        return bundle
-
-    def __repr__(self) -> str:
-        return f"<Reader of {self.book.path.name}: {len(self.cases)} cases, {self.cases.model}>"
+        still = page.part("header") + self.html["case"].value + self._evidence()
+        return ipw.VBox._repr_mimebundle_(self) | {
+            "text/plain": f"<Reader of {self.book.path.name}: {len(self.cases.order)} cases>",
+            "text/html": f'<div class="medcal-reader">{still}</div>',
+        }
 
 
 def reader_view(answers: str | os.PathLike, **options):
     """Return a :class:`Reader`, or a note that says why there is nothing to read.
 
     For a notebook that is run on any answers: those without texts, say, cannot be read case by
-    case.
-
-    Parameters
-    ----------
-    answers : path
-    **options
-        As for :class:`Reader`.
+    case. The options are those of :class:`Reader`.
 
     Returns
     -------
@@ -380,8 +303,14 @@ def reader_view(answers: str | os.PathLike, **options):
 
 
 def _row(*children) -> ipw.HBox:
-    wrap = ipw.Layout(flex_flow="row wrap", align_items="center", grid_gap="0.4rem")
+    wrap = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "0.4rem"}
     return ipw.HBox(children, layout=wrap)
+
+
+def _text(description: str, **more) -> ipw.Text:
+    """Return a field whose text is sent whole when it is left: a click would overtake letters."""
+    style = {"description_width": "initial"}
+    return ipw.Text(description=description, continuous_update=False, style=style, **more)
 
 
 def _user() -> str:

@@ -180,8 +180,8 @@ def summarise(
     Returns
     -------
     dict
-        ``table``: rows ``cases, who, n, n_right, low, high``, on all cases for the model and the
-        pair, on those answered before the model's answer was shown for the reader alone too;
+        ``table``: rows ``cases, who, n, n_right, low, high``, on the cases answered before the
+        model's answer was shown for model, reader and pair, on all, if more, for model and pair;
         counts ``decided, deferred, flagged``, ``corrected`` (wrong answers overridden by right
         ones), ``broken`` (right ones by wrong ones), ``missed`` (wrong ones accepted); ``seconds``,
         the median time a case took.
@@ -196,8 +196,9 @@ def summarise(
             found.append((case["image_id"], made.action, right, own and _grade(case, own), pair))
     cases = pd.DataFrame(found, columns=["image_id", "action", "model", "you", "pair"])
     first = cases[cases["you"].notna()]
-    rows = [("all", who, *_right(cases, who)) for who in ("model", "pair")]
-    rows += [("answered first", who, *_right(first, who)) for who in ("model", "you", "pair")]
+    rows = [("answered first", who, *_right(first, who)) for who in ("model", "you", "pair")]
+    if len(first) < len(cases):
+        rows += [("all", who, *_right(cases, who)) for who in ("model", "pair")]
     overridden, accepted = (cases[cases["action"] == action] for action in ("override", "accept"))
     all_made = list(decisions.values())
     return {

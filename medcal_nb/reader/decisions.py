@@ -13,13 +13,12 @@ import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+import pandas as pd
 
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import new_file
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 #: ``commit`` is an own answer given before the model's was shown; the others are decisions.
 ACTIONS = ("commit", "accept", "override", "defer")
@@ -185,8 +184,6 @@ class DecisionLog:
 
     def read(self) -> pd.DataFrame:
         """Return every row ever written, in order, with the fields of :class:`Decision`."""
-        import pandas as pd
-
         return pd.DataFrame(list(self._rows({}).values()), columns=Decision._fields)
 
     def export(self, path: str | os.PathLike, *, force: bool = False) -> pd.DataFrame:

@@ -75,6 +75,8 @@
     const root = rootOf(target) || (alone && document.querySelector(ROOT));
     if (!root) { return; }
     event.stopImmediatePropagation();
+    // Enter ends writing: what was written is sent, and keys are commands again
+    if (event.key === 'Enter' && target.matches('input[type=text]')) { take(root); }
     if (target.matches(WRITES) || root.classList.contains('medcal-no-keys')) { return; }
     const frame = root.querySelector('.frame');
     const arrow = event.key.startsWith('Arrow');

@@ -107,7 +107,8 @@ class Reader(ipw.VBox):
             button.add_class(f"medcal-{name}")
         self.own = ipw.RadioButtons(options=(), layout=ipw.Layout(width="auto"))
         self.own.add_class("medcal-own")
-        self.own_text, self.reason = _text("your answer"), _text("reason", placeholder="optional")
+        self.own_text = _text("your answer", placeholder="Enter when done")
+        self.reason = _text("reason", placeholder="optional")
         deciding = [self.buttons[name] for name in ("commit", *_DECIDING)]
         steps = [button for button in self.buttons.values() if button not in deciding]
         self.settings_box = _row(self.reader, self.choice, self.model_first, self.single_keys)

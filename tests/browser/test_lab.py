@@ -99,11 +99,13 @@ def test_keys_of_the_reader_view_leave_the_notebook_alone(page, lab):
     expect(heading).not_to_have_text(first)
     page.keyboard.press("k")
     expect(heading).to_have_text(first)
+    page.wait_for_timeout(2000)  # the answers to choose from come after the question
     if page.locator(".medcal-own").is_visible():
         page.keyboard.press("1")
     else:
         page.get_by_label("your answer").fill("a dd")
-        page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        assert inside()
     # nor does Lab's table of contents tell what is hidden
     contents = page.locator(".jp-tocItem-content")
     assert "The model says" not in contents.all_inner_texts()

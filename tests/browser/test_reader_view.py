@@ -118,7 +118,7 @@ def test_an_override_by_keyboard_survives_a_reload(page, served, reply):
         if page.evaluate("document.activeElement.placeholder") == "optional":
             break
     page.keyboard.type("a doubtful edge, ask Otto")  # letters that are commands elsewhere
-    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
     moved(page, "o")
     page.get_by_text("Saved:").wait_for()
 

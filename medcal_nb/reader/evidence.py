@@ -24,19 +24,22 @@ NEAREST, AT_LEAST = 100, 20
 LIKE_AGREEMENT = 0.15
 """How far the agreements of two answers that are like in it may be apart."""
 WORST_SHARE = 0.2
+_LIKENESS = ("kind", "agreement", "modality")
 _ENOUGH = 100  # answers of the library that can certify something
 _RANKED = 2000  # cases among which the worst share is looked for; ranking takes their square
 
 
 def _like(past: pd.DataFrame, case: pd.Series) -> tuple[np.ndarray, list[str]]:
     """Return which rows are like a case, and in what: as much as leaves enough of them."""
-    mine, like = np.ones(len(past), bool), []
-    conditions = {
-        "kind": past["question_type"].to_numpy() == case["question_type"],
-        "agreement": np.abs(past["agreement"].to_numpy() - case["agreement"]) <= LIKE_AGREEMENT,
-        "modality": past["modality"].to_numpy() == case["modality"],
-    }
-    for name, holds in conditions.items():
+    mine, like = past["image_id"].to_numpy() != case["image_id"], []
+    if not mine.any():
+        return mine, like
+    conditions = (
+        past["question_type"].to_numpy() == case["question_type"],
+        np.abs(past["agreement"].to_numpy() - case["agreement"]) <= LIKE_AGREEMENT,
+        past["modality"].to_numpy() == case["modality"],
+    )
+    for name, holds in zip(_LIKENESS, conditions, strict=True):
         if (mine & holds).sum() >= AT_LEAST:
             mine, like = mine & holds, [*like, name]
     # the nearest in confidence, with all that are as near as the last of them
@@ -45,7 +48,7 @@ def _like(past: pd.DataFrame, case: pd.Series) -> tuple[np.ndarray, list[str]]:
     return mine & (apart <= np.partition(apart[mine], count - 1)[count - 1]), like
 
 
-def case_error(book: Casebook, case: pd.Series, *, level: float = 0.95) -> dict | None:
+def case_error(book: Casebook, case: pd.Series) -> dict | None:
     """Error rate of the answers that are most like a case's, about other images.
 
     Like means: the same kind of question, a like share of other ways of asking that agree, the
@@ -58,24 +61,26 @@ def case_error(book: Casebook, case: pd.Series, *, level: float = 0.95) -> dict 
     -------
     dict or None
         ``n`` answers about ``n_images`` images, ``n_wrong`` of them wrong, ``share`` with its
-        ``interval``; ``confidence`` and ``agreement``, their least and greatest; ``like``, which
-        of ``kind``, ``agreement``, ``modality`` they have in common. None where there is none.
+        95 % ``interval``; ``confidence`` and ``agreement``, their least and greatest; ``like``, which
+        of ``kind``, ``agreement``, ``modality`` they have in common, ``unlike``, which too few
+        had. None where there is no other answer.
     """
-    others = book.others(case)
-    if others.empty:
+    mine, like = _like(book.past, case)
+    if not mine.any():
         return None
-    mine, like = _like(others, case)
-    mine = others[mine]
+    mine = book.past[mine]
+    comparable = [name for name in _LIKENESS if name != "agreement" or case["agreement"] >= 0]
     wrong, images = 1 - mine["correct"].to_numpy(), mine["image_id"].to_numpy(str)
     return {
         "n": len(mine),
         "n_images": len(set(images)),
         "n_wrong": int(wrong.sum()),
         "share": wrong.mean(),
-        "interval": clustered_interval(wrong, images, level=level),
+        "interval": clustered_interval(wrong, images),
         "confidence": (mine["confidence"].min(), mine["confidence"].max()),
         "agreement": (mine["agreement"].min(), mine["agreement"].max()),
         "like": like,
+        "unlike": [name for name in comparable if name not in like],
     }
 
 
@@ -86,12 +91,12 @@ def worst_cases(book: Casebook) -> set[str]:
     confidence; where nothing is graded these two alone decide.
     """
 
+    correct = book.past["correct"].to_numpy()
+
     def need(item_id: str) -> tuple:
-        case, share = book.rows.loc[item_id], 0.0
-        others = book.others(case)
-        if len(others):
-            mine, _ = _like(others, case)
-            share = 1 - others["correct"].to_numpy()[mine].mean()
+        case = book.rows.loc[item_id]
+        mine, _ = _like(book.past, case)
+        share = 1 - correct[mine].mean() if mine.any() else 0.0
         agreement = np.nan_to_num(case["agreement"], nan=1.0)
         return round(share, 6), -agreement, -case["confidence"], item_id
 

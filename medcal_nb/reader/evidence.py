@@ -61,9 +61,9 @@ def case_error(book: Casebook, case: pd.Series) -> dict | None:
     -------
     dict or None
         ``n`` answers about ``n_images`` images, ``n_wrong`` of them wrong, ``share`` with its
-        95 % ``interval``; ``confidence`` and ``agreement``, their least and greatest; ``like``, which
-        of ``kind``, ``agreement``, ``modality`` they have in common, ``unlike``, which too few
-        had. None where there is no other answer.
+        ``interval`` of 95 %; ``confidence`` and ``agreement``, their least and greatest; ``like``,
+        which of ``kind``, ``agreement``, ``modality`` they have in common, ``unlike``, which too
+        few had. None where there is no other answer.
     """
     mine, like = _like(book.past, case)
     if not mine.any():

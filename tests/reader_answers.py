@@ -4,15 +4,18 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb.answers import AnswerLog
-from medcal_nb.items import load_items
+from medcal_nb.items import dataset_names, load_items
+
+#: The embedded medical data set.
+DATASET = next(n for n in dataset_names() if n.startswith("pocket") and n.endswith("medical"))
 
 
 def answers_table(*, n_test=24, n_fit=60, strategies=("verbalized", "p_true"), seed=0):
-    """Return answers about pocketvqa-medical items whose confidence is honest on average."""
+    """Return answers about embedded medical items whose confidence is right on average."""
     rng = np.random.default_rng(seed)
     rows = []
     for split, n in (("test", n_test), ("fit", n_fit)):
-        for item in load_items("pocketvqa-medical", split=split, n=n).to_dict("records"):
+        for item in load_items(DATASET, split=split, n=n).to_dict("records"):
             gold = item["gold"] if isinstance(item["gold"], str) else item["gold"][0]
             wrong = [o for o in item["options"] or ["something else"] if o != gold]
             for strategy in strategies:
@@ -22,7 +25,7 @@ def answers_table(*, n_test=24, n_fit=60, strategies=("verbalized", "p_true"), s
                     row(item, strategy, gold if right else wrong[0], confidence, right, gold)
                 )
             if item["options"]:
-                rows += ablated(item, gold, rng)
+                rows += blanked(item, gold, rng)
     return pd.DataFrame(rows)
 
 
@@ -36,7 +39,7 @@ def row(item, strategy, answer, confidence, right, gold, **more):
     }  # fmt: skip
 
 
-def ablated(item, gold, rng):
+def blanked(item, gold, rng):
     """Return the two answers of blank_image: with the image and with a blank one."""
     others = [o for o in item["options"] if o != gold]
     rows = []

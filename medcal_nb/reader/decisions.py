@@ -1,8 +1,8 @@
 """What readers decided: a SQLite file that only ever grows.
 
-Each decision is a row of its own, written in one transaction before the page moves on. Nothing
-is updated and nothing deleted: a change of mind is a further row, and the last one counts. Rows
-carry the reader's name, so that several readers can use one file at once.
+Each decision is a row of its own, on the disk before the page moves on. Nothing is updated and
+nothing deleted: a change of mind is a further row, and the last one counts; an undo is a row of
+the table ``undone`` that names the decision it takes back.
 """
 
 from __future__ import annotations
@@ -10,65 +10,63 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
-from medcal_nb.answers.log import write_ahead
+import pandas as pd
+
 from medcal_nb.errors import MedcalError
-
-if TYPE_CHECKING:
-    import pandas as pd
+from medcal_nb.files import new_file
 
 #: ``commit`` is an own answer given before the model's was shown; the others are decisions.
 ACTIONS = ("commit", "accept", "override", "defer")
-COLUMNS = (
-    "at",
-    "reader",
-    "model",
-    "dataset",
-    "strategy",
-    "item_id",
-    "action",
-    "answer",
-    "reason",
-    "model_answer",
-    "confidence",
-    "flagged",
-)
-APPLICATION_ID = 0x4D434452  # "MCDR", marks the file as ours
-BUSY_SECONDS = 30.0
-_TABLE = f"""CREATE TABLE IF NOT EXISTS decisions (
+_APPLICATION_ID = 0x4D434452  # "MCDR", marks the file as ours
+_BUSY_SECONDS = 30.0
+_TABLES = (
+    f"""CREATE TABLE IF NOT EXISTS decisions (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     at TEXT NOT NULL, reader TEXT NOT NULL,
     model TEXT NOT NULL, dataset TEXT NOT NULL, strategy TEXT NOT NULL, item_id TEXT NOT NULL,
     action TEXT NOT NULL CHECK (action IN {ACTIONS}),
-    answer TEXT, reason TEXT, model_answer TEXT, confidence REAL, flagged INTEGER
-)"""
-_INSERT = f"INSERT INTO decisions ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
+    answer TEXT, reason TEXT, model_answer TEXT, confidence REAL, flagged INTEGER, seconds REAL)""",
+    "CREATE TABLE IF NOT EXISTS undone (decision INTEGER PRIMARY KEY, at TEXT NOT NULL)",
+)
+_REMEDIES = {
+    "locked": "another program holds it; close that and decide again",
+    "not a database": "it is no SQLite file; choose another with --decisions",
+    "malformed": "it is damaged; choose another with --decisions",
+    "full": "the disk is full; free some space and decide again",
+    "": "check that its folder exists and can be written, or use --decisions",
+}
 
 
 class Decision(NamedTuple):
     """What a reader decided about an answer.
 
     `answer` is the reader's own (for ``commit`` and ``override``), `flagged` whether the view
-    said *check this one*, `at` the time in UTC.
+    said *check this one*, `at` the time in UTC, `seconds` the time since the case was shown (None
+    in files of older versions), `undone_at` when it was taken back (None where it stands).
     """
 
-    at: str
+    action: str
+    item_id: str
     reader: str
     model: str
     dataset: str
     strategy: str
-    item_id: str
-    action: str
-    answer: str | None
-    reason: str
-    model_answer: str | None
-    confidence: float | None
-    flagged: bool
+    answer: str | None = None
+    reason: str = ""
+    model_answer: str | None = None
+    confidence: float | None = None
+    flagged: bool = False
+    seconds: float | None = None
+    at: str = ""
+    undone_at: str | None = None
+
+
+_KEPT = Decision._fields[:-1]
 
 
 def decisions_path(answers: str | os.PathLike) -> Path:
@@ -78,12 +76,13 @@ def decisions_path(answers: str | os.PathLike) -> Path:
 
 
 class DecisionLog:
-    """Decisions on disk.
+    """Decisions on disk; the file is open only while something is read or written.
 
     Parameters
     ----------
     path : path
-        The SQLite file; made with the first decision, so that looking leaves no trace.
+        The SQLite file; made with the first decision, so that looking leaves no trace. Files of
+        older versions open too: what they lack is added, what they hold stays.
 
     Raises
     ------
@@ -93,73 +92,48 @@ class DecisionLog:
 
     def __init__(self, path: str | os.PathLike):
         self.path = Path(path)
-        self._lock = threading.Lock()
-        self._con: sqlite3.Connection | None = None
-        if self.path.exists():
-            with self._explained():
-                self._open()
-        elif not os.access(self.path.parent, os.W_OK):
+        if not self.path.exists() and not os.access(self.path.parent, os.W_OK):
             raise MedcalError(
                 f"{self.path}: its folder is missing or cannot be written; choose another file "
                 "with --decisions"
             )
-
-    def _open(self) -> sqlite3.Connection:
-        if self._con is None:
-            con = sqlite3.connect(
-                self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
-            try:
-                self._prepare(con)
-            except BaseException:
-                con.close()
-                raise
-            self._con = con
-        return self._con
-
-    def _prepare(self, con: sqlite3.Connection) -> None:
-        tables = {name for (name,) in con.execute("SELECT name FROM sqlite_master")}
-        (mark,) = con.execute("PRAGMA application_id").fetchone()
-        if tables and mark != APPLICATION_ID:
-            raise MedcalError(
-                f"{self.path}: holds something else than decisions; choose another file with "
-                "--decisions"
-            )
-        write_ahead(con)
-        # a decision is on the disk before the next case is shown
-        con.execute("PRAGMA synchronous = FULL")
-        if not tables:
-            con.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        con.execute(_TABLE)
+        self._rows({})
 
     def __enter__(self) -> DecisionLog:
         return self
 
     def __exit__(self, *exc) -> None:
-        self.close()
+        """Nothing is open between two uses."""
 
-    def close(self) -> None:
-        """Close the file; the next use opens it again."""
-        if self._con is not None:
-            self._con.close()
-            self._con = None
+    @contextlib.contextmanager
+    def _file(self) -> Iterator[sqlite3.Connection]:
+        """Open the file with its tables made, or with what an older version lacks added."""
+        try:
+            con = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
+            with contextlib.closing(con):
+                con.execute("PRAGMA synchronous = FULL")
+                con.execute("BEGIN IMMEDIATE")
+                there = con.execute("SELECT 1 FROM sqlite_master").fetchone()
+                if there and con.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
+                    raise MedcalError(
+                        f"{self.path}: holds something else than decisions; choose another file "
+                        "with --decisions"
+                    )
+                if not there:
+                    con.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+                for statement in _TABLES:
+                    con.execute(statement)
+                if not con.execute("SELECT 1 FROM pragma_table_info('decisions') "
+                                   "WHERE name = 'seconds'").fetchone():  # fmt: skip
+                    con.execute("ALTER TABLE decisions ADD COLUMN seconds REAL")
+                yield con
+                con.execute("COMMIT")
+        except sqlite3.DatabaseError as error:
+            remedy = next(text for said, text in _REMEDIES.items() if said in str(error))
+            raise MedcalError(f"{self.path}: {error}: {remedy}") from error
 
-    def append(
-        self,
-        action: str,
-        *,
-        reader: str,
-        model: str,
-        dataset: str,
-        strategy: str,
-        item_id: str,
-        answer: str | None = None,
-        reason: str = "",
-        model_answer: str | None = None,
-        confidence: float | None = None,
-        flagged: bool = False,
-    ) -> Decision:
-        """Write a decision; when this returns it is on the disk.
+    def append(self, action: str, **told) -> Decision:
+        """Write a decision, given as the fields of one; when this returns it is on the disk.
 
         Raises
         ------
@@ -168,80 +142,81 @@ class DecisionLog:
         MedcalError
             If it cannot be written.
         """
+        made = Decision(action, **told, at=_now())
         if action not in ACTIONS:
             raise ValueError(f"action: {action!r} is none of {', '.join(ACTIONS)}")
-        if action in ("commit", "override") and not (answer or "").strip():
+        if action in ("commit", "override") and not (made.answer or "").strip():
             raise ValueError(f"answer: to {action} takes an own answer")
-        made = Decision(
-            at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-            reader=reader,
-            model=model,
-            dataset=dataset,
-            strategy=strategy,
-            item_id=item_id,
-            action=action,
-            answer=None if answer is None else answer.strip(),
-            reason=reason.strip(),
-            model_answer=model_answer,
-            confidence=confidence,
-            flagged=bool(flagged),
-        )
-        with self._lock, self._explained():
-            self._open().execute(_INSERT, made)
+        made = made._replace(answer=made.answer and made.answer.strip(), reason=made.reason.strip())
+        holes = ", ".join("?" * len(_KEPT))
+        with self._file() as con:
+            con.execute(f"INSERT INTO decisions ({', '.join(_KEPT)}) VALUES ({holes})", made[:-1])
         return made
 
-    def latest(self, **where: Any) -> dict[str, Decision]:
-        """Return the decision that counts, by item: the last one that is no ``commit``.
+    def undo(self, **where: str) -> Decision | None:
+        """Take the last decision back and return it; None where there is none.
+
+        An answer committed to before the model's was shown stays: it can't be given unseen twice.
+        """
+        rows = self._rows(where).items()
+        standing = [(k, d) for k, d in rows if d.action != "commit" and d.undone_at is None]
+        if not standing:
+            return None
+        with self._file() as con:
+            con.execute("INSERT OR IGNORE INTO undone VALUES (?, ?)", (standing[-1][0], _now()))
+        return standing[-1][1]
+
+    def latest(self, **where: str) -> dict[str, Decision]:
+        """Return the decision that counts, by item: the last that stands and is no ``commit``.
 
         Parameters
         ----------
         **where
-            ``reader=``, ``model=``, ``dataset=``, ``strategy=``.
+            Fields of :class:`Decision` and their values, such as ``reader=``.
         """
-        return {d.item_id: d for d in self._rows(where) if d.action != "commit"}
+        rows = self._rows(where).values()
+        return {d.item_id: d for d in rows if d.action != "commit" and d.undone_at is None}
 
-    def commitments(self, **where: Any) -> dict[str, Decision]:
+    def commitments(self, **where: str) -> dict[str, Decision]:
         """Return the answers given before the model's was shown, by item: the first counts."""
-        first: dict[str, Decision] = {}
-        for decision in self._rows(where):
-            if decision.action == "commit":
-                first.setdefault(decision.item_id, decision)
-        return first
+        rows = reversed(self._rows(where).values())
+        return {d.item_id: d for d in rows if d.action == "commit"}
 
     def read(self) -> pd.DataFrame:
-        """Return every row ever written, in order."""
-        import pandas as pd
+        """Return every row ever written, in order, with the fields of :class:`Decision`."""
+        return pd.DataFrame(list(self._rows({}).values()), columns=Decision._fields)
 
-        return pd.DataFrame(list(self._rows({})), columns=COLUMNS)
+    def export(self, path: str | os.PathLike, *, force: bool = False) -> pd.DataFrame:
+        """Write every row to a CSV file and return them.
 
-    def readers(self) -> list[str]:
-        """Return the names of those who have decided anything."""
-        return sorted({decision.reader for decision in self._rows({})})
+        Raises
+        ------
+        MedcalError
+            If there is no decision yet, or the file may not be written.
+        """
+        table = self.read()
+        if table.empty:
+            raise MedcalError(f"{self.path}: no decision yet, so nothing to export")
+        with new_file(path, sources=[self.path], force=force) as part:
+            table.to_csv(part, index=False)
+        return table
 
-    def _rows(self, where: dict[str, Any]) -> list[Decision]:
-        unknown = [name for name in where if name not in COLUMNS]
-        if unknown:
-            raise ValueError(f"where: no column {unknown[0]!r}; there are {', '.join(COLUMNS)}")
-        tests = " AND ".join(f"{name} = ?" for name in where) or "1"
-        query = f"SELECT {', '.join(COLUMNS)} FROM decisions WHERE {tests} ORDER BY id"
+    def _rows(self, where: dict[str, str]) -> dict[int, Decision]:
+        """Return the decisions that have these values, by key, in order."""
         if not self.path.exists():
-            return []
-        with self._lock, self._explained():
-            rows = self._open().execute(query, tuple(where.values())).fetchall()
-        return [Decision(*row[:-1], flagged=bool(row[-1])) for row in rows]
+            return {}
+        columns = ", ".join(f"d.{name}" for name in _KEPT)
+        query = f"""SELECT d.id, {columns}, u.at FROM decisions d
+            LEFT JOIN undone u ON u.decision = d.id ORDER BY d.id"""
+        with self._file() as con:
+            rows = con.execute(query).fetchall()
+        found = {key: Decision(*told) for key, *told in rows}
+        return {
+            key: d._replace(flagged=bool(d.flagged))
+            for key, d in found.items()
+            if all(getattr(d, name) == value for name, value in where.items())
+        }
 
-    @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.DatabaseError as error:
-            said = str(error)
-            if "locked" in said or "busy" in said:
-                remedy = "another program holds it; close that and decide again"
-            elif "not a database" in said or "malformed" in said:
-                remedy = "it is damaged or no SQLite file; choose another with --decisions"
-            elif "full" in said:
-                remedy = "the disk is full; free some space and decide again"
-            else:
-                remedy = "check that its folder exists and can be written, or use --decisions"
-            raise MedcalError(f"{self.path}: {said}: {remedy}") from error
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

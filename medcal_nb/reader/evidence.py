@@ -1,13 +1,14 @@
 """What is known about one answer before anyone trusts it.
 
-Everything here is computed on answers to *other* images than the one in question.
+A case is a row of :attr:`medcal_nb.reader.cases.Casebook.rows`. Everything here is computed on
+answers to *other* images than its own.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,270 +16,261 @@ import pandas as pd
 from medcal_nb.ask.graded import meaning
 from medcal_nb.ask.grading import is_correct
 from medcal_nb.measure import MeasureWarning, clustered_interval, selective_threshold
-from medcal_nb.reader.cases import BLANK_STRATEGY, Case, Casebook
+from medcal_nb.reader.cases import Casebook
 from medcal_nb.reader.decisions import Decision
 
-NEAREST = 100
-ENOUGH = 100
+NEAREST, AT_LEAST = 100, 20
+"""How many like answers are looked at, and how many a condition on likeness has to leave."""
+LIKE_AGREEMENT = 0.15
+"""How far the agreements of two answers that are like in it may be apart."""
+WORST_SHARE = 0.2
+_LIKENESS = ("kind", "agreement", "modality")
+_ENOUGH = 100  # answers of the library that can certify something
+_RANKED = 2000  # cases among which the worst share is looked for; ranking takes their square
 
 
-class LocalError(NamedTuple):
-    """How often answers of like confidence were wrong.
-
-    `n_wrong` of `n` answers about `n_images` images, with confidences from `nearest_low` to
-    `nearest_high`; `share` with its interval (`low`, `high`). NaN where there is no other answer.
-    """
-
-    n: int
-    n_wrong: int
-    n_images: int
-    share: float
-    low: float
-    high: float
-    nearest_low: float
-    nearest_high: float
-
-
-def local_error(
-    confidence, correct, at: float, *, images=None, nearest: int = NEAREST, level: float = 0.95
-) -> LocalError:
-    """Error rate among the answers whose confidence is nearest to `at`.
-
-    All answers as near as the last one taken are taken too: ties are not broken by chance. Of
-    few answers only a quarter is taken, at least ten, so that "near" keeps a meaning. The
-    interval is Wilson's, wider where answers about the same image tend to be wrong together
-    (:func:`medcal_nb.measure.clustered_interval`).
-
-    Parameters
-    ----------
-    confidence, correct : (n,) arrays
-        Of answers to other images.
-    at : float
-    images : (n,) array, optional
-        Which image each answer is about; by default each about one of its own.
-    nearest : int
-        How many to take.
-    level : float
-        Of the interval.
-    """
-    c, y = np.asarray(confidence, float), np.asarray(correct, float)
-    if len(c) == 0:
-        return LocalError(0, 0, 0, *(math.nan,) * 5)
-    about = np.arange(len(c)) if images is None else np.asarray(images)
-    count = min(nearest, max(10, round(len(c) / 4)), len(c))
-    distance = np.abs(c - at)
-    mine = distance <= np.partition(distance, count - 1)[count - 1]
-    n, wrong, about = int(mine.sum()), int((1 - y[mine]).sum()), about[mine]
-    bounds = clustered_interval(1 - y[mine], about, level=level)
-    near = float(c[mine].min()), float(c[mine].max())
-    return LocalError(n, wrong, len(set(about.tolist())), wrong / n, *bounds, *near)
-
-
-def case_error(book: Casebook, case: Case, **options) -> LocalError:
-    """Return :func:`local_error` of a case, from the answers about other images."""
-    others = book.others(case)
-    return local_error(
-        others["confidence"],
-        others["correct"].astype(float),
-        case.confidence,
-        images=others["image_id"].to_numpy(str),
-        **options,
+def _like(past: pd.DataFrame, case: pd.Series) -> tuple[np.ndarray, list[str]]:
+    """Return which rows are like a case, and in what: as much as leaves enough of them."""
+    mine, like = past["image_id"].to_numpy() != case["image_id"], []
+    if not mine.any():
+        return mine, like
+    conditions = (
+        past["question_type"].to_numpy() == case["question_type"],
+        np.abs(past["agreement"].to_numpy() - case["agreement"]) <= LIKE_AGREEMENT,
+        past["modality"].to_numpy() == case["modality"],
     )
+    for name, holds in zip(_LIKENESS, conditions, strict=True):
+        if (mine & holds).sum() >= AT_LEAST:
+            mine, like = mine & holds, [*like, name]
+    # the nearest in confidence, with all that are as near as the last of them
+    apart = np.abs(past["confidence"].to_numpy(float) - case["confidence"])
+    count = min(NEAREST, max(AT_LEAST, round(mine.sum() / 4)), mine.sum())
+    return mine & (apart <= np.partition(apart[mine], count - 1)[count - 1]), like
 
 
-def past_cases(book: Casebook, case: Case, *, n: int = 3) -> list[Case]:
-    """Return the library's cases of nearest confidence, whatever their outcome.
+def case_error(book: Casebook, case: pd.Series) -> dict | None:
+    """Error rate of the answers that are most like a case's, about other images.
 
-    One per image; of equally near ones, those of the same modality and kind of question first.
-    """
-    library = book.others(case)
-    library = library[library["library"]]
-    ranked = library.assign(
-        far=(library["confidence"] - case.confidence).abs().round(6),
-        unlike=(library["modality"] != case.modality).fillna(True).astype(int)
-        + (library["question_type"] != case.question_type).fillna(True).astype(int),
-    ).sort_values(["far", "unlike", "item_id"])
-    nearest = ranked.drop_duplicates("image_id")["item_id"].head(n)
-    return [book.case(item_id) for item_id in nearest]
-
-
-def other_ways(book: Casebook, case: Case) -> pd.DataFrame:
-    """Return what the model answered when asked in other ways.
+    Like means: the same kind of question, a like share of other ways of asking that agree, the
+    same modality, each where it leaves at least 20 answers; of those left, the quarter (20 to
+    100) with the nearest confidence and all that are as near. The interval is that of
+    :func:`medcal_nb.measure.clustered_interval`, wider where answers about an image tend to be
+    wrong together.
 
     Returns
     -------
-    pandas.DataFrame
-        ``strategy, answer, confidence, agrees``; empty where it was asked in one way only.
+    dict or None
+        ``n`` answers about ``n_images`` images, ``n_wrong`` of them wrong, ``share`` with its
+        ``interval`` of 95 %; ``confidence`` and ``agreement``, their least and greatest; ``like``,
+        which of ``kind``, ``agreement``, ``modality`` they have in common, ``unlike``, which too
+        few had. None where there is no other answer.
     """
-    verdicts = book.verdicts
-    mine = verdicts[
-        (verdicts["item_id"] == case.item_id)
-        & ~verdicts["strategy"].isin([book.strategy, BLANK_STRATEGY])
-        & verdicts["answer"].notna()
-    ]
-    table = mine[["strategy", "answer", "confidence"]].reset_index(drop=True)
-    same = meaning(case.answer)
-    table["agrees"] = np.array([meaning(answer) == same for answer in table["answer"]], dtype=bool)
-    return table
-
-
-class BlankImage(NamedTuple):
-    """The probability of the model's answer with the image, and with a blank one instead."""
-
-    answer: str
-    seen: float
-    blank: float
-
-
-def blank_image(book: Casebook, case: Case) -> BlankImage | None:
-    """Return what a blank image does to the answer; None where that was not asked."""
-    answers = book.answers
-    mine = answers[
-        (answers["item_id"].astype(str) == case.item_id) & (answers["strategy"] == BLANK_STRATEGY)
-    ]
-    shares = dict(zip(mine["sample"].astype(int), mine["option_probabilities"], strict=True))
-    seen, blank = shares.get(0), shares.get(1)
-    if not isinstance(seen, dict) or not isinstance(blank, dict):
+    mine, like = _like(book.past, case)
+    if not mine.any():
         return None
-    for option, share in seen.items():
-        if meaning(option) == meaning(case.answer) and option in blank:
-            return BlankImage(option, float(share), float(blank[option]))
-    return None
+    mine = book.past[mine]
+    comparable = [name for name in _LIKENESS if name != "agreement" or case["agreement"] >= 0]
+    wrong, images = 1 - mine["correct"].to_numpy(), mine["image_id"].to_numpy(str)
+    return {
+        "n": len(mine),
+        "n_images": len(set(images)),
+        "n_wrong": int(wrong.sum()),
+        "share": wrong.mean(),
+        "interval": clustered_interval(wrong, images),
+        "confidence": (mine["confidence"].min(), mine["confidence"].max()),
+        "agreement": (mine["agreement"].min(), mine["agreement"].max()),
+        "like": like,
+        "unlike": [name for name in comparable if name not in like],
+    }
 
 
-class CheckRule(NamedTuple):
-    """From which confidence on answers need no check, and what that rests on.
+def worst_cases(book: Casebook) -> set[str]:
+    """Return the items that ring: the fifth with the highest error rate of answers like them.
 
-    `apart` tells whether the `n` answers it was chosen on are others than those shown.
+    Of cases with one error rate those with less agreement come first, then those with less
+    confidence; where nothing is graded these two alone decide.
     """
 
-    threshold: float
-    limit: float
-    n: int
-    apart: bool
+    correct = book.past["correct"].to_numpy()
 
-    def flags(self, confidence: float) -> bool:
-        """Return whether an answer of this confidence is to be checked."""
-        return not confidence >= self.threshold
+    def need(item_id: str) -> tuple:
+        case = book.rows.loc[item_id]
+        mine, _ = _like(book.past, case)
+        share = 1 - correct[mine].mean() if mine.any() else 0.0
+        agreement = np.nan_to_num(case["agreement"], nan=1.0)
+        return round(share, 6), -agreement, -case["confidence"], item_id
+
+    ranked = sorted(book.order[:_RANKED], key=need, reverse=True)
+    return set(ranked[: math.ceil(WORST_SHARE * len(ranked))])
 
 
-def check_rule(book: Casebook, *, limit: float, delta: float = 0.1) -> CheckRule:
-    """Return the lowest threshold that keeps errors below a limit, certified on the library.
+def certified_threshold(book: Casebook, limit: float) -> dict:
+    """Return the lowest confidence above which errors stay below a limit.
 
-    With probability of at least 1 - `delta` over the draw of the library, no more than `limit`
-    of the answers above the threshold are wrong; where nothing can be certified the threshold is
-    infinite and every answer is flagged. Images, not questions, are taken as independent. A
-    library of fewer than 100 graded answers certifies next to nothing: all graded answers are
-    then used, which the result says.
+    With a probability of at least 0.9 over the draw of the library, no more than `limit` of the
+    answers above the threshold are wrong; it is infinite where nothing can be certified. Images,
+    not questions, are taken as independent. A library of fewer than 100 answers certifies next to
+    nothing: all answers are then used, and ``apart`` is false.
 
     References
     ----------
     Angelopoulos et al., Learn then Test, Annals of Applied Statistics 2025, arXiv:2110.01052.
     """
-    graded = book.rows[book.rows["correct"].notna()]
-    library = graded[graded["library"]]
-    apart = len(library) >= ENOUGH
-    chosen_on = library if apart else graded
-    if chosen_on.empty:
-        return CheckRule(math.inf, limit, 0, apart)
-    several = chosen_on["image_id"].duplicated().any()
-    with warnings.catch_warnings():
-        # that nothing is certified is told by the threshold
-        warnings.simplefilter("ignore", MeasureWarning)
-        chosen = selective_threshold(
-            chosen_on["confidence"].to_numpy(float),
-            chosen_on["correct"].astype(float).to_numpy(),
-            target=limit,
-            delta=delta,
-            groups=chosen_on["image_id"].to_numpy(str) if several else None,
-        )
-    return CheckRule(float(chosen.threshold), limit, len(chosen_on), apart)
+    library = book.past[book.past["library"]]
+    apart = len(library) >= _ENOUGH
+    on = library if apart else book.past
+    told = {"limit": limit, "n": len(on), "apart": apart, "threshold": math.inf}
+    if len(on):
+        groups = on["image_id"].to_numpy(str) if on["image_id"].duplicated().any() else None
+        pair = on["confidence"].to_numpy(float), on["correct"].to_numpy()
+        with warnings.catch_warnings():
+            # that nothing is certified is told by the threshold
+            warnings.simplefilter("ignore", MeasureWarning)
+            chosen = selective_threshold(*pair, target=limit, delta=0.1, groups=groups)
+        told["threshold"] = float(chosen.threshold)
+    return told
 
 
-def grade(case: Case, answer: str | None) -> bool | None:
-    """Return whether a reader's answer is right; None where that is not known."""
-    if answer is None or case.gold is None:
-        return None
-    kind = case.question_type or ("choice" if case.options else "open")
-    return is_correct(answer, case.gold, question_type=kind, options=list(case.options) or None)
+def past_cases(book: Casebook, case: pd.Series, *, n: int = 3) -> pd.DataFrame:
+    """Return the library's cases most like this one, whatever their outcome, one per image.
 
-
-class Summary(NamedTuple):
-    """Human, model and both together on the cases decided so far.
-
-    `table` has a row for each of them: ``who, n, n_right, accuracy, low, high``.
+    Those of the same kind of question and modality first, of these the nearest in confidence.
+    Where the question may be *which* modality is shown, it is no reason to choose: it would tell.
     """
+    library = book.others(case)
+    library = library[library["library"]]
+    gold = case["gold"] if isinstance(case["gold"], list | tuple) else [case["gold"]]
+    answers = {meaning(answer) for answer in (*(case["options"] or ()), *gold)}
+    unlike = (library["question_type"] != case["question_type"]).astype(int)
+    if meaning(case["modality"]) not in answers:
+        unlike += (library["modality"] != case["modality"]).astype(int)
+    far = (library["confidence"] - case["confidence"]).abs().round(6)
+    ranked = library.assign(unlike=unlike, far=far).sort_values(["unlike", "far", "item_id"])
+    return ranked.drop_duplicates("image_id").head(n)
 
-    table: pd.DataFrame
-    n_decided: int
-    n_deferred: int
-    n_mended: int
-    n_spoiled: int
-    n_missed: int
-    n_flagged: int
+
+def other_ways(book: Casebook, case: pd.Series) -> pd.DataFrame:
+    """Return what the model answered when asked in other ways.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``item_id, strategy, answer, confidence, meaning, agrees``; empty where there was none.
+    """
+    ways = book.ways[book.ways["item_id"] == case["item_id"]]
+    ways = ways[ways["strategy"] != book.strategy]
+    return ways.assign(agrees=ways["meaning"] == case["meaning"])
+
+
+def blank_image(book: Casebook, case: pd.Series) -> tuple[float, float] | None:
+    """Return the probability of the answer with the image and with a blank one; None if unknown."""
+    answers = book.answers
+    mine = answers[answers["item_id"].astype(str) == case["item_id"]]
+    mine = mine[mine["strategy"] == "blank_image"]
+    found = []
+    for shares in mine.sort_values("sample")["option_probabilities"]:
+        shares = shares if isinstance(shares, dict) else {}
+        found += [float(p) for option, p in shares.items() if meaning(option) == case["meaning"]]
+    return tuple(found) if len(found) == 2 else None
 
 
 def summarise(
-    book: Casebook,
-    decisions: dict[str, Decision],
-    commitments: dict[str, Decision],
-    *,
-    level: float = 0.95,
-) -> Summary:
-    """Compare the model alone, the reader alone and the pair.
+    book: Casebook, decisions: dict[str, Decision], commitments: dict[str, Decision]
+) -> dict:
+    """Compare the model alone, the reader alone and the pair, always on the same cases.
 
-    The reader alone is measured where an own answer was committed to before the model's was
-    shown. The pair's answer is the model's where accepted and the reader's where overridden;
-    deferred cases have none and are counted apart. `n_mended` counts wrong answers that were
-    overridden by right ones, `n_spoiled` right ones overridden by wrong ones, `n_missed` wrong
-    ones that were accepted. Intervals are those of :func:`medcal_nb.measure.clustered_interval`.
+    The pair's answer is the model's where accepted and the reader's where overridden. Deferred
+    cases have none and are left out for all.
+
+    Returns
+    -------
+    dict
+        ``table``: rows ``cases, who, n, n_right, low, high``, on the cases answered before the
+        model's answer was shown for model, reader and pair, on all, if more, for model and pair;
+        counts ``decided, deferred, flagged``, ``corrected`` (wrong answers overridden by right
+        ones), ``broken`` (right ones by wrong ones), ``missed`` (wrong ones accepted); ``seconds``,
+        the median time a case took.
     """
-    # outcomes, each with the image it is about
-    model, human, pair = [], [], []
-    mended = spoiled = missed = deferred = 0
-    for item_id, decision in decisions.items():
-        if item_id not in book.rows.index:
-            continue
-        case = book.case(item_id)
-        if case.correct is None:
-            continue
-        model.append((case.correct, case.image_id))
-        if decision.action == "defer":
-            deferred += 1
-        elif decision.action == "accept":
-            pair.append((case.correct, case.image_id))
-            missed += not case.correct
-        elif (right := grade(case, decision.answer)) is not None:
-            pair.append((right, case.image_id))
-            mended += right and not case.correct
-            spoiled += case.correct and not right
-    for item_id, commitment in commitments.items():
-        if item_id in book.rows.index:
-            case = book.case(item_id)
-            right = grade(case, commitment.answer)
-            human += [] if right is None else [(right, case.image_id)]
+    found = []
+    for item_id in [i for i, made in decisions.items() if made.action != "defer"]:
+        made, case = decisions[item_id], book.rows.loc[item_id]
+        right = case["correct"]
+        own = commitments.get(item_id)
+        pair = right if made.action == "accept" else _grade(case, made)
+        if not pd.isna(right) and not pd.isna(pair):
+            found.append((case["image_id"], made.action, right, own and _grade(case, own), pair))
+    cases = pd.DataFrame(found, columns=["image_id", "action", "model", "you", "pair"])
+    first = cases[cases["you"].notna()]
+    rows = [("answered first", who, *_right(first, who)) for who in ("model", "you", "pair")]
+    if len(first) < len(cases):
+        rows += [("all", who, *_right(cases, who)) for who in ("model", "pair")]
+    overridden, accepted = (cases[cases["action"] == action] for action in ("override", "accept"))
+    all_made = list(decisions.values())
+    return {
+        "table": pd.DataFrame(rows, columns=["cases", "who", "n", "n_right", "low", "high"]),
+        "decided": len(all_made),
+        "deferred": sum(made.action == "defer" for made in all_made),
+        "flagged": sum(made.flagged for made in all_made),
+        "corrected": int((overridden["pair"] > overridden["model"]).sum()),
+        "broken": int((overridden["pair"] < overridden["model"]).sum()),
+        "missed": int((1 - accepted["model"].astype(float)).sum()),
+        "seconds": pd.Series([made.seconds for made in all_made], dtype=float).median(),
+    }
+
+
+def _grade(case: pd.Series, made: Decision) -> bool | None:
+    """Return whether a reader's answer is right; None where that is not known."""
+    if made.answer is None or case["gold"] is None:
+        return None
+    kind = case["question_type"] or ("choice" if case["options"] else "open")
+    options = list(case["options"] or ()) or None
+    return is_correct(made.answer, case["gold"], question_type=kind, options=options)
+
+
+def _right(cases: pd.DataFrame, who: str) -> tuple:
+    y = cases[who].to_numpy(float)
+    return len(y), int(y.sum()), *clustered_interval(y, cases["image_id"].to_numpy(str))
+
+
+def readers_agreement(decisions: pd.DataFrame) -> pd.DataFrame:
+    """Cohen's kappa of every two readers, on the cases that both decided.
+
+    Parameters
+    ----------
+    decisions : pandas.DataFrame
+        As :meth:`medcal_nb.reader.decisions.DecisionLog.read` returns them; undone ones are out.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``reader_a, reader_b, what, n, agree, kappa``; `what` is ``decision`` (accept, override,
+        defer), ``final answer`` or ``own answer first``. Kappa is NaN where both always said one
+        and the same, for agreement by chance is then certain.
+
+    References
+    ----------
+    Cohen, Educational and Psychological Measurement 1960, 20(1), 37-46.
+    """
+    from sklearn.metrics import cohen_kappa_score
+
+    about = ["model", "dataset", "strategy", "item_id"]
+    made = decisions.assign(own=decisions["answer"].astype(str).map(meaning))
+    first = made[made["action"] == "commit"].drop_duplicates([*about, "reader"])
+    made = made[(made["action"] != "commit") & made["undone_at"].isna()]
+    made = made.drop_duplicates([*about, "reader"], keep="last")
+    model = made["model_answer"].astype(str).map(meaning).where(made["action"] == "accept", "-")
+    made = made.assign(final=made["own"].where(made["action"] == "override", model))
     rows = []
-    for who, outcomes in (
-        ("the model alone", model),
-        ("you alone", human),
-        ("you and the model", pair),
+    for what, table, said in (
+        ("decision", made, "action"),
+        ("final answer", made, "final"),
+        ("own answer first", first, "own"),
     ):
-        n, right = len(outcomes), sum(correct for correct, _ in outcomes)
-        low, high = clustered_interval(
-            [float(correct) for correct, _ in outcomes],
-            [image for _, image in outcomes],
-            level=level,
-        )
-        share = right / n if n else math.nan
-        rows.append(
-            {"who": who, "n": n, "n_right": right, "accuracy": share, "low": low, "high": high}
-        )
-    return Summary(
-        table=pd.DataFrame(rows),
-        n_decided=len(decisions),
-        n_deferred=deferred,
-        n_mended=int(mended),
-        n_spoiled=int(spoiled),
-        n_missed=int(missed),
-        n_flagged=sum(decision.flagged for decision in decisions.values()),
-    )
+        wide = table.pivot(index=about, columns="reader", values=said)
+        for pair in itertools.combinations(wide.columns, 2):
+            a, b = wide[list(pair)].dropna().astype(str).to_numpy().T
+            if len(a):
+                several = len({*a, *b}) > 1
+                kappa = cohen_kappa_score(a, b) if several else math.nan
+                rows.append((*pair, what, len(a), (a == b).mean(), kappa))
+    return pd.DataFrame(rows, columns=["reader_a", "reader_b", "what", "n", "agree", "kappa"])

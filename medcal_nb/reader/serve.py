@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import html
 import json
 import os
 import secrets
+import shutil
+import signal
 import socket
 import sys
 import tempfile
 import threading
-import time
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +53,7 @@ def serve(
     options : dict
         Keyword arguments of :class:`medcal_nb.reader.view.Reader`, JSON values only.
     port : int, optional
-        A free one by default.
+        A free one by default, and for 0.
     token : str, optional
         What the address has to hold; a random one by default.
     open_browser : bool
@@ -62,17 +65,61 @@ def serve(
     MedcalError
         If the port is taken.
     """
-    port = _free_port() if port is None else _check_port(port)
+    port = _usable_port(port or 0)
     token = token or secrets.token_urlsafe(24)
     address = f"http://{HOST}:{port}/?token={token}"
-    with tempfile.TemporaryDirectory(prefix="medcal-reader-") as folder:
-        notebook = write_site(Path(folder), answers, options)
-        _use_only(Path(folder))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the folder is removed
+    with _own_folder() as folder:
+        notebook = write_site(folder, answers, options)
+        _use_only(folder)
         say(f"Reader view of {answers}: {address}")
-        say("Press Ctrl+C to stop. Decisions are kept as they are made.")
-        if open_browser:
-            threading.Thread(target=_open_when_up, args=(port, address), daemon=True).start()
-        _run(notebook, port=port, token=token)
+        say("It opens in about ten seconds. Press Ctrl+C to stop; decisions are kept as made.")
+        page = write_redirect(folder, address)
+        _run(notebook, port=port, token=token, page=page if open_browser else None)
+
+
+@contextlib.contextmanager
+def _own_folder() -> Iterator[Path]:
+    """Yield a folder that is removed at the end, locked till then; remove those of killed runs."""
+    for left in Path(tempfile.gettempdir()).glob("medcal-reader-*"):
+        with contextlib.suppress(OSError), _locked(left):
+            shutil.rmtree(left)
+    made = tempfile.TemporaryDirectory(prefix="medcal-reader-", ignore_cleanup_errors=True)
+    with made as name, _locked(Path(name)):
+        yield Path(name)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a folder of ours; OSError where it is another's, or another process holds it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: what is open there can't be removed anyway
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        if os.fstat(handle).st_uid != os.getuid():
+            raise PermissionError(f"{folder}: another user's")
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
+
+
+def write_redirect(folder: Path, address: str) -> Path:
+    """Write a page that leads to an address and that no other user can read.
+
+    A browser is given this page: its command line, which all users see, then holds no token.
+    """
+    path = folder / "open.html"
+    url = html.escape(address, quote=True)
+    with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+        file.write(
+            f'<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; {url}">'
+            f'<title>Reader view</title><a href="{url}">Reader view</a>'
+        )
+    return path
 
 
 def write_site(folder: Path, answers: Path, options: dict[str, Any]) -> Path:
@@ -126,11 +173,16 @@ def _use_only(folder: Path) -> None:
     os.environ["IPYTHONDIR"] = str(folder / "ipython")
 
 
-def _run(notebook: Path, *, port: int, token: str) -> None:
+def _run(notebook: Path, *, port: int, token: str, page: Path | None) -> None:
     import logging
 
     from traitlets.config import Config
     from voila.app import Voila
+
+    class Server(Voila):
+        def launch_browser(self):
+            opening = (page.as_uri(),)
+            threading.Thread(target=webbrowser.open, args=opening, daemon=True).start()
 
     here = f"{HOST}:{port}"
     policy = (
@@ -142,7 +194,8 @@ def _run(notebook: Path, *, port: int, token: str) -> None:
     settings.Voila.port = port
     settings.Voila.port_retries = 0
     settings.Voila.token = token
-    settings.Voila.open_browser = False
+    settings.Voila.open_browser = page is not None
+    settings.Voila.connection_dir_root = str(notebook.parent)
     settings.Voila.log_level = logging.WARNING
     settings.Voila.tornado_settings = {
         "headers": {"Content-Security-Policy": policy},
@@ -153,16 +206,11 @@ def _run(notebook: Path, *, port: int, token: str) -> None:
     settings.VoilaConfiguration.template = "medcal"
     settings.MappingKernelManager.cull_idle_timeout = _IDLE_SECONDS
     settings.MappingKernelManager.cull_interval = 60
-    Voila.launch_instance([str(notebook)], config=settings)
+    Server.launch_instance([str(notebook)], config=settings)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return probe.getsockname()[1]
-
-
-def _check_port(port: int) -> int:
+def _usable_port(port: int) -> int:
+    """Return the port itself if it is free; for 0, one that is."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -171,15 +219,4 @@ def _check_port(port: int) -> int:
             raise MedcalError(
                 f"--port {port}: cannot be used ({error}); choose another or leave it out"
             ) from None
-    return port
-
-
-def _open_when_up(port: int, address: str) -> None:
-    for _ in range(300):
-        try:
-            socket.create_connection((HOST, port), timeout=1).close()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            webbrowser.open(address)
-            return
+        return probe.getsockname()[1]

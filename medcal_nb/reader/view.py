@@ -4,56 +4,31 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Callable
+import time
+from datetime import datetime
+from pathlib import Path
 
 import ipywidgets as ipw
+import pandas as pd
 
 from medcal_nb.errors import MedcalError
 from medcal_nb.reader import evidence, page
-from medcal_nb.reader.cases import AnswerBook, Case, Casebook
+from medcal_nb.reader.cases import AnswerBook, Casebook
 from medcal_nb.reader.decisions import Decision, DecisionLog, decisions_path
 
-#: Keys by the class of the button they press.
-KEYS = {
-    "a": "accept",
-    "o": "override",
-    "d": "defer",
-    "c": "commit",
-    "j": "next",
-    "k": "previous",
-    "u": "undecided",
-    "s": "summary",
+_BUTTONS = {
+    "previous": ("Previous (K)", "The case before"),
+    "next": ("Next (J)", "The case after"),
+    "undecided": ("Next undecided (U)", "The next case without a decision"),
+    "undo": ("Undo (Z)", "Take your last decision back"),
+    "summary": ("Summary (S)", "Compare yourself, the model and the pair; again to close"),
+    "commit": ("Commit (C)", "Give your own answer, then see the model's"),
+    "accept": ("Accept (A)", "The model's answer stands"),
+    "override": ("Override (O)", "Your answer stands"),
+    "defer": ("Defer (D)", "Someone else decides"),
 }
-# The listener sits on the window and captures, so that it comes before JupyterLab's own, for which
-# "a" inserts a cell. Fields that take text keep their letters, and other parts of a notebook keep
-# their keys. Digits choose an answer.
-_SCRIPT = """
-(() => {
-  if (window.medcalReaderKeys) { return; }
-  window.medcalReaderKeys = true;
-  const keys = %s;
-  window.addEventListener('keydown', (event) => {
-    if (event.ctrlKey || event.altKey || event.metaKey || event.repeat) { return; }
-    const target = event.target;
-    const inside = target.closest && target.closest('.medcal-reader');
-    const alone = document.body.dataset.voila === 'voila';
-    const root = inside || (alone && document.querySelector('.medcal-reader'));
-    if (!root || root.classList.contains('medcal-no-keys')) { return; }
-    const writes = 'input:not([type=radio]):not([type=checkbox]), textarea, select';
-    if (target.matches(writes)) { return; }
-    let control = null;
-    if (/^[1-9]$/.test(event.key)) {
-      control = root.querySelectorAll('.medcal-own input[type=radio]')[Number(event.key) - 1];
-    } else if (keys[event.key.toLowerCase()]) {
-      control = root.querySelector('.medcal-' + keys[event.key.toLowerCase()]);
-    }
-    if (!control) { return; }
-    event.preventDefault();
-    event.stopImmediatePropagation();
-    if (!control.disabled) { control.focus(); control.click(); }
-  }, true);
-})();
-"""
+_DECIDING = ("accept", "override", "defer")
+_BOXES = ("progress", "case", "status", "decided", "summary", "model")
 
 
 class Reader(ipw.VBox):
@@ -69,14 +44,13 @@ class Reader(ipw.VBox):
     reader : str, optional
         Whose decisions they are; by default the user of this machine.
     dataset, model, strategy : str, optional
-        What is shown first; by default the first medical data set and the model asked most ways.
-        ``dataset`` may be ``NAME:FOLDER`` for items on disk.
+        What is shown first; by default the best of a medical data set, see
+        :attr:`medcal_nb.reader.cases.AnswerBook.ranking`. ``dataset`` may be ``NAME:FOLDER`` for
+        items on disk.
     limit : float
-        Share of wrong answers allowed among those that are not flagged.
-    commit_first : bool
-        Whether an own answer is asked for before the model's is shown.
-    seed : int
-        Of the order of the cases.
+        Share of wrong answers allowed above the certified confidence, in (0, 1).
+    model_first : bool
+        Whether the model's answer is shown before the reader has given one.
 
     Raises
     ------
@@ -94,14 +68,14 @@ class Reader(ipw.VBox):
         model: str | None = None,
         strategy: str | None = None,
         limit: float = 0.2,
-        commit_first: bool = False,
-        seed: int = 0,
+        model_first: bool = False,
     ):
-        self.book = AnswerBook(answers, items=dataset, seed=seed)
+        self.book, self.limit = AnswerBook(answers, items=dataset), limit
         self.decisions = DecisionLog(decisions or decisions_path(answers))
-        self._filling = False
-        self._make_controls(reader or _user(), limit, commit_first)
-        self._choose(*self.book.choose(dataset, model, strategy))
+        self._shown = None, time.monotonic()
+        self._make_settings(reader or _user(), self.book.choose(dataset, model, strategy))
+        self.model_first.value = model_first
+        self.html = {name: ipw.HTML() for name in _BOXES}
         super().__init__(self._layout())
         self.add_class("medcal-reader")
         self._connect()
@@ -109,299 +83,213 @@ class Reader(ipw.VBox):
 
     # what there is to touch
 
-    def _make_controls(self, reader, limit, commit_first):
-        wide = {"description_width": "initial"}
-        self.reader = ipw.Text(
-            reader, description="reader", style=wide, continuous_update=False,
-            layout=ipw.Layout(width="14em"),
-        )  # fmt: skip
-        self.dataset = ipw.Dropdown(description="data set", style=wide)
-        self.model = ipw.Dropdown(description="model", style=wide)
-        self.strategy = ipw.Dropdown(description="confidence by", style=wide)
-        self.limit = ipw.BoundedIntText(
-            value=round(100 * limit), min=1, max=99, description="errors allowed, %", style=wide,
-            layout=ipw.Layout(width="13em"),
-        )  # fmt: skip
-        self.commit_first = ipw.Checkbox(
-            value=commit_first, description="answer before seeing the model's", indent=False
+    def _make_settings(self, reader, chosen):
+        self.reader = _text("reader", value=reader)
+        self.choice = ipw.Dropdown(
+            options=[
+                (f"{d}: {m}, {s.replace('_', ' ')} (Brier score {brier:.3f}, n = {n})", (d, m, s))
+                for _, d, m, s, n, brier, _ in self.book.ranking.itertuples()
+            ],
+            value=chosen,
+            description="read",
+            layout=ipw.Layout(width="36em"),
         )
-        self.single_keys = ipw.Checkbox(value=True, description="single-key commands", indent=False)
-        self.buttons = {
-            name: self._button(name, label, tip)
-            for name, label, tip in (
-                ("previous", "Previous (K)", "The case before"),
-                ("next", "Next (J)", "The case after"),
-                ("undecided", "Next undecided (U)", "The next case without a decision"),
-                ("commit", "Commit (C)", "Give your own answer, then see the model's"),
-                ("accept", "Accept (A)", "The model's answer stands"),
-                ("override", "Override (O)", "Your answer stands"),
-                ("defer", "Defer (D)", "Someone else decides"),
-                ("summary", "Summary (S)", "Compare yourself, the model and the pair"),
-            )
-        }
-        self.own = ipw.RadioButtons(options=(), layout=ipw.Layout(width="auto"))
-        self.own.add_class("medcal-own")
-        self.own_text = ipw.Text(description="your answer", style=wide, continuous_update=False)
-        self.reason = ipw.Text(
-            # sent whole when the field is left: a click would overtake letters under way
-            continuous_update=False,
-            description="reason", placeholder="optional", style=wide,
-            layout=ipw.Layout(width="34em"),
-        )  # fmt: skip
-        self.case_box, self.model_box = ipw.HTML(), ipw.HTML()
-        self.status, self.summary_box, self.decided = ipw.HTML(), ipw.HTML(), ipw.HTML()
-
-    @staticmethod
-    def _button(name, label, tip):
-        button = ipw.Button(description=label, tooltip=tip)
-        button.add_class(f"medcal-{name}")
-        return button
+        self.model_first = ipw.Checkbox(description="show the model's answer first", indent=False)
+        self.single_keys = ipw.Checkbox(True, description="single-key commands", indent=False)
+        self.settings = ipw.ToggleButton(description="Settings", tooltip="Who reads what, and keys")
 
     def _layout(self):
-        wrap = ipw.Layout(flex_flow="row wrap", align_items="center", grid_gap="0.5rem")
-        row = lambda *children: ipw.HBox(list(children), layout=wrap)  # noqa: E731
-        own = ipw.VBox([ipw.HTML("<h3>Your answer</h3>"), self.own, self.own_text, self.reason])
-        b = self.buttons
-        decide = row(b["commit"], b["accept"], b["override"], b["defer"])
-        left = ipw.VBox(
-            [self.case_box, own, decide, self.status, self.decided],
-            layout=ipw.Layout(flex="1 1 24rem"),
-        )
-        right = ipw.VBox([self.model_box], layout=ipw.Layout(flex="1 1 30rem"))
-        return [
-            ipw.HTML(page.header()),
-            row(self.dataset, self.model, self.strategy),
-            row(self.reader, self.limit, self.commit_first, self.single_keys),
-            row(b["previous"], b["next"], b["undecided"], b["summary"]),
-            ipw.HBox([left, right], layout=ipw.Layout(flex_flow="row wrap", grid_gap="1.5rem")),
-            self.summary_box,
-        ]
+        self.buttons = {
+            name: ipw.Button(description=label, tooltip=tip)
+            for name, (label, tip) in _BUTTONS.items()
+        }
+        for name, button in self.buttons.items():
+            button.add_class(f"medcal-{name}")
+        self.own = ipw.RadioButtons(options=(), layout=ipw.Layout(width="auto"))
+        self.own.add_class("medcal-own")
+        self.own_text = _text("your answer", placeholder="Enter when done")
+        self.reason = _text("reason", placeholder="optional")
+        deciding = [self.buttons[name] for name in ("commit", *_DECIDING)]
+        steps = [button for button in self.buttons.values() if button not in deciding]
+        self.settings_box = _row(self.reader, self.choice, self.model_first, self.single_keys)
+        html = self.html
+        title = ipw.HTML("<h3>Your answer</h3>")
+        left = [html["case"], title, self.own, self.own_text, self.reason, _row(*deciding)]
+        left = ipw.VBox([*left, html["status"], html["decided"]], layout={"flex": "1 1 24rem"})
+        right = ipw.VBox([html["summary"], html["model"]], layout={"flex": "1 1 30rem"})
+        columns = ipw.HBox([left, right], layout={"flex_flow": "row wrap", "grid_gap": "1.5rem"})
+        top = ipw.HTML(page.part("header")), _row(*steps, self.settings), self.settings_box
+        return [*top, html["progress"], columns]
 
     def _connect(self):
-        b = self.buttons
-        b["previous"].on_click(lambda _: self.go(self.place - 1))
-        b["next"].on_click(lambda _: self.go(self.place + 1))
-        b["undecided"].on_click(lambda _: self.go_undecided())
-        b["summary"].on_click(lambda _: self.show_summary())
-        for action in ("accept", "override", "defer", "commit"):
-            b[action].on_click(lambda _, action=action: self.decide(action))
-        self.dataset.observe(self._dataset_chosen, names="value")
-        self.model.observe(self._model_chosen, names="value")
-        self.strategy.observe(self._open_casebook, names="value")
-        self.limit.observe(self._limit_chosen, names="value")
+        press = {
+            "previous": lambda: self.go(self.place - 1),
+            "next": lambda: self.go(self.place + 1),
+            "undecided": lambda: self.go_undecided(self.place + 1),
+            "undo": self.undo,
+            "summary": lambda: self.show_summary(not self.html["summary"].value),
+        }
+        for name, button in self.buttons.items():
+            do = press.get(name, lambda name=name: self.decide(name))
+            button.on_click(lambda _, do=do: do())
+        self.choice.observe(self._open_casebook, names="value")
         self.reader.observe(self._open_casebook, names="value")
-        self.commit_first.observe(lambda _: self.go(self.place), names="value")
-        self.single_keys.observe(self._keys_switched, names="value")
+        self.model_first.observe(lambda _: self.go(self.place), names="value")
+        self.single_keys.observe(self._switch, names="value")
+        self.settings.observe(self._switch, names="value")
+        self._switch()
 
-    # which answers
-
-    def _choose(self, dataset, model, strategy):
-        """Fill the lists and choose from them, before anything listens."""
-        for box, chosen, names in (
-            (self.dataset, dataset, self.book.datasets()),
-            (self.model, model, self.book.models(dataset)),
-            (self.strategy, strategy, self.book.strategies(dataset, model)),
-        ):
-            box.options = names
-            box.value = chosen
-
-    def _dataset_chosen(self, _change):
-        self._refill(self.model, self.book.models(self.dataset.value))
-        self._model_chosen()
-
-    def _model_chosen(self, _change=None):
-        if not self._filling:
-            self._refill(self.strategy, self.book.strategies(self.dataset.value, self.model.value))
-            self._open_casebook()
-
-    def _refill(self, box, names):
-        """Offer other names, keeping the choice where it is one of them."""
-        kept = box.value if box.value in names else names[0]
-        self._filling = True
-        try:
-            box.options = names
-            box.value = kept
-        finally:
-            self._filling = False
+    def _switch(self, _change=None):
+        (self.remove_class if self.single_keys.value else self.add_class)("medcal-no-keys")
+        self.settings_box.layout.display = None if self.settings.value else "none"
 
     def _open_casebook(self, _change=None):
-        if self._filling:
-            return
-        self.cases: Casebook = self.book.casebook(
-            self.dataset.value, self.model.value, self.strategy.value
-        )
-        self.rule = evidence.check_rule(self.cases, limit=self.limit.value / 100)
+        self.cases = Casebook(self.book, *self.choice.value)
+        self.worst = evidence.worst_cases(self.cases)
+        self.rule = evidence.certified_threshold(self.cases, self.limit)
         self.place = 0
-        self._say("")
-        self.summary_box.value = ""
-        self.go_undecided(start=0)
+        self.html["status"].value = self.html["summary"].value = ""
+        self.go_undecided(0)
 
-    def _limit_chosen(self, _change):
-        self.rule = evidence.check_rule(self.cases, limit=self.limit.value / 100)
-        self.go(self.place)
-
-    def _keys_switched(self, change):
-        (self.remove_class if change["new"] else self.add_class)("medcal-no-keys")
-
-    # where in them
+    # where in the cases
 
     @property
-    def case(self) -> Case:
+    def case(self) -> pd.Series:
         """The case that is shown."""
-        return self.cases.case(self.cases.order[self.place])
+        return self.cases.rows.loc[self.cases.order[self.place]]
 
     def _mine(self) -> dict[str, str]:
-        return {
-            "reader": self.reader.value.strip() or _user(),
-            "model": self.cases.model,
-            "dataset": self.cases.dataset,
-            "strategy": self.cases.strategy,
-        }
+        names = dict(zip(("dataset", "model", "strategy"), self.choice.value, strict=True))
+        return names | {"reader": self.reader.value.strip() or _user()}
 
     def go(self, place: int) -> None:
         """Show the case at a place; beyond the ends, the nearest."""
-        self.place = min(max(place, 0), len(self.cases) - 1)
-        case, shown = self.case, self._mine()
-        done = self.decisions.latest(**shown).get(case.item_id)
-        own = self.decisions.commitments(**shown).get(case.item_id)
-        hidden = self.commit_first.value and own is None and done is None
-        self.case_box.value = page.case_html(
-            case, place=self.place + 1, total=len(self.cases), note=self.cases.note
+        last = len(self.cases.order) - 1
+        self.place = min(max(place, 0), last)
+        case, decisions = self.case, self.decisions.latest(**self._mine())
+        done = decisions.get(case["item_id"])
+        own = self.decisions.commitments(**self._mine()).get(case["item_id"])
+        hidden = not (self.model_first.value or own or done)
+        if self._shown[0] != case["item_id"]:
+            self._shown = case["item_id"], time.monotonic()
+        n_deferred = sum(made.action == "defer" for made in decisions.values())
+        counts = last + 1, len(decisions), n_deferred, len(self.worst)
+        shown = page.picture(case["image"])
+        self.html["progress"].value = page.part("progress", *counts, self.rule)
+        self.html["case"].value = page.part(
+            "case", case, self.place + 1, last + 1, self.cases.note, shown
         )
         self._ask_for_own(case, (done and done.answer) or (own and own.answer))
         self.reason.value = done.reason if done else ""
-        self.model_box.value = _HIDDEN if hidden else self._evidence(case, own)
-        self.decided.value = (
-            f'<p class="medcal-decided">{page._e(page.decision_words(done))}</p>' if done else ""
-        )
-        b = self.buttons
-        b["commit"].disabled = not hidden
-        b["commit"].layout.display = None if self.commit_first.value else "none"
-        for action in ("accept", "override", "defer"):
-            b[action].disabled = hidden
-        b["previous"].disabled = self.place == 0
-        b["next"].disabled = self.place == len(self.cases) - 1
+        self.html["model"].value = page.part("hidden") if hidden else self._evidence(own)
+        when = f"{datetime.fromisoformat(done.at).astimezone():%d %b %Y, %H:%M}" if done else ""
+        self.html["decided"].value = page.part("decision", done, when) if done else ""
+        off = {"previous": place <= 0, "next": place >= last, "undo": not decisions}
+        for name, disabled in (off | dict.fromkeys(_DECIDING, hidden)).items():
+            self.buttons[name].disabled = disabled
+        self.buttons["commit"].disabled = not hidden
+        self.buttons["commit"].layout.display = "none" if self.model_first.value else None
 
-    def go_undecided(self, start: int | None = None) -> None:
-        """Show the next case without a decision, from the one after this on, round the end."""
-        begin = self.place + 1 if start is None else start
+    def go_undecided(self, begin: int) -> None:
+        """Show the next case without a decision, from a place on, round the end."""
         done = self.decisions.latest(**self._mine())
-        n = len(self.cases)
-        places = [(begin + k) % n for k in range(n)]
-        open_places = [p for p in places if self.cases.order[p] not in done]
-        if open_places:
-            self.go(open_places[0])
-        else:
-            self.go(self.place)
+        places = [(begin + k) % len(self.cases.order) for k in range(len(self.cases.order))]
+        undecided = [p for p in places if self.cases.order[p] not in done]
+        self.go(undecided[0] if undecided else self.place)
+        if not undecided:
             self._say("Every case is decided.")
             self.show_summary()
 
     def _ask_for_own(self, case, chosen):
-        listed = bool(case.options)
-        self.own.layout.display = None if listed else "none"
-        self.own_text.layout.display = "none" if listed else None
+        options = case["options"] or ()
+        self.own.layout.display = None if options else "none"
+        self.own_text.layout.display = "none" if options else None
         self.own.index = None
-        self.own.options = case.options
-        self.own.index = None
-        self.own_text.value = ""
-        if chosen and listed and chosen in case.options:
-            self.own.value = chosen
-        elif chosen and not listed:
-            self.own_text.value = chosen
+        self.own.options = options
+        self.own.value = chosen if chosen in options else None
+        self.own_text.value = "" if options else chosen or ""
 
-    def _evidence(self, case, own: Decision | None) -> str:
-        return "".join(
-            [
-                page.model_html(case, own=own.answer if own else None),
-                page.flag_html(self.rule, case.confidence),
-                "<h3>How often is it wrong?</h3>",
-                page.odds_html(evidence.case_error(self.cases, case)),
-                "<h3>Where does the doubt come from?</h3>",
-                page.reasons_html(
-                    evidence.other_ways(self.cases, case),
-                    evidence.blank_image(self.cases, case),
-                    case,
-                ),
-                "<h3>Past cases of like confidence</h3>",
-                page.past_html(evidence.past_cases(self.cases, case)),
-            ]
-        )
+    def _evidence(self, own: Decision | None = None) -> str:
+        rings = self.case["item_id"] in self.worst
+        return page.evidence_html(self.cases, self.case, rings=rings, own=own and own.answer)
 
     # deciding
 
-    def decide(self, action: str) -> Decision | None:
-        """Keep a decision about the case that is shown, then go on; None where it was refused."""
+    def decide(self, action: str) -> None:
+        """Keep a decision about the case that is shown, then go on; or say why not."""
         case = self.case
-        own = (self.own.value if case.options else self.own_text.value) or ""
-        if action in ("override", "commit") and not own.strip():
-            return self._refuse("Choose or write your answer first (digits choose).")
-        if action == "override" and own.strip() == case.answer:
-            return self._refuse("That is the model's answer: accept it, or choose another.")
+        own = (self.own.value if case["options"] else self.own_text.value) or ""
+        gives = action in ("override", "commit")
+        if gives and not own.strip():
+            return self._say("Choose or write your answer first (digits choose).", "refused")
+        if action == "override" and own.strip() == case["answer"]:
+            return self._say("That is the model's answer: accept it, or choose another.", "refused")
+        seconds = round(time.monotonic() - self._shown[1], 2)
         try:
-            made = self.decisions.append(
+            self.decisions.append(
                 action,
                 **self._mine(),
-                item_id=case.item_id,
-                answer=own if action in ("override", "commit") else None,
+                item_id=case["item_id"],
+                answer=own if gives else None,
                 reason=self.reason.value if action != "commit" else "",
-                model_answer=case.answer,
-                confidence=case.confidence,
-                flagged=self.rule.flags(case.confidence),
+                model_answer=case["answer"],
+                confidence=float(case["confidence"]),
+                flagged=case["item_id"] in self.worst,
+                seconds=seconds,
             )
         except MedcalError as error:
-            return self._refuse(f"Not saved. {error}")
-        self._say(f"Saved. Case {self.place + 1}: {page.decision_words(made)}")
-        self.summary_box.value = ""
+            return self._say(f"Not saved. {error}", "refused")
+        self.html["summary"].value = ""
+        self._say(f"Saved: case {self.place + 1}, {action}, after {seconds:.1f} s.")
         if action == "commit":
             self.go(self.place)
         else:
-            self.go_undecided()
-        return made
+            self.go_undecided(self.place + 1)
 
-    def _refuse(self, words: str) -> None:
-        self.status.value = f'<p role="alert" class="error">{page._e(words)}</p>'
+    def undo(self) -> None:
+        """Take the last decision back and show its case again."""
+        try:
+            undone = self.decisions.undo(**self._mine())
+        except MedcalError as error:
+            return self._say(f"Not undone. {error}", "refused")
+        if undone is None or undone.item_id not in self.cases.order:
+            return self._say("Nothing to undo.", "refused")
+        self.html["summary"].value = ""
+        self.go(self.cases.order.index(undone.item_id))
+        self._say(f"Undone: case {self.place + 1}, {undone.action}.")
 
-    def _say(self, words: str) -> None:
-        self.status.value = f'<p role="status">{page._e(words)}</p>'
+    def _say(self, words: str, how: str = "said") -> None:
+        self.html["status"].value = page.part(how, words)
 
-    def show_summary(self) -> None:
-        """Compare the reader, the model and the pair, below the buttons."""
-        mine = self._mine()
-        summary = evidence.summarise(
-            self.cases, self.decisions.latest(**mine), self.decisions.commitments(**mine)
-        )
-        self.summary_box.value = page.summary_html(summary)
+    def show_summary(self, shown: bool = True) -> None:
+        """Compare the reader, the model and the pair, above what is known of the case."""
+        log, mine = self.decisions, self._mine()
+        made = evidence.summarise(self.cases, log.latest(**mine), log.commitments(**mine))
+        words = page.part("summary", made, evidence.readers_agreement(log.read()))
+        self.html["summary"].value = words if shown else ""
 
     # showing
 
     def _ipython_display_(self):
         from IPython.display import Javascript, display
 
-        display(Javascript(key_script()))
+        display(Javascript(Path(__file__).with_name("reader.js").read_text(encoding="utf-8")))
         display(self._bundle(), raw=True)
 
     def _bundle(self) -> dict:
-        bundle = ipw.VBox._repr_mimebundle_(self)
-        still = page.header() + self.case_box.value + self.model_box.value
-        bundle["text/plain"] = repr(self)
-        bundle["text/html"] = f'<div class="medcal-reader">{still}</div>'
-        return bundle
-
-    def __repr__(self) -> str:
-        return f"<Reader of {self.book.path.name}: {len(self.cases)} cases, {self.cases.model}>"
+        """Return what is displayed: the widget, and a still case where there are no widgets."""
+        still = page.part("header") + self.html["case"].value + self._evidence()
+        return ipw.VBox._repr_mimebundle_(self) | {
+            "text/plain": f"<Reader of {self.book.path.name}: {len(self.cases.order)} cases>",
+            "text/html": f'<div class="medcal-reader">{still}</div>',
+        }
 
 
 def reader_view(answers: str | os.PathLike, **options):
     """Return a :class:`Reader`, or a note that says why there is nothing to read.
 
     For a notebook that is run on any answers: those without texts, say, cannot be read case by
-    case.
-
-    Parameters
-    ----------
-    answers : path
-    **options
-        As for :class:`Reader`.
+    case. The options are those of :class:`Reader`.
 
     Returns
     -------
@@ -412,20 +300,18 @@ def reader_view(answers: str | os.PathLike, **options):
     except MedcalError as error:
         from IPython.display import HTML
 
-        return HTML(f"<p>No reader view of these answers: {page._e(error)}</p>")
+        return HTML(page.part("nothing", error))
 
 
-_HIDDEN = (
-    "<h2>The model's answer is hidden</h2><p>Choose or write your own first, then press "
-    "<b>Commit</b>.</p>"
-)
+def _row(*children) -> ipw.HBox:
+    wrap = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "0.4rem"}
+    return ipw.HBox(children, layout=wrap)
 
 
-def key_script(keys: dict[str, str] | Callable = KEYS) -> str:
-    """Return the script that lets single keys press the reader view's buttons."""
-    import json
-
-    return _SCRIPT % json.dumps(keys)
+def _text(description: str, **more) -> ipw.Text:
+    """Return a field whose text is sent whole when it is left: a click would overtake letters."""
+    style = {"description_width": "initial"}
+    return ipw.Text(description=description, continuous_update=False, style=style, **more)
 
 
 def _user() -> str:

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb import measure
-from medcal_nb.errors import NotEnough
 from medcal_nb.measure.rows import halves, side_name
 from medcal_nb.measure.rows import rows_where as _rows
 

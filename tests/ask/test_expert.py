@@ -6,15 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from data.pocket.factory import model as architecture
+from data.pocket.factory import tokenizer as words
+from data.pocket.factory import train
 from medcal_nb.answers import AnswerLog
 from medcal_nb.ask.backends.local import LocalModel
 from medcal_nb.ask.expert import ask_scores, cases, decision_pipeline
 from medcal_nb.ask.graded import ranked, to_graded
 from medcal_nb.ask.run import ask, ordered_items
 from medcal_nb.errors import MedcalError
-from data.pocket.factory import model as architecture
-from data.pocket.factory import tokenizer as words
-from data.pocket.factory import train
 from tests.ask.tiny import tiny_checkpoint, tiny_items
 
 LEVELS = ("one", "two", "three")

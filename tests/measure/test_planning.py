@@ -166,3 +166,11 @@ def test_planned_numbers_have_the_power_they_promise():
         found += abs(a - b) > 1.96 * math.sqrt(va + vb)
     # Monte-Carlo error of 0.8 over 400 repeats is 2 %; brier .25 is above what these have (.23)
     assert 0.8 - 3 * 0.02 < found / repeats < 0.93
+
+
+def test_every_size_has_every_kind_of_interval(world):
+    table = measure.coverage_table(
+        *world, (60, 90, 120), only=["ece"], n_repeats=3, rng=np.random.default_rng(0)
+    )
+    kinds = {(n, kind) for n in (60, 90, 120) for kind in ("bootstrap", "inversion")}
+    assert set(zip(table["n"], table["interval"], strict=True)) == kinds

@@ -358,3 +358,12 @@ def test_intervals_are_written_into_one_cell(graded, rng):
     shown, row = tables.with_intervals(scores, by=["model"]), scores.iloc[0]
     assert shown.loc["a", "ece"] == f"{row.ece:.3f} [{row.ece_low:.3f}, {row.ece_high:.3f}]"
     assert shown.loc["a", "ici"] == f"{row.ici:.3f}"
+
+
+def test_errors_of_which_none_is_stated_with_certainty_have_an_interval(graded):
+    low = graded.assign(confidence=graded["confidence"] * 0.8)
+    table = measure.metrics_table(
+        low, by=(), metrics=["confidently_wrong"], rng=np.random.default_rng(0)
+    ).iloc[0]
+    assert table["confidently_wrong"] == table["confidently_wrong_low"] == 0
+    assert 0 < table["confidently_wrong_high"] < 0.1

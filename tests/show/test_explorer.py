@@ -45,7 +45,7 @@ def test_numbers_follow_the_choices():
     table = answers()
     view = explore(table)
     choose(view, "model", "m2")
-    choose(view, "strategy", "p_true")
+    choose(view, "strategy", "P(True)")
     choose(view, "dataset", "set-b")
     choose(view, "modality", "ct")
     rows = table.query(

@@ -58,7 +58,7 @@ def test_a_table_sorts_merges_intervals_and_cuts_nothing(frame):
     ]  # fmt: skip
     assert list(table.cells["answers"]) == ["3", "1,200", "4"]
     # names are called by their words, what a model said is not
-    assert list(table.cells["strategy"]) == ["p_<b>true", "verbalized", "as stated"]
+    assert list(table.cells["strategy"]) == ["p_<b>true", "stated", "as stated"]
     assert list(table.cells["answer"]) == ["none", "both", "x" * 200]
     assert "x" * 200 in repr(table)
     assert "x" * 200 in table._repr_html_()

@@ -315,8 +315,14 @@ def test_resamples_are_shared_by_rows_on_the_same_images(both):
     assert sum(counts) == 2
     text = transfer_sentence(study.table, method="platt")
     assert f"{first.conclusion}: 2" in text
-    assert "after Holm's correction" in text
+    counted = study.table.assign(
+        conclusion="does not", conclusion_holm=["does not", "undecided"] * 3
+    )
+    counted = transfer_sentence(counted, method="platt")
+    assert "does not: 2 (1 after Holm's correction)" in counted
     assert "each by chance alone" in text
+    one = study.table[study.table.model == "m"]
+    assert f"margin 0.005: {first.conclusion}." in transfer_sentence(one, method="platt")
     with pytest.raises(ValueError, match="no rows with method 'magic'"):
         transfer_sentence(study.table, method="magic")
 

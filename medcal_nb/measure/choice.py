@@ -194,7 +194,8 @@ def choice_sentence(table) -> str:
     if not others:
         return told.strip()
     if not tied.any():
-        return told + f"All {others} others differ from it after correction for their number."
+        rest = f"All {others} others differ" if others > 1 else "The other one differs"
+        return f"{told}{rest} from it after correction for their number."
     names = list(name[table["tied"]])
     listed = ", ".join(names[:_MOST]) + (f" and {len(names) - _MOST} more" * (len(names) > _MOST))
     told += f"{len(names)} of {len(table)} cannot be told apart ({listed})"

@@ -73,7 +73,7 @@ def one_answer(graded: pd.DataFrame) -> tuple[pd.DataFrame, str]:
         "No text of an answer is told here: every strategy is taken to judge the model's one answer"
         f" to an item, so that fusing joins confidences, not answers{left_out}."
     )
-    return graded[~differ].assign(answer="the answer"), told
+    return graded[~differ].assign(answer="the answer"), told * (graded["strategy"].nunique() > 1)
 
 
 # --- ballots ----------------------------------------------------------------------------------

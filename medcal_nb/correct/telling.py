@@ -9,6 +9,8 @@ _SAYS = {"as stated": "as stated", "platt": "with Platt", "trained": ""}
 
 def system_name(row) -> str:
     """What a row of a fusion table is called: ``p_true with Platt``, ``fusion as stated``."""
+    if (row["system"], row["correction"]) == ("stated", "as stated"):
+        return "the stated confidence"
     name = f"{row['system']} {_SAYS.get(row['correction'], row['correction'])}".strip()
     return name.replace("fusion + expert" + TRAINED, "trained fusion + expert").replace(
         FUSION + TRAINED, "trained fusion"

@@ -194,7 +194,8 @@ def choice_sentence(table) -> str:
     if not others:
         return told.strip()
     if not tied.any():
-        return told + f"All {others} others differ from it after correction for their number."
+        rest = f"All {others} others differ" if others > 1 else "The other one differs"
+        return f"{told}{rest} from it after correction for their number."
     names = list(name[table["tied"]])
     listed = ", ".join(names[:_MOST]) + (f" and {len(names) - _MOST} more" * (len(names) > _MOST))
     told += f"{len(names)} of {len(table)} cannot be told apart ({listed})"
@@ -273,12 +274,16 @@ def _pays(decisions) -> tuple | None:
 
 def pays_title(decisions, column: str) -> str:
     """Where deferring by confidence pays, for each kind of confidence named by a column."""
-    where = {}
+    won, lost = [], []
     for name in dict.fromkeys(decisions[column]):
         span = _pays(decisions[decisions[column] == name])
-        told = span and f"where an error is worth {span[0]:.1f} to {span[1]:.1f} checks"
-        where.setdefault(told or "at no price", []).append(_with(name))
-    told = ", ".join(f"{span} {' or '.join(names)}" for span, names in where.items())
+        if span is None:
+            lost.append(_with(name))
+        else:
+            won.append(f"{span[0]:.1f} to {span[1]:.1f} checks {_with(name)}")
+    never = f"never {' or '.join(lost)}" if lost else ""
+    where = f"where an error is worth {', '.join(won)}" if won else ""
+    told = ", and ".join(filter(None, [where, never]))
     return f"Deferring beats checking all and keeping all {told}"
 
 

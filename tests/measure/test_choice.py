@@ -150,7 +150,7 @@ def test_where_deferring_pays_is_read_off_both_differences():
     one = pd.DataFrame({"threshold": t, "labels used": "as stated"} | lows)
     two = one.assign(**{"labels used": "medical labels", "over_all_low": -1.0})
     told = measure.pays_title(pd.concat([one, two]), "labels used")
-    assert told.endswith("worth 4.0 to 4.0 checks as stated, at no price with medical labels")
+    assert told.endswith("worth 4.0 to 4.0 checks as stated, and never with medical labels")
 
 
 def test_guarantees_are_told_as_shares_of_draws():

@@ -285,8 +285,10 @@ def test_panels_side_by_side_and_images_with_a_question():
          "question": "is it there?", "gold": "yes"}
     )  # fmt: skip
     fig = image_sheet(items)
-    titles = [ax.get_title(loc="left") for ax in fig.axes]
-    assert [t for t in titles if t] == ["ct: is it there? yes", "mri: is it there? yes"]
+    assert [words.get_text() for ax in fig.axes for words in ax.texts] == [
+        "ct: is it there? yes",
+        "mri: is it there? yes",
+    ]
 
 
 def test_three_reliability_diagrams_side_by_side_can_be_read():

@@ -98,7 +98,7 @@ def test_wrong_usage_exits_with_2():
 def test_list_runs_nothing(checkout):
     done = medcal("study", "--list")
     assert done.returncode == 0
-    assert done.stderr == "02_a  runs: no earlier run\n"
+    assert done.stderr == "02_a  runs, because no earlier run\n"
     assert not (checkout / "build").exists()
 
 

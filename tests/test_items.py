@@ -301,8 +301,8 @@ class TestCommand:
         [
             (("--n", "0"), "--n 0: give 1 or more"),
             (("--modality", "pet"), "--modality pet: pocketvqa-medical has ct, fundus"),
-            (("--n", "2", "--to", "items.xml"), "unknown kind '.xml'; use .csv"),
-            (("--n", "2", "--sheet", "sheet.jpg"), "a contact sheet is a .png"),
+            (("--n", "2", "--to", "items.xml"), "items.xml: unknown kind; use .csv"),
+            (("--n", "2", "--sheet", "sheet.jpg"), "sheet.jpg: unknown kind; use .png"),
             (("--n", "2", "--sheet", "no/where/s.png"), "no folder no/where"),
             (("--dataset", "pocket"), "dataset 'pocket' is not known"),
         ],

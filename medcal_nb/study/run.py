@@ -373,9 +373,9 @@ def _state(file: Path) -> str:
 
 def _told(reasons) -> str:
     """Say in a line what pytask found."""
-    if any(reason.node_name == "--force" for reason in reasons):
+    reason = min(reasons, key=lambda reason: reason.node_name)  # pytask tells them in any order
+    if reason.node_name == "--force":
         return "--force"
-    reason, *_ = reasons
     if reason.reason == "cascade":
         return f"after {reason.node_name}, if that changes what it reads"
     if reason.details.get("new_hash") == _ABSENT:

@@ -28,7 +28,7 @@ TABLE = pd.DataFrame({"group": ["ct", "mri", None], "n": [7, 12, 3], "ece": [0.2
         ("ece", 1, 0.0, "first diff: 0.0 != nan"),
         ("ece", 0, np.nan, "first diff: nan != 0.25"),
         ("n", 1, 13, "first diff: 13 != 12"),
-        ("group", 0, "x", "first diff: x != ct"),
+        ("group", 0, "x", "made: [x, mri, nan] published: [ct, mri, nan]"),
         ("group", 2, "x", 'column name="group"'),
     ],
 )

@@ -81,7 +81,7 @@ def verify(
     """Run the committed study again elsewhere and compare every published number.
 
     In a git clone the last commit is run, not files being edited; it takes as long as the study.
-    Numbers may differ by 0.005 and by 0.5 % of their size, or as a notebook's metadata say.
+    Numbers may differ by 0.005 (of their size, where it exceeds 1), or as a notebook says.
     Exits with 1 where a figure differs.
 
     Example: medcal verify 02

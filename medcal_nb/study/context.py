@@ -9,6 +9,7 @@ import platform
 import sys
 import warnings
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ _PLACES = ("ANSWERS", "OUT_DIR")
 _SHOWN_DPI = 110
 
 
+@cache
 def library_versions() -> dict[str, str]:
     """Return the versions of Python and the libraries that can change a number or a drawing."""
     return {"python": platform.python_version()} | {n: version(n) for n in _LIBRARIES.split()}

@@ -29,7 +29,6 @@ from medcal_nb.show.figures import read_manifest, replace_files, write_manifest
 from medcal_nb.study.context import library_versions
 from medcal_nb.study.hashing import content_hash, sources_used
 from medcal_nb.study.html import save_copies, save_index
-from medcal_nb.study.kernel import Failure, execute, kernel_environment, kill_kernels
 from medcal_nb.study.notebooks import ANSWERS, Notebook, find_notebooks, parse_parameters, select
 from medcal_nb.study.places import checkout
 from medcal_nb.study.plan import FAILED, LEFT_OUT, NOT_RUN, RUNS, UNCHANGED, Step, Study, lay_out
@@ -217,6 +216,8 @@ class _Runner:
     # -- running ---------------------------------------------------------------------
 
     def run(self) -> None:
+        from medcal_nb.study.kernel import kernel_environment  # papermill is slow to import
+
         for folder in ("notebooks", "html"):
             (self.layout.work / folder).mkdir(exist_ok=True)
         stages, log = self.layout.work / "stage", self.layout.work / "study.log"
@@ -246,6 +247,7 @@ class _Runner:
     @contextlib.contextmanager
     def stoppable(self) -> Iterator[None]:
         """On Ctrl-C or SIGTERM kill the kernels; what is being published is finished."""
+        from medcal_nb.study.kernel import kill_kernels
 
         def stop(number, frame):
             self.stopped = True
@@ -292,6 +294,8 @@ class _Runner:
 
     def execute(self, notebook: Notebook, stage: Path, because: str) -> str:
         """Run a notebook in its stage; return why its answers can't feed it, or nothing."""
+        from medcal_nb.study.kernel import Failure, execute
+
         profile, name, started = self.study.profile, notebook.name, time.monotonic()
         (stage / "reads" / "results").mkdir(parents=True)
         for read in {*notebook.reads} & self.made - {ANSWERS}:  # these, and nothing else
@@ -373,9 +377,9 @@ def _state(file: Path) -> str:
 
 def _told(reasons) -> str:
     """Say in a line what pytask found."""
-    if any(reason.node_name == "--force" for reason in reasons):
+    reason = min(reasons, key=lambda reason: reason.node_name)  # pytask tells them in any order
+    if reason.node_name == "--force":
         return "--force"
-    reason, *_ = reasons
     if reason.reason == "cascade":
         return f"after {reason.node_name}, if that changes what it reads"
     if reason.details.get("new_hash") == _ABSENT:

@@ -18,7 +18,7 @@ from medcal_nb.study.hashing import file_hash
 from medcal_nb.study.notebooks import Notebook, find_notebooks, select
 from medcal_nb.study.places import checkout
 
-# |new - old| may be this and this share of |old|, where the notebook's metadata name no tolerance:
+# |new - old| may be this much of max(1, |old|), where the notebook's metadata name no tolerance:
 # rounding moves a confidence across a bin's edge, and a handful of sampled replies
 _TOLERANCE = 0.005
 
@@ -29,7 +29,7 @@ def verify(
     """Run the pocket study as committed and compare the CSV of every figure.
 
     In a git clone the files of ``HEAD`` are run, not those being edited. Numbers may differ by
-    the tolerance that a notebook's ``medcal.tolerance`` names, else by 0.005 · (1 + |published|).
+    the tolerance that a notebook's ``medcal.tolerance`` names, else by 0.005 · max(1, |number|).
 
     Parameters
     ----------

@@ -452,7 +452,7 @@ def test_kill_leaves_published_figures_and_the_next_study_goes_on(toy):
     done = study(toy, only=["02"], parameters=["SLEEP=0"])
     assert (actions(done)["02_numbers"], reasons(done)["02_numbers"]) == (
         RUNS,
-        "parameters changed",
+        "notebook changed",
     )
     assert not (toy / "build" / "pocket" / "stage").exists()
     assert {path.name: path.read_bytes() for path in (toy / "figures").iterdir()} != old

@@ -87,7 +87,7 @@ def follows(scores, level: float) -> str:
     sides = list(dict.fromkeys(scores["side"]))
     if len(sides) < 2:
         part = scores["gap"]
-        return f"Stated minus right: median {points(part.median())} points over {len(part)}."
+        return f"Stated minus right: median {points(part.median())} points of {len(part)}."
     wide = scores.pivot(index=["model", "strategy"], columns="side").dropna()
     falls = {
         name: wide[name][sides[0]] - wide[name][sides[1]]
@@ -221,7 +221,18 @@ def worst_group(groups, pairs, of_what: str) -> str:
     return f"{model} claims most beyond what it knows on {most['group']}: it {words}"
 
 
+def pairs_apart(pairs, of_what: str) -> str:
+    """Say how many pairs of groups have unlike gaps."""
+    if not len(pairs):
+        return "There is one group: nothing to compare it with."
+    return (
+        f"{pairs['differs'].sum()} of {len(pairs)} pairs of {of_what} differ in their gap (Holm)."
+    )
+
+
 def _span(groups) -> str:
+    if len(groups) == 1:
+        return points(groups["gap"].iloc[0])
     return f"{points(groups['gap'].min())} to {points(groups['gap'].max())}"
 
 

@@ -241,12 +241,12 @@ def same_worst(groups, of_what: str) -> str:
     n = groups["model"].nunique()
     if n == 1 or groups["group"].nunique() == 1:
         return f"Stated minus right by {of_what}: {_span(groups)} points"
-    worst = groups.loc[groups.groupby("model", sort=False)["gap"].idxmax()]
+    worst = groups.sort_values("gap").groupby("model").tail(1)
     worst = worst[worst["gap_low"] > 0]
     if not len(worst):
         return f"None of {n} models is shown to claim too much on any of the {of_what}"
     count = worst["group"].value_counts()
-    few = "" if len(worst) == n else f"; the others are not shown to"
+    few = "" if len(worst) == n else "; the others are not shown to"
     if count.iloc[0] == 1 < len(worst):
         return f"Models claim most beyond what they know on unlike {of_what}{few}"
     verb = (
@@ -263,8 +263,8 @@ def sees_less(levels, absent: str = "absent") -> str:
     Parameters
     ----------
     levels : pandas.DataFrame
-        Of one model, from hardly to plainly visible: ``model, level, mean_confidence, accuracy`` and
-        the interval of the accuracy.
+        Of one model, from hardly to plainly visible: ``model, level, mean_confidence``, and
+        ``accuracy`` with its interval.
     """
     seen = levels[levels["level"] != absent]
     hard, plain = seen.iloc[0], seen.iloc[-1]

@@ -177,7 +177,8 @@ def _key(ax, **options) -> None:
     fit = int(letters // (max(map(len, names), default=0) + 4))
     columns = max(1, min(len(handles), fit))
     place = {"loc": "lower left", "bbox_to_anchor": (-0.02, 1.0), "ncols": columns}
-    ax.legend(handles, names, **place, handletextpad=0.3, columnspacing=1.0, **options)
+    near = {"handlelength": 1.3, "handletextpad": 0.3, "columnspacing": 0.8}
+    ax.legend(handles, names, **place, **near, **options)
 
 
 @_inked(height=3.6)

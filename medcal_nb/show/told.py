@@ -87,7 +87,7 @@ def follows(scores, level: float) -> str:
     sides = list(dict.fromkeys(scores["side"]))
     if len(sides) < 2:
         part = scores["gap"]
-        return f"Stated minus right: median {points(part.median())} points over {len(part)}."
+        return f"Stated minus right: median {points(part.median())} points of {len(part)}."
     wide = scores.pivot(index=["model", "strategy"], columns="side").dropna()
     falls = {
         name: wide[name][sides[0]] - wide[name][sides[1]]
@@ -221,22 +221,40 @@ def worst_group(groups, pairs, of_what: str) -> str:
     return f"{model} claims most beyond what it knows on {most['group']}: it {words}"
 
 
+def pairs_apart(pairs, of_what: str) -> str:
+    """Say how many pairs of groups have unlike gaps."""
+    if not len(pairs):
+        return "There is one group: nothing to compare it with."
+    return (
+        f"{pairs['differs'].sum()} of {len(pairs)} pairs of {of_what} differ in their gap (Holm)."
+    )
+
+
 def _span(groups) -> str:
+    if len(groups) == 1:
+        return points(groups["gap"].iloc[0])
     return f"{points(groups['gap'].min())} to {points(groups['gap'].max())}"
 
 
 def same_worst(groups, of_what: str) -> str:
-    """Say whether models are most overconfident on the same group, and count them."""
-    worst = groups.loc[groups.groupby("model", sort=False)["gap"].idxmax()]
-    count = worst["group"].value_counts()
-    n = len(worst)
+    """Say on which group most models claim too much, of those that do beyond their interval."""
+    n = groups["model"].nunique()
     if n == 1 or groups["group"].nunique() == 1:
         return f"Stated minus right by {of_what}: {_span(groups)} points"
-    if count.iloc[0] == n:
-        return f"All {n} models claim most beyond what they know on {count.index[0]}"
-    if count.iloc[0] == 1:
-        return f"Each of {n} models claims most beyond what it knows on another of the {of_what}"
-    return f"{count.iloc[0]} of {n} models claim most beyond what they know on {count.index[0]}"
+    worst = groups.sort_values("gap").groupby("model").tail(1)
+    worst = worst[worst["gap_low"] > 0]
+    if not len(worst):
+        return f"None of {n} models is shown to claim too much on any of the {of_what}"
+    count = worst["group"].value_counts()
+    few = "" if len(worst) == n else "; the others are not shown to"
+    if count.iloc[0] == 1 < len(worst):
+        return f"Models claim most beyond what they know on unlike {of_what}{few}"
+    verb = (
+        "claims most beyond what it knows"
+        if count.iloc[0] == 1
+        else ("claim most beyond what they know")
+    )
+    return f"{count.iloc[0]} of {n} models {verb} on {count.index[0]}{few}"
 
 
 def sees_less(levels, absent: str = "absent") -> str:
@@ -245,7 +263,8 @@ def sees_less(levels, absent: str = "absent") -> str:
     Parameters
     ----------
     levels : pandas.DataFrame
-        Of one model, from hardly to plainly visible: ``model, level, mean_confidence, accuracy``.
+        Of one model, from hardly to plainly visible: ``model, level, mean_confidence``, and
+        ``accuracy`` with its interval.
     """
     seen = levels[levels["level"] != absent]
     hard, plain = seen.iloc[0], seen.iloc[-1]
@@ -255,8 +274,8 @@ def sees_less(levels, absent: str = "absent") -> str:
         f"{word} {percent(plain[name])}, then {percent(hard[name])}"
         for word, name in (("right", "accuracy"), ("says", "mean_confidence"))
     ]
-    if fell <= 0.05:
-        words = "is as often right where less can be seen"
+    if hard["accuracy_high"] >= plain["accuracy_low"]:
+        words = "is not shown to be less often right where less can be seen"
     else:
         words = "sees less and says nearly the same" if said < fell / 2 else "sees less, says less"
     return f"{hard['model']} {words}: {'; '.join(told)}"

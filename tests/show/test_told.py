@@ -105,12 +105,30 @@ def test_small_groups_are_left_out_and_named():
     [
         ([0.4, 0.8], [0.7, 0.75], "says nearly the same"),
         ([0.4, 0.8], [0.4, 0.8], "sees less, says less"),
-        ([0.8, 0.8], [0.7, 0.7], "as often right"),
+        ([0.8, 0.8], [0.7, 0.7], "not shown to be less often right"),
     ],
 )
 def test_whether_confidence_falls_with_visibility(right, said, words):
     levels = pd.DataFrame(
         {"model": "m", "level": ["0.0–0.5", "0.5–1.0"], "accuracy": right, "mean_confidence": said}
     )
+    levels = levels.assign(
+        accuracy_low=levels["accuracy"] - 0.05, accuracy_high=levels["accuracy"] + 0.05
+    )
     absent = levels.head(1).assign(level="absent", accuracy=0.0)
     assert words in told.sees_less(pd.concat([levels, absent]))
+
+
+def test_models_that_claim_too_much_nowhere_are_not_said_to():
+    one = groups(ct=0.3, mri=0.1)
+    both = pd.concat([one, one.assign(model="other")])
+    both = both.assign(gap_low=both["gap"] - 0.05)
+    assert told.same_worst(both, "modalities").startswith("2 of 2 models claim most")
+    timid = both.assign(gap_low=both["gap_low"].where(both["model"] == "m", -1))
+    assert told.same_worst(timid, "modalities") == (
+        "1 of 2 models claims most beyond what it knows on ct; the others are not shown to"
+    )
+    assert told.same_worst(both.assign(gap_low=-1), "modalities").startswith("None of 2 models")
+    assert (
+        told.same_worst(one, "modalities") == "Stated minus right by modalities: +10 to +30 points"
+    )

@@ -100,3 +100,13 @@ def test_unknown_profile_lists_the_known(tmp_path):
 def test_an_old_name_is_told_the_new_one(capsys):
     assert load_profile("recorded").name == "imported"
     assert capsys.readouterr().err == "profile recorded is now called imported\n"
+
+
+def test_parameters_that_are_tables_reach_every_notebook():
+    """SOURCE = { dataset = … } is a parameter; [parameters.04] is what one notebook gets."""
+    logits = load_profile("logits")
+    assert logits.parameters("04_temperature_transfer")["SOURCE"] == {"dataset": "mmbench"}
+    assert logits.parameters("04_temperature_transfer")["METHOD"] == "temperature"
+    assert logits.parameters("02_metrics") == {
+        name: value for name, value in logits.settings["parameters"].items() if name != "04"
+    }

@@ -97,8 +97,23 @@ def test_unknown_profile_lists_the_known(tmp_path):
         load_profile(tmp_path / "pocket.toml")
 
 
+def test_an_old_name_is_told_the_new_one(capsys):
+    assert load_profile("recorded").name == "imported"
+    assert capsys.readouterr().err == "profile recorded is now called imported\n"
+
+
 def test_a_profile_sets_parameters_of_all_notebooks_and_of_one(tmp_path):
     text = '[parameters]\nSOURCE = { domain = "general" }\nN = 1\n[parameters.04]\nN = 2\n'
     profile = load_profile(written(tmp_path, text))
     assert profile.parameters("02_x") == {"SOURCE": {"domain": "general"}, "N": 1}
     assert profile.parameters("04_x")["N"] == 2
+
+
+def test_parameters_that_are_tables_reach_every_notebook():
+    """SOURCE = { dataset = … } is a parameter; [parameters.04] is what one notebook gets."""
+    logits = load_profile("logits")
+    assert logits.parameters("04_temperature_transfer")["SOURCE"] == {"dataset": "mmbench"}
+    assert logits.parameters("04_temperature_transfer")["METHOD"] == "temperature"
+    assert logits.parameters("02_metrics") == {
+        name: value for name, value in logits.settings["parameters"].items() if name != "04"
+    }

@@ -75,8 +75,9 @@ def interval(draws: np.ndarray, level: float) -> tuple[float, float, float]:
 
 
 def mean(weights: np.ndarray, values) -> np.ndarray:
-    """Weighted mean of the rows' values, one for each row of weights."""
-    return weights @ np.asarray(values, float) / weights.sum(axis=1)
+    """Weighted mean of the rows' values, one for each row of weights; NaN where none is drawn."""
+    with np.errstate(invalid="ignore"):
+        return weights @ np.asarray(values, float) / weights.sum(axis=1)
 
 
 def paired(

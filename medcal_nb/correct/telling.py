@@ -43,7 +43,7 @@ def tokens_title(table: pd.DataFrame) -> str:
 
 def _named(row) -> str:
     name = system_name(row)
-    return f"the {name}" if "fusion" in name else name
+    return f"the {name}" if "fusion" in name or name.startswith("expert") else name
 
 
 def systems_title(table: pd.DataFrame) -> str:

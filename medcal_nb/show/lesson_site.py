@@ -64,8 +64,8 @@ def write_lesson_site(notebook: str | os.PathLike, figures: str | os.PathLike, f
 
 def _drawn(source: str, figures: Path) -> list[str]:
     """Return what stands for a code cell: pictures, a lab, a figure, an exercise, or nothing."""
-    parts = []
-    for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
+    parts, calls = [], [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Call)]
+    for call in sorted(calls, key=lambda call: (call.lineno, call.col_offset)):
         name = ast.unparse(call.func)
         if name in ("lesson.opening", "lesson.reopening"):
             parts.append(getattr(lesson, name.removeprefix("lesson."))())

@@ -35,10 +35,13 @@ _OFFLINE = """{%- extends 'lab/index.html.j2' -%}
 {%- block html_head_js_requirejs -%}{%- endblock -%}
 {%- block html_head_js_mathjax -%}{%- endblock -%}
 {%- block html_head_js_mermaidjs -%}{%- endblock -%}
-{%- block body_header -%}{{ super() }}<nav style="padding: 1em 1em 0 5em">
-<a href="index.html">All findings</a></nav>{%- endblock -%}
-{%- block input_group -%}<details style="padding-left: 5em"><summary>Code</summary>{{ super() }}
-</details>{%- endblock -%}
+{%- block extra_css -%}<style>
+nav, details > summary { font: 14px system-ui, sans-serif; padding: .2em 0 0 5em; }
+nav a { color: #0b57d0; text-decoration: underline; }
+</style>{%- endblock -%}
+{%- block body_header -%}{{ super() }}<nav><a href="index.html">All findings</a></nav>
+{%- endblock -%}
+{%- block input_group -%}<details><summary>Code</summary>{{ super() }}</details>{%- endblock -%}
 """
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _TAGS = "p h1 h2 h3 h4 h5 h6 hr br pre div span del table thead tbody tr th td sup sub"

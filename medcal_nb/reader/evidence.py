@@ -251,7 +251,10 @@ def readers_agreement(decisions: pd.DataFrame) -> pd.DataFrame:
     ----------
     Cohen, Educational and Psychological Measurement 1960, 20(1), 37-46.
     """
-    from sklearn.metrics import cohen_kappa_score
+    columns = ["reader_a", "reader_b", "what", "n", "agree", "kappa"]
+    if decisions["reader"].nunique() < 2:
+        return pd.DataFrame(columns=columns)
+    from sklearn.metrics import cohen_kappa_score  # takes seconds: not for a reader alone
 
     about = ["model", "dataset", "strategy", "item_id"]
     made = decisions.assign(own=decisions["answer"].astype(str).map(meaning))
@@ -273,4 +276,4 @@ def readers_agreement(decisions: pd.DataFrame) -> pd.DataFrame:
                 several = len({*a, *b}) > 1
                 kappa = cohen_kappa_score(a, b) if several else math.nan
                 rows.append((*pair, what, len(a), (a == b).mean(), kappa))
-    return pd.DataFrame(rows, columns=["reader_a", "reader_b", "what", "n", "agree", "kappa"])
+    return pd.DataFrame(rows, columns=columns)

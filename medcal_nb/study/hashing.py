@@ -41,7 +41,8 @@ def _content_hash(path: Path, stamp: str) -> str:
     columns = [name for name in ANSWER_COLUMNS if name not in _INCIDENTAL]
     total = 0  # a sum over rows is the same in any order
     with AnswerLog(path, read_only=True) as log:
-        for rows in log.iter_stored(columns):
+        for frame in log.iter_frames(columns, ordered=False):
+            rows = frame[columns].astype(object).itertuples(index=False, name=None)
             total += sum(int(hashlib.sha256(repr(row).encode()).hexdigest(), 16) for row in rows)
     return hashlib.sha256(f"{columns} {total}".encode()).hexdigest()
 

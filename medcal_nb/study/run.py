@@ -301,6 +301,8 @@ class _Runner:
         for read in {*notebook.reads} & self.made - {ANSWERS}:  # these, and nothing else
             for file in filter(Path.is_file, self.layout.output_files(read)):
                 shutil.copyfile(file, stage / "reads" / Path(read).parent / file.name)
+        told = read_manifest(self.layout.figures).items()  # their captions
+        write_manifest(stage / "reads", {k: v for k, v in told if k in notebook.reads})
         injected = {
             "PROFILE": profile.name if profile.path.parent == FOLDER else str(profile.path),
             "OUT_DIR": str(stage),

@@ -97,11 +97,6 @@ def test_unknown_profile_lists_the_known(tmp_path):
         load_profile(tmp_path / "pocket.toml")
 
 
-def test_an_old_name_is_told_the_new_one(capsys):
-    assert load_profile("recorded").name == "imported"
-    assert capsys.readouterr().err == "profile recorded is now called imported\n"
-
-
 def test_a_profile_sets_parameters_of_all_notebooks_and_of_one(tmp_path):
     text = '[parameters]\nSOURCE = { domain = "general" }\nN = 1\n[parameters.04]\nN = 2\n'
     profile = load_profile(written(tmp_path, text))

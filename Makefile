@@ -25,7 +25,7 @@ study: $(STAMP) ## run every notebook on the embedded default and write every fi
 
 real: $(STAMP) ## fetch recorded answers of real models (a connection once) and study them
 	$(BIN)/medcal fetch vlcb
-	$(BIN)/medcal study --profile real --answers data/fetched/vlcb.sqlite
+	$(BIN)/medcal study 00 02 03 04 05 06 --profile real --answers data/fetched/vlcb.sqlite
 	$(BIN)/medcal fetch vlm-uncertainty-bench
 	$(BIN)/medcal study 04 --profile logits --answers data/fetched/vlm-uncertainty-bench.sqlite
 

@@ -133,6 +133,7 @@ def _name_ends(ax, ends) -> None:
     ]
     at = np.array([(y - low) / (high - low) for y, _, _ in ends])
     sizes = [(text.count("\n") + 1.1) * 1.3 * SMALL / _tall(ax) for text in texts]
+    leader = {"arrowstyle": "-", "color": PALE, "lw": 0.7, "shrinkA": 0, "shrinkB": 0}
     for (_, _, colour), text, there, y in zip(ends, texts, _apart(at, sizes), at, strict=True):
         ax.annotate(
             text,
@@ -144,7 +145,8 @@ def _name_ends(ax, ends) -> None:
             color=_for_words(colour),
             fontsize=SMALL,
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": PALE, "lw": 0.7, "shrinkA": 0, "shrinkB": 0},
+            # where many lines meet, leaders would cross the names
+            arrowprops=None if abs(there - y) > 0.1 else leader,
         )
 
 

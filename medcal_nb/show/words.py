@@ -76,6 +76,11 @@ LABELS = {
     "sequence_probability": "sequence probability",
     "option_probability": "option probability",
     "p_true": "P(True)",
+    "probe_pik": "probe: P(IK)",
+    "probe_saplma": "probe: SAPLMA",
+    "probe_internalinspector": "probe: InternalInspector",
+    "probe_ccps": "probe: CCPS",
+    "probe_bicr": "probe: BICR",
     "self_consistency": "self-consistency",
     "semantic_entropy": "semantic entropy",
     # strategies that are no way of asking

@@ -142,13 +142,15 @@ class NotebookContext:
         if not name.startswith(prefix):
             raise ValueError(f"name: {name!r} in {self.notebook} must start with {prefix!r}")
         shows = _declared(self.notebook).get("shows", {}).get(name, name)
-        caption = " ".join(filter(None, [caption or shows, self.source]))
-        told = {"provenance": self.provenance, "caption": caption, "alt": alt or shows}
+        title = " ".join(fig.get_suptitle().split()).rstrip(".")
+        caption = caption or ". ".join(filter(None, [title, shows.rstrip(".")])) + "."
+        caption = " ".join(filter(None, [caption, self.source]))
+        told = {"provenance": self.provenance, "caption": caption, "alt": alt or title or shows}
         paths = save_figure(fig, name, table, out_dir=self.out_dir, **told)
         width = round(_SHOWN_DPI * fig.get_figwidth())
         plt.close(fig)
         if _in_a_notebook():
-            display(Image(data=paths["png"].read_bytes(), width=width, alt=alt or shows))
+            display(Image(data=paths["png"].read_bytes(), width=width, alt=alt or title or shows))
             display(Markdown(f"*{caption}*"))
 
     def results(self, results: dict[str, Any]) -> None:

@@ -284,13 +284,6 @@ def reliability_table(confidence, correct, *, n_bins=N_BINS, binning="width", le
     return table[n > 0].reset_index(drop=True) if binning == "mass" else table
 
 
-def histogram_table(confidence, correct, *, n_bins=20):
-    """Right and wrong answers per equal-width bin: low, high, n_correct, n_wrong."""
-    table = reliability_table(confidence, correct, n_bins=n_bins)
-    right = (table["n"] * table["accuracy"].fillna(0)).round().astype(int)
-    return table[["low", "high"]].assign(n_correct=right, n_wrong=table["n"] - right)
-
-
 def ece_bins_table(graded, *, by, bins, level=0.95, rng):
     """ECE of each group with its interval (`ece_interval`), for bin counts and both binnings.
 

@@ -337,12 +337,6 @@ def test_shrunken_by_hand():
     assert table.loc["shrunken", "gap"].tolist() == pytest.approx([0.2, 0.2])
 
 
-def test_histogram_counts_by_hand():
-    table = tables.histogram_table([0.0, 0.25, 0.26, 1.0], [1, 0, 1, 1], n_bins=4)
-    assert table["n_correct"].tolist() == [1, 1, 0, 1]
-    assert table["n_wrong"].tolist() == [1, 0, 0, 0]
-
-
 def test_ece_bins_table_agrees_with_ece_and_has_its_interval(graded, rng):
     table = tables.ece_bins_table(graded, by=["model"], bins=[3, 7], rng=rng)
     assert len(table) == 8

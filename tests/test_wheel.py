@@ -81,7 +81,7 @@ def test_it_says_what_it_is_and_what_is_missing(medcal):
     told = medcal("doctor")
     assert told.returncode == 1
     assert f"files in {medcal.package / 'pocket_data'}, as the manifest says" in told.stdout
-    assert told.stderr == "medcal: error: 1 thing is missing for the default study\n"
+    assert told.stderr == "medcal: error: missing for the study: notebooks\n"
     study = medcal("study", "--list")
     assert study.returncode == 2
     assert "clone the repository" in study.stderr

@@ -27,7 +27,8 @@ def check_own_log(answers: Path) -> None:
     strange = ""
     try:
         jobs = json.loads(note_beside(answers).read_text(encoding="utf-8"))["jobs"]
-        strange = _strangers(answers, {job["model"] for job in jobs})
+        named = [(job["model"], job.get("options", {}).get("served_as")) for job in jobs]
+        strange = _strangers(answers, {name for names in named for name in names})
     except (OSError, ValueError, KeyError, TypeError):
         strange = "answers"
     if strange:

@@ -49,15 +49,21 @@ def fitted_world(confidence, correct, *, rng) -> tuple[np.ndarray, np.ndarray]:
     """Confidences as stated and a smooth curve through their outcomes, as `(confidence, p_true)`.
 
     The curve has the slope and intercept of the logistic recalibration of these answers: an
-    assumed truth of this shape, not the truth about the model. At most 20,000 are kept, at random.
+    assumed truth of this shape, not the truth about the model; where no slope can be told (one
+    confidence for all, or right and wrong answers apart) the same share is right everywhere. At
+    most 20,000 are kept, at random.
     """
-    slope = calibration.calibration_slope(confidence, correct)
-    c = np.clip(np.asarray(confidence, float), LOGIT_CLIP, 1 - LOGIT_CLIP)
-    logit = slope * np.log(c / (1 - c))
-    intercept = calibration.calibration_intercept(1 / (1 + np.exp(-logit)), correct)
-    p = 1 / (1 + np.exp(-logit - intercept))
-    kept = rng.permutation(c.size)[:POOL]
-    return np.asarray(confidence, float)[kept], p[kept]
+    stated, correct = np.asarray(confidence, float), np.asarray(correct, float)
+    slope = calibration.calibration_slope(stated, correct)
+    if np.isfinite(slope):
+        c = np.clip(stated, LOGIT_CLIP, 1 - LOGIT_CLIP)
+        logit = slope * np.log(c / (1 - c))
+        intercept = calibration.calibration_intercept(1 / (1 + np.exp(-logit)), correct)
+        p = 1 / (1 + np.exp(-logit - intercept))
+    else:
+        p = np.full(stated.size, (correct.sum() + 0.5) / (stated.size + 1))
+    kept = rng.permutation(stated.size)[:POOL]
+    return stated[kept], p[kept]
 
 
 def _limits(c, p, stats) -> dict:

@@ -8,7 +8,7 @@ import pytest
 
 from data.pocket.factory import model as architecture
 from data.pocket.factory import tokenizer as words
-from data.pocket.factory import train
+from data.pocket.factory import training
 from medcal_nb.answers import AnswerLog
 from medcal_nb.ask.backends.local import LocalModel
 from medcal_nb.ask.expert import ask_scores, cases, decision_pipeline
@@ -97,7 +97,7 @@ def test_answers_of_one_strategy_are_not_judged_by_a_model_that_reads_nothing(lo
 def untrained(tmp_path_factory):
     """A small model on disk that has learned nothing, and questions that ask how many."""
     folder = tmp_path_factory.mktemp("score") / "untrained"
-    tokenizer = words.build_tokenizer(train.vocabulary())
+    tokenizer = words.build_tokenizer(training.vocabulary())
     architecture.save_pocket(
         architecture.new_model("small", tokenizer, seed=3),
         architecture.new_processor(tokenizer),

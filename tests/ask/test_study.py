@@ -65,7 +65,7 @@ def test_a_log_that_the_study_did_not_make_is_never_touched(profile, tmp_path):
         row = {"model": "m", "dataset": "d", "item_id": "q", "strategy": "verbalized"}
         answers.append([{**row, "answer": "yes", "confidence": 0.8}])
     before = log.read_bytes()
-    with pytest.raises(MedcalError, match="did not ask for: use --profile imported"):
+    with pytest.raises(MedcalError, match=r"did not ask for.*--profile imported"):
         study.ask_profile(profile, log, workers=1, progress=False)
     assert log.read_bytes() == before
     assert [path.name for path in tmp_path.glob("mine*")] == ["mine.sqlite"]
@@ -75,7 +75,9 @@ def test_our_own_log_is_begun_anew_where_what_it_was_made_from_has_changed(tmp_p
     log = tmp_path / "answers.sqlite"
     jobs = [SimpleNamespace(model="pocket-general", dataset="d", n=3)]
     study._begin_anew_if_stale(jobs, log)
-    log.write_bytes(b"answers")
+    with AnswerLog(log) as answers:
+        row = {"model": "pocket-general", "dataset": "d", "item_id": "q", "strategy": "verbalized"}
+        answers.append([{**row, "answer": "yes", "confidence": 0.8}])
     study._begin_anew_if_stale(jobs, log)
     assert log.exists()
     note = tmp_path / "answers.sqlite.made-from.json"

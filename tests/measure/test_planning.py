@@ -174,3 +174,13 @@ def test_every_size_has_every_kind_of_interval(world):
     )
     kinds = {(n, kind) for n in (60, 90, 120) for kind in ("bootstrap", "inversion")}
     assert set(zip(table["n"], table["interval"], strict=True)) == kinds
+
+
+@pytest.mark.parametrize("correct", [[1, 0, 1, 1], [1, 1, 1, 1]])
+def test_a_world_of_one_confidence_has_one_share_right(rng, correct):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        confidence, p = measure.fitted_world(np.full(4, 0.9), np.array(correct), rng=rng)
+    assert confidence.tolist() == [0.9] * 4
+    assert len(set(p)) == 1
+    assert 0.5 < p[0] < 1

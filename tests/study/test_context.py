@@ -73,7 +73,7 @@ def test_what_reads_nothing_does_not_look_at_the_answers(checkout, tmp_path):
     told = notebook_context("07_alone", "pocket", answers, tmp_path / "o").provenance
     assert told["answers"] is None
     after = notebook_context("00_after", "pocket", answers, tmp_path / "o")
-    with pytest.raises(MedcalError, match="empty, not an answers log"):
+    with pytest.raises(MedcalError, match="the file is empty"):
         print(after.provenance)
 
 

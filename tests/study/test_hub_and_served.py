@@ -5,6 +5,7 @@ answer, and what it has not answered can't be fused or deferred.
 """
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 from medcal_nb.answers import load_answers
+from medcal_nb.answers.own import note_beside
 from medcal_nb.hub import HUB_SETS
 from medcal_nb.pocket import pocket_dir
 from medcal_nb.study import load_results
@@ -160,6 +162,7 @@ def test_hub_study_from_the_cache_alone(offline, tmp_path):
     # a process of its own, since the hub's client reads its settings when it is imported
     half = ASK_HALF.format(profile=str(profile), log=str(log))
     subprocess.run([sys.executable, "-c", half], check=True, env=os.environ)
+    note_beside(log).write_text(json.dumps({"jobs": [{"model": MODEL, "options": {}}]}))
     first = load_answers(log)
     assert set(first["dataset"]) == {"a-okvqa"}
 

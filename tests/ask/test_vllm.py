@@ -168,7 +168,7 @@ def test_each_image_stays_with_one_engine_and_finds_its_prefix_there(servers, it
         before = metrics(urls)
         (tmp_path / str(len(urls))).mkdir()
         names = "verbalized,two_stage,describe_first,p_true,challenge,paraphrase"
-        asked(ServedModel(urls, concurrency=4), fresh, tmp_path / str(len(urls)), names)
+        asked(ServedModel(urls, concurrency=1), fresh, tmp_path / str(len(urls)), names)
         after = metrics(urls)
         counted = {name: after[name] - before[name] for name in after}
         assert counted["mm_cache_hits"] > 0.7 * counted["mm_cache_queries"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import stat
 import uuid
@@ -92,6 +93,12 @@ def check_new_file(
             raise MedcalError(f"{target}: an answers log (SQLite), never replaced: choose another")
     if not force:
         raise MedcalError(f"{target}: there already: choose another name, or --force replaces it")
+
+
+def file_hash(path: str | os.PathLike) -> str:
+    """Return the SHA-256 of a file as hexadecimal digits, read in pieces."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _remove_dead_parts(target: Path) -> None:

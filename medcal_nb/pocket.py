@@ -6,7 +6,6 @@ compared with the SHA-256 of ``manifest.json`` before it is read. How it was mad
 ``data/pocket/factory``.
 """
 
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb.errors import MedcalError
+from medcal_nb.files import file_hash
 
 VARIABLE = "MEDCAL_POCKET"
 MANIFEST = "manifest.json"
@@ -284,7 +284,7 @@ def _checked(folder, file):
     expected = _manifest(home).get(folder, {}).get(file)
     if expected is None or not path.is_file():
         raise MedcalError(f"{path} is missing: restore it ({_restore(path)})")
-    if sha256(path) != expected:
+    if file_hash(path) != expected:
         raise MedcalError(
             f"{path} is damaged (SHA-256 differs from {MANIFEST}): restore it ({_restore(path)})"
         )
@@ -295,9 +295,3 @@ def _restore(path):
     if path.is_relative_to(INSTALLED):
         return "pip install --force-reinstall --no-deps medcal-nb"
     return f"git checkout -- {path}"
-
-
-def sha256(path):
-    """Return the SHA-256 of a file, in hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,11 +7,10 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb.measure import metrics_table
-from medcal_nb.measure.rows import side_name
+from medcal_nb.measure.rows import measured, side_name
 
 from .closeup import correction_stages
 from .maps import BY
-from .paired import measured
 from .transfer import NAMES, pairs, select
 
 CALIBRATED = 0.05

@@ -41,11 +41,6 @@ def images_note(graded: pd.DataFrame) -> str:
     )
 
 
-def measured(graded: pd.DataFrame) -> pd.DataFrame:
-    """Rows that have both a confidence and a grade."""
-    return graded[graded["confidence"].notna() & graded["correct"].notna()]
-
-
 class Resamples:
     """How often each image occurs in the sample itself (row 0) and in its bootstrap resamples."""
 

@@ -18,6 +18,7 @@ import pandas as pd
 from scipy.special import expit, ndtr
 
 from medcal_nb.measure import auroc, ece
+from medcal_nb.measure.rows import measured
 
 from ._families import FAMILIES, adapt, fit_smoothed, logit
 from .maps import (
@@ -30,7 +31,7 @@ from .maps import (
     choose_clip,
     option_rows,
 )
-from .paired import Resamples, image_labels, interval, measured, weighted_auroc
+from .paired import Resamples, image_labels, interval, weighted_auroc
 
 METHODS = ("temperature", "log_odds", "platt", "beta", "isotonic")
 MARGIN = 0.005

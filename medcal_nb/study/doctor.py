@@ -48,8 +48,8 @@ def examine() -> Iterator[Finding]:
 
 def _weights() -> Finding:
     """Compare the embedded models with the hashes of their manifest."""
+    from medcal_nb.files import file_hash
     from medcal_nb.pocket import pocket_home
-    from medcal_nb.study.hashing import file_hash
 
     try:
         home = pocket_home()

@@ -9,15 +9,11 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
+from medcal_nb.files import file_hash
+
 # what differs from one asking to the next although the answers are the same
 _INCIDENTAL = ("run_id", "seconds")
 _PACKAGE = Path(__file__).resolve().parents[1]
-
-
-def file_hash(path: str | Path) -> str:
-    """Return the SHA-256 of a file as hexadecimal digits, read in pieces."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def content_hash(path: str | Path) -> str:

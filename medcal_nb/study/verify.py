@@ -13,8 +13,8 @@ from pathlib import Path
 from medcal_nb.answers import merge_logs
 from medcal_nb.answers.own import note_beside
 from medcal_nb.errors import MedcalError
+from medcal_nb.files import file_hash
 from medcal_nb.show.figures import read_manifest
-from medcal_nb.study.hashing import file_hash
 from medcal_nb.study.notebooks import Notebook, find_notebooks, select
 from medcal_nb.study.places import checkout
 

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from medcal_nb.answers import AnswerLog
-from medcal_nb.study.hashing import content_hash, file_hash, sources_used
+from medcal_nb.files import file_hash
+from medcal_nb.study.hashing import content_hash, sources_used
 
 
 def rows(n=40):

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from medcal_nb.errors import MedcalError
+from medcal_nb.files import file_hash
 from medcal_nb.show.figures import read_manifest, write_manifest
-from medcal_nb.study.hashing import file_hash
 from medcal_nb.study.notebooks import find_notebooks
 from medcal_nb.study.verify import _difference, compare, verify
 from tests.study.test_run import edit, study, toy  # noqa: F401

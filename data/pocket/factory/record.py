@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb.errors import MedcalError
-from medcal_nb.pocket import MANIFEST, pocket_dir, sha256
+from medcal_nb.files import file_hash
+from medcal_nb.pocket import MANIFEST, pocket_dir
 
 from .questions import DATASETS, SPLIT_ITEMS, fresh_items, split_items
 
@@ -77,7 +78,7 @@ def record(dataset, model, strategies=STRATEGIES, n=None, *, home=HOME, work=WOR
     from medcal_nb.ask.models import resolve_model
     from medcal_nb.ask.run import ask
 
-    weights = sha256(next(pocket_dir(model).glob("*.safetensors")))
+    weights = file_hash(next(pocket_dir(model).glob("*.safetensors")))
     Path(work).mkdir(parents=True, exist_ok=True)
     numbers, parts = {}, []
     backend = resolve_model(model)
@@ -120,7 +121,7 @@ def enter_in_manifest(folder):
     path = folder.parent / MANIFEST
     manifest = json.loads(path.read_text()) if path.exists() else {}
     files = sorted(file for file in folder.iterdir() if file.is_file())
-    manifest[folder.name] = {file.name: sha256(file) for file in files}
+    manifest[folder.name] = {file.name: file_hash(file) for file in files}
     path.write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
 
 

@@ -13,8 +13,8 @@ from medcal_nb.ask.calls import Failure
 #: Bytes of a reply that are read; more is a fault.
 MOST_BYTES = 1 << 25
 
-#: Seconds for which a URL that cannot be reached is left alone.
-_REST = 30.0
+#: Seconds in which a connection must open; seconds for which a URL that opens none is left alone.
+_CONNECT, _REST = 10.0, 30.0
 
 #: Statuses below 500 after which asking again can help.
 _AGAIN = frozenset((408, 409, 425, 429))
@@ -85,7 +85,7 @@ class Http:
         self.client = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self.concurrency),
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.timeout),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT),
             headers=headers,
             auto_decompress=False,
             trust_env=True,
@@ -105,15 +105,19 @@ class Http:
 
     # --- one request ------------------------------------------------------------------------------
 
-    def pick(self, place, attempt):
-        """Return the URL for what belongs to `place`, always the same; a dead one's share moves."""
+    def pick(self, place, failed=()):
+        """Return the URL for what belongs to `place`, always the same; a dead one's share moves.
 
-        def rank(url):
-            return hashlib.blake2b(f"{place}\0{url}".encode(), digest_size=8).digest()
+        Of those that can be reached it is the first in the place's own order, after those that
+        stand in `failed` (once for each try).
+        """
+
+        def order(url):
+            rank = hashlib.blake2b(f"{place}\0{url}".encode(), digest_size=8).digest()
+            return failed.count(url), rank
 
         now = time.monotonic()
-        alive = [url for url in self.urls if self.down[url] <= now] or self.urls
-        return sorted(alive, key=rank)[attempt % len(alive)]
+        return min([url for url in self.urls if self.down[url] <= now] or self.urls, key=order)
 
     async def post(self, place, path, body, *, check=dict, retries=None):
         """Send a request, again after a pause where that can help.
@@ -140,10 +144,10 @@ class Http:
     async def _tried(self, place, send, check, retries):
         import aiohttp
 
-        told, retries = "", self.retries if retries is None else retries
+        told, failed, retries = "", [], self.retries if retries is None else retries
         async with self.gate:
             for attempt in range(retries + 1):
-                url, wait = self.pick(place, attempt), self.pause * 2**attempt
+                url, wait = self.pick(place, failed), self.pause * 2**attempt
                 try:
                     async with asyncio.timeout(self.timeout):
                         status, after, body = await self._once(send(url))
@@ -155,13 +159,14 @@ class Http:
                     if status < 500 and status not in _AGAIN:
                         return Failure(self.masked(told))
                     wait = max(wait, min(60.0, after))
-                except TimeoutError:
-                    told = f"no whole answer within {self.timeout:g} s"
-                except aiohttp.ClientConnectionError as error:
+                except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
                     self.down[url] = time.monotonic() + _REST
                     told = self.told(error)
+                except TimeoutError:
+                    told = f"no whole answer within {self.timeout:g} s"
                 except Exception as error:  # whatever a server sends is that request's failure
                     told = self.told(error)
+                failed.append(url)
                 if attempt < retries:
                     await asyncio.sleep(wait)
         return Failure(self.masked(f"{told} ({retries + 1} tries)"))

@@ -626,7 +626,8 @@ def _diagonal(ax, table, x, y, label, limits, named=None) -> None:
             color=look.colour, mec="white", mew=0.5, elinewidth=0.6, label=label_of(level),
         )  # fmt: skip
     ax.set(xlim=limits, ylim=limits, aspect="equal")
-    named = named or (3 if len(table) > MOST_NAMES + 1 else MOST_NAMES + 1)
+    if named is None:
+        named = 3 if len(table) > MOST_NAMES + 1 else MOST_NAMES + 1
     far = (table[y] - table[x]).abs().sort_values(ascending=False).index[:named]
     _name_points(ax, [(r[x], r[y], r[label], BLACK) for r in table.loc[far].to_dict("records")])
 
@@ -684,31 +685,6 @@ def plot_accuracy_confidence(table, *, ax=None, label="label", link=False):
         _key(ax)
 
 
-@_inked(height=2.4)
-def plot_histogram(table, *, ax=None, hue=None):
-    """Draw how often each confidence was given: right answers upwards, wrong ones downwards.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        ``low, high, n_correct, n_wrong`` per bin; ``hue`` names a column of one level that
-        colours the bars, such as ``domain``.
-    """
-    ((_, _, look),) = _groups(table, hue)
-    total = (table["n_correct"] + table["n_wrong"]).sum()
-    box = {"width": table["high"] - table["low"], "align": "edge", "edgecolor": look.colour}
-    right, wrong = table["n_correct"] / total, -table["n_wrong"] / total
-    ax.bar(table["low"], right, facecolor=look.colour, lw=0.5, label="right", **box)
-    ax.bar(table["low"], wrong, facecolor="white", hatch="////", lw=0.5, label="wrong", **box)
-    ax.axhline(0, color=BLACK, lw=0.6)
-    ax.set(xlim=(0, 1))
-    ax.text(0.02, 0.97, f"n = {total:,.0f}", va="top", fontsize=SMALL, transform=ax.transAxes)
-    _percent_axis(ax.xaxis, "confidence")
-    _percent_axis(ax.yaxis, "answers")
-    ax.yaxis.set_major_formatter(lambda value, _: f"{100 * abs(value):.0f}")
-    _key(ax)
-
-
 @_inked(height=lambda t, o: height_of_rows(t[o.get("row", "row")].nunique()) + 0.5, width="full")
 def plot_matrix(table, *, ax=None, row="row", col="col", value="value", xlabel="", ylabel=""):
     """Draw a change per pair as a square with its number: dark red-violet worse, green better.
@@ -721,22 +697,21 @@ def plot_matrix(table, *, ax=None, row="row", col="col", value="value", xlabel="
         A line per pair: columns named by ``row, col, value``; ``<value>_low, <value>_high`` where
         known.
     """
-    rows, cols = (list(dict.fromkeys(table[name])) for name in (row, col))
-    reach = max(float(table[value].abs().max()), 1e-9)
-    grid = np.full((len(rows), len(cols)), np.nan)
-    for one in table.to_dict("records"):
-        y, x = rows.index(one[row]), cols.index(one[col])
-        grid[y, x] = one[value]
-        low, high = (one.get(f"{value}_{end}", one[value]) for end in ("low", "high"))
-        clear = low > 0 or high < 0
-        ink = "white" if abs(one[value]) > 0.6 * reach else BLACK
-        weight = "bold" if clear else "normal"
-        text = f"{one[value] + 0:+.3f}"
-        ax.text(x, y, text, ha="center", va="center", color=ink, weight=weight, fontsize=SMALL)
-    ax.imshow(grid, cmap="PiYG_r", vmin=-reach, vmax=reach, aspect="auto")
-    ax.set_xticks(range(len(cols)), [textwrap.fill(label_of(name), 12) for name in cols])
-    ax.set_yticks(range(len(rows)), [label_of(name) for name in rows])
+    import seaborn as sns
+
+    def grid(name):
+        wide = table.pivot(index=row, columns=col, values=name)
+        return wide.reindex(index=table[row].unique(), columns=table[col].unique())
+
+    changes = grid(value)
+    low, high = (grid(end if end in table else value) for end in (f"{value}_low", f"{value}_high"))
+    clear = ((low > 0) | (high < 0)).to_numpy()[changes.notna()]
+    reach = max(float(changes.abs().max(axis=None)), 1e-9)
+    ink = {"cmap": "PiYG_r", "vmin": -reach, "vmax": reach, "cbar": False, "fmt": "+.3f"}
+    sns.heatmap(changes + 0, annot=True, annot_kws={"fontsize": SMALL}, ax=ax, **ink)
+    for text, bold in zip(ax.texts, clear, strict=True):
+        text.set_weight("bold" if bold else "normal")
+    ax.set_xticklabels([textwrap.fill(label_of(name), 12) for name in changes.columns])
+    ax.set_yticklabels([label_of(name) for name in changes.index], rotation=0)
     ax.tick_params(length=0)
     ax.set(xlabel=xlabel or label_of(col), ylabel=ylabel or label_of(row))
-    for spine in ax.spines.values():
-        spine.set_visible(False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Callable, Sequence
 
@@ -59,7 +60,9 @@ def facets(
         raise ValueError("facets: needs rows and a column of panels (col)")
     most = MOST_PANELS // (1 if row is None else max(1, min(table[row].nunique(), 3)))
     table, left_out = _fewer(table, [(col, most), (row, 3)])
-    n_cols = min(wrap, table[col].nunique()) if row is None else table[col].nunique()
+    n_cols = table[col].nunique()
+    if row is None:  # as even as may be: four panels are two and two
+        n_cols = math.ceil(n_cols / math.ceil(n_cols / wrap))
     if callable(height):
         height = height(max((part for _, part in table.groupby(col)), key=len))
     wide = WIDTHS["full" if n_cols > 1 else "half"] / n_cols
@@ -125,6 +128,7 @@ def beside(
     *draws: Callable,
     widths: Sequence[float] | None = None,
     heights: Sequence[float] | None = None,
+    width: str = "full",
     height: float = 3.2,
     title: str = "",
     note: str = "",
@@ -139,13 +143,13 @@ def beside(
         Relative widths.
     heights : sequence of float, optional
         Relative heights: the panels stand below each other.
-    height : float
-        Inches.
+    width, height : str and float
+        See :func:`medcal_nb.show.look.figure`.
     """
     place = {"ncols": len(draws), "width_ratios": widths}
     if heights is not None:
         place = {"nrows": len(draws), "height_ratios": heights}
-    fig, axes = figure("full", height, squeeze=False, **place)
+    fig, axes = figure(width, height, squeeze=False, **place)
     with style():
         for draw, ax in zip(draws, axes.flat, strict=True):
             draw(ax)
@@ -155,10 +159,7 @@ def beside(
 
 def alone(draw: Callable, *, width: str = "half", height: float = 3.2, title: str = "", note=""):
     """Draw one panel by ``draw(ax)`` and return the figure."""
-    fig, ax = figure(width, height)
-    draw(ax)
-    headline(fig, title, note)
-    return fig
+    return beside(draw, width=width, height=height, title=title, note=note)
 
 
 def image_sheet(items, *, row: str = "modality", per_row: int = 6, title: str = "", note: str = ""):

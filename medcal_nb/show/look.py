@@ -11,6 +11,7 @@ import textwrap
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 from medcal_nb.show.words import label_of
@@ -95,7 +96,7 @@ def looks(levels) -> dict[object, Look]:
     return found
 
 
-_LOCK = threading.RLock()
+_HOUSE, _LOCK = Path(__file__).with_name("house.mplstyle"), threading.RLock()
 
 
 @contextmanager
@@ -107,35 +108,7 @@ def style(**more) -> Iterator[None]:
     """
     import matplotlib as mpl
 
-    rc = {
-        "figure.dpi": 110,
-        "savefig.dpi": 300,
-        "figure.constrained_layout.use": True,
-        "text.parse_math": False,
-        "font.family": "DejaVu Sans",
-        "font.size": 8.5,
-        "figure.titlesize": 10,
-        "figure.titleweight": "bold",
-        "axes.titlesize": 8.5,
-        "axes.titleweight": "bold",
-        "axes.titlelocation": "left",
-        "axes.labelsize": 8.5,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.linewidth": 0.8,
-        "axes.grid": False,
-        "axes.axisbelow": True,
-        "axes.formatter.use_mathtext": False,
-        "grid.color": PALE,
-        "grid.linewidth": 0.5,
-        "xtick.labelsize": 8,
-        "ytick.labelsize": 8,
-        "legend.fontsize": 8,
-        "legend.frameon": False,
-        "lines.linewidth": 1.5,
-        "lines.markersize": 5,
-        "svg.fonttype": "none",
-    }
+    rc = mpl.rc_params_from_file(_HOUSE, use_default_template=False)
     rc |= {key.replace("__", "."): value for key, value in more.items()}
     with _LOCK:
         before = {key: mpl.rcParams[key] for key in rc}

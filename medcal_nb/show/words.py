@@ -15,7 +15,6 @@ LABELS = {
     "nothing": "as stated",
     "source": "general labels",
     "target": "medical labels",
-    "both": "both",
     "by_modality": "one per modality",
     "by modality": "one per modality",
     "shrunken": "general map adapted by medical labels",
@@ -23,12 +22,8 @@ LABELS = {
     "pocketvqa-general": "general images",
     "pocketvqa-medical": "medical images",
     # recalibration maps
-    "temperature": "temperature",
     "option_temperature": "temperature of the options",
     "platt": "Platt",
-    "beta": "beta",
-    "isotonic": "isotonic",
-    "histogram": "histogram",
     "trained": "trained fusion",
     # measures
     "mean_confidence": "mean confidence",
@@ -81,6 +76,8 @@ LABELS = {
     "probe_internalinspector": "probe: InternalInspector",
     "probe_ccps": "probe: CCPS",
     "probe_bicr": "probe: BICR",
+    "clip_zero_shot": "CLIP, zero shot",
+    "none_of_the_above": "none of the above",
     "self_consistency": "self-consistency",
     "semantic_entropy": "semantic entropy",
     # strategies that are no way of asking
@@ -107,9 +104,12 @@ _NAMES_IN = {
 
 
 def label_of(name) -> str:
-    """Return what a figure, a table or a sentence calls a thing: ``Platt`` for ``platt``, say."""
+    """Return what a figure, a table or a sentence calls a thing: ``Platt`` for ``platt``, say.
+
+    Of several, set apart by a comma and a space, each is called so.
+    """
     text = str(name)
-    return LABELS.get(text, text)
+    return LABELS.get(text) or ", ".join(LABELS.get(part, part) for part in text.split(", "))
 
 
 def number(value) -> str:
@@ -138,8 +138,11 @@ def estimate(value, low=None, high=None) -> str:
     if len(parts) < 3:
         return number(float(value))
     places = _decimals(max(map(abs, parts)))
-    # adding 0 turns -0.00 into 0.00
-    value, low, high = (f"{round(v, places) + 0:,.{places}f}" for v in (value, low, high))
+    # adding 0 turns -0.00 into 0.00; of more than two zeros the first says it all
+    value, low, high = (
+        "0" if v == 0 and places > 2 else f"{round(v, places) + 0:,.{places}f}"
+        for v in (value, low, high)
+    )
     return f"{value} [{low}, {high}]"
 
 
@@ -158,42 +161,32 @@ def _decimals(size: float) -> int:
 class ShownTable:
     """A table to look at: HTML in a notebook, plain text elsewhere; text left, numbers right."""
 
-    def __init__(self, cells: pd.DataFrame, numeric: Sequence[bool], left_out: int, title: str):
-        self.cells, self._numeric, self._left_out, self._title = cells, numeric, left_out, title
+    def __init__(self, cells: pd.DataFrame, numeric: Sequence[bool], rest: str, title: str):
+        self.cells, self._numeric, self._rest, self._title = cells, numeric, rest, title
 
-    @property
-    def _rest(self) -> str:
-        return f"and {self._left_out:,} more" if self._left_out else ""
+    def _lines(self) -> list[list[str]]:
+        return [list(self.cells.columns), *self.cells.to_numpy().tolist()]
 
     def _repr_html_(self) -> str:
-        sides = ["right" if numeric else "left" for numeric in self._numeric]
+        style = "white-space:normal;vertical-align:top;text-align"
+        sides = [f"{style}:{'right' if numeric else 'left'}" for numeric in self._numeric]
         rows = []
-        for tag, values in [("th", self.cells.columns), *(("td", row) for row in self._rows())]:
-            cells = "".join(
-                f'<{tag} style="text-align:{side};white-space:normal;vertical-align:top">'
-                f"{html.escape(value)}</{tag}>"
-                for side, value in zip(sides, values, strict=True)
-            )
-            rows.append(f"<tr>{cells}</tr>")
-        caption = f"<caption>{html.escape(self._title)}</caption>" if self._title else ""
-        rest = f"<p>{self._rest}</p>" if self._rest else ""
+        for tag, line in zip(["th"] + ["td"] * len(self.cells), self._lines(), strict=True):
+            cells = zip(sides, map(html.escape, line), strict=True)
+            told = "".join(f'<{tag} style="{side}">{value}</{tag}>' for side, value in cells)
+            rows.append(f"<tr>{told}</tr>")
         body = f"<thead>{rows[0]}</thead><tbody>{''.join(rows[1:])}</tbody>"
-        return f"<table>{caption}{body}</table>{rest}"
+        return f"<table><caption>{html.escape(self._title)}</caption>{body}</table>{self._rest}"
 
     def __repr__(self) -> str:
-        lines = [list(self.cells.columns), *self._rows()]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        text = "\n".join(
-            "  ".join(
-                value.rjust(width) if numeric else value.ljust(width)
-                for value, width, numeric in zip(line, widths, self._numeric, strict=True)
-            ).rstrip()
-            for line in lines
-        )
-        return "\n".join(part for part in (self._title, text, self._rest) if part)
-
-    def _rows(self) -> list[list[str]]:
-        return self.cells.to_numpy().tolist()
+        columns = zip(*self._lines(), strict=True)
+        padded = [
+            [value.rjust(width) if numeric else value.ljust(width) for value in column]
+            for column, numeric in zip(columns, self._numeric, strict=True)
+            for width in [max(map(len, column))]
+        ]
+        lines = ("  ".join(line).rstrip() for line in zip(*padded, strict=True))
+        return "\n".join(filter(None, (self._title, *lines, self._rest)))
 
 
 def show_table(
@@ -243,7 +236,8 @@ def show_table(
         pd.api.types.is_numeric_dtype(frame[name]) and not pd.api.types.is_bool_dtype(frame[name])
         for name in names
     ]
-    return ShownTable(pd.DataFrame(cells, dtype=object), numeric, len(frame) - len(shown), title)
+    rest = f"and {len(frame) - len(shown):,} more" if len(frame) > len(shown) else ""
+    return ShownTable(pd.DataFrame(cells, dtype=object), numeric, rest, title)
 
 
 def _bounds(frame: pd.DataFrame) -> dict[str, tuple[str, str]]:

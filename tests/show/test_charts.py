@@ -58,7 +58,6 @@ def tables():
     lines = {"x": [1, 2, 1, 2], "y": [1.0, 2, 3, 4], "h": ["u", "u", "v", "v"], "all": 2.5}
     coverage = {"interval": ["plain", "plain"], "n": [100, 400], "coverage": [0.0, 0.1]}
     tokens = {"strategy": ["p_true", "top_k", "augment"], "new_tokens": [0, 70, 5]}
-    bins = {"low": [0, 0.5], "high": [0.5, 1], "n_correct": [1, 4], "n_wrong": [3, 0]}
     accuracy = {"label": ["a"], "accuracy": [0.5], "mean_confidence": [0.8], "domain": ["medical"]}
     icons = {"outcome": ["right", "wrong", "wrong, sure"], "count": [52, 15, 33]}
     changes = {"row": ["a", "a", "b"], "col": ["u", "v", "u"], "value": [0.03, -0.01, 0.0]}
@@ -78,7 +77,6 @@ def tables():
         "plot_levels": (levels, {}),
         "plot_scatter_fall": (falls, {}),
         "plot_accuracy_confidence": (pd.DataFrame(accuracy), {}),
-        "plot_histogram": (pd.DataFrame(bins), {}),
         "plot_matrix": (pd.DataFrame(changes), {}),
     }
 
@@ -224,11 +222,6 @@ def test_absent_findings_stand_apart():
     assert ticks["0–0.5"] - ticks["absent"] > ticks["0.5–1"] - ticks["0–0.5"]
     joined = [line for line in ax.lines if len(line.get_xdata()) == 2 and line.get_marker() != ""]
     assert all(ticks["absent"] + 0.2 < min(line.get_xdata()) for line in joined[:2])
-
-
-def test_wrong_answers_stand_below_the_line():
-    ax = charts.plot_histogram(tables()["plot_histogram"][0])
-    assert [bar.get_height() for bar in ax.patches] == [1 / 8, 4 / 8, -3 / 8, 0]
 
 
 def test_a_name_with_dollars_is_written_as_it_is(tmp_path):

@@ -606,6 +606,7 @@ def plot_levels(table, *, ax=None, level="level", absent="absent", xlabel=""):
             ax.errorbar(
                 part[level].map(place) + 0.12 * k - 0.06, part[column], _arms(part, column),
                 color=colour, marker=marker, elinewidth=0.8, mfc="white" if k == 0 else colour,
+                clip_on=False,
                 label=name if len(part) == len(table[table[level].isin(rest)]) else None,
             )  # fmt: skip
     if absent in names:
@@ -617,19 +618,20 @@ def plot_levels(table, *, ax=None, level="level", absent="absent", xlabel=""):
     _key(ax)
 
 
-def _diagonal(ax, table, x, y, label, limits, named=None) -> None:
+def _diagonal(ax, table, x, y, limits, corners, label, named) -> None:
     """Draw points with intervals both ways against the diagonal; name those farthest from it."""
     ax.plot(limits, limits, color=GREY, lw=0.9, zorder=1)
-    for level, part, look in _groups(table, label if "domain" not in table else "domain"):
+    for level, part, look in _groups(table, "domain" if "domain" in table else label):
         ax.errorbar(
             part[x], part[y], xerr=_arms(part, x), yerr=_arms(part, y), fmt=look.marker, ms=5,
             color=look.colour, mec="white", mew=0.5, elinewidth=0.6, label=label_of(level),
         )  # fmt: skip
     ax.set(xlim=limits, ylim=limits, aspect="equal")
-    if named is None:
-        named = 3 if len(table) > MOST_NAMES + 1 else MOST_NAMES + 1
     far = (table[y] - table[x]).abs().sort_values(ascending=False).index[:named]
     _name_points(ax, [(r[x], r[y], r[label], BLACK) for r in table.loc[far].to_dict("records")])
+    style = {"color": GREY, "fontsize": SMALL, "transform": ax.transAxes}
+    ax.text(0.02, 0.98, corners[0], va="top", **style)
+    ax.text(0.98, 0.02, corners[1], ha="right", **style)
 
 
 @_inked(height=3.4)
@@ -644,18 +646,16 @@ def plot_scatter_fall(table, *, ax=None, label="label"):
         ``label, accuracy_fall, confidence_fall``, their ``_low, _high`` where known; ``domain``
         colours the points where it is there.
     """
-    ends = [c for c in table if c.startswith(("accuracy_fall", "confidence_fall"))]
-    low, high = min(0.0, table[ends].min(axis=None)), table[ends].max(axis=None)
-    room = 0.06 * (high - low)
-    limits = (low - room, high + room)
-    _diagonal(ax, table, "accuracy_fall", "confidence_fall", label, limits)
+    ends = table.filter(regex="^(accuracy|confidence)_fall")
+    limits = np.array([min(0.0, ends.min(axis=None)), ends.max(axis=None)])
+    limits += np.ptp(limits) * np.array([-0.06, 0.06])
+    corners = ("falls more than it should", "confidence hardly notices")
+    named = 3 if len(table) > MOST_NAMES + 1 else MOST_NAMES + 1
+    _diagonal(ax, table, "accuracy_fall", "confidence_fall", limits, corners, label, named)
     _percent_axis(ax.xaxis, "accuracy falls by")
     _percent_axis(ax.yaxis, "confidence falls by")
     ax.axhline(0, color=PALE, lw=1, zorder=0)
     ax.axvline(0, color=PALE, lw=1, zorder=0)
-    corner = {"color": GREY, "fontsize": SMALL, "transform": ax.transAxes}
-    ax.text(0.98, 0.02, "confidence hardly notices", ha="right", **corner)
-    ax.text(0.02, 0.98, "falls more than it should", va="top", **corner)
 
 
 @_inked(height=3.4)
@@ -673,14 +673,11 @@ def plot_accuracy_confidence(table, *, ax=None, label="label", link=False):
     """
     for _, part in table.groupby(label, sort=False) if link else ():
         ax.plot(part["accuracy"], part["mean_confidence"], color=PALE, lw=1, zorder=0)
-    lowest = table[["accuracy", "mean_confidence"]].min(axis=None)
-    limits = (np.floor(8 * lowest) / 10, 1)
-    _diagonal(ax, table, "accuracy", "mean_confidence", label, limits, named=0 if link else 3)
+    limits = (np.floor(8 * table[["accuracy", "mean_confidence"]].min(axis=None)) / 10, 1)
+    named, corners = 0 if link else 3, ("overconfident", "underconfident")
+    _diagonal(ax, table, "accuracy", "mean_confidence", limits, corners, label, named)
     _percent_axis(ax.xaxis, "accuracy")
     _percent_axis(ax.yaxis, "mean confidence")
-    corner = {"color": GREY, "fontsize": SMALL, "transform": ax.transAxes}
-    ax.text(0.02, 0.98, "overconfident", va="top", **corner)
-    ax.text(0.98, 0.02, "underconfident", ha="right", **corner)
     if "domain" in table:
         _key(ax)
 

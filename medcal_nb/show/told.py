@@ -47,11 +47,10 @@ def says_right(says) -> str:
 
 def icons_of(graded) -> pd.DataFrame:
     """Return how many graded answers are right, wrong, and wrong though the model was sure."""
-    sure = graded["confidence"] >= SURE
-    wrong = ~graded["correct"].astype(bool)
-    names = ["right", "wrong", f"wrong, stated at\n{percent(SURE)} or more"]
-    counts = [(~wrong).sum(), (wrong & ~sure).sum(), (wrong & sure).sum()]
-    return pd.DataFrame({"outcome": names, "count": counts})
+    right, sure = graded["correct"].astype(bool), graded["confidence"] >= SURE
+    counts = {"right": right, "wrong": ~right & ~sure}
+    counts[f"wrong, stated at\n{percent(SURE)} or more"] = ~right & sure
+    return pd.DataFrame(counts).sum().rename_axis("outcome").reset_index(name="count")
 
 
 def gaps_between_sides(says) -> str:
@@ -249,12 +248,10 @@ def same_worst(groups, of_what: str) -> str:
     few = "" if len(worst) == n else "; the others are not shown to"
     if count.iloc[0] == 1 < len(worst):
         return f"Models claim most beyond what they know on unlike {of_what}{few}"
-    verb = (
-        "claims most beyond what it knows"
-        if count.iloc[0] == 1
-        else ("claim most beyond what they know")
-    )
-    return f"{count.iloc[0]} of {n} models {verb} on {count.index[0]}{few}"
+    claim = "claims most beyond what it knows"
+    if count.iloc[0] > 1:
+        claim = "claim most beyond what they know"
+    return f"{count.iloc[0]} of {n} models {claim} on {count.index[0]}{few}"
 
 
 def sees_less(levels, absent: str = "absent") -> str:

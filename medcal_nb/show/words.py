@@ -12,10 +12,8 @@ LABELS = {
     # where labels come from
     "raw": "as stated",
     "none": "as stated",
-    "nothing": "as stated",
     "source": "general labels",
     "target": "medical labels",
-    "by_modality": "one per modality",
     "by modality": "one per modality",
     "shrunken": "general map adapted by medical labels",
     # data sets of the embedded world
@@ -31,7 +29,6 @@ LABELS = {
     "ece": "ECE",
     "ece_width": "ECE, equal width",
     "ece_mass": "ECE, equal mass",
-    "ece_debiased": "debiased ECE",
     "debiased_ece": "debiased ECE",
     "debiased_width": "debiased ECE, equal width",
     "debiased_mass": "debiased ECE, equal mass",
@@ -41,7 +38,6 @@ LABELS = {
     "log_loss": "log loss",
     "auroc": "AUROC",
     "aurc": "AURC",
-    "acc": "accuracy",
     # columns
     "dataset": "data set",
     "item_id": "item",
@@ -83,11 +79,7 @@ LABELS = {
     # strategies that are no way of asking
     "blank_image": "blank-image test",
     "image_ablation": "blank-image test",
-    "fusion_support": "fusion, named answers only",
     "ms_fbi": "fusion + expert",
-    "ms_fbi_support": "fusion + expert, named answers only",
-    "ms_fbi_trained": "trained fusion + expert",
-    "fusion_trained": "trained fusion",
     "fusion, trained": "trained fusion",
     "fusion + expert, trained": "trained fusion + expert",
     "imported": "stated",

@@ -16,7 +16,6 @@ from medcal_nb import correct, measure
 from medcal_nb.errors import MedcalError
 from medcal_nb.items import open_image
 from medcal_nb.show.charts import plot_reliability
-from medcal_nb.show.facets import alone
 from medcal_nb.show.words import estimate, label_of, percent
 
 MAPS = {
@@ -111,7 +110,7 @@ class Explorer(ipw.VBox):
         self.numbers = self._measured(c, y, rows)
         told = " · ".join(f"{name} <b>{value}</b>" for name, value in self.numbers.items())
         self._numbers.value = f"<p role='status'>{told}{words}</p>"
-        fig = alone(lambda ax: plot_reliability(self.table, ax=ax), height=3.6)
+        fig = plot_reliability(self.table).figure
         self._diagram.value = _image(fig.savefig, f"Reliability diagram of {len(rows):,} answers")
         plt.close(fig)
         self.bins.options = [
@@ -134,8 +133,7 @@ class Explorer(ipw.VBox):
         fit = self._split(rows, "fit")
         if not len(fit) or len(fit) == len(rows):
             return c, " · no answers kept for fitting: shown as stated"
-        moved = np.asarray(fitted(*self._pair(fit))(c))
-        return moved, f" · map fitted on {len(fit):,} answers"
+        return np.asarray(fitted(*self._pair(fit))(c)), f" · map fitted on {len(fit):,} answers"
 
     def _measured(self, c, y, rows) -> dict[str, str]:
         """Return the numbers in words, intervals by image where images are known."""

@@ -105,18 +105,15 @@ def _number_axis(axis) -> None:
 
 def _apart(values, sizes):
     """Return places moved as little as keeps things of these sizes apart, within 0 and 1."""
-    order = np.argsort(values, kind="stable")
-    moved, half = np.asarray(values, dtype=float)[order], np.asarray(sizes, dtype=float)[order] / 2
-    for _ in range(300):
-        push = np.clip(half[:-1] + half[1:] - np.diff(moved), 0, None) / 2
-        if (push <= 1e-6).all():
-            break
-        moved[:-1] -= push
-        moved[1:] += push
-        moved += max(0, half[0] - 0.05 - moved[0]) if moved[-1] + half[-1] < 1 else 0
-    out = np.empty_like(moved)
-    out[order] = moved
-    return out
+    from scipy.optimize import isotonic_regression
+
+    order, sizes = np.argsort(values, kind="stable"), np.asarray(sizes, dtype=float)
+    # in a pile, from 0 upwards; what the places are above it may only rise
+    pile = np.cumsum(sizes[order]) - sizes[order] / 2
+    above = isotonic_regression(np.asarray(values, dtype=float)[order] - pile).x
+    places = np.empty(len(order))
+    places[order] = np.clip(above, -0.05, max(-0.05, 1.05 - sizes.sum())) + pile
+    return places
 
 
 def _tall(ax) -> float:

@@ -137,10 +137,14 @@ def test_answers_without_confidences_are_refused():
         explore(answers(20).assign(confidence=np.nan))
 
 
-def test_a_choice_among_half_a_million_answers_is_quick():
-    view = explore(answers(26_000, "abcde", ["verbalized", "p_true", "top_k", "augment"]))
-    choose(view, "model", "b")
-    start = time.process_time()
-    for model in "cde":
-        choose(view, "model", model)
-    assert (time.process_time() - start) / 3 < 0.5
+def test_a_choice_among_half_a_million_answers_costs_about_what_one_among_few_does():
+    def seconds(n):
+        view = explore(answers(n, "abcde", ["verbalized", "p_true", "top_k", "augment"]))
+        choose(view, "model", "b")
+        start = time.process_time()
+        for model in "cdecd":
+            choose(view, "model", model)
+        return time.process_time() - start
+
+    # a diagram must be drawn either way; a hundred times the answers add little to it
+    assert seconds(26_000) < 6 * seconds(260)

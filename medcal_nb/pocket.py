@@ -107,6 +107,8 @@ def load_folder(folder):
         model, told = AutoModelForImageTextToText.from_pretrained(
             folder,
             dtype="float32",
+            attn_implementation="sdpa",
+            trust_remote_code=False,
             use_safetensors=True,
             ignore_mismatched_sizes=True,  # they are told, and refused here
             output_loading_info=True,
@@ -117,7 +119,7 @@ def load_folder(folder):
                 f"{folder}: {len(wrong)} weights are missing or of another shape, {wrong[0]} is "
                 "the first: restore the folder"
             )
-        return model.eval(), AutoProcessor.from_pretrained(folder)
+        return model.eval(), AutoProcessor.from_pretrained(folder, trust_remote_code=False)
     finally:
         if shown:
             logging.enable_progress_bar()

@@ -1,0 +1,60 @@
+"""A server that answers with every fault there is: items fail one by one, and nothing else."""
+
+import resource
+
+import pytest
+
+from medcal_nb.answers import AnswerLog, check_answers
+from medcal_nb.ask.backends.served import ServedModel
+from medcal_nb.ask.run import ask
+from tests.ask import hostile
+from tests.ask.hostile import FAULTS, KEY, Hostile
+from tests.ask.tiny import tiny_items
+
+STRATEGIES = "verbalized,sequence_probability,option_probability,self_consistency,two_stage"
+
+
+@pytest.mark.slow
+def test_every_fault_fails_an_item_at_most_and_a_rerun_asks_what_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    items, path = tiny_items(24), tmp_path / "a.sqlite"
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with Hostile(seed=1) as server, AnswerLog(path) as log:
+        model = ServedModel([server.url], timeout=3, retries=1, pause=0.001, concurrency=4)
+        server.armed = True
+        first = ask(model, items, STRATEGIES, log=log, samples=3)
+        assert set(server.told) == {fault.__name__ for fault in FAULTS}
+        assert first.exit_code == 1
+        assert 0 < len(first.failed) <= len(items)
+        assert all(first.failed.values())
+        assert len(log) == first.rows
+        check_answers(log.read())
+        assert server.elsewhere == 0
+        assert KEY not in str(first)
+        server.armed = False
+        model = ServedModel([server.url])
+        again = ask(model, items, STRATEGIES, log=log, samples=3)
+        assert (again.exit_code, again.failed) == (0, {})
+        assert again.done_before == first.rows
+        assert len(log) == first.rows + again.rows
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400_000  # kilobytes
+    assert KEY.encode() not in b"".join(p.read_bytes() for p in tmp_path.iterdir())
+
+
+def test_numbers_that_cannot_be_are_no_answers(tmp_path, monkeypatch):
+    """Of typed decisions, log-probabilities and counts; none gets as far as the log."""
+    monkeypatch.setattr(hostile, "FAULTS", (hostile.has_odd_numbers,))
+    with Hostile(share=1.0) as server, AnswerLog(tmp_path / "a.sqlite") as log:
+        model = ServedModel([server.url], timeout=60, retries=0, concurrency=4)
+        server.armed = True
+        asked = "option_probability,sequence_probability"
+        for name, items in tiny_items(36, per_image=1).groupby("question_type"):
+            done = ask(model, items, asked, log=log)
+            assert done.failed
+            reasons = " ".join(done.failed.values())
+            assert "a.sqlite" not in reasons, name
+            assert "another form" in reasons
+        answers = log.read()
+    assert len(answers)
+    assert answers["prompt_tokens"].fillna(0).between(0, 1 << 31).all()
+    assert answers["confidence"].dropna().between(0, 1).all()

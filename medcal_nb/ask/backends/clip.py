@@ -117,15 +117,15 @@ def find(name, *, device=None, **reach):
     MedcalError
         When open_clip does not know the name or cannot load it.
     """
-    if name == "pocket-clip":
-        from medcal_nb.pocket import load_clip
-
-        return ClipModel(*load_clip(), name=name, device=device)
-    if not name.startswith("clip:"):
+    if name != "pocket-clip" and not name.startswith("clip:"):
         return None
     import open_clip
 
+    from medcal_nb.pocket import pocket_dir
+
     wanted = name.removeprefix("clip:")
+    if name == "pocket-clip":
+        wanted = f"local-dir:{pocket_dir(name)}"
     schema = wanted.startswith(("hf-hub:", "local-dir:"))
     wanted, _, pretrained = (wanted, "", "") if schema else wanted.partition("@")
     if not schema and not pretrained:

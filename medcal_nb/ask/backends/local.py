@@ -386,10 +386,10 @@ def find(name, *, device=None, revision=None, **reach):
     """
     checkpoint = name
     if name.startswith("pocket-"):
-        from medcal_nb.pocket import load_pocket
+        from medcal_nb.pocket import pocket_dir
 
-        return LocalModel(*load_pocket(name), name=name, device=device)
-    if name.count("/") > 1 or name.startswith((".", "/", "~")) or os.path.isdir(name):
+        checkpoint = pocket_dir(name)
+    elif name.count("/") > 1 or name.startswith((".", "/", "~")) or os.path.isdir(name):
         checkpoint = Path(name).expanduser()
         if not os.path.isfile(checkpoint / "config.json"):
             raise MedcalError(
@@ -410,12 +410,13 @@ def _load(checkpoint, name, device, revision):
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    cuda = str(device or ("cuda" if torch.cuda.is_available() else "cpu")).startswith("cuda")
+    half = not name.startswith("pocket-")  # whose answers were recorded in full precision
+    half &= str(device or ("cuda" if torch.cuda.is_available() else "cpu")).startswith("cuda")
     common = {"revision": revision, "trust_remote_code": False}
     processor = AutoProcessor.from_pretrained(checkpoint, **common)
     model, loaded = AutoModelForImageTextToText.from_pretrained(
         checkpoint,
-        dtype=torch.bfloat16 if cuda else torch.float32,
+        dtype=torch.bfloat16 if half else torch.float32,
         attn_implementation="sdpa",
         use_safetensors=True,
         output_loading_info=True,

@@ -6,10 +6,11 @@ import pytest
 
 from medcal_nb.answers import AnswerLog, check_answers
 from medcal_nb.ask.backends.served import ServedModel
+from medcal_nb.ask.calls import Failure, Generate, Prompt
 from medcal_nb.ask.run import ask
 from tests.ask import hostile
 from tests.ask.hostile import FAULTS, KEY, Hostile
-from tests.ask.tiny import tiny_items
+from tests.ask.tiny import noise_picture, tiny_items
 
 STRATEGIES = "verbalized,sequence_probability,option_probability,self_consistency,two_stage"
 
@@ -58,3 +59,20 @@ def test_numbers_that_cannot_be_are_no_answers(tmp_path, monkeypatch):
     assert len(answers)
     assert answers["prompt_tokens"].fillna(0).between(0, 1 << 31).all()
     assert answers["confidence"].dropna().between(0, 1).all()
+
+
+def test_what_is_too_large_or_packed_is_not_read(monkeypatch):
+    calls = [
+        Generate(Prompt(noise_picture(i), ("Is there a mass? yes or no",)), 9) for i in range(9)
+    ]
+    with Hostile(share=1.0) as server:
+        model = ServedModel([server.url], timeout=60, retries=0, concurrency=2)
+        server.armed = True
+        for fault, said in (
+            (hostile.is_huge, "a reply of more than 32 MiB"),
+            (hostile.is_packed, ""),
+        ):
+            monkeypatch.setattr(hostile, "FAULTS", (fault,))
+            with model.session() as session:
+                found = session.run(calls)
+            assert all(isinstance(one, Failure) and said in one.reason for one in found), found

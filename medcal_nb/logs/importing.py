@@ -7,7 +7,7 @@ from tqdm.auto import tqdm
 from medcal_nb.answers import write_log
 from medcal_nb.answers.columns import COLUMNS, accepted
 from medcal_nb.answers.files import frames_of, iter_table
-from medcal_nb.errors import MedcalError
+from medcal_nb.errors import MedcalError, printable
 
 from .registry import detect, readers
 from .source import Source
@@ -95,7 +95,9 @@ def import_file(
         columns = ColumnMap(allow_missing=True, **said)
     else:
         raise MedcalError(f"no reader '{reader}'; there are table, {', '.join(readers())}")
-    frames = tqdm(frames, desc=path.name, unit=" blocks", disable=None if progress else True)
+    frames = tqdm(
+        frames, desc=printable(path.name), unit=" blocks", disable=None if progress else True
+    )
     return import_frames(frames, to, columns, where=path, if_exists=if_exists, report=report)
 
 

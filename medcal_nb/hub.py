@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 UNKNOWN = "unknown"
+_LARGEST = 1 << 28  # of a file in an archive
 
 
 @dataclass(frozen=True)
@@ -276,6 +277,8 @@ class _Files:
         home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
         digest = hashlib.sha256(f"{archive.resolve()}:{archive.stat().st_size}".encode())
         target = home.joinpath("medcal", self.set.name, digest.hexdigest()[:12], *parts)
+        if info.file_size > _LARGEST:
+            raise MedcalError(f"{archive}: {info.filename} unpacks to {info.file_size:,} bytes")
         if not (target.is_file() and target.stat().st_size == info.file_size):
             with _plainly(archive), zipfile.ZipFile(archive) as opened:
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -298,10 +301,8 @@ def _text(value):
 
 def _image(image):
     """The bytes of an image that the hub stores in its rows, and their hash as its id."""
-    data = image
-    if isinstance(image, dict):
-        data = image.get("bytes") or (image.get("path") and Path(image["path"]).read_bytes())
-    if not data:
+    data = image.get("bytes") if isinstance(image, dict) else image  # never a path of theirs
+    if not isinstance(data, bytes) or not data:
         raise _LeftOut("no image")
     return {"image": data, "image_id": hashlib.sha256(data).hexdigest()[:16]}
 
@@ -407,7 +408,7 @@ def _made(row, split, i, hub_set):
     named = columns.get("item_id", "{split}-{i}")
     out = {"item_id": _text(named.format(**row | {"split": split, "i": i}))}
     if "image" in columns:
-        out |= {"image": row[columns["image"]], "image_id": row[columns["image"]]}
+        out |= dict.fromkeys(("image", "image_id"), str(row[columns["image"]]))
     else:
         out |= _image(row["image"])
     if "image_id" in columns:
@@ -440,7 +441,7 @@ def _stored(files, seed) -> Iterator[tuple[str, int, dict]]:
     original = files.find("vqa-rad.json", "*VQA*RAD*.json") if files.set.name == "vqa-rad" else []
     if original:
         for i, row in enumerate(_json(original[0])):
-            yield "test" if row["phrase_type"].startswith("test") else "train", i, row
+            yield "test" if str(row.get("phrase_type")).startswith("test") else "train", i, row
     elif files.set.name == "omnimedvqa":
         told = "QA_information/Open-access"
         inside = [n for n in files.members() if re.search(rf"^{told}/[^/]+\.json$", n)]
@@ -461,9 +462,12 @@ def _stored(files, seed) -> Iterator[tuple[str, int, dict]]:
 
 def _json(path):
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        rows = json.loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise MedcalError(f"{path}: is no JSON file ({str(error)[:100]})") from None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise MedcalError(f"{path}: holds no list of rows")
+    return rows
 
 
 # --- the table -----------------------------------------------------------------------------------
@@ -523,9 +527,10 @@ def _items(files, left_out, *, split, n, seed):
         except _LeftOut as reason:
             left_out[str(reason)] += 1
             continue
-        except KeyError as error:
+        except (KeyError, TypeError, IndexError, AttributeError) as error:
+            what = "no column" if isinstance(error, KeyError) else "can't be read:"
             raise MedcalError(
-                f"{files.where}: no column {error} in row {len(rows)}; is it {hub_set.title}?"
+                f"{files.where}: {what} {error} in row {len(rows)}; is it {hub_set.title}?"
             ) from None
         if row is None:
             continue

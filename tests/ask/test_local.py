@@ -5,7 +5,6 @@ import json
 import math
 import random
 import shutil
-import time
 import weakref
 
 import numpy as np
@@ -515,10 +514,8 @@ def test_a_chat_template_that_does_not_end_is_stopped(monkeypatch):
     endless = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
     slow = copy.copy(processor)
     slow.chat_template = endless
-    started = time.monotonic()
     with pytest.raises(MedcalError, match="chat template does not end"):
         LocalModel(model, slow, name="tiny", device="cpu")
-    assert time.monotonic() - started < 20
 
 
 @pytest.mark.parametrize("power", ["{{ 9**9**9 }}", "{% if 2 **x %}{% endif %}"])

@@ -178,6 +178,7 @@ def fetch_set(name, folder=None, *, revision=None, mirror=None) -> Path:
     from huggingface_hub import HfApi, constants, snapshot_download
 
     hub_set, repo = HUB_SETS[name], {"repo_type": "dataset", "revision": revision}
+    repo["token"] = False if mirror else None  # the hub's token is the hub's alone
     wanted = repo | {"repo_id": hub_set.repo, "allow_patterns": hub_set.files, "endpoint": mirror}
     with _plainly(_named(hub_set, revision)):
         if folder is None:

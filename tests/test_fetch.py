@@ -37,6 +37,7 @@ class Server:
         self.files: dict[str, bytes] = {}
         self.faults: dict[str, list] = {}
         self.asked: list[str] = []
+        self.headers: list[str] = []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -55,6 +56,7 @@ class Server:
     def answer(self, request, wants_body):
         path = request.path.split("?")[0]
         self.asked.append(path)
+        self.headers.append(str(request.headers))
         fault = self.faults[path].pop(0) if self.faults.get(path) else None
         body = self.files.get(path)
         if isinstance(fault, int) or body is None:
@@ -420,11 +422,14 @@ def serve_vqa_rad(server, folder, more=()):
         server.files[f"/api/datasets/{repo}/revision/{at}"] = json.dumps(info).encode()
 
 
-def test_the_command_fetches_items(server, tmp_path):
+def test_the_command_fetches_items(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_never_to_be_told")
     serve_vqa_rad(server, tmp_path / "source")
     done = medcal("fetch", "vqa-rad", "--to", tmp_path / "to", "--mirror", server.url)
     assert done.exit_code == 0
     assert "5 items about 3 images; ask with --dataset vqa-rad:" in done.output
+    assert server.headers
+    assert "hf_never_to_be_told" not in "".join(server.headers)
 
 
 def test_a_hostile_repository_writes_nothing_outside(server, tmp_path):

@@ -1,13 +1,16 @@
 """A server that answers with every fault there is: items fail one by one, and nothing else."""
 
+import json
 import resource
 
 import pytest
 
 from medcal_nb.answers import AnswerLog, check_answers
+from medcal_nb.ask.backends.batch import collect_batch, export_batch
 from medcal_nb.ask.backends.served import ServedModel
 from medcal_nb.ask.calls import Failure, Generate, Prompt
 from medcal_nb.ask.run import ask
+from medcal_nb.errors import MedcalError
 from tests.ask import hostile
 from tests.ask.hostile import FAULTS, KEY, Hostile
 from tests.ask.tiny import noise_picture, tiny_items
@@ -76,3 +79,29 @@ def test_what_is_too_large_or_packed_is_not_read(monkeypatch):
             with model.session() as session:
                 found = session.run(calls)
             assert all(isinstance(one, Failure) and said in one.reason for one in found), found
+
+
+def test_an_odd_line_of_a_batch_fails_its_item_alone(tmp_path):
+    export_batch(tmp_path, "m", "verbalized", dataset="pocketvqa-medical", n=4)
+    (asked,) = tmp_path.glob("requests-*.jsonl")
+    names = [json.loads(line)["custom_id"] for line in asked.read_text().splitlines()]
+    good = {"choices": [{"message": {"content": "Answer: yes\nConfidence: 80%"}}]}
+    bodies = [good, {"choices": [{"message": {"content": None}}]}, {"choices": 5}, [1]]
+    results = tmp_path / "results-01.jsonl"
+    lines = [
+        json.dumps({"custom_id": name, "response": {"status_code": 200, "body": body}})
+        for name, body in zip(names, bodies, strict=True)
+    ]
+    results.write_text("\n".join(lines))
+    with AnswerLog(tmp_path / "a.sqlite") as log:
+        summary, _ = collect_batch(tmp_path, log)
+        assert (summary.rows, len(summary.failed), summary.exit_code) == (1, 3, 1)
+        assert all("another form" in why for why in summary.failed.values())
+        for odd in (b"{", b"5", b"{}", b"\xff"):
+            results.write_bytes(odd)
+            with pytest.raises(MedcalError, match=r"results-01.jsonl, line 1: no line of a batch"):
+                collect_batch(tmp_path, log)
+        for odd in ("{}", "5", '{"plan": {"x": 1}, "model": "m"}'):
+            (tmp_path / "plan.json").write_text(odd)
+            with pytest.raises(MedcalError, match=r"no plan.json that can be read"):
+                collect_batch(tmp_path, log)

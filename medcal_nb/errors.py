@@ -1,6 +1,9 @@
 """The errors that users are meant to read."""
 
 import errno
+import re
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 class MedcalError(Exception):
@@ -16,6 +19,11 @@ class NotEnough(MedcalError):
 
     A study of recorded answers leaves out a notebook that raises it, and goes on.
     """
+
+
+def printable(text: str) -> str:
+    """A text without the characters by which a name from outside could steer a terminal."""
+    return _CONTROL.sub("\ufffd", text)
 
 
 _UNREACHED = {"OfflineModeIsEnabled", "LocalEntryNotFoundError", "ConnectError", "ConnectTimeout",

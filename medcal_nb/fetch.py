@@ -23,9 +23,9 @@ SOURCES = {
 }
 _GITHUB = "https://raw.githubusercontent.com"
 _BASES = {
-    "vlcb": f"{_GITHUB}/Ledengary/BICR/4fa15a8e9e12f6d57c24187721397cd3cfd3c1f2",
+    "vlcb": f"{_GITHUB}/Ledengary/BICR/4fa15a8e9e12f6d57c24187721397cd3cfd3c1f2/",
     "vlm-uncertainty-bench": f"{_GITHUB}/EnSec-AI/VLM-Uncertainty-Bench"
-    "/24c9226f3a67c46faee66d80f22d44ad8dc5a912",
+    "/24c9226f3a67c46faee66d80f22d44ad8dc5a912/",
 }
 _REGISTRIES = Path(__file__).parent / "registries"  # lines: file, and its SHA-256 where stated
 # Each method: its strategy here, its column of a prepared table, the labels it was published with.
@@ -39,11 +39,7 @@ _VLCB_METHODS = {
     "BICR": ("probe_bicr", "bicr_seed42", "correct"),
 }
 _VLCB_DOMAINS = {"GMAI-MMBench": "medical", "GQA": "general", "POPE": "general"}
-_VLCB_COLUMNS = {
-    "item_id": "sample_id",
-    "confidence": "confidence_score",
-    "correct": "ground_truth_correctness",
-}
+_LOGITS = [f"logit_{letter}" for letter in LETTERS]
 _LARGEST = 1 << 30
 
 
@@ -86,36 +82,30 @@ def fetch_answers(source, log, folder, *, models=(), mirror=None, given=None, ag
     root = Path(folder if given is None else given)
     if given is not None and not root.is_dir():
         raise MedcalError(f"{root}: is no folder; give the one that holds the files")
-    prepared = given is not None and sorted(root.glob("*.parquet"))
-    vlcb = source == "vlcb"
-    registry = _registry(source)
-    known = {_model_of(path): None for path in registry}
+    prepared, vlcb = given is not None and sorted(root.glob("*.parquet")), source == "vlcb"
+    lines = (_REGISTRIES / f"{source}.txt").read_text(encoding="utf-8").splitlines()
+    pairs = [(*line.split(), None)[:2] for line in lines if not line.startswith("#")]
+    known = list(dict.fromkeys(_model_of(path) for path, _ in pairs))
     if vlcb and prepared:
         known = [path.stem for path in prepared if path.name != "items.parquet"]
     unknown = [name for name in models if name not in known]
     if unknown:
         raise MedcalError(f"model {unknown[0]!r} is not known; known: {', '.join(known)}")
     chosen = [name for name in known if not models or name in models]
-    registry = {path: sha for path, sha in registry.items() if _model_of(path) in chosen}
+    registry = {path: sha for path, sha in pairs if _model_of(path) in chosen}
     if given is None:
-        _download(registry, root, mirror or _BASES[source], again=again)
+        _download(registry, root, mirror or _BASES[source], again)
     elif not prepared:
-        _check(registry, root)
+        for name, sha in registry.items():
+            _check(root / name, sha)
     if prepared:
         frames = (_vlcb_prepared if vlcb else _bench_prepared)(root, chosen)
     else:
         frames = (_vlcb_published if vlcb else _bench_published)(root, registry)
-    logits = tuple(f"logit_{letter}" for letter in LETTERS)
-    columns = ColumnMap(domain="general", strategy="option_probability", logits=logits)
+    columns = ColumnMap(domain="general", strategy="option_probability", logits=_LOGITS)
     columns = ColumnMap(allow_missing=True) if vlcb else columns
     frames = tqdm(frames, desc="reading", unit="table", disable=None)
     return import_frames(frames, log, columns, where=root)
-
-
-def _registry(source) -> dict[str, str | None]:
-    lines = (_REGISTRIES / f"{source}.txt").read_text(encoding="utf-8").splitlines()
-    pairs = [line.split() for line in lines if not line.startswith("#")]
-    return {path: sha[0] if sha else None for path, *sha in pairs}
 
 
 def _model_of(path):
@@ -125,38 +115,35 @@ def _model_of(path):
 # --- downloading ---------------------------------------------------------------------------------
 
 
-def _download(registry, folder, base, *, again=False):
+def _download(registry, folder, base, again):
     """Fetch the files of a registry (path → SHA-256, or None where nobody states one)."""
     import pooch
     import requests
     from tqdm import tqdm
 
     pooch.get_logger().setLevel("ERROR")
-    base = base.rstrip("/") + "/"
-    store = pooch.create(path=folder, base_url=base, registry=registry, retry_if_failed=2)
-    bar = tqdm(registry, desc="fetching", unit="file", disable=None)
-    for name in bar:
-        path = Path(folder) / name
+    store = pooch.create(folder, base.rstrip("/") + "/", registry=registry, retry_if_failed=2)
+    for name, sha in (bar := tqdm(registry.items(), desc="fetching", unit="file", disable=None)):
+        bar.set_postfix_str(_model_of(name))
         if again:
-            path.unlink(missing_ok=True)
-        elif path.exists():
-            _check({name: registry[name]}, folder)
+            (folder / name).unlink(missing_ok=True)
+        elif (folder / name).exists():
+            _check(folder / name, sha)
             continue
         try:
             store.fetch(name, downloader=_get)
         except requests.RequestException as error:
-            reason = str(getattr(error, "reason", None) or error).split("\n")[0]
-            raise MedcalError(
-                f"{base}{name}: did not come ({reason[:200]}); run the same command again, it "
-                "goes on where it was"
-            ) from None
+            why = " ".join(str(getattr(error, "reason", None) or error).split())[:200]
+            told = f"did not come ({why}); run the same command again, it goes on where it was"
         except ValueError:
-            raise MedcalError(
-                f"{base}{name}: came with another SHA-256 than the published file and was "
-                "dropped; try again later"
-            ) from None
+            told = (
+                "came with another SHA-256 than the published file and was dropped; try again later"
+            )
         except OSError as error:
-            raise MedcalError(f"{path}: can't be written: {error.strerror or error}") from None
+            raise MedcalError(f"{folder / name}: can't be written: {error.strerror}") from None
+        else:
+            continue
+        raise MedcalError(f"{store.get_url(name)}: {told}")
 
 
 def _get(url, target, _):
@@ -165,33 +152,28 @@ def _get(url, target, _):
 
     plain = {"Accept-Encoding": "identity"}
     with requests.get(url, headers=plain, stream=True, timeout=30, allow_redirects=False) as reply:
-        code = reply.status_code
+        code, had = reply.status_code, 0
         if code >= 500 or code in (408, 425, 429):
             raise requests.HTTPError(f"HTTP {code}")
         if code != 200:
-            more = {401: "it wants a log-in", 403: "access is refused", 404: "no such file"}
-            told = "a redirect, which is not followed" if 300 <= code < 400 else "it is not given"
-            raise MedcalError(f"{url}: HTTP {code}: {more.get(code, told)}")
-        had = 0
+            told = "a redirect, which is not followed" if code < 400 else "it is not given"
+            raise MedcalError(f"{url}: HTTP {code}: {told}")
         with open(target, "wb") as sink:
             for block in reply.iter_content(1 << 18):
-                had += len(block)
+                had += sink.write(block)
                 if had > _LARGEST:
                     raise MedcalError(f"{url}: is larger than any file expected here")
-                sink.write(block)
 
 
-def _check(registry, folder):
-    import pooch
+def _check(path, sha):
+    from medcal_nb.files import file_hash
 
-    for name, sha in registry.items():
-        path = Path(folder) / name
-        if not path.is_file():
-            raise MedcalError(f"{path}: is not there; leave out --from to fetch it")
-        if sha and pooch.file_hash(str(path)) != sha:
-            raise MedcalError(
-                f"{path}: is another file than the published one (SHA-256); --again fetches it anew"
-            )
+    if not path.is_file():
+        raise MedcalError(f"{path}: is not there; leave out --from to fetch it")
+    if sha and file_hash(path) != sha:
+        raise MedcalError(
+            f"{path}: is another file than the published one (SHA-256); --again fetches it anew"
+        )
 
 
 # --- VLCB: five models, seven kinds of confidence ------------------------------------------------
@@ -217,8 +199,7 @@ def _known_of(tables, column, items):
     import pandas as pd
 
     told = pd.concat([t[["item_id", column]] for t in tables if column in t]).dropna()
-    told = told.drop_duplicates("item_id").set_index("item_id")[column]
-    return items.map(told).to_numpy()
+    return items.map(told.drop_duplicates("item_id").set_index("item_id")[column]).to_numpy()
 
 
 def _vlcb_labels(path: Path, method: str) -> pd.DataFrame:
@@ -230,7 +211,11 @@ def _vlcb_labels(path: Path, method: str) -> pd.DataFrame:
     entries = read_json(path)
     table = pd.DataFrame(entries if isinstance(entries, list) else [])
     given = {}
-    for ours, theirs in _VLCB_COLUMNS.items():
+    for ours, theirs in (
+        ("item_id", "sample_id"),
+        ("confidence", "confidence_score"),
+        ("correct", "ground_truth_correctness"),
+    ):
         if theirs not in table:
             raise MedcalError(f"{path}: its entries have no {theirs!r}: not a file of labels")
         column = replace(COLUMNS[ours], name=theirs, remedy="--again fetches the file anew")
@@ -268,13 +253,10 @@ def _vlcb_rows(model, method, table, dataset) -> pd.DataFrame:
     rows = table[["item_id", "confidence", "correct", "raw"]].reset_index(drop=True)
     rows = rows.assign(model=model, dataset=dataset, strategy=strategy, labels=labels)
     rows["domain"] = rows["dataset"].map(_VLCB_DOMAINS).fillna("other")
-    rows["option_probabilities"] = None
     if method == "PTRUE":
-        gap = table["no"].to_numpy(float) - table["yes"].to_numpy(float)
-        yes = 1 / (1 + np.exp(gap))
-        rows["option_probabilities"] = [
-            None if p != p else {"yes": p, "no": 1 - p} for p in yes.tolist()
-        ]
+        yes = 1 / (1 + np.exp(table["no"].to_numpy(float) - table["yes"].to_numpy(float)))
+        both = [None if p != p else {"yes": p, "no": 1 - p} for p in yes.tolist()]
+        rows["option_probabilities"] = both
     return rows
 
 
@@ -291,19 +273,15 @@ def _bench_published(folder: Path, registry) -> Iterator[pd.DataFrame]:
         except MedcalError as error:
             raise MedcalError(f"{error}; --again fetches it anew") from None
         images = table["image_path"].map(lambda image: Path(image).name, na_action="ignore")
-        logits = [f"logit_{letter}" for letter in LETTERS]
-        table[logits] = table.pop("logits").tolist()
-        yield pd.DataFrame(
-            {
-                "model": _model_of(name),
-                "dataset": path.stem,
-                "item_id": table["id"],
-                "image_id": images.fillna(table["id"]),
-                "category": table["category"].fillna(table["situation"]),
-                "gold": table["answer"].str.strip().str.upper(),
-                "question_type": "choice",
-            }
-            | {name: table[name] for name in logits}
+        table[_LOGITS] = table.pop("logits").tolist()
+        yield table[_LOGITS].assign(
+            model=_model_of(name),
+            dataset=path.stem,
+            item_id=table["id"],
+            image_id=images.fillna(table["id"]),
+            category=table["category"].fillna(table["situation"]),
+            gold=table["answer"].str.strip().str.upper(),
+            question_type="choice",
         )
 
 

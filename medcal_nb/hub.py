@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 UNKNOWN = "unknown"
+_LARGEST = 1 << 28  # of a file in an archive
 
 
 @dataclass(frozen=True)
@@ -161,26 +162,49 @@ def _plainly(what):
         raise MedcalError(told_by_hub(error, what, "give a copy as NAME:FOLDER")) from error
 
 
-def fetch_set(name, folder, *, revision=None, mirror=None) -> Path:
-    """Bring the files of a public set into a folder; what is there is not fetched again.
+def fetch_set(name, folder=None, *, revision=None, mirror=None) -> Path:
+    """Bring the files of a public set into a folder, or the hub's cache; what is there stays.
+
+    Returns
+    -------
+    pathlib.Path
+        Where they lie.
 
     Raises
     ------
     MedcalError
         In one line: gated, no connection, no such revision, disk full.
     """
-    hub_set = HUB_SETS[name]
-    wanted = {"repo_id": hub_set.repo, "repo_type": "dataset", "revision": revision,
-              "allow_patterns": hub_set.files, "endpoint": mirror}  # fmt: skip
-    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub import HfApi, constants, snapshot_download
 
-    with _plainly(hub_set.repo):
-        for path in HfApi(endpoint=mirror).list_repo_files(
-            hub_set.repo, repo_type="dataset", revision=revision
-        ):
+    hub_set, repo = HUB_SETS[name], {"repo_type": "dataset", "revision": revision}
+    repo["token"] = False if mirror else None  # the hub's token is the hub's alone
+    wanted = repo | {"repo_id": hub_set.repo, "allow_patterns": hub_set.files, "endpoint": mirror}
+    with _plainly(_named(hub_set, revision)):
+        if folder is None:
+            try:
+                return Path(snapshot_download(**wanted, local_files_only=True))
+            except Exception:
+                if constants.HF_HUB_OFFLINE:
+                    raise
+            _check_room(hub_set, Path(constants.HF_HUB_CACHE))
+        for path in HfApi(endpoint=mirror).list_repo_files(hub_set.repo, **repo):
             if ".." in PurePosixPath(path).parts or path.startswith("/") or "\\" in path:
                 raise MedcalError(f"{hub_set.repo}: {path!r} is no path inside the set")
         return Path(snapshot_download(**wanted, local_dir=folder))
+
+
+def _named(hub_set, revision):
+    return hub_set.repo + (f"@{revision}" if revision else "")
+
+
+def _check_room(hub_set, place):
+    free = shutil.disk_usage(next(p for p in (place, *place.parents) if p.exists())).free / 1e9
+    if hub_set.gigabytes > free:
+        raise MedcalError(
+            f"{hub_set.repo}: takes {hub_set.gigabytes:g} GB, {free:.1f} GB are free in {place}; "
+            "free some or point HF_HOME at a larger disk"
+        )
 
 
 class _Files:
@@ -188,36 +212,13 @@ class _Files:
 
     def __init__(self, hub_set, *, path=None, revision=None):
         self.set, self.revision = hub_set, revision
-        self.where = str(path) if path else hub_set.repo + (f"@{revision}" if revision else "")
-        self.folder = None
-        if path is not None:
-            self.folder = Path(path)
-            if not self.folder.is_dir():
-                raise MedcalError(f"{hub_set.name}: {path} is no folder; give the set's folder")
-        elif not hub_set.streamed:
-            self.folder = self._cached()
+        self.where = str(path or _named(hub_set, revision))
+        self.folder = Path(path) if path else None
+        if path and not self.folder.is_dir():
+            raise MedcalError(f"{hub_set.name}: {path} is no folder; give the set's folder")
+        if not path and not hub_set.streamed:
+            self.folder = fetch_set(hub_set.name, revision=revision)
         self._members: dict[str, tuple[Path, zipfile.ZipInfo]] | None = None
-
-    def _cached(self):
-        from huggingface_hub import constants, snapshot_download
-
-        wanted = {"repo_id": self.set.repo, "repo_type": "dataset", "revision": self.revision,
-                  "allow_patterns": self.set.files}  # fmt: skip
-        with _plainly(self.where):
-            try:
-                return Path(snapshot_download(**wanted, local_files_only=True))
-            except Exception:
-                if constants.HF_HUB_OFFLINE:
-                    raise
-            cache = Path(constants.HF_HUB_CACHE)
-            there = next(folder for folder in (cache, *cache.parents) if folder.exists())
-            free = shutil.disk_usage(there).free / 1e9
-            if self.set.gigabytes > free:
-                raise MedcalError(
-                    f"{self.where}: takes {self.set.gigabytes:g} GB, {free:.1f} GB are free in "
-                    f"{cache}; free some or point HF_HOME at a larger disk"
-                )
-            return Path(snapshot_download(**wanted))
 
     def find(self, *patterns):
         """Return the files that match the first pattern that matches any."""
@@ -230,10 +231,8 @@ class _Files:
         """Yield the rows of a split's files as dicts, images as they are stored."""
         import datasets
 
-        if self.folder is None:
-            at = f"@{self.revision}" if self.revision else ""
-            files = [f"hf://datasets/{self.set.repo}{at}/{patterns[0]}"]
-        else:
+        files = [f"hf://datasets/{self.where}/{patterns[0]}"]
+        if self.folder is not None:
             files = [str(p) for p in self.find(*patterns)]
         if not files:
             return
@@ -279,6 +278,8 @@ class _Files:
         home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
         digest = hashlib.sha256(f"{archive.resolve()}:{archive.stat().st_size}".encode())
         target = home.joinpath("medcal", self.set.name, digest.hexdigest()[:12], *parts)
+        if info.file_size > _LARGEST:
+            raise MedcalError(f"{archive}: {info.filename} unpacks to {info.file_size:,} bytes")
         if not (target.is_file() and target.stat().st_size == info.file_size):
             with _plainly(archive), zipfile.ZipFile(archive) as opened:
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -301,10 +302,8 @@ def _text(value):
 
 def _image(image):
     """The bytes of an image that the hub stores in its rows, and their hash as its id."""
-    data = image
-    if isinstance(image, dict):
-        data = image.get("bytes") or (image.get("path") and Path(image["path"]).read_bytes())
-    if not data:
+    data = image.get("bytes") if isinstance(image, dict) else image  # never a path of theirs
+    if not isinstance(data, bytes) or not data:
         raise _LeftOut("no image")
     return {"image": data, "image_id": hashlib.sha256(data).hexdigest()[:16]}
 
@@ -410,7 +409,7 @@ def _made(row, split, i, hub_set):
     named = columns.get("item_id", "{split}-{i}")
     out = {"item_id": _text(named.format(**row | {"split": split, "i": i}))}
     if "image" in columns:
-        out |= {"image": row[columns["image"]], "image_id": row[columns["image"]]}
+        out |= dict.fromkeys(("image", "image_id"), str(row[columns["image"]]))
     else:
         out |= _image(row["image"])
     if "image_id" in columns:
@@ -442,11 +441,19 @@ def _stored(files, seed) -> Iterator[tuple[str, int, dict]]:
     """Each row of a set as it is stored, with its split and its number there."""
     original = files.find("vqa-rad.json", "*VQA*RAD*.json") if files.set.name == "vqa-rad" else []
     if original:
-        for i, row in enumerate(_json(original[0].name, original[0].read_bytes())):
-            yield "test" if row["phrase_type"].startswith("test") else "train", i, row
+        for i, row in enumerate(_json(original[0])):
+            yield "test" if str(row.get("phrase_type")).startswith("test") else "train", i, row
     elif files.set.name == "omnimedvqa":
-        for path, data in _omnimedvqa_files(files):
-            for i, row in enumerate(_json(path, data)):
+        told = "QA_information/Open-access"
+        inside = [n for n in files.members() if re.search(rf"^{told}/[^/]+\.json$", n)]
+        paths = files.find(f"**/{told}/*.json") or [files.image(name) for name in inside]
+        if not paths:
+            raise MedcalError(
+                f"{files.where}: has no {told}/*.json; give the folder of {files.set.title} as its "
+                "authors or the hub lay it out"
+            )
+        for path in paths:
+            for i, row in enumerate(_json(path)):
                 yield "none", i, row
     else:
         for split, patterns in files.set.rows.items():
@@ -454,27 +461,14 @@ def _stored(files, seed) -> Iterator[tuple[str, int, dict]]:
                 yield split, i, row
 
 
-def _omnimedvqa_files(files):
-    told = "QA_information/Open-access"
-    found = [(path.name, path.read_bytes()) for path in files.find(f"**/{told}/*.json")]
-    if not found:
-        for name, (archive, info) in files.members().items():
-            if re.search(rf"^{told}/[^/]+\.json$", name):
-                with _plainly(archive), zipfile.ZipFile(archive) as opened:
-                    found.append((name, opened.read(info)))
-    if not found:
-        raise MedcalError(
-            f"{files.where}: has no {told}/*.json; give the folder of {files.set.title} as its "
-            "authors or the hub lay it out"
-        )
-    return found
-
-
-def _json(name, data):
+def _json(path):
     try:
-        return json.loads(data.decode("utf-8"))
+        rows = json.loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise MedcalError(f"{name}: is no JSON file ({str(error)[:100]})") from None
+        raise MedcalError(f"{path}: is no JSON file ({str(error)[:100]})") from None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise MedcalError(f"{path}: holds no list of rows")
+    return rows
 
 
 # --- the table -----------------------------------------------------------------------------------
@@ -490,6 +484,9 @@ def _load(name, *, split=None, n=None, seed=0, revision=None, path=None) -> pd.D
 
     Its ``attrs`` hold ``left_out`` (reason → rows), ``source`` and ``revision``.
     """
+    import numpy as np
+    import pandas as pd
+
     hub_set = HUB_SETS[name]
     if hub_set.streamed and n is None and path is None:
         raise MedcalError(f"{name}: is streamed from the hub and large; give n, such as n=1000")
@@ -503,12 +500,18 @@ def _load(name, *, split=None, n=None, seed=0, revision=None, path=None) -> pd.D
         )
     if name == "vqa-rad":
         _modality_by_answers(rows)
-    if hub_set.official_test:
-        tested = {r["image_id"] for r in rows if r["official_split"] in hub_set.official_test}
-        for row in rows:
-            row["split"] = "test" if row["image_id"] in tested else "fit"
-    rows = [row for row in rows if split in {None, row["split"]}]
-    table = _table(files, _drawn(rows, n, seed), left_out)
+    table = pd.DataFrame(rows, columns=None if rows else ITEM_COLUMNS)
+    if hub_set.official_test and rows:
+        tested = table.loc[table["official_split"].isin(hub_set.official_test), "image_id"]
+        table["split"] = np.where(table["image_id"].isin(tested), "test", "fit")
+    if split is not None:
+        table = table[table["split"] == split]
+    if n is not None and n < len(table):
+        table = table.iloc[np.sort(np.random.default_rng(seed).permutation(len(table))[:n])]
+    if rows and isinstance(rows[0]["image"], str):
+        table = _with_images(table, files, left_out)
+    extra = [c for c in table.columns if c not in ITEM_COLUMNS]
+    table = table[[*ITEM_COLUMNS, *extra]].reset_index(drop=True)
     table.attrs |= {"left_out": dict(left_out), "source": hub_set.source}
     table.attrs |= {"revision": files.revision, "where": files.where}
     return table
@@ -518,22 +521,24 @@ def _items(files, left_out, *, split, n, seed):
     rows: list[dict[str, Any]] = []
     contents: dict[str, bytes] = {}
     hub_set, wanted = files.set, 0
+    about = {"dataset": hub_set.name, "domain": hub_set.domain}
     for official, i, stored in _stored(files, seed):
         try:
             row = _made(stored, official, i, hub_set)
         except _LeftOut as reason:
             left_out[str(reason)] += 1
             continue
-        except KeyError as error:
+        except (KeyError, TypeError, IndexError, AttributeError) as error:
+            what = "no column" if isinstance(error, KeyError) else "can't be read:"
             raise MedcalError(
-                f"{files.where}: no column {error} in row {len(rows)}; is it {hub_set.title}?"
+                f"{files.where}: {what} {error} in row {len(rows)}; is it {hub_set.title}?"
             ) from None
         if row is None:
             continue
-        row = row | {"split": _half(row["image_id"])}
+        row |= about | {"split": _half(row["image_id"])}
         row["official_split"] = official if hub_set.official_test else "none"
-        if isinstance(row["image"], bytes):  # rows about one image share one object
-            row["image"] = contents.setdefault(row["image_id"], row["image"])
+        # rows about one image share one object
+        row["image"] = contents.setdefault(row["image_id"], row["image"])
         rows.append(row)
         wanted += split in {None, row["split"]}
         if hub_set.streamed and wanted == n:
@@ -541,33 +546,18 @@ def _items(files, left_out, *, split, n, seed):
     return rows
 
 
-def _drawn(rows, n, seed):
-    import numpy as np
-
-    if n is None or n >= len(rows):
-        return rows
-    return [rows[i] for i in np.sort(np.random.default_rng(seed).permutation(len(rows))[:n])]
-
-
-def _table(files, rows, left_out):
-    import pandas as pd
-
-    hub_set, usable = files.set, []
-    for row in rows:
-        if row["image"] == row["image_id"]:
-            row["image"] = files.image(row["image"])
-        if row["image"] is None:
-            left_out["image file not found"] += 1
-        else:
-            usable.append({**row, "dataset": hub_set.name, "domain": hub_set.domain})
-    if rows and not usable:
+def _with_images(table, files, left_out):
+    """The rows whose image files are there, with their paths."""
+    named = table["image"].unique()
+    found = table["image"].map({name: files.image(name) for name in named})
+    if len(table) and found.isna().all():
         raise MedcalError(
             f"{files.where}: none of its image files is there; put them in "
-            f"{' or '.join([*hub_set.image_folders, *hub_set.archives]) or 'it'}"
+            f"{' or '.join([*files.set.image_folders, *files.set.archives]) or 'it'}"
         )
-    table = pd.DataFrame(usable, columns=None if usable else ITEM_COLUMNS)
-    extra = [c for c in table.columns if c not in ITEM_COLUMNS]
-    return table[[*ITEM_COLUMNS, *extra]].reset_index(drop=True)
+    if found.isna().any():
+        left_out["image file not found"] += int(found.isna().sum())
+    return table.assign(image=found)[found.notna()]
 
 
 for _name, _set in HUB_SETS.items():

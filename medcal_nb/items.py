@@ -5,6 +5,7 @@ that a dataset has to tell (site, visibility, template …).
 """
 
 import io
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -150,7 +151,7 @@ def _name_and_folder(name: str) -> tuple[str, str | None]:
     first, _, folder = name.partition(":")
     if name in known or (folder and first in _IN_FOLDERS):
         return first, folder or None
-    if not Path(name).is_dir():
+    if not os.path.isdir(name):
         raise MedcalError(f"dataset {name!r} is not known; known: {', '.join(known)}")
     fits = [
         one

@@ -24,6 +24,7 @@ from medcal_nb.answers import (
     is_log,
     load_answers,
     merge_logs,
+    write_log,
 )
 from medcal_nb.errors import MedcalError
 from medcal_nb.reader.decisions import DecisionLog
@@ -276,6 +277,11 @@ def test_files_that_are_no_logs_are_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(MedcalError, match="folder cannot be made"):
         AnswerLog(tmp_path / "file" / "a.sqlite")
+    (tmp_path / "loop").symlink_to("loop")
+    for name, said in (("x" * 300, "name too long"), ("loop", "symbolic link|cannot be opened")):
+        for make in (AnswerLog, lambda path: write_log([], path)):
+            with pytest.raises(MedcalError, match=said):
+                make(tmp_path / name)
 
 
 def test_a_newer_log_is_refused(tmp_path):

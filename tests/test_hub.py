@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from medcal_nb import hub
 from medcal_nb.errors import MedcalError, told_by_hub
 from medcal_nb.hub import (
     HUB_SETS,
@@ -349,7 +350,7 @@ def test_a_copy_on_disk_keeps_the_schema(name, tmp_path):
     assert set(some["item_id"]) <= set(items.loc[items["split"] == "test", "item_id"])
 
 
-@pytest.mark.parametrize("name", [n for n in MAKERS if not HUB_SETS[n].streamed])
+@pytest.mark.parametrize("name", ["slake", "omnimedvqa", "mmstar"])
 def test_a_set_in_the_hub_cache_is_read_offline(name, tmp_path, in_hub_cache):
     MAKERS[name](tmp_path / "set")
     in_hub_cache(name)
@@ -618,6 +619,38 @@ def test_a_damaged_archive_and_a_hostile_name(tmp_path):
     path.write_text(path.read_text().replace("synpic0.jpg", "../../etc/passwd"))
     with pytest.raises(MedcalError, match="is no path inside the set"):
         load_items(str(tmp_path / "b"))
+
+
+def test_a_set_that_means_ill_reads_no_other_file_and_fills_no_disk(tmp_path, monkeypatch):
+    (tmp_path / "mine.png").write_bytes(png(1))
+    elsewhere = {"bytes": None, "path": str(tmp_path / "mine.png")}
+    columns = {"question": ["Is it a cyst?"] * 2, "answer": ["yes"] * 2}
+    columns["image"] = [elsewhere, {"bytes": png(2), "path": None}]
+    parquet(tmp_path / "a" / "data" / "train-0.parquet", columns)
+    items = load_items(f"path-vqa:{tmp_path / 'a'}")
+    assert items["image"].tolist() == [png(2)]
+    assert items.attrs["left_out"] == {"no image": 1}
+    make_slake(tmp_path / "b")
+    monkeypatch.setattr(hub, "_LARGEST", 100)
+    with pytest.raises(MedcalError, match=r"imgs.zip: imgs/xmlab0/source.jpg unpacks to \d+ bytes"):
+        load_items(f"slake:{tmp_path / 'b'}")
+    assert not list((tmp_path / "hf").rglob("*.jpg"))
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ({"a": 1}, "holds no list of rows"),
+        ([5], "holds no list of rows"),
+        ([{"qid": 1, "image_name": 5, "question": "?", "answer": "no"}], "image files is there"),
+        ([{"qid": 1, "image_name": "a", "question": {}, "answer": []}], "image files is there"),
+        ([{"qid": 1}], r"no column 'image_name' in row 0; is it VQA-RAD\?"),
+    ],
+)
+def test_rows_of_another_form_are_told(tmp_path, rows, says):
+    (tmp_path / "vqa-rad.json").write_text(json.dumps(rows))
+    with pytest.raises(MedcalError, match=says):
+        load_items(str(tmp_path))
 
 
 def test_nothing_is_fetched_where_it_would_not_fit(tmp_path, monkeypatch):

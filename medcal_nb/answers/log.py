@@ -261,7 +261,9 @@ def write_log(
         Rows written to `to`.
     """
     to = Path(to)
-    if to.exists():
+    with explained(to):
+        there = to.exists()
+    if there:
         AnswerLog(to).close()  # not one of ours: say so before reading a long file
     with _gathering(to, if_exists) as con:
         con.execute("DROP INDEX answers_key")
@@ -302,7 +304,7 @@ def merge_logs(sources: Sequence, to, *, if_exists: str = "error") -> int:
         for source in sources:
             with AnswerLog(source, read_only=True) as log, explained(source):
                 log._refuse_damage(STORED)
-                uri = f"{log.path.resolve().as_uri()}?mode=ro"
+                uri = f"{log.path.absolute().as_uri()}?mode=ro"
                 con.execute("ATTACH ? AS source", (uri,))
                 _copy(con, "source", "main", if_exists, str(source))
                 con.execute("DETACH source")
@@ -354,7 +356,7 @@ def _open(path, *, read_only):
         elif not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists():
             # write-ahead mode needs a side file even for reading, unless nothing is pending
             mode = "ro&immutable=1"
-        uri = f"{path.resolve().as_uri()}?mode={mode}"
+        uri = f"{path.absolute().as_uri()}?mode={mode}"
         how = {"timeout": BUSY_SECONDS, "isolation_level": None, "check_same_thread": False}
         con = sqlite3.connect(uri, uri=True, **how)
         try:
@@ -443,7 +445,7 @@ def _gathering(to, if_exists):
 def _publish(con, to, if_exists, where) -> int:
     """Put what was gathered into the log, in one transaction."""
     AnswerLog(to).close()
-    con.execute("ATTACH ? AS log", (f"{to.resolve().as_uri()}?mode=rw",))
+    con.execute("ATTACH ? AS log", (f"{to.absolute().as_uri()}?mode=rw",))
     con.execute("PRAGMA log.synchronous = NORMAL")
     return _copy(con, "main", "log", if_exists, where)
 

@@ -1,6 +1,7 @@
 """How a model is found by its name: the backends are asked in turn."""
 
 from medcal_nb.ask.backends import clip, local, served
+from medcal_nb.errors import MedcalError
 
 #: Each takes a name and how to reach it; it returns a model, or None where the name is another's.
 _FIND = (served.find, clip.find, local.find)
@@ -25,7 +26,21 @@ def resolve_model(name, **reach):
     Raises
     ------
     MedcalError
-        When no model of that name can be loaded; the message says what to do.
+        When no model of that name can be loaded, or there is no such device; the message says
+        what to do.
     """
     given = {key: value for key, value in reach.items() if value is not None}
+    if "device" in given:
+        _check_device(given["device"])
     return next(model for find in _FIND if (model := find(name, **given)) is not None)
+
+
+def _check_device(device):
+    import torch
+
+    there = ["cpu"]
+    if torch.accelerator.is_available():
+        kind = torch.accelerator.current_accelerator().type
+        there += [kind, *(f"{kind}:{i}" for i in range(torch.accelerator.device_count()))]
+    if device not in there:
+        raise MedcalError(f"device {device!r} is not on this machine: choose {', '.join(there)}")

@@ -18,7 +18,7 @@ from medcal_nb.ask import prompts
 from medcal_nb.ask.calls import SAMPLE, Failure
 from medcal_nb.ask.grading import is_correct
 from medcal_nb.ask.strategies import OLD_NAMES, Plan, choose_strategies, find_strategy
-from medcal_nb.errors import MedcalError
+from medcal_nb.errors import MedcalError, printable
 from medcal_nb.items import iter_items
 
 _CARRIED = ("dataset", "domain", "item_id", "image_id", "modality", "question_type", "split")
@@ -224,7 +224,7 @@ class Run:
 
         return tqdm(
             total=n_items * sum(strategy.rows(self.plan) for strategy in self.asked),
-            desc=self.model,
+            desc=printable(self.model),
             unit="answer",
             disable=not progress,
             file=sys.stderr,

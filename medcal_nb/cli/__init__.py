@@ -20,7 +20,7 @@ import typer
 from typer.models import ArgumentInfo, OptionInfo
 
 from medcal_nb import __version__
-from medcal_nb.errors import MedcalError
+from medcal_nb.errors import MedcalError, printable
 
 ROOMS = ("study", "items", "ask", "fetch", "answers", "calibrate", "reader")
 
@@ -47,7 +47,6 @@ RENAMED = {
 # what answers of one's own may be called
 _OWN_NAMES = ("import", "reader")
 _WORDS = {bool: "", str: "NAME", int: "N", float: "SHARE", Path: "FILE"}
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 app = typer.Typer(
     name="medcal",
     help="Is the confidence of a multimodal LLM on medical images calibrated?",
@@ -59,7 +58,7 @@ app = typer.Typer(
 
 def say(text: str, *, err: bool = False) -> None:
     """Print a text for a person: control characters in names stay out of the terminal."""
-    typer.echo(_CONTROL.sub("\ufffd", text), err=err)
+    typer.echo(printable(text), err=err)
 
 
 def note(text: str) -> None:

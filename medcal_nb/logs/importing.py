@@ -5,9 +5,9 @@ from collections.abc import Callable
 from tqdm.auto import tqdm
 
 from medcal_nb.answers import write_log
-from medcal_nb.answers.columns import accepted
+from medcal_nb.answers.columns import COLUMNS, accepted
 from medcal_nb.answers.files import frames_of, iter_table
-from medcal_nb.errors import MedcalError
+from medcal_nb.errors import MedcalError, printable
 
 from .registry import detect, readers
 from .source import Source
@@ -95,7 +95,9 @@ def import_file(
         columns = ColumnMap(allow_missing=True, **said)
     else:
         raise MedcalError(f"no reader '{reader}'; there are table, {', '.join(readers())}")
-    frames = tqdm(frames, desc=path.name, unit=" blocks", disable=None if progress else True)
+    frames = tqdm(
+        frames, desc=printable(path.name), unit=" blocks", disable=None if progress else True
+    )
     return import_frames(frames, to, columns, where=path, if_exists=if_exists, report=report)
 
 
@@ -134,6 +136,12 @@ def _items(path) -> dict[str, dict]:
     for row in Source(path).records():
         if "item_id" not in row:
             raise MedcalError(f"{path}: no column 'item_id'; columns are {', '.join(row)}")
+        kind = row.get("question_type")
+        if kind is not None and kind not in COLUMNS["question_type"].allowed:
+            known = ", ".join(COLUMNS["question_type"].allowed)
+            raise MedcalError(
+                f"{path}: item '{row['item_id']}': question_type {kind!r} is not one of {known}"
+            )
         for name in ("options", "gold"):
             value = row.get(name)
             if name == "options" and isinstance(value, str) and accepted(value) is None:

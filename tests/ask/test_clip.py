@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import pytest
 
@@ -127,3 +128,47 @@ def test_a_configuration_that_would_run_code_is_refused(tmp_path, named):
     with pytest.raises(MedcalError, match="asks for code of its own"):
         resolve_model(f"clip:local-dir:{tmp_path}")
     assert not trace.exists()
+
+
+def test_code_of_a_checkpoint_is_not_run_even_where_the_user_would_say_yes(
+    folder, tmp_path, monkeypatch
+):
+    trace, asked = tmp_path / "ran", []
+    shutil.copytree(folder, tmp_path / "clip")
+    (tmp_path / "clip" / "evil.py").write_text(f"open({str(trace)!r}, 'w')\nclass Evil: pass\n")
+    (tmp_path / "clip" / "tokenizer_config.json").write_text(
+        '{"auto_map": {"AutoTokenizer": ["evil.Evil", "evil.Evil"]}, "tokenizer_class": "Evil"}'
+    )
+    config = {"model_cfg": CONFIG | {"text_cfg": CONFIG["text_cfg"] | {"hf_tokenizer_name": "x"}}}
+    (tmp_path / "clip" / "open_clip_config.json").write_text(json.dumps(config))
+    monkeypatch.setattr("builtins.input", lambda text="": asked.append(text) or "y")
+    with pytest.raises(MedcalError, match="needs code of its own, which is never run here"):
+        resolve_model(f"clip:local-dir:{tmp_path / 'clip'}", device="cpu")
+    assert not trace.exists()
+    assert not asked
+
+
+def test_weights_that_are_missing_or_a_pickle_of_code_are_refused(folder, tmp_path):
+    trace, weights = tmp_path / "ran", torch.load(folder / "open_clip_pytorch_model.bin")
+    shutil.copytree(folder, tmp_path / "clip")
+    place = tmp_path / "clip" / "open_clip_pytorch_model.bin"
+    torch.save({k: w for k, w in weights.items() if "visual" not in k}, place)
+    with pytest.raises(MedcalError, match=r"cannot load it: .*[Mm]issing key.* \"visual"):
+        resolve_model(f"clip:local-dir:{tmp_path / 'clip'}", device="cpu")
+    torch.save(Evil(trace), place)
+    with pytest.raises(MedcalError, match="open_clip cannot load it"):
+        resolve_model(f"clip:local-dir:{tmp_path / 'clip'}", device="cpu")
+    assert not trace.exists()
+    place.unlink()
+    with pytest.raises(MedcalError, match="open_clip cannot load it"):
+        resolve_model(f"clip:local-dir:{tmp_path / 'clip'}", device="cpu")
+
+
+class Evil:
+    """A pickle that writes a file as it is opened."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return open, (self.path, "w")

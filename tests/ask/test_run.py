@@ -139,6 +139,24 @@ def test_a_damaged_image_is_reported_and_the_rest_is_asked(model, log):
     assert ask(model, items, "verbalized", log=log, **FAST).rows == 1
 
 
+def test_a_model_s_name_does_not_steer_the_terminal(model, log, capsys):
+    named = LocalModel(*tiny_checkpoint(), name="m\x1b]0;owned\x07\x1b[2J", device="cpu")
+    ask(named, tiny_items(1), "verbalized", log=log, progress=True, **FAST)
+    shown = capsys.readouterr().err
+    assert "m\ufffd]0;owned" in shown
+    assert not {"\x1b", "\x07"} & set(shown.replace("\x1b[A", ""))
+
+
+def test_an_answer_that_the_log_refuses_fails_its_item_alone(model, log):
+    items = tiny_items(4, per_image=1)
+    items["site"] = [0, 10**25, 1, 2]
+    summary = ask(model, items, "verbalized", log=log, **FAST)
+    assert (summary.rows, summary.exit_code) == (3, 1)
+    assert list(summary.failed) == ["q0001"]
+    assert "column 'site'" in summary.failed["q0001"]
+    assert sorted(log.read()["site"]) == [0, 1, 2]
+
+
 def test_seeds_change_samples_and_nothing_else(model, tmp_path):
     tables = []
     for seed in (0, 1):

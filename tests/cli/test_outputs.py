@@ -153,3 +153,18 @@ def test_a_log_is_added_to_and_nothing_else_is_touched(given, tmp_path, name):
     assert done.returncode == 0, done.stderr
     assert len(load_answers(log)) >= before
     assert len(load_answers(given / "log.sqlite")) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LOGS)
+def test_a_full_disk_is_told_and_the_same_command_goes_on(given, tmp_path, name):
+    words, log = LOGS[name], tmp_path / "log.sqlite"
+    done = run(words, given, log, tmp_path, most_bytes=6_000)
+    assert done.returncode in (1, 2), done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("medcal: error: ")
+    assert "unforeseen" not in last
+    assert not [path for path in tmp_path.iterdir() if "log.sqlite" not in path.name]
+    done = run(words, given, log, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(load_answers(log))

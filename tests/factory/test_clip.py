@@ -9,6 +9,7 @@ from PIL import Image
 from data.pocket.factory import clip
 from data.pocket.factory.record import enter_in_manifest
 from medcal_nb import pocket
+from medcal_nb.ask.models import resolve_model
 from medcal_nb.errors import MedcalError
 
 
@@ -59,14 +60,16 @@ def test_open_clip_loads_it(folder):
     assert not torch.allclose(texts[0], texts[1])
 
 
-def test_load_clip_reads_the_checked_folder(folder, monkeypatch):
+def test_the_checked_folder_is_asked(folder, monkeypatch):
     monkeypatch.setenv(pocket.VARIABLE, str(folder.parent))
-    model, transform, tokenizer = pocket.load_clip()
-    assert not model.training
-    assert tokenizer(["x"]).shape == (1, clip.CONTEXT)
-    assert transform(Image.new("L", (100, 40))).shape == (3, 64, 64)
-    with pytest.raises(MedcalError, match="gives no replies"):
-        pocket.load_pocket("pocket-clip")
+    found = resolve_model("pocket-clip", device="cpu")
+    assert not found.model.training
+    assert found.tokenizer(["x"]).shape == (1, clip.CONTEXT)
+    assert found.preprocess(Image.new("L", (100, 40))).shape == (3, 64, 64)
+    with open(folder / "open_clip_model.safetensors", "ab") as file:
+        file.write(b"x")
+    with pytest.raises(MedcalError, match="is damaged"):
+        resolve_model("pocket-clip", device="cpu")
 
 
 def test_contrast_prefers_the_right_sentence():

@@ -435,6 +435,28 @@ def test_openai_batch_with_the_items_beside_it(tmp_path):
         bring(path, items=tmp_path / "items.csv")
 
 
+@pytest.mark.parametrize(
+    ("item", "says"),
+    [
+        ({"options": '["a", "b"'}, r"item 'a': its options are no JSON list; write \["),
+        ({"question_type": "odd"}, "item 'a': question_type 'odd' is not one of closed, choice"),
+        ({"options": [1, 2], "gold": 1, "question_type": "choice"}, None),
+    ],
+)
+def test_items_that_are_odd_are_named_or_read_as_text(tmp_path, item, says):
+    from medcal_nb.cli.answers import _grade, _reply
+
+    path = lines(tmp_path / "out.jsonl", [call("a", "1")])
+    items = lines(tmp_path / "items.jsonl", [{"item_id": "a", "gold": "1"} | item])
+    how = {"items": items, "parse": _reply, "grade": _grade}
+    if says is None:
+        _, frame = bring(path, ColumnMap(dataset="d"), **how)
+        assert frame["correct"].tolist() == [True]
+        return
+    with pytest.raises(MedcalError, match=rf"items.jsonl: {says}"):
+        bring(path, ColumnMap(dataset="d"), **how)
+
+
 def test_openai_batch_replies_are_taken_apart(tmp_path):
     from medcal_nb.cli.answers import _grade, _reply
 

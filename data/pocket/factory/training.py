@@ -889,11 +889,15 @@ def _validate_facts(model, heads, pool):
 
 
 def _load_parent(folder):
-    from medcal_nb.pocket import load_folder
+    from transformers import AutoModelForImageTextToText, AutoProcessor
 
     if not (Path(folder) / "model.safetensors").exists():
         raise MedcalError(f"{folder} holds no pocket model: train the parent first")
-    return load_folder(folder)
+    how = {"dtype": "float32", "use_safetensors": True, "output_loading_info": True}
+    model, told = AutoModelForImageTextToText.from_pretrained(folder, **how)
+    if wrong := sorted(map(str, told["missing_keys"])):
+        raise MedcalError(f"{folder}: weights are missing, {wrong[0]} is the first: train it again")
+    return model.eval(), AutoProcessor.from_pretrained(folder)
 
 
 def write_checkpoint(path, recipe, model, heads, optimizer, state):

@@ -82,28 +82,32 @@ class _Batch:
         self.folder = folder
         try:
             self.told = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            self.plan, model = Plan(**self.told["plan"]), self.told["model"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise MedcalError(f"{folder}: no plan.json that can be read ({error})") from None
-        self.plan = Plan(**self.told["plan"])
-        self.server = rq.Server(self.told["model"], top=20, draws={}, several=True, scores=True)
+        self.server = rq.Server(model, top=20, draws={}, several=True, scores=True)
         self.replies, self.version = {}, "not told"
         for path in sorted(folder.glob("results-*.jsonl")):
-            for number, line in enumerate(path.open(encoding="utf-8"), start=1):
+            lines = path.open(encoding="utf-8", errors="replace")
+            for number, line in enumerate(lines, start=1):
                 self._read(line, f"{path}, line {number}")
 
     def _read(self, line, where):
         try:
             told = json.loads(line)
-            response = told.get("response") or {}
+            name, response = str(told["custom_id"]), told.get("response") or {}
             body = response.get("body") or {}
             if told.get("error") or response.get("status_code", 200) != 200:
                 reason = json.dumps(told.get("error") or body)[:200]
-                self.replies[told["custom_id"]] = Failure(f"the server answered {reason}")
-            else:
-                self.replies[told["custom_id"]] = rq.check_chat(body)
-                self.version = str(body.get("system_fingerprint") or self.version)
+                self.replies[name] = Failure(f"the server answered {reason}")
+                return
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise MedcalError(f"{where}: no line of a batch's results ({error})") from None
+        try:
+            self.replies[name] = rq.check_chat(body)
+            self.version = str(body.get("system_fingerprint") or self.version)
+        except Exception as error:  # whatever a server answers is that request's failure
+            self.replies[name] = Failure(f"the server answered in another form: {error}")
 
     def advance(self, log=None):
         """Run all programs as far as the results go; return the next requests and a summary."""

@@ -117,15 +117,15 @@ def find(name, *, device=None, **reach):
     MedcalError
         When open_clip does not know the name or cannot load it.
     """
-    if name == "pocket-clip":
-        from medcal_nb.pocket import load_clip
-
-        return ClipModel(*load_clip(), name=name, device=device)
-    if not name.startswith("clip:"):
+    if name != "pocket-clip" and not name.startswith("clip:"):
         return None
     import open_clip
 
+    from medcal_nb.pocket import pocket_dir
+
     wanted = name.removeprefix("clip:")
+    if name == "pocket-clip":
+        wanted = f"local-dir:{pocket_dir(name)}"
     schema = wanted.startswith(("hf-hub:", "local-dir:"))
     wanted, _, pretrained = (wanted, "", "") if schema else wanted.partition("@")
     if not schema and not pretrained:
@@ -138,14 +138,29 @@ def find(name, *, device=None, **reach):
         pretrained = tags[0]
     try:
         _refuse_code(wanted)
-        tokenizer = open_clip.get_tokenizer(wanted)
-        pair = open_clip.create_model_from_pretrained(wanted, pretrained=pretrained or None)
+        with _without_code():
+            tokenizer = open_clip.get_tokenizer(wanted)
+            pair = open_clip.create_model_from_pretrained(wanted, pretrained=pretrained or None)
     except MedcalError:
         raise
     except Exception as error:
         told = " ".join(str(error).split())[:240]
+        if "trust_remote_code" in told:
+            told = "it needs code of its own, which is never run here"
         raise MedcalError(f"{name}: open_clip cannot load it: {told}") from error
     return ClipModel(*pair, tokenizer, name=name, device=device)
+
+
+@contextmanager
+def _without_code():
+    """Have transformers refuse a checkpoint's own code instead of asking at the keyboard."""
+    from transformers import dynamic_module_utils as remote
+
+    before, remote.TIME_OUT_REMOTE_CODE = remote.TIME_OUT_REMOTE_CODE, 0
+    try:
+        yield
+    finally:
+        remote.TIME_OUT_REMOTE_CODE = before
 
 
 def _refuse_code(wanted):

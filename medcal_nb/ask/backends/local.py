@@ -5,6 +5,7 @@ asked whole (`whole`). The replies are the same, only the cost differs.
 """
 
 import math
+import os
 import re
 import threading
 import time
@@ -205,6 +206,15 @@ class LocalModel:
 
     def _check_template(self):
         """Some templates write only turns whose content is plain text; see which this is."""
+        from jinja2 import Environment
+
+        template = self.template
+        for text in template.values() if isinstance(template, dict) else [template]:
+            if any(mark == "**" for _, _, mark in Environment().lex(text)):
+                raise MedcalError(
+                    f"{self.name}: its chat template raises numbers to powers, which no limit of "
+                    "time can stop: not run; pass a checkpoint with another template"
+                )
         turns = ("alpha", "beta", "gamma")
         for self.as_text in (False, True):
             try:
@@ -376,17 +386,22 @@ def find(name, *, device=None, revision=None, **reach):
     """
     checkpoint = name
     if name.startswith("pocket-"):
-        from medcal_nb.pocket import load_pocket
+        from medcal_nb.pocket import pocket_dir
 
-        return LocalModel(*load_pocket(name), name=name, device=device)
-    if name.count("/") > 1 or name.startswith((".", "/", "~")) or Path(name).is_dir():
+        checkpoint = pocket_dir(name)
+    elif name.count("/") > 1 or name.startswith((".", "/", "~")) or os.path.isdir(name):
         checkpoint = Path(name).expanduser()
-        if not (checkpoint / "config.json").is_file():
+        if not os.path.isfile(checkpoint / "config.json"):
             raise MedcalError(
                 f"{name}: no checkpoint there (config.json is missing): name a folder written by "
                 "save_pretrained, a hub id, a URL or a pocket model (medcal models)"
             )
-    return LocalModel(*_load(str(checkpoint), name, device, revision), name=name, device=device)
+    try:
+        return LocalModel(*_load(str(checkpoint), name, device, revision), name=name, device=device)
+    except MedcalError:
+        raise
+    except Exception as error:  # of a configuration that fits no model
+        raise MedcalError(_loading_advice(name, error)) from error
 
 
 def _load(checkpoint, name, device, revision):
@@ -395,21 +410,19 @@ def _load(checkpoint, name, device, revision):
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    cuda = str(device or ("cuda" if torch.cuda.is_available() else "cpu")).startswith("cuda")
+    half = not name.startswith("pocket-")  # whose answers were recorded in full precision
+    half &= str(device or ("cuda" if torch.cuda.is_available() else "cpu")).startswith("cuda")
     common = {"revision": revision, "trust_remote_code": False}
-    try:
-        processor = AutoProcessor.from_pretrained(checkpoint, **common)
-        model, loaded = AutoModelForImageTextToText.from_pretrained(
-            checkpoint,
-            dtype=torch.bfloat16 if cuda else torch.float32,
-            attn_implementation="sdpa",
-            use_safetensors=True,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # refused below, by name
-            **common,
-        )
-    except Exception as error:
-        raise MedcalError(_loading_advice(name, error)) from error
+    processor = AutoProcessor.from_pretrained(checkpoint, **common)
+    model, loaded = AutoModelForImageTextToText.from_pretrained(
+        checkpoint,
+        dtype=torch.bfloat16 if half else torch.float32,
+        attn_implementation="sdpa",
+        use_safetensors=True,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,  # refused below, by name
+        **common,
+    )
     for told in ("missing_keys", "mismatched_keys"):
         if keys := sorted(map(str, loaded[told])):
             shown = ", ".join(keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")

@@ -313,6 +313,4 @@ def _decided(answer, labels):
         return Failure(
             f"the server answered in another form: probabilities {list(shares.values())}"
         )
-    return LabelProbabilities(
-        shares, math.nan, int((answer.get("usage") or {}).get("input_tokens", 0))
-    )
+    return LabelProbabilities(shares, math.nan, count(answer, "input_tokens"))

@@ -15,6 +15,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 from medcal_nb.ask.backends import requests as rq
 from medcal_nb.ask.backends.http import Http, without_user
@@ -371,4 +372,11 @@ def find(name, *, served_as=None, concurrency=16, timeout=120.0, **reach):
     if not name.startswith(("http://", "https://")):
         return None
     urls = [url.strip() for url in name.split(",") if url.strip()]
+    for url in urls:
+        try:
+            there = urlsplit(url).hostname and urlsplit(url).port != 0
+        except ValueError:
+            there = False
+        if not there:
+            raise MedcalError(f"{url.rpartition('@')[2]}: no address: write http://HOST:PORT/v1")
     return ServedModel(urls, model=served_as, concurrency=concurrency, timeout=timeout)

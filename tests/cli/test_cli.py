@@ -10,7 +10,7 @@ import pytest
 
 import medcal_nb
 from medcal_nb.cli import GROUPS, _renamed
-from tests.study.test_run import PARAMETERS, write_notebook
+from tests.study.toy import write_notebook
 
 COMMAND = [sys.executable, "-m", "medcal_nb.cli"]
 
@@ -23,7 +23,7 @@ def medcal(*words, **options):
 def checkout(tmp_path, monkeypatch):
     folder = tmp_path / "notebooks"
     folder.mkdir()
-    write_notebook(folder, "02_a", ["1 / SCALE"], parameters=PARAMETERS + "SCALE = 1\n")
+    write_notebook(folder, "02_a", ["1 / SCALE"], parameters="SCALE = 1\n")
     monkeypatch.setenv("MEDCAL_ROOT", str(tmp_path))
     return tmp_path
 

@@ -3,14 +3,18 @@
 import json
 import re
 from html.parser import HTMLParser
-from types import SimpleNamespace
 
 import nbformat
+import numpy
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from medcal_nb.show.figures import save_figure
+from medcal_nb.study import load_profile
 from medcal_nb.study.html import save_copies, save_index
+from medcal_nb.study.notebooks import find_notebooks
+from medcal_nb.study.run import Step, Study
+from tests.study.toy import write_notebook
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -124,23 +128,20 @@ def index(tmp_path):
     told = {"results": {"answer": ["No <script>, as it stands.", "**Where?** Says 84 %."]}}
     (results / "00_overview.json").write_text(json.dumps(told))
     for name in ("fig02_gap", "fig02_says_right"):
-        told = {"notebook": "02_metrics", "versions": {"numpy": "2"}, "source": "Recorded by them"}
+        told = {"notebook": "02_metrics"}
         save_figure(
             Figure(), name, pd.DataFrame({"x": [1]}), out_dir=tmp_path / "figures",
             provenance=told, caption=f"Caption of {name}.", alt="It says & is right",
         )  # fmt: skip
-    cells = [("markdown", "# 02\n\n**Question.** What of *it*?", [])]
-    reads, writes = ["fig02_says_right", "results/02_metrics.json"], ["fig02_gap"]
-    steps = {
-        name: SimpleNamespace(notebook=SimpleNamespace(name=name, cells=cells, **of))
-        for name, of in (
-            ("00_overview", {"reads": reads, "writes": []}),
-            ("02_metrics", {"reads": [], "writes": [*writes, "fig02_says_right"]}),
-        )
-    }
-    layout = SimpleNamespace(work=work, results=results, figures=tmp_path / "figures")
-    profile = SimpleNamespace(name="real", summary="real answers")
-    save_index(SimpleNamespace(layout=layout, steps=steps, profile=profile, fast=False))
+    (folder := tmp_path / "notebooks").mkdir()
+    writes = ["fig02_gap", "fig02_says_right", "results/02_metrics.json"]
+    write_notebook(folder, "00_overview", [], reads=writes[1:])
+    write_notebook(folder, "02_metrics", [], writes=writes)
+    steps = {n.name: Step(n) for n in find_notebooks(folder)}
+    places = {"root": tmp_path, "figures": tmp_path / "figures", "answers": tmp_path / "a.sqlite"}
+    save_index(
+        Study(load_profile("real"), False, work=work, results=results, steps=steps, **places)
+    )
     return (work / "html" / "index.html").read_text(encoding="utf-8")
 
 
@@ -156,6 +157,7 @@ def test_the_index_tells_captions_alts_ways_and_licence(index):
     assert "Caption of fig02_gap." in index
     assert index.count('alt="It says &amp; is right"') == 2
     assert index.count('<a href="02_metrics.html">notebook 02</a>') == 2
-    for told in ("MIT", "not a medical device", "Recorded by them", "What of it?"):
-        assert told in index
+    told = ("MIT", "not a medical device", "recorded by Khanmohammadi", "what is 02_metrics?")
+    for words in (*told, f"numpy {numpy.__version__}"):
+        assert words in index
     assert "<script" not in index

@@ -13,7 +13,7 @@ from medcal_nb.answers.own import check_own_log, note_beside
 from medcal_nb.ask.study import ask_profile
 from medcal_nb.errors import MedcalError
 from medcal_nb.study import load_profile
-from tests.study.test_run import study, toy, write_notebook
+from tests.study.toy import study, toy, write_notebook
 
 __all__ = ["toy"]
 ROW = {

@@ -12,7 +12,7 @@ from medcal_nb.files import file_hash
 from medcal_nb.show.figures import read_manifest, write_manifest
 from medcal_nb.study.notebooks import find_notebooks
 from medcal_nb.study.verify import _difference, compare, verify
-from tests.study.test_run import edit, study, toy  # noqa: F401
+from tests.study.toy import edit, study, toy  # noqa: F401
 
 TABLE = pd.DataFrame({"group": ["ct", "mri", None], "n": [7, 12, 3], "ece": [0.25, np.nan, 4.0]})
 

@@ -1,5 +1,7 @@
 """The numbers behind ``medcal score``: few columns of many answers, group by group."""
 
+from medcal_nb.errors import MedcalError
+
 METRICS = ("accuracy", "mean_confidence", "ece", "brier", "log_loss", "auroc", "aurc")
 
 
@@ -37,8 +39,6 @@ def score_answers(
     """
     import pandas as pd
     from tqdm.auto import tqdm
-
-    from medcal_nb.errors import MedcalError
 
     parts = _parts(path, by)
     if not parts:
@@ -141,7 +141,6 @@ def _frames(path, by, names):
 
 def _table(path):
     from medcal_nb.answers import load_answers
-    from medcal_nb.errors import MedcalError
 
     try:
         return load_answers(path)
@@ -155,8 +154,6 @@ def _table(path):
 
 
 def _check_by(path, by, names):
-    from medcal_nb.errors import MedcalError
-
     for name in by:
         if name not in names:
             raise MedcalError(f"{path}: no column '{name}' (--by); columns are {', '.join(names)}")

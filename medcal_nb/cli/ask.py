@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import typer
 
@@ -43,6 +44,11 @@ def ask(
 
     Example: medcal ask --model Qwen/Qwen3-VL-4B-Instruct --dataset vqa-rad --to a.sqlite
     """
+    _ask(SimpleNamespace(**locals()))
+
+
+def _ask(given):
+    """Do what the options say: read a batch, write one, tell what would be asked, or ask."""
     from medcal_nb.answers import AnswerLog
     from medcal_nb.ask.backends.batch import export_batch
     from medcal_nb.ask.models import resolve_model
@@ -50,30 +56,31 @@ def ask(
     from medcal_nb.ask.strategies import Plan, choose_strategies
     from medcal_nb.items import load_items
 
-    part = _shard(shard)
+    def chosen(*names):
+        return {name: getattr(given, name) for name in names}
+
+    part, strategies = _shard(given.shard), given.strategies
     choose_strategies(strategies)
-    if to is None and not (dry_run or export):
+    if given.to is None and not (given.dry_run or given.export):
         raise MedcalError("--to is missing: name the answers log, for example answers.sqlite")
-    if collect:
-        _collect(collect, to)
-    if model is None or dataset is None:
+    if given.collect:
+        _collect(given.collect, given.to)
+    if given.model is None or given.dataset is None:
         raise MedcalError("--model and --dataset are needed: what to ask, and about what")
-    how = {"samples": samples, "temperature": temperature, "seed": seed}
-    how |= {"lettered": letters, "max_new_tokens": max_new_tokens}
-    which = {"split": split, "n": n}
-    if export:
-        which |= how | {"dataset": dataset, "files": image_files}
-        say("\n".join(map(str, export_batch(export, model, strategies, **which))))
+    how = chosen("samples", "temperature", "seed", "max_new_tokens") | {"lettered": given.letters}
+    if given.export:
+        how |= chosen("dataset", "split", "n") | {"files": given.image_files}
+        say("\n".join(map(str, export_batch(given.export, given.model, strategies, **how))))
         return
-    items = load_items(dataset, **which)
-    reach = {"device": device, "revision": revision, "served_as": served_as}
-    backend = resolve_model(model, **reach, concurrency=concurrency, timeout=timeout)
-    if dry_run:
-        _print_dry_run(backend, items, strategies, Plan(dataset=dataset, **how))
+    items = load_items(given.dataset, **chosen("split", "n"))
+    reach = chosen("device", "revision", "served_as", "concurrency", "timeout")
+    backend = resolve_model(given.model, **reach)
+    if given.dry_run:
+        _print_dry_run(backend, items, strategies, Plan(dataset=given.dataset, **how))
         return
-    how |= {"batch_size": batch_size, "shard": part, "workers": workers}
-    with AnswerLog(to) as log:
-        summary = ask_items(backend, items, strategies, log=log, progress=not quiet, **how)
+    how |= chosen("batch_size", "workers") | {"shard": part, "progress": not given.quiet}
+    with AnswerLog(given.to) as log:
+        summary = ask_items(backend, items, strategies, log=log, **how)
     _close(summary)
 
 

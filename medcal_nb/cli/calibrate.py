@@ -1,5 +1,7 @@
 """``medcal calibrate``: learn recalibration maps on some answers, use them on others."""
 
+import shutil
+import tempfile
 from pathlib import Path
 
 import typer
@@ -63,7 +65,6 @@ def calibrate(
 
 
 def _tell(corrected, maps, notes, to):
-
     for remark in notes:
         note(remark)
     say(f"{to}: {len(corrected):,} answers corrected; {_change(corrected)}")
@@ -121,11 +122,8 @@ def _write_decision(source, folder, path):
     from medcal_nb.correct import fit_decision_temperatures, write_decision_config
     from medcal_nb.correct.maps import warnings_of
 
-    models = source["model"].unique()
-    if len(models) > 1:
-        raise MedcalError(
-            f"--decision: the --fit rows are of {len(models)} models; add --fit model=NAME"
-        )
+    if (n := source["model"].nunique()) > 1:
+        raise MedcalError(f"--decision: the --fit rows are of {n} models; add --fit model=NAME")
     try:
         fitted, notes = warnings_of(fit_decision_temperatures, source)
         write_decision_config(folder, fitted)
@@ -136,9 +134,6 @@ def _write_decision(source, folder, path):
 
 def _write(corrected, to):
     """Into a new log, or through one into a table: rows checked, in key order."""
-    import shutil
-    import tempfile
-
     from medcal_nb.answers import AnswerLog, export_answers, is_log
     from medcal_nb.answers.files import table_format
     from medcal_nb.files import new_file

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from medcal_nb.show.figures import FORMATS, read_manifest, replace_files
 from medcal_nb.study.context import library_versions, load_results
-
-if TYPE_CHECKING:
-    from medcal_nb.study.notebooks import Notebook
-    from medcal_nb.study.run import Study
+from medcal_nb.study.notebooks import Notebook
+from medcal_nb.study.profiles import Profile
 
 _FOLDER = Path(__file__).parent
 _TITLE = "Can I trust the confidence of a multimodal LLM on medical images?"
@@ -62,7 +60,15 @@ def safe_markdown(text: str) -> str:
     return bleach.clean(markdown2html(text), tags=bleach.ALLOWED_TAGS | {*_MARKDOWN.split()})
 
 
-def save_index(study: Study) -> None:
+def save_index(
+    folder: Path,
+    notebooks: Iterable[Notebook],
+    profile: Profile,
+    *,
+    figures: Path,
+    results: Path,
+    fast: bool,
+) -> None:
     """Write ``index.html`` beside the HTML copies: what was found, every figure and notebook.
 
     On top stand the answer and the figures that notebook 00 shows. Figures and results are copied
@@ -71,29 +77,28 @@ def save_index(study: Study) -> None:
     import jinja2
     from markupsafe import Markup
 
-    folder, entries = study.work / "html", read_manifest(study.figures)
-    files = {f"figures/{n}.{k}": study.figures / f"{n}.{k}" for n in entries for k in FORMATS}
-    files |= {f"results/{path.name}": path for path in sorted(study.results.glob("*.json"))}
+    entries = read_manifest(figures)
+    files = {f"figures/{n}.{k}": figures / f"{n}.{k}" for n in entries for k in FORMATS}
+    files |= {f"results/{path.name}": path for path in sorted(results.glob("*.json"))}
     for place in ("figures", "results"):
         (folder / place).mkdir(exist_ok=True)
         for old in (folder / place).iterdir():
             old.unlink()
     replace_files({folder / name: file.read_bytes() for name, file in files.items()})
-    notebooks = [step.notebook for step in study.steps.values()]
-    figures = {name: _figure(name, entry, folder) for name, entry in sorted(entries.items())}
+    drawn = {name: _figure(name, entry, folder) for name, entry in sorted(entries.items())}
     shown = [name for n in notebooks for name in n.reads if name not in n.writes]
-    answer = study.results / "00_overview.json"
-    told = load_results(answer).get("answer", []) if answer.is_file() else []
+    overview = results / "00_overview.json"
+    answer = load_results(overview).get("answer", []) if overview.is_file() else []
     loader = jinja2.FileSystemLoader(_FOLDER)
     page = jinja2.Environment(loader=loader, autoescape=True).get_template("index.html.jinja")
     text = page.render(
         title=_TITLE,
-        profile=study.profile,
-        fast=study.fast,
-        answer=Markup(safe_markdown("\n\n".join(told))),
-        findings=[figures.pop(name) for name in dict.fromkeys(shown) if name in figures],
+        profile=profile,
+        fast=fast,
+        answer=Markup(safe_markdown("\n\n".join(answer))),
+        findings=[drawn.pop(name) for name in dict.fromkeys(shown) if name in drawn],
         notebooks=[_row(notebook, folder) for notebook in notebooks],
-        figures=list(figures.values()),
+        figures=list(drawn.values()),
         kinds=FORMATS,
         versions=library_versions(),
     )

@@ -334,7 +334,10 @@ class _Runner:
             jobs = max(1, min(joblib.cpu_count(), free))
             session = self.build(n_workers=jobs, parallel_backend=ParallelBackend.THREADS)
         shutil.rmtree(stages, ignore_errors=True)
-        save_index(self.study)
+        notebooks = [step.notebook for step in self.study.steps.values()]
+        where = {"figures": self.study.figures, "results": self.study.results}
+        pages = self.study.work / "html"
+        save_index(pages, notebooks, self.study.profile, fast=self.study.fast, **where)
         if self.stopped:
             raise KeyboardInterrupt
         for report in session.execution_reports:

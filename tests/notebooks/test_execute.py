@@ -13,8 +13,7 @@ import pytest
 
 from medcal_nb.show.figures import read_manifest
 from medcal_nb.study import load_results
-from medcal_nb.study.run import FAILED, LEFT_OUT
-from medcal_nb.study.run import run_study
+from medcal_nb.study.run import FAILED, LEFT_OUT, run_study
 from tests.study.test_html import Fetches
 
 ROOT = Path(__file__).resolve().parents[2]

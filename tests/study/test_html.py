@@ -13,7 +13,6 @@ from medcal_nb.show.figures import save_figure
 from medcal_nb.study import load_profile
 from medcal_nb.study.html import save_copies, save_index
 from medcal_nb.study.notebooks import find_notebooks
-from medcal_nb.study.run import Step, Study
 from tests.study.toy import write_notebook
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -137,11 +136,9 @@ def index(tmp_path):
     writes = ["fig02_gap", "fig02_says_right", "results/02_metrics.json"]
     write_notebook(folder, "00_overview", [], reads=writes[1:])
     write_notebook(folder, "02_metrics", [], writes=writes)
-    steps = {n.name: Step(n) for n in find_notebooks(folder)}
-    places = {"root": tmp_path, "figures": tmp_path / "figures", "answers": tmp_path / "a.sqlite"}
-    save_index(
-        Study(load_profile("real"), False, work=work, results=results, steps=steps, **places)
-    )
+    where = {"figures": tmp_path / "figures", "results": results}
+    notebooks, profile = find_notebooks(folder), load_profile("real")
+    save_index(work / "html", notebooks, profile, fast=False, **where)
     return (work / "html" / "index.html").read_text(encoding="utf-8")
 
 

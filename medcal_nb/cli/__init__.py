@@ -11,6 +11,7 @@ import errno
 import inspect
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, get_args, get_origin
@@ -144,7 +145,7 @@ def _told(error: Exception) -> tuple[int, str]:
     if isinstance(error, FileNotFoundError | PermissionError) and error.filename:
         return 2, f"{error.filename}: {(error.strerror or '').lower()}: choose another"
     told = (str(error).strip().splitlines() or ["no more is known"])[0][:300]
-    again = " ".join(["medcal --debug", *sys.argv[1:]])
+    again = shlex.join(["medcal", "--debug", *sys.argv[1:]])
     return 1, (
         f"unforeseen {type(error).__name__}: {told}; `{again}` shows where: please report it "
         "with what that prints"

@@ -89,10 +89,13 @@ class Profile:
     def figures(self, root: Path, *, fast: bool) -> Path:
         """Return where a study publishes: ``figures`` for the full pocket study, else in ``build``.
 
-        Studies of recorded answers that name their source publish in ``figures/<name>``.
+        Studies of recorded answers whose profile comes with the package and names their source
+        publish in ``figures/<name>``.
         """
-        if not fast and (self.name == "pocket" or self.source):
-            return root / "figures" / ("" if self.name == "pocket" else self.name)
+        if self.name == "pocket" and not fast:
+            return root / "figures"
+        if self.source and self.path.parent == FOLDER and not fast:
+            return root / "figures" / self.name
         return self.build(root, fast=fast) / "figures"
 
     def answers(self, root: Path, *, fast: bool) -> Path:

@@ -9,7 +9,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from medcal_nb.errors import MedcalError
-from medcal_nb.study import load_results, notebook_context
+from medcal_nb.study import context, load_results, notebook_context
+from medcal_nb.study.hashing import content_hash
 from tests.study.toy import write_notebook
 
 
@@ -64,6 +65,21 @@ def test_provenance_says_what_and_not_where(checkout, tmp_path):
     assert len(told["answers"]) == 64
     assert told["versions"]["numpy"] == np.__version__
     assert str(tmp_path) not in json.dumps(told)
+
+
+def test_the_hash_of_the_answers_that_the_runner_hands_over_is_taken(checkout, monkeypatch):
+    monkeypatch.setattr(context, "_hashes", {})
+    answers, stage = checkout / "a.csv", checkout / "stage"
+    answers.write_text("x\n")
+    known = {}
+    real = content_hash(answers, known)
+    (stage / "reads").mkdir(parents=True)
+    handed = {str(answers): [known[str(answers)][0], "as handed over"]}
+    (stage / "reads" / "hashes.json").write_text(json.dumps(handed))
+    ctx = notebook_context("02_numbers", "pocket", answers, stage)
+    assert ctx.provenance["answers"] == "as handed over"
+    answers.write_text("x\ny\n")  # which holds for that content alone
+    assert ctx.provenance["answers"] not in ("as handed over", real)
 
 
 def test_what_reads_nothing_does_not_look_at_the_answers(checkout, tmp_path):

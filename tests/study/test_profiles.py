@@ -70,6 +70,8 @@ def test_every_profile_loads_says_what_it_is_and_publishes_in_its_place(name, tm
     place = tmp_path / places.get(name, f"build/{name}/figures")
     assert profile.figures(tmp_path, fast=False) == place
     assert profile.figures(tmp_path, fast=True) == tmp_path / f"build/fast/{name}/figures"
+    own = load_profile(written(tmp_path, profile.path.read_text(encoding="utf-8")))
+    assert own.figures(tmp_path, fast=False) == tmp_path / "build/toy/figures"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,9 @@ from medcal_nb.study.profiles import Profile
 _FOLDER = Path(__file__).parent
 _TITLE = "Can I trust the confidence of a multimodal LLM on medical images?"
 # widgets stand still as the HTML or text that they offer beside
-_SHOWN = ("application/javascript", "text/html", "text/markdown", "image/svg+xml", "image/png")
+_SHOWN = (
+    "application/javascript text/html text/markdown image/svg+xml image/png image/jpeg text/plain"
+)
 _MARKDOWN = "p h1 h2 h3 h4 h5 h6 hr br pre div span del table thead tbody tr th td sup sub"
 
 
@@ -46,7 +48,7 @@ def save_copies(executed: Path, page: Path, *, seconds: float) -> None:
         raw_template=template,
         filters={"safe_markdown": safe_markdown},
         embed_images=True,
-        config=Config(NbConvertBase={"display_data_priority": [*_SHOWN, "text/plain"]}),
+        config=Config(NbConvertBase={"display_data_priority": _SHOWN.split()}),
     )
     body, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": executed.stem}})
     replace_files({page: body.encode()})

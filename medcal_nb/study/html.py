@@ -6,6 +6,14 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+import bleach
+import jinja2
+import nbformat
+from markupsafe import Markup
+from nbconvert import HTMLExporter
+from nbconvert.filters import markdown2html
+from traitlets.config import Config
+
 from medcal_nb.show.figures import FORMATS, read_manifest, replace_files
 from medcal_nb.study.context import library_versions, load_results
 from medcal_nb.study.notebooks import Notebook
@@ -28,10 +36,6 @@ def save_copies(executed: Path, page: Path, *, seconds: float) -> None:
     Markdown that was computed holds no HTML but that of Markdown: it may name models and data
     sets. Formulas in LaTeX stay as they are written: typesetting them would take MathJax.
     """
-    import nbformat
-    from nbconvert import HTMLExporter
-    from traitlets.config import Config
-
     notebook = nbformat.read(executed, as_version=4)
     for part in (notebook, *notebook.cells):
         part.metadata.pop("papermill", None)
@@ -56,9 +60,6 @@ def save_copies(executed: Path, page: Path, *, seconds: float) -> None:
 
 def safe_markdown(text: str) -> str:
     """Return Markdown as HTML, without any HTML of its own that could do something."""
-    import bleach
-    from nbconvert.filters import markdown2html
-
     return bleach.clean(markdown2html(text), tags=bleach.ALLOWED_TAGS | {*_MARKDOWN.split()})
 
 
@@ -76,9 +77,6 @@ def save_index(
     On top stand the answer and the figures that notebook 00 shows. Figures and results are copied
     next to the page, so that the folder can be published as it is.
     """
-    import jinja2
-    from markupsafe import Markup
-
     entries = read_manifest(figures)
     files = {f"figures/{n}.{k}": figures / f"{n}.{k}" for n in entries for k in FORMATS}
     files |= {f"results/{path.name}": path for path in sorted(results.glob("*.json"))}

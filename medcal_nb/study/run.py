@@ -316,8 +316,8 @@ class _Runner:
         import joblib
         import psutil
 
-        from medcal_nb.study.html import save_index
-        from medcal_nb.study.kernel import kernel_environment  # papermill is slow to import
+        from medcal_nb.study.html import save_index  # nbconvert and papermill are slow to import
+        from medcal_nb.study.kernel import kernel_environment
 
         for folder in ("notebooks", "html"):
             (self.study.work / folder).mkdir(exist_ok=True)

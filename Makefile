@@ -6,6 +6,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 VLLM   := .venv-vllm
+SNAKE  := .venv-snakemake
+LAB    := $(VENV)/share/jupyter/lab/settings
 export TOKENIZERS_PARALLELISM := false
 
 .PHONY: help setup study test test-vllm browser lab bench pocket figures verify real lesson-site lint clean
@@ -29,8 +31,14 @@ real: $(STAMP) ## fetch recorded answers of real models (a connection once) and 
 	$(BIN)/medcal fetch vlm-uncertainty-bench
 	$(BIN)/medcal study 04 --profile logits --answers data/fetched/vlm-uncertainty-bench.sqlite
 
-test: $(STAMP) browser ## run all tests, the browser ones included
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+test: $(STAMP) $(SNAKE)/.installed browser ## run all tests, the browser ones included
+	MEDCAL_SNAKEMAKE=$(CURDIR)/$(SNAKE)/bin/snakemake $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+# it pins libraries that the study uses newer: an environment of its own, for one test
+$(SNAKE)/.installed:
+	test -x $(SNAKE)/bin/python || $(PYTHON) -m venv $(SNAKE)
+	$(SNAKE)/bin/python -m pip install --quiet snakemake==9.27.1
+	touch $@
 
 test-vllm: $(STAMP) $(VLLM)/.installed ## compare with a real engine, vLLM on this processor (its own environment)
 	MEDCAL_VLLM=$(VLLM)/bin/python $(BIN)/python -m pytest tests/ask/test_vllm.py
@@ -53,7 +61,7 @@ lab: $(STAMP) ## open the notebooks in JupyterLab, on this machine only
 	@mkdir -p $(LAB)
 	@echo '{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}' \
 	  > $(LAB)/overrides.json
-	$(BIN)/jupyter lab --ip=127.0.0.1 --notebook-dir=notebooks \
+	$(BIN)/jupyter lab --ip=127.0.0.1 --ServerApp.root_dir=notebooks \
 	  $$(test "$$(id -u)" = 0 && echo --allow-root)
 
 bench: $(STAMP) ## measure speed against peers, side by side; tables go to build/bench
@@ -82,4 +90,4 @@ lint: $(STAMP) ## check style
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
 clean: ## remove the virtual environment and everything derived
-	rm -rf $(VENV) $(VLLM) build .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(VLLM) $(SNAKE) build .pytest_cache .ruff_cache .hypothesis *.egg-info

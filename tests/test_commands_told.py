@@ -3,6 +3,8 @@
 import itertools
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -62,3 +64,14 @@ def test_command_and_options_are_known(place, command):
             from medcal_nb.ask.strategies import choose_strategies
 
             assert choose_strategies(value)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make on the path")
+def test_make_sets_every_variable_that_its_targets_use():
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert {"study", "test", "lab"} <= set(targets)
+    command = ["make", "--warn-undefined-variables", "--dry-run", *targets]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    asked_for = {"NB", "WEIGHTS"}  # the user's own
+    assert set(re.findall(r"undefined variable '(\w+)'", done.stderr)) <= asked_for
+    assert ".venv/share/jupyter/lab/settings/overrides.json" in done.stdout

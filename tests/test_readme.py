@@ -66,12 +66,12 @@ def test_links_lead_somewhere(page):
 
 
 if __name__ == "__main__":
-    from medcal_nb.study.figure_map import figure_map, format_figure_map
+    from medcal_nb.study.notebooks import figure_map, find_notebooks
 
     written = findings(ROOT / "figures" / "real")
     README.write_text(BLOCK.sub(lambda _: written, README.read_text(encoding="utf-8")), "utf-8")
     page = ROOT / "docs" / "figures.md"
     words = page.read_text(encoding="utf-8").partition("| figure")[0]
-    table = format_figure_map(figure_map(), links=True).replace("](", "](../")
+    table = figure_map(find_notebooks(ROOT / "notebooks")).replace("](", "](../")
     page.write_text(f"{words}{table}\n", "utf-8")
     print(written)

@@ -1,7 +1,7 @@
 """The command line: ``medcal COMMAND``.
 
-Each module of this folder adds its commands through ``register(app)`` and imports nothing but
-typer and the standard library at its top, so that ``medcal --help`` answers at once.
+Each module of this folder adds commands to the application and imports nothing but typer and the
+standard library at its top, so that ``medcal --help`` answers at once.
 
 Exit status: 0 done; 1 something failed, the rest is done and told; 2 wrong use or wrong input,
 nothing was done; 130 interrupted.
@@ -11,8 +11,8 @@ import errno
 import inspect
 import os
 import re
+import shlex
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated, get_args, get_origin
 
@@ -20,9 +20,9 @@ import typer
 from typer.models import ArgumentInfo, OptionInfo
 
 from medcal_nb import __version__
-from medcal_nb.errors import MedcalError, printable
-
-ROOMS = ("study", "items", "ask", "fetch", "answers", "calibrate", "reader")
+from medcal_nb.cli import answers, ask, calibrate, fetch, items, reader, study  # noqa: F401
+from medcal_nb.cli._app import app, note, say
+from medcal_nb.errors import MedcalError
 
 #: The commands in their groups; the example at the end of each help ends its docstring.
 GROUPS = {
@@ -47,28 +47,6 @@ RENAMED = {
 # what answers of one's own may be called
 _OWN_NAMES = ("import", "reader")
 _WORDS = {bool: "", str: "NAME", int: "N", float: "SHARE", Path: "FILE"}
-app = typer.Typer(
-    name="medcal",
-    help="Is the confidence of a multimodal LLM on medical images calibrated?",
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-
-def say(text: str, *, err: bool = False) -> None:
-    """Print a text for a person: control characters in names stay out of the terminal."""
-    typer.echo(printable(text), err=err)
-
-
-def note(text: str) -> None:
-    """Print a remark on standard error."""
-    say(f"medcal: {text}", err=True)
-
-
-def split_names(text: str | None) -> list[str]:
-    """The parts of a list written with commas."""
-    return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
 def _print_version(value: bool) -> None:
@@ -104,11 +82,10 @@ def _in_our_words(function) -> None:
 
 # Beside the name of an argument, the type of Python would say nothing more.
 typer.core.TyperArgument.display_type_rich = lambda *_, **__: None
-for _room in ROOMS:
-    import_module(f"medcal_nb.cli.{_room}").register(app)
-for _command in app.registered_commands:
-    _name = _command.name or _command.callback.__name__
-    _command.rich_help_panel = next((g for g, names in GROUPS.items() if _name in names), None)
+_known = {command.name or command.callback.__name__: command for command in app.registered_commands}
+app.registered_commands = [_known[name] for names in GROUPS.values() for name in names]
+for _name, _command in _known.items():
+    _command.rich_help_panel = next(group for group, names in GROUPS.items() if _name in names)
     _command.help, _told, _example = inspect.getdoc(_command.callback).partition("\n\nExample: ")
     _command.epilog = _told.strip() + " " + _example
     _in_our_words(_command.callback)
@@ -168,7 +145,7 @@ def _told(error: Exception) -> tuple[int, str]:
     if isinstance(error, FileNotFoundError | PermissionError) and error.filename:
         return 2, f"{error.filename}: {(error.strerror or '').lower()}: choose another"
     told = (str(error).strip().splitlines() or ["no more is known"])[0][:300]
-    again = " ".join(["medcal --debug", *sys.argv[1:]])
+    again = shlex.join(["medcal", "--debug", *sys.argv[1:]])
     return 1, (
         f"unforeseen {type(error).__name__}: {told}; `{again}` shows where: please report it "
         "with what that prints"

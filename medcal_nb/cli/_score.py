@@ -1,5 +1,16 @@
 """The numbers behind ``medcal score``: few columns of many answers, group by group."""
 
+import warnings
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from medcal_nb.answers import ANSWER_COLUMNS, AnswerLog, is_log, load_answers
+from medcal_nb.ask.graded import to_graded
+from medcal_nb.errors import MedcalError
+from medcal_nb.measure import metrics_table
+
 METRICS = ("accuracy", "mean_confidence", "ece", "brier", "log_loss", "auroc", "aurc")
 
 
@@ -35,11 +46,6 @@ def score_answers(
     reasons : list of str
         Why a number is NaN, or less than it seems.
     """
-    import pandas as pd
-    from tqdm.auto import tqdm
-
-    from medcal_nb.errors import MedcalError
-
     parts = _parts(path, by)
     if not parts:
         raise MedcalError(f"{path}: no answers; nothing to score")
@@ -60,12 +66,6 @@ def score_answers(
 
 def _row(frame, closed, seed, how):
     """The metrics of one group, and what has to be said of them."""
-    import warnings
-
-    import numpy as np
-
-    from medcal_nb.measure import metrics_table
-
     units = [c for c in ("image_id", "item_id") if c in frame and (frame[c] != 0).all()]
     how = how | {"by": (), "groups": units[0] if units else None}
     given = frame.notna()
@@ -98,9 +98,6 @@ def _row(frame, closed, seed, how):
 
 def _parts(path, by):
     """Graded answers by group, as lists of frames of numbers: ten million fit in memory."""
-    import numpy as np
-    import pandas as pd
-
     names = ["image_id"] if {"model", "strategy"} <= set(by) else ["image_id", "item_id"]
     parts: dict[tuple, list] = {}
     for frame in _frames(path, list(by), names):
@@ -117,9 +114,6 @@ def _parts(path, by):
 
 def _frames(path, by, names):
     """Frames of graded answers with what scoring needs."""
-    from medcal_nb.answers import ANSWER_COLUMNS, AnswerLog, is_log
-    from medcal_nb.ask.graded import to_graded
-
     needed = list(dict.fromkeys([*by, "confidence", "correct", "dataset", *names]))
     if not is_log(path):
         answers = _table(path)
@@ -140,9 +134,6 @@ def _frames(path, by, names):
 
 
 def _table(path):
-    from medcal_nb.answers import load_answers
-    from medcal_nb.errors import MedcalError
-
     try:
         return load_answers(path)
     except MedcalError as error:
@@ -155,8 +146,6 @@ def _table(path):
 
 
 def _check_by(path, by, names):
-    from medcal_nb.errors import MedcalError
-
     for name in by:
         if name not in names:
             raise MedcalError(f"{path}: no column '{name}' (--by); columns are {', '.join(names)}")

@@ -8,15 +8,10 @@ from typing import Literal
 
 import typer
 
+from medcal_nb.cli._app import Force, Seed, Table, app, note, say, split_names
+from medcal_nb.errors import MedcalError
+
 Policy = Literal["error", "ignore", "replace"]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("import")(import_)
-    app.command()(score)
-    app.command()(export)
-    app.command()(merge)
 
 
 def _reply(text, question_type, options):
@@ -35,6 +30,7 @@ def _grade(answer, gold, question_type, options):
     return is_correct(answer, gold, question_type=question_type or "open", options=options)
 
 
+@app.command("import")
 def import_(
     file: Path = typer.Argument(help="Parquet, CSV, TSV, JSONL, or a log of another tool."),
     to: Path = typer.Option(..., help="The log to write to, e.g. answers.sqlite."),
@@ -56,16 +52,13 @@ def import_(
     allow_missing: bool = typer.Option(False, help="Keep rows without confidence or grade."),
     reader: str = typer.Option("auto", help="Whose log it is; found out where plain."),
     items: Path = typer.Option(None, help="Table with item_id, gold … for logs without them."),
-    if_exists: Policy = typer.Option(
-        "error", help="Answers that the log holds with other content."
-    ),
+    if_exists: Policy = typer.Option("error", help="Answers that are there with other content."),
 ) -> None:
     """Bring recorded answers into a log: all of them, or nothing.
 
     Example: medcal import a.csv --confidence conf --percent --to answers.sqlite
     """
     given = locals()
-    from medcal_nb.cli import note, say, split_names
     from medcal_nb.logs import ColumnMap, import_file
 
     named = {name: given[name] for name in ColumnMap.__dataclass_fields__ if name in given}
@@ -79,30 +72,23 @@ def import_(
     say(f"{to}: {done.written:,} answers from {file.name}{more}")
 
 
+@app.command()
 def score(
-    answers: Path = typer.Argument(help="A log, or a table with our column names."),
+    answers: Table,
     by: str = typer.Option("model,dataset,strategy", metavar="COL,COL,…", help="Groups."),
     bins: int = typer.Option(15, min=1, max=10_000, help="Bins of the calibration error."),
-    binning: Literal["width", "mass"] = typer.Option(
-        "width", help="Bins of equal width, or of equal number."
-    ),
-    closed: Literal["right", "left"] = typer.Option(
-        "right", help="Bins (lo, hi] or \\[lo, hi); some published numbers use the latter."
-    ),
+    binning: Literal["width", "mass"] = typer.Option("width", help="Of equal width or number."),
+    closed: Literal["right", "left"] = typer.Option("right", help="Bins (lo, hi] or \\[lo, hi)."),
     ci: float = typer.Option(0.95, help="Level of the intervals, between 0 and 1."),
-    resamples: int = typer.Option(
-        1000, min=2, max=100_000, help="Bootstrap resamples behind the intervals."
-    ),
-    seed: int = typer.Option(0, min=0, help="Of the bootstrap."),
+    resamples: int = typer.Option(1000, min=2, max=100_000, help="Behind the intervals."),
+    seed: Seed = 0,
     format: Literal["table", "csv", "json"] = typer.Option("table", help="How it is printed."),
 ) -> None:
     """Accuracy, calibration and discrimination of each group of answers.
 
     Example: medcal score answers.sqlite --by model,modality
     """
-    from medcal_nb.cli import note, say, split_names
     from medcal_nb.cli._score import score_answers
-    from medcal_nb.errors import MedcalError
 
     if not 0 < ci < 1:
         raise MedcalError(f"--ci {ci:g}: lies between 0 and 1; write 0.95 for 95 %")
@@ -123,41 +109,37 @@ def score(
         say(table.to_string(index=False, float_format="{:.5f}".format))
 
 
+@app.command()
 def export(
     answers: Path = typer.Argument(help="The log."),
     to: Path = typer.Option(..., help="The file to write."),
-    format: Literal["csv", "parquet", "jsonl"] = typer.Option(
-        None, help="By the end of the file's name if not given."
-    ),
-    force: bool = typer.Option(False, "--force", help="Replace a file that is there."),
-    safe_csv: bool = typer.Option(
-        False, "--safe-csv", help="Put ' before cells that a spreadsheet would run as a formula."
-    ),
+    format: Literal["csv", "parquet", "jsonl"] = typer.Option(None, help="Else by its name."),
+    force: Force = False,
+    safe_csv: bool = typer.Option(False, "--safe-csv", help="Put ' before cells like formulas."),
 ) -> None:
     """Write a log as one table, rows in key order: equal logs give equal files.
+
+    A spreadsheet runs cells that begin with =, +, - or @ as formulas: --safe-csv prevents it.
 
     Example: medcal export answers.sqlite --to answers.parquet
     """
     from medcal_nb.answers import export_answers
-    from medcal_nb.cli import say
 
     n = export_answers(answers, to, format=format, force=force, safe_csv=safe_csv)
     say(f"{to}: {n:,} answers")
 
 
+@app.command()
 def merge(
     logs: list[Path] = typer.Argument(help="Logs, the earlier first."),
     to: Path = typer.Option(..., help="The log to bring them into."),
-    if_exists: Policy = typer.Option(
-        "error", help="Answers with one key and other content: refuse, keep, replace."
-    ),
+    if_exists: Policy = typer.Option("error", help="Answers that are there with other content."),
 ) -> None:
     """Bring several logs into one; safe to repeat.
 
     Example: medcal merge part-1.sqlite part-2.sqlite --to answers.sqlite
     """
     from medcal_nb.answers import merge_logs
-    from medcal_nb.cli import say
 
     n = merge_logs(logs, to, if_exists=if_exists)
     say(f"{to}: {n:,} answers added from {len(logs)} logs")

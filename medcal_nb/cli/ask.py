@@ -1,20 +1,16 @@
 """``medcal ask``, ``medcal strategies`` and ``medcal models``."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
 import typer
 
-
-def _shard(text):
-    from medcal_nb.errors import MedcalError
-
-    part, slash, parts = text.partition("/")
-    if not (slash and part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
-        raise MedcalError(f"--shard {text}: write it as i/n with i from 1 to n, for example 1/4")
-    return int(part), int(parts)
+from medcal_nb.cli._app import app, note, say
+from medcal_nb.errors import MedcalError
 
 
+@app.command()
 def ask(
     model: str = typer.Option(None, help="A pocket model, folder, hub id, clip:NAME, or URLs."),
     dataset: str = typer.Option(None, help="See `medcal items`; NAME:FOLDER for a copy on disk."),
@@ -22,9 +18,7 @@ def ask(
     to: Path = typer.Option(None, help="The answers log (SQLite); made where it is not there."),
     n: int = typer.Option(None, min=1, help="Ask N of the items only, always the same."),
     split: str = typer.Option(None, help="fit or test; both where left out."),
-    samples: int = typer.Option(
-        10, min=1, max=1000, help="Replies per item of the sampled strategies."
-    ),
+    samples: int = typer.Option(10, min=1, max=1000, help="Sampled replies per item."),
     temperature: float = typer.Option(1.0, min=0.01, help="Of the sampled replies."),
     batch_size: int = typer.Option(64, min=1, help="Items asked together, one transaction each."),
     seed: int = typer.Option(0, help="Of the sampled replies."),
@@ -35,21 +29,18 @@ def ask(
     max_new_tokens: int = typer.Option(None, min=1, help="Lower the limit of every reply."),
     revision: str = typer.Option(None, help="Commit or tag of a hub checkpoint."),
     served_as: str = typer.Option(None, help="The model's name at the URL."),
-    concurrency: int = typer.Option(
-        16, min=1, max=4096, help="Requests under way at once, over all URLs; 64 an engine."
-    ),
+    concurrency: int = typer.Option(16, min=1, max=4096, help="Requests under way; 64 an engine."),
     timeout: float = typer.Option(120.0, min=0.1, help="Seconds a request to a URL may take."),
-    export: Path = typer.Option(
-        None, metavar="FOLDER", help="Ask nothing: write the requests there, for batch servers."
-    ),
+    export: Path = typer.Option(None, metavar="FOLDER", help="Write requests for batch servers."),
     image_files: bool = typer.Option(False, help="With --export: images as files, not as bytes."),
-    collect: Path = typer.Option(
-        None, metavar="FOLDER", help="Read its results-*.jsonl into --to; write what is next."
-    ),
+    collect: Path = typer.Option(None, metavar="FOLDER", help="Read a batch's results into --to."),
     dry_run: bool = typer.Option(False, help="Print prompts and costs, ask nothing."),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress bar."),
 ) -> None:
     """Put items to a model under interrogation strategies; a rerun asks what is missing.
+
+    With --export nothing is asked: a batch server answers the requests, and --collect reads its
+    results-*.jsonl and writes the requests that come next.
 
     Example: medcal ask --model Qwen/Qwen3-VL-4B-Instruct --dataset vqa-rad --to a.sqlite
     """
@@ -63,44 +54,46 @@ def _ask(given):
     from medcal_nb.ask.models import resolve_model
     from medcal_nb.ask.run import ask as ask_items
     from medcal_nb.ask.strategies import Plan, choose_strategies
-    from medcal_nb.cli import say
-    from medcal_nb.errors import MedcalError
     from medcal_nb.items import load_items
 
-    part, strategies, dataset = _shard(given.shard), given.strategies, given.dataset
+    def chosen(*names):
+        return {name: getattr(given, name) for name in names}
+
+    part, strategies = _shard(given.shard), given.strategies
     choose_strategies(strategies)
     if given.to is None and not (given.dry_run or given.export):
         raise MedcalError("--to is missing: name the answers log, for example answers.sqlite")
     if given.collect:
         _collect(given.collect, given.to)
-    if given.model is None or dataset is None:
+    if given.model is None or given.dataset is None:
         raise MedcalError("--model and --dataset are needed: what to ask, and about what")
-    how = {name: getattr(given, name) for name in ("samples", "temperature", "seed")}
-    how |= {"lettered": given.letters, "max_new_tokens": given.max_new_tokens}
-    which = {"split": given.split, "n": given.n}
+    how = chosen("samples", "temperature", "seed", "max_new_tokens") | {"lettered": given.letters}
     if given.export:
-        how |= which | {"files": given.image_files}
-        for path in export_batch(given.export, given.model, strategies, dataset=dataset, **how):
-            say(str(path))
+        how |= chosen("dataset", "split", "n") | {"files": given.image_files}
+        say("\n".join(map(str, export_batch(given.export, given.model, strategies, **how))))
         return
-    items = load_items(dataset, **which)
-    reach = ("device", "revision", "served_as", "concurrency", "timeout")
-    backend = resolve_model(given.model, **{name: getattr(given, name) for name in reach})
+    items = load_items(given.dataset, **chosen("split", "n"))
+    reach = chosen("device", "revision", "served_as", "concurrency", "timeout")
+    backend = resolve_model(given.model, **reach)
     if given.dry_run:
-        _print_dry_run(backend, items, strategies, Plan(dataset=dataset, **how))
+        _print_dry_run(backend, items, strategies, Plan(dataset=given.dataset, **how))
         return
-    how |= {"batch_size": given.batch_size, "shard": part, "workers": given.workers}
+    how |= chosen("batch_size", "workers") | {"shard": part, "progress": not given.quiet}
     with AnswerLog(given.to) as log:
-        summary = ask_items(backend, items, strategies, log=log, progress=not given.quiet, **how)
+        summary = ask_items(backend, items, strategies, log=log, **how)
     _close(summary)
+
+
+def _shard(text):
+    part, slash, parts = text.partition("/")
+    if not (slash and part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise MedcalError(f"--shard {text}: write it as i/n with i from 1 to n, for example 1/4")
+    return int(part), int(parts)
 
 
 def _close(summary):
     """Say what was done; exit with 1 where anything failed, with 2 where everything did."""
-    from medcal_nb.cli import note, say
-
-    for line in summary.lines():
-        say(line, err=True)
+    say("\n".join(summary.lines()), err=True)
     if summary.failed:
         note(f"error: {len(summary.failed)} items failed; exit status {summary.exit_code}")
     raise typer.Exit(summary.exit_code)
@@ -110,7 +103,6 @@ def _collect(folder, to):
     """Read a batch's results into a log, say what comes next, and leave."""
     from medcal_nb.answers import AnswerLog
     from medcal_nb.ask.backends.batch import collect_batch
-    from medcal_nb.cli import say
 
     with AnswerLog(to) as log:
         summary, waiting = collect_batch(folder, log)
@@ -121,7 +113,6 @@ def _collect(folder, to):
 
 def _print_dry_run(backend, items, strategies, plan):
     from medcal_nb.ask.dry import dry_run
-    from medcal_nb.cli import say
 
     shown, counts, skipped = dry_run(backend, items, strategies, plan=plan)
     for call in shown:
@@ -136,29 +127,26 @@ def _print_dry_run(backend, items, strategies, plan):
     )
 
 
+@app.command()
 def strategies() -> None:
     """List the strategies: what is asked, calls, needs, source.
 
     Example: medcal strategies
     """
     from medcal_nb.ask.strategies import STRATEGIES, Plan
-    from medcal_nb.cli import say
 
-    plan = Plan()
     for strategy in STRATEGIES.values():
         needs = ", ".join(sorted(strategy.needs))
         say(f"{strategy.name:22}{strategy.asks}")
-        say(f"{'':22}calls {strategy.calls(plan)}; needs {needs}; {strategy.source}")
+        say(f"{'':22}calls {strategy.calls(Plan())}; needs {needs}; {strategy.source}")
 
 
+@app.command()
 def models() -> None:
     """List the pocket models, small ones that come with the workbook, their files checked.
 
     Example: medcal models
     """
-    import json
-
-    from medcal_nb.cli import say
     from medcal_nb.pocket import list_pocket, pocket_dir
 
     for name in list_pocket():
@@ -169,10 +157,3 @@ def models() -> None:
         use = "ask with --strategies clip_zero_shot" if "clip" in name else "ask it anything"
         parameters = f"{told['parameters'] / 1e6:.2f} M parameters, {size:.1f} MiB"
         say(f"{name:22} {parameters}{start}; {use}")
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this room."""
-    app.command()(ask)
-    app.command()(strategies)
-    app.command()(models)

@@ -1,37 +1,33 @@
 """``medcal calibrate``: learn recalibration maps on some answers, use them on others."""
 
+import shutil
+import tempfile
 from pathlib import Path
 
 import typer
 
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(calibrate)
+from medcal_nb.cli._app import Seed, Table, app, note, say, split_names
+from medcal_nb.errors import MedcalError
 
 
+@app.command()
 def calibrate(
-    answers: Path = typer.Argument(help="A log, or a table with our column names."),
+    answers: Table,
     to: Path = typer.Option(..., help="A new log, or .parquet, .csv, .jsonl."),
-    method: str = typer.Option(
-        "log_odds",
-        help="log_odds, platt, beta, isotonic, histogram, bbq, enir; temperature divides the "
-        "logits of all options, where every answer tells them.",
-    ),
+    method: str = typer.Option("log_odds", help="A recalibration map: see above."),
     fit: list[str] = typer.Option([], metavar="COL=VALUE,…", help="Rows to learn from."),
     apply: list[str] = typer.Option([], metavar="COL=VALUE,…", help="Rows to correct."),
     by: str = typer.Option("model,strategy", metavar="COL,COL,…", help="One map for each of."),
     map: Path = typer.Option(None, "--map", help="Write the fitted maps here, as JSON."),
     use: Path = typer.Option(None, help="Use maps written by --map instead of fitting."),
-    cross: int = typer.Option(
-        0, min=0, help="Learn and correct on the --apply rows, in N folds by image."
-    ),
-    decision: Path = typer.Option(
-        None, metavar="FOLDER", help="Also write FOLDER/decision.json: see above."
-    ),
-    seed: int = typer.Option(0, min=0, help="Of the folds of --cross."),
+    cross: int = typer.Option(0, min=0, help="Learn on the --apply rows, in N folds by image."),
+    decision: Path = typer.Option(None, metavar="FOLDER", help="Write decision.json: see above."),
+    seed: Seed = 0,
 ) -> None:
     """Correct the confidence of answers by maps that were fitted on other answers.
+
+    Maps are log_odds, platt, beta, isotonic, histogram, bbq, enir; temperature divides the logits
+    of all options, where every answer tells them.
 
     FOLDER/decision.json holds a temperature per question type, fitted on the --fit rows of one
     model, as the decision pipeline of transformers reads it.
@@ -40,9 +36,7 @@ def calibrate(
     """
     from medcal_nb.answers import load_answers
     from medcal_nb.ask.graded import to_graded
-    from medcal_nb.cli import split_names
     from medcal_nb.correct.maps import MAP_METHODS, OLD_METHODS, save_maps
-    from medcal_nb.errors import MedcalError
     from medcal_nb.files import check_new_file, new_file
 
     if sum([bool(fit), use is not None, cross > 0]) != 1:
@@ -71,8 +65,6 @@ def calibrate(
 
 
 def _tell(corrected, maps, notes, to):
-    from medcal_nb.cli import note, say
-
     for remark in notes:
         note(remark)
     say(f"{to}: {len(corrected):,} answers corrected; {_change(corrected)}")
@@ -87,7 +79,6 @@ def _corrected(source, target, path, *, method, by, use, cross, seed):
     import numpy as np
 
     from medcal_nb.correct.maps import apply_maps, cross_apply, fit_maps, load_maps, warnings_of
-    from medcal_nb.errors import MedcalError
 
     maps, notes = {}, []
     try:
@@ -110,7 +101,6 @@ def _corrected(source, target, path, *, method, by, use, cross, seed):
 
 def _pick(table, conditions, option, path):
     from medcal_nb.correct.transfer import select
-    from medcal_nb.errors import MedcalError
 
     where: dict[str, list[str]] = {}
     for condition in conditions:
@@ -131,13 +121,9 @@ def _pick(table, conditions, option, path):
 def _write_decision(source, folder, path):
     from medcal_nb.correct import fit_decision_temperatures, write_decision_config
     from medcal_nb.correct.maps import warnings_of
-    from medcal_nb.errors import MedcalError
 
-    models = source["model"].unique()
-    if len(models) > 1:
-        raise MedcalError(
-            f"--decision: the --fit rows are of {len(models)} models; add --fit model=NAME"
-        )
+    if (n := source["model"].nunique()) > 1:
+        raise MedcalError(f"--decision: the --fit rows are of {n} models; add --fit model=NAME")
     try:
         fitted, notes = warnings_of(fit_decision_temperatures, source)
         write_decision_config(folder, fitted)
@@ -148,9 +134,6 @@ def _write_decision(source, folder, path):
 
 def _write(corrected, to):
     """Into a new log, or through one into a table: rows checked, in key order."""
-    import shutil
-    import tempfile
-
     from medcal_nb.answers import AnswerLog, export_answers, is_log
     from medcal_nb.answers.files import table_format
     from medcal_nb.files import new_file

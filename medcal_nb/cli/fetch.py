@@ -4,12 +4,11 @@ from pathlib import Path
 
 import typer
 
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("fetch")(fetch)
+from medcal_nb.cli._app import app, note, say, split_names
+from medcal_nb.errors import MedcalError
 
 
+@app.command()
 def fetch(
     source: str = typer.Argument(
         metavar="SOURCE",
@@ -30,8 +29,6 @@ def fetch(
     Example: medcal fetch vlcb
     """
     from medcal_nb import hub
-    from medcal_nb.cli import note, say, split_names
-    from medcal_nb.errors import MedcalError
     from medcal_nb.fetch import SOURCES, fetch_answers
 
     sets = [name for name, one in hub.HUB_SETS.items() if not one.streamed]

@@ -4,23 +4,18 @@ from pathlib import Path
 
 import typer
 
-
-def register(app: typer.Typer) -> None:
-    """Add the commands that run and check the study."""
-    app.command("study")(study)
-    app.command("verify")(verify)
-    app.command("doctor")(doctor)
-
+from medcal_nb.cli._app import app, note, say
 
 _NOTEBOOKS = typer.Argument(
     None, metavar="[NN …]", help="Numbers or names of notebooks, with what they need; else all."
 )
 
 
+@app.command()
 def study(
     notebooks: list[str] = _NOTEBOOKS,
     profile: str = typer.Option(
-        "pocket", help="pocket, real, logits, imported, hub, served, or a .toml file."
+        "pocket", help="real, logits, imported, hub, served, a .toml file."
     ),
     answers: Path = typer.Option(None, help="The answers table; profile imported needs one."),
     parameters: list[str] = typer.Option(
@@ -29,24 +24,19 @@ def study(
     fast: bool = typer.Option(False, "--fast", help="Small sizes, into build/fast/."),
     out: Path = typer.Option(None, help="Publish figures and results here, not in figures/."),
     force: bool = typer.Option(False, "--force", help="Run what is unchanged, too."),
-    list_: bool = typer.Option(
-        False, "--list", help="Say what would run and why, and run nothing."
-    ),
-    figures: bool = typer.Option(
-        False, "--figures", help="Print the map of all figures as Markdown; run nothing."
-    ),
-    keep_going: bool = typer.Option(
-        False, "--keep-going", help="Go on with what doesn't need a failed one."
-    ),
+    list_: bool = typer.Option(False, "--list", help="Say what would run and why; run nothing."),
+    figures: bool = typer.Option(False, "--figures", help="Print the map of all figures."),
+    keep_going: bool = typer.Option(False, "--keep-going", help="Go on after a failure."),
 ) -> None:
     """Run the notebooks that are stale, in order, and publish their figures.
 
     Example: medcal study --fast 03 -p 'STRATEGY="verbalized"'
     """
     if figures:
-        from medcal_nb.study.figure_map import figure_map, format_figure_map
+        from medcal_nb.study.notebooks import figure_map, find_notebooks
+        from medcal_nb.study.profiles import checkout
 
-        typer.echo(format_figure_map(figure_map(), links=True))
+        say(figure_map(find_notebooks(checkout() / "notebooks")))
         return
     from medcal_nb.study.run import run_study
 
@@ -57,8 +47,8 @@ def study(
     if done.failed:
         raise typer.Exit(1)
     if not list_:
-        typer.echo(f"figures: {done.layout.figures}", err=True)
-        typer.echo(f"to read: {done.layout.work / 'html' / 'index.html'}", err=True)
+        say(f"figures: {done.figures}", err=True)
+        say(f"to read: {done.work / 'html' / 'index.html'}", err=True)
 
 
 def _report(done, *, planned: bool) -> None:
@@ -68,12 +58,13 @@ def _report(done, *, planned: bool) -> None:
         ran = not planned and step.action == "runs"
         action = f"ran {step.seconds:.1f} s" if ran else step.action
         because = f", because {step.reason}" if step.reason else ""
-        typer.echo(f"{name:<{wide}}  {action}{because}", err=True)
+        say(f"{name:<{wide}}  {action}{because}", err=True)
     for step in done.steps.values():
         if step.message:
-            typer.echo(f"medcal: error: {step.message}", err=True)
+            note(f"error: {step.message}")
 
 
+@app.command()
 def verify(
     notebooks: list[str] = _NOTEBOOKS,
     answers: Path = typer.Option(None, help="Use a copy of these answers, ask nothing again."),
@@ -90,12 +81,13 @@ def verify(
 
     found = run_again(only=notebooks or [], answers=answers)
     for figure, told in found.items():
-        typer.echo(f"{figure:<{max(map(len, found))}}  {told or 'agrees'}")
+        say(f"{figure:<{max(map(len, found))}}  {told or 'agrees'}")
     if wrong := sum(map(bool, found.values())):
-        typer.echo(f"medcal: error: {wrong} of {len(found)} figures differ", err=True)
+        note(f"error: {wrong} of {len(found)} figures differ")
         raise typer.Exit(1)
 
 
+@app.command()
 def doctor() -> None:
     """Say what this machine has of what the study needs, and how to get the rest.
 
@@ -105,7 +97,7 @@ def doctor() -> None:
 
     found = list(examine())
     for finding in found:
-        typer.echo(f"{finding.state:<8}{finding.topic:<15}{finding.told}")
+        say(f"{finding.state:<8}{finding.topic:<15}{finding.told}")
     if missing := [finding.topic for finding in found if finding.state == "missing"]:
-        typer.echo(f"medcal: error: missing for the study: {', '.join(missing)}", err=True)
+        note(f"error: missing for the study: {', '.join(missing)}")
         raise typer.Exit(1)

@@ -7,13 +7,13 @@ A notebook imports :func:`notebook_context` from here, the one that asks also
     answers = load_answers(ctx.answers)
     ctx.save(fig, "fig02_reliability", table)
     ctx.results({"ece": ece})
-    ctx.read_results("01_elicitation"), ctx.read_table("fig01_costs")  # declared in medcal.reads
+    ctx.read_results("01_elicitation")  # declared in medcal.reads
 
-The runner (``plan``, ``run``, ``kernel``, ``html``, ``verify``) is not imported by this module, so
+The runner (``run``, ``kernel``, ``html``, ``verify``) is not imported by this module, so
 that a change to it does not make the notebooks stale.
 """
 
-from medcal_nb.study.context import load_results, notebook_context, save_results
+from medcal_nb.study.context import load_results, notebook_context
 from medcal_nb.study.profiles import load_profile
 
-__all__ = ["load_profile", "load_results", "notebook_context", "save_results"]
+__all__ = ["load_profile", "load_results", "notebook_context"]

@@ -8,15 +8,14 @@ import os
 import platform
 import sys
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medcal_nb.errors import MedcalError
-from medcal_nb.study.places import answers_file, build_folder, checkout, figures_folder
-from medcal_nb.study.profiles import load_profile
+from medcal_nb.study.profiles import Profile, checkout, load_profile
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +29,7 @@ _LIBRARIES = (
 _PLACES = ("ANSWERS", "OUT_DIR")
 # dots of a page per inch of a figure: sharp, because the picture has 300
 _SHOWN_DPI = 110
+_hashes: dict[str, list] = {}
 
 
 @cache
@@ -46,8 +46,8 @@ class NotebookContext:
     ----------
     notebook : str
         Name of the notebook without extension, such as ``02_metrics``.
-    profile : str
-        Name of the profile, such as ``pocket``.
+    profile : Profile
+        Where its answers come from.
     answers : pathlib.Path
         The answers table to read or, in the notebook that asks, to fill.
     out_dir : pathlib.Path
@@ -59,40 +59,39 @@ class NotebookContext:
     """
 
     notebook: str
-    profile: str
+    profile: Profile
     answers: Path
     out_dir: Path
-    fast: bool = False
-    parameters: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def source(self) -> str:
-        """Whose answers these are, in a sentence; empty for those that the study asks itself."""
-        try:
-            return load_profile(self.profile).settings.get("source", "")
-        except MedcalError:  # a profile of the user's own, known by its stem alone
-            return ""
+    fast: bool
+    parameters: dict[str, Any]
 
     @property
     def provenance(self) -> dict[str, Any]:
         """What figures of this notebook come from, as of now: no path and no date in it."""
-        from medcal_nb.study.hashing import content_hash
-
         declared, given = _declared(self.notebook), None
         # what reads nothing may run while another still fills the answers
         if not declared or declared.get("reads") or "answers" in declared.get("writes", []):
-            given = content_hash(self.answers) if self.answers.is_file() else None
+            given = self._answers_hash() if self.answers.is_file() else None
         told = {key: value for key, value in self.parameters.items() if key not in _PLACES}
         return {
             "notebook": self.notebook,
-            "profile": self.profile,
+            "profile": self.profile.name,
             "fast": self.fast,
             "parameters": _plain(told),
             "answers": given,
-            **({"source": self.source} if self.source else {}),
+            **({"source": self.profile.source} if self.profile.source else {}),
             "versions": library_versions(),
             "platform": f"{platform.system()} {platform.machine()}",
         }
+
+    def _answers_hash(self) -> str:
+        """Return the hash of the answers; the runner hands over what it has reckoned."""
+        from medcal_nb.study.hashing import content_hash
+
+        handed = self.out_dir / "reads" / "hashes.json"
+        if handed.is_file() and not _hashes:
+            _hashes.update(json.loads(handed.read_text()))
+        return content_hash(self.answers, _hashes)
 
     def answer(self, sentences: list[str] | None = None) -> None:
         """Show what the notebook found where this was first called, at its top.
@@ -101,12 +100,11 @@ class NotebookContext:
         """
         from IPython.display import Markdown, display
 
-        if sentences is None:
-            told = Markdown("*The answer stands here when the notebook has run.*")
-            display(told, display_id=f"answer-{self.notebook}")
-        else:
-            told = Markdown("**Answer.** " + "\n\n".join(sentences))
-            display(told, display_id=f"answer-{self.notebook}", update=True)
+        told = "*The answer stands here when the notebook has run.*"
+        if sentences is not None:
+            told = "**Answer.** " + "\n\n".join(sentences)
+        place = {"display_id": f"answer-{self.notebook}", "update": sentences is not None}
+        display(Markdown(told), **place)
 
     def show(self, figure: str) -> None:
         """Show a figure that another notebook saved, by its name, with its caption."""
@@ -144,18 +142,34 @@ class NotebookContext:
         shows = _declared(self.notebook).get("shows", {}).get(name, name)
         title = " ".join(fig.get_suptitle().split()).rstrip(".")
         caption = caption or ". ".join(filter(None, [title, shows.rstrip(".")])) + "."
-        caption = " ".join(filter(None, [caption, self.source]))
-        told = {"provenance": self.provenance, "caption": caption, "alt": alt or title or shows}
+        caption = " ".join(filter(None, [caption, self.profile.source]))
+        alt = alt or title or shows
+        told = {"provenance": self.provenance, "caption": caption, "alt": alt}
         paths = save_figure(fig, name, table, out_dir=self.out_dir, **told)
         width = round(_SHOWN_DPI * fig.get_figwidth())
         plt.close(fig)
         if _in_a_notebook():
-            display(Image(data=paths["png"].read_bytes(), width=width, alt=alt or title or shows))
+            display(Image(data=paths["png"].read_bytes(), width=width, alt=alt))
             display(Markdown(f"*{caption}*"))
 
     def results(self, results: dict[str, Any]) -> None:
-        """Save this notebook's numbers as ``results/<notebook>.json``."""
-        save_results(results, self.notebook, out_dir=self.out_dir, provenance=self.provenance)
+        """Save this notebook's numbers as ``results/<notebook>.json``.
+
+        Floats keep 10 significant digits; NaN and infinities become null; numpy values, named
+        tuples and tables become plain JSON.
+
+        Raises
+        ------
+        TypeError
+            If a value is no data.
+        """
+        from medcal_nb.show.figures import replace_files
+
+        told = {"results": _plain(results), "provenance": self.provenance}
+        text = json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        path = self.out_dir / "results" / f"{self.notebook}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_files({path: (text + "\n").encode()})
 
     def path_of(self, output: str) -> Path:
         """Return the file of another notebook's output: ``figNN_x`` (its CSV) or ``results/…``.
@@ -171,8 +185,8 @@ class NotebookContext:
         place, remedy = self.out_dir / "reads", f"declare {output!r} in metadata medcal.reads"
         if not place.is_dir():
             remedy = "run `medcal study` first"
-            where = build_folder if output.startswith("results/") else figures_folder
-            place = where(checkout(), self.profile, fast=self.fast)
+            where = self.profile.build if output.startswith("results/") else self.profile.figures
+            place = where(checkout(), fast=self.fast)
         if not (place / name).is_file():
             raise MedcalError(f"{self.notebook}: no {name} in {place}: {remedy}")
         return place / name
@@ -180,19 +194,13 @@ class NotebookContext:
     def has(self, output: str) -> bool:
         """Return whether another notebook's output was made: its profile may leave it out."""
         try:
-            return self.path_of(output).is_file()
+            return bool(self.path_of(output))
         except MedcalError:
             return False
 
     def read_results(self, notebook: str) -> dict[str, Any]:
         """Return the numbers that another notebook saved, by its name (``02_metrics``)."""
         return load_results(self.path_of(f"results/{notebook}.json"))
-
-    def read_table(self, figure: str) -> pd.DataFrame:
-        """Return the plotted numbers of another notebook's figure, by its name."""
-        import pandas as pd
-
-        return pd.read_csv(self.path_of(figure))
 
 
 def notebook_context(
@@ -230,21 +238,20 @@ def notebook_context(
     """
     if _in_a_notebook():
         warnings.showwarning = _tell
-    profile = Path(profile).stem
-    if not answers:
-        if profile in ("imported", "real", "logits"):
-            raise MedcalError(
-                f"{notebook}: profile {profile} works on a file of answers: set ANSWERS, or run "
-                f"`medcal study --profile {profile} --answers FILE`"
-            )
-        answers = answers_file(checkout(), profile, fast=fast)
-    out_dir = Path(out_dir or build_folder(checkout(), profile, fast=fast) / "lab")
-    told = dict(parameters or {})
-    context = NotebookContext(notebook, profile, Path(answers), out_dir, bool(fast), told)
-    if not context.answers.is_file() and "answers" in _declared(notebook).get("reads", []):
+    told = load_profile(profile)
+    if not answers and not told.asks:
         raise MedcalError(
-            f"{notebook}: no answers at {context.answers}: run `medcal study 01"
-            f"{'' if profile == 'pocket' else ' --profile ' + profile}"
+            f"{notebook}: profile {told.name} works on a file of answers: set ANSWERS, or run "
+            f"`medcal study --profile {profile} --answers FILE`"
+        )
+    answers = Path(answers or told.answers(checkout(), fast=fast))
+    out_dir = Path(out_dir or told.build(checkout(), fast=fast) / "lab")
+    given = dict(parameters or {})
+    context = NotebookContext(notebook, told, answers, out_dir, bool(fast), given)
+    if not answers.is_file() and "answers" in _declared(notebook).get("reads", []):
+        raise MedcalError(
+            f"{notebook}: no answers at {answers}: run `medcal study 01"
+            f"{'' if profile == 'pocket' else f' --profile {profile}'}"
             f"{' --fast' if fast else ''}` first"
         )
     context.out_dir.mkdir(parents=True, exist_ok=True)
@@ -271,31 +278,8 @@ def _declared(notebook: str) -> dict[str, Any]:
     return json.loads(text)["metadata"].get("medcal", {})
 
 
-def save_results(
-    results: dict[str, Any], name: str, *, out_dir: Path, provenance: dict[str, Any] | None = None
-) -> Path:
-    """Write a notebook's numbers as ``<out_dir>/results/<name>.json``, and return that file.
-
-    Floats keep 10 significant digits; NaN and infinities become null; numpy values, named tuples
-    and tables become plain JSON.
-
-    Raises
-    ------
-    TypeError
-        If a value is no data.
-    """
-    from medcal_nb.show.figures import replace_files
-
-    path = Path(out_dir) / "results" / f"{name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    told = {"results": _plain(results), "provenance": provenance}
-    text = json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    replace_files({path: (text + "\n").encode()})
-    return path
-
-
 def load_results(path: str | os.PathLike) -> dict[str, Any]:
-    """Return the numbers of a file written by :func:`save_results`."""
+    """Return the numbers of a file that :meth:`NotebookContext.results` wrote."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))["results"]
     except FileNotFoundError:

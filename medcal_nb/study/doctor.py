@@ -29,7 +29,7 @@ class Finding(NamedTuple):
 def examine() -> Iterator[Finding]:
     """Look at versions, notebooks, weights, memory, device and hub."""
     from medcal_nb.study.context import library_versions
-    from medcal_nb.study.places import checkout
+    from medcal_nb.study.profiles import checkout
 
     yield Finding("Python", "ok", f"{platform.python_version()} at {sys.executable}")
     yield Finding("medcal", "ok", f"{__version__} at {Path(__file__).resolve().parents[1]}")

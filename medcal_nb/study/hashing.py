@@ -16,20 +16,29 @@ _INCIDENTAL = ("run_id", "seconds")
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
-def content_hash(path: str | Path) -> str:
+def content_hash(path: str | Path, known: dict[str, list]) -> str:
     """Return a hash of what a file says, reckoned once for as long as it stays as it is.
 
     For an answers log it depends on the rows alone: not on their order, nor on the run
     that asked or the seconds it took. For any other file it is the file's SHA-256.
+
+    Parameters
+    ----------
+    path : path
+        A file.
+    known : dict
+        By path the size and times that a file had, and its hash then; JSON values, filled here.
     """
     path = Path(path)
-    files = (path, path.with_name(path.name + "-wal"))  # what waits beside a log
-    stamp = str([(f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.exists()])
-    return _content_hash(path, stamp)
+    beside = path.with_name(path.name + "-wal")  # rows that wait beside a log
+    stats = [file.stat() for file in (path, beside) if file.exists()]
+    stamp = [[s.st_size, s.st_mtime_ns, s.st_ctime_ns] for s in stats if s.st_size]
+    if known.get(str(path), [None])[0] != stamp:
+        known[str(path)] = [stamp, _content_hash(path)]
+    return known[str(path)][1]
 
 
-@lru_cache(maxsize=4096)
-def _content_hash(path: Path, stamp: str) -> str:
+def _content_hash(path: Path) -> str:
     from medcal_nb.answers import ANSWER_COLUMNS, AnswerLog, is_log
 
     if not is_log(path):

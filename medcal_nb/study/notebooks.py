@@ -60,10 +60,9 @@ class Notebook:
         """Figures that it writes."""
         return [name for name in self.writes if name.startswith("fig")]
 
-    @property
-    def code(self) -> str:
-        """All of its Python code."""
-        return "\n".join(source for kind, source, _ in self.cells if kind == "code")
+    def text(self, kind: str) -> str:
+        """Return the sources of all cells of a kind, ``code`` or ``markdown``."""
+        return "\n".join(source for its, source, _ in self.cells if its == kind)
 
 
 def find_notebooks(folder: Path) -> list[Notebook]:
@@ -145,7 +144,9 @@ def select(notebooks: list[Notebook], wanted: Iterable[str]) -> tuple[set[str], 
 def parse_parameters(
     assignments: Iterable[str], notebooks: list[Notebook]
 ) -> dict[str, dict[str, Any]]:
-    """Return by notebook the parameters that texts ``NAME=VALUE`` set, VALUE being JSON or a word.
+    """Return by notebook the parameters that texts ``NAME=VALUE`` set.
+
+    VALUE is JSON or, for a parameter that is a text, the text itself; it is never code.
 
     Raises
     ------
@@ -153,7 +154,7 @@ def parse_parameters(
         If a text has no ``=``, no notebook has the parameter, or the value is not of its kind.
     """
     assigned: dict[str, dict[str, Any]] = {notebook.name: {} for notebook in notebooks}
-    known = {name for notebook in notebooks for name in notebook.parameters}
+    known = {name for notebook in notebooks for name in notebook.parameters} - _RESERVED.keys()
     for text in assignments:
         name, equals, value = text.partition("=")
         if not equals:
@@ -161,10 +162,8 @@ def parse_parameters(
         if name in _RESERVED:
             raise MedcalError(f"-p {name}: set by the study: use {_RESERVED[name]}")
         if name not in known:
-            there = ", ".join(sorted(known - _RESERVED.keys()))
-            raise MedcalError(
-                f"-p {name}: no parameter of {', '.join(assigned)}; there are {there}"
-            )
+            told = f"no parameter of {', '.join(assigned)}; there are {', '.join(sorted(known))}"
+            raise MedcalError(f"-p {name}: {told}")
         for notebook in notebooks:
             if name in notebook.parameters:
                 default = notebook.parameters[name]
@@ -177,12 +176,27 @@ def _value(name: str, text: str, default: Any, notebook: str) -> Any:
         value = json.loads(text)
     except ValueError:
         value = text
-    if isinstance(default, str) and not isinstance(value, str):
-        value = text
-    kind = (int, float) if type(default) is float else type(default)
-    if not isinstance(value, kind) or (isinstance(value, bool) and type(default) is not bool):
-        raise MedcalError(
-            f"-p {name}={text}: {notebook} takes {type(default).__name__}, as JSON such as "
-            f"{json.dumps(default)}"
-        )
-    return value
+    if isinstance(default, str):
+        return value if isinstance(value, str) else text
+    kinds = (int, float) if isinstance(default, float) else (type(default),)
+    if type(value) in kinds or (default is None and value is not text):
+        return value
+    kind = "a value" if default is None else type(default).__name__
+    such = json.dumps(0.1 if default is None else default)
+    raise MedcalError(f"-p {name}={text}: {notebook} takes {kind}, as JSON such as {such}")
+
+
+def figure_map(notebooks: Iterable[Notebook]) -> str:
+    """Return a Markdown table of all figures: what each shows, and the command that makes it.
+
+    Links are as seen from the checkout's root.
+    """
+    lines = ["| figure | notebook | what it shows | command |", "|---|---|---|---|"]
+    for notebook in notebooks:
+        made, shows = notebook.name, notebook.declared.get("shows", {})
+        lines += [
+            f"| [{figure}](figures/{figure}.png) | [{made}](notebooks/{made}.ipynb) | "
+            f"{shows.get(figure, '')} | `make figures NB={made[:2]}` |"
+            for figure in notebook.figures
+        ]
+    return "\n".join(lines)

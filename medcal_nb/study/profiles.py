@@ -1,4 +1,8 @@
-"""Profiles: which models answer which items under which strategies, one TOML file each."""
+"""Profiles: which models answer which items under which strategies, one TOML file each.
+
+Where a study of a profile keeps its files is told here too, and is found from the package, never
+from the working directory.
+"""
 
 from __future__ import annotations
 
@@ -69,9 +73,34 @@ class Profile:
         return self.settings.get("summary", "")
 
     @property
+    def source(self) -> str:
+        """Whose recorded answers these are, in a sentence; empty where the study asks itself."""
+        return self.settings.get("source", "")
+
+    @property
     def asks(self) -> bool:
         """Whether models are asked; ``imported`` takes answers as they are."""
         return bool(self.settings.get("ask"))
+
+    def build(self, root: Path, *, fast: bool) -> Path:
+        """Return the git-ignored folder of derived files: ``build[/fast]/<name>``."""
+        return root / "build" / ("fast" if fast else "") / self.name
+
+    def figures(self, root: Path, *, fast: bool) -> Path:
+        """Return where a study publishes: ``figures`` for the full pocket study, else in ``build``.
+
+        Studies of recorded answers whose profile comes with the package and names their source
+        publish in ``figures/<name>``.
+        """
+        if self.name == "pocket" and not fast:
+            return root / "figures"
+        if self.source and self.path.parent == FOLDER and not fast:
+            return root / "figures" / self.name
+        return self.build(root, fast=fast) / "figures"
+
+    def answers(self, root: Path, *, fast: bool) -> Path:
+        """Return the answers log that the notebook that asks fills."""
+        return self.build(root, fast=fast) / "answers.sqlite"
 
     def parameters(self, notebook: str) -> dict[str, Any]:
         """Return what the profile sets of a notebook's parameters: for all, then for this one."""
@@ -113,6 +142,23 @@ class Profile:
         )
 
 
+def checkout() -> Path:
+    """Return the folder that holds ``notebooks/``: ``$MEDCAL_ROOT``, or the package's parent.
+
+    Raises
+    ------
+    MedcalError
+        If there are no notebooks there, as for a package installed from a wheel.
+    """
+    root = Path(os.environ.get("MEDCAL_ROOT") or FOLDER.parents[1]).resolve()
+    if not (root / "notebooks").is_dir():
+        raise MedcalError(
+            f"no notebooks/ in {root}: clone the repository and `pip install -e` it, or set "
+            "MEDCAL_ROOT to the clone"
+        )
+    return root
+
+
 def load_profile(name: str | os.PathLike) -> Profile:
     """Return a profile by its name or the path of a TOML file.
 
@@ -121,8 +167,7 @@ def load_profile(name: str | os.PathLike) -> Profile:
     MedcalError
         If there is no such profile, or its file says something that is not understood.
     """
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import best_match
+    import fastjsonschema
 
     names = sorted(path.stem for path in FOLDER.glob("*.toml"))
     path = Path(name).expanduser().resolve()
@@ -140,6 +185,8 @@ def load_profile(name: str | os.PathLike) -> Profile:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise MedcalError(f"{path}: not valid TOML: {error}") from None
     schema = json.loads((FOLDER / "schema.json").read_text(encoding="utf-8"))
-    if wrong := best_match(Draft202012Validator(schema).iter_errors(settings)):
-        raise MedcalError(f"{path}: {wrong.json_path}: {wrong.message}")
+    try:
+        fastjsonschema.compile(schema)(settings, name_prefix="profile")
+    except fastjsonschema.JsonSchemaValueException as error:
+        raise MedcalError(f"{path}: {error.message}") from None
     return Profile(path.stem, path, settings)

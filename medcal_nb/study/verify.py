@@ -16,7 +16,7 @@ from medcal_nb.errors import MedcalError
 from medcal_nb.files import file_hash
 from medcal_nb.show.figures import read_manifest
 from medcal_nb.study.notebooks import Notebook, find_notebooks, select
-from medcal_nb.study.places import checkout
+from medcal_nb.study.profiles import checkout
 
 # |new - old| may be this much of max(1, |old|), where the notebook's metadata name no tolerance:
 # rounding moves a confidence across a bin's edge, and a handful of sampled replies

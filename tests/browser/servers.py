@@ -60,7 +60,7 @@ def reader(answers: Path, home: Path, *options: str) -> Iterator[Server]:
     token, port = secrets.token_hex(16), free_port()
     command = [
         *(sys.executable, "-m", "medcal_nb.cli", "reader", os.fspath(answers)),
-        *("--port", str(port), "--token", token, "--no-browser", *options),
+        *("--port", str(port), "--no-browser", *options),
     ]
     with _serving(command, port, token, "voila/static/voila.js", home) as server:
         yield server
@@ -83,6 +83,7 @@ def _serving(command, port, token, probe, home) -> Iterator[Server]:
         "JUPYTER_DATA_DIR": str(home / "data"),
         "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
         "IPYTHONDIR": str(home / "ipython"),
+        "MEDCAL_READER_TOKEN": token,
         "OMP_NUM_THREADS": "1",
         "PYTHONUNBUFFERED": "1",
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",

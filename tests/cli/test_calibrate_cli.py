@@ -88,7 +88,7 @@ def test_a_sampled_strategy_is_judged_before_it_is_corrected(medcal, log, tmp_pa
     rows += ["--apply", "domain=medical"]
     medcal("calibrate", log, "--method", "histogram", *rows, "--to", out)
     table = pd.read_parquet(out)
-    assert len(table) == 200  # one verdict of three samples
+    assert len(table) == 200  # one graded answer of three samples
     assert (table.confidence_raw == 1).all()  # all three agreed
     general = load_answers(log)
     general = general[(general.domain == "general") & (general.strategy == "self_consistency")]

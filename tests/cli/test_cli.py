@@ -10,7 +10,7 @@ import pytest
 
 import medcal_nb
 from medcal_nb.cli import GROUPS, _renamed
-from tests.study.test_run import PARAMETERS, write_notebook
+from tests.study.toy import write_notebook
 
 COMMAND = [sys.executable, "-m", "medcal_nb.cli"]
 
@@ -23,7 +23,7 @@ def medcal(*words, **options):
 def checkout(tmp_path, monkeypatch):
     folder = tmp_path / "notebooks"
     folder.mkdir()
-    write_notebook(folder, "02_a", ["1 / SCALE"], parameters=PARAMETERS + "SCALE = 1\n")
+    write_notebook(folder, "02_a", ["1 / SCALE"], parameters="SCALE = 1\n")
     monkeypatch.setenv("MEDCAL_ROOT", str(tmp_path))
     return tmp_path
 
@@ -42,6 +42,7 @@ def test_help_shows_the_commands_in_four_groups():
     for group, names in GROUPS.items():
         assert groups[group] >= set(names)
     assert "..." not in "".join(panels[1:])  # no summary is cut
+    assert "Exit status: 0 done; 1 something failed" in done.stdout
     assert medcal("-h").stdout == done.stdout
 
 
@@ -88,10 +89,20 @@ def test_mistakes_are_told_in_one_line(checkout, words, said):
     assert not (checkout / "build").exists()
 
 
-def test_wrong_usage_exits_with_2():
-    done = medcal("studdy")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["studdy"], "No such command 'studdy'"),
+        # others on a machine can read a command line: the token comes from the environment
+        (["reader", "a.sqlite", "--token", "secret"], "No such option: --token; `medcal reader"),
+    ],
+)
+def test_wrong_usage_exits_with_2(words, said):
+    done = medcal(*words)
     assert done.returncode == 2
+    assert said in done.stderr
     assert "Traceback" not in done.stderr
+    assert "secret" not in done.stderr
 
 
 def test_list_runs_nothing(checkout):
@@ -125,7 +136,12 @@ def test_package_without_notebooks_says_what_to_do(tmp_path, monkeypatch):
         ("MedcalError('two\\nlines')", 2, "medcal: error: two lines\n"),
         ("OSError(28, 'No space left', 'x.db')", 1, "no space left on the disk writing x.db"),
         ("PermissionError(13, 'denied', 'x.db')", 2, "x.db: denied: choose another"),
-        ("RuntimeError('odd\\nmore')", 1, "unforeseen RuntimeError: odd; `medcal --debug fail`"),
+        (
+            "RuntimeError('odd\\nmore')",
+            1,
+            "medcal: error: unforeseen RuntimeError: odd; `medcal --debug fail --word 'a b'` shows "
+            "where: please report it with what that prints\n",
+        ),
         ("BrokenPipeError()", 1, ""),
         ("KeyboardInterrupt()", 130, "medcal: interrupted; the same command goes on where it was"),
     ],
@@ -136,9 +152,9 @@ from medcal_nb.cli import app, main
 from medcal_nb.errors import MedcalError
 import sys
 @app.command("fail")
-def fail():
+def fail(word: str = ""):
     raise {fault}
-sys.argv = ["medcal", "fail"]
+sys.argv = ["medcal", "fail", "--word", "a b"]
 main()
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

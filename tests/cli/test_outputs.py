@@ -72,7 +72,7 @@ def run(words, given, to, folder, *, most_bytes=None):
         resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
 
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=120,
+        command, capture_output=True, text=True, timeout=900,
         preexec_fn=None if most_bytes is None else limit,
     )  # fmt: skip
 

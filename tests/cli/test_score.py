@@ -77,7 +77,7 @@ def test_a_group_does_not_depend_on_the_others(path, tmp_path, rng):
     pd.testing.assert_frame_equal(both.iloc[:1], alone)
 
 
-def test_several_samples_make_one_verdict(path, rng):
+def test_several_samples_make_one_graded_answer(path, rng):
     said = {0: "yes yes no", 1: "no no no", 2: "yes no no"}
     sampled = [
         {

@@ -13,8 +13,7 @@ import pytest
 
 from medcal_nb.show.figures import read_manifest
 from medcal_nb.study import load_results
-from medcal_nb.study.plan import FAILED, LEFT_OUT
-from medcal_nb.study.run import run_study
+from medcal_nb.study.run import FAILED, LEFT_OUT, run_study
 from tests.study.test_html import Fetches
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,13 +45,13 @@ def test_notebook_runs_at_fast_size(fast_study, name):
     step = fast_study.steps[name]
     assert not step.message, step.message
     for output in set(step.notebook.writes) - {"answers"}:
-        for file in fast_study.layout.output_files(output):
+        for file in fast_study.files(output):
             assert file.stat().st_size > 0, file
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_numbers_are_recorded(fast_study, name):
-    file = fast_study.layout.results / f"{name}.json"
+    file = fast_study.results / f"{name}.json"
     results = load_results(file)
     assert results
     told = json.loads(file.read_text())["provenance"]
@@ -71,8 +70,8 @@ def test_scores_are_in_range(fast_study):
         "log_loss": (0, math.inf),
     }
     seen = 0
-    for name in read_manifest(fast_study.layout.figures):
-        table = pd.read_csv(fast_study.layout.figures / f"{name}.csv")
+    for name in read_manifest(fast_study.figures):
+        table = pd.read_csv(fast_study.figures / f"{name}.csv")
         for column, (low, high) in ranges.items():
             if column in table:
                 values = table[column].dropna()
@@ -83,8 +82,8 @@ def test_scores_are_in_range(fast_study):
 
 def test_no_figure_holds_wall_clock_time(fast_study):
     """Seconds differ from run to run, and `medcal verify` compares bytes."""
-    for name in read_manifest(fast_study.layout.figures):
-        columns = pd.read_csv(fast_study.layout.figures / f"{name}.csv", nrows=0).columns
+    for name in read_manifest(fast_study.figures):
+        columns = pd.read_csv(fast_study.figures / f"{name}.csv", nrows=0).columns
         assert not [c for c in columns if "second" in c], name
 
 
@@ -96,46 +95,46 @@ def outputs_of(executed: Path):
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_every_saved_figure_is_shown_once(fast_study, name):
     """The very bytes that are published, in the executed notebook and in its HTML copy."""
-    layout = fast_study.layout
-    entries = read_manifest(layout.figures).items()
+    done = fast_study
+    entries = read_manifest(done.figures).items()
     saved = [figure for figure, told in entries if told["provenance"]["notebook"] == name]
     pictures = [
         base64.b64decode(output["data"]["image/png"])
-        for output in outputs_of(layout.work / "notebooks" / f"{name}.ipynb")
+        for output in outputs_of(done.work / "notebooks" / f"{name}.ipynb")
         if "image/png" in output.get("data", {})
     ]
-    page = (layout.work / "html" / f"{name}.html").read_text(encoding="utf-8")
+    page = (done.work / "html" / f"{name}.html").read_text(encoding="utf-8")
     assert saved or name.startswith("00_")  # which shows those of the others
     for figure in saved:
-        published = (layout.figures / f"{figure}.png").read_bytes()
+        published = (done.figures / f"{figure}.png").read_bytes()
         assert pictures.count(published) == 1, figure
         assert page.count(base64.b64encode(published).decode()) == 1, figure
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_outputs_hold_no_path_and_no_raw_warning(fast_study, name):
-    for output in outputs_of(fast_study.layout.work / "notebooks" / f"{name}.ipynb"):
+    for output in outputs_of(fast_study.work / "notebooks" / f"{name}.ipynb"):
         assert output.get("name") != "stderr", output["text"]
         told = json.dumps({k: v for k, v in output.get("data", {}).items() if "image" not in k})
         told += "".join(output.get("text", ()))
-        for path in (ROOT, fast_study.layout.figures, Path.home(), sys.prefix):
+        for path in (ROOT, fast_study.figures, Path.home(), sys.prefix):
             assert f"{path}/" not in told
         assert not re.search(r"PosixPath\(|site-packages|\bWarning: |/tmp/", told), told[:500]
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_html_copies_need_no_network(fast_study, name):
-    page = (fast_study.layout.work / "html" / f"{name}.html").read_text(encoding="utf-8")
+    page = (fast_study.work / "html" / f"{name}.html").read_text(encoding="utf-8")
     assert Fetches(page).found == []
 
 
 def test_a_case_of_the_reader_view_stands_still_in_its_copy(fast_study):
-    page = (fast_study.layout.work / "html" / "06_deferral.html").read_text(encoding="utf-8")
+    page = (fast_study.work / "html" / "06_deferral.html").read_text(encoding="utf-8")
     for part in ("Reader view", "Of 100 answers like this one", "of 100 signs are crosses"):
         assert part in page
     # decisions of readers are no figures: nothing but the answers may lie there
-    answers = fast_study.layout.answers
-    assert [f for f in fast_study.layout.figures.glob("*.sqlite") if f != answers] == []
+    answers = fast_study.answers
+    assert [f for f in fast_study.figures.glob("*.sqlite") if f != answers] == []
 
 
 def test_recorded_answers_alone_are_enough(fast_study, tmp_path):
@@ -143,7 +142,7 @@ def test_recorded_answers_alone_are_enough(fast_study, tmp_path):
     from medcal_nb.answers import export_answers
 
     answers = tmp_path / "answers.parquet"
-    export_answers(fast_study.layout.answers, answers)
+    export_answers(fast_study.answers, answers)
     done = run_study(
         "imported", answers=answers, fast=True, out=tmp_path / "out", only=["02", "04"], root=ROOT
     )
@@ -167,7 +166,7 @@ def test_other_parameters_work(fast_study, tmp_path, only, parameters):
     from medcal_nb.answers import export_answers
 
     answers = tmp_path / "answers.parquet"
-    export_answers(fast_study.layout.answers, answers)
+    export_answers(fast_study.answers, answers)
     rows = pd.read_parquet(answers)
     few = (rows["model"] != "pocket-medical") | (rows["strategy"] == "p_true")
     rows[few].to_parquet(answers)
@@ -180,7 +179,7 @@ def test_other_parameters_work(fast_study, tmp_path, only, parameters):
 
 def test_a_cluster_of_folders_is_not_needed(fast_study):
     """Nothing was written outside the folder that was asked for."""
-    executed = fast_study.layout.work / "notebooks"
+    executed = fast_study.work / "notebooks"
     assert {path.stem for path in executed.glob("*.ipynb")} == set(NOTEBOOKS)
     text = "".join(path.read_text() for path in executed.glob("*.ipynb"))
     assert os.fspath(ROOT / "figures") not in text

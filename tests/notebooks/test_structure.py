@@ -111,7 +111,7 @@ def test_the_overview_gathers_the_answers_of_all_that_ask_a_question():
     others = [n for n in find_notebooks(FOLDER) if "01" <= n.name[:2] <= "06"]
     assert {f"results/{n.name}.json" for n in others} <= set(overview.reads)
     for n in others:
-        assert f'"{n.name}"' in overview.code
+        assert f'"{n.name}"' in overview.text("code")
 
 
 def test_notebooks_define_nothing_and_draw_nothing_themselves(cells):

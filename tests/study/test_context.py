@@ -9,8 +9,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from medcal_nb.errors import MedcalError
-from medcal_nb.study import load_results, notebook_context, save_results
-from tests.study.test_run import write_notebook
+from medcal_nb.study import context, load_results, notebook_context
+from medcal_nb.study.hashing import content_hash
+from tests.study.toy import write_notebook
 
 
 @pytest.fixture
@@ -38,7 +39,9 @@ def test_by_hand_files_go_to_build_and_never_to_figures(checkout):
         ({}, "no answers at .*: run `medcal study 01` first"),
         ({"fast": True}, "run `medcal study 01 --fast` first"),
         ({"profile": "hub"}, "run `medcal study 01 --profile hub` first"),
-        ({"profile": "imported"}, "set ANSWERS"),
+        ({"profile": "imported"}, "set ANSWERS, or run `medcal study --profile imported"),
+        ({"profile": "real"}, "profile real works on a file of answers: set ANSWERS"),
+        ({"profile": "reel"}, "no profile 'reel': choose one of"),
     ],
 )
 def test_missing_answers_come_with_the_command_that_makes_them(checkout, options, message):
@@ -64,6 +67,21 @@ def test_provenance_says_what_and_not_where(checkout, tmp_path):
     assert str(tmp_path) not in json.dumps(told)
 
 
+def test_the_hash_of_the_answers_that_the_runner_hands_over_is_taken(checkout, monkeypatch):
+    monkeypatch.setattr(context, "_hashes", {})
+    answers, stage = checkout / "a.csv", checkout / "stage"
+    answers.write_text("x\n")
+    known = {}
+    real = content_hash(answers, known)
+    (stage / "reads").mkdir(parents=True)
+    handed = {str(answers): [known[str(answers)][0], "as handed over"]}
+    (stage / "reads" / "hashes.json").write_text(json.dumps(handed))
+    ctx = notebook_context("02_numbers", "pocket", answers, stage)
+    assert ctx.provenance["answers"] == "as handed over"
+    answers.write_text("x\ny\n")  # which holds for that content alone
+    assert ctx.provenance["answers"] not in ("as handed over", real)
+
+
 def test_what_reads_nothing_does_not_look_at_the_answers(checkout, tmp_path):
     """They may be half filled: a notebook that asks runs beside one that needs none."""
     folder, answers = checkout / "notebooks", tmp_path / "a.sqlite"
@@ -87,11 +105,13 @@ def test_reads_are_those_of_the_last_study(checkout):
     ctx = notebook_context("03_free", "pocket")
     with pytest.raises(MedcalError, match="run `medcal study` first"):
         ctx.read_results("02_numbers")
-    save_results({"x": 1}, "02_numbers", out_dir=checkout / "build" / "pocket")
+    notebook_context("04_b", "pocket", out_dir=checkout / "build" / "pocket").results({"x": 1})
     (checkout / "figures").mkdir()
     (checkout / "figures" / "fig02_x.csv").write_text("a\n1.5\n")
-    assert ctx.read_results("02_numbers") == {"x": 1}
-    assert ctx.read_table("fig02_x")["a"].tolist() == [1.5]
+    assert ctx.read_results("04_b") == {"x": 1}
+    assert ctx.path_of("fig02_x") == checkout / "figures" / "fig02_x.csv"
+    assert ctx.has("fig02_x")
+    assert not ctx.has("fig02_y")
 
 
 def test_under_the_runner_only_declared_reads_are_there(checkout, tmp_path):
@@ -99,7 +119,7 @@ def test_under_the_runner_only_declared_reads_are_there(checkout, tmp_path):
     (stage / "reads" / "results").mkdir(parents=True)
     ctx = notebook_context("03_free", "pocket", tmp_path / "a.csv", stage)
     with pytest.raises(MedcalError, match=r"declare 'fig02_x' in metadata medcal\.reads"):
-        ctx.read_table("fig02_x")
+        ctx.path_of("fig02_x")
 
 
 class Interval(NamedTuple):
@@ -124,20 +144,17 @@ class Interval(NamedTuple):
         (None, None),
     ],
 )
-def test_results_are_plain_json(tmp_path, value, plain):
-    path = save_results({"v": value}, "02_x", out_dir=tmp_path)
-    assert path == tmp_path / "results" / "02_x.json"
-    found = load_results(path)["v"]
+def test_results_are_plain_json(checkout, value, plain):
+    ctx = notebook_context("03_free", "pocket")
+    ctx.results({"v": value})
+    found = load_results(ctx.out_dir / "results" / "03_free.json")["v"]
     assert found == plain
     assert type(found) is type(plain)
 
 
-def test_results_that_are_no_data_are_refused(tmp_path):
+def test_results_that_are_no_data_are_refused_and_damaged_ones_named(checkout, tmp_path):
     with pytest.raises(TypeError, match="not JSON serializable"):
-        save_results({"v": object()}, "02_x", out_dir=tmp_path)
-
-
-def test_damaged_results_are_named(tmp_path):
+        notebook_context("03_free", "pocket").results({"v": object()})
     path = tmp_path / "02_x.json"
     path.write_text("[")
     with pytest.raises(MedcalError, match=r"02_x\.json: not a results file"):

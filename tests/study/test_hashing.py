@@ -1,45 +1,43 @@
 """Content hashes: what changes them and what doesn't."""
 
+import json
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from medcal_nb.answers import AnswerLog
 from medcal_nb.files import file_hash
+from medcal_nb.study import hashing
 from medcal_nb.study.hashing import content_hash, sources_used
 
 
-def rows(n=40):
+def rows(n=12):
     rng = np.random.default_rng(3)
-    confidence = rng.uniform(size=n).round(3)
-    confidence[5] = np.nan
-    return pd.DataFrame(
-        {
-            "run_id": "r1",
-            "model": "m",
-            "dataset": "d",
-            "domain": "medical",
-            "item_id": [f"i{i}" for i in range(n)],
-            "image_id": [f"p{i // 2}" for i in range(n)],
-            "modality": "ct",
-            "question_type": "closed",
-            "split": "test",
-            "strategy": "verbalized",
-            "sample": 0,
-            "answer": "yes",
-            "confidence": confidence,
-            "option_probabilities": [
-                {"yes": 0.25, "no": 0.75} if i % 2 else None for i in range(n)
-            ],
-            "correct": [bool(i % 3) for i in range(n)],
-            "gold": "yes",
-            "raw": "yes, 80 %",
-            "parse_ok": True,
-            "prompt_tokens": 10,
-            "new_tokens": 4,
-            "seconds": rng.uniform(size=n),
-        }
-    )
+    told = {
+        "run_id": "r1",
+        "model": "m",
+        "dataset": "d",
+        "domain": "medical",
+        "question_type": "closed",
+        "split": "test",
+        "strategy": "verbalized",
+        "sample": 0,
+        "answer": "yes",
+        "gold": "yes",
+        "raw": "yes, 80 %",
+        "parse_ok": True,
+        "new_tokens": 4,
+    }
+    more = {
+        "item_id": [f"i{i}" for i in range(n)],
+        "confidence": rng.uniform(size=n).round(3),
+        "option_probabilities": [{"yes": 0.25, "no": 0.75} if i % 2 else None for i in range(n)],
+        "correct": [bool(i % 3) for i in range(n)],
+        "seconds": rng.uniform(size=n),
+    }
+    return pd.DataFrame(more).assign(**told)
 
 
 def log_of(path, *pieces):
@@ -54,7 +52,7 @@ def test_log_hash_ignores_order_run_and_seconds(tmp_path):
     other = table.sample(frac=1, random_state=1).assign(run_id="r2", seconds=0.5)
     a = log_of(tmp_path / "a.sqlite", table)
     b = log_of(tmp_path / "b.sqlite", other.iloc[:7], other.iloc[7:])
-    assert content_hash(a) == content_hash(b)
+    assert content_hash(a, {}) == content_hash(b, {})
     assert file_hash(a) != file_hash(b)
 
 
@@ -71,27 +69,35 @@ def test_log_hash_ignores_order_run_and_seconds(tmp_path):
     ],
 )
 def test_log_hash_sees_one_changed_value(tmp_path, column, value):
-    table = rows()
-    changed = table.copy()
+    changed = rows()
     changed[column] = changed[column].astype(object)
     changed.at[3, column] = value
-    a = log_of(tmp_path / "a.sqlite", table)
+    a = log_of(tmp_path / "a.sqlite", rows())
     b = log_of(tmp_path / "b.sqlite", changed)
-    assert content_hash(a) != content_hash(b)
+    assert content_hash(a, {}) != content_hash(b, {})
 
 
-def test_log_hash_sees_a_new_row_in_the_same_file(tmp_path):
-    table = rows()
+def test_a_hash_is_reckoned_once_for_as_long_as_the_file_stays(tmp_path, monkeypatch):
+    table, reckoned, known = rows(), [], {}
+    real = hashing._content_hash
+    monkeypatch.setattr(hashing, "_content_hash", lambda p: reckoned.append(p) or real(p))
     path = log_of(tmp_path / "a.sqlite", table.iloc[:-1])
-    before = content_hash(path)
-    log_of(path, table.iloc[-1:])
-    assert content_hash(path) != before
-
-
-def test_other_files_are_hashed_as_they_are(tmp_path):
-    path = tmp_path / "a.csv"
-    path.write_text("x\n1\n")
-    assert content_hash(path) == file_hash(path)
+    before = content_hash(path, known)
+    known = json.loads(json.dumps(known))  # as it is kept between two studies
+    assert content_hash(path, known) == before
+    assert len(reckoned) == 1
+    with AnswerLog(path) as log:  # the row waits beside the log while it is open
+        log.append(table.iloc[-1:])
+        assert path.with_name("a.sqlite-wal").stat().st_size
+        assert content_hash(path, known) != before
+    # an old time and an equal size hide nothing
+    other = tmp_path / "a.csv"
+    other.write_text("x\n1\n")
+    first, stat = content_hash(other, known), other.stat()
+    assert first == file_hash(other)
+    other.write_text("x\n2\n")
+    os.utime(other, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert content_hash(other, known) == file_hash(other) != first
 
 
 @pytest.fixture
@@ -108,7 +114,7 @@ def package(tmp_path, monkeypatch):
     for name, text in files.items():
         (tmp_path / "medcal_nb" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "medcal_nb" / name).write_text(text)
-    monkeypatch.setattr("medcal_nb.study.hashing._PACKAGE", tmp_path / "medcal_nb")
+    monkeypatch.setattr(hashing, "_PACKAGE", tmp_path / "medcal_nb")
     return tmp_path / "medcal_nb"
 
 

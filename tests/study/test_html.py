@@ -3,14 +3,17 @@
 import json
 import re
 from html.parser import HTMLParser
-from types import SimpleNamespace
 
 import nbformat
+import numpy
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from medcal_nb.show.figures import save_figure
+from medcal_nb.study import load_profile
 from medcal_nb.study.html import save_copies, save_index
+from medcal_nb.study.notebooks import find_notebooks
+from tests.study.toy import write_notebook
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -124,23 +127,18 @@ def index(tmp_path):
     told = {"results": {"answer": ["No <script>, as it stands.", "**Where?** Says 84 %."]}}
     (results / "00_overview.json").write_text(json.dumps(told))
     for name in ("fig02_gap", "fig02_says_right"):
-        told = {"notebook": "02_metrics", "versions": {"numpy": "2"}, "source": "Recorded by them"}
+        told = {"notebook": "02_metrics"}
         save_figure(
             Figure(), name, pd.DataFrame({"x": [1]}), out_dir=tmp_path / "figures",
             provenance=told, caption=f"Caption of {name}.", alt="It says & is right",
         )  # fmt: skip
-    cells = [("markdown", "# 02\n\n**Question.** What of *it*?", [])]
-    reads, writes = ["fig02_says_right", "results/02_metrics.json"], ["fig02_gap"]
-    steps = {
-        name: SimpleNamespace(notebook=SimpleNamespace(name=name, cells=cells, **of))
-        for name, of in (
-            ("00_overview", {"reads": reads, "writes": []}),
-            ("02_metrics", {"reads": [], "writes": [*writes, "fig02_says_right"]}),
-        )
-    }
-    layout = SimpleNamespace(work=work, results=results, figures=tmp_path / "figures")
-    profile = SimpleNamespace(name="real", summary="real answers")
-    save_index(SimpleNamespace(layout=layout, steps=steps, profile=profile, fast=False))
+    (folder := tmp_path / "notebooks").mkdir()
+    writes = ["fig02_gap", "fig02_says_right", "results/02_metrics.json"]
+    write_notebook(folder, "00_overview", [], reads=writes[1:])
+    write_notebook(folder, "02_metrics", [], writes=writes)
+    where = {"figures": tmp_path / "figures", "results": results}
+    notebooks, profile = find_notebooks(folder), load_profile("real")
+    save_index(work / "html", notebooks, profile, fast=False, **where)
     return (work / "html" / "index.html").read_text(encoding="utf-8")
 
 
@@ -156,6 +154,7 @@ def test_the_index_tells_captions_alts_ways_and_licence(index):
     assert "Caption of fig02_gap." in index
     assert index.count('alt="It says &amp; is right"') == 2
     assert index.count('<a href="02_metrics.html">notebook 02</a>') == 2
-    for told in ("MIT", "not a medical device", "Recorded by them", "What of it?"):
-        assert told in index
+    told = ("MIT", "not a medical device", "recorded by Khanmohammadi", "what is 02_metrics?")
+    for words in (*told, f"numpy {numpy.__version__}"):
+        assert words in index
     assert "<script" not in index

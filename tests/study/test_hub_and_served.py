@@ -20,8 +20,7 @@ from medcal_nb.answers.own import note_beside
 from medcal_nb.hub import HUB_SETS
 from medcal_nb.pocket import pocket_dir
 from medcal_nb.study import load_results
-from medcal_nb.study.plan import RUNS
-from medcal_nb.study.run import run_study
+from medcal_nb.study.run import RUNS, run_study
 from tests.ask.test_served import serving
 from tests.test_hub import parquet, stored
 

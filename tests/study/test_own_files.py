@@ -1,7 +1,7 @@
 """No command of the study deletes or alters a file that it did not make."""
 
 import json
-import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +13,7 @@ from medcal_nb.answers.own import check_own_log, note_beside
 from medcal_nb.ask.study import ask_profile
 from medcal_nb.errors import MedcalError
 from medcal_nb.study import load_profile
-from tests.study.test_run import study, toy, write_notebook
+from tests.study.toy import study, toy, write_notebook
 
 __all__ = ["toy"]
 ROW = {
@@ -54,26 +54,21 @@ def content(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     "options",
     [
-        ["study"],
-        ["study", "01"],
-        ["study", "02", "--fast"],
-        ["study", "--force", "--keep-going"],
-        ["study", "--list"],
-        ["study", "--profile", "hub"],
-        ["study", "--profile", "served", "--fast"],
+        {},
+        {"only": ["02"], "fast": True},
+        {"force": True, "keep_going": True},
+        {"plan_only": True},
+        {"profile": "hub"},
+        {"profile": "served", "fast": True},
     ],
-    ids=" ".join,
+    ids=str,
 )
 def test_asking_into_a_foreign_log_is_refused_by_name(toy, mine, options):
     before = content(toy)
-    done = subprocess.run(
-        [sys.executable, "-m", "medcal_nb.cli", *options, "--answers", str(mine)],
-        env=os.environ | {"MEDCAL_ROOT": str(toy)}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 2
-    (line,) = done.stderr.strip().splitlines()
-    assert f"{mine}: holds" in line
-    assert f"`medcal study --profile imported --answers {mine}`" in line
+    remedy = f"`medcal study --profile imported --answers {mine}`"
+    with pytest.raises(MedcalError, match=re.escape(f"{mine}: holds answers")) as caught:
+        study(toy, answers=mine, **options)
+    assert remedy in str(caught.value)
     assert content(toy) == before
 
 

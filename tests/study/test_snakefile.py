@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from medcal_nb.study import load_results
-from tests.study.test_run import edit, toy
+from tests.study.toy import edit, toy
 
 __all__ = ["toy"]
 SNAKEFILE = Path(__file__).resolve().parents[2] / "docs" / "Snakefile"

@@ -12,7 +12,9 @@ from medcal_nb.files import file_hash
 from medcal_nb.show.figures import read_manifest, write_manifest
 from medcal_nb.study.notebooks import find_notebooks
 from medcal_nb.study.verify import _difference, compare, verify
-from tests.study.test_run import edit, study, toy  # noqa: F401
+from tests.study.toy import edit, study, toy
+
+__all__ = ["toy"]
 
 TABLE = pd.DataFrame({"group": ["ct", "mri", None], "n": [7, 12, 3], "ece": [0.25, np.nan, 4.0]})
 
@@ -45,7 +47,7 @@ def test_differences_of_one_cell(tmp_path, column, row, value, told):
 
 
 @pytest.mark.notebooks
-def test_a_published_study_and_what_can_be_wrong_with_it(toy, tmp_path):  # noqa: F811
+def test_a_published_study_and_what_can_be_wrong_with_it(toy, tmp_path):
     with pytest.raises(MedcalError, match="nothing is published: run `medcal study`"):
         verify(root=toy)
     study(toy)
@@ -81,7 +83,7 @@ def publish(figures, name, *, old, new):
 
 
 @pytest.mark.notebooks
-def test_what_is_being_edited_is_not_verified(toy):  # noqa: F811
+def test_what_is_committed_is_verified_and_not_what_is_being_edited(toy):
     study(toy, only=["3"])
     git = ["git", "-C", str(toy), "-c", "user.name=t", "-c", "user.email=t@example.org"]
     subprocess.run([*git, "init", "-q"], check=True)
@@ -91,11 +93,8 @@ def test_what_is_being_edited_is_not_verified(toy):  # noqa: F811
     assert verify(root=toy, only=["3"]) == {"fig03_line": ""}
     subprocess.run([*git, "commit", "-q", "-am", "change"], check=True)
     assert "first diff: 9 != 3" in verify(root=toy, only=["3"])["fig03_line"]
-
-
-@pytest.mark.notebooks
-def test_a_study_that_fails_is_no_agreement(toy):  # noqa: F811
-    study(toy, only=["3"])
+    # a study that fails is no agreement
     edit(toy / "notebooks" / "03_alone.ipynb", "ctx.save(", "1 / 0\\nctx.save(")
+    subprocess.run([*git, "commit", "-q", "-am", "break"], check=True)
     with pytest.raises(MedcalError, match="doesn't run, see above: nothing was compared"):
         verify(root=toy, only=["3"])

@@ -1,0 +1,140 @@
+"""A checkout of four toy notebooks for the runner: real papermill, real kernels."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from medcal_nb.study.run import run_study
+
+PARAMETERS = """\
+PROFILE = "pocket"
+ANSWERS = ""
+OUT_DIR = ""
+FAST = False
+"""
+
+ASK = """\
+from medcal_nb.answers import AnswerLog
+
+row = {"model": "m", "dataset": "d", "domain": "general", "question_type": "closed",
+       "split": "test", "strategy": "verbalized", "sample": 0, "gold": "yes", "parse_ok": True}
+told = [("a", "yes", HIGH, True), ("b", "no", 0.4, False)]
+rows = [row | {"item_id": i, "image_id": i, "answer": a, "confidence": c, "correct": y}
+        for i, a, c, y in told]
+with AnswerLog(ANSWERS) as log:
+    log.append(rows, if_exists="replace")
+with open(ANSWERS + ".made-from.json", "w") as note:
+    note.write('{"jobs": [{"model": "m"}]}')
+"""
+
+NUMBERS = """\
+import pandas as pd
+from matplotlib.figure import Figure
+
+from medcal_nb.answers import load_answers
+from medcal_nb.study import notebook_context
+
+ctx = notebook_context("02_numbers", PROFILE, ANSWERS, OUT_DIR, FAST, parameters={"SCALE": SCALE})
+table = load_answers(ctx.answers)[["item_id", "confidence", "correct"]]
+table["confidence"] *= SCALE
+fig = Figure()
+fig.subplots().bar(table["item_id"], table["confidence"])
+"""
+
+SAVE = """\
+ctx.save(fig, "fig02_bars", table)
+ctx.results({"mean": table["confidence"].mean()})
+"""
+
+ALONE = """\
+from matplotlib.figure import Figure
+import pandas as pd
+
+from medcal_nb.study import notebook_context
+
+ctx = notebook_context("03_alone", PROFILE, ANSWERS, OUT_DIR, FAST, parameters={"N": N})
+table = pd.DataFrame({"n": [N]})
+fig = Figure()
+fig.subplots().plot([0, N])
+ctx.save(fig, "fig03_line", table)
+"""
+
+OVERVIEW = """\
+import pandas as pd
+
+from medcal_nb.study import notebook_context
+
+ctx = notebook_context("00_overview", PROFILE, "", OUT_DIR, FAST)
+mean = ctx.read_results("02_numbers")["mean"]
+ctx.results({"twice": 2 * mean, "rows": len(pd.read_csv(ctx.path_of("fig03_line")))})
+"""
+
+
+def write_notebook(folder, name, cells, *, parameters="", **declared):
+    """Write a notebook of a title, a parameters cell and the given code cells."""
+    content = [("markdown", [], f"# {name}\n\n**Question:** what is {name}?")]
+    content.append(("code", ["parameters"], PARAMETERS + parameters))
+    content += [("code", [], source) for source in cells]
+    notebook = {
+        "nbformat": 4,
+        "nbformat_minor": 5,
+        "metadata": {"medcal": {"reads": [], "writes": []} | declared},
+        "cells": [
+            {"cell_type": kind, "id": f"c{i}", "metadata": {"tags": tagged}, "source": source}
+            | ({"outputs": [], "execution_count": None} if kind == "code" else {})
+            for i, (kind, tagged, source) in enumerate(content)
+        ],
+    }
+    (folder / f"{name}.ipynb").write_text(json.dumps(notebook))
+
+
+def write_numbers(folder, *cells, parameters="SCALE = 1.0\n", before=""):
+    """Write notebook 02, with more cells at its end."""
+    write_notebook(
+        folder,
+        "02_numbers",
+        [before + NUMBERS, SAVE, *cells],
+        reads=["answers"],
+        writes=["fig02_bars", "results/02_numbers.json"],
+        parameters=parameters,
+    )
+
+
+@pytest.fixture
+def toy(tmp_path) -> Path:
+    """A checkout of four toy notebooks: 01 → 02 → 00 ← 03."""
+    (folder := tmp_path / "notebooks").mkdir()
+    write_notebook(folder, "01_ask", [ASK], writes=["answers"], parameters="HIGH = 0.9\n")
+    write_numbers(folder)
+    write_notebook(folder, "03_alone", [ALONE], writes=["fig03_line"], parameters="N = 3\n")
+    reads, writes = ["results/02_numbers.json", "fig03_line"], ["results/00_overview.json"]
+    write_notebook(folder, "00_overview", [OVERVIEW], reads=reads, writes=writes)
+    return tmp_path
+
+
+def study(toy, **options):
+    """Run the study of the toy checkout, with answers in it."""
+    return run_study(root=toy, **{"answers": toy / "answers.sqlite"} | options)
+
+
+def actions(done) -> dict[str, str]:
+    """What was done with each notebook."""
+    return {name: step.action for name, step in done.steps.items()}
+
+
+def reasons(done) -> dict[str, str]:
+    """Why it was done."""
+    return {name: step.reason for name, step in done.steps.items()}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The bytes of all files of a folder."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    """Replace a piece of a text file."""
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))

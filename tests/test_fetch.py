@@ -455,12 +455,17 @@ def test_the_published_numbers_of_vlcb(real_dir, tmp_path):
         assert len(rows) == told.n
         assert measure.brier_score(c, y) == pytest.approx(told.brier, abs=1e-7)
         assert measure.auroc(c, y) == pytest.approx(told.auroc, abs=5e-5)
-        # Their ECE has 10 bins (lo, hi] and leaves a stated 0 out. The values at hand were kept
-        # in 32 bits: of one probe 668 lie beside the edge at 0.6, on the side chance put them.
+        # Their ECE has 10 bins (lo, hi] and leaves a stated 0 out.
         kept = c > 0
         found = measure.ece(c[kept], y[kept], n_bins=10) * kept.mean()
-        edge = (told.method, told.model) == ("CCPS", "Qwen3-VL-8B-Instruct")
-        assert found == pytest.approx(told.ece, abs=1e-3 if edge else 1e-7)
+        if (told.method, told.model) == ("CCPS", "Qwen3-VL-8B-Instruct"):
+            # The values at hand were kept in 32 bits, and 668 of this probe became 0.6 itself:
+            # whichever lay above it is lost, and what is open holds the published number.
+            up = np.where(c == 0.6, 0.6 + 1e-7, c)
+            assert (c == 0.6).sum() == 668
+            assert found < told.ece < measure.ece(up, y, n_bins=10)
+        else:
+            assert found == pytest.approx(told.ece, abs=1e-7)
     qwen = answers[answers["model"].str.startswith("Qwen") & (answers["strategy"] == "verbalized")]
     qwen = qwen.dropna()
     zeros_in = measure.ece(qwen["confidence"].to_numpy(float), qwen["correct"].to_numpy(float),

@@ -3,6 +3,12 @@
 # ruff: noqa: F401
 from medcal_nb.measure.rows import side_name, sides
 
+from .agreement import (
+    agreement_sentence,
+    agreement_table,
+    agreement_title,
+    model_agreement,
+)
 from .carrying import (
     carry_rows,
     carry_title,

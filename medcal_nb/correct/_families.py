@@ -181,30 +181,22 @@ def _fit_temperatures(z, gold, weights, leads) -> np.ndarray:
 
 
 def _one_temperature(z, gold, weights) -> float:
-    """Newton's method in 1 / T, in which the log-likelihood is concave, kept in a bracket."""
-    below = np.ascontiguousarray(
-        np.nan_to_num((z - np.nanmax(z, axis=1, keepdims=True)).T, nan=-1e9)
-    )
-    target = weights @ below[gold, np.arange(len(gold))]
-    filled = np.maximum(below, -1e8)
-    low, high, a = 1 / T_MAX, 1 / T_MIN, 1.0
-    for _ in range(100):
-        p = np.exp(filled * a)
-        total = p.sum(axis=0)
-        p *= filled
-        average = p.sum(axis=0) / total
-        slope = target - weights @ average
-        p *= filled
-        curvature = weights @ (p.sum(axis=0) / total - average**2)
-        if slope == 0:
-            break
-        low, high = (a, high) if slope > 0 else (low, a)
-        to = a + slope / curvature if curvature > 0 else np.inf
-        to = to if low < to < high else np.sqrt(low * high)
-        if abs(to - a) <= 1e-12 * a:
-            break
-        a = to
-    return float(1 / a)
+    """The root of the slope of the log-likelihood, which is concave in 1 / T."""
+    from scipy.optimize import brentq
+
+    gap = np.nan_to_num((z - np.nanmax(z, axis=1, keepdims=True)).T, nan=-1e9)
+    at_gold = weights @ gap[gold, np.arange(len(gold))]
+
+    def slope(log_t):
+        p = np.exp(gap * np.exp(-log_t))
+        return at_gold - weights @ ((p * gap).sum(axis=0) / p.sum(axis=0))
+
+    low, high = _NODES[0], _NODES[-1]
+    if slope(0.0) == 0:
+        return 1.0
+    if slope(high) <= 0:
+        return T_MAX
+    return T_MIN if slope(low) >= 0 else float(np.exp(brentq(slope, low, high, xtol=1e-13)))
 
 
 def _scores(z, gold) -> np.ndarray:

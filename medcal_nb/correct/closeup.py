@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb import measure
-from medcal_nb.measure.rows import halves, measured, side_name
+from medcal_nb.measure.rows import halves, image_labels, measured, side_name
 from medcal_nb.measure.rows import rows_where as _rows
 
 from ._families import FAMILIES, expit, logit
 from .fusion import scores_of
 from .maps import arrays_of, assign_folds, by_fold, choose_clip, corrected, fit
-from .paired import Resamples, image_labels, mean, paired
+from .paired import Resamples, mean, paired
 from .transfer import N_FOLDS, refuse_shared, select
 
 TEMPERATURES = (0.5, 2.0, 5.0)
@@ -82,7 +82,6 @@ FITTED_ON = {
     "target": "target",
     "pooled": "both",
     "adapted": "adapted",
-    "modality": "by modality",
 }
 
 

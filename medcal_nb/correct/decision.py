@@ -15,10 +15,11 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb.files import new_file
+from medcal_nb.measure.rows import image_labels
 
 from .fusion import BY, scores_of
 from .maps import RecalibrationWarning, Recalibrator, assign_folds, by_fold, fit, option_arrays
-from .paired import image_labels, paired
+from .paired import paired
 
 DECISION_TYPES = {"closed": "yes/no", "yes/no": "yes/no", "choice": "choice", "score": "score"}
 """Question type → what we call the type of decision."""

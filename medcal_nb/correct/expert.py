@@ -11,9 +11,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from medcal_nb.measure.rows import image_labels
+
 from .fusion import BY, chosen, make_ballots, pool
 from .maps import FITS, RecalibrationWarning, assign_folds, by_fold
-from .paired import image_labels, mean, paired
+from .paired import mean, paired
 
 
 def expert_split_table(

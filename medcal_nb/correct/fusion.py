@@ -21,10 +21,11 @@ import pandas as pd
 from scipy.special import expit, ndtr
 
 from medcal_nb.measure import aurc, ece
+from medcal_nb.measure.rows import image_labels
 
 from ._families import fit_smoothed, logit
 from .maps import FITS, RecalibrationWarning, assign_folds, by_fold
-from .paired import image_labels, mean, paired, weighted_auroc
+from .paired import mean, paired, weighted_auroc
 
 BASELINES = ("log_odds", "platt", "isotonic")
 FUSION, EXPERT_TOO = "fusion", "fusion + expert"

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from medcal_nb.measure.rows import measured
+from medcal_nb.measure.rows import image_labels, measured
 
 from ._families import FAMILIES, adapt, logit
 from .maps import BY, arrays_of, check_method, choose_clip
-from .paired import Resamples, image_labels
+from .paired import Resamples
 from .transfer import GENERAL, MEDICAL, pairs, refuse_shared, select
 
 SIZES = (10, 20, 50, 100, 200, 400, 1000)

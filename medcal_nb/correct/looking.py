@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from medcal_nb.measure.rows import image_labels
+
 from .fusion import (
     BY,
     FUSION,
@@ -22,7 +24,7 @@ from .fusion import (
     pool,
 )
 from .maps import FITS, assign_folds
-from .paired import image_labels, mean, paired
+from .paired import mean, paired
 
 BLANK = "_blank"
 """What a strategy's name ends in where it was shown a blank image."""

@@ -18,10 +18,9 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb.measure._check import check_confidence, check_pair
-from medcal_nb.measure.rows import measured
+from medcal_nb.measure.rows import image_labels, measured, plain_ids
 
 from ._families import FAMILIES, T_MAX, T_MIN, softmax
-from .paired import image_labels, plain_ids
 
 MAP_METHODS = tuple(FAMILIES)
 OLD_METHODS = {"option_temperature": "temperature"}

@@ -18,7 +18,7 @@ import pandas as pd
 from scipy.special import expit, ndtr
 
 from medcal_nb.measure import auroc, ece
-from medcal_nb.measure.rows import measured
+from medcal_nb.measure.rows import image_labels, measured
 
 from ._families import FAMILIES, adapt, fit_smoothed, logit
 from .maps import (
@@ -31,7 +31,7 @@ from .maps import (
     choose_clip,
     option_rows,
 )
-from .paired import Resamples, image_labels, interval, weighted_auroc
+from .paired import Resamples, interval, weighted_auroc
 
 METHODS = ("temperature", "log_odds", "platt", "beta", "isotonic")
 MARGIN = 0.005
@@ -43,7 +43,6 @@ CONCLUSIONS = ("nothing to correct", "carries over", "does not", "undecided")
 GENERAL, MEDICAL = {"domain": "general"}, {"domain": "medical"}
 N_FOLDS = 5
 _CELLS = 400  # different confidences that resampled fits tell apart
-_MOST_GROUPS = 30  # that may have a map each
 _CHUNK = 200  # resamples at once
 
 
@@ -110,7 +109,6 @@ class _Side:
     confidence: np.ndarray
     correct: np.ndarray
     fold: np.ndarray
-    group: np.ndarray
     counts: object  # sparse (images, cells)
     cell: np.ndarray  # of each row
 
@@ -118,45 +116,37 @@ class _Side:
 class Pair:
     """Source and target answers of one model and strategy, and the maps between them.
 
-    ``drawn`` are the :class:`Resamples` of source and target; ``groups`` a label of each target
-    row, for one map per group.
+    ``drawn`` are the :class:`Resamples` of source and target.
     """
 
-    def __init__(self, left, right, drawn, *, seed, groups=None):
+    def __init__(self, left, right, drawn, *, seed):
         self.left, self.right, self.drawn = left, right, drawn
         self.clip = choose_clip(np.r_[left["confidence"], right["confidence"]].astype(float))
         self.fold = assign_folds(image_labels(right), N_FOLDS, rng=np.random.default_rng([seed, 0]))
         self.codes = [d.codes(image_labels(r)) for d, r in zip(drawn, (left, right), strict=True)]
-        none = np.zeros(len(right))
-        self.group = none if groups is None else np.unique(groups, return_inverse=True)[1]
 
-    def run(self, method: str, *, more: int = 0) -> Iterator[tuple]:
+    def run(self, method: str, *, more: bool = False) -> Iterator[tuple]:
         """(maps, weights, target side, parameters) of the sample itself, then of resamples.
 
         ``maps`` are confidences (B, cells) by name: raw, rate (the share right of the other
-        folds, the same for all), source, target and, in the sample and the first ``more``
-        resamples, pooled, adapted and modality.
+        folds, the same for all), source, target and, with ``more``, pooled and adapted.
         """
         exact = self._sides(method, None)
         one = [np.bincount(s.cell, minlength=len(s.correct))[None].astype(float) for s in exact]
-        yield self._maps(method, *exact, *one, more > 0)
-        grid = self._sides(method, _CELLS) if len(self.drawn[0].counts) > 1 else exact
-        first, total = 1, len(self.drawn[0].counts)
-        while first < total:
-            last = min(first + _CHUNK, total if first > more else more + 1)
-            w = [d.counts[first:last] @ s.counts for d, s in zip(self.drawn, grid, strict=True)]
-            yield self._maps(method, *grid, *w, last <= more + 1)
-            first = last
+        yield self._maps(method, *exact, *one, more)
+        total = len(self.drawn[0].counts)
+        grid = self._sides(method, _CELLS) if total > 1 else exact
+        for first in range(1, total, _CHUNK):
+            at = slice(first, first + _CHUNK)
+            w = [d.counts[at] @ s.counts for d, s in zip(self.drawn, grid, strict=True)]
+            yield self._maps(method, *grid, *w, more)
 
     def _sides(self, method, most):
-        left = (self.left, np.zeros(len(self.left), int), np.zeros(len(self.left)))
-        right = (self.right, self.fold, self.group)
-        return [
-            self._side(method, most, *rows, codes, len(d.names))
-            for rows, codes, d in zip((left, right), self.codes, self.drawn, strict=True)
-        ]
+        folds = (np.zeros(len(self.left), int), self.fold)
+        sides = zip((self.left, self.right), folds, self.codes, self.drawn, strict=True)
+        return [self._side(method, most, *rows, len(d.names)) for *rows, d in sides]
 
-    def _side(self, method, most, rows, fold, group, codes, n_images):
+    def _side(self, method, most, rows, fold, codes, n_images):
         from scipy.sparse import csr_array
 
         c, y = rows["confidence"].to_numpy(float), rows["correct"].to_numpy(float)
@@ -167,15 +157,14 @@ class Pair:
         else:
             at = gathered(c, most)
             _, first, cell = np.unique(
-                np.column_stack([at, y, fold, group]), axis=0, return_index=True,
-                return_inverse=True,
-            )  # fmt: skip
+                np.column_stack([at, y, fold]), axis=0, return_index=True, return_inverse=True
+            )
             cell = cell.ravel()
             c = (np.bincount(at, c) / np.bincount(at))[at][first]
-            y, fold, group = y[first], fold[first], group[first]
+            y, fold = y[first], fold[first]
             features, target = family.features(c, self.clip), y
         counts = csr_array((np.ones(len(cell)), (codes, cell)), shape=(n_images, len(y)))
-        return _Side(features, target, c, y, fold, group, counts, cell)
+        return _Side(features, target, c, y, fold, counts, cell)
 
     def _maps(self, method, s, t, ws, wt, more):
         family, b = FAMILIES[method], len(wt)
@@ -195,8 +184,6 @@ class Pair:
                 pooled = family.fit(*both, np.hstack([np.tile(ws, (N_FOLDS, 1)), wk]))
                 maps["pooled"] = crossed(family.apply, pooled, t, b)
             maps["adapted"] = self._adapted(maps["source"], t, wk)
-            if method == "log_odds" and self.group.any():
-                maps["modality"] = self._by_group(theta[1], t, wk)
         return maps, wt, t, theta
 
     def _adapted(self, p, t, wk):
@@ -206,16 +193,6 @@ class Pair:
         delta = adapt(features, t.correct, wk, x)
         return crossed(
             lambda d, f: expit(f), delta, t, len(p), x + np.einsum("bd,bnd->bn", delta, features)
-        )
-
-    def _by_group(self, theta, t, wk):
-        """Slopes of groups, each starting at the pooled one."""
-        x = logit(t.confidence, self.clip)
-        features = x[:, None] * (t.group[:, None] == np.unique(self.group))
-        offset = x / np.asarray(theta)
-        delta = adapt(features, t.correct, wk, offset)
-        return crossed(
-            lambda d, f: expit(f), delta, t, len(wk) // N_FOLDS, offset + delta @ features.T
         )
 
 
@@ -271,9 +248,8 @@ def transfer_study(
     methods: Sequence[str] = METHODS,
     level: float = 0.95,
     n_resamples: int = 1000,
-    more: int = 0,
+    more: bool = False,
     margin: float = MARGIN,
-    modality: str = "modality",
     rng: np.random.Generator,
 ) -> TransferStudy:
     r"""Losses on the target of maps fitted on the source and on the target.
@@ -300,9 +276,9 @@ def transfer_study(
         Bootstrap resamples of the images of all rows jointly, all fits repeated in each. Where
         more than 400 different confidences occur, resampled fits gather them into 400 cells of
         equal mass; the estimates do not.
-    more : int
-        Resamples that also fit on both sides (``pooled``), move the source's map by the target's
-        labels (``adapted``) and fit one map per ``modality`` (log_odds); with 0 none is made.
+    more : bool
+        Also fit on both sides (``pooled``) and move the source's map by the target's labels
+        (``adapted``).
 
     Returns
     -------
@@ -324,8 +300,7 @@ def transfer_study(
     seed, rows, costs = int(rng.integers(2**63)), [], []
     drawn = draw_sides(graded, source, target, n_resamples, seed)
     for key, left, right in pairs(graded, source, target):
-        groups = _groups_of(right, modality) if more else None
-        pair = Pair(left, right, drawn, seed=seed, groups=groups)
+        pair = Pair(left, right, drawn, seed=seed)
         info = _about(left, right, drawn[1], level) | {"clip": pair.clip}
         for method in methods:
             if method == "temperature" and not (
@@ -339,12 +314,6 @@ def transfer_study(
         only = " with the probabilities of all options" if methods == ["temperature"] else ""
         raise ValueError(f"no model and strategy has enough answers in source and target{only}")
     return TransferStudy(_holm(pd.DataFrame(rows), level), np.array(costs), level)
-
-
-def _groups_of(rows, column):
-    """Labels of groups that may have a map each; None where there are none, or too many."""
-    names = rows[column].astype(object).fillna("").astype(str) if column in rows else pd.Series()
-    return names if 1 < names.nunique() <= _MOST_GROUPS else None
 
 
 def draw_sides(graded, source, target, n_resamples, seed) -> tuple[Resamples, Resamples]:
@@ -392,9 +361,6 @@ def _rows(pair, method, level, more, margin):
         row = {"loss": loss} | extra
         draws = {f"loss_{name}": v for name, v in d.items()}
         draws |= {name: d[a] - d[b] for name, (a, b) in CHANGES.items()}
-        for name in ("pooled", "adapted", "modality"):
-            if name in d:
-                draws[f"{name}_change"] = d[name] - d["source"][: len(d[name])]
         for name, v in draws.items():
             row[name], row[f"{name}_low"], row[f"{name}_high"] = interval(v, level)
         if loss == "brier":

@@ -7,7 +7,7 @@ from scipy.special import expit
 
 from medcal_nb.correct import FITS, blank_pairs, image_reliance_table, image_sentence
 from medcal_nb.correct.maps import assign_folds
-from medcal_nb.correct.paired import image_labels
+from medcal_nb.measure.rows import image_labels
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from .fusion import plain_answer
-from .paired import mean, paired
+from .paired import means, paired
 
 AGREEMENT, MAJORITY = "model_agreement", "majority"
 _ITEM = ["dataset", "item_id"]
@@ -49,7 +49,7 @@ def agreement_table(rows: pd.DataFrame, *, rng: np.random.Generator, **settings)
     Returns
     -------
     DataFrame
-        One row per ``who``: n, n_images, share (of all items), mean_confidence, accuracy and
+        One row per ``who``: n, n_images, share (of all items), accuracy and
         ``change`` (against the best single model on the same items, which is ``best``) with low
         and high, by image; ``is_model``.
     """
@@ -61,43 +61,8 @@ def agreement_table(rows: pd.DataFrame, *, rng: np.random.Generator, **settings)
     rival = single[single["model"] == best].set_index(_ITEM)["correct"]
     both["rival"] = rival.reindex(pd.MultiIndex.from_frame(both[_ITEM])).to_numpy()
 
-    def statistic(part, w):
-        right = mean(w, part["correct"])
-        said = {"mean_confidence": part["confidence"].mean(), "accuracy": right}
-        return said | {"change": right - mean(w, part["rival"])}
-
+    both["accuracy"] = both["correct"]
+    statistic = means("accuracy", "rival", change=("accuracy", "rival"))
     out = paired(both, ["who"], statistic, rng=rng, **settings)
     models = out["who"].isin(single["model"])
     return out.assign(share=out["n"] / len(most), best=best, is_model=models)
-
-
-def agreement_title(table: pd.DataFrame) -> str:
-    """Does the majority beat the best model, and what is it worth that all agree?"""
-    by = table.set_index("who")["accuracy"].mul(100).round()
-    most = table.set_index("who").loc[MAJORITY]
-    does = "can't be told from"
-    if most["change_high"] < 0:
-        does = "loses to"
-    elif most["change_low"] > 0:
-        does = "beats"
-    title = (
-        f"The majority of {table['is_model'].sum()} models, {by[MAJORITY]:.0f} % right, {does} the "
-        f"best of them ({most['best']}, {by[most['best']]:.0f} %)"
-    )
-    if f"{MAJORITY}, all agree" not in by:
-        return f"{title}; never do all agree"
-    return f"{title}; where all agree, {by[f'{MAJORITY}, all agree']:.0f} % are right"
-
-
-def agreement_sentence(table: pd.DataFrame) -> str:
-    """The numbers behind :func:`agreement_title`, with their intervals."""
-    told = [
-        f"{who} {row['accuracy']:.3f} [{row['accuracy_low']:.3f}, {row['accuracy_high']:.3f}]"
-        + (f" ({100 * row['share']:.0f} % of the questions)" if row["share"] < 1 else "")
-        for who, row in table.set_index("who").iterrows()
-    ]
-    row = table[table["who"] == MAJORITY].iloc[0]
-    return (
-        f"Accuracy: {'; '.join(told)}. Majority minus {row['best']}: {row['change']:+.3f} "
-        f"[{row['change_low']:+.3f}, {row['change_high']:+.3f}]."
-    )

@@ -18,7 +18,7 @@ from medcal_nb.files import new_file
 from medcal_nb.measure.rows import image_labels
 
 from .fusion import BY, scores_of
-from .maps import RecalibrationWarning, Recalibrator, assign_folds, by_fold, fit, option_arrays
+from .maps import RecalibrationWarning, Recalibrator, by_fold, fit, folds_of, option_arrays
 from .paired import paired
 
 DECISION_TYPES = {"closed": "yes/no", "yes/no": "yes/no", "choice": "choice", "score": "score"}
@@ -133,9 +133,8 @@ def decision_audit_table(
             warnings.simplefilter("ignore", RecalibrationWarning)
             temperature = _FIT(p, gold).params["temperature"]
         made = {"as stated": (p, fold)}
-        if len(set(images := image_labels(part))) >= n_folds:
-            fold = assign_folds(images, n_folds, rng=np.random.default_rng([seed, 0]))
-            made["temperature"] = by_fold(_FIT, p, gold, fold), fold
+        if (folds := folds_of(part, n_folds, seed)) is not None:
+            made["temperature"] = by_fold(_FIT, p, gold, folds), folds
         frames += [
             _called(part, q, gold, kind).assign(correction=name, fold=own, temperature=temperature)
             for name, (q, own) in made.items()

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from medcal_nb.measure.rows import image_labels
+from .fusion import BY, chosen, complete, pool
+from .maps import FITS, RecalibrationWarning, by_fold
+from .paired import means, paired
 
-from .fusion import BY, chosen, make_ballots, pool
-from .maps import FITS, RecalibrationWarning, assign_folds, by_fold
-from .paired import mean, paired
+_WHO = ("pool", "alone", "fused")
 
 
 def expert_split_table(
@@ -46,21 +46,18 @@ def expert_split_table(
         for expert, role in experts.items():
             if expert not in set(part["strategy"]):
                 continue
-            ballots = make_ballots(part, strategies=[*strategies, expert])
-            ballots = ballots.part(ballots.answered().all(axis=1) & ballots.graded())
-            images = image_labels(ballots.rows)
-            if len(set(images)) < n_folds:
+            ballots, fold = complete(part, [*strategies, expert], n_folds, seed)
+            if fold is None:
                 warnings.warn(
-                    f"expert: {' '.join(map(str, key))}: {expert} shares {len(images)} items with "
-                    "the strategies; left out",
+                    f"expert: {' '.join(map(str, key))}: {expert} shares {len(ballots.rows)} items "
+                    "with the strategies; left out",
                     RecalibrationWarning,
                     stacklevel=2,
                 )
                 continue
-            fold = assign_folds(images, n_folds, rng=np.random.default_rng([seed, 0]))
             frame = ballots.rows.assign(expert=expert, role=role)
-            whos = {"pool": strategies, "alone": [expert], "fused": [*strategies, expert]}
-            for name, members in whos.items():
+            whos = (strategies, [expert], [*strategies, expert])
+            for name, members in zip(_WHO, whos, strict=True):
                 own = ballots.of(members)
                 rows = chosen(own, pool(own), name=name)
                 c, y = rows["confidence"].to_numpy(float), rows["correct"].to_numpy(float)
@@ -68,17 +65,11 @@ def expert_split_table(
                 frame[f"brier_{name}"] = (by_fold(FITS["platt"], c, y, fold) - y) ** 2
             frames.append(frame)
 
-    def statistic(part, w):
-        out = {}
-        for loss in ("accuracy", "brier"):
-            own = {name: mean(w, part[f"{loss}_{name}"]) for name in ("pool", "alone", "fused")}
-            out |= {f"{loss}_{name}": float(v[0]) for name, v in own.items()}
-            out[f"{loss}_change"] = own["fused"] - own["pool"]
-        return out
-
     if not frames:
         return pd.DataFrame()
-    return paired(
-        pd.concat(frames), [*BY, "expert", "role"], statistic,
-        rng=rng, **settings,
-    )  # fmt: skip
+    columns = [f"{loss}_{name}" for loss in ("accuracy", "brier") for name in _WHO]
+    changes = {
+        f"{loss}_change": (f"{loss}_fused", f"{loss}_pool") for loss in ("accuracy", "brier")
+    }
+    keys = [*BY, "expert", "role"]
+    return paired(pd.concat(frames), keys, means(*columns, **changes), rng=rng, **settings)

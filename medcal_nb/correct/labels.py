@@ -208,38 +208,3 @@ def labels_needed(study: LabelStudy) -> pd.DataFrame:
             | {"n_min": int(n[0]), "n_max": int(n[-1])}
         )
     return pd.DataFrame(rows)
-
-
-def labels_sentence(
-    needed: pd.DataFrame, *, level: float = 0.95, target: str = "medical images"
-) -> str:
-    """How many labels until refitting pays, from the Brier scores of one group.
-
-    Raises
-    ------
-    ValueError
-        If the table has no row of the Brier score, or several.
-    """
-    part = needed[needed["loss"] == "brier"]
-    if len(part) != 1:
-        raise ValueError(f"needed: {len(part)} rows of the Brier score, not one")
-    row = part.iloc[0]
-
-    def said(n):
-        if not np.isfinite(n):
-            return f"more than {row['n_max']:,}"
-        return f"{n:,.0f} or fewer" if n == row["n_min"] else f"{n:,.0f}"
-
-    band = ""
-    if not np.isnan(row["n_star_low"]):
-        ends = dict.fromkeys((said(row["n_star_low"]), said(row["n_star_high"])))
-        band = f" ({level:.0%} interval: {' to '.join(ends)})"
-    pays = f"from {said(row['n_star'])} labels on"
-    if not np.isfinite(row["n_star"]):
-        pays = f"not at up to {row['n_max']:,} labels"
-    return (
-        f"On {target}, refitting has a lower Brier score than carrying over {pays}{band}; starting "
-        "from the carried-over map and moving it with the labels beats refitting at "
-        f"{row['adapting_beats'] or 'no number of'} labels. Numbers tried: from {row['n_min']:,} "
-        f"to {row['n_max']:,}."
-    )

@@ -365,6 +365,14 @@ def assign_folds(groups, n_folds: int, *, rng: np.random.Generator) -> np.ndarra
     return fold[at]
 
 
+def folds_of(rows: pd.DataFrame, n_folds: int, seed) -> np.ndarray | None:
+    """A fold for each row, by image; None where there are fewer images than folds."""
+    images = image_labels(rows)
+    if len(set(images)) < n_folds:
+        return None
+    return assign_folds(images, n_folds, rng=np.random.default_rng([seed, 0]))
+
+
 def by_fold(fit, confidence, correct, fold) -> np.ndarray:
     """Corrected confidences, each from a map fitted on the other folds."""
     c, y = np.asarray(confidence, dtype=float), np.asarray(correct)

@@ -33,6 +33,10 @@ class Resamples:
         """Position of each row's image."""
         return self.names.get_indexer(labels)
 
+    def of(self, labels) -> np.ndarray:
+        """(1 + resamples, rows): how often each row is drawn."""
+        return self.counts[:, self.codes(labels)]
+
 
 def interval(draws: np.ndarray, level: float) -> tuple[float, float, float]:
     """(estimate, low, high) from the estimate (first) and its resamples (the rest).
@@ -51,6 +55,16 @@ def mean(weights: np.ndarray, values) -> np.ndarray:
     """Weighted mean of the rows' values, one for each row of weights; NaN where none is drawn."""
     with np.errstate(invalid="ignore"):
         return weights @ np.asarray(values, float) / weights.sum(axis=1)
+
+
+def means(*columns: str, **changes: tuple[str, str]) -> Callable:
+    """A statistic for :func:`paired`: means of columns, and differences of two of them by name."""
+
+    def statistic(part, w):
+        out = {name: mean(w, part[name]) for name in columns}
+        return out | {name: out[a] - out[b] for name, (a, b) in changes.items()}
+
+    return statistic
 
 
 def paired(

@@ -443,56 +443,6 @@ def transfer_summary(study: TransferStudy) -> pd.DataFrame:
     return pd.DataFrame(out)
 
 
-NAMES = {"log_odds": "log-odds scaling", "platt": "Platt scaling",
-         "temperature": "temperature scaling of all options", "beta": "beta calibration",
-         "isotonic": "isotonic regression"}  # fmt: skip
-
-
-def transfer_sentence(
-    table: pd.DataFrame, *, method: str = "log_odds", level: float = 0.95,
-    source: str = "general images", target: str = "medical images",
-) -> str:  # fmt: skip
-    """The conclusions on carrying over as a sentence, from the Brier scores of a transfer table.
-
-    Raises
-    ------
-    ValueError
-        If the table has no row of that method.
-    """
-    part = table[(table["method"] == method) & (table["loss"] == "brier")]
-    if part.empty:
-        raise ValueError(f"no rows with method {method!r}")
-    n, count = len(part), part["conclusion"].value_counts()
-    held = part["conclusion_holm"].value_counts()
-    told = "; ".join(
-        f"{name}: {count.get(name, 0)}"
-        + (f" ({held.get(name, 0)} after Holm's correction)" if name != "undecided" else "")
-        for name in CONCLUSIONS
-        if count.get(name, 0)
-    )
-    lowers, raises = (part["carry_change_high"] < 0).sum(), (part["carry_change_low"] > 0).sum()
-    ranks, name = int((part["auroc_low"] > 0.5).sum()), NAMES.get(method, method)
-    told_of = f"{name[0].upper()}{name[1:]}, fitted on {source} and used on {target}"
-    margin, row = f"{part['margin'].iloc[0]:g}", part.iloc[0]
-    if n == 1:
-        changes = [
-            f"{row[c]:+.3f} [{row[f'{c}_low']:+.3f}, {row[f'{c}_high']:+.3f}]"
-            for c in ("carry_change", "cost")
-        ]
-        return (
-            f"{told_of}, changes the Brier score by {changes[0]} against what is stated and by "
-            f"{changes[1]} against a refit, margin {margin}: {row['conclusion']}."
-        )
-    return (
-        f"{told_of}, {n} models and kinds of confidence. Against a refit, within {margin} of the "
-        f"Brier score: {told}. Carrying over lowers the Brier score for {lowers} and raises it for "
-        f"{raises} (about {n * (1 - level) / 2:.1f} each by chance alone, were there no change). "
-        f"The confidence ranks right above wrong on {target} (AUROC above ½) for {ranks} of {n}. "
-        f"The cost of carrying over has median {part['cost'].median():+.3f}, from "
-        f"{part['cost'].min():+.3f} to {part['cost'].max():+.3f}."
-    )
-
-
 # --- what the gap is made of ------------------------------------------------------------------
 
 _PARTS = {

@@ -7,7 +7,7 @@ import pytest
 from medcal_nb.answers import load_answers
 from medcal_nb.ask.graded import to_graded
 from medcal_nb.ask.parsing import parse_answer
-from medcal_nb.correct.agreement import (
+from medcal_nb.correct import (
     agreement_sentence,
     agreement_table,
     agreement_title,

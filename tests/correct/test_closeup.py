@@ -96,9 +96,9 @@ def test_label_sides_take_fresh_items_apart(both, rng):
     fresh = graded(rng, 100, "fresh", per_image=2)
     rows, used = label_sides(both, fresh, **SIDES, more_target=MEDICAL, rng=rng)
     parts = rows.groupby("part").size()
-    assert parts["labels"] == 50
+    assert parts["target"] == 50
     assert parts["judged"] == 50 + 300
-    shared = set(rows[rows.part == "labels"].image_id) & set(rows[rows.part == "judged"].image_id)
+    shared = set(rows[rows.part == "target"].image_id) & set(rows[rows.part == "judged"].image_id)
     assert not shared
     assert set(used) == {"source", "target", "judged"}
     assert label_sides(both, fresh[:0], **SIDES, more_target=MEDICAL, rng=rng)[1] == SIDES

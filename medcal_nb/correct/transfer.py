@@ -12,6 +12,7 @@ pick rows by any columns: ``source={"dataset": "mmbench"}, target={"dataset": "o
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -42,6 +43,7 @@ About a mean shift of 0.07 in confidence, √0.005."""
 CONCLUSIONS = ("nothing to correct", "carries over", "does not", "undecided")
 GENERAL, MEDICAL = {"domain": "general"}, {"domain": "medical"}
 N_FOLDS = 5
+_ENDS = ("value", "low", "high")
 _CELLS = 400  # different confidences that resampled fits tell apart
 _CHUNK = 200  # resamples at once
 
@@ -140,6 +142,18 @@ class Pair:
             at = slice(first, first + _CHUNK)
             w = [d.counts[at] @ s.counts for d, s in zip(self.drawn, grid, strict=True)]
             yield self._maps(method, *grid, *w, more)
+
+    def brier(self, method: str, *, moved: bool = False) -> dict[str, np.ndarray]:
+        """Brier scores (1 + resamples,) of all maps; with ``moved`` also of the source's map whose
+        intercept is refitted on the target."""
+        out: dict[str, list] = {}
+        for maps, w, side, _ in self.run(method):
+            if moved:
+                maps["moved"] = _shifted(maps["source"], side, w)
+            for name, p in maps.items():
+                loss = losses_of(p, side.correct, w, self.clip)["brier"]
+                out.setdefault(name, []).append(loss)
+        return {name: np.concatenate(parts) for name, parts in out.items()}
 
     def _sides(self, method, most):
         folds = (np.zeros(len(self.left), int), self.fold)
@@ -303,9 +317,7 @@ def transfer_study(
         pair = Pair(left, right, drawn, seed=seed)
         info = _about(left, right, drawn[1], level) | {"clip": pair.clip}
         for method in methods:
-            if method == "temperature" and not (
-                option_rows(left).all() and option_rows(right).all()
-            ):
+            if method == "temperature" and not _all_options(left, right):
                 continue
             for row, cost in _rows(pair, method, level, more, margin):
                 rows.append(dict(zip(BY, key, strict=True)) | {"method": method} | info | row)
@@ -314,6 +326,10 @@ def transfer_study(
         only = " with the probabilities of all options" if methods == ["temperature"] else ""
         raise ValueError(f"no model and strategy has enough answers in source and target{only}")
     return TransferStudy(_holm(pd.DataFrame(rows), level), np.array(costs), level)
+
+
+def _all_options(left, right):
+    return option_rows(left).all() and option_rows(right).all()
 
 
 def draw_sides(graded, source, target, n_resamples, seed) -> tuple[Resamples, Resamples]:
@@ -483,24 +499,15 @@ def gap_table(
     seed, rows = int(rng.integers(2**63)), []
     drawn = draw_sides(graded, source, target, n_resamples, seed)
     for key, left, right in pairs(graded, source, target):
-        pair, v = Pair(left, right, drawn, seed=seed), {}
-        whole = option_rows(left).all() and option_rows(right).all()
-        scaled = "temperature" if whole else "log_odds"
+        pair, whole = Pair(left, right, drawn, seed=seed), _all_options(left, right)
+        scaled, loss = "temperature" if whole else "log_odds", {}
         for short, method in (("T", scaled), ("P", "platt"), ("I", "isotonic")):
-            for maps, w, side, _ in pair.run(method):
-                if short == "P":
-                    maps["moved"] = _shifted(maps["source"], side, w)
-                for name in {"source", "target", "moved"} & set(maps):
-                    loss = losses_of(maps[name], side.correct, w, pair.clip)["brier"]
-                    v.setdefault(f"{short} {name}", []).append(loss)
-        v = {name: np.concatenate(parts) for name, parts in v.items()}
+            found = pair.brier(method, moved=short == "P")
+            loss |= {f"{short} {name}": draws for name, draws in found.items()}
         for part, (a, b) in _PARTS.items():
-            value, low, high = interval(v[a] - v[b], level)
-            rows.append(
-                dict(zip(BY, key, strict=True))
-                | {"n": len(right), "scaled": scaled, "part": part}
-                | {"value": value, "low": low, "high": high}
-            )
+            ends = dict(zip(_ENDS, interval(loss[a] - loss[b], level), strict=True))
+            about = {"n": len(right), "scaled": scaled, "part": part}
+            rows.append(dict(zip(BY, key, strict=True)) | about | ends)
     if not rows:
         raise ValueError("no model and strategy has enough answers in both source and target")
     return pd.DataFrame(rows)
@@ -546,35 +553,26 @@ def modality_matrix(
         images are left out.
     """
     method, seed, rows = check_method(method), int(rng.integers(2**63)), []
-    inside = measured(select(graded, where))
     more = {name: measured(select(graded, w)) for name, w in (sources or {}).items()}
-    for key, own in inside.groupby(list(BY), sort=True, observed=True):
-        parts = {
-            str(m): r
-            for m, r in own.groupby(column, sort=True, observed=True)
-            if len(set(image_labels(r))) >= N_FOLDS
-        }
+    for key, own in measured(select(graded, where)).groupby(list(BY), sort=True, observed=True):
+        parts = {str(m): r for m, r in own.groupby(column, sort=True, observed=True)}
+        parts = {m: r for m, r in parts.items() if len(set(image_labels(r))) >= N_FOLDS}
         fits = {name: r[(r[list(BY)] == list(key)).all(axis=1)] for name, r in more.items()}
         fits = {name: r for name, r in fits.items() if len(r)} | parts
         drawn = {
             name: Resamples(image_labels(r), n_resamples, np.random.default_rng([seed, 1]))
             for name, r in fits.items()
         }
-        for applied, right in parts.items():
-            for fitted, left in fits.items():
-                if applied != fitted:
-                    refuse_shared(left, right, f"of {fitted} and of {applied}")
-                pair = Pair(left, right, (drawn[fitted], drawn[applied]), seed=seed)
-                kind, v = "target" if applied == fitted else "source", []
-                for maps, w, side, _ in pair.run(method):
-                    v.append([losses_of(maps[k], side.correct, w, pair.clip)["brier"]
-                              for k in ("raw", kind)])  # fmt: skip
-                raw, value = np.concatenate(v, axis=1)
-                change, low, high = interval(value - raw, level)
-                rows.append(
-                    dict(zip(BY, key, strict=True))
-                    | {"method": method, "fitted_on": fitted, "applied_to": applied}
-                    | {"n_fit": len(left), "n": len(right), "loss_raw": raw[0], "value": value[0]}
-                    | {"change": change, "change_low": low, "change_high": high}
-                )
+        for (applied, right), (fitted, left) in product(parts.items(), fits.items()):
+            if applied != fitted:
+                refuse_shared(left, right, f"of {fitted} and of {applied}")
+            loss = Pair(left, right, (drawn[fitted], drawn[applied]), seed=seed).brier(method)
+            value = loss["target" if applied == fitted else "source"]
+            change, low, high = interval(value - loss["raw"], level)
+            rows.append(
+                dict(zip(BY, key, strict=True))
+                | {"method": method, "fitted_on": fitted, "applied_to": applied}
+                | {"n_fit": len(left), "n": len(right), "loss_raw": loss["raw"][0]}
+                | {"value": value[0], "change": change, "change_low": low, "change_high": high}
+            )
     return pd.DataFrame(rows)

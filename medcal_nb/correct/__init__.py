@@ -1,8 +1,6 @@
 """Correcting: maps from confidence to confidence, where they carry over, and fusing strategies."""
 
 # ruff: noqa: F401
-from medcal_nb.measure.rows import side_name, sides
-
 from .agreement import agreement_table, model_agreement
 from .closeup import (
     correction_stages,
@@ -46,14 +44,12 @@ from .maps import (
 )
 from .paired import images_note
 from .told import (
-    agreement_sentence,
     agreement_title,
     carry_rows,
     carry_title,
     change_title,
     cost_title,
     falls,
-    image_sentence,
     image_title,
     labels_sentence,
     method_name,

@@ -328,15 +328,17 @@ def modalities_title(pairs: pd.DataFrame) -> str:
     away = pairs[pairs["fitted_on"] != pairs["applied_to"]]
     outside = ~away["fitted_on"].isin(away["applied_to"])
 
-    def said(part):
+    def said(part, unit=""):
         helps, harms = (part["change_high"] < 0).sum(), (part["change_low"] > 0).sum()
-        return f"{_none(helps)} of {len(part)} surely help, {_none(harms)} surely harm"
+        return f"{_none(helps)} of {len(part)}{unit}, surely harms {_none(harms)}"
 
     if not outside.any() or outside.all():
-        return f"Of maps used elsewhere, {said(away)}"
+        return f"A map used elsewhere surely helps {said(away, ' times')}"
     name = away.loc[outside, "fitted_on"].iloc[0]
-    others, its = said(away[~outside]), said(away[outside])
-    return f"Of other groups' maps, {others}; of that of {name}, {its}"
+    return (
+        f"The map of {name} surely helps {said(away[outside], ' groups')}; another group's helps "
+        f"{said(away[~outside], ' times')}"
+    )
 
 
 def traps_title(traps: pd.DataFrame) -> str:
@@ -438,29 +440,6 @@ def image_title(table: pd.DataFrame) -> str:
     )
 
 
-def image_sentence(table: pd.DataFrame) -> str:
-    """Does the fusion's confidence look at the image: from one model's table of image reliance.
-
-    Raises
-    ------
-    ValueError
-        If the table has no row of the fusion as stated.
-    """
-    rows = table[(table["correction"] == "as stated") & (table["system"] == "fusion")]
-    if len(rows) != 1:
-        raise ValueError("no row of the fusion as stated")
-    row, told = rows.iloc[0], "and no difference to the change of the accuracy is shown"
-    if row["excess_low"] > 0:
-        told = "less than the accuracy: it is not about the image as much as the answers are"
-    elif row["excess_high"] < 0:
-        told = "more than the accuracy"
-    accuracy, confidence = (_ends(row, f"{k}_change", "+.3f") for k in ("accuracy", "confidence"))
-    return (
-        f"Without the image the fusion's accuracy changes by {accuracy} and its confidence by "
-        f"{confidence}, {told}."
-    )
-
-
 # --- several models -----------------------------------------------------------------------------
 
 
@@ -477,15 +456,3 @@ def agreement_title(table: pd.DataFrame) -> str:
     if (whole := "majority, all agree") not in right:
         return f"{title}; never do all agree"
     return f"{title}; where all agree, {right[whole]:.0f} % are right"
-
-
-def agreement_sentence(table: pd.DataFrame) -> str:
-    """The numbers behind :func:`agreement_title`, with their intervals."""
-    told = [
-        f"{row['who']} {_ends(row, 'accuracy')}"
-        + (f" ({100 * row['share']:.0f} % of the questions)" if row["share"] < 1 else "")
-        for row in table.to_dict("records")
-    ]
-    row = table[table["who"] == "majority"].iloc[0]
-    change = f"Majority minus {row['best']}: {_ends(row, 'change', '+.3f')}."
-    return f"Accuracy: {'; '.join(told)}. {change}"

@@ -12,8 +12,6 @@ from medcal_nb.correct import (
     label_sides,
     pareto_front,
     shifted_thresholds,
-    side_name,
-    sides,
     stage_scores,
     temperature_traps,
     transfer_study,
@@ -23,6 +21,7 @@ from medcal_nb.correct import (
 from medcal_nb.correct.maps import choose_clip
 from medcal_nb.errors import MedcalError, NotEnough
 from medcal_nb.measure import brier_score, ece
+from medcal_nb.measure.rows import side_name, sides
 
 from .worlds import graded
 

@@ -175,7 +175,9 @@ def test_titles_of_parts_and_groups_turn_with_the_numbers():
         change_low=[0.1, -0.3, -0.1, 0.0], change_high=[0.2, -0.1, 0.1, 0.0]
     )
     assert modalities_title(pairs) == (
-        "Of other groups' maps, 1 of 2 surely help, none surely harm; of that of g, none of 1 "
-        "surely help, 1 surely harm"
+        "The map of g surely helps none of 1 groups, surely harms 1; another group's helps 1 of 2 "
+        "times, surely harms none"
     )
-    assert modalities_title(pairs[1:]).startswith("Of maps used elsewhere, 1 of 2 surely help")
+    assert modalities_title(pairs[1:]) == (
+        "A map used elsewhere surely helps 1 of 2 times, surely harms none"
+    )

@@ -190,7 +190,7 @@ def true_cost(
     """What carrying over really costs, on fresh items that nothing was fitted on.
 
     Like is compared with like: the maps have the clip and the folds of :func:`transfer_study`;
-    the target's loss is the mean over its five maps, each fitted on four fifths of the labels.
+    the target's score is the mean over its five maps, each fitted on four fifths of the labels.
 
     Parameters
     ----------
@@ -202,7 +202,7 @@ def true_cost(
     Returns
     -------
     DataFrame
-        ``loss`` (brier, log_loss), raw, source, target, ``cost`` = source - target and its
+        One row of Brier scores: raw, source, target, ``cost`` = source - target and its
         standard_error by image, n, n_images.
 
     Raises
@@ -211,7 +211,7 @@ def true_cost(
         If a fresh image is one that a map was fitted on.
     """
     learn, judge, made = _sides(graded, source, target, method)
-    kept, clip = measured(fresh), made.keywords["clip"]
+    kept = measured(fresh)
     refuse_shared(pd.concat([learn, judge]), kept, "fitted on and fresh")
     (c, y), (there, _) = arrays_of(judge, method), arrays_of(kept, method)
     fold = assign_folds(image_labels(judge), N_FOLDS, rng=rng)
@@ -220,18 +220,15 @@ def true_cost(
         "source": [_leading(made(*arrays_of(learn, method))(there))],
         "target": [_leading(made(c[fold != k], y[fold != k])(there)) for k in range(N_FOLDS)],
     }
-    correct = kept["correct"].to_numpy(float)
-    losses = {
-        "brier": lambda p: (p - correct) ** 2,
-        "log_loss": lambda p: -np.log(np.clip(np.where(correct == 1, p, 1 - p), clip, 1 - clip)),
-    }
-    drawn, rows = Resamples(image_labels(kept), n_resamples, rng), []
-    for name, loss in losses.items():
-        each = {key: np.mean([loss(p) for p in ps], axis=0) for key, ps in maps.items()}
-        cost = mean(drawn.of(image_labels(kept)), each["source"] - each["target"])
-        spread = {"cost": cost[0], "standard_error": float(np.std(cost[1:]))}
-        rows.append({"loss": name} | {key: v.mean() for key, v in each.items()} | spread)
-    return pd.DataFrame(rows).assign(n=len(kept), n_images=len(drawn.names))
+    correct, drawn = (
+        kept["correct"].to_numpy(float),
+        Resamples(image_labels(kept), n_resamples, rng),
+    )
+    each = {name: np.mean([(p - correct) ** 2 for p in ps], axis=0) for name, ps in maps.items()}
+    cost = mean(drawn.of(image_labels(kept)), each["source"] - each["target"])
+    row = {name: loss.mean() for name, loss in each.items()}
+    row |= {"cost": cost[0], "standard_error": float(np.std(cost[1:]))}
+    return pd.DataFrame([row | {"n": len(kept), "n_images": len(drawn.names)}])
 
 
 def shifted_thresholds(

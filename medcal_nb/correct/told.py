@@ -99,9 +99,9 @@ def carry_title(rows: pd.DataFrame, needed: pd.DataFrame, *, source: str, target
         told = f"{what} carries over for {'all' if fine else 'none of'} {of_all}"
     else:
         told = f"{what} carries over for {fine} of {of_all}, not for {fails}"
-    row = needed[needed["loss"] == "brier"].iloc[0]
+    row = needed.iloc[0]
     if not np.isfinite(row["n_star"]):
-        return f"{told}; up to {row['n_max']:,} {target} do no better"
+        return f"{told}; up to {row['n_max']:,.0f} {target} do no better"
     may = "may do" if np.isinf(row["n_star_high"]) else "do"
     already = "already " if row["n_star"] == row["n_min"] and may == "do" else ""
     return f"{told}; {row['n_star']:,.0f} {target} {already}{may} better"
@@ -206,17 +206,8 @@ def rate_sentence(brier: pd.DataFrame, *, model: str, strategy: str, target: str
 def labels_sentence(
     needed: pd.DataFrame, *, level: float = 0.95, target: str = "medical images"
 ) -> str:
-    """How many labels until refitting pays, from the Brier scores of one group.
-
-    Raises
-    ------
-    ValueError
-        If the table has no row of the Brier score, or several.
-    """
-    part = needed[needed["loss"] == "brier"]
-    if len(part) != 1:
-        raise ValueError(f"needed: {len(part)} rows of the Brier score, not one")
-    row = part.iloc[0]
+    """How many labels until refitting pays, from the one row of a table of labels needed."""
+    (row,) = needed.to_dict("records")
 
     def said(n):
         if not np.isfinite(n):

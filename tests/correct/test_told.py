@@ -36,7 +36,7 @@ def world(rng):
 
 
 def needed(star, high=np.nan):
-    row = {"loss": "brier", "n_star": star, "n_star_high": high, "n_min": 10, "n_max": 1000}
+    row = {"n_star": star, "n_star_high": high, "n_min": 10, "n_max": 1000}
     return pd.DataFrame([row])
 
 

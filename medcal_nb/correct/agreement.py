@@ -59,10 +59,10 @@ def agreement_table(rows: pd.DataFrame, *, rng: np.random.Generator, **settings)
         [rows.assign(who=rows["model"]), most.assign(who=f"{MAJORITY}, " + most["agree"])]
     )
     rival = single[single["model"] == best].set_index(_ITEM)["correct"]
-    both["rival"] = rival.reindex(pd.MultiIndex.from_frame(both[_ITEM])).to_numpy()
+    both["rival"] = rival.reindex(pd.MultiIndex.from_frame(both[_ITEM])).to_numpy(float)
+    both["correct"] = both["correct"].astype(float)
 
-    both["accuracy"] = both["correct"]
-    statistic = means("accuracy", "rival", change=("accuracy", "rival"))
+    statistic = means(accuracy="correct", change=("correct", "rival"))
     out = paired(both, ["who"], statistic, rng=rng, **settings)
     models = out["who"].isin(single["model"])
     return out.assign(share=out["n"] / len(most), best=best, is_model=models)

@@ -76,7 +76,7 @@ def stage_scores(
         c, y = part["confidence"].to_numpy(float), part["correct"].to_numpy(float)
         end = measure.ece_interval(c, y, level=level, groups=image_labels(part), rng=rng)
         table.loc[at, ["ece_low", "ece_high"]] = end.low, end.high
-    return table.drop(columns="aurc")
+    return table
 
 
 FITTED_ON = {

@@ -141,9 +141,8 @@ def decision_audit_table(
         ]
 
     def statistic(part, w):
-        out = {k: v for k, v in scores_of(part, w).items() if k != "aurc"}
-        out |= {name: part[name].mean() for name in ("brier_options", "ranked_score")}
-        return out | {"temperature": part["temperature"].iloc[0]}
+        out = {name: part[name].mean() for name in ("brier_options", "ranked_score")}
+        return scores_of(part, w) | out | {"temperature": part["temperature"].iloc[0]}
 
     return paired(
         pd.concat(frames), [*BY, "decision_type", "correction"], statistic,

@@ -67,9 +67,8 @@ def expert_split_table(
 
     if not frames:
         return pd.DataFrame()
-    columns = [f"{loss}_{name}" for loss in ("accuracy", "brier") for name in _WHO]
-    changes = {
-        f"{loss}_change": (f"{loss}_fused", f"{loss}_pool") for loss in ("accuracy", "brier")
-    }
+    losses = ("accuracy", "brier")
+    columns = {f"{loss}_{name}": f"{loss}_{name}" for loss in losses for name in _WHO}
+    columns |= {f"{loss}_change": (f"{loss}_fused", f"{loss}_pool") for loss in losses}
     keys = [*BY, "expert", "role"]
-    return paired(pd.concat(frames), keys, means(*columns, **changes), rng=rng, **settings)
+    return paired(pd.concat(frames), keys, means(**columns), rng=rng, **settings)

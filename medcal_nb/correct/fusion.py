@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, ndtr
 
-from medcal_nb.measure import aurc, ece
+from medcal_nb.measure import ece, holm
 from medcal_nb.measure.rows import rows_where
 
 from ._families import fit_smoothed, logit
@@ -391,6 +391,7 @@ def fused_answers(
         systems = list(_systems(full, expert, fold))
         labels = round(len(full.rows) * (n_folds - 1) / n_folds)
         both = pd.concat(systems, ignore_index=True)
+        both["loss"] = (both["confidence"] - both["correct"].astype(float)) ** 2
         both["labels"] = np.where(both["correction"] == "as stated", 0, labels)
         frames.append(both.assign(n_dropped=n_dropped))
     return pd.concat(frames, ignore_index=True)
@@ -440,20 +441,23 @@ def _systems(full, expert, fold):
             judged = ~own.get("question_type", pd.Series("", own.index)).isin(["closed", "choice"])
             own["new_tokens"] += np.where(judged, full.of(voters).tokens.sum(axis=1), 0)
         yield from corrections(own, "expert" if s == expert else "strategy")
-    pools = {FUSION: voters} | (
-        {EXPERT_TOO: list(full.strategies)} if expert in full.strategies else {}
-    )
-    for name, members in pools.items():
-        if len(members) < 2:  # one voter is no fusion
-            continue
+    members = []
+    for name, members in _pools(full.strategies, expert).items():
         own = full.of(members)
         yield from corrections(chosen(own, pool(own), name=name), "fusion")
         yield tagged(_cross_fused(own, fold, name + TRAINED), "fusion", "trained", fold=fold)
-    for s in members if len(members) > 1 else ():
+    for s in members:
         rest = full.of([m for m in members if m != s])
         yield tagged(chosen(rest, pool(rest), name=name), "ablation", left_out=s)
         trained = _cross_fused(rest, fold, name + TRAINED)
         yield tagged(trained, "ablation", "trained", left_out=s, fold=fold)
+
+
+def _pools(strategies, expert):
+    """The voters of each fusion by its name; one voter is no fusion."""
+    pools = {FUSION: [s for s in strategies if s != expert]}
+    pools |= {EXPERT_TOO: list(strategies)} if expert in strategies else {}
+    return {name: members for name, members in pools.items() if len(members) > 1}
 
 
 def complete(part, strategies, n_folds, seed):
@@ -469,13 +473,12 @@ def complete(part, strategies, n_folds, seed):
 def scores_of(part, w) -> dict:
     """Statistics of graded answers for :func:`paired`; ranks within folds where maps differ.
 
-    accuracy, mean_confidence, brier, log_loss, auroc with intervals; ece (15 equal-width bins) and
-    aurc, the folds' weighted by their size, without.
+    accuracy, mean_confidence, brier, log_loss, auroc with intervals; ece (15 equal-width bins)
+    without.
     """
     c, y = part["confidence"].to_numpy(float), part["correct"].to_numpy(float)
     fold = part["fold"].to_numpy() if "fold" in part else np.zeros(len(part))
     likely = np.clip(np.where(y == 1, c, 1 - c), 1e-12, 1)
-    folds = [fold == k for k in np.unique(fold)]
     return {
         "accuracy": mean(w, y),
         "mean_confidence": mean(w, c),
@@ -483,7 +486,6 @@ def scores_of(part, w) -> dict:
         "log_loss": mean(w, -np.log(likely)),
         "auroc": weighted_auroc(c, y, w, fold),
         "ece": ece(c, y),
-        "aurc": float(sum(own.sum() * aurc(c[own], y[own]) for own in folds) / len(c)),
     }
 
 
@@ -525,48 +527,41 @@ def fusion_change_table(
     ValueError
         If no Platt-corrected strategy is there.
     """
-    from statsmodels.stats.multitest import multipletests
-
     frames = []
     for _, part in fused.groupby(list(BY), sort=True, observed=True):
         platt, rows = part[part["correction"] == "platt"], part[part["kind"] == "fusion"]
         rivals = {"best strategy": _best(platt[platt["kind"] == "strategy"])}
         if (platt["kind"] == "expert").any():
             own = platt[platt["kind"] == "expert"].set_index("item_id")
-            rivals["expert"] = (_loss(own), own["system"].iloc[0])
+            rivals["expert"] = (own["loss"], own["system"].iloc[0])
         frames += [
-            rows.assign(rival=rival, rival_is=name, brier=_loss(rows),
-                        rival_brier=rows["item_id"].map(loss))
-            for rival, (loss, name) in rivals.items() if len(rows)
-        ]  # fmt: skip
-    plain = means("brier", "rival_brier", change=("brier", "rival_brier"))
+            rows.assign(rival=rival, rival_is=name, rival_loss=rows["item_id"].map(loss))
+            for rival, (loss, name) in rivals.items()
+            if len(rows)
+        ]
+    plain = means(brier="loss", rival_brier="rival_loss")
 
     def statistic(part, w):
         out = plain(part, w)
-        spread = max(np.std(out["change"][1:]), 1e-12)
-        return out | {"p": 2 * ndtr(-abs(out["change"][0]) / spread)}
+        change = out["brier"] - out["rival_brier"]
+        p = 2 * ndtr(-abs(change[0]) / max(np.std(change[1:]), 1e-12))
+        return out | {"change": change, "p": p}
 
     if not frames:
         return pd.DataFrame()
     keys = [*BY, *_SYSTEM, "rival", "rival_is"]
     out = paired(pd.concat(frames), keys, statistic, rng=rng, **settings)
-    out["p_holm"] = out.groupby("rival")["p"].transform(
-        lambda p: multipletests(p, method="holm")[1]
-    )
+    out["p_holm"] = out.groupby("rival")["p"].transform(lambda p: holm(p.to_numpy()))
     shown = np.where(out["change"] < 0, "better", "worse")
     out["conclusion"] = np.where(out["p_holm"] < _SIZE, shown, "no difference shown")
     return out
-
-
-def _loss(rows):
-    return (rows["confidence"] - rows["correct"].astype(float)) ** 2
 
 
 def _best(single):
     """Losses by item of the strategy that is best on the other folds, and the usual one's name."""
     if single.empty:
         raise ValueError("fused: no Platt-corrected strategy to compare with")
-    wide = single.assign(loss=_loss(single)).pivot(index="item_id", columns="system", values="loss")
+    wide = single.pivot(index="item_id", columns="system", values="loss")
     fold = single.drop_duplicates("item_id").set_index("item_id")["fold"].reindex(wide.index)
     names = {k: wide[fold != k].mean().idxmin() for k in fold.unique()}
     loss = pd.concat([wide.loc[fold == k, name] for k, name in names.items()])
@@ -584,14 +579,11 @@ def left_out_table(fused: pd.DataFrame, *, rng: np.random.Generator, **settings)
         where nothing was left out, as with one voter.
     """
     keys = [*BY, "system", "correction", "item_id"]
-    whole = fused[fused["kind"] == "fusion"].set_index(keys)
-    rows = fused[fused["kind"] == "ablation"]
+    whole = fused[fused["kind"] == "fusion"].set_index(keys)["loss"].rename("whole")
+    rows = fused[fused["kind"] == "ablation"].join(whole, on=keys)
     if rows.empty:
         return pd.DataFrame()
-    full = _loss(whole).reindex(pd.MultiIndex.from_frame(rows[keys])).to_numpy()
-
-    rows = rows.assign(brier=_loss(rows), brier_whole=full)
-    statistic = means("brier", "brier_whole", change=("brier", "brier_whole"))
+    statistic = means(brier="loss", brier_whole="whole", change=("loss", "whole"))
     return paired(rows, [*keys[:-1], "left_out"], statistic, rng=rng, **settings)
 
 
@@ -615,10 +607,7 @@ def abstention_table(
         ballots = make_ballots(part, strategies=present)
         ballots = ballots.part(ballots.graded())
         frames = {s: alone(ballots, s) for s in present}
-        pools = {FUSION: [s for s in present if s != expert], EXPERT_TOO: present}
-        for name, members in pools.items() if expert in present else [(FUSION, present)]:
-            if len(members) < 2:
-                continue
+        for name, members in _pools(present, expert).items():
             frames[name] = chosen(ballots.of(members), pool(ballots.of(members)), name=name)
         for system, frame in frames.items():
             rows = frame[frame["confidence"].notna()]
@@ -653,13 +642,12 @@ def tokens_table(fused: pd.DataFrame, *, rng: np.random.Generator, **settings) -
     rows = rows[rows["new_tokens"].notna()]
     if rows.empty:
         return pd.DataFrame()
-    rows = rows.assign(brier=_loss(rows))
     parts = []
     for _, part in rows.groupby(list(BY), sort=False, observed=True):
-        lowest = part.groupby("system")["brier"].mean().idxmin()
-        best = part[part["system"] == lowest].set_index("item_id")["brier"]
+        lowest = part.groupby("system")["loss"].mean().idxmin()
+        best = part[part["system"] == lowest].set_index("item_id")["loss"]
         parts.append(part.assign(best=part["item_id"].map(best)))
-    statistic = means("new_tokens", "brier", "best", change=("brier", "best"))
+    statistic = means(new_tokens="new_tokens", brier="loss", change=("loss", "best"))
     keys = [*BY, "system", "correction", "kind"]
     out = paired(pd.concat(parts), keys, statistic, rng=rng, **settings)
     return out.assign(tied=out["change_low"] <= 1e-12)

@@ -118,12 +118,10 @@ def image_reliance_table(
         the image as much as the answers do; ``same_answer``, the share of items whose answer stays
         the same. Each with ``_low`` and ``_high`` of the bootstrap by image.
     """
-    kinds = [f"{name}_{kind}" for name in ("confidence", "accuracy") for kind in ("shown", "blank")]
-    plain = means(*kinds, "same_answer", confidence_change=("confidence_blank", "confidence_shown"),
-                  accuracy_change=("accuracy_blank", "accuracy_shown"))  # fmt: skip
-
-    def statistic(part, w):
-        out = plain(part, w)
-        return out | {"excess": out["confidence_change"] - out["accuracy_change"]}
-
-    return paired(pairs, [*BY, "system", "correction"], statistic, rng=rng, **settings)
+    columns = {"same_answer": "same_answer"}
+    for name in ("accuracy", "confidence"):
+        shown, blank = f"{name}_shown", f"{name}_blank"
+        columns |= {shown: shown, blank: blank, f"{name}_change": (blank, shown)}
+        pairs = pairs.assign(**{f"{name}_moved": pairs[blank] - pairs[shown]})
+    columns |= {"excess": ("confidence_moved", "accuracy_moved")}
+    return paired(pairs, [*BY, "system", "correction"], means(**columns), rng=rng, **settings)

@@ -57,14 +57,14 @@ def mean(weights: np.ndarray, values) -> np.ndarray:
         return weights @ np.asarray(values, float) / weights.sum(axis=1)
 
 
-def means(*columns: str, **changes: tuple[str, str]) -> Callable:
-    """A statistic for :func:`paired`: means of columns, and differences of two of them by name."""
+def means(**columns: str | tuple[str, str]) -> Callable:
+    """A statistic for :func:`paired`: by name the mean of a column, or of the first minus that of
+    the second of two."""
 
-    def statistic(part, w):
-        out = {name: mean(w, part[name]) for name in columns}
-        return out | {name: out[a] - out[b] for name, (a, b) in changes.items()}
+    def one(part, w, of):
+        return mean(w, part[of]) if isinstance(of, str) else mean(w, part[of[0]] - part[of[1]])
 
-    return statistic
+    return lambda part, w: {name: one(part, w, of) for name, of in columns.items()}
 
 
 def paired(

@@ -331,7 +331,7 @@ def yield_table(
         stages = correction_stages(
             pd.concat([left, right]), source=source, target=target, method=method, rng=rng
         )
-        row = dict(zip(BY, key, strict=True)) | {"n": len(right)}
+        row = key | {"n": len(right)}
         for labels in _LABELS:
             part = stages[stages["labels"] == labels]
             names = ["ece", *_YIELDS]

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from medcal_nb.measure.rows import parts_by
+
 from .fusion import BY, chosen, complete, pool
 from .maps import FITS, RecalibrationWarning, by_fold
 from .paired import means, paired
@@ -42,15 +44,15 @@ def expert_split_table(
         and brier_change, fused - pool, with low and high of the bootstrap paired by image.
     """
     seed, frames = int(rng.integers(2**63)), []
-    for key, part in graded.groupby(list(BY), sort=True, observed=True):
+    for key, part in parts_by(graded, BY):
         for expert, role in experts.items():
             if expert not in set(part["strategy"]):
                 continue
             ballots, fold = complete(part, [*strategies, expert], n_folds, seed)
             if fold is None:
+                where, n = " ".join(map(str, key.values())), len(ballots.rows)
                 warnings.warn(
-                    f"expert: {' '.join(map(str, key))}: {expert} shares {len(ballots.rows)} items "
-                    "with the strategies; left out",
+                    f"expert: {where}: {expert} shares {n} items with the strategies; left out",
                     RecalibrationWarning,
                     stacklevel=2,
                 )

@@ -21,7 +21,7 @@ import pandas as pd
 from scipy.special import expit, ndtr
 
 from medcal_nb.measure import ece, holm
-from medcal_nb.measure.rows import rows_where
+from medcal_nb.measure.rows import parts_by, rows_where
 
 from ._families import fit_smoothed, logit
 from .maps import FITS, RecalibrationWarning, by_fold, folds_of
@@ -384,9 +384,9 @@ def fused_answers(
         If no strategy answers enough, or too few items are answered by all.
     """
     frames, seed = [], int(rng.integers(2**63))
-    for key, part in graded.groupby(list(BY), sort=True, observed=True):
+    for key, part in parts_by(graded, BY):
         voters = list(strategies or sorted(set(part["strategy"]) - {expert}))
-        full, n_dropped = _common(part, voters, expert, n_folds, " ".join(map(str, key)))
+        full, n_dropped = _common(part, voters, expert, n_folds, " ".join(map(str, key.values())))
         fold = folds_of(full.rows, n_folds, seed)
         systems = list(_systems(full, expert, fold))
         labels = round(len(full.rows) * (n_folds - 1) / n_folds)
@@ -528,7 +528,7 @@ def fusion_change_table(
         If no Platt-corrected strategy is there.
     """
     frames = []
-    for _, part in fused.groupby(list(BY), sort=True, observed=True):
+    for _, part in parts_by(fused, BY):
         platt, rows = part[part["correction"] == "platt"], part[part["kind"] == "fusion"]
         rivals = {"best strategy": _best(platt[platt["kind"] == "strategy"])}
         if (platt["kind"] == "expert").any():
@@ -602,7 +602,7 @@ def abstention_table(
         share b of right answers of this system.
     """
     seed, out = int(rng.integers(2**63)), []
-    for key, part in graded.groupby(list(BY), sort=True, observed=True):
+    for key, part in parts_by(graded, BY):
         present = [s for s in [*strategies, expert] if s in set(part["strategy"])]
         ballots = make_ballots(part, strategies=present)
         ballots = ballots.part(ballots.graded())
@@ -621,7 +621,7 @@ def abstention_table(
                 row = {"system": system, "correction": correction, "n_items": len(frame)}
                 row |= {"n_abstained": silent, "brier": loss / len(rows)}
                 row |= {"brier_all": (loss + silent * b * (1 - b)) / len(frame)}
-                out.append(dict(zip(BY, key, strict=True)) | row)
+                out.append(key | row)
     return pd.DataFrame(out)
 
 
@@ -643,7 +643,7 @@ def tokens_table(fused: pd.DataFrame, *, rng: np.random.Generator, **settings) -
     if rows.empty:
         return pd.DataFrame()
     parts = []
-    for _, part in rows.groupby(list(BY), sort=False, observed=True):
+    for _, part in parts_by(rows, BY):
         lowest = part.groupby("system")["loss"].mean().idxmin()
         best = part[part["system"] == lowest].set_index("item_id")["loss"]
         parts.append(part.assign(best=part["item_id"].map(best)))

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from medcal_nb.measure.rows import image_labels, measured
+from medcal_nb.measure.rows import image_labels, measured, rows_where
 
 from ._families import FAMILIES, adapt, logit
-from .maps import BY, arrays_of, check_method, choose_clip
+from .maps import arrays_of, check_method, choose_clip
 from .paired import Resamples
 from .transfer import GENERAL, MEDICAL, pairs, refuse_shared, select
 
@@ -79,11 +79,11 @@ def label_efficiency_study(
     picked = again.integers(n_draws, size=(n_resamples, min(n_draws, _DRAWS_AGAIN)))
     more = None if judged is None else measured(select(graded, judged))
     for key, left, right in pairs(graded, source, target):
-        held = None if more is None else more[(more[list(BY)] == list(key)).all(axis=1)]
+        held = None if more is None else rows_where(more, key)
         if held is not None:
             refuse_shared(right, held, "in target and judged")
             refuse_shared(left, held, "in source and judged")
-        about = dict(zip(BY, key, strict=True)) | {"method": method}
+        about = key | {"method": method}
         draws = (sizes, n_draws, n_resamples, seed)
         for n, name, drawn in _curves(left, right, held, method, *draws):
             low, high = np.quantile(drawn[:, 0], tail)

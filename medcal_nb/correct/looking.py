@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from medcal_nb.measure.rows import parts_by
+
 from .fusion import (
     BY,
     FUSION,
@@ -49,7 +51,7 @@ def blank_pairs(
         Empty where nothing was asked with a blank image.
     """
     seed, out = int(rng.integers(2**63)), []
-    for _, part in graded.groupby(list(BY), sort=True, observed=True):
+    for _, part in parts_by(graded, BY):
         present = set(part["strategy"])
         names = [s for s in strategies if {s, s + BLANK} <= present]
         if not names:

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb.measure._check import check_confidence, check_pair
-from medcal_nb.measure.rows import image_labels, measured, plain_ids
+from medcal_nb.measure.rows import image_labels, measured, parts_by, plain_ids
 
 from ._families import FAMILIES, T_MAX, T_MIN, softmax
 
@@ -404,14 +404,13 @@ def fit_maps(
         On an unknown method or column, if no row can be used, or if ``temperature`` is asked
         for where a row has no option probabilities.
     """
-    method, rows = check_method(method), measured(_with(graded, by))
+    method, rows = check_method(method), measured(graded)
+    made = partial(fit, method=method, clip=clip)
     if rows.empty:
         raise ValueError("no row has what the fit needs: a confidence and a grade")
     return {
-        _key(key): fit(
-            *arrays_of(part, method), method=method, images=image_labels(part), clip=clip
-        )
-        for key, part in rows.groupby(list(by), sort=True, observed=True)
+        tuple(key.values()): made(*arrays_of(part, method), images=image_labels(part))
+        for key, part in parts_by(rows, by)
     }
 
 
@@ -433,9 +432,8 @@ def apply_maps(
         If no group has a map, or an image was used to fit its map.
     """
     out = []
-    for key, part in _with(graded, by).groupby(list(by), sort=True, observed=True):
-        if _key(key) in maps:
-            fitted = maps[_key(key)]
+    for key, part in parts_by(graded, by):
+        if fitted := maps.get(tuple(key.values())):
             has = part["confidence"].notna().to_numpy()
             labels = image_labels(part[has])
             c = arrays_of(part[has].assign(correct=np.nan), fitted.name)[0]
@@ -454,7 +452,7 @@ def cross_apply(
     The column ``fold`` tells which map; ungraded rows have no corrected confidence.
     """
     method, out = check_method(method), []
-    for _, part in _with(graded, by).groupby(list(by), sort=True, observed=True):
+    for _, part in parts_by(graded, by):
         has = part.index.isin(measured(part).index)
         moved, fold = np.empty(0), np.full(len(part), -1)
         if has.any():
@@ -488,7 +486,7 @@ def corrected(
     for method in map(check_method, [methods] if isinstance(methods, str) else methods):
         use = [
             part
-            for _, part in rows.groupby(list(by), sort=True, observed=True)
+            for _, part in parts_by(rows, by)
             if len(set(image_labels(part))) >= n_folds
             and (method != "temperature" or option_rows(part).all())
         ]
@@ -497,17 +495,6 @@ def corrected(
             names = moved["strategy"].str.removesuffix(f"+{method}")
             parts.append(moved.drop(columns="confidence_raw").assign(strategy=names, map=method))
     return pd.concat(parts, ignore_index=True)
-
-
-def _key(key) -> tuple:
-    return tuple(key) if isinstance(key, tuple) else (key,)
-
-
-def _with(graded, by):
-    for column in by:
-        if column not in graded:
-            raise ValueError(f"no column {column!r} to group by")
-    return graded
 
 
 def _moved(part, has, values, name):

@@ -19,7 +19,7 @@ import pandas as pd
 from scipy.special import expit, ndtr
 
 from medcal_nb.measure import auroc, ece
-from medcal_nb.measure.rows import image_labels, measured
+from medcal_nb.measure.rows import image_labels, measured, parts_by, rows_where
 
 from ._families import FAMILIES, adapt, fit_smoothed, logit
 from .maps import (
@@ -84,15 +84,14 @@ def pairs(graded, source, target) -> Iterator[tuple]:
     """(key, source rows, target rows) of each group that has both, measured rows only."""
     left, right = select(graded, source), select(graded, target)
     refuse_shared(left, right, "source and target")
-    sources = dict(list(measured(left).groupby(list(BY), sort=True, observed=True)))
-    for key, rows in measured(right).groupby(list(BY), sort=True, observed=True):
-        if key not in sources:
-            continue
-        if len(sources[key]) >= 2 * N_FOLDS and len(set(image_labels(rows))) >= N_FOLDS:
-            yield key, sources[key], rows
-        else:
+    left = measured(left)
+    for key, rows in parts_by(measured(right), BY):
+        own = rows_where(left, key)
+        if len(own) >= 2 * N_FOLDS and len(set(image_labels(rows))) >= N_FOLDS:
+            yield key, own, rows
+        elif len(own):
             warnings.warn(
-                f"transfer: {' '.join(map(str, key))} has {len(sources[key])} source and "
+                f"transfer: {' '.join(map(str, key.values()))} has {len(own)} source and "
                 f"{len(rows)} target answers with a confidence and a grade; left out",
                 RecalibrationWarning,
                 stacklevel=3,
@@ -320,7 +319,7 @@ def transfer_study(
             if method == "temperature" and not _all_options(left, right):
                 continue
             for row, cost in _rows(pair, method, level, more, margin):
-                rows.append(dict(zip(BY, key, strict=True)) | {"method": method} | info | row)
+                rows.append(key | {"method": method} | info | row)
                 costs.append(cost)
     if not rows:
         only = " with the probabilities of all options" if methods == ["temperature"] else ""
@@ -507,7 +506,7 @@ def gap_table(
         for part, (a, b) in _PARTS.items():
             ends = dict(zip(_ENDS, interval(loss[a] - loss[b], level), strict=True))
             about = {"n": len(right), "scaled": scaled, "part": part}
-            rows.append(dict(zip(BY, key, strict=True)) | about | ends)
+            rows.append(key | about | ends)
     if not rows:
         raise ValueError("no model and strategy has enough answers in both source and target")
     return pd.DataFrame(rows)
@@ -554,10 +553,10 @@ def modality_matrix(
     """
     method, seed, rows = check_method(method), int(rng.integers(2**63)), []
     more = {name: measured(select(graded, w)) for name, w in (sources or {}).items()}
-    for key, own in measured(select(graded, where)).groupby(list(BY), sort=True, observed=True):
+    for key, own in parts_by(measured(select(graded, where)), BY):
         parts = {str(m): r for m, r in own.groupby(column, sort=True, observed=True)}
         parts = {m: r for m, r in parts.items() if len(set(image_labels(r))) >= N_FOLDS}
-        fits = {name: r[(r[list(BY)] == list(key)).all(axis=1)] for name, r in more.items()}
+        fits = {name: rows_where(r, key) for name, r in more.items()}
         fits = {name: r for name, r in fits.items() if len(r)} | parts
         drawn = {
             name: Resamples(image_labels(r), n_resamples, np.random.default_rng([seed, 1]))
@@ -570,7 +569,7 @@ def modality_matrix(
             value = loss["target" if applied == fitted else "source"]
             change, low, high = interval(value - loss["raw"], level)
             rows.append(
-                dict(zip(BY, key, strict=True))
+                key
                 | {"method": method, "fitted_on": fitted, "applied_to": applied}
                 | {"n_fit": len(left), "n": len(right), "loss_raw": loss["raw"][0]}
                 | {"value": value[0], "change": change, "change_low": low, "change_high": high}

@@ -431,7 +431,7 @@ def test_missing_confidences_stay_missing(both):
 def test_bad_requests_are_refused(both, tmp_path):
     with pytest.raises(ValueError, match="unknown 'magic'; choose one of"):
         fit_maps(both, method="magic")
-    with pytest.raises(ValueError, match="no column 'planet'"):
+    with pytest.raises(ValueError, match="the table lacks 'planet'"):
         fit_maps(both, by=["planet"])
     with pytest.raises(ValueError, match="no row has what the fit needs"):
         fit_maps(both.assign(confidence=np.nan))

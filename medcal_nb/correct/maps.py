@@ -465,35 +465,29 @@ def cross_apply(
 
 
 def corrected(
-    graded: pd.DataFrame, methods: str | Sequence[str] = "platt", *, by: Sequence[str] = BY,
-    n_folds: int = 5, rng: np.random.Generator,
-) -> pd.DataFrame:  # fmt: skip
-    """Graded answers as stated and after cross-fitted maps, one row each, told apart by ``map``.
-
-    Parameters
-    ----------
-    methods : str or sequence of str
-        ``temperature`` is used on groups whose every row has option probabilities.
+    graded: pd.DataFrame, method: str = "platt", *, n_folds: int = 5, rng: np.random.Generator
+) -> pd.DataFrame:
+    """Graded answers as stated and after a cross-fitted map, one row each, told apart by ``map``.
 
     Returns
     -------
     DataFrame
-        The measured rows with ``map`` ("as stated" or a method) and ``fold`` (-1 as stated).
-        Groups of fewer images than folds come as stated alone.
+        The measured rows with ``map`` ("as stated" or the method) and ``fold`` (-1 as stated).
+        Groups of fewer images than folds, and for ``temperature`` those of which a row lacks
+        option probabilities, come as stated alone.
     """
-    rows = measured(graded)
+    method, rows = check_method(method), measured(graded)
     parts = [rows.assign(map="as stated", fold=-1)]
-    for method in map(check_method, [methods] if isinstance(methods, str) else methods):
-        use = [
-            part
-            for _, part in parts_by(rows, by)
-            if len(set(image_labels(part))) >= n_folds
-            and (method != "temperature" or option_rows(part).all())
-        ]
-        if use:
-            moved = cross_apply(pd.concat(use), method=method, by=by, n_folds=n_folds, rng=rng)
-            names = moved["strategy"].str.removesuffix(f"+{method}")
-            parts.append(moved.drop(columns="confidence_raw").assign(strategy=names, map=method))
+    use = [
+        part
+        for _, part in parts_by(rows, BY)
+        if len(set(image_labels(part))) >= n_folds
+        and (method != "temperature" or option_rows(part).all())
+    ]
+    if use:
+        moved = cross_apply(pd.concat(use), method=method, n_folds=n_folds, rng=rng)
+        names = moved["strategy"].str.removesuffix(f"+{method}")
+        parts.append(moved.drop(columns="confidence_raw").assign(strategy=names, map=method))
     return pd.concat(parts, ignore_index=True)
 
 

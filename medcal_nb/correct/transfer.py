@@ -191,9 +191,8 @@ class Pair:
             "target": crossed(family.apply, theta[1], t, b),
         }
         if more:
-            both = [np.concatenate(v) for v in ((s.features, t.features), (s.target, t.target))] \
-                if s.features.shape[1:] == t.features.shape[1:] else None  # fmt: skip
-            if both:
+            if s.features.shape[1:] == t.features.shape[1:]:  # as many options on both sides
+                both = np.concatenate([s.features, t.features]), np.r_[s.target, t.target]
                 pooled = family.fit(*both, np.hstack([np.tile(ws, (N_FOLDS, 1)), wk]))
                 maps["pooled"] = crossed(family.apply, pooled, t, b)
             maps["adapted"] = self._adapted(maps["source"], t, wk)

@@ -9,27 +9,29 @@ from .registry import Reader
 
 _ORGANS = {"HEAD": "head", "CHEST": "chest", "ABD": "abdomen"}
 _OWN = {"qid", "image_name", "image_organ", "question", "answer", "answer_type"}
+_COLUMNS = {"item_id": "!qid", "image_id": "!image_name", "question": "!question",
+            "modality": "!image_organ", "gold": "!answer"}  # fmt: skip
 _FROM = (
     "Replies of three models to VQA-RAD (Lau et al. 2018, CC0), by github.com/lsi-ufcg/"
     "radiology-vqa-mllms at 009b55cc, no licence stated; intervals by image."
 )
+_SAME = {"dataset": "vqa-rad", "domain": "medical", "strategy": "generate",
+         "question_type": "closed", "source": _FROM}  # fmt: skip
 
 
 def _read(source, columns, notes):
     left_out = 0
     for number, row in enumerate(source.records(), 1):
-        gold = str(source.need(row, "answer", number)).strip().casefold()
-        if gold not in ("yes", "no"):
+        known = source.take(row, _COLUMNS, number)
+        source.need(row, "answer_type", number)
+        known["gold"] = str(known["gold"]).strip().casefold()
+        if known["gold"] not in ("yes", "no"):
             left_out += 1
             continue
-        organ = source.need(row, "image_organ", number)
+        known["modality"] = _ORGANS.get(known["modality"], known["modality"])
         for model in list(row)[list(row).index("answer_type") + 1 :]:
-            yield {
-                "model": model, "strategy": "generate", "dataset": "vqa-rad", "domain": "medical",
-                "item_id": row["qid"], "image_id": row["image_name"], "question": row["question"],
-                "modality": _ORGANS.get(organ, organ), "question_type": "closed", "gold": gold,
-                "raw": row[model] or "", "source": _FROM,
-            }  # fmt: skip
+            raw = row[model] if isinstance(row[model], str) else ""
+            yield known | _SAME | {"model": model, "raw": raw}
     if left_out:
         notes.append(f"{source.path}: {left_out} questions are not of yes or no: left out")
 

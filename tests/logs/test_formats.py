@@ -480,7 +480,7 @@ def test_real_logs_come_in(real_dir, tmp_path, name):
 def test_replies_of_several_models_become_answers_of_each(tmp_path):
     path = tmp_path / "replies.csv"
     path.write_text(
-        "qid,image_name,image_organ,question,answer,answer_type,one,two\n"
+        "qid,image_name,image_organ,question,answer,answer_type,one-2.5,two\n"
         '7,x.jpg,ABD,Free air?,Yes,CLOSED,"Yes, there is.",\n'
         "8,x.jpg,HEAD,Where?,left,OPEN,left,left\n"
         "9,y.jpg,CHEST,Normal?,no,CLOSED,No.,yes\n"
@@ -491,10 +491,10 @@ def test_replies_of_several_models_become_answers_of_each(tmp_path):
     rows = load_answers(log).set_index(["model", "item_id"])
     assert len(rows) == 4
     assert rows["confidence"].isna().all()
-    assert rows.loc[("one", "7"), ["answer", "modality", "image_id"]].tolist() == [
+    assert rows.loc[("one-2.5", "7"), ["answer", "modality", "image_id"]].tolist() == [
         "yes", "abdomen", "x.jpg",
     ]  # fmt: skip
-    assert rows.loc[("one", "7"), "correct"]
+    assert rows.loc[("one-2.5", "7"), "correct"]
     assert not rows.loc[("two", "9"), "correct"]
     assert rows.loc[[("two", "7")], "correct"].isna().all()
 

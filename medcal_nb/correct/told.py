@@ -95,10 +95,10 @@ def carry_title(rows: pd.DataFrame, needed: pd.DataFrame, *, source: str, target
         told = f"{what} makes {harms} of {of_all} worse than as stated"
     elif helps > n / 2 and fine < n:
         told = f"{what} helps {helps} of {of_all} and carries over for {_none(fine)}"
-    elif fine in (0, n):
+    elif n in (fine, fails):
         told = f"{what} carries over for {'all' if fine else 'none of'} {of_all}"
     else:
-        told = f"{what} carries over for {fine} of {of_all}, not for {fails}"
+        told = f"{what} surely carries over for {_none(fine)} of {of_all}, surely not for {fails}"
     row = needed.iloc[0]
     if not np.isfinite(row["n_star"]):
         return f"{told}; up to {row['n_max']:,.0f} {target} do no better"

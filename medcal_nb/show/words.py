@@ -83,6 +83,7 @@ LABELS = {
     "probe_bicr": "probe: BICR",
     "self_consistency": "self-consistency",
     "semantic_entropy": "semantic entropy",
+    "clip_zero_shot": "CLIP, zero-shot",
     # strategies that are no way of asking
     "blank_image": "blank-image test",
     "image_ablation": "blank-image test",

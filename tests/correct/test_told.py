@@ -56,7 +56,11 @@ def outcomes(*conclusions, helps=False, harms=False):
         (["nothing to correct"] * 2, "There is nothing to correct for general labels;"),
         (["does not"] * 3, "carries over for none of 3 models;"),
         (["carries over", "nothing to correct"], "carries over for all 2 models;"),
-        (["carries over", "does not", "undecided"], "carries over for 1 of 3 models, not for 1;"),
+        (
+            ["carries over", "does not", "undecided"],
+            "surely carries over for 1 of 3 models, surely not for 1;",
+        ),
+        (["undecided", "does not"], "surely carries over for none of 2 models, surely not for 1;"),
     ],
 )
 def test_the_headline_says_what_the_conclusions_are(conclusions, said):

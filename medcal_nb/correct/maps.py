@@ -392,7 +392,7 @@ BY = ("model", "strategy")
 
 
 def fit_maps(
-    graded: pd.DataFrame, *, method: str = "log_odds", by: Sequence[str] = BY, clip="auto"
+    graded: pd.DataFrame, *, method: str = "log_odds", by: Sequence[str] = BY
 ) -> dict[tuple, Recalibrator]:
     """One map for each group of graded answers; it remembers the images that it saw.
 
@@ -405,11 +405,10 @@ def fit_maps(
         for where a row has no option probabilities.
     """
     method, rows = check_method(method), measured(graded)
-    made = partial(fit, method=method, clip=clip)
     if rows.empty:
         raise ValueError("no row has what the fit needs: a confidence and a grade")
     return {
-        tuple(key.values()): made(*arrays_of(part, method), images=image_labels(part))
+        tuple(key.values()): fit(*arrays_of(part, method), method=method, images=image_labels(part))
         for key, part in parts_by(rows, by)
     }
 
@@ -445,7 +444,7 @@ def apply_maps(
 
 def cross_apply(
     graded: pd.DataFrame, *, method: str = "log_odds", by: Sequence[str] = BY, n_folds: int = 5,
-    clip="auto", rng: np.random.Generator,
+    rng: np.random.Generator,
 ) -> pd.DataFrame:  # fmt: skip
     """As :func:`apply_maps`, by maps fitted on the same rows that never saw their image.
 
@@ -457,9 +456,9 @@ def cross_apply(
         moved, fold = np.empty(0), np.full(len(part), -1)
         if has.any():
             c, y = arrays_of(part[has], method)
-            used = choose_clip(part["confidence"][has]) if clip == "auto" else clip
             fold[has] = assign_folds(image_labels(part[has]), n_folds, rng=rng)
-            moved = by_fold(partial(fit, method=method, clip=used), c, y, fold[has])
+            clip = choose_clip(part["confidence"][has])
+            moved = by_fold(partial(fit, method=method, clip=clip), c, y, fold[has])
         out.append(_moved(part, has, moved, method).assign(fold=fold))
     return pd.concat(out).sort_index(kind="stable").reset_index(drop=True)
 

@@ -7,6 +7,7 @@ import os
 import pickle
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -470,17 +471,25 @@ def test_the_published_numbers_of_vlcb(real_dir, tmp_path):
         assert len(rows) == told.n
         assert measure.brier_score(c, y) == pytest.approx(told.brier, abs=1e-7)
         assert measure.auroc(c, y) == pytest.approx(told.auroc, abs=5e-5)
-        # Their ECE has 10 bins (lo, hi] and leaves a stated 0 out. The values at hand were kept
-        # in 32 bits: of one probe 668 lie beside the edge at 0.6, on the side chance put them.
+        # Their ECE has 10 bins (lo, hi] and leaves a stated 0 out.
         kept = c > 0
         found = measure.ece(c[kept], y[kept], n_bins=10) * kept.mean()
-        edge = (told.method, told.model) == ("CCPS", "Qwen3-VL-8B-Instruct")
-        assert found == pytest.approx(told.ece, abs=1e-3 if edge else 1e-7)
+        if (told.method, told.model) == ("CCPS", "Qwen3-VL-8B-Instruct"):
+            # The values at hand were kept in 32 bits, and 668 of this probe became 0.6 itself:
+            # whichever lay above it is lost, and what is open holds the published number.
+            up = np.where(c == 0.6, 0.6 + 1e-7, c)
+            assert (c == 0.6).sum() == 668
+            assert found < told.ece < measure.ece(up, y, n_bins=10)
+        else:
+            assert found == pytest.approx(told.ece, abs=1e-7)
     qwen = answers[answers["model"].str.startswith("Qwen") & (answers["strategy"] == "verbalized")]
     qwen = qwen.dropna()
-    zeros_in = measure.ece(qwen["confidence"].to_numpy(float), qwen["correct"].to_numpy(float),
-                           n_bins=10)  # fmt: skip
-    assert round(zeros_in, 4) == 0.2545  # .2404 as published
+    c, y = qwen["confidence"].to_numpy(float), qwen["correct"].to_numpy(float)
+    kept = c > 0
+    without = measure.ece(c[kept], y[kept], n_bins=10) * kept.mean()
+    told = (Path(__file__).parents[1] / "docs" / "own_data.md").read_text(encoding="utf-8")
+    for value in (without, measure.ece(c, y, n_bins=10)):
+        assert f"{value:.4f}".lstrip("0") in told
 
 
 @pytest.mark.real

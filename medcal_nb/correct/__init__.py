@@ -1,36 +1,18 @@
 """Correcting: maps from confidence to confidence, where they carry over, and fusing strategies."""
 
 # ruff: noqa: F401
-from medcal_nb.measure.rows import side_name, sides
-
-from .carrying import (
-    carry_rows,
-    carry_title,
-    cost_title,
-    method_name,
-    modalities_title,
-    order_sentence,
-    parts_sentence,
-    parts_title,
-    rate_sentence,
-    stays_sentence,
-    stays_table,
-    traps_title,
-    with_told,
-    yield_sentence,
-    yield_table,
-)
+from .agreement import agreement_table, model_agreement
 from .closeup import (
     correction_stages,
     fitted_on_table,
     label_sides,
-    pareto_front,
     shifted_thresholds,
     stage_scores,
+    stays_table,
     temperature_traps,
     true_cost,
     used_confidences,
-    voters,
+    yield_table,
 )
 from .decision import decision_audit_table, fit_decision_temperatures, write_decision_config
 from .expert import expert_split_table
@@ -41,10 +23,12 @@ from .fusion import (
     fusion_table,
     left_out_table,
     one_answer,
+    pareto_front,
     tokens_table,
+    voters,
 )
-from .labels import label_efficiency_study, labels_needed, labels_sentence
-from .looking import blank_pairs, image_reliance_table, image_sentence
+from .labels import label_efficiency_study, labels_needed
+from .looking import blank_pairs, image_reliance_table
 from .maps import (
     FITS,
     MAP_METHODS,
@@ -59,20 +43,28 @@ from .maps import (
     save_maps,
 )
 from .paired import images_note
-from .telling import (
-    change_sentence,
+from .told import (
+    agreement_title,
+    carry_rows,
+    carry_title,
     change_title,
+    cost_title,
     falls,
     image_title,
-    left_out_sentence,
+    labels_sentence,
+    method_name,
+    modalities_title,
+    order_sentence,
+    parts_sentence,
+    parts_title,
+    rate_sentence,
+    stays_sentence,
     system_name,
     systems_title,
     tokens_title,
-)
-from .transfer import (
-    gap_table,
-    modality_matrix,
     transfer_sentence,
-    transfer_study,
-    transfer_summary,
+    traps_title,
+    with_told,
+    yield_sentence,
 )
+from .transfer import gap_table, modality_matrix, transfer_study, transfer_summary

@@ -13,7 +13,6 @@ import numpy as np
 from scipy.special import expit, logsumexp
 
 T_MIN, T_MAX = 0.02, 50.0
-_NODES = np.linspace(np.log(T_MIN), np.log(T_MAX), 129)
 _TAUS = np.array([0.05, 0.1, 0.2, 0.4, 0.8, 1.6])
 
 
@@ -154,98 +153,53 @@ def adapt(features, correct, weights, offset) -> np.ndarray:
 # --- temperatures -------------------------------------------------------------------------------
 
 
-def _fit_options(z, gold, weights):
-    """Rows whose right answer is no option (-1) have no say."""
-    keep = gold >= 0
-    z, gold = z[keep], gold[keep]
-    leads = z[np.arange(len(z)), gold] >= np.nanmax(z, axis=1)
-    return _fit_temperatures(z, gold, weights[:, keep], leads)
-
-
-def _fit_log_odds(x, correct, weights):
-    """Right or wrong are two options whose log-odds are the confidence's."""
-    return _fit_temperatures(np.hstack([0 * x, x]), correct.astype(int), weights, correct)
-
-
-def _fit_temperatures(z, gold, weights, leads) -> np.ndarray:
+def _fit_options(z, gold, weights) -> np.ndarray:
     """Temperatures (B, 1) of log-probabilities z (n, k), NaN where an option is absent.
 
-    T = 1 where all answers are right, or all are wrong: the likelihood then asks for a bound.
+    Newton's method in a = 1 / T, in which the log-likelihood is concave, kept in a bracket. Rows
+    whose right answer is no option (-1) have no say. T = 1 where all answers are right, or all
+    are wrong: the likelihood then asks for a bound.
     """
-    if len(weights) == 1:
-        t = np.array([_one_temperature(z, gold, weights[0])])
-    else:
-        t = _solve(weights @ _scores(z, gold))
-    right, total = weights @ leads.astype(float), weights.sum(axis=1)
-    return np.where((right <= 0) | (right >= total), 1.0, t)[:, None]
-
-
-def _one_temperature(z, gold, weights) -> float:
-    """Newton's method in 1 / T, in which the log-likelihood is concave, kept in a bracket."""
-    below = np.ascontiguousarray(
-        np.nan_to_num((z - np.nanmax(z, axis=1, keepdims=True)).T, nan=-1e9)
+    keep = gold >= 0
+    gap, w = (
+        np.nan_to_num(z - np.nanmax(z, axis=1, keepdims=True), nan=-1e9)[keep],
+        weights[:, keep],
     )
-    target = weights @ below[gold, np.arange(len(gold))]
-    filled = np.maximum(below, -1e8)
-    low, high, a = 1 / T_MAX, 1 / T_MIN, 1.0
+    at_gold = gap[np.arange(len(gap)), gold[keep]]
+    right, total, target = w @ (at_gold >= 0), w.sum(axis=1), w @ at_gold
+    a, low, high = (np.full(len(w), value) for value in (1.0, 1 / T_MAX, 1 / T_MIN))
+    live = np.flatnonzero((right > 0) & (right < total))
+    step = max(1, 2_000_000 // max(1, gap.size))
     for _ in range(100):
-        p = np.exp(filled * a)
-        total = p.sum(axis=0)
-        p *= filled
-        average = p.sum(axis=0) / total
-        slope = target - weights @ average
-        p *= filled
-        curvature = weights @ (p.sum(axis=0) / total - average**2)
-        if slope == 0:
+        chunks = np.split(live, range(step, len(live), step)) if len(live) else []
+        live = np.concatenate([_move(a, low, high, at, gap, w, target) for at in chunks] or [live])
+        if not len(live):
             break
-        low, high = (a, high) if slope > 0 else (low, a)
-        to = a + slope / curvature if curvature > 0 else np.inf
-        to = to if low < to < high else np.sqrt(low * high)
-        if abs(to - a) <= 1e-12 * a:
-            break
-        a = to
-    return float(1 / a)
+    return 1 / a[:, None]
 
 
-def _scores(z, gold) -> np.ndarray:
-    """Per-row slope and curvature of the log-likelihood in log T at every node, (n, 2 nodes).
-
-    They are linear in the rows: weights times them serve any resample.
-    """
-    present = ~np.isnan(z)
-    gap = np.where(present, z - np.nanmax(z, axis=1, keepdims=True), 0.0)
-    at_gold, out = gap[np.arange(len(z)), gold], np.empty((len(z), 2 * len(_NODES)))
-    for j, a in enumerate(np.exp(-_NODES)):
-        p = np.exp(a * gap) * present
-        p /= p.sum(axis=1, keepdims=True)
-        average = (p * gap).sum(axis=1)
-        variance = (p * gap**2).sum(axis=1) - average**2
-        out[:, j] = -a * (at_gold - average)
-        out[:, j + len(_NODES)] = a * (at_gold - average) - a**2 * variance
-    return out
+def _move(a, low, high, at, gap, weights, target):
+    """One step of the temperatures ``at``; those that are not there yet."""
+    p = np.exp(a[at, None, None] * gap)
+    p /= p.sum(axis=2, keepdims=True)
+    average = np.einsum("bnk,nk->bn", p, gap)
+    spread = np.einsum("bnk,nk->bn", p, gap**2) - average**2
+    slope = target[at] - (weights[at] * average).sum(axis=1)
+    curvature = (weights[at] * spread).sum(axis=1)
+    low[at], high[at] = np.where(slope > 0, a[at], low[at]), np.where(slope > 0, high[at], a[at])
+    to = a[at] + slope / np.maximum(curvature, 1e-300)
+    to = np.where((low[at] < to) & (to < high[at]), to, np.sqrt(low[at] * high[at]))
+    to = np.where(slope == 0, a[at], to)
+    away, a[at] = np.abs(to - a[at]) > 1e-11 * a[at], to
+    return at[away]
 
 
-def _solve(scores: np.ndarray) -> np.ndarray:
-    """Temperatures (B,) at which summed scores (B, 2 nodes) vanish; a bound where they do not.
-
-    Between two nodes the slope is the cubic through both values and both curvatures, whose root
-    lies within 1e-6 of the likelihood's in log T.
-    """
-    m, h = len(_NODES), _NODES[1] - _NODES[0]
-    g, dg = scores[:, :m], scores[:, m:] * h
-    first = np.argmax(g <= 0, axis=1)
-    beyond, before = (g > 0).all(axis=1), (first == 0) & (g[:, 0] <= 0)
-    right = np.where(beyond | before, 1, first)
-    b = np.arange(len(g))
-    g0, g1, d0, d1 = g[b, right - 1], g[b, right], dg[b, right - 1], dg[b, right]
-    c2, c3 = 3 * (g1 - g0) - 2 * d0 - d1, 2 * (g0 - g1) + d0 + d1
-    low, high = np.zeros(len(g)), np.ones(len(g))
-    for _ in range(45):
-        u = (low + high) / 2
-        positive = g0 + u * (d0 + u * (c2 + u * c3)) > 0
-        low, high = np.where(positive, u, low), np.where(positive, high, u)
-    t = np.where(beyond, _NODES[-1], np.where(before, _NODES[0], _NODES[right - 1] + low * h))
-    return np.exp(np.where((np.abs(g) < 1e-300).all(axis=1), 0.0, t))
+def _fit_log_odds(x, correct, weights) -> np.ndarray:
+    """A logistic regression without intercept, whose slope is 1 / T; T = 1 as above."""
+    sums, right = weights @ (x * correct[:, None]), weights @ correct
+    slope = fit_logistic(x, sums, weights, start=np.ones(1))[0][:, 0]
+    t = 1 / np.clip(slope, 1 / T_MAX, 1 / T_MIN)
+    return np.where((right <= 0) | (right >= weights.sum(axis=1)), 1.0, t)[:, None]
 
 
 def softmax(z: np.ndarray) -> np.ndarray:

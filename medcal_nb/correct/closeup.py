@@ -1,23 +1,36 @@
 """One model and strategy closely: the tables behind the close-ups of a transfer study."""
 
-from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from medcal_nb import measure
-from medcal_nb.measure.rows import halves, measured, side_name
-from medcal_nb.measure.rows import rows_where as _rows
+from medcal_nb.measure.rows import halves, image_labels, measured, rows_where, side_name
 
 from ._families import FAMILIES, expit, logit
 from .fusion import scores_of
-from .maps import arrays_of, assign_folds, by_fold, choose_clip, corrected, fit
-from .paired import Resamples, image_labels, mean, paired
-from .transfer import N_FOLDS, refuse_shared, select
+from .maps import BY, arrays_of, assign_folds, by_fold, choose_clip, corrected, fit
+from .paired import Resamples, mean, paired
+from .told import SAYS
+from .transfer import N_FOLDS, pairs, refuse_shared, select
 
 TEMPERATURES = (0.5, 2.0, 5.0)
 CLIPS = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 1e-3, 1e-4, 1e-6)
+_YIELDS = ("yield_at_5", "yield_at_10", "yield_at_20")
+_LABELS = ("raw", "source", "target")
+
+
+def _sides(graded, source, target, method):
+    """Measured rows of both sides, which share no image, and the fit with one clip for both."""
+    learn, judge = (measured(select(graded, where)) for where in (source, target))
+    refuse_shared(learn, judge, "source and target")
+    clip = choose_clip(np.r_[learn["confidence"], judge["confidence"]].astype(float))
+    return learn, judge, partial(fit, method=method, clip=clip)
+
+
+def _leading(values):
+    return values if values.ndim == 1 else np.nanmax(values, axis=1)
 
 
 def correction_stages(
@@ -26,52 +39,43 @@ def correction_stages(
     """Confidences before and after a map, stacked under a column ``stage``.
 
     The stages: source and target as stated; the target with a map of the source's labels; the
-    target with a map of its own labels, cross-fitted by image. One clip for all, as in
-    :func:`transfer_study`; ``fold`` tells cross-fitted maps apart.
+    target with a map of its own labels, cross-fitted by image (``fold`` tells its maps apart).
+    ``labels`` says which labels corrected the target: raw (none), source or target.
     """
-    learn, judge = (measured(select(graded, where)) for where in (source, target))
-    refuse_shared(learn, judge, "source and target")
-    clip = choose_clip(np.r_[learn["confidence"], judge["confidence"]].astype(float))
-    (c, y), (cj, yj) = (arrays_of(rows, method) for rows in (learn, judge))
-    fitted = fit(c, y, method=method, images=image_labels(learn), clip=clip)
+    learn, judge, made = _sides(graded, source, target, method)
+    fitted = made(*arrays_of(learn, method), images=image_labels(learn))
+    c, y = arrays_of(judge, method)
     fold = assign_folds(image_labels(judge), N_FOLDS, rng=rng)
-    carried = fitted.apply(cj, images=image_labels(judge))
-    refitted = by_fold(partial(fit, method=method, clip=clip), cj, yj, fold)
-    to = side_name(target)
-    stages = {
-        f"{side_name(source)}, as stated": learn.assign(fold=-1),
-        f"{to}, as stated": judge.assign(fold=-1),
-        f"{to}, corrected with {side_name(source, of='labels')}": judge.assign(
-            confidence=_leading(carried), fold=-1
-        ),
-        f"{to}, corrected with {side_name(target, of='labels')} (cross-fitted)": judge.assign(
-            confidence=_leading(refitted), fold=fold
-        ),
-    }
-    return pd.concat([rows.assign(stage=stage) for stage, rows in stages.items()])
-
-
-def _leading(values):
-    return values if values.ndim == 1 else np.nanmax(values, axis=1)
+    carried = _leading(fitted.apply(c, images=image_labels(judge)))
+    refitted = _leading(by_fold(made, c, y, fold))
+    to, own = side_name(target), side_name(target, of="labels")
+    stages = (
+        (f"{side_name(source)}, as stated", "", learn, learn["confidence"], -1),
+        (f"{to}, as stated", "raw", judge, judge["confidence"], -1),
+        (f"{to}, corrected with {side_name(source, of='labels')}", "source", judge, carried, -1),
+        (f"{to}, corrected with {own} (cross-fitted)", "target", judge, refitted, fold),
+    )
+    return pd.concat(
+        [
+            rows.assign(stage=stage, labels=labels, confidence=values, fold=folds)
+            for stage, labels, rows, values, folds in stages
+        ]
+    )
 
 
 def stage_scores(
-    stages: pd.DataFrame, *, n_bins: int = 15, n_resamples: int = 1000, level: float = 0.95, rng
+    stages: pd.DataFrame, *, n_resamples: int = 1000, level: float = 0.95, rng
 ) -> pd.DataFrame:
     """Accuracy, mean confidence, ECE, Brier score and AUROC (within folds) per stage.
 
     The interval of the ECE is that of :func:`medcal_nb.measure.ece_interval`.
     """
-    settings = {"level": level, "n_resamples": n_resamples, "rng": rng}
-    table = paired(stages, ["stage"], scores_of, **settings).drop(columns="aurc")
-    made, ends = getattr(measure, "ece_interval", None), []
-    for stage in table["stage"]:
+    table = paired(stages, ["stage"], scores_of, level=level, n_resamples=n_resamples, rng=rng)
+    for at, stage in table["stage"].items():
         part = stages[stages["stage"] == stage]
         c, y = part["confidence"].to_numpy(float), part["correct"].to_numpy(float)
-        groups = image_labels(part)
-        ends.append(made and made(c, y, n_bins=n_bins, level=level, groups=groups, rng=rng))
-    for name in ("low", "high"):
-        table[f"ece_{name}"] = [getattr(end, name, np.nan) for end in ends]
+        end = measure.ece_interval(c, y, level=level, groups=image_labels(part), rng=rng)
+        table.loc[at, ["ece_low", "ece_high"]] = end.low, end.high
     return table
 
 
@@ -82,7 +86,6 @@ FITTED_ON = {
     "target": "target",
     "pooled": "both",
     "adapted": "adapted",
-    "modality": "by modality",
 }
 
 
@@ -125,14 +128,10 @@ def label_sides(
     if fresh.empty:
         return graded, {"source": source, "target": more_target}
     learn, judge = halves(fresh, rng=rng)
-    parts = {
-        "source": select(graded, source),
-        "labels": learn,
-        "judged": pd.concat([judge, select(graded, target)]),
-    }
+    judge = pd.concat([judge, select(graded, target)])
+    parts = {"source": select(graded, source), "target": learn, "judged": judge}
     both = pd.concat([part.assign(part=name) for name, part in parts.items()], ignore_index=True)
-    names = {"source": "source", "target": "labels", "judged": "judged"}
-    return both, {side: {"part": name} for side, name in names.items()}
+    return both, {name: {"part": name} for name in parts}
 
 
 def temperature_traps(
@@ -157,31 +156,30 @@ def temperature_traps(
         answers were fitted on.
     """
     used = measured(select(graded, source))
-    confidence, correct = arrays_of(used, "log_odds")
-    grid = np.linspace(0.005, 0.995, 100)
+    c, y = arrays_of(used, "log_odds")
+    grid, fitted = np.linspace(0.005, 0.995, 100), fit(c, y, method="log_odds")
     maps = {f"T = {t:g}": expit(logit(grid, 1e-12) / t) for t in TEMPERATURES}
-    fitted = fit(confidence, correct, method="log_odds")
     maps[f"T fitted ({fitted.params['temperature']:.2f})"] = fitted(grid)
-    maps["Platt fitted"] = fit(confidence, correct, method="platt")(grid)
+    maps["Platt fitted"] = fit(c, y)(grid)
     rows = [
-        pd.DataFrame({"trap": "map", "series": name, "x": grid, "y": values, "n": len(correct)})
+        pd.DataFrame({"trap": "map", "series": name, "x": grid, "y": values, "n": len(y)})
         for name, values in maps.items()
     ]
     name = graded["strategy"].iloc[0]
-    if among is not None:
-        there = measured(select(among, source))
-        certain = there.loc[there["confidence"] == 1, "strategy"].value_counts()
-        if len(certain):
-            name = certain.index[0]
-            used = there[there["strategy"] == name]
-            confidence, correct = arrays_of(used, "log_odds")
-    drawn = Resamples(image_labels(used), n_resamples, rng)
-    weights, family = drawn.counts[:, drawn.codes(image_labels(used))], FAMILIES["log_odds"]
+    there = used if among is None else measured(select(among, source))
+    certain = there.loc[there["confidence"] == 1, "strategy"].value_counts()
+    if len(certain):
+        name = certain.index[0]
+        used = there[there["strategy"] == name]
+        c, y = arrays_of(used, "log_odds")
+    weights, family = Resamples(image_labels(used), n_resamples, rng), FAMILIES["log_odds"]
+    weights = weights.of(image_labels(used))
+    clips = []
     for clip in CLIPS:
-        t = family.fit(family.features(confidence, clip), correct, weights)[:, 0]
+        t = family.fit(family.features(c, clip), y, weights)[:, 0]
         low, high = np.quantile(t[1:], [(1 - level) / 2, (1 + level) / 2])
-        one = {"trap": "clip", "series": name, "x": clip, "y": t[0], "y_low": low, "y_high": high}
-        rows.append(pd.DataFrame([one | {"n": len(correct)}]))
+        clips.append({"x": clip, "y": t[0], "y_low": low, "y_high": high})
+    rows.append(pd.DataFrame(clips).assign(trap="clip", series=name, n=len(y)))
     return pd.concat(rows, ignore_index=True)
 
 
@@ -192,7 +190,7 @@ def true_cost(
     """What carrying over really costs, on fresh items that nothing was fitted on.
 
     Like is compared with like: the maps have the clip and the folds of :func:`transfer_study`;
-    the target's loss is the mean over its five maps, each fitted on four fifths of the labels.
+    the target's score is the mean over its five maps, each fitted on four fifths of the labels.
 
     Parameters
     ----------
@@ -204,7 +202,7 @@ def true_cost(
     Returns
     -------
     DataFrame
-        ``loss`` (brier, log_loss), raw, source, target, ``cost`` = source - target and its
+        One row of Brier scores: raw, source, target, ``cost`` = source - target and its
         standard_error by image, n, n_images.
 
     Raises
@@ -212,35 +210,25 @@ def true_cost(
     ValueError
         If a fresh image is one that a map was fitted on.
     """
-    learn, judge = (measured(select(graded, where)) for where in (source, target))
+    learn, judge, made = _sides(graded, source, target, method)
     kept = measured(fresh)
     refuse_shared(pd.concat([learn, judge]), kept, "fitted on and fresh")
-    clip = choose_clip(np.r_[learn["confidence"], judge["confidence"]].astype(float))
-    made, (c, y) = partial(fit, method=method, clip=clip), arrays_of(judge, method)
-    fresh_c, _ = arrays_of(kept, method)
+    (c, y), (there, _) = arrays_of(judge, method), arrays_of(kept, method)
     fold = assign_folds(image_labels(judge), N_FOLDS, rng=rng)
     maps = {
         "raw": [kept["confidence"].to_numpy(float)],
-        "source": [_leading(made(*arrays_of(learn, method))(fresh_c))],
-        "target": [_leading(made(c[fold != k], y[fold != k])(fresh_c)) for k in range(N_FOLDS)],
+        "source": [_leading(made(*arrays_of(learn, method))(there))],
+        "target": [_leading(made(c[fold != k], y[fold != k])(there)) for k in range(N_FOLDS)],
     }
-    correct = kept["correct"].to_numpy(float)
-    drawn = Resamples(image_labels(kept), n_resamples, rng)
-    w = drawn.counts[:, drawn.codes(image_labels(kept))]
-    losses = {
-        "brier": lambda p: (p - correct) ** 2,
-        "log_loss": lambda p: -np.log(np.clip(np.where(correct == 1, p, 1 - p), clip, 1 - clip)),
-    }
-    rows = []
-    for name, loss in losses.items():
-        each = {key: np.mean([loss(p) for p in ps], axis=0) for key, ps in maps.items()}
-        cost = mean(w, each["source"] - each["target"])
-        rows.append(
-            {"loss": name} | {key: v.mean() for key, v in each.items()}
-            | {"cost": cost[0], "standard_error": float(np.std(cost[1:]))}
-            | {"n": len(kept), "n_images": len(drawn.names)}
-        )  # fmt: skip
-    return pd.DataFrame(rows)
+    correct, drawn = (
+        kept["correct"].to_numpy(float),
+        Resamples(image_labels(kept), n_resamples, rng),
+    )
+    each = {name: np.mean([(p - correct) ** 2 for p in ps], axis=0) for name, ps in maps.items()}
+    cost = mean(drawn.of(image_labels(kept)), each["source"] - each["target"])
+    row = {name: loss.mean() for name, loss in each.items()}
+    row |= {"cost": cost[0], "standard_error": float(np.std(cost[1:]))}
+    return pd.DataFrame([row | {"n": len(kept), "n_images": len(drawn.names)}])
 
 
 def shifted_thresholds(
@@ -260,14 +248,12 @@ def shifted_thresholds(
     """
     parts, halved = [], int(rng.integers(2**63))
     for strategy, rows in graded.groupby("strategy", sort=False):
-        learn, judge = (measured(_rows(rows, where)) for where in (source, target))
-        refuse_shared(learn, judge, "source and target")
+        learn, judge, _ = _sides(rows, source, target, method)
         teach, choose = halves(learn, rng=np.random.default_rng(halved))
         used = {"as stated": lambda c: c}
         if len(teach):
-            used[f"corrected with {side_name(source, of='labels')}"] = fit(
-                *arrays_of(teach, method), method=method
-            )
+            fitted = fit(*arrays_of(teach, method), method=method)
+            used[f"corrected with {side_name(source, of='labels')}"] = fitted
         for name, change in used.items():
             both = [part.assign(confidence=change(part["confidence"].to_numpy(float)))
                     for part in (choose, judge)]  # fmt: skip
@@ -294,48 +280,65 @@ def used_confidences(
     for _, rows in graded.groupby("strategy", sort=False):
         if source:
             stages = correction_stages(rows, source=source, target=target, method=method, rng=rng)
-            names = [f"{side_name(source)}, as stated", "as stated"]
-            names += [side_name(source, of="labels"), own]
-            used = dict(zip(stages["stage"].unique(), names, strict=True))
-            stages = stages[stages["stage"] != names[0]]
-            parts.append(stages.assign(**{"labels used": stages["stage"].map(used)}))
+            both, labels = stages[stages["labels"] != ""], side_name(source, of="labels")
+            used = both["labels"].map({"raw": "as stated", "source": labels, "target": own})
         else:
-            both = corrected(_rows(rows, target), method, rng=rng)
+            both = corrected(rows_where(rows, target), method, rng=rng)
             used = np.where(both["map"] == "as stated", "as stated", own)
-            parts.append(both.assign(**{"labels used": used}))
+        parts.append(both.assign(**{"labels used": used}))
     return pd.concat(parts, ignore_index=True)
 
 
-def voters(
-    graded: pd.DataFrame, target: dict, models: Sequence[str], strategies: Sequence[str]
+def stays_table(
+    graded: pd.DataFrame, *, source: dict, target: dict, level: float = 0.95,
+    n_resamples: int = 100, rng: np.random.Generator,
+) -> pd.DataFrame:  # fmt: skip
+    """Is a confidence calibrated on both sides, and does its order stay?
+
+    Returns
+    -------
+    DataFrame
+        One row per model and strategy with answers on both sides: accuracy, mean_confidence, ece
+        and auroc, each with ``_source`` or ``_target``; the last two with _low and _high.
+    """
+    names, sides = ("accuracy", "mean_confidence", "ece", "auroc"), []
+    for where, side in ((source, "source"), (target, "target")):
+        table = measure.metrics_table(
+            measured(select(graded, where)), by=BY, metrics=names,
+            intervals=names[2:], level=level, n_resamples=n_resamples, rng=rng,
+        ).set_index(list(BY))  # fmt: skip
+        table.columns = table.columns.str.replace(r"(_low|_high|$)", rf"_{side}\1", n=1, regex=True)
+        sides.append(table)
+    return sides[0].join(sides[1], how="inner").reset_index()
+
+
+def yield_table(
+    graded: pd.DataFrame, *, source: dict, target: dict, method: str, rng: np.random.Generator
 ) -> pd.DataFrame:
-    """The graded answers that a fusion takes its votes from.
+    """What a map is good for: answers that may stand alone, and what trusting the number gives.
 
-    The wanted models, strategies and rows where they exist, else all. Where there is one strategy
-    only, every model becomes a strategy of one "committee".
-    Where no row tells its answer, none is left out for it, and there is no committee: the answers
-    of two models are not the same one (see :func:`one_answer`).
+    Returns
+    -------
+    DataFrame
+        Per model and strategy and stage (``raw``, ``source``: carried over, ``target``: refitted):
+        ``ece_<stage>``; ``yield_at_5_…``, ``_10_…``, ``_20_…``, the shares of answers that may
+        stand alone at so many percent of errors, by a threshold certified on their labels;
+        ``kept_…``, the share whose confidence is at least 0.8, and ``wrong_…``, the errors among
+        those (NaN where none is kept).
     """
-    texts = graded["answer"].notna()
-    told = graded[texts.groupby([graded["model"], graded["strategy"]]).transform("any")]
-    told = graded if told.empty else told
-    rows = _rows(told, target)
-    if rows.empty:
-        rows = told[told["dataset"] == list(told["dataset"].unique())[-1]]
-    several = rows["model"].nunique() > 1 and rows["answer"].notna().any()
-    if rows["strategy"].nunique() == 1 and several:
-        return rows.assign(strategy=rows["model"], model="committee")
-    for column, wanted in (("model", models), ("strategy", strategies)):
-        known = rows[column].isin(list(wanted))
-        rows = rows[known] if known.any() else rows
-    return rows
-
-
-def pareto_front(table: pd.DataFrame, *, cost: str, loss: str) -> pd.DataFrame:
-    """The rows that no other beats: none costs at most as much and loses less, or reverse.
-
-    From the cheapest to the most expensive, each with a lower loss than the one before; of equal
-    rows the first is kept.
-    """
-    rows = table.sort_values([cost, loss], kind="stable")
-    return rows[rows[loss] < rows[loss].cummin().shift(fill_value=np.inf)]
+    rows = []
+    for key, left, right in pairs(graded, source, target):
+        stages = correction_stages(
+            pd.concat([left, right]), source=source, target=target, method=method, rng=rng
+        )
+        row = key | {"n": len(right)}
+        for labels in _LABELS:
+            part = stages[stages["labels"] == labels]
+            names = ["ece", *_YIELDS]
+            one = measure.metrics_table(part, by=[], metrics=names, intervals=(), rng=rng)
+            sure = part[part["confidence"] >= SAYS]
+            row |= {f"{name}_{labels}": one[name].iloc[0] for name in names}
+            row |= {f"kept_{labels}": len(sure) / len(part)}
+            row |= {f"wrong_{labels}": 1 - sure["correct"].astype(float).mean()}
+        rows.append(row)
+    return pd.DataFrame(rows)

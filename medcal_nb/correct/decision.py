@@ -15,10 +15,11 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb.files import new_file
+from medcal_nb.measure.rows import image_labels
 
 from .fusion import BY, scores_of
-from .maps import RecalibrationWarning, Recalibrator, assign_folds, by_fold, fit, option_arrays
-from .paired import image_labels, paired
+from .maps import RecalibrationWarning, Recalibrator, by_fold, fit, folds_of, option_arrays
+from .paired import paired
 
 DECISION_TYPES = {"closed": "yes/no", "yes/no": "yes/no", "choice": "choice", "score": "score"}
 """Question type → what we call the type of decision."""
@@ -132,18 +133,16 @@ def decision_audit_table(
             warnings.simplefilter("ignore", RecalibrationWarning)
             temperature = _FIT(p, gold).params["temperature"]
         made = {"as stated": (p, fold)}
-        if len(set(images := image_labels(part))) >= n_folds:
-            fold = assign_folds(images, n_folds, rng=np.random.default_rng([seed, 0]))
-            made["temperature"] = by_fold(_FIT, p, gold, fold), fold
+        if (folds := folds_of(part, n_folds, seed)) is not None:
+            made["temperature"] = by_fold(_FIT, p, gold, folds), folds
         frames += [
             _called(part, q, gold, kind).assign(correction=name, fold=own, temperature=temperature)
             for name, (q, own) in made.items()
         ]
 
     def statistic(part, w):
-        out = {k: v for k, v in scores_of(part, w).items() if k != "aurc"}
-        out |= {name: part[name].mean() for name in ("brier_options", "ranked_score")}
-        return out | {"temperature": part["temperature"].iloc[0]}
+        out = {name: part[name].mean() for name in ("brier_options", "ranked_score")}
+        return scores_of(part, w) | out | {"temperature": part["temperature"].iloc[0]}
 
     return paired(
         pd.concat(frames), [*BY, "decision_type", "correction"], statistic,

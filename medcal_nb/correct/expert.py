@@ -11,9 +11,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from .fusion import BY, chosen, make_ballots, pool
-from .maps import FITS, RecalibrationWarning, assign_folds, by_fold
-from .paired import image_labels, mean, paired
+from medcal_nb.measure.rows import parts_by
+
+from .fusion import BY, chosen, complete, pool
+from .maps import FITS, RecalibrationWarning, by_fold
+from .paired import means, paired
+
+_WHO = ("pool", "alone", "fused")
 
 
 def expert_split_table(
@@ -40,25 +44,22 @@ def expert_split_table(
         and brier_change, fused - pool, with low and high of the bootstrap paired by image.
     """
     seed, frames = int(rng.integers(2**63)), []
-    for key, part in graded.groupby(list(BY), sort=True, observed=True):
+    for key, part in parts_by(graded, BY):
         for expert, role in experts.items():
             if expert not in set(part["strategy"]):
                 continue
-            ballots = make_ballots(part, strategies=[*strategies, expert])
-            ballots = ballots.part(ballots.answered().all(axis=1) & ballots.graded())
-            images = image_labels(ballots.rows)
-            if len(set(images)) < n_folds:
+            ballots, fold = complete(part, [*strategies, expert], n_folds, seed)
+            if fold is None:
+                where, n = " ".join(map(str, key.values())), len(ballots.rows)
                 warnings.warn(
-                    f"expert: {' '.join(map(str, key))}: {expert} shares {len(images)} items with "
-                    "the strategies; left out",
+                    f"expert: {where}: {expert} shares {n} items with the strategies; left out",
                     RecalibrationWarning,
                     stacklevel=2,
                 )
                 continue
-            fold = assign_folds(images, n_folds, rng=np.random.default_rng([seed, 0]))
             frame = ballots.rows.assign(expert=expert, role=role)
-            whos = {"pool": strategies, "alone": [expert], "fused": [*strategies, expert]}
-            for name, members in whos.items():
+            whos = (strategies, [expert], [*strategies, expert])
+            for name, members in zip(_WHO, whos, strict=True):
                 own = ballots.of(members)
                 rows = chosen(own, pool(own), name=name)
                 c, y = rows["confidence"].to_numpy(float), rows["correct"].to_numpy(float)
@@ -66,17 +67,10 @@ def expert_split_table(
                 frame[f"brier_{name}"] = (by_fold(FITS["platt"], c, y, fold) - y) ** 2
             frames.append(frame)
 
-    def statistic(part, w):
-        out = {}
-        for loss in ("accuracy", "brier"):
-            own = {name: mean(w, part[f"{loss}_{name}"]) for name in ("pool", "alone", "fused")}
-            out |= {f"{loss}_{name}": float(v[0]) for name, v in own.items()}
-            out[f"{loss}_change"] = own["fused"] - own["pool"]
-        return out
-
     if not frames:
         return pd.DataFrame()
-    return paired(
-        pd.concat(frames), [*BY, "expert", "role"], statistic,
-        rng=rng, **settings,
-    )  # fmt: skip
+    losses = ("accuracy", "brier")
+    columns = {f"{loss}_{name}": f"{loss}_{name}" for loss in losses for name in _WHO}
+    columns |= {f"{loss}_change": (f"{loss}_fused", f"{loss}_pool") for loss in losses}
+    keys = [*BY, "expert", "role"]
+    return paired(pd.concat(frames), keys, means(**columns), rng=rng, **settings)

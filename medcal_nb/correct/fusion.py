@@ -14,28 +14,27 @@ abstract states: fuse several strategies, add an expert's assessment. Every choi
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from scipy.special import expit, ndtr
 
-from medcal_nb.measure import aurc, ece
+from medcal_nb.measure import ece, holm
+from medcal_nb.measure.rows import parts_by, rows_where
 
 from ._families import fit_smoothed, logit
-from .maps import FITS, RecalibrationWarning, assign_folds, by_fold
-from .paired import image_labels, mean, paired, weighted_auroc
+from .maps import FITS, RecalibrationWarning, by_fold, folds_of
+from .paired import mean, means, paired, weighted_auroc
 
-BASELINES = ("log_odds", "platt", "isotonic")
 FUSION, EXPERT_TOO = "fusion", "fusion + expert"
-NAMED, TRAINED = ", named only", ", trained"
+TRAINED = ", trained"
 CLIP = 1e-3
 """Ballots are moved into [CLIP, 1 - CLIP] before their log-odds are taken."""
 
 _SIZE = 0.05  # of the tests behind a conclusion, all together
 _LEAST_SHARE = 0.8  # of the items that a strategy must have answered
 _SMALL = frozenset(("a", "an", "the"))
-_COST = ("prompt_tokens", "new_tokens", "seconds")
 _SYSTEM = ["system", "correction", "kind", "left_out"]
 BY = ("model", "dataset")
 
@@ -76,6 +75,31 @@ def one_answer(graded: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     return graded[~differ].assign(answer="the answer"), told * (graded["strategy"].nunique() > 1)
 
 
+def voters(
+    graded: pd.DataFrame, target: dict, models: Sequence[str], strategies: Sequence[str]
+) -> pd.DataFrame:
+    """The graded answers that a fusion takes its votes from.
+
+    The wanted models, strategies and rows where they exist, else all. Where there is one strategy
+    only, every model becomes a strategy of one "committee".
+    Where no row tells its answer, none is left out for it, and there is no committee: the answers
+    of two models are not the same one (see :func:`one_answer`).
+    """
+    texts = graded["answer"].notna()
+    told = graded[texts.groupby([graded["model"], graded["strategy"]]).transform("any")]
+    told = graded if told.empty else told
+    rows = rows_where(told, target)
+    if rows.empty:
+        rows = told[told["dataset"] == list(told["dataset"].unique())[-1]]
+    several = rows["model"].nunique() > 1 and rows["answer"].notna().any()
+    if rows["strategy"].nunique() == 1 and several:
+        return rows.assign(strategy=rows["model"], model="committee")
+    for column, wanted in (("model", models), ("strategy", strategies)):
+        known = rows[column].isin(list(wanted))
+        rows = rows[known] if known.any() else rows
+    return rows
+
+
 # --- ballots ----------------------------------------------------------------------------------
 
 
@@ -96,8 +120,8 @@ class Ballots:
     rows : DataFrame
         One row per item: its columns that do not depend on the strategy.
     strategies : tuple of str
-    cost : mapping
-        prompt_tokens, new_tokens, seconds: (items, strategies) arrays; NaN where none is told.
+    tokens : (items, strategies) array
+        Tokens written; NaN where no row tells them.
     """
 
     p: np.ndarray
@@ -106,21 +130,24 @@ class Ballots:
     answers: np.ndarray
     rows: pd.DataFrame
     strategies: tuple[str, ...]
-    cost: Mapping[str, np.ndarray]
+    tokens: np.ndarray
 
     def of(self, strategies: Sequence[str]) -> "Ballots":
         """The ballots of some strategies, on the candidates that they name."""
         at = [self.strategies.index(s) for s in strategies]
         p = np.where(self.named_by()[:, :, at].any(axis=2)[:, :, None], self.p[:, :, at], np.nan)
-        cost = {k: v[:, at] for k, v in self.cost.items()}
-        named = self.named[:, at]
-        return Ballots(p, named, self.right, self.answers, self.rows, tuple(strategies), cost)
+        return replace(
+            self,
+            p=p,
+            named=self.named[:, at],
+            strategies=tuple(strategies),
+            tokens=self.tokens[:, at],
+        )
 
     def part(self, keep) -> "Ballots":
         """The ballots of some items."""
-        rows = (self.p[keep], self.named[keep], self.right[keep], self.answers[keep])
-        cost = {k: v[keep] for k, v in self.cost.items()}
-        return Ballots(*rows, self.rows[keep], self.strategies, cost)
+        names = ("p", "named", "right", "answers", "rows", "tokens")
+        return replace(self, **{name: getattr(self, name)[keep] for name in names})
 
     def named_by(self) -> np.ndarray:
         """(items, candidates, strategies): is the candidate the strategy's own answer?"""
@@ -156,15 +183,27 @@ def make_ballots(graded: pd.DataFrame, *, strategies: Sequence[str] | None = Non
         raise ValueError(f"item {row.item_id!r} has two answers of {row.strategy!r}; keep one")
     item, items = pd.factorize(v["item_id"], sort=True)
     voter = pd.Categorical(v["strategy"], categories=names).codes
-    own = {"strategy", "answer", "confidence", "correct", "option_probabilities", "n_answers"}
+    own = {
+        "strategy",
+        "answer",
+        "confidence",
+        "correct",
+        "option_probabilities",
+        "n_answers",
+        "new_tokens",
+    }
     rows = v.drop_duplicates("item_id").set_index("item_id", drop=False).loc[items]
-    rows = rows[[c for c in rows if c not in own | set(_COST)]].reset_index(drop=True)
+    rows = rows[[c for c in rows if c not in own]].reset_index(drop=True)
     said = (v["answer"].notna() & v["confidence"].notna()).to_numpy()
     slot, answers, right = _candidates(v, said, item, len(items))
     named = np.full((len(items), len(names)), -1)
     named[item[said], voter[said]] = slot[said]
     p = _spread(v, rows, said, item, voter, slot, answers, len(names))
-    return Ballots(p, named, right, answers, rows, names, _costs(v, item, voter, named.shape))
+    tokens, told = np.full(named.shape, np.nan), pd.to_numeric(v.get("new_tokens", pd.Series()))
+    if told.notna().any():
+        tokens[:] = 0
+        tokens[item, voter] = told.fillna(0).to_numpy(float)
+    return Ballots(p, named, right, answers, rows, names, tokens)
 
 
 def _candidates(v, said, item, n):
@@ -217,32 +256,14 @@ def _option_count(v, rows, item):
     return count
 
 
-def _costs(v, item, voter, shape):
-    cost = {}
-    for name in _COST:
-        told = pd.to_numeric(v[name]) if name in v else pd.Series(dtype=float)
-        cost[name] = np.full(shape, np.nan)
-        if told.notna().any():
-            cost[name][:] = 0
-            cost[name][item, voter] = told.fillna(0).to_numpy(float)
-    return cost
-
-
 # --- fusing -------------------------------------------------------------------------------------
 
 
-def pool(ballots: Ballots, *, named_only: bool = False) -> np.ndarray:
-    """(items, candidates) mean of the ballots over those who answered; -1 for no candidate.
-
-    ``named_only``: the confidence that strategies gave the answers they named, over that of all
-    named answers; where all name one answer it is 1, however unsure they are.
-    """
+def pool(ballots: Ballots) -> np.ndarray:
+    """(items, candidates) mean of the ballots over those who answered; -1 for no candidate."""
     voted = ~np.isnan(ballots.p)
-    counted = voted & ballots.named_by() if named_only else voted
-    total = np.where(counted, ballots.p, 0.0).sum(axis=2)
-    norm = total.sum(axis=1, keepdims=True) if named_only else voted.sum(axis=2)
-    present = voted.any(axis=2) & (norm > 0)
-    return np.where(present, total / np.where(norm > 0, norm, 1), -1)
+    n = voted.sum(axis=2)
+    return np.where(n > 0, np.where(voted, ballots.p, 0.0).sum(axis=2) / np.maximum(n, 1), -1)
 
 
 def chosen(ballots: Ballots, scores: np.ndarray, *, name: str, confidence=None) -> pd.DataFrame:
@@ -257,7 +278,7 @@ def chosen(ballots: Ballots, scores: np.ndarray, *, name: str, confidence=None) 
     grade = pd.array(ballots.right[at, best], dtype="Float64")
     out["correct"] = pd.Series(grade, index=out.index).astype("boolean")
     out["n_answers"] = ballots.answered().sum(axis=1)
-    return out.assign(**{column: values.sum(axis=1) for column, values in ballots.cost.items()})
+    return out.assign(new_tokens=ballots.tokens.sum(axis=1))
 
 
 def alone(ballots: Ballots, strategy: str) -> pd.DataFrame:
@@ -352,8 +373,8 @@ def fused_answers(
     Returns
     -------
     DataFrame
-        Rows with ``system`` (the strategy or fusion), ``correction`` (as stated; log_odds, platt,
-        isotonic, cross-fitted by image; trained), ``kind`` (strategy, expert, fusion, ablation),
+        Rows with ``system`` (the strategy or fusion), ``correction`` (as stated; platt,
+        cross-fitted by image; trained), ``kind`` (strategy, expert, fusion, ablation),
         ``left_out`` (the voter that an ablation lacks), ``fold`` (-1 as stated), ``labels``
         (labelled items behind each prediction) and ``n_dropped`` (items that not all answered).
 
@@ -363,13 +384,14 @@ def fused_answers(
         If no strategy answers enough, or too few items are answered by all.
     """
     frames, seed = [], int(rng.integers(2**63))
-    for key, part in graded.groupby(list(BY), sort=True, observed=True):
+    for key, part in parts_by(graded, BY):
         voters = list(strategies or sorted(set(part["strategy"]) - {expert}))
-        full, n_dropped = _common(part, voters, expert, n_folds, " ".join(map(str, key)))
-        fold = assign_folds(image_labels(full.rows), n_folds, rng=np.random.default_rng([seed, 0]))
+        full, n_dropped = _common(part, voters, expert, n_folds, " ".join(map(str, key.values())))
+        fold = folds_of(full.rows, n_folds, seed)
         systems = list(_systems(full, expert, fold))
         labels = round(len(full.rows) * (n_folds - 1) / n_folds)
         both = pd.concat(systems, ignore_index=True)
+        both["loss"] = (both["confidence"] - both["correct"].astype(float)) ** 2
         both["labels"] = np.where(both["correction"] == "as stated", 0, labels)
         frames.append(both.assign(n_dropped=n_dropped))
     return pd.concat(frames, ignore_index=True)
@@ -409,35 +431,40 @@ def _systems(full, expert, fold):
     def corrections(frame, kind):
         yield tagged(frame, kind)
         c, y = frame["confidence"].to_numpy(float), frame["correct"].to_numpy(float)
-        for method in BASELINES:
-            moved = by_fold(FITS[method], c, y, fold)
-            yield tagged(frame.assign(confidence=moved), kind, method, fold=fold)
+        moved = by_fold(FITS["platt"], c, y, fold)
+        yield tagged(frame.assign(confidence=moved), kind, "platt", fold=fold)
 
     voters = [s for s in full.strategies if s != expert]
     for s in full.strategies:
         own = alone(full, s)
         if s == expert:
             judged = ~own.get("question_type", pd.Series("", own.index)).isin(["closed", "choice"])
-            for column, values in full.of(voters).cost.items():
-                own[column] += np.where(judged, values.sum(axis=1), 0)
+            own["new_tokens"] += np.where(judged, full.of(voters).tokens.sum(axis=1), 0)
         yield from corrections(own, "expert" if s == expert else "strategy")
-    pools = {FUSION: voters} | (
-        {EXPERT_TOO: list(full.strategies)} if expert in full.strategies else {}
-    )
-    for name, members in pools.items():
-        if len(members) < 2:  # one voter is no fusion
-            continue
+    members = []
+    for name, members in _pools(full.strategies, expert).items():
         own = full.of(members)
         yield from corrections(chosen(own, pool(own), name=name), "fusion")
-        if full.p.shape[1] > 1:  # of one candidate the named share is always 1
-            named = chosen(own, pool(own, named_only=True), name=name + NAMED)
-            yield from corrections(named, "fusion")
         yield tagged(_cross_fused(own, fold, name + TRAINED), "fusion", "trained", fold=fold)
-    for s in members if len(members) > 1 else ():
+    for s in members:
         rest = full.of([m for m in members if m != s])
         yield tagged(chosen(rest, pool(rest), name=name), "ablation", left_out=s)
         trained = _cross_fused(rest, fold, name + TRAINED)
         yield tagged(trained, "ablation", "trained", left_out=s, fold=fold)
+
+
+def _pools(strategies, expert):
+    """The voters of each fusion by its name; one voter is no fusion."""
+    pools = {FUSION: [s for s in strategies if s != expert]}
+    pools |= {EXPERT_TOO: list(strategies)} if expert in strategies else {}
+    return {name: members for name, members in pools.items() if len(members) > 1}
+
+
+def complete(part, strategies, n_folds, seed):
+    """Ballots on the items that all strategies answered, and their folds; None for too few."""
+    ballots = make_ballots(part, strategies=strategies)
+    ballots = ballots.part(ballots.answered().all(axis=1) & ballots.graded())
+    return ballots, folds_of(ballots.rows, n_folds, seed)
 
 
 # --- tables -------------------------------------------------------------------------------------
@@ -446,13 +473,12 @@ def _systems(full, expert, fold):
 def scores_of(part, w) -> dict:
     """Statistics of graded answers for :func:`paired`; ranks within folds where maps differ.
 
-    accuracy, mean_confidence, brier, log_loss, auroc with intervals; ece (15 equal-width bins) and
-    aurc, the folds' weighted by their size, without.
+    accuracy, mean_confidence, brier, log_loss, auroc with intervals; ece (15 equal-width bins)
+    without.
     """
     c, y = part["confidence"].to_numpy(float), part["correct"].to_numpy(float)
     fold = part["fold"].to_numpy() if "fold" in part else np.zeros(len(part))
     likely = np.clip(np.where(y == 1, c, 1 - c), 1e-12, 1)
-    folds = [fold == k for k in np.unique(fold)]
     return {
         "accuracy": mean(w, y),
         "mean_confidence": mean(w, c),
@@ -460,7 +486,6 @@ def scores_of(part, w) -> dict:
         "log_loss": mean(w, -np.log(likely)),
         "auroc": weighted_auroc(c, y, w, fold),
         "ece": ece(c, y),
-        "aurc": float(sum(own.sum() * aurc(c[own], y[own]) for own in folds) / len(c)),
     }
 
 
@@ -471,12 +496,11 @@ def fusion_table(fused: pd.DataFrame, *, rng: np.random.Generator, **settings) -
     -------
     DataFrame
         One row per model, data set, system, correction, kind and left_out: labels, n, n_images,
-        n_dropped, what :func:`scores_of` gives, and prompt_tokens, new_tokens, seconds (means per
-        item)."""
+        n_dropped, what :func:`scores_of` gives, and new_tokens (mean per item)."""
 
     def statistic(part, w):
         same = {name: part[name].iloc[0] for name in ("labels", "n_dropped")}
-        return same | scores_of(part, w) | {name: part[name].mean() for name in _COST}
+        return same | scores_of(part, w) | {"new_tokens": part["new_tokens"].mean()}
 
     return paired(fused, [*BY, *_SYSTEM], statistic, rng=rng, **settings)
 
@@ -503,48 +527,41 @@ def fusion_change_table(
     ValueError
         If no Platt-corrected strategy is there.
     """
-    from statsmodels.stats.multitest import multipletests
-
-    frames, keys = [], [*BY, *_SYSTEM]
-    for _, part in fused.groupby(list(BY), sort=True, observed=True):
-        platt = part[part["correction"] == "platt"]
+    frames = []
+    for _, part in parts_by(fused, BY):
+        platt, rows = part[part["correction"] == "platt"], part[part["kind"] == "fusion"]
         rivals = {"best strategy": _best(platt[platt["kind"] == "strategy"])}
         if (platt["kind"] == "expert").any():
             own = platt[platt["kind"] == "expert"].set_index("item_id")
-            rivals["expert"] = (_loss(own), own["system"].iloc[0])
-        for rival, (loss, name) in rivals.items():
-            rows = part[part["kind"] == "fusion"]
-            if rows.empty:
-                continue
-            frames.append(rows.assign(rival=rival, rival_is=name, loss=_loss(rows),
-                                      rival_loss=rows["item_id"].map(loss)))  # fmt: skip
+            rivals["expert"] = (own["loss"], own["system"].iloc[0])
+        frames += [
+            rows.assign(rival=rival, rival_is=name, rival_loss=rows["item_id"].map(loss))
+            for rival, (loss, name) in rivals.items()
+            if len(rows)
+        ]
+    plain = means(brier="loss", rival_brier="rival_loss")
 
     def statistic(part, w):
-        ours, theirs = mean(w, part["loss"]), mean(w, part["rival_loss"])
-        spread = max(np.std((ours - theirs)[1:]), 1e-12)
-        p = 2 * ndtr(-abs(ours[0] - theirs[0]) / spread)
-        return {"brier": ours, "rival_brier": theirs, "change": ours - theirs, "p": p}
+        out = plain(part, w)
+        change = out["brier"] - out["rival_brier"]
+        p = 2 * ndtr(-abs(change[0]) / max(np.std(change[1:]), 1e-12))
+        return out | {"change": change, "p": p}
 
     if not frames:
         return pd.DataFrame()
-    out = paired(pd.concat(frames), [*keys, "rival", "rival_is"], statistic, rng=rng, **settings)
-    out["p_holm"] = out.groupby("rival")["p"].transform(
-        lambda p: multipletests(p, method="holm")[1]
-    )
+    keys = [*BY, *_SYSTEM, "rival", "rival_is"]
+    out = paired(pd.concat(frames), keys, statistic, rng=rng, **settings)
+    out["p_holm"] = out.groupby("rival")["p"].transform(lambda p: holm(p.to_numpy()))
     shown = np.where(out["change"] < 0, "better", "worse")
     out["conclusion"] = np.where(out["p_holm"] < _SIZE, shown, "no difference shown")
     return out
-
-
-def _loss(rows):
-    return (rows["confidence"] - rows["correct"].astype(float)) ** 2
 
 
 def _best(single):
     """Losses by item of the strategy that is best on the other folds, and the usual one's name."""
     if single.empty:
         raise ValueError("fused: no Platt-corrected strategy to compare with")
-    wide = single.assign(loss=_loss(single)).pivot(index="item_id", columns="system", values="loss")
+    wide = single.pivot(index="item_id", columns="system", values="loss")
     fold = single.drop_duplicates("item_id").set_index("item_id")["fold"].reindex(wide.index)
     names = {k: wide[fold != k].mean().idxmin() for k in fold.unique()}
     loss = pd.concat([wide.loc[fold == k, name] for k, name in names.items()])
@@ -562,20 +579,12 @@ def left_out_table(fused: pd.DataFrame, *, rng: np.random.Generator, **settings)
         where nothing was left out, as with one voter.
     """
     keys = [*BY, "system", "correction", "item_id"]
-    whole = fused[fused["kind"] == "fusion"].set_index(keys)
-    rows = fused[fused["kind"] == "ablation"]
+    whole = fused[fused["kind"] == "fusion"].set_index(keys)["loss"].rename("whole")
+    rows = fused[fused["kind"] == "ablation"].join(whole, on=keys)
     if rows.empty:
         return pd.DataFrame()
-    full = _loss(whole).reindex(pd.MultiIndex.from_frame(rows[keys])).to_numpy()
-
-    def statistic(part, w):
-        without, all_of_it = mean(w, part["loss"]), mean(w, part["full"])
-        return {"brier_whole": all_of_it, "brier": without, "change": without - all_of_it}
-
-    return paired(
-        rows.assign(loss=_loss(rows), full=full), [*keys[:-1], "left_out"], statistic,
-        rng=rng, **settings,
-    )  # fmt: skip
+    statistic = means(brier="loss", brier_whole="whole", change=("loss", "whole"))
+    return paired(rows, [*keys[:-1], "left_out"], statistic, rng=rng, **settings)
 
 
 def abstention_table(
@@ -593,22 +602,18 @@ def abstention_table(
         share b of right answers of this system.
     """
     seed, out = int(rng.integers(2**63)), []
-    for key, part in graded.groupby(list(BY), sort=True, observed=True):
+    for key, part in parts_by(graded, BY):
         present = [s for s in [*strategies, expert] if s in set(part["strategy"])]
         ballots = make_ballots(part, strategies=present)
         ballots = ballots.part(ballots.graded())
         frames = {s: alone(ballots, s) for s in present}
-        pools = {FUSION: [s for s in present if s != expert], EXPERT_TOO: present}
-        for name, members in pools.items() if expert in present else [(FUSION, present)]:
-            if len(members) < 2:
-                continue
+        for name, members in _pools(present, expert).items():
             frames[name] = chosen(ballots.of(members), pool(ballots.of(members)), name=name)
         for system, frame in frames.items():
             rows = frame[frame["confidence"].notna()]
             c, y = rows["confidence"].to_numpy(float), rows["correct"].to_numpy(float)
-            if len(images := image_labels(rows)) < n_folds or len(set(images)) < n_folds:
+            if (fold := folds_of(rows, n_folds, seed)) is None:
                 continue
-            fold = assign_folds(images, n_folds, rng=np.random.default_rng([seed, 0]))
             silent, b = len(frame) - len(rows), y.mean()
             moved = {"as stated": c, "platt": by_fold(FITS["platt"], c, y, fold)}
             for correction, p in moved.items():
@@ -616,7 +621,7 @@ def abstention_table(
                 row = {"system": system, "correction": correction, "n_items": len(frame)}
                 row |= {"n_abstained": silent, "brier": loss / len(rows)}
                 row |= {"brier_all": (loss + silent * b * (1 - b)) / len(frame)}
-                out.append(dict(zip(BY, key, strict=True)) | row)
+                out.append(key | row)
     return pd.DataFrame(out)
 
 
@@ -624,7 +629,7 @@ def tokens_table(fused: pd.DataFrame, *, rng: np.random.Generator, **settings) -
     """What tokens buy: Brier score and tokens of all systems with the same labels.
 
     Strategies, the expert and the plain fusion have Platt's map, trained fusions their weights;
-    those that count named answers only, and whose tokens are not told, are left out.
+    those whose tokens are not told are left out.
 
     Returns
     -------
@@ -634,20 +639,25 @@ def tokens_table(fused: pd.DataFrame, *, rng: np.random.Generator, **settings) -
         interval of the change holds 0.
     """
     rows = fused[fused["correction"].isin(["platt", "trained"]) & (fused["kind"] != "ablation")]
-    rows = rows[rows["new_tokens"].notna() & ~rows["system"].str.contains(NAMED, regex=False)]
+    rows = rows[rows["new_tokens"].notna()]
     if rows.empty:
         return pd.DataFrame()
-    rows = rows.assign(loss=_loss(rows))
     parts = []
-    for _, part in rows.groupby(list(BY), sort=False, observed=True):
+    for _, part in parts_by(rows, BY):
         lowest = part.groupby("system")["loss"].mean().idxmin()
         best = part[part["system"] == lowest].set_index("item_id")["loss"]
         parts.append(part.assign(best=part["item_id"].map(best)))
-
-    def statistic(part, w):
-        ours, best = mean(w, part["loss"]), mean(w, part["best"])
-        return {"new_tokens": part["new_tokens"].mean(), "brier": ours, "change": ours - best}
-
+    statistic = means(new_tokens="new_tokens", brier="loss", change=("loss", "best"))
     keys = [*BY, "system", "correction", "kind"]
     out = paired(pd.concat(parts), keys, statistic, rng=rng, **settings)
     return out.assign(tied=out["change_low"] <= 1e-12)
+
+
+def pareto_front(table: pd.DataFrame, *, cost: str, loss: str) -> pd.DataFrame:
+    """The rows that no other beats: none costs at most as much and loses less, or reverse.
+
+    From the cheapest to the most expensive, each with a lower loss than the one before; of equal
+    rows the first is kept.
+    """
+    rows = table.sort_values([cost, loss], kind="stable")
+    return rows[rows[loss] < rows[loss].cummin().shift(fill_value=np.inf)]

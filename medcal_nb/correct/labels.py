@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from medcal_nb.measure.rows import measured
+from medcal_nb.measure.rows import image_labels, measured, rows_where
 
 from ._families import FAMILIES, adapt, logit
-from .maps import BY, arrays_of, check_method, choose_clip
-from .paired import Resamples, image_labels
+from .maps import arrays_of, check_method, choose_clip
+from .paired import Resamples
 from .transfer import GENERAL, MEDICAL, pairs, refuse_shared, select
 
 SIZES = (10, 20, 50, 100, 200, 400, 1000)
@@ -41,7 +41,7 @@ def label_efficiency_study(
     n_resamples: int = 0,
     rng: np.random.Generator,
 ) -> LabelStudy:
-    """Loss on the target against the number of target labels that the fit may use.
+    """Brier score on the target against the number of target labels that the fit may use.
 
     In each draw the labels come from images drawn at random until n answers are reached, and are
     never scored on. Scored are the rows ``judged``, the same in every draw; without them half of
@@ -63,7 +63,7 @@ def label_efficiency_study(
     Returns
     -------
     LabelStudy
-        ``table`` has one row per group, loss (brier, log_loss), n and ``map``: ``raw``, ``source``
+        ``table`` has one row per group, n and ``map``, of Brier scores: ``raw``, ``source``
         (carried over), ``target`` (refitted on n labels), ``adapted`` (from the source's map,
         moved by n labels); median over draws, with low and high of their ``level`` band. Sizes for
         which the images do not suffice are absent.
@@ -75,20 +75,21 @@ def label_efficiency_study(
     """
     method, seed = check_method(method), int(rng.integers(2**63))
     rows, medians, tail = [], [], [(1 - level) / 2, (1 + level) / 2]
+    again = np.random.default_rng([seed, 2])
+    picked = again.integers(n_draws, size=(n_resamples, min(n_draws, _DRAWS_AGAIN)))
     more = None if judged is None else measured(select(graded, judged))
     for key, left, right in pairs(graded, source, target):
-        held = None if more is None else more[(more[list(BY)] == list(key)).all(axis=1)]
+        held = None if more is None else rows_where(more, key)
         if held is not None:
             refuse_shared(right, held, "in target and judged")
             refuse_shared(left, held, "in source and judged")
-        draws = _Draws(left, right, held, method, n_draws, n_resamples, seed)
-        for n, name, losses in draws.curves(sizes):
-            for loss, (values, again) in losses.items():
-                row = dict(zip(BY, key, strict=True))
-                row |= {"method": method, "loss": loss, "n": n, "map": name}
-                low, high = np.quantile(values, tail)
-                rows.append(row | {"median": np.median(values), "low": low, "high": high})
-                medians.append(again)
+        about = key | {"method": method}
+        draws = (sizes, n_draws, n_resamples, seed)
+        for n, name, drawn in _curves(left, right, held, method, *draws):
+            low, high = np.quantile(drawn[:, 0], tail)
+            ends = {"median": np.median(drawn[:, 0]), "low": low, "high": high}
+            rows.append(about | {"n": n, "map": name} | ends)
+            medians.append([np.median(drawn[d, b + 1]) for b, d in enumerate(picked)])
     if not rows:
         raise ValueError(
             f"sizes: no source, or the target has too few labelled images for {min(sizes)} labels"
@@ -96,69 +97,41 @@ def label_efficiency_study(
     return LabelStudy(pd.DataFrame(rows), np.array(medians), level)
 
 
-class _Draws:
-    """Draws of labels for one model and strategy: which answers teach, which are scored."""
+def _curves(left, right, held, method, sizes, n_draws, n_resamples, seed):
+    """(n, map, Brier scores (draws, 1 + resamples of the judged images)) for sizes within reach."""
+    from scipy.sparse import csr_array
 
-    def __init__(self, left, right, held, method, n_draws, n_resamples, seed):
-        self.family, rng = FAMILIES[method], np.random.default_rng([seed, 0])
-        both = right if held is None else held
-        c = np.r_[left["confidence"], right["confidence"], both["confidence"]].astype(float)
-        self.clip = choose_clip(c)
-        self.learn = self._side(right, method)
-        self.judge = self.learn if held is None else self._side(held, method)
-        fx, fy, _ = self._side(left, method)
-        self.start = self.family.fit(fx, fy, np.ones((1, len(fx))))
-        self.order, hold = _orders(image_labels(right), n_draws, _HELD_OUT * (held is None), rng)
-        self.confidence = both["confidence"].to_numpy(float)
-        self.hold = hold if held is None else np.ones((1, len(held)))
-        self.drawn = Resamples(image_labels(both), n_resamples, np.random.default_rng([seed, 1]))
-        self.codes = self.drawn.codes(image_labels(both))
-        again = np.random.default_rng([seed, 2])
-        self.picked = again.integers(n_draws, size=(n_resamples, min(n_draws, _DRAWS_AGAIN)))
+    family, judged = FAMILIES[method], right if held is None else held
+    stated = [rows["confidence"].to_numpy(float) for rows in (left, right, judged)]
+    clip = choose_clip(np.concatenate(stated))
+    taught, learn, judge = (arrays_of(rows, method) for rows in (left, right, judged))
+    sx, fx, jx = (family.features(c, clip) for c, _ in (taught, learn, judge))
+    y, truth = (rows["correct"].to_numpy(float) for rows in (right, judged))
+    start = family.fit(sx, taught[1], np.ones((1, len(sx))))
+    rng = np.random.default_rng([seed, 0])
+    order, hold = _orders(image_labels(right), n_draws, _HELD_OUT * (held is None), rng)
+    hold = hold if held is None else np.ones((1, len(held)))
+    drawn = Resamples(image_labels(judged), n_resamples, np.random.default_rng([seed, 1]))
+    at = np.arange(len(truth)), drawn.codes(image_labels(judged))
+    image = csr_array((np.ones(len(truth)), at), shape=(len(truth), len(drawn.names)))
+    total = (hold @ image) @ drawn.counts.T
 
-    def _side(self, rows, method):
-        """(features, what the family is fitted to, correct)."""
-        c, target = arrays_of(rows, method)
-        return self.family.features(c, self.clip), target, rows["correct"].to_numpy(float)
+    def scored(p):
+        loss = ((hold * (p - truth) ** 2) @ image) @ drawn.counts.T / total
+        return np.broadcast_to(loss, (n_draws, loss.shape[1]))
 
-    def curves(self, sizes):
-        """(n, map, {loss: (value of each draw, resampled medians)}) for each size within reach."""
-        (fx, target, y), judged = self.learn, self.judge[0]
-        carried = self.family.apply(self.start, judged)
-        x, xj = (logit(self.family.apply(self.start, f), self.clip)[0] for f in (fx, judged))
-        own, own_judged = (np.column_stack([v, np.ones_like(v)]) for v in (x, xj))
-        same = {"raw": self._scored(self.confidence[None]), "source": self._scored(carried)}
-        for n in sizes:
-            if (self.order < np.inf).sum(axis=1).min() < n:
-                continue
-            w = (self.order < n).astype(float)
-            refit = self.family.apply(self.family.fit(fx, target, w), judged)
-            moved = expit(xj + adapt(own, y, w, x) @ own_judged.T)
-            for name, losses in (same | {"target": self._scored(refit),
-                                         "adapted": self._scored(moved)}).items():  # fmt: skip
-                yield n, name, losses
-
-    def _scored(self, p):
-        """Each draw's losses, and their medians with the judged images drawn again."""
-        y, out = self.judge[2], {}
-        likely = np.clip(np.where(y == 1, p, 1 - p), self.clip, 1 - self.clip)
-        sums, n = self._by_image(self.hold, len(self.order)), len(self.order)
-        for loss, values in (("brier", (p - y) ** 2), ("log_loss", -np.log(likely))):
-            total = self._by_image(self.hold * values, n)
-            counts = self.drawn.counts
-            drawn = (total @ counts.T) / (sums @ counts.T)
-            again = [np.median(drawn[d, b + 1]) for b, d in enumerate(self.picked)]
-            out[loss] = drawn[:, 0], again
-        return out
-
-    def _by_image(self, values, n):
-        from scipy.sparse import csr_array
-
-        size = len(self.codes)
-        image = csr_array(
-            (np.ones(size), (np.arange(size), self.codes)), shape=(size, len(self.drawn.names))
-        )
-        return np.broadcast_to(values @ image, (n, len(self.drawn.names)))
+    carried = family.apply(start, jx)
+    x, xj = (logit(family.apply(start, features), clip)[0] for features in (fx, jx))
+    own, own_judged = (np.column_stack([v, np.ones_like(v)]) for v in (x, xj))
+    same = {"raw": scored(stated[2][None]), "source": scored(carried)}
+    for n in sizes:
+        if (order < np.inf).sum(axis=1).min() < n:
+            continue
+        w = (order < n).astype(float)
+        refit = family.apply(family.fit(fx, learn[1], w), jx)
+        moved = expit(xj + adapt(own, y, w, x) @ own_judged.T)
+        for name, losses in (same | {"target": scored(refit), "adapted": scored(moved)}).items():
+            yield n, name, losses
 
 
 def _orders(images, n_draws, held_out, rng):
@@ -180,14 +153,14 @@ def labels_needed(study: LabelStudy) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per model, strategy, method and loss: ``n_star``, the smallest n from which on the
-        refitted map's median loss lies below the carried-over map's at every larger n, infinite
+        One row per model, strategy and method: ``n_star``, the smallest n from which on the
+        refitted map's median score lies below the carried-over map's at every larger n, infinite
         where there is none among the sizes tried, with n_star_low and n_star_high, quantiles over
         the resamples; ``adapting_beats``, the sizes at which the adapted map's median lies below
         the refitted one's; n_min and n_max, the smallest and the largest size tried.
     """
     table, tail = study.table, [(1 - study.level) / 2, (1 + study.level) / 2]
-    keys, rows = ["model", "strategy", "method", "loss"], []
+    keys, rows = ["model", "strategy", "method"], []
     for key, part in table.groupby(keys, sort=True, observed=True):
         n = np.sort(part["n"].unique())
         curves = {}
@@ -208,38 +181,3 @@ def labels_needed(study: LabelStudy) -> pd.DataFrame:
             | {"n_min": int(n[0]), "n_max": int(n[-1])}
         )
     return pd.DataFrame(rows)
-
-
-def labels_sentence(
-    needed: pd.DataFrame, *, level: float = 0.95, target: str = "medical images"
-) -> str:
-    """How many labels until refitting pays, from the Brier scores of one group.
-
-    Raises
-    ------
-    ValueError
-        If the table has no row of the Brier score, or several.
-    """
-    part = needed[needed["loss"] == "brier"]
-    if len(part) != 1:
-        raise ValueError(f"needed: {len(part)} rows of the Brier score, not one")
-    row = part.iloc[0]
-
-    def said(n):
-        if not np.isfinite(n):
-            return f"more than {row['n_max']:,}"
-        return f"{n:,.0f} or fewer" if n == row["n_min"] else f"{n:,.0f}"
-
-    band = ""
-    if not np.isnan(row["n_star_low"]):
-        ends = dict.fromkeys((said(row["n_star_low"]), said(row["n_star_high"])))
-        band = f" ({level:.0%} interval: {' to '.join(ends)})"
-    pays = f"from {said(row['n_star'])} labels on"
-    if not np.isfinite(row["n_star"]):
-        pays = f"not at up to {row['n_max']:,} labels"
-    return (
-        f"On {target}, refitting has a lower Brier score than carrying over {pays}{band}; starting "
-        "from the carried-over map and moving it with the labels beats refitting at "
-        f"{row['adapting_beats'] or 'no number of'} labels. Numbers tried: from {row['n_min']:,} "
-        f"to {row['n_max']:,}."
-    )

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from medcal_nb.measure.rows import parts_by
+
 from .fusion import (
     BY,
     FUSION,
@@ -21,13 +23,11 @@ from .fusion import (
     plain_answer,
     pool,
 )
-from .maps import FITS, assign_folds
-from .paired import image_labels, mean, paired
+from .maps import FITS, folds_of
+from .paired import means, paired
 
 BLANK = "_blank"
 """What a strategy's name ends in where it was shown a blank image."""
-
-_MEASURED = ("confidence", "accuracy")
 
 
 def blank_pairs(
@@ -47,11 +47,11 @@ def blank_pairs(
     DataFrame
         One row per item with ``system`` (a strategy; "fusion"; "fusion, trained"), ``correction``
         (as stated, platt, trained), confidence_shown and _blank, correct_shown and _blank,
-        ``same`` (is the answer the same?), of the items that every strategy answered both times.
+        ``same_answer``, of the items that every strategy answered both times.
         Empty where nothing was asked with a blank image.
     """
     seed, out = int(rng.integers(2**63)), []
-    for _, part in graded.groupby(list(BY), sort=True, observed=True):
+    for _, part in parts_by(graded, BY):
         present = set(part["strategy"])
         names = [s for s in strategies if {s, s + BLANK} <= present]
         if not names:
@@ -63,10 +63,8 @@ def blank_pairs(
         ]
         told = [set(b.rows["item_id"][b.answered().all(axis=1) & b.graded()]) for b in both]
         seen, unseen = (b.part(b.rows["item_id"].isin(told[0] & told[1]).to_numpy()) for b in both)
-        images = image_labels(seen.rows)
-        if len(set(images)) < n_folds:
+        if (fold := folds_of(seen.rows, n_folds, seed)) is None:
             continue
-        fold = assign_folds(images, n_folds, rng=np.random.default_rng([seed, 0]))
         for system, correction, (a, b) in _systems(seen, unseen, names, fold):
             out.append(
                 a.assign(
@@ -75,7 +73,7 @@ def blank_pairs(
                     confidence_blank=b["confidence"].to_numpy(float),
                     accuracy_shown=a["correct"].to_numpy(float),
                     accuracy_blank=b["correct"].to_numpy(float),
-                    same=[plain_answer(x) == plain_answer(y)
+                    same_answer=[plain_answer(x) == plain_answer(y)
                           for x, y in zip(a["answer"], b["answer"], strict=True)],
                 )
             )  # fmt: skip
@@ -120,58 +118,12 @@ def image_reliance_table(
         ``confidence_blank``, ``confidence_change`` (blank - shown); the same of accuracy;
         ``excess`` = confidence_change - accuracy_change, above 0 where the confidence does not miss
         the image as much as the answers do; ``same_answer``, the share of items whose answer stays
-        the same; ``correlation`` (Pearson) of the two confidences over the items, 1 where the
-        image changes none. Each with ``_low`` and ``_high`` of the bootstrap by image.
+        the same. Each with ``_low`` and ``_high`` of the bootstrap by image.
     """
-
-    def statistic(part, w):
-        out = {}
-        for name in _MEASURED:
-            shown, blank = (mean(w, part[f"{name}_{kind}"]) for kind in ("shown", "blank"))
-            out |= {f"{name}_shown": shown, f"{name}_blank": blank, f"{name}_change": blank - shown}
-        out["excess"] = out["confidence_change"] - out["accuracy_change"]
-        out["same_answer"] = mean(w, part["same"])
-        c = (part[f"confidence_{kind}"].to_numpy(float) for kind in ("shown", "blank"))
-        return out | {"correlation": _correlation(*c, w)}
-
-    return paired(pairs, [*BY, "system", "correction"], statistic, rng=rng, **settings)
-
-
-def _correlation(a, b, w):
-    """Pearson's, for each row of weights; NaN where one is constant."""
-    covariance = mean(w, a * b) - mean(w, a) * mean(w, b)
-    variance = (mean(w, a**2) - mean(w, a) ** 2) * (mean(w, b**2) - mean(w, b) ** 2)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(variance > 1e-18, covariance / np.sqrt(variance), np.nan)
-
-
-def image_sentence(table: pd.DataFrame) -> str:
-    """Does the confidence look at the image, before and after fusion: from one model's table.
-
-    Raises
-    ------
-    ValueError
-        If the table has no row of the fusion as stated, or no single strategy beside it.
-    """
-    plain = table[table["correction"] == "as stated"]
-    fused, single = plain[plain["system"] == FUSION], plain[plain["system"] != FUSION]
-    if len(fused) != 1 or single.empty:
-        raise ValueError("no row of the fusion as stated, or no strategies")
-    row = fused.iloc[0]
-
-    def said(name):
-        return f"{row[name]:+.3f} [{row[f'{name}_low']:+.3f}, {row[f'{name}_high']:+.3f}]"
-
-    told = "and no difference to the change of the accuracy is shown"
-    if row["excess_low"] > 0:
-        told = "less than the accuracy: it is not about the image as much as the answers are"
-    elif row["excess_high"] < 0:
-        told = "more than the accuracy"
-    blind = int((single["excess_low"] > 0).sum())
-    change = single["confidence_change"]
-    return (
-        f"Without the image the fusion's accuracy changes by {said('accuracy_change')} and its "
-        f"confidence by {said('confidence_change')}, {told}. Before fusion the confidence of "
-        f"{len(single)} strategies changes by {change.min():+.3f} to {change.max():+.3f}; for "
-        f"{blind} of them it falls by less than the accuracy."
-    )
+    columns = {"same_answer": "same_answer"}
+    for name in ("accuracy", "confidence"):
+        shown, blank = f"{name}_shown", f"{name}_blank"
+        columns |= {shown: shown, blank: blank, f"{name}_change": (blank, shown)}
+        pairs = pairs.assign(**{f"{name}_moved": pairs[blank] - pairs[shown]})
+    columns |= {"excess": ("confidence_moved", "accuracy_moved")}
+    return paired(pairs, [*BY, "system", "correction"], means(**columns), rng=rng, **settings)

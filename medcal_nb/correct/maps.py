@@ -18,10 +18,9 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb.measure._check import check_confidence, check_pair
-from medcal_nb.measure.rows import measured
+from medcal_nb.measure.rows import image_labels, measured, parts_by, plain_ids
 
 from ._families import FAMILIES, T_MAX, T_MIN, softmax
-from .paired import image_labels, plain_ids
 
 MAP_METHODS = tuple(FAMILIES)
 OLD_METHODS = {"option_temperature": "temperature"}
@@ -366,6 +365,14 @@ def assign_folds(groups, n_folds: int, *, rng: np.random.Generator) -> np.ndarra
     return fold[at]
 
 
+def folds_of(rows: pd.DataFrame, n_folds: int, seed) -> np.ndarray | None:
+    """A fold for each row, by image; None where there are fewer images than folds."""
+    images = image_labels(rows)
+    if len(set(images)) < n_folds:
+        return None
+    return assign_folds(images, n_folds, rng=np.random.default_rng([seed, 0]))
+
+
 def by_fold(fit, confidence, correct, fold) -> np.ndarray:
     """Corrected confidences, each from a map fitted on the other folds."""
     c, y = np.asarray(confidence, dtype=float), np.asarray(correct)
@@ -385,7 +392,7 @@ BY = ("model", "strategy")
 
 
 def fit_maps(
-    graded: pd.DataFrame, *, method: str = "log_odds", by: Sequence[str] = BY, clip="auto"
+    graded: pd.DataFrame, *, method: str = "log_odds", by: Sequence[str] = BY
 ) -> dict[tuple, Recalibrator]:
     """One map for each group of graded answers; it remembers the images that it saw.
 
@@ -397,14 +404,12 @@ def fit_maps(
         On an unknown method or column, if no row can be used, or if ``temperature`` is asked
         for where a row has no option probabilities.
     """
-    method, rows = check_method(method), measured(_with(graded, by))
+    method, rows = check_method(method), measured(graded)
     if rows.empty:
         raise ValueError("no row has what the fit needs: a confidence and a grade")
     return {
-        _key(key): fit(
-            *arrays_of(part, method), method=method, images=image_labels(part), clip=clip
-        )
-        for key, part in rows.groupby(list(by), sort=True, observed=True)
+        tuple(key.values()): fit(*arrays_of(part, method), method=method, images=image_labels(part))
+        for key, part in parts_by(rows, by)
     }
 
 
@@ -426,9 +431,8 @@ def apply_maps(
         If no group has a map, or an image was used to fit its map.
     """
     out = []
-    for key, part in _with(graded, by).groupby(list(by), sort=True, observed=True):
-        if _key(key) in maps:
-            fitted = maps[_key(key)]
+    for key, part in parts_by(graded, by):
+        if fitted := maps.get(tuple(key.values())):
             has = part["confidence"].notna().to_numpy()
             labels = image_labels(part[has])
             c = arrays_of(part[has].assign(correct=np.nan), fitted.name)[0]
@@ -440,67 +444,50 @@ def apply_maps(
 
 def cross_apply(
     graded: pd.DataFrame, *, method: str = "log_odds", by: Sequence[str] = BY, n_folds: int = 5,
-    clip="auto", rng: np.random.Generator,
+    rng: np.random.Generator,
 ) -> pd.DataFrame:  # fmt: skip
     """As :func:`apply_maps`, by maps fitted on the same rows that never saw their image.
 
     The column ``fold`` tells which map; ungraded rows have no corrected confidence.
     """
     method, out = check_method(method), []
-    for _, part in _with(graded, by).groupby(list(by), sort=True, observed=True):
+    for _, part in parts_by(graded, by):
         has = part.index.isin(measured(part).index)
         moved, fold = np.empty(0), np.full(len(part), -1)
         if has.any():
             c, y = arrays_of(part[has], method)
-            used = choose_clip(part["confidence"][has]) if clip == "auto" else clip
             fold[has] = assign_folds(image_labels(part[has]), n_folds, rng=rng)
-            moved = by_fold(partial(fit, method=method, clip=used), c, y, fold[has])
+            clip = choose_clip(part["confidence"][has])
+            moved = by_fold(partial(fit, method=method, clip=clip), c, y, fold[has])
         out.append(_moved(part, has, moved, method).assign(fold=fold))
     return pd.concat(out).sort_index(kind="stable").reset_index(drop=True)
 
 
 def corrected(
-    graded: pd.DataFrame, methods: str | Sequence[str] = "platt", *, by: Sequence[str] = BY,
-    n_folds: int = 5, rng: np.random.Generator,
-) -> pd.DataFrame:  # fmt: skip
-    """Graded answers as stated and after cross-fitted maps, one row each, told apart by ``map``.
-
-    Parameters
-    ----------
-    methods : str or sequence of str
-        ``temperature`` is used on groups whose every row has option probabilities.
+    graded: pd.DataFrame, method: str = "platt", *, n_folds: int = 5, rng: np.random.Generator
+) -> pd.DataFrame:
+    """Graded answers as stated and after a cross-fitted map, one row each, told apart by ``map``.
 
     Returns
     -------
     DataFrame
-        The measured rows with ``map`` ("as stated" or a method) and ``fold`` (-1 as stated).
-        Groups of fewer images than folds come as stated alone.
+        The measured rows with ``map`` ("as stated" or the method) and ``fold`` (-1 as stated).
+        Groups of fewer images than folds, and for ``temperature`` those of which a row lacks
+        option probabilities, come as stated alone.
     """
-    rows = measured(graded)
+    method, rows = check_method(method), measured(graded)
     parts = [rows.assign(map="as stated", fold=-1)]
-    for method in map(check_method, [methods] if isinstance(methods, str) else methods):
-        use = [
-            part
-            for _, part in rows.groupby(list(by), sort=True, observed=True)
-            if len(set(image_labels(part))) >= n_folds
-            and (method != "temperature" or option_rows(part).all())
-        ]
-        if use:
-            moved = cross_apply(pd.concat(use), method=method, by=by, n_folds=n_folds, rng=rng)
-            names = moved["strategy"].str.removesuffix(f"+{method}")
-            parts.append(moved.drop(columns="confidence_raw").assign(strategy=names, map=method))
+    use = [
+        part
+        for _, part in parts_by(rows, BY)
+        if len(set(image_labels(part))) >= n_folds
+        and (method != "temperature" or option_rows(part).all())
+    ]
+    if use:
+        moved = cross_apply(pd.concat(use), method=method, n_folds=n_folds, rng=rng)
+        names = moved["strategy"].str.removesuffix(f"+{method}")
+        parts.append(moved.drop(columns="confidence_raw").assign(strategy=names, map=method))
     return pd.concat(parts, ignore_index=True)
-
-
-def _key(key) -> tuple:
-    return tuple(key) if isinstance(key, tuple) else (key,)
-
-
-def _with(graded, by):
-    for column in by:
-        if column not in graded:
-            raise ValueError(f"no column {column!r} to group by")
-    return graded
 
 
 def _moved(part, has, values, name):

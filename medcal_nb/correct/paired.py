@@ -1,33 +1,11 @@
 """Tables whose intervals draw images again: the same draws for everything that is compared."""
 
-import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
 
-
-def image_labels(rows: pd.DataFrame) -> np.ndarray:
-    """Data set and image of each row, (n,) str; an item without an image id is its own image.
-
-    Ids are written alike whatever their type: 7, numpy's 7, 7.0 and "7.0" are one id.
-    """
-    own = rows["item_id"].astype(object)
-    if "image_id" in rows:
-        own = rows["image_id"].astype(object).where(rows["image_id"].notna(), own)
-    text = plain_ids(own)
-    return text if "dataset" not in rows else plain_ids(rows["dataset"]) + ": " + text
-
-
-def plain_ids(values) -> np.ndarray:
-    """Ids as text, an object array; whole numbers without a point."""
-    codes, names = pd.factorize(pd.Series(list(values), dtype=object), use_na_sentinel=False)
-    return np.array([_plain(name) for name in names], dtype=object)[codes]
-
-
-def _plain(value) -> str:
-    value = value.item() if hasattr(value, "item") else value
-    return re.sub(r"^(-?\d+)\.0+$", r"\1", str(value))
+from medcal_nb.measure.rows import image_labels
 
 
 def images_note(graded: pd.DataFrame) -> str:
@@ -55,6 +33,10 @@ class Resamples:
         """Position of each row's image."""
         return self.names.get_indexer(labels)
 
+    def of(self, labels) -> np.ndarray:
+        """(1 + resamples, rows): how often each row is drawn."""
+        return self.counts[:, self.codes(labels)]
+
 
 def interval(draws: np.ndarray, level: float) -> tuple[float, float, float]:
     """(estimate, low, high) from the estimate (first) and its resamples (the rest).
@@ -73,6 +55,16 @@ def mean(weights: np.ndarray, values) -> np.ndarray:
     """Weighted mean of the rows' values, one for each row of weights; NaN where none is drawn."""
     with np.errstate(invalid="ignore"):
         return weights @ np.asarray(values, float) / weights.sum(axis=1)
+
+
+def means(**columns: str | tuple[str, str]) -> Callable:
+    """A statistic for :func:`paired`: by name the mean of a column, or of the first minus that of
+    the second of two."""
+
+    def one(part, w, of):
+        return mean(w, part[of]) if isinstance(of, str) else mean(w, part[of[0]] - part[of[1]])
+
+    return lambda part, w: {name: one(part, w, of) for name, of in columns.items()}
 
 
 def paired(

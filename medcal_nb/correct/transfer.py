@@ -12,13 +12,14 @@ pick rows by any columns: ``source={"dataset": "mmbench"}, target={"dataset": "o
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import pandas as pd
 from scipy.special import expit, ndtr
 
 from medcal_nb.measure import auroc, ece
-from medcal_nb.measure.rows import measured
+from medcal_nb.measure.rows import image_labels, measured, parts_by, rows_where
 
 from ._families import FAMILIES, adapt, fit_smoothed, logit
 from .maps import (
@@ -31,7 +32,7 @@ from .maps import (
     choose_clip,
     option_rows,
 )
-from .paired import Resamples, image_labels, interval, weighted_auroc
+from .paired import Resamples, interval, weighted_auroc
 
 METHODS = ("temperature", "log_odds", "platt", "beta", "isotonic")
 MARGIN = 0.005
@@ -42,8 +43,8 @@ About a mean shift of 0.07 in confidence, √0.005."""
 CONCLUSIONS = ("nothing to correct", "carries over", "does not", "undecided")
 GENERAL, MEDICAL = {"domain": "general"}, {"domain": "medical"}
 N_FOLDS = 5
+_ENDS = ("value", "low", "high")
 _CELLS = 400  # different confidences that resampled fits tell apart
-_MOST_GROUPS = 30  # that may have a map each
 _CHUNK = 200  # resamples at once
 
 
@@ -83,15 +84,14 @@ def pairs(graded, source, target) -> Iterator[tuple]:
     """(key, source rows, target rows) of each group that has both, measured rows only."""
     left, right = select(graded, source), select(graded, target)
     refuse_shared(left, right, "source and target")
-    sources = dict(list(measured(left).groupby(list(BY), sort=True, observed=True)))
-    for key, rows in measured(right).groupby(list(BY), sort=True, observed=True):
-        if key not in sources:
-            continue
-        if len(sources[key]) >= 2 * N_FOLDS and len(set(image_labels(rows))) >= N_FOLDS:
-            yield key, sources[key], rows
-        else:
+    left = measured(left)
+    for key, rows in parts_by(measured(right), BY):
+        own = rows_where(left, key)
+        if len(own) >= 2 * N_FOLDS and len(set(image_labels(rows))) >= N_FOLDS:
+            yield key, own, rows
+        elif len(own):
             warnings.warn(
-                f"transfer: {' '.join(map(str, key))} has {len(sources[key])} source and "
+                f"transfer: {' '.join(map(str, key.values()))} has {len(own)} source and "
                 f"{len(rows)} target answers with a confidence and a grade; left out",
                 RecalibrationWarning,
                 stacklevel=3,
@@ -110,7 +110,6 @@ class _Side:
     confidence: np.ndarray
     correct: np.ndarray
     fold: np.ndarray
-    group: np.ndarray
     counts: object  # sparse (images, cells)
     cell: np.ndarray  # of each row
 
@@ -118,45 +117,49 @@ class _Side:
 class Pair:
     """Source and target answers of one model and strategy, and the maps between them.
 
-    ``drawn`` are the :class:`Resamples` of source and target; ``groups`` a label of each target
-    row, for one map per group.
+    ``drawn`` are the :class:`Resamples` of source and target.
     """
 
-    def __init__(self, left, right, drawn, *, seed, groups=None):
+    def __init__(self, left, right, drawn, *, seed):
         self.left, self.right, self.drawn = left, right, drawn
         self.clip = choose_clip(np.r_[left["confidence"], right["confidence"]].astype(float))
         self.fold = assign_folds(image_labels(right), N_FOLDS, rng=np.random.default_rng([seed, 0]))
         self.codes = [d.codes(image_labels(r)) for d, r in zip(drawn, (left, right), strict=True)]
-        none = np.zeros(len(right))
-        self.group = none if groups is None else np.unique(groups, return_inverse=True)[1]
 
-    def run(self, method: str, *, more: int = 0) -> Iterator[tuple]:
+    def run(self, method: str, *, more: bool = False) -> Iterator[tuple]:
         """(maps, weights, target side, parameters) of the sample itself, then of resamples.
 
         ``maps`` are confidences (B, cells) by name: raw, rate (the share right of the other
-        folds, the same for all), source, target and, in the sample and the first ``more``
-        resamples, pooled, adapted and modality.
+        folds, the same for all), source, target and, with ``more``, pooled and adapted.
         """
         exact = self._sides(method, None)
         one = [np.bincount(s.cell, minlength=len(s.correct))[None].astype(float) for s in exact]
-        yield self._maps(method, *exact, *one, more > 0)
-        grid = self._sides(method, _CELLS) if len(self.drawn[0].counts) > 1 else exact
-        first, total = 1, len(self.drawn[0].counts)
-        while first < total:
-            last = min(first + _CHUNK, total if first > more else more + 1)
-            w = [d.counts[first:last] @ s.counts for d, s in zip(self.drawn, grid, strict=True)]
-            yield self._maps(method, *grid, *w, last <= more + 1)
-            first = last
+        yield self._maps(method, *exact, *one, more)
+        total = len(self.drawn[0].counts)
+        grid = self._sides(method, _CELLS) if total > 1 else exact
+        for first in range(1, total, _CHUNK):
+            at = slice(first, first + _CHUNK)
+            w = [d.counts[at] @ s.counts for d, s in zip(self.drawn, grid, strict=True)]
+            yield self._maps(method, *grid, *w, more)
+
+    def brier(self, method: str, *, moved: bool = False) -> dict[str, np.ndarray]:
+        """Brier scores (1 + resamples,) of all maps; with ``moved`` also of the source's map whose
+        intercept is refitted on the target."""
+        out: dict[str, list] = {}
+        for maps, w, side, _ in self.run(method):
+            if moved:
+                maps["moved"] = _shifted(maps["source"], side, w)
+            for name, p in maps.items():
+                loss = losses_of(p, side.correct, w, self.clip)["brier"]
+                out.setdefault(name, []).append(loss)
+        return {name: np.concatenate(parts) for name, parts in out.items()}
 
     def _sides(self, method, most):
-        left = (self.left, np.zeros(len(self.left), int), np.zeros(len(self.left)))
-        right = (self.right, self.fold, self.group)
-        return [
-            self._side(method, most, *rows, codes, len(d.names))
-            for rows, codes, d in zip((left, right), self.codes, self.drawn, strict=True)
-        ]
+        folds = (np.zeros(len(self.left), int), self.fold)
+        sides = zip((self.left, self.right), folds, self.codes, self.drawn, strict=True)
+        return [self._side(method, most, *rows, len(d.names)) for *rows, d in sides]
 
-    def _side(self, method, most, rows, fold, group, codes, n_images):
+    def _side(self, method, most, rows, fold, codes, n_images):
         from scipy.sparse import csr_array
 
         c, y = rows["confidence"].to_numpy(float), rows["correct"].to_numpy(float)
@@ -167,15 +170,14 @@ class Pair:
         else:
             at = gathered(c, most)
             _, first, cell = np.unique(
-                np.column_stack([at, y, fold, group]), axis=0, return_index=True,
-                return_inverse=True,
-            )  # fmt: skip
+                np.column_stack([at, y, fold]), axis=0, return_index=True, return_inverse=True
+            )
             cell = cell.ravel()
             c = (np.bincount(at, c) / np.bincount(at))[at][first]
-            y, fold, group = y[first], fold[first], group[first]
+            y, fold = y[first], fold[first]
             features, target = family.features(c, self.clip), y
         counts = csr_array((np.ones(len(cell)), (codes, cell)), shape=(n_images, len(y)))
-        return _Side(features, target, c, y, fold, group, counts, cell)
+        return _Side(features, target, c, y, fold, counts, cell)
 
     def _maps(self, method, s, t, ws, wt, more):
         family, b = FAMILIES[method], len(wt)
@@ -189,14 +191,11 @@ class Pair:
             "target": crossed(family.apply, theta[1], t, b),
         }
         if more:
-            both = [np.concatenate(v) for v in ((s.features, t.features), (s.target, t.target))] \
-                if s.features.shape[1:] == t.features.shape[1:] else None  # fmt: skip
-            if both:
+            if s.features.shape[1:] == t.features.shape[1:]:  # as many options on both sides
+                both = np.concatenate([s.features, t.features]), np.r_[s.target, t.target]
                 pooled = family.fit(*both, np.hstack([np.tile(ws, (N_FOLDS, 1)), wk]))
                 maps["pooled"] = crossed(family.apply, pooled, t, b)
             maps["adapted"] = self._adapted(maps["source"], t, wk)
-            if method == "log_odds" and self.group.any():
-                maps["modality"] = self._by_group(theta[1], t, wk)
         return maps, wt, t, theta
 
     def _adapted(self, p, t, wk):
@@ -206,16 +205,6 @@ class Pair:
         delta = adapt(features, t.correct, wk, x)
         return crossed(
             lambda d, f: expit(f), delta, t, len(p), x + np.einsum("bd,bnd->bn", delta, features)
-        )
-
-    def _by_group(self, theta, t, wk):
-        """Slopes of groups, each starting at the pooled one."""
-        x = logit(t.confidence, self.clip)
-        features = x[:, None] * (t.group[:, None] == np.unique(self.group))
-        offset = x / np.asarray(theta)
-        delta = adapt(features, t.correct, wk, offset)
-        return crossed(
-            lambda d, f: expit(f), delta, t, len(wk) // N_FOLDS, offset + delta @ features.T
         )
 
 
@@ -271,9 +260,8 @@ def transfer_study(
     methods: Sequence[str] = METHODS,
     level: float = 0.95,
     n_resamples: int = 1000,
-    more: int = 0,
+    more: bool = False,
     margin: float = MARGIN,
-    modality: str = "modality",
     rng: np.random.Generator,
 ) -> TransferStudy:
     r"""Losses on the target of maps fitted on the source and on the target.
@@ -300,9 +288,9 @@ def transfer_study(
         Bootstrap resamples of the images of all rows jointly, all fits repeated in each. Where
         more than 400 different confidences occur, resampled fits gather them into 400 cells of
         equal mass; the estimates do not.
-    more : int
-        Resamples that also fit on both sides (``pooled``), move the source's map by the target's
-        labels (``adapted``) and fit one map per ``modality`` (log_odds); with 0 none is made.
+    more : bool
+        Also fit on both sides (``pooled``) and move the source's map by the target's labels
+        (``adapted``).
 
     Returns
     -------
@@ -324,16 +312,13 @@ def transfer_study(
     seed, rows, costs = int(rng.integers(2**63)), [], []
     drawn = draw_sides(graded, source, target, n_resamples, seed)
     for key, left, right in pairs(graded, source, target):
-        groups = _groups_of(right, modality) if more else None
-        pair = Pair(left, right, drawn, seed=seed, groups=groups)
+        pair = Pair(left, right, drawn, seed=seed)
         info = _about(left, right, drawn[1], level) | {"clip": pair.clip}
         for method in methods:
-            if method == "temperature" and not (
-                option_rows(left).all() and option_rows(right).all()
-            ):
+            if method == "temperature" and not _all_options(left, right):
                 continue
             for row, cost in _rows(pair, method, level, more, margin):
-                rows.append(dict(zip(BY, key, strict=True)) | {"method": method} | info | row)
+                rows.append(key | {"method": method} | info | row)
                 costs.append(cost)
     if not rows:
         only = " with the probabilities of all options" if methods == ["temperature"] else ""
@@ -341,10 +326,8 @@ def transfer_study(
     return TransferStudy(_holm(pd.DataFrame(rows), level), np.array(costs), level)
 
 
-def _groups_of(rows, column):
-    """Labels of groups that may have a map each; None where there are none, or too many."""
-    names = rows[column].astype(object).fillna("").astype(str) if column in rows else pd.Series()
-    return names if 1 < names.nunique() <= _MOST_GROUPS else None
+def _all_options(left, right):
+    return option_rows(left).all() and option_rows(right).all()
 
 
 def draw_sides(graded, source, target, n_resamples, seed) -> tuple[Resamples, Resamples]:
@@ -392,9 +375,6 @@ def _rows(pair, method, level, more, margin):
         row = {"loss": loss} | extra
         draws = {f"loss_{name}": v for name, v in d.items()}
         draws |= {name: d[a] - d[b] for name, (a, b) in CHANGES.items()}
-        for name in ("pooled", "adapted", "modality"):
-            if name in d:
-                draws[f"{name}_change"] = d[name] - d["source"][: len(d[name])]
         for name, v in draws.items():
             row[name], row[f"{name}_low"], row[f"{name}_high"] = interval(v, level)
         if loss == "brier":
@@ -477,56 +457,6 @@ def transfer_summary(study: TransferStudy) -> pd.DataFrame:
     return pd.DataFrame(out)
 
 
-NAMES = {"log_odds": "log-odds scaling", "platt": "Platt scaling",
-         "temperature": "temperature scaling of all options", "beta": "beta calibration",
-         "isotonic": "isotonic regression"}  # fmt: skip
-
-
-def transfer_sentence(
-    table: pd.DataFrame, *, method: str = "log_odds", level: float = 0.95,
-    source: str = "general images", target: str = "medical images",
-) -> str:  # fmt: skip
-    """The conclusions on carrying over as a sentence, from the Brier scores of a transfer table.
-
-    Raises
-    ------
-    ValueError
-        If the table has no row of that method.
-    """
-    part = table[(table["method"] == method) & (table["loss"] == "brier")]
-    if part.empty:
-        raise ValueError(f"no rows with method {method!r}")
-    n, count = len(part), part["conclusion"].value_counts()
-    held = part["conclusion_holm"].value_counts()
-    told = "; ".join(
-        f"{name}: {count.get(name, 0)}"
-        + (f" ({held.get(name, 0)} after Holm's correction)" if name != "undecided" else "")
-        for name in CONCLUSIONS
-        if count.get(name, 0)
-    )
-    lowers, raises = (part["carry_change_high"] < 0).sum(), (part["carry_change_low"] > 0).sum()
-    ranks, name = int((part["auroc_low"] > 0.5).sum()), NAMES.get(method, method)
-    told_of = f"{name[0].upper()}{name[1:]}, fitted on {source} and used on {target}"
-    margin, row = f"{part['margin'].iloc[0]:g}", part.iloc[0]
-    if n == 1:
-        changes = [
-            f"{row[c]:+.3f} [{row[f'{c}_low']:+.3f}, {row[f'{c}_high']:+.3f}]"
-            for c in ("carry_change", "cost")
-        ]
-        return (
-            f"{told_of}, changes the Brier score by {changes[0]} against what is stated and by "
-            f"{changes[1]} against a refit, margin {margin}: {row['conclusion']}."
-        )
-    return (
-        f"{told_of}, {n} models and kinds of confidence. Against a refit, within {margin} of the "
-        f"Brier score: {told}. Carrying over lowers the Brier score for {lowers} and raises it for "
-        f"{raises} (about {n * (1 - level) / 2:.1f} each by chance alone, were there no change). "
-        f"The confidence ranks right above wrong on {target} (AUROC above ½) for {ranks} of {n}. "
-        f"The cost of carrying over has median {part['cost'].median():+.3f}, from "
-        f"{part['cost'].min():+.3f} to {part['cost'].max():+.3f}."
-    )
-
-
 # --- what the gap is made of ------------------------------------------------------------------
 
 _PARTS = {
@@ -567,24 +497,15 @@ def gap_table(
     seed, rows = int(rng.integers(2**63)), []
     drawn = draw_sides(graded, source, target, n_resamples, seed)
     for key, left, right in pairs(graded, source, target):
-        pair, v = Pair(left, right, drawn, seed=seed), {}
-        whole = option_rows(left).all() and option_rows(right).all()
-        scaled = "temperature" if whole else "log_odds"
+        pair, whole = Pair(left, right, drawn, seed=seed), _all_options(left, right)
+        scaled, loss = "temperature" if whole else "log_odds", {}
         for short, method in (("T", scaled), ("P", "platt"), ("I", "isotonic")):
-            for maps, w, side, _ in pair.run(method):
-                if short == "P":
-                    maps["moved"] = _shifted(maps["source"], side, w)
-                for name in {"source", "target", "moved"} & set(maps):
-                    loss = losses_of(maps[name], side.correct, w, pair.clip)["brier"]
-                    v.setdefault(f"{short} {name}", []).append(loss)
-        v = {name: np.concatenate(parts) for name, parts in v.items()}
+            found = pair.brier(method, moved=short == "P")
+            loss |= {f"{short} {name}": draws for name, draws in found.items()}
         for part, (a, b) in _PARTS.items():
-            value, low, high = interval(v[a] - v[b], level)
-            rows.append(
-                dict(zip(BY, key, strict=True))
-                | {"n": len(right), "scaled": scaled, "part": part}
-                | {"value": value, "low": low, "high": high}
-            )
+            ends = dict(zip(_ENDS, interval(loss[a] - loss[b], level), strict=True))
+            about = {"n": len(right), "scaled": scaled, "part": part}
+            rows.append(key | about | ends)
     if not rows:
         raise ValueError("no model and strategy has enough answers in both source and target")
     return pd.DataFrame(rows)
@@ -630,35 +551,26 @@ def modality_matrix(
         images are left out.
     """
     method, seed, rows = check_method(method), int(rng.integers(2**63)), []
-    inside = measured(select(graded, where))
     more = {name: measured(select(graded, w)) for name, w in (sources or {}).items()}
-    for key, own in inside.groupby(list(BY), sort=True, observed=True):
-        parts = {
-            str(m): r
-            for m, r in own.groupby(column, sort=True, observed=True)
-            if len(set(image_labels(r))) >= N_FOLDS
-        }
-        fits = {name: r[(r[list(BY)] == list(key)).all(axis=1)] for name, r in more.items()}
+    for key, own in parts_by(measured(select(graded, where)), BY):
+        parts = {str(m): r for m, r in own.groupby(column, sort=True, observed=True)}
+        parts = {m: r for m, r in parts.items() if len(set(image_labels(r))) >= N_FOLDS}
+        fits = {name: rows_where(r, key) for name, r in more.items()}
         fits = {name: r for name, r in fits.items() if len(r)} | parts
         drawn = {
             name: Resamples(image_labels(r), n_resamples, np.random.default_rng([seed, 1]))
             for name, r in fits.items()
         }
-        for applied, right in parts.items():
-            for fitted, left in fits.items():
-                if applied != fitted:
-                    refuse_shared(left, right, f"of {fitted} and of {applied}")
-                pair = Pair(left, right, (drawn[fitted], drawn[applied]), seed=seed)
-                kind, v = "target" if applied == fitted else "source", []
-                for maps, w, side, _ in pair.run(method):
-                    v.append([losses_of(maps[k], side.correct, w, pair.clip)["brier"]
-                              for k in ("raw", kind)])  # fmt: skip
-                raw, value = np.concatenate(v, axis=1)
-                change, low, high = interval(value - raw, level)
-                rows.append(
-                    dict(zip(BY, key, strict=True))
-                    | {"method": method, "fitted_on": fitted, "applied_to": applied}
-                    | {"n_fit": len(left), "n": len(right), "loss_raw": raw[0], "value": value[0]}
-                    | {"change": change, "change_low": low, "change_high": high}
-                )
+        for (applied, right), (fitted, left) in product(parts.items(), fits.items()):
+            if applied != fitted:
+                refuse_shared(left, right, f"of {fitted} and of {applied}")
+            loss = Pair(left, right, (drawn[fitted], drawn[applied]), seed=seed).brier(method)
+            value = loss["target" if applied == fitted else "source"]
+            change, low, high = interval(value - loss["raw"], level)
+            rows.append(
+                key
+                | {"method": method, "fitted_on": fitted, "applied_to": applied}
+                | {"n_fit": len(left), "n": len(right), "loss_raw": loss["raw"][0]}
+                | {"value": value[0], "change": change, "change_low": low, "change_high": high}
+            )
     return pd.DataFrame(rows)

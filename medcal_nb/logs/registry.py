@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 
 from .source import Source
 
-_MODULES = ("harness", "frameworks", "batch", "results", "sheets")
+_MODULES = ("harness", "frameworks", "batch", "results", "sheets", "replies")
 
 
 @dataclass(frozen=True)

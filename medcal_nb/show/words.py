@@ -76,6 +76,7 @@ LABELS = {
     "none_of_the_above": "none of the above",
     "self_consistency": "self-consistency",
     "semantic_entropy": "semantic entropy",
+    "clip_zero_shot": "CLIP, zero-shot",
     # strategies that are no way of asking
     "blank_image": "blank-image test",
     "image_ablation": "blank-image test",

@@ -15,7 +15,7 @@ def test_refitting_overtakes_and_adapting_never_loses_to_both(rng):
     data = pd.concat([graded(rng, 3000, "general", slope=0.9),
                       graded(rng, 3000, "medical", slope=0.7, shift=-0.25)])  # fmt: skip
     study = label_efficiency_study(data, sizes=(10, 50, 400, 1000, 9999), n_draws=60, rng=rng)
-    table = study.table[study.table.loss == "brier"]
+    table = study.table
     wide = table.pivot(index="n", columns="map", values="median")
     assert wide.index.tolist() == [10, 50, 400, 1000]  # 9999 are not there to be drawn
     assert wide["target"].is_monotonic_decreasing
@@ -38,7 +38,7 @@ def test_labels_are_drawn_from_one_pool_and_scored_on_another(rng):
         "sizes": (10, 100, 1000, 3000), "n_draws": 50,
     }  # fmt: skip
     study = label_efficiency_study(data, **settings, n_resamples=40, rng=np.random.default_rng(1))
-    wide = study.table[study.table.loss == "brier"].set_index(["n", "map"])
+    wide = study.table.set_index(["n", "map"])
     judged, source = pool[pool.part == "judged"], data[data.part == "source"]
     carried = fit(source.confidence, source.correct)(judged.confidence)
     for n in settings["sizes"]:
@@ -67,7 +67,7 @@ def test_labels_teach_the_temperature_of_all_options(rng):
         [with_options(rng, 800, "general", 1.0), with_options(rng, 900, "medical", 3.0)]
     )
     study = label_efficiency_study(data, method="temperature", sizes=(20, 400), n_draws=20, rng=rng)
-    wide = study.table[study.table.loss == "brier"].pivot(index="n", columns="map", values="median")
+    wide = study.table.pivot(index="n", columns="map", values="median")
     assert wide.loc[400, "target"] < wide.loc[400, "source"] - 0.01
     bare = data.drop(columns="option_probabilities")
     with pytest.raises(ValueError, match="carry no option probabilities"):
@@ -83,7 +83,7 @@ def test_the_number_of_labels_is_read_from_medians_and_said():
         "source": [0.1, 0.12, 0.1],
     }
     table = pd.DataFrame(
-        {"model": "m", "strategy": "s", "method": "platt", "loss": "brier", "map": name, "n": n,
+        {"model": "m", "strategy": "s", "method": "platt", "map": name, "n": n,
          "median": value, "low": 0.0, "high": 1.0}
         for name, values in medians.items()
         for n, value in zip((10, 100, 1000), values, strict=True)
@@ -102,5 +102,3 @@ def test_the_number_of_labels_is_read_from_medians_and_said():
     never = needed.assign(n_star=np.inf, n_star_low=np.nan, adapting_beats="")
     assert "not at up to 1,000 labels; starting" in labels_sentence(never)
     assert "at no number of labels" in labels_sentence(never)
-    with pytest.raises(ValueError, match="0 rows of the Brier score"):
-        labels_sentence(needed.assign(loss="ece"))

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
-from medcal_nb.correct import FITS, blank_pairs, image_reliance_table, image_sentence
+from medcal_nb.correct import FITS, blank_pairs, image_reliance_table
 from medcal_nb.correct.maps import assign_folds
-from medcal_nb.correct.paired import image_labels
+from medcal_nb.measure.rows import image_labels
 
 
 @pytest.fixture
@@ -44,22 +44,12 @@ def test_what_ignores_the_image_changes_by_nothing(asked, rng):
     row = table.set_index(["system", "correction"])
     blind, looks = row.loc[("guesses", "as stated")], row.loc[("looks", "as stated")]
     assert [blind.confidence_change, blind.accuracy_change] == pytest.approx([0, 0])
-    assert [blind.same_answer, blind.correlation] == pytest.approx([1, 1])
+    assert blind.same_answer == 1
     assert looks.confidence_change_high < 0
     assert looks.accuracy_change_high < 0
     assert looks.same_answer < 1
-    assert looks.correlation < 0.5
     assert looks.confidence_change < row.loc[("fusion", "as stated")].confidence_change < 0
     assert (table[["n", "n_images"]] == [400, 200]).all(axis=None)
-    text = image_sentence(table)
-    fused = row.loc[("fusion", "as stated")]
-    assert f"{fused.confidence_change:+.3f} [{fused.confidence_change_low:+.3f}" in text
-    assert ("less than the accuracy: it" in text) == (fused.excess_low > 0)
-    assert "more than the accuracy" in image_sentence(
-        table.assign(excess_low=-0.2, excess_high=-0.1)
-    )
-    with pytest.raises(ValueError, match="no row of the fusion"):
-        image_sentence(table[table.system != "fusion"])
 
 
 def test_maps_are_learned_with_the_image_from_other_images(asked):

@@ -407,9 +407,9 @@ def test_temperature_without_options_is_refused_in_a_sentence(both, rng):
 
 
 def test_corrected_answers_stand_beside_the_stated_ones(both, rng):
-    table = corrected(both, ["temperature", "platt"], rng=rng)
+    table = corrected(both, "temperature", rng=rng)
     assert table.groupby("map").size().to_dict() == {
-        "as stated": 1200, "platt": 1200, "temperature": 1200
+        "as stated": 1200, "temperature": 1200
     }  # fmt: skip
     assert set(table.strategy) == {"s"}
     assert not table.duplicated(["model", "dataset", "item_id", "strategy", "map"]).any()
@@ -431,7 +431,7 @@ def test_missing_confidences_stay_missing(both):
 def test_bad_requests_are_refused(both, tmp_path):
     with pytest.raises(ValueError, match="unknown 'magic'; choose one of"):
         fit_maps(both, method="magic")
-    with pytest.raises(ValueError, match="no column 'planet'"):
+    with pytest.raises(ValueError, match="the table lacks 'planet'"):
         fit_maps(both, by=["planet"])
     with pytest.raises(ValueError, match="no row has what the fit needs"):
         fit_maps(both.assign(confidence=np.nan))

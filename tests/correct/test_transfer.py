@@ -20,9 +20,10 @@ from medcal_nb.correct import (
 )
 from medcal_nb.correct import transfer as transfer_module
 from medcal_nb.correct.maps import choose_clip
-from medcal_nb.correct.paired import image_labels, paired, weighted_auroc
+from medcal_nb.correct.paired import paired, weighted_auroc
 from medcal_nb.correct.transfer import _conclusion
 from medcal_nb.measure import auroc, brier_score, ece
+from medcal_nb.measure.rows import image_labels
 
 from .worlds import cross_fit, graded, with_options
 
@@ -151,17 +152,12 @@ def test_resampled_fits_on_cells_are_those_on_rows(both, monkeypatch):
 
 def test_more_maps_have_intervals_and_leave_the_cost_alone(both):
     settings = {"methods": ["log_odds", "isotonic"], "n_resamples": 40}
-    plain, more = table_of(both, **settings), table_of(both, **settings, more=40)
+    plain, more = table_of(both, **settings), table_of(both, **settings, more=True)
     pd.testing.assert_frame_equal(more[plain.columns], plain)
     brier = more[more.loss == "brier"].set_index("method")
-    for name in ("pooled", "adapted", "modality"):
+    for name in ("pooled", "adapted"):
         row = brier.loc["log_odds"]
         assert row[f"loss_{name}_low"] < row[f"loss_{name}"] < row[f"loss_{name}_high"]
-        assert row[f"{name}_change"] == pytest.approx(row[f"loss_{name}"] - row.loss_source)
-    assert np.isnan(brier.loc["isotonic"].loss_modality)
-    for modality in (np.nan, "ct", [f"m{i}" for i in range(len(both))]):  # none, one, too many
-        odd = table_of(both.assign(modality=modality), **settings, more=5)
-        assert "loss_modality" not in odd
 
 
 def test_an_adapted_map_lies_between_carrying_over_and_refitting(rng):
@@ -169,7 +165,7 @@ def test_an_adapted_map_lies_between_carrying_over_and_refitting(rng):
                       graded(rng, 60, "medical", slope=0.5),
                       graded(rng, 3000, "general", slope=2.0, model="n"),
                       graded(rng, 2000, "medical", slope=0.3, shift=-1, model="n")])  # fmt: skip
-    table = table_of(data, methods=["platt"], n_resamples=2, more=2)
+    table = table_of(data, methods=["platt"], n_resamples=2, more=True)
     row = table[table.loss == "brier"].set_index("model")
     # few labels of the same world: stay; many labels of another: move
     assert row.loc["m"].loss_adapted == pytest.approx(row.loc["m"].loss_source, abs=0.01)
@@ -290,9 +286,9 @@ def test_an_image_has_one_label_whatever_type_its_id_has(rng):
     rows = pd.DataFrame(
         {"dataset": "d", "item_id": range(6), "image_id": pd.Series(ids, dtype=object)}
     )
-    assert set(image_labels(rows)) == {"d: 7"}
+    assert set(image_labels(rows)) == {"d/7"}
     rows.loc[2, "image_id"] = None
-    assert image_labels(rows)[2] == "d: 2"  # the item is its own image
+    assert image_labels(rows)[2] == "d/2"  # the item is its own image
     assert "1 of 6 answers name no image" in images_note(rows)
     assert images_note(rows.dropna()) == ""
     assert "6 of 6" in images_note(rows.drop(columns="image_id"))

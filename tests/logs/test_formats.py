@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from medcal_nb.answers import load_answers
+from medcal_nb.ask.parsing import parse_answer
 from medcal_nb.errors import MedcalError
 from medcal_nb.logs import ColumnMap, import_file
 from medcal_nb.logs.registry import Reader, readers
@@ -471,3 +472,32 @@ def test_real_logs_come_in(real_dir, tmp_path, name):
     assert os.path.getsize(tmp_path / "o.sqlite") > 0
     if reader in ("helm", "inspect", "evalscope"):
         assert frame["confidence"].isna().all()
+
+
+# --- replies of several models -------------------------------------------------------------------
+
+
+def test_replies_of_several_models_become_answers_of_each(tmp_path):
+    path = tmp_path / "replies.csv"
+    path.write_text(
+        "qid,image_name,image_organ,question,answer,answer_type,one-2.5,two\n"
+        '7,x.jpg,ABD,Free air?,Yes,CLOSED,"Yes, there is.",\n'
+        "8,x.jpg,HEAD,Where?,left,OPEN,left,left\n"
+        "9,y.jpg,CHEST,Normal?,no,CLOSED,No.,yes\n"
+    )
+    log = tmp_path / "a.sqlite"
+    done = import_file(path, log, parse=parse_closed)
+    assert any("1 questions are not of yes or no" in note for note in done.notes)
+    rows = load_answers(log).set_index(["model", "item_id"])
+    assert len(rows) == 4
+    assert rows["confidence"].isna().all()
+    assert rows.loc[("one-2.5", "7"), ["answer", "modality", "image_id"]].tolist() == [
+        "yes", "abdomen", "x.jpg",
+    ]  # fmt: skip
+    assert rows.loc[("one-2.5", "7"), "correct"]
+    assert not rows.loc[("two", "9"), "correct"]
+    assert rows.loc[[("two", "7")], "correct"].isna().all()
+
+
+def parse_closed(text, kind, options):
+    return parse_answer(text, question_type=kind), None

@@ -530,6 +530,7 @@ BAD = [
     ("marc", [{"model": "x"}], "not JSON|no 'configurations'"),
     ("uqlm", [{"prompt": "x", "response": "y"}], "no scorer"),
     ("vlmevalkit", [{"index": 1}], "writes .xlsx or .tsv"),
+    ("vqa-rad-replies", [{"qid": 1, "answer": "yes"}], "row 1: no 'image_name'"),
 ]
 
 

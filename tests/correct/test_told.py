@@ -36,7 +36,7 @@ def world(rng):
 
 
 def needed(star, high=np.nan):
-    row = {"loss": "brier", "n_star": star, "n_star_high": high, "n_min": 10, "n_max": 1000}
+    row = {"n_star": star, "n_star_high": high, "n_min": 10, "n_max": 1000}
     return pd.DataFrame([row])
 
 
@@ -56,7 +56,11 @@ def outcomes(*conclusions, helps=False, harms=False):
         (["nothing to correct"] * 2, "There is nothing to correct for general labels;"),
         (["does not"] * 3, "carries over for none of 3 models;"),
         (["carries over", "nothing to correct"], "carries over for all 2 models;"),
-        (["carries over", "does not", "undecided"], "carries over for 1 of 3 models, not for 1;"),
+        (
+            ["carries over", "does not", "undecided"],
+            "surely carries over for 1 of 3 models, surely not for 1;",
+        ),
+        (["undecided", "does not"], "surely carries over for none of 2 models, surely not for 1;"),
     ],
 )
 def test_the_headline_says_what_the_conclusions_are(conclusions, said):
@@ -175,7 +179,9 @@ def test_titles_of_parts_and_groups_turn_with_the_numbers():
         change_low=[0.1, -0.3, -0.1, 0.0], change_high=[0.2, -0.1, 0.1, 0.0]
     )
     assert modalities_title(pairs) == (
-        "Of other groups' maps, 1 of 2 surely help, none surely harm; of that of g, none of 1 "
-        "surely help, 1 surely harm"
+        "The map of g surely helps none of 1 groups, surely harms 1; another group's helps 1 of 2 "
+        "times, surely harms none"
     )
-    assert modalities_title(pairs[1:]).startswith("Of maps used elsewhere, 1 of 2 surely help")
+    assert modalities_title(pairs[1:]) == (
+        "A map used elsewhere surely helps 1 of 2 times, surely harms none"
+    )

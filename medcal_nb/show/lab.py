@@ -25,8 +25,8 @@ class Lab(anywidget.AnyWidget):
     ----------
     settings : dict
         ``right`` (how often it is right at 10, 30, 50, 70 and 90 %), ``n`` (answers), ``bins``,
-        ``temperature``, ``threshold``, ``cost`` (checks worth one error), ``sample``; as the
-        reader has set them, once the lab is on screen.
+        ``temperature``, ``threshold``, ``cost`` (checks worth one error), ``sample``: where it
+        starts from.
     """
 
     _esm = lab_code()

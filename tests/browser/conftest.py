@@ -91,7 +91,9 @@ def lab(page, root, tmp_path_factory):
 HELLO = """import ipywidgets
 print('sum', 40 + 2)
 ipywidgets.IntSlider(description='turn me')"""
-EXERCISE = "from medcal_nb.show import exercises\nexercises.Sheet().ask('boaster')"
+EXERCISE = """from IPython.display import display
+from medcal_nb.show import exercises, lesson
+display(exercises.ask('accuracy'), exercises.ask('boaster'), lesson.quiz(), exercises.hand_in())"""
 LAB = "from medcal_nb.show.lab import lab\nlab(n=100)"
 EXPLORER = """import numpy as np, pandas as pd
 from io import BytesIO

@@ -72,5 +72,12 @@ def evidence_html(book: Casebook, case: pd.Series, *, rings: bool, own: str | No
     shown = [(past, picture(past["image"], small=True)) for _, past in before.iterrows()]
     why = groups, others, evidence.blank_image(book, case)
     return part(
-        "evidence", case, own, rings, book.strategy, evidence.case_error(book, case), why, shown
+        "evidence",
+        case,
+        own,
+        rings,
+        book.about["strategy"],
+        evidence.case_error(book, case),
+        why,
+        shown,
     )

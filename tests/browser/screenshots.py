@@ -46,7 +46,15 @@ def take_reader(page: Page, home: Path, answers: Path, to: Path) -> None:
     decisions = home / "decisions.sqlite"
     home.mkdir(parents=True)
     page.set_viewport_size(SIZE | {"height": 1040})
-    options = ["--name", "you", "--decisions", str(decisions), "--errors-allowed", "0.3", "--model-first"]
+    options = [
+        "--name",
+        "you",
+        "--decisions",
+        str(decisions),
+        "--errors-allowed",
+        "0.3",
+        "--model-first",
+    ]
     with servers.reader(answers, home / "home", *options) as server:
         page.goto(server.address())
         page.locator(".medcal-accept").wait_for()

@@ -5,6 +5,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.test_reader_view import ready
+
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
@@ -106,8 +108,7 @@ def test_keys_of_the_reader_view_leave_the_notebook_alone(page, lab):
     expect(heading).not_to_have_text(first)
     page.keyboard.press("k")
     expect(heading).to_have_text(first)
-    page.wait_for_timeout(2000)  # the answers to choose from come after the question
-    if page.locator(".medcal-own").is_visible():
+    if ready(page):
         page.keyboard.press("1")
     else:
         page.get_by_label("your answer").fill("a dd")
@@ -123,12 +124,10 @@ def test_keys_of_the_reader_view_leave_the_notebook_alone(page, lab):
     page.locator(".medcal-accept").click()
     page.get_by_text(re.compile("Saved: case 1, accept")).wait_for()
     expect(page.locator(".medcal-accept")).to_be_disabled()
-    page.wait_for_timeout(300)
-    assert inside()
+    page.wait_for_function("!!document.activeElement.closest('.medcal-reader')")
     for key in "add":
         page.keyboard.press(key)
     page.keyboard.press("z")
     page.get_by_text("Undone: case 1, accept").wait_for()
-    page.wait_for_timeout(500)
     assert page.locator(".jp-Cell").count() == cells
     assert page.locator(".medcal-reader").count() == 1

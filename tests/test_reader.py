@@ -302,7 +302,7 @@ def test_answers_like_this_one_are_like_in_agreement_and_kind_too(tmp_path):
         assert error["agreement"] == (case["agreement"], case["agreement"])
         assert error["n"] == n / 4 - 1
     words = text(page.evidence_html(book, book.rows.loc[book.order[0]], rings=True))
-    assert "a confidence of 90%" in words
+    assert "a confidence of 90 %" in words
     assert "of the other ways of asking agree; the same kind of question" in words
 
 
@@ -374,10 +374,10 @@ def test_the_threshold_is_certified_on_the_library(tmp_path, rng):
     assert 0.1 < (1 - rule["threshold"]) / 2 <= 0.3
     told = text(page.part("progress", 300, 7, 2, 60, rule, ABOUT))
     assert told.startswith("7 of 300 decided, 2 deferred by ada; answers of m to d.")
-    assert "at most 30% of the answers are wrong (certified on 600 past answers" in told
+    assert "at most 30 % of the answers are wrong (certified on 600 past answers" in told
     strict = evidence.certified_threshold(book, 0.01)
     assert math.isinf(strict["threshold"])
-    assert "no confidence keeps the errors below 1%" in text(
+    assert "no confidence keeps the errors below 1 %" in text(
         page.part("progress", 3, 0, 0, 1, strict, ABOUT)
     )
 
@@ -435,9 +435,9 @@ def test_other_answers_are_gathered_and_named_in_words():
     told = page.part("reasons", [rows[:3], rows[3:4]], others, (0.9, 0.3))
     words = text(told)
     assert "Asked in 5 other ways, the model gave this answer in 1." in words
-    assert "“Left” in 3 ways: p true (90% sure), top k (25% sure), challenge" in words
+    assert "“Left” in 3 ways: p true (90 % sure), top k (25 % sure), challenge" in words
     assert "“&lt;b&gt;”" in told
-    assert "probability of 90%; with a blank image instead, 30%. It rests on the image." in words
+    assert "probability of 90 %; with a blank image instead, 30 %. It rests on the image." in words
     assert "hardly matters" in page.part("reasons", [], others, (0.8, 0.75))
     assert "speaks against" in page.part("reasons", [], others, (0.4, 0.8))
 
@@ -687,7 +687,7 @@ def test_two_readers_of_one_file_see_their_own(answers, tmp_path):
         same.go(0)
         assert "ada deferred" in shown(same, "decided")
     bob.show_summary()
-    assert "ada and bob, decision: the same in 0% of 1" in shown(bob, "summary")
+    assert "ada and bob, decision: the same in 0 % of 1" in shown(bob, "summary")
 
 
 def test_everything_decided_ends_in_the_summary(reader):

@@ -236,9 +236,11 @@ def test_the_quiz_by_keyboard_to_its_file(lesson):
 
 
 def test_it_can_be_read_and_reached_by_tab(lesson):
-    told = contrasts(lesson, "body")
-    assert len(told) > 150
-    assert [entry for entry in told if entry["ratio"] < entry["needed"]] == []
+    for scheme in ("dark", "light"):
+        lesson.emulate_media(color_scheme=scheme)
+        told = contrasts(lesson, "body")
+        assert len(told) > 150
+        assert [entry for entry in told if entry["ratio"] < entry["needed"]] == []
     assert lesson.locator("img:not([alt])").count() == 0
     nameless = "e => [...e.querySelectorAll('input')].filter(i => !i.labels.length).length"
     assert lesson.locator("body").evaluate(nameless) == 0

@@ -199,16 +199,16 @@ export function diagram(parent, label, role = "group") {
   return { svg, back };
 }
 
-// Per bin: a grey box where 95 of 100 calibrated samples lie, and a mark where this one does.
+// Per bin, where its answers are on average: a grey box that 95 of 100 calibrated samples fall in,
+// and a mark where this one does.
 export function drawBins(back, table) {
   back.replaceChildren();
-  table.forEach(({ n, says, right }, bin) => {
+  table.forEach(({ n, says, right }) => {
     if (!n) return;
-    const [low, high] = band(n, says / n), width = BOX.size / table.length;
-    make(back, "svg:rect", { x: BOX.x + bin * width, width, y: toY(high),
-      height: Math.max(2, BOX.size * (high - low)), fill: "#8886" });
-    make(back, "svg:rect", { x: toX(says / n) - 14, y: toY(right / n) - 1.5, width: 28, height: 3,
-      fill: "#5a9216" });
+    const [low, high] = band(n, says / n), place = { x: toX(says / n) - 14, width: 28 };
+    const height = Math.max(2, BOX.size * (high - low));
+    make(back, "svg:rect", { ...place, y: toY(high), height, fill: "#8886" });
+    make(back, "svg:rect", { ...place, y: toY(right / n) - 1.5, height: 3, fill: "#5a9216" });
   });
 }
 

@@ -25,7 +25,6 @@ LIKE_AGREEMENT = 0.15
 """How far the agreements of two answers that are like in it may be apart."""
 WORST_SHARE = 0.2
 _LIKENESS = ("kind", "agreement", "modality")
-_ENOUGH = 100  # answers of the library that can certify something
 _RANKED = 2000  # cases among which the worst share is looked for; ranking takes their square
 
 
@@ -102,17 +101,19 @@ def certified_threshold(book: Casebook, limit: float) -> dict:
 
     With a probability of at least 0.9 over the draw of the library, no more than `limit` of the
     answers above the threshold are wrong; it is infinite where nothing can be certified. Images,
-    not questions, are taken as independent. A library of fewer than 100 answers certifies next to
-    nothing: all answers are then used, and ``apart`` is false.
+    not questions, are taken as independent.
+
+    Returns
+    -------
+    dict
+        ``limit, threshold``, and ``n``, the answers of the library.
 
     References
     ----------
     Angelopoulos et al., Learn then Test, Annals of Applied Statistics 2025, arXiv:2110.01052.
     """
-    library = book.past[book.past["library"]]
-    apart = len(library) >= _ENOUGH
-    on = library if apart else book.past
-    told = {"limit": limit, "n": len(on), "apart": apart, "threshold": math.inf}
+    on = book.past[book.past["library"]]
+    told = {"limit": limit, "n": len(on), "threshold": math.inf}
     if len(on):
         groups = on["image_id"].to_numpy(str) if on["image_id"].duplicated().any() else None
         pair = on["confidence"].to_numpy(float), on["correct"].to_numpy()

@@ -144,7 +144,6 @@ export function kept(rows, threshold, cost) {
   return { coverage: n / all, risk: n ? wrong / n : 0, cost: (wrong + (all - n) / cost) / all };
 }
 
-const SVG = "http://www.w3.org/2000/svg";
 const BOX = { x: 44, y: 10, size: 280 };
 const toX = (p) => BOX.x + p * BOX.size, toY = (p) => BOX.y + (1 - p) * BOX.size;
 export const percent = (p) => `${Math.round(100 * p)} %`;
@@ -152,8 +151,7 @@ const set = (node, attributes) =>
   Object.entries(attributes).forEach(([key, value]) => node.setAttribute(key, value));
 
 export function make(parent, name, attributes = {}, text = "") {
-  const space = name.startsWith("svg:") ? SVG : "http://www.w3.org/1999/xhtml";
-  const node = document.createElementNS(space, name.replace("svg:", ""));
+  const node = document.createElementNS(parent.namespaceURI, name); // SVG inside SVG
   set(node, attributes);
   node.textContent = text;
   parent.append(node);
@@ -185,17 +183,19 @@ const STEPS = { ArrowUp: 1, ArrowRight: 1, PageUp: 5, ArrowDown: -1, ArrowLeft: 
 
 // The axes of a reliability diagram, and a place behind them for `drawBins`.
 export function diagram(parent, label, role = "group") {
-  const svg = make(parent, "svg:svg", { viewBox: "0 0 352 340", role, "aria-label": label });
-  const back = make(svg, "svg:g"), line = { stroke: "currentColor", fill: "none" };
-  make(svg, "svg:path", { ...line, d: `M${toX(0)} ${toY(1)}V${toY(0)}H${toX(1)}` });
-  make(svg, "svg:path", { ...line, d: `M${toX(0)} ${toY(0)}L${toX(1)} ${toY(1)}`,
+  parent.insertAdjacentHTML("beforeend", "<svg></svg>");
+  const svg = parent.lastElementChild;
+  set(svg, { viewBox: "0 0 352 340", role, "aria-label": label });
+  const back = make(svg, "g"), line = { stroke: "currentColor", fill: "none" };
+  make(svg, "path", { ...line, d: `M${toX(0)} ${toY(1)}V${toY(0)}H${toX(1)}` });
+  make(svg, "path", { ...line, d: `M${toX(0)} ${toY(0)}L${toX(1)} ${toY(1)}`,
     "stroke-dasharray": "5 4", "pointer-events": "none" });
   for (const p of [0, 0.5, 1]) {
-    make(svg, "svg:text", { x: toX(p), y: toY(0) + 16, "text-anchor": "middle" }, percent(p));
-    make(svg, "svg:text", { x: BOX.x - 5, y: toY(p) + 4, "text-anchor": "end" }, percent(p));
+    make(svg, "text", { x: toX(p), y: toY(0) + 16, "text-anchor": "middle" }, percent(p));
+    make(svg, "text", { x: BOX.x - 5, y: toY(p) + 4, "text-anchor": "end" }, percent(p));
   }
-  make(svg, "svg:text", { x: toX(0.5), y: toY(0) + 34, "text-anchor": "middle" }, "says");
-  make(svg, "svg:text", { x: BOX.x + 6, y: toY(1) + 12 }, "is right");
+  make(svg, "text", { x: toX(0.5), y: toY(0) + 34, "text-anchor": "middle" }, "says");
+  make(svg, "text", { x: BOX.x + 6, y: toY(1) + 12 }, "is right");
   return { svg, back };
 }
 
@@ -207,8 +207,8 @@ export function drawBins(back, table) {
     if (!n) return;
     const [low, high] = band(n, says / n), place = { x: toX(says / n) - 14, width: 28 };
     const height = Math.max(2, BOX.size * (high - low));
-    make(back, "svg:rect", { ...place, y: toY(high), height, fill: "#8886" });
-    make(back, "svg:rect", { ...place, y: toY(right / n) - 1.5, height: 3, fill: "#5a9216" });
+    make(back, "rect", { ...place, y: toY(high), height, fill: "#8886" });
+    make(back, "rect", { ...place, y: toY(right / n) - 1.5, height: 3, fill: "#5a9216" });
   });
 }
 
@@ -223,11 +223,11 @@ export function mount(el, start = {}) {
   make(root, "style", {}, CSS);
   const { svg, back } = diagram(root, "reliability diagram: drag the dots, or use the arrow keys");
   const side = make(root, "div", { class: "side" });
-  const line = make(svg, "svg:line", { y1: toY(0), y2: toY(1), stroke: "currentColor",
+  const line = make(svg, "line", { y1: toY(0), y2: toY(1), stroke: "currentColor",
     "stroke-dasharray": "2 4" });
 
   const handles = LEVELS.map((level, k) => {
-    const handle = make(svg, "svg:circle", { class: "handle", r: 9, tabindex: 0, role: "slider",
+    const handle = make(svg, "circle", { class: "handle", r: 9, tabindex: 0, role: "slider",
       "aria-valuemin": 0, "aria-valuemax": 100, "aria-orientation": "vertical" });
     const put = (value) => {
       settings.right[k] = Math.min(100, Math.max(0, Math.round(100 * value))) / 100;

@@ -20,7 +20,7 @@ from medcal_nb.show.exercises import NAMES, exercise
 from medcal_nb.show.figures import save_figure
 from medcal_nb.show.lab import lab_code
 from medcal_nb.show.lesson_site import write_lesson_site
-from tests.browser.conftest import Complaints
+from tests.browser.conftest import PATIENCE, Complaints
 from tests.browser.contrast import contrasts
 from tests.browser.test_lab import open_notebook, run_all
 
@@ -43,6 +43,7 @@ def site(tmp_path_factory):
 def lesson(chromium, site):
     """The page from disk, without a network."""
     context = chromium.new_context(viewport={"width": 1440, "height": 900}, offline=True)
+    context.set_default_timeout(PATIENCE)
     page, told = context.new_page(), Complaints()
     told.watch(page)
     page.goto(site.as_uri())

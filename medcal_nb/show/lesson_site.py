@@ -15,7 +15,7 @@ from medcal_nb.errors import MedcalError
 from medcal_nb.show import exercises, lesson
 from medcal_nb.show.exercises import NAMES
 from medcal_nb.show.figures import read_manifest
-from medcal_nb.show.lab import lab_code
+from medcal_nb.show.lab import lab_code, lab_markup
 
 _PARTS = {
     "lesson.opening": lesson.opening,
@@ -78,7 +78,7 @@ def _drawn(source: str, figures: Path) -> list[str]:
             parts.append(_PARTS[name](*map(ast.literal_eval, call.args)).markup)
         elif name == "lab":
             start = {key.arg: ast.literal_eval(key.value) for key in call.keywords}
-            parts.append(f"<div class='lab' data-start='{html.escape(json.dumps(start))}'></div>")
+            parts.append(lab_markup(start))
         elif name == "ctx.save":
             parts.append(_figure(figures, call.args[1].value))
     return parts

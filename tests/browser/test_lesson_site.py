@@ -15,10 +15,11 @@ from scipy.stats import binom
 
 from medcal_nb import pocket
 from medcal_nb.measure import brier_score, ece, ece_interval, log_loss
+from medcal_nb.show import exercises
 from medcal_nb.show import lesson as lesson_numbers
 from medcal_nb.show.exercises import NAMES, exercise
 from medcal_nb.show.figures import save_figure
-from medcal_nb.show.lab import lab_code
+from medcal_nb.show.lab import lab, lab_code
 from medcal_nb.show.lesson_site import write_lesson_site
 from tests.browser.conftest import PATIENCE, Complaints
 from tests.browser.contrast import contrasts
@@ -255,6 +256,26 @@ def test_it_can_be_read_and_reached_by_tab(lesson):
     handles = [f"right when it says {p} %" for p in (10, 30, 50, 70, 90)]
     assert reached == [*handles, "n", "bins", "temperature", "threshold", "cost"]
     assert lesson.evaluate("document.activeElement.innerText") == "Another sample"
+
+
+def test_a_copy_of_the_notebook_is_alive_without_a_kernel(chromium, tmp_path):
+    bundle = lab(n=100, bins=5)._repr_mimebundle_()
+    drawn = (bundle[0] if isinstance(bundle, tuple) else bundle)["text/html"]
+    parts = [exercises.ask("boaster"), lesson_numbers.quiz(), exercises.hand_in()]
+    copy = tmp_path / "copy.html"
+    words = drawn + "".join(part._repr_html_() for part in parts)
+    copy.write_text(f"<!doctype html><meta charset='utf-8'>{words}", encoding="utf-8")
+    page, told = chromium.new_page(), Complaints()
+    told.watch(page)
+    page.goto(copy.as_uri())
+    expect(page.locator(".lab .medcal-lab")).to_have_count(1)  # drawn once, whoever wakes it
+    expect(page.locator(".lab output").nth(1)).to_have_text("5")
+    assert "open this notebook" not in page.locator(".lab").inner_text()
+    expect(page.locator(".medcal-exercise[data-live]")).to_have_count(1)
+    expect(page.locator(".medcal-quiz .place")).to_have_text("Image 1 of 20")
+    assert page.locator(".medcal-score").inner_text() == "0 of 9 exercises right"
+    page.close()
+    assert (told.errors, told.abroad) == ([], [])
 
 
 def test_from_a_server_and_on_a_telephone(chromium, site):

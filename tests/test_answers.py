@@ -140,8 +140,7 @@ for k in range(150):
         pass
     with AnswerLog(f"{folder}/a{k}.sqlite") as log:
         log.append([about | dict(model=name)])
-    with DecisionLog(f"{folder}/d{k}.sqlite") as log:
-        log.append("accept", **about, reader=name)
+    DecisionLog(f"{folder}/d{k}.sqlite").append("accept", **about, reader=name)
 """
 
 
@@ -154,8 +153,7 @@ def test_two_processes_that_make_one_file_at_once_do_no_harm(tmp_path):
     for k in range(150):
         with AnswerLog(tmp_path / f"a{k}.sqlite", read_only=True) as log:
             assert len(log.keys()) == 2
-        with DecisionLog(tmp_path / f"d{k}.sqlite") as log:
-            assert sorted(log.read()["reader"]) == ["a", "b"]
+        assert sorted(DecisionLog(tmp_path / f"d{k}.sqlite").read()["reader"]) == ["a", "b"]
 
 
 APPEND = """

@@ -7,11 +7,11 @@ import os
 import re
 import signal
 import sqlite3
-import stat
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ from medcal_nb.answers import AnswerLog
 from medcal_nb.cli import main
 from medcal_nb.errors import MedcalError
 from medcal_nb.items import load_items
-from medcal_nb.reader import evidence, page, serve
+from medcal_nb.reader import evidence, page, serve, view
 from medcal_nb.reader.cases import AnswerBook, Casebook
 from medcal_nb.reader.decisions import DecisionLog, decisions_path
 from medcal_nb.reader.view import Reader, reader_view
@@ -80,17 +80,17 @@ def casebook(tmp_path, *tables, **chosen):
 
 
 def test_the_last_decision_counts_and_the_first_commitment(tmp_path):
-    with DecisionLog(tmp_path / "d.sqlite") as log:
-        log.append("commit", **ABOUT, item_id="q1", answer="yes")
-        log.append("commit", **ABOUT, item_id="q1", answer="no")
-        log.append("override", **ABOUT, item_id="q1", answer=" no ", reason="edge")
-        log.append("accept", **ABOUT, item_id="q1", model_answer="yes", seconds=2.5)
-        assert log.latest(reader="ada")["q1"].action == "accept"
-        assert log.latest(reader="ada")["q1"].seconds == 2.5
-        assert log.commitments(**ABOUT)["q1"].answer == "yes"
-        assert log.read()["action"].tolist() == ["commit", "commit", "override", "accept"]
-        assert log.read()["answer"].tolist()[2] == "no"
-        assert log.latest(reader="someone else") == {}
+    log = DecisionLog(tmp_path / "d.sqlite")
+    log.append("commit", **ABOUT, item_id="q1", answer="yes")
+    log.append("commit", **ABOUT, item_id="q1", answer="no")
+    log.append("override", **ABOUT, item_id="q1", answer=" no ", reason="edge")
+    log.append("accept", **ABOUT, item_id="q1", model_answer="yes", seconds=2.5)
+    assert log.latest(reader="ada")["q1"].action == "accept"
+    assert log.latest(reader="ada")["q1"].seconds == 2.5
+    assert log.commitments(**ABOUT)["q1"].answer == "yes"
+    assert log.read()["action"].tolist() == ["commit", "commit", "override", "accept"]
+    assert log.read()["answer"].tolist()[2] == "no"
+    assert log.latest(reader="someone else") == {}
 
 
 def test_an_undo_is_a_row_and_takes_back_one_decision_at_a_time(tmp_path):
@@ -150,12 +150,11 @@ def test_looking_leaves_no_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("action", "answer", "named"),
-    [("agree", None, "action"), ("override", None, "answer"), ("commit", "  ", "answer")],
+    ("action", "answer"), [("agree", None), ("override", None), ("commit", "  ")]
 )
-def test_a_decision_that_is_none_is_refused(tmp_path, action, answer, named):
+def test_a_decision_that_is_none_is_refused(tmp_path, action, answer):
     log = DecisionLog(tmp_path / "d.sqlite")
-    with pytest.raises(ValueError, match=f"^{named}:"):
+    with pytest.raises(MedcalError, match="CHECK constraint"):
         log.append(action, **ABOUT, item_id="q1", answer=answer)
     assert log.read().empty
 
@@ -163,7 +162,7 @@ def test_a_decision_that_is_none_is_refused(tmp_path, action, answer, named):
 def test_files_of_another_kind_are_left_alone(tmp_path):
     notes = tmp_path / "notes.sqlite"
     notes.write_text("not a database, but long enough to be looked at as one " * 20)
-    with pytest.raises(MedcalError, match="no SQLite file"):
+    with pytest.raises(MedcalError, match=r"not a database; .*--decisions"):
         DecisionLog(notes)
     assert notes.read_text().startswith("not a database")
     other = tmp_path / "other.sqlite"
@@ -188,7 +187,7 @@ def test_two_readers_at_once_lose_nothing(tmp_path):
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(60)
+        worker.join(300)
         assert worker.exitcode == 0
     table = DecisionLog(path).read()
     assert table.groupby("reader").size().to_dict() == {"a": 60, "b": 60}
@@ -209,7 +208,7 @@ def test_a_killed_reader_loses_nothing(tmp_path):
     told = context.Value("i", 0)
     worker = context.Process(target=decide_forever, args=(path, told))
     worker.start()
-    end = time.monotonic() + 60
+    end = time.monotonic() + 300
     while told.value < 20 and time.monotonic() < end:
         time.sleep(0.01)
     os.kill(worker.pid, signal.SIGKILL)
@@ -304,7 +303,7 @@ def test_answers_like_this_one_are_like_in_agreement_and_kind_too(tmp_path):
         assert error["agreement"] == (case["agreement"], case["agreement"])
         assert error["n"] == n / 4 - 1
     words = text(page.evidence_html(book, book.rows.loc[book.order[0]], rings=True))
-    assert "a confidence of 90%" in words
+    assert "a confidence of 90 %" in words
     assert "of the other ways of asking agree; the same kind of question" in words
 
 
@@ -371,16 +370,16 @@ def test_the_threshold_is_certified_on_the_library(tmp_path, rng):
     table["correct"] = rng.random(n) < table["confidence"]
     book = casebook(tmp_path, table)
     rule = evidence.certified_threshold(book, 0.3)
-    assert (rule["apart"], rule["n"]) == (True, 600)
+    assert rule["n"] == 600
     # above t a calibrated forecaster of uniform confidence errs (1 - t) / 2 of the time
     assert 0.1 < (1 - rule["threshold"]) / 2 <= 0.3
-    told = text(page.part("progress", 300, 7, 2, 60, rule))
-    assert told.startswith("7 of 300 decided, 2 deferred.")
-    assert "at most 30% of the answers are wrong (certified on 600 past answers" in told
+    told = text(page.part("progress", 300, 7, 2, 60, rule, ABOUT))
+    assert told.startswith("7 of 300 decided, 2 deferred by ada; answers of m to d.")
+    assert "at most 30 % of the answers are wrong (certified on 600 past answers" in told
     strict = evidence.certified_threshold(book, 0.01)
     assert math.isinf(strict["threshold"])
-    assert "no confidence keeps the errors below 1%" in text(
-        page.part("progress", 3, 0, 0, 1, strict)
+    assert "no confidence keeps the errors below 1 %" in text(
+        page.part("progress", 3, 0, 0, 1, strict, ABOUT)
     )
 
 
@@ -437,16 +436,15 @@ def test_other_answers_are_gathered_and_named_in_words():
     told = page.part("reasons", [rows[:3], rows[3:4]], others, (0.9, 0.3))
     words = text(told)
     assert "Asked in 5 other ways, the model gave this answer in 1." in words
-    assert "“Left” in 3 ways: p true (90% sure), top k (25% sure), challenge" in words
+    assert "“Left” in 3 ways: p true (90 % sure), top k (25 % sure), challenge" in words
     assert "“&lt;b&gt;”" in told
-    assert "probability of 90%; with a blank image instead, 30%. It rests on the image." in words
+    assert "probability of 90 %; with a blank image instead, 30 %. It rests on the image." in words
     assert "hardly matters" in page.part("reasons", [], others, (0.8, 0.75))
     assert "speaks against" in page.part("reasons", [], others, (0.4, 0.8))
 
 
 def test_the_summary_compares_the_same_cases(book, tmp_path):
-    about = {"reader": "ada", "model": book.model, "dataset": book.dataset,
-             "strategy": book.strategy}  # fmt: skip
+    about = book.about | {"reader": "ada"}
     closed = book.rows.loc[book.order]
     closed = closed[closed["question_type"] == "closed"]
     right = closed[closed["correct"].astype(bool)].head(3)
@@ -590,37 +588,39 @@ def test_a_decision_is_kept_before_the_next_case_is_shown(reader, answers):
     assert kept.confidence == first["confidence"]
     assert kept.flagged == (first["item_id"] in reader.worst)
     assert 0 <= kept.seconds < 60
-    assert shown(reader, "progress").startswith(f"1 of {len(reader.cases.order)} decided.")
+    assert shown(reader, "progress").startswith(f"1 of {len(reader.cases.order)} decided by ada")
     again = Reader(answers, decisions=reader.decisions.path, reader="ada", strategy="verbalized")
     assert again.case["item_id"] == reader.case["item_id"]
     again.go(reader.cases.order.index(first["item_id"]))
     assert "accepted" in shown(again, "decided")
 
 
-def test_undo_by_button_shows_the_case_again(reader):
-    assert reader.buttons["undo"].disabled
+def test_undo_shows_the_case_again_and_counts_anew(reader):
     first = reader.case["item_id"]
     reader.buttons["defer"].click()
     reader.buttons["accept"].click()
-    assert "2 of" in shown(reader, "progress")
-    assert "1 deferred" in shown(reader, "progress")
+    assert shown(reader, "progress").startswith(
+        f"2 of {len(reader.cases.order)} decided, 1 deferred"
+    )
     reader.buttons["undo"].click()
     reader.buttons["undo"].click()
     assert reader.case["item_id"] == first
-    assert "Undone: case 1, defer" in shown(reader, "status")
     assert shown(reader, "decided") == ""
     assert reader.buttons["undo"].disabled
-    assert len(reader.decisions.read()) == 2
 
 
-def test_time_runs_from_when_the_case_is_shown(reader):
-    time.sleep(0.3)
-    reader.model_first.value = not reader.model_first.value  # the case stays
-    reader.model_first.value = not reader.model_first.value
+def test_time_runs_from_when_the_case_is_shown(answers, tmp_path, monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(view, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    reader = Reader(answers, decisions=tmp_path / "d.sqlite", model_first=True)
+    clock[0] += 2.5
+    reader.show_summary()  # the case stays
+    reader.go(reader.place)
+    clock[0] += 1
     reader.buttons["accept"].click()
+    clock[0] += 7
     reader.buttons["accept"].click()
-    first, second = reader.decisions.read()["seconds"]
-    assert first >= 0.3 > second
+    assert reader.decisions.read()["seconds"].tolist() == [3.5, 7.0]
 
 
 def to_case(reader, *, options):
@@ -677,21 +677,20 @@ def test_the_model_is_hidden_until_an_own_answer_is_given(answers, tmp_path):
 
 def test_two_readers_of_one_file_see_their_own(answers, tmp_path):
     path = tmp_path / "d.sqlite"
-    ada, bob = (
-        Reader(answers, decisions=path, reader=name, model_first=True) for name in ("ada", "bob")
+    ada, bob, again = (
+        Reader(answers, decisions=path, reader=name, model_first=True)
+        for name in ("ada", "bob", "ada")
     )
     assert bob.case["item_id"] == ada.case["item_id"]
     ada.buttons["defer"].click()
     bob.go(0)
     assert bob.html["decided"].value == ""
     bob.buttons["accept"].click()
-    ada.go(0)
-    assert "deferred" in shown(ada, "decided")
-    bob.reader.value = "ada"
-    bob.go(0)
-    assert "ada deferred" in shown(bob, "decided")
+    for same in (ada, again):
+        same.go(0)
+        assert "ada deferred" in shown(same, "decided")
     bob.show_summary()
-    assert "ada and bob, decision: the same in 0% of 1" in shown(bob, "summary")
+    assert "ada and bob, decision: the same in 0 % of 1" in shown(bob, "summary")
 
 
 def test_everything_decided_ends_in_the_summary(reader):
@@ -717,16 +716,21 @@ def test_a_damaged_file_loses_nothing_silently(reader):
     assert reader.place == place
 
 
-def test_another_strategy_is_read_by_its_line_in_the_settings(reader):
-    assert reader.settings_box.layout.display == "none"
-    reader.settings.value = True
-    assert reader.settings_box.layout.display is None
-    lines = dict(reader.choice.options)
-    assert any(re.search(r"p true \(Brier score 0\.\d+, n = \d+\)", line) for line in lines)
-    reader.choice.value = next(v for v in lines.values() if v[2] == "p_true")
-    assert reader.cases.strategy == "p_true"
+def test_what_is_read_and_by_whom_is_told_and_kept(answers, tmp_path):
+    reader = Reader(
+        answers, decisions=tmp_path / "d.sqlite", reader="ada", strategy="p_true", model_first=True
+    )
+    assert f"decided by ada; answers of simulated to {DATASET}." in shown(reader, "progress")
     reader.buttons["accept"].click()
-    assert reader.decisions.read()["strategy"].tolist() == ["p_true"]
+    (kept,) = reader.decisions.read().to_dict("records")
+    assert {name: kept[name] for name in reader.about} == reader.about
+    assert reader.about["strategy"] == "p_true"
+
+
+def test_single_keys_can_be_switched_off(reader):
+    assert "medcal-no-keys" not in reader._dom_classes
+    reader.single_keys.value = False
+    assert "medcal-no-keys" in reader._dom_classes
 
 
 def test_in_a_notebook_answers_that_cannot_be_read_are_told(answers, tmp_path):
@@ -773,7 +777,9 @@ def test_real_answers_about_real_images_are_read(real_dir, tmp_path):
     folder = real_dir / "vqa_rad"
     path = vqa_rad_answers(tmp_path / "a.parquet", folder)
     reader = Reader(path, dataset=f"vqa-rad:{folder}", reader="ada")
-    assert reader.cases.model == "gemini-2.5-pro"  # the best of the three, by three quarters right
+    assert (
+        reader.about["model"] == "gemini-2.5-pro"
+    )  # the best of the three, by three quarters right
     assert 'class="smooth"' in reader.html["case"].value
     assert "synpic" not in reader.html["case"].value
     assert len(reader.worst) == math.ceil(len(reader.cases.order) / 5)
@@ -819,19 +825,14 @@ def test_the_site_runs_this_interpreter_and_fetches_nothing(tmp_path):
 
 @pytest.mark.skipif(os.name != "posix", reason="processes are listed by /proc")
 def test_the_token_is_in_no_command_line_and_the_folder_goes(answers, tmp_path):
-    """Port 0, a browser that writes down what it is given, SIGTERM; then what kill -9 leaves."""
-    browser = tmp_path / "browser"
+    """Port 0, a browser that writes down what it is given, SIGTERM."""
+    browser, home = tmp_path / "browser", tmp_path / "tmp"
     browser.write_text(
         f'#!/bin/sh\ncd {tmp_path}\nfile="${{1#file://}}"\necho "$@" > told\n'
-        'cat "$file" > page\nstat -c %a "$file" > mode\n'
+        'cat "$file" > page\nstat -c %a "$(dirname "$file")" > part\nmv part mode\n'
     )
     browser.chmod(0o700)
-    home = tmp_path / "tmp"
     home.mkdir()
-    dead = home / "medcal-reader-dead"
-    dead.mkdir()
-    (dead / "reader.ipynb").write_text("{}")
-    (home / "medcal-reader-link").symlink_to(tmp_path)
     environment = os.environ | {"BROWSER": f"{browser} %s", "TMPDIR": str(home), "HOME": str(home)}
     command = [sys.executable, "-m", "medcal_nb.cli", "reader", str(answers), "--port", "0"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
@@ -841,21 +842,21 @@ def test_the_token_is_in_no_command_line_and_the_folder_goes(answers, tmp_path):
             )
             port, token = address.groups()
             assert int(port) > 0
-            end = time.monotonic() + 90
-            while not (tmp_path / "mode").exists() and time.monotonic() < end:
+            end = time.monotonic() + 300
+            while not (tmp_path / "mode").exists():
+                assert time.monotonic() < end
+                assert process.poll() is None
                 time.sleep(0.2)
-            time.sleep(0.2)
-            assert not dead.exists()
             lines = [p.read_bytes() for p in Path("/proc").glob("[0-9]*/cmdline") if readable(p)]
             assert not any(token.encode() in line for line in lines)
         finally:
             process.terminate()
-            assert process.wait(60) == 0
+            assert process.wait(300) == 0
     assert token not in (tmp_path / "told").read_text()
     assert (tmp_path / "told").read_text().startswith("file:///")
     assert address.group() in (tmp_path / "page").read_text()
-    assert (tmp_path / "mode").read_text().strip() == "600"
-    assert [p.name for p in home.iterdir() if "medcal" in p.name] == ["medcal-reader-link"]
+    assert (tmp_path / "mode").read_text().strip() == "700"  # of the folder: nobody else looks in
+    assert not list(home.glob("medcal*"))
     assert answers.exists()
 
 
@@ -864,12 +865,6 @@ def readable(path):
         return bool(path.read_bytes())
     except OSError:
         return False
-
-
-def test_the_redirect_page_is_the_users_alone(tmp_path):
-    page_path = serve.write_redirect(tmp_path, 'http://127.0.0.1:1/?token="><script>')
-    assert stat.S_IMODE(page_path.stat().st_mode) == 0o600
-    assert "<script>" not in page_path.read_text()
 
 
 def run(monkeypatch, *arguments):

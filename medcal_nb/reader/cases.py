@@ -71,15 +71,15 @@ class AnswerBook:
             If one that was asked for is not in the file, naming those that are.
         """
         found = self.ranking
-        if dataset is not None and dataset not in set(found["dataset"]):
-            dataset = dataset.split(":")[0]
+        if dataset and dataset not in set(found["dataset"]):
+            dataset = dataset.split(":")[0]  # a folder of images follows
         for column, name in zip(_CHOICE, (dataset, model, strategy), strict=True):
-            if name is not None and name not in set(found[column]):
-                raise MedcalError(
-                    f"{self.path}: no {column} {name!r} with a confidence; there are "
-                    f"{', '.join(found[column].unique())}"
-                )
+            there = ", ".join(found[column].unique())
             found = found[found[column] == name] if name else found
+            if found.empty:
+                raise MedcalError(
+                    f"{self.path}: no {column} {name!r} with a confidence; there are {there}"
+                )
         return tuple(found[_CHOICE].iloc[0])
 
     def items(self, dataset: str) -> tuple[pd.DataFrame | None, str]:
@@ -106,6 +106,8 @@ class Casebook:
         The cases, by item: the graded answers of the strategy that have a confidence, with
         ``question, options, image`` (None where not known), ``agreement`` (the share of the other
         ways of asking that gave the same answer, NaN where there was no other) and ``library``.
+    about : dict
+        Data set, model and strategy.
     past : pandas.DataFrame
         Those with a grade.
     order : list of str
@@ -115,7 +117,7 @@ class Casebook:
     """
 
     def __init__(self, book: AnswerBook, dataset: str, model: str, strategy: str):
-        self.dataset, self.model, self.strategy = dataset, model, strategy
+        self.about = {"dataset": dataset, "model": model, "strategy": strategy}
         self.answers = _of(book.answers, dataset, model)
         asked = _of(book.graded, dataset, model)
         asked = asked.assign(meaning=asked["answer"].map(meaning))

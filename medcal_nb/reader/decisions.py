@@ -30,16 +30,10 @@ _TABLES = (
     at TEXT NOT NULL, reader TEXT NOT NULL,
     model TEXT NOT NULL, dataset TEXT NOT NULL, strategy TEXT NOT NULL, item_id TEXT NOT NULL,
     action TEXT NOT NULL CHECK (action IN {ACTIONS}),
-    answer TEXT, reason TEXT, model_answer TEXT, confidence REAL, flagged INTEGER, seconds REAL)""",
+    answer TEXT CHECK (action IN ('accept', 'defer') OR trim(coalesce(answer, '')) <> ''),
+    reason TEXT, model_answer TEXT, confidence REAL, flagged INTEGER, seconds REAL)""",
     "CREATE TABLE IF NOT EXISTS undone (decision INTEGER PRIMARY KEY, at TEXT NOT NULL)",
 )
-_REMEDIES = {
-    "locked": "another program holds it; close that and decide again",
-    "not a database": "it is no SQLite file; choose another with --decisions",
-    "malformed": "it is damaged; choose another with --decisions",
-    "full": "the disk is full; free some space and decide again",
-    "": "check that its folder exists and can be written, or use --decisions",
-}
 
 
 class Decision(NamedTuple):
@@ -99,12 +93,6 @@ class DecisionLog:
             )
         self._rows({})
 
-    def __enter__(self) -> DecisionLog:
-        return self
-
-    def __exit__(self, *exc) -> None:
-        """Nothing is open between two uses."""
-
     @contextlib.contextmanager
     def _file(self) -> Iterator[sqlite3.Connection]:
         """Open the file with its tables made, or with what an older version lacks added."""
@@ -129,24 +117,20 @@ class DecisionLog:
                 yield con
                 con.execute("COMMIT")
         except sqlite3.DatabaseError as error:
-            remedy = next(text for said, text in _REMEDIES.items() if said in str(error))
-            raise MedcalError(f"{self.path}: {error}: {remedy}") from error
+            raise MedcalError(
+                f"{self.path}: {error}; decide again, or choose another file with --decisions"
+            ) from error
 
     def append(self, action: str, **told) -> Decision:
         """Write a decision, given as the fields of one; when this returns it is on the disk.
 
         Raises
         ------
-        ValueError
-            On an unknown action, or an own answer where one is needed and none is given.
         MedcalError
-            If it cannot be written.
+            If it cannot be written: an unknown action, an own answer where one is needed and none
+            is given, a file that another program holds.
         """
         made = Decision(action, **told, at=_now())
-        if action not in ACTIONS:
-            raise ValueError(f"action: {action!r} is none of {', '.join(ACTIONS)}")
-        if action in ("commit", "override") and not (made.answer or "").strip():
-            raise ValueError(f"answer: to {action} takes an own answer")
         made = made._replace(answer=made.answer and made.answer.strip(), reason=made.reason.strip())
         holes = ", ".join("?" * len(_KEPT))
         with self._file() as con:

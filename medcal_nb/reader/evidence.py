@@ -25,7 +25,6 @@ LIKE_AGREEMENT = 0.15
 """How far the agreements of two answers that are like in it may be apart."""
 WORST_SHARE = 0.2
 _LIKENESS = ("kind", "agreement", "modality")
-_ENOUGH = 100  # answers of the library that can certify something
 _RANKED = 2000  # cases among which the worst share is looked for; ranking takes their square
 
 
@@ -71,17 +70,10 @@ def case_error(book: Casebook, case: pd.Series) -> dict | None:
     mine = book.past[mine]
     comparable = [name for name in _LIKENESS if name != "agreement" or case["agreement"] >= 0]
     wrong, images = 1 - mine["correct"].to_numpy(), mine["image_id"].to_numpy(str)
-    return {
-        "n": len(mine),
-        "n_images": len(set(images)),
-        "n_wrong": int(wrong.sum()),
-        "share": wrong.mean(),
-        "interval": clustered_interval(wrong, images),
-        "confidence": (mine["confidence"].min(), mine["confidence"].max()),
-        "agreement": (mine["agreement"].min(), mine["agreement"].max()),
-        "like": like,
-        "unlike": [name for name in comparable if name not in like],
-    }
+    told = {name: (mine[name].min(), mine[name].max()) for name in ("confidence", "agreement")}
+    told |= {"n": len(mine), "n_images": len(set(images)), "n_wrong": int(wrong.sum())}
+    told |= {"share": wrong.mean(), "interval": clustered_interval(wrong, images)}
+    return told | {"like": like, "unlike": [name for name in comparable if name not in like]}
 
 
 def worst_cases(book: Casebook) -> set[str]:
@@ -109,17 +101,19 @@ def certified_threshold(book: Casebook, limit: float) -> dict:
 
     With a probability of at least 0.9 over the draw of the library, no more than `limit` of the
     answers above the threshold are wrong; it is infinite where nothing can be certified. Images,
-    not questions, are taken as independent. A library of fewer than 100 answers certifies next to
-    nothing: all answers are then used, and ``apart`` is false.
+    not questions, are taken as independent.
+
+    Returns
+    -------
+    dict
+        ``limit, threshold``, and ``n``, the answers of the library.
 
     References
     ----------
     Angelopoulos et al., Learn then Test, Annals of Applied Statistics 2025, arXiv:2110.01052.
     """
-    library = book.past[book.past["library"]]
-    apart = len(library) >= _ENOUGH
-    on = library if apart else book.past
-    told = {"limit": limit, "n": len(on), "apart": apart, "threshold": math.inf}
+    on = book.past[book.past["library"]]
+    told = {"limit": limit, "n": len(on), "threshold": math.inf}
     if len(on):
         groups = on["image_id"].to_numpy(str) if on["image_id"].duplicated().any() else None
         pair = on["confidence"].to_numpy(float), on["correct"].to_numpy()
@@ -158,7 +152,7 @@ def other_ways(book: Casebook, case: pd.Series) -> pd.DataFrame:
         ``item_id, strategy, answer, confidence, meaning, agrees``; empty where there was none.
     """
     ways = book.ways[book.ways["item_id"] == case["item_id"]]
-    ways = ways[ways["strategy"] != book.strategy]
+    ways = ways[ways["strategy"] != book.about["strategy"]]
     return ways.assign(agrees=ways["meaning"] == case["meaning"])
 
 
@@ -192,29 +186,29 @@ def summarise(
         the median time a case took.
     """
     found = []
-    for item_id in [i for i, made in decisions.items() if made.action != "defer"]:
-        made, case = decisions[item_id], book.rows.loc[item_id]
-        right = case["correct"]
-        own = commitments.get(item_id)
-        pair = right if made.action == "accept" else _grade(case, made)
-        if not pd.isna(right) and not pd.isna(pair):
-            found.append((case["image_id"], made.action, right, own and _grade(case, own), pair))
+    for item_id, made in decisions.items():
+        case, own = book.rows.loc[item_id], commitments.get(item_id)
+        pair = case["correct"] if made.action == "accept" else _grade(case, made)
+        if made.action != "defer" and not pd.isna(case["correct"]) and not pd.isna(pair):
+            you = own and _grade(case, own)
+            found.append((case["image_id"], made.action, case["correct"], you, pair))
     cases = pd.DataFrame(found, columns=["image_id", "action", "model", "you", "pair"])
     first = cases[cases["you"].notna()]
     rows = [("answered first", who, *_right(first, who)) for who in ("model", "you", "pair")]
     if len(first) < len(cases):
         rows += [("all", who, *_right(cases, who)) for who in ("model", "pair")]
-    overridden, accepted = (cases[cases["action"] == action] for action in ("override", "accept"))
-    all_made = list(decisions.values())
+    change = cases["pair"].astype(float) - cases["model"].astype(float)
+    missed = (cases["action"] == "accept") & ~cases["model"].astype(bool)
+    made = pd.DataFrame(list(decisions.values()), columns=Decision._fields)
     return {
         "table": pd.DataFrame(rows, columns=["cases", "who", "n", "n_right", "low", "high"]),
-        "decided": len(all_made),
-        "deferred": sum(made.action == "defer" for made in all_made),
-        "flagged": sum(made.flagged for made in all_made),
-        "corrected": int((overridden["pair"] > overridden["model"]).sum()),
-        "broken": int((overridden["pair"] < overridden["model"]).sum()),
-        "missed": int((1 - accepted["model"].astype(float)).sum()),
-        "seconds": pd.Series([made.seconds for made in all_made], dtype=float).median(),
+        "decided": len(made),
+        "deferred": int((made["action"] == "defer").sum()),
+        "flagged": int(made["flagged"].sum()),
+        "corrected": int((change > 0).sum()),
+        "broken": int((change < 0).sum()),
+        "missed": int(missed.sum()),
+        "seconds": made["seconds"].astype(float).median(),
     }
 
 
@@ -257,23 +251,23 @@ def readers_agreement(decisions: pd.DataFrame) -> pd.DataFrame:
     from sklearn.metrics import cohen_kappa_score  # takes seconds: not for a reader alone
 
     about = ["model", "dataset", "strategy", "item_id"]
-    made = decisions.assign(own=decisions["answer"].astype(str).map(meaning))
+    said = {name: decisions[name].astype(str).map(meaning) for name in ("answer", "model_answer")}
+    final = said["answer"].where(decisions["action"] == "override", said["model_answer"])
+    final = final.where(decisions["action"] != "defer", "-")
+    made = decisions.assign(own=said["answer"], final=final)
     first = made[made["action"] == "commit"].drop_duplicates([*about, "reader"])
     made = made[(made["action"] != "commit") & made["undone_at"].isna()]
     made = made.drop_duplicates([*about, "reader"], keep="last")
-    model = made["model_answer"].astype(str).map(meaning).where(made["action"] == "accept", "-")
-    made = made.assign(final=made["own"].where(made["action"] == "override", model))
     rows = []
-    for what, table, said in (
+    for what, table, column in (
         ("decision", made, "action"),
         ("final answer", made, "final"),
         ("own answer first", first, "own"),
     ):
-        wide = table.pivot(index=about, columns="reader", values=said)
+        wide = table.pivot(index=about, columns="reader", values=column)
         for pair in itertools.combinations(wide.columns, 2):
             a, b = wide[list(pair)].dropna().astype(str).to_numpy().T
             if len(a):
-                several = len({*a, *b}) > 1
-                kappa = cohen_kappa_score(a, b) if several else math.nan
+                kappa = cohen_kappa_score(a, b) if len({*a, *b}) > 1 else math.nan
                 rows.append((*pair, what, len(a), (a == b).mean(), kappa))
     return pd.DataFrame(rows, columns=columns)

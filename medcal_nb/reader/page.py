@@ -30,9 +30,9 @@ def _macros():
 
     environment = jinja2.Environment(autoescape=True)
     environment.filters |= {
-        "percent": lambda share: f"{share:.0%}",
+        "percent": lambda share: f"{100 * share:.0f} %",
         "words": lambda strategy: strategy.replace("_", " "),
-        "asks": lambda name: STRATEGIES[name].asks if name in STRATEGIES else name,
+        "asks": lambda name: STRATEGIES[name].asks if name in STRATEGIES else "",
     }
     text = Path(__file__).with_name("reader.jinja").read_text(encoding="utf-8")
     return environment.from_string(text).module
@@ -72,5 +72,12 @@ def evidence_html(book: Casebook, case: pd.Series, *, rings: bool, own: str | No
     shown = [(past, picture(past["image"], small=True)) for _, past in before.iterrows()]
     why = groups, others, evidence.blank_image(book, case)
     return part(
-        "evidence", case, own, rings, book.strategy, evidence.case_error(book, case), why, shown
+        "evidence",
+        case,
+        own,
+        rings,
+        book.about["strategy"],
+        evidence.case_error(book, case),
+        why,
+        shown,
     )

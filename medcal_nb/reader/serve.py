@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import html
 import json
 import os
 import secrets
-import shutil
 import signal
 import socket
 import sys
 import tempfile
 import threading
 import webbrowser
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +31,8 @@ _TEMPLATE = """{% extends "voila/templates/lab/index.html.j2" %}
   {{ super.super() }}
 {%- endblock notebook_css -%}
 """
+_REDIRECT = """<!doctype html><meta charset="utf-8"><title>Reader view</title>
+<meta http-equiv="refresh" content="0; {0}"><a href="{0}">Reader view</a>"""
 
 
 def serve(
@@ -69,57 +69,21 @@ def serve(
     token = token or secrets.token_urlsafe(24)
     address = f"http://{HOST}:{port}/?token={token}"
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the folder is removed
-    with _own_folder() as folder:
+    made = tempfile.TemporaryDirectory(prefix="medcal-reader-", ignore_cleanup_errors=True)
+    with made as name:  # a folder that no other user can look into
+        folder = Path(name)
         notebook = write_site(folder, answers, options)
-        _use_only(folder)
+        # Jupyter finds our kernel and template, and leaves the user's own settings alone
+        paths = [name, *filter(None, [os.environ.get("JUPYTER_PATH")])]
+        os.environ["JUPYTER_PATH"] = os.pathsep.join(paths)
+        for variable in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
+            os.environ[variable] = str(folder / variable)
         say(f"Reader view of {answers}: {address}")
         say("It opens in about ten seconds. Press Ctrl+C to stop; decisions are kept as made.")
-        page = write_redirect(folder, address)
+        # a browser's command line, which all users see, then holds no token
+        page = folder / "open.html"
+        page.write_text(_REDIRECT.format(html.escape(address)), encoding="utf-8")
         _run(notebook, port=port, token=token, page=page if open_browser else None)
-
-
-@contextlib.contextmanager
-def _own_folder() -> Iterator[Path]:
-    """Yield a folder that is removed at the end, locked till then; remove those of killed runs."""
-    for left in Path(tempfile.gettempdir()).glob("medcal-reader-*"):
-        with contextlib.suppress(OSError), _locked(left):
-            shutil.rmtree(left)
-    made = tempfile.TemporaryDirectory(prefix="medcal-reader-", ignore_cleanup_errors=True)
-    with made as name, _locked(Path(name)):
-        yield Path(name)
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold a folder of ours; OSError where it is another's, or another process holds it."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: what is open there can't be removed anyway
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        if os.fstat(handle).st_uid != os.getuid():
-            raise PermissionError(f"{folder}: another user's")
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(handle)
-
-
-def write_redirect(folder: Path, address: str) -> Path:
-    """Write a page that leads to an address and that no other user can read.
-
-    A browser is given this page: its command line, which all users see, then holds no token.
-    """
-    path = folder / "open.html"
-    url = html.escape(address, quote=True)
-    with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
-        file.write(
-            f'<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; {url}">'
-            f'<title>Reader view</title><a href="{url}">Reader view</a>'
-        )
-    return path
 
 
 def write_site(folder: Path, answers: Path, options: dict[str, Any]) -> Path:
@@ -164,15 +128,6 @@ def write_site(folder: Path, answers: Path, options: dict[str, Any]) -> Path:
     return folder / "reader.ipynb"
 
 
-def _use_only(folder: Path) -> None:
-    """Let Jupyter find our kernel and template, and leave the user's own settings alone."""
-    paths = os.environ.get("JUPYTER_PATH")
-    os.environ["JUPYTER_PATH"] = os.pathsep.join([str(folder), *([paths] if paths else [])])
-    os.environ["JUPYTER_CONFIG_DIR"] = str(folder / "config")
-    os.environ["JUPYTER_RUNTIME_DIR"] = str(folder / "runtime")
-    os.environ["IPYTHONDIR"] = str(folder / "ipython")
-
-
 def _run(notebook: Path, *, port: int, token: str, page: Path | None) -> None:
     import logging
 
@@ -189,24 +144,29 @@ def _run(notebook: Path, *, port: int, token: str, page: Path | None) -> None:
         "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
         f"style-src 'self' 'unsafe-inline'; connect-src 'self' ws://{here}; frame-ancestors 'none'"
     )
-    settings = Config()
-    settings.Voila.ip = HOST
-    settings.Voila.port = port
-    settings.Voila.port_retries = 0
-    settings.Voila.token = token
-    settings.Voila.open_browser = page is not None
-    settings.Voila.connection_dir_root = str(notebook.parent)
-    settings.Voila.log_level = logging.WARNING
-    settings.Voila.tornado_settings = {
-        "headers": {"Content-Security-Policy": policy},
-        # Voila never hands out the cookie that this check wants, so that a closed page could not
-        # end its kernel; the one thing to post is that, by an id nobody can guess
-        "disable_check_xsrf": True,
+    settings = {
+        "ip": HOST,
+        "port": port,
+        "port_retries": 0,
+        "token": token,
+        "open_browser": page is not None,
+        "connection_dir_root": str(notebook.parent),
+        "log_level": logging.WARNING,
+        # Voila never hands out the cookie that the check against forged requests wants, so that a
+        # closed page could not end its kernel; the one thing to post is that, by an id nobody
+        # can guess
+        "tornado_settings": {
+            "headers": {"Content-Security-Policy": policy},
+            "disable_check_xsrf": True,
+        },
     }
-    settings.VoilaConfiguration.template = "medcal"
-    settings.MappingKernelManager.cull_idle_timeout = _IDLE_SECONDS
-    settings.MappingKernelManager.cull_interval = 60
-    Server.launch_instance([str(notebook)], config=settings)
+    managers = {"cull_idle_timeout": _IDLE_SECONDS, "cull_interval": 60}
+    config = Config(
+        Voila=settings,
+        VoilaConfiguration={"template": "medcal"},
+        MappingKernelManager=managers,
+    )
+    Server.launch_instance([str(notebook)], config=config)
 
 
 def _usable_port(port: int) -> int:

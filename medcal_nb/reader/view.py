@@ -6,6 +6,7 @@ import getpass
 import os
 import time
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import ipywidgets as ipw
@@ -70,58 +71,22 @@ class Reader(ipw.VBox):
         limit: float = 0.2,
         model_first: bool = False,
     ):
-        self.book, self.limit = AnswerBook(answers, items=dataset), limit
+        book = AnswerBook(answers, items=dataset)
+        self.cases = Casebook(book, *book.choose(dataset, model, strategy))
+        self.worst = evidence.worst_cases(self.cases)
+        self.rule = evidence.certified_threshold(self.cases, limit)
         self.decisions = DecisionLog(decisions or decisions_path(answers))
+        self.about = self.cases.about | {"reader": reader or _user()}
+        self.place, self.model_first = 0, model_first
         self._shown = None, time.monotonic()
-        self._make_settings(reader or _user(), self.book.choose(dataset, model, strategy))
-        self.model_first.value = model_first
         self.html = {name: ipw.HTML() for name in _BOXES}
         super().__init__(self._layout())
         self.add_class("medcal-reader")
-        self._connect()
-        self._open_casebook()
+        self.go_undecided(0)
 
     # what there is to touch
 
-    def _make_settings(self, reader, chosen):
-        self.reader = _text("reader", value=reader)
-        self.choice = ipw.Dropdown(
-            options=[
-                (f"{d}: {m}, {s.replace('_', ' ')} (Brier score {brier:.3f}, n = {n})", (d, m, s))
-                for _, d, m, s, n, brier, _ in self.book.ranking.itertuples()
-            ],
-            value=chosen,
-            description="read",
-            layout=ipw.Layout(width="36em"),
-        )
-        self.model_first = ipw.Checkbox(description="show the model's answer first", indent=False)
-        self.single_keys = ipw.Checkbox(True, description="single-key commands", indent=False)
-        self.settings = ipw.ToggleButton(description="Settings", tooltip="Who reads what, and keys")
-
     def _layout(self):
-        self.buttons = {
-            name: ipw.Button(description=label, tooltip=tip)
-            for name, (label, tip) in _BUTTONS.items()
-        }
-        for name, button in self.buttons.items():
-            button.add_class(f"medcal-{name}")
-        self.own = ipw.RadioButtons(options=(), layout=ipw.Layout(width="auto"))
-        self.own.add_class("medcal-own")
-        self.own_text = _text("your answer", placeholder="Enter when done")
-        self.reason = _text("reason", placeholder="optional")
-        deciding = [self.buttons[name] for name in ("commit", *_DECIDING)]
-        steps = [button for button in self.buttons.values() if button not in deciding]
-        self.settings_box = _row(self.reader, self.choice, self.model_first, self.single_keys)
-        html = self.html
-        title = ipw.HTML("<h3>Your answer</h3>")
-        left = [html["case"], title, self.own, self.own_text, self.reason, _row(*deciding)]
-        left = ipw.VBox([*left, html["status"], html["decided"]], layout={"flex": "1 1 24rem"})
-        right = ipw.VBox([html["summary"], html["model"]], layout={"flex": "1 1 30rem"})
-        columns = ipw.HBox([left, right], layout={"flex_flow": "row wrap", "grid_gap": "1.5rem"})
-        top = ipw.HTML(page.part("header")), _row(*steps, self.settings), self.settings_box
-        return [*top, html["progress"], columns]
-
-    def _connect(self):
         press = {
             "previous": lambda: self.go(self.place - 1),
             "next": lambda: self.go(self.place + 1),
@@ -129,27 +94,31 @@ class Reader(ipw.VBox):
             "undo": self.undo,
             "summary": lambda: self.show_summary(not self.html["summary"].value),
         }
-        for name, button in self.buttons.items():
-            do = press.get(name, lambda name=name: self.decide(name))
+        self.buttons = {}
+        for name, (label, tip) in _BUTTONS.items():
+            button = self.buttons[name] = ipw.Button(description=label, tooltip=tip)
+            button.add_class(f"medcal-{name}")
+            do = press.get(name, partial(self.decide, name))
             button.on_click(lambda _, do=do: do())
-        self.choice.observe(self._open_casebook, names="value")
-        self.reader.observe(self._open_casebook, names="value")
-        self.model_first.observe(lambda _: self.go(self.place), names="value")
-        self.single_keys.observe(self._switch, names="value")
-        self.settings.observe(self._switch, names="value")
-        self._switch()
+        self.own = ipw.RadioButtons(options=(), layout=ipw.Layout(width="auto"))
+        self.own.add_class("medcal-own")
+        self.own_text = _text("your answer", placeholder="Enter when done")
+        self.reason = _text("reason", placeholder="optional")
+        self.single_keys = ipw.Checkbox(True, description="single-key commands", indent=False)
+        self.single_keys.observe(self._switch_keys, names="value")
+        deciding = [self.buttons[name] for name in ("commit", *_DECIDING)]
+        steps = [button for button in self.buttons.values() if button not in deciding]
+        html = self.html
+        title = ipw.HTML("<h3>Your answer</h3>")
+        left = [html["case"], title, self.own, self.own_text, self.reason, _row(*deciding)]
+        left = ipw.VBox([*left, html["status"], html["decided"]], layout={"flex": "1 1 24rem"})
+        right = ipw.VBox([html["summary"], html["model"]], layout={"flex": "1 1 30rem"})
+        columns = ipw.HBox([left, right], layout={"flex_flow": "row wrap", "grid_gap": "1.5rem"})
+        top = ipw.HTML(page.part("header")), _row(*steps, self.single_keys)
+        return [*top, html["progress"], columns]
 
-    def _switch(self, _change=None):
+    def _switch_keys(self, _change):
         (self.remove_class if self.single_keys.value else self.add_class)("medcal-no-keys")
-        self.settings_box.layout.display = None if self.settings.value else "none"
-
-    def _open_casebook(self, _change=None):
-        self.cases = Casebook(self.book, *self.choice.value)
-        self.worst = evidence.worst_cases(self.cases)
-        self.rule = evidence.certified_threshold(self.cases, self.limit)
-        self.place = 0
-        self.html["status"].value = self.html["summary"].value = ""
-        self.go_undecided(0)
 
     # where in the cases
 
@@ -158,24 +127,20 @@ class Reader(ipw.VBox):
         """The case that is shown."""
         return self.cases.rows.loc[self.cases.order[self.place]]
 
-    def _mine(self) -> dict[str, str]:
-        names = dict(zip(("dataset", "model", "strategy"), self.choice.value, strict=True))
-        return names | {"reader": self.reader.value.strip() or _user()}
-
     def go(self, place: int) -> None:
         """Show the case at a place; beyond the ends, the nearest."""
         last = len(self.cases.order) - 1
         self.place = min(max(place, 0), last)
-        case, decisions = self.case, self.decisions.latest(**self._mine())
+        case, decisions = self.case, self.decisions.latest(**self.about)
         done = decisions.get(case["item_id"])
-        own = self.decisions.commitments(**self._mine()).get(case["item_id"])
-        hidden = not (self.model_first.value or own or done)
+        own = self.decisions.commitments(**self.about).get(case["item_id"])
+        hidden = not (self.model_first or own or done)
         if self._shown[0] != case["item_id"]:
             self._shown = case["item_id"], time.monotonic()
         n_deferred = sum(made.action == "defer" for made in decisions.values())
         counts = last + 1, len(decisions), n_deferred, len(self.worst)
         shown = page.picture(case["image"])
-        self.html["progress"].value = page.part("progress", *counts, self.rule)
+        self.html["progress"].value = page.part("progress", *counts, self.rule, self.about)
         self.html["case"].value = page.part(
             "case", case, self.place + 1, last + 1, self.cases.note, shown
         )
@@ -188,11 +153,11 @@ class Reader(ipw.VBox):
         for name, disabled in (off | dict.fromkeys(_DECIDING, hidden)).items():
             self.buttons[name].disabled = disabled
         self.buttons["commit"].disabled = not hidden
-        self.buttons["commit"].layout.display = "none" if self.model_first.value else None
+        self.buttons["commit"].layout.display = "none" if self.model_first else None
 
     def go_undecided(self, begin: int) -> None:
         """Show the next case without a decision, from a place on, round the end."""
-        done = self.decisions.latest(**self._mine())
+        done = self.decisions.latest(**self.about)
         places = [(begin + k) % len(self.cases.order) for k in range(len(self.cases.order))]
         undecided = [p for p in places if self.cases.order[p] not in done]
         self.go(undecided[0] if undecided else self.place)
@@ -228,7 +193,7 @@ class Reader(ipw.VBox):
         try:
             self.decisions.append(
                 action,
-                **self._mine(),
+                **self.about,
                 item_id=case["item_id"],
                 answer=own if gives else None,
                 reason=self.reason.value if action != "commit" else "",
@@ -249,7 +214,7 @@ class Reader(ipw.VBox):
     def undo(self) -> None:
         """Take the last decision back and show its case again."""
         try:
-            undone = self.decisions.undo(**self._mine())
+            undone = self.decisions.undo(**self.about)
         except MedcalError as error:
             return self._say(f"Not undone. {error}", "refused")
         if undone is None or undone.item_id not in self.cases.order:
@@ -263,7 +228,7 @@ class Reader(ipw.VBox):
 
     def show_summary(self, shown: bool = True) -> None:
         """Compare the reader, the model and the pair, above what is known of the case."""
-        log, mine = self.decisions, self._mine()
+        log, mine = self.decisions, self.about
         made = evidence.summarise(self.cases, log.latest(**mine), log.commitments(**mine))
         words = page.part("summary", made, evidence.readers_agreement(log.read()))
         self.html["summary"].value = words if shown else ""
@@ -280,7 +245,7 @@ class Reader(ipw.VBox):
         """Return what is displayed: the widget, and a still case where there are no widgets."""
         still = page.part("header") + self.html["case"].value + self._evidence()
         return ipw.VBox._repr_mimebundle_(self) | {
-            "text/plain": f"<Reader of {self.book.path.name}: {len(self.cases.order)} cases>",
+            "text/plain": f"<Reader of {self.about['model']}: {len(self.cases.order)} cases>",
             "text/html": f'<div class="medcal-reader">{still}</div>',
         }
 

@@ -1,19 +1,10 @@
 // The reliability lab: a forecaster to be drawn by hand, with its numbers. Plain ES module, used as
 // an anywidget in a notebook and by itself on a static page. Nothing is fetched from anywhere.
 
-const LEVELS = [0.1, 0.3, 0.5, 0.7, 0.9];
-const MOST = 5000;
-const SAMPLES = 200; // of a calibrated forecaster, for the band of chance
-const DEFAULTS = {
-  right: [0.22, 0.38, 0.5, 0.58, 0.66],
-  n: 451,
-  bins: 15,
-  temperature: 1,
-  threshold: 0.5,
-  cost: 5,
-  sample: 1,
-};
-const SIZES = [20, 50, 100, 200, 451, 1000, 2000, MOST];
+const LEVELS = [0.1, 0.3, 0.5, 0.7, 0.9], DRAWS = 1000;
+const DEFAULTS = { right: [0.22, 0.38, 0.5, 0.58, 0.66], n: 451, bins: 15, temperature: 1,
+  threshold: 0.5, cost: 5, sample: 1 };
+const SIZES = [20, 50, 100, 200, 451, 1000, 2000, 5000];
 
 // A small generator of random numbers with a seed (mulberry32), so that a drag moves only what it
 // should: the luck of the draw stays.
@@ -27,116 +18,142 @@ function randomness(seed) {
   };
 }
 
-const draws = new Map();
-function uniform(seed) {
-  if (!draws.has(seed)) draws.set(seed, Float64Array.from({ length: MOST }, randomness(seed)));
-  return draws.get(seed);
-}
+// Standard normal numbers (Box and Muller), enough for ten bins that hold answers.
+const next = randomness(77);
+const NORMAL = Float64Array.from({ length: 11 * DRAWS }, () =>
+  Math.sqrt(-2 * Math.log(1 - next())) * Math.cos(2 * Math.PI * next()));
 
 // σ(logit(p) / T)
-export function tempered(p, temperature) {
-  return 1 / (1 + Math.pow((1 - p) / p, 1 / temperature));
-}
+export const tempered = (p, temperature) => 1 / (1 + ((1 - p) / p) ** (1 / temperature));
 
-// What a forecaster says and whether it is right, one pair per answer.
+// What a forecaster says, how often, and how often it is right: a row for each thing it says.
 export function answers(settings) {
-  const { right, n, temperature, sample } = { ...DEFAULTS, ...settings };
-  const said = LEVELS.map((level) => tempered(level, temperature));
-  const u = uniform(sample);
-  const confidence = new Float64Array(n);
-  const correct = new Uint8Array(n);
+  const { right, n, temperature, sample } = { ...DEFAULTS, ...settings }, draw = randomness(sample);
+  const rows = LEVELS.map((level) => ({ says: tempered(level, temperature), n: 0, right: 0 }));
   for (let i = 0; i < n; i++) {
-    const level = i % LEVELS.length;
-    confidence[i] = said[level];
-    correct[i] = u[i] < right[level] ? 1 : 0;
+    const k = i % LEVELS.length;
+    rows[k].n++;
+    rows[k].right += draw() < right[k];
   }
-  return { confidence, correct };
+  return rows;
 }
 
 // The bin of a confidence among equal ones: (low, high], 0 in the first.
 export function binOf(c, bins) {
-  let bin = Math.max(0, Math.ceil(c * bins) - 1);
+  let bin = 0;
   while (bin + 1 < bins && c > (bin + 1) / bins) bin++;
-  while (bin > 0 && c <= bin / bins) bin--;
   return bin;
 }
 
-function binned(cells, confidence, correct, bins) {
-  const table = Array.from({ length: bins }, () => ({ n: 0, says: 0, right: 0 }));
-  for (let i = 0; i < confidence.length; i++) {
-    const row = table[cells[i]];
-    row.n++;
-    row.says += confidence[i];
-    row.right += correct[i];
-  }
-  return table;
-}
-
-const gap = (table, n) => table.reduce((sum, row) => sum + Math.abs(row.right - row.says), 0) / n;
+const sum = (rows, value) => rows.reduce((total, row, k) => total + value(row, k), 0);
 
 // ECE, Brier score, log loss, accuracy and mean confidence, and the table of bins.
-export function measures(confidence, correct, bins) {
-  const n = confidence.length;
-  const cells = Array.from(confidence, (c) => binOf(c, bins));
-  const table = binned(cells, confidence, correct, bins);
-  let brier = 0, loss = 0, says = 0, right = 0;
-  for (let i = 0; i < n; i++) {
-    const c = Math.min(Math.max(confidence[i], 1e-12), 1 - 1e-12);
-    brier += (confidence[i] - correct[i]) ** 2;
-    loss -= Math.log(correct[i] ? c : 1 - c);
-    says += confidence[i];
-    right += correct[i];
+export function measures(rows, bins) {
+  const table = Array.from({ length: bins }, () => ({ n: 0, says: 0, square: 0, right: 0 }));
+  for (const { says, n, right } of rows) {
+    const bin = table[binOf(says, bins)];
+    bin.n += n;
+    bin.says += n * says;
+    bin.square += n * says * says;
+    bin.right += right;
   }
+  const n = sum(rows, (row) => row.n), mean = (value) => sum(rows, value) / n;
+  const log = (p) => Math.log(Math.min(Math.max(p, 1e-12), 1 - 1e-12));
   return {
-    ece: gap(table, n), brier: brier / n, logLoss: loss / n,
-    accuracy: right / n, confidence: says / n, table,
+    n, table, ece: sum(table, (bin) => Math.abs(bin.right - bin.says)) / n,
+    brier: mean(({ says, n, right }) => right * (1 - says) ** 2 + (n - right) * says ** 2),
+    logLoss: mean(({ says, n, right }) => -right * log(says) - (n - right) * log(1 - says)),
+    accuracy: mean((row) => row.right), confidence: mean((row) => row.n * row.says),
   };
 }
 
-// What chance alone does to a calibrated forecaster that says the same: the ECE that 95 of 100
-// samples stay below, and per bin where 95 of 100 dots fall.
-export function chance(confidence, bins) {
-  const n = confidence.length, next = randomness(77);
-  const cells = Uint8Array.from(confidence, (c) => binOf(c, bins));
-  const rows = binned(cells, confidence, new Uint8Array(n), bins); // how many, and what they say
-  const eces = [], shares = rows.map(() => []);
-  for (let s = 0; s < SAMPLES; s++) {
-    const right = new Uint32Array(bins);
-    for (let i = 0; i < n; i++) if (next() < confidence[i]) right[cells[i]]++;
-    eces.push(rows.reduce((sum, row, bin) => sum + Math.abs(right[bin] - row.says), 0) / n);
-    rows.forEach((row, bin) => row.n && shares[bin].push(right[bin] / row.n));
+// Where a condition that holds at `low` ends.
+function boundary(low, high, inside, halvings = 20) {
+  for (let i = 0; i < halvings; i++) {
+    const middle = (low + high) / 2;
+    [low, high] = inside(middle) ? [middle, high] : [low, middle];
   }
-  const at = (values, share) => {
-    values.sort((a, b) => a - b);
-    return values[Math.min(values.length - 1, Math.floor(share * values.length))];
+  return (low + high) / 2;
+}
+
+// The 95 % interval of the ECE as medcal_nb.measure.ece_interval has it (a test inverted along a
+// least favourable path), and the ECE that 95 of 100 calibrated forecasters stay below.
+export function interval(table, normal = NORMAL) {
+  const rows = table.filter((row) => row.n), k = rows.length, total = sum(rows, (row) => row.n);
+  const bins = rows.map(({ n, says, square, right }) => {
+    const weight = n / total, share = (right + 1) / (n + 2), cost = (share * (1 - share)) / total;
+    return { n, weight, cost, first: says / n, second: square / n, gap: (right - says) / n };
+  });
+  const size = (gaps) => sum(bins, (bin, b) => bin.weight * Math.abs(gaps[b]));
+  const variance = ({ n, first, second }, gap) =>
+    Math.max(first - second + gap * (1 - 2 * first) - gap * gap, 0) / n;
+  const ece = size(bins.map((bin) => bin.gap));
+  // the share of answers in each bin is drawn, too
+  const alone = bins.map((bin) => Math.sqrt(Math.max(bin.gap ** 2 - variance(bin, bin.gap), 0)));
+  const between = sum(bins, (bin, b) => bin.weight * alone[b] ** 2) - size(alone) ** 2;
+  const spread = Math.sqrt(Math.max(0, between) / total);
+  // ECEs that true gaps would show
+  const drawn = (gaps, drift = spread) => {
+    const sd = bins.map((bin, b) => Math.sqrt(variance(bin, gaps[b])));
+    return Array.from({ length: DRAWS }, (_, d) => {
+      let seen = drift * normal[DRAWS * k + d];
+      for (let b = 0; b < k; b++)
+        seen += bins[b].weight * Math.abs(normal[d * k + b] * sd[b] + gaps[b]);
+      return seen;
+    });
   };
-  const band = shares.map((values) => values.length && [at(values, 0.025), at(values, 0.975)]);
-  return { ece: at(eces, 0.95), band };
+  const rare = (eces, extreme) => eces.filter(extreme).length / DRAWS < (1 - 0.95) / 2;
+  // the gaps seen, softly thresholded to a size
+  const cut = (by) => bins.map(({ gap, cost }) =>
+    Math.sign(gap) * Math.max(Math.abs(gap) - by * cost, 0));
+  const most = Math.max(...bins.map((bin) => Math.abs(bin.gap) / bin.cost));
+  const likeliest = (wanted) => cut(boundary(0, most, (by) => size(cut(by)) >= wanted, 60));
+  // one gap in all bins, on the side seen as far as there is room
+  const even = (wanted) => bins.map((bin) => {
+    const sign = bin.gap > 0 ? 1 : -1, room = sign > 0 ? 1 - bin.first : bin.first;
+    if (wanted > room && bin.gap ** 2 < variance(bin, 0)) return -sign * Math.min(wanted, 1 - room);
+    return sign * Math.min(wanted, room);
+  });
+  const calm = bins.map(() => 0), luck = drawn(calm, 0).sort((a, b) => a - b)[0.95 * DRAWS];
+  const larger = (value) => value >= ece;
+  const smaller = (value) => value <= ece + 0.5 / total; // errors come whole
+  const low = rare(drawn(calm), larger)
+    ? boundary(0, ece, (wanted) => rare(drawn(likeliest(wanted)), larger)) : 0;
+  const high = size(even(boundary(0, 1, (wanted) => !rare(drawn(even(wanted)), smaller))));
+  return { low, high: Math.max(low, high), luck };
+}
+
+// Where 95 of 100 samples of n answers lie that are right with chance p: quantiles of the binomial.
+export function band(n, p) {
+  const chance = Math.min(Math.max(p, 1e-9), 1 - 1e-9);
+  let k = 0, log = n * Math.log1p(-chance), below = Math.exp(log);
+  return [0.025, 0.975].map((share) => {
+    while (below < share && k < n) {
+      log += Math.log(((n - k) / (k + 1)) * (chance / (1 - chance)));
+      below += Math.exp(log);
+      k++;
+    }
+    return k / n;
+  });
 }
 
 // What keeping answers from a threshold on costs, in errors; a check costs 1 / cost of one.
-export function kept(confidence, correct, threshold, cost) {
-  let count = 0, wrong = 0;
-  for (let i = 0; i < confidence.length; i++) {
-    if (confidence[i] < threshold) continue;
-    count++;
-    wrong += 1 - correct[i];
-  }
-  const n = confidence.length;
-  return { coverage: count / n, risk: count ? wrong / count : 0, cost: (wrong + (n - count) / cost) / n };
+export function kept(rows, threshold, cost) {
+  const all = sum(rows, (row) => row.n), those = rows.filter((row) => row.says >= threshold);
+  const n = sum(those, (row) => row.n), wrong = n - sum(those, (row) => row.right);
+  return { coverage: n / all, risk: n ? wrong / n : 0, cost: (wrong + (all - n) / cost) / all };
 }
 
-const SVG = "http://www.w3.org/2000/svg";
 const BOX = { x: 44, y: 10, size: 280 };
-const toX = (p) => BOX.x + p * BOX.size;
-const toY = (p) => BOX.y + (1 - p) * BOX.size;
-const percent = (p) => `${Math.round(100 * p)} %`;
+const toX = (p) => BOX.x + p * BOX.size, toY = (p) => BOX.y + (1 - p) * BOX.size;
+export const percent = (p) => `${Math.round(100 * p)} %`;
+const set = (node, attributes) =>
+  Object.entries(attributes).forEach(([key, value]) => node.setAttribute(key, value));
 
-function make(parent, name, attributes = {}, text = "") {
-  const space = name.startsWith("svg:") ? SVG : "http://www.w3.org/1999/xhtml";
-  const node = document.createElementNS(space, name.replace("svg:", ""));
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  if (text) node.textContent = text;
+export function make(parent, name, attributes = {}, text = "") {
+  const node = document.createElementNS(parent.namespaceURI, name); // SVG inside SVG
+  set(node, attributes);
+  node.textContent = text;
   parent.append(node);
   return node;
 }
@@ -150,11 +167,9 @@ const CSS = `
 .medcal-lab label { display: grid; grid-template-columns: 12em 1fr 4.5em; gap: .5em; }
 .medcal-lab .side { flex: 1 1 20em; min-width: 0; }
 .medcal-lab input { width: 100%; min-width: 0; }
-.medcal-lab table { border-collapse: collapse; margin-top: .7em; }
-.medcal-lab th { text-align: left; font-weight: normal; padding-right: 1em; }
-.medcal-lab td { font-weight: bold; font-variant-numeric: tabular-nums; padding-right: 1em; }`;
+.medcal-lab th { text-align: left; font-weight: normal; padding: .1em 1em .1em 0; }`;
 
-// Controls: name, label, least, most, step, how a value is written. Sizes are places in a list.
+// name, label, least, most, step, how a value is written; sizes are places in a list
 const CONTROLS = [
   ["n", "answers", 0, SIZES.length - 1, 1, (v) => v.toLocaleString("en")],
   ["bins", "bins", 2, 50, 1, String],
@@ -162,135 +177,124 @@ const CONTROLS = [
   ["threshold", "keep answers from", 0, 1, 0.01, percent],
   ["cost", "checks worth one error", 2, 50, 1, String],
 ];
+const TOLD = ["ECE [95 % interval]", "by luck alone up to", "Brier score", "log loss", "says",
+  "is right"];
+const STEPS = { ArrowUp: 1, ArrowRight: 1, PageUp: 5, ArrowDown: -1, ArrowLeft: -1, PageDown: -5 };
 
-// Draw the lab into an element. `changed` hears of every new setting.
-export function mount(el, start = {}, changed = () => {}) {
+// The axes of a reliability diagram, and a place behind them for `drawBins`.
+export function diagram(parent, label, role = "group") {
+  parent.insertAdjacentHTML("beforeend", "<svg></svg>");
+  const svg = parent.lastElementChild;
+  set(svg, { viewBox: "0 0 352 340", role, "aria-label": label });
+  const back = make(svg, "g"), line = { stroke: "currentColor", fill: "none" };
+  make(svg, "path", { ...line, d: `M${toX(0)} ${toY(1)}V${toY(0)}H${toX(1)}` });
+  make(svg, "path", { ...line, d: `M${toX(0)} ${toY(0)}L${toX(1)} ${toY(1)}`,
+    "stroke-dasharray": "5 4", "pointer-events": "none" });
+  for (const p of [0, 0.5, 1]) {
+    make(svg, "text", { x: toX(p), y: toY(0) + 16, "text-anchor": "middle" }, percent(p));
+    make(svg, "text", { x: BOX.x - 5, y: toY(p) + 4, "text-anchor": "end" }, percent(p));
+  }
+  make(svg, "text", { x: toX(0.5), y: toY(0) + 34, "text-anchor": "middle" }, "says");
+  make(svg, "text", { x: BOX.x + 6, y: toY(1) + 12 }, "is right");
+  return { svg, back };
+}
+
+// Per bin, where its answers are on average: a grey box that 95 of 100 calibrated samples fall in,
+// and a mark where this one does.
+export function drawBins(back, table) {
+  back.replaceChildren();
+  table.forEach(({ n, says, right }) => {
+    if (!n) return;
+    const [low, high] = band(n, says / n), place = { x: toX(says / n) - 14, width: 28 };
+    const height = Math.max(2, BOX.size * (high - low));
+    make(back, "rect", { ...place, y: toY(high), height, fill: "#8886" });
+    make(back, "rect", { ...place, y: toY(right / n) - 1.5, height: 3, fill: "#5a9216" });
+  });
+}
+
+// Keys pressed on a control inside are no commands of JupyterLab, where "a" inserts a cell.
+export const own = (root) => root.querySelectorAll("input, button, a, summary, [tabindex]").forEach(
+  (node) => node.setAttribute("data-lm-suppress-shortcuts", ""));
+
+// Draw the lab into an element.
+export function mount(el, start = {}) {
   const settings = { ...DEFAULTS, ...start, right: [...(start.right ?? DEFAULTS.right)] };
   const root = make(el, "div", { class: "medcal-lab" });
   make(root, "style", {}, CSS);
-  const svg = make(root, "svg:svg", { viewBox: "0 0 352 340", role: "group",
-    "aria-label": "reliability diagram: drag the dots, or move them with the arrow keys" });
-  const back = make(svg, "svg:g"), side = make(root, "div", { class: "side" });
-  const front = make(svg, "svg:g");
-  axes(svg);
+  const { svg, back } = diagram(root, "reliability diagram: drag the dots, or use the arrow keys");
+  const side = make(root, "div", { class: "side" });
+  const line = make(svg, "line", { y1: toY(0), y2: toY(1), stroke: "currentColor",
+    "stroke-dasharray": "2 4" });
 
   const handles = LEVELS.map((level, k) => {
-    const handle = make(front, "svg:circle", { class: "handle", r: 9, tabindex: 0, role: "slider",
+    const handle = make(svg, "circle", { class: "handle", r: 9, tabindex: 0, role: "slider",
       "aria-valuemin": 0, "aria-valuemax": 100, "aria-orientation": "vertical" });
     const put = (value) => {
-      settings.right[k] = Math.min(1, Math.max(0, value));
+      settings.right[k] = Math.min(100, Math.max(0, Math.round(100 * value))) / 100;
       redraw();
     };
     handle.addEventListener("pointerdown", (event) => handle.setPointerCapture(event.pointerId));
     handle.addEventListener("pointermove", (event) => {
       if (!handle.hasPointerCapture(event.pointerId)) return;
       const box = svg.getBoundingClientRect();
-      const y = ((event.clientY - box.top) / box.height) * 340;
-      put(Math.round(100 * (1 - (y - BOX.y) / BOX.size)) / 100);
+      put(1 - (((event.clientY - box.top) / box.height) * 340 - BOX.y) / BOX.size);
     });
     handle.addEventListener("keydown", (event) => {
-      const step = { ArrowUp: 0.01, ArrowRight: 0.01, ArrowDown: -0.01, ArrowLeft: -0.01,
-        PageUp: 0.1, PageDown: -0.1 }[event.key];
-      if (step === undefined) return;
+      if (!(event.key in STEPS)) return;
       event.preventDefault();
-      event.stopPropagation();
-      put(Math.round(100 * (settings.right[k] + step)) / 100);
+      put(settings.right[k] + STEPS[event.key] / 100);
     });
     return handle;
   });
 
-  const written = {}, sliders = {};
-  for (const [name, label, min, max, step, write] of CONTROLS) {
+  const sliders = CONTROLS.map(([name, label, min, max, step, write]) => {
     const row = make(side, "label", {}, label);
-    const value = name === "n" ? SIZES.indexOf(settings.n) : settings[name];
     const input = make(row, "input", { type: "range", min, max, step, name });
-    input.value = value;
-    written[name] = make(row, "output");
-    sliders[name] = [input, write];
+    input.value = name === "n" ? SIZES.indexOf(settings.n) : settings[name];
     input.addEventListener("input", () => {
       settings[name] = name === "n" ? SIZES[Number(input.value)] : Number(input.value);
       redraw();
     });
-  }
-  const again = make(side, "button", { type: "button" }, "Another sample");
-  again.addEventListener("click", () => {
+    return { name, input, write, output: make(row, "output") };
+  });
+  make(side, "button", { type: "button" }, "Another sample").addEventListener("click", () => {
     settings.sample++;
     redraw();
   });
   const table = make(side, "table");
-  const cells = Object.fromEntries(
-    ["ECE", "by luck alone up to", "Brier score", "log loss", "says", "is right"].map((name) => {
-      const row = make(table, "tr");
-      make(row, "th", { scope: "row" }, name);
-      return [name, make(row, "td")];
-    })
-  );
+  const cells = TOLD.map((name) => {
+    const row = make(table, "tr");
+    make(row, "th", { scope: "row" }, name);
+    return make(row, "td");
+  });
   const words = make(side, "p", { "aria-live": "polite" });
-
   function redraw() {
-    const began = performance.now();
-    const { confidence, correct } = answers(settings);
-    const now = measures(confidence, correct, settings.bins);
-    const luck = chance(confidence, settings.bins);
-    const { coverage, risk, cost } = kept(confidence, correct, settings.threshold, settings.cost);
-    back.replaceChildren();
-    luck.band.forEach((band, bin) => {
-      if (!band) return;
-      const [low, high] = band, width = BOX.size / settings.bins;
-      make(back, "svg:rect", { x: BOX.x + bin * width, width, y: toY(high),
-        height: Math.max(2, BOX.size * (high - low)), fill: "#8886" });
-    });
-    for (const row of now.table) {
-      if (!row.n) continue;
-      make(back, "svg:rect", { x: toX(row.says / row.n) - 14, y: toY(row.right / row.n) - 1.5,
-        width: 28, height: 3, fill: "#5a9216" });
+    const began = performance.now(), rows = answers(settings);
+    const now = measures(rows, settings.bins), { low, high, luck } = interval(now.table);
+    const { coverage, risk, cost } = kept(rows, settings.threshold, settings.cost);
+    drawBins(back, now.table);
+    set(line, { x1: toX(settings.threshold), x2: toX(settings.threshold) });
+    handles.forEach((handle, k) => set(handle, {
+      cx: toX(rows[k].says), cy: toY(settings.right[k]),
+      "aria-label": `right when it says ${percent(rows[k].says)}`,
+      "aria-valuenow": Math.round(100 * settings.right[k]),
+      "aria-valuetext": percent(settings.right[k]),
+    }));
+    for (const { name, input, write, output } of sliders) {
+      output.textContent = write(settings[name]);
+      input.setAttribute("aria-valuetext", output.textContent);
     }
-    const x = toX(settings.threshold);
-    make(back, "svg:line", { x1: x, x2: x, y1: toY(0), y2: toY(1), stroke: "currentColor",
-      "stroke-dasharray": "2 4" });
-    handles.forEach((handle, k) => {
-      const says = tempered(LEVELS[k], settings.temperature);
-      handle.setAttribute("cx", toX(says));
-      handle.setAttribute("cy", toY(settings.right[k]));
-      handle.setAttribute("aria-label", `right when it says ${percent(says)}`);
-      handle.setAttribute("aria-valuenow", Math.round(100 * settings.right[k]));
-      handle.setAttribute("aria-valuetext", percent(settings.right[k]));
-    });
-    for (const [name, [input, write]] of Object.entries(sliders)) {
-      written[name].textContent = write(settings[name]);
-      input.setAttribute("aria-valuetext", written[name].textContent);
-    }
-    const told = [now.ece, luck.ece, now.brier, now.logLoss].map((v) => v.toFixed(3));
-    told.push(percent(now.confidence), percent(now.accuracy));
-    Object.values(cells).forEach((cell, k) => (cell.textContent = told[k]));
+    const written = [now.ece, low, high, luck, now.brier, now.logLoss].map((v) => v.toFixed(3));
+    const told = [`${written[0]} [${written[1]}, ${written[2]}]`, ...written.slice(3),
+      percent(now.confidence), percent(now.accuracy)];
+    cells.forEach((cell, k) => (cell.textContent = told[k]));
     words.textContent =
       `It keeps ${percent(coverage)} of the answers, ${percent(risk)} of them wrong; the others ` +
       `are checked. Cost per answer: ${cost.toFixed(3)} errors.`;
     root.dataset.milliseconds = (performance.now() - began).toFixed(1);
-    changed(settings);
   }
+  own(root);
   redraw();
-  return root;
 }
 
-function axes(svg) {
-  const line = { stroke: "currentColor", fill: "none" };
-  make(svg, "svg:path", { ...line, d: `M${toX(0)} ${toY(1)}V${toY(0)}H${toX(1)}` });
-  make(svg, "svg:path", { ...line, d: `M${toX(0)} ${toY(0)}L${toX(1)} ${toY(1)}`,
-    "stroke-dasharray": "5 4", "pointer-events": "none" });
-  for (const p of [0, 0.5, 1]) {
-    make(svg, "svg:text", { x: toX(p), y: toY(0) + 16, "text-anchor": "middle" }, percent(p));
-    make(svg, "svg:text", { x: BOX.x - 5, y: toY(p) + 4, "text-anchor": "end" }, percent(p));
-  }
-  make(svg, "svg:text", { x: toX(0.5), y: toY(0) + 34, "text-anchor": "middle" }, "it says");
-  make(svg, "svg:text", { x: BOX.x + 6, y: toY(1) + 12 }, "it is right");
-}
-
-export default {
-  render({ model, el }) {
-    mount(el, model.get("settings"), (settings) => {
-      model.set("settings", structuredClone(settings));
-      model.save_changes();
-    });
-  },
-};
+export default { render: ({ model, el }) => mount(el, model.get("settings")) };

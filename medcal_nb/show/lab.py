@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import html
+import json
 from pathlib import Path
 
 import anywidget
 import traitlets
 
 SETTINGS = ("right", "n", "bins", "temperature", "threshold", "cost", "sample")
-STILL = "An interactive lab stands here: open this notebook with `make lab`."
-"""What a copy without a kernel shows."""
+_STILL = "An interactive lab stands here: open this notebook with `make lab`."
+_WAKE = """for (const el of document.querySelectorAll(".lab:not([data-live])")) {
+  el.dataset.live = "";
+  el.replaceChildren();
+  mount(el, JSON.parse(el.dataset.start));
+}"""
 _CODE = Path(__file__).with_name("lab.js")
 
 
 def lab_code() -> str:
     """Return the lab's ES module: ``mount(element, settings)`` draws it, without a kernel."""
     return _CODE.read_text(encoding="utf-8")
+
+
+def lab_markup(settings: dict) -> str:
+    """Return the place of a lab in a page without a kernel, where the page's script draws it."""
+    start = html.escape(json.dumps(settings))
+    return f'<div class="lab" data-start="{start}"><p><i>{_STILL}</i></p></div>'
 
 
 class Lab(anywidget.AnyWidget):
@@ -25,8 +37,8 @@ class Lab(anywidget.AnyWidget):
     ----------
     settings : dict
         ``right`` (how often it is right at 10, 30, 50, 70 and 90 %), ``n`` (answers), ``bins``,
-        ``temperature``, ``threshold``, ``cost`` (checks worth one error), ``sample``; as the
-        reader has set them, once the lab is on screen.
+        ``temperature``, ``threshold``, ``cost`` (checks worth one error), ``sample``: where it
+        starts from.
     """
 
     _esm = lab_code()
@@ -36,7 +48,8 @@ class Lab(anywidget.AnyWidget):
         bundle = super()._repr_mimebundle_(**kwargs)
         # anywidget may return a pair of data and metadata
         data = bundle[0] if isinstance(bundle, tuple) else bundle
-        data["text/html"] = f"<p><i>{STILL}</i></p>"
+        script = f'<script type="module">{lab_code()}\n{_WAKE}</script>'
+        data["text/html"] = lab_markup(self.settings) + script
         return bundle
 
 

@@ -7,17 +7,21 @@ forecaster and not the luck.
 from __future__ import annotations
 
 import base64
-import html
 import io
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 
+import jinja2
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
+from medcal_nb import pocket
+from medcal_nb.items import open_image
 from medcal_nb.measure import best_threshold, ece, reliability_table
 from medcal_nb.show import charts
 from medcal_nb.show.facets import alone, beside, facets
+from medcal_nb.show.lab import lab_code
 from medcal_nb.show.words import percent
 
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
@@ -30,33 +34,50 @@ FORECASTERS = {
     "upside down": (0.9, 0.7, 0.5, 0.3, 0.1),
 }
 DATASETS = {"everyday images": "pocketvqa-general", "medical images": "pocketvqa-medical"}
+MODEL = "pocket-general"
 _CLIP = 1e-6
 
 
-def _case():
-    """Return the item of the picture that the lesson begins with, and a wrong answer to it."""
-    from medcal_nb.items import load_items
+class Part:
+    """A part of the lesson as HTML that needs no kernel: a notebook shows it with its script.
 
-    items = load_items(DATASETS["medical images"], split="test")
-    item = items[items["template"] == "ct:finding_choice"].nlargest(1, "visibility").iloc[0]
-    return item, next(option for option in item["options"] if option != item["gold"])
+    Attributes
+    ----------
+    markup : str
+        The part alone, as the lesson's page holds it.
+    """
+
+    def __init__(self, name: str, *values):
+        self.markup = str(getattr(_template().module, name)(*values))
+
+    def _repr_html_(self) -> str:
+        return self.markup + str(_template().module.script(Markup(lab_code())))
 
 
-def opening() -> str:
-    """Return the picture that the lesson begins with, as HTML: an image, an answer, "90 %"."""
-    from medcal_nb.items import open_image
+@cache
+def _template():
+    loader = jinja2.PackageLoader("medcal_nb", "show")
+    return jinja2.Environment(loader=loader, autoescape=True).get_template("lesson.jinja")
 
-    item, said = _case()
+
+def _picture(image) -> str:
+    """Return an image as an address that holds it."""
     picture = io.BytesIO()
-    open_image(item["image"]).convert("RGB").resize((256, 256)).save(picture, "png")
-    data = base64.b64encode(picture.getvalue()).decode()
-    question, said = html.escape(item["question"]), html.escape(said)
-    return (
-        '<div style="display:flex;flex-wrap:wrap;gap:1.5em;align-items:center">'
-        f'<img width="256" alt="drawing of a CT slice" src="data:image/png;base64,{data}">'
-        f'<div style="font-size:1.2em"><p>You: {question}</p><p>Model: <b>{said}. I am 90 % sure.'
-        "</b></p><p>Would you rely on it?</p></div></div>"
-    )
+    open_image(image).convert("RGB").save(picture, "png", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(picture.getvalue()).decode()}"
+
+
+def _case() -> tuple:
+    """Return picture, question, wrong answer and right one of the lesson's first image."""
+    items = pocket.load(DATASETS["medical images"], split="test")
+    item = items[items["template"] == "ct:finding_choice"].nlargest(1, "visibility").iloc[0]
+    said = next(option for option in item["options"] if option != item["gold"])
+    return _picture(item["image"]), item["question"], said, item["gold"]
+
+
+def opening() -> Part:
+    """Return the picture that the lesson begins with: an image, an answer, "90 %"."""
+    return Part("answer", *_case()[:3])
 
 
 def worth_of_90() -> pd.DataFrame:
@@ -65,28 +86,32 @@ def worth_of_90() -> pd.DataFrame:
     Recorded answers of ``pocket-general`` to fresh items: ``kind, asked, sure`` (stated confidence
     from 85 to 95 %) and ``right``, the share of the sure ones that are.
     """
-    from medcal_nb.pocket import fresh_answers
-
     rows = []
     for kind, dataset in DATASETS.items():
-        graded = fresh_answers(dataset, "pocket-general", "verbalized")
+        graded = pocket.fresh_answers(dataset, MODEL, "verbalized")
         sure = graded[graded["confidence"].between(0.85, 0.95)]
         rows.append((kind, len(graded), len(sure), float(sure["correct"].astype(float).mean())))
     return pd.DataFrame(rows, columns=["kind", "asked", "sure", "right"])
 
 
-def reopening() -> str:
-    """Return the first picture again, with what is known by the end of the hour, as HTML."""
-    item, _ = _case()
+def reopening() -> Part:
+    """Return the first picture again, with what is known by the end of the hour."""
     worth = worth_of_90()
     told = [f"{percent(row.right)} of {row.sure:,} on {row.kind}" for row in worth.itertuples()]
-    return (
-        f"{opening()}<p>Here it would have been wrong: the right answer is <b>"
-        f"{html.escape(item['gold'])}</b>. One answer proves nothing. But a small model was asked "
-        f"{worth['asked'].sum():,} questions about drawings, and of the answers that it called "
-        f"about 90 % sure these were right: {' and '.join(told)}. The number alone did not tell "
-        "the two apart.</p>"
-    )
+    return Part("answer_again", *_case(), int(worth["asked"].sum()), told)
+
+
+def quiz() -> Part:
+    """Return the quiz: twenty synthetic images, a student's answers beside a model's.
+
+    The model's answers and confidences are recorded ones of ``pocket-general``.
+    """
+    items = pocket.load("quiz")
+    said = pocket.fresh_answers(DATASETS["medical images"], MODEL, "verbalized")
+    said = said.set_index("item_id").loc[items["item_id"], ["answer", "confidence"]].reset_index()
+    cases = items[["question", "options", "gold"]].join(said[["answer", "confidence"]])
+    cases["picture"] = [_picture(image) for image in items["image"]]
+    return Part("quiz", cases.round({"confidence": 4}).to_dict("records"), MODEL)
 
 
 def stretch(p, factor: float) -> np.ndarray:

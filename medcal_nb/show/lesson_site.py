@@ -7,14 +7,23 @@ import base64
 import html
 import json
 import os
-from dataclasses import asdict
 from pathlib import Path
 
+import jinja2
+
 from medcal_nb.errors import MedcalError
-from medcal_nb.show import lesson
-from medcal_nb.show.exercises import NAMES, Exercise, exercise
+from medcal_nb.show import exercises, lesson
+from medcal_nb.show.exercises import NAMES
 from medcal_nb.show.figures import read_manifest
-from medcal_nb.show.lab import lab_code
+from medcal_nb.show.lab import lab_code, lab_markup
+
+_PARTS = {
+    "lesson.opening": lesson.opening,
+    "lesson.quiz": lesson.quiz,
+    "lesson.reopening": lesson.reopening,
+    "exercises.ask": exercises.ask,
+    "exercises.hand_in": exercises.hand_in,
+}
 
 
 def write_lesson_site(notebook: str | os.PathLike, figures: str | os.PathLike, folder) -> Path:
@@ -40,7 +49,6 @@ def write_lesson_site(notebook: str | os.PathLike, figures: str | os.PathLike, f
         If the notebook can't be read or a figure has not been made.
     """
     import mistune
-    from jinja2 import Environment, PackageLoader
 
     try:
         cells = json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]
@@ -53,29 +61,24 @@ def write_lesson_site(notebook: str | os.PathLike, figures: str | os.PathLike, f
             parts.append(mistune.html(source))
         else:
             parts += _drawn(source, Path(figures))
-    environment = Environment(loader=PackageLoader("medcal_nb", "show"), autoescape=False)
-    template = environment.get_template("lesson_site.html.jinja")
+    environment = jinja2.Environment(loader=jinja2.PackageLoader("medcal_nb", "show"))
+    template = environment.get_template("lesson_site.jinja")
     page = Path(folder) / "index.html"
     page.parent.mkdir(parents=True, exist_ok=True)
-    words = template.render(parts=parts, code=lab_code(), n_exercises=len(NAMES))
-    page.write_text(words, encoding="utf-8")
+    page.write_text(template.render(parts=parts, code=lab_code(), n=len(NAMES)), encoding="utf-8")
     return page
 
 
 def _drawn(source: str, figures: Path) -> list[str]:
-    """Return what stands for a code cell: pictures, a lab, a figure, an exercise, or nothing."""
+    """Return what stands for a code cell: a part of the lesson, a lab, a figure, or nothing."""
     parts, calls = [], [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Call)]
     for call in sorted(calls, key=lambda call: (call.lineno, call.col_offset)):
         name = ast.unparse(call.func)
-        if name in ("lesson.opening", "lesson.reopening"):
-            parts.append(getattr(lesson, name.removeprefix("lesson."))())
+        if name in _PARTS:
+            parts.append(_PARTS[name](*map(ast.literal_eval, call.args)).markup)
         elif name == "lab":
             start = {key.arg: ast.literal_eval(key.value) for key in call.keywords}
-            parts.append(f"<div class='lab' data-start='{html.escape(json.dumps(start))}'></div>")
-        elif name == "sheet.ask":
-            parts.append(_form(exercise(call.args[0].value)))
-        elif name == "sheet.hand_in":
-            parts.append("<p><a id='hand-in' download='lesson.csv'>Your answers as a file</a></p>")
+            parts.append(lab_markup(start))
         elif name == "ctx.save":
             parts.append(_figure(figures, call.args[1].value))
     return parts
@@ -94,27 +97,10 @@ def _figure(folder: Path, name: str) -> str:
     )
 
 
-def _form(asked: Exercise) -> str:
-    """Return an exercise as a form; the page checks it as the notebook does."""
-    if asked.options:
-        field = "".join(
-            f"<label><input type='radio' name='given' value='{html.escape(option)}'>"
-            f" {html.escape(option)}</label>"
-            for option in asked.options
-        )
-    else:
-        unit = f" in {asked.unit}" if asked.unit else ""
-        field = f"<label>Answer{unit} <input name='given' autocomplete='off'></label>"
-    data = html.escape(json.dumps(asdict(asked)), quote=True)
-    return (
-        f'<form class="exercise" data-told="{data}"><p><b>Exercise.</b> '
-        f"{html.escape(asked.question)}</p>{field}<p><button>Check</button> "
-        "<button type='button' class='hint'>Hint</button></p>"
-        "<p role='status'></p><ul></ul></form>"
-    )
-
-
 if __name__ == "__main__":
     import sys
 
-    print(write_lesson_site(*sys.argv[1:4]))
+    try:
+        print(write_lesson_site(*sys.argv[1:4]))
+    except MedcalError as error:
+        sys.exit(f"lesson-site: error: {error}")

@@ -11,6 +11,7 @@ import pytest
 from tests.browser import servers
 from tests.reader_answers import write_answers
 
+PATIENCE = 180_000  # milliseconds that a slow machine has for anything waited for
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -28,6 +29,7 @@ def chromium():
     if path is None:
         pytest.skip("no chromium on this machine: `make browser` installs Debian's")
     api = pytest.importorskip("playwright.sync_api", reason="playwright: pip install -e .[test]")
+    api.expect.set_options(timeout=PATIENCE)
     with api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser
@@ -64,7 +66,7 @@ def page(chromium):
     No errors in its console, and no call to any other machine.
     """
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(PATIENCE)
     page, told = context.new_page(), Complaints()
     told.watch(page)
     yield page
@@ -91,7 +93,9 @@ def lab(page, root, tmp_path_factory):
 HELLO = """import ipywidgets
 print('sum', 40 + 2)
 ipywidgets.IntSlider(description='turn me')"""
-EXERCISE = "from medcal_nb.show import exercises\nexercises.Sheet().ask('boaster')"
+EXERCISE = """from IPython.display import display
+from medcal_nb.show import exercises, lesson
+display(exercises.ask('accuracy'), exercises.ask('boaster'), lesson.quiz(), exercises.hand_in())"""
 LAB = "from medcal_nb.show.lab import lab\nlab(n=100)"
 EXPLORER = """import numpy as np, pandas as pd
 from io import BytesIO

@@ -1,7 +1,6 @@
 """Take the README's screenshots: ``python -m tests.browser.screenshots ANSWERS [--to docs/img]``.
 
-They show the real thing: notebook 07 in JupyterLab, run and turned, and the reader view of a file
-of answers.
+They show the real thing: the lesson's page, and the reader view of a file of answers.
 """
 
 from __future__ import annotations
@@ -14,55 +13,39 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
+from medcal_nb.show.lesson_site import write_lesson_site
 from tests.browser import servers
 from tests.browser.conftest import ARGUMENTS
-from tests.browser.test_lab import all_run, open_notebook, run_all
+from tests.browser.test_reader_view import commit, moved, ready
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = {"width": 1280, "height": 860}
 
 
 def take_lesson(page: Page, home: Path, to: Path) -> None:
-    """Show notebook 07 with its temperature turned."""
-    folder = home / "notebooks"
-    folder.mkdir(parents=True)
-    shutil.copy(ROOT / "notebooks" / "07_teaching.ipynb", folder)
-    with servers.jupyterlab(folder, home) as lab:
-        open_notebook(page, lab, "07_teaching.ipynb")
-        page.keyboard.press("Control+b")  # fold the file browser
-        run_all(page)
-        all_run(page)
-        view = page.locator(".medcal-lab").nth(3)
-        view.locator("input[name=temperature]").fill("1.6")
-        heading = page.get_by_role("heading", name="Turn the temperature")
-        heading.evaluate("e => e.scrollIntoView({block: 'start'})")
-        page.wait_for_timeout(2000)
-        _save(page, to)
-        page.close()
+    """Show the lesson's page with the temperature of a forecaster turned."""
+    site = write_lesson_site(ROOT / "notebooks" / "07_teaching.ipynb", ROOT / "figures", home)
+    page.goto(site.as_uri())
+    page.locator(".medcal-lab").nth(3).locator("input[name=temperature]").fill("1.6")
+    heading = page.get_by_role("heading", name="Turn the temperature")
+    heading.evaluate("e => e.scrollIntoView()")
+    _save(page, to)
 
 
 def take_reader(page: Page, home: Path, answers: Path, to: Path) -> None:
     """Show the reader view of some answers, at a case on which the ways of asking disagree."""
     decisions = home / "decisions.sqlite"
     home.mkdir(parents=True)
-    page.set_viewport_size(SIZE | {"height": 1040})
-    options = ["--name", "you", "--decisions", str(decisions), "--limit", "0.3", "--model-first"]
+    options = ["--name", "you", "--decisions", str(decisions), "--errors-allowed", "0.3"]
     with servers.reader(answers, home / "home", *options) as server:
         page.goto(server.address())
-        page.locator(".medcal-accept").wait_for()
-        for _ in range(30):
-            disagree = page.locator(".medcal-reader ul:not(.past) li").count()
-            if disagree and page.locator(".medcal-own").is_visible():
-                break
-            before = page.locator(".medcal-reader h2").first.inner_text()
-            page.keyboard.press("j")
-            page.wait_for_function(
-                "before => document.querySelector('.medcal-reader h2').innerText !== before",
-                arg=before,
-            )
-            page.wait_for_timeout(500)  # the evidence comes after the question
-        page.keyboard.press("1")
-        page.wait_for_timeout(500)
+        page.locator(".medcal-commit").wait_for()
+        while True:
+            if ready(page):
+                commit(page)
+                if page.locator(".medcal-reader ul:not(.past) li").count():
+                    break
+            moved(page, "j")
         _save(page, to)
         page.close()
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-START_SECONDS = 90
+START_SECONDS = 300
 
 
 @dataclass(frozen=True)

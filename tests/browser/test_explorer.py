@@ -16,14 +16,14 @@ def test_choices_redraw_and_a_bin_opens_its_answers(page, lab):
     figure.wait_for()
     before = figure.get_attribute("src")
     view.get_by_label("model").select_option("cautious")
-    expect(figure).not_to_have_attribute("src", before, timeout=60_000)
+    expect(figure).not_to_have_attribute("src", before)
     numbers = view.get_by_role("status")
     stated = numbers.inner_text()
     view.get_by_label("map", exact=True).select_option("Platt")
-    expect(numbers).to_contain_text("map fitted on", timeout=60_000)
+    expect(numbers).to_contain_text("map fitted on")
     assert numbers.inner_text().split("·")[1] != stated.split("·")[1]
     view.get_by_label("map", exact=True).select_option("as stated")
-    expect(numbers).to_have_text(stated, timeout=60_000)
+    expect(numbers).to_have_text(stated)
 
     bins = view.get_by_label("bin")
     last = bins.locator("option").count() - 1

@@ -5,6 +5,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.test_reader_view import ready
+
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
@@ -53,18 +55,34 @@ def test_the_lesson_runs_and_its_labs_move(page, lab):
     expect(value).not_to_have_text(before)
 
 
-def test_an_exercise_is_checked_by_keyboard(page, lab):
+def test_exercises_and_quiz_by_keyboard_leave_the_notebook_alone(page, lab):
     open_notebook(page, lab, "exercise.ipynb")
     run_all(page)
-    box = page.locator(".medcal-exercise")
-    answer = box.get_by_role("textbox")
+    forms = page.locator(".medcal-exercise[data-live]")
+    choice, number = forms.first, forms.nth(1)
+    cells = page.locator(".jp-Cell").count()
+    answer = number.get_by_role("textbox")
     answer.focus()
     page.keyboard.type("0.6")
     page.keyboard.press("Enter")
-    box.get_by_text("That is its accuracy").wait_for()
+    number.get_by_text("That is its accuracy").wait_for()
     answer.fill("30 %")
     page.keyboard.press("Enter")
-    box.get_by_text("Right. All answers fall into one bin").wait_for()
+    number.get_by_text("Right. All answers fall into one bin").wait_for()
+    # letters that are commands of JupyterLab where the focus is on no text
+    for field in (choice.get_by_label("B", exact=True), page.locator(".medcal-quiz [name=sure]")):
+        field.focus()
+        for key in "abddxjk":
+            page.keyboard.press(key)
+    choice.get_by_label("B", exact=True).press("Space")
+    choice.get_by_role("button", name="Check").press("Enter")
+    choice.get_by_text("B can be better calibrated, but").wait_for()
+    assert page.locator(".medcal-score").inner_text() == "1 of 9 exercises right"
+    quiz = page.locator(".medcal-quiz")
+    quiz.get_by_label("no", exact=True).press("Space")
+    quiz.get_by_role("button", name="Next").press("Enter")
+    expect(quiz.locator(".place")).to_have_text("Image 2 of 20")
+    assert page.locator(".jp-Cell").count() == cells
 
 
 def test_keys_of_the_reader_view_leave_the_notebook_alone(page, lab):
@@ -90,8 +108,7 @@ def test_keys_of_the_reader_view_leave_the_notebook_alone(page, lab):
     expect(heading).not_to_have_text(first)
     page.keyboard.press("k")
     expect(heading).to_have_text(first)
-    page.wait_for_timeout(2000)  # the answers to choose from come after the question
-    if page.locator(".medcal-own").is_visible():
+    if ready(page):
         page.keyboard.press("1")
     else:
         page.get_by_label("your answer").fill("a dd")
@@ -107,12 +124,10 @@ def test_keys_of_the_reader_view_leave_the_notebook_alone(page, lab):
     page.locator(".medcal-accept").click()
     page.get_by_text(re.compile("Saved: case 1, accept")).wait_for()
     expect(page.locator(".medcal-accept")).to_be_disabled()
-    page.wait_for_timeout(300)
-    assert inside()
+    page.wait_for_function("!!document.activeElement.closest('.medcal-reader')")
     for key in "add":
         page.keyboard.press(key)
     page.keyboard.press("z")
     page.get_by_text("Undone: case 1, accept").wait_for()
-    page.wait_for_timeout(500)
     assert page.locator(".jp-Cell").count() == cells
     assert page.locator(".medcal-reader").count() == 1

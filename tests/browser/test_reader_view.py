@@ -8,6 +8,7 @@ import urllib.request
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 
 from medcal_nb.answers import AnswerLog
 from medcal_nb.reader.decisions import DecisionLog
@@ -53,20 +54,23 @@ def moved(page, key):
     )
 
 
-def settle(page):
-    """Wait until the page has said the same for a second: its parts arrive one by one."""
-    before, now = None, page.locator("body").inner_text()
-    while now != before:
-        page.wait_for_timeout(1000)
-        before, now = now, page.locator("body").inner_text()
+def ready(page):
+    """Wait until the answers to choose from are those of the case, whose parts come one by one."""
+    told = page.locator(".medcal-reader p.quiet", has_text="Possible answers:")
+    if told.count():
+        options = re.search(r"Possible answers: (.*?)\.", told.inner_text()).group(1)
+        labels = page.locator(".medcal-own .widget-radio-box label")
+        expect(labels).to_have_text(options.split(", "))
+    else:
+        expect(page.get_by_label("your answer")).to_be_visible()
+    return told.count() > 0
 
 
 def next_with_options(page):
     """Go to the next case that is not decided and has answers to choose from."""
     moved(page, "u")
-    while not page.locator(".medcal-own").is_visible():
+    while not ready(page):
         moved(page, "j")
-    settle(page)
 
 
 def commit(page, digit="1"):
@@ -75,14 +79,14 @@ def commit(page, digit="1"):
     page.keyboard.press("c")
     says = page.get_by_role("heading", name="The model says")
     says.wait_for()
-    settle(page)
+    expect(page.locator(".medcal-accept")).to_be_enabled()
     return re.search("says “(.*)”", says.inner_text()).group(1)
 
 
 def test_before_the_answer_nothing_is_told(page, served, reply):
     """No word of the model's, no id, no name of a file, no alternative text that tells."""
     page.get_by_text("The model's answer is hidden").wait_for()
-    settle(page)
+    ready(page)
     table = AnswerLog(served[2], read_only=True).read()
     # the page with its attributes, but for the pictures' bytes and for what was served as a script
     sent = page.evaluate(
@@ -134,11 +138,10 @@ def test_an_override_by_keyboard_survives_a_reload(page, served, reply):
     page.get_by_text("The model's answer is hidden").wait_for()  # answer first, as before
     while not heading(page).startswith(place + ":"):
         moved(page, "k" if page.locator(".medcal-previous").is_enabled() else "j")
-    settle(page)
     told = page.locator(".medcal-decided").inner_text()
     assert "ada overrode" in told
     assert "Reason: a doubtful edge, ask Otto" in told
-    assert page.locator(".medcal-own input:checked").count() == 1
+    expect(page.locator(".medcal-own input:checked")).to_have_count(1)
 
 
 def test_a_decision_is_taken_back_by_its_key(page, served, reply):
@@ -157,7 +160,7 @@ def test_a_decision_is_taken_back_by_its_key(page, served, reply):
 
 def brightness(page):
     """Return the mean and the spread of the picture as it is drawn."""
-    page.wait_for_timeout(100)
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(done))")
     drawn = page.locator(".frame").screenshot()
     grey = np.asarray(Image.open(io.BytesIO(drawn)).convert("L"), float)
     return grey.mean(), grey.std()
@@ -211,10 +214,9 @@ def test_buttons_and_summary_are_on_the_screen(page, reply, size):
     page.keyboard.press("s")
     summary = page.get_by_role("heading", name="Summary", exact=True)
     summary.wait_for()
-    settle(page)
     names = ("previous", "next", "undecided", "undo", "summary", "accept", "override", "defer")
     places = [page.locator(f".medcal-{name}") for name in names]
-    for part in (*places, page.get_by_role("button", name="Settings"), summary):
+    for part in (*places, page.get_by_label("single-key commands"), summary):
         box = part.bounding_box()
         assert box["y"] >= 0
         assert box["y"] + box["height"] <= size[1]
@@ -232,8 +234,6 @@ def test_what_is_shown_can_be_read(page, reply):
     page.get_by_role("heading", name="Summary", exact=True).wait_for()
     page.keyboard.press("c")
     page.locator("[role=alert]").wait_for()
-    page.get_by_role("button", name="Settings").press("Enter")
-    page.get_by_text("single-key commands").wait_for()
     hidden = contrasts(page, ".medcal-reader")
     commit(page)
     told = contrasts(page, ".medcal-reader") + hidden
@@ -244,7 +244,6 @@ def test_what_is_shown_can_be_read(page, reply):
     assert page.evaluate(
         "[...document.querySelectorAll('.medcal-reader input')].every(i => i.labels.length)"
     )
-    page.get_by_role("button", name="Settings").press("Enter")
 
 
 def test_every_control_is_reached_by_tab_in_order_and_shows_it(page, reply):

@@ -15,6 +15,10 @@ def test_items_drawn_anew_are_the_stored_ones(name):
     pd.testing.assert_frame_equal(drawn, pocket.load(name, split="test"))
 
 
+def test_the_quiz_drawn_anew_is_the_stored_one():
+    pd.testing.assert_frame_equal(recording.quiz_items(), pocket.load("quiz"))
+
+
 @pytest.mark.parametrize("strategy", recording.STRATEGIES)
 def test_recorded_answers_are_what_the_model_says(strategy, tmp_path):
     """Asked again, in other batches: the same answers, and the same confidence but for rounding."""

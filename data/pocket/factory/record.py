@@ -23,16 +23,32 @@ N_FRESH = {"pocketvqa-medical": 20_000, "pocketvqa-general": 5_000}
 MODELS = ("pocket-general", "pocket-medical")
 STRATEGIES = ("verbalized", "option_probability")
 BATCH = 2000
+QUIZ_SEED = 3  # the first batch in whose twenty both models put a number on every answer
 
 
 def store_items(home=HOME):
-    """Draw both data sets anew and write ``items/NAME.parquet``; return the paths."""
-    paths = []
+    """Draw both data sets and the quiz anew and write ``items/NAME.parquet``; return the paths."""
+    folder, drawn = Path(home) / "items", {"quiz": quiz_items()}
     for name in DATASETS:
-        items = pd.concat([split_items(name, split) for split in SPLIT_ITEMS[name]])
-        paths.append(_write(items.reset_index(drop=True), Path(home) / "items" / f"{name}.parquet"))
-    enter_in_manifest(Path(home) / "items")
+        drawn[name] = pd.concat([split_items(name, split) for split in SPLIT_ITEMS[name]])
+    paths = [
+        _write(items.reset_index(drop=True), folder / f"{name}.parquet")
+        for name, items in drawn.items()
+    ]
+    enter_in_manifest(folder)
     return paths
+
+
+def quiz_items(n=20):
+    """Draw the fresh medical items of the lesson's quiz; what models answer to them is recorded.
+
+    The first that have options and do not ask for the kind of image, going round the modalities,
+    each about an image of its own.
+    """
+    items = fresh_items("pocketvqa-medical", BATCH, seed=QUIZ_SEED)
+    asked = items[items["options"].notna() & ~items["trivial"]].drop_duplicates("image_id")
+    turn = asked.groupby("modality").cumcount().sort_values(kind="stable").index[:n]
+    return asked.loc[turn].reset_index(drop=True)
 
 
 def content_hash(items):

@@ -161,10 +161,10 @@ def run_study(
         raise MedcalError(f"nothing to run: {name} is left out: {study.steps[name].reason}")
     study.check_nothing_foreign()
     assigned = parse_parameters(parameters, feasible)
-    for notebook in feasible:
+    for notebook in (step.notebook for step in study.steps.values()):
         told = settings.parameters(notebook.name)
         told = {key: value for key, value in told.items() if key in notebook.parameters}
-        assigned[notebook.name] = told | assigned[notebook.name]
+        assigned[notebook.name] = told | assigned.get(notebook.name, {})
     study.work.mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(study.work / "lock", timeout=0):

@@ -231,6 +231,16 @@ def test_answers_that_cannot_feed_a_notebook_leave_it_out(toy):
     assert actions(asked)["03_alone"] == FAILED
 
 
+def test_a_profile_sets_the_parameters_of_what_runs_only_because_another_needs_it(toy):
+    profile = toy / "mine.toml"
+    profile.write_text('summary = "mine"\n\n[parameters.02]\nSCALE = 0.5\n')
+    study(toy, only=["01"])
+    done = study(toy, profile=str(profile), only=["00"])
+    assert load_results(done.results / "02_numbers.json") == {"mean": pytest.approx(0.325)}
+    again = study(toy, profile=str(profile), only=["02"], plan_only=True)
+    assert actions(again)["02_numbers"] == UNCHANGED
+
+
 def test_a_profile_that_asks_nothing_needs_a_file(toy):
     with pytest.raises(MedcalError, match="--answers FILE"):
         run_study("imported", root=toy)

@@ -131,6 +131,14 @@ def test_exceptions_are_needed():
             assert rooms_named(file).keys() & more, f"{name} needs no exception"
 
 
+# modules that are themselves imported where they are used (see what is loaded, below), and why
+LATE = {
+    "study/kernel.py": ("papermill", "nbclient"),
+    "study/html.py": ("nbconvert",),
+    "cli/_score.py": (),
+}
+
+
 @pytest.mark.parametrize("file", MODULES, ids=lambda f: str(f.relative_to(PACKAGE)))
 def test_heavy_libraries_are_imported_where_used(file):
     name = str(file.relative_to(PACKAGE))
@@ -138,13 +146,9 @@ def test_heavy_libraries_are_imported_where_used(file):
     # the reader view is a widget and nothing else; its other modules have no ink in them
     heavy = HEAVY if room_of(file) == "show" or name == "reader/view.py" else HEAVY | INK
     wrong = {used: line for used, line in top.items() if used in heavy}
-    # nothing but the engine around papermill, and imported late
-    if name == "study/kernel.py":
-        wrong = {
-            used: line for used, line in wrong.items() if used not in ("papermill", "nbclient")
-        }
+    wrong = {used: line for used, line in wrong.items() if used not in LATE.get(name, ())}
     assert not wrong, f"{name} imports at its top: {wrong}"
-    if room_of(file) == "cli":
+    if room_of(file) == "cli" and name not in LATE:
         outside = top.keys() - set(sys.stdlib_module_names) - {"typer", "medcal_nb"}
         assert not outside, f"{name} imports {outside}; a command imports in its function"
 

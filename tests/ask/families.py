@@ -8,7 +8,7 @@ strategy through each; the sizes are ours, classes and layouts are those of tran
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from medcal_nb.ask import prompts
+from data.pocket.factory import turns
 
 _WORDS = (
     "Is there a mass in the image? What colour side organ is shown yes no Yes No left right red "
@@ -98,7 +98,7 @@ def tiny_tokenizer(special, *, eos, bos=None, pad="<pad>", named=None):
     special = [*special, *named.values()]
     names = list(dict.fromkeys([pad, "<unk>", *([bos] if bos else []), eos, *special]))
     vocabulary = {name: i for i, name in enumerate(names)}
-    for text in (*prompts.all_texts(), _WORDS):
+    for text in (*turns.texts(), _WORDS):
         for piece, _ in split.pre_tokenize_str(text):
             if piece.strip() or piece == "\n":
                 vocabulary.setdefault(piece, len(vocabulary))

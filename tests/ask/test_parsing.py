@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medcal_nb.ask import prompts
+from data.pocket.factory.turns import REPLIES
 from medcal_nb.ask.parsing import (
     LIKELIHOOD,
     parse_answer,
@@ -97,17 +97,11 @@ def test_every_likelihood_word_is_read_as_itself(word):
     assert parse_likelihood(f"Answer: left lung\nLikelihood: {word.title()}.") == LIKELIHOOD[word]
 
 
-def test_the_words_offered_to_models_are_in_the_table_and_fall():
-    values = [parse_likelihood(word) for word in prompts.LIKELIHOOD_WORDS]
-    assert None not in values
-    assert values == sorted(values, reverse=True)
-
-
 @pytest.mark.parametrize("percent", range(0, 101))
 @pytest.mark.parametrize("name", ["verbalized", "two_stage"])
 def test_the_asked_form_is_read_back(name, percent):
     values = {"answer": "left lung", "percent": percent}
-    reply = prompts.REPLIES[name].format(**values)
+    reply = REPLIES[name].format(**values)
     spaced = " ".join(reply.replace(":", " : ").replace("%", " % ").split()).lower()
     for text in (reply, spaced):
         assert parse_confidence(text) == pytest.approx(percent / 100)
@@ -119,7 +113,7 @@ def test_the_asked_form_is_read_back(name, percent):
 def test_the_asked_guesses_are_read_back(n):
     pairs = [("left lung", 60), ("3", 25), ("no", 5)][:n]
     reply = "\n".join(
-        prompts.REPLIES["top_k"].format(i=i, answer=answer, percent=percent)
+        REPLIES["top_k"].format(i=i, answer=answer, percent=percent)
         for i, (answer, percent) in enumerate(pairs, start=1)
     )
     spaced = reply.replace("(", " ( ").replace("%", " % ").replace(":", " :").replace("\n", " ")

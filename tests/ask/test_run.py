@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from medcal_nb.answers import AnswerLog, check_answers
+from medcal_nb.ask import strategies
 from medcal_nb.ask.backends.local import LocalModel
 from medcal_nb.ask.dry import dry_run
 from medcal_nb.ask.graded import to_graded
@@ -51,9 +52,15 @@ def test_answers_of_other_settings_words_or_weights_are_not_there_already(model,
     with pytest.raises(MedcalError, match="under verbalized that were asked with other"):
         ask(model, items, "verbalized", log=log, **FAST)
     monkeypatch.undo()
-    monkeypatch.setattr("medcal_nb.ask.prompts.words_hash", lambda: "other words")
+    words = strategies.VERBALIZED.replace("how sure", "how certain")
+    monkeypatch.setattr(strategies, "VERBALIZED", words)
+    strategies._trials.cache_clear()
     with pytest.raises(MedcalError, match="other settings, words or weights"):
         ask(model, items, "verbalized", log=log, **FAST)
+    assert ask(model, items, "self_consistency", log=log, **FAST).rows == 0  # its own words stand
+    monkeypatch.undo()
+    strategies._trials.cache_clear()
+    assert ask(model, items, "verbalized", log=log, **FAST).rows == 0
     pd.testing.assert_frame_equal(log.read(), before)
 
 

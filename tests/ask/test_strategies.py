@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from medcal_nb.ask import prompts
+from medcal_nb.ask import prompts, strategies
 from medcal_nb.ask.calls import (
     BLANK,
     CHANGES,
@@ -71,7 +71,7 @@ def test_names_rules_and_counts_agree():
         "none_of_the_above",
     ]
     for strategy in (STRATEGIES | EXPERT).values():
-        assert (strategy.rule is None) == (strategy.n_rows == 1)
+        assert (strategy.rule is None) == (strategy.rows(PLAN) == 1)
         assert strategy.family in {
             *("stated", "second turn", "likelihood", "agreement", "expert", "probe"),
         }
@@ -128,7 +128,7 @@ def test_two_stage_shows_the_model_its_own_reply():
     assert (row["answer"], row["confidence"]) == ("heart", 0.4)
     assert row["raw"] == "heart\n---\nConfidence: 40%"
     assert (row["prompt_tokens"], row["new_tokens"], row["seconds"]) == (20, 4, 1.0)
-    assert rounds[1][0].prompt.turns[1:] == ("heart", prompts.TWO_STAGE)
+    assert rounds[1][0].prompt.turns[1:] == ("heart", strategies.TWO_STAGE)
 
 
 def test_two_stage_other_hides_whose_answer_it_is():
@@ -143,13 +143,13 @@ def test_describe_first_answers_after_its_description():
     replies = iter(["a dark spot", "Answer: yes\nConfidence: 70%"])
     (row,), rounds = run("describe_first", CLOSED, lambda call: Reply(next(replies)))
     assert (row["answer"], row["confidence"]) == ("yes", 0.7)
-    assert rounds[1][0].prompt.turns[1:] == ("a dark spot", prompts.VERBALIZED)
+    assert rounds[1][0].prompt.turns[1:] == ("a dark spot", strategies.VERBALIZED)
 
 
 def test_challenge_doubts_the_same_answer_in_each_way():
     rows, rounds = run("challenge", CLOSED, says("yes"))
     assert [row["answer"] for row in rows] == ["yes"] * 4
-    assert [call.prompt.turns[2] for call in rounds[1]] == list(prompts.CHALLENGES)
+    assert [call.prompt.turns[2] for call in rounds[1]] == list(strategies.CHALLENGES)
 
 
 def test_sequence_probability_is_the_geometric_mean():
@@ -204,7 +204,7 @@ def test_paraphrase_and_augment_begin_with_the_question_as_it_is():
     _, rounds = run("paraphrase", CLOSED, says("yes"))
     blocks = [call.prompt.block for call in rounds[0]]
     assert blocks[0] == "Is there a mass?\nOptions: yes, no."
-    assert len(set(blocks)) == 1 + len(prompts.REWORDINGS)
+    assert len(set(blocks)) == 1 + len(strategies.REWORDINGS)
     _, rounds = run("augment", CLOSED, says("yes"))
     assert [call.prompt.picture.change for call in rounds[0]] == ["", *CHANGES]
 

@@ -11,7 +11,8 @@ import math
 import re
 import unicodedata
 
-from medcal_nb.ask.parsing import option_letter, strip_reasoning, yes_no
+from medcal_nb.ask.parsing import option_letter, yes_no
+from medcal_nb.ask.reading import strip_reasoning
 
 _ARTICLES = {"a", "an", "the"}
 _NUMBER_WORDS = "zero one two three four five six seven eight nine ten eleven twelve"

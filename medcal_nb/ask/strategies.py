@@ -37,8 +37,9 @@ from medcal_nb.ask.calls import (
     Similarity,
     grey_png,
 )
+from medcal_nb.ask.confidence import parse_confidence, parse_likelihood
 from medcal_nb.ask.grading import normalise
-from medcal_nb.ask.parsing import parse_answer, parse_confidence, parse_guesses, parse_likelihood
+from medcal_nb.ask.parsing import parse_answer, parse_guesses
 from medcal_nb.ask.prompts import (
     ANSWER,
     DESCRIBE,

@@ -4,12 +4,8 @@ import pytest
 
 from data.pocket.factory.turns import REPLIES
 from medcal_nb.ask import prompts, strategies
-from medcal_nb.ask.parsing import (
-    parse_answer,
-    parse_confidence,
-    parse_guesses,
-    parse_likelihood,
-)
+from medcal_nb.ask.confidence import parse_confidence, parse_likelihood
+from medcal_nb.ask.parsing import parse_answer, parse_guesses
 
 
 def test_question_block_lists_options_in_one_line():

@@ -5,7 +5,8 @@ import pytest
 
 from data.pocket.factory import turns
 from medcal_nb.ask import prompts, strategies
-from medcal_nb.ask.parsing import parse_answer, parse_confidence, parse_guesses, parse_likelihood
+from medcal_nb.ask.confidence import parse_confidence, parse_likelihood
+from medcal_nb.ask.parsing import parse_answer, parse_guesses
 
 CHOICE = turns.Asked(
     question="which organ has the finding?",

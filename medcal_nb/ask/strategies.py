@@ -308,10 +308,14 @@ def _stated(replies, answer, confidence):
     return [_row(replies, answer, confidence, ok=None not in (answer, confidence))]
 
 
+def _whole(reply):
+    """Return a reply without a number at its end that the limit of tokens may have cut in two."""
+    return reply.text if reply.finished else reply.text.rstrip("0123456789.,")
+
+
 def _read_both(item, replies, read=parse_confidence):
     """Read answer and confidence from the last reply."""
-    text = replies[-1].text
-    return _stated(replies, _answer(item, text), read(text))
+    return _stated(replies, _answer(item, replies[-1].text), read(_whole(replies[-1])))
 
 
 def _unstated(item, replies):
@@ -447,7 +451,7 @@ def top_k(item, plan):
     """
     reply = yield from _reply(item, plan, "guesses", TOP_K)
     guesses = {}
-    for text, probability in parse_guesses(reply.text):
+    for text, probability in parse_guesses(_whole(reply)):
         answer = _answer(item, text)
         if answer is not None and probability is not None:
             guesses.setdefault(answer, probability)
@@ -469,7 +473,7 @@ def two_stage(item, plan):
     """
     first = yield from _reply(item, plan, "answer", ANSWER)
     second = yield from _reply(item, plan, "form", ANSWER, first.text, TWO_STAGE)
-    return _stated([first, second], _answer(item, first.text), parse_confidence(second.text))
+    return _stated([first, second], _answer(item, first.text), parse_confidence(_whole(second)))
 
 
 TWO_STAGE_OTHER = """\
@@ -488,7 +492,7 @@ def two_stage_other(item, plan):
     first = yield from _reply(item, plan, "answer", ANSWER)
     instruction = TWO_STAGE_OTHER.format(answer=_shown(item, first))
     second = yield from _reply(item, plan, "form", instruction)
-    return _stated([first, second], _answer(item, first.text), parse_confidence(second.text))
+    return _stated([first, second], _answer(item, first.text), parse_confidence(_whole(second)))
 
 
 @strategy("stated", GENERATE, TURNS)

@@ -126,21 +126,15 @@ def _ask_model(jobs, answers, progress):
                 settings |= {"log": log, "seed": job.seed, "progress": progress}
                 done = ask(backends[name], items, plain, **settings)
             if "decision" in job.strategies:
-                _ask_scores(job, items, log, done)
+                levels = job.options.get("levels", ())
+                written, already = ask_scores(job.model, items, levels, log=log)
+                done.rows, done.done_before = done.rows + written, done.done_before + already
+                if not written + already:
+                    done.not_applicable["decision", "no answer is a level"] = len(items)
             rows.append(_told(job, len(items), done, time.perf_counter() - started))
             for item, reason in list(done.failed.items())[:5]:
                 print(f"medcal: {job.model}: {item}: {reason}", file=sys.stderr)
     return rows
-
-
-def _ask_scores(job, items, log, done):
-    """Ask for typed scores where some answer is a level, and add to what was done."""
-    levels = job.options.get("levels", ())
-    if items["gold"].isin(levels).any():
-        written, already = ask_scores(job.model, items, levels, log=log)
-        done.rows, done.done_before = done.rows + written, done.done_before + already
-    else:
-        done.not_applicable["decision", "no answer is a level"] = len(items)
 
 
 def _told(job, n_items, done, seconds):

@@ -109,6 +109,23 @@ def test_a_reply_that_cannot_be_read_is_kept_as_it_is():
     assert row["raw"] == "I cannot tell."
 
 
+@pytest.mark.parametrize("name", ["verbalized", "two_stage", "two_stage_other", "describe_first"])
+def test_a_confidence_that_the_limit_cut_in_two_is_none(name):
+    for text, finished, stated in (
+        ("Answer: yes\nConfidence: 8", False, None),
+        ("Answer: yes\nConfidence: 8", True, 0.08),
+        ("Answer: yes\nConfidence: 80%", False, 0.8),
+    ):
+        (row,), _ = run(name, CLOSED, says(text, finished=finished))
+        assert row["confidence"] == stated or (stated is None and math.isnan(row["confidence"]))
+        assert row["raw"].endswith(text)
+
+
+def test_the_guess_before_one_that_was_cut_stands():
+    (row,), _ = run("top_k", CLOSED, says("Guess 1: yes (30%)\nGuess 2: no (7", finished=False))
+    assert row["option_probabilities"] == {"yes": 0.3}
+
+
 def test_linguistic_maps_words():
     (row,), _ = run("linguistic", CLOSED, says("Answer: yes\nLikelihood: almost no chance"))
     assert row["answer"] == "yes"

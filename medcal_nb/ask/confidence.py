@@ -125,9 +125,8 @@ class _Quantity(NamedTuple):
 
 
 def _number(digits):
-    if re.fullmatch(r"[1-9]\d{0,2},\d{3}", digits):  # thousands, as in "1,000"
-        digits = digits.replace(",", "")
-    return float(digits.replace(",", "."))
+    thousands = re.fullmatch(r"[1-9]\d{0,2},\d{3}", digits)  # as in "1,000"
+    return float(digits.replace(",", "" if thousands else "."))
 
 
 def _quantities(text, scale):

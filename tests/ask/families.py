@@ -373,7 +373,11 @@ FAMILIES = {
         "LLaVA-OneVision",
         "LlavaOnevision",
         template=_CHATML.replace("IMAGE_HERE", "<image>\n"),
-        tokenizer={"special": ["<|im_start|>", "<image>", "<video>"], "eos": "<|im_end|>"},
+        tokenizer={
+            "special": ["<|im_start|>", "<image>", "<video>"],
+            "eos": "<|im_end|>",
+            "pad": "<|endoftext|>",
+        },
         token="<image>",
         config=lambda tokenizer: {
             "vision_config": _vision("siglip_vision_model", vision_use_head=False),

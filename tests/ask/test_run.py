@@ -85,9 +85,9 @@ def test_every_strategy_writes_checked_answers(model, log):
     assert known.correct.notna().all()
     assert answers[answers.answer.isna()].correct.isna().all()
     assert (answers.prompt_tokens > 20).all()
-    verdicts = to_graded(answers)
-    assert len(verdicts) == len(per_item)
-    options = verdicts[verdicts.strategy == "option_probability"]
+    graded = to_graded(answers)
+    assert len(graded) == len(per_item)
+    options = graded[graded.strategy == "option_probability"]
     assert options.confidence.between(0, 1).all()
 
 

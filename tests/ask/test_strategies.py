@@ -24,6 +24,7 @@ from medcal_nb.ask.strategies import (
     Plan,
     choose_strategies,
     find_strategy,
+    rehearse,
 )
 from medcal_nb.errors import MedcalError
 from medcal_nb.items import iter_items
@@ -91,6 +92,39 @@ def test_rows_and_calls_are_as_declared(name):
     rows, rounds = run(name, CLOSED, script)
     assert [row["sample"] for row in rows] == list(range(STRATEGIES[name].rows(PLAN)))
     assert sum(map(len, rounds)) == STRATEGIES[name].calls(PLAN)
+
+
+@pytest.mark.parametrize("name", [*STRATEGIES, *EXPERT])
+def test_what_is_needed_is_what_the_calls_ask(name):
+    how, asked = find_strategy(name), set()
+    plan = replace(PLAN, judged={CLOSED.item_id: (("no", "yes"), (0.5, 0.5))})
+    for call in rehearse(how, CLOSED, plan)[0]:
+        if isinstance(call, Generate):
+            asked |= {"generate"} | ({"sample"} if call.seed else set())
+            asked |= {"turns"} if len(call.prompt.turns) > 1 else set()
+        else:
+            asked.add("labels" if isinstance(call, Labels) else "similarity")
+    assert how.needs - {"logprobs"} == asked
+    assert ("logprobs" in how.needs) == (name == "sequence_probability")
+
+
+def test_the_hash_of_the_words_holds_what_an_answer_depends_on_and_no_more():
+    def changed(name, **choice):
+        how = find_strategy(name)
+        return how.words_hash(PLAN) != how.words_hash(replace(PLAN, **choice))
+
+    for choice in ({"seed": 1}, {"temperature": 0.5}):
+        assert changed("self_consistency", **choice)
+        assert not changed("verbalized", **choice)
+    assert not changed("self_consistency", samples=9)
+    assert changed("option_probability", lettered=True)
+    assert not changed("verbalized", lettered=True)
+    assert changed("verbalized", max_new_tokens=5)
+    assert not changed("verbalized", max_new_tokens=500)  # above its limit: nothing is lowered
+    hashes = {name: find_strategy(name).words_hash(PLAN) for name in [*STRATEGIES, *EXPERT]}
+    assert hashes.pop("semantic_entropy") == hashes["self_consistency"]  # they share their draws
+    assert len(set(hashes.values())) == len(hashes)
+    assert find_strategy("verbalized_blank").words_hash(PLAN) not in hashes.values()
 
 
 @pytest.mark.parametrize("name", ["verbalized", "verbalized_cot"])
@@ -226,7 +260,7 @@ def test_paraphrase_and_augment_begin_with_the_question_as_it_is():
     assert [call.prompt.picture.change for call in rounds[0]] == ["", *CHANGES]
 
 
-def test_image_ablation_asks_with_and_without_the_image():
+def test_blank_image_asks_with_and_without_the_image():
     def script(call):
         yes = 0.9 if call.prompt.picture.change == "" else 0.6
         return LabelProbabilities({"yes": yes, "no": 1 - yes})

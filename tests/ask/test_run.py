@@ -1,6 +1,7 @@
 """Runs: what is asked, resumed, counted, and what a kill -9 leaves behind."""
 
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -286,7 +287,7 @@ def test_killed_runs_and_two_at_once_give_the_uninterrupted_table(tmp_path, root
 # --- the command ---------------------------------------------------------------------------------
 
 
-def medcal(*arguments, root, **more):
+def medcal(*arguments, root):
     return subprocess.run(
         [sys.executable, "-m", "medcal_nb.cli", *map(str, arguments)],
         cwd=root,
@@ -294,7 +295,6 @@ def medcal(*arguments, root, **more):
         capture_output=True,
         text=True,
         timeout=300,
-        **more,
     )
 
 
@@ -323,6 +323,24 @@ def test_the_command_asks_and_resumes(folder, tmp_path, root):
         answers = log.read()
     assert set(answers.strategy) >= {"verbalized", "p_true", "self_consistency"}
     assert answers.item_id.nunique() == 6
+
+
+def test_another_revision_of_a_checkpoint_is_not_there_already(folder, log, tmp_path, monkeypatch):
+    cache, commits = tmp_path / "hub", ["a" * 40, "b" * 40]
+    for commit in commits:
+        shutil.copytree(folder, cache / "models--owner--tiny" / "snapshots" / commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    first, second = (
+        resolve_model("owner/tiny", device="cpu", revision=commit) for commit in commits
+    )
+    assert [first.revision, second.revision] == commits
+    assert ask(first, tiny_items(2), "verbalized", log=log, **FAST).rows == 2
+    assert ask(first, tiny_items(2), "verbalized", log=log, **FAST).rows == 0
+    with pytest.raises(MedcalError, match="asked with other settings, words or weights"):
+        ask(second, tiny_items(2), "verbalized", log=log, **FAST)
+    assert resolve_model("pocket-general", device="cpu").revision is None
+    assert resolve_model(str(folder), device="cpu").revision is None
 
 
 @pytest.mark.real

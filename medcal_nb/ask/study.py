@@ -56,8 +56,8 @@ def ask_profile(profile, answers, *, fast=False, workers=0, progress=True):
     Returns
     -------
     pandas.DataFrame
-        One row per job: ``model, dataset, split, items, strategies, answers, already, skipped,
-        failed, seconds``.
+        One row per job: ``model, dataset, split, items, strategies, answers, already, skipped``
+        (pairs of strategy and reason), ``failed, seconds``.
 
     Raises
     ------
@@ -87,21 +87,24 @@ def ask_profile(profile, answers, *, fast=False, workers=0, progress=True):
 def _ask_models(by_model, answers, workers, progress):
     embedded = all(model.startswith("pocket-") for model in by_model)
     workers = min(workers or (os.cpu_count() if embedded else 1) or 1, len(by_model))
-    if workers > 1:
-        AnswerLog(answers).close()
-        # spawned, not forked: a forked torch can hang on its threads
-        how = {"mp_context": get_context("spawn"), "initializer": begin, "initargs": (1,)}
-        pool = ProcessPoolExecutor(workers, **how)
-    else:  # in a thread, because a notebook's own thread has an event loop running
-        pool = ThreadPoolExecutor(1)
-    together, alone = progress and workers > 1, progress and workers <= 1
-    with pool:
-        parts = [pool.submit(_ask_model, part, answers, alone) for part in by_model.values()]
-        look = {"total": len(parts), "desc": "asking", "unit": "model", "disable": not together}
+    if workers <= 1:
+        # in a thread, because a notebook's own thread has an event loop running
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(_ask_in_turn, by_model.values(), answers, progress).result()
+    AnswerLog(answers).close()
+    # spawned, not forked: a forked torch can hang on its threads
+    how = {"mp_context": get_context("spawn"), "initializer": begin, "initargs": (1,)}
+    with ProcessPoolExecutor(workers, **how) as pool:
+        parts = [pool.submit(_ask_in_turn, [jobs], answers, False) for jobs in by_model.values()]
+        look = {"total": len(parts), "desc": "asking", "unit": "model", "disable": not progress}
         for part in tqdm(as_completed(parts), **look):
             if not part.cancelled() and part.exception():
                 pool.shutdown(wait=False, cancel_futures=True)
     return [row for part in parts for row in part.result()]
+
+
+def _ask_in_turn(parts, answers, progress):
+    return [row for jobs in parts for row in _ask_model(jobs, answers, progress)]
 
 
 def _ask_model(jobs, answers, progress):
@@ -138,8 +141,6 @@ def _ask_model(jobs, answers, progress):
 
 
 def _told(job, n_items, done, seconds):
-    skipped = [f"{name}: {why}" for name, why in done.skipped.items()]
-    skipped += [f"{name}, {n} items: {why}" for (name, why), n in done.not_applicable.items()]
     return {
         "model": job.model,
         "dataset": job.dataset,
@@ -148,7 +149,7 @@ def _told(job, n_items, done, seconds):
         "strategies": len(job.strategies) - len(done.skipped),
         "answers": done.rows,
         "already": done.done_before,
-        "skipped": "; ".join(skipped),
+        "skipped": [*done.skipped.items(), *done.not_applicable],
         "failed": len(done.failed),
         "seconds": seconds,
     }

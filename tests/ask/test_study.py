@@ -103,3 +103,15 @@ def test_embedded_answers_are_asked_anew_where_the_words_they_are_read_by_change
         after = study._code_and_weights()
         assert after != before, name
         before = after
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_model_that_cannot_be_reached_ends_the_asking(tmp_path, workers):
+    path, log = tmp_path / "two.toml", tmp_path / "answers.sqlite"
+    told = TINY.split("[[ask]]")[1].replace("DATASET", "pocketvqa-general")
+    path.write_text(
+        "[[ask]]" + told.replace('["pocket-general"]', '["nowhere/x/y", "nowhere/x/z"]')
+    )
+    with pytest.raises(MedcalError, match="nowhere/x/y: no checkpoint there"):
+        study.ask_profile(load_profile(path), log, workers=workers, progress=False)

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from medcal_nb.errors import MedcalError
+from medcal_nb.items import open_image
 
 GENERATE, SAMPLE, TURNS = "generate", "sample", "turns"
 LABELS, LOGPROBS, SIMILARITY = "labels", "logprobs", "similarity"
@@ -44,8 +45,6 @@ class Picture:
 
     def open(self):
         """Return the changed image as an RGB ``PIL.Image``."""
-        from medcal_nb.items import open_image
-
         return change_image(open_image(self.source), self.change)
 
 
@@ -168,8 +167,6 @@ def open_picture(picture, opened):
 
     `opened` keeps the images as they are in the data set, by key: several pictures change one.
     """
-    from medcal_nb.items import open_image
-
     try:
         if picture.key not in opened:
             opened[picture.key] = open_image(picture.source)

@@ -32,15 +32,17 @@ def cases(graded, items, strategies):
         support that each has among the strategies, which sum to 1: the mean of what they give it,
         their confidence or what it leaves for each other candidate.
     """
-    columns = ["answer", "confidence", "option_probabilities"]
-    graded = graded[graded["strategy"].isin(strategies)]
-    votes = {str(item): of_item for item, of_item in graded.groupby("item_id")}
+    columns = ["item_id", "strategy", "answer", "confidence", "option_probabilities"]
+    told = graded.loc[graded["strategy"].isin(strategies), columns]
+    votes = {}
+    for item_id, strategy, *vote in told.itertuples(index=False):
+        votes.setdefault(str(item_id), {})[strategy] = vote
     found = {}
     for item in items:
-        of_item = votes.get(str(item.item_id))
-        if of_item is not None and set(of_item["strategy"]) == set(strategies):
-            said = of_item.dropna(subset=columns[:2])[columns].itertuples(index=False, name=None)
-            support = _support(list(said), item.options)
+        of_item = votes.get(str(item.item_id), {})
+        if set(of_item) == set(strategies):
+            said = [vote for vote in of_item.values() if vote[0] == vote[0] and vote[1] == vote[1]]
+            support = _support(said, item.options)
             shown = sorted(item.options or (answer for answer, _ in support.values()))
             if shown:
                 found[str(item.item_id)] = (tuple(shown), _shares(shown, support))

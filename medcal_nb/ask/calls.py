@@ -12,16 +12,20 @@ call                 what it asks                                 needs (in ``ba
 
 ``turns`` (a second user turn) and ``logprobs`` (log-probabilities of the reply's own tokens)
 are declared in the same set. Calls are values: equal calls are asked once.
+
+A backend has a ``name``, what it ``can`` and, by the same names, why it ``cannot``; ``session()``
+opens a batch of items, whose ``run(calls)`` answers a round in order; ``show(prompt)`` and
+``count_tokens(prompt)`` serve dry runs. Where it has them, ``stream(batches)`` asks item by item,
+``revision`` says which weights it holds, and ``provenance`` goes into every row.
 """
 
 import io
 import math
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Protocol
 
 from medcal_nb.errors import MedcalError
+from medcal_nb.items import open_image
 
 GENERATE, SAMPLE, TURNS = "generate", "sample", "turns"
 LABELS, LOGPROBS, SIMILARITY = "labels", "logprobs", "similarity"
@@ -41,8 +45,6 @@ class Picture:
 
     def open(self):
         """Return the changed image as an RGB ``PIL.Image``."""
-        from medcal_nb.items import open_image
-
         return change_image(open_image(self.source), self.change)
 
 
@@ -160,27 +162,11 @@ def refusal(error):
     return Failure(f"the processor refuses it: {told}")
 
 
-class Backend(Protocol):
-    """A model that can be asked; a session answers rounds of calls about one batch of items."""
-
-    name: str
-    can: frozenset[str]
-    cannot: dict[str, str]
-
-    def session(self) -> AbstractContextManager: ...
-
-    def show(self, prompt: "Prompt") -> str: ...
-
-    def count_tokens(self, prompt: "Prompt") -> int | None: ...
-
-
 def open_picture(picture, opened):
     """Return the picture's image, or a `Failure` that tells why it cannot be opened.
 
     `opened` keeps the images as they are in the data set, by key: several pictures change one.
     """
-    from medcal_nb.items import open_image
-
     try:
         if picture.key not in opened:
             opened[picture.key] = open_image(picture.source)

@@ -1,6 +1,6 @@
 """Read how sure a reply says it is: a number, or a word of likelihood.
 
-How the hard cases are decided (scale 100 unless said otherwise):
+How the hard cases are decided:
 
 - *Reasoning blocks* (``<think> … </think>`` and their kin) are no part of the reply. A block that
   never closes was cut off, and what follows its opening mark is reasoning too.
@@ -10,10 +10,9 @@ How the hard cases are decided (scale 100 unless said otherwise):
   number tied to a word of certainty ("85% sure"), last a number that stands alone. Two different
   numbers that stand alone give ``None``.
 - *Which scale.* A sign says what it is: ``1%`` is 0.01 and ``0.85%`` is 0.0085; ``8/10`` and
-  ``8 out of 10`` are 0.8; ``50/50`` is the idiom, 0.5. A bare number is on the scale that was
-  asked for or that stands with it ("(0-10)", "on a scale of 1 to 10"), with one exception: on a
-  scale of 100 a number written with decimals and not above 1 is a probability, so ``0.85`` is 0.85
-  and ``1.0`` is 1, whereas ``1`` is 0.01.
+  ``8 out of 10`` are 0.8; ``50/50`` is the idiom, 0.5. A bare number is on the scale that stands
+  with it ("(0-10)", "on a scale of 1 to 10"), else on one of 100, where a number written with
+  decimals and not above 1 is a probability: ``0.85`` is 0.85 and ``1.0`` is 1, but ``1`` is 0.01.
 - *Ranges* give their midpoint; a tolerance (``85 ± 5``) is dropped.
 - *Bounds* (``<10%``, "at least 90", "90%+") give ``None``, and so do negated values
   ("not 100% sure") and statements of doubt ("15% unsure").
@@ -24,85 +23,69 @@ How the hard cases are decided (scale 100 unless said otherwise):
 """
 
 import re
+import unicodedata
 from typing import NamedTuple
 
 from medcal_nb.ask.reading import FILE, WORDS, clean
 
 #: Phrases of likelihood and what people take them to mean (sources in words.toml).
 LIKELIHOOD = FILE["likelihood"]
-
-# --- quantities ----------------------------------------------------------------------------------
-
-_UNIT_WORDS = (
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
-    "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen",
-    "nineteen",
-)  # fmt: skip
-_TEN_WORDS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-_UNITS = {word: i for i, word in enumerate(_UNIT_WORDS)}
-_TENS = {word: 10 * i for i, word in enumerate(_TEN_WORDS, start=2)}
-_DIGIT_WORD = "|".join(list(_UNITS)[:10])
+CONFIDENCE_LABEL, PROBABILITY_LABEL = WORDS["confidence"], WORDS["probability"]
 PERCENT_WORD = WORDS["percent"]
-_WORD_NUMBER = re.compile(
+
+# --- numbers in words ----------------------------------------------------------------------------
+
+_SMALL, _TEENS, _TENS = (FILE[name].split() for name in ("digits", "teens", "tens"))
+_NUMBERS = {word: value for value, word in enumerate(_SMALL + _TEENS)}
+_NUMBERS |= {word: 10 * value for value, word in enumerate(_TENS, start=2)}
+_DIGIT = "|".join(_SMALL)
+_LARGE = re.compile(
     rf"\b(?:(?:a|one)\s+hundred|hundred(?=\s*(?:{PERCENT_WORD}))"
-    rf"|(?P<tens>{'|'.join(_TENS)})(?:[\s-]+(?P<unit>{'|'.join(list(_UNITS)[1:10])}))?\b"
-    rf"|(?P<teen>{'|'.join(list(_UNITS)[10:])})\b)"
+    rf"|(?:{'|'.join(_TENS)})(?:[\s-]+(?:{'|'.join(_SMALL[1:])}))?\b|(?:{'|'.join(_TEENS)})\b)"
 )
-_SMALL_WORD = re.compile(
-    rf"(?P<before>[:=]\s*|^\s*)(?P<a>{_DIGIT_WORD})(?=[\s.]*$)"
-    rf"|\b(?P<b>{_DIGIT_WORD})(?=\s*(?:{PERCENT_WORD}|out\s+of\b))",
+# "zero" to "nine" alone after a sign or on a line, or before a word of percent
+_ALONE = re.compile(
+    rf"(?P<before>[:=]\s*|^\s*)?\b(?P<word>{_DIGIT})"
+    rf"(?(before)(?=[\s.]*$)|(?=\s*(?:{PERCENT_WORD}|out\s+of\b)))",
     re.MULTILINE,
 )
-_POINT = re.compile(rf"\b(?:(?:zero|0)\s+)?point((?:[\s-]+(?:{_DIGIT_WORD}))+)\b")
-_HAN = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
+_POINT = re.compile(rf"\b(?:(?:zero|0)\s+)?point((?:[\s-]+(?:{_DIGIT}))+)\b")
+_EVEN = re.compile(r"\bfifty[\s-]fifty\b|\b50\s*[-/]\s*50\b")
+_HAN_PERCENT = re.compile(r"百分之\s*(?:(\d+(?:\.\d+)?)|([零一二三四五六七八九十百两〇]{1,5}))")
+_HAN_TENTHS = re.compile(r"([一二三四五六七八九])成([一二三四五六七八九半])?(?=[^分]|$)")
 
 
-def _han_number(digits):
-    """Read a Chinese number below a thousand; ``None`` if it is none."""
-    if digits == "百":
-        return 100
-    total = current = 0
-    for c in digits:
-        if c in _HAN:
-            current = _HAN[c]
-        elif c == "十":
-            total, current = total + (current or 1) * 10, 0
-        elif c == "百":
-            total, current = total + (current or 1) * 100, 0
+def _named(words):
+    """Return the number that English words name ("eighty-five", "a hundred")."""
+    return 100 if words.endswith("hundred") else sum(map(_NUMBERS.get, re.split(r"[\s-]+", words)))
+
+
+def _han_number(signs):
+    """Return the number below a thousand that Chinese signs name (八十五, 八五)."""
+    total = digits = 0
+    for value in (2 if sign == "两" else int(unicodedata.numeric(sign)) for sign in signs):
+        if value < 10:
+            digits = 10 * digits + value
         else:
-            return None
-    return total + current
-
-
-def _word_number(match):
-    if match["tens"]:
-        value = _TENS[match["tens"]] + (_UNITS[match["unit"]] if match["unit"] else 0)
-    elif match["teen"]:
-        value = _UNITS[match["teen"]]
-    else:
-        value = 100
-    return f" {value} "
+            total, digits = total + (digits or 1) * value, 0
+    return total + digits
 
 
 def _digits(text):
     """Write number words as digits."""
-    text = _POINT.sub(
-        lambda m: " 0." + "".join(str(_UNITS[w]) for w in re.split(r"[\s-]+", m[1]) if w), text
-    )
-    text = re.sub(r"\bfifty[\s-]fifty\b|\b50\s*[-/]\s*50\b", " 50% ", text)
-    text = _WORD_NUMBER.sub(_word_number, text)
-    text = _SMALL_WORD.sub(lambda m: (m["before"] or "") + str(_UNITS[m["a"] or m["b"]]), text)
-    text = re.sub(
-        r"百分之\s*(?:(\d+(?:\.\d+)?)|([零一二三四五六七八九十百两〇]{1,5}))",
-        lambda m: f" {m[1] or _han_number(m[2])}% ",
-        text,
-    )
-    return re.sub(
-        r"([一二三四五六七八九])成([一二三四五六七八九半])?(?=[^分]|$)",
-        lambda m: f" {_HAN[m[1]] * 10 + (5 if m[2] == '半' else _HAN.get(m[2], 0))}% ",
-        text,
-    )
+    for pattern, write in (
+        (_POINT, lambda m: " 0." + "".join(str(_NUMBERS[w]) for w in re.findall(_DIGIT, m[1]))),
+        (_EVEN, lambda m: " 50% "),
+        (_LARGE, lambda m: f" {_named(m[0])} "),
+        (_ALONE, lambda m: f"{m['before'] or ''}{_NUMBERS[m['word']]}"),
+        (_HAN_PERCENT, lambda m: f" {m[1] or _han_number(m[2])}% "),
+        (_HAN_TENTHS, lambda m: f" {_han_number(m[1] + (m[2] or '零').replace('半', '五'))}% "),
+    ):
+        text = pattern.sub(write, text)
+    return text
 
+
+# --- quantities ----------------------------------------------------------------------------------
 
 NUMBER = r"(?:\d{1,9}(?:[.,]\d{1,20})?|[.,]\d{1,20})"
 _P = rf"(?:\s*(?:{PERCENT_WORD}))"
@@ -116,11 +99,12 @@ _QUANTITY = re.compile(
     rf"(?:(?P<of>{_OUT_OF})(?P<c>{NUMBER})(?![\d/]))?"
     r"(?!\d|[.,]\d|\s?/\s?\d| \d|e-?\d)"
 )
-_NOT_A_CONFIDENCE_UNIT = re.compile(WORDS["unit"], re.IGNORECASE)
-_PERCENT_OF = re.compile(WORDS["percent_of"], re.IGNORECASE)
-_BOUND_BEFORE = re.compile(WORDS["bound_before"], re.IGNORECASE)
-_BOUND_AFTER = re.compile(WORDS["bound_after"], re.IGNORECASE)
-_NEGATED = re.compile(WORDS["negated"], re.IGNORECASE)
+_UNIT, _PERCENT_OF, _OTHER_PERCENT = (
+    re.compile(WORDS[name]) for name in ("unit", "percent_of", "other_percent")
+)
+_BOUND_BEFORE, _BOUND_AFTER, _NEGATED, _CERTAIN_AFTER = (
+    re.compile(WORDS[name]) for name in ("bound_before", "bound_after", "negated", "certain_after")
+)
 _SCALE_HINT = re.compile(
     r"[(\[]\s*(?:on\s+)?(?:an?\s+|the\s+)?(?:scale\s*(?:of|from|:)?\s*)?(?:from\s+|de\s+|von\s+)?"
     r"[01](?:\.0)?\s*%?\s*(?:-|~|to|bis|à|a|至|до|/)\s*(?P<a>100|10|5|1)(?:\.0)?\s*%?\s*[)\]]"
@@ -141,150 +125,120 @@ class _Quantity(NamedTuple):
 
 
 def _number(digits):
-    if re.fullmatch(r"[1-9]\d{0,2},\d{3}", digits):  # thousands, as in "1,000"
-        digits = digits.replace(",", "")
-    return float(digits.replace(",", "."))
-
-
-def _on_scale(digits, scale):
-    """Read a bare number on a scale; see the module's notes for the decimal exception."""
-    value = _number(digits)
-    if scale >= 20 and value <= 1 and re.search(r"[.,]", digits):
-        return value
-    return value / scale
+    thousands = re.fullmatch(r"[1-9]\d{0,2},\d{3}", digits)  # as in "1,000"
+    return float(digits.replace(",", "" if thousands else "."))
 
 
 def _quantities(text, scale):
     """Find every number in a lower-case text that could be a confidence, in order."""
-    found = []
-    position = 0
+    found, position = [], 0
     while match := _QUANTITY.search(text, position):
         a, b, c = match["a"], match["b"], match["c"]
-        end, percent = match.end(), match["pa"] or match["pre"] or match["pb"]
+        start, end = match.span()
+        percent = match["pa"] or match["pre"] or match["pb"]
         if b is not None and not _is_range(text, match):
-            # Only the first number of the pair belongs here; look at the second on its own.
+            # only the first number of the pair belongs here; the second is looked at by itself
             b = c = None
-            end = match.end("plus") if match["plus"] else match.end("pa")
-            end = match.end("a") if end < 0 else end
-            percent = match["pa"] or match["pre"]
+            end, percent = max(map(match.end, ("a", "pa", "plus"))), match["pa"] or match["pre"]
         if c is not None and b is None and match["pa"] and match["of"].strip() != "/":
             c, end = None, match.end("pa")  # "85% de 100 cas": the sign has settled it
-        position = max(end, match.start() + 1)
-        before, after = text[max(0, match.start() - 40) : match.start()], text[end : end + 60]
-        if not percent and c is None and _NOT_A_CONFIDENCE_UNIT.match(after):
+        position = max(end, start + 1)
+        before, after = text[max(0, start - 40) : start], text[end : end + 60]
+        other = _PERCENT_OF.match(after) if percent else c is None and _UNIT.match(after)
+        if other or _NEGATED.search(before) or (not percent and _begins_entry(text, start, end)):
             continue
-        if (percent and _PERCENT_OF.match(after)) or _NEGATED.search(before):
-            continue
-        if not percent and _is_list_mark(text, match.start(), text[match.start() : end], after):
-            continue
-        numbers = [a] if b is None else [a, b]
+        kind, total = "integer", scale
         if c is not None:
             kind, total = "fraction", _number(c)
-            values = [_number(x) / total if 0 < total <= 1000 else None for x in numbers]
         elif percent:
-            kind, values = "percent", [_number(x) / 100 for x in numbers]
-        else:
-            kind = "decimal" if re.search(r"[.,]", a) else "integer"
-            values = [_on_scale(x, scale) for x in numbers]
+            kind, total = "percent", 100
+        elif re.search(r"[.,]", a):
+            kind = "decimal"
         value = None
-        bounded = (
-            match["neg"]
-            or match["plus"]
-            or _BOUND_BEFORE.search(before)
-            or _BOUND_AFTER.match(after)
-        )
-        if not bounded and all(v is not None and 0 <= v <= 1 for v in values):
-            value = round(sum(values) / len(values), 12)
-        found.append(_Quantity(match.start(), end, value, kind))
+        bound = match["neg"] or match["plus"] or _BOUND_BEFORE.search(before)
+        if not (bound or _BOUND_AFTER.match(after)) and 0 < total <= 1000:
+            values = [_share(x, kind, total) for x in (a, b) if x is not None]
+            if max(values) <= 1:
+                value = round(sum(values) / len(values), 12)
+        found.append(_Quantity(start, end, value, kind))
     return found
 
 
-def _is_list_mark(text, start, number, after):
+def _share(digits, kind, total):
+    """Read a number of so many; a bare decimal not above 1 is a share already."""
+    value = _number(digits)
+    bare = kind in ("decimal", "integer") and total == 100 and re.search(r"[.,]", digits)
+    return value if bare and value <= 1 else value / total
+
+
+def _begins_entry(text, start, end):
     """Whether a number begins an entry of a list: "1. Look at the image", on a line or in one."""
     begins = re.search(r"(?:^|\n|[:.;])[\s(#-]*$", text[max(0, start - 8) : start])
-    return bool(begins and re.fullmatch(r"1?\d|20", number) and re.match(r"[.):]\s+[^\W\d]", after))
+    return begins and re.match(r"(?:1?\d|20)[.):]\s+[^\W\d]", text[start : end + 60])
 
 
 def _is_range(text, match):
-    sep = match["sep"].strip()
+    """Whether two numbers are the ends of a range, and not two numbers."""
+    sep, start, end = match["sep"].strip(), *match.span()
     if sep in {"and", "und", "et", "y", "e"}:
-        return bool(re.search(r"\b(?:between|zwischen|entre|tra|fra)\s+(?:\w+\s+)?$",
-                              text[max(0, match.start() - 30) : match.start()]))  # fmt: skip
+        between = r"\b(?:between|zwischen|entre|tra|fra)\s+(?:\w+\s+)?$"
+        return re.search(between, text[max(0, start - 30) : start])
     if sep == "a" and not match["pb"]:
         return False
     falling = _number(match["a"]) > _number(match["b"])
     if falling and (match["sep"] != sep or bool(match["pa"]) != bool(match["pb"])):
         return False
-    return not _NOT_A_CONFIDENCE_UNIT.match(text[match.end() : match.end() + 20]) or bool(
-        match["pb"]
-    )
+    return match["pb"] or not _UNIT.match(text[end : end + 20])
 
 
 # --- labels --------------------------------------------------------------------------------------
 
-CONFIDENCE_LABEL = WORDS["confidence"]
-PROBABILITY_LABEL = WORDS["probability"]
-_CONNECTED = re.compile(r"->|=>|[:=|>]|[是为はが은는]")
+_SIGN = re.compile(r"->|=>|[:=|>]|[是为はが은는]")
 _SENTENCE_END = re.compile(r"[.;!?]\s|\n")
-_CERTAIN_AFTER = re.compile(WORDS["certain_after"], re.IGNORECASE)
-_FILLER = frozenset(WORDS["filler"].split())
+_FILLER = frozenset(FILE["filler"].split())
 
 
 def _only_filler(text):
     """Whether a text is nothing but hedges and connecting words."""
     words = re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)*|'[a-z]+", text)
-    return all(w in _FILLER or (len(w) == 1) for w in words)
+    return all(word in _FILLER or len(word) == 1 for word in words)
+
+
+def _rest_is_filler(text, quantities, start=0):
+    edges = [start, *(edge for q in quantities for edge in (q.start, q.end)), len(text)]
+    return all(_only_filler(text[a:b]) for a, b in zip(edges[::2], edges[1::2], strict=True))
 
 
 def _labelled(text, label, quantities):
-    """Return (strong, weak): the last quantity after a label, with and without a connector."""
-    strong = weak = None
+    """Return the last quantity after a label and a sign (":", "="), and the last without one."""
+    last = [None, None]
     for match in re.finditer(label, text):
-        following = [q for q in quantities if q.start >= match.end()]
-        if not following:
+        quantity = next((q for q in quantities if q.start >= match.end()), None)
+        if quantity is None:
             break
-        quantity = following[0]
         gap = text[match.end() : quantity.start]
-        if len(gap) > 80:
+        *head, tail = _SIGN.split(gap)
+        tail = tail.lstrip()
+        if len(gap) > 80 or any(map(_SENTENCE_END.search, (tail, "|".join(head).strip()))):
             continue
-        connector = None
-        for connector in _CONNECTED.finditer(gap):  # noqa: B007 - the last one counts
-            pass
-        tail = gap[connector.end() :].lstrip() if connector else gap.lstrip(" \n")
-        head = gap[: connector.start()] if connector else ""
-        if _SENTENCE_END.search(tail) or _SENTENCE_END.search(head.strip()):
-            continue
-        loose = quantity.kind in {"percent", "fraction"}
-        if not _only_filler(tail) and not (loose and len(tail) <= 50):
-            continue
-        if connector:
-            strong = quantity
-        else:
-            weak = quantity
-    return strong, weak
+        if _only_filler(tail) or (quantity.kind in ("percent", "fraction") and len(tail) <= 50):
+            last[not head] = quantity
+    return last
 
 
-def parse_confidence(text, *, scale=100):
+def parse_confidence(text):
     r"""Read the confidence a reply states, as a probability.
 
     Parameters
     ----------
     text : str
         The reply. Anything but a string gives ``None``.
-    scale : float, default 100
-        The top of the scale the model was asked to use: 100 for percent, 1 for probabilities,
-        10 for marks out of ten. A sign or a scale written in the reply goes before it.
 
     Returns
     -------
     float or None
         A number in [0, 1]; ``None`` where no confidence, or no single one, is stated. The notes
         of the module say how the hard cases are decided.
-
-    Raises
-    ------
-    ValueError
-        If `scale` is not a positive, finite number.
 
     Examples
     --------
@@ -297,89 +251,59 @@ def parse_confidence(text, *, scale=100):
     >>> parse_confidence("less than 10%") is None
     True
     """
-    if not 0 < scale < float("inf"):
-        raise ValueError(f"scale: must be a positive finite number, got {scale!r}")
-    text = clean(text).lower()
-    if not text:
-        return None
-    text = _digits(_TOLERANCE.sub(" ", text)).replace('"', " ").replace("{", " ").replace("}", " ")
-    hints = list(_SCALE_HINT.finditer(text))
-    if hints:
+    text = _digits(_TOLERANCE.sub(" ", clean(text).lower()))
+    text, scale = re.sub(r'["{}]', " ", text).strip(), 100
+    if hints := list(_SCALE_HINT.finditer(text)):
         without = _SCALE_HINT.sub(" ", text)
         if re.search(r"\d", without):
-            hint = hints[-1]
-            scale = 100.0 if hint["c"] else float(hint["a"] or hint["b"] or hint["d"])
-            text = without
+            top = hints[-1][hints[-1].lastgroup]
+            text, scale = without, int(top) if top.isdigit() else 100
     quantities = _quantities(text, scale)
     if not quantities:
         return None
-
-    confidence, confidence_weak = _labelled(text, CONFIDENCE_LABEL, quantities)
-    probability, probability_weak = _labelled(text, PROBABILITY_LABEL, quantities)
+    confidence, loose_confidence = _labelled(text, CONFIDENCE_LABEL, quantities)
+    probability, loose_probability = _labelled(text, PROBABILITY_LABEL, quantities)
     if confidence:
         return confidence.value
     tied = [q for q in quantities if _CERTAIN_AFTER.match(text[q.end : q.end + 80])]
-    tied = [q for q in tied if q.value is not None]
-    for quantity in (tied[-1] if tied else None, probability, confidence_weak, probability_weak):
+    tied = next((q for q in reversed(tied) if q.value is not None), None)
+    for quantity in (tied, probability, loose_confidence, loose_probability):
         if quantity:
             return quantity.value
     return _alone(text, quantities)
 
 
-_OTHER_PERCENT = re.compile(
-    r"(?:stenosis|fraction|saturation|spo2|occlusion|uncertainty|doubt|error|narrowing)"
-    r"\W+(?:\w+\W+){0,3}$"
-)
-
-
 def _alone(text, quantities):
     """Return the value of the one number that stands without a label."""
-    lines = [line for line in text.split("\n") if line.strip()]
-    last_start = text.rfind(lines[-1])
-    last = [q for q in quantities if q.start >= last_start]
-    if (
-        len(lines) > 1
-        and len({q.value for q in last}) == 1
-        and _rest_is_filler(text, last, last_start)
-    ):
+    last_line = text.rstrip().rfind("\n") + 1
+    last = [q for q in quantities if q.start >= last_line]
+    if last_line and len({q.value for q in last}) == 1 and _rest_is_filler(text, last, last_line):
         return last[0].value
     if len({q.value for q in quantities}) != 1:
         return None
-    if _rest_is_filler(text, quantities, 0):
-        return quantities[0].value
     quantity = quantities[0]
-    if quantity.kind == "decimal" and re.fullmatch(r"[^\n]*\(.*\)\W*", text):
-        return quantity.value if re.fullmatch(r"\s*\)\W*", text[quantity.end :]) else None
-    if quantity.kind not in {"percent", "fraction"} or _OTHER_PERCENT.search(
-        text[: quantity.start]
-    ):
-        return None
-    after = re.match(r"[^.,;:!?)\n]*", text[quantity.end :])[0]
-    if _only_filler(after) and len(text[: quantity.start].split()) <= 12:
+    before, after = text[: quantity.start], text[quantity.end :]
+    if _rest_is_filler(text, quantities):
         return quantity.value
-    return None
-
-
-def _rest_is_filler(text, quantities, start):
-    position = start
-    for quantity in quantities:
-        if not _only_filler(text[position : quantity.start]):
-            return False
-        position = quantity.end
-    return _only_filler(text[position:])
+    if quantity.kind == "decimal" and re.fullmatch(r"[^\n]*\(.*\)\W*", text):
+        return quantity.value if re.fullmatch(r"\s*\)\W*", after) else None
+    if quantity.kind not in ("percent", "fraction") or _OTHER_PERCENT.search(before):
+        return None
+    rest = re.match(r"[^.,;:!?)\n]*", after)[0]
+    return quantity.value if _only_filler(rest) and len(before.split()) <= 12 else None
 
 
 # --- likelihood words ----------------------------------------------------------------------------
 
-_LIKELIHOOD_WORD = {**{w: w for w in LIKELIHOOD}, **FILE["spellings"]}
-_LIKELIHOOD_PATTERN = re.compile(
-    r"(?<![\w-])(?P<not>(?!not\s+(?:likely|probable)\b)(?:not|\w{1,10}n't|never|hardly)\s+(?:\w+\s+)?)?(?P<word>"
-    + "|".join(
-        re.escape(w).replace(r"\ ", r"[\s-]+")
-        for w in sorted(_LIKELIHOOD_WORD, key=len, reverse=True)
-    )
+_PHRASES = {phrase: LIKELIHOOD[meant] for phrase, meant in FILE["spellings"].items()} | LIKELIHOOD
+_PHRASE = re.compile(
+    r"(?<![\w-])(?P<not>(?!not\s+(?:likely|probable)\b)(?:not|\w{1,10}n't|never|hardly)\s+"
+    r"(?:\w+\s+)?)?(?P<phrase>"
+    + "|".join(re.escape(p).replace(r"\ ", r"[\s-]+") for p in sorted(_PHRASES, key=len)[::-1])
     + r")(?![\w-])"
 )
+_PHRASES = {phrase.replace("-", " "): value for phrase, value in _PHRASES.items()}
+_WRONG_AFTER = re.compile(r"[^.;\n]{0,20}\b(?:wrong|incorrect|mistaken|false)\b")
 _LIKELIHOOD_LABEL = re.compile(
     rf"(?:{CONFIDENCE_LABEL}|{PROBABILITY_LABEL})[^\n:=]{{0,30}}[:=]\s*(?P<value>[^\n]*)"
 )
@@ -417,16 +341,13 @@ def parse_likelihood(text):
     Kent, "Words of Estimative Probability", Studies in Intelligence, 1964.
     """
     text = clean(text).lower()
-    labelled = list(_LIKELIHOOD_LABEL.finditer(text))
-    for part in [m["value"] for m in reversed(labelled)] + [text]:
+    labelled = [match["value"] for match in _LIKELIHOOD_LABEL.finditer(text)]
+    for part in (*reversed(labelled), text):
         values = set()
-        for match in _LIKELIHOOD_PATTERN.finditer(part):
-            word = re.sub(r"[\s-]+", " ", match["word"])
-            word = match["word"] if word not in _LIKELIHOOD_WORD else word
-            wrong = re.match(
-                r"[^.;\n]{0,20}\b(?:wrong|incorrect|mistaken|false)\b", part[match.end() :]
-            )
-            values.add(None if match["not"] or wrong else LIKELIHOOD[_LIKELIHOOD_WORD[word]])
+        for match in _PHRASE.finditer(part):
+            denied = match["not"] or _WRONG_AFTER.match(part, match.end())
+            phrase = re.sub(r"[\s-]+", " ", match["phrase"])
+            values.add(None if denied else _PHRASES[phrase])
         if values:
             return values.pop() if len(values) == 1 else None
     return None

@@ -10,7 +10,7 @@ import json
 import math
 
 from medcal_nb.ask.grading import normalise
-from medcal_nb.errors import MedcalError
+from medcal_nb.items import open_image
 
 
 def cases(graded, items, strategies):
@@ -32,16 +32,16 @@ def cases(graded, items, strategies):
         support that each has among the strategies, which sum to 1: the mean of what they give it,
         their confidence or what it leaves for each other candidate.
     """
-    told, asked = {}, set(strategies)
     columns = ["item_id", "strategy", "answer", "confidence", "option_probabilities"]
-    for item_id, strategy, answer, confidence, p in graded[columns].itertuples(index=False):
-        if strategy in asked:
-            told.setdefault(str(item_id), {})[strategy] = (answer, confidence, p)
+    told = graded.loc[graded["strategy"].isin(strategies), columns]
+    votes = {}
+    for item_id, strategy, *vote in told.itertuples(index=False):
+        votes.setdefault(str(item_id), {})[strategy] = vote
     found = {}
     for item in items:
-        votes = told.get(str(item.item_id), {})
-        if set(votes) == asked:
-            said = [vote for vote in votes.values() if vote[0] == vote[0] and vote[1] == vote[1]]
+        of_item = votes.get(str(item.item_id), {})
+        if set(of_item) == set(strategies):
+            said = [vote for vote in of_item.values() if vote[0] == vote[0] and vote[1] == vote[1]]
             support = _support(said, item.options)
             shown = sorted(item.options or (answer for answer, _ in support.values()))
             if shown:
@@ -74,7 +74,7 @@ def _shares(shown, support):
     return tuple(round(share / total, 4) if total else 1 / len(told) for share in told)
 
 
-def decision_pipeline(name, **settings):
+def _decision_pipeline(name):
     """Return transformers' decision pipeline on a pocket model, a hub id or a folder."""
     from transformers import pipeline
     from transformers.utils import logging
@@ -82,12 +82,10 @@ def decision_pipeline(name, **settings):
     from medcal_nb.pocket import pocket_dir
 
     logging.disable_progress_bar()
-
-    folder = pocket_dir(name) if name.startswith("pocket-") else name
-    return pipeline("decision", model=str(folder), **settings)
+    return pipeline("decision", model=str(pocket_dir(name) if name.startswith("pocket-") else name))
 
 
-def ask_scores(name, items, levels, *, log, decide=None):
+def ask_scores(name, items, levels, *, log):
     """Ask a model to score items on levels, as a typed decision of type ``score``, into a log.
 
     The rows have strategy ``decision``, ``question_type`` score, and ``option_probabilities`` over
@@ -96,49 +94,39 @@ def ask_scores(name, items, levels, *, log, decide=None):
     Parameters
     ----------
     name : str
-        The model, as :func:`decision_pipeline` finds it.
+        A pocket model, a hub id or a folder that transformers' decision pipeline takes.
     items : DataFrame
         Item table of one data set; those whose gold is a level are asked, whatever their options.
     levels : sequence of str
         From the lowest to the highest.
     log : AnswerLog
-    decide : callable, optional
-        A decision pipeline that is at hand already.
 
     Returns
     -------
     (int, int)
-        Answers written, and answers there already.
-
-    Raises
-    ------
-    MedcalError
-        If no item's gold is a level.
+        Answers written, and answers there already; both 0 where no item's gold is a level.
     """
-    from medcal_nb.items import open_image
-
     levels = list(levels)
     chosen = items[[isinstance(gold, str) and gold in levels for gold in items["gold"]]]
-    if chosen.empty:
-        raise MedcalError(f"levels: the answer of no item is one of {', '.join(levels)}")
-    dataset = chosen["dataset"].iloc[0]
-    have = {key[2] for key in log.keys(model=name, dataset=dataset, strategy="decision")}
-    left = chosen[~chosen["item_id"].isin(have)]
+    keys = log.keys(model=name, dataset=items["dataset"].iloc[0], strategy="decision")
+    left = chosen[~chosen["item_id"].isin({key[2] for key in keys})]
+    if left.empty:
+        return 0, len(chosen)
     run_id = hashlib.blake2b(json.dumps([name, levels]).encode(), digest_size=6).hexdigest()
-    rows = []
+    told = {"model": name, "strategy": "decision", "question_type": "score", "run_id": run_id}
+    decide, rows = _decision_pipeline(name), []
     for item in left.to_dict("records"):
-        decide = decide or decision_pipeline(name)
-        question = {"type": "score", "instructions": item["question"], "criteria": levels}
-        assets = {"image": open_image(item["image"])}
+        question = {"type": "score", "instructions": item.pop("question"), "criteria": levels}
+        assets = {"image": open_image(item.pop("image"))}
         request = {"state": "image", "assets": assets, "questions": {"q": question}}
         shares = decide(request)["q"]["probabilities"].values()
         p = dict(zip(levels, map(float, shares), strict=True))
         best = max(p, key=p.get)
-        kept = {key: item[key] for key in item if key not in ("image", "options", "question")}
+        del item["options"]
         rows.append(
-            kept
-            | {"model": name, "strategy": "decision", "question_type": "score", "run_id": run_id}
+            item
+            | told
             | {"option_probabilities": p, "answer": best, "confidence": p[best], "parse_ok": True}
             | {"correct": best == item["gold"]}
         )
-    return (log.append(rows, if_exists="ignore") if rows else 0), len(chosen) - len(left)
+    return log.append(rows, if_exists="ignore"), len(chosen) - len(left)

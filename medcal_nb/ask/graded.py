@@ -9,11 +9,9 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb.answers import ANSWER_COLUMNS, GRADED_COLUMNS
-from medcal_nb.ask.grading import normalise as meaning
+from medcal_nb.ask.grading import normalise as meaning  # noqa: F401 - two answers are one where it is
 from medcal_nb.ask.strategies import APART, OLD_NAMES, agreement, find_strategy
 from medcal_nb.errors import MedcalError
-
-__all__ = ["GRADED_COLUMNS", "meaning", "ranked", "to_graded"]
 
 _KEY = ["model", "dataset", "item_id", "strategy"]
 _SUMS = ("prompt_tokens", "new_tokens", "seconds")
@@ -50,7 +48,7 @@ def to_graded(answers):
     frame = answers.assign(strategy=answers["strategy"].replace(OLD_NAMES))
     if "sample" not in frame:
         frame = frame.assign(sample=0)
-    rules = {name: _rule(name) for name in frame["strategy"].unique()}
+    rules = {name: getattr(find_strategy(name), "rule", None) for name in set(frame["strategy"])}
     ruled = [name for name, rule in rules.items() if rule is not None]
     several = frame.duplicated(_KEY, keep=False) | frame["strategy"].isin(ruled)
     parts = [frame.loc[~several].assign(n_answers=1)]
@@ -68,53 +66,43 @@ def ranked(graded):
     Left out are probes (``blank_image``, ``none_of_the_above``), what was shown a blank image
     (``NAME_blank``), an expert's judgements and typed scores (``decision``).
     """
-    found = {name: find_strategy(name) for name in graded["strategy"].unique()}
-    apart = [
-        name
-        for name, how in found.items()
-        if name == "decision" or (how and (how.family in APART or name.endswith("_blank")))
-    ]
+    apart = ["decision"]
+    for name in graded["strategy"].unique():
+        how = find_strategy(name)
+        if how and (how.family in APART or name.endswith("_blank")):
+            apart.append(name)
     return graded[~graded["strategy"].isin(apart)].reset_index(drop=True)
-
-
-def _rule(name):
-    """Return the rule of a strategy; None where it has none or is not ours."""
-    found = find_strategy(name)
-    return found and found.rule
 
 
 def _summaries(frame, rules):
     """Make one row of each item's several."""
-    shares = frame.get("option_probabilities", pd.Series(None, frame.index, dtype=object))
-    answer = [None if pd.isna(value) else value for value in frame["answer"]]
-    lists = zip(answer, shares.tolist(), strict=True)
-    rows = [{"answer": said, "option_probabilities": p} for said, p in lists]
-    confidence, sample = frame["confidence"].tolist(), frame["sample"].tolist()
-    members = {}
-    for at, key in enumerate(zip(*(frame[name] for name in _KEY), strict=True)):
-        members.setdefault(key, []).append(at)
-    chosen, stated, probabilities = [], [], []
-    for key, where in members.items():
-        where.sort(key=sample.__getitem__)
-        rule = rules[key[-1]]
-        if rule is None and any(not pd.isna(confidence[at]) for at in where):
+    frame = frame.sort_values("sample", kind="stable")
+    groups = frame.groupby(_KEY, sort=False).indices
+    answers = [None if pd.isna(answer) else answer for answer in frame["answer"]]
+    shares = frame.get("option_probabilities", [None] * len(frame))
+    pairs = zip(answers, shares, strict=True)
+    rows = [{"answer": answer, "option_probabilities": share} for answer, share in pairs]
+    stated = frame["confidence"].notna().to_numpy()
+    chosen, confidences, probabilities = [], [], []
+    for (*_, item_id, strategy), where in groups.items():
+        rule = rules[strategy]
+        if rule is None and stated[where].any():
             raise MedcalError(
-                f"answers: item {key[2]!r} has {len(where)} answers with confidences under "
-                f"strategy {key[-1]!r}, for which there is no rule; keep one per item"
+                f"answers: item {item_id!r} has {len(where)} answers with confidences under "
+                f"strategy {strategy!r}, for which there is no rule; keep one per item"
             )
-        at, value, p = (rule or agreement)([rows[at] for at in where])
+        at, confidence, share = (rule or agreement)([rows[i] for i in where])
         chosen.append(where[at])
-        stated.append(value)
-        probabilities.append(p)
-    made = frame.iloc[chosen].copy()
-    made["confidence"] = np.array(stated, dtype=float)
+        confidences.append(confidence)
+        probabilities.append(share)
+    made = frame.iloc[chosen].assign(confidence=np.array(confidences, dtype=float))
     made["option_probabilities"] = pd.Series(probabilities, made.index, dtype=object)
-    made["n_answers"] = [len(where) for where in members.values()]
+    made["n_answers"] = [len(where) for where in groups.values()]
     for name in _SUMS:
         if name in frame:
             values = pd.to_numeric(frame[name]).to_numpy(dtype=float, na_value=np.nan)
-            made[name] = [values[where].sum() for where in members.values()]
+            made[name] = [values[where].sum() for where in groups.values()]
     if "correct" in made:
         made.loc[made["answer"].isna(), "correct"] = pd.NA
-    made.index = frame.index[[min(where) for where in members.values()]]
+    made.index = [frame.index[where].min() for where in groups.values()]
     return made

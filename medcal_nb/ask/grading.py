@@ -5,26 +5,16 @@ Answers are compared after normalisation and never by substring: "no" is not fou
 match a gold answer word for word.
 """
 
-from __future__ import annotations
-
 import math
 import re
 import unicodedata
 
-from medcal_nb.ask.parsing import option_letter, strip_reasoning, yes_no
+from medcal_nb.ask.parsing import option_letter, yes_no
+from medcal_nb.ask.reading import FILE, strip_reasoning
 
 _ARTICLES = {"a", "an", "the"}
-_NUMBER_WORDS = "zero one two three four five six seven eight nine ten eleven twelve"
-_NUMBERS = {word: str(i) for i, word in enumerate(_NUMBER_WORDS.split())}
-# Plurals that no rule below gives.
-_PLURAL_PAIRS = """
-metastases metastasis diagnoses diagnosis stenoses stenosis thromboses thrombosis anastomoses
-anastomosis prognoses prognosis sclerosis sclerosis vertebrae vertebra bullae bulla bronchi bronchus
-nuclei nucleus foci focus thrombi thrombus emboli embolus hila hilum septa septum atria atrium
-diverticula diverticulum feet foot teeth tooth men man women woman children child people person
-leaves leaf knives knife calves calf halves half mice mouse
-"""
-_PLURALS = dict(zip(_PLURAL_PAIRS.split()[::2], _PLURAL_PAIRS.split()[1::2], strict=True))
+_NUMBERS = {word: str(i) for i, word in enumerate(f"{FILE['digits']} ten eleven twelve".split())}
+_PLURALS = FILE["plurals"]  # those that no rule below gives
 
 
 def _singular(word):

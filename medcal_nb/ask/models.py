@@ -1,5 +1,7 @@
 """How a model is found by its name: the backends are asked in turn."""
 
+from pathlib import Path
+
 from medcal_nb.ask.backends import clip, local, served
 from medcal_nb.errors import MedcalError
 
@@ -32,7 +34,22 @@ def resolve_model(name, **reach):
     given = {key: value for key, value in reach.items() if value is not None}
     if "device" in given:
         _check_device(given["device"])
-    return next(model for find in _FIND if (model := find(name, **given)) is not None)
+    model = next(model for find in _FIND if (model := find(name, **given)) is not None)
+    if getattr(model, "revision", "") is None and not Path(name).is_dir():
+        model.revision = _commit(name, given.get("revision"))
+    return model
+
+
+def _commit(name, revision):
+    """Return which commit of a checkpoint lies in the hub's cache; None of what is not there."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        found = try_to_load_from_cache(name, "config.json", revision=revision)
+    except HFValidationError:
+        return None
+    return Path(found).parent.name if isinstance(found, str) else None
 
 
 def _check_device(device):

@@ -11,17 +11,18 @@ import hashlib
 import json
 import sys
 import time
+from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 
-from medcal_nb.ask import prompts
-from medcal_nb.ask.calls import SAMPLE, Failure
+from medcal_nb.ask.calls import Failure
 from medcal_nb.ask.grading import is_correct
 from medcal_nb.ask.strategies import OLD_NAMES, Plan, choose_strategies, find_strategy
 from medcal_nb.errors import MedcalError, printable
 from medcal_nb.items import iter_items
 
 _CARRIED = ("dataset", "domain", "item_id", "image_id", "modality", "question_type", "split")
+_MOST_TOLD = 20
 
 
 @dataclass
@@ -32,7 +33,7 @@ class Summary:
     done_before: int = 0
     renamed: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
-    not_applicable: dict[tuple[str, str], int] = field(default_factory=dict)
+    not_applicable: Counter = field(default_factory=Counter)
     failed: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -51,15 +52,13 @@ class Summary:
         told += [f"skipped {name}: {reason}" for name, reason in self.skipped.items()]
         for (name, reason), count in self.not_applicable.items():
             told.append(f"skipped {name} for {count} items: {reason}")
-        for item_id, reason in list(self.failed.items())[:20]:
-            told.append(f"failed {item_id}: {reason}")
-        if len(self.failed) > 20:
-            told.append(f"… and {len(self.failed) - 20} more items failed")
-        if self.failed:
-            told.append(
-                f"{len(self.failed)} items have no answer under some strategy; the same command "
-                "asks them again"
-            )
+        failed = [f"failed {item_id}: {reason}" for item_id, reason in self.failed.items()]
+        told += failed[:_MOST_TOLD]
+        if len(failed) > _MOST_TOLD:
+            told.append(f"… and {len(failed) - _MOST_TOLD} more items failed")
+        if failed:
+            left = f"{len(failed)} items have no answer under some strategy"
+            told.append(f"{left}; the same command asks them again")
         return told
 
 
@@ -86,21 +85,11 @@ def shard_of(items, shard):
     return [item for item in items if number(item) % parts == part - 1]
 
 
-def fingerprint(backend, model, dataset, strategy, plan):
-    """Name all that an answer depends on beside its item: model, revision, words and settings.
-
-    More samples are more of the same; what a strategy does not read does not count.
-    """
-    settings = {"max_new_tokens": plan.max_new_tokens}
-    if SAMPLE in strategy.needs:
-        settings |= {"seed": plan.seed, "temperature": plan.temperature}
-    if strategy.options_only:
-        settings["lettered"] = plan.lettered
-    if strategy.name.startswith("top_k"):
-        settings["top_k"] = plan.top_k
+def fingerprint(backend, model, strategy, plan):
+    """Name all that an answer depends on beside its item: model, revision, prompts, settings."""
     revision = getattr(backend, "revision", None)
-    told = [model, backend.name, revision, dataset, prompts.words_hash(), settings]
-    return hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=6).hexdigest()
+    told = [model, backend.name, revision, plan.dataset, strategy.words_hash(plan)]
+    return hashlib.blake2b(json.dumps(told).encode(), digest_size=6).hexdigest()
 
 
 def ask(
@@ -109,17 +98,12 @@ def ask(
     strategies,
     *,
     log,
-    samples=10,
-    temperature=1.0,
     batch_size=64,
-    seed=0,
-    lettered=False,
-    max_new_tokens=None,
     shard=(1, 1),
     workers=1,
     progress=False,
     model=None,
-    judged=None,
+    **plan,
 ):
     """Ask a model about items under several strategies and write the answers to a log.
 
@@ -136,14 +120,8 @@ def ask(
         Names, ``"a,b"`` or ``"all"``.
     log : AnswerLog
         Where answers go, one transaction per batch.
-    samples, temperature
-        Replies per item of the sampled strategies, and how they are drawn.
     batch_size : int
         Items asked together, or written together.
-    lettered : bool
-        Read option probabilities from letters instead of the options' words.
-    max_new_tokens : int, optional
-        Lowers the limits of all replies.
     shard : (int, int)
         Part i of n of the items, for several machines.
     workers : int
@@ -151,9 +129,11 @@ def ask(
         script that starts them needs the guard ``if __name__ == "__main__"``.
     progress : bool
         Show a progress bar with rate and remaining time on stderr.
-    model, judged : str and dict, optional
-        Where the backend is an expert that judges: whose answers, and which candidates each item
-        has (:func:`medcal_nb.ask.expert.cases`).
+    model : str, optional
+        Whose answers these are; where the backend is an expert that judges, the model judged.
+    **plan
+        Settings of :class:`medcal_nb.ask.strategies.Plan`: ``samples``, ``temperature``, ``seed``,
+        ``lettered``, ``max_new_tokens``, and for an expert ``judged``.
 
     Returns
     -------
@@ -165,19 +145,14 @@ def ask(
         When a number is out of range, or the log holds answers of the same model to the same items
         that were asked in another way.
     """
-    if min(samples, batch_size, workers) < 1:
+    datasets = items["dataset"].unique()
+    if len(datasets) != 1:
+        raise MedcalError(f"one data set at a time: the items are of {len(datasets)}")
+    plan = Plan(dataset=str(datasets[0]), **plan)
+    if min(plan.samples, batch_size, workers) < 1:
         raise MedcalError("samples, batch size and workers must be at least 1")
-    if not temperature > 0:
-        raise MedcalError(f"the temperature of samples must be above 0, got {temperature:g}")
-    plan = Plan(
-        dataset=_one_dataset(items),
-        seed=seed,
-        samples=samples,
-        temperature=temperature,
-        lettered=lettered,
-        max_new_tokens=max_new_tokens,
-        judged=judged,
-    )
+    if not plan.temperature > 0:
+        raise MedcalError(f"the temperature of samples must be above 0, got {plan.temperature:g}")
     run = Run(backend, strategies, plan, log, model or backend.name)
     rows = shard_of(ordered_items(items), shard)
     with run.bar(len(rows), progress) as run.progress:
@@ -188,85 +163,68 @@ def ask(
     return run.finish()
 
 
-def _one_dataset(items):
-    datasets = items["dataset"].unique()
-    if len(datasets) != 1:
-        raise MedcalError(f"one data set at a time: the items are of {len(datasets)}")
-    return str(datasets[0])
-
-
 class Run:
     """What is to be asked, what has been, and the rows in between."""
 
     def __init__(self, backend, strategies, plan, log, model):
         self.backend, self.plan, self.log, self.model = backend, plan, log, model
-        self.summary, self.asked, self.run_ids = Summary(), [], {}
+        self.summary, self.asked, self.run_ids, self.n_rows = Summary(), [], {}, {}
         self.started, self.order = time.perf_counter(), 0
         self.have = log.keys(model=model, dataset=plan.dataset)
         self.summary.renamed = {k: v for k, v in OLD_NAMES.items() if k in strategies}
         there = log.runs(model=model, dataset=plan.dataset)
         for strategy in choose_strategies(strategies):
-            reason = strategy.skips(backend.can, backend.cannot)
-            if reason:
-                self.summary.skipped[strategy.name] = reason
+            name = strategy.name
+            if reason := strategy.skips(backend.can, backend.cannot):
+                self.summary.skipped[name] = reason
                 continue
             self.asked.append(strategy)
-            run_id = fingerprint(backend, model, plan.dataset, strategy, plan)
-            self.run_ids[strategy.name] = run_id
-            if there.get(strategy.name, set()) - {run_id}:
+            self.n_rows[name] = strategy.rows(plan)
+            self.run_ids[name] = fingerprint(backend, model, strategy, plan)
+            if there.get(name, set()) - {self.run_ids[name]}:
                 raise MedcalError(
-                    f"{log.path}: holds answers of {model} under {strategy.name} that were asked "
+                    f"{log.path}: holds answers of {model} under {name} that were asked "
                     "with other settings, words or weights: name another log for these"
                 )
 
     def bar(self, n_items, progress):
         from tqdm import tqdm
 
-        return tqdm(
-            total=n_items * sum(strategy.rows(self.plan) for strategy in self.asked),
-            desc=printable(self.model),
-            unit="answer",
-            disable=not progress,
-            file=sys.stderr,
-            smoothing=0.1,
-            dynamic_ncols=True,
-        )
+        total = n_items * sum(self.n_rows.values())
+        look = {"unit": "answer", "smoothing": 0.1, "dynamic_ncols": True, "file": sys.stderr}
+        return tqdm(total=total, desc=printable(self.model), disable=not progress, **look)
 
     def to_do(self, batch):
         """The pairs of a batch that have to be asked; the others go to the summary."""
-        todo, summary = [], self.summary
+        todo = []
         for item in batch:
             for strategy in self.asked:
-                reason, n_rows = strategy.applies(item, self.plan), strategy.rows(self.plan)
-                key = (self.model, self.plan.dataset, str(item.item_id), strategy.name)
-                if reason:
-                    at = (strategy.name, reason)
-                    summary.not_applicable[at] = summary.not_applicable.get(at, 0) + 1
+                name, n_rows = strategy.name, self.n_rows[strategy.name]
+                key = (self.model, self.plan.dataset, str(item.item_id), name)
+                if reason := strategy.applies(item, self.plan):
+                    self.summary.not_applicable[name, reason] += 1
                 elif all((*key, i) in self.have for i in range(n_rows)):
-                    summary.done_before += n_rows
+                    self.summary.done_before += n_rows
                 else:
-                    todo.append((item, strategy.name))
+                    todo.append((item, name))
                     continue
                 self.progress.update(n_rows)
         return todo
 
     def write(self, todo, ended, failed):
         """Grade the rows of programs that have ended, and append them."""
-        rows, n_rows = [], 0
+        rows = []
         for i, (item, name) in enumerate(todo):
-            n_rows += find_strategy(name).rows(self.plan)
             if i in failed:
                 self.summary.failed[str(item.item_id)] = f"{name}: {failed[i]}"
             else:
                 rows += [self._finished(row, item, name) for row in ended[i]]
         self.order += len({item.item_id for item, _ in todo})
         self._append(rows)
-        self.progress.update(n_rows)
+        self.progress.update(sum(self.n_rows[name] for _, name in todo))
 
     def _append(self, rows):
         """Append rows together, or one by one where the log refuses one of them."""
-        if not rows:
-            return
         try:
             self.summary.rows += self.log.append(rows, if_exists="ignore")
             return
@@ -282,25 +240,20 @@ class Run:
 
     def _finished(self, row, item, name):
         """Add to an answer row what it is about, its grade and where it comes from."""
-        row = dict(row)
-        options = row.pop("options", None) or item.options
+        options = row.pop("options", item.options)
+        kind = item.question_type if options == item.options else "choice"
         done = {name: getattr(item, name) for name in _CARRIED}
         gold = list(item.gold) if isinstance(item.gold, tuple) else item.gold
-        done |= {"gold": gold, "correct": None, "strategy": name, "model": self.model}
-        done |= {"run_id": self.run_ids[name]} | row
-        kind = "choice" if options and options != item.options else item.question_type
-        if row["answer"] is not None:
-            options = list(options) if options else None
-            done["correct"] = is_correct(
-                row["answer"], done["gold"], question_type=kind, options=options
-            )
+        done |= {"strategy": name, "model": self.model, "run_id": self.run_ids[name]}
+        done |= {"gold": gold} | row
+        about = {"question_type": kind, "options": options}
+        done["correct"] = is_correct(done["answer"], done["gold"], **about)
         extra = dict(getattr(self.backend, "provenance", {}))
         if extra:
             extra["order"] = self.order
         if self.plan.judged is not None:
             extra["expert"] = self.backend.name
-        extra |= item.extra
-        return done | {key: value for key, value in extra.items() if key not in done}
+        return extra | item.extra | done
 
     def finish(self):
         self.summary.seconds = time.perf_counter() - self.started
@@ -309,28 +262,29 @@ class Run:
 
 def _each_batch(backend, waiting, plan, workers):
     """Ask batches one after another, several at once, or item by item; yield what each gave."""
-    if hasattr(backend, "stream") and workers == 1:
-        with closing(backend.stream(_programs(todo, plan) for todo in waiting)) as answered:
-            yield from answered
-    elif workers == 1:
-        for todo in waiting:
-            yield _ask_batch(backend, todo, plan)
-    else:
+    if workers > 1:
         from medcal_nb.ask.workers import Workers
 
         with Workers(backend, workers) as pool:
             for _, answered in pool.each(_ask_batch, ((todo, plan) for todo in waiting)):
                 yield answered
+    elif hasattr(backend, "stream"):
+        batches = ((todo, _programs(todo, plan)) for todo in waiting)
+        with closing(backend.stream(batches)) as answered:
+            yield from answered
+    else:
+        for todo in waiting:
+            yield _ask_batch(backend, todo, plan)
 
 
 def _programs(todo, plan):
-    return todo, [find_strategy(name).ask(item, plan) for item, name in todo]
+    return [find_strategy(name).ask(item, plan) for item, name in todo]
 
 
 def _ask_batch(backend, todo, plan):
     """Run the programs of a batch to their ends: what was to do, what ended, what failed."""
     with backend.session() as session:
-        return todo, *run_programs(_programs(todo, plan)[1], session.run)
+        return todo, *run_programs(_programs(todo, plan), session.run)
 
 
 def run_programs(programs, answer):

@@ -3,16 +3,21 @@
 A strategy's `ask` is a generator: it yields a list of calls (see :mod:`medcal_nb.ask.calls`), is
 sent their results, and returns answer rows. It knows one item and no backend, so that the runner
 can put the calls of many items and strategies to a model together, and ask equal calls once. Where
-it gives several rows, its `rule` makes one graded answer of them. To add a strategy, write one
-function here under :func:`strategy`: words, calls, parser, rule, family and source stand together.
+it gives several rows, its `rule` makes one graded answer of them.
+
+To add a strategy, write one function here under :func:`strategy`: words, calls, parser, rule,
+family and source stand together. Nothing else is told: a trial with replies that are stood in for
+(:func:`rehearse`) shows how often it asks, how many rows it gives and every word of its prompts.
+The words are few and plain: the embedded models know no others.
 """
 
+import hashlib
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 
-from medcal_nb.ask import prompts
 from medcal_nb.ask.calls import (
     BLANK,
     CHANGES,
@@ -23,28 +28,35 @@ from medcal_nb.ask.calls import (
     SIMILARITY,
     TURNS,
     Generate,
+    LabelProbabilities,
     Labels,
     Picture,
     Prompt,
+    Reply,
+    Similarities,
     Similarity,
     grey_png,
 )
+from medcal_nb.ask.confidence import parse_confidence, parse_likelihood
 from medcal_nb.ask.grading import normalise
-from medcal_nb.ask.parsing import parse_answer, parse_confidence, parse_guesses, parse_likelihood
+from medcal_nb.ask.parsing import parse_answer, parse_guesses
+from medcal_nb.ask.prompts import (
+    ANSWER,
+    DESCRIBE,
+    LETTER,
+    MOST_LETTERS,
+    letters,
+    question_block,
+    user_turn,
+)
 from medcal_nb.errors import MedcalError
+from medcal_nb.items import Item
 
 #: New tokens allowed per kind of reply.
 LIMITS = {"answer": 24, "form": 48, "guesses": 64, "reasoning": 256, "description": 96}
 
-#: Times asked: as it is, and with each doubt, rewording or change.
-_DOUBTED, _REWORDED = 1 + len(prompts.CHALLENGES), 1 + len(prompts.REWORDINGS)
-_CHANGED = 1 + len(CHANGES)
-
 #: Between the replies of several turns in the column `raw`.
 TURN_MARK = "\n---\n"
-
-#: What stands in the place of the right option where that is hidden.
-NONE_OF_THEM = "none of the above"
 
 #: A probability is known to about this much from every backend; no ratio is taken below it.
 LEAST_SHARE = 1e-3
@@ -62,17 +74,18 @@ class Plan:
 
     `samples` replies are drawn at `temperature` by the sampled strategies; `lettered` reads
     option probabilities from letters instead of the options' own words; `max_new_tokens`
-    lowers every limit of `LIMITS`. `judged` holds, for an expert, the candidates of each item and
-    what others gave them (see :mod:`medcal_nb.ask.expert`).
+    lowers every limit of `LIMITS`; `blank` shows a blank image in every call. `judged` holds, for
+    an expert, the candidates of each item and what others gave them
+    (see :mod:`medcal_nb.ask.expert`).
     """
 
     dataset: str = ""
     seed: int = 0
     samples: int = 10
     temperature: float = 1.0
-    top_k: int = prompts.TOP_K
     lettered: bool = False
     max_new_tokens: int | None = None
+    blank: bool = False
     judged: dict | None = field(default=None, compare=False, repr=False)
 
     def limit(self, kind):
@@ -98,8 +111,6 @@ class Strategy:
     rule : callable or None
         Rows of an item → (position of the row that is its answer, confidence, option
         probabilities or None).
-    n_rows, n_calls : int or None
-        Answer rows and calls per item; None: as many as samples.
     options_only : bool
         Whether only questions with allowed answers can be asked.
     """
@@ -111,24 +122,28 @@ class Strategy:
     needs: frozenset
     ask: Callable
     rule: Callable | None = None
-    n_rows: int | None = 1
-    n_calls: int | None = 1
     options_only: bool = False
 
     def rows(self, plan):
         """Return the number of answer rows per item."""
-        return plan.samples if self.n_rows is None else self.n_rows
+        return len(_trials(self, plan)[0][1])
 
     def calls(self, plan):
         """Return the number of calls per item."""
-        return plan.samples if self.n_calls is None else self.n_calls
+        return len(_trials(self, plan)[0][0])
+
+    def words_hash(self, plan):
+        """Return a hash of all that is put to a model, how long it may reply and how it is drawn.
+
+        More samples are more of the same.
+        """
+        asked = [calls for calls, _ in _trials(self, replace(plan, samples=1))]
+        return hashlib.blake2b(repr(asked).encode(), digest_size=8).hexdigest()
 
     def skips(self, can, cannot=None):
         """Return why a backend cannot be asked this way, or None where it can."""
-        missing = sorted(self.needs - can)
-        if not missing:
-            return None
-        return (cannot or {}).get(missing[0]) or f"the model gives no {missing[0]}"
+        missing = min(self.needs - can, default=None)
+        return missing and ((cannot or {}).get(missing) or f"the model gives no {missing}")
 
     def applies(self, item, plan=None):
         """Return why an item cannot be asked this way, or None where it can."""
@@ -137,9 +152,8 @@ class Strategy:
             return None if str(item.item_id) in judged else "no answer that an expert could judge"
         if self.options_only and not item.options:
             return "open question: no allowed answers whose probability could be read"
-        most = prompts.MOST_LETTERS
-        if self.options_only and plan and plan.lettered and len(item.options) > most:
-            return f"more options than the {most} letters that stand for them"
+        if self.options_only and plan and plan.lettered and len(item.options) > MOST_LETTERS:
+            return f"more options than the {MOST_LETTERS} letters that stand for them"
         return None
 
 
@@ -148,7 +162,7 @@ STRATEGIES = {}
 EXPERT = {}
 
 
-def strategy(family, needs, *, calls=1, rows=1, rule=None, options_only=False):
+def strategy(family, *needs, rule=None, options_only=False):
     """Enter the decorated function as the strategy of its name.
 
     The first line of its docstring says what is asked, the last where that comes from.
@@ -156,10 +170,9 @@ def strategy(family, needs, *, calls=1, rows=1, rule=None, options_only=False):
 
     def enter(ask):
         asks, *_, source = (line.strip() for line in ask.__doc__.strip().splitlines())
-        table = EXPERT if family == "expert" else STRATEGIES
-        more = {"rule": rule, "n_rows": rows, "n_calls": calls, "options_only": options_only}
-        name = ask.__name__
-        table[name] = Strategy(name, asks, source, family, frozenset(needs), ask, **more)
+        table, name = EXPERT if family == "expert" else STRATEGIES, ask.__name__
+        told = (name, asks, source, family, frozenset(needs), ask)
+        table[name] = Strategy(*told, rule, options_only)
         return ask
 
     return enter
@@ -175,7 +188,12 @@ def find_strategy(name):
     base = known.get(name.removesuffix("_blank"))
     if name in known or base is None:
         return known.get(name)
-    return replace(base, name=name, asks=f"{base.asks} The image is blank.", ask=_blanked(base.ask))
+    asks = f"{base.asks} The image is blank."
+    return replace(base, name=name, asks=asks, ask=partial(_blanked, base.ask))
+
+
+def _blanked(ask, item, plan):
+    return ask(item, replace(plan, blank=True))
 
 
 def choose_strategies(names):
@@ -190,68 +208,84 @@ def choose_strategies(names):
         names = [name.strip() for name in names.split(",") if name.strip()]
     if list(names) == ["all"]:
         return list(STRATEGIES.values())
-    chosen = {name: find_strategy(name) for name in names}
-    known = f"choose from {', '.join(STRATEGIES)} (each also with _blank) or 'all'"
-    if not chosen:
-        raise MedcalError(f"no strategy named: {known}")
-    for name, found in chosen.items():
+    chosen = {}
+    for name in names or [""]:
+        found = find_strategy(name)
         if found is None:
-            raise MedcalError(f"unknown strategy {name!r}: {known}")
-    return list({found.name: found for found in chosen.values()}.values())
+            told = f"unknown strategy {name!r}" if name else "no strategy named"
+            known = ", ".join(STRATEGIES)
+            raise MedcalError(f"{told}: choose from {known} (each also with _blank) or 'all'")
+        chosen[found.name] = found
+    return list(chosen.values())
 
 
-def _blanked(ask):
-    """Return a program that asks the same with a blank image in every call."""
+# --- trials: what a strategy asks, without a model -----------------------------------------------
 
-    def blank(item, plan):
-        program, results = ask(item, plan), None
-        while True:
-            try:
-                calls = program.send(results)
-            except StopIteration as stop:
-                return stop.value
-            results = yield [_with_blank_image(call) for call in calls]
-
-    return blank
+_SO = Item("so", "so", "", "general", "", "closed", "Is it so?", ("yes", "no"), "no", "test", b"")
+_SPECIMENS = (
+    _SO,
+    replace(_SO, item_id="which", question_type="choice", options=("yes", "no, but")),
+    replace(_SO, item_id="what", question_type="open", options=None),
+)
+_JUDGED = {"so": (("no", "yes"), (0.5, 0.5)), "what": (("yes",), (1.0,))}
 
 
-def _with_blank_image(call):
-    if isinstance(call, Similarity):
-        return replace(call, picture=replace(call.picture, change=BLANK))
-    picture = replace(call.prompt.picture, change=BLANK)
-    return replace(call, prompt=replace(call.prompt, picture=picture))
+@lru_cache
+def _trials(how, plan):
+    plan = replace(plan, judged=_JUDGED)
+    asked = [item for item in _SPECIMENS if how.applies(item, plan) is None]
+    return [rehearse(how, item, plan) for item in asked]
+
+
+def rehearse(how, item, plan):
+    """Return the calls that a strategy makes about an item, and its rows, with results stood in."""
+    program, made, results = how.ask(item, plan), [], None
+    while True:
+        try:
+            calls = program.send(results)
+        except StopIteration as stop:
+            return made, stop.value
+        made += calls
+        results = [_stand_in(call, item) for call in calls]
+
+
+def _stand_in(call, item):
+    if isinstance(call, Generate):
+        return Reply(item.options[0] if item.options else "<reply>")
+    if isinstance(call, Labels):
+        return LabelProbabilities(dict.fromkeys(call.labels, 1 / len(call.labels)))
+    return Similarities((0.0,) * len(call.texts), 1.0)
 
 
 # --- building calls and rows ---------------------------------------------------------------------
 
 
-def _picture(item, change=""):
+def _picture(item, plan, change=""):
+    change = BLANK if plan.blank else change
     return Picture(str(item.image_id or item.item_id), item.image, change)
 
 
-def _prompt(item, instruction, *later, question=None, options=None, lettered=False, change=""):
-    question = item.question if question is None else question
-    block = prompts.question_block(question, options or item.options, lettered=lettered)
-    return Prompt(_picture(item, change), (block + "\n" + instruction, *later), block)
+def _prompt(item, plan, instruction, *later, change="", **block):
+    """Lay out the first turn about an item, and the turns after it."""
+    block = question_block(**{"question": item.question, "options": item.options} | block)
+    return Prompt(_picture(item, plan, change), (block + "\n" + instruction, *later), block)
 
 
-def _reply(item, plan, instruction, kind, *later):
+def _reply(item, plan, kind, instruction, *later):
     """Ask one greedy reply."""
-    (reply,) = yield [Generate(_prompt(item, instruction, *later), plan.limit(kind))]
+    (reply,) = yield [Generate(_prompt(item, plan, instruction, *later), plan.limit(kind))]
     return reply
 
 
-@lru_cache(maxsize=1 << 16)
-def _parse(text, question_type, options):
-    """Read an answer; the same short replies come again and again."""
-    return parse_answer(text, question_type=question_type, options=list(options) or None)
+# the same short replies come again and again
+_parse = lru_cache(maxsize=1 << 16)(parse_answer)
 
 
 def _answer(item, text):
-    return _parse(text, item.question_type, tuple(item.options or ()))
+    return _parse(text, question_type=item.question_type, options=item.options)
 
 
-def _row(replies, *, answer, confidence=None, sample=0, raw=None, parse_ok, probabilities=None):
+def _row(replies, answer, confidence=None, *, raw=None, probabilities=None, sample=0, ok=None):
     """Write one answer row; tokens and seconds are summed over the replies behind it."""
     known = confidence is not None and not math.isnan(confidence)
     if probabilities:
@@ -262,7 +296,7 @@ def _row(replies, *, answer, confidence=None, sample=0, raw=None, parse_ok, prob
         "confidence": round(float(confidence), 9) if known else math.nan,
         "option_probabilities": probabilities or None,
         "raw": raw if raw is not None else TURN_MARK.join(r.text for r in replies),
-        "parse_ok": parse_ok,
+        "parse_ok": answer is not None if ok is None else ok,
         "prompt_tokens": sum(getattr(r, "prompt_tokens", 0) for r in replies) or None,
         "new_tokens": sum(getattr(r, "new_tokens", 0) for r in replies),
         "seconds": math.fsum(r.seconds for r in replies),
@@ -271,24 +305,29 @@ def _row(replies, *, answer, confidence=None, sample=0, raw=None, parse_ok, prob
 
 def _stated(replies, answer, confidence):
     """Write the row of an answer and a confidence, each read from the replies or missing."""
-    parsed = answer is not None and confidence is not None
-    return [_row(replies, answer=answer, confidence=confidence, parse_ok=parsed)]
+    return [_row(replies, answer, confidence, ok=None not in (answer, confidence))]
+
+
+def _whole(reply):
+    """Return a reply without a number at its end that the limit of tokens may have cut in two."""
+    return reply.text if reply.finished else reply.text.rstrip("0123456789.,")
+
+
+def _read_both(item, replies, read=parse_confidence):
+    """Read answer and confidence from the last reply."""
+    return _stated(replies, _answer(item, replies[-1].text), read(_whole(replies[-1])))
 
 
 def _unstated(item, replies):
     """One row per reply that states an answer and no confidence."""
-    rows = []
-    for sample, reply in enumerate(replies):
-        answer = _answer(item, reply.text)
-        rows.append(_row([reply], answer=answer, sample=sample, parse_ok=answer is not None))
-    return rows
+    told = enumerate(replies)
+    return [_row([reply], _answer(item, reply.text), sample=i) for i, reply in told]
 
 
-def _most_probable(result, shares, *, sample=0):
+def _most_probable(result, shares, sample=0):
     """Write the row of the likeliest of several answers."""
     best = max(shares, key=shares.get)
-    more = {"raw": "", "parse_ok": True, "probabilities": shares, "sample": sample}
-    return _row([result], answer=best, confidence=shares[best], **more)
+    return _row([result], best, shares[best], raw="", probabilities=shares, sample=sample)
 
 
 def _shown(item, reply):
@@ -302,11 +341,7 @@ def _shown(item, reply):
 def _groups(rows):
     """Return each row's answer, normalised (None without one), and how often each is given."""
     labels = [None if row["answer"] is None else normalise(row["answer"]) for row in rows]
-    sizes = {}
-    for label in labels:
-        if label is not None:
-            sizes[label] = sizes.get(label, 0) + 1
-    return labels, sizes
+    return labels, Counter(label for label in labels if label is not None)
 
 
 def agreement(rows):
@@ -323,12 +358,10 @@ def _entropy(rows):
 
     1 when all agree, 1/N when none do, and the share of one group when all groups are equal.
     """
-    labels, sizes = _groups(rows)
-    if not sizes:
-        return 0, math.nan, None
-    total = sum(sizes.values())
-    entropy = -math.fsum(n / total * math.log(n / total) for n in sizes.values())
-    return labels.index(max(sizes, key=sizes.get)), math.exp(-entropy), None
+    at, share, _ = agreement(rows)
+    sizes = _groups(rows)[1].values()
+    entropy = -math.fsum(n / sum(sizes) * math.log(n / sum(sizes)) for n in sizes)
+    return at, math.exp(-entropy) if sizes else share, None
 
 
 def _kept(rows):
@@ -352,145 +385,174 @@ def _over_blank(rows):
 
 # --- stated: answer and confidence in words ------------------------------------------------------
 
+VERBALIZED = """\
+Give your answer and how sure you are, from 0% to 100%.
+Reply in this form:
+Answer: ...
+Confidence: ...%"""
 
-def _read_both(item, replies, *, read=parse_confidence):
-    return _stated(replies, _answer(item, replies[-1].text), read(replies[-1].text))
 
-
-@strategy("stated", [GENERATE])
+@strategy("stated", GENERATE)
 def verbalized(item, plan):
     """The answer and a confidence from 0 to 100 %, in one reply.
 
     Xiong et al. 2024, arXiv 2306.13063
     """
-    return _read_both(item, [(yield from _reply(item, plan, prompts.VERBALIZED, "form"))])
+    return _read_both(item, [(yield from _reply(item, plan, "form", VERBALIZED))])
 
 
-@strategy("stated", [GENERATE])
+VERBALIZED_COT = """\
+Think step by step. Then give your answer and how sure you are, from 0% to 100%.
+Reply in this form:
+Reason: ...
+Answer: ...
+Confidence: ...%"""
+
+
+@strategy("stated", GENERATE)
 def verbalized_cot(item, plan):
     """The same after reasoning.
 
     Xiong et al. 2024, arXiv 2306.13063
     """
-    return _read_both(item, [(yield from _reply(item, plan, prompts.VERBALIZED_COT, "reasoning"))])
+    return _read_both(item, [(yield from _reply(item, plan, "reasoning", VERBALIZED_COT))])
 
 
-@strategy("stated", [GENERATE])
+LINGUISTIC = """\
+Give your answer and how likely it is to be right, in one of these words: almost certain, \
+highly likely, likely, better than even, about even, unlikely, highly unlikely, almost no chance.
+Reply in this form:
+Answer: ...
+Likelihood: ..."""
+
+
+@strategy("stated", GENERATE)
 def linguistic(item, plan):
     """The answer and a word of likelihood.
 
     Tian et al. 2023, arXiv 2305.14975
     """
-    reply = yield from _reply(item, plan, prompts.LINGUISTIC, "form")
-    return _read_both(item, [reply], read=parse_likelihood)
+    replies = [(yield from _reply(item, plan, "form", LINGUISTIC))]
+    return _read_both(item, replies, parse_likelihood)
 
 
-@strategy("stated", [GENERATE])
+TOP_K = """\
+Give your 2 best guesses and how likely each is to be right, from 0% to 100%.
+Reply in this form:
+Guess 1: ... (...%)
+Guess 2: ... (...%)"""
+
+
+@strategy("stated", GENERATE)
 def top_k(item, plan):
-    """The k best guesses with probabilities.
+    """The two best guesses with probabilities.
 
     Tian et al. 2023, arXiv 2305.14975
     """
-    k = min(plan.top_k, len(item.options)) if item.options else plan.top_k
-    reply = yield from _reply(item, plan, prompts.top_k(k), "guesses")
+    reply = yield from _reply(item, plan, "guesses", TOP_K)
     guesses = {}
-    for text, probability in parse_guesses(reply.text):
+    for text, probability in parse_guesses(_whole(reply)):
         answer = _answer(item, text)
-        if answer is not None and probability is not None and answer not in guesses:
-            guesses[answer] = probability
-    if not guesses:
-        return _stated([reply], None, None)
-    best = max(guesses, key=guesses.get)
-    row = _row([reply], answer=best, confidence=guesses[best], parse_ok=True, probabilities=guesses)
-    return [row]
+        if answer is not None and probability is not None:
+            guesses.setdefault(answer, probability)
+    best = max(guesses, key=guesses.get, default=None)
+    return [_row([reply], best, guesses.get(best), probabilities=guesses)]
 
 
-@strategy("second turn", [GENERATE, TURNS], calls=2)
+TWO_STAGE = """\
+How sure are you that your answer is right, from 0% to 100%?
+Reply in this form:
+Confidence: ...%"""
+
+
+@strategy("second turn", GENERATE, TURNS)
 def two_stage(item, plan):
     """The answer, then in a new turn the confidence.
 
     Tian et al. 2023, arXiv 2305.14975
     """
-    first = yield from _reply(item, plan, prompts.ANSWER, "answer")
-    later = (first.text, prompts.TWO_STAGE)
-    second = yield from _reply(item, plan, prompts.ANSWER, "form", *later)
-    return _stated([first, second], _answer(item, first.text), parse_confidence(second.text))
+    first = yield from _reply(item, plan, "answer", ANSWER)
+    second = yield from _reply(item, plan, "form", ANSWER, first.text, TWO_STAGE)
+    return _stated([first, second], _answer(item, first.text), parse_confidence(_whole(second)))
 
 
-@strategy("second turn", [GENERATE], calls=2)
+TWO_STAGE_OTHER = """\
+Someone else gave this answer: {answer}.
+How sure are you that this answer is right, from 0% to 100%?
+Reply in this form:
+Confidence: ...%"""
+
+
+@strategy("second turn", GENERATE)
 def two_stage_other(item, plan):
     """The answer, then the confidence in it as someone else's.
 
     arXiv 2606.03437
     """
-    first = yield from _reply(item, plan, prompts.ANSWER, "answer")
-    instruction = prompts.two_stage_other(_shown(item, first))
-    second = yield from _reply(item, plan, instruction, "form")
-    return _stated([first, second], _answer(item, first.text), parse_confidence(second.text))
+    first = yield from _reply(item, plan, "answer", ANSWER)
+    instruction = TWO_STAGE_OTHER.format(answer=_shown(item, first))
+    second = yield from _reply(item, plan, "form", instruction)
+    return _stated([first, second], _answer(item, first.text), parse_confidence(_whole(second)))
 
 
-@strategy("stated", [GENERATE, TURNS], calls=2)
+@strategy("stated", GENERATE, TURNS)
 def describe_first(item, plan):
     """A description of the image, then answer and confidence.
 
     Xuan et al. 2025, arXiv 2505.20236
     """
-    first = yield from _reply(item, plan, prompts.DESCRIBE, "description")
-    later = (first.text, prompts.VERBALIZED)
-    return _read_both(
-        item, [first, (yield from _reply(item, plan, prompts.DESCRIBE, "form", *later))]
-    )
+    first = yield from _reply(item, plan, "description", DESCRIBE)
+    second = yield from _reply(item, plan, "form", DESCRIBE, first.text, VERBALIZED)
+    return _read_both(item, [first, second])
 
 
-@strategy(
-    "second turn",
-    [GENERATE, TURNS],
-    calls=1 + len(prompts.CHALLENGES),
-    rows=1 + len(prompts.CHALLENGES),
-    rule=_kept,
+CHALLENGES = (
+    "Are you sure? Look again and give your answer only.",
+    "Someone else does not think so. Look again and give your answer only.",
+    "That may be wrong. Look again and give your answer only.",
 )
+
+
+@strategy("second turn", GENERATE, TURNS, rule=_kept)
 def challenge(item, plan):
     """The answer, then three doubts: in what share of replies is it kept?
 
     Xiong et al. 2024, arXiv 2306.13063 (misleading hints)
     """
-    first = yield from _reply(item, plan, prompts.ANSWER, "answer")
-    limit = plan.limit("answer")
-    followed = yield [
-        Generate(_prompt(item, prompts.ANSWER, first.text, doubt), limit)
-        for doubt in prompts.CHALLENGES
-    ]
+    first = yield from _reply(item, plan, "answer", ANSWER)
+    doubted = [_prompt(item, plan, ANSWER, first.text, doubt) for doubt in CHALLENGES]
+    followed = yield [Generate(prompt, plan.limit("answer")) for prompt in doubted]
     return _unstated(item, [first, *followed])
 
 
 # --- likelihood: probabilities that are read, not stated -----------------------------------------
 
 
-@strategy("likelihood", [GENERATE, LOGPROBS])
+@strategy("likelihood", GENERATE, LOGPROBS)
 def sequence_probability(item, plan):
     """The answer; its length-normalised likelihood is read.
 
     Malinin and Gales 2021, arXiv 2002.07650
     """
-    reply = yield from _reply(item, plan, prompts.ANSWER, "answer")
+    reply = yield from _reply(item, plan, "answer", ANSWER)
     known = reply.new_tokens > 0 and not math.isnan(reply.logprob)
     confidence = math.exp(reply.logprob / reply.new_tokens) if known else None
     return _stated([reply], _answer(item, reply.text), confidence)
 
 
 def _option_call(item, plan, options, change=""):
-    if plan.lettered:
-        prompt = _prompt(item, prompts.LETTER, options=options, lettered=True, change=change)
-        return Labels(prompt, tuple(prompts.letters(len(options))))
-    return Labels(_prompt(item, prompts.ANSWER, options=options, change=change), tuple(options))
+    lettered = plan.lettered
+    labels, words = (letters(len(options)), LETTER) if lettered else (options, ANSWER)
+    asked = {"options": options, "lettered": lettered, "change": change}
+    return Labels(_prompt(item, plan, words, **asked), tuple(labels))
 
 
 def _option_row(result, options, sample=0):
     shares = dict(zip(options, result.probabilities.values(), strict=True))
-    return _most_probable(result, shares, sample=sample)
+    return _most_probable(result, shares, sample)
 
 
-@strategy("likelihood", [LABELS], options_only=True)
+@strategy("likelihood", LABELS, options_only=True)
 def option_probability(item, plan):
     """Nothing in words: the probabilities of the allowed answers are read.
 
@@ -500,29 +562,34 @@ def option_probability(item, plan):
     return [_option_row(result, item.options)]
 
 
-@strategy("second turn", [GENERATE, LABELS], calls=2)
+P_TRUE = "Proposed answer: {answer}.\nIs the proposed answer right? Answer yes or no only."
+
+
+@strategy("second turn", GENERATE, LABELS)
 def p_true(item, plan):
     """The answer, then whether it is right: the probability of yes is read.
 
     Kadavath et al. 2022, arXiv 2207.05221
     """
-    first = yield from _reply(item, plan, prompts.ANSWER, "answer")
-    prompt = _prompt(item, prompts.p_true(_shown(item, first)))
+    first = yield from _reply(item, plan, "answer", ANSWER)
+    prompt = _prompt(item, plan, P_TRUE.format(answer=_shown(item, first)))
     (judged,) = yield [Labels(prompt, ("yes", "no"))]
-    answer, confidence = _answer(item, first.text), judged.probabilities["yes"]
-    more = {"raw": first.text, "parse_ok": answer is not None}
-    return [_row([first, judged], answer=answer, confidence=confidence, **more)]
+    right = judged.probabilities["yes"]
+    return [_row([first, judged], _answer(item, first.text), right, raw=first.text)]
 
 
-@strategy("likelihood", [SIMILARITY], options_only=True)
+CLIP_TEXT = "{question} {option}"
+
+
+@strategy("likelihood", SIMILARITY, options_only=True)
 def clip_zero_shot(item, plan):
     """Similarity of image and each answer, softmax at the model's own scale.
 
     Radford et al. 2021, arXiv 2103.00020
     """
     question = item.question.strip()
-    texts = [prompts.CLIP_TEXT.format(question=question, option=o) for o in item.options]
-    (result,) = yield [Similarity(_picture(item), tuple(texts))]
+    texts = [CLIP_TEXT.format(question=question, option=option) for option in item.options]
+    (result,) = yield [Similarity(_picture(item, plan), tuple(texts))]
     logits = [result.logit_scale * cosine for cosine in result.cosines]
     weights = [math.exp(logit - max(logits)) for logit in logits]
     total = math.fsum(weights)
@@ -535,7 +602,7 @@ def clip_zero_shot(item, plan):
 
 def _samples(item, plan):
     """Ask the same question again and again; strategies that sample share the draws."""
-    prompt, limit = _prompt(item, prompts.ANSWER), plan.limit("answer")
+    prompt, limit = _prompt(item, plan, ANSWER), plan.limit("answer")
     seed = f"{plan.seed}|{plan.dataset}|{item.item_id}|"
     replies = yield [
         Generate(prompt, limit, seed=seed + str(sample), temperature=plan.temperature)
@@ -544,73 +611,71 @@ def _samples(item, plan):
     return _unstated(item, replies)
 
 
-@strategy("agreement", [GENERATE, SAMPLE], calls=None, rows=None, rule=agreement)
+@strategy("agreement", GENERATE, SAMPLE, rule=agreement)
 def self_consistency(item, plan):
     """The answer N times, sampled: the share that agrees.
 
     Wang et al. 2023, arXiv 2203.11171
     """
-    return (yield from _samples(item, plan))
+    return _samples(item, plan)
 
 
-@strategy("agreement", [GENERATE, SAMPLE], calls=None, rows=None, rule=_entropy)
+@strategy("agreement", GENERATE, SAMPLE, rule=_entropy)
 def semantic_entropy(item, plan):
     """The answer N times, sampled: the entropy over groups of meaning.
 
     Farquhar et al. 2024, doi 10.1038/s41586-024-07421-0
     """
-    return (yield from _samples(item, plan))
+    return _samples(item, plan)
 
 
-@strategy(
-    "agreement",
-    [GENERATE],
-    calls=1 + len(prompts.REWORDINGS),
-    rows=1 + len(prompts.REWORDINGS),
-    rule=agreement,
+REWORDINGS = (
+    "Look at the image. {question}",
+    "Here is a question about the image: {question}",
+    "{question} Look at the image and answer.",
+    "Can you tell me this from the image: {question}",
 )
+
+
+@strategy("agreement", GENERATE, rule=agreement)
 def paraphrase(item, plan):
     """The question as it is and reworded: the share that agrees.
 
     Gao et al. 2024, arXiv 2403.02509 (perturbed inputs)
     """
-    ways = range(len(prompts.REWORDINGS))
-    asked = [item.question, *(prompts.reword(item.question, i) for i in ways)]
-    limit = plan.limit("answer")
-    replies = yield [
-        Generate(_prompt(item, prompts.ANSWER, question=question), limit) for question in asked
-    ]
-    return _unstated(item, replies)
+    asked = [words.format(question=item.question.strip()) for words in ("{question}", *REWORDINGS)]
+    prompts = [_prompt(item, plan, ANSWER, question=question) for question in asked]
+    return _unstated(item, (yield [Generate(prompt, plan.limit("answer")) for prompt in prompts]))
 
 
-@strategy("agreement", [GENERATE], calls=_CHANGED, rows=_CHANGED, rule=agreement)
+@strategy("agreement", GENERATE, rule=agreement)
 def augment(item, plan):
     """The question with the image as it is and mildly changed: the share that agrees.
 
     Wang et al. 2019, doi 10.1016/j.neucom.2019.01.103 (test-time augmentation)
     """
-    limit = plan.limit("answer")
-    replies = yield [
-        Generate(_prompt(item, prompts.ANSWER, change=change), limit) for change in ("", *CHANGES)
-    ]
-    return _unstated(item, replies)
+    prompts = [_prompt(item, plan, ANSWER, change=change) for change in ("", *CHANGES)]
+    return _unstated(item, (yield [Generate(prompt, plan.limit("answer")) for prompt in prompts]))
 
 
 # --- probes: what does the confidence hang on? ---------------------------------------------------
 
 
-@strategy("probe", [LABELS], calls=2, rows=2, rule=_over_blank, options_only=True)
+@strategy("probe", LABELS, rule=_over_blank, options_only=True)
 def blank_image(item, plan):
     """Option probabilities with the image and with a blank one, and their ratio.
 
     Zhao et al. 2021, arXiv 2102.09690 (content-free input)
     """
-    calls = [_option_call(item, plan, item.options, change) for change in ("", BLANK)]
-    results = yield calls
-    return [_option_row(found, item.options, i) for i, found in enumerate(results)]
+    results = yield [_option_call(item, plan, item.options, change) for change in ("", BLANK)]
+    return [_option_row(result, item.options, i) for i, result in enumerate(results)]
 
 
-@strategy("probe", [LABELS], options_only=True)
+#: What stands in the place of the right option where that is hidden.
+NONE_OF_THEM = "none of the above"
+
+
+@strategy("probe", LABELS, options_only=True)
 def none_of_the_above(item, plan):
     """Option probabilities where the right option is hidden and 'none of the above' offered.
 
@@ -624,51 +689,64 @@ def none_of_the_above(item, plan):
 
 # --- an expert: another model judges the answers of others ---------------------------------------
 
+TOLD = "Others gave these answers: {votes}.\n"
 
-def _judge(item, plan, *, blind, told):
+
+def expert_turn(question, candidates, support=None):
+    """Write the turn that asks an expert which candidate is right.
+
+    With `support` (0–1, one per candidate) it is also told what the others gave each.
+    """
+    if support is None:
+        return user_turn(question, candidates, ANSWER)
+    shares = zip(candidates, support, strict=True)
+    votes = ", ".join(f"{answer} ({round(100 * share)}%)" for answer, share in shares)
+    return user_turn(question, candidates, TOLD.format(votes=votes) + ANSWER)
+
+
+def _judge(item, plan, *, blind=False, told=False):
     candidates, support = plan.judged[str(item.item_id)]
-    picture = Picture("no image", grey_png(), BLANK) if blind else _picture(item)
+    picture = Picture("no image", grey_png(), BLANK) if blind else _picture(item, plan)
     if len(candidates) > 1:
-        words = prompts.expert_turn(item.question, list(candidates), support if told else None)
-        (result,) = yield [Labels(Prompt(picture, (words,)), tuple(candidates))]
+        turn = expert_turn(item.question, candidates, support if told else None)
+        (result,) = yield [Labels(Prompt(picture, (turn,)), tuple(candidates))]
         return [_most_probable(result, dict(result.probabilities))]
-    words = prompts.user_turn(item.question, None, prompts.p_true(candidates[0]))
-    (result,) = yield [Labels(Prompt(picture, (words,)), ("yes", "no"))]
-    right = result.probabilities["yes"]
-    return [_row([result], answer=candidates[0], confidence=right, raw="", parse_ok=True)]
+    turn = user_turn(item.question, None, P_TRUE.format(answer=candidates[0]))
+    (result,) = yield [Labels(Prompt(picture, (turn,)), ("yes", "no"))]
+    return [_row([result], candidates[0], result.probabilities["yes"], raw="")]
 
 
-@strategy("expert", [LABELS])
+@strategy("expert", LABELS)
 def expert(item, plan):
     """Another model judges the answers.
 
     after Du et al. 2025, arXiv 2606.19950
     """
-    return (yield from _judge(item, plan, blind=False, told=False))
+    return _judge(item, plan)
 
 
-@strategy("expert", [LABELS])
+@strategy("expert", LABELS)
 def expert_blind(item, plan):
     """Another model judges the answers without the image.
 
     after Du et al. 2025, arXiv 2606.19950
     """
-    return (yield from _judge(item, plan, blind=True, told=False))
+    return _judge(item, plan, blind=True)
 
 
-@strategy("expert", [LABELS])
+@strategy("expert", LABELS)
 def expert_told(item, plan):
     """Another model judges the answers, knowing the confidences.
 
     after Du et al. 2025, arXiv 2606.19950
     """
-    return (yield from _judge(item, plan, blind=False, told=True))
+    return _judge(item, plan, told=True)
 
 
-@strategy("expert", [LABELS])
+@strategy("expert", LABELS)
 def expert_blind_told(item, plan):
     """Another model judges the answers without the image, knowing the confidences.
 
     after Du et al. 2025, arXiv 2606.19950
     """
-    return (yield from _judge(item, plan, blind=True, told=True))
+    return _judge(item, plan, blind=True, told=True)

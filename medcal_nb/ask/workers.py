@@ -9,6 +9,7 @@ import signal
 import threading
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
 from multiprocessing import get_context, parent_process
 
 from medcal_nb.errors import MedcalError
@@ -74,12 +75,9 @@ class Workers:
                 "--workers at 1, or give every GPU a --shard of its own"
             )
         self.name, self.n = backend.name, n
-        self.pool = ProcessPoolExecutor(
-            n,
-            mp_context=get_context("spawn"),
-            initializer=_hold,
-            initargs=(backend, max(1, torch.get_num_threads() // n)),
-        )
+        how = {"mp_context": get_context("spawn"), "initializer": _hold}
+        share = max(1, torch.get_num_threads() // n)
+        self.pool = ProcessPoolExecutor(n, initargs=(backend, share), **how)
 
     def __enter__(self):
         return self
@@ -107,23 +105,17 @@ class Workers:
         MedcalError
             When a process ended before its call, as one does that runs out of memory.
         """
-        under_way = {}
+        calls, under_way = enumerate(calls), {}
         try:
-            for i, arguments in enumerate(calls):
-                under_way[self.pool.submit(_call, function, arguments)] = i
-                if len(under_way) >= 2 * self.n:
-                    yield from _ended(under_way)
-            while under_way:
-                yield from _ended(under_way)
+            while True:
+                for i, arguments in islice(calls, 2 * self.n - len(under_way)):
+                    under_way[self.pool.submit(_call, function, arguments)] = i
+                if not under_way:
+                    return
+                for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+                    yield under_way.pop(future), future.result()
         except BrokenProcessPool as error:
             raise MedcalError(
                 f"{self.name}: a process that asked it ended before its time, out of memory "
                 "perhaps: lower --workers or --batch-size and run the same command again"
             ) from error
-
-
-def _ended(under_way):
-    """Wait for the first of calls under way to end; take out and yield what has ended."""
-    done, _ = wait(under_way, return_when=FIRST_COMPLETED)
-    for future in done:
-        yield under_way.pop(future), future.result()

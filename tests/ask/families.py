@@ -6,9 +6,9 @@ strategy through each; the sizes are ours, classes and layouts are those of tran
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from medcal_nb.ask import prompts
+from data.pocket.factory import turns
 
 _WORDS = (
     "Is there a mass in the image? What colour side organ is shown yes no Yes No left right red "
@@ -98,7 +98,7 @@ def tiny_tokenizer(special, *, eos, bos=None, pad="<pad>", named=None):
     special = [*special, *named.values()]
     names = list(dict.fromkeys([pad, "<unk>", *([bos] if bos else []), eos, *special]))
     vocabulary = {name: i for i, name in enumerate(names)}
-    for text in (*prompts.all_texts(), _WORDS):
+    for text in (*turns.texts(), _WORDS):
         for piece, _ in split.pre_tokenize_str(text):
             if piece.strip() or piece == "\n":
                 vocabulary.setdefault(piece, len(vocabulary))
@@ -142,91 +142,10 @@ def _text(kind, tokenizer, **more):
     }
 
 
-def _ids(tokenizer, *names):
-    return [tokenizer.convert_tokens_to_ids(name) for name in names]
-
-
-def _finish(model_class, config, processor, seed):
-    import torch
-    from transformers import GenerationConfig
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = model_class(config)
-        for name, weight in model.named_parameters():
-            # the usual 0.02 leaves random logits nearly flat; wider, errors of position show
-            if weight.dim() > 1 and "norm" not in name:
-                torch.nn.init.normal_(weight, std=0.8 / weight[0].numel() ** 0.5)
-    tokenizer = processor.tokenizer
-    model.generation_config = GenerationConfig(
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.bos_token_id,
-    )
-    return model.eval(), processor
-
-
-def _idefics3(seed):
-    from transformers import (
-        Idefics3Config,
-        Idefics3ForConditionalGeneration,
-        Idefics3ImageProcessor,
-        Idefics3Processor,
-    )
-
-    special = ["<image>", "<fake_token_around_image>", "<global-img>", "<|im_start|>"]
-    special += [f"<row_{i}_col_{j}>" for i in range(1, 7) for j in range(1, 7)]
-    tokenizer = tiny_tokenizer(special, eos="<end_of_utterance>", bos="<|im_start|>")
-    (image,) = _ids(tokenizer, "<image>")
-    config = Idefics3Config(
-        vision_config=_vision(),
-        text_config=_text("llama", tokenizer),
-        scale_factor=2,
-        image_token_id=image,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    images = Idefics3ImageProcessor(
-        size={"longest_edge": 64}, max_image_size={"longest_edge": 32}, do_image_splitting=True
-    )
-    processor = Idefics3Processor(images, tokenizer, image_seq_len=4, chat_template=_IDEFICS)
-    return _finish(Idefics3ForConditionalGeneration, config, processor, seed)
-
-
-def _smolvlm(seed):
-    from transformers import (
-        SmolVLMConfig,
-        SmolVLMForConditionalGeneration,
-        SmolVLMImageProcessor,
-        SmolVLMProcessor,
-        SmolVLMVideoProcessor,
-    )
-
-    named = {
-        "fake_image_token": "<fake_token_around_image>",
-        "image_token": "<image>",
-        "global_image_token": "<global-img>",
-        "end_of_utterance_token": "<end_of_utterance>",
-    }
-    special = ["<|im_start|>"] + [f"<row_{i}_col_{j}>" for i in range(1, 7) for j in range(1, 7)]
-    tokenizer = tiny_tokenizer(special, eos="<end_of_utterance>", bos="<|im_start|>", named=named)
-    (image,) = _ids(tokenizer, "<image>")
-    config = SmolVLMConfig(
-        vision_config=_vision(patch_size=8, image_size=32),
-        text_config=_text("llama", tokenizer),
-        scale_factor=2,
-        image_token_id=image,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    sizes = {"size": {"longest_edge": 64}, "max_image_size": {"longest_edge": 32}}
-    images = SmolVLMImageProcessor(**sizes, do_image_splitting=True)
-    videos = SmolVLMVideoProcessor(**sizes)
-    processor = SmolVLMProcessor(images, tokenizer, videos, image_seq_len=4, chat_template=_IDEFICS)
-    return _finish(SmolVLMForConditionalGeneration, config, processor, seed)
-
-
-def _vision(**more):
+def _vision(kind=None, **more):
     """Settings of a vision tower of a few thousand weights."""
     return {
+        **({"model_type": kind} if kind else {}),
         "hidden_size": 32,
         "intermediate_size": 48,
         "num_hidden_layers": 2,
@@ -237,360 +156,360 @@ def _vision(**more):
     }
 
 
-def _qwen_tokenizer():
-    special = ["<|im_start|>", "<|vision_start|>", "<|vision_end|>"]
-    special += ["<|image_pad|>", "<|video_pad|>"]
-    return tiny_tokenizer(special, eos="<|im_end|>", pad="<|endoftext|>")
-
-
-_QWEN = _CHATML.replace("IMAGE_HERE", "<|vision_start|><|image_pad|><|vision_end|>")
-
-
-def _qwen_ids(tokenizer):
-    names = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
-    tokens = ("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>")
-    return dict(zip(names, _ids(tokenizer, *tokens), strict=True))
-
-
-def _qwen_images(patch):
-    from transformers import Qwen2VLImageProcessor
-
-    side = patch * 2
-    return Qwen2VLImageProcessor(
-        patch_size=patch,
-        merge_size=2,
-        size={"shortest_edge": side * side * 4, "longest_edge": side * side * 16},
-    )
-
-
-def _qwen2_5_vl(seed):
-    from transformers import (
-        Qwen2_5_VLConfig,
-        Qwen2_5_VLForConditionalGeneration,
-        Qwen2_5_VLProcessor,
-        Qwen2VLVideoProcessor,
-    )
-
-    tokenizer = _qwen_tokenizer()
-    rope = {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0}
-    config = Qwen2_5_VLConfig(
-        text_config=_text("qwen2_5_vl_text", tokenizer, rope_parameters=rope),
-        vision_config={
-            "depth": 2,
-            "hidden_size": 32,
-            "intermediate_size": 48,
-            "num_heads": 2,
-            "patch_size": 8,
-            "window_size": 32,
-            "out_hidden_size": 32,
-            "fullatt_block_indexes": [1],
-        },
-        tie_word_embeddings=False,
-        **_qwen_ids(tokenizer),
-    )
-    processor = Qwen2_5_VLProcessor(
-        _qwen_images(8), tokenizer, Qwen2VLVideoProcessor(patch_size=8), chat_template=_QWEN
-    )
-    return _finish(Qwen2_5_VLForConditionalGeneration, config, processor, seed)
-
-
-def _qwen3_vl(seed):
-    from transformers import (
-        Qwen3VLConfig,
-        Qwen3VLForConditionalGeneration,
-        Qwen3VLProcessor,
-        Qwen3VLVideoProcessor,
-    )
-
-    tokenizer = _qwen_tokenizer()
-    rope = {
-        "rope_type": "default",
-        "mrope_section": [2, 1, 1],
-        "mrope_interleaved": True,
-        "rope_theta": 10000.0,
-    }
-    config = Qwen3VLConfig(
-        text_config=_text("qwen3_vl_text", tokenizer, head_dim=8, rope_parameters=rope),
-        vision_config={
-            "depth": 2,
-            "hidden_size": 32,
-            "intermediate_size": 48,
-            "num_heads": 2,
-            "patch_size": 8,
-            "out_hidden_size": 32,
-            "num_position_embeddings": 64,
-            "deepstack_visual_indexes": [0],
-        },
-        tie_word_embeddings=False,
-        **_qwen_ids(tokenizer),
-    )
-    processor = Qwen3VLProcessor(
-        _qwen_images(8), tokenizer, Qwen3VLVideoProcessor(patch_size=8), chat_template=_QWEN
-    )
-    return _finish(Qwen3VLForConditionalGeneration, config, processor, seed)
-
-
-def _internvl(seed):
-    from transformers import (
-        GotOcr2ImageProcessor,
-        InternVLConfig,
-        InternVLForConditionalGeneration,
-        InternVLProcessor,
-        InternVLVideoProcessor,
-    )
-
-    named = {
-        "start_image_token": "<img>",
-        "end_image_token": "</img>",
-        "context_image_token": "<IMG_CONTEXT>",
-        "video_token": "<video>",
-    }
-    tokenizer = tiny_tokenizer(["<|im_start|>"], eos="<|im_end|>", pad="<|endoftext|>", named=named)
-    config = InternVLConfig(
-        vision_config=_vision(image_size=[32, 32], patch_size=[8, 8]),
-        text_config=_text("qwen2", tokenizer),
-        image_token_id=tokenizer.context_image_token_id,
-        image_seq_length=4,
-        tie_word_embeddings=False,
-    )
-    images = GotOcr2ImageProcessor(
-        size={"height": 32, "width": 32}, crop_to_patches=True, max_patches=4
-    )
-    processor = InternVLProcessor(
-        images,
-        tokenizer,
-        InternVLVideoProcessor(size={"height": 32, "width": 32}),
-        image_seq_length=4,
-        chat_template=_CHATML.replace("IMAGE_HERE", "<IMG_CONTEXT>\n"),
-    )
-    return _finish(InternVLForConditionalGeneration, config, processor, seed)
-
-
-def _llava_tokenizer():
-    return tiny_tokenizer(["<image>"], eos="</s>", bos="<s>")
-
-
-def _clip_images(**more):
-    return {
-        "size": {"shortest_edge": 32},
-        "crop_size": {"height": 32, "width": 32},
-        **more,
-    }
-
-
-def _llava(seed):
-    from transformers import (
-        CLIPImageProcessor,
-        LlavaConfig,
-        LlavaForConditionalGeneration,
-        LlavaProcessor,
-    )
-
-    tokenizer = _llava_tokenizer()
-    (image,) = _ids(tokenizer, "<image>")
-    config = LlavaConfig(
-        vision_config=_vision(model_type="clip_vision_model"),
-        text_config=_text("llama", tokenizer),
-        image_token_index=image,
-        image_seq_length=16,
-    )
-    processor = LlavaProcessor(
-        CLIPImageProcessor(**_clip_images()),
-        tokenizer,
-        patch_size=8,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
-        chat_template=_VICUNA,
-    )
-    return _finish(LlavaForConditionalGeneration, config, processor, seed)
-
-
-def _llava_next(seed):
-    from transformers import (
-        LlavaNextConfig,
-        LlavaNextForConditionalGeneration,
-        LlavaNextImageProcessor,
-        LlavaNextProcessor,
-    )
-
-    tokenizer = _llava_tokenizer()
-    (image,) = _ids(tokenizer, "<image>")
-    grid = [[32, 64], [64, 32], [64, 64]]
-    config = LlavaNextConfig(
-        vision_config=_vision(model_type="clip_vision_model"),
-        text_config=_text("llama", tokenizer),
-        image_token_index=image,
-        image_grid_pinpoints=grid,
-        image_seq_length=16,
-    )
-    processor = LlavaNextProcessor(
-        LlavaNextImageProcessor(**_clip_images(image_grid_pinpoints=grid)),
-        tokenizer,
-        patch_size=8,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
-        chat_template=_VICUNA,
-    )
-    return _finish(LlavaNextForConditionalGeneration, config, processor, seed)
-
-
-def _llava_onevision(seed):
-    from transformers import (
-        LlavaOnevisionConfig,
-        LlavaOnevisionForConditionalGeneration,
-        LlavaOnevisionImageProcessor,
-        LlavaOnevisionProcessor,
-        LlavaOnevisionVideoProcessor,
-    )
-
-    tokenizer = tiny_tokenizer(
-        ["<|im_start|>", "<image>", "<video>"], eos="<|im_end|>", pad="<|endoftext|>"
-    )
-    image, video = _ids(tokenizer, "<image>", "<video>")
-    grid = [[32, 32], [32, 64], [64, 32], [64, 64]]
-    config = LlavaOnevisionConfig(
-        vision_config=_vision(model_type="siglip_vision_model", vision_use_head=False),
-        text_config=_text("qwen2", tokenizer),
-        image_token_index=image,
-        video_token_index=video,
-        image_grid_pinpoints=grid,
-    )
-    size = {"height": 32, "width": 32}
-    processor = LlavaOnevisionProcessor(
-        LlavaOnevisionImageProcessor(size=size, image_grid_pinpoints=grid),
-        tokenizer,
-        LlavaOnevisionVideoProcessor(size=size),
-        num_image_tokens=16,
-        vision_feature_select_strategy="full",
-        chat_template=_CHATML.replace("IMAGE_HERE", "<image>\n"),
-    )
-    return _finish(LlavaOnevisionForConditionalGeneration, config, processor, seed)
-
-
-def _gemma3(seed):
-    from transformers import (
-        Gemma3Config,
-        Gemma3ForConditionalGeneration,
-        Gemma3ImageProcessor,
-        Gemma3Processor,
-    )
-
-    named = {
-        "boi_token": "<start_of_image>",
-        "eoi_token": "<end_of_image>",
-        "image_token": "<image_soft_token>",
-    }
-    special = ["<start_of_turn>", "<end_of_turn>"]
-    tokenizer = tiny_tokenizer(special, eos="<end_of_turn>", bos="<bos>", named=named)
-    text = _text("gemma3_text", tokenizer, head_dim=8, num_hidden_layers=2, sliding_window=512)
-    text["layer_types"] = ["sliding_attention", "full_attention"]
-    text["query_pre_attn_scalar"] = 8
-    config = Gemma3Config(
-        text_config=text,
-        vision_config=_vision(model_type="siglip_vision_model", vision_use_head=False),
-        mm_tokens_per_image=4,
-        boi_token_index=tokenizer.boi_token_id,
-        eoi_token_index=tokenizer.eoi_token_id,
-        image_token_index=tokenizer.image_token_id,
-    )
-    processor = Gemma3Processor(
-        Gemma3ImageProcessor(size={"height": 32, "width": 32}),
-        tokenizer,
-        image_seq_length=4,
-        chat_template=_GEMMA,
-    )
-    return _finish(Gemma3ForConditionalGeneration, config, processor, seed)
-
-
-def _paligemma(seed):
-    from transformers import (
-        PaliGemmaConfig,
-        PaliGemmaForConditionalGeneration,
-        PaliGemmaProcessor,
-        SiglipImageProcessor,
-    )
-
-    tokenizer = tiny_tokenizer(
-        [*(f"<loc{i:04d}>" for i in range(4))],
-        eos="<eos>",
-        bos="<bos>",
-        named={"image_token": "<image>"},
-    )
-    images = SiglipImageProcessor(size={"height": 32, "width": 32})
-    images.image_seq_length = 16
-    processor = PaliGemmaProcessor(images, tokenizer)
-    config = PaliGemmaConfig(
-        vision_config=_vision(model_type="siglip_vision_model", vision_use_head=False),
-        text_config=_text("gemma", tokenizer, head_dim=8),
-        image_token_index=tokenizer.image_token_id,
-        projection_dim=32,
-        hidden_size=32,
-    )
-    return _finish(PaliGemmaForConditionalGeneration, config, processor, seed)
-
-
-def _mllama(seed):
-    from transformers import (
-        MllamaConfig,
-        MllamaForConditionalGeneration,
-        MllamaImageProcessor,
-        MllamaProcessor,
-    )
-
-    special = ["<|start_header_id|>", "<|end_header_id|>", "<|python_tag|>"]
-    tokenizer = tiny_tokenizer(
-        special, eos="<|eot_id|>", bos="<|begin_of_text|>", named={"image_token": "<|image|>"}
-    )
-    vision = {
-        "hidden_size": 32,
-        "intermediate_size": 48,
-        "num_hidden_layers": 2,
-        "num_global_layers": 1,
-        "attention_heads": 2,
-        "image_size": 32,
-        "patch_size": 8,
-        "max_num_tiles": 4,
-        "intermediate_layers_indices": [0],
-        "vision_output_dim": 64,
-        "supported_aspect_ratios": [[1, 1], [1, 2], [1, 3], [1, 4], [2, 1], [2, 2], [3, 1], [4, 1]],
-    }
-    text = _text("mllama_text_model", tokenizer, num_hidden_layers=3, cross_attention_layers=[1])
-    text["rope_parameters"] = {"rope_type": "default", "rope_theta": 10000.0}
-    config = MllamaConfig(
-        vision_config=vision, text_config=text, image_token_index=tokenizer.image_token_id
-    )
-    processor = MllamaProcessor(
-        MllamaImageProcessor(size={"height": 32, "width": 32}, max_image_tiles=4),
-        tokenizer,
-        chat_template=_LLAMA3,
-    )
-    return _finish(MllamaForConditionalGeneration, config, processor, seed)
-
-
 @dataclass(frozen=True)
 class Family:
-    """A model family: its name as readers know it, and how its tiny checkpoint is built."""
+    """A model family: its name as readers know it, and what its tiny checkpoint is made of.
 
-    name: str
+    ``prefix`` begins the names of its classes in transformers; ``images`` names the image
+    processor where that is another family's. ``token`` is the image token, whose number the
+    configuration has under ``id_name``; ``config`` makes the rest of it from the tokenizer, and
+    ``video`` holds the settings of its video processor where it has one.
+    """
+
     title: str
-    build: Callable
+    prefix: str
+    template: str | None
+    tokenizer: dict
+    token: str
+    config: Callable
+    image: dict
+    images: str = ""
+    id_name: str = "image_token_index"
+    processor: dict = field(default_factory=dict)
+    video: dict | None = None
+
+    def build(self, seed):
+        """Build model and processor, with random weights of `seed`."""
+        import transformers
+
+        def made(name, *parts, **settings):
+            return getattr(transformers, name)(*parts, **settings)
+
+        tokenizer = tiny_tokenizer(**self.tokenizer)
+        images = made(self.images or f"{self.prefix}ImageProcessor", **self.image)
+        parts = [images, tokenizer]
+        if self.video is not None:
+            video = "Qwen2VL" if self.prefix.startswith("Qwen2") else self.prefix
+            parts.append(made(f"{video}VideoProcessor", **self.video))
+        more = {"chat_template": self.template} if self.template else {}
+        processor = made(f"{self.prefix}Processor", *parts, **self.processor, **more)
+        number = {self.id_name: tokenizer.convert_tokens_to_ids(self.token)}
+        config = made(f"{self.prefix}Config", **self.config(tokenizer), **number)
+        model_class = getattr(transformers, f"{self.prefix}ForConditionalGeneration")
+        return _random(model_class, config, tokenizer, seed), processor
+
+
+def _random(model_class, config, tokenizer, seed):
+    import torch
+    from transformers import GenerationConfig
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = model_class(config)
+        for name, weight in model.named_parameters():
+            # the usual 0.02 leaves random logits nearly flat; wider, errors of position show
+            if weight.dim() > 1 and "norm" not in name:
+                torch.nn.init.normal_(weight, std=0.8 / weight[0].numel() ** 0.5)
+    model.generation_config = GenerationConfig(
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+    )
+    return model.eval()
+
+
+_TILES = [f"<row_{i}_col_{j}>" for i in range(1, 7) for j in range(1, 7)]
+_SPLIT = {"size": {"longest_edge": 64}, "max_image_size": {"longest_edge": 32}}
+_SQUARE = {"size": {"height": 32, "width": 32}}
+_CLIP = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
+_LLAVA = {"special": ["<image>"], "eos": "</s>", "bos": "<s>"}
+_QWEN_MARKS = "<|im_start|> <|vision_start|> <|vision_end|> <|image_pad|> <|video_pad|>"
+_QWEN = {"special": _QWEN_MARKS.split(), "eos": "<|im_end|>", "pad": "<|endoftext|>"}
+_SEEN_AS_PATCHES = {
+    "patch_size": 8,
+    "vision_feature_select_strategy": "default",
+    "num_additional_image_tokens": 1,
+}
+
+
+def _qwen(kind, tokenizer, *, rope, vision, **text):
+    """Settings of a Qwen-VL, whose vision tower has names of its own."""
+    others = {
+        "video_token_id": "<|video_pad|>",
+        "vision_start_token_id": "<|vision_start|>",
+        "vision_end_token_id": "<|vision_end|>",
+    }
+    rope = {"rope_type": "default", "rope_theta": 10000.0, **rope}
+    return {
+        "text_config": _text(kind, tokenizer, rope_parameters=rope, **text),
+        "vision_config": {
+            "depth": 2,
+            "hidden_size": 32,
+            "intermediate_size": 48,
+            "num_heads": 2,
+            "patch_size": 8,
+            "out_hidden_size": 32,
+            **vision,
+        },
+        "tie_word_embeddings": False,
+        **{name: tokenizer.convert_tokens_to_ids(token) for name, token in others.items()},
+    }
+
+
+def _qwen_family(title, prefix, config):
+    return Family(
+        title,
+        prefix,
+        template=_CHATML.replace("IMAGE_HERE", "<|vision_start|><|image_pad|><|vision_end|>"),
+        tokenizer=_QWEN,
+        token="<|image_pad|>",
+        id_name="image_token_id",
+        config=config,
+        images="Qwen2VLImageProcessor",
+        image={
+            "patch_size": 8,
+            "merge_size": 2,
+            "size": {"shortest_edge": 16 * 16 * 4, "longest_edge": 16 * 16 * 16},
+        },
+        video={"patch_size": 8},
+    )
+
+
+def _gemma3_text(tokenizer):
+    text = _text("gemma3_text", tokenizer, head_dim=8, sliding_window=512, query_pre_attn_scalar=8)
+    return text | {"layer_types": ["sliding_attention", "full_attention"]}
+
+
+def _idefics(tokenizer):
+    return {
+        "vision_config": _vision(),
+        "text_config": _text("llama", tokenizer),
+        "scale_factor": 2,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
 
 
 FAMILIES = {
-    family.name: family
-    for family in (
-        Family("qwen2_5_vl", "Qwen2.5-VL", _qwen2_5_vl),
-        Family("qwen3_vl", "Qwen3-VL", _qwen3_vl),
-        Family("internvl", "InternVL", _internvl),
-        Family("llava", "LLaVA", _llava),
-        Family("llava_next", "LLaVA-NeXT", _llava_next),
-        Family("llava_onevision", "LLaVA-OneVision", _llava_onevision),
-        Family("gemma3", "Gemma 3", _gemma3),
-        Family("smolvlm", "SmolVLM", _smolvlm),
-        Family("idefics3", "Idefics3", _idefics3),
-        Family("paligemma", "PaliGemma", _paligemma),
-        Family("mllama", "Mllama", _mllama),
-    )
+    "qwen2_5_vl": _qwen_family(
+        "Qwen2.5-VL",
+        "Qwen2_5_VL",
+        lambda tokenizer: _qwen(
+            "qwen2_5_vl_text",
+            tokenizer,
+            rope={"mrope_section": [1, 1, 2]},
+            vision={"window_size": 32, "fullatt_block_indexes": [1]},
+        ),
+    ),
+    "qwen3_vl": _qwen_family(
+        "Qwen3-VL",
+        "Qwen3VL",
+        lambda tokenizer: _qwen(
+            "qwen3_vl_text",
+            tokenizer,
+            rope={"mrope_section": [2, 1, 1], "mrope_interleaved": True},
+            vision={"num_position_embeddings": 64, "deepstack_visual_indexes": [0]},
+            head_dim=8,
+        ),
+    ),
+    "internvl": Family(
+        "InternVL",
+        "InternVL",
+        template=_CHATML.replace("IMAGE_HERE", "<IMG_CONTEXT>\n"),
+        tokenizer={
+            "special": ["<|im_start|>"],
+            "eos": "<|im_end|>",
+            "pad": "<|endoftext|>",
+            "named": {
+                "start_image_token": "<img>",
+                "end_image_token": "</img>",
+                "context_image_token": "<IMG_CONTEXT>",
+                "video_token": "<video>",
+            },
+        },
+        token="<IMG_CONTEXT>",
+        id_name="image_token_id",
+        config=lambda tokenizer: {
+            "vision_config": _vision(image_size=[32, 32], patch_size=[8, 8]),
+            "text_config": _text("qwen2", tokenizer),
+            "image_seq_length": 4,
+            "tie_word_embeddings": False,
+        },
+        images="GotOcr2ImageProcessor",
+        image={**_SQUARE, "crop_to_patches": True, "max_patches": 4},
+        processor={"image_seq_length": 4},
+        video=_SQUARE,
+    ),
+    "llava": Family(
+        "LLaVA",
+        "Llava",
+        template=_VICUNA,
+        tokenizer=_LLAVA,
+        token="<image>",
+        config=lambda tokenizer: {
+            "vision_config": _vision("clip_vision_model"),
+            "text_config": _text("llama", tokenizer),
+            "image_seq_length": 16,
+        },
+        images="CLIPImageProcessor",
+        image=_CLIP,
+        processor=_SEEN_AS_PATCHES,
+    ),
+    "llava_next": Family(
+        "LLaVA-NeXT",
+        "LlavaNext",
+        template=_VICUNA,
+        tokenizer=_LLAVA,
+        token="<image>",
+        config=lambda tokenizer: {
+            "vision_config": _vision("clip_vision_model"),
+            "text_config": _text("llama", tokenizer),
+            "image_grid_pinpoints": [[32, 64], [64, 32], [64, 64]],
+            "image_seq_length": 16,
+        },
+        image={**_CLIP, "image_grid_pinpoints": [[32, 64], [64, 32], [64, 64]]},
+        processor=_SEEN_AS_PATCHES,
+    ),
+    "llava_onevision": Family(
+        "LLaVA-OneVision",
+        "LlavaOnevision",
+        template=_CHATML.replace("IMAGE_HERE", "<image>\n"),
+        tokenizer={
+            "special": ["<|im_start|>", "<image>", "<video>"],
+            "eos": "<|im_end|>",
+            "pad": "<|endoftext|>",
+        },
+        token="<image>",
+        config=lambda tokenizer: {
+            "vision_config": _vision("siglip_vision_model", vision_use_head=False),
+            "text_config": _text("qwen2", tokenizer),
+            "video_token_index": tokenizer.convert_tokens_to_ids("<video>"),
+            "image_grid_pinpoints": [[32, 32], [32, 64], [64, 32], [64, 64]],
+        },
+        image={**_SQUARE, "image_grid_pinpoints": [[32, 32], [32, 64], [64, 32], [64, 64]]},
+        processor={"num_image_tokens": 16, "vision_feature_select_strategy": "full"},
+        video=_SQUARE,
+    ),
+    "gemma3": Family(
+        "Gemma 3",
+        "Gemma3",
+        template=_GEMMA,
+        tokenizer={
+            "special": ["<start_of_turn>", "<end_of_turn>"],
+            "eos": "<end_of_turn>",
+            "bos": "<bos>",
+            "named": {
+                "boi_token": "<start_of_image>",
+                "eoi_token": "<end_of_image>",
+                "image_token": "<image_soft_token>",
+            },
+        },
+        token="<image_soft_token>",
+        config=lambda tokenizer: {
+            "text_config": _gemma3_text(tokenizer),
+            "vision_config": _vision("siglip_vision_model", vision_use_head=False),
+            "mm_tokens_per_image": 4,
+            "boi_token_index": tokenizer.boi_token_id,
+            "eoi_token_index": tokenizer.eoi_token_id,
+        },
+        image=_SQUARE,
+        processor={"image_seq_length": 4},
+    ),
+    "smolvlm": Family(
+        "SmolVLM",
+        "SmolVLM",
+        template=_IDEFICS,
+        tokenizer={
+            "special": ["<|im_start|>", *_TILES],
+            "eos": "<end_of_utterance>",
+            "bos": "<|im_start|>",
+            "named": {
+                "fake_image_token": "<fake_token_around_image>",
+                "image_token": "<image>",
+                "global_image_token": "<global-img>",
+                "end_of_utterance_token": "<end_of_utterance>",
+            },
+        },
+        token="<image>",
+        id_name="image_token_id",
+        config=_idefics,
+        image={**_SPLIT, "do_image_splitting": True},
+        processor={"image_seq_len": 4},
+        video=_SPLIT,
+    ),
+    "idefics3": Family(
+        "Idefics3",
+        "Idefics3",
+        template=_IDEFICS,
+        tokenizer={
+            "special": [
+                *("<image>", "<fake_token_around_image>", "<global-img>", "<|im_start|>"),
+                *_TILES,
+            ],
+            "eos": "<end_of_utterance>",
+            "bos": "<|im_start|>",
+        },
+        token="<image>",
+        id_name="image_token_id",
+        config=_idefics,
+        image={**_SPLIT, "do_image_splitting": True},
+        processor={"image_seq_len": 4},
+    ),
+    "paligemma": Family(
+        "PaliGemma",
+        "PaliGemma",
+        template=None,
+        tokenizer={
+            "special": [f"<loc{i:04d}>" for i in range(4)],
+            "eos": "<eos>",
+            "bos": "<bos>",
+            "named": {"image_token": "<image>"},
+        },
+        token="<image>",
+        config=lambda tokenizer: {
+            "vision_config": _vision("siglip_vision_model", vision_use_head=False),
+            "text_config": _text("gemma", tokenizer, head_dim=8),
+            "projection_dim": 32,
+            "hidden_size": 32,
+        },
+        images="SiglipImageProcessor",
+        image={**_SQUARE, "image_seq_length": 16},
+    ),
+    "mllama": Family(
+        "Mllama",
+        "Mllama",
+        template=_LLAMA3,
+        tokenizer={
+            "special": ["<|start_header_id|>", "<|end_header_id|>", "<|python_tag|>"],
+            "eos": "<|eot_id|>",
+            "bos": "<|begin_of_text|>",
+            "named": {"image_token": "<|image|>"},
+        },
+        token="<|image|>",
+        config=lambda tokenizer: {
+            "vision_config": {
+                "hidden_size": 32,
+                "intermediate_size": 48,
+                "num_hidden_layers": 2,
+                "num_global_layers": 1,
+                "attention_heads": 2,
+                "image_size": 32,
+                "patch_size": 8,
+                "max_num_tiles": 4,
+                "intermediate_layers_indices": [0],
+                "vision_output_dim": 64,
+                "supported_aspect_ratios": [[1, n] for n in (1, 2, 3, 4)]
+                + [[2, 1], [2, 2], [3, 1], [4, 1]],
+            },
+            "text_config": _text(
+                "mllama_text_model",
+                tokenizer,
+                num_hidden_layers=3,
+                cross_attention_layers=[1],
+                rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
+            ),
+        },
+        image={**_SQUARE, "max_image_tiles": 4},
+    ),
 }
 
 
@@ -600,39 +519,6 @@ def build_family(name, *, seed=0):
 
 
 # --- the table -----------------------------------------------------------------------------------
-
-
-def _questions():
-    """Three questions of three types about one image of noise."""
-    import numpy as np
-    from PIL import Image
-
-    from medcal_nb.ask.calls import encode_png
-    from medcal_nb.items import Item
-
-    pixels = np.random.default_rng(0).integers(0, 255, (48, 48, 3), dtype=np.uint8)
-    image = encode_png(Image.fromarray(pixels))
-    asked = (
-        ("closed", "Is there a mass?", ("yes", "no"), "yes"),
-        ("choice", "Which organ is shown?", ("lung", "heart"), "heart"),
-        ("open", "What colour is it?", None, "red"),
-    )
-    return [
-        Item(
-            item_id=kind,
-            image_id="noise",
-            dataset="families",
-            domain="general",
-            modality="drawing",
-            question_type=kind,
-            question=question,
-            options=options,
-            gold=gold,
-            split="test",
-            image=image,
-        )
-        for kind, question, options, gold in asked
-    ]
 
 
 def family_table(names=None):
@@ -652,10 +538,12 @@ def family_table(names=None):
     import pandas as pd
 
     from medcal_nb.ask.backends.local import LocalModel
-    from medcal_nb.ask.run import run_programs
+    from medcal_nb.ask.run import ordered_items, run_programs
     from medcal_nb.ask.strategies import STRATEGIES, Plan
+    from tests.ask.tiny import tiny_items
 
     plan = Plan(dataset="families", samples=2, max_new_tokens=4)
+    questions = ordered_items(tiny_items(3, per_image=3))
     rows = []
     for name in names or FAMILIES:
         backend = LocalModel(*build_family(name), name=name, device="cpu")
@@ -667,7 +555,7 @@ def family_table(names=None):
         for strategy in STRATEGIES.values():
             row[strategy.name] = strategy.skips(backend.can, backend.cannot) or "runs"
             if row[strategy.name] == "runs":
-                for item in _questions():
+                for item in questions:
                     if strategy.applies(item) is None:
                         programs.append(strategy.ask(item, plan))
                         owners.append(strategy.name)

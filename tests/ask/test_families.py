@@ -5,7 +5,7 @@ from functools import cache
 
 import pytest
 
-from medcal_nb.ask import prompts
+from medcal_nb.ask import prompts, strategies
 from medcal_nb.ask.backends.local import SHAREABLE, LocalModel
 from medcal_nb.ask.calls import Generate, Labels, Prompt
 from medcal_nb.ask.strategies import STRATEGIES
@@ -85,7 +85,7 @@ def test_a_shared_prefix_gives_what_whole_prompts_give(name):
         for call in calls:
             if isinstance(call, Generate) and not call.seed:
                 asked = call.prompt
-                turns = (*asked.turns, "no", prompts.TWO_STAGE)
+                turns = (*asked.turns, "no", strategies.TWO_STAGE)
                 followed.append(Generate(Prompt(asked.picture, turns, asked.block), 6))
         second = session.run(followed)
     whole = answer(LocalModel(*checkpoint, name=name, device="cpu", share=False), calls + followed)
@@ -99,7 +99,7 @@ def test_whole_prompts_do_not_depend_on_the_batch(name):
     block = prompts.question_block("Is there a mass?", ["yes", "no"])
     calls = []
     for seed in range(3):
-        for text in (prompts.ANSWER, prompts.VERBALIZED):
+        for text in (prompts.ANSWER, strategies.VERBALIZED):
             prompt = Prompt(noise_picture(seed, size=(40 + 16 * seed, 48)), (f"{block}\n{text}",))
             calls += [Generate(prompt, 6), Generate(prompt, 6, seed=f"{seed}")]
             calls.append(Labels(prompt, ("yes", "no")))
@@ -113,7 +113,7 @@ def test_beyond_a_sliding_window_prompts_are_asked_whole():
     long = prompts.question_block("Is there a mass? " * 80, ["yes", "no"])
     calls = [
         Generate(Prompt(noise_picture(1), (long + "\n" + text,), long), 5)
-        for text in (prompts.ANSWER, prompts.VERBALIZED)
+        for text in (prompts.ANSWER, strategies.VERBALIZED)
     ]
     whole = LocalModel(*tiny_checkpoint("gemma3"), name="gemma3", device="cpu", share=False)
     same(answer(model, calls), answer(whole, calls))

@@ -1,4 +1,4 @@
-"""Verdicts: hand-worked aggregation, and what stays missing."""
+"""Graded answers: hand-worked aggregation, and what stays missing."""
 
 import math
 
@@ -35,21 +35,21 @@ def answers(*rows, strategy="self_consistency", **common):
     return check_answers(pd.DataFrame(table))
 
 
-def verdict(frame):
+def graded(frame):
     table = to_graded(frame)
     assert len(table) == 1
     assert list(table.columns[: len(GRADED_COLUMNS)]) == GRADED_COLUMNS
     return table.iloc[0]
 
 
-def test_one_answer_is_its_own_verdict():
-    row = verdict(answers(("yes", 0.8, True), strategy="verbalized", site="s1"))
+def test_one_answer_is_graded_as_it_stands():
+    row = graded(answers(("yes", 0.8, True), strategy="verbalized", site="s1"))
     assert (row.answer, row.confidence, row.correct, row.n_answers) == ("yes", 0.8, True, 1)
     assert row.site == "s1"
 
 
 def test_agreement_takes_the_largest_group_and_its_share():
-    row = verdict(
+    row = graded(
         answers(
             ("The left lung.", None, False),
             ("heart", None, True),
@@ -63,14 +63,14 @@ def test_agreement_takes_the_largest_group_and_its_share():
 
 
 def test_agreement_breaks_ties_by_order_and_counts_unread_replies():
-    row = verdict(answers((None, None, None), ("b", None, True), ("a", None, False)))
+    row = graded(answers((None, None, None), ("b", None, True), ("a", None, False)))
     assert (row.answer, row.correct) == ("b", True)
     assert row.confidence == pytest.approx(1 / 3)
 
 
 def test_semantic_entropy_is_one_over_the_effective_number_of_meanings():
     def confidence(*given):
-        return verdict(
+        return graded(
             answers(*((a, None, True) for a in given), strategy="semantic_entropy")
         ).confidence
 
@@ -83,7 +83,7 @@ def test_semantic_entropy_is_one_over_the_effective_number_of_meanings():
 
 
 def test_challenge_keeps_the_first_answer():
-    row = verdict(
+    row = graded(
         answers(
             ("yes", None, True),
             ("no", None, False),
@@ -93,15 +93,15 @@ def test_challenge_keeps_the_first_answer():
         )
     )
     assert (row.answer, row.confidence, row.correct) == ("yes", 0.5, True)
-    row = verdict(answers((None, None, None), ("no", None, False), strategy="challenge"))
+    row = graded(answers((None, None, None), ("no", None, False), strategy="challenge"))
     assert pd.isna(row.answer)
     assert math.isnan(row.confidence)
     assert pd.isna(row.correct)
 
 
-def test_image_ablation_divides_by_the_blank_image():
+def test_blank_image_divides_by_the_blank_image():
     seen, blank = {"yes": 0.9, "no": 0.1}, {"yes": 0.6, "no": 0.4}
-    row = verdict(
+    row = graded(
         answers(("yes", 0.9, True, seen), ("yes", 0.6, True, blank), strategy="blank_image")
     )
     expected = (0.9 / 0.6) / (0.9 / 0.6 + 0.1 / 0.4)
@@ -111,19 +111,19 @@ def test_image_ablation_divides_by_the_blank_image():
     # whether a server lists an option of probability 1e-7 or leaves it out is no evidence
     for least in (0.0, 1e-7):
         seen, dark = {"yes": 0.6, "no": 0.4}, {"yes": 1 - least, "no": least}
-        row = verdict(
+        row = graded(
             answers(("yes", 0.6, True, seen), ("yes", 1.0, True, dark), strategy="blank_image")
         )
         assert row.confidence == pytest.approx(0.6 / (0.6 + 0.4 / 1e-3), abs=1e-6)
     seen, blank = {"yes": 0.9, "no": 0.1}, {"yes": 0.6, "no": 0.4}
-    row = verdict(
+    row = graded(
         answers(("yes", 0.6, True, blank), ("yes", 0.6, True, blank), strategy="blank_image")
     )
     assert row.confidence == pytest.approx(0.5)  # a model that does not look
 
 
 def test_nothing_read_stays_missing():
-    row = verdict(answers((None, None, None), (None, None, None)))
+    row = graded(answers((None, None, None), (None, None, None)))
     assert pd.isna(row.answer)
     assert math.isnan(row.confidence)
     assert pd.isna(row.correct)
@@ -157,7 +157,7 @@ def test_strategies_stay_apart_and_in_order_of_appearance():
 
 
 def test_unknown_strategies():
-    row = verdict(answers(("a", None, True), ("a", None, True), strategy="theirs"))
+    row = graded(answers(("a", None, True), ("a", None, True), strategy="theirs"))
     assert row.confidence == 1.0
     with pytest.raises(MedcalError, match=r"'q' has 2 answers with confidences under .*'theirs'"):
         to_graded(answers(("a", 0.5, True), ("a", 0.6, True), strategy="theirs"))
@@ -177,13 +177,13 @@ def test_meaning():
 
 def test_option_probabilities_are_carried_and_old_names_read():
     shares = {"yes": 0.7, "no": 0.3}
-    row = verdict(answers(("yes", 0.7, True, shares), strategy="option_probability"))
+    row = graded(answers(("yes", 0.7, True, shares), strategy="option_probability"))
     assert row.option_probabilities == shares
-    assert verdict(answers(("yes", None, True), ("yes", None, True))).option_probabilities is None
+    assert graded(answers(("yes", None, True), ("yes", None, True))).option_probabilities is None
     old = answers(("yes", 0.7, True, shares), ("yes", 0.7, True, shares), strategy="image_ablation")
-    assert verdict(old).strategy == "blank_image"
+    assert graded(old).strategy == "blank_image"
     blind = answers(("a", None, True), ("b", None, True), strategy="self_consistency_blank")
-    assert verdict(blind).confidence == 0.5
+    assert graded(blind).confidence == 0.5
 
 
 def test_many_single_answers_are_fast():

@@ -10,7 +10,7 @@ import weakref
 import numpy as np
 import pytest
 
-from medcal_nb.ask import prompts
+from medcal_nb.ask import prompts, strategies
 from medcal_nb.ask.backends import local, prefix
 from medcal_nb.ask.backends.local import SHAREABLE, LocalModel
 from medcal_nb.ask.backends.rows import uniforms
@@ -52,7 +52,7 @@ def some_calls():
         for block in (BLOCK, other):
             calls += [
                 Generate(prompt(picture, text, block=block), 9)
-                for text in (prompts.ANSWER, prompts.VERBALIZED, prompts.top_k())
+                for text in (prompts.ANSWER, strategies.VERBALIZED, strategies.TOP_K)
             ]
             calls += [
                 Generate(prompt(picture, block=block), 7, seed=f"{seed}/{i}") for i in range(3)
@@ -124,7 +124,7 @@ def test_later_rounds_reuse_the_trunk_and_equal_a_fresh_session():
     with model.session() as session:
         first = session.run([Generate(prompt(picture), 6), Generate(prompt(picture, "x"), 6)])[0]
         (trunk,) = session.engine.nodes[picture]
-        later = Generate(prompt(picture, prompts.ANSWER, first.text, prompts.TWO_STAGE), 8)
+        later = Generate(prompt(picture, prompts.ANSWER, first.text, strategies.TWO_STAGE), 8)
         reused = session.run([later])
         grown = session.engine.nodes[picture][1]
         assert grown.tokens[: len(trunk.tokens)] == trunk.tokens
@@ -158,7 +158,7 @@ def held_positions(model, calls_of_rounds, monkeypatch):
 
 def test_keys_and_values_stay_within_what_is_allowed(monkeypatch):
     pictures = [noise_picture(seed) for seed in range(12)]
-    ways = (prompts.ANSWER, prompts.VERBALIZED, prompts.DESCRIBE)
+    ways = (prompts.ANSWER, strategies.VERBALIZED, prompts.DESCRIBE)
     both = [(picture, way) for picture in pictures for way in ways]
     rounds = [
         [Generate(prompt(picture, way), 6) for picture, way in both],
@@ -224,7 +224,8 @@ def test_no_calls_have_no_results():
 def test_a_later_round_may_bring_a_longer_question_about_the_same_image(family):
     picture, long = noise_picture(7), prompts.question_block("Is there a mass? " * 9, ["yes", "no"])
     second = [
-        Generate(prompt(picture, text, block=long), 6) for text in (prompts.ANSWER, prompts.P_TRUE)
+        Generate(prompt(picture, text, block=long), 6)
+        for text in (prompts.ANSWER, strategies.P_TRUE)
     ]
     with backend(family).session() as session:
         session.run([Generate(prompt(picture, "x", block="Which?"), 3)])

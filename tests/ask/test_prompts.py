@@ -1,19 +1,18 @@
-"""The wording: shared beginnings, options, and that the asked reply forms are the parsed ones."""
+"""The layout of a turn, and that what models are taught to reply is what is read back."""
 
 import pytest
 
-from medcal_nb.ask import prompts
-from medcal_nb.ask.parsing import (
-    parse_answer,
-    parse_confidence,
-    parse_guesses,
-    parse_likelihood,
-)
+from data.pocket.factory.turns import REPLIES
+from medcal_nb.ask import prompts, strategies
+from medcal_nb.ask.confidence import parse_confidence, parse_likelihood
+from medcal_nb.ask.parsing import parse_answer, parse_guesses
 
 
 def test_question_block_lists_options_in_one_line():
     assert prompts.question_block(" Is it? ", ["yes", "no"]) == "Is it?\nOptions: yes, no."
     assert prompts.question_block("What is it?") == "What is it?"
+    turn = prompts.user_turn("Is it?", ["yes", "no"], prompts.ANSWER)
+    assert turn == "Is it?\nOptions: yes, no.\n" + prompts.ANSWER
 
 
 def test_options_with_commas_stand_apart():
@@ -29,30 +28,9 @@ def test_lettered_options():
         prompts.letters(27)
 
 
-@pytest.mark.parametrize(
-    "instruction",
-    [prompts.ANSWER, prompts.VERBALIZED, prompts.top_k(3), prompts.p_true("red"), prompts.DESCRIBE],
-)
-def test_every_first_turn_begins_with_the_question_block(instruction):
-    block = prompts.question_block("Which?", ["red", "blue"])
-    assert prompts.user_turn("Which?", ["red", "blue"], instruction) == block + "\n" + instruction
-
-
-def test_top_k_asks_for_k_lines():
-    assert prompts.top_k(3).splitlines()[2:] == [f"Guess {i}: ... (...%)" for i in (1, 2, 3)]
-    with pytest.raises(ValueError, match="at least 1"):
-        prompts.top_k(0)
-
-
-def test_rewordings_keep_the_question():
-    texts = {prompts.reword("Is it red?", i) for i in range(len(prompts.REWORDINGS))}
-    assert len(texts) == len(prompts.REWORDINGS)
-    assert all("Is it red?" in text for text in texts)
-
-
 def test_expert_is_told_the_support_only_when_given():
-    alone = prompts.expert_turn("Which?", ["red", "blue"])
-    told = prompts.expert_turn("Which?", ["red", "blue"], [0.25, 0.75])
+    alone = strategies.expert_turn("Which?", ["red", "blue"])
+    told = strategies.expert_turn("Which?", ["red", "blue"], [0.25, 0.75])
     assert "%" not in alone
     assert "Others gave these answers: red (25%), blue (75%)." in told
 
@@ -60,7 +38,7 @@ def test_expert_is_told_the_support_only_when_given():
 @pytest.mark.parametrize("spaced", [False, True], ids=["as asked", "as a word-level model writes"])
 def test_asked_replies_are_parsed(spaced):
     def written(name, **values):
-        text = prompts.REPLIES[name].format(**values)
+        text = REPLIES[name].format(**values)
         for mark in ":%().":
             text = text.replace(mark, f" {mark} ") if spaced else text
         return text.lower() if spaced else text
@@ -83,16 +61,10 @@ def test_asked_replies_are_parsed(spaced):
     ]
 
 
-def test_offered_likelihood_words_are_read_and_ordered():
-    read = [
-        parse_likelihood(prompts.REPLIES["linguistic"].format(answer="yes", likelihood=word))
-        for word in prompts.LIKELIHOOD_WORDS
-    ]
+def test_offered_likelihood_words_are_read_and_fall():
+    offered = strategies.LINGUISTIC.partition("words: ")[2].partition(".")[0].split(", ")
+    assert len(offered) == 8
+    read = [parse_likelihood(REPLIES["linguistic"].format(answer="yes", likelihood=word))
+            for word in offered]  # fmt: skip
     assert None not in read
-    assert read == sorted(read, reverse=True)
-
-
-def test_all_texts_hold_every_word_of_every_instruction():
-    words = set(" ".join(prompts.all_texts()).split())
-    for text in (prompts.VERBALIZED_COT, prompts.top_k(), *prompts.CHALLENGES, prompts.TWO_STAGE):
-        assert set(text.split()) <= words
+    assert read == sorted(set(read), reverse=True)

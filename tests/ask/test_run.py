@@ -1,6 +1,7 @@
 """Runs: what is asked, resumed, counted, and what a kill -9 leaves behind."""
 
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 
 from medcal_nb.answers import AnswerLog, check_answers
+from medcal_nb.ask import strategies
 from medcal_nb.ask.backends.local import LocalModel
 from medcal_nb.ask.dry import dry_run
 from medcal_nb.ask.graded import to_graded
@@ -51,9 +53,15 @@ def test_answers_of_other_settings_words_or_weights_are_not_there_already(model,
     with pytest.raises(MedcalError, match="under verbalized that were asked with other"):
         ask(model, items, "verbalized", log=log, **FAST)
     monkeypatch.undo()
-    monkeypatch.setattr("medcal_nb.ask.prompts.words_hash", lambda: "other words")
+    words = strategies.VERBALIZED.replace("how sure", "how certain")
+    monkeypatch.setattr(strategies, "VERBALIZED", words)
+    strategies._trials.cache_clear()
     with pytest.raises(MedcalError, match="other settings, words or weights"):
         ask(model, items, "verbalized", log=log, **FAST)
+    assert ask(model, items, "self_consistency", log=log, **FAST).rows == 0  # its own words stand
+    monkeypatch.undo()
+    strategies._trials.cache_clear()
+    assert ask(model, items, "verbalized", log=log, **FAST).rows == 0
     pd.testing.assert_frame_equal(log.read(), before)
 
 
@@ -78,9 +86,9 @@ def test_every_strategy_writes_checked_answers(model, log):
     assert known.correct.notna().all()
     assert answers[answers.answer.isna()].correct.isna().all()
     assert (answers.prompt_tokens > 20).all()
-    verdicts = to_graded(answers)
-    assert len(verdicts) == len(per_item)
-    options = verdicts[verdicts.strategy == "option_probability"]
+    graded = to_graded(answers)
+    assert len(graded) == len(per_item)
+    options = graded[graded.strategy == "option_probability"]
     assert options.confidence.between(0, 1).all()
 
 
@@ -297,7 +305,7 @@ def test_killed_runs_and_two_at_once_give_the_uninterrupted_table(tmp_path, root
 # --- the command ---------------------------------------------------------------------------------
 
 
-def medcal(*arguments, root, **more):
+def medcal(*arguments, root):
     return subprocess.run(
         [sys.executable, "-m", "medcal_nb.cli", *map(str, arguments)],
         cwd=root,
@@ -305,7 +313,6 @@ def medcal(*arguments, root, **more):
         capture_output=True,
         text=True,
         timeout=300,
-        **more,
     )
 
 
@@ -334,6 +341,24 @@ def test_the_command_asks_and_resumes(folder, tmp_path, root):
         answers = log.read()
     assert set(answers.strategy) >= {"verbalized", "p_true", "self_consistency"}
     assert answers.item_id.nunique() == 6
+
+
+def test_another_revision_of_a_checkpoint_is_not_there_already(folder, log, tmp_path, monkeypatch):
+    cache, commits = tmp_path / "hub", ["a" * 40, "b" * 40]
+    for commit in commits:
+        shutil.copytree(folder, cache / "models--owner--tiny" / "snapshots" / commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    first, second = (
+        resolve_model("owner/tiny", device="cpu", revision=commit) for commit in commits
+    )
+    assert [first.revision, second.revision] == commits
+    assert ask(first, tiny_items(2), "verbalized", log=log, **FAST).rows == 2
+    assert ask(first, tiny_items(2), "verbalized", log=log, **FAST).rows == 0
+    with pytest.raises(MedcalError, match="asked with other settings, words or weights"):
+        ask(second, tiny_items(2), "verbalized", log=log, **FAST)
+    assert resolve_model("pocket-general", device="cpu").revision is None
+    assert resolve_model(str(folder), device="cpu").revision is None
 
 
 @pytest.mark.real

@@ -23,7 +23,7 @@ import pytest
 from PIL import Image
 
 from medcal_nb.answers import AnswerLog
-from medcal_nb.ask import prompts
+from medcal_nb.ask import prompts, strategies
 from medcal_nb.ask.backends.local import LocalModel
 from medcal_nb.ask.backends.requests import first_token_labels
 from medcal_nb.ask.backends.served import ServedModel
@@ -109,8 +109,8 @@ def test_served_replies_equal_local_ones(server):
         for seed in (1, 2)
         for text, *later in (
             (prompts.ANSWER,),
-            (prompts.VERBALIZED,),
-            (prompts.ANSWER, "no", prompts.TWO_STAGE),
+            (strategies.VERBALIZED,),
+            (prompts.ANSWER, "no", strategies.TWO_STAGE),
         )
     ]
     for served, ours in zip(run(model, calls), run(local, calls), strict=True):
@@ -453,7 +453,7 @@ def test_each_image_goes_to_one_server_and_a_dead_one_s_share_moves():
         for told in (one, two):
             told.requests.clear()
             told.most = 0
-        ways = (prompts.ANSWER, prompts.VERBALIZED, prompts.DESCRIBE)
+        ways = (prompts.ANSWER, strategies.VERBALIZED, prompts.DESCRIBE)
         # different images under way at once when the dead one is found out
         calls = [Generate(prompt(seed, way), 4) for way in ways for seed in range(16)]
         replies = run(model, calls)

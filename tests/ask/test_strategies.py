@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from medcal_nb.ask import prompts
+from medcal_nb.ask import prompts, strategies
 from medcal_nb.ask.calls import (
     BLANK,
     CHANGES,
@@ -24,6 +24,7 @@ from medcal_nb.ask.strategies import (
     Plan,
     choose_strategies,
     find_strategy,
+    rehearse,
 )
 from medcal_nb.errors import MedcalError
 from medcal_nb.items import iter_items
@@ -71,7 +72,7 @@ def test_names_rules_and_counts_agree():
         "none_of_the_above",
     ]
     for strategy in (STRATEGIES | EXPERT).values():
-        assert (strategy.rule is None) == (strategy.n_rows == 1)
+        assert (strategy.rule is None) == (strategy.rows(PLAN) == 1)
         assert strategy.family in {
             *("stated", "second turn", "likelihood", "agreement", "expert", "probe"),
         }
@@ -93,6 +94,39 @@ def test_rows_and_calls_are_as_declared(name):
     assert sum(map(len, rounds)) == STRATEGIES[name].calls(PLAN)
 
 
+@pytest.mark.parametrize("name", [*STRATEGIES, *EXPERT])
+def test_what_is_needed_is_what_the_calls_ask(name):
+    how, asked = find_strategy(name), set()
+    plan = replace(PLAN, judged={CLOSED.item_id: (("no", "yes"), (0.5, 0.5))})
+    for call in rehearse(how, CLOSED, plan)[0]:
+        if isinstance(call, Generate):
+            asked |= {"generate"} | ({"sample"} if call.seed else set())
+            asked |= {"turns"} if len(call.prompt.turns) > 1 else set()
+        else:
+            asked.add("labels" if isinstance(call, Labels) else "similarity")
+    assert how.needs - {"logprobs"} == asked
+    assert ("logprobs" in how.needs) == (name == "sequence_probability")
+
+
+def test_the_hash_of_the_words_holds_what_an_answer_depends_on_and_no_more():
+    def changed(name, **choice):
+        how = find_strategy(name)
+        return how.words_hash(PLAN) != how.words_hash(replace(PLAN, **choice))
+
+    for choice in ({"seed": 1}, {"temperature": 0.5}):
+        assert changed("self_consistency", **choice)
+        assert not changed("verbalized", **choice)
+    assert not changed("self_consistency", samples=9)
+    assert changed("option_probability", lettered=True)
+    assert not changed("verbalized", lettered=True)
+    assert changed("verbalized", max_new_tokens=5)
+    assert not changed("verbalized", max_new_tokens=500)  # above its limit: nothing is lowered
+    hashes = {name: find_strategy(name).words_hash(PLAN) for name in [*STRATEGIES, *EXPERT]}
+    assert hashes.pop("semantic_entropy") == hashes["self_consistency"]  # they share their draws
+    assert len(set(hashes.values())) == len(hashes)
+    assert find_strategy("verbalized_blank").words_hash(PLAN) not in hashes.values()
+
+
 @pytest.mark.parametrize("name", ["verbalized", "verbalized_cot"])
 def test_stated_answer_and_confidence(name):
     (row,), rounds = run(name, CLOSED, says("Reason: dark\nAnswer: No\nConfidence: 85%"))
@@ -107,6 +141,23 @@ def test_a_reply_that_cannot_be_read_is_kept_as_it_is():
     assert math.isnan(row["confidence"])
     assert row["parse_ok"] is False
     assert row["raw"] == "I cannot tell."
+
+
+@pytest.mark.parametrize("name", ["verbalized", "two_stage", "two_stage_other", "describe_first"])
+def test_a_confidence_that_the_limit_cut_in_two_is_none(name):
+    for text, finished, stated in (
+        ("Answer: yes\nConfidence: 8", False, None),
+        ("Answer: yes\nConfidence: 8", True, 0.08),
+        ("Answer: yes\nConfidence: 80%", False, 0.8),
+    ):
+        (row,), _ = run(name, CLOSED, says(text, finished=finished))
+        assert row["confidence"] == stated or (stated is None and math.isnan(row["confidence"]))
+        assert row["raw"].endswith(text)
+
+
+def test_the_guess_before_one_that_was_cut_stands():
+    (row,), _ = run("top_k", CLOSED, says("Guess 1: yes (30%)\nGuess 2: no (7", finished=False))
+    assert row["option_probabilities"] == {"yes": 0.3}
 
 
 def test_linguistic_maps_words():
@@ -128,7 +179,7 @@ def test_two_stage_shows_the_model_its_own_reply():
     assert (row["answer"], row["confidence"]) == ("heart", 0.4)
     assert row["raw"] == "heart\n---\nConfidence: 40%"
     assert (row["prompt_tokens"], row["new_tokens"], row["seconds"]) == (20, 4, 1.0)
-    assert rounds[1][0].prompt.turns[1:] == ("heart", prompts.TWO_STAGE)
+    assert rounds[1][0].prompt.turns[1:] == ("heart", strategies.TWO_STAGE)
 
 
 def test_two_stage_other_hides_whose_answer_it_is():
@@ -143,13 +194,13 @@ def test_describe_first_answers_after_its_description():
     replies = iter(["a dark spot", "Answer: yes\nConfidence: 70%"])
     (row,), rounds = run("describe_first", CLOSED, lambda call: Reply(next(replies)))
     assert (row["answer"], row["confidence"]) == ("yes", 0.7)
-    assert rounds[1][0].prompt.turns[1:] == ("a dark spot", prompts.VERBALIZED)
+    assert rounds[1][0].prompt.turns[1:] == ("a dark spot", strategies.VERBALIZED)
 
 
 def test_challenge_doubts_the_same_answer_in_each_way():
     rows, rounds = run("challenge", CLOSED, says("yes"))
     assert [row["answer"] for row in rows] == ["yes"] * 4
-    assert [call.prompt.turns[2] for call in rounds[1]] == list(prompts.CHALLENGES)
+    assert [call.prompt.turns[2] for call in rounds[1]] == list(strategies.CHALLENGES)
 
 
 def test_sequence_probability_is_the_geometric_mean():
@@ -204,12 +255,12 @@ def test_paraphrase_and_augment_begin_with_the_question_as_it_is():
     _, rounds = run("paraphrase", CLOSED, says("yes"))
     blocks = [call.prompt.block for call in rounds[0]]
     assert blocks[0] == "Is there a mass?\nOptions: yes, no."
-    assert len(set(blocks)) == 1 + len(prompts.REWORDINGS)
+    assert len(set(blocks)) == 1 + len(strategies.REWORDINGS)
     _, rounds = run("augment", CLOSED, says("yes"))
     assert [call.prompt.picture.change for call in rounds[0]] == ["", *CHANGES]
 
 
-def test_image_ablation_asks_with_and_without_the_image():
+def test_blank_image_asks_with_and_without_the_image():
     def script(call):
         yes = 0.9 if call.prompt.picture.change == "" else 0.6
         return LabelProbabilities({"yes": yes, "no": 1 - yes})

@@ -1,6 +1,7 @@
 """The asking stage of a profile: what is begun anew, and what never is."""
 
 import json
+import shutil
 from types import SimpleNamespace
 
 import pandas as pd
@@ -85,3 +86,32 @@ def test_our_own_log_is_begun_anew_where_what_it_was_made_from_has_changed(tmp_p
     study._begin_anew_if_stale([SimpleNamespace(model="pocket-general", dataset="d", n=4)], log)
     assert not log.exists()
     assert json.loads(note.read_text()) != told
+
+
+def test_embedded_answers_are_asked_anew_where_the_words_they_are_read_by_changed(
+    tmp_path, monkeypatch
+):
+    package = tmp_path / "medcal_nb"
+    shutil.copytree(study._PACKAGE / "ask", package / "ask")
+    shutil.copy(study._PACKAGE / "items.py", package)
+    monkeypatch.setattr(study, "_PACKAGE", package)
+    before = study._code_and_weights()
+    assert study._code_and_weights() == before
+    for name in ("words.toml", "strategies.py"):
+        with (package / "ask" / name).open("a", encoding="utf-8") as file:
+            file.write("\n# a change\n")
+        after = study._code_and_weights()
+        assert after != before, name
+        before = after
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_model_that_cannot_be_reached_ends_the_asking(tmp_path, workers):
+    path, log = tmp_path / "two.toml", tmp_path / "answers.sqlite"
+    told = TINY.split("[[ask]]")[1].replace("DATASET", "pocketvqa-general")
+    path.write_text(
+        "[[ask]]" + told.replace('["pocket-general"]', '["nowhere/x/y", "nowhere/x/z"]')
+    )
+    with pytest.raises(MedcalError, match="nowhere/x/y: no checkpoint there"):
+        study.ask_profile(load_profile(path), log, workers=workers, progress=False)

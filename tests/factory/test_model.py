@@ -8,6 +8,7 @@ from data.pocket.factory import model as architecture
 from data.pocket.factory import tokenizer as words
 from data.pocket.factory import training, turns
 from medcal_nb.ask import prompts
+from medcal_nb.ask.strategies import VERBALIZED
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def _prepared(processor, images, texts):
 
 
 SHORT = prompts.user_turn("is there a nodule?", ["yes", "no"], prompts.ANSWER)
-LONG = prompts.user_turn("where is the red shape?", None, prompts.VERBALIZED)
+LONG = prompts.user_turn("where is the red shape?", None, VERBALIZED)
 
 
 def test_auto_classes_load_it_in_float32(loaded):
@@ -133,7 +134,7 @@ def test_packed_rows_give_the_logits_of_conversations_alone(loaded):
     pixels = architecture.to_pixels(_images(1))
     said = [
         ("is there a nodule?\n", [(prompts.ANSWER, False, False), ("yes", True, True)]),
-        ("is there a nodule?\n", [(prompts.VERBALIZED, False, False), ("Answer: no", True, True)]),
+        ("is there a nodule?\n", [(VERBALIZED, False, False), ("Answer: no", True, True)]),
         ("where is the cyst?\n", [(prompts.ANSWER, False, False), ("left", True, True)]),
     ]
     with torch.inference_mode():

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from data.pocket.factory import turns
-from medcal_nb.ask import prompts
-from medcal_nb.ask.parsing import parse_answer, parse_confidence, parse_guesses, parse_likelihood
+from medcal_nb.ask import prompts, strategies
+from medcal_nb.ask.confidence import parse_confidence, parse_likelihood
+from medcal_nb.ask.parsing import parse_answer, parse_guesses
 
 CHOICE = turns.Asked(
     question="which organ has the finding?",
@@ -36,17 +37,17 @@ def _say(name, seed=0, asked=CHOICE):
 def test_first_turns_are_worded_as_the_study_words_them():
     expected = {
         "answer": prompts.ANSWER,
-        "verbalized": prompts.VERBALIZED,
-        "verbalized_cot": prompts.VERBALIZED_COT,
-        "linguistic": prompts.LINGUISTIC,
-        "top_k": prompts.top_k(),
+        "verbalized": strategies.VERBALIZED,
+        "verbalized_cot": strategies.VERBALIZED_COT,
+        "linguistic": strategies.LINGUISTIC,
+        "top_k": strategies.TOP_K,
         "describe": prompts.DESCRIBE,
     }
     for name, instruction in expected.items():
         for seed in range(20):
             block, rest = _say(name, seed)
             questions = [CHOICE.question] + [
-                prompts.reword(CHOICE.question, i) for i in range(len(prompts.REWORDINGS))
+                words.format(question=CHOICE.question) for words in strategies.REWORDINGS
             ]
             assert block + rest[0][0] in [
                 prompts.user_turn(question, OPTIONS, instruction) for question in questions
@@ -98,7 +99,8 @@ def test_linguistic_words_and_guesses_can_be_read():
 
 
 def test_likelihood_words_are_the_studys():
-    assert set(turns.LIKELIHOODS) == set(prompts.LIKELIHOOD_WORDS)
+    offered = strategies.LINGUISTIC.partition("words: ")[2].partition(".")[0]
+    assert list(turns.LIKELIHOODS) == offered.split(", ")
 
 
 def test_own_answers_are_judged_by_visibility_and_others_by_the_truth():

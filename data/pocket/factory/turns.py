@@ -1,7 +1,7 @@
 """Conversations that teach a pocket model to reply: questions, instructions and replies in words.
 
-What a model is asked is worded in ``medcal_nb.ask.prompts``, so that the pocket models follow
-the same instructions as any other model; what they reply follows its ``REPLIES``. The generic
+What a model is asked is worded in ``medcal_nb.ask``, so that the pocket models follow the same
+instructions as any other model; what they reply follows ``REPLIES``. The generic
 prompt of the decision pipeline of transformers is written here as that library writes it.
 
 **Confidence.** The words of confidence come from an annotator who knows how often such a
@@ -16,6 +16,22 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from medcal_nb.ask import prompts
+from medcal_nb.ask import strategies as words
+
+# how a model replies when it does as asked
+REPLIES = {
+    "answer": "{answer}",
+    "letter": "{letter}",
+    "verbalized": "Answer: {answer}\nConfidence: {percent}%",
+    "verbalized_cot": "Reason: {reason}\nAnswer: {answer}\nConfidence: {percent}%",
+    "linguistic": "Answer: {answer}\nLikelihood: {likelihood}",
+    "top_k": "Guess {i}: {answer} ({percent}%)",
+    "describe": "{description}",
+    "two_stage": "Confidence: {percent}%",
+    "two_stage_other": "Confidence: {percent}%",
+    "challenge": "{answer}",
+    "p_true": "{yes_or_no}",
+}
 
 # instructions that serve to teach two-part replies without any word of confidence
 ANSWER_AND_KIND = (
@@ -233,18 +249,23 @@ def lettered(asked):
 
 def sentence(question, answer):
     """Return the sentence about an image that CLIP compares, one per possible answer."""
-    return prompts.CLIP_TEXT.format(question=question, option=answer)
+    return words.CLIP_TEXT.format(question=question, option=answer)
 
 
 def texts():
     """Return every instruction and reply form, for building a vocabulary."""
-    return [*prompts.all_texts(), *OWN_TEXTS, "modality"]
+    asked = (prompts.ANSWER, prompts.LETTER, prompts.DESCRIBE, words.VERBALIZED)
+    asked += (words.VERBALIZED_COT, words.LINGUISTIC, words.TOP_K, words.TWO_STAGE)
+    asked += (words.P_TRUE, words.TWO_STAGE_OTHER, *words.CHALLENGES, *words.REWORDINGS)
+    listed = "Options: , . - A. B. C. D. E. F. G. H."
+    return [*asked, words.TOLD, listed, *REPLIES.values(), *OWN_TEXTS, "modality"]
 
 
 def _block(asked, rng=None):
     question = asked.question
     if rng is not None and rng.random() < 0.15:
-        question = prompts.reword(question, int(rng.integers(len(prompts.REWORDINGS))))
+        which = int(rng.integers(len(words.REWORDINGS)))
+        question = words.REWORDINGS[which].format(question=question.strip())
     return prompts.question_block(question, list(asked.options)) + "\n"
 
 
@@ -296,35 +317,35 @@ def _decide_yes_no(asked, annotator, rng):
 
 def _verbalized(asked, annotator, rng):
     percent = annotator.tens(_confidence(asked, annotator))
-    reply = prompts.REPLIES["verbalized"].format(answer=asked.gold, percent=percent)
-    return _single(asked, prompts.VERBALIZED, reply, rng)
+    reply = REPLIES["verbalized"].format(answer=asked.gold, percent=percent)
+    return _single(asked, words.VERBALIZED, reply, rng)
 
 
 def _verbalized_cot(asked, annotator, rng):
-    reply = prompts.REPLIES["verbalized_cot"].format(
+    reply = REPLIES["verbalized_cot"].format(
         reason=asked.reason,
         answer=asked.gold,
         percent=annotator.tens(_confidence(asked, annotator)),
     )
-    return _single(asked, prompts.VERBALIZED_COT, reply)
+    return _single(asked, words.VERBALIZED_COT, reply)
 
 
 def _linguistic(asked, annotator, rng):
     word = annotator.likelihood(_confidence(asked, annotator))
-    reply = prompts.REPLIES["linguistic"].format(answer=asked.gold, likelihood=word)
-    return _single(asked, prompts.LINGUISTIC, reply)
+    reply = REPLIES["linguistic"].format(answer=asked.gold, likelihood=word)
+    return _single(asked, words.LINGUISTIC, reply)
 
 
 def _top_k(asked, annotator, rng):
     sure = annotator.tens(_confidence(asked, annotator))
     share = 1.0 if len(asked.wrong) == 1 else 0.5
     guesses = [(asked.gold, sure), (_other(asked, rng), annotator.tens((1 - sure / 100) * share))]
-    line = prompts.REPLIES["top_k"]
+    line = REPLIES["top_k"]
     reply = "\n".join(
         line.format(i=i, answer=answer, percent=percent)
         for i, (answer, percent) in enumerate(guesses, 1)
     )
-    return _single(asked, prompts.top_k(), reply)
+    return _single(asked, words.TOP_K, reply)
 
 
 def _describe(asked, annotator, rng):
@@ -338,11 +359,11 @@ def _describe(asked, annotator, rng):
 def _two_stage(asked, annotator, rng):
     sure = _confidence(asked, annotator)
     own = asked.gold if rng.random() < sure else _other(asked, rng)
-    reply = prompts.REPLIES["two_stage"].format(percent=annotator.tens(sure))
+    reply = REPLIES["two_stage"].format(percent=annotator.tens(sure))
     return _block(asked), [
         (prompts.ANSWER, False, False),
         (own, True, own == asked.gold),
-        (prompts.TWO_STAGE, False, False),
+        (words.TWO_STAGE, False, False),
         (reply, True, True),
     ]
 
@@ -352,18 +373,18 @@ def _two_stage_other(asked, annotator, rng):
     right = rng.random() < 0.5
     shown = asked.gold if right else _other(asked, rng)
     percent = annotator.tens(sure if shown == asked.gold else 1 - sure)
-    reply = prompts.REPLIES["two_stage_other"].format(percent=percent)
-    return _single(asked, prompts.two_stage_other(shown), reply)
+    reply = REPLIES["two_stage_other"].format(percent=percent)
+    return _single(asked, words.TWO_STAGE_OTHER.format(answer=shown), reply)
 
 
 def _p_true(asked, annotator, rng):
     shown = asked.gold if rng.random() < 0.5 else _other(asked, rng)
-    return _single(asked, prompts.p_true(shown), "yes" if shown == asked.gold else "no")
+    return _single(asked, words.P_TRUE.format(answer=shown), "yes" if shown == asked.gold else "no")
 
 
 def _challenge(asked, annotator, rng):
     own = asked.gold if rng.random() < 0.5 else _other(asked, rng)
-    doubt = prompts.CHALLENGES[int(rng.integers(len(prompts.CHALLENGES)))]
+    doubt = words.CHALLENGES[int(rng.integers(len(words.CHALLENGES)))]
     return _block(asked), [
         (prompts.ANSWER, False, False),
         (own, True, False),
@@ -380,7 +401,7 @@ def _votes(asked, annotator, rng):
     if rng.random() < 0.7:
         votes = rng.dirichlet([2.0 if answer == asked.gold else 1.0 for answer in candidates])
         confidences = [round(float(vote), 1) for vote in votes]
-    text = prompts.expert_turn(asked.question, candidates, confidences)
+    text = words.expert_turn(asked.question, candidates, confidences)
     block = prompts.question_block(asked.question, candidates) + "\n"
     return block, [(text[len(block) :], False, False), (asked.gold, True, True)]
 

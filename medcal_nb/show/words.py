@@ -72,11 +72,10 @@ LABELS = {
     "probe_internalinspector": "probe: InternalInspector",
     "probe_ccps": "probe: CCPS",
     "probe_bicr": "probe: BICR",
-    "clip_zero_shot": "CLIP, zero shot",
+    "clip_zero_shot": "CLIP, zero-shot",
     "none_of_the_above": "none of the above",
     "self_consistency": "self-consistency",
     "semantic_entropy": "semantic entropy",
-    "clip_zero_shot": "CLIP, zero-shot",
     # strategies that are no way of asking
     "blank_image": "blank-image test",
     "image_ablation": "blank-image test",

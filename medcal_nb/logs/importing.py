@@ -5,8 +5,8 @@ from collections.abc import Callable
 from tqdm.auto import tqdm
 
 from medcal_nb.answers import write_log
-from medcal_nb.answers.columns import accepted
-from medcal_nb.answers.files import frames_of, iter_table
+from medcal_nb.answers.columns import accepted, block_of
+from medcal_nb.answers.files import blocks_of, iter_table
 from medcal_nb.errors import MedcalError
 
 from .registry import detect, readers
@@ -82,28 +82,32 @@ def import_file(
         if items is not None:
             raise MedcalError(f"{path}: --items goes with a reader; a table holds its own columns")
         sheet = source.suffix == ".xlsx"
-        frames = frames_of(source.records(), path) if sheet else iter_table(path)
+        blocks = blocks_of(source.records(), path) if sheet else iter_table(path)
     elif reader in readers():
         report.notes.append(f"{path}: read as {reader}")
         how = readers()[reader]
         rows = how.read(source, columns, report.notes)
         if items is not None:
             rows = _joined(rows, _items(items), path, items)
-        frames = frames_of(_finished(rows, how, parse, grade or _equal), path)
+        blocks = blocks_of(_finished(rows, how, parse, grade or _equal), path)
         # its reader knows the columns; the user may only say what is the same for all rows
         said = {n: getattr(columns, n) for n in ("dataset", "domain", "split", "model", "strategy")}
         columns = ColumnMap(allow_missing=True, **said)
     else:
         raise MedcalError(f"no reader '{reader}'; there are table, {', '.join(readers())}")
-    frames = tqdm(frames, desc=path.name, unit=" blocks", disable=None if progress else True)
-    return import_frames(frames, to, columns, where=path, if_exists=if_exists, report=report)
+    blocks = tqdm(blocks, desc=path.name, unit=" blocks", disable=None if progress else True)
+    return _import_blocks(blocks, to, columns, path, report, if_exists)
 
 
-def import_frames(frames, to, columns, *, where, if_exists="error", report=None) -> Imported:
-    """Write rows that a reader has taken from the file or folder ``where`` already to a log."""
-    report = report or Imported()
-    parts = stored_parts(frames, where, columns, report)
-    report.written = write_log(parts, to, if_exists=if_exists, where=str(where))
+def import_frames(frames, to, columns, *, where) -> Imported:
+    """Write frames that are taken from the file or folder ``where`` already to a log."""
+    blocks = (block_of(frame, where) for frame in frames)
+    return _import_blocks(blocks, to, columns, where, Imported())
+
+
+def _import_blocks(blocks, to, columns, where, report, if_exists="error"):
+    parts = stored_parts(blocks, where, columns, report)
+    report.written = write_log(parts, to, if_exists=if_exists, where=where)
     return report
 
 

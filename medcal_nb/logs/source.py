@@ -56,7 +56,7 @@ class Source:
     def names(self) -> list[str]:
         """Names of the columns, or of the members of the first object."""
         if self.suffix in (".csv", ".tsv"):
-            return csv_header(self.path, "\t" if self.suffix == ".tsv" else None)[0]
+            return csv_header(self.path)[0]
         if self.suffix == ".xlsx":
             return list(next(self.records(), {}))
         if self.suffix in (".parquet", ".pq"):
@@ -78,8 +78,9 @@ class Source:
         if self.suffix == ".xlsx":
             yield from _sheet(self.path)
             return
-        for frame in iter_table(self.path):
-            yield from frame.astype(object).where(frame.notna(), None).to_dict("records")
+        for block in iter_table(self.path):
+            for values in zip(*block.values(), strict=True):
+                yield dict(zip(block, values, strict=True))
 
     def broken(self, row, what) -> MedcalError:
         """A row that is not what the format says."""

@@ -22,7 +22,7 @@ from medcal_nb.answers.files import damaged
 from medcal_nb.errors import MedcalError
 
 from .registry import Reader, has
-from .source import at, flag, grade, likelihood, number, open_zip
+from .source import at, flag, grade, likelihood, number, one_of, open_zip
 
 _INSPECT_RUN = {"model": "model", "dataset": "dataset.name", "run_id": "run_id"}
 _INSPECT = {
@@ -103,7 +103,7 @@ _EVALSCOPE = {"item_id": "!index", "gold": "target", "raw": "sample_score.score.
 def _read_evalscope(source, columns, notes):
     folders = source.path.resolve().parts[:-1]
     seen: dict = {}
-    for row, line in source.objects():
+    for row, line in source.rows():
         if "model_output" in line:
             raise MedcalError(
                 f"{source.path}: row {row} is a prediction of evalscope, without a grade; import "
@@ -162,7 +162,7 @@ def _read_helm(source, columns, notes):
                 "question_type": "choice" if mapping else "open",
                 "answer": answer,
                 "raw": raw,
-                "gold": golds[0] if len(golds) == 1 else golds or None,
+                "gold": one_of(golds),
                 "parse_ok": answer in mapping if mapping else bool(answer),
             }
 

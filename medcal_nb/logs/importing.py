@@ -15,6 +15,7 @@ from .table import ColumnMap, Imported, is_equal, stored_parts
 
 _PICKLES = (".man", ".pkl", ".pickle", ".pt", ".pth")
 _ASKED = ("image", "question", "item_id")
+_LISTS = ("options", "gold")
 
 
 def import_file(
@@ -78,14 +79,9 @@ def import_file(
         reader = "table" if columns.logits else detect(source)
         if reader == "uqlm" and columns.confidence:  # one scorer is asked for, by its name
             reader = "table"
-    if reader == "table":
-        if items is not None:
-            raise MedcalError(f"{path}: --items goes with a reader; a table holds its own columns")
-        sheet = source.suffix == ".xlsx"
-        blocks = blocks_of(source.records(), path) if sheet else iter_table(path)
-    elif reader in readers():
+    how = readers().get(reader)
+    if how is not None:
         report.notes.append(f"{path}: read as {reader}")
-        how = readers()[reader]
         rows = how.read(source, columns, report.notes)
         if items is not None:
             rows = _joined(rows, _items(items), path, items)
@@ -93,8 +89,14 @@ def import_file(
         # its reader knows the columns; the user may only say what is the same for all rows
         said = {n: getattr(columns, n) for n in ("dataset", "domain", "split", "model", "strategy")}
         columns = ColumnMap(allow_missing=True, **said)
-    else:
+    elif reader != "table":
         raise MedcalError(f"no reader '{reader}'; there are table, {', '.join(readers())}")
+    elif items is not None:
+        raise MedcalError(f"{path}: --items goes with a reader; a table holds its own columns")
+    elif source.suffix == ".xlsx":
+        blocks = blocks_of((row for _, row in source.rows()), path)
+    else:
+        blocks = iter_table(path)
     blocks = tqdm(blocks, desc=path.name, unit=" blocks", disable=None if progress else True)
     return _import_blocks(blocks, to, columns, path, report, if_exists)
 
@@ -135,19 +137,15 @@ def _equal(answer, gold, *_):
 
 def _items(path) -> dict[str, dict]:
     known = {}
-    for row in Source(path).records():
+    for _, row in Source(path).rows():
         if "item_id" not in row:
             raise MedcalError(f"{path}: no column 'item_id'; columns are {', '.join(row)}")
-        for name in ("options", "gold"):
-            value = row.get(name)
-            if name == "options" and isinstance(value, str) and accepted(value) is None:
-                raise MedcalError(
-                    f"{path}: item '{row['item_id']}': its options are no JSON list; write "
-                    '["a", "b"]'
-                )
-            if isinstance(value, str):
-                row[name] = accepted(value) or value
+        row |= {n: accepted(row[n]) or row[n] for n in _LISTS if isinstance(row.get(n), str)}
         options = row.get("options")
+        if isinstance(options, str):
+            raise MedcalError(
+                f'{path}: item \'{row["item_id"]}\': its options are no JSON list; write ["a", "b"]'
+            )
         row["options"] = None if options is None else [str(option) for option in options]
         known[str(row["item_id"])] = {k: v for k, v in row.items() if k not in _ASKED}
     return known

@@ -47,7 +47,7 @@ def _read(source, columns, notes):
     if known:
         shown = " and ".join(f"{k} '{v}'" for k, v in known.items())
         notes.append(f"{path}: {shown} by the name of the file")
-    for number, row in enumerate(source.records(), 1):
+    for number, row in source.rows():
         out = known | source.take(row, _COLUMNS, number) | {"strategy": "generate"}
         if out["item_id"] is None:
             continue
@@ -104,9 +104,10 @@ def _answered(raw, options, gold):
 
 
 def _knows(source):
-    if source.suffix == ".tsv":
-        return {"index", "question", "answer", "prediction"} <= set(source.names)
-    return source.suffix == ".xlsx" and {"index", "answer"} <= set(source.names)
+    needed = {"index", "answer"} | (
+        {"question", "prediction"} if source.suffix != ".xlsx" else set()
+    )
+    return source.suffix in (".xlsx", ".tsv") and needed <= source.first.keys()
 
 
 READERS = (Reader("vlmevalkit", _knows, _read),)

@@ -9,7 +9,6 @@ import contextlib
 import json
 import math
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 
@@ -171,10 +170,11 @@ def check_column(values: list, column: Column, where="answers", first_row=1) -> 
     return found
 
 
-def from_storage(stored: dict[str, list], *, extra_columns: Sequence[str] | None = None):
+def from_storage(stored: dict[str, list], columns=None, others=None) -> pd.DataFrame:
     """The frame that people work with, from the form in which the log keeps it.
 
-    ``extra`` is unpacked into the columns named by `extra_columns` (all that occur, by default).
+    ``extra`` is unpacked into the columns `others`, all that occur by default; `columns` says
+    which columns there are to be, and in which order.
     """
     out = {}
     for name in (n for n in stored if n in COLUMNS):
@@ -190,11 +190,9 @@ def from_storage(stored: dict[str, list], *, extra_columns: Sequence[str] | None
     frame = pd.DataFrame(out, index=pd.RangeIndex(len(next(iter(stored.values()), ()))))
     if "extra" in stored:
         rows = [{} if v is None else json.loads(v) for v in stored["extra"]]
-        if extra_columns is None:
-            extra_columns = sorted({name for row in rows for name in row})
-        for name in extra_columns:
+        for name in sorted({n for row in rows for n in row}) if others is None else others:
             frame[name] = pd.Series([row.get(name) for row in rows]).infer_objects()
-    return frame
+    return frame if columns is None else frame[list(columns)]
 
 
 def block_of(frame: pd.DataFrame, where="answers") -> dict[str, list]:

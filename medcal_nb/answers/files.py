@@ -8,6 +8,7 @@ import json
 import re
 import stat
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -101,13 +102,16 @@ def blocks_of(rows: Iterable[dict], path) -> Iterator[dict[str, list]]:
         yield {name: [row.get(name) for row in block] for name in names}
 
 
+def rows_of(block: dict[str, list]) -> Iterator[dict]:
+    """The rows of a block."""
+    return (dict(zip(block, row, strict=True)) for row in zip(*block.values(), strict=True))
+
+
 def check_names(names: list, path) -> None:
     """Refuse a table with two columns of one name, or with more columns than any has."""
-    seen = set()
-    for name in names:
-        if name in seen:
-            raise MedcalError(f"{path}: two columns are called '{name}'; rename one of them")
-        seen.add(name)
+    name, times = Counter(names).most_common(1)[0]
+    if times > 1:
+        raise MedcalError(f"{path}: two columns are called '{name}'; rename one of them")
     if len(names) > MOST_COLUMNS:
         raise MedcalError(
             f"{path}: {len(names):,} columns, more than {MOST_COLUMNS:,}; "
@@ -173,8 +177,7 @@ def _jsonl_writer(part, kind, types, safe):
     with part.open("w", encoding="utf-8", newline="\n") as file:
 
         def write(block):
-            for values in zip(*(block[name] for name in types), strict=True):
-                file.write(encode_json(dict(zip(types, values, strict=True))) + "\n")
+            file.writelines(encode_json(row) + "\n" for row in rows_of(block))
 
         yield write
 

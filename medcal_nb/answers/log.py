@@ -162,7 +162,7 @@ class AnswerLog:
         for part in self._chunks(ours, True, filters):
             for name, values in part.items():
                 stored[name] += values
-        return self._frame(stored, columns, others)
+        return from_storage(stored, columns, others)
 
     def iter_frames(
         self, columns: Sequence[str] | None = None, *, ordered: bool = True, **filters
@@ -174,7 +174,7 @@ class AnswerLog:
         ours, others = self._chosen(columns)
         others = list(self.extra_columns()) if columns is None else others
         for stored in self._chunks(ours, ordered, filters):
-            yield self._frame(stored, columns, others)
+            yield from_storage(stored, columns, others)
 
     def samples(self) -> dict[str, int]:
         """Each strategy with the highest number of a sample in it: 0 where it asks once."""
@@ -210,10 +210,6 @@ class AnswerLog:
                 raise MedcalError(f"{self.path}: no column '{name}'; columns are {names}")
         return [*(c for c in columns if c in COLUMNS), *(["extra"] if others else [])], others
 
-    def _frame(self, stored, columns, others):
-        frame = from_storage(stored, extra_columns=others)
-        return frame if columns is None else frame[list(columns)]
-
     def _chunks(self, names, ordered, filters) -> Iterator[dict[str, list]]:
         """Blocks as they are kept; one without rows where there are none."""
         with explained(self.path):
@@ -246,6 +242,7 @@ def gathered(parts: Iterable[dict[str, list]], where) -> AnswerLog:
     log = AnswerLog(None)
     log.path = where
     try:
+        log._con.execute("PRAGMA journal_mode = OFF")  # on a fault it is thrown away
         log._con.execute("DROP INDEX answers_key")  # made faster when all is there
         _insert(log._con, "main.answers", parts)
         _make_index(log._con, "main.answers")
@@ -340,7 +337,6 @@ def _connected(uri):
 
 def _unnamed():
     con = _connected("")
-    con.execute("PRAGMA journal_mode = OFF")
     con.execute("PRAGMA cache_size = -65536")
     _make_table(con, "main.answers")
     _make_index(con, "main.answers")
@@ -375,7 +371,8 @@ def _open(path, *, read_only):
 def _make(con):
     con.execute("PRAGMA page_size = 16384")
     write_ahead(con)
-    with _transaction(con):
+    con.execute("BEGIN IMMEDIATE")
+    with con:
         _make_table(con, "main.answers")
         _make_index(con, "main.answers")
         con.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
@@ -394,17 +391,14 @@ def _make_index(con, table):
 def _is_ours(con, path, *, may_be_new) -> bool:
     """False for an empty file, where it may be; what is neither that nor ours is refused."""
     # one look: another process may be making the file
-    con.execute("BEGIN")
-    try:
-        mark = con.execute("PRAGMA application_id").fetchone()[0]
-        version = con.execute("PRAGMA user_version").fetchone()[0]
-        tables = {name for (name,) in con.execute("SELECT name FROM sqlite_master")}
-    finally:
-        if con.in_transaction:
-            con.execute("COMMIT")
+    mark, version, tables, answers = con.execute(
+        "SELECT application_id, user_version, (SELECT COUNT(*) FROM sqlite_master), "
+        "(SELECT COUNT(*) FROM sqlite_master WHERE name = 'answers') "
+        "FROM pragma_application_id, pragma_user_version"
+    ).fetchone()
     if may_be_new and not tables and mark in (0, _APPLICATION_ID):
         return False
-    if mark != _APPLICATION_ID or "answers" not in tables:
+    if mark != _APPLICATION_ID or not answers:
         raise MedcalError(f"{path}: {_FOREIGN}")
     if version > _VERSION:
         raise MedcalError(
@@ -428,20 +422,9 @@ def write_ahead(con):
             time.sleep(0.02)
 
 
-@contextlib.contextmanager
-def _transaction(con, kind="IMMEDIATE"):
-    con.execute(f"BEGIN {kind}")
-    try:
-        yield
-    except BaseException:
-        if con.in_transaction:
-            con.execute("ROLLBACK")
-        raise
-    con.execute("COMMIT")
-
-
 def _insert(con, table, parts) -> None:
-    with _transaction(con, "DEFERRED"):
+    con.execute("BEGIN")
+    with con:
         for stored in parts:
             names = [c for c in STORED if stored[c].count(None) < len(stored[c])]
             query = (
@@ -476,7 +459,8 @@ def _copy(con, source, target, if_exists, where) -> int:
     """Add the rows of one table to another, equal ones apart; the number of rows written."""
     if if_exists not in _ON_CONFLICT:
         raise ValueError(f"if_exists is one of {', '.join(_ON_CONFLICT)}, not {if_exists!r}")
-    with _transaction(con):
+    con.execute("BEGIN IMMEDIATE")
+    with con:
         before = con.total_changes
         if con.execute(f"SELECT 1 FROM {target} LIMIT 1").fetchone() is None:
             con.execute(f"INSERT INTO {target} SELECT * FROM {source}")

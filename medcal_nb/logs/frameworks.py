@@ -24,7 +24,6 @@ from medcal_nb.errors import MedcalError
 from .registry import Reader, has
 from .source import at, flag, grade, likelihood, number, one_of, open_zip
 
-_INSPECT_RUN = {"model": "model", "dataset": "dataset.name", "run_id": "run_id"}
 _INSPECT = {
     "item_id": "!id",
     "gold": "target",
@@ -36,7 +35,8 @@ _INSPECT = {
 def _read_inspect(source, columns, notes):
     header, samples = _opened(source)
     about = source.need(header, "eval", None, dict)
-    run = {"dataset": about.get("task")} | _known(source.take(about, _INSPECT_RUN, None))
+    run = {"model": about.get("model"), "run_id": about.get("run_id")}
+    run["dataset"] = at(about, "dataset.name") or about.get("task")
     for row, sample in enumerate(samples, 1):
         scores = at(sample, "scores", dict)
         graded = [name for name in scores if _mark(scores[name]) is not None]
@@ -79,10 +79,6 @@ def _member(source, archive, name):
         return json.loads(archive.read(name))
     except Exception as err:  # zip, its packings and JSON each have errors of their own
         raise damaged(source.path, "a log of Inspect", err) from err
-
-
-def _known(row):
-    return {name: value for name, value in row.items() if value is not None}
 
 
 def _mark(score):

@@ -22,10 +22,11 @@ closed on the left, [0, 0.2) … [0.8, 1]: ``medcal score --bins 5 --closed left
 from pathlib import PurePosixPath
 
 from medcal_nb.answers.columns import ROUNDING
+from medcal_nb.answers.files import rows_of
 from medcal_nb.errors import MedcalError
 
 from .registry import Reader, has
-from .source import at, flag, number, rows_of
+from .source import at, flag, number
 
 _GOLDS = ("gold", "answer", "ideal", "target")
 _MARKS = ("correct", "response_correct", "is_correct", "correct_indicator")

@@ -13,6 +13,7 @@ from medcal_nb.answers.files import (
     iter_table,
     read_json,
     require_file,
+    rows_of,
 )
 from medcal_nb.errors import MedcalError
 
@@ -79,11 +80,6 @@ class Source:
             ours: self.need(record, path[1:], row) if path[0] == "!" else at(record, path)
             for ours, path in columns.items()
         }
-
-
-def rows_of(columns: dict[str, list]) -> Iterator[dict]:
-    """The rows of columns of equal length."""
-    return (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
 
 
 def open_zip(path) -> zipfile.ZipFile:

@@ -145,6 +145,8 @@ def to_storage(columns: dict[str, list], *, where="answers", first_row=1, told=N
     for name, column in (COLUMNS | (told or {})).items():
         if name in columns:
             stored[name] = check_column(columns[name], column, where, first_row)
+            if column.kind == "flag":
+                stored[name] = [v if v is None else int(v) for v in stored[name]]
         elif column.required and name != "sample":
             shown = ", ".join(map(str, columns))
             raise MedcalError(f"{where}: no column '{name}'; columns are {shown}")

@@ -226,7 +226,7 @@ class _Plan:
         if self.grades:
             self._refuse_missing(stored, ("answer", "gold"), first_row)
             pairs = zip(stored["answer"], stored["gold"], strict=True)
-            stored["correct"] = [None if None in pair else is_equal(*pair) for pair in pairs]
+            stored["correct"] = [None if None in pair else int(is_equal(*pair)) for pair in pairs]
         self._refuse_missing(stored, ("confidence", "correct"), first_row)
         return stored
 

@@ -140,7 +140,7 @@ class _Plan:
         self.logits = [self._known(name, "logits") for name in columns.logits]
         self.options = [name.rsplit("_", 1)[-1] for name in self.logits]
         self._check_logits()
-        self._take_by_name()
+        self._take_by_name(names)
         self._fill_in()
         self.told = {o: dataclasses.replace(COLUMNS[o], name=t) for o, t in self.take.items()}
         if columns.percent and "confidence" in self.told:
@@ -175,11 +175,11 @@ class _Plan:
                 f"after the last '_', got {', '.join(self.logits)}"
             )
 
-    def _take_by_name(self):
+    def _take_by_name(self, names):
         given = dict.fromkeys(_BY_LOGITS, "logits") if self.logits else {}
         given |= {name: name for name in self.fixed}
         used = {*self.take, *self.take.values(), *self.logits}
-        for name in (n for n in self.names if n in COLUMNS and n not in used):
+        for name in (n for n in names if n in COLUMNS and n not in used):
             if name in given:
                 self._note(f"column '{name}' is not used, --{given[name]} says what it is")
             else:
@@ -213,6 +213,9 @@ class _Plan:
     def apply(self, block: dict[str, list], first_row: int) -> dict[str, list]:
         """The block in the form of the log."""
         n, place = len(next(iter(block.values()))), {"where": self.path, "first_row": first_row}
+        if late := [name for name in block if name not in self.names]:  # rows may differ in JSON
+            self._take_by_name(late)
+            self.names += late
         block = block | {name: _pointed(block[name]) for name in self.commas}
         known = {*self.take.values(), *self.logits, *ANSWER_COLUMNS}
         out = {name: values for name, values in block.items() if name not in known}

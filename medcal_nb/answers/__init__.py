@@ -73,16 +73,12 @@ def load_answers(path, columns=None) -> pd.DataFrame:
         If the file is missing, damaged or not a table of answers; tables with other names come
         in through ``medcal import``.
     """
-    with open_answers(path) as log:
+    with explained(path), _opened(path) as log:
         return log.read(columns)
 
 
-def open_answers(path) -> AnswerLog:
-    """The answers of a log or of a table with our column names, to be read and then closed."""
-    if is_log(path):
-        return AnswerLog(path, read_only=True)
-    with explained(path):
-        return gathered(_checked(path), path)
+def _opened(path) -> AnswerLog:
+    return AnswerLog(path, read_only=True) if is_log(path) else gathered(_checked(path), path)
 
 
 def _checked(path):
@@ -121,8 +117,8 @@ def export_answers(
     """
     to = Path(to)
     kind = format or table_format(to)
-    if kind == "json":
-        raise MedcalError(f"{to}: cannot export as 'json'; use csv, parquet or jsonl")
+    if kind not in ("csv", "tsv", "parquet", "jsonl"):
+        raise MedcalError(f"{to}: cannot export as '{kind}'; use csv, parquet or jsonl")
     if safe_csv and kind not in ("csv", "tsv"):
         raise MedcalError(f"{to}: --safe-csv is for .csv and .tsv files; leave it out")
     with AnswerLog(log, read_only=True) as source:

@@ -77,7 +77,7 @@ def load_answers(path, columns=None) -> pd.DataFrame:
         return log.read(columns)
 
 
-def _opened(path) -> AnswerLog:
+def _opened(path) -> contextlib.AbstractContextManager[AnswerLog]:
     return AnswerLog(path, read_only=True) if is_log(path) else gathered(_checked(path), path)
 
 

@@ -241,21 +241,19 @@ class AnswerLog:
             raise fault(self.path, found[0], name, value, "does not belong there", remedy)
 
 
-def gathered(parts: Iterable[dict[str, list]], where) -> AnswerLog:
+@contextlib.contextmanager
+def gathered(parts: Iterable[dict[str, list]], where) -> Iterator[AnswerLog]:
     """A log without a name that holds blocks which `to_storage` has checked, in bounded memory."""
-    log = AnswerLog(None)
-    log.path = where
-    try:
+    with AnswerLog(None) as log:
+        log.path = where
         log._con.execute("PRAGMA journal_mode = OFF")  # on a fault it is thrown away
         log._con.execute("DROP INDEX answers_key")  # made faster when all is there
         _insert(log._con, "main.answers", parts)
-        _make_index(log._con, "main.answers")
-    except BaseException as err:
-        if isinstance(err, sqlite3.IntegrityError):
+        try:
+            _make_index(log._con, "main.answers")
+        except sqlite3.IntegrityError:
             _refuse_doubles(log._con, "main.answers", where)
-        log.close()
-        raise
-    return log
+        yield log
 
 
 def write_log(

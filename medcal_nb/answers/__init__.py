@@ -10,13 +10,11 @@ from medcal_nb.answers.columns import (
     COLUMNS,
     GRADED_COLUMNS,
     KEY,
-    check_answers,
-    from_storage,
-    refuse_doubles,
+    KINDS,
     to_storage,
 )
 from medcal_nb.answers.files import iter_table, table_format, write_table
-from medcal_nb.answers.log import AnswerLog, merge_logs, write_log
+from medcal_nb.answers.log import AnswerLog, explained, gathered, merge_logs, write_log
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import new_file
 
@@ -25,7 +23,6 @@ __all__ = [
     "GRADED_COLUMNS",
     "KEY",
     "AnswerLog",
-    "check_answers",
     "export_answers",
     "is_log",
     "load_answers",
@@ -34,12 +31,13 @@ __all__ = [
 ]
 
 _LOG_SUFFIXES = (".sqlite", ".sqlite3", ".db")
-_FORMATS = ("csv", "tsv", "parquet", "jsonl")
-_KINDS = {
-    **dict.fromkeys(("options", "gold"), "json"),
-    **dict.fromkeys(("unit", "amount"), "float"),
-    **{"count": "int", "flag": "bool", "text": "text"},
+_OTHER_TYPES = {
+    "string": {"text"},
+    "int64": {"integer"},
+    "float64": {"integer", "real"},
+    "bool": {"true", "false"},
 }
+"""How columns that are not ours are exported, by the JSON types of their values."""
 
 
 def is_log(path) -> bool:
@@ -67,7 +65,7 @@ def load_answers(path, columns=None) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        In key order, typed as `check_answers` says.
+        In key order, typed as `AnswerLog.read` says.
 
     Raises
     ------
@@ -75,33 +73,30 @@ def load_answers(path, columns=None) -> pd.DataFrame:
         If the file is missing, damaged or not a table of answers; tables with other names come
         in through ``medcal import``.
     """
-    if is_log(path):
-        with AnswerLog(path, read_only=True) as log:
-            return log.read(columns)
-    stored: dict[str, list] = {}
+    with explained(path), _opened(path) as log:
+        return log.read(columns)
+
+
+def _opened(path) -> contextlib.AbstractContextManager[AnswerLog]:
+    return AnswerLog(path, read_only=True) if is_log(path) else gathered(_checked(path), path)
+
+
+def _checked(path):
     first = 1
-    for frame in iter_table(path):
-        part = to_storage(frame, len(frame), where=str(path), first_row=first)
-        first += len(frame)
-        for name, values in part.items():
-            stored.setdefault(name, []).extend(values)
-    refuse_doubles(stored, path)
-    frame = from_storage(stored).sort_values(list(KEY), kind="stable", ignore_index=True)
-    for name in columns or ():
-        if name not in frame.columns:
-            raise MedcalError(f"{path}: no column '{name}'; columns are {', '.join(frame.columns)}")
-    return frame if columns is None else frame[list(columns)]
+    for block in iter_table(path):
+        stored = to_storage(block, where=str(path), first_row=first)
+        first += len(stored["model"])
+        yield stored
 
 
 def export_answers(
-    log_or_path, to, *, format: str | None = None, force: bool = False, safe_csv: bool = False
+    log, to, *, format: str | None = None, force: bool = False, safe_csv: bool = False
 ) -> int:
     """Write a log as one table, rows in key order: equal logs give equal bytes.
 
     Parameters
     ----------
-    log_or_path : AnswerLog or path
-    to : path
+    log, to : path
     format : {"csv", "tsv", "parquet", "jsonl"}, optional
         By the end of the name of `to` where it is not given.
     force : bool
@@ -120,23 +115,15 @@ def export_answers(
     In CSV and Parquet, ``option_probabilities`` and sets of gold answers are JSON text. CSV
     carries no types: columns that are not ours come back from it as text.
     """
-    if not isinstance(log_or_path, AnswerLog):
-        with AnswerLog(log_or_path, read_only=True) as log:
-            return export_answers(log, to, format=format, force=force, safe_csv=safe_csv)
-    log, to = log_or_path, Path(to)
+    to = Path(to)
     kind = format or table_format(to)
-    if kind not in _FORMATS:
+    if kind not in ("csv", "tsv", "parquet", "jsonl"):
         raise MedcalError(f"{to}: cannot export as '{kind}'; use csv, parquet or jsonl")
     if safe_csv and kind not in ("csv", "tsv"):
         raise MedcalError(f"{to}: --safe-csv is for .csv and .tsv files; leave it out")
-    types = {name: _KINDS[column.kind] for name, column in COLUMNS.items()}
-    types |= {name: _extra_kind(kinds) for name, kinds in log.extra_columns().items()}
-    with new_file(to, sources=[log.path], force=force) as part:
-        return write_table(log.iter_frames(), part, kind, types, safe_csv)
-
-
-def _extra_kind(kinds):
-    for found, kind in (({"text"}, "text"), ({"integer"}, "int"), ({"integer", "real"}, "float")):
-        if kinds <= found:
-            return kind
-    return "bool" if kinds <= {"true", "false"} else "json"
+    with AnswerLog(log, read_only=True) as source:
+        types = {name: KINDS[column.kind].written for name, column in COLUMNS.items()}
+        for name, found in source.extra_columns().items():
+            types[name] = next((t for t, of in _OTHER_TYPES.items() if found <= of), "json")
+        with new_file(to, sources=[log], force=force) as part:
+            return write_table(source.iter_frames(), part, kind, types, safe_csv)

@@ -1,6 +1,7 @@
 """The answers table: one table of columns, and the one check of what stands in them.
 
-A row is one reply of one model to one item under one strategy. Values are checked alike on their
+A row is one reply of one model to one item under one strategy. Tables are handled in blocks: a
+dict of lists, one list a column, None where a value is missing. Values are checked alike on their
 way in (rows, frames, files) and on their way out of a log.
 """
 
@@ -8,7 +9,6 @@ import contextlib
 import json
 import math
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 
@@ -25,7 +25,8 @@ WELL_ABOVE_1 = 1.5
 DECIMAL_COMMA = re.compile(r"\s*-?\d+,\d+\s*%?\s*", re.ASCII)
 _DEPTH = 64
 _LARGEST = 2**63 - 1
-_TRUE, _FALSE = {"true", "1", "1.0", "yes"}, {"false", "0", "0.0", "no"}
+_WORDS = dict.fromkeys(("true", "1", "1.0", "yes"), True)
+_WORDS |= dict.fromkeys(("false", "0", "0.0", "no"), False)
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ _TYPES = ("closed", "choice", "open", "score")
 _DROP = "drop this column, or write it as text"
 _GIVE_DOMAIN = "give --domain general, --domain medical or --domain other"
 _GIVE_SPLIT = "give --split fit or --split test, or map the values"
-_GIVE_CONFIDENCE = "write 0.85 for 85 %, or add --percent where the column is in percent"
+_GIVE_CONFIDENCE = "write 0.85 for 85 %; --percent is for a column that is in percent throughout"
 _GIVE_GOLD = "write one text, or a list of the texts that count as correct"
 _COLUMNS = (
     Column("run_id"),
@@ -90,69 +91,76 @@ GRADED_COLUMNS = [
 """Columns of a table of graded answers: one row per model, data set, item and strategy."""
 
 
-class _Odd(Exception):
-    """What is wrong with a value, and its remedy where that is not the column's."""
+@dataclass(frozen=True)
+class Kind:
+    """How values are kept in SQL, in a frame, in a file; and which kept ones are damaged."""
+
+    sql: str
+    dtype: object
+    written: str
+    damaged: str
 
 
-def check_answers(df: pd.DataFrame, *, where: str = "answers") -> pd.DataFrame:
-    """Return the answers with every column present and typed, or say what is wrong.
+_IS_NUMBER = "typeof({0}) IN ('real', 'integer')"
+_NO_COUNT = "typeof({0}) != 'integer' OR {0} < 0"
+_NO_TABLE = "NOT json_valid({0}) OR json_type({0}) != 'object'"
+KINDS = {
+    "text": Kind("TEXT", TEXT, "string", "typeof({0}) != 'text'"),
+    "unit": Kind("REAL", float, "float64", f"NOT ({_IS_NUMBER} AND {{0}} BETWEEN 0 AND 1)"),
+    "amount": Kind("REAL", float, "float64", f"NOT ({_IS_NUMBER} AND {{0}} BETWEEN 0 AND 1e308)"),
+    "count": Kind("INTEGER", "Int64", "int64", _NO_COUNT),
+    "flag": Kind("INTEGER", "boolean", "bool", _NO_COUNT + " OR {0} > 1"),
+    "options": Kind("TEXT", object, "json", _NO_TABLE),
+    "gold": Kind("TEXT", object, "json", "typeof({0}) != 'text'"),
+}
+
+
+def damage(name: str) -> str:
+    """The condition, in SQL, under which a kept value of this column is damaged."""
+    column = COLUMNS.get(name, Column(name, "options"))
+    wrong = KINDS[column.kind].damaged.format(name)
+    if column.allowed:
+        wrong += " OR {} NOT IN ({})".format(name, ", ".join(f"'{v}'" for v in column.allowed))
+    missing = f"{name} IS NULL OR {name} = '' OR " if column.required else f"{name} NOTNULL AND "
+    return f"({missing}({wrong}))"
+
+
+def to_storage(columns: dict[str, list], *, where="answers", first_row=1, told=None):
+    """Check a block and bring it into the form in which the log keeps it.
 
     Parameters
     ----------
-    df : DataFrame
+    columns : dict of lists
         Needs model, dataset, item_id, strategy. ``sample`` is 0 where it is not given, other
-        columns are missing. Columns that are not ours are kept, after ours.
+        columns are missing; those that are not ours are packed into ``extra``.
     where : str
-        Name of the file or table, for the message.
-
-    Returns
-    -------
-    DataFrame
-        Text as strings, ``confidence`` in 0–1 or NaN, ``correct`` and ``parse_ok`` nullable
-        booleans, ``option_probabilities`` a dict or None, ``gold`` a string or, for a set of
-        accepted answers, a list of strings.
-
-    Raises
-    ------
-    MedcalError
-        Naming file, row (counted from 1), column, value and remedy.
+        Name of the file or table, for messages, which name row, column, value and remedy.
+    first_row : int
+        Number of the block's first row.
+    told : dict, optional
+        Columns that stand in for some of `COLUMNS`: what the user calls them, and holds in them.
     """
-    stored = to_storage(df, len(df), where=where)
-    refuse_doubles(stored, where)
-    return from_storage(stored)
-
-
-def to_storage(columns, n: int, *, where="answers", first_row=1, told=None) -> dict[str, list]:
-    """Check columns of `n` values and bring them into the form in which the log keeps them.
-
-    `columns` maps names to lists or Series (a frame does); `told` gives what is to stand in some
-    of ours instead of what `COLUMNS` says, and how the user calls them.
-    """
-    if isinstance(columns, pd.DataFrame) and columns.columns.has_duplicates:
-        name = columns.columns[columns.columns.duplicated()][0]
-        raise MedcalError(f"{where}: two columns are called '{name}'; rename or drop one of them")
-    names = list(columns.columns if isinstance(columns, pd.DataFrame) else columns)
+    n = len(next(iter(columns.values()), ()))
     stored = {}
     for name, column in (COLUMNS | (told or {})).items():
-        if name in names:
+        if name in columns:
             stored[name] = check_column(columns[name], column, where, first_row)
+            if column.kind == "flag":
+                stored[name] = [v if v is None else int(v) for v in stored[name]]
         elif column.required and name != "sample":
-            shown = ", ".join(map(str, names))
+            shown = ", ".join(map(str, columns))
             raise MedcalError(f"{where}: no column '{name}'; columns are {shown}")
         else:
             stored[name] = [0 if name == "sample" else None] * n
-    others = sorted((name for name in names if name not in COLUMNS), key=str)
+    others = sorted((name for name in columns if name not in COLUMNS), key=str)
     stored["extra"] = _extra({name: columns[name] for name in others}, n, where, first_row)
     return stored
 
 
-def check_column(values, column: Column, where="answers", first_row=1) -> list:
+def check_column(values: list, column: Column, where="answers", first_row=1) -> list:
     """The values of one column as the log keeps them; the first that does not fit is refused."""
-    found = _fast(values, column) if isinstance(values, pd.Series) else None
+    found = _typed(values, column)
     if found is None:
-        values = values.astype(object).tolist() if isinstance(values, pd.Series) else values
-        if len(values) > 1 and type(values[0]) is str and values.count(values[0]) == len(values):
-            return check_column(values[:1], column, where, first_row) * len(values)
         found = _converted(values, column, where, first_row)
     if column.required and (None in found or "" in found):
         row = next(i for i, v in enumerate(found) if v is None or v == "")
@@ -164,36 +172,16 @@ def check_column(values, column: Column, where="answers", first_row=1) -> list:
     return found
 
 
-def _converted(values, column, where, first_row):
-    convert, found = _CONVERT[column.kind], []
-    known: dict = {}  # columns of texts repeat themselves
-    try:
-        for value in values:
-            kept = known.get(value) if type(value) is str else None
-            if kept is None and value is not None:
-                kept = convert(value, column)
-                if type(value) is str and len(known) < 4096:
-                    known[value] = kept
-            found.append(kept)
-    except _Odd as odd:
-        problem, remedy = (*odd.args, None)[:2]
-        value = values[len(found)]
-        if "outside" in problem:
-            remedy = _outside(values, column, value)
-        row = first_row + len(found)
-        raise fault(where, row, column.name, value, problem, remedy or column.remedy) from None
-    return found
-
-
-def from_storage(stored: dict[str, list], *, extra_columns: Sequence[str] | None = None):
+def from_storage(stored: dict[str, list], columns=None, others=None) -> pd.DataFrame:
     """The frame that people work with, from the form in which the log keeps it.
 
-    ``extra`` is unpacked into the columns named by `extra_columns` (all that occur, by default).
+    ``extra`` is unpacked into the columns `others`, all that occur by default; `columns` says
+    which columns there are to be, and in which order.
     """
     out = {}
     for name in (n for n in stored if n in COLUMNS):
         values, kind = stored[name], COLUMNS[name].kind
-        dtype = "int64" if name == "sample" else _DTYPES.get(kind, object)
+        dtype = "int64" if name == "sample" else KINDS[kind].dtype
         if kind == "options":
             values = [v if v is None else json.loads(v) for v in values]
         elif kind == "gold":
@@ -204,32 +192,18 @@ def from_storage(stored: dict[str, list], *, extra_columns: Sequence[str] | None
     frame = pd.DataFrame(out, index=pd.RangeIndex(len(next(iter(stored.values()), ()))))
     if "extra" in stored:
         rows = [{} if v is None else json.loads(v) for v in stored["extra"]]
-        if extra_columns is None:
-            extra_columns = sorted({name for row in rows for name in row})
-        for name in extra_columns:
+        for name in sorted({n for row in rows for n in row}) if others is None else others:
             frame[name] = pd.Series([row.get(name) for row in rows]).infer_objects()
-    return frame
+    return frame if columns is None else frame[list(columns)]
 
 
-def refuse_doubles(stored: dict[str, list], where, first_row=1) -> None:
-    """Refuse two rows with one key."""
-    seen: dict = {}
-    for row, key in enumerate(zip(*(stored[c] for c in KEY), strict=True), first_row):
-        if seen.setdefault(key, row) != row:
-            raise doubled(where, seen[key], row, key)
-
-
-def doubled(where, first, second, key) -> MedcalError:
-    """The refusal of two rows with one key."""
-    return MedcalError(
-        f"{where}: rows {first} and {second} are the same answer ({shown_key(key)}); "
-        "drop one, or number repeated replies in a column 'sample'"
-    )
-
-
-def shown_key(key) -> str:
-    """A key as messages show it."""
-    return ", ".join(f"{name}={value}" for name, value in zip(KEY, key, strict=True))
+def block_of(frame: pd.DataFrame, where="answers") -> dict[str, list]:
+    """A frame as a block."""
+    if frame.columns.has_duplicates:
+        name = frame.columns[frame.columns.duplicated()][0]
+        raise MedcalError(f"{where}: two columns are called '{name}'; rename or drop one of them")
+    objects = frame.astype(object).where(frame.notna(), None)
+    return {name: values.tolist() for name, values in objects.items()}
 
 
 def fault(where, row, column, value, problem, remedy) -> MedcalError:
@@ -242,77 +216,98 @@ def fault(where, row, column, value, problem, remedy) -> MedcalError:
     return MedcalError(f"{where}: row {row}, column '{column}': value {shown} {problem}; {remedy}")
 
 
-def _is_missing(value) -> bool:
-    absent = value is None or value is pd.NA or value is pd.NaT
-    return absent or (isinstance(value, Real) and value != value)
-
-
 def encode_json(value) -> str:
     """JSON on one line, floats to the last digit, no escapes for plain letters."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def damage(name: str) -> str:
-    """The condition, in SQL, under which a kept value of this column is damaged."""
-    column = COLUMNS.get(name, Column(name, "options"))
-    wrong = {
-        "unit": f"typeof({name}) NOT IN ('real', 'integer') OR {name} NOT BETWEEN 0 AND 1",
-        "amount": f"typeof({name}) NOT IN ('real', 'integer') OR NOT {name} BETWEEN 0 AND 1e308",
-        "count": f"typeof({name}) != 'integer' OR {name} < 0",
-        "flag": f"typeof({name}) != 'integer' OR {name} NOT IN (0, 1)",
-        "options": f"NOT json_valid({name}) OR json_type({name}) != 'object'",
-    }.get(column.kind, f"typeof({name}) != 'text'")
-    if column.allowed:
-        wrong += " OR {} NOT IN ({})".format(name, ", ".join(f"'{v}'" for v in column.allowed))
-    missing = f"{name} IS NULL OR {name} = '' OR " if column.required else f"{name} NOTNULL AND "
-    return f"({missing}({wrong}))"
+def accepted(text) -> list[str] | None:
+    """The list in a text that reads as a JSON list of texts, else None."""
+    value = None
+    if text is not None and text.startswith("["):
+        with contextlib.suppress(ValueError, RecursionError):
+            value = json.loads(text)
+    texts = isinstance(value, list) and value and all(isinstance(v, str) for v in value)
+    return value if texts else None
 
 
-def _fast(values: pd.Series, column: Column) -> list | None:
-    """Columns that are of their type throughout need no look at each value."""
-    dtype = values.dtype
-    if isinstance(dtype, pd.StringDtype) and column.kind == "text":
-        return values.to_numpy(dtype=object, na_value=None).tolist()
-    if pd.api.types.is_bool_dtype(dtype) and column.kind == "flag" and not values.hasnans:
-        return values.to_numpy(dtype=bool).tolist()
-    if isinstance(dtype, np.dtype) and dtype.kind == "f" and column.kind in _LIMITS:
-        array = values.to_numpy(dtype="float64")
-        low, high = _LIMITS[column.kind]
-        if not ((array < low) | (array > high * column.top)).any():
-            array = array / column.top if column.kind == "unit" and column.top != 1 else array
-            return _nones(array) if np.isnan(array).any() else array.tolist()
+# --- one value, or a whole column of one type ----------------------------------------------------
+
+
+class _Odd(Exception):
+    """What is wrong with a value, and its remedy where that is not the column's."""
+
+
+def _typed(values, column) -> list | None:
+    """A column that is of its type throughout, as most are; None where it needs a closer look."""
+    known = [v for v in values if v is not None] if None in values else values
+    types, kind = {*map(type, known)}, column.kind
+    low, high, _ = _LIMITS.get(kind, (0, 0, ""))
     if (
-        isinstance(dtype, pd.Int64Dtype)
-        and column.kind in ("count", "flag")
-        and values.notna().all()
+        not types
+        or (types == {str} and kind == "text" and "".join(known).isascii())
+        or (types == {bool} and kind == "flag")
+        or (types == {int} and kind == "count" and low <= min(known) <= max(known) <= high)
     ):
-        array = values.to_numpy(dtype="int64")
-        top = 1 if column.kind == "flag" else 2**53
-        return array.tolist() if not ((array < 0) | (array > top)).any() else None
+        return values
+    if types == {float} and kind in ("unit", "amount", "score"):
+        array = np.array(values, dtype=float)
+        if not ((array < low) | (array > high * column.top)).any():
+            kept = (array / column.top).astype(object)
+            kept[np.isnan(array)] = None
+            return kept.tolist()
     return None
 
 
-_DTYPES = {"text": TEXT, "unit": "float64", "amount": "float64"}
-_DTYPES |= {"flag": "boolean", "count": "Int64"}
+def _converted(values, column, where, first_row):
+    """Look at every value; texts repeat themselves, and are looked at once."""
+    convert, found = _CONVERT[column.kind], []
+    known: dict = {}
+    try:
+        for value in values:
+            kept = known.get(value) if type(value) is str else None
+            if kept is None and not _is_missing(value):
+                kept = convert(value, column)
+                if type(value) is str and len(known) < 4096:
+                    known[value] = kept
+            found.append(kept)
+    except _Odd as odd:
+        problem, remedy = (*odd.args, None)[:2]
+        row, value = first_row + len(found), values[len(found)]
+        raise fault(where, row, column.name, value, problem, remedy or column.remedy) from None
+    return found
+
+
+def _is_missing(value) -> bool:
+    absent = value is None or value is pd.NA or value is pd.NaT
+    return absent or (isinstance(value, Real) and value != value)
+
+
 _LIMITS = {
-    "unit": (0.0, 1.0),
-    "amount": (0.0, np.finfo("float64").max),
-    "score": (-math.inf, math.inf),
+    "unit": (0.0, 1.0, "is outside 0 to {:g}"),
+    "amount": (0.0, np.finfo("float64").max, "is not a finite number from 0 up"),
+    "count": (0, 2**53, "is not a finite number from 0 up"),
+    "score": (-math.inf, math.inf, ""),
 }
 
 
-def _nones(array) -> list:
-    kept = array.astype(object)
-    kept[np.isnan(array)] = None
-    return kept.tolist()
-
-
-def _number(value, column) -> float | None:
-    """A float; None where missing."""
-    if type(value) is float:
-        return None if value != value else value
-    if _is_missing(value):
+def _number(value, column):
+    """A number within the limits of its kind, as a share of the top; None for an empty text."""
+    number = _float(value, column)
+    if number is None:
         return None
+    low, high, problem = _LIMITS[column.kind]
+    slack = ROUNDING * column.top if column.kind == "unit" else 0
+    if not low - slack <= number <= high * column.top + slack:
+        raise _Odd(problem.format(column.top), _outside(number, column))
+    if column.kind != "count":
+        return min(max(number, low), high * column.top) / column.top
+    if number != math.floor(number):
+        raise _Odd("is not a whole number")
+    return int(number)
+
+
+def _float(value, column) -> float | None:
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real | str):
         raise _Odd("is not a number")
     if isinstance(value, str):
@@ -329,43 +324,25 @@ def _number(value, column) -> float | None:
     return None if number != number else number
 
 
-def _unit(value, column):
-    number, slack = _number(value, column), ROUNDING * column.top
-    if number is None:
+def _outside(number, column) -> str | None:
+    """What to do, where that is not the column's remedy."""
+    if column.kind != "unit" or column.top != 1 or WELL_ABOVE_1 < number <= 100:
         return None
-    if not -slack <= number <= column.top + slack:
-        raise _Odd(f"is outside 0 to {column.top:g}")
-    return min(max(number, 0.0), column.top) / column.top
-
-
-def _amount(value, column):
-    number = _number(value, column)
-    if number is None or 0 <= number < math.inf:
-        return number
-    raise _Odd("is not a finite number from 0 up", "mend the value or leave it empty")
-
-
-def _count(value, column):
-    number = value if type(value) is int and 0 <= value <= 2**53 else _amount(value, column)
-    if number is None or (number == math.floor(number) and number <= 2**53):
-        return number if number is None else int(number)
-    raise _Odd("is not a whole number")
+    if 1 < number <= WELL_ABOVE_1:
+        return "it is slightly above 1: clip it to 1 if that is rounding, else mend it"
+    return "a confidence is a probability of being correct: mend the value or drop the row"
 
 
 def _flag(value, column):
-    if _is_missing(value) or (isinstance(value, str) and not value.strip()):
-        return None
     if isinstance(value, Real | np.bool_) and value in (0, 1):
         return bool(value)
     word = value.strip().lower() if isinstance(value, str) else None
-    if word not in _TRUE | _FALSE:
+    if word != "" and word not in _WORDS:
         raise _Odd("is neither true nor false")
-    return word in _TRUE
+    return _WORDS.get(word)
 
 
 def _text(value, column):
-    if _is_missing(value):
-        return None
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         value = int(value)
     if not isinstance(value, str | Real | np.bool_):
@@ -387,7 +364,7 @@ def _gold(value, column):
 
 
 def _options(value, column):
-    if _is_missing(value) or (isinstance(value, str) and value == ""):
+    if value == "":
         return None
     try:
         table = json.loads(value) if isinstance(value, str) else value
@@ -429,79 +406,40 @@ def _plain(value, column, depth=0):
     raise _Odd(f"({type(value).__name__}) cannot be kept")
 
 
-_CONVERT = {
-    "text": _text,
-    "unit": _unit,
-    "score": _number,
-    "amount": _amount,
-    "count": _count,
-    "flag": _flag,
-    "gold": _gold,
-    "options": _options,
-    "extra": _plain,
-}
-
-
-def _outside(values, column, value) -> str:
-    """What to do about a confidence outside its limits: it depends on the rest of the column."""
-    if column.top != 1:
-        return "mend the value or drop the row"
-    number = _number(value, column)
-    known = pd.to_numeric(pd.Series(values, dtype=object), errors="coerce").dropna()
-    percent = known.min() >= 0 and WELL_ABOVE_1 < known.max() <= 100
-    if percent and known.median() > 1:
-        return "the column looks like percent: add --percent (or divide by 100)"
-    if percent and number > WELL_ABOVE_1:
-        return "write 0.85 for 85 %; --percent is for a column that is in percent throughout"
-    if 1 < number <= WELL_ABOVE_1:
-        return "it is slightly above 1: clip it to 1 if that is rounding, else mend it"
-    return "a confidence is a probability of being correct: mend the value or drop the row"
-
-
-def _extra(columns, n, where, first_row) -> list:
-    """What is not ours, as one JSON text a row; a column ``extra`` of tables is unpacked."""
-    if not columns:
-        return [None] * n
-    told = {
-        str(name): check_column(values, Column(str(name), "extra", _DROP), where, first_row)
-        for name, values in columns.items()
-    }
-    tables = told.pop("extra", [None] * n)
-    rows = []
-    for i, values in enumerate(zip(*told.values(), strict=True) if told else [()] * n):
-        row = {k: v for k, v in zip(told, values, strict=True) if v is not None}
-        if tables[i] is not None:
-            table = _object(tables[i])
-            if table is None:
-                problem = "is not a table of names and values"
-                raise fault(
-                    where, first_row + i, "extra", tables[i], problem, "write a JSON object"
-                )
-            row = dict(sorted((table | row).items()))
-        rows.append(encode_json(row) if row else None)
-    return rows
-
-
-def _object(value):
-    with contextlib.suppress(ValueError, RecursionError):
-        value = json.loads(value) if isinstance(value, str) else value
-    return value if isinstance(value, dict) else None
+_CONVERT = {"text": _text, "flag": _flag, "gold": _gold, "options": _options, "extra": _plain}
+_CONVERT |= dict.fromkeys(_LIMITS, _number)
 
 
 def _encodable(text) -> str:
     try:
-        if text.isascii() or text.encode():
-            return text
+        text.encode()
     except UnicodeEncodeError:
-        pass
-    raise _Odd("is not valid Unicode", "save the file as UTF-8")
+        raise _Odd("is not valid Unicode", "save the file as UTF-8") from None
+    return text
 
 
-def accepted(text) -> list[str] | None:
-    """The list in a text that reads as a JSON list of texts, else None."""
-    value = None
-    if text is not None and text.startswith("["):
-        with contextlib.suppress(ValueError, RecursionError):
-            value = json.loads(text)
-    texts = isinstance(value, list) and value and all(isinstance(v, str) for v in value)
-    return value if texts else None
+def _extra(columns, n, where, first_row) -> list:
+    """What is not ours, as one JSON text a row; a column ``extra`` of tables is unpacked."""
+    told = {
+        str(name): check_column(values, Column(str(name), "extra", _DROP), where, first_row)
+        for name, values in columns.items()
+    }
+    tables = told.pop("extra", None)
+    if tables is None and not told:
+        return [None] * n
+    rows = []
+    for i in range(n):
+        row = {name: values[i] for name, values in told.items() if values[i] is not None}
+        if tables is not None and tables[i] is not None:
+            row = dict(sorted((_object(tables[i], where, first_row + i) | row).items()))
+        rows.append(encode_json(row) if row else None)
+    return rows
+
+
+def _object(value, where, row) -> dict:
+    with contextlib.suppress(ValueError, RecursionError):
+        table = json.loads(value) if isinstance(value, str) else value
+        if isinstance(table, dict):
+            return table
+    problem = "is not a table of names and values"
+    raise fault(where, row, "extra", value, problem, "write a JSON object")

@@ -1,18 +1,20 @@
 """Tables in files, read and written in bounded memory: Parquet, CSV/TSV, JSONL."""
 
 import codecs
+import contextlib
 import csv
 import gzip
 import json
 import re
 import stat
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pandas as pd
 
-from medcal_nb.answers.columns import TEXT, encode_json
+from medcal_nb.answers.columns import block_of, encode_json
 from medcal_nb.errors import MedcalError
 
 CHUNK = 65_536
@@ -21,8 +23,8 @@ MOST_COLUMNS = 10_000
 MOST_BYTES = 2 << 30
 """The most that a JSON or packed file may unpack to."""
 
-_FORMATS = ("parquet", "csv", "tsv", "jsonl", "json")
-_SHORT = {"pq": "parquet", "ndjson": "jsonl"}
+_FORMATS = {name: name for name in ("parquet", "csv", "tsv", "jsonl", "json")}
+_FORMATS |= {"pq": "parquet", "ndjson": "jsonl"}
 _POINTER = b"version https://git-lfs.github.com/spec/"
 _INDEX_COLUMN = re.compile(r"__index_level_\d+__")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -30,25 +32,22 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 def table_format(path) -> str:
     """ "parquet", "csv", "tsv", "jsonl" or "json", by the end of the file's name."""
-    suffix = Path(path).suffix.lower().lstrip(".")
-    suffix = _SHORT.get(suffix, suffix)
-    if suffix not in _FORMATS:
+    suffixes = [suffix.lower().lstrip(".") for suffix in Path(path).suffixes]
+    found = "json" if suffixes[-2:] == ["json", "gz"] else _FORMATS.get((suffixes or [""])[-1])
+    if found is None:
         raise MedcalError(
             f"{path}: cannot tell the format from its name; "
             "name it .parquet, .csv, .tsv, .jsonl or .json"
         )
-    return suffix
+    return found
 
 
 def require_file(path) -> Path:
     """The path of a regular file that is there and holds something."""
     path = Path(path)
     try:
-        status = path.stat()
-        if stat.S_ISDIR(status.st_mode):
-            raise MedcalError(f"{path}: a folder, not a file; name the table in it")
-        if not stat.S_ISREG(status.st_mode):
-            raise MedcalError(f"{path}: no regular file (a pipe or device?); copy it into a file")
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise MedcalError(f"{path}: a folder, pipe or device, no regular file; name a file")
         with path.open("rb") as file:
             head = file.read(len(_POINTER))
     except FileNotFoundError:
@@ -68,31 +67,27 @@ def require_file(path) -> Path:
     return path
 
 
-def iter_table(path) -> Iterator[pd.DataFrame]:
-    """Frames of about `CHUNK` rows at most from a Parquet, CSV, TSV, JSONL or JSON file.
+def iter_table(path) -> Iterator[dict[str, list]]:
+    """Blocks of at most `CHUNK` rows from a Parquet, CSV, TSV, JSONL or JSON file.
 
-    CSV cells come as strings, or missing where empty and not quoted. Damage is a `MedcalError`
+    CSV cells come as strings, or None where empty and not quoted. Damage is a `MedcalError`
     that names file and row.
     """
     path = require_file(path)
-    kind = table_format(path)
-    if kind == "parquet":
-        frames = _iter_parquet(path)
-    elif kind in ("csv", "tsv"):
-        frames = _iter_csv(path, "\t" if kind == "tsv" else None)
+    if table_format(path) in ("jsonl", "json"):
+        blocks = blocks_of((row for _, row in iter_json(path)), path)
     else:
-        frames = frames_of((row for _, row in iter_json(path)), path)
-    rows = 0
-    for frame in frames:
-        rows += len(frame)
-        if len(frame):
-            yield frame
-    if not rows:
+        blocks = _iter_arrow(path)
+    found = False
+    for block in blocks:
+        found = True
+        yield block
+    if not found:
         raise MedcalError(f"{path}: no rows; nothing to read")
 
 
-def frames_of(rows: Iterable[dict], path) -> Iterator[pd.DataFrame]:
-    """Frames of at most `CHUNK` of the rows, with values as they are."""
+def blocks_of(rows: Iterable[dict], path) -> Iterator[dict[str, list]]:
+    """Blocks of at most `CHUNK` of the rows, with values as they are."""
     block: list[dict] = []
     names: dict = {}
     for row in rows:
@@ -101,24 +96,22 @@ def frames_of(rows: Iterable[dict], path) -> Iterator[pd.DataFrame]:
             check_names(list(names | row), path)
         names.update(dict.fromkeys(row))
         if len(block) >= CHUNK:
-            yield _frame(block, names)
+            yield {name: [row.get(name) for row in block] for name in names}
             block, names = [], {}
     if block:
-        yield _frame(block, names)
+        yield {name: [row.get(name) for row in block] for name in names}
 
 
-def _frame(block, names):
-    # Series of objects: pandas shall not guess, the check of the columns says what fits.
-    return pd.DataFrame({n: pd.Series([row.get(n) for row in block], dtype=object) for n in names})
+def rows_of(block: dict[str, list]) -> Iterator[dict]:
+    """The rows of a block."""
+    return (dict(zip(block, row, strict=True)) for row in zip(*block.values(), strict=True))
 
 
 def check_names(names: list, path) -> None:
     """Refuse a table with two columns of one name, or with more columns than any has."""
-    seen = set()
-    for name in names:
-        if name in seen:
-            raise MedcalError(f"{path}: two columns are called '{name}'; rename one of them")
-        seen.add(name)
+    name, times = Counter(names).most_common(1)[0]
+    if times > 1:
+        raise MedcalError(f"{path}: two columns are called '{name}'; rename one of them")
     if len(names) > MOST_COLUMNS:
         raise MedcalError(
             f"{path}: {len(names):,} columns, more than {MOST_COLUMNS:,}; "
@@ -128,14 +121,13 @@ def check_names(names: list, path) -> None:
 
 def iter_json(path) -> Iterator[tuple[int, dict]]:
     """(row, object) of a JSONL file, or of a JSON file that holds a list of objects."""
-    path = require_file(path)
     if table_format(path) == "json":
         value = read_json(path)
         if not isinstance(value, list):
             raise MedcalError(f"{path}: not a list of objects; convert it to JSONL, one row a line")
         rows = enumerate(value, 1)
     else:
-        rows = _iter_lines(path)
+        rows = _iter_lines(require_file(path))
     for row, value in rows:
         if not isinstance(value, dict):
             raise MedcalError(
@@ -155,7 +147,7 @@ def read_json(path):
             raise MedcalError(f"{path}: over 2 GB of JSON; write one object a line, as .jsonl")
         return json.loads(text.decode("utf-8-sig"))
     except UnicodeDecodeError as err:
-        raise _not_utf8(path, err.start) from None
+        raise _not_utf8(path, f"byte {err.start}") from None
     except (ValueError, RecursionError, OSError, EOFError, zlib.error) as err:
         raise damaged(path, "JSON", err) from None
 
@@ -168,39 +160,90 @@ def damaged(path, what, err) -> MedcalError:
 def write_table(frames: Iterable[pd.DataFrame], part, kind: str, types: dict, safe: bool) -> int:
     """Write frames as one file; the number of rows.
 
-    `types` gives every column's kind: "text", "float", "int", "bool" or "json". Equal frames
-    give equal bytes. `safe` puts a quote before cells that a spreadsheet takes for a formula.
+    `types` gives every column's type: "string", "float64", "int64", "bool" or "json". Equal
+    frames give equal bytes. `safe` puts a quote before cells that a spreadsheet takes for a
+    formula.
     """
-    if kind == "jsonl":
-        return _write_jsonl(frames, part, types)
-    return _write_arrow(frames, part, kind, types, safe)
+    n = 0
+    with (_jsonl_writer if kind == "jsonl" else _arrow_writer)(part, kind, types, safe) as write:
+        for frame in frames:
+            write(block_of(frame))
+            n += len(frame)
+    return n
 
 
-def _iter_parquet(path):
+@contextlib.contextmanager
+def _jsonl_writer(part, kind, types, safe):
+    with part.open("w", encoding="utf-8", newline="\n") as file:
+
+        def write(block):
+            file.writelines(encode_json(row) + "\n" for row in rows_of(block))
+
+        yield write
+
+
+@contextlib.contextmanager
+def _arrow_writer(part, kind, types, safe):
     import pyarrow as pa
+    import pyarrow.csv as pc
     import pyarrow.parquet as pq
 
-    texts = (pa.string(), pa.large_string(), pa.string_view())
-    kinds = {t: pd.Int64Dtype() for t in (pa.int8(), pa.int16(), pa.int32(), pa.int64())}
-    kinds |= dict.fromkeys(texts, TEXT) | {pa.bool_(): pd.BooleanDtype()}
+    arrow = {name: pa.type_for_alias("string" if t == "json" else t) for name, t in types.items()}
+    schema = pa.schema(arrow)
+
+    def write(block):
+        for name, values in block.items():
+            if types[name] == "json":
+                values = [v if v is None or type(v) is str else encode_json(v) for v in values]
+            if safe and arrow[name] == pa.string():
+                values = [f"'{v}" if v and v.startswith(_FORMULA) else v for v in values]
+            block[name] = pa.array(values, arrow[name])
+        writer.write_table(pa.table(block, schema=schema))
+
+    if kind == "parquet":
+        writer = pq.ParquetWriter(part, schema, compression="zstd")
+    else:
+        options = pc.WriteOptions(delimiter="\t" if kind == "tsv" else ",")
+        writer = pc.CSVWriter(part, schema, write_options=options)
+    with writer:
+        yield write
+
+
+def _iter_arrow(path):
+    import pyarrow as pa
+
+    parquet = table_format(path) == "parquet"
     try:
-        with pq.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            check_names(names, path)
-            # the labels of a frame's rows say nothing, unless they have a name
-            wanted = [n for n in names if not _INDEX_COLUMN.fullmatch(n)]
-            for batch in file.iter_batches(batch_size=CHUNK, columns=wanted):
-                batch.validate(full=True)
-                yield batch.to_pandas(types_mapper=kinds.get, ignore_metadata=True)
+        for batch in _parquet_batches(path) if parquet else _csv_batches(path):
+            batch.validate(full=True)
+            if batch.num_rows:
+                yield batch.to_pydict()
     except (pa.ArrowException, OSError, ValueError, TypeError, OverflowError) as err:
-        raise damaged(path, "a Parquet file", err) from err
+        if parquet:
+            raise damaged(path, "a Parquet file", err) from err
+        _check_utf8(path)
+        raise MedcalError(
+            f"{path}: not a regular table, or cut off ({_brief(err)}); "
+            "every row needs the same number of cells"
+        ) from err
 
 
-def _iter_csv(path, delimiter):
+def _parquet_batches(path):
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        names = file.schema_arrow.names
+        check_names(names, path)
+        # the labels of a frame's rows say nothing, unless they have a name
+        wanted = [n for n in names if not _INDEX_COLUMN.fullmatch(n)]
+        yield from file.iter_batches(batch_size=CHUNK, columns=wanted)
+
+
+def _csv_batches(path):
     import pyarrow as pa
     import pyarrow.csv as pc
 
-    names, delimiter = csv_header(path, delimiter)
+    names, delimiter = csv_header(path)
     options = {
         "read_options": pc.ReadOptions(block_size=BLOCK),
         "parse_options": pc.ParseOptions(delimiter=delimiter, newlines_in_values=True),
@@ -211,34 +254,24 @@ def _iter_csv(path, delimiter):
             quoted_strings_can_be_null=False,
         ),
     }
-    try:
-        with pc.open_csv(path, **options) as reader:
-            for batch in reader:
-                for at in range(0, batch.num_rows, CHUNK):
-                    yield batch.slice(at, CHUNK).to_pandas(types_mapper=lambda t: TEXT)
-    except pa.ArrowException as err:
-        _check_utf8(path)
-        raise MedcalError(
-            f"{path}: not a regular table, or cut off ({_brief(err)}); "
-            "every row needs the same number of cells"
-        ) from err
-    except OSError as err:
-        raise MedcalError(f"{path}: cannot be read ({err.strerror or err})") from err
+    with pc.open_csv(path, **options) as reader:
+        for batch in reader:
+            for at in range(0, batch.num_rows, CHUNK):
+                yield batch.slice(at, CHUNK)
 
 
-def csv_header(path, delimiter=None) -> tuple[list[str], str]:
+def csv_header(path) -> tuple[list[str], str]:
     """Column names and the mark between cells."""
     with Path(path).open("rb") as file:
         head = file.readline(1 << 20)
     if b"\0" in head:
         raise MedcalError(f"{path}: not a text file (UTF-16?); save it as UTF-8")
     try:
-        line = head.decode("utf-8-sig").rstrip("\r\n")
+        line = head.decode("utf-8-sig").rstrip("\r\n").split("\r")[0]
     except UnicodeDecodeError as err:
-        raise _not_utf8(path, err.start) from None
-    line = line.split("\r")[0]
-    if delimiter is None:
-        delimiter = max(",;\t", key=line.count) if not line.count(",") else ","
+        raise _not_utf8(path, f"byte {err.start}") from None
+    delimiter = "," if "," in line else max(",;\t", key=line.count)
+    delimiter = "\t" if table_format(path) == "tsv" else delimiter
     try:
         names = next(csv.reader([line], delimiter=delimiter), [])
     except csv.Error as err:
@@ -275,66 +308,18 @@ def _iter_lines(path):
 
 
 def _check_utf8(path):
-    at = 0
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
                 line.decode()
-            except UnicodeDecodeError as err:
-                raise _not_utf8(path, at + err.start, number) from None
-            at += len(line)
+            except UnicodeDecodeError:
+                raise _not_utf8(path, f"line {number}") from None
 
 
-def _not_utf8(path, byte, line=None):
-    place = f"line {line}, byte {byte}" if line else f"byte {byte}"
+def _not_utf8(path, place):
     return MedcalError(f"{path}: not UTF-8 at {place}; save the file as UTF-8")
 
 
 def _brief(err):
     text = " ".join(str(err).split()) or type(err).__name__
     return text if len(text) <= 160 else text[:157] + "..."
-
-
-def _values(series) -> list:
-    values = series.astype(object)
-    return values.where(values.notna(), None).tolist()
-
-
-def _write_jsonl(frames, part, types):
-    n = 0
-    with part.open("w", encoding="utf-8", newline="\n") as file:
-        for frame in frames:
-            for values in zip(*(_values(frame[name]) for name in types), strict=True):
-                file.write(encode_json(dict(zip(types, values, strict=True))) + "\n")
-            n += len(frame)
-    return n
-
-
-def _write_arrow(frames, part, kind, types, safe):
-    import pyarrow as pa
-    import pyarrow.csv as pc
-    import pyarrow.parquet as pq
-
-    arrow = {"float": pa.float64(), "int": pa.int64(), "bool": pa.bool_()}
-    schema = pa.schema([(name, arrow.get(t, pa.string())) for name, t in types.items()])
-    n = 0
-    if kind == "parquet":
-        writer = pq.ParquetWriter(part, schema, compression="zstd")
-    else:
-        options = pc.WriteOptions(delimiter="\t" if kind == "tsv" else ",")
-        writer = pc.CSVWriter(part, schema, write_options=options)
-    with writer:
-        for frame in frames:
-            arrays = []
-            for field in schema:
-                values = _values(frame[field.name])
-                if types[field.name] == "json":
-                    values = [
-                        v if v is None or isinstance(v, str) else encode_json(v) for v in values
-                    ]
-                if safe and field.type == pa.string():
-                    values = [f"'{v}" if v and v.startswith(_FORMULA) else v for v in values]
-                arrays.append(pa.array(values, field.type))
-            writer.write_table(pa.table(arrays, schema=schema))
-            n += len(frame)
-    return n

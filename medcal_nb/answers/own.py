@@ -24,11 +24,13 @@ def check_own_log(answers: Path) -> None:
     """
     if not answers.exists():
         return
-    strange = ""
     try:
         jobs = json.loads(note_beside(answers).read_text(encoding="utf-8"))["jobs"]
-        named = [(job["model"], job.get("options", {}).get("served_as")) for job in jobs]
-        strange = _strangers(answers, {name for names in named for name in names})
+        named = {job["model"] for job in jobs}
+        named |= {job.get("options", {}).get("served_as") for job in jobs}
+        with AnswerLog(answers, read_only=True) as log:
+            others = log.models() - named
+        strange = f"answers of {min(others)}" if others else ""
     except (OSError, ValueError, KeyError, TypeError):
         strange = "answers"
     if strange:
@@ -37,11 +39,3 @@ def check_own_log(answers: Path) -> None:
             f"it: to study it as it is, `medcal study --profile imported --answers {answers}`; "
             "to ask, give --answers the name of a new file"
         )
-
-
-def _strangers(answers: Path, models: set[str]) -> str:
-    with AnswerLog(answers, read_only=True) as log:
-        for frame in log.iter_frames(["model"], ordered=False):
-            if others := set(frame["model"]) - models:
-                return f"answers of {min(others)}"
-    return ""

@@ -12,14 +12,11 @@ from medcal_nb.errors import MedcalError
 from .registry import Reader
 from .source import at, likelihood, number
 
-_BODY = "response.body"
-
 
 def _read(source, columns, notes):
-    failed = 0
-    models = (at(line, f"{_BODY}.model", str) for _, line in source.objects())
-    model = next(filter(None, models), "unnamed")
-    for row, line in source.objects():
+    models = (at(line, "response.body.model", str) for _, line in source.rows())
+    model, failed = next(filter(None, models), "unnamed"), 0
+    for row, line in source.rows():
         out = {"item_id": source.need(line, "custom_id", row), "model": model, "sample": 0}
         if "response" not in line and {"method", "url", "body"} <= line.keys():
             raise MedcalError(
@@ -27,14 +24,14 @@ def _read(source, columns, notes):
                 "file of its replies, which the server gives when the batch is done"
             )
         source.need(line, "response", row)
-        body, status = at(line, _BODY, dict), at(line, "response.status_code")
+        body, status = at(line, "response.body", dict), at(line, "response.status_code")
         if line.get("error") or not body or status not in (None, 200):
             failed += 1
             yield out | {"strategy": "generate", "parse_ok": False, "status": number(status)}
             continue
-        usage = at(body, "usage", dict)
+        used = at(body, "usage", dict)
         for sample, (text, tokens) in enumerate(_replies(source, body, row)):
-            known = len(tokens) if isinstance(tokens, list) and tokens else None
+            known = len(tokens) if isinstance(tokens, list) else 0
             yield (
                 out
                 | likelihood(tokens)
@@ -44,9 +41,8 @@ def _read(source, columns, notes):
                     "answer": text,
                     "raw": text,
                     "parse_ok": text is not None,
-                    "prompt_tokens": usage.get("prompt_tokens", usage.get("input_tokens")),
-                    "new_tokens": known
-                    or usage.get("completion_tokens", usage.get("output_tokens")),
+                    "prompt_tokens": used.get("prompt_tokens", used.get("input_tokens")),
+                    "new_tokens": known or used.get("completion_tokens", used.get("output_tokens")),
                 }
             )
     if failed:
@@ -61,9 +57,9 @@ def _replies(source, body, row):
         yield (content if isinstance(content, str) else None), at(choice, "logprobs.content")
     if choices:
         return
-    blocks = source.need(body, "output", row, list) if "output" in body else None
-    if blocks is None:
+    if "output" not in body:
         raise source.broken(row, "no 'choices' and no 'output'")
+    blocks = source.need(body, "output", row, list)
     parts = [part for block in blocks for part in at(block, "content", list)]
     texts = [text for part in parts if (text := at(part, "text", str)) is not None]
     tokens = [token for part in parts for token in at(part, "logprobs", list)]

@@ -22,9 +22,8 @@ from medcal_nb.answers.files import damaged
 from medcal_nb.errors import MedcalError
 
 from .registry import Reader, has
-from .source import at, flag, grade, likelihood, number, open_zip
+from .source import at, flag, grade, likelihood, number, one_of, open_zip
 
-_INSPECT_RUN = {"model": "model", "dataset": "dataset.name", "run_id": "run_id"}
 _INSPECT = {
     "item_id": "!id",
     "gold": "target",
@@ -36,7 +35,8 @@ _INSPECT = {
 def _read_inspect(source, columns, notes):
     header, samples = _opened(source)
     about = source.need(header, "eval", None, dict)
-    run = {"dataset": about.get("task")} | _known(source.take(about, _INSPECT_RUN, None))
+    run = {"model": about.get("model"), "run_id": about.get("run_id")}
+    run["dataset"] = at(about, "dataset.name") or about.get("task")
     for row, sample in enumerate(samples, 1):
         scores = at(sample, "scores", dict)
         graded = [name for name in scores if _mark(scores[name]) is not None]
@@ -81,10 +81,6 @@ def _member(source, archive, name):
         raise damaged(source.path, "a log of Inspect", err) from err
 
 
-def _known(row):
-    return {name: value for name, value in row.items() if value is not None}
-
-
 def _mark(score):
     value = at(score, "value")
     return flag({"C": True, "I": False}.get(value, value) if isinstance(value, str) else value)
@@ -103,7 +99,7 @@ _EVALSCOPE = {"item_id": "!index", "gold": "target", "raw": "sample_score.score.
 def _read_evalscope(source, columns, notes):
     folders = source.path.resolve().parts[:-1]
     seen: dict = {}
-    for row, line in source.objects():
+    for row, line in source.rows():
         if "model_output" in line:
             raise MedcalError(
                 f"{source.path}: row {row} is a prediction of evalscope, without a grade; import "
@@ -162,7 +158,7 @@ def _read_helm(source, columns, notes):
                 "question_type": "choice" if mapping else "open",
                 "answer": answer,
                 "raw": raw,
-                "gold": golds[0] if len(golds) == 1 else golds or None,
+                "gold": one_of(golds),
                 "parse_ok": answer in mapping if mapping else bool(answer),
             }
 

@@ -16,7 +16,7 @@ import re
 from medcal_nb.answers import ANSWER_COLUMNS
 
 from .registry import Reader, has
-from .source import at, chosen, grade, number
+from .source import at, chosen, grade, number, one_of
 
 _FILE = re.compile(
     r"samples_(?P<task>.+)_\d{4}-\d{2}-\d{2}T[\d.-]+\.jsonl|"
@@ -66,7 +66,7 @@ def _samples(source):
     match = _FILE.fullmatch(source.path.name)
     model = source.path.resolve().parent.name.replace("__", "/") if match else None
     task = match["task"] or match["other"] if match else None
-    for row, sample in source.objects():
+    for row, sample in source.rows():
         yield row, sample, model or None, task
 
 
@@ -87,16 +87,9 @@ def _choice(arguments, scores, gold):
         options = [str(k) for k in count]
     if gold.isdigit() and len(gold) < 4 and int(gold) < len(options):
         gold = options[int(gold)]
+    out = chosen(options, scores) | {"gold": gold if gold in options else None, "parse_ok": True}
     closed = {o.casefold() for o in options} == {"yes", "no"}
-    kind = {"question_type": "closed"} if closed else {}
-    return (
-        chosen(options, scores)
-        | kind
-        | {
-            "gold": gold if gold in options else None,
-            "parse_ok": True,
-        }
-    )
+    return out | ({"question_type": "closed"} if closed else {})
 
 
 def _text(value):
@@ -110,32 +103,26 @@ def _read_details(source, columns, notes):
     match = _DETAILS.fullmatch(source.path.name)
     folders = source.path.resolve().parts
     model = folders[folders.index("details") + 1 : -2] if match and "details" in folders else ()
-    for row, record in enumerate(source.records(), 1):
+    for row, record in source.rows():
         doc = source.need(record, "doc", row, dict)
         reply = source.need(record, "model_response", row, dict)
-        options = [str(c).strip() for c in _listed(doc.get("choices"))]
-        golds = {int(g) for g in _listed(doc.get("gold_index")) if number(g) is not None}
-        golds = [options[k] for k in sorted(golds) if 0 <= k < len(options)]
-        scores = [number(s) for s in _listed(reply.get("logprobs"))]
+        options = [str(c).strip() for c in at(doc, "choices", list)]
+        right = at(doc, "gold_index", list) or [at(doc, "gold_index")]
+        golds = [options[k] for k in range(len(options)) if k in right]
+        scores = [number(s) for s in at(reply, "logprobs", list)]
         if len(scores) == len(options) == len(set(options)) > 1 and None not in scores:
             out = chosen(options, scores)
             out["correct"] = out["answer"] in golds if golds else None
         else:
-            text = next((t for t in _listed(reply.get("text")) if isinstance(t, str)), None)
+            text = next((t for t in at(reply, "text", list) if isinstance(t, str)), None)
             out = {"strategy": "generate", "answer": text, "raw": text}
             out["correct"] = grade(at(record, "metric", dict))
         yield out | {
             "model": "/".join(model) or None,
             "dataset": match and match["task"],
             "item_id": row if doc.get("id") in (None, "") else doc["id"],
-            "gold": golds[0] if len(golds) == 1 else golds or None,
+            "gold": one_of(golds),
         }
-
-
-def _listed(value):
-    if value is None or isinstance(value, str | dict):
-        return []
-    return list(value) if hasattr(value, "__len__") else [value]
 
 
 def _is_lm_eval(source):
@@ -146,9 +133,5 @@ def _is_lm_eval(source):
 READERS = (
     Reader("lm-eval", _is_lm_eval, _read),
     Reader("lmms-eval", has("doc_id", "filtered_resps"), _read),
-    Reader(
-        "lighteval",
-        lambda source: {"doc", "model_response", "metric"} <= set(source.names),
-        _read_details,
-    ),
+    Reader("lighteval", has("doc", "model_response", "metric"), _read_details),
 )

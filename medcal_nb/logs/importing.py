@@ -5,8 +5,8 @@ from collections.abc import Callable
 from tqdm.auto import tqdm
 
 from medcal_nb.answers import write_log
-from medcal_nb.answers.columns import COLUMNS, accepted
-from medcal_nb.answers.files import frames_of, iter_table
+from medcal_nb.answers.columns import COLUMNS, accepted, block_of
+from medcal_nb.answers.files import blocks_of, iter_table
 from medcal_nb.errors import MedcalError, printable
 
 from .registry import detect, readers
@@ -15,6 +15,7 @@ from .table import ColumnMap, Imported, is_equal, stored_parts
 
 _PICKLES = (".man", ".pkl", ".pickle", ".pt", ".pth")
 _ASKED = ("image", "question", "item_id")
+_LISTS = ("options", "gold")
 
 
 def import_file(
@@ -78,34 +79,38 @@ def import_file(
         reader = "table" if columns.logits else detect(source)
         if reader == "uqlm" and columns.confidence:  # one scorer is asked for, by its name
             reader = "table"
-    if reader == "table":
-        if items is not None:
-            raise MedcalError(f"{path}: --items goes with a reader; a table holds its own columns")
-        sheet = source.suffix == ".xlsx"
-        frames = frames_of(source.records(), path) if sheet else iter_table(path)
-    elif reader in readers():
+    how = readers().get(reader)
+    if how is not None:
         report.notes.append(f"{path}: read as {reader}")
-        how = readers()[reader]
         rows = how.read(source, columns, report.notes)
         if items is not None:
             rows = _joined(rows, _items(items), path, items)
-        frames = frames_of(_finished(rows, how, parse, grade or _equal), path)
+        blocks = blocks_of(_finished(rows, how, parse, grade or _equal), path)
         # its reader knows the columns; the user may only say what is the same for all rows
         said = {n: getattr(columns, n) for n in ("dataset", "domain", "split", "model", "strategy")}
         columns = ColumnMap(allow_missing=True, **said)
-    else:
+    elif reader != "table":
         raise MedcalError(f"no reader '{reader}'; there are table, {', '.join(readers())}")
-    frames = tqdm(
-        frames, desc=printable(path.name), unit=" blocks", disable=None if progress else True
-    )
-    return import_frames(frames, to, columns, where=path, if_exists=if_exists, report=report)
+    elif items is not None:
+        raise MedcalError(f"{path}: --items goes with a reader; a table holds its own columns")
+    elif source.suffix == ".xlsx":
+        blocks = blocks_of((row for _, row in source.rows()), path)
+    else:
+        blocks = iter_table(path)
+    look = {"desc": printable(path.name), "unit": " blocks"}
+    blocks = tqdm(blocks, disable=None if progress else True, **look)
+    return _import_blocks(blocks, to, columns, path, report, if_exists)
 
 
-def import_frames(frames, to, columns, *, where, if_exists="error", report=None) -> Imported:
-    """Write rows that a reader has taken from the file or folder ``where`` already to a log."""
-    report = report or Imported()
-    parts = stored_parts(frames, where, columns, report)
-    report.written = write_log(parts, to, if_exists=if_exists, where=str(where))
+def import_frames(frames, to, columns, *, where) -> Imported:
+    """Write frames that are taken from the file or folder ``where`` already to a log."""
+    blocks = (block_of(frame, where) for frame in frames)
+    return _import_blocks(blocks, to, columns, where, Imported())
+
+
+def _import_blocks(blocks, to, columns, where, report, if_exists="error"):
+    parts = stored_parts(blocks, where, columns, report)
+    report.written = write_log(parts, to, if_exists=if_exists, where=where)
     return report
 
 
@@ -133,25 +138,21 @@ def _equal(answer, gold, *_):
 
 def _items(path) -> dict[str, dict]:
     known = {}
-    for row in Source(path).records():
+    for _, row in Source(path).rows():
         if "item_id" not in row:
             raise MedcalError(f"{path}: no column 'item_id'; columns are {', '.join(row)}")
-        kind = row.get("question_type")
-        if kind is not None and kind not in COLUMNS["question_type"].allowed:
-            known = ", ".join(COLUMNS["question_type"].allowed)
+        kind, kinds = row.get("question_type"), COLUMNS["question_type"].allowed
+        if kind is not None and kind not in kinds:
             raise MedcalError(
-                f"{path}: item '{row['item_id']}': question_type {kind!r} is not one of {known}"
+                f"{path}: item '{row['item_id']}': question_type {kind!r} is not one of "
+                f"{', '.join(kinds)}"
             )
-        for name in ("options", "gold"):
-            value = row.get(name)
-            if name == "options" and isinstance(value, str) and accepted(value) is None:
-                raise MedcalError(
-                    f"{path}: item '{row['item_id']}': its options are no JSON list; write "
-                    '["a", "b"]'
-                )
-            if isinstance(value, str):
-                row[name] = accepted(value) or value
+        row |= {n: accepted(row[n]) or row[n] for n in _LISTS if isinstance(row.get(n), str)}
         options = row.get("options")
+        if isinstance(options, str):
+            raise MedcalError(
+                f'{path}: item \'{row["item_id"]}\': its options are no JSON list; write ["a", "b"]'
+            )
         row["options"] = None if options is None else [str(option) for option in options]
         known[str(row["item_id"])] = {k: v for k, v in row.items() if k not in _ASKED}
     return known

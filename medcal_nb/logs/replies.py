@@ -21,7 +21,7 @@ _SAME = {"dataset": "vqa-rad", "domain": "medical", "strategy": "generate",
 
 def _read(source, columns, notes):
     left_out = 0
-    for number, row in enumerate(source.records(), 1):
+    for number, row in source.rows():
         known = source.take(row, _COLUMNS, number)
         source.need(row, "answer_type", number)
         known["gold"] = str(known["gold"]).strip().casefold()
@@ -37,7 +37,7 @@ def _read(source, columns, notes):
 
 
 def _knows(source):
-    return source.suffix == ".csv" and set(source.names) >= _OWN
+    return source.suffix == ".csv" and source.first.keys() >= _OWN
 
 
 READERS = (Reader("vqa-rad-replies", _knows, _read, ungraded=True, unparsed=True),)

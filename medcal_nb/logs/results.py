@@ -21,6 +21,8 @@ closed on the left, [0, 0.2) … [0.8, 1]: ``medcal score --bins 5 --closed left
 
 from pathlib import PurePosixPath
 
+from medcal_nb.answers.columns import ROUNDING
+from medcal_nb.answers.files import rows_of
 from medcal_nb.errors import MedcalError
 
 from .registry import Reader, has
@@ -44,47 +46,50 @@ _PLURAL = {"prompts", "responses", "raw_responses", "correct_indicators"}
 
 def _read_uqlm(source, columns, notes):
     for prefix, rows in _results(source):
-        for number_, row in enumerate(rows, 1):
+        for k, row in rows:
             row = {_singular(name): value for name, value in row.items()}
-            if number_ == 1:
-                named = (columns.correct, columns.gold, columns.item)
-                scorers = [n for n in row if _is_scorer(n) and n not in named]
-                marks = next((n for n in (columns.correct, *_MARKS) if n in row), None)
-                gold = next((n for n in (columns.gold, *_GOLDS) if n in row), None)
-                if not scorers or "response" not in row:
-                    shown = ", ".join(map(str, row))
-                    raise source.broken(None, f"no 'response' or no scorer among {shown}")
-                if marks is None and gold is None:
-                    notes.append(
-                        f"{source.path}: nothing says which responses are correct; name a column "
-                        "by --correct or --gold (kept ungraded)"
-                    )
-            correct = _marked(source, number_, marks, row.get(marks))
+            if k == 1:
+                scorers, marks, gold = _roles(source, columns, row, notes)
             for scorer in scorers:
                 yield {
-                    "item_id": row.get(columns.item) if columns.item else number_,
+                    "item_id": row.get(columns.item) if columns.item else k,
                     "strategy": f"{prefix}:{scorer}" if prefix else scorer,
                     "answer": row.get("response"),
                     "raw": row.get("raw_response") or row.get("response"),
                     "gold": row.get(gold),
-                    "confidence": _score(source, number_, scorer, row.get(scorer)),
-                    "correct": correct,
+                    "confidence": _score(source, k, scorer, row.get(scorer)),
+                    "correct": _marked(source, k, marks, row.get(marks)),
                     "parse_ok": row.get("response") is not None,
                 }
 
 
+def _roles(source, columns, row, notes):
+    """Which columns are scorers; which one says right or wrong, or holds the right answers."""
+    named = (columns.correct, columns.gold, columns.item)
+    scorers = [n for n in row if _is_scorer(n) and n not in named]
+    if not scorers or "response" not in row:
+        shown = ", ".join(map(str, row))
+        raise source.broken(None, f"no 'response' or no scorer among {shown}")
+    marks = next((n for n in (columns.correct, *_MARKS) if n in row), None)
+    gold = next((n for n in (columns.gold, *_GOLDS) if n in row), None)
+    if marks is None and gold is None:
+        notes.append(
+            f"{source.path}: nothing says which responses are correct; name a column "
+            "by --correct or --gold (kept ungraded)"
+        )
+    return scorers, marks, gold
+
+
 def _marked(source, row, name, value):
-    if value is None:
-        return None
     found = {"true": True, "false": False}.get(str(value).strip().lower(), flag(value))
-    if found is None:
+    if found is None and value is not None:
         raise source.broken(row, f"'{name}' is {value!r}")
     return found
 
 
 def _score(source, row, name, value):
     score = number(value)
-    if score is not None and not -1e-6 <= score <= 1 + 1e-6:
+    if score is not None and not -ROUNDING <= score <= 1 + ROUNDING:
         raise MedcalError(
             f"{source.path}: row {row}, column '{name}': value {score:g} is outside 0 to 1; not a "
             "confidence: drop the column"
@@ -93,14 +98,10 @@ def _score(source, row, name, value):
 
 
 def _results(source):
-    """(name or "", rows) of each result in the file."""
+    """(name or "", numbered rows) of each result in the file."""
     value = source.value
-    if source.suffix != ".json":
-        yield "", source.records()
-    elif isinstance(value, list):
-        yield "", (row for _, row in source.objects())
-    elif not isinstance(value, dict):
-        raise source.broken(None, "no 'data'")
+    if not isinstance(value, dict):
+        yield "", source.rows()
     elif "data" in value or "prompts" in value:
         yield "", _turned(source, value.get("data", value))
     else:
@@ -109,9 +110,9 @@ def _results(source):
 
 
 def _turned(source, data):
-    """Rows from columns."""
+    """Numbered rows from columns."""
     if isinstance(data, list) and data and all(isinstance(row, dict) for row in data):
-        return data
+        return enumerate(data, 1)
     if not isinstance(data, dict) or not data:
         raise source.broken(None, "no 'data'")
     judges = at(data, "templates", dict)
@@ -119,7 +120,7 @@ def _turned(source, data):
     lists = {k: v for k, v in (data | judged).items() if isinstance(v, list)}
     if len({len(v) for v in lists.values()}) != 1:
         raise source.broken(None, "columns of different length")
-    return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
+    return enumerate(rows_of(lists), 1)
 
 
 def _singular(name):
@@ -136,7 +137,7 @@ def _is_uqlm(source):
         inner = next(iter(source.first.values()), None)
         results = (source.first, at(source.first, "data", dict), at(inner, "data", dict))
         return any({"prompts", "responses"} <= result.keys() for result in results)
-    names = {_singular(n) for n in source.names}
+    names = {_singular(n) for n in source.first}
     if not {"prompt", "response"} <= names or "confidence" in names:
         return False
     scorers = {n for n in names if _is_scorer(n)}
@@ -158,7 +159,7 @@ def _read_vlcb(source, columns, notes):
     method, model = source.path.name.split(".")[0], None
     if "SPARROW" in parts[:-2]:
         method, model = parts[parts.index("SPARROW") + 1 :][:2]
-    for row, label in source.objects():
+    for row, label in source.rows():
         dataset = at(label, "dataset", str)
         domains = [d for name, d in _DOMAINS.items() if (dataset or "").startswith(name)]
         out = source.take(label, _VLCB, row) | {"model": model, "dataset": dataset}

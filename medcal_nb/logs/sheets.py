@@ -47,24 +47,22 @@ def _read(source, columns, notes):
     if known:
         shown = " and ".join(f"{k} '{v}'" for k, v in known.items())
         notes.append(f"{path}: {shown} by the name of the file")
-    for number, row in enumerate(source.records(), 1):
+    for number, row in source.rows():
         out = known | source.take(row, _COLUMNS, number) | {"strategy": "generate"}
         if out["item_id"] is None:
             continue
         options = {k: _written(row[k]) for k in ascii_uppercase if _written(row.get(k)) is not None}
         raw, gold = _written(source.need(row, "prediction", number)), _written(out["gold"])
         answer, kind = _answered(raw, options, gold)
-        judged = [
-            mark for mark in map(flag, (row.get("hit"), row.get("score"))) if mark is not None
-        ]
         same = None if None in (answer, gold) else answer.casefold() == gold.casefold()
+        marks = (flag(row.get("hit")), flag(row.get("score")), same)
         yield out | {
             "question_type": kind,
             "answer": answer if answer is not None else raw,
             "raw": raw,
             "gold": gold,
             "parse_ok": answer is not None,
-            "correct": (*judged, same)[0],
+            "correct": next((mark for mark in marks if mark is not None), None),
         }
 
 
@@ -103,10 +101,14 @@ def _answered(raw, options, gold):
     return None, "open"
 
 
+_NEEDED = {
+    ".xlsx": {"index", "answer"},
+    ".tsv": {"index", "question", "answer", "prediction"},
+}
+
+
 def _knows(source):
-    if source.suffix == ".tsv":
-        return {"index", "question", "answer", "prediction"} <= set(source.names)
-    return source.suffix == ".xlsx" and {"index", "answer"} <= set(source.names)
+    return source.suffix in _NEEDED and _NEEDED[source.suffix] <= source.first.keys()
 
 
 READERS = (Reader("vlmevalkit", _knows, _read),)

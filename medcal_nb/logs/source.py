@@ -4,17 +4,16 @@ import math
 import zipfile
 from collections.abc import Iterator
 from functools import cached_property
-from itertools import islice
 
 from medcal_nb.answers.files import (
     MOST_BYTES,
     check_names,
-    csv_header,
     damaged,
     iter_json,
     iter_table,
     read_json,
     require_file,
+    rows_of,
 )
 from medcal_nb.errors import MedcalError
 
@@ -44,42 +43,20 @@ class Source:
 
     @cached_property
     def first(self) -> dict:
-        """The first object of a JSONL file or of a list in JSON, or the one object that it is."""
-        found: object = self.value
-        if self.suffix in (".jsonl", ".ndjson"):
-            found = [row for _, row in islice(iter_json(self.path), 1)]
-        if isinstance(found, list):
-            found = found[0] if found else None
-        return found if isinstance(found, dict) else {}
+        """The first row of a table, or the one object that a JSON file is; else nothing."""
+        if self.suffix == ".eval" or isinstance(self.value, dict):
+            return self.value or {}
+        return next((row for _, row in self.rows()), {})
 
-    @cached_property
-    def names(self) -> list[str]:
-        """Names of the columns, or of the members of the first object."""
-        if self.suffix in (".csv", ".tsv"):
-            return csv_header(self.path, "\t" if self.suffix == ".tsv" else None)[0]
+    def rows(self) -> Iterator[tuple[int, dict]]:
+        """(number, row) of a table, the row as a dictionary with None where a value is missing."""
         if self.suffix == ".xlsx":
-            return list(next(self.records(), {}))
-        if self.suffix in (".parquet", ".pq"):
-            return list(next(iter_table(self.path)))
-        return list(self.first)
-
-    def objects(self) -> Iterator[tuple[int, dict]]:
-        """(row, object) of a JSONL file or of a list in JSON."""
-        if not isinstance(self.value, list):
+            yield from enumerate(_sheet(self.path), 1)
+        elif self.suffix in (".json", ".jsonl", ".ndjson"):
             yield from iter_json(self.path)
-            return
-        for row, value in enumerate(self.value, 1):
-            if not isinstance(value, dict):
-                raise self.broken(row, "not an object")
-            yield row, value
-
-    def records(self) -> Iterator[dict]:
-        """Rows of a table as dictionaries, None where missing."""
-        if self.suffix == ".xlsx":
-            yield from _sheet(self.path)
-            return
-        for frame in iter_table(self.path):
-            yield from frame.astype(object).where(frame.notna(), None).to_dict("records")
+        else:
+            rows = (row for block in iter_table(self.path) for row in rows_of(block))
+            yield from enumerate(rows, 1)
 
     def broken(self, row, what) -> MedcalError:
         """A row that is not what the format says."""
@@ -172,9 +149,9 @@ def flag(value) -> bool | None:
 
 def chosen(options: list[str], scores) -> dict:
     """Our columns of a choice by the log-likelihoods of its options: their softmax."""
-    top = max(scores)
-    weights = [math.exp(s - top) for s in scores]
-    p = [w / sum(weights) for w in weights]
+    from scipy.special import softmax
+
+    p = softmax(scores).tolist()
     return {
         "strategy": "option_probability",
         "question_type": "choice",
@@ -182,6 +159,11 @@ def chosen(options: list[str], scores) -> dict:
         "confidence": max(p),
         "option_probabilities": dict(zip(options, p, strict=True)),
     }
+
+
+def one_of(golds: list):
+    """Right answers as they are kept: one text, a list of several, or None."""
+    return golds[0] if len(golds) == 1 else golds or None
 
 
 def likelihood(tokens) -> dict:

@@ -9,13 +9,11 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from medcal_nb.answers.columns import (
     ANSWER_COLUMNS,
     COLUMNS,
     DECIMAL_COMMA,
-    WELL_ABOVE_1,
     Column,
     accepted,
     check_column,
@@ -32,9 +30,10 @@ _STATED = "stated"
 _WHOLE = re.compile(r"([+-]?\d+)\.0+", re.ASCII)
 """A whole number written as a float: pandas writes integers beside a missing value so."""
 
-_NAMED = ("item", "image", "modality", "confidence", "correct", "answer", "gold", "sample")
+_NAMED = {name: name for name in ("modality", "confidence", "correct", "answer", "gold", "sample")}
+_NAMED |= {"item": "item_id", "image": "image_id"}
 _BY_LOGITS = ("answer", "confidence", "option_probabilities")
-_OURS = {"item": "item_id", "image": "image_id"}
+_SHOWN = 40
 
 
 @dataclass(frozen=True)
@@ -86,72 +85,71 @@ class Imported:
 
 
 def stored_parts(
-    frames: Iterable[pd.DataFrame], path, columns: ColumnMap, report: Imported
+    blocks: Iterable[dict[str, list]], path, columns: ColumnMap, report: Imported
 ) -> Iterator[dict[str, list]]:
     """The blocks of a table as the log keeps them; what there is to say goes into the report."""
     plan = None
-    top = 0.0
     unsure = ungraded = right = small = 0
-    for frame in frames:
-        plan = plan or _Plan(path, list(frame.columns), columns, report.notes)
-        stored = plan.apply(frame, report.rows + 1)
-        report.rows += len(frame)
+    for block in blocks:
+        plan = plan or _Plan(path, list(block), columns, report.notes)
+        stored = plan.apply(block, report.rows + 1)
+        report.rows += len(stored["sample"])
         unsure += stored["confidence"].count(None)
         ungraded += stored["correct"].count(None)
         right += stored["correct"].count(True)
         if columns.percent:
-            known = [c for c in stored["confidence"] if c is not None]
-            top = max([top, *known])
-            small += sum(0 < c < 0.01 for c in known)
+            small += sum(c is not None and 0 < c <= 0.01 for c in stored["confidence"])
         yield stored
-    if not report.rows:
+    if plan is None:
         raise MedcalError(f"{path}: no answers in it; nothing to import")
-    for n, what in ((unsure, "a confidence"), (ungraded, "a grade")):
-        if n:
-            only = what == "a confidence" and n == report.rows > ungraded
-            then = "only accuracy can be measured" if only else "counted, never scored"
-            report.notes.append(f"{path}: {n} of {report.rows} answers without {what}: {then}")
-    if plan is not None and plan.grade and not right and report.rows - ungraded > 1:
-        report.notes.append(
-            f"{path}: none of {report.rows - ungraded} answers equals its right one in column "
-            f"'{plan.take['gold']}'; are the two written alike?"
+    notes, sure, graded = [], report.rows - unsure, report.rows - ungraded
+    if unsure:
+        then = "counted, never scored" if sure or not graded else "only accuracy can be measured"
+        notes.append(f"{unsure} of {report.rows} answers without a confidence: {then}")
+    if ungraded:
+        notes.append(f"{ungraded} of {report.rows} answers without a grade: counted, never scored")
+    if plan.grades and not right and graded > 1:
+        notes.append(
+            f"none of {graded} answers equals its right one in column '{plan.take['gold']}'; "
+            "are the two written alike?"
         )
-    if columns.percent and (top <= WELL_ABOVE_1 / 100 or 2 * small > report.rows - unsure):
-        report.notes.append(
-            f"{path}: --percent was given, {small} of {report.rows - unsure} confidences lie "
-            f"between 0 and 1 % and the largest is {100 * top:g} %; "
+    if 2 * small > sure:
+        notes.append(
+            f"--percent was given, and {small} of {sure} confidences lie between 0 and 1 %; "
             "is the column in 0 to 1 already?"
         )
+    report.notes += [f"{path}: {note}" for note in notes]
 
 
 class _Plan:
-    """How the columns of one file become ours."""
+    """How the columns of one file become ours: taken from a column, or the same in every row."""
 
     def __init__(self, path, names, columns: ColumnMap, notes: list[str]):
-        self.path, self.names, self.columns, self.notes = str(path), names, columns, notes
-        self.own = set(ANSWER_COLUMNS) <= set(names)  # an export of ours: may hold missing values
-        self.fixed = {n: getattr(columns, n) for n in ("dataset", "domain", "split")}
-        self.take: dict[str, str] = {}  # ours -> theirs
-        for flag in _NAMED:
+        self.path, self.names, self.columns, self.notes = path, names, columns, notes
+        # an export of ours may hold missing values
+        self.may_miss = columns.allow_missing or set(ANSWER_COLUMNS) <= set(names)
+        self.take: dict[str, str] = {}
+        for flag, ours in _NAMED.items():
             if (theirs := getattr(columns, flag)) is not None:
-                self.take[_OURS.get(flag, flag)] = self._known(theirs, f"--{flag}")
+                self.take[ours] = self._known(theirs, flag)
+        self.fixed = {n: getattr(columns, n) for n in ("dataset", "domain", "split")}
         for ours in ("model", "strategy"):
             value = getattr(columns, ours)
             (self.take if value in names else self.fixed)[ours] = value
-        self.fixed = {n: value for n, value in self.fixed.items() if value is not None}
-        self.logits = [self._known(name, "--logits") for name in columns.logits]
+        self.fixed = {ours: value for ours, value in self.fixed.items() if value is not None}
+        self.logits = [self._known(name, "logits") for name in columns.logits]
         self.options = [name.rsplit("_", 1)[-1] for name in self.logits]
         self._check_logits()
-        self._take_by_name()
+        self._take_by_name(names)
         self._fill_in()
-        self.known = {*self.take.values(), *self.logits, *ANSWER_COLUMNS}
         self.told = {o: dataclasses.replace(COLUMNS[o], name=t) for o, t in self.take.items()}
-        if columns.percent:
+        if columns.percent and "confidence" in self.told:
             as_percent = {"top": 100.0, "remedy": "write a number from 0 to 100"}
-            told = self.told.get("confidence", COLUMNS["confidence"])
-            self.told["confidence"] = dataclasses.replace(told, **as_percent)
+            self.told["confidence"] = dataclasses.replace(self.told["confidence"], **as_percent)
+        # a comma may be the decimal mark in text tables with another mark between cells
+        text = Path(path).suffix.lower() in (".csv", ".tsv")
         self.commas = []
-        if _writes_commas(Path(path)):
+        if text and csv_header(path)[1] != ",":
             numbers = ("confidence", "correct", "seconds")
             self.commas = [self.take[c] for c in numbers if c in self.take] + self.logits
 
@@ -160,10 +158,10 @@ class _Plan:
             return name
         near = difflib.get_close_matches(name, self.names, 1)
         hint = f"did you mean '{near[0]}'? " if near else ""
-        raise MedcalError(
-            f"{self.path}: no column '{name}' (asked for by {flag}); {hint}"
-            f"columns are {', '.join(self.names[:40])}"
-        )
+        raise self._refusal(f"no column '{name}' (asked for by --{flag}); {hint}")
+
+    def _refusal(self, problem):
+        return MedcalError(f"{self.path}: {problem}columns are {', '.join(self.names[:_SHOWN])}")
 
     def _check_logits(self):
         if self.logits and ("confidence" in self.take or "answer" in self.take):
@@ -177,105 +175,98 @@ class _Plan:
                 f"after the last '_', got {', '.join(self.logits)}"
             )
 
-    def _take_by_name(self):
+    def _take_by_name(self, names):
         given = dict.fromkeys(_BY_LOGITS, "logits") if self.logits else {}
         given |= {name: name for name in self.fixed}
         used = {*self.take, *self.take.values(), *self.logits}
-        for name in self.names:
-            if name in COLUMNS and name not in used:
-                if name not in given:
-                    self.take[name] = name
-                    continue
-                said = f"column '{name}' is not used, --{given[name]} says what it is"
-                self.notes.append(f"{self.path}: {said}")
+        for name in (n for n in names if n in COLUMNS and n not in used):
+            if name in given:
+                self._note(f"column '{name}' is not used, --{given[name]} says what it is")
+            else:
+                self.take[name] = name
 
     def _fill_in(self):
         have = {*self.take, *self.fixed, *(_BY_LOGITS if self.logits else ())}
-        self.grade = "correct" not in have
-        problem = None
+        self.grades = "correct" not in have
         if "confidence" not in have:
-            problem = (
+            raise self._refusal(
                 "no column 'confidence'; name it by --confidence COL, or the option scores by "
-                "--logits COL,COL"
+                "--logits COL,COL; "
             )
-        elif self.grade and not {"answer", "gold"} <= have:
-            problem = (
+        if self.grades and not {"answer", "gold"} <= have:
+            raise self._refusal(
                 "nothing says which answers are correct; name a column by --correct COL, or the "
-                "right answers by --gold COL"
+                "right answers by --gold COL; "
             )
-        if problem:
-            raise MedcalError(f"{self.path}: {problem}; columns are {', '.join(self.names[:40])}")
         if "item_id" not in have:
-            self.notes.append(f"{self.path}: no column 'item_id' and no --item: rows are numbered")
-        stem = Path(self.path).name.split(".")[0]
-        for ours, value in {"model": "unnamed", "dataset": stem}.items():
+            self._note("no column 'item_id' and no --item: rows are numbered")
+        for ours, value in {"model": "unnamed", "dataset": Path(self.path).name}.items():
             if ours not in have:
-                self.fixed[ours] = value
-                said = f"no column '{ours}' and no --{ours}: it is '{value}'"
-                self.notes.append(f"{self.path}: {said}")
+                self.fixed[ours] = value.split(".")[0]
+                self._note(f"no column '{ours}' and no --{ours}: it is '{self.fixed[ours]}'")
         if "strategy" not in have:
             self.fixed["strategy"] = "option_probability" if self.logits else _STATED
 
-    def apply(self, frame: pd.DataFrame, first_row: int) -> dict[str, list]:
+    def _note(self, said):
+        self.notes.append(f"{self.path}: {said}")
+
+    def apply(self, block: dict[str, list], first_row: int) -> dict[str, list]:
         """The block in the form of the log."""
-        n, place = len(frame), {"where": self.path, "first_row": first_row}
-        frame = frame.assign(**{name: _pointed(frame[name]) for name in self.commas})
-        out = {o: frame[t] if t in frame else [None] * n for o, t in self.take.items()}
+        n, place = len(next(iter(block.values()))), {"where": self.path, "first_row": first_row}
+        if late := [name for name in block if name not in self.names]:  # rows may differ in JSON
+            self._take_by_name(late)
+            self.names += late
+        block = block | {name: _pointed(block[name]) for name in self.commas}
+        known = {*self.take.values(), *self.logits, *ANSWER_COLUMNS}
+        out = {name: values for name, values in block.items() if name not in known}
+        out |= {ours: block.get(theirs, [None] * n) for ours, theirs in self.take.items()}
         out |= {ours: [value] * n for ours, value in self.fixed.items()}
-        out |= {name: frame[name] for name in frame.columns if name not in self.known}
         if "item_id" not in out:
             out["item_id"] = [str(i) for i in range(first_row, first_row + n)]
-        stored = to_storage(out, n, told=self.told, **place)
+        stored = to_storage(out, told=self.told, **place)
         if self.logits:
-            stored |= self._softmax(frame, place)
-        if self.grade:
+            stored |= self._softmax(block, place)
+        if self.grades:
             self._refuse_missing(stored, ("answer", "gold"), first_row)
             pairs = zip(stored["answer"], stored["gold"], strict=True)
-            stored["correct"] = [None if None in pair else is_equal(*pair) for pair in pairs]
+            stored["correct"] = [None if None in pair else int(is_equal(*pair)) for pair in pairs]
         self._refuse_missing(stored, ("confidence", "correct"), first_row)
         return stored
 
     def _refuse_missing(self, stored, names, first_row):
-        for name in () if self.own or self.columns.allow_missing else names:
+        for name in () if self.may_miss else names:
             if None in stored[name]:
                 row = first_row + stored[name].index(None)
                 problem = f"is missing (so are {stored[name].count(None)} in this block)"
                 remedy = "drop such rows, or add --allow-missing to keep and count them"
                 raise fault(self.path, row, self.take.get(name, name), None, problem, remedy)
 
-    def _softmax(self, frame, place):
-        scores = np.empty((len(frame), len(self.logits)))
-        for k, name in enumerate(self.logits):
-            column = Column(name, "score", "write a plain number")
-            scores[:, k] = check_column(frame[name], column, **place)
+    def _softmax(self, block, place):
+        from scipy.special import softmax
+
+        columns = [Column(name, "score", "write a plain number") for name in self.logits]
+        checked = [check_column(block[c.name], c, **place) for c in columns]
+        scores = np.array(checked, dtype=float).T
         best = scores.max(axis=1, keepdims=True)
         problem = "is no option score, nor may all of a row be minus infinity"
         for row, k in np.argwhere(np.isnan(scores) | (scores == np.inf) | (best == -np.inf))[:1]:
             value, row = float(scores[row, k]), place["first_row"] + int(row)
             raise fault(self.path, row, self.logits[k], value, problem, "mend it or drop the row")
-        p = np.exp(scores - best)
-        p /= p.sum(axis=1, keepdims=True)
+        p = softmax(scores, axis=1)
+        tables = (dict(zip(self.options, row, strict=True)) for row in p.tolist())
         return {
             "answer": [self.options[k] for k in scores.argmax(axis=1)],
             "confidence": p.max(axis=1).tolist(),
-            "option_probabilities": [
-                encode_json(dict(zip(self.options, row, strict=True))) for row in p.tolist()
-            ],
+            "option_probabilities": [encode_json(table) for table in tables],
         }
 
 
-def _writes_commas(path) -> bool:
-    """Whether a comma may be the decimal mark: in text tables with another mark between cells."""
-    suffix = path.suffix.lower()
-    return suffix == ".tsv" or (suffix == ".csv" and csv_header(path)[1] != ",")
-
-
-def _pointed(series):
+def _pointed(values):
     """Numbers with a decimal point, where the column has decimal commas and no points."""
-    texts = series.dropna().astype(str)
-    if not texts.str.fullmatch(DECIMAL_COMMA).any() or texts.str.contains(".", regex=False).any():
-        return series
-    return series.str.replace(",", ".", regex=False)
+    known = [v for v in values if isinstance(v, str)]
+    if any("." in v for v in known) or not any(map(DECIMAL_COMMA.fullmatch, known)):
+        return values
+    return [v.replace(",", ".") if isinstance(v, str) else v for v in values]
 
 
 def _plain(text) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medcal_nb.answers import check_answers
+from medcal_nb.answers import AnswerLog
 from medcal_nb.ask.graded import GRADED_COLUMNS, meaning, to_graded
 from medcal_nb.errors import MedcalError
 
@@ -32,7 +32,9 @@ def answers(*rows, strategy="self_consistency", **common):
                 **common,
             }
         )
-    return check_answers(pd.DataFrame(table))
+    with AnswerLog(None) as log:
+        log.append(table)
+        return log.read()
 
 
 def graded(frame):

@@ -441,6 +441,18 @@ def test_columns_may_come_and_go_in_jsonl(tmp_path, monkeypatch):
     assert frame["site"].tolist()[4] == "east"
 
 
+def test_columns_that_begin_after_the_first_block_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr("medcal_nb.answers.files.CHUNK", 2)
+    rows = [{"item_id": i, "confidence": 0.5, "correct": 1} for i in range(6)]
+    rows[3] |= {"answer": "late", "site": "east"}
+    text = "\n".join(json.dumps(r) for r in rows)
+    done, frame = bring(tmp_path, text, "in.jsonl")
+    assert frame["answer"].tolist()[3] == "late"
+    assert frame["site"].tolist()[3] == "east"
+    assert frame["answer"].isna().sum() == 5
+    assert not any("not used" in note for note in done.notes)
+
+
 # --- damage ---------------------------------------------------------------------------------------
 
 

@@ -461,7 +461,8 @@ def test_each_image_goes_to_one_server_and_a_dead_one_s_share_moves():
         first, second = images_of(one), images_of(two)
         assert not set(first) & set(second)
         assert len(first) + len(second) == 48
-        assert first and second
+        assert first
+        assert second
         assert one.most + two.most <= 6
         assert max(one.most, two.most) <= 3
 

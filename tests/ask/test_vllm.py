@@ -8,7 +8,6 @@ import contextlib
 import json
 import os
 import re
-import socket
 import subprocess
 import time
 import urllib.request
@@ -24,6 +23,7 @@ from medcal_nb.ask.models import resolve_model
 from medcal_nb.ask.run import ask
 from medcal_nb.items import dataset_names, load_items
 from medcal_nb.pocket import pocket_dir
+from tests.ask.tiny import reserved_port
 
 PYTHON = os.environ.get("MEDCAL_VLLM", "")
 MODEL = "pocket-general"
@@ -64,7 +64,7 @@ def started(module, *arguments, **more):
 def engine():
     """Whether vLLM runs on this processor at all; its own words where it does not."""
     told = subprocess.run(
-        [PYTHON, "-c", "import vllm._C, vllm"], capture_output=True, text=True, timeout=300
+        [PYTHON, "-c", "import vllm._C, vllm"], capture_output=True, text=True, timeout=600
     )
     if told.returncode:
         last = (told.stderr.strip().splitlines() or [f"it ended by signal {-told.returncode}"])[-1]
@@ -77,16 +77,14 @@ def servers(engine, tmp_path_factory):
     logs, processes, urls = tmp_path_factory.mktemp("vllm"), [], []
     with contextlib.ExitStack() as stack:
         for number in range(2):
-            with socket.socket() as free:
-                free.bind(("127.0.0.1", 0))
-                port = free.getsockname()[1]
+            port = stack.enter_context(reserved_port())
             log = stack.enter_context((logs / f"{number}.log").open("w"))
             where = ("--host", "127.0.0.1", "--port", str(port))
             processes.append(started("api_server", *where, stdout=log))
             urls.append(f"http://127.0.0.1:{port}")
         try:
             for number, url in enumerate(urls):
-                for _ in range(600):
+                for _ in range(1200):
                     if processes[number].poll() is not None:
                         pytest.fail((logs / f"{number}.log").read_text()[-3000:])
                     with contextlib.suppress(OSError):
@@ -94,13 +92,13 @@ def servers(engine, tmp_path_factory):
                         break
                     time.sleep(0.5)
                 else:
-                    pytest.fail("vLLM did not start in five minutes")
+                    pytest.fail("vLLM did not start in ten minutes")
             yield urls
         finally:
             for process in processes:
                 process.terminate()
             for process in processes:
-                process.wait(timeout=60)
+                process.wait(timeout=300)
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +144,8 @@ def test_all_strategies_give_what_the_model_on_this_machine_gives(local, served)
     assert set(served["strategy"]) == set(local["strategy"])
     assert served["server_version"].str.startswith("vllm-").all()
     assert served["server_flags"].str.contains("enable_prefix_caching").all()
+    # each image is sent once and then found by its name
+    assert served["server_flags"].str.contains("names=True").all()
 
 
 def metrics(urls):
@@ -201,7 +201,7 @@ def test_a_batch_gives_what_a_direct_run_gives(engine, items, local, tmp_path):
                 results = path.with_name(path.name.replace("requests", "results"))
                 run = started("run_batch", "-i", str(path), "-o", str(results),
                               stdout=subprocess.DEVNULL)  # fmt: skip
-                assert run.wait(timeout=400) == 0
+                assert run.wait(timeout=1200) == 0
                 assert json.loads(results.open().readline())["custom_id"]
             summary, waiting = collect_batch(folder, log)
             assert not summary.failed, summary.lines()

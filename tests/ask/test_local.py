@@ -177,7 +177,7 @@ def test_keys_and_values_stay_within_what_is_allowed(monkeypatch):
     assert at_once > 3 * most
     tight, tree, at_once = held_positions(backend(max_positions=most), rounds, monkeypatch)
     assert tree <= most / 2
-    assert at_once <= 1.5 * most
+    assert at_once <= 1.75 * most
     for a, b in zip(free, tight, strict=True):
         same(a, b)
 

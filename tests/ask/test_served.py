@@ -164,9 +164,10 @@ class Told:
         sampling=True,
         several=False,
         names=None,
+        scores=False,
         name="told",
     ):
-        self.several, self.names, self.later = several, names, []
+        self.several, self.names, self.scores, self.later = several, names, scores, []
         self.free, self.there = threading.Event(), set()
         self.requests = []
         self.faults = list(faults)
@@ -286,7 +287,12 @@ class Told:
                 {**choice, "index": i, "message": {"content": f"maybe {body['seed'] + i}"}}
                 for i in range(body["n"])
             ]
-        usage = {"prompt_tokens": 11, "completion_tokens": 1, "total_tokens": 12}
+        more, usage = {}, {"prompt_tokens": 11, "completion_tokens": 1, "total_tokens": 12}
+        if self.scores and "prompt_logprobs" in body:
+            # each letter a token, and one more at the end of a closed turn
+            words = body["messages"][-1]["content"] + "." * (not body["continue_final_message"])
+            read = [{letter: {"logprob": math.log(0.5)}} for letter in words]
+            more = {"prompt_logprobs": [None] * 11 + read}
         if fault == "no usage":
             usage = dict.fromkeys(usage)
         if fault == "no logprob":
@@ -299,6 +305,7 @@ class Told:
                 "model": "told",
                 "choices": choices,
                 "usage": usage,
+                **more,
             }
         )
 
@@ -335,6 +342,27 @@ def test_log_probabilities_are_used_where_the_server_gives_them():
     assert (reply.prompt_tokens, reply.new_tokens, reply.finished) == (11, 1, True)
     assert labels.probabilities == {"yes": pytest.approx(0.7 / 0.9), "no": pytest.approx(0.2 / 0.9)}
     assert labels.mass == pytest.approx(0.9)
+
+
+def test_labels_of_several_tokens_are_read_word_by_word_where_the_server_scores_words():
+    with Told(logprobs=True, scores=True) as told:
+        model = ServedModel([told.url])
+        assert model.server.scores
+        plain, nested, whole = run(
+            model,
+            [
+                Labels(prompt(), ("up", "down")),
+                Labels(prompt(), ("up", "upper")),
+                Labels(prompt(), ("yes", "no")),
+            ],
+        )
+    # with and without a capital: twice a half for each letter
+    assert plain.mass == pytest.approx(2 * 0.5**2 + 2 * 0.5**4)
+    assert plain.probabilities["up"] == pytest.approx(4 / 5)
+    # where one begins the other, its end counts too
+    assert nested.mass == pytest.approx(2 * 0.5**3 + 2 * 0.5**6)
+    assert nested.probabilities["up"] == pytest.approx(8 / 9)
+    assert whole.probabilities["yes"] == pytest.approx(0.7 / 0.9)  # one token each
 
 
 def first(*pairs):

@@ -38,8 +38,8 @@ _CHOICE = {
 CHANGED = ("augment", "blank_image")
 
 
-def serve(port, delay, counts):
-    """Answer every request after `delay` seconds with the same reply; count them."""
+def serve(ready, delay, counts):
+    """Answer every request after `delay` seconds with the same reply; count them; tell the port."""
 
     def body(request):
         n = 1
@@ -69,7 +69,8 @@ def serve(port, delay, counts):
             writer.close()
 
     async def main():
-        server = await asyncio.start_server(one, "127.0.0.1", port, limit=1 << 22, backlog=4096)
+        server = await asyncio.start_server(one, "127.0.0.1", 0, limit=1 << 22, backlog=4096)
+        ready.send(server.sockets[0].getsockname()[1])
         await server.serve_forever()
 
     asyncio.run(main())
@@ -96,13 +97,13 @@ def items_of(n, side, rng):
 
 def measure(n, side, concurrency, delay, which, rng):
     """Ask `n` items and return one row of the table."""
-    port = 8200 + int(rng.integers(700))
     counts = multiprocessing.Array("q", 2)
-    server = multiprocessing.Process(target=serve, args=(port, delay, counts), daemon=True)
-    server.start()
-    time.sleep(2.0)
     items = items_of(n, side, rng)
     names = [name for name in STRATEGIES if which == "all" or name not in CHANGED]
+    ready, free = multiprocessing.Pipe(duplex=False)
+    server = multiprocessing.Process(target=serve, args=(free, delay, counts), daemon=True)
+    server.start()
+    port = ready.recv()
     try:
         model = ServedModel([f"http://127.0.0.1:{port}"], concurrency=concurrency)
         counts[0] = counts[1] = 0

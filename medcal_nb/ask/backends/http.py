@@ -106,9 +106,9 @@ class Http:
         """
         return await self._tried(place, path, body, lambda told: check(json.loads(told)), retries)
 
-    async def get(self, url, path):
-        """Return the text of a page of one URL, or a `Failure`."""
-        return await self._tried(url, path, None, bytes.decode, 2)
+    async def get(self, url, path, read=bytes.decode):
+        """Return a page of one URL as it is read, or a `Failure`."""
+        return await self._tried(url, path, None, read, 2)
 
     async def _tried(self, place, path, body, read, retries):
         """Ask until there is an answer that can be read, or no more tries."""

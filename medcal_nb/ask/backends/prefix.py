@@ -9,6 +9,7 @@ so far are one row until they part.
 
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import accumulate, groupby
 from typing import NamedTuple
 
 from medcal_nb.ask.backends.cache import gather, new_cache
@@ -146,22 +147,19 @@ class SharedPrefix:
 
     def _portions(self, encoded, rows):
         """Cut rows, those about a picture side by side, into portions that fit into memory."""
-        order = {self.pictures[row.prompt.picture]: {} for row in rows}
+        places = {}
         for row in rows:
-            order[self.pictures[row.prompt.picture]].setdefault(row.prompt, []).append(row)
-        # for each of: rows being written, and these being copied
-        portion, held, n, most = {}, 0, 0, self.backend.max_positions // 2
-        for prompts in order.values():
-            for prompt, members in prompts.items():
-                for row in members:
-                    size = len(encoded[prompt]) + row.limit
-                    if portion and (n >= MOST_ROWS or held + size > most):
-                        yield portion
-                        portion, held, n = {}, 0, 0
-                    portion.setdefault(prompt, []).append(row)
-                    held, n = held + size, n + 1
-        if portion:
-            yield portion
+            places.setdefault(self.pictures[row.prompt.picture], len(places))
+        rows = sorted(rows, key=lambda row: places[self.pictures[row.prompt.picture]])
+        # for each of: rows being written, and these being copied; and no more than MOST_ROWS
+        most = self.backend.max_positions // 2
+        sizes = (max(len(encoded[row.prompt]) + row.limit, most // MOST_ROWS) for row in rows)
+        numbered = zip(accumulate(sizes), rows, strict=True)
+        for _, part in groupby(numbered, key=lambda pair: pair[0] // most):
+            by_prompt = defaultdict(list)
+            for _, row in part:
+                by_prompt[row.prompt].append(row)
+            yield by_prompt
 
     def _ask(self, encoded, by_prompt):
         """Compute what prompts share, then each to its end, and write all their rows."""

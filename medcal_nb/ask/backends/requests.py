@@ -87,15 +87,15 @@ def fill(path, body, url, name="", known=False):
 
     A server that knows a name finds the image again without its bytes.
     """
+    before, _, after = json.dumps(body).encode().partition(f'"{IMAGE}"'.encode())
     if path == DECISION:
         head, _, data = url.partition(b";base64,")
-        part = b'{"media_type": "%b", "data_base64": "%b"}' % (head[len(b"data:") :], data)
+        part = b'{"media_type": "', head.removeprefix(b"data:"), b'", "data_base64": "', data, b'"}'
     else:
-        shown = b"null" if known else b'{"url": "%b"}' % url
+        shown = (b"null",) if known else (b'{"url": "', url, b'"}')
         called = f', "uuid": "{name}"'.encode() if name else b""
-        part = b'{"type": "image_url", "image_url": %b%b}' % (shown, called)
-    before, _, after = json.dumps(body).encode().partition(f'"{IMAGE}"'.encode())
-    return b"".join((before, part, after))
+        part = b'{"type": "image_url", "image_url": ', *shown, called, b"}"
+    return b"".join((before, *part, after))
 
 
 # --- bodies --------------------------------------------------------------------------------------
@@ -157,7 +157,7 @@ def grouped(calls, server):
 def exchange(calls, server):
     """Turn a call, or samples of one prompt, into an exchange."""
     if isinstance(calls[0], Labels):
-        return [(yield from _label_exchange(calls[0], server))]
+        return (yield from _label_exchange(calls[0], server))
     return (yield from _reply_exchange(calls, server))
 
 
@@ -201,16 +201,13 @@ def _label_exchange(call, server):
     """Ask how probable each label is: as a typed decision, by first tokens, or word by word."""
     if server.decides:
         (answer,) = yield [(DECISION, _decision(server, call))]
-        return _decided(answer, call.labels)
+        return [_decided(answer, call.labels)]
     (reply,) = yield [chat(server, call.prompt, 1, logprobs=True, top_logprobs=server.top)]
     tokens = count(reply, "prompt_tokens")
     found, whole = first_token_labels(token_entries(reply["choices"][0]), call.labels)
     if server.scores and not whole:
-        found = yield from scored(call, server, tokens)
-    if isinstance(found, Failure):
-        return found
-    shares, mass = found
-    return LabelProbabilities(shares, mass, tokens)
+        return (yield from scored(call, server, tokens))
+    return [found if isinstance(found, Failure) else LabelProbabilities(*found, tokens)]
 
 
 # --- replies -------------------------------------------------------------------------------------
@@ -320,8 +317,9 @@ def scored(call, server, before):
         mass[label] += math.exp(math.fsum(scores)) if scores else 0.0
     total = math.fsum(mass.values())
     if not total:
-        return Failure(f"the server gives no probability to any of {', '.join(call.labels)}")
-    return {label: p / total for label, p in mass.items()}, min(1.0, total)
+        return [Failure(f"the server gives no probability to any of {', '.join(call.labels)}")]
+    shares = {label: p / total for label, p in mass.items()}
+    return [LabelProbabilities(shares, min(1.0, total), before)]
 
 
 def _forced(call, server, ways, before, *, closed):

@@ -104,18 +104,12 @@ class ServedModel:
     def _first_model(self):
         """The first model that a server lists."""
         for url in self.http.urls:
-            told = self.http.run(self.http.get, url, "/models")
-            if isinstance(told, Failure):
-                told = told.reason
-                continue
-            try:
-                name = json.loads(told)["data"][0]["id"]
-                if isinstance(name, str) and name:
-                    return name
-            except (ValueError, TypeError, KeyError, IndexError, RecursionError):
-                pass
-            told = "it lists no model"
-        raise MedcalError(f"{self.told}: {told}: start the server, or name its model (--served-as)")
+            found = self.http.run(self.http.get, url, "/models", _listed)
+            if isinstance(found, str):
+                return found
+        raise MedcalError(
+            f"{self.told}: {found.reason}: start the server, or name its model (--served-as)"
+        )
 
     async def _find_out(self):
         """Ask for what servers may or may not do; the answers say what this one can."""
@@ -351,6 +345,14 @@ class _Asked:
             check=rq.check_chat if path == rq.CHAT else dict,
             retries=self.retries,
         )
+
+
+def _listed(told):
+    """The first model of a list."""
+    name = json.loads(told)["data"][0]["id"]
+    if not isinstance(name, str) or not name:
+        raise ValueError("it lists no model")
+    return name
 
 
 def _named(picture):

@@ -4,12 +4,9 @@ Run by ``make test-vllm``, which makes an environment of its own for it and name
 ``MEDCAL_VLLM``; skipped elsewhere.
 """
 
-import contextlib
 import json
-import os
 import re
 import subprocess
-import time
 import urllib.request
 
 import numpy as np
@@ -22,10 +19,8 @@ from medcal_nb.ask.graded import to_graded
 from medcal_nb.ask.models import resolve_model
 from medcal_nb.ask.run import ask
 from medcal_nb.items import dataset_names, load_items
-from medcal_nb.pocket import pocket_dir
-from tests.ask.tiny import reserved_port
+from tests.ask.engine import PYTHON, engines, started
 
-PYTHON = os.environ.get("MEDCAL_VLLM", "")
 MODEL = "pocket-general"
 DATASET = next(name for name in dataset_names() if name.endswith("-general"))
 SAMPLED = ["self_consistency", "semantic_entropy"]
@@ -33,31 +28,6 @@ pytestmark = [
     pytest.mark.serve,
     pytest.mark.skipif(not PYTHON, reason="make test-vllm names the Python that has vLLM"),
 ]
-
-
-def started(module, *arguments, **more):
-    """Start a module of vLLM on the pocket model."""
-    settings = {
-        "HF_HUB_OFFLINE": "1",
-        "VLLM_NO_USAGE_STATS": "1",
-        "DO_NOT_TRACK": "1",
-        "OMP_NUM_THREADS": "1",
-        "VLLM_CPU_KVCACHE_SPACE": "1",
-        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-    }
-    command = [PYTHON, "-m", f"vllm.entrypoints.openai.{module}"]
-    command += [
-        "--model",
-        str(pocket_dir(MODEL)),
-        "--served-model-name",
-        MODEL,
-        "--enforce-eager",
-        "--dtype",
-        "float32",
-    ]
-    command += ["--block-size", "32", *arguments]
-    env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | settings
-    return subprocess.Popen(command, env=env, stderr=subprocess.STDOUT, **more)
 
 
 @pytest.fixture(scope="module")
@@ -74,31 +44,8 @@ def engine():
 @pytest.fixture(scope="module")
 def servers(engine, tmp_path_factory):
     """Two engines, each with caches of its own."""
-    logs, processes, urls = tmp_path_factory.mktemp("vllm"), [], []
-    with contextlib.ExitStack() as stack:
-        for number in range(2):
-            port = stack.enter_context(reserved_port())
-            log = stack.enter_context((logs / f"{number}.log").open("w"))
-            where = ("--host", "127.0.0.1", "--port", str(port))
-            processes.append(started("api_server", *where, stdout=log))
-            urls.append(f"http://127.0.0.1:{port}")
-        try:
-            for number, url in enumerate(urls):
-                for _ in range(1200):
-                    if processes[number].poll() is not None:
-                        pytest.fail((logs / f"{number}.log").read_text()[-3000:])
-                    with contextlib.suppress(OSError):
-                        urllib.request.urlopen(url + "/health", timeout=2)
-                        break
-                    time.sleep(0.5)
-                else:
-                    pytest.fail("vLLM did not start in ten minutes")
-            yield urls
-        finally:
-            for process in processes:
-                process.terminate()
-            for process in processes:
-                process.wait(timeout=300)
+    with engines(2, MODEL, tmp_path_factory.mktemp("vllm")) as (urls, _):
+        yield urls
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +146,7 @@ def test_a_batch_gives_what_a_direct_run_gives(engine, items, local, tmp_path):
                 break
             for path in waiting:
                 results = path.with_name(path.name.replace("requests", "results"))
-                run = started("run_batch", "-i", str(path), "-o", str(results),
+                run = started("run_batch", MODEL, "-i", str(path), "-o", str(results),
                               stdout=subprocess.DEVNULL)  # fmt: skip
                 assert run.wait(timeout=1200) == 0
                 assert json.loads(results.open().readline())["custom_id"]

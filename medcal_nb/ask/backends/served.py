@@ -121,7 +121,7 @@ class ServedModel:
         for top in (20, 5, 0):
             more = {"logprobs": True, "top_logprobs": top} if top else {}
             request = rq.chat(server, prompt, 1, **more)
-            reply = await _Asked(self.http, server, retries=1).send(request, picture)
+            reply = await self._probe().send(request, picture)
             if not isinstance(reply, Failure):
                 break
         if isinstance(reply, Failure):
@@ -134,48 +134,46 @@ class ServedModel:
             server.top = max(1, len(entries[0].get("top_logprobs") or ())) if entries else 0
         except (TypeError, AttributeError, KeyError):
             server.top = 0
-        (decided,) = await self._try([Labels(prompt, ("yes", "no"))], decides=True)
+        (decided,) = await self._probe(decides=True).results([Labels(prompt, ("yes", "no"))])
         server.decides = not isinstance(decided, Failure)
         before = rq.count(reply, "prompt_tokens")
         words = rq.scored(Labels(prompt, ("yes",)), server, before)
-        found = await _Asked(self.http, server, retries=0).drive(words, picture, 1)
-        server.scores = not isinstance(found[0], Failure)
+        (scored,) = await self._probe().drive(words, picture, 1)
+        server.scores = not isinstance(scored, Failure)
         described = Prompt(picture, (DESCRIBE,))
         calls = [Generate(described, 12, f"probe|{i}", 2.0) for i in range(5)]
         for draws in ({}, _DRAWING):
             if server.draws is None:
-                found = await self._try(calls, draws=draws)
+                found = await self._probe(draws=draws).results(calls)
                 texts = {reply.text for reply in found if isinstance(reply, Reply)}
                 server.draws = draws if len(texts) > 1 else None
         if server.draws is not None:
-            pair = await self._try(calls[:2], several=True)
+            pair = await self._probe(several=True).results(calls[:2])
             server.several = all(isinstance(reply, Reply) for reply in pair)
         server.names = await self._knows_names(request, picture, before)
         self.provenance = await self._provenance(reply)
 
-    async def _try(self, calls, **more):
-        return await _Asked(self.http, replace(self.server, **more), retries=0).results(calls)
+    def _probe(self, **more):
+        return _Asked(self.http, replace(self.server, **more), retries=1)
 
     async def _knows_names(self, request, picture, n_tokens):
         """Whether the server finds an image again by its name, and no image by another."""
-        asked, (path, body) = _Asked(self.http, self.server, retries=0), request
+        asked, (path, body) = self._probe(), request
         url, name = await asked.image(picture)
-        replies = [
-            await asked.post(picture, path, body, url, called, known)
-            for called, known in ((name, False), (name, True), (name[::-1], True))
-        ]
-        there, again, other = (isinstance(reply, Failure) for reply in replies)
-        known = not there and not again and rq.count(replies[1], "prompt_tokens") == n_tokens
-        return known and other and replies[2].reason.startswith("HTTP 4")
+        there = await asked.post(picture, path, body, url, name)
+        again = await asked.post(picture, path, body, url, name, True)
+        other = await asked.post(picture, path, body, url, name[::-1], True)
+        if isinstance(there, Failure) or isinstance(again, Failure):
+            return False
+        refused = isinstance(other, Failure) and other.reason.startswith("HTTP 4")
+        return refused and rq.count(again, "prompt_tokens") == n_tokens
 
     async def _provenance(self, reply):
         """What stands beside each answer: server, version, and what is known of its settings."""
         server, url = self.server, self.http.urls[0]
         metrics = await self.http.get(url.removesuffix("/v1"), "/metrics")
-        flags = [
-            f"{name}={getattr(server, name)}"
-            for name in ("top", "several", "scores", "decides", "names")
-        ]
+        flags = ("top", "several", "scores", "decides", "names")
+        flags = [f"{name}={getattr(server, name)}" for name in flags]
         if isinstance(metrics, str):
             names = "enable_prefix_caching|block_size|cache_dtype"
             told = re.search(r"^vllm:cache_config_info\{(.*)\}", metrics, re.MULTILINE)

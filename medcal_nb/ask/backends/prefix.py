@@ -138,7 +138,7 @@ class SharedPrefix:
             return whole.run(encoded, rows)
         with torch.inference_mode():
             for part in self._portions(encoded, rows):
-                self._ask(encoded, part)
+                self._write(self._begin(encoded, part))
                 if _held(node.state for nodes in self.nodes.values() for node in nodes) > (
                     self.backend.max_positions // 4
                 ):
@@ -161,8 +161,8 @@ class SharedPrefix:
                 by_prompt[row.prompt].append(row)
             yield by_prompt
 
-    def _ask(self, encoded, by_prompt):
-        """Compute what prompts share, then each to its end, and write all their rows."""
+    def _begin(self, encoded, by_prompt):
+        """Compute what prompts share, then each to its end; branches with their first tokens."""
         ends = {p: (self.pictures[p.picture], encoded[p]) for p in by_prompt}
         self._grow({p: ends[p][:1] for p in ends if self._longest(*ends[p]) is None}, ends)
         # prompts with the same history share more than their question
@@ -172,8 +172,7 @@ class SharedPrefix:
             node = found[ends[prompt]]
             by_state[node.state].append((node.row, rows))
         eos = self.backend.eos
-        branches = [b for state, asked in by_state.items() for b in _sprout(state, asked, eos)]
-        self._write(branches)
+        return [b for state, asked in by_state.items() for b in _sprout(state, asked, eos)]
 
     def _grow(self, groups, ends):
         """Compute and keep what each group of prompts begins with, its image at the least."""
@@ -267,8 +266,11 @@ class SharedPrefix:
         """Write all branches to their ends, together as far as they are alike."""
         branches.sort(key=lambda branch: branch.state.mask.shape[1])
         widths = [branch.state.mask.shape[1] for branch in branches]
-        for part in slices(widths, 16 * self.backend.cut_cost, self.backend.max_positions):
-            self._decode(branches[part])
+        cuts = slices(widths, 16 * self.backend.cut_cost, self.backend.max_positions)
+        parts = [branches[part] for part in cuts]
+        branches.clear()  # states are let go of as they are joined
+        while parts:
+            self._decode(parts.pop())
 
     def _decode(self, branches):
         """Write token after token; rows that have ended leave the batch when many have."""

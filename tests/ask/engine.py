@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import itertools
 import os
 import subprocess
 import time
@@ -20,6 +21,7 @@ SETTINGS = {
     "OMP_NUM_THREADS": "1",
     "VLLM_CPU_KVCACHE_SPACE": "1",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "VLLM_SERVER_DEV_MODE": "1",  # its caches can be emptied
 }
 
 
@@ -52,6 +54,13 @@ def engines(n, model, folder):
                 process.terminate()
             for process in processes:
                 process.wait(timeout=300)
+
+
+def emptied(urls):
+    """Empty the caches of servers."""
+    for url, cache in itertools.product(urls, ("prefix", "mm")):
+        request = urllib.request.Request(f"{url}/reset_{cache}_cache", method="POST")
+        urllib.request.urlopen(request, timeout=60).close()
 
 
 def _wait(url, process, log):

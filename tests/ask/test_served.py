@@ -165,17 +165,25 @@ class Told:
         several=False,
         names=None,
         scores=False,
+        keeps=False,
         name="told",
     ):
         self.several, self.names, self.scores, self.later = several, names, scores, []
         self.free, self.there = threading.Event(), set()
         self.requests = []
         self.faults = list(faults)
-        self.under_way = self.most = 0
+        self.under_way = self.most = self.connections = 0
         self.lock = threading.Lock()
         told = self
 
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1" if keeps else "HTTP/1.0"
+
+            def setup(self):
+                super().setup()
+                with told.lock:
+                    told.connections += 1
+
             def log_message(self, *arguments):
                 pass
 
@@ -587,6 +595,16 @@ def test_items_are_streamed_and_no_more_is_begun_than_is_needed():
         assert told.most <= 4
     assert sorted(order) == opened
     assert opened.index(order[-1]) < 16  # the one that was held, begun among the first
+
+
+def test_no_more_connections_are_opened_than_requests_may_be_under_way():
+    with Told(keeps=True, delay=0.005) as told:
+        model = ServedModel([told.url], concurrency=4)
+        told.connections = told.most = 0
+        replies = run(model, [Generate(prompt(seed), 3) for seed in range(60)])
+        assert [reply.text for reply in replies] == ["yes"] * 60
+        assert told.connections <= 4
+        assert told.most <= 4
 
 
 def test_samples_go_in_one_request_where_the_server_knows_how():

@@ -106,8 +106,9 @@ class _Batch:
             told = json.loads(line)
             response = told.get("response") or {}
             body = response.get("body") or {}
-            if told.get("error") or response.get("status_code", 200) != 200:
-                reason = json.dumps(told.get("error") or body)[:200]
+            error = told.get("error") or body.get("error")
+            if error or response.get("status_code", 200) != 200:
+                reason = json.dumps(error or body)[:200]
                 self.replies[told["custom_id"]] = Failure(f"the server answered {reason}")
             else:
                 self.replies[told["custom_id"]] = rq.check_chat(body)

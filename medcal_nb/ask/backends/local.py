@@ -79,8 +79,6 @@ class LocalModel:
         import torch
 
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        if self.device.type == "cpu":
-            _keep_memory()
         self.model, self.processor, self.name = model.to(self.device).eval(), processor, name
         self.tokenizer = getattr(processor, "tokenizer", processor)
         #: the commit of a hub checkpoint
@@ -141,11 +139,6 @@ class LocalModel:
             if isinstance(number := getattr(config, name, None), int):
                 marks.add(tokenizer.convert_ids_to_tokens(number))
         self.image_marks = sorted(mark for mark in marks if mark and isinstance(mark, str))
-
-    def __setstate__(self, state):
-        self.__dict__.update(state)
-        if self.device.type == "cpu":
-            _keep_memory()  # in the process that it was sent to
 
     def _positions_in_memory(self):
         """What fills two fifths of a GPU's free memory with keys and values."""
@@ -265,6 +258,8 @@ class LocalModel:
     @contextmanager
     def session(self):
         """Open a batch: what its rounds of calls share is computed once."""
+        if self.device.type == "cpu":
+            _keep_memory()
         with ExitStack() as stack:
             for module in self.last_modules if self.share else ():
                 for hook in last_alone(module):
@@ -290,7 +285,10 @@ class _LocalSession:
         asked = [(c, plan) for c, plan in zip(calls, plans, strict=True) if isinstance(plan, list)]
         self._write(encoded, [row for _, plan in asked for ways in plan for row in ways])
         # the time of all is shared out by tokens read and written
-        sizes = [len(encoded[call.prompt]) + _written(plan) for call, plan in asked]
+        sizes = [
+            len(encoded[call.prompt]) + sum(len(row.tokens) for ways in plan for row in ways)
+            for call, plan in asked
+        ]
         unit = (time.perf_counter() - started) / max(1, sum(sizes))
         results = (
             self._result(call, plan, len(encoded[call.prompt]), size * unit)
@@ -356,10 +354,6 @@ class _LocalSession:
         mass = float(np.logaddexp.reduce(scores))
         shares = dict(zip(call.labels, np.exp(scores - mass).tolist(), strict=True))
         return LabelProbabilities(shares, min(1.0, math.exp(mass)), length, seconds)
-
-
-def _written(plan):
-    return sum(len(row.tokens) for ways in plan for row in ways)
 
 
 def _keep_memory(size=1 << 30):

@@ -5,6 +5,7 @@ import math
 import shutil
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from medcal_nb.answers import AnswerLog
 from medcal_nb.ask.calls import Failure, Generate, Picture, Prompt, Similarity
@@ -18,6 +19,7 @@ from tests.ask.tiny import noise_picture, tiny_items
 torch = pytest.importorskip("torch")
 open_clip = pytest.importorskip("open_clip")
 
+WEIGHTS = "open_clip_model.safetensors"
 CONFIG = {
     "embed_dim": 32,
     "vision_cfg": {"image_size": 32, "patch_size": 8, "width": 32, "head_width": 16, "layers": 2},
@@ -40,7 +42,7 @@ def folder(tmp_path_factory):
         model = open_clip.CLIP(**CONFIG)
     settings = {"model_cfg": CONFIG, "preprocess_cfg": {"size": [32, 32]}}
     (folder / "open_clip_config.json").write_text(json.dumps(settings))
-    torch.save(model.state_dict(), folder / "open_clip_pytorch_model.bin")
+    save_file(model.state_dict(), folder / WEIGHTS)
     return folder
 
 
@@ -148,20 +150,22 @@ def test_code_of_a_checkpoint_is_not_run_even_where_the_user_would_say_yes(
     assert not asked
 
 
-def test_weights_that_are_missing_or_a_pickle_of_code_are_refused(folder, tmp_path):
-    trace, weights = tmp_path / "ran", torch.load(folder / "open_clip_pytorch_model.bin")
-    shutil.copytree(folder, tmp_path / "clip")
-    place = tmp_path / "clip" / "open_clip_pytorch_model.bin"
-    torch.save({k: w for k, w in weights.items() if "visual" not in k}, place)
+def test_weights_that_are_missing_or_no_safetensors_are_refused(folder, tmp_path):
+    trace, weights = tmp_path / "ran", load_file(folder / WEIGHTS)
+    place, clip = tmp_path / "clip" / WEIGHTS, f"clip:local-dir:{tmp_path / 'clip'}"
+    shutil.copytree(folder, place.parent)
+    save_file({k: w for k, w in weights.items() if "visual" not in k}, place)
     with pytest.raises(MedcalError, match=r"cannot load it: .*[Mm]issing key.* \"visual"):
-        resolve_model(f"clip:local-dir:{tmp_path / 'clip'}", device="cpu")
-    torch.save(Evil(trace), place)
-    with pytest.raises(MedcalError, match="open_clip cannot load it"):
-        resolve_model(f"clip:local-dir:{tmp_path / 'clip'}", device="cpu")
-    assert not trace.exists()
+        resolve_model(clip, device="cpu")
     place.unlink()
     with pytest.raises(MedcalError, match="open_clip cannot load it"):
-        resolve_model(f"clip:local-dir:{tmp_path / 'clip'}", device="cpu")
+        resolve_model(clip, device="cpu")
+    pickled = place.with_name("open_clip_pytorch_model.bin")
+    for content in (weights, Evil(trace)):
+        torch.save(content, pickled)
+        with pytest.raises(MedcalError, match=r"model\.bin is no safetensors file"):
+            resolve_model(clip, device="cpu")
+    assert not trace.exists()
 
 
 class Evil:

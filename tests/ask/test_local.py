@@ -35,8 +35,10 @@ torch = pytest.importorskip("torch")
 BLOCK = prompts.question_block("Which organ is shown?", ["left lung", "heart", "left"])
 
 
-def backend(family="idefics3", **options):
-    return LocalModel(*tiny_checkpoint(family), name="tiny", device="cpu", **options)
+def backend(family="idefics3", *, share=None, max_positions=None):
+    model = LocalModel(*tiny_checkpoint(family), name="tiny", device="cpu", share=share)
+    model.max_positions = max_positions or model.max_positions
+    return model
 
 
 def prompt(picture, instruction=prompts.ANSWER, *later, block=BLOCK):
@@ -105,11 +107,14 @@ def test_what_follows_the_last_attention_is_computed_for_last_positions_alone(fa
     assert not any(module._forward_hooks for module in model.last_modules)
 
 
-def test_results_do_not_depend_on_batch_size_or_order():
+def test_results_do_not_depend_on_batch_size_or_order(monkeypatch):
     calls = some_calls()
     whole = answer(backend(), calls)
-    same(whole, answer(backend(max_rows=5), calls))
     same(whole, answer(backend(max_positions=300), calls))
+    monkeypatch.setattr(prefix, "MOST_ROWS", 5)
+    monkeypatch.setattr(prefix, "MOST_PREFILL", 60)
+    same(whole, answer(backend(), calls))
+    monkeypatch.undo()
     order = list(range(len(calls)))
     random.Random(1).shuffle(order)
     shuffled = answer(backend(), [calls[i] for i in order])
@@ -134,7 +139,7 @@ def test_later_rounds_reuse_the_trunk_and_equal_a_fresh_session():
 def held_positions(model, calls_of_rounds, monkeypatch):
     """Ask rounds of calls; return results and the most positions held by the tree and at once."""
     trees, alive, most = [], {}, [0]
-    gather, ask_part = prefix.gather, prefix.SharedPrefix._ask
+    gather, begin = prefix.gather, prefix.SharedPrefix._begin
 
     def gathered(parts, room):
         cache = gather(parts, room)
@@ -145,12 +150,13 @@ def held_positions(model, calls_of_rounds, monkeypatch):
         return cache
 
     def asked(engine, *arguments):
-        ask_part(engine, *arguments)
+        begun = begin(engine, *arguments)
         nodes = [node for nodes in engine.nodes.values() for node in nodes]
-        trees.append(prefix._positions_of(node.state for node in nodes))
+        trees.append(prefix._held(node.state for node in nodes))
+        return begun
 
     monkeypatch.setattr(prefix, "gather", gathered)
-    monkeypatch.setattr(prefix.SharedPrefix, "_ask", asked)
+    monkeypatch.setattr(prefix.SharedPrefix, "_begin", asked)
     with model.session() as session:
         results = [session.run(calls) for calls in calls_of_rounds]
     return results, max(trees), most[0]
@@ -318,7 +324,7 @@ def test_labels_equal_a_forward_pass_over_prompt_and_label():
 def test_samples_belong_to_their_seed():
     calls = [Generate(prompt(noise_picture(5)), 6, seed=f"s{i}") for i in range(8)]
     texts = [reply.text for reply in answer(backend(), calls)]
-    again = [reply.text for reply in answer(backend(max_rows=3), calls[::-1])][::-1]
+    again = [reply.text for reply in answer(backend(max_positions=100), calls[::-1])][::-1]
     assert texts == again
     assert len(set(texts)) > 4
     cold = [Generate(c.prompt, 6, seed=c.seed, temperature=1e-4) for c in calls]
@@ -347,7 +353,7 @@ def test_sampled_tokens_follow_the_model_distribution():
     calls.append(
         Labels(prompt(noise_picture(6)), ("heart", "right", "lung", "sure", "even", "mass"))
     )
-    *replies, labels = answer(backend(max_rows=2000), calls)
+    *replies, labels = answer(backend(), calls)
     for label, share in labels.probabilities.items():
         expected = share * labels.mass
         spread = math.sqrt(expected * (1 - expected) / n)
@@ -437,9 +443,9 @@ def test_hardly_more_positions_are_computed_than_must_be(monkeypatch):
     def counted(engine, encoded, rows):
         run(engine, encoded, rows)
         for row in rows:
-            at = hash(engine.groups[row.prompt][0])
-            whole = row.forced is not None or len(row.tokens) >= row.most
-            for token in encoded[row.prompt] + row.tokens[: len(row.tokens) - whole]:
+            at = hash(engine.pictures[row.prompt.picture])
+            whole = len(row.tokens) >= row.limit
+            for token in [*encoded[row.prompt], *row.tokens[: len(row.tokens) - whole]]:
                 at = hash((at, token))
                 beginnings.add(at)
 

@@ -9,7 +9,6 @@ import json
 import math
 import os
 import resource
-import socket
 import subprocess
 import sys
 import threading
@@ -24,6 +23,7 @@ from PIL import Image
 
 from medcal_nb.answers import AnswerLog
 from medcal_nb.ask import prompts, strategies
+from medcal_nb.ask.backends import served
 from medcal_nb.ask.backends.local import LocalModel
 from medcal_nb.ask.backends.requests import first_token_labels
 from medcal_nb.ask.backends.served import ServedModel
@@ -33,7 +33,7 @@ from medcal_nb.ask.run import ask
 from medcal_nb.ask.strategies import STRATEGIES, Plan
 from medcal_nb.errors import MedcalError
 from medcal_nb.items import dataset_names, iter_items
-from tests.ask.tiny import noise_picture, tiny_checkpoint, tiny_items
+from tests.ask.tiny import noise_picture, reserved_port, tiny_checkpoint, tiny_items
 
 BLOCK = prompts.question_block("Is there a mass?", ["yes", "no"])
 
@@ -53,10 +53,9 @@ def run(model, calls):
 @contextlib.contextmanager
 def serving(folder):
     """`transformers serve` with the checkpoint of a folder; its address and the folder."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = (folder / "serve.log").open("w")
+    stack = contextlib.ExitStack()
+    port = stack.enter_context(reserved_port())
+    log = stack.enter_context((folder / "serve.log").open("w"))
     command = os.path.join(os.path.dirname(sys.executable), "transformers")
     process = subprocess.Popen(
         f"{command} serve {folder} --host 127.0.0.1 --port {port} --device cpu".split(),
@@ -78,8 +77,8 @@ def serving(folder):
         yield SimpleNamespace(url=url, folder=folder)
     finally:
         process.terminate()
-        process.wait(timeout=20)
-        log.close()
+        process.wait(timeout=120)
+        stack.close()
 
 
 @pytest.fixture(scope="module")
@@ -113,10 +112,10 @@ def test_served_replies_equal_local_ones(server):
             (prompts.ANSWER, "no", strategies.TWO_STAGE),
         )
     ]
-    for served, ours in zip(run(model, calls), run(local, calls), strict=True):
-        assert served.text == ours.text
-        assert served.prompt_tokens == ours.prompt_tokens
-        assert math.isnan(served.logprob)
+    for theirs, ours in zip(run(model, calls), run(local, calls), strict=True):
+        assert theirs.text == ours.text
+        assert theirs.prompt_tokens == ours.prompt_tokens
+        assert math.isnan(theirs.logprob)
     drawn = run(model, [Generate(prompt(), 7, seed=str(i)) for i in range(6)])
     assert len({reply.text for reply in drawn}) > 2
 
@@ -164,16 +163,27 @@ class Told:
         delay=0.0,
         sampling=True,
         several=False,
+        names=None,
+        scores=False,
+        keeps=False,
         name="told",
     ):
-        self.several, self.later = several, []
+        self.several, self.names, self.scores, self.later = several, names, scores, []
+        self.free, self.there = threading.Event(), set()
         self.requests = []
         self.faults = list(faults)
-        self.under_way = self.most = 0
+        self.under_way = self.most = self.connections = 0
         self.lock = threading.Lock()
         told = self
 
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1" if keeps else "HTTP/1.0"
+
+            def setup(self):
+                super().setup()
+                with told.lock:
+                    told.connections += 1
+
             def log_message(self, *arguments):
                 pass
 
@@ -190,11 +200,12 @@ class Told:
                     if told.later and "0% to 100%" in json.dumps(body):
                         fault = told.later.pop(0)
                 time.sleep(delay)
-                try:
-                    told.answer(self, body, fault, logprobs, decides, sampling)
-                finally:
-                    with told.lock:
-                        told.under_way -= 1
+                if fault == "held":
+                    told.free.wait(60)
+                # before the answer, after which the next request may come at once
+                with told.lock:
+                    told.under_way -= 1
+                told.answer(self, body, fault, logprobs, decides, sampling)
 
             def send(self, value, status=200, headers=(), cut=0):
                 text = json.dumps(value).encode()
@@ -246,6 +257,12 @@ class Told:
             if not decides:
                 return handler.send({"detail": "Not Found"}, 404)
             return handler.send({"answers": {"q": {"type": "noul", "noul": 0.8}}})
+        part = body["messages"][0]["content"][0]
+        if self.names == "kept" and part["image_url"]:
+            self.there.add(part.get("uuid"))
+        there = part["image_url"] or part.get("uuid") in self.there or self.names == "ignored"
+        if not there:
+            return handler.send({"error": {"message": "no image of that name"}}, 400)
         text = "yes"
         if sampling and body["temperature"] > 0:
             text = f"maybe {body['seed']}"
@@ -277,7 +294,12 @@ class Told:
                 {**choice, "index": i, "message": {"content": f"maybe {body['seed'] + i}"}}
                 for i in range(body["n"])
             ]
-        usage = {"prompt_tokens": 11, "completion_tokens": 1, "total_tokens": 12}
+        more, usage = {}, {"prompt_tokens": 11, "completion_tokens": 1, "total_tokens": 12}
+        if self.scores and "prompt_logprobs" in body:
+            # each letter a token, and one more at the end of a closed turn
+            words = body["messages"][-1]["content"] + "." * (not body["continue_final_message"])
+            read = [{letter: {"logprob": math.log(0.5)}} for letter in words]
+            more = {"prompt_logprobs": [None] * 11 + read}
         if fault == "no usage":
             usage = dict.fromkeys(usage)
         if fault == "no logprob":
@@ -290,6 +312,7 @@ class Told:
                 "model": "told",
                 "choices": choices,
                 "usage": usage,
+                **more,
             }
         )
 
@@ -326,6 +349,27 @@ def test_log_probabilities_are_used_where_the_server_gives_them():
     assert (reply.prompt_tokens, reply.new_tokens, reply.finished) == (11, 1, True)
     assert labels.probabilities == {"yes": pytest.approx(0.7 / 0.9), "no": pytest.approx(0.2 / 0.9)}
     assert labels.mass == pytest.approx(0.9)
+
+
+def test_labels_of_several_tokens_are_read_word_by_word_where_the_server_scores_words():
+    with Told(logprobs=True, scores=True) as told:
+        model = ServedModel([told.url])
+        assert model.server.scores
+        plain, nested, whole = run(
+            model,
+            [
+                Labels(prompt(), ("up", "down")),
+                Labels(prompt(), ("up", "upper")),
+                Labels(prompt(), ("yes", "no")),
+            ],
+        )
+    # with and without a capital: twice a half for each letter
+    assert plain.mass == pytest.approx(2 * 0.5**2 + 2 * 0.5**4)
+    assert plain.probabilities["up"] == pytest.approx(4 / 5)
+    # where one begins the other, its end counts too
+    assert nested.mass == pytest.approx(2 * 0.5**3 + 2 * 0.5**6)
+    assert nested.probabilities["up"] == pytest.approx(8 / 9)
+    assert whole.probabilities["yes"] == pytest.approx(0.7 / 0.9)  # one token each
 
 
 def first(*pairs):
@@ -445,10 +489,8 @@ def images_of(told):
 
 
 def test_each_image_goes_to_one_server_and_a_dead_one_s_share_moves():
-    with Told(delay=0.02) as one, Told(delay=0.02) as two:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            dead = f"http://127.0.0.1:{free.getsockname()[1]}"
+    with Told(delay=0.02) as one, Told(delay=0.02) as two, reserved_port() as port:
+        dead = f"http://127.0.0.1:{port}"
         model = ServedModel([one.url, two.url, dead], concurrency=3, pause=0.01)
         for told in (one, two):
             told.requests.clear()
@@ -484,17 +526,22 @@ def test_a_running_event_loop_is_no_obstacle_and_no_thread_is_left(tmp_path):
         assert not threads()
 
 
+def two_stage_of(items):
+    """Batches of one item each, as a run streams them."""
+    for item in iter_items(items):
+        yield [(item, "two_stage")], [STRATEGIES["two_stage"].ask(item, Plan())]
+
+
 def test_leaving_a_run_ends_what_is_under_way():
     with Told() as told:
         model = ServedModel([told.url])
-        told.faults, told.armed, before = ["slow"], True, len(told.requests)
-        with model.session() as session:
-            asked = session._all([Generate(prompt(), 5)])
-            waiting = asyncio.run_coroutine_threadsafe(asked, model.http.loop)
-            while len(told.requests) == before:
-                time.sleep(0.01)
-        assert waiting.cancelled()
+        told.faults, told.armed = ["held"], True
+        answered = model.stream(two_stage_of(tiny_items(3, kinds=("closed",), per_image=1)))
+        next(answered)
+        answered.close()  # while the first request waits for its answer
         assert not threads()
+        assert told.under_way == 1
+        told.free.set()
 
 
 def jpeg(seed, size=(64, 48), **more):
@@ -509,6 +556,7 @@ def test_an_image_is_sent_as_it_is_where_that_shows_the_same():
     turned[0x0112] = 6
     with Told() as told:
         model = ServedModel([told.url])
+        told.requests.clear()
         for picture, kind, same in (
             (Picture("a", jpeg(1)), "jpeg", True),
             (Picture("b", jpeg(1), "darker"), "png", False),
@@ -524,27 +572,38 @@ def test_an_image_is_sent_as_it_is_where_that_shows_the_same():
             assert np.array_equal(np.array(shown), np.array(picture.open()))
 
 
-def test_items_are_streamed_and_no_more_is_begun_than_is_needed(tmp_path):
-    """A slow reply holds up its own item only, and few items are begun ahead."""
-    opened = []
+def test_items_are_streamed_and_no_more_is_begun_than_is_needed():
+    """A reply that does not come holds up its own item only, and few items are begun ahead."""
+    opened, order = [], []
 
     def batches():
-        for item in iter_items(tiny_items(60, kinds=("closed",), per_image=1)):
-            opened.append(item.item_id)
-            how = STRATEGIES["two_stage"]
-            yield [(item, "two_stage")], [how.ask(item, Plan())]
+        for todo, programs in two_stage_of(tiny_items(60, kinds=("closed",), per_image=1)):
+            opened.append(todo[0][0].item_id)
+            yield todo, programs
 
-    with Told(delay=0.01) as told:
+    with Told() as told:
         model = ServedModel([told.url], concurrency=4)
-        told.faults, told.armed = ["slow"], True
-        order = []
+        told.faults, told.armed = ["held"], True
         for todo, ended, failed in model.stream(batches()):
             assert not failed
             assert ended[0][0]["answer"] == "yes"
             order.append(todo[0][0].item_id)
             assert len(opened) <= len(order) + 16
+            if len(order) == 59:
+                told.free.set()
+        assert told.most <= 4
     assert sorted(order) == opened
-    assert opened.index(order[-1]) < 16  # the slow one, begun among the first
+    assert opened.index(order[-1]) < 16  # the one that was held, begun among the first
+
+
+def test_no_more_connections_are_opened_than_requests_may_be_under_way():
+    with Told(keeps=True, delay=0.005) as told:
+        model = ServedModel([told.url], concurrency=4)
+        told.connections = told.most = 0
+        replies = run(model, [Generate(prompt(seed), 3) for seed in range(60)])
+        assert [reply.text for reply in replies] == ["yes"] * 60
+        assert told.connections <= 4
+        assert told.most <= 4
 
 
 def test_samples_go_in_one_request_where_the_server_knows_how():
@@ -671,6 +730,56 @@ def test_when_everything_fails_the_run_says_so(tmp_path):
         assert ask(model, tiny_items(3), "verbalized", log=log).exit_code == 0
 
 
+def shown_of(told):
+    """How each request shows its image: (by its bytes, by a name)."""
+    bodies = [body for _, body in told.requests if "messages" in body]
+    parts = [body["messages"][0]["content"][0] for body in bodies]
+    return [(part["image_url"] is not None, "uuid" in part) for part in parts]
+
+
+def test_an_image_s_bytes_go_once_to_a_server_that_finds_it_by_name(tmp_path):
+    with Told(names="kept") as told, AnswerLog(tmp_path / "a.sqlite") as log:
+        model = ServedModel([told.url], concurrency=8)
+        assert model.server.names
+        told.requests.clear()
+        items = tiny_items(3, kinds=("closed",), per_image=1)
+        assert not ask(model, items, "verbalized,two_stage,p_true,challenge", log=log).failed
+        shown = shown_of(told)
+        assert sum(whole for whole, _ in shown) == 3
+        assert len(shown) > 15
+        assert all(named for _, named in shown)
+        # what the server lets go of is sent again
+        with model.session():
+            asked = served._Asked(model.http, model.server)
+            first, second = Generate(prompt(1), 3), Generate(prompt(1), 4)
+            model.http.run(asked.results, [first])
+            told.there.clear()
+            told.requests.clear()
+            (reply,) = model.http.run(asked.results, [second])
+        assert reply.text == "yes"
+        assert shown_of(told) == [(False, True), (True, True)]
+
+
+@pytest.mark.parametrize("names", [None, "ignored"])
+def test_a_server_that_does_not_know_images_by_name_is_sent_none(names):
+    """One that answers whatever image it is not shown least of all."""
+    with Told(names=names) as told:
+        model = ServedModel([told.url])
+        assert not model.server.names
+        told.requests.clear()
+        run(model, [Generate(prompt(1), 3), Generate(prompt(1), 4)])
+        assert shown_of(told) == [(True, False)] * 2
+
+
+def test_an_image_that_a_named_server_refuses_fails_without_waiting_in_line():
+    with Told(names="kept") as told:
+        model = ServedModel([told.url], retries=0)
+        told.faults, told.armed = [400, 400, 400], True
+        calls = [Generate(prompt(1), limit) for limit in (3, 4, 5, 6)]
+        found = run(model, calls)
+    assert [isinstance(reply, Failure) for reply in found].count(True) == 3
+
+
 def test_the_image_is_sent_with_the_first_turn():
     with Told() as told:
         model = ServedModel([told.url])
@@ -695,10 +804,7 @@ def test_a_damaged_image_fails_alone():
 
 
 def test_no_server_says_what_to_do():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with pytest.raises(MedcalError, match="start the server"):
-        ServedModel([f"http://127.0.0.1:{port}"])
+    with reserved_port() as port, pytest.raises(MedcalError, match="start the server"):
+        ServedModel([f"http://127.0.0.1:{port}"], pause=0.01)
     with pytest.raises(MedcalError, match="no URL"):
         ServedModel([])

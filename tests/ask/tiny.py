@@ -1,5 +1,7 @@
-"""Small real things to ask: noise images, an item table, random checkpoints."""
+"""Small real things to ask: noise images, item tables, random checkpoints; a port for a server."""
 
+import contextlib
+import socket
 from functools import cache
 
 import numpy as np
@@ -55,3 +57,12 @@ def tiny_items(n, *, kinds=("closed", "choice", "open"), per_image=2, dataset="t
 def tiny_checkpoint(family="idefics3"):
     """Model and processor of a family, built once."""
     return build_family(family)
+
+
+@contextlib.contextmanager
+def reserved_port():
+    """A port of loopback that no other program is given meanwhile; nobody listens until we do."""
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]

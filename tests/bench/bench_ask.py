@@ -22,6 +22,10 @@ machine the latter say more); ours runs once before, unmeasured, and one call at
 once. Positions are the tokens that went through the language model, padding included.
 Greedy replies are compared word for word, label probabilities to 0.001.
 
+Where ``MEDCAL_VLLM`` names a Python that has vLLM (``make test-vllm``), a vLLM server on the same
+cores is asked the same calls through the served backend, 64 requests under way, after other items
+to warm up; its processor time is that of server and client.
+
 The compute floor is what the multiplications of *ours* take (counted by torch's
 ``FlopCounterMode``) at the rate that the processor reaches on a large product of matrices, in the
 same run: no way of asking the same calls could take less, however it is written.
@@ -32,6 +36,7 @@ import itertools
 import os
 import platform
 import statistics
+import tempfile
 import time
 from pathlib import Path
 
@@ -277,6 +282,40 @@ def measure_processes(pool, strategies, items, plan, *, ways, repeat=1):
     return pd.DataFrame(rows), table
 
 
+def measure_vllm(name, strategies, items, plan, ours, warm_up):
+    """Ask a vLLM server on the same cores; return a row of the table, or None without one."""
+    import psutil
+
+    from medcal_nb.ask.backends.served import ServedModel
+    from tests.ask.engine import PYTHON, engines
+
+    if not PYTHON:
+        print("vLLM: skipped, no Python that has it (MEDCAL_VLLM)")
+        return None
+
+    def used(process):
+        family = [process, *process.children(recursive=True), psutil.Process()]
+        return sum(sum(member.cpu_times()[:2]) for member in family)
+
+    with tempfile.TemporaryDirectory() as folder, engines(1, name, Path(folder)) as found:
+        urls, (server,) = found
+        model = ServedModel(urls, concurrency=64)
+        ask_ours(model, strategies, warm_up, plan)
+        process = psutil.Process(server.pid)
+        started, before = time.perf_counter(), used(process)
+        _, log = ask_ours(model, strategies, items, plan)
+        seconds, cpu = time.perf_counter() - started, used(process) - before
+    equal, greedy, close, labels = agreement(ours, log)
+    return {
+        "way": "vLLM server",
+        "threads": 1,
+        "seconds": seconds,
+        "cpu_seconds": cpu,
+        "greedy_equal": f"{equal}/{greedy}",
+        "labels_close": f"{close}/{labels}",
+    }
+
+
 def equal_answers(ours, theirs):
     """Share of items and strategies under which two ways read the same answers, and number."""
     same = sum(
@@ -441,6 +480,10 @@ def main(arguments=None):
     frame, table = measure(
         backend, strategies, items, plan, ways=ways, threads=threads, repeat=options.repeat
     )
+    warm_up = ordered_items(load_items(options.dataset, split="fit", n=8))
+    _, log = ask_ours(backend, strategies, items, plan)
+    if row := measure_vllm(options.model, strategies, items, plan, log, warm_up):
+        frame = with_ratios(pd.concat([frame, pd.DataFrame([row])], ignore_index=True), frame)
     lines = compare(frame)
     floors = floor_seconds(backend, strategies, items, plan, threads)
     lines += compare_to_floor(frame, floors)

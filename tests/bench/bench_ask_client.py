@@ -15,6 +15,7 @@ import json
 import multiprocessing
 import resource
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -38,8 +39,8 @@ _CHOICE = {
 CHANGED = ("augment", "blank_image")
 
 
-def serve(port, delay, counts):
-    """Answer every request after `delay` seconds with the same reply; count them."""
+def serve(ready, delay, counts):
+    """Answer every request after `delay` seconds with the same reply; count them; tell the port."""
 
     def body(request):
         n = 1
@@ -69,7 +70,8 @@ def serve(port, delay, counts):
             writer.close()
 
     async def main():
-        server = await asyncio.start_server(one, "127.0.0.1", port, limit=1 << 22, backlog=4096)
+        server = await asyncio.start_server(one, "127.0.0.1", 0, limit=1 << 22, backlog=4096)
+        ready.send(server.sockets[0].getsockname()[1])
         await server.serve_forever()
 
     asyncio.run(main())
@@ -94,22 +96,34 @@ def items_of(n, side, rng):
     return pd.DataFrame(rows)
 
 
+def watch(ended, sizes):
+    """Note the resident memory of this process, in MB, until an event."""
+    while not ended.wait(0.2):
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        sizes.append(pages * resource.getpagesize() / (1 << 20))
+
+
 def measure(n, side, concurrency, delay, which, rng):
     """Ask `n` items and return one row of the table."""
-    port = 8200 + int(rng.integers(700))
     counts = multiprocessing.Array("q", 2)
-    server = multiprocessing.Process(target=serve, args=(port, delay, counts), daemon=True)
-    server.start()
-    time.sleep(2.0)
     items = items_of(n, side, rng)
     names = [name for name in STRATEGIES if which == "all" or name not in CHANGED]
+    ready, free = multiprocessing.Pipe(duplex=False)
+    server = multiprocessing.Process(target=serve, args=(free, delay, counts), daemon=True)
+    server.start()
+    port = ready.recv()
     try:
         model = ServedModel([f"http://127.0.0.1:{port}"], concurrency=concurrency)
         counts[0] = counts[1] = 0
         with tempfile.TemporaryDirectory() as folder, AnswerLog(Path(folder) / "a.sqlite") as log:
+            ended, sizes = threading.Event(), []
+            watching = threading.Thread(target=watch, args=(ended, sizes))
+            watching.start()
             wall, cpu = time.perf_counter(), time.process_time()
             done = ask(model, items, names, log=log)
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        ended.set()
+        watching.join()
         assert not done.failed, done.lines()
     finally:
         server.terminate()
@@ -124,7 +138,8 @@ def measure(n, side, concurrency, delay, which, rng):
         "client_cpu_ms_per_request": 1000 * cpu / counts[0],
         "requests_per_cpu_second": counts[0] / cpu,
         "kilobytes_per_image": len(items["image"][0]) / 1024,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "mb_after_a_fifth": sizes[len(sizes) // 5],
+        "mb_at_the_end": sizes[-1],
     }
 
 

@@ -1,7 +1,8 @@
 """The same comparison on a model of real size, where the shared prefix is most of the work.
 
     python -m tests.bench.bench_ask_large [--items 16] [--size 1024x768] [--max-new-tokens 32]
-    python -m tests.bench.bench_ask_large --tiny        # on any machine, in seconds
+    python -m tests.bench.bench_ask_large --mid --items 3 --size 448x448    # in minutes
+    python -m tests.bench.bench_ask_large --tiny                            # in seconds
 
 A checkpoint with the configuration of Qwen2.5-VL-7B and random weights (15 GiB in bfloat16) is
 asked about noise images of real size, under every strategy, in one session (*ours*) and batched
@@ -15,7 +16,8 @@ language and vision model, at the rate that the card reaches on a large product 
 measured in the same run; the share is that of the seconds taken. Attention and logits are left out
 of the floor, so that the share is told a little low.
 
-No checkpoint is downloaded. Needs a GPU with 40 GiB or more, except with ``--tiny``.
+No checkpoint is downloaded. Needs a GPU with 40 GiB or more, except with ``--tiny``, and with
+``--mid``, a model of 47 million weights on the processor, one thread.
 """
 
 import argparse
@@ -32,7 +34,7 @@ from medcal_nb.ask.strategies import Plan
 from tests.ask.families import build_family
 from tests.bench.bench_ask import askable, compare, measure, rate, write
 
-#: Sizes of language and vision model: those published for Qwen2.5-VL-7B, and tiny ones.
+#: Sizes of language and vision model: those published for Qwen2.5-VL-7B, smaller, and tiny ones.
 SIZES = {
     "7b": (
         {
@@ -58,6 +60,32 @@ SIZES = {
             "window_size": 112,
             "out_hidden_size": 3584,
             "fullatt_block_indexes": [7, 15, 23, 31],
+        },
+    ),
+    "mid": (
+        {
+            "hidden_size": 512,
+            "intermediate_size": 1408,
+            "num_hidden_layers": 12,
+            "num_attention_heads": 8,
+            "num_key_value_heads": 2,
+            "vocab_size": 8192,
+            "max_position_embeddings": 4096,
+            "rope_parameters": {
+                "rope_type": "default",
+                "mrope_section": [8, 12, 12],
+                "rope_theta": 1000000.0,
+            },
+        },
+        {
+            "depth": 6,
+            "hidden_size": 256,
+            "intermediate_size": 684,
+            "num_heads": 4,
+            "patch_size": 14,
+            "window_size": 112,
+            "out_hidden_size": 512,
+            "fullatt_block_indexes": [2, 5],
         },
     ),
     "tiny": (
@@ -174,6 +202,7 @@ class PatchCounter:
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tiny", action="store_true", help="tiny sizes, on the CPU")
+    parser.add_argument("--mid", action="store_true", help="47 million weights, on the CPU")
     parser.add_argument("--items", type=int, default=16)
     parser.add_argument("--size", default="1024x768", help="of the images, in pixels")
     parser.add_argument("--samples", type=int, default=10)
@@ -185,14 +214,15 @@ def main(arguments=None):
 
     import torch
 
-    if options.tiny:
-        size, device, card = "tiny", "cpu", "cpu"
+    if options.tiny or options.mid:
+        size, device, card = "mid" if options.mid else "tiny", "cpu", "cpu"
+        torch.set_num_threads(1)
     elif torch.cuda.is_available():
         size, device, card = "7b", "cuda", torch.cuda.get_device_name()
     else:
-        print("model of real size: skipped, no GPU here (--tiny runs anywhere)")
+        print("model of real size: skipped, no GPU here (--mid and --tiny run anywhere)")
         return None
-    dtype = torch.float32 if options.tiny or options.float32 else torch.bfloat16
+    dtype = torch.float32 if device == "cpu" or options.float32 else torch.bfloat16
     model, processor = build_random(size, device, dtype)
     backend = LocalModel(model, processor, name="qwen2.5-vl-random", device=device)
     counter = PatchCounter(backend)
@@ -209,12 +239,12 @@ def main(arguments=None):
         patches=lambda: counter.patches,
     )
     floor = operations(backend, frame["positions"], frame["patches"]) / rate(
-        device, dtype, 512 if options.tiny else 8192
+        device, dtype, 8192 if device == "cuda" else 1024
     )
     frame["floor_seconds"] = floor.round(3)
     frame["share_of_floor"] = (floor / frame["seconds"]).round(3)
     title = (
-        f"random weights, {sum(p.numel() for p in model.parameters()) / 1e9:.2f} billion, "
+        f"random weights, {sum(p.numel() for p in model.parameters()) / 1e6:,.1f} million, "
         f"{str(dtype).removeprefix('torch.')} on {card}: {len(items)} items, images of "
         f"{options.size}, {len(strategies)} strategies, {sum(map(len, table.values()))} answers"
     )

@@ -205,7 +205,6 @@ def record_replies(model, dataset, n, samples):
 
 def token_logprobs(backend, items, order):
     """The log-probabilities of the tokens of each greedy reply, in the order of the items."""
-    from medcal_nb.ask.backends.prefix import SharedPrefix
     from medcal_nb.ask.backends.rows import Row
     from medcal_nb.ask.run import ordered_items
     from medcal_nb.ask.strategies import STRATEGIES, Plan
@@ -214,12 +213,10 @@ def token_logprobs(backend, items, order):
     calls = [
         next(STRATEGIES["sequence_probability"].ask(found[item_id], Plan()))[0] for item_id in order
     ]
-    engine = SharedPrefix(backend)
-    prompts = [call.prompt for call in calls]
-    encoded = engine.encode(prompts, [backend.show(prompt) for prompt in prompts])
-    rows = [Row(i, call.max_new_tokens) for i, call in enumerate(calls)]
-    engine.run(encoded, rows)
-    engine.close()
+    with backend.session() as session:
+        encoded = session.engine.encode({call.prompt: backend.show(call.prompt) for call in calls})
+        rows = [Row(call.prompt, call.max_new_tokens) for call in calls]
+        session.engine.run(encoded, rows)
     return [row.logprobs for row in rows]
 
 

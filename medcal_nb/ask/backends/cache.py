@@ -6,6 +6,7 @@ from functools import cache
 @cache
 def _roomy():
     """The class of cache layers, made when transformers is first needed."""
+    from torch.nn.functional import pad
     from transformers.cache_utils import DynamicLayer
 
     class RoomyLayer(DynamicLayer):
@@ -16,33 +17,22 @@ def _roomy():
         def update(self, key_states, value_states, *args, **kwargs):
             if not self.is_initialized:
                 self.lazy_initialization(key_states, value_states)
-            end = self.length + key_states.shape[-2]
-            if not self.buffers or self.buffers[0].shape[-2] < end:
-                self.hold(
-                    key_states.shape[0], end + 32 * bool(self.length), key_states, value_states
-                )
-            for buffer, states in zip(self.buffers, (key_states, value_states), strict=True):
-                buffer[..., self.length : end, :] = states
-            return self.show(end)
-
-        def hold(self, n, size, *like):
-            """Make buffers of `n` rows and `size` positions; what is held is copied."""
-            old, self.buffers = self.buffers, []
-            for i, states in enumerate(like):
-                fresh = states.new_empty((n, states.shape[1], size, states.shape[-1]))
-                if old:
-                    fresh[..., : self.length, :] = old[i][..., : self.length, :]
-                self.buffers.append(fresh)
-
-        def show(self, end):
-            self.length = end
-            self.keys, self.values = (buffer[..., :end, :] for buffer in self.buffers)
+                self.buffers = key_states, value_states
+            start, self.length = self.length, self.length + key_states.shape[-2]
+            more = self.length - self.buffers[0].shape[-2]
+            if more > 0:
+                self.buffers = [pad(buffer, (0, 0, 0, more + 32)) for buffer in self.buffers]
+            for buffer, fresh in zip(self.buffers, (key_states, value_states), strict=True):
+                if buffer is not fresh:
+                    buffer[..., start : self.length, :] = fresh
+            self.keys, self.values = (buffer[..., : self.length, :] for buffer in self.buffers)
             return self.keys, self.values
 
     return RoomyLayer
 
 
 def new_cache():
+    """Make an empty cache."""
     from transformers.cache_utils import Cache
 
     return Cache(layer_class_to_replicate=_roomy())
@@ -54,24 +44,25 @@ def gather(parts, room):
 
     layers = zip(*(cache.layers for cache, _ in parts), strict=True)
     rows = [which for _, which in parts]
-    return Cache(layers=[_gathered(list(zip(same, rows, strict=True)), room) for same in layers])
+    return Cache(layers=[_gathered(same, rows, room) for same in layers])
 
 
-def _gathered(parts, room):
+def _gathered(layers, rows, room):
     """Copy chosen batch rows of layers into one layer; what a shorter one lacks is zero, masked."""
     import torch
 
-    layer, first = _roomy()(), parts[0][0]
-    layer.lazy_initialization(first.keys, first.values)
-    end = max(other.length for other, _ in parts)
-    layer.hold(sum(len(which) for _, which in parts), end + room, first.keys, first.values)
-    low = 0
-    for other, which in parts:
-        start = end - other.length
-        for buffer, states in zip(layer.buffers, (other.keys, other.values), strict=True):
-            lines = buffer[low : low + len(which)]
+    layer = _roomy()()
+    layer.lazy_initialization(layers[0].keys, layers[0].values)
+    layer.length, n = max(other.length for other in layers), sum(map(len, rows))
+    layer.buffers = []
+    for name in ("keys", "values"):
+        like = getattr(layers[0], name)
+        buffer = like.new_empty((n, like.shape[1], layer.length + room, like.shape[3]))
+        layer.buffers.append(buffer)
+        for other, which, lines in zip(layers, rows, buffer.split([*map(len, rows)]), strict=True):
+            start = layer.length - other.length
             lines[..., :start, :] = 0
-            torch.index_select(states, 0, which, out=lines[..., start:end, :])
-        low += len(which)
-    layer.show(end)
+            own = lines[..., start : layer.length, :]
+            torch.index_select(getattr(other, name), 0, which, out=own)
+        setattr(layer, name, buffer[..., : layer.length, :])
     return layer

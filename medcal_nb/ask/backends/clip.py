@@ -53,59 +53,51 @@ class ClipModel:
 
 
 class _ClipSession:
+    """Vectors of the images and sentences seen so far."""
+
     def __init__(self, backend):
-        self.backend = backend
-        self.images = {}
-        self.texts = {}
+        self.backend, self.images, self.texts = backend, {}, {}
 
     def run(self, calls):
         """Answer `Similarity` calls, in order."""
         import torch
 
-        started = time.perf_counter()
+        started, model, pixels = time.perf_counter(), self.backend.model, {}
         for call in calls:
             if not isinstance(call, Similarity):
                 raise TypeError(f"a CLIP model cannot answer a {type(call).__name__} call")
-        with torch.inference_mode():
-            self._encode_images(dict.fromkeys(call.picture for call in calls))
-            self._encode_texts(dict.fromkeys(text for call in calls for text in call.texts))
-        scale = math.exp(float(self.backend.model.logit_scale.detach()))
-        results = []
-        seconds = (time.perf_counter() - started) / max(1, len(calls))
-        for call in calls:
-            image = self.images[call.picture]
-            if isinstance(image, Failure):
-                results.append(image)
-                continue
-            cosines = tuple(float(image @ self.texts[text]) for text in call.texts)
-            results.append(Similarities(cosines, scale, seconds))
-        return results
-
-    def _encode_images(self, pictures):
-        import torch
-
-        pixels = {}
-        for picture in pictures:
-            if picture in self.images:
-                continue
+        for picture in {call.picture: None for call in calls if call.picture not in self.images}:
             try:
                 pixels[picture] = self.backend.preprocess(picture.open())
             except MedcalError as error:
                 self.images[picture] = Failure(str(error))
-        names = list(pixels)
-        for low in range(0, len(names), 64):
-            part = names[low : low + 64]
-            batch = torch.stack([pixels[name] for name in part]).to(self.backend.device)
-            vectors = self.backend.model.encode_image(batch, normalize=True)
-            self.images.update(zip(part, vectors.double().cpu(), strict=True))
+        texts = {text: None for call in calls for text in call.texts if text not in self.texts}
+        with torch.inference_mode():
+            for part in _parts(pixels):
+                inputs = torch.stack([pixels[picture] for picture in part])
+                self.images |= self._vectors(part, inputs, model.encode_image)
+            for part in _parts(texts):
+                inputs = self.backend.tokenizer(part)
+                self.texts |= self._vectors(part, inputs, model.encode_text)
+        scale = math.exp(float(model.logit_scale.detach()))
+        seconds = (time.perf_counter() - started) / max(1, len(calls))
+        return [self._similarities(call, scale, seconds) for call in calls]
 
-    def _encode_texts(self, texts):
-        fresh = [text for text in texts if text not in self.texts]
-        for low in range(0, len(fresh), 256):
-            part = fresh[low : low + 256]
-            tokens = self.backend.tokenizer(part).to(self.backend.device)
-            vectors = self.backend.model.encode_text(tokens, normalize=True)
-            self.texts.update(zip(part, vectors.double().cpu(), strict=True))
+    def _vectors(self, part, inputs, encode):
+        vectors = encode(inputs.to(self.backend.device), normalize=True).double().cpu()
+        return dict(zip(part, vectors, strict=True))
+
+    def _similarities(self, call, scale, seconds):
+        image = self.images[call.picture]
+        if isinstance(image, Failure):
+            return image
+        cosines = tuple(float(image @ self.texts[text]) for text in call.texts)
+        return Similarities(cosines, scale, seconds)
+
+
+def _parts(names, size=64):
+    names = list(names)
+    return (names[low : low + size] for low in range(0, len(names), size))
 
 
 def find(name, *, device=None, **reach):
@@ -123,13 +115,12 @@ def find(name, *, device=None, **reach):
 
     from medcal_nb.pocket import pocket_dir
 
-    wanted = name.removeprefix("clip:")
+    wanted, pretrained = name.removeprefix("clip:"), None
     if name == "pocket-clip":
         wanted = f"local-dir:{pocket_dir(name)}"
-    schema = wanted.startswith(("hf-hub:", "local-dir:"))
-    wanted, _, pretrained = (wanted, "", "") if schema else wanted.partition("@")
-    if not schema and not pretrained:
-        tags = open_clip.list_pretrained_tags_by_model(wanted)
+    if not wanted.startswith(("hf-hub:", "local-dir:")):
+        wanted, _, tag = wanted.partition("@")
+        tags = [tag] if tag else open_clip.list_pretrained_tags_by_model(wanted)
         if not tags:
             raise MedcalError(
                 f"{name}: open_clip has no pretrained weights of that architecture: write "
@@ -138,9 +129,9 @@ def find(name, *, device=None, **reach):
         pretrained = tags[0]
     try:
         _refuse_code(wanted)
-        with _without_code():
+        with _safely(name):
             tokenizer = open_clip.get_tokenizer(wanted)
-            pair = open_clip.create_model_from_pretrained(wanted, pretrained=pretrained or None)
+            pair = open_clip.create_model_from_pretrained(wanted, pretrained=pretrained)
     except MedcalError:
         raise
     except Exception as error:
@@ -152,15 +143,28 @@ def find(name, *, device=None, **reach):
 
 
 @contextmanager
-def _without_code():
-    """Have transformers refuse a checkpoint's own code instead of asking at the keyboard."""
+def _safely(name):
+    """Have open_clip read safetensors alone, and transformers run no code of a checkpoint.
+
+    transformers would ask at the keyboard whether it may.
+    """
+    from open_clip import factory
     from transformers import dynamic_module_utils as remote
 
-    before, remote.TIME_OUT_REMOTE_CODE = remote.TIME_OUT_REMOTE_CODE, 0
+    def load(path, *args, **how):
+        if Path(path).suffix != ".safetensors":
+            raise MedcalError(
+                f"{name}: {Path(path).name} is no safetensors file; others can hold code and are "
+                "never read: convert it, or name weights that are published as safetensors"
+            )
+        return read(path, *args, **how)
+
+    read, seconds = factory.load_state_dict, remote.TIME_OUT_REMOTE_CODE
+    factory.load_state_dict, remote.TIME_OUT_REMOTE_CODE = load, 0
     try:
         yield
     finally:
-        remote.TIME_OUT_REMOTE_CODE = before
+        factory.load_state_dict, remote.TIME_OUT_REMOTE_CODE = read, seconds
 
 
 def _refuse_code(wanted):

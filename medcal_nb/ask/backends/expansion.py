@@ -1,70 +1,73 @@
 """What a processor makes of an image: its tokens in a prompt, and its tensors."""
 
+from itertools import takewhile
+
 from medcal_nb.ask.calls import Failure
 
 
+def common(rows):
+    """Length of the longest beginning that all token lists share."""
+    pairs = zip(min(rows), max(rows), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
 class Expansion:
-    """What the processor made of one image: its tokens in a prompt, and its tensors."""
+    """What the processor made of one image: its tokens in a prompt, and its tensors.
 
-    def __init__(self, backend, text, plain, ids, inputs, row):
-        self.backend = backend
-        self.ids = ids
-        self.inputs = inputs
-        self.row = row
-        start = 0
-        while start < min(len(plain), len(ids)) and plain[start] == ids[start]:
-            start += 1
-        tail = 0
-        while tail < len(plain) - start and plain[-1 - tail] == ids[-1 - tail]:
-            tail += 1
-        self.start = start
-        self.before = plain[: len(plain) - tail]
-        self.middle = ids[start : len(ids) - tail]
-        self.image_end = len(ids) - tail
-        self.first = text
+    `plain` and `ids` are the tokens of the same text as the tokenizer and as the processor give
+    them: the image is where they differ. `inputs` holds the tensors of several texts and images,
+    of which this is the one numbered `row`.
+    """
 
-    def expand(self, text, plain, picture):
-        """Put this image's tokens into the tokens of another prompt about it, or say why not."""
-        if text == self.first:
-            return self.ids
-        backend = self.backend
-        size = len(self.before)
-        if backend.splices and plain[:size] == self.before:
-            ids = plain[: self.start] + self.middle + plain[size:]
-            if backend.splices != "checked":
-                real = backend._ids(text, picture.open())
-                if isinstance(real, Failure):
-                    return real
-                backend.splices = "checked" if real == ids else False
-            if backend.splices:
-                return ids
-        return backend._ids(text, picture.open())
+    def __init__(self, plain, ids, inputs, row, image_token):
+        import torch
 
-
-def pixels(expansions, width, lengths, backend):
-    """Gather the processor's tensors of several images for one prefill."""
-    import torch
-
-    parts = {}
-    for expansion, length in zip(expansions, lengths, strict=True):
-        inputs, row = expansion.inputs, expansion.row
-        n = inputs["input_ids"].shape[0]
-        for name, value in inputs.items():
-            if name in ("input_ids", "attention_mask"):
-                continue
-            value = torch.as_tensor(value)
+        self.plain, self.ids = plain, ids
+        start = common([plain, ids])
+        tail = common([plain[start:][::-1], ids[start:][::-1]])
+        self.before, self.image_end = plain[: len(plain) - tail], len(ids) - tail
+        n, mask = len(inputs["input_ids"]), inputs["attention_mask"][row].bool()
+        self.per_token, self.tensors = {}, {}
+        for name in inputs.keys() - {"input_ids", "attention_mask"}:
+            value = torch.as_tensor(inputs[name])
             if value.shape[:2] == inputs["input_ids"].shape:
-                # after the image all tokens are text, of type 0 in every such tensor
-                known = value[row][inputs["attention_mask"][row].bool()][:length]
-                line = torch.zeros(width, dtype=value.dtype)
-                line[width - length : width - length + len(known)] = known
-                parts.setdefault(name, []).append(line[None])
+                self.per_token[name] = value[row][mask]
             elif len(value) == n:
-                parts.setdefault(name, []).append(value[row : row + 1])
+                self.tensors[name] = value[row : row + 1]
             else:
-                counts = _rows_per_image(inputs, backend.image_token)
-                low = sum(counts[:row])
-                parts.setdefault(name, []).append(value[low : low + counts[row]])
+                self.tensors[name] = value.split(_rows_per_image(inputs, image_token))[row]
+
+    def expand(self, backend, text, plain, picture):
+        """Put this image's tokens into those of another prompt about it, or say why not.
+
+        The first time it is looked whether the processor gives the same.
+        """
+        if plain == self.plain:
+            return self.ids
+        size, spliced = len(self.before), None
+        if backend.splices is not False and plain[:size] == self.before:
+            spliced = self.ids[: self.image_end] + plain[size:]
+            if backend.splices:
+                return spliced
+        ids = backend._ids(text, picture.open())
+        if spliced and not isinstance(ids, Failure):
+            backend.splices = ids == spliced
+        return ids
+
+
+def pixels(expansions, lengths, backend):
+    """Gather the tensors of several images for one pass over prompts of so many tokens."""
+    from torch.nn.functional import pad
+
+    parts, width = {}, max(lengths)
+    for expansion, length in zip(expansions, lengths, strict=True):
+        for name, value in expansion.per_token.items():
+            # after the image all tokens are text, of type 0 in every such tensor
+            known = value[:length]
+            line = pad(known, (width - length, length - len(known)))[None]
+            parts.setdefault(name, []).append(line)
+        for name, value in expansion.tensors.items():
+            parts.setdefault(name, []).append(value)
     joined = {name: _stack(values) for name, values in parts.items()}
     dtype = backend.model.dtype
     return {
@@ -76,7 +79,7 @@ def pixels(expansions, width, lengths, backend):
 def _rows_per_image(inputs, image_token):
     """How many rows of the pixel tensor belong to each image, where it is one long list."""
     if "image_grid_thw" in inputs:
-        return [int(grid.prod()) for grid in inputs["image_grid_thw"]]
+        return inputs["image_grid_thw"].prod(1).tolist()
     total = len(inputs["pixel_values"])
     tokens = (inputs["input_ids"] == image_token).sum(1).tolist()
     counts = [total * count // max(1, sum(tokens)) for count in tokens]
@@ -89,12 +92,10 @@ def _stack(values):
     """Join along the first axis, padding the others with zeros to the largest."""
     import torch
 
-    if len({value.shape[1:] for value in values}) == 1:
-        return torch.cat(values)
     largest = [max(sizes) for sizes in zip(*(value.shape[1:] for value in values), strict=True)]
     padded = []
     for value in values:
-        room = torch.zeros((value.shape[0], *largest), dtype=value.dtype)
-        room[tuple(slice(0, size) for size in value.shape)] = value
+        room = value.new_zeros((len(value), *largest))
+        room[tuple(map(slice, value.shape))] = value
         padded.append(room)
     return torch.cat(padded)

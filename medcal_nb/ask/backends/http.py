@@ -2,10 +2,11 @@
 
 import asyncio
 import hashlib
+import io
 import json
 import re
-import threading
 import time
+from contextlib import asynccontextmanager, contextmanager
 from urllib.parse import urlsplit, urlunsplit
 
 from medcal_nb.ask.calls import Failure
@@ -54,56 +55,33 @@ class Http:
         """Return `text` without the key, should a server repeat it."""
         return text.replace(self.key, "***") if self.key else text
 
-    def told(self, error):
-        """Tell an error in a line."""
-        return self.masked(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
+    @contextmanager
+    def open(self):
+        """Open the client; `run` calls coroutine functions on its loop from other threads."""
+        from anyio.from_thread import start_blocking_portal
 
-    # --- the loop ---------------------------------------------------------------------------------
+        with start_blocking_portal() as self.portal:
+            self.run = self.portal.call
+            with self.portal.wrap_async_context_manager(self._client()):
+                yield
 
-    def __enter__(self):
-        begun = threading.Event()
-        self.thread = threading.Thread(
-            target=lambda: asyncio.run(self._stay(begun)), name="medcal-requests", daemon=True
-        )
-        self.thread.start()
-        begun.wait()
-        return self
-
-    def __exit__(self, *error):
-        self.loop.call_soon_threadsafe(self.leave.set)
-        self.thread.join()
-
-    async def _stay(self, begun):
-        """Keep the loop running until it is left; what is under way then is cancelled."""
+    @asynccontextmanager
+    async def _client(self):
         import aiohttp
 
-        self.loop, self.leave = asyncio.get_running_loop(), asyncio.Event()
         self.gate = asyncio.Semaphore(self.concurrency)
         headers = {"Accept-Encoding": "identity", "Content-Type": "application/json"}
         if self.key:
             headers["Authorization"] = f"Bearer {self.key}"
-        self.client = aiohttp.ClientSession(
+        async with aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self.concurrency),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT),
             headers=headers,
             auto_decompress=False,
             trust_env=True,
-        )
-        async with self.client:
-            begun.set()
-            await self.leave.wait()
-
-    def run(self, coroutine):
-        """Run a coroutine on the loop, wait for it, and return its result."""
-        future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            raise
-
-    # --- one request ------------------------------------------------------------------------------
+        ) as self.client:
+            yield
 
     def pick(self, place, failed=()):
         """Return the URL for what belongs to `place`, always the same; a dead one's share moves.
@@ -126,60 +104,55 @@ class Http:
         reply as `check` gives it back (it raises where the reply has another form), or
         a `Failure`.
         """
-        import io
+        return await self._tried(place, path, body, lambda told: check(json.loads(told)), retries)
 
-        return await self._tried(
-            place, lambda url: self.client.post(url + path, data=io.BytesIO(body()),
-                                                allow_redirects=False), check, retries
-        )  # fmt: skip
+    async def get(self, url, path, read=bytes.decode):
+        """Return a page of one URL as it is read, or a `Failure`."""
+        return await self._tried(url, path, None, read, 2)
 
-    async def get(self, url, path):
-        """Return the text of a page of one URL, or a `Failure`."""
-
-        def send(_):
-            return self.client.get(url + path, allow_redirects=False)
-
-        return await self._tried(url, send, None, 2)
-
-    async def _tried(self, place, send, check, retries):
+    async def _tried(self, place, path, body, read, retries):
+        """Ask until there is an answer that can be read, or no more tries."""
         import aiohttp
 
         told, failed, retries = "", [], self.retries if retries is None else retries
         async with self.gate:
             for attempt in range(retries + 1):
-                url, wait = self.pick(place, failed), self.pause * 2**attempt
+                url, wait = self.pick(place, failed) if body else place, self.pause * 2**attempt
                 try:
                     async with asyncio.timeout(self.timeout):
-                        status, after, body = await self._once(send(url))
+                        status, after, answer = await self._once(url + path, body)
                     if status < 300:
-                        return check(json.loads(body)) if check else body.decode()
-                    told = f"HTTP {status}: {' '.join(body[:300].decode(errors='replace').split())}"
+                        return read(answer)
                     if status < 400:
                         return Failure(f"HTTP {status}: it sends elsewhere, which is not followed")
+                    told = " ".join(answer[:300].decode(errors="replace").split())
+                    told = f"HTTP {status}: {told}"
                     if status < 500 and status not in _AGAIN:
                         return Failure(self.masked(told))
                     wait = max(wait, min(60.0, after))
-                except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-                    self.down[url] = time.monotonic() + _REST
-                    told = self.told(error)
-                except TimeoutError:
+                except TimeoutError as error:
                     told = f"no whole answer within {self.timeout:g} s"
+                    if isinstance(error, aiohttp.ConnectionTimeoutError):
+                        self.down[url] = time.monotonic() + _REST
                 except Exception as error:  # whatever a server sends is that request's failure
-                    told = self.told(error)
+                    told = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+                    if isinstance(error, aiohttp.ClientConnectorError):
+                        self.down[url] = time.monotonic() + _REST
                 failed.append(url)
                 if attempt < retries:
                     await asyncio.sleep(wait)
         return Failure(self.masked(f"{told} ({retries + 1} tries)"))
 
-    @staticmethod
-    async def _once(request):
+    async def _once(self, url, body):
         """Return status, seconds of Retry-After and body, of which no more than so much is read."""
-        async with request as reply:
-            body = bytearray()
+        data = io.BytesIO(body()) if body else None
+        method = "POST" if body else "GET"
+        async with self.client.request(method, url, data=data, allow_redirects=False) as reply:
+            answer = bytearray()
             async for part in reply.content.iter_any():
-                body += part
-                if len(body) > MOST_BYTES:
+                answer += part
+                if len(answer) > MOST_BYTES:
                     raise ValueError(f"a reply of more than {MOST_BYTES >> 20} MiB")
             after = reply.headers.get("Retry-After", "")
             seconds = float(after) if re.fullmatch(r"[0-9]{1,6}(\.[0-9]+)?", after) else 0.0
-            return reply.status, seconds, bytes(body)
+            return reply.status, seconds, bytes(answer)

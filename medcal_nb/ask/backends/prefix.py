@@ -1,80 +1,66 @@
 """One prefix, many continuations: keys and values computed once and branched.
 
-Prompts about one image form a tree: image → question → instruction → samples. Each node is a
-batch of token rows (:class:`State`); a node's rows are chosen, copied and continued by token
-lists of different lengths, padded between prefix and suffix and masked there. Positions count
-real tokens only, so that padding changes no value. Samples that have drawn the same tokens so
-far are one row until they part.
+Prompts about one image form a tree: image → question → instruction → samples. What stands at a
+node is a row of a batch of token rows (:class:`State`). Rows are chosen, copied and continued by
+token lists of different lengths, padded between prefix and suffix and masked there. Positions
+count real tokens only, so that padding changes no value. Samples that have drawn the same tokens
+so far are one row until they part.
 """
 
-import itertools
-from dataclasses import dataclass, replace
+from collections import defaultdict
+from dataclasses import dataclass
+from itertools import accumulate, groupby
 from typing import NamedTuple
 
 from medcal_nb.ask.backends.cache import gather, new_cache
-from medcal_nb.ask.backends.expansion import Expansion, pixels
-from medcal_nb.ask.backends.rows import Chooser
+from medcal_nb.ask.backends.expansion import Expansion, common, pixels
+from medcal_nb.ask.backends.rows import choose
 from medcal_nb.ask.backends.whole import WholePrompts
 from medcal_nb.ask.calls import BLANK, Failure, Picture, open_picture, refusal
 
+#: Token positions with images, or after them, that are computed in one pass.
+MOST_PREFILL = 1 << 15
 
-def _common_prefix(rows):
-    """Length of the longest beginning that all token lists share."""
-    first, last = min(rows), max(rows)
-    n = 0
-    for a, b in zip(first, last, strict=False):
-        if a != b:
-            break
-        n += 1
-    return n
+#: Rows that are written together: their distributions are over the whole vocabulary.
+MOST_ROWS = 1024
 
 
-def slices(sizes, cost, fits):
+def slices(sizes, cost, most):
     """Cut a list in order of size into slices, each computed in one pass.
 
     In a pass the shorter rows are padded. A new one begins where the padding would come to more
-    than `cost`, the tokens that a pass of its own is worth, or where ``fits(low, high)`` is false
-    of the entries that would share it; one that fits nowhere stands alone.
+    than `cost`, the tokens that a pass of its own is worth, or where the slice would have more than
+    `most` tokens with the padding.
     """
     low = padding = 0
     for i in range(1, len(sizes)):
         padding += (i - low) * (sizes[i] - sizes[i - 1])
-        if padding > cost or not fits(low, i + 1):
+        if padding > cost or (i + 1 - low) * sizes[i] > most:
             yield slice(low, i)
             low, padding = i, 0
     if sizes:
         yield slice(low, len(sizes))
 
 
-@dataclass
+@dataclass(eq=False)
 class State:
     """Keys, values, mask and next position of a batch of token rows, and their last logits."""
 
     cache: object
     mask: object
     position: object
-    logits: object
-
-
-class Trunk(NamedTuple):
-    """Tokens to compute about a picture; `ends` where a prompt ends there."""
-
-    picture: object
-    tokens: list
-    ends: bool
+    logits: object = None
 
 
 class Node(NamedTuple):
-    """Tokens that have been computed: a row of a state; its last logits where a prompt ends."""
+    """Tokens that have been computed: a row of a state."""
 
-    tokens: list
+    tokens: tuple
     state: State
     row: int
-    ends: bool
 
 
-@dataclass(frozen=True)
-class Branch:
+class Branch(NamedTuple):
     """Rows that have written the same tokens so far: a line of a state, and the next token."""
 
     state: State
@@ -82,294 +68,183 @@ class Branch:
     token: int
     rows: list
 
-    @property
-    def width(self):
-        return self.state.mask.shape[1]
-
-
-def _longest(nodes, tokens):
-    """The node that holds the longest beginning of `tokens`, or None."""
-    fitting = (node for node in nodes if tokens[: len(node.tokens)] == node.tokens)
-    return max(fitting, key=lambda node: len(node.tokens), default=None)
-
 
 class SharedPrefix:
     """Computes image, question and instruction once each and branches the cache."""
 
     def __init__(self, backend):
         self.backend = backend
-        # a step of writing computes one token a row, so that more rows fit than prompts
-        self.most_branches = 4 * backend.max_rows
-        # for each of: the tree, prompts that wait, rows being written, and these being copied
-        self.most_held = backend.max_positions // 2
-        self.pictures = {}
-        self.expansions = {}
-        self.nodes = {}
-        self.hooks = [hook for module in backend.last_modules for hook in _last_alone(module)]
+        self.pictures, self.expansions, self.nodes = {}, {}, defaultdict(list)
 
-    def close(self):
-        for hook in self.hooks:
-            hook.remove()
-        self.pictures.clear()
-        self.expansions.clear()
-        self.nodes.clear()
+    # --- tokens -----------------------------------------------------------------------------------
 
-    # tokens
-
-    def encode(self, prompts, texts):
+    def encode(self, texts):
         """Return the token ids of each prompt, image expanded, or a Failure."""
-        backend = self.backend
-        fresh, images, opened = {}, {}, {}
-        for prompt, text in zip(prompts, texts, strict=True):
+        backend, fresh, opened = self.backend, {}, {}
+        for prompt, text in texts.items():
             if prompt.picture not in self.pictures:
-                image = open_picture(prompt.picture, opened)
-                picture = self._canonical(prompt.picture, image)
-                self.pictures[prompt.picture] = picture
+                image, picture = open_picture(prompt.picture, opened), prompt.picture
                 if isinstance(image, Failure):
                     self.expansions[picture] = image
-                elif picture not in self.expansions:
-                    fresh.setdefault(picture, text)
-                    images.setdefault(picture, image)
-        self._process(images, fresh)
-        special = backend._special(texts[0])
-        plain = backend.tokenizer(texts, **special)["input_ids"]
-        self.prompts, self.texts = prompts, texts
-        # prompts with the same history share more than their question
-        self.groups = [
-            (self.pictures[prompt.picture], prompt.block, prompt.turns[:-1]) for prompt in prompts
-        ]
-        encoded = []
-        for prompt, text, ids in zip(prompts, texts, plain, strict=True):
-            expansion = self.expansions[self.pictures[prompt.picture]]
-            if isinstance(expansion, Failure):
-                encoded.append(expansion)
-            else:
-                encoded.append(expansion.expand(text, ids, prompt.picture))
+                elif picture.change == BLANK:
+                    # of one size they are one picture, whichever image they stand for
+                    picture = Picture(f"{image.width}x{image.height}", None, BLANK)
+                self.pictures[prompt.picture] = picture
+                if picture not in self.expansions:
+                    fresh.setdefault(picture, (text, image))
+        self._process(fresh)
+        self.texts, encoded = texts, {}
+        for (prompt, text), plain in zip(texts.items(), self._plain(texts.values()), strict=True):
+            ids = self.expansions[self.pictures[prompt.picture]]
+            if not isinstance(ids, Failure):
+                ids = ids.expand(backend, text, plain, prompt.picture)
+            encoded[prompt] = ids if isinstance(ids, Failure) else tuple(ids)
         return encoded
 
-    @staticmethod
-    def _canonical(picture, image):
-        """Blank images of one size are one picture, whichever image they stand for."""
-        if picture.change == BLANK and not isinstance(image, Failure):
-            return Picture(f"{image.width}x{image.height}", None, BLANK)
-        return picture
+    def _plain(self, texts):
+        """Tokens of texts, the image a mark among them."""
+        texts = list(texts)
+        return self.backend.tokenizer(texts, **self.backend._special(texts[0]))["input_ids"]
 
-    def _process(self, images, texts):
+    def _process(self, fresh):
         """Run the processor on new images together, or one by one to find a bad one."""
-        backend, pictures = self.backend, list(images)
-        if not pictures:
+        if not fresh:
             return
-        firsts = [texts[picture] for picture in pictures]
+        texts, images = map(list, zip(*fresh.values(), strict=True))
         try:
-            inputs, ids = backend._process(firsts, list(images.values()))
+            inputs, ids = self.backend._process(texts, images)
         except Exception as error:
-            if len(pictures) == 1:
-                self.expansions[pictures[0]] = refusal(error)
-                return
-            for picture in pictures:
-                self._process({picture: images[picture]}, texts)
+            if len(fresh) == 1:
+                self.expansions[next(iter(fresh))] = refusal(error)
+            else:
+                for picture, pair in fresh.items():
+                    self._process({picture: pair})
             return
-        plain = backend.tokenizer(firsts, **backend._special(firsts[0]))["input_ids"]
-        for i, picture in enumerate(pictures):
-            self.expansions[picture] = Expansion(backend, firsts[i], plain[i], ids[i], inputs, i)
-            self.nodes[picture] = []
+        for i, (picture, plain) in enumerate(zip(fresh, self._plain(texts), strict=True)):
+            made = Expansion(plain, ids[i], inputs, i, self.backend.image_token)
+            self.expansions[picture] = made
 
-    # running
+    # --- running ----------------------------------------------------------------------------------
 
     def run(self, encoded, rows):
         """Fill in the rows' tokens and log-probabilities."""
         import torch
 
         window = self.backend.window
-        if window and any(2 * len(encoded[r.prompt]) + r.limit > window for r in rows):
+        if window and any(2 * len(encoded[row.prompt]) + row.limit > window for row in rows):
             # padding between prefix and suffix would shift what a sliding window sees
             whole = WholePrompts(self.backend)
-            whole.encode(self.prompts, self.texts)
-            whole.run(encoded, rows)
-            return
-        by_prompt = {}
-        for r, row in enumerate(rows):
-            by_prompt.setdefault(row.prompt, []).append(r)
-        choose = Chooser(rows, self.backend.eos, self.backend.device)
+            whole.encode(self.texts)
+            return whole.run(encoded, rows)
         with torch.inference_mode():
-            for portion in self._portions(by_prompt, encoded):
-                self._ask(portion, encoded, choose)
-                if _positions_of(n.state for nodes in self.nodes.values() for n in nodes) > (
-                    self.most_held // 2
+            for part in self._portions(encoded, rows):
+                self._write(self._begin(encoded, part))
+                if _held(node.state for nodes in self.nodes.values() for node in nodes) > (
+                    self.backend.max_positions // 4
                 ):
                     # what later rounds would share is computed anew rather than kept
-                    for p in portion:
-                        self.nodes[self.groups[p][0]] = []
+                    self.nodes.clear()
 
-    def _portions(self, by_prompt, encoded):
-        """Cut prompts by picture, so that the tree of a portion takes a bounded part of memory."""
-        by_picture = {}
-        for p in by_prompt:
-            by_picture.setdefault(self.groups[p][0], []).append(p)
-        portion, size = {}, 0
-        for members in by_picture.values():
-            longest = max(len(encoded[p]) for p in members)
-            more = (1 + len({self.groups[p] for p in members})) * longest
-            if portion and size + more > self.most_held // 2:
-                yield portion
-                portion, size = {}, 0
-            portion.update((p, by_prompt[p]) for p in members)
-            size += more
-        if portion:
-            yield portion
-
-    def _ask(self, by_prompt, encoded, choose):
-        """Compute prompts and write all their rows."""
-        places = self._grow(encoded, sorted(by_prompt))
-        waiting = []
-        for chunk in self._chunks(by_prompt, encoded, places):
-            more = len(chunk) * max(len(encoded[p]) for p in chunk)
-            held = _positions_of(branch.state for branch in waiting)
-            if len(waiting) >= self.most_branches or held + more > self.most_held:
-                self._write(waiting, choose)
-                waiting = []
-            waiting += self._branch(chunk, by_prompt, encoded, places, choose)
-        self._write(waiting, choose)
-
-    def _chunks(self, by_prompt, encoded, places):
-        """Cut prompts into those whose own tokens are computed together."""
-        own = {p: len(encoded[p]) - len(places[p].tokens) for p in by_prompt}
-        states = {}
-        for p in by_prompt:
-            states.setdefault(id(places[p].state), []).append(p)
-        for members in states.values():
-            members.sort(key=lambda p: (own[p], p))
-            lengths = [len(encoded[p]) for p in members]
-
-            def fits(low, high, lengths=lengths):
-                n = high - low
-                held = n * max(lengths[low:high])
-                return n <= self.backend.max_rows and held <= self.most_held
-
-            cuts = slices([own[p] for p in members], self.backend.cut_cost, fits)
-            yield from (members[part] for part in cuts)
-
-    def _grow(self, encoded, wanted):
-        """Grow the tree until every wanted prompt has a node to continue from."""
-        groups = {}
-        for p in wanted:
-            groups.setdefault(self.groups[p], []).append(encoded[p])
-        trunks, roots = [], {}
-        for group, ids in groups.items():
-            picture = group[0]
-            if all(other == ids[0] for other in ids):
-                trunk = Trunk(picture, ids[0], True)
-            else:
-                # a trunk leaves its prompts at least one token of their own
-                size = min(_common_prefix(ids), min(map(len, ids)) - 1)
-                trunk = Trunk(picture, ids[0][:size], False)
-            trunks.append(trunk)
-            if _longest(self.nodes[picture], trunk.tokens[:-1]) is None:
-                roots.setdefault(picture, []).append(trunk)
-        self._prefill([self._root(members) for members in roots.values()])
-        by_state = {}
-        for trunk in trunks:
-            nodes = self.nodes[trunk.picture]
-            if any(n.tokens == trunk.tokens and n.ends >= trunk.ends for n in nodes):
-                continue
-            parent = _longest(nodes, trunk.tokens[:-1])
-            by_state.setdefault(id(parent.state), []).append((parent, trunk))
-        for members in by_state.values():
-            members.sort(key=lambda pair: len(pair[1].tokens) - len(pair[0].tokens))
-            sizes = [len(trunk.tokens) - len(parent.tokens) for parent, trunk in members]
-            for part in slices(sizes, self.backend.cut_cost, self._few):
-                self._add(members[part])
+    def _portions(self, encoded, rows):
+        """Cut rows, those about a picture side by side, into portions that fit into memory."""
         places = {}
-        for p in wanted:
-            nodes = self.nodes[self.groups[p][0]]
-            ended = next((n for n in nodes if n.ends and n.tokens == encoded[p]), None)
-            places[p] = ended or _longest(nodes, encoded[p][:-1])
-        return places
+        for row in rows:
+            places.setdefault(self.pictures[row.prompt.picture], len(places))
+        rows = sorted(rows, key=lambda row: places[self.pictures[row.prompt.picture]])
+        # for each of: rows being written, and these being copied; and no more than MOST_ROWS
+        most = self.backend.max_positions // 2
+        sizes = (max(len(encoded[row.prompt]) + row.limit, most // MOST_ROWS) for row in rows)
+        numbered = zip(accumulate(sizes), rows, strict=True)
+        for _, part in groupby(numbered, key=lambda pair: pair[0] // most):
+            by_prompt = defaultdict(list)
+            for _, row in part:
+                by_prompt[row.prompt].append(row)
+            yield by_prompt
 
-    def _few(self, low, high):
-        return high - low <= self.backend.max_rows
+    def _begin(self, encoded, by_prompt):
+        """Compute what prompts share, then each to its end; branches with their first tokens."""
+        ends = {p: (self.pictures[p.picture], encoded[p]) for p in by_prompt}
+        self._grow({p: ends[p][:1] for p in ends if self._longest(*ends[p]) is None}, ends)
+        # prompts with the same history share more than their question
+        self._grow({p: (ends[p][0], p.block, p.turns[:-1]) for p in ends}, ends)
+        found, by_state = self._compute(ends.values()), defaultdict(list)
+        for prompt, rows in by_prompt.items():
+            node = found[ends[prompt]]
+            by_state[node.state].append((node.row, rows))
+        eos = self.backend.eos
+        return [b for state, asked in by_state.items() for b in _sprout(state, asked, eos)]
 
-    def _root(self, trunks):
-        """The tokens with which all prompts about a picture begin, its image at the least."""
-        if len(trunks) == 1:
-            return trunks[0]
-        picture, rows = trunks[0].picture, [trunk.tokens for trunk in trunks]
-        size = min(_common_prefix(rows), min(map(len, rows)) - 1)
-        size = max(size, self.expansions[picture].image_end)
-        return Trunk(picture, rows[0][:size], False)
+    def _grow(self, groups, ends):
+        """Compute and keep what each group of prompts begins with, its image at the least."""
+        members = defaultdict(list)
+        for prompt, group in groups.items():
+            members[group].append(ends[prompt][1])
+        begun = []
+        for (picture, *_), tokens in members.items():
+            size = max(common(tokens), self.expansions[picture].image_end)
+            begun.append((picture, tokens[0][:size]))
+        for (picture, _), node in self._compute(begun).items():
+            if node not in self.nodes[picture]:
+                self.nodes[picture].append(node)
 
-    def _add(self, members):
-        """Continue parent nodes by the rest of their trunks."""
-        state = members[0][0].state
-        ends = any(trunk.ends for _, trunk in members)
-        grown = self._extend(
-            state,
-            [parent.row for parent, _ in members],
-            [trunk.tokens[len(parent.tokens) :] for parent, trunk in members],
-            logits=ends,
-        )
-        for row, (_, trunk) in enumerate(members):
-            self.nodes[trunk.picture].append(Node(trunk.tokens, grown, row, trunk.ends))
+    def _longest(self, picture, tokens):
+        """The node that holds the longest beginning of tokens about a picture, or None."""
+        fitting = (n for n in self.nodes[picture] if tokens[: len(n.tokens)] == n.tokens)
+        return max(fitting, key=lambda node: len(node.tokens), default=None)
 
-    def _prefill(self, trunks):
-        """Compute trunks that begin with an image, from scratch."""
-        backend = self.backend
-        trunks = sorted(trunks, key=lambda trunk: len(trunk.tokens))
-        sizes = [len(trunk.tokens) for trunk in trunks]
+    def _compute(self, wanted):
+        """Return a node for each (picture, tokens), continued from the longest beginning."""
+        found, fresh = {}, defaultdict(list)
+        for picture, tokens in dict.fromkeys(wanted):
+            node = self._longest(picture, tokens)
+            if node and node.tokens == tokens:
+                found[picture, tokens] = node
+            else:
+                own = len(tokens) - len(node.tokens if node else ())
+                fresh[node and node.state].append((own, node, picture, tokens))
+        for members in fresh.values():
+            members.sort(key=lambda member: member[0])
+            sizes = [own for own, *_ in members]
+            for part in slices(sizes, self.backend.cut_cost, MOST_PREFILL):
+                state = self._extend(members[part])
+                for row, (_, _, picture, tokens) in enumerate(members[part]):
+                    found[picture, tokens] = Node(tokens, state, row)
+        return found
 
-        def fits(low, high):
-            return self._few(low, high) and (high - low) * sizes[high - 1] <= backend.max_prefill
-
-        for cut in slices(sizes, backend.cut_cost, fits):
-            part = trunks[cut]
-            rows = [trunk.tokens for trunk in part]
-            ids, mask = self._left_pad(rows)
-            expansions = [self.expansions[trunk.picture] for trunk in part]
-            inputs = pixels(expansions, ids.shape[1], [len(row) for row in rows], backend)
-            position, after = self._positions(ids, mask, inputs)
-            state = State(new_cache(), mask, after, None)
-            ends = any(trunk.ends for trunk in part)
-            self._forward(state, ids, position, inputs, logits=ends)
-            for row, trunk in enumerate(part):
-                self.nodes[trunk.picture].append(Node(trunk.tokens, state, row, trunk.ends))
-
-    def _positions(self, ids, mask, inputs):
-        """Positions of rows that begin with an image, and the position after each."""
-        if not self.backend.mrope:
-            return (mask.long().cumsum(1) - 1).clamp(min=0), mask.long().sum(1)
-        wanted = ("mm_token_type_ids", "image_grid_thw")
-        position, _ = self.backend.inner.get_rope_index(
-            ids, attention_mask=mask.long(), **{k: v for k, v in inputs.items() if k in wanted}
-        )
-        return position, position.masked_fill(~mask, -1).amax(dim=(0, 2)) + 1
-
-    def _left_pad(self, rows):
+    def _extend(self, members):
+        """Continue rows of one state by token lists, or begin with what holds the images."""
         import torch
 
-        width, pad = max(map(len, rows)), self.backend.pad
-        ids = torch.tensor([[pad] * (width - len(row)) + row for row in rows])
-        lengths = torch.tensor([len(row) for row in rows])
-        mask = torch.arange(width) >= width - lengths[:, None]
-        return ids.to(self.backend.device), mask.to(self.backend.device)
+        sizes = [own for own, *_ in members]
+        width, pad = max(sizes), self.backend.pad
+        ids = [[pad] * (width - own) + [*tokens[-own:]] for own, *_, tokens in members]
+        ids = torch.tensor(ids, device=self.backend.device)
+        lengths = torch.tensor(sizes, device=ids.device)
+        mask = torch.arange(width, device=ids.device) >= width - lengths[:, None]
+        position, inputs = (mask.long().cumsum(1) - 1).clamp(min=0), {}
+        if members[0][1] is None:
+            images = [self.expansions[picture] for _, _, picture, _ in members]
+            inputs = pixels(images, sizes, self.backend)
+            state = State(new_cache(), mask, lengths)
+            if self.backend.mrope:
+                position = self._image_positions(ids, mask, inputs)
+                state.position = position.masked_fill(~mask, -1).amax(dim=(0, 2)) + 1
+        else:
+            parent = members[0][1].state
+            which = torch.tensor([node.row for _, node, *_ in members], device=ids.device)
+            start = parent.position[which]
+            position = start[:, None] + position
+            cache = gather([(parent.cache, which)], room=width)
+            state = State(cache, torch.cat([parent.mask[which], mask], dim=1), start + lengths)
+        self._forward(state, ids, position, inputs)
+        return state
 
-    def _extend(self, state, parents, suffixes, *, logits):
-        """Continue rows of `state` by token lists of different lengths (padded between)."""
-        import torch
+    def _image_positions(self, ids, mask, inputs):
+        """Positions of rows that begin with an image, of three kinds."""
+        wanted = {k: v for k, v in inputs.items() if k in ("mm_token_type_ids", "image_grid_thw")}
+        return self.backend.inner.get_rope_index(ids, attention_mask=mask.long(), **wanted)[0]
 
-        which = torch.tensor(parents, device=self.backend.device)
-        ids, mask = self._left_pad(suffixes)
-        start = state.position[which]
-        position = start[:, None] + (mask.long().cumsum(1) - 1).clamp(min=0)
-        grown = State(
-            gather([(state.cache, which)], room=ids.shape[1]),
-            torch.cat([state.mask[which], mask], dim=1),
-            start + mask.long().sum(1),
-            None,
-        )
-        self._forward(grown, ids, position, {}, logits=logits)
-        return grown
-
-    def _forward(self, state, ids, position, inputs, *, logits):
+    def _forward(self, state, ids, position, inputs):
         backend = self.backend
         backend.positions += ids.numel()
         if backend.mrope and position.dim() == 2:
@@ -379,67 +254,80 @@ class SharedPrefix:
             attention_mask=state.mask.long(),
             position_ids=position,
             use_cache=True,
+            logits_to_keep=1,
             **{backend.cache_name: state.cache},
-            **backend.keep_last,
             **inputs,
         )
-        state.logits = out.logits[:, -1] if logits else None
+        state.logits = out.logits[:, -1]
 
-    def _branch(self, chunk, by_prompt, encoded, places, choose):
-        """Compute what a chunk of prompts has of its own, and choose their rows' first tokens."""
-        branches, parts = [], {}
-        for p in chunk:
-            whole = len(places[p].tokens) == len(encoded[p])
-            parts.setdefault((id(places[p].state), whole), []).append(p)
-        for (_, whole), members in parts.items():
-            state, lines = places[members[0]].state, [places[p].row for p in members]
-            if not whole:
-                own = [encoded[p][len(places[p].tokens) :] for p in members]
-                state = self._extend(state, lines, own, logits=True)
-                lines = range(len(members))
-            asked = [by_prompt[p] for p in members]
-            branches += _sprout(state, zip(lines, asked, strict=True), choose)
-        return branches
+    # --- writing ----------------------------------------------------------------------------------
 
-    def _write(self, branches, choose):
-        """Write all branches to their ends, together as far as they are alike and fit."""
-        pieces, lengths = [], []
-        for branch in sorted(branches, key=lambda branch: branch.width):
-            length = branch.width + max(choose.rows[r].most for r in branch.rows)
-            step = max(1, min(self.most_branches, self.most_held // length))
-            for low in range(0, len(branch.rows), step):
-                pieces.append(replace(branch, rows=branch.rows[low : low + step]))
-                lengths.append(length)
-        before = [0, *itertools.accumulate(len(branch.rows) for branch in pieces)]
+    def _write(self, branches):
+        """Write all branches to their ends, together as far as they are alike."""
+        branches.sort(key=lambda branch: branch.state.mask.shape[1])
+        widths = [branch.state.mask.shape[1] for branch in branches]
+        cuts = slices(widths, 16 * self.backend.cut_cost, self.backend.max_positions)
+        parts = [branches[part] for part in cuts]
+        branches.clear()  # states are let go of as they are joined
+        while parts:
+            self._decode(parts.pop())
 
-        def fits(low, high):
-            n = before[high] - before[low]
-            return n <= self.most_branches and n * max(lengths[low:high]) <= self.most_held
-
-        widths = [branch.width for branch in pieces]
-        for part in slices(widths, 16 * self.backend.cut_cost, fits):
-            self._decode(pieces[part], choose)
-
-    def _decode(self, branches, choose):
+    def _decode(self, branches):
         """Write token after token; rows that have ended leave the batch when many have."""
         import torch
 
-        device = self.backend.device
-        state, branches = _join(branches, choose.rows)
+        state, branches = _join(branches)
         while branches:
-            n = len(state.mask)
-            tokens = [self.backend.pad] * n
-            for branch in branches:
-                tokens[branch.line] = branch.token
-            one = torch.ones((n, 1), dtype=torch.bool, device=device)
-            state.mask = torch.cat([state.mask, one], dim=1)
-            ids = torch.tensor(tokens, device=device)[:, None]
-            self._forward(state, ids, state.position[:, None], {}, logits=True)
+            ids = torch.full_like(state.position, self.backend.pad)
+            lines = [branch.line for branch in branches]
+            ids[lines] = ids.new_tensor([branch.token for branch in branches])
+            state.mask = torch.nn.functional.pad(state.mask, (0, 1), value=True)
+            self._forward(state, ids[:, None], state.position[:, None], {})
             state.position = state.position + 1
-            branches = _sprout(state, [(b.line, b.rows) for b in branches], choose)
+            branches = _sprout(state, [(b.line, b.rows) for b in branches], self.backend.eos)
             forked = len({branch.line for branch in branches}) < len(branches)
-            if branches and (forked or len(branches) <= 0.75 * n):
-                state, branches = _join(branches, choose.rows)
+            if branches and (forked or len(branches) <= 0.75 * len(ids)):
+                state, branches = _join(branches)
+
+
+def _held(states):
+    """How many token positions states hold keys and values of."""
+    return sum(state.mask.numel() for state in set(states))
+
+
+def _sprout(state, written, eos):
+    """Choose the next token of rows, by line of a state; those that choose alike stay together."""
+    lines = [line for line, rows in written for _ in rows]
+    rows = [row for _, rows in written for row in rows]
+    branches = {}
+    for line, row, token in zip(lines, rows, choose(state.logits, lines, rows, eos), strict=True):
+        if not row.ended:
+            branch = branches.setdefault((line, token), Branch(state, line, token, []))
+            branch.rows.append(row)
+    return list(branches.values())
+
+
+def _join(branches):
+    """Gather branches of several states into one state, the new token of each at the same place."""
+    import torch
+
+    by_state = defaultdict(list)
+    for branch in branches:
+        by_state[branch.state].append(branch)
+    joined = [branch for members in by_state.values() for branch in members]
+    parts = [
+        (state, torch.tensor([b.line for b in members], device=state.mask.device))
+        for state, members in by_state.items()
+    ]
+    width = max(state.mask.shape[1] for state in by_state)
+    room = max(row.limit - len(row.tokens) for branch in branches for row in branch.rows)
+    pad = torch.nn.functional.pad
+    state = State(
+        gather([(state.cache, which) for state, which in parts], room=min(room, 64)),
+        torch.cat([pad(s.mask[which], (width - s.mask.shape[1], 0)) for s, which in parts]),
+        torch.cat([state.position[which] for state, which in parts]),
+    )
+    return state, [Branch(state, i, b.token, b.rows) for i, b in enumerate(joined)]
 
 
 def last_modules(model):
@@ -451,7 +339,7 @@ def last_modules(model):
         return []  # named otherwise: computed in full
 
 
-def _last_alone(module):
+def last_alone(module):
     """Have a module compute the last position of each row alone; zeros stand for the others.
 
     Returns the hooks, which are removed when the session ends.
@@ -468,49 +356,3 @@ def _last_alone(module):
         return pad(result, (0, 0, lengths.pop() - 1, 0))
 
     return [module.register_forward_pre_hook(shorten), module.register_forward_hook(lengthen)]
-
-
-def _once(states):
-    """Each of the states once, in order."""
-    return list({id(state): state for state in states}.values())
-
-
-def _positions_of(states):
-    """How many token positions states hold keys and values of."""
-    return sum(state.mask.numel() for state in _once(states))
-
-
-def _sprout(state, written, choose):
-    """Choose the next token of rows, by line of a state; those that choose alike stay together."""
-    written = list(written)
-    active = [r for _, rows in written for r in rows]
-    lines = [line for line, rows in written for _ in rows]
-    branches = {}
-    for line, r, token in zip(lines, active, choose(state.logits, active, lines), strict=True):
-        if not choose.rows[r].ended:
-            branch = branches.setdefault((line, token), Branch(state, line, token, []))
-            branch.rows.append(r)
-    return list(branches.values())
-
-
-def _join(branches, rows):
-    """Gather branches of several states into one state, the new token of each at the same place."""
-    import torch
-
-    parts, joined = [], []
-    for state in _once(branch.state for branch in branches):
-        members = [branch for branch in branches if branch.state is state]
-        which = torch.tensor([branch.line for branch in members], device=state.mask.device)
-        parts.append((state, which))
-        joined += members
-    width = max(state.mask.shape[1] for state, _ in parts)
-    mask = parts[0][0].mask.new_zeros((len(joined), width))
-    low = 0
-    for state, which in parts:
-        mask[low : low + len(which), width - state.mask.shape[1] :] = state.mask[which]
-        low += len(which)
-    position = torch.cat([state.position[which] for state, which in parts])
-    room = max(rows[r].most - len(rows[r].tokens) for branch in branches for r in branch.rows)
-    cache = gather([(state.cache, which) for state, which in parts], room=min(room, 64))
-    state = State(cache, mask, position, None)
-    return state, [Branch(state, i, b.token, b.rows) for i, b in enumerate(joined)]

@@ -1,20 +1,22 @@
 """From calls to OpenAI requests and back: the same whether they are sent or written to a file.
 
-A call becomes an *exchange*: a generator that yields lists of (path, body) and is sent as many
-replies, until it returns the call's result; a failure ends it. In a body, `IMAGE` stands for the
-image.
+A call, or several samples of one prompt, becomes an *exchange*: a generator that yields lists of
+(path, body) and is sent as many replies, until it returns the results; a failure ends it. In a
+body, `IMAGE` stands for the image.
 """
 
 import base64
 import hashlib
+import io
+import itertools
 import json
 import math
 from dataclasses import dataclass
 
-from medcal_nb.ask.calls import Failure, Generate, LabelProbabilities, Reply
+from medcal_nb.ask.calls import Failure, Generate, LabelProbabilities, Labels, Reply
 
-#: Stands for the image in a body, and for its kind.
-IMAGE, KIND = "@@image@@", "@@kind@@"
+#: Stands for the image in a body.
+IMAGE = "@@image@@"
 
 #: Stands for the image in the text of a typed decision.
 ASSET = "image-to-judge"
@@ -27,7 +29,12 @@ UNDECIDED = 5e-4
 
 @dataclass
 class Server:
-    """What a server is called and can do."""
+    """What a server is called and can do.
+
+    `top` log-probabilities are listed for each token; it `decides` between labels; `draws` holds
+    what it must be told to sample; it gives `several` samples of one request, `scores` words that
+    it is given, and finds an image again by the `names` it was sent with.
+    """
 
     model: str
     top: int = 0
@@ -35,33 +42,31 @@ class Server:
     draws: dict | None = None
     several: bool = False
     scores: bool = False
+    names: bool = False
 
 
 # --- images --------------------------------------------------------------------------------------
 
 
-def image_data(picture):
-    """Return (kind, base64 text as bytes) of a picture: its own bytes where these show it.
+def image_url(picture):
+    """Return a picture as a data URL, in bytes: its own file where that shows it.
 
     A JPEG or PNG in grey or RGB, neither turned by its EXIF nor transparent nor animated, is sent
     as it is; all else is opened as everywhere here and sent as PNG.
     """
-    data = None if picture.change else _own_bytes(picture.source)
-    kind, data = data or ("png", None)
+    kind, data = (None if picture.change else _own_bytes(picture.source)) or (b"png", None)
     if data is None:
-        import io
-
         buffer = io.BytesIO()
         picture.open().save(buffer, format="PNG", compress_level=1)
         data = buffer.getvalue()
-    return kind, base64.b64encode(data)
+    return b"data:image/%b;base64,%b" % (kind, base64.b64encode(data))
 
 
 def _own_bytes(source):
-    import io
+    """Return kind and bytes of a file that shows what is meant as it is, or None."""
     from pathlib import Path
 
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
         data = source if isinstance(source, bytes) else Path(source).read_bytes()
@@ -71,35 +76,37 @@ def _own_bytes(source):
             plain = plain and "transparency" not in image.info
             if not plain or image.getexif().get(0x0112, 1) != 1:
                 return None
-            kind = image.format.lower()
             image.load()  # damaged files are told here, not by the server
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError):
+            return image.format.lower().encode(), data
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None
-    return kind, data
 
 
-def encode(body, image):
-    """Write a body as JSON bytes, in it the image: (kind, base64 data) or (None, URL)."""
-    kind, data = image
-    text = json.dumps(body).replace(KIND, kind or KIND)
-    mark = IMAGE if kind else f"data:image/{KIND};base64,{IMAGE}"
-    before, found, after = text.encode().partition(mark.encode())
-    return b"".join((before, data if found else b"", after))
+def fill(path, body, url, name="", known=False):
+    """Write a body as JSON bytes, in it the image: by its URL, its name, or both.
+
+    A server that knows a name finds the image again without its bytes.
+    """
+    before, _, after = json.dumps(body).encode().partition(f'"{IMAGE}"'.encode())
+    if path == DECISION:
+        head, _, data = url.partition(b";base64,")
+        part = b'{"media_type": "', head.removeprefix(b"data:"), b'", "data_base64": "', data, b'"}'
+    else:
+        shown = (b"null",) if known else (b'{"url": "', url, b'"}')
+        called = f', "uuid": "{name}"'.encode() if name else b""
+        part = b'{"type": "image_url", "image_url": ', *shown, called, b"}"
+    return b"".join((before, *part, after))
 
 
 # --- bodies --------------------------------------------------------------------------------------
 
 
-def user(text):
-    """Write a user's turn about the image."""
-    picture = {"type": "image_url", "image_url": {"url": f"data:image/{KIND};base64,{IMAGE}"}}
-    return {"role": "user", "content": [picture, {"type": "text", "text": text}]}
-
-
-def _chat(server, prompt, limit, **more):
-    messages = [user(prompt.turns[0])]
-    for i, text in enumerate(prompt.turns[1:], start=1):
-        messages.append({"role": "assistant" if i % 2 else "user", "content": text})
+def chat(server, prompt, limit, **more):
+    """Write the request of a reply."""
+    messages = []
+    for i, text in enumerate(prompt.turns):
+        content = text if i else [IMAGE, {"type": "text", "text": text}]
+        messages.append({"role": "assistant" if i % 2 else "user", "content": content})
     body = {"model": server.model, "messages": messages, "max_tokens": limit, "temperature": 0.0}
     return CHAT, body | more
 
@@ -122,14 +129,66 @@ def seed_of(call):
     return int.from_bytes(digest, "little") >> 2, int(number) if number.isdecimal() else 0
 
 
-def reply_exchange(calls, server):
+def grouped(calls, server):
+    """Split calls into those of one request: samples of a prompt, where the server gives several.
+
+    Raises
+    ------
+    TypeError
+        When a call is neither a `Generate` nor a `Labels`.
+    """
+
+    def request(numbered):
+        i, call = numbered
+        if not isinstance(call, (Generate, Labels)):
+            raise TypeError(f"a served model cannot answer a {type(call).__name__} call")
+        if not (server.several and getattr(call, "seed", "")):
+            return i
+        base, number = seed_of(call)  # of consecutive numbers, so that i runs with them
+        return call.prompt, call.temperature, call.max_new_tokens, base, number - i
+
+    for _, members in itertools.groupby(enumerate(calls), request):
+        yield [call for _, call in members]
+
+
+# --- exchanges -----------------------------------------------------------------------------------
+
+
+def exchange(calls, server):
+    """Turn a call, or samples of one prompt, into an exchange."""
+    if isinstance(calls[0], Labels):
+        return (yield from _label_exchange(calls[0], server))
+    return (yield from _reply_exchange(calls, server))
+
+
+def advance(exchange, replies, n):
+    """Send an exchange its replies.
+
+    Returns
+    -------
+    (list, None) or (None, list)
+        The requests that come next, or `n` results, whatever goes wrong.
+    """
+    failed = next((reply for reply in replies or () if isinstance(reply, Failure)), None)
+    try:
+        if failed is None:
+            return exchange.send(replies), None
+    except StopIteration as stop:
+        return None, stop.value
+    except Exception as error:
+        told = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        failed = Failure(f"the server answered in another form: {told}")
+    return None, [failed] * n
+
+
+def _reply_exchange(calls, server):
     """Ask for a reply, or for several samples of one prompt, consecutive in number."""
     call, more = calls[0], {"logprobs": True} if server.top else {}
     if call.seed:
         base, number = seed_of(call)
         limit = call.max_new_tokens
         more |= drawing(server, base + number, call.temperature, limit, len(calls))
-    (reply,) = yield [_chat(server, call.prompt, call.max_new_tokens, **more)]
+    (reply,) = yield [chat(server, call.prompt, call.max_new_tokens, **more)]
     choices = sorted(reply["choices"], key=lambda choice: choice.get("index", 0))
     if len(choices) != len(calls):
         return [Failure(f"{len(choices)} replies to a request for {len(calls)}")] * len(calls)
@@ -138,27 +197,17 @@ def reply_exchange(calls, server):
     return [_reply(choice, prompt_tokens, written) for choice in choices]
 
 
-def label_exchange(call, server):
+def _label_exchange(call, server):
     """Ask how probable each label is: as a typed decision, by first tokens, or word by word."""
     if server.decides:
         (answer,) = yield [(DECISION, _decision(server, call))]
-        return _decided(answer, call.labels)
-    (reply,) = yield [_chat(server, call.prompt, 1, logprobs=True, top_logprobs=server.top)]
+        return [_decided(answer, call.labels)]
+    (reply,) = yield [chat(server, call.prompt, 1, logprobs=True, top_logprobs=server.top)]
     tokens = count(reply, "prompt_tokens")
     found, whole = first_token_labels(token_entries(reply["choices"][0]), call.labels)
     if server.scores and not whole:
-        found = yield from _scored(call, server, tokens)
-    if isinstance(found, Failure):
-        return found
-    shares, mass = found
-    return LabelProbabilities(shares, mass, tokens)
-
-
-def exchange(call, server):
-    """Turn one call into its exchange."""
-    if isinstance(call, Generate):
-        return (yield from reply_exchange([call], server))[0]
-    return (yield from label_exchange(call, server))
+        return (yield from scored(call, server, tokens))
+    return [found if isinstance(found, Failure) else LabelProbabilities(*found, tokens)]
 
 
 # --- replies -------------------------------------------------------------------------------------
@@ -250,7 +299,7 @@ def first_token_labels(entries, labels):
     return ({label: value / total for label, value in mass.items()}, min(1.0, total)), whole
 
 
-def _scored(call, server, before):
+def scored(call, server, before):
     """Read each label's probability as the model's own next words, token by token.
 
     As on this machine: with and without a capital; where the tokens of one label begin another's,
@@ -268,15 +317,16 @@ def _scored(call, server, before):
         mass[label] += math.exp(math.fsum(scores)) if scores else 0.0
     total = math.fsum(mass.values())
     if not total:
-        return Failure(f"the server gives no probability to any of {', '.join(call.labels)}")
-    return {label: p / total for label, p in mass.items()}, min(1.0, total)
+        return [Failure(f"the server gives no probability to any of {', '.join(call.labels)}")]
+    shares = {label: p / total for label, p in mass.items()}
+    return [LabelProbabilities(shares, min(1.0, total), before)]
 
 
 def _forced(call, server, ways, before, *, closed):
     """Have each way of writing a label read: its tokens and their log-probabilities."""
     requests, more = [], {"add_generation_prompt": False, "continue_final_message": not closed}
     for _, words in ways:
-        path, body = _chat(server, call.prompt, 1, prompt_logprobs=0, **more)
+        path, body = chat(server, call.prompt, 1, prompt_logprobs=0, **more)
         body["messages"].append({"role": "assistant", "content": words})
         requests.append((path, body))
     found = {}
@@ -288,21 +338,17 @@ def _forced(call, server, ways, before, *, closed):
 
 def _decision(server, call):
     """Write the request of a typed decision: yes or no, or a choice between options."""
-    state = call.prompt.turns[0]
-    question = {"type": "noul"}
+    state, question = call.prompt.turns[0], {"type": "noul"}
     if call.labels != ("yes", "no"):
         # the server lists the options itself, with letters
         state = call.prompt.block or state
         question = {"type": "choice", "criteria": dict.fromkeys(call.labels)}
-    return {
-        "model": server.model,
-        "state": f"{ASSET}{state}",
-        "questions": {"q": question},
-        "assets": {ASSET: {"data_base64": IMAGE, "media_type": f"image/{KIND}"}},
-    }
+    body = {"model": server.model, "state": f"{ASSET}{state}", "questions": {"q": question}}
+    return body | {"assets": {ASSET: IMAGE}}
 
 
 def _decided(answer, labels):
+    """Read a typed decision."""
     decision = answer["answers"]["q"]
     if decision["type"] == "noul":
         shares = {"yes": float(decision["noul"]), "no": 1.0 - float(decision["noul"])}
@@ -310,7 +356,5 @@ def _decided(answer, labels):
         shares = {label: float(decision["probabilities"][label]) for label in labels}
     total = math.fsum(shares.values())
     if not all(0 <= p <= 1 for p in shares.values()) or abs(total - 1) > 1e-3:
-        return Failure(
-            f"the server answered in another form: probabilities {list(shares.values())}"
-        )
+        raise ValueError(f"probabilities {list(shares.values())}")
     return LabelProbabilities(shares, math.nan, count(answer, "input_tokens"))

@@ -3,16 +3,18 @@
 Anything that answers ``/v1/chat/completions`` with an image as a data URL can be asked: vLLM,
 SGLang, ``transformers serve``, llama.cpp, hosted APIs. What a server can do beyond that is found
 out by asking it once: log-probabilities, sampling, several samples of one request (``n``),
-log-probabilities of given words, ``/v1/systemone`` (typed decisions: no text generated).
+log-probabilities of given words, images by their names (``uuid``), ``/v1/systemone`` (typed
+decisions: no text generated).
 """
 
 import asyncio
+import hashlib
 import json
 import os
 import queue
 import re
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import replace
 from urllib.parse import urlsplit
@@ -46,8 +48,8 @@ _NO_LABELS = (
 #: ``transformers serve`` keeps to a model's greedy default unless it is told to draw.
 _DRAWING = {"generation_config": {"do_sample": True, "top_k": 0, "top_p": 1.0}}
 
-#: Threads that encode images; how many calls are begun for each request under way.
-_ENCODERS, _AHEAD = 2, 3
+#: How many requests are begun for each that may be under way.
+_AHEAD = 3
 
 
 class ServedModel:
@@ -76,22 +78,19 @@ class ServedModel:
     def __init__(self, urls, *, model=None, concurrency=16, timeout=120.0, retries=5, pause=0.5):
         if not urls:
             raise MedcalError("no URL: give one or several, separated by commas")
-        urls = [
-            url if url.endswith("/v1") else url + "/v1" for url in (u.rstrip("/") for u in urls)
-        ]
+        urls = [url.rstrip("/").removesuffix("/v1") + "/v1" for url in urls]
         key = os.environ.get("OPENAI_API_KEY") or ""
         if not key.isascii() or not key.isprintable():
             raise MedcalError("OPENAI_API_KEY holds a character that no key has: set it again")
         told = {"concurrency": concurrency, "timeout": timeout, "retries": retries, "pause": pause}
-        self.http = Http(urls, key, **told)
-        with self._open():
+        self.http, self.begun = Http(urls, key, **told), 0
+        self.told = ", ".join(map(without_user, urls))
+        with self.http.open():
             self.server = rq.Server(model or self._first_model())
             self.name = self.server.model
             if key and key in self.name:
-                raise MedcalError(
-                    f"{without_user(urls[0])}: it names its model like the key: refused"
-                )
-            self.http.run(self._find_out())
+                raise MedcalError(f"{self.told}: it names its model like the key: refused")
+            self.http.run(self._find_out)
         self.cannot = {}
         if self.server.draws is None:
             self.cannot[SAMPLE] = _NO_SAMPLE
@@ -104,20 +103,14 @@ class ServedModel:
     # --- finding out ------------------------------------------------------------------------------
 
     def _first_model(self):
+        """The first model that a server lists."""
         for url in self.http.urls:
-            told = self.http.run(self.http.get(url, "/models"))
-            if not isinstance(told, Failure):
-                try:
-                    listed = [entry["id"] for entry in json.loads(told)["data"]]
-                    if isinstance(listed[0], str) and listed[0]:
-                        return listed[0]
-                    told = "its list of models is none"
-                except (ValueError, TypeError, KeyError, IndexError, RecursionError):
-                    told = "it lists no model"
-            else:
-                told = told.reason
-        shown = ", ".join(map(without_user, self.http.urls))
-        raise MedcalError(f"{shown}: {told}: start the server, or name its model (--served-as)")
+            found = self.http.run(self.http.get, url, "/models", _listed)
+            if isinstance(found, str):
+                return found
+        raise MedcalError(
+            f"{self.told}: {found.reason}: start the server, or name its model (--served-as)"
+        )
 
     async def _find_out(self):
         """Ask for what servers may or may not do; the answers say what this one can."""
@@ -126,172 +119,81 @@ class ServedModel:
         server = self.server
         picture = Picture("probe", encode_png(Image.new("RGB", (32, 32), (90, 120, 150))))
         prompt = Prompt(picture, ("Is it blue? Answer yes or no.",))
-        reply = None
         for top in (20, 5, 0):
             more = {"logprobs": True, "top_logprobs": top} if top else {}
-            reply = await self._send(rq._chat(server, prompt, 1, **more), picture, {}, retries=1)
+            request = rq.chat(server, prompt, 1, **more)
+            reply = await self._probe().send(request, picture)
             if not isinstance(reply, Failure):
                 break
         if isinstance(reply, Failure):
             raise MedcalError(
-                f"{without_user(self.http.urls[0])}: model {server.model!r} does not answer a "
-                f"question with an image: {reply.reason}"
+                f"{self.told}: model {server.model!r} does not answer a question with an image: "
+                f"{reply.reason}"
             )
         try:
             entries = rq.token_entries(reply["choices"][0])
             server.top = max(1, len(entries[0].get("top_logprobs") or ())) if entries else 0
         except (TypeError, AttributeError, KeyError):
             server.top = 0
-        labels = replace(server, decides=True)
-        answer = await self._call(Labels(prompt, ("yes", "no")), {}, labels, retries=0)
-        server.decides = not isinstance(answer, Failure)
+        (decided,) = await self._probe(decides=True).results([Labels(prompt, ("yes", "no"))])
+        server.decides = not isinstance(decided, Failure)
         before = rq.count(reply, "prompt_tokens")
-        scored = rq._scored(Labels(prompt, ("yes",)), server, before)
-        server.scores = not isinstance(await self._drive(scored, picture, {}, 0), Failure)
+        words = rq.scored(Labels(prompt, ("yes",)), server, before)
+        (scored,) = await self._probe().drive(words, picture, 1)
+        server.scores = not isinstance(scored, Failure)
+        described = Prompt(picture, (DESCRIBE,))
+        calls = [Generate(described, 12, f"probe|{i}", 2.0) for i in range(5)]
         for draws in ({}, _DRAWING):
-            if server.draws is None and await self._samples(picture, replace(server, draws=draws)):
-                server.draws = draws
+            if server.draws is None:
+                found = await self._probe(draws=draws).results(calls)
+                texts = {reply.text for reply in found if isinstance(reply, Reply)}
+                server.draws = draws if len(texts) > 1 else None
         if server.draws is not None:
-            calls = [Generate(prompt, 4, f"probe|{i}", 2.0) for i in (0, 1)]
-            pair = await self._drive(rq.reply_exchange(calls, server), picture, {}, 0)
-            server.several = isinstance(pair, list) and isinstance(pair[0], Reply)
+            pair = await self._probe(several=True).results(calls[:2])
+            server.several = all(isinstance(reply, Reply) for reply in pair)
+        server.names = await self._knows_names(request, picture, before)
         self.provenance = await self._provenance(reply)
 
-    async def _samples(self, picture, server):
-        """Whether sampled replies differ."""
-        prompt, texts, known = Prompt(picture, (DESCRIBE,)), set(), {}
-        for seed in range(5):
-            call = Generate(prompt, 12, f"probe|{seed}", 2.0)
-            found = await self._call(call, known, server, retries=1)
-            texts |= set() if isinstance(found, Failure) else {found.text}
-        return len(texts) > 1
+    def _probe(self, **more):
+        return _Asked(self.http, replace(self.server, **more), retries=1)
+
+    async def _knows_names(self, request, picture, n_tokens):
+        """Whether the server finds an image again by its name, and no image by another."""
+        asked, (path, body) = self._probe(), request
+        url, name = await asked.image(picture)
+        there = await asked.post(picture, path, body, url, name)
+        again = await asked.post(picture, path, body, url, name, True)
+        other = await asked.post(picture, path, body, url, name[::-1], True)
+        if isinstance(there, Failure) or isinstance(again, Failure):
+            return False
+        refused = isinstance(other, Failure) and other.reason.startswith("HTTP 4")
+        return refused and rq.count(again, "prompt_tokens") == n_tokens
 
     async def _provenance(self, reply):
         """What stands beside each answer: server, version, and what is known of its settings."""
-        url, server = self.http.urls[0], self.server
-        version = str(reply.get("system_fingerprint") or reply.get("owned_by") or "not told")
+        server, url = self.server, self.http.urls[0]
         metrics = await self.http.get(url.removesuffix("/v1"), "/metrics")
-        flags = [
-            f"{name}={getattr(server, name)}" for name in ("top", "several", "scores", "decides")
-        ]
+        flags = ("top", "several", "scores", "decides", "names")
+        flags = [f"{name}={getattr(server, name)}" for name in flags]
         if isinstance(metrics, str):
             names = "enable_prefix_caching|block_size|cache_dtype"
             told = re.search(r"^vllm:cache_config_info\{(.*)\}", metrics, re.MULTILINE)
             flags += re.findall(rf'\b(?:{names})="[\w.]+"', told[1] if told else "")
-        shown = {"server": ", ".join(map(without_user, self.http.urls)), "server_version": version}
-        shown["server_flags"] = " ".join(flags)
+        version = str(reply.get("system_fingerprint") or reply.get("owned_by") or "not told")
+        shown = {"server": self.told, "server_version": version, "server_flags": " ".join(flags)}
         return {name: self.http.masked(text)[:200] for name, text in shown.items()}
 
-    # --- one call ---------------------------------------------------------------------------------
-
-    @contextmanager
-    def _open(self):
-        self.tasks, self.load, self.freed = set(), 0, asyncio.Event()
-        with ThreadPoolExecutor(_ENCODERS) as self.encoders, self.http:
-            yield
-
-    async def _image(self, picture, known):
-        """Return a picture as it is sent, encoded in a thread, once while its item is asked."""
-        if picture not in known:
-            work = self.http.loop.run_in_executor(self.encoders, rq.image_data, picture)
-            known[picture] = asyncio.ensure_future(work)
-        return await known[picture]
-
-    async def _send(self, request, picture, known, retries=None):
-        path, body = request
-        image = await self._image(picture, known)
-        check = rq.check_chat if path == rq.CHAT else dict
-        return await self.http.post(
-            picture.key, path, lambda: rq.encode(body, image), check=check, retries=retries
-        )
-
-    async def _drive(self, exchange, picture, known, retries=None):
-        """Carry an exchange through; whatever goes wrong is this call's failure."""
-        started, replies = time.perf_counter(), None
-        try:
-            while True:
-                requests = exchange.send(replies)
-                sent = (self._send(request, picture, known, retries) for request in requests)
-                replies = await asyncio.gather(*sent)
-                if bad := next((r for r in replies if isinstance(r, Failure)), None):
-                    return bad
-        except StopIteration as stop:
-            return self._timed(stop.value, time.perf_counter() - started)
-        except MedcalError as error:
-            return Failure(str(error))
-        except Exception as error:
-            return Failure(f"the server answered in another form: {self.http.told(error)}")
-
-    def _timed(self, found, seconds):
-        """Return results with the time they took, and without the key should they hold it."""
-        if isinstance(found, list):
-            return [self._timed(one, seconds) for one in found]
-        if isinstance(found, Reply):
-            found = replace(found, text=self.http.masked(found.text))
-        return replace(found, seconds=seconds) if hasattr(found, "seconds") else found
-
-    async def _call(self, call, known, server=None, retries=None):
-        exchange = rq.exchange(call, server or self.server)
-        return await self._drive(exchange, call.prompt.picture, known, retries)
-
-    def _begin(self, calls, known):
-        """Start the calls that are not known yet; samples of a prompt go in one request."""
-        members, last = [], None
-        for call in dict.fromkeys(calls):
-            if not isinstance(call, (Generate, Labels)):
-                raise TypeError(f"a served model cannot answer a {type(call).__name__} call")
-            if call in known:
-                continue
-            at = None
-            if self.server.several and isinstance(call, Generate) and call.seed:
-                base, number = rq.seed_of(call)
-                at = (base, call.prompt, call.temperature, call.max_new_tokens, number)
-            if members and (at is None or last is None or at != (*last[:-1], last[-1] + 1)):
-                self._start(members, known)
-                members = []
-            members.append(call)
-            last = at
-        if members:
-            self._start(members, known)
-        return [known[call] for call in calls]
-
-    def _start(self, members, known):
-        loop = self.http.loop
-        futures = [loop.create_future() for _ in members]
-        known.update(zip(members, futures, strict=True))
-        self.load += len(members)
-
-        async def work():
-            if len(members) > 1:
-                exchange = rq.reply_exchange(members, self.server)
-                found = await self._drive(exchange, members[0].prompt.picture, known)
-                found = found if isinstance(found, list) else [found] * len(members)
-            else:
-                found = [await self._call(members[0], known)]
-            for future, result in zip(futures, found, strict=True):
-                if not future.done():
-                    future.set_result(result)
-            self.load -= len(members)
-            self.freed.set()
-
-        task = loop.create_task(work())
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
-
-    async def _all(self, calls):
-        return await asyncio.gather(*self._begin(calls, {}))
-
-    # --- the backend's side -----------------------------------------------------------------------
+    # --- asking -----------------------------------------------------------------------------------
 
     @contextmanager
     def session(self):
         """Open a batch: equal images are encoded once."""
-        with self._open():
+        with self.http.open():
             yield self
 
     def run(self, calls):
         """Answer `calls` of an open session, in order."""
-        return self.http.run(self._all(calls))
+        return self.http.run(_Asked(self.http, self.server).results, calls)
 
     def stream(self, batches):
         """Run the programs of many batches item by item, as many requests under way as allowed.
@@ -307,51 +209,54 @@ class ServedModel:
             What was to do of a batch, what its programs returned and why some could not go on, as
             :func:`medcal_nb.ask.run.run_programs`.
         """
-        done, end = queue.SimpleQueue(), object()
-        with self._open():
-            future = asyncio.run_coroutine_threadsafe(
-                self._stream(batches, done.put), self.http.loop
-            )
-            future.add_done_callback(lambda _: done.put(end))
-            try:
-                while (batch := done.get()) is not end:
-                    yield batch
-                future.result()
-            finally:
-                future.cancel()
+        done = queue.SimpleQueue()
+        with self.http.open():
+            future = self.http.portal.start_task_soon(self._stream, batches, done.put)
+            future.add_done_callback(lambda _: done.put(None))
+            while (batch := done.get()) is not None:
+                yield batch
+            future.result()
 
     async def _stream(self, batches, emit):
+        """Begin items as long as few requests wait; emit each batch when it has ended."""
+
+        async def finish(tasks, batch):
+            await asyncio.gather(*tasks)
+            emit(batch)
+
+        self.begun, self.room = 0, asyncio.Event()
         async with asyncio.TaskGroup() as group:
             for todo, programs in batches:
-                ended, failed, items = {}, {}, {}
+                ended, failed, items, tasks = {}, {}, defaultdict(dict), []
                 for i, (item, _) in enumerate(todo):
-                    items.setdefault(item.item_id, []).append(i)
-                left = [len(items)]
+                    items[item.item_id][i] = programs[i]
                 for members in items.values():
-                    while self.load >= _AHEAD * self.http.concurrency:
-                        self.freed.clear()
-                        await self.freed.wait()
-                    known = {}
-                    runs = [self._program(i, programs[i], known, ended, failed) for i in members]
+                    while self.begun >= _AHEAD * self.http.concurrency:
+                        self.room.clear()
+                        await self.room.wait()
+                    tasks.append(group.create_task(self._item(members, ended, failed)))
+                    await asyncio.sleep(0)  # its first requests are begun, and counted
+                group.create_task(finish(tasks, (todo, ended, failed)))
 
-                    async def one(runs=runs, left=left, batch=(todo, ended, failed)):
-                        await asyncio.gather(*runs)
-                        left[0] -= 1
-                        if not left[0]:
-                            emit(batch)
+    async def _item(self, programs, ended, failed):
+        """Run the programs of an item, a round of calls at a time."""
+        asked, waiting = _Asked(self.http, self.server, count=self._count), {}
+        replies = dict.fromkeys(programs)
+        while replies:
+            for i, results in replies.items():
+                try:
+                    step(i, programs[i], results, waiting, ended, failed)
+                except Exception as error:  # of a parser, for example
+                    failed[i] = self.http.masked(f"{type(error).__name__}: {error}"[:200])
+            calls = [call for calls in waiting.values() for call in calls]
+            found = dict(zip(calls, await asked.results(calls), strict=True))
+            replies = {i: [found[call] for call in calls] for i, calls in waiting.items()}
+            waiting = {}
 
-                    group.create_task(one())
-                    await asyncio.sleep(0)  # its first calls are begun, and counted
-
-    async def _program(self, i, program, known, ended, failed):
-        waiting = {}
-        try:
-            step(i, program, None, waiting, ended, failed)
-            while waiting:
-                results = await asyncio.gather(*self._begin(waiting.pop(i), known))
-                step(i, program, results, waiting, ended, failed)
-        except Exception as error:
-            failed[i] = self.http.told(error)
+    def _count(self, n):
+        self.begun += n
+        if n < 0:
+            self.room.set()
 
     def show(self, prompt):
         """Return the conversation that is sent; its template is the server's."""
@@ -365,6 +270,93 @@ class ServedModel:
     def count_tokens(self, prompt):
         """Unknown: the server's tokenizer is not at hand."""
         return None
+
+
+class _Asked:
+    """What is known while an item is asked: results of calls, and images as they are sent."""
+
+    def __init__(self, http, server, *, retries=None, count=lambda n: None):
+        self.http, self.server, self.retries, self.count = http, server, retries, count
+        self.calls, self.images, self.there = {}, {}, {}
+
+    async def results(self, calls):
+        """Answer calls, in order; equal ones are asked once, samples of a prompt together."""
+        fresh = [call for call in dict.fromkeys(calls) if call not in self.calls]
+        for members in rq.grouped(fresh, self.server):
+            exchange = rq.exchange(members, self.server)
+            work = self.drive(exchange, members[0].prompt.picture, len(members))
+            task = asyncio.create_task(work)
+            self.count(1)
+            task.add_done_callback(lambda _: self.count(-1))
+            self.calls.update((call, (task, i)) for i, call in enumerate(members))
+        return [(await task)[i] for task, i in map(self.calls.get, calls)]
+
+    async def drive(self, exchange, picture, n):
+        """Carry an exchange through to its `n` results, which tell no key."""
+        started, replies = time.perf_counter(), None
+        while True:
+            requests, found = rq.advance(exchange, replies, n)
+            if requests is None:
+                seconds = time.perf_counter() - started
+                return [self._masked(one, seconds) for one in found]
+            replies = await asyncio.gather(*(self.send(r, picture) for r in requests))
+
+    def _masked(self, found, seconds):
+        if isinstance(found, Failure):
+            return Failure(self.http.masked(found.reason))
+        if isinstance(found, Reply):
+            found = replace(found, text=self.http.masked(found.text))
+        return replace(found, seconds=seconds)
+
+    async def image(self, picture):
+        """Return a picture as it is sent, and its name; made in a thread, once."""
+        if picture not in self.images:
+            self.images[picture] = asyncio.create_task(asyncio.to_thread(_named, picture))
+        return await self.images[picture]
+
+    async def send(self, request, picture):
+        """Send a request; where the server finds images by name, the bytes of each once."""
+        path, body = request
+        try:
+            url, name = await self.image(picture)
+        except Exception as error:  # it cannot be opened
+            return Failure(str(error))
+        if path != rq.CHAT or not self.server.names:
+            return await self.post(picture, path, body, url)
+        if picture not in self.there:
+            self.there[picture] = asyncio.get_running_loop().create_future()
+            reply = await self.post(picture, path, body, url, name)
+            self.there[picture].set_result(not isinstance(reply, Failure))
+            return reply
+        if await self.there[picture]:
+            reply = await self.post(picture, path, body, url, name, True)
+            if not (isinstance(reply, Failure) and reply.reason.startswith("HTTP 4")):
+                return reply
+        # the server let go of it, or is another one now
+        return await self.post(picture, path, body, url, name)
+
+    async def post(self, picture, path, body, url, name="", known=False):
+        """Send a request with the image's bytes, its name, or both."""
+        return await self.http.post(
+            picture.key,
+            path,
+            lambda: rq.fill(path, body, url, name, known),
+            check=rq.check_chat if path == rq.CHAT else dict,
+            retries=self.retries,
+        )
+
+
+def _listed(told):
+    """The first model of a list."""
+    name = json.loads(told)["data"][0]["id"]
+    if not isinstance(name, str) or not name:
+        raise ValueError("it lists no model")
+    return name
+
+
+def _named(picture):
+    url = rq.image_url(picture)
+    return url, hashlib.blake2b(url, digest_size=16).hexdigest()
 
 
 def find(name, *, served_as=None, concurrency=16, timeout=120.0, **reach):

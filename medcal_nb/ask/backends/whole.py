@@ -2,100 +2,81 @@
 
 Bidirectional prefixes, cross-attention to the image and the like make a cached prefix depend on
 what follows it, or need inputs at every step: here each continuation is asked with its whole
-prompt, and a logits processor makes ``generate`` take the tokens that the chooser chose.
+prompt, and a logits processor makes ``generate`` take the tokens that were chosen.
 """
 
-from medcal_nb.ask.backends.rows import Chooser
+from medcal_nb.ask.backends.rows import choose
 from medcal_nb.ask.calls import Failure, open_picture
+
+#: continuations asked together
+_AT_ONCE = 64
 
 
 class WholePrompts:
-    """Asks every row with its whole prompt, for architectures that cannot share a prefix."""
+    """Asks every row with its whole prompt."""
 
     def __init__(self, backend):
         self.backend = backend
-        self.images = {}
+        self.images, self.texts = {}, {}
 
-    def close(self):
-        self.images.clear()
-
-    def encode(self, prompts, texts):
+    def encode(self, texts):
         """Return the token ids of each prompt, image expanded, or a Failure."""
-        self.prompts, self.texts = prompts, texts
-        encoded, opened = [], {}
-        for prompt, text in zip(prompts, texts, strict=True):
+        encoded, opened = {}, {}
+        self.texts |= texts
+        for prompt, text in texts.items():
             if prompt.picture not in self.images:
                 self.images[prompt.picture] = open_picture(prompt.picture, opened)
             image = self.images[prompt.picture]
-            if not isinstance(image, Failure):
-                image = self.backend._ids(text, image)
-            encoded.append(image)
+            encoded[prompt] = (
+                image if isinstance(image, Failure) else self.backend._ids(text, image)
+            )
         return encoded
 
     def run(self, encoded, rows):
         """Fill in the rows' tokens and log-probabilities."""
         import torch
 
-        order = sorted(
-            range(len(rows)),
-            key=lambda r: (rows[r].forced is None, rows[r].limit, len(encoded[rows[r].prompt]), r),
-        )
-        step = max(1, min(self.backend.max_rows, 64))
-        for low in range(0, len(order), step):
-            with torch.inference_mode():
-                self._generate([rows[r] for r in order[low : low + step]])
+        def alike(row):
+            return row.forced is None, row.limit, len(encoded[row.prompt])
+
+        rows = sorted(rows, key=alike)
+        with torch.inference_mode():
+            for low in range(0, len(rows), _AT_ONCE):
+                self._generate(rows[low : low + _AT_ONCE])
 
     def _generate(self, rows):
+        import torch
         from transformers import GenerationConfig, LogitsProcessorList
 
         backend = self.backend
+        model, eos, end = backend.model, backend.eos, min(backend.eos, default=backend.pad)
         texts = [self.texts[row.prompt] for row in rows]
-        images = [self.images[self.prompts[row.prompt].picture] for row in rows]
-        inputs, _ = backend._process(texts, images)
+        inputs, _ = backend._process(texts, [self.images[row.prompt.picture] for row in rows])
         inputs.pop("labels", None)
-        inputs = inputs.to(backend.device)
-        for name, value in inputs.items():
-            if hasattr(value, "is_floating_point") and value.is_floating_point():
-                inputs[name] = value.to(backend.model.dtype)
-        backend.positions += inputs["input_ids"].numel()
-        limit = max(len(row.forced) if row.forced else row.limit for row in rows)
-        end = min(backend.eos) if backend.eos else backend.pad
-        config = GenerationConfig(
-            max_new_tokens=limit, do_sample=False, eos_token_id=end, pad_token_id=backend.pad
-        )
-        choose = Chooser(rows, backend.eos, backend.device)
-        own = backend.model.generation_config
+
+        def force(ids, scores):
+            """Leave no choice but what was chosen; a row that has ended gets end tokens."""
+            live = [i for i, row in enumerate(rows) if not row.ended]
+            chosen = choose(scores, live, [rows[i] for i in live], eos) if live else []
+            tokens = torch.full((len(rows),), end, device=scores.device)
+            for i, token in zip(live, chosen, strict=True):
+                tokens[i] = end if token in eos else token
+            return torch.full_like(scores, -torch.inf).scatter_(1, tokens[:, None], 0.0)
+
+        own = model.generation_config
         # what a config leaves open is taken from the checkpoint's: penalties, suppressed tokens
-        backend.model.generation_config = GenerationConfig()
+        model.generation_config = GenerationConfig()
         try:
-            written = backend.model.generate(
-                **inputs,
-                generation_config=config,
-                logits_processor=LogitsProcessorList([_Forcing(choose, end)]),
+            written = model.generate(
+                **inputs.to(backend.device, model.dtype),
+                generation_config=GenerationConfig(
+                    max_new_tokens=max(row.limit for row in rows),
+                    do_sample=False,
+                    eos_token_id=end,
+                    pad_token_id=backend.pad,
+                ),
+                logits_processor=LogitsProcessorList([force]),
             )
         finally:
-            backend.model.generation_config = own
-        backend.positions += len(rows) * (written.shape[1] - inputs["input_ids"].shape[1] - 1)
-
-
-class _Forcing:
-    """A logits processor that leaves ``generate`` no choice but the chooser's."""
-
-    def __init__(self, choose, end):
-        self.choose = choose
-        self.end = end
-
-    def __call__(self, input_ids, scores):
-        import torch
-
-        active = [i for i, row in enumerate(self.choose.rows) if not row.ended]
-        tokens = torch.full((len(scores),), self.end, device=scores.device)
-        if active:
-            picked = torch.tensor(active, device=scores.device)
-            chosen = self.choose(scores[picked], active)
-            for i, token in zip(active, chosen, strict=True):
-                # a row whose last token was just booked ends at the next step
-                tokens[i] = token if token not in self.choose.eos else self.end
-        forced = torch.full_like(scores, -torch.inf)
-        forced[torch.arange(len(scores), device=scores.device), tokens] = 0.0
-        return forced
+            model.generation_config = own
+        backend.positions += len(rows) * (written.shape[1] - 1)

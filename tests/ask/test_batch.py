@@ -1,0 +1,128 @@
+"""Batches: written to files, run by something else, and collected, as if asked directly."""
+
+import base64
+import json
+import urllib.request
+from itertools import pairwise
+
+import pytest
+
+from medcal_nb.answers import AnswerLog
+from medcal_nb.ask.backends import batch
+from medcal_nb.ask.backends.batch import collect_batch, export_batch
+from medcal_nb.ask.backends.served import ServedModel
+from medcal_nb.ask.run import ask
+from medcal_nb.errors import MedcalError
+from medcal_nb.items import dataset_names, load_items
+from tests.ask.test_served import Told
+
+DATASET = next(name for name in dataset_names() if name.endswith("-general"))
+NAMES = "verbalized,two_stage,challenge,sequence_probability,p_true,self_consistency"
+INCIDENTAL = ["seconds", "run_id", "server", "server_version", "server_flags", "order"]
+
+
+def run_lines(url, path, refuse=()):
+    """Do what whoever runs a batch does: post each line, write each reply to a line."""
+    results = path.with_name(path.name.replace("requests", "results"))
+    with path.open() as lines, results.open("w") as told:
+        for line in map(json.loads, lines):
+            request = urllib.request.Request(
+                url + line["url"], json.dumps(line["body"]).encode(), method=line["method"]
+            )
+            response = {"status_code": 200, "body": json.load(urllib.request.urlopen(request))}
+            if line["custom_id"] in refuse:
+                response = {"status_code": 500, "body": {"error": "out of memory"}}
+            kept = {"custom_id": line["custom_id"], "response": response, "error": None}
+            told.write(json.dumps(kept) + "\n")
+
+
+def lines_of(paths):
+    return [json.loads(line) for path in paths for line in path.open()]
+
+
+def table(log):
+    answers = log.read().sort_values(["strategy", "item_id", "sample"]).reset_index(drop=True)
+    return answers.drop(columns=[name for name in INCIDENTAL if name in answers])
+
+
+def test_a_batch_gives_what_a_direct_run_gives(tmp_path, monkeypatch):
+    monkeypatch.setattr(batch, "MOST_LINES", 7)
+    folder = tmp_path / "batch"
+    with Told(logprobs=True, several=True) as told:
+        waiting = export_batch(folder, "told", NAMES, dataset=DATASET, split="test", n=6, samples=3)
+        assert len(waiting) > 1
+        lines = lines_of(waiting)
+        assert max(len(path.open().readlines()) for path in waiting) <= 7
+        ids = [line["custom_id"] for line in lines]
+        assert len(set(ids)) == len(ids)
+        items = load_items(DATASET, split="test", n=6)
+        assert {i.split("|")[0] for i in ids} == set(items["item_id"])
+        # lines of one image stand together
+        images = [line["body"]["messages"][0]["content"][0]["image_url"]["url"] for line in lines]
+        assert sum(a != b for a, b in pairwise(images)) == 5
+        with AnswerLog(tmp_path / "batch.sqlite") as log:
+            rounds = 1
+            while waiting:
+                for path in waiting:
+                    run_lines(told.url, path)
+                summary, waiting = collect_batch(folder, log)
+                assert not summary.failed
+                rounds += bool(waiting)
+            assert rounds == 2  # a second turn
+            assert collect_batch(folder, log)[1] == []
+            collected = table(log)
+        with AnswerLog(tmp_path / "direct.sqlite") as log:
+            model = ServedModel([told.url])
+            assert not ask(model, items, NAMES, log=log, samples=3).failed
+            direct = table(log)
+    assert len(collected) == len(direct) > 40
+    assert collected.equals(direct)
+
+
+def test_a_line_that_failed_is_told_and_asked_when_it_is_run_again(tmp_path):
+    folder = tmp_path / "batch"
+    with Told(logprobs=True) as told, AnswerLog(tmp_path / "a.sqlite") as log:
+        (path,) = export_batch(folder, "told", "verbalized", dataset=DATASET, split="test", n=3)
+        first = lines_of([path])[0]["custom_id"]
+        run_lines(told.url, path, refuse={first})
+        summary, waiting = collect_batch(folder, log)
+        assert summary.rows == 2
+        assert "out of memory" in summary.failed[first.split("|")[0]]
+        assert waiting == []
+        run_lines(told.url, path)
+        assert collect_batch(folder, log)[0].rows == 1
+
+
+def test_images_as_files_are_named_by_their_urls(tmp_path):
+    folder = tmp_path / "batch"
+    waiting = export_batch(
+        folder, "m", "verbalized,two_stage", dataset=DATASET, split="test", n=4, files=True
+    )
+    items = load_items(DATASET, split="test", n=4)
+    urls = {}
+    for line in lines_of(waiting):
+        url = line["body"]["messages"][0]["content"][0]["image_url"]["url"]
+        urls[line["custom_id"].split("|")[0]] = url
+    for item_id, image in zip(items["item_id"], items["image"], strict=True):
+        assert urls[item_id].startswith("file:///")
+        with urllib.request.urlopen(urls[item_id]) as file:
+            assert file.read() == image
+
+
+def test_what_is_no_batch_is_refused(tmp_path):
+    with AnswerLog(tmp_path / "a.sqlite") as log:
+        with pytest.raises(MedcalError, match=r"no plan\.json that can be read"):
+            collect_batch(tmp_path, log)
+        export_batch(tmp_path / "b", "m", "verbalized", dataset=DATASET, split="test", n=1)
+        with pytest.raises(MedcalError, match="a batch is there already"):
+            export_batch(tmp_path / "b", "m", "verbalized", dataset=DATASET, split="test", n=1)
+        (tmp_path / "b" / "results-01.jsonl").write_text('{"custom_id": 3\n')
+        with pytest.raises(MedcalError, match=r"results-01\.jsonl, line 1: no line of a batch"):
+            collect_batch(tmp_path / "b", log)
+
+
+def test_a_data_url_holds_the_bytes_of_the_file(tmp_path):
+    waiting = export_batch(tmp_path / "b", "m", "verbalized", dataset=DATASET, split="test", n=1)
+    url = lines_of(waiting)[0]["body"]["messages"][0]["content"][0]["image_url"]["url"]
+    (image,) = load_items(DATASET, split="test", n=1)["image"]
+    assert base64.b64decode(url.partition(",")[2]) == image

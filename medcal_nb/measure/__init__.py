@@ -61,13 +61,11 @@ from .intervals import (
 )
 from .inversion import Interval, ece_interval
 from .planning import (
-    WORLDS,
     Plan,
     coverage_table,
     estimator_bias_table,
     fitted_world,
     items_needed,
-    true_accuracy,
     true_calibration_error,
 )
 from .tables import (

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from ._check import check_level, check_rng, warn
-from ._sums import draw_counts, parcels
+from ._sums import Draws
 from .deferral import DELTA, _costs, best_threshold, selective_threshold
-from .intervals import enough, holm, normal_p
+from .intervals import holm, normal_p
 from .rows import halves, image_labels, measured, parts_by, rows_where
 
 _MOST = 5  # names listed in a sentence
@@ -120,11 +120,7 @@ def _compared(fit, judged, costs, cost_tokens, errors_allowed, level, n_resample
     table = pd.DataFrame(rows)
     one = rows_where(judged, key)  # the same items in the same order under each
     images = image_labels(one)
-    codes, n_units = parcels(images, images.size, rng)
-    enough(n_units, grouped=True)
-    counts = draw_counts(n_units, n_resamples, rng)
-    sums = np.stack([np.bincount(codes, value, n_units) for value in values], 1)
-    drawn = counts @ sums / (counts @ np.bincount(codes, minlength=n_units))[:, None]
+    drawn = Draws(images, images.size, n_resamples, rng).means(np.stack(values, 1))
     cost, best = np.array([value.mean() for value in values]), int(table["cost_fit"].argmin())
     gap, shares = drawn - drawn[:, [best]], [(1 - level) / 2, (1 + level) / 2]
     table["cost"], (table["cost_low"], table["cost_high"]) = (

@@ -5,11 +5,12 @@ from typing import NamedTuple
 import numpy as np
 
 from ._check import check_groups, check_level, check_pair, check_rng, warn
+from ._sums import FEW
 from .calibration import N_BINS, bins_of
 
 DRAWS = 1000
 HALVINGS = 20
-FEW = 10  # groups below which the likeness within them is hardly known
+LUCKY = 0.16
 
 
 class Interval(NamedTuple):
@@ -82,11 +83,13 @@ def ece_interval(
     if groups is not None and test.n_groups < FEW:
         warn(f"ece_interval: {test.n_groups} images are too few to trust the interval's level")
     low = 0.0
-    if np.mean(test.drawn(0 * test.gap) >= test.ece) < tail:
-        low = _boundary(0.0, test.ece, lambda t: np.mean(test.likeliest(t) >= test.ece) < tail)
-    # errors come whole: half of one is what a normal draw may be off by
-    seen = test.ece + 0.5 * test.inflation / c.size
-    size = _boundary(0.0, 1.0, lambda t: np.mean(test.drawn(test.even(t)) <= seen) >= tail)
+    if test.exceeded(0.0) < tail:
+        low = _boundary(0.0, test.ece, lambda t: test.exceeded(t) < tail)
+    # errors come whole: half of one is what a normal draw may be off by; and an ECE below what
+    # calibrated answers show in all but LUCKY of samples is luck: no less is concluded from it
+    luck = np.quantile(test.drawn(0 * test.gap)[0], LUCKY)
+    seen = max(test.ece, luck) + 0.5 * test.inflation / c.size
+    size = _boundary(0.0, 1.0, lambda t: np.mean(test.drawn(test.even(t))[0] <= seen) >= tail)
     high = test.weight @ np.abs(test.even(size))
     return Interval(float(low), float(test.ece), float(max(high, low)))
 
@@ -108,6 +111,7 @@ class _Gaps:
         self.n, self.weight, self.gap = n, n / n.sum(), np.bincount(bins, residual) / n
         self.first, self.second = np.bincount(bins, c) / n, np.bincount(bins, c * c) / n
         self.ece = float(self.weight @ np.abs(self.gap))
+        self.mean = abs(float(self.weight @ self.gap))
         self.n_groups, self.inflation = c.size, 1.0
         self.noise = rng.standard_normal((DRAWS, n.size))
         shift = rng.standard_normal(DRAWS)
@@ -148,13 +152,24 @@ class _Gaps:
         return np.maximum(spread, 0) / self.n * self.inflation
 
     def drawn(self, gap):
-        """Draws of the ECE that true gaps would show."""
-        return np.abs(self.noise * np.sqrt(self.variance(gap)) + gap) @ self.weight + self.shift
+        """Draws of the ECE, and of the size of the mean gap, that true gaps would show."""
+        seen = (self.noise * np.sqrt(self.variance(gap)) + gap) * self.weight
+        return np.abs(seen).sum(1) + self.shift, np.abs(seen.sum(1)) + self.shift
 
-    def likeliest(self, size):
-        """Draws for the likeliest gaps of this size: those seen, softly thresholded."""
+    def exceeded(self, size):
+        """How often the likeliest gaps of this size show as much as was seen.
+
+        These are the gaps seen, softly thresholded. What counts is the ECE or the mean gap, which
+        is never larger, whichever stands out more from its draws.
+        """
         cut = np.interp(size, self.sizes, self.cuts)
-        return self.drawn(np.sign(self.gap) * np.maximum(np.abs(self.gap) - cut * self.cost, 0))
+        gap = np.sign(self.gap) * np.maximum(np.abs(self.gap) - cut * self.cost, 0)
+        most, seen = np.full(DRAWS, -np.inf), -np.inf
+        for drawn, found in zip(self.drawn(gap), (self.ece, self.mean), strict=True):
+            centre, spread = drawn.mean(), max(drawn.std(), 1e-12)
+            most = np.maximum(most, (drawn - centre) / spread)
+            seen = max(seen, (found - centre) / spread)
+        return np.mean(most >= seen)
 
     def even(self, size):
         """The same gap in every bin, on the side seen as far as accuracy stays in [0, 1].

@@ -13,36 +13,15 @@ import pandas as pd
 
 from . import calibration, discrimination
 from ._check import check_confidence, check_length, check_level, check_rng, warn
+from ._sums import Draws
 from .calibration import LOGIT_CLIP, N_BINS, by_value
-from .intervals import bootstrap_values, clustered_interval, wilson_interval
+from .intervals import clustered_interval, wilson_interval
 from .inversion import ece_interval
 
 MANY = 1e9  # times that each item of a pool counts: what chance adds to outcomes is not in a limit
 POOL = 20_000  # confidences of a pool; more say nothing more, and cost time
 RESAMPLES = 300
 LUCK = 0.5  # how often answers about one image share their luck
-WORLDS = {
-    "calibrated": (1.0, 0.0),
-    "slightly overconfident": (0.9, -0.05),
-    "mildly overconfident": (0.8, -0.1),
-    "strongly overconfident": (0.6, -0.6),
-    "slightly underconfident": (1.1, 0.05),
-    "mildly underconfident": (1.25, 0.2),
-    "strongly underconfident": (1.6, 0.6),
-}
-
-
-def true_accuracy(confidence, slope, intercept) -> np.ndarray:
-    r"""Accuracy at each confidence, :math:`\mathrm{logit}\, p = a + b\, \mathrm{logit}\, c`.
-
-    A calibrated world (1, 0) is so at 0 and 1, too; in others confidence is moved into
-    [0.01, 0.99] first.
-    """
-    c = check_confidence(confidence)
-    if (slope, intercept) == (1, 0):
-        return c
-    inside = np.clip(c, 0.01, 0.99)
-    return 1 / (1 + np.exp(-slope * np.log(inside / (1 - inside)) - intercept))
 
 
 def fitted_world(confidence, correct, *, rng) -> tuple[np.ndarray, np.ndarray]:
@@ -207,10 +186,11 @@ def coverage_table(
 
 
 def _intervals(c, y, images, stats, bins, made, level, rng) -> dict:
-    plain = {k: f for k, f in stats.items() if k != "accuracy" and "bootstrap" in made}
-    drawn = bootstrap_values(plain, c, y, RESAMPLES, images, rng) if plain else {}
-    shares = [(1 - level) / 2, (1 + level) / 2]
-    found = {(name, "bootstrap"): np.nanquantile(drawn[name], shares) for name in plain}
+    found, shares = {}, [(1 - level) / 2, (1 + level) / 2]
+    if "bootstrap" in made:
+        draws = Draws(images, c.size, RESAMPLES, rng)
+        for name in (k for k in stats if k != "accuracy"):
+            found[name, "bootstrap"] = np.nanquantile(draws.values(stats[name], c, y), shares)
     if "accuracy" in stats and "clustered" in made:
         found["accuracy", "clustered"] = clustered_interval(y, images, level=level)
     if "ece" in stats and "inversion" in made:

@@ -9,13 +9,11 @@ import pandas as pd
 
 from . import calibration, deferral, discrimination
 from ._check import check_bins, check_choice, check_level, check_pair, check_rng, warn
-from ._sums import draw_counts, parcels, recipe_of, resampled
+from ._sums import Draws
 from .calibration import N_BINS
 from .intervals import (
-    bootstrap_values,
     clustered_interval,
     consistency_band,
-    enough,
     holm,
     normal_p,
     percentile_interval,
@@ -192,9 +190,9 @@ def _ends(c, y, ids, asked, stats, found, level, n_resamples, rng) -> dict:
             ends[name] = intervals[key].low, intervals[key].high
     plain = {k: stats[k] for k in asked if k not in ends and k not in NO_INTERVAL}
     if plain:
-        values = bootstrap_values(plain, c, y, n_resamples, ids, rng)
-        for name in plain:
-            interval = percentile_interval(values[name], found[name], level)
+        draws = Draws(ids, c.size, n_resamples, rng)
+        for name, stat in plain.items():
+            interval = percentile_interval(draws.values(stat, c, y), found[name], level)
             ends[name] = interval.low, interval.high
     return {
         f"{name}_{end}": value
@@ -358,13 +356,11 @@ def risk_coverage_table(
     if rng is None:
         low, high = wilson_interval(errors, kept, level=level)
     else:
-        codes, n_units = parcels(groups, c.size, rng)
-        counts = draw_counts(n_units, n_resamples, rng)
-        enough(n_units, grouped=groups is not None)
-        place = np.searchsorted(-values, -c) + codes * values.size
-        size = n_units * values.size
+        draws = Draws(groups, c.size, n_resamples, rng)
+        place = np.searchsorted(-values, -c) + draws.codes * values.size
+        size = draws.n_units * values.size
         held, wrong = (
-            (counts @ np.bincount(place, column, size).reshape(n_units, -1)).cumsum(1)
+            (draws.counts @ np.bincount(place, column, size).reshape(draws.n_units, -1)).cumsum(1)
             for column in (None, 1 - y)
         )
         drawn = np.where(held > 0, wrong / np.where(held > 0, held, 1), np.nan)
@@ -490,14 +486,12 @@ def _difference(one, other, paired, stat, level, n_resamples, rng) -> dict:
         warn("two sides share no items")
         return {}
     images = np.concatenate([one["_image"], other["_image"]])
-    codes, n_units = parcels(images, images.size, rng)
-    enough(n_units, grouped=True)
-    counts = draw_counts(n_units, n_resamples, rng)
+    draws = Draws(images, images.size, n_resamples, rng)
     values, drawn = [], []
-    for side, at in ((one, codes[: len(one)]), (other, codes[len(one) :])):
+    for side, at in ((one, slice(len(one))), (other, slice(len(one), None))):
         c, y = check_pair(side["confidence"], side["correct"])
         values.append(float(stat(c, y)))
-        drawn.append(resampled(recipe_of(stat, c, y), counts, at))
+        drawn.append(draws.values(stat, c, y, at))
     gap = drawn[0] - drawn[1]
     low, estimate, high = percentile_interval(gap, values[0] - values[1], level)
     row = {"n_a": len(one), "n_b": len(other), "value_a": values[0], "value_b": values[1]}

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from medcal_nb import measure
+from medcal_nb.measure._sums import Draws
+from tests.bench.coverage_ece import WORLDS, true_accuracy
 
 
 @pytest.fixture(scope="module")
@@ -94,13 +96,13 @@ def test_intervals_by_image_cover_where_answers_share_their_luck(world):
 
 def test_a_fitted_world_is_smooth_and_finds_a_known_one(rng):
     c = rng.beta(4, 2, 40_000)
-    truth = measure.true_accuracy(c, *measure.WORLDS["strongly overconfident"])
+    truth = true_accuracy(c, *WORLDS["strongly overconfident"])
     stated, p = measure.fitted_world(c, rng.random(c.size) < truth, rng=rng)
     assert stated.size == 20_000
     assert set(stated) <= set(c)
-    gap = np.abs(p - measure.true_accuracy(stated, 0.6, -0.6))
+    gap = np.abs(p - true_accuracy(stated, 0.6, -0.6))
     assert gap[(stated > 0.05) & (stated < 0.95)].max() < 0.03
-    calibrated = measure.true_accuracy(c, *measure.WORLDS["calibrated"])
+    calibrated = true_accuracy(c, *WORLDS["calibrated"])
     assert (calibrated == c).all()
 
 
@@ -158,9 +160,7 @@ def test_planned_numbers_have_the_power_they_promise():
             )
             y = (luck < c - gap).astype(float)
             codes = np.repeat(np.arange(images), 3)
-            values = measure.intervals.bootstrap_values(
-                {"ece": measure.ece}, c.ravel(), y.ravel(), 200, codes, rng
-            )["ece"]
+            values = Draws(codes, codes.size, 200, rng).values(measure.ece, c.ravel(), y.ravel())
             drawn.append((measure.ece(c.ravel(), y.ravel()), values.var()))
         (a, va), (b, vb) = drawn
         found += abs(a - b) > 1.96 * math.sqrt(va + vb)

@@ -101,7 +101,7 @@ def score(
     Example: medcal score answers.sqlite --by model,modality
     """
     from medcal_nb.cli import note, say, split_names
-    from medcal_nb.cli._score import score_answers
+    from medcal_nb.cli._score import in_cells, score_answers
     from medcal_nb.errors import MedcalError
 
     if not 0 < ci < 1:
@@ -120,7 +120,8 @@ def score(
         rows = table.astype(object).where(table.notna(), None).to_dict("records")
         typer.echo(json.dumps(rows, indent=1))
     else:
-        say(table.to_string(index=False, float_format="{:.5f}".format))
+        for part in in_cells(table, names):
+            say(part.to_string(index=False, float_format="{:.5f}".format))
 
 
 def export(

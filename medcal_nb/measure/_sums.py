@@ -17,9 +17,9 @@ import numpy as np
 from ._check import (
     check_groups,
     check_pair,
-    check_resamples,
     check_rng,
     check_weights,
+    check_whole,
     warn,
 )
 
@@ -125,10 +125,12 @@ def recipe_of(stat, c, y) -> Recipe:
     return RECIPES[stat](c, y, **keywords)
 
 
-def steps(c: np.ndarray) -> np.ndarray:
-    """Confidences gathered into `CELLS` steps of equal numbers, each at its mean."""
+def steps(c: np.ndarray, n_steps: int) -> np.ndarray:
+    """Confidences gathered into steps of equal numbers, each at its mean, where they are more."""
+    if np.unique(c).size <= n_steps:
+        return c
     step = np.empty(c.size, np.intp)
-    step[np.argsort(c, kind="stable")] = np.arange(c.size) * CELLS // c.size
+    step[np.argsort(c, kind="stable")] = np.arange(c.size) * n_steps // c.size
     return (np.bincount(step, c) / np.bincount(step))[step]
 
 
@@ -152,7 +154,7 @@ class Draws:
         if n_units > UNITS:
             codes, n_units = (rng.permutation(n_units) % PARCELS)[codes], PARCELS
         self.codes, self.n_units = codes, n_units
-        size = check_resamples(n_resamples), n_units
+        size = check_whole(n_resamples, "n_resamples", 2), n_units
         drawn = rng.integers(0, n_units, size, dtype=np.int32)
         drawn = drawn + np.arange(n_resamples)[:, None] * n_units
         counts = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)
@@ -172,7 +174,7 @@ class Draws:
         """
         recipe, apart = recipe_of(stat, c, y), 0.0
         if recipe.n_cells > CELLS:
-            exact, recipe = recipe.value(), recipe_of(stat, steps(c), y)
+            exact, recipe = recipe.value(), recipe_of(stat, steps(c, CELLS), y)
             apart = exact - recipe.value()
         table = recipe.sums(codes=self.codes[rows], n_units=self.n_units)
         sums = self.counts @ table.reshape(self.n_units, -1)

@@ -93,14 +93,14 @@ def holm(p_values) -> np.ndarray:
     false rejection at α or below, whatever the dependence. ValueError on a p value outside
     [0, 1]. Source: Holm, Scandinavian Journal of Statistics 1979, vol. 6, pp. 65–70.
     """
+    from statsmodels.stats.multitest import multipletests
+
     p = np.asarray(p_values, dtype=float)
-    known = np.flatnonzero(~np.isnan(p))
+    known, adjusted = ~np.isnan(p), np.full(p.shape, np.nan)
     if ((p[known] < 0) | (p[known] > 1)).any():
         raise ValueError(f"p_values must lie in [0, 1], got {p[known].min()} to {p[known].max()}")
-    order = known[np.argsort(p[known], kind="stable")]
-    adjusted = np.full(p.shape, np.nan)
-    steps = np.arange(order.size, 0, -1) * p[order]
-    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)
+    if known.any():
+        adjusted[known] = multipletests(p[known], method="holm")[1]
     return adjusted
 
 

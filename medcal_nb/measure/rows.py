@@ -1,5 +1,6 @@
 """Which graded answers are looked at, and what is drawn together: rows chosen, halved, grouped."""
 
+import re
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -21,12 +22,23 @@ def arrays(graded: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 
 
 def image_labels(graded: pd.DataFrame, column: str = "image_id") -> np.ndarray:
-    """Return the image of each row with its data set's name; the item where none is known."""
+    """Return the image of each row with its data set's name; the item where none is known.
+
+    Ids are written alike whatever their type: 7, numpy's 7, 7.0 and "7.0" are one id.
+    """
     item = graded["item_id"] if "item_id" in graded else pd.Series(graded.index, graded.index)
-    names = item if column not in graded else graded[column].where(graded[column].notna(), item)
-    if "dataset" not in graded:
-        return names.astype(str).to_numpy(object)
-    return (graded["dataset"].astype(str) + "/" + names.astype(str)).to_numpy(object)
+    names = item.astype(object)
+    if column in graded:
+        names = graded[column].astype(object).where(graded[column].notna(), names)
+    names = plain_ids(names)
+    return plain_ids(graded["dataset"]) + "/" + names if "dataset" in graded else names
+
+
+def plain_ids(values) -> np.ndarray:
+    """Return ids as text, an object array; whole numbers without a point."""
+    codes, names = pd.factorize(pd.Series(values, dtype=object), use_na_sentinel=False)
+    plain = [re.sub(r"^(-?\d+)\.0+$", r"\1", str(name)) for name in names]
+    return np.array(plain, dtype=object)[codes]
 
 
 def pick(preferred: Sequence[str], available: pd.Series, *, n: int, name: str = "") -> list[str]:

@@ -57,9 +57,9 @@ def cell(kind, world, n, per_image, *, binning, repeats, seed=0) -> pd.DataFrame
     p = true_accuracy(c, *WORLDS[world])
     rng = np.random.default_rng([seed, n, per_image])
     options = {"binning": binning, "per_image": per_image, "n_repeats": repeats, "rng": rng}
-    table = coverage_table(c, p, (n,), only=("ece",), made=("inversion",), **options)
+    table = coverage_table(c, p, (n,), made=("inversion",), **options)
     options["n_repeats"] = min(repeats, BOOTSTRAPS)
-    plain = coverage_table(c, p, (n,), only=("ece",), made=("bootstrap",), **options)
+    plain = coverage_table(c, p, (n,), made=("bootstrap",), **options)
     table = pd.concat([plain, table])
     place = {"confidence": kind, "world": world, "per_image": per_image, "binning": binning}
     return table.assign(**place)

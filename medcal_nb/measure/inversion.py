@@ -138,7 +138,7 @@ class _Gaps:
         self.size = float(self.weight @ np.abs(self.gap))
         self.mean = abs(float(self.weight @ self.gap))
         self.n_groups, self.inflation = c.size, 1.0
-        self.noise = rng.standard_normal((DRAWS, n.size))
+        self.noise = rng.standard_normal((n.size, DRAWS))
         self.shift = rng.standard_normal(DRAWS)
         if groups is not None:
             self._correlate(residual - self.gap[bins], bins, groups)
@@ -171,7 +171,7 @@ class _Gaps:
         correlation = np.where(known, sandwich / np.where(known, np.outer(sd, sd), 1), 0)
         np.fill_diagonal(correlation, 1)
         values, vectors = np.linalg.eigh(correlation)
-        self.noise = self.noise @ (vectors * np.sqrt(np.maximum(values, 0))).T
+        self.noise = (vectors * np.sqrt(np.maximum(values, 0))) @ self.noise
 
     def variance(self, gap):
         """Of the mean outcome of each bin with this gap: the mean of p (1 − p), p = c + gap."""
@@ -185,9 +185,9 @@ class _Gaps:
 
     def drawn(self, gap):
         """Draws of the mean size of gaps, and of the size of their mean, that these would show."""
-        noise = self.noise * np.sqrt(self.variance(gap))
-        seen = ((noise if self.smooth is None else noise @ self.smooth.T) + gap) * self.weight
-        return np.abs(seen).sum(1) + self.shift, np.abs(seen.sum(1)) + self.shift
+        seen = self.noise * np.sqrt(self.variance(gap))[:, None]
+        seen = (seen if self.smooth is None else self.smooth @ seen) + gap[:, None]
+        return self.weight @ np.abs(seen) + self.shift, np.abs(self.weight @ seen) + self.shift
 
     def exceeded(self, size):
         """How often the likeliest gaps of this size show as much as was seen.

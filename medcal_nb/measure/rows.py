@@ -27,16 +27,16 @@ def image_labels(graded: pd.DataFrame, column: str = "image_id") -> np.ndarray:
     Ids are written alike whatever their type: 7, numpy's 7, 7.0 and "7.0" are one id.
     """
     item = graded["item_id"] if "item_id" in graded else pd.Series(graded.index, graded.index)
-    names = item.astype(object)
-    if column in graded:
-        names = graded[column].astype(object).where(graded[column].notna(), names)
+    names = graded[column] if column in graded else item
+    if names.isna().any():
+        names = names.astype(object).where(names.notna(), item.astype(object))
     names = plain_ids(names)
     return plain_ids(graded["dataset"]) + "/" + names if "dataset" in graded else names
 
 
 def plain_ids(values) -> np.ndarray:
     """Return ids as text, an object array; whole numbers without a point."""
-    codes, names = pd.factorize(pd.Series(values, dtype=object), use_na_sentinel=False)
+    codes, names = pd.factorize(pd.Series(values), use_na_sentinel=False)
     plain = [re.sub(r"^(-?\d+)\.0+$", r"\1", str(name)) for name in names]
     return np.array(plain, dtype=object)[codes]
 

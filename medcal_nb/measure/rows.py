@@ -27,7 +27,7 @@ def image_labels(graded: pd.DataFrame, column: str = "image_id") -> np.ndarray:
     Ids are written alike whatever their type: 7, numpy's 7, 7.0 and "7.0" are one id.
     """
     item = graded["item_id"] if "item_id" in graded else pd.Series(graded.index, graded.index)
-    names = graded[column] if column in graded else item
+    names = graded.get(column, item)
     if names.isna().any():
         names = names.astype(object).where(names.notna(), item.astype(object))
     names = plain_ids(names)

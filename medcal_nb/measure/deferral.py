@@ -15,6 +15,7 @@ from .rows import arrays, image_labels, measured, parts_by
 
 STARTS = (0.1, 0.2, 0.4, 0.7)  # shares kept at which the tests of thresholds start
 CANDIDATES = 100
+BLOCK = 4096  # images looked at together
 DELTA = 0.1  # chance that a certified yield has more errors than allowed
 STAKES = np.arange(1, 17) / 17  # shares of the largest stake that can never ruin
 RATIOS = np.arange(1, 61) / 100  # of a check's cost, or of threshold probabilities
@@ -103,20 +104,25 @@ def _betting_p(c, y, codes, n_groups, thresholds, target) -> np.ndarray:
     A gambler who splits a capital of 1 over a few fixed stakes on the contrary then ends with
     1 / δ or more with probability at most δ (Markov), in whatever order the groups come.
     """
-    order = np.argsort(-c, kind="stable")
-    ends = np.searchsorted(-c[order], -thresholds, side="right")
-    most = int(np.bincount(codes).max())
+    n, most = len(thresholds), int(np.bincount(codes).max())
     base, stakes = most + 1, STAKES[:, None] / (1 - target)
-    kept, errors = np.zeros((2, n_groups), int)
-    held = []
-    for part in np.split(order, ends)[:-1]:
-        kept += np.bincount(codes[part], minlength=n_groups)
-        errors += np.bincount(codes[part[y[part] == 0]], minlength=n_groups)
-        pairs, times = _counted(kept * base + errors, base**2)
-        # the excess in units of the largest group is at most 1 − target
-        excess = (pairs % base - target * (pairs // base)) / most
-        capital = np.log1p(-stakes * excess) @ times
-        held.append(capital.max() + np.log(np.exp(capital - capital.max()).mean()))
+    place, order = np.searchsorted(-thresholds, -c), np.argsort(codes, kind="stable")
+    ends, capital = np.bincount(codes).cumsum(), np.zeros((len(STAKES), n))
+    for first in range(0, n_groups, BLOCK):
+        last = min(first + BLOCK, n_groups)
+        rows = order[ends[first - 1] if first else 0 : ends[last - 1]]
+        at, size = (codes[rows] - first) * (n + 1) + place[rows], (last - first) * (n + 1)
+        kept, errors = (
+            np.bincount(at[chosen], minlength=size).reshape(-1, n + 1)[:, :n].cumsum(1)
+            for chosen in (slice(None), y[rows] == 0)
+        )
+        # groups of which a threshold keeps as many, with as many errors, are counted together
+        alike, times = _counted((np.arange(n) * base + kept) * base + errors, n * base**2)
+        at, kept, errors = alike // base**2, alike // base % base, alike % base
+        excess = (errors - target * kept) / most  # at most 1 − target
+        np.add.at(capital, (slice(None), at), np.log1p(-stakes * excess) * times)
+    peak = capital.max(0)
+    held = peak + np.log(np.exp(capital - peak).mean(0))
     return np.exp(-np.maximum(held, 0))
 
 
@@ -124,7 +130,7 @@ def _counted(codes, n_codes):
     """The codes that occur, and how often."""
     if n_codes > 1_000_000:
         return np.unique(codes, return_counts=True)
-    times = np.bincount(codes)
+    times = np.bincount(codes.ravel())
     return np.flatnonzero(times), times[times > 0]
 
 

@@ -206,8 +206,10 @@ def test_betting_p_is_the_mean_capital_of_the_stakes(rng, monkeypatch):
         errors = np.bincount(codes, (c >= t) * (1 - y - 0.2), 40) / np.bincount(codes).max()
         capital = [np.prod(1 - s / 0.8 * errors) for s in deferral.STAKES]
         expected.append(min(1, 1 / np.mean(capital)))
-    found = _betting_p(c, y, codes, 40, thresholds, 0.2)
-    assert found == pytest.approx(np.array(expected))
+    for block in (4096, 7):
+        monkeypatch.setattr(deferral, "BLOCK", block)
+        found = _betting_p(c, y, codes, 40, thresholds, 0.2)
+        assert found == pytest.approx(np.array(expected))
     assert found.min() < 0.9
     few = deferral._counted(np.array([3, 1, 3, 900]), 1000)
     many = deferral._counted(np.array([3, 1, 3, 900]), 10**9)

@@ -11,7 +11,11 @@ from medcal_nb.ask.graded import to_graded
 from medcal_nb.errors import MedcalError
 from medcal_nb.measure import metrics_table
 
-METRICS = ("accuracy", "mean_confidence", "ece", "brier", "log_loss", "auroc", "aurc")
+DECIDING = ("confidently_wrong", "yield_at_5", "yield_at_10", "yield_at_20", "ici")
+METRICS = (
+    "accuracy", "mean_confidence", "ece", "brier", "log_loss", "auroc", "aurc", *DECIDING
+)  # fmt: skip
+INTERVALS = ("accuracy", "ece", "brier", *DECIDING)
 
 
 def score_answers(
@@ -40,9 +44,11 @@ def score_answers(
     Returns
     -------
     table : DataFrame
-        One row per group: `by`, n, n_missing and `METRICS`, the ECE and the Brier score with
-        their intervals. n counts answers with a confidence and a grade; where no answer of a
-        group has a confidence, accuracy is that of the graded ones.
+        One row per group: `by`, n, n_missing and `METRICS`, those of `INTERVALS` with `_low` and
+        `_high`, yields with their certified `_threshold`. Accuracy is the ceiling of every
+        yield: what a model that knew all its errors could keep. n counts answers with a
+        confidence and a grade; where no answer of a group has a confidence, accuracy is that of
+        the graded ones.
     reasons : list of str
         Why a number is NaN, or less than it seems.
     """
@@ -64,6 +70,20 @@ def score_answers(
     return pd.DataFrame(rows), list(dict.fromkeys(reasons))
 
 
+def in_cells(table, by):
+    """The table for a terminal, intervals in the cells: how well, then what decides."""
+    shown = table.copy()
+    for name in INTERVALS:
+        ends = zip(table[name], table[f"{name}_low"], table[f"{name}_high"], strict=True)
+        shown[name] = [
+            f"{value:.3f}" if low != low else f"{value:.3f} [{low:.3f}, {high:.3f}]"
+            for value, low, high in ends
+        ]
+    first = [name for name in METRICS if name not in DECIDING]
+    decide = {name: name.replace("_", " ") for name in DECIDING} | {"accuracy": "ceiling"}
+    return shown[[*by, "n", "n_missing", *first]], shown[[*by, *decide]].rename(columns=decide)
+
+
 def _row(frame, closed, seed, how):
     """The metrics of one group, and what has to be said of them."""
     units = [c for c in ("image_id", "item_id") if c in frame and (frame[c] != 0).all()]
@@ -72,8 +92,8 @@ def _row(frame, closed, seed, how):
     graded, both = frame["correct"].dropna(), given["confidence"] & given["correct"]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        rng, ends = np.random.default_rng(seed), ("ece", "brier")
-        row = metrics_table(frame, metrics=METRICS, intervals=ends, rng=rng, **how)
+        rng = np.random.default_rng(seed)
+        row = metrics_table(frame, metrics=METRICS, intervals=INTERVALS, rng=rng, **how)
         if closed == "left" and both.any():  # bins (lo, hi] of the mirrored pair
             frame[["confidence", "correct"]] = 1 - frame[["confidence", "correct"]]
             mirrored = metrics_table(frame, metrics=("ece",), rng=rng, **how)

@@ -88,7 +88,7 @@ def score(
 
     Example: medcal score answers.sqlite --by model,modality
     """
-    from medcal_nb.cli._score import score_answers
+    from medcal_nb.cli._score import in_cells, score_answers
 
     if not 0 < ci < 1:
         raise MedcalError(f"--ci {ci:g}: lies between 0 and 1; write 0.95 for 95 %")
@@ -106,7 +106,8 @@ def score(
         rows = table.astype(object).where(table.notna(), None).to_dict("records")
         typer.echo(json.dumps(rows, indent=1))
     else:
-        say(table.to_string(index=False, float_format="{:.5f}".format))
+        for part in in_cells(table, names):
+            say(part.to_string(index=False, float_format="{:.5f}".format))
 
 
 @app.command()

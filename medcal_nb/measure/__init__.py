@@ -41,13 +41,8 @@ from .deferral import (
     Threshold,
     best_threshold,
     cost_table,
-    expected_cost,
-    guarantee_sentence,
     guarantee_table,
-    net_benefit,
     net_benefit_table,
-    risk_bound,
-    risk_control_threshold,
     selective_threshold,
     threshold_table,
 )
@@ -59,16 +54,13 @@ from .intervals import (
     holm,
     wilson_interval,
 )
-from .inversion import Interval, ece_interval
+from .inversion import Interval, ece_interval, ici_interval
 from .planning import (
-    WORLDS,
     Plan,
     coverage_table,
     estimator_bias_table,
     fitted_world,
     items_needed,
-    true_accuracy,
-    true_calibration_error,
 )
 from .tables import (
     ALL_METRICS,

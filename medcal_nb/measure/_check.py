@@ -86,17 +86,8 @@ def check_groups(groups, n: int) -> tuple[np.ndarray, int]:
     return codes, len(labels)
 
 
-def check_bins(n_bins) -> int:
-    """A whole number of bins, at least one."""
-    return _whole(n_bins, "n_bins", 1)
-
-
-def check_resamples(n_resamples) -> int:
-    """A whole number of resamples, at least two."""
-    return _whole(n_resamples, "n_resamples", 2)
-
-
-def _whole(value, name: str, least: int) -> int:
+def check_whole(value, name: str, least: int) -> int:
+    """A whole number, not below the least."""
     if isinstance(value, bool) or int(value) != value or value < least:
         raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
     return int(value)

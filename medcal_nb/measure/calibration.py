@@ -11,7 +11,7 @@ confidence, so heavy ties leave fewer bins than the B asked for.
 
 import numpy as np
 
-from ._check import check_bins, check_choice
+from ._check import check_choice, check_whole
 from ._sums import Recipe, mean_of, metric
 
 BINNINGS = ("width", "mass")
@@ -39,31 +39,23 @@ def value_bins(count: np.ndarray, n_bins: int) -> np.ndarray:
     return np.minimum(index, n_bins - 1)
 
 
-def mass_bins(c: np.ndarray, n_bins: int) -> np.ndarray:
-    """Index of the equal-mass bin of each confidence."""
-    _, cell = by_value(np.round(c, DIGITS))
-    return value_bins(np.bincount(cell)[None].astype(float), n_bins)[0][cell]
-
-
-def by_value(c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct confidences in ascending order, and the place of each item among them."""
-    return np.unique(c, return_inverse=True)
-
-
 def bins_of(c, n_bins, binning) -> np.ndarray:
     """The bin of each confidence, of either kind."""
-    n_bins = check_bins(n_bins)
+    n_bins = check_whole(n_bins, "n_bins", 1)
     check_choice(binning, "binning", BINNINGS)
-    return width_bins(c, n_bins) if binning == "width" else mass_bins(c, n_bins)
+    if binning == "width":
+        return width_bins(c, n_bins)
+    cell = np.unique(np.round(c, DIGITS), return_inverse=True)[1]
+    return value_bins(np.bincount(cell)[None].astype(float), n_bins)[0][cell]
 
 
 def _binned(c, y, n_bins, binning, finish) -> Recipe:
     """A metric of the (r, bins, 3) sums of 1, confidence and outcome over bins."""
-    n_bins = check_bins(n_bins)
+    n_bins = check_whole(n_bins, "n_bins", 1)
     check_choice(binning, "binning", BINNINGS)
     if binning == "width":
         return Recipe(width_bins(c, n_bins), n_bins, (c, y), finish)
-    values, cell = by_value(np.round(c, DIGITS))
+    values, cell = np.unique(np.round(c, DIGITS), return_inverse=True)
 
     def regroup(sums):
         r, _, k = sums.shape
@@ -166,12 +158,10 @@ def confidently_wrong(c, y) -> Recipe:
 
 
 @metric
-def ece(c, y, *, n_bins=N_BINS, binning="width", norm=1) -> Recipe:
+def ece(c, y, *, n_bins=N_BINS, binning="width") -> Recipe:
     r"""Expected calibration error: mean gap between confidence and accuracy over bins.
 
-    .. math:: \Bigl(\sum_b \frac{n_b}{n}\, |\mathrm{acc}_b - \mathrm{conf}_b|^p\Bigr)^{1/p}
-
-    with p = `norm` ≥ 1: 1 is the usual ECE, 2 the root mean square, `inf` the largest gap.
+    .. math:: \sum_b \frac{n_b}{n}\, |\mathrm{acc}_b - \mathrm{conf}_b|
 
     Returns
     -------
@@ -187,13 +177,10 @@ def ece(c, y, *, n_bins=N_BINS, binning="width", norm=1) -> Recipe:
     >>> ece([0.9, 0.9, 0.6, 0.6], [1, 0, 1, 0], n_bins=10)
     0.25
     """
-    if not norm >= 1:
-        raise ValueError(f"norm must be at least 1, got {norm!r}")
 
     def finish(sums):
         share, confidence, right = _shares(sums)
-        gap = np.abs(right - confidence)
-        return gap.max(1) if np.isinf(norm) else (share * gap**norm).sum(1) ** (1 / norm)
+        return (share * np.abs(right - confidence)).sum(1)
 
     return _binned(c, y, n_bins, binning, finish)
 
@@ -401,7 +388,7 @@ def ici(c, y) -> Recipe:
         doi:10.1002/sim.8281 (who use R's loess, local quadratic: at 200 items another 0.01 on
         average); local regression: Cleveland 1979, doi:10.1080/01621459.1979.10481038.
     """
-    values, cell = by_value(c)
+    values, cell = np.unique(c, return_inverse=True)
     n_cells = values.size
     if n_cells > LOCAL_CELLS:
         cell, n_cells = width_bins(c, LOCAL_CELLS), LOCAL_CELLS
@@ -469,7 +456,7 @@ def calibration_intercept(c, y) -> Recipe:
 
 
 def _logistic(c, y, free_slope) -> Recipe:
-    values, cell = by_value(c)
+    values, cell = np.unique(c, return_inverse=True)
     inside = np.clip(values, LOGIT_CLIP, 1 - LOGIT_CLIP)
     logit = np.log(inside) - np.log1p(-inside)
     # in units of its own spread, so that Newton's steps are of one size whatever the slope

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from ._check import check_level, check_rng, warn
-from ._sums import draw_counts, parcels
-from .deferral import DELTA, _costs, best_threshold, selective_threshold
-from .intervals import enough, holm, normal_p
+from ._sums import Draws
+from .deferral import DELTA, answer_costs, best_threshold, selective_threshold
+from .intervals import holm, normal_p
 from .rows import halves, image_labels, measured, parts_by, rows_where
 
 _MOST = 5  # names listed in a sentence
@@ -44,7 +44,7 @@ def choose_strategy(
         column `map` hold the same answers with corrected confidences (none: "as stated"). Items
         that some strategy has no grade for are left out of all.
     cost_wrong, cost_check, miss_rate
-        As `expected_cost`.
+        As `cost_table`.
     cost_tokens : float
         Of a thousand tokens, in the unit of the other costs.
     errors_allowed : float, optional
@@ -120,11 +120,7 @@ def _compared(fit, judged, costs, cost_tokens, errors_allowed, level, n_resample
     table = pd.DataFrame(rows)
     one = rows_where(judged, key)  # the same items in the same order under each
     images = image_labels(one)
-    codes, n_units = parcels(images, images.size, rng)
-    enough(n_units, grouped=True)
-    counts = draw_counts(n_units, n_resamples, rng)
-    sums = np.stack([np.bincount(codes, value, n_units) for value in values], 1)
-    drawn = counts @ sums / (counts @ np.bincount(codes, minlength=n_units))[:, None]
+    drawn = Draws(images, images.size, n_resamples, rng).means(np.stack(values, 1))
     cost, best = np.array([value.mean() for value in values]), int(table["cost_fit"].argmin())
     gap, shares = drawn - drawn[:, [best]], [(1 - level) / 2, (1 + level) / 2]
     table["cost"], (table["cost_low"], table["cost_high"]) = (
@@ -165,7 +161,7 @@ def _tokens(part) -> np.ndarray:
 
 def _answer_costs(part, threshold, costs, cost_tokens) -> np.ndarray:
     confidence = part["confidence"].fillna(-1).to_numpy(float)
-    decided = _costs(confidence, part["correct"].to_numpy(float), threshold, **costs)
+    decided = answer_costs(confidence, part["correct"].to_numpy(float), threshold, **costs)
     return decided + cost_tokens * _tokens(part) / 1000
 
 
@@ -250,41 +246,30 @@ def guarantee_title(table, *, delta) -> str:
     nothing += f"{empty[0]} of draws"
     if len(few) != len(table):
         nothing += f", with {many['n_fit'].iloc[0]} in {empty[1]}"
-    most = table["violated"].max()
+    most = 100 * table["violated"].max()
     kept = "is kept" if (table["violated_low"] <= delta).all() else "is broken"
-    most = f"at most {100 * most:.0f} %" if most else "none"
-    return f"{nothing}; the promise {kept}: too many errors in {most}"
-
-
-def _pays(decisions) -> tuple | None:
-    """Where deferring beats checking all and none: `net_benefit_table` of one kind of confidence.
-
-    Returns
-    -------
-    tuple or None
-        Fewest and most checks that an error found is worth, between the thresholds where both
-        differences are above 0 by their intervals; None where there is no such threshold.
-    """
-    won = decisions[(decisions["net_benefit_low"] > 0) & (decisions["over_all_low"] > 0)]
-    if won.empty:
-        return None
-    t = won["threshold"]
-    return (1 - t.max()) / t.max(), (1 - t.min()) / t.min()
+    told = "none" if not most else "under 1 %" if most < 0.5 else f"at most {most:.0f} %"
+    return f"{nothing}; the promise {kept}: too many errors in {told}"
 
 
 def pays_title(decisions, column: str) -> str:
-    """Where deferring by confidence pays, for each kind of confidence named by a column."""
+    """Where deferring by confidence beats checking all and none, by the intervals of both.
+
+    `decisions` holds rows of `net_benefit_table` for each kind of confidence named by a column.
+    """
     won, lost = [], []
-    for name in dict.fromkeys(decisions[column]):
-        span = _pays(decisions[decisions[column] == name])
-        if span is None:
-            lost.append(_with(name))
+    for name, part in decisions.groupby(column, sort=False):
+        pays = part[(part["net_benefit_low"] > 0) & (part["over_all_low"] > 0)]
+        worth = (1 - pays["threshold"]) / pays["threshold"]  # checks that an error found is worth
+        span = list(dict.fromkeys(f"{w:.0f}" if w >= 9.95 else f"{w:.2g}" for w in sorted(worth)))
+        if span:
+            ends = " to ".join(dict.fromkeys([span[0], span[-1]]))
+            won.append(f"{ends} {'check' if ends == '1' else 'checks'} {_with(name)}")
         else:
-            won.append(f"{span[0]:.1f} to {span[1]:.1f} checks {_with(name)}")
-    never = f"never {' or '.join(lost)}" if lost else ""
+            lost.append(_with(name))
     where = f"where an error is worth {', '.join(won)}" if won else ""
-    told = ", and ".join(filter(None, [where, never]))
-    return f"Deferring beats checking all and keeping all {told}"
+    never = f"never {' or '.join(lost)}" if lost else ""
+    return f"Deferring pays {', and '.join(filter(None, [where, never]))}"
 
 
 def _with(labels: str) -> str:

@@ -9,33 +9,26 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._check import check_choice, check_groups, check_level, check_pair, check_rng, warn
-from ._sums import Recipe, mean_of, metric
-from .calibration import by_value
+from ._check import check_groups, check_level, check_pair, check_rng, warn
 from .intervals import clustered_interval, mean_intervals, wilson_interval
-from .rows import image_labels, measured, parts_by
+from .rows import arrays, image_labels, measured, parts_by
 
 STARTS = (0.1, 0.2, 0.4, 0.7)  # shares kept at which the tests of thresholds start
 CANDIDATES = 100
+BLOCK = 4096  # images looked at together
 DELTA = 0.1  # chance that a certified yield has more errors than allowed
 STAKES = np.arange(1, 17) / 17  # shares of the largest stake that can never ruin
 RATIOS = np.arange(1, 61) / 100  # of a check's cost, or of threshold probabilities
-METHODS = ("selective", "risk_control")
 
 
 class Threshold(NamedTuple):
-    """A threshold and what it did on the items it was chosen on; infinite where none is certified.
-
-    `risk_bound` is the Clopper–Pearson upper bound of the risk for independent items at 1 − δ, or
-    that of risk control on the rate of kept-and-wrong answers.
-    """
+    """A threshold and what it did where it was chosen; infinite where none is certified."""
 
     threshold: float
     coverage: float
     n_kept: int
     n_errors: int
     risk: float
-    risk_bound: float
 
 
 def selective_threshold(confidence, correct, *, target, delta=0.05, groups=None) -> Threshold:
@@ -95,38 +88,12 @@ def selective_threshold(confidence, correct, *, target, delta=0.05, groups=None)
         return _nothing_kept(c.size)
     at = max(ends) - 1
     k, e = int(kept[at]), int(errors[at])
-    return Threshold(float(values[at]), k / c.size, k, e, e / k, risk_bound(e, k, delta=delta))
-
-
-def risk_control_threshold(confidence, correct, *, target, groups=None) -> Threshold:
-    r"""Lowest threshold with expected rate of kept-and-wrong answers at most `target`.
-
-    .. math:: \mathrm{E}\bigl[\, 1\{c_{n+1} \ge \hat\tau,\ y_{n+1} = 0\} \,\bigr] \le \alpha,
-       \qquad \hat\tau = \min\{\tau : \tfrac{n \hat R(\tau) + 1}{n + 1} \le \alpha\}
-
-    Conformal risk control: the loss counts a wrong answer that nobody checks, over all items, kept
-    or not. The guarantee is on average over samples, not with high probability. With groups the
-    loss is that of a group, the share of its items kept and wrong, and n their number; else as
-    `selective_threshold`. Source: Angelopoulos et al., ICLR 2024, arXiv:2208.02814.
-    """
-    c, y = check_pair(confidence, correct)
-    target = check_level(target, "target")
-    codes, n = check_groups(groups, c.size)
-    values, kept, errors = _descending(c, y)
-    _, cell = by_value(-c)
-    loss = np.bincount(cell, (1 - y) / np.bincount(codes, minlength=n)[codes]).cumsum()
-    bound = (loss + 1) / (n + 1)
-    passed = np.flatnonzero(bound <= target)
-    if passed.size == 0:
-        return _nothing_kept(c.size)
-    at = passed[-1]
-    k, e = int(kept[at]), int(errors[at])
-    return Threshold(float(values[at]), k / c.size, k, e, e / k, float(bound[at]))
+    return Threshold(float(values[at]), k / c.size, k, e, e / k)
 
 
 def _descending(c, y):
     """Distinct confidences from the highest, and items and errors down to each."""
-    values, cell = by_value(-c)
+    values, cell = np.unique(-c, return_inverse=True)
     return -values, np.bincount(cell).cumsum(), np.bincount(cell, 1 - y).cumsum()
 
 
@@ -137,43 +104,42 @@ def _betting_p(c, y, codes, n_groups, thresholds, target) -> np.ndarray:
     A gambler who splits a capital of 1 over a few fixed stakes on the contrary then ends with
     1 / δ or more with probability at most δ (Markov), in whatever order the groups come.
     """
-    place = np.searchsorted(-thresholds, -c) + codes * (len(thresholds) + 1)
-    size = n_groups * (len(thresholds) + 1)
-    excess = np.bincount(place, (1 - y) - target, size).reshape(n_groups, -1)[:, :-1].cumsum(1)
-    excess /= np.bincount(codes).max()  # at most 1 − target
-    capital = np.array([np.log1p(-stake * excess).sum(0) for stake in STAKES / (1 - target)])
+    n, most = len(thresholds), int(np.bincount(codes).max())
+    base, stakes = most + 1, STAKES[:, None] / (1 - target)
+    place, order = np.searchsorted(-thresholds, -c), np.argsort(codes, kind="stable")
+    ends, capital = np.bincount(codes).cumsum(), np.zeros((len(STAKES), n))
+    for first in range(0, n_groups, BLOCK):
+        last = min(first + BLOCK, n_groups)
+        rows = order[ends[first - 1] if first else 0 : ends[last - 1]]
+        at, size = (codes[rows] - first) * (n + 1) + place[rows], (last - first) * (n + 1)
+        kept, errors = (
+            np.bincount(at[chosen], minlength=size).reshape(-1, n + 1)[:, :n].cumsum(1)
+            for chosen in (slice(None), y[rows] == 0)
+        )
+        # groups of which a threshold keeps as many, with as many errors, are counted together
+        alike, times = _counted((np.arange(n) * base + kept) * base + errors, n * base**2)
+        at, kept, errors = alike // base**2, alike // base % base, alike % base
+        excess = (errors - target * kept) / most  # at most 1 − target
+        np.add.at(capital, (slice(None), at), np.log1p(-stakes * excess) * times)
     peak = capital.max(0)
     held = peak + np.log(np.exp(capital - peak).mean(0))
     return np.exp(-np.maximum(held, 0))
 
 
+def _counted(codes, n_codes):
+    """The codes that occur, and how often."""
+    if n_codes > 1_000_000:
+        return np.unique(codes, return_counts=True)
+    times = np.bincount(codes.ravel())
+    return np.flatnonzero(times), times[times > 0]
+
+
 def _nothing_kept(n: int) -> Threshold:
     warn(f"no threshold could be certified on {n} items: everything is deferred")
-    return Threshold(np.inf, 0.0, 0, 0, np.nan, np.nan)
+    return Threshold(np.inf, 0.0, 0, 0, np.nan)
 
 
-def risk_bound(n_errors, n_kept, *, delta=0.05) -> float:
-    """Clopper–Pearson upper bound of an error rate at 1 − δ; 1 where nothing is kept.
-
-    Source: Clopper & Pearson, Biometrika 1934, doi:10.1093/biomet/26.4.404.
-    """
-    from scipy.special import betaincinv
-
-    if n_errors >= n_kept:
-        return 1.0
-    return float(betaincinv(n_errors + 1, n_kept - n_errors, 1 - check_level(delta, "delta")))
-
-
-def _choose(c, y, method, target, delta, groups) -> Threshold:
-    check_choice(method, "method", METHODS)
-    if len(c) == 0:
-        return _nothing_kept(0)
-    if method == "selective":
-        return selective_threshold(c, y, target=target, delta=delta, groups=groups)
-    return risk_control_threshold(c, y, target=target, groups=groups)
-
-
-def threshold_table(fit, test, *, target, delta=0.05, method="selective", by=(), level=0.95):
+def threshold_table(fit, test, *, target, delta=0.05, by=(), level=0.95):
     """Thresholds chosen on some graded answers and what they do on others.
 
     Parameters
@@ -183,7 +149,6 @@ def threshold_table(fit, test, *, target, delta=0.05, method="selective", by=(),
         choice; on test those without a confidence count as deferred.
     target, delta
         As `selective_threshold`.
-    method : {"selective", "risk_control"}
     by : sequence of str
         Columns whose combinations each get a threshold of their own (modality). δ holds for each
         of them, not for all together.
@@ -193,10 +158,9 @@ def threshold_table(fit, test, *, target, delta=0.05, method="selective", by=(),
     Returns
     -------
     pandas.DataFrame
-        The `by` columns, threshold, n_fit, fit_coverage, fit_risk, risk_bound, n_test,
-        test_coverage, test_risk (among kept), test_risk_low, test_risk_high, test_missed (kept
-        and wrong over all), holds (test_risk, or test_missed for risk control, is at most the
-        target; chance alone breaks it sometimes).
+        The `by` columns, threshold, n_fit, fit_coverage, n_test, test_coverage, test_risk (among
+        kept), test_risk_low, test_risk_high, test_missed (kept and wrong over all), holds
+        (test_risk is at most the target; chance alone breaks it sometimes).
 
     Raises
     ------
@@ -216,8 +180,11 @@ def threshold_table(fit, test, *, target, delta=0.05, method="selective", by=(),
         judged = test[test["correct"].notna()]
         for column, value in row.items():
             judged = judged[judged[column] == value]
-        pair = chosen_on["confidence"].to_numpy(float), chosen_on["correct"].to_numpy(float)
-        found = _choose(*pair, method, target, delta, image_labels(chosen_on))
+        if len(chosen_on):
+            pair, images = arrays(chosen_on), image_labels(chosen_on)
+            found = selective_threshold(*pair, target=target, delta=delta, groups=images)
+        else:
+            found = _nothing_kept(0)
         keep = (judged["confidence"] >= found.threshold).to_numpy(dtype=bool, na_value=False)
         wrong = 1 - judged["correct"].to_numpy(dtype=float)
         kept, errors, n = int(keep.sum()), int(wrong[keep].sum()), len(judged)
@@ -226,12 +193,10 @@ def threshold_table(fit, test, *, target, delta=0.05, method="selective", by=(),
         if kept:
             low, high = clustered_interval(wrong[keep], image_labels(judged)[keep], level=level)
         row |= {"threshold": found.threshold, "n_fit": len(chosen_on)}
-        row |= {"fit_coverage": found.coverage, "fit_risk": found.risk}
-        row |= {"risk_bound": found.risk_bound, "n_test": n}
+        row |= {"fit_coverage": found.coverage, "n_test": n}
         row |= {"test_coverage": kept / n if n else np.nan, "test_risk": risk}
         row |= {"test_risk_low": low, "test_risk_high": high}
-        ruled = risk if method == "selective" else missed
-        rows.append(row | {"test_missed": missed, "holds": bool(kept == 0 or ruled <= target)})
+        rows.append(row | {"test_missed": missed, "holds": bool(kept == 0 or risk <= target)})
     return pd.DataFrame(rows)
 
 
@@ -242,7 +207,6 @@ def guarantee_table(
     target,
     sizes,
     delta=0.05,
-    method="selective",
     groups=None,
     n_repeats=1000,
     rng,
@@ -254,8 +218,8 @@ def guarantee_table(
     confidence, correct : (n,) arrays
         A large pool of items, taken as the population: samples are drawn from it with
         replacement, and judged on all of it.
-    target, delta, method
-        As `threshold_table`.
+    target, delta
+        As `selective_threshold`.
     sizes : sequence of int
         Sample sizes: items, or groups where given.
     groups : (n,) array, optional
@@ -266,12 +230,10 @@ def guarantee_table(
     Returns
     -------
     pandas.DataFrame
-        n_fit, target, mean_coverage, mean_risk (among kept, over repeats that keep any) with
-        mean_risk_low and mean_risk_high (Student's t, 95 %), mean_missed, violated (share of
-        repeats with risk above the target), certified (share that keep any), both with `_low` and
-        `_high` (Wilson, 95 %). For "selective" violated should be at most δ over all repeats, of
-        which those that keep nothing violate nothing. For "risk_control", which promises an
-        average, violated is NaN and mean_missed should be at most the target.
+        n_fit, target, mean_coverage, mean_risk (among kept, over repeats that keep any), violated
+        (share of repeats with risk above the target), certified (share that keep any), both with
+        `_low` and `_high` (Wilson, 95 %). violated should be at most δ over all repeats, of which
+        those that keep nothing violate nothing.
     """
     import pandas as pd
 
@@ -291,55 +253,29 @@ def guarantee_table(
             ids = None if groups is None else np.repeat(np.arange(size), long)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                thresholds[i] = _choose(c[at], y[at], method, target, delta, ids).threshold
-        rows.append({"n_fit": size, "target": target} | _judged(c, y, thresholds, target, method))
+                thresholds[i] = selective_threshold(
+                    c[at], y[at], target=target, delta=delta, groups=ids
+                ).threshold
+        rows.append({"n_fit": size, "target": target} | _judged(c, y, thresholds, target))
     return pd.DataFrame(rows)
 
 
-def _judged(c, y, thresholds, target, method) -> dict:
+def _judged(c, y, thresholds, target) -> dict:
     """What thresholds do on a population."""
-    from scipy.special import stdtrit
-
     values, kept, errors = _descending(c, y)
     at = np.searchsorted(-values, -thresholds, side="right")
     kept, errors = np.append(0, kept)[at], np.append(0, errors)[at]
     risk = errors[kept > 0] / kept[kept > 0]
-    n, reach = len(thresholds), np.nan
-    if risk.size > 1:
-        reach = stdtrit(risk.size - 1, 0.975) * risk.std(ddof=1) / risk.size**0.5
-    mean = risk.mean() if risk.size else np.nan
-    row = {"mean_coverage": kept.mean() / c.size, "mean_risk": mean}
-    row |= {"mean_risk_low": max(0.0, mean - reach), "mean_risk_high": min(1.0, mean + reach)}
-    row |= {"mean_missed": errors.mean() / c.size}
+    row = {"mean_coverage": kept.mean() / c.size}
+    row |= {"mean_risk": risk.mean() if risk.size else np.nan}
     for name, count in (("violated", (risk > target).sum()), ("certified", risk.size)):
-        low, high = wilson_interval(count, n)
-        row |= {name: count / n, f"{name}_low": float(low), f"{name}_high": float(high)}
-    if method == "risk_control":
-        row |= dict.fromkeys(("violated", "violated_low", "violated_high"), np.nan)
+        low, high = wilson_interval(count, len(thresholds))
+        row |= {
+            name: count / len(thresholds),
+            f"{name}_low": float(low),
+            f"{name}_high": float(high),
+        }
     return row
-
-
-def guarantee_sentence(table, *, delta, n_repeats) -> str:
-    """How often the errors allowed were exceeded, and how often anything was kept, in words.
-
-    `table` holds rows of `guarantee_table` by strategy, with method "selective", by image.
-    """
-    names = table["strategy"] + ", " + table["n_fit"].astype(str) + " images"
-    table = table.set_axis(names)
-    least, best = table["certified"].idxmin(), table["certified"].idxmax()
-    most = table["violated"].idxmax()
-    share = f"at most {table.violated[most]:.1%} ({most})" if table.violated[most] else "none"
-    words = (
-        f"A threshold was certified in {table.certified[least]:.1%} ({least}) to "
-        f"{table.certified[best]:.1%} ({best}) of {n_repeats:,} draws each. The errors allowed "
-        f"were exceeded in {share} of all draws; promised: {delta:.0%} or fewer. "
-    )
-    if table["certified"].max() == 0:
-        return words + "The promise was kept by keeping no answer."
-    return words + (
-        "A draw that certifies none keeps nothing and exceeds nothing: the promise is about all "
-        "draws, not about the certified ones alone."
-    )
 
 
 # --- what a check is worth ----------------------------------------------------------------
@@ -350,31 +286,17 @@ def _checked(c, threshold):
     return 1 - c >= threshold - 1e-9
 
 
-@metric
-def net_benefit(c, y, *, threshold) -> Recipe:
-    r"""Net benefit of checking the answers whose stated error probability is p_t or more.
+def net_benefit_table(
+    confidence, correct, *, thresholds=RATIOS, level=0.95, n_resamples=1000, groups=None, rng
+):
+    r"""Decision curve: net benefit of checking by confidence, of checking all and nothing.
 
     .. math:: \frac{\text{wrong and checked}}{n} - \frac{\text{right and checked}}{n}
        \cdot \frac{p_t}{1 - p_t}
 
-    The threshold probability p_t in (0, 1) says how many needless checks one found error is
-    worth: (1 − p_t) / p_t.
-
-    Returns
-    -------
-    float
-        In units of errors found per item, at most the error rate; checking nothing is 0, and
-        below 0 checking does harm. Source: Vickers & Elkin, Medical Decision Making 2006,
-        doi:10.1177/0272989X06295361.
-    """
-    odds = check_level(threshold, "threshold") / (1 - threshold)
-    return mean_of(_checked(c, threshold) * (1 - y - y * odds))
-
-
-def net_benefit_table(
-    confidence, correct, *, thresholds=RATIOS, level=0.95, n_resamples=1000, groups=None, rng
-):
-    """Decision curve: net benefit of checking by confidence, of checking all and nothing.
+    of checking the answers whose stated error probability is p_t or more. The threshold
+    probability says how many needless checks one found error is worth: (1 − p_t) / p_t. Source:
+    Vickers & Elkin, Medical Decision Making 2006, doi:10.1177/0272989X06295361.
 
     Parameters
     ----------
@@ -388,7 +310,7 @@ def net_benefit_table(
     -------
     pandas.DataFrame
         threshold, checked (share of answers), net_benefit, net_benefit_low, net_benefit_high,
-        check_all, check_none (always 0), over_all (net benefit − check_all, paired, with `_low` and
+        check_all, over_all (net benefit − check_all, paired, with `_low` and
         `_high`): what deferring by confidence adds to checking everything.
     """
     import pandas as pd
@@ -407,30 +329,13 @@ def net_benefit_table(
     k = t.size
     table = {"threshold": t, "checked": checked.mean(0)}
     table |= {"net_benefit": mid[:k], "net_benefit_low": low[:k], "net_benefit_high": high[:k]}
-    table |= {"check_all": mid[:k] + mid[k:], "check_none": 0.0}
+    table |= {"check_all": mid[:k] + mid[k:]}
     table |= {"over_all": -mid[k:], "over_all_low": -high[k:], "over_all_high": -low[k:]}
     return pd.DataFrame(table)
 
 
-@metric
-def expected_cost(c, y, *, threshold, cost_wrong=1.0, cost_check=0.1, miss_rate=0.0) -> Recipe:
-    r"""Mean cost per answer when those below a threshold τ are checked by a clinician.
-
-    .. math:: \frac1n \sum_{c_i \ge \tau} (1 - y_i)\, C_w + \frac1n \sum_{c_i < \tau}
-       \bigl[ C_c + (1 - y_i)\, m\, C_w \bigr]
-
-    with the costs C_w of a wrong answer acted on and C_c of a check, which lets the share m of
-    wrong answers pass; τ = 0 keeps all, infinity checks all.
-
-    Returns
-    -------
-    float
-        In the unit of the costs.
-    """
-    return mean_of(_costs(c, y, threshold, cost_wrong, cost_check, miss_rate))
-
-
-def _costs(c, y, threshold, cost_wrong, cost_check, miss_rate):
+def answer_costs(c, y, threshold, cost_wrong=1.0, cost_check=0.1, miss_rate=0.0):
+    """Cost of each answer, checked where its confidence is below the threshold."""
     best_threshold(cost_wrong=cost_wrong, cost_check=cost_check, miss_rate=miss_rate)  # checks
     acted_on = (1 - y) * cost_wrong
     return np.where(c >= threshold - 1e-9, acted_on, cost_check + miss_rate * acted_on)
@@ -467,7 +372,13 @@ def cost_table(
     groups=None,
     rng,
 ):
-    """Cost curve: what deferring by stated confidence costs, for checks cheap to dear.
+    r"""Cost curve: what deferring by stated confidence costs, for checks cheap to dear.
+
+    .. math:: \frac1n \sum_{c_i \ge \tau} (1 - y_i)\, C_w + \frac1n \sum_{c_i < \tau}
+       \bigl[ C_c + (1 - y_i)\, m\, C_w \bigr]
+
+    with the costs C_w of a wrong answer acted on and C_c of a check, which lets the share m of
+    wrong answers pass.
 
     Parameters
     ----------
@@ -495,7 +406,7 @@ def cost_table(
     thresholds = [best_threshold(cost_check=r, miss_rate=miss_rate) for r in ratios]
     pairs = zip(thresholds, ratios, strict=True)
     low, mid, high = mean_intervals(
-        np.stack([_costs(c, y, t, 1.0, r, miss_rate) for t, r in pairs], 1),
+        np.stack([answer_costs(c, y, t, 1.0, r, miss_rate) for t, r in pairs], 1),
         level=level,
         n_resamples=n_resamples,
         groups=groups,

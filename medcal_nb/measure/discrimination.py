@@ -8,12 +8,11 @@ import numpy as np
 
 from ._check import check_choice
 from ._sums import Recipe, metric
-from .calibration import by_value
 
 
 def _ranked(c, y, finish) -> Recipe:
     """A metric of counts and errors over distinct confidences, most confident first."""
-    values, cell = by_value(-c)
+    values, cell = np.unique(-c, return_inverse=True)
     return Recipe(cell, values.size, (1 - y,), lambda sums: finish(sums[..., 0], sums[..., 1]))
 
 

@@ -2,17 +2,9 @@
 
 import numpy as np
 
-from ._check import (
-    check_correct,
-    check_groups,
-    check_level,
-    check_pair,
-    check_resamples,
-    check_rng,
-    warn,
-)
-from ._sums import draw_counts, parcels, recipe_of, resampled
-from .inversion import FEW, Interval
+from ._check import check_correct, check_groups, check_level, check_pair, warn
+from ._sums import Draws, recipe_of
+from .inversion import Interval
 
 NOTHING = Interval(np.nan, np.nan, np.nan)
 
@@ -53,25 +45,8 @@ def bootstrap_interval(
     """
     c, y = check_pair(confidence, correct)
     estimate = recipe_of(stat, c, y).value()
-    values = bootstrap_values({"stat": stat}, c, y, n_resamples, groups, rng)["stat"]
+    values = Draws(groups, c.size, n_resamples, rng).values(stat, c, y)
     return percentile_interval(values, estimate, level)
-
-
-def bootstrap_values(stats, c, y, n_resamples, groups, rng) -> dict:
-    """(n_resamples,) values of each metric of a dict, on common resamples."""
-    codes, n_units = parcels(groups, c.size, check_rng(rng))
-    counts = draw_counts(n_units, check_resamples(n_resamples), rng)
-    enough(n_units, grouped=groups is not None)
-    return {name: resampled(recipe_of(f, c, y), counts, codes) for name, f in stats.items()}
-
-
-def enough(n_units: int, *, grouped: bool) -> None:
-    """Warn where resampling has nothing, or hardly anything, to vary."""
-    what = "images" if grouped else "items"
-    if n_units == 1:
-        warn(f"one of the {what} alone: resampling has nothing to vary, intervals are NaN")
-    elif n_units < FEW:
-        warn(f"{n_units} {what} are too few to trust an interval by resampling")
 
 
 def percentile_interval(values: np.ndarray, estimate: float, level: float) -> Interval:
@@ -94,14 +69,9 @@ def percentile_interval(values: np.ndarray, estimate: float, level: float) -> In
 
 def mean_intervals(values: np.ndarray, *, level, n_resamples, groups, rng) -> np.ndarray:
     """(3, k) low, mean and high of the k columns of (n, k) values, on common resamples."""
-    codes, n_units = parcels(groups, len(values), check_rng(rng))
-    counts = draw_counts(n_units, check_resamples(n_resamples), rng)
-    enough(n_units, grouped=groups is not None)
-    sums = np.zeros((n_units, values.shape[1]))
-    np.add.at(sums, codes, values)
-    drawn = (counts @ sums) / (counts @ np.bincount(codes, minlength=n_units))[:, None]
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    if n_units == 1:
+    draws = Draws(groups, len(values), n_resamples, rng)
+    low, high = np.quantile(draws.means(values), [(1 - level) / 2, (1 + level) / 2], axis=0)
+    if draws.n_units == 1:
         low = high = np.full(values.shape[1], np.nan)
     return np.stack([low, values.mean(0), high])
 
@@ -123,14 +93,14 @@ def holm(p_values) -> np.ndarray:
     false rejection at α or below, whatever the dependence. ValueError on a p value outside
     [0, 1]. Source: Holm, Scandinavian Journal of Statistics 1979, vol. 6, pp. 65–70.
     """
+    from statsmodels.stats.multitest import multipletests
+
     p = np.asarray(p_values, dtype=float)
-    known = np.flatnonzero(~np.isnan(p))
+    known, adjusted = ~np.isnan(p), np.full(p.shape, np.nan)
     if ((p[known] < 0) | (p[known] > 1)).any():
         raise ValueError(f"p_values must lie in [0, 1], got {p[known].min()} to {p[known].max()}")
-    order = known[np.argsort(p[known], kind="stable")]
-    adjusted = np.full(p.shape, np.nan)
-    steps = np.arange(order.size, 0, -1) * p[order]
-    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)
+    if known.any():
+        adjusted[known] = multipletests(p[known], method="holm")[1]
     return adjusted
 
 

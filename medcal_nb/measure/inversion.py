@@ -5,11 +5,13 @@ from typing import NamedTuple
 import numpy as np
 
 from ._check import check_groups, check_level, check_pair, check_rng, warn
-from .calibration import N_BINS, bins_of
+from ._sums import FEW, steps
+from .calibration import N_BINS, bins_of, ici, local_linear
 
 DRAWS = 1000
 HALVINGS = 20
-FEW = 10  # groups below which the likeness within them is hardly known
+LUCKY = 0.16
+CURVE = 64  # steps of confidence that a curve is drawn through
 
 
 class Interval(NamedTuple):
@@ -36,8 +38,10 @@ def ece_interval(
        \sum_b \frac{n_b}{n} |\gamma_b| = \theta, \quad \epsilon \sim N(0, C(\gamma))
 
     the ECE that true gaps γ would show: the upward bias of the ECE is part of the draw. For the
-    lower end γ are the likeliest gaps of that size, for the upper end they are even over the
-    bins, where the bias is least. C is the binomial variance at the hypothesis, with the
+    lower end γ are the likeliest gaps of that size, and the size of the mean gap, which no ECE is
+    below, is tested with it; for the upper end they are even over the bins, where the bias is
+    least, and an ECE that only luck can show counts as the least that calibrated answers show in
+    84 % of samples. C is the binomial variance at the hypothesis, with the
     correlation between and within bins that the groups show.
 
     Parameters
@@ -68,27 +72,46 @@ def ece_interval(
     References
     ----------
     Hybrid resampling: Chuang & Lai, Statistica Sinica 2000, vol. 10, pp. 1–50. Bias of the ECE:
-    Kumar, Liang & Ma, NeurIPS 2019, arXiv:1909.10155. An interval of the ℓ2 error: Sun,
+    Kumar, Liang & Ma, NeurIPS 2019, arXiv:1909.10155. Luck: power-constrained limits, Cowan,
+    Cranmer, Gross & Vitells, arXiv:1105.3166. An interval of the ℓ2 error: Sun,
     Chaudhari, Barnett & Dobriban, arXiv:2408.08998.
     """
     c, y = check_pair(confidence, correct)
-    tail = (1 - check_level(level)) / 2
-    check_rng(rng)
     bins = np.unique(bins_of(c, n_bins, binning), return_inverse=True)[1]
-    test = _Gaps(c, y, bins, groups, rng)
+    return _inverted(c, y, bins, groups, level, rng)
+
+
+def ici_interval(confidence, correct, *, level=0.95, groups=None, rng) -> Interval:
+    """Interval of the integrated calibration index, in the way of `ece_interval`.
+
+    The distances of a smooth curve from the diagonal take the place of the gaps of bins: smoothing
+    turns the noise of at most 64 steps of confidence into that of the curve. Arguments and result
+    as there; the estimate is `ici`, and the interval is that of its value on endlessly many items.
+    """
+    c, y = check_pair(confidence, correct)
+    cell = np.unique(steps(c, CURVE), return_inverse=True)[1]
+    count = np.bincount(cell).astype(float)
+    smooth = local_linear(np.bincount(cell, c) / count, count)
+    return _inverted(c, y, cell, groups, level, rng, smooth)._replace(estimate=ici(c, y))
+
+
+def _inverted(c, y, bins, groups, level, rng, smooth=None) -> Interval:
+    """The sizes of gap that are not in a tail of what was seen."""
+    tail = (1 - check_level(level)) / 2
+    test = _Gaps(c, y, bins, groups, check_rng(rng), smooth)
     if test.n_groups == 1 and groups is not None and c.size > 1:
-        warn("ece_interval: all answers are of one image: there is nothing to tell chance by")
-        return Interval(np.nan, test.ece, np.nan)
+        warn("all answers are of one image: there is nothing to tell chance by, no interval")
+        return Interval(np.nan, test.size, np.nan)
     if groups is not None and test.n_groups < FEW:
-        warn(f"ece_interval: {test.n_groups} images are too few to trust the interval's level")
+        warn(f"{test.n_groups} images are too few to trust the interval's level")
     low = 0.0
-    if np.mean(test.drawn(0 * test.gap) >= test.ece) < tail:
-        low = _boundary(0.0, test.ece, lambda t: np.mean(test.likeliest(t) >= test.ece) < tail)
+    if test.exceeded(0.0) < tail:
+        low = _boundary(0.0, test.size, lambda t: test.exceeded(t) < tail)
     # errors come whole: half of one is what a normal draw may be off by
-    seen = test.ece + 0.5 * test.inflation / c.size
-    size = _boundary(0.0, 1.0, lambda t: np.mean(test.drawn(test.even(t)) <= seen) >= tail)
-    high = test.weight @ np.abs(test.even(size))
-    return Interval(float(low), float(test.ece), float(max(high, low)))
+    seen = max(test.size, test.luck) + 0.5 * test.inflation / c.size
+    most = _boundary(0.0, 1.0, lambda t: np.mean(test.drawn(test.even(t))[0] <= seen) >= tail)
+    high = test.weight @ np.abs(test.even(most))
+    return Interval(float(low), float(test.size), float(max(high, low)))
 
 
 def _boundary(low: float, high: float, inside) -> float:
@@ -100,23 +123,31 @@ def _boundary(low: float, high: float, inside) -> float:
 
 
 class _Gaps:
-    """The gaps of the bins that hold items, and the noise that true gaps would be seen with."""
+    """The gaps of the bins that hold items, and the noise that true gaps would be seen with.
 
-    def __init__(self, c, y, bins, groups, rng):
+    With `smooth`, a matrix that turns the gaps of bins into those of a curve, it is of those.
+    """
+
+    def __init__(self, c, y, bins, groups, rng, smooth=None):
         residual = y - c
         n = np.bincount(bins).astype(float)
-        self.n, self.weight, self.gap = n, n / n.sum(), np.bincount(bins, residual) / n
+        gap = np.bincount(bins, residual) / n
+        self.n, self.weight, self.smooth = n, n / n.sum(), smooth
+        self.gap = gap if smooth is None else smooth @ gap
         self.first, self.second = np.bincount(bins, c) / n, np.bincount(bins, c * c) / n
-        self.ece = float(self.weight @ np.abs(self.gap))
+        self.size = float(self.weight @ np.abs(self.gap))
+        self.mean = abs(float(self.weight @ self.gap))
         self.n_groups, self.inflation = c.size, 1.0
-        self.noise = rng.standard_normal((DRAWS, n.size))
-        shift = rng.standard_normal(DRAWS)
+        self.noise = rng.standard_normal((n.size, DRAWS))
+        self.shift = rng.standard_normal(DRAWS)
         if groups is not None:
             self._correlate(residual - self.gap[bins], bins, groups)
         # the share of items in each bin is drawn, too
-        square = np.maximum(self.gap**2 - self.variance(self.gap), 0)
+        square = np.maximum(self.gap**2 - self.seen_with(self.gap), 0)
         between = max(0.0, self.weight @ square - (self.weight @ np.sqrt(square)) ** 2)
-        self.shift = shift * np.sqrt(between / c.size * self.inflation)
+        self.shift *= np.sqrt(between / c.size * self.inflation)
+        # less than what calibrated answers show in all but LUCKY of samples is luck, no evidence
+        self.luck = np.quantile(self.drawn(0 * gap)[0], LUCKY)
         # sizes of the softly thresholded gaps where one of them becomes 0; linear in between
         right = (np.bincount(bins, y) + 1) / (n + 2)
         self.cost = self.weight * right * (1 - right) / n
@@ -140,21 +171,38 @@ class _Gaps:
         correlation = np.where(known, sandwich / np.where(known, np.outer(sd, sd), 1), 0)
         np.fill_diagonal(correlation, 1)
         values, vectors = np.linalg.eigh(correlation)
-        self.noise = self.noise @ (vectors * np.sqrt(np.maximum(values, 0))).T
+        self.noise = (vectors * np.sqrt(np.maximum(values, 0))) @ self.noise
 
     def variance(self, gap):
-        """Of each gap seen, where this is the true one: the mean of p (1 − p), p = c + gap."""
+        """Of the mean outcome of each bin with this gap: the mean of p (1 − p), p = c + gap."""
         spread = self.first - self.second + gap * (1 - 2 * self.first) - gap**2
         return np.maximum(spread, 0) / self.n * self.inflation
 
-    def drawn(self, gap):
-        """Draws of the ECE that true gaps would show."""
-        return np.abs(self.noise * np.sqrt(self.variance(gap)) + gap) @ self.weight + self.shift
+    def seen_with(self, gap):
+        """Variance that a true gap is seen with."""
+        variance = self.variance(gap)
+        return variance if self.smooth is None else self.smooth**2 @ variance
 
-    def likeliest(self, size):
-        """Draws for the likeliest gaps of this size: those seen, softly thresholded."""
+    def drawn(self, gap):
+        """Draws of the mean size of gaps, and of the size of their mean, that these would show."""
+        seen = self.noise * np.sqrt(self.variance(gap))[:, None]
+        seen = (seen if self.smooth is None else self.smooth @ seen) + gap[:, None]
+        return self.weight @ np.abs(seen) + self.shift, np.abs(self.weight @ seen) + self.shift
+
+    def exceeded(self, size):
+        """How often the likeliest gaps of this size show as much as was seen.
+
+        These are the gaps seen, softly thresholded. What counts is their mean size or the size of
+        their mean, which is never larger: whichever stands out more from its draws.
+        """
         cut = np.interp(size, self.sizes, self.cuts)
-        return self.drawn(np.sign(self.gap) * np.maximum(np.abs(self.gap) - cut * self.cost, 0))
+        gap = np.sign(self.gap) * np.maximum(np.abs(self.gap) - cut * self.cost, 0)
+        most, seen = np.full(DRAWS, -np.inf), -np.inf
+        for drawn, found in zip(self.drawn(gap), (self.size, self.mean), strict=True):
+            centre, spread = drawn.mean(), max(drawn.std(), 1e-12)
+            most = np.maximum(most, (drawn - centre) / spread)
+            seen = max(seen, (found - centre) / spread)
+        return np.mean(most >= seen)
 
     def even(self, size):
         """The same gap in every bin, on the side seen as far as accuracy stays in [0, 1].
@@ -163,5 +211,5 @@ class _Gaps:
         """
         sign = np.where(self.gap > 0, 1.0, -1.0)
         room = np.where(sign > 0, 1 - self.first, self.first)
-        other = (size > room) & (self.gap**2 < self.variance(0 * self.gap))
+        other = (size > room) & (self.gap**2 < self.seen_with(0 * self.gap))
         return np.where(other, -sign * np.minimum(size, 1 - room), sign * np.minimum(size, room))

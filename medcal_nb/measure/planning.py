@@ -11,38 +11,17 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from . import calibration, discrimination
+from . import calibration
 from ._check import check_confidence, check_length, check_level, check_rng, warn
-from .calibration import LOGIT_CLIP, N_BINS, by_value
-from .intervals import bootstrap_values, clustered_interval, wilson_interval
+from ._sums import Draws
+from .calibration import LOGIT_CLIP, N_BINS
+from .intervals import wilson_interval
 from .inversion import ece_interval
 
 MANY = 1e9  # times that each item of a pool counts: what chance adds to outcomes is not in a limit
 POOL = 20_000  # confidences of a pool; more say nothing more, and cost time
 RESAMPLES = 300
 LUCK = 0.5  # how often answers about one image share their luck
-WORLDS = {
-    "calibrated": (1.0, 0.0),
-    "slightly overconfident": (0.9, -0.05),
-    "mildly overconfident": (0.8, -0.1),
-    "strongly overconfident": (0.6, -0.6),
-    "slightly underconfident": (1.1, 0.05),
-    "mildly underconfident": (1.25, 0.2),
-    "strongly underconfident": (1.6, 0.6),
-}
-
-
-def true_accuracy(confidence, slope, intercept) -> np.ndarray:
-    r"""Accuracy at each confidence, :math:`\mathrm{logit}\, p = a + b\, \mathrm{logit}\, c`.
-
-    A calibrated world (1, 0) is so at 0 and 1, too; in others confidence is moved into
-    [0.01, 0.99] first.
-    """
-    c = check_confidence(confidence)
-    if (slope, intercept) == (1, 0):
-        return c
-    inside = np.clip(c, 0.01, 0.99)
-    return 1 / (1 + np.exp(-slope * np.log(inside / (1 - inside)) - intercept))
 
 
 def fitted_world(confidence, correct, *, rng) -> tuple[np.ndarray, np.ndarray]:
@@ -66,6 +45,12 @@ def fitted_world(confidence, correct, *, rng) -> tuple[np.ndarray, np.ndarray]:
     return stated[kept], p[kept]
 
 
+def _world(confidence, p_true):
+    c, p = check_confidence(confidence), check_confidence(p_true, "p_true")
+    check_length(p, c.size, "p_true")
+    return c, p
+
+
 def _limits(c, p, stats) -> dict:
     """Each metric on the pool with every answer counted as right and as wrong, by its chance."""
     doubled = np.concatenate([c, c]), np.repeat([1.0, 0.0], c.size)
@@ -73,11 +58,9 @@ def _limits(c, p, stats) -> dict:
     return {name: f(*doubled, weights=weights) for name, f in stats.items()}
 
 
-def true_calibration_error(confidence, p_true) -> float:
-    r"""Mean distance of the true accuracy from the confidence, :math:`E|E[p \mid c] - c|`."""
-    c, p = check_confidence(confidence), check_confidence(p_true, "p_true")
-    check_length(p, c.size, "p_true")
-    values, cell = by_value(c)
+def _true_error(c, p) -> float:
+    """Mean distance of the true accuracy from the confidence, E|E[p | c] − c|."""
+    values, cell = np.unique(c, return_inverse=True)
     return float(np.abs(np.bincount(cell, p) - np.bincount(cell) * values).sum() / c.size)
 
 
@@ -108,12 +91,12 @@ def estimator_bias_table(
     Returns
     -------
     pandas.DataFrame
-        estimator, n, truth (`true_calibration_error`), limit (the estimator on the whole pool
-        without noise: what binning or smoothing does to the truth), mean, bias (mean − truth),
-        bias_se (Monte Carlo), sd, rmse, q05, q95.
+        estimator, n, truth (mean distance of the true accuracy from the confidence), limit (the
+        estimator on the whole pool without noise: what binning or smoothing does to the truth),
+        mean, bias (mean − truth), bias_se (Monte Carlo), sd, rmse, q05, q95.
     """
     check_rng(rng)
-    c, p = check_confidence(confidence), check_confidence(p_true, "p_true")
+    c, p = _world(confidence, p_true)
     mass = {"n_bins": n_bins, "binning": "mass"}
     estimators = {
         "ece_width": partial(calibration.ece, n_bins=n_bins),
@@ -124,7 +107,7 @@ def estimator_bias_table(
         "ici": calibration.ici,
     }
     estimators = {name: f for name, f in estimators.items() if only is None or name in only}
-    truth, limits = true_calibration_error(c, p), _limits(c, p, estimators)
+    truth, limits = _true_error(c, p), _limits(c, p, estimators)
     rows = []
     for size in sizes:
         samples = [_sample(c, p, size, 1, rng)[:2] for _ in range(n_repeats)]
@@ -147,83 +130,64 @@ def coverage_table(
     n_bins=N_BINS,
     binning="width",
     per_image=1,
-    only=None,
-    made=("bootstrap", "inversion", "clustered"),
+    made=("bootstrap", "inversion"),
     n_repeats=1000,
     level=0.95,
     rng,
 ):
-    """How often intervals hold the true value, by simulation in a known world.
+    """How often intervals of the ECE hold the true one, by simulation in a known world.
 
     Parameters
     ----------
     confidence, p_true : (n,) arrays
-        As `estimator_bias_table`. The truth of a metric is its value on the pool without chance.
+        As `estimator_bias_table`. The truth is the ECE of the pool without chance.
     sizes : sequence of int
         Items per sample.
     n_bins, binning
         Of the ECE.
     per_image : int
         Answers about one image, which share their luck half of the time; intervals are by image.
-    only : sequence of str, optional
-        Some of accuracy, brier, auroc, ece.
     made : sequence of str
-        Which kinds of interval.
+        How intervals are made: "bootstrap" (percentiles of 300 resamples), "inversion"
+        (`ece_interval`).
     n_repeats, level, rng
 
     Returns
     -------
     pandas.DataFrame
-        stat, interval (how it is made: "bootstrap", and for the ECE also "inversion", for accuracy
-        "clustered"), n, truth, coverage, coverage_se (Monte-Carlo standard error), coverage_low,
-        coverage_high (Wilson, 95 %), missed_below and missed_above (share of intervals wholly
-        below, above the truth), mean_width, n_repeats.
+        interval (how it is made), n, truth, coverage,
+        coverage_low, coverage_high (Wilson, 95 %), missed_below and missed_above (share of
+        intervals wholly below, above the truth), mean_width, n_repeats.
     """
     check_rng(rng)
-    check_level(level)
-    c, p = check_confidence(confidence), check_confidence(p_true, "p_true")
+    c, p = _world(confidence, p_true)
     bins = {"n_bins": n_bins, "binning": binning}
-    stats = {
-        "accuracy": calibration.accuracy,
-        "brier": calibration.brier_score,
-        "auroc": discrimination.auroc,
-        "ece": partial(calibration.ece, **bins),
-    }
-    stats = {name: f for name, f in stats.items() if only is None or name in only}
-    truths = _limits(c, p, stats)
+    ece = partial(calibration.ece, **bins)
+    truth, shares = _limits(c, p, {"ece": ece})["ece"], [(1 - level) / 2, (1 + level) / 2]
+
+    def ends(kind, c, y, images):
+        if kind == "inversion":
+            return ece_interval(c, y, **bins, level=level, groups=images, rng=rng)[::2]
+        return np.quantile(Draws(images, c.size, RESAMPLES, rng).values(ece, c, y), shares)
+
     rows = []
     for size in sizes:
-        found: dict = {}
-        for _ in range(n_repeats):
-            sample = _sample(c, p, size, per_image, rng)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                for key, ends in _intervals(*sample, stats, bins, made, level, rng).items():
-                    found.setdefault(key, []).append(ends)
-        for (stat, kind), ends in found.items():
-            row = {"stat": stat, "interval": kind, "n": size, "truth": truths[stat]}
-            rows.append(row | _held(np.array(ends), truths[stat]))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            samples = [_sample(c, p, size, per_image, rng) for _ in range(n_repeats)]
+            found = {kind: np.array([ends(kind, *one) for one in samples]) for kind in made}
+        rows += [
+            {"interval": kind, "n": size, "truth": truth} | _held(pairs, truth)
+            for kind, pairs in found.items()
+        ]
     return pd.DataFrame(rows)
-
-
-def _intervals(c, y, images, stats, bins, made, level, rng) -> dict:
-    plain = {k: f for k, f in stats.items() if k != "accuracy" and "bootstrap" in made}
-    drawn = bootstrap_values(plain, c, y, RESAMPLES, images, rng) if plain else {}
-    shares = [(1 - level) / 2, (1 + level) / 2]
-    found = {(name, "bootstrap"): np.nanquantile(drawn[name], shares) for name in plain}
-    if "accuracy" in stats and "clustered" in made:
-        found["accuracy", "clustered"] = clustered_interval(y, images, level=level)
-    if "ece" in stats and "inversion" in made:
-        low, _, high = ece_interval(c, y, **bins, level=level, groups=images, rng=rng)
-        found["ece", "inversion"] = low, high
-    return found
 
 
 def _held(ends, truth) -> dict:
     low, high = ends.T
     n, inside = low.size, int(((low <= truth) & (truth <= high)).sum())
     ends = wilson_interval(inside, n)
-    row = {"coverage": inside / n, "coverage_se": np.sqrt(inside * (n - inside) / n**3)}
+    row = {"coverage": inside / n}
     row |= {"coverage_low": float(ends[0]), "coverage_high": float(ends[1])}
     row |= {"missed_below": (high < truth).mean(), "missed_above": (low > truth).mean()}
     return row | {"mean_width": (high - low).mean(), "n_repeats": n}

@@ -27,11 +27,11 @@ def image_labels(graded: pd.DataFrame, column: str = "image_id") -> np.ndarray:
     Ids are written alike whatever their type: 7, numpy's 7, 7.0 and "7.0" are one id.
     """
     item = graded["item_id"] if "item_id" in graded else pd.Series(graded.index, graded.index)
-    item = item.astype(object)
-    if column in graded:
-        item = graded[column].astype(object).where(graded[column].notna(), item)
-    text = plain_ids(item)
-    return text if "dataset" not in graded else plain_ids(graded["dataset"]) + "/" + text
+    names = graded.get(column, item)
+    if names.isna().any():
+        names = names.astype(object).where(names.notna(), item.astype(object))
+    names = plain_ids(names)
+    return plain_ids(graded["dataset"]) + "/" + names if "dataset" in graded else names
 
 
 def plain_ids(values) -> np.ndarray:

@@ -8,30 +8,28 @@ import numpy as np
 import pandas as pd
 
 from . import calibration, deferral, discrimination
-from ._check import check_bins, check_choice, check_level, check_pair, check_rng, warn
-from ._sums import draw_counts, parcels, recipe_of, resampled
+from ._check import check_choice, check_level, check_pair, check_rng, check_whole, warn
+from ._sums import Draws
 from .calibration import N_BINS
 from .intervals import (
-    bootstrap_values,
     clustered_interval,
     consistency_band,
-    enough,
     holm,
     normal_p,
     percentile_interval,
     wilson_interval,
 )
-from .inversion import Interval, ece_interval
+from .inversion import Interval, ece_interval, ici_interval
 from .rows import image_labels, measured, parts_by
 
 SCORE_METRICS = ("accuracy", "mean_confidence", "ece", "brier", "log_loss", "auroc", "aurc")
+ENDS = ((0, "low"), (1, "high"))
 YIELDS = {f"yield_at_{percent}": percent / 100 for percent in (5, 10, 20)}
 
 ECES = ("ece", "ece_mass", "debiased_ece")  # have the interval of `ece_interval`
 # sampling noise adds to these as it does to a plain ECE, and resampling adds it once more
 NO_INTERVAL = (
-    "smooth_ece", "ace", "mce", "overconfidence", "underconfidence", "ici",
-    "reliability", "resolution",
+    "smooth_ece", "ace", "mce", "overconfidence", "underconfidence", "reliability", "resolution",
 )  # fmt: skip
 
 
@@ -40,7 +38,7 @@ def metric_functions(*, n_bins=N_BINS, binning="width") -> dict:
 
     `n_bins` and `binning` are for the binned ones; ece_mass and ace are always of equal mass.
     """
-    bins = {"n_bins": check_bins(n_bins), "binning": binning}
+    bins = {"n_bins": check_whole(n_bins, "n_bins", 1), "binning": binning}
     return {
         "accuracy": calibration.accuracy,
         "mean_confidence": calibration.mean_confidence,
@@ -116,9 +114,9 @@ def metrics_table(
     pandas.DataFrame
         The `by` columns, n, n_missing, then the metrics in the order asked for. Intervals:
         accuracy, confidently_wrong and yields by `clustered_interval`; ECE, of equal width or
-        mass, plain or debiased, by `ece_interval`; the others by the bootstrap, but for those of
-        `NO_INTERVAL`, whose bootstrap does not hold: NaN. NaN where a metric is undefined, with a
-        `MeasureWarning` that names the group and the reason.
+        mass, plain or debiased, by `ece_interval`, ICI by `ici_interval`; the others by the
+        bootstrap, but for those of `NO_INTERVAL`, whose bootstrap does not hold: NaN. NaN where a
+        metric is undefined, with a `MeasureWarning` that names the group and the reason.
 
     Raises
     ------
@@ -172,35 +170,27 @@ def _values(c, y, ids, names, stats) -> dict:
 
 def _ends(c, y, ids, asked, stats, found, level, n_resamples, rng) -> dict:
     """The ends of the intervals, each in the way that holds for its metric."""
-    ends, intervals = {}, {}
+    shares = {"accuracy": y, "confidently_wrong": c >= calibration.SURE - 1e-9}
+    shares |= {k: c >= found[f"{k}_threshold"] for k in YIELDS if k in asked}
+    ends, intervals, draws = {}, {}, None
     for name in asked:
-        if name == "accuracy":
-            ends[name] = clustered_interval(y, ids, level=level)
-        elif name == "confidently_wrong":
-            wrong = y == 0
-            sure = (c[wrong] >= calibration.SURE).astype(float)
-            whose = None if ids is None else np.asarray(ids)[wrong]
-            ends[name] = clustered_interval(sure, whose, level=level)
-        elif name in YIELDS:
-            kept = (c >= found[f"{name}_threshold"]).astype(float)
-            ends[name] = clustered_interval(kept, ids, level=level)
+        if name in shares:
+            of = y == 0 if name == "confidently_wrong" else slice(None)
+            whose = None if ids is None else ids[of]
+            ends[name] = clustered_interval(shares[name][of], whose, level=level)
+        elif name == "ici":
+            ends[name] = ici_interval(c, y, level=level, groups=ids, rng=rng)[::2]
         elif name in ECES:
             bins = {"binning": "width"} | stats[name].keywords
-            key = tuple(sorted(bins.items()))
+            key = bins["binning"], bins["n_bins"]
             if key not in intervals:
                 intervals[key] = ece_interval(c, y, **bins, level=level, groups=ids, rng=rng)
-            ends[name] = intervals[key].low, intervals[key].high
-    plain = {k: stats[k] for k in asked if k not in ends and k not in NO_INTERVAL}
-    if plain:
-        values = bootstrap_values(plain, c, y, n_resamples, ids, rng)
-        for name in plain:
-            interval = percentile_interval(values[name], found[name], level)
-            ends[name] = interval.low, interval.high
-    return {
-        f"{name}_{end}": value
-        for name, pair in ends.items()
-        for end, value in zip(("low", "high"), pair, strict=True)
-    }
+            ends[name] = intervals[key][::2]
+        elif name not in NO_INTERVAL:
+            draws = draws or Draws(ids, c.size, n_resamples, rng)
+            ends[name] = percentile_interval(draws.values(stats[name], c, y), found[name], level)
+            ends[name] = ends[name][::2]
+    return {f"{name}_{end}": pair[k] for name, pair in ends.items() for k, end in ENDS}
 
 
 class _labelled(warnings.catch_warnings):
@@ -325,9 +315,7 @@ def netcal_table(confidence, correct, *, n_bins=N_BINS):
 POINTS = 500
 
 
-def risk_coverage_table(
-    confidence, correct, *, level=0.95, n_resamples=1000, groups=None, rng=None
-):
+def risk_coverage_table(confidence, correct, *, level=0.95, n_resamples=1000, groups=None, rng):
     """Risk–coverage curve: error rate among the items at least as confident as a threshold.
 
     Parameters
@@ -336,8 +324,7 @@ def risk_coverage_table(
     level : float
         Of the pointwise band.
     n_resamples, groups, rng
-        As in `bootstrap_interval`: the band is that of the risk at each threshold. Without an rng
-        it is Wilson's interval, for independent items.
+        As in `bootstrap_interval`: the band is that of the risk at each threshold.
 
     Returns
     -------
@@ -355,20 +342,15 @@ def risk_coverage_table(
     values, kept, errors = deferral._descending(c, y)
     rows = np.unique(np.searchsorted(kept, np.linspace(kept[0], c.size, POINTS)))
     values, kept, errors = values[rows], kept[rows], errors[rows]
-    if rng is None:
-        low, high = wilson_interval(errors, kept, level=level)
-    else:
-        codes, n_units = parcels(groups, c.size, rng)
-        counts = draw_counts(n_units, n_resamples, rng)
-        enough(n_units, grouped=groups is not None)
-        place = np.searchsorted(-values, -c) + codes * values.size
-        size = n_units * values.size
-        held, wrong = (
-            (counts @ np.bincount(place, column, size).reshape(n_units, -1)).cumsum(1)
-            for column in (None, 1 - y)
-        )
-        drawn = np.where(held > 0, wrong / np.where(held > 0, held, 1), np.nan)
-        low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    draws = Draws(groups, c.size, n_resamples, rng)
+    place = np.searchsorted(-values, -c) + draws.codes * values.size
+    size = draws.n_units * values.size
+    held, wrong = (
+        (draws.counts @ np.bincount(place, column, size).reshape(draws.n_units, -1)).cumsum(1)
+        for column in (None, 1 - y)
+    )
+    drawn = np.where(held > 0, wrong / np.where(held > 0, held, 1), np.nan)
+    low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
     table = {"threshold": values, "n_kept": kept, "coverage": kept / c.size}
     table |= {"n_errors": errors.astype(int), "risk": errors / kept, "accuracy": 1 - errors / kept}
     return pd.DataFrame(table | {"risk_low": low, "risk_high": high})
@@ -385,18 +367,17 @@ def shrunken_table(scores, metric, *, level=0.95):
     1986, doi:10.1016/0197-2456(86)90046-2.
     """
     from scipy.special import ndtri
+    from statsmodels.stats.meta_analysis import combine_effects
 
     low, high = f"{metric}_low", f"{metric}_high"
     kept = scores[scores[low] < scores[high]]
-    x = kept[metric].to_numpy(float)
-    v = ((kept[high] - kept[low]).to_numpy(float) / (2 * ndtri((1 + level) / 2))) ** 2
-    w = 1 / v
-    reach = w.sum() - (w**2).sum() / w.sum() if x.size else 0
-    q = (w * (x - (w @ x) / w.sum()) ** 2).sum() if x.size else 0
-    tau2 = max(0.0, (q - (x.size - 1)) / reach) if x.size > 1 else 0.0
-    w = 1 / (tau2 + v)
-    mean = (w @ x) / w.sum() if x.size else np.nan
-    values = mean + tau2 * w * (x - mean)
+    x, values = kept[metric].to_numpy(float), kept[metric]
+    if len(kept) > 1:
+        v = ((kept[high] - kept[low]).to_numpy(float) / (2 * ndtri((1 + level) / 2))) ** 2
+        pooled = combine_effects(x, v, method_re="chi2")
+        tau2 = max(0.0, pooled.tau2)
+        mean = np.average(x, weights=1 / (tau2 + v))
+        values = mean + tau2 / (tau2 + v) * (x - mean)
     shrunken = kept.assign(**{metric: values, low: values, high: values}, estimate="shrunken")
     columns = ["group", "n", metric, low, high, "estimate"]
     return pd.concat([kept.assign(estimate="raw"), shrunken])[columns]
@@ -490,14 +471,12 @@ def _difference(one, other, paired, stat, level, n_resamples, rng) -> dict:
         warn("two sides share no items")
         return {}
     images = np.concatenate([one["_image"], other["_image"]])
-    codes, n_units = parcels(images, images.size, rng)
-    enough(n_units, grouped=True)
-    counts = draw_counts(n_units, n_resamples, rng)
+    draws = Draws(images, images.size, n_resamples, rng)
     values, drawn = [], []
-    for side, at in ((one, codes[: len(one)]), (other, codes[len(one) :])):
+    for side, at in ((one, slice(len(one))), (other, slice(len(one), None))):
         c, y = check_pair(side["confidence"], side["correct"])
         values.append(float(stat(c, y)))
-        drawn.append(resampled(recipe_of(stat, c, y), counts, at))
+        drawn.append(draws.values(stat, c, y, at))
     gap = drawn[0] - drawn[1]
     low, estimate, high = percentile_interval(gap, values[0] - values[1], level)
     row = {"n_a": len(one), "n_b": len(other), "value_a": values[0], "value_b": values[1]}

@@ -65,6 +65,12 @@ def gaps_between_sides(says) -> str:
     apart = abs(other["gap"]) - abs(one["gap"])
     if max(one["gap_low"], other["gap_low"]) <= min(one["gap_high"], other["gap_high"]):
         return f"{words} The two intervals overlap: neither side is shown to be worse."
+    if one["gap"] * other["gap"] < 0:
+        much, little = (one, other) if one["gap"] > 0 else (other, one)
+        return (
+            f"{words} It claims too much on {label_of(much['side'])} and too little on "
+            f"{label_of(little['side'])}."
+        )
     worse, better = (other, one) if apart > 0 else (one, other)
     return (
         f"{words} It is farther off on {label_of(worse['side'])} than on "
@@ -128,14 +134,14 @@ def by_luck(luck, coverage, n: int, level: float) -> str:
 
 
 def closest(estimators, n: int) -> str:
-    """Say what plain ECE reads in a known world, and which estimator is nearest to the truth."""
+    """Say what plain ECE reads in a known world, and which estimator errs least in a sample."""
     at = estimators[estimators["n"] == n].set_index("estimator")
     plain, best = at.loc["ece_width"], at["rmse"].idxmin()
     words = f"With {n:,} answers plain ECE reads {plain['mean']:.3f} where the truth is"
     if best == "ece_width":
-        return f"{words} {plain['truth']:.3f}, and none comes closer"
-    near = f"{label_of(best)} comes closest ({at.loc[best, 'mean']:.3f})"
-    return f"{words} {plain['truth']:.3f}; {near}"
+        return f"{words} {plain['truth']:.3f}, and none errs less in a single sample"
+    off = f"root mean square {at.loc[best, 'rmse']:.3f} against {plain['rmse']:.3f}"
+    return f"{words} {plain['truth']:.3f}; {label_of(best)} errs least in a single sample ({off})"
 
 
 def yields_of(scores) -> pd.DataFrame:

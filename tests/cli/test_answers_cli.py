@@ -11,12 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medcal_nb import measure
 from medcal_nb.answers import AnswerLog
 from medcal_nb.cli import main
 
 # An interval of the ECE only where there is one that holds its level.
-ECE_COLUMNS = ["ece", "ece_low", "ece_high"] if hasattr(measure, "ece_interval") else ["ece"]
 LOGITS = ",".join(f"logit_{c}" for c in "ABCDEF")
 
 
@@ -74,9 +72,13 @@ def test_import_then_score_gives_the_numbers_of_the_definitions(answers_csv, tmp
     assert "60 answers" in done.stdout
     table = scores(log)
     assert list(table.columns) == [
-        *("model", "dataset", "strategy", "n", "n_missing", "accuracy", "mean_confidence"),
-        *ECE_COLUMNS,
+        *("model", "dataset", "strategy", "n", "n_missing"),
+        *("accuracy", "accuracy_low", "accuracy_high", "mean_confidence"),
+        *("ece", "ece_low", "ece_high"),
         *("brier", "brier_low", "brier_high", "log_loss", "auroc", "aurc"),
+        *("confidently_wrong", "confidently_wrong_low", "confidently_wrong_high"),
+        *(f"yield_at_{k}{end}" for k in (5, 10, 20) for end in ("", "_low", "_high", "_threshold")),
+        *("ici", "ici_low", "ici_high"),
     ]
     assert table["model"].tolist() == ["a", "b"]
     assert table["dataset"].tolist() == ["d", "d"]
@@ -103,7 +105,13 @@ def test_score_by_any_column_in_any_format(answers_csv, tmp_path):
     assert table["n"].tolist() == frame.groupby("site").size().tolist()
     rows = json.loads(medcal("score", log, "--by", "site", "--format", "json").stdout)
     assert [row["site"] for row in rows] == ["east", "west"]
-    assert "mean_confidence" in medcal("score", log).stdout
+    told = medcal("score", log).stdout
+    for word in ("mean_confidence", "ceiling", "confidently wrong", "yield at 10", "ici"):
+        assert word in told
+    assert (
+        f"{rows[0]['brier']:.3f} [{rows[0]['brier_low']:.3f}, "
+        in medcal("score", log, "--by", "site").stdout
+    )
     assert scores(log, "--seed", "1").equals(scores(log, "--seed", "1"))
 
 

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from medcal_nb.answers import AnswerLog, export_answers
-from medcal_nb.cli._score import score_answers
+from medcal_nb.cli._score import DECIDING, score_answers
 from medcal_nb.errors import MedcalError
-from medcal_nb.measure import aurc, auroc, brier_score, ece, log_loss
+from medcal_nb.measure import aurc, auroc, brier_score, ece, ici, log_loss
 
 
 def rows(n, rng, **more):
@@ -67,6 +67,20 @@ def test_the_numbers_are_those_of_the_metrics(path, rng):
         ("aurc", aurc),
     ):
         assert row[name] == pytest.approx(metric(*pair)), name
+
+
+def test_what_decides_is_told_with_intervals(path, rng):
+    answers = pd.DataFrame(rows(400, rng))
+    (row,) = score_answers(write(path, answers))[0].to_dict("records")
+    c, y = answers["confidence"].to_numpy(), answers["correct"].to_numpy()
+    assert row["confidently_wrong"] == pytest.approx((c[~y] >= 0.9).mean())
+    assert row["ici"] == pytest.approx(ici(c, y))
+    for name in DECIDING:
+        assert row[f"{name}_low"] <= row[name] <= row[f"{name}_high"], name
+    assert row["yield_at_5"] <= row["yield_at_10"] < row["yield_at_20"] < row["accuracy"]
+    kept = c >= row["yield_at_20_threshold"]
+    assert row["yield_at_20"] == kept.mean()
+    assert (~y[kept]).mean() < 0.2
 
 
 def test_a_group_does_not_depend_on_the_others(path, tmp_path, rng):

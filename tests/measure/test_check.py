@@ -64,7 +64,6 @@ def test_any_sequence_of_numbers_or_booleans_is_taken(kind):
         (lambda c, y, r: measure.ece(c, y, n_bins=0), "n_bins must be a whole number"),
         (lambda c, y, r: measure.ece(c, y, n_bins=2.5), "n_bins must be a whole number"),
         (lambda c, y, r: measure.ece(c, y, binning="equal"), "binning must be one of 'width'"),
-        (lambda c, y, r: measure.ece(c, y, norm=0.5), "norm must be at least 1"),
         (lambda c, y, r: measure.accuracy_at_coverage(c, y, coverage=0), "coverage must lie in"),
         (lambda c, y, r: measure.auprc(c, y, positive="wrong"), "positive must be one of"),
         (lambda c, y, r: measure.ece(c, y, weights=[1, 2]), "weights has 2 values"),

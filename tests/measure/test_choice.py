@@ -150,7 +150,12 @@ def test_where_deferring_pays_is_read_off_both_differences():
     one = pd.DataFrame({"threshold": t, "labels used": "as stated"} | lows)
     two = one.assign(**{"labels used": "medical labels", "over_all_low": -1.0})
     told = measure.pays_title(pd.concat([one, two]), "labels used")
-    assert told.endswith("worth 4.0 to 4.0 checks as stated, and never with medical labels")
+    assert told == (
+        "Deferring pays where an error is worth 4 checks as stated, and never with medical labels"
+    )
+    lows = {"net_benefit_low": 0.1, "over_all_low": [0.1, 0.1, 0.1]}
+    told = measure.pays_title(one.assign(**lows), "labels used")
+    assert told == "Deferring pays where an error is worth 1 to 9 checks as stated"
 
 
 def test_guarantees_are_told_as_shares_of_draws():
@@ -164,3 +169,5 @@ def test_guarantees_are_told_as_shares_of_draws():
     told = measure.guarantee_title(table, delta=0.1)
     assert "nothing in 90 % of draws, with 400 in 30 %" in told
     assert "is broken: too many errors in at most 30 %" in told
+    seldom = table.assign(violated=[0.0, 0.002], violated_low=0.0)
+    assert "is kept: too many errors in under 1 %" in measure.guarantee_title(seldom, delta=0.1)

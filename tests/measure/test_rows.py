@@ -71,6 +71,15 @@ def test_halves_share_no_image_of_a_data_set(graded, rng):
     assert len(first) + len(second) == len(twin)
 
 
+@pytest.mark.parametrize(
+    "ids", [[7, 8], [7.0, 8.0], ["7", "8"], ["7.0", "8.00"], np.array([7, 8]), [7, None], [7, "8"]]
+)
+def test_an_image_is_one_whatever_the_type_of_its_id(ids):
+    frame = pd.DataFrame({"item_id": [5, 8], "image_id": ids, "dataset": "d"})
+    assert rows.image_labels(frame).tolist() == ["d/7", "d/8"]
+    assert rows.plain_ids(["a.0", "007", "-3.0", 1.5]).tolist() == ["a.0", "007", "-3", "1.5"]
+
+
 def test_by_group_hands_over_images_and_counts_them(graded):
     seen = []
     table = rows.by_group(

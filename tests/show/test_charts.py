@@ -38,7 +38,7 @@ def tables():
     """A small table for every plot, and its options."""
     rng = np.random.default_rng(0)
     risk = [
-        risk_coverage_table(c := rng.random(60), rng.random(60) < c).assign(strategy=name)
+        risk_coverage_table(c := rng.random(60), rng.random(60) < c, rng=rng).assign(strategy=name)
         for name in ("verbalized", "p_true")
     ]
     points = {"strategy": ["verbalized"], "kept": [50], "wrong": [5], "checked": [50]}
@@ -298,3 +298,14 @@ def test_three_reliability_diagrams_side_by_side_can_be_read():
     for text in words(fig):
         box = text.get_window_extent()
         assert page.contains(box.x1, box.y1), text
+
+
+def test_netcal_draws_its_own_diagram_on_axes_of_ours():
+    """Heights are accuracies by bin: of the answers stated at 0.65, half are right."""
+    from medcal_nb.show.peer import plot_by_netcal
+
+    c, y = np.repeat([0.25, 0.65], 50), np.tile([1, 0], 50)
+    fig = beside(lambda ax: plot_by_netcal(c, y, ax=ax, n_bins=10), lambda ax: ax.plot([0, 1]))
+    heights = [bar.get_height() for bar in fig.axes[0].containers[0]]
+    assert heights[2] == heights[6] == 0.5
+    assert fig.axes[0].get_title("left") == "Reliability Diagram"

@@ -35,6 +35,22 @@ def test_a_side_is_called_worse_only_where_intervals_are_apart():
     near = pd.concat([says(0.1, side="general images"), says(0.11)])
     assert "overlap" in told.gaps_between_sides(near)
     assert "overlap" not in told.gaps_between_sides(says(0.1))
+    opposite = pd.concat([says(0.1, side="general images"), says(-0.1)])
+    assert told.gaps_between_sides(opposite).endswith(
+        "It claims too much on general images and too little on medical images."
+    )
+
+
+def test_an_estimator_errs_least_by_its_squared_error():
+    table = pd.DataFrame({"estimator": ["ece_width", "smooth_ece"], "n": 451, "truth": 0.098})
+    table = table.assign(mean=[0.1, 0.09], rmse=[0.021, 0.017])
+    assert told.closest(table, 451) == (
+        "With 451 answers plain ECE reads 0.100 where the truth is 0.098; smooth ECE errs least in "
+        "a single sample (root mean square 0.017 against 0.021)"
+    )
+    assert told.closest(table.assign(rmse=[0.01, 0.017]), 451).endswith(
+        "none errs less in a single sample"
+    )
 
 
 def test_icons_count_errors_stated_with_certainty():

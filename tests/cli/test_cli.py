@@ -218,3 +218,18 @@ def test_a_bare_table_is_told_how_it_comes_in(tmp_path):
     assert done.returncode == 2
     assert "no column 'model'" in done.stderr
     assert f"`medcal import {tmp_path / 'a.csv'} --to answers.sqlite`" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("score", "a.csv", "--bins", "1000000000"), "'--bins': .* less than or equal to"),
+        (("score", "a.csv", "--resamples", "1000000000"), "'--resamples': .* less than or equal"),
+        (("ask", "--samples", "1000000000000"), "'--samples': .* less than or equal to"),
+    ],
+)
+def test_sizes_that_no_machine_holds_are_refused_before_anything_is_read(words, told):
+    done = medcal(*words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.search(told, done.stderr)
+    assert done.stderr.count("\n") == 1

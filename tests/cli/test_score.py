@@ -208,3 +208,10 @@ def test_what_cannot_be_scored_is_said(path, tmp_path, rng):
     (tmp_path / "a.txt").write_text("x")
     with pytest.raises(MedcalError, match="cannot tell the format"):
         score_answers(tmp_path / "a.txt")
+
+
+def test_a_column_named_twice_groups_once(path, rng):
+    write(path, rows(40, rng))
+    once, _ = score_answers(path, by=("model",), n_resamples=20)
+    twice, _ = score_answers(path, by=("model", "model"), n_resamples=20)
+    pd.testing.assert_frame_equal(twice, once)

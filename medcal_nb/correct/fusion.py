@@ -406,13 +406,15 @@ def _common(part, voters, expert, n_folds, where):
     for s, c in zip(ballots.strategies, share, strict=True):
         if s not in kept:
             warnings.warn(
-                f"fusion: {where}: {s} answered {c:.0%} of the items, less than "
-                f"{_LEAST_SHARE:.0%}; left out",
+                f"fusion: {where}: {s} answered {100 * c:.0f} % of the items, less than "
+                f"{100 * _LEAST_SHARE:.0f} %; left out",
                 RecalibrationWarning,
                 stacklevel=4,
             )
     if not set(kept) - {expert}:
-        raise ValueError(f"fusion: {where}: no strategy answered {_LEAST_SHARE:.0%} of the items")
+        raise ValueError(
+            f"fusion: {where}: no strategy answered {100 * _LEAST_SHARE:.0f} % of the items"
+        )
     everyone = ballots.answered()[:, [s in kept for s in ballots.strategies]].all(axis=1)
     rows = ballots.rows[everyone & ballots.graded()]
     if len(rows) < 2 * n_folds:

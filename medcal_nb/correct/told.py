@@ -215,7 +215,7 @@ def labels_sentence(
         return f"{n:,.0f} or fewer" if n == row["n_min"] else f"{n:,.0f}"
 
     ends = dict.fromkeys((said(row["n_star_low"]), said(row["n_star_high"])))
-    band = f" ({level:.0%} interval: {' to '.join(ends)})" if row["n_star_low"] > 0 else ""
+    band = f" ({100 * level:.0f} % interval: {' to '.join(ends)})" if row["n_star_low"] > 0 else ""
     pays = f"from {said(row['n_star'])} labels on"
     if not np.isfinite(row["n_star"]):
         pays = f"not at up to {row['n_max']:,} labels"

@@ -183,7 +183,7 @@ def choice_sentence(table) -> str:
         + (
             "every one is checked. "
             if best["checked"] == 1
-            else f"{best['checked']:.0%} are checked. "
+            else f"{100 * best['checked']:.0f} % are checked. "
         )
     )
     tied, others = table["tied"] & ~table["chosen"], len(table) - 1
@@ -302,13 +302,13 @@ def yield_sentence(deciding, strategy: str, column: str, *, percent: int = 10) -
     rows = deciding[deciding["strategy"] == strategy]
     name = f"yield_at_{percent}"
     told = [
-        f"{row[name]:.0%} {_with(row[column])} (Brier score {row['brier']:.3f}, "
-        f"{row['confidently_wrong']:.0%} of the errors stated at 0.9 or more)"
+        f"{100 * row[name]:.0f} % {_with(row[column])} (Brier score {row['brier']:.3f}, "
+        f"{100 * row['confidently_wrong']:.0f} % of the errors stated at 0.9 or more)"
         for row in rows.to_dict("records")
     ]
     return (
         f"With at most {percent} % errors allowed, of the answers of {strategy} may stand alone: "
-        f"{'; '.join(told)}. {rows['accuracy'].iloc[0]:.0%} are right."
+        f"{'; '.join(told)}. {100 * rows['accuracy'].iloc[0]:.0f} % are right."
     )
 
 
@@ -319,6 +319,6 @@ def shift_sentence(shift, source: str, target: str, *, errors_allowed) -> str:
         return f"On {source}, too, no threshold could be certified that keeps an answer."
     over, worst = int((kept["test_risk"] > errors_allowed).sum()), kept["test_risk"].max()
     return (
-        f"Chosen on {source} for {errors_allowed:.0%} errors, {over} of {len(kept)} thresholds let "
-        f"more pass on {target}; at most {worst:.0%} of the kept are wrong."
+        f"Chosen on {source} for {100 * errors_allowed:.0f} % errors, {over} of {len(kept)} "
+        f"thresholds let more pass on {target}; at most {100 * worst:.0f} % of the kept are wrong."
     )

@@ -32,6 +32,7 @@ from medcal_nb.study.profiles import FOLDER, Profile, checkout, load_profile
 
 RUNS, UNCHANGED, LEFT_OUT, FAILED, NOT_RUN = "runs", "unchanged", "left out", "failed", "not run"
 _ABSENT = "absent"
+FINDINGS = "findings.json"
 # what a notebook with its kernel and the numerical libraries takes at most, by observation
 _MEMORY_PER_NOTEBOOK = 1.5e9
 
@@ -338,6 +339,7 @@ class _Runner:
         where = {"figures": self.study.figures, "results": self.study.results}
         pages = self.study.work / "html"
         save_index(pages, notebooks, self.study.profile, fast=self.study.fast, **where)
+        self.publish_findings()
         if self.stopped:
             raise KeyboardInterrupt
         for report in session.execution_reports:
@@ -346,6 +348,14 @@ class _Runner:
                 step.action, step.reason = NOT_RUN, f"{', '.join(self.study.failed)} failed"
             elif report.outcome == pytask.TaskOutcome.SKIP_UNCHANGED and step.action == RUNS:
                 step.action, step.reason = UNCHANGED, ""
+
+    def publish_findings(self) -> None:
+        """Write the answers of the notebooks, in sentences, beside the figures."""
+        read = {file.stem: load_results(file) for file in self.study.results.glob("*.json")}
+        found = {name: told["answer"] for name, told in sorted(read.items()) if "answer" in told}
+        if found and self.study.figures.is_dir():
+            text = json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+            replace_files({self.study.figures / FINDINGS: text.encode()})
 
     @contextlib.contextmanager
     def stoppable(self) -> Iterator[None]:

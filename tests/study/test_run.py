@@ -15,7 +15,7 @@ from medcal_nb.answers import AnswerLog
 from medcal_nb.errors import MedcalError
 from medcal_nb.show.figures import read_manifest
 from medcal_nb.study import load_results
-from medcal_nb.study.run import FAILED, LEFT_OUT, NOT_RUN, RUNS, UNCHANGED, run_study
+from medcal_nb.study.run import FAILED, FINDINGS, LEFT_OUT, NOT_RUN, RUNS, UNCHANGED, run_study
 from tests.study.toy import (
     ALONE,
     ASK,
@@ -45,9 +45,11 @@ def test_a_study_from_cold_to_one_change(toy):
     assert set(reasons(cold).values()) == {"no earlier run"}
     assert contents(toy / "figures").keys() == {
         f"{name}.{kind}" for name in ("fig02_bars", "fig03_line") for kind in ("png", "svg", "csv")
-    } | {"manifest.json"}
+    } | {"manifest.json", FINDINGS}
     results = toy / "build" / "pocket" / "results"
-    assert load_results(results / "00_overview.json") == {"twice": 1.3, "rows": 1}
+    told = {"answer": ["Twice 0.65."], "twice": 1.3, "rows": 1}
+    assert load_results(results / "00_overview.json") == told
+    assert json.loads((toy / "figures" / FINDINGS).read_text()) == {"00_overview": ["Twice 0.65."]}
     told = read_manifest(toy / "figures")["fig02_bars"]["provenance"]
     assert told["parameters"] == {"SCALE": 1.0}
     assert told["profile"] == "pocket"

@@ -67,7 +67,8 @@ from medcal_nb.study import notebook_context
 
 ctx = notebook_context("00_overview", PROFILE, "", OUT_DIR, FAST)
 mean = ctx.read_results("02_numbers")["mean"]
-ctx.results({"twice": 2 * mean, "rows": len(pd.read_csv(ctx.path_of("fig03_line")))})
+rows = len(pd.read_csv(ctx.path_of("fig03_line")))
+ctx.results({"answer": [f"Twice {mean}."], "twice": 2 * mean, "rows": rows})
 """
 
 

@@ -426,9 +426,7 @@ def _per_row(table, options) -> int:
 
 
 @_inked()
-def plot_lines(
-    table, *, x, y, ax=None, hue=None, xlabel="", ylabel="", log=False, references=None
-):  # fmt: skip
+def plot_lines(table, *, x, y, ax=None, hue=None, xlabel="", ylabel="", log=False, references=None):
     """Draw a line per level, named at its end: costs, net benefits, estimators, what you have.
 
     Parameters

@@ -512,8 +512,8 @@ def plot_tokens(table, *, ax=None, tokens="new_tokens", loss="brier", label="str
     ax.set_xlim(-0.3 if table[tokens].min() < 1 else 0.7 * table[tokens].min(), None)
     _number_axis(ax.xaxis)
     ax.set(xlabel=f"{label_of(tokens)} per item", ylabel=f"{label_of(loss)} (lower is better)")
-    colours = [looks(table[label])[name].colour for name in named[label]]
-    _name_points(ax, [*zip(named[tokens], named[loss], named[label], colours, strict=True)])
+    looked, rows = looks(table[label]), named[[tokens, loss, label]].itertuples(index=False)
+    _name_points(ax, [(*row, looked[row[-1]].colour) for row in rows])
 
 
 @_inked(height=3.4, width="full")

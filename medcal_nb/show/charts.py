@@ -21,6 +21,7 @@ from medcal_nb.show.look import (
     PINK,
     SMALL,
     VIOLET,
+    Look,
     figure,
     looks,
     luminance,
@@ -74,12 +75,31 @@ def _groups(table, hue):
     return [(level, table[table[hue] == level], look) for level, look in looked.items()]
 
 
-def _arms(table, name):
+def _arms(table, name, ends=None):
     """Return how far the interval of a column reaches below and above it, None without one."""
-    if f"{name}_low" not in table:
+    low, high = (f"{ends or name}_{end}" for end in ("low", "high"))
+    if low not in table:
         return None
-    reach = [table[name] - table[f"{name}_low"], table[f"{name}_high"] - table[name]]
+    reach = [table[name] - table[low], table[high] - table[name]]
     return np.clip(np.asarray(reach, dtype=float), 0, None)
+
+
+def _line(ax, table, x, y, name, look, ends=None, **ink):
+    """Draw a line and its band; return ``(y, name, colour)`` of its end."""
+    table = table.sort_values(x)
+    ax.plot(table[x], table[y], color=look.colour, ls=look.line, **ink)
+    low, high = ends or (f"{y}_low", f"{y}_high")
+    if low in table:
+        ax.fill_between(table[x], table[low], table[high], color=look.colour, alpha=0.14, lw=0)
+    return table[y].iloc[-1], name, look.colour
+
+
+def _dots(ax, table, x, y, hue, **ink) -> None:
+    """Draw dots with their intervals both ways."""
+    ink = {"mec": "white", "mew": 0.5, "elinewidth": 0.6} | ink
+    for level, part, look in _groups(table, hue):
+        ink |= {"fmt": look.marker, "color": look.colour, "label": label_of(level)}
+        ax.errorbar(part[x], part[y], _arms(part, y), _arms(part, x), **ink)
 
 
 def _percent_axis(axis, label: str) -> None:
@@ -116,35 +136,36 @@ def _apart(values, sizes):
     return places
 
 
-def _tall(ax) -> float:
-    """Return how tall axes will be, in points, about: they are laid out when they are drawn."""
-    return max(0.8 * ax.get_window_extent().height / ax.figure.dpi * 72, 1)
+def _inches(ax):
+    """Return how wide and tall axes will be, about: they are laid out when they are drawn."""
+    return ax.get_window_extent().size / ax.figure.dpi
+
+
+def _letter(ax) -> float:
+    """Return how tall small letters are, as a share of the axes."""
+    return SMALL / max(0.8 * 72 * _inches(ax)[1], 1)
+
+
+def _write(ax, text, at, place, colour, leader, **more) -> None:
+    """Write a name at a place, in shares of the axes, and a thin line to what it names."""
+    line = leader and {"arrowstyle": "-", "shrinkA": 0, **leader}
+    more |= {"color": _for_words(colour), "fontsize": SMALL, "va": "center", "arrowprops": line}
+    ax.annotate(text, at, place, textcoords="axes fraction", **more)
 
 
 def _name_ends(ax, ends) -> None:
     """Write names at the right of lines, apart from each other: ``(y, name, colour)`` each."""
+    values, names, colours = zip(*ends, strict=True)
     low, high = ax.get_ylim()
+    at = (np.array(values) - low) / (high - low)
     texts = [
-        "\n".join(textwrap.fill(line, 30) for line in label_of(name).split("\n"))
-        for _, name, _ in ends
+        "\n".join(textwrap.fill(line, 30) for line in label_of(name).split("\n")) for name in names
     ]
-    at = np.array([(y - low) / (high - low) for y, _, _ in ends])
-    sizes = [(text.count("\n") + 1.1) * 1.3 * SMALL / _tall(ax) for text in texts]
-    leader = {"arrowstyle": "-", "color": PALE, "lw": 0.7, "shrinkA": 0, "shrinkB": 0}
-    for (_, _, colour), text, there, y in zip(ends, texts, _apart(at, sizes), at, strict=True):
-        ax.annotate(
-            text,
-            (1, y),
-            (1.03, there),
-            xycoords="axes fraction",
-            textcoords="axes fraction",
-            va="center",
-            color=_for_words(colour),
-            fontsize=SMALL,
-            annotation_clip=False,
-            # where many lines meet, leaders would cross the names
-            arrowprops=None if abs(there - y) > 0.1 else leader,
-        )
+    sizes = [(text.count("\n") + 1.1) * 1.3 * _letter(ax) for text in texts]
+    for text, y, there, colour in zip(texts, at, _apart(at, sizes), colours, strict=True):
+        # where many lines meet, leaders would cross the names
+        leader = None if abs(there - y) > 0.1 else {"color": PALE, "lw": 0.7, "shrinkB": 0}
+        _write(ax, text, (1, y), (1.03, there), colour, leader, xycoords="axes fraction")
 
 
 def _name_points(ax, points) -> None:
@@ -152,32 +173,20 @@ def _name_points(ax, points) -> None:
     if not points:
         return
     places = ax.transAxes.inverted().transform(ax.transData.transform([p[:2] for p in points]))
-    heights = _apart(places[:, 1], [1.5 * SMALL / _tall(ax)] * len(points))
-    for (x, y, name, colour), place, there in zip(points, places, heights, strict=True):
-        left = place[0] > 0.6
-        ax.annotate(
-            label_of(name),
-            (x, y),
-            (place[0] - 0.05 if left else place[0] + 0.05, there),
-            textcoords="axes fraction",
-            ha="right" if left else "left",
-            va="center",
-            fontsize=SMALL,
-            color=_for_words(colour),
-            bbox=_PAPER,
-            arrowprops={"arrowstyle": "-", "color": GREY, "lw": 0.5, "shrinkA": 0, "shrinkB": 2},
-        )
+    heights = _apart(places[:, 1], [1.5 * _letter(ax)] * len(points))
+    leader = {"color": GREY, "lw": 0.5, "shrinkB": 2}
+    for (*at, name, colour), (x, _), y in zip(points, places, heights, strict=True):
+        aside, side = (-0.05, "right") if x > 0.6 else (0.05, "left")
+        _write(ax, label_of(name), at, (x + aside, y), colour, leader, ha=side, bbox=_PAPER)
 
 
-def _key(ax, **options) -> None:
+def _key(ax) -> None:
     """Set the key above the axes, in one line where the names are short enough."""
-    handles, names = ax.get_legend_handles_labels()
-    letters = 13 * ax.get_window_extent().width / ax.figure.dpi
-    fit = int(letters // (max(map(len, names), default=0) + 4))
-    columns = max(1, min(len(handles), fit))
-    place = {"loc": "lower left", "bbox_to_anchor": (-0.02, 1.0), "ncols": columns}
-    near = {"handlelength": 1.3, "handletextpad": 0.3, "columnspacing": 0.8}
-    ax.legend(handles, names, **place, **near, **options)
+    found = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
+    fit = int(13 * _inches(ax)[0] // (max(map(len, found), default=0) + 4))
+    place = {"loc": "lower left", "bbox_to_anchor": (-0.02, 1.0), "handletextpad": 0.3}
+    near = {"ncols": max(1, min(len(found), fit)), "handlelength": 1.3, "columnspacing": 0.8}
+    ax.legend(found.values(), found.keys(), **place, **near)
 
 
 @_inked(height=3.6)
@@ -207,19 +216,9 @@ def plot_reliability(table, *, ax=None, hue=None):
                 ax.fill_between([row.low, row.high], *band, color=look.colour, alpha=0.14, lw=0)
         share, wide = part["n"] / part["n"].sum(), (part["high"] - part["low"]) / len(groups)
         many = part[share >= FEW]
-        errors = None
-        if "acc_low" in part:
-            bars = many.rename(columns={"acc_low": "accuracy_low", "acc_high": "accuracy_high"})
-            errors = _arms(bars, "accuracy")
-        ax.errorbar(
-            *(many["mean_confidence"], many["accuracy"], errors),
-            color=look.colour,
-            marker=look.marker,
-            ls=look.line,
-            elinewidth=0.8,
-            clip_on=False,
-            zorder=3,
-        )
+        ink = {"color": look.colour, "marker": look.marker, "ls": look.line, "elinewidth": 0.8}
+        dots = many["mean_confidence"], many["accuracy"], _arms(many, "accuracy", "acc")
+        ax.errorbar(*dots, **ink, clip_on=False, zorder=3)
         few = part[share < FEW]
         if len(few):
             places = few["mean_confidence"], few["accuracy"]
@@ -230,7 +229,7 @@ def plot_reliability(table, *, ax=None, hue=None):
         says, right = (np.average(part[name], weights=part["n"]) for name in columns)
         name = "" if level is None else f"{label_of(level)}: "
         said.append((f"{name}says {percent(says)}, right {percent(right)}", look.colour))
-    narrow = ax.get_window_extent().width / ax.figure.dpi < 1.9
+    narrow = _inches(ax)[0] < 1.9
     ticks = np.linspace(0, 1, 3 if narrow else 6)
     ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xticks=ticks, yticks=ticks)
     ax.tick_params(labelbottom=False)
@@ -264,7 +263,7 @@ def plot_icons(table, *, ax=None):
         {"facecolor": VIOLET, "edgecolor": VIOLET, "marker": "X"},
     ]
     place, start = np.arange(100), 0
-    size = 0.62 * min(_tall(ax), ax.get_window_extent().width / ax.figure.dpi * 72) / 10
+    size = 0.062 * 72 * min(_inches(ax) * (1, 0.8))
     for k, (name, n) in enumerate(zip(table["outcome"], whole, strict=True)):
         here = place[start : start + n]
         ax.scatter(here % 10, here // 10, s=size**2, label=f"{n} {name}", **kinds[k % 3])
@@ -288,31 +287,25 @@ def plot_dumbbells(table, *, ax=None, margin=None, xlabel=""):
     margin : float, optional
         How much worse than medical labels still counts as carried over: shaded.
     """
-    labels, looked = list(dict.fromkeys(table["label"])), looks(table["stage"])
-    last = list(looked)[-1]
-    for y, label in enumerate(labels):
-        part = table[table["label"] == label]
-        own = part.loc[part["stage"] == last, "value"]
-        if margin is not None and len(own):
-            ax.barh(y, margin, left=own.iloc[0], height=0.7, color=PALE, zorder=1)
-        ax.plot([part["value"].min(), part["value"].max()], [y, y], color=GREY, lw=0.8, zorder=2)
-        for k, row in enumerate(part.to_dict("records")):
-            look, up = looked[row["stage"]], 0.16 * (k - (len(part) - 1) / 2)
-            if "low" in row:
-                ax.plot([row["low"], row["high"]], [y + up] * 2, color=look.colour, lw=1, zorder=3)
-            hollow = {"mfc": "white"} if label_of(row["stage"]) == "as stated" else {}
-            name = label_of(row["stage"]) if y == 0 else None
-            ax.plot(
-                row["value"], y + up, look.marker, color=look.colour, label=name, zorder=4, **hollow
-            )
-        if "conclusion" in part:
-            ax.annotate(
-                str(part["conclusion"].iloc[0]), (1.02, y), xycoords=("axes fraction", "data"),
-                va="center", fontsize=SMALL,
-            )  # fmt: skip
-    _label_rows(ax, labels)
-    shaded = f"shaded: at most {margin:g} worse than with {label_of(last)}"
-    ax.set_xlabel(xlabel if margin is None else f"{xlabel}\n{shaded}")
+    rows = table.groupby("label", sort=False)
+    up = 0.16 * (rows.cumcount() - (rows["value"].transform("size") - 1) / 2)
+    table = table.assign(row=rows.ngroup(), y=rows.ngroup() + up)
+    most, least = rows["value"].max(), rows["value"].min()
+    ax.hlines(range(len(rows)), least, most, color=GREY, lw=0.8, zorder=2)
+    for stage, part, look in _groups(table, "stage"):
+        name, ink = label_of(stage), {"color": look.colour}
+        if "low" in part:
+            ax.hlines(part["y"], part["low"], part["high"], lw=1, zorder=3, **ink)
+        if name == "as stated":
+            ink["mfc"] = "white"
+        ax.plot(part["value"], part["y"], look.marker, label=name, zorder=4, **ink)
+    if margin is not None:  # of the last stage
+        ax.barh(part["row"], margin, left=part["value"], height=0.7, color=PALE, zorder=1)
+        xlabel += f"\nshaded: at most {margin:g} worse than with {name}"
+    _label_rows(ax, most.index)
+    if "conclusion" in table:
+        _tell_rows(ax, range(len(rows)), rows["conclusion"].first())
+    ax.set_xlabel(xlabel)
     _key(ax)
 
 
@@ -323,6 +316,13 @@ def _label_rows(ax, labels) -> None:
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
     ax.grid(axis="x")
+
+
+def _tell_rows(ax, rows, words) -> None:
+    """Write words at the right of rows."""
+    place = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": SMALL}
+    for row, told in zip(rows, words, strict=True):
+        ax.annotate(str(told), (1.02, row), **place)
 
 
 @_inked()
@@ -338,28 +338,20 @@ def plot_label_curve(table, *, ax=None, mark=None, xlabel="medical labels", ylab
     """
     ends = []
     for level, part, look in _groups(table, "map"):
-        part = part.sort_values("n")
-        flat = part["median"].nunique() == 1
-        ax.plot(
-            part["n"], part["median"], color=look.colour, ls=look.line, lw=1.2 if flat else 2,
-            marker=None if flat else look.marker, ms=3.5, zorder=3,
-        )  # fmt: skip
-        if "low" in part and not flat:
-            ax.fill_between(
-                part["n"], part["low"], part["high"], color=look.colour, alpha=0.15, lw=0
-            )
-        ends.append((part["median"].iloc[-1], level, look.colour))
-    ax.set_xscale("log")
+        ink, band = {"lw": 2, "marker": look.marker, "ms": 3.5}, ("low", "high")
+        if part["median"].nunique() == 1:  # it needs no labels
+            ink, part = {"lw": 1.2}, part[["n", "median"]]
+        ends.append(_line(ax, part, "n", "median", level, look, band, zorder=3, **ink))
     ax.set(ylim=(0, None), xlim=(table["n"].min(), table["n"].max()), ylabel=ylabel)
     ax.set_xlabel(xlabel)
+    ax.set_xscale("log")
     _number_axis(ax.xaxis)
-    ax.set_xticks(sorted(table["n"].unique()))
+    ax.set_xticks(table["n"].unique())
     if mark is not None:
         ax.axvline(mark, color=BLACK, lw=0.8, ls=":")
         middle = np.sqrt(table["n"].min() * table["n"].max())
-        side = {"ha": "right", "s": f"{mark:,} labels "} if mark > middle else {
-            "ha": "left", "s": f" {mark:,} labels"}  # fmt: skip
-        ax.text(mark, 0.02, transform=ax.get_xaxis_transform(), weight="bold", **side)
+        side, place = "right" if mark > middle else "left", ax.get_xaxis_transform()
+        ax.text(mark, 0.02, f" {mark:,} labels ", ha=side, transform=place, weight="bold")
     _name_ends(ax, ends)
 
 
@@ -416,13 +408,9 @@ def plot_intervals(
     if hue is not None:
         _key(ax)
     else:
-        bounds = [low, high] if low in table else []
-        for row in table.to_dict("records"):
-            words = estimate(row[value], *(row[b] for b in bounds)) if told is None else row[told]
-            ax.annotate(
-                words, (1.02, labels.index(row[label])),
-                xycoords=("axes fraction", "data"), va="center", fontsize=SMALL,
-            )  # fmt: skip
+        shown = [value, low, high] if low in table else [value]
+        words = map(estimate, *(table[name] for name in shown)) if told is None else table[told]
+        _tell_rows(ax, table[label].map(labels.index), words)
     if margin is not None:
         left, right = ax.get_xlim()
         ax.axvspan(left, margin, color=PALE, alpha=0.6, lw=0, zorder=0)
@@ -438,9 +426,7 @@ def _per_row(table, options) -> int:
 
 
 @_inked()
-def plot_lines(
-    table, *, x, y, ax=None, hue=None, xlabel="", ylabel="", log=False, references=None
-):  # fmt: skip
+def plot_lines(table, *, x, y, ax=None, hue=None, xlabel="", ylabel="", log=False, references=None):
     """Draw a line per level, named at its end: costs, net benefits, estimators, what you have.
 
     Parameters
@@ -454,19 +440,12 @@ def plot_lines(
     """
     ends = []
     for level, part, look in _groups(table, hue):
-        part = part.sort_values(x)
-        ax.plot(part[x], part[y], color=look.colour, ls=look.line)
-        if f"{y}_low" in part:
-            band = part[f"{y}_low"], part[f"{y}_high"]
-            ax.fill_between(part[x], *band, color=look.colour, alpha=0.13, lw=0)
-        if level is not None:
-            ends.append((part[y].iloc[-1], level, look.colour))
+        end = _line(ax, part, x, y, level, look)
+        ends += [] if level is None else [end]
     first = table if hue is None else table[table[hue] == table[hue].iloc[0]]
-    first = first.sort_values(x)
     for name, where in (references or {}).items():
-        line = first[where] if isinstance(where, str) else pd.Series(where, first.index)
-        ax.plot(first[x], line, color=GREY, lw=1, ls=":", zorder=1)
-        ends.append((line.iloc[-1], name, GREY))
+        line = first.assign(at=first[where] if isinstance(where, str) else where)
+        ends.append(_line(ax, line, x, "at", name, Look(GREY, None, ":"), lw=1, zorder=1))
     if log:
         ax.set_xscale("log")
         _number_axis(ax.xaxis)
@@ -495,7 +474,7 @@ def plot_coverage(table, *, ax=None, level=0.95):
     for _, part, look in _groups(table, "interval"):
         ax.plot(part["n"], part["coverage"], look.marker, color=look.colour, clip_on=False)
     ax.set_ylim(-0.02, 1.02)
-    ax.set_xticks(sorted(table["n"].unique()), minor=False)
+    ax.set_xticks(table["n"].unique())
     ax.set_xticks([], minor=True)
     _percent_axis(ax.yaxis, "intervals that hold the truth")
 
@@ -528,20 +507,13 @@ def plot_tokens(table, *, ax=None, tokens="new_tokens", loss="brier", label="str
     named = pd.concat([front, costly.drop_duplicates(tokens)])[:MOST_NAMES]
     steps = [*front[tokens], table[tokens].max()], [*front[loss], front[loss].iloc[-1]]
     ax.step(*steps, where="post", color=GREY, lw=1, zorder=1)
-    points = []
-    for _, part, look in _groups(table, label):
-        ax.errorbar(
-            part[tokens], part[loss], _arms(part, loss), fmt=look.marker, color=look.colour,
-            elinewidth=0.6, mec="white", mew=0.4, ms=7, zorder=4,
-        )  # fmt: skip
+    _dots(ax, table, tokens, loss, label, mew=0.4, ms=7, zorder=4)
     ax.set_xscale("symlog", linthresh=1, linscale=0.3)
     ax.set_xlim(-0.3 if table[tokens].min() < 1 else 0.7 * table[tokens].min(), None)
     _number_axis(ax.xaxis)
     ax.set(xlabel=f"{label_of(tokens)} per item", ylabel=f"{label_of(loss)} (lower is better)")
-    looked = looks(table[label])
-    for row in named.to_dict("records"):
-        points.append((row[tokens], row[loss], row[label], looked[row[label]].colour))
-    _name_points(ax, points)
+    looked, rows = looks(table[label]), named[[tokens, loss, label]].itertuples(index=False)
+    _name_points(ax, [(*row, looked[row[-1]].colour) for row in rows])
 
 
 @_inked(height=3.4, width="full")
@@ -561,8 +533,6 @@ def plot_risk_coverage(table, *, ax=None, hue="strategy", allowed=None, points=N
     ends = []
     told = {} if points is None else points.set_index(hue).to_dict("index")
     for level, part, look in _groups(table, hue):
-        part = part.sort_values("coverage")
-        ax.plot(part["coverage"], part["risk"], color=look.colour, ls=look.line)
         name = label_of(level)
         if level in told:
             row = told[level]
@@ -572,7 +542,7 @@ def plot_risk_coverage(table, *, ax=None, hue="strategy", allowed=None, points=N
             if kept:
                 at = (kept / 100, wrong / kept)
                 ax.plot(*at, look.marker, color=look.colour, ms=7, mec="white", zorder=5)
-        ends.append((part["risk"].iloc[-1], name, look.colour))
+        ends.append(_line(ax, part[["coverage", "risk"]], "coverage", "risk", name, look))
     if allowed is not None:
         ax.axhline(allowed, color=BLACK, lw=0.8, ls=":")
         ends.append((allowed, f"errors allowed: {percent(allowed)}", BLACK))
@@ -597,38 +567,33 @@ def plot_levels(table, *, ax=None, level="level", absent="absent", xlabel=""):
     place = {name: k + 1.6 for k, name in enumerate(rest)} | {absent: 0.4}
     series = [("mean_confidence", "says", VIOLET, "o"), ("accuracy", "right", MOSS, "s")]
     for k, (column, name, colour, marker) in enumerate(series):
-        for part in (table[table[level] == absent], table[table[level] != absent]):
-            if not len(part):
-                continue
-            ax.errorbar(
-                part[level].map(place) + 0.12 * k - 0.06, part[column], _arms(part, column),
-                color=colour, marker=marker, elinewidth=0.8, mfc="white" if k == 0 else colour,
-                clip_on=False,
-                label=name if len(part) == len(table[table[level].isin(rest)]) else None,
-            )  # fmt: skip
+        ink = {"color": colour, "marker": marker, "elinewidth": 0.8, "label": name}
+        ink["mfc"] = "white" if k == 0 else colour
+        for _, part in table.groupby(table[level] != absent):
+            at = part[level].map(place) + 0.12 * k - 0.06
+            ax.errorbar(at, part[column], _arms(part, column), clip_on=False, **ink)
     if absent in names:
         ax.axvline(1.0, color=PALE, lw=1)
-    narrow = ax.get_window_extent().width / ax.figure.dpi * 72 < 32 * len(names)
+    narrow = 72 * _inches(ax)[0] < 32 * len(names)
     ax.set_xticks([place[name] for name in names], names, rotation=90 if narrow else 0)
     ax.set(ylim=(0, 1), xlabel=xlabel)
     _percent_axis(ax.yaxis, "answers")
     _key(ax)
 
 
-def _diagonal(ax, table, x, y, limits, corners, label, named) -> None:
+def _diagonal(ax, table, label, axes, limits, corners, named) -> None:
     """Draw points with intervals both ways against the diagonal; name those farthest from it."""
+    x, y = axes
     ax.plot(limits, limits, color=GREY, lw=0.9, zorder=1)
-    for level, part, look in _groups(table, "domain" if "domain" in table else label):
-        ax.errorbar(
-            part[x], part[y], xerr=_arms(part, x), yerr=_arms(part, y), fmt=look.marker, ms=5,
-            color=look.colour, mec="white", mew=0.5, elinewidth=0.6, label=label_of(level),
-        )  # fmt: skip
+    _dots(ax, table, x, y, "domain" if "domain" in table else label, ms=5)
     ax.set(xlim=limits, ylim=limits, aspect="equal")
-    far = (table[y] - table[x]).abs().sort_values(ascending=False).index[:named]
-    _name_points(ax, [(r[x], r[y], r[label], BLACK) for r in table.loc[far].to_dict("records")])
-    style = {"color": GREY, "fontsize": SMALL, "transform": ax.transAxes}
-    ax.text(0.02, 0.98, corners[0], va="top", **style)
-    ax.text(0.98, 0.02, corners[1], ha="right", **style)
+    _percent_axis(ax.xaxis, axes[x])
+    _percent_axis(ax.yaxis, axes[y])
+    far = table.loc[(table[y] - table[x]).abs().sort_values(ascending=False).index[:named]]
+    _name_points(ax, [(*at, BLACK) for at in far[[x, y, label]].itertuples(index=False)])
+    ink = {"color": GREY, "fontsize": SMALL, "transform": ax.transAxes}
+    ax.text(0.02, 0.98, corners[0], va="top", **ink)
+    ax.text(0.98, 0.02, corners[1], ha="right", **ink)
 
 
 @_inked(height=3.4)
@@ -648,9 +613,8 @@ def plot_scatter_fall(table, *, ax=None, label="label"):
     limits += np.ptp(limits) * np.array([-0.06, 0.06])
     corners = ("falls more than it should", "confidence hardly notices")
     named = 3 if len(table) > MOST_NAMES + 1 else MOST_NAMES + 1
-    _diagonal(ax, table, "accuracy_fall", "confidence_fall", limits, corners, label, named)
-    _percent_axis(ax.xaxis, "accuracy falls by")
-    _percent_axis(ax.yaxis, "confidence falls by")
+    axes = {"accuracy_fall": "accuracy falls by", "confidence_fall": "confidence falls by"}
+    _diagonal(ax, table, label, axes, limits, corners, named)
     ax.axhline(0, color=PALE, lw=1, zorder=0)
     ax.axvline(0, color=PALE, lw=1, zorder=0)
 
@@ -668,13 +632,12 @@ def plot_accuracy_confidence(table, *, ax=None, label="label", link=False):
         Join the points of each label, in order of rows, in place of names: what changes from one
         domain to the next.
     """
+    axes = {"accuracy": "accuracy", "mean_confidence": "mean confidence"}
     for _, part in table.groupby(label, sort=False) if link else ():
-        ax.plot(part["accuracy"], part["mean_confidence"], color=PALE, lw=1, zorder=0)
-    limits = (np.floor(8 * table[["accuracy", "mean_confidence"]].min(axis=None)) / 10, 1)
+        ax.plot(*(part[name] for name in axes), color=PALE, lw=1, zorder=0)
+    limits = (np.floor(8 * table[[*axes]].min(axis=None)) / 10, 1)
     named, corners = 0 if link else 3, ("overconfident", "underconfident")
-    _diagonal(ax, table, "accuracy", "mean_confidence", limits, corners, label, named)
-    _percent_axis(ax.xaxis, "accuracy")
-    _percent_axis(ax.yaxis, "mean confidence")
+    _diagonal(ax, table, label, axes, limits, corners, named)
     if "domain" in table:
         _key(ax)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Callable, Sequence
 
 from medcal_nb.show.charts import ABOVE
 from medcal_nb.show.look import GREY, SMALL, WIDTHS, figure, headline, style
@@ -14,18 +13,7 @@ MOST_PANELS = 9
 """Panels drawn at most; what is left out is named below the figure."""
 
 
-def facets(
-    table,
-    draw: Callable,
-    *,
-    row: str | None = None,
-    col: str | None = None,
-    wrap: int = 3,
-    height: float | Callable = 2.4,
-    share: str = "",
-    title: str = "",
-    note: str = "",
-):
+def facets(table, draw, *, row=None, col=None, wrap=3, height=2.4, share="", title="", note=""):
     """Draw a panel per level of one or two columns and return the figure.
 
     Parameters
@@ -35,6 +23,8 @@ def facets(
     draw : callable
         ``draw(rows, ax=axes)``: a ``plot_*`` of :mod:`medcal_nb.show.charts`, its options bound
         by a lambda. Keys of panels are drawn once for all.
+    row, col : str, optional
+        Columns of the panels; ``row`` may be left out.
     wrap : int
         Panels in a line where there is no ``row``.
     height : float or callable
@@ -101,38 +91,27 @@ def _fewer(table, limits):
 def _finish(axes, share) -> None:
     """Say where nothing is drawn, and give the others limits in common."""
     drawn = [ax for ax in axes if ax.has_data()]
-    for ax in axes:
-        if not ax.has_data():
-            ax.set_axis_off()
-            ax.text(0.5, 0.5, "no answers", ha="center", color=GREY, transform=ax.transAxes)
+    for ax in set(axes) - set(drawn):
+        ax.set_axis_off()
+        ax.text(0.5, 0.5, "no answers", ha="center", color=GREY, transform=ax.transAxes)
     for name in share:
-        limits = [getattr(ax, f"get_{name}lim")() for ax in drawn]
-        lows, highs = zip(*limits, strict=True)
+        ends = [end for ax in drawn for end in getattr(ax, f"get_{name}lim")()]
         for ax in drawn:
-            getattr(ax, f"set_{name}lim")(min(lows), max(highs))
+            ax.set(**{f"{name}lim": (min(ends), max(ends))})
 
 
 def _one_key(fig, axes) -> None:
     """Move the keys of panels, which say the same, into one beside them."""
     found = {}
     for ax in axes:
-        handles, names = ax.get_legend_handles_labels()
-        found |= dict(zip(names, handles, strict=True)) if ax.get_legend() else {}
-        if ax.get_legend():
-            ax.get_legend().remove()
+        if key := ax.get_legend():
+            found |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
+            key.remove()
     if found:
         fig.legend(found.values(), found.keys(), loc="outside right center")
 
 
-def beside(
-    *draws: Callable,
-    widths: Sequence[float] | None = None,
-    heights: Sequence[float] | None = None,
-    width: str = "full",
-    height: float = 3.2,
-    title: str = "",
-    note: str = "",
-):
+def beside(*draws, widths=None, heights=None, width="full", height=3.2, title="", note=""):
     """Draw unlike panels side by side, each by ``draw(ax)``, and return the figure.
 
     Parameters
@@ -157,12 +136,12 @@ def beside(
     return fig
 
 
-def alone(draw: Callable, *, width: str = "half", height: float = 3.2, title: str = "", note=""):
+def alone(draw, *, width="half", height=3.2, title="", note=""):
     """Draw one panel by ``draw(ax)`` and return the figure."""
     return beside(draw, width=width, height=height, title=title, note=note)
 
 
-def image_sheet(items, *, row: str = "modality", per_row: int = 6, title: str = "", note: str = ""):
+def image_sheet(items, *, row="modality", per_row=6, title="", note=""):
     """Draw images, a line per level of ``row``, the first of each line with its question.
 
     Parameters

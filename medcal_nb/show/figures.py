@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 FORMATS = ("png", "svg", "csv")
+_AGAIN = "delete it and run `medcal study --force`"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
@@ -75,8 +76,9 @@ def save_figure(
     told = json.dumps(provenance, sort_keys=True, ensure_ascii=True, allow_nan=False)
 
     contents = {
-        "png": _png(fig, name, told, dpi),
-        "svg": _svg(fig, name, told),
+        "png": _drawn(fig, "png", name, told, dpi),
+        # trailing blanks in path data would be stripped by editors and hooks and change the bytes
+        "svg": re.sub(rb"[ \t]+\n", b"\n", _drawn(fig, "svg", name, told)),
         "csv": table_csv(table).encode(),
     }
     folder = Path(out_dir)
@@ -120,12 +122,10 @@ def read_manifest(folder: str | os.PathLike) -> dict[str, Any]:
         return {}
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
-        raise MedcalError(
-            f"{path}: not valid JSON ({error}): delete it and run `medcal study --force`"
-        ) from None
+    except ValueError as error:
+        raise MedcalError(f"{path}: not valid JSON ({error}): {_AGAIN}") from None
     if not isinstance(entries, dict):
-        raise MedcalError(f"{path}: not a table of figures: delete it, run `medcal study --force`")
+        raise MedcalError(f"{path}: not a table of figures: {_AGAIN}")
     return entries
 
 
@@ -158,27 +158,12 @@ def replace_files(contents: dict[Path, bytes]) -> None:
             os.unlink(temporary)
 
 
-def _png(fig: Figure, name: str, told: str, dpi: int) -> bytes:
-    buffer = io.BytesIO()
-    # matplotlib would add its own name and version as "Software"; told holds the versions
-    fig.savefig(
-        buffer,
-        format="png",
-        dpi=dpi,
-        metadata={"Software": None, "Title": name, "Description": told},
-    )
-    return buffer.getvalue()
-
-
-def _svg(fig: Figure, name: str, told: str) -> bytes:
+def _drawn(fig: Figure, kind: str, name: str, told: str, dpi: float | str = "figure") -> bytes:
     import matplotlib
 
-    buffer = io.BytesIO()
+    # matplotlib would add its name and version and the date; told holds the versions
+    made = {"png": {"Software": None}, "svg": {"Creator": "medcal_nb", "Date": None}}[kind]
+    metadata, buffer = made | {"Title": name, "Description": told}, io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": name}):
-        fig.savefig(
-            buffer,
-            format="svg",
-            metadata={"Creator": "medcal_nb", "Date": None, "Title": name, "Description": told},
-        )
-    # trailing blanks in path data would be stripped by editors and hooks and change the bytes
-    return re.sub(rb"[ \t]+\n", b"\n", buffer.getvalue())
+        fig.savefig(buffer, format=kind, dpi=dpi, metadata=metadata)
+    return buffer.getvalue()

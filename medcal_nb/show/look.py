@@ -7,6 +7,7 @@ and a grey print keep the meaning; a test measures the distances.
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 import threading
 from collections.abc import Iterator
@@ -29,14 +30,6 @@ SMALL = 7.5
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 _LINES = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (6, 2, 1, 2)), (0, (3, 1, 1, 1, 1, 1)), (0, (2, 3)))
 
-_DOMAINS = {
-    name: (colour, marker, line)
-    for domain, colour, marker, line in (
-        ("general", GENERAL, "o", "-"),
-        ("medical", MEDICAL, "s", (0, (5, 1.2))),
-    )
-    for name in (domain, f"{domain} images", f"{domain} labels")
-}
 FAMILIES = {
     "stated": VIOLET,
     "second turn": PINK,
@@ -55,6 +48,13 @@ class Look(NamedTuple):
     colour: str
     marker: str
     line: object
+
+
+_KNOWN = {
+    "general": Look(GENERAL, "o", "-"),
+    "medical": Look(MEDICAL, "s", (0, (5, 1.2))),
+    "as stated": Look(GREY, "d", _LINES[2]),
+}
 
 
 def strategy_family(name: str) -> str:
@@ -80,20 +80,16 @@ def looks(levels) -> dict[object, Look]:
     levels : sequence
         In order of appearance; repeated ones count once.
     """
-    levels, found, taken = list(dict.fromkeys(levels)), {}, {}
-    for level in levels:
-        label, family = label_of(level), strategy_family(level)
-        if label in _DOMAINS:
-            found[level] = Look(*_DOMAINS[label])
-        elif label == "as stated":
-            found[level] = Look(GREY, "d", _LINES[2])
-        else:
-            k = len(taken)
-            colour = INKS[k % len(INKS)] if family == "other" else FAMILIES[family]
-            taken[level] = found[level] = Look(
-                colour, _MARKERS[k % len(_MARKERS)], _LINES[k % len(_LINES)]
-            )
+    found, others = {}, itertools.count()
+    for level in dict.fromkeys(levels):
+        known = label_of(level).removesuffix(" images").removesuffix(" labels")
+        found[level] = _KNOWN.get(known) or _other_look(strategy_family(level), next(others))
     return found
+
+
+def _other_look(family, k) -> Look:
+    colour = INKS[k % len(INKS)] if family == "other" else FAMILIES[family]
+    return Look(colour, _MARKERS[k % len(_MARKERS)], _LINES[k % len(_LINES)])
 
 
 _HOUSE, _LOCK = Path(__file__).with_name("house.mplstyle"), threading.RLock()

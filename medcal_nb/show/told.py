@@ -27,6 +27,10 @@ def _points_between(row, name: str = "gap") -> str:
     return f"{points(row[name])} points [{', '.join(ends)}]"
 
 
+def _says(row) -> str:
+    return f"says {percent(row['mean_confidence'])} and is right {percent(row['accuracy'])}"
+
+
 def says_right(says) -> str:
     """Say what a model says of its answers and how often it is right, on the last side.
 
@@ -36,8 +40,7 @@ def says_right(says) -> str:
         A row per side: ``model, side, mean_confidence, accuracy``, and ``gap`` with its interval.
     """
     row = says.iloc[-1]
-    said, right = percent(row["mean_confidence"]), percent(row["accuracy"])
-    words = f"On {label_of(row['side'])} {row['model']} says {said} and is right {right}"
+    words = f"On {label_of(row['side'])} {row['model']} {_says(row)}"
     if row["gap_low"] > 0:
         return words
     if row["gap_high"] < 0:
@@ -55,27 +58,19 @@ def icons_of(graded) -> pd.DataFrame:
 
 def gaps_between_sides(says) -> str:
     """Say how far a model's confidence is off on each side, and which side is worse."""
-    first = [
-        f"{_points_between(row)} on {label_of(row['side'])}" for row in says.to_dict("records")
-    ]
-    words = f"{says['model'].iloc[0]} states, against how often it is right, {'; '.join(first)}."
-    if len(says) < 2:
+    rows = [row | {"side": label_of(row["side"])} for row in says.to_dict("records")]
+    first = "; ".join(f"{_points_between(row)} on {row['side']}" for row in rows)
+    words = f"{rows[0]['model']} states, against how often it is right, {first}."
+    if len(rows) < 2:
         return words
-    one, other = says.iloc[0], says.iloc[1]
-    apart = abs(other["gap"]) - abs(one["gap"])
-    if max(one["gap_low"], other["gap_low"]) <= min(one["gap_high"], other["gap_high"]):
+    low, high = sorted(rows[:2], key=lambda row: row["gap"])
+    if high["gap_low"] <= low["gap_high"] and low["gap_low"] <= high["gap_high"]:
         return f"{words} The two intervals overlap: neither side is shown to be worse."
-    if one["gap"] * other["gap"] < 0:
-        much, little = (one, other) if one["gap"] > 0 else (other, one)
-        return (
-            f"{words} It claims too much on {label_of(much['side'])} and too little on "
-            f"{label_of(little['side'])}."
-        )
-    worse, better = (other, one) if apart > 0 else (one, other)
-    return (
-        f"{words} It is farther off on {label_of(worse['side'])} than on "
-        f"{label_of(better['side'])}, by {100 * abs(apart):.0f} points."
-    )
+    if low["gap"] < 0 < high["gap"]:
+        return f"{words} It claims too much on {high['side']} and too little on {low['side']}."
+    better, worse = sorted((low, high), key=lambda row: abs(row["gap"]))
+    apart = f"{100 * (abs(worse['gap']) - abs(better['gap'])):.0f} points"
+    return f"{words} It is farther off on {worse['side']} than on {better['side']}, by {apart}."
 
 
 def claims_too_much(scores) -> str:
@@ -94,15 +89,14 @@ def follows(scores, level: float) -> str:
         part = scores["gap"]
         return f"Stated minus right: median {points(part.median())} points of {len(part)}."
     wide = scores.pivot(index=["model", "strategy"], columns="side").dropna()
-    falls = {
-        name: wide[name][sides[0]] - wide[name][sides[1]]
+    changes = [
+        points((wide[name][sides[1]] - wide[name][sides[0]]).median())
         for name in ("accuracy", "mean_confidence")
-    }
-    fell, said = falls["accuracy"].median(), falls["mean_confidence"].median()
+    ]
     between = f"from {label_of(sides[0])} to {label_of(sides[1])}"
     return (
         f"In the middle of {len(wide)} pairs of model and confidence, accuracy changes by "
-        f"{points(-fell)} points {between} and confidence by {points(-said)}. Of {len(wide)} "
+        f"{changes[0]} points {between} and confidence by {changes[1]}. Of {len(wide)} "
         f"{percent(level)} intervals about a gap of 0, chance alone would set "
         f"{(1 - level) / 2 * len(wide):.1f} above it."
     )
@@ -174,11 +168,10 @@ def decides(scores, asked: str) -> str:
     )
     if not allowed:
         return f"{words}; no confidence lets a single answer stand alone, at up to 20 % errors"
-    best = scores.loc[scores[f"yield_at_{allowed[0]}"].idxmax()]
-    share = percent(best[f"yield_at_{allowed[0]}"])
+    shares = scores.set_index("strategy")[f"yield_at_{allowed[0]}"]
     return (
-        f"{words}; at {allowed[0]} % errors allowed at most {share} of the answers may stand "
-        f"alone ({label_of(best['strategy'])})"
+        f"{words}; at {allowed[0]} % errors allowed at most {percent(shares.max())} of the answers "
+        f"may stand alone ({label_of(shares.idxmax())})"
     )
 
 
@@ -215,8 +208,7 @@ def worst_group(groups, pairs, of_what: str) -> str:
     """
     ordered = groups.sort_values("gap")
     least, most = ordered.iloc[0], ordered.iloc[-1]
-    model, right = most["model"], percent(most["accuracy"])
-    words = f"says {percent(most['mean_confidence'])} and is right {right}"
+    model, words = most["model"], _says(most)
     if len(groups) == 1:
         return f"On {most['group']} {model} {words}"
     if not pairs["differs"].any():
@@ -230,15 +222,13 @@ def pairs_apart(pairs, of_what: str) -> str:
     """Say how many pairs of groups have unlike gaps."""
     if not len(pairs):
         return "There is one group: nothing to compare it with."
-    return (
-        f"{pairs['differs'].sum()} of {len(pairs)} pairs of {of_what} differ in their gap (Holm)."
-    )
+    differ = f"{pairs['differs'].sum()} of {len(pairs)} pairs of {of_what} differ"
+    return f"{differ} in their gap (Holm)."
 
 
 def _span(groups) -> str:
-    if len(groups) == 1:
-        return points(groups["gap"].iloc[0])
-    return f"{points(groups['gap'].min())} to {points(groups['gap'].max())}"
+    ends = [groups["gap"].min(), groups["gap"].max()][: len(groups)]
+    return " to ".join(map(points, ends))
 
 
 def same_worst(groups, of_what: str) -> str:
@@ -251,13 +241,11 @@ def same_worst(groups, of_what: str) -> str:
     if not len(worst):
         return f"None of {n} models is shown to claim too much on any of the {of_what}"
     count = worst["group"].value_counts()
-    few = "" if len(worst) == n else "; the others are not shown to"
-    if count.iloc[0] == 1 < len(worst):
+    most, few = count.iloc[0], "" if len(worst) == n else "; the others are not shown to"
+    if most == 1 < len(worst):
         return f"Models claim most beyond what they know on unlike {of_what}{few}"
-    claim = "claims most beyond what it knows"
-    if count.iloc[0] > 1:
-        claim = "claim most beyond what they know"
-    return f"{count.iloc[0]} of {n} models {claim} on {count.index[0]}{few}"
+    claim = "claim most beyond what they know" if most > 1 else "claims most beyond what it knows"
+    return f"{most} of {n} models {claim} on {count.index[0]}{few}"
 
 
 def sees_less(levels, absent: str = "absent") -> str:
@@ -273,12 +261,12 @@ def sees_less(levels, absent: str = "absent") -> str:
     hard, plain = seen.iloc[0], seen.iloc[-1]
     fell = plain["accuracy"] - hard["accuracy"]
     said = plain["mean_confidence"] - hard["mean_confidence"]
-    told = [
+    told = "; ".join(
         f"{word} {percent(plain[name])}, then {percent(hard[name])}"
         for word, name in (("right", "accuracy"), ("says", "mean_confidence"))
-    ]
+    )
     if hard["accuracy_high"] >= plain["accuracy_low"]:
         words = "is not shown to be less often right where less can be seen"
     else:
         words = "sees less and says nearly the same" if said < fell / 2 else "sees less, says less"
-    return f"{hard['model']} {words}: {'; '.join(told)}"
+    return f"{hard['model']} {words}: {told}"

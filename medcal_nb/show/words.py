@@ -14,7 +14,6 @@ LABELS = {
     "none": "as stated",
     "source": "general labels",
     "target": "medical labels",
-    "by modality": "one per modality",
     "shrunken": "general map adapted by medical labels",
     # data sets of the embedded world
     "pocketvqa-general": "general images",
@@ -110,7 +109,7 @@ def number(value) -> str:
     ``0.0312`` is ``0.031``, ``0.3049`` is ``0.30``, ``12.34`` is ``12.3``, ``12345.6`` is
     ``12,346``; a missing one is ``–``.
     """
-    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+    if pd.isna(value):
         return "–"
     if isinstance(value, int) or (float(value).is_integer() and abs(value) >= 1):
         return f"{int(value):,}"
@@ -234,29 +233,25 @@ def show_table(
 
 def _bounds(frame: pd.DataFrame) -> dict[str, tuple[str, str]]:
     """Return the columns of lower and upper ends by the column that they belong to."""
-    pairs = {
-        name: (f"{name}_low", f"{name}_high")
-        for name in frame.columns
-        if {f"{name}_low", f"{name}_high"} <= set(frame.columns)
-    }
-    if {"low", "high"} <= set(frame.columns):
+    pairs = {name: (f"{name}_low", f"{name}_high") for name in frame}
+    if {"low", "high"} <= {*frame}:
         middle = [name for name in ("estimate", "value", "median") if name in frame]
-        pairs |= {name: ("low", "high") for name in middle[:1]}
-    return pairs
+        pairs |= dict.fromkeys(middle[:1], ("low", "high"))
+    return {name: ends for name, ends in pairs.items() if {*ends} <= {*frame}}
 
 
 def _cell(column, value, *ends) -> str:
     """Return what stands in a cell."""
-    if isinstance(value, bool) or type(value).__name__ == "bool_":
+    if pd.api.types.is_bool(value):
         return "yes" if value else "no"
     if isinstance(value, str):
         return label_of(value) if column in _NAMES_IN else value
     if isinstance(value, Sequence | Mapping):
         return ", ".join(map(str, value))
-    if value is None or value is pd.NA or pd.isna(value):
+    if pd.isna(value):
         return "–"
     if ends:
         return estimate(float(value), *map(float, ends))
-    if not isinstance(value, int | float) and not hasattr(value, "dtype"):
+    if not pd.api.types.is_number(value):
         return str(value)
     return number(value.item() if hasattr(value, "item") else value)

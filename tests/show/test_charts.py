@@ -170,6 +170,8 @@ def test_dumbbells_in_the_colours_of_their_labels():
     assert [p.get_x() for p in ax.patches] == [0.2, 0.2]
     assert [p.get_width() for p in ax.patches] == pytest.approx([0.02, 0.02])
     assert [t.get_text() for t in ax.texts] == ["carries over"] * 2
+    ax = charts.plot_dumbbells(dumbbells(), xlabel="Brier score")
+    assert (ax.get_xlabel(), len(ax.patches)) == ("Brier score", 0)
 
 
 def test_one_row_is_a_figure():
@@ -222,6 +224,9 @@ def test_absent_findings_stand_apart():
     assert ticks["0–0.5"] - ticks["absent"] > ticks["0.5–1"] - ticks["0–0.5"]
     joined = [line for line in ax.lines if len(line.get_xdata()) == 2 and line.get_marker() != ""]
     assert all(ticks["absent"] + 0.2 < min(line.get_xdata()) for line in joined[:2])
+    for part in (tables()["plot_levels"][0], tables()["plot_levels"][0].head(1)):
+        key = charts.plot_levels(part).get_legend()
+        assert [t.get_text() for t in key.get_texts()] == ["says", "right"]
 
 
 def test_a_name_with_dollars_is_written_as_it_is(tmp_path):

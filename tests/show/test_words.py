@@ -50,6 +50,11 @@ def frame():
     )
 
 
+def test_a_bool_of_numpy_among_objects_is_a_bool():
+    mixed = pd.DataFrame({"b": pd.Series([np.True_, None, False], dtype=object)})
+    assert list(show_table(mixed).cells["b"]) == ["yes", "–", "no"]
+
+
 def test_a_table_sorts_merges_intervals_and_cuts_nothing(frame):
     table = show_table(frame, sort="brier")
     assert list(table.cells.columns) == ["strategy", "answer", "Brier score", "answers", "differs"]

@@ -139,13 +139,17 @@ def headline(fig, title: str = "", note: str = "") -> None:
     The sentences come from the caller, computed from the numbers that are drawn.
     """
     width = 72 * fig.get_figwidth()
+
+    def fill(text, letter):
+        text = text.replace(" %", "\u00a0%")  # no line begins with a sign
+        return textwrap.fill(text, int(width / letter), break_on_hyphens=False)
+
     with style():
         if title:
-            lines = textwrap.fill(title, int(width / 6.4), break_on_hyphens=False)
-            fig.suptitle(lines, x=0.01, ha="left")
+            fig.suptitle(fill(title, 6.4), x=0.01, ha="left")
         if note:
-            lines = textwrap.fill(note, int(width / (0.54 * SMALL)), break_on_hyphens=False)
-            fig.supxlabel(lines, x=0.01, ha="left", fontsize=SMALL, color=GREY)
+            look = {"fontsize": SMALL, "color": GREY}
+            fig.supxlabel(fill(note, 0.54 * SMALL), x=0.01, ha="left", **look)
 
 
 def synthetic_note(table) -> str:

@@ -132,7 +132,7 @@ def closest(estimators, n: int) -> str:
     at = estimators[estimators["n"] == n].set_index("estimator")
     plain, best = at.loc["ece_width"], at["rmse"].idxmin()
     words = f"With {n:,} answers plain ECE reads {plain['mean']:.3f} where the truth is"
-    if best == "ece_width":
+    if f"{at.loc[best, 'rmse']:.3f}" == f"{plain['rmse']:.3f}":
         return f"{words} {plain['truth']:.3f}, and none errs less in a single sample"
     off = f"root mean square {at.loc[best, 'rmse']:.3f} against {plain['rmse']:.3f}"
     return f"{words} {plain['truth']:.3f}; {label_of(best)} errs least in a single sample ({off})"

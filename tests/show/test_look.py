@@ -128,3 +128,11 @@ def test_a_dollar_begins_no_formula():
     with look.style():
         ax.set_xlabel("$^{$")
     fig.savefig("/dev/null", format="png")
+
+
+def test_no_line_of_a_title_begins_with_a_percent_sign():
+    fig, _ = look.figure()
+    look.headline(fig, "says 64 % and " * 12, "right 30 % of " * 12)
+    for text in (fig.get_suptitle(), fig.get_supxlabel()):
+        assert "\n" in text
+        assert not any(line.startswith("%") for line in text.splitlines())

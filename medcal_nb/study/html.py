@@ -41,6 +41,7 @@ def save_copies(executed: Path, page: Path, *, seconds: float) -> None:
         part.metadata.pop("papermill", None)
         if "injected-parameters" in part.metadata.get("tags", []):
             part.source = re.sub(r"(?m)^(ANSWERS|OUT_DIR) = .*$", r'\1 = ""', part.source)
+            part.metadata["jupyter"] = {"source_hidden": True}  # the answer stands below it
     took = f"**Runtime** {seconds:.0f} s in the run that made this copy."
     head = notebook.cells[0]
     head.source = re.sub(r"\*\*Runtime\*\*[^.]*\.", took, head.source)

@@ -61,6 +61,15 @@ def test_header_tells_question_answer_reads_writes_runtime(path, cells):
     assert "**Answer" in header or "ctx.answer()" in "\n".join(code_of(cells))
 
 
+def test_what_stands_before_the_answer_is_folded(cells):
+    for kind, _, source, cell in cells:
+        if kind == "code":
+            assert cell["metadata"].get("jupyter", {}).get("source_hidden"), source
+            if "ctx.answer()" in source:
+                return
+    raise AssertionError("no cell shows the answer")
+
+
 def test_last_code_cell_is_the_results(cells):
     kind, tags, source, _ = cells[-1]
     assert kind == "code"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import io
+from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
@@ -31,6 +32,7 @@ def _macros():
     environment = jinja2.Environment(autoescape=True)
     environment.filters |= {
         "percent": lambda share: f"{100 * share:.0f} %",
+        "when": lambda at: f"{datetime.fromisoformat(at).astimezone():%d %b %Y, %H:%M}",
         "words": lambda strategy: strategy.replace("_", " "),
         "asks": lambda name: STRATEGIES[name].asks if name in STRATEGIES else "",
     }
@@ -71,13 +73,5 @@ def evidence_html(book: Casebook, case: pd.Series, *, rings: bool, own: str | No
     before = evidence.past_cases(book, case)
     shown = [(past, picture(past["image"], small=True)) for _, past in before.iterrows()]
     why = groups, others, evidence.blank_image(book, case)
-    return part(
-        "evidence",
-        case,
-        own,
-        rings,
-        book.about["strategy"],
-        evidence.case_error(book, case),
-        why,
-        shown,
-    )
+    asked, error = book.about["strategy"], evidence.case_error(book, case)
+    return part("evidence", case, own, rings, asked, error, why, shown)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import os
 import secrets
@@ -14,35 +13,23 @@ import threading
 import webbrowser
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from medcal_nb.errors import MedcalError
+from medcal_nb.reader.page import part
 
 HOST = "127.0.0.1"
 KERNEL = "medcal-reader"
 _IDLE_SECONDS = 3600
-# Voilà's own template would fetch icon fonts from elsewhere; everything else of it is kept
-_TEMPLATE = """{% extends "voila/templates/lab/index.html.j2" %}
-{% import "spinner.macro.html.j2" as spinner %}
-{%- block notebook_css -%}
-  {{ resources.include_js("static/voila-style.js") }}
-  {{ spinner.css() }}
-  <style>.jp-mod-noOutputs.jp-mod-noInput { display: none; }</style>
-  {{ super.super() }}
-{%- endblock notebook_css -%}
-"""
-_REDIRECT = """<!doctype html><meta charset="utf-8"><title>Reader view</title>
-<meta http-equiv="refresh" content="0; {0}"><a href="{0}">Reader view</a>"""
 
 
 def serve(
     answers: Path,
-    options: dict[str, Any],
+    options: dict,
     *,
-    port: int | None = None,
-    token: str | None = None,
-    open_browser: bool = True,
-    say: Callable[[str], None] = print,
+    port: int | None,
+    token: str | None,
+    open_browser: bool,
+    say: Callable[[str], None],
 ) -> None:
     """Serve the reader view until interrupted.
 
@@ -74,19 +61,18 @@ def serve(
         folder = Path(name)
         notebook = write_site(folder, answers, options)
         # Jupyter finds our kernel and template, and leaves the user's own settings alone
-        paths = [name, *filter(None, [os.environ.get("JUPYTER_PATH")])]
-        os.environ["JUPYTER_PATH"] = os.pathsep.join(paths)
         for variable in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
             os.environ[variable] = str(folder / variable)
+        os.environ["JUPYTER_PATH"] = name
         say(f"Reader view of {answers}: {address}")
         say("It opens in about ten seconds. Press Ctrl+C to stop; decisions are kept as made.")
         # a browser's command line, which all users see, then holds no token
         page = folder / "open.html"
-        page.write_text(_REDIRECT.format(html.escape(address)), encoding="utf-8")
+        page.write_text(part("redirect", address), encoding="utf-8")
         _run(notebook, port=port, token=token, page=page if open_browser else None)
 
 
-def write_site(folder: Path, answers: Path, options: dict[str, Any]) -> Path:
+def write_site(folder: Path, answers: Path, options: dict) -> Path:
     """Write what Voilà serves into a folder: a notebook, its kernel and its template.
 
     Returns
@@ -96,17 +82,13 @@ def write_site(folder: Path, answers: Path, options: dict[str, Any]) -> Path:
     """
     import nbformat
 
-    given = "".join(f", {name}={value!r}" for name, value in options.items() if value is not None)
     code = (
         "from medcal_nb.reader.view import Reader\n\n"
-        f"Reader({os.fspath(answers.resolve())!r}{given})"
+        f"Reader({os.fspath(answers.resolve())!r}, **{options!r})"
     )
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(code, id="reader")],
-        metadata={
-            "title": "Reader view",
-            "kernelspec": {"name": KERNEL, "display_name": KERNEL, "language": "python"},
-        },
+        metadata={"title": "Reader view", "kernelspec": {"name": KERNEL, "display_name": KERNEL}},
     )
     kernel = {
         "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
@@ -118,7 +100,7 @@ def write_site(folder: Path, answers: Path, options: dict[str, Any]) -> Path:
     }
     files = {
         f"kernels/{KERNEL}/kernel.json": json.dumps(kernel),
-        "voila/templates/medcal/index.html.j2": _TEMPLATE,
+        "voila/templates/medcal/index.html.j2": Path(__file__).with_name("voila.jinja").read_text(),
         "voila/templates/medcal/conf.json": '{"base_template": "lab"}',
         "reader.ipynb": nbformat.writes(notebook),
     }
@@ -136,13 +118,12 @@ def _run(notebook: Path, *, port: int, token: str, page: Path | None) -> None:
 
     class Server(Voila):
         def launch_browser(self):
-            opening = (page.as_uri(),)
-            threading.Thread(target=webbrowser.open, args=opening, daemon=True).start()
+            threading.Thread(target=webbrowser.open, args=[page.as_uri()], daemon=True).start()
 
-    here = f"{HOST}:{port}"
     policy = (
         "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
-        f"style-src 'self' 'unsafe-inline'; connect-src 'self' ws://{here}; frame-ancestors 'none'"
+        "style-src 'self' 'unsafe-inline'; frame-ancestors 'none'; "
+        f"connect-src 'self' ws://{HOST}:{port}"
     )
     settings = {
         "ip": HOST,
@@ -176,7 +157,5 @@ def _usable_port(port: int) -> int:
         try:
             probe.bind((HOST, port))
         except (OSError, OverflowError) as error:
-            raise MedcalError(
-                f"--port {port}: cannot be used ({error}); choose another or leave it out"
-            ) from None
+            raise MedcalError(f"--port {port}: cannot be used ({error}); choose another") from None
         return probe.getsockname()[1]

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import time
-from datetime import datetime
-from functools import partial
 from pathlib import Path
 
 import ipywidgets as ipw
@@ -14,8 +11,8 @@ import pandas as pd
 
 from medcal_nb.errors import MedcalError
 from medcal_nb.reader import evidence, page
-from medcal_nb.reader.cases import AnswerBook, Casebook
-from medcal_nb.reader.decisions import Decision, DecisionLog, decisions_path
+from medcal_nb.reader.cases import Casebook
+from medcal_nb.reader.decisions import DecisionLog, decisions_path
 
 _BUTTONS = {
     "previous": ("Previous (K)", "The case before"),
@@ -46,7 +43,7 @@ class Reader(ipw.VBox):
         Whose decisions they are; by default the user of this machine.
     dataset, model, strategy : str, optional
         What is shown first; by default the best of a medical data set, see
-        :attr:`medcal_nb.reader.cases.AnswerBook.ranking`. ``dataset`` may be ``NAME:FOLDER`` for
+        :class:`medcal_nb.reader.cases.Casebook`. ``dataset`` may be ``NAME:FOLDER`` for
         items on disk.
     limit : float
         Share of wrong answers allowed above the certified confidence, in (0, 1).
@@ -65,18 +62,16 @@ class Reader(ipw.VBox):
         *,
         decisions: str | os.PathLike | None = None,
         reader: str | None = None,
-        dataset: str | None = None,
-        model: str | None = None,
-        strategy: str | None = None,
         limit: float = 0.2,
         model_first: bool = False,
+        **chosen: str | None,
     ):
-        book = AnswerBook(answers, items=dataset)
-        self.cases = Casebook(book, *book.choose(dataset, model, strategy))
+        self.cases = Casebook(answers, **chosen)
         self.worst = evidence.worst_cases(self.cases)
         self.rule = evidence.certified_threshold(self.cases, limit)
         self.decisions = DecisionLog(decisions or decisions_path(answers))
-        self.about = self.cases.about | {"reader": reader or _user()}
+        user = os.environ.get("USER") or os.environ.get("USERNAME")
+        self.about = self.cases.about | {"reader": reader or user or "reader"}
         self.place, self.model_first = 0, model_first
         self._shown = None, time.monotonic()
         self.html = {name: ipw.HTML() for name in _BOXES}
@@ -88,37 +83,35 @@ class Reader(ipw.VBox):
 
     def _layout(self):
         press = {
-            "previous": lambda: self.go(self.place - 1),
-            "next": lambda: self.go(self.place + 1),
-            "undecided": lambda: self.go_undecided(self.place + 1),
-            "undo": self.undo,
-            "summary": lambda: self.show_summary(not self.html["summary"].value),
+            "previous": lambda _: self.go(self.place - 1),
+            "next": lambda _: self.go(self.place + 1),
+            "undecided": lambda _: self.go_undecided(self.place + 1),
+            "undo": lambda _: self.undo(),
+            "summary": lambda _: self.show_summary(not self.html["summary"].value),
         }
         self.buttons = {}
         for name, (label, tip) in _BUTTONS.items():
             button = self.buttons[name] = ipw.Button(description=label, tooltip=tip)
             button.add_class(f"medcal-{name}")
-            do = press.get(name, partial(self.decide, name))
-            button.on_click(lambda _, do=do: do())
-        self.own = ipw.RadioButtons(options=(), layout=ipw.Layout(width="auto"))
+            button.on_click(press.get(name) or (lambda _, name=name: self.decide(name)))
+        self.buttons["commit"].layout.display = "none" if self.model_first else None
+        self.own = ipw.RadioButtons(options=())
         self.own.add_class("medcal-own")
-        self.own_text = _text("your answer", placeholder="Enter when done")
-        self.reason = _text("reason", placeholder="optional")
-        self.single_keys = ipw.Checkbox(True, description="single-key commands", indent=False)
-        self.single_keys.observe(self._switch_keys, names="value")
+        # a text is sent whole when its field is left: a click would overtake letters
+        whole = {"continuous_update": False, "style": {"description_width": "initial"}}
+        self.own_text = ipw.Text(description="your answer", placeholder="Enter when done", **whole)
+        self.reason = ipw.Text(description="reason", placeholder="optional", **whole)
+        single_keys = ipw.Checkbox(True, description="single-key commands", indent=False)
+        single_keys.add_class("medcal-keys")
         deciding = [self.buttons[name] for name in ("commit", *_DECIDING)]
         steps = [button for button in self.buttons.values() if button not in deciding]
-        html = self.html
-        title = ipw.HTML("<h3>Your answer</h3>")
-        left = [html["case"], title, self.own, self.own_text, self.reason, _row(*deciding)]
-        left = ipw.VBox([*left, html["status"], html["decided"]], layout={"flex": "1 1 24rem"})
-        right = ipw.VBox([html["summary"], html["model"]], layout={"flex": "1 1 30rem"})
-        columns = ipw.HBox([left, right], layout={"flex_flow": "row wrap", "grid_gap": "1.5rem"})
-        top = ipw.HTML(page.part("header")), _row(*steps, self.single_keys)
-        return [*top, html["progress"], columns]
-
-    def _switch_keys(self, _change):
-        (self.remove_class if self.single_keys.value else self.add_class)("medcal-no-keys")
+        html, title = self.html, ipw.HTML("<h3>Your answer</h3>")
+        left = [html["case"], title, self.own, self.own_text, self.reason, ipw.HBox(deciding)]
+        left = ipw.VBox([*left, html["status"], html["decided"]])
+        columns = ipw.HBox([left, ipw.VBox([html["summary"], html["model"]])])
+        columns.add_class("medcal-columns")
+        header = ipw.HTML(page.part("header"))
+        return [header, ipw.HBox([*steps, single_keys]), html["progress"], columns]
 
     # where in the cases
 
@@ -137,31 +130,27 @@ class Reader(ipw.VBox):
         hidden = not (self.model_first or own or done)
         if self._shown[0] != case["item_id"]:
             self._shown = case["item_id"], time.monotonic()
-        n_deferred = sum(made.action == "defer" for made in decisions.values())
-        counts = last + 1, len(decisions), n_deferred, len(self.worst)
-        shown = page.picture(case["image"])
-        self.html["progress"].value = page.part("progress", *counts, self.rule, self.about)
-        self.html["case"].value = page.part(
-            "case", case, self.place + 1, last + 1, self.cases.note, shown
-        )
+        told = {
+            "progress": (last + 1, decisions.values(), len(self.worst), self.rule, self.about),
+            "case": (case, self.place + 1, last + 1, self.cases.note, page.picture(case["image"])),
+            "decided": (done,),
+        }
+        for name, values in told.items():
+            self.html[name].value = page.part(name, *values)
+        self.html["model"].value = page.part("hidden") if hidden else self._evidence(own)
         self._ask_for_own(case, (done and done.answer) or (own and own.answer))
         self.reason.value = done.reason if done else ""
-        self.html["model"].value = page.part("hidden") if hidden else self._evidence(own)
-        when = f"{datetime.fromisoformat(done.at).astimezone():%d %b %Y, %H:%M}" if done else ""
-        self.html["decided"].value = page.part("decision", done, when) if done else ""
-        off = {"previous": place <= 0, "next": place >= last, "undo": not decisions}
-        for name, disabled in (off | dict.fromkeys(_DECIDING, hidden)).items():
+        off = {"previous": self.place == 0, "next": self.place == last, "undo": not decisions}
+        off |= {"commit": not hidden} | dict.fromkeys(_DECIDING, hidden)
+        for name, disabled in off.items():
             self.buttons[name].disabled = disabled
-        self.buttons["commit"].disabled = not hidden
-        self.buttons["commit"].layout.display = "none" if self.model_first else None
 
     def go_undecided(self, begin: int) -> None:
         """Show the next case without a decision, from a place on, round the end."""
-        done = self.decisions.latest(**self.about)
-        places = [(begin + k) % len(self.cases.order) for k in range(len(self.cases.order))]
-        undecided = [p for p in places if self.cases.order[p] not in done]
-        self.go(undecided[0] if undecided else self.place)
-        if not undecided:
+        done, order = self.decisions.latest(**self.about), self.cases.order
+        left = [item_id for item_id in order[begin:] + order[:begin] if item_id not in done]
+        self.go(order.index(left[0]) if left else self.place)
+        if not left:
             self._say("Every case is decided.")
             self.show_summary()
 
@@ -174,7 +163,7 @@ class Reader(ipw.VBox):
         self.own.value = chosen if chosen in options else None
         self.own_text.value = "" if options else chosen or ""
 
-    def _evidence(self, own: Decision | None = None) -> str:
+    def _evidence(self, own=None) -> str:
         rings = self.case["item_id"] in self.worst
         return page.evidence_html(self.cases, self.case, rings=rings, own=own and own.answer)
 
@@ -217,7 +206,7 @@ class Reader(ipw.VBox):
             undone = self.decisions.undo(**self.about)
         except MedcalError as error:
             return self._say(f"Not undone. {error}", "refused")
-        if undone is None or undone.item_id not in self.cases.order:
+        if undone is None:
             return self._say("Nothing to undo.", "refused")
         self.html["summary"].value = ""
         self.go(self.cases.order.index(undone.item_id))
@@ -245,7 +234,6 @@ class Reader(ipw.VBox):
         """Return what is displayed: the widget, and a still case where there are no widgets."""
         still = page.part("header") + self.html["case"].value + self._evidence()
         return ipw.VBox._repr_mimebundle_(self) | {
-            "text/plain": f"<Reader of {self.about['model']}: {len(self.cases.order)} cases>",
             "text/html": f'<div class="medcal-reader">{still}</div>',
         }
 
@@ -266,21 +254,3 @@ def reader_view(answers: str | os.PathLike, **options):
         from IPython.display import HTML
 
         return HTML(page.part("nothing", error))
-
-
-def _row(*children) -> ipw.HBox:
-    wrap = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "0.4rem"}
-    return ipw.HBox(children, layout=wrap)
-
-
-def _text(description: str, **more) -> ipw.Text:
-    """Return a field whose text is sent whole when it is left: a click would overtake letters."""
-    style = {"description_width": "initial"}
-    return ipw.Text(description=description, continuous_update=False, style=style, **more)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "reader"

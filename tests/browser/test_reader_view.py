@@ -158,6 +158,22 @@ def test_a_decision_is_taken_back_by_its_key(page, served, reply):
     assert len(DecisionLog(served[1]).latest()) == before
 
 
+def test_single_keys_can_be_switched_off(page, reply):
+    switch = page.get_by_label("single-key commands")
+    place = heading(page)
+    switch.uncheck()
+    page.keyboard.press("j" if page.locator(".medcal-next").is_enabled() else "k")
+    page.keyboard.press("s")
+    page.wait_for_timeout(1000)
+    assert heading(page) == place
+    assert page.get_by_role("heading", name="Summary", exact=True).count() == 0
+    switch.check()
+    page.keyboard.press("s")
+    page.get_by_role("heading", name="Summary", exact=True).wait_for()
+    page.keyboard.press("s")
+    page.get_by_role("heading", name="Summary", exact=True).wait_for(state="hidden")
+
+
 def brightness(page):
     """Return the mean and the spread of the picture as it is drawn."""
     page.evaluate("() => new Promise((done) => requestAnimationFrame(done))")

@@ -139,7 +139,7 @@ def _ranking(stated: pd.DataFrame) -> pd.DataFrame:
 
 def _library(rows: pd.DataFrame, rng: np.random.Generator) -> pd.Series:
     """Return which rows are set aside: the fit split if there are both, else some images."""
-    fit = (rows["split"] == "fit").fillna(False).astype(bool)
+    fit = rows["split"].eq("fit").fillna(False).astype(bool)
     if fit.any() and not fit.all():
         return fit
     images = np.sort(rows["image_id"].unique().astype(str))

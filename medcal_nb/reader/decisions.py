@@ -20,16 +20,15 @@ import pandas as pd
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import new_file
 
-#: ``commit`` is an own answer given before the model's was shown; the others are decisions.
-ACTIONS = ("commit", "accept", "override", "defer")
 _APPLICATION_ID = 0x4D434452  # "MCDR", marks the file as ours
+# ``commit`` is an own answer given before the model's was shown; the others are decisions
 _TABLES = (
     f"PRAGMA application_id = {_APPLICATION_ID}",
-    f"""CREATE TABLE decisions (
+    """CREATE TABLE decisions (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     at TEXT NOT NULL, reader TEXT NOT NULL,
     model TEXT NOT NULL, dataset TEXT NOT NULL, strategy TEXT NOT NULL, item_id TEXT NOT NULL,
-    action TEXT NOT NULL CHECK (action IN {ACTIONS}),
+    action TEXT NOT NULL CHECK (action IN ('commit', 'accept', 'override', 'defer')),
     answer TEXT CHECK (action IN ('accept', 'defer') OR trim(coalesce(answer, '')) <> ''),
     reason TEXT NOT NULL DEFAULT '', model_answer TEXT, confidence REAL,
     flagged INTEGER NOT NULL DEFAULT 0, seconds REAL)""",
@@ -113,17 +112,22 @@ class DecisionLog:
         with self._file() as con:
             con.execute(f"INSERT INTO decisions ({fields}) VALUES ({values})", told)
 
-    def undo(self, **where: str) -> Decision | None:
-        """Take the last decision back and return it; None where there is none.
+    def undo(self, **where: str) -> Decision:
+        """Take the last decision back and return it.
 
         An answer committed to before the model's was shown stays: it can't be given unseen twice.
+
+        Raises
+        ------
+        MedcalError
+            If there is none, or it cannot be written.
         """
-        standing = self._standing(where)
-        if not standing:
-            return None
+        last = max(self.latest(**where).values(), default=None)  # by id, the first field
+        if last is None:
+            raise MedcalError(f"{self.path}: no decision to take back")
         with self._file() as con:
-            con.execute("INSERT OR IGNORE INTO undone VALUES (?, ?)", (standing[-1].id, _now()))
-        return standing[-1]
+            con.execute("INSERT OR IGNORE INTO undone VALUES (?, ?)", (last.id, _now()))
+        return last
 
     def latest(self, **where: str) -> dict[str, Decision]:
         """Return the decision that counts, by item: the last that stands and is no ``commit``.
@@ -133,7 +137,8 @@ class DecisionLog:
         **where
             Fields of :class:`Decision` and their values, such as ``reader=``.
         """
-        return {made.item_id: made for made in self._standing(where)}
+        rows = self._rows(**where)
+        return {d.item_id: d for d in rows if d.action != "commit" and d.undone_at is None}
 
     def commitments(self, **where: str) -> dict[str, Decision]:
         """Return the answers given before the model's was shown, by item: the first counts."""
@@ -159,10 +164,6 @@ class DecisionLog:
         with new_file(path, sources=[self.path], force=force) as part:
             table.to_csv(part, index=False)
         return table
-
-    def _standing(self, where: dict[str, str]) -> list[Decision]:
-        rows = self._rows(**where)
-        return [made for made in rows if made.action != "commit" and made.undone_at is None]
 
     def _rows(self, **where: str) -> list[Decision]:
         """Return the decisions that have these values, in order."""

@@ -80,16 +80,11 @@ def worst_cases(book: Casebook) -> set[str]:
     Of cases with one error rate those with less agreement come first, then those with less
     confidence; where nothing is graded these two alone decide.
     """
-    wrong = 1 - book.past["correct"].to_numpy()
-
-    def need(item_id: str) -> tuple:
-        case = book.rows.loc[item_id]
-        like = wrong[_like(book.past, case)[0]]
-        agreement = np.nan_to_num(case["agreement"], nan=1.0)
-        return round(like.mean() if len(like) else 0, 6), -agreement, -case["confidence"], item_id
-
-    ranked = sorted(book.order[:_RANKED], key=need, reverse=True)
-    return set(ranked[: math.ceil(WORST_SHARE * len(ranked))])
+    rows, right = book.rows.loc[book.order[:_RANKED]], book.past["correct"]
+    share = [right[_like(book.past, case)[0]].mean() for _, case in rows.iterrows()]
+    rows = rows.assign(share=np.round(share, 6), agreement=rows["agreement"].fillna(1))
+    worst = rows.sort_values(["share", "agreement", "confidence", "item_id"]).index
+    return set(worst[: math.ceil(WORST_SHARE * len(worst))])
 
 
 def certified_threshold(book: Casebook, limit: float) -> dict:
@@ -154,12 +149,9 @@ def blank_image(book: Casebook, case: pd.Series) -> tuple[float, float] | None:
     """Return the probability of the answer with the image and with a blank one; None if unknown."""
     mine = book.answers[book.answers["item_id"] == case["item_id"]]
     mine = mine[mine["strategy"] == "blank_image"].sort_values("sample")
-    found = [
-        float(probability)
-        for shares in mine["option_probabilities"].dropna()
-        for option, probability in shares.items()
-        if meaning(option) == case["meaning"]
-    ]
+    shares = mine["option_probabilities"].dropna()
+    shares = [{meaning(option): p for option, p in share.items()} for share in shares]
+    found = [float(share[case["meaning"]]) for share in shares if case["meaning"] in share]
     return tuple(found) if len(found) == 2 else None
 
 

@@ -11,7 +11,6 @@ import sys
 import tempfile
 import threading
 import webbrowser
-from collections.abc import Callable
 from pathlib import Path
 
 from medcal_nb.errors import MedcalError
@@ -19,18 +18,9 @@ from medcal_nb.reader.page import part
 
 HOST = "127.0.0.1"
 KERNEL = "medcal-reader"
-_IDLE_SECONDS = 3600
 
 
-def serve(
-    answers: Path,
-    options: dict,
-    *,
-    port: int | None,
-    token: str | None,
-    open_browser: bool,
-    say: Callable[[str], None],
-) -> None:
+def serve(answers: Path, options: dict, *, port=None, token=None, open_browser=True, say=print):
     """Serve the reader view until interrupted.
 
     Parameters
@@ -111,8 +101,6 @@ def write_site(folder: Path, answers: Path, options: dict) -> Path:
 
 
 def _run(notebook: Path, *, port: int, token: str, page: Path | None) -> None:
-    import logging
-
     from traitlets.config import Config
     from voila.app import Voila
 
@@ -132,7 +120,7 @@ def _run(notebook: Path, *, port: int, token: str, page: Path | None) -> None:
         "token": token,
         "open_browser": page is not None,
         "connection_dir_root": str(notebook.parent),
-        "log_level": logging.WARNING,
+        "log_level": "WARN",
         # Voila never hands out the cookie that the check against forged requests wants, so that a
         # closed page could not end its kernel; the one thing to post is that, by an id nobody
         # can guess
@@ -141,12 +129,7 @@ def _run(notebook: Path, *, port: int, token: str, page: Path | None) -> None:
             "disable_check_xsrf": True,
         },
     }
-    managers = {"cull_idle_timeout": _IDLE_SECONDS, "cull_interval": 60}
-    config = Config(
-        Voila=settings,
-        VoilaConfiguration={"template": "medcal"},
-        MappingKernelManager=managers,
-    )
+    config = Config(Voila=settings, VoilaConfiguration={"template": "medcal"})
     Server.launch_instance([str(notebook)], config=config)
 
 

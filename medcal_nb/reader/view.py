@@ -57,14 +57,7 @@ class Reader(ipw.VBox):
     """
 
     def __init__(
-        self,
-        answers: str | os.PathLike,
-        *,
-        decisions: str | os.PathLike | None = None,
-        reader: str | None = None,
-        limit: float = 0.2,
-        model_first: bool = False,
-        **chosen: str | None,
+        self, answers, *, decisions=None, reader=None, limit=0.2, model_first=False, **chosen
     ):
         self.cases = Casebook(answers, **chosen)
         self.worst = evidence.worst_cases(self.cases)
@@ -91,27 +84,25 @@ class Reader(ipw.VBox):
         }
         self.buttons = {}
         for name, (label, tip) in _BUTTONS.items():
-            button = self.buttons[name] = ipw.Button(description=label, tooltip=tip)
-            button.add_class(f"medcal-{name}")
+            button = ipw.Button(description=label, tooltip=tip).add_class(f"medcal-{name}")
             button.on_click(press.get(name) or (lambda _, name=name: self.decide(name)))
+            self.buttons[name] = button
         self.buttons["commit"].layout.display = "none" if self.model_first else None
-        self.own = ipw.RadioButtons(options=())
-        self.own.add_class("medcal-own")
+        self.own = ipw.RadioButtons(options=()).add_class("medcal-own")
         # a text is sent whole when its field is left: a click would overtake letters
         whole = {"continuous_update": False, "style": {"description_width": "initial"}}
         self.own_text = ipw.Text(description="your answer", placeholder="Enter when done", **whole)
         self.reason = ipw.Text(description="reason", placeholder="optional", **whole)
-        single_keys = ipw.Checkbox(True, description="single-key commands", indent=False)
-        single_keys.add_class("medcal-keys")
-        deciding = [self.buttons[name] for name in ("commit", *_DECIDING)]
-        steps = [button for button in self.buttons.values() if button not in deciding]
+        keys = ipw.Checkbox(True, description="single-key commands", indent=False)
+        *steps, commit, accept, override, defer = self.buttons.values()
+        deciding = ipw.HBox([commit, accept, override, defer])
         html, title = self.html, ipw.HTML("<h3>Your answer</h3>")
-        left = [html["case"], title, self.own, self.own_text, self.reason, ipw.HBox(deciding)]
+        left = [html["case"], title, self.own, self.own_text, self.reason, deciding]
         left = ipw.VBox([*left, html["status"], html["decided"]])
         columns = ipw.HBox([left, ipw.VBox([html["summary"], html["model"]])])
-        columns.add_class("medcal-columns")
+        top = ipw.HBox([*steps, keys.add_class("medcal-keys")])
         header = ipw.HTML(page.part("header"))
-        return [header, ipw.HBox([*steps, single_keys]), html["progress"], columns]
+        return [header, top, html["progress"], columns.add_class("medcal-columns")]
 
     # where in the cases
 
@@ -130,13 +121,10 @@ class Reader(ipw.VBox):
         hidden = not (self.model_first or own or done)
         if self._shown[0] != case["item_id"]:
             self._shown = case["item_id"], time.monotonic()
-        told = {
-            "progress": (last + 1, decisions.values(), len(self.worst), self.rule, self.about),
-            "case": (case, self.place + 1, last + 1, self.cases.note, page.picture(case["image"])),
-            "decided": (done,),
-        }
-        for name, values in told.items():
-            self.html[name].value = page.part(name, *values)
+        n, shown = last + 1, page.picture(case["image"])
+        self._show("progress", n, decisions.values(), len(self.worst), self.rule, self.about)
+        self._show("case", case, self.place + 1, n, self.cases.note, shown)
+        self._show("decided", done)
         self.html["model"].value = page.part("hidden") if hidden else self._evidence(own)
         self._ask_for_own(case, (done and done.answer) or (own and own.answer))
         self.reason.value = done.reason if done else ""
@@ -151,7 +139,7 @@ class Reader(ipw.VBox):
         left = [item_id for item_id in order[begin:] + order[:begin] if item_id not in done]
         self.go(order.index(left[0]) if left else self.place)
         if not left:
-            self._say("Every case is decided.")
+            self._show("status", "Every case is decided.")
             self.show_summary()
 
     def _ask_for_own(self, case, chosen):
@@ -175,9 +163,11 @@ class Reader(ipw.VBox):
         own = (self.own.value if case["options"] else self.own_text.value) or ""
         gives = action in ("override", "commit")
         if gives and not own.strip():
-            return self._say("Choose or write your answer first (digits choose).", "refused")
+            return self._show("status", "Choose or write your answer first (digits choose).", True)
         if action == "override" and own.strip() == case["answer"]:
-            return self._say("That is the model's answer: accept it, or choose another.", "refused")
+            return self._show(
+                "status", "That is the model's answer: accept it, or choose another.", True
+            )
         seconds = round(time.monotonic() - self._shown[1], 2)
         try:
             self.decisions.append(
@@ -192,9 +182,9 @@ class Reader(ipw.VBox):
                 seconds=seconds,
             )
         except MedcalError as error:
-            return self._say(f"Not saved. {error}", "refused")
+            return self._show("status", f"Not saved. {error}", True)
         self.html["summary"].value = ""
-        self._say(f"Saved: case {self.place + 1}, {action}, after {seconds:.1f} s.")
+        self._show("status", f"Saved: case {self.place + 1}, {action}, after {seconds:.1f} s.")
         if action == "commit":
             self.go(self.place)
         else:
@@ -205,15 +195,13 @@ class Reader(ipw.VBox):
         try:
             undone = self.decisions.undo(**self.about)
         except MedcalError as error:
-            return self._say(f"Not undone. {error}", "refused")
-        if undone is None:
-            return self._say("Nothing to undo.", "refused")
+            return self._show("status", f"Not undone. {error}", True)
         self.html["summary"].value = ""
         self.go(self.cases.order.index(undone.item_id))
-        self._say(f"Undone: case {self.place + 1}, {undone.action}.")
+        self._show("status", f"Undone: case {self.place + 1}, {undone.action}.")
 
-    def _say(self, words: str, how: str = "said") -> None:
-        self.html["status"].value = page.part(how, words)
+    def _show(self, name: str, *values) -> None:
+        self.html[name].value = page.part(name, *values)
 
     def show_summary(self, shown: bool = True) -> None:
         """Compare the reader, the model and the pair, above what is known of the case."""

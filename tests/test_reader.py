@@ -784,7 +784,9 @@ def test_decisions_go_beside_the_answers():
 
 def test_the_site_runs_this_interpreter_and_fetches_nothing(tmp_path):
     notebook = serve.write_site(tmp_path, tmp_path / "it's.sqlite", {"limit": 0.2})
-    said = "".join(p.read_text() for p in tmp_path.rglob("*") if p.is_file())
+    written = [p for p in tmp_path.rglob("*") if p.suffix in (".ipynb", ".json", ".j2")]
+    assert len(written) == 4
+    said = "".join(p.read_text() for p in written)
     assert "http" not in said
     assert sys.executable in said
     assert "it's.sqlite" in notebook.read_text()

@@ -49,8 +49,7 @@ class Decision(namedtuple("Decision", _FIELDS)):
 
 def decisions_path(answers: str | os.PathLike) -> Path:
     """Return where the decisions about a file of answers go by default: beside it."""
-    path = Path(answers)
-    return path.with_name(f"{path.stem}.decisions.sqlite")
+    return Path(answers).with_suffix(".decisions.sqlite")
 
 
 class DecisionLog:

@@ -155,13 +155,17 @@ def blank_image(book: Casebook, case: pd.Series) -> tuple[float, float] | None:
     return tuple(found) if len(found) == 2 else None
 
 
-def summarise(
-    book: Casebook, decisions: dict[str, Decision], commitments: dict[str, Decision]
-) -> dict:
+def summarise(book: Casebook, decisions: dict, commitments: dict) -> dict:
     """Compare the model alone, the reader alone and the pair, always on the same cases.
 
     The pair's answer is the model's where accepted and the reader's where overridden. Deferred
     cases have none and are left out for all.
+
+    Parameters
+    ----------
+    book : Casebook
+    decisions, commitments : dict of str to Decision
+        By item, as :class:`medcal_nb.reader.decisions.DecisionLog` returns them.
 
     Returns
     -------
@@ -235,19 +239,16 @@ def readers_agreement(decisions: pd.DataFrame) -> pd.DataFrame:
     from sklearn.metrics import cohen_kappa_score  # takes seconds: not for a reader alone
 
     keys = ["model", "dataset", "strategy", "item_id", "reader"]
-    said = {name: decisions[name].astype(str).map(meaning) for name in ("answer", "model_answer")}
-    final = said["answer"].where(decisions["action"] == "override", said["model_answer"])
+    own, model = (decisions[k].astype(str).map(meaning) for k in ("answer", "model_answer"))
+    final = own.where(decisions["action"] == "override", model)
     final = final.where(decisions["action"] != "defer", "-")
-    told = decisions.assign(own=said["answer"], final=final).set_index(keys)
+    told = decisions.assign(own=own, final=final).set_index(keys)
     commits = told["action"] == "commit"
-    first, made = told[commits], told[~commits & told["undone_at"].isna()]
-    first = first[~first.index.duplicated()]
+    made = told[~commits & told["undone_at"].isna()]
     made = made[~made.index.duplicated(keep="last")]
-    of = {
-        "decision": made["action"],
-        "final answer": made["final"],
-        "own answer first": first["own"],
-    }
+    own = told.loc[commits, "own"]
+    own = own[~own.index.duplicated()]
+    of = {"decision": made["action"], "final answer": made["final"], "own answer first": own}
     rows = []
     for what, values in of.items():
         wide = values.unstack("reader")

@@ -29,15 +29,15 @@ def part(name: str, *values) -> str:
 def _macros():
     import jinja2
 
-    environment = jinja2.Environment(autoescape=True)
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    environment = jinja2.Environment(autoescape=True, loader=loader)
     environment.filters |= {
         "percent": lambda share: f"{100 * share:.0f} %",
         "when": lambda at: f"{datetime.fromisoformat(at).astimezone():%d %b %Y, %H:%M}",
         "words": lambda strategy: strategy.replace("_", " "),
         "asks": lambda name: STRATEGIES[name].asks if name in STRATEGIES else "",
     }
-    text = Path(__file__).with_name("reader.jinja").read_text(encoding="utf-8")
-    return environment.from_string(text).module
+    return environment.get_template("reader.jinja").module
 
 
 def picture(image, *, small: bool = False) -> dict:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import signal
@@ -42,7 +41,11 @@ def serve(answers: Path, options: dict, *, port=None, token=None, open_browser=T
     MedcalError
         If the port is taken.
     """
-    port = _usable_port(port or 0)
+    try:
+        with socket.create_server((HOST, port or 0)) as probe:
+            port = probe.getsockname()[1]
+    except (OSError, OverflowError) as error:
+        raise MedcalError(f"--port {port}: cannot be used ({error}); choose another") from None
     token = token or secrets.token_urlsafe(24)
     address = f"http://{HOST}:{port}/?token={token}"
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the folder is removed
@@ -71,25 +74,17 @@ def write_site(folder: Path, answers: Path, options: dict) -> Path:
         The notebook.
     """
     import nbformat
+    from ipykernel.kernelspec import write_kernel_spec
 
-    code = (
-        "from medcal_nb.reader.view import Reader\n\n"
-        f"Reader({os.fspath(answers.resolve())!r}, **{options!r})"
-    )
-    notebook = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(code, id="reader")],
-        metadata={"title": "Reader view", "kernelspec": {"name": KERNEL, "display_name": KERNEL}},
-    )
-    kernel = {
-        "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
-        "display_name": KERNEL,
-        "language": "python",
-        "metadata": {"supported_encryption": ["curve"]},
-        # items that are not on this machine are shown without their image
-        "env": {"HF_HUB_OFFLINE": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"},
-    }
+    call = f"Reader({os.fspath(answers.resolve())!r}, **{options!r})"
+    code = f"from medcal_nb.reader.view import Reader\n\n{call}"
+    told = {"title": "Reader view", "kernelspec": {"name": KERNEL, "display_name": KERNEL}}
+    cell = nbformat.v4.new_code_cell(code, id="reader")
+    notebook = nbformat.v4.new_notebook(cells=[cell], metadata=told)
+    # items that are not on this machine are shown without their image
+    quiet = {"HF_HUB_OFFLINE": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    write_kernel_spec(folder / "kernels" / KERNEL, overrides={"env": quiet})
     files = {
-        f"kernels/{KERNEL}/kernel.json": json.dumps(kernel),
         "voila/templates/medcal/index.html.j2": Path(__file__).with_name("voila.jinja").read_text(),
         "voila/templates/medcal/conf.json": '{"base_template": "lab"}',
         "reader.ipynb": nbformat.writes(notebook),
@@ -113,6 +108,7 @@ def _run(notebook: Path, *, port: int, token: str, page: Path | None) -> None:
         "style-src 'self' 'unsafe-inline'; frame-ancestors 'none'; "
         f"connect-src 'self' ws://{HOST}:{port}"
     )
+    headers = {"Content-Security-Policy": policy}
     settings = {
         "ip": HOST,
         "port": port,
@@ -124,21 +120,7 @@ def _run(notebook: Path, *, port: int, token: str, page: Path | None) -> None:
         # Voila never hands out the cookie that the check against forged requests wants, so that a
         # closed page could not end its kernel; the one thing to post is that, by an id nobody
         # can guess
-        "tornado_settings": {
-            "headers": {"Content-Security-Policy": policy},
-            "disable_check_xsrf": True,
-        },
+        "tornado_settings": {"headers": headers, "disable_check_xsrf": True},
     }
     config = Config(Voila=settings, VoilaConfiguration={"template": "medcal"})
     Server.launch_instance([str(notebook)], config=config)
-
-
-def _usable_port(port: int) -> int:
-    """Return the port itself if it is free; for 0, one that is."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except (OSError, OverflowError) as error:
-            raise MedcalError(f"--port {port}: cannot be used ({error}); choose another") from None
-        return probe.getsockname()[1]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import ipywidgets as ipw
 import pandas as pd
+from IPython.display import HTML, Javascript, display
 
 from medcal_nb.errors import MedcalError
 from medcal_nb.reader import evidence, page
@@ -113,22 +114,22 @@ class Reader(ipw.VBox):
 
     def go(self, place: int) -> None:
         """Show the case at a place; beyond the ends, the nearest."""
-        last = len(self.cases.order) - 1
-        self.place = min(max(place, 0), last)
+        n = len(self.cases.order)
+        self.place = min(max(place, 0), n - 1)
         case, decisions = self.case, self.decisions.latest(**self.about)
         done = decisions.get(case["item_id"])
         own = self.decisions.commitments(**self.about).get(case["item_id"])
         hidden = not (self.model_first or own or done)
         if self._shown[0] != case["item_id"]:
             self._shown = case["item_id"], time.monotonic()
-        n, shown = last + 1, page.picture(case["image"])
+        shown = page.picture(case["image"])
         self._show("progress", n, decisions.values(), len(self.worst), self.rule, self.about)
         self._show("case", case, self.place + 1, n, self.cases.note, shown)
         self._show("decided", done)
         self.html["model"].value = page.part("hidden") if hidden else self._evidence(own)
         self._ask_for_own(case, (done and done.answer) or (own and own.answer))
         self.reason.value = done.reason if done else ""
-        off = {"previous": self.place == 0, "next": self.place == last, "undo": not decisions}
+        off = {"previous": self.place == 0, "next": self.place == n - 1, "undo": not decisions}
         off |= {"commit": not hidden} | dict.fromkeys(_DECIDING, hidden)
         for name, disabled in off.items():
             self.buttons[name].disabled = disabled
@@ -213,17 +214,14 @@ class Reader(ipw.VBox):
     # showing
 
     def _ipython_display_(self):
-        from IPython.display import Javascript, display
-
         display(Javascript(Path(__file__).with_name("reader.js").read_text(encoding="utf-8")))
         display(self._bundle(), raw=True)
 
     def _bundle(self) -> dict:
         """Return what is displayed: the widget, and a still case where there are no widgets."""
         still = page.part("header") + self.html["case"].value + self._evidence()
-        return ipw.VBox._repr_mimebundle_(self) | {
-            "text/html": f'<div class="medcal-reader">{still}</div>',
-        }
+        still = f'<div class="medcal-reader">{still}</div>'
+        return self._repr_mimebundle_() | {"text/html": still}
 
 
 def reader_view(answers: str | os.PathLike, **options):
@@ -239,6 +237,4 @@ def reader_view(answers: str | os.PathLike, **options):
     try:
         return Reader(answers, **options)
     except MedcalError as error:
-        from IPython.display import HTML
-
         return HTML(page.part("nothing", error))

@@ -72,8 +72,7 @@ class Casebook:
         graded = graded[graded["answer"].notna()]
         if graded["confidence"].isna().all():
             raise MedcalError(f"{path}: no answer with a confidence, so no case to show")
-        self.ranking = _ranking(graded[graded["confidence"].notna()])
-        best = self.ranking
+        self.ranking = best = _ranking(graded[graded["confidence"].notna()])
         # a folder of images may follow the name
         wanted = dataset if dataset in set(best["dataset"]) else (dataset or "").split(":")[0]
         for column, name in zip(_CHOICE, (wanted, model, strategy), strict=True):

@@ -69,10 +69,8 @@ class DecisionLog:
     def __init__(self, path: str | os.PathLike):
         self.path = Path(path)
         if not self.path.exists() and not os.access(self.path.parent, os.W_OK):
-            raise MedcalError(
-                f"{self.path}: its folder is missing or cannot be written; choose another file "
-                "with --decisions"
-            )
+            why = "its folder is missing or cannot be written; choose another file with --decisions"
+            raise MedcalError(f"{self.path}: {why}")
         self._rows()
 
     @contextlib.contextmanager
@@ -91,9 +89,8 @@ class DecisionLog:
                 yield con
                 con.execute("COMMIT")
         except sqlite3.DatabaseError as error:
-            raise MedcalError(
-                f"{self.path}: {error}; try again, or choose another file with --decisions"
-            ) from error
+            why = f"{error}; try again, or choose another file with --decisions"
+            raise MedcalError(f"{self.path}: {why}") from error
 
     def append(self, action: str, **told) -> None:
         """Write a decision, given as the fields of one; when this returns it is on the disk.
@@ -106,10 +103,9 @@ class DecisionLog:
         """
         told |= {"action": action, "at": _now()}
         told = {k: value.strip() if isinstance(value, str) else value for k, value in told.items()}
-        fields = ", ".join(told)
-        values = ", ".join(f":{name}" for name in told)
+        names, values = ", ".join(told), ", ".join(f":{name}" for name in told)
         with self._file() as con:
-            con.execute(f"INSERT INTO decisions ({fields}) VALUES ({values})", told)
+            con.execute(f"INSERT INTO decisions ({names}) VALUES ({values})", told)
 
     def undo(self, **where: str) -> Decision:
         """Take the last decision back and return it.
@@ -141,8 +137,7 @@ class DecisionLog:
 
     def commitments(self, **where: str) -> dict[str, Decision]:
         """Return the answers given before the model's was shown, by item: the first counts."""
-        rows = reversed(self._rows(**where, action="commit"))
-        return {made.item_id: made for made in rows}
+        return {made.item_id: made for made in reversed(self._rows(**where, action="commit"))}
 
     def read(self) -> pd.DataFrame:
         """Return every row ever written, in order, with the fields of :class:`Decision`."""

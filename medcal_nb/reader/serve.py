@@ -49,8 +49,8 @@ def serve(answers: Path, options: dict, *, port=None, token=None, open_browser=T
     token = token or secrets.token_urlsafe(24)
     address = f"http://{HOST}:{port}/?token={token}"
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the folder is removed
-    made = tempfile.TemporaryDirectory(prefix="medcal-reader-", ignore_cleanup_errors=True)
-    with made as name:  # a folder that no other user can look into
+    # a folder that no other user can look into
+    with tempfile.TemporaryDirectory(prefix="medcal-reader-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         notebook = write_site(folder, answers, options)
         # Jupyter finds our kernel and template, and leaves the user's own settings alone

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import typer
 
-from medcal_nb.cli._app import Force, app, note, say
+from medcal_nb.cli._app import Force, app, say
 from medcal_nb.errors import MedcalError
 
 
@@ -19,7 +19,6 @@ def reader(
     name: str = typer.Option(None, help="Your name in the decisions; your user name if left out."),
     errors_allowed: float = typer.Option(0.2, help="Share of wrong answers that may be kept."),
     model_first: bool = typer.Option(False, "--model-first", help="Show its answer before yours."),
-    commit_first: bool = typer.Option(False, "--commit-first", hidden=True),
     export: Path = typer.Option(None, help="Write the decisions to this CSV file and stop."),
     force: Force = False,
     port: int = typer.Option(None, help="A free one if left out."),
@@ -32,7 +31,7 @@ def reader(
 
     Example: medcal reader answers.sqlite --errors-allowed 0.1
     """
-    from medcal_nb.reader.cases import AnswerBook
+    from medcal_nb.reader.cases import Casebook
     from medcal_nb.reader.decisions import DecisionLog, decisions_path
     from medcal_nb.reader.evidence import readers_agreement
     from medcal_nb.reader.serve import serve
@@ -49,18 +48,14 @@ def reader(
         raise MedcalError(
             f"--errors-allowed {errors_allowed}: give a share between 0 and 1, such as 0.2"
         )
-    if commit_first:
-        note("--commit-first: done anyway; --model-first shows the model's answer first")
     # tried here, so that what is wrong with a file is told on the command line
-    AnswerBook(answers).choose(dataset, model, strategy)
-    options = {
+    chosen = {"dataset": dataset, "model": model, "strategy": strategy}
+    Casebook(answers, **chosen)
+    options = chosen | {
         "decisions": None if decisions is None else str(decisions.resolve()),
         "reader": name,
-        "dataset": dataset,
-        "model": model,
-        "strategy": strategy,
         "limit": errors_allowed,
-        "model_first": model_first and not commit_first,
+        "model_first": model_first,
     }
     token = os.environ.get("MEDCAL_READER_TOKEN")
     serve(answers, options, port=port, token=token, open_browser=not no_browser, say=say)

@@ -7,98 +7,45 @@ asked, so that no outcome is told of a case that is still to come.
 from __future__ import annotations
 
 import os
-from pathlib import Path
+import warnings
 
 import numpy as np
 import pandas as pd
 
 from medcal_nb.answers import load_answers
-from medcal_nb.ask.graded import meaning, to_graded
+from medcal_nb.ask.graded import meaning, ranked, to_graded
 from medcal_nb.errors import MedcalError
-from medcal_nb.items import SPLITS, load_items
-from medcal_nb.measure import auroc, brier_score
+from medcal_nb.items import load_items
+from medcal_nb.measure import MeasureWarning, metrics_table
 
 LIBRARY_SHARE = 0.2
+#: AUROC from which a confidence is said to tell right answers from wrong ones.
 DISCRIMINATES = 0.6
-"""AUROC from which a confidence is said to tell right answers from wrong ones."""
-_PROBES = r"blank_image|decision|.*_blank|expert.*"
 _CHOICE = ["dataset", "model", "strategy"]
 _SEED = 0  # of the order of the cases and of the library
-
-
-class AnswerBook:
-    """A file of answers, read once, and the items they are about.
-
-    Parameters
-    ----------
-    path : path
-        Answers: .sqlite, .parquet, .csv or .jsonl. It is only read.
-    items : str, optional
-        Where the items come from, if not from the data set of the answers' own name:
-        ``NAME`` or ``NAME:FOLDER`` (see :func:`medcal_nb.items.load_items`).
-
-    Attributes
-    ----------
-    answers, graded : pandas.DataFrame
-    ranking : pandas.DataFrame
-        ``dataset, model, strategy, n, brier, auroc`` of what can be read, the best first: medical
-        data sets; confidences that tell right from wrong (AUROC of at least 0.6, on at least half
-        as many answers as there are); low Brier scores.
-
-    Raises
-    ------
-    MedcalError
-        If there is nothing to show.
-    """
-
-    def __init__(self, path: str | os.PathLike, *, items: str | None = None):
-        self.path, self._source = Path(path), items or ""
-        self.answers = load_answers(self.path)
-        graded = to_graded(self.answers).astype({"item_id": str})
-        self.graded = graded[graded["answer"].notna() & ~graded["strategy"].str.fullmatch(_PROBES)]
-        if self.graded["confidence"].isna().all():
-            raise MedcalError(f"{self.path}: no answer with a confidence, so no case to show")
-        self.ranking = _ranked(self.graded[self.graded["confidence"].notna()])
-
-    def choose(
-        self, dataset: str | None = None, model: str | None = None, strategy: str | None = None
-    ) -> tuple[str, str, str]:
-        """Return data set, model and strategy: the best there are with those asked for.
-
-        Raises
-        ------
-        MedcalError
-            If one that was asked for is not in the file, naming those that are.
-        """
-        found = self.ranking
-        if dataset and dataset not in set(found["dataset"]):
-            dataset = dataset.split(":")[0]  # a folder of images follows
-        for column, name in zip(_CHOICE, (dataset, model, strategy), strict=True):
-            there = ", ".join(found[column].unique())
-            found = found[found[column] == name] if name else found
-            if found.empty:
-                raise MedcalError(
-                    f"{self.path}: no {column} {name!r} with a confidence; there are {there}"
-                )
-        return tuple(found[_CHOICE].iloc[0])
-
-    def items(self, dataset: str) -> tuple[pd.DataFrame | None, str]:
-        """Return a data set's items and what to know of their images: why there are none."""
-        source = self._source if self._source.split(":")[0] == dataset else dataset
-        splits = self.graded.loc[self.graded["dataset"] == dataset, "split"].unique()
-        split = splits[0] if len(splits) == 1 and splits[0] in SPLITS else None
-        try:
-            items = load_items(source, split=split).set_index("item_id")
-        except (MedcalError, OSError) as error:
-            return None, f"No images of {dataset} at hand ({' '.join(str(error).split())})."
-        return items, "A synthetic phantom, no patient." if dataset.startswith("pocket") else ""
 
 
 class Casebook:
     """The answers of one model to one data set under one strategy.
 
+    Parameters
+    ----------
+    path : path
+        Answers: .sqlite, .parquet, .csv or .jsonl. It is only read.
+    dataset, model, strategy : str, optional
+        What is wanted of the file; the best of its `ranking` that is. ``dataset`` may be
+        ``NAME:FOLDER`` for items on disk (see :func:`medcal_nb.items.load_items`).
+
     Attributes
     ----------
+    ranking : pandas.DataFrame
+        ``dataset, model, strategy, n, brier, auroc`` of what can be read, the best first: medical
+        data sets; confidences that tell right from wrong (AUROC of at least 0.6, on at least half
+        as many answers as there are); low Brier scores.
+    about : dict
+        Data set, model and strategy.
+    answers : pandas.DataFrame
+        The model's answers to the data set as they were given, probes among them.
     ways : pandas.DataFrame
         What this model answered in every way of asking, probes left out: ``item_id, strategy,
         answer, confidence, meaning``.
@@ -106,32 +53,41 @@ class Casebook:
         The cases, by item: the graded answers of the strategy that have a confidence, with
         ``question, options, image`` (None where not known), ``agreement`` (the share of the other
         ways of asking that gave the same answer, NaN where there was no other) and ``library``.
-    about : dict
-        Data set, model and strategy.
     past : pandas.DataFrame
         Those with a grade.
     order : list of str
         Items in the order in which they are shown.
     note : str
         What to know about the images.
+
+    Raises
+    ------
+    MedcalError
+        If there is nothing to show, or a name is not in the file.
     """
 
-    def __init__(self, book: AnswerBook, dataset: str, model: str, strategy: str):
-        self.about = {"dataset": dataset, "model": model, "strategy": strategy}
-        self.answers = _of(book.answers, dataset, model)
-        asked = _of(book.graded, dataset, model)
+    def __init__(self, path: str | os.PathLike, *, dataset=None, model=None, strategy=None):
+        answers = load_answers(path).astype({"item_id": str})
+        graded = ranked(to_graded(answers))
+        graded = graded[graded["answer"].notna()]
+        if graded["confidence"].isna().all():
+            raise MedcalError(f"{path}: no answer with a confidence, so no case to show")
+        self.ranking = best = _ranking(graded[graded["confidence"].notna()])
+        # a folder of images may follow the name
+        wanted = dataset if dataset in set(best["dataset"]) else (dataset or "").split(":")[0]
+        for column, name in zip(_CHOICE, (wanted, model, strategy), strict=True):
+            known = ", ".join(best[column].unique())
+            best = best[best[column] == name] if name else best
+            if best.empty:
+                told = f"no {column} {name!r} with a confidence; there are {known}"
+                raise MedcalError(f"{path}: {told}")
+        self.about = best[_CHOICE].iloc[0].to_dict()
+        self.answers, asked = (_of(table, self.about) for table in (answers, graded))
         asked = asked.assign(meaning=asked["answer"].map(meaning))
         self.ways = asked[["item_id", "strategy", "answer", "confidence", "meaning"]]
-        rows = asked[(asked["strategy"] == strategy) & asked["confidence"].notna()]
-        rows = rows.set_index(rows["item_id"].rename(None))
-        items, self.note = book.items(dataset)
-        for name in ("question", "options", "image"):
-            told = items[name].reindex(rows.index) if items is not None else rows.get(name)
-            rows[name] = None if told is None else told.astype(object)
-        for name in ("question", "options", "image", "modality", "question_type", "gold"):
-            rows[name] = rows[name].astype(object).map(_known)
-        rows["image_id"] = rows["image_id"].fillna(rows["item_id"]).astype(str)
-        others = self.ways[self.ways["strategy"] != strategy]
+        asked = asked[asked["confidence"].notna()]
+        rows = self._with_items(asked[asked["strategy"] == self.about["strategy"]], dataset)
+        others = self.ways[self.ways["strategy"] != self.about["strategy"]]
         same = others["meaning"] == others["item_id"].map(rows["meaning"])
         rows["agreement"] = same.groupby(others["item_id"]).mean().reindex(rows.index).astype(float)
         rng = np.random.default_rng(_SEED)
@@ -140,39 +96,49 @@ class Casebook:
         shown = rows.index[~self.rows["library"]].to_numpy(str)
         self.order = rng.permutation(np.sort(shown)).tolist()
 
-    def others(self, case: pd.Series) -> pd.DataFrame:
-        """Return the rows with a grade whose image is another one than the case's."""
-        return self.past[self.past["image_id"] != case["image_id"]]
+    def _with_items(self, rows: pd.DataFrame, source: str | None) -> pd.DataFrame:
+        """Return rows by item, with what their items tell, and note why there are no images."""
+        rows = rows.set_index(rows["item_id"].rename(None))
+        name, told = self.about["dataset"], ["question", "options", "image"]
+        self.note = "A synthetic phantom, no patient." if name.startswith("pocket") else ""
+        try:
+            items = load_items(source or name).set_index("item_id")
+        except (MedcalError, OSError) as error:
+            items = rows
+            self.note = f"No images of {name} at hand ({' '.join(str(error).split())})."
+        rows[told] = items.reindex(index=rows.index, columns=told)
+        for column in (*told, "modality", "question_type", "gold"):
+            rows[column] = rows[column].astype(object).map(_known)
+        rows["image_id"] = rows["image_id"].fillna(rows["item_id"]).astype(str)
+        return rows
 
 
-def _of(table: pd.DataFrame, dataset: str, model: str) -> pd.DataFrame:
-    return table[(table["dataset"] == dataset) & (table["model"] == model)]
+def _of(table: pd.DataFrame, about: dict[str, str]) -> pd.DataFrame:
+    return table[(table["dataset"] == about["dataset"]) & (table["model"] == about["model"])]
 
 
 def _known(value):
     return value if isinstance(value, list | tuple | bytes | str) else None
 
 
-def _ranked(usable: pd.DataFrame) -> pd.DataFrame:
-    """Return the table of :attr:`AnswerBook.ranking`."""
-    found = []
-    for key, mine in usable.groupby(_CHOICE, sort=False):
-        mine = mine[mine["correct"].notna()]
-        c, y = mine["confidence"].astype(float), mine["correct"].astype(float)
-        brier = brier_score(c, y) if len(y) else 1.0
-        medical = (mine["domain"] == "medical").any()
-        found.append((*key, len(y), brier, auroc(c, y) if y.nunique() == 2 else 0.5, medical))
-    table = pd.DataFrame(found, columns=[*_CHOICE, "n", "brier", "auroc", "medical"])
+def _ranking(stated: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of :attr:`Casebook.ranking`."""
+    rng = np.random.default_rng(_SEED)
+    # what has no grade, or one grade only, comes last
+    with warnings.catch_warnings(action="ignore", category=MeasureWarning):
+        table = metrics_table(stated, by=_CHOICE, metrics=["brier", "auroc"], intervals=[], rng=rng)
+    medical = stated.loc[stated["domain"] == "medical", "dataset"]
     half = table.groupby("dataset")["n"].transform("max") / 2
-    poor = (table["auroc"] < DISCRIMINATES) | (table["n"] < half)
-    ranks = table.assign(general=~table.pop("medical"), poor=poor)
-    ranks = ranks.sort_values(["general", "dataset", "poor", "brier"], ignore_index=True)
-    return ranks.drop(columns=["general", "poor"])
+    ranks = table.assign(
+        general=~table["dataset"].isin(medical),
+        poor=~(table["auroc"] >= DISCRIMINATES) | (table["n"] < half),
+    )
+    return ranks.sort_values(["general", "dataset", "poor", "brier"], ignore_index=True)
 
 
 def _library(rows: pd.DataFrame, rng: np.random.Generator) -> pd.Series:
     """Return which rows are set aside: the fit split if there are both, else some images."""
-    fit = (rows["split"] == "fit").fillna(False).astype(bool)
+    fit = rows["split"].eq("fit").fillna(False).astype(bool)
     if fit.any() and not fit.all():
         return fit
     images = np.sort(rows["image_id"].unique().astype(str))

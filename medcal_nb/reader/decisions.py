@@ -10,63 +10,46 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+from collections import namedtuple
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import new_file
 
-#: ``commit`` is an own answer given before the model's was shown; the others are decisions.
-ACTIONS = ("commit", "accept", "override", "defer")
 _APPLICATION_ID = 0x4D434452  # "MCDR", marks the file as ours
-_BUSY_SECONDS = 30.0
+# ``commit`` is an own answer given before the model's was shown; the others are decisions
 _TABLES = (
-    f"""CREATE TABLE IF NOT EXISTS decisions (
+    f"PRAGMA application_id = {_APPLICATION_ID}",
+    """CREATE TABLE decisions (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     at TEXT NOT NULL, reader TEXT NOT NULL,
     model TEXT NOT NULL, dataset TEXT NOT NULL, strategy TEXT NOT NULL, item_id TEXT NOT NULL,
-    action TEXT NOT NULL CHECK (action IN {ACTIONS}),
+    action TEXT NOT NULL CHECK (action IN ('commit', 'accept', 'override', 'defer')),
     answer TEXT CHECK (action IN ('accept', 'defer') OR trim(coalesce(answer, '')) <> ''),
-    reason TEXT, model_answer TEXT, confidence REAL, flagged INTEGER, seconds REAL)""",
-    "CREATE TABLE IF NOT EXISTS undone (decision INTEGER PRIMARY KEY, at TEXT NOT NULL)",
+    reason TEXT NOT NULL DEFAULT '', model_answer TEXT, confidence REAL,
+    flagged INTEGER NOT NULL DEFAULT 0, seconds REAL)""",
+    "CREATE TABLE undone (decision INTEGER PRIMARY KEY, at TEXT NOT NULL)",
 )
+_FIELDS = """id action item_id reader model dataset strategy
+    answer reason model_answer confidence flagged seconds at undone_at"""
 
 
-class Decision(NamedTuple):
+class Decision(namedtuple("Decision", _FIELDS)):
     """What a reader decided about an answer.
 
     `answer` is the reader's own (for ``commit`` and ``override``), `flagged` whether the view
-    said *check this one*, `at` the time in UTC, `seconds` the time since the case was shown (None
-    in files of older versions), `undone_at` when it was taken back (None where it stands).
+    said *check this one*, `seconds` the time since the case was shown, `at` the time in UTC,
+    `undone_at` when it was taken back (None where it stands).
     """
-
-    action: str
-    item_id: str
-    reader: str
-    model: str
-    dataset: str
-    strategy: str
-    answer: str | None = None
-    reason: str = ""
-    model_answer: str | None = None
-    confidence: float | None = None
-    flagged: bool = False
-    seconds: float | None = None
-    at: str = ""
-    undone_at: str | None = None
-
-
-_KEPT = Decision._fields[:-1]
 
 
 def decisions_path(answers: str | os.PathLike) -> Path:
     """Return where the decisions about a file of answers go by default: beside it."""
-    path = Path(answers)
-    return path.with_name(f"{path.stem}.decisions.sqlite")
+    return Path(answers).with_suffix(".decisions.sqlite")
 
 
 class DecisionLog:
@@ -75,8 +58,7 @@ class DecisionLog:
     Parameters
     ----------
     path : path
-        The SQLite file; made with the first decision, so that looking leaves no trace. Files of
-        older versions open too: what they lack is added, what they hold stays.
+        The SQLite file; made with the first decision, so that looking leaves no trace.
 
     Raises
     ------
@@ -87,41 +69,30 @@ class DecisionLog:
     def __init__(self, path: str | os.PathLike):
         self.path = Path(path)
         if not self.path.exists() and not os.access(self.path.parent, os.W_OK):
-            raise MedcalError(
-                f"{self.path}: its folder is missing or cannot be written; choose another file "
-                "with --decisions"
-            )
-        self._rows({})
+            why = "its folder is missing or cannot be written; choose another file with --decisions"
+            raise MedcalError(f"{self.path}: {why}")
+        self._rows()
 
     @contextlib.contextmanager
     def _file(self) -> Iterator[sqlite3.Connection]:
-        """Open the file with its tables made, or with what an older version lacks added."""
+        """Open the file, with its tables made if it is new."""
         try:
-            con = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
+            con = sqlite3.connect(self.path, timeout=30, isolation_level=None)
             with contextlib.closing(con):
                 con.execute("PRAGMA synchronous = FULL")
                 con.execute("BEGIN IMMEDIATE")
-                there = con.execute("SELECT 1 FROM sqlite_master").fetchone()
-                if there and con.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
-                    raise MedcalError(
-                        f"{self.path}: holds something else than decisions; choose another file "
-                        "with --decisions"
-                    )
-                if not there:
-                    con.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-                for statement in _TABLES:
-                    con.execute(statement)
-                if not con.execute("SELECT 1 FROM pragma_table_info('decisions') "
-                                   "WHERE name = 'seconds'").fetchone():  # fmt: skip
-                    con.execute("ALTER TABLE decisions ADD COLUMN seconds REAL")
+                if not con.execute("SELECT 1 FROM sqlite_master").fetchone():
+                    for statement in _TABLES:
+                        con.execute(statement)
+                elif con.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
+                    raise sqlite3.DatabaseError("holds something else than decisions")
                 yield con
                 con.execute("COMMIT")
         except sqlite3.DatabaseError as error:
-            raise MedcalError(
-                f"{self.path}: {error}; decide again, or choose another file with --decisions"
-            ) from error
+            why = f"{error}; try again, or choose another file with --decisions"
+            raise MedcalError(f"{self.path}: {why}") from error
 
-    def append(self, action: str, **told) -> Decision:
+    def append(self, action: str, **told) -> None:
         """Write a decision, given as the fields of one; when this returns it is on the disk.
 
         Raises
@@ -130,25 +101,28 @@ class DecisionLog:
             If it cannot be written: an unknown action, an own answer where one is needed and none
             is given, a file that another program holds.
         """
-        made = Decision(action, **told, at=_now())
-        made = made._replace(answer=made.answer and made.answer.strip(), reason=made.reason.strip())
-        holes = ", ".join("?" * len(_KEPT))
+        told |= {"action": action, "at": _now()}
+        told = {k: value.strip() if isinstance(value, str) else value for k, value in told.items()}
+        names, values = ", ".join(told), ", ".join(f":{name}" for name in told)
         with self._file() as con:
-            con.execute(f"INSERT INTO decisions ({', '.join(_KEPT)}) VALUES ({holes})", made[:-1])
-        return made
+            con.execute(f"INSERT INTO decisions ({names}) VALUES ({values})", told)
 
-    def undo(self, **where: str) -> Decision | None:
-        """Take the last decision back and return it; None where there is none.
+    def undo(self, **where: str) -> Decision:
+        """Take the last decision back and return it.
 
         An answer committed to before the model's was shown stays: it can't be given unseen twice.
+
+        Raises
+        ------
+        MedcalError
+            If there is none, or it cannot be written.
         """
-        rows = self._rows(where).items()
-        standing = [(k, d) for k, d in rows if d.action != "commit" and d.undone_at is None]
-        if not standing:
-            return None
+        last = max(self.latest(**where).values(), default=None)  # by id, the first field
+        if last is None:
+            raise MedcalError(f"{self.path}: no decision to take back")
         with self._file() as con:
-            con.execute("INSERT OR IGNORE INTO undone VALUES (?, ?)", (standing[-1][0], _now()))
-        return standing[-1][1]
+            con.execute("INSERT OR IGNORE INTO undone VALUES (?, ?)", (last.id, _now()))
+        return last
 
     def latest(self, **where: str) -> dict[str, Decision]:
         """Return the decision that counts, by item: the last that stands and is no ``commit``.
@@ -158,17 +132,17 @@ class DecisionLog:
         **where
             Fields of :class:`Decision` and their values, such as ``reader=``.
         """
-        rows = self._rows(where).values()
+        rows = self._rows(**where)
         return {d.item_id: d for d in rows if d.action != "commit" and d.undone_at is None}
 
     def commitments(self, **where: str) -> dict[str, Decision]:
         """Return the answers given before the model's was shown, by item: the first counts."""
-        rows = reversed(self._rows(where).values())
-        return {d.item_id: d for d in rows if d.action == "commit"}
+        return {made.item_id: made for made in reversed(self._rows(**where, action="commit"))}
 
     def read(self) -> pd.DataFrame:
         """Return every row ever written, in order, with the fields of :class:`Decision`."""
-        return pd.DataFrame(list(self._rows({}).values()), columns=Decision._fields)
+        table = pd.DataFrame(self._rows(), columns=Decision._fields)
+        return table.drop(columns="id").astype({"flagged": bool})
 
     def export(self, path: str | os.PathLike, *, force: bool = False) -> pd.DataFrame:
         """Write every row to a CSV file and return them.
@@ -185,21 +159,16 @@ class DecisionLog:
             table.to_csv(part, index=False)
         return table
 
-    def _rows(self, where: dict[str, str]) -> dict[int, Decision]:
-        """Return the decisions that have these values, by key, in order."""
+    def _rows(self, **where: str) -> list[Decision]:
+        """Return the decisions that have these values, in order."""
         if not self.path.exists():
-            return {}
-        columns = ", ".join(f"d.{name}" for name in _KEPT)
-        query = f"""SELECT d.id, {columns}, u.at FROM decisions d
-            LEFT JOIN undone u ON u.decision = d.id ORDER BY d.id"""
+            return []
+        wanted = " AND ".join(f"{name} = :{name}" for name in where) or "TRUE"
+        query = f"""SELECT {", ".join(_FIELDS.split())} FROM decisions
+            LEFT JOIN (SELECT decision, at AS undone_at FROM undone) ON decision = id
+            WHERE {wanted} ORDER BY id"""
         with self._file() as con:
-            rows = con.execute(query).fetchall()
-        found = {key: Decision(*told) for key, *told in rows}
-        return {
-            key: d._replace(flagged=bool(d.flagged))
-            for key, d in found.items()
-            if all(getattr(d, name) == value for name, value in where.items())
-        }
+            return [Decision(*row) for row in con.execute(query, where)]
 
 
 def _now() -> str:

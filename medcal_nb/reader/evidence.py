@@ -19,32 +19,31 @@ from medcal_nb.measure import MeasureWarning, clustered_interval, selective_thre
 from medcal_nb.reader.cases import Casebook
 from medcal_nb.reader.decisions import Decision
 
+#: How many like answers are looked at, and how many a condition on likeness has to leave.
 NEAREST, AT_LEAST = 100, 20
-"""How many like answers are looked at, and how many a condition on likeness has to leave."""
+#: How far the agreements of two answers that are like in it may be apart.
 LIKE_AGREEMENT = 0.15
-"""How far the agreements of two answers that are like in it may be apart."""
 WORST_SHARE = 0.2
-_LIKENESS = ("kind", "agreement", "modality")
 _RANKED = 2000  # cases among which the worst share is looked for; ranking takes their square
 
 
-def _like(past: pd.DataFrame, case: pd.Series) -> tuple[np.ndarray, list[str]]:
-    """Return which rows are like a case, and in what: as much as leaves enough of them."""
-    mine, like = past["image_id"].to_numpy() != case["image_id"], []
-    if not mine.any():
-        return mine, like
-    conditions = (
-        past["question_type"].to_numpy() == case["question_type"],
-        np.abs(past["agreement"].to_numpy() - case["agreement"]) <= LIKE_AGREEMENT,
-        past["modality"].to_numpy() == case["modality"],
-    )
-    for name, holds in zip(_LIKENESS, conditions, strict=True):
+def _like(past: pd.DataFrame, case: pd.Series) -> tuple[np.ndarray, list[str], list[str]]:
+    """Return which rows are like a case, in what, and in what too few are: 20 have to be left."""
+    mine, like, unlike = past["image_id"].to_numpy() != case["image_id"], [], []
+    likeness = {
+        "kind": past["question_type"].to_numpy() == case["question_type"],
+        "agreement": np.abs(past["agreement"].to_numpy() - case["agreement"]) <= LIKE_AGREEMENT,
+        "modality": past["modality"].to_numpy() == case["modality"],
+    }
+    for name, holds in likeness.items():
         if (mine & holds).sum() >= AT_LEAST:
             mine, like = mine & holds, [*like, name]
+        elif name != "agreement" or case["agreement"] >= 0:
+            unlike.append(name)
     # the nearest in confidence, with all that are as near as the last of them
     apart = np.abs(past["confidence"].to_numpy(float) - case["confidence"])
-    count = min(NEAREST, max(AT_LEAST, round(mine.sum() / 4)), mine.sum())
-    return mine & (apart <= np.partition(apart[mine], count - 1)[count - 1]), like
+    count = min(NEAREST, max(AT_LEAST, round(mine.sum() / 4)))
+    return mine & (apart <= np.sort(apart[mine])[:count].max(initial=0)), like, unlike
 
 
 def case_error(book: Casebook, case: pd.Series) -> dict | None:
@@ -64,16 +63,15 @@ def case_error(book: Casebook, case: pd.Series) -> dict | None:
         which of ``kind``, ``agreement``, ``modality`` they have in common, ``unlike``, which too
         few had. None where there is no other answer.
     """
-    mine, like = _like(book.past, case)
+    mine, like, unlike = _like(book.past, case)
     if not mine.any():
         return None
     mine = book.past[mine]
-    comparable = [name for name in _LIKENESS if name != "agreement" or case["agreement"] >= 0]
     wrong, images = 1 - mine["correct"].to_numpy(), mine["image_id"].to_numpy(str)
-    told = {name: (mine[name].min(), mine[name].max()) for name in ("confidence", "agreement")}
-    told |= {"n": len(mine), "n_images": len(set(images)), "n_wrong": int(wrong.sum())}
+    told = {"n": len(mine), "n_images": len(set(images)), "n_wrong": int(wrong.sum())}
     told |= {"share": wrong.mean(), "interval": clustered_interval(wrong, images)}
-    return told | {"like": like, "unlike": [name for name in comparable if name not in like]}
+    told |= {name: (mine[name].min(), mine[name].max()) for name in ("confidence", "agreement")}
+    return told | {"like": like, "unlike": unlike}
 
 
 def worst_cases(book: Casebook) -> set[str]:
@@ -82,18 +80,11 @@ def worst_cases(book: Casebook) -> set[str]:
     Of cases with one error rate those with less agreement come first, then those with less
     confidence; where nothing is graded these two alone decide.
     """
-
-    correct = book.past["correct"].to_numpy()
-
-    def need(item_id: str) -> tuple:
-        case = book.rows.loc[item_id]
-        mine, _ = _like(book.past, case)
-        share = 1 - correct[mine].mean() if mine.any() else 0.0
-        agreement = np.nan_to_num(case["agreement"], nan=1.0)
-        return round(share, 6), -agreement, -case["confidence"], item_id
-
-    ranked = sorted(book.order[:_RANKED], key=need, reverse=True)
-    return set(ranked[: math.ceil(WORST_SHARE * len(ranked))])
+    rows, right = book.rows.loc[book.order[:_RANKED]], book.past["correct"]
+    share = [right[_like(book.past, case)[0]].mean() for _, case in rows.iterrows()]
+    rows = rows.assign(share=np.round(share, 6), agreement=rows["agreement"].fillna(1))
+    worst = rows.sort_values(["share", "agreement", "confidence", "item_id"]).index
+    return set(worst[: math.ceil(WORST_SHARE * len(worst))])
 
 
 def certified_threshold(book: Casebook, limit: float) -> dict:
@@ -115,12 +106,11 @@ def certified_threshold(book: Casebook, limit: float) -> dict:
     on = book.past[book.past["library"]]
     told = {"limit": limit, "n": len(on), "threshold": math.inf}
     if len(on):
-        groups = on["image_id"].to_numpy(str) if on["image_id"].duplicated().any() else None
-        pair = on["confidence"].to_numpy(float), on["correct"].to_numpy()
-        with warnings.catch_warnings():
-            # that nothing is certified is told by the threshold
-            warnings.simplefilter("ignore", MeasureWarning)
-            chosen = selective_threshold(*pair, target=limit, delta=0.1, groups=groups)
+        # that nothing is certified is told by the threshold
+        with warnings.catch_warnings(action="ignore", category=MeasureWarning):
+            chosen = selective_threshold(
+                on["confidence"], on["correct"], target=limit, delta=0.1, groups=on["image_id"]
+            )
         told["threshold"] = float(chosen.threshold)
     return told
 
@@ -131,8 +121,7 @@ def past_cases(book: Casebook, case: pd.Series, *, n: int = 3) -> pd.DataFrame:
     Those of the same kind of question and modality first, of these the nearest in confidence.
     Where the question may be *which* modality is shown, it is no reason to choose: it would tell.
     """
-    library = book.others(case)
-    library = library[library["library"]]
+    library = book.past[book.past["library"] & (book.past["image_id"] != case["image_id"])]
     gold = case["gold"] if isinstance(case["gold"], list | tuple) else [case["gold"]]
     answers = {meaning(answer) for answer in (*(case["options"] or ()), *gold)}
     unlike = (library["question_type"] != case["question_type"]).astype(int)
@@ -158,23 +147,25 @@ def other_ways(book: Casebook, case: pd.Series) -> pd.DataFrame:
 
 def blank_image(book: Casebook, case: pd.Series) -> tuple[float, float] | None:
     """Return the probability of the answer with the image and with a blank one; None if unknown."""
-    answers = book.answers
-    mine = answers[answers["item_id"].astype(str) == case["item_id"]]
-    mine = mine[mine["strategy"] == "blank_image"]
-    found = []
-    for shares in mine.sort_values("sample")["option_probabilities"]:
-        shares = shares if isinstance(shares, dict) else {}
-        found += [float(p) for option, p in shares.items() if meaning(option) == case["meaning"]]
+    mine = book.answers[book.answers["item_id"] == case["item_id"]]
+    mine = mine[mine["strategy"] == "blank_image"].sort_values("sample")
+    shares = mine["option_probabilities"].dropna()
+    shares = [{meaning(option): p for option, p in share.items()} for share in shares]
+    found = [float(share[case["meaning"]]) for share in shares if case["meaning"] in share]
     return tuple(found) if len(found) == 2 else None
 
 
-def summarise(
-    book: Casebook, decisions: dict[str, Decision], commitments: dict[str, Decision]
-) -> dict:
+def summarise(book: Casebook, decisions: dict, commitments: dict) -> dict:
     """Compare the model alone, the reader alone and the pair, always on the same cases.
 
     The pair's answer is the model's where accepted and the reader's where overridden. Deferred
     cases have none and are left out for all.
+
+    Parameters
+    ----------
+    book : Casebook
+    decisions, commitments : dict of str to Decision
+        By item, as :class:`medcal_nb.reader.decisions.DecisionLog` returns them.
 
     Returns
     -------
@@ -188,37 +179,34 @@ def summarise(
     found = []
     for item_id, made in decisions.items():
         case, own = book.rows.loc[item_id], commitments.get(item_id)
-        pair = case["correct"] if made.action == "accept" else _grade(case, made)
-        if made.action != "defer" and not pd.isna(case["correct"]) and not pd.isna(pair):
-            you = own and _grade(case, own)
-            found.append((case["image_id"], made.action, case["correct"], you, pair))
-    cases = pd.DataFrame(found, columns=["image_id", "action", "model", "you", "pair"])
-    first = cases[cases["you"].notna()]
-    rows = [("answered first", who, *_right(first, who)) for who in ("model", "you", "pair")]
+        right = case["correct"], own and _grade(case, own), _grade(case, made)
+        found.append((case["image_id"], made.action, made.flagged, made.seconds, *right))
+    columns = ["image_id", "action", "flagged", "seconds", "model", "you", "pair"]
+    made = pd.DataFrame(found, columns=columns)
+    cases = made.dropna(subset=["model", "pair"])
+    first = cases.dropna(subset="you")
+    table = [("answered first", who, *_right(first, who)) for who in ("model", "you", "pair")]
     if len(first) < len(cases):
-        rows += [("all", who, *_right(cases, who)) for who in ("model", "pair")]
-    change = cases["pair"].astype(float) - cases["model"].astype(float)
-    missed = (cases["action"] == "accept") & ~cases["model"].astype(bool)
-    made = pd.DataFrame(list(decisions.values()), columns=Decision._fields)
+        table += [("all", who, *_right(cases, who)) for who in ("model", "pair")]
+    model, pair = cases["model"].astype(bool), cases["pair"].astype(bool)
     return {
-        "table": pd.DataFrame(rows, columns=["cases", "who", "n", "n_right", "low", "high"]),
+        "table": pd.DataFrame(table, columns=["cases", "who", "n", "n_right", "low", "high"]),
         "decided": len(made),
         "deferred": int((made["action"] == "defer").sum()),
         "flagged": int(made["flagged"].sum()),
-        "corrected": int((change > 0).sum()),
-        "broken": int((change < 0).sum()),
-        "missed": int(missed.sum()),
+        "corrected": int((pair & ~model).sum()),
+        "broken": int((model & ~pair).sum()),
+        "missed": int((~model & (cases["action"] == "accept")).sum()),
         "seconds": made["seconds"].astype(float).median(),
     }
 
 
 def _grade(case: pd.Series, made: Decision) -> bool | None:
-    """Return whether a reader's answer is right; None where that is not known."""
-    if made.answer is None or case["gold"] is None:
-        return None
+    """Return whether the answer that a decision stands for is right; None where not known."""
+    if made.action == "accept":
+        return case["correct"]
     kind = case["question_type"] or ("choice" if case["options"] else "open")
-    options = list(case["options"] or ()) or None
-    return is_correct(made.answer, case["gold"], question_type=kind, options=options)
+    return is_correct(made.answer, case["gold"], question_type=kind, options=case["options"])
 
 
 def _right(cases: pd.DataFrame, who: str) -> tuple:
@@ -250,23 +238,22 @@ def readers_agreement(decisions: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame(columns=columns)
     from sklearn.metrics import cohen_kappa_score  # takes seconds: not for a reader alone
 
-    about = ["model", "dataset", "strategy", "item_id"]
-    said = {name: decisions[name].astype(str).map(meaning) for name in ("answer", "model_answer")}
-    final = said["answer"].where(decisions["action"] == "override", said["model_answer"])
+    keys = ["model", "dataset", "strategy", "item_id", "reader"]
+    own, model = (decisions[k].astype(str).map(meaning) for k in ("answer", "model_answer"))
+    final = own.where(decisions["action"] == "override", model)
     final = final.where(decisions["action"] != "defer", "-")
-    made = decisions.assign(own=said["answer"], final=final)
-    first = made[made["action"] == "commit"].drop_duplicates([*about, "reader"])
-    made = made[(made["action"] != "commit") & made["undone_at"].isna()]
-    made = made.drop_duplicates([*about, "reader"], keep="last")
+    told = decisions.assign(own=own, final=final).set_index(keys)
+    commits = told["action"] == "commit"
+    made = told[~commits & told["undone_at"].isna()]
+    made = made[~made.index.duplicated(keep="last")]
+    own = told.loc[commits, "own"]
+    own = own[~own.index.duplicated()]
+    of = {"decision": made["action"], "final answer": made["final"], "own answer first": own}
     rows = []
-    for what, table, column in (
-        ("decision", made, "action"),
-        ("final answer", made, "final"),
-        ("own answer first", first, "own"),
-    ):
-        wide = table.pivot(index=about, columns="reader", values=column)
+    for what, values in of.items():
+        wide = values.unstack("reader")
         for pair in itertools.combinations(wide.columns, 2):
-            a, b = wide[list(pair)].dropna().astype(str).to_numpy().T
+            a, b = wide[list(pair)].dropna().to_numpy(str).T
             if len(a):
                 kappa = cohen_kappa_score(a, b) if len({*a, *b}) > 1 else math.nan
                 rows.append((*pair, what, len(a), (a == b).mean(), kappa))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import io
+from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
@@ -28,14 +29,15 @@ def part(name: str, *values) -> str:
 def _macros():
     import jinja2
 
-    environment = jinja2.Environment(autoescape=True)
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    environment = jinja2.Environment(autoescape=True, loader=loader)
     environment.filters |= {
         "percent": lambda share: f"{100 * share:.0f} %",
+        "when": lambda at: f"{datetime.fromisoformat(at).astimezone():%d %b %Y, %H:%M}",
         "words": lambda strategy: strategy.replace("_", " "),
         "asks": lambda name: STRATEGIES[name].asks if name in STRATEGIES else "",
     }
-    text = Path(__file__).with_name("reader.jinja").read_text(encoding="utf-8")
-    return environment.from_string(text).module
+    return environment.get_template("reader.jinja").module
 
 
 def picture(image, *, small: bool = False) -> dict:
@@ -71,13 +73,5 @@ def evidence_html(book: Casebook, case: pd.Series, *, rings: bool, own: str | No
     before = evidence.past_cases(book, case)
     shown = [(past, picture(past["image"], small=True)) for _, past in before.iterrows()]
     why = groups, others, evidence.blank_image(book, case)
-    return part(
-        "evidence",
-        case,
-        own,
-        rings,
-        book.about["strategy"],
-        evidence.case_error(book, case),
-        why,
-        shown,
-    )
+    asked, error = book.about["strategy"], evidence.case_error(book, case)
+    return part("evidence", case, own, rings, asked, error, why, shown)

@@ -77,7 +77,7 @@
     event.stopImmediatePropagation();
     // Enter ends writing: what was written is sent, and keys are commands again
     if (event.key === 'Enter' && target.matches('input[type=text]')) { take(root); }
-    if (target.matches(WRITES) || root.classList.contains('medcal-no-keys')) { return; }
+    if (target.matches(WRITES) || root.querySelector('.medcal-keys input:not(:checked)')) { return; }
     const frame = root.querySelector('.frame');
     const arrow = event.key.startsWith('Arrow');
     if (frame && (!arrow || target === frame) && press(frame, event.key)) {

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-import json
 import os
 import secrets
 import signal
@@ -12,38 +10,16 @@ import sys
 import tempfile
 import threading
 import webbrowser
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from medcal_nb.errors import MedcalError
+from medcal_nb.reader.page import part
 
 HOST = "127.0.0.1"
 KERNEL = "medcal-reader"
-_IDLE_SECONDS = 3600
-# Voilà's own template would fetch icon fonts from elsewhere; everything else of it is kept
-_TEMPLATE = """{% extends "voila/templates/lab/index.html.j2" %}
-{% import "spinner.macro.html.j2" as spinner %}
-{%- block notebook_css -%}
-  {{ resources.include_js("static/voila-style.js") }}
-  {{ spinner.css() }}
-  <style>.jp-mod-noOutputs.jp-mod-noInput { display: none; }</style>
-  {{ super.super() }}
-{%- endblock notebook_css -%}
-"""
-_REDIRECT = """<!doctype html><meta charset="utf-8"><title>Reader view</title>
-<meta http-equiv="refresh" content="0; {0}"><a href="{0}">Reader view</a>"""
 
 
-def serve(
-    answers: Path,
-    options: dict[str, Any],
-    *,
-    port: int | None = None,
-    token: str | None = None,
-    open_browser: bool = True,
-    say: Callable[[str], None] = print,
-) -> None:
+def serve(answers: Path, options: dict, *, port=None, token=None, open_browser=True, say=print):
     """Serve the reader view until interrupted.
 
     Parameters
@@ -65,28 +41,31 @@ def serve(
     MedcalError
         If the port is taken.
     """
-    port = _usable_port(port or 0)
+    try:
+        with socket.create_server((HOST, port or 0)) as probe:
+            port = probe.getsockname()[1]
+    except (OSError, OverflowError) as error:
+        raise MedcalError(f"--port {port}: cannot be used ({error}); choose another") from None
     token = token or secrets.token_urlsafe(24)
     address = f"http://{HOST}:{port}/?token={token}"
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the folder is removed
-    made = tempfile.TemporaryDirectory(prefix="medcal-reader-", ignore_cleanup_errors=True)
-    with made as name:  # a folder that no other user can look into
+    # a folder that no other user can look into
+    with tempfile.TemporaryDirectory(prefix="medcal-reader-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         notebook = write_site(folder, answers, options)
         # Jupyter finds our kernel and template, and leaves the user's own settings alone
-        paths = [name, *filter(None, [os.environ.get("JUPYTER_PATH")])]
-        os.environ["JUPYTER_PATH"] = os.pathsep.join(paths)
         for variable in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
             os.environ[variable] = str(folder / variable)
+        os.environ["JUPYTER_PATH"] = name
         say(f"Reader view of {answers}: {address}")
         say("It opens in about ten seconds. Press Ctrl+C to stop; decisions are kept as made.")
         # a browser's command line, which all users see, then holds no token
         page = folder / "open.html"
-        page.write_text(_REDIRECT.format(html.escape(address)), encoding="utf-8")
+        page.write_text(part("redirect", address), encoding="utf-8")
         _run(notebook, port=port, token=token, page=page if open_browser else None)
 
 
-def write_site(folder: Path, answers: Path, options: dict[str, Any]) -> Path:
+def write_site(folder: Path, answers: Path, options: dict) -> Path:
     """Write what Voilà serves into a folder: a notebook, its kernel and its template.
 
     Returns
@@ -95,30 +74,18 @@ def write_site(folder: Path, answers: Path, options: dict[str, Any]) -> Path:
         The notebook.
     """
     import nbformat
+    from ipykernel.kernelspec import write_kernel_spec
 
-    given = "".join(f", {name}={value!r}" for name, value in options.items() if value is not None)
-    code = (
-        "from medcal_nb.reader.view import Reader\n\n"
-        f"Reader({os.fspath(answers.resolve())!r}{given})"
-    )
-    notebook = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(code, id="reader")],
-        metadata={
-            "title": "Reader view",
-            "kernelspec": {"name": KERNEL, "display_name": KERNEL, "language": "python"},
-        },
-    )
-    kernel = {
-        "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
-        "display_name": KERNEL,
-        "language": "python",
-        "metadata": {"supported_encryption": ["curve"]},
-        # items that are not on this machine are shown without their image
-        "env": {"HF_HUB_OFFLINE": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"},
-    }
+    call = f"Reader({os.fspath(answers.resolve())!r}, **{options!r})"
+    code = f"from medcal_nb.reader.view import Reader\n\n{call}"
+    told = {"title": "Reader view", "kernelspec": {"name": KERNEL, "display_name": KERNEL}}
+    cell = nbformat.v4.new_code_cell(code, id="reader")
+    notebook = nbformat.v4.new_notebook(cells=[cell], metadata=told)
+    # items that are not on this machine are shown without their image
+    quiet = {"HF_HUB_OFFLINE": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    write_kernel_spec(folder / "kernels" / KERNEL, overrides={"env": quiet})
     files = {
-        f"kernels/{KERNEL}/kernel.json": json.dumps(kernel),
-        "voila/templates/medcal/index.html.j2": _TEMPLATE,
+        "voila/templates/medcal/index.html.j2": Path(__file__).with_name("voila.jinja").read_text(),
         "voila/templates/medcal/conf.json": '{"base_template": "lab"}',
         "reader.ipynb": nbformat.writes(notebook),
     }
@@ -129,21 +96,19 @@ def write_site(folder: Path, answers: Path, options: dict[str, Any]) -> Path:
 
 
 def _run(notebook: Path, *, port: int, token: str, page: Path | None) -> None:
-    import logging
-
     from traitlets.config import Config
     from voila.app import Voila
 
     class Server(Voila):
         def launch_browser(self):
-            opening = (page.as_uri(),)
-            threading.Thread(target=webbrowser.open, args=opening, daemon=True).start()
+            threading.Thread(target=webbrowser.open, args=[page.as_uri()], daemon=True).start()
 
-    here = f"{HOST}:{port}"
     policy = (
         "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
-        f"style-src 'self' 'unsafe-inline'; connect-src 'self' ws://{here}; frame-ancestors 'none'"
+        "style-src 'self' 'unsafe-inline'; frame-ancestors 'none'; "
+        f"connect-src 'self' ws://{HOST}:{port}"
     )
+    headers = {"Content-Security-Policy": policy}
     settings = {
         "ip": HOST,
         "port": port,
@@ -151,32 +116,11 @@ def _run(notebook: Path, *, port: int, token: str, page: Path | None) -> None:
         "token": token,
         "open_browser": page is not None,
         "connection_dir_root": str(notebook.parent),
-        "log_level": logging.WARNING,
+        "log_level": "WARN",
         # Voila never hands out the cookie that the check against forged requests wants, so that a
         # closed page could not end its kernel; the one thing to post is that, by an id nobody
         # can guess
-        "tornado_settings": {
-            "headers": {"Content-Security-Policy": policy},
-            "disable_check_xsrf": True,
-        },
+        "tornado_settings": {"headers": headers, "disable_check_xsrf": True},
     }
-    managers = {"cull_idle_timeout": _IDLE_SECONDS, "cull_interval": 60}
-    config = Config(
-        Voila=settings,
-        VoilaConfiguration={"template": "medcal"},
-        MappingKernelManager=managers,
-    )
+    config = Config(Voila=settings, VoilaConfiguration={"template": "medcal"})
     Server.launch_instance([str(notebook)], config=config)
-
-
-def _usable_port(port: int) -> int:
-    """Return the port itself if it is free; for 0, one that is."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except (OSError, OverflowError) as error:
-            raise MedcalError(
-                f"--port {port}: cannot be used ({error}); choose another or leave it out"
-            ) from None
-        return probe.getsockname()[1]

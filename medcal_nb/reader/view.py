@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import time
-from datetime import datetime
-from functools import partial
 from pathlib import Path
 
 import ipywidgets as ipw
 import pandas as pd
+from IPython.display import HTML, Javascript, display
 
 from medcal_nb.errors import MedcalError
 from medcal_nb.reader import evidence, page
-from medcal_nb.reader.cases import AnswerBook, Casebook
-from medcal_nb.reader.decisions import Decision, DecisionLog, decisions_path
+from medcal_nb.reader.cases import Casebook
+from medcal_nb.reader.decisions import DecisionLog, decisions_path
 
 _BUTTONS = {
     "previous": ("Previous (K)", "The case before"),
@@ -46,7 +44,7 @@ class Reader(ipw.VBox):
         Whose decisions they are; by default the user of this machine.
     dataset, model, strategy : str, optional
         What is shown first; by default the best of a medical data set, see
-        :attr:`medcal_nb.reader.cases.AnswerBook.ranking`. ``dataset`` may be ``NAME:FOLDER`` for
+        :class:`medcal_nb.reader.cases.Casebook`. ``dataset`` may be ``NAME:FOLDER`` for
         items on disk.
     limit : float
         Share of wrong answers allowed above the certified confidence, in (0, 1).
@@ -60,23 +58,14 @@ class Reader(ipw.VBox):
     """
 
     def __init__(
-        self,
-        answers: str | os.PathLike,
-        *,
-        decisions: str | os.PathLike | None = None,
-        reader: str | None = None,
-        dataset: str | None = None,
-        model: str | None = None,
-        strategy: str | None = None,
-        limit: float = 0.2,
-        model_first: bool = False,
+        self, answers, *, decisions=None, reader=None, limit=0.2, model_first=False, **chosen
     ):
-        book = AnswerBook(answers, items=dataset)
-        self.cases = Casebook(book, *book.choose(dataset, model, strategy))
+        self.cases = Casebook(answers, **chosen)
         self.worst = evidence.worst_cases(self.cases)
         self.rule = evidence.certified_threshold(self.cases, limit)
         self.decisions = DecisionLog(decisions or decisions_path(answers))
-        self.about = self.cases.about | {"reader": reader or _user()}
+        user = os.environ.get("USER") or os.environ.get("USERNAME")
+        self.about = self.cases.about | {"reader": reader or user or "reader"}
         self.place, self.model_first = 0, model_first
         self._shown = None, time.monotonic()
         self.html = {name: ipw.HTML() for name in _BOXES}
@@ -88,37 +77,33 @@ class Reader(ipw.VBox):
 
     def _layout(self):
         press = {
-            "previous": lambda: self.go(self.place - 1),
-            "next": lambda: self.go(self.place + 1),
-            "undecided": lambda: self.go_undecided(self.place + 1),
-            "undo": self.undo,
-            "summary": lambda: self.show_summary(not self.html["summary"].value),
+            "previous": lambda _: self.go(self.place - 1),
+            "next": lambda _: self.go(self.place + 1),
+            "undecided": lambda _: self.go_undecided(self.place + 1),
+            "undo": lambda _: self.undo(),
+            "summary": lambda _: self.show_summary(not self.html["summary"].value),
         }
         self.buttons = {}
         for name, (label, tip) in _BUTTONS.items():
-            button = self.buttons[name] = ipw.Button(description=label, tooltip=tip)
-            button.add_class(f"medcal-{name}")
-            do = press.get(name, partial(self.decide, name))
-            button.on_click(lambda _, do=do: do())
-        self.own = ipw.RadioButtons(options=(), layout=ipw.Layout(width="auto"))
-        self.own.add_class("medcal-own")
-        self.own_text = _text("your answer", placeholder="Enter when done")
-        self.reason = _text("reason", placeholder="optional")
-        self.single_keys = ipw.Checkbox(True, description="single-key commands", indent=False)
-        self.single_keys.observe(self._switch_keys, names="value")
-        deciding = [self.buttons[name] for name in ("commit", *_DECIDING)]
-        steps = [button for button in self.buttons.values() if button not in deciding]
-        html = self.html
-        title = ipw.HTML("<h3>Your answer</h3>")
-        left = [html["case"], title, self.own, self.own_text, self.reason, _row(*deciding)]
-        left = ipw.VBox([*left, html["status"], html["decided"]], layout={"flex": "1 1 24rem"})
-        right = ipw.VBox([html["summary"], html["model"]], layout={"flex": "1 1 30rem"})
-        columns = ipw.HBox([left, right], layout={"flex_flow": "row wrap", "grid_gap": "1.5rem"})
-        top = ipw.HTML(page.part("header")), _row(*steps, self.single_keys)
-        return [*top, html["progress"], columns]
-
-    def _switch_keys(self, _change):
-        (self.remove_class if self.single_keys.value else self.add_class)("medcal-no-keys")
+            button = ipw.Button(description=label, tooltip=tip).add_class(f"medcal-{name}")
+            button.on_click(press.get(name) or (lambda _, name=name: self.decide(name)))
+            self.buttons[name] = button
+        self.buttons["commit"].layout.display = "none" if self.model_first else None
+        self.own = ipw.RadioButtons(options=()).add_class("medcal-own")
+        # a text is sent whole when its field is left: a click would overtake letters
+        whole = {"continuous_update": False, "style": {"description_width": "initial"}}
+        self.own_text = ipw.Text(description="your answer", placeholder="Enter when done", **whole)
+        self.reason = ipw.Text(description="reason", placeholder="optional", **whole)
+        keys = ipw.Checkbox(True, description="single-key commands", indent=False)
+        *steps, commit, accept, override, defer = self.buttons.values()
+        deciding = ipw.HBox([commit, accept, override, defer])
+        html, title = self.html, ipw.HTML("<h3>Your answer</h3>")
+        left = [html["case"], title, self.own, self.own_text, self.reason, deciding]
+        left = ipw.VBox([*left, html["status"], html["decided"]])
+        columns = ipw.HBox([left, ipw.VBox([html["summary"], html["model"]])])
+        top = ipw.HBox([*steps, keys.add_class("medcal-keys")])
+        header = ipw.HTML(page.part("header"))
+        return [header, top, html["progress"], columns.add_class("medcal-columns")]
 
     # where in the cases
 
@@ -129,40 +114,33 @@ class Reader(ipw.VBox):
 
     def go(self, place: int) -> None:
         """Show the case at a place; beyond the ends, the nearest."""
-        last = len(self.cases.order) - 1
-        self.place = min(max(place, 0), last)
+        n = len(self.cases.order)
+        self.place = min(max(place, 0), n - 1)
         case, decisions = self.case, self.decisions.latest(**self.about)
         done = decisions.get(case["item_id"])
         own = self.decisions.commitments(**self.about).get(case["item_id"])
         hidden = not (self.model_first or own or done)
         if self._shown[0] != case["item_id"]:
             self._shown = case["item_id"], time.monotonic()
-        n_deferred = sum(made.action == "defer" for made in decisions.values())
-        counts = last + 1, len(decisions), n_deferred, len(self.worst)
         shown = page.picture(case["image"])
-        self.html["progress"].value = page.part("progress", *counts, self.rule, self.about)
-        self.html["case"].value = page.part(
-            "case", case, self.place + 1, last + 1, self.cases.note, shown
-        )
+        self._show("progress", n, decisions.values(), len(self.worst), self.rule, self.about)
+        self._show("case", case, self.place + 1, n, self.cases.note, shown)
+        self._show("decided", done)
+        self.html["model"].value = page.part("hidden") if hidden else self._evidence(own)
         self._ask_for_own(case, (done and done.answer) or (own and own.answer))
         self.reason.value = done.reason if done else ""
-        self.html["model"].value = page.part("hidden") if hidden else self._evidence(own)
-        when = f"{datetime.fromisoformat(done.at).astimezone():%d %b %Y, %H:%M}" if done else ""
-        self.html["decided"].value = page.part("decision", done, when) if done else ""
-        off = {"previous": place <= 0, "next": place >= last, "undo": not decisions}
-        for name, disabled in (off | dict.fromkeys(_DECIDING, hidden)).items():
+        off = {"previous": self.place == 0, "next": self.place == n - 1, "undo": not decisions}
+        off |= {"commit": not hidden} | dict.fromkeys(_DECIDING, hidden)
+        for name, disabled in off.items():
             self.buttons[name].disabled = disabled
-        self.buttons["commit"].disabled = not hidden
-        self.buttons["commit"].layout.display = "none" if self.model_first else None
 
     def go_undecided(self, begin: int) -> None:
         """Show the next case without a decision, from a place on, round the end."""
-        done = self.decisions.latest(**self.about)
-        places = [(begin + k) % len(self.cases.order) for k in range(len(self.cases.order))]
-        undecided = [p for p in places if self.cases.order[p] not in done]
-        self.go(undecided[0] if undecided else self.place)
-        if not undecided:
-            self._say("Every case is decided.")
+        done, order = self.decisions.latest(**self.about), self.cases.order
+        left = [item_id for item_id in order[begin:] + order[:begin] if item_id not in done]
+        self.go(order.index(left[0]) if left else self.place)
+        if not left:
+            self._show("status", "Every case is decided.")
             self.show_summary()
 
     def _ask_for_own(self, case, chosen):
@@ -174,7 +152,7 @@ class Reader(ipw.VBox):
         self.own.value = chosen if chosen in options else None
         self.own_text.value = "" if options else chosen or ""
 
-    def _evidence(self, own: Decision | None = None) -> str:
+    def _evidence(self, own=None) -> str:
         rings = self.case["item_id"] in self.worst
         return page.evidence_html(self.cases, self.case, rings=rings, own=own and own.answer)
 
@@ -186,9 +164,11 @@ class Reader(ipw.VBox):
         own = (self.own.value if case["options"] else self.own_text.value) or ""
         gives = action in ("override", "commit")
         if gives and not own.strip():
-            return self._say("Choose or write your answer first (digits choose).", "refused")
+            return self._show("status", "Choose or write your answer first (digits choose).", True)
         if action == "override" and own.strip() == case["answer"]:
-            return self._say("That is the model's answer: accept it, or choose another.", "refused")
+            return self._show(
+                "status", "That is the model's answer: accept it, or choose another.", True
+            )
         seconds = round(time.monotonic() - self._shown[1], 2)
         try:
             self.decisions.append(
@@ -203,9 +183,9 @@ class Reader(ipw.VBox):
                 seconds=seconds,
             )
         except MedcalError as error:
-            return self._say(f"Not saved. {error}", "refused")
+            return self._show("status", f"Not saved. {error}", True)
         self.html["summary"].value = ""
-        self._say(f"Saved: case {self.place + 1}, {action}, after {seconds:.1f} s.")
+        self._show("status", f"Saved: case {self.place + 1}, {action}, after {seconds:.1f} s.")
         if action == "commit":
             self.go(self.place)
         else:
@@ -216,15 +196,13 @@ class Reader(ipw.VBox):
         try:
             undone = self.decisions.undo(**self.about)
         except MedcalError as error:
-            return self._say(f"Not undone. {error}", "refused")
-        if undone is None or undone.item_id not in self.cases.order:
-            return self._say("Nothing to undo.", "refused")
+            return self._show("status", f"Not undone. {error}", True)
         self.html["summary"].value = ""
         self.go(self.cases.order.index(undone.item_id))
-        self._say(f"Undone: case {self.place + 1}, {undone.action}.")
+        self._show("status", f"Undone: case {self.place + 1}, {undone.action}.")
 
-    def _say(self, words: str, how: str = "said") -> None:
-        self.html["status"].value = page.part(how, words)
+    def _show(self, name: str, *values) -> None:
+        self.html[name].value = page.part(name, *values)
 
     def show_summary(self, shown: bool = True) -> None:
         """Compare the reader, the model and the pair, above what is known of the case."""
@@ -236,18 +214,14 @@ class Reader(ipw.VBox):
     # showing
 
     def _ipython_display_(self):
-        from IPython.display import Javascript, display
-
         display(Javascript(Path(__file__).with_name("reader.js").read_text(encoding="utf-8")))
         display(self._bundle(), raw=True)
 
     def _bundle(self) -> dict:
         """Return what is displayed: the widget, and a still case where there are no widgets."""
         still = page.part("header") + self.html["case"].value + self._evidence()
-        return ipw.VBox._repr_mimebundle_(self) | {
-            "text/plain": f"<Reader of {self.about['model']}: {len(self.cases.order)} cases>",
-            "text/html": f'<div class="medcal-reader">{still}</div>',
-        }
+        still = f'<div class="medcal-reader">{still}</div>'
+        return self._repr_mimebundle_() | {"text/html": still}
 
 
 def reader_view(answers: str | os.PathLike, **options):
@@ -263,24 +237,4 @@ def reader_view(answers: str | os.PathLike, **options):
     try:
         return Reader(answers, **options)
     except MedcalError as error:
-        from IPython.display import HTML
-
         return HTML(page.part("nothing", error))
-
-
-def _row(*children) -> ipw.HBox:
-    wrap = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "0.4rem"}
-    return ipw.HBox(children, layout=wrap)
-
-
-def _text(description: str, **more) -> ipw.Text:
-    """Return a field whose text is sent whole when it is left: a click would overtake letters."""
-    style = {"description_width": "initial"}
-    return ipw.Text(description=description, continuous_update=False, style=style, **more)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "reader"

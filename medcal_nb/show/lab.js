@@ -1,13 +1,12 @@
 // The reliability lab: a forecaster to be drawn by hand, with its numbers. Plain ES module, used as
-// an anywidget in a notebook and by itself on a static page. Nothing is fetched from anywhere.
+// an anywidget in a notebook and by itself on a static page, with the style of lab.css put in.
 
-const LEVELS = [0.1, 0.3, 0.5, 0.7, 0.9], DRAWS = 1000;
+const LEVELS = [0.1, 0.3, 0.5, 0.7, 0.9], DRAWS = 1000, LUCKY = 0.16, TAIL = (1 - 0.95) / 2;
 const DEFAULTS = { right: [0.22, 0.38, 0.5, 0.58, 0.66], n: 451, bins: 15, temperature: 1,
   threshold: 0.5, cost: 5, sample: 1 };
 const SIZES = [20, 50, 100, 200, 451, 1000, 2000, 5000];
 
-// A small generator of random numbers with a seed (mulberry32), so that a drag moves only what it
-// should: the luck of the draw stays.
+// Random numbers with a seed (mulberry32): the luck of the draw stays as dots are dragged.
 function randomness(seed) {
   let state = seed >>> 0;
   return () => {
@@ -88,21 +87,32 @@ export function interval(table, normal = NORMAL) {
   const variance = ({ n, first, second }, gap) =>
     Math.max(first - second + gap * (1 - 2 * first) - gap * gap, 0) / n;
   const ece = size(bins.map((bin) => bin.gap));
+  const mean = Math.abs(sum(bins, (bin) => bin.weight * bin.gap));
   // the share of answers in each bin is drawn, too
   const alone = bins.map((bin) => Math.sqrt(Math.max(bin.gap ** 2 - variance(bin, bin.gap), 0)));
   const between = sum(bins, (bin, b) => bin.weight * alone[b] ** 2) - size(alone) ** 2;
   const spread = Math.sqrt(Math.max(0, between) / total);
-  // ECEs that true gaps would show
+  // mean sizes of gaps, and sizes of mean gaps, that true gaps would show
   const drawn = (gaps, drift = spread) => {
-    const sd = bins.map((bin, b) => Math.sqrt(variance(bin, gaps[b])));
-    return Array.from({ length: DRAWS }, (_, d) => {
-      let seen = drift * normal[DRAWS * k + d];
-      for (let b = 0; b < k; b++)
-        seen += bins[b].weight * Math.abs(normal[d * k + b] * sd[b] + gaps[b]);
-      return seen;
-    });
+    const sd = bins.map((bin, b) => Math.sqrt(variance(bin, gaps[b]))), sizes = [], means = [];
+    for (let d = 0; d < DRAWS; d++) {
+      const shift = drift * normal[DRAWS * k + d], seen = bins.map((bin, b) =>
+        bin.weight * (normal[DRAWS * b + d] * sd[b] + gaps[b]));
+      sizes.push(sum(seen, Math.abs) + shift);
+      means.push(Math.abs(sum(seen, (gap) => gap)) + shift);
+    }
+    return [sizes, means];
   };
-  const rare = (eces, extreme) => eces.filter(extreme).length / DRAWS < (1 - 0.95) / 2;
+  // how often gaps show as much as was seen, by whichever of the two stands out more
+  const exceeded = (gaps) => {
+    const [sizes, means] = drawn(gaps).map((values, i) => {
+      const centre = sum(values, (v) => v) / DRAWS;
+      const sd = Math.max(Math.sqrt(sum(values, (v) => (v - centre) ** 2) / DRAWS), 1e-12);
+      return [i ? mean : ece, ...values].map((v) => (v - centre) / sd);
+    });
+    const most = sizes.map((size, d) => Math.max(size, means[d])), seen = most.shift();
+    return most.filter((value) => value >= seen).length / DRAWS;
+  };
   // the gaps seen, softly thresholded to a size
   const cut = (by) => bins.map(({ gap, cost }) =>
     Math.sign(gap) * Math.max(Math.abs(gap) - by * cost, 0));
@@ -114,12 +124,13 @@ export function interval(table, normal = NORMAL) {
     if (wanted > room && bin.gap ** 2 < variance(bin, 0)) return -sign * Math.min(wanted, 1 - room);
     return sign * Math.min(wanted, room);
   });
-  const calm = bins.map(() => 0), luck = drawn(calm, 0).sort((a, b) => a - b)[0.95 * DRAWS];
-  const larger = (value) => value >= ece;
-  const smaller = (value) => value <= ece + 0.5 / total; // errors come whole
-  const low = rare(drawn(calm), larger)
-    ? boundary(0, ece, (wanted) => rare(drawn(likeliest(wanted)), larger)) : 0;
-  const high = size(even(boundary(0, 1, (wanted) => !rare(drawn(even(wanted)), smaller))));
+  const calm = bins.map(() => 0), sorted = (drift) => drawn(calm, drift)[0].sort((a, b) => a - b);
+  const luck = sorted(0)[0.95 * DRAWS], lucky = sorted(), at = Math.floor(LUCKY * (DRAWS - 1));
+  const least = lucky[at] + (LUCKY * (DRAWS - 1) - at) * (lucky[at + 1] - lucky[at]);
+  const seen = Math.max(ece, least) + 0.5 / total; // errors come whole
+  const low = exceeded(calm) >= TAIL ? 0 : boundary(0, ece, (t) => exceeded(likeliest(t)) < TAIL);
+  const inside = (t) => drawn(even(t))[0].filter((ece) => ece <= seen).length / DRAWS >= TAIL;
+  const high = size(even(boundary(0, 1, inside)));
   return { low, high: Math.max(low, high), luck };
 }
 
@@ -158,17 +169,6 @@ export function make(parent, name, attributes = {}, text = "") {
   return node;
 }
 
-const CSS = `
-.medcal-lab { display: flex; flex-wrap: wrap; gap: 1em; font: 15px/1.4 system-ui, sans-serif; }
-.medcal-lab svg { width: min(100%, 380px); touch-action: none; }
-.medcal-lab svg text { font-size: 12px; fill: currentColor; }
-.medcal-lab .handle { fill: #4B2067; stroke: white; stroke-width: 2; cursor: ns-resize; }
-.medcal-lab .handle:focus-visible { stroke: #8BC34A; stroke-width: 4; outline: none; }
-.medcal-lab label { display: grid; grid-template-columns: 12em 1fr 4.5em; gap: .5em; }
-.medcal-lab .side { flex: 1 1 20em; min-width: 0; }
-.medcal-lab input { width: 100%; min-width: 0; }
-.medcal-lab th { text-align: left; font-weight: normal; padding: .1em 1em .1em 0; }`;
-
 // name, label, least, most, step, how a value is written; sizes are places in a list
 const CONTROLS = [
   ["n", "answers", 0, SIZES.length - 1, 1, (v) => v.toLocaleString("en")],
@@ -177,8 +177,7 @@ const CONTROLS = [
   ["threshold", "keep answers from", 0, 1, 0.01, percent],
   ["cost", "checks worth one error", 2, 50, 1, String],
 ];
-const TOLD = ["ECE [95 % interval]", "by luck alone up to", "Brier score", "log loss", "says",
-  "is right"];
+const TOLD = ["ECE [95 % interval]", "by luck alone up to", "Brier score", "log loss", "says", "is right"];
 const STEPS = { ArrowUp: 1, ArrowRight: 1, PageUp: 5, ArrowDown: -1, ArrowLeft: -1, PageDown: -5 };
 
 // The axes of a reliability diagram, and a place behind them for `drawBins`.
@@ -220,11 +219,11 @@ export const own = (root) => root.querySelectorAll("input, button, a, summary, [
 export function mount(el, start = {}) {
   const settings = { ...DEFAULTS, ...start, right: [...(start.right ?? DEFAULTS.right)] };
   const root = make(el, "div", { class: "medcal-lab" });
-  make(root, "style", {}, CSS);
+  make(root, "style", {}, `/* lab.css */`);
   const { svg, back } = diagram(root, "reliability diagram: drag the dots, or use the arrow keys");
   const side = make(root, "div", { class: "side" });
-  const line = make(svg, "line", { y1: toY(0), y2: toY(1), stroke: "currentColor",
-    "stroke-dasharray": "2 4" });
+  const dashed = { stroke: "currentColor", "stroke-dasharray": "2 4" };
+  const line = make(svg, "line", { y1: toY(0), y2: toY(1), ...dashed });
 
   const handles = LEVELS.map((level, k) => {
     const handle = make(svg, "circle", { class: "handle", r: 9, tabindex: 0, role: "slider",

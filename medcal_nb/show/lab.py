@@ -21,7 +21,8 @@ _CODE = Path(__file__).with_name("lab.js")
 
 def lab_code() -> str:
     """Return the lab's ES module: ``mount(element, settings)`` draws it, without a kernel."""
-    return _CODE.read_text(encoding="utf-8")
+    style = _CODE.with_suffix(".css").read_text(encoding="utf-8")
+    return _CODE.read_text(encoding="utf-8").replace("/* lab.css */", style)
 
 
 def lab_markup(settings: dict) -> str:

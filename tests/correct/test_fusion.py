@@ -248,7 +248,7 @@ def test_bad_requests_are_refused(rng):
     sparse = data.assign(
         confidence=data.confidence.where((data.strategy != "s1") | (data.item_id < "i0010"))
     )
-    with pytest.warns(RecalibrationWarning, match=r"s1 answered 25% of the items"):
+    with pytest.warns(RecalibrationWarning, match=r"s1 answered 25 % of the items"):
         assert "s1" not in set(fused_answers(sparse, rng=rng).system)
 
 

@@ -93,10 +93,10 @@ def test_the_number_of_labels_is_read_from_medians_and_said():
     assert [row.n_star, row.n_star_low, row.n_star_high] == [100, 100, 100]
     assert row.adapting_beats == "100"
     text = labels_sentence(needed)
-    assert "from 100 labels on (95% interval: 100)" in text
+    assert "from 100 labels on (95 % interval: 100)" in text
     assert "beats refitting at 100 labels. Numbers tried: from 10 to 1,000." in text
     ends = needed.assign(n_star=10.0, n_star_low=10.0, n_star_high=np.inf)
-    assert "from 10 or fewer labels on (95% interval: 10 or fewer to more than 1,000)" in (
+    assert "from 10 or fewer labels on (95 % interval: 10 or fewer to more than 1,000)" in (
         labels_sentence(ends)
     )
     never = needed.assign(n_star=np.inf, n_star_low=np.nan, adapting_beats="")

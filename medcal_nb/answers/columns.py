@@ -47,7 +47,7 @@ _TYPES = ("closed", "choice", "open", "score")
 _DROP = "drop this column, or write it as text"
 _GIVE_DOMAIN = "give --domain general, --domain medical or --domain other"
 _GIVE_SPLIT = "give --split fit or --split test, or map the values"
-_GIVE_CONFIDENCE = "add --percent where the column is in percent, else write 0.85 for 85 %"
+_GIVE_CONFIDENCE = "write 0.85 for 85 %; --percent is for a column that is in percent throughout"
 _GIVE_GOLD = "write one text, or a list of the texts that count as correct"
 _COLUMNS = (
     Column("run_id"),

@@ -19,7 +19,7 @@ HEADLINES = ("fig02_says_right", "fig04_carry", "fig06_keep")
 ANSWERS = {
     ("real", "02_metrics"): (1, 2),
     ("real", "04_temperature_transfer"): (2, 3, 4, 5, 6),
-    ("real", "05_fusion"): (0,),
+    ("real", "05_fusion"): (0, 1, 3),
     ("real", "06_deferral"): (1,),
     ("logits", "04_temperature_transfer"): (0, 2),
 }

@@ -1,5 +1,6 @@
 """The reader view in a real browser: served by ``medcal reader``, used by keyboard alone."""
 
+import contextlib
 import io
 import re
 import urllib.error
@@ -8,11 +9,12 @@ import urllib.request
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import expect
+from playwright.sync_api import TimeoutError, expect
 
 from medcal_nb.answers import AnswerLog
 from medcal_nb.reader.decisions import DecisionLog
 from tests.browser import servers
+from tests.browser.conftest import PATIENCE
 from tests.browser.contrast import contrasts
 from tests.reader_answers import write_answers
 
@@ -75,10 +77,14 @@ def next_with_options(page):
 
 def commit(page, digit="1"):
     """Give an answer and wait for the model's, which is returned."""
-    page.keyboard.press(digit)
-    page.keyboard.press("c")
     says = page.get_by_role("heading", name="The model says")
-    says.wait_for()
+    for _ in range(12):  # a case with the same answers to choose from may arrive after the choice
+        page.keyboard.press(digit)
+        page.keyboard.press("c")
+        with contextlib.suppress(TimeoutError):
+            says.wait_for(timeout=PATIENCE / 12)
+            break
+    expect(says).to_be_visible()
     expect(page.locator(".medcal-accept")).to_be_enabled()
     return re.search("says “(.*)”", says.inner_text()).group(1)
 

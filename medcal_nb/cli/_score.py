@@ -10,6 +10,7 @@ from medcal_nb.answers import ANSWER_COLUMNS, AnswerLog, is_log, load_answers
 from medcal_nb.ask.graded import to_graded
 from medcal_nb.errors import MedcalError
 from medcal_nb.measure import metrics_table
+from medcal_nb.measure.tables import interval_cells
 
 DECIDING = ("confidently_wrong", "yield_at_5", "yield_at_10", "yield_at_20", "ici")
 METRICS = (
@@ -72,13 +73,7 @@ def score_answers(
 
 def in_cells(table, by):
     """The table for a terminal, intervals in the cells: how well, then what decides."""
-    shown = table.copy()
-    for name in INTERVALS:
-        ends = zip(table[name], table[f"{name}_low"], table[f"{name}_high"], strict=True)
-        shown[name] = [
-            f"{value:.3f}" if low != low else f"{value:.3f} [{low:.3f}, {high:.3f}]"
-            for value, low, high in ends
-        ]
+    shown = table.assign(**interval_cells(table))
     first = [name for name in METRICS if name not in DECIDING]
     decide = {name: name.replace("_", " ") for name in DECIDING} | {"accuracy": "ceiling"}
     return shown[[*by, "n", "n_missing", *first]], shown[[*by, *decide]].rename(columns=decide)

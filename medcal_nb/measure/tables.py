@@ -216,14 +216,21 @@ class _labelled(warnings.catch_warnings):
 def with_intervals(scores, *, by):
     """A metrics table for readers: `0.083 [0.071, 0.096]` in one cell, groups as index."""
     shown = scores.set_index(list(by))[["n", "n_missing"]].astype(object)
-    for column in scores.columns:
-        if f"{column}_low" in scores.columns:
-            ends = scores[[f"{column}_low", column, f"{column}_high"]].to_numpy(float)
-            shown[column] = [
-                f"{mid:.3f}" if np.isnan(low) else str(Interval(low, mid, high))
-                for low, mid, high in ends
-            ]
-    return shown
+    return shown.assign(**interval_cells(scores))
+
+
+def interval_cells(scores):
+    """Of each metric with an interval its cells, `0.083 [0.071, 0.096]` or the number alone."""
+    return {
+        column: [
+            f"{mid:.3f}" if np.isnan(low) else str(Interval(low, mid, high))
+            for low, mid, high in scores[[f"{column}_low", column, f"{column}_high"]].to_numpy(
+                float
+            )
+        ]
+        for column in scores.columns
+        if f"{column}_low" in scores.columns
+    }
 
 
 def reliability_table(confidence, correct, *, n_bins=N_BINS, binning="width", level=0.95):

@@ -339,7 +339,6 @@ class _Runner:
         where = {"figures": self.study.figures, "results": self.study.results}
         pages = self.study.work / "html"
         save_index(pages, notebooks, self.study.profile, fast=self.study.fast, **where)
-        self.publish_findings()
         if self.stopped:
             raise KeyboardInterrupt
         for report in session.execution_reports:
@@ -348,14 +347,6 @@ class _Runner:
                 step.action, step.reason = NOT_RUN, f"{', '.join(self.study.failed)} failed"
             elif report.outcome == pytask.TaskOutcome.SKIP_UNCHANGED and step.action == RUNS:
                 step.action, step.reason = UNCHANGED, ""
-
-    def publish_findings(self) -> None:
-        """Write the answers of the notebooks, in sentences, beside the figures."""
-        read = {file.stem: load_results(file) for file in self.study.results.glob("*.json")}
-        found = {name: told["answer"] for name, told in sorted(read.items()) if "answer" in told}
-        if found and self.study.figures.is_dir():
-            text = json.dumps(found, indent=1, ensure_ascii=False) + "\n"
-            replace_files({self.study.figures / FINDINGS: text.encode()})
 
     @contextlib.contextmanager
     def stoppable(self) -> Iterator[None]:
@@ -487,6 +478,19 @@ class _Runner:
                 file.unlink(missing_ok=True)
             if kept != entries or made:
                 write_manifest(folder, kept | made)
+            self.publish_findings(notebook, stage)
+
+    def publish_findings(self, notebook: Notebook, stage: Path) -> None:
+        """Write a notebook's answer, in sentences, beside the figures; none where it has none."""
+        place, own = self.study.figures / FINDINGS, stage / "results" / f"{notebook.name}.json"
+        before = json.loads(place.read_text(encoding="utf-8")) if place.is_file() else {}
+        answer = load_results(own).get("answer") if own.is_file() else None
+        found = {k: v for k, v in before.items() if k != notebook.name}
+        found |= {notebook.name: answer} if answer else {}
+        if found != before:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            text = json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+            replace_files({place: text.encode()})
 
 
 def _digest(fact: Any) -> str:

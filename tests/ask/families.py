@@ -289,6 +289,16 @@ def _idefics(tokenizer):
     }
 
 
+_SEEN_AS_TILES = {
+    "template": _IDEFICS,
+    "token": "<image>",
+    "id_name": "image_token_id",
+    "config": _idefics,
+    "image": {**_SPLIT, "do_image_splitting": True},
+    "processor": {"image_seq_len": 4},
+}
+
+
 FAMILIES = {
     "qwen2_5_vl": _qwen_family(
         "Qwen2.5-VL",
@@ -417,7 +427,6 @@ FAMILIES = {
     "smolvlm": Family(
         "SmolVLM",
         "SmolVLM",
-        template=_IDEFICS,
         tokenizer={
             "special": ["<|im_start|>", *_TILES],
             "eos": "<end_of_utterance>",
@@ -429,17 +438,12 @@ FAMILIES = {
                 "end_of_utterance_token": "<end_of_utterance>",
             },
         },
-        token="<image>",
-        id_name="image_token_id",
-        config=_idefics,
-        image={**_SPLIT, "do_image_splitting": True},
-        processor={"image_seq_len": 4},
+        **_SEEN_AS_TILES,
         video=_SPLIT,
     ),
     "idefics3": Family(
         "Idefics3",
         "Idefics3",
-        template=_IDEFICS,
         tokenizer={
             "special": [
                 *("<image>", "<fake_token_around_image>", "<global-img>", "<|im_start|>"),
@@ -448,11 +452,7 @@ FAMILIES = {
             "eos": "<end_of_utterance>",
             "bos": "<|im_start|>",
         },
-        token="<image>",
-        id_name="image_token_id",
-        config=_idefics,
-        image={**_SPLIT, "do_image_splitting": True},
-        processor={"image_seq_len": 4},
+        **_SEEN_AS_TILES,
     ),
     "paligemma": Family(
         "PaliGemma",

@@ -23,10 +23,7 @@ from medcal_nb.errors import MedcalError, NotEnough
 from medcal_nb.measure import brier_score, ece
 from medcal_nb.measure.rows import side_name, sides
 
-from .worlds import graded
-
-GENERAL, MEDICAL = {"domain": "general"}, {"domain": "medical"}
-SIDES = {"source": GENERAL, "target": MEDICAL}
+from .worlds import GENERAL, MEDICAL, SIDES, graded
 
 
 @pytest.fixture

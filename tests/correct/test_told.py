@@ -21,10 +21,8 @@ from medcal_nb.correct import (
 )
 from medcal_nb.measure import auroc, ece
 
-from .worlds import graded
+from .worlds import SIDES, graded
 
-GENERAL, MEDICAL = {"domain": "general"}, {"domain": "medical"}
-SIDES = {"source": GENERAL, "target": MEDICAL}
 WORDS = {"source": "general labels", "target": "medical labels"}
 
 

@@ -6,6 +6,9 @@ from scipy.special import expit
 
 from medcal_nb.correct.maps import assign_folds, by_fold
 
+GENERAL, MEDICAL = {"domain": "general"}, {"domain": "medical"}
+SIDES = {"source": GENERAL, "target": MEDICAL}
+
 
 def draw(rng, n, *, slope=1.0, shift=0.0, centre=1.0):
     """Confidences c whose true accuracy is sigma(slope * logit(c) + shift)."""

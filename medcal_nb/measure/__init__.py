@@ -10,7 +10,6 @@ from ._sums import METRICS
 from .choice import choice_sentence, choose_strategy
 from .deferral import (
     best_threshold,
-    cost_table,
     guarantee_table,
     net_benefit_table,
     selective_threshold,

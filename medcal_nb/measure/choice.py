@@ -1,13 +1,11 @@
 """Which way of asking should I take? Strategies by what an answer costs in the end."""
 
-import warnings
-
 import numpy as np
 import pandas as pd
 
 from ._check import check_level, warn
 from ._sums import Draws
-from .deferral import DELTA, answer_costs, best_threshold, selective_threshold
+from .deferral import DELTA, best_threshold, selective_threshold
 from .intervals import holm, normal_p
 from .rows import arrays, halves, image_labels, measured, parts_by, rows_where
 
@@ -136,13 +134,8 @@ def _threshold(part, costs, errors_allowed) -> float:
         return threshold
     if part.empty:
         return np.inf
-    images = image_labels(part)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        certified = selective_threshold(
-            *arrays(part), target=errors_allowed, delta=DELTA, groups=images
-        )
-    return max(threshold, certified.threshold)
+    limits = {"target": errors_allowed, "delta": DELTA, "groups": image_labels(part)}
+    return max(threshold, selective_threshold(*arrays(part), **limits).threshold)
 
 
 def _tokens(part) -> np.ndarray:
@@ -151,8 +144,10 @@ def _tokens(part) -> np.ndarray:
 
 
 def _answer_costs(part, threshold, costs, cost_tokens) -> np.ndarray:
-    confidence = part["confidence"].fillna(-1).to_numpy(float)
-    decided = answer_costs(confidence, part["correct"].to_numpy(float), threshold, **costs)
+    """Cost of each answer, checked where its confidence is below the threshold or missing."""
+    kept = part["confidence"].fillna(-1).to_numpy(float) >= threshold - 1e-9
+    wrong = 1 - part["correct"].to_numpy(float)
+    decided = np.where(kept, wrong * costs["cost_wrong"], costs["cost_check"])
     return decided + cost_tokens * _tokens(part) / 1000
 
 

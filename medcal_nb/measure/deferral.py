@@ -4,13 +4,12 @@ An answer is kept where its confidence is at least the threshold, and deferred (
 clinician) otherwise.
 """
 
-import warnings
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from ._check import check_groups, check_level, check_pair, warn
+from ._check import check_groups, check_level, check_pair
 from .intervals import clustered_interval, mean_intervals, wilson_interval
 from .rows import arrays, image_labels, measured, parts_by, rows_where
 
@@ -22,13 +21,13 @@ STAKES = np.arange(1, 17) / 17  # shares of the largest stake that can never rui
 
 
 class Threshold(NamedTuple):
-    """A threshold and what it did where it was chosen; infinite where none is certified."""
+    """A threshold and the share it kept where it was chosen; infinite where none is certified."""
 
     threshold: float
     coverage: float
-    n_kept: int
-    n_errors: int
-    risk: float
+
+
+NONE = Threshold(np.inf, 0.0)
 
 
 def selective_threshold(confidence, correct, *, target, delta=0.05, groups=None) -> Threshold:
@@ -57,6 +56,7 @@ def selective_threshold(confidence, correct, *, target, delta=0.05, groups=None)
     Returns
     -------
     Threshold
+        `(threshold, coverage)`; `(inf, 0)` where nothing is certified and all is deferred.
 
     Raises
     ------
@@ -85,11 +85,9 @@ def selective_threshold(confidence, correct, *, target, delta=0.05, groups=None)
     passed = np.append(p <= delta / starts.size, False)
     ends = [start + int(np.argmin(passed[start:])) for start in starts if passed[start]]
     if not ends:
-        warn(f"no threshold could be certified on {c.size} items: everything is deferred")
-        return Threshold(np.inf, 0.0, 0, 0, np.nan)
+        return NONE
     at = max(ends) - 1
-    k, e = int(kept[at]), int(errors[at])
-    return Threshold(float(values[at]), k / c.size, k, e, e / k)
+    return Threshold(float(values[at]), float(kept[at] / c.size))
 
 
 def _descending(c, y):
@@ -154,8 +152,7 @@ def threshold_table(fit, test, *, target, delta=0.05, by=()):
     pandas.DataFrame
         The `by` columns, threshold, n_fit, fit_coverage, n_test, test_coverage, test_risk (among
         kept), test_risk_low, test_risk_high (95 %, by image: `clustered_interval`), test_missed
-        (kept and wrong over all), holds (test_risk is at most the target; chance alone breaks it
-        sometimes).
+        (kept and wrong over all).
 
     Raises
     ------
@@ -170,24 +167,21 @@ def threshold_table(fit, test, *, target, delta=0.05, by=()):
     rows, graded = [], test[test["correct"].notna()]
     for row, part in parts_by(fit, by):
         chosen_on, judged = measured(part), rows_where(graded, row)
-        found = Threshold(np.inf, 0.0, 0, 0, np.nan)
+        found = NONE
         if len(chosen_on):
             pair, images = arrays(chosen_on), image_labels(chosen_on)
             found = selective_threshold(*pair, target=target, delta=delta, groups=images)
         keep = (judged["confidence"] >= found.threshold).to_numpy(dtype=bool, na_value=False)
-        wrong = 1 - judged["correct"].to_numpy(dtype=float)
-        risk, ends = np.nan, (np.nan, np.nan)
+        wrong = 1 - judged["correct"].to_numpy(dtype=float)[keep]
+        risk, low, high = np.nan, np.nan, np.nan
         if keep.any():
-            risk, ends = (
-                wrong[keep].mean(),
-                clustered_interval(wrong[keep], image_labels(judged)[keep]),
-            )
+            risk = wrong.mean()
+            low, high = clustered_interval(wrong, image_labels(judged)[keep])
         row |= {"threshold": found.threshold, "n_fit": len(chosen_on)}
         row |= {"fit_coverage": found.coverage, "n_test": len(judged)}
         row |= {"test_coverage": keep.sum() / max(len(judged), 1), "test_risk": risk}
-        row |= {"test_risk_low": ends[0], "test_risk_high": ends[1]}
-        row |= {"test_missed": wrong[keep].sum() / max(len(judged), 1)}
-        rows.append(row | {"holds": not risk > target})
+        row |= {"test_risk_low": low, "test_risk_high": high}
+        rows.append(row | {"test_missed": wrong.sum() / max(len(judged), 1)})
     return pd.DataFrame(rows)
 
 
@@ -231,11 +225,8 @@ def guarantee_table(
             long = length[drawn]
             at = order[np.repeat(start[drawn] - long.cumsum() + long, long) + np.arange(long.sum())]
             ids = None if groups is None else np.repeat(np.arange(size), long)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                thresholds[i] = selective_threshold(
-                    c[at], y[at], target=target, delta=delta, groups=ids
-                ).threshold
+            found = selective_threshold(c[at], y[at], target=target, delta=delta, groups=ids)
+            thresholds[i] = found.threshold
         rows.append({"n_fit": size, "target": target} | _judged(c, y, thresholds, target))
     return pd.DataFrame(rows)
 
@@ -300,77 +291,18 @@ def net_benefit_table(
     return pd.DataFrame(table)
 
 
-def answer_costs(c, y, threshold, *, cost_wrong=1.0, cost_check, miss_rate=0.0):
-    """Cost of each answer, checked where its confidence is below the threshold."""
-    acted_on = (1 - y) * cost_wrong
-    return np.where(c >= threshold - 1e-9, acted_on, cost_check + miss_rate * acted_on)
-
-
-def best_threshold(*, cost_wrong=1.0, cost_check, miss_rate=0.0) -> float:
+def best_threshold(*, cost_wrong=1.0, cost_check) -> float:
     r"""The threshold that a calibrated confidence makes cheapest, from the costs alone.
 
-    .. math:: \tau^* = 1 - \frac{C_c}{C_w (1 - m)}
+    .. math:: \tau^* = 1 - C_c / C_w
 
-    An answer is worth a check where its error probability, times what the check saves, exceeds
-    the cost of the check. In [0, 1]; 0 (keep everything) where a check costs more than it can
-    save. ValueError on costs below 0 or a miss rate outside [0, 1]. Source: Chow, IEEE
-    Transactions on Information Theory 1970, doi:10.1109/TIT.1970.1054406.
+    An answer is worth a check where its error probability, times the cost of a wrong answer acted
+    on, exceeds the cost of the check. In [0, 1]; 0 (keep everything) where a check costs more than
+    it can save. ValueError on costs below 0. Source: Chow, IEEE Transactions on Information Theory
+    1970, doi:10.1109/TIT.1970.1054406.
     """
     if not (cost_wrong > 0 and cost_check >= 0):
         raise ValueError(
             f"costs must not be negative (cost_wrong above 0), got {cost_wrong!r}, {cost_check!r}"
         )
-    if not 0 <= miss_rate <= 1:
-        raise ValueError(f"miss_rate must lie in [0, 1], got {miss_rate!r}")
-    saved = cost_wrong * (1 - miss_rate)
-    return max(0.0, 1 - cost_check / saved) if saved > 0 else 0.0
-
-
-def cost_table(
-    confidence,
-    correct,
-    *,
-    cost_check=0.1,
-    miss_rate=0.0,
-    level=0.95,
-    n_resamples=1000,
-    groups=None,
-    rng,
-):
-    r"""What an answer costs where those of low confidence are checked, in costs of a wrong one.
-
-    .. math:: \frac1n \sum_{c_i \ge \tau} (1 - y_i) + \frac1n \sum_{c_i < \tau}
-       \bigl[ C_c + (1 - y_i)\, m \bigr]
-
-    with the cost C_c of a check, which lets the share m of wrong answers pass.
-
-    Parameters
-    ----------
-    confidence, correct : (n,) arrays
-    cost_check : float
-        Cost of a check over cost of a wrong answer, above 0.
-    miss_rate : float
-        Share of wrong answers a check lets pass.
-    level, n_resamples, groups, rng
-        As in `bootstrap_interval`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row: threshold (`best_threshold`: right if the confidence is calibrated), checked
-        (share), cost, cost_low, cost_high (of using that threshold), keep_all, check_all (costs of
-        the two plain policies), hindsight (the least cost any threshold reaches on these items).
-        Source: Drummond & Holte, Machine Learning 2006, doi:10.1007/s10994-006-8199-5.
-    """
-    c, y = check_pair(confidence, correct)
-    costs = {"cost_check": cost_check, "miss_rate": miss_rate}
-    threshold, error = best_threshold(**costs), float(1 - y.mean())
-    drawn = {"level": level, "n_resamples": n_resamples, "groups": groups, "rng": rng}
-    low, mid, high = mean_intervals(answer_costs(c, y, threshold, **costs)[:, None], **drawn)
-    _, kept, errors = _descending(c, y)
-    checked, passed = 1 - np.append(0, kept) / c.size, np.append(0, errors) / c.size
-    floor = passed + (error - passed) * miss_rate + cost_check * checked
-    table = {"threshold": threshold, "checked": (c < threshold - 1e-9).mean()}
-    table |= {"cost": mid, "cost_low": low, "cost_high": high, "keep_all": error}
-    table |= {"check_all": cost_check + miss_rate * error, "hindsight": floor.min()}
-    return pd.DataFrame(table)
+    return max(0.0, 1 - cost_check / cost_wrong)

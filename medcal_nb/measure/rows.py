@@ -154,16 +154,10 @@ def sides(graded: pd.DataFrame, source: dict, target: dict, more_target: dict | 
             "a recalibration map is learned on one data set and judged on another, and the answers "
             f"hold {known} alone: import a second one"
         )
-    missing = [
-        f"{name} {where}"
-        for name, where in (("SOURCE", source), ("TARGET", target))
-        if rows_where(graded, where).empty
-    ]
-    told = f"{' and '.join(missing)}: no such rows" if missing else "SOURCE and TARGET are the same"
     raise MedcalError(
-        f"{told}; the answers hold the data sets {known}"
-        ': name two sides, as in SOURCE={"dataset": …} and TARGET={"dataset": …}, or import a '
-        "second data set"
+        f"SOURCE {source}, TARGET {target}: no such rows, or SOURCE and TARGET are the same; the "
+        f"answers hold the data sets {known}: name two of them, as in "
+        'SOURCE={"dataset": …} and TARGET={"dataset": …}, or import a second one'
     )
 
 

@@ -121,11 +121,8 @@ def _values(c, y, ids, names, stats) -> dict:
     """The metrics themselves, and the thresholds of yields."""
     found = {name: stats[name](c, y) for name in names if name in stats}
     for name in (name for name in names if name in YIELDS):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # nothing certified is a yield of 0
-            threshold = deferral.selective_threshold(
-                c, y, target=YIELDS[name], delta=deferral.DELTA, groups=ids
-            )
+        limits = {"target": YIELDS[name], "delta": deferral.DELTA, "groups": ids}
+        threshold = deferral.selective_threshold(c, y, **limits)
         found |= {name: threshold.coverage, f"{name}_threshold": threshold.threshold}
     return found
 
@@ -141,23 +138,22 @@ def _ends(c, y, ids, asked, stats, found, level, n_resamples, rng) -> dict:
         if kind == "share":
             of = y == 0 if name == "confidently_wrong" else slice(None)
             whose = None if ids is None else ids[of]
-            ends[name] = clustered_interval(shares[name][of], whose, level=level)
+            pair = clustered_interval(shares[name][of], whose, level=level)
         elif name == "ici":
-            ends[name] = ici_interval(c, y, **options)[::2]
+            pair = ici_interval(c, y, **options)[::2]
         elif kind == "inversion":
             bins = {"binning": "mass" if name == "ece_mass" else "width"} | stats[name].keywords
             if bins["binning"] not in intervals:
                 intervals[bins["binning"]] = ece_interval(c, y, **bins, **options)
-            ends[name] = intervals[bins["binning"]][::2]
+            pair = intervals[bins["binning"]][::2]
         elif kind == "bootstrap":
             draws = draws or Draws(ids, c.size, n_resamples, rng)
             drawn = draws.values(stats[name], c, y)
-            ends[name] = percentile_interval(drawn, found[name], level)[::2]
-    return {
-        f"{name}_{end}": value
-        for name, pair in ends.items()
-        for end, value in zip(("low", "high"), pair, strict=True)
-    }
+            pair = percentile_interval(drawn, found[name], level)[::2]
+        else:
+            continue
+        ends[f"{name}_low"], ends[f"{name}_high"] = pair
+    return ends
 
 
 @contextmanager
@@ -227,19 +223,12 @@ def netcal_table(confidence, correct, *, n_bins=N_BINS):
     from netcal import metrics as netcal
 
     c, y = check_pair(confidence, correct)
+    same, rows = "the same number", []
     adaptive = "netcal's mean over equal-width, ours over equal-mass bins"
-    rows = [
-        ("ECE", ece, netcal.ECE, "the same number"),
-        ("MCE", mce, netcal.MCE, "the same number"),
-        ("ACE", ace, netcal.ACE, adaptive),
-    ]
-    values = [
-        (name, f(c, y, n_bins=n_bins), peer(n_bins).measure(c, y), note)
-        for name, f, peer, note in rows
-    ]
-    table = pd.DataFrame(values, columns=["metric", "ours", "netcal", "note"])
-    table.insert(3, "difference", table["netcal"] - table["ours"])
-    return table
+    for name, ours, note in (("ECE", ece, same), ("MCE", mce, same), ("ACE", ace, adaptive)):
+        value, peer = ours(c, y, n_bins=n_bins), getattr(netcal, name)(n_bins).measure(c, y)
+        rows.append((name, value, peer, peer - value, note))
+    return pd.DataFrame(rows, columns=["metric", "ours", "netcal", "difference", "note"])
 
 
 POINTS = 500

@@ -452,16 +452,18 @@ def plot_risk_coverage(table, *, ax, allowed, points):
     allowed : float
         Errors allowed among the kept: a line.
     points : pandas.DataFrame
-        Where each strategy is used: ``strategy, kept, wrong, checked``, of 100 answers. Marked on
-        the axes and told at the right.
+        From :func:`medcal_nb.measure.threshold_table`, by strategy: where each is used. Marked on
+        the axes and told at the right, of 100 answers.
     """
     ends, told = [], points.set_index("strategy").to_dict("index")
     for level, part, look in _groups(table, "strategy"):
-        kept, wrong, checked = (told[level][name] for name in ("kept", "wrong", "checked"))
+        kept, wrong = told[level]["test_coverage"], told[level]["test_missed"]
         if kept:
             ink = {"color": look.colour, "ms": 7, "mec": "white", "zorder": 5}
-            ax.plot(kept / 100, wrong / kept, look.marker, **ink)
-        name = f"{label_of(level)}\n{kept:.0f} kept, {wrong:.0f} wrong, {checked:.0f} checked"
+            ax.plot(kept, wrong / kept, look.marker, **ink)
+        words = {"kept": kept, "wrong": wrong, "checked": 1 - kept}
+        words = ", ".join(f"{100 * share:.0f} {name}" for name, share in words.items())
+        name = f"{label_of(level)}\n{words}"
         ends.append(_line(ax, part[["coverage", "risk"]], "coverage", "risk", name, look))
     ax.axhline(allowed, color=BLACK, lw=0.8, ls=":")
     ends.append((allowed, f"errors allowed: {percent(allowed)}", BLACK))

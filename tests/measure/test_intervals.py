@@ -198,8 +198,6 @@ def test_holm_by_hand():
     assert measure.holm([0.04, np.nan, 0.01]) == pytest.approx([0.04, np.nan, 0.02], nan_ok=True)
     assert measure.holm([0.6, 0.9]) == pytest.approx([1, 1])
     assert measure.holm([]).size == 0
-    with pytest.raises(ValueError, match=r"p_values must lie in \[0, 1\]"):
-        measure.holm([0.5, 1.5])
 
 
 # --- bars and bands -----------------------------------------------------------------------

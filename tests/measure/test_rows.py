@@ -151,7 +151,7 @@ def test_sides_that_are_named_are_the_sides_that_are_used():
         assert rows.sides(graded, med, gen, {"domain": "medical"}) == (med, gen, gen)
         assert rows.sides(graded, gen, med) == (gen, med, med)
         for source, target in ((med, {"dataset": "zzz"}), ({"dataset": "zzz"}, med)):
-            with pytest.raises(MedcalError, match=r"zzz'}: no such rows; .* data sets gen, med"):
+            with pytest.raises(MedcalError, match=r"zzz'}.*: no such rows, .* data sets gen, med"):
                 rows.sides(graded, source, target)
         with pytest.raises(MedcalError, match="the same"):
             rows.sides(graded, med, med)

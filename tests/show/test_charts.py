@@ -39,8 +39,8 @@ def tables():
         risk_coverage_table(c := rng.random(60), rng.random(60) < c, rng=rng).assign(strategy=name)
         for name in ("verbalized", "p_true")
     ]
-    points = {"strategy": ["verbalized", "p_true"], "kept": [50, 0], "wrong": [5, 0]}
-    points = pd.DataFrame(points).assign(checked=[50, 100])
+    points = {"strategy": ["verbalized", "p_true"], "test_coverage": [0.5, 0.0]}
+    points = pd.DataFrame(points).assign(test_missed=[0.05, 0.0])
     fall = {"label": ["a", "$^{$"], "accuracy_fall": [0.2, 0.3], "confidence_fall": [0.02, 0.1]}
     falls = pd.DataFrame(fall).assign(accuracy_fall_low=0.1, accuracy_fall_high=0.4)
     curve = [

@@ -14,12 +14,10 @@ LABELS = {
     "none": "as stated",
     "source": "general labels",
     "target": "medical labels",
-    "shrunken": "general map adapted by medical labels",
     # data sets of the embedded world
     "pocketvqa-general": "general images",
     "pocketvqa-medical": "medical images",
     # recalibration maps
-    "option_temperature": "temperature of the options",
     "platt": "Platt",
     "trained": "trained fusion",
     # measures
@@ -86,7 +84,7 @@ LABELS = {
 ROWS_SHOWN = 12
 _NAMES_IN = {
     *("dataset", "strategy", "system", "correction", "method", "map", "fitted_on", "stage"),
-    *("metric", "loss", "stat", "estimator", "question_type", "decision_type"),
+    *("metric", "loss", "estimator", "question_type", "decision_type"),
 }
 """Columns whose words are names of ours; others are left as they are (an answer may be "both")."""
 

@@ -87,10 +87,9 @@ def strategies_on(
         both = both.merge(asked, on=["model", "strategy"])
     own = both.loc[both["model"] == model, "strategy"]
     if own.empty:
-        needed = f" on all of {', '.join(map(side_name, where))}" if where else ""
         raise MedcalError(
-            f"MODEL: {model} has no strategy with confidences and grades{needed}: choose one of "
-            f"{', '.join(dict.fromkeys(both['model'])) or 'no model, for none has'}"
+            f"MODEL: {model} has no strategy with confidences and grades on all sides; choose from "
+            f"{', '.join(dict.fromkeys(both['model'])) or 'none'}"
         )
     return pick(wanted, own, n=n, name=name)
 

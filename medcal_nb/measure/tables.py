@@ -83,7 +83,7 @@ def metrics_table(
     """
     check_level(level)
     stats = {name: _binned(f, n_bins, binning) for name, f in METRICS.items()}
-    names = list(ALL_METRICS) if isinstance(metrics, str) and metrics == "all" else list(metrics)
+    names = list(ALL_METRICS if metrics == "all" else metrics)
     wanted = names if intervals is None else list(intervals)
     for name in [*names, *wanted]:
         check_choice(name, "metrics", ALL_METRICS)

@@ -127,7 +127,7 @@ def test_strategies_are_those_of_the_model_on_both_sides(graded):
         rows.strategies_on(every, "gone", wanted, n=2)
     with pytest.raises(MedcalError, match=r"MODEL: one-sided has no .* choose from half, m$"):
         rows.strategies_on(every, "one-sided", wanted, where=sides, n=2)
-    with pytest.raises(MedcalError, match="choose from none$"):
+    with pytest.raises(MedcalError, match=r"choose from none$"):
         rows.strategies_on(other, "one-sided", wanted, where=sides, n=2)
 
 

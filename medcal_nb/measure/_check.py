@@ -13,35 +13,23 @@ class MeasureWarning(UserWarning):
 def warn(message: str, category: type[Warning] = MeasureWarning) -> None:
     """Warn with `MeasureWarning`, pointing at the first caller outside this room."""
     frame, depth = sys._getframe(1), 2
-    while frame is not None and frame.f_globals.get("__package__") == __package__:
+    while frame is not None and frame.f_globals["__name__"].startswith((__package__, "contextlib")):
         frame, depth = frame.f_back, depth + 1
     warnings.warn(message, category, stacklevel=depth)
 
 
-def check_vector(values, name: str) -> np.ndarray:
-    """A one-dimensional float array of at least one finite number, or ValueError by name."""
-    array = _as_float(values, name)
-    if array.ndim != 1:
-        raise ValueError(f"{name} must have one dimension, has shape {array.shape}")
-    if array.size == 0:
-        raise ValueError(f"{name} is empty: no metric is defined on no items")
-    _refuse(np.isnan(array), array, name, "NaN", "drop or count missing values first")
-    _refuse(np.isinf(array), array, name, "infinite", "values must be finite")
-    return array
-
-
 def check_confidence(values, name: str = "confidence") -> np.ndarray:
-    """A vector of probabilities in [0, 1]."""
-    array = check_vector(values, name)
+    """A vector of probabilities in [0, 1], as floats, or ValueError by name and position."""
+    array = _vector(values, name)
     remedy = "percent? divide by 100" if array.max() > 1 else "probabilities start at 0"
     _refuse((array < 0) | (array > 1), array, name, "outside [0, 1]", remedy)
     return array
 
 
-def check_correct(values, name: str = "correct") -> np.ndarray:
+def check_correct(values) -> np.ndarray:
     """A vector of outcomes 0 or 1 (booleans are fine), as floats."""
-    array = check_vector(values, name)
-    _refuse((array != 0) & (array != 1), array, name, "neither 0 nor 1", "grade answers first")
+    array = _vector(values, "correct")
+    _refuse((array != 0) & (array != 1), array, "correct", "neither 0 nor 1", "grade answers first")
     return array
 
 
@@ -52,22 +40,10 @@ def check_pair(confidence, correct) -> tuple[np.ndarray, np.ndarray]:
     return c, y
 
 
-def check_length(array, n: int, name: str, other: str = "confidence") -> None:
-    """The same number of entries as another argument."""
+def check_length(array, n: int, name: str) -> None:
+    """The same number of entries as the confidence."""
     if len(array) != n:
-        raise ValueError(f"{name} has {len(array)} values, {other} has {n}: lengths must agree")
-
-
-def check_weights(weights, n: int) -> np.ndarray | None:
-    """Non-negative finite weights with a positive sum, or None."""
-    if weights is None:
-        return None
-    w = check_vector(weights, "weights")
-    check_length(w, n, "weights")
-    _refuse(w < 0, w, "weights", "negative", "weights count repetitions")
-    if w.sum() == 0:
-        raise ValueError("weights are all 0: nothing is left to measure")
-    return w
+        raise ValueError(f"{name} has {len(array)} values, confidence has {n}: lengths must agree")
 
 
 def check_groups(groups, n: int) -> tuple[np.ndarray, int]:
@@ -78,17 +54,13 @@ def check_groups(groups, n: int) -> tuple[np.ndarray, int]:
 
     check_length(groups, n, "groups")
     codes, labels = pd.factorize(np.asarray(groups), sort=True)
-    if (codes < 0).any():
-        raise ValueError(
-            f"groups: {int((codes < 0).sum())} missing, first at position "
-            f"{int((codes < 0).argmax())}: every row needs a group"
-        )
+    _refuse(codes < 0, codes, "groups", "missing", "every row needs a group")
     return codes, len(labels)
 
 
 def check_whole(value, name: str, least: int) -> int:
     """A whole number, not below the least."""
-    if isinstance(value, bool) or int(value) != value or value < least:
+    if int(value) != value or value < least:
         raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
     return int(value)
 
@@ -96,8 +68,7 @@ def check_whole(value, name: str, least: int) -> int:
 def check_level(level: float, name: str = "level") -> float:
     """A share strictly between 0 and 1, such as 0.95."""
     if not 0 < level < 1:
-        hint = " (a percentage? write 0.95, not 95)" if level >= 1 else ""
-        raise ValueError(f"{name} must lie strictly between 0 and 1, got {level!r}{hint}")
+        raise ValueError(f"{name} must lie strictly between 0 and 1 (0.95, not 95), got {level!r}")
     return float(level)
 
 
@@ -107,23 +78,21 @@ def check_choice(value, name: str, allowed) -> None:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
 
 
-def check_rng(rng) -> np.random.Generator:
-    """A numpy Generator: results that use chance are repeatable only with one."""
-    if not isinstance(rng, np.random.Generator):
-        raise ValueError(
-            f"rng must be a numpy.random.Generator, got {type(rng).__name__}: "
-            "pass np.random.default_rng(seed)"
-        )
-    return rng
-
-
-def _as_float(values, name: str) -> np.ndarray:
+def _vector(values, name: str) -> np.ndarray:
+    """A one-dimensional float array of at least one number; <NA> of nullable columns is NaN."""
     try:
-        if hasattr(values, "to_numpy"):  # nullable columns: <NA> becomes NaN
-            return values.to_numpy(dtype=np.float64, na_value=np.nan)
-        return np.asarray(values, dtype=np.float64)
+        if hasattr(values, "to_numpy"):
+            array = values.to_numpy(dtype=np.float64, na_value=np.nan)
+        else:
+            array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} is not numeric: {error}") from None
+    if array.ndim != 1:
+        raise ValueError(f"{name} must have one dimension, has shape {array.shape}")
+    if array.size == 0:
+        raise ValueError(f"{name} is empty: no metric is defined on no items")
+    _refuse(np.isnan(array), array, name, "NaN", "drop or count missing values first")
+    return array
 
 
 def _refuse(bad: np.ndarray, array: np.ndarray, name: str, what: str, remedy: str) -> None:

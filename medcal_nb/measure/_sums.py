@@ -14,16 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._check import (
-    check_groups,
-    check_pair,
-    check_rng,
-    check_weights,
-    check_whole,
-    warn,
-)
+from ._check import check_groups, check_pair, check_whole, warn
 
-RECIPES: dict = {}
+METRICS: dict[str, Callable] = {}
+"""Every metric by its column name, in the order of their definitions."""
+
 UNITS, PARCELS = 1024, 512
 CELLS = 512
 FEW = 10  # images below which an interval is hardly known
@@ -37,8 +32,6 @@ SHARED = """
     n_bins, binning
         Where taken: number of bins, "width" for (lo, hi] of equal width with 0 in the first, or
         "mass" for equal numbers of items, ties kept together.
-    weights : (n,) array of float, optional
-        How often each item counts.
 
     Raises
     ------
@@ -83,46 +76,42 @@ def mean_of(values: np.ndarray) -> Recipe:
     return Recipe(None, 1, (values,), lambda sums: sums[:, 0, 1] / sums[:, 0, 0])
 
 
-def metric(builder=None, *, undefined: str = ""):
+def metric(name: str, *, interval: str = "bootstrap", undefined: str = ""):
     """Make the sums form of a metric its public function, and what the bootstrap resamples.
 
     The builder takes checked arrays and returns a Recipe; the function takes anything, returns
-    a float, and warns with the reason `undefined` where that is NaN.
+    a float, and warns with the reason `undefined` where that is NaN. It is put into `METRICS`
+    under the name of its column, with the interval that holds for it: "bootstrap", "share" (of
+    items, by image), "inversion" (`ece_interval` and its kin) or "none".
     """
-    if builder is None:
-        return functools.partial(metric, undefined=undefined)
 
-    @functools.wraps(builder)
-    def function(confidence, correct, *, weights=None, **options):
-        c, y = check_pair(confidence, correct)
-        w = check_weights(weights, c.size)
-        if w is not None and not w.all():
-            c, y, w = c[w > 0], y[w > 0], w[w > 0]
-        value = builder(c, y, **options).value(w)
-        if math.isnan(value):
-            warn(f"{builder.__name__} is undefined: {undefined}")
-        return value
+    def define(builder):
+        @functools.wraps(builder)
+        def function(confidence, correct, **options):
+            value = builder(*check_pair(confidence, correct), **options).value()
+            if math.isnan(value):
+                warn(f"{builder.__name__} is undefined: {undefined}")
+            return value
 
-    signature = inspect.signature(builder)
-    first, second, *options = signature.parameters.values()
-    weights = inspect.Parameter("weights", inspect.Parameter.KEYWORD_ONLY, default=None)
-    parameters = [first.replace(name="confidence"), second.replace(name="correct")]
-    parameters += [*options, weights]
-    function.__signature__ = signature.replace(parameters=parameters, return_annotation=float)
-    head, _, rest = builder.__doc__.partition("\n\n    Returns\n")
-    function.__doc__ = f"{head.rstrip()}{SHARED}\n\n    Returns\n{rest}"
-    RECIPES[function] = builder
-    return function
+        signature = inspect.signature(builder)
+        first, second, *options = signature.parameters.values()
+        parameters = [first.replace(name="confidence"), second.replace(name="correct"), *options]
+        function.__signature__ = signature.replace(parameters=parameters, return_annotation=float)
+        head, _, rest = builder.__doc__.partition("\n\n    Returns\n")
+        function.__doc__ = f"{head.rstrip()}{SHARED}\n\n    Returns\n{rest}"
+        function.recipe, function.interval = builder, interval
+        METRICS[name] = function
+        return function
+
+    return define
 
 
 def recipe_of(stat, c, y) -> Recipe:
     """The sums form of a metric of ours, bare or in a `functools.partial` with keywords."""
-    keywords = {}
-    while isinstance(stat, functools.partial):
-        keywords, stat = {**stat.keywords, **keywords}, stat.func
-    if stat not in RECIPES:
+    whole = functools.partial(stat)  # of a partial it is that one, flat
+    if not hasattr(whole.func, "recipe"):
         raise ValueError(f"stat must be a metric of medcal_nb.measure, got {stat!r}")
-    return RECIPES[stat](c, y, **keywords)
+    return whole.func.recipe(c, y, **whole.keywords)
 
 
 def steps(c: np.ndarray, n_steps: int) -> np.ndarray:
@@ -145,7 +134,6 @@ class Draws:
 
     def __init__(self, groups, n: int, n_resamples: int, rng: np.random.Generator):
         codes, n_units = check_groups(groups, n)
-        check_rng(rng)
         what = "items" if groups is None else "images"
         if n_units == 1:
             warn(f"one of the {what} alone: resampling has nothing to vary, intervals are NaN")

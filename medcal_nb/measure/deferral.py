@@ -4,31 +4,30 @@ An answer is kept where its confidence is at least the threshold, and deferred (
 clinician) otherwise.
 """
 
-import warnings
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
-from ._check import check_groups, check_level, check_pair, check_rng, warn
+from ._check import check_groups, check_level, check_pair
 from .intervals import clustered_interval, mean_intervals, wilson_interval
-from .rows import arrays, image_labels, measured, parts_by
+from .rows import arrays, image_labels, measured, parts_by, rows_where
 
 STARTS = (0.1, 0.2, 0.4, 0.7)  # shares kept at which the tests of thresholds start
 CANDIDATES = 100
 BLOCK = 4096  # images looked at together
 DELTA = 0.1  # chance that a certified yield has more errors than allowed
 STAKES = np.arange(1, 17) / 17  # shares of the largest stake that can never ruin
-RATIOS = np.arange(1, 61) / 100  # of a check's cost, or of threshold probabilities
 
 
 class Threshold(NamedTuple):
-    """A threshold and what it did where it was chosen; infinite where none is certified."""
+    """A threshold and the share it kept where it was chosen; infinite where none is certified."""
 
     threshold: float
     coverage: float
-    n_kept: int
-    n_errors: int
-    risk: float
+
+
+NONE = Threshold(np.inf, 0.0)
 
 
 def selective_threshold(confidence, correct, *, target, delta=0.05, groups=None) -> Threshold:
@@ -57,6 +56,7 @@ def selective_threshold(confidence, correct, *, target, delta=0.05, groups=None)
     Returns
     -------
     Threshold
+        `(threshold, coverage)`; `(inf, 0)` where nothing is certified and all is deferred.
 
     Raises
     ------
@@ -85,10 +85,9 @@ def selective_threshold(confidence, correct, *, target, delta=0.05, groups=None)
     passed = np.append(p <= delta / starts.size, False)
     ends = [start + int(np.argmin(passed[start:])) for start in starts if passed[start]]
     if not ends:
-        return _nothing_kept(c.size)
+        return NONE
     at = max(ends) - 1
-    k, e = int(kept[at]), int(errors[at])
-    return Threshold(float(values[at]), k / c.size, k, e, e / k)
+    return Threshold(float(values[at]), float(kept[at] / c.size))
 
 
 def _descending(c, y):
@@ -134,12 +133,7 @@ def _counted(codes, n_codes):
     return np.flatnonzero(times), times[times > 0]
 
 
-def _nothing_kept(n: int) -> Threshold:
-    warn(f"no threshold could be certified on {n} items: everything is deferred")
-    return Threshold(np.inf, 0.0, 0, 0, np.nan)
-
-
-def threshold_table(fit, test, *, target, delta=0.05, by=(), level=0.95):
+def threshold_table(fit, test, *, target, delta=0.05, by=()):
     """Thresholds chosen on some graded answers and what they do on others.
 
     Parameters
@@ -152,64 +146,47 @@ def threshold_table(fit, test, *, target, delta=0.05, by=(), level=0.95):
     by : sequence of str
         Columns whose combinations each get a threshold of their own (modality). δ holds for each
         of them, not for all together.
-    level : float
-        Of the interval of the test risk, by image (`clustered_interval`).
 
     Returns
     -------
     pandas.DataFrame
         The `by` columns, threshold, n_fit, fit_coverage, n_test, test_coverage, test_risk (among
-        kept), test_risk_low, test_risk_high, test_missed (kept and wrong over all), holds
-        (test_risk is at most the target; chance alone breaks it sometimes).
+        kept), test_risk_low, test_risk_high (95 %, by image: `clustered_interval`), test_missed
+        (kept and wrong over all).
 
     Raises
     ------
     ValueError
         Where the two share an image.
     """
-    import pandas as pd
-
     if shared := set(image_labels(fit)) & set(image_labels(test)):
         raise ValueError(
             f"fit and test share {len(shared)} images, the first {min(shared)!r}: a threshold "
             "must be judged on other images than it was chosen on"
         )
-    rows = []
+    rows, graded = [], test[test["correct"].notna()]
     for row, part in parts_by(fit, by):
-        chosen_on = measured(part)
-        judged = test[test["correct"].notna()]
-        for column, value in row.items():
-            judged = judged[judged[column] == value]
+        chosen_on, judged = measured(part), rows_where(graded, row)
+        found = NONE
         if len(chosen_on):
             pair, images = arrays(chosen_on), image_labels(chosen_on)
             found = selective_threshold(*pair, target=target, delta=delta, groups=images)
-        else:
-            found = _nothing_kept(0)
         keep = (judged["confidence"] >= found.threshold).to_numpy(dtype=bool, na_value=False)
-        wrong = 1 - judged["correct"].to_numpy(dtype=float)
-        kept, errors, n = int(keep.sum()), int(wrong[keep].sum()), len(judged)
-        risk, missed = errors / kept if kept else np.nan, errors / n if n else np.nan
-        low, high = np.nan, np.nan
-        if kept:
-            low, high = clustered_interval(wrong[keep], image_labels(judged)[keep], level=level)
+        wrong = 1 - judged["correct"].to_numpy(dtype=float)[keep]
+        risk, low, high = np.nan, np.nan, np.nan
+        if keep.any():
+            risk = wrong.mean()
+            low, high = clustered_interval(wrong, image_labels(judged)[keep])
         row |= {"threshold": found.threshold, "n_fit": len(chosen_on)}
-        row |= {"fit_coverage": found.coverage, "n_test": n}
-        row |= {"test_coverage": kept / n if n else np.nan, "test_risk": risk}
+        row |= {"fit_coverage": found.coverage, "n_test": len(judged)}
+        row |= {"test_coverage": keep.sum() / max(len(judged), 1), "test_risk": risk}
         row |= {"test_risk_low": low, "test_risk_high": high}
-        rows.append(row | {"test_missed": missed, "holds": bool(kept == 0 or risk <= target)})
+        rows.append(row | {"test_missed": wrong.sum() / max(len(judged), 1)})
     return pd.DataFrame(rows)
 
 
 def guarantee_table(
-    confidence,
-    correct,
-    *,
-    target,
-    sizes,
-    delta=0.05,
-    groups=None,
-    n_repeats=1000,
-    rng,
+    confidence, correct, *, target, sizes, delta=0.05, groups=None, n_repeats=1000, rng
 ):
     """How often the guarantee holds: thresholds from many samples, judged on the population.
 
@@ -235,10 +212,7 @@ def guarantee_table(
         `_low` and `_high` (Wilson, 95 %). violated should be at most δ over all repeats, of which
         those that keep nothing violate nothing.
     """
-    import pandas as pd
-
     c, y = check_pair(confidence, correct)
-    check_rng(rng)
     codes, n_units = check_groups(groups, c.size)
     order = np.argsort(codes, kind="stable")
     length = np.bincount(codes, minlength=n_units)
@@ -251,11 +225,8 @@ def guarantee_table(
             long = length[drawn]
             at = order[np.repeat(start[drawn] - long.cumsum() + long, long) + np.arange(long.sum())]
             ids = None if groups is None else np.repeat(np.arange(size), long)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                thresholds[i] = selective_threshold(
-                    c[at], y[at], target=target, delta=delta, groups=ids
-                ).threshold
+            found = selective_threshold(c[at], y[at], target=target, delta=delta, groups=ids)
+            thresholds[i] = found.threshold
         rows.append({"n_fit": size, "target": target} | _judged(c, y, thresholds, target))
     return pd.DataFrame(rows)
 
@@ -270,24 +241,16 @@ def _judged(c, y, thresholds, target) -> dict:
     row |= {"mean_risk": risk.mean() if risk.size else np.nan}
     for name, count in (("violated", (risk > target).sum()), ("certified", risk.size)):
         low, high = wilson_interval(count, len(thresholds))
-        row |= {
-            name: count / len(thresholds),
-            f"{name}_low": float(low),
-            f"{name}_high": float(high),
-        }
+        row |= {name: count / len(thresholds), f"{name}_low": float(low)}
+        row |= {f"{name}_high": float(high)}
     return row
 
 
 # --- what a check is worth ----------------------------------------------------------------
 
 
-def _checked(c, threshold):
-    """Whether 1 − c ≥ threshold: a stated 90 % has an error probability of 0.1, not of less."""
-    return 1 - c >= threshold - 1e-9
-
-
 def net_benefit_table(
-    confidence, correct, *, thresholds=RATIOS, level=0.95, n_resamples=1000, groups=None, rng
+    confidence, correct, *, thresholds, level=0.95, n_resamples=1000, groups=None, rng
 ):
     r"""Decision curve: net benefit of checking by confidence, of checking all and nothing.
 
@@ -313,19 +276,13 @@ def net_benefit_table(
         check_all, over_all (net benefit − check_all, paired, with `_low` and
         `_high`): what deferring by confidence adds to checking everything.
     """
-    import pandas as pd
-
     c, y = check_pair(confidence, correct)
     t = np.asarray(thresholds, float)
     gain = 1 - y[:, None] - y[:, None] * t / (1 - t)
-    checked = _checked(c[:, None], t)
-    low, mid, high = mean_intervals(
-        np.hstack([gain * checked, gain * ~checked]),
-        level=level,
-        n_resamples=n_resamples,
-        groups=groups,
-        rng=rng,
-    )
+    # a stated 90 % has an error probability of 0.1, not of less
+    checked = 1 - c[:, None] >= t - 1e-9
+    drawn = {"level": level, "n_resamples": n_resamples, "groups": groups, "rng": rng}
+    low, mid, high = mean_intervals(np.hstack([gain * checked, gain * ~checked]), **drawn)
     k = t.size
     table = {"threshold": t, "checked": checked.mean(0)}
     table |= {"net_benefit": mid[:k], "net_benefit_low": low[:k], "net_benefit_high": high[:k]}
@@ -334,90 +291,18 @@ def net_benefit_table(
     return pd.DataFrame(table)
 
 
-def answer_costs(c, y, threshold, cost_wrong=1.0, cost_check=0.1, miss_rate=0.0):
-    """Cost of each answer, checked where its confidence is below the threshold."""
-    best_threshold(cost_wrong=cost_wrong, cost_check=cost_check, miss_rate=miss_rate)  # checks
-    acted_on = (1 - y) * cost_wrong
-    return np.where(c >= threshold - 1e-9, acted_on, cost_check + miss_rate * acted_on)
-
-
-def best_threshold(*, cost_wrong=1.0, cost_check=0.1, miss_rate=0.0) -> float:
+def best_threshold(*, cost_wrong=1.0, cost_check) -> float:
     r"""The threshold that a calibrated confidence makes cheapest, from the costs alone.
 
-    .. math:: \tau^* = 1 - \frac{C_c}{C_w (1 - m)}
+    .. math:: \tau^* = 1 - C_c / C_w
 
-    An answer is worth a check where its error probability, times what the check saves, exceeds
-    the cost of the check. In [0, 1]; 0 (keep everything) where a check costs more than it can
-    save. ValueError on costs below 0 or a miss rate outside [0, 1]. Source: Chow, IEEE
-    Transactions on Information Theory 1970, doi:10.1109/TIT.1970.1054406.
+    An answer is worth a check where its error probability, times the cost of a wrong answer acted
+    on, exceeds the cost of the check. In [0, 1]; 0 (keep everything) where a check costs more than
+    it can save. ValueError on costs below 0. Source: Chow, IEEE Transactions on Information Theory
+    1970, doi:10.1109/TIT.1970.1054406.
     """
     if not (cost_wrong > 0 and cost_check >= 0):
         raise ValueError(
             f"costs must not be negative (cost_wrong above 0), got {cost_wrong!r}, {cost_check!r}"
         )
-    if not 0 <= miss_rate <= 1:
-        raise ValueError(f"miss_rate must lie in [0, 1], got {miss_rate!r}")
-    saved = cost_wrong * (1 - miss_rate)
-    return max(0.0, 1 - cost_check / saved) if saved > 0 else 0.0
-
-
-def cost_table(
-    confidence,
-    correct,
-    *,
-    cost_ratios=RATIOS,
-    miss_rate=0.0,
-    level=0.95,
-    n_resamples=1000,
-    groups=None,
-    rng,
-):
-    r"""Cost curve: what deferring by stated confidence costs, for checks cheap to dear.
-
-    .. math:: \frac1n \sum_{c_i \ge \tau} (1 - y_i)\, C_w + \frac1n \sum_{c_i < \tau}
-       \bigl[ C_c + (1 - y_i)\, m\, C_w \bigr]
-
-    with the costs C_w of a wrong answer acted on and C_c of a check, which lets the share m of
-    wrong answers pass.
-
-    Parameters
-    ----------
-    confidence, correct : (n,) arrays
-    cost_ratios : array
-        Cost of a check over cost of a wrong answer, above 0.
-    miss_rate : float
-        Share of wrong answers a check lets pass.
-    level, n_resamples, groups, rng
-        As in `bootstrap_interval`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        cost_ratio, threshold (`best_threshold`: right if the confidence is calibrated), checked
-        (share), cost, cost_low, cost_high (of using that threshold, in costs of one wrong answer),
-        keep_all, check_all (costs of the two plain policies), hindsight (the least cost any
-        threshold reaches on these items) and regret (cost − hindsight). Source: Drummond &
-        Holte, Machine Learning 2006, doi:10.1007/s10994-006-8199-5.
-    """
-    import pandas as pd
-
-    c, y = check_pair(confidence, correct)
-    ratios = np.asarray(cost_ratios, float)
-    thresholds = [best_threshold(cost_check=r, miss_rate=miss_rate) for r in ratios]
-    pairs = zip(thresholds, ratios, strict=True)
-    low, mid, high = mean_intervals(
-        np.stack([answer_costs(c, y, t, 1.0, r, miss_rate) for t, r in pairs], 1),
-        level=level,
-        n_resamples=n_resamples,
-        groups=groups,
-        rng=rng,
-    )
-    _, kept, errors = _descending(c, y)
-    checked, passed = 1 - np.append(0, kept) / c.size, np.append(0, errors) / c.size
-    error = float(1 - y.mean())
-    floor = passed + (error - passed) * miss_rate + ratios[:, None] * checked
-    table = {"cost_ratio": ratios, "threshold": thresholds}
-    table |= {"checked": (c[:, None] < np.array(thresholds) - 1e-9).mean(0)}
-    table |= {"cost": mid, "cost_low": low, "cost_high": high, "keep_all": error}
-    table |= {"check_all": ratios + miss_rate * error, "hindsight": floor.min(1)}
-    return pd.DataFrame(table | {"regret": mid - floor.min(1)})
+    return max(0.0, 1 - cost_check / cost_wrong)

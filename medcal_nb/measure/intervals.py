@@ -90,15 +90,13 @@ def holm(p_values) -> np.ndarray:
     .. math:: \tilde p_{(i)} = \max_{j \le i} \min(1, (m - j + 1)\, p_{(j)})
 
     NaN entries stay NaN and do not count. Rejecting where it is at most α keeps the chance of any
-    false rejection at α or below, whatever the dependence. ValueError on a p value outside
-    [0, 1]. Source: Holm, Scandinavian Journal of Statistics 1979, vol. 6, pp. 65–70.
+    false rejection at α or below, whatever the dependence. Source: Holm, Scandinavian Journal of
+    Statistics 1979, vol. 6, pp. 65–70.
     """
     from statsmodels.stats.multitest import multipletests
 
     p = np.asarray(p_values, dtype=float)
     known, adjusted = ~np.isnan(p), np.full(p.shape, np.nan)
-    if ((p[known] < 0) | (p[known] > 1)).any():
-        raise ValueError(f"p_values must lie in [0, 1], got {p[known].min()} to {p[known].max()}")
     if known.any():
         adjusted[known] = multipletests(p[known], method="holm")[1]
     return adjusted

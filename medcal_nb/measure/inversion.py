@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._check import check_groups, check_level, check_pair, check_rng, warn
+from ._check import check_groups, check_level, check_pair, warn
 from ._sums import FEW, steps
-from .calibration import N_BINS, bins_of, ici, local_linear
+from .metrics import N_BINS, bins_of, ici, local_linear
 
 DRAWS = 1000
 HALVINGS = 20
@@ -98,7 +98,7 @@ def ici_interval(confidence, correct, *, level=0.95, groups=None, rng) -> Interv
 def _inverted(c, y, bins, groups, level, rng, smooth=None) -> Interval:
     """The sizes of gap that are not in a tail of what was seen."""
     tail = (1 - check_level(level)) / 2
-    test = _Gaps(c, y, bins, groups, check_rng(rng), smooth)
+    test = _Gaps(c, y, bins, groups, rng, smooth)
     if test.n_groups == 1 and groups is not None and c.size > 1:
         warn("all answers are of one image: there is nothing to tell chance by, no interval")
         return Interval(np.nan, test.size, np.nan)

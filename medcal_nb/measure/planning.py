@@ -6,22 +6,22 @@ curve of two parameters, so that the truth of every metric is known without a si
 
 import warnings
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from . import calibration
-from ._check import check_confidence, check_length, check_level, check_rng, warn
-from ._sums import Draws
-from .calibration import LOGIT_CLIP, N_BINS
+from . import metrics
+from ._check import check_confidence, warn
+from ._sums import Draws, recipe_of
 from .intervals import wilson_interval
 from .inversion import ece_interval
+from .metrics import LOGIT_CLIP, N_BINS
 
 MANY = 1e9  # times that each item of a pool counts: what chance adds to outcomes is not in a limit
 POOL = 20_000  # confidences of a pool; more say nothing more, and cost time
 RESAMPLES = 300
 LUCK = 0.5  # how often answers about one image share their luck
+POWER, LEVEL = 0.8, 0.95  # that the planner promises
 
 
 def fitted_world(confidence, correct, *, rng) -> tuple[np.ndarray, np.ndarray]:
@@ -33,11 +33,11 @@ def fitted_world(confidence, correct, *, rng) -> tuple[np.ndarray, np.ndarray]:
     most 20,000 are kept, at random.
     """
     stated, correct = np.asarray(confidence, float), np.asarray(correct, float)
-    slope = calibration.calibration_slope(stated, correct)
+    slope = metrics.calibration_slope(stated, correct)
     if np.isfinite(slope):
         c = np.clip(stated, LOGIT_CLIP, 1 - LOGIT_CLIP)
         logit = slope * np.log(c / (1 - c))
-        intercept = calibration.calibration_intercept(1 / (1 + np.exp(-logit)), correct)
+        intercept = metrics.calibration_intercept(1 / (1 + np.exp(-logit)), correct)
         p = 1 / (1 + np.exp(-logit - intercept))
     else:
         p = np.full(stated.size, (correct.sum() + 0.5) / (stated.size + 1))
@@ -45,17 +45,10 @@ def fitted_world(confidence, correct, *, rng) -> tuple[np.ndarray, np.ndarray]:
     return stated[kept], p[kept]
 
 
-def _world(confidence, p_true):
-    c, p = check_confidence(confidence), check_confidence(p_true, "p_true")
-    check_length(p, c.size, "p_true")
-    return c, p
-
-
-def _limits(c, p, stats) -> dict:
-    """Each metric on the pool with every answer counted as right and as wrong, by its chance."""
+def _limit(c, p, stat) -> float:
+    """A metric on the pool with every answer counted as right and as wrong, by its chance."""
     doubled = np.concatenate([c, c]), np.repeat([1.0, 0.0], c.size)
-    weights = MANY * np.concatenate([p, 1 - p])
-    return {name: f(*doubled, weights=weights) for name, f in stats.items()}
+    return recipe_of(stat, *doubled).value(MANY * np.concatenate([p, 1 - p]))
 
 
 def _true_error(c, p) -> float:
@@ -95,19 +88,17 @@ def estimator_bias_table(
         estimator on the whole pool without noise: what binning or smoothing does to the truth),
         mean, bias (mean − truth), bias_se (Monte Carlo), sd, rmse, q05, q95.
     """
-    check_rng(rng)
-    c, p = _world(confidence, p_true)
-    mass = {"n_bins": n_bins, "binning": "mass"}
+    c, p = check_confidence(confidence), check_confidence(p_true, "p_true")
     estimators = {
-        "ece_width": partial(calibration.ece, n_bins=n_bins),
-        "ece_mass": partial(calibration.ece, **mass),
-        "debiased_width": partial(calibration.debiased_ece, n_bins=n_bins),
-        "debiased_mass": partial(calibration.debiased_ece, **mass),
-        "smooth_ece": calibration.smooth_ece,
-        "ici": calibration.ici,
+        "ece_width": partial(metrics.ece, n_bins=n_bins),
+        "ece_mass": partial(metrics.ece_mass, n_bins=n_bins),
+        "debiased_width": partial(metrics.debiased_ece, n_bins=n_bins),
+        "debiased_mass": partial(metrics.debiased_ece, n_bins=n_bins, binning="mass"),
+        "smooth_ece": metrics.smooth_ece,
+        "ici": metrics.ici,
     }
     estimators = {name: f for name, f in estimators.items() if only is None or name in only}
-    truth, limits = _true_error(c, p), _limits(c, p, estimators)
+    truth, limits = _true_error(c, p), {k: _limit(c, p, f) for k, f in estimators.items()}
     rows = []
     for size in sizes:
         samples = [_sample(c, p, size, 1, rng)[:2] for _ in range(n_repeats)]
@@ -159,11 +150,10 @@ def coverage_table(
         coverage_low, coverage_high (Wilson, 95 %), missed_below and missed_above (share of
         intervals wholly below, above the truth), mean_width, n_repeats.
     """
-    check_rng(rng)
-    c, p = _world(confidence, p_true)
+    c, p = check_confidence(confidence), check_confidence(p_true, "p_true")
     bins = {"n_bins": n_bins, "binning": binning}
-    ece = partial(calibration.ece, **bins)
-    truth, shares = _limits(c, p, {"ece": ece})["ece"], [(1 - level) / 2, (1 + level) / 2]
+    ece = partial(metrics.ece, **bins)
+    truth, shares = _limit(c, p, ece), [(1 - level) / 2, (1 + level) / 2]
 
     def ends(kind, c, y, images):
         if kind == "inversion":
@@ -193,24 +183,15 @@ def _held(ends, truth) -> dict:
     return row | {"mean_width": (high - low).mean(), "n_repeats": n}
 
 
-class Plan(NamedTuple):
-    """A number of items, the groups they come in, and the design effect assumed."""
-
-    items: int
-    groups: int
-    design_effect: float
-
-
-def items_needed(
-    ece_a, ece_b, *, brier=0.25, power=0.8, level=0.95, group_size=1.0, icc=0.0
-) -> Plan:
+def items_needed(ece_a, ece_b, *, brier=0.25, group_size=1.0, icc=0.0) -> int:
     r"""Items each of two forecasters needs so that an ECE of a is told from one of b.
 
     .. math:: n = (z_{1 - \alpha/2} + z_{\text{power}})^2\,
        \frac{\sigma_a^2 + \sigma_b^2}{(a - b)^2} \cdot \bigl(1 + (m - 1)\, \mathrm{icc}\bigr),
        \qquad \sigma^2 = \mathrm{Brier} - \mathrm{ECE}^2
 
-    σ² is the variance of y − c where the gaps point one way, which then is that of ECE per item.
+    for a power of 80 % and a two-sided level of 95 %. σ² is the variance of y − c where the gaps
+    point one way, which then is that of ECE per item.
     The upward bias of ECE is taken as equal on both sides; where the smaller of the two is below
     what chance alone shows in 15 bins of a calibrated forecaster, √(15 · 2 σ² / (π n)), it is
     not, and the power promised is void: that is warned of.
@@ -221,8 +202,6 @@ def items_needed(
         The two values to be told apart.
     brier : float
         Expected Brier score; 0.25 is the careful choice.
-    power, level : float
-        Chance to find the difference, and level of the two-sided interval.
     group_size : float
         m, mean number of items per image.
     icc : float
@@ -230,8 +209,8 @@ def items_needed(
 
     Returns
     -------
-    Plan
-        `(items, groups, design_effect)`, items of each forecaster.
+    int
+        Items of each forecaster.
 
     Raises
     ------
@@ -245,17 +224,14 @@ def items_needed(
     """
     from scipy.special import ndtri
 
-    for name, value in (("ece_a", ece_a), ("ece_b", ece_b), ("icc", icc)):
-        if not 0 <= value <= 1:
-            raise ValueError(f"{name} must lie in [0, 1], got {value!r}")
-    if ece_a == ece_b:
-        raise ValueError(f"ece_a and ece_b are both {ece_a!r}: there is no difference to find")
-    if group_size < 1:
-        raise ValueError(f"group_size must be at least 1, got {group_size!r}")
+    if ece_a == ece_b or not 0 <= min(ece_a, ece_b) <= max(ece_a, ece_b) <= 1:
+        raise ValueError(f"ece_a and ece_b must be two shares that differ, got {ece_a}, {ece_b}")
+    if not (group_size >= 1 and 0 <= icc <= 1):
+        raise ValueError(f"group_size must be at least 1, icc a share; got {group_size}, {icc}")
     variances = brier - ece_a**2, brier - ece_b**2
     if min(variances) <= 0:
         raise ValueError(f"brier must exceed the squared ECE, got {brier!r}")
-    z = ndtri((1 + check_level(level)) / 2) + ndtri(check_level(power, "power"))
+    z = ndtri((1 + LEVEL) / 2) + ndtri(POWER)
     effect = 1 + (group_size - 1) * icc
     items = int(np.ceil(z**2 * sum(variances) / (ece_a - ece_b) ** 2 * effect))
     floor = np.sqrt(N_BINS * 2 * max(variances) / np.pi / (items / effect))
@@ -264,4 +240,4 @@ def items_needed(
             f"items_needed: at {items} items chance alone shows an ECE of about {floor:.3f}, so "
             f"that {min(ece_a, ece_b):g} cannot be told from 0 and the power promised is void"
         )
-    return Plan(items, int(np.ceil(items / group_size)), float(effect))
+    return items

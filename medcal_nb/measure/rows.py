@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -44,15 +43,18 @@ def plain_ids(values) -> np.ndarray:
 def pick(preferred: Sequence[str], available: pd.Series, *, n: int, name: str = "") -> list[str]:
     """Return up to `n` values: the preferred ones that occur, then others in order of rows.
 
-    With the `name` of a parameter that was set, MedcalError where one of them does not occur.
+    MedcalError where there is none, and with the `name` of a parameter that was set, where a
+    preferred one does not occur.
     """
     there = list(dict.fromkeys(available.dropna()))
+    if not there:
+        raise MedcalError("answers: none has a confidence and a grade; nothing to measure")
     wanted = [value for value in preferred if value in there]
     if name and len(wanted) < len(preferred):
         missing = next(value for value in preferred if value not in there)
         raise MedcalError(
             f"{name}: no {missing!r} in the answers that can be measured; "
-            f"choose from {', '.join(map(str, there)) or 'none'}"
+            f"choose from {', '.join(map(str, there))}"
         )
     return (wanted + [value for value in there if value not in wanted])[:n]
 
@@ -85,10 +87,9 @@ def strategies_on(
         both = both.merge(asked, on=["model", "strategy"])
     own = both.loc[both["model"] == model, "strategy"]
     if own.empty:
-        needed = f" on all of {', '.join(map(side_name, where))}" if where else ""
         raise MedcalError(
-            f"MODEL: {model} has no strategy with confidences and grades{needed}: choose one of "
-            f"{', '.join(dict.fromkeys(both['model'])) or 'no model, for none has'}"
+            f"MODEL: {model} has no strategy with confidences and grades on all sides; choose from "
+            f"{', '.join(dict.fromkeys(both['model'])) or 'none'}"
         )
     return pick(wanted, own, n=n, name=name)
 
@@ -112,17 +113,6 @@ def with_sides(graded: pd.DataFrame) -> pd.DataFrame:
     names = pick(["general images", "medical images"], side, n=2)
     kept = side.isin(names).to_numpy()
     return graded[kept].assign(side=side[kept])
-
-
-def main_model(graded: pd.DataFrame, named: str = "") -> str:
-    """Return the model named, else the one with most measured answers on the side with fewest."""
-    kept = measured(graded)
-    if named:
-        return pick([named], kept["model"], n=1, name="MODEL")[0]
-    counts = kept.groupby(["model", "side"], sort=False).size().unstack(fill_value=0)
-    if not len(counts):
-        raise MedcalError("answers: none has a confidence and a grade; nothing to measure")
-    return counts.min(axis=1).idxmax()
 
 
 def sides(graded: pd.DataFrame, source: dict, target: dict, more_target: dict | None = None):
@@ -163,16 +153,10 @@ def sides(graded: pd.DataFrame, source: dict, target: dict, more_target: dict | 
             "a recalibration map is learned on one data set and judged on another, and the answers "
             f"hold {known} alone: import a second one"
         )
-    missing = [
-        f"{name} {where}"
-        for name, where in (("SOURCE", source), ("TARGET", target))
-        if rows_where(graded, where).empty
-    ]
-    told = f"{' and '.join(missing)}: no such rows" if missing else "SOURCE and TARGET are the same"
     raise MedcalError(
-        f"{told}; the answers hold the data sets {known}"
-        ': name two sides, as in SOURCE={"dataset": …} and TARGET={"dataset": …}, or import a '
-        "second data set"
+        f"SOURCE {source}, TARGET {target}: no such rows, or SOURCE and TARGET are the same; the "
+        f"answers hold the data sets {known}: name two of them, as in "
+        'SOURCE={"dataset": …} and TARGET={"dataset": …}, or import a second one'
     )
 
 
@@ -202,25 +186,6 @@ def filled_column(graded: pd.DataFrame, column: str) -> str:
     return "dataset" if column in graded and graded[column].isna().all() else column
 
 
-def in_levels(
-    graded: pd.DataFrame, column: str, edges: Sequence[float], *, absent: dict | None = None
-) -> pd.DataFrame:
-    """Return the answers with a column `level`: the bin of a number, written `0.2–0.4`.
-
-    Rows that hold the values of `absent` have the level "absent", whatever their number. Where
-    the column is missing or empty, all get the one level "all".
-    """
-    values = pd.to_numeric(graded[column], errors="coerce") if column in graded else None
-    if values is None or values.isna().all():
-        return graded.assign(level="all")
-    places = 1 if all(round(edge, 1) == edge for edge in edges) else 2  # names sort as numbers do
-    names = [f"{a:.{places}f}–{b:.{places}f}" for a, b in pairwise(edges)]
-    level = pd.cut(values, edges, labels=names, include_lowest=True).astype(object)
-    if absent:
-        level[rows_where(graded, absent).index] = "absent"
-    return graded.assign(level=level)[level.notna()]
-
-
 def parts_by(graded: pd.DataFrame, by) -> list[tuple[dict, pd.DataFrame]]:
     """Return the groups of a table as (columns and values, rows); one group without columns."""
     by = [by] if isinstance(by, str) else list(by)
@@ -235,23 +200,21 @@ def parts_by(graded: pd.DataFrame, by) -> list[tuple[dict, pd.DataFrame]]:
     return [(dict(zip(by, key, strict=True)), part) for key, part in groups]
 
 
-def by_group(
-    graded: pd.DataFrame, by: Sequence[str], table: Callable, *, by_image=False, **options
-):
+def by_group(graded: pd.DataFrame, by: str, table: Callable, *, by_image=False, **options):
     """Apply a table of `(confidence, correct, **options)` to each group and stack the results.
 
-    The columns `by` come first; where the table has no column `n`, the number of the group's
+    The column `by` comes first; where the table has no column `n`, the number of the group's
     measured answers is put there. `by_image` passes each answer's image as `groups`; the result
     then tells `n_images`, too.
     """
     parts = []
-    kept = measured(graded)
-    for key in kept[list(by)].drop_duplicates().to_dict("records"):
-        part = rows_where(kept, key)
-        images = {"groups": image_labels(part)} if by_image else {}
-        one = table(*arrays(part), **images, **options)
+    for name, part in measured(graded).groupby(by, sort=False):
         if by_image:
-            one["n_images"] = len(np.unique(images["groups"]))
+            options["groups"] = image_labels(part)
+        one = table(*arrays(part), **options)
+        if by_image:
+            one["n_images"] = len(np.unique(options["groups"]))
         one = one if "n" in one else one.assign(n=len(part))
-        parts.append(pd.concat([pd.DataFrame([key] * len(one), index=one.index), one], axis=1))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+        one.insert(0, by, name)
+        parts.append(one)
+    return pd.concat(parts, ignore_index=True)

@@ -1,13 +1,12 @@
-"""Ink on one pair of axes: each ``plot_*`` takes a tidy table and axes and returns the axes.
+"""Ink on one pair of axes: each ``plot_*`` takes a tidy table and the axes to draw on.
 
 Nothing here computes a statistic, saves a file, shows a window or invents a title: tables come
-from ``medcal_nb.measure`` and ``medcal_nb.correct``, and what a figure finds is said by whoever
-draws it (:func:`medcal_nb.show.look.headline`). Without ``ax`` a figure of its own is made.
+from ``medcal_nb.measure`` and ``medcal_nb.correct``, and figures, their look and what they find
+from :mod:`medcal_nb.show.facets`.
 """
 
 from __future__ import annotations
 
-import functools
 import textwrap
 
 import numpy as np
@@ -40,26 +39,6 @@ ABOVE = "words above the axes"
 """Marks lines of words that a title must stay above."""
 
 _PAPER = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.8}
-
-
-def _inked(height=3.2, width="half"):
-    """Draw in the house style, on axes of its own where none are given."""
-
-    def wrap(draw):
-        @functools.wraps(draw)
-        def plot(table, *, ax=None, **options):
-            if not len(table):
-                raise ValueError(f"table: no rows that {draw.__name__} could draw")
-            with style():
-                if ax is None:
-                    tall = height(table, options) if callable(height) else height
-                    ax = figure(width, tall)[1]
-                draw(table, ax=ax, **options)
-            return ax
-
-        return plot
-
-    return wrap
 
 
 def height_of_rows(n: int) -> float:
@@ -189,9 +168,8 @@ def _key(ax) -> None:
     ax.legend(found.values(), found.keys(), **place, **near)
 
 
-@_inked(height=3.6)
 def plot_reliability(table, *, ax=None, hue=None):
-    """Draw accuracy against confidence for one group or several, in one square.
+    """Draw accuracy against confidence for one group or several, in one square; return the axes.
 
     Light bands are where a calibrated model's dots would fall by chance, bars below the shares
     of answers. Each group is told in words: what it says and how often it is right. Bins of less
@@ -200,22 +178,25 @@ def plot_reliability(table, *, ax=None, hue=None):
     Parameters
     ----------
     table : pandas.DataFrame
-        From :func:`medcal_nb.measure.reliability_table`: ``low, high, n, mean_confidence,
-        accuracy``; ``acc_low, acc_high`` and ``band_low, band_high`` where computed; and ``hue``.
+        From :func:`medcal_nb.measure.reliability_table`, and ``hue``.
+    ax : matplotlib axes, optional
+        A figure of its own is made without.
     hue : str, optional
         Column of the groups, such as ``domain``.
     """
+    if ax is None:
+        with style():
+            return plot_reliability(table, ax=figure("half", 3.6)[1], hue=hue)
     rows = table[table["n"] > 0]
     ax.plot([0, 1], [0, 1], color=GREY, lw=0.9, zorder=1)
     strip = ax.inset_axes([0, -0.17, 1, 0.14])
     groups, said = _groups(rows, hue), []
     for k, (level, part, look) in enumerate(groups):
-        if "band_low" in part:
-            for row in part[part["n"] >= FEW * part["n"].sum()].itertuples():
-                band = (row.band_low, row.band_high)
-                ax.fill_between([row.low, row.high], *band, color=look.colour, alpha=0.14, lw=0)
         share, wide = part["n"] / part["n"].sum(), (part["high"] - part["low"]) / len(groups)
         many = part[share >= FEW]
+        for row in many.itertuples():
+            band = (row.band_low, row.band_high)
+            ax.fill_between([row.low, row.high], *band, color=look.colour, alpha=0.14, lw=0)
         ink = {"color": look.colour, "marker": look.marker, "ls": look.line, "elinewidth": 0.8}
         dots = many["mean_confidence"], many["accuracy"], _arms(many, "accuracy", "acc")
         ax.errorbar(*dots, **ink, clip_on=False, zorder=3)
@@ -242,10 +223,10 @@ def plot_reliability(table, *, ax=None, hue=None):
     for k, (words, colour) in enumerate(reversed(said)):
         place = {"xycoords": "axes fraction", "textcoords": "offset points"}
         ax.annotate(words, (0, 1), (left, 5 + 11 * k), color=colour, gid=ABOVE, **place, **size)
+    return ax
 
 
-@_inked()
-def plot_icons(table, *, ax=None):
+def plot_icons(table, *, ax):
     """Draw 100 answers as icons: right, wrong, and wrong though the model was sure.
 
     Parameters
@@ -274,17 +255,16 @@ def plot_icons(table, *, ax=None):
     ax.legend(**below, handletextpad=0.2, labelspacing=0.3, borderaxespad=0)
 
 
-@_inked(height=lambda table, _: height_of_rows(table["label"].nunique()) + 0.3, width="full")
-def plot_dumbbells(table, *, ax=None, margin=None, xlabel=""):
+def plot_dumbbells(table, *, ax, margin, xlabel=""):
     """Draw each model's loss as stated, with general labels and with medical labels.
 
     Parameters
     ----------
     table : pandas.DataFrame
         ``label`` (a row each, first on top), ``stage`` (``as stated``, ``general labels``,
-        ``medical labels``: the last is what the margin is held against), ``value``; ``low, high``
-        where known; ``conclusion``, a few words per label, where there is one.
-    margin : float, optional
+        ``medical labels``: the last is what the margin is held against), ``value, low, high`` and
+        ``conclusion``, a few words per label.
+    margin : float
         How much worse than medical labels still counts as carried over: shaded.
     """
     rows = table.groupby("label", sort=False)
@@ -294,18 +274,15 @@ def plot_dumbbells(table, *, ax=None, margin=None, xlabel=""):
     ax.hlines(range(len(rows)), least, most, color=GREY, lw=0.8, zorder=2)
     for stage, part, look in _groups(table, "stage"):
         name, ink = label_of(stage), {"color": look.colour}
-        if "low" in part:
-            ax.hlines(part["y"], part["low"], part["high"], lw=1, zorder=3, **ink)
+        ax.hlines(part["y"], part["low"], part["high"], lw=1, zorder=3, **ink)
         if name == "as stated":
             ink["mfc"] = "white"
         ax.plot(part["value"], part["y"], look.marker, label=name, zorder=4, **ink)
-    if margin is not None:  # of the last stage
-        ax.barh(part["row"], margin, left=part["value"], height=0.7, color=PALE, zorder=1)
-        xlabel += f"\nshaded: at most {margin:g} worse than with {name}"
+    # from the last stage on
+    ax.barh(part["row"], margin, left=part["value"], height=0.7, color=PALE, zorder=1)
+    ax.set_xlabel(f"{xlabel}\nshaded: at most {margin:g} worse than with {name}")
     _label_rows(ax, most.index)
-    if "conclusion" in table:
-        _tell_rows(ax, range(len(rows)), rows["conclusion"].first())
-    ax.set_xlabel(xlabel)
+    _tell_rows(ax, range(len(rows)), rows["conclusion"].first())
     _key(ax)
 
 
@@ -325,15 +302,14 @@ def _tell_rows(ax, rows, words) -> None:
         ax.annotate(str(told), (1.02, row), **place)
 
 
-@_inked()
-def plot_label_curve(table, *, ax=None, mark=None, xlabel="medical labels", ylabel=""):
+def plot_label_curve(table, *, ax, mark, xlabel, ylabel):
     """Draw a loss against the number of medical labels: median and band, named at the right.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        ``map`` (whose labels), ``n`` (labels used), ``median``; ``low, high`` where known.
-    mark : int, optional
+        ``map`` (whose labels), ``n`` (labels used), ``median, low, high``.
+    mark : int or None
         The number of labels from which on the medical ones do better.
     """
     ends = []
@@ -355,13 +331,9 @@ def plot_label_curve(table, *, ax=None, mark=None, xlabel="medical labels", ylab
     _name_ends(ax, ends)
 
 
-@_inked(
-    height=lambda t, o: height_of_rows(t[o.get("label", "label")].nunique() * _per_row(t, o)),
-    width="full",
-)
 def plot_intervals(
-    table, *, ax=None, value="value", label="label", hue=None, sort=True, xlabel="", reference=None,
-    ends=None, margin=None, told=None, apart=None,
+    table, *, ax, value="value", label="label", hue=None, sort=True, xlabel="", reference=None,
+    margin=None, told=None, apart=None,
 ):  # fmt: skip
     """Draw a dot with its interval per row, sorted, with the numbers at the right.
 
@@ -376,8 +348,6 @@ def plot_intervals(
         Lowest mean value on top; the given order otherwise.
     reference : float, optional
         Where to draw a vertical line: 0 for differences.
-    ends : tuple of str, optional
-        What left and right of the axis mean, such as ``("better", "worse")``.
     margin : float, optional
         Up to where a difference is none that matters: shaded, and told below the axis.
     told : str, optional
@@ -415,18 +385,9 @@ def plot_intervals(
         left, right = ax.get_xlim()
         ax.axvspan(left, margin, color=PALE, alpha=0.6, lw=0, zorder=0)
         ax.set_xlim(left, max(right, 2 * margin))
-    if ends is not None:
-        ax.set_xlabel(f"← {ends[0]}    {ax.get_xlabel()}    {ends[1]} →")
 
 
-def _per_row(table, options) -> int:
-    """Return how many dots of a row need a height of their own."""
-    hue = options.get("hue")
-    return 1 if hue is None else max(1, round(table[hue].nunique() / 2))
-
-
-@_inked()
-def plot_lines(table, *, x, y, ax=None, hue=None, xlabel="", ylabel="", log=False, references=None):
+def plot_lines(table, *, x, y, ax, hue=None, xlabel="", ylabel="", log=False, references=None):
     """Draw a line per level, named at its end: costs, net benefits, estimators, what you have.
 
     Parameters
@@ -456,104 +417,63 @@ def plot_lines(table, *, x, y, ax=None, hue=None, xlabel="", ylabel="", log=Fals
         _name_ends(ax, ends)
 
 
-@_inked()
-def plot_coverage(table, *, ax=None, level=0.95):
-    """Draw how often each kind of interval holds the truth, by number of answers.
+def plot_tokens(table, *, ax, label):
+    """Draw the Brier score against the tokens that it takes, the front drawn, at most five names.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        ``interval`` (its name), ``n``, ``coverage`` and, where known, ``coverage_low,
-        coverage_high``.
-    level : float
-        What the intervals promise: a line.
+        A row per strategy: the column named by ``label``, ``new_tokens`` (per item), ``brier`` and,
+        where known, ``brier_low, brier_high``.
     """
-    names = {"hue": "interval", "xlabel": "answers"}
-    promised = {f"promised: {percent(level)}": level}
-    plot_lines(table, ax=ax, x="n", y="coverage", log=True, references=promised, **names)
-    for _, part, look in _groups(table, "interval"):
-        ax.plot(part["n"], part["coverage"], look.marker, color=look.colour, clip_on=False)
-    ax.set_ylim(-0.02, 1.02)
-    ax.set_xticks(table["n"].unique())
-    ax.set_xticks([], minor=True)
-    _percent_axis(ax.yaxis, "intervals that hold the truth")
-
-
-def pareto_front(table, *, cost: str, loss: str) -> pd.DataFrame:
-    """Return the rows that no other beats: none costs at most as much and loses less.
-
-    Returns
-    -------
-    pandas.DataFrame
-        From the cheapest to the most expensive, each with a lower loss than the one before; of
-        equal rows the first.
-    """
-    rows = table.sort_values([cost, loss], kind="stable")
-    return rows[rows[loss] < rows[loss].cummin().shift(fill_value=np.inf)]
-
-
-@_inked()
-def plot_tokens(table, *, ax=None, tokens="new_tokens", loss="brier", label="strategy"):
-    """Draw a loss against the tokens that it takes, the front drawn, at most five names.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        A row per strategy: columns named by ``label``, ``tokens`` (per item) and ``loss``, and
-        ``<loss>_low, <loss>_high`` where known.
-    """
-    front = pareto_front(table, cost=tokens, loss=loss)
-    costly = table.drop(front.index).sort_values([tokens, loss], ascending=[False, True])
-    named = pd.concat([front, costly.drop_duplicates(tokens)])[:MOST_NAMES]
-    steps = [*front[tokens], table[tokens].max()], [*front[loss], front[loss].iloc[-1]]
+    x, y = "new_tokens", "brier"
+    front = table.sort_values([x, y], kind="stable")  # none costs at most as much and loses less
+    front = front[front[y] < front[y].cummin().shift(fill_value=np.inf)]
+    costly = table.drop(front.index).sort_values([x, y], ascending=[False, True])
+    named = pd.concat([front, costly.drop_duplicates(x)])[:MOST_NAMES]
+    steps = [*front[x], table[x].max()], [*front[y], front[y].iloc[-1]]
     ax.step(*steps, where="post", color=GREY, lw=1, zorder=1)
-    _dots(ax, table, tokens, loss, label, mew=0.4, ms=7, zorder=4)
+    _dots(ax, table, x, y, label, mew=0.4, ms=7, zorder=4)
     ax.set_xscale("symlog", linthresh=1, linscale=0.3)
-    ax.set_xlim(-0.3 if table[tokens].min() < 1 else 0.7 * table[tokens].min(), None)
+    ax.set_xlim(-0.3 if table[x].min() < 1 else 0.7 * table[x].min(), None)
     _number_axis(ax.xaxis)
-    ax.set(xlabel=f"{label_of(tokens)} per item", ylabel=f"{label_of(loss)} (lower is better)")
-    looked, rows = looks(table[label]), named[[tokens, loss, label]].itertuples(index=False)
+    ax.set(xlabel=f"{label_of(x)} per item", ylabel=f"{label_of(y)} (lower is better)")
+    looked, rows = looks(table[label]), named[[x, y, label]].itertuples(index=False)
     _name_points(ax, [(*row, looked[row[-1]].colour) for row in rows])
 
 
-@_inked(height=3.4, width="full")
-def plot_risk_coverage(table, *, ax=None, hue="strategy", allowed=None, points=None):
+def plot_risk_coverage(table, *, ax, allowed, points):
     """Draw the errors among the answers kept against the share kept, all strategies together.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        From :func:`medcal_nb.measure.risk_coverage_table`: ``coverage, risk`` and ``hue``.
-    allowed : float, optional
+        From :func:`medcal_nb.measure.risk_coverage_table`: ``coverage, risk`` and ``strategy``.
+    allowed : float
         Errors allowed among the kept: a line.
-    points : pandas.DataFrame, optional
-        Where each strategy is used: ``hue, kept, wrong, checked``, of 100 answers. Marked on
-        the axes and told at the right.
+    points : pandas.DataFrame
+        From :func:`medcal_nb.measure.threshold_table`, by strategy: where each is used. Marked on
+        the axes and told at the right, of 100 answers.
     """
-    ends = []
-    told = {} if points is None else points.set_index(hue).to_dict("index")
-    for level, part, look in _groups(table, hue):
-        name = label_of(level)
-        if level in told:
-            row = told[level]
-            kept, wrong = float(row["kept"]), float(row["wrong"])
-            words = f"{kept:.0f} kept, {wrong:.0f} wrong, {row['checked']:.0f} checked"
-            name += f"\n{words if kept else 'none kept, all checked'}"
-            if kept:
-                at = (kept / 100, wrong / kept)
-                ax.plot(*at, look.marker, color=look.colour, ms=7, mec="white", zorder=5)
+    ends, told = [], points.set_index("strategy").to_dict("index")
+    for level, part, look in _groups(table, "strategy"):
+        kept, wrong = told[level]["test_coverage"], told[level]["test_missed"]
+        if kept:
+            ink = {"color": look.colour, "ms": 7, "mec": "white", "zorder": 5}
+            ax.plot(kept, wrong / kept, look.marker, **ink)
+        words = {"kept": kept, "wrong": wrong, "checked": 1 - kept}
+        words = ", ".join(f"{100 * share:.0f} {name}" for name, share in words.items())
+        name = f"{label_of(level)}\n{words}"
         ends.append(_line(ax, part[["coverage", "risk"]], "coverage", "risk", name, look))
-    if allowed is not None:
-        ax.axhline(allowed, color=BLACK, lw=0.8, ls=":")
-        ends.append((allowed, f"errors allowed: {percent(allowed)}", BLACK))
+    ax.axhline(allowed, color=BLACK, lw=0.8, ls=":")
+    ends.append((allowed, f"errors allowed: {percent(allowed)}", BLACK))
     ax.set(xlim=(0, 1), ylim=(0, None))
     _percent_axis(ax.xaxis, "answers kept")
     _percent_axis(ax.yaxis, "errors among the kept")
     _name_ends(ax, sorted(ends, key=lambda end: end[0]))
 
 
-@_inked()
-def plot_levels(table, *, ax=None, level="level", absent="absent", xlabel=""):
+def plot_levels(table, *, ax, xlabel=""):
     """Draw what a model says and how often it is right along a level; what is absent, apart.
 
     Parameters
@@ -562,17 +482,17 @@ def plot_levels(table, *, ax=None, level="level", absent="absent", xlabel=""):
         Column ``level`` in order, ``mean_confidence, accuracy`` and, where known, their
         ``_low, _high``. The level called ``absent`` has a place of its own, at the left.
     """
-    names = list(dict.fromkeys(table[level]))
-    rest = [name for name in names if name != absent]
-    place = {name: k + 1.6 for k, name in enumerate(rest)} | {absent: 0.4}
+    names = list(dict.fromkeys(table["level"]))
+    rest = [name for name in names if name != "absent"]
+    place = {name: k + 1.6 for k, name in enumerate(rest)} | {"absent": 0.4}
     series = [("mean_confidence", "says", VIOLET, "o"), ("accuracy", "right", MOSS, "s")]
     for k, (column, name, colour, marker) in enumerate(series):
         ink = {"color": colour, "marker": marker, "elinewidth": 0.8, "label": name}
         ink["mfc"] = "white" if k == 0 else colour
-        for _, part in table.groupby(table[level] != absent):
-            at = part[level].map(place) + 0.12 * k - 0.06
+        for _, part in table.groupby(table["level"] != "absent"):
+            at = part["level"].map(place) + 0.12 * k - 0.06
             ax.errorbar(at, part[column], _arms(part, column), clip_on=False, **ink)
-    if absent in names:
+    if "absent" in names:
         ax.axvline(1.0, color=PALE, lw=1)
     narrow = 72 * _inches(ax)[0] < 32 * len(names)
     ax.set_xticks([place[name] for name in names], names, rotation=90 if narrow else 0)
@@ -581,23 +501,22 @@ def plot_levels(table, *, ax=None, level="level", absent="absent", xlabel=""):
     _key(ax)
 
 
-def _diagonal(ax, table, label, axes, limits, corners, named) -> None:
+def _diagonal(ax, table, axes, limits, corners, named) -> None:
     """Draw points with intervals both ways against the diagonal; name those farthest from it."""
     x, y = axes
     ax.plot(limits, limits, color=GREY, lw=0.9, zorder=1)
-    _dots(ax, table, x, y, "domain" if "domain" in table else label, ms=5)
+    _dots(ax, table, x, y, "domain" if "domain" in table else "label", ms=5)
     ax.set(xlim=limits, ylim=limits, aspect="equal")
     _percent_axis(ax.xaxis, axes[x])
     _percent_axis(ax.yaxis, axes[y])
     far = table.loc[(table[y] - table[x]).abs().sort_values(ascending=False).index[:named]]
-    _name_points(ax, [(*at, BLACK) for at in far[[x, y, label]].itertuples(index=False)])
+    _name_points(ax, [(*at, BLACK) for at in far[[x, y, "label"]].itertuples(index=False)])
     ink = {"color": GREY, "fontsize": SMALL, "transform": ax.transAxes}
     ax.text(0.02, 0.98, corners[0], va="top", **ink)
     ax.text(0.98, 0.02, corners[1], ha="right", **ink)
 
 
-@_inked(height=3.4)
-def plot_scatter_fall(table, *, ax=None, label="label"):
+def plot_scatter_fall(table, *, ax):
     """Draw the fall of confidence against the fall of accuracy when the image is taken away.
 
     On the diagonal a model knows what it lost; below it, confidence falls too little.
@@ -614,36 +533,30 @@ def plot_scatter_fall(table, *, ax=None, label="label"):
     corners = ("falls more than it should", "confidence hardly notices")
     named = 3 if len(table) > MOST_NAMES + 1 else MOST_NAMES + 1
     axes = {"accuracy_fall": "accuracy falls by", "confidence_fall": "confidence falls by"}
-    _diagonal(ax, table, label, axes, limits, corners, named)
+    _diagonal(ax, table, axes, limits, corners, named)
     ax.axhline(0, color=PALE, lw=1, zorder=0)
     ax.axvline(0, color=PALE, lw=1, zorder=0)
 
 
-@_inked(height=3.4)
-def plot_accuracy_confidence(table, *, ax=None, label="label", link=False):
+def plot_accuracy_confidence(table, *, ax):
     """Draw mean confidence against accuracy; on the diagonal a model says how often it is right.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        ``label, accuracy, mean_confidence``, their ``_low, _high`` where known; ``domain``
-        colours the points where it is there.
-    link : bool
-        Join the points of each label, in order of rows, in place of names: what changes from one
-        domain to the next.
+        ``label, accuracy, mean_confidence``, their ``_low, _high`` where known; ``domain`` colours
+        the points. Those of a label are joined, in order of rows: what changes from one domain to
+        the next.
     """
     axes = {"accuracy": "accuracy", "mean_confidence": "mean confidence"}
-    for _, part in table.groupby(label, sort=False) if link else ():
+    for _, part in table.groupby("label", sort=False):
         ax.plot(*(part[name] for name in axes), color=PALE, lw=1, zorder=0)
     limits = (np.floor(8 * table[[*axes]].min(axis=None)) / 10, 1)
-    named, corners = 0 if link else 3, ("overconfident", "underconfident")
-    _diagonal(ax, table, label, axes, limits, corners, named)
-    if "domain" in table:
-        _key(ax)
+    _diagonal(ax, table, axes, limits, ("overconfident", "underconfident"), 0)
+    _key(ax)
 
 
-@_inked(height=lambda t, o: height_of_rows(t[o.get("row", "row")].nunique()) + 0.5, width="full")
-def plot_matrix(table, *, ax=None, row="row", col="col", value="value", xlabel="", ylabel=""):
+def plot_matrix(table, *, ax, row, col, value, xlabel, ylabel):
     """Draw a change per pair as a square with its number: dark red-violet worse, green better.
 
     Numbers whose interval leaves 0 out are bold.
@@ -651,17 +564,13 @@ def plot_matrix(table, *, ax=None, row="row", col="col", value="value", xlabel="
     Parameters
     ----------
     table : pandas.DataFrame
-        A line per pair: columns named by ``row, col, value``; ``<value>_low, <value>_high`` where
-        known.
+        A line per pair: columns named by ``row, col, value``, and ``<value>_low, <value>_high``.
     """
     import seaborn as sns
 
-    def grid(name):
-        wide = table.pivot(index=row, columns=col, values=name)
-        return wide.reindex(index=table[row].unique(), columns=table[col].unique())
-
-    changes = grid(value)
-    low, high = (grid(end if end in table else value) for end in (f"{value}_low", f"{value}_high"))
+    wide = table.pivot(index=row, columns=col)
+    wide = wide.reindex(index=table[row].unique(), columns=table[col].unique(), level=1)
+    changes, low, high = (wide[name] for name in (value, f"{value}_low", f"{value}_high"))
     clear = ((low > 0) | (high < 0)).to_numpy()[changes.notna()]
     reach = max(float(changes.abs().max(axis=None)), 1e-9)
     ink = {"cmap": "PiYG_r", "vmin": -reach, "vmax": reach, "cbar": False, "fmt": "+.3f"}
@@ -671,4 +580,4 @@ def plot_matrix(table, *, ax=None, row="row", col="col", value="value", xlabel="
     ax.set_xticklabels([textwrap.fill(label_of(name), 12) for name in changes.columns])
     ax.set_yticklabels([label_of(name) for name in changes.index], rotation=0)
     ax.tick_params(length=0)
-    ax.set(xlabel=xlabel or label_of(col), ylabel=ylabel or label_of(row))
+    ax.set(xlabel=xlabel, ylabel=ylabel)

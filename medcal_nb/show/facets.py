@@ -6,31 +6,27 @@ import math
 import textwrap
 
 from medcal_nb.show.charts import ABOVE
-from medcal_nb.show.look import GREY, SMALL, WIDTHS, figure, headline, style
+from medcal_nb.show.look import SMALL, WIDTHS, figure, headline, style
 from medcal_nb.show.words import label_of
 
-MOST_PANELS = 9
+PER_LINE, MOST_PANELS = 3, 9
 """Panels drawn at most; what is left out is named below the figure."""
 
 
-def facets(table, draw, *, row=None, col=None, wrap=3, height=2.4, share="", title="", note=""):
-    """Draw a panel per level of one or two columns and return the figure.
+def facets(table, draw, *, col, height=2.4, title="", note=""):
+    """Draw a panel per level of a column and return the figure.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        Tidy, with the columns ``row`` and ``col``; levels in order of appearance.
+        Tidy; levels in order of appearance.
     draw : callable
         ``draw(rows, ax=axes)``: a ``plot_*`` of :mod:`medcal_nb.show.charts`, its options bound
         by a lambda. Keys of panels are drawn once for all.
-    row, col : str, optional
-        Columns of the panels; ``row`` may be left out.
-    wrap : int
-        Panels in a line where there is no ``row``.
-    height : float or callable
-        Inches of a panel; a function gets the rows of the fullest panel.
-    share : str
-        ``"x"``, ``"y"`` or ``"xy"``: limits that all panels have in common.
+    col : str
+        Column of the panels.
+    height : float
+        Inches of a panel.
     title, note : str
         What the figure finds, and what its marks are; see
         :func:`medcal_nb.show.look.headline`.
@@ -38,66 +34,31 @@ def facets(table, draw, *, row=None, col=None, wrap=3, height=2.4, share="", tit
     Returns
     -------
     matplotlib.figure.Figure
-
-    Raises
-    ------
-    ValueError
-        If there is no column to make panels of, or no row.
     """
     import seaborn as sns
 
-    if col is None or not len(table):
-        raise ValueError("facets: needs rows and a column of panels (col)")
-    most = MOST_PANELS // (1 if row is None else max(1, min(table[row].nunique(), 3)))
-    table, left_out = _fewer(table, [(col, most), (row, 3)])
-    n_cols = table[col].nunique()
-    if row is None:  # as even as may be: four panels are two and two
-        n_cols = math.ceil(n_cols / math.ceil(n_cols / wrap))
-    if callable(height):
-        height = height(max((part for _, part in table.groupby(col)), key=len))
+    levels = list(dict.fromkeys(table[col]))
+    table = table[table[col].isin(levels[:MOST_PANELS])]
+    n = min(len(levels), MOST_PANELS)
+    n_cols = math.ceil(n / math.ceil(n / PER_LINE))  # as even as may be: four are two and two
     wide = WIDTHS["full" if n_cols > 1 else "half"] / n_cols
     with style(figure__constrained_layout__use=False):  # seaborn lays out once, tightly
         grid = sns.FacetGrid(
-            table, row=row, col=col, col_wrap=None if row else n_cols, height=height,
-            aspect=wide / height, sharex=False, sharey=False, despine=False,
+            table, col=col, col_wrap=n_cols, height=height, aspect=wide / height,
+            sharex=False, sharey=False, despine=False,
         )  # fmt: skip
         grid.figure.set_layout_engine("constrained")
-        names = [name for name in (row, col) if name]
-        for key, part in table.groupby(names, sort=False):
-            ax = grid.axes_dict[key if row else key[0]]
+        for level, part in table.groupby(col, sort=False):
+            ax = grid.axes_dict[level]
             draw(part, ax=ax)
-            name = textwrap.fill(", ".join(map(label_of, key)), int(12 * (wide - 0.6)))
             above = sum(text.get_gid() == ABOVE for text in ax.texts)
+            name = textwrap.fill(label_of(level), int(12 * (wide - 0.6)))
             ax.set_title(name, loc="left", pad=6 + 11 * above)
-        _finish(grid.axes_dict.values(), share)
         _one_key(grid.figure, list(grid.axes_dict.values()))
-        if left_out:
-            note = f"{note} Not drawn: {', '.join(left_out)}.".strip()
+        if left_out := ", ".join(map(label_of, levels[MOST_PANELS:])):
+            note = f"{note} Not drawn: {left_out}.".strip()
         headline(grid.figure, title, note)
     return grid.figure
-
-
-def _fewer(table, limits):
-    """Return the rows of the first levels of columns, and the names of the other levels."""
-    left_out = []
-    for column, most in limits:
-        if column is not None:
-            levels = list(dict.fromkeys(table[column]))
-            left_out += [label_of(level) for level in levels[most:]]
-            table = table[table[column].isin(levels[:most])]
-    return table, left_out
-
-
-def _finish(axes, share) -> None:
-    """Say where nothing is drawn, and give the others limits in common."""
-    drawn = [ax for ax in axes if ax.has_data()]
-    for ax in set(axes) - set(drawn):
-        ax.set_axis_off()
-        ax.text(0.5, 0.5, "no answers", ha="center", color=GREY, transform=ax.transAxes)
-    for name in share:
-        ends = [end for ax in drawn for end in getattr(ax, f"get_{name}lim")()]
-        for ax in drawn:
-            ax.set(**{f"{name}lim": (min(ends), max(ends))})
 
 
 def _one_key(fig, axes) -> None:
@@ -141,19 +102,19 @@ def alone(draw, *, width="half", height=3.2, title="", note=""):
     return beside(draw, width=width, height=height, title=title, note=note)
 
 
-def image_sheet(items, *, row="modality", per_row=6, title="", note=""):
-    """Draw images, a line per level of ``row``, the first of each line with its question.
+def image_sheet(items, *, per_row=6, title="", note=""):
+    """Draw images, a line per modality, the first of each line with its question.
 
     Parameters
     ----------
     items : pandas.DataFrame
         The item table with a column ``picture``: decoded images.
     """
-    levels = list(dict.fromkeys(items[row]))
+    levels = list(dict.fromkeys(items["modality"]))
     fig, axes = figure("full", 0.3 + 0.95 * len(levels), nrows=len(levels), ncols=per_row)
     with style():
         for line, level in zip(axes.reshape(len(levels), per_row), levels, strict=True):
-            part = items[items[row] == level].drop_duplicates("image_id").head(per_row)
+            part = items[items["modality"] == level].drop_duplicates("image_id").head(per_row)
             for ax in line:
                 ax.set_axis_off()
             for ax, picture in zip(line, part["picture"], strict=False):

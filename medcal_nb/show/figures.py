@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 FORMATS = ("png", "svg", "csv")
-_AGAIN = "delete it and run `medcal study --force`"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+DPI = 300
 
 
 def save_figure(
@@ -30,7 +29,6 @@ def save_figure(
     *,
     out_dir: str | os.PathLike,
     provenance: dict[str, Any],
-    dpi: int = 300,
     caption: str = "",
     alt: str = "",
 ) -> dict[str, Path]:
@@ -52,12 +50,10 @@ def save_figure(
     provenance : dict
         What the figure came from (profile, parameters, versions, data hash …), JSON values
         only. It is embedded in the PNG and the SVG and kept in the manifest.
-    dpi : int
-        Resolution of the PNG.
     caption : str
         What the figure shows and finds, in sentences; kept in the manifest.
     alt : str
-        What is said to those who don't see it; the caption where it is empty.
+        What is said to those who don't see it.
 
     Returns
     -------
@@ -67,16 +63,14 @@ def save_figure(
     Raises
     ------
     ValueError
-        If ``name`` is no plain file name or ``table`` is empty.
+        If ``table`` is empty.
     """
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"name: {name!r} is no plain file name (letters, digits, '_' and '-')")
-    if table.shape[0] == 0 or table.shape[1] == 0:
+    if table.empty:
         raise ValueError(f"table: empty ({table.shape[0]} rows), nothing that {name} could show")
     told = json.dumps(provenance, sort_keys=True, ensure_ascii=True, allow_nan=False)
 
     contents = {
-        "png": _drawn(fig, "png", name, told, dpi),
+        "png": _drawn(fig, "png", name, told),
         # trailing blanks in path data would be stripped by editors and hooks and change the bytes
         "svg": re.sub(rb"[ \t]+\n", b"\n", _drawn(fig, "svg", name, told)),
         "csv": table_csv(table).encode(),
@@ -93,7 +87,7 @@ def save_figure(
         "sha256": {kind: hashlib.sha256(contents[kind]).hexdigest() for kind in FORMATS},
         "provenance": json.loads(told),
         "caption": caption,
-        "alt": alt or caption,
+        "alt": alt,
     }
     write_manifest(folder, entries)
     return paths
@@ -121,12 +115,10 @@ def read_manifest(folder: str | os.PathLike) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise MedcalError(f"{path}: not valid JSON ({error}): {_AGAIN}") from None
-    if not isinstance(entries, dict):
-        raise MedcalError(f"{path}: not a table of figures: {_AGAIN}")
-    return entries
+        again = "delete it and run `medcal study --force`"
+        raise MedcalError(f"{path}: not valid JSON ({error}): {again}") from None
 
 
 def write_manifest(folder: str | os.PathLike, entries: dict[str, Any]) -> None:
@@ -158,12 +150,13 @@ def replace_files(contents: dict[Path, bytes]) -> None:
             os.unlink(temporary)
 
 
-def _drawn(fig: Figure, kind: str, name: str, told: str, dpi: float | str = "figure") -> bytes:
+def _drawn(fig: Figure, kind: str, name: str, told: str) -> bytes:
     import matplotlib
 
     # matplotlib would add its name and version and the date; told holds the versions
     made = {"png": {"Software": None}, "svg": {"Creator": "medcal_nb", "Date": None}}[kind]
     metadata, buffer = made | {"Title": name, "Description": told}, io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": name}):
+        dpi = DPI if kind == "png" else "figure"
         fig.savefig(buffer, format=kind, dpi=dpi, metadata=metadata)
     return buffer.getvalue()

@@ -62,7 +62,7 @@ def strategy_family(name: str) -> str:
     from medcal_nb.ask.strategies import STRATEGIES
 
     name = str(name)
-    if name.startswith(("fusion", "ms_fbi", "expert")):
+    if name.startswith(("fusion", "expert")):
         return "fusion"
     if name in ("imported", "recorded"):
         return "stated"

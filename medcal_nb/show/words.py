@@ -14,12 +14,10 @@ LABELS = {
     "none": "as stated",
     "source": "general labels",
     "target": "medical labels",
-    "shrunken": "general map adapted by medical labels",
     # data sets of the embedded world
     "pocketvqa-general": "general images",
     "pocketvqa-medical": "medical images",
     # recalibration maps
-    "option_temperature": "temperature of the options",
     "platt": "Platt",
     "trained": "trained fusion",
     # measures
@@ -33,6 +31,9 @@ LABELS = {
     "debiased_mass": "debiased ECE, equal mass",
     "smooth_ece": "smooth ECE",
     "ici": "ICI",
+    "ace": "ACE",
+    "mce": "MCE",
+    "confidently_wrong": "confidently wrong",
     "brier": "Brier score",
     "log_loss": "log loss",
     "auroc": "AUROC",
@@ -54,7 +55,6 @@ LABELS = {
     "n_images": "images",
     "n_missing": "without confidence",
     "closed": "yes/no",
-    "noul": "yes/no",
     # ways of asking
     "verbalized": "stated",
     "verbalized_cot": "stated after reasoning",
@@ -77,8 +77,6 @@ LABELS = {
     "semantic_entropy": "semantic entropy",
     # strategies that are no way of asking
     "blank_image": "blank-image test",
-    "image_ablation": "blank-image test",
-    "ms_fbi": "fusion + expert",
     "fusion, trained": "trained fusion",
     "fusion + expert, trained": "trained fusion + expert",
     "imported": "stated",
@@ -89,7 +87,7 @@ LABELS = {
 ROWS_SHOWN = 12
 _NAMES_IN = {
     *("dataset", "strategy", "system", "correction", "method", "map", "fitted_on", "stage"),
-    *("metric", "loss", "stat", "estimator", "question_type", "decision_type"),
+    *("metric", "loss", "estimator", "question_type", "decision_type"),
 }
 """Columns whose words are names of ours; others are left as they are (an answer may be "both")."""
 
@@ -155,29 +153,19 @@ class ShownTable:
     def __init__(self, cells: pd.DataFrame, numeric: Sequence[bool], rest: str, title: str):
         self.cells, self._numeric, self._rest, self._title = cells, numeric, rest, title
 
-    def _lines(self) -> list[list[str]]:
-        return [list(self.cells.columns), *self.cells.to_numpy().tolist()]
-
     def _repr_html_(self) -> str:
         style = "white-space:normal;vertical-align:top;text-align"
         sides = [f"{style}:{'right' if numeric else 'left'}" for numeric in self._numeric]
         rows = []
-        for tag, line in zip(["th"] + ["td"] * len(self.cells), self._lines(), strict=True):
-            cells = zip(sides, map(html.escape, line), strict=True)
+        for line in [list(self.cells.columns), *self.cells.to_numpy().tolist()]:
+            tag, cells = "td" if rows else "th", zip(sides, map(html.escape, line), strict=True)
             told = "".join(f'<{tag} style="{side}">{value}</{tag}>' for side, value in cells)
             rows.append(f"<tr>{told}</tr>")
         body = f"<thead>{rows[0]}</thead><tbody>{''.join(rows[1:])}</tbody>"
         return f"<table><caption>{html.escape(self._title)}</caption>{body}</table>{self._rest}"
 
     def __repr__(self) -> str:
-        columns = zip(*self._lines(), strict=True)
-        padded = [
-            [value.rjust(width) if numeric else value.ljust(width) for value in column]
-            for column, numeric in zip(columns, self._numeric, strict=True)
-            for width in [max(map(len, column))]
-        ]
-        lines = ("  ".join(line).rstrip() for line in zip(*padded, strict=True))
-        return "\n".join(filter(None, (self._title, *lines, self._rest)))
+        return "\n".join(filter(None, (self._title, self.cells.to_string(index=False), self._rest)))
 
 
 def show_table(

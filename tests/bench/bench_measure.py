@@ -169,8 +169,6 @@ def many_answers(items: int) -> pd.DataFrame:
 
 def study_task(items: int) -> Task:
     """The tables of notebook 02 on twenty systems."""
-    from medcal_nb.measure.tables import ece_bins_table
-
     graded = many_answers(items)
     rng = np.random.default_rng(0)
 
@@ -178,10 +176,9 @@ def study_task(items: int) -> Task:
         measure.metrics_table(graded, rng=rng)
         close_up = graded[(graded["model"] == "m0") & graded["strategy"].isin(["s0", "s1"])]
         measure.metrics_table(close_up, by=["strategy"], metrics="all", n_resamples=200, rng=rng)
-        ece_bins_table(close_up, by=["strategy"], bins=[2, 5, 10, 15, 20, 30, 50, 100], rng=rng)
-        own = graded[graded["model"] == "m0"]
-        for stat in ("brier", "auroc"):
-            measure.difference_table(own, stat=stat, reference="s0", n_resamples=1000, rng=rng)
+        for n_bins in (5, 15, 50):
+            eces = {"metrics": ["ece", "ece_mass"], "n_bins": n_bins}
+            measure.metrics_table(close_up, by=["strategy"], rng=rng, **eces)
 
     return Task("tables of notebook 02", 20 * items, tables, {}, "90 s")
 

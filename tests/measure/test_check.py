@@ -7,9 +7,7 @@ import pandas as pd
 import pytest
 
 from medcal_nb import measure
-from medcal_nb.measure import MeasureWarning, metric_functions
-
-METRICS = metric_functions()
+from medcal_nb.measure import METRICS, MeasureWarning
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -23,7 +21,7 @@ METRICS = metric_functions()
         ),
         ([0.5, -0.1], [1, 0], "confidence: 1 of 2 values outside [0, 1], first at position 1"),
         ([0.5, 0.1, np.nan], [1, 0, 1], "confidence: 1 of 3 values NaN, first at position 2"),
-        ([0.5, np.inf], [1, 0], "confidence: 1 of 2 values infinite, first at position 1"),
+        ([0.5, np.inf], [1, 0], "confidence: 1 of 2 values outside [0, 1], first at position 1"),
         ([0.5, 0.1], [1, 0.5], "correct: 1 of 2 values neither 0 nor 1, first at position 1"),
         ([0.5, 0.1], [1, np.nan], "correct: 1 of 2 values NaN, first at position 1"),
         ([0.5, 0.1], [1, 0, 1], "correct has 3 values, confidence has 2"),
@@ -64,18 +62,9 @@ def test_any_sequence_of_numbers_or_booleans_is_taken(kind):
         (lambda c, y, r: measure.ece(c, y, n_bins=0), "n_bins must be a whole number"),
         (lambda c, y, r: measure.ece(c, y, n_bins=2.5), "n_bins must be a whole number"),
         (lambda c, y, r: measure.ece(c, y, binning="equal"), "binning must be one of 'width'"),
-        (lambda c, y, r: measure.accuracy_at_coverage(c, y, coverage=0), "coverage must lie in"),
-        (lambda c, y, r: measure.auprc(c, y, positive="wrong"), "positive must be one of"),
-        (lambda c, y, r: measure.ece(c, y, weights=[1, 2]), "weights has 2 values"),
-        (lambda c, y, r: measure.ece(c, y, weights=[1, 2, -1]), "weights: 1 of 3 values negative"),
-        (lambda c, y, r: measure.ece(c, y, weights=[0, 0, 0]), "weights are all 0"),
         (
             lambda c, y, r: measure.bootstrap_interval(measure.brier_score, c, y, level=95, rng=r),
-            "write 0.95, not 95",
-        ),
-        (
-            lambda c, y, r: measure.bootstrap_interval(measure.brier_score, c, y, rng=0),
-            "rng must be a numpy.random.Generator, got int",
+            "(0.95, not 95)",
         ),
         (
             lambda c, y, r: measure.bootstrap_interval(
@@ -87,8 +76,7 @@ def test_any_sequence_of_numbers_or_booleans_is_taken(kind):
             lambda c, y, r: measure.bootstrap_interval(len, c, y, rng=r),
             "stat must be a metric of medcal_nb.measure",
         ),
-        (lambda c, y, r: measure.ece_interval(c, y, level=95, rng=r), "write 0.95, not 95"),
-        (lambda c, y, r: measure.ece_interval(c, y, rng=0), "rng must be a numpy.random"),
+        (lambda c, y, r: measure.ece_interval(c, y, level=95, rng=r), "(0.95, not 95)"),
         (lambda c, y, r: measure.ece_interval(c, y, n_bins=0, rng=r), "n_bins must be a whole"),
         (
             lambda c, y, r: measure.bootstrap_interval(
@@ -100,7 +88,7 @@ def test_any_sequence_of_numbers_or_booleans_is_taken(kind):
             lambda c, y, r: measure.bootstrap_interval(
                 measure.brier_score, c, y, groups=["a", None, "b"], rng=r
             ),
-            "groups: 1 missing, first at position 1",
+            "groups: 1 of 3 values missing, first at position 1",
         ),
     ],
 )
@@ -111,7 +99,7 @@ def test_options_out_of_range_are_refused(call, message, rng):
 
 @pytest.mark.parametrize("y", [0, 1])
 def test_one_class_gives_a_value_or_nan_with_its_reason(y):
-    undefined = {"auroc", "slope", "intercept", "auprc_error" if y else "auprc_correct"}
+    undefined = {"auroc", "slope", "intercept"}
     undefined |= {"confidently_wrong"} if y else set()
     for name, metric in METRICS.items():
         if name in undefined:
@@ -122,7 +110,7 @@ def test_one_class_gives_a_value_or_nan_with_its_reason(y):
 
 
 def test_one_item():
-    undefined = {"auroc", "slope", "intercept", "auprc_error", "confidently_wrong"}
+    undefined = {"auroc", "slope", "intercept", "confidently_wrong"}
     expected = {"ece": 0.3, "mce": 0.3, "brier": 0.09, "aurc": 0.0, "gap": -0.3, "ici": 0.3}
     for name, metric in METRICS.items():
         if name in undefined:
@@ -144,8 +132,6 @@ def test_constant_confidence():
     assert measure.ici(c, y) == pytest.approx(0.2)
     with pytest.warns(MeasureWarning, match="constant"):
         assert np.isnan(measure.calibration_slope(c, y))
-    with pytest.warns(MeasureWarning, match=r"0, 0\.5 or 1"):
-        assert np.isnan(measure.spiegelhalter_z([0.5] * 10, y))
 
 
 def test_the_warning_points_at_the_caller():

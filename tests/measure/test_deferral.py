@@ -1,15 +1,14 @@
 """Deferral: thresholds with a guarantee, net benefit, costs."""
 
 import math
-import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from medcal_nb import measure
-from medcal_nb.measure import MeasureWarning
-from medcal_nb.measure.deferral import _betting_p, answer_costs
+from medcal_nb.measure.choice import _answer_costs
+from medcal_nb.measure.deferral import _betting_p
 
 C = np.array([0.9, 0.7, 0.7, 0.2])
 Y = np.array([1.0, 0.0, 1.0, 0.0])
@@ -28,13 +27,10 @@ def test_certified_threshold_passes_its_own_test(pool):
     c, y = pool[0][:2000], pool[1][:2000]
     found = measure.selective_threshold(c, y, target=0.2, delta=0.05)
     keep = c >= found.threshold
-    assert found.n_kept == keep.sum()
-    assert found.n_errors == (1 - y[keep]).sum()
     assert found.coverage == pytest.approx(keep.mean())
-    assert found.risk == pytest.approx((1 - y[keep]).mean())
     # four starts share delta
-    assert binom.cdf(found.n_errors, found.n_kept, 0.2) <= 0.05 / 4
-    assert found.risk < 0.2
+    assert binom.cdf((1 - y[keep]).sum(), keep.sum(), 0.2) <= 0.05 / 4
+    assert (1 - y[keep]).mean() < 0.2
 
 
 def test_a_stricter_target_or_delta_keeps_less(pool):
@@ -47,11 +43,7 @@ def test_a_stricter_target_or_delta_keeps_less(pool):
 
 
 def test_nothing_is_certified_without_evidence():
-    with pytest.warns(MeasureWarning, match="everything is deferred"):
-        found = measure.selective_threshold([0.9] * 5, [1] * 5, target=0.1)
-    assert found.threshold == math.inf
-    assert found.n_kept == 0
-    assert np.isnan(found.risk)
+    assert measure.selective_threshold([0.9] * 5, [1] * 5, target=0.1) == (math.inf, 0)
 
 
 @pytest.mark.parametrize("sizes", [(150, 600)])
@@ -79,9 +71,7 @@ def test_the_guarantee_holds_where_images_share_their_errors():
     naive = []
     for _ in range(300):
         chosen = np.isin(codes, rng.choice(images, 200, replace=False))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", MeasureWarning)
-            found = measure.selective_threshold(c[chosen], y[chosen], target=0.2, delta=0.1)
+        found = measure.selective_threshold(c[chosen], y[chosen], target=0.2, delta=0.1)
         naive.append(np.isfinite(found.threshold))
     # on a pool at the target any certificate is worth nothing; 3 MC errors of 10 % over 300
     assert grouped["certified"].iloc[0] <= 0.1 + 3 * 0.018
@@ -109,46 +99,22 @@ def test_net_benefit_table_has_the_plain_policies(pool, rng):
     assert (table["net_benefit"] <= error).all()
 
 
-def test_cost_by_hand():
-    # keep .9, .7, .7 (one wrong: 1), check .2 (wrong: .1 + .2 · 1)
-    cost = answer_costs(C, Y, 0.5, cost_wrong=1.0, cost_check=0.1, miss_rate=0.2)
-    assert cost.mean() == pytest.approx((1 + 0.1 + 0.2) / 4)
-    assert answer_costs(C, Y, 0).mean() == pytest.approx(0.5)
-    assert answer_costs(C, Y, math.inf).mean() == pytest.approx(0.1)
-
-
 def test_the_best_threshold_is_best_for_a_calibrated_forecaster():
     rng = np.random.default_rng(6)
     c = rng.random(100_000)
-    y = (rng.random(c.size) < c).astype(float)
-    costs = {"cost_wrong": 5.0, "cost_check": 1.0, "miss_rate": 0.3}
+    answers = pd.DataFrame({"confidence": c, "correct": rng.random(c.size) < c})
+    costs = {"cost_wrong": 5.0, "cost_check": 1.0}
     best = measure.best_threshold(**costs)
-    assert best == pytest.approx(1 - 1 / (5 * 0.7))
-    at_best = answer_costs(c, y, best, **costs).mean()
+    assert best == pytest.approx(1 - 1 / 5)
+    at_best = _answer_costs(answers, best, costs, 0).mean()
     for other in (best - 0.1, best + 0.1):
-        assert answer_costs(c, y, other, **costs).mean() > at_best
-    assert measure.best_threshold(cost_wrong=1, cost_check=2) == 0
-    assert measure.best_threshold(cost_wrong=1, cost_check=0.1, miss_rate=1) == 0
-
-
-def test_cost_table_and_what_recalibration_recovers(pool, rng):
-    c, y = pool[0][:5000], pool[1][:5000]
-    raw = measure.cost_table(c, y, cost_ratios=[0.1, 0.3], n_resamples=100, rng=rng)
-    mended = measure.cost_table(c**1.3, y, cost_ratios=[0.1, 0.3], n_resamples=100, rng=rng)
-    # a monotone map leaves the hindsight cost, and takes most of the regret
-    assert raw["hindsight"].tolist() == pytest.approx(mended["hindsight"].tolist())
-    assert (raw["regret"] >= -1e-12).all()
-    assert mended["regret"].sum() < 0.5 * raw["regret"].sum()
-    assert raw["keep_all"].tolist() == pytest.approx([1 - y.mean()] * 2)
-    assert raw["check_all"].tolist() == pytest.approx([0.1, 0.3])
-    assert (raw["hindsight"] <= raw[["keep_all", "check_all"]].min(axis=1) + 1e-12).all()
+        assert _answer_costs(answers, other, costs, 0).mean() > at_best
+    assert measure.best_threshold(cost_check=2) == 0
 
 
 def test_costs_out_of_range_are_refused():
     with pytest.raises(ValueError, match="costs must not be negative"):
-        answer_costs(C, Y, 0.5, cost_check=-1)
-    with pytest.raises(ValueError, match="miss_rate"):
-        answer_costs(C, Y, 0.5, miss_rate=2)
+        measure.best_threshold(cost_check=-1)
     with pytest.raises(ValueError, match="target must lie strictly between"):
         measure.selective_threshold(C, Y, target=5)
 
@@ -177,7 +143,6 @@ def test_threshold_table_judges_on_other_items(pool):
         assert row.test_risk == pytest.approx(wrong[keep].mean())
         assert row.test_missed == pytest.approx(wrong[keep].sum() / len(part))
         assert row.test_risk_low <= row.test_risk <= row.test_risk_high
-        assert row.holds == (row.test_risk <= 0.2)
 
 
 @pytest.mark.parametrize("size", [1, 3])
@@ -224,7 +189,7 @@ def test_a_threshold_does_not_depend_on_the_order_of_rows(pool):
         for at in (np.arange(1200), *(rng.permutation(1200) for _ in range(5)))
     }
     assert len(found) == 1
-    assert found.pop().n_kept > 0
+    assert found.pop().coverage > 0
 
 
 @pytest.mark.parametrize("percent", range(1, 61))
@@ -253,8 +218,8 @@ def test_bands_by_image_are_wider_where_images_share_their_errors(rng):
     y, groups = np.repeat(rng.random(images) < 0.7, 3) * 1.0, np.repeat(np.arange(images), 3)
     width = {}
     for name, ids in (("rows", None), ("images", groups)):
-        table = measure.cost_table(c, y, cost_ratios=[0.3], groups=ids, rng=rng)
-        width[name] = (table["cost_high"] - table["cost_low"])[0]
+        table = measure.net_benefit_table(c, y, thresholds=[0.3], groups=ids, rng=rng)
+        width[name] = (table["net_benefit_high"] - table["net_benefit_low"])[0]
     assert width["images"] > 1.4 * width["rows"]
 
 

@@ -51,7 +51,7 @@ def test_it_holds_the_truth_as_often_as_it_says(kind, world, n, per_image, binni
 def test_that_of_the_ici_holds_too(kind, world, n, per_image):
     c = coverage_ece.confidences(kind)[:20_000]
     p = coverage_ece.true_accuracy(c, *coverage_ece.WORLDS[world])
-    truth = measure.ici(np.tile(c, 2), np.repeat([1, 0], c.size), weights=1e9 * np.append(p, 1 - p))
+    truth = planning._limit(c, p, measure.ici)
     rng, repeats, held = np.random.default_rng(7), 120, 0
     for _ in range(repeats):
         stated, right, images = planning._sample(c, p, n, per_image, rng)

@@ -7,11 +7,11 @@ import pytest
 from scipy.stats import t as student
 
 from medcal_nb import measure
-from medcal_nb.measure import Interval, MeasureWarning, consistency_band, metric_functions
+from medcal_nb.measure import METRICS, MeasureWarning
 from medcal_nb.measure import _sums as sums
-from medcal_nb.measure.intervals import mean_intervals, normal_p
+from medcal_nb.measure.intervals import consistency_band, mean_intervals, normal_p
+from medcal_nb.measure.inversion import Interval
 
-METRICS = metric_functions()
 RESAMPLED = {k: f for k, f in METRICS.items() if k not in ("smooth_ece", "ici")}
 
 
@@ -63,7 +63,7 @@ def test_a_resample_by_sums_is_the_metric_on_the_rows_drawn(name, sample, rng):
         assert value == pytest.approx(expected, abs=1e-9)
 
 
-@pytest.mark.parametrize("name", ["auroc", "aurc", "excess_aurc", "auprc_error", "slope"])
+@pytest.mark.parametrize("name", ["auroc", "aurc", "slope"])
 def test_many_confidences_in_steps_vary_as_they_do(name, rng, monkeypatch):
     """900 confidences in 200 steps: on the same resamples, nearly the same values."""
     c = rng.beta(3, 1.5, 900)
@@ -198,8 +198,6 @@ def test_holm_by_hand():
     assert measure.holm([0.04, np.nan, 0.01]) == pytest.approx([0.04, np.nan, 0.02], nan_ok=True)
     assert measure.holm([0.6, 0.9]) == pytest.approx([1, 1])
     assert measure.holm([]).size == 0
-    with pytest.raises(ValueError, match=r"p_values must lie in \[0, 1\]"):
-        measure.holm([0.5, 1.5])
 
 
 # --- bars and bands -----------------------------------------------------------------------

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from medcal_nb import measure
-from medcal_nb.measure import ALL_METRICS, SCORE_METRICS, MeasureWarning, tables
+from medcal_nb.measure import METRICS, MeasureWarning
 from medcal_nb.measure.rows import arrays, image_labels
-from medcal_nb.measure.tables import NO_INTERVAL
+from medcal_nb.measure.tables import ALL_METRICS, SCORE_METRICS, interval_cells
 
 
 @pytest.fixture
@@ -41,12 +41,11 @@ def graded(rng):
     return pd.concat(rows, ignore_index=True)
 
 
-@pytest.mark.parametrize("binning", ["width", "mass"])
 @pytest.mark.parametrize("digits", [None, 1])
-def test_reliability_table_is_the_ece_taken_apart(binning, digits, sample):
+def test_reliability_table_is_the_ece_taken_apart(digits, sample):
     c, y = sample
     c = c if digits is None else c.round(digits)
-    table = measure.reliability_table(c, y, n_bins=10, binning=binning)
+    table = measure.reliability_table(c, y, n_bins=10)
     held = table[table["n"] > 0]
     assert list(table.columns) == [
         "bin",
@@ -62,7 +61,7 @@ def test_reliability_table_is_the_ece_taken_apart(binning, digits, sample):
     ]
     assert table["n"].sum() == 500
     gap = (held["n"] * (held["accuracy"] - held["mean_confidence"]).abs()).sum() / 500
-    assert gap == pytest.approx(measure.ece(c, y, n_bins=10, binning=binning))
+    assert gap == pytest.approx(measure.ece(c, y, n_bins=10))
     inside = [((c > r.low) | ((r.low == 0) & (c == 0))) & (c <= r.high) for r in held.itertuples()]
     assert [int(i.sum()) for i in inside] == held["n"].tolist()
     assert (held["acc_low"] <= held["accuracy"]).all()
@@ -116,11 +115,11 @@ def test_metrics_table_equals_the_metrics(graded, rng):
     assert table["n"].tolist() == [240, 240]
     for _, row in table.iterrows():
         part = graded[graded["model"] == row["model"]]
-        for name, metric in measure.metric_functions().items():
+        for name, metric in METRICS.items():
             assert row[name] == pytest.approx(
                 metric(part["confidence"], part["correct"].astype(float))
             )
-            if name in NO_INTERVAL:
+            if metric.interval == "none":
                 assert np.isnan(row[f"{name}_low"])
                 assert np.isnan(row[f"{name}_high"])
             else:
@@ -196,84 +195,28 @@ def test_one_row_without_by(graded, rng):
     assert table.loc[0, "n"] == 480
 
 
-def test_paired_differences_use_common_items_only(graded, rng):
-    fewer = graded.drop(index=range(60))
-    table = measure.difference_table(
-        fewer, compare="model", by=(), stat="accuracy", n_resamples=200, rng=rng
-    )
-    assert table.loc[0, "n_a"] == 180
-    common = graded[graded["item_id"].isin([f"i{i}" for i in range(60, 240)])]
-    rate = common.groupby("model")["correct"].mean()
-    assert table.loc[0, "difference"] == pytest.approx(rate["a"] - rate["b"])
-
-
-def test_holm_counts_all_rows_of_the_table(rng):
-    n = 120
-    hard = rng.random(n)
-    rows = [
-        pd.DataFrame(
-            {
-                "model": "m",
-                "dataset": "d",
-                "strategy": name,
-                "item_id": np.arange(n),
-                "image_id": np.arange(n),
-                "confidence": np.clip(hard + shift, 0, 1),
-                "correct": (hard > 0.5).astype(int),
-            }
-        )
-        for name, shift in (("s1", 0.0), ("s2", 0.01), ("s3", 0.2), ("s4", 0.21))
-    ]
-    table = measure.difference_table(pd.concat(rows), stat="brier", n_resamples=1999, rng=rng)
-    assert len(table) == 6
-    assert table["p_holm"].tolist() == measure.holm(table["p"]).tolist()
-    assert table.loc[(table["a"] == "s1") & (table["b"] == "s3"), "differs"].all()
-    reference = measure.difference_table(
-        pd.concat(rows), stat="brier", reference="s1", n_resamples=1999, rng=rng
-    )
-    assert reference["b"].tolist() == ["s1"] * 3
-
-
-def test_unpaired_differences_between_modalities(graded, rng):
+def test_differences_between_modalities(graded, rng):
     one = graded[graded["model"] == "a"].drop(columns="image_id")
-    table = measure.difference_table(
-        one, compare="modality", by=("model",), stat="accuracy", paired=False,
-        n_resamples=4000, rng=rng,
-    )  # fmt: skip
+    table = measure.difference_table(one, "modality", n_resamples=4000, rng=rng)
     row = table.iloc[0]
-    ct, mri = (one[one["modality"] == m]["correct"].astype(float) for m in ("ct", "mri"))
+    gap = one["confidence"] - one["correct"].astype(float)
+    ct, mri = (gap[one["modality"] == m] for m in ("ct", "mri"))
     assert row["difference"] == pytest.approx(ct.mean() - mri.mean())
     error = math.sqrt(ct.var(ddof=0) / len(ct) + mri.var(ddof=0) / len(mri))
     assert (row["high"] - row["low"]) / 2 == pytest.approx(1.96 * error, rel=0.08)
+    assert (row["n_a"], row["n_b"]) == (120, 120)
 
 
-def test_an_item_answered_twice_is_refused(graded, rng):
-    twice = pd.concat([graded, graded.iloc[:1]])
-    with pytest.raises(ValueError, match="item 'd/i0' is answered more than once"):
-        measure.difference_table(twice, compare="model", by=(), rng=rng)
-    with pytest.raises(ValueError, match="reference 'z' does not occur"):
-        measure.difference_table(graded, compare="model", by=(), reference="z", rng=rng)
-
-
-def test_differences_of_models_are_paired_by_item(graded, rng):
-    shuffled = graded.sample(frac=1, random_state=1)
-    table = measure.difference_table(
-        shuffled, compare="model", by=("dataset",), stat="brier", n_resamples=4000, rng=rng
-    )
-    row = table.iloc[0]
-    a, b = (graded[graded["model"] == m] for m in "ab")
-    losses = [(m["confidence"] - m["correct"].astype(float)).to_numpy() ** 2 for m in (a, b)]
-    by_image = (losses[0] - losses[1]).reshape(-1, 3).mean(1)
-    assert row["difference"] == pytest.approx(by_image.mean())
-    half = 1.96 * by_image.std() / math.sqrt(by_image.size)
-    assert (row["high"] - row["low"]) / 2 == pytest.approx(half, rel=0.08)
-    z = by_image.mean() / by_image.std() * math.sqrt(by_image.size)
-    assert row["p"] == pytest.approx(math.erfc(abs(z) / math.sqrt(2)), rel=0.3, abs=0.002)
-
-
-def test_an_ece_is_no_ground_for_a_difference(graded, rng):
-    with pytest.raises(ValueError, match="stat must be one of"):
-        measure.difference_table(graded, compare="model", by=(), stat="ece", rng=rng)
+def test_holm_counts_all_pairs_of_groups(graded, rng):
+    """A group that claims 0.5 too much differs from each other, also by the count of all pairs."""
+    places = np.arange(len(graded)) % 4
+    off = graded["confidence"].mask(places == 3, 1 - 0.2 * graded["confidence"])
+    four = graded.assign(group=places.astype(str), confidence=off).drop(columns="image_id")
+    table = measure.difference_table(four, "group", rng=rng)
+    assert len(table) == 6
+    assert table["p_holm"].tolist() == measure.holm(table["p"]).tolist()
+    assert table["differs"].tolist() == [b == "3" for b in table["b"]]
+    assert len(measure.difference_table(four.query("group == '0'"), "group", rng=rng)) == 0
 
 
 def test_images_of_two_data_sets_are_two_images(graded):
@@ -322,34 +265,11 @@ def test_netcal_beside_ours(rng):
     assert abs(table.loc["ACE", "difference"]) > 1e-3
 
 
-def test_shrunken_by_hand():
-    # two groups of standard error 0.1: mean 0.2, Q = 2, spread (2 - 1) / 100, so half way
-    half = 0.1 * 1.959964
-    scores = pd.DataFrame({"group": ["a", "b"], "n": 9, "gap": [0.1, 0.3]})
-    scores = scores.assign(gap_low=scores["gap"] - half, gap_high=scores["gap"] + half)
-    table = tables.shrunken_table(scores, "gap").set_index(["estimate", "group"])
-    assert table.loc["shrunken", "gap"].tolist() == pytest.approx([0.15, 0.25])
-    assert table.loc["raw", "gap"].tolist() == [0.1, 0.3]
-    alike = scores.assign(gap=[0.2, 0.2], gap_low=0.2 - half, gap_high=0.2 + half)
-    table = tables.shrunken_table(alike, "gap").set_index("estimate")
-    assert table.loc["shrunken", "gap"].tolist() == pytest.approx([0.2, 0.2])
-
-
-def test_ece_bins_table_agrees_with_ece_and_has_its_interval(graded, rng):
-    table = tables.ece_bins_table(graded, by=["model"], bins=[3, 7], rng=rng)
-    assert len(table) == 8
-    for row in table.itertuples():
-        pair = arrays(graded[graded["model"] == row.model])
-        kind = row.binning.removeprefix("equal ")
-        assert row.ece == pytest.approx(measure.ece(*pair, n_bins=row.n_bins, binning=kind))
-        assert 0 <= row.ece_low < row.ece_high
-
-
 def test_intervals_are_written_into_one_cell(graded, rng):
     scores = measure.metrics_table(graded, metrics=["ece", "mce"], n_resamples=50, rng=rng)
-    shown, row = tables.with_intervals(scores, by=["model"]), scores.iloc[0]
-    assert shown.loc["a", "ece"] == f"{row.ece:.3f} [{row.ece_low:.3f}, {row.ece_high:.3f}]"
-    assert shown.loc["a", "mce"] == f"{row.mce:.3f}"
+    cells, row = interval_cells(scores), scores.iloc[0]
+    assert cells["ece"][0] == f"{row.ece:.3f} [{row.ece_low:.3f}, {row.ece_high:.3f}]"
+    assert cells["mce"][0] == f"{row.mce:.3f}"
 
 
 def test_errors_of_which_none_is_stated_with_certainty_have_an_interval(graded):

@@ -1,7 +1,5 @@
 """Charts: what is drawn is read back from the axes; words are large enough to be read."""
 
-import inspect
-
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
@@ -41,7 +39,8 @@ def tables():
         risk_coverage_table(c := rng.random(60), rng.random(60) < c, rng=rng).assign(strategy=name)
         for name in ("verbalized", "p_true")
     ]
-    points = {"strategy": ["verbalized"], "kept": [50], "wrong": [5], "checked": [50]}
+    points = {"strategy": ["verbalized", "p_true"], "test_coverage": [0.5, 0.0]}
+    points = pd.DataFrame(points).assign(test_missed=[0.05, 0.0])
     fall = {"label": ["a", "$^{$"], "accuracy_fall": [0.2, 0.3], "confidence_fall": [0.02, 0.1]}
     falls = pd.DataFrame(fall).assign(accuracy_fall_low=0.1, accuracy_fall_high=0.4)
     curve = [
@@ -56,33 +55,48 @@ def tables():
         {"label": ["b", "a"], "value": [0.3, 0.1], "low": [0.2, 0.05], "high": [0.4, 0.2]}
     )
     lines = {"x": [1, 2, 1, 2], "y": [1.0, 2, 3, 4], "h": ["u", "u", "v", "v"], "all": 2.5}
-    coverage = {"interval": ["plain", "plain"], "n": [100, 400], "coverage": [0.0, 0.1]}
     tokens = {"strategy": ["p_true", "top_k", "augment"], "new_tokens": [0, 70, 5]}
     accuracy = {"label": ["a"], "accuracy": [0.5], "mean_confidence": [0.8], "domain": ["medical"]}
     icons = {"outcome": ["right", "wrong", "wrong, sure"], "count": [52, 15, 33]}
     changes = {"row": ["a", "a", "b"], "col": ["u", "v", "u"], "value": [0.03, -0.01, 0.0]}
+    changes = pd.DataFrame(changes).assign(value_low=[0.01, -0.02, -0.01], value_high=0.04)
+    called = {"row": "row", "col": "col", "value": "value", "xlabel": "used", "ylabel": "fitted"}
     return {
         "plot_reliability": (reliability(rng), {"hue": "domain"}),
         "plot_icons": (pd.DataFrame(icons), {}),
         "plot_dumbbells": (dumbbells(), {"margin": 0.02}),
-        "plot_label_curve": (pd.DataFrame(curve), {"mark": 100}),
+        "plot_label_curve": (
+            pd.DataFrame(curve),
+            {"mark": 100, "xlabel": "labels", "ylabel": "loss"},
+        ),
         "plot_intervals": (scores, {}),
         "plot_lines": (
             pd.DataFrame(lines),
             {"x": "x", "y": "y", "hue": "h", "references": {"keep all": "all"}},
         ),
-        "plot_coverage": (pd.DataFrame(coverage), {}),
-        "plot_tokens": (pd.DataFrame(tokens).assign(brier=[0.2, 0.1, 0.3]), {}),
-        "plot_risk_coverage": (pd.concat(risk), {"allowed": 0.2, "points": pd.DataFrame(points)}),
+        "plot_tokens": (pd.DataFrame(tokens).assign(brier=[0.2, 0.1, 0.3]), {"label": "strategy"}),
+        "plot_risk_coverage": (pd.concat(risk), {"allowed": 0.2, "points": points}),
         "plot_levels": (levels, {}),
         "plot_scatter_fall": (falls, {}),
         "plot_accuracy_confidence": (pd.DataFrame(accuracy), {}),
-        "plot_matrix": (pd.DataFrame(changes), {}),
+        "plot_matrix": (changes, called),
     }
 
 
-PLOTS = {name: f for name, f in inspect.getmembers(charts, inspect.isfunction)
-         if name.startswith("plot_")}  # fmt: skip
+PLOTS = [name for name in dir(charts) if name.startswith("plot_")]
+WIDE = ("plot_dumbbells", "plot_intervals", "plot_matrix", "plot_risk_coverage")
+
+
+def drawn(name, table=None, **options):
+    """The axes of a plot on its table, or on another one."""
+    own, told = tables()[name]
+    plot = getattr(charts, name)
+    fig = alone(
+        lambda ax: plot(own if table is None else table, ax=ax, **(told | options)),
+        width="full" if name in WIDE else "half",
+        height=3.6,
+    )
+    return fig.axes[0]
 
 
 def words(fig):
@@ -90,11 +104,13 @@ def words(fig):
 
 
 @pytest.mark.parametrize("name", PLOTS)
-def test_every_plot_draws_legibly_within_its_figure(name):
-    table, options = tables()[name]
-    ax = PLOTS[name](table, **options)
-    assert isinstance(ax, plt.Axes)
+def test_every_plot_draws_legibly_within_its_figure_and_keeps_the_table(name):
+    table = tables()[name][0]
+    before = table.copy()
+    ax = drawn(name, table)
     fig = ax.figure
+    pd.testing.assert_frame_equal(table, before)
+    assert plt.get_fignums() == [fig.number]
     fig.draw_without_rendering()
     page = fig.bbox.padded(2)
     for text in words(fig):
@@ -106,22 +122,10 @@ def test_every_plot_draws_legibly_within_its_figure(name):
     assert min(ax.get_window_extent().size) > 0.25 * fig.dpi, "axes too small to be read"
 
 
-@pytest.mark.parametrize("name", PLOTS)
-def test_every_plot_takes_axes_keeps_the_table_and_refuses_none(name):
-    table, options = tables()[name]
-    before = table.copy()
-    fig, ax = plt.subplots()
-    assert PLOTS[name](table, ax=ax, **options) is ax
-    assert plt.get_fignums() == [fig.number]
-    pd.testing.assert_frame_equal(table, before)
-    with pytest.raises(ValueError, match="no rows"):
-        PLOTS[name](table.iloc[:0], ax=ax, **options)
-
-
 def test_reliability_says_what_it_says_and_how_often_it_is_right():
     table = pd.DataFrame(
         {"low": [0.0, 0.5], "high": [0.5, 1], "n": [10, 30], "mean_confidence": [0.4, 0.9],
-         "accuracy": [0.2, 0.6], "domain": "medical"}
+         "accuracy": [0.2, 0.6], "domain": "medical", "band_low": 0.1, "band_high": 0.9}
     )  # fmt: skip
     ax = charts.plot_reliability(table, hue="domain")
     (said,) = (t for t in ax.texts if t.get_gid() == charts.ABOVE)
@@ -134,7 +138,7 @@ def test_reliability_says_what_it_says_and_how_often_it_is_right():
 def test_bins_of_few_answers_are_no_part_of_the_curve():
     table = pd.DataFrame(
         {"low": [0.0, 0.5], "high": [0.5, 1], "n": [1, 99], "mean_confidence": [0.4, 0.9],
-         "accuracy": [1.0, 0.6]}
+         "accuracy": [1.0, 0.6], "band_low": 0.1, "band_high": 0.9}
     )  # fmt: skip
     ax = charts.plot_reliability(table)
     curve = next(line for line in ax.lines if line.get_marker() == "o")
@@ -156,86 +160,72 @@ def test_a_group_without_rare_bins_leaves_no_mark_at_the_corner():
 
 def test_icons_are_a_hundred():
     thirds = pd.DataFrame({"outcome": ["right", "wrong", "sure"], "count": [1, 1, 1]})
-    ax = charts.plot_icons(thirds)
+    ax = drawn("plot_icons", thirds)
     assert sum(len(c.get_offsets()) for c in ax.collections) == 100
     named = [t.get_text() for t in ax.get_legend().get_texts()]
     assert sorted(int(name.split()[0]) for name in named) == [33, 33, 34]
 
 
 def test_dumbbells_in_the_colours_of_their_labels():
-    ax = charts.plot_dumbbells(dumbbells(), margin=0.02, xlabel="Brier score")
+    ax = drawn("plot_dumbbells", xlabel="Brier score")
     dots = {line.get_label(): line.get_color() for line in ax.lines}
     assert dots["general labels"] == look.GENERAL
     assert dots["medical labels"] == look.MEDICAL
     assert [p.get_x() for p in ax.patches] == [0.2, 0.2]
     assert [p.get_width() for p in ax.patches] == pytest.approx([0.02, 0.02])
     assert [t.get_text() for t in ax.texts] == ["carries over"] * 2
-    ax = charts.plot_dumbbells(dumbbells(), xlabel="Brier score")
-    assert (ax.get_xlabel(), len(ax.patches)) == ("Brier score", 0)
-
-
-def test_one_row_is_a_figure():
-    for draw in (
-        lambda: charts.plot_dumbbells(dumbbells(["m"]), margin=0.02),
-        lambda: charts.plot_intervals(tables()["plot_intervals"][0].iloc[:1]),
-    ):
-        ax = draw()
-        ax.figure.draw_without_rendering()
-        assert ax.get_window_extent().height > 0.3 * ax.figure.dpi
+    assert ax.get_xlabel().endswith("shaded: at most 0.02 worse than with medical labels")
 
 
 def test_intervals_are_sorted_and_told():
-    ax = charts.plot_intervals(tables()["plot_intervals"][0])
+    ax = drawn("plot_intervals")
     assert [t.get_text() for t in ax.get_yticklabels()] == ["a", "b"]
     assert [t.get_text() for t in ax.texts] == ["0.30 [0.20, 0.40]", "0.10 [0.05, 0.20]"]
 
 
 def test_label_curve_starts_at_zero_and_marks_n():
-    table, options = tables()["plot_label_curve"]
-    ax = charts.plot_label_curve(table, **options)
+    ax = drawn("plot_label_curve")
     assert ax.get_ylim()[0] == 0
     assert any("100 labels" in t.get_text() for t in ax.texts)
     assert {"as stated", "medical labels", "general labels"} <= {t.get_text() for t in ax.texts}
-
-
-def test_front_is_what_no_other_beats():
-    table = pd.DataFrame({"t": [1, 5, 5, 70], "b": [0.2, 0.1, 0.1, 0.15]})
-    assert list(charts.pareto_front(table, cost="t", loss="b").index) == [0, 1]
 
 
 def test_tokens_have_at_most_five_names():
     table = pd.DataFrame(
         {"strategy": [f"s{k}" for k in range(9)], "new_tokens": range(9), "brier": 0.3}
     ).assign(brier=lambda t: 0.3 - 0.01 * t["new_tokens"])
-    assert len(charts.plot_tokens(table).texts) == 5
+    ax = drawn("plot_tokens", table)
+    assert len(ax.texts) == 5
+    # the front: what no other beats
+    assert list(ax.lines[0].get_xdata()) == [*range(9), 8]
+    worse = drawn("plot_tokens", table.assign(brier=[0.2, 0.1, 0.1, 0.15, *[0.1] * 5]))
+    assert list(worse.lines[0].get_xdata()) == [0, 1, 8]
 
 
 def test_risk_coverage_marks_what_is_kept():
-    table, options = tables()["plot_risk_coverage"]
-    ax = charts.plot_risk_coverage(table, **options)
-    assert any("50 kept, 5 wrong, 50 checked" in t.get_text() for t in ax.texts)
+    ax = drawn("plot_risk_coverage")
+    told = "\n".join(t.get_text() for t in ax.texts)
+    assert "50 kept, 5 wrong, 50 checked" in told
+    assert "0 kept, 0 wrong, 100 checked" in told
     at = [(ln.get_xdata()[0], ln.get_ydata()[0]) for ln in ax.lines if len(ln.get_xdata()) == 1]
     assert at == [(0.5, 0.1)]
 
 
 def test_absent_findings_stand_apart():
-    ax = charts.plot_levels(tables()["plot_levels"][0])
+    ax = drawn("plot_levels")
     ticks = dict(zip([t.get_text() for t in ax.get_xticklabels()], ax.get_xticks(), strict=True))
     assert ticks["0–0.5"] - ticks["absent"] > ticks["0.5–1"] - ticks["0–0.5"]
     joined = [line for line in ax.lines if len(line.get_xdata()) == 2 and line.get_marker() != ""]
     assert all(ticks["absent"] + 0.2 < min(line.get_xdata()) for line in joined[:2])
     for part in (tables()["plot_levels"][0], tables()["plot_levels"][0].head(1)):
-        key = charts.plot_levels(part).get_legend()
+        key = drawn("plot_levels", part).get_legend()
         assert [t.get_text() for t in key.get_texts()] == ["says", "right"]
 
 
 def test_a_name_with_dollars_is_written_as_it_is(tmp_path):
-    for name in ("plot_dumbbells", "plot_intervals"):
-        table, options = tables()[name]
-        ax = PLOTS[name](table.assign(label="$^{$"), **options)
-        ax.figure.savefig(tmp_path / "x.png")
-    table, options = tables()["plot_scatter_fall"]
-    charts.plot_scatter_fall(table, **options).figure.savefig(tmp_path / "x.png")
+    for name in ("plot_dumbbells", "plot_intervals", "plot_scatter_fall"):
+        table = tables()[name][0].assign(label="$^{$")
+        drawn(name, table).figure.savefig(tmp_path / "x.png")
 
 
 def test_facets_have_ticks_and_units_on_every_panel_and_name_what_is_left_out():
@@ -254,16 +244,10 @@ def test_facets_have_ticks_and_units_on_every_panel_and_name_what_is_left_out():
     assert fig.get_supxlabel().replace("\n", " ") == "A note. Not drawn: m9, m10."
 
 
-def test_one_panel_and_a_missing_one():
+def test_one_panel_is_a_figure():
     table, _ = tables()["plot_levels"]
     fig = facets(table.assign(model="m"), charts.plot_levels, col="model")
     assert len(fig.axes) == 1
-    parts = [table.assign(a="x", b="p"), table.assign(a="x", b="q"), table.assign(a="y", b="q")]
-    fig = facets(pd.concat(parts), charts.plot_levels, row="a", col="b", share="y")
-    assert len(fig.axes) == 4
-    assert [t.get_text() for ax in fig.axes for t in ax.texts] == ["no answers"]
-    with pytest.raises(ValueError, match="col"):
-        facets(table, charts.plot_levels)
 
 
 def test_panels_side_by_side_and_images_with_a_question():

@@ -77,7 +77,7 @@ STRATEGIES = (
     "levels",
     [
         ("general", "medical"),
-        ("raw", "source", "target", "shrunken", "both"),
+        ("raw", "source", "target", "adapted", "both"),
         STRATEGIES,
         tuple("abcdef"),
     ],
@@ -100,7 +100,7 @@ def test_general_and_medical_are_blue_and_orange_whatever_they_are_said_of():
     for name in ("medical", "medical images", "medical labels", "target", "pocketvqa-medical"):
         assert looks([name])[name].colour == MEDICAL, name
     # a model is not its data set, and an adapted map is not a general one
-    for name in ("pocket-general", "pocket-medical", "shrunken"):
+    for name in ("pocket-general", "pocket-medical", "adapted"):
         assert looks([name])[name].colour not in (GENERAL, MEDICAL), name
 
 

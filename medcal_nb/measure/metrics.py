@@ -1,13 +1,15 @@
-"""How far stated confidence is from observed accuracy.
+"""The metrics: how far stated confidence is from accuracy, and whether it marks the errors.
 
-Every metric is called as `(confidence, correct, *, …, weights=None) -> float` and defined once:
-what follows the decorator `metric` is the formula as sums over cells, and the bootstrap uses it
-as it is. Where a metric is undefined it is NaN, with a `MeasureWarning` that says why.
+Every metric is called as `(confidence, correct, *, …) -> float` and defined once: what follows
+the decorator `metric` is the formula as sums over cells, and the bootstrap uses it as it is. Where
+a metric is undefined it is NaN, with a `MeasureWarning` that says why.
 
 Equal-width bins are (lo, hi] with 0 in the first. Equal-mass bins never split items of one
 confidence (equal to 12 digits): an item's bin is floor(B · m / n) where m items have a lower
 confidence, so heavy ties leave fewer bins than the B asked for.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -39,41 +41,52 @@ def value_bins(count: np.ndarray, n_bins: int) -> np.ndarray:
     return np.minimum(index, n_bins - 1)
 
 
-def bins_of(c, n_bins, binning) -> np.ndarray:
-    """The bin of each confidence, of either kind."""
-    n_bins = check_whole(n_bins, "n_bins", 1)
+def _cells(c, n_bins, binning) -> tuple[np.ndarray, int]:
+    """What bins are made of: the bins themselves, or of equal mass the distinct confidences."""
+    check_whole(n_bins, "n_bins", 1)
     check_choice(binning, "binning", BINNINGS)
     if binning == "width":
-        return width_bins(c, n_bins)
-    cell = np.unique(np.round(c, DIGITS), return_inverse=True)[1]
+        return width_bins(c, n_bins), n_bins
+    values, cell = np.unique(np.round(c, DIGITS), return_inverse=True)
+    return cell, values.size
+
+
+def bins_of(c, n_bins, binning) -> np.ndarray:
+    """The bin of each confidence, of either kind."""
+    cell, _ = _cells(c, n_bins, binning)
+    if binning == "width":
+        return cell
     return value_bins(np.bincount(cell)[None].astype(float), n_bins)[0][cell]
 
 
-def _binned(c, y, n_bins, binning, finish) -> Recipe:
-    """A metric of the (r, bins, 3) sums of 1, confidence and outcome over bins."""
-    n_bins = check_whole(n_bins, "n_bins", 1)
-    check_choice(binning, "binning", BINNINGS)
-    if binning == "width":
-        return Recipe(width_bins(c, n_bins), n_bins, (c, y), finish)
-    values, cell = np.unique(np.round(c, DIGITS), return_inverse=True)
+class Bins(NamedTuple):
+    """Of each bin, as (r, bins): share of the items, accuracy minus confidence, accuracy, count."""
 
-    def regroup(sums):
-        r, _, k = sums.shape
-        flat = (value_bins(sums[..., 0], n_bins) + np.arange(r)[:, None] * n_bins).ravel()
-        parts = [np.bincount(flat, sums[..., j].ravel(), r * n_bins) for j in range(k)]
-        return finish(np.stack(parts, -1).reshape(r, n_bins, k))
-
-    return Recipe(cell, values.size, (c, y), regroup)
+    share: np.ndarray
+    gap: np.ndarray
+    right: np.ndarray
+    count: np.ndarray
 
 
-def _shares(sums):
-    """Share of the items, mean confidence and accuracy of each bin; 0 where it is empty."""
-    count = sums[..., 0]
-    safe = np.where(count > 0, count, 1)
-    return count / count.sum(1, keepdims=True), sums[..., 1] / safe, sums[..., 2] / safe
+def _binned(c, y, n_bins, binning, value) -> Recipe:
+    """A metric that is a value of `Bins`; gap and accuracy are 0 where a bin is empty."""
+    cell, n_cells = _cells(c, n_bins, binning)
+
+    def finish(sums):
+        if binning == "mass":
+            r, _, k = sums.shape
+            flat = (value_bins(sums[..., 0], n_bins) + np.arange(r)[:, None] * n_bins).ravel()
+            parts = [np.bincount(flat, sums[..., j].ravel(), r * n_bins) for j in range(k)]
+            sums = np.stack(parts, -1).reshape(r, n_bins, k)
+        count = sums[..., 0]
+        confidence, right = np.moveaxis(sums[..., 1:] / np.maximum(count, 1)[..., None], -1, 0)
+        share = count / count.sum(1, keepdims=True)
+        return value(Bins(share, right - confidence, right, count))
+
+    return Recipe(cell, n_cells, (c, y), finish)
 
 
-@metric
+@metric("accuracy", interval="share")
 def accuracy(c, y) -> Recipe:
     r"""Share of correct answers, :math:`\frac1n \sum_i y_i`.
 
@@ -85,7 +98,7 @@ def accuracy(c, y) -> Recipe:
     return mean_of(y)
 
 
-@metric
+@metric("mean_confidence")
 def mean_confidence(c, y) -> Recipe:
     r"""Mean stated confidence, :math:`\frac1n \sum_i c_i`.
 
@@ -97,7 +110,7 @@ def mean_confidence(c, y) -> Recipe:
     return mean_of(c)
 
 
-@metric
+@metric("gap")
 def calibration_gap(c, y) -> Recipe:
     r"""Mean confidence minus accuracy, :math:`\frac1n \sum_i c_i - y_i`.
 
@@ -111,7 +124,7 @@ def calibration_gap(c, y) -> Recipe:
     return mean_of(c - y)
 
 
-@metric
+@metric("brier")
 def brier_score(c, y) -> Recipe:
     r"""Mean squared difference of confidence and outcome, :math:`\frac1n \sum_i (c_i - y_i)^2`.
 
@@ -125,7 +138,7 @@ def brier_score(c, y) -> Recipe:
     return mean_of((c - y) ** 2)
 
 
-@metric
+@metric("log_loss")
 def log_loss(c, y) -> Recipe:
     r"""Mean negative log-likelihood in nats, :math:`-\frac1n \sum_i \ln P_{c_i}(y_i)`.
 
@@ -139,7 +152,7 @@ def log_loss(c, y) -> Recipe:
     return mean_of(-np.log(np.clip(np.where(y == 1, c, 1 - c), CLIP, 1 - CLIP)))
 
 
-@metric(undefined="there is no wrong answer")
+@metric("confidently_wrong", interval="share", undefined="there is no wrong answer")
 def confidently_wrong(c, y) -> Recipe:
     r"""Share of the wrong answers that are stated at 0.9 or more, :math:`P(c \ge 0.9 \mid y = 0)`.
 
@@ -157,7 +170,7 @@ def confidently_wrong(c, y) -> Recipe:
     return Recipe(None, 1, (wrong, wrong * (c >= SURE - 1e-9)), finish)
 
 
-@metric
+@metric("ece", interval="inversion")
 def ece(c, y, *, n_bins=N_BINS, binning="width") -> Recipe:
     r"""Expected calibration error: mean gap between confidence and accuracy over bins.
 
@@ -177,15 +190,22 @@ def ece(c, y, *, n_bins=N_BINS, binning="width") -> Recipe:
     >>> ece([0.9, 0.9, 0.6, 0.6], [1, 0, 1, 0], n_bins=10)
     0.25
     """
-
-    def finish(sums):
-        share, confidence, right = _shares(sums)
-        return (share * np.abs(right - confidence)).sum(1)
-
-    return _binned(c, y, n_bins, binning, finish)
+    return _binned(c, y, n_bins, binning, lambda bins: (bins.share * np.abs(bins.gap)).sum(1))
 
 
-@metric
+@metric("ece_mass", interval="inversion")
+def ece_mass(c, y, *, n_bins=N_BINS) -> Recipe:
+    """`ece` with bins of equal mass.
+
+    Returns
+    -------
+    float
+        In [0, 1]; see `ece`.
+    """
+    return ece.recipe(c, y, n_bins=n_bins, binning="mass")
+
+
+@metric("mce", interval="none")
 def mce(c, y, *, n_bins=N_BINS) -> Recipe:
     r"""Maximum calibration error, :math:`\max_b |\mathrm{acc}_b - \mathrm{conf}_b|`, equal width.
 
@@ -194,12 +214,10 @@ def mce(c, y, *, n_bins=N_BINS) -> Recipe:
     float
         In [0, 1]. A single item in a bin can set it. Source: as `ece`.
     """
-    return _binned(
-        c, y, n_bins, "width", lambda sums: np.abs(np.subtract(*_shares(sums)[1:])).max(1)
-    )
+    return _binned(c, y, n_bins, "width", lambda bins: np.abs(bins.gap).max(1))
 
 
-@metric
+@metric("ace", interval="none")
 def ace(c, y, *, n_bins=N_BINS) -> Recipe:
     r"""Adaptive calibration error: the plain mean of the gaps of the equal-mass bins with items.
 
@@ -210,14 +228,13 @@ def ace(c, y, *, n_bins=N_BINS) -> Recipe:
         the answer given. Source: Nixon et al., CVPR workshops 2019, arXiv:1904.01685.
     """
 
-    def finish(sums):
-        gap = np.abs(np.subtract(*_shares(sums)[1:]))
-        return gap.sum(1) / (sums[..., 0] > 0).sum(1)
+    def mean_gap(bins):
+        return np.abs(bins.gap).sum(1) / (bins.count > 0).sum(1)
 
-    return _binned(c, y, n_bins, "mass", finish)
+    return _binned(c, y, n_bins, "mass", mean_gap)
 
 
-@metric
+@metric("debiased_ece", interval="inversion")
 def debiased_ece(c, y, *, n_bins=N_BINS, binning="width") -> Recipe:
     r"""ECE less the part that sampling noise alone puts into each bin.
 
@@ -233,13 +250,12 @@ def debiased_ece(c, y, *, n_bins=N_BINS, binning="width") -> Recipe:
         interval of both. Source: Kumar, Liang & Ma, NeurIPS 2019, arXiv:1909.10155.
     """
 
-    def finish(sums):
-        share, confidence, right = _shares(sums)
-        gap = np.abs(right - confidence)
-        scale = np.sqrt(right * (1 - right) / np.maximum(sums[..., 0], 1))
-        return np.maximum((share * (2 * gap - _folded_normal_mean(gap, scale))).sum(1), 0)
+    def debiased(bins):
+        gap = np.abs(bins.gap)
+        scale = np.sqrt(bins.right * (1 - bins.right) / np.maximum(bins.count, 1))
+        return np.maximum((bins.share * (2 * gap - _folded_normal_mean(gap, scale))).sum(1), 0)
 
-    return _binned(c, y, n_bins, binning, finish)
+    return _binned(c, y, n_bins, binning, debiased)
 
 
 def _folded_normal_mean(mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
@@ -251,39 +267,8 @@ def _folded_normal_mean(mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
     return np.where(scale > 0, folded, mean)
 
 
-@metric
-def overconfidence(c, y, *, n_bins=N_BINS, binning="width") -> Recipe:
-    r"""The part of ECE from overconfident bins, :math:`\sum_b \frac{n_b}{n} (-g_b)_+`.
-
-    Returns
-    -------
-    float
-        In [0, 1]. With `underconfidence` it adds up to `ece`; their difference is
-        `calibration_gap`. Source: Thulasidasan et al., NeurIPS 2019, arXiv:1905.11001 (there
-        weighted by the confidence too).
-    """
-    return _binned(c, y, n_bins, binning, lambda sums: _one_side(sums, -1))
-
-
-@metric
-def underconfidence(c, y, *, n_bins=N_BINS, binning="width") -> Recipe:
-    r"""The part of ECE from underconfident bins, :math:`\sum_b \frac{n_b}{n} (g_b)_+`.
-
-    Returns
-    -------
-    float
-        In [0, 1]; see `overconfidence`.
-    """
-    return _binned(c, y, n_bins, binning, lambda sums: _one_side(sums, 1))
-
-
-def _one_side(sums, sign):
-    share, confidence, right = _shares(sums)
-    return (share * np.maximum(sign * (right - confidence), 0)).sum(1)
-
-
-@metric
-def brier_reliability(c, y, *, n_bins=N_BINS, binning="width") -> Recipe:
+@metric("reliability", interval="none")
+def brier_reliability(c, y, *, n_bins=N_BINS) -> Recipe:
     r"""Reliability term of the Brier score, :math:`\sum_b \frac{n_b}{n} g_b^2`.
 
     Returns
@@ -292,16 +277,11 @@ def brier_reliability(c, y, *, n_bins=N_BINS, binning="width") -> Recipe:
         In [0, 1], lower is better. Source: Murphy, J. Applied Meteorology 1973,
         doi:10.1175/1520-0450(1973)012<0595:ANVPOT>2.0.CO;2.
     """
-
-    def finish(sums):
-        share, confidence, right = _shares(sums)
-        return (share * (right - confidence) ** 2).sum(1)
-
-    return _binned(c, y, n_bins, binning, finish)
+    return _binned(c, y, n_bins, "width", lambda bins: (bins.share * bins.gap**2).sum(1))
 
 
-@metric
-def brier_resolution(c, y, *, n_bins=N_BINS, binning="width") -> Recipe:
+@metric("resolution", interval="none")
+def brier_resolution(c, y, *, n_bins=N_BINS) -> Recipe:
     r"""Resolution of the Brier score, :math:`\sum_b \frac{n_b}{n} (\mathrm{acc}_b - \bar y)^2`.
 
     Returns
@@ -310,11 +290,10 @@ def brier_resolution(c, y, *, n_bins=N_BINS, binning="width") -> Recipe:
         In [0, ¼], higher is better. Source: as `brier_reliability`.
     """
 
-    def finish(sums):
-        share, _, right = _shares(sums)
-        return (share * right**2).sum(1) - (share * right).sum(1) ** 2
+    def resolution(bins):
+        return (bins.share * bins.right**2).sum(1) - (bins.share * bins.right).sum(1) ** 2
 
-    return _binned(c, y, n_bins, binning, finish)
+    return _binned(c, y, n_bins, "width", resolution)
 
 
 # --- smooth -------------------------------------------------------------------------------
@@ -322,7 +301,7 @@ def brier_resolution(c, y, *, n_bins=N_BINS, binning="width") -> Recipe:
 STEPS = 4096
 
 
-@metric
+@metric("smooth_ece", interval="none")
 def smooth_ece(c, y) -> Recipe:
     r"""Smooth ECE: the gap after smoothing by a kernel as wide as the gap itself.
 
@@ -371,7 +350,7 @@ def _smoothed_gaps(sums) -> np.ndarray:
 SPAN, LOCAL_CELLS, LOCAL_POINTS = 0.75, 256, 64
 
 
-@metric
+@metric("ici", interval="inversion")
 def ici(c, y) -> Recipe:
     r"""Integrated calibration index: mean distance of a smooth calibration curve from c.
 
@@ -424,10 +403,13 @@ def local_linear(x, count) -> np.ndarray:
     return np.stack([np.interp(x, x[at], column) for column in rows.T], axis=1)
 
 
-# --- logistic recalibration and a test ----------------------------------------------------
+# --- logistic recalibration ---------------------------------------------------------------
 
 
-@metric(undefined="outcomes or confidences are constant, or confidence separates right from wrong")
+@metric(
+    "slope",
+    undefined="outcomes or confidences are constant, or confidence separates right from wrong",
+)
 def calibration_slope(c, y) -> Recipe:
     r"""Slope b of :math:`\mathrm{logit}\, P(y = 1) = a + b\, \mathrm{logit}(c)`.
 
@@ -442,7 +424,7 @@ def calibration_slope(c, y) -> Recipe:
     return _logistic(c, y, free_slope=True)
 
 
-@metric(undefined="all answers are correct or all are wrong")
+@metric("intercept", undefined="all answers are correct or all are wrong")
 def calibration_intercept(c, y) -> Recipe:
     r"""Intercept a of :math:`\mathrm{logit}\, P(y = 1) = a + \mathrm{logit}(c)`.
 
@@ -492,25 +474,59 @@ def _logistic(c, y, free_slope) -> Recipe:
     return Recipe(cell, values.size, (y,), finish)
 
 
-@metric(undefined="all confidences are 0, 0.5 or 1")
-def spiegelhalter_z(c, y) -> Recipe:
-    r"""Spiegelhalter's z: is the Brier score what a calibrated forecaster would get?
+# --- ranking: a strictly increasing map of the confidence leaves these as they are ----------
 
-    .. math:: z = \frac{\sum_i (y_i - c_i)(1 - 2 c_i)}
-       {\sqrt{\sum_i (1 - 2 c_i)^2 c_i (1 - c_i)}}
+
+def _ranked(c, y, finish) -> Recipe:
+    """A metric of counts and errors over distinct confidences, most confident first."""
+    values, cell = np.unique(-c, return_inverse=True)
+    return Recipe(cell, values.size, (1 - y,), lambda sums: finish(sums[..., 0], sums[..., 1]))
+
+
+@metric("auroc", undefined="all answers are correct or all are wrong")
+def auroc(c, y) -> Recipe:
+    r"""Probability that a correct answer carries more confidence than a wrong one.
+
+    .. math:: P(c_i > c_j) + \tfrac12 P(c_i = c_j), \quad y_i = 1,\ y_j = 0
 
     Returns
     -------
     float
-        Standard normal for independent items of a calibrated forecaster; above 0: the Brier
-        score is worse than expected. Items that share an image are not independent. Source:
-        Spiegelhalter, Statistics in Medicine 1986, doi:10.1002/sim.4780050506.
+        In [0, 1]; ½ is chance, and any constant confidence. NaN where all answers are correct or
+        all are wrong. Source: Hanley & McNeil 1982, doi:10.1148/radiology.143.1.7063747.
     """
-    lean = 1 - 2 * c
 
-    def finish(sums):
-        variance = sums[:, 0, 2]
-        root = np.sqrt(np.where(variance > 0, variance, 1))
-        return np.where(variance > 0, sums[:, 0, 1] / root, np.nan)
+    def finish(count, wrong):
+        right = count - wrong
+        above = right.cumsum(1) - right / 2
+        pairs = right.sum(1) * wrong.sum(1)
+        return np.where(pairs > 0, (wrong * above).sum(1) / np.maximum(pairs, 1), np.nan)
 
-    return Recipe(None, 1, ((y - c) * lean, lean**2 * c * (1 - c)), finish)
+    return _ranked(c, y, finish)
+
+
+@metric("aurc")
+def aurc(c, y) -> Recipe:
+    r"""Area under the risk–coverage curve: mean error rate among the k most confident items.
+
+    .. math:: \frac1n \sum_{k=1}^n \frac{\mathrm{E}[\text{errors among the top } k]}{k}
+
+    Ties: the expectation over a random order within items of one confidence, in closed form.
+
+    Returns
+    -------
+    float
+        In [0, 1]; 0 where all are correct, the error rate where confidence is constant. It mixes
+        accuracy and ranking. Source: Geifman & El-Yaniv, NeurIPS 2017, arXiv:1705.08500.
+    """
+    return _ranked(c, y, _area)
+
+
+def _area(count: np.ndarray, wrong: np.ndarray) -> np.ndarray:
+    end = count.cumsum(1)
+    harmonic = np.append(0, np.cumsum(1 / np.arange(1, int(end.max()) + 1)))
+    rate = wrong / np.where(count > 0, count, 1)
+    # sum over j = 1 … count of (errors before + j rate) / (items before + j), for each value
+    before = wrong.cumsum(1) - wrong - (end - count) * rate
+    area = before * np.diff(harmonic[end.astype(np.intp)], axis=1, prepend=0) + wrong
+    return area.sum(1) / end[:, -1]

@@ -207,9 +207,12 @@ class _Gaps:
     def even(self, size):
         """The same gap in every bin, on the side seen as far as accuracy stays in [0, 1].
 
-        Beyond, it is on the other side where what was seen does not speak against it.
+        Beyond, it is on the other side where what was seen does not speak against it. Of a curve
+        all gaps are on the side of their mean: its noise goes up and down together, and in gaps
+        of both signs it would cancel.
         """
-        sign = np.where(self.gap > 0, 1.0, -1.0)
+        side = self.gap if self.smooth is None else np.full_like(self.gap, self.weight @ self.gap)
+        sign = np.where(side > 0, 1.0, -1.0)
         room = np.where(sign > 0, 1 - self.first, self.first)
         other = (size > room) & (self.gap**2 < self.seen_with(0 * self.gap))
         return np.where(other, -sign * np.minimum(size, 1 - room), sign * np.minimum(size, room))

@@ -1,6 +1,6 @@
 """How often intervals of the ECE hold the truth, in worlds where it is known.
 
-    python -m tests.bench.coverage_ece [--repeats 1000] [--seed 2027] [--out build/bench]
+    python -m tests.bench.coverage_ece [--repeats 1000] [--seed 2027] [--out build/bench] [--ici]
 
 The table in docs/ece_interval.md is made by this. Every cell draws samples from a known world,
 and asks the percentile bootstrap (by image) and `ece_interval` for 95 %. In all but the last two
@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from medcal_nb.measure import coverage_table
+from medcal_nb.measure import coverage_table, ici, ici_interval
+from medcal_nb.measure.planning import _limit, _sample
 
 WORLDS = {  # slope and intercept of the logit of the accuracy on that of the confidence
     "calibrated": (1.0, 0.0),
@@ -65,6 +66,21 @@ def cell(kind, world, n, per_image, *, binning, repeats, seed=0) -> pd.DataFrame
     return table.assign(**place)
 
 
+def ici_cell(kind, world, n, per_image, *, repeats, seed=0) -> dict:
+    """How often `ici_interval` holds the ICI of endlessly many answers, in one cell."""
+    c = confidences(kind)
+    p = true_accuracy(c, *WORLDS[world])
+    truth = _limit(c, p, ici)
+    rng = np.random.default_rng([seed, n, per_image])
+    samples = (_sample(c, p, n, per_image, rng) for _ in range(repeats))
+    ends = [ici_interval(c, y, groups=images, rng=rng)[::2] for c, y, images in samples]
+    low, high = np.array(ends).T
+    row = {"confidence": kind, "world": world, "n": n, "per_image": per_image, "truth": truth}
+    row |= {"coverage": np.mean((low <= truth) & (truth <= high))}
+    row |= {"missed_above": np.mean(low > truth), "missed_below": np.mean(high < truth)}
+    return row | {"mean_width": np.mean(high - low), "n_repeats": repeats}
+
+
 def as_markdown(table: pd.DataFrame) -> str:
     """The table in words of the page: one row a cell, equal width and equal mass side by side."""
     keys = ["confidence", "world", "n", "per_image"]
@@ -88,9 +104,16 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=2027)
     parser.add_argument("--out", default="build/bench", help="folder of coverage_ece.csv and .md")
+    parser.add_argument("--ici", action="store_true", help="check ici_interval: coverage_ici.csv")
     options = parser.parse_args()
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
+    if options.ici:
+        how = {"repeats": options.repeats, "seed": options.seed}
+        cells = product(("continuous", "discrete"), WORLDS, CELLS)
+        rows = [ici_cell(kind, world, *size, **how) for kind, world, size in cells]
+        pd.DataFrame(rows).to_csv(out / "coverage_ici.csv", index=False, float_format="%.5g")
+        return
     parts = []
     for binning, kind, world, (n, per_image) in product(
         ("width", "mass"), ("continuous", "discrete"), WORLDS, CELLS

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from medcal_nb import measure
-from medcal_nb.measure import MeasureWarning, planning
+from medcal_nb.measure import MeasureWarning, inversion, planning
 from tests.bench import coverage_ece
 
 
@@ -60,6 +60,17 @@ def test_that_of_the_ici_holds_too(kind, world, n, per_image):
     # three Monte-Carlo errors of a 95 % share over 120 repeats are 0.06
     assert held / repeats > 0.95 - 0.06
     assert found.estimate == measure.ici(stated, right)
+
+
+def test_the_upper_end_of_a_curve_takes_gaps_of_one_side(rng):
+    """Its noise goes up and down together: in gaps of both sides it would cancel."""
+    c = rng.uniform(0.05, 0.95, 400)
+    y = (rng.random(400) < c).astype(float)
+    cell = np.unique(np.floor(c * 10), return_inverse=True)[1]
+    smooth = np.full((10, 10), 0.02) + 0.8 * np.eye(10)
+    test = inversion._Gaps(c, y, cell, None, rng, smooth)
+    assert {*np.sign(test.gap)} == {-1.0, 1.0}
+    assert len({*np.sign(test.even(0.02))}) == 1
 
 
 @pytest.mark.parametrize("binning", ["width", "mass"])

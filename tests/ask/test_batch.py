@@ -79,7 +79,7 @@ def test_a_batch_gives_what_a_direct_run_gives(tmp_path, monkeypatch):
     assert collected.equals(direct)
 
 
-def test_a_line_that_failed_is_told_and_asked_when_it_is_run_again(tmp_path):
+def test_a_line_that_failed_is_told_and_stands_in_the_next_round(tmp_path):
     folder = tmp_path / "batch"
     with Told(logprobs=True) as told, AnswerLog(tmp_path / "a.sqlite") as log:
         (path,) = export_batch(folder, "told", "verbalized", dataset=DATASET, split="test", n=3)
@@ -88,9 +88,13 @@ def test_a_line_that_failed_is_told_and_asked_when_it_is_run_again(tmp_path):
         summary, waiting = collect_batch(folder, log)
         assert summary.rows == 2
         assert "out of memory" in summary.failed[first.split("|")[0]]
-        assert waiting == []
-        run_lines(told.url, path)
-        assert collect_batch(folder, log)[0].rows == 1
+        for _ in range(2):  # as often as one collects before that round is run
+            assert [path.name for path in waiting] == ["requests-02-000.jsonl"]
+            assert [line["custom_id"] for line in lines_of(waiting)] == [first]
+            _, waiting = collect_batch(folder, log)
+        run_lines(told.url, *waiting)
+        summary, waiting = collect_batch(folder, log)
+        assert (summary.rows, summary.failed, waiting) == (1, {}, [])
 
 
 def test_images_as_files_are_named_by_their_urls(tmp_path):

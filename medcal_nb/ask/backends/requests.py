@@ -13,7 +13,10 @@ import json
 import math
 from dataclasses import dataclass
 
-from medcal_nb.ask.calls import Failure, Generate, LabelProbabilities, Labels, Reply
+from medcal_nb.ask.calls import Failure, LabelProbabilities, Labels, Reply
+
+#: What a server gives at best.
+CAN = frozenset(("generate", "turns", "sample", "logprobs", "labels"))
 
 #: Stands for the image in a body.
 IMAGE = "@@image@@"
@@ -43,6 +46,17 @@ class Server:
     several: bool = False
     scores: bool = False
     names: bool = False
+
+    def cannot(self):
+        """Why it cannot give what it does not, by the names in `CAN`."""
+        why = {}
+        if self.draws is None:
+            why["sample"] = "the server gives the same reply at every temperature and seed"
+        if not self.top:
+            why["logprobs"] = "the server answers without log-probabilities"
+        if not (self.decides or self.top > 1):
+            why["labels"] = "the server gives neither typed decisions nor likely first tokens"
+        return why
 
 
 # --- images --------------------------------------------------------------------------------------
@@ -82,20 +96,18 @@ def _own_bytes(source):
         return None
 
 
-def fill(path, body, url, name="", known=False):
-    """Write a body as JSON bytes, in it the image: by its URL, its name, or both.
-
-    A server that knows a name finds the image again without its bytes.
-    """
+def fill(path, body, url, name=""):
+    """Write a body as JSON, in it the image: by its URL, its name, or both; in parts of bytes."""
     before, _, after = json.dumps(body).encode().partition(f'"{IMAGE}"'.encode())
     if path == DECISION:
         head, _, data = url.partition(b";base64,")
-        part = b'{"media_type": "', head.removeprefix(b"data:"), b'", "data_base64": "', data, b'"}'
-    else:
-        shown = (b"null",) if known else (b'{"url": "', url, b'"}')
-        called = f', "uuid": "{name}"'.encode() if name else b""
-        part = b'{"type": "image_url", "image_url": ', *shown, called, b"}"
-    return b"".join((before, *part, after))
+        kind = head.removeprefix(b"data:")
+        return before + b'{"media_type": "%b", "data_base64": "' % kind, data, b'"}' + after
+    called = f', "uuid": "{name}"}}'.encode() if name else b"}"
+    before += b'{"type": "image_url", "image_url": '
+    if url is None:
+        return (before + b"null" + called + after,)
+    return before + b'{"url": "', url, b'"}' + called + after
 
 
 # --- bodies --------------------------------------------------------------------------------------
@@ -130,18 +142,10 @@ def seed_of(call):
 
 
 def grouped(calls, server):
-    """Split calls into those of one request: samples of a prompt, where the server gives several.
-
-    Raises
-    ------
-    TypeError
-        When a call is neither a `Generate` nor a `Labels`.
-    """
+    """Split calls into those of one request: samples of a prompt, where it gives several."""
 
     def request(numbered):
         i, call = numbered
-        if not isinstance(call, (Generate, Labels)):
-            raise TypeError(f"a served model cannot answer a {type(call).__name__} call")
         if not (server.several and getattr(call, "seed", "")):
             return i
         base, number = seed_of(call)  # of consecutive numbers, so that i runs with them
@@ -276,12 +280,11 @@ def first_token_labels(entries, labels):
     whole : bool
         Whether each label is one token, so that its share is that of its first.
     """
-    top = [
-        (str(entry["token"]).strip().casefold(), math.exp(_logprob(entry)))
-        for entry in (entries[0].get("top_logprobs") or () if entries else ())
-    ]
-    mass, shared, whole = dict.fromkeys(labels, 0.0), 0.0, True
-    for token, p in top:
+    top = (entries[0].get("top_logprobs") or ()) if entries else ()
+    mass, shared, whole, least = dict.fromkeys(labels, 0.0), 0.0, True, 1.0
+    for entry in top:
+        token, p = str(entry["token"]).strip().casefold(), math.exp(_logprob(entry))
+        least = min(least, p)
         begun = [label for label in labels if token and label.casefold().startswith(token)]
         begun = [label for label in begun if label.casefold() == token] or begun
         if len(begun) == 1:
@@ -290,7 +293,6 @@ def first_token_labels(entries, labels):
         elif begun:
             shared += p
     total = math.fsum(mass.values())
-    least = min((p for _, p in top), default=1.0)
     if total == 0 or shared > UNDECIDED * (total + shared):
         return Failure(f"likely first tokens do not tell {' and '.join(labels)} apart"), False
     if min(mass.values()) == 0 and least > UNDECIDED * total:
@@ -307,14 +309,14 @@ def scored(call, server, before):
     """
     ways = {(label, way) for label in call.labels for way in (label, label[:1].upper() + label[1:])}
     told = yield from _forced(call, server, sorted(ways), before, closed=False)
-    flat = [ids for ids, _ in told.values()]
-    if any(a != b and b[: len(a)] == a for a in flat for b in flat):
-        sizes = {way: len(ids) + 1 for way, (ids, _) in told.items()}
+    written = [[token for token, _ in read] for read in told.values()]
+    if any(a != b and b[: len(a)] == a for a in written for b in written):
+        sizes = {way: len(read) + 1 for way, read in told.items()}
         told = yield from _forced(call, server, sorted(ways), before, closed=True)
-        told = {way: ([], scores[: sizes[way]]) for way, (_, scores) in told.items()}
+        told = {way: read[: sizes[way]] for way, read in told.items()}
     mass = dict.fromkeys(call.labels, 0.0)
-    for (label, _), (_, scores) in told.items():
-        mass[label] += math.exp(math.fsum(scores)) if scores else 0.0
+    for (label, _), read in told.items():
+        mass[label] += math.exp(math.fsum(p for _, p in read)) if read else 0.0
     total = math.fsum(mass.values())
     if not total:
         return [Failure(f"the server gives no probability to any of {', '.join(call.labels)}")]
@@ -332,7 +334,7 @@ def _forced(call, server, ways, before, *, closed):
     found = {}
     for way, reply in zip(ways, (yield requests), strict=True):
         entries = [next(iter(entry.items())) for entry in reply["prompt_logprobs"][before:]]
-        found[way] = [token for token, _ in entries], [_logprob(entry) for _, entry in entries]
+        found[way] = [(token, _logprob(entry)) for token, entry in entries]
     return found
 
 

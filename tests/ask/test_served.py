@@ -397,17 +397,17 @@ def test_first_tokens_count_for_the_one_label_they_begin():
 
 
 @pytest.mark.parametrize(
-    ("entries", "labels", "told"),
+    ("entries", "labels"),
     [
-        ([], ("up", "down"), "do not tell up and down apart"),
-        (first(("left", 0.5), ("h", 0.2)), ("left", "left lung", "heart"), "not all of"),
-        (first(("le", 0.5), ("h", 0.2)), ("left", "left lung", "heart"), "do not tell"),
-        (first(("one", 0.5), ("two", 0.2)), ("one", "two", "six"), "not all of one, two, six are"),
+        ([], ("up", "down")),
+        (first(("left", 0.5), ("h", 0.2)), ("left", "left lung", "heart")),
+        (first(("le", 0.5), ("h", 0.2)), ("left", "left lung", "heart")),
+        (first(("one", 0.5), ("two", 0.2)), ("one", "two", "six")),
     ],
 )
-def test_what_first_tokens_leave_open_is_not_guessed(entries, labels, told):
+def test_what_first_tokens_leave_open_is_not_guessed(entries, labels):
     found, whole = first_token_labels(entries, labels)
-    assert told in found.reason
+    assert f"likely first tokens do not tell {', '.join(labels)} apart" in found.reason
     assert not whole
 
 

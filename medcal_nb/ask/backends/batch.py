@@ -9,6 +9,7 @@ the replies carry them: what has none yet, or a failed one, is the next round.
 import base64
 import hashlib
 import json
+from collections import defaultdict
 from dataclasses import asdict
 from functools import lru_cache, partial
 from pathlib import Path
@@ -129,17 +130,17 @@ class _Batch:
         """Run all programs as far as the replies go, item by item; yield the lines that are due."""
         for item in ordered_items(load_items(**self.told["items"])):
             todo = run.to_do([item]) if run else [(item, name) for name in self.strategies]
-            settled, ended, failed = [], {}, {}
-            for _, name in todo:
+            ended, failed = defaultdict(list), {}
+            for i, (_, name) in enumerate(todo):
                 strategy, answer = find_strategy(name), partial(self._answer, item.item_id, name)
                 if strategy.applies(item, self.plan) is None:
                     rows, reasons = run_programs([strategy.ask(item, self.plan)], answer)
-                    if reasons.get(0) != _WAITS.reason:
-                        ended |= {len(settled): told for told in rows.values()}
-                        failed |= {len(settled): told for told in reasons.values()}
-                        settled.append((item, name))
-            if run and settled:
-                run.write(settled, ended, failed)
+                    if rows:
+                        ended[i] = rows[0]
+                    elif reasons[0] != _WAITS.reason:
+                        failed[i] = reasons[0]
+            if run and (ended or failed):
+                run.write(todo, ended, failed)
             yield from self.due
             self.due.clear()
 

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import re
 import time
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from urllib.parse import urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -72,13 +72,11 @@ class Http:
         """Open the client; `portal` calls coroutine functions on its loop from other threads."""
         from anyio.from_thread import start_blocking_portal
 
-        with (
-            start_blocking_portal() as self.portal,
-            self.portal.wrap_async_context_manager(self._client()),
-        ):
-            yield
+        with start_blocking_portal() as self.portal:
+            self.client = self.portal.call(self._client)
+            with self.portal.wrap_async_context_manager(self.client):
+                yield
 
-    @asynccontextmanager
     async def _client(self):
         import aiohttp
 
@@ -87,14 +85,13 @@ class Http:
         headers = {"Accept-Encoding": "identity", "Content-Type": "application/json"}
         if self.key:
             headers["Authorization"] = f"Bearer {self.key}"
-        async with aiohttp.ClientSession(
+        return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self.concurrency),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(self.timeout, sock_connect=_CONNECT),
             headers=headers,
             auto_decompress=False,
-        ) as self.client:
-            yield
+        )
 
     def pick(self, place, failed=()):
         """Return the URL for what belongs to `place`, always the same; a dead one's share moves.

@@ -123,14 +123,6 @@ def chat(server, prompt, limit, **more):
     return CHAT, body | more
 
 
-def drawing(server, seed, temperature, limit, n=1):
-    """Write the fields of a sampled request; `transformers serve` reads its own as JSON text."""
-    more = {"seed": seed, "temperature": temperature} | ({"n": n} if n > 1 else {})
-    for name, settings in (server.draws or {}).items():
-        more[name] = json.dumps({**settings, "max_new_tokens": limit})
-    return more
-
-
 def seed_of(call):
     """Return (seed of the item, number of the sample) of a sampled call, for a server.
 
@@ -159,10 +151,22 @@ def grouped(calls, server):
 
 
 def exchange(calls, server):
-    """Turn a call, or samples of one prompt, into an exchange."""
-    if isinstance(calls[0], Labels):
-        return (yield from _label_exchange(calls[0], server))
-    return (yield from _reply_exchange(calls, server))
+    """Turn a call, or samples of one prompt that are consecutive in number, into an exchange."""
+    call, more = calls[0], {"logprobs": True} if server.top else {}
+    if isinstance(call, Labels):
+        return (yield from _label_exchange(call, server))
+    if call.seed:
+        more |= {"seed": sum(seed_of(call)), "temperature": call.temperature}
+        more |= {"n": len(calls)} if len(calls) > 1 else {}
+        for name, settings in (server.draws or {}).items():  # `transformers serve` reads JSON text
+            more[name] = json.dumps({**settings, "max_new_tokens": call.max_new_tokens})
+    (reply,) = yield [chat(server, call.prompt, call.max_new_tokens, **more)]
+    choices = sorted(reply["choices"], key=lambda choice: choice.get("index", 0))
+    if len(choices) != len(calls):
+        return [Failure(f"{len(choices)} replies to a request for {len(calls)}")] * len(calls)
+    prompt_tokens = count(reply, "prompt_tokens")
+    written = count(reply, "completion_tokens") if len(calls) == 1 else 0
+    return [_reply(choice, prompt_tokens, written) for choice in choices]
 
 
 def advance(exchange, replies, n):
@@ -183,22 +187,6 @@ def advance(exchange, replies, n):
         told = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         failed = Failure(f"the server answered in another form: {told}")
     return None, [failed] * n
-
-
-def _reply_exchange(calls, server):
-    """Ask for a reply, or for several samples of one prompt, consecutive in number."""
-    call, more = calls[0], {"logprobs": True} if server.top else {}
-    if call.seed:
-        base, number = seed_of(call)
-        limit = call.max_new_tokens
-        more |= drawing(server, base + number, call.temperature, limit, len(calls))
-    (reply,) = yield [chat(server, call.prompt, call.max_new_tokens, **more)]
-    choices = sorted(reply["choices"], key=lambda choice: choice.get("index", 0))
-    if len(choices) != len(calls):
-        return [Failure(f"{len(choices)} replies to a request for {len(calls)}")] * len(calls)
-    prompt_tokens = count(reply, "prompt_tokens")
-    written = count(reply, "completion_tokens") if len(calls) == 1 else 0
-    return [_reply(choice, prompt_tokens, written) for choice in choices]
 
 
 def _label_exchange(call, server):
@@ -232,7 +220,7 @@ def count(reply, name):
 
 
 def clean(text):
-    """Return text that can be written: half of a surrogate pair is replaced."""
+    """Return a text as one that can be written: half of a surrogate pair is replaced."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
@@ -243,7 +231,7 @@ def token_entries(choice):
 
 def _logprob(entry):
     value = entry["logprob"]
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value <= 1e-3:
+    if type(value) not in (int, float) or not value <= 1e-3:
         raise ValueError(f"a log-probability of {value!r}")
     return min(0.0, float(value))
 
@@ -293,10 +281,9 @@ def first_token_labels(entries, labels):
         elif begun:
             shared += p
     total = math.fsum(mass.values())
-    if total == 0 or shared > UNDECIDED * (total + shared):
-        return Failure(f"likely first tokens do not tell {' and '.join(labels)} apart"), False
-    if min(mass.values()) == 0 and least > UNDECIDED * total:
-        told = f"not all of {', '.join(labels)} are among the {len(top)} likely first tokens"
+    unseen = min(mass.values()) == 0 and least > UNDECIDED * total
+    if total == 0 or unseen or shared > UNDECIDED * (total + shared):
+        told = f"the {len(top)} likely first tokens do not tell {', '.join(labels)} apart"
         return Failure(told), False
     return ({label: value / total for label, value in mass.items()}, min(1.0, total)), whole
 

@@ -141,7 +141,7 @@ class ServedModel:
             names = "enable_prefix_caching|block_size|cache_dtype"
             told = re.search(r"^vllm:cache_config_info\{(.*)\}", metrics, re.MULTILINE)
             flags += re.findall(rf'\b(?:{names})="[\w.]+"', told[1] if told else "")
-        version = str(reply.get("system_fingerprint") or reply.get("owned_by") or "not told")
+        version = str(reply.get("system_fingerprint") or "not told")
         shown = {"server": self.told, "server_version": version, "server_flags": " ".join(flags)}
         return {name: self.http.masked(text)[:200] for name, text in shown.items()}
 
@@ -272,12 +272,10 @@ class _Asked:
             return Failure(str(error))
         if request[0] != rq.CHAT or not self.server.names:
             return await self.post(request, picture, url)
-        if first := picture not in self.there:
+        if picture not in self.there:
             self.there[picture] = asyncio.create_task(self.post(request, picture, url, name))
-        reply = await self.there[picture]
-        if first:
-            return reply
-        if not isinstance(reply, Failure):
+            return await self.there[picture]
+        if not isinstance(await self.there[picture], Failure):
             reply = await self.post(request, picture, None, name)
             if not (isinstance(reply, Failure) and reply.reason.startswith("HTTP 4")):
                 return reply
@@ -297,10 +295,7 @@ def _chat(told):
 
 def _listed(told):
     """The first model of a list."""
-    name = json.loads(told)["data"][0]["id"]
-    if not isinstance(name, str) or not name:
-        raise ValueError("it lists no model")
-    return name
+    return rq.clean(json.loads(told)["data"][0]["id"])
 
 
 def _named(picture):

@@ -16,6 +16,8 @@ MOST_BYTES = 1 << 25
 #: Seconds in which a connection must open; seconds for which a URL that opens none is left alone.
 _CONNECT, _REST = 10.0, 30.0
 
+_LARGE = 1 << 18
+
 #: Statuses below 500 after which asking again can help.
 _AGAIN = frozenset((408, 409, 425, 429))
 
@@ -144,8 +146,9 @@ class Http:
         """Return status, seconds of Retry-After and body, of which no more than so much is read."""
         how = {"proxy": self.proxies[url], "allow_redirects": False}
         if body:
-            how["headers"] = {"Content-Length": str(sum(map(len, body)))}
-            how["data"] = _each(body)
+            size = sum(map(len, body))
+            how["headers"] = {"Content-Length": str(size)}
+            how["data"] = _each(body if size > _LARGE else [b"".join(body)])
         async with self.client.request("POST" if body else "GET", url + path, **how) as reply:
             answer = bytearray()
             async for part in reply.content.iter_any():

@@ -33,7 +33,7 @@ from medcal_nb.ask.models import resolve_model
 from medcal_nb.ask.run import ask
 from medcal_nb.ask.strategies import STRATEGIES, Plan
 from medcal_nb.errors import MedcalError
-from medcal_nb.items import dataset_names, iter_items
+from medcal_nb.items import iter_items
 from tests.ask.tiny import noise_picture, reserved_port, tiny_checkpoint, tiny_items
 
 
@@ -175,7 +175,7 @@ class Told:
         keeps=False,
         name="told",
     ):
-        self.several, self.names, self.scores, self.later = several, names, scores, []
+        self.several, self.names, self.scores = several, names, scores
         self.free, self.there = threading.Event(), set()
         self.requests = []
         self.faults = list(faults)
@@ -204,8 +204,6 @@ class Told:
                     told.under_way += 1
                     told.most = max(told.most, told.under_way)
                     fault = told.faults.pop(0) if told.faults and told.armed else None
-                    if told.later and "0% to 100%" in json.dumps(body):
-                        fault = told.later.pop(0)
                 time.sleep(delay)
                 if fault == "held":
                     told.free.wait(60)
@@ -677,20 +675,6 @@ def test_an_odd_body_fails_its_item_at_most(name, monkeypatch):
     else:
         assert isinstance(found, Failure)
     assert grown < 300_000  # kilobytes
-
-
-def test_the_command_s_exit_code_says_whether_anything_failed(tmp_path, root):
-    dataset = next(name for name in dataset_names() if name.endswith("-general"))
-    codes = []
-    with Told() as told:
-        for faults in ([], [401] * 2, [401] * 99):
-            command = [sys.executable, "-m", "medcal_nb.cli", "ask", "--model", told.url, "--quiet"]
-            command += ["--dataset", dataset, "--n", "3", "--strategies", "verbalized"]
-            command += ["--to", str(tmp_path / f"{len(codes)}.sqlite")]
-            told.later = faults  # for questions of the strategy, not for those of the probe
-            done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=200)
-            codes.append(done.returncode)
-    assert codes == [0, 1, 2], done.stderr
 
 
 def test_half_a_surrogate_pair_is_replaced(tmp_path):

@@ -10,13 +10,11 @@ from urllib.request import getproxies, proxy_bypass
 
 from medcal_nb.ask.calls import Failure
 
-#: Bytes of a reply that are read; more is a fault.
-MOST_BYTES = 1 << 25
+#: Bytes of a reply that are read; more is a fault. Bytes of a body that is sent in one piece.
+MOST_BYTES, _ONE_PIECE = 1 << 25, 1 << 18
 
 #: Seconds in which a connection must open; seconds for which a URL that opens none is left alone.
 _CONNECT, _REST = 10.0, 30.0
-
-_LARGE = 1 << 18
 
 #: Statuses below 500 after which asking again can help.
 _AGAIN = frozenset((408, 409, 425, 429))
@@ -112,8 +110,8 @@ class Http:
     async def ask(self, place, path, read, body=(), tries=3):
         """Send a request, again after a pause where that can help.
 
-        `body` is posted, a list of bytes that is never joined, as requests share an image; without
-        it a page is got. Returns what `read` makes of the answer's bytes (it raises where they have
+        `body` is posted, in parts, so that the requests about an image share its bytes; without it
+        a page is got. Returns what `read` makes of the answer's bytes (it raises where they have
         another form), or a `Failure`.
         """
         from aiohttp import ClientConnectorError, ConnectionTimeoutError
@@ -129,18 +127,18 @@ class Http:
                     status, after, answer = await self._once(url, path, body)
                     if status < 300:
                         return read(answer)
-                    told = " ".join(answer[:300].decode(errors="replace").split())
-                    told = f"HTTP {status}: {told}"
+                    told = self.masked(" ".join(answer[:3000].decode(errors="replace").split()))
+                    told = f"HTTP {status}: {told[:300]}"
                     if status < 500 and status not in _AGAIN:
-                        return Failure(self.masked(told))
+                        return Failure(told)
                     wait = max(wait, min(60.0, after))
                 except Exception as error:  # whatever a server sends is that request's failure
-                    told = " ".join(str(error).split())[:200]
-                    told = told or f"no whole answer within {self.timeout:g} s"
+                    told = self.masked(" ".join(str(error).split()))
+                    told = told[:200] or f"no whole answer within {self.timeout:g} s"
                     told = f"{type(error).__name__}: {told}"
                     if isinstance(error, (ClientConnectorError, ConnectionTimeoutError)):
                         self.down[url] = time.monotonic() + _REST
-        return Failure(self.masked(f"{told} ({tries} tries)"))
+        return Failure(f"{told} ({tries} tries)")
 
     async def _once(self, url, path, body):
         """Return status, seconds of Retry-After and body, of which no more than so much is read."""
@@ -148,7 +146,7 @@ class Http:
         if body:
             size = sum(map(len, body))
             how["headers"] = {"Content-Length": str(size)}
-            how["data"] = _each(body if size > _LARGE else [b"".join(body)])
+            how["data"] = _each(body if size > _ONE_PIECE else [b"".join(body)])
         async with self.client.request("POST" if body else "GET", url + path, **how) as reply:
             answer = bytearray()
             async for part in reply.content.iter_any():

@@ -149,7 +149,7 @@ class ServedModel:
 
     @contextmanager
     def session(self):
-        """Open a batch: equal images are encoded once."""
+        """Open a batch of items."""
         with self.http.open():
             yield self
 
@@ -241,6 +241,7 @@ class _Asked:
     async def _drive(self, members):
         """Carry an exchange through to its results, which tell no key."""
         exchange, replies = rq.exchange(members, self.server), None
+        picture = members[0].prompt.picture
         async with self.http.room:
             started = time.perf_counter()
             while True:
@@ -248,7 +249,6 @@ class _Asked:
                 if requests is None:
                     seconds = time.perf_counter() - started
                     return [self._masked(one, seconds) for one in found]
-                picture = members[0].prompt.picture
                 replies = await asyncio.gather(*(self.send(r, picture) for r in requests))
 
     def _masked(self, found, seconds):

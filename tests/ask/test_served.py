@@ -692,7 +692,7 @@ def test_a_redirect_is_not_followed():
         model = ServedModel([told.url])
         told.faults, told.armed = [(307, elsewhere.url)], True
         (found,) = run(model, [Generate(prompt(), 5)])
-        assert "HTTP 307" in found.reason
+        assert "HTTP 307: it sends elsewhere" in found.reason
         assert not elsewhere.requests
 
 

@@ -127,6 +127,8 @@ class Http:
                     status, after, answer = await self._once(url, path, body)
                     if status < 300:
                         return read(answer)
+                    if status < 400:
+                        answer = b"it sends elsewhere, which is not followed"
                     told = self.masked(" ".join(answer[:3000].decode(errors="replace").split()))
                     told = f"HTTP {status}: {told[:300]}"
                     if status < 500 and status not in _AGAIN:

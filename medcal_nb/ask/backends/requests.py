@@ -13,7 +13,7 @@ import json
 import math
 from dataclasses import dataclass
 
-from medcal_nb.ask.calls import Failure, LabelProbabilities, Labels, Reply
+from medcal_nb.ask.calls import Failure, LabelProbabilities, Labels, Reply, encode_png
 
 #: What a server gives at best.
 CAN = frozenset(("generate", "turns", "sample", "logprobs", "labels"))
@@ -68,11 +68,8 @@ def image_url(picture):
     A JPEG or PNG in grey or RGB, neither turned by its EXIF nor transparent nor animated, is sent
     as it is; all else is opened as everywhere here and sent as PNG.
     """
-    kind, data = (None if picture.change else _own_bytes(picture.source)) or (b"png", None)
-    if data is None:
-        buffer = io.BytesIO()
-        picture.open().save(buffer, format="PNG", compress_level=1)
-        data = buffer.getvalue()
+    found = None if picture.change else _own_bytes(picture.source)
+    kind, data = found or (b"png", encode_png(picture.open()))
     return b"data:image/%b;base64,%b" % (kind, base64.b64encode(data))
 
 
@@ -339,10 +336,8 @@ def _decision(server, call):
 def _decided(answer, labels):
     """Read a typed decision."""
     decision = answer["answers"]["q"]
-    if decision["type"] == "noul":
-        shares = {"yes": float(decision["noul"]), "no": 1.0 - float(decision["noul"])}
-    else:
-        shares = {label: float(decision["probabilities"][label]) for label in labels}
+    told = decision.get("probabilities") or {"yes": decision["noul"], "no": 1 - decision["noul"]}
+    shares = {label: float(told[label]) for label in labels}
     total = math.fsum(shares.values())
     if not all(0 <= p <= 1 for p in shares.values()) or abs(total - 1) > 1e-3:
         raise ValueError(f"probabilities {list(shares.values())}")

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from medcal_nb.ask.backends import requests as rq
 from medcal_nb.ask.backends.http import Http, without_user
-from medcal_nb.ask.calls import Failure, Generate, Labels, Picture, Prompt, Reply, encode_png
+from medcal_nb.ask.calls import Failure, Generate, Labels, Picture, Prompt, Reply, grey_png
 from medcal_nb.ask.prompts import DESCRIBE
 from medcal_nb.errors import MedcalError
 
@@ -78,10 +78,7 @@ class ServedModel:
 
     async def _find_out(self):
         """Ask for what servers may or may not do; the answers say what this one can."""
-        from PIL import Image
-
-        server = self.server
-        picture = Picture("probe", encode_png(Image.new("RGB", (32, 32), (90, 120, 150))))
+        server, picture = self.server, Picture("probe", grey_png())
         prompt = Prompt(picture, ("Is it blue? Answer yes or no.",))
         for top in (20, 5, 0):
             more = {"logprobs": True, "top_logprobs": top} if top else {}
@@ -137,10 +134,9 @@ class ServedModel:
         metrics = await self.http.ask("", "/../metrics", bytes.decode)
         flags = ("top", "several", "scores", "decides", "names")
         flags = [f"{name}={getattr(self.server, name)}" for name in flags]
-        if isinstance(metrics, str):
+        if isinstance(metrics, str):  # of vLLM
             names = "enable_prefix_caching|block_size|cache_dtype"
-            told = re.search(r"^vllm:cache_config_info\{(.*)\}", metrics, re.MULTILINE)
-            flags += re.findall(rf'\b(?:{names})="[\w.]+"', told[1] if told else "")
+            flags += dict.fromkeys(re.findall(rf'\b(?:{names})="[\w.]+"', metrics))
         version = str(reply.get("system_fingerprint") or "not told")
         shown = {"server": self.told, "server_version": version, "server_flags": " ".join(flags)}
         return {name: self.http.masked(text)[:200] for name, text in shown.items()}

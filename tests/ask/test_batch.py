@@ -15,6 +15,7 @@ from medcal_nb.ask.run import ask
 from medcal_nb.errors import MedcalError
 from medcal_nb.items import dataset_names, load_items
 from tests.ask.test_served import Told
+from tests.ask.tiny import tiny_items
 
 DATASET = next(name for name in dataset_names() if name.endswith("-general"))
 NAMES = "verbalized,two_stage,challenge,sequence_probability,p_true,self_consistency"
@@ -79,7 +80,7 @@ def test_a_batch_gives_what_a_direct_run_gives(tmp_path, monkeypatch):
     assert collected.equals(direct)
 
 
-def test_a_line_that_failed_is_told_and_asked_when_it_is_run_again(tmp_path):
+def test_a_line_that_failed_is_told_and_stands_in_the_next_round(tmp_path):
     folder = tmp_path / "batch"
     with Told(logprobs=True) as told, AnswerLog(tmp_path / "a.sqlite") as log:
         (path,) = export_batch(folder, "told", "verbalized", dataset=DATASET, split="test", n=3)
@@ -88,9 +89,40 @@ def test_a_line_that_failed_is_told_and_asked_when_it_is_run_again(tmp_path):
         summary, waiting = collect_batch(folder, log)
         assert summary.rows == 2
         assert "out of memory" in summary.failed[first.split("|")[0]]
-        assert waiting == []
+        for _ in range(2):  # as often as one collects before that round is run
+            assert [path.name for path in waiting] == ["requests-02-000.jsonl"]
+            assert [line["custom_id"] for line in lines_of(waiting)] == [first]
+            _, waiting = collect_batch(folder, log)
+        run_lines(told.url, *waiting)
+        summary, waiting = collect_batch(folder, log)
+        assert (summary.rows, summary.failed, waiting) == (1, {}, [])
+
+
+def test_what_has_no_result_yet_stands_in_the_next_round(tmp_path, monkeypatch):
+    monkeypatch.setattr(batch, "MOST_LINES", 1)
+    folder = tmp_path / "batch"
+    with Told() as told, AnswerLog(tmp_path / "a.sqlite") as log:
+        paths = export_batch(folder, "told", "verbalized", dataset=DATASET, split="test", n=3)
+        for path, left in zip(paths[:2], (2, 1), strict=True):
+            run_lines(told.url, path)
+            summary, waiting = collect_batch(folder, log)
+            assert (summary.rows, summary.failed) == (1, {})
+            assert sorted(folder.glob("requests-02-*")) == waiting
+            assert len(waiting) == left
+        run_lines(told.url, *waiting)
+        assert collect_batch(folder, log)[1] == []
+        assert len(log) == 3
+
+
+def test_a_damaged_image_fails_its_item_alone(tmp_path, monkeypatch):
+    items = tiny_items(3, per_image=1)
+    items.at[1, "image"] = b"damaged"
+    monkeypatch.setattr(batch, "load_items", lambda **how: items)
+    with Told() as told, AnswerLog(tmp_path / "a.sqlite") as log:
+        (path,) = export_batch(tmp_path / "b", "told", "verbalized", dataset="tiny")
         run_lines(told.url, path)
-        assert collect_batch(folder, log)[0].rows == 1
+        summary, waiting = collect_batch(tmp_path / "b", log)
+    assert (summary.rows, list(summary.failed), waiting) == (2, ["q0001"], [])
 
 
 def test_images_as_files_are_named_by_their_urls(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 
 from medcal_nb.answers import AnswerLog
 from medcal_nb.ask.backends.batch import collect_batch, export_batch
+from medcal_nb.ask.backends.http import Http
 from medcal_nb.ask.backends.served import ServedModel
 from medcal_nb.ask.calls import Failure, Generate, Prompt
 from medcal_nb.ask.run import ask
@@ -21,10 +22,12 @@ STRATEGIES = "verbalized,sequence_probability,option_probability,self_consistenc
 @pytest.mark.slow
 def test_every_fault_fails_an_item_at_most_and_a_rerun_asks_what_is_missing(tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setattr(Http, "tries", 2)
+    monkeypatch.setattr(Http, "pause", 0.001)
     items, path = tiny_items(24), tmp_path / "a.sqlite"
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with Hostile(seed=1) as server, AnswerLog(path) as log:
-        model = ServedModel([server.url], timeout=3, retries=1, pause=0.001, concurrency=4)
+        model = ServedModel([server.url], timeout=3, concurrency=4)
         server.armed = True
         first = ask(model, items, STRATEGIES, log=log, samples=3)
         assert len(server.told) > len(FAULTS) / 2
@@ -48,8 +51,9 @@ def test_every_fault_fails_an_item_at_most_and_a_rerun_asks_what_is_missing(tmp_
 def test_numbers_that_cannot_be_are_no_answers(tmp_path, monkeypatch):
     """Of typed decisions, log-probabilities and counts; none gets as far as the log."""
     monkeypatch.setattr(hostile, "FAULTS", (hostile.has_odd_numbers,))
+    monkeypatch.setattr(Http, "tries", 1)
     with Hostile(share=1.0) as server, AnswerLog(tmp_path / "a.sqlite") as log:
-        model = ServedModel([server.url], timeout=600, retries=0, concurrency=4)
+        model = ServedModel([server.url], timeout=600, concurrency=4)
         server.armed = True
         asked = "option_probability,sequence_probability"
         for name, items in tiny_items(36, per_image=1).groupby("question_type"):
@@ -65,11 +69,12 @@ def test_numbers_that_cannot_be_are_no_answers(tmp_path, monkeypatch):
 
 
 def test_what_is_too_large_or_packed_is_not_read(monkeypatch):
+    monkeypatch.setattr(Http, "tries", 1)
     calls = [
         Generate(Prompt(noise_picture(i), ("Is there a mass? yes or no",)), 9) for i in range(9)
     ]
     with Hostile(share=1.0) as server:
-        model = ServedModel([server.url], timeout=600, retries=0, concurrency=2)
+        model = ServedModel([server.url], timeout=600, concurrency=2)
         server.armed = True
         for fault, said in (
             (hostile.is_huge, "a reply of more than 32 MiB"),
@@ -96,7 +101,7 @@ def test_an_odd_line_of_a_batch_fails_its_item_alone(tmp_path):
     with AnswerLog(tmp_path / "a.sqlite") as log:
         summary, _ = collect_batch(tmp_path, log)
         assert (summary.rows, len(summary.failed), summary.exit_code) == (1, 3, 1)
-        assert all("another form" in why for why in summary.failed.values())
+        assert all("the server answered {" in why for why in summary.failed.values())
         for odd in (b"{", b"5", b"{}", b"\xff"):
             results.write_bytes(odd)
             with pytest.raises(MedcalError, match=r"results-01.jsonl, line 1: no line of a batch"):

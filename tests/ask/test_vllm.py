@@ -131,9 +131,9 @@ def test_an_image_that_the_engine_let_go_of_is_sent_again(servers, items):
     prompt = Prompt(Picture("let go", items["image"][0]), ("What is shown?",))
     with model.session():
         asked = _Asked(model.http, model.server)
-        (first,) = model.http.run(asked.results, [Generate(prompt, 2)])
+        (first,) = model.http.portal.call(asked.results, [Generate(prompt, 2)])
         emptied(servers[:1])
-        (second,) = model.http.run(asked.results, [Generate(prompt, 3)])
+        (second,) = model.http.portal.call(asked.results, [Generate(prompt, 3)])
     assert second.text.startswith(first.text)
     assert second.prompt_tokens == first.prompt_tokens
 

@@ -1,11 +1,16 @@
 """How many requests one client process keeps under way: against a server that does nothing.
 
     python -m tests.bench.bench_ask_client --out build/bench
+    python -m tests.bench.bench_ask_client --only memory    # 53,200 requests about small images
 
 The server is a process of its own on loopback that reads a request and sends a fixed reply. Images
 are noise as JPEG of 1,024 pixels a side; `own` asks the strategies that show the image as it is,
-`all` those with changed images too (each is opened, changed and encoded as PNG). Processor time of
-the client, start-up and making of items left out.
+`all` those with changed images too (each is opened, changed and encoded as PNG). Processor time is
+the client's, start-up and making of items left out.
+
+`requests_per_second` counts the whole run: until the first replies, and while the last ones come,
+fewer are under way than may be. `steady_per_second` is the rate between the first tenth and the
+last of the requests, which is what a long run has; it reaches concurrency / delay at most.
 """
 
 import argparse
@@ -38,6 +43,14 @@ _CHOICE = {
 }
 CHANGED = ("augment", "blank_image")
 
+#: Name, items for each of `--items`, then what `measure` is told.
+RUNS = (
+    ("at once", 1, 1024, 16, 0.0, "own"),
+    ("late", 3, 1024, 256, 0.5, "own"),
+    ("changed", 0.3, 1024, 16, 0.0, "all"),
+    ("memory", 14, 48, 64, 0.0, "own"),
+)
+
 
 def serve(ready, delay, counts):
     """Answer every request after `delay` seconds with the same reply; count them; tell the port."""
@@ -59,13 +72,13 @@ def serve(ready, delay, counts):
                     if line.lower().startswith(b"content-length:"):
                         length = int(line.split(b":")[1])
                 request = await reader.readexactly(length)
-                counts[0] += 1
                 if delay:
                     await asyncio.sleep(delay)
                 text = b'{"data": [{"id": "m"}]}' if head.startswith(b"GET") else body(request)
                 status = b"404 Not Found" if b"/systemone" in head[:40] else b"200 OK"
                 writer.write(b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n%b"
                              % (status, len(text), text))  # fmt: skip
+                counts[0] += 1
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
 
@@ -96,18 +109,26 @@ def items_of(n, side, rng):
     return pd.DataFrame(rows)
 
 
-def watch(ended, sizes):
-    """Note the resident memory of this process, in MB, until an event."""
-    while not ended.wait(0.2):
+def watch(ended, counts, seen):
+    """Note seconds, replies and the resident memory of this process in MB, until an event."""
+    while not ended.wait(0.1):
         pages = int(Path("/proc/self/statm").read_text().split()[1])
-        sizes.append(pages * resource.getpagesize() / (1 << 20))
+        mb = pages * resource.getpagesize() / (1 << 20)
+        seen.append((time.perf_counter(), counts[0], mb))
 
 
-def measure(n, side, concurrency, delay, which, rng):
+def steady(seen):
+    """Replies a second between the first tenth of them and the last."""
+    seconds, replies, _ = np.array(seen).T
+    first, last = np.interp([0.1 * replies[-1], 0.9 * replies[-1]], replies, seconds)
+    return 0.8 * replies[-1] / (last - first)
+
+
+def measure(name, n, side, concurrency, delay, which, rng):
     """Ask `n` items and return one row of the table."""
     counts = multiprocessing.Array("q", 2)
     items = items_of(n, side, rng)
-    names = [name for name in STRATEGIES if which == "all" or name not in CHANGED]
+    names = [how for how in STRATEGIES if which == "all" or how not in CHANGED]
     ready, free = multiprocessing.Pipe(duplex=False)
     server = multiprocessing.Process(target=serve, args=(free, delay, counts), daemon=True)
     server.start()
@@ -116,8 +137,8 @@ def measure(n, side, concurrency, delay, which, rng):
         model = ServedModel([f"http://127.0.0.1:{port}"], concurrency=concurrency)
         counts[0] = counts[1] = 0
         with tempfile.TemporaryDirectory() as folder, AnswerLog(Path(folder) / "a.sqlite") as log:
-            ended, sizes = threading.Event(), []
-            watching = threading.Thread(target=watch, args=(ended, sizes))
+            ended, seen = threading.Event(), []
+            watching = threading.Thread(target=watch, args=(ended, counts, seen))
             watching.start()
             wall, cpu = time.perf_counter(), time.process_time()
             done = ask(model, items, names, log=log)
@@ -128,6 +149,7 @@ def measure(n, side, concurrency, delay, which, rng):
     finally:
         server.terminate()
     return {
+        "run": name,
         "side": side,
         "images": which,
         "delay_ms": 1000 * delay,
@@ -135,11 +157,11 @@ def measure(n, side, concurrency, delay, which, rng):
         "requests": counts[0],
         "connections": counts[1],
         "requests_per_second": counts[0] / wall,
+        "steady_per_second": steady(seen),
         "client_cpu_ms_per_request": 1000 * cpu / counts[0],
-        "requests_per_cpu_second": counts[0] / cpu,
         "kilobytes_per_image": len(items["image"][0]) / 1024,
-        "mb_after_a_fifth": sizes[len(sizes) // 5],
-        "mb_at_the_end": sizes[-1],
+        "mb_after_a_fifth": seen[len(seen) // 5][2],
+        "mb_at_the_end": seen[-1][2],
     }
 
 
@@ -147,20 +169,14 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path, default=Path("build/bench"))
     parser.add_argument("--items", type=int, default=200)
-    parser.add_argument("--only", default="")
+    parser.add_argument("--only", choices=[name for name, *_ in RUNS])
     options = parser.parse_args()
     rows = []
-    for side, which, delay, concurrency, times in (
-        (1024, "own", 0.0, 16, 1),
-        (1024, "own", 0.5, 256, 3),
-        (1024, "all", 0.0, 16, 0.3),
-        (48, "own", 0.0, 64, 10),
-    ):
-        if options.only and options.only != f"{side}-{which}-{delay:g}":
-            continue
-        n = max(2, int(options.items * times))
-        rows.append(measure(n, side, concurrency, delay, which, np.random.default_rng(5)))
-        print(pd.DataFrame(rows[-1:]).round(3).to_string(index=False), flush=True)
+    for name, times, *how in RUNS:
+        if options.only in (None, name):
+            n = max(2, int(options.items * times))
+            rows.append(measure(name, n, *how, np.random.default_rng(5)))
+            print(pd.DataFrame(rows[-1:]).round(3).to_string(index=False), flush=True)
     options.out.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(rows).to_csv(options.out / "ask_client.csv", index=False)
 

@@ -2,17 +2,16 @@
 
 import asyncio
 import hashlib
-import io
-import json
 import re
 import time
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from urllib.parse import urlsplit, urlunsplit
+from urllib.request import getproxies, proxy_bypass
 
 from medcal_nb.ask.calls import Failure
 
-#: Bytes of a reply that are read; more is a fault.
-MOST_BYTES = 1 << 25
+#: Bytes of a reply that are read; more is a fault. Bytes of a body that is sent in one piece.
+MOST_BYTES, _ONE_PIECE = 1 << 25, 1 << 18
 
 #: Seconds in which a connection must open; seconds for which a URL that opens none is left alone.
 _CONNECT, _REST = 10.0, 30.0
@@ -20,11 +19,24 @@ _CONNECT, _REST = 10.0, 30.0
 #: Statuses below 500 after which asking again can help.
 _AGAIN = frozenset((408, 409, 425, 429))
 
+#: How many requests are begun for each that may be under way.
+_AHEAD = 3
+
 
 def without_user(url):
     """Return a URL without user, password and query, as it may be shown."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _proxy(parts):
+    """Return the proxy that the environment names for an address; asked once, as it takes long."""
+    return None if proxy_bypass(parts.hostname) else getproxies().get(parts.scheme)
+
+
+async def _each(parts):
+    for part in parts:
+        yield part
 
 
 class Http:
@@ -40,16 +52,16 @@ class Http:
         Requests, and connections, at once over all URLs.
     timeout : float
         Seconds a request may take from the moment it is sent.
-    retries, pause : int and float
-        How often a request is tried again, after pauses that double from `pause` seconds.
     """
 
-    def __init__(self, urls, key, *, concurrency, timeout, retries, pause):
+    #: How often a request is tried, after pauses that double from so many seconds.
+    tries, pause = 6, 0.5
+
+    def __init__(self, urls, key, concurrency, timeout):
         self.urls = [without_user(url) if key else url for url in urls]
-        self.key = key
-        self.concurrency, self.timeout = concurrency, timeout
-        self.retries, self.pause = retries, pause
+        self.key, self.concurrency, self.timeout = key, concurrency, timeout
         self.down = dict.fromkeys(self.urls, 0.0)
+        self.proxies = {url: _proxy(urlsplit(url)) for url in self.urls}
 
     def masked(self, text):
         """Return `text` without the key, should a server repeat it."""
@@ -57,31 +69,29 @@ class Http:
 
     @contextmanager
     def open(self):
-        """Open the client; `run` calls coroutine functions on its loop from other threads."""
+        """Open the client; `portal` calls coroutine functions on its loop from other threads."""
         from anyio.from_thread import start_blocking_portal
 
         with start_blocking_portal() as self.portal:
-            self.run = self.portal.call
-            with self.portal.wrap_async_context_manager(self._client()):
+            self.client = self.portal.call(self._client)
+            with self.portal.wrap_async_context_manager(self.client):
                 yield
 
-    @asynccontextmanager
     async def _client(self):
         import aiohttp
 
         self.gate = asyncio.Semaphore(self.concurrency)
+        self.room = asyncio.Semaphore(_AHEAD * self.concurrency)
         headers = {"Accept-Encoding": "identity", "Content-Type": "application/json"}
         if self.key:
             headers["Authorization"] = f"Bearer {self.key}"
-        async with aiohttp.ClientSession(
+        return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self.concurrency),
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT),
+            timeout=aiohttp.ClientTimeout(self.timeout, sock_connect=_CONNECT),
             headers=headers,
             auto_decompress=False,
-            trust_env=True,
-        ) as self.client:
-            yield
+        )
 
     def pick(self, place, failed=()):
         """Return the URL for what belongs to `place`, always the same; a dead one's share moves.
@@ -97,57 +107,49 @@ class Http:
         now = time.monotonic()
         return min([url for url in self.urls if self.down[url] <= now] or self.urls, key=order)
 
-    async def post(self, place, path, body, *, check=dict, retries=None):
+    async def ask(self, place, path, read, body=(), tries=3):
         """Send a request, again after a pause where that can help.
 
-        `body` makes its bytes when it is sent, not before, so that few are in memory. Returns the
-        reply as `check` gives it back (it raises where the reply has another form), or
-        a `Failure`.
+        `body` is posted, in parts, so that the requests about an image share its bytes; without it
+        a page is got. Returns what `read` makes of the answer's bytes (it raises where they have
+        another form), or a `Failure`.
         """
-        return await self._tried(place, path, body, lambda told: check(json.loads(told)), retries)
+        from aiohttp import ClientConnectorError, ConnectionTimeoutError
 
-    async def get(self, url, path, read=bytes.decode):
-        """Return a page of one URL as it is read, or a `Failure`."""
-        return await self._tried(url, path, None, read, 2)
-
-    async def _tried(self, place, path, body, read, retries):
-        """Ask until there is an answer that can be read, or no more tries."""
-        import aiohttp
-
-        told, failed, retries = "", [], self.retries if retries is None else retries
+        failed, wait = [], 0.0
         async with self.gate:
-            for attempt in range(retries + 1):
-                url, wait = self.pick(place, failed) if body else place, self.pause * 2**attempt
+            while len(failed) < tries:
+                if failed:
+                    await asyncio.sleep(wait)
+                url, wait = self.pick(place, failed), self.pause * 2 ** len(failed)
+                failed.append(url)
                 try:
-                    async with asyncio.timeout(self.timeout):
-                        status, after, answer = await self._once(url + path, body)
+                    status, after, answer = await self._once(url, path, body)
                     if status < 300:
                         return read(answer)
                     if status < 400:
-                        return Failure(f"HTTP {status}: it sends elsewhere, which is not followed")
-                    told = " ".join(answer[:300].decode(errors="replace").split())
-                    told = f"HTTP {status}: {told}"
+                        answer = b"it sends elsewhere, which is not followed"
+                    told = self.masked(" ".join(answer[:3000].decode(errors="replace").split()))
+                    told = f"HTTP {status}: {told[:300]}"
                     if status < 500 and status not in _AGAIN:
-                        return Failure(self.masked(told))
+                        return Failure(told)
                     wait = max(wait, min(60.0, after))
-                except TimeoutError as error:
-                    told = f"no whole answer within {self.timeout:g} s"
-                    if isinstance(error, aiohttp.ConnectionTimeoutError):
-                        self.down[url] = time.monotonic() + _REST
                 except Exception as error:  # whatever a server sends is that request's failure
-                    told = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-                    if isinstance(error, aiohttp.ClientConnectorError):
+                    told = self.masked(" ".join(str(error).split()))
+                    told = told[:200] or f"no whole answer within {self.timeout:g} s"
+                    told = f"{type(error).__name__}: {told}"
+                    if isinstance(error, (ClientConnectorError, ConnectionTimeoutError)):
                         self.down[url] = time.monotonic() + _REST
-                failed.append(url)
-                if attempt < retries:
-                    await asyncio.sleep(wait)
-        return Failure(self.masked(f"{told} ({retries + 1} tries)"))
+        return Failure(f"{told} ({tries} tries)")
 
-    async def _once(self, url, body):
+    async def _once(self, url, path, body):
         """Return status, seconds of Retry-After and body, of which no more than so much is read."""
-        data = io.BytesIO(body()) if body else None
-        method = "POST" if body else "GET"
-        async with self.client.request(method, url, data=data, allow_redirects=False) as reply:
+        how = {"proxy": self.proxies[url], "allow_redirects": False}
+        if body:
+            size = sum(map(len, body))
+            how["headers"] = {"Content-Length": str(size)}
+            how["data"] = _each(body if size > _ONE_PIECE else [b"".join(body)])
+        async with self.client.request("POST" if body else "GET", url + path, **how) as reply:
             answer = bytearray()
             async for part in reply.content.iter_any():
                 answer += part

@@ -13,7 +13,10 @@ import json
 import math
 from dataclasses import dataclass
 
-from medcal_nb.ask.calls import Failure, Generate, LabelProbabilities, Labels, Reply
+from medcal_nb.ask.calls import Failure, LabelProbabilities, Labels, Reply, encode_png
+
+#: What a server gives at best.
+CAN = frozenset(("generate", "turns", "sample", "logprobs", "labels"))
 
 #: Stands for the image in a body.
 IMAGE = "@@image@@"
@@ -44,6 +47,17 @@ class Server:
     scores: bool = False
     names: bool = False
 
+    def cannot(self):
+        """Why it cannot give what it does not, by the names in `CAN`."""
+        why = {}
+        if self.draws is None:
+            why["sample"] = "the server gives the same reply at every temperature and seed"
+        if not self.top:
+            why["logprobs"] = "the server answers without log-probabilities"
+        if not (self.decides or self.top > 1):
+            why["labels"] = "the server gives neither typed decisions nor likely first tokens"
+        return why
+
 
 # --- images --------------------------------------------------------------------------------------
 
@@ -54,11 +68,8 @@ def image_url(picture):
     A JPEG or PNG in grey or RGB, neither turned by its EXIF nor transparent nor animated, is sent
     as it is; all else is opened as everywhere here and sent as PNG.
     """
-    kind, data = (None if picture.change else _own_bytes(picture.source)) or (b"png", None)
-    if data is None:
-        buffer = io.BytesIO()
-        picture.open().save(buffer, format="PNG", compress_level=1)
-        data = buffer.getvalue()
+    found = None if picture.change else _own_bytes(picture.source)
+    kind, data = found or (b"png", encode_png(picture.open()))
     return b"data:image/%b;base64,%b" % (kind, base64.b64encode(data))
 
 
@@ -82,20 +93,18 @@ def _own_bytes(source):
         return None
 
 
-def fill(path, body, url, name="", known=False):
-    """Write a body as JSON bytes, in it the image: by its URL, its name, or both.
-
-    A server that knows a name finds the image again without its bytes.
-    """
+def fill(path, body, url, name=""):
+    """Write a body as JSON, in it the image: by its URL, its name, or both; in parts of bytes."""
     before, _, after = json.dumps(body).encode().partition(f'"{IMAGE}"'.encode())
     if path == DECISION:
         head, _, data = url.partition(b";base64,")
-        part = b'{"media_type": "', head.removeprefix(b"data:"), b'", "data_base64": "', data, b'"}'
-    else:
-        shown = (b"null",) if known else (b'{"url": "', url, b'"}')
-        called = f', "uuid": "{name}"'.encode() if name else b""
-        part = b'{"type": "image_url", "image_url": ', *shown, called, b"}"
-    return b"".join((before, *part, after))
+        kind = head.removeprefix(b"data:")
+        return before + b'{"media_type": "%b", "data_base64": "' % kind, data, b'"}' + after
+    called = f', "uuid": "{name}"}}'.encode() if name else b"}"
+    before += b'{"type": "image_url", "image_url": '
+    if url is None:
+        return (before + b"null" + called + after,)
+    return before + b'{"url": "', url, b'"}' + called + after
 
 
 # --- bodies --------------------------------------------------------------------------------------
@@ -111,14 +120,6 @@ def chat(server, prompt, limit, **more):
     return CHAT, body | more
 
 
-def drawing(server, seed, temperature, limit, n=1):
-    """Write the fields of a sampled request; `transformers serve` reads its own as JSON text."""
-    more = {"seed": seed, "temperature": temperature} | ({"n": n} if n > 1 else {})
-    for name, settings in (server.draws or {}).items():
-        more[name] = json.dumps({**settings, "max_new_tokens": limit})
-    return more
-
-
 def seed_of(call):
     """Return (seed of the item, number of the sample) of a sampled call, for a server.
 
@@ -130,18 +131,10 @@ def seed_of(call):
 
 
 def grouped(calls, server):
-    """Split calls into those of one request: samples of a prompt, where the server gives several.
-
-    Raises
-    ------
-    TypeError
-        When a call is neither a `Generate` nor a `Labels`.
-    """
+    """Split calls into those of one request: samples of a prompt, where it gives several."""
 
     def request(numbered):
         i, call = numbered
-        if not isinstance(call, (Generate, Labels)):
-            raise TypeError(f"a served model cannot answer a {type(call).__name__} call")
         if not (server.several and getattr(call, "seed", "")):
             return i
         base, number = seed_of(call)  # of consecutive numbers, so that i runs with them
@@ -155,10 +148,22 @@ def grouped(calls, server):
 
 
 def exchange(calls, server):
-    """Turn a call, or samples of one prompt, into an exchange."""
-    if isinstance(calls[0], Labels):
-        return (yield from _label_exchange(calls[0], server))
-    return (yield from _reply_exchange(calls, server))
+    """Turn a call, or samples of one prompt that are consecutive in number, into an exchange."""
+    call, more = calls[0], {"logprobs": True} if server.top else {}
+    if isinstance(call, Labels):
+        return (yield from _label_exchange(call, server))
+    if call.seed:
+        more |= {"seed": sum(seed_of(call)), "temperature": call.temperature}
+        more |= {"n": len(calls)} if len(calls) > 1 else {}
+        for name, settings in (server.draws or {}).items():  # `transformers serve` reads JSON text
+            more[name] = json.dumps({**settings, "max_new_tokens": call.max_new_tokens})
+    (reply,) = yield [chat(server, call.prompt, call.max_new_tokens, **more)]
+    choices = sorted(reply["choices"], key=lambda choice: choice.get("index", 0))
+    if len(choices) != len(calls):
+        return [Failure(f"{len(choices)} replies to a request for {len(calls)}")] * len(calls)
+    prompt_tokens = count(reply, "prompt_tokens")
+    written = count(reply, "completion_tokens") if len(calls) == 1 else 0
+    return [_reply(choice, prompt_tokens, written) for choice in choices]
 
 
 def advance(exchange, replies, n):
@@ -179,22 +184,6 @@ def advance(exchange, replies, n):
         told = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         failed = Failure(f"the server answered in another form: {told}")
     return None, [failed] * n
-
-
-def _reply_exchange(calls, server):
-    """Ask for a reply, or for several samples of one prompt, consecutive in number."""
-    call, more = calls[0], {"logprobs": True} if server.top else {}
-    if call.seed:
-        base, number = seed_of(call)
-        limit = call.max_new_tokens
-        more |= drawing(server, base + number, call.temperature, limit, len(calls))
-    (reply,) = yield [chat(server, call.prompt, call.max_new_tokens, **more)]
-    choices = sorted(reply["choices"], key=lambda choice: choice.get("index", 0))
-    if len(choices) != len(calls):
-        return [Failure(f"{len(choices)} replies to a request for {len(calls)}")] * len(calls)
-    prompt_tokens = count(reply, "prompt_tokens")
-    written = count(reply, "completion_tokens") if len(calls) == 1 else 0
-    return [_reply(choice, prompt_tokens, written) for choice in choices]
 
 
 def _label_exchange(call, server):
@@ -228,7 +217,7 @@ def count(reply, name):
 
 
 def clean(text):
-    """Return text that can be written: half of a surrogate pair is replaced."""
+    """Return a text as one that can be written: half of a surrogate pair is replaced."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
@@ -239,7 +228,7 @@ def token_entries(choice):
 
 def _logprob(entry):
     value = entry["logprob"]
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value <= 1e-3:
+    if type(value) not in (int, float) or not value <= 1e-3:
         raise ValueError(f"a log-probability of {value!r}")
     return min(0.0, float(value))
 
@@ -276,12 +265,11 @@ def first_token_labels(entries, labels):
     whole : bool
         Whether each label is one token, so that its share is that of its first.
     """
-    top = [
-        (str(entry["token"]).strip().casefold(), math.exp(_logprob(entry)))
-        for entry in (entries[0].get("top_logprobs") or () if entries else ())
-    ]
-    mass, shared, whole = dict.fromkeys(labels, 0.0), 0.0, True
-    for token, p in top:
+    top = (entries[0].get("top_logprobs") or ()) if entries else ()
+    mass, shared, whole, least = dict.fromkeys(labels, 0.0), 0.0, True, 1.0
+    for entry in top:
+        token, p = str(entry["token"]).strip().casefold(), math.exp(_logprob(entry))
+        least = min(least, p)
         begun = [label for label in labels if token and label.casefold().startswith(token)]
         begun = [label for label in begun if label.casefold() == token] or begun
         if len(begun) == 1:
@@ -290,11 +278,9 @@ def first_token_labels(entries, labels):
         elif begun:
             shared += p
     total = math.fsum(mass.values())
-    least = min((p for _, p in top), default=1.0)
-    if total == 0 or shared > UNDECIDED * (total + shared):
-        return Failure(f"likely first tokens do not tell {' and '.join(labels)} apart"), False
-    if min(mass.values()) == 0 and least > UNDECIDED * total:
-        told = f"not all of {', '.join(labels)} are among the {len(top)} likely first tokens"
+    unseen = min(mass.values()) == 0 and least > UNDECIDED * total
+    if total == 0 or unseen or shared > UNDECIDED * (total + shared):
+        told = f"the {len(top)} likely first tokens do not tell {', '.join(labels)} apart"
         return Failure(told), False
     return ({label: value / total for label, value in mass.items()}, min(1.0, total)), whole
 
@@ -307,14 +293,14 @@ def scored(call, server, before):
     """
     ways = {(label, way) for label in call.labels for way in (label, label[:1].upper() + label[1:])}
     told = yield from _forced(call, server, sorted(ways), before, closed=False)
-    flat = [ids for ids, _ in told.values()]
-    if any(a != b and b[: len(a)] == a for a in flat for b in flat):
-        sizes = {way: len(ids) + 1 for way, (ids, _) in told.items()}
+    written = [[token for token, _ in read] for read in told.values()]
+    if any(a != b and b[: len(a)] == a for a in written for b in written):
+        sizes = {way: len(read) + 1 for way, read in told.items()}
         told = yield from _forced(call, server, sorted(ways), before, closed=True)
-        told = {way: ([], scores[: sizes[way]]) for way, (_, scores) in told.items()}
+        told = {way: read[: sizes[way]] for way, read in told.items()}
     mass = dict.fromkeys(call.labels, 0.0)
-    for (label, _), (_, scores) in told.items():
-        mass[label] += math.exp(math.fsum(scores)) if scores else 0.0
+    for (label, _), read in told.items():
+        mass[label] += math.exp(math.fsum(p for _, p in read)) if read else 0.0
     total = math.fsum(mass.values())
     if not total:
         return [Failure(f"the server gives no probability to any of {', '.join(call.labels)}")]
@@ -332,7 +318,7 @@ def _forced(call, server, ways, before, *, closed):
     found = {}
     for way, reply in zip(ways, (yield requests), strict=True):
         entries = [next(iter(entry.items())) for entry in reply["prompt_logprobs"][before:]]
-        found[way] = [token for token, _ in entries], [_logprob(entry) for _, entry in entries]
+        found[way] = [(token, _logprob(entry)) for token, entry in entries]
     return found
 
 
@@ -350,10 +336,8 @@ def _decision(server, call):
 def _decided(answer, labels):
     """Read a typed decision."""
     decision = answer["answers"]["q"]
-    if decision["type"] == "noul":
-        shares = {"yes": float(decision["noul"]), "no": 1.0 - float(decision["noul"])}
-    else:
-        shares = {label: float(decision["probabilities"][label]) for label in labels}
+    told = decision.get("probabilities") or {"yes": decision["noul"], "no": 1 - decision["noul"]}
+    shares = {label: float(told[label]) for label in labels}
     total = math.fsum(shares.values())
     if not all(0 <= p <= 1 for p in shares.values()) or abs(total - 1) > 1e-3:
         raise ValueError(f"probabilities {list(shares.values())}")

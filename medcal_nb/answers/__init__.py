@@ -11,7 +11,7 @@ from medcal_nb.answers.columns import (
     GRADED_COLUMNS,
     KEY,
     KINDS,
-    to_storage,
+    checked,
 )
 from medcal_nb.answers.files import iter_table, table_format, write_table
 from medcal_nb.answers.log import AnswerLog, explained, gathered, merge_logs, write_log
@@ -73,20 +73,12 @@ def load_answers(path, columns=None) -> pd.DataFrame:
         If the file is missing, damaged or not a table of answers; tables with other names come
         in through ``medcal import``.
     """
-    with explained(path), _opened(path) as log:
+    if is_log(path):
+        opened = AnswerLog(path, read_only=True)
+    else:
+        opened = gathered(checked(iter_table(path), path), path)
+    with explained(path), opened as log:
         return log.read(columns)
-
-
-def _opened(path) -> contextlib.AbstractContextManager[AnswerLog]:
-    return AnswerLog(path, read_only=True) if is_log(path) else gathered(_checked(path), path)
-
-
-def _checked(path):
-    first = 1
-    for block in iter_table(path):
-        stored = to_storage(block, where=str(path), first_row=first)
-        first += len(stored["model"])
-        yield stored
 
 
 def export_answers(

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from tqdm.auto import tqdm
 
 from medcal_nb.answers import write_log
-from medcal_nb.answers.columns import COLUMNS, accepted, block_of
-from medcal_nb.answers.files import blocks_of, iter_table
+from medcal_nb.answers.columns import COLUMNS, accepted, check_column, fault
+from medcal_nb.answers.files import block_of, blocks_of, iter_table
 from medcal_nb.errors import MedcalError, printable
 
 from .registry import detect, readers
@@ -28,7 +28,6 @@ def import_file(
     parse: Callable[..., tuple] | None = None,
     grade: Callable[..., bool | None] | None = None,
     if_exists: str = "error",
-    progress: bool = False,
 ) -> Imported:
     """Write the answers of a table, or of another tool's log, to a log: all of them, or nothing.
 
@@ -54,8 +53,6 @@ def import_file(
         outer spaces and the ``.0`` of a whole number apart.
     if_exists : {"error", "ignore", "replace"}
         For answers that the log holds with other content; equal ones are left as they are.
-    progress : bool
-        Show a bar on stderr.
 
     Returns
     -------
@@ -97,8 +94,7 @@ def import_file(
         blocks = blocks_of((row for _, row in source.rows()), path)
     else:
         blocks = iter_table(path)
-    look = {"desc": printable(path.name), "unit": " blocks"}
-    blocks = tqdm(blocks, disable=None if progress else True, **look)
+    blocks = tqdm(blocks, desc=printable(path.name), unit=" blocks", disable=None)
     return _import_blocks(blocks, to, columns, path, report, if_exists)
 
 
@@ -138,22 +134,15 @@ def _equal(answer, gold, *_):
 
 def _items(path) -> dict[str, dict]:
     known = {}
-    for _, row in Source(path).rows():
+    for number, row in Source(path).rows():
         if "item_id" not in row:
             raise MedcalError(f"{path}: no column 'item_id'; columns are {', '.join(row)}")
-        kind, kinds = row.get("question_type"), COLUMNS["question_type"].allowed
-        if kind is not None and kind not in kinds:
-            raise MedcalError(
-                f"{path}: item '{row['item_id']}': question_type {kind!r} is not one of "
-                f"{', '.join(kinds)}"
-            )
+        check_column([row.get("question_type")], COLUMNS["question_type"], path, number)
         row |= {n: accepted(row[n]) or row[n] for n in _LISTS if isinstance(row.get(n), str)}
         options = row.get("options")
-        if isinstance(options, str):
-            raise MedcalError(
-                f'{path}: item \'{row["item_id"]}\': its options are no JSON list; write ["a", "b"]'
-            )
-        row["options"] = None if options is None else [str(option) for option in options]
+        if not isinstance(options, list | None):
+            raise fault(path, number, "options", options, "is no JSON list", 'write ["a", "b"]')
+        row["options"] = options and [str(option) for option in options]
         known[str(row["item_id"])] = {k: v for k, v in row.items() if k not in _ASKED}
     return known
 

@@ -21,12 +21,11 @@ closed on the left, [0, 0.2) … [0.8, 1]: ``medcal score --bins 5 --closed left
 
 from pathlib import PurePosixPath
 
-from medcal_nb.answers.columns import ROUNDING
+from medcal_nb.answers.columns import Column, check_column
 from medcal_nb.answers.files import rows_of
-from medcal_nb.errors import MedcalError
 
 from .registry import Reader, has
-from .source import at, flag, number
+from .source import at
 
 _GOLDS = ("gold", "answer", "ideal", "target")
 _MARKS = ("correct", "response_correct", "is_correct", "correct_indicator")
@@ -50,15 +49,19 @@ def _read_uqlm(source, columns, notes):
             row = {_singular(name): value for name, value in row.items()}
             if k == 1:
                 scorers, marks, gold = _roles(source, columns, row, notes)
-            for scorer in scorers:
+            grade = Column(marks, "flag", "write true/false or 1/0")
+            (correct,) = check_column([row.get(marks)], grade, source.path, k)
+            for name in scorers:
+                scorer = Column(name, "unit", "not a confidence: drop the column")
+                (confidence,) = check_column([row.get(name)], scorer, source.path, k)
                 yield {
                     "item_id": row.get(columns.item) if columns.item else k,
-                    "strategy": f"{prefix}:{scorer}" if prefix else scorer,
+                    "strategy": f"{prefix}:{name}" if prefix else name,
                     "answer": row.get("response"),
                     "raw": row.get("raw_response") or row.get("response"),
                     "gold": row.get(gold),
-                    "confidence": _score(source, k, scorer, row.get(scorer)),
-                    "correct": _marked(source, k, marks, row.get(marks)),
+                    "confidence": confidence,
+                    "correct": correct,
                     "parse_ok": row.get("response") is not None,
                 }
 
@@ -68,8 +71,7 @@ def _roles(source, columns, row, notes):
     named = (columns.correct, columns.gold, columns.item)
     scorers = [n for n in row if _is_scorer(n) and n not in named]
     if not scorers or "response" not in row:
-        shown = ", ".join(map(str, row))
-        raise source.broken(None, f"no 'response' or no scorer among {shown}")
+        raise source.broken(None, f"no 'response' or no scorer among {', '.join(map(str, row))}")
     marks = next((n for n in (columns.correct, *_MARKS) if n in row), None)
     gold = next((n for n in (columns.gold, *_GOLDS) if n in row), None)
     if marks is None and gold is None:
@@ -78,23 +80,6 @@ def _roles(source, columns, row, notes):
             "by --correct or --gold (kept ungraded)"
         )
     return scorers, marks, gold
-
-
-def _marked(source, row, name, value):
-    found = {"true": True, "false": False}.get(str(value).strip().lower(), flag(value))
-    if found is None and value is not None:
-        raise source.broken(row, f"'{name}' is {value!r}")
-    return found
-
-
-def _score(source, row, name, value):
-    score = number(value)
-    if score is not None and not -ROUNDING <= score <= 1 + ROUNDING:
-        raise MedcalError(
-            f"{source.path}: row {row}, column '{name}': value {score:g} is outside 0 to 1; not a "
-            "confidence: drop the column"
-        )
-    return score
 
 
 def _results(source):
@@ -113,13 +98,13 @@ def _turned(source, data):
     """Numbered rows from columns."""
     if isinstance(data, list) and data and all(isinstance(row, dict) for row in data):
         return enumerate(data, 1)
-    if not isinstance(data, dict) or not data:
+    if not isinstance(data, dict):
         raise source.broken(None, "no 'data'")
     judges = at(data, "templates", dict)
     judged = {f"judge_{name}": at(judges[name], "judge_result.scores") for name in judges}
     lists = {k: v for k, v in (data | judged).items() if isinstance(v, list)}
     if len({len(v) for v in lists.values()}) != 1:
-        raise source.broken(None, "columns of different length")
+        raise source.broken(None, "no columns, or columns of different length")
     return enumerate(rows_of(lists), 1)
 
 
@@ -138,10 +123,9 @@ def _is_uqlm(source):
         results = (source.first, at(source.first, "data", dict), at(inner, "data", dict))
         return any({"prompts", "responses"} <= result.keys() for result in results)
     names = {_singular(n) for n in source.first}
-    if not {"prompt", "response"} <= names or "confidence" in names:
-        return False
     scorers = {n for n in names if _is_scorer(n)}
-    return bool(scorers - _COMMON or (scorers and "sampled_responses" in names))
+    plain = scorers - _COMMON or "sampled_responses" in names
+    return bool(scorers and plain and {"prompt", "response"} <= names and "confidence" not in names)
 
 
 _VLCB = {

@@ -1,7 +1,6 @@
 """Result sheets of VLMEvalKit: ``<model>_<dataset>.xlsx`` or ``.tsv``.
 
-Model and data set are taken from the name where a folder of the file is named as the model, or
-the data set is a known one.
+Model and data set are taken from the name where a folder of the file is named as the model.
 
 Columns ``index, question, answer, prediction``, the options ``A``, ``B``, … of multiple-choice
 sets, ``category`` and the like, and after judging ``hit`` (or ``score``). There is no confidence.
@@ -17,12 +16,6 @@ from medcal_nb.errors import MedcalError
 from .registry import Reader
 from .source import flag
 
-_DATASETS = (
-    "MMBench|CCBench|GMAI|SEEDBench|MMMU|MMStar|MMVet|MME|MMT-Bench|MathVista|MathVision|MathVerse|"
-    "ScienceQA|AI2D|POPE|HallusionBench|OCRBench|OCRVQA|TextVQA|DocVQA|InfoVQA|ChartQA|COCO|"
-    "LLaVABench|RealWorldQA|BLINK|PathVQA|VQA-RAD|VQARAD|SLAKE|PMC-VQA|MedXpertQA|OmniMedVQA"
-)
-_NAME = re.compile(rf"(?P<model>.+?)_(?P<dataset>(?:{_DATASETS})(?![a-z]).*)")
 _JUDGED = re.compile(
     r"_(?:(?:openai|exact_matching|gpt4|(?:chat)?gpt-[^_]+)_(?:result|score)|"
     r"auxmatch|(?:chat)?gpt-[^_]+)$"
@@ -43,15 +36,12 @@ def _read(source, columns, notes):
     if source.suffix not in (".xlsx", ".tsv", ".csv"):
         raise MedcalError(f"{path}: VLMEvalKit writes .xlsx or .tsv")
     known = _named(path, columns.model)
-    known = {k: v for k, v in known.items() if getattr(columns, k) is None}
-    if known:
-        shown = " and ".join(f"{k} '{v}'" for k, v in known.items())
-        notes.append(f"{path}: {shown} by the name of the file")
     for number, row in source.rows():
         out = known | source.take(row, _COLUMNS, number) | {"strategy": "generate"}
         if out["item_id"] is None:
             continue
-        options = {k: _written(row[k]) for k in ascii_uppercase if _written(row.get(k)) is not None}
+        options = {k: _written(row.get(k)) for k in ascii_uppercase}
+        options = {k: text for k, text in options.items() if text is not None}
         raw, gold = _written(source.need(row, "prediction", number)), _written(out["gold"])
         answer, kind = _answered(raw, options, gold)
         same = None if None in (answer, gold) else answer.casefold() == gold.casefold()
@@ -67,14 +57,13 @@ def _read(source, columns, notes):
 
 
 def _named(path, model) -> dict[str, str]:
-    """Model and data set from the name of the file, where it plainly says them."""
+    """Model and data set from the name of the file, where a folder of it is named as the model."""
     stem = _JUDGED.sub("", path.stem)
     folders = [p.name for p in list(path.resolve().parents)[:2]]  # <model>/ or <model>/<run>/
     for known in (model, *folders):
-        if known and stem.startswith(f"{known}_") and len(stem) > len(known) + 1:
-            return {"model": known, "dataset": stem[len(known) + 1 :]}
-    match = _NAME.fullmatch(stem)
-    return match.groupdict() if match else {}
+        if known and stem.startswith(f"{known}_"):
+            return {"model": known, "dataset": stem.removeprefix(f"{known}_")}
+    return {}
 
 
 def _written(value):

@@ -115,8 +115,6 @@ def test_what_exists_is_kept_or_replaced_as_asked(log):
     assert log.read()["answer"].tolist() == ["yes", "yes"]
     assert log.append([row(1, answer="no")], if_exists="replace") == 1
     assert log.read()["answer"].tolist() == ["no", "yes"]
-    with pytest.raises(ValueError, match="if_exists"):
-        log.append([row(1)], if_exists="maybe")
 
 
 def test_two_processes_append_to_one_log(tmp_path):

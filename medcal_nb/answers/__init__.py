@@ -89,7 +89,7 @@ def export_answers(
     Parameters
     ----------
     log, to : path
-    format : {"csv", "tsv", "parquet", "jsonl"}, optional
+    format : {"csv", "parquet", "jsonl"}, optional
         By the end of the name of `to` where it is not given.
     force : bool
         Replace a file that is there; never the source, a log, or what is no regular file.
@@ -109,10 +109,10 @@ def export_answers(
     """
     to = Path(to)
     kind = format or table_format(to)
-    if kind not in ("csv", "tsv", "parquet", "jsonl"):
+    if kind not in ("csv", "parquet", "jsonl"):
         raise MedcalError(f"{to}: cannot export as '{kind}'; use csv, parquet or jsonl")
-    if safe_csv and kind not in ("csv", "tsv"):
-        raise MedcalError(f"{to}: --safe-csv is for .csv and .tsv files; leave it out")
+    if safe_csv and kind != "csv":
+        raise MedcalError(f"{to}: --safe-csv is for .csv files; leave it out")
     with AnswerLog(log, read_only=True) as source:
         types = {name: KINDS[column.kind].written for name, column in COLUMNS.items()}
         for name, found in source.extra_columns().items():

@@ -161,43 +161,33 @@ def write_table(frames: Iterable[pd.DataFrame], part, kind: str, types: dict, sa
     frames give equal bytes. `safe` puts a quote before cells that a spreadsheet takes for a
     formula.
     """
-    n = 0
-    with _opened(part, kind, types) as file:
-        for frame in frames:
-            block = block_of(frame)
-            if kind == "jsonl":
-                file.writelines(encode_json(row) + "\n" for row in rows_of(block))
-            else:
-                file.write_table(_arrow_table(block, types, safe))
-            n += len(frame)
-    return n
-
-
-def _opened(part, kind, types):
+    import pyarrow as pa
     import pyarrow.csv as pc
     import pyarrow.parquet as pq
 
+    n = 0
+    schema = pa.schema({name: "string" if t == "json" else t for name, t in types.items()})
     if kind == "jsonl":
-        return part.open("w", encoding="utf-8", newline="\n")
-    schema = _arrow_table({name: [] for name in types}, types, False).schema
-    if kind == "parquet":
-        return pq.ParquetWriter(part, schema, compression="zstd")
-    options = pc.WriteOptions(delimiter="\t" if kind == "tsv" else ",")
-    return pc.CSVWriter(part, schema, write_options=options)
-
-
-def _arrow_table(block, types, safe):
-    import pyarrow as pa
-
-    arrays = {}
-    for name, values in block.items():
-        if types[name] == "json":
-            values = [v if v is None or type(v) is str else encode_json(v) for v in values]
-        if safe and types[name] in ("json", "string"):
-            values = [f"'{v}" if v and v.startswith(_FORMULA) else v for v in values]
-        kind = "string" if types[name] == "json" else types[name]
-        arrays[name] = pa.array(values, pa.type_for_alias(kind))
-    return pa.table(arrays)
+        file = part.open("w", encoding="utf-8", newline="\n")
+    elif kind == "parquet":
+        file = pq.ParquetWriter(part, schema, compression="zstd")
+    else:
+        file = pc.CSVWriter(part, schema)
+    with file:
+        for frame in frames:
+            n += len(frame)
+            block = block_of(frame)
+            if kind == "jsonl":
+                file.writelines(encode_json(row) + "\n" for row in rows_of(block))
+                continue
+            for name, values in block.items():
+                if types[name] == "json":
+                    values = [v if v is None or type(v) is str else encode_json(v) for v in values]
+                if safe and types[name] in ("json", "string"):
+                    values = [f"'{v}" if v and v.startswith(_FORMULA) else v for v in values]
+                block[name] = values
+            file.write_table(pa.table(block, schema))
+    return n
 
 
 def _arrow_blocks(path):

@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,6 +15,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 import pandas as pd
+from pandas.api.types import is_list_like
 
 from medcal_nb.answers.columns import (
     ANSWER_COLUMNS,
@@ -123,12 +125,9 @@ class AnswerLog:
 
     def keys(self, *, model=None, dataset=None, strategy=None) -> set[tuple]:
         """The keys (model, dataset, item_id, strategy, sample) of the answers there are."""
-        known: dict = {}  # one text an item, not one a row
-        filters = {"model": model, "dataset": dataset, "strategy": strategy}
-        return {
-            tuple(known.setdefault(value, value) for value in key)
-            for key in self._select(_KEY, filters)
-        }
+        keys = self._select(_KEY, model=model, dataset=dataset, strategy=strategy)
+        # one text an item, not one a row
+        return {(*map(sys.intern, texts), sample) for *texts, sample in keys}
 
     def models(self) -> set[str]:
         """The models that there are answers of."""
@@ -137,8 +136,8 @@ class AnswerLog:
     def runs(self, *, model=None, dataset=None) -> dict[str, set]:
         """The ``run_id`` of the answers there are, by strategy."""
         runs: dict[str, set] = {}
-        filters = {"model": model, "dataset": dataset}
-        for strategy, run_id in self._select("DISTINCT strategy, run_id", filters):
+        told = self._select("DISTINCT strategy, run_id", model=model, dataset=dataset)
+        for strategy, run_id in told:
             runs.setdefault(strategy, set()).add(run_id)
         return runs
 
@@ -169,7 +168,7 @@ class AnswerLog:
     def iter_frames(
         self, columns: Sequence[str] | None = None, *, ordered: bool = True, **filters
     ) -> Iterator[pd.DataFrame]:
-        """Answers in frames of bounded size, each with the same columns; one at least.
+        """Answers in frames of bounded size, each with the same columns.
 
         In key order, or with ``ordered=False`` in the order of the file, which is faster.
         """
@@ -183,20 +182,22 @@ class AnswerLog:
 
     def samples(self) -> dict[str, int]:
         """Each strategy with the highest number of a sample in it: 0 where it asks once."""
-        return dict(self._select("strategy, MAX(sample)", tail=" GROUP BY 1 ORDER BY 1"))
+        return dict(self._select("strategy, MAX(sample)", " GROUP BY 1 ORDER BY 1"))
 
     def extra_columns(self) -> dict[str, set[str]]:
         """Names of the columns that are not ours, with the JSON types they hold."""
         names: dict[str, set[str]] = {}
         each = ", json_each(extra) AS e WHERE typeof(e.key) = 'text' GROUP BY 1, 2 ORDER BY 1"
-        for name, kind in self._select("e.key, e.type", tail=each):
+        for name, kind in self._select("e.key, e.type", each):
             names.setdefault(name, set()).add(kind)
         return names
 
-    def _select(self, what, filters=None, tail="") -> Iterator[tuple]:
-        where, values = _where(filters or {})
+    def _select(self, what, tail="", **filters) -> Iterator[tuple]:
+        wanted = {c: v if is_list_like(v) else [v] for c, v in filters.items() if v is not None}
+        where = " AND ".join(f"{c} IN ({', '.join('?' * len(v))})" for c, v in wanted.items())
+        query = f"SELECT {what} FROM answers{f' WHERE {where}' if where else ''}{tail}"
         with explained(self.path):
-            yield from self._con.execute(f"SELECT {what} FROM answers{where}{tail}", values)
+            yield from self._con.execute(query, [*chain(*wanted.values())])
 
     def _chosen(self, columns):
         """The kept columns that are needed, and the names wanted out of ``extra``."""
@@ -211,16 +212,10 @@ class AnswerLog:
         return [*(c for c in columns if c in COLUMNS), *(["extra"] if others else [])], others
 
     def _blocks(self, names, ordered, filters) -> Iterator[dict[str, list]]:
-        """Blocks as they are kept; one without rows where there are none."""
-        tail = f" ORDER BY {_KEY}" if ordered else ""
-        rows = self._select(", ".join(names), filters, tail)
-        part = list(islice(rows, CHUNK))
-        while True:
-            columns = zip(*part, strict=True) if part else ((),) * len(names)
-            yield dict(zip(names, map(list, columns), strict=True))
-            part = list(islice(rows, CHUNK))
-            if not part:
-                return
+        """Blocks as they are kept."""
+        rows = self._select(", ".join(names), f" ORDER BY {_KEY}" if ordered else "", **filters)
+        for part in iter(lambda: list(islice(rows, CHUNK)), []):
+            yield dict(zip(names, map(list, zip(*part, strict=True)), strict=True))
 
 
 @contextlib.contextmanager
@@ -451,14 +446,9 @@ def _publish(con, to, if_exists, where) -> int:
 
 def _copy(con, source, target, if_exists, where) -> int:
     """Add the rows of one table to another, equal ones apart; the number of rows written."""
-    if if_exists not in _ON_CONFLICT:
-        raise ValueError(f"if_exists is one of {', '.join(_ON_CONFLICT)}, not {if_exists!r}")
     con.execute("BEGIN IMMEDIATE")
     with con:
         before = con.total_changes
-        if con.execute(f"SELECT 1 FROM {target} LIMIT 1").fetchone() is None:
-            con.execute(f"INSERT INTO {target} SELECT * FROM {source}")
-            return con.total_changes - before
         if if_exists == "error":
             key = ", ".join(f"s.{c}" for c in KEY)
             clashes = f"FROM {source} s JOIN {target} t ON {_SAME} WHERE {_DIFFERS}"
@@ -480,15 +470,3 @@ def _copy(con, source, target, if_exists, where) -> int:
 
 def _shown(key) -> str:
     return ", ".join(f"{name}={value}" for name, value in zip(KEY, key, strict=True))
-
-
-def _where(filters):
-    parts, values = [], []
-    for column, wanted in filters.items():
-        if wanted is None:
-            continue
-        if isinstance(wanted, str) or not isinstance(wanted, Iterable):
-            wanted = [wanted]
-        parts.append(f"{column} IN ({', '.join('?' * len(wanted))})")
-        values += wanted
-    return (" WHERE " + " AND ".join(parts) if parts else ""), values

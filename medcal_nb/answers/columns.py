@@ -133,13 +133,11 @@ def checked(blocks: Iterable[dict[str, list]], where) -> Iterator[dict[str, list
         yield stored
 
 
-def from_storage(
-    stored: dict[str, list], columns=None, others=None, where="answers", first_row=1
-) -> pd.DataFrame:
+def from_storage(stored: dict[str, list], columns, others, where, first_row=1) -> pd.DataFrame:
     """The frame that people work with, from the form in which the log keeps it.
 
-    ``extra`` is unpacked into the columns `others`, all that occur by default; `columns` says
-    which columns there are to be, and in which order. Values that do not belong there, whoever
+    ``extra`` is unpacked into the columns `others`, all that occur where it is None; `columns`
+    says which columns there are to be, in which order. Values that do not belong there, whoever
     wrote them, are refused.
     """
     out = {}
@@ -171,7 +169,7 @@ def check_column(values: list, column: Column, where="answers", first_row=1) -> 
     try:
         for value in values:
             kept = known[value] if type(value) is str and value in known else _kept(value, column)
-            if type(value) is str and type(kept) is not dict:
+            if type(value) is str:
                 known[value] = kept
             found.append(kept)
     except _Odd as odd:

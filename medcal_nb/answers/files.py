@@ -49,13 +49,9 @@ def require_file(path) -> Path:
             raise MedcalError(f"{path}: a folder, pipe or device, no regular file; name a file")
         with path.open("rb") as file:
             head = file.read(len(_POINTER))
-    except FileNotFoundError:
-        raise MedcalError(
-            f"{path}: no such file; check the name (`medcal import` and `medcal ask` make logs)"
-        ) from None
     except (OSError, ValueError) as err:
-        said = getattr(err, "strerror", None) or err
-        raise MedcalError(f"{path}: cannot be read ({said}); check name and permissions") from None
+        said = str(getattr(err, "strerror", None) or err).lower()
+        raise MedcalError(f"{path}: {said}; check its name and permissions") from None
     if not head:
         raise MedcalError(f"{path}: the file is empty; nothing to read")
     if head == _POINTER:

@@ -9,7 +9,6 @@ import re
 import sqlite3
 import sys
 import threading
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -332,6 +331,7 @@ def _open(path, read_only):
             if not _is_ours(con, path, may_be_new=not read_only):
                 _make(con)
             if not read_only:
+                _write_ahead(con)
                 con.execute("PRAGMA synchronous = NORMAL")
         except BaseException:
             con.close()
@@ -346,7 +346,6 @@ def _connected(uri):
 
 def _make(con):
     con.execute("PRAGMA page_size = 16384")
-    _write_ahead(con)
     con.execute("BEGIN IMMEDIATE")
     with con:
         con.execute(f"CREATE TABLE IF NOT EXISTS answers ({_DEFINED})")
@@ -377,17 +376,9 @@ def _is_ours(con, path, *, may_be_new) -> bool:
 
 
 def _write_ahead(con):
-    """Switch a file to write-ahead logging, waiting for another process that does so."""
-    # SQLite does not wait by itself when two processes switch a new file at the same moment.
-    deadline = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            con.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as err:
-            if "locked" not in str(err) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
+    """Switch a file to write-ahead logging: one process writes while others read."""
+    with contextlib.suppress(sqlite3.OperationalError):  # another process is at it: the next will
+        con.execute("PRAGMA journal_mode = WAL")
 
 
 def _insert(con, table, parts) -> None:

@@ -68,16 +68,14 @@ def import_file(
     path = source.path
     if source.suffix in _PICKLES:
         raise MedcalError(
-            f"{path}: a pickle, which can run code when it is opened: not read; write its "
-            "confidences (of lm-polygraph: exp(-uncertainty) where it is minus a log-probability) "
-            "as a column of a .csv or .parquet and import that"
+            f"{path}: a pickle, which can run code when it is opened: not read; "
+            "write its confidences as a column of a .csv or .parquet and import that"
         )
     if reader == "auto":
         reader = "table" if columns.logits else detect(source)
         if reader == "uqlm" and columns.confidence:  # one scorer is asked for, by its name
             reader = "table"
-    how = readers().get(reader)
-    if how is not None:
+    if (how := readers().get(reader)) is not None:
         report.notes.append(f"{path}: read as {reader}")
         rows = how.read(source, columns, report.notes)
         if items is not None:
@@ -90,10 +88,9 @@ def import_file(
         raise MedcalError(f"no reader '{reader}'; there are table, {', '.join(readers())}")
     elif items is not None:
         raise MedcalError(f"{path}: --items goes with a reader; a table holds its own columns")
-    elif source.suffix == ".xlsx":
-        blocks = blocks_of((row for _, row in source.rows()), path)
     else:
-        blocks = iter_table(path)
+        sheet = source.suffix == ".xlsx"
+        blocks = blocks_of((row for _, row in source.rows()), path) if sheet else iter_table(path)
     blocks = tqdm(blocks, desc=printable(path.name), unit=" blocks", disable=None)
     return _import_blocks(blocks, to, columns, path, report, if_exists)
 

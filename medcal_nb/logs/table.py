@@ -93,13 +93,10 @@ def stored_parts(
     have = {*asked, *fixed, *_by_name(names, asked, fixed, columns)}
     have |= {*_BY_LOGITS} if columns.logits else set()
     fixed |= _filled_in(path, names, have, columns, report.notes)
-    told = {ours: replace(COLUMNS[ours], name=theirs) for ours, theirs in asked.items()}
-    if columns.percent:
-        confidence = told.get("confidence", COLUMNS["confidence"])
-        told["confidence"] = replace(confidence, top=100.0, remedy="write a number from 0 to 100")
+    told = _told(asked, columns.percent)
     needed = ["confidence", "correct"] if "correct" in have else [*_GRADED_BY, "confidence"]
-    if columns.allow_missing or set(ANSWER_COLUMNS) <= set(names):
-        needed = []  # an export of ours may hold missing values, too
+    # an export of ours may hold missing values, too
+    may_miss = columns.allow_missing or set(ANSWER_COLUMNS) <= set(names)
     tally: Counter = Counter()
     for block in chain([first], blocks):
         at = {"where": path, "first_row": report.rows + 1}
@@ -110,7 +107,7 @@ def stored_parts(
         if "correct" not in have:
             pairs = zip(*(stored[name] for name in _GRADED_BY), strict=True)
             stored["correct"] = [None if None in pair else int(is_equal(*pair)) for pair in pairs]
-        for name in needed:
+        for name in () if may_miss else needed:
             if None in stored[name]:
                 row = at["first_row"] + stored[name].index(None)
                 raise fault(path, row, taken.get(name, name), None, "is missing", _GIVE_MISSING)
@@ -125,6 +122,15 @@ def stored_parts(
             report.notes.append(f"{path}: {lack}: counted, never scored")
     if "correct" not in have and not tally["right"] and report.rows - tally["grade"] > 1:
         report.notes.append(f"{path}: no answer equals its right one; are the two written alike?")
+
+
+def _told(asked, percent) -> dict[str, Column]:
+    """Our columns as the user calls them, and as they are written there."""
+    told = {ours: replace(COLUMNS[ours], name=theirs) for ours, theirs in asked.items()}
+    if percent:
+        confidence = told.get("confidence", COLUMNS["confidence"])
+        told["confidence"] = replace(confidence, top=100.0, remedy="write a number from 0 to 100")
+    return told
 
 
 def _asked(path, names, columns):

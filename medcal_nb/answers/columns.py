@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -172,9 +172,10 @@ def check_column(values: list, column: Column, where="answers", first_row=1) -> 
             if type(value) is str:
                 known[value] = kept
             found.append(kept)
-    except _Odd as odd:
+    except ValueError as err:
+        problem = err if isinstance(err, _Odd) else "cannot be written as Unicode text"
         row, value = first_row + len(found), values[len(found)]
-        raise fault(where, row, column.name, value, odd, column.remedy) from None
+        raise fault(where, row, column.name, value, problem, column.remedy) from None
     return found
 
 
@@ -212,7 +213,7 @@ def accepted(text) -> list[str] | None:
 # --- a whole column, or one value ----------------------------------------------------------------
 
 
-class _Odd(Exception):
+class _Odd(ValueError):
     """What is wrong with a value."""
 
 
@@ -247,6 +248,8 @@ def _plainly(values, column) -> list | None:
 def _kept(value, column):
     """One value as the log keeps it."""
     kept = None if _is_missing(value) else KINDS[column.kind].convert(value, column)
+    if isinstance(kept, str):
+        kept.encode()  # or a ValueError
     if column.required and kept in (None, ""):
         raise _Odd("is missing")
     if column.allowed and kept not in (None, *column.allowed):
@@ -297,26 +300,22 @@ def _text(value, column):
         value = int(value)
     if not isinstance(value, str | Real | np.bool_):
         raise _Odd(f"is a {type(value).__name__}, not text")
-    try:
-        return _encodable(str(value))
-    except ValueError:
-        raise _Odd("is too large a number") from None
+    return str(value)
 
 
 def _gold(value, column):
     value = accepted(value) or value if isinstance(value, str) else value
     if not isinstance(value, list | tuple | np.ndarray):
         return _text(value, column)
-    texts = list(value)
-    if not texts or not all(isinstance(v, str) for v in texts):
+    if not len(value) or not all(isinstance(v, str) for v in value):
         raise _Odd("is not a list of texts")
-    return encode_json([_encodable(text) for text in texts])
+    return encode_json(list(value))
 
 
 def _options(value, column):
     if value == "":
         return None
-    table = {_encodable(str(k)): p for k, p in _table(value, column).items() if p is not None}
+    table = {str(k): p for k, p in _table(value, column).items() if p is not None}
     for option, p in table.items():
         if isinstance(p, bool) or not isinstance(p, Real) or not 0 <= p <= 1 + 1e-9:
             raise _Odd(f"holds {option!r}: {str(p)[:40]}, which is not a probability")
@@ -335,33 +334,25 @@ def _plain(value, column, depth=0):
     """A value that JSON can hold, None where missing."""
     if depth > _DEPTH:
         raise _Odd(f"is nested more than {_DEPTH} deep")
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
     if isinstance(value, str):
-        return _encodable(value)
+        value.encode()  # or a ValueError
+        return value
     if isinstance(value, dict):
-        return {_encodable(str(k)): _plain(v, column, depth + 1) for k, v in value.items()}
-    if isinstance(value, list | tuple | np.ndarray):
+        pairs = ((_plain(str(k), column), v) for k, v in value.items())
+        return {k: _plain(v, column, depth + 1) for k, v in pairs}
+    if isinstance(value, list | tuple):
         return [_plain(v, column, depth + 1) for v in value]
     if _is_missing(value):
         return None
-    if isinstance(value, bool | np.bool_):
-        return bool(value)
-    if isinstance(value, Integral):
-        if abs(value) > _LARGEST:
-            raise _Odd("is a whole number beyond 64 bits")
-        return int(value)
-    if isinstance(value, Real) and math.isfinite(value):
-        return float(value)
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        raise _Odd("is a whole number beyond 64 bits")
+    if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
     if hasattr(value, "isoformat"):
         return value.isoformat()
     raise _Odd(f"({type(value).__name__}) cannot be kept")
-
-
-def _encodable(text) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise _Odd("is not valid Unicode, as UTF-8 would be") from None
-    return text
 
 
 @dataclass(frozen=True)

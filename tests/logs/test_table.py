@@ -326,7 +326,7 @@ BAD_JSONL = [
     (
         "broken unicode",
         '{"item_id": "\\ud800", "confidence": 1, "correct": 1}',
-        "not valid Unicode",
+        "written as Unicode",
     ),
     ("nested number", '{"item_id": 1, "confidence": {"p": 1}, "correct": 1}', "not a number"),
     ("boolean", '{"item_id": 1, "confidence": true, "correct": 1}', "True is not a number"),

@@ -299,7 +299,7 @@ def test_a_read_only_log_reads_and_does_not_write(tmp_path, log):
     log.append([row()])
     with AnswerLog(log.path, read_only=True) as copy:
         assert len(copy.read()) == 1
-        with pytest.raises(MedcalError, match="reading only"):
+        with pytest.raises(MedcalError, match="cannot be opened or written"):
             copy.append([row(2)])
 
 

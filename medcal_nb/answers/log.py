@@ -72,7 +72,6 @@ class AnswerLog:
 
     def __init__(self, path, *, read_only: bool = False):
         self.path = None if path is None else Path(path)
-        self.read_only = read_only
         self._lock = threading.Lock()
         self._con = _open(self.path, read_only)
 
@@ -107,8 +106,6 @@ class AnswerLog:
         MedcalError
             Naming row (counted from 1), column, value and remedy.
         """
-        if self.read_only:
-            raise MedcalError(f"{self.path}: opened for reading only; open it without read_only")
         if not len(rows):
             return 0
         if isinstance(rows, pd.DataFrame):
@@ -325,7 +322,7 @@ def _open(path, read_only):
             # write-ahead mode needs a side file even for reading, unless nothing is pending
             mode = "ro&immutable=1"
         elif Path(f"{path}-journal").exists():
-            mode = "rw"  # a killed import left half a log, which SQLite then takes back
+            _open(path, False).close()  # a killed import left half a log, which SQLite takes back
         con = _connected(f"{path.absolute().as_uri()}?mode={mode}")
         try:
             if not _is_ours(con, path, may_be_new=not read_only):

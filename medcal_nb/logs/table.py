@@ -147,16 +147,12 @@ def _asked(path, names, columns):
     for theirs in (*taken.values(), *columns.logits):
         if theirs not in names:
             raise _refusal(path, f"no column '{theirs}', which was asked for", names)
-    if columns.logits and taken.keys() & {*_BY_LOGITS}:
-        raise MedcalError(
-            f"{path}: --logits gives answer and confidence; "
-            "leave out --answer and --confidence, or leave out --logits"
-        )
     options = {_option(name) for name in columns.logits}
-    if columns.logits and len(options) < max(2, len(columns.logits)):
+    few = len(options) < max(2, len(columns.logits))
+    if columns.logits and (few or taken.keys() & {*_BY_LOGITS}):
         raise MedcalError(
-            f"{path}: --logits needs at least two columns that end in different options "
-            f"after the last '_', got {', '.join(columns.logits)}"
+            f"{path}: --logits needs two columns or more that end in different options after the "
+            "last '_', and gives answer and confidence: leave out --answer and --confidence"
         )
     return taken, fixed
 

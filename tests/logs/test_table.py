@@ -262,13 +262,13 @@ BAD = [
     ),
     ("fractional sample", "sample," + HEAD + "0.5,1,0.5,1\n", {}, "0.5' is not a whole number"),
     ("unknown logits", HEAD + "1,0.5,1\n", {"logits": ("a", "b")}, "no column 'a'"),
-    ("one logit", "a_A,gold\n1,A\n", {"logits": ("a_A",)}, "at least two columns"),
+    ("one logit", "a_A,gold\n1,A\n", {"logits": ("a_A",)}, "needs two columns or more"),
     ("same options", "a_A,b_A,gold\n1,1,A\n", {"logits": ("a_A", "b_A")}, "different options"),
     (
         "logits and confidence",
         "a_A,a_B,c,gold\n1,1,1,A\n",
         {"logits": ("a_A", "a_B"), "confidence": "c"},
-        "--logits gives answer and confidence",
+        "leave out --answer and --confidence",
     ),
     (
         "missing logit",

@@ -16,7 +16,6 @@ from medcal_nb.answers.columns import (
     Column,
     accepted,
     check_column,
-    encode_json,
     fault,
     to_storage,
 )
@@ -27,7 +26,6 @@ _WHOLE = re.compile(r"([+-]?\d+)\.0+", re.ASCII)
 
 _NAMED = {name: name for name in ("modality", "confidence", "correct", "answer", "gold", "sample")}
 _NAMED |= {"item": "item_id", "image": "image_id"}
-_BY_LOGITS = ("answer", "confidence", "option_probabilities")
 _GRADED_BY = ("answer", "gold")
 _GIVE_MISSING = "drop such rows, or add --allow-missing to keep and count them"
 
@@ -90,8 +88,7 @@ def stored_parts(
         raise MedcalError(f"{path}: no rows in it; nothing to import")
     names = list(first)
     asked, fixed = _asked(path, names, columns)
-    have = {*asked, *fixed, *_by_name(names, asked, fixed, columns)}
-    have |= {*_BY_LOGITS} if columns.logits else set()
+    have = _renamed(first, asked, fixed, columns, {"where": path, "first_row": 1}).keys()
     fixed |= _filled_in(path, names, have, columns, report.notes)
     told = _told(asked, columns.percent)
     needed = ["confidence", "correct"] if "correct" in have else [*_GRADED_BY, "confidence"]
@@ -100,17 +97,14 @@ def stored_parts(
     tally: Counter = Counter()
     for block in chain([first], blocks):
         at = {"where": path, "first_row": report.rows + 1}
-        taken = asked | _by_name(block, asked, fixed, columns)
-        stored = to_storage(_renamed(block, taken, fixed, columns, at), told=told, **at)
-        if columns.logits:
-            stored |= _softmax(block, columns.logits, at)
+        stored = to_storage(_renamed(block, asked, fixed, columns, at), told=told, **at)
         if "correct" not in have:
             pairs = zip(*(stored[name] for name in _GRADED_BY), strict=True)
             stored["correct"] = [None if None in pair else int(is_equal(*pair)) for pair in pairs]
         for name in () if may_miss else needed:
             if None in stored[name]:
                 row = at["first_row"] + stored[name].index(None)
-                raise fault(path, row, taken.get(name, name), None, "is missing", _GIVE_MISSING)
+                raise fault(path, row, asked.get(name, name), None, "is missing", _GIVE_MISSING)
         report.rows += len(stored["model"])
         tally["confidence"] += stored["confidence"].count(None)
         tally["grade"] += stored["correct"].count(None)
@@ -149,7 +143,7 @@ def _asked(path, names, columns):
             raise _refusal(path, f"no column '{theirs}', which was asked for", names)
     options = {_option(name) for name in columns.logits}
     few = len(options) < max(2, len(columns.logits))
-    if columns.logits and (few or taken.keys() & {*_BY_LOGITS}):
+    if columns.logits and (few or taken.keys() & {"answer", "confidence"}):
         raise MedcalError(
             f"{path}: --logits needs two columns or more that end in different options after the "
             "last '_', and gives answer and confidence: leave out --answer and --confidence"
@@ -157,24 +151,15 @@ def _asked(path, names, columns):
     return taken, fixed
 
 
-def _by_name(names, asked, fixed, columns):
-    """Our columns that the table has by our own names, and of which nothing else is said."""
-    said = {*asked, *asked.values(), *fixed, *columns.logits}
-    said |= {*_BY_LOGITS} if columns.logits else set()
-    return {name: name for name in names if name in COLUMNS and name not in said}
-
-
 def _filled_in(path, names, have, columns, notes):
     """Constants for what nothing is said of; refused where there is none."""
     if "confidence" not in have:
-        problem = (
-            "no column 'confidence'; name it by --confidence COL, or option scores by --logits"
-        )
+        problem = "no column 'confidence'; name it by --confidence, or option scores by --logits"
         raise _refusal(path, problem, names)
-    if "correct" not in have and not have.issuperset(_GRADED_BY):
+    if not (have >= {"correct"} or have >= {*_GRADED_BY}):
         problem = "nothing says which answers are correct; name a column by --correct or --gold"
         raise _refusal(path, problem, names)
-    if "item_id" not in have:
+    if columns.item is None and "item_id" not in names:
         notes.append(f"{path}: no column 'item_id' and no --item: rows are numbered")
     filled = {"model": "unnamed", "dataset": Path(path).name.split(".")[0]}
     filled = {ours: value for ours, value in filled.items() if ours not in have}
@@ -188,22 +173,24 @@ def _refusal(path, problem, names):
     return MedcalError(f"{path}: {problem}; columns are {', '.join(names[:40])}")
 
 
-def _renamed(block, taken, fixed, columns, at):
-    """The block with our names; columns that are neither ours nor taken keep theirs."""
+def _renamed(block, asked, fixed, columns, at):
+    """The block with our names; columns of which nothing is said keep theirs."""
     n = len(next(iter(block.values())))
-    gone = {*ANSWER_COLUMNS, *taken.values(), *columns.logits}
-    out = {name: values for name, values in block.items() if name not in gone}
-    out |= {ours: block.get(theirs, [None] * n) for ours, theirs in taken.items()}
+    used = {*asked.values(), *columns.logits}
+    out = {name: values for name, values in block.items() if name not in used}
+    out |= {ours: block.get(theirs, [None] * n) for ours, theirs in asked.items()}
     out |= {ours: [value] * n for ours, value in fixed.items()}
-    numbers = range(at["first_row"], at["first_row"] + n)
-    return out if "item_id" in out else out | {"item_id": [str(i) for i in numbers]}
+    out |= _chosen(block, columns.logits, at) if columns.logits else {}
+    if "item_id" not in out:
+        out["item_id"] = [str(at["first_row"] + i) for i in range(n)]
+    return out
 
 
 def _option(name):
     return name.rsplit("_", 1)[-1]
 
 
-def _softmax(block, logits, at):
+def _chosen(block, logits, at):
     """Our columns of a choice by its option scores."""
     from scipy.special import softmax
 
@@ -216,11 +203,10 @@ def _softmax(block, logits, at):
         raise fault(at["where"], row, logits[k], value, problem, columns[k].remedy)
     p = softmax(scores, axis=1)
     options = [_option(name) for name in logits]
-    tables = (dict(zip(options, row, strict=True)) for row in p.tolist())
     return {
         "answer": [options[k] for k in scores.argmax(axis=1)],
         "confidence": p.max(axis=1).tolist(),
-        "option_probabilities": [encode_json(table) for table in tables],
+        "option_probabilities": [dict(zip(options, row, strict=True)) for row in p.tolist()],
     }
 
 

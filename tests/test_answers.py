@@ -540,13 +540,6 @@ def test_rows_and_frames_are_kept_alike(tmp_path_factory, rows, value):
     assert (folder / "a.jsonl").read_bytes() == (folder / "b.jsonl").read_bytes()
 
 
-@pytest.mark.parametrize(("change", "message"), BAD, ids=[str(b[0])[:40] for b in BAD])
-def test_what_does_not_fit_is_refused_in_rows_too(log, change, message):
-    with pytest.raises(MedcalError, match=rf"row 2, .*{message}"):
-        log.append([row(1), row(2) | change])
-    assert len(log.keys()) == 0
-
-
 @QUICK
 @given(answers)
 def test_merging_is_idempotent_and_keeps_every_answer(tmp_path_factory, rows):

@@ -219,8 +219,8 @@ def _csv_batches(path):
         head = file.readline(1 << 20).decode("latin-1")
     mark = "," if "," in head else max(",;\t", key=head.count)
     mark = "\t" if table_format(path) == "tsv" else mark
-    options = {
-        "read_options": pc.ReadOptions(block_size=BLOCK),
+    options = {  # one thread names the row in its errors, and SQLite is slower than it
+        "read_options": pc.ReadOptions(use_threads=False, block_size=BLOCK),
         "parse_options": pc.ParseOptions(delimiter=mark, newlines_in_values=True),
     }
     with pc.open_csv(path, **options) as reader:

@@ -44,42 +44,30 @@ _PLURAL = {"prompts", "responses", "raw_responses", "correct_indicators"}
 
 
 def _read_uqlm(source, columns, notes):
+    named = (columns.correct, columns.gold, columns.item)
     for prefix, rows in _results(source):
         for k, row in rows:
             row = {_singular(name): value for name, value in row.items()}
-            if k == 1:
-                scorers, marks, gold = _roles(source, columns, row, notes)
-            grade = Column(marks, "flag", "write true/false or 1/0")
-            (correct,) = check_column([row.get(marks)], grade, source.path, k)
+            scorers = [n for n in row if _is_scorer(n) and n not in named]
+            if not scorers or "response" not in row:
+                raise source.broken(k, f"no 'response' or no scorer among {', '.join(row)}")
+            gold = next((n for n in (columns.gold, *_GOLDS) if n in row), None)
+            marks = next((n for n in (columns.correct, *_MARKS) if n in row), None)
+            marks = Column(marks, "flag", "write true/false or 1/0")
+            (correct,) = check_column([row.get(marks.name)], marks, source.path, k)
             for name in scorers:
                 scorer = Column(name, "unit", "not a confidence: drop the column")
-                (confidence,) = check_column([row.get(name)], scorer, source.path, k)
+                (confidence,) = check_column([row[name]], scorer, source.path, k)
                 yield {
                     "item_id": row.get(columns.item) if columns.item else k,
                     "strategy": f"{prefix}:{name}" if prefix else name,
-                    "answer": row.get("response"),
-                    "raw": row.get("raw_response") or row.get("response"),
+                    "answer": row["response"],
+                    "raw": row.get("raw_response") or row["response"],
                     "gold": row.get(gold),
                     "confidence": confidence,
                     "correct": correct,
-                    "parse_ok": row.get("response") is not None,
+                    "parse_ok": row["response"] is not None,
                 }
-
-
-def _roles(source, columns, row, notes):
-    """Which columns are scorers; which one says right or wrong, or holds the right answers."""
-    named = (columns.correct, columns.gold, columns.item)
-    scorers = [n for n in row if _is_scorer(n) and n not in named]
-    if not scorers or "response" not in row:
-        raise source.broken(None, f"no 'response' or no scorer among {', '.join(map(str, row))}")
-    marks = next((n for n in (columns.correct, *_MARKS) if n in row), None)
-    gold = next((n for n in (columns.gold, *_GOLDS) if n in row), None)
-    if marks is None and gold is None:
-        notes.append(
-            f"{source.path}: nothing says which responses are correct; name a column "
-            "by --correct or --gold (kept ungraded)"
-        )
-    return scorers, marks, gold
 
 
 def _results(source):
@@ -114,7 +102,7 @@ def _singular(name):
 
 
 def _is_scorer(name) -> bool:
-    return name in _SCORERS or str(name).startswith("judge_")
+    return name in _SCORERS or name.startswith("judge_")
 
 
 def _is_uqlm(source):

@@ -5,7 +5,7 @@ Model and data set are taken from the name where a folder of the file is named a
 Columns ``index, question, answer, prediction``, the options ``A``, ``B``, … of multiple-choice
 sets, ``category`` and the like, and after judging ``hit`` (or ``score``). There is no confidence.
 Where the sheet was not judged, a reply is graded only if it plainly is one option (its letter, its
-text, yes or no); other replies are kept ungraded.
+text, yes or no); other replies, and open questions, are kept ungraded.
 """
 
 import re
@@ -25,10 +25,10 @@ _JUDGED = re.compile(
 _COLUMNS = {
     "item_id": "!index",
     "gold": "!answer",
+    "raw": "!prediction",
     "category": "category",
     "l2-category": "l2-category",
 }
-_LETTER = re.compile(r"\(?([A-Z])\)?(?:[.:)]\s*(.*))?", re.DOTALL)
 
 
 def _read(source, columns, notes):
@@ -40,19 +40,18 @@ def _read(source, columns, notes):
         out = known | source.take(row, _COLUMNS, number) | {"strategy": "generate"}
         if out["item_id"] is None:
             continue
-        options = {k: _written(row.get(k)) for k in ascii_uppercase}
-        options = {k: text for k, text in options.items() if text is not None}
-        raw, gold = _written(source.need(row, "prediction", number)), _written(out["gold"])
-        answer, kind = _answered(raw, options, gold)
-        same = None if None in (answer, gold) else answer.casefold() == gold.casefold()
-        marks = (flag(row.get("hit")), flag(row.get("score")), same)
+        out |= {name: str(out[name]) for name in ("gold", "raw") if out[name] is not None}
+        options = {k: str(row[k]) for k in ascii_uppercase if row.get(k) is not None}
+        gold = options.get(out["gold"], out["gold"])
+        closed = str(gold).strip().casefold() in ("yes", "no")
+        kind = "choice" if options else "closed" if closed else "open"
+        marks = (flag(row.get("hit")), flag(row.get("score")))
+        mark = next((mark for mark in marks if mark is not None), None)
         yield out | {
             "question_type": kind,
-            "answer": answer if answer is not None else raw,
-            "raw": raw,
-            "gold": gold,
-            "parse_ok": answer is not None,
-            "correct": next((mark for mark in marks if mark is not None), None),
+            "options": list(options.values()),
+            "gold": gold if kind != "open" or mark is not None else None,
+            "correct": mark,
         }
 
 
@@ -66,30 +65,6 @@ def _named(path, model) -> dict[str, str]:
     return {}
 
 
-def _written(value):
-    if value is None:
-        return None
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return str(value).strip() or None
-
-
-def _answered(raw, options, gold):
-    """(answer, question type); the answer is None where the reply is not plainly one."""
-    said = (raw or "").rstrip(".").casefold()
-    if options:
-        match = _LETTER.fullmatch(raw or "")
-        if match and match[1] in options:
-            rest = (match[2] or "").strip().rstrip(".").casefold()
-            if not rest or rest == options[match[1]].rstrip(".").casefold():
-                return match[1], "choice"
-        same = (k for k, text in options.items() if said and said == text.rstrip(".").casefold())
-        return next(same, None), "choice"
-    if gold is not None and gold.casefold() in ("yes", "no"):
-        return (said if said in ("yes", "no") else None), "closed"
-    return None, "open"
-
-
 _NEEDED = {
     ".xlsx": {"index", "answer"},
     ".tsv": {"index", "question", "answer", "prediction"},
@@ -100,4 +75,4 @@ def _knows(source):
     return source.suffix in _NEEDED and _NEEDED[source.suffix] <= source.first.keys()
 
 
-READERS = (Reader("vlmevalkit", _knows, _read),)
+READERS = (Reader("vlmevalkit", _knows, _read, ungraded=True, unparsed=True),)

@@ -12,12 +12,16 @@ import pandas as pd
 import pytest
 
 from medcal_nb.answers import load_answers
+from medcal_nb.cli.answers import _grade, _reply
 from medcal_nb.errors import MedcalError
 from medcal_nb.logs import ColumnMap, import_file
 from medcal_nb.logs.registry import detect as _detect
 from medcal_nb.logs.source import Source
 
 from .test_table import survive
+
+PARSED = {"parse": _reply, "grade": _grade}
+"""How the command line takes replies apart and grades them."""
 
 
 def detect(path):
@@ -197,11 +201,11 @@ def write_sheet(path, rows):
 def test_vlmevalkit_grades_only_plain_replies(tmp_path, kind):
     path = write_sheet(tmp_path / f"net_MMBench.{kind}", SHEET)
     assert detect(path) == "vlmevalkit"
-    notes, frame = bring(path, ColumnMap(model="net", dataset="MMBench"))
-    assert frame["answer"].tolist()[:4] == ["A", "B", "B", "B"]
+    notes, frame = bring(path, ColumnMap(model="net", dataset="MMBench"), **PARSED)
+    assert frame["answer"].tolist()[:4] == ["lung", "liver", "liver", "liver"]
     assert frame["correct"].tolist()[:4] == [True, False, True, True]
     assert frame["correct"].isna().tolist() == [False] * 4 + [True] * 2
-    assert frame["parse_ok"].tolist() == [True] * 4 + [False] * 2
+    assert frame["parse_ok"].tolist()[:5] == [True] * 4 + [False]
     assert frame["confidence"].isna().all()
     assert any("without a confidence" in n for n in notes)
     assert any("2 of 6 answers without a grade" in n for n in notes)
@@ -240,7 +244,7 @@ def test_vlmevalkit_names_given_go_before_those_of_the_file(tmp_path):
 
 def test_vlmevalkit_judged_and_yes_no_sheets(tmp_path):
     judged = [row | {"hit": k % 2, "category": "organ"} for k, row in enumerate(SHEET)]
-    _, frame = bring(write_sheet(tmp_path / "judged.xlsx", judged))
+    _, frame = bring(write_sheet(tmp_path / "judged.xlsx", judged), **PARSED)
     assert frame["correct"].tolist() == [False, True] * 3
     assert frame["category"].tolist() == ["organ"] * 6
     (tmp_path / "out.sqlite").unlink()
@@ -248,9 +252,10 @@ def test_vlmevalkit_judged_and_yes_no_sheets(tmp_path):
         {"index": k, "question": "q", "answer": "Yes", "prediction": p}
         for k, p in enumerate(["Yes.", "no", "Yes, there is"])
     ]
-    _, frame = bring(write_sheet(tmp_path / "words.xlsx", words))
-    assert frame["correct"].tolist()[:2] == [True, False]
-    assert frame["correct"].isna()[2]
+    words.append(words[0] | {"index": 3, "answer": "a rib"})
+    _, frame = bring(write_sheet(tmp_path / "words.xlsx", words), **PARSED)
+    assert frame["correct"].tolist()[:3] == [True, False, True]
+    assert frame["correct"].isna()[3], "an open reply is not graded by a guess"
 
 
 @pytest.mark.parametrize("reader", ["auto", "table"])
@@ -294,7 +299,7 @@ def test_uqlm_dictionary(tmp_path):
     assert frame["strategy"].tolist() == ["exact_match", "semantic_negentropy"] * 2
     assert frame["confidence"].tolist() == [0.5, 0.25, 1.0, 1.0]
     assert frame["correct"].isna().all()
-    assert any("--correct or --gold" in n for n in notes)
+    assert any("4 of 4 answers without a grade" in n for n in notes)
 
 
 def test_uqlm_table_with_grades(tmp_path):
@@ -437,11 +442,9 @@ def test_openai_batch_with_the_items_beside_it(tmp_path):
     ],
 )
 def test_items_that_are_odd_are_named_or_read_as_text(tmp_path, item, says):
-    from medcal_nb.cli.answers import _grade, _reply
-
     path = lines(tmp_path / "out.jsonl", [call("a", "1")])
     items = lines(tmp_path / "items.jsonl", [{"item_id": "a", "gold": "1"} | item])
-    how = {"items": items, "parse": _reply, "grade": _grade}
+    how = {"items": items} | PARSED
     if says is None:
         _, frame = bring(path, ColumnMap(dataset="d"), **how)
         assert frame["correct"].tolist() == [True]
@@ -451,13 +454,11 @@ def test_items_that_are_odd_are_named_or_read_as_text(tmp_path, item, says):
 
 
 def test_openai_batch_replies_are_taken_apart(tmp_path):
-    from medcal_nb.cli.answers import _grade, _reply
-
     path = lines(
         tmp_path / "b.jsonl", [call("a", "Answer: Yes\nConfidence: 62%"), call("b", "No.")]
     )
     (tmp_path / "items.csv").write_text("item_id,gold,question_type\na,yes,closed\nb,no,closed\n")
-    _, frame = bring(path, items=tmp_path / "items.csv", parse=_reply, grade=_grade)
+    _, frame = bring(path, items=tmp_path / "items.csv", **PARSED)
     assert frame["answer"].tolist() == ["yes", "no"]
     assert frame["confidence"].tolist()[0] == 0.62
     assert frame["strategy"].tolist() == ["verbalized", "generate"]

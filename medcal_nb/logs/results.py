@@ -75,25 +75,16 @@ def _results(source):
     value = source.value
     if not isinstance(value, dict):
         yield "", source.rows()
-    elif "data" in value or "prompts" in value:
-        yield "", _turned(source, value.get("data", value))
-    else:
-        for name, result in value.items():
-            yield name, _turned(source, source.need(result, "data", None))
-
-
-def _turned(source, data):
-    """Numbered rows from columns."""
-    if isinstance(data, list) and data and all(isinstance(row, dict) for row in data):
-        return enumerate(data, 1)
-    if not isinstance(data, dict):
-        raise source.broken(None, "no 'data'")
-    judges = at(data, "templates", dict)
-    judged = {f"judge_{name}": at(judges[name], "judge_result.scores") for name in judges}
-    lists = {k: v for k, v in (data | judged).items() if isinstance(v, list)}
-    if len({len(v) for v in lists.values()}) != 1:
-        raise source.broken(None, "no columns, or columns of different length")
-    return enumerate(rows_of(lists), 1)
+        return
+    single = "data" in value or "prompts" in value
+    for name, result in ({"": value} if single else value).items():
+        data = at(result, "data", dict) or (result if isinstance(result, dict) else {})
+        judges = at(data, "templates", dict)
+        judged = {f"judge_{j}": at(judges[j], "judge_result.scores") for j in judges}
+        lists = {k: v for k, v in (data | judged).items() if isinstance(v, list)}
+        if len({len(v) for v in lists.values()}) != 1:
+            raise source.broken(None, "no columns, or columns of different length")
+        yield name, enumerate(rows_of(lists), 1)
 
 
 def _singular(name):

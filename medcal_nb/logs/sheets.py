@@ -11,8 +11,6 @@ text, yes or no); other replies, and open questions, are kept ungraded.
 import re
 from string import ascii_uppercase
 
-from medcal_nb.errors import MedcalError
-
 from .registry import Reader
 from .source import flag
 
@@ -32,21 +30,16 @@ _COLUMNS = {
 
 
 def _read(source, columns, notes):
-    path = source.path
-    if source.suffix not in (".xlsx", ".tsv", ".csv"):
-        raise MedcalError(f"{path}: VLMEvalKit writes .xlsx or .tsv")
-    known = _named(path, columns.model)
+    known = _named(source.path, columns.model)
     for number, row in source.rows():
         out = known | source.take(row, _COLUMNS, number) | {"strategy": "generate"}
-        if out["item_id"] is None:
-            continue
         out |= {name: str(out[name]) for name in ("gold", "raw") if out[name] is not None}
         options = {k: str(row[k]) for k in ascii_uppercase if row.get(k) is not None}
         gold = options.get(out["gold"], out["gold"])
         closed = str(gold).strip().casefold() in ("yes", "no")
         kind = "choice" if options else "closed" if closed else "open"
-        marks = (flag(row.get("hit")), flag(row.get("score")))
-        mark = next((mark for mark in marks if mark is not None), None)
+        hit, score = flag(row.get("hit")), flag(row.get("score"))
+        mark = score if hit is None else hit
         yield out | {
             "question_type": kind,
             "options": list(options.values()),

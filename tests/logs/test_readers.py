@@ -523,7 +523,7 @@ BAD = [
     ("openai-batch", [call("a", "x"), call("a", "y")], "are the same answer"),
     ("marc", [{"model": "x"}], "not JSON|no 'configurations'"),
     ("uqlm", [{"prompt": "x", "response": "y"}], "no scorer"),
-    ("vlmevalkit", [{"index": 1}], "writes .xlsx or .tsv"),
+    ("vlmevalkit", [{"index": 1}], "row 1: no 'answer'"),
     ("vqa-rad-replies", [{"qid": 1, "answer": "yes"}], "row 1: no 'image_name'"),
 ]
 

@@ -60,18 +60,18 @@ def _read_inspect(source, columns, notes):
 def _opened(source):
     """The header, and the samples one after another."""
     if source.suffix == ".json":
-        samples = at(source.value, "samples", list)
-        if not samples:
-            raise source.broken(None, "no 'samples' (a header only)")
-        return source.value, samples
-    try:
-        archive = open_zip(source.path)
+        header, samples = source.value, at(source.value, "samples", list)
+    else:
+        try:
+            archive = open_zip(source.path)
+        except (ValueError, OSError, zipfile.BadZipFile) as err:
+            raise damaged(source.path, "a log of Inspect", err) from err
         names = [n for n in archive.namelist() if n.startswith("samples/") and n.endswith(".json")]
-    except (ValueError, OSError, zipfile.BadZipFile) as err:
-        raise damaged(source.path, "a log of Inspect", err) from err
-    if not names:
-        raise source.broken(None, "no 'samples/' in it")
-    return _member(source, archive, "header.json"), (_member(source, archive, n) for n in names)
+        header = _member(source, archive, "header.json")
+        samples = names and (_member(source, archive, name) for name in names)
+    if not samples:
+        raise source.broken(None, "no 'samples', as in a header alone")
+    return header, samples
 
 
 def _member(source, archive, name):

@@ -132,9 +132,8 @@ def _equal(answer, gold, *_):
 def _items(path) -> dict[str, dict]:
     known = {}
     for number, row in Source(path).rows():
-        if "item_id" not in row:
-            raise MedcalError(f"{path}: no column 'item_id'; columns are {', '.join(row)}")
-        check_column([row.get("question_type")], COLUMNS["question_type"], path, number)
+        for name in ("item_id", "question_type"):
+            check_column([row.get(name)], COLUMNS[name], path, number)
         row |= {n: accepted(row[n]) or row[n] for n in _LISTS if isinstance(row.get(n), str)}
         options = row.get("options")
         if not isinstance(options, list | None):

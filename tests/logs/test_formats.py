@@ -92,7 +92,7 @@ def test_inspect_logs_that_are_none(tmp_path):
     (tmp_path / "d.json").write_text(json.dumps(INSPECT | {"samples": None}))
     for name, said in (
         ("a.eval", "cut off or damaged"),
-        ("b.eval", "no 'samples/' in it"),
+        ("b.eval", "no 'samples'"),
         ("c.eval", "unpacks to 300,000,000 bytes"),
         ("d.json", "no 'samples'"),
     ):

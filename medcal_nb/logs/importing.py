@@ -80,7 +80,7 @@ def import_file(
         rows = how.read(source, columns, report.notes)
         if items is not None:
             rows = _joined(rows, _items(items), path, items)
-        blocks = blocks_of(_finished(rows, how, parse, grade or _equal), path)
+        blocks = blocks_of(_finished(rows, how, parse, grade), path)
         # its reader knows the columns; the user may only say what is the same for all rows
         said = {n: getattr(columns, n) for n in ("dataset", "domain", "split", "model", "strategy")}
         columns = ColumnMap(allow_missing=True, **said)
@@ -120,13 +120,10 @@ def _finished(rows, reader, parse, grade):
         graded = row.get("correct") is not None or answer is None or gold is None
         if reader.ungraded and not graded:
             # 1 and 1.0 are equal, which rules for texts tell apart
-            row["correct"] = grade(answer, gold, kind, options) or _equal(answer, gold) or False
+            right = grade is not None and grade(answer, gold, kind, options)
+            row["correct"] = bool(right or is_equal(answer, gold))
         known = {name: value for name, value in row.items() if value is not None}
         yield dict.fromkeys(("confidence", "answer", "correct")) | known
-
-
-def _equal(answer, gold, *_):
-    return is_equal(answer, gold)
 
 
 def _items(path) -> dict[str, dict]:

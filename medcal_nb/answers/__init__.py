@@ -11,7 +11,7 @@ from medcal_nb.answers.columns import (
     GRADED_COLUMNS,
     KEY,
     KINDS,
-    to_storage,
+    checked,
 )
 from medcal_nb.answers.files import iter_table, table_format, write_table
 from medcal_nb.answers.log import AnswerLog, explained, gathered, merge_logs, write_log
@@ -73,20 +73,12 @@ def load_answers(path, columns=None) -> pd.DataFrame:
         If the file is missing, damaged or not a table of answers; tables with other names come
         in through ``medcal import``.
     """
-    with explained(path), _opened(path) as log:
+    if is_log(path):
+        opened = AnswerLog(path, read_only=True)
+    else:
+        opened = gathered(checked(iter_table(path), path), path)
+    with explained(path), opened as log:
         return log.read(columns)
-
-
-def _opened(path) -> contextlib.AbstractContextManager[AnswerLog]:
-    return AnswerLog(path, read_only=True) if is_log(path) else gathered(_checked(path), path)
-
-
-def _checked(path):
-    first = 1
-    for block in iter_table(path):
-        stored = to_storage(block, where=str(path), first_row=first)
-        first += len(stored["model"])
-        yield stored
 
 
 def export_answers(
@@ -97,7 +89,7 @@ def export_answers(
     Parameters
     ----------
     log, to : path
-    format : {"csv", "tsv", "parquet", "jsonl"}, optional
+    format : {"csv", "parquet", "jsonl"}, optional
         By the end of the name of `to` where it is not given.
     force : bool
         Replace a file that is there; never the source, a log, or what is no regular file.
@@ -117,10 +109,10 @@ def export_answers(
     """
     to = Path(to)
     kind = format or table_format(to)
-    if kind not in ("csv", "tsv", "parquet", "jsonl"):
+    if kind not in ("csv", "parquet", "jsonl"):
         raise MedcalError(f"{to}: cannot export as '{kind}'; use csv, parquet or jsonl")
-    if safe_csv and kind not in ("csv", "tsv"):
-        raise MedcalError(f"{to}: --safe-csv is for .csv and .tsv files; leave it out")
+    if safe_csv and kind != "csv":
+        raise MedcalError(f"{to}: --safe-csv is for .csv files; leave it out")
     with AnswerLog(log, read_only=True) as source:
         types = {name: KINDS[column.kind].written for name, column in COLUMNS.items()}
         for name, found in source.extra_columns().items():

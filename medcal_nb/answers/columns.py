@@ -8,9 +8,9 @@ way in (rows, frames, files) and on their way out of a log.
 import contextlib
 import json
 import math
-import re
-from dataclasses import dataclass
-from numbers import Integral, Real
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -18,15 +18,13 @@ import pandas as pd
 from medcal_nb.errors import MedcalError
 
 TEXT = pd.StringDtype(na_value=np.nan)
-ROUNDING = 1e-6
-"""How far outside its limits a probability may lie, of their distance: sums of rounded parts do."""
-WELL_ABOVE_1 = 1.5
-"""Values up to here may be slips of a probability, not percent."""
-DECIMAL_COMMA = re.compile(r"\s*-?\d+,\d+\s*%?\s*", re.ASCII)
+_ROUNDING = 1e-6
+"""How far outside its limits a number may lie, of their distance: sums of rounded parts do."""
 _DEPTH = 64
 _LARGEST = 2**63 - 1
-_WORDS = dict.fromkeys(("true", "1", "1.0", "yes"), True)
-_WORDS |= dict.fromkeys(("false", "0", "0.0", "no"), False)
+_FLAGS = {0: 0, 1: 1, None: None}
+_FLAGS |= dict.fromkeys(("true", "1", "1.0", "yes"), 1)
+_FLAGS |= dict.fromkeys(("false", "0", "0.0", "no"), 0)
 
 
 @dataclass(frozen=True)
@@ -41,29 +39,34 @@ class Column:
     top: float = 1.0
 
 
-_KEY_REMEDY = "every answer needs one, it is part of the key"
+_GIVE_KEY = "every answer needs one text here, it is part of the key"
 _DOMAINS = ("general", "medical", "other")
 _TYPES = ("closed", "choice", "open", "score")
 _DROP = "drop this column, or write it as text"
+_DAMAGED = "the log is damaged: import its source anew"
 _GIVE_DOMAIN = "give --domain general, --domain medical or --domain other"
 _GIVE_SPLIT = "give --split fit or --split test, or map the values"
-_GIVE_CONFIDENCE = "write 0.85 for 85 %; --percent is for a column that is in percent throughout"
+_GIVE_CONFIDENCE = (
+    "a confidence is a probability of being correct: write 0.85 for 85 %, "
+    "or give --percent where the column is in percent throughout"
+)
+_GIVE_OPTIONS = 'write JSON of probabilities such as {"yes": 0.8, "no": 0.2}'
 _GIVE_GOLD = "write one text, or a list of the texts that count as correct"
 _COLUMNS = (
     Column("run_id"),
-    Column("model", required=True),
-    Column("dataset", required=True),
+    Column("model", remedy=_GIVE_KEY, required=True),
+    Column("dataset", remedy=_GIVE_KEY, required=True),
     Column("domain", remedy=_GIVE_DOMAIN, allowed=_DOMAINS),
-    Column("item_id", required=True),
+    Column("item_id", remedy=_GIVE_KEY, required=True),
     Column("image_id"),
     Column("modality"),
     Column("question_type", remedy="rename the column or map its values", allowed=_TYPES),
     Column("split", remedy=_GIVE_SPLIT, allowed=("fit", "test")),
-    Column("strategy", required=True),
+    Column("strategy", remedy=_GIVE_KEY, required=True),
     Column("sample", "count", "write a count", required=True),
     Column("answer"),
     Column("confidence", "unit", _GIVE_CONFIDENCE),
-    Column("option_probabilities", "options", "write numbers from 0 to 1"),
+    Column("option_probabilities", "options", _GIVE_OPTIONS),
     Column("correct", "flag", "write true/false or 1/0"),
     Column("gold", "gold", _GIVE_GOLD),
     Column("raw"),
@@ -91,40 +94,6 @@ GRADED_COLUMNS = [
 """Columns of a table of graded answers: one row per model, data set, item and strategy."""
 
 
-@dataclass(frozen=True)
-class Kind:
-    """How values are kept in SQL, in a frame, in a file; and which kept ones are damaged."""
-
-    sql: str
-    dtype: object
-    written: str
-    damaged: str
-
-
-_IS_NUMBER = "typeof({0}) IN ('real', 'integer')"
-_NO_COUNT = "typeof({0}) != 'integer' OR {0} < 0"
-_NO_TABLE = "NOT json_valid({0}) OR json_type({0}) != 'object'"
-KINDS = {
-    "text": Kind("TEXT", TEXT, "string", "typeof({0}) != 'text'"),
-    "unit": Kind("REAL", float, "float64", f"NOT ({_IS_NUMBER} AND {{0}} BETWEEN 0 AND 1)"),
-    "amount": Kind("REAL", float, "float64", f"NOT ({_IS_NUMBER} AND {{0}} BETWEEN 0 AND 1e308)"),
-    "count": Kind("INTEGER", "Int64", "int64", _NO_COUNT),
-    "flag": Kind("INTEGER", "boolean", "bool", _NO_COUNT + " OR {0} > 1"),
-    "options": Kind("TEXT", object, "json", _NO_TABLE),
-    "gold": Kind("TEXT", object, "json", "typeof({0}) != 'text'"),
-}
-
-
-def damage(name: str) -> str:
-    """The condition, in SQL, under which a kept value of this column is damaged."""
-    column = COLUMNS.get(name, Column(name, "options"))
-    wrong = KINDS[column.kind].damaged.format(name)
-    if column.allowed:
-        wrong += " OR {} NOT IN ({})".format(name, ", ".join(f"'{v}'" for v in column.allowed))
-    missing = f"{name} IS NULL OR {name} = '' OR " if column.required else f"{name} NOTNULL AND "
-    return f"({missing}({wrong}))"
-
-
 def to_storage(columns: dict[str, list], *, where="answers", first_row=1, told=None):
     """Check a block and bring it into the form in which the log keeps it.
 
@@ -145,65 +114,76 @@ def to_storage(columns: dict[str, list], *, where="answers", first_row=1, told=N
     for name, column in (COLUMNS | (told or {})).items():
         if name in columns:
             stored[name] = check_column(columns[name], column, where, first_row)
-            if column.kind == "flag":
-                stored[name] = [v if v is None else int(v) for v in stored[name]]
         elif column.required and name != "sample":
             shown = ", ".join(map(str, columns))
             raise MedcalError(f"{where}: no column '{name}'; columns are {shown}")
         else:
             stored[name] = [0 if name == "sample" else None] * n
-    others = sorted((name for name in columns if name not in COLUMNS), key=str)
-    stored["extra"] = _extra({name: columns[name] for name in others}, n, where, first_row)
+    others = {name: values for name, values in columns.items() if name not in COLUMNS}
+    stored["extra"] = _packed(others, n, where, first_row) if others else [None] * n
     return stored
+
+
+def checked(blocks: Iterable[dict[str, list]], where) -> Iterator[dict[str, list]]:
+    """Blocks with our column names as the log keeps them."""
+    row = 1
+    for block in blocks:
+        stored = to_storage(block, where=str(where), first_row=row)
+        row += len(stored["model"])
+        yield stored
+
+
+def from_storage(stored: dict[str, list], columns, others, where, first_row=1) -> pd.DataFrame:
+    """The frame that people work with, from the form in which the log keeps it.
+
+    ``extra`` is unpacked into the columns `others`, all that occur where it is None; `columns`
+    says which columns there are to be, in which order. Values that do not belong there, whoever
+    wrote them, are refused.
+    """
+    out = {}
+    for name, values in stored.items():
+        column = replace(COLUMNS.get(name, Column(name, "table")), remedy=_DAMAGED)
+        kind = KINDS[column.kind]
+        column = replace(column, kind="table") if column.kind == "options" else column
+        values = check_column(values, column, where, first_row)
+        if name == "extra":
+            rows = [{} if value is None else value for value in values]
+            for other in sorted({n for row in rows for n in row}) if others is None else others:
+                out[other] = pd.Series([row.get(other) for row in rows]).infer_objects()
+        elif name == "gold" and any(v is not None and v.startswith("[") for v in values):
+            out[name] = pd.Series([accepted(v) or v for v in values], dtype=object)
+        else:
+            out[name] = pd.Series(values, dtype="int64" if name == "sample" else kind.dtype)
+    frame = pd.DataFrame(out, index=pd.RangeIndex(len(next(iter(stored.values()), ()))))
+    return frame if columns is None else frame[list(columns)]
 
 
 def check_column(values: list, column: Column, where="answers", first_row=1) -> list:
     """The values of one column as the log keeps them; the first that does not fit is refused."""
-    found = _typed(values, column)
-    if found is None:
-        found = _converted(values, column, where, first_row)
-    if column.required and (None in found or "" in found):
-        row = next(i for i, v in enumerate(found) if v is None or v == "")
-        raise fault(where, first_row + row, column.name, None, "is missing", _KEY_REMEDY)
-    for wrong in {*found} - {None, *column.allowed} if column.allowed else ():
-        problem = f"is not one of {', '.join(column.allowed)}"
-        row = first_row + found.index(wrong)
-        raise fault(where, row, column.name, wrong, problem, column.remedy)
+    if len(values) > 1 and isinstance(values[0], str | None) and is_same(values):
+        return check_column(values[:1], column, where, first_row) * len(values)
+    found = _plainly(values, column)
+    if found is not None:
+        return found
+    found, known = [], {}  # texts repeat themselves, and are looked at once
+    try:
+        for value in values:
+            kept = known[value] if type(value) is str and value in known else _kept(value, column)
+            if type(value) is str:
+                known[value] = kept
+            found.append(kept)
+    except ValueError as err:
+        problem = err if isinstance(err, _Odd) else "cannot be written as Unicode text"
+        row, value = first_row + len(found), values[len(found)]
+        raise fault(where, row, column.name, value, problem, column.remedy) from None
     return found
 
 
-def from_storage(stored: dict[str, list], columns=None, others=None) -> pd.DataFrame:
-    """The frame that people work with, from the form in which the log keeps it.
-
-    ``extra`` is unpacked into the columns `others`, all that occur by default; `columns` says
-    which columns there are to be, and in which order.
-    """
-    out = {}
-    for name in (n for n in stored if n in COLUMNS):
-        values, kind = stored[name], COLUMNS[name].kind
-        dtype = "int64" if name == "sample" else KINDS[kind].dtype
-        if kind == "options":
-            values = [v if v is None else json.loads(v) for v in values]
-        elif kind == "gold":
-            listed = any(v is not None and v.startswith("[") for v in values)
-            values = [accepted(v) or v for v in values] if listed else values
-            dtype = object if listed else TEXT
-        out[name] = pd.Series(values, dtype=dtype)
-    frame = pd.DataFrame(out, index=pd.RangeIndex(len(next(iter(stored.values()), ()))))
-    if "extra" in stored:
-        rows = [{} if v is None else json.loads(v) for v in stored["extra"]]
-        for name in sorted({n for row in rows for n in row}) if others is None else others:
-            frame[name] = pd.Series([row.get(name) for row in rows]).infer_objects()
-    return frame if columns is None else frame[list(columns)]
-
-
-def block_of(frame: pd.DataFrame, where="answers") -> dict[str, list]:
-    """A frame as a block."""
-    if frame.columns.has_duplicates:
-        name = frame.columns[frame.columns.duplicated()][0]
-        raise MedcalError(f"{where}: two columns are called '{name}'; rename or drop one of them")
-    objects = frame.astype(object).where(frame.notna(), None)
-    return {name: values.tolist() for name, values in objects.items()}
+def is_same(values: list) -> bool:
+    """Whether a column holds one value throughout, as those of a run often do."""
+    with contextlib.suppress(ValueError):  # of arrays, which do not compare
+        return values.count(values[0]) == len(values)
+    return False
 
 
 def fault(where, row, column, value, problem, remedy) -> MedcalError:
@@ -216,9 +196,8 @@ def fault(where, row, column, value, problem, remedy) -> MedcalError:
     return MedcalError(f"{where}: row {row}, column '{column}': value {shown} {problem}; {remedy}")
 
 
-def encode_json(value) -> str:
-    """JSON on one line, floats to the last digit, no escapes for plain letters."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+"""JSON on one line, floats to the last digit, no escapes for plain letters."""
 
 
 def accepted(text) -> list[str] | None:
@@ -231,51 +210,51 @@ def accepted(text) -> list[str] | None:
     return value if texts else None
 
 
-# --- one value, or a whole column of one type ----------------------------------------------------
+# --- a whole column, or one value ----------------------------------------------------------------
 
 
-class _Odd(Exception):
-    """What is wrong with a value, and its remedy where that is not the column's."""
+class _Odd(ValueError):
+    """What is wrong with a value."""
 
 
-def _typed(values, column) -> list | None:
-    """A column that is of its type throughout, as most are; None where it needs a closer look."""
-    known = [v for v in values if v is not None] if None in values else values
-    types, kind = {*map(type, known)}, column.kind
-    low, high, _ = _LIMITS.get(kind, (0, 0, ""))
-    if (
-        not types
-        or (types == {str} and kind == "text" and "".join(known).isascii())
-        or (types == {bool} and kind == "flag")
-        or (types == {int} and kind == "count" and low <= min(known) <= max(known) <= high)
-    ):
-        return values
-    if types == {float} and kind in ("unit", "amount", "score"):
-        array = np.array(values, dtype=float)
-        if not ((array < low) | (array > high * column.top)).any():
-            kept = (array / column.top).astype(object)
-            kept[np.isnan(array)] = None
-            return kept.tolist()
+def _plainly(values, column) -> list | None:
+    """A column that plainly is as it should be, as most are; None where it needs a closer look."""
+    kind = KINDS[column.kind]
+    try:
+        if column.required and (None in values or "" in values):
+            return None
+        if column.allowed:
+            return values if {*values} <= {None, *column.allowed} else None
+        if kind.dtype is TEXT:
+            known = [v for v in values if v is not None] if None in values else values
+            text = "".join(known)
+            text.encode()
+            return None if column.kind == "gold" and "[" in text else values
+        if column.kind == "flag":
+            return [*map(_FLAGS.__getitem__, values)]
+    except (KeyError, TypeError, ValueError):
+        return None
+    types = {*map(type, values)} - {type(None)}
+    if types == {int} and column.kind == "count":
+        known = {*values} - {None}
+        return values if 0 <= min(known) <= max(known) <= kind.high else None
+    if types == {float} and kind.dtype is float:
+        array = np.array(values, dtype=float) / column.top
+        if not ((array < kind.low) | (array > kind.high)).any():
+            return np.where(np.isnan(array), None, array).tolist()
     return None
 
 
-def _converted(values, column, where, first_row):
-    """Look at every value; texts repeat themselves, and are looked at once."""
-    convert, found = _CONVERT[column.kind], []
-    known: dict = {}
-    try:
-        for value in values:
-            kept = known.get(value) if type(value) is str else None
-            if kept is None and not _is_missing(value):
-                kept = convert(value, column)
-                if type(value) is str and len(known) < 4096:
-                    known[value] = kept
-            found.append(kept)
-    except _Odd as odd:
-        problem, remedy = (*odd.args, None)[:2]
-        row, value = first_row + len(found), values[len(found)]
-        raise fault(where, row, column.name, value, problem, remedy or column.remedy) from None
-    return found
+def _kept(value, column):
+    """One value as the log keeps it."""
+    kept = None if _is_missing(value) else KINDS[column.kind].convert(value, column)
+    if isinstance(kept, str):
+        kept.encode()  # or a ValueError
+    if column.required and kept in (None, ""):
+        raise _Odd("is missing")
+    if column.allowed and kept not in (None, *column.allowed):
+        raise _Odd(f"is not one of {', '.join(column.allowed)}")
+    return kept
 
 
 def _is_missing(value) -> bool:
@@ -283,163 +262,135 @@ def _is_missing(value) -> bool:
     return absent or (isinstance(value, Real) and value != value)
 
 
-_LIMITS = {
-    "unit": (0.0, 1.0, "is outside 0 to {:g}"),
-    "amount": (0.0, np.finfo("float64").max, "is not a finite number from 0 up"),
-    "count": (0, 2**53, "is not a finite number from 0 up"),
-    "score": (-math.inf, math.inf, ""),
-}
-
-
 def _number(value, column):
     """A number within the limits of its kind, as a share of the top; None for an empty text."""
-    number = _float(value, column)
-    if number is None:
-        return None
-    low, high, problem = _LIMITS[column.kind]
-    slack = ROUNDING * column.top if column.kind == "unit" else 0
-    if not low - slack <= number <= high * column.top + slack:
-        raise _Odd(problem.format(column.top), _outside(number, column))
-    if column.kind != "count":
-        return min(max(number, low), high * column.top) / column.top
-    if number != math.floor(number):
-        raise _Odd("is not a whole number")
-    return int(number)
-
-
-def _float(value, column) -> float | None:
-    if isinstance(value, bool | np.bool_) or not isinstance(value, Real | str):
-        raise _Odd("is not a number")
+    kind = KINDS[column.kind]
     if isinstance(value, str):
         value = value.strip().replace("_", "?")  # Python would take 1_0 for ten
         value = value.removesuffix("%").strip() if column.top == 100 else value
-        if value == "":
+        if not value:
             return None
     try:
-        number = float(value)
+        if isinstance(value, bool | np.bool_) or not isinstance(value, Real | str):
+            raise _Odd("is not a number")
+        share = float(value) / column.top
     except (ValueError, OverflowError):
-        comma = isinstance(value, str) and DECIMAL_COMMA.fullmatch(value)
-        remedy = "write a decimal point, not a comma" if comma else None
-        raise _Odd("is not a number", remedy) from None
-    return None if number != number else number
-
-
-def _outside(number, column) -> str | None:
-    """What to do, where that is not the column's remedy."""
-    if column.kind != "unit" or column.top != 1 or WELL_ABOVE_1 < number <= 100:
+        raise _Odd("is not a number") from None
+    if share != share:
         return None
-    if 1 < number <= WELL_ABOVE_1:
-        return "it is slightly above 1: clip it to 1 if that is rounding, else mend it"
-    return "a confidence is a probability of being correct: mend the value or drop the row"
+    if not kind.low - _ROUNDING <= share <= kind.high + _ROUNDING:
+        raise _Odd(f"is outside {kind.low:g} to {kind.high * column.top:g}")
+    share = min(max(share, kind.low), kind.high)
+    if column.kind != "count":
+        return share
+    if share != math.floor(share):
+        raise _Odd("is not a whole number")
+    return int(share)
 
 
 def _flag(value, column):
-    if isinstance(value, Real | np.bool_) and value in (0, 1):
-        return bool(value)
-    word = value.strip().lower() if isinstance(value, str) else None
-    if word != "" and word not in _WORDS:
-        raise _Odd("is neither true nor false")
-    return _WORDS.get(word)
+    try:
+        return _FLAGS[value.strip().lower() if isinstance(value, str) else value]
+    except (KeyError, TypeError):
+        raise _Odd("is neither true nor false") from None
 
 
 def _text(value, column):
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         value = int(value)
     if not isinstance(value, str | Real | np.bool_):
-        raise _Odd(f"is a {type(value).__name__}, not text", "write it as text")
-    try:
-        return _encodable(str(value))
-    except ValueError:
-        raise _Odd("is too large a number", "write it as text") from None
+        raise _Odd(f"is a {type(value).__name__}, not text")
+    return str(value)
 
 
 def _gold(value, column):
     value = accepted(value) or value if isinstance(value, str) else value
-    if not isinstance(value, list | tuple | set | np.ndarray):
+    if not isinstance(value, list | tuple | np.ndarray):
         return _text(value, column)
-    texts = sorted(value, key=str) if isinstance(value, set) else list(value)
-    if not texts or not all(isinstance(v, str) for v in texts):
+    if not len(value) or not all(isinstance(v, str) for v in value):
         raise _Odd("is not a list of texts")
-    return encode_json([_encodable(text) for text in texts])
+    return encode_json(list(value))
 
 
 def _options(value, column):
     if value == "":
         return None
-    try:
-        table = json.loads(value) if isinstance(value, str) else value
-        table = dict(table) if isinstance(table, list) else table  # Arrow maps arrive as pairs
-    except (TypeError, ValueError, RecursionError):
-        table = None
-    if not isinstance(table, dict):
-        remedy = 'write JSON such as {"yes": 0.8, "no": 0.2}'
-        raise _Odd("is not a table of option and probability", remedy)
-    table = {_encodable(str(k)): v for k, v in table.items() if v is not None}
+    table = {str(k): p for k, p in _table(value, column).items() if p is not None}
     for option, p in table.items():
         if isinstance(p, bool) or not isinstance(p, Real) or not 0 <= p <= 1 + 1e-9:
             raise _Odd(f"holds {option!r}: {str(p)[:40]}, which is not a probability")
     return encode_json({k: float(p) for k, p in table.items()})
 
 
+def _table(value, column):
+    with contextlib.suppress(ValueError, RecursionError):
+        value = json.loads(value) if isinstance(value, str) else value
+        if isinstance(value, dict):
+            return value
+    raise _Odd("is not a table of names and values")
+
+
 def _plain(value, column, depth=0):
     """A value that JSON can hold, None where missing."""
     if depth > _DEPTH:
         raise _Odd(f"is nested more than {_DEPTH} deep")
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
     if isinstance(value, str):
-        return _encodable(value)
+        value.encode()  # or a ValueError
+        return value
     if isinstance(value, dict):
-        return {_encodable(str(k)): _plain(v, column, depth + 1) for k, v in value.items()}
-    if isinstance(value, list | tuple | np.ndarray):
+        pairs = ((_plain(str(k), column), v) for k, v in value.items())
+        return {k: _plain(v, column, depth + 1) for k, v in pairs}
+    if isinstance(value, list | tuple):
         return [_plain(v, column, depth + 1) for v in value]
     if _is_missing(value):
         return None
-    if isinstance(value, bool | np.bool_):
-        return bool(value)
-    if isinstance(value, Integral):
-        if abs(value) > _LARGEST:
-            raise _Odd("is a whole number beyond 64 bits")
-        return int(value)
-    if isinstance(value, Real) and math.isfinite(value):
-        return float(value)
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        raise _Odd("is a whole number beyond 64 bits")
+    if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
     if hasattr(value, "isoformat"):
         return value.isoformat()
     raise _Odd(f"({type(value).__name__}) cannot be kept")
 
 
-_CONVERT = {"text": _text, "flag": _flag, "gold": _gold, "options": _options, "extra": _plain}
-_CONVERT |= dict.fromkeys(_LIMITS, _number)
+@dataclass(frozen=True)
+class Kind:
+    """How values are taken, kept in SQL, in a frame and in a file; the limits of numbers."""
+
+    convert: Callable
+    sql: str = "TEXT"
+    dtype: object = object
+    written: str = "json"
+    low: float = 0.0
+    high: float = math.inf
 
 
-def _encodable(text) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise _Odd("is not valid Unicode", "save the file as UTF-8") from None
-    return text
+KINDS = {
+    "text": Kind(_text, "TEXT", TEXT, "string"),
+    "unit": Kind(_number, "REAL", float, "float64", high=1.0),
+    "amount": Kind(_number, "REAL", float, "float64", high=np.finfo("float64").max),
+    "count": Kind(_number, "INTEGER", "Int64", "int64", high=2**53),
+    "score": Kind(_number, "REAL", float, "float64", low=-math.inf),
+    "flag": Kind(_flag, "INTEGER", "boolean", "bool"),
+    "gold": Kind(_gold, "TEXT", TEXT),
+    "options": Kind(_options),
+    "table": Kind(_table),
+    "other": Kind(_plain),
+}
 
 
-def _extra(columns, n, where, first_row) -> list:
+def _packed(columns, n, where, first_row) -> list:
     """What is not ours, as one JSON text a row; a column ``extra`` of tables is unpacked."""
-    told = {
-        str(name): check_column(values, Column(str(name), "extra", _DROP), where, first_row)
+    checked = {
+        str(name): check_column(values, Column(str(name), "other", _DROP), where, first_row)
         for name, values in columns.items()
     }
-    tables = told.pop("extra", None)
-    if tables is None and not told:
-        return [None] * n
+    tables = Column("extra", "table", "write a JSON object")
+    tables = check_column(checked.pop("extra", [None] * n), tables, where, first_row)
     rows = []
-    for i in range(n):
-        row = {name: values[i] for name, values in told.items() if values[i] is not None}
-        if tables is not None and tables[i] is not None:
-            row = dict(sorted((_object(tables[i], where, first_row + i) | row).items()))
-        rows.append(encode_json(row) if row else None)
+    for i, table in enumerate(tables):
+        row = (table or {}) | {k: v[i] for k, v in checked.items() if v[i] is not None}
+        rows.append(encode_json(dict(sorted(row.items()))) if row else None)
     return rows
-
-
-def _object(value, where, row) -> dict:
-    with contextlib.suppress(ValueError, RecursionError):
-        table = json.loads(value) if isinstance(value, str) else value
-        if isinstance(table, dict):
-            return table
-    problem = "is not a table of names and values"
-    raise fault(where, row, "extra", value, problem, "write a JSON object")

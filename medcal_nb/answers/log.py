@@ -5,14 +5,16 @@ Killed at any moment, the log holds whole transactions only, so that a rerun ask
 
 import contextlib
 import os
+import re
 import sqlite3
+import sys
 import threading
-import time
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import pandas as pd
+from pandas.api.types import is_list_like
 
 from medcal_nb.answers.columns import (
     ANSWER_COLUMNS,
@@ -20,21 +22,22 @@ from medcal_nb.answers.columns import (
     KEY,
     KINDS,
     STORED,
-    block_of,
-    damage,
-    fault,
+    checked,
     from_storage,
-    to_storage,
+    is_same,
 )
-from medcal_nb.answers.files import CHUNK, require_file
+from medcal_nb.answers.files import CHUNK, block_of, blocks_of, require_file
 from medcal_nb.errors import MedcalError
 
 _APPLICATION_ID = 0x4D43414C  # "MCAL", marks the file as ours
 _VERSION = 1
 BUSY_SECONDS = 30.0
+_AT_ONCE = 16
+"""Rows in one statement of SQLite: half the time of one by one, and more gain nothing."""
 
 _DEFINED = ", ".join(
-    f"{c.name} {KINDS[c.kind].sql}{' NOT NULL' if c.required else ''}" for c in COLUMNS.values()
+    [f"{c.name} {KINDS[c.kind].sql}{' NOT NULL' * c.required}" for c in COLUMNS.values()]
+    + ["extra TEXT"]
 )
 _KEY = ", ".join(KEY)
 _SAME = " AND ".join(f"t.{c} = s.{c}" for c in KEY)
@@ -69,9 +72,8 @@ class AnswerLog:
 
     def __init__(self, path, *, read_only: bool = False):
         self.path = None if path is None else Path(path)
-        self.read_only = read_only
         self._lock = threading.Lock()
-        self._con = _unnamed() if path is None else _open(self.path, read_only=read_only)
+        self._con = _open(self.path, read_only)
 
     def __enter__(self):
         return self
@@ -104,33 +106,24 @@ class AnswerLog:
         MedcalError
             Naming row (counted from 1), column, value and remedy.
         """
-        if self.read_only:
-            raise MedcalError(f"{self.path}: opened for reading only; open it without read_only")
         if not len(rows):
             return 0
         if isinstance(rows, pd.DataFrame):
-            columns = block_of(rows, self.path)
+            blocks = [block_of(rows, self.path)]
         else:
-            names = {name: None for row in rows for name in row}
-            columns = {name: [row.get(name) for row in rows] for name in names}
-            if "sample" in names:
-                columns["sample"] = [row.get("sample", 0) for row in rows]
-        stored = to_storage(columns, where=str(self.path))
+            blocks = blocks_of(({"sample": 0} | row for row in rows), self.path)
         with self._lock, explained(self.path):
-            _make_table(self._con, "temp.incoming")
+            self._con.execute(f"CREATE TEMP TABLE IF NOT EXISTS incoming ({_DEFINED})")
             self._con.execute("DELETE FROM temp.incoming")
-            _insert(self._con, "temp.incoming", [stored])
+            _insert(self._con, "temp.incoming", checked(blocks, self.path))
             _refuse_doubles(self._con, "temp.incoming", self.path)
             return _copy(self._con, "temp.incoming", "main.answers", if_exists, self.path)
 
     def keys(self, *, model=None, dataset=None, strategy=None) -> set[tuple]:
         """The keys (model, dataset, item_id, strategy, sample) of the answers there are."""
-        known: dict = {}  # one text an item, not one a row
-        filters = {"model": model, "dataset": dataset, "strategy": strategy}
-        return {
-            tuple(known.setdefault(value, value) for value in key)
-            for key in self._select(_KEY, filters)
-        }
+        keys = self._select(_KEY, model=model, dataset=dataset, strategy=strategy)
+        # one text an item, not one a row
+        return {(*map(sys.intern, texts), sample) for *texts, sample in keys}
 
     def models(self) -> set[str]:
         """The models that there are answers of."""
@@ -139,8 +132,8 @@ class AnswerLog:
     def runs(self, *, model=None, dataset=None) -> dict[str, set]:
         """The ``run_id`` of the answers there are, by strategy."""
         runs: dict[str, set] = {}
-        filters = {"model": model, "dataset": dataset}
-        for strategy, run_id in self._select("DISTINCT strategy, run_id", filters):
+        told = self._select("DISTINCT strategy, run_id", model=model, dataset=dataset)
+        for strategy, run_id in told:
             runs.setdefault(strategy, set()).add(run_id)
         return runs
 
@@ -163,44 +156,44 @@ class AnswerLog:
         """
         ours, others = self._chosen(columns)
         stored: dict[str, list] = {name: [] for name in ours}
-        for part in self._chunks(ours, True, filters):
+        for part in self._blocks(ours, True, filters):
             for name, values in part.items():
                 stored[name] += values
-        return from_storage(stored, columns, others)
+        return from_storage(stored, columns, others, self.path)
 
     def iter_frames(
         self, columns: Sequence[str] | None = None, *, ordered: bool = True, **filters
     ) -> Iterator[pd.DataFrame]:
-        """Answers in frames of bounded size, each with the same columns; one at least.
+        """Answers in frames of bounded size, each with the same columns.
 
         In key order, or with ``ordered=False`` in the order of the file, which is faster.
         """
         ours, others = self._chosen(columns)
         others = list(self.extra_columns()) if columns is None else others
-        for stored in self._chunks(ours, ordered, filters):
-            yield from_storage(stored, columns, others)
+        row = 1
+        for stored in self._blocks(ours, ordered, filters):
+            frame = from_storage(stored, columns, others, self.path, row)
+            row += len(frame)
+            yield frame
 
     def samples(self) -> dict[str, int]:
         """Each strategy with the highest number of a sample in it: 0 where it asks once."""
-        return dict(self._select("strategy, MAX(sample)", tail=" GROUP BY 1 ORDER BY 1"))
+        return dict(self._select("strategy, MAX(sample)", " GROUP BY 1 ORDER BY 1"))
 
     def extra_columns(self) -> dict[str, set[str]]:
         """Names of the columns that are not ours, with the JSON types they hold."""
-        with explained(self.path):
-            self._refuse_damage(["extra"])
         names: dict[str, set[str]] = {}
-        tail = ", json_each(answers.extra) AS e WHERE extra IS NOT NULL GROUP BY 1, 2 ORDER BY 1"
-        for name, kind in self._select("e.key, e.type", tail=tail):
+        each = ", json_each(extra) AS e WHERE typeof(e.key) = 'text' GROUP BY 1, 2 ORDER BY 1"
+        for name, kind in self._select("e.key, e.type", each):
             names.setdefault(name, set()).add(kind)
         return names
 
-    def __len__(self) -> int:
-        return next(self._select("COUNT(*)"))[0]
-
-    def _select(self, what, filters=None, tail="") -> Iterator[tuple]:
-        where, values = _where(filters or {})
+    def _select(self, what, tail="", **filters) -> Iterator[tuple]:
+        wanted = {c: v if is_list_like(v) else [v] for c, v in filters.items() if v is not None}
+        where = " AND ".join(f"{c} IN ({', '.join('?' * len(v))})" for c, v in wanted.items())
+        query = f"SELECT {what} FROM answers{f' WHERE {where}' if where else ''}{tail}"
         with explained(self.path):
-            yield from self._con.execute(f"SELECT {what} FROM answers{where}{tail}", values)
+            yield from self._con.execute(query, [*chain(*wanted.values())])
 
     def _chosen(self, columns):
         """The kept columns that are needed, and the names wanted out of ``extra``."""
@@ -214,31 +207,11 @@ class AnswerLog:
                 raise MedcalError(f"{self.path}: no column '{name}'; columns are {names}")
         return [*(c for c in columns if c in COLUMNS), *(["extra"] if others else [])], others
 
-    def _chunks(self, names, ordered, filters) -> Iterator[dict[str, list]]:
-        """Blocks as they are kept; one without rows where there are none."""
-        with explained(self.path):
-            self._refuse_damage(names)
-        tail = f" ORDER BY {_KEY}" if ordered else ""
-        rows = self._select(", ".join(names), filters, tail)
-        part = list(islice(rows, CHUNK))
-        while True:
-            columns = zip(*part, strict=True) if part else ((),) * len(names)
-            yield {name: list(values) for name, values in zip(names, columns, strict=True)}
-            part = list(islice(rows, CHUNK))
-            if not part:
-                return
-
-    def _refuse_damage(self, names) -> None:
-        """Say so where a value is not what its column holds, whoever wrote it."""
-        wrong = {name: damage(name) for name in names}
-        shown = ", ".join(f"{name}, {bad}" for name, bad in wrong.items())
-        query = f"SELECT rowid, {shown} FROM answers WHERE {' OR '.join(wrong.values())} LIMIT 1"
-        found = self._con.execute(query).fetchone()
-        if found is not None:
-            pairs = zip(wrong, found[1::2], found[2::2], strict=True)
-            name, value = next((n, v) for n, v, bad in pairs if bad)
-            remedy = "the log is damaged: import its source anew"
-            raise fault(self.path, found[0], name, value, "does not belong there", remedy)
+    def _blocks(self, names, ordered, filters) -> Iterator[dict[str, list]]:
+        """Blocks as they are kept."""
+        rows = self._select(", ".join(names), f" ORDER BY {_KEY}" if ordered else "", **filters)
+        for part in iter(lambda: list(islice(rows, CHUNK)), []):
+            yield dict(zip(names, map(list, zip(*part, strict=True)), strict=True))
 
 
 @contextlib.contextmanager
@@ -247,10 +220,12 @@ def gathered(parts: Iterable[dict[str, list]], where) -> Iterator[AnswerLog]:
     with AnswerLog(None) as log:
         log.path = where
         log._con.execute("PRAGMA journal_mode = OFF")  # on a fault it is thrown away
+        log._con.execute("PRAGMA cache_size = -65536")
+        log._con.execute("PRAGMA threads = 2")
         log._con.execute("DROP INDEX answers_key")  # made faster when all is there
         _insert(log._con, "main.answers", parts)
         try:
-            _make_index(log._con, "main.answers")
+            _make_index(log._con)
         except sqlite3.IntegrityError:
             _refuse_doubles(log._con, "main.answers", where)
         yield log
@@ -261,21 +236,19 @@ def write_log(
 ) -> int:
     """Write blocks that `to_storage` has checked to a log: all of them, or nothing.
 
-    They are gathered beside it, and put into it in one transaction; `if_exists` as in
-    `AnswerLog.append`.
+    They are gathered in a file without a name, and put into the log in one transaction;
+    `if_exists` as in `AnswerLog.append`.
 
     Returns
     -------
     int
         Rows written to `to`.
     """
-    to = Path(to)
     with explained(to):
-        there = to.exists()
-    if there:
-        AnswerLog(to).close()  # not one of ours: say so before reading a long file
-    with explained(to), gathered(parts, where) as log:
-        return _publish(log._con, to, if_exists, where)
+        if Path(to).exists():
+            AnswerLog(to).close()  # not one of ours: say so before reading a long file
+        with gathered(parts, where) as log:
+            return _publish(log._con, to, if_exists, where)
 
 
 def merge_logs(sources: Sequence, to, *, if_exists: str = "error") -> int:
@@ -299,7 +272,8 @@ def merge_logs(sources: Sequence, to, *, if_exists: str = "error") -> int:
     with explained(to), gathered([], to) as merged:
         for source in sources:
             with AnswerLog(source, read_only=True) as log, explained(source):
-                log._refuse_damage(STORED)
+                for _ in log.iter_frames(ordered=False):
+                    pass  # what is damaged is refused
                 uri = f"{log.path.absolute().as_uri()}?mode=ro"
                 merged._con.execute("ATTACH ? AS source", (uri,))
                 _copy(merged._con, "source.answers", "main.answers", if_exists, source)
@@ -313,59 +287,48 @@ def explained(path):
     try:
         yield
     except sqlite3.Error as err:
-        remedies = (r for said, r in _REMEDIES.items() if any(w in str(err) for w in said))
+        remedies = (remedy for said, remedy in _REMEDIES.items() if re.search(said, str(err)))
         raise MedcalError(f"{path}: {next(remedies, f'{err}; nothing was written')}") from err
     except OSError as err:
         raise MedcalError(f"{path}: {err.strerror or err}; nothing was written") from err
 
 
-_DAMAGED = "the log is damaged; import its source anew"
 _FOREIGN = "a SQLite file, but not an answers log; choose another file"
 _REMEDIES = {
-    ("closed database",): "the log is closed; open it again",
-    ("locked", "busy"): "the log is locked by another process; wait for it, then run again",
-    ("readonly",): "the log or its folder is read-only; allow writing, or choose another file",
-    ("unable to open",): "the log cannot be opened; check that its folder can be written",
-    ("disk is full", "too big"): "the disk is full; free some space and run again",
-    ("disk I/O",): "writing or reading failed (disk full, quota or a lost drive?), nothing was "
-    "half-written; check the disk and run again",
-    ("not a database",): "not an answers log; bring tables in with `medcal import`",
-    ("malformed", "decode", "corrupt"): _DAMAGED,
-    ("no such table", "no such column"): _FOREIGN,
+    "locked|busy": "the log is locked by another process; wait for it, then run again",
+    "readonly|unable to open": "the log cannot be opened or written; allow it in its folder, or "
+    "choose another file",
+    "disk is full|too big|disk I/O": "the disk is full, over its quota or lost, nothing was "
+    "half-written; free some space and run again",
+    "not a database": "not an answers log; bring tables in with `medcal import`",
+    "malformed|decode|corrupt": "the log is damaged: import its source anew",
+    "no such table|no such column": _FOREIGN,
 }
 
 
-def _connected(uri):
-    how = {"timeout": BUSY_SECONDS, "isolation_level": None, "check_same_thread": False}
-    return sqlite3.connect(uri, uri=True, **how)
-
-
-def _unnamed():
-    con = _connected("")
-    con.execute("PRAGMA cache_size = -65536")
-    _make_table(con, "main.answers")
-    _make_index(con, "main.answers")
-    return con
-
-
-def _open(path, *, read_only):
+def _open(path, read_only):
+    """A connection to a log; to a file without a name where there is no path."""
+    if path is None:
+        con = _connected("")
+        _make(con)
+        return con
     mode = "ro" if read_only else "rwc"
     with explained(path):
         if read_only or (path.exists() and not path.is_file()):
             require_file(path)
         if not read_only:
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as err:
-                raise MedcalError(f"{path}: its folder cannot be made ({err.strerror})") from err
+            path.parent.mkdir(parents=True, exist_ok=True)
         elif not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists():
             # write-ahead mode needs a side file even for reading, unless nothing is pending
             mode = "ro&immutable=1"
+        elif Path(f"{path}-journal").exists():
+            _open(path, False).close()  # a killed import left half a log, which SQLite takes back
         con = _connected(f"{path.absolute().as_uri()}?mode={mode}")
         try:
             if not _is_ours(con, path, may_be_new=not read_only):
                 _make(con)
             if not read_only:
+                _write_ahead(con)
                 con.execute("PRAGMA synchronous = NORMAL")
         except BaseException:
             con.close()
@@ -373,24 +336,23 @@ def _open(path, *, read_only):
         return con
 
 
+def _connected(uri):
+    how = {"timeout": BUSY_SECONDS, "isolation_level": None, "check_same_thread": False}
+    return sqlite3.connect(uri, uri=True, **how)
+
+
 def _make(con):
     con.execute("PRAGMA page_size = 16384")
-    write_ahead(con)
     con.execute("BEGIN IMMEDIATE")
     with con:
-        _make_table(con, "main.answers")
-        _make_index(con, "main.answers")
+        con.execute(f"CREATE TABLE IF NOT EXISTS answers ({_DEFINED})")
+        _make_index(con)
         con.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         con.execute(f"PRAGMA user_version = {_VERSION}")
 
 
-def _make_table(con, table):
-    con.execute(f"CREATE TABLE IF NOT EXISTS {table} ({_DEFINED}, extra TEXT)")
-
-
-def _make_index(con, table):
-    name = table.split(".")[1]
-    con.execute(f"CREATE UNIQUE INDEX IF NOT EXISTS {table}_key ON {name} ({_KEY})")
+def _make_index(con):
+    con.execute(f"CREATE UNIQUE INDEX IF NOT EXISTS main.answers_key ON answers ({_KEY})")
 
 
 def _is_ours(con, path, *, may_be_new) -> bool:
@@ -406,37 +368,34 @@ def _is_ours(con, path, *, may_be_new) -> bool:
     if mark != _APPLICATION_ID or not answers:
         raise MedcalError(f"{path}: {_FOREIGN}")
     if version > _VERSION:
-        raise MedcalError(
-            f"{path}: written by a newer medcal (log version {version}, this one reads "
-            f"{_VERSION}); update medcal-nb"
-        )
+        raise MedcalError(f"{path}: written by a newer medcal (log {version}); update medcal-nb")
     return True
 
 
-def write_ahead(con):
-    """Switch a SQLite file to write-ahead logging, waiting for another that does so."""
-    # SQLite does not wait by itself when two processes switch a new file at the same moment.
-    deadline = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            con.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as err:
-            if "locked" not in str(err) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
+def _write_ahead(con):
+    """Switch a file to write-ahead logging: one process writes while others read."""
+    with contextlib.suppress(sqlite3.OperationalError):  # another process is at it: the next will
+        con.execute("PRAGMA journal_mode = WAL")
 
 
 def _insert(con, table, parts) -> None:
     con.execute("BEGIN")
     with con:
         for stored in parts:
-            # sqlite3 takes each None, and each bool, a roundabout way
-            names = [c for c in STORED if stored[c].count(None) < len(stored[c])]
-            query = (
-                f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
-            )
-            con.executemany(query, zip(*(stored[name] for name in names), strict=True))
+            n = len(stored["item_id"])
+            same = {c: stored[c][0] for c in STORED if c != "item_id" and is_same(stored[c])}
+            varied = [c for c in STORED if c not in same]
+            same = {c: value for c, value in same.items() if value is not None}
+            # what is the same in every row is bound once, by number, for all rows of a statement
+            marks = [f"?{k}" for k in range(1, len(same) + 1)] + ["?"] * len(varied)
+            head = f"INSERT INTO {table} ({', '.join([*same, *varied])}) VALUES "
+            cells = chain.from_iterable(zip(*(stored[c] for c in varied), strict=True))
+            for rows, times in ((_AT_ONCE, n // _AT_ONCE), (n % _AT_ONCE, 1)):
+                if rows:
+                    values = ", ".join([f"({', '.join(marks)})"] * rows)
+                    width = rows * len(varied)
+                    bound = ((*same.values(), *islice(cells, width)) for _ in range(times))
+                    con.executemany(head + values, bound)
 
 
 def _refuse_doubles(con, table, where) -> None:
@@ -455,35 +414,38 @@ def _refuse_doubles(con, table, where) -> None:
 
 def _publish(con, to, if_exists, where) -> int:
     """Put what was gathered into the log, in one transaction."""
+    to = Path(to)
+    if not to.exists():
+        to.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.closing(_connected(f"{to.absolute().as_uri()}?mode=rwc")) as log:
+            log.execute("PRAGMA locking_mode = EXCLUSIVE")  # nobody else is let in from here on
+            log.execute("BEGIN EXCLUSIVE")
+            (tables,) = log.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
+            log.execute("COMMIT")
+            if not tables:
+                con.backup(log)  # page by page, index and all
+                _write_ahead(log)
+                return con.execute("SELECT COUNT(*) FROM answers").fetchone()[0]
     AnswerLog(to).close()
-    con.execute("ATTACH ? AS log", (f"{Path(to).absolute().as_uri()}?mode=rw",))
+    con.execute("ATTACH ? AS log", (f"{to.absolute().as_uri()}?mode=rw",))
     con.execute("PRAGMA log.synchronous = NORMAL")
     return _copy(con, "main.answers", "log.answers", if_exists, where)
 
 
 def _copy(con, source, target, if_exists, where) -> int:
     """Add the rows of one table to another, equal ones apart; the number of rows written."""
-    if if_exists not in _ON_CONFLICT:
-        raise ValueError(f"if_exists is one of {', '.join(_ON_CONFLICT)}, not {if_exists!r}")
     con.execute("BEGIN IMMEDIATE")
     with con:
         before = con.total_changes
-        if con.execute(f"SELECT 1 FROM {target} LIMIT 1").fetchone() is None:
-            con.execute(f"INSERT INTO {target} SELECT * FROM {source}")
-            return con.total_changes - before
         if if_exists == "error":
             key = ", ".join(f"s.{c}" for c in KEY)
-            clash = con.execute(
-                f"SELECT {key} FROM {source} s JOIN {target} t ON {_SAME} "
-                f"WHERE {_DIFFERS} ORDER BY {key}"
-            )
-            first = clash.fetchone()
-            if first:
-                n = 1 + sum(1 for _ in clash)
+            clashes = f"FROM {source} s JOIN {target} t ON {_SAME} WHERE {_DIFFERS}"
+            first = con.execute(f"SELECT COUNT(*) OVER (), {key} {clashes} ORDER BY {key}")
+            if (found := first.fetchone()) is not None:
                 raise MedcalError(
-                    f"{where}: {n} answer{'s' * (n > 1)} there already with other content, "
-                    f"first {_shown(first)}; nothing was written; "
-                    "choose 'ignore' to keep the earlier answers or 'replace' to take the later"
+                    f"{where}: answers there already with other content: {found[0]}, the first "
+                    f"{_shown(found[1:])}; nothing was written; choose 'ignore' to keep the "
+                    "earlier answers or 'replace' to take the later"
                 )
         names = ", ".join(STORED)
         con.execute(
@@ -496,15 +458,3 @@ def _copy(con, source, target, if_exists, where) -> int:
 
 def _shown(key) -> str:
     return ", ".join(f"{name}={value}" for name, value in zip(KEY, key, strict=True))
-
-
-def _where(filters):
-    parts, values = [], []
-    for column, wanted in filters.items():
-        if wanted is None:
-            continue
-        if isinstance(wanted, str) or not isinstance(wanted, Iterable):
-            wanted = [wanted]
-        parts.append(f"{column} IN ({', '.join('?' * len(wanted))})")
-        values += wanted
-    return (" WHERE " + " AND ".join(parts) if parts else ""), values

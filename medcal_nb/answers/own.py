@@ -29,13 +29,12 @@ def check_own_log(answers: Path) -> None:
         named = {job["model"] for job in jobs}
         named |= {job.get("options", {}).get("served_as") for job in jobs}
         with AnswerLog(answers, read_only=True) as log:
-            others = log.models() - named
-        strange = f"answers of {min(others)}" if others else ""
+            ours = log.models() <= named
     except (OSError, ValueError, KeyError, TypeError):
-        strange = "answers"
-    if strange:
+        ours = False
+    if not ours:
         raise MedcalError(
-            f"{answers}: holds {strange} that this study did not ask for, and asking would alter "
-            f"it: to study it as it is, `medcal study --profile imported --answers {answers}`; "
+            f"{answers}: holds answers that this study did not ask for, and asking would alter it: "
+            f"to study it as it is, `medcal study --profile imported --answers {answers}`; "
             "to ask, give --answers the name of a new file"
         )

@@ -63,7 +63,7 @@ def import_(
 
     named = {name: given[name] for name in ColumnMap.__dataclass_fields__ if name in given}
     columns = ColumnMap(**named | {"logits": tuple(split_names(logits))})
-    how = {"parse": _reply, "grade": _grade, "if_exists": if_exists, "progress": True}
+    how = {"parse": _reply, "grade": _grade, "if_exists": if_exists}
     done = import_file(file, to, columns, reader=reader, items=items, **how)
     for remark in done.notes:
         note(remark)

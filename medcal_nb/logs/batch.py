@@ -32,19 +32,13 @@ def _read(source, columns, notes):
         used = at(body, "usage", dict)
         for sample, (text, tokens) in enumerate(_replies(source, body, row)):
             known = len(tokens) if isinstance(tokens, list) else 0
-            yield (
-                out
-                | likelihood(tokens)
-                | {
-                    "model": body.get("model") or model,
-                    "sample": sample,
-                    "answer": text,
-                    "raw": text,
-                    "parse_ok": text is not None,
-                    "prompt_tokens": used.get("prompt_tokens", used.get("input_tokens")),
-                    "new_tokens": known or used.get("completion_tokens", used.get("output_tokens")),
-                }
-            )
+            reply = out | likelihood(tokens) | {"answer": text, "raw": text, "sample": sample}
+            yield reply | {
+                "model": body.get("model") or model,
+                "parse_ok": text is not None,
+                "prompt_tokens": used.get("prompt_tokens", used.get("input_tokens")),
+                "new_tokens": known or used.get("completion_tokens", used.get("output_tokens")),
+            }
     if failed:
         notes.append(f"{source.path}: {failed} calls failed: kept without an answer")
 

@@ -60,18 +60,18 @@ def _read_inspect(source, columns, notes):
 def _opened(source):
     """The header, and the samples one after another."""
     if source.suffix == ".json":
-        samples = at(source.value, "samples", list)
-        if not samples:
-            raise source.broken(None, "no 'samples' (a header only)")
-        return source.value, samples
-    try:
-        archive = open_zip(source.path)
+        header, samples = source.value, at(source.value, "samples", list)
+    else:
+        try:
+            archive = open_zip(source.path)
+        except (ValueError, OSError, zipfile.BadZipFile) as err:
+            raise damaged(source.path, "a log of Inspect", err) from err
         names = [n for n in archive.namelist() if n.startswith("samples/") and n.endswith(".json")]
-    except (ValueError, OSError, zipfile.BadZipFile) as err:
-        raise damaged(source.path, "a log of Inspect", err) from err
-    if not names:
-        raise source.broken(None, "no 'samples/' in it")
-    return _member(source, archive, "header.json"), (_member(source, archive, n) for n in names)
+        header = _member(source, archive, "header.json")
+        samples = names and (_member(source, archive, name) for name in names)
+    if not samples:
+        raise source.broken(None, "no 'samples', as in a header alone")
+    return header, samples
 
 
 def _member(source, archive, name):
@@ -100,11 +100,6 @@ def _read_evalscope(source, columns, notes):
     folders = source.path.resolve().parts[:-1]
     seen: dict = {}
     for row, line in source.rows():
-        if "model_output" in line:
-            raise MedcalError(
-                f"{source.path}: row {row} is a prediction of evalscope, without a grade; import "
-                "the file of the same name in the folder reviews"
-            )
         score = source.need(source.need(line, "sample_score", row, dict), "score", row, dict)
         out = source.take(line, _EVALSCOPE, row) | {"strategy": "generate"}
         group = at(line, "sample_score.group_id")
@@ -119,10 +114,6 @@ def _read_evalscope(source, columns, notes):
             "correct": grade(at(score, "value", dict)),
             "parse_ok": answer is not None,
         }
-
-
-def _is_evalscope(source):
-    return has("index", "sample_score")(source) or has("index", "model_output")(source)
 
 
 def _read_helm(source, columns, notes):
@@ -165,6 +156,6 @@ def _read_helm(source, columns, notes):
 
 READERS = (
     Reader("inspect", lambda s: s.suffix == ".eval" or has("eval", "plan")(s), _read_inspect),
-    Reader("evalscope", _is_evalscope, _read_evalscope),
+    Reader("evalscope", has("index", "sample_score"), _read_evalscope),
     Reader("helm", has("adapter_spec", "request_states"), _read_helm, ungraded=True),
 )

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from tqdm.auto import tqdm
 
 from medcal_nb.answers import write_log
-from medcal_nb.answers.columns import COLUMNS, accepted, block_of
-from medcal_nb.answers.files import blocks_of, iter_table
+from medcal_nb.answers.columns import COLUMNS, accepted, check_column, fault
+from medcal_nb.answers.files import block_of, blocks_of, iter_table
 from medcal_nb.errors import MedcalError, printable
 
 from .registry import detect, readers
@@ -28,7 +28,6 @@ def import_file(
     parse: Callable[..., tuple] | None = None,
     grade: Callable[..., bool | None] | None = None,
     if_exists: str = "error",
-    progress: bool = False,
 ) -> Imported:
     """Write the answers of a table, or of another tool's log, to a log: all of them, or nothing.
 
@@ -54,8 +53,6 @@ def import_file(
         outer spaces and the ``.0`` of a whole number apart.
     if_exists : {"error", "ignore", "replace"}
         For answers that the log holds with other content; equal ones are left as they are.
-    progress : bool
-        Show a bar on stderr.
 
     Returns
     -------
@@ -71,21 +68,19 @@ def import_file(
     path = source.path
     if source.suffix in _PICKLES:
         raise MedcalError(
-            f"{path}: a pickle, which can run code when it is opened: not read; write its "
-            "confidences (of lm-polygraph: exp(-uncertainty) where it is minus a log-probability) "
-            "as a column of a .csv or .parquet and import that"
+            f"{path}: a pickle, which can run code when it is opened: not read; "
+            "write its confidences as a column of a .csv or .parquet and import that"
         )
     if reader == "auto":
         reader = "table" if columns.logits else detect(source)
         if reader == "uqlm" and columns.confidence:  # one scorer is asked for, by its name
             reader = "table"
-    how = readers().get(reader)
-    if how is not None:
+    if (how := readers().get(reader)) is not None:
         report.notes.append(f"{path}: read as {reader}")
         rows = how.read(source, columns, report.notes)
         if items is not None:
             rows = _joined(rows, _items(items), path, items)
-        blocks = blocks_of(_finished(rows, how, parse, grade or _equal), path)
+        blocks = blocks_of(_finished(rows, how, parse, grade), path)
         # its reader knows the columns; the user may only say what is the same for all rows
         said = {n: getattr(columns, n) for n in ("dataset", "domain", "split", "model", "strategy")}
         columns = ColumnMap(allow_missing=True, **said)
@@ -93,12 +88,10 @@ def import_file(
         raise MedcalError(f"no reader '{reader}'; there are table, {', '.join(readers())}")
     elif items is not None:
         raise MedcalError(f"{path}: --items goes with a reader; a table holds its own columns")
-    elif source.suffix == ".xlsx":
-        blocks = blocks_of((row for _, row in source.rows()), path)
     else:
-        blocks = iter_table(path)
-    look = {"desc": printable(path.name), "unit": " blocks"}
-    blocks = tqdm(blocks, disable=None if progress else True, **look)
+        sheet = source.suffix == ".xlsx"
+        blocks = blocks_of((row for _, row in source.rows()), path) if sheet else iter_table(path)
+    blocks = tqdm(blocks, desc=printable(path.name), unit=" blocks", disable=None)
     return _import_blocks(blocks, to, columns, path, report, if_exists)
 
 
@@ -127,33 +120,22 @@ def _finished(rows, reader, parse, grade):
         graded = row.get("correct") is not None or answer is None or gold is None
         if reader.ungraded and not graded:
             # 1 and 1.0 are equal, which rules for texts tell apart
-            row["correct"] = grade(answer, gold, kind, options) or _equal(answer, gold) or False
+            right = grade is not None and grade(answer, gold, kind, options)
+            row["correct"] = bool(right or is_equal(answer, gold))
         known = {name: value for name, value in row.items() if value is not None}
         yield dict.fromkeys(("confidence", "answer", "correct")) | known
 
 
-def _equal(answer, gold, *_):
-    return is_equal(answer, gold)
-
-
 def _items(path) -> dict[str, dict]:
     known = {}
-    for _, row in Source(path).rows():
-        if "item_id" not in row:
-            raise MedcalError(f"{path}: no column 'item_id'; columns are {', '.join(row)}")
-        kind, kinds = row.get("question_type"), COLUMNS["question_type"].allowed
-        if kind is not None and kind not in kinds:
-            raise MedcalError(
-                f"{path}: item '{row['item_id']}': question_type {kind!r} is not one of "
-                f"{', '.join(kinds)}"
-            )
+    for number, row in Source(path).rows():
+        for name in ("item_id", "question_type"):
+            check_column([row.get(name)], COLUMNS[name], path, number)
         row |= {n: accepted(row[n]) or row[n] for n in _LISTS if isinstance(row.get(n), str)}
         options = row.get("options")
-        if isinstance(options, str):
-            raise MedcalError(
-                f'{path}: item \'{row["item_id"]}\': its options are no JSON list; write ["a", "b"]'
-            )
-        row["options"] = None if options is None else [str(option) for option in options]
+        if not isinstance(options, list | None):
+            raise fault(path, number, "options", options, "is no JSON list", 'write ["a", "b"]')
+        row["options"] = options and [str(option) for option in options]
         known[str(row["item_id"])] = {k: v for k, v in row.items() if k not in _ASKED}
     return known
 

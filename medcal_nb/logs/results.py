@@ -21,12 +21,11 @@ closed on the left, [0, 0.2) … [0.8, 1]: ``medcal score --bins 5 --closed left
 
 from pathlib import PurePosixPath
 
-from medcal_nb.answers.columns import ROUNDING
+from medcal_nb.answers.columns import Column, check_column
 from medcal_nb.answers.files import rows_of
-from medcal_nb.errors import MedcalError
 
 from .registry import Reader, has
-from .source import at, flag, number
+from .source import at
 
 _GOLDS = ("gold", "answer", "ideal", "target")
 _MARKS = ("correct", "response_correct", "is_correct", "correct_indicator")
@@ -45,56 +44,30 @@ _PLURAL = {"prompts", "responses", "raw_responses", "correct_indicators"}
 
 
 def _read_uqlm(source, columns, notes):
+    named = (columns.correct, columns.gold, columns.item)
     for prefix, rows in _results(source):
         for k, row in rows:
             row = {_singular(name): value for name, value in row.items()}
-            if k == 1:
-                scorers, marks, gold = _roles(source, columns, row, notes)
-            for scorer in scorers:
+            scorers = [n for n in row if _is_scorer(n) and n not in named]
+            if not scorers or "response" not in row:
+                raise source.broken(k, f"no 'response' or no scorer among {', '.join(row)}")
+            gold = next((n for n in (columns.gold, *_GOLDS) if n in row), None)
+            marks = next((n for n in (columns.correct, *_MARKS) if n in row), None)
+            marks = Column(marks, "flag", "write true/false or 1/0")
+            (correct,) = check_column([row.get(marks.name)], marks, source.path, k)
+            for name in scorers:
+                scorer = Column(name, "unit", "not a confidence: drop the column")
+                (confidence,) = check_column([row[name]], scorer, source.path, k)
                 yield {
                     "item_id": row.get(columns.item) if columns.item else k,
-                    "strategy": f"{prefix}:{scorer}" if prefix else scorer,
-                    "answer": row.get("response"),
-                    "raw": row.get("raw_response") or row.get("response"),
+                    "strategy": f"{prefix}:{name}" if prefix else name,
+                    "answer": row["response"],
+                    "raw": row.get("raw_response") or row["response"],
                     "gold": row.get(gold),
-                    "confidence": _score(source, k, scorer, row.get(scorer)),
-                    "correct": _marked(source, k, marks, row.get(marks)),
-                    "parse_ok": row.get("response") is not None,
+                    "confidence": confidence,
+                    "correct": correct,
+                    "parse_ok": row["response"] is not None,
                 }
-
-
-def _roles(source, columns, row, notes):
-    """Which columns are scorers; which one says right or wrong, or holds the right answers."""
-    named = (columns.correct, columns.gold, columns.item)
-    scorers = [n for n in row if _is_scorer(n) and n not in named]
-    if not scorers or "response" not in row:
-        shown = ", ".join(map(str, row))
-        raise source.broken(None, f"no 'response' or no scorer among {shown}")
-    marks = next((n for n in (columns.correct, *_MARKS) if n in row), None)
-    gold = next((n for n in (columns.gold, *_GOLDS) if n in row), None)
-    if marks is None and gold is None:
-        notes.append(
-            f"{source.path}: nothing says which responses are correct; name a column "
-            "by --correct or --gold (kept ungraded)"
-        )
-    return scorers, marks, gold
-
-
-def _marked(source, row, name, value):
-    found = {"true": True, "false": False}.get(str(value).strip().lower(), flag(value))
-    if found is None and value is not None:
-        raise source.broken(row, f"'{name}' is {value!r}")
-    return found
-
-
-def _score(source, row, name, value):
-    score = number(value)
-    if score is not None and not -ROUNDING <= score <= 1 + ROUNDING:
-        raise MedcalError(
-            f"{source.path}: row {row}, column '{name}': value {score:g} is outside 0 to 1; not a "
-            "confidence: drop the column"
-        )
-    return score
 
 
 def _results(source):
@@ -102,25 +75,16 @@ def _results(source):
     value = source.value
     if not isinstance(value, dict):
         yield "", source.rows()
-    elif "data" in value or "prompts" in value:
-        yield "", _turned(source, value.get("data", value))
-    else:
-        for name, result in value.items():
-            yield name, _turned(source, source.need(result, "data", None))
-
-
-def _turned(source, data):
-    """Numbered rows from columns."""
-    if isinstance(data, list) and data and all(isinstance(row, dict) for row in data):
-        return enumerate(data, 1)
-    if not isinstance(data, dict) or not data:
-        raise source.broken(None, "no 'data'")
-    judges = at(data, "templates", dict)
-    judged = {f"judge_{name}": at(judges[name], "judge_result.scores") for name in judges}
-    lists = {k: v for k, v in (data | judged).items() if isinstance(v, list)}
-    if len({len(v) for v in lists.values()}) != 1:
-        raise source.broken(None, "columns of different length")
-    return enumerate(rows_of(lists), 1)
+        return
+    single = "data" in value or "prompts" in value
+    for name, result in ({"": value} if single else value).items():
+        data = at(result, "data", dict) or (result if isinstance(result, dict) else {})
+        judges = at(data, "templates", dict)
+        judged = {f"judge_{j}": at(judges[j], "judge_result.scores") for j in judges}
+        lists = {k: v for k, v in (data | judged).items() if isinstance(v, list)}
+        if len({len(v) for v in lists.values()}) != 1:
+            raise source.broken(None, "no columns, or columns of different length")
+        yield name, enumerate(rows_of(lists), 1)
 
 
 def _singular(name):
@@ -129,7 +93,7 @@ def _singular(name):
 
 
 def _is_scorer(name) -> bool:
-    return name in _SCORERS or str(name).startswith("judge_")
+    return name in _SCORERS or name.startswith("judge_")
 
 
 def _is_uqlm(source):
@@ -138,10 +102,9 @@ def _is_uqlm(source):
         results = (source.first, at(source.first, "data", dict), at(inner, "data", dict))
         return any({"prompts", "responses"} <= result.keys() for result in results)
     names = {_singular(n) for n in source.first}
-    if not {"prompt", "response"} <= names or "confidence" in names:
-        return False
     scorers = {n for n in names if _is_scorer(n)}
-    return bool(scorers - _COMMON or (scorers and "sampled_responses" in names))
+    plain = scorers - _COMMON or "sampled_responses" in names
+    return bool(scorers and plain and {"prompt", "response"} <= names and "confidence" not in names)
 
 
 _VLCB = {

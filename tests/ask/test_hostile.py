@@ -34,7 +34,7 @@ def test_every_fault_fails_an_item_at_most_and_a_rerun_asks_what_is_missing(tmp_
         assert first.exit_code == 1
         assert 0 < len(first.failed) <= len(items)
         assert all(first.failed.values())
-        assert len(log) == first.rows
+        assert len(log.keys()) == first.rows
         assert len(log.read())  # which checks every value
         assert server.elsewhere == 0
         assert KEY not in str(first)
@@ -43,7 +43,7 @@ def test_every_fault_fails_an_item_at_most_and_a_rerun_asks_what_is_missing(tmp_
         again = ask(model, items, STRATEGIES, log=log, samples=3)
         assert (again.exit_code, again.failed) == (0, {})
         assert again.done_before == first.rows
-        assert len(log) == first.rows + again.rows
+        assert len(log.keys()) == first.rows + again.rows
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 600_000  # kilobytes
     assert KEY.encode() not in b"".join(p.read_bytes() for p in tmp_path.iterdir())
 

@@ -92,7 +92,7 @@ def test_inspect_logs_that_are_none(tmp_path):
     (tmp_path / "d.json").write_text(json.dumps(INSPECT | {"samples": None}))
     for name, said in (
         ("a.eval", "cut off or damaged"),
-        ("b.eval", "no 'samples/' in it"),
+        ("b.eval", "no 'samples'"),
         ("c.eval", "unpacks to 300,000,000 bytes"),
         ("d.json", "no 'samples'"),
     ):
@@ -129,9 +129,6 @@ def test_evalscope(tmp_path):
     assert frame["raw"][0] == "so\u2028A"
     assert frame["parse_ok"].tolist() == [True, True, True, False]
     assert any("without a confidence" in n for n in notes)
-    asked = lines(tmp_path / "p.jsonl", [{"index": 1, "model_output": {}, "messages": []}])
-    with pytest.raises(MedcalError, match="a prediction of evalscope, without a grade"):
-        bring(asked)
 
 
 # --- lighteval ------------------------------------------------------------------------------------

@@ -82,7 +82,7 @@ def test_whole_numbers_written_as_floats_are_graded_as_numbers(tmp_path):
     done, frame = bring(tmp_path, "item_id,confidence,answer,gold\n" + rows, columns=columns)
     assert frame["correct"].fillna(False).tolist() == [True, False, False, False, False, True]
     assert frame["correct"].isna().tolist() == [False, False, True, False, False, False]
-    assert not any("none of" in note for note in done.notes)
+    assert not any("no answer equals" in note for note in done.notes)
     lists = 'item_id,confidence,answer,gold\n7,0.5,1,"[""1.0"", ""one""]"\n'
     _, frame = bring(tmp_path, lists, columns=columns)
     assert frame["correct"][6]
@@ -91,7 +91,7 @@ def test_whole_numbers_written_as_floats_are_graded_as_numbers(tmp_path):
 def test_a_gold_column_that_no_answer_equals_is_noted(tmp_path):
     text = "item_id,confidence,answer,gold\n1,0.5,A,A) cat\n2,0.5,B,B) dog\n"
     done, _ = bring(tmp_path, text)
-    assert any("none of 2 answers equals its right one" in note for note in done.notes)
+    assert any("no answer equals its right one" in note for note in done.notes)
 
 
 def test_option_scores_become_probabilities(tmp_path):
@@ -142,28 +142,11 @@ def test_small_differences_of_csv(tmp_path):
     assert pd.isna(frame["answer"][0])
 
 
-@pytest.mark.parametrize("mark", [";", "\t"])
-def test_decimal_commas_are_read_where_the_comma_parts_no_cells(tmp_path, mark):
-    name = "in.tsv" if mark == "\t" else "in.csv"
-    text = "item_id;sure;correct;seconds;answer\n1;95,6;1,0;0,5;1,5\n2;-0,0;0,0;2;a,b\n3;100;;;c\n"
-    columns = ColumnMap(confidence="sure", percent=True, allow_missing=True)
-    _, frame = bring(tmp_path, text.replace(";", mark), name, columns)
-    assert frame["confidence"].tolist() == [0.956, 0, 1]
-    assert frame["correct"].tolist()[:2] == [True, False]
-    assert frame["seconds"].tolist()[:2] == [0.5, 2]
-    assert frame["answer"].tolist() == ["1,5", "a,b", "c"]
-    (tmp_path / "out.sqlite").unlink()
-    text = "item_id;s_A;s_B;gold\n1;-0,5;-1,5;A\n2;-3,25;-1;B\n"
-    _, frame = bring(tmp_path, text.replace(";", mark), name, ColumnMap(logits=("s_A", "s_B")))
-    assert frame["correct"].tolist() == [True, True]
-    assert frame["confidence"].tolist() == pytest.approx([1 / (1 + np.exp(-k)) for k in (1, 2.25)])
-
-
 def test_importing_again_changes_nothing_and_other_content_is_a_conflict(tmp_path):
     bring(tmp_path, HEAD + "1,0.5,1\n")
     done, _ = bring(tmp_path, HEAD + "1,0.5,1\n2,0.5,1\n")
     assert (done.rows, done.written) == (2, 1)
-    with pytest.raises(MedcalError, match=r"1 answer there already with other content.*item_id=2"):
+    with pytest.raises(MedcalError, match=r"there already with other content: 1, .*item_id=2"):
         bring(tmp_path, HEAD + "2,0.9,1\n3,0.5,1\n")
     assert len(load_answers(tmp_path / "out.sqlite")) == 2
     done, frame = bring(tmp_path, HEAD + "2,0.9,1\n3,0.5,1\n", if_exists="ignore")
@@ -173,7 +156,7 @@ def test_importing_again_changes_nothing_and_other_content_is_a_conflict(tmp_pat
 
 
 @QUICK
-@given(answers, st.sampled_from(["csv", "tsv", "jsonl", "parquet"]))
+@given(answers, st.sampled_from(["csv", "jsonl", "parquet"]))
 def test_importing_an_export_is_the_identity(tmp_path_factory, rows, kind):
     folder = tmp_path_factory.mktemp("identity")
     with AnswerLog(folder / "a.sqlite") as log:
@@ -225,27 +208,12 @@ def test_missing_values_are_kept_only_when_asked_for(tmp_path):
     assert sum("1 of 3 answers without" in note for note in done.notes) == 2
 
 
-def test_a_percent_flag_that_seems_wrong_is_noted(tmp_path):
-    done, _ = bring(tmp_path, HEAD + "1,0.9,1\n", columns=ColumnMap(percent=True))
-    assert any("is the column in 0 to 1 already" in note for note in done.notes)
-
-
-@pytest.mark.parametrize("top", ["1.0001", "1.5", "85"])
-def test_percent_of_mostly_probabilities_is_noted(tmp_path, top):
-    text = HEAD + f"1,0.9,1\n2,0.2,0\n3,{top},1\n"
-    with pytest.raises(MedcalError, match="row 3, column 'confidence'") as caught:
+def test_a_column_in_percent_is_divided_when_it_is_said_to_be(tmp_path):
+    text = HEAD + "1,0,1\n2,0.5,0\n3,1,0\n4,95,1\n5,100.00000001,1\n6,85%,1\n"
+    with pytest.raises(MedcalError, match=r"row 4, column 'confidence': value '95'.*--percent"):
         bring(tmp_path, text)
-    assert "add --percent" not in str(caught.value)
-    assert ("slightly above 1" in str(caught.value)) == (top != "85")
-    done, _ = bring(tmp_path, text, columns=ColumnMap(percent=True))
-    assert any("2 of 3 confidences lie between 0 and 1 %" in note for note in done.notes)
-
-
-def test_a_percent_column_with_small_values_is_not_doubted(tmp_path):
-    text = HEAD + "1,0,1\n2,0.5,0\n3,1,0\n4,95,1\n5,100.00000001,1\n"
-    done, frame = bring(tmp_path, text, columns=ColumnMap(percent=True))
-    assert frame["confidence"].tolist() == [0, 0.005, 0.01, 0.95, 1]
-    assert not any("already" in note for note in done.notes)
+    _, frame = bring(tmp_path, text, columns=ColumnMap(percent=True))
+    assert frame["confidence"].tolist() == [0, 0.005, 0.01, 0.95, 1, 0.85]
 
 
 def test_what_rounding_puts_outside_is_clipped(tmp_path):
@@ -266,13 +234,7 @@ BAD = [
     ("NaN", HEAD + "1,nan,1\n", {}, "row 1, column 'confidence'.*missing"),
     ("infinite", HEAD + "1,inf,1\n", {}, "value 'inf' is outside"),
     ("text for a number", HEAD + "1,sure,1\n", {}, "value 'sure' is not a number"),
-    ("decimal comma", HEAD + '1,"0,85",1\n', {}, "'0,85' is not a number; write a decimal point"),
-    (
-        "decimal commas and points",
-        "item_id;confidence;correct\n1;0,85;1\n2;0.5;1\n",
-        {},
-        "'0,85' is not a number; write a decimal point",
-    ),
+    ("decimal comma", HEAD + '1,"0,85",1\n', {}, "'0,85' is not a number; .*write 0.85"),
     ("grade in words", HEAD + "1,0.5,right\n", {}, "column 'correct': value 'right'"),
     ("missing grade", HEAD + "1,0.5,\n", {}, "column 'correct'.*is missing"),
     ("double keys", HEAD + "1,0.5,1\n2,0.5,1\n1,0.5,0\n", {}, "rows 1 and 3 are the same answer"),
@@ -281,16 +243,9 @@ BAD = [
         "unknown column",
         HEAD + "1,0.5,1\n",
         {"confidence": "confidense"},
-        "no column 'confidense' .*did you mean 'confidence'",
+        "no column 'confidense', which was asked for; columns are item_id, confidence",
     ),
-    (
-        "unknown correct",
-        HEAD + "1,0.5,1\n",
-        {"correct": "x"},
-        "no column 'x' .asked for by --correct.",
-    ),
-    ("unknown item", HEAD + "1,0.5,1\n", {"item": "nr"}, "no column 'nr' .asked for by --item."),
-    ("unknown modality", HEAD + "1,0.5,1\n", {"modality": "m"}, "asked for by --modality"),
+    ("unknown item", HEAD + "1,0.5,1\n", {"item": "nr"}, "no column 'nr', which was asked for"),
     (
         "no confidence",
         "item_id,correct\n1,1\n",
@@ -306,14 +261,14 @@ BAD = [
         "'animals' is not one of general, medical, other",
     ),
     ("fractional sample", "sample," + HEAD + "0.5,1,0.5,1\n", {}, "0.5' is not a whole number"),
-    ("unknown logits", HEAD + "1,0.5,1\n", {"logits": ("a", "b")}, "asked for by --logits"),
-    ("one logit", "a_A,gold\n1,A\n", {"logits": ("a_A",)}, "at least two columns"),
+    ("unknown logits", HEAD + "1,0.5,1\n", {"logits": ("a", "b")}, "no column 'a'"),
+    ("one logit", "a_A,gold\n1,A\n", {"logits": ("a_A",)}, "needs two columns or more"),
     ("same options", "a_A,b_A,gold\n1,1,A\n", {"logits": ("a_A", "b_A")}, "different options"),
     (
         "logits and confidence",
         "a_A,a_B,c,gold\n1,1,1,A\n",
         {"logits": ("a_A", "a_B"), "confidence": "c"},
-        "--logits gives answer and confidence",
+        "leave out --answer and --confidence",
     ),
     (
         "missing logit",
@@ -329,23 +284,23 @@ BAD = [
     ),
     ("empty file", "", {}, "the file is empty"),
     ("header only", HEAD, {}, "no rows"),
-    ("blank header", "\n1,2\n", {}, "names no columns"),
+    ("blank header", "\n1,2\n", {}, "no rows"),
     (
         "double columns",
         "item_id,confidence,confidence,correct\n1,1,1,1\n",
         {},
         "two columns are called 'confidence'",
     ),
-    ("cut off", HEAD + "1,0.5,1\n2,0.", {}, "not a regular table, or cut off.*3 columns, got 2"),
-    ("too many cells", HEAD + "1,0.5,1,9\n", {}, "not a regular table"),
+    ("cut off", HEAD + "1,0.5,1\n2,0.", {}, "cut off.*Row #3: Expected 3 columns, got 2"),
+    ("too many cells", HEAD + "1,0.5,1,9\n", {}, "as many cells in every row"),
     (
         "latin-1",
         HEAD.encode() + "1,0.5,1\nm\xfcde,0.5,1\n".encode("latin-1"),
         {},
-        "not UTF-8 at line 3",
+        "not a table in UTF-8.*Row #3: .*invalid UTF8",
     ),
-    ("latin-1 header", "Gr\xf6\xdfe,confidence\n".encode("latin-1"), {}, "not UTF-8 at byte"),
-    ("utf-16", HEAD.encode("utf-16"), {}, "UTF-16"),
+    ("latin-1 header", "Gr\xf6\xdfe,confidence\n".encode("latin-1"), {}, "not a table in UTF-8"),
+    ("utf-16", HEAD.encode("utf-16"), {}, "not a table in UTF-8"),
 ]
 
 
@@ -363,19 +318,19 @@ BAD_JSONL = [
     (
         "cut off",
         '{"item_id": 1, "confidence": 0.5, "correct": true}\n{"item_id": 2, "con',
-        "row 2 is cut off",
+        "row 2 is .*cut off",
     ),
     ("not JSON", '{"item_id": 1}\nitem 2\n', "row 2 is not JSON"),
     ("not objects", "[1, 2]\n", "row 1 is not an object"),
-    ("latin-1", '{"item_id": "m\xfc"}\n'.encode("latin-1"), "row 1 is not UTF-8"),
+    ("latin-1", '{"item_id": "m\xfc"}\n'.encode("latin-1"), "row 1 is not JSON in UTF-8"),
     (
         "broken unicode",
         '{"item_id": "\\ud800", "confidence": 1, "correct": 1}',
-        "not valid Unicode",
+        "written as Unicode",
     ),
     ("nested number", '{"item_id": 1, "confidence": {"p": 1}, "correct": 1}', "not a number"),
     ("boolean", '{"item_id": 1, "confidence": true, "correct": 1}', "True is not a number"),
-    ("deep", "[" * 100_000, "row 1 is cut off"),
+    ("deep", "[" * 100_000, "row 1 is .*cut off"),
 ]
 
 
@@ -397,9 +352,11 @@ def test_other_files_are_refused(tmp_path):
         (tmp_path / name).write_text("x")
         with pytest.raises(MedcalError, match="cannot tell the format"):
             import_file(tmp_path / name, tmp_path / "o.sqlite")
-    with pytest.raises(MedcalError, match="not a list of objects"):
+    with pytest.raises(MedcalError, match=r"no column 'confidence'.*columns are a"):
         bring(tmp_path, '{"a": 1}', "a.json")
-    with pytest.raises(MedcalError, match="not JSON, cut off"):
+    with pytest.raises(MedcalError, match="row 1 is not an object but '5'"):
+        bring(tmp_path, "5", "a.json")
+    with pytest.raises(MedcalError, match="not JSON in UTF-8, cut off"):
         bring(tmp_path, '[{"a": 1}', "a.json")
     with pytest.raises(MedcalError, match="not a Parquet file"):
         bring(tmp_path, gzip.compress(b"x" * 99), "a.parquet")
@@ -416,7 +373,7 @@ def test_a_fault_late_in_a_long_file_leaves_nothing(tmp_path):
         bring(tmp_path, HEAD + lines + f"{n},7,1\n")
     with pytest.raises(MedcalError, match=f"rows 6 and {n + 1} are the same answer"):
         bring(tmp_path, HEAD + lines + "5,0.5,1\n")
-    with pytest.raises(MedcalError, match="not UTF-8 at line"):
+    with pytest.raises(MedcalError, match="not a table in UTF-8"):
         bring(tmp_path, (HEAD + lines).encode() + b"\xff,0.5,1\n")
     assert len(load_answers(tmp_path / "out.sqlite")) == 1
     assert not list(tmp_path.glob(".*part*"))
@@ -425,7 +382,7 @@ def test_a_fault_late_in_a_long_file_leaves_nothing(tmp_path):
 def test_a_cell_longer_than_a_block_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("medcal_nb.answers.files.BLOCK", 4096)
     text = "answer," + HEAD + "".join(f"{'x' * n},{n},0.5,1\n" for n in (10, 20_000, 10))
-    with pytest.raises(MedcalError, match=r"in\.csv: not a regular table"):
+    with pytest.raises(MedcalError, match=r"in\.csv: not a table"):
         bring(tmp_path, text)
     _, frame = bring(tmp_path, "answer," + HEAD + "".join(f"a,{n},0.5,1\n" for n in range(5000)))
     assert len(frame) == 5000
@@ -446,11 +403,10 @@ def test_columns_that_begin_after_the_first_block_are_kept(tmp_path, monkeypatch
     rows = [{"item_id": i, "confidence": 0.5, "correct": 1} for i in range(6)]
     rows[3] |= {"answer": "late", "site": "east"}
     text = "\n".join(json.dumps(r) for r in rows)
-    done, frame = bring(tmp_path, text, "in.jsonl")
+    _, frame = bring(tmp_path, text, "in.jsonl")
     assert frame["answer"].tolist()[3] == "late"
     assert frame["site"].tolist()[3] == "east"
     assert frame["answer"].isna().sum() == 5
-    assert not any("not used" in note for note in done.notes)
 
 
 # --- damage ---------------------------------------------------------------------------------------

@@ -81,7 +81,7 @@ def test_the_notebook_that_asks_refuses_it_too(mine):
 
 def test_a_note_that_does_not_name_all_models_protects_the_log(mine):
     note_beside(mine).write_text('{"jobs": [{"model": "pocket-general"}]}')
-    with pytest.raises(MedcalError, match="holds answers of mine that this study did not ask"):
+    with pytest.raises(MedcalError, match="holds answers that this study did not ask"):
         ask_profile(load_profile("pocket"), mine, fast=True, progress=False)
     with AnswerLog(mine, read_only=True) as log:
         assert log.read()["model"].tolist() == ["mine"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from medcal_nb.cli._app import Seed, Table, app, note, say, split_names
+from medcal_nb.cli._app import Table, app, note, say
 from medcal_nb.errors import MedcalError
 
 
@@ -17,14 +17,12 @@ def calibrate(
     method: str = typer.Option("log_odds", help="A recalibration map: see above."),
     fit: list[str] = typer.Option([], metavar="COL=VALUE,…", help="Rows to learn from."),
     apply: list[str] = typer.Option([], metavar="COL=VALUE,…", help="Rows to correct."),
-    by: str = typer.Option("model,strategy", metavar="COL,COL,…", help="One map for each of."),
     map: Path = typer.Option(None, "--map", help="Write the fitted maps here, as JSON."),
     use: Path = typer.Option(None, help="Use maps written by --map instead of fitting."),
     cross: int = typer.Option(0, min=0, help="Learn on the --apply rows, in N folds by image."),
     decision: Path = typer.Option(None, metavar="FOLDER", help="Write decision.json: see above."),
-    seed: Seed = 0,
 ) -> None:
-    """Correct the confidence of answers by maps that were fitted on other answers.
+    """Correct the confidence of answers, a map for each model and strategy fitted on others.
 
     Maps are log_odds, platt, beta, isotonic, histogram, bbq, enir; temperature divides the logits
     of all options, where every answer tells them.
@@ -50,9 +48,7 @@ def calibrate(
     table = to_graded(load_answers(answers))
     target = _pick(table, apply, "--apply", answers)
     source = _pick(table, fit, "--fit", answers) if fit else None
-    corrected, maps, groups, notes = _corrected(
-        source, target, answers, method=method, by=split_names(by), use=use, cross=cross, seed=seed
-    )
+    corrected, maps, groups, notes = _corrected(source, target, answers, method, use, cross)
     if decision is not None:
         notes += _write_decision(source, decision, answers)
     if map is not None:
@@ -74,16 +70,17 @@ def _tell(corrected, maps, notes, to):
         say(f"  {' '.join(key)}: {fitted.name}{text}, {fitted.n_fit:,} labels")
 
 
-def _corrected(source, target, path, *, method, by, use, cross, seed):
+def _corrected(source, target, path, method, use, cross):
     """The corrected rows, their maps, the columns these are for, and remarks."""
     import numpy as np
 
     from medcal_nb.correct.maps import apply_maps, cross_apply, fit_maps, load_maps, warnings_of
 
+    by = ["model", "strategy"]
     maps, notes = {}, []
     try:
         if cross:
-            how = {"n_folds": cross, "rng": np.random.default_rng(seed)}
+            how = {"n_folds": cross, "rng": np.random.default_rng(0)}
             rows, notes = warnings_of(cross_apply, target, method=method, by=by, **how)
             return rows, maps, by, notes
         if use is None:

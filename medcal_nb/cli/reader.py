@@ -11,7 +11,7 @@ from medcal_nb.errors import MedcalError
 
 @app.command()
 def reader(
-    answers: Path = typer.Argument(..., help="A file of answers; it is only read."),
+    answers: Path = typer.Argument(metavar="ANSWERS", help="A file; it is only read."),
     dataset: str = typer.Option(None, help="NAME; NAME:FOLDER where its images are in a folder."),
     model: str = typer.Option(None, help="Which model is shown first; the best if left out."),
     strategy: str = typer.Option(None, help="Whose confidence is shown first."),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+import shutil
 from pathlib import Path
+from typing import Any
 
 import bleach
 import jinja2
@@ -17,7 +18,6 @@ from traitlets.config import Config
 from medcal_nb.show.figures import FORMATS, read_manifest, replace_files
 from medcal_nb.study.context import library_versions, load_results
 from medcal_nb.study.notebooks import Notebook
-from medcal_nb.study.profiles import Profile
 
 _FOLDER = Path(__file__).parent
 _TITLE = "Can I trust the confidence of a multimodal LLM on medical images?"
@@ -64,62 +64,47 @@ def safe_markdown(text: str) -> str:
     return bleach.clean(markdown2html(text), tags=bleach.ALLOWED_TAGS | {*_MARKDOWN.split()})
 
 
-def save_index(
-    folder: Path,
-    notebooks: Iterable[Notebook],
-    profile: Profile,
-    *,
-    figures: Path,
-    results: Path,
-    fast: bool,
-) -> None:
+def save_index(study: Any) -> None:
     """Write ``index.html`` beside the HTML copies: what was found, every figure and notebook.
 
     On top stand the answer and the figures that notebook 00 shows. Figures and results are copied
     next to the page, so that the folder can be published as it is.
+
+    Parameters
+    ----------
+    study : medcal_nb.study.run.Study
+        A study that has been run.
     """
-    entries = read_manifest(figures)
-    files = {f"figures/{n}.{k}": figures / f"{n}.{k}" for n in entries for k in FORMATS}
-    files |= {f"results/{path.name}": path for path in sorted(results.glob("*.json"))}
-    for place in ("figures", "results"):
-        (folder / place).mkdir(exist_ok=True)
-        for old in (folder / place).iterdir():
-            old.unlink()
-    replace_files({folder / name: file.read_bytes() for name, file in files.items()})
-    drawn = {name: _figure(name, entry, folder) for name, entry in sorted(entries.items())}
-    shown = [name for n in notebooks for name in n.reads if name not in n.writes]
-    overview = results / "00_overview.json"
+    page, entries = study.work / "html" / "index.html", read_manifest(study.figures)
+    notebooks = [step.notebook for step in study.steps.values()]
+    files = {study.figures / f"{name}.{kind}" for name in entries for kind in FORMATS}
+    files |= {*study.results.glob("*.json")}
+    for folder in ("figures", "results"):
+        shutil.rmtree(page.parent / folder, ignore_errors=True)
+        (page.parent / folder).mkdir()
+    for file in files:
+        folder = "results" if file.suffix == ".json" else "figures"
+        shutil.copyfile(file, page.parent / folder / file.name)
+    overview = study.results / "00_overview.json"
     answer = load_results(overview).get("answer", []) if overview.is_file() else []
+    shown = [name for n in notebooks for name in n.reads if name in entries]
     loader = jinja2.FileSystemLoader(_FOLDER)
-    page = jinja2.Environment(loader=loader, autoescape=True).get_template("index.html.jinja")
-    text = page.render(
+    template = jinja2.Environment(loader=loader, autoescape=True).get_template("index.html.jinja")
+    text = template.render(
         title=_TITLE,
-        profile=profile,
-        fast=fast,
+        study=study,
         answer=Markup(safe_markdown("\n\n".join(answer))),
-        findings=[drawn.pop(name) for name in dict.fromkeys(shown) if name in drawn],
-        notebooks=[_row(notebook, folder) for notebook in notebooks],
-        figures=list(drawn.values()),
+        findings={name: entries.pop(name) for name in dict.fromkeys(shown)},
+        figures=entries,
+        questions={n.name: _question(n) for n in notebooks},
+        files={file.name for file in (*files, *page.parent.glob("*.html"))},
         kinds=FORMATS,
         versions=library_versions(),
     )
-    replace_files({folder / "index.html": text.encode()})
+    replace_files({page: text.encode()})
 
 
-def _row(notebook: Notebook, folder: Path) -> dict:
-    """Return what the page tells of a notebook."""
+def _question(notebook: Notebook) -> str:
+    """Return the question that a notebook's header asks."""
     found = re.search(r"\*\*Question[.:]?\*\*:?\s*(.+(?:\n.+)*)", notebook.text("markdown"))
-    numbers = f"results/{notebook.name}.json"
-    return {
-        "name": notebook.name,
-        "page": (folder / f"{notebook.name}.html").is_file(),
-        "question": re.sub(r"[*`]", "", found.group(1)) if found else "",
-        "numbers": numbers if (folder / numbers).is_file() else "",
-    }
-
-
-def _figure(name: str, entry: dict, folder: Path) -> dict:
-    """Return what the page tells of a figure."""
-    notebook = entry["provenance"].get("notebook", "")
-    page = (folder / f"{notebook}.html").is_file()
-    return {**entry, "name": name, "notebook": notebook, "page": page}
+    return re.sub(r"[*`]", "", found[1]) if found else ""

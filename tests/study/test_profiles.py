@@ -1,5 +1,7 @@
 """Profile files: those that come with the package, and what is refused."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from medcal_nb.errors import MedcalError
@@ -52,14 +54,15 @@ def test_jobs_and_parameters(tmp_path):
         ("a", "e", 10, ("t",)),
     ]
     # SOURCE is a parameter of all; [parameters.04] is what one notebook gets
-    assert profile.parameters("02_x") == {"SOURCE": {"domain": "general"}, "N": 1}
-    assert profile.parameters("04_x") == {"SOURCE": {"domain": "general"}, "N": 2}
+    for name, n in (("02_x", 1), ("04_x", 2)):
+        notebook = SimpleNamespace(name=name, parameters={"SOURCE": None, "N": 0, "M": 0})
+        assert profile.parameters(notebook) == {"SOURCE": {"domain": "general"}, "N": n}
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.toml")))
 def test_every_profile_loads_says_what_it_is_and_publishes_in_its_place(name, tmp_path):
     profile = load_profile(name)
-    assert profile.summary
+    assert profile.settings["summary"]
     assert profile.asks == (name in ("pocket", "hub", "served"))
     if profile.asks:
         full, fast = profile.jobs(), profile.jobs(fast=True)

@@ -118,7 +118,13 @@ def _frames(path, by, names):
     """Frames of graded answers with what scoring needs."""
     needed = list(dict.fromkeys([*by, "confidence", "correct", "dataset", *names]))
     if not is_log(path):
-        answers = _table(path)
+        try:
+            answers = load_answers(path)
+        except MedcalError as error:
+            remedy = (
+                f"`medcal import {path} --to answers.sqlite` brings in a table with other names"
+            )
+            raise MedcalError(f"{error}; {remedy}") from None
         _check_by(path, by, list(answers.columns))
         single = answers.groupby("strategy")["sample"].transform("max") == 0
         yield answers.loc[single, needed]
@@ -133,18 +139,6 @@ def _frames(path, by, names):
             yield from log.iter_frames(needed, ordered=False, strategy=single)
         if several := [name for name in samples if name not in single]:
             yield to_graded(log.read(strategy=several))[needed]
-
-
-def _table(path):
-    try:
-        return load_answers(path)
-    except MedcalError as error:
-        if "no column" not in str(error):
-            raise
-        raise MedcalError(
-            f"{error}; a table with other names comes in first: "
-            f"`medcal import {path} --to answers.sqlite`"
-        ) from None
 
 
 def _check_by(path, by, names):

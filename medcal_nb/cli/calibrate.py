@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from medcal_nb.cli._app import Table, app, note, say
+from medcal_nb.cli._app import Seed, Table, app, note, say
 from medcal_nb.errors import MedcalError
 
 
@@ -21,6 +21,7 @@ def calibrate(
     use: Path = typer.Option(None, help="Use maps written by --map instead of fitting."),
     cross: int = typer.Option(0, min=0, help="Learn on the --apply rows, in N folds by image."),
     decision: Path = typer.Option(None, metavar="FOLDER", help="Write decision.json: see above."),
+    seed: Seed = 0,
 ) -> None:
     """Correct the confidence of answers, a map for each model and strategy fitted on others.
 
@@ -48,7 +49,9 @@ def calibrate(
     table = to_graded(load_answers(answers))
     target = _pick(table, apply, "--apply", answers)
     source = _pick(table, fit, "--fit", answers) if fit else None
-    corrected, maps, groups, notes = _corrected(source, target, answers, method, use, cross)
+    corrected, maps, groups, notes = _corrected(
+        source, target, answers, method=method, use=use, cross=cross, seed=seed
+    )
     if decision is not None:
         notes += _write_decision(source, decision, answers)
     if map is not None:
@@ -70,17 +73,16 @@ def _tell(corrected, maps, notes, to):
         say(f"  {' '.join(key)}: {fitted.name}{text}, {fitted.n_fit:,} labels")
 
 
-def _corrected(source, target, path, method, use, cross):
+def _corrected(source, target, path, *, method, use, cross, seed):
     """The corrected rows, their maps, the columns these are for, and remarks."""
     import numpy as np
 
     from medcal_nb.correct.maps import apply_maps, cross_apply, fit_maps, load_maps, warnings_of
 
-    by = ["model", "strategy"]
-    maps, notes = {}, []
+    by, maps, notes = ["model", "strategy"], {}, []
     try:
         if cross:
-            how = {"n_folds": cross, "rng": np.random.default_rng(0)}
+            how = {"n_folds": cross, "rng": np.random.default_rng(seed)}
             rows, notes = warnings_of(cross_apply, target, method=method, by=by, **how)
             return rows, maps, by, notes
         if use is None:
@@ -97,22 +99,16 @@ def _corrected(source, target, path, method, use, cross):
 
 
 def _pick(table, conditions, option, path):
-    from medcal_nb.correct.transfer import select
-
-    where: dict[str, list[str]] = {}
+    """Rows that all conditions COL=VALUE,… hold for."""
     for condition in conditions:
-        column, equals, values = condition.partition("=")
-        if not equals or not column or not values:
-            raise MedcalError(f"{option} {condition}: write COL=VALUE, e.g. domain=general")
-        where.setdefault(column.strip(), []).extend(v.strip() for v in values.split(","))
-    if not where:
-        return table
-    strings = {c: table[c].astype(str) for c in where if c in table}
-    try:
-        return table.loc[select(table.assign(**strings), where).index]
-    except ValueError as error:
-        more = f"; columns are {', '.join(table.columns)}" if len(strings) < len(where) else ""
-        raise MedcalError(f"{path}: {option}: {error}{more}") from None
+        column, _, values = condition.partition("=")
+        if not values or column not in table:
+            columns = ", ".join(table.columns)
+            raise MedcalError(f"{path}: {option} {condition}: write COL=VALUE, COL of {columns}")
+        table = table[table[column].astype(str).isin(values.split(","))]
+        if table.empty:
+            raise MedcalError(f"{path}: no rows with {option} {condition}")
+    return table
 
 
 def _write_decision(source, folder, path):
@@ -132,16 +128,14 @@ def _write_decision(source, folder, path):
 def _write(corrected, to):
     """Into a new log, or through one into a table: rows checked, in key order."""
     from medcal_nb.answers import AnswerLog, export_answers, is_log
-    from medcal_nb.answers.files import table_format
     from medcal_nb.files import new_file
 
-    kind = None if is_log(to) else table_format(to)
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "log.sqlite"
         with AnswerLog(made) as log:
             log.append(corrected)
-        if kind is not None:
-            export_answers(made, to, format=kind)
+        if not is_log(to):
+            export_answers(made, to)
             return
         with new_file(to) as part:
             shutil.copyfile(made, part)

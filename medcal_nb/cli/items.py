@@ -23,7 +23,7 @@ def items(
     split: str = typer.Option(None, help="fit or test; both if left out."),
     n: int = typer.Option(None, min=1, help="Show this many, drawn at random, else all."),
     sheet: Path = typer.Option(None, help="Write the images and questions to this PNG."),
-    to: Path = typer.Option(None, help="Write the table to this .csv or .parquet file."),
+    to: Path = typer.Option(None, help="Write the table, images inside, to this .parquet file."),
     force: Force = False,
 ) -> None:
     """Print the items of a data set; draw a contact sheet of them; write them to a file.
@@ -36,10 +36,10 @@ def items(
     if dataset is None:
         say("\n".join(dataset_names()))
         return
-    for path, kinds in ((to, (".csv", ".parquet")), (sheet, (".png",))):
+    for path, kind in ((to, ".parquet"), (sheet, ".png")):
         if path is not None:
-            if path.suffix.lower() not in kinds:
-                raise MedcalError(f"{path}: unknown kind; use {', '.join(kinds)}")
+            if path.suffix.lower() != kind:
+                raise MedcalError(f"{path}: give it a name that ends with {kind}")
             check_new_file(path, force=force)
     table = load_items(dataset, split=split)
     if n is not None and n < len(table):
@@ -49,11 +49,7 @@ def items(
     say(f"{shown}\n{len(table)} items, {table['image_id'].nunique()} images")
     if to is not None:
         with new_file(to, force=force) as part:
-            if to.suffix.lower() == ".parquet":
-                table.to_parquet(part, index=False)
-            else:
-                flat = table.drop(columns="image").assign(options=_flat(table["options"], "|"))
-                flat.to_csv(part, index=False, lineterminator="\n")
+            table.to_parquet(part, index=False)
         say(f"wrote {to}")
     if sheet is not None:
         made = "synthetic phantoms, no patients" if dataset.startswith("pocket") else "items"

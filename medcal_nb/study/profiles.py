@@ -64,26 +64,20 @@ class Profile:
         The TOML file.
     settings : dict
         The whole file.
+    source : str
+        Whose recorded answers these are, in a sentence; empty where the study asks itself.
+    asks : bool
+        Whether models are asked; ``imported`` takes answers as they are.
+    is_ours : bool
+        Whether it comes with the package.
     """
 
     name: str
     path: Path
     settings: dict[str, Any]
-
-    @property
-    def source(self) -> str:
-        """Whose recorded answers these are, in a sentence; empty where the study asks itself."""
-        return self.settings.get("source", "")
-
-    @property
-    def asks(self) -> bool:
-        """Whether models are asked; ``imported`` takes answers as they are."""
-        return bool(self.settings.get("ask"))
-
-    @property
-    def is_ours(self) -> bool:
-        """Whether it comes with the package."""
-        return self.path.parent == FOLDER
+    source: str
+    asks: bool
+    is_ours: bool
 
     def build(self, root: Path, *, fast: bool) -> Path:
         """Return the git-ignored folder of derived files: ``build[/fast]/<name>``."""
@@ -168,13 +162,11 @@ def load_profile(name: str | os.PathLike) -> Profile:
         )
     if path.parent != FOLDER and path.stem in names:
         raise MedcalError(f"{path}: a profile of that name comes with the package: rename the file")
-    try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise MedcalError(f"{path}: not valid TOML: {error}") from None
     schema = json.loads((FOLDER / "schema.json").read_text(encoding="utf-8"))
     try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
         fastjsonschema.compile(schema)(settings, name_prefix="profile")
-    except fastjsonschema.JsonSchemaValueException as error:
-        raise MedcalError(f"{path}: {error.message}") from None
-    return Profile(path.stem, path, settings)
+    except (ValueError, fastjsonschema.JsonSchemaValueException) as error:
+        raise MedcalError(f"{path}: no profile: {error}") from None
+    told = settings.get("source", ""), bool(settings.get("ask"))
+    return Profile(path.stem, path, settings, *told, path.parent == FOLDER)

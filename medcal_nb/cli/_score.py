@@ -82,19 +82,14 @@ def _row(frame, how):
         row = metrics_table(frame, metrics=METRICS, intervals=INTERVALS, **how)
     (row,) = row.to_dict("records")
     told = [str(w.message).removeprefix("all: ") for w in caught]
-    if not len(graded):
-        told.append("no answer is graded: `medcal import` grades an answer against its gold")
-    elif not given["confidence"].any():
+    if not both.all():
+        told.append(
+            f"{(~both).sum()} of {len(frame)} answers have no confidence or no grade and are left "
+            "out; `medcal import` grades an answer against its gold"
+        )
+    if len(graded) and not given["confidence"].any():
         row["accuracy"] = graded.mean()
-        told.append(
-            f"no answer has a confidence; accuracy is that of the {len(graded)} graded of "
-            f"{len(frame)} answers, all else is NaN"
-        )
-    elif not both.all():
-        told.append(
-            f"{(~both).sum()} of {len(frame)} answers have no confidence or no grade and are "
-            "left out"
-        )
+        told.append(f"accuracy is that of the {len(graded)} graded of {len(frame)} answers")
     return row, told
 
 

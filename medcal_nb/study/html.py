@@ -16,11 +16,10 @@ from nbconvert.filters import markdown2html
 from traitlets.config import Config
 
 from medcal_nb.show.figures import FORMATS, read_manifest, replace_files
-from medcal_nb.study.context import library_versions, load_results
+from medcal_nb.study.context import library_versions
 from medcal_nb.study.notebooks import Notebook
 
 _FOLDER = Path(__file__).parent
-_TITLE = "Can I trust the confidence of a multimodal LLM on medical images?"
 # widgets stand still as the HTML or text that they offer beside
 _SHOWN = (
     "application/javascript text/html text/markdown image/svg+xml image/png image/jpeg text/plain"
@@ -64,44 +63,40 @@ def safe_markdown(text: str) -> str:
     return bleach.clean(markdown2html(text), tags=bleach.ALLOWED_TAGS | {*_MARKDOWN.split()})
 
 
-def save_index(study: Any) -> None:
+def save_index(study: Any, findings: dict[str, list[str]]) -> None:
     """Write ``index.html`` beside the HTML copies: what was found, every figure and notebook.
 
-    On top stand the answer and the figures that notebook 00 shows. Figures and results are copied
-    next to the page, so that the folder can be published as it is.
+    On top stand the answer and the figures that notebook 00 shows. Figures are copied next to the
+    page, so that the folder can be published as it is.
 
     Parameters
     ----------
     study : medcal_nb.study.run.Study
         A study that has been run.
+    findings : dict
+        By notebook its answer, in sentences.
     """
-    page, entries = study.work / "html" / "index.html", read_manifest(study.figures)
+    folder, entries = study.work / "html", read_manifest(study.figures)
     notebooks = [step.notebook for step in study.steps.values()]
-    files = {study.figures / f"{name}.{kind}" for name in entries for kind in FORMATS}
-    files |= {*study.results.glob("*.json")}
-    for folder in ("figures", "results"):
-        shutil.rmtree(page.parent / folder, ignore_errors=True)
-        (page.parent / folder).mkdir()
-    for file in files:
-        folder = "results" if file.suffix == ".json" else "figures"
-        shutil.copyfile(file, page.parent / folder / file.name)
-    overview = study.results / "00_overview.json"
-    answer = load_results(overview).get("answer", []) if overview.is_file() else []
+    shutil.rmtree(folder / "figures", ignore_errors=True)
+    (folder / "figures").mkdir()
+    for file in study.figures.glob("fig*.*"):
+        if file.stem in entries:
+            shutil.copyfile(file, folder / "figures" / file.name)
     shown = [name for n in notebooks for name in n.reads if name in entries]
     loader = jinja2.FileSystemLoader(_FOLDER)
     template = jinja2.Environment(loader=loader, autoescape=True).get_template("index.html.jinja")
     text = template.render(
-        title=_TITLE,
         study=study,
-        answer=Markup(safe_markdown("\n\n".join(answer))),
+        answer=Markup(safe_markdown("\n\n".join(findings.get("00_overview", [])))),
         findings={name: entries.pop(name) for name in dict.fromkeys(shown)},
         figures=entries,
         questions={n.name: _question(n) for n in notebooks},
-        files={file.name for file in (*files, *page.parent.glob("*.html"))},
+        pages={page.stem for page in folder.glob("*.html")},
         kinds=FORMATS,
         versions=library_versions(),
     )
-    replace_files({page: text.encode()})
+    replace_files({folder / "index.html": text.encode()})
 
 
 def _question(notebook: Notebook) -> str:

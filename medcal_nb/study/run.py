@@ -294,8 +294,7 @@ class Study:
             jobs = min(_AT_ONCE, joblib.cpu_count())
             self.build(n_workers=jobs, parallel_backend=ParallelBackend.THREADS)
         shutil.rmtree(self.work / "stage", ignore_errors=True)
-        self.write_findings()
-        save_index(self)
+        save_index(self, self.write_findings())
         if self.stopped:
             raise KeyboardInterrupt
         rest = (NOT_RUN, "an earlier failure") if self.failed else (UNCHANGED, "")
@@ -414,8 +413,8 @@ class Study:
             if made or len(others) < len(listed):
                 write_manifest(self.figures, others | made)
 
-    def write_findings(self) -> None:
-        """Write the answers of notebooks, in sentences, beside the figures."""
+    def write_findings(self) -> dict[str, list[str]]:
+        """Write the answers of notebooks, in sentences, beside the figures, and return them."""
         place = self.figures / FINDINGS
         before = json.loads(place.read_text(encoding="utf-8")) if place.is_file() else {}
         told = {name: before[name] for name in before if name not in self.steps}
@@ -426,6 +425,7 @@ class Study:
             text = json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
             place.parent.mkdir(parents=True, exist_ok=True)
             replace_files({place: text.encode()})
+        return told
 
 
 def _digest(fact: Any) -> str:

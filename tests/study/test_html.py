@@ -1,6 +1,5 @@
 """HTML copies of executed notebooks: one file, no network."""
 
-import json
 import re
 from html.parser import HTMLParser
 from types import SimpleNamespace
@@ -111,9 +110,6 @@ def index(tmp_path):
     work = tmp_path / "work"
     (work / "html").mkdir(parents=True)
     (work / "html" / "02_metrics.html").write_text("")
-    (results := work / "results").mkdir()
-    told = {"results": {"answer": ["No <script>, as it stands.", "**Where?** Says 84 %."]}}
-    (results / "00_overview.json").write_text(json.dumps(told))
     for name in ("fig02_gap", "fig02_says_right"):
         told = {"notebook": "02_metrics"}
         save_figure(
@@ -125,12 +121,9 @@ def index(tmp_path):
     write_notebook(folder, "00_overview", [], reads=writes[1:])
     write_notebook(folder, "02_metrics", [], writes=writes)
     steps = {n.name: SimpleNamespace(notebook=n) for n in find_notebooks(folder)}
-    save_index(
-        SimpleNamespace(
-            profile=load_profile("real"), fast=False, work=work, steps=steps,
-            figures=tmp_path / "figures", results=results,
-        )
-    )  # fmt: skip
+    where = {"work": work, "figures": tmp_path / "figures", "steps": steps}
+    answers = {"00_overview": ["No <script>, as it stands.", "**Where?** Says 84 %."]}
+    save_index(SimpleNamespace(profile=load_profile("real"), fast=False, **where), answers)
     return (work / "html" / "index.html").read_text(encoding="utf-8")
 
 

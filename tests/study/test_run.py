@@ -27,7 +27,6 @@ from medcal_nb.study.run import (
 )
 from tests.study.toy import (
     ALONE,
-    ASK,
     actions,
     contents,
     edit,
@@ -68,7 +67,7 @@ def test_a_study_from_cold_to_one_change(toy):
 
     html = toy / "build" / "pocket" / "html"
     page = (html / "index.html").read_text()
-    for link in ("02_numbers.html", "figures/fig02_bars.svg", "results/00_overview.json"):
+    for link in ("02_numbers.html", "figures/fig02_bars.svg"):
         assert f'"{link}"' in page
         assert (html / link).is_file()
     assert "what is 02_numbers?" in page
@@ -180,44 +179,19 @@ def test_what_is_written_must_be_declared(toy):
     assert not (toy / "figures").exists()
 
 
-GATHER = """\
-from medcal_nb.study import notebook_context
-
-ctx = notebook_context("04_gather", PROFILE, ANSWERS, OUT_DIR, FAST)
-names = [name for name in ("01_ask", "02_numbers") if ctx.has(f"results/{name}.json")]
-ctx.results({"found": names})
-"""
-
-
-def test_a_profile_that_asks_nothing_leaves_out_what_asks_and_what_needs_that(toy):
-    folder, reads = toy / "notebooks", ["results/01_ask.json", "results/02_numbers.json"]
-    asks = GATHER.partition("names")[0].replace("04_gather", "01_ask") + "ctx.results({})"
-    write_notebook(
-        folder, "01_ask", [ASK, asks], writes=["answers", reads[0]], parameters="HIGH = 0.9\n"
-    )
-    write_notebook(folder, "04_gather", [GATHER], reads=reads, writes=["results/04_gather.json"])
-    done = study(toy, only=["04"])
-    assert load_results(done.results / "04_gather.json")["found"] == ["01_ask", "02_numbers"]
-
-    with pytest.raises(MedcalError, match="nothing to run: profile imported asks no model"):
-        study(toy, profile="imported", only=["01"])
-    figures = contents(toy / "figures")
-    done = study(toy, profile="imported", only=["04"])
-    assert actions(done) == {"01_ask": LEFT_OUT, "02_numbers": RAN, "04_gather": RAN}
-    assert reasons(done)["01_ask"] == "profile imported asks no model"
-    assert load_results(done.results / "04_gather.json")["found"] == ["02_numbers"]
-    assert contents(toy / "figures") == figures
-    assert (toy / "build" / "imported" / "figures" / "fig02_bars.png").is_file()
-
-
 def test_answers_that_cannot_feed_a_notebook_leave_it_out(toy):
     too_few = 'from medcal_nb.errors import NotEnough\nif N > 5: raise NotEnough("one data set")\n'
     cells, writes = [too_few + ALONE], ["fig03_line"]
     write_notebook(toy / "notebooks", "03_alone", cells, writes=writes, parameters="N = 3\n")
     study(toy, only=["01"])
+    with pytest.raises(MedcalError, match="nothing to run: profile imported asks no model"):
+        study(toy, profile="imported", only=["01"])
     figure = toy / "build" / "imported" / "figures" / "fig03_line.png"
-    study(toy, profile="imported")
+    done = study(toy, profile="imported")
+    assert actions(done) == dict.fromkeys(actions(done), RAN) | {"01_ask": LEFT_OUT}
+    assert reasons(done)["01_ask"] == "profile imported asks no model"
     assert figure.is_file()
+    assert not (toy / "figures").exists()
     done = study(toy, profile="imported", parameters=["N=9"])
     assert not done.failed
     assert actions(done) == {

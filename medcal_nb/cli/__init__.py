@@ -49,22 +49,14 @@ _WORDS = {
 _type_of = typer.core.TyperOption.display_type
 
 
-def _print_version(value: bool) -> None:
-    if value:
-        say(f"medcal {__version__}")
-        raise typer.Exit
-
-
 @app.callback(invoke_without_command=True)
 def _options(
     context: typer.Context,
-    version: bool = typer.Option(
-        False, "--version", callback=_print_version, is_eager=True, help="Print the version."
-    ),
+    version: bool = typer.Option(False, "--version", help="Print the version."),
     debug: bool = typer.Option(False, "--debug", help="Show where an error happened."),
 ) -> None:
     if context.invoked_subcommand is None:
-        say(context.get_help())
+        say(f"medcal {__version__}" if version else context.get_help())
 
 
 def _type_in_our_words(option, ctx) -> str:

@@ -101,11 +101,9 @@ class NotebookContext:
         """
         from IPython.display import Markdown, display
 
-        told = "*The answer stands here when the notebook has run.*"
-        if sentences is not None:
-            told = "**Answer.** " + "\n\n".join(sentences)
+        told = "\n\n".join(sentences or ["*It stands here when the notebook has run.*"])
         place = {"display_id": f"answer-{self.notebook}", "update": sentences is not None}
-        display(Markdown(told), **place)
+        display(Markdown(f"**Answer.** {told}"), **place)
 
     def show(self, figure: str) -> None:
         """Show a figure that another notebook saved, by its name, with its caption."""

@@ -5,9 +5,7 @@ import pytest
 from medcal_nb.errors import MedcalError
 from medcal_nb.study import notebooks as room
 from medcal_nb.study.notebooks import find_notebooks, parse_parameters, select, sources_used
-from tests.study.toy import edit, toy, write_notebook
-
-__all__ = ["toy"]
+from tests.study.toy import edit, write_notebook
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,8 @@ from medcal_nb.answers.own import check_own_log, note_beside
 from medcal_nb.ask.study import ask_profile
 from medcal_nb.errors import MedcalError
 from medcal_nb.study import load_profile
-from tests.study.toy import study, toy, write_notebook
+from tests.study.toy import study, write_notebook
 
-__all__ = ["toy"]
 ROW = {
     "model": "mine", "dataset": "d", "domain": "general", "question_type": "closed", "gold": "yes",
     "split": "test", "strategy": "verbalized", "sample": 0, "parse_ok": True, "item_id": "a",

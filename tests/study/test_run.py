@@ -10,21 +10,13 @@ import time
 
 import psutil
 import pytest
+from filelock import FileLock
 
 from medcal_nb.answers import AnswerLog
 from medcal_nb.errors import MedcalError
 from medcal_nb.show.figures import read_manifest
 from medcal_nb.study import load_results
-from medcal_nb.study.run import (
-    FAILED,
-    FINDINGS,
-    LEFT_OUT,
-    NOT_RUN,
-    RAN,
-    RUNS,
-    UNCHANGED,
-    run_study,
-)
+from medcal_nb.study.run import FAILED, FINDINGS, LEFT_OUT, NOT_RUN, RAN, RUNS, UNCHANGED
 from tests.study.toy import (
     ALONE,
     actions,
@@ -32,12 +24,10 @@ from tests.study.toy import (
     edit,
     reasons,
     study,
-    toy,
     write_notebook,
     write_numbers,
 )
 
-__all__ = ["toy"]
 pytestmark = pytest.mark.notebooks
 
 
@@ -83,12 +73,8 @@ def test_a_study_from_cold_to_one_change(toy):
     # one constant of 03: it and what reads it
     edit(toy / "notebooks" / "03_alone.ipynb", "N = 3", "N = 4")
     changed = study(toy)
-    assert actions(changed) == {
-        "01_ask": UNCHANGED,
-        "02_numbers": UNCHANGED,
-        "03_alone": RAN,
-        "00_overview": RAN,
-    }
+    ran = dict.fromkeys(("03_alone", "00_overview"), RAN)
+    assert actions(changed) == dict.fromkeys(("01_ask", "02_numbers"), UNCHANGED) | ran
     assert reasons(changed)["03_alone"] == "notebook changed"
     assert reasons(changed)["00_overview"] == "after 03_alone, if that changes what it reads"
 
@@ -121,11 +107,9 @@ def test_a_study_from_cold_to_one_change(toy):
 def test_same_study_elsewhere_gives_the_same_bytes_and_a_fast_one_goes_to_build(toy, tmp_path):
     study(toy, only=["02"])
     other = tmp_path / "other"
-    run_study(root=toy, answers=tmp_path / "elsewhere.sqlite", out=other, only=["02"])
-    here, there = contents(toy / "figures"), contents(other)
-    assert {name: here[name] for name in here if "fig" in name} == {
-        name: there[name] for name in there if "fig" in name
-    }
+    study(toy, answers=tmp_path / "elsewhere.sqlite", out=other, only=["02"])
+    here = contents(toy / "figures")
+    assert contents(other) == here
     assert (other / "results" / "02_numbers.json").is_file()
     assert not study(toy, fast=True, only=["03"]).failed
     assert (toy / "build" / "fast" / "pocket" / "figures" / "fig03_line.csv").is_file()
@@ -136,34 +120,33 @@ def test_same_study_elsewhere_gives_the_same_bytes_and_a_fast_one_goes_to_build(
 
 def test_failure_is_named_and_publishes_nothing(toy):
     study(toy, only=["02", "03"])
-    old = contents(toy / "figures")
-    notebook = toy / "notebooks" / "02_numbers.ipynb"
+    old, notebook = contents(toy / "figures"), toy / "notebooks" / "02_numbers.ipynb"
     edit(notebook, "ctx.results(", "fig, 1 / 0\\nctx.results(")
     edit(notebook, "SCALE = 1.0", "SCALE = 2.0")
     edit(toy / "notebooks" / "03_alone.ipynb", "N = 3", "N = 5")
     done = study(toy, keep_going=True)
     assert actions(done) == {
-        "01_ask": UNCHANGED,
-        "02_numbers": FAILED,
-        "03_alone": RAN,
-        "00_overview": NOT_RUN,
-    }
+        "01_ask": UNCHANGED, "02_numbers": FAILED, "03_alone": RAN, "00_overview": NOT_RUN
+    }  # fmt: skip
     assert reasons(done)["00_overview"] == "an earlier failure"
     assert done.failed == ["02_numbers"]
-    message = done.steps["02_numbers"].message
+    message, copy = done.steps["02_numbers"].message, done.work / "notebooks" / notebook.name
     assert message.startswith("02_numbers: in cell In [4]: ZeroDivisionError: division by")
     assert "1 / 0" in message
-    copy = toy / "build" / "pocket" / "notebooks" / "02_numbers.ipynb"
     assert str(copy) in message
     assert "ZeroDivisionError" in copy.read_text()
     now = contents(toy / "figures")
-    old.pop(FINDINGS, None)
-    for name, content in old.items():
-        assert (now[name] == content) == name.startswith("fig02"), name
+    for name in old.keys() - {FINDINGS}:
+        assert (now[name] == old[name]) == name.startswith("fig02"), name
     assert actions(study(toy, plan_only=True, only=["02"]))["02_numbers"] == RUNS
 
 
-def test_dead_kernel_stops_the_study(toy):
+def test_a_dead_kernel_and_what_is_written_undeclared_stop_the_study(toy):
+    path = toy / "notebooks" / "02_numbers.ipynb"
+    edit(path, 'ctx.save(fig, \\"fig02_bars\\"', 'ctx.save(fig, \\"fig02_new\\"')
+    done = study(toy, only=["02"])
+    assert "it wrote 'fig02_new', which its metadata" in done.steps["02_numbers"].message
+    assert not (toy / "figures").exists()
     dies = "import os\\nos.kill(os.getpid(), 9)"
     edit(toy / "notebooks" / "01_ask.ipynb", "from medcal_nb.answers import AnswerLog", dies)
     done = study(toy, only=["02"])
@@ -171,21 +154,18 @@ def test_dead_kernel_stops_the_study(toy):
     assert "the kernel died" in done.steps["01_ask"].message
 
 
-def test_what_is_written_must_be_declared(toy):
-    path = toy / "notebooks" / "02_numbers.ipynb"
-    edit(path, 'ctx.save(fig, \\"fig02_bars\\"', 'ctx.save(fig, \\"fig02_new\\"')
-    done = study(toy, only=["02"])
-    assert "it wrote 'fig02_new', which its metadata" in done.steps["02_numbers"].message
-    assert not (toy / "figures").exists()
-
-
 def test_answers_that_cannot_feed_a_notebook_leave_it_out(toy):
     too_few = 'from medcal_nb.errors import NotEnough\nif N > 5: raise NotEnough("one data set")\n'
     cells, writes = [too_few + ALONE], ["fig03_line"]
     write_notebook(toy / "notebooks", "03_alone", cells, writes=writes, parameters="N = 3\n")
     study(toy, only=["01"])
-    with pytest.raises(MedcalError, match="nothing to run: profile imported asks no model"):
-        study(toy, profile="imported", only=["01"])
+    for told, where in (
+        ("nothing to run: profile imported asks no model", {"only": ["01"]}),
+        ("asks no model, and .* is no file: .* with --answers FILE", {"answers": None}),
+        ("nothing.parquet is no file", {"answers": toy / "nothing.parquet"}),
+    ):
+        with pytest.raises(MedcalError, match=told):
+            study(toy, profile="imported", **where)
     figure = toy / "build" / "imported" / "figures" / "fig03_line.png"
     done = study(toy, profile="imported")
     assert actions(done) == dict.fromkeys(actions(done), RAN) | {"01_ask": LEFT_OUT}
@@ -194,12 +174,7 @@ def test_answers_that_cannot_feed_a_notebook_leave_it_out(toy):
     assert not (toy / "figures").exists()
     done = study(toy, profile="imported", parameters=["N=9"])
     assert not done.failed
-    assert actions(done) == {
-        "01_ask": LEFT_OUT,
-        "02_numbers": UNCHANGED,
-        "03_alone": LEFT_OUT,
-        "00_overview": LEFT_OUT,
-    }
+    assert actions(done) == dict.fromkeys(actions(done), LEFT_OUT) | {"02_numbers": UNCHANGED}
     assert reasons(done)["03_alone"] == "one data set"
     assert reasons(done)["00_overview"].startswith("no fig03_line.csv to read: its notebook was")
     assert not figure.exists()  # it was of other answers
@@ -218,13 +193,6 @@ def test_a_profile_sets_the_parameters_of_what_runs_only_because_another_needs_i
     assert load_results(done.results / "02_numbers.json") == {"mean": pytest.approx(0.325)}
     again = study(toy, profile=str(profile), only=["02"], plan_only=True)
     assert actions(again)["02_numbers"] == UNCHANGED
-
-
-def test_a_profile_that_asks_nothing_needs_a_file(toy):
-    with pytest.raises(MedcalError, match="--answers FILE"):
-        run_study("imported", root=toy)
-    with pytest.raises(MedcalError, match="parquet is no file"):
-        run_study("imported", root=toy, answers=toy / "nothing.parquet")
 
 
 SLOW = """\
@@ -298,17 +266,11 @@ def test_notebooks_run_side_by_side_and_are_logged(toy):
     assert re.search(r"05_right: ran after [\d.]+ s", log)
 
 
-def test_second_study_in_the_same_folder_is_refused(toy):
-    fcntl = pytest.importorskip("fcntl")
+def test_a_second_study_in_the_same_folder_and_a_circle_are_refused(toy):
     work = toy / "build" / "pocket"
     work.mkdir(parents=True)
-    with open(work / "lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(MedcalError, match="another study is running"):
-            study(toy)
-
-
-def test_what_two_notebooks_read_of_each_other_is_named(toy):
+    with FileLock(work / "lock"), pytest.raises(MedcalError, match="another study is running"):
+        study(toy)
     write_notebook(toy / "notebooks", "04_a", [], reads=["fig05_b"], writes=["fig04_a"])
     write_notebook(toy / "notebooks", "05_b", [], reads=["fig04_a"], writes=["fig05_b"])
     with pytest.raises(MedcalError, match="read each other in a circle"):

@@ -6,9 +6,7 @@ import pytest
 
 from medcal_nb.errors import MedcalError
 from medcal_nb.study.verify import _difference, verify
-from tests.study.toy import edit, study, toy
-
-__all__ = ["toy"]
+from tests.study.toy import edit, study
 
 TABLE = pd.DataFrame({"group": ["ct", "mri", None], "n": [7, 12, 3], "ece": [0.25, np.nan, 4.0]})
 

@@ -6,7 +6,10 @@ from types import SimpleNamespace
 
 import nbformat
 import numpy
+import pandas as pd
 import pytest
+from matplotlib.figure import Figure
+from nbconvert import HTMLExporter
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from medcal_nb.show.figures import save_figure
@@ -23,21 +26,20 @@ class Fetches(HTMLParser):
 
     def __init__(self, page):
         super().__init__()
-        self.found, self._script = [], False
+        self.found, self._tag = [], ""
         self.feed(page)
 
     def handle_starttag(self, tag, attributes):
-        given = dict(attributes)
-        fetched = given.get("href") if tag == "link" else given.get("src")
+        self._tag = tag
+        fetched = dict(attributes).get("href" if tag == "link" else "src")
         if fetched and not fetched.startswith("data:"):
             self.found.append(fetched)
-        self._script = tag == "script"
 
     def handle_endtag(self, tag):
-        self._script = False
+        self._tag = ""
 
     def handle_data(self, data):
-        if self._script:
+        if self._tag == "script":
             self.found += re.findall(r"https?://[^\s\"']+|import\(", data)
         self.found += re.findall(r"@import[^;]+|url\(\s*[\"']?https?:[^)]+", data)
 
@@ -73,15 +75,10 @@ def page(tmp_path):
     return (tmp_path / "01_one.html").read_text(encoding="utf-8")
 
 
-def test_nothing_is_fetched(page):
+def test_nothing_is_fetched_and_the_check_would_see_what_nbconvert_fetches_by_itself(page):
     assert Fetches(page).found == []
-
-
-def test_the_check_would_see_what_nbconvert_fetches_by_itself():
-    from nbconvert import HTMLExporter
-
-    page, _ = HTMLExporter(template_name="lab").from_notebook_node(new_notebook())
-    found = " ".join(Fetches(page).found)
+    plain, _ = HTMLExporter(template_name="lab").from_notebook_node(new_notebook())
+    found = " ".join(Fetches(plain).found)
     for library in ("require", "mathjax", "mermaid"):
         assert library in found
 
@@ -104,26 +101,22 @@ def test_a_copy_stands_still_says_how_long_it_took_and_not_where_and_leads_back(
 @pytest.fixture
 def index(tmp_path):
     """The page of a study of which 00 shows one of two figures."""
-    import pandas as pd
-    from matplotlib.figure import Figure
-
-    work = tmp_path / "work"
+    work, figures, folder = (tmp_path / name for name in ("work", "figures", "notebooks"))
     (work / "html").mkdir(parents=True)
     (work / "html" / "02_metrics.html").write_text("")
-    for name in ("fig02_gap", "fig02_says_right"):
-        told = {"notebook": "02_metrics"}
-        save_figure(
-            Figure(), name, pd.DataFrame({"x": [1]}), out_dir=tmp_path / "figures",
-            provenance=told, caption=f"Caption of {name}.", alt="It says & is right",
-        )  # fmt: skip
-    (folder := tmp_path / "notebooks").mkdir()
-    writes = ["fig02_gap", "fig02_says_right", "results/02_metrics.json"]
+    writes, told = ["fig02_gap", "fig02_says_right"], {"notebook": "02_metrics"}
+    for name in writes:
+        how = {"provenance": told, "caption": f"Caption of {name}.", "alt": "It says & is right"}
+        save_figure(Figure(), name, pd.DataFrame({"x": [1]}), out_dir=figures, **how)
+    folder.mkdir()
     write_notebook(folder, "00_overview", [], reads=writes[1:])
     write_notebook(folder, "02_metrics", [], writes=writes)
     steps = {n.name: SimpleNamespace(notebook=n) for n in find_notebooks(folder)}
-    where = {"work": work, "figures": tmp_path / "figures", "steps": steps}
+    study = SimpleNamespace(
+        profile=load_profile("real"), fast=False, work=work, figures=figures, steps=steps
+    )
     answers = {"00_overview": ["No <script>, as it stands.", "**Where?** Says 84 %."]}
-    save_index(SimpleNamespace(profile=load_profile("real"), fast=False, **where), answers)
+    save_index(study, answers)
     return (work / "html" / "index.html").read_text(encoding="utf-8")
 
 

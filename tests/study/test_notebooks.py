@@ -42,23 +42,14 @@ def taking(tmp_path):
     return find_notebooks(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("N=4", 4),
-        ("X=2", 2),
-        ("NAME=b c", "b c"),
-        ("NAME=7", "7"),
-        ('LEVELS=["x", "y"]', ["x", "y"]),
-        ("ON=true", True),
-        ('BY={"a": 1}', {"a": 1}),
-        ("SHARE=0.1", 0.1),
-    ],
-)
-def test_values_are_json_or_words(taking, text, value):
-    (given,) = parse_parameters([text], taking)["05_taking"].values()
-    assert given == value
-    assert type(given) is type(value)
+def test_values_are_json_or_words(taking):
+    values = {
+        "N=4": 4, "X=2": 2, "NAME=b c": "b c", "NAME=7": "7", 'LEVELS=["x", "y"]': ["x", "y"],
+        "ON=true": True, 'BY={"a": 1}': {"a": 1}, "SHARE=0.1": 0.1,
+    }  # fmt: skip
+    for text, value in values.items():
+        (given,) = parse_parameters([text], taking)["05_taking"].values()
+        assert (given, type(given)) == (value, type(value))
 
 
 @pytest.mark.parametrize(
@@ -82,14 +73,9 @@ def test_other_values_are_refused(taking, text, message):
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     """A small package of the name in a folder of its own."""
-    files = {
-        "__init__.py": "",
-        "errors.py": "",
-        "a/__init__.py": "from . import one\n",
-        "a/one.py": "def f():\n    from ..errors import MedcalError\n",
-        "a/late.py": "",
-        "other.py": "",
-    }
+    files = dict.fromkeys(("__init__.py", "errors.py", "a/late.py", "other.py"), "")
+    files["a/__init__.py"] = "from . import one\n"
+    files["a/one.py"] = "def f():\n    from ..errors import MedcalError\n"
     for name, text in files.items():
         (tmp_path / "medcal_nb" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "medcal_nb" / name).write_text(text)

@@ -9,6 +9,8 @@ import typer
 from medcal_nb.cli._app import Seed, Table, app, note, say
 from medcal_nb.errors import MedcalError
 
+_BY = ["model", "strategy"]  # a map for each of them
+
 
 @app.command()
 def calibrate(
@@ -50,7 +52,7 @@ def calibrate(
     target = _pick(table, apply, "--apply", answers)
     source = _pick(table, fit, "--fit", answers) if fit else None
     corrected, maps, groups, notes = _corrected(
-        source, target, answers, method=method, use=use, cross=cross, seed=seed
+        source, target, answers, method=method, by=_BY, use=use, cross=cross, seed=seed
     )
     if decision is not None:
         notes += _write_decision(source, decision, answers)
@@ -73,13 +75,13 @@ def _tell(corrected, maps, notes, to):
         say(f"  {' '.join(key)}: {fitted.name}{text}, {fitted.n_fit:,} labels")
 
 
-def _corrected(source, target, path, *, method, use, cross, seed):
+def _corrected(source, target, path, *, method, by, use, cross, seed):
     """The corrected rows, their maps, the columns these are for, and remarks."""
     import numpy as np
 
     from medcal_nb.correct.maps import apply_maps, cross_apply, fit_maps, load_maps, warnings_of
 
-    by, maps, notes = ["model", "strategy"], {}, []
+    maps, notes = {}, []
     try:
         if cross:
             how = {"n_folds": cross, "rng": np.random.default_rng(seed)}

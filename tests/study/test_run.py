@@ -159,40 +159,35 @@ def test_answers_that_cannot_feed_a_notebook_leave_it_out(toy):
     cells, writes = [too_few + ALONE], ["fig03_line"]
     write_notebook(toy / "notebooks", "03_alone", cells, writes=writes, parameters="N = 3\n")
     study(toy, only=["01"])
+    (toy / "mine.toml").write_text('summary = "mine"\n[parameters.02]\nSCALE = 0.5\n')
+    mine = {"profile": str(toy / "mine.toml")}
     for told, where in (
-        ("nothing to run: profile imported asks no model", {"only": ["01"]}),
+        ("nothing to run: profile mine asks no model", {"only": ["01"]}),
         ("asks no model, and .* is no file: .* with --answers FILE", {"answers": None}),
         ("nothing.parquet is no file", {"answers": toy / "nothing.parquet"}),
     ):
         with pytest.raises(MedcalError, match=told):
-            study(toy, profile="imported", **where)
-    figure = toy / "build" / "imported" / "figures" / "fig03_line.png"
-    done = study(toy, profile="imported")
+            study(toy, **mine, **where)
+    done = study(toy, **mine, only=["00"])
     assert actions(done) == dict.fromkeys(actions(done), RAN) | {"01_ask": LEFT_OUT}
-    assert reasons(done)["01_ask"] == "profile imported asks no model"
+    assert reasons(done)["01_ask"] == "profile mine asks no model"
+    # a profile sets the parameters of what runs only because another needs it, too
+    assert load_results(done.results / "02_numbers.json") == {"mean": pytest.approx(0.325)}
+    assert actions(study(toy, **mine, only=["02"], plan_only=True))["02_numbers"] == UNCHANGED
+    figure = toy / "build" / "mine" / "figures" / "fig03_line.png"
     assert figure.is_file()
     assert not (toy / "figures").exists()
-    done = study(toy, profile="imported", parameters=["N=9"])
+    done = study(toy, **mine, parameters=["N=9"])
     assert not done.failed
     assert actions(done) == dict.fromkeys(actions(done), LEFT_OUT) | {"02_numbers": UNCHANGED}
     assert reasons(done)["03_alone"] == "one data set"
     assert reasons(done)["00_overview"].startswith("no fig03_line.csv to read: its notebook was")
     assert not figure.exists()  # it was of other answers
-    assert not (toy / "build" / "imported" / "results" / "00_overview.json").exists()
-    again = study(toy, profile="imported", parameters=["N=9"], plan_only=True)
+    assert not (done.results / "00_overview.json").exists()
+    again = study(toy, **mine, parameters=["N=9"], plan_only=True)
     assert (actions(again), reasons(again)["03_alone"]) == (actions(done), "one data set")
     asked = study(toy, parameters=["N=9"], keep_going=True)
     assert actions(asked)["03_alone"] == FAILED
-
-
-def test_a_profile_sets_the_parameters_of_what_runs_only_because_another_needs_it(toy):
-    profile = toy / "mine.toml"
-    profile.write_text('summary = "mine"\n\n[parameters.02]\nSCALE = 0.5\n')
-    study(toy, only=["01"])
-    done = study(toy, profile=str(profile), only=["00"])
-    assert load_results(done.results / "02_numbers.json") == {"mean": pytest.approx(0.325)}
-    again = study(toy, profile=str(profile), only=["02"], plan_only=True)
-    assert actions(again)["02_numbers"] == UNCHANGED
 
 
 SLOW = """\

@@ -60,7 +60,7 @@ def verify(notebooks: list[str] = _NOTEBOOKS) -> None:
     """
     from medcal_nb.study.verify import verify as run_again
 
-    found = run_again(only=notebooks or [])
+    found = run_again(notebooks or [])
     for figure, told in found.items():
         say(f"{figure:<25}  {told or 'agrees'}")
     if wrong := sum(map(bool, found.values())):

@@ -168,7 +168,7 @@ class NotebookContext:
         is_result, place = output.startswith("results/"), self.out_dir
         if self.by_hand:
             where = self.profile.build if is_result else self.profile.figures
-            place = where(checkout(), fast=self.fast)
+            place = where(fast=self.fast)
         file = place / (output if is_result else f"{output}.csv")
         if not file.is_file():
             raise NotEnough(
@@ -224,8 +224,8 @@ def notebook_context(
     """
     warnings.showwarning = _tell
     told = load_profile(profile)
-    table = Path(answers or told.build(checkout(), fast=fast) / "answers.sqlite")
-    folder = Path(out_dir or told.build(checkout(), fast=fast) / "lab")
+    table = Path(answers or told.build(fast=fast) / "answers.sqlite")
+    folder = Path(out_dir or told.build(fast=fast) / "lab")
     if not table.is_file() and "answers" in _declared(notebook).get("reads", []):
         raise MedcalError(
             f"{notebook}: no answers at {table}: set ANSWERS, or run `medcal study --profile "

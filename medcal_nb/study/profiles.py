@@ -79,19 +79,19 @@ class Profile:
     asks: bool
     is_ours: bool
 
-    def build(self, root: Path, *, fast: bool) -> Path:
+    def build(self, *, fast: bool) -> Path:
         """Return the git-ignored folder of derived files: ``build[/fast]/<name>``."""
-        return root / "build" / ("fast" if fast else "") / self.name
+        return checkout() / "build" / ("fast" if fast else "") / self.name
 
-    def figures(self, root: Path, *, fast: bool) -> Path:
+    def figures(self, *, fast: bool) -> Path:
         """Return where a study publishes: ``figures`` for the full pocket study, else in ``build``.
 
         Studies of recorded answers whose profile comes with the package and names their source
         publish in ``figures/<name>``.
         """
         if fast or not self.is_ours or not (self.source or self.name == "pocket"):
-            return self.build(root, fast=fast) / "figures"
-        return root / "figures" / self.name if self.source else root / "figures"
+            return self.build(fast=fast) / "figures"
+        return checkout() / "figures" / (self.name if self.source else "")
 
     def parameters(self, notebook: Notebook) -> dict[str, Any]:
         """Return what the profile sets of a notebook's parameters: for all, then for this one."""

@@ -71,7 +71,6 @@ def run_study(
     plan_only: bool = False,
     keep_going: bool = False,
     only: Sequence[str] = (),
-    root: Path | None = None,
 ) -> Study:
     """Run the notebooks that are stale, and publish what they made.
 
@@ -95,18 +94,15 @@ def run_study(
         After a failure go on with all that doesn't depend on it.
     only : sequence of str
         Numbers or names of notebooks; what they depend on runs too where it is stale.
-    root : pathlib.Path, optional
-        The checkout, by default the package's.
 
     Raises
     ------
     MedcalError
         If anything is wrong before the first notebook runs.
     """
-    root = root or checkout()
     where = {"answers": answers, "fast": fast, "out": out}
-    study = Study(load_profile(profile), root, keep_going=keep_going, **where)
-    study.choose(find_notebooks(root / "notebooks"), only, parameters, force=force)
+    study = Study(load_profile(profile), keep_going=keep_going, **where)
+    study.choose(find_notebooks(checkout() / "notebooks"), only, parameters, force=force)
     study.check_nothing_foreign()
     study.work.mkdir(parents=True, exist_ok=True)
     try:
@@ -140,13 +136,11 @@ class _Node:
 class Study:
     """A study, planned or done: where it reads and writes, and a step for each notebook."""
 
-    def __init__(
-        self, profile: Profile, root: Path, *, answers, fast: bool, out, keep_going: bool
-    ) -> None:
-        self.profile, self.root, self.fast, self.keep_going = profile, root, fast, keep_going
+    def __init__(self, profile: Profile, *, answers, fast: bool, out, keep_going: bool) -> None:
+        self.profile, self.fast, self.keep_going = profile, fast, keep_going
         self.steps: dict[str, Step] = {}
         self.stopped, self.publishing = False, threading.Lock()
-        self.work, self.figures = profile.build(root, fast=fast), profile.figures(root, fast=fast)
+        self.work, self.figures = profile.build(fast=fast), profile.figures(fast=fast)
         self.results, self.answers = self.work / "results", self.work / "answers.sqlite"
         if answers is not None:
             self.answers = Path(answers).expanduser().resolve()
@@ -159,7 +153,7 @@ class Study:
             )
         if out is not None:
             self.figures = Path(out).expanduser().resolve()
-            if self.figures == root / "figures" and (fast or profile.name != "pocket"):
+            if self.figures == checkout() / "figures" and (fast or profile.name != "pocket"):
                 raise MedcalError(f"--out {out}: holds the full pocket study only: choose another")
             self.work, self.results = self.figures / "build", self.figures / "results"
 
@@ -176,7 +170,7 @@ class Study:
             return [self.results / Path(output).name]
         if output.startswith("fig"):
             return [self.figures / f"{output}.{kind}" for kind in FORMATS]
-        return [self.root / output]
+        return [checkout() / output]
 
     def choose(self, notebooks, only, parameters, *, force: bool) -> None:
         """Make a step for each wanted notebook and for what it depends on."""

@@ -16,7 +16,7 @@ from medcal_nb.study.run import run_study
 _TOLERANCE = 0.005
 
 
-def verify(*, only: Sequence[str] = (), root: Path | None = None) -> dict[str, str]:
+def verify(only: Sequence[str] = ()) -> dict[str, str]:
     """Run the pocket study anew in a folder of its own and compare the CSV of every figure.
 
     Numbers may differ by 0.005 · max(1, |number|).
@@ -25,8 +25,6 @@ def verify(*, only: Sequence[str] = (), root: Path | None = None) -> dict[str, s
     ----------
     only : sequence of str
         Numbers or names of notebooks; all by default.
-    root : pathlib.Path, optional
-        The checkout, by default the package's.
 
     Returns
     -------
@@ -38,13 +36,12 @@ def verify(*, only: Sequence[str] = (), root: Path | None = None) -> dict[str, s
     MedcalError
         If nothing is published, or the study fails.
     """
-    root = root or checkout()
-    published, found = root / "figures", {}
+    published, found = checkout() / "figures", {}
     if not read_manifest(published):
         raise MedcalError(f"{published}: nothing is published: run `medcal study`")
     with tempfile.TemporaryDirectory(prefix="medcal-verify-") as folder:
         made, answers = Path(folder) / "figures", Path(folder) / "answers.sqlite"
-        done = run_study(only=only, out=made, answers=answers, root=root)
+        done = run_study(only=only, out=made, answers=answers)
         if done.failed:
             raise MedcalError(done.steps[done.failed[0]].message)
         for notebook in (step.notebook for step in done.steps.values()):

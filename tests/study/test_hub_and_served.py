@@ -104,7 +104,6 @@ def offline(home, monkeypatch):
 def run(profile, folder, **options):
     return run_study(
         str(profile),
-        root=ROOT,
         out=folder / "out",
         answers=folder / "answers.sqlite",
         fast=True,

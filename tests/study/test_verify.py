@@ -42,12 +42,12 @@ def test_differences_of_one_cell(tmp_path, column, row, value, told):
 @pytest.mark.notebooks
 def test_a_published_study_and_what_can_be_wrong_with_it(toy):
     with pytest.raises(MedcalError, match="nothing is published: run `medcal study`"):
-        verify(root=toy)
+        verify()
     study(toy, only=["3"])
-    assert verify(root=toy, only=["3"]) == {"fig03_line": ""}
+    assert verify(["3"]) == {"fig03_line": ""}
     edit(toy / "figures" / "fig03_line.csv", "3", "4")
-    assert "first diff: 3 != 4" in verify(root=toy, only=["3"])["fig03_line"]
+    assert "first diff: 3 != 4" in verify(["3"])["fig03_line"]
     # a study that fails is no agreement
     edit(toy / "notebooks" / "03_alone.ipynb", "ctx.save(", "1 / 0\\nctx.save(")
     with pytest.raises(MedcalError, match=r"03_alone: in cell .*ZeroDivisionError"):
-        verify(root=toy, only=["3"])
+        verify(["3"])

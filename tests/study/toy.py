@@ -102,7 +102,7 @@ def write_numbers(folder, *cells, parameters="SCALE = 1.0\n", before=""):
 
 def study(toy, **options):
     """Run the study of the toy checkout, with answers in it."""
-    return run_study(root=toy, **{"answers": toy / "answers.sqlite"} | options)
+    return run_study(**{"answers": toy / "answers.sqlite"} | options)
 
 
 def actions(done) -> dict[str, str]:

@@ -16,9 +16,7 @@ def reader(
     strategy: str = typer.Option(None, help="Whose confidence is shown first."),
     decisions: Path = typer.Option(None, help="Where decisions are kept; else beside the answers."),
     name: str = typer.Option(None, help="Your name in the decisions; your user name if left out."),
-    errors_allowed: float = typer.Option(
-        0.2, min=0.001, max=0.999, help="Share that may be wrong."
-    ),
+    errors_allowed: float = typer.Option(0.2, min=0.001, max=0.999, help="Share of kept answers."),
     model_first: bool = typer.Option(False, "--model-first", help="Show its answer before yours."),
     export: Path = typer.Option(None, help="Write the decisions to this CSV file and stop."),
     force: Force = False,

@@ -46,22 +46,15 @@ def test_by_hand_files_go_to_build_and_reads_are_those_of_the_last_study(checkou
         given.path_of("fig02_x")
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
+def test_missing_answers_come_with_the_command_that_makes_them(checkout, monkeypatch):
+    for how, message in (
         ({}, "no answers at .*: set ANSWERS, or run `medcal study --profile pocket`"),
         ({"fast": True}, "or run `medcal study --profile pocket --fast`"),
         ({"profile": "imported"}, "--profile imported`, with --answers FILE where it asks no"),
-        ({"profile": "reel"}, "no profile 'reel': choose one of"),
-    ],
-)
-def test_missing_answers_come_with_the_command_that_makes_them(checkout, options, message):
-    with pytest.raises(MedcalError, match=message):
-        notebook_context("02_numbers", **{"profile": "pocket"} | options)
-
-
-def test_no_checkout_is_told(monkeypatch, tmp_path):
-    monkeypatch.setenv("MEDCAL_ROOT", str(tmp_path))
+    ):
+        with pytest.raises(MedcalError, match=message):
+            notebook_context("02_numbers", **{"profile": "pocket"} | how)
+    monkeypatch.setenv("MEDCAL_ROOT", str(checkout / "notebooks"))
     with pytest.raises(MedcalError, match="set MEDCAL_ROOT to the clone"):
         notebook_context("02_numbers", "pocket")
 
@@ -100,29 +93,18 @@ class Interval(NamedTuple):
     high: float
 
 
-@pytest.mark.parametrize(
-    ("value", "plain"),
-    [
-        (np.float64(1 / 3), 0.3333333333),
-        (np.int64(3), 3),
-        (np.bool_(True), True),
-        (np.nan, None),
-        (np.inf, None),
-        (pd.NA, None),
-        (np.array([1.0, np.nan]), [1.0, None]),
-        (Interval(0.1, 0.2), {"low": 0.1, "high": 0.2}),
+def test_results_are_plain_json(checkout):
+    ctx, pairs = notebook_context("03_free", "pocket"), [
+        (np.float64(1 / 3), 0.3333333333), (np.int64(3), 3), (np.bool_(True), True),
+        (np.nan, None), (np.inf, None), (pd.NA, None), (np.array([1.0, np.nan]), [1.0, None]),
+        (Interval(0.1, 0.2), {"low": 0.1, "high": 0.2}), (pd.Series([1, 2]), [1, 2]),
         (pd.DataFrame({"a": [1], "b": ["x"]}), [{"a": 1, "b": "x"}]),
-        (pd.Series([1, 2]), [1, 2]),
-        ({"b": {"c": (1, 2)}}, {"b": {"c": [1, 2]}}),
-        (None, None),
-    ],
-)
-def test_results_are_plain_json(checkout, value, plain):
-    ctx = notebook_context("03_free", "pocket")
-    ctx.results({"v": value})
+        ({"b": {"c": (1, 2)}}, {"b": {"c": [1, 2]}}), (None, None),
+    ]  # fmt: skip
+    ctx.results({"v": [value for value, _ in pairs]})
     found = load_results(ctx.out_dir / "results" / "03_free.json")["v"]
-    assert found == plain
-    assert type(found) is type(plain)
+    for (value, plain), kept in zip(pairs, found, strict=True):
+        assert (kept, type(kept)) == (plain, type(plain)), value
 
 
 def test_results_that_are_no_data_are_refused_and_damaged_ones_named(checkout, tmp_path):

@@ -42,10 +42,7 @@ RENAMED = {
     ("--dataset", "pocket-medical"): "pocketvqa-medical",
 }
 # what options take, by Python's word for it
-_WORDS = {
-    "bool": "", "str": "NAME", "int": "N", "int range": "N", "float": "SHARE",
-    "float range": "SHARE", "path": "FILE",
-}  # fmt: skip
+_WORDS = {"bool": "", "str": "NAME", "int": "N", "float": "SHARE", "path": "FILE"}
 _type_of = typer.core.TyperOption.display_type
 
 
@@ -61,7 +58,8 @@ def _options(
 
 def _type_in_our_words(option, ctx) -> str:
     shown = _type_of(option, ctx)
-    return _WORDS.get(shown.strip("<>").removeprefix("list[").removesuffix("]"), shown)
+    kind = shown.strip("<>").removeprefix("list[").removesuffix("]").removesuffix(" range")
+    return _WORDS.get(kind, shown)
 
 
 typer.core.TyperOption.display_type = _type_in_our_words

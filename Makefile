@@ -80,7 +80,7 @@ pocket: $(STAMP) ## make items and recorded answers again from seeds (minutes); 
 figures: $(STAMP) ## rebuild the figures of one notebook: make figures NB=03
 	$(BIN)/medcal study --force $(NB)
 
-verify: $(STAMP) ## rerun the study elsewhere and compare every table with the committed one
+verify: $(STAMP) ## rerun the study elsewhere and compare every table with the published one
 	$(BIN)/medcal verify
 
 lesson-site: $(STAMP) ## write the lesson as a page for any browser: build/lesson/index.html

@@ -17,12 +17,10 @@ from medcal_nb.pickles import LETTERS, read_rows
 if TYPE_CHECKING:
     import pandas as pd
 
-SOURCES = {
-    "vlcb": "five multimodal LLMs on medical and general images, seven kinds of confidence (MIT)",
-    "vlm-uncertainty-bench": "option logits of 26 vision-language models on general images (MIT)",
-}
 _GITHUB = "https://raw.githubusercontent.com"
-_BASES = {
+# five multimodal LLMs on medical and general images, seven kinds of confidence; option logits of
+# 26 vision-language models on general images (both MIT): where their files lie
+SOURCES = {
     "vlcb": f"{_GITHUB}/Ledengary/BICR/4fa15a8e9e12f6d57c24187721397cd3cfd3c1f2/",
     "vlm-uncertainty-bench": f"{_GITHUB}/EnSec-AI/VLM-Uncertainty-Bench"
     "/24c9226f3a67c46faee66d80f22d44ad8dc5a912/",
@@ -82,25 +80,21 @@ def fetch_answers(source, log, folder, *, models=(), mirror=None, given=None, ag
     root = Path(folder if given is None else given)
     if given is not None and not root.is_dir():
         raise MedcalError(f"{root}: is no folder; give the one that holds the files")
-    prepared, vlcb = given is not None and sorted(root.glob("*.parquet")), source == "vlcb"
+    prepared, vlcb = given is not None and any(root.glob("*.parquet")), source == "vlcb"
     lines = (_REGISTRIES / f"{source}.txt").read_text(encoding="utf-8").splitlines()
     pairs = [(*line.split(), None)[:2] for line in lines if not line.startswith("#")]
     known = list(dict.fromkeys(_model_of(path) for path, _ in pairs))
-    if vlcb and prepared:
-        known = [path.stem for path in prepared if path.name != "items.parquet"]
-    unknown = [name for name in models if name not in known]
-    if unknown:
+    if unknown := [name for name in models if name not in known]:
         raise MedcalError(f"model {unknown[0]!r} is not known; known: {', '.join(known)}")
-    chosen = [name for name in known if not models or name in models]
+    chosen = models or known
     registry = {path: sha for path, sha in pairs if _model_of(path) in chosen}
-    if given is None:
-        _download(registry, root, mirror or _BASES[source], again)
-    elif not prepared:
-        for name, sha in registry.items():
-            _check(root / name, sha)
     if prepared:
         frames = (_vlcb_prepared if vlcb else _bench_prepared)(root, chosen)
     else:
+        if given is None:
+            _download(registry, root, mirror or SOURCES[source], again)
+        for name, sha in registry.items():
+            _check(root / name, sha)
         frames = (_vlcb_published if vlcb else _bench_published)(root, registry)
     columns = ColumnMap(domain="general", strategy="option_probability", logits=_LOGITS)
     columns = ColumnMap(allow_missing=True) if vlcb else columns
@@ -123,12 +117,11 @@ def _download(registry, folder, base, again):
 
     pooch.get_logger().setLevel("ERROR")
     store = pooch.create(folder, base.rstrip("/") + "/", registry=registry, retry_if_failed=2)
-    for name, sha in (bar := tqdm(registry.items(), desc="fetching", unit="file", disable=None)):
+    for name in (bar := tqdm(registry, desc="fetching", unit="file", disable=None)):
         bar.set_postfix_str(_model_of(name))
         if again:
             (folder / name).unlink(missing_ok=True)
-        elif (folder / name).exists():
-            _check(folder / name, sha)
+        elif (folder / name).exists():  # is checked before it is read
             continue
         try:
             store.fetch(name, downloader=_get)
@@ -232,8 +225,10 @@ def _vlcb_prepared(folder: Path, models) -> Iterator[pd.DataFrame]:
 
     items = pd.read_parquet(folder / "items.parquet").set_index("item")
     names = items["hash_id"].map(lambda name: name.hex() if isinstance(name, bytes) else name)
-    for model in models:
-        whole = pd.read_parquet(folder / f"{model}.parquet")
+    for path in sorted(folder.glob("*.parquet")):
+        if (model := path.stem) not in models:
+            continue
+        whole = pd.read_parquet(path)
         for method, (_, column, labels) in _VLCB_METHODS.items():
             table = pd.DataFrame({"item_id": whole["item"].map(names), "raw": None})
             # A stated 0.8 that was stored in 32 bits is 0.8 again, not 0.800000012.

@@ -398,7 +398,6 @@ def test_an_evil_pickle_leaves_no_half_import(server, tmp_path, monkeypatch):
     [
         (["gpt"], "fetch 'gpt': is not known; known: vlcb, vlm-uncertainty-bench, vqa-rad"),
         (["vqa-rad", "--models", "a"], "are for recorded answers"),
-        (["vlcb", "--revision", "x"], "--revision is for items"),
     ],
 )
 def test_faults_of_the_command(words, says):

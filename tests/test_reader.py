@@ -874,7 +874,7 @@ def test_decisions_are_exported_with_the_agreement_of_readers(
     [
         (["--model", "nothing"], "no model 'nothing' with a confidence; there are simulated"),
         (["--decisions", "/nowhere/d.sqlite"], "--decisions"),
-        (["--errors-allowed", "20"], "--errors-allowed 20"),
+        (["--errors-allowed", "20"], "'--errors-allowed': Input should be less"),
         (["--port", "70000"], "--port 70000"),
         (["--export", "/nowhere/d.csv"], "no decision yet"),
     ],

@@ -48,6 +48,20 @@ def findings(figures: Path) -> str:
     )
 
 
+def figure_map(folder: Path) -> str:
+    """Return a table of all figures: what each shows, and the command that makes it."""
+    lines = ["| figure | notebook | what it shows | command |", "|---|---|---|---|"]
+    for path in sorted(folder.glob("*.ipynb")):
+        told, made = read(path)["metadata"]["medcal"], path.stem
+        lines += [
+            f"| [{figure}](../figures/{figure}.png) | [{made}](../notebooks/{path.name}) | "
+            f"{told['shows'][figure]} | `make figures NB={made[:2]}` |"
+            for figure in told["writes"]
+            if figure.startswith("fig")
+        ]
+    return "\n".join(lines)
+
+
 def read(path: Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
@@ -71,6 +85,13 @@ def test_findings_follow_the_figures(tmp_path):
     assert lines[4:-2] == [
         "- Three.", f"- {PAIR['logits']}One: 0.1 [0, 0.2].", f"- {PAIR['logits']}Three."
     ]  # fmt: skip
+
+
+def test_the_page_of_figures_names_every_figure_and_misses_none():
+    page = (ROOT / "docs" / "figures.md").read_text(encoding="utf-8")
+    assert figure_map(ROOT / "notebooks") in page, "run python -m tests.test_readme"
+    for figure in read(ROOT / "figures" / "manifest.json"):
+        assert f"| [{figure}](" in page
 
 
 def test_snippets_run(tmp_path, monkeypatch):
@@ -99,12 +120,9 @@ def test_links_lead_somewhere(page):
 
 
 if __name__ == "__main__":
-    from medcal_nb.study.notebooks import figure_map, find_notebooks
-
     written = findings(ROOT / "figures")
     README.write_text(BLOCK.sub(lambda _: written, README.read_text(encoding="utf-8")), "utf-8")
     page = ROOT / "docs" / "figures.md"
     words = page.read_text(encoding="utf-8").partition("| figure")[0]
-    table = figure_map(find_notebooks(ROOT / "notebooks")).replace("](", "](../")
-    page.write_text(f"{words}{table}\n", "utf-8")
+    page.write_text(f"{words}{figure_map(ROOT / 'notebooks')}\n", "utf-8")
     print(written)

@@ -10,14 +10,11 @@ nothing was done; 130 interrupted.
 import errno
 import inspect
 import os
-import re
 import shlex
 import sys
-from pathlib import Path
-from typing import Annotated, get_args, get_origin
+from itertools import pairwise
 
 import typer
-from typer.models import ArgumentInfo, OptionInfo
 
 from medcal_nb import __version__
 from medcal_nb.cli import answers, ask, calibrate, fetch, items, reader, study  # noqa: F401
@@ -44,43 +41,29 @@ RENAMED = {
     ("--dataset", "pocket-general"): "pocketvqa-general",
     ("--dataset", "pocket-medical"): "pocketvqa-medical",
 }
-# what answers of one's own may be called
-_OWN_NAMES = ("import", "reader")
-_WORDS = {bool: "", str: "NAME", int: "N", float: "SHARE", Path: "FILE"}
-
-
-def _print_version(value: bool) -> None:
-    if value:
-        say(f"medcal {__version__}")
-        raise typer.Exit
+# what options take, by Python's word for it
+_WORDS = {"bool": "", "str": "NAME", "int": "N", "float": "SHARE", "path": "FILE"}
+_type_of = typer.core.TyperOption.display_type
 
 
 @app.callback(invoke_without_command=True)
 def _options(
     context: typer.Context,
-    version: bool = typer.Option(
-        False, "--version", callback=_print_version, is_eager=True, help="Print the version."
-    ),
+    version: bool = typer.Option(False, "--version", help="Print the version."),
     debug: bool = typer.Option(False, "--debug", help="Show where an error happened."),
 ) -> None:
     if context.invoked_subcommand is None:
-        say(context.get_help())
+        say(f"medcal {__version__}" if version else context.get_help())
 
 
-def _in_our_words(function) -> None:
-    """Name what options and arguments take: NAME, N, SHARE, FILE, not the types of Python."""
-    for parameter in inspect.signature(function).parameters.values():
-        kind, told = parameter.annotation, parameter.default
-        if get_origin(kind) is Annotated:
-            kind, told = get_args(kind)
-        kinds = {kind, *get_args(kind)} | {k for a in get_args(kind) for k in get_args(a)}
-        if isinstance(told, ArgumentInfo):
-            told.metavar = told.metavar or parameter.name.upper()
-        elif isinstance(told, OptionInfo) and told.metavar is None:
-            told.metavar = next((word for k, word in _WORDS.items() if k in kinds), None)
+def _type_in_our_words(option, ctx) -> str:
+    shown = _type_of(option, ctx)
+    kind = shown.strip("<>").removeprefix("list[").removesuffix("]").removesuffix(" range")
+    return _WORDS.get(kind, shown)
 
 
-# Beside the name of an argument, the type of Python would say nothing more.
+typer.core.TyperOption.display_type = _type_in_our_words
+# Beside the name of an argument, the type would say nothing more.
 typer.core.TyperArgument.display_type_rich = lambda *_, **__: None
 _known = {command.name or command.callback.__name__: command for command in app.registered_commands}
 app.registered_commands = [_known[name] for names in GROUPS.values() for name in names]
@@ -88,25 +71,21 @@ for _name, _command in _known.items():
     _command.rich_help_panel = next(group for group, names in GROUPS.items() if _name in names)
     _command.help, _told, _example = inspect.getdoc(_command.callback).partition("\n\nExample: ")
     _command.epilog = _told.strip() + " " + _example
-    _in_our_words(_command.callback)
 
 
 def _renamed(words: list[str]) -> list[str]:
     """The words of a command line with old names replaced, each with a remark."""
-    out: list[str] = []
-    for word in words:
-        option, equals, value = word.partition("=")
-        if option in RENAMED and (word == option or equals):
-            note(f"{option} is now called {RENAMED[option]}")
-            word = RENAMED[option] + equals + value
-        if not (option.startswith("--") and equals):
-            option, value = (out[-1] if out else ""), word
-        own = option == "--dataset" and words[0] in _OWN_NAMES
-        for name in value.split(",") if not own else ():
-            if new := RENAMED.get((option, name)):
-                note(f"{option.lstrip('-')} '{name}' is now called '{new}'")
-                word = re.sub(rf"\b{name}\b", new, word)
-        out.append(word)
+    words = [w for word in words for w in (word.split("=", 1) if word[:2] == "--" else [word])]
+    own = words[:1] in (["import"], ["reader"])  # answers of one's own may be called like ours
+    out = []
+    for option, word in pairwise(["", *words]):
+        names = word.split(",")
+        for i, name in enumerate(names):
+            new = RENAMED.get(name) or RENAMED.get((option, name))
+            if new and not (own and option == "--dataset"):
+                note(f"'{name}' is now called '{new}'")
+                names[i] = new
+        out.append(",".join(names))
     return out
 
 
@@ -142,7 +121,7 @@ def _told(error: Exception) -> tuple[int, str]:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         name = error.filename or "a file"
         return 1, f"no space left on the disk writing {name}: free some and run it again"
-    if isinstance(error, FileNotFoundError | PermissionError) and error.filename:
+    if isinstance(error, OSError) and error.filename:
         return 2, f"{error.filename}: {(error.strerror or '').lower()}: choose another"
     told = (str(error).strip().splitlines() or ["no more is known"])[0][:300]
     again = shlex.join(["medcal", "--debug", *sys.argv[1:]])

@@ -17,7 +17,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Table = Annotated[Path, typer.Argument(help="A log, or a table with our column names.")]
+Table = Annotated[
+    Path, typer.Argument(metavar="ANSWERS", help="A log, or a table with our column names.")
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace a file that is there.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of what is drawn at random.")]
 

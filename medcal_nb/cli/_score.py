@@ -19,9 +19,7 @@ METRICS = (
 INTERVALS = ("accuracy", "ece", "brier", *DECIDING)
 
 
-def score_answers(
-    path, *, by=("model", "dataset", "strategy"), closed="right", seed=0, progress=False, **how
-):
+def score_answers(path, *, by=("model", "dataset", "strategy"), n_bins=15, n_resamples=1000):
     """Metrics of each group of graded answers in a log or a table of answers.
 
     Intervals resample images where every answer of the group names its image, else items where
@@ -34,13 +32,8 @@ def score_answers(
         A log, or a table that `load_answers` reads.
     by : sequence of str
         Columns, of ours or not.
-    closed : {"right", "left"}
-        Bins (lo, hi], or [lo, hi) as some published numbers have them.
-    seed : int
-    progress : bool
-        Show a bar on stderr.
-    how
-        As in `measure.metrics_table`: n_bins, binning, level, n_resamples.
+    n_bins, n_resamples
+        As in `measure.metrics_table`.
 
     Returns
     -------
@@ -58,12 +51,11 @@ def score_answers(
         raise MedcalError(f"{path}: no answers; nothing to score")
     rows, reasons = [], []
     labels = sorted(parts, key=lambda label: [(v is None, isinstance(v, str), v) for v in label])
-    hidden = not progress or len(parts) < 2 or None
-    for label in tqdm(labels, desc="score", unit="group", leave=False, disable=hidden):
+    for label in tqdm(labels, desc="score", unit="group", leave=False, disable=None):
         # rows in an order of their own: equal answers give equal draws, however they are stored
         frame = pd.concat(parts.pop(label))
         frame = frame.sort_values(list(frame.columns), ignore_index=True)
-        row, told = _row(frame, closed, seed, how)
+        row, told = _row(frame, {"n_bins": n_bins, "n_resamples": n_resamples})
         named = dict(zip(by, label, strict=True))
         name = ", ".join(f"{column}={value}" for column, value in named.items()) or "all"
         reasons += [f"{name}: {reason}" for reason in told]
@@ -79,35 +71,25 @@ def in_cells(table, by):
     return shown[[*by, "n", "n_missing", *first]], shown[[*by, *decide]].rename(columns=decide)
 
 
-def _row(frame, closed, seed, how):
+def _row(frame, how):
     """The metrics of one group, and what has to be said of them."""
     units = [c for c in ("image_id", "item_id") if c in frame and (frame[c] != 0).all()]
-    how = how | {"by": (), "groups": units[0] if units else None}
+    how = how | {"by": (), "groups": units[0] if units else None, "rng": np.random.default_rng(0)}
     given = frame.notna()
     graded, both = frame["correct"].dropna(), given["confidence"] & given["correct"]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        rng = np.random.default_rng(seed)
-        row = metrics_table(frame, metrics=METRICS, intervals=INTERVALS, rng=rng, **how)
-        if closed == "left" and both.any():  # bins (lo, hi] of the mirrored pair
-            frame[["confidence", "correct"]] = 1 - frame[["confidence", "correct"]]
-            mirrored = metrics_table(frame, metrics=("ece",), rng=rng, **how)
-            row[mirrored.columns] = mirrored
+        row = metrics_table(frame, metrics=METRICS, intervals=INTERVALS, **how)
     (row,) = row.to_dict("records")
     told = [str(w.message).removeprefix("all: ") for w in caught]
-    if not len(graded):
-        told.append("no answer is graded: `medcal import` grades an answer against its gold")
-    elif not given["confidence"].any():
+    if not both.all():
+        told.append(
+            f"{(~both).sum()} of {len(frame)} answers have no confidence or no grade and are left "
+            "out; `medcal import` grades an answer against its gold"
+        )
+    if len(graded) and not given["confidence"].any():
         row["accuracy"] = graded.mean()
-        told.append(
-            f"no answer has a confidence; accuracy is that of the {len(graded)} graded of "
-            f"{len(frame)} answers, all else is NaN"
-        )
-    elif not both.all():
-        told.append(
-            f"{(~both).sum()} of {len(frame)} answers have no confidence or no grade and are "
-            "left out"
-        )
+        told.append(f"accuracy is that of the {len(graded)} graded of {len(frame)} answers")
     return row, told
 
 
@@ -131,7 +113,13 @@ def _frames(path, by, names):
     """Frames of graded answers with what scoring needs."""
     needed = list(dict.fromkeys([*by, "confidence", "correct", "dataset", *names]))
     if not is_log(path):
-        answers = _table(path)
+        try:
+            answers = load_answers(path)
+        except MedcalError as error:
+            remedy = (
+                f"`medcal import {path} --to answers.sqlite` brings in a table with other names"
+            )
+            raise MedcalError(f"{error}; {remedy}") from None
         _check_by(path, by, list(answers.columns))
         single = answers.groupby("strategy")["sample"].transform("max") == 0
         yield answers.loc[single, needed]
@@ -146,18 +134,6 @@ def _frames(path, by, names):
             yield from log.iter_frames(needed, ordered=False, strategy=single)
         if several := [name for name in samples if name not in single]:
             yield to_graded(log.read(strategy=several))[needed]
-
-
-def _table(path):
-    try:
-        return load_answers(path)
-    except MedcalError as error:
-        if "no column" not in str(error):
-            raise
-        raise MedcalError(
-            f"{error}; a table with other names comes in first: "
-            f"`medcal import {path} --to answers.sqlite`"
-        ) from None
 
 
 def _check_by(path, by, names):

@@ -8,8 +8,7 @@ from typing import Literal
 
 import typer
 
-from medcal_nb.cli._app import Force, Seed, Table, app, note, say, split_names
-from medcal_nb.errors import MedcalError
+from medcal_nb.cli._app import Force, Table, app, note, say, split_names
 
 Policy = Literal["error", "ignore", "replace"]
 
@@ -32,7 +31,7 @@ def _grade(answer, gold, question_type, options):
 
 @app.command("import")
 def import_(
-    file: Path = typer.Argument(help="Parquet, CSV, TSV, JSONL, or a log of another tool."),
+    file: Path = typer.Argument(metavar="FILE", help="A table, or a log of another tool."),
     to: Path = typer.Option(..., help="The log to write to, e.g. answers.sqlite."),
     dataset: str = typer.Option(None, metavar="NAME", help="Name of the data set."),
     domain: Literal["general", "medical", "other"] = typer.Option(None, help="Of all items."),
@@ -77,26 +76,17 @@ def score(
     answers: Table,
     by: str = typer.Option("model,dataset,strategy", metavar="COL,COL,…", help="Groups."),
     bins: int = typer.Option(15, min=1, max=10_000, help="Bins of the calibration error."),
-    binning: Literal["width", "mass"] = typer.Option("width", help="Of equal width or number."),
-    closed: Literal["right", "left"] = typer.Option("right", help="Bins (lo, hi] or \\[lo, hi)."),
-    ci: float = typer.Option(0.95, help="Level of the intervals, between 0 and 1."),
     resamples: int = typer.Option(1000, min=2, max=100_000, help="Behind the intervals."),
-    seed: Seed = 0,
     format: Literal["table", "csv", "json"] = typer.Option("table", help="How it is printed."),
 ) -> None:
-    """Accuracy, calibration and discrimination of each group of answers.
+    """Accuracy, calibration and discrimination of each group of answers, with 95 % intervals.
 
     Example: medcal score answers.sqlite --by model,modality
     """
     from medcal_nb.cli._score import in_cells, score_answers
 
-    if not 0 < ci < 1:
-        raise MedcalError(f"--ci {ci:g}: lies between 0 and 1; write 0.95 for 95 %")
     names = list(dict.fromkeys(split_names(by)))
-    how = {"n_bins": bins, "binning": binning, "level": ci, "n_resamples": resamples}
-    table, reasons = score_answers(
-        answers, by=names, closed=closed, seed=seed, progress=True, **how
-    )
+    table, reasons = score_answers(answers, by=names, n_bins=bins, n_resamples=resamples)
     for reason in reasons:
         note(reason)
     if format == "csv":
@@ -112,9 +102,8 @@ def score(
 
 @app.command()
 def export(
-    answers: Path = typer.Argument(help="The log."),
-    to: Path = typer.Option(..., help="The file to write."),
-    format: Literal["csv", "parquet", "jsonl"] = typer.Option(None, help="Else by its name."),
+    answers: Path = typer.Argument(metavar="ANSWERS", help="The log."),
+    to: Path = typer.Option(..., help="The .csv, .jsonl or .parquet file to write."),
     force: Force = False,
     safe_csv: bool = typer.Option(False, "--safe-csv", help="Put ' before cells like formulas."),
 ) -> None:
@@ -126,13 +115,13 @@ def export(
     """
     from medcal_nb.answers import export_answers
 
-    n = export_answers(answers, to, format=format, force=force, safe_csv=safe_csv)
+    n = export_answers(answers, to, force=force, safe_csv=safe_csv)
     say(f"{to}: {n:,} answers")
 
 
 @app.command()
 def merge(
-    logs: list[Path] = typer.Argument(help="Logs, the earlier first."),
+    logs: list[Path] = typer.Argument(metavar="LOGS", help="The earlier first."),
     to: Path = typer.Option(..., help="The log to bring them into."),
     if_exists: Policy = typer.Option("error", help="Answers that are there with other content."),
 ) -> None:

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import typer
 
-from medcal_nb.cli._app import Seed, Table, app, note, say, split_names
+from medcal_nb.cli._app import Seed, Table, app, note, say
 from medcal_nb.errors import MedcalError
+
+_BY = ["model", "strategy"]  # a map for each of them
 
 
 @app.command()
@@ -17,14 +19,13 @@ def calibrate(
     method: str = typer.Option("log_odds", help="A recalibration map: see above."),
     fit: list[str] = typer.Option([], metavar="COL=VALUE,…", help="Rows to learn from."),
     apply: list[str] = typer.Option([], metavar="COL=VALUE,…", help="Rows to correct."),
-    by: str = typer.Option("model,strategy", metavar="COL,COL,…", help="One map for each of."),
     map: Path = typer.Option(None, "--map", help="Write the fitted maps here, as JSON."),
     use: Path = typer.Option(None, help="Use maps written by --map instead of fitting."),
     cross: int = typer.Option(0, min=0, help="Learn on the --apply rows, in N folds by image."),
     decision: Path = typer.Option(None, metavar="FOLDER", help="Write decision.json: see above."),
     seed: Seed = 0,
 ) -> None:
-    """Correct the confidence of answers by maps that were fitted on other answers.
+    """Correct the confidence of answers, a map for each model and strategy fitted on others.
 
     Maps are log_odds, platt, beta, isotonic, histogram, bbq, enir; temperature divides the logits
     of all options, where every answer tells them.
@@ -51,7 +52,7 @@ def calibrate(
     target = _pick(table, apply, "--apply", answers)
     source = _pick(table, fit, "--fit", answers) if fit else None
     corrected, maps, groups, notes = _corrected(
-        source, target, answers, method=method, by=split_names(by), use=use, cross=cross, seed=seed
+        source, target, answers, method=method, by=_BY, use=use, cross=cross, seed=seed
     )
     if decision is not None:
         notes += _write_decision(source, decision, answers)
@@ -100,22 +101,16 @@ def _corrected(source, target, path, *, method, by, use, cross, seed):
 
 
 def _pick(table, conditions, option, path):
-    from medcal_nb.correct.transfer import select
-
-    where: dict[str, list[str]] = {}
+    """Rows that all conditions COL=VALUE,… hold for."""
     for condition in conditions:
-        column, equals, values = condition.partition("=")
-        if not equals or not column or not values:
-            raise MedcalError(f"{option} {condition}: write COL=VALUE, e.g. domain=general")
-        where.setdefault(column.strip(), []).extend(v.strip() for v in values.split(","))
-    if not where:
-        return table
-    strings = {c: table[c].astype(str) for c in where if c in table}
-    try:
-        return table.loc[select(table.assign(**strings), where).index]
-    except ValueError as error:
-        more = f"; columns are {', '.join(table.columns)}" if len(strings) < len(where) else ""
-        raise MedcalError(f"{path}: {option}: {error}{more}") from None
+        column, _, values = condition.partition("=")
+        if not values or column not in table:
+            columns = ", ".join(table.columns)
+            raise MedcalError(f"{path}: {option} {condition}: write COL=VALUE, COL of {columns}")
+        table = table[table[column].astype(str).isin(values.split(","))]
+        if table.empty:
+            raise MedcalError(f"{path}: no rows with {option} {condition}")
+    return table
 
 
 def _write_decision(source, folder, path):
@@ -135,16 +130,14 @@ def _write_decision(source, folder, path):
 def _write(corrected, to):
     """Into a new log, or through one into a table: rows checked, in key order."""
     from medcal_nb.answers import AnswerLog, export_answers, is_log
-    from medcal_nb.answers.files import table_format
     from medcal_nb.files import new_file
 
-    kind = None if is_log(to) else table_format(to)
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "log.sqlite"
         with AnswerLog(made) as log:
             log.append(corrected)
-        if kind is not None:
-            export_answers(made, to, format=kind)
+        if not is_log(to):
+            export_answers(made, to)
             return
         with new_file(to) as part:
             shutil.copyfile(made, part)

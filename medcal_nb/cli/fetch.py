@@ -20,7 +20,6 @@ def fetch(
     given: Path = typer.Option(
         None, "--from", metavar="FOLDER", help="Read the files from here, fetch nothing."
     ),
-    revision: str = typer.Option(None, help="Of a set of items; the newest if left out."),
     mirror: str = typer.Option(None, metavar="URL", help="Fetch from here instead."),
     again: bool = typer.Option(False, "--again", help="Fetch anew what is there already."),
 ) -> None:
@@ -33,8 +32,6 @@ def fetch(
 
     sets = [name for name, one in hub.HUB_SETS.items() if not one.streamed]
     if source in SOURCES:
-        if revision:
-            raise MedcalError("fetch: --revision is for items; recorded answers are pinned")
         log = log or to / f"{source}.sqlite"
         how = {"models": split_names(models), "mirror": mirror, "given": given, "again": again}
         done = fetch_answers(source, log, to / source, **how)
@@ -53,7 +50,7 @@ def fetch(
         )
     from medcal_nb.items import load_items
 
-    folder = hub.fetch_set(source, to / source, revision=revision, mirror=mirror)
+    folder = hub.fetch_set(source, to / source, mirror=mirror)
     items = load_items(f"{source}:{folder}")
     say(
         f"{folder}: {len(items):,} items about {items['image_id'].nunique():,} images; ask with "

@@ -1,6 +1,5 @@
 """``medcal items``: look at what is asked, as a table and as a contact sheet."""
 
-from base64 import b64encode
 from itertools import zip_longest
 from pathlib import Path
 from textwrap import fill
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from medcal_nb.cli._app import Force, Seed, app, say
+from medcal_nb.cli._app import Force, app, say
 from medcal_nb.errors import MedcalError
 
 if TYPE_CHECKING:
@@ -22,11 +21,9 @@ _IMAGES, _COLUMNS = 60, 6
 def items(
     dataset: str = typer.Option(None, help="Which items; their names are listed if left out."),
     split: str = typer.Option(None, help="fit or test; both if left out."),
-    n: int = typer.Option(None, help="Show this many, drawn at random; all if left out."),
-    seed: Seed = 0,
-    modality: str = typer.Option(None, help="Keep one modality, such as x-ray."),
+    n: int = typer.Option(None, min=1, help="Show this many, drawn at random, else all."),
     sheet: Path = typer.Option(None, help="Write the images and questions to this PNG."),
-    to: Path = typer.Option(None, help="Write the table to this .csv, .jsonl or .parquet file."),
+    to: Path = typer.Option(None, help="Write the table, images inside, to this .parquet file."),
     force: Force = False,
 ) -> None:
     """Print the items of a data set; draw a contact sheet of them; write them to a file.
@@ -39,51 +36,32 @@ def items(
     if dataset is None:
         say("\n".join(dataset_names()))
         return
-    if n is not None and n < 1:
-        raise MedcalError(f"--n {n}: give 1 or more items, or leave it out for all")
-    for path, kinds in ((to, (".csv", ".jsonl", ".parquet")), (sheet, (".png",))):
+    for path, kind in ((to, ".parquet"), (sheet, ".png")):
         if path is not None:
-            if path.suffix.lower() not in kinds:
-                raise MedcalError(f"{path}: unknown kind; use {', '.join(kinds)}")
+            if path.suffix.lower() != kind:
+                raise MedcalError(f"{path}: give it a name that ends with {kind}")
             check_new_file(path, force=force)
     table = load_items(dataset, split=split)
-    if modality is not None:
-        known = sorted(table["modality"].unique())
-        if modality not in known:
-            raise MedcalError(f"--modality {modality}: {dataset} has {', '.join(known)}")
-        table = table[table["modality"] == modality].reset_index(drop=True)
     if n is not None and n < len(table):
-        table = table.sample(n, random_state=seed).sort_index().reset_index(drop=True)
+        table = table.sample(n, random_state=0).sort_index().reset_index(drop=True)
     plain = table.assign(options=_flat(table["options"], " / "), gold=_flat(table["gold"], " | "))
     shown = plain[["item_id", "modality", "question", "options", "gold"]].to_string(index=False)
     say(f"{shown}\n{len(table)} items, {table['image_id'].nunique()} images")
     if to is not None:
         with new_file(to, force=force) as part:
-            _write(table, part, to.suffix.lower())
+            table.to_parquet(part, index=False)
         say(f"wrote {to}")
     if sheet is not None:
         made = "synthetic phantoms, no patients" if dataset.startswith("pocket") else "items"
-        title = f"{dataset}{'' if modality is None else ', ' + modality} ({made})"
+        drawn = contact_sheet(plain, title=f"{dataset} ({made})")
         with new_file(sheet, force=force) as part:
-            contact_sheet(plain, title=title).savefig(part, format="png", bbox_inches="tight")
+            drawn.savefig(part, format="png", bbox_inches="tight")
         say(f"wrote {sheet}")
 
 
 def _flat(values, between: str) -> list[str]:
     """Lists of texts as one text each."""
     return [v if isinstance(v, str) else between.join(v if v is not None else ()) for v in values]
-
-
-def _write(table: "pd.DataFrame", path: Path, kind: str) -> None:
-    """Write items as CSV (without images), JSONL (images as base64) or Parquet."""
-    if kind == ".csv":
-        flat = table.drop(columns="image").assign(options=_flat(table["options"], "|"))
-        flat.to_csv(path, index=False, lineterminator="\n")
-    elif kind == ".jsonl":
-        plain = [b64encode(i).decode() if isinstance(i, bytes) else i for i in table["image"]]
-        table.assign(image=plain).to_json(path, orient="records", lines=True, force_ascii=False)
-    else:
-        table.to_parquet(path, index=False)
 
 
 def contact_sheet(table: "pd.DataFrame", *, title: str) -> "Figure":

@@ -6,18 +6,17 @@ from pathlib import Path
 import typer
 
 from medcal_nb.cli._app import Force, app, say
-from medcal_nb.errors import MedcalError
 
 
 @app.command()
 def reader(
-    answers: Path = typer.Argument(..., help="A file of answers; it is only read."),
+    answers: Path = typer.Argument(metavar="ANSWERS", help="A file; it is only read."),
     dataset: str = typer.Option(None, help="NAME; NAME:FOLDER where its images are in a folder."),
     model: str = typer.Option(None, help="Which model is shown first; the best if left out."),
     strategy: str = typer.Option(None, help="Whose confidence is shown first."),
     decisions: Path = typer.Option(None, help="Where decisions are kept; else beside the answers."),
     name: str = typer.Option(None, help="Your name in the decisions; your user name if left out."),
-    errors_allowed: float = typer.Option(0.2, help="Share of wrong answers that may be kept."),
+    errors_allowed: float = typer.Option(0.2, min=0.001, max=0.999, help="Share of kept answers."),
     model_first: bool = typer.Option(False, "--model-first", help="Show its answer before yours."),
     export: Path = typer.Option(None, help="Write the decisions to this CSV file and stop."),
     force: Force = False,
@@ -44,10 +43,6 @@ def reader(
             say(agreement.round(3).to_string(index=False, na_rep="undefined"))
         say(f"wrote {export}: {len(table)} rows")
         return
-    if not 0 < errors_allowed < 1:
-        raise MedcalError(
-            f"--errors-allowed {errors_allowed}: give a share between 0 and 1, such as 0.2"
-        )
     # tried here, so that what is wrong with a file is told on the command line
     chosen = {"dataset": dataset, "model": model, "strategy": strategy}
     Casebook(answers, **chosen)

@@ -7,7 +7,7 @@ import typer
 from medcal_nb.cli._app import app, note, say
 
 _NOTEBOOKS = typer.Argument(
-    None, metavar="[NN …]", help="Numbers or names of notebooks, with what they need; else all."
+    None, metavar="NN", help="Numbers or names of notebooks, with what they need; else all."
 )
 
 
@@ -22,28 +22,26 @@ def study(
         [], "-p", "--parameter", metavar="NAME=VALUE", help="Set a parameter, VALUE as JSON."
     ),
     fast: bool = typer.Option(False, "--fast", help="Small sizes, into build/fast/."),
-    out: Path = typer.Option(None, help="Publish figures and results here, not in figures/."),
+    out: Path = typer.Option(None, metavar="FOLDER", help="Publish here, not in figures/."),
     force: bool = typer.Option(False, "--force", help="Run what is unchanged, too."),
     list_: bool = typer.Option(False, "--list", help="Say what would run and why; run nothing."),
-    figures: bool = typer.Option(False, "--figures", help="Print the map of all figures."),
     keep_going: bool = typer.Option(False, "--keep-going", help="Go on after a failure."),
 ) -> None:
     """Run the notebooks that are stale, in order, and publish their figures.
 
     Example: medcal study --fast 03 -p 'STRATEGY="verbalized"'
     """
-    if figures:
-        from medcal_nb.study.notebooks import figure_map, find_notebooks
-        from medcal_nb.study.profiles import checkout
-
-        say(figure_map(find_notebooks(checkout() / "notebooks")))
-        return
     from medcal_nb.study.run import run_study
 
     how = {"fast": fast, "force": force, "plan_only": list_, "keep_going": keep_going}
     where = {"answers": answers, "out": out, "only": notebooks or []}
     done = run_study(profile, parameters=parameters, **how, **where)
-    _report(done, planned=list_)
+    for name, step in done.steps.items():
+        seconds = f" {step.seconds:.1f} s" if step.action == "ran" else ""
+        because = f", because {step.reason}" if step.reason else ""
+        say(f"{name:<25}  {step.action}{seconds}{because}", err=True)
+    for name in done.failed:
+        note(f"error: {done.steps[name].message}")
     if done.failed:
         raise typer.Exit(1)
     if not list_:
@@ -51,37 +49,20 @@ def study(
         say(f"to read: {done.work / 'html' / 'index.html'}", err=True)
 
 
-def _report(done, *, planned: bool) -> None:
-    """Print what a study will do or has done, a line for each notebook, failures at the end."""
-    wide = max(len(name) for name in done.steps)
-    for name, step in done.steps.items():
-        ran = not planned and step.action == "runs"
-        action = f"ran {step.seconds:.1f} s" if ran else step.action
-        because = f", because {step.reason}" if step.reason else ""
-        say(f"{name:<{wide}}  {action}{because}", err=True)
-    for step in done.steps.values():
-        if step.message:
-            note(f"error: {step.message}")
-
-
 @app.command()
-def verify(
-    notebooks: list[str] = _NOTEBOOKS,
-    answers: Path = typer.Option(None, help="Use a copy of these answers, ask nothing again."),
-) -> None:
-    """Run the committed study again elsewhere and compare every published number.
+def verify(notebooks: list[str] = _NOTEBOOKS) -> None:
+    """Run the study again elsewhere and compare every published number.
 
-    In a git clone the last commit is run, not files being edited; it takes as long as the study.
-    Numbers may differ by 0.005 (of their size, where it exceeds 1), or as a notebook says.
-    Exits with 1 where a figure differs.
+    Models are asked anew; it takes as long as the study. Numbers may differ by 0.005 (of their
+    size, where it exceeds 1). Exits with 1 where a figure differs.
 
     Example: medcal verify 02
     """
     from medcal_nb.study.verify import verify as run_again
 
-    found = run_again(only=notebooks or [], answers=answers)
+    found = run_again(notebooks or [])
     for figure, told in found.items():
-        say(f"{figure:<{max(map(len, found))}}  {told or 'agrees'}")
+        say(f"{figure:<25}  {told or 'agrees'}")
     if wrong := sum(map(bool, found.values())):
         note(f"error: {wrong} of {len(found)} figures differ")
         raise typer.Exit(1)

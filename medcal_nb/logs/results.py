@@ -16,7 +16,7 @@ MME-Finance and LLaVA-Wild neither.
 **marc**: one JSON per run, ``{"model", "dataset", "configurations": {name: {"config_name",
 "results": [{"question_idx", "predicted_answer", "correct_answer", "confidence", "is_correct"},
 …]}}}``. Each configuration becomes a strategy. The calibration error stored there uses five bins
-closed on the left, [0, 0.2) … [0.8, 1]: ``medcal score --bins 5 --closed left``.
+closed on the left, [0, 0.2) … [0.8, 1]; ``medcal score`` closes them on the right.
 """
 
 from pathlib import PurePosixPath

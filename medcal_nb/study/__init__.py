@@ -9,8 +9,8 @@ A notebook imports :func:`notebook_context` from here, the one that asks also
     ctx.results({"ece": ece})
     ctx.read_results("01_elicitation")  # declared in medcal.reads
 
-The runner (``run``, ``kernel``, ``html``, ``verify``) is not imported by this module, so
-that a change to it does not make the notebooks stale.
+The runner (all but ``context`` and ``profiles``) is not imported by this module, so that a change
+to it does not make the notebooks stale.
 """
 
 from medcal_nb.study.context import load_results, notebook_context

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import math
 import os
 import platform
-import sys
 import warnings
 from dataclasses import dataclass
 from functools import cache
@@ -14,7 +15,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medcal_nb.errors import MedcalError
+from medcal_nb.errors import MedcalError, NotEnough
+from medcal_nb.files import file_hash
+from medcal_nb.show.figures import read_manifest, replace_files, save_figure
 from medcal_nb.study.profiles import Profile, checkout, load_profile
 
 if TYPE_CHECKING:
@@ -29,7 +32,10 @@ _LIBRARIES = (
 _PLACES = ("ANSWERS", "OUT_DIR")
 # dots of a page per inch of a figure: sharp, because the picture has 300
 _SHOWN_DPI = 110
-_hashes: dict[str, list] = {}
+# in a notebook's folder, what :func:`answers_hash` keeps
+ANSWERS_HASH = ".answers-hash.json"
+# what differs from one asking to the next although the answers are the same
+_INCIDENTAL = ("run_id", "seconds")
 
 
 @cache
@@ -56,6 +62,8 @@ class NotebookContext:
         Whether sizes are to be small.
     parameters : dict
         The notebook's parameters, for the provenance.
+    by_hand : bool
+        Whether no runner gave ``OUT_DIR``: what it reads is then that of the last study.
     """
 
     notebook: str
@@ -64,14 +72,16 @@ class NotebookContext:
     out_dir: Path
     fast: bool
     parameters: dict[str, Any]
+    by_hand: bool
 
     @property
     def provenance(self) -> dict[str, Any]:
         """What figures of this notebook come from, as of now: no path and no date in it."""
         declared, given = _declared(self.notebook), None
-        # what reads nothing may run while another still fills the answers
-        if not declared or declared.get("reads") or "answers" in declared.get("writes", []):
-            given = self._answers_hash() if self.answers.is_file() else None
+        # what doesn't read answers may run while another notebook still fills them
+        named = [*declared.get("reads", ["answers"]), *declared.get("writes", [])]
+        if "answers" in named and self.answers.is_file():
+            given = answers_hash(self.answers, self.out_dir / ANSWERS_HASH)
         told = {key: value for key, value in self.parameters.items() if key not in _PLACES}
         return {
             "notebook": self.notebook,
@@ -84,15 +94,6 @@ class NotebookContext:
             "platform": f"{platform.system()} {platform.machine()}",
         }
 
-    def _answers_hash(self) -> str:
-        """Return the hash of the answers; the runner hands over what it has reckoned."""
-        from medcal_nb.study.hashing import content_hash
-
-        handed = self.out_dir / "reads" / "hashes.json"
-        if handed.is_file() and not _hashes:
-            _hashes.update(json.loads(handed.read_text()))
-        return content_hash(self.answers, _hashes)
-
     def answer(self, sentences: list[str] | None = None) -> None:
         """Show what the notebook found where this was first called, at its top.
 
@@ -100,17 +101,13 @@ class NotebookContext:
         """
         from IPython.display import Markdown, display
 
-        told = "*The answer stands here when the notebook has run.*"
-        if sentences is not None:
-            told = "**Answer.** " + "\n\n".join(sentences)
+        told = "\n\n".join(sentences or ["*It stands here when the notebook has run.*"])
         place = {"display_id": f"answer-{self.notebook}", "update": sentences is not None}
-        display(Markdown(told), **place)
+        display(Markdown(f"**Answer.** {told}"), **place)
 
     def show(self, figure: str) -> None:
         """Show a figure that another notebook saved, by its name, with its caption."""
         from IPython.display import Image, Markdown, display
-
-        from medcal_nb.show.figures import read_manifest
 
         path = self.path_of(figure).with_suffix(".png")
         told = read_manifest(path.parent).get(figure, {})
@@ -125,20 +122,10 @@ class NotebookContext:
 
         See :func:`medcal_nb.show.figures.save_figure`; what is shown are the bytes of the PNG.
         Below it stand the caption and, of recorded answers, where these come from.
-
-        Raises
-        ------
-        ValueError
-            If ``name`` does not start with ``figNN_``, NN being the notebook's number.
         """
         import matplotlib.pyplot as plt
         from IPython.display import Image, Markdown, display
 
-        from medcal_nb.show.figures import save_figure
-
-        prefix = f"fig{self.notebook[:2]}_"
-        if not name.startswith(prefix):
-            raise ValueError(f"name: {name!r} in {self.notebook} must start with {prefix!r}")
         shows = _declared(self.notebook).get("shows", {}).get(name, name)
         title = " ".join(fig.get_suptitle().split()).rstrip(".")
         caption = caption or ". ".join(filter(None, [title, shows.rstrip(".")])) + "."
@@ -148,9 +135,8 @@ class NotebookContext:
         paths = save_figure(fig, name, table, out_dir=self.out_dir, **told)
         width = round(_SHOWN_DPI * fig.get_figwidth())
         plt.close(fig)
-        if _in_a_notebook():
-            display(Image(data=paths["png"].read_bytes(), width=width, alt=alt))
-            display(Markdown(f"*{caption}*"))
+        display(Image(data=paths["png"].read_bytes(), width=width, alt=alt))
+        display(Markdown(f"*{caption}*"))
 
     def results(self, results: dict[str, Any]) -> None:
         """Save this notebook's numbers as ``results/<notebook>.json``.
@@ -163,8 +149,6 @@ class NotebookContext:
         TypeError
             If a value is no data.
         """
-        from medcal_nb.show.figures import replace_files
-
         told = {"results": _plain(results), "provenance": self.provenance}
         text = json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
         path = self.out_dir / "results" / f"{self.notebook}.json"
@@ -174,28 +158,30 @@ class NotebookContext:
     def path_of(self, output: str) -> Path:
         """Return the file of another notebook's output: ``figNN_x`` (its CSV) or ``results/…``.
 
-        Under the runner only what the notebook declares in ``medcal.reads`` is there.
+        Where ``OUT_DIR`` is given it lies there; else that of the last study is read.
 
         Raises
         ------
-        MedcalError
-            If it has not been made.
+        NotEnough
+            If it is not there.
         """
-        name = output if output.startswith("results/") else f"{output}.csv"
-        place, remedy = self.out_dir / "reads", f"declare {output!r} in metadata medcal.reads"
-        if not place.is_dir():
-            remedy = "run `medcal study` first"
-            where = self.profile.build if output.startswith("results/") else self.profile.figures
-            place = where(checkout(), fast=self.fast)
-        if not (place / name).is_file():
-            raise MedcalError(f"{self.notebook}: no {name} in {place}: {remedy}")
-        return place / name
+        is_result, place = output.startswith("results/"), self.out_dir
+        if self.by_hand:
+            where = self.profile.build if is_result else self.profile.figures
+            place = where(fast=self.fast)
+        file = place / (output if is_result else f"{output}.csv")
+        if not file.is_file():
+            raise NotEnough(
+                f"no {file.name} to read: its notebook was left out or has not run (`medcal study` "
+                "runs it), or it is not declared in metadata medcal.reads"
+            )
+        return file
 
     def has(self, output: str) -> bool:
         """Return whether another notebook's output was made: its profile may leave it out."""
         try:
-            return bool(self.path_of(output))
-        except MedcalError:
+            return self.path_of(output).is_file()
+        except NotEnough:
             return False
 
     def read_results(self, notebook: str) -> dict[str, Any]:
@@ -236,35 +222,21 @@ def notebook_context(
     MedcalError
         If the notebook reads answers and there are none.
     """
-    if _in_a_notebook():
-        warnings.showwarning = _tell
+    warnings.showwarning = _tell
     told = load_profile(profile)
-    if not answers and not told.asks:
+    table = Path(answers or told.build(fast=fast) / "answers.sqlite")
+    folder = Path(out_dir or told.build(fast=fast) / "lab")
+    if not table.is_file() and "answers" in _declared(notebook).get("reads", []):
         raise MedcalError(
-            f"{notebook}: profile {told.name} works on a file of answers: set ANSWERS, or run "
-            f"`medcal study --profile {profile} --answers FILE`"
+            f"{notebook}: no answers at {table}: set ANSWERS, or run `medcal study --profile "
+            f"{profile}{' --fast' if fast else ''}`, with --answers FILE where it asks no model"
         )
-    answers = Path(answers or told.answers(checkout(), fast=fast))
-    out_dir = Path(out_dir or told.build(checkout(), fast=fast) / "lab")
+    folder.mkdir(parents=True, exist_ok=True)
     given = dict(parameters or {})
-    context = NotebookContext(notebook, told, answers, out_dir, bool(fast), given)
-    if not answers.is_file() and "answers" in _declared(notebook).get("reads", []):
-        raise MedcalError(
-            f"{notebook}: no answers at {answers}: run `medcal study 01"
-            f"{'' if profile == 'pocket' else f' --profile {profile}'}"
-            f"{' --fast' if fast else ''}` first"
-        )
-    context.out_dir.mkdir(parents=True, exist_ok=True)
-    return context
+    return NotebookContext(notebook, told, table, folder, bool(fast), given, not out_dir)
 
 
-def _in_a_notebook() -> bool:
-    """Return whether this runs in a Jupyter kernel."""
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    return hasattr(shell, "kernel")
-
-
-def _tell(message, category, filename, lineno, file=None, line=None) -> None:
+def _tell(message, *_, **__) -> None:
     """Print a warning as a line for a reader: what it says, not where in whose code."""
     print(f"Note: {' '.join(str(message).split())}")
 
@@ -278,12 +250,49 @@ def _declared(notebook: str) -> dict[str, Any]:
     return json.loads(text)["metadata"].get("medcal", {})
 
 
+def answers_hash(path: Path, known: Path) -> str:
+    """Return a hash of what a file of answers says, reckoned once while it stays as it is.
+
+    For an answers log it depends on the rows alone: not on their order, nor on the run
+    that asked or the seconds it took. For any other file it is the file's SHA-256.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A file of answers.
+    known : pathlib.Path
+        A file that keeps the hash with the size and times of what it was reckoned from.
+    """
+    beside = path.with_name(path.name + "-wal")  # rows that wait beside a log
+    stats = [file.stat() for file in (path, beside) if file.exists()]
+    stamp = [[s.st_size, s.st_mtime_ns, s.st_ctime_ns] for s in stats if s.st_size]
+    with contextlib.suppress(OSError, ValueError):
+        before, digest = json.loads(known.read_text())
+        if before == [str(path), stamp]:
+            return digest
+    digest = _reckoned(path)
+    replace_files({known: json.dumps([[str(path), stamp], digest]).encode()})
+    return digest
+
+
+def _reckoned(path: Path) -> str:
+    from medcal_nb.answers import ANSWER_COLUMNS, AnswerLog, is_log
+
+    if not is_log(path):
+        return file_hash(path)
+    columns = [name for name in ANSWER_COLUMNS if name not in _INCIDENTAL]
+    total = 0  # a sum over rows is the same in any order
+    with AnswerLog(path, read_only=True) as log:
+        for frame in log.iter_frames(columns, ordered=False):
+            rows = frame[columns].astype(object).itertuples(index=False, name=None)
+            total += sum(int(hashlib.sha256(repr(row).encode()).hexdigest(), 16) for row in rows)
+    return hashlib.sha256(f"{columns} {total}".encode()).hexdigest()
+
+
 def load_results(path: str | os.PathLike) -> dict[str, Any]:
     """Return the numbers of a file that :meth:`NotebookContext.results` wrote."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))["results"]
-    except FileNotFoundError:
-        raise MedcalError(f"{path}: no such results file: run `medcal study` first") from None
     except (ValueError, KeyError, TypeError):
         raise MedcalError(f"{path}: not a results file: run `medcal study --force`") from None
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+import shutil
 from pathlib import Path
+from typing import Any
 
 import bleach
 import jinja2
@@ -15,12 +16,10 @@ from nbconvert.filters import markdown2html
 from traitlets.config import Config
 
 from medcal_nb.show.figures import FORMATS, read_manifest, replace_files
-from medcal_nb.study.context import library_versions, load_results
+from medcal_nb.study.context import library_versions
 from medcal_nb.study.notebooks import Notebook
-from medcal_nb.study.profiles import Profile
 
 _FOLDER = Path(__file__).parent
-_TITLE = "Can I trust the confidence of a multimodal LLM on medical images?"
 # widgets stand still as the HTML or text that they offer beside
 _SHOWN = (
     "application/javascript text/html text/markdown image/svg+xml image/png image/jpeg text/plain"
@@ -64,62 +63,43 @@ def safe_markdown(text: str) -> str:
     return bleach.clean(markdown2html(text), tags=bleach.ALLOWED_TAGS | {*_MARKDOWN.split()})
 
 
-def save_index(
-    folder: Path,
-    notebooks: Iterable[Notebook],
-    profile: Profile,
-    *,
-    figures: Path,
-    results: Path,
-    fast: bool,
-) -> None:
+def save_index(study: Any, findings: dict[str, list[str]]) -> None:
     """Write ``index.html`` beside the HTML copies: what was found, every figure and notebook.
 
-    On top stand the answer and the figures that notebook 00 shows. Figures and results are copied
-    next to the page, so that the folder can be published as it is.
+    On top stand the answer and the figures that notebook 00 shows. Figures are copied next to the
+    page, so that the folder can be published as it is.
+
+    Parameters
+    ----------
+    study : medcal_nb.study.run.Study
+        A study that has been run.
+    findings : dict
+        By notebook its answer, in sentences.
     """
-    entries = read_manifest(figures)
-    files = {f"figures/{n}.{k}": figures / f"{n}.{k}" for n in entries for k in FORMATS}
-    files |= {f"results/{path.name}": path for path in sorted(results.glob("*.json"))}
-    for place in ("figures", "results"):
-        (folder / place).mkdir(exist_ok=True)
-        for old in (folder / place).iterdir():
-            old.unlink()
-    replace_files({folder / name: file.read_bytes() for name, file in files.items()})
-    drawn = {name: _figure(name, entry, folder) for name, entry in sorted(entries.items())}
-    shown = [name for n in notebooks for name in n.reads if name not in n.writes]
-    overview = results / "00_overview.json"
-    answer = load_results(overview).get("answer", []) if overview.is_file() else []
+    folder, entries = study.work / "html", read_manifest(study.figures)
+    notebooks = [step.notebook for step in study.steps.values()]
+    shutil.rmtree(folder / "figures", ignore_errors=True)
+    (folder / "figures").mkdir()
+    for file in study.figures.glob("fig*.*"):
+        if file.stem in entries:
+            shutil.copyfile(file, folder / "figures" / file.name)
+    shown = [name for n in notebooks for name in n.reads if name in entries]
     loader = jinja2.FileSystemLoader(_FOLDER)
-    page = jinja2.Environment(loader=loader, autoescape=True).get_template("index.html.jinja")
-    text = page.render(
-        title=_TITLE,
-        profile=profile,
-        fast=fast,
-        answer=Markup(safe_markdown("\n\n".join(answer))),
-        findings=[drawn.pop(name) for name in dict.fromkeys(shown) if name in drawn],
-        notebooks=[_row(notebook, folder) for notebook in notebooks],
-        figures=list(drawn.values()),
+    template = jinja2.Environment(loader=loader, autoescape=True).get_template("index.html.jinja")
+    text = template.render(
+        study=study,
+        answer=Markup(safe_markdown("\n\n".join(findings.get("00_overview", [])))),
+        findings={name: entries.pop(name) for name in dict.fromkeys(shown)},
+        figures=entries,
+        questions={n.name: _question(n) for n in notebooks},
+        pages={page.stem for page in folder.glob("*.html")},
         kinds=FORMATS,
         versions=library_versions(),
     )
     replace_files({folder / "index.html": text.encode()})
 
 
-def _row(notebook: Notebook, folder: Path) -> dict:
-    """Return what the page tells of a notebook."""
+def _question(notebook: Notebook) -> str:
+    """Return the question that a notebook's header asks."""
     found = re.search(r"\*\*Question[.:]?\*\*:?\s*(.+(?:\n.+)*)", notebook.text("markdown"))
-    numbers = f"results/{notebook.name}.json"
-    return {
-        "name": notebook.name,
-        "page": (folder / f"{notebook.name}.html").is_file(),
-        "question": re.sub(r"[*`]", "", found.group(1)) if found else "",
-        "numbers": numbers if (folder / numbers).is_file() else "",
-    }
-
-
-def _figure(name: str, entry: dict, folder: Path) -> dict:
-    """Return what the page tells of a figure."""
-    notebook = entry["provenance"].get("notebook", "")
-    page = (folder / f"{notebook}.html").is_file()
-    return {**entry, "name": name, "notebook": notebook, "page": page}
+    return re.sub(r"[*`]", "", found[1]) if found else ""

@@ -16,7 +16,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from medcal_nb.errors import MedcalError
+from medcal_nb.errors import MedcalError, NotEnough
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _LAST_LINES = 8
@@ -30,14 +30,6 @@ _HOW = {
     "shutdown_kernel": "immediate",
     "config": Config(KernelManager={"transport_encryption": _ENCRYPTION}),
 }
-
-
-class Failure(MedcalError):
-    """Why a notebook stopped: type and message of the exception, the cell and its last lines."""
-
-    def __init__(self, where: str, kind: str, told: str, last_lines: str, executed: Path) -> None:
-        self.kind, self.told = kind, told
-        super().__init__(f"in {where}: {kind}: {told}{last_lines}\n  executed copy: {executed}")
 
 
 @contextlib.contextmanager
@@ -71,8 +63,10 @@ def execute(source: Path, executed: Path, parameters: dict[str, Any], *, on_cell
 
     Raises
     ------
-    Failure
-        If a cell raises, or the kernel dies.
+    NotEnough
+        If a cell says that the answers can't feed it.
+    MedcalError
+        If a cell raises anything else, with its place and last lines, or the kernel dies.
     """
     # papermill takes a path as a format string
     paths = [str(path).replace("{", "{{").replace("}", "}}") for path in (source, executed)]
@@ -81,13 +75,16 @@ def execute(source: Path, executed: Path, parameters: dict[str, Any], *, on_cell
             *paths, parameters, cwd=source.parent, on_cell_start=on_cell, **_HOW
         )
     except PapermillExecutionError as error:
+        if error.ename == NotEnough.__name__:
+            raise NotEnough(error.evalue) from None
         said = _COLOURS.sub("", "\n".join(error.traceback)).splitlines()
         lines = "".join(f"\n    {line}" for line in said[-_LAST_LINES:] if line.strip())
-        where = f"cell In [{error.exec_count}]"
-        raise Failure(where, error.ename, error.evalue, lines, executed) from None
+        raise MedcalError(
+            f"in cell In [{error.exec_count}]: {error.ename}: {error.evalue}{lines}\n"
+            f"  executed copy: {executed}"
+        ) from None
     except DeadKernelError:
-        told = "out of memory, or killed from outside"
-        raise Failure("a cell", "the kernel died", told, "", executed) from None
+        raise MedcalError("the kernel died: out of memory, or killed from outside") from None
 
 
 def kill_kernels() -> None:

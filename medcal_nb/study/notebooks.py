@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import resolve_name
 from pathlib import Path
 from typing import Any
 
 from medcal_nb.errors import MedcalError
 
 ANSWERS = "answers"
+_PACKAGE = Path(__file__).resolve().parents[1]
 # set by the study from its own options
-_RESERVED = {"PROFILE": "--profile", "ANSWERS": "--answers", "OUT_DIR": "--out", "FAST": "--fast"}
+_RESERVED = {"PROFILE", "ANSWERS", "OUT_DIR", "FAST"}
 
 
 @dataclass(frozen=True)
@@ -25,10 +29,9 @@ class Notebook:
     ----------
     path : pathlib.Path
         The file; its name without extension is the notebook's name.
-    declared : dict
-        ``metadata.medcal``: ``reads`` and ``writes`` are lists of ``answers``, ``figNN_what``,
-        ``results/NN_topic.json`` or, in ``reads``, a file of the checkout; ``optional`` are those
-        it can do without; ``shows`` a line per figure; ``tolerance`` what `medcal verify` allows.
+    reads, writes : list of str
+        Of ``metadata.medcal``: ``answers``, ``figNN_what``, ``results/NN_topic.json`` or, in
+        ``reads``, a file of the checkout.
     parameters : dict
         The literals of its ``parameters`` cell.
     cells : list
@@ -36,33 +39,24 @@ class Notebook:
     """
 
     path: Path
-    declared: dict[str, Any] = field(hash=False)
-    parameters: dict[str, Any] = field(hash=False)
-    cells: list[tuple[str, str, list[str]]] = field(hash=False, repr=False)
+    reads: list[str]
+    writes: list[str]
+    parameters: dict[str, Any]
+    cells: list[tuple[str, str, list[str]]]
 
     @property
     def name(self) -> str:
         """Its name, such as ``02_metrics``."""
         return self.path.stem
 
-    @property
-    def reads(self) -> list[str]:
-        """Outputs and files that it reads."""
-        return self.declared["reads"]
-
-    @property
-    def writes(self) -> list[str]:
-        """Outputs that it writes."""
-        return self.declared["writes"]
-
-    @property
-    def figures(self) -> list[str]:
-        """Figures that it writes."""
-        return [name for name in self.writes if name.startswith("fig")]
-
     def text(self, kind: str) -> str:
         """Return the sources of all cells of a kind, ``code`` or ``markdown``."""
         return "\n".join(source for its, source, _ in self.cells if its == kind)
+
+
+def is_output(name: str) -> bool:
+    """Return whether what a notebook reads is published by another one."""
+    return name.startswith(("fig", "results/"))
 
 
 def find_notebooks(folder: Path) -> list[Notebook]:
@@ -76,10 +70,10 @@ def find_notebooks(folder: Path) -> list[Notebook]:
     notebooks = [_read(path) for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))]
     if not notebooks:
         raise MedcalError(f"{folder}: no notebooks named NN_topic.ipynb: is this a full checkout?")
-    written = {output for notebook in notebooks for output in notebook.writes} | {ANSWERS}
+    written = {ANSWERS, *(output for notebook in notebooks for output in notebook.writes)}
     for notebook in notebooks:
         for name in {*notebook.reads} - written:
-            if "/" not in name or name.startswith("results/"):
+            if "/" not in name or is_output(name):
                 raise MedcalError(f"{notebook.path}: reads {name!r}, which no notebook writes")
     return notebooks
 
@@ -92,8 +86,8 @@ def _read(path: Path) -> Notebook:
             for cell in content["cells"]
         ]
         declared = content["metadata"]["medcal"]
-        _ = declared["reads"] + declared["writes"]
-        for name in declared["writes"]:
+        reads, writes = list(declared["reads"]), list(declared["writes"])
+        for name in writes:
             if not re.fullmatch(rf"answers|fig{path.name[:2]}_\w+|results/{path.stem}\.json", name):
                 raise ValueError(f"writes {name!r}, which bears another name than its own")
         (source,) = (s for kind, s, tags in cells if kind == "code" and "parameters" in tags)
@@ -105,7 +99,7 @@ def _read(path: Path) -> Notebook:
             "code cell tagged 'parameters' of NAME = literal, and metadata.medcal with lists "
             "'reads' and 'writes' (of 'answers', 'figNN_what', 'results/NN_topic.json')"
         ) from None
-    return Notebook(path, declared, parameters, cells)
+    return Notebook(path, reads, writes, parameters, cells)
 
 
 def select(notebooks: list[Notebook], wanted: Iterable[str]) -> tuple[set[str], set[str]]:
@@ -126,8 +120,7 @@ def select(notebooks: list[Notebook], wanted: Iterable[str]) -> tuple[set[str], 
     by_name = {notebook.name: notebook for notebook in notebooks}
     chosen: set[str] = set()
     for word in wanted:
-        name = Path(word).name.removesuffix(".ipynb")
-        found = {n for n in by_name if name in (n, n[:2], str(int(n[:2])))}
+        found = {name for name in by_name if Path(word).stem.zfill(2) in (name, name[:2])}
         if not found:
             raise MedcalError(f"no notebook {word!r}: choose from {', '.join(by_name)}")
         chosen |= found
@@ -154,49 +147,63 @@ def parse_parameters(
         If a text has no ``=``, no notebook has the parameter, or the value is not of its kind.
     """
     assigned: dict[str, dict[str, Any]] = {notebook.name: {} for notebook in notebooks}
-    known = {name for notebook in notebooks for name in notebook.parameters} - _RESERVED.keys()
+    known = {name for notebook in notebooks for name in notebook.parameters} - _RESERVED
     for text in assignments:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise MedcalError(f"-p {text!r}: write NAME=VALUE, VALUE as JSON")
-        if name in _RESERVED:
-            raise MedcalError(f"-p {name}: set by the study: use {_RESERVED[name]}")
-        if name not in known:
-            told = f"no parameter of {', '.join(assigned)}; there are {', '.join(sorted(known))}"
-            raise MedcalError(f"-p {name}: {told}")
+        name, equals, _ = text.partition("=")
+        if not equals or name not in known:
+            told = f"write NAME=VALUE, VALUE as JSON; parameters of {', '.join(assigned)} are"
+            raise MedcalError(f"-p {text}: {told} {', '.join(sorted(known))}")
         for notebook in notebooks:
             if name in notebook.parameters:
-                default = notebook.parameters[name]
-                assigned[notebook.name][name] = _value(name, value, default, notebook.name)
+                assigned[notebook.name][name] = _value(text, notebook.parameters[name])
     return assigned
 
 
-def _value(name: str, text: str, default: Any, notebook: str) -> Any:
+def _value(assignment: str, default: Any) -> Any:
+    """Return the value of ``NAME=VALUE``, of the kind of the default; any where that is None."""
+    text = assignment.partition("=")[2]
     try:
         value = json.loads(text)
     except ValueError:
         value = text
-    if isinstance(default, str):
-        return value if isinstance(value, str) else text
+    if isinstance(default, str) and not isinstance(value, str):
+        return text
     kinds = (int, float) if isinstance(default, float) else (type(default),)
-    if type(value) in kinds or (default is None and value is not text):
-        return value
-    kind = "a value" if default is None else type(default).__name__
-    such = json.dumps(0.1 if default is None else default)
-    raise MedcalError(f"-p {name}={text}: {notebook} takes {kind}, as JSON such as {such}")
+    if type(value) not in kinds and (default is not None or value is text):
+        raise MedcalError(f"-p {assignment}: write VALUE as JSON, such as {json.dumps(default)}")
+    return value
 
 
-def figure_map(notebooks: Iterable[Notebook]) -> str:
-    """Return a Markdown table of all figures: what each shows, and the command that makes it.
+def sources_used(source: str) -> str:
+    """Return one SHA-256 of all modules of this package that a text imports, directly or not.
 
-    Links are as seen from the checkout's root.
+    Imports inside functions count, and so does a module's dotted name in a string, which is
+    how registries name what they load late.
     """
-    lines = ["| figure | notebook | what it shows | command |", "|---|---|---|---|"]
-    for notebook in notebooks:
-        made, shows = notebook.name, notebook.declared.get("shows", {})
-        lines += [
-            f"| [{figure}](figures/{figure}.png) | [{made}](notebooks/{made}.ipynb) | "
-            f"{shows.get(figure, '')} | `make figures NB={made[:2]}` |"
-            for figure in notebook.figures
-        ]
-    return "\n".join(lines)
+    waiting, found = list(_names(source, "")), {}
+    while waiting:
+        parts = waiting.pop().split(".")
+        for end in range(1, len(parts) + 1):  # importing a.b.c runs a and a.b
+            name, module = ".".join(parts[:end]), _PACKAGE.parent.joinpath(*parts[:end])
+            package, file = name, module / "__init__.py"
+            if not file.is_file():
+                package, file = name.rpartition(".")[0], module.with_suffix(".py")
+            if name not in found and file.is_file():
+                found[name] = file.read_text(encoding="utf-8")
+                waiting += _names(found[name], package)
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
+
+
+@lru_cache(maxsize=1024)
+def _names(source: str, package: str) -> list[str]:
+    """Return our dotted names that a module of a package imports or has in strings."""
+    names = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = resolve_name("." * node.level + (node.module or ""), package)
+            names += [f"{base}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Constant):
+            names.append(str(node.value))
+    return [name for name in names if name.split(".")[0] == _PACKAGE.name]

@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from medcal_nb.errors import MedcalError
+
+if TYPE_CHECKING:
+    from medcal_nb.study.notebooks import Notebook
 
 FOLDER = Path(__file__).resolve().parents[1] / "profiles"
 # of an expert that judges, and of typed scores
@@ -45,8 +48,8 @@ class Job:
     split: str | None
     n: int | None
     strategies: tuple[str, ...]
-    seed: int = 0
-    options: dict[str, Any] = field(default_factory=dict, hash=False)
+    seed: int
+    options: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -61,52 +64,40 @@ class Profile:
         The TOML file.
     settings : dict
         The whole file.
+    source : str
+        Whose recorded answers these are, in a sentence; empty where the study asks itself.
+    asks : bool
+        Whether models are asked; ``imported`` takes answers as they are.
+    is_ours : bool
+        Whether it comes with the package.
     """
 
     name: str
     path: Path
-    settings: dict[str, Any] = field(hash=False)
+    settings: dict[str, Any]
+    source: str
+    asks: bool
+    is_ours: bool
 
-    @property
-    def summary(self) -> str:
-        """What it is for."""
-        return self.settings.get("summary", "")
-
-    @property
-    def source(self) -> str:
-        """Whose recorded answers these are, in a sentence; empty where the study asks itself."""
-        return self.settings.get("source", "")
-
-    @property
-    def asks(self) -> bool:
-        """Whether models are asked; ``imported`` takes answers as they are."""
-        return bool(self.settings.get("ask"))
-
-    def build(self, root: Path, *, fast: bool) -> Path:
+    def build(self, *, fast: bool) -> Path:
         """Return the git-ignored folder of derived files: ``build[/fast]/<name>``."""
-        return root / "build" / ("fast" if fast else "") / self.name
+        return checkout() / "build" / ("fast" if fast else "") / self.name
 
-    def figures(self, root: Path, *, fast: bool) -> Path:
+    def figures(self, *, fast: bool) -> Path:
         """Return where a study publishes: ``figures`` for the full pocket study, else in ``build``.
 
         Studies of recorded answers whose profile comes with the package and names their source
         publish in ``figures/<name>``.
         """
-        if self.name == "pocket" and not fast:
-            return root / "figures"
-        if self.source and self.path.parent == FOLDER and not fast:
-            return root / "figures" / self.name
-        return self.build(root, fast=fast) / "figures"
+        if fast or not self.is_ours or not (self.source or self.name == "pocket"):
+            return self.build(fast=fast) / "figures"
+        return checkout() / "figures" / (self.name if self.source else "")
 
-    def answers(self, root: Path, *, fast: bool) -> Path:
-        """Return the answers log that the notebook that asks fills."""
-        return self.build(root, fast=fast) / "answers.sqlite"
-
-    def parameters(self, notebook: str) -> dict[str, Any]:
+    def parameters(self, notebook: Notebook) -> dict[str, Any]:
         """Return what the profile sets of a notebook's parameters: for all, then for this one."""
         told = self.settings.get("parameters", {})
-        everywhere = {key: value for key, value in told.items() if not key.isdigit()}
-        return everywhere | told.get(notebook[:2], {})
+        told = told | told.get(notebook.name[:2], {})
+        return {name: told[name] for name in told if name in notebook.parameters}
 
     def jobs(self, *, fast: bool = False) -> list[Job]:
         """Return the pieces of asking in the order of the file.
@@ -117,29 +108,20 @@ class Profile:
             Keep only the models and strategies that ``[fast]`` names, and at most its ``n``
             items of each set.
         """
-        small = self.settings.get("fast", {}) if fast else {}
-        return [
-            self._job(block, model, items, small)
-            for block in self.settings.get("ask", [])
-            if {*block["strategies"]} & {*small.get("strategies", block["strategies"])}
-            for model in block["models"]
-            if model in small.get("models", [model])
-            for items in block["items"]
-        ]
-
-    def _job(self, block, model, items, small) -> Job:
-        counts = [n for n in (items.get("n"), small.get("n")) if n is not None]
-        return Job(
-            model=model,
-            dataset=items["dataset"],
-            split=items.get("split"),
-            n=min(counts, default=None),
-            strategies=tuple(s for s in block["strategies"] if s in small.get("strategies", [s])),
-            seed=self.settings.get("seed", 0),
-            options=self.settings.get("asking", {})
-            | self.settings.get("models", {}).get(model, {})
-            | {key: block[key] for key in _STAGE if key in block},
-        )
+        small, jobs = self.settings.get("fast", {}) if fast else {}, []
+        asking, seed = self.settings.get("asking", {}), self.settings.get("seed", 0)
+        for block in self.settings.get("ask", []):
+            kept = tuple(s for s in block["strategies"] if s in small.get("strategies", [s]))
+            stage = {key: block[key] for key in _STAGE if key in block}
+            for model in block["models"]:
+                if not kept or model not in small.get("models", [model]):
+                    continue
+                options = asking | self.settings.get("models", {}).get(model, {}) | stage
+                for items in block["items"]:
+                    n = min((one["n"] for one in (items, small) if "n" in one), default=None)
+                    told = items["dataset"], items.get("split"), n
+                    jobs.append(Job(model, *told, kept, seed, options))
+        return jobs
 
 
 def checkout() -> Path:
@@ -180,13 +162,11 @@ def load_profile(name: str | os.PathLike) -> Profile:
         )
     if path.parent != FOLDER and path.stem in names:
         raise MedcalError(f"{path}: a profile of that name comes with the package: rename the file")
-    try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise MedcalError(f"{path}: not valid TOML: {error}") from None
     schema = json.loads((FOLDER / "schema.json").read_text(encoding="utf-8"))
     try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
         fastjsonschema.compile(schema)(settings, name_prefix="profile")
-    except fastjsonschema.JsonSchemaValueException as error:
-        raise MedcalError(f"{path}: {error.message}") from None
-    return Profile(path.stem, path, settings)
+    except (ValueError, fastjsonschema.JsonSchemaValueException) as error:
+        raise MedcalError(f"{path}: no profile: {error}") from None
+    told = settings.get("source", ""), bool(settings.get("ask"))
+    return Profile(path.stem, path, settings, *told, path.parent == FOLDER)

@@ -60,28 +60,20 @@ def test_help_ends_with_an_example_and_speaks_the_words_of_the_field(name):
         assert not [line for line in lines if word in line]
 
 
-def test_every_command_explains_itself():
-    from medcal_nb.cli import app
-
-    names = [c.name or c.callback.__name__.replace("_", "-") for c in app.registered_commands]
-    assert len(names) == len(set(names))
-    for command in app.registered_commands:
-        assert (command.help or command.callback.__doc__ or "").strip(), command.name
-
-
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["study", "-p", "SCAL=2"], "-p SCAL: no parameter of 02_a; there are SCALE"),
-        (["study", "-p", "SCALE"], "-p 'SCALE': write NAME=VALUE"),
+        (["study", "-p", "SCAL=2"], "-p SCAL=2: write NAME=VALUE, VALUE as JSON; parameters of"),
+        (["study", "-p", "SCALE"], "-p SCALE: write NAME=VALUE"),
         (["study", "9"], "no notebook '9': choose from 02_a"),
         (["study", "--profile", "pockets"], "no profile 'pockets': choose one of"),
-        (["study", "--profile", "imported"], "give a file of answers with --answers FILE"),
-        (["study", "--profile", "imported", "--answers", "no.csv"], "no.csv: no such file"),
+        (["study", "--profile", "imported"], "with --answers FILE"),
+        (["study", "--profile", "imported", "--answers", "no.csv"], "no.csv is no file"),
+        (["study", "--out", "notebooks/02_a.ipynb"], "not a directory: choose another"),
     ],
 )
 def test_mistakes_are_told_in_one_line(checkout, words, said):
-    done = medcal(*words)
+    done = medcal(*words, cwd=checkout)
     assert done.returncode == 2
     assert done.stderr.startswith("medcal: error: ")
     assert said in done.stderr
@@ -108,7 +100,7 @@ def test_wrong_usage_exits_with_2(words, said):
 def test_list_runs_nothing(checkout):
     done = medcal("study", "--list")
     assert done.returncode == 0
-    assert done.stderr == "02_a  runs, because no earlier run\n"
+    assert done.stderr.split() == ["02_a", "runs,", "because", "no", "earlier", "run"]
     assert not list((checkout / "build").rglob("*.ipynb"))
 
 
@@ -116,7 +108,7 @@ def test_list_runs_nothing(checkout):
 def test_failed_notebook_exits_with_1(checkout):
     done = medcal("study", "-p", "SCALE=0")
     assert done.returncode == 1
-    assert "medcal: error: 02_a failed in cell In [3]: ZeroDivisionError: division by zero" in (
+    assert "medcal: error: 02_a: in cell In [3]: ZeroDivisionError: division by zero" in (
         done.stderr
     )
     assert "Traceback (most recent call last):\n  File" not in done.stderr
@@ -157,26 +149,16 @@ def fail(word: str = ""):
 sys.argv = ["medcal", "fail", "--word", "a b"]
 main()
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == code
     assert said in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_debug_shows_where_it_happened():
-    program = """
-from medcal_nb.cli import app, main
-import sys
-@app.command("fail")
-def fail():
-    raise RuntimeError("odd")
-sys.argv = ["medcal", "--debug", "fail"]
-main()
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "Traceback" in done.stderr
-    assert "in fail" in done.stderr
+    if "unforeseen" in said:
+        command[-1] = program.replace('"medcal", ', '"medcal", "--debug", ')
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == code
+        assert "in fail" in done.stderr
 
 
 def test_control_characters_never_reach_the_terminal(tmp_path):
@@ -202,11 +184,11 @@ def test_control_characters_never_reach_the_terminal(tmp_path):
 
 def test_old_names_work_with_a_line_that_says_the_new_one(capsys):
     words = ["ask", "--strategies=verbalized,image_ablation", "--to", "x"]
-    assert _renamed(words) == ["ask", "--strategies=verbalized,blank_image", "--to", "x"]
-    assert "strategies 'image_ablation' is now called 'blank_image'" in capsys.readouterr().err
+    assert _renamed(words) == ["ask", "--strategies", "verbalized,blank_image", "--to", "x"]
+    assert "'image_ablation' is now called 'blank_image'" in capsys.readouterr().err
     assert _renamed(["study", "--profile", "recorded"]) == ["study", "--profile", "imported"]
     assert _renamed(["reader", "a", "--limit", "0.1"]) == ["reader", "a", "--errors-allowed", "0.1"]
-    assert "--limit is now called --errors-allowed" in capsys.readouterr().err
+    assert "'--limit' is now called '--errors-allowed'" in capsys.readouterr().err
     own = ["import", "a.csv", "--dataset", "pocket-general", "--model", "recorded"]
     assert _renamed(own) == own
     assert capsys.readouterr().err == ""

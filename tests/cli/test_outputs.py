@@ -20,7 +20,7 @@ TABLES = {
     "export csv": (["export", "{log}", "--to", "{to}"], ".csv"),
     "export parquet": (["export", "{log}", "--to", "{to}"], ".parquet"),
     "export jsonl": (["export", "{log}", "--to", "{to}"], ".jsonl"),
-    "items --to": ([*ITEMS, "--to", "{to}"], ".csv"),
+    "items --to": ([*ITEMS, "--to", "{to}"], ".parquet"),
     "items --sheet": ([*ITEMS, "--sheet", "{to}"], ".png"),
     "calibrate --to": ([*CALIBRATE, "--to", "{to}"], ".csv"),
     "calibrate --to log": ([*CALIBRATE, "--to", "{to}"], ".sqlite"),

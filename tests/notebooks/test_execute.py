@@ -29,9 +29,7 @@ def fast_study(tmp_path_factory):
         pytest.skip("no pocket weights in data/pocket: run `make pocket WEIGHTS=1`")
     folder = tmp_path_factory.mktemp("study")
     published = state_of(ROOT / "figures")
-    done = run_study(
-        fast=True, out=folder, answers=folder / "answers.sqlite", root=ROOT, keep_going=True
-    )
+    done = run_study(fast=True, out=folder, answers=folder / "answers.sqlite", keep_going=True)
     assert state_of(ROOT / "figures") == published, "a fast run touched figures/"
     return done
 
@@ -144,7 +142,7 @@ def test_recorded_answers_alone_are_enough(fast_study, tmp_path):
     answers = tmp_path / "answers.parquet"
     export_answers(fast_study.answers, answers)
     done = run_study(
-        "imported", answers=answers, fast=True, out=tmp_path / "out", only=["02", "04"], root=ROOT
+        "imported", answers=answers, fast=True, out=tmp_path / "out", only=["02", "04"]
     )
     actions = {name: step.action for name, step in done.steps.items()}
     assert actions.pop("01_elicitation", LEFT_OUT) == LEFT_OUT
@@ -172,7 +170,7 @@ def test_other_parameters_work(fast_study, tmp_path, only, parameters):
     rows[few].to_parquet(answers)
     done = run_study(
         "imported", answers=answers, parameters=parameters, fast=True, out=tmp_path / "out",
-        only=only, root=ROOT,
+        only=only,
     )  # fmt: skip
     assert FAILED not in {s.action for s in done.steps.values()}
 

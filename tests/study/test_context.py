@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from medcal_nb.errors import MedcalError
-from medcal_nb.study import context, load_results, notebook_context
-from medcal_nb.study.hashing import content_hash
+from medcal_nb.errors import MedcalError, NotEnough
+from medcal_nb.study import load_results, notebook_context
+from medcal_nb.study.context import ANSWERS_HASH, answers_hash
 from tests.study.toy import write_notebook
 
 
@@ -23,7 +23,7 @@ def checkout(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_by_hand_files_go_to_build_and_never_to_figures(checkout):
+def test_by_hand_files_go_to_build_and_reads_are_those_of_the_last_study(checkout):
     ctx = notebook_context("03_free", "pocket")
     assert ctx.answers == checkout / "build" / "pocket" / "answers.sqlite"
     assert ctx.out_dir == checkout / "build" / "pocket" / "lab"
@@ -31,79 +31,7 @@ def test_by_hand_files_go_to_build_and_never_to_figures(checkout):
     assert fast.out_dir == checkout / "build" / "fast" / "pocket" / "lab"
     ctx.save(Figure(), "fig03_x", pd.DataFrame({"x": [1]}))
     assert not (checkout / "figures").exists()
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({}, "no answers at .*: run `medcal study 01` first"),
-        ({"fast": True}, "run `medcal study 01 --fast` first"),
-        ({"profile": "hub"}, "run `medcal study 01 --profile hub` first"),
-        ({"profile": "imported"}, "set ANSWERS, or run `medcal study --profile imported"),
-        ({"profile": "real"}, "profile real works on a file of answers: set ANSWERS"),
-        ({"profile": "reel"}, "no profile 'reel': choose one of"),
-    ],
-)
-def test_missing_answers_come_with_the_command_that_makes_them(checkout, options, message):
-    with pytest.raises(MedcalError, match=message):
-        notebook_context("02_numbers", **{"profile": "pocket"} | options)
-
-
-def test_no_checkout_is_told(monkeypatch, tmp_path):
-    monkeypatch.setenv("MEDCAL_ROOT", str(tmp_path))
-    with pytest.raises(MedcalError, match="set MEDCAL_ROOT to the clone"):
-        notebook_context("02_numbers", "pocket")
-
-
-def test_provenance_says_what_and_not_where(checkout, tmp_path):
-    answers = tmp_path / "a.csv"
-    answers.write_text("x\n")
-    parameters = {"SEED": 1, "ANSWERS": str(answers), "OUT_DIR": str(tmp_path), "BINS": (5, 10)}
-    ctx = notebook_context("02_numbers", "pocket", answers, tmp_path / "o", parameters=parameters)
-    told = ctx.provenance
-    assert told["parameters"] == {"SEED": 1, "BINS": [5, 10]}
-    assert len(told["answers"]) == 64
-    assert told["versions"]["numpy"] == np.__version__
-    assert str(tmp_path) not in json.dumps(told)
-
-
-def test_the_hash_of_the_answers_that_the_runner_hands_over_is_taken(checkout, monkeypatch):
-    monkeypatch.setattr(context, "_hashes", {})
-    answers, stage = checkout / "a.csv", checkout / "stage"
-    answers.write_text("x\n")
-    known = {}
-    real = content_hash(answers, known)
-    (stage / "reads").mkdir(parents=True)
-    handed = {str(answers): [known[str(answers)][0], "as handed over"]}
-    (stage / "reads" / "hashes.json").write_text(json.dumps(handed))
-    ctx = notebook_context("02_numbers", "pocket", answers, stage)
-    assert ctx.provenance["answers"] == "as handed over"
-    answers.write_text("x\ny\n")  # which holds for that content alone
-    assert ctx.provenance["answers"] not in ("as handed over", real)
-
-
-def test_what_reads_nothing_does_not_look_at_the_answers(checkout, tmp_path):
-    """They may be half filled: a notebook that asks runs beside one that needs none."""
-    folder, answers = checkout / "notebooks", tmp_path / "a.sqlite"
-    answers.write_bytes(b"")
-    write_notebook(folder, "07_alone", [])
-    write_notebook(folder, "00_after", [], reads=["results/02_numbers.json"])
-    told = notebook_context("07_alone", "pocket", answers, tmp_path / "o").provenance
-    assert told["answers"] is None
-    after = notebook_context("00_after", "pocket", answers, tmp_path / "o")
-    with pytest.raises(MedcalError, match="the file is empty"):
-        print(after.provenance)
-
-
-def test_figure_of_another_number_is_refused(checkout):
-    ctx = notebook_context("03_free", "pocket")
-    with pytest.raises(ValueError, match="must start with 'fig03_'"):
-        ctx.save(Figure(), "fig02_x", pd.DataFrame({"x": [1]}))
-
-
-def test_reads_are_those_of_the_last_study(checkout):
-    ctx = notebook_context("03_free", "pocket")
-    with pytest.raises(MedcalError, match="run `medcal study` first"):
+    with pytest.raises(NotEnough, match="`medcal study` runs it"):
         ctx.read_results("02_numbers")
     notebook_context("04_b", "pocket", out_dir=checkout / "build" / "pocket").results({"x": 1})
     (checkout / "figures").mkdir()
@@ -112,14 +40,52 @@ def test_reads_are_those_of_the_last_study(checkout):
     assert ctx.path_of("fig02_x") == checkout / "figures" / "fig02_x.csv"
     assert ctx.has("fig02_x")
     assert not ctx.has("fig02_y")
+    # where a folder is given they lie there
+    given = notebook_context("03_free", "pocket", out_dir=checkout / "stage")
+    with pytest.raises(NotEnough, match=r"no fig02_x\.csv to read: .* metadata medcal\.reads"):
+        given.path_of("fig02_x")
 
 
-def test_under_the_runner_only_declared_reads_are_there(checkout, tmp_path):
-    stage = tmp_path / "stage"
-    (stage / "reads" / "results").mkdir(parents=True)
-    ctx = notebook_context("03_free", "pocket", tmp_path / "a.csv", stage)
-    with pytest.raises(MedcalError, match=r"declare 'fig02_x' in metadata medcal\.reads"):
-        ctx.path_of("fig02_x")
+def test_missing_answers_come_with_the_command_that_makes_them(checkout, monkeypatch):
+    for how, message in (
+        ({}, "no answers at .*: set ANSWERS, or run `medcal study --profile pocket`"),
+        ({"fast": True}, "or run `medcal study --profile pocket --fast`"),
+        ({"profile": "imported"}, "--profile imported`, with --answers FILE where it asks no"),
+    ):
+        with pytest.raises(MedcalError, match=message):
+            notebook_context("02_numbers", **{"profile": "pocket"} | how)
+    monkeypatch.setenv("MEDCAL_ROOT", str(checkout / "notebooks"))
+    with pytest.raises(MedcalError, match="set MEDCAL_ROOT to the clone"):
+        notebook_context("02_numbers", "pocket")
+
+
+def test_provenance_says_what_and_not_where(checkout, tmp_path):
+    answers, out = tmp_path / "a.csv", tmp_path / "o"
+    answers.write_text("x\n")
+    parameters = {"SEED": 1, "ANSWERS": str(answers), "OUT_DIR": str(tmp_path), "BINS": (5, 10)}
+    ctx = notebook_context("02_numbers", "pocket", answers, out, parameters=parameters)
+    told = ctx.provenance
+    assert told["parameters"] == {"SEED": 1, "BINS": [5, 10]}
+    assert told["answers"] == answers_hash(answers, tmp_path / "known.json")
+    assert told["versions"]["numpy"] == np.__version__
+    assert str(tmp_path) not in json.dumps(told)
+    # what the runner has reckoned is taken, for that content alone
+    known = out / ANSWERS_HASH
+    known.write_text(known.read_text().replace(told["answers"], "as handed over"))
+    assert ctx.provenance["answers"] == "as handed over"
+    answers.write_text("x\ny\n")
+    assert ctx.provenance["answers"] not in ("as handed over", told["answers"])
+
+
+def test_what_reads_no_answers_does_not_look_at_them(checkout, tmp_path):
+    """They may be half filled: a notebook that asks runs beside one that needs none."""
+    answers = tmp_path / "a.sqlite"
+    answers.write_bytes(b"")
+    write_notebook(checkout / "notebooks", "07_alone", [])
+    told = notebook_context("07_alone", "pocket", answers, tmp_path / "o").provenance
+    assert told["answers"] is None
+    with pytest.raises(MedcalError, match="the file is empty"):
+        print(notebook_context("02_numbers", "pocket", answers, tmp_path / "o").provenance)
 
 
 class Interval(NamedTuple):
@@ -127,29 +93,18 @@ class Interval(NamedTuple):
     high: float
 
 
-@pytest.mark.parametrize(
-    ("value", "plain"),
-    [
-        (np.float64(1 / 3), 0.3333333333),
-        (np.int64(3), 3),
-        (np.bool_(True), True),
-        (np.nan, None),
-        (np.inf, None),
-        (pd.NA, None),
-        (np.array([1.0, np.nan]), [1.0, None]),
-        (Interval(0.1, 0.2), {"low": 0.1, "high": 0.2}),
+def test_results_are_plain_json(checkout):
+    ctx, pairs = notebook_context("03_free", "pocket"), [
+        (np.float64(1 / 3), 0.3333333333), (np.int64(3), 3), (np.bool_(True), True),
+        (np.nan, None), (np.inf, None), (pd.NA, None), (np.array([1.0, np.nan]), [1.0, None]),
+        (Interval(0.1, 0.2), {"low": 0.1, "high": 0.2}), (pd.Series([1, 2]), [1, 2]),
         (pd.DataFrame({"a": [1], "b": ["x"]}), [{"a": 1, "b": "x"}]),
-        (pd.Series([1, 2]), [1, 2]),
-        ({"b": {"c": (1, 2)}}, {"b": {"c": [1, 2]}}),
-        (None, None),
-    ],
-)
-def test_results_are_plain_json(checkout, value, plain):
-    ctx = notebook_context("03_free", "pocket")
-    ctx.results({"v": value})
+        ({"b": {"c": (1, 2)}}, {"b": {"c": [1, 2]}}), (None, None),
+    ]  # fmt: skip
+    ctx.results({"v": [value for value, _ in pairs]})
     found = load_results(ctx.out_dir / "results" / "03_free.json")["v"]
-    assert found == plain
-    assert type(found) is type(plain)
+    for (value, plain), kept in zip(pairs, found, strict=True):
+        assert (kept, type(kept)) == (plain, type(plain)), value
 
 
 def test_results_that_are_no_data_are_refused_and_damaged_ones_named(checkout, tmp_path):

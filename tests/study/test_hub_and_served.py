@@ -5,22 +5,18 @@ answer, and what it has not answered can't be fused or deferred.
 """
 
 import hashlib
-import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from medcal_nb.answers import load_answers
-from medcal_nb.answers.own import note_beside
 from medcal_nb.hub import HUB_SETS
 from medcal_nb.pocket import pocket_dir
 from medcal_nb.study import load_results
-from medcal_nb.study.run import RUNS, run_study
+from medcal_nb.study.run import RAN, run_study
 from tests.ask.test_served import serving
 from tests.test_hub import parquet, stored
 
@@ -58,126 +54,79 @@ def cached(home, kind, repo):
     return snapshot
 
 
-def make_sets(home):
-    rng = np.random.default_rng(5)
-    data = cached(home, "datasets", HUB_SETS["vqa-rad"].repo) / "data"
-    for split, first in (("train", 0), ("test", 100)):
-        images = [first + i // 2 for i in range(48)]
-        parquet(
-            data / f"{split}-00000-of-00001.parquet",
-            {
-                "image": stored(*images),
-                "question": ["Is there a nodule?", "Is there an effusion?"] * 24,
-                "answer": [str(a) for a in rng.choice(["yes", "no"], 48)],
-            },
-            "image",
-        )
-    data = cached(home, "datasets", HUB_SETS["a-okvqa"].repo) / "data"
-    for split, first in (("train", 200), ("validation", 300)):
-        parquet(
-            data / f"{split}-00000-of-00001.parquet",
-            {
-                "image": stored(*(first + i for i in range(48))),
-                "question_id": [f"{split}{i}" for i in range(48)],
-                "question": ["Which colour is the circle?"] * 48,
-                "choices": [["red", "green", "blue"]] * 48,
-                "correct_choice_idx": [int(i) for i in rng.integers(0, 3, 48)],
-            },
-            "image",
-        )
-
-
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A hub cache with two data sets and one checkpoint, and no way to the network."""
-    folder = tmp_path_factory.mktemp("hub")
-    make_sets(folder)
+    """A hub cache with two data sets of 48 items a split, and one checkpoint."""
+    folder, rng = tmp_path_factory.mktemp("hub"), np.random.default_rng(5)
+
+    sets = {
+        name: cached(folder, "datasets", HUB_SETS[name].repo) for name in ("vqa-rad", "a-okvqa")
+    }
+
+    def write(name, split, columns):
+        parquet(sets[name] / "data" / f"{split}-00000-of-00001.parquet", columns, "image")
+
+    for split, first in (("train", 0), ("test", 100)):
+        columns = {"image": stored(*(first + i // 2 for i in range(48)))}
+        columns["question"] = ["Is there a nodule?", "Is there an effusion?"] * 24
+        columns["answer"] = [str(a) for a in rng.choice(["yes", "no"], 48)]
+        write("vqa-rad", split, columns)
+    for split, first in (("train", 200), ("validation", 300)):
+        columns = {"image": stored(*(first + i for i in range(48)))}
+        columns["question_id"] = [f"{split}{i}" for i in range(48)]
+        columns["question"] = ["Which colour is the circle?"] * 48
+        columns["choices"] = [["red", "green", "blue"]] * 48
+        columns["correct_choice_idx"] = rng.integers(0, 3, 48).tolist()
+        write("a-okvqa", split, columns)
     snapshot = cached(folder, "models", MODEL)
     shutil.copytree(pocket_dir("pocket-general"), snapshot, dirs_exist_ok=True)
     return folder
 
 
 @pytest.fixture
-def offline(home, monkeypatch):
+def run(home, tmp_path, monkeypatch):
+    """Run the study of a profile that reaches the model so, and check it; no way to the network."""
     monkeypatch.setenv("HF_HOME", str(home))
     monkeypatch.delenv("HF_HUB_CACHE", raising=False)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
 
+    def run(model, reached=""):
+        profile, out = tmp_path / "mini.toml", tmp_path / "out"
+        profile.write_text(TEXT.format(model=model, reached=reached))
+        answers = tmp_path / "answers.sqlite"
+        check(run_study(str(profile), out=out, answers=answers, fast=True, keep_going=True), out)
+        return load_answers(answers)
 
-def run(profile, folder, **options):
-    return run_study(
-        str(profile),
-        root=ROOT,
-        out=folder / "out",
-        answers=folder / "answers.sqlite",
-        fast=True,
-        keep_going=True,
-        **options,
-    )
+    return run
 
 
-def check(done, folder):
-    """Every notebook ran on these answers and saved its numbers and figures."""
+def check(done, out):
+    """Every notebook ran and saved its numbers and figures."""
     assert [step.message for step in done.steps.values()] == [""] * len(NOTEBOOKS)
-    assert {name: step.action for name, step in done.steps.items()} == dict.fromkeys(
-        NOTEBOOKS, RUNS
-    )
-    answers = load_answers(folder / "answers.sqlite")
+    assert {n: step.action for n, step in done.steps.items()} == dict.fromkeys(NOTEBOOKS, RAN)
+    for name, step in done.steps.items():
+        if f"results/{name}.json" in step.notebook.writes:
+            assert load_results(out / "results" / f"{name}.json"), name
+        if any(output.startswith("fig") for output in step.notebook.writes):
+            assert list(out.glob(f"fig{name[:2]}_*.png")), name
+
+
+def test_hub_study_from_the_cache_alone(run):
+    answers = run(MODEL)
     counts = answers.groupby(["dataset", "strategy"])["item_id"].nunique()
     assert counts["a-okvqa", "option_probability"] == 40
     assert counts["vqa-rad", "self_consistency"] == 40
     assert answers.query("strategy == 'self_consistency'")["sample"].max() == 2
     assert set(answers["domain"]) == {"general", "medical"}
-    for step in done.steps.values():
-        if f"results/{step.notebook.name}.json" in step.notebook.writes:
-            told = folder / "out" / "results" / f"{step.notebook.name}.json"
-            assert load_results(told), step.notebook.name
-        if step.notebook.figures:
-            drawn = list((folder / "out").glob(f"fig{step.notebook.name[:2]}_*.png"))
-            assert drawn, step.notebook.name
-    return answers
-
-
-ASK_HALF = """
-from medcal_nb.answers import AnswerLog
-from medcal_nb.ask.models import resolve_model
-from medcal_nb.ask.run import ask
-from medcal_nb.items import load_items
-from medcal_nb.study import load_profile
-
-job = load_profile({profile!r}).jobs()[0]
-items = load_items(job.dataset, split=job.split, n=job.n, seed=job.seed)
-with AnswerLog({log!r}) as log:
-    ask(resolve_model(job.model), items, list(job.strategies), log=log, seed=job.seed,
-        samples=3, batch_size=8)
-"""
-
-
-def test_hub_study_from_the_cache_alone(offline, tmp_path):
-    """Asking that was stopped half way goes on with the other half, and the study follows."""
-    profile, log = tmp_path / "mini.toml", tmp_path / "answers.sqlite"
-    profile.write_text(TEXT.format(model=MODEL, reached=""))
-    # a process of its own, since the hub's client reads its settings when it is imported
-    half = ASK_HALF.format(profile=str(profile), log=str(log))
-    subprocess.run([sys.executable, "-c", half], check=True, env=os.environ)
-    note_beside(log).write_text(json.dumps({"jobs": [{"model": MODEL, "options": {}}]}))
-    first = load_answers(log)
-    assert set(first["dataset"]) == {"a-okvqa"}
-
-    answers = check(run(profile, tmp_path), tmp_path)
-    # the seconds of a reply would differ if it had been asked again
-    kept = answers[answers["dataset"] == "a-okvqa"].reset_index(drop=True)
-    assert kept["seconds"].tolist() == first["seconds"].tolist()
 
 
 @pytest.mark.serve
-def test_served_study_on_loopback(offline, tmp_path, monkeypatch):
-    folder, profile = tmp_path / "served", tmp_path / "mini.toml"
+def test_served_study_on_loopback(run, tmp_path, monkeypatch):
+    folder = tmp_path / "served"
     shutil.copytree(pocket_dir("pocket-general"), folder)
-    reached = f'url = "$MEDCAL_TEST_URL"\nserved_as = "{folder}"\nconcurrency = 4'
-    profile.write_text(TEXT.format(model="tiny-served", reached=reached))
     with serving(folder) as server:
         monkeypatch.setenv("MEDCAL_TEST_URL", server.url)
-        answers = check(run(profile, tmp_path), tmp_path)
+        how = f'url = "$MEDCAL_TEST_URL"\nserved_as = "{folder}"\nconcurrency = 4'
+        answers = run("tiny-served", how)
     assert set(answers["model"]) == {os.fspath(folder)}

@@ -1,18 +1,11 @@
-"""What notebooks declare, which are wanted, parameters of the command line, the figure map."""
-
-from pathlib import Path
+"""What notebooks declare, which are wanted, what they use, parameters of the command line."""
 
 import pytest
-from typer.testing import CliRunner
 
-from medcal_nb.cli import app
 from medcal_nb.errors import MedcalError
-from medcal_nb.show.figures import read_manifest
-from medcal_nb.study.notebooks import figure_map, find_notebooks, parse_parameters, select
-from tests.study.toy import edit, toy, write_notebook
-
-__all__ = ["toy"]
-ROOT = Path(__file__).resolve().parents[2]
+from medcal_nb.study import notebooks as room
+from medcal_nb.study.notebooks import find_notebooks, parse_parameters, select, sources_used
+from tests.study.toy import edit, write_notebook
 
 
 @pytest.mark.parametrize(
@@ -36,9 +29,8 @@ def test_what_breaks_the_conventions_is_named(toy, old, new, message):
 def test_wanted_notebooks_come_with_what_they_need(toy):
     notebooks = find_notebooks(toy / "notebooks")
     assert select(notebooks, ["2"]) == ({"02_numbers"}, {"01_ask", "02_numbers"})
-    assert select(notebooks, ["03", "03_alone.ipynb"]) == ({"03_alone"}, {"03_alone"})
-    assert len(select(notebooks, ["00"])[1]) == 4
-    assert len(select(notebooks, [])[0]) == 4
+    assert select(notebooks, ["03", "x/03_alone.ipynb"]) == ({"03_alone"}, {"03_alone"})
+    assert len(select(notebooks, ["00"])[1]) == len(select(notebooks, [])[0]) == 4
     with pytest.raises(MedcalError, match="no notebook '9': choose from 00_overview, 01_ask"):
         select(notebooks, ["9"])
 
@@ -50,36 +42,27 @@ def taking(tmp_path):
     return find_notebooks(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("N=4", 4),
-        ("X=2", 2),
-        ("NAME=b c", "b c"),
-        ("NAME=7", "7"),
-        ('LEVELS=["x", "y"]', ["x", "y"]),
-        ("ON=true", True),
-        ('BY={"a": 1}', {"a": 1}),
-        ("SHARE=0.1", 0.1),
-    ],
-)
-def test_values_are_json_or_words(taking, text, value):
-    (given,) = parse_parameters([text], taking)["05_taking"].values()
-    assert given == value
-    assert type(given) is type(value)
+def test_values_are_json_or_words(taking):
+    values = {
+        "N=4": 4, "X=2": 2, "NAME=b c": "b c", "NAME=7": "7", 'LEVELS=["x", "y"]': ["x", "y"],
+        "ON=true": True, 'BY={"a": 1}': {"a": 1}, "SHARE=0.1": 0.1,
+    }  # fmt: skip
+    for text, value in values.items():
+        (given,) = parse_parameters([text], taking)["05_taking"].values()
+        assert (given, type(given)) == (value, type(value))
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("N", "write NAME=VALUE"),
-        ("N=many", "takes int, as JSON such as 3"),
-        ("N=true", "takes int"),
-        ("SHARE=__import__('os')", "takes a value, as JSON such as 0.1"),
-        ("M=1", "-p M: no parameter of 05_taking; there are BY, LEVELS, N, NAME, ON, SHARE, X"),
-        ("OUT_DIR=x", "set by the study: use --out"),
+        ("N", "-p N: write NAME=VALUE"),
+        ("N=many", "-p N=many: write VALUE as JSON, such as 3"),
+        ("N=true", "such as 3"),
+        ("SHARE=__import__('os')", "write VALUE as JSON"),
+        ("M=1", "parameters of 05_taking are BY, LEVELS, N, NAME, ON, SHARE, X$"),
+        ("OUT_DIR=x", "parameters of 05_taking are BY, LEVELS"),  # the study's own options
         # what papermill would write as code
-        ("LEVELS=[b'x\\']; open(\"f\",\"w\"); y=['z']", "takes list, as JSON such as"),
+        ("LEVELS=[b'x\\']; open(\"f\",\"w\"); y=['z']", "write VALUE as JSON"),
     ],
 )
 def test_other_values_are_refused(taking, text, message):
@@ -87,23 +70,39 @@ def test_other_values_are_refused(taking, text, message):
         parse_parameters([text], taking)
 
 
-def test_every_figure_has_its_notebook_its_line_and_its_command(tmp_path):
-    writes, shows = ["fig02_y", "results/02_b.json", "fig02_x"], {"fig02_x": "The letter x"}
-    write_notebook(tmp_path, "02_b", [], writes=writes, shows=shows)
-    assert figure_map(find_notebooks(tmp_path)).splitlines()[2:] == [
-        "| [fig02_y](figures/fig02_y.png) | [02_b](notebooks/02_b.ipynb) |  | "
-        "`make figures NB=02` |",
-        "| [fig02_x](figures/fig02_x.png) | [02_b](notebooks/02_b.ipynb) | The letter x | "
-        "`make figures NB=02` |",
-    ]
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A small package of the name in a folder of its own."""
+    files = dict.fromkeys(("__init__.py", "errors.py", "a/late.py", "other.py"), "")
+    files["a/__init__.py"] = "from . import one\n"
+    files["a/one.py"] = "def f():\n    from ..errors import MedcalError\n"
+    for name, text in files.items():
+        (tmp_path / "medcal_nb" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "medcal_nb" / name).write_text(text)
+    monkeypatch.setattr(room, "_PACKAGE", tmp_path / "medcal_nb")
+    return tmp_path / "medcal_nb"
 
 
-@pytest.mark.skipif(not (ROOT / "notebooks").is_dir(), reason="no notebooks/ beside the tests")
-def test_the_page_of_figures_is_what_the_command_prints_and_misses_none():
-    printed = CliRunner().invoke(app, ["study", "--figures"]).stdout.strip()
-    page = (ROOT / "docs" / "figures.md").read_text(encoding="utf-8")
-    assert printed.replace("](", "](../") in page, (
-        "docs/figures.md is old: run python -m tests.test_readme"
-    )
-    for figure in read_manifest(ROOT / "figures"):
-        assert f"| [{figure}](" in printed
+def test_one_hash_of_the_sources_that_a_text_uses(package):
+    late = ["a/__init__.py", "a/one.py", "a/late.py", "errors.py"]
+    for source, uses in {
+        "import medcal_nb.errors": ["errors.py"],
+        "from medcal_nb import errors": ["errors.py"],
+        "def f():\n    from medcal_nb.errors import MedcalError": ["errors.py"],
+        "import medcal_nb.a": ["a/__init__.py", "a/one.py", "errors.py"],  # relative imports
+        "load('medcal_nb.a.late')": late,  # how registries name what they load late
+        "'medcal_nb is a package'\nimport numpy, medcal_nbx": [],
+    }.items():
+        before = sources_used(source)
+        for file in package.rglob("*.py"):
+            text, name = file.read_text(), file.relative_to(package).as_posix()
+            file.write_text(text + "\n# changed\n")
+            used = name in uses or (name == "__init__.py" and bool(uses))
+            assert (sources_used(source) != before) == used, (source, name)
+            file.write_text(text)
+
+
+def test_the_runner_makes_no_notebook_stale():
+    code = "from medcal_nb.study import context, notebook_context"
+    with_runner = sources_used(code + "\nimport medcal_nb.study.run")
+    assert sources_used(code) not in (with_runner, sources_used("import medcal_nb.show"))

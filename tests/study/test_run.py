@@ -10,26 +10,24 @@ import time
 
 import psutil
 import pytest
+from filelock import FileLock
 
 from medcal_nb.answers import AnswerLog
 from medcal_nb.errors import MedcalError
 from medcal_nb.show.figures import read_manifest
 from medcal_nb.study import load_results
-from medcal_nb.study.run import FAILED, FINDINGS, LEFT_OUT, NOT_RUN, RUNS, UNCHANGED, run_study
+from medcal_nb.study.run import FAILED, FINDINGS, LEFT_OUT, NOT_RUN, RAN, RUNS, UNCHANGED
 from tests.study.toy import (
     ALONE,
-    ASK,
     actions,
     contents,
     edit,
     reasons,
     study,
-    toy,
     write_notebook,
     write_numbers,
 )
 
-__all__ = ["toy"]
 pytestmark = pytest.mark.notebooks
 
 
@@ -41,8 +39,10 @@ def test_a_study_from_cold_to_one_change(toy):
     assert not (toy / "answers.sqlite").exists()
 
     cold = study(toy)
-    assert set(actions(cold).values()) == {RUNS}
-    assert set(reasons(cold).values()) == {"no earlier run"}
+    assert set(actions(cold).values()) == {RAN}
+    after = {"02_numbers": "after 01_ask, if that changes what it reads"}
+    first = dict.fromkeys(("01_ask", "03_alone"), "no earlier run")
+    assert reasons(cold).items() >= (after | first).items()
     assert contents(toy / "figures").keys() == {
         f"{name}.{kind}" for name in ("fig02_bars", "fig03_line") for kind in ("png", "svg", "csv")
     } | {"manifest.json", FINDINGS}
@@ -57,7 +57,7 @@ def test_a_study_from_cold_to_one_change(toy):
 
     html = toy / "build" / "pocket" / "html"
     page = (html / "index.html").read_text()
-    for link in ("02_numbers.html", "figures/fig02_bars.svg", "results/00_overview.json"):
+    for link in ("02_numbers.html", "figures/fig02_bars.svg"):
         assert f'"{link}"' in page
         assert (html / link).is_file()
     assert "what is 02_numbers?" in page
@@ -73,18 +73,14 @@ def test_a_study_from_cold_to_one_change(toy):
     # one constant of 03: it and what reads it
     edit(toy / "notebooks" / "03_alone.ipynb", "N = 3", "N = 4")
     changed = study(toy)
-    assert actions(changed) == {
-        "01_ask": UNCHANGED,
-        "02_numbers": UNCHANGED,
-        "03_alone": RUNS,
-        "00_overview": RUNS,
-    }
+    ran = dict.fromkeys(("03_alone", "00_overview"), RAN)
+    assert actions(changed) == dict.fromkeys(("01_ask", "02_numbers"), UNCHANGED) | ran
     assert reasons(changed)["03_alone"] == "notebook changed"
     assert reasons(changed)["00_overview"] == "after 03_alone, if that changes what it reads"
 
     # a parameter given, then taken back; what reads the same numbers again is left alone
     given = study(toy, parameters=["SCALE=0.5"], only=["2"])
-    assert actions(given) == {"01_ask": UNCHANGED, "02_numbers": RUNS}
+    assert actions(given) == {"01_ask": UNCHANGED, "02_numbers": RAN}
     assert reasons(given)["02_numbers"] == "parameters changed"
     assert load_results(results / "02_numbers.json") == {"mean": 0.325}
     assert reasons(study(toy, plan_only=True))["02_numbers"] == "parameters changed"
@@ -111,11 +107,9 @@ def test_a_study_from_cold_to_one_change(toy):
 def test_same_study_elsewhere_gives_the_same_bytes_and_a_fast_one_goes_to_build(toy, tmp_path):
     study(toy, only=["02"])
     other = tmp_path / "other"
-    run_study(root=toy, answers=tmp_path / "elsewhere.sqlite", out=other, only=["02"])
-    here, there = contents(toy / "figures"), contents(other)
-    assert {name: here[name] for name in here if "fig" in name} == {
-        name: there[name] for name in there if "fig" in name
-    }
+    study(toy, answers=tmp_path / "elsewhere.sqlite", out=other, only=["02"])
+    here = contents(toy / "figures")
+    assert contents(other) == here
     assert (other / "results" / "02_numbers.json").is_file()
     assert not study(toy, fast=True, only=["03"]).failed
     assert (toy / "build" / "fast" / "pocket" / "figures" / "fig03_line.csv").is_file()
@@ -126,33 +120,33 @@ def test_same_study_elsewhere_gives_the_same_bytes_and_a_fast_one_goes_to_build(
 
 def test_failure_is_named_and_publishes_nothing(toy):
     study(toy, only=["02", "03"])
-    old = contents(toy / "figures")
-    notebook = toy / "notebooks" / "02_numbers.ipynb"
+    old, notebook = contents(toy / "figures"), toy / "notebooks" / "02_numbers.ipynb"
     edit(notebook, "ctx.results(", "fig, 1 / 0\\nctx.results(")
     edit(notebook, "SCALE = 1.0", "SCALE = 2.0")
     edit(toy / "notebooks" / "03_alone.ipynb", "N = 3", "N = 5")
     done = study(toy, keep_going=True)
     assert actions(done) == {
-        "01_ask": UNCHANGED,
-        "02_numbers": FAILED,
-        "03_alone": RUNS,
-        "00_overview": NOT_RUN,
-    }
-    assert reasons(done)["00_overview"] == "02_numbers failed"
+        "01_ask": UNCHANGED, "02_numbers": FAILED, "03_alone": RAN, "00_overview": NOT_RUN
+    }  # fmt: skip
+    assert reasons(done)["00_overview"] == "an earlier failure"
     assert done.failed == ["02_numbers"]
-    message = done.steps["02_numbers"].message
-    assert message.startswith("02_numbers failed in cell In [4]: ZeroDivisionError: division by")
+    message, copy = done.steps["02_numbers"].message, done.work / "notebooks" / notebook.name
+    assert message.startswith("02_numbers: in cell In [4]: ZeroDivisionError: division by")
     assert "1 / 0" in message
-    copy = toy / "build" / "pocket" / "notebooks" / "02_numbers.ipynb"
     assert str(copy) in message
     assert "ZeroDivisionError" in copy.read_text()
     now = contents(toy / "figures")
-    for name, content in old.items():
-        assert (now[name] == content) == name.startswith("fig02"), name
+    for name in old.keys() - {FINDINGS}:
+        assert (now[name] == old[name]) == name.startswith("fig02"), name
     assert actions(study(toy, plan_only=True, only=["02"]))["02_numbers"] == RUNS
 
 
-def test_dead_kernel_stops_the_study(toy):
+def test_a_dead_kernel_and_what_is_written_undeclared_stop_the_study(toy):
+    path = toy / "notebooks" / "02_numbers.ipynb"
+    edit(path, 'ctx.save(fig, \\"fig02_bars\\"', 'ctx.save(fig, \\"fig02_new\\"')
+    done = study(toy, only=["02"])
+    assert "it wrote 'fig02_new', which its metadata" in done.steps["02_numbers"].message
+    assert not (toy / "figures").exists()
     dies = "import os\\nos.kill(os.getpid(), 9)"
     edit(toy / "notebooks" / "01_ask.ipynb", "from medcal_nb.answers import AnswerLog", dies)
     done = study(toy, only=["02"])
@@ -160,94 +154,40 @@ def test_dead_kernel_stops_the_study(toy):
     assert "the kernel died" in done.steps["01_ask"].message
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        ('ctx.save(fig, \\"fig02_bars\\"', 'ctx.save(fig, \\"fig02_new\\"', "wrote 'fig02_new'"),
-        ('ctx.save(fig, \\"fig02_bars\\", table)', "fig", "didn't write 'fig02_bars'"),
-    ],
-)
-def test_what_is_written_must_be_declared(toy, old, new, message):
-    edit(toy / "notebooks" / "02_numbers.ipynb", old, new)
-    done = study(toy, only=["02"])
-    assert message in done.steps["02_numbers"].message
-    assert not (toy / "figures").exists()
-
-
-GATHER = """\
-from medcal_nb.study import notebook_context
-
-ctx = notebook_context("04_gather", PROFILE, ANSWERS, OUT_DIR, FAST)
-names = [name for name in ("01_ask", "02_numbers") if ctx.has(f"results/{name}.json")]
-ctx.results({"found": names})
-"""
-
-
-def test_a_profile_that_asks_nothing_leaves_out_what_asks_and_what_needs_that(toy):
-    folder, reads = toy / "notebooks", ["results/01_ask.json", "results/02_numbers.json"]
-    asks = GATHER.partition("names")[0].replace("04_gather", "01_ask") + "ctx.results({})"
-    write_notebook(
-        folder, "01_ask", [ASK, asks], writes=["answers", reads[0]], parameters="HIGH = 0.9\n"
-    )
-    write_notebook(folder, "04_gather", [GATHER], reads=reads, writes=["results/04_gather.json"])
-    done = study(toy, only=["04"])
-    assert load_results(done.results / "04_gather.json")["found"] == ["01_ask", "02_numbers"]
-
-    with pytest.raises(MedcalError, match=r"04_gather is left out: reads results/01_ask\.json"):
-        study(toy, profile="imported", only=["04"])
-    with pytest.raises(MedcalError, match="nothing to run: 01_ask is left out: profile imported"):
-        study(toy, profile="imported", only=["01"])
-    edit(folder / "04_gather.ipynb", '"reads": [', f'"optional": ["{reads[0]}"], "reads": [')
-    figures = contents(toy / "figures")
-    done = study(toy, profile="imported", only=["04"])
-    assert actions(done) == {"01_ask": LEFT_OUT, "02_numbers": RUNS, "04_gather": RUNS}
-    assert reasons(done)["01_ask"] == "profile imported asks no model"
-    assert load_results(done.results / "04_gather.json")["found"] == ["02_numbers"]
-    assert contents(toy / "figures") == figures
-    assert (toy / "build" / "imported" / "figures" / "fig02_bars.png").is_file()
-
-
 def test_answers_that_cannot_feed_a_notebook_leave_it_out(toy):
     too_few = 'from medcal_nb.errors import NotEnough\nif N > 5: raise NotEnough("one data set")\n'
     cells, writes = [too_few + ALONE], ["fig03_line"]
     write_notebook(toy / "notebooks", "03_alone", cells, writes=writes, parameters="N = 3\n")
     study(toy, only=["01"])
-    figure = toy / "build" / "imported" / "figures" / "fig03_line.png"
-    study(toy, profile="imported")
+    (toy / "mine.toml").write_text('summary = "mine"\n[parameters.02]\nSCALE = 0.5\n')
+    mine = {"profile": str(toy / "mine.toml")}
+    for told, where in (
+        ("nothing to run: profile mine asks no model", {"only": ["01"]}),
+        ("asks no model, and .* is no file: .* with --answers FILE", {"answers": None}),
+        ("nothing.parquet is no file", {"answers": toy / "nothing.parquet"}),
+    ):
+        with pytest.raises(MedcalError, match=told):
+            study(toy, **mine, **where)
+    done = study(toy, **mine, only=["00"])
+    assert actions(done) == dict.fromkeys(actions(done), RAN) | {"01_ask": LEFT_OUT}
+    assert reasons(done)["01_ask"] == "profile mine asks no model"
+    # a profile sets the parameters of what runs only because another needs it, too
+    assert load_results(done.results / "02_numbers.json") == {"mean": pytest.approx(0.325)}
+    assert actions(study(toy, **mine, only=["02"], plan_only=True))["02_numbers"] == UNCHANGED
+    figure = toy / "build" / "mine" / "figures" / "fig03_line.png"
     assert figure.is_file()
-    done = study(toy, profile="imported", parameters=["N=9"])
+    assert not (toy / "figures").exists()
+    done = study(toy, **mine, parameters=["N=9"])
     assert not done.failed
-    lost = "reads fig03_line of 03_alone, which is left out"
-    assert actions(done) == {
-        "01_ask": LEFT_OUT,
-        "02_numbers": UNCHANGED,
-        "03_alone": LEFT_OUT,
-        "00_overview": LEFT_OUT,
-    }
-    assert (reasons(done)["03_alone"], reasons(done)["00_overview"]) == ("one data set", lost)
+    assert actions(done) == dict.fromkeys(actions(done), LEFT_OUT) | {"02_numbers": UNCHANGED}
+    assert reasons(done)["03_alone"] == "one data set"
+    assert reasons(done)["00_overview"].startswith("no fig03_line.csv to read: its notebook was")
     assert not figure.exists()  # it was of other answers
-    assert not (toy / "build" / "imported" / "results" / "00_overview.json").exists()
-    again = study(toy, profile="imported", parameters=["N=9"], plan_only=True)
+    assert not (done.results / "00_overview.json").exists()
+    again = study(toy, **mine, parameters=["N=9"], plan_only=True)
     assert (actions(again), reasons(again)["03_alone"]) == (actions(done), "one data set")
     asked = study(toy, parameters=["N=9"], keep_going=True)
     assert actions(asked)["03_alone"] == FAILED
-
-
-def test_a_profile_sets_the_parameters_of_what_runs_only_because_another_needs_it(toy):
-    profile = toy / "mine.toml"
-    profile.write_text('summary = "mine"\n\n[parameters.02]\nSCALE = 0.5\n')
-    study(toy, only=["01"])
-    done = study(toy, profile=str(profile), only=["00"])
-    assert load_results(done.results / "02_numbers.json") == {"mean": pytest.approx(0.325)}
-    again = study(toy, profile=str(profile), only=["02"], plan_only=True)
-    assert actions(again)["02_numbers"] == UNCHANGED
-
-
-def test_a_profile_that_asks_nothing_needs_a_file(toy):
-    with pytest.raises(MedcalError, match="--answers FILE"):
-        run_study("imported", root=toy)
-    with pytest.raises(MedcalError, match="no such file of answers"):
-        run_study("imported", root=toy, answers=toy / "nothing.parquet")
 
 
 SLOW = """\
@@ -292,7 +232,7 @@ def test_a_stopped_study_leaves_published_figures_and_no_kernel_and_goes_on(toy,
         assert time.monotonic() - waited < 120, "a kernel outlives the study"
         time.sleep(0.2)
     done = study(toy, only=["02"], parameters=["SLEEP=0"])
-    assert (actions(done)["02_numbers"], reasons(done)["02_numbers"]) == (RUNS, "notebook changed")
+    assert (actions(done)["02_numbers"], reasons(done)["02_numbers"]) == (RAN, "notebook changed")
     assert not (work / "stage").exists()
     assert contents(toy / "figures").keys() == old.keys()
     assert contents(toy / "figures") != old
@@ -315,23 +255,17 @@ def test_notebooks_run_side_by_side_and_are_logged(toy):
     for name in ("04_left", "05_right"):
         write_notebook(toy / "notebooks", name, [MEET], parameters=f"NAME = {name!r}\n")
     done = study(toy, only=["4", "5"])
-    assert set(actions(done).values()) == {RUNS}, [s.message for s in done.steps.values()]
+    assert set(actions(done).values()) == {RAN}, [s.message for s in done.steps.values()]
     log = (done.work / "study.log").read_text()
     assert re.search(r"\d\d:\d\d:\d\d 04_left: cell 4/4 after [\d.]+ s", log), log
-    assert re.search(r"05_right: done after [\d.]+ s", log)
+    assert re.search(r"05_right: ran after [\d.]+ s", log)
 
 
-def test_second_study_in_the_same_folder_is_refused(toy):
-    fcntl = pytest.importorskip("fcntl")
+def test_a_second_study_in_the_same_folder_and_a_circle_are_refused(toy):
     work = toy / "build" / "pocket"
     work.mkdir(parents=True)
-    with open(work / "lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(MedcalError, match="another study is running"):
-            study(toy)
-
-
-def test_what_two_notebooks_read_of_each_other_is_named(toy):
+    with FileLock(work / "lock"), pytest.raises(MedcalError, match="another study is running"):
+        study(toy)
     write_notebook(toy / "notebooks", "04_a", [], reads=["fig05_b"], writes=["fig04_a"])
     write_notebook(toy / "notebooks", "05_b", [], reads=["fig04_a"], writes=["fig05_b"])
     with pytest.raises(MedcalError, match="read each other in a circle"):

@@ -10,9 +10,8 @@ import pandas as pd
 import pytest
 
 from medcal_nb.study import load_results
-from tests.study.toy import edit, toy
+from tests.study.toy import edit
 
-__all__ = ["toy"]
 SNAKEFILE = Path(__file__).resolve().parents[2] / "docs" / "Snakefile"
 # it pins libraries that the study uses newer: an environment of its own, or one on the path
 SNAKEMAKE = os.environ.get("MEDCAL_SNAKEMAKE") or shutil.which("snakemake")

@@ -3,8 +3,6 @@
 import json
 from pathlib import Path
 
-import pytest
-
 from medcal_nb.study.run import run_study
 
 PARAMETERS = """\
@@ -102,21 +100,9 @@ def write_numbers(folder, *cells, parameters="SCALE = 1.0\n", before=""):
     )
 
 
-@pytest.fixture
-def toy(tmp_path) -> Path:
-    """A checkout of four toy notebooks: 01 → 02 → 00 ← 03."""
-    (folder := tmp_path / "notebooks").mkdir()
-    write_notebook(folder, "01_ask", [ASK], writes=["answers"], parameters="HIGH = 0.9\n")
-    write_numbers(folder)
-    write_notebook(folder, "03_alone", [ALONE], writes=["fig03_line"], parameters="N = 3\n")
-    reads, writes = ["results/02_numbers.json", "fig03_line"], ["results/00_overview.json"]
-    write_notebook(folder, "00_overview", [OVERVIEW], reads=reads, writes=writes)
-    return tmp_path
-
-
 def study(toy, **options):
     """Run the study of the toy checkout, with answers in it."""
-    return run_study(root=toy, **{"answers": toy / "answers.sqlite"} | options)
+    return run_study(**{"answers": toy / "answers.sqlite"} | options)
 
 
 def actions(done) -> dict[str, str]:

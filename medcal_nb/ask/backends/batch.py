@@ -149,8 +149,9 @@ class _Batch:
         results = []
         for members in rq.grouped(calls, self.server):
             exchange, replies, found = rq.exchange(members, self.server), None, None
-            prompt = members[0].prompt
-            at = f"{item_id}|{name}|{len(prompt.turns) // 2}"
+            prompt, seed = members[0].prompt, getattr(members[0], "seed", "")
+            sample = rq.seed_of(members[0])[1] if seed else 0
+            at = f"{item_id}|{name}|{len(prompt.turns) // 2}|{sample}"
             while found is None:
                 requests, found = rq.advance(exchange, replies, len(members))
                 replies = [self._reply(at, prompt.picture, *request) for request in requests or ()]

@@ -5,16 +5,14 @@ from .agreement import agreement_table, model_agreement
 from .closeup import (
     correction_stages,
     fitted_on_table,
-    label_sides,
     shifted_thresholds,
     stage_scores,
     stays_table,
-    temperature_traps,
     true_cost,
     used_confidences,
     yield_table,
 )
-from .decision import decision_audit_table, fit_decision_temperatures, write_decision_config
+from .decision import decision_audit_table
 from .expert import expert_split_table
 from .fusion import (
     abstention_table,
@@ -23,14 +21,12 @@ from .fusion import (
     fusion_table,
     left_out_table,
     one_answer,
-    pareto_front,
     tokens_table,
     voters,
 )
-from .labels import label_efficiency_study, labels_needed
+from .labels import label_efficiency_study, label_sides
 from .looking import blank_pairs, image_reliance_table
 from .maps import (
-    FITS,
     MAP_METHODS,
     RecalibrationWarning,
     Recalibrator,
@@ -48,7 +44,6 @@ from .told import (
     carry_rows,
     carry_title,
     change_title,
-    cost_title,
     falls,
     image_title,
     labels_sentence,
@@ -56,14 +51,11 @@ from .told import (
     modalities_title,
     order_sentence,
     parts_sentence,
-    parts_title,
     rate_sentence,
     stays_sentence,
     system_name,
     systems_title,
-    tokens_title,
     transfer_sentence,
-    traps_title,
     with_told,
     yield_sentence,
 )

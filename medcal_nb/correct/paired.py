@@ -1,6 +1,6 @@
 """Tables whose intervals draw images again: the same draws for everything that is compared."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -51,6 +51,16 @@ def interval(draws: np.ndarray, level: float) -> tuple[float, float, float]:
     return estimate, float(low + moved), float(high + moved)
 
 
+def with_ends(values: Mapping, level: float) -> dict:
+    """By name: draws as their estimate with ``_low`` and ``_high``, plain numbers as they are."""
+    row = {}
+    for name, draws in values.items():
+        row[name] = draws
+        if np.ndim(draws):
+            row[name], row[f"{name}_low"], row[f"{name}_high"] = interval(draws, level)
+    return row
+
+
 def mean(weights: np.ndarray, values) -> np.ndarray:
     """Weighted mean of the rows' values, one for each row of weights; NaN where none is drawn."""
     with np.errstate(invalid="ignore"):
@@ -97,12 +107,7 @@ def paired(
     for key, part in graded.groupby(list(by), sort=False, observed=True):
         codes = drawn.codes(image_labels(part))
         row = dict(zip(by, key, strict=True)) | {"n": len(part), "n_images": len(set(codes))}
-        for name, draws in statistic(part, drawn.counts[:, codes]).items():
-            if np.ndim(draws):
-                row[name], row[f"{name}_low"], row[f"{name}_high"] = interval(draws, level)
-            else:
-                row[name] = draws
-        rows.append(row)
+        rows.append(row | with_ends(statistic(part, drawn.counts[:, codes]), level))
     return pd.DataFrame(rows)
 
 

@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+import warnings
 from pathlib import Path
 
 import typer
@@ -72,25 +73,33 @@ def _corrected(source, target, path, *, method, by, use, cross, seed):
     """The corrected rows, their maps, the columns these are for, and remarks."""
     import numpy as np
 
-    from medcal_nb.correct.maps import apply_maps, cross_apply, fit_maps, load_maps, warnings_of
+    from medcal_nb.correct.maps import (
+        RecalibrationWarning,
+        apply_maps,
+        cross_apply,
+        fit_maps,
+        load_maps,
+    )
 
-    maps, notes = {}, []
+    maps = {}
     try:
-        if cross:
-            how = {"n_folds": cross, "rng": np.random.default_rng(seed)}
-            rows, notes = warnings_of(cross_apply, target, method=method, by=by, **how)
-            return rows, maps, by, notes
-        if use is None:
-            maps, notes = warnings_of(fit_maps, source, method=method, by=by)
-        else:
-            maps, by = load_maps(use)
-            if not maps:
-                raise ValueError(f"{use}: holds no maps; write some with --fit … --map FILE")
-        return apply_maps(target, maps, by=by), maps, by, notes
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", RecalibrationWarning)
+            if cross:
+                how = {"n_folds": cross, "rng": np.random.default_rng(seed)}
+                rows = cross_apply(target, method=method, by=by, **how)
+            else:
+                fitted = None if use else (fit_maps(source, method=method, by=by), by)
+                maps, by = fitted or load_maps(use)
+                if not maps:
+                    raise ValueError(f"{use}: holds no maps; write some with --fit … --map FILE")
+                rows = apply_maps(target, maps, by=by)
     except ValueError as error:
         told, used, _ = str(error).partition("; score it")
         told += "; pick other rows, or use --cross FOLDS" if used else ""
         raise MedcalError(told if use and str(use) in told else f"{path}: {told}") from None
+    told = [str(one.message) for one in caught if one.category is RecalibrationWarning]
+    return rows, maps, by, list(dict.fromkeys(told))
 
 
 def _pick(table, conditions, option, path):

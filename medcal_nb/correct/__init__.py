@@ -26,35 +26,19 @@ from .fusion import (
 )
 from .labels import label_efficiency_study, label_sides
 from .looking import blank_pairs, image_reliance_table
-from .maps import (
-    MAP_METHODS,
-    RecalibrationWarning,
-    Recalibrator,
-    apply_maps,
-    corrected,
-    cross_apply,
-    fit,
-    fit_maps,
-    load_maps,
-    save_maps,
-)
+from .maps import RecalibrationWarning, Recalibrator, corrected, fit
 from .paired import images_note
 from .told import (
     agreement_title,
     carry_rows,
     carry_title,
     change_title,
-    falls,
-    image_title,
     labels_sentence,
     method_name,
     modalities_title,
     order_sentence,
-    parts_sentence,
-    rate_sentence,
     stays_sentence,
     system_name,
-    systems_title,
     transfer_sentence,
     with_told,
     yield_sentence,

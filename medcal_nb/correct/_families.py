@@ -234,14 +234,11 @@ def _beta_features(c, clip):
 def _fit_beta(features, correct, weights):
     """a, b >= 0: a negative one is set to zero and the rest fitted again, as its authors do."""
     theta = fit_smoothed(features, correct, weights)
-    for column, other in ((0, 1), (1, 0)):
-        if (negative := theta[:, column] < 0).any():
-            part = fit_smoothed(features[:, [other, 2]], correct, weights[negative])
+    for columns, kept in (([0], [1, 2]), ([1], [0, 2]), ([0, 1], [2])):
+        if (negative := (theta[:, columns] < 0).any(axis=1)).any():
             theta[negative] = 0
-            theta[negative, other], theta[negative, 2] = part.T
-    if (both := (theta[:, :2] < 0).any(axis=1)).any():
-        theta[both] = 0
-        theta[both, 2] = fit_smoothed(features[:, [2]], correct, weights[both])[:, 0]
+            part = fit_smoothed(features[:, kept], correct, weights[negative])
+            theta[np.ix_(negative, kept)] = part
     return theta
 
 

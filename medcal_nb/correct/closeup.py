@@ -10,7 +10,7 @@ from medcal_nb.measure.rows import halves, image_labels, measured, rows_where, s
 
 from .fusion import scores_of
 from .maps import BY, N_FOLDS, arrays_of, assign_folds, by_fold, choose_clip, corrected, fit
-from .paired import Resamples, mean, paired
+from .paired import means, paired
 from .transfer import pairs, refuse_shared, select
 
 SAYS = 0.8
@@ -121,8 +121,8 @@ def true_cost(
     Returns
     -------
     DataFrame
-        One row of Brier scores: raw, source, target, ``cost`` = source - target and its
-        standard_error by image, n, n_images.
+        One row of Brier scores: n, n_images; raw, source, target and ``cost`` = source - target,
+        with _low and _high by image.
 
     Raises
     ------
@@ -139,15 +139,12 @@ def true_cost(
         "source": [made(*arrays_of(learn, method))(there)],
         "target": [made(c[fold != k], y[fold != k])(there) for k in range(N_FOLDS)],
     }
-    correct, images = fresh["correct"].to_numpy(float), image_labels(fresh)
+    correct = fresh["correct"].to_numpy(float)
     each = {
         k: np.mean([(_leading(p) - correct) ** 2 for p in ps], axis=0) for k, ps in maps.items()
     }
-    drawn = Resamples(images, n_resamples, rng)
-    cost = mean(drawn.of(images), each["source"] - each["target"])
-    row = {name: loss.mean() for name, loss in each.items()}
-    row |= {"cost": cost[0], "standard_error": float(np.std(cost[1:]))}
-    return pd.DataFrame([row | {"n": len(fresh), "n_images": len(drawn.names)}])
+    columns = {name: name for name in each} | {"cost": ("source", "target")}
+    return paired(fresh.assign(**each), BY, means(**columns), n_resamples=n_resamples, rng=rng)
 
 
 def shifted_thresholds(
@@ -241,10 +238,11 @@ def yield_table(
     """
     stages = correction_stages(graded, source=source, target=target, method=method, rng=rng)
     stages, by = stages[stages["labels"] != ""], [*BY, "labels"]
-    table = measure.metrics_table(stages, by=by, metrics=["ece", *_YIELDS], intervals=(), rng=rng)
+    names = ["ece", *_YIELDS]
+    table = measure.metrics_table(stages, by=by, metrics=names, intervals=(), rng=rng)
     kept = stages["confidence"] >= SAYS
     wrong = 1 - stages["correct"].astype(float).where(kept)
     trusted = stages.assign(kept=kept, wrong=wrong).groupby(by)[["kept", "wrong"]].mean()
-    table = table.join(trusted, on=by).pivot(index=[*BY, "n"], columns="labels")
+    table = table[[*by, "n", *names]].join(trusted, on=by).pivot(index=[*BY, "n"], columns="labels")
     table.columns = [f"{name}_{stage}" for name, stage in table.columns]
     return table.reset_index()

@@ -1,6 +1,5 @@
 """Typed decisions: is the probability that is called for each allowed answer calibrated?"""
 
-import warnings
 from collections.abc import Mapping
 from functools import partial
 
@@ -10,7 +9,7 @@ import pandas as pd
 from medcal_nb.measure.rows import parts_by
 
 from .fusion import BY, scores_of
-from .maps import RecalibrationWarning, by_fold, fit, folds_of, option_arrays
+from .maps import by_fold, fit, folds_of, option_arrays
 from .paired import paired
 
 DECISION_TYPES = {"closed": "yes/no", "yes/no": "yes/no", "choice": "choice", "score": "score"}
@@ -34,8 +33,8 @@ def decision_audit_table(
         One row per model, data set, decision_type and correction (as stated; temperature of all
         options, cross-fitted by image): n, n_images, accuracy, mean_confidence, brier, log_loss,
         auroc of the called option with _low and _high, its ece (15 equal-width bins);
-        brier_options over all options; temperature (fitted on all rows); ranked_score, the ranked
-        probability score over levels in their order, for scores (0 is perfect).
+        ranked_score, the ranked probability score over levels in their order, for scores (0 is
+        perfect).
     """
     seed, frames, fitted = int(rng.integers(2**63)), [], partial(fit, method="temperature")
     typed = [isinstance(p, Mapping) and len(p) > 1 for p in graded["option_probabilities"]]
@@ -49,9 +48,6 @@ def decision_audit_table(
         if not len(part):
             continue
         p = p / np.nansum(p, axis=1, keepdims=True)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RecalibrationWarning)
-            part = part.assign(temperature=fitted(p, gold).params["temperature"])
         made = {"as stated": (p, -1)}
         if (fold := folds_of(part, seed)) is not None:
             made["temperature"] = by_fold(fitted, p, gold, fold), fold
@@ -59,23 +55,22 @@ def decision_audit_table(
             called = _called(part, q, gold, key["decision_type"] == "score")
             frames.append(called.assign(correction=name, fold=own))
 
-    def statistic(part, w):
-        names = ("brier_options", "ranked_score", "temperature")
-        return scores_of(part, w) | {name: part[name].mean() for name in names}
-
     if not frames:
         return pd.DataFrame()
-    return paired(pd.concat(frames), [*by, "correction"], statistic, rng=rng, **settings)
+    return paired(pd.concat(frames), [*by, "correction"], _scores, rng=rng, **settings)
+
+
+def _scores(part, w):
+    return scores_of(part, w) | {"ranked_score": part["ranked_score"].mean()}
 
 
 def _called(part, q, gold, levels):
-    """The leading option of each row, and its losses over all options, or over levels."""
+    """The leading option of each row, and how far the called level is off, for levels."""
     right = np.zeros_like(q)
     right[np.arange(len(gold)), gold] = 1
     gap = np.cumsum(np.nan_to_num(q) - right, axis=1)
     return part.assign(
         confidence=np.clip(np.nanmax(q, axis=1), 0, 1),
         correct=(np.nanargmax(q, axis=1) == gold).astype(float),
-        brier_options=np.nansum((q - right) ** 2, axis=1),
         ranked_score=(gap**2).sum(axis=1) / (q.shape[1] - 1) if levels else np.nan,
     )

@@ -5,7 +5,6 @@ it adds is of two kinds: *judging* (telling which candidate is right, from the c
 and *knowing* (having the answer itself); they are reported apart.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -14,7 +13,7 @@ import pandas as pd
 from medcal_nb.measure.rows import parts_by
 
 from .fusion import BY, complete, pooled
-from .maps import RecalibrationWarning, by_fold, fit, folds_of
+from .maps import by_fold, fit, folds_of
 from .paired import means, paired
 
 _WHO = ("pool", "alone", "fused")
@@ -44,18 +43,12 @@ def expert_split_table(
         and brier_change, fused - pool, with low and high of the bootstrap paired by image.
     """
     seed, frames = int(rng.integers(2**63)), []
-    for key, part in parts_by(graded, BY):
+    for _, part in parts_by(graded, BY):
         present = set(part["strategy"])
         pool = [s for s in strategies if s in present]
         for expert in [name for name in experts if name in present]:
             ballots, _ = complete(part, [*pool, expert])
             if (fold := folds_of(ballots.items, seed)) is None:
-                where, n = " ".join(map(str, key.values())), len(ballots.items)
-                warnings.warn(
-                    f"expert: {where}: {expert} shares {n} items with the strategies; left out",
-                    RecalibrationWarning,
-                    stacklevel=2,
-                )
                 continue
             frame = ballots.items.assign(expert=expert, role=experts[expert])
             for name, voters in zip(_WHO, (pool, [expert], [*pool, expert]), strict=True):

@@ -37,6 +37,7 @@ _LEAST_SHARE = 0.8  # of the items that a strategy must have answered
 _SMALL = frozenset(("a", "an", "the"))
 _SYSTEM = ["system", "correction", "kind", "left_out"]
 BY = ("model", "dataset")
+_ASKED = ("question_type", "options", "option_probabilities", "new_tokens")
 _OWN = ["strategy", "answer", "confidence", "correct", "option_probabilities", "n_answers",
         "new_tokens"]  # fmt: skip
 
@@ -62,19 +63,18 @@ def one_answer(graded: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """
     if graded["answer"].notna().any():
         return graded, ""
-    item = [graded[column] for column in (*BY, "item_id")]
-    differ = graded["correct"].astype("Float64").groupby(item).transform("nunique") > 1
-    n, lost = (len(rows[[*BY, "item_id"]].drop_duplicates()) for rows in (graded, graded[differ]))
-    left_out = (
-        f"; {lost:,} of {n:,} answers that are graded differently by strategy are left out"
-        if lost
-        else ""
-    )
+    item = [*BY, "item_id"]
+    grades = graded["correct"].astype("Float64").groupby([graded[column] for column in item])
+    differ = grades.transform("nunique") > 1
+    items = graded[item].assign(differ=differ).drop_duplicates()
     told = (
         "No text of an answer is told here: every strategy is taken to judge the model's one answer"
-        f" to an item, so that fusing joins confidences, not answers{left_out}."
+        " to an item, so that fusing joins confidences, not answers; of these answers "
+        f"{items['differ'].sum():,} of {len(items):,} are graded differently by strategy and left "
+        "out."
     )
-    return graded[~differ].assign(answer="the answer"), told * (graded["strategy"].nunique() > 1)
+    several = graded["strategy"].nunique() > 1
+    return graded[~differ].assign(answer="the answer"), told if several else ""
 
 
 def voters(
@@ -114,40 +114,35 @@ class Ballots:
     items : DataFrame
         One row per item, by its id: the columns that do not depend on the strategy.
     candidates : DataFrame
-        The different answers to the items: item_id, answer as first written, correct.
+        The different answers to the items: item_id, name, answer as first written, correct.
     p : DataFrame
         Candidates in rows, strategies in columns: the probability that the strategy gives the
         candidate, NaN where it has no answer to the item.
-    own : DataFrame
-        The same rows and columns: is the candidate the strategy's own answer?
+    named : DataFrame
+        Items in rows, strategies in columns: the name of the candidate that is the strategy's own
+        answer, missing where it has none.
     tokens : DataFrame
-        Items in rows, strategies in columns: tokens written, NaN where no row tells them.
+        The same rows and columns: tokens written, NaN where no row tells them.
     """
 
     items: pd.DataFrame
     candidates: pd.DataFrame
     p: pd.DataFrame
-    own: pd.DataFrame
+    named: pd.DataFrame
     tokens: pd.DataFrame
 
     def of(self, strategies: Sequence[str]) -> "Ballots":
         """The ballots of some strategies, on the candidates that they name."""
-        at, names = self.own[strategies].any(axis=1), list(strategies)
-        return Ballots(
-            self.items, self.candidates[at], self.p.loc[at, names], self.own.loc[at, names],
-            self.tokens[names],
-        )  # fmt: skip
+        named, tokens = self.named[strategies], self.tokens[strategies]
+        own = named.loc[self.candidates["item_id"]].eq(self.candidates["name"].to_numpy(), axis=0)
+        at = own.any(axis=1).to_numpy()
+        return Ballots(self.items, self.candidates[at], self.p.loc[at, strategies], named, tokens)
 
     def part(self, keep) -> "Ballots":
         """The ballots of some items."""
-        items, tokens = self.items[keep], self.tokens[keep]
-        at = self.candidates["item_id"].isin(items.index)
-        return Ballots(items, self.candidates[at], self.p[at], self.own[at], tokens)
-
-    def answered(self) -> pd.DataFrame:
-        """Items in rows, strategies in columns: did the strategy answer?"""
-        own = self.own.groupby(self.candidates["item_id"]).any()
-        return own.reindex(self.items.index, fill_value=False)
+        at = self.candidates["item_id"].isin(self.items.index[keep])
+        items, named, tokens = (frame[keep] for frame in (self.items, self.named, self.tokens))
+        return Ballots(items, self.candidates[at], self.p[at], named, tokens)
 
     def graded(self) -> np.ndarray:
         """(items,): are all candidates graded?"""
@@ -155,56 +150,54 @@ class Ballots:
         return ~self.items.index.isin(lacking)
 
 
-def make_ballots(graded: pd.DataFrame, strategies: Sequence[str]) -> Ballots:
+def make_ballots(graded: pd.DataFrame, strategies: list[str]) -> Ballots:
     """Ballots of some strategies, from the graded answers of one model and data set."""
-    v = graded[graded["strategy"].isin(strategies)]
+    columns = dict.fromkeys([*graded, *_ASKED])
+    v = graded[graded["strategy"].isin(strategies)].reindex(columns=list(columns))
     items = v.drop_duplicates("item_id").set_index("item_id", drop=False).sort_index()
     items = items.drop(columns=_OWN, errors="ignore").rename_axis(None)
-    tokens = v.assign(new_tokens=pd.to_numeric(v.get("new_tokens", np.nan)))
-    tokens = tokens.pivot(index="item_id", columns="strategy", values="new_tokens").astype(float)
-    tokens = tokens.fillna(0) if tokens.notna().any(axis=None) else tokens
     said = v[v["answer"].notna() & v["confidence"].notna()]
     said = said.assign(name=said["answer"].map(plain_answer))
     candidates = said.groupby(["item_id", "name"], sort=False)[["answer", "correct"]].first()
     candidates = candidates.reset_index().sort_values("item_id", kind="stable", ignore_index=True)
-    votes = _spread(v, said, candidates)
-    p, own = (votes.pivot(index="at", columns="strategy", values=name) for name in ("p", "own"))
-    names = list(strategies)
-    return Ballots(
-        items, candidates, p.reindex(columns=names), own.eq(True).reindex(columns=names),
-        tokens.reindex(columns=names),
-    )  # fmt: skip
+    p = _spread(v, said, candidates).pivot(index="at", columns="strategy", values="p")
+    named = said.pivot(index="item_id", columns="strategy", values="name")
+    tokens = v.assign(new_tokens=pd.to_numeric(v["new_tokens"]))
+    tokens = tokens.pivot(index="item_id", columns="strategy", values="new_tokens").astype(float)
+    tokens = tokens.fillna(0) if tokens.notna().any(axis=None) else tokens
+    named, tokens = (
+        frame.reindex(index=items.index, columns=strategies) for frame in (named, tokens)
+    )
+    return Ballots(items, candidates, p.reindex(columns=strategies), named, tokens)
 
 
 def _spread(v, said, candidates):
     """Every answer with every candidate ``at`` its item, and the probability ``p`` it gives it."""
-    options = said.get("option_probabilities", pd.Series(None, said.index, dtype=object))
     said = said[["item_id", "strategy", "name", "confidence"]].assign(
-        shares=[
-            {plain_answer(name): float(share) for name, share in told.items()}
-            if isinstance(told, Mapping)
-            else {}
-            for told in options
-        ]
+        shares=[_shares(options) for options in said["option_probabilities"]]
     )
     each = candidates[["item_id", "name"]].rename(columns={"name": "candidate"})
     votes = said.merge(each.rename_axis("at").reset_index(), on="item_id")
-    own, c = votes["name"] == votes["candidate"], votes["confidence"].astype(float)
-    rest = (1 - c) / votes["item_id"].map(_others(v, candidates)).clip(lower=1)
+    c = votes["confidence"].astype(float)
+    others = votes["item_id"].map(_others(v, candidates)).astype(float).clip(lower=1)
     told = [
         shares.get(k, np.nan) for shares, k in zip(votes["shares"], votes["candidate"], strict=True)
     ]
-    p = pd.Series(told, votes.index, dtype=float).fillna(c.where(own, rest))
-    return votes.assign(own=own, p=p)
+    spread = c.where(votes["name"] == votes["candidate"], (1 - c) / others)
+    return votes.assign(p=pd.Series(told, votes.index, dtype=float).fillna(spread))
+
+
+def _shares(options):
+    named = options.items() if isinstance(options, Mapping) else ()
+    return {plain_answer(name): float(share) for name, share in named}
 
 
 def _others(v, candidates):
     """By item, over how many other answers the rest of a confidence is spread."""
-    size = pd.Series(2.0, v.index).where(v.get("question_type", v["item_id"]) == "closed", 0)
+    size = np.where(v["question_type"] == "closed", 2.0, 0)
     for column in ("options", "option_probabilities"):
-        if column in v:
-            size = np.fmax(size, [len(o) if hasattr(o, "__len__") else 0 for o in v[column]])
-    size = size.groupby(v["item_id"]).max()
+        size = np.fmax(size, [len(o) if hasattr(o, "__len__") else 0 for o in v[column]])
+    size = pd.Series(size, v.index).groupby(v["item_id"]).max()
     return (size - 1).where(size > 1, candidates.groupby("item_id").size())
 
 
@@ -341,9 +334,8 @@ def fused_answers(
 
 def _enough(part, voters, expert, where):
     """Those who answered enough of the items, with a warning for each other."""
-    part = part[part["strategy"].isin([*voters, expert])]
-    said = part["answer"].notna() & part["confidence"].notna()
-    share = said.groupby(part["strategy"]).sum() / part["item_id"].nunique()
+    present = [s for s in [*voters, expert] if s in set(part["strategy"])]
+    share = make_ballots(part, present).named.notna().mean()
     for s, few in share[share < _LEAST_SHARE].items():
         warnings.warn(
             f"fusion: {where}: {s} answered {100 * few:.0f} % of the items, less than "
@@ -351,7 +343,7 @@ def _enough(part, voters, expert, where):
             RecalibrationWarning,
             stacklevel=3,
         )
-    kept = [s for s in [*voters, expert] if share.get(s, 0) >= _LEAST_SHARE]
+    kept = list(share.index[share >= _LEAST_SHARE])
     if not set(kept) - {expert}:
         raise ValueError(
             f"fusion: {where}: no strategy answered {100 * _LEAST_SHARE:.0f} % of the items"
@@ -359,10 +351,10 @@ def _enough(part, voters, expert, where):
     return kept
 
 
-def complete(part: pd.DataFrame, strategies: Sequence[str]) -> tuple[Ballots, int]:
+def complete(part: pd.DataFrame, strategies: list[str]) -> tuple[Ballots, int]:
     """Ballots on the items that all of the strategies answered, and how many others there are."""
     ballots = make_ballots(part, strategies)
-    keep = ballots.answered().all(axis=1).to_numpy() & ballots.graded()
+    keep = ballots.named.notna().all(axis=1).to_numpy() & ballots.graded()
     return ballots.part(keep), int((~keep).sum())
 
 
@@ -377,7 +369,7 @@ def _systems(full, expert, fold):
         own, kind = pooled(full, voters, name=name), "fusion" if len(voters) > 1 else "strategy"
         if name == expert:
             kind, others = "expert", full.tokens.drop(columns=expert).sum(axis=1, skipna=False)
-            judged = own.get("question_type", own["answer"]).isin(["closed", "choice"])
+            judged = own["question_type"].isin(["closed", "choice"])
             own["new_tokens"] += others.where(~judged, 0)
         yield tagged(own, kind)
         c, y = own["confidence"].to_numpy(float), own["correct"].to_numpy(float)
@@ -447,18 +439,12 @@ def fusion_change_table(
         strategy, the one chosen most often), brier, rival_brier and ``change`` (fusion - rival,
         below 0 is better) with low and high; p and p_holm (over all rows of a rival) of no
         difference, and conclusion from p_holm: "better", "worse" or "no difference shown".
-
-    Raises
-    ------
-    ValueError
-        If no Platt-corrected strategy is there.
     """
     frames = []
     for _, part in parts_by(fused, BY):
         platt, rows = part[part["correction"] == "platt"], part[part["kind"] == "fusion"]
         rivals = {"best strategy": _best(platt[platt["kind"] == "strategy"])}
-        if (platt["kind"] == "expert").any():
-            own = platt[platt["kind"] == "expert"].set_index("item_id")
+        if len(own := platt[platt["kind"] == "expert"].set_index("item_id")):
             rivals["expert"] = (own["loss"], own["system"].iloc[0])
         frames += [
             rows.assign(rival=rival, rival_is=name, rival_loss=rows["item_id"].map(loss))
@@ -485,8 +471,6 @@ def fusion_change_table(
 
 def _best(single):
     """Losses by item of the strategy that is best on the other folds, and the usual one's name."""
-    if single.empty:
-        raise ValueError("fused: no Platt-corrected strategy to compare with")
     wide = single.pivot(index="item_id", columns="system", values="loss")
     fold = single.drop_duplicates("item_id").set_index("item_id")["fold"].reindex(wide.index)
     names = {k: wide[fold != k].mean().idxmin() for k in fold.unique()}
@@ -535,17 +519,16 @@ def abstention_table(
         for system, voters in systems(present, expert).items():
             frame = pooled(ballots, voters, name=system)
             rows = frame[frame["confidence"].notna()]
-            c, y = rows["confidence"].to_numpy(float), rows["correct"].to_numpy(float)
             if (fold := folds_of(rows, seed)) is None:
                 continue
-            silent, b = len(frame) - len(rows), y.mean()
+            c, y = rows["confidence"].to_numpy(float), rows["correct"].to_numpy(float)
+            silent = np.full(len(frame) - len(rows), y.mean() * (1 - y.mean()))
             moved = {"as stated": c, "platt": by_fold(fit, c, y, fold)}
             for correction, p in moved.items():
-                loss = ((p - y) ** 2).sum()
+                loss = (p - y) ** 2
                 row = {"system": system, "correction": correction, "n_items": len(frame)}
-                row |= {"n_abstained": silent, "brier": loss / len(rows)}
-                row |= {"brier_all": (loss + silent * b * (1 - b)) / len(frame)}
-                out.append(key | row)
+                row |= {"n_abstained": len(silent), "brier": loss.mean()}
+                out.append(key | row | {"brier_all": np.append(loss, silent).mean()})
     return pd.DataFrame(out)
 
 

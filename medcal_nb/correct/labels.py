@@ -1,6 +1,7 @@
 """How many target labels until refitting beats a carried-over map?"""
 
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -92,17 +93,15 @@ def label_efficiency_study(
         If no size is within reach, or images of one side are in another.
     """
     method, seed = check_method(method), int(rng.integers(2**63))
-    left, right = measured(source), measured(target)
-    refuse_shared(left, right, "source and target")
-    held = None if judged is None else measured(judged)
-    if held is not None:
-        refuse_shared(right, held, "in target and judged")
-        refuse_shared(left, held, "in source and judged")
+    sides = [measured(rows) for rows in (source, target, judged) if rows is not None]
+    names = zip(("source", "target", "judged"), sides, strict=False)
+    for (one, fitted), (other, rows) in combinations(names, 2):
+        refuse_shared(fitted, rows, f"{one} and {other}")
     tail, rows, medians = [(1 - level) / 2, (1 + level) / 2], [], {}
     again = np.random.default_rng([seed, 2])
     picked = again.integers(n_draws, size=(n_resamples, min(n_draws, _DRAWS_AGAIN)))
     about = {name: target[name].iloc[0] for name in BY} | {"method": method}
-    for n, name, drawn in _curves(left, right, held, method, sizes, n_draws, n_resamples, seed):
+    for n, name, drawn in _curves(sides, method, sizes, n_draws, n_resamples, seed):
         low, high = np.quantile(drawn[:, 0], tail)
         ends = {"median": np.median(drawn[:, 0]), "low": low, "high": high}
         rows.append(about | {"n": n, "map": name} | ends)
@@ -131,20 +130,20 @@ def _needed(n, curves, tail) -> dict:
     }  # fmt: skip
 
 
-def _curves(left, right, held, method, sizes, n_draws, n_resamples, seed):
+def _curves(sides, method, sizes, n_draws, n_resamples, seed):
     """(n, map, Brier scores (draws, 1 + resamples of the judged images)) for sizes within reach."""
     from scipy.sparse import csr_array
 
-    family, judged = FAMILIES[method], right if held is None else held
-    stated = [rows["confidence"].to_numpy(float) for rows in (left, right, judged)]
+    family, right, judged = FAMILIES[method], sides[1], sides[-1]
+    stated = [rows["confidence"].to_numpy(float) for rows in sides]
     clip = choose_clip(np.concatenate(stated))
-    taught, learn, judge = (arrays_of(rows, method) for rows in (left, right, judged))
+    taught, learn, judge = (arrays_of(rows, method) for rows in (sides[0], right, judged))
     sx, fx, jx = (family.features(c, clip) for c, _ in (taught, learn, judge))
     y, truth = (rows["correct"].to_numpy(float) for rows in (right, judged))
     start = family.fit(sx, taught[1], np.ones((1, len(sx))))
     rng = np.random.default_rng([seed, 0])
-    order, hold = _orders(image_labels(right), n_draws, held is None, rng)
-    hold = hold if held is None else np.ones((1, len(held)))
+    order, hold = _orders(image_labels(right), n_draws, len(sides) == 2, rng)
+    hold = hold.astype(float) if len(sides) == 2 else np.ones((1, len(judged)))
     drawn = Resamples(image_labels(judged), n_resamples, np.random.default_rng([seed, 1]))
     at = np.arange(len(truth)), drawn.codes(image_labels(judged))
     image = csr_array((np.ones(len(truth)), at), shape=(len(truth), len(drawn.names)))
@@ -156,11 +155,11 @@ def _curves(left, right, held, method, sizes, n_draws, n_resamples, seed):
 
     carried = family.apply(start, jx)
     x, xj = (logit(family.apply(start, features), clip)[0] for features in (fx, jx))
-    same = {"raw": scored(stated[2][None]), "source": scored(carried)}
+    same = {"raw": scored(stated[-1][None]), "source": scored(carried)}
     for n in sizes:
-        if (order < np.inf).sum(axis=1).min() < n:
+        if order.max(axis=1).min() + 1 < n:
             continue
-        w = (order < n).astype(float)
+        w = ((order >= 0) & (order < n)).astype(float)
         refit = family.apply(family.fit(fx, learn[1], w), jx)
         slope, intercept = adapt(x, y, w).T[:, :, None]
         maps = {"target": scored(refit), "adapted": scored(expit(slope * xj + intercept))}
@@ -169,13 +168,11 @@ def _curves(left, right, held, method, sizes, n_draws, n_resamples, seed):
 
 
 def _orders(images, n_draws, hold_half, rng):
-    """Each row's place in its draw's order of labels, (draws, n), and the rows held out."""
+    """Each row's place in its draw's order of labels, (draws, n), -1 or less where it is held out.
+
+    Also which rows are."""
     names, code = np.unique(images, return_inverse=True)
-    n_hold = round(hold_half * len(names) / 2)
-    hold, order = np.zeros((n_draws, len(code))), np.full((n_draws, len(code)), np.inf)
-    for d in range(n_draws):
-        place = rng.permutation(len(names))[code]
-        hold[d] = place < n_hold
-        free = np.flatnonzero(place >= n_hold)
-        order[d, free[np.argsort(place[free], kind="stable")]] = np.arange(len(free))
-    return order, hold
+    place = np.array([rng.permutation(len(names)) for _ in range(n_draws)])[:, code]
+    hold = place < round(hold_half * len(names) / 2)
+    order = place.argsort(axis=1, kind="stable").argsort(axis=1)
+    return order - hold.sum(axis=1, keepdims=True), hold

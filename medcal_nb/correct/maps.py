@@ -9,7 +9,7 @@ for tables of graded answers, one map for each model and strategy.
 import hashlib
 import json
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from pathlib import Path
@@ -137,10 +137,9 @@ def _checked(method, confidence):
         raise ValueError(f"options: expected shape (n, k) with k >= 2, got {p.shape}")
     bad = ((p < 0) | (p > 1 + 1e-6)).any(axis=1) | ~(np.nansum(p, axis=1) > 0)
     if bad.any():
-        first = int(np.argmax(bad))
         raise ValueError(
-            f"options: {bad.sum()} of {len(p)} rows are no probabilities, "
-            f"the first at position {first} ({p[first].tolist()})"
+            f"options: {bad.sum()} of {len(p)} rows are no probabilities, the first at position "
+            f"{bad.argmax()}"
         )
     return p / np.nansum(p, axis=1, keepdims=True)
 
@@ -214,11 +213,10 @@ def fit(
     """
     method = check_method(method)
     if method == "temperature":
-        c, y = _checked(method, confidence), np.asarray(correct)
-        if len(y) != len(c) or (y >= c.shape[1]).any():
-            raise ValueError("correct: expected the index of the right option of every row")
-        y = y.astype(int)
-        gold = c[np.arange(len(c)), np.maximum(y, 0)]
+        c, y = _checked(method, confidence), np.asarray(correct, int)
+        if len(y) != len(c):
+            raise ValueError(f"correct: {len(y)} indices for {len(c)} rows of options")
+        gold = c[np.arange(len(c)), y]
         if np.isnan(gold[y >= 0]).any():
             raise ValueError("correct: the right option of a row is one that it lacks")
         right, top = (gold >= np.nanmax(c, axis=1))[y >= 0], np.nanmax(c, axis=1)
@@ -523,12 +521,3 @@ def load_maps(path: str | Path) -> tuple[dict[tuple, Recalibrator], tuple[str, .
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: not a file of maps ({error})") from None
     return maps, by
-
-
-def warnings_of(function: Callable, *args, **kwargs):
-    """The result of a call, and what it warned of as a list of texts."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", RecalibrationWarning)
-        result = function(*args, **kwargs)
-    texts = [str(w.message) for w in caught if issubclass(w.category, RecalibrationWarning)]
-    return result, list(dict.fromkeys(texts))

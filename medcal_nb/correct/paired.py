@@ -33,10 +33,6 @@ class Resamples:
         """Position of each row's image."""
         return self.names.get_indexer(labels)
 
-    def of(self, labels) -> np.ndarray:
-        """(1 + resamples, rows): how often each row is drawn."""
-        return self.counts[:, self.codes(labels)]
-
 
 def interval(draws: np.ndarray, level: float) -> tuple[float, float, float]:
     """(estimate, low, high) from the estimate (first) and its resamples (the rest).
@@ -117,18 +113,15 @@ def weighted_auroc(confidence, correct, weights, fold=None) -> np.ndarray:
     Maps of different folds put their confidences on different scales. With ``fold`` given,
     pairs are counted within folds alone: :math:`\sum_k A_k n_k^+ n_k^- / \sum_k n_k^+ n_k^-`.
     """
-    wins, pairs = np.zeros(len(weights)), np.zeros(len(weights))
-    fold = np.zeros(len(confidence)) if fold is None else np.asarray(fold)
+    from scipy.sparse import csr_array
+
+    wins, pairs, y = np.zeros(len(weights)), np.zeros(len(weights)), np.asarray(correct, float)
+    fold = np.zeros(len(y)) if fold is None else np.asarray(fold)
     for k in pd.unique(fold):
-        own = fold == k
-        values, at = np.unique(np.asarray(confidence, float)[own], return_inverse=True)
-        order = np.argsort(at, kind="stable")
-        starts = np.searchsorted(at[order], np.arange(len(values)))
-        right = weights[:, own] * np.asarray(correct, float)[own]
-        right = np.add.reduceat(right[:, order], starts, axis=1)
-        wrong = np.add.reduceat(weights[:, own][:, order], starts, axis=1) - right
-        below = np.cumsum(wrong, axis=1) - wrong / 2
-        wins += (right * below).sum(axis=1)
+        own = np.flatnonzero(fold == k)
+        at = np.arange(len(own)), np.unique(np.asarray(confidence)[own], return_inverse=True)[1]
+        right, wrong = (weights[:, own] @ csr_array((side[own], at)) for side in (y, 1 - y))
+        wins += (right * (np.cumsum(wrong, axis=1) - wrong / 2)).sum(axis=1)
         pairs += right.sum(axis=1) * wrong.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(pairs > 0, wins / pairs, np.nan)

@@ -81,7 +81,7 @@ def carry_title(rows: pd.DataFrame, needed: pd.DataFrame, *, source: str, target
 
 def _labels(needed, name):
     if np.isinf(needed[name]):
-        return f"more than {needed['n_max']:,}"
+        return f"more than {needed['n_max']:,.0f}"
     least = needed[name] == needed["n_min"]
     return f"{needed[name]:,.0f}{' or fewer' if least else ''}"
 
@@ -131,17 +131,6 @@ def order_sentence(brier: pd.DataFrame, *, target: str) -> str:
     )
 
 
-def rate_sentence(brier: pd.DataFrame, *, model: str, strategy: str, target: str) -> str:
-    """How much a map of the target's own labels gets out of a confidence, beside one number."""
-    row = brier[(brier["model"] == model) & (brier["strategy"] == strategy)].iloc[0]
-    own, rate = row["loss_target"], row["loss_rate"]
-    return (
-        f"With labels of {target} themselves the Brier score of {model}, {strategy}, is {own:.3f} "
-        f"(as stated {row['loss_raw']:.3f}, carried over {row['loss_source']:.3f}); one number for "
-        f"all answers, the share right, scores {rate:.3f}: the confidence adds {rate - own:.3f}."
-    )
-
-
 # --- what stays, and what a map is good for -------------------------------------------------------
 
 
@@ -178,15 +167,6 @@ def yield_sentence(table: pd.DataFrame, strategy: str) -> str:
     )
 
 
-def parts_sentence(parts: pd.DataFrame) -> str:
-    """The mean of each part, with how many rows' intervals lie above 0."""
-    told = [
-        f"{name} {rows['value'].mean():+.3f} ({_of(rows['low'] > 0)} above 0)"
-        for name, rows in parts.groupby("part", sort=False)
-    ]
-    return f"Mean change of the Brier score by part: {', '.join(told)}."
-
-
 def modalities_title(pairs: pd.DataFrame) -> str:
     """How many of the maps from elsewhere help, and how many harm."""
     away = pairs[pairs["fitted_on"] != pairs["applied_to"]]
@@ -209,14 +189,6 @@ def system_name(row) -> str:
     return row["system"] + {"platt": " with Platt"}.get(row["correction"], " as stated")
 
 
-def systems_title(table: pd.DataFrame) -> str:
-    """Who has the lowest Brier score of each kind, from one model's rows of a table of fusions."""
-    best = table.loc[table.groupby("kind")["brier"].idxmin()].sort_values("brier")
-    told = [f"{row['brier']:.3f} ({system_name(row)})" for row in best.to_dict("records")]
-    named = [f"{kind} {found}" for kind, found in zip(best["kind"], told, strict=True)]
-    return f"Lowest Brier score by kind: {', '.join(named)}"
-
-
 def change_title(table: pd.DataFrame) -> str:
     """Does fusing help, from a table of changes: rival by rival."""
     names = {"best strategy": "the best single way of asking", "expert": "the expert alone"}
@@ -227,27 +199,6 @@ def change_title(table: pd.DataFrame) -> str:
         for rival, part in table.groupby("rival", sort=False)
     ]
     return f"With the same labels, {'; '.join(told)}"
-
-
-def falls(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of a table of image reliance with falls in place of changes, for a scatter."""
-    out = table.assign(label=table["system"])
-    for name in ("accuracy", "confidence"):
-        for end, other in (("", ""), ("_low", "_high"), ("_high", "_low")):
-            out[f"{name}_fall{end}"] = -table[f"{name}_change{other}"]
-    return out
-
-
-def image_title(table: pd.DataFrame) -> str:
-    """Does confidence notice that the image is gone, from one model's as stated rows."""
-    accuracy, confidence = (
-        -100 * table[f"{k}_change"].median() for k in ("accuracy", "confidence")
-    )
-    return (
-        f"Without the image accuracy falls by {accuracy:.0f} points and confidence by "
-        f"{confidence:.0f}; {_of(table['excess_low'] > 0)} confidences miss the image too little, "
-        f"{(table['excess_high'] < 0).sum()} too much"
-    )
 
 
 def agreement_title(table: pd.DataFrame) -> str:

@@ -79,12 +79,13 @@ def refuse_shared(fitted: pd.DataFrame, judged: pd.DataFrame, names: str) -> Non
 
 def pairs(graded, source, target) -> Iterator[tuple]:
     """(key, source rows, target rows) of each group that has both, measured rows only."""
-    left, right = select(graded, source), select(graded, target)
+    left, right, found = select(graded, source), select(graded, target), False
     refuse_shared(left, right, "source and target")
     left = measured(left)
     for key, rows in parts_by(measured(right), BY):
         own = rows_where(left, key)
         if len(own) >= 2 * N_FOLDS and len(set(image_labels(rows))) >= N_FOLDS:
+            found = True
             yield key, own, rows
         elif len(own):
             warnings.warn(
@@ -93,6 +94,8 @@ def pairs(graded, source, target) -> Iterator[tuple]:
                 RecalibrationWarning,
                 stacklevel=3,
             )
+    if not found:
+        raise ValueError("no model and strategy has enough answers in both source and target")
 
 
 # --- maps on resamples --------------------------------------------------------------------------
@@ -121,6 +124,7 @@ class Pair:
         self.sides, self.drawn = (left, right), drawn
         self.clip = choose_clip(np.r_[left["confidence"], right["confidence"]].astype(float))
         self.folds = np.zeros(len(left), int), folds_of(right, seed)
+        self.options = all(option_rows(rows).all() for rows in self.sides)
         self.codes = [d.codes(image_labels(r)) for d, r in zip(drawn, self.sides, strict=True)]
 
     def losses(self, method: str, *, also: Sequence[str] = ()) -> tuple[dict, tuple]:
@@ -289,45 +293,41 @@ def transfer_study(
         If a selection is empty, an image is both source and target, or no group has enough.
     """
     methods = [check_method(m) for m in methods]
-    seed, rows, costs = int(rng.integers(2**63)), [], []
-    drawn = draw_sides(graded, source, target, n_resamples, seed)
-    for key, left, right in pairs(graded, source, target):
-        pair = Pair(left, right, drawn, seed=seed)
-        info = _about(left, right, drawn[1], level) | {"clip": pair.clip}
+    rows, costs = [], []
+    for key, pair in _drawn(graded, source, target, n_resamples, rng):
+        info = _about(pair, level)
         for method in methods:
-            if method != "temperature" or _all_options(left, right):
+            if method != "temperature" or pair.options:
                 for row, cost in _rows(pair, method, level, more, margin):
                     rows.append(key | {"method": method} | info | row)
                     costs.append(cost)
     if not rows:
-        only = " with the probabilities of all options" if methods == ["temperature"] else ""
-        raise ValueError(f"no model and strategy has enough answers in source and target{only}")
+        raise ValueError("no model and strategy with the probabilities of all options")
     return TransferStudy(_holm(pd.DataFrame(rows), level), np.array(costs), level)
 
 
-def _all_options(left, right):
-    return option_rows(left).all() and option_rows(right).all()
-
-
-def draw_sides(graded, source, target, n_resamples, seed) -> tuple[Resamples, Resamples]:
-    """Resamples of all images of either side, so that rows on the same images move together."""
-    return tuple(
+def _drawn(graded, source, target, n_resamples, rng) -> Iterator[tuple]:
+    """(key, Pair) of each group; rows on the same images see the same resamples of them."""
+    seed = int(rng.integers(2**63))
+    drawn = [
         Resamples(
             image_labels(select(graded, where)), n_resamples, np.random.default_rng([seed, k])
         )
         for k, where in ((1, source), (2, target))
-    )
+    ]
+    for key, left, right in pairs(graded, source, target):
+        yield key, Pair(left, right, drawn, seed=seed)
 
 
-def _about(left, right, drawn, level):
+def _about(pair, level):
     """What a reader must know beside the losses: sizes, accuracy, discrimination."""
+    (left, right), codes = pair.sides, pair.codes[1]
     c, y = right["confidence"].to_numpy(float), right["correct"].to_numpy(float)
-    codes, at = drawn.codes(image_labels(right)), gathered(c, _CELLS)
-    draws = weighted_auroc(at, y, drawn.counts[:, codes])
+    draws = weighted_auroc(gathered(c, _CELLS), y, pair.drawn[1].counts[:, codes])
     if 0 < y.mean() < 1:
         draws[0] = auroc(c, y)
     sizes = {"n_source": len(left), "n_target": len(right), "n_images": len(set(codes))}
-    return sizes | {"accuracy": y.mean()} | with_ends({"auroc": draws}, level)
+    return sizes | with_ends({"accuracy": y.mean(), "auroc": draws}, level) | {"clip": pair.clip}
 
 
 CHANGES = {"carry_change": ("source", "raw"), "refit_change": ("target", "raw"),
@@ -400,10 +400,8 @@ def transfer_summary(study: TransferStudy) -> pd.DataFrame:
     for (method, loss), part in study.table.groupby(["method", "loss"], sort=False):
         if loss == "ece":
             continue
-        own = study.cost[part.index.to_numpy()]
-        models = np.stack(
-            [own[(part["model"] == m).to_numpy()].mean(axis=0) for m in part["model"].unique()]
-        )
+        own = pd.DataFrame(study.cost[part.index])
+        models = own.groupby(part["model"].to_numpy(), sort=False).mean().to_numpy()
         row = {"method": method, "loss": loss, "rows": len(part), "models": len(models)}
         row |= with_ends({"cost": models.mean(0), "spread": models.std(0)}, study.level)
         if loss == "brier":
@@ -451,20 +449,16 @@ def gap_table(
         One row per model, strategy and part: n, scaled ("temperature" or "log_odds"), value,
         low, high.
     """
-    seed, rows = int(rng.integers(2**63)), []
-    drawn = draw_sides(graded, source, target, n_resamples, seed)
-    for key, left, right in pairs(graded, source, target):
-        pair = Pair(left, right, drawn, seed=seed)
-        scaled = "temperature" if _all_options(left, right) else "log_odds"
-        loss, about = {}, {"n": len(right), "scaled": scaled}
+    rows = []
+    for key, pair in _drawn(graded, source, target, n_resamples, rng):
+        scaled = "temperature" if pair.options else "log_odds"
+        loss, about = {}, {"n": len(pair.sides[1]), "scaled": scaled}
         for short, method in (("T", scaled), ("P", "platt"), ("I", "isotonic")):
             found = pair.losses(method, also=["moved"] if short == "P" else [])[0]["brier"]
             loss |= {f"{short} {name}": draws for name, draws in found.items()}
         for part, (a, b) in _PARTS.items():
             value, low, high = interval(loss[a] - loss[b], level)
             rows.append(key | about | {"part": part, "value": value, "low": low, "high": high})
-    if not rows:
-        raise ValueError("no model and strategy has enough answers in both source and target")
     return pd.DataFrame(rows)
 
 
@@ -472,7 +466,7 @@ def gap_table(
 
 
 def modality_matrix(
-    graded: pd.DataFrame, *, column: str = "modality", others: pd.DataFrame | None = None,
+    graded: pd.DataFrame, *, others: pd.DataFrame, column: str = "modality",
     method: str = "platt", level: float = 0.95, n_resamples: int = 300, rng: np.random.Generator,
 ) -> pd.DataFrame:  # fmt: skip
     """Fit on one modality, use on another: the change of the Brier score for every pair.
@@ -481,10 +475,10 @@ def modality_matrix(
     ----------
     graded : DataFrame
         Of one model and strategy.
+    others : DataFrame
+        More answers to fit on, of other values in that column.
     column : str
         Whose values are crossed.
-    others : DataFrame, optional
-        More answers to fit on, of other values in that column.
 
     Returns
     -------
@@ -497,8 +491,7 @@ def modality_matrix(
     method, seed, rows = check_method(method), int(rng.integers(2**63)), []
     parts = {k[column]: part for k, part in parts_by(measured(graded), column)}
     parts = {m: r for m, r in parts.items() if len(set(image_labels(r))) >= N_FOLDS}
-    more = [] if others is None else parts_by(measured(others), column)
-    fits = {k[column]: part for k, part in more} | parts
+    fits = {k[column]: part for k, part in parts_by(measured(others), column)} | parts
     drawn = {
         name: Resamples(image_labels(r), n_resamples, np.random.default_rng([seed, 1]))
         for name, r in fits.items()

@@ -55,7 +55,7 @@ def test_labels_are_drawn_from_one_pool_and_scored_on_another(rng):
     assert {row.n_star_low, row.n_star_high} <= {*settings["sizes"], np.inf}
     again, _ = label_efficiency_study(**settings, rng=np.random.default_rng(1))
     pd.testing.assert_frame_equal(again, table)  # resampling changes no estimate
-    for rows, told in ((pool, "in target and judged"), (source, "in source and judged")):
+    for rows, told in ((pool, "target and judged"), (source, "source and judged")):
         with pytest.raises(ValueError, match=f"images are both {told}"):
             label_efficiency_study(**(settings | {"judged": rows}), rng=rng)
 

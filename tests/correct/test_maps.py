@@ -10,20 +10,19 @@ import pytest
 from scipy.special import expit
 from scipy.special import logit as true_logit
 
-from medcal_nb.correct import (
+from medcal_nb.correct import RecalibrationWarning, Recalibrator, corrected, fit
+from medcal_nb.correct._families import FAMILIES
+from medcal_nb.correct.maps import (
     MAP_METHODS,
-    RecalibrationWarning,
-    Recalibrator,
     apply_maps,
-    corrected,
+    assign_folds,
+    choose_clip,
     cross_apply,
-    fit,
     fit_maps,
     load_maps,
+    option_arrays,
     save_maps,
 )
-from medcal_nb.correct._families import FAMILIES
-from medcal_nb.correct.maps import assign_folds, choose_clip, option_arrays
 from medcal_nb.measure import brier_score, ece, log_loss
 
 from .worlds import cross_fit, draw, with_options

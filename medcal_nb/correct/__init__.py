@@ -4,7 +4,6 @@
 from .agreement import agreement_table, model_agreement
 from .closeup import (
     correction_stages,
-    fitted_on_table,
     shifted_thresholds,
     stage_scores,
     stays_table,
@@ -24,17 +23,17 @@ from .fusion import (
     tokens_table,
     voters,
 )
-from .labels import label_efficiency_study, label_sides
+from .labels import label_efficiency_study
 from .looking import blank_pairs, image_reliance_table
 from .maps import RecalibrationWarning, Recalibrator, corrected, fit
 from .paired import images_note
 from .told import (
+    MAP_NAMES,
     agreement_title,
     carry_rows,
     carry_title,
     change_title,
     labels_sentence,
-    method_name,
     modalities_title,
     order_sentence,
     stays_sentence,

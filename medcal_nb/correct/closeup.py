@@ -74,34 +74,6 @@ def stage_scores(
     return table
 
 
-_FITTED_ON = {"raw": "as stated", "rate": "one number", "pooled": "both", "adapted": "adapted"}
-
-
-def fitted_on_table(transfer: pd.DataFrame, names: dict) -> pd.DataFrame:
-    """Rows of a transfer table as one line per method and what it was fitted on.
-
-    Parameters
-    ----------
-    names : dict
-        What a reader calls the labels of source and target.
-
-    Returns
-    -------
-    DataFrame
-        ``method`` ("any" where no map is fitted), ``fitted on`` and, per loss, its value with
-        ``_low`` and ``_high``.
-    """
-    lines: dict[tuple, dict] = {}
-    for row in transfer.to_dict("records"):
-        for key, name in (_FITTED_ON | names).items():
-            if pd.notna(row.get(f"loss_{key}", np.nan)):
-                method = "any" if key in ("raw", "rate") else row["method"]
-                line = lines.setdefault((method, name), {"method": method, "fitted on": name})
-                for end in ("", "_low", "_high"):
-                    line[f"{row['loss']}{end}"] = row[f"loss_{key}{end}"]
-    return pd.DataFrame(lines.values())
-
-
 def true_cost(
     graded: pd.DataFrame, fresh: pd.DataFrame, *, source: dict, target: dict, method: str,
     n_resamples: int = 200, rng: np.random.Generator,

@@ -83,16 +83,12 @@ def voters(
     """The graded answers that a fusion takes its votes from.
 
     The wanted models, strategies and rows where they exist, else all. Where there is one strategy
-    only, every model becomes a strategy of one "committee".
-    Where no row tells its answer, none is left out for it, and there is no committee: the answers
-    of two models are not the same one (see :func:`one_answer`).
+    only, every model becomes a strategy of one "committee", but not where no row tells its answer:
+    the answers of two models are not the same one (see :func:`one_answer`).
     """
-    texts = graded["answer"].notna()
-    told = graded[texts.groupby([graded["model"], graded["strategy"]]).transform("any")]
-    told = graded if told.empty else told
-    rows = rows_where(told, target)
+    rows = rows_where(graded, target)
     if rows.empty:
-        rows = told[told["dataset"] == list(told["dataset"].unique())[-1]]
+        rows = graded[graded["dataset"] == list(graded["dataset"].unique())[-1]]
     several = rows["model"].nunique() > 1 and rows["answer"].notna().any()
     if rows["strategy"].nunique() == 1 and several:
         return rows.assign(strategy=rows["model"], model="committee")
@@ -320,13 +316,12 @@ def fused_answers(
         where = " ".join(map(str, key.values()))
         voters = list(strategies or sorted(set(part["strategy"]) - {expert}))
         full, n_dropped = complete(part, _enough(part, voters, expert, where))
-        if len(full.items) < 2 * N_FOLDS or (fold := folds_of(full.items, seed)) is None:
-            raise ValueError(
-                f"fusion: {where}: only {len(full.items)} items were answered by all strategies"
-            )
+        n, fold = len(full.items), folds_of(full.items, seed)
+        if n < 2 * N_FOLDS or fold is None:
+            raise ValueError(f"fusion: {where}: only {n} items were answered by all strategies")
         both = pd.concat(_systems(full, expert, fold), ignore_index=True)
         both["loss"] = (both["confidence"] - both["correct"].astype(float)) ** 2
-        labels = round(len(full.items) * (N_FOLDS - 1) / N_FOLDS)
+        labels = round(n * (N_FOLDS - 1) / N_FOLDS)
         both["labels"] = np.where(both["correction"] == "as stated", 0, labels)
         frames.append(both.assign(n_dropped=n_dropped))
     return pd.concat(frames, ignore_index=True)
@@ -336,18 +331,16 @@ def _enough(part, voters, expert, where):
     """Those who answered enough of the items, with a warning for each other."""
     present = [s for s in [*voters, expert] if s in set(part["strategy"])]
     share = make_ballots(part, present).named.notna().mean()
+    least = f"{100 * _LEAST_SHARE:.0f} % of the items"
     for s, few in share[share < _LEAST_SHARE].items():
         warnings.warn(
-            f"fusion: {where}: {s} answered {100 * few:.0f} % of the items, less than "
-            f"{100 * _LEAST_SHARE:.0f} %; left out",
+            f"fusion: {where}: {s} answered {100 * few:.0f} %, less than {least}; left out",
             RecalibrationWarning,
             stacklevel=3,
         )
     kept = list(share.index[share >= _LEAST_SHARE])
     if not set(kept) - {expert}:
-        raise ValueError(
-            f"fusion: {where}: no strategy answered {100 * _LEAST_SHARE:.0f} % of the items"
-        )
+        raise ValueError(f"fusion: {where}: no strategy answered {least}")
     return kept
 
 
@@ -395,14 +388,12 @@ def scores_of(part, w) -> dict:
     without.
     """
     c, y = part["confidence"].to_numpy(float), part["correct"].to_numpy(float)
-    fold = part["fold"].to_numpy() if "fold" in part else np.zeros(len(part))
-    likely = np.clip(np.where(y == 1, c, 1 - c), 1e-12, 1)
     return {
         "accuracy": mean(w, y),
         "mean_confidence": mean(w, c),
         "brier": mean(w, (c - y) ** 2),
-        "log_loss": mean(w, -np.log(likely)),
-        "auroc": weighted_auroc(c, y, w, fold),
+        "log_loss": mean(w, -np.log(np.clip(np.where(y == 1, c, 1 - c), 1e-12, 1))),
+        "auroc": weighted_auroc(c, y, w, part.get("fold")),
         "ece": ece(c, y),
     }
 
@@ -451,13 +442,12 @@ def fusion_change_table(
             for rival, (loss, name) in rivals.items()
             if len(rows)
         ]
-    plain = means(brier="loss", rival_brier="rival_loss")
+    compared = means(brier="loss", rival_brier="rival_loss", change=("loss", "rival_loss"))
 
     def statistic(part, w):
-        out = plain(part, w)
-        change = out["brier"] - out["rival_brier"]
-        p = 2 * ndtr(-abs(change[0]) / max(np.std(change[1:]), 1e-12))
-        return out | {"change": change, "p": p}
+        out = compared(part, w)
+        spread = max(np.std(out["change"][1:]), 1e-12)
+        return out | {"p": 2 * ndtr(-abs(out["change"][0]) / spread)}
 
     if not frames:
         return pd.DataFrame()

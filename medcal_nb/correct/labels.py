@@ -7,37 +7,15 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from medcal_nb.measure.rows import halves, image_labels, measured
+from medcal_nb.measure.rows import image_labels, measured
 
 from ._families import FAMILIES, adapt, logit
 from .maps import BY, arrays_of, check_method, choose_clip
 from .paired import Resamples
-from .transfer import refuse_shared, select
+from .transfer import refuse_shared
 
 SIZES = (10, 20, 50, 100, 200, 400, 1000)
 _DRAWS_AGAIN = 60
-
-
-def label_sides(
-    graded: pd.DataFrame, fresh: pd.DataFrame, *, source: dict, target: dict, more_target: dict,
-    rng: np.random.Generator,
-) -> dict:  # fmt: skip
-    """Which rows of one model and strategy do what in :func:`label_efficiency_study`.
-
-    With fresh items, labels are drawn from half of their images, and the other half and the
-    target's rows are scored: all are of one kind, and there are enough of them for draws that
-    share little. Without, labels and scored rows are drawn from ``more_target``.
-
-    Returns
-    -------
-    dict
-        Graded answers: source, target, and with fresh items judged.
-    """
-    taught = {"source": select(graded, source)}
-    if fresh.empty:
-        return taught | {"target": select(graded, more_target)}
-    learn, judge = halves(fresh, rng=rng)
-    return taught | {"target": learn, "judged": pd.concat([judge, select(graded, target)])}
 
 
 def label_efficiency_study(
@@ -168,9 +146,10 @@ def _curves(sides, method, sizes, n_draws, n_resamples, seed):
 
 
 def _orders(images, n_draws, hold_half, rng):
-    """Each row's place in its draw's order of labels, (draws, n), -1 or less where it is held out.
+    """Each row's place in its draw's order of labels, (draws, n), below 0 where it is held out.
 
-    Also which rows are."""
+    Also which rows are held out.
+    """
     names, code = np.unique(images, return_inverse=True)
     place = np.array([rng.permutation(len(names)) for _ in range(n_draws)])[:, code]
     hold = place < round(hold_half * len(names) / 2)

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from medcal_nb.measure._check import check_confidence, check_pair
+from medcal_nb.measure._check import check_confidence, check_length, check_pair
 from medcal_nb.measure.rows import image_labels, measured, parts_by, plain_ids
 
 from ._families import FAMILIES, T_MAX, T_MIN, softmax
@@ -214,8 +214,7 @@ def fit(
     method = check_method(method)
     if method == "temperature":
         c, y = _checked(method, confidence), np.asarray(correct, int)
-        if len(y) != len(c):
-            raise ValueError(f"correct: {len(y)} indices for {len(c)} rows of options")
+        check_length(y, len(c), "correct", "options")
         gold = c[np.arange(len(c)), y]
         if np.isnan(gold[y >= 0]).any():
             raise ValueError("correct: the right option of a row is one that it lacks")
@@ -223,11 +222,9 @@ def fit(
     else:
         c, y = check_pair(confidence, correct)
         right, top = y, c
-    if images is not None and len(images) != len(c):
-        raise ValueError(f"images: {len(images)} labels for {len(c)} confidences")
+    if images is not None:
+        check_length(images, len(c), "images")
     clip = choose_clip(top) if clip == "auto" else clip
-    if not 0 < clip < 0.5:
-        raise ValueError(f"clip: expected a value in (0, 0.5), got {clip}")
     params, note = _fitted(method, c, y, right, clip)
     if note:
         warnings.warn(f"{method}: {note}", RecalibrationWarning, stacklevel=2)
@@ -451,17 +448,11 @@ def corrected(
     -------
     DataFrame
         The measured rows with ``map`` ("as stated" or the method) and ``fold`` (-1 as stated).
-        Groups of fewer images than folds, and for ``temperature`` those of which a row lacks
-        option probabilities, come as stated alone.
+        Groups of fewer images than folds come as stated alone.
     """
     method, rows = check_method(method), measured(graded)
     parts = [rows.assign(map="as stated", fold=-1)]
-    use = [
-        part
-        for _, part in parts_by(rows, BY)
-        if len(set(image_labels(part))) >= N_FOLDS
-        and (method != "temperature" or option_rows(part).all())
-    ]
+    use = [part for _, part in parts_by(rows, BY) if len(set(image_labels(part))) >= N_FOLDS]
     if use:
         moved = cross_apply(pd.concat(use), method=method, rng=rng)
         names = moved["strategy"].str.removesuffix(f"+{method}")

@@ -12,14 +12,11 @@ from .transfer import CONCLUSIONS
 
 CALIBRATED = 0.05
 """An ECE whose whole interval lies below it counts as calibrated."""
-NAMES = {"log_odds": "log-odds scaling", "platt": "Platt scaling", "beta": "beta calibration",
-         "temperature": "temperature scaling of all options",
-         "isotonic": "isotonic regression"}  # fmt: skip
-
-
-def method_name(method: str) -> str:
-    """What a sentence calls a map."""
-    return NAMES.get(method, method)
+MAP_NAMES = {"log_odds": "log-odds scaling", "platt": "Platt scaling", "beta": "beta calibration",
+             "temperature": "temperature scaling of all options",
+             "isotonic": "isotonic regression", "histogram": "histogram binning",
+             "bbq": "Bayesian binning", "enir": "near-isotonic regression"}  # fmt: skip
+"""What a sentence calls a map."""
 
 
 def _of(mask) -> str:
@@ -73,9 +70,9 @@ def carry_title(rows: pd.DataFrame, needed: pd.DataFrame, *, source: str, target
     fails = (one["outcome"] == "does not").sum()
     fine = one["outcome"].isin(["carries over", "nothing to correct"]).sum()
     return (
-        f"What {source} teach helps {_of(one['helps'])} and harms {one['harms'].sum()}; it carries "
-        f"over for {fine}, not for {fails}; doing better takes {_labels(needed.iloc[0], 'n_star')} "
-        f"{target}"
+        f"What {source} teach helps {_of(one['helps'])} and harms {one['harms'].sum()}; it surely "
+        f"carries over for {fine}, surely not for {fails}; doing better takes "
+        f"{_labels(needed.iloc[0], 'n_star')} {target}"
     )
 
 
@@ -103,7 +100,7 @@ def transfer_sentence(
 ) -> str:
     """The conclusions on carrying over, from the Brier scores of a transfer table."""
     part = table[(table["method"] == method) & (table["loss"] == "brier")]
-    n, cost, name = len(part), part["cost"], method_name(method)
+    n, cost, name = len(part), part["cost"], MAP_NAMES[method]
     lowers, raises = (part["carry_change_high"] < 0).sum(), (part["carry_change_low"] > 0).sum()
     told = [
         f"{k} {(part['conclusion'] == k).sum()} ({(part['conclusion_holm'] == k).sum()})"
@@ -186,7 +183,7 @@ def system_name(row) -> str:
     """What a row of a fusion table is called: ``p_true with Platt``, ``trained fusion``."""
     if row["correction"] == "trained":
         return f"trained {row['system'].removesuffix(', trained')}"
-    return row["system"] + {"platt": " with Platt"}.get(row["correction"], " as stated")
+    return row["system"] + {"platt": " with Platt"}.get(row["correction"], "")
 
 
 def change_title(table: pd.DataFrame) -> str:

@@ -89,8 +89,8 @@ def pairs(graded, source, target) -> Iterator[tuple]:
             yield key, own, rows
         elif len(own):
             warnings.warn(
-                f"transfer: {' '.join(map(str, key.values()))} has {len(own)} source and "
-                f"{len(rows)} target answers with a confidence and a grade; left out",
+                f"transfer: {' '.join(key.values())} has {len(own)} source and {len(rows)} target "
+                "answers with a confidence and a grade; left out",
                 RecalibrationWarning,
                 stacklevel=3,
             )
@@ -394,20 +394,17 @@ def transfer_summary(study: TransferStudy) -> pd.DataFrame:
     DataFrame
         One row per method and loss: rows, models; cost, the mean over models, and spread, the
         standard deviation between them, with _low and _high; for the Brier score how many rows
-        come to each conclusion, and after Holm's correction (``…, Holm``).
+        come to each conclusion.
     """
     out = []
-    for (method, loss), part in study.table.groupby(["method", "loss"], sort=False):
-        if loss == "ece":
-            continue
+    proper = study.table[study.table["loss"] != "ece"]
+    for (method, loss), part in proper.groupby(["method", "loss"], sort=False):
         own = pd.DataFrame(study.cost[part.index])
         models = own.groupby(part["model"].to_numpy(), sort=False).mean().to_numpy()
         row = {"method": method, "loss": loss, "rows": len(part), "models": len(models)}
         row |= with_ends({"cost": models.mean(0), "spread": models.std(0)}, study.level)
         if loss == "brier":
-            for name in CONCLUSIONS:
-                row[name] = int((part["conclusion"] == name).sum())
-                row[f"{name}, Holm"] = int((part["conclusion_holm"] == name).sum())
+            row |= {name: int((part["conclusion"] == name).sum()) for name in CONCLUSIONS}
         out.append(row)
     return pd.DataFrame(out)
 

@@ -8,8 +8,6 @@ from scipy.special import expit
 from medcal_nb.correct import (
     correction_stages,
     fit,
-    fitted_on_table,
-    label_sides,
     shifted_thresholds,
     stage_scores,
     transfer_study,
@@ -76,25 +74,6 @@ def test_stages_are_the_maps_of_the_study(both):
                           rng=np.random.default_rng(0))  # fmt: skip
 
 
-def test_one_line_per_method_and_what_it_was_fitted_on(both):
-    table = transfer_study(both, methods=["log_odds"], n_resamples=20, more=True,
-                           rng=np.random.default_rng(0)).table  # fmt: skip
-    lines = fitted_on_table(table, {"source": "s", "target": "t"}).set_index("fitted on")
-    assert list(lines.index) == ["as stated", "one number", "both", "adapted", "s", "t"]
-    row = table[table.loss == "brier"].iloc[0]
-    assert lines.loc["adapted", "brier"] == row.loss_adapted
-
-
-def test_label_sides_take_fresh_items_apart(both, rng):
-    fresh = graded(rng, 100, "fresh", per_image=2)
-    used = label_sides(both, fresh, **SIDES, more_target=MEDICAL, rng=rng)
-    assert set(used["source"].domain) == {"general"}
-    assert len(used["target"]) == 50
-    assert len(used["judged"]) == 50 + 300
-    assert not set(used["target"].image_id) & set(used["judged"].image_id)
-    assert set(label_sides(both, fresh[:0], **SIDES, more_target=MEDICAL, rng=rng)) == set(SIDES)
-
-
 def test_the_true_cost_is_that_of_the_maps_of_the_study(both, rng):
     fresh = graded(rng, 20_000, "fresh", slope=0.5, per_image=4)
     row = true_cost(both, fresh, **SIDES, method="platt", rng=rng).iloc[0]
@@ -120,7 +99,7 @@ def test_voters_are_the_wanted_ones_or_a_committee(both):
     assert set(voters(told, MEDICAL, ["m"], ["s"]).dataset) == {"medical"}
     two = pd.concat([told, told.assign(model="n"), both.assign(model="silent", answer=None)])
     committee = voters(two, MEDICAL, ["m"], ["s"])
-    assert set(committee.strategy) == {"m", "n"}  # who told no answer is no voter
+    assert set(committee.strategy) == {"m", "n", "silent"}
     assert set(committee.model) == {"committee"}
     silent = pd.concat([both, both.assign(model="n")]).assign(answer=None)
     assert set(voters(silent, MEDICAL, ["m", "n"], ["s"]).model) == {"m", "n"}  # no committee

@@ -36,8 +36,8 @@ def test_the_headline_counts_what_the_conclusions_are():
     rows = pd.DataFrame({"label": names, "outcome": names}).assign(helps=True, harms=False)
     needed = pd.DataFrame([{"n_star": 50.0, "n_min": 10, "n_max": 1000}])
     assert carry_title(rows, needed, **WORDS) == (
-        "What general labels teach helps 4 of 4 and harms 0; it carries over for 2, not for 1; "
-        "doing better takes 50 medical labels"
+        "What general labels teach helps 4 of 4 and harms 0; it surely carries over for 2, surely "
+        "not for 1; doing better takes 50 medical labels"
     )
     for star, said in ((10.0, "takes 10 or fewer medical"), (np.inf, "takes more than 1,000 med")):
         assert said in carry_title(rows, needed.assign(n_star=star), **WORDS)

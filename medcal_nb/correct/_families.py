@@ -148,26 +148,29 @@ def _slopes(gap, at_gold, weights) -> np.ndarray:
     """1 / T for each row of weights: Newton's method on a concave likelihood, in a bracket."""
     right, target = weights @ (at_gold >= 0), weights @ at_gold
     told = (right > 0) & (right < weights.sum(axis=1))
+    rest = np.sort(gap, axis=1)[:, :-1]  # the leading option, at 0, counts 1 at every slope
 
-    def derivatives(a):
-        p = np.exp(a[:, None, None] * gap)
-        p /= p.sum(axis=2, keepdims=True)
-        average = np.einsum("bnk,nk->bn", p, gap)
-        spread = np.einsum("bnk,nk->bn", p, gap**2) - average**2
-        return target - (weights * average).sum(axis=1), (weights * spread).sum(axis=1)
+    def derivatives(a, at):
+        p = np.exp(a[:, None, None] * rest)
+        total = 1 + p.sum(axis=2)
+        average = np.einsum("bnk,nk->bn", p, rest) / total
+        spread = np.einsum("bnk,nk->bn", p, rest**2) / total - average**2
+        w = weights[at]
+        return target[at] - (w * average).sum(axis=1), (w * spread).sum(axis=1)
 
     a, low, high = (np.full(len(weights), value) for value in (1.0, 1 / T_MAX, 1 / T_MIN))
-    first, last = derivatives(low)[0], derivatives(high)[0]
+    first, last = (derivatives(end, slice(None))[0] for end in (low, high))
     a[told & (first <= 0)], a[told & (last >= 0)] = 1 / T_MAX, 1 / T_MIN
-    inside = told & (first > 0) & (last < 0)
-    for _ in range(100):
-        rise, bend = derivatives(a)
-        low, high = np.where(rise > 0, a, low), np.where(rise > 0, high, a)
-        to = a + rise / np.maximum(bend, 1e-300)
-        to = np.where((low <= to) & (to <= high), to, np.sqrt(low * high))
-        done, a = np.abs(to - a) <= 1e-11 * a, np.where(inside, to, a)
-        if done[inside].all():
-            break
+    live = np.flatnonzero(told & (first > 0) & (last < 0))
+    while len(live):
+        now = a[live]
+        rise, bend = derivatives(now, live)
+        low[live] = np.where(rise > 0, now, low[live])
+        high[live] = np.where(rise > 0, high[live], now)
+        to = now + rise / np.maximum(bend, 1e-300)
+        inside = (low[live] <= to) & (to <= high[live])
+        a[live] = np.where(inside, to, np.sqrt(low[live] * high[live]))
+        live = live[np.abs(a[live] - now) > 1e-7 * now]  # the next step would be its square
     return a
 
 

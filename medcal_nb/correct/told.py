@@ -181,9 +181,8 @@ def modalities_title(pairs: pd.DataFrame) -> str:
 
 def system_name(row) -> str:
     """What a row of a fusion table is called: ``p_true with Platt``, ``trained fusion``."""
-    if row["correction"] == "trained":
-        return f"trained {row['system'].removesuffix(', trained')}"
-    return row["system"] + {"platt": " with Platt"}.get(row["correction"], "")
+    name = row["system"] + {"platt": " with Platt"}.get(row["correction"], "")
+    return f"trained {name.removesuffix(', trained')}" if name.endswith(", trained") else name
 
 
 def change_title(table: pd.DataFrame) -> str:

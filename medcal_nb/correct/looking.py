@@ -36,8 +36,8 @@ def blank_pairs(
     -------
     DataFrame
         One row per item with ``system`` (a strategy; "fusion"; "fusion, trained"), ``correction``
-        (as stated, platt, trained), confidence_shown and _blank, accuracy_shown and _blank,
-        ``same_answer``, of the items that every strategy answered both times.
+        (as stated, platt, trained), confidence_shown, _blank and _change (blank - shown), the same
+        of accuracy, and ``same_answer``, of the items that every strategy answered both times.
         Empty where nothing was asked with a blank image.
     """
     seed, out = int(rng.integers(2**63)), []
@@ -58,15 +58,14 @@ def _systems(seen, unseen, names, fold):
     """Rows of every system and correction."""
 
     def joined(system, correction, shown, blank):
-        pairs = zip(shown["answer"], blank["answer"], strict=True)
-        return shown.assign(
-            system=system, correction=correction,
-            confidence_shown=shown["confidence"].to_numpy(float),
-            confidence_blank=blank["confidence"].to_numpy(float),
-            accuracy_shown=shown["correct"].to_numpy(float),
-            accuracy_blank=blank["correct"].to_numpy(float),
-            same_answer=[plain_answer(one) == plain_answer(other) for one, other in pairs],
-        )  # fmt: skip
+        answers = zip(shown["answer"], blank["answer"], strict=True)
+        same = [plain_answer(one) == plain_answer(other) for one, other in answers]
+        out = shown.assign(system=system, correction=correction, same_answer=same)
+        for name, column in (("accuracy", "correct"), ("confidence", "confidence")):
+            one, other = (frame[column].to_numpy(float) for frame in (shown, blank))
+            out[f"{name}_shown"], out[f"{name}_blank"] = one, other
+            out[f"{name}_change"] = other - one
+        return out
 
     both = seen, unseen
     for system, voters in systems(names).items():
@@ -100,10 +99,8 @@ def image_reliance_table(
         the image as much as the answers do; ``same_answer``, the share of items whose answer stays
         the same. Each with ``_low`` and ``_high`` of the bootstrap by image.
     """
-    columns = {"same_answer": "same_answer"}
-    for name in ("accuracy", "confidence"):
-        shown, blank = f"{name}_shown", f"{name}_blank"
-        columns |= {shown: shown, blank: blank, f"{name}_change": (blank, shown)}
-        pairs = pairs.assign(**{f"{name}_moved": pairs[blank] - pairs[shown]})
-    columns |= {"excess": ("confidence_moved", "accuracy_moved")}
+    sides = ("shown", "blank", "change")
+    names = [f"{name}_{side}" for name in ("accuracy", "confidence") for side in sides]
+    columns = {name: name for name in ("same_answer", *names)}
+    columns |= {"excess": ("confidence_change", "accuracy_change")}
     return paired(pairs, [*BY, "system", "correction"], means(**columns), rng=rng, **settings)

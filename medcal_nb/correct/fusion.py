@@ -37,9 +37,9 @@ _LEAST_SHARE = 0.8  # of the items that a strategy must have answered
 _SMALL = frozenset(("a", "an", "the"))
 _SYSTEM = ["system", "correction", "kind", "left_out"]
 BY = ("model", "dataset")
-_ASKED = ("question_type", "options", "option_probabilities", "new_tokens")
-_OWN = ["strategy", "answer", "confidence", "correct", "option_probabilities", "n_answers",
-        "new_tokens"]  # fmt: skip
+_ITEM = [*BY, "item_id", "image_id", "question_type"]
+_ASKED = [*_ITEM, "strategy", "answer", "confidence", "correct", "options", "option_probabilities",
+          "new_tokens"]  # fmt: skip
 
 
 def plain_answer(answer: str) -> str:
@@ -108,7 +108,7 @@ class Ballots:
     Attributes
     ----------
     items : DataFrame
-        One row per item, by its id: the columns that do not depend on the strategy.
+        One row per item, by its id: model, data set, image, question type.
     candidates : DataFrame
         The different answers to the items: item_id, name, answer as first written, correct.
     p : DataFrame
@@ -148,10 +148,9 @@ class Ballots:
 
 def make_ballots(graded: pd.DataFrame, strategies: list[str]) -> Ballots:
     """Ballots of some strategies, from the graded answers of one model and data set."""
-    columns = dict.fromkeys([*graded, *_ASKED])
-    v = graded[graded["strategy"].isin(strategies)].reindex(columns=list(columns))
-    items = v.drop_duplicates("item_id").set_index("item_id", drop=False).sort_index()
-    items = items.drop(columns=_OWN, errors="ignore").rename_axis(None)
+    v = graded[graded["strategy"].isin(strategies)].reindex(columns=_ASKED)
+    items = v[_ITEM].drop_duplicates("item_id").set_index("item_id", drop=False).sort_index()
+    items = items.rename_axis(None)
     said = v[v["answer"].notna() & v["confidence"].notna()]
     said = said.assign(name=said["answer"].map(plain_answer))
     candidates = said.groupby(["item_id", "name"], sort=False)[["answer", "correct"]].first()

@@ -241,7 +241,8 @@ def fit_weights(ballots: Ballots):
     theta = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
 
     def lead(other, name):
-        return chosen(other, _log_odds(other) @ theta[:-1] + theta[-1], name=name)
+        eta = (_log_odds(other) * theta[:-1]).sum(axis=1) + theta[-1]  # equal ballots tie exactly
+        return chosen(other, eta, name=name)
 
     best = lead(ballots, "").dropna(subset=["correct"])
     top = best["confidence"].to_numpy(float)

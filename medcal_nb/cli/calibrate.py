@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+import warnings
 from pathlib import Path
 
 import typer
@@ -22,7 +23,6 @@ def calibrate(
     map: Path = typer.Option(None, "--map", help="Write the fitted maps here, as JSON."),
     use: Path = typer.Option(None, help="Use maps written by --map instead of fitting."),
     cross: int = typer.Option(0, min=0, help="Learn on the --apply rows, in N folds by image."),
-    decision: Path = typer.Option(None, metavar="FOLDER", help="Write decision.json: see above."),
     seed: Seed = 0,
 ) -> None:
     """Correct the confidence of answers, a map for each model and strategy fitted on others.
@@ -30,23 +30,20 @@ def calibrate(
     Maps are log_odds, platt, beta, isotonic, histogram, bbq, enir; temperature divides the logits
     of all options, where every answer tells them.
 
-    FOLDER/decision.json holds a temperature per question type, fitted on the --fit rows of one
-    model, as the decision pipeline of transformers reads it.
-
     Example: medcal calibrate a.sqlite --fit domain=general --apply domain=medical --to c.csv
     """
     from medcal_nb.answers import load_answers
     from medcal_nb.ask.graded import to_graded
-    from medcal_nb.correct.maps import MAP_METHODS, OLD_METHODS, save_maps
+    from medcal_nb.correct.maps import MAP_METHODS, save_maps
     from medcal_nb.files import check_new_file, new_file
 
     if sum([bool(fit), use is not None, cross > 0]) != 1:
         raise MedcalError("give one of --fit COL=VALUE, --use MAP.json or --cross FOLDS")
-    if method not in (*MAP_METHODS, *OLD_METHODS):
+    if method not in MAP_METHODS:
         raise MedcalError(f"--method {method}: choose one of {', '.join(MAP_METHODS)}")
-    if (map or decision) and not fit:
-        raise MedcalError("--map and --decision need --fit COL=VALUE: the rows to learn from")
-    for path in filter(None, (to, map, decision and decision / "decision.json")):
+    if map and not fit:
+        raise MedcalError("--map needs --fit COL=VALUE: the rows to learn from")
+    for path in filter(None, (to, map)):
         check_new_file(path, sources=[answers])
     table = to_graded(load_answers(answers))
     target = _pick(table, apply, "--apply", answers)
@@ -54,8 +51,6 @@ def calibrate(
     corrected, maps, groups, notes = _corrected(
         source, target, answers, method=method, by=_BY, use=use, cross=cross, seed=seed
     )
-    if decision is not None:
-        notes += _write_decision(source, decision, answers)
     if map is not None:
         with new_file(map) as part:
             save_maps(maps, part, by=groups, fitted_on=" and ".join(fit))
@@ -79,25 +74,33 @@ def _corrected(source, target, path, *, method, by, use, cross, seed):
     """The corrected rows, their maps, the columns these are for, and remarks."""
     import numpy as np
 
-    from medcal_nb.correct.maps import apply_maps, cross_apply, fit_maps, load_maps, warnings_of
+    from medcal_nb.correct.maps import (
+        RecalibrationWarning,
+        apply_maps,
+        cross_apply,
+        fit_maps,
+        load_maps,
+    )
 
-    maps, notes = {}, []
+    maps = {}
     try:
-        if cross:
-            how = {"n_folds": cross, "rng": np.random.default_rng(seed)}
-            rows, notes = warnings_of(cross_apply, target, method=method, by=by, **how)
-            return rows, maps, by, notes
-        if use is None:
-            maps, notes = warnings_of(fit_maps, source, method=method, by=by)
-        else:
-            maps, by = load_maps(use)
-            if not maps:
-                raise ValueError(f"{use}: holds no maps; write some with --fit … --map FILE")
-        return apply_maps(target, maps, by=by), maps, by, notes
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", RecalibrationWarning)
+            if cross:
+                how = {"n_folds": cross, "rng": np.random.default_rng(seed)}
+                rows = cross_apply(target, method=method, by=by, **how)
+            else:
+                fitted = None if use else (fit_maps(source, method=method, by=by), by)
+                maps, by = fitted or load_maps(use)
+                if not maps:
+                    raise ValueError(f"{use}: holds no maps; write some with --fit … --map FILE")
+                rows = apply_maps(target, maps, by=by)
     except ValueError as error:
         told, used, _ = str(error).partition("; score it")
         told += "; pick other rows, or use --cross FOLDS" if used else ""
         raise MedcalError(told if use and str(use) in told else f"{path}: {told}") from None
+    told = [str(one.message) for one in caught if one.category is RecalibrationWarning]
+    return rows, maps, by, list(dict.fromkeys(told))
 
 
 def _pick(table, conditions, option, path):
@@ -111,20 +114,6 @@ def _pick(table, conditions, option, path):
         if table.empty:
             raise MedcalError(f"{path}: no rows with {option} {condition}")
     return table
-
-
-def _write_decision(source, folder, path):
-    from medcal_nb.correct import fit_decision_temperatures, write_decision_config
-    from medcal_nb.correct.maps import warnings_of
-
-    if (n := source["model"].nunique()) > 1:
-        raise MedcalError(f"--decision: the --fit rows are of {n} models; add --fit model=NAME")
-    try:
-        fitted, notes = warnings_of(fit_decision_temperatures, source)
-        write_decision_config(folder, fitted)
-    except ValueError as error:
-        raise MedcalError(f"{path}: --decision: {error}") from None
-    return notes
 
 
 def _write(corrected, to):

@@ -4,17 +4,14 @@
 from .agreement import agreement_table, model_agreement
 from .closeup import (
     correction_stages,
-    fitted_on_table,
-    label_sides,
     shifted_thresholds,
     stage_scores,
     stays_table,
-    temperature_traps,
     true_cost,
     used_confidences,
     yield_table,
 )
-from .decision import decision_audit_table, fit_decision_temperatures, write_decision_config
+from .decision import decision_audit_table
 from .expert import expert_split_table
 from .fusion import (
     abstention_table,
@@ -23,47 +20,25 @@ from .fusion import (
     fusion_table,
     left_out_table,
     one_answer,
-    pareto_front,
     tokens_table,
     voters,
 )
-from .labels import label_efficiency_study, labels_needed
+from .labels import label_efficiency_study
 from .looking import blank_pairs, image_reliance_table
-from .maps import (
-    FITS,
-    MAP_METHODS,
-    RecalibrationWarning,
-    Recalibrator,
-    apply_maps,
-    corrected,
-    cross_apply,
-    fit,
-    fit_maps,
-    load_maps,
-    save_maps,
-)
+from .maps import RecalibrationWarning, Recalibrator, corrected, fit
 from .paired import images_note
 from .told import (
+    MAP_NAMES,
     agreement_title,
     carry_rows,
     carry_title,
     change_title,
-    cost_title,
-    falls,
-    image_title,
     labels_sentence,
-    method_name,
     modalities_title,
     order_sentence,
-    parts_sentence,
-    parts_title,
-    rate_sentence,
     stays_sentence,
     system_name,
-    systems_title,
-    tokens_title,
     transfer_sentence,
-    traps_title,
     with_told,
     yield_sentence,
 )

@@ -14,6 +14,7 @@ from scipy.special import expit, logsumexp
 
 T_MIN, T_MAX = 0.02, 50.0
 _TAUS = np.array([0.05, 0.1, 0.2, 0.4, 0.8, 1.6])
+_AT_ONCE = 400_000  # numbers that a step of the fits works on, so that they stay in the cache
 
 
 def logit(confidence: np.ndarray, clip: float) -> np.ndarray:
@@ -25,8 +26,8 @@ def logit(confidence: np.ndarray, clip: float) -> np.ndarray:
 # --- logistic regressions -----------------------------------------------------------------------
 
 
-def fit_logistic(features, sums, weights, *, offset=0.0, precision=0.0, start=None):
-    r"""One penalised logistic regression for every row of weights.
+def fit_logistic(features, sums, weights, *, offset=0.0, precision=0.0, start=0.0):
+    r"""One penalised logistic regression for every row of weights, by Newton's method.
 
     Maximises :math:`\sum_i w_{bi} [t_i \eta_i - \log(1 + e^{\eta_i})] - \frac\lambda2 |\theta|^2`
     with :math:`\eta = X \theta + \mathrm{offset}`.
@@ -37,80 +38,62 @@ def fit_logistic(features, sums, weights, *, offset=0.0, precision=0.0, start=No
     sums : (B, d) array
         :math:`\sum_i w_{bi} t_i x_i`, the only way in which the targets enter.
     weights : (B, n) array
-    offset : scalar, (n,) or (B, n) array
+    offset : scalar or (B, n) array
 
     Returns
     -------
     theta : (B, d) array
     information : (B, d, d) array
     """
-    rows, d = len(weights), features.shape[-1]
-    theta = np.zeros((rows, d)) if start is None else np.array(np.broadcast_to(start, (rows, d)))
-    information, offset = np.empty((rows, d, d)), np.asarray(offset, float)
-    if start is None and rows > 20 and features.ndim == 2 and offset.ndim < 2:
-        first = (s.mean(axis=0, keepdims=True) for s in (sums, weights))
-        theta[:] = fit_logistic(features, *first, offset=offset, precision=precision)[0]
-    if features.ndim == 2 and offset.ndim < 2:
-        used, weights = _pack(weights)
-        if used is not None:
-            features = features[used]
-            offset = offset[used] if offset.ndim else offset
-    step = max(1, 400_000 // max(1, weights.shape[1]))
-    for first in range(0, rows, step):
-        at = slice(first, first + step)
-        theta[at], information[at] = _newton(
-            features[at] if features.ndim == 3 else features,
-            sums[at],
-            weights[at],
-            offset[at] if offset.ndim == 2 else offset,
-            precision,
-            theta[at],
-        )
-    return theta, information
+    x, offset = features.reshape(-1, *features.shape[-2:]), np.atleast_2d(offset)
+    theta, size = np.zeros_like(sums) + start, max(1, _AT_ONCE // weights.shape[1])
+    made = [
+        _newton(*(_part(v, at) for v in (x, sums, weights, offset, theta)), precision)
+        for at in (slice(first, first + size) for first in range(0, len(sums), size))
+    ]
+    return tuple(np.concatenate(parts) for parts in zip(*made, strict=True))
 
 
-def _pack(weights):
-    """Columns that each row of weights uses, (B, m), and their weights; None where most are."""
-    m = int((weights != 0).sum(axis=1).max()) if len(weights) else 0
-    if weights.size < 10_000 or m > weights.shape[1] / 3:
-        return None, weights
-    used = np.argsort(weights == 0, axis=1, kind="stable")[:, :m]
-    return used, np.take_along_axis(weights, used, 1)
+def _part(values, at):
+    """Some rows of values, or the one row that stands for all."""
+    return values if len(values) == 1 else values[at]
 
 
-def _newton(X, sums, weights, offset, precision, theta):
-    d, own = X.shape[-1], X.ndim == 3
-    i, j = np.triu_indices(d)
-    products = X[..., i] * X[..., j]
-    ridge = (precision + 1e-9) * np.eye(d)
-    theta, information = theta.copy(), np.empty((len(theta), d, d))
+def _newton(x, sums, weights, offset, theta, precision):
+    n, d = x.shape[1:]
+    products = (x[..., :, None] * x[..., None, :]).reshape(len(x), n, d * d)
+    ridge, information = (precision + 1e-9) * np.eye(d), np.empty((len(theta), d, d))
     step, rise = np.zeros_like(theta), np.full(len(theta), np.inf)
     live = np.arange(len(theta))
     for _ in range(100):
-        now, x = theta[live], X[live] if own else X
-        eta = np.einsum("bd,bnd->bn", now, x) if own else now @ x.T
-        p = expit(eta + (offset[live] if offset.ndim == 2 else offset))
-        wp = weights[live] * p
-        pull = np.einsum("bn,bnd->bd", wp, x) if own else wp @ x
-        gradient = sums[live] - pull - precision * now
+        own = _part(x, live)
+        p = expit(times(own, theta[live]) + _part(offset, live))
+        pull = weights[live] * p
+        gradient = sums[live] - _summed(pull, own) - precision * theta[live]
+        information[live] = _summed(pull * (1 - p), _part(products, live)).reshape(-1, d, d)
+        move = np.linalg.solve(information[live] + ridge, gradient[..., None])[..., 0]
+        size = np.abs(move).max(axis=1)
+        move *= np.minimum(1.0, 4.0 / np.maximum(size, 1e-300))[:, None]
         # far past the maximum on the line of the last step: go back half of it
         over = (gradient * step[live]).sum(axis=1) < -0.5 * rise[live]
-        back, good = live[over], live[~over]
-        theta[back] -= step[back] / 2
-        step[back] /= 2
-        rise[back] /= 2
-        q = wp[~over] * (1 - p[~over])
-        h = np.einsum("bn,bnk->bk", q, products[good]) if own else q @ products
-        information[good[:, None], i, j] = information[good[:, None], j, i] = h
-        move = np.linalg.solve(information[good] + ridge, gradient[~over][..., None])[..., 0]
-        size = np.abs(move).max(axis=1, keepdims=True)
-        move *= np.minimum(1.0, 4.0 / np.maximum(size, 1e-300))
-        step[good], rise[good] = move, (gradient[~over] * move).sum(axis=1)
-        theta[good] += move
-        live = np.concatenate([back, good[size[:, 0] >= 1e-6]])
+        rise[live] = np.where(over, rise[live] / 2, (gradient * move).sum(axis=1))
+        half = step[live] / 2
+        theta[live] += np.where(over[:, None], -half, move)
+        step[live] = np.where(over[:, None], half, move)
+        live = live[over | (size >= 1e-6)]
         if not len(live):
             break
     return theta, information
+
+
+def times(features, theta) -> np.ndarray:
+    """(B, n): features, the same or its own for each row of theta, times that row."""
+    return (features @ theta[..., None])[..., 0]
+
+
+def _summed(weights, features) -> np.ndarray:
+    """(B, d): features, the same or its own for each row of weights, summed under that row."""
+    return (weights[:, None, :] @ features)[:, 0]
 
 
 def fit_smoothed(features, correct, weights, *, offset=0.0) -> np.ndarray:
@@ -122,32 +105,27 @@ def fit_smoothed(features, correct, weights, *, offset=0.0) -> np.ndarray:
     return fit_logistic(features, sums, weights, offset=offset)[0]
 
 
-def adapt(features, correct, weights, offset) -> np.ndarray:
-    r"""Coefficients (B, d) that move a map: :math:`\eta = \mathrm{offset} + X\delta`.
+def adapt(x, correct, weights) -> np.ndarray:
+    r"""Slopes and intercepts (B, 2) that move maps with the log-odds x, (n,) or (B, n).
 
-    :math:`\delta_j \sim N(0, \tau^2)`; how far it may move, :math:`\tau`, is not chosen by
-    hand: six values from 0.05 to 1.6 are averaged, each weighted by the (Laplace) probability
-    that it gives the labels.
+    :math:`\eta = x + \delta_1 x + \delta_2` with :math:`\delta_j \sim N(0, \tau^2)`; how far a map
+    may move, :math:`\tau`, is not chosen by hand: six values from 0.05 to 1.6 are averaged, each
+    weighted by the (Laplace) probability that it gives the labels.
     """
-    if features.ndim == 3:
-        sums = np.einsum("bn,bnd->bd", weights * correct, features)
-    else:
-        sums = weights @ (features * correct[:, None])
-    thetas, evidence, theta = [], [], np.zeros(features.shape[-1])
+    features = np.stack([x, np.ones_like(x)], axis=-1)
+    sums, thetas, evidence = _summed(weights * correct, features), [], []
+    theta = np.zeros(2)
     for tau in _TAUS:
         theta, info = fit_logistic(
-            features, sums, weights, offset=offset, precision=tau**-2, start=theta
+            features, sums, weights, offset=x, precision=tau**-2, start=theta
         )
-        moved = (
-            np.einsum("bd,bnd->bn", theta, features) if features.ndim == 3 else theta @ features.T
-        )
-        eta = offset + moved
+        eta = x + times(features, theta)
         like = (weights * (correct * eta - np.logaddexp(0, eta))).sum(axis=1)
-        spread = np.linalg.slogdet(np.eye(theta.shape[1]) + info * tau**2)[1]
+        spread = np.linalg.slogdet(np.eye(2) + info * tau**2)[1]
         thetas.append(theta)
         evidence.append(like - ((theta / tau) ** 2).sum(axis=1) / 2 - spread / 2)
     weight = np.exp(evidence - logsumexp(evidence, axis=0))
-    return np.einsum("tb,tbd->bd", weight, np.array(thetas))
+    return np.einsum("tb,tbd->bd", weight, np.array(thetas)) + np.array([1, 0])
 
 
 # --- temperatures -------------------------------------------------------------------------------
@@ -156,50 +134,49 @@ def adapt(features, correct, weights, offset) -> np.ndarray:
 def _fit_options(z, gold, weights) -> np.ndarray:
     """Temperatures (B, 1) of log-probabilities z (n, k), NaN where an option is absent.
 
-    Newton's method in a = 1 / T, in which the log-likelihood is concave, kept in a bracket. Rows
-    whose right answer is no option (-1) have no say. T = 1 where all answers are right, or all
-    are wrong: the likelihood then asks for a bound.
+    Rows whose right answer is no option (-1) have no say. T = 1 where the leading option is right
+    in all rows, or in none: the likelihood then asks for a bound.
     """
     keep = gold >= 0
-    gap, w = (
-        np.nan_to_num(z - np.nanmax(z, axis=1, keepdims=True), nan=-1e9)[keep],
-        weights[:, keep],
-    )
-    at_gold = gap[np.arange(len(gap)), gold[keep]]
-    right, total, target = w @ (at_gold >= 0), w.sum(axis=1), w @ at_gold
-    a, low, high = (np.full(len(w), value) for value in (1.0, 1 / T_MAX, 1 / T_MIN))
-    live = np.flatnonzero((right > 0) & (right < total))
-    step = max(1, 2_000_000 // max(1, gap.size))
-    for _ in range(100):
-        chunks = np.split(live, range(step, len(live), step)) if len(live) else []
-        live = np.concatenate([_move(a, low, high, at, gap, w, target) for at in chunks] or [live])
-        if not len(live):
-            break
-    return 1 / a[:, None]
+    gap = np.nan_to_num(z - np.nanmax(z, axis=1, keepdims=True), nan=-1e9)[keep]
+    at_gold, size = gap[np.arange(len(gap)), gold[keep]], max(1, 5 * _AT_ONCE // max(1, gap.size))
+    parts = np.split(weights[:, keep], range(size, len(weights), size))
+    return 1 / np.concatenate([_slopes(gap, at_gold, part) for part in parts])[:, None]
 
 
-def _move(a, low, high, at, gap, weights, target):
-    """One step of the temperatures ``at``; those that are not there yet."""
-    p = np.exp(a[at, None, None] * gap)
-    p /= p.sum(axis=2, keepdims=True)
-    average = np.einsum("bnk,nk->bn", p, gap)
-    spread = np.einsum("bnk,nk->bn", p, gap**2) - average**2
-    slope = target[at] - (weights[at] * average).sum(axis=1)
-    curvature = (weights[at] * spread).sum(axis=1)
-    low[at], high[at] = np.where(slope > 0, a[at], low[at]), np.where(slope > 0, high[at], a[at])
-    to = a[at] + slope / np.maximum(curvature, 1e-300)
-    to = np.where((low[at] < to) & (to < high[at]), to, np.sqrt(low[at] * high[at]))
-    to = np.where(slope == 0, a[at], to)
-    away, a[at] = np.abs(to - a[at]) > 1e-11 * a[at], to
-    return at[away]
+def _slopes(gap, at_gold, weights) -> np.ndarray:
+    """1 / T for each row of weights: Newton's method on a concave likelihood, in a bracket."""
+    right, target = weights @ (at_gold >= 0), weights @ at_gold
+    told = (right > 0) & (right < weights.sum(axis=1))
+    rest = np.sort(gap, axis=1)[:, :-1]  # the leading option, at 0, counts 1 at every slope
+
+    def derivatives(a, at):
+        p = np.exp(a[:, None, None] * rest)
+        total = 1 + p.sum(axis=2)
+        average = np.einsum("bnk,nk->bn", p, rest) / total
+        spread = np.einsum("bnk,nk->bn", p, rest**2) / total - average**2
+        w = weights[at]
+        return target[at] - (w * average).sum(axis=1), (w * spread).sum(axis=1)
+
+    a, low, high = (np.full(len(weights), value) for value in (1.0, 1 / T_MAX, 1 / T_MIN))
+    first, last = (derivatives(end, slice(None))[0] for end in (low, high))
+    a[told & (first <= 0)], a[told & (last >= 0)] = 1 / T_MAX, 1 / T_MIN
+    live = np.flatnonzero(told & (first > 0) & (last < 0))
+    while len(live):
+        now = a[live]
+        rise, bend = derivatives(now, live)
+        low[live] = np.where(rise > 0, now, low[live])
+        high[live] = np.where(rise > 0, high[live], now)
+        to = now + rise / np.maximum(bend, 1e-300)
+        inside = (low[live] <= to) & (to <= high[live])
+        a[live] = np.where(inside, to, np.sqrt(low[live] * high[live]))
+        live = live[np.abs(a[live] - now) > 1e-7 * now]  # the next step would be its square
+    return a
 
 
 def _fit_log_odds(x, correct, weights) -> np.ndarray:
-    """A logistic regression without intercept, whose slope is 1 / T; T = 1 as above."""
-    sums, right = weights @ (x * correct[:, None]), weights @ correct
-    slope = fit_logistic(x, sums, weights, start=np.ones(1))[0][:, 0]
-    t = 1 / np.clip(slope, 1 / T_MAX, 1 / T_MIN)
-    return np.where((right <= 0) | (right >= weights.sum(axis=1)), 1.0, t)[:, None]
+    """Temperatures (B, 1) of log-odds x (n, 1): those of two options, right and wrong."""
+    return _fit_options(np.hstack([x, np.zeros_like(x)]), (correct == 0).astype(int), weights)
 
 
 def softmax(z: np.ndarray) -> np.ndarray:
@@ -260,14 +237,11 @@ def _beta_features(c, clip):
 def _fit_beta(features, correct, weights):
     """a, b >= 0: a negative one is set to zero and the rest fitted again, as its authors do."""
     theta = fit_smoothed(features, correct, weights)
-    for column, other in ((0, 1), (1, 0)):
-        if (negative := theta[:, column] < 0).any():
-            part = fit_smoothed(features[:, [other, 2]], correct, weights[negative])
+    for columns, kept in (([0], [1, 2]), ([1], [0, 2]), ([0, 1], [2])):
+        if (negative := (theta[:, columns] < 0).any(axis=1)).any():
             theta[negative] = 0
-            theta[negative, other], theta[negative, 2] = part.T
-    if (both := (theta[:, :2] < 0).any(axis=1)).any():
-        theta[both] = 0
-        theta[both, 2] = fit_smoothed(features[:, [2]], correct, weights[both])[:, 0]
+            part = fit_smoothed(features[:, kept], correct, weights[negative])
+            theta[np.ix_(negative, kept)] = part
     return theta
 
 

@@ -5,7 +5,6 @@ it adds is of two kinds: *judging* (telling which candidate is right, from the c
 and *knowing* (having the answer itself); they are reported apart.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -13,8 +12,8 @@ import pandas as pd
 
 from medcal_nb.measure.rows import parts_by
 
-from .fusion import BY, chosen, complete, pool
-from .maps import FITS, RecalibrationWarning, by_fold
+from .fusion import BY, complete, pooled
+from .maps import by_fold, fit, folds_of
 from .paired import means, paired
 
 _WHO = ("pool", "alone", "fused")
@@ -22,7 +21,7 @@ _WHO = ("pool", "alone", "fused")
 
 def expert_split_table(
     graded: pd.DataFrame, *, experts: Mapping[str, str], strategies: Sequence[str],
-    n_folds: int = 5, rng: np.random.Generator, **settings,
+    rng: np.random.Generator, **settings,
 ) -> pd.DataFrame:  # fmt: skip
     """What an expert adds to the pool of strategies, and as what.
 
@@ -44,29 +43,20 @@ def expert_split_table(
         and brier_change, fused - pool, with low and high of the bootstrap paired by image.
     """
     seed, frames = int(rng.integers(2**63)), []
-    for key, part in parts_by(graded, BY):
-        for expert, role in experts.items():
-            if expert not in set(part["strategy"]):
+    for _, part in parts_by(graded, BY):
+        present = set(part["strategy"])
+        pool = [s for s in strategies if s in present]
+        for expert in [name for name in experts if name in present]:
+            ballots, _ = complete(part, [*pool, expert])
+            if (fold := folds_of(ballots.items, seed)) is None:
                 continue
-            ballots, fold = complete(part, [*strategies, expert], n_folds, seed)
-            if fold is None:
-                where, n = " ".join(map(str, key.values())), len(ballots.rows)
-                warnings.warn(
-                    f"expert: {where}: {expert} shares {n} items with the strategies; left out",
-                    RecalibrationWarning,
-                    stacklevel=2,
-                )
-                continue
-            frame = ballots.rows.assign(expert=expert, role=role)
-            whos = (strategies, [expert], [*strategies, expert])
-            for name, members in zip(_WHO, whos, strict=True):
-                own = ballots.of(members)
-                rows = chosen(own, pool(own), name=name)
+            frame = ballots.items.assign(expert=expert, role=experts[expert])
+            for name, voters in zip(_WHO, (pool, [expert], [*pool, expert]), strict=True):
+                rows = pooled(ballots, voters, name=name)
                 c, y = rows["confidence"].to_numpy(float), rows["correct"].to_numpy(float)
                 frame[f"accuracy_{name}"] = y
-                frame[f"brier_{name}"] = (by_fold(FITS["platt"], c, y, fold) - y) ** 2
+                frame[f"brier_{name}"] = (by_fold(fit, c, y, fold) - y) ** 2
             frames.append(frame)
-
     if not frames:
         return pd.DataFrame()
     losses = ("accuracy", "brier")

@@ -14,7 +14,7 @@ abstract states: fuse several strategies, add an expert's assessment. Every choi
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,7 @@ from medcal_nb.measure import ece, holm
 from medcal_nb.measure.rows import parts_by, rows_where
 
 from ._families import fit_smoothed, logit
-from .maps import FITS, RecalibrationWarning, by_fold, folds_of
+from .maps import N_FOLDS, RecalibrationWarning, by_fold, fit, folds_of
 from .paired import mean, means, paired, weighted_auroc
 
 FUSION, EXPERT_TOO = "fusion", "fusion + expert"
@@ -37,6 +37,9 @@ _LEAST_SHARE = 0.8  # of the items that a strategy must have answered
 _SMALL = frozenset(("a", "an", "the"))
 _SYSTEM = ["system", "correction", "kind", "left_out"]
 BY = ("model", "dataset")
+_ITEM = [*BY, "item_id", "image_id", "question_type"]
+_ASKED = [*_ITEM, "strategy", "answer", "confidence", "correct", "options", "option_probabilities",
+          "new_tokens"]  # fmt: skip
 
 
 def plain_answer(answer: str) -> str:
@@ -60,19 +63,18 @@ def one_answer(graded: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """
     if graded["answer"].notna().any():
         return graded, ""
-    item = [graded[column] for column in (*BY, "item_id")]
-    differ = graded["correct"].astype("Float64").groupby(item).transform("nunique") > 1
-    n, lost = (len(rows[[*BY, "item_id"]].drop_duplicates()) for rows in (graded, graded[differ]))
-    left_out = (
-        f"; {lost:,} of {n:,} answers that are graded differently by strategy are left out"
-        if lost
-        else ""
-    )
+    item = [*BY, "item_id"]
+    grades = graded["correct"].astype("Float64").groupby([graded[column] for column in item])
+    differ = grades.transform("nunique") > 1
+    items = graded[item].assign(differ=differ).drop_duplicates()
     told = (
         "No text of an answer is told here: every strategy is taken to judge the model's one answer"
-        f" to an item, so that fusing joins confidences, not answers{left_out}."
+        " to an item, so that fusing joins confidences, not answers; of these answers "
+        f"{items['differ'].sum():,} of {len(items):,} are graded differently by strategy and left "
+        "out."
     )
-    return graded[~differ].assign(answer="the answer"), told * (graded["strategy"].nunique() > 1)
+    several = graded["strategy"].nunique() > 1
+    return graded[~differ].assign(answer="the answer"), told if several else ""
 
 
 def voters(
@@ -81,16 +83,12 @@ def voters(
     """The graded answers that a fusion takes its votes from.
 
     The wanted models, strategies and rows where they exist, else all. Where there is one strategy
-    only, every model becomes a strategy of one "committee".
-    Where no row tells its answer, none is left out for it, and there is no committee: the answers
-    of two models are not the same one (see :func:`one_answer`).
+    only, every model becomes a strategy of one "committee", but not where no row tells its answer:
+    the answers of two models are not the same one (see :func:`one_answer`).
     """
-    texts = graded["answer"].notna()
-    told = graded[texts.groupby([graded["model"], graded["strategy"]]).transform("any")]
-    told = graded if told.empty else told
-    rows = rows_where(told, target)
+    rows = rows_where(graded, target)
     if rows.empty:
-        rows = told[told["dataset"] == list(told["dataset"].unique())[-1]]
+        rows = graded[graded["dataset"] == list(graded["dataset"].unique())[-1]]
     several = rows["model"].nunique() > 1 and rows["answer"].notna().any()
     if rows["strategy"].nunique() == 1 and several:
         return rows.assign(strategy=rows["model"], model="committee")
@@ -109,182 +107,115 @@ class Ballots:
 
     Attributes
     ----------
-    p : (items, candidates, strategies) array
-        Probability that the strategy gives the candidate; NaN where the item has fewer candidates
-        or the strategy has no answer.
-    named : (items, strategies) array of int
-        The candidate that is the strategy's own answer, -1 where it has none.
-    right : (items, candidates) array
-        1, 0, NaN where ungraded or absent.
-    answers : (items, candidates) array of str
-    rows : DataFrame
-        One row per item: its columns that do not depend on the strategy.
-    strategies : tuple of str
-    tokens : (items, strategies) array
-        Tokens written; NaN where no row tells them.
+    items : DataFrame
+        One row per item, by its id: model, data set, image, question type.
+    candidates : DataFrame
+        The different answers to the items: item_id, name, answer as first written, correct.
+    p : DataFrame
+        Candidates in rows, strategies in columns: the probability that the strategy gives the
+        candidate, NaN where it has no answer to the item.
+    named : DataFrame
+        Items in rows, strategies in columns: the name of the candidate that is the strategy's own
+        answer, missing where it has none.
+    tokens : DataFrame
+        The same rows and columns: tokens written, NaN where no row tells them.
     """
 
-    p: np.ndarray
-    named: np.ndarray
-    right: np.ndarray
-    answers: np.ndarray
-    rows: pd.DataFrame
-    strategies: tuple[str, ...]
-    tokens: np.ndarray
+    items: pd.DataFrame
+    candidates: pd.DataFrame
+    p: pd.DataFrame
+    named: pd.DataFrame
+    tokens: pd.DataFrame
 
     def of(self, strategies: Sequence[str]) -> "Ballots":
         """The ballots of some strategies, on the candidates that they name."""
-        at = [self.strategies.index(s) for s in strategies]
-        p = np.where(self.named_by()[:, :, at].any(axis=2)[:, :, None], self.p[:, :, at], np.nan)
-        return replace(
-            self,
-            p=p,
-            named=self.named[:, at],
-            strategies=tuple(strategies),
-            tokens=self.tokens[:, at],
-        )
+        named, tokens = self.named[strategies], self.tokens[strategies]
+        own = named.loc[self.candidates["item_id"]].eq(self.candidates["name"].to_numpy(), axis=0)
+        at = own.any(axis=1).to_numpy()
+        return Ballots(self.items, self.candidates[at], self.p.loc[at, strategies], named, tokens)
 
     def part(self, keep) -> "Ballots":
         """The ballots of some items."""
-        names = ("p", "named", "right", "answers", "rows", "tokens")
-        return replace(self, **{name: getattr(self, name)[keep] for name in names})
-
-    def named_by(self) -> np.ndarray:
-        """(items, candidates, strategies): is the candidate the strategy's own answer?"""
-        return self.named[:, None, :] == np.arange(self.p.shape[1])[None, :, None]
-
-    def answered(self) -> np.ndarray:
-        """(items, strategies): did the strategy answer?"""
-        return ~np.isnan(self.p).all(axis=1)
+        at = self.candidates["item_id"].isin(self.items.index[keep])
+        items, named, tokens = (frame[keep] for frame in (self.items, self.named, self.tokens))
+        return Ballots(items, self.candidates[at], self.p[at], named, tokens)
 
     def graded(self) -> np.ndarray:
-        """(items,): are all named answers graded?"""
-        return ~np.isnan(np.where(pd.notna(self.answers), self.right, 0)).any(axis=1)
+        """(items,): are all candidates graded?"""
+        lacking = self.candidates.loc[self.candidates["correct"].isna(), "item_id"]
+        return ~self.items.index.isin(lacking)
 
 
-def make_ballots(graded: pd.DataFrame, *, strategies: Sequence[str] | None = None) -> Ballots:
-    """Ballots of the strategies' graded answers on each item of one model and data set.
-
-    Raises
-    ------
-    ValueError
-        If a strategy has no answer, an item is answered twice by one strategy, or the rows are of
-        several models or data sets.
-    """
-    for column in BY:
-        if column in graded and graded[column].nunique() > 1:
-            raise ValueError(f"ballots are of one {column}, got {graded[column].nunique()}")
-    names = tuple(strategies or sorted(graded["strategy"].unique()))
-    if lost := [s for s in names if s not in set(graded["strategy"])]:
-        raise ValueError(f"strategies: no answer of {lost[0]!r}")
-    v = graded[graded["strategy"].isin(names)].reset_index(drop=True)
-    if (twice := v.duplicated(["item_id", "strategy"])).any():
-        row = v[twice].iloc[0]
-        raise ValueError(f"item {row.item_id!r} has two answers of {row.strategy!r}; keep one")
-    item, items = pd.factorize(v["item_id"], sort=True)
-    voter = pd.Categorical(v["strategy"], categories=names).codes
-    own = {
-        "strategy",
-        "answer",
-        "confidence",
-        "correct",
-        "option_probabilities",
-        "n_answers",
-        "new_tokens",
-    }
-    rows = v.drop_duplicates("item_id").set_index("item_id", drop=False).loc[items]
-    rows = rows[[c for c in rows if c not in own]].reset_index(drop=True)
-    said = (v["answer"].notna() & v["confidence"].notna()).to_numpy()
-    slot, answers, right = _candidates(v, said, item, len(items))
-    named = np.full((len(items), len(names)), -1)
-    named[item[said], voter[said]] = slot[said]
-    p = _spread(v, rows, said, item, voter, slot, answers, len(names))
-    tokens, told = np.full(named.shape, np.nan), pd.to_numeric(v.get("new_tokens", pd.Series()))
-    if told.notna().any():
-        tokens[:] = 0
-        tokens[item, voter] = told.fillna(0).to_numpy(float)
-    return Ballots(p, named, right, answers, rows, names, tokens)
-
-
-def _candidates(v, said, item, n):
-    """Each row's candidate (-1 for none), the candidates' words and their grades."""
-    label = np.array(
-        [plain_answer(a) if ok else "" for a, ok in zip(v["answer"], said, strict=True)]
+def make_ballots(graded: pd.DataFrame, strategies: list[str]) -> Ballots:
+    """Ballots of some strategies, from the graded answers of one model and data set."""
+    v = graded[graded["strategy"].isin(strategies)].reindex(columns=_ASKED)
+    items = v[_ITEM].drop_duplicates("item_id").set_index("item_id", drop=False).sort_index()
+    items = items.rename_axis(None)
+    said = v[v["answer"].notna() & v["confidence"].notna()]
+    said = said.assign(name=said["answer"].map(plain_answer))
+    candidates = said.groupby(["item_id", "name"], sort=False)[["answer", "correct"]].first()
+    candidates = candidates.reset_index().sort_values("item_id", kind="stable", ignore_index=True)
+    p = _spread(v, said, candidates).pivot(index="at", columns="strategy", values="p")
+    named = said.pivot(index="item_id", columns="strategy", values="name")
+    tokens = v.assign(new_tokens=pd.to_numeric(v["new_tokens"]))
+    tokens = tokens.pivot(index="item_id", columns="strategy", values="new_tokens").astype(float)
+    tokens = tokens.fillna(0) if tokens.notna().any(axis=None) else tokens
+    named, tokens = (
+        frame.reindex(index=items.index, columns=strategies) for frame in (named, tokens)
     )
-    named = pd.DataFrame({"item": item, "label": label, "at": np.arange(len(v))})[said]
-    distinct = named.drop_duplicates(["item", "label"]).copy()
-    distinct["slot"] = distinct.groupby("item").cumcount()
-    slot = np.full(len(v), -1)
-    slot[said] = named.merge(distinct[["item", "label", "slot"]], how="left")["slot"].to_numpy()
-    k = int(distinct["slot"].max()) + 1 if len(distinct) else 1
-    answers, right = np.full((n, k), None, dtype=object), np.full((n, k), np.nan)
-    answers[distinct["item"], distinct["slot"]] = v["answer"].to_numpy()[distinct["at"]]
-    grade = v["correct"].astype("Float64").to_numpy(float, na_value=np.nan)
-    known = np.flatnonzero(said & ~np.isnan(grade))[::-1]  # the first grade of a candidate stays
-    right[item[known], slot[known]] = grade[known]
-    return slot, answers, right
+    return Ballots(items, candidates, p.reindex(columns=strategies), named, tokens)
 
 
-def _spread(v, rows, said, item, voter, slot, answers, n_voters):
-    """Ballots (items, candidates, strategies) from confidences and option probabilities."""
-    present, known = pd.notna(answers), _option_count(v, rows, item)
-    others = np.where(np.isnan(known), present.sum(axis=1), known - 1)
-    p = np.full((*answers.shape, n_voters), np.nan)
-    c, i, s = v["confidence"].to_numpy(float)[said], item[said], voter[said]
-    rest = (1 - c) / np.maximum(others[i], 1)
-    p[i, :, s] = np.where(present[i], rest[:, None], np.nan)
-    p[i, slot[said], s] = c
-    for row in np.flatnonzero(said) if "option_probabilities" in v else ():
-        own = v["option_probabilities"].iat[row]
-        if isinstance(own, Mapping):
-            by_name = {plain_answer(name): float(value) for name, value in own.items()}
-            for j, answer in enumerate(answers[item[row]]):
-                if answer is not None and plain_answer(answer) in by_name:
-                    p[item[row], j, voter[row]] = by_name[plain_answer(answer)]
-    return p
+def _spread(v, said, candidates):
+    """Every answer with every candidate ``at`` its item, and the probability ``p`` it gives it."""
+    said = said[["item_id", "strategy", "name", "confidence"]].assign(
+        shares=[_shares(options) for options in said["option_probabilities"]]
+    )
+    each = candidates[["item_id", "name"]].rename(columns={"name": "candidate"})
+    votes = said.merge(each.rename_axis("at").reset_index(), on="item_id")
+    c = votes["confidence"].astype(float)
+    others = votes["item_id"].map(_others(v, candidates)).astype(float).clip(lower=1)
+    told = [
+        shares.get(k, np.nan) for shares, k in zip(votes["shares"], votes["candidate"], strict=True)
+    ]
+    spread = c.where(votes["name"] == votes["candidate"], (1 - c) / others)
+    return votes.assign(p=pd.Series(told, votes.index, dtype=float).fillna(spread))
 
 
-def _option_count(v, rows, item):
-    """How many options each item has; NaN where that is not known."""
-    count = np.full(len(rows), np.nan)
-    if "question_type" in rows:
-        count[(rows["question_type"] == "closed").to_numpy()] = 2
+def _shares(options):
+    named = options.items() if isinstance(options, Mapping) else ()
+    return {plain_answer(name): float(share) for name, share in named}
+
+
+def _others(v, candidates):
+    """By item, over how many other answers the rest of a confidence is spread."""
+    size = np.where(v["question_type"] == "closed", 2.0, 0)
     for column in ("options", "option_probabilities"):
-        if column in v:
-            size = np.array([len(o) if hasattr(o, "__len__") else 0 for o in v[column]])
-            np.fmax.at(count, item[size > 1], size[size > 1])
-    return count
+        size = np.fmax(size, [len(o) if hasattr(o, "__len__") else 0 for o in v[column]])
+    size = pd.Series(size, v.index).groupby(v["item_id"]).max()
+    return (size - 1).where(size > 1, candidates.groupby("item_id").size())
 
 
 # --- fusing -------------------------------------------------------------------------------------
 
 
-def pool(ballots: Ballots) -> np.ndarray:
-    """(items, candidates) mean of the ballots over those who answered; -1 for no candidate."""
-    voted = ~np.isnan(ballots.p)
-    n = voted.sum(axis=2)
-    return np.where(n > 0, np.where(voted, ballots.p, 0.0).sum(axis=2) / np.maximum(n, 1), -1)
+def chosen(ballots: Ballots, scores, *, name: str) -> pd.DataFrame:
+    """Graded answers: the candidate of each item with the highest score, its confidence."""
+    scores = pd.Series(scores, ballots.candidates.index)
+    best = ballots.candidates.loc[scores.groupby(ballots.candidates["item_id"]).idxmax()]
+    best = best.assign(confidence=scores[best.index]).set_index("item_id")
+    return ballots.items.assign(
+        strategy=name, answer=best["answer"], confidence=best["confidence"],
+        correct=best["correct"].astype("boolean"),
+        new_tokens=ballots.tokens.sum(axis=1, skipna=False),
+    )  # fmt: skip
 
 
-def chosen(ballots: Ballots, scores: np.ndarray, *, name: str, confidence=None) -> pd.DataFrame:
-    """Graded answers from scores: the best candidate of each item."""
-    at, best = np.arange(len(scores)), scores.argmax(axis=1)
-    has = scores[at, best] >= 0
-    c = scores[at, best] if confidence is None else confidence
-    out = ballots.rows.copy()
-    out["strategy"] = name
-    out["answer"] = np.where(has, ballots.answers[at, best], None)
-    out["confidence"] = np.where(has, c, np.nan)
-    grade = pd.array(ballots.right[at, best], dtype="Float64")
-    out["correct"] = pd.Series(grade, index=out.index).astype("boolean")
-    out["n_answers"] = ballots.answered().sum(axis=1)
-    return out.assign(new_tokens=ballots.tokens.sum(axis=1))
-
-
-def alone(ballots: Ballots, strategy: str) -> pd.DataFrame:
-    """One strategy's own graded answers."""
-    own = ballots.of([strategy])
-    return chosen(own, np.where(own.named_by()[:, :, 0], own.p[:, :, 0], -1), name=strategy)
+def pooled(ballots: Ballots, voters: Sequence[str], *, name: str) -> pd.DataFrame:
+    """Graded answers by the mean of some ballots over those who answered; of one, its own."""
+    own = ballots.of(voters)
+    p = own.p.to_numpy()
+    return chosen(own, np.nansum(p, axis=1) / (~np.isnan(p)).sum(axis=1), name=name)
 
 
 def fit_weights(ballots: Ballots):
@@ -293,18 +224,11 @@ def fit_weights(ballots: Ballots):
     :math:`P(a\ \text{right}) = \sigma(b + \sum_s w_s \operatorname{logit} p_s(a))` over all
     candidate answers a, :math:`w_s \ge 0`, with the penalty :math:`\frac12 \sum_s (w_s - 1/S)^2`:
     few labels leave it near the equal-weight pool of log-odds. Then Platt on the answer that leads.
-
-    Raises
-    ------
-    ValueError
-        If no candidate is graded.
     """
     from scipy.optimize import minimize
 
-    use = ~np.isnan(ballots.right) & ~np.isnan(ballots.p).all(axis=2)
-    if not use.any():
-        raise ValueError("correct: no candidate answer is graded, nothing to fit")
-    rows, y = _log_odds(ballots)[use], ballots.right[use]
+    use = ballots.candidates["correct"].notna().to_numpy()
+    rows, y = _log_odds(ballots)[use], ballots.candidates.loc[use, "correct"].to_numpy(float)
     size = rows.shape[1]
 
     def loss(theta):
@@ -316,36 +240,41 @@ def fit_weights(ballots: Ballots):
     start, bounds = np.r_[np.full(size, 1 / size), 0.0], [(0, None)] * size + [(None, None)]
     theta = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
 
-    def lead(other):
-        eta = np.where(
-            ~np.isnan(other.p).all(axis=2), _log_odds(other) @ theta[:-1] + theta[-1], -np.inf
-        )
-        return eta, eta[np.arange(len(eta)), eta.argmax(axis=1)], eta.argmax(axis=1)
+    def lead(other, name):
+        eta = (_log_odds(other) * theta[:-1]).sum(axis=1) + theta[-1]  # equal ballots tie exactly
+        return chosen(other, eta, name=name)
 
-    _, top, best = lead(ballots)
-    right = ballots.right[np.arange(len(best)), best]
-    told = ~np.isnan(right) & np.isfinite(top)
-    features = np.column_stack([top, np.ones_like(top)])[told]
-    slope, intercept = fit_smoothed(features, right[told], np.ones((1, told.sum())))[0]
+    best = lead(ballots, "").dropna(subset=["correct"])
+    top = best["confidence"].to_numpy(float)
+    features, right = np.column_stack([top, np.ones_like(top)]), best["correct"].to_numpy(float)
+    slope, intercept = fit_smoothed(features, right, np.ones((1, len(top))))[0]
 
     def fused(other: Ballots, name: str) -> pd.DataFrame:
-        eta, top, _ = lead(other)
-        scores = np.where(np.isfinite(eta), expit(eta), -1)
-        return chosen(other, scores, confidence=expit(slope * top + intercept), name=name)
+        out = lead(other, name)
+        return out.assign(confidence=expit(slope * out["confidence"] + intercept))
 
     return fused
 
 
 def _log_odds(ballots):
     """Of every ballot; 0, no evidence, where a strategy is silent."""
-    return np.nan_to_num(logit(ballots.p, CLIP), nan=0.0)
+    return np.nan_to_num(logit(ballots.p.to_numpy(), CLIP), nan=0.0)
 
 
-def _cross_fused(ballots, fold, name):
-    parts = [
-        fit_weights(ballots.part(fold != k))(ballots.part(fold == k), name) for k in np.unique(fold)
-    ]
-    return pd.concat(parts).sort_index()
+def trained(ballots: Ballots, fold, *, name: str, to: Ballots | None = None) -> pd.DataFrame:
+    """Graded answers of a trained fusion, or of other ballots, weighted by the other folds."""
+    to = ballots if to is None else to
+    folds = np.unique(fold)
+    parts = [fit_weights(ballots.part(fold != k))(to.part(fold == k), name) for k in folds]
+    return pd.concat(parts).loc[to.items.index]
+
+
+def systems(strategies: Sequence[str], expert: str | None = None) -> dict[str, list[str]]:
+    """The voters of every strategy and fusion by its name; one voter is no fusion."""
+    pools = {FUSION: [s for s in strategies if s != expert]}
+    pools |= {EXPERT_TOO: list(strategies)} if expert in strategies else {}
+    fusions = {name: voters for name, voters in pools.items() if len(voters) > 1}
+    return {s: [s] for s in strategies} | fusions
 
 
 def fused_answers(
@@ -353,7 +282,6 @@ def fused_answers(
     *,
     strategies: Sequence[str] | None = None,
     expert: str | None = None,
-    n_folds: int = 5,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
     """Graded answers of every strategy, fusion and ablation, on the same items, same labels.
@@ -385,88 +313,69 @@ def fused_answers(
     """
     frames, seed = [], int(rng.integers(2**63))
     for key, part in parts_by(graded, BY):
+        where = " ".join(map(str, key.values()))
         voters = list(strategies or sorted(set(part["strategy"]) - {expert}))
-        full, n_dropped = _common(part, voters, expert, n_folds, " ".join(map(str, key.values())))
-        fold = folds_of(full.rows, n_folds, seed)
-        systems = list(_systems(full, expert, fold))
-        labels = round(len(full.rows) * (n_folds - 1) / n_folds)
-        both = pd.concat(systems, ignore_index=True)
+        full, n_dropped = complete(part, _enough(part, voters, expert, where))
+        n, fold = len(full.items), folds_of(full.items, seed)
+        if n < 2 * N_FOLDS or fold is None:
+            raise ValueError(f"fusion: {where}: only {n} items were answered by all strategies")
+        both = pd.concat(_systems(full, expert, fold), ignore_index=True)
         both["loss"] = (both["confidence"] - both["correct"].astype(float)) ** 2
+        labels = round(n * (N_FOLDS - 1) / N_FOLDS)
         both["labels"] = np.where(both["correction"] == "as stated", 0, labels)
         frames.append(both.assign(n_dropped=n_dropped))
     return pd.concat(frames, ignore_index=True)
 
 
-def _common(part, voters, expert, n_folds, where):
-    """Ballots of who answered enough, on the items that all of them answered; and how many not."""
-    present = set(part["strategy"])
-    ballots = make_ballots(part, strategies=[s for s in [*voters, expert] if s in present])
-    share = ballots.answered().mean(axis=0)
-    kept = [s for s, c in zip(ballots.strategies, share, strict=True) if c >= _LEAST_SHARE]
-    for s, c in zip(ballots.strategies, share, strict=True):
-        if s not in kept:
-            warnings.warn(
-                f"fusion: {where}: {s} answered {100 * c:.0f} % of the items, less than "
-                f"{100 * _LEAST_SHARE:.0f} %; left out",
-                RecalibrationWarning,
-                stacklevel=4,
-            )
-    if not set(kept) - {expert}:
-        raise ValueError(
-            f"fusion: {where}: no strategy answered {100 * _LEAST_SHARE:.0f} % of the items"
+def _enough(part, voters, expert, where):
+    """Those who answered enough of the items, with a warning for each other."""
+    present = [s for s in [*voters, expert] if s in set(part["strategy"])]
+    share = make_ballots(part, present).named.notna().mean()
+    least = f"{100 * _LEAST_SHARE:.0f} % of the items"
+    for s, few in share[share < _LEAST_SHARE].items():
+        warnings.warn(
+            f"fusion: {where}: {s} answered {100 * few:.0f} %, less than {least}; left out",
+            RecalibrationWarning,
+            stacklevel=3,
         )
-    everyone = ballots.answered()[:, [s in kept for s in ballots.strategies]].all(axis=1)
-    rows = ballots.rows[everyone & ballots.graded()]
-    if len(rows) < 2 * n_folds:
-        raise ValueError(f"fusion: {where}: only {len(rows)} items were answered by all strategies")
-    full = make_ballots(part[part["item_id"].isin(rows["item_id"])], strategies=kept)
-    return full, len(ballots.rows) - len(rows)
+    kept = list(share.index[share >= _LEAST_SHARE])
+    if not set(kept) - {expert}:
+        raise ValueError(f"fusion: {where}: no strategy answered {least}")
+    return kept
+
+
+def complete(part: pd.DataFrame, strategies: list[str]) -> tuple[Ballots, int]:
+    """Ballots on the items that all of the strategies answered, and how many others there are."""
+    ballots = make_ballots(part, strategies)
+    keep = ballots.named.notna().all(axis=1).to_numpy() & ballots.graded()
+    return ballots.part(keep), int((~keep).sum())
 
 
 def _systems(full, expert, fold):
     """Frames of every system and correction."""
 
     def tagged(frame, kind, correction="as stated", left_out="", fold=-1):
-        return frame.assign(system=frame["strategy"].iloc[0], kind=kind, correction=correction,
+        return frame.assign(system=frame["strategy"], kind=kind, correction=correction,
                             left_out=left_out, fold=fold)  # fmt: skip
 
-    def corrections(frame, kind):
-        yield tagged(frame, kind)
-        c, y = frame["confidence"].to_numpy(float), frame["correct"].to_numpy(float)
-        moved = by_fold(FITS["platt"], c, y, fold)
-        yield tagged(frame.assign(confidence=moved), kind, "platt", fold=fold)
-
-    voters = [s for s in full.strategies if s != expert]
-    for s in full.strategies:
-        own = alone(full, s)
-        if s == expert:
-            judged = ~own.get("question_type", pd.Series("", own.index)).isin(["closed", "choice"])
-            own["new_tokens"] += np.where(judged, full.of(voters).tokens.sum(axis=1), 0)
-        yield from corrections(own, "expert" if s == expert else "strategy")
-    members = []
-    for name, members in _pools(full.strategies, expert).items():
-        own = full.of(members)
-        yield from corrections(chosen(own, pool(own), name=name), "fusion")
-        yield tagged(_cross_fused(own, fold, name + TRAINED), "fusion", "trained", fold=fold)
-    for s in members:
-        rest = full.of([m for m in members if m != s])
-        yield tagged(chosen(rest, pool(rest), name=name), "ablation", left_out=s)
-        trained = _cross_fused(rest, fold, name + TRAINED)
-        yield tagged(trained, "ablation", "trained", left_out=s, fold=fold)
-
-
-def _pools(strategies, expert):
-    """The voters of each fusion by its name; one voter is no fusion."""
-    pools = {FUSION: [s for s in strategies if s != expert]}
-    pools |= {EXPERT_TOO: list(strategies)} if expert in strategies else {}
-    return {name: members for name, members in pools.items() if len(members) > 1}
-
-
-def complete(part, strategies, n_folds, seed):
-    """Ballots on the items that all strategies answered, and their folds; None for too few."""
-    ballots = make_ballots(part, strategies=strategies)
-    ballots = ballots.part(ballots.answered().all(axis=1) & ballots.graded())
-    return ballots, folds_of(ballots.rows, n_folds, seed)
+    for name, voters in systems(list(full.p), expert).items():
+        own, kind = pooled(full, voters, name=name), "fusion" if len(voters) > 1 else "strategy"
+        if name == expert:
+            kind, others = "expert", full.tokens.drop(columns=expert).sum(axis=1, skipna=False)
+            judged = own["question_type"].isin(["closed", "choice"])
+            own["new_tokens"] += others.where(~judged, 0)
+        yield tagged(own, kind)
+        c, y = own["confidence"].to_numpy(float), own["correct"].to_numpy(float)
+        moved = own.assign(confidence=by_fold(fit, c, y, fold))
+        yield tagged(moved, kind, "platt", fold=fold)
+        if kind == "fusion":
+            weighted = trained(full.of(voters), fold, name=name + TRAINED)
+            yield tagged(weighted, kind, "trained", fold=fold)
+    for s in voters if len(voters) > 1 else ():
+        rest = [other for other in voters if other != s]
+        yield tagged(pooled(full, rest, name=name), "ablation", left_out=s)
+        weighted = trained(full.of(rest), fold, name=name + TRAINED)
+        yield tagged(weighted, "ablation", "trained", left_out=s, fold=fold)
 
 
 # --- tables -------------------------------------------------------------------------------------
@@ -479,14 +388,12 @@ def scores_of(part, w) -> dict:
     without.
     """
     c, y = part["confidence"].to_numpy(float), part["correct"].to_numpy(float)
-    fold = part["fold"].to_numpy() if "fold" in part else np.zeros(len(part))
-    likely = np.clip(np.where(y == 1, c, 1 - c), 1e-12, 1)
     return {
         "accuracy": mean(w, y),
         "mean_confidence": mean(w, c),
         "brier": mean(w, (c - y) ** 2),
-        "log_loss": mean(w, -np.log(likely)),
-        "auroc": weighted_auroc(c, y, w, fold),
+        "log_loss": mean(w, -np.log(np.clip(np.where(y == 1, c, 1 - c), 1e-12, 1))),
+        "auroc": weighted_auroc(c, y, w, part.get("fold")),
         "ece": ece(c, y),
     }
 
@@ -523,31 +430,24 @@ def fusion_change_table(
         strategy, the one chosen most often), brier, rival_brier and ``change`` (fusion - rival,
         below 0 is better) with low and high; p and p_holm (over all rows of a rival) of no
         difference, and conclusion from p_holm: "better", "worse" or "no difference shown".
-
-    Raises
-    ------
-    ValueError
-        If no Platt-corrected strategy is there.
     """
     frames = []
     for _, part in parts_by(fused, BY):
         platt, rows = part[part["correction"] == "platt"], part[part["kind"] == "fusion"]
         rivals = {"best strategy": _best(platt[platt["kind"] == "strategy"])}
-        if (platt["kind"] == "expert").any():
-            own = platt[platt["kind"] == "expert"].set_index("item_id")
+        if len(own := platt[platt["kind"] == "expert"].set_index("item_id")):
             rivals["expert"] = (own["loss"], own["system"].iloc[0])
         frames += [
             rows.assign(rival=rival, rival_is=name, rival_loss=rows["item_id"].map(loss))
             for rival, (loss, name) in rivals.items()
             if len(rows)
         ]
-    plain = means(brier="loss", rival_brier="rival_loss")
+    compared = means(brier="loss", rival_brier="rival_loss", change=("loss", "rival_loss"))
 
     def statistic(part, w):
-        out = plain(part, w)
-        change = out["brier"] - out["rival_brier"]
-        p = 2 * ndtr(-abs(change[0]) / max(np.std(change[1:]), 1e-12))
-        return out | {"change": change, "p": p}
+        out = compared(part, w)
+        spread = max(np.std(out["change"][1:]), 1e-12)
+        return out | {"p": 2 * ndtr(-abs(out["change"][0]) / spread)}
 
     if not frames:
         return pd.DataFrame()
@@ -561,8 +461,6 @@ def fusion_change_table(
 
 def _best(single):
     """Losses by item of the strategy that is best on the other folds, and the usual one's name."""
-    if single.empty:
-        raise ValueError("fused: no Platt-corrected strategy to compare with")
     wide = single.pivot(index="item_id", columns="system", values="loss")
     fold = single.drop_duplicates("item_id").set_index("item_id")["fold"].reindex(wide.index)
     names = {k: wide[fold != k].mean().idxmin() for k in fold.unique()}
@@ -591,7 +489,7 @@ def left_out_table(fused: pd.DataFrame, *, rng: np.random.Generator, **settings)
 
 def abstention_table(
     graded: pd.DataFrame, *, strategies: Sequence[str], expert: str | None = None,
-    n_folds: int = 5, rng: np.random.Generator,
+    rng: np.random.Generator,
 ) -> pd.DataFrame:  # fmt: skip
     """What complete cases leave out: all items, an abstention scored at the base rate.
 
@@ -606,24 +504,21 @@ def abstention_table(
     seed, out = int(rng.integers(2**63)), []
     for key, part in parts_by(graded, BY):
         present = [s for s in [*strategies, expert] if s in set(part["strategy"])]
-        ballots = make_ballots(part, strategies=present)
+        ballots = make_ballots(part, present)
         ballots = ballots.part(ballots.graded())
-        frames = {s: alone(ballots, s) for s in present}
-        for name, members in _pools(present, expert).items():
-            frames[name] = chosen(ballots.of(members), pool(ballots.of(members)), name=name)
-        for system, frame in frames.items():
+        for system, voters in systems(present, expert).items():
+            frame = pooled(ballots, voters, name=system)
             rows = frame[frame["confidence"].notna()]
-            c, y = rows["confidence"].to_numpy(float), rows["correct"].to_numpy(float)
-            if (fold := folds_of(rows, n_folds, seed)) is None:
+            if (fold := folds_of(rows, seed)) is None:
                 continue
-            silent, b = len(frame) - len(rows), y.mean()
-            moved = {"as stated": c, "platt": by_fold(FITS["platt"], c, y, fold)}
+            c, y = rows["confidence"].to_numpy(float), rows["correct"].to_numpy(float)
+            silent = np.full(len(frame) - len(rows), y.mean() * (1 - y.mean()))
+            moved = {"as stated": c, "platt": by_fold(fit, c, y, fold)}
             for correction, p in moved.items():
-                loss = ((p - y) ** 2).sum()
+                loss = (p - y) ** 2
                 row = {"system": system, "correction": correction, "n_items": len(frame)}
-                row |= {"n_abstained": silent, "brier": loss / len(rows)}
-                row |= {"brier_all": (loss + silent * b * (1 - b)) / len(frame)}
-                out.append(key | row)
+                row |= {"n_abstained": len(silent), "brier": loss.mean()}
+                out.append(key | row | {"brier_all": np.append(loss, silent).mean()})
     return pd.DataFrame(out)
 
 
@@ -653,13 +548,3 @@ def tokens_table(fused: pd.DataFrame, *, rng: np.random.Generator, **settings) -
     keys = [*BY, "system", "correction", "kind"]
     out = paired(pd.concat(parts), keys, statistic, rng=rng, **settings)
     return out.assign(tied=out["change_low"] <= 1e-12)
-
-
-def pareto_front(table: pd.DataFrame, *, cost: str, loss: str) -> pd.DataFrame:
-    """The rows that no other beats: none costs at most as much and loses less, or reverse.
-
-    From the cheapest to the most expensive, each with a lower loss than the one before; of equal
-    rows the first is kept.
-    """
-    rows = table.sort_values([cost, loss], kind="stable")
-    return rows[rows[loss] < rows[loss].cummin().shift(fill_value=np.inf)]

@@ -12,18 +12,8 @@ import pandas as pd
 
 from medcal_nb.measure.rows import parts_by
 
-from .fusion import (
-    BY,
-    FUSION,
-    TRAINED,
-    alone,
-    chosen,
-    fit_weights,
-    make_ballots,
-    plain_answer,
-    pool,
-)
-from .maps import FITS, folds_of
+from .fusion import BY, FUSION, TRAINED, complete, plain_answer, pooled, systems, trained
+from .maps import by_fold, fit, folds_of
 from .paired import means, paired
 
 BLANK = "_blank"
@@ -31,8 +21,8 @@ BLANK = "_blank"
 
 
 def blank_pairs(
-    graded: pd.DataFrame, *, strategies: Sequence[str], n_folds: int = 5, rng: np.random.Generator
-) -> pd.DataFrame:  # fmt: skip
+    graded: pd.DataFrame, *, strategies: Sequence[str], rng: np.random.Generator
+) -> pd.DataFrame:
     """Single strategies and fusions with the image and with a blank one, on the same items.
 
     Parameters
@@ -46,59 +36,48 @@ def blank_pairs(
     -------
     DataFrame
         One row per item with ``system`` (a strategy; "fusion"; "fusion, trained"), ``correction``
-        (as stated, platt, trained), confidence_shown and _blank, correct_shown and _blank,
-        ``same_answer``, of the items that every strategy answered both times.
+        (as stated, platt, trained), confidence_shown, _blank and _change (blank - shown), the same
+        of accuracy, and ``same_answer``, of the items that every strategy answered both times.
         Empty where nothing was asked with a blank image.
     """
     seed, out = int(rng.integers(2**63)), []
     for _, part in parts_by(graded, BY):
         present = set(part["strategy"])
         names = [s for s in strategies if {s, s + BLANK} <= present]
-        if not names:
-            continue
-        bare = part["strategy"].str.removesuffix(BLANK)
         blank = part["strategy"].str.endswith(BLANK)
-        both = [
-            make_ballots(part.assign(strategy=bare)[at], strategies=names) for at in (~blank, blank)
-        ]
-        told = [set(b.rows["item_id"][b.answered().all(axis=1) & b.graded()]) for b in both]
-        seen, unseen = (b.part(b.rows["item_id"].isin(told[0] & told[1]).to_numpy()) for b in both)
-        if (fold := folds_of(seen.rows, n_folds, seed)) is None:
-            continue
-        for system, correction, (a, b) in _systems(seen, unseen, names, fold):
-            out.append(
-                a.assign(
-                    system=system, correction=correction,
-                    confidence_shown=a["confidence"].to_numpy(float),
-                    confidence_blank=b["confidence"].to_numpy(float),
-                    accuracy_shown=a["correct"].to_numpy(float),
-                    accuracy_blank=b["correct"].to_numpy(float),
-                    same_answer=[plain_answer(x) == plain_answer(y)
-                          for x, y in zip(a["answer"], b["answer"], strict=True)],
-                )
-            )  # fmt: skip
+        part = part.assign(strategy=part["strategy"].str.removesuffix(BLANK))
+        both = [complete(part[at], names)[0] for at in (~blank, blank)] if names else []
+        ids = [ballots.items.index for ballots in both]
+        both = [b.part(b.items.index.isin(ids[0].intersection(ids[1]))) for b in both]
+        if names and (fold := folds_of(both[0].items, seed)) is not None:
+            out += _systems(*both, names, fold)
     return pd.concat(out, ignore_index=True) if out else pd.DataFrame()
 
 
 def _systems(seen, unseen, names, fold):
-    """(system, correction, graded answers with and without the image)."""
-    plain = {s: [alone(b, s) for b in (seen, unseen)] for s in names}
-    plain[FUSION] = [chosen(b.of(names), pool(b.of(names)), name=FUSION) for b in (seen, unseen)]
-    for system, rows in plain.items():
-        yield system, "as stated", rows
-        c, y = [f["confidence"].to_numpy(float) for f in rows], rows[0]["correct"].to_numpy(float)
-        moved = [np.empty(len(fold)) for _ in rows]
-        for k in np.unique(fold):
-            platt = FITS["platt"](c[0][fold != k], y[fold != k])
-            for values, to in zip(c, moved, strict=True):
-                to[fold == k] = platt(values[fold == k])
-        yield system, "platt", [r.assign(confidence=m) for r, m in zip(rows, moved, strict=True)]
-    trained = [[], []]
-    for k in np.unique(fold):
-        fused = fit_weights(seen.part(fold != k))
-        for b, parts in zip((seen, unseen), trained, strict=True):
-            parts.append(fused(b.part(fold == k), FUSION + TRAINED))
-    yield FUSION + TRAINED, "trained", [pd.concat(parts).sort_index() for parts in trained]
+    """Rows of every system and correction."""
+
+    def joined(system, correction, shown, blank):
+        answers = zip(shown["answer"], blank["answer"], strict=True)
+        same = [plain_answer(one) == plain_answer(other) for one, other in answers]
+        out = shown.assign(system=system, correction=correction, same_answer=same)
+        for name, column in (("accuracy", "correct"), ("confidence", "confidence")):
+            one, other = (frame[column].to_numpy(float) for frame in (shown, blank))
+            out[f"{name}_shown"], out[f"{name}_blank"] = one, other
+            out[f"{name}_change"] = other - one
+        return out
+
+    both = seen, unseen
+    for system, voters in systems(names).items():
+        rows = [pooled(ballots, voters, name=system) for ballots in both]
+        yield joined(system, "as stated", *rows)
+        c, y = rows[0]["confidence"], rows[0]["correct"].to_numpy(float)
+        moved = [by_fold(fit, c, y, fold, to=frame["confidence"]) for frame in rows]
+        rows = [frame.assign(confidence=p) for frame, p in zip(rows, moved, strict=True)]
+        yield joined(system, "platt", *rows)
+    if FUSION in systems(names):
+        rows = [trained(seen, fold, name=FUSION + TRAINED, to=ballots) for ballots in both]
+        yield joined(FUSION + TRAINED, "trained", *rows)
 
 
 def image_reliance_table(
@@ -120,10 +99,8 @@ def image_reliance_table(
         the image as much as the answers do; ``same_answer``, the share of items whose answer stays
         the same. Each with ``_low`` and ``_high`` of the bootstrap by image.
     """
-    columns = {"same_answer": "same_answer"}
-    for name in ("accuracy", "confidence"):
-        shown, blank = f"{name}_shown", f"{name}_blank"
-        columns |= {shown: shown, blank: blank, f"{name}_change": (blank, shown)}
-        pairs = pairs.assign(**{f"{name}_moved": pairs[blank] - pairs[shown]})
-    columns |= {"excess": ("confidence_moved", "accuracy_moved")}
+    sides = ("shown", "blank", "change")
+    names = [f"{name}_{side}" for name in ("accuracy", "confidence") for side in sides]
+    columns = {name: name for name in ("same_answer", *names)}
+    columns |= {"excess": ("confidence_change", "accuracy_change")}
     return paired(pairs, [*BY, "system", "correction"], means(**columns), rng=rng, **settings)

@@ -9,27 +9,25 @@ for tables of graded answers, one map for each model and strategy.
 import hashlib
 import json
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from medcal_nb.measure._check import check_confidence, check_pair
+from medcal_nb.measure._check import check_confidence, check_length, check_pair
 from medcal_nb.measure.rows import image_labels, measured, parts_by, plain_ids
 
 from ._families import FAMILIES, T_MAX, T_MIN, softmax
 
 MAP_METHODS = tuple(FAMILIES)
-OLD_METHODS = {"option_temperature": "temperature"}
-"""Names of earlier versions → ours."""
-
 MIN_FIT = 5
 """Fewer labelled answers than this fit nothing: the map changes nothing."""
+N_FOLDS = 5
 
-_FORMAT, _FILE = "medcal-recalibrator/2", "medcal-maps/2"
+_FORMAT = "medcal-maps/2"
 
 
 class RecalibrationWarning(UserWarning):
@@ -101,7 +99,7 @@ class Recalibrator:
 
     def to_dict(self) -> dict:
         """The map as JSON-ready values, the hashes of its images last."""
-        return {"format": _FORMAT} | asdict(self) | {"fitted_on": sorted(self.fitted_on)}
+        return asdict(self) | {"fitted_on": sorted(self.fitted_on)}
 
     @classmethod
     def from_dict(cls, values: Mapping) -> "Recalibrator":
@@ -112,21 +110,18 @@ class Recalibrator:
         ValueError
             If the values are not those of a map that this version can apply.
         """
-        if not isinstance(values, Mapping) or values.get("format") != _FORMAT:
-            raise ValueError(f"not a map of the format {_FORMAT}: fit it again")
         try:
-            made = cls(**{k: v for k, v in values.items() if k not in ("format", "fitted_on")})
-            numbers = [np.asarray(made.params[n], float) for n in FAMILIES[made.name].names]
-            images = frozenset(map(str, values["fitted_on"]))
-            sound = all(np.isfinite(n).all() for n in numbers) and 0 < float(made.clip) < 0.5
-            sound &= float(made.params.get("temperature", 1.0)) > 0
+            own = {one.name: values[one.name] for one in fields(cls)}
+            made = cls(**own | {"fitted_on": frozenset(map(str, own["fitted_on"]))})
+            names = FAMILIES[made.name].names
+            numbers = np.concatenate([np.ravel(made.params[n]) for n in names]).astype(float)
+            sound = np.isfinite(numbers).all() and 0 < made.clip < 0.5
+            sound &= made.params.get("temperature", 1.0) > 0
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not a sound map: {error}") from None
         if not sound:
             raise ValueError(f"not a sound {made.name} map: its numbers are out of range")
-        return cls(
-            made.name, made.params, int(made.n_fit), float(made.clip), str(made.note), images
-        )
+        return made
 
 
 def _hashes(images) -> list[str]:
@@ -142,25 +137,23 @@ def _checked(method, confidence):
         raise ValueError(f"options: expected shape (n, k) with k >= 2, got {p.shape}")
     bad = ((p < 0) | (p > 1 + 1e-6)).any(axis=1) | ~(np.nansum(p, axis=1) > 0)
     if bad.any():
-        first = int(np.argmax(bad))
         raise ValueError(
-            f"options: {bad.sum()} of {len(p)} rows are no probabilities, "
-            f"the first at position {first} ({p[first].tolist()})"
+            f"options: {bad.sum()} of {len(p)} rows are no probabilities, the first at position "
+            f"{bad.argmax()}"
         )
     return p / np.nansum(p, axis=1, keepdims=True)
 
 
-def choose_clip(confidence, *, most: float = 0.005, least: float = 1e-6) -> float:
+def choose_clip(confidence) -> float:
     """How far a stated 0 or 100 % is moved inwards: half the step to the next stated value.
 
-    Whole percents give 0.005; without any 0 or 1, ``least``, which moves next to nothing.
+    Whole percents give 0.005, the most; without any 0 or 1 it is 1e-6, which moves next to nothing.
     """
     c = np.asarray(confidence, float)
     end = np.minimum(c, 1 - c)
     if not len(end) or end.min() > 0:
-        return least
-    inner = end[end > 0]
-    return float(np.clip(inner.min() / 2 if len(inner) else most, least, most))
+        return 1e-6
+    return float(np.clip(np.min(end[end > 0], initial=1.0) / 2, 1e-6, 0.005))
 
 
 def at_bound(temperature: float) -> bool:
@@ -176,9 +169,6 @@ def check_method(method: str) -> str:
     ValueError
         If there is none; the message holds the choices.
     """
-    if new := OLD_METHODS.get(method):
-        warnings.warn(f"{method} is now called {new}", RecalibrationWarning, stacklevel=3)
-        method = new
     if method not in FAMILIES:
         raise ValueError(f"method: unknown {method!r}; choose one of {', '.join(MAP_METHODS)}")
     return method
@@ -223,22 +213,18 @@ def fit(
     """
     method = check_method(method)
     if method == "temperature":
-        c, y = _checked(method, confidence), np.asarray(correct)
-        if len(y) != len(c) or (y >= c.shape[1]).any():
-            raise ValueError("correct: expected the index of the right option of every row")
-        y = y.astype(int)
-        gold = c[np.arange(len(c)), np.maximum(y, 0)]
+        c, y = _checked(method, confidence), np.asarray(correct, int)
+        check_length(y, len(c), "correct", "options")
+        gold = c[np.arange(len(c)), y]
         if np.isnan(gold[y >= 0]).any():
             raise ValueError("correct: the right option of a row is one that it lacks")
         right, top = (gold >= np.nanmax(c, axis=1))[y >= 0], np.nanmax(c, axis=1)
     else:
         c, y = check_pair(confidence, correct)
         right, top = y, c
-    if images is not None and len(images) != len(c):
-        raise ValueError(f"images: {len(images)} labels for {len(c)} confidences")
+    if images is not None:
+        check_length(images, len(c), "images")
     clip = choose_clip(top) if clip == "auto" else clip
-    if not 0 < clip < 0.5:
-        raise ValueError(f"clip: expected a value in (0, 0.5), got {clip}")
     params, note = _fitted(method, c, y, right, clip)
     if note:
         warnings.warn(f"{method}: {note}", RecalibrationWarning, stacklevel=2)
@@ -263,25 +249,19 @@ def _fitted(method, c, y, right, clip):
     return dict(zip(family.names, values, strict=True)), note
 
 
-FITS: dict[str, Callable[..., Recalibrator]] = {
-    name: partial(fit, method=name) for name in MAP_METHODS if name != "temperature"
-}
-"""Families that need nothing but confidence and correctness, by name."""
-
-
 # --- options ------------------------------------------------------------------------------------
 
 
-def option_arrays(option_probabilities, gold, *, labels: Sequence[str] | None = None):
+def option_arrays(option_probabilities, gold):
     """Option probabilities as arrays, from the mappings that answers carry.
+
+    Columns are the options of the first row where every row has the same ones; else each row's
+    own, by position.
 
     Parameters
     ----------
     option_probabilities : sequence of n mappings, option → probability
     gold : sequence of n options
-    labels : sequence of str, optional
-        Column order. By default the options themselves, sorted, where every row has the same
-        ones; else each row's options in their own order, by position.
 
     Returns
     -------
@@ -290,20 +270,19 @@ def option_arrays(option_probabilities, gold, *, labels: Sequence[str] | None = 
     names : list of n lists of str, the options of each row in the order of its columns
     """
     rows = list(option_probabilities)
-    if labels is None and len({frozenset(r) for r in rows}) == 1:
-        labels = sorted(rows[0])
-    names = [list(labels) if labels else list(r) for r in rows]
+    same = len({frozenset(row) for row in rows}) == 1
+    names = [list(rows[0] if same else row) for row in rows]
     out = np.full((len(rows), max(map(len, names), default=2)), np.nan)
     for i, (row, own) in enumerate(zip(rows, names, strict=True)):
-        out[i, : len(own)] = [row.get(k, np.nan) for k in own]
-    index = [_place(g, own, row) for g, own, row in zip(gold, names, rows, strict=True)]
+        out[i, : len(own)] = [row[name] for name in own]
+    index = [_place(right, own) for right, own in zip(gold, names, strict=True)]
     return out, np.array(index, int), names
 
 
-def _place(gold, names, row) -> int:
+def _place(gold, names) -> int:
     """Position of the first option that is a right answer, -1 where none is."""
     right = gold if hasattr(gold, "__iter__") and not isinstance(gold, str) else [gold]
-    return next((j for j, name in enumerate(names) if name in row and name in list(right)), -1)
+    return next((j for j, name in enumerate(names) if name in list(right)), -1)
 
 
 def option_rows(graded: pd.DataFrame) -> np.ndarray:
@@ -349,12 +328,10 @@ def assign_folds(groups, n_folds: int, *, rng: np.random.Generator) -> np.ndarra
     Raises
     ------
     ValueError
-        If there are fewer than two folds, or fewer groups than folds.
+        If there are fewer groups than folds, or fewer than two folds.
     """
     names, at, size = np.unique(plain_ids(groups), return_inverse=True, return_counts=True)
-    if n_folds < 2:
-        raise ValueError(f"n_folds: expected at least 2, got {n_folds}")
-    if len(names) < n_folds:
+    if not 2 <= n_folds <= len(names):
         raise ValueError(f"groups: {len(names)} different ones cannot fill {n_folds} folds")
     order = rng.permutation(len(names))
     order = order[np.argsort(-size[order], kind="stable")]
@@ -365,24 +342,23 @@ def assign_folds(groups, n_folds: int, *, rng: np.random.Generator) -> np.ndarra
     return fold[at]
 
 
-def folds_of(rows: pd.DataFrame, n_folds: int, seed) -> np.ndarray | None:
-    """A fold for each row, by image; None where there are fewer images than folds."""
+def folds_of(rows: pd.DataFrame, seed: int) -> np.ndarray | None:
+    """One of five folds for each row, by image; None where there are fewer images than that."""
     images = image_labels(rows)
-    if len(set(images)) < n_folds:
+    if len(set(images)) < N_FOLDS:
         return None
-    return assign_folds(images, n_folds, rng=np.random.default_rng([seed, 0]))
+    return assign_folds(images, N_FOLDS, rng=np.random.default_rng([seed, 0]))
 
 
-def by_fold(fit, confidence, correct, fold) -> np.ndarray:
-    """Corrected confidences, each from a map fitted on the other folds."""
+def by_fold(fit, confidence, correct, fold, *, to=None) -> np.ndarray:
+    """Corrected confidences, or others of the same rows, each from a map of the other folds."""
     c, y = np.asarray(confidence, dtype=float), np.asarray(correct)
-    if not len(c) == len(y) == len(fold):
-        raise ValueError(f"{len(y)} grades and {len(fold)} groups for {len(c)} confidences")
-    out = np.empty_like(c)
+    to = c if to is None else np.asarray(to, dtype=float)
+    out = np.empty_like(to)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RecalibrationWarning)
         for k in np.unique(fold):
-            out[fold == k] = fit(c[fold != k], y[fold != k])(c[fold == k])
+            out[fold == k] = fit(c[fold != k], y[fold != k])(to[fold == k])
     return out
 
 
@@ -443,8 +419,8 @@ def apply_maps(
 
 
 def cross_apply(
-    graded: pd.DataFrame, *, method: str = "log_odds", by: Sequence[str] = BY, n_folds: int = 5,
-    rng: np.random.Generator,
+    graded: pd.DataFrame, *, method: str = "log_odds", by: Sequence[str] = BY,
+    n_folds: int = N_FOLDS, rng: np.random.Generator,
 ) -> pd.DataFrame:  # fmt: skip
     """As :func:`apply_maps`, by maps fitted on the same rows that never saw their image.
 
@@ -464,7 +440,7 @@ def cross_apply(
 
 
 def corrected(
-    graded: pd.DataFrame, method: str = "platt", *, n_folds: int = 5, rng: np.random.Generator
+    graded: pd.DataFrame, method: str = "platt", *, rng: np.random.Generator
 ) -> pd.DataFrame:
     """Graded answers as stated and after a cross-fitted map, one row each, told apart by ``map``.
 
@@ -472,19 +448,13 @@ def corrected(
     -------
     DataFrame
         The measured rows with ``map`` ("as stated" or the method) and ``fold`` (-1 as stated).
-        Groups of fewer images than folds, and for ``temperature`` those of which a row lacks
-        option probabilities, come as stated alone.
+        Groups of fewer images than folds come as stated alone.
     """
     method, rows = check_method(method), measured(graded)
     parts = [rows.assign(map="as stated", fold=-1)]
-    use = [
-        part
-        for _, part in parts_by(rows, BY)
-        if len(set(image_labels(part))) >= n_folds
-        and (method != "temperature" or option_rows(part).all())
-    ]
+    use = [part for _, part in parts_by(rows, BY) if len(set(image_labels(part))) >= N_FOLDS]
     if use:
-        moved = cross_apply(pd.concat(use), method=method, n_folds=n_folds, rng=rng)
+        moved = cross_apply(pd.concat(use), method=method, rng=rng)
         names = moved["strategy"].str.removesuffix(f"+{method}")
         parts.append(moved.drop(columns="confidence_raw").assign(strategy=names, map=method))
     return pd.concat(parts, ignore_index=True)
@@ -514,7 +484,7 @@ def save_maps(
 
     ``fitted_on`` says in words on which rows.
     """
-    body = {"format": _FILE, "by": list(by), "fitted_on": fitted_on}
+    body = {"format": _FORMAT, "by": list(by), "fitted_on": fitted_on}
     body["maps"] = [
         {"group": dict(zip(by, key, strict=True)), "map": fitted.to_dict()}
         for key, fitted in sorted(maps.items())
@@ -532,8 +502,8 @@ def load_maps(path: str | Path) -> tuple[dict[tuple, Recalibrator], tuple[str, .
     """
     try:
         body = json.loads(Path(path).read_text(encoding="utf-8"))
-        if not isinstance(body, dict) or body.get("format") != _FILE:
-            raise ValueError(f"its format is not {_FILE}: fit the maps again")
+        if not isinstance(body, dict) or body.get("format") != _FORMAT:
+            raise ValueError(f"its format is not {_FORMAT}: fit the maps again")
         by = tuple(body["by"])
         maps = {
             tuple(entry["group"][c] for c in by): Recalibrator.from_dict(entry["map"])
@@ -542,12 +512,3 @@ def load_maps(path: str | Path) -> tuple[dict[tuple, Recalibrator], tuple[str, .
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: not a file of maps ({error})") from None
     return maps, by
-
-
-def warnings_of(function: Callable, *args, **kwargs):
-    """The result of a call, and what it warned of as a list of texts."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", RecalibrationWarning)
-        result = function(*args, **kwargs)
-    texts = [str(w.message) for w in caught if issubclass(w.category, RecalibrationWarning)]
-    return result, list(dict.fromkeys(texts))

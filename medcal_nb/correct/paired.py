@@ -1,6 +1,6 @@
 """Tables whose intervals draw images again: the same draws for everything that is compared."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -33,10 +33,6 @@ class Resamples:
         """Position of each row's image."""
         return self.names.get_indexer(labels)
 
-    def of(self, labels) -> np.ndarray:
-        """(1 + resamples, rows): how often each row is drawn."""
-        return self.counts[:, self.codes(labels)]
-
 
 def interval(draws: np.ndarray, level: float) -> tuple[float, float, float]:
     """(estimate, low, high) from the estimate (first) and its resamples (the rest).
@@ -49,6 +45,16 @@ def interval(draws: np.ndarray, level: float) -> tuple[float, float, float]:
     low, high = np.nanquantile(rest, [(1 - level) / 2, (1 + level) / 2])
     moved = estimate - np.nanmean(rest)
     return estimate, float(low + moved), float(high + moved)
+
+
+def with_ends(values: Mapping, level: float) -> dict:
+    """By name: draws as their estimate with ``_low`` and ``_high``, plain numbers as they are."""
+    row = {}
+    for name, draws in values.items():
+        row[name] = draws
+        if np.ndim(draws):
+            row[name], row[f"{name}_low"], row[f"{name}_high"] = interval(draws, level)
+    return row
 
 
 def mean(weights: np.ndarray, values) -> np.ndarray:
@@ -97,12 +103,7 @@ def paired(
     for key, part in graded.groupby(list(by), sort=False, observed=True):
         codes = drawn.codes(image_labels(part))
         row = dict(zip(by, key, strict=True)) | {"n": len(part), "n_images": len(set(codes))}
-        for name, draws in statistic(part, drawn.counts[:, codes]).items():
-            if np.ndim(draws):
-                row[name], row[f"{name}_low"], row[f"{name}_high"] = interval(draws, level)
-            else:
-                row[name] = draws
-        rows.append(row)
+        rows.append(row | with_ends(statistic(part, drawn.counts[:, codes]), level))
     return pd.DataFrame(rows)
 
 
@@ -112,18 +113,15 @@ def weighted_auroc(confidence, correct, weights, fold=None) -> np.ndarray:
     Maps of different folds put their confidences on different scales. With ``fold`` given,
     pairs are counted within folds alone: :math:`\sum_k A_k n_k^+ n_k^- / \sum_k n_k^+ n_k^-`.
     """
-    wins, pairs = np.zeros(len(weights)), np.zeros(len(weights))
-    fold = np.zeros(len(confidence)) if fold is None else np.asarray(fold)
+    from scipy.sparse import csr_array
+
+    wins, pairs, y = np.zeros(len(weights)), np.zeros(len(weights)), np.asarray(correct, float)
+    fold = np.zeros(len(y)) if fold is None else np.asarray(fold)
     for k in pd.unique(fold):
-        own = fold == k
-        values, at = np.unique(np.asarray(confidence, float)[own], return_inverse=True)
-        order = np.argsort(at, kind="stable")
-        starts = np.searchsorted(at[order], np.arange(len(values)))
-        right = weights[:, own] * np.asarray(correct, float)[own]
-        right = np.add.reduceat(right[:, order], starts, axis=1)
-        wrong = np.add.reduceat(weights[:, own][:, order], starts, axis=1) - right
-        below = np.cumsum(wrong, axis=1) - wrong / 2
-        wins += (right * below).sum(axis=1)
+        own = np.flatnonzero(fold == k)
+        at = np.arange(len(own)), np.unique(np.asarray(confidence)[own], return_inverse=True)[1]
+        right, wrong = (weights[:, own] @ csr_array((side[own], at)) for side in (y, 1 - y))
+        wins += (right * (np.cumsum(wrong, axis=1) - wrong / 2)).sum(axis=1)
         pairs += right.sum(axis=1) * wrong.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(pairs > 0, wins / pairs, np.nan)

@@ -18,21 +18,22 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, ndtr
 
-from medcal_nb.measure import auroc, ece
+from medcal_nb.measure import auroc, ece, holm
 from medcal_nb.measure.rows import image_labels, measured, parts_by, rows_where
 
 from ._families import FAMILIES, adapt, fit_smoothed, logit
 from .maps import (
     BY,
+    N_FOLDS,
     RecalibrationWarning,
     arrays_of,
-    assign_folds,
     at_bound,
     check_method,
     choose_clip,
+    folds_of,
     option_rows,
 )
-from .paired import Resamples, interval, weighted_auroc
+from .paired import Resamples, interval, weighted_auroc, with_ends
 
 METHODS = ("temperature", "log_odds", "platt", "beta", "isotonic")
 MARGIN = 0.005
@@ -42,8 +43,6 @@ About a mean shift of 0.07 in confidence, √0.005."""
 
 CONCLUSIONS = ("nothing to correct", "carries over", "does not", "undecided")
 GENERAL, MEDICAL = {"domain": "general"}, {"domain": "medical"}
-N_FOLDS = 5
-_ENDS = ("value", "low", "high")
 _CELLS = 400  # different confidences that resampled fits tell apart
 _CHUNK = 200  # resamples at once
 
@@ -59,16 +58,14 @@ def select(graded: pd.DataFrame, where: Mapping) -> pd.DataFrame:
     ValueError
         If a column is absent or no row is left.
     """
-    keep, said = np.ones(len(graded), bool), []
-    for column, value in where.items():
-        if column not in graded:
-            raise ValueError(f"no column {column!r} to pick rows by")
-        values = [value] if isinstance(value, str) or not isinstance(value, Sequence) else value
-        keep &= graded[column].isin(list(values)).to_numpy()
-        said.append(f"{column} = {' or '.join(map(str, values))}")
-    if not keep.any():
-        raise ValueError(f"no rows with {', '.join(said)}")
-    return graded[keep]
+    if missing := [column for column in where if column not in graded]:
+        raise ValueError(f"no column {missing[0]!r} to pick rows by")
+    values = {k: [v] if np.isscalar(v) else list(v) for k, v in where.items()}
+    rows = graded[graded[list(where)].isin(values).all(axis=1)]
+    if rows.empty:
+        told = [f"{column} = {' or '.join(map(str, v))}" for column, v in values.items()]
+        raise ValueError(f"no rows with {', '.join(told)}")
+    return rows
 
 
 def refuse_shared(fitted: pd.DataFrame, judged: pd.DataFrame, names: str) -> None:
@@ -82,20 +79,23 @@ def refuse_shared(fitted: pd.DataFrame, judged: pd.DataFrame, names: str) -> Non
 
 def pairs(graded, source, target) -> Iterator[tuple]:
     """(key, source rows, target rows) of each group that has both, measured rows only."""
-    left, right = select(graded, source), select(graded, target)
+    left, right, found = select(graded, source), select(graded, target), False
     refuse_shared(left, right, "source and target")
     left = measured(left)
     for key, rows in parts_by(measured(right), BY):
         own = rows_where(left, key)
         if len(own) >= 2 * N_FOLDS and len(set(image_labels(rows))) >= N_FOLDS:
+            found = True
             yield key, own, rows
         elif len(own):
             warnings.warn(
-                f"transfer: {' '.join(map(str, key.values()))} has {len(own)} source and "
-                f"{len(rows)} target answers with a confidence and a grade; left out",
+                f"transfer: {' '.join(key.values())} has {len(own)} source and {len(rows)} target "
+                "answers with a confidence and a grade; left out",
                 RecalibrationWarning,
                 stacklevel=3,
             )
+    if not found:
+        raise ValueError("no model and strategy has enough answers in both source and target")
 
 
 # --- maps on resamples --------------------------------------------------------------------------
@@ -121,105 +121,89 @@ class Pair:
     """
 
     def __init__(self, left, right, drawn, *, seed):
-        self.left, self.right, self.drawn = left, right, drawn
+        self.sides, self.drawn = (left, right), drawn
         self.clip = choose_clip(np.r_[left["confidence"], right["confidence"]].astype(float))
-        self.fold = assign_folds(image_labels(right), N_FOLDS, rng=np.random.default_rng([seed, 0]))
-        self.codes = [d.codes(image_labels(r)) for d, r in zip(drawn, (left, right), strict=True)]
+        self.folds = np.zeros(len(left), int), folds_of(right, seed)
+        self.options = all(option_rows(rows).all() for rows in self.sides)
+        self.codes = [d.codes(image_labels(r)) for d, r in zip(drawn, self.sides, strict=True)]
 
-    def run(self, method: str, *, more: bool = False) -> Iterator[tuple]:
-        """(maps, weights, target side, parameters) of the sample itself, then of resamples.
+    def losses(self, method: str, *, also: Sequence[str] = ()) -> tuple[dict, tuple]:
+        """Losses of all maps, and the parameters fitted on source and on target.
 
-        ``maps`` are confidences (B, cells) by name: raw, rate (the share right of the other
-        folds, the same for all), source, target and, with ``more``, pooled and adapted.
+        By loss and map, (1 + resamples,): the sample itself, then its resamples; of ``ece`` the
+        sample alone. Maps: raw, rate (one number for all: the share right of the other folds),
+        source, target, and of ``also`` pooled (fitted on both), adapted (the source's map, moved by
+        the target's labels) and moved (its intercept alone is refitted).
         """
-        exact = self._sides(method, None)
-        one = [np.bincount(s.cell, minlength=len(s.correct))[None].astype(float) for s in exact]
-        yield self._maps(method, *exact, *one, more)
-        total = len(self.drawn[0].counts)
-        grid = self._sides(method, _CELLS) if total > 1 else exact
-        for first in range(1, total, _CHUNK):
-            at = slice(first, first + _CHUNK)
-            w = [d.counts[at] @ s.counts for d, s in zip(self.drawn, grid, strict=True)]
-            yield self._maps(method, *grid, *w, more)
-
-    def brier(self, method: str, *, moved: bool = False) -> dict[str, np.ndarray]:
-        """Brier scores (1 + resamples,) of all maps; with ``moved`` also of the source's map whose
-        intercept is refitted on the target."""
-        out: dict[str, list] = {}
-        for maps, w, side, _ in self.run(method):
-            if moved:
-                maps["moved"] = _shifted(maps["source"], side, w)
+        losses = {"brier": {}, "log_loss": {}, "ece": {}}
+        for first in (0, *range(1, len(self.drawn[0].counts), _CHUNK)):
+            sides = [self._side(method, k, _CELLS if first else None) for k in (0, 1)]
+            at = slice(first, first + _CHUNK) if first else slice(1)
+            weights = [d.counts[at] @ s.counts for d, s in zip(self.drawn, sides, strict=True)]
+            maps, theta = self._maps(method, *sides, *weights, also)
+            y, cell = sides[1].correct, sides[1].cell
+            if not first:
+                fitted, losses["ece"] = (
+                    theta,
+                    {k: ece(p[0, cell], y[cell]) for k, p in maps.items()},
+                )
             for name, p in maps.items():
-                loss = losses_of(p, side.correct, w, self.clip)["brier"]
-                out.setdefault(name, []).append(loss)
-        return {name: np.concatenate(parts) for name, parts in out.items()}
+                for loss, values in _losses(p, y, weights[1], self.clip).items():
+                    losses[loss][name] = np.append(losses[loss].get(name, []), values)
+        return losses, fitted
 
-    def _sides(self, method, most):
-        folds = (np.zeros(len(self.left), int), self.fold)
-        sides = zip((self.left, self.right), folds, self.codes, self.drawn, strict=True)
-        return [self._side(method, most, *rows, len(d.names)) for *rows, d in sides]
-
-    def _side(self, method, most, rows, fold, codes, n_images):
+    def _side(self, method, which, most):
+        """The answers of a side in cells of the same confidence, grade and fold."""
         from scipy.sparse import csr_array
 
+        rows, fold, family = self.sides[which], self.folds[which], FAMILIES[method]
         c, y = rows["confidence"].to_numpy(float), rows["correct"].to_numpy(float)
-        family = FAMILIES[method]
         if method == "temperature":
             p, target = arrays_of(rows, method)
             cell, features = np.arange(len(c)), family.features(p, self.clip)
         else:
             at = gathered(c, most)
-            _, first, cell = np.unique(
-                np.column_stack([at, y, fold]), axis=0, return_index=True, return_inverse=True
-            )
-            cell = cell.ravel()
+            key = (2 * at + y) * N_FOLDS + fold
+            _, first, cell = np.unique(key, return_index=True, return_inverse=True)
             c = (np.bincount(at, c) / np.bincount(at))[at][first]
             y, fold = y[first], fold[first]
             features, target = family.features(c, self.clip), y
-        counts = csr_array((np.ones(len(cell)), (codes, cell)), shape=(n_images, len(y)))
+        shape = (len(self.drawn[which].names), len(y))
+        counts = csr_array((np.ones(len(cell)), (self.codes[which], cell)), shape=shape)
         return _Side(features, target, c, y, fold, counts, cell)
 
-    def _maps(self, method, s, t, ws, wt, more):
-        family, b = FAMILIES[method], len(wt)
+    def _maps(self, method, s, t, ws, wt, also):
+        """Confidences (B, cells) of the target by the map's name, and the fitted parameters."""
+        family = FAMILIES[method]
         wk = np.concatenate([wt * (t.fold != k) for k in range(N_FOLDS)])
         theta = family.fit(s.features, s.target, ws), family.fit(t.features, t.target, wk)
         rate = (wk @ t.correct + 1) / (wk.sum(axis=1) + 2)
+        carried = family.apply(theta[0], t.features)
         maps = {
-            "raw": np.broadcast_to(t.confidence, (b, len(t.correct))),
-            "rate": rate.reshape(N_FOLDS, b)[t.fold].T,
-            "source": family.apply(theta[0], t.features),
-            "target": crossed(family.apply, theta[1], t, b),
+            "raw": np.broadcast_to(t.confidence, carried.shape),
+            "rate": _crossed(np.broadcast_to(rate[:, None], wk.shape), t.fold),
+            "source": carried,
+            "target": _crossed(family.apply(theta[1], t.features), t.fold),
         }
-        if more:
-            if s.features.shape[1:] == t.features.shape[1:]:  # as many options on both sides
-                both = np.concatenate([s.features, t.features]), np.r_[s.target, t.target]
-                pooled = family.fit(*both, np.hstack([np.tile(ws, (N_FOLDS, 1)), wk]))
-                maps["pooled"] = crossed(family.apply, pooled, t, b)
-            maps["adapted"] = self._adapted(maps["source"], t, wk)
-        return maps, wt, t, theta
-
-    def _adapted(self, p, t, wk):
-        """The source's map, moved by the target's labels of the other folds."""
-        x = np.tile(logit(p, self.clip), (N_FOLDS, 1))
-        features = np.stack([x, np.ones_like(x)], axis=-1)
-        delta = adapt(features, t.correct, wk, x)
-        return crossed(
-            lambda d, f: expit(f), delta, t, len(p), x + np.einsum("bd,bnd->bn", delta, features)
-        )
+        # as many options on both sides
+        if "pooled" in also and s.features.shape[1:] == t.features.shape[1:]:
+            both = np.concatenate([s.features, t.features]), np.r_[s.target, t.target]
+            pooled = family.fit(*both, np.hstack([np.tile(ws, (N_FOLDS, 1)), wk]))
+            maps["pooled"] = _crossed(family.apply(pooled, t.features), t.fold)
+        if "adapted" in also:
+            x = np.tile(logit(carried, self.clip), (N_FOLDS, 1))
+            slope, intercept = adapt(x, t.correct, wk).T[:, :, None]
+            maps["adapted"] = _crossed(expit(slope * x + intercept), t.fold)
+        if "moved" in also:
+            x = np.tile(logit(carried, 1e-12), (N_FOLDS, 1))
+            by = fit_smoothed(np.ones((x.shape[1], 1)), t.correct, wk, offset=x)
+            maps["moved"] = _crossed(expit(x + by), t.fold)
+        return maps, theta
 
 
-def crossed(apply, theta, side, b, whole=None) -> np.ndarray:
-    """Confidences (B, cells), each cell by the map fitted without its fold.
-
-    ``theta`` holds the B maps of each fold in turn; ``whole`` what they already are, (folds·B,
-    cells), instead of the side's features.
-    """
-    out = np.empty((b, len(side.correct)))
-    for k in range(N_FOLDS):
-        own, at = side.fold == k, slice(k * b, (k + 1) * b)
-        given = side.features[own] if whole is None else whole[at][:, own]
-        out[:, own] = apply(theta[at], given)
-    return out
+def _crossed(values, fold) -> np.ndarray:
+    """(B, cells) of (folds · B, cells): each cell by the map fitted without its fold."""
+    return np.choose(fold, values.reshape(N_FOLDS, -1, len(fold)))
 
 
 def gathered(confidence, most: int | None) -> np.ndarray:
@@ -231,7 +215,7 @@ def gathered(confidence, most: int | None) -> np.ndarray:
     return np.unique(cell[at], return_inverse=True)[1]
 
 
-def losses_of(p, y, weights, clip) -> dict[str, np.ndarray]:
+def _losses(p, y, weights, clip) -> dict[str, np.ndarray]:
     """Brier score and log loss, (B,), of confidences p (B, n) under weights (B, n)."""
     total = weights.sum(axis=1)
     gap = np.einsum("bn,bn->b", weights, (p - y) ** 2)
@@ -309,49 +293,41 @@ def transfer_study(
         If a selection is empty, an image is both source and target, or no group has enough.
     """
     methods = [check_method(m) for m in methods]
-    seed, rows, costs = int(rng.integers(2**63)), [], []
-    drawn = draw_sides(graded, source, target, n_resamples, seed)
-    for key, left, right in pairs(graded, source, target):
-        pair = Pair(left, right, drawn, seed=seed)
-        info = _about(left, right, drawn[1], level) | {"clip": pair.clip}
+    rows, costs = [], []
+    for key, pair in _drawn(graded, source, target, n_resamples, rng):
+        info = _about(pair, level)
         for method in methods:
-            if method == "temperature" and not _all_options(left, right):
-                continue
-            for row, cost in _rows(pair, method, level, more, margin):
-                rows.append(key | {"method": method} | info | row)
-                costs.append(cost)
+            if method != "temperature" or pair.options:
+                for row, cost in _rows(pair, method, level, more, margin):
+                    rows.append(key | {"method": method} | info | row)
+                    costs.append(cost)
     if not rows:
-        only = " with the probabilities of all options" if methods == ["temperature"] else ""
-        raise ValueError(f"no model and strategy has enough answers in source and target{only}")
+        raise ValueError("no model and strategy with the probabilities of all options")
     return TransferStudy(_holm(pd.DataFrame(rows), level), np.array(costs), level)
 
 
-def _all_options(left, right):
-    return option_rows(left).all() and option_rows(right).all()
-
-
-def draw_sides(graded, source, target, n_resamples, seed) -> tuple[Resamples, Resamples]:
-    """Resamples of all images of either side, so that rows on the same images move together."""
-    return tuple(
+def _drawn(graded, source, target, n_resamples, rng) -> Iterator[tuple]:
+    """(key, Pair) of each group; rows on the same images see the same resamples of them."""
+    seed = int(rng.integers(2**63))
+    drawn = [
         Resamples(
             image_labels(select(graded, where)), n_resamples, np.random.default_rng([seed, k])
         )
         for k, where in ((1, source), (2, target))
-    )
+    ]
+    for key, left, right in pairs(graded, source, target):
+        yield key, Pair(left, right, drawn, seed=seed)
 
 
-def _about(left, right, drawn, level):
+def _about(pair, level):
     """What a reader must know beside the losses: sizes, accuracy, discrimination."""
+    (left, right), codes = pair.sides, pair.codes[1]
     c, y = right["confidence"].to_numpy(float), right["correct"].to_numpy(float)
-    codes, at = drawn.codes(image_labels(right)), gathered(c, _CELLS)
-    draws = weighted_auroc(at, y, drawn.counts[:, codes])
+    draws = weighted_auroc(gathered(c, _CELLS), y, pair.drawn[1].counts[:, codes])
     if 0 < y.mean() < 1:
         draws[0] = auroc(c, y)
-    _, low, high = interval(draws, level)
-    return {
-        "n_source": len(left), "n_target": len(right), "n_images": len(set(codes)),
-        "accuracy": y.mean(), "auroc": draws[0], "auroc_low": low, "auroc_high": high,
-    }  # fmt: skip
+    sizes = {"n_source": len(left), "n_target": len(right), "n_images": len(set(codes))}
+    return sizes | with_ends({"accuracy": y.mean(), "auroc": draws}, level) | {"clip": pair.clip}
 
 
 CHANGES = {"carry_change": ("source", "raw"), "refit_change": ("target", "raw"),
@@ -360,29 +336,15 @@ CHANGES = {"carry_change": ("source", "raw"), "refit_change": ("target", "raw"),
 
 def _rows(pair, method, level, more, margin):
     """(row, resampled cost) of each loss."""
-    drawn: dict[tuple, list] = {}
-    shown = {}
-    for maps, w, side, theta in pair.run(method, more=more):
-        for name, p in maps.items():
-            for loss, values in losses_of(p, side.correct, w, pair.clip).items():
-                drawn.setdefault((loss, name), []).append(values)
-        if not shown:  # the sample itself
-            y = side.correct[side.cell]
-            shown = {name: ece(p[0][side.cell], y) for name, p in maps.items()}
-            extra = _temperatures(method, theta)
-    for loss in ("brier", "log_loss"):
-        d = {name: np.concatenate(v) for (of, name), v in drawn.items() if of == loss}
-        row = {"loss": loss} | extra
-        draws = {f"loss_{name}": v for name, v in d.items()}
-        draws |= {name: d[a] - d[b] for name, (a, b) in CHANGES.items()}
-        for name, v in draws.items():
-            row[name], row[f"{name}_low"], row[f"{name}_high"] = interval(v, level)
+    losses, theta = pair.losses(method, also=("pooled", "adapted") if more else ())
+    for loss, drawn in losses.items():
+        draws = {f"loss_{name}": values for name, values in drawn.items()}
+        draws |= {name: drawn[a] - drawn[b] for name, (a, b) in CHANGES.items()}
+        row = {"loss": loss} | _temperatures(method, theta) | with_ends(draws, level)
         if loss == "brier":
-            row |= _conclusion(draws, row, margin)
-        yield row, draws["cost"]
-    row = {"loss": "ece"} | extra | {f"loss_{name}": v for name, v in shown.items()}
-    row |= {name: shown[a] - shown[b] for name, (a, b) in CHANGES.items()}
-    yield row, np.full(len(draws["cost"]), np.nan)
+            row |= _conclusion(draws["cost"], row, margin)
+            undrawn = np.full(len(draws["cost"]), np.nan)
+        yield row, undrawn if loss == "ece" else draws["cost"]
 
 
 def _temperatures(method, theta):
@@ -394,9 +356,9 @@ def _temperatures(method, theta):
     }
 
 
-def _conclusion(draws, row, margin):
+def _conclusion(cost, row, margin):
     """One of ``CONCLUSIONS`` from intervals, and the p-values of its two tests."""
-    spread = max(np.std(draws["cost"][1:]), 1e-12) if len(draws["cost"]) > 2 else np.nan
+    spread = max(np.std(cost[1:]), 1e-12) if len(cost) > 2 else np.nan
     worse = 1 - ndtr((row["cost"] - margin) / spread)
     out = {"margin": margin, "cost_p_worse": worse, "cost_p": 1 - worse}
     if not np.isfinite(row["cost_low"]):
@@ -411,15 +373,11 @@ def _conclusion(draws, row, margin):
 
 def _holm(table, level):
     """The conclusions that stand when all rows of a method are read together, at the same size."""
-    from statsmodels.stats.multitest import multipletests
-
     table["conclusion_holm"] = table["conclusion"].astype(object)
     for _, part in table[table["conclusion"].fillna("") != ""].groupby("method"):
         for column, names in (("cost_p_worse", ["does not"]), ("cost_p", CONCLUSIONS[:2])):
-            told = part[part["conclusion"].isin(names)].index
-            kept = multipletests(part[column], alpha=(1 - level) / 2, method="holm")[0]
-            lost = told.intersection(part.index[~kept])
-            table.loc[lost, "conclusion_holm"] = "undecided"
+            lost = part["conclusion"].isin(names) & (holm(part[column]) > (1 - level) / 2)
+            table.loc[lost[lost].index, "conclusion_holm"] = "undecided"
     return table
 
 
@@ -436,23 +394,17 @@ def transfer_summary(study: TransferStudy) -> pd.DataFrame:
     DataFrame
         One row per method and loss: rows, models; cost, the mean over models, and spread, the
         standard deviation between them, with _low and _high; for the Brier score how many rows
-        come to each conclusion, and after Holm's correction (``…, Holm``).
+        come to each conclusion.
     """
     out = []
-    for (method, loss), part in study.table.groupby(["method", "loss"], sort=False):
-        if loss == "ece":
-            continue
-        own = study.cost[part.index.to_numpy()]
-        models = np.stack(
-            [own[(part["model"] == m).to_numpy()].mean(axis=0) for m in part["model"].unique()]
-        )
+    proper = study.table[study.table["loss"] != "ece"]
+    for (method, loss), part in proper.groupby(["method", "loss"], sort=False):
+        own = pd.DataFrame(study.cost[part.index])
+        models = own.groupby(part["model"].to_numpy(), sort=False).mean().to_numpy()
         row = {"method": method, "loss": loss, "rows": len(part), "models": len(models)}
-        for name, draws in (("cost", models.mean(axis=0)), ("spread", models.std(axis=0))):
-            row[name], row[f"{name}_low"], row[f"{name}_high"] = interval(draws, study.level)
+        row |= with_ends({"cost": models.mean(0), "spread": models.std(0)}, study.level)
         if loss == "brier":
-            for name in CONCLUSIONS:
-                row[name] = int((part["conclusion"] == name).sum())
-                row[f"{name}, Holm"] = int((part["conclusion_holm"] == name).sum())
+            row |= {name: int((part["conclusion"] == name).sum()) for name in CONCLUSIONS}
         out.append(row)
     return pd.DataFrame(out)
 
@@ -494,83 +446,61 @@ def gap_table(
         One row per model, strategy and part: n, scaled ("temperature" or "log_odds"), value,
         low, high.
     """
-    seed, rows = int(rng.integers(2**63)), []
-    drawn = draw_sides(graded, source, target, n_resamples, seed)
-    for key, left, right in pairs(graded, source, target):
-        pair, whole = Pair(left, right, drawn, seed=seed), _all_options(left, right)
-        scaled, loss = "temperature" if whole else "log_odds", {}
+    rows = []
+    for key, pair in _drawn(graded, source, target, n_resamples, rng):
+        scaled = "temperature" if pair.options else "log_odds"
+        loss, about = {}, {"n": len(pair.sides[1]), "scaled": scaled}
         for short, method in (("T", scaled), ("P", "platt"), ("I", "isotonic")):
-            found = pair.brier(method, moved=short == "P")
+            found = pair.losses(method, also=["moved"] if short == "P" else [])[0]["brier"]
             loss |= {f"{short} {name}": draws for name, draws in found.items()}
         for part, (a, b) in _PARTS.items():
-            ends = dict(zip(_ENDS, interval(loss[a] - loss[b], level), strict=True))
-            about = {"n": len(right), "scaled": scaled, "part": part}
-            rows.append(key | about | ends)
-    if not rows:
-        raise ValueError("no model and strategy has enough answers in both source and target")
+            value, low, high = interval(loss[a] - loss[b], level)
+            rows.append(key | about | {"part": part, "value": value, "low": low, "high": high})
     return pd.DataFrame(rows)
-
-
-def _shifted(p, side, w):
-    """The source's map with its intercept refitted on the target, cross-fitted."""
-    x = np.tile(logit(p, 1e-12), (N_FOLDS, 1))
-    wk = np.concatenate([w * (side.fold != k) for k in range(N_FOLDS)])
-    b = fit_smoothed(np.ones((x.shape[1], 1)), side.correct, wk, offset=x)
-    return crossed(lambda d, f: expit(f), b, side, len(w), x + b)
 
 
 # --- from one modality to another -------------------------------------------------------------
 
 
 def modality_matrix(
-    graded: pd.DataFrame,
-    *,
-    column: str = "modality",
-    sources: Mapping[str, Mapping] | None = None,
-    where: Mapping = MEDICAL,
-    method: str = "platt",
-    level: float = 0.95,
-    n_resamples: int = 300,
-    rng: np.random.Generator,
-) -> pd.DataFrame:
+    graded: pd.DataFrame, *, others: pd.DataFrame, column: str = "modality",
+    method: str = "platt", level: float = 0.95, n_resamples: int = 300, rng: np.random.Generator,
+) -> pd.DataFrame:  # fmt: skip
     """Fit on one modality, use on another: the change of the Brier score for every pair.
 
     Parameters
     ----------
+    graded : DataFrame
+        Of one model and strategy.
+    others : DataFrame
+        More answers to fit on, of other values in that column.
     column : str
-        Whose values are crossed, among the rows picked by ``where``.
-    sources : mapping, optional
-        More rows to fit on, by name: ``{"general": {"domain": "general"}}``.
+        Whose values are crossed.
 
     Returns
     -------
     DataFrame
-        One row per model, strategy, ``fitted_on`` and ``applied_to``: n_fit, n, loss_raw, value,
-        change (value - raw, below 0 is better) with low and high. Where the two are the same, the
-        fit is cross-fitted by image; else they share no image. Modalities of fewer than five
-        images are left out.
+        One row per ``fitted_on`` and ``applied_to``: n_fit, n, loss_raw, value and change
+        (value - raw, below 0 is better) with low and high. Where the two are the same, the fit is
+        cross-fitted by image; else they share no image. Modalities of fewer than five images are
+        left out.
     """
     method, seed, rows = check_method(method), int(rng.integers(2**63)), []
-    more = {name: measured(select(graded, w)) for name, w in (sources or {}).items()}
-    for key, own in parts_by(measured(select(graded, where)), BY):
-        parts = {str(m): r for m, r in own.groupby(column, sort=True, observed=True)}
-        parts = {m: r for m, r in parts.items() if len(set(image_labels(r))) >= N_FOLDS}
-        fits = {name: rows_where(r, key) for name, r in more.items()}
-        fits = {name: r for name, r in fits.items() if len(r)} | parts
-        drawn = {
-            name: Resamples(image_labels(r), n_resamples, np.random.default_rng([seed, 1]))
-            for name, r in fits.items()
-        }
-        for (applied, right), (fitted, left) in product(parts.items(), fits.items()):
-            if applied != fitted:
-                refuse_shared(left, right, f"of {fitted} and of {applied}")
-            loss = Pair(left, right, (drawn[fitted], drawn[applied]), seed=seed).brier(method)
-            value = loss["target" if applied == fitted else "source"]
-            change, low, high = interval(value - loss["raw"], level)
-            rows.append(
-                key
-                | {"method": method, "fitted_on": fitted, "applied_to": applied}
-                | {"n_fit": len(left), "n": len(right), "loss_raw": loss["raw"][0]}
-                | {"value": value[0], "change": change, "change_low": low, "change_high": high}
-            )
+    parts = {k[column]: part for k, part in parts_by(measured(graded), column)}
+    parts = {m: r for m, r in parts.items() if len(set(image_labels(r))) >= N_FOLDS}
+    fits = {k[column]: part for k, part in parts_by(measured(others), column)} | parts
+    drawn = {
+        name: Resamples(image_labels(r), n_resamples, np.random.default_rng([seed, 1]))
+        for name, r in fits.items()
+    }
+    for (applied, right), (fitted, left) in product(parts.items(), fits.items()):
+        if applied != fitted:
+            refuse_shared(left, right, f"of {fitted} and of {applied}")
+        pair = Pair(left, right, (drawn[fitted], drawn[applied]), seed=seed)
+        loss = pair.losses(method)[0]["brier"]
+        value = loss["target" if applied == fitted else "source"]
+        about = {name: right[name].iloc[0] for name in BY} | {"method": method}
+        about |= {"fitted_on": fitted, "applied_to": applied, "n_fit": len(left), "n": len(right)}
+        about |= {"loss_raw": loss["raw"][0], "value": value[0]}
+        rows.append(about | with_ends({"change": value - loss["raw"]}, level))
     return pd.DataFrame(rows)

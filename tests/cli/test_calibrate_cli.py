@@ -95,17 +95,11 @@ def test_a_sampled_strategy_is_judged_before_it_is_corrected(medcal, log, tmp_pa
     assert table.confidence.unique() == pytest.approx([general.correct.astype(float).mean()])
 
 
-def test_cross_fitting_and_the_file_of_the_decision_pipeline(medcal, log, tmp_path):
+def test_cross_fitting_under_the_old_name_of_temperature(medcal, log, tmp_path):
     out = tmp_path / "cv.jsonl"
     rows = ["--apply", "domain=medical", "--apply", "strategy=option_probability"]
     medcal("calibrate", log, "--method", "option_temperature", "--cross", 5, *rows, "--to", out)
     assert len(out.read_text().splitlines()) == 200
-    folder = tmp_path / "model"
-    folder.mkdir()
-    rows += ["--fit", "domain=general", "--fit", "strategy=option_probability"]
-    medcal("calibrate", log, *rows, "--to", tmp_path / "o.csv", "--decision", folder)
-    written = json.loads((folder / "decision.json").read_text())
-    assert written["temperature"]["noul"] == pytest.approx(2, rel=0.3)
 
 
 @pytest.mark.parametrize(
@@ -119,8 +113,7 @@ def test_cross_fitting_and_the_file_of_the_decision_pipeline(medcal, log, tmp_pa
         (["--fit", "domain=lunar"], "no rows with --fit domain=lunar"),
         (["--fit", "domain"], "write COL=VALUE"),
         (["--use", "nowhere.json"], "nowhere.json"),
-        (["--cross", "5", "--map", "x.json"], "--map and --decision need --fit"),
-        (["--cross", "5", "--decision", "x"], "--map and --decision need --fit"),
+        (["--cross", "5", "--map", "x.json"], "--map needs --fit"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(medcal, log, tmp_path, arguments, told):
@@ -183,7 +176,7 @@ def test_what_it_changed_is_printed_and_parameters_come_first(medcal, log, tmp_p
         assert f"{value:.4f}" in done.stdout
     assert brier_score(after, y) < brier_score(before, y)
     keys = list(json.loads(path.read_text())["maps"][0]["map"])
-    assert (keys[:3], keys[-1]) == (["format", "name", "params"], "fitted_on")
+    assert (keys[:2], keys[-1]) == (["name", "params"], "fitted_on")
 
 
 def test_an_existing_file_is_not_overwritten(medcal, log):
@@ -198,4 +191,4 @@ def test_the_installed_command_knows_it():
         [sys.executable, "-m", "medcal_nb.cli", "calibrate", "--help"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert "--decision" in done.stdout
+    assert "--cross" in done.stdout

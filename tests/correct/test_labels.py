@@ -4,18 +4,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medcal_nb.correct import fit, label_efficiency_study, labels_needed, labels_sentence
-from medcal_nb.correct.labels import LabelStudy
+from medcal_nb.correct import fit, label_efficiency_study, labels_sentence
+from medcal_nb.correct.labels import _needed
 from medcal_nb.measure import brier_score
 
 from .worlds import graded, with_options
 
 
 def test_refitting_overtakes_and_adapting_never_loses_to_both(rng):
-    data = pd.concat([graded(rng, 3000, "general", slope=0.9),
-                      graded(rng, 3000, "medical", slope=0.7, shift=-0.25)])  # fmt: skip
-    study = label_efficiency_study(data, sizes=(10, 50, 400, 1000, 9999), n_draws=60, rng=rng)
-    table = study.table
+    sides = (graded(rng, 3000, "general", slope=0.9),
+             graded(rng, 3000, "medical", slope=0.7, shift=-0.25))  # fmt: skip
+    sizes = (10, 50, 400, 1000, 9999)
+    table, needed = label_efficiency_study(*sides, sizes=sizes, n_draws=60, rng=rng)
     wide = table.pivot(index="n", columns="map", values="median")
     assert wide.index.tolist() == [10, 50, 400, 1000]  # 9999 are not there to be drawn
     assert wide["target"].is_monotonic_decreasing
@@ -23,7 +23,7 @@ def test_refitting_overtakes_and_adapting_never_loses_to_both(rng):
     for n in wide.index:
         assert wide.loc[n, "adapted"] < max(wide.loc[n, "source"], wide.loc[n, "target"]) + 0.001
         assert wide.loc[n, "adapted"] < min(wide.loc[n, "source"], wide.loc[n, "target"]) + 0.01
-    need = labels_needed(study).iloc[0]
+    need = needed.iloc[0]
     assert need.n_star in (50, 400)
     assert "10" in need.adapting_beats
     assert np.isnan(need.n_star_low)  # no resamples
@@ -32,14 +32,13 @@ def test_refitting_overtakes_and_adapting_never_loses_to_both(rng):
 def test_labels_are_drawn_from_one_pool_and_scored_on_another(rng):
     pool = graded(rng, 6000, "medical", slope=0.7, shift=-0.25, per_image=2)
     pool["part"] = np.where(pool.image_id < "medical-image-02000", "labels", "judged")
-    data = pd.concat([graded(rng, 600, "general", slope=0.9).assign(part="source"), pool])
+    judged, source = pool[pool.part == "judged"], graded(rng, 600, "general", slope=0.9)
     settings = {
-        "source": {"part": "source"}, "target": {"part": "labels"}, "judged": {"part": "judged"},
+        "source": source, "target": pool[pool.part == "labels"], "judged": judged,
         "sizes": (10, 100, 1000, 3000), "n_draws": 50,
     }  # fmt: skip
-    study = label_efficiency_study(data, **settings, n_resamples=40, rng=np.random.default_rng(1))
-    wide = study.table.set_index(["n", "map"])
-    judged, source = pool[pool.part == "judged"], data[data.part == "source"]
+    table, needed = label_efficiency_study(**settings, n_resamples=40, rng=np.random.default_rng(1))
+    wide = table.set_index(["n", "map"])
     carried = fit(source.confidence, source.correct)(judged.confidence)
     for n in settings["sizes"]:
         raw, moved = wide.loc[(n, "raw")], wide.loc[(n, "source")]
@@ -51,29 +50,27 @@ def test_labels_are_drawn_from_one_pool_and_scored_on_another(rng):
     end, few = wide.loc[(3000, "target")], wide.loc[(100, "target")]
     assert end["median"] == pytest.approx(best, abs=2e-4)
     assert end.high - end.low < few.high - few.low
-    row = labels_needed(study).iloc[0]
+    row = needed.iloc[0]
     assert row.n_star_low <= row.n_star <= row.n_star_high
     assert {row.n_star_low, row.n_star_high} <= {*settings["sizes"], np.inf}
-    again = label_efficiency_study(data, **settings, rng=np.random.default_rng(1))
-    pd.testing.assert_frame_equal(again.table, study.table)  # resampling changes no estimate
-    for part, told in (({"domain": "medical"}, "in target and judged"),
-                       ({"part": "source"}, "in source and judged")):  # fmt: skip
+    again, _ = label_efficiency_study(**settings, rng=np.random.default_rng(1))
+    pd.testing.assert_frame_equal(again, table)  # resampling changes no estimate
+    for rows, told in ((pool, "target and judged"), (source, "source and judged")):
         with pytest.raises(ValueError, match=f"images are both {told}"):
-            label_efficiency_study(data, **(settings | {"judged": part}), rng=rng)
+            label_efficiency_study(**(settings | {"judged": rows}), rng=rng)
 
 
 def test_labels_teach_the_temperature_of_all_options(rng):
-    data = pd.concat(
-        [with_options(rng, 800, "general", 1.0), with_options(rng, 900, "medical", 3.0)]
-    )
-    study = label_efficiency_study(data, method="temperature", sizes=(20, 400), n_draws=20, rng=rng)
-    wide = study.table.pivot(index="n", columns="map", values="median")
+    sides = with_options(rng, 800, "general", 1.0), with_options(rng, 900, "medical", 3.0)
+    few = {"method": "temperature", "sizes": (20, 400), "n_draws": 20}
+    table, _ = label_efficiency_study(*sides, **few, rng=rng)
+    wide = table.pivot(index="n", columns="map", values="median")
     assert wide.loc[400, "target"] < wide.loc[400, "source"] - 0.01
-    bare = data.drop(columns="option_probabilities")
+    bare = [rows.drop(columns="option_probabilities") for rows in sides]
     with pytest.raises(ValueError, match="carry no option probabilities"):
-        label_efficiency_study(bare, method="temperature", rng=rng)
+        label_efficiency_study(*bare, method="temperature", rng=rng)
     with pytest.raises(ValueError, match="too few labelled images"):
-        label_efficiency_study(data, sizes=[5000], rng=rng)
+        label_efficiency_study(*sides, sizes=[5000], rng=rng)
 
 
 def test_the_number_of_labels_is_read_from_medians_and_said():
@@ -82,23 +79,19 @@ def test_the_number_of_labels_is_read_from_medians_and_said():
         "target": [0.12, 0.11, 0.07],
         "source": [0.1, 0.12, 0.1],
     }
-    table = pd.DataFrame(
-        {"model": "m", "strategy": "s", "method": "platt", "map": name, "n": n,
-         "median": value, "low": 0.0, "high": 1.0}
-        for name, values in medians.items()
-        for n, value in zip((10, 100, 1000), values, strict=True)
-    )  # fmt: skip
-    needed = labels_needed(LabelStudy(table, table[["median"]].to_numpy().repeat(5, 1), 0.9))
+    curves = {name: np.repeat(np.array([values]).T, 6, axis=1) for name, values in medians.items()}
+    needed = pd.DataFrame([_needed(np.array([10, 100, 1000]), curves, [0.05, 0.95])])
     row = needed.iloc[0]
     assert [row.n_star, row.n_star_low, row.n_star_high] == [100, 100, 100]
     assert row.adapting_beats == "100"
-    text = labels_sentence(needed)
-    assert "from 100 labels on (95 % interval: 100)" in text
-    assert "beats refitting at 100 labels. Numbers tried: from 10 to 1,000." in text
-    ends = needed.assign(n_star=10.0, n_star_low=10.0, n_star_high=np.inf)
-    assert "from 10 or fewer labels on (95 % interval: 10 or fewer to more than 1,000)" in (
-        labels_sentence(ends)
+
+    def told(**changes):
+        return labels_sentence(needed.assign(**changes), level=0.95, target="medical images")
+
+    assert "from 100 labels on (95 % interval: 100 to 100)" in told()
+    assert "at these numbers of labels: 100. Tried: from 10 to 1,000." in told()
+    assert "from 10 or fewer labels on (95 % interval: 10 or fewer to more than 1,000)" in told(
+        n_star=10.0, n_star_low=10.0, n_star_high=np.inf
     )
-    never = needed.assign(n_star=np.inf, n_star_low=np.nan, adapting_beats="")
-    assert "not at up to 1,000 labels; starting" in labels_sentence(never)
-    assert "at no number of labels" in labels_sentence(never)
+    assert "from more than 1,000 labels on" in told(n_star=np.inf)
+    assert "numbers of labels: none." in told(adapting_beats="")

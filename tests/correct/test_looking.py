@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
-from medcal_nb.correct import FITS, blank_pairs, image_reliance_table
+from medcal_nb.correct import blank_pairs, fit, image_reliance_table
 from medcal_nb.correct.maps import assign_folds
 from medcal_nb.measure.rows import image_labels
 
@@ -62,7 +62,7 @@ def test_maps_are_learned_with_the_image_from_other_images(asked):
     got = pairs.query("system == 'looks' and correction == 'platt'").reset_index(drop=True)
     for k in range(5):
         learn, own = shown[fold != k], fold == k
-        platt = FITS["platt"](learn.confidence, learn.correct.astype(float))
+        platt = fit(learn.confidence, learn.correct.astype(float))
         np.testing.assert_allclose(got.confidence_shown[own], platt(shown.confidence[own]))
         np.testing.assert_allclose(got.confidence_blank[own], platt(blank.confidence[own]))
 

@@ -1,4 +1,4 @@
-"""Findings on carrying over: each title and sentence follows its numbers, either way."""
+"""Findings: each title and sentence follows its numbers."""
 
 import numpy as np
 import pandas as pd
@@ -7,11 +7,9 @@ import pytest
 from medcal_nb.correct import (
     carry_rows,
     carry_title,
-    cost_title,
+    change_title,
     modalities_title,
     order_sentence,
-    parts_title,
-    rate_sentence,
     stays_sentence,
     stays_table,
     transfer_study,
@@ -33,57 +31,16 @@ def world(rng):
     )
 
 
-def needed(star, high=np.nan):
-    row = {"n_star": star, "n_star_high": high, "n_min": 10, "n_max": 1000}
-    return pd.DataFrame([row])
-
-
-def outcomes(*conclusions, helps=False, harms=False):
-    names = list("abcd")[: len(conclusions)]
-    rows = {"label": names, "model": names, "outcome": conclusions}
-    return pd.DataFrame(rows).assign(helps=helps, harms=harms)
-
-
-@pytest.mark.parametrize(
-    ("conclusions", "said"),
-    [
-        (["carries over"], "What general labels teach carries over;"),
-        (["does not"], "What general labels teach does not carry over;"),
-        (["undecided"], "Whether what general labels teach carries over is undecided;"),
-        (["undecided", "undecided"], "carries over is undecided;"),
-        (["nothing to correct"] * 2, "There is nothing to correct for general labels;"),
-        (["does not"] * 3, "carries over for none of 3 models;"),
-        (["carries over", "nothing to correct"], "carries over for all 2 models;"),
-        (
-            ["carries over", "does not", "undecided"],
-            "surely carries over for 1 of 3 models, surely not for 1;",
-        ),
-        (["undecided", "does not"], "surely carries over for none of 2 models, surely not for 1;"),
-    ],
-)
-def test_the_headline_says_what_the_conclusions_are(conclusions, said):
-    title = carry_title(outcomes(*conclusions), needed(50.0), **WORDS)
-    assert said in title
-    assert title.endswith("; 50 medical labels do better")
-
-
-def test_the_headline_says_whether_carrying_over_helps_or_harms():
-    three = ("does not", "does not", "carries over")
-    worse = carry_title(outcomes(*three, harms=True), needed(50.0), **WORDS)
-    assert "teach makes 3 of 3 models worse than as stated;" in worse
-    better = carry_title(outcomes(*three, helps=True), needed(50.0), **WORDS)
-    assert "teach helps 3 of 3 models and carries over for 1;" in better
-    one = carry_title(outcomes("does not", helps=True), needed(50.0), **WORDS)
-    assert "teach helps but does not carry over;" in one
-
-
-def test_the_headline_says_how_many_labels_do_better():
-    def end(*star):
-        return carry_title(outcomes("does not"), needed(*star), **WORDS).split("; ")[1]
-
-    assert end(10.0) == "10 medical labels already do better"
-    assert end(100.0, np.inf) == "100 medical labels may do better"
-    assert end(np.inf) == "up to 1,000 medical labels do no better"
+def test_the_headline_counts_what_the_conclusions_are():
+    names = ["carries over", "nothing to correct", "does not", "undecided"]
+    rows = pd.DataFrame({"label": names, "outcome": names}).assign(helps=True, harms=False)
+    needed = pd.DataFrame([{"n_star": 50.0, "n_min": 10, "n_max": 1000}])
+    assert carry_title(rows, needed, **WORDS) == (
+        "What general labels teach helps 4 of 4 and harms 0; it surely carries over for 2, surely "
+        "not for 1; doing better takes 50 medical labels"
+    )
+    for star, said in ((10.0, "takes 10 or fewer medical"), (np.inf, "takes more than 1,000 med")):
+        assert said in carry_title(rows, needed.assign(n_star=star), **WORDS)
 
 
 def test_rows_of_the_headline_are_the_scores_of_the_study(world):
@@ -99,33 +56,8 @@ def test_rows_of_the_headline_are_the_scores_of_the_study(world):
     assert (rows["low"] < rows["value"]).all()
     told = with_told(brier.assign(auroc_low=[0.4]))
     assert told["told"].iloc[0] == f"{brier['conclusion'].iloc[0]} (no order)"
-    assert "the confidence does not rank" in order_sentence(
-        brier.assign(auroc_low=0.4), target="medical images"
-    )
-    assert order_sentence(brier.assign(auroc_low=0.6), target="x").startswith("Every confidence")
-
-
-def test_a_confidence_is_held_against_one_number():
-    row = {"model": "m", "strategy": "s", "margin": 0.005, "loss_raw": 0.4, "loss_source": 0.3}
-    for own, said in ((0.247, "tells no more than that number"), (0.2, "tells more than that")):
-        table = pd.DataFrame([row | {"loss_target": own, "loss_rate": 0.25}])
-        assert said in rate_sentence(table, model="m", strategy="s", target="x")
-
-
-def test_the_title_of_costs_counts_what_stands_after_holm():
-    def table(*names):
-        return pd.DataFrame({"conclusion_holm": names, "margin": 0.005})
-
-    assert "is open for all 2" in cost_title(table("undecided", "undecided"), target="t")
-    most = cost_title(table("does not", "does not", "carries over"), target="medical labels")
-    assert most.startswith("Without medical labels, 2 of 3 lose more than 0.005")
-    few = cost_title(table("nothing to correct", "carries over", "undecided"), target="t")
-    assert few.startswith("2 of 3 do as well without t")
-    assert "none surely lose more" in few
-    one = table("undecided").assign(cost=0.01, cost_low=-0.1, cost_high=0.2, conclusion="undecided")
-    assert cost_title(one, target="t").endswith(
-        "0.010 [-0.100, 0.200] of the Brier score: undecided"
-    )
+    for low, said in ((0.4, "1 of 1 confidences do not rank"), (0.6, "0 of 1 confidences do")):
+        assert said in order_sentence(brier.assign(auroc_low=low), target="medical images")
 
 
 def test_what_stays_is_measured_on_both_sides(world):
@@ -136,15 +68,11 @@ def test_what_stays_is_measured_on_both_sides(world):
         assert row[f"ece_{side}"] == pytest.approx(ece(part.confidence, part.correct))
         assert row[f"auroc_{side}"] == pytest.approx(auroc(part.confidence, part.correct))
     names = {"source": "general images", "target": "medical images"}
-    said = f"AUROC {row.auroc_source:.2f} [{row.auroc_source_low:.2f}"
-    assert said in stays_sentence(table, **names)
-    two = pd.concat([table, table])
-    assert stays_sentence(two.assign(ece_source_high=0.3), **names).startswith("None of 2")
-    good = stays_sentence(two.assign(ece_source_high=0.01, ece_target_high=0.2), **names)
-    assert "2 of 2 confidences are calibrated on general images" in good
-    assert "none of them stay so" in good
-    kept = stays_sentence(two.assign(ece_source_high=0.01, ece_target_high=[0.02, 0.2]), **names)
-    assert "1 of them stays so" in kept
+    good = table.assign(ece_source_high=0.01, ece_target_high=0.2)
+    said = stays_sentence(good, **names)
+    assert said.startswith("1 of 1 confidences are calibrated on general images as stated")
+    assert "0 of these on medical images" in said
+    assert f"has median {row.auroc_source:.2f} on general images" in said
 
 
 def test_a_rising_map_leaves_the_yield_and_moves_who_trusts_the_number(world):
@@ -157,29 +85,28 @@ def test_a_rising_map_leaves_the_yield_and_moves_who_trusts_the_number(world):
     assert row.kept_raw == len(sure) / len(part)
     assert row.wrong_raw == pytest.approx(1 - sure.correct.astype(float).mean())
     assert row.kept_source < row.kept_raw
-    assert "lowers ECE and leaves the yield" in yield_sentence(table, "s")
-    assert "and moves the yield" in yield_sentence(table.assign(yield_at_20_source=0.9), "s")
-    assert "reports the same." in yield_sentence(table, "s")
-    assert "reports lower ECE" in yield_sentence(table.assign(ece_source=1.0), "s")
-    two = yield_sentence(pd.concat([table, table], ignore_index=True), "s")
-    assert "lowers ECE for 2 of 2" in two
-    assert "within one point, for 2 of 2" in two
+    said = yield_sentence(table, "s")
+    assert "lowers ECE for 1 of 1 kinds" in said
+    assert "within one point, for 1 of 1" in said
+    assert f"of 100 answers {100 * row.kept_raw:.0f} say at least 80 %" in said
+    assert "0 say" in yield_sentence(table.assign(kept_raw=0.0, wrong_raw=np.nan), "s")
 
 
-def test_titles_of_parts_and_groups_turn_with_the_numbers():
-    parts = pd.DataFrame(
-        {"part": ["prior", "conditional"], "value": [0.03, 0.01], "low": [0.02, 0.0]}
-    )
-    assert "one number mends 0.030 of 0.040" in parts_title(parts)
-    assert "another slope" in parts_title(parts.assign(value=[0.01, 0.03]))
-    assert parts_title(parts.assign(low=-1)).startswith("No part")
+def test_groups_are_counted_with_general_images_apart():
     pairs = pd.DataFrame({"fitted_on": list("gaba"), "applied_to": list("abaa")}).assign(
         change_low=[0.1, -0.3, -0.1, 0.0], change_high=[0.2, -0.1, 0.1, 0.0]
     )
     assert modalities_title(pairs) == (
-        "The map of g surely helps none of 1 groups, surely harms 1; another group's helps 1 of 2 "
-        "times, surely harms none"
+        "Maps of g surely help 0 of 1 times and harm 1, of other groups surely help 1 of 2 times "
+        "and harm 0"
     )
-    assert modalities_title(pairs[1:]) == (
-        "A map used elsewhere surely helps 1 of 2 times, surely harms none"
+
+
+def test_fusions_are_counted_against_each_rival():
+    table = pd.DataFrame(
+        {"rival": "expert", "conclusion": ["better", "worse", ""], "change": [-0.1, 0.2, 0.0]}
+    )
+    assert change_title(table) == (
+        "With the same labels, against the expert alone 1 of 3 fusions do better, 1 worse (-0.100 "
+        "to +0.200)"
     )

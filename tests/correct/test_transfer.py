@@ -19,7 +19,7 @@ from medcal_nb.correct import (
     transfer_summary,
 )
 from medcal_nb.correct import transfer as transfer_module
-from medcal_nb.correct.maps import choose_clip
+from medcal_nb.correct.maps import choose_clip, folds_of
 from medcal_nb.correct.paired import paired, weighted_auroc
 from medcal_nb.correct.transfer import _conclusion
 from medcal_nb.measure import auroc, brier_score, ece
@@ -101,9 +101,7 @@ def test_an_interval_repeats_the_fits_in_each_resample(rng, method, monkeypatch)
         code = np.unique(image_labels(own), return_inverse=True)[1]
         parts[name] = own.iloc[np.repeat(np.arange(len(own)), counts[code])]
         if name == "medical":
-            fold = transfer_module.assign_folds(
-                image_labels(own), 5, rng=np.random.default_rng([seed, 0])
-            )
+            fold = folds_of(own, seed)
             fold = np.repeat(fold, counts[code])
     made = partial(fit, method=method, clip=choose_clip(data.confidence))
     (cg, yg), (cm, ym) = (transfer_module.arrays_of(p, method) for p in parts.values())
@@ -225,7 +223,7 @@ def test_what_knows_nothing_of_the_target_is_shown_as_that(rng):
 def test_a_conclusion_from_intervals(cost, gain, expected):
     row = {"cost": np.mean(cost), "cost_low": cost[0], "cost_high": cost[1]}
     row |= {"refit_change_low": gain[0]}
-    draws = {"cost": np.r_[np.mean(cost), np.linspace(*cost, 50)]}
+    draws = np.r_[np.mean(cost), np.linspace(*cost, 50)]
     assert _conclusion(draws, row, 0.005)["conclusion"] == expected
 
 
@@ -235,7 +233,7 @@ def test_conclusions_read_together_are_holm_corrected(rng):
     rows = []
     for d in draws:
         row = {"cost": d[0], "cost_low": np.quantile(d, 0.05), "cost_high": np.quantile(d, 0.95)}
-        found = _conclusion({"cost": d}, row | {"refit_change_low": -1.0}, 0.005)
+        found = _conclusion(d, row | {"refit_change_low": -1.0}, 0.005)
         rows.append({"method": "platt"} | found)
     table = transfer_module._holm(pd.DataFrame(rows), 0.90)
     alone = (table.conclusion != "undecided").sum()
@@ -276,9 +274,9 @@ def test_source_and_target_that_share_images_are_refused(rng):
             table(data, **sides, n_resamples=0, rng=rng)
     other = pd.concat([first, second.assign(dataset="another")])  # the same ids, other images
     assert len(transfer_study(other, **sides, methods=["platt"], n_resamples=0, rng=rng).table) == 3
-    crossed = data.assign(domain="medical", modality=data.question.map({1: "ct", 2: "mri"}))
+    crossed = data.assign(modality=data.question.map({1: "ct", 2: "mri"}))
     with pytest.raises(ValueError, match="400 images are both of"):
-        modality_matrix(crossed, n_resamples=0, rng=rng)
+        modality_matrix(crossed, others=crossed[:0], n_resamples=0, rng=rng)
 
 
 def test_an_image_has_one_label_whatever_type_its_id_has(rng):
@@ -309,18 +307,19 @@ def test_resamples_are_shared_by_rows_on_the_same_images(both):
     assert row.cost_high - row.cost_low == pytest.approx(first.cost_high - first.cost_low)
     counts = [row[name] for name in transfer_module.CONCLUSIONS]
     assert sum(counts) == 2
-    text = transfer_sentence(study.table, method="platt")
-    assert f"{first.conclusion}: 2" in text
+    words = {
+        "method": "platt",
+        "level": 0.95,
+        "source": "general images",
+        "target": "medical images",
+    }
     counted = study.table.assign(
         conclusion="does not", conclusion_holm=["does not", "undecided"] * 3
     )
-    counted = transfer_sentence(counted, method="platt")
-    assert "does not: 2 (1 after Holm's correction)" in counted
+    text = transfer_sentence(counted, **words)
+    assert "Platt scaling, fitted on general images and used on medical images" in text
+    assert "carries over 0 (0), does not 2 (1), undecided 0 (1)" in text
     assert "each by chance alone" in text
-    one = study.table[study.table.model == "m"]
-    assert f"margin 0.005: {first.conclusion}." in transfer_sentence(one, method="platt")
-    with pytest.raises(ValueError, match="no rows with method 'magic'"):
-        transfer_sentence(study.table, method="magic")
 
 
 def test_paired_rows_share_their_draws(rng):
@@ -373,16 +372,16 @@ def test_gap_parts_tell_scale_from_shift(rng):
 
 def test_modality_matrix_is_best_on_its_diagonal_where_modalities_differ(rng):
     kinds = {"ct": 2.0, "ultrasound": 0.3}
-    data = pd.concat([graded(rng, 1500, f"{k}-set", slope=s).assign(modality=k, domain="medical")
-                      for k, s in kinds.items()]
-                     + [graded(rng, 500, "general")])  # fmt: skip
-    table = modality_matrix(
-        data, sources={"general": {"domain": "general"}}, n_resamples=20, rng=rng
+    data = pd.concat(
+        [graded(rng, 1500, f"{k}-set", slope=s).assign(modality=k) for k, s in kinds.items()]
     )
+    others = graded(rng, 500, "general").assign(modality="general")
+    table = modality_matrix(data, others=others, n_resamples=20, rng=rng)
     wide = table.pivot(index="fitted_on", columns="applied_to", values="change")
     assert wide.loc["ct", "ct"] < wide.loc["ultrasound", "ct"]
     assert wide.loc["ultrasound", "ultrasound"] < wide.loc["ct", "ultrasound"]
     assert set(wide.index) == {"ct", "ultrasound", "general"}
+    assert set(wide.columns) == set(kinds)
 
 
 # --- bad and thin input -------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from medcal_nb.show.words import estimate, label_of, percent
 
 MAPS = {
     "as stated": None,
-    "log-odds scaling": partial(correct.fit, method="logodds"),
+    "log-odds scaling": partial(correct.fit, method="log_odds"),
     "Platt": partial(correct.fit, method="platt"),
     "isotonic": partial(correct.fit, method="isotonic"),
 }

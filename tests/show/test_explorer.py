@@ -148,3 +148,13 @@ def test_a_choice_among_half_a_million_answers_costs_about_what_one_among_few_do
 
     # a diagram must be drawn either way; a hundred times the answers add little to it
     assert seconds(26_000) < 6 * seconds(260)
+
+
+@pytest.mark.parametrize("name", [name for name, fitted in MAPS.items() if fitted])
+def test_every_map_can_be_chosen(name):
+    view = explore(answers(models=("m1",), strategies=("verbalized",)))
+    stated = view.confidence
+    view.controls["map"].value = name
+    assert len(view.confidence) == len(stated)
+    assert not np.allclose(view.confidence, stated)
+    assert "map fitted on" in view._numbers.value

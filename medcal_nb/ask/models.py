@@ -1,7 +1,5 @@
 """How a model is found by its name: the backends are asked in turn."""
 
-from pathlib import Path
-
 from medcal_nb.ask.backends import clip, local, served
 from medcal_nb.errors import MedcalError
 
@@ -16,7 +14,7 @@ def resolve_model(name, **reach):
     ----------
     name : str
         ``pocket-*`` (shipped with the package), a folder with a checkpoint, a hub id
-        (``owner/model``), ``clip:ARCHITECTURE[@PRETRAINED]`` (open_clip, also
+        (``owner/model``), ``clip:ARCHITECTURE@PRETRAINED`` (open_clip, also
         ``clip:hf-hub:owner/model``) or one or several URLs of OpenAI-compatible endpoints,
         separated by commas.
     **reach
@@ -34,30 +32,14 @@ def resolve_model(name, **reach):
     given = {key: value for key, value in reach.items() if value is not None}
     if "device" in given:
         _check_device(given["device"])
-    model = next(model for find in _FIND if (model := find(name, **given)) is not None)
-    if getattr(model, "revision", "") is None and not Path(name).is_dir():
-        model.revision = _commit(name, given.get("revision"))
-    return model
-
-
-def _commit(name, revision):
-    """Return which commit of a checkpoint lies in the hub's cache; None of what is not there."""
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        found = try_to_load_from_cache(name, "config.json", revision=revision)
-    except HFValidationError:
-        return None
-    return Path(found).parent.name if isinstance(found, str) else None
+    return next(model for find in _FIND if (model := find(name, **given)) is not None)
 
 
 def _check_device(device):
     import torch
 
-    there = ["cpu"]
-    if torch.accelerator.is_available():
-        kind = torch.accelerator.current_accelerator().type
-        there += [kind, *(f"{kind}:{i}" for i in range(torch.accelerator.device_count()))]
-    if device not in there:
-        raise MedcalError(f"device {device!r} is not on this machine: choose {', '.join(there)}")
+    try:
+        torch.zeros(1, device=device).cpu()
+    except Exception as error:  # another one for each kind of device
+        told = f"device {device!r} is not on this machine: choose cpu, or leave it out for a GPU"
+        raise MedcalError(told) from error

@@ -16,7 +16,7 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 
 from medcal_nb.ask.calls import (
     BLANK,
@@ -188,12 +188,11 @@ def find_strategy(name):
     base = known.get(name.removesuffix("_blank"))
     if name in known or base is None:
         return known.get(name)
-    asks = f"{base.asks} The image is blank."
-    return replace(base, name=name, asks=asks, ask=partial(_blanked, base.ask))
 
+    def blanked(item, plan):
+        return base.ask(item, replace(plan, blank=True))
 
-def _blanked(ask, item, plan):
-    return ask(item, replace(plan, blank=True))
+    return replace(base, name=name, asks=f"{base.asks} The image is blank.", ask=blanked)
 
 
 def choose_strategies(names):
@@ -205,18 +204,17 @@ def choose_strategies(names):
         When a name is not known.
     """
     if isinstance(names, str):
-        names = [name.strip() for name in names.split(",") if name.strip()]
+        names = [name.strip() for name in names.split(",")]
     if list(names) == ["all"]:
         return list(STRATEGIES.values())
-    chosen = {}
-    for name in names or [""]:
-        found = find_strategy(name)
-        if found is None:
-            told = f"unknown strategy {name!r}" if name else "no strategy named"
+    for name in names:
+        if find_strategy(name) is None:
             known = ", ".join(STRATEGIES)
-            raise MedcalError(f"{told}: choose from {known} (each also with _blank) or 'all'")
-        chosen[found.name] = found
-    return list(chosen.values())
+            told = (
+                f"unknown strategy {name!r}: choose from {known} (each also with _blank) or 'all'"
+            )
+            raise MedcalError(told)
+    return list({how.name: how for how in map(find_strategy, names)}.values())
 
 
 # --- trials: what a strategy asks, without a model -----------------------------------------------
@@ -262,7 +260,7 @@ def _stand_in(call, item):
 
 def _picture(item, plan, change=""):
     change = BLANK if plan.blank else change
-    return Picture(str(item.image_id or item.item_id), item.image, change)
+    return Picture(str(item.image_id), item.image, change)
 
 
 def _prompt(item, plan, instruction, *later, change="", **block):
@@ -285,8 +283,8 @@ def _answer(item, text):
     return _parse(text, question_type=item.question_type, options=item.options)
 
 
-def _row(replies, answer, confidence=None, *, raw=None, probabilities=None, sample=0, ok=None):
-    """Write one answer row; tokens and seconds are summed over the replies behind it."""
+def _row(replies, answer, confidence=None, *, probabilities=None, sample=0, ok=None):
+    """Write one answer row; texts are joined, tokens and seconds summed over what is behind it."""
     known = confidence is not None and not math.isnan(confidence)
     if probabilities:
         probabilities = {name: round(float(p), 9) for name, p in probabilities.items()}
@@ -295,17 +293,12 @@ def _row(replies, answer, confidence=None, *, raw=None, probabilities=None, samp
         "answer": answer,
         "confidence": round(float(confidence), 9) if known else math.nan,
         "option_probabilities": probabilities or None,
-        "raw": raw if raw is not None else TURN_MARK.join(r.text for r in replies),
+        "raw": TURN_MARK.join(r.text for r in replies if isinstance(r, Reply)),
         "parse_ok": answer is not None if ok is None else ok,
-        "prompt_tokens": sum(getattr(r, "prompt_tokens", 0) for r in replies) or None,
+        "prompt_tokens": sum(r.prompt_tokens for r in replies) or None,
         "new_tokens": sum(getattr(r, "new_tokens", 0) for r in replies),
         "seconds": math.fsum(r.seconds for r in replies),
     }
-
-
-def _stated(replies, answer, confidence):
-    """Write the row of an answer and a confidence, each read from the replies or missing."""
-    return [_row(replies, answer, confidence, ok=None not in (answer, confidence))]
 
 
 def _whole(reply):
@@ -313,9 +306,10 @@ def _whole(reply):
     return reply.text if reply.finished else reply.text.rstrip("0123456789.,")
 
 
-def _read_both(item, replies, read=parse_confidence):
-    """Read answer and confidence from the last reply."""
-    return _stated(replies, _answer(item, replies[-1].text), read(_whole(replies[-1])))
+def _stated(item, replies, *, answered=0, read=parse_confidence):
+    """Write the row of the answer in one reply and the confidence in the last."""
+    answer, confidence = _answer(item, replies[answered].text), read(_whole(replies[-1]))
+    return [_row(replies, answer, confidence, ok=None not in (answer, confidence))]
 
 
 def _unstated(item, replies):
@@ -324,10 +318,11 @@ def _unstated(item, replies):
     return [_row([reply], _answer(item, reply.text), sample=i) for i, reply in told]
 
 
-def _most_probable(result, shares, sample=0):
+def _likeliest(result, options, sample=0):
     """Write the row of the likeliest of several answers."""
+    shares = dict(zip(options, result.probabilities.values(), strict=True))
     best = max(shares, key=shares.get)
-    return _row([result], best, shares[best], raw="", probabilities=shares, sample=sample)
+    return _row([result], best, shares[best], probabilities=shares, sample=sample)
 
 
 def _shown(item, reply):
@@ -398,7 +393,8 @@ def verbalized(item, plan):
 
     Xiong et al. 2024, arXiv 2306.13063
     """
-    return _read_both(item, [(yield from _reply(item, plan, "form", VERBALIZED))])
+    reply = yield from _reply(item, plan, "form", VERBALIZED)
+    return _stated(item, [reply])
 
 
 VERBALIZED_COT = """\
@@ -415,7 +411,8 @@ def verbalized_cot(item, plan):
 
     Xiong et al. 2024, arXiv 2306.13063
     """
-    return _read_both(item, [(yield from _reply(item, plan, "reasoning", VERBALIZED_COT))])
+    reply = yield from _reply(item, plan, "reasoning", VERBALIZED_COT)
+    return _stated(item, [reply])
 
 
 LINGUISTIC = """\
@@ -432,8 +429,8 @@ def linguistic(item, plan):
 
     Tian et al. 2023, arXiv 2305.14975
     """
-    replies = [(yield from _reply(item, plan, "form", LINGUISTIC))]
-    return _read_both(item, replies, parse_likelihood)
+    reply = yield from _reply(item, plan, "form", LINGUISTIC)
+    return _stated(item, [reply], read=parse_likelihood)
 
 
 TOP_K = """\
@@ -473,7 +470,7 @@ def two_stage(item, plan):
     """
     first = yield from _reply(item, plan, "answer", ANSWER)
     second = yield from _reply(item, plan, "form", ANSWER, first.text, TWO_STAGE)
-    return _stated([first, second], _answer(item, first.text), parse_confidence(_whole(second)))
+    return _stated(item, [first, second])
 
 
 TWO_STAGE_OTHER = """\
@@ -492,7 +489,7 @@ def two_stage_other(item, plan):
     first = yield from _reply(item, plan, "answer", ANSWER)
     instruction = TWO_STAGE_OTHER.format(answer=_shown(item, first))
     second = yield from _reply(item, plan, "form", instruction)
-    return _stated([first, second], _answer(item, first.text), parse_confidence(_whole(second)))
+    return _stated(item, [first, second])
 
 
 @strategy("stated", GENERATE, TURNS)
@@ -503,7 +500,7 @@ def describe_first(item, plan):
     """
     first = yield from _reply(item, plan, "description", DESCRIBE)
     second = yield from _reply(item, plan, "form", DESCRIBE, first.text, VERBALIZED)
-    return _read_both(item, [first, second])
+    return _stated(item, [first, second], answered=1)
 
 
 CHALLENGES = (
@@ -537,7 +534,7 @@ def sequence_probability(item, plan):
     reply = yield from _reply(item, plan, "answer", ANSWER)
     known = reply.new_tokens > 0 and not math.isnan(reply.logprob)
     confidence = math.exp(reply.logprob / reply.new_tokens) if known else None
-    return _stated([reply], _answer(item, reply.text), confidence)
+    return _stated(item, [reply], read=lambda text: confidence)
 
 
 def _option_call(item, plan, options, change=""):
@@ -547,11 +544,6 @@ def _option_call(item, plan, options, change=""):
     return Labels(_prompt(item, plan, words, **asked), tuple(labels))
 
 
-def _option_row(result, options, sample=0):
-    shares = dict(zip(options, result.probabilities.values(), strict=True))
-    return _most_probable(result, shares, sample)
-
-
 @strategy("likelihood", LABELS, options_only=True)
 def option_probability(item, plan):
     """Nothing in words: the probabilities of the allowed answers are read.
@@ -559,7 +551,7 @@ def option_probability(item, plan):
     Kadavath et al. 2022, arXiv 2207.05221
     """
     (result,) = yield [_option_call(item, plan, item.options)]
-    return [_option_row(result, item.options)]
+    return [_likeliest(result, item.options)]
 
 
 P_TRUE = "Proposed answer: {answer}.\nIs the proposed answer right? Answer yes or no only."
@@ -574,8 +566,7 @@ def p_true(item, plan):
     first = yield from _reply(item, plan, "answer", ANSWER)
     prompt = _prompt(item, plan, P_TRUE.format(answer=_shown(item, first)))
     (judged,) = yield [Labels(prompt, ("yes", "no"))]
-    right = judged.probabilities["yes"]
-    return [_row([first, judged], _answer(item, first.text), right, raw=first.text)]
+    return [_row([first, judged], _answer(item, first.text), judged.probabilities["yes"])]
 
 
 CLIP_TEXT = "{question} {option}"
@@ -593,8 +584,8 @@ def clip_zero_shot(item, plan):
     logits = [result.logit_scale * cosine for cosine in result.cosines]
     weights = [math.exp(logit - max(logits)) for logit in logits]
     total = math.fsum(weights)
-    pairs = zip(item.options, weights, strict=True)
-    return [_most_probable(result, {option: weight / total for option, weight in pairs})]
+    shares = {text: weight / total for text, weight in zip(texts, weights, strict=True)}
+    return [_likeliest(LabelProbabilities(shares, seconds=result.seconds), item.options)]
 
 
 # --- agreement: asked again and counted ----------------------------------------------------------
@@ -668,7 +659,7 @@ def blank_image(item, plan):
     Zhao et al. 2021, arXiv 2102.09690 (content-free input)
     """
     results = yield [_option_call(item, plan, item.options, change) for change in ("", BLANK)]
-    return [_option_row(result, item.options, i) for i, result in enumerate(results)]
+    return [_likeliest(result, item.options, i) for i, result in enumerate(results)]
 
 
 #: What stands in the place of the right option where that is hidden.
@@ -684,7 +675,7 @@ def none_of_the_above(item, plan):
     golds = {item.gold} if isinstance(item.gold, str) else set(item.gold)
     options = [option for option in item.options if option not in golds] + [NONE_OF_THEM]
     (result,) = yield [_option_call(item, plan, options)]
-    return [_option_row(result, options) | {"gold": NONE_OF_THEM, "options": options}]
+    return [_likeliest(result, options) | {"gold": NONE_OF_THEM, "options": options}]
 
 
 # --- an expert: another model judges the answers of others ---------------------------------------
@@ -710,10 +701,10 @@ def _judge(item, plan, *, blind=False, told=False):
     if len(candidates) > 1:
         turn = expert_turn(item.question, candidates, support if told else None)
         (result,) = yield [Labels(Prompt(picture, (turn,)), tuple(candidates))]
-        return [_most_probable(result, dict(result.probabilities))]
+        return [_likeliest(result, candidates)]
     turn = user_turn(item.question, None, P_TRUE.format(answer=candidates[0]))
     (result,) = yield [Labels(Prompt(picture, (turn,)), ("yes", "no"))]
-    return [_row([result], candidates[0], result.probabilities["yes"], raw="")]
+    return [_row([result], candidates[0], result.probabilities["yes"])]
 
 
 @strategy("expert", LABELS)

@@ -7,10 +7,14 @@ First every model is asked by itself, under plain strategies and those shown a b
 import hashlib
 import json
 import os
+import signal
 import sys
+import threading
 import time
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
-from multiprocessing import get_context
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
+from itertools import repeat
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import pandas as pd
@@ -21,7 +25,6 @@ from medcal_nb.answers.own import check_own_log, note_beside
 from medcal_nb.ask.expert import ask_scores, cases
 from medcal_nb.ask.graded import to_graded
 from medcal_nb.ask.run import Summary, ask, ordered_items
-from medcal_nb.ask.workers import begin
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import new_file
 from medcal_nb.items import load_items
@@ -32,7 +35,7 @@ _ASKING = ("samples", "temperature", "batch_size", "max_new_tokens", "lettered")
 _REACHING = ("device", "revision", "served_as", "concurrency")
 
 
-def ask_profile(profile, answers, *, fast=False, workers=0, progress=True):
+def ask_profile(profile, answers, *, fast=False, progress=True):
     """Ask all models of a profile about all of its items, and log the answers.
 
     What the log holds is not asked again, so that a stopped run goes on where it was. For the
@@ -47,9 +50,6 @@ def ask_profile(profile, answers, *, fast=False, workers=0, progress=True):
         The answers log (SQLite), made if absent.
     fast : bool
         Ask what the profile's ``[fast]`` keeps.
-    workers : int
-        Models asked side by side, one process of one thread each; answers do not depend on it.
-        0 means one per core for the embedded models, else 1: large ones share no GPU.
     progress : bool
         Show a bar on stderr.
 
@@ -72,46 +72,54 @@ def ask_profile(profile, answers, *, fast=False, workers=0, progress=True):
     answers.parent.mkdir(parents=True, exist_ok=True)
     _begin_anew_if_stale(jobs, answers)
     asked = {(job.model, name) for job in jobs for name in job.strategies}
-    rows = []
-    for judging in (False, True):
-        by_model = {}
-        for job in jobs:
-            if ("expert" in job.options) == judging:
-                # answers are judged under the strategies that this run asks
-                told = [name for name in job.options.get("of", ()) if (job.model, name) in asked]
-                by_model.setdefault(job.model, []).append((job, told))
-        rows += _ask_models(by_model, answers, workers, progress) if by_model else []
-    return pd.DataFrame(rows)
+    plain, judging = {}, {}
+    for job in jobs:
+        if "expert" in job.options:
+            # answers are judged under the strategies that this run asks
+            of = [name for name in job.options.get("of", ()) if (job.model, name) in asked]
+            judging.setdefault(job.model, []).append(replace(job, options=job.options | {"of": of}))
+        else:
+            plain.setdefault(job.model, []).append(job)
+    stages = [_ask_models(stage, answers, progress) for stage in (plain, judging) if stage]
+    return pd.DataFrame([row for rows in stages for row in rows])
 
 
-def _ask_models(by_model, answers, workers, progress):
+def _ask_models(by_model, answers, progress):
+    """Ask the embedded models side by side, a process each; others in turn: they share no GPU."""
     embedded = all(model.startswith("pocket-") for model in by_model)
-    workers = min(workers or (os.cpu_count() if embedded else 1) or 1, len(by_model))
-    if workers <= 1:
-        # in a thread, because a notebook's own thread has an event loop running
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(_ask_in_turn, by_model.values(), answers, progress).result()
-    AnswerLog(answers).close()
-    # spawned, not forked: a forked torch can hang on its threads
-    how = {"mp_context": get_context("spawn"), "initializer": begin, "initargs": (1,)}
-    with ProcessPoolExecutor(workers, **how) as pool:
-        parts = [pool.submit(_ask_in_turn, [jobs], answers, False) for jobs in by_model.values()]
-        look = {"total": len(parts), "desc": "asking", "unit": "model", "disable": not progress}
-        for part in tqdm(as_completed(parts), **look):
-            if not part.cancelled() and part.exception():
-                pool.shutdown(wait=False, cancel_futures=True)
-    return [row for part in parts for row in part.result()]
+    n = min(len(by_model), os.cpu_count() or 1) if embedded else 1
+    if n > 1:
+        # spawned, not forked: a forked torch can hang on its threads
+        pool = ProcessPoolExecutor(n, get_context("spawn"), initializer=_begin_process)
+    else:
+        # a notebook's own thread has an event loop running
+        pool = ThreadPoolExecutor(1)
+    with pool:
+        inner = repeat(progress and n == 1)
+        parts = pool.map(_ask_model, by_model.values(), repeat(answers), inner)
+        look = {"total": len(by_model), "desc": "asking", "unit": "model", "disable": not progress}
+        return [row for part in tqdm(parts, **look) for row in part]
 
 
-def _ask_in_turn(parts, answers, progress):
-    return [row for jobs in parts for row in _ask_model(jobs, answers, progress)]
+def _begin_process():
+    """Make a process ready: one thread, and an end with the one that started it or on Ctrl-C."""
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # at once, without a traceback
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(1)
+
+
+def _end_with_parent():
+    parent_process().join()
+    os._exit(1)
 
 
 def _ask_model(jobs, answers, progress):
     """Ask one model all that its jobs want; return a row of the table for each."""
     rows, backends = [], {}
     with AnswerLog(answers) as log:
-        for job, told in jobs:
+        for job in jobs:
             started, done = time.perf_counter(), Summary()
             items = load_items(job.dataset, split=job.split, n=job.n, seed=job.seed)
             plain = [name for name in job.strategies if name != "decision"]
@@ -121,10 +129,9 @@ def _ask_model(jobs, answers, progress):
                     backends[name] = _reach(job, name)
                 settings = {key: job.options[key] for key in _ASKING if key in job.options}
                 if "expert" in job.options:
-                    graded = to_graded(
-                        log.read(model=job.model, dataset=job.dataset, strategy=told)
-                    )
-                    judged = cases(graded, ordered_items(items), told)
+                    of = job.options["of"]
+                    told = log.read(model=job.model, dataset=job.dataset, strategy=of)
+                    judged = cases(to_graded(told), ordered_items(items), of)
                     settings |= {"model": job.model, "judged": judged}
                 settings |= {"log": log, "seed": job.seed, "progress": progress}
                 done = ask(backends[name], items, plain, **settings)

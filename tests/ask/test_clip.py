@@ -8,10 +8,9 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from medcal_nb.answers import AnswerLog
-from medcal_nb.ask.calls import Failure, Generate, Picture, Prompt, Similarity
-from medcal_nb.ask.dry import dry_run
+from medcal_nb.ask.calls import Failure, Picture, Similarity
 from medcal_nb.ask.models import resolve_model
-from medcal_nb.ask.run import ask
+from medcal_nb.ask.run import ask, dry_run
 from medcal_nb.ask.strategies import Plan
 from medcal_nb.errors import MedcalError
 from tests.ask.tiny import noise_picture, tiny_items
@@ -69,14 +68,20 @@ def test_similarities_equal_open_clip(clip):
     assert ours.logit_scale == pytest.approx(1 / 0.07, rel=1e-4)
 
 
-def test_images_and_sentences_are_encoded_once(clip):
+def test_images_and_sentences_are_encoded_once(clip, monkeypatch):
     picture = noise_picture(2)
-    with clip.session() as session:
-        alone = session.run([Similarity(picture, ("yes",))])[0].cosines[0]
-        pair = session.run([Similarity(picture, ("no", "yes"))])[0].cosines
-        assert len(session.images) == 1
-        assert set(session.texts) == {"yes", "no"}
-    assert pair[1] == alone
+    encoded = {"encode_image": [], "encode_text": []}
+    for name, shapes in encoded.items():
+
+        def counted(inputs, encode=getattr(clip.model, name), shapes=shapes, **how):
+            shapes.append(len(inputs))
+            return encode(inputs, **how)
+
+        monkeypatch.setattr(clip.model, name, counted)
+    calls = [Similarity(picture, ("no", "yes")), Similarity(picture, ("yes",))]
+    pair, alone = run(clip, calls)
+    assert encoded == {"encode_image": [1], "encode_text": [2]}
+    assert pair.cosines[1] == alone.cosines[0]
 
 
 def test_a_damaged_image_fails_alone(clip):
@@ -98,21 +103,13 @@ def test_zero_shot_end_to_end(clip, tmp_path):
     (found,) = run(clip, [Similarity(Picture("x", items["image"][0]), texts)])
     logit = (found.cosines[0] - found.cosines[1]) / 0.07
     assert closed.option_probabilities["yes"] == pytest.approx(1 / (1 + math.exp(-logit)), abs=1e-4)
-    shown, counts, _ = dry_run(clip, items, "clip_zero_shot", plan=Plan())
-    assert shown[0].text == "Is there a mass? yes\nIs there a mass? no"
-    assert counts["calls"] == 4
-
-
-def test_it_writes_nothing(clip):
-    prompt = Prompt(noise_picture(1), ("x",))
-    with pytest.raises(TypeError, match="cannot answer a Generate call"):
-        run(clip, [Generate(prompt, 3)])
-    with pytest.raises(MedcalError, match="writes nothing"):
-        clip.show(prompt)
+    shown, counted = dry_run(clip, items, "all", Plan())
+    assert shown == "\n".join(("── clip_zero_shot", *texts, ""))
+    assert counted.startswith("6 items: 4 calls")
 
 
 def test_unknown_names_say_what_to_write(tmp_path):
-    with pytest.raises(MedcalError, match="write clip:ARCHITECTURE@PRETRAINED"):
+    with pytest.raises(MedcalError, match="Write clip:ARCHITECTURE@PRETRAINED"):
         resolve_model("clip:ViT-none")
     with pytest.raises(MedcalError, match="open_clip cannot load it"):
         resolve_model(f"clip:local-dir:{tmp_path}")

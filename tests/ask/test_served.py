@@ -676,7 +676,7 @@ def test_the_command_s_exit_code_says_whether_anything_failed(tmp_path, root):
     codes = []
     with Told() as told:
         for faults in ([], [401] * 2, [401] * 99):
-            command = [sys.executable, "-m", "medcal_nb.cli", "ask", "--model", told.url, "--quiet"]
+            command = [sys.executable, "-m", "medcal_nb.cli", "ask", "--model", told.url]
             command += ["--dataset", dataset, "--n", "3", "--strategies", "verbalized"]
             command += ["--to", str(tmp_path / f"{len(codes)}.sqlite")]
             told.later = faults  # for questions of the strategy, not for those of the probe

@@ -16,7 +16,7 @@ from medcal_nb.ask.backends.cache import gather, new_cache
 from medcal_nb.ask.backends.expansion import Expansion, common, pixels
 from medcal_nb.ask.backends.rows import choose
 from medcal_nb.ask.backends.whole import WholePrompts
-from medcal_nb.ask.calls import BLANK, Failure, Picture, open_picture, refusal
+from medcal_nb.ask.calls import BLANK, Failure, Picture, open_picture
 
 #: Token positions with images, or after them, that are computed in one pass.
 MOST_PREFILL = 1 << 15
@@ -80,8 +80,9 @@ class SharedPrefix:
 
     def encode(self, texts):
         """Return the token ids of each prompt, image expanded, or a Failure."""
-        backend, fresh, opened = self.backend, {}, {}
-        for prompt, text in texts.items():
+        backend, written, fresh, opened, encoded = self.backend, list(texts.values()), {}, {}, {}
+        plain = backend.tokenizer(written, **backend.special(written[0]))["input_ids"]
+        for prompt, text, tokens in zip(texts, written, plain, strict=True):
             if prompt.picture not in self.pictures:
                 image, picture = open_picture(prompt.picture, opened), prompt.picture
                 if isinstance(image, Failure):
@@ -91,38 +92,29 @@ class SharedPrefix:
                     picture = Picture(f"{image.width}x{image.height}", None, BLANK)
                 self.pictures[prompt.picture] = picture
                 if picture not in self.expansions:
-                    fresh.setdefault(picture, (text, image))
+                    fresh.setdefault(picture, (text, tokens, image))
         self._process(fresh)
-        self.texts, encoded = texts, {}
-        for (prompt, text), plain in zip(texts.items(), self._plain(texts.values()), strict=True):
-            ids = self.expansions[self.pictures[prompt.picture]]
-            if not isinstance(ids, Failure):
-                ids = ids.expand(backend, text, plain, prompt.picture)
-            encoded[prompt] = ids if isinstance(ids, Failure) else tuple(ids)
+        for prompt, text, tokens in zip(texts, written, plain, strict=True):
+            encoded[prompt] = image = self.expansions[self.pictures[prompt.picture]]
+            if not isinstance(image, Failure):
+                encoded[prompt] = image.expand(backend, text, tokens, prompt.picture)
+        self.texts = texts
         return encoded
 
-    def _plain(self, texts):
-        """Tokens of texts, the image a mark among them."""
-        texts = list(texts)
-        return self.backend.tokenizer(texts, **self.backend._special(texts[0]))["input_ids"]
-
     def _process(self, fresh):
-        """Run the processor on new images together, or one by one to find a bad one."""
+        """Have the processor expand new images together, or one by one to find a bad one."""
         if not fresh:
             return
-        texts, images = map(list, zip(*fresh.values(), strict=True))
-        try:
-            inputs, ids = self.backend._process(texts, images)
-        except Exception as error:
-            if len(fresh) == 1:
-                self.expansions[next(iter(fresh))] = refusal(error)
-            else:
-                for picture, pair in fresh.items():
-                    self._process({picture: pair})
+        texts, plain, images = map(list, zip(*fresh.values(), strict=True))
+        inputs, token = self.backend.read(texts, images), self.backend.image_token
+        if isinstance(inputs, Failure) and len(fresh) > 1:
+            for picture, one in fresh.items():
+                self._process({picture: one})
             return
-        for i, (picture, plain) in enumerate(zip(fresh, self._plain(texts), strict=True)):
-            made = Expansion(plain, ids[i], inputs, i, self.backend.image_token)
-            self.expansions[picture] = made
+        for row, picture in enumerate(fresh):
+            self.expansions[picture] = inputs
+            if not isinstance(inputs, Failure):
+                self.expansions[picture] = Expansion(plain[row], inputs, row, token)
 
     # --- running ----------------------------------------------------------------------------------
 
@@ -330,23 +322,14 @@ def _join(branches):
     return state, [Branch(state, i, b.token, b.rows) for i, b in enumerate(joined)]
 
 
-def last_modules(model):
-    """What a text decoder does after its last attention: modules whose other outputs none reads."""
-    try:
-        layer = model.get_decoder().layers[-1]
-        return [layer.self_attn.o_proj, layer.mlp]
-    except AttributeError:
-        return []  # named otherwise: computed in full
+def last_alone(layer):
+    """Have what follows a last layer's attention computed for the last position of rows alone.
 
-
-def last_alone(module):
-    """Have a module compute the last position of each row alone; zeros stand for the others.
-
-    Returns the hooks, which are removed when the session ends.
+    Zeros stand for the other positions, which nothing reads. Returns the hooks that do it.
     """
     from torch.nn.functional import pad
 
-    lengths = []
+    lengths, hooks = [], []
 
     def shorten(module, arguments):
         lengths.append(arguments[0].shape[1])
@@ -355,4 +338,6 @@ def last_alone(module):
     def lengthen(module, arguments, result):
         return pad(result, (0, 0, lengths.pop() - 1, 0))
 
-    return [module.register_forward_pre_hook(shorten), module.register_forward_hook(lengthen)]
+    for module in (layer.self_attn.o_proj, layer.mlp):
+        hooks += module.register_forward_pre_hook(shorten), module.register_forward_hook(lengthen)
+    return hooks

@@ -10,6 +10,7 @@ import json
 import math
 
 from medcal_nb.ask.grading import normalise
+from medcal_nb.ask.run import Summary
 from medcal_nb.items import open_image
 
 
@@ -103,30 +104,29 @@ def ask_scores(name, items, levels, *, log):
 
     Returns
     -------
-    (int, int)
-        Answers written, and answers there already; both 0 where no item's gold is a level.
+    Summary
+        Without rows, new or old, where no item's gold is a level.
     """
-    levels = list(levels)
+    done, levels = Summary(), list(levels)
     chosen = items[[isinstance(gold, str) and gold in levels for gold in items["gold"]]]
     keys = log.keys(model=name, dataset=items["dataset"].iloc[0], strategy="decision")
     left = chosen[~chosen["item_id"].isin({key[2] for key in keys})]
+    done.done_before = len(chosen) - len(left)
+    if chosen.empty:
+        done.not_applicable["decision", "no answer is a level"] = len(items)
     if left.empty:
-        return 0, len(chosen)
+        return done
     run_id = hashlib.blake2b(json.dumps([name, levels]).encode(), digest_size=6).hexdigest()
     told = {"model": name, "strategy": "decision", "question_type": "score", "run_id": run_id}
     decide, rows = _decision_pipeline(name), []
-    for item in left.to_dict("records"):
+    for item in left.drop(columns="options").to_dict("records"):
         question = {"type": "score", "instructions": item.pop("question"), "criteria": levels}
         assets = {"image": open_image(item.pop("image"))}
         request = {"state": "image", "assets": assets, "questions": {"q": question}}
         shares = decide(request)["q"]["probabilities"].values()
         p = dict(zip(levels, map(float, shares), strict=True))
         best = max(p, key=p.get)
-        del item["options"]
-        rows.append(
-            item
-            | told
-            | {"option_probabilities": p, "answer": best, "confidence": p[best], "parse_ok": True}
-            | {"correct": best == item["gold"]}
-        )
-    return log.append(rows, if_exists="ignore"), len(chosen) - len(left)
+        answer = {"option_probabilities": p, "answer": best, "confidence": p[best]}
+        rows.append(item | told | answer | {"parse_ok": True, "correct": best == item["gold"]})
+    done.rows = log.append(rows, if_exists="ignore")
+    return done

@@ -10,7 +10,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import repeat
@@ -24,7 +23,7 @@ from medcal_nb.answers import AnswerLog
 from medcal_nb.answers.own import check_own_log, note_beside
 from medcal_nb.ask.expert import ask_scores, cases
 from medcal_nb.ask.graded import to_graded
-from medcal_nb.ask.run import Summary, ask, ordered_items
+from medcal_nb.ask.run import ask, ordered_items
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import new_file
 from medcal_nb.items import load_items
@@ -56,8 +55,8 @@ def ask_profile(profile, answers, *, fast=False, progress=True):
     Returns
     -------
     pandas.DataFrame
-        One row per job: ``model, dataset, split, items, strategies, answers, already, skipped``
-        (pairs of strategy and reason), ``failed, seconds``.
+        One row per job: ``model, dataset, split, items, strategies, answers, already, failed,
+        skipped`` (pairs of strategy and reason).
 
     Raises
     ------
@@ -120,46 +119,32 @@ def _ask_model(jobs, answers, progress):
     rows, backends = [], {}
     with AnswerLog(answers) as log:
         for job in jobs:
-            started, done = time.perf_counter(), Summary()
             items = load_items(job.dataset, split=job.split, n=job.n, seed=job.seed)
-            plain = [name for name in job.strategies if name != "decision"]
-            if plain:
-                name = job.options.get("expert", job.model)
-                if name not in backends:
-                    backends[name] = _reach(job, name)
-                settings = {key: job.options[key] for key in _ASKING if key in job.options}
-                if "expert" in job.options:
-                    of = job.options["of"]
-                    told = log.read(model=job.model, dataset=job.dataset, strategy=of)
-                    judged = cases(to_graded(told), ordered_items(items), of)
-                    settings |= {"model": job.model, "judged": judged}
-                settings |= {"log": log, "seed": job.seed, "progress": progress}
-                done = ask(backends[name], items, plain, **settings)
-            if "decision" in job.strategies:
-                levels = job.options.get("levels", ())
-                written, already = ask_scores(job.model, items, levels, log=log)
-                done.rows, done.done_before = done.rows + written, done.done_before + already
-                if not written + already:
-                    done.not_applicable["decision", "no answer is a level"] = len(items)
-            rows.append(_told(job, len(items), done, time.perf_counter() - started))
+            if job.strategies == ("decision",):
+                done = ask_scores(job.model, items, job.options.get("levels", ()), log=log)
+            else:
+                done = _ask_job(job, items, backends, log=log, progress=progress)
+            told = {"model": job.model, "dataset": job.dataset, "split": job.split or "all"}
+            told |= {"items": len(items), "strategies": len(job.strategies) - len(done.skipped)}
+            told |= {"answers": done.rows, "already": done.done_before, "failed": len(done.failed)}
+            rows.append(told | {"skipped": [*done.skipped.items(), *done.not_applicable]})
             for item, reason in list(done.failed.items())[:5]:
                 print(f"medcal: {job.model}: {item}: {reason}", file=sys.stderr)
     return rows
 
 
-def _told(job, n_items, done, seconds):
-    return {
-        "model": job.model,
-        "dataset": job.dataset,
-        "split": job.split or "all",
-        "items": n_items,
-        "strategies": len(job.strategies) - len(done.skipped),
-        "answers": done.rows,
-        "already": done.done_before,
-        "skipped": [*done.skipped.items(), *done.not_applicable],
-        "failed": len(done.failed),
-        "seconds": seconds,
-    }
+def _ask_job(job, items, backends, *, log, progress):
+    """Ask a model about items, or an expert about what the model answered."""
+    name = job.options.get("expert", job.model)
+    if name not in backends:
+        backends[name] = _reach(job, name)
+    settings = {key: job.options[key] for key in _ASKING if key in job.options}
+    if "expert" in job.options:
+        of = job.options["of"]
+        graded = to_graded(log.read(model=job.model, dataset=job.dataset, strategy=of))
+        settings |= {"model": job.model, "judged": cases(graded, ordered_items(items), of)}
+    settings |= {"seed": job.seed, "progress": progress}
+    return ask(backends[name], items, job.strategies, log=log, **settings)
 
 
 def _reach(job, name):

@@ -556,13 +556,8 @@ def test_a_configuration_of_no_layers_is_told(saved, tmp_path):
 @pytest.mark.parametrize(
     ("name", "reach", "says"),
     [
-        (
-            "pocket-general",
-            {"device": "nope"},
-            "device 'nope' is not on this machine: choose cpu, or",
-        ),
-        ("pocket-general", {"device": "meta"}, "device 'meta' is not on this machine"),
-        ("pocket-general", {"device": "cuda:99"}, "device 'cuda:99' is not on this machine"),
+        ("pocket-general", {"device": "nope"}, "no such device on this machine"),
+        ("pocket-general", {"device": "cuda:99"}, "no such device on this machine"),
         ("./" + "x" * 300, {}, r"config\.json is missing"),
         ("https://[::1", {}, r"https://\[::1: no address: write http://HOST:PORT/v1"),
         ("http://me:secret@[", {}, r"^\[: no address"),

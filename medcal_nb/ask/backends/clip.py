@@ -104,6 +104,7 @@ def find(name, *, device=None, **reach):
         with _safely(name):
             tokenizer = open_clip.get_tokenizer(wanted)
             pair = open_clip.create_model_from_pretrained(wanted, pretrained=pretrained)
+        return ClipModel(*pair, tokenizer, name=name, device=device)
     except MedcalError:
         raise
     except Exception as error:
@@ -111,7 +112,6 @@ def find(name, *, device=None, **reach):
         if "trust_remote_code" in told:
             told = "it needs code of its own, which is never run here"
         raise MedcalError(f"{name}: open_clip cannot load it: {told}") from error
-    return ClipModel(*pair, tokenizer, name=name, device=device)
 
 
 @contextmanager

@@ -55,6 +55,8 @@ _ADVICE = {
     "it is private): check name and revision",
     r"ConnectionError|LocalEntryNotFound|OfflineMode|(couldn't|cannot) connect|offline mode": "the "
     "hub cannot be reached and there is no local copy: {told}",
+    r"device string|not compiled with|NVIDIA driver|device ordinal": "no such device on this "
+    "machine: choose another, or none: {told}",
     "": "does not load as an image-text-to-text checkpoint: {told}",
 }
 

@@ -285,13 +285,12 @@ def _answer(item, text):
 
 def _row(replies, answer, confidence=None, *, probabilities=None, sample=0, ok=None):
     """Write one answer row; texts are joined, tokens and seconds summed over what is behind it."""
-    known = confidence is not None and not math.isnan(confidence)
     if probabilities:
         probabilities = {name: round(float(p), 9) for name, p in probabilities.items()}
     return {
         "sample": sample,
         "answer": answer,
-        "confidence": round(float(confidence), 9) if known else math.nan,
+        "confidence": math.nan if confidence is None else round(float(confidence), 9),
         "option_probabilities": probabilities or None,
         "raw": TURN_MARK.join(r.text for r in replies if isinstance(r, Reply)),
         "parse_ok": answer is not None if ok is None else ok,

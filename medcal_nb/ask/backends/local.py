@@ -187,12 +187,13 @@ class LocalModel:
         rest = self.tokenizer(text.partition(turns[1])[2], add_special_tokens=False)["input_ids"]
         self.turn_end = next((token for token in rest[:3] if token in self.eos), self.turn_end)
 
-    def _render(self, turns):
-        """Write a conversation in the model's template.
+    def show(self, prompt):
+        """Return the exact text that the model is given for `prompt` (image not expanded).
 
         The template is run once per number of turns, with marks that the turns then replace;
         where that would not give what the template gives, it is run each time.
         """
+        turns = prompt.turns
 
         def filled(shape):
             return re.sub("\ue000([0-9]+)\ue001", lambda mark: turns[int(mark[1])], shape)
@@ -205,11 +206,8 @@ class LocalModel:
             return self._run_template(turns)
         return filled(self._shapes[n])
 
-    def show(self, prompt):
-        """Return the exact text that the model is given for `prompt` (image not expanded)."""
-        return self._render(prompt.turns)
-
     def special(self, text):
+        """Say that a text brings its own special tokens, where its template has begun it."""
         bos = self.tokenizer.bos_token
         return {"add_special_tokens": False} if bos and text.startswith(bos) else {}
 
@@ -269,7 +267,7 @@ class _LocalSession:
         started, backend = time.perf_counter(), self.backend
         prompts = dict.fromkeys(call.prompt for call in calls)
         encoded = {prompt: told for prompt in prompts if (told := backend._refused(prompt))}
-        texts = {p: backend._render(p.turns) for p in prompts if p not in encoded}
+        texts = {prompt: backend.show(prompt) for prompt in prompts if prompt not in encoded}
         if texts:
             encoded |= self.engine.encode(texts)
         plans = {c: self._plan(c, encoded[c.prompt], texts.get(c.prompt)) for c in calls}
@@ -283,9 +281,8 @@ class _LocalSession:
             for c, plan in asked.items()
         }
         unit = (time.perf_counter() - started) / max(1, sum(sizes.values()))
-        for call, plan in asked.items():
-            length = len(encoded[call.prompt])
-            results[call] = self._result(call, plan, length, sizes[call] * unit)
+        for c, plan in asked.items():
+            results[c] = self._result(c, plan, len(encoded[c.prompt]), sizes[c] * unit)
         return [results[call] for call in calls]
 
     def _plan(self, call, ids, text):

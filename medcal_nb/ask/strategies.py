@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
+from medcal_nb.ask import prompts
 from medcal_nb.ask.calls import (
     BLANK,
     CHANGES,
@@ -40,15 +41,6 @@ from medcal_nb.ask.calls import (
 from medcal_nb.ask.confidence import parse_confidence, parse_likelihood
 from medcal_nb.ask.grading import normalise
 from medcal_nb.ask.parsing import parse_answer, parse_guesses
-from medcal_nb.ask.prompts import (
-    ANSWER,
-    DESCRIBE,
-    LETTER,
-    MOST_LETTERS,
-    letters,
-    question_block,
-    user_turn,
-)
 from medcal_nb.errors import MedcalError
 from medcal_nb.items import Item
 
@@ -152,8 +144,9 @@ class Strategy:
             return None if str(item.item_id) in judged else "no answer that an expert could judge"
         if self.options_only and not item.options:
             return "open question: no allowed answers whose probability could be read"
-        if self.options_only and plan and plan.lettered and len(item.options) > MOST_LETTERS:
-            return f"more options than the {MOST_LETTERS} letters that stand for them"
+        most = prompts.MOST_LETTERS
+        if self.options_only and plan and plan.lettered and len(item.options) > most:
+            return f"more options than the {most} letters that stand for them"
         return None
 
 
@@ -265,7 +258,7 @@ def _picture(item, plan, change=""):
 
 def _prompt(item, plan, instruction, *later, change="", **block):
     """Lay out the first turn about an item, and the turns after it."""
-    block = question_block(**{"question": item.question, "options": item.options} | block)
+    block = prompts.question_block(**{"question": item.question, "options": item.options} | block)
     return Prompt(_picture(item, plan, change), (block + "\n" + instruction, *later), block)
 
 
@@ -467,8 +460,8 @@ def two_stage(item, plan):
 
     Tian et al. 2023, arXiv 2305.14975
     """
-    first = yield from _reply(item, plan, "answer", ANSWER)
-    second = yield from _reply(item, plan, "form", ANSWER, first.text, TWO_STAGE)
+    first = yield from _reply(item, plan, "answer", prompts.ANSWER)
+    second = yield from _reply(item, plan, "form", prompts.ANSWER, first.text, TWO_STAGE)
     return _stated(item, [first, second])
 
 
@@ -485,7 +478,7 @@ def two_stage_other(item, plan):
 
     arXiv 2606.03437
     """
-    first = yield from _reply(item, plan, "answer", ANSWER)
+    first = yield from _reply(item, plan, "answer", prompts.ANSWER)
     instruction = TWO_STAGE_OTHER.format(answer=_shown(item, first))
     second = yield from _reply(item, plan, "form", instruction)
     return _stated(item, [first, second])
@@ -497,8 +490,8 @@ def describe_first(item, plan):
 
     Xuan et al. 2025, arXiv 2505.20236
     """
-    first = yield from _reply(item, plan, "description", DESCRIBE)
-    second = yield from _reply(item, plan, "form", DESCRIBE, first.text, VERBALIZED)
+    first = yield from _reply(item, plan, "description", prompts.DESCRIBE)
+    second = yield from _reply(item, plan, "form", prompts.DESCRIBE, first.text, VERBALIZED)
     return _stated(item, [first, second], answered=1)
 
 
@@ -515,8 +508,8 @@ def challenge(item, plan):
 
     Xiong et al. 2024, arXiv 2306.13063 (misleading hints)
     """
-    first = yield from _reply(item, plan, "answer", ANSWER)
-    doubted = [_prompt(item, plan, ANSWER, first.text, doubt) for doubt in CHALLENGES]
+    first = yield from _reply(item, plan, "answer", prompts.ANSWER)
+    doubted = [_prompt(item, plan, prompts.ANSWER, first.text, doubt) for doubt in CHALLENGES]
     followed = yield [Generate(prompt, plan.limit("answer")) for prompt in doubted]
     return _unstated(item, [first, *followed])
 
@@ -530,16 +523,17 @@ def sequence_probability(item, plan):
 
     Malinin and Gales 2021, arXiv 2002.07650
     """
-    reply = yield from _reply(item, plan, "answer", ANSWER)
+    reply = yield from _reply(item, plan, "answer", prompts.ANSWER)
     known = reply.new_tokens > 0 and not math.isnan(reply.logprob)
     confidence = math.exp(reply.logprob / reply.new_tokens) if known else None
     return _stated(item, [reply], read=lambda text: confidence)
 
 
 def _option_call(item, plan, options, change=""):
-    lettered = plan.lettered
-    labels, words = (letters(len(options)), LETTER) if lettered else (options, ANSWER)
-    asked = {"options": options, "lettered": lettered, "change": change}
+    labels, words = options, prompts.ANSWER
+    if plan.lettered:
+        labels, words = prompts.letters(len(options)), prompts.LETTER
+    asked = {"options": options, "lettered": plan.lettered, "change": change}
     return Labels(_prompt(item, plan, words, **asked), tuple(labels))
 
 
@@ -562,7 +556,7 @@ def p_true(item, plan):
 
     Kadavath et al. 2022, arXiv 2207.05221
     """
-    first = yield from _reply(item, plan, "answer", ANSWER)
+    first = yield from _reply(item, plan, "answer", prompts.ANSWER)
     prompt = _prompt(item, plan, P_TRUE.format(answer=_shown(item, first)))
     (judged,) = yield [Labels(prompt, ("yes", "no"))]
     return [_row([first, judged], _answer(item, first.text), judged.probabilities["yes"])]
@@ -592,7 +586,7 @@ def clip_zero_shot(item, plan):
 
 def _samples(item, plan):
     """Ask the same question again and again; strategies that sample share the draws."""
-    prompt, limit = _prompt(item, plan, ANSWER), plan.limit("answer")
+    prompt, limit = _prompt(item, plan, prompts.ANSWER), plan.limit("answer")
     seed = f"{plan.seed}|{plan.dataset}|{item.item_id}|"
     replies = yield [
         Generate(prompt, limit, seed=seed + str(sample), temperature=plan.temperature)
@@ -634,8 +628,8 @@ def paraphrase(item, plan):
     Gao et al. 2024, arXiv 2403.02509 (perturbed inputs)
     """
     asked = [words.format(question=item.question.strip()) for words in ("{question}", *REWORDINGS)]
-    prompts = [_prompt(item, plan, ANSWER, question=question) for question in asked]
-    return _unstated(item, (yield [Generate(prompt, plan.limit("answer")) for prompt in prompts]))
+    turns = [_prompt(item, plan, prompts.ANSWER, question=question) for question in asked]
+    return _unstated(item, (yield [Generate(turn, plan.limit("answer")) for turn in turns]))
 
 
 @strategy("agreement", GENERATE, rule=agreement)
@@ -644,8 +638,8 @@ def augment(item, plan):
 
     Wang et al. 2019, doi 10.1016/j.neucom.2019.01.103 (test-time augmentation)
     """
-    prompts = [_prompt(item, plan, ANSWER, change=change) for change in ("", *CHANGES)]
-    return _unstated(item, (yield [Generate(prompt, plan.limit("answer")) for prompt in prompts]))
+    turns = [_prompt(item, plan, prompts.ANSWER, change=change) for change in ("", *CHANGES)]
+    return _unstated(item, (yield [Generate(turn, plan.limit("answer")) for turn in turns]))
 
 
 # --- probes: what does the confidence hang on? ---------------------------------------------------
@@ -688,10 +682,10 @@ def expert_turn(question, candidates, support=None):
     With `support` (0–1, one per candidate) it is also told what the others gave each.
     """
     if support is None:
-        return user_turn(question, candidates, ANSWER)
+        return prompts.user_turn(question, candidates, prompts.ANSWER)
     shares = zip(candidates, support, strict=True)
     votes = ", ".join(f"{answer} ({round(100 * share)}%)" for answer, share in shares)
-    return user_turn(question, candidates, TOLD.format(votes=votes) + ANSWER)
+    return prompts.user_turn(question, candidates, TOLD.format(votes=votes) + prompts.ANSWER)
 
 
 def _judge(item, plan, *, blind=False, told=False):
@@ -701,7 +695,7 @@ def _judge(item, plan, *, blind=False, told=False):
         turn = expert_turn(item.question, candidates, support if told else None)
         (result,) = yield [Labels(Prompt(picture, (turn,)), tuple(candidates))]
         return [_likeliest(result, candidates)]
-    turn = user_turn(item.question, None, P_TRUE.format(answer=candidates[0]))
+    turn = prompts.user_turn(item.question, None, P_TRUE.format(answer=candidates[0]))
     (result,) = yield [Labels(Prompt(picture, (turn,)), ("yes", "no"))]
     return [_row([result], candidates[0], result.probabilities["yes"])]
 

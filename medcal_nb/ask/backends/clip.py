@@ -9,7 +9,6 @@ from pathlib import Path
 from medcal_nb.ask.calls import SIMILARITY, Failure, Similarities
 from medcal_nb.errors import MedcalError
 
-CONFIG = "open_clip_config.json"
 _AT_ONCE = 64
 _ONLY = "a CLIP model writes nothing, it compares images with sentences"
 
@@ -100,7 +99,12 @@ def find(name, *, device=None, **reach):
                 "clip:hf-hub:OWNER/MODEL or clip:local-dir:FOLDER"
             )
     try:
-        _refuse_code(wanted)
+        config = open_clip.get_model_config(wanted)
+        if config is None or "trust_remote_code" in json.dumps(config):
+            raise MedcalError(
+                f"{name}: open_clip knows no such architecture, or its configuration asks for code "
+                "of its own (trust_remote_code), which is never run here"
+            )
         with _safely(name):
             tokenizer = open_clip.get_tokenizer(wanted)
             pair = open_clip.create_model_from_pretrained(wanted, pretrained=pretrained)
@@ -137,21 +141,3 @@ def _safely(name):
         yield
     finally:
         factory.load_state_dict, remote.TIME_OUT_REMOTE_CODE = read, seconds
-
-
-def _refuse_code(wanted):
-    """Refuse a configuration that would have code of its own run."""
-    kind, _, place = wanted.partition(":")
-    if kind == "hf-hub":
-        from huggingface_hub import hf_hub_download
-
-        repo, _, revision = place.partition("@")
-        place = Path(hf_hub_download(repo, CONFIG, revision=revision or None)).parent
-    elif kind != "local-dir":
-        return  # shipped with open_clip
-    config = json.loads((Path(place) / CONFIG).read_text(encoding="utf-8"))
-    if "trust_remote_code" in json.dumps(config):
-        raise MedcalError(
-            f"{wanted}: its {CONFIG} asks for code of its own (trust_remote_code), which is never "
-            "run here: remove that, if the model works without"
-        )

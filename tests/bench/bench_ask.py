@@ -129,10 +129,9 @@ class Plain:
         texts, inputs = self._inputs([call.prompt for call in calls])
         rows, forced = [], []
         for i, (call, text) in enumerate(zip(calls, texts, strict=True)):
-            for ways in backend_rows(backend, i, text, call.labels):
-                for row in ways:
-                    rows.append(i)
-                    forced.append(row.forced)
+            for row in backend_rows(backend, i, text, call.labels):
+                rows.append(i)
+                forced.append(row.forced)
         width = max(map(len, forced))
         ids = torch.full((len(rows), width), backend.pad, device=backend.device)
         mask = torch.zeros_like(ids)
@@ -152,8 +151,10 @@ class Plain:
         )
         self.positions += batch["input_ids"].numel() - inputs["input_ids"].numel()
         for i, (call, text) in enumerate(zip(calls, texts, strict=True)):
-            ways = backend_rows(backend, i, text, call.labels)
-            totals = [np.logaddexp.reduce([next(scores) for _ in way]) for way in ways]
+            found_for = dict.fromkeys(call.labels, -np.inf)
+            for row in backend_rows(backend, i, text, call.labels):
+                found_for[row.label] = np.logaddexp(found_for[row.label], next(scores))
+            totals = list(found_for.values())
             mass = np.logaddexp.reduce(totals)
             shares = [math.exp(total - mass) for total in totals]
             found[call] = LabelProbabilities(dict(zip(call.labels, shares, strict=True)))

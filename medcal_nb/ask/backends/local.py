@@ -270,29 +270,25 @@ class _LocalSession:
         texts = {prompt: backend.show(prompt) for prompt in prompts if prompt not in encoded}
         if texts:
             encoded |= self.engine.encode(texts)
-        plans = {c: self._plan(c, encoded[c.prompt], texts.get(c.prompt)) for c in calls}
-        results = {c: plan for c, plan in plans.items() if isinstance(plan, Failure)}
-        asked = {c: plan for c, plan in plans.items() if c not in results}
-        if rows := [row for plan in asked.values() for ways in plan for row in ways]:
-            self.engine.run(encoded, rows)
+        rows = {c: self._rows(c, encoded[c.prompt], texts.get(c.prompt)) for c in calls}
+        asked = {call: told for call, told in rows.items() if isinstance(told, list)}
+        if asked:
+            self.engine.run(encoded, [row for told in asked.values() for row in told])
         # the time of all is shared out by tokens read and written
-        sizes = {
-            c: len(encoded[c.prompt]) + sum(len(row.tokens) for ways in plan for row in ways)
-            for c, plan in asked.items()
-        }
+        sizes = dict.fromkeys(calls, 0)
+        for call, told in asked.items():
+            sizes[call] = len(encoded[call.prompt]) + sum(len(row.tokens) for row in told)
         unit = (time.perf_counter() - started) / max(1, sum(sizes.values()))
-        for c, plan in asked.items():
-            results[c] = self._result(c, plan, len(encoded[c.prompt]), sizes[c] * unit)
-        return [results[call] for call in calls]
+        return [self._result(c, rows[c], len(encoded[c.prompt]), sizes[c] * unit) for c in calls]
 
-    def _plan(self, call, ids, text):
-        """The rows that a call needs, as lists of ways to write each of its answers."""
+    def _rows(self, call, ids, text):
+        """The rows that a call needs, or a Failure."""
         if isinstance(ids, Failure):
             return ids
         if isinstance(call, Labels):
             return self._label_rows(call.prompt, text, call.labels)
         draws = uniforms(call.seed, call.max_new_tokens) if call.seed else None
-        return [[Row(call.prompt, call.max_new_tokens, draws, call.temperature)]]
+        return [Row(call.prompt, call.max_new_tokens, draws, call.temperature)]
 
     def _label_rows(self, prompt, text, labels):
         """One forced row per way of writing a label.
@@ -302,30 +298,32 @@ class _LocalSession:
         begin another's, the end of the reply is scored too, so that "left" does not take what
         belongs to "left lower".
         """
-        written, seen, unknown = [], set(), self.backend.tokenizer.unk_token_id
+        written, unknown = {}, self.backend.tokenizer.unk_token_id
         for label in labels:
-            capital, kept = label[:1].upper() + label[1:], []
+            capital = label[:1].upper() + label[1:]
             for way in (label, capital, " " + label, " " + capital):
                 ids = tuple(self.backend.label_ids(text, way))
-                if ids and ids not in seen and unknown not in ids:
-                    seen.add(ids)
-                    kept.append(ids)
-            if not kept:
+                if ids and unknown not in ids:
+                    written.setdefault(ids, label)
+            if label not in written.values():
                 return Failure(f"the model has no tokens of its own to write the label {label!r}")
-            written.append(kept)
-        nested = any(a != b and b[: len(a)] == a for a in seen for b in seen)
-        end = (self.backend.turn_end,) if nested and self.backend.eos else ()
-        return [[Row(prompt, len(ids + end), forced=ids + end) for ids in kept] for kept in written]
+        nested = any(a != b and b[: len(a)] == a for a in written for b in written)
+        end = (self.backend.turn_end,) if nested else ()
+        rows = ((ids + end, label) for ids, label in written.items())
+        return [Row(prompt, len(ids), forced=ids, label=label) for ids, label in rows]
 
-    def _result(self, call, plan, length, seconds):
+    def _result(self, call, rows, length, seconds):
         """What the rows of a call say."""
+        if isinstance(rows, Failure):
+            return rows
+        sums = [(row.label, math.fsum(row.logprobs)) for row in rows]
         if isinstance(call, Generate):
-            ((row,),) = plan
+            (row,), ((_, logprob),) = rows, sums
             text = self.backend.tokenizer.decode(row.tokens, skip_special_tokens=True).strip()
-            n, logprob = len(row.tokens), math.fsum(row.logprobs)
+            n = len(row.tokens)
             return Reply(text, logprob, length, n, seconds, finished=n < row.limit)
-        sums = [[math.fsum(row.logprobs) for row in ways] for ways in plan]
-        scores = np.array([np.logaddexp.reduce(ways) for ways in sums])
+        ways = [[total for of, total in sums if of == label] for label in call.labels]
+        scores = np.array([np.logaddexp.reduce(totals) for totals in ways])
         mass = float(np.logaddexp.reduce(scores))
         shares = dict(zip(call.labels, np.exp(scores - mass).tolist(), strict=True))
         return LabelProbabilities(shares, min(1.0, math.exp(mass)), length, seconds)

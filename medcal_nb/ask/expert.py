@@ -20,7 +20,7 @@ def cases(graded, items, strategies):
     Parameters
     ----------
     graded : DataFrame
-        Graded answers of one model to one data set.
+        Graded answers of one model to one data set under those strategies.
     items : list of Item
     strategies : sequence of str
         Whose answers are judged.
@@ -34,43 +34,35 @@ def cases(graded, items, strategies):
         their confidence or what it leaves for each other candidate.
     """
     columns = ["item_id", "strategy", "answer", "confidence", "option_probabilities"]
-    told = graded.loc[graded["strategy"].isin(strategies), columns]
-    votes = {}
-    for item_id, strategy, *vote in told.itertuples(index=False):
+    votes, found = {}, {}
+    for item_id, strategy, *vote in graded[columns].itertuples(index=False):
         votes.setdefault(str(item_id), {})[strategy] = vote
-    found = {}
     for item in items:
         of_item = votes.get(str(item.item_id), {})
         if set(of_item) == set(strategies):
             said = [vote for vote in of_item.values() if vote[0] == vote[0] and vote[1] == vote[1]]
-            support = _support(said, item.options)
-            shown = sorted(item.options or (answer for answer, _ in support.values()))
+            named = {}
+            for answer, *_ in said:
+                named.setdefault(normalise(answer), str(answer))
+            shown = sorted(item.options or named.values())
             if shown:
-                found[str(item.item_id)] = (tuple(shown), _shares(shown, support))
+                others = max(1, len(shown) - bool(item.options))
+                found[str(item.item_id)] = tuple(shown), _support(said, shown, named, others)
     return found
 
 
-def _support(votes, options):
-    """Return, by normalised answer, its words and the mean of what the votes give it."""
-    named = {}
-    for answer, _, _ in votes:
-        named.setdefault(normalise(answer), str(answer))
-    others = max(1, len(options) - 1 if options else len(named))
-    given = {label: [] for label in named}
-    for answer, confidence, p in votes:
-        stated = {normalise(name): share for name, share in (p or {}).items()}
-        own = {normalise(answer): confidence}
-        for label, shares in given.items():
-            shares.append(stated.get(label, own.get(label, (1 - confidence) / others)))
-    return {label: (named[label], sum(shares) / len(shares)) for label, shares in given.items()}
-
-
-def _shares(shown, support):
-    """Return the support of each candidate; those that nobody named share what is left."""
-    told = [support.get(normalise(answer), ("", math.nan))[1] for answer in shown]
-    silent = sum(math.isnan(share) for share in told)
-    left = max(0.0, 1 - math.fsum(share for share in told if share == share))
-    told = [left / silent if math.isnan(share) else share for share in told]
+def _support(votes, shown, named, others):
+    """Return the support of each candidate shown; those that nobody named share what is left."""
+    told = []
+    for label in map(normalise, shown):
+        given = []
+        for answer, confidence, p in votes:
+            stated = {normalise(answer): confidence}
+            stated |= {normalise(name): share for name, share in (p or {}).items()}
+            given.append(stated.get(label, (1 - confidence) / others))
+        told.append(sum(given) / len(given) if label in named else None)
+    left = max(0.0, 1 - math.fsum(share for share in told if share is not None))
+    told = [left / told.count(None) if share is None else share for share in told]
     total = math.fsum(told)
     return tuple(round(share / total, 4) if total else 1 / len(told) for share in told)
 

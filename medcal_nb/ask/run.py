@@ -9,7 +9,6 @@ so that a killed run, started again, asks what is missing in the same way.
 
 import hashlib
 import json
-import sys
 import time
 from collections import Counter
 from contextlib import closing
@@ -180,8 +179,8 @@ class Run:
         from tqdm import tqdm
 
         total = n_items * sum(self.n_rows.values())
-        look = {"unit": "answer", "smoothing": 0.1, "dynamic_ncols": True, "file": sys.stderr}
-        return tqdm(total=total, desc=printable(self.model), disable=not progress, **look)
+        look = {"desc": printable(self.model), "unit": "answer", "dynamic_ncols": True}
+        return tqdm(total=total, disable=not progress, **look)
 
     def to_do(self, batch):
         """The pairs of a batch that have to be asked; the others go to the summary."""

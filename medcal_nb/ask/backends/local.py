@@ -279,7 +279,7 @@ class _LocalSession:
         for call, told in asked.items():
             sizes[call] = len(encoded[call.prompt]) + sum(len(row.tokens) for row in told)
         unit = (time.perf_counter() - started) / max(1, sum(sizes.values()))
-        return [self._result(c, rows[c], len(encoded[c.prompt]), sizes[c] * unit) for c in calls]
+        return [self._result(c, rows[c], encoded[c.prompt], sizes[c] * unit) for c in calls]
 
     def _rows(self, call, ids, text):
         """The rows that a call needs, or a Failure."""
@@ -312,7 +312,7 @@ class _LocalSession:
         rows = ((ids + end, label) for ids, label in written.items())
         return [Row(prompt, len(ids), forced=ids, label=label) for ids, label in rows]
 
-    def _result(self, call, rows, length, seconds):
+    def _result(self, call, rows, ids, seconds):
         """What the rows of a call say."""
         if isinstance(rows, Failure):
             return rows
@@ -321,12 +321,12 @@ class _LocalSession:
             (row,), ((_, logprob),) = rows, sums
             text = self.backend.tokenizer.decode(row.tokens, skip_special_tokens=True).strip()
             n = len(row.tokens)
-            return Reply(text, logprob, length, n, seconds, finished=n < row.limit)
+            return Reply(text, logprob, len(ids), n, seconds, finished=n < row.limit)
         ways = [[total for of, total in sums if of == label] for label in call.labels]
         scores = np.array([np.logaddexp.reduce(totals) for totals in ways])
         mass = float(np.logaddexp.reduce(scores))
         shares = dict(zip(call.labels, np.exp(scores - mass).tolist(), strict=True))
-        return LabelProbabilities(shares, min(1.0, math.exp(mass)), length, seconds)
+        return LabelProbabilities(shares, min(1.0, math.exp(mass)), len(ids), seconds)
 
 
 def _keep_memory(size=1 << 30):

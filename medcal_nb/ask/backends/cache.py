@@ -51,14 +51,18 @@ def _gathered(layers, rows, room):
     """Copy chosen batch rows of layers into one layer; what a shorter one lacks is zero, masked."""
     import torch
 
-    layer, pad = _roomy()(), torch.nn.functional.pad
+    layer = _roomy()()
     layer.lazy_initialization(layers[0].keys, layers[0].values)
-    layer.length, layer.buffers = max(other.length for other in layers), []
+    layer.length, n = max(other.length for other in layers), sum(map(len, rows))
+    layer.buffers = []
     for name in ("keys", "values"):
-        chosen = [
-            pad(getattr(other, name)[which], (0, 0, layer.length - other.length, room))
-            for other, which in zip(layers, rows, strict=True)
-        ]
-        layer.buffers.append(torch.cat(chosen) if len(chosen) > 1 else chosen[0])
-        setattr(layer, name, layer.buffers[-1][..., : layer.length, :])
+        like = getattr(layers[0], name)
+        buffer = like.new_empty((n, like.shape[1], layer.length + room, like.shape[3]))
+        layer.buffers.append(buffer)
+        for other, which, lines in zip(layers, rows, buffer.split([*map(len, rows)]), strict=True):
+            start = layer.length - other.length
+            lines[..., :start, :] = 0
+            own = lines[..., start : layer.length, :]
+            torch.index_select(getattr(other, name), 0, which, out=own)
+        setattr(layer, name, buffer[..., : layer.length, :])
     return layer

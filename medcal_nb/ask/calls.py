@@ -107,7 +107,7 @@ class Labels:
 
 @dataclass(frozen=True)
 class Similarity:
-    """Ask how similar an image is to each sentence: cosine, and times the model's scale."""
+    """Ask how well each sentence fits an image: similarity, softmax at the model's own scale."""
 
     picture: Picture
     texts: tuple[str, ...]
@@ -127,20 +127,11 @@ class Reply:
 
 @dataclass(frozen=True)
 class LabelProbabilities:
-    """Probabilities of the labels, summing to 1, and the share of all replies they cover."""
+    """Probabilities of labels or sentences, summing to 1, and the share of replies they cover."""
 
     probabilities: dict[str, float]
     mass: float = math.nan
     prompt_tokens: int = 0
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class Similarities:
-    """Cosine similarity per sentence, and the model's own logit scale."""
-
-    cosines: tuple[float, ...]
-    logit_scale: float
     seconds: float = 0.0
 
 

@@ -34,7 +34,6 @@ from medcal_nb.ask.calls import (
     Picture,
     Prompt,
     Reply,
-    Similarities,
     Similarity,
     grey_png,
 )
@@ -243,9 +242,8 @@ def rehearse(how, item, plan):
 def _stand_in(call, item):
     if isinstance(call, Generate):
         return Reply(item.options[0] if item.options else "<reply>")
-    if isinstance(call, Labels):
-        return LabelProbabilities(dict.fromkeys(call.labels, 1 / len(call.labels)))
-    return Similarities((0.0,) * len(call.texts), 1.0)
+    names = call.labels if isinstance(call, Labels) else call.texts
+    return LabelProbabilities(dict.fromkeys(names, 1 / len(names)))
 
 
 # --- building calls and rows ---------------------------------------------------------------------
@@ -574,11 +572,7 @@ def clip_zero_shot(item, plan):
     question = item.question.strip()
     texts = [CLIP_TEXT.format(question=question, option=option) for option in item.options]
     (result,) = yield [Similarity(_picture(item, plan), tuple(texts))]
-    logits = [result.logit_scale * cosine for cosine in result.cosines]
-    weights = [math.exp(logit - max(logits)) for logit in logits]
-    total = math.fsum(weights)
-    shares = {text: weight / total for text, weight in zip(texts, weights, strict=True)}
-    return [_likeliest(LabelProbabilities(shares, seconds=result.seconds), item.options)]
+    return [_likeliest(result, item.options)]
 
 
 # --- agreement: asked again and counted ----------------------------------------------------------

@@ -1,7 +1,6 @@
 """CLIP zero-shot through open_clip: similarities, both scales, end to end from a folder."""
 
 import json
-import math
 import shutil
 
 import pytest
@@ -55,17 +54,17 @@ def run(clip, calls):
         return session.run(calls)
 
 
-def test_similarities_equal_open_clip(clip):
+def test_shares_equal_those_of_open_clip(clip):
     picture, texts = noise_picture(1, size=(40, 32)), ("a red mass", "nothing at all")
     (ours,) = run(clip, [Similarity(picture, texts)])
     with torch.inference_mode():
         image, words, scale = clip.model(
             clip.preprocess(picture.open())[None], clip.tokenizer(list(texts))
         )
-    expected = (image @ words.T)[0].tolist()
-    assert list(ours.cosines) == pytest.approx(expected, abs=1e-6)
-    assert ours.logit_scale == pytest.approx(float(scale), rel=1e-5)
-    assert ours.logit_scale == pytest.approx(1 / 0.07, rel=1e-4)
+    assert float(scale) == pytest.approx(1 / 0.07, rel=1e-4)
+    expected = torch.softmax(scale * image @ words.T, dim=-1)[0].tolist()
+    assert list(ours.probabilities) == list(texts)
+    assert list(ours.probabilities.values()) == pytest.approx(expected, abs=1e-6)
 
 
 def test_images_and_sentences_are_encoded_once(clip, monkeypatch):
@@ -81,14 +80,15 @@ def test_images_and_sentences_are_encoded_once(clip, monkeypatch):
     calls = [Similarity(picture, ("no", "yes")), Similarity(picture, ("yes",))]
     pair, alone = run(clip, calls)
     assert encoded == {"encode_image": [1], "encode_text": [2]}
-    assert pair.cosines[1] == alone.cosines[0]
+    assert pair.probabilities.keys() == {"no", "yes"}
+    assert alone.probabilities == {"yes": 1.0}
 
 
 def test_a_damaged_image_fails_alone(clip):
     calls = [Similarity(Picture("x", b"no image"), ("a",)), Similarity(noise_picture(1), ("a",))]
     bad, good = run(clip, calls)
     assert isinstance(bad, Failure)
-    assert -1 <= good.cosines[0] <= 1
+    assert good.probabilities == {"a": 1.0}
 
 
 def test_zero_shot_end_to_end(clip, tmp_path):
@@ -101,8 +101,8 @@ def test_zero_shot_end_to_end(clip, tmp_path):
     closed = answers[answers.question_type == "closed"].iloc[0]
     texts = ("Is there a mass? yes", "Is there a mass? no")
     (found,) = run(clip, [Similarity(Picture("x", items["image"][0]), texts)])
-    logit = (found.cosines[0] - found.cosines[1]) / 0.07
-    assert closed.option_probabilities["yes"] == pytest.approx(1 / (1 + math.exp(-logit)), abs=1e-4)
+    yes = found.probabilities[texts[0]]
+    assert closed.option_probabilities["yes"] == pytest.approx(yes, abs=1e-4)
     shown, counted = dry_run(clip, items, "all", Plan())
     assert shown == "\n".join(("── clip_zero_shot", *texts, ""))
     assert counted.startswith("6 items: 4 calls")

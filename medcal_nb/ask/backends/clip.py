@@ -6,7 +6,7 @@ import time
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from medcal_nb.ask.calls import SIMILARITY, Failure, Similarities
+from medcal_nb.ask.calls import SIMILARITY, Failure, LabelProbabilities
 from medcal_nb.errors import MedcalError
 
 _AT_ONCE = 64
@@ -57,11 +57,14 @@ class ClipModel:
         scale = math.exp(float(self.model.logit_scale.detach()))
         seconds = (time.perf_counter() - started) / max(1, len(calls))
 
-        def similarities(call):
-            cosines = (float(images[call.picture] @ words[text]) for text in call.texts)
-            return Similarities(tuple(cosines), scale, seconds)
+        def shares(call):
+            logits = [scale * float(images[call.picture] @ words[text]) for text in call.texts]
+            weights = [math.exp(logit - max(logits)) for logit in logits]
+            total = math.fsum(weights)
+            named = zip(call.texts, weights, strict=True)
+            return LabelProbabilities({text: w / total for text, w in named}, seconds=seconds)
 
-        return [failed.get(call.picture) or similarities(call) for call in calls]
+        return [failed.get(call.picture) or shares(call) for call in calls]
 
     def _vectors(self, named, batch, encode):
         """Encode what has names, so many at a time."""

@@ -77,12 +77,11 @@ def pixels(expansions, lengths, backend):
             parts.setdefault(name, []).append(line)
         for name, value in expansion.tensors.items():
             parts.setdefault(name, []).append(value)
-    joined = {name: _stack(values) for name, values in parts.items()}
-    dtype = backend.model.dtype
-    return {
-        name: value.to(backend.device, dtype if value.is_floating_point() else None)
-        for name, value in joined.items()
-    }
+    for name, values in parts.items():
+        joined = _stack(values)
+        dtype = backend.model.dtype if joined.is_floating_point() else None
+        parts[name] = joined.to(backend.device, dtype)
+    return parts
 
 
 def _stack(values):

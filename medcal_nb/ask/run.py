@@ -16,13 +16,7 @@ from dataclasses import dataclass, field
 
 from medcal_nb.ask.calls import Failure
 from medcal_nb.ask.grading import is_correct
-from medcal_nb.ask.strategies import (
-    OLD_NAMES,
-    Plan,
-    choose_strategies,
-    find_strategy,
-    rehearse,
-)
+from medcal_nb.ask.strategies import Plan, choose_strategies, find_strategy, rehearse
 from medcal_nb.errors import MedcalError, printable
 from medcal_nb.items import iter_items
 
@@ -36,7 +30,6 @@ class Summary:
 
     rows: int = 0
     done_before: int = 0
-    renamed: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     not_applicable: Counter = field(default_factory=Counter)
     failed: dict[str, str] = field(default_factory=dict)
@@ -53,7 +46,6 @@ class Summary:
             f"{self.rows} answers written in {self.seconds:.1f} s, "
             f"{self.done_before} were in the log already"
         ]
-        told += [f"{old} is called {new} now" for old, new in self.renamed.items()]
         told += [f"skipped {name}: {reason}" for name, reason in self.skipped.items()]
         for (name, reason), count in self.not_applicable.items():
             told.append(f"skipped {name} for {count} items: {reason}")
@@ -159,7 +151,6 @@ class Run:
         self.summary, self.asked, self.run_ids, self.n_rows = Summary(), [], {}, {}
         self.started, self.order = time.perf_counter(), 0
         self.have = log.keys(model=model, dataset=plan.dataset)
-        self.summary.renamed = {k: v for k, v in OLD_NAMES.items() if k in strategies}
         there = log.runs(model=model, dataset=plan.dataset)
         for strategy in choose_strategies(strategies):
             name = strategy.name

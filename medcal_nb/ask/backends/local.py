@@ -428,7 +428,8 @@ def _load(checkpoint, name, device, revision):
         if keys := sorted(map(str, loaded[told])):
             raise MedcalError(
                 f"{name}: {len(keys)} {told.replace('_', ' ')}, which would be answered from at "
-                f"random ({', '.join(keys[:3])} …): fetch the checkpoint again, or name a whole one"
+                f"random, first: {', '.join(keys[:3])}: fetch the checkpoint again, or name a "
+                "whole one"
             )
     return model, processor
 

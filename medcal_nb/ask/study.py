@@ -71,33 +71,31 @@ def ask_profile(profile, answers, *, fast=False, progress=True):
     answers.parent.mkdir(parents=True, exist_ok=True)
     _begin_anew_if_stale(jobs, answers)
     asked = {(job.model, name) for job in jobs for name in job.strategies}
-    plain, judging = {}, {}
+    stages = {}, {}  # an expert judges what the others have answered
     for job in jobs:
-        if "expert" in job.options:
-            # answers are judged under the strategies that this run asks
+        judges = "expert" in job.options
+        if judges:
+            # under the strategies that this run asks
             of = [name for name in job.options.get("of", ()) if (job.model, name) in asked]
-            judging.setdefault(job.model, []).append(replace(job, options=job.options | {"of": of}))
-        else:
-            plain.setdefault(job.model, []).append(job)
-    stages = [_ask_models(stage, answers, progress) for stage in (plain, judging) if stage]
-    return pd.DataFrame([row for rows in stages for row in rows])
+            job = replace(job, options=job.options | {"of": of})
+        stages[judges].setdefault(job.model, []).append(job)
+    rows = (_ask_models(by_model, answers, progress) for by_model in stages if by_model)
+    return pd.DataFrame([row for stage in rows for row in stage])
 
 
 def _ask_models(by_model, answers, progress):
     """Ask the embedded models side by side, a process each; others in turn: they share no GPU."""
     embedded = all(model.startswith("pocket-") for model in by_model)
     n = min(len(by_model), os.cpu_count() or 1) if embedded else 1
+    pool = ThreadPoolExecutor(1)  # a notebook's own thread has an event loop running
     if n > 1:
         # spawned, not forked: a forked torch can hang on its threads
         pool = ProcessPoolExecutor(n, get_context("spawn"), initializer=_begin_process)
-    else:
-        # a notebook's own thread has an event loop running
-        pool = ThreadPoolExecutor(1)
     with pool:
-        inner = repeat(progress and n == 1)
-        parts = pool.map(_ask_model, by_model.values(), repeat(answers), inner)
-        look = {"total": len(by_model), "desc": "asking", "unit": "model", "disable": not progress}
-        return [row for part in tqdm(parts, **look) for row in part]
+        bars = progress and n == 1
+        parts = pool.map(_ask_model, by_model.values(), repeat(answers), repeat(bars))
+        told = tqdm(parts, "asking", len(by_model), unit="model", disable=not progress)
+        return [row for part in told for row in part]
 
 
 def _begin_process():

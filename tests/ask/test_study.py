@@ -1,7 +1,12 @@
 """The asking stage of a profile: what is begun anew, and what never is."""
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from types import SimpleNamespace
 
 import pandas as pd
@@ -113,3 +118,57 @@ def test_a_model_that_cannot_be_reached_ends_the_asking(tmp_path, models):
     path.write_text("[[ask]]" + told.replace('["pocket-general"]', json.dumps(models)))
     with pytest.raises(MedcalError, match=models[0]):
         study.ask_profile(load_profile(path), log, progress=False)
+
+
+def process_after(seconds):
+    time.sleep(seconds)
+    return os.getpid()
+
+
+SCRIPT = """
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from medcal_nb.ask.study import _begin_process
+from tests.ask.test_study import process_after
+
+if __name__ == "__main__":
+    with ProcessPoolExecutor(2, get_context("spawn"), initializer=_begin_process) as pool:
+        for process in pool.map(process_after, [1.0] * 600):
+            print(process, flush=True)
+"""
+
+
+def is_running(process):
+    try:
+        with open(f"/proc/{process}/stat", encoding="utf-8") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="reads /proc")
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_processes_that_ask_end_with_the_run(tmp_path, root, how):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    run = subprocess.Popen(
+        [sys.executable, str(script)],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    seen = set()
+    while len(seen) < 2:
+        line = run.stdout.readline()
+        assert line, "the script ended early"
+        seen.add(int(line))
+    # a kill reaches one process, Ctrl-C at a terminal all of them
+    (os.killpg if how == signal.SIGINT else os.kill)(run.pid, how)
+    assert run.wait(timeout=60) != 0
+    until = time.monotonic() + 60
+    while any(map(is_running, seen)) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not any(map(is_running, seen))

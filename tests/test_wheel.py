@@ -128,7 +128,7 @@ def test_answers_are_imported_scored_corrected_and_exported(medcal):
 
 def test_the_models_it_brings_can_be_asked(medcal):
     asked = medcal("ask", "--model", "pocket-general", "--dataset", "pocketvqa-medical", "--n", 6,
-                   "--strategies", "verbalized", "--to", "asked.sqlite", "--quiet")  # fmt: skip
+                   "--strategies", "verbalized", "--to", "asked.sqlite")  # fmt: skip
     assert asked.returncode == 0, asked.stderr
     assert "6 answers written" in asked.stderr
     weights = medcal.package / "pocket_data" / "pocket-general" / "tokenizer.json"

@@ -81,16 +81,13 @@ def load_answers(path, columns=None) -> pd.DataFrame:
         return log.read(columns)
 
 
-def export_answers(
-    log, to, *, format: str | None = None, force: bool = False, safe_csv: bool = False
-) -> int:
+def export_answers(log, to, *, force: bool = False, safe_csv: bool = False) -> int:
     """Write a log as one table, rows in key order: equal logs give equal bytes.
 
     Parameters
     ----------
     log, to : path
-    format : {"csv", "parquet", "jsonl"}, optional
-        By the end of the name of `to` where it is not given.
+        The format is that of the name of `to`: .csv, .parquet or .jsonl.
     force : bool
         Replace a file that is there; never the source, a log, or what is no regular file.
     safe_csv : bool
@@ -108,7 +105,7 @@ def export_answers(
     carries no types: columns that are not ours come back from it as text.
     """
     to = Path(to)
-    kind = format or table_format(to)
+    kind = table_format(to)
     if kind not in ("csv", "parquet", "jsonl"):
         raise MedcalError(f"{to}: cannot export as '{kind}'; use csv, parquet or jsonl")
     if safe_csv and kind != "csv":

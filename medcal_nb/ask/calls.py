@@ -14,9 +14,9 @@ call                 what it asks                                 needs (in ``ba
 are declared in the same set. Calls are values: equal calls are asked once.
 
 A backend has a ``name``, what it ``can`` and, by the same names, why it ``cannot``; ``session()``
-opens a batch of items, whose ``run(calls)`` answers a round in order; ``show(prompt)`` and
-``count_tokens(prompt)`` serve dry runs. Where it has them, ``stream(batches)`` asks item by item,
-``revision`` says which weights it holds, and ``provenance`` goes into every row.
+opens a batch of items, whose ``run(calls)`` answers a round in order; ``show(prompt)`` tells the
+exact text of a prompt. Where it has them, ``stream(batches)`` asks item by item, ``revision`` says
+which weights it holds, and ``provenance`` goes into every row.
 """
 
 import io
@@ -52,7 +52,8 @@ def change_image(image, change):
     """Change an RGB image mildly (one of `CHANGES`), blank it, or leave it (``""``).
 
     Nothing is mirrored: sides carry meaning in medical images. ``turned`` is by 4 degrees,
-    ``cropped`` leaves 94 % of each side, brightness changes by 15 %; ``blank`` is mid-grey.
+    ``cropped`` leaves 94 % of each side, brightness changes by 15 %, ``softer`` is a mild blur;
+    ``blank`` is mid-grey.
     """
     from PIL import Image, ImageEnhance, ImageFilter
 
@@ -71,9 +72,7 @@ def change_image(image, change):
             return image
         box = (dx, dy, width - dx, height - dy)
         return image.crop(box).resize(image.size, Image.Resampling.BILINEAR)
-    if change == "softer":
-        return image.filter(ImageFilter.GaussianBlur(max(0.4, min(width, height) / 200)))
-    raise ValueError(f"change_image: unknown change {change!r}, known: {', '.join(CHANGES)}, blank")
+    return image.filter(ImageFilter.GaussianBlur(max(0.4, min(width, height) / 200)))
 
 
 @dataclass(frozen=True)
@@ -86,10 +85,6 @@ class Prompt:
     picture: Picture
     turns: tuple[str, ...]
     block: str = field(compare=False, default="")
-
-    def __post_init__(self):
-        if len(self.turns) % 2 == 0:
-            raise ValueError(f"Prompt: the last turn is the user's, got {len(self.turns)} turns")
 
 
 @dataclass(frozen=True)
@@ -112,7 +107,7 @@ class Labels:
 
 @dataclass(frozen=True)
 class Similarity:
-    """Ask how similar an image is to each sentence: cosine, and times the model's scale."""
+    """Ask how well each sentence fits an image: similarity, softmax at the model's own scale."""
 
     picture: Picture
     texts: tuple[str, ...]
@@ -132,7 +127,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class LabelProbabilities:
-    """Probabilities of the labels, summing to 1, and the share of all replies they cover."""
+    """Probabilities of labels or sentences, summing to 1, and the share of replies they cover."""
 
     probabilities: dict[str, float]
     mass: float = math.nan
@@ -141,25 +136,10 @@ class LabelProbabilities:
 
 
 @dataclass(frozen=True)
-class Similarities:
-    """Cosine similarity per sentence, and the model's own logit scale."""
-
-    cosines: tuple[float, ...]
-    logit_scale: float
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
 class Failure:
     """A call that got no answer, and why; the item is reported and asked again next time."""
 
     reason: str
-
-
-def refusal(error):
-    """Return a `Failure` that tells what a processor said of a text and its image."""
-    told = " ".join(str(error).split())[:160]
-    return Failure(f"the processor refuses it: {told}")
 
 
 def open_picture(picture, opened):

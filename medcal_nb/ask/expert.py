@@ -10,6 +10,7 @@ import json
 import math
 
 from medcal_nb.ask.grading import normalise
+from medcal_nb.ask.run import Summary
 from medcal_nb.items import open_image
 
 
@@ -19,7 +20,7 @@ def cases(graded, items, strategies):
     Parameters
     ----------
     graded : DataFrame
-        Graded answers of one model to one data set.
+        Graded answers of one model to one data set under those strategies.
     items : list of Item
     strategies : sequence of str
         Whose answers are judged.
@@ -33,43 +34,35 @@ def cases(graded, items, strategies):
         their confidence or what it leaves for each other candidate.
     """
     columns = ["item_id", "strategy", "answer", "confidence", "option_probabilities"]
-    told = graded.loc[graded["strategy"].isin(strategies), columns]
-    votes = {}
-    for item_id, strategy, *vote in told.itertuples(index=False):
+    votes, found = {}, {}
+    for item_id, strategy, *vote in graded[columns].itertuples(index=False):
         votes.setdefault(str(item_id), {})[strategy] = vote
-    found = {}
     for item in items:
         of_item = votes.get(str(item.item_id), {})
         if set(of_item) == set(strategies):
             said = [vote for vote in of_item.values() if vote[0] == vote[0] and vote[1] == vote[1]]
-            support = _support(said, item.options)
-            shown = sorted(item.options or (answer for answer, _ in support.values()))
+            named = {}
+            for answer, *_ in said:
+                named.setdefault(normalise(answer), str(answer))
+            shown = sorted(item.options or named.values())
             if shown:
-                found[str(item.item_id)] = (tuple(shown), _shares(shown, support))
+                others = max(1, len(shown) - bool(item.options))
+                found[str(item.item_id)] = tuple(shown), _support(said, shown, named, others)
     return found
 
 
-def _support(votes, options):
-    """Return, by normalised answer, its words and the mean of what the votes give it."""
-    named = {}
-    for answer, _, _ in votes:
-        named.setdefault(normalise(answer), str(answer))
-    others = max(1, len(options) - 1 if options else len(named))
-    given = {label: [] for label in named}
-    for answer, confidence, p in votes:
-        stated = {normalise(name): share for name, share in (p or {}).items()}
-        own = {normalise(answer): confidence}
-        for label, shares in given.items():
-            shares.append(stated.get(label, own.get(label, (1 - confidence) / others)))
-    return {label: (named[label], sum(shares) / len(shares)) for label, shares in given.items()}
-
-
-def _shares(shown, support):
-    """Return the support of each candidate; those that nobody named share what is left."""
-    told = [support.get(normalise(answer), ("", math.nan))[1] for answer in shown]
-    silent = sum(math.isnan(share) for share in told)
-    left = max(0.0, 1 - math.fsum(share for share in told if share == share))
-    told = [left / silent if math.isnan(share) else share for share in told]
+def _support(votes, shown, named, others):
+    """Return the support of each candidate shown; those that nobody named share what is left."""
+    told = []
+    for label in map(normalise, shown):
+        given = []
+        for answer, confidence, p in votes:
+            stated = {normalise(answer): confidence}
+            stated |= {normalise(name): share for name, share in (p or {}).items()}
+            given.append(stated.get(label, (1 - confidence) / others))
+        told.append(sum(given) / len(given) if label in named else None)
+    left = max(0.0, 1 - math.fsum(share for share in told if share is not None))
+    told = [left / told.count(None) if share is None else share for share in told]
     total = math.fsum(told)
     return tuple(round(share / total, 4) if total else 1 / len(told) for share in told)
 
@@ -103,30 +96,29 @@ def ask_scores(name, items, levels, *, log):
 
     Returns
     -------
-    (int, int)
-        Answers written, and answers there already; both 0 where no item's gold is a level.
+    Summary
+        Without rows, new or old, where no item's gold is a level.
     """
-    levels = list(levels)
+    done, levels = Summary(), list(levels)
     chosen = items[[isinstance(gold, str) and gold in levels for gold in items["gold"]]]
     keys = log.keys(model=name, dataset=items["dataset"].iloc[0], strategy="decision")
     left = chosen[~chosen["item_id"].isin({key[2] for key in keys})]
+    done.done_before = len(chosen) - len(left)
+    if chosen.empty:
+        done.not_applicable["decision", "no answer is a level"] = len(items)
     if left.empty:
-        return 0, len(chosen)
+        return done
     run_id = hashlib.blake2b(json.dumps([name, levels]).encode(), digest_size=6).hexdigest()
     told = {"model": name, "strategy": "decision", "question_type": "score", "run_id": run_id}
     decide, rows = _decision_pipeline(name), []
-    for item in left.to_dict("records"):
+    for item in left.drop(columns="options").to_dict("records"):
         question = {"type": "score", "instructions": item.pop("question"), "criteria": levels}
         assets = {"image": open_image(item.pop("image"))}
         request = {"state": "image", "assets": assets, "questions": {"q": question}}
         shares = decide(request)["q"]["probabilities"].values()
         p = dict(zip(levels, map(float, shares), strict=True))
         best = max(p, key=p.get)
-        del item["options"]
-        rows.append(
-            item
-            | told
-            | {"option_probabilities": p, "answer": best, "confidence": p[best], "parse_ok": True}
-            | {"correct": best == item["gold"]}
-        )
-    return log.append(rows, if_exists="ignore"), len(chosen) - len(left)
+        answer = {"option_probabilities": p, "answer": best, "confidence": p[best]}
+        rows.append(item | told | answer | {"parse_ok": True, "correct": best == item["gold"]})
+    done.rows = log.append(rows, if_exists="ignore")
+    return done

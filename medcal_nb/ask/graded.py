@@ -23,7 +23,7 @@ def to_graded(answers):
     Parameters
     ----------
     answers : DataFrame
-        The answers table (columns ``ANSWER_COLUMNS``, others are carried along).
+        The answers table, as it is loaded: columns ``ANSWER_COLUMNS``, others are carried along.
 
     Returns
     -------
@@ -42,12 +42,7 @@ def to_graded(answers):
     Several answers of an unknown strategy without confidences are taken as samples: the answer
     given most often, and its share.
     """
-    missing = [name for name in (*_KEY, "answer", "confidence") if name not in answers]
-    if missing:
-        raise MedcalError(f"answers: column {missing[0]!r} is missing; load them by load_answers")
     frame = answers.assign(strategy=answers["strategy"].replace(OLD_NAMES))
-    if "sample" not in frame:
-        frame = frame.assign(sample=0)
     rules = {name: getattr(find_strategy(name), "rule", None) for name in set(frame["strategy"])}
     ruled = [name for name, rule in rules.items() if rule is not None]
     several = frame.duplicated(_KEY, keep=False) | frame["strategy"].isin(ruled)
@@ -79,8 +74,7 @@ def _summaries(frame, rules):
     frame = frame.sort_values("sample", kind="stable")
     groups = frame.groupby(_KEY, sort=False).indices
     answers = [None if pd.isna(answer) else answer for answer in frame["answer"]]
-    shares = frame.get("option_probabilities", [None] * len(frame))
-    pairs = zip(answers, shares, strict=True)
+    pairs = zip(answers, frame["option_probabilities"], strict=True)
     rows = [{"answer": answer, "option_probabilities": share} for answer, share in pairs]
     stated = frame["confidence"].notna().to_numpy()
     chosen, confidences, probabilities = [], [], []
@@ -99,10 +93,8 @@ def _summaries(frame, rules):
     made["option_probabilities"] = pd.Series(probabilities, made.index, dtype=object)
     made["n_answers"] = [len(where) for where in groups.values()]
     for name in _SUMS:
-        if name in frame:
-            values = pd.to_numeric(frame[name]).to_numpy(dtype=float, na_value=np.nan)
-            made[name] = [values[where].sum() for where in groups.values()]
-    if "correct" in made:
-        made.loc[made["answer"].isna(), "correct"] = pd.NA
+        values = pd.to_numeric(frame[name]).to_numpy(dtype=float, na_value=np.nan)
+        made[name] = [values[where].sum() for where in groups.values()]
+    made.loc[made["answer"].isna(), "correct"] = pd.NA
     made.index = [frame.index[where].min() for where in groups.values()]
     return made

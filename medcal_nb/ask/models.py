@@ -1,9 +1,6 @@
 """How a model is found by its name: the backends are asked in turn."""
 
-from pathlib import Path
-
 from medcal_nb.ask.backends import clip, local, served
-from medcal_nb.errors import MedcalError
 
 #: Each takes a name and how to reach it; it returns a model, or None where the name is another's.
 _FIND = (served.find, clip.find, local.find)
@@ -16,7 +13,7 @@ def resolve_model(name, **reach):
     ----------
     name : str
         ``pocket-*`` (shipped with the package), a folder with a checkpoint, a hub id
-        (``owner/model``), ``clip:ARCHITECTURE[@PRETRAINED]`` (open_clip, also
+        (``owner/model``), ``clip:ARCHITECTURE@PRETRAINED`` (open_clip, also
         ``clip:hf-hub:owner/model``) or one or several URLs of OpenAI-compatible endpoints,
         separated by commas.
     **reach
@@ -28,36 +25,6 @@ def resolve_model(name, **reach):
     Raises
     ------
     MedcalError
-        When no model of that name can be loaded, or there is no such device; the message says
-        what to do.
+        When no model of that name can be loaded, on that device; the message says what to do.
     """
-    given = {key: value for key, value in reach.items() if value is not None}
-    if "device" in given:
-        _check_device(given["device"])
-    model = next(model for find in _FIND if (model := find(name, **given)) is not None)
-    if getattr(model, "revision", "") is None and not Path(name).is_dir():
-        model.revision = _commit(name, given.get("revision"))
-    return model
-
-
-def _commit(name, revision):
-    """Return which commit of a checkpoint lies in the hub's cache; None of what is not there."""
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        found = try_to_load_from_cache(name, "config.json", revision=revision)
-    except HFValidationError:
-        return None
-    return Path(found).parent.name if isinstance(found, str) else None
-
-
-def _check_device(device):
-    import torch
-
-    there = ["cpu"]
-    if torch.accelerator.is_available():
-        kind = torch.accelerator.current_accelerator().type
-        there += [kind, *(f"{kind}:{i}" for i in range(torch.accelerator.device_count()))]
-    if device not in there:
-        raise MedcalError(f"device {device!r} is not on this machine: choose {', '.join(there)}")
+    return next(model for find in _FIND if (model := find(name, **reach)) is not None)

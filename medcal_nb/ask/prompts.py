@@ -9,6 +9,8 @@ before them) and only the instruction differs. What a strategy says beside stand
 :mod:`medcal_nb.ask.strategies`; here are the instructions that others share.
 """
 
+from string import ascii_uppercase
+
 ANSWER = "Answer with one option or a few words only."
 
 LETTER = "Answer with the letter of one option only."
@@ -16,14 +18,12 @@ LETTER = "Answer with the letter of one option only."
 DESCRIBE = "First describe the image in a few words. Do not answer yet."
 
 #: Options that can be told apart by a letter.
-MOST_LETTERS = 26
+MOST_LETTERS = len(ascii_uppercase)
 
 
 def letters(n):
     """Return the first `n` option letters: ``["A", "B", …]``."""
-    if not 0 <= n <= MOST_LETTERS:
-        raise ValueError(f"letters: n must be between 0 and {MOST_LETTERS}, got {n}")
-    return [chr(ord("A") + i) for i in range(n)]
+    return list(ascii_uppercase[:n])
 
 
 def question_block(question, options=None, *, lettered=False):

@@ -9,15 +9,14 @@ so that a killed run, started again, asks what is missing in the same way.
 
 import hashlib
 import json
-import sys
 import time
 from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from medcal_nb.ask.calls import Failure
 from medcal_nb.ask.grading import is_correct
-from medcal_nb.ask.strategies import OLD_NAMES, Plan, choose_strategies, find_strategy
+from medcal_nb.ask.strategies import Plan, choose_strategies, find_strategy, rehearse
 from medcal_nb.errors import MedcalError, printable
 from medcal_nb.items import iter_items
 
@@ -31,7 +30,6 @@ class Summary:
 
     rows: int = 0
     done_before: int = 0
-    renamed: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     not_applicable: Counter = field(default_factory=Counter)
     failed: dict[str, str] = field(default_factory=dict)
@@ -44,18 +42,15 @@ class Summary:
 
     def lines(self):
         """Return the summary in lines for a reader."""
-        rate = f", {self.rows / self.seconds:.0f} a second" if self.seconds and self.rows else ""
-        told = [f"{self.rows} answers written in {self.seconds:.1f} s{rate}"]
-        if self.done_before:
-            told.append(f"{self.done_before} were in the log already")
-        told += [f"{old} is called {new} now" for old, new in self.renamed.items()]
+        told = [
+            f"{self.rows} answers written in {self.seconds:.1f} s, "
+            f"{self.done_before} were in the log already"
+        ]
         told += [f"skipped {name}: {reason}" for name, reason in self.skipped.items()]
         for (name, reason), count in self.not_applicable.items():
             told.append(f"skipped {name} for {count} items: {reason}")
         failed = [f"failed {item_id}: {reason}" for item_id, reason in self.failed.items()]
         told += failed[:_MOST_TOLD]
-        if len(failed) > _MOST_TOLD:
-            told.append(f"… and {len(failed) - _MOST_TOLD} more items failed")
         if failed:
             left = f"{len(failed)} items have no answer under some strategy"
             told.append(f"{left}; the same command asks them again")
@@ -64,20 +59,13 @@ class Summary:
 
 def ordered_items(frame):
     """The items of a table, questions about one image side by side."""
-    items, order = [], {}
-    for item in iter_items(frame):
-        order.setdefault(item.image_id, len(order))
-        if not item.options and item.question_type == "closed":
-            item = replace(item, options=("yes", "no"))
-        items.append(item)
-    return sorted(items, key=lambda item: order[item.image_id])
+    order = {image: i for i, image in enumerate(frame["image_id"].unique())}
+    return sorted(iter_items(frame), key=lambda item: order[item.image_id])
 
 
 def shard_of(items, shard):
     """Return the part `shard` = (i, n) of an item list, images kept together, i from 1."""
     part, parts = shard
-    if not 1 <= part <= parts:
-        raise MedcalError(f"shard {part}/{parts}: the part must be between 1 and {parts}")
 
     def number(item):
         return int.from_bytes(hashlib.blake2b(str(item.image_id).encode(), digest_size=8).digest())
@@ -100,7 +88,6 @@ def ask(
     log,
     batch_size=64,
     shard=(1, 1),
-    workers=1,
     progress=False,
     model=None,
     **plan,
@@ -124,9 +111,6 @@ def ask(
         Items asked together, or written together.
     shard : (int, int)
         Part i of n of the items, for several machines.
-    workers : int
-        Processes that ask batches side by side, for a model on a CPU of several cores; a
-        script that starts them needs the guard ``if __name__ == "__main__"``.
     progress : bool
         Show a progress bar with rate and remaining time on stderr.
     model : str, optional
@@ -142,23 +126,19 @@ def ask(
     Raises
     ------
     MedcalError
-        When a number is out of range, or the log holds answers of the same model to the same items
-        that were asked in another way.
+        When the log holds answers of the same model to the same items that were asked in another
+        way.
     """
     datasets = items["dataset"].unique()
     if len(datasets) != 1:
         raise MedcalError(f"one data set at a time: the items are of {len(datasets)}")
     plan = Plan(dataset=str(datasets[0]), **plan)
-    if min(plan.samples, batch_size, workers) < 1:
-        raise MedcalError("samples, batch size and workers must be at least 1")
-    if not plan.temperature > 0:
-        raise MedcalError(f"the temperature of samples must be above 0, got {plan.temperature:g}")
     run = Run(backend, strategies, plan, log, model or backend.name)
     rows = shard_of(ordered_items(items), shard)
     with run.bar(len(rows), progress) as run.progress:
         batches = (rows[i : i + batch_size] for i in range(0, len(rows), batch_size))
         waiting = (todo for todo in map(run.to_do, batches) if todo)
-        for answered in _each_batch(backend, waiting, plan, workers):
+        for answered in _each_batch(backend, waiting, plan):
             run.write(*answered)
     return run.finish()
 
@@ -171,7 +151,6 @@ class Run:
         self.summary, self.asked, self.run_ids, self.n_rows = Summary(), [], {}, {}
         self.started, self.order = time.perf_counter(), 0
         self.have = log.keys(model=model, dataset=plan.dataset)
-        self.summary.renamed = {k: v for k, v in OLD_NAMES.items() if k in strategies}
         there = log.runs(model=model, dataset=plan.dataset)
         for strategy in choose_strategies(strategies):
             name = strategy.name
@@ -191,8 +170,8 @@ class Run:
         from tqdm import tqdm
 
         total = n_items * sum(self.n_rows.values())
-        look = {"unit": "answer", "smoothing": 0.1, "dynamic_ncols": True, "file": sys.stderr}
-        return tqdm(total=total, desc=printable(self.model), disable=not progress, **look)
+        look = {"desc": printable(self.model), "unit": "answer", "dynamic_ncols": True}
+        return tqdm(total=total, disable=not progress, **look)
 
     def to_do(self, batch):
         """The pairs of a batch that have to be asked; the others go to the summary."""
@@ -242,12 +221,11 @@ class Run:
         """Add to an answer row what it is about, its grade and where it comes from."""
         options = row.pop("options", item.options)
         kind = item.question_type if options == item.options else "choice"
-        done = {name: getattr(item, name) for name in _CARRIED}
-        gold = list(item.gold) if isinstance(item.gold, tuple) else item.gold
-        done |= {"strategy": name, "model": self.model, "run_id": self.run_ids[name]}
-        done |= {"gold": gold} | row
-        about = {"question_type": kind, "options": options}
-        done["correct"] = is_correct(done["answer"], done["gold"], **about)
+        done = {column: getattr(item, column) for column in _CARRIED}
+        done["gold"] = list(item.gold) if isinstance(item.gold, tuple) else item.gold
+        done |= {"strategy": name, "model": self.model, "run_id": self.run_ids[name]} | row
+        right = is_correct(done["answer"], done["gold"], question_type=kind, options=options)
+        done["correct"] = right
         extra = dict(getattr(self.backend, "provenance", {}))
         if extra:
             extra["order"] = self.order
@@ -260,31 +238,42 @@ class Run:
         return self.summary
 
 
-def _each_batch(backend, waiting, plan, workers):
-    """Ask batches one after another, several at once, or item by item; yield what each gave."""
-    if workers > 1:
-        from medcal_nb.ask.workers import Workers
+def dry_run(backend, items, strategies, plan):
+    """Yield the texts that each strategy puts to a model about the first item, and count all calls.
 
-        with Workers(backend, workers) as pool:
-            for _, answered in pool.each(_ask_batch, ((todo, plan) for todo in waiting)):
-                yield answered
-    elif hasattr(backend, "stream"):
-        batches = ((todo, _programs(todo, plan)) for todo in waiting)
-        with closing(backend.stream(batches)) as answered:
+    They are counted on the first item of each type of question.
+    """
+    items, asked = ordered_items(items), choose_strategies(strategies)
+    asked = [how for how in asked if how.skips(backend.can, backend.cannot) is None]
+
+    def calls(how, item):
+        return rehearse(how, item, plan)[0] if how.applies(item, plan) is None else ()
+
+    def text(call):
+        return backend.show(call.prompt) if hasattr(call, "prompt") else "\n".join(call.texts)
+
+    for how in asked:
+        if texts := dict.fromkeys(map(text, calls(how, items[0]))):
+            yield "\n".join((f"── {how.name}", *texts, ""))
+    total, firsts = 0, {item.question_type: item for item in reversed(items)}
+    for kind, n in Counter(item.question_type for item in items).items():
+        total += n * len({call for how in asked for call in calls(how, firsts[kind])})
+    yield f"{len(items)} items: {total} calls, equal ones asked once"
+
+
+def _each_batch(backend, waiting, plan):
+    """Ask batches in lock step or streamed; yield what was to do, what ended and what failed."""
+
+    def begun(todo):
+        return todo, [find_strategy(name).ask(item, plan) for item, name in todo]
+
+    if hasattr(backend, "stream"):
+        with closing(backend.stream(map(begun, waiting))) as answered:
             yield from answered
-    else:
-        for todo in waiting:
-            yield _ask_batch(backend, todo, plan)
-
-
-def _programs(todo, plan):
-    return [find_strategy(name).ask(item, plan) for item, name in todo]
-
-
-def _ask_batch(backend, todo, plan):
-    """Run the programs of a batch to their ends: what was to do, what ended, what failed."""
-    with backend.session() as session:
-        return todo, *run_programs(_programs(todo, plan), session.run)
+        return
+    for todo, programs in map(begun, waiting):
+        with backend.session() as session:
+            yield todo, *run_programs(programs, session.run)
 
 
 def run_programs(programs, answer):

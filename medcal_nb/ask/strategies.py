@@ -16,8 +16,9 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 
+from medcal_nb.ask import prompts
 from medcal_nb.ask.calls import (
     BLANK,
     CHANGES,
@@ -33,22 +34,12 @@ from medcal_nb.ask.calls import (
     Picture,
     Prompt,
     Reply,
-    Similarities,
     Similarity,
     grey_png,
 )
 from medcal_nb.ask.confidence import parse_confidence, parse_likelihood
 from medcal_nb.ask.grading import normalise
 from medcal_nb.ask.parsing import parse_answer, parse_guesses
-from medcal_nb.ask.prompts import (
-    ANSWER,
-    DESCRIBE,
-    LETTER,
-    MOST_LETTERS,
-    letters,
-    question_block,
-    user_turn,
-)
 from medcal_nb.errors import MedcalError
 from medcal_nb.items import Item
 
@@ -152,8 +143,9 @@ class Strategy:
             return None if str(item.item_id) in judged else "no answer that an expert could judge"
         if self.options_only and not item.options:
             return "open question: no allowed answers whose probability could be read"
-        if self.options_only and plan and plan.lettered and len(item.options) > MOST_LETTERS:
-            return f"more options than the {MOST_LETTERS} letters that stand for them"
+        most = prompts.MOST_LETTERS
+        if self.options_only and plan and plan.lettered and len(item.options) > most:
+            return f"more options than the {most} letters that stand for them"
         return None
 
 
@@ -188,12 +180,11 @@ def find_strategy(name):
     base = known.get(name.removesuffix("_blank"))
     if name in known or base is None:
         return known.get(name)
-    asks = f"{base.asks} The image is blank."
-    return replace(base, name=name, asks=asks, ask=partial(_blanked, base.ask))
 
+    def blanked(item, plan):
+        return base.ask(item, replace(plan, blank=True))
 
-def _blanked(ask, item, plan):
-    return ask(item, replace(plan, blank=True))
+    return replace(base, name=name, asks=f"{base.asks} The image is blank.", ask=blanked)
 
 
 def choose_strategies(names):
@@ -205,18 +196,17 @@ def choose_strategies(names):
         When a name is not known.
     """
     if isinstance(names, str):
-        names = [name.strip() for name in names.split(",") if name.strip()]
+        names = [name.strip() for name in names.split(",")]
     if list(names) == ["all"]:
         return list(STRATEGIES.values())
-    chosen = {}
-    for name in names or [""]:
-        found = find_strategy(name)
-        if found is None:
-            told = f"unknown strategy {name!r}" if name else "no strategy named"
+    for name in names:
+        if find_strategy(name) is None:
             known = ", ".join(STRATEGIES)
-            raise MedcalError(f"{told}: choose from {known} (each also with _blank) or 'all'")
-        chosen[found.name] = found
-    return list(chosen.values())
+            told = (
+                f"unknown strategy {name!r}: choose from {known} (each also with _blank) or 'all'"
+            )
+            raise MedcalError(told)
+    return list({how.name: how for how in map(find_strategy, names)}.values())
 
 
 # --- trials: what a strategy asks, without a model -----------------------------------------------
@@ -252,9 +242,8 @@ def rehearse(how, item, plan):
 def _stand_in(call, item):
     if isinstance(call, Generate):
         return Reply(item.options[0] if item.options else "<reply>")
-    if isinstance(call, Labels):
-        return LabelProbabilities(dict.fromkeys(call.labels, 1 / len(call.labels)))
-    return Similarities((0.0,) * len(call.texts), 1.0)
+    names = call.labels if isinstance(call, Labels) else call.texts
+    return LabelProbabilities(dict.fromkeys(names, 1 / len(names)))
 
 
 # --- building calls and rows ---------------------------------------------------------------------
@@ -262,12 +251,12 @@ def _stand_in(call, item):
 
 def _picture(item, plan, change=""):
     change = BLANK if plan.blank else change
-    return Picture(str(item.image_id or item.item_id), item.image, change)
+    return Picture(str(item.image_id), item.image, change)
 
 
 def _prompt(item, plan, instruction, *later, change="", **block):
     """Lay out the first turn about an item, and the turns after it."""
-    block = question_block(**{"question": item.question, "options": item.options} | block)
+    block = prompts.question_block(**{"question": item.question, "options": item.options} | block)
     return Prompt(_picture(item, plan, change), (block + "\n" + instruction, *later), block)
 
 
@@ -285,27 +274,21 @@ def _answer(item, text):
     return _parse(text, question_type=item.question_type, options=item.options)
 
 
-def _row(replies, answer, confidence=None, *, raw=None, probabilities=None, sample=0, ok=None):
-    """Write one answer row; tokens and seconds are summed over the replies behind it."""
-    known = confidence is not None and not math.isnan(confidence)
+def _row(replies, answer, confidence=None, *, probabilities=None, sample=0, ok=None):
+    """Write one answer row; texts are joined, tokens and seconds summed over what is behind it."""
     if probabilities:
         probabilities = {name: round(float(p), 9) for name, p in probabilities.items()}
     return {
         "sample": sample,
         "answer": answer,
-        "confidence": round(float(confidence), 9) if known else math.nan,
+        "confidence": math.nan if confidence is None else round(float(confidence), 9),
         "option_probabilities": probabilities or None,
-        "raw": raw if raw is not None else TURN_MARK.join(r.text for r in replies),
+        "raw": TURN_MARK.join(r.text for r in replies if isinstance(r, Reply)),
         "parse_ok": answer is not None if ok is None else ok,
-        "prompt_tokens": sum(getattr(r, "prompt_tokens", 0) for r in replies) or None,
+        "prompt_tokens": sum(r.prompt_tokens for r in replies) or None,
         "new_tokens": sum(getattr(r, "new_tokens", 0) for r in replies),
         "seconds": math.fsum(r.seconds for r in replies),
     }
-
-
-def _stated(replies, answer, confidence):
-    """Write the row of an answer and a confidence, each read from the replies or missing."""
-    return [_row(replies, answer, confidence, ok=None not in (answer, confidence))]
 
 
 def _whole(reply):
@@ -313,9 +296,10 @@ def _whole(reply):
     return reply.text if reply.finished else reply.text.rstrip("0123456789.,")
 
 
-def _read_both(item, replies, read=parse_confidence):
-    """Read answer and confidence from the last reply."""
-    return _stated(replies, _answer(item, replies[-1].text), read(_whole(replies[-1])))
+def _stated(item, replies, *, answered=0, read=parse_confidence):
+    """Write the row of the answer in one reply and the confidence in the last."""
+    answer, confidence = _answer(item, replies[answered].text), read(_whole(replies[-1]))
+    return [_row(replies, answer, confidence, ok=None not in (answer, confidence))]
 
 
 def _unstated(item, replies):
@@ -324,10 +308,11 @@ def _unstated(item, replies):
     return [_row([reply], _answer(item, reply.text), sample=i) for i, reply in told]
 
 
-def _most_probable(result, shares, sample=0):
+def _likeliest(result, options, sample=0):
     """Write the row of the likeliest of several answers."""
+    shares = dict(zip(options, result.probabilities.values(), strict=True))
     best = max(shares, key=shares.get)
-    return _row([result], best, shares[best], raw="", probabilities=shares, sample=sample)
+    return _row([result], best, shares[best], probabilities=shares, sample=sample)
 
 
 def _shown(item, reply):
@@ -398,7 +383,8 @@ def verbalized(item, plan):
 
     Xiong et al. 2024, arXiv 2306.13063
     """
-    return _read_both(item, [(yield from _reply(item, plan, "form", VERBALIZED))])
+    reply = yield from _reply(item, plan, "form", VERBALIZED)
+    return _stated(item, [reply])
 
 
 VERBALIZED_COT = """\
@@ -415,7 +401,8 @@ def verbalized_cot(item, plan):
 
     Xiong et al. 2024, arXiv 2306.13063
     """
-    return _read_both(item, [(yield from _reply(item, plan, "reasoning", VERBALIZED_COT))])
+    reply = yield from _reply(item, plan, "reasoning", VERBALIZED_COT)
+    return _stated(item, [reply])
 
 
 LINGUISTIC = """\
@@ -432,8 +419,8 @@ def linguistic(item, plan):
 
     Tian et al. 2023, arXiv 2305.14975
     """
-    replies = [(yield from _reply(item, plan, "form", LINGUISTIC))]
-    return _read_both(item, replies, parse_likelihood)
+    reply = yield from _reply(item, plan, "form", LINGUISTIC)
+    return _stated(item, [reply], read=parse_likelihood)
 
 
 TOP_K = """\
@@ -471,9 +458,9 @@ def two_stage(item, plan):
 
     Tian et al. 2023, arXiv 2305.14975
     """
-    first = yield from _reply(item, plan, "answer", ANSWER)
-    second = yield from _reply(item, plan, "form", ANSWER, first.text, TWO_STAGE)
-    return _stated([first, second], _answer(item, first.text), parse_confidence(_whole(second)))
+    first = yield from _reply(item, plan, "answer", prompts.ANSWER)
+    second = yield from _reply(item, plan, "form", prompts.ANSWER, first.text, TWO_STAGE)
+    return _stated(item, [first, second])
 
 
 TWO_STAGE_OTHER = """\
@@ -489,10 +476,10 @@ def two_stage_other(item, plan):
 
     arXiv 2606.03437
     """
-    first = yield from _reply(item, plan, "answer", ANSWER)
+    first = yield from _reply(item, plan, "answer", prompts.ANSWER)
     instruction = TWO_STAGE_OTHER.format(answer=_shown(item, first))
     second = yield from _reply(item, plan, "form", instruction)
-    return _stated([first, second], _answer(item, first.text), parse_confidence(_whole(second)))
+    return _stated(item, [first, second])
 
 
 @strategy("stated", GENERATE, TURNS)
@@ -501,9 +488,9 @@ def describe_first(item, plan):
 
     Xuan et al. 2025, arXiv 2505.20236
     """
-    first = yield from _reply(item, plan, "description", DESCRIBE)
-    second = yield from _reply(item, plan, "form", DESCRIBE, first.text, VERBALIZED)
-    return _read_both(item, [first, second])
+    first = yield from _reply(item, plan, "description", prompts.DESCRIBE)
+    second = yield from _reply(item, plan, "form", prompts.DESCRIBE, first.text, VERBALIZED)
+    return _stated(item, [first, second], answered=1)
 
 
 CHALLENGES = (
@@ -519,8 +506,8 @@ def challenge(item, plan):
 
     Xiong et al. 2024, arXiv 2306.13063 (misleading hints)
     """
-    first = yield from _reply(item, plan, "answer", ANSWER)
-    doubted = [_prompt(item, plan, ANSWER, first.text, doubt) for doubt in CHALLENGES]
+    first = yield from _reply(item, plan, "answer", prompts.ANSWER)
+    doubted = [_prompt(item, plan, prompts.ANSWER, first.text, doubt) for doubt in CHALLENGES]
     followed = yield [Generate(prompt, plan.limit("answer")) for prompt in doubted]
     return _unstated(item, [first, *followed])
 
@@ -534,22 +521,18 @@ def sequence_probability(item, plan):
 
     Malinin and Gales 2021, arXiv 2002.07650
     """
-    reply = yield from _reply(item, plan, "answer", ANSWER)
+    reply = yield from _reply(item, plan, "answer", prompts.ANSWER)
     known = reply.new_tokens > 0 and not math.isnan(reply.logprob)
     confidence = math.exp(reply.logprob / reply.new_tokens) if known else None
-    return _stated([reply], _answer(item, reply.text), confidence)
+    return _stated(item, [reply], read=lambda text: confidence)
 
 
 def _option_call(item, plan, options, change=""):
-    lettered = plan.lettered
-    labels, words = (letters(len(options)), LETTER) if lettered else (options, ANSWER)
-    asked = {"options": options, "lettered": lettered, "change": change}
+    labels, words = options, prompts.ANSWER
+    if plan.lettered:
+        labels, words = prompts.letters(len(options)), prompts.LETTER
+    asked = {"options": options, "lettered": plan.lettered, "change": change}
     return Labels(_prompt(item, plan, words, **asked), tuple(labels))
-
-
-def _option_row(result, options, sample=0):
-    shares = dict(zip(options, result.probabilities.values(), strict=True))
-    return _most_probable(result, shares, sample)
 
 
 @strategy("likelihood", LABELS, options_only=True)
@@ -559,7 +542,7 @@ def option_probability(item, plan):
     Kadavath et al. 2022, arXiv 2207.05221
     """
     (result,) = yield [_option_call(item, plan, item.options)]
-    return [_option_row(result, item.options)]
+    return [_likeliest(result, item.options)]
 
 
 P_TRUE = "Proposed answer: {answer}.\nIs the proposed answer right? Answer yes or no only."
@@ -571,11 +554,10 @@ def p_true(item, plan):
 
     Kadavath et al. 2022, arXiv 2207.05221
     """
-    first = yield from _reply(item, plan, "answer", ANSWER)
+    first = yield from _reply(item, plan, "answer", prompts.ANSWER)
     prompt = _prompt(item, plan, P_TRUE.format(answer=_shown(item, first)))
     (judged,) = yield [Labels(prompt, ("yes", "no"))]
-    right = judged.probabilities["yes"]
-    return [_row([first, judged], _answer(item, first.text), right, raw=first.text)]
+    return [_row([first, judged], _answer(item, first.text), judged.probabilities["yes"])]
 
 
 CLIP_TEXT = "{question} {option}"
@@ -590,11 +572,7 @@ def clip_zero_shot(item, plan):
     question = item.question.strip()
     texts = [CLIP_TEXT.format(question=question, option=option) for option in item.options]
     (result,) = yield [Similarity(_picture(item, plan), tuple(texts))]
-    logits = [result.logit_scale * cosine for cosine in result.cosines]
-    weights = [math.exp(logit - max(logits)) for logit in logits]
-    total = math.fsum(weights)
-    pairs = zip(item.options, weights, strict=True)
-    return [_most_probable(result, {option: weight / total for option, weight in pairs})]
+    return [_likeliest(result, item.options)]
 
 
 # --- agreement: asked again and counted ----------------------------------------------------------
@@ -602,7 +580,7 @@ def clip_zero_shot(item, plan):
 
 def _samples(item, plan):
     """Ask the same question again and again; strategies that sample share the draws."""
-    prompt, limit = _prompt(item, plan, ANSWER), plan.limit("answer")
+    prompt, limit = _prompt(item, plan, prompts.ANSWER), plan.limit("answer")
     seed = f"{plan.seed}|{plan.dataset}|{item.item_id}|"
     replies = yield [
         Generate(prompt, limit, seed=seed + str(sample), temperature=plan.temperature)
@@ -644,8 +622,8 @@ def paraphrase(item, plan):
     Gao et al. 2024, arXiv 2403.02509 (perturbed inputs)
     """
     asked = [words.format(question=item.question.strip()) for words in ("{question}", *REWORDINGS)]
-    prompts = [_prompt(item, plan, ANSWER, question=question) for question in asked]
-    return _unstated(item, (yield [Generate(prompt, plan.limit("answer")) for prompt in prompts]))
+    turns = [_prompt(item, plan, prompts.ANSWER, question=question) for question in asked]
+    return _unstated(item, (yield [Generate(turn, plan.limit("answer")) for turn in turns]))
 
 
 @strategy("agreement", GENERATE, rule=agreement)
@@ -654,8 +632,8 @@ def augment(item, plan):
 
     Wang et al. 2019, doi 10.1016/j.neucom.2019.01.103 (test-time augmentation)
     """
-    prompts = [_prompt(item, plan, ANSWER, change=change) for change in ("", *CHANGES)]
-    return _unstated(item, (yield [Generate(prompt, plan.limit("answer")) for prompt in prompts]))
+    turns = [_prompt(item, plan, prompts.ANSWER, change=change) for change in ("", *CHANGES)]
+    return _unstated(item, (yield [Generate(turn, plan.limit("answer")) for turn in turns]))
 
 
 # --- probes: what does the confidence hang on? ---------------------------------------------------
@@ -668,7 +646,7 @@ def blank_image(item, plan):
     Zhao et al. 2021, arXiv 2102.09690 (content-free input)
     """
     results = yield [_option_call(item, plan, item.options, change) for change in ("", BLANK)]
-    return [_option_row(result, item.options, i) for i, result in enumerate(results)]
+    return [_likeliest(result, item.options, i) for i, result in enumerate(results)]
 
 
 #: What stands in the place of the right option where that is hidden.
@@ -684,7 +662,7 @@ def none_of_the_above(item, plan):
     golds = {item.gold} if isinstance(item.gold, str) else set(item.gold)
     options = [option for option in item.options if option not in golds] + [NONE_OF_THEM]
     (result,) = yield [_option_call(item, plan, options)]
-    return [_option_row(result, options) | {"gold": NONE_OF_THEM, "options": options}]
+    return [_likeliest(result, options) | {"gold": NONE_OF_THEM, "options": options}]
 
 
 # --- an expert: another model judges the answers of others ---------------------------------------
@@ -698,10 +676,10 @@ def expert_turn(question, candidates, support=None):
     With `support` (0–1, one per candidate) it is also told what the others gave each.
     """
     if support is None:
-        return user_turn(question, candidates, ANSWER)
+        return prompts.user_turn(question, candidates, prompts.ANSWER)
     shares = zip(candidates, support, strict=True)
     votes = ", ".join(f"{answer} ({round(100 * share)}%)" for answer, share in shares)
-    return user_turn(question, candidates, TOLD.format(votes=votes) + ANSWER)
+    return prompts.user_turn(question, candidates, TOLD.format(votes=votes) + prompts.ANSWER)
 
 
 def _judge(item, plan, *, blind=False, told=False):
@@ -710,10 +688,10 @@ def _judge(item, plan, *, blind=False, told=False):
     if len(candidates) > 1:
         turn = expert_turn(item.question, candidates, support if told else None)
         (result,) = yield [Labels(Prompt(picture, (turn,)), tuple(candidates))]
-        return [_most_probable(result, dict(result.probabilities))]
-    turn = user_turn(item.question, None, P_TRUE.format(answer=candidates[0]))
+        return [_likeliest(result, candidates)]
+    turn = prompts.user_turn(item.question, None, P_TRUE.format(answer=candidates[0]))
     (result,) = yield [Labels(Prompt(picture, (turn,)), ("yes", "no"))]
-    return [_row([result], candidates[0], result.probabilities["yes"], raw="")]
+    return [_row([result], candidates[0], result.probabilities["yes"])]
 
 
 @strategy("expert", LABELS)

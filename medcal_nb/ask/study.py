@@ -7,10 +7,13 @@ First every model is asked by itself, under plain strategies and those shown a b
 import hashlib
 import json
 import os
+import signal
 import sys
-import time
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
-from multiprocessing import get_context
+import threading
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
+from itertools import repeat
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import pandas as pd
@@ -20,8 +23,7 @@ from medcal_nb.answers import AnswerLog
 from medcal_nb.answers.own import check_own_log, note_beside
 from medcal_nb.ask.expert import ask_scores, cases
 from medcal_nb.ask.graded import to_graded
-from medcal_nb.ask.run import Summary, ask, ordered_items
-from medcal_nb.ask.workers import begin
+from medcal_nb.ask.run import ask, ordered_items
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import new_file
 from medcal_nb.items import load_items
@@ -32,7 +34,7 @@ _ASKING = ("samples", "temperature", "batch_size", "max_new_tokens", "lettered")
 _REACHING = ("device", "revision", "served_as", "concurrency")
 
 
-def ask_profile(profile, answers, *, fast=False, workers=0, progress=True):
+def ask_profile(profile, answers, *, fast=False, progress=True):
     """Ask all models of a profile about all of its items, and log the answers.
 
     What the log holds is not asked again, so that a stopped run goes on where it was. For the
@@ -47,17 +49,14 @@ def ask_profile(profile, answers, *, fast=False, workers=0, progress=True):
         The answers log (SQLite), made if absent.
     fast : bool
         Ask what the profile's ``[fast]`` keeps.
-    workers : int
-        Models asked side by side, one process of one thread each; answers do not depend on it.
-        0 means one per core for the embedded models, else 1: large ones share no GPU.
     progress : bool
         Show a bar on stderr.
 
     Returns
     -------
     pandas.DataFrame
-        One row per job: ``model, dataset, split, items, strategies, answers, already, skipped``
-        (pairs of strategy and reason), ``failed, seconds``.
+        One row per job: ``model, dataset, split, items, strategies, answers, already, failed,
+        skipped`` (pairs of strategy and reason).
 
     Raises
     ------
@@ -72,87 +71,78 @@ def ask_profile(profile, answers, *, fast=False, workers=0, progress=True):
     answers.parent.mkdir(parents=True, exist_ok=True)
     _begin_anew_if_stale(jobs, answers)
     asked = {(job.model, name) for job in jobs for name in job.strategies}
-    rows = []
-    for judging in (False, True):
-        by_model = {}
-        for job in jobs:
-            if ("expert" in job.options) == judging:
-                # answers are judged under the strategies that this run asks
-                told = [name for name in job.options.get("of", ()) if (job.model, name) in asked]
-                by_model.setdefault(job.model, []).append((job, told))
-        rows += _ask_models(by_model, answers, workers, progress) if by_model else []
-    return pd.DataFrame(rows)
+    stages = {}, {}  # an expert judges what the others have answered
+    for job in jobs:
+        judges = "expert" in job.options
+        if judges:
+            # under the strategies that this run asks
+            of = [name for name in job.options.get("of", ()) if (job.model, name) in asked]
+            job = replace(job, options=job.options | {"of": of})
+        stages[judges].setdefault(job.model, []).append(job)
+    rows = (_ask_models(by_model, answers, progress) for by_model in stages if by_model)
+    return pd.DataFrame([row for stage in rows for row in stage])
 
 
-def _ask_models(by_model, answers, workers, progress):
+def _ask_models(by_model, answers, progress):
+    """Ask the embedded models side by side, a process each; others in turn: they share no GPU."""
     embedded = all(model.startswith("pocket-") for model in by_model)
-    workers = min(workers or (os.cpu_count() if embedded else 1) or 1, len(by_model))
-    if workers <= 1:
-        # in a thread, because a notebook's own thread has an event loop running
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(_ask_in_turn, by_model.values(), answers, progress).result()
-    AnswerLog(answers).close()
-    # spawned, not forked: a forked torch can hang on its threads
-    how = {"mp_context": get_context("spawn"), "initializer": begin, "initargs": (1,)}
-    with ProcessPoolExecutor(workers, **how) as pool:
-        parts = [pool.submit(_ask_in_turn, [jobs], answers, False) for jobs in by_model.values()]
-        look = {"total": len(parts), "desc": "asking", "unit": "model", "disable": not progress}
-        for part in tqdm(as_completed(parts), **look):
-            if not part.cancelled() and part.exception():
-                pool.shutdown(wait=False, cancel_futures=True)
-    return [row for part in parts for row in part.result()]
+    n = min(len(by_model), os.cpu_count() or 1) if embedded else 1
+    pool = ThreadPoolExecutor(1)  # a notebook's own thread has an event loop running
+    if n > 1:
+        # spawned, not forked: a forked torch can hang on its threads
+        pool = ProcessPoolExecutor(n, get_context("spawn"), initializer=_begin_process)
+    with pool:
+        bars = progress and n == 1
+        parts = pool.map(_ask_model, by_model.values(), repeat(answers), repeat(bars))
+        told = tqdm(parts, "asking", len(by_model), unit="model", disable=not progress)
+        return [row for part in told for row in part]
 
 
-def _ask_in_turn(parts, answers, progress):
-    return [row for jobs in parts for row in _ask_model(jobs, answers, progress)]
+def _begin_process():
+    """Make a process ready: one thread, and an end with the one that started it or on Ctrl-C."""
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # at once, without a traceback
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(1)
+
+
+def _end_with_parent():
+    parent_process().join()
+    os._exit(1)
 
 
 def _ask_model(jobs, answers, progress):
     """Ask one model all that its jobs want; return a row of the table for each."""
     rows, backends = [], {}
     with AnswerLog(answers) as log:
-        for job, told in jobs:
-            started, done = time.perf_counter(), Summary()
+        for job in jobs:
             items = load_items(job.dataset, split=job.split, n=job.n, seed=job.seed)
-            plain = [name for name in job.strategies if name != "decision"]
-            if plain:
-                name = job.options.get("expert", job.model)
-                if name not in backends:
-                    backends[name] = _reach(job, name)
-                settings = {key: job.options[key] for key in _ASKING if key in job.options}
-                if "expert" in job.options:
-                    graded = to_graded(
-                        log.read(model=job.model, dataset=job.dataset, strategy=told)
-                    )
-                    judged = cases(graded, ordered_items(items), told)
-                    settings |= {"model": job.model, "judged": judged}
-                settings |= {"log": log, "seed": job.seed, "progress": progress}
-                done = ask(backends[name], items, plain, **settings)
-            if "decision" in job.strategies:
-                levels = job.options.get("levels", ())
-                written, already = ask_scores(job.model, items, levels, log=log)
-                done.rows, done.done_before = done.rows + written, done.done_before + already
-                if not written + already:
-                    done.not_applicable["decision", "no answer is a level"] = len(items)
-            rows.append(_told(job, len(items), done, time.perf_counter() - started))
+            if job.strategies == ("decision",):
+                done = ask_scores(job.model, items, job.options.get("levels", ()), log=log)
+            else:
+                done = _ask_job(job, items, backends, log=log, progress=progress)
+            told = {"model": job.model, "dataset": job.dataset, "split": job.split or "all"}
+            told |= {"items": len(items), "strategies": len(job.strategies) - len(done.skipped)}
+            told |= {"answers": done.rows, "already": done.done_before, "failed": len(done.failed)}
+            rows.append(told | {"skipped": [*done.skipped.items(), *done.not_applicable]})
             for item, reason in list(done.failed.items())[:5]:
                 print(f"medcal: {job.model}: {item}: {reason}", file=sys.stderr)
     return rows
 
 
-def _told(job, n_items, done, seconds):
-    return {
-        "model": job.model,
-        "dataset": job.dataset,
-        "split": job.split or "all",
-        "items": n_items,
-        "strategies": len(job.strategies) - len(done.skipped),
-        "answers": done.rows,
-        "already": done.done_before,
-        "skipped": [*done.skipped.items(), *done.not_applicable],
-        "failed": len(done.failed),
-        "seconds": seconds,
-    }
+def _ask_job(job, items, backends, *, log, progress):
+    """Ask a model about items, or an expert about what the model answered."""
+    name = job.options.get("expert", job.model)
+    if name not in backends:
+        backends[name] = _reach(job, name)
+    settings = {key: job.options[key] for key in _ASKING if key in job.options}
+    if "expert" in job.options:
+        of = job.options["of"]
+        graded = to_graded(log.read(model=job.model, dataset=job.dataset, strategy=of))
+        settings |= {"model": job.model, "judged": cases(graded, ordered_items(items), of)}
+    settings |= {"seed": job.seed, "progress": progress}
+    return ask(backends[name], items, job.strategies, log=log, **settings)
 
 
 def _reach(job, name):

@@ -21,7 +21,6 @@ Table = Annotated[
     Path, typer.Argument(metavar="ANSWERS", help="A log, or a table with our column names.")
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace a file that is there.")]
-Seed = Annotated[int, typer.Option(min=0, help="Of what is drawn at random.")]
 
 
 def say(text: str, *, err: bool = False) -> None:

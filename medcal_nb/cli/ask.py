@@ -21,10 +21,8 @@ def ask(
     samples: int = typer.Option(10, min=1, max=1000, help="Sampled replies per item."),
     temperature: float = typer.Option(1.0, min=0.01, help="Of the sampled replies."),
     batch_size: int = typer.Option(64, min=1, help="Items asked together, one transaction each."),
-    seed: int = typer.Option(0, help="Of the sampled replies."),
     device: str = typer.Option(None, help="cpu, cuda …; a GPU where there is one."),
     shard: str = typer.Option("1/1", help="Part i/n of the items, images kept together."),
-    workers: int = typer.Option(1, min=1, help="Processes side by side, on a CPU of many cores."),
     letters: bool = typer.Option(False, help="Read option probabilities from option letters."),
     max_new_tokens: int = typer.Option(None, min=1, help="Lower the limit of every reply."),
     revision: str = typer.Option(None, help="Commit or tag of a hub checkpoint."),
@@ -34,8 +32,7 @@ def ask(
     export: Path = typer.Option(None, metavar="FOLDER", help="Write requests for batch servers."),
     image_files: bool = typer.Option(False, help="With --export: images as files, not as bytes."),
     collect: Path = typer.Option(None, metavar="FOLDER", help="Read a batch's results into --to."),
-    dry_run: bool = typer.Option(False, help="Print prompts and costs, ask nothing."),
-    quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress bar."),
+    dry_run: bool = typer.Option(False, help="Print prompts and number of calls, ask nothing."),
 ) -> None:
     """Put items to a model under interrogation strategies; a rerun asks what is missing.
 
@@ -53,6 +50,7 @@ def _ask(given):
     from medcal_nb.ask.backends.batch import export_batch
     from medcal_nb.ask.models import resolve_model
     from medcal_nb.ask.run import ask as ask_items
+    from medcal_nb.ask.run import dry_run
     from medcal_nb.ask.strategies import Plan, choose_strategies
     from medcal_nb.items import load_items
 
@@ -67,7 +65,7 @@ def _ask(given):
         _collect(given.collect, given.to)
     if given.model is None or given.dataset is None:
         raise MedcalError("--model and --dataset are needed: what to ask, and about what")
-    how = chosen("samples", "temperature", "seed", "max_new_tokens") | {"lettered": given.letters}
+    how = chosen("samples", "temperature", "max_new_tokens") | {"lettered": given.letters}
     if given.export:
         how |= chosen("dataset", "split", "n") | {"files": given.image_files}
         say("\n".join(map(str, export_batch(given.export, given.model, strategies, **how))))
@@ -76,9 +74,10 @@ def _ask(given):
     reach = chosen("device", "revision", "served_as", "concurrency", "timeout")
     backend = resolve_model(given.model, **reach)
     if given.dry_run:
-        _print_dry_run(backend, items, strategies, Plan(dataset=given.dataset, **how))
+        for text in dry_run(backend, items, strategies, Plan(dataset=given.dataset, **how)):
+            say(text)
         return
-    how |= chosen("batch_size", "workers") | {"shard": part, "progress": not given.quiet}
+    how |= {"batch_size": given.batch_size, "shard": part, "progress": True}
     with AnswerLog(given.to) as log:
         summary = ask_items(backend, items, strategies, log=log, **how)
     _close(summary)
@@ -109,22 +108,6 @@ def _collect(folder, to):
     for path in waiting:
         say(str(path))
     _close(summary)
-
-
-def _print_dry_run(backend, items, strategies, plan):
-    from medcal_nb.ask.dry import dry_run
-
-    shown, counts, skipped = dry_run(backend, items, strategies, plan=plan)
-    for call in shown:
-        tokens = "" if call.tokens is None else f", {call.tokens} prompt tokens"
-        say(f"── {call.strategy}: {call.what}{tokens}\n{call.text}\n")
-    for name, reason in skipped.items():
-        say(f"skipped {name}: {reason}")
-    say(
-        f"{counts['items']} items: {counts['calls']} calls, {counts['distinct_calls']} after equal "
-        f"ones are merged; about {counts['prompt_tokens']} prompt tokens and at most "
-        f"{counts['new_tokens_at_most']} new ones, before sharing"
-    )
 
 
 @app.command()

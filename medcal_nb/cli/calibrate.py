@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from medcal_nb.cli._app import Seed, Table, app, note, say
+from medcal_nb.cli._app import Table, app, note, say
 from medcal_nb.errors import MedcalError
 
 _BY = ["model", "strategy"]  # a map for each of them
@@ -23,7 +23,6 @@ def calibrate(
     map: Path = typer.Option(None, "--map", help="Write the fitted maps here, as JSON."),
     use: Path = typer.Option(None, help="Use maps written by --map instead of fitting."),
     cross: int = typer.Option(0, min=0, help="Learn on the --apply rows, in N folds by image."),
-    seed: Seed = 0,
 ) -> None:
     """Correct the confidence of answers, a map for each model and strategy fitted on others.
 
@@ -49,7 +48,7 @@ def calibrate(
     target = _pick(table, apply, "--apply", answers)
     source = _pick(table, fit, "--fit", answers) if fit else None
     corrected, maps, groups, notes = _corrected(
-        source, target, answers, method=method, by=_BY, use=use, cross=cross, seed=seed
+        source, target, answers, method=method, by=_BY, use=use, cross=cross
     )
     if map is not None:
         with new_file(map) as part:
@@ -70,7 +69,7 @@ def _tell(corrected, maps, notes, to):
         say(f"  {' '.join(key)}: {fitted.name}{text}, {fitted.n_fit:,} labels")
 
 
-def _corrected(source, target, path, *, method, by, use, cross, seed):
+def _corrected(source, target, path, *, method, by, use, cross):
     """The corrected rows, their maps, the columns these are for, and remarks."""
     import numpy as np
 
@@ -87,7 +86,7 @@ def _corrected(source, target, path, *, method, by, use, cross, seed):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", RecalibrationWarning)
             if cross:
-                how = {"n_folds": cross, "rng": np.random.default_rng(seed)}
+                how = {"n_folds": cross, "rng": np.random.default_rng(0)}
                 rows = cross_apply(target, method=method, by=by, **how)
             else:
                 fitted = None if use else (fit_maps(source, method=method, by=by), by)

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import itertools
 import math
-import warnings
 
 import numpy as np
 import pandas as pd
 
 from medcal_nb.ask.graded import meaning
 from medcal_nb.ask.grading import is_correct
-from medcal_nb.measure import MeasureWarning, clustered_interval, selective_threshold
+from medcal_nb.measure import clustered_interval, selective_threshold
 from medcal_nb.reader.cases import Casebook
 from medcal_nb.reader.decisions import Decision
 
@@ -107,10 +106,9 @@ def certified_threshold(book: Casebook, limit: float) -> dict:
     told = {"limit": limit, "n": len(on), "threshold": math.inf}
     if len(on):
         # that nothing is certified is told by the threshold
-        with warnings.catch_warnings(action="ignore", category=MeasureWarning):
-            chosen = selective_threshold(
-                on["confidence"], on["correct"], target=limit, delta=0.1, groups=on["image_id"]
-            )
+        chosen = selective_threshold(
+            on["confidence"], on["correct"], target=limit, delta=0.1, groups=on["image_id"]
+        )
         told["threshold"] = float(chosen.threshold)
     return told
 

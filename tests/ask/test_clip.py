@@ -1,17 +1,15 @@
 """CLIP zero-shot through open_clip: similarities, both scales, end to end from a folder."""
 
 import json
-import math
 import shutil
 
 import pytest
 from safetensors.torch import load_file, save_file
 
 from medcal_nb.answers import AnswerLog
-from medcal_nb.ask.calls import Failure, Generate, Picture, Prompt, Similarity
-from medcal_nb.ask.dry import dry_run
+from medcal_nb.ask.calls import Failure, Picture, Similarity
 from medcal_nb.ask.models import resolve_model
-from medcal_nb.ask.run import ask
+from medcal_nb.ask.run import ask, dry_run
 from medcal_nb.ask.strategies import Plan
 from medcal_nb.errors import MedcalError
 from tests.ask.tiny import noise_picture, tiny_items
@@ -56,34 +54,41 @@ def run(clip, calls):
         return session.run(calls)
 
 
-def test_similarities_equal_open_clip(clip):
+def test_shares_equal_those_of_open_clip(clip):
     picture, texts = noise_picture(1, size=(40, 32)), ("a red mass", "nothing at all")
     (ours,) = run(clip, [Similarity(picture, texts)])
     with torch.inference_mode():
         image, words, scale = clip.model(
             clip.preprocess(picture.open())[None], clip.tokenizer(list(texts))
         )
-    expected = (image @ words.T)[0].tolist()
-    assert list(ours.cosines) == pytest.approx(expected, abs=1e-6)
-    assert ours.logit_scale == pytest.approx(float(scale), rel=1e-5)
-    assert ours.logit_scale == pytest.approx(1 / 0.07, rel=1e-4)
+    assert float(scale) == pytest.approx(1 / 0.07, rel=1e-4)
+    expected = torch.softmax(scale * image @ words.T, dim=-1)[0].tolist()
+    assert list(ours.probabilities) == list(texts)
+    assert list(ours.probabilities.values()) == pytest.approx(expected, abs=1e-6)
 
 
-def test_images_and_sentences_are_encoded_once(clip):
+def test_images_and_sentences_are_encoded_once(clip, monkeypatch):
     picture = noise_picture(2)
-    with clip.session() as session:
-        alone = session.run([Similarity(picture, ("yes",))])[0].cosines[0]
-        pair = session.run([Similarity(picture, ("no", "yes"))])[0].cosines
-        assert len(session.images) == 1
-        assert set(session.texts) == {"yes", "no"}
-    assert pair[1] == alone
+    encoded = {"encode_image": [], "encode_text": []}
+    for name, shapes in encoded.items():
+
+        def counted(inputs, encode=getattr(clip.model, name), shapes=shapes, **how):
+            shapes.append(len(inputs))
+            return encode(inputs, **how)
+
+        monkeypatch.setattr(clip.model, name, counted)
+    calls = [Similarity(picture, ("no", "yes")), Similarity(picture, ("yes",))]
+    pair, alone = run(clip, calls)
+    assert encoded == {"encode_image": [1], "encode_text": [2]}
+    assert pair.probabilities.keys() == {"no", "yes"}
+    assert alone.probabilities == {"yes": 1.0}
 
 
 def test_a_damaged_image_fails_alone(clip):
     calls = [Similarity(Picture("x", b"no image"), ("a",)), Similarity(noise_picture(1), ("a",))]
     bad, good = run(clip, calls)
     assert isinstance(bad, Failure)
-    assert -1 <= good.cosines[0] <= 1
+    assert good.probabilities == {"a": 1.0}
 
 
 def test_zero_shot_end_to_end(clip, tmp_path):
@@ -96,23 +101,15 @@ def test_zero_shot_end_to_end(clip, tmp_path):
     closed = answers[answers.question_type == "closed"].iloc[0]
     texts = ("Is there a mass? yes", "Is there a mass? no")
     (found,) = run(clip, [Similarity(Picture("x", items["image"][0]), texts)])
-    logit = (found.cosines[0] - found.cosines[1]) / 0.07
-    assert closed.option_probabilities["yes"] == pytest.approx(1 / (1 + math.exp(-logit)), abs=1e-4)
-    shown, counts, _ = dry_run(clip, items, "clip_zero_shot", plan=Plan())
-    assert shown[0].text == "Is there a mass? yes\nIs there a mass? no"
-    assert counts["calls"] == 4
-
-
-def test_it_writes_nothing(clip):
-    prompt = Prompt(noise_picture(1), ("x",))
-    with pytest.raises(TypeError, match="cannot answer a Generate call"):
-        run(clip, [Generate(prompt, 3)])
-    with pytest.raises(MedcalError, match="writes nothing"):
-        clip.show(prompt)
+    yes = found.probabilities[texts[0]]
+    assert closed.option_probabilities["yes"] == pytest.approx(yes, abs=1e-4)
+    shown, counted = dry_run(clip, items, "all", Plan())
+    assert shown == "\n".join(("── clip_zero_shot", *texts, ""))
+    assert counted.startswith("6 items: 4 calls")
 
 
 def test_unknown_names_say_what_to_write(tmp_path):
-    with pytest.raises(MedcalError, match="write clip:ARCHITECTURE@PRETRAINED"):
+    with pytest.raises(MedcalError, match="Write clip:ARCHITECTURE@PRETRAINED"):
         resolve_model("clip:ViT-none")
     with pytest.raises(MedcalError, match="open_clip cannot load it"):
         resolve_model(f"clip:local-dir:{tmp_path}")

@@ -109,8 +109,8 @@ def untrained(tmp_path_factory):
 
 def test_scores_come_from_the_decision_pipeline_once(untrained, log):
     folder, items = untrained
-    assert ask_scores(str(folder), items, LEVELS, log=log) == (8, 0)
-    assert ask_scores(str(folder), items, LEVELS, log=log) == (0, 8)
+    first, again = (ask_scores(str(folder), items, LEVELS, log=log) for _ in range(2))
+    assert (first.rows, first.done_before) == (again.done_before, again.rows) == (8, 0)
     out = log.read()
     assert (out["question_type"] == "score").all()
     for row in out.itertuples():
@@ -136,6 +136,8 @@ def test_a_temperature_written_beside_the_model_changes_what_it_calls(untrained,
 
 
 def test_items_without_a_level_are_not_asked(untrained, log):
-    assert ask_scores("any", untrained[1], ("huge", "tiny"), log=log) == (0, 0)
+    done = ask_scores("any", untrained[1], ("huge", "tiny"), log=log)
+    assert (done.rows, done.done_before) == (0, 0)
+    assert done.not_applicable == {("decision", "no answer is a level"): 9}
     several = untrained[1].assign(gold=[["huge", "big"]] * 9)  # several answers count as right
-    assert ask_scores("any", several, ("huge", "tiny"), log=log) == (0, 0)
+    assert ask_scores("any", several, ("huge", "tiny"), log=log).not_applicable

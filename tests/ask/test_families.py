@@ -70,7 +70,7 @@ def test_turns_put_into_a_template_equal_the_template_run_on_them(name):
     if "turns" in model.can:
         conversations += [("Which?", "", "Sure?"), ("Which?", "heart\n", "Sure? <image>")]
     for turns in conversations:
-        assert model._render(turns) == model._run_template(turns)
+        assert model.show(Prompt(None, turns)) == model._run_template(turns)
 
 
 @pytest.mark.parametrize("name", sorted(SHAREABLE & set(FAMILIES)))

@@ -14,7 +14,6 @@ from medcal_nb.ask.calls import (
     LabelProbabilities,
     Labels,
     Reply,
-    Similarities,
 )
 from medcal_nb.ask.run import run_programs
 from medcal_nb.ask.strategies import (
@@ -87,7 +86,7 @@ def test_rows_and_calls_are_as_declared(name):
             return Reply("Answer: yes\nConfidence: 80%", -1.0, 5, 3)
         if isinstance(call, Labels):
             return LabelProbabilities(dict.fromkeys(call.labels, 1 / len(call.labels)))
-        return Similarities((0.1,) * len(call.texts), 10.0)
+        return LabelProbabilities(dict.fromkeys(call.texts, 1 / len(call.texts)))
 
     rows, rounds = run(name, CLOSED, script)
     assert [row["sample"] for row in rows] == list(range(STRATEGIES[name].rows(PLAN)))
@@ -269,13 +268,13 @@ def test_blank_image_asks_with_and_without_the_image():
     assert [row["confidence"] for row in rows] == [0.9, 0.6]
 
 
-def test_clip_softmax_at_the_own_scale():
+def test_clip_compares_the_image_with_a_sentence_an_option():
     def script(call):
         assert call.texts == ("Is there a mass? yes", "Is there a mass? no")
-        return Similarities((0.30, 0.20), 50.0)
+        return LabelProbabilities(dict(zip(call.texts, (0.7, 0.3), strict=True)))
 
     (row,), _ = run("clip_zero_shot", CLOSED, script)
-    assert row["confidence"] == pytest.approx(1 / (1 + math.exp(-5)))
+    assert (row["confidence"], row["option_probabilities"]) == (0.7, {"yes": 0.7, "no": 0.3})
     assert row["answer"] == "yes"
     assert row["prompt_tokens"] is None
 
@@ -372,7 +371,7 @@ def test_choosing():
     assert len(choose_strategies("all")) == len(STRATEGIES)
     with pytest.raises(MedcalError, match="unknown strategy 'verbalised': choose from verbalized"):
         choose_strategies("verbalised")
-    with pytest.raises(MedcalError, match="no strategy named"):
+    with pytest.raises(MedcalError, match="unknown strategy ''"):
         choose_strategies("")
     names = "image_ablation,blank_image,verbalized_blank,expert_told"
     assert [s.name for s in choose_strategies(names)] == [
@@ -387,7 +386,7 @@ def test_a_blanked_strategy_asks_the_same_with_a_blank_image(name):
             return LabelProbabilities(dict.fromkeys(call.labels, 1 / len(call.labels)), 1.0, 5)
         if isinstance(call, Generate):
             return Reply("yes 80%", -0.5, 10, 2, 0.25)
-        return Similarities(tuple(0.1 * k for k in range(len(call.texts))), 20.0)
+        return LabelProbabilities({text: k + 0.1 for k, text in enumerate(call.texts)})
 
     def asked(strategy):
         rounds = []

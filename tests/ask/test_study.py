@@ -1,7 +1,12 @@
 """The asking stage of a profile: what is begun anew, and what never is."""
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from types import SimpleNamespace
 
 import pandas as pd
@@ -44,7 +49,7 @@ def profile(tmp_path):
 
 def test_one_log_holds_all_that_the_study_asks(profile, tmp_path):
     log = tmp_path / "answers.sqlite"
-    told = study.ask_profile(profile, log, workers=1, progress=False)
+    told = study.ask_profile(profile, log, progress=False)
     assert told["answers"].tolist() == [4 * 3, told["answers"][1], 4 * 2]
     with AnswerLog(log, read_only=True) as answers:
         first = answers.read()
@@ -54,7 +59,7 @@ def test_one_log_holds_all_that_the_study_asks(profile, tmp_path):
     assert set(first["model"]) == {"pocket-general"}
     assert first.loc[first["strategy"] == "expert", "expert"].eq("pocket-expert").all()
     assert set(ranked(first)["strategy"]) == {"verbalized", "p_true"}
-    again = study.ask_profile(profile, log, workers=1, progress=False)
+    again = study.ask_profile(profile, log, progress=False)
     assert again["answers"].sum() == 0
     with AnswerLog(log, read_only=True) as answers:
         pd.testing.assert_frame_equal(answers.read(), first)
@@ -67,7 +72,7 @@ def test_a_log_that_the_study_did_not_make_is_never_touched(profile, tmp_path):
         answers.append([{**row, "answer": "yes", "confidence": 0.8}])
     before = log.read_bytes()
     with pytest.raises(MedcalError, match=r"did not ask for.*--profile imported"):
-        study.ask_profile(profile, log, workers=1, progress=False)
+        study.ask_profile(profile, log, progress=False)
     assert log.read_bytes() == before
     assert [path.name for path in tmp_path.glob("mine*")] == ["mine.sqlite"]
 
@@ -106,12 +111,64 @@ def test_embedded_answers_are_asked_anew_where_the_words_they_are_read_by_change
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_model_that_cannot_be_reached_ends_the_asking(tmp_path, workers):
+@pytest.mark.parametrize("models", [["nowhere/x/y"], ["pocket-none", "pocket-general"]])
+def test_a_model_that_cannot_be_reached_ends_the_asking(tmp_path, models):
     path, log = tmp_path / "two.toml", tmp_path / "answers.sqlite"
     told = TINY.split("[[ask]]")[1].replace("DATASET", "pocketvqa-general")
-    path.write_text(
-        "[[ask]]" + told.replace('["pocket-general"]', '["nowhere/x/y", "nowhere/x/z"]')
+    path.write_text("[[ask]]" + told.replace('["pocket-general"]', json.dumps(models)))
+    with pytest.raises(MedcalError, match=models[0]):
+        study.ask_profile(load_profile(path), log, progress=False)
+
+
+def process_after(seconds):
+    time.sleep(seconds)
+    return os.getpid()
+
+
+SCRIPT = """
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from medcal_nb.ask.study import _begin_process
+from tests.ask.test_study import process_after
+
+if __name__ == "__main__":
+    with ProcessPoolExecutor(2, get_context("spawn"), initializer=_begin_process) as pool:
+        for process in pool.map(process_after, [1.0] * 600):
+            print(process, flush=True)
+"""
+
+
+def is_running(process):
+    try:
+        with open(f"/proc/{process}/stat", encoding="utf-8") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="reads /proc")
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_processes_that_ask_end_with_the_run(tmp_path, root, how):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    run = subprocess.Popen(
+        [sys.executable, str(script)],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
-    with pytest.raises(MedcalError, match="nowhere/x/y: no checkpoint there"):
-        study.ask_profile(load_profile(path), log, workers=workers, progress=False)
+    seen = set()
+    while len(seen) < 2:
+        line = run.stdout.readline()
+        assert line, "the script ended early"
+        seen.add(int(line))
+    # a kill reaches one process, Ctrl-C at a terminal all of them
+    (os.killpg if how == signal.SIGINT else os.kill)(run.pid, how)
+    assert run.wait(timeout=60) != 0
+    until = time.monotonic() + 60
+    while any(map(is_running, seen)) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not any(map(is_running, seen))

@@ -1,7 +1,7 @@
 """How much faster it is to ask many strategies at once than to call ``generate`` for each.
 
     python -m tests.bench.bench_ask [--model pocket-general] [--dataset pocketvqa-medical]
-                                    [--items 64] [--repeat 5] [--threads 1,2] [--processes 2]
+                                    [--items 64] [--repeat 5] [--threads 1,2]
                                     [--out build/bench]
 
 The same calls (same prompts, same limits) are answered in three ways, on the same model:
@@ -13,9 +13,7 @@ The same calls (same prompts, same limits) are answered in three ways, on the sa
 - *single*: the same, one item at a time.
 
 Each way runs with each number of threads, and each is given its best when ways are compared: tiny
-models gain from a second thread in large batches only. Then each runs in several processes of one
-thread, as ``medcal ask --workers`` does, the items shared out between them; a process that has
-its model is given its part, and the rows that it returns are waited for.
+models gain from a second thread in large batches only.
 
 Seconds are medians over repeats, the three in turn, of the clock and of the processor (on a busy
 machine the latter say more); ours runs once before, unmeasured, and one call at a time is measured
@@ -48,7 +46,6 @@ from medcal_nb.ask.calls import Generate, LabelProbabilities, Labels, Reply
 from medcal_nb.ask.models import resolve_model
 from medcal_nb.ask.run import ordered_items, run_programs
 from medcal_nb.ask.strategies import STRATEGIES, Plan
-from medcal_nb.ask.workers import Workers
 from medcal_nb.items import load_items
 
 
@@ -85,7 +82,7 @@ class Plain:
     def _inputs(self, prompts):
         backend = self.backend
         texts = [backend.show(prompt) for prompt in prompts]
-        inputs, _ = backend._process(texts, [prompt.picture.open() for prompt in prompts])
+        inputs = backend.process(texts, [prompt.picture.open() for prompt in prompts])
         self.positions += inputs["input_ids"].numel()
         return texts, inputs.to(backend.device)
 
@@ -132,10 +129,9 @@ class Plain:
         texts, inputs = self._inputs([call.prompt for call in calls])
         rows, forced = [], []
         for i, (call, text) in enumerate(zip(calls, texts, strict=True)):
-            for ways in backend_rows(backend, i, text, call.labels):
-                for row in ways:
-                    rows.append(i)
-                    forced.append(row.forced)
+            for row in backend_rows(backend, i, text, call.labels):
+                rows.append(i)
+                forced.append(row.forced)
         width = max(map(len, forced))
         ids = torch.full((len(rows), width), backend.pad, device=backend.device)
         mask = torch.zeros_like(ids)
@@ -155,8 +151,10 @@ class Plain:
         )
         self.positions += batch["input_ids"].numel() - inputs["input_ids"].numel()
         for i, (call, text) in enumerate(zip(calls, texts, strict=True)):
-            ways = backend_rows(backend, i, text, call.labels)
-            totals = [np.logaddexp.reduce([next(scores) for _ in way]) for way in ways]
+            found_for = dict.fromkeys(call.labels, -np.inf)
+            for row in backend_rows(backend, i, text, call.labels):
+                found_for[row.label] = np.logaddexp(found_for[row.label], next(scores))
+            totals = list(found_for.values())
             mass = np.logaddexp.reduce(totals)
             shares = [math.exp(total - mass) for total in totals]
             found[call] = LabelProbabilities(dict(zip(call.labels, shares, strict=True)))
@@ -232,56 +230,6 @@ def ask_plain(backend, strategies, items, plan, size):
     return table, log, peer.positions
 
 
-def ask_share(backend, names, items, plan, size):
-    """A share of the items in one of the ways, as a process does it: rows and what they cost."""
-    strategies, used = [STRATEGIES[name] for name in names], time.process_time()
-    if size is None:
-        before = backend.positions
-        table, _ = ask_ours(backend, strategies, items, plan)
-        positions = backend.positions - before
-    else:
-        table, _, positions = ask_plain(backend, strategies, items, plan, size)
-    return table, positions, time.process_time() - used, os.getpid()
-
-
-def measure_processes(pool, strategies, items, plan, *, ways, repeat=1):
-    """Ask in several ways by several processes; return a table of what each took, and rows.
-
-    `ways` as in :func:`measure`, of which it says whether all items of a share are asked at a
-    time (None: ours, 1: single, else batched). The rows are those of ours.
-    """
-    names = [strategy.name for strategy in strategies]
-    images = dict.fromkeys(item.image_id for item in items)
-    parts = [set(part) for part in np.array_split(list(images), pool.n)]
-    shares = [[item for item in items if item.image_id in part] for part in parts]
-    ready = set()
-    while len(ready) < pool.n:
-        calls = [(names, share, plan, None) for share in shares]
-        ready |= {done[-1] for _, done in pool.each(ask_share, calls)}
-    rows, table = [], {}
-    for way, size in ways.items():
-        times = []
-        for _ in range(1 if size == 1 else repeat):
-            each = [size if size in (None, 1) else len(share) for share in shares]
-            calls = [(names, *call) for call in zip(shares, [plan] * pool.n, each, strict=True)]
-            started = time.perf_counter()
-            done = [answered for _, answered in pool.each(ask_share, calls)]
-            cpu = sum(used for *_, used, _ in done)
-            times.append((time.perf_counter() - started, cpu))
-        if size is None:
-            table = {key: rows for part, *_ in done for key, rows in part.items()}
-        rows.append(
-            {
-                "way": f"{way}, {pool.n} processes",
-                "threads": pool.n,
-                "seconds": statistics.median(seconds for seconds, _ in times),
-                "cpu_seconds": statistics.median(cpu for _, cpu in times),
-                "positions": sum(positions for _, positions, *_ in done),
-            }
-        )
-    return pd.DataFrame(rows), table
-
-
 def measure_vllm(name, strategies, items, plan, ours, warm_up):
     """Ask a vLLM server on the same cores; return a row of the table, or None without one."""
     import psutil
@@ -314,15 +262,6 @@ def measure_vllm(name, strategies, items, plan, ours, warm_up):
         "greedy_equal": f"{equal}/{greedy}",
         "labels_close": f"{close}/{labels}",
     }
-
-
-def equal_answers(ours, theirs):
-    """Share of items and strategies under which two ways read the same answers, and number."""
-    same = sum(
-        [row["answer"] for row in rows] == [row["answer"] for row in theirs[key]]
-        for key, rows in ours.items()
-    )
-    return f"{same}/{len(ours)}"
 
 
 def agreement(ours, theirs):
@@ -459,12 +398,9 @@ def main(arguments=None):
     parser.add_argument("--max-new-tokens", type=int, default=None)
     parser.add_argument("--device", default=None)
     parser.add_argument("--threads", default="1,2", help="numbers of torch's threads to try")
-    parser.add_argument("--processes", type=int, default=2, help="1: leave this part out")
     parser.add_argument("--skip-single", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("build/bench"))
     options = parser.parse_args(arguments)
-
-    import torch
 
     backend = resolve_model(options.model, device=options.device)
     assert isinstance(backend, LocalModel)
@@ -487,15 +423,6 @@ def main(arguments=None):
     lines = compare(frame)
     floors = floor_seconds(backend, strategies, items, plan, threads)
     lines += compare_to_floor(frame, floors)
-    if options.processes > 1:
-        torch.set_num_threads(options.processes)
-        with Workers(backend, options.processes) as pool:
-            more, again = measure_processes(
-                pool, strategies, items, plan, ways=ways, repeat=options.repeat
-            )
-        frame = pd.concat([frame, with_ratios(more, frame)], ignore_index=True)
-        lines += compare(frame, ours=f"ours, {options.processes} processes")
-        lines.append(f"answers equal in one process and several: {equal_answers(table, again)}")
     machine = (
         f"{platform.machine()}, {os.cpu_count()} cores, {backend.device}, "
         f"load {os.getloadavg()[0]:.1f}"

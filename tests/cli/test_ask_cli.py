@@ -61,7 +61,7 @@ def server():
 
 
 def ask(url, to):
-    words = ["ask", "--model", url, "--dataset", POCKET, "--n", "6", "--quiet"]
+    words = ["ask", "--model", url, "--dataset", POCKET, "--n", "6"]
     command = [sys.executable, "-m", "medcal_nb.cli", *words, "--strategies", "verbalized"]
     return subprocess.run([*command, "--to", str(to)], capture_output=True, text=True, timeout=900)
 

@@ -30,7 +30,7 @@ TABLES = {
 LOGS = {
     "import": ["import", "{table}", "--dataset", "new", "--to", "{to}"],
     "merge": ["merge", "{log}", "--to", "{to}"],
-    "ask": ["ask", "--model", "pocket-general", "--dataset", POCKET, "--n", "1", "--quiet",
+    "ask": ["ask", "--model", "pocket-general", "--dataset", POCKET, "--n", "1",
             "--to", "{to}"],
     "fetch": ["fetch", "vlm-uncertainty-bench", "--from", "{bench}", "--log", "{to}"],
 }  # fmt: skip

@@ -14,7 +14,7 @@ def test_parts_merged_are_the_whole_and_merging_is_safe_to_repeat(tmp_path):
     for half in tiny_checkpoint():
         half.save_pretrained(folder)
     ask = ["ask", "--model", folder, "--dataset", "pocketvqa-medical", "--n", 12, "--samples", 2]
-    ask += ["--strategies", "verbalized,sequence_probability,self_consistency", "--quiet"]
+    ask += ["--strategies", "verbalized,sequence_probability,self_consistency"]
     ask += ["--max-new-tokens", 4]
     medcal(*ask, "--to", tmp_path / "whole.sqlite")
     parts = [tmp_path / f"part-{i}.sqlite" for i in (1, 2, 3)]

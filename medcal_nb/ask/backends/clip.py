@@ -3,13 +3,13 @@
 import json
 import math
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from medcal_nb.ask.calls import SIMILARITY, Failure, Similarities, Similarity
+from medcal_nb.ask.calls import SIMILARITY, Failure, LabelProbabilities
 from medcal_nb.errors import MedcalError
 
-CONFIG = "open_clip_config.json"
+_AT_ONCE = 64
 _ONLY = "a CLIP model writes nothing, it compares images with sentences"
 
 
@@ -32,76 +32,52 @@ class ClipModel:
         import torch
 
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.model = model.to(self.device).eval()
-        self.preprocess = preprocess
-        self.tokenizer = tokenizer
-        self.name = name
+        self.model, self.preprocess = model.to(self.device).eval(), preprocess
+        self.tokenizer, self.name = tokenizer, name
         self.cannot = dict.fromkeys(("generate", "labels", "logprobs", "sample", "turns"), _ONLY)
 
-    @contextmanager
     def session(self):
-        """Open a batch: an image or a sentence that stands in several calls is encoded once."""
-        yield _ClipSession(self)
-
-    def show(self, prompt):
-        """A CLIP model is given no prompt; sentences are shown by the dry run itself."""
-        raise MedcalError(f"{self.name}: {_ONLY}")
-
-    def count_tokens(self, prompt):
-        """Unknown: sentences have a fixed length."""
-        return None
-
-
-class _ClipSession:
-    """Vectors of the images and sentences seen so far."""
-
-    def __init__(self, backend):
-        self.backend, self.images, self.texts = backend, {}, {}
+        """Open a batch of items."""
+        return nullcontext(self)
 
     def run(self, calls):
-        """Answer `Similarity` calls, in order."""
+        """Answer `Similarity` calls, in order; what stands in several of them is encoded once."""
         import torch
 
-        started, model, pixels = time.perf_counter(), self.backend.model, {}
-        for call in calls:
-            if not isinstance(call, Similarity):
-                raise TypeError(f"a CLIP model cannot answer a {type(call).__name__} call")
-        for picture in {call.picture: None for call in calls if call.picture not in self.images}:
+        started, pixels, failed = time.perf_counter(), {}, {}
+        for picture in dict.fromkeys(call.picture for call in calls):
             try:
-                pixels[picture] = self.backend.preprocess(picture.open())
+                pixels[picture] = self.preprocess(picture.open())
             except MedcalError as error:
-                self.images[picture] = Failure(str(error))
-        texts = {text: None for call in calls for text in call.texts if text not in self.texts}
+                failed[picture] = Failure(str(error))
+        texts = {text: text for call in calls for text in call.texts}
         with torch.inference_mode():
-            for part in _parts(pixels):
-                inputs = torch.stack([pixels[picture] for picture in part])
-                self.images |= self._vectors(part, inputs, model.encode_image)
-            for part in _parts(texts):
-                inputs = self.backend.tokenizer(part)
-                self.texts |= self._vectors(part, inputs, model.encode_text)
-        scale = math.exp(float(model.logit_scale.detach()))
+            images = self._vectors(pixels, torch.stack, self.model.encode_image)
+            words = self._vectors(texts, self.tokenizer, self.model.encode_text)
+        scale = math.exp(float(self.model.logit_scale.detach()))
         seconds = (time.perf_counter() - started) / max(1, len(calls))
-        return [self._similarities(call, scale, seconds) for call in calls]
 
-    def _vectors(self, part, inputs, encode):
-        vectors = encode(inputs.to(self.backend.device), normalize=True).double().cpu()
-        return dict(zip(part, vectors, strict=True))
+        def shares(call):
+            logits = [scale * float(images[call.picture] @ words[text]) for text in call.texts]
+            weights = [math.exp(logit - max(logits)) for logit in logits]
+            total = math.fsum(weights)
+            named = zip(call.texts, weights, strict=True)
+            return LabelProbabilities({text: w / total for text, w in named}, seconds=seconds)
 
-    def _similarities(self, call, scale, seconds):
-        image = self.images[call.picture]
-        if isinstance(image, Failure):
-            return image
-        cosines = tuple(float(image @ self.texts[text]) for text in call.texts)
-        return Similarities(cosines, scale, seconds)
+        return [failed.get(call.picture) or shares(call) for call in calls]
 
-
-def _parts(names, size=64):
-    names = list(names)
-    return (names[low : low + size] for low in range(0, len(names), size))
+    def _vectors(self, named, batch, encode):
+        """Encode what has names, so many at a time."""
+        names, vectors = list(named), {}
+        for low in range(0, len(names), _AT_ONCE):
+            part = names[low : low + _AT_ONCE]
+            inputs = batch([named[name] for name in part]).to(self.device)
+            vectors |= zip(part, encode(inputs, normalize=True).double().cpu(), strict=True)
+        return vectors
 
 
 def find(name, *, device=None, **reach):
-    """Load ``pocket-clip``, ``clip:ARCHITECTURE[@PRETRAINED]``, ``clip:hf-hub:OWNER/MODEL`` or
+    """Load ``pocket-clip``, ``clip:ARCHITECTURE@PRETRAINED``, ``clip:hf-hub:OWNER/MODEL`` or
     ``clip:local-dir:FOLDER``; None where the name is no such model's.
 
     Raises
@@ -119,19 +95,23 @@ def find(name, *, device=None, **reach):
     if name == "pocket-clip":
         wanted = f"local-dir:{pocket_dir(name)}"
     if not wanted.startswith(("hf-hub:", "local-dir:")):
-        wanted, _, tag = wanted.partition("@")
-        tags = [tag] if tag else open_clip.list_pretrained_tags_by_model(wanted)
-        if not tags:
+        wanted, _, pretrained = wanted.partition("@")
+        if not pretrained:
             raise MedcalError(
-                f"{name}: open_clip has no pretrained weights of that architecture: write "
-                "clip:ARCHITECTURE@PRETRAINED, clip:hf-hub:OWNER/MODEL or clip:local-dir:FOLDER"
+                f"{name}: which weights are meant? Write clip:ARCHITECTURE@PRETRAINED, "
+                "clip:hf-hub:OWNER/MODEL or clip:local-dir:FOLDER"
             )
-        pretrained = tags[0]
     try:
-        _refuse_code(wanted)
+        config = open_clip.get_model_config(wanted)
+        if config is None or "trust_remote_code" in json.dumps(config):
+            raise MedcalError(
+                f"{name}: open_clip knows no such architecture, or its configuration asks for code "
+                "of its own (trust_remote_code), which is never run here"
+            )
         with _safely(name):
             tokenizer = open_clip.get_tokenizer(wanted)
             pair = open_clip.create_model_from_pretrained(wanted, pretrained=pretrained)
+        return ClipModel(*pair, tokenizer, name=name, device=device)
     except MedcalError:
         raise
     except Exception as error:
@@ -139,7 +119,6 @@ def find(name, *, device=None, **reach):
         if "trust_remote_code" in told:
             told = "it needs code of its own, which is never run here"
         raise MedcalError(f"{name}: open_clip cannot load it: {told}") from error
-    return ClipModel(*pair, tokenizer, name=name, device=device)
 
 
 @contextmanager
@@ -165,21 +144,3 @@ def _safely(name):
         yield
     finally:
         factory.load_state_dict, remote.TIME_OUT_REMOTE_CODE = read, seconds
-
-
-def _refuse_code(wanted):
-    """Refuse a configuration that would have code of its own run."""
-    kind, _, place = wanted.partition(":")
-    if kind == "hf-hub":
-        from huggingface_hub import hf_hub_download
-
-        repo, _, revision = place.partition("@")
-        place = Path(hf_hub_download(repo, CONFIG, revision=revision or None)).parent
-    elif kind != "local-dir":
-        return  # shipped with open_clip
-    config = json.loads((Path(place) / CONFIG).read_text(encoding="utf-8"))
-    if "trust_remote_code" in json.dumps(config):
-        raise MedcalError(
-            f"{wanted}: its {CONFIG} asks for code of its own (trust_remote_code), which is never "
-            "run here: remove that, if the model works without"
-        )

@@ -11,48 +11,57 @@ def common(rows):
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
+def token_ids(inputs, row=0):
+    """The tokens of a text that a processor has read, without padding."""
+    return tuple(inputs["input_ids"][row][inputs["attention_mask"][row].bool()].tolist())
+
+
 class Expansion:
     """What the processor made of one image: its tokens in a prompt, and its tensors.
 
-    `plain` and `ids` are the tokens of the same text as the tokenizer and as the processor give
-    them: the image is where they differ. `inputs` holds the tensors of several texts and images,
-    of which this is the one numbered `row`.
+    `plain` are the tokens of the text as the tokenizer gives them: the image is where those of the
+    processor differ. `inputs` are its tensors of several texts and images, of which this is the one
+    numbered `row`; `image_token` stands for a part of an image.
     """
 
-    def __init__(self, plain, ids, inputs, row, image_token):
+    def __init__(self, plain, inputs, row, image_token):
         import torch
 
-        self.plain, self.ids = plain, ids
+        self.plain, self.ids = plain, ids = tuple(plain), token_ids(inputs, row)
         start = common([plain, ids])
         tail = common([plain[start:][::-1], ids[start:][::-1]])
         self.before, self.image_end = plain[: len(plain) - tail], len(ids) - tail
-        n, mask = len(inputs["input_ids"]), inputs["attention_mask"][row].bool()
+        shape = inputs["input_ids"].shape
         self.per_token, self.tensors = {}, {}
         for name in inputs.keys() - {"input_ids", "attention_mask"}:
             value = torch.as_tensor(inputs[name])
-            if value.shape[:2] == inputs["input_ids"].shape:
-                self.per_token[name] = value[row][mask]
-            elif len(value) == n:
+            if value.shape[:2] == shape:
+                self.per_token[name] = value[row, shape[1] - len(ids) :]
+            elif len(value) == len(inputs["input_ids"]):
                 self.tensors[name] = value[row : row + 1]
-            else:
-                self.tensors[name] = value.split(_rows_per_image(inputs, image_token))[row]
+            else:  # one list of the parts of all images
+                counts = (inputs["input_ids"] == image_token).sum(1)
+                parts = counts * len(value) // counts.sum()
+                self.tensors[name] = value.split(parts.tolist())[row]
 
     def expand(self, backend, text, plain, picture):
         """Put this image's tokens into those of another prompt about it, or say why not.
 
         The first time it is looked whether the processor gives the same.
         """
+        plain, size = tuple(plain), len(self.before)
         if plain == self.plain:
             return self.ids
-        size, spliced = len(self.before), None
-        if backend.splices is not False and plain[:size] == self.before:
-            spliced = self.ids[: self.image_end] + plain[size:]
-            if backend.splices:
-                return spliced
-        ids = backend._ids(text, picture.open())
-        if spliced and not isinstance(ids, Failure):
-            backend.splices = ids == spliced
-        return ids
+        fits = plain[:size] == self.before
+        spliced = self.ids[: self.image_end] + plain[size:]
+        if fits and backend.splices:
+            return spliced
+        inputs = backend.read([text], [picture.open()])
+        if isinstance(inputs, Failure):
+            return inputs
+        if fits and backend.splices is None:
+            backend.splices = token_ids(inputs) == spliced
+        return token_ids(inputs)
 
 
 def pixels(expansions, lengths, backend):
@@ -68,24 +77,11 @@ def pixels(expansions, lengths, backend):
             parts.setdefault(name, []).append(line)
         for name, value in expansion.tensors.items():
             parts.setdefault(name, []).append(value)
-    joined = {name: _stack(values) for name, values in parts.items()}
-    dtype = backend.model.dtype
-    return {
-        name: value.to(backend.device, dtype if value.is_floating_point() else None)
-        for name, value in joined.items()
-    }
-
-
-def _rows_per_image(inputs, image_token):
-    """How many rows of the pixel tensor belong to each image, where it is one long list."""
-    if "image_grid_thw" in inputs:
-        return inputs["image_grid_thw"].prod(1).tolist()
-    total = len(inputs["pixel_values"])
-    tokens = (inputs["input_ids"] == image_token).sum(1).tolist()
-    counts = [total * count // max(1, sum(tokens)) for count in tokens]
-    if sum(counts) != total:
-        raise ValueError(f"{total} image tiles cannot be told apart between {len(tokens)} images")
-    return counts
+    for name, values in parts.items():
+        joined = _stack(values)
+        dtype = backend.model.dtype if joined.is_floating_point() else None
+        parts[name] = joined.to(backend.device, dtype)
+    return parts
 
 
 def _stack(values):

@@ -9,13 +9,12 @@ import os
 import re
 import threading
 import time
-from contextlib import ExitStack, contextmanager
-from itertools import chain, zip_longest
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from medcal_nb.ask.backends.prefix import SharedPrefix, last_alone, last_modules
+from medcal_nb.ask.backends.prefix import SharedPrefix, last_alone
 from medcal_nb.ask.backends.rows import Row, uniforms
 from medcal_nb.ask.backends.whole import WholePrompts
 from medcal_nb.ask.calls import (
@@ -29,7 +28,6 @@ from medcal_nb.ask.calls import (
     LabelProbabilities,
     Labels,
     Reply,
-    refusal,
 )
 from medcal_nb.errors import MedcalError
 
@@ -57,6 +55,8 @@ _ADVICE = {
     "it is private): check name and revision",
     r"ConnectionError|LocalEntryNotFound|OfflineMode|(couldn't|cannot) connect|offline mode": "the "
     "hub cannot be reached and there is no local copy: {told}",
+    r"device string|not compiled with|NVIDIA driver|device ordinal": "no such device on this "
+    "machine: choose another, or none: {told}",
     "": "does not load as an image-text-to-text checkpoint: {told}",
 }
 
@@ -77,16 +77,19 @@ class LocalModel:
     """
 
     def __init__(self, model, processor, *, name, device=None, share=None):
+        import inspect
+
         import torch
 
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.model, self.processor, self.name = model.to(self.device).eval(), processor, name
-        self.tokenizer = getattr(processor, "tokenizer", processor)
+        self.tokenizer, config = processor.tokenizer, model.config
         #: the commit of a hub checkpoint
-        self.revision = getattr(model.config, "_commit_hash", None)
-        self.share = model.config.model_type in SHAREABLE if share is None else share
+        self.revision = None
+        self.share = config.model_type in SHAREABLE if share is None else share
+        text = config.get_text_config()
         #: token positions kept in memory at once
-        self.max_positions = self._positions_in_memory()
+        self.max_positions = self._positions_in_memory(text)
         #: token positions that cost as much as one batch more, which writes in passes of its own
         self.cut_cost = 250 if self.device.type == "cpu" else 6000
         #: token positions computed so far, padding included
@@ -94,65 +97,45 @@ class LocalModel:
         #: whether an image's tokens can be put into another prompt; None: not known yet
         self.splices = None
         self._label_ids, self._shapes = {}, {}
-        self._look_at_model()
-        self._look_at_tokens()
-        self.template = getattr(processor, "chat_template", None) or getattr(
-            self.tokenizer, "chat_template", None
-        )
-        can = {GENERATE, SAMPLE, LABELS, LOGPROBS}
-        self.cannot = {} if self.template else {TURNS: _NO_TEMPLATE}
-        if self.template:
-            can.add(TURNS)
-            self._check_template()
-        self.can = frozenset(can)
-
-    def _look_at_model(self):
-        """Find out how the language model is called and what of it can be spared."""
-        import inspect
-
-        model = self.model
         accepts = inspect.signature(model.forward).parameters
         self.cache_name = "cache" if "cache" in accepts else "past_key_values"
         self.inner = getattr(model, "model", model)
+        self.last_layer = model.get_decoder().layers[-1] if self.share else None
         self.mrope = hasattr(self.inner, "get_rope_index")
-        self.last_modules = last_modules(model)
-        text = getattr(model.config, "text_config", model.config)
         sliding = "sliding_attention" in (getattr(text, "layer_types", None) or ())
         self.window = text.sliding_window if sliding else None
+        self._look_at_tokens()
+        self.template = processor.chat_template or self.tokenizer.chat_template
+        self.cannot = {} if self.template else {TURNS: _NO_TEMPLATE}
+        self.can = frozenset({GENERATE, SAMPLE, LABELS, LOGPROBS, TURNS} - set(self.cannot))
+        if self.template:
+            self._check_template()
 
     def _look_at_tokens(self):
         """Find the tokens that pad, end a reply, and stand for an image."""
-        processor, tokenizer, config = self.processor, self.tokenizer, self.model.config
+        tokenizer = self.tokenizer
         tokenizer.padding_side = "left"
-        generation = getattr(self.model, "generation_config", None)
-        ends = []
-        for ids in (getattr(generation, "eos_token_id", None), tokenizer.eos_token_id):
-            ends += ids if isinstance(ids, (list, tuple)) else [ids]
-        self.eos = frozenset(ends) - {None}
         if tokenizer.pad_token_id is None:
-            tokenizer.pad_token_id = min(self.eos, default=0)
-        self.pad = tokenizer.pad_token_id
-        end = tokenizer.eos_token_id
-        self.turn_end = end if end in self.eos else min(self.eos, default=None)
-        self.image_token = getattr(processor, "image_token_id", None)
-        marks = {getattr(processor, name, None) for name in ("image_token", "boi_token")}
-        for name in ("image_token_id", "image_token_index"):
-            if isinstance(number := getattr(config, name, None), int):
-                marks.add(tokenizer.convert_ids_to_tokens(number))
-        self.image_marks = sorted(mark for mark in marks if mark and isinstance(mark, str))
+            tokenizer.pad_token = tokenizer.eos_token
+        self.pad, self.turn_end = tokenizer.pad_token_id, tokenizer.eos_token_id
+        ends = self.model.generation_config.eos_token_id
+        ends = ends if isinstance(ends, list) else [ends]
+        self.eos = frozenset([*ends, self.turn_end]) - {None}
+        self.image_token = number = getattr(self.model.config, "image_token_id", None)
+        marks = tokenizer.convert_ids_to_tokens([] if number is None else [number])
+        marks.append(getattr(self.processor, "image_token", None))
+        self.image_marks = sorted({mark for mark in marks if mark})
 
-    def _positions_in_memory(self):
+    def _positions_in_memory(self, text):
         """What fills two fifths of a GPU's free memory with keys and values."""
         import torch
 
-        if self.device.type != "cuda":
+        if self.device.type != "cuda" or not self.share:
             return 1 << 19
-        text = getattr(self.model.config, "text_config", self.model.config)
-        heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
         size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-        one = 2 * text.num_hidden_layers * heads * size * self.model.dtype.itemsize
+        one = 2 * text.num_hidden_layers * text.num_key_value_heads * size
         free, _ = torch.cuda.mem_get_info(self.device)
-        return max(1 << 12, int(0.4 * free) // one)
+        return max(1 << 12, int(0.4 * free) // (one * self.model.dtype.itemsize))
 
     # --- prompts ----------------------------------------------------------------------------------
 
@@ -168,7 +151,7 @@ class LocalModel:
 
     def _run_template(self, turns):
         if not self.template:
-            return getattr(self.processor, "image_token", "<image>") + turns[0]
+            return self.processor.image_token + turns[0]
         messages = []
         for i, text in enumerate(turns):
             content = [{"type": "image"}] * (i == 0) + [{"type": "text", "text": text}]
@@ -190,12 +173,7 @@ class LocalModel:
                     "time can stop: not run; pass a checkpoint with another template"
                 )
         turns = ("alpha", "beta", "gamma")
-        try:
-            text = self._run_template(turns)
-        except MedcalError:
-            raise
-        except Exception:
-            text = ""
+        text = self._run_template(turns)
         if any(text.count(turn) != 1 for turn in turns):
             raise MedcalError(
                 f"{self.name}: its chat template does not write a conversation of three turns; "
@@ -204,56 +182,44 @@ class LocalModel:
         rest = self.tokenizer(text.partition(turns[1])[2], add_special_tokens=False)["input_ids"]
         self.turn_end = next((token for token in rest[:3] if token in self.eos), self.turn_end)
 
-    def _render(self, turns):
-        """Write a conversation in the model's template.
+    def show(self, prompt):
+        """Return the exact text that the model is given for `prompt` (image not expanded).
 
         The template is run once per number of turns, with marks that the turns then replace;
         where that would not give what the template gives, it is run each time.
         """
+        turns = prompt.turns
 
-        def filled(pieces):
-            return "".join(chain(*zip_longest(pieces, turns, fillvalue="")))
+        def filled(shape):
+            return re.sub("\ue000([0-9]+)\ue001", lambda mark: turns[int(mark[1])], shape)
 
         n = len(turns)
         if n not in self._shapes:
-            text = self._run_template([f"\ue000{i}\ue001" for i in range(n)])
-            pieces = re.split("\ue000[0-9]+\ue001", text)
-            same = len(pieces) == n + 1 and filled(pieces) == self._run_template(turns)
-            self._shapes[n] = pieces if same else None
+            shape = self._run_template([f"\ue000{i}\ue001" for i in range(n)])
+            self._shapes[n] = shape if filled(shape) == self._run_template(turns) else None
         if self._shapes[n] is None or any(turn != turn.strip() for turn in turns):
             return self._run_template(turns)
         return filled(self._shapes[n])
 
-    def show(self, prompt):
-        """Return the exact text that the model is given for `prompt` (image not expanded)."""
-        return self._render(prompt.turns)
-
-    def count_tokens(self, prompt):
-        """Return the number of tokens of `prompt`, those of the image included."""
-        if self._refused(prompt):
-            return None
-        return len(self._process([self._render(prompt.turns)], [prompt.picture.open()])[1][0])
-
-    def _special(self, text):
+    def special(self, text):
+        """Say that a text brings its own special tokens, where its template has begun it."""
         bos = self.tokenizer.bos_token
         return {"add_special_tokens": False} if bos and text.startswith(bos) else {}
 
-    def _process(self, texts, images):
-        """Run the processor on texts with one image each: its tensors, and ids without padding."""
-        inputs = self.processor(
+    def process(self, texts, images):
+        """Run the processor on texts with one image each; return its tensors."""
+        return self.processor(
             text=texts, images=[[image] for image in images], padding=True, return_tensors="pt",
-            **self._special(texts[0]),
+            **self.special(texts[0]),
         )  # fmt: skip
-        mask = inputs["attention_mask"].bool()
-        ids = [row[keep].tolist() for row, keep in zip(inputs["input_ids"], mask, strict=True)]
-        return inputs, ids
 
-    def _ids(self, text, image):
-        """Return the token ids of one text about one image, or a Failure."""
+    def read(self, texts, images):
+        """Return what the processor makes of texts with one image each, or why it does not."""
         try:
-            return self._process([text], [image])[1][0]
+            return self.process(texts, images)
         except Exception as error:
-            return refusal(error)
+            told = " ".join(str(error).split())[:160]
+            return Failure(f"the processor refuses it: {told}")
 
     def label_ids(self, text, label):
         """Return the token ids of `label` as the model would write it right after `text`."""
@@ -268,13 +234,21 @@ class LocalModel:
     @contextmanager
     def session(self):
         """Open a batch: what its rounds of calls share is computed once."""
+        import torch
+
         if self.device.type == "cpu":
             _keep_memory()
-        with ExitStack() as stack:
-            for module in self.last_modules if self.share else ():
-                for hook in last_alone(module):
-                    stack.callback(hook.remove)
+        hooks = last_alone(self.last_layer) if self.share else ()
+        try:
             yield _LocalSession(self, SharedPrefix(self) if self.share else WholePrompts(self))
+        except torch.OutOfMemoryError as error:
+            raise MedcalError(
+                f"{self.name}: out of memory on {self.device}: lower --batch-size and run the same "
+                "command again"
+            ) from error
+        finally:
+            for hook in hooks:
+                hook.remove()
 
 
 class _LocalSession:
@@ -288,46 +262,28 @@ class _LocalSession:
         started, backend = time.perf_counter(), self.backend
         prompts = dict.fromkeys(call.prompt for call in calls)
         encoded = {prompt: told for prompt in prompts if (told := backend._refused(prompt))}
-        texts = {p: backend._render(p.turns) for p in prompts if p not in encoded}
+        texts = {prompt: backend.show(prompt) for prompt in prompts if prompt not in encoded}
         if texts:
             encoded |= self.engine.encode(texts)
-        plans = [self._plan(call, encoded[call.prompt], texts.get(call.prompt)) for call in calls]
-        asked = [(c, plan) for c, plan in zip(calls, plans, strict=True) if isinstance(plan, list)]
-        self._write(encoded, [row for _, plan in asked for ways in plan for row in ways])
+        rows = {c: self._rows(c, encoded[c.prompt], texts.get(c.prompt)) for c in calls}
+        asked = {call: told for call, told in rows.items() if isinstance(told, list)}
+        if asked:
+            self.engine.run(encoded, [row for told in asked.values() for row in told])
         # the time of all is shared out by tokens read and written
-        sizes = [
-            len(encoded[call.prompt]) + sum(len(row.tokens) for ways in plan for row in ways)
-            for call, plan in asked
-        ]
-        unit = (time.perf_counter() - started) / max(1, sum(sizes))
-        results = (
-            self._result(call, plan, len(encoded[call.prompt]), size * unit)
-            for (call, plan), size in zip(asked, sizes, strict=True)
-        )
-        return [next(results) if isinstance(plan, list) else plan for plan in plans]
+        sizes = dict.fromkeys(calls, 0)
+        for call, told in asked.items():
+            sizes[call] = len(encoded[call.prompt]) + sum(len(row.tokens) for row in told)
+        unit = (time.perf_counter() - started) / max(1, sum(sizes.values()))
+        return [self._result(c, rows[c], encoded[c.prompt], sizes[c] * unit) for c in calls]
 
-    def _write(self, encoded, rows):
-        import torch
-
-        try:
-            if rows:
-                self.engine.run(encoded, rows)
-        except torch.OutOfMemoryError as error:
-            raise MedcalError(
-                f"{self.backend.name}: out of memory on {self.backend.device}: lower --batch-size "
-                "and run the same command again"
-            ) from error
-
-    def _plan(self, call, ids, text):
-        """The rows that a call needs, as lists of ways to write each of its answers."""
-        if not isinstance(call, (Generate, Labels)):
-            raise TypeError(f"a local model cannot answer a {type(call).__name__} call")
+    def _rows(self, call, ids, text):
+        """The rows that a call needs, or a Failure."""
         if isinstance(ids, Failure):
             return ids
         if isinstance(call, Labels):
             return self._label_rows(call.prompt, text, call.labels)
         draws = uniforms(call.seed, call.max_new_tokens) if call.seed else None
-        return [[Row(call.prompt, call.max_new_tokens, draws, call.temperature)]]
+        return [Row(call.prompt, call.max_new_tokens, draws, call.temperature)]
 
     def _label_rows(self, prompt, text, labels):
         """One forced row per way of writing a label.
@@ -337,33 +293,35 @@ class _LocalSession:
         begin another's, the end of the reply is scored too, so that "left" does not take what
         belongs to "left lower".
         """
-        written, seen, unknown = [], set(), self.backend.tokenizer.unk_token_id
+        written, unknown = {}, self.backend.tokenizer.unk_token_id
         for label in labels:
-            capital, kept = label[:1].upper() + label[1:], []
+            capital = label[:1].upper() + label[1:]
             for way in (label, capital, " " + label, " " + capital):
                 ids = tuple(self.backend.label_ids(text, way))
-                if ids and ids not in seen and unknown not in ids:
-                    seen.add(ids)
-                    kept.append(ids)
-            if not kept:
+                if ids and unknown not in ids:
+                    written.setdefault(ids, label)
+            if label not in written.values():
                 return Failure(f"the model has no tokens of its own to write the label {label!r}")
-            written.append(kept)
-        nested = any(a != b and b[: len(a)] == a for a in seen for b in seen)
-        end = (self.backend.turn_end,) if nested and self.backend.eos else ()
-        return [[Row(prompt, len(ids + end), forced=ids + end) for ids in kept] for kept in written]
+        nested = any(a != b and b[: len(a)] == a for a in written for b in written)
+        end = (self.backend.turn_end,) if nested else ()
+        rows = ((ids + end, label) for ids, label in written.items())
+        return [Row(prompt, len(ids), forced=ids, label=label) for ids, label in rows]
 
-    def _result(self, call, plan, length, seconds):
+    def _result(self, call, rows, ids, seconds):
         """What the rows of a call say."""
+        if isinstance(rows, Failure):
+            return rows
+        sums = [(row.label, math.fsum(row.logprobs)) for row in rows]
         if isinstance(call, Generate):
-            ((row,),) = plan
+            (row,), ((_, logprob),) = rows, sums
             text = self.backend.tokenizer.decode(row.tokens, skip_special_tokens=True).strip()
-            n, logprob = len(row.tokens), math.fsum(row.logprobs)
-            return Reply(text, logprob, length, n, seconds, finished=n < row.limit)
-        sums = [[math.fsum(row.logprobs) for row in ways] for ways in plan]
-        scores = np.array([np.logaddexp.reduce(ways) for ways in sums])
+            n = len(row.tokens)
+            return Reply(text, logprob, len(ids), n, seconds, finished=n < row.limit)
+        ways = [[total for of, total in sums if of == label] for label in call.labels]
+        scores = np.array([np.logaddexp.reduce(totals) for totals in ways])
         mass = float(np.logaddexp.reduce(scores))
         shares = dict(zip(call.labels, np.exp(scores - mass).tolist(), strict=True))
-        return LabelProbabilities(shares, min(1.0, math.exp(mass)), length, seconds)
+        return LabelProbabilities(shares, min(1.0, math.exp(mass)), len(ids), seconds)
 
 
 def _keep_memory(size=1 << 30):
@@ -418,6 +376,8 @@ def find(name, *, device=None, revision=None, **reach):
         When the checkpoint is gated, missing, damaged, of another kind, incomplete, needs code of
         its own, or the disk is full; the message says what to do.
     """
+    from huggingface_hub import try_to_load_from_cache
+
     checkpoint = name
     if name.startswith("pocket-"):
         from medcal_nb.pocket import pocket_dir
@@ -431,11 +391,17 @@ def find(name, *, device=None, revision=None, **reach):
                 "save_pretrained, a hub id, a URL or a pocket model (medcal models)"
             )
     try:
-        return LocalModel(*_load(str(checkpoint), name, device, revision), name=name, device=device)
+        model = LocalModel(
+            *_load(str(checkpoint), name, device, revision), name=name, device=device
+        )
     except MedcalError:
         raise
     except Exception as error:  # of a configuration that fits no model
         raise MedcalError(_loading_advice(name, error)) from error
+    if checkpoint is name:
+        place = try_to_load_from_cache(name, "config.json", revision=revision)
+        model.revision = Path(place).parent.name if isinstance(place, str) else None
+    return model
 
 
 def _load(checkpoint, name, device, revision):
@@ -460,10 +426,10 @@ def _load(checkpoint, name, device, revision):
     )
     for told in ("missing_keys", "mismatched_keys"):
         if keys := sorted(map(str, loaded[told])):
-            shown = ", ".join(keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
             raise MedcalError(
                 f"{name}: {len(keys)} {told.replace('_', ' ')}, which would be answered from at "
-                f"random: {shown}: fetch the checkpoint again, or name a whole one"
+                f"random, first: {', '.join(keys[:3])}: fetch the checkpoint again, or name a "
+                "whole one"
             )
     return model, processor
 

@@ -16,10 +16,13 @@ from medcal_nb.ask.backends.cache import gather, new_cache
 from medcal_nb.ask.backends.expansion import Expansion, common, pixels
 from medcal_nb.ask.backends.rows import choose
 from medcal_nb.ask.backends.whole import WholePrompts
-from medcal_nb.ask.calls import BLANK, Failure, Picture, open_picture, refusal
+from medcal_nb.ask.calls import BLANK, Failure, Picture, open_picture
 
 #: Token positions with images, or after them, that are computed in one pass.
 MOST_PREFILL = 1 << 15
+
+#: What positions of three kinds depend on beside tokens.
+_MROPE = ("mm_token_type_ids", "image_grid_thw")
 
 #: Rows that are written together: their distributions are over the whole vocabulary.
 MOST_ROWS = 1024
@@ -80,8 +83,9 @@ class SharedPrefix:
 
     def encode(self, texts):
         """Return the token ids of each prompt, image expanded, or a Failure."""
-        backend, fresh, opened = self.backend, {}, {}
-        for prompt, text in texts.items():
+        backend, written, fresh, opened, encoded = self.backend, list(texts.values()), {}, {}, {}
+        plain = backend.tokenizer(written, **backend.special(written[0]))["input_ids"]
+        for prompt, text, tokens in zip(texts, written, plain, strict=True):
             if prompt.picture not in self.pictures:
                 image, picture = open_picture(prompt.picture, opened), prompt.picture
                 if isinstance(image, Failure):
@@ -91,38 +95,29 @@ class SharedPrefix:
                     picture = Picture(f"{image.width}x{image.height}", None, BLANK)
                 self.pictures[prompt.picture] = picture
                 if picture not in self.expansions:
-                    fresh.setdefault(picture, (text, image))
+                    fresh.setdefault(picture, (text, tokens, image))
         self._process(fresh)
-        self.texts, encoded = texts, {}
-        for (prompt, text), plain in zip(texts.items(), self._plain(texts.values()), strict=True):
-            ids = self.expansions[self.pictures[prompt.picture]]
-            if not isinstance(ids, Failure):
-                ids = ids.expand(backend, text, plain, prompt.picture)
-            encoded[prompt] = ids if isinstance(ids, Failure) else tuple(ids)
+        for prompt, text, tokens in zip(texts, written, plain, strict=True):
+            encoded[prompt] = image = self.expansions[self.pictures[prompt.picture]]
+            if not isinstance(image, Failure):
+                encoded[prompt] = image.expand(backend, text, tokens, prompt.picture)
+        self.texts = texts
         return encoded
 
-    def _plain(self, texts):
-        """Tokens of texts, the image a mark among them."""
-        texts = list(texts)
-        return self.backend.tokenizer(texts, **self.backend._special(texts[0]))["input_ids"]
-
     def _process(self, fresh):
-        """Run the processor on new images together, or one by one to find a bad one."""
+        """Have the processor expand new images together, or one by one to find a bad one."""
         if not fresh:
             return
-        texts, images = map(list, zip(*fresh.values(), strict=True))
-        try:
-            inputs, ids = self.backend._process(texts, images)
-        except Exception as error:
-            if len(fresh) == 1:
-                self.expansions[next(iter(fresh))] = refusal(error)
-            else:
-                for picture, pair in fresh.items():
-                    self._process({picture: pair})
+        texts, plain, images = map(list, zip(*fresh.values(), strict=True))
+        inputs, token = self.backend.read(texts, images), self.backend.image_token
+        if isinstance(inputs, Failure) and len(fresh) > 1:
+            for picture, one in fresh.items():
+                self._process({picture: one})
             return
-        for i, (picture, plain) in enumerate(zip(fresh, self._plain(texts), strict=True)):
-            made = Expansion(plain, ids[i], inputs, i, self.backend.image_token)
-            self.expansions[picture] = made
+        for row, picture in enumerate(fresh):
+            self.expansions[picture] = inputs
+            if not isinstance(inputs, Failure):
+                self.expansions[picture] = Expansion(plain[row], inputs, row, token)
 
     # --- running ----------------------------------------------------------------------------------
 
@@ -139,18 +134,17 @@ class SharedPrefix:
         with torch.inference_mode():
             for part in self._portions(encoded, rows):
                 self._write(self._begin(encoded, part))
-                if _held(node.state for nodes in self.nodes.values() for node in nodes) > (
-                    self.backend.max_positions // 4
-                ):
-                    # what later rounds would share is computed anew rather than kept
+                kept = _held(node.state for nodes in self.nodes.values() for node in nodes)
+                if kept > self.backend.max_positions // 4:
+                    # what later rounds would share is computed anew
                     self.nodes.clear()
 
     def _portions(self, encoded, rows):
         """Cut rows, those about a picture side by side, into portions that fit into memory."""
-        places = {}
+        about = defaultdict(list)
         for row in rows:
-            places.setdefault(self.pictures[row.prompt.picture], len(places))
-        rows = sorted(rows, key=lambda row: places[self.pictures[row.prompt.picture]])
+            about[self.pictures[row.prompt.picture]].append(row)
+        rows = [row for same in about.values() for row in same]
         # for each of: rows being written, and these being copied; and no more than MOST_ROWS
         most = self.backend.max_positions // 2
         sizes = (max(len(encoded[row.prompt]) + row.limit, most // MOST_ROWS) for row in rows)
@@ -227,22 +221,17 @@ class SharedPrefix:
             inputs = pixels(images, sizes, self.backend)
             state = State(new_cache(), mask, lengths)
             if self.backend.mrope:
-                position = self._image_positions(ids, mask, inputs)
+                of_images = {name: inputs[name] for name in _MROPE if name in inputs}
+                index = self.backend.inner.get_rope_index
+                position, _ = index(ids, attention_mask=mask.long(), **of_images)
                 state.position = position.masked_fill(~mask, -1).amax(dim=(0, 2)) + 1
         else:
-            parent = members[0][1].state
-            which = torch.tensor([node.row for _, node, *_ in members], device=ids.device)
-            start = parent.position[which]
-            position = start[:, None] + position
-            cache = gather([(parent.cache, which)], room=width)
-            state = State(cache, torch.cat([parent.mask[which], mask], dim=1), start + lengths)
+            state = _copied([(node.state, node.row) for _, node, *_ in members], width)
+            position = state.position[:, None] + position
+            state.mask = torch.cat([state.mask, mask], dim=1)
+            state.position = state.position + lengths
         self._forward(state, ids, position, inputs)
         return state
-
-    def _image_positions(self, ids, mask, inputs):
-        """Positions of rows that begin with an image, of three kinds."""
-        wanted = {k: v for k, v in inputs.items() if k in ("mm_token_type_ids", "image_grid_thw")}
-        return self.backend.inner.get_rope_index(ids, attention_mask=mask.long(), **wanted)[0]
 
     def _forward(self, state, ids, position, inputs):
         backend = self.backend
@@ -308,45 +297,37 @@ def _sprout(state, written, eos):
 
 
 def _join(branches):
-    """Gather branches of several states into one state, the new token of each at the same place."""
+    """Copy branches of several states into one state, the new token of each at the same place."""
+    room = max(row.limit - len(row.tokens) for branch in branches for row in branch.rows)
+    state = _copied([(branch.state, branch.line) for branch in branches], min(room, 64))
+    return state, [Branch(state, i, b.token, b.rows) for i, b in enumerate(branches)]
+
+
+def _copied(rows, room):
+    """Copy rows, those of a state side by side, into a new state with room for more tokens."""
     import torch
 
-    by_state = defaultdict(list)
-    for branch in branches:
-        by_state[branch.state].append(branch)
-    joined = [branch for members in by_state.values() for branch in members]
     parts = [
-        (state, torch.tensor([b.line for b in members], device=state.mask.device))
-        for state, members in by_state.items()
+        (state, torch.tensor([row for _, row in same], device=state.mask.device))
+        for state, same in groupby(rows, key=lambda pair: pair[0])
     ]
-    width = max(state.mask.shape[1] for state in by_state)
-    room = max(row.limit - len(row.tokens) for branch in branches for row in branch.rows)
+    width = max(state.mask.shape[1] for state, _ in parts)
     pad = torch.nn.functional.pad
-    state = State(
-        gather([(state.cache, which) for state, which in parts], room=min(room, 64)),
+    return State(
+        gather([(state.cache, which) for state, which in parts], room),
         torch.cat([pad(s.mask[which], (width - s.mask.shape[1], 0)) for s, which in parts]),
         torch.cat([state.position[which] for state, which in parts]),
     )
-    return state, [Branch(state, i, b.token, b.rows) for i, b in enumerate(joined)]
 
 
-def last_modules(model):
-    """What a text decoder does after its last attention: modules whose other outputs none reads."""
-    try:
-        layer = model.get_decoder().layers[-1]
-        return [layer.self_attn.o_proj, layer.mlp]
-    except AttributeError:
-        return []  # named otherwise: computed in full
+def last_alone(layer):
+    """Have what follows a last layer's attention computed for the last position of rows alone.
 
-
-def last_alone(module):
-    """Have a module compute the last position of each row alone; zeros stand for the others.
-
-    Returns the hooks, which are removed when the session ends.
+    Zeros stand for the other positions, which nothing reads. Returns the hooks that do it.
     """
     from torch.nn.functional import pad
 
-    lengths = []
+    lengths, hooks = [], []
 
     def shorten(module, arguments):
         lengths.append(arguments[0].shape[1])
@@ -355,4 +336,6 @@ def last_alone(module):
     def lengthen(module, arguments, result):
         return pad(result, (0, 0, lengths.pop() - 1, 0))
 
-    return [module.register_forward_pre_hook(shorten), module.register_forward_hook(lengthen)]
+    for module in (layer.self_attn.o_proj, layer.mlp):
+        hooks += module.register_forward_pre_hook(shorten), module.register_forward_hook(lengthen)
+    return hooks

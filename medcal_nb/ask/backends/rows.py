@@ -24,13 +24,17 @@ def uniforms(seed, n):
 
 @dataclass(eq=False)
 class Row:
-    """A continuation of at most `limit` tokens: greedy, sampled (`draws`) or given (`forced`)."""
+    """A continuation of at most `limit` tokens: greedy, sampled (`draws`) or given (`forced`).
+
+    Given ones write a `label`.
+    """
 
     prompt: Prompt
     limit: int
     draws: np.ndarray | None = None
     temperature: float = 1.0
-    forced: list[int] | None = None
+    forced: tuple[int, ...] | None = None
+    label: str = ""
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     ended: bool = False

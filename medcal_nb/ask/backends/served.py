@@ -214,10 +214,6 @@ class ServedModel:
         """Return the turns that are sent; their template is the server's."""
         return "[image]\n" + "\n\n".join(prompt.turns)
 
-    def count_tokens(self, prompt):
-        """Unknown: the server's tokenizer is not at hand."""
-        return None
-
 
 class _Asked:
     """What is known while an image is asked about: results of calls, and pictures as sent."""

@@ -5,6 +5,7 @@ what follows it, or need inputs at every step: here each continuation is asked w
 prompt, and a logits processor makes ``generate`` take the tokens that were chosen.
 """
 
+from medcal_nb.ask.backends.expansion import token_ids
 from medcal_nb.ask.backends.rows import choose
 from medcal_nb.ask.calls import Failure, open_picture
 
@@ -26,10 +27,10 @@ class WholePrompts:
         for prompt, text in texts.items():
             if prompt.picture not in self.images:
                 self.images[prompt.picture] = open_picture(prompt.picture, opened)
-            image = self.images[prompt.picture]
-            encoded[prompt] = (
-                image if isinstance(image, Failure) else self.backend._ids(text, image)
-            )
+            encoded[prompt] = image = self.images[prompt.picture]
+            if not isinstance(image, Failure):
+                inputs = self.backend.read([text], [image])
+                encoded[prompt] = inputs if isinstance(inputs, Failure) else token_ids(inputs)
         return encoded
 
     def run(self, encoded, rows):
@@ -51,7 +52,7 @@ class WholePrompts:
         backend = self.backend
         model, eos, end = backend.model, backend.eos, min(backend.eos, default=backend.pad)
         texts = [self.texts[row.prompt] for row in rows]
-        inputs, _ = backend._process(texts, [self.images[row.prompt.picture] for row in rows])
+        inputs = backend.process(texts, [self.images[row.prompt.picture] for row in rows])
         inputs.pop("labels", None)
 
         def force(ids, scores):

@@ -214,7 +214,7 @@ def fit(
     method = check_method(method)
     if method == "temperature":
         c, y = _checked(method, confidence), np.asarray(correct, int)
-        check_length(y, len(c), "correct", "options")
+        check_length(y, len(c), "correct")
         gold = c[np.arange(len(c)), y]
         if np.isnan(gold[y >= 0]).any():
             raise ValueError("correct: the right option of a row is one that it lacks")

@@ -80,7 +80,7 @@ def test_it_says_what_it_is_and_what_is_missing(medcal):
     assert " ask " in medcal("--help").stdout
     told = medcal("doctor")
     assert told.returncode == 1
-    assert f"files in {medcal.package / 'pocket_data'}, as the manifest says" in told.stdout
+    assert f"ok      pocket models  in {medcal.package / 'pocket_data'}" in told.stdout
     assert told.stderr == "medcal: error: missing for the study: notebooks\n"
     study = medcal("study", "--list")
     assert study.returncode == 2
@@ -110,7 +110,7 @@ def test_answers_are_imported_scored_corrected_and_exported(medcal):
     columns += ["--dataset", "mine", "--domain", "medical", "--to", "mine.sqlite"]
     refused = medcal("import", "mine.csv", *columns)
     assert refused.returncode == 2
-    assert "--percent is for a column that is in percent throughout" in refused.stderr
+    assert "give --percent where the column is in percent throughout" in refused.stderr
     assert not (medcal.work / "mine.sqlite").exists()
     assert medcal("import", "mine.csv", *columns, "--percent").returncode == 0
     scored = medcal("score", "mine.sqlite", "--by", "model", "--resamples", 20)

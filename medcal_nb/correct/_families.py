@@ -139,14 +139,19 @@ def _fit_options(z, gold, weights) -> np.ndarray:
     """
     keep = gold >= 0
     gap = np.nan_to_num(z - np.nanmax(z, axis=1, keepdims=True), nan=-1e9)[keep]
-    at_gold, size = gap[np.arange(len(gap)), gold[keep]], max(1, 5 * _AT_ONCE // max(1, gap.size))
-    parts = np.split(weights[:, keep], range(size, len(weights), size))
-    return 1 / np.concatenate([_slopes(gap, at_gold, part) for part in parts])[:, None]
+    at_gold = gap[np.arange(len(gap)), gold[keep]]
+    return _temperatures(gap, at_gold, at_gold >= 0, weights[:, keep])
 
 
-def _slopes(gap, at_gold, weights) -> np.ndarray:
+def _temperatures(gap, at_gold, right, weights) -> np.ndarray:
+    size = max(1, 5 * _AT_ONCE // max(1, gap.size))
+    parts = np.split(weights, range(size, len(weights), size))
+    return 1 / np.concatenate([_slopes(gap, at_gold, right, part) for part in parts])[:, None]
+
+
+def _slopes(gap, at_gold, right, weights) -> np.ndarray:
     """1 / T for each row of weights: Newton's method on a concave likelihood, in a bracket."""
-    right, target = weights @ (at_gold >= 0), weights @ at_gold
+    target, right = weights @ at_gold, weights @ right
     told = (right > 0) & (right < weights.sum(axis=1))
     rest = np.sort(gap, axis=1)[:, :-1]  # the leading option, at 0, counts 1 at every slope
 
@@ -175,8 +180,12 @@ def _slopes(gap, at_gold, weights) -> np.ndarray:
 
 
 def _fit_log_odds(x, correct, weights) -> np.ndarray:
-    """Temperatures (B, 1) of log-odds x (n, 1): those of two options, right and wrong."""
-    return _fit_options(np.hstack([x, np.zeros_like(x)]), (correct == 0).astype(int), weights)
+    """Temperatures (B, 1) of log-odds x (n, 1): those of two options, right and wrong.
+
+    T = 1 where all answers are right, or all are wrong.
+    """
+    gap = np.hstack([np.minimum(x, 0), np.minimum(-x, 0)])
+    return _temperatures(gap, np.where(correct == 1, *gap.T), correct == 1, weights)
 
 
 def softmax(z: np.ndarray) -> np.ndarray:

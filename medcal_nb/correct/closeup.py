@@ -138,11 +138,12 @@ def shifted_thresholds(
     moved = f"corrected with {side_name(source, of='labels')}"
     for _, learn, judge in pairs(graded, source, target):
         teach, choose = halves(learn, rng=np.random.default_rng(seed))
-        fitted = fit(*arrays_of(teach, method), method=method)
         for rows, into in ((choose, chosen), (judge, judged)):
-            values = _leading(fitted(arrays_of(rows, method)[0]))
             into.append(rows.assign(**{"confidence used": "as stated"}))
-            into.append(rows.assign(**{"confidence used": moved}, confidence=values))
+            if len(teach):  # one image has no other half
+                fitted = fit(*arrays_of(teach, method), method=method)
+                values = _leading(fitted(arrays_of(rows, method)[0]))
+                into.append(rows.assign(**{"confidence used": moved}, confidence=values))
     by = ["strategy", "confidence used"]
     both = pd.concat(chosen), pd.concat(judged)
     return measure.threshold_table(*both, target=target_risk, delta=delta, by=by)

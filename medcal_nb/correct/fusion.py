@@ -82,13 +82,17 @@ def voters(
 ) -> pd.DataFrame:
     """The graded answers that a fusion takes its votes from.
 
-    The wanted models, strategies and rows where they exist, else all. Where there is one strategy
-    only, every model becomes a strategy of one "committee", but not where no row tells its answer:
-    the answers of two models are not the same one (see :func:`one_answer`).
+    The wanted models, strategies and rows where they exist, else all; strategies without any text
+    of an answer are left out where others have some. Where there is one strategy only, every model
+    becomes a strategy of one "committee", but not where no row tells its answer: the answers of two
+    models are not the same one (see :func:`one_answer`).
     """
-    rows = rows_where(graded, target)
+    texts = graded["answer"].notna()
+    told = graded[texts.groupby([graded["model"], graded["strategy"]]).transform("any")]
+    told = graded if told.empty else told
+    rows = rows_where(told, target)
     if rows.empty:
-        rows = graded[graded["dataset"] == list(graded["dataset"].unique())[-1]]
+        rows = told[told["dataset"] == list(told["dataset"].unique())[-1]]
     several = rows["model"].nunique() > 1 and rows["answer"].notna().any()
     if rows["strategy"].nunique() == 1 and several:
         return rows.assign(strategy=rows["model"], model="committee")

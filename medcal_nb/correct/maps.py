@@ -215,6 +215,8 @@ def fit(
     if method == "temperature":
         c, y = _checked(method, confidence), np.asarray(correct, int)
         check_length(y, len(c), "correct")
+        if (y >= c.shape[1]).any():
+            raise ValueError("correct: expected the index of the right option of every row")
         gold = c[np.arange(len(c)), y]
         if np.isnan(gold[y >= 0]).any():
             raise ValueError("correct: the right option of a row is one that it lacks")
@@ -225,6 +227,8 @@ def fit(
     if images is not None:
         check_length(images, len(c), "images")
     clip = choose_clip(top) if clip == "auto" else clip
+    if not 0 < clip < 0.5:
+        raise ValueError(f"clip: expected a value in (0, 0.5), got {clip}")
     params, note = _fitted(method, c, y, right, clip)
     if note:
         warnings.warn(f"{method}: {note}", RecalibrationWarning, stacklevel=2)

@@ -119,6 +119,8 @@ def transfer_sentence(
 
 def order_sentence(brier: pd.DataFrame, *, target: str) -> str:
     """How many confidences have no order on the target, so that no map mends them."""
+    if brier["auroc"].isna().all():
+        return f"On {target} all answers are right, or all are wrong: there is no order."
     row, blind = brier.loc[brier["auroc"].idxmin()], ~(brier["auroc_low"] > 0.5)
     return (
         f"Nothing a map can mend: {_of(blind)} confidences do not rank right above wrong on "

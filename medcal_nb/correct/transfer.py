@@ -486,9 +486,10 @@ def modality_matrix(
         left out.
     """
     method, seed, rows = check_method(method), int(rng.integers(2**63)), []
-    parts = {k[column]: part for k, part in parts_by(measured(graded), column)}
+    known = (measured(rows).dropna(subset=[column]) for rows in (graded, others))
+    parts, more = ({k[column]: part for k, part in parts_by(rows, column)} for rows in known)
     parts = {m: r for m, r in parts.items() if len(set(image_labels(r))) >= N_FOLDS}
-    fits = {k[column]: part for k, part in parts_by(measured(others), column)} | parts
+    fits = more | parts
     drawn = {
         name: Resamples(image_labels(r), n_resamples, np.random.default_rng([seed, 1]))
         for name, r in fits.items()

@@ -81,7 +81,7 @@ def normal_p(values: np.ndarray, estimate: float) -> float:
     from scipy.special import ndtr
 
     se = np.nanstd(values)
-    return float(2 * ndtr(-abs(estimate) / se)) if se > 0 else np.nan
+    return float(2 * ndtr(-abs(estimate) / se)) if se > 1e-12 else np.nan
 
 
 def holm(p_values) -> np.ndarray:

@@ -115,8 +115,9 @@ def number(value) -> str:
 
 
 def percent(share: float) -> str:
-    """Return a share in whole percent: ``84 %``."""
-    return f"{round(100 * share, 9):.0f} %"  # 71.5, however it was summed
+    """Return a share in whole percent: ``84 %``; a dash where there is none."""
+    # 71.5, however it was summed
+    return "–" if math.isnan(share) else f"{round(100 * share, 9):.0f} %"
 
 
 def estimate(value, low=None, high=None) -> str:

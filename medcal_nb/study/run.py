@@ -261,6 +261,8 @@ class Study:
         for report in self.build(explain=True).execution_reports:
             name = report.task.name
             step, note = self.steps[name], self.work / "left_out" / name
+            if report.exc_info and isinstance(report.exc_info[1], MedcalError):
+                raise report.exc_info[1]
             if report.outcome != pytask.TaskOutcome.SKIP_UNCHANGED:
                 step.action = RUNS
                 step.reason = _told(report.task.attributes["explanation"].reasons)

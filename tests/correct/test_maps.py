@@ -435,3 +435,27 @@ def test_bad_requests_are_refused(both, tmp_path):
         (tmp_path / "x.json").write_text(text)
         with pytest.raises(ValueError, match="not a file of maps"):
             load_maps(tmp_path / "x.json")
+
+
+@pytest.mark.parametrize(
+    ("confidence", "correct", "temperature", "said"),
+    [
+        ([0.9, 0.8, 0.7, 0.3, 0.2, 0.1], [1, 1, 1, 0, 0, 0], 0.02, "no maximum inside"),
+        ([0.9, 0.8, 0.7, 0.3, 0.2, 0.1], [0, 0, 0, 1, 1, 1], 50, "no maximum inside"),
+        ([0.5, 0.6, 0.7, 0.8, 0.9, 0.9], [0] * 6, 1, "are wrong"),
+        ([0.4, 0.6, 0.7, 0.8, 0.9, 0.9], [1] * 6, 1, "are right"),
+    ],
+)
+def test_log_odds_scaling_says_where_answers_ask_for_a_bound(
+    confidence, correct, temperature, said
+):
+    with pytest.warns(RecalibrationWarning, match=said):
+        fitted = fit(confidence, correct, method="log_odds")
+    assert fitted.params["temperature"] == pytest.approx(temperature, rel=0.7)
+
+
+def test_what_is_out_of_range_is_refused():
+    with pytest.raises(ValueError, match="index of the right option"):
+        fit([[0.2, 0.8]] * 6, [0, 1, 2, 0, 1, 0], method="temperature")
+    with pytest.raises(ValueError, match=r"clip: expected a value in \(0, 0.5\), got 0.7"):
+        fit([0.2, 0.8] * 4, [0, 1] * 4, clip=0.7)

@@ -110,3 +110,8 @@ def test_fusions_are_counted_against_each_rival():
         "With the same labels, against the expert alone 1 of 3 fusions do better, 1 worse (-0.100 "
         "to +0.200)"
     )
+
+
+def test_no_order_is_told_where_all_answers_are_right(world):
+    brier = pd.DataFrame({"auroc": [np.nan, np.nan], "auroc_low": [np.nan, np.nan]})
+    assert "there is no order" in order_sentence(brier, target="medical images")

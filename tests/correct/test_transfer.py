@@ -384,6 +384,12 @@ def test_modality_matrix_is_best_on_its_diagonal_where_modalities_differ(rng):
     assert set(wide.columns) == set(kinds)
 
 
+def test_answers_without_a_modality_are_in_none(rng):
+    data = graded(rng, 300, "set").assign(modality=["ct", None, "mri"] * 100)
+    table = modality_matrix(data, others=data[:0], n_resamples=0, rng=rng)
+    assert set(table["fitted_on"]) == set(table["applied_to"]) == {"ct", "mri"}
+
+
 # --- bad and thin input -------------------------------------------------------------------------
 
 

@@ -22,7 +22,7 @@ _ROUNDING = 1e-6
 """How far outside its limits a number may lie, of their distance: sums of rounded parts do."""
 _DEPTH = 64
 _LARGEST = 2**63 - 1
-_FLAGS = {0: 0, 1: 1, None: None}
+_FLAGS = {0: 0, 1: 1, None: None, "": None}
 _FLAGS |= dict.fromkeys(("true", "1", "1.0", "yes"), 1)
 _FLAGS |= dict.fromkeys(("false", "0", "0.0", "no"), 0)
 
@@ -325,8 +325,9 @@ def _options(value, column):
 def _table(value, column):
     with contextlib.suppress(ValueError, RecursionError):
         value = json.loads(value) if isinstance(value, str) else value
-        if isinstance(value, dict):
-            return value
+        pairs = isinstance(value, list) and value and all(isinstance(v, tuple) for v in value)
+        if isinstance(value, dict) or pairs:  # Arrow's maps are lists of pairs
+            return dict(value)
     raise _Odd("is not a table of names and values")
 
 

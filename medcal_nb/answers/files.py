@@ -217,6 +217,10 @@ def _csv_batches(path):
 
     with path.open("rb") as file:
         head = file.readline(1 << 20).decode("latin-1")
+    if "\0" in head:
+        raise MedcalError(f"{path}: not a text file (UTF-16?); save it as UTF-8")
+    if not head.strip(" ,;\t\r\n"):
+        raise MedcalError(f"{path}: the first line names no columns; add a header")
     mark = "," if "," in head else max(",;\t", key=head.count)
     mark = "\t" if table_format(path) == "tsv" else mark
     options = {  # one thread names the row in its errors, and SQLite is slower than it

@@ -286,7 +286,7 @@ def explained(path):
     """Turn what SQLite and the file system say into one line that says what to do."""
     try:
         yield
-    except sqlite3.Error as err:
+    except (sqlite3.Error, UnicodeDecodeError) as err:
         remedies = (remedy for said, remedy in _REMEDIES.items() if re.search(said, str(err)))
         raise MedcalError(f"{path}: {next(remedies, f'{err}; nothing was written')}") from err
     except OSError as err:

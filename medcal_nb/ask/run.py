@@ -243,8 +243,12 @@ def dry_run(backend, items, strategies, plan):
 
     They are counted on the first item of each type of question.
     """
-    items, asked = ordered_items(items), choose_strategies(strategies)
-    asked = [how for how in asked if how.skips(backend.can, backend.cannot) is None]
+    items, asked = ordered_items(items), []
+    for how in choose_strategies(strategies):
+        if reason := how.skips(backend.can, backend.cannot):
+            yield f"skipped {how.name}: {reason}"
+        else:
+            asked.append(how)
 
     def calls(how, item):
         return rehearse(how, item, plan)[0] if how.applies(item, plan) is None else ()

@@ -196,7 +196,7 @@ def choose_strategies(names):
         When a name is not known.
     """
     if isinstance(names, str):
-        names = [name.strip() for name in names.split(",")]
+        names = [name.strip() for name in names.split(",") if name.strip()] or [names]
     if list(names) == ["all"]:
         return list(STRATEGIES.values())
     for name in names:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from medcal_nb.answers import ANSWER_COLUMNS, AnswerLog, is_log, load_answers
+from medcal_nb.answers import ANSWER_COLUMNS, GRADED_COLUMNS, AnswerLog, is_log, load_answers
 from medcal_nb.ask.graded import to_graded
 from medcal_nb.errors import MedcalError
 from medcal_nb.measure import metrics_table
@@ -17,6 +17,8 @@ METRICS = (
     "accuracy", "mean_confidence", "ece", "brier", "log_loss", "auroc", "aurc", *DECIDING
 )  # fmt: skip
 INTERVALS = ("accuracy", "ece", "brier", *DECIDING)
+# several samples make one graded answer, which has no such value of its own
+_NO_GROUPS = {*ANSWER_COLUMNS} - {*GRADED_COLUMNS} | {"option_probabilities"}
 
 
 def score_answers(path, *, by=("model", "dataset", "strategy"), n_bins=15, n_resamples=1000):
@@ -116,6 +118,8 @@ def _frames(path, by, names):
         try:
             answers = load_answers(path)
         except MedcalError as error:
+            if "no column" not in str(error):
+                raise
             remedy = (
                 f"`medcal import {path} --to answers.sqlite` brings in a table with other names"
             )
@@ -137,6 +141,7 @@ def _frames(path, by, names):
 
 
 def _check_by(path, by, names):
+    names = [name for name in names if name not in _NO_GROUPS]
     for name in by:
         if name not in names:
             raise MedcalError(f"{path}: no column '{name}' (--by); columns are {', '.join(names)}")

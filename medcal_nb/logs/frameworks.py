@@ -100,6 +100,11 @@ def _read_evalscope(source, columns, notes):
     folders = source.path.resolve().parts[:-1]
     seen: dict = {}
     for row, line in source.rows():
+        if "model_output" in line:
+            raise MedcalError(
+                f"{source.path}: row {row} is a prediction of evalscope, without a grade; import "
+                "the file of the same name in the folder reviews"
+            )
         score = source.need(source.need(line, "sample_score", row, dict), "score", row, dict)
         out = source.take(line, _EVALSCOPE, row) | {"strategy": "generate"}
         group = at(line, "sample_score.group_id")
@@ -154,8 +159,12 @@ def _read_helm(source, columns, notes):
             }
 
 
+def _is_evalscope(source):
+    return has("index", "sample_score")(source) or has("index", "model_output")(source)
+
+
 READERS = (
     Reader("inspect", lambda s: s.suffix == ".eval" or has("eval", "plan")(s), _read_inspect),
-    Reader("evalscope", has("index", "sample_score"), _read_evalscope),
+    Reader("evalscope", _is_evalscope, _read_evalscope),
     Reader("helm", has("adapter_spec", "request_states"), _read_helm, ungraded=True),
 )

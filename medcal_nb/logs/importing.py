@@ -97,7 +97,7 @@ def import_file(
 
 def import_frames(frames, to, columns, *, where) -> Imported:
     """Write frames that are taken from the file or folder ``where`` already to a log."""
-    blocks = (block_of(frame, where) for frame in frames)
+    blocks = (block_of(frame, where) for frame in frames if len(frame))
     return _import_blocks(blocks, to, columns, where, Imported())
 
 
@@ -113,8 +113,10 @@ def _finished(rows, reader, parse, grade):
         options, kind = row.pop("options", None), row.get("question_type")
         if reader.unparsed and parse is not None and row.get("raw") is not None:
             row["answer"], confidence = parse(row["raw"], kind, options)
+            if kind == "open" and not reader.states:
+                row["answer"] = row["raw"]
             row["parse_ok"] = row["answer"] is not None
-            if confidence is not None:
+            if confidence is not None and reader.states:
                 row |= {"confidence": confidence, "strategy": "verbalized"}
         answer, gold = row.get("answer"), row.get("gold")
         graded = row.get("correct") is not None or answer is None or gold is None
@@ -129,6 +131,8 @@ def _finished(rows, reader, parse, grade):
 def _items(path) -> dict[str, dict]:
     known = {}
     for number, row in Source(path).rows():
+        if "item_id" not in row:
+            raise MedcalError(f"{path}: no column 'item_id'; columns are {', '.join(row)}")
         for name in ("item_id", "question_type"):
             check_column([row.get(name)], COLUMNS[name], path, number)
         row |= {n: accepted(row[n]) or row[n] for n in _LISTS if isinstance(row.get(n), str)}

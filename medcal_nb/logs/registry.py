@@ -31,6 +31,9 @@ class Reader:
         Rows without ``correct`` are graded by holding ``answer`` against ``gold``.
     unparsed : bool
         The replies in ``raw`` have yet to be taken apart.
+    states : bool
+        Models were asked for their confidence: without, a number in a reply is none, and the whole
+        reply answers an open question.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Reader:
     read: Callable[..., Iterator[dict]]
     ungraded: bool = False
     unparsed: bool = False
+    states: bool = True
 
 
 def has(*names: str) -> Callable[[Source], bool]:

@@ -53,6 +53,8 @@ def _read_uqlm(source, columns, notes):
                 raise source.broken(k, f"no 'response' or no scorer among {', '.join(row)}")
             gold = next((n for n in (columns.gold, *_GOLDS) if n in row), None)
             marks = next((n for n in (columns.correct, *_MARKS) if n in row), None)
+            if marks is None and gold is None and k == 1:
+                notes.append(f"{source.path}: no grades: name a column by --correct or --gold")
             marks = Column(marks, "flag", "write true/false or 1/0")
             (correct,) = check_column([row.get(marks.name)], marks, source.path, k)
             for name in scorers:

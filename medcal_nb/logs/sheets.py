@@ -4,8 +4,8 @@ Model and data set are taken from the name where a folder of the file is named a
 
 Columns ``index, question, answer, prediction``, the options ``A``, ``B``, … of multiple-choice
 sets, ``category`` and the like, and after judging ``hit`` (or ``score``). There is no confidence.
-Where the sheet was not judged, a reply is graded only if it plainly is one option (its letter, its
-text, yes or no); other replies, and open questions, are kept ungraded.
+Where the sheet was not judged, a reply is graded if it names one option (its letter, its text, yes
+or no); other replies, and open questions, are kept ungraded.
 """
 
 import re
@@ -68,4 +68,4 @@ def _knows(source):
     return source.suffix in _NEEDED and _NEEDED[source.suffix] <= source.first.keys()
 
 
-READERS = (Reader("vlmevalkit", _knows, _read, ungraded=True, unparsed=True),)
+READERS = (Reader("vlmevalkit", _knows, _read, ungraded=True, unparsed=True, states=False),)

@@ -90,7 +90,7 @@ def stored_parts(
     asked, fixed = _asked(path, names, columns)
     have = _renamed(first, asked, fixed, columns, {"where": path, "first_row": 1}).keys()
     fixed |= _filled_in(path, names, have, columns, report.notes)
-    told = _told(asked, columns.percent)
+    told = _told(asked, columns.percent and not columns.logits)
     needed = ["confidence", "correct"] if "correct" in have else [*_GRADED_BY, "confidence"]
     # an export of ours may hold missing values, too
     may_miss = columns.allow_missing or set(ANSWER_COLUMNS) <= set(names)
@@ -109,11 +109,15 @@ def stored_parts(
         tally["confidence"] += stored["confidence"].count(None)
         tally["grade"] += stored["correct"].count(None)
         tally["right"] += stored["correct"].count(1)
+        tally["small"] += sum(c is not None and 0 < c <= 0.01 for c in stored["confidence"])
         yield stored
-    for what in ("confidence", "grade"):
+    left = {"confidence": "only their accuracy can be measured", "grade": "counted, never scored"}
+    for what, then in left.items():
         if tally[what]:
             lack = f"{tally[what]} of {report.rows} answers without a {what}"
-            report.notes.append(f"{path}: {lack}: counted, never scored")
+            report.notes.append(f"{path}: {lack}: {then}")
+    if columns.percent and 2 * tally["small"] > report.rows:
+        report.notes.append(f"{path}: most lie between 0 and 1 %; is --percent right?")
     if "correct" not in have and not tally["right"] and report.rows - tally["grade"] > 1:
         report.notes.append(f"{path}: no answer equals its right one; are the two written alike?")
 
@@ -195,7 +199,9 @@ def _chosen(block, logits, at):
     from scipy.special import softmax
 
     columns = [Column(name, "score", "write a plain number, or drop the row") for name in logits]
-    scores = np.array([check_column(block[c.name], c, **at) for c in columns], dtype=float).T
+    n = len(next(iter(block.values())))
+    told = [check_column(block.get(c.name, [None] * n), c, **at) for c in columns]
+    scores = np.array(told, dtype=float).T
     best = scores.max(axis=1, keepdims=True)
     for row, k in np.argwhere(np.isnan(scores) | (scores == np.inf) | (best == -np.inf))[:1]:
         problem = "is no option score, nor may all of a row be minus infinity"

@@ -120,7 +120,9 @@ class Profile:
                 for items in block["items"]:
                     n = min((one["n"] for one in (items, small) if "n" in one), default=None)
                     told = items["dataset"], items.get("split"), n
-                    jobs.append(Job(model, *told, kept, seed, options))
+                    typed = ("decision",) * ("decision" in kept)  # asked in a way of its own
+                    rest = tuple(s for s in kept if s != "decision")
+                    jobs += [Job(model, *told, s, seed, options) for s in (rest, typed) if s]
         return jobs
 
 

@@ -43,8 +43,8 @@ FAILED, NOT_RUN = "failed", "not run"
 FINDINGS = "findings.json"
 _ABSENT = "absent"
 pytask.console.quiet = True
-# a notebook with its kernel and the numerical libraries takes up to 1.5 GB of memory
-_AT_ONCE = 4
+# a notebook with its kernel and the numerical libraries takes up to so many bytes of memory
+_AT_ONCE, _MEMORY = 4, 1.5e9
 
 
 @dataclass
@@ -274,6 +274,7 @@ class Study:
     def run(self) -> None:
         """Run what is planned, in stages, then write the findings and the page of links."""
         import joblib
+        import psutil
 
         from medcal_nb.study.html import save_index  # nbconvert and papermill are slow to import
         from medcal_nb.study.kernel import kernel_environment
@@ -287,7 +288,8 @@ class Study:
             kernel_environment(self.work, embedded=embedded),
             self.stoppable(),
         ):
-            jobs = min(_AT_ONCE, joblib.cpu_count())
+            room = int(psutil.virtual_memory().available / _MEMORY)
+            jobs = max(1, min(_AT_ONCE, joblib.cpu_count(), room))
             self.build(n_workers=jobs, parallel_backend=ParallelBackend.THREADS)
         shutil.rmtree(self.work / "stage", ignore_errors=True)
         save_index(self, self.write_findings())

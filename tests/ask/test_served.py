@@ -800,3 +800,12 @@ def test_a_damaged_image_fails_alone():
 def test_no_server_says_what_to_do():
     with reserved_port() as port, pytest.raises(MedcalError, match="start the server"):
         ServedModel([f"http://127.0.0.1:{port}"])
+
+
+def test_the_first_model_is_found_though_most_urls_are_dead(monkeypatch):
+    monkeypatch.setattr(Http, "pause", 0.0)
+    dead = [f"http://127.0.0.1:{port}" for port in (1, 2, 3)]  # where nothing listens
+    with Told() as told:
+        assert ServedModel([*dead, told.url]).name == "told"
+    with Told(name="") as told, pytest.raises(MedcalError, match="it lists no model"):
+        ServedModel([told.url])

@@ -408,3 +408,9 @@ def test_a_blanked_strategy_asks_the_same_with_a_blank_image(name):
     assert any(picture(call).change == "" for call in calls)
     turns = {call.prompt.turns for call in calls if hasattr(call, "prompt")}
     assert {call.prompt.turns for call in blank_calls if hasattr(call, "prompt")} == turns
+
+
+def test_a_comma_too_many_names_no_strategy():
+    assert [how.name for how in strategies.choose_strategies("verbalized,,")] == ["verbalized"]
+    with pytest.raises(MedcalError, match="unknown strategy ''"):
+        strategies.choose_strategies("")

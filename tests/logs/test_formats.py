@@ -13,6 +13,7 @@ import pytest
 
 from medcal_nb.answers import load_answers
 from medcal_nb.ask.parsing import parse_answer
+from medcal_nb.cli.answers import _reply
 from medcal_nb.errors import MedcalError
 from medcal_nb.logs import ColumnMap, import_file
 from medcal_nb.logs.registry import Reader, readers
@@ -299,6 +300,7 @@ def test_lm_eval_options_that_read_alike_are_numbered(tmp_path):
             '{"custom_id": "a", "method": "POST", "url": "/v1", "body": {}}\n',
             "row 1 is a request of a batch",
         ),
+        ("a.jsonl", '{"index": 0, "model_output": {}}\n', "row 1 is a prediction of evalscope"),
     ],
 )
 def test_files_that_are_something_else_are_named(tmp_path, name, content, said):
@@ -498,3 +500,17 @@ def test_replies_of_several_models_become_answers_of_each(tmp_path):
 
 def parse_closed(text, kind, options):
     return parse_answer(text, question_type=kind), None
+
+
+def test_a_number_in_a_reply_is_no_confidence_where_none_was_asked_for(tmp_path):
+    path = tmp_path / "sheet.tsv"
+    path.write_text(
+        "index\tquestion\tanswer\tprediction\tA\tB\n"
+        "1\thow many?\tB\tThe share is 30%, so B\tone\ttwo\n"
+        "2\twhat?\ta chart\tThe chart shows 45%\t\t\n"
+    )
+    import_file(path, tmp_path / "a.sqlite", parse=_reply)
+    frame = load_answers(tmp_path / "a.sqlite")
+    assert frame["confidence"].isna().all()
+    assert set(frame["strategy"]) == {"generate"}
+    assert frame["answer"][1] == "The chart shows 45%"

@@ -284,7 +284,7 @@ BAD = [
     ),
     ("empty file", "", {}, "the file is empty"),
     ("header only", HEAD, {}, "no rows"),
-    ("blank header", "\n1,2\n", {}, "no rows"),
+    ("blank header", "\n1,2\n", {}, "add a header"),
     (
         "double columns",
         "item_id,confidence,confidence,correct\n1,1,1,1\n",
@@ -300,7 +300,7 @@ BAD = [
         "not a table in UTF-8.*Row #3: .*invalid UTF8",
     ),
     ("latin-1 header", "Gr\xf6\xdfe,confidence\n".encode("latin-1"), {}, "not a table in UTF-8"),
-    ("utf-16", HEAD.encode("utf-16"), {}, "not a table in UTF-8"),
+    ("utf-16", HEAD.encode("utf-16"), {}, "save it as UTF-8"),
 ]
 
 
@@ -586,3 +586,34 @@ def test_an_import_killed_at_any_moment_leaves_nothing_half(tmp_path, known):
     done = import_file(tmp_path / "in.parquet", log, ColumnMap(dataset="set0"))
     assert done.rows == n
     assert (load_answers(log, ["dataset"])["dataset"] == "set0").sum() == n
+
+
+def test_option_scores_are_no_percent(tmp_path):
+    table, logits = "id,l_A,l_B,gold\n1,2,0,A\n", ["l_A", "l_B"]
+    columns = ColumnMap(item="id", gold="gold", logits=logits, percent=True)
+    _, frame = bring(tmp_path, table, columns=columns)
+    assert frame["confidence"][0] == pytest.approx(1 / (1 + np.exp(-2)))
+
+
+def test_percent_of_a_column_in_0_to_1_is_remarked_on(tmp_path):
+    table = HEAD + "1,0.001,1\n2,0.9,1\n"
+    done, _ = bring(tmp_path, table, columns=ColumnMap(percent=True))
+    assert any("is --percent right?" in note for note in done.notes)
+
+
+@pytest.mark.parametrize("quoted", [",", ',""'])
+def test_an_empty_grade_is_missing_quoted_or_not(tmp_path, quoted):
+    table = f'{HEAD}"1","0.8"{quoted}\n"2","0.7","true"\n'
+    _, frame = bring(tmp_path, table, columns=ColumnMap(allow_missing=True))
+    assert frame["correct"].isna().tolist() == [True, False]
+
+
+def test_maps_of_arrow_are_option_probabilities(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    options = pa.array([[("yes", 0.8), ("no", 0.2)]], pa.map_(pa.string(), pa.float64()))
+    table = {"item_id": ["1"], "confidence": [0.8], "correct": [True]}
+    pq.write_table(pa.table(table | {"option_probabilities": options}), tmp_path / "in.parquet")
+    import_file(tmp_path / "in.parquet", tmp_path / "a.sqlite", ColumnMap())
+    assert load_answers(tmp_path / "a.sqlite")["option_probabilities"][0] == {"yes": 0.8, "no": 0.2}

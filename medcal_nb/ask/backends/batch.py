@@ -55,6 +55,7 @@ def export_batch(
     folder = Path(folder)
     if (folder / "plan.json").exists():
         raise MedcalError(f"{folder}: a batch is there already: collect it, or name another folder")
+    load_items(name=dataset, split=split, n=n)  # a misspelt name leaves nothing behind
     folder.mkdir(parents=True, exist_ok=True)
     names = [how.name for how in choose_strategies(strategies) if how.skips(rq.CAN) is None]
     told = {"model": model, "strategies": names, "items": {"name": dataset, "split": split, "n": n}}

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import time
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -116,6 +117,8 @@ def find(name, *, device=None, **reach):
         raise
     except Exception as error:
         told = " ".join(str(error).split())[:240]
+        if re.search("device string|not compiled|not linked|NVIDIA driver|device ordinal", told):
+            raise MedcalError(f"{name}: no such device on this machine: {told}") from None
         if "trust_remote_code" in told:
             told = "it needs code of its own, which is never run here"
         raise MedcalError(f"{name}: open_clip cannot load it: {told}") from error

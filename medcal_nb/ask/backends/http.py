@@ -135,8 +135,9 @@ class Http:
                         return Failure(told)
                     wait = max(wait, min(60.0, after))
                 except Exception as error:  # whatever a server sends is that request's failure
-                    told = self.masked(" ".join(str(error).split()))
-                    told = told[:200] or f"no whole answer within {self.timeout:g} s"
+                    told = self.masked(" ".join(str(error).split()))[:200]
+                    if isinstance(error, TimeoutError):  # its own words hold the whole URL
+                        told = f"no whole answer within {self.timeout:g} s"
                     told = f"{type(error).__name__}: {told}"
                     if isinstance(error, (ClientConnectorError, ConnectionTimeoutError)):
                         self.down[url] = time.monotonic() + _REST

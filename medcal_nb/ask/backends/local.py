@@ -55,7 +55,7 @@ _ADVICE = {
     "it is private): check name and revision",
     r"ConnectionError|LocalEntryNotFound|OfflineMode|(couldn't|cannot) connect|offline mode": "the "
     "hub cannot be reached and there is no local copy: {told}",
-    r"device string|not compiled with|NVIDIA driver|device ordinal": "no such device on this "
+    r"device string|not compiled|not linked|NVIDIA driver|device ordinal": "no such device on this "
     "machine: choose another, or none: {told}",
     "": "does not load as an image-text-to-text checkpoint: {told}",
 }
@@ -173,7 +173,12 @@ class LocalModel:
                     "time can stop: not run; pass a checkpoint with another template"
                 )
         turns = ("alpha", "beta", "gamma")
-        text = self._run_template(turns)
+        try:
+            text = self._run_template(turns)
+        except MedcalError:
+            raise
+        except Exception:  # whatever a template raises
+            text = ""
         if any(text.count(turn) != 1 for turn in turns):
             raise MedcalError(
                 f"{self.name}: its chat template does not write a conversation of three turns; "

@@ -69,7 +69,8 @@ class ServedModel:
 
     def _first_model(self):
         """The first model that a server lists."""
-        found = self.http.portal.call(self.http.ask, "", "/models", _listed)
+        tries = 2 + len(self.http.urls)
+        found = self.http.portal.call(self.http.ask, "", "/models", _listed, (), tries)
         if isinstance(found, Failure):
             raise MedcalError(
                 f"{self.told}: {found.reason}: start the server, or name its model (--served-as)"
@@ -287,7 +288,10 @@ def _chat(told):
 
 def _listed(told):
     """The first model of a list."""
-    return rq.clean(json.loads(told)["data"][0]["id"])
+    name = json.loads(told)["data"][0]["id"]
+    if not isinstance(name, str) or not name:
+        raise ValueError("it lists no model")
+    return rq.clean(name)
 
 
 def _named(picture):

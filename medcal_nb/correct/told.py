@@ -86,12 +86,12 @@ def _labels(needed, name):
 def labels_sentence(needed: pd.DataFrame, *, level: float, target: str) -> str:
     """How many labels until refitting pays, from the one row of a table of labels needed."""
     row = needed.iloc[0]
-    star, low, high = (_labels(row, f"n_star{end}") for end in ("", "_low", "_high"))
+    star, *ends = (_labels(row, f"n_star{end}") for end in ("", "_low", "_high"))
     return (
         f"On {target}, refitting has a lower Brier score than carrying over from {star} labels on "
-        f"({100 * level:.0f} % interval: {low} to {high}); starting from the carried-over map and "
-        "moving it with the labels beats refitting at these numbers of labels: "
-        f"{row['adapting_beats'] or 'none'}. Tried: from {row['n_min']:,} to {row['n_max']:,}."
+        f"({100 * level:.0f} % interval: {' to '.join(dict.fromkeys(ends))}); starting from the "
+        "carried-over map and moving it with the labels beats refitting at these numbers of "
+        f"labels: {row['adapting_beats'] or 'none'}. Tried: from {row['n_min']:,} to {row['n_max']:,}."
     )
 
 
@@ -160,9 +160,9 @@ def yield_sentence(table: pd.DataFrame, strategy: str) -> str:
         f"for {_of((carried - raw).abs() < 1)} (the most is {raw[best]:.0f} %, "
         f"{table.loc[best, 'strategy']}, and {carried[best]:.0f} % after the map). arXiv "
         "2606.15910 reports lower ECE and the same yield. What changes is what trusting the number "
-        f"gives: of 100 answers {kept:.0f} say at least {100 * SAYS:.0f} %, {kept * wrong:.0f} "
-        f"wrongly, as stated, and {late:.0f}, {late * wrong_late:.0f} wrongly, after it "
-        f"({strategy})."
+        f"gives: of 100 answers {kept:.0f} say at least {100 * SAYS:.0f} % as stated "
+        f"({kept * wrong:.0f} of them wrong), {late:.0f} after the map ({late * wrong_late:.0f} "
+        f"wrong; {strategy})."
     )
 
 
@@ -204,7 +204,8 @@ def agreement_title(table: pd.DataFrame) -> str:
     right = table.set_index("who")["accuracy"].mul(100).round()
     best, row = table["best"].iloc[0], table[table["who"] == "majority"].iloc[0]
     change, low, high = (100 * row[f"change{end}"] for end in ("", "_low", "_high"))
-    told = [f"{who} {right[who]:.0f} %" for who in table.loc[~table["is_model"], "who"]]
+    others = table.loc[~table["is_model"], "who"]
+    told = [f"{who.replace('majority, ', 'where ')} {right[who]:.0f} %" for who in others]
     return (
         f"Right: {best}, the best of {table['is_model'].sum()} models, {right[best]:.0f} %; "
         f"{', '.join(told)} (the majority {change:+.0f} points [{low:+.0f}, {high:+.0f}])"

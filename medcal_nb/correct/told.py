@@ -91,7 +91,8 @@ def labels_sentence(needed: pd.DataFrame, *, level: float, target: str) -> str:
         f"On {target}, refitting has a lower Brier score than carrying over from {star} labels on "
         f"({100 * level:.0f} % interval: {' to '.join(dict.fromkeys(ends))}); starting from the "
         "carried-over map and moving it with the labels beats refitting at these numbers of "
-        f"labels: {row['adapting_beats'] or 'none'}. Tried: from {row['n_min']:,} to {row['n_max']:,}."
+        f"labels: {row['adapting_beats'] or 'none'}. Tried: from {row['n_min']:,} to "
+        f"{row['n_max']:,}."
     )
 
 

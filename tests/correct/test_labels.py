@@ -88,7 +88,7 @@ def test_the_number_of_labels_is_read_from_medians_and_said():
     def told(**changes):
         return labels_sentence(needed.assign(**changes), level=0.95, target="medical images")
 
-    assert "from 100 labels on (95 % interval: 100 to 100)" in told()
+    assert "from 100 labels on (95 % interval: 100)" in told()
     assert "at these numbers of labels: 100. Tried: from 10 to 1,000." in told()
     assert "from 10 or fewer labels on (95 % interval: 10 or fewer to more than 1,000)" in told(
         n_star=10.0, n_star_low=10.0, n_star_high=np.inf

@@ -138,10 +138,11 @@ def shifted_thresholds(
     moved = f"corrected with {side_name(source, of='labels')}"
     for _, learn, judge in pairs(graded, source, target):
         teach, choose = halves(learn, rng=np.random.default_rng(seed))
+        # one image has no other half
+        fitted = fit(*arrays_of(teach, method), method=method) if len(teach) else None
         for rows, into in ((choose, chosen), (judge, judged)):
             into.append(rows.assign(**{"confidence used": "as stated"}))
-            if len(teach):  # one image has no other half
-                fitted = fit(*arrays_of(teach, method), method=method)
+            if fitted is not None:
                 values = _leading(fitted(arrays_of(rows, method)[0]))
                 into.append(rows.assign(**{"confidence used": moved}, confidence=values))
     by = ["strategy", "confidence used"]

@@ -137,7 +137,8 @@ class Pair:
         """
         losses = {"brier": {}, "log_loss": {}, "ece": {}}
         for first in (0, *range(1, len(self.drawn[0].counts), _CHUNK)):
-            sides = [self._side(method, k, _CELLS if first else None) for k in (0, 1)]
+            if first < 2:  # all resamples see the same cells
+                sides = [self._side(method, k, _CELLS if first else None) for k in (0, 1)]
             at = slice(first, first + _CHUNK) if first else slice(1)
             weights = [d.counts[at] @ s.counts for d, s in zip(self.drawn, sides, strict=True)]
             maps, theta = self._maps(method, *sides, *weights, also)

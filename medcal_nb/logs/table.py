@@ -109,14 +109,15 @@ def stored_parts(
         tally["confidence"] += stored["confidence"].count(None)
         tally["grade"] += stored["correct"].count(None)
         tally["right"] += stored["correct"].count(1)
-        tally["small"] += sum(c is not None and 0 < c <= 0.01 for c in stored["confidence"])
+        if columns.percent:
+            tally["small"] += sum(c is not None and 0 < c <= 0.01 for c in stored["confidence"])
         yield stored
     left = {"confidence": "only their accuracy can be measured", "grade": "counted, never scored"}
     for what, then in left.items():
         if tally[what]:
             lack = f"{tally[what]} of {report.rows} answers without a {what}"
             report.notes.append(f"{path}: {lack}: {then}")
-    if columns.percent and 2 * tally["small"] > report.rows:
+    if 2 * tally["small"] > report.rows:
         report.notes.append(f"{path}: most lie between 0 and 1 %; is --percent right?")
     if "correct" not in have and not tally["right"] and report.rows - tally["grade"] > 1:
         report.notes.append(f"{path}: no answer equals its right one; are the two written alike?")

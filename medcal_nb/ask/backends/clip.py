@@ -7,6 +7,7 @@ import time
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+from medcal_nb.ask.backends.local import NO_DEVICE
 from medcal_nb.ask.calls import SIMILARITY, Failure, LabelProbabilities
 from medcal_nb.errors import MedcalError
 
@@ -117,7 +118,7 @@ def find(name, *, device=None, **reach):
         raise
     except Exception as error:
         told = " ".join(str(error).split())[:240]
-        if re.search("device string|not compiled|not linked|NVIDIA driver|device ordinal", told):
+        if re.search(NO_DEVICE, told):
             raise MedcalError(f"{name}: no such device on this machine: {told}") from None
         if "trust_remote_code" in told:
             told = "it needs code of its own, which is never run here"

@@ -43,6 +43,9 @@ TEMPLATE_SECONDS = 10
 
 _NO_TEMPLATE = "the checkpoint has no chat template, so there is no second turn"
 
+#: What an error says where a device is not on this machine.
+NO_DEVICE = r"device string|not compiled|not linked|NVIDIA driver|device ordinal"
+
 #: What is said of a checkpoint that does not load, by what the error says.
 _ADVICE = {
     r"GatedRepoError|gated repo": "the checkpoint is gated: accept its terms on its hub page, then "
@@ -55,8 +58,7 @@ _ADVICE = {
     "it is private): check name and revision",
     r"ConnectionError|LocalEntryNotFound|OfflineMode|(couldn't|cannot) connect|offline mode": "the "
     "hub cannot be reached and there is no local copy: {told}",
-    r"device string|not compiled|not linked|NVIDIA driver|device ordinal": "no such device on this "
-    "machine: choose another, or none: {told}",
+    NO_DEVICE: "no such device on this machine: choose another, or none: {told}",
     "": "does not load as an image-text-to-text checkpoint: {told}",
 }
 

@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 
 from .source import Source
 
-_MODULES = ("harness", "frameworks", "batch", "results", "sheets", "replies")
+_MODULES = ("frameworks", "harness", "results", "replies")
 
 
 @dataclass(frozen=True)
@@ -23,30 +23,21 @@ class Reader:
     ----------
     name : str
     knows : callable
-        (source) -> bool, from the name of the file and its first row.
+        (first row of the file, or the one object in it, as a dictionary) -> bool.
     read : callable
-        (source, columns, notes) -> rows with our column names, None where not known. A row may
-        also hold ``options`` (for grading); remarks for the user are appended to `notes`.
-    ungraded : bool
-        Rows without ``correct`` are graded by holding ``answer`` against ``gold``.
-    unparsed : bool
-        The replies in ``raw`` have yet to be taken apart.
-    states : bool
-        Models were asked for their confidence: without, a number in a reply is none, and the whole
-        reply answers an open question.
+        (`Source`) -> rows with our column names, left out or None where not known. An ``answer``
+        that is left out is read out of ``raw``; where ``correct`` is left out, the answer is held
+        against ``gold``; ``options`` of the question help with both.
     """
 
     name: str
-    knows: Callable[[Source], bool]
-    read: Callable[..., Iterator[dict]]
-    ungraded: bool = False
-    unparsed: bool = False
-    states: bool = True
+    knows: Callable[[dict], bool]
+    read: Callable[[Source], Iterator[dict]]
 
 
-def has(*names: str) -> Callable[[Source], bool]:
+def has(*names: str) -> Callable[[dict], bool]:
     """True of files whose first object has all of these members."""
-    return lambda source: set(names) <= source.first.keys()
+    return lambda first: first.keys() >= {*names}
 
 
 @cache
@@ -58,5 +49,8 @@ def readers() -> dict[str, Reader]:
 
 
 def detect(source: Source) -> str:
-    """The reader whose format this plainly is, else "table"."""
-    return next((name for name, reader in readers().items() if reader.knows(source)), "table")
+    """The reader whose format this plainly is, else "table", as all with our confidences are."""
+    first = source.first
+    if "confidence" in first:
+        return "table"
+    return next((name for name, reader in readers().items() if reader.knows(first)), "table")

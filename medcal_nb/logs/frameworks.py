@@ -20,30 +20,27 @@ log-probabilities of its tokens were recorded; a run of HELM whose every ``logpr
 from collections import Counter
 
 from .registry import Reader, has
-from .source import at, flag, grade, likelihood, number, one_of
+from .source import at, flag, grade, likelihood, number, one_of, text_of
 
 
 def _read_inspect(source):
     about = source.value["eval"]
+    run = {"run_id": about.get("run_id"), "model": about.get("model")}
+    run["dataset"] = at(about, "dataset.name") or about.get("task")
     for sample in source.each(source.value.get("samples") or ()):
+        reply, usage = at(sample, "output.choices.0"), at(sample, "output.usage") or {}
+        out = run | likelihood(at(reply, "logprobs.content")) | {"item_id": sample["id"]}
+        out["prompt_tokens"] = usage.get("input_tokens")
+        out["new_tokens"] = usage.get("output_tokens")
+        out["sample"] = int(sample.get("epoch") or 1) - 1
+        out["question_type"] = "choice" if sample.get("choices") else "open"
         scores = list((sample.get("scores") or {}).values())
         score = next((s for s in scores if _mark(s) is not None), scores[0] if scores else None)
-        raw, gold = _written(at(sample, "output.choices.0.message.content")), sample.get("target")
-        answer = at(score, "answer")
-        yield likelihood(at(sample, "output.choices.0.logprobs.content")) | {
-            "run_id": about.get("run_id"),
-            "model": about.get("model"),
-            "dataset": at(about, "dataset.name") or about.get("task"),
-            "item_id": sample["id"],
-            "sample": int(sample.get("epoch") or 1) - 1,
-            "question_type": "choice" if sample.get("choices") else "open",
-            "answer": answer if isinstance(answer, str) else raw,
-            "raw": raw,
-            "gold": gold.strip() if isinstance(gold, str) else gold or None,
-            "correct": _mark(score),
-            "prompt_tokens": at(sample, "output.usage.input_tokens"),
-            "new_tokens": at(sample, "output.usage.output_tokens"),
-        }
+        answer, gold = at(score, "answer"), sample.get("target")
+        out["raw"] = text_of(at(reply, "message.content"))
+        out["answer"] = answer if isinstance(answer, str) else out["raw"]
+        out["gold"] = gold.strip() if isinstance(gold, str) else gold or None
+        yield out | {"correct": _mark(score)}
 
 
 def _mark(score):
@@ -51,63 +48,43 @@ def _mark(score):
     return flag({"C": True, "I": False}.get(value, value) if isinstance(value, str) else value)
 
 
-def _written(content):
-    """The text of a message, which may come in parts."""
-    if isinstance(content, list):
-        content = "".join(part.get("text") or "" for part in content)
-    return content or None
-
-
 def _read_evalscope(source):
-    folders = source.path.resolve().parts[:-1]
-    known = {"strategy": "generate"}
-    if folders[-2:-1] == ("reviews",):
-        known |= {"model": folders[-1], "dataset": source.path.stem}
-    asked: Counter = Counter()
+    asked = Counter()
     for line in source.rows():
-        score, group = line["sample_score"]["score"], line["sample_score"].get("group_id")
+        graded = line["sample_score"]
+        group, score = graded.get("group_id"), graded["score"]
         item = line["index"] if group is None else group  # repeats of one item share it
-        yield known | {
-            "item_id": item,
-            "sample": asked[item],
-            "answer": score["extracted_prediction"] or None,
-            "raw": score["prediction"],
-            "gold": line.get("target"),
-            "correct": grade(score["value"]),
-        }
+        out = {"strategy": "generate", "item_id": item, "sample": asked[item]}
         asked[item] += 1
+        out |= {"answer": score["extracted_prediction"] or None, "raw": score["prediction"]}
+        yield out | {"gold": line.get("target"), "correct": grade(score["value"])}
 
 
 def _read_helm(source):
     states = source.value["request_states"]
-    replies = [reply for state in states for reply in at(state, "result.completions") or ()]
-    tokens = [token for reply in replies for token in reply.get("tokens") or ()]
-    recorded = any(number(at(token, "logprob")) for token in tokens)
-    folder = source.path.resolve().parent.name
+    tokens = [at(state, "result.completions.0.tokens") or () for state in states]
+    recorded = any(number(at(token, "logprob")) for each in tokens for token in each)
     for state in source.each(states):
-        instance, mapping = state["instance"], state.get("output_mapping") or {}
+        instance, letters = state["instance"], state.get("output_mapping") or {}
         right = [r for r in instance["references"] if "correct" in (r.get("tags") or ())]
         golds = [reference["output"]["text"] for reference in right]
-        golds = [letter for letter, text in mapping.items() if text in golds] if mapping else golds
-        perturbed = at(instance, "perturbation.name")
-        each = at(state, "result.completions") or ()
-        for k, reply in enumerate(each):
+        golds = [letter for letter, text in letters.items() if text in golds] if letters else golds
+        out = {"model": state["request"]["model"], "item_id": instance["id"]}
+        out |= {"question_type": "choice" if letters else "open", "gold": one_of(golds)}
+        replies = at(state, "result.completions") or ()
+        first = int(state.get("train_trial_index") or 0) * len(replies)
+        for sample, reply in enumerate(replies, first):
             answer = reply["text"].strip()
-            yield likelihood(reply.get("tokens") if recorded else None) | {
-                "model": state["request"]["model"],
-                "dataset": folder if source.path.stem == "scenario_state" else None,
-                "item_id": instance["id"] + (f":{perturbed}" if perturbed else ""),
-                "sample": int(state.get("train_trial_index") or 0) * len(each) + k,
-                "question_type": "choice" if mapping else "open",
-                "answer": answer,
-                "raw": reply["text"],
-                "gold": one_of(golds),
-                "parse_ok": answer in mapping if mapping else bool(answer),
-            }
+            known = out | likelihood(reply.get("tokens") if recorded else None)
+            known |= {"sample": sample, "answer": answer, "raw": reply["text"]}
+            yield known | {"parse_ok": answer in letters if letters else bool(answer)}
 
+
+_REVIEWS = r"reviews/(?P<model>[^/]+)/(?P<dataset>[^/]+)\.jsonl$"
+_STATES = r"(?P<dataset>[^/]+)/scenario_state\.json$"
 
 READERS = (
     Reader("inspect", has("eval", "plan"), _read_inspect),
-    Reader("evalscope", has("index", "sample_score"), _read_evalscope),
-    Reader("helm", has("adapter_spec", "request_states"), _read_helm),
+    Reader("evalscope", has("index", "sample_score"), _read_evalscope, _REVIEWS),
+    Reader("helm", has("adapter_spec", "request_states"), _read_helm, _STATES),
 )

@@ -13,43 +13,31 @@ probabilities follow; of a generative one the text alone, without a confidence.
 
 import re
 
-from medcal_nb.answers import ANSWER_COLUMNS
-
 from .registry import Reader, has
 from .source import at, choice, grade, number, one_of
 
-_TASK = re.compile(
-    r"(?:\d{8}_\d{6}_)?(?:samples|details)_(.+?)(?:_\d{4}-\d\d-\d\dT[\d.:-]+)?\.(?:jsonl|parquet)"
-)
+# the time stands before or after
+_SAMPLES = r"(?P<model>[^/]+)/(\d{8}_\d+_)?samples_(?P<dataset>.+?)(?(2)|_\d{4}-[\dT.-]+)\.jsonl$"
+_DETAILS = r"details/(?P<model>.+)/[^/]+/details_(?P<dataset>.+)_[\dT.:-]+\.parquet$"
 _NOT_METRICS = {
     *("doc_id", "doc", "target", "arguments", "input", "resps", "filtered_resps", "filter"),
-    *("metrics", "doc_hash", "prompt_hash", "target_hash", "token_counts", *ANSWER_COLUMNS),
+    *("metrics", "doc_hash", "prompt_hash", "target_hash", "token_counts"),
 }
 
 
-def _task(source):
-    named = _TASK.fullmatch(source.path.name)
-    return named and named[1]
-
-
 def _read(source):
-    task = _task(source)
-    model = source.path.resolve().parent.name.replace("__", "/") if task else None
-    for sample in source.rows():
-        yield _answer(sample) | {"model": model or None, "dataset": task}
+    yield from map(_answer, source.rows())
 
 
 def _read_evaluated(source):
-    config = source.value.get("config") or {}
-    named = re.search(r"pretrained=([^,]+)", str(config.get("model_args")))
-    model = source.value.get("model_name") or (named[1] if named else config.get("model"))
+    named = re.search(r"pretrained=([^,]+)", str(at(source.value, "config.model_args")))
+    model = source.value.get("model_name") or (named and named[1])
     for task, samples in source.value["samples"].items():
         for sample in source.each(samples):
             yield _answer(sample) | {"model": model, "dataset": task}
 
 
 def _answer(sample):
-    metrics = {name: value for name, value in sample.items() if name not in _NOT_METRICS}
     gold, replies = str(sample["target"]), sample["filtered_resps"]
     if scores := _scores(replies):
         out = _choice(sample.get("arguments"), scores, gold.strip())
@@ -59,16 +47,10 @@ def _answer(sample):
         out |= {"raw": _text(sample.get("resps")) or text, "gold": gold}
     if sample.get("filter") not in (None, "none"):
         out["strategy"] += f":{sample['filter']}"
-    return (
-        {name: number(value) for name, value in metrics.items()}
-        | out
-        | {
-            "item_id": sample["doc_id"],
-            "correct": grade({"correct": sample.get("correct")} | metrics),
-            "prompt_tokens": at(sample, "token_counts.0.input_tokens"),
-            "new_tokens": at(sample, "token_counts.0.output_tokens"),
-        }
-    )
+    out["correct"] = grade({k: v for k, v in sample.items() if k not in _NOT_METRICS})
+    used = at(sample, "token_counts.0") or {}
+    out |= {"prompt_tokens": used.get("input_tokens"), "new_tokens": used.get("output_tokens")}
+    return out | {"item_id": sample["doc_id"]}
 
 
 def _scores(replies):
@@ -81,12 +63,11 @@ def _scores(replies):
 def _choice(arguments, scores, gold):
     """A multiple-choice sample; the options are the continuations that were asked for."""
     count = range(len(scores))
-    if isinstance(arguments, dict):
-        arguments = [[None, at(arguments, f"gen_args_{k}.arg_1")] for k in count]
-    options = [str(at(arguments, f"{k}.1") or "").strip() for k in count]
+    asked = [at(arguments, f"gen_args_{k}.arg_1") or at(arguments, f"{k}.1") for k in count]
+    options = [str(option or "").strip() for option in asked]
     if len(set(options)) < len(options) or not all(options):
         options = [str(k) for k in count]
-    if gold.isdigit() and len(gold) < 4 and int(gold) < len(options):
+    if gold.isdigit() and int(gold) < len(options):
         gold = options[int(gold)]
     return choice(options, scores) | {"gold": gold if gold in options else None}
 
@@ -99,8 +80,6 @@ def _text(value):
 
 
 def _read_details(source):
-    folders = source.path.resolve().parts
-    model = folders[folders.index("details") + 1 : -2] if "details" in folders else ()
     for record in source.rows():
         doc, reply = record["doc"], record["model_response"]
         options = [str(option).strip() for option in doc.get("choices") or ()]
@@ -114,19 +93,15 @@ def _read_details(source):
             text = _text(reply.get("text"))
             out = {"strategy": "generate", "answer": text, "raw": text}
             out["correct"] = grade(record["metric"])
-        yield out | {
-            "model": "/".join(model) or None,
-            "dataset": _task(source),
-            "item_id": source.row if doc.get("id") in (None, "") else doc["id"],
-            "gold": one_of(golds),
-        }
+        item = source.row if doc.get("id") in (None, "") else doc["id"]
+        yield out | {"item_id": item, "gold": one_of(golds)}
 
 
 _is_samples = has("doc_id", "filtered_resps")
 
 READERS = (
-    Reader("lm-eval", lambda first: _is_samples(first) and "arguments" in first, _read),
+    Reader("lm-eval", lambda first: _is_samples(first) and "arguments" in first, _read, _SAMPLES),
     Reader("lm-eval-results", has("results", "samples"), _read_evaluated),
-    Reader("lmms-eval", _is_samples, _read),
-    Reader("lighteval", has("doc", "model_response", "metric"), _read_details),
+    Reader("lmms-eval", _is_samples, _read, _SAMPLES),
+    Reader("lighteval", has("doc", "model_response", "metric"), _read_details, _DETAILS),
 )

@@ -24,10 +24,6 @@ _WHOLE = re.compile(r"^\s*([+-]?\d+)\.0+\s*$", re.ASCII)
 """A whole number written as a float: pandas writes integers beside a missing value so."""
 
 _NOT_OF_ITEMS = ("image", "question", "answer", "confidence", "correct")
-_LACK = {
-    "confidence": "without a confidence: only their accuracy can be measured",
-    "correct": "without a grade: counted, never scored",
-}
 _GIVE_MISSING = "drop such rows, or add --allow-missing to keep and count them"
 
 
@@ -99,8 +95,7 @@ def import_file(
     """
     source, columns = Source(path), columns or ColumnMap()
     if reader == "auto":
-        is_table = columns.logits or "confidence" in columns.named
-        reader = "table" if is_table else detect(source)
+        reader = "table" if columns.logits or "confidence" in columns.named else detect(source)
     if reader == "table" and items is not None:
         raise MedcalError(f"{path}: --items goes with a reader; a table holds its own columns")
     if reader == "table":
@@ -137,14 +132,15 @@ def _items(source) -> dict[str, dict]:
         for row in source.rows():
             if isinstance(row.get("options"), str):  # of a CSV
                 row["options"] = json.loads(row["options"])
-            if isinstance(row.get("gold"), str):
-                row["gold"] = accepted(row["gold"]) or row["gold"]
             known[str(row["item_id"])] = {k: v for k, v in row.items() if k not in _NOT_OF_ITEMS}
     return known
 
 
 def _answers(source, reader, items) -> Iterator[dict]:
     """Rows of a reader, their replies taken apart and graded where it has not done so."""
+    found = re.search(reader.layout, source.path.resolve().as_posix())
+    # a folder or file cannot be called org/net: it is org__net
+    named = {k: v.replace("__", "/") for k, v in (found.groupdict() if found else {}).items()}
     with source.told():
         for row in reader.read(source):
             if items is not None:
@@ -156,12 +152,13 @@ def _answers(source, reader, items) -> Iterator[dict]:
             options = [str(option) for option in row.pop("options", None) or ()]
             if "answer" not in row:
                 row["answer"] = parse_answer(row.get("raw"), question_type=kind, options=options)
-            if row.get("raw") is not None:
+                row["parse_ok"] = row["answer"] is not None
+            elif row.get("raw") is not None:
                 row.setdefault("parse_ok", row["answer"] is not None)
             if "correct" not in row:
                 row["correct"] = is_right(row["answer"], row.get("gold"), kind, options)
             told = {name: value for name, value in row.items() if value is not None}
-            yield dict.fromkeys(("confidence", "answer", "correct")) | told
+            yield dict.fromkeys(("confidence", "answer", "correct")) | named | told
 
 
 def is_right(answer, gold, question_type="open", options=None) -> bool | None:
@@ -189,7 +186,7 @@ def _stored(blocks: Iterable[dict[str, list]], path, columns, report) -> Iterato
         told["confidence"] = replace(confidence, top=100.0, remedy="write a number from 0 to 100")
     # an export of ours may hold missing values, too
     may_lack = columns.allow_missing or first.keys() >= {*ANSWER_COLUMNS}
-    lacking = dict.fromkeys(_LACK, 0)
+    lacking = {"confidence": 0, "correct": 0}
     for block in chain([first], blocks):
         at = {"where": path, "first_row": report.rows + 1}
         block = _placed(block, taken, fixed, columns.logits, at)
@@ -198,7 +195,7 @@ def _stored(blocks: Iterable[dict[str, list]], path, columns, report) -> Iterato
             pairs = [*zip(stored["answer"], stored["gold"], strict=True)]
             right = {pair: is_right(*pair) for pair in {*pairs}}
             stored["correct"] = [right[pair] for pair in pairs]
-        for name in _LACK:
+        for name in lacking:
             n = stored[name].count(None)
             if n and not may_lack:
                 row = at["first_row"] + stored[name].index(None)
@@ -208,7 +205,8 @@ def _stored(blocks: Iterable[dict[str, list]], path, columns, report) -> Iterato
         yield stored
     for name, n in lacking.items():
         if n:
-            report.notes.append(f"{path}: {n} of {report.rows} answers {_LACK[name]}")
+            lack = f"{n} of {report.rows} answers without '{name}'"
+            report.notes.append(f"{path}: {lack}: counted, and left out of what needs it")
 
 
 def _places(path, names, columns, notes):
@@ -250,10 +248,9 @@ def _placed(block, taken, fixed, logits, at):
     out = {name: values for name, values in block.items() if name not in used}
     out |= {ours: [value] * n for ours, value in fixed.items()}
     if logits:
-        columns = [
-            Column(name, "score", "write a number, or drop the row", True) for name in logits
-        ]
-        scores = [check_column(block.get(c.name, [None]), c, **at) for c in columns]
+        column = Column("", "score", "write a number, or drop the row", required=True)
+        columns = [(block.get(name, [None]), replace(column, name=name)) for name in logits]
+        scores = [check_column(values, column, **at) for values, column in columns]
         out |= chosen([*map(_option, logits)], np.array(scores, dtype=float).T)
     out |= {ours: block.get(theirs, [None] * n) for ours, theirs in taken.items()}
     return {"item_id": [str(at["first_row"] + i) for i in range(n)]} | out

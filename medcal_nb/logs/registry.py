@@ -28,16 +28,20 @@ class Reader:
         (`Source`) -> rows with our column names, left out or None where not known. An ``answer``
         that is left out is read out of ``raw``; where ``correct`` is left out, the answer is held
         against ``gold``; ``options`` of the question help with both.
+    layout : str
+        A regular expression for the whole path of a file where its tool writes it: what its named
+        groups find (model, dataset) holds for all rows that do not say it themselves.
     """
 
     name: str
     knows: Callable[[dict], bool]
     read: Callable[[Source], Iterator[dict]]
+    layout: str = ""
 
 
 def has(*names: str) -> Callable[[dict], bool]:
-    """True of files whose first object has all of these members."""
-    return lambda first: first.keys() >= {*names}
+    """True of files whose first object has all of these members, and no confidence as a table."""
+    return lambda first: first.keys() >= {*names} and "confidence" not in first
 
 
 @cache
@@ -49,8 +53,5 @@ def readers() -> dict[str, Reader]:
 
 
 def detect(source: Source) -> str:
-    """The reader whose format this plainly is, else "table", as all with our confidences are."""
-    first = source.first
-    if "confidence" in first:
-        return "table"
-    return next((name for name, reader in readers().items() if reader.knows(first)), "table")
+    """The reader whose format this plainly is, else "table"."""
+    return next((name for name, reader in readers().items() if reader.knows(source.first)), "table")

@@ -7,10 +7,11 @@ item. The confidence is the one stated in the reply; else, where token log-proba
 for, the length-normalised likelihood of the reply, exp(mean log p). Calls that failed are left
 out. There are no gold answers: give them by --items.
 
-**vlmevalkit**: result sheets of VLMEvalKit, with ``index, question, answer, prediction``, the
-options ``A``, ``B``, … of multiple-choice sets, ``category``, and after judging ``hit`` (or
-``score``). There is no confidence. Where the sheet was not judged, a reply is graded if it names
-one option (its letter, its text, yes or no); other replies, and open questions, are kept ungraded.
+**vlmevalkit**: result sheets of VLMEvalKit (``<model>/<model>_<dataset>.xlsx`` or ``.tsv``), with
+``index, question, answer, prediction``, the options ``A``, ``B``, … of multiple-choice sets,
+``category``, and after judging ``hit`` (or ``score``). There is no confidence. Where the sheet was
+not judged, a reply is graded if it names one option (its letter, its text, yes or no); other
+replies, and open questions, are kept ungraded.
 
 **vqa-rad-replies**: the columns of VQA-RAD's own table (``qid, image_name, image_organ, question,
 answer, answer_type``), then one a model with its replies, without confidences. The modality is the
@@ -24,7 +25,7 @@ from medcal_nb.ask.parsing import parse_confidence
 from medcal_nb.errors import MedcalError
 
 from .registry import Reader, has
-from .source import at, flag, likelihood
+from .source import at, flag, likelihood, text_of
 
 _STATED = re.compile(r"confiden|probab|likel|sure|%", re.IGNORECASE)
 """In replies that state a confidence; a number in others is none."""
@@ -42,18 +43,13 @@ def _read_batch(source):
         if line.get("error") or not body or at(line, "response.status_code") not in (None, 200):
             failed += 1
             continue
-        used = body.get("usage") or {}
+        usage = body.get("usage") or {}
+        known = {"item_id": item, "model": body.get("model")}
+        known["prompt_tokens"] = usage.get("prompt_tokens", usage.get("input_tokens"))
+        written = usage.get("completion_tokens", usage.get("output_tokens"))
         for sample, (text, tokens) in enumerate(_replies(body)):
-            yield {
-                **likelihood(tokens),
-                **_stated(text),
-                "item_id": item,
-                "model": body.get("model"),
-                "sample": sample,
-                "raw": text,
-                "prompt_tokens": used.get("prompt_tokens", used.get("input_tokens")),
-                "new_tokens": used.get("completion_tokens", used.get("output_tokens")),
-            }
+            out = known | likelihood(tokens) | _stated(text)
+            yield out | {"sample": sample, "raw": text, "new_tokens": len(tokens or ()) or written}
     if failed:
         source.notes.append(f"{source.path}: {failed} calls failed: left out, ask them again")
 
@@ -62,20 +58,15 @@ def _replies(body):
     """(text or None, its tokens) of each reply."""
     if choices := body.get("choices"):
         for reply in choices:
-            yield reply["message"].get("content"), at(reply, "logprobs.content")
-        return
-    parts = [part for block in body["output"] for part in block.get("content") or ()]
-    text = "".join(part.get("text") or "" for part in parts)
-    yield text, [token for part in parts for token in part.get("logprobs") or ()]
+            yield text_of(reply["message"].get("content")), at(reply, "logprobs.content")
+    else:
+        parts = [part for block in body["output"] for part in block.get("content") or ()]
+        yield text_of(parts), [token for part in parts for token in part.get("logprobs") or ()]
 
 
 def _stated(text):
     stated = parse_confidence(text) if text and _STATED.search(text) else None
     return {} if stated is None else {"strategy": "verbalized", "confidence": stated}
-
-
-def _is_batch(first):
-    return "custom_id" in first and ("response" in first or first.keys() >= {"method", "body"})
 
 
 def _read_sheet(source):
@@ -84,29 +75,24 @@ def _read_sheet(source):
         gold, raw = (v if v is None else str(v) for v in (row["answer"], row["prediction"]))
         gold = options.get(gold, gold)
         closed = gold is not None and gold.strip().casefold() in ("yes", "no")
-        mark = flag(row.get("hit"))
-        out = {
-            "item_id": row["index"],
-            "question_type": "choice" if options else "closed" if closed else "open",
-            "options": list(options.values()),
-            "strategy": "generate",
-            "gold": gold,
-            "raw": raw,
-            "correct": flag(row.get("score")) if mark is None else mark,
-            "category": row.get("category"),
-        }
-        if out["question_type"] == "open":  # the whole reply answers, and is not graded by a guess
-            out["answer"] = raw
-        elif out["correct"] is None:
-            del out["correct"]
-        yield out
+        kind = "choice" if options else "closed" if closed else "open"
+        out = {"item_id": row["index"], "strategy": "generate", "question_type": kind}
+        out |= {"options": [*options.values()], "gold": gold, "raw": raw}
+        marks = [m for m in (flag(row.get("hit")), flag(row.get("score"))) if m is not None]
+        if kind == "open":  # its whole reply is the answer, and is not graded by a guess
+            out |= {"answer": raw, "correct": None}
+        yield out | ({"correct": marks[0]} if marks else {}) | {"category": row.get("category")}
 
 
 _ORGANS = {"HEAD": "head", "CHEST": "chest", "ABD": "abdomen"}
-_FROM = (
-    "Replies of three models to VQA-RAD (Lau et al. 2018, CC0), by github.com/lsi-ufcg/"
-    "radiology-vqa-mllms at 009b55cc, no licence stated; intervals by image."
-)
+_VQA_RAD = {
+    "dataset": "vqa-rad",
+    "domain": "medical",
+    "question_type": "closed",
+    "strategy": "generate",
+    "source": "Replies of three models to VQA-RAD (Lau et al. 2018, CC0), by github.com/lsi-ufcg/"
+    "radiology-vqa-mllms at 009b55cc, no licence stated; intervals by image.",
+}
 
 
 def _read_vqa_rad(source):
@@ -115,26 +101,18 @@ def _read_vqa_rad(source):
         gold = str(row["answer"]).strip().casefold()
         if gold not in ("yes", "no"):
             continue
+        item = {"item_id": row["qid"], "image_id": row["image_name"], "question": row["question"]}
+        item |= {"modality": _ORGANS.get(row["image_organ"], row["image_organ"]), "gold": gold}
         names = list(row)
         for model in names[names.index("answer_type") + 1 :]:
-            yield {
-                "model": model,
-                "dataset": "vqa-rad",
-                "domain": "medical",
-                "item_id": row["qid"],
-                "image_id": row["image_name"],
-                "modality": _ORGANS.get(row["image_organ"], row["image_organ"]),
-                "question": row["question"],
-                "question_type": "closed",
-                "gold": gold,
-                "strategy": "generate",
-                "raw": row[model] or "",
-                "source": _FROM,
-            }
+            yield _VQA_RAD | item | {"model": model, "raw": row[model] or ""}
 
+
+_SHEET = r"(?P<model>[^/]+)/(?:[^/]+/)?(?P=model)_(?P<dataset>[^/]+?)(?:_(?:{})[^/]*)?\.\w+$"
+_SHEET = _SHEET.format("openai|exact_matching|auxmatch|(?:chat)?gpt-")  # what judging adds
 
 READERS = (
-    Reader("openai-batch", _is_batch, _read_batch),
-    Reader("vlmevalkit", has("index", "answer", "prediction"), _read_sheet),
+    Reader("openai-batch", has("custom_id"), _read_batch),
+    Reader("vlmevalkit", has("index", "answer", "prediction"), _read_sheet, _SHEET),
     Reader("vqa-rad-replies", has("qid", "image_organ", "answer_type"), _read_vqa_rad),
 )

@@ -7,10 +7,10 @@ Each scorer becomes a strategy; several results in one file keep their names bef
 not grade: a column of marks (``correct``, ``correct_indicators``) or of right answers (``gold``)
 says what is right. Items are numbered.
 
-**VLCB** (arXiv 2605.10893): ``…/test_labels.json.gz``, one file a method, a list of
-``{"sample_id", "hash_id", "ground_truth_correctness", "confidence_score", "dataset"}`` without
-questions or answers. The strategy is the method, by the name of the file. GMAI-MMBench
-is medical, GQA and POPE are general, MMMU-Pro, MME-Finance and LLaVA-Wild neither.
+**VLCB** (arXiv 2605.10893): ``<method>.test_labels.json.gz``, a list of ``{"sample_id", "hash_id",
+"ground_truth_correctness", "confidence_score", "dataset"}`` without questions or answers. The
+strategy is the method. GMAI-MMBench is medical, GQA and POPE are general, MMMU-Pro, MME-Finance
+and LLaVA-Wild neither.
 """
 
 import re
@@ -37,7 +37,7 @@ _NAMES |= {"semantic_density_values": "semantic_density"}
 def _read_uqlm(source):
     for result, rows in _results(source):
         for row in rows:
-            row = {_our_name(name): value for name, value in row.items()}
+            row = {re.sub("_scores$", "_score", _NAMES.get(k, k)): v for k, v in row.items()}
             known = {"item_id": source.row, "answer": row["response"], "raw": row["response"]}
             known |= {name: row[name] for name in ("gold", "correct") if name in row}
             for scorer in filter(_is_scorer, row):
@@ -62,10 +62,6 @@ def _results(source):
         yield name, source.each(rows_of(lists))
 
 
-def _our_name(name):
-    return re.sub("_scores$", "_score", _NAMES.get(name, name))
-
-
 def _is_scorer(name) -> bool:
     return name in _SCORERS or name.startswith("judge_")
 
@@ -87,17 +83,13 @@ def _read_vlcb(source):
     for label in source.rows():
         dataset = label.get("dataset")
         domains = [d for name, d in _DOMAINS.items() if (dataset or "").startswith(name)]
-        yield {
-            "dataset": dataset,
-            "domain": None if dataset is None else (*domains, "other")[0],
-            "item_id": label.get("hash_id") or label["sample_id"],
-            "strategy": _STRATEGIES.get(method, method.lower()),
-            "confidence": label["confidence_score"],
-            "correct": label["ground_truth_correctness"],
-            "answer": None,
-            "parse_ok": None,
-            "raw": label.get("raw_response"),
-        }
+        out = {"dataset": dataset, "strategy": _STRATEGIES.get(method, method.lower())}
+        out["domain"] = None if dataset is None else (*domains, "other")[0]
+        out["item_id"] = label.get("hash_id") or label["sample_id"]
+        out["confidence"] = label["confidence_score"]
+        out["correct"] = label["ground_truth_correctness"]
+        # a reply states a confidence at most, and no answer
+        yield out | {"raw": label.get("raw_response"), "answer": None, "parse_ok": None}
 
 
 READERS = (

@@ -98,9 +98,7 @@ def _open_zip(path) -> zipfile.ZipFile:
     archive = zipfile.ZipFile(path)
     size = sum(member.file_size for member in archive.infolist())
     if size > MOST_BYTES or size > 100 * path.stat().st_size + (1 << 20):
-        raise MedcalError(
-            f"{path}: unpacks to {size:,} bytes, far more than such files do; not read, for safety"
-        )
+        raise MedcalError(f"{path}: unpacks to {size:,} bytes; not read, for safety")
     return archive
 
 
@@ -127,6 +125,13 @@ def at(value, path: str):
         else:
             value = value.get(key) if isinstance(value, dict) else None
     return value
+
+
+def text_of(content) -> str | None:
+    """The text of a message, which may come in parts."""
+    if isinstance(content, list):
+        content = "".join(part.get("text") or "" for part in content)
+    return content or None
 
 
 def number(value) -> float | None:

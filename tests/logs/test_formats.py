@@ -79,7 +79,7 @@ def test_inspect(tmp_path, kind):
     assert frame["strategy"].tolist()[:2] == ["sequence_probability", "generate"]
     assert frame["gold"][("b", 0)] == ["A", "B"]
     assert frame["new_tokens"].tolist()[0] == 3
-    assert any("3 of 4 answers without a confidence" in n for n in notes)
+    assert any("3 of 4 answers without 'confidence'" in n for n in notes)
 
 
 def test_inspect_logs_that_are_none(tmp_path):
@@ -127,7 +127,7 @@ def test_evalscope(tmp_path):
     assert frame["sample"].tolist() == [0, 0, 1, 0]
     assert frame["raw"][0] == "so\u2028A"
     assert frame["parse_ok"].tolist() == [True, True, True, False]
-    assert any("without a confidence" in n for n in notes)
+    assert any("without 'confidence'" in n for n in notes)
 
 
 # --- lighteval ------------------------------------------------------------------------------------
@@ -161,7 +161,7 @@ def test_lighteval(tmp_path):
         {"A": 1 / (1 + math.exp(0.5)), "B": 1 / (1 + math.exp(-0.5))}
     )
     assert math.isnan(frame["confidence"]["x"])
-    assert any("1 of 3 answers without a confidence" in n for n in notes)
+    assert any("1 of 3 answers without 'confidence'" in n for n in notes)
 
 
 # --- HELM -----------------------------------------------------------------------------------------
@@ -200,7 +200,7 @@ def test_helm(tmp_path, logprob):
         assert frame["confidence"].tolist() == pytest.approx([math.exp(-0.5), 1, 1])
     else:
         assert frame["confidence"].isna().all()
-        assert any("3 of 3 answers without a confidence" in n for n in notes)
+        assert any("3 of 3 answers without 'confidence'" in n for n in notes)
 
 
 # --- VLCB -----------------------------------------------------------------------------------------

@@ -98,7 +98,6 @@ def test_lm_eval_multiple_choice(tmp_path):
         dict(zip(("yes", "no", "maybe"), p / p.sum(), strict=True))
     )
     assert frame["question_type"].tolist() == ["choice"] * 2
-    assert frame["acc_norm"].tolist() == [0.0, 0.0]
 
 
 def test_lm_eval_two_options_are_closed_and_flags_win(tmp_path):
@@ -123,7 +122,7 @@ def test_lm_eval_generated_replies_have_no_confidence(tmp_path):
     assert frame["correct"].tolist() == [False, True, False]
     assert frame["parse_ok"].tolist() == [True, True, False]
     assert frame["raw"].tolist() == ["The answer is 4."] * 3
-    assert any("3 of 3 answers without a confidence" in n for n in notes)
+    assert any("3 of 3 answers without 'confidence'" in n for n in notes)
 
 
 # --- lmms-eval ------------------------------------------------------------------------------------
@@ -159,7 +158,7 @@ def test_lmms_eval(tmp_path):
     assert frame["new_tokens"].tolist() == [7] * 4
     assert frame["confidence"].isna().all()
     assert frame["correct"].isna()[3], "an open reply is not graded by a guess"
-    assert any("without a confidence" in n for n in notes)
+    assert any("without 'confidence'" in n for n in notes)
 
 
 # --- VLMEvalKit -----------------------------------------------------------------------------------
@@ -202,8 +201,31 @@ def test_vlmevalkit_grades_only_plain_replies(tmp_path, kind):
     assert frame["correct"].isna().tolist() == [False] * 4 + [True] * 2
     assert frame["parse_ok"].tolist()[:5] == [True] * 4 + [False]
     assert frame["confidence"].isna().all()
-    assert any("without a confidence" in n for n in notes)
-    assert any("2 of 6 answers without a grade" in n for n in notes)
+    assert any("without 'confidence'" in n for n in notes)
+    assert any("2 of 6 answers without 'correct'" in n for n in notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "dataset"),
+    [
+        ("net/net_MMBench_DEV_EN_openai_result", "net", "MMBench_DEV_EN"),
+        ("net_1/net_1_MMMU_DEV_VAL_exact_matching_result", "net_1", "MMMU_DEV_VAL"),
+        ("net/net_POPE_auxmatch", "net", "POPE"),
+        ("net/net_MMVet_gpt-4-turbo", "net", "MMVet"),
+        ("my_net/my_net_own_set_chatgpt-0125_result", "my_net", "own_set"),
+        ("my_net/T2025_G1/my_net_own_set", "my_net", "own_set"),
+        ("my_net_own_set", "unnamed", "my_net_own_set"),
+    ],
+)
+def test_vlmevalkit_names_say_model_and_data_set(tmp_path, name, model, dataset):
+    path = tmp_path / f"{name}.xlsx"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    notes, frame = bring(write_sheet(path, SHEET))
+    assert set(frame["model"]) == {model}
+    assert set(frame["dataset"]) == {dataset}
+    assert any("--model" in n and "--dataset" in " ".join(notes) for n in notes) == (
+        model == "unnamed"
+    )
 
 
 def test_vlmevalkit_judged_and_yes_no_sheets(tmp_path):
@@ -248,7 +270,7 @@ def test_uqlm_dictionary(tmp_path):
     assert frame["strategy"].tolist() == ["exact_match", "semantic_negentropy"] * 2
     assert frame["confidence"].tolist() == [0.5, 0.25, 1.0, 1.0]
     assert frame["correct"].isna().all()
-    assert any("4 of 4 answers without a grade" in n for n in notes)
+    assert any("4 of 4 answers without 'correct'" in n for n in notes)
 
 
 def test_uqlm_table_with_grades(tmp_path):
@@ -372,6 +394,7 @@ def test_openai_batch_with_the_items_beside_it(tmp_path):
     assert frame["correct"].tolist() == [True, True, False]
     assert frame["modality"].tolist() == ["ct", "mri", "mri"]
     assert frame["prompt_tokens"].tolist() == [11, 11, 11]
+    assert frame["new_tokens"].tolist() == [2, 3, 3], "those that have a log-probability, if any"
     assert any("2 calls failed" in n for n in notes)
     (tmp_path / "items.csv").write_text("item_id,gold\na,yes\n")
     with pytest.raises(MedcalError, match=r"item 'b' is not among those of --items"):
@@ -400,14 +423,23 @@ def test_items_that_are_odd_are_named_or_read_as_text(tmp_path, item, says):
 
 def test_openai_batch_replies_are_taken_apart(tmp_path):
     path = lines(
-        tmp_path / "b.jsonl", [call("a", "Answer: Yes\nConfidence: 62%"), call("b", "No.")]
+        tmp_path / "b.jsonl",
+        [
+            call("a", "Answer: Yes\nConfidence: 62%"),
+            call("b", "No."),
+            call("c", ""),
+            call("d", None),
+        ],
     )
-    (tmp_path / "items.csv").write_text("item_id,gold,question_type\na,yes,closed\nb,no,closed\n")
+    items = "item_id,gold,question_type\na,yes,closed\nb,no,closed\nc,no,closed\nd,no,closed\n"
+    (tmp_path / "items.csv").write_text(items)
     _, frame = bring(path, items=tmp_path / "items.csv")
-    assert frame["answer"].tolist() == ["yes", "no"]
+    frame = frame.sort_values("item_id", ignore_index=True)
+    assert frame["answer"].tolist()[:2] == ["yes", "no"]
     assert frame["confidence"].tolist()[0] == 0.62
-    assert frame["strategy"].tolist() == ["verbalized", "generate"]
-    assert frame["correct"].tolist() == [True, True]
+    assert frame["strategy"].tolist() == ["verbalized"] + ["generate"] * 3
+    assert frame["correct"].tolist()[:2] == [True, True]
+    assert frame["parse_ok"].tolist() == [True, True, False, False]
     assert frame["raw"].tolist()[0].startswith("Answer: Yes")
 
 

@@ -232,8 +232,9 @@ def _places(path, names, columns, notes):
         raise MedcalError(f"{path}: {problem}; columns are {', '.join([*names][:40])}")
     if "item_id" not in have:
         notes.append(f"{path}: no column 'item_id' and no --item: rows are numbered")
-    strategy = "option_probability" if columns.logits else "stated"
-    usual = {"model": "unnamed", "dataset": Path(path).name.split(".")[0], "strategy": strategy}
+    if "strategy" not in have:
+        fixed["strategy"] = "option_probability" if columns.logits else "stated"
+    usual = {"model": "unnamed", "dataset": Path(path).name.split(".")[0]}
     for ours, value in usual.items():
         if ours not in have:
             fixed[ours] = value

@@ -96,7 +96,7 @@ def fetch_answers(source, log, folder, *, models=(), mirror=None, given=None, ag
         for name, sha in registry.items():
             _check(root / name, sha)
         frames = (_vlcb_published if vlcb else _bench_published)(root, registry)
-    columns = ColumnMap(domain="general", strategy="option_probability", logits=_LOGITS)
+    columns = ColumnMap({"domain": "general", "strategy": "option_probability"}, _LOGITS)
     columns = ColumnMap(allow_missing=True) if vlcb else columns
     frames = tqdm(frames, desc="reading", unit="table", disable=None)
     return import_frames(frames, log, columns, where=root)

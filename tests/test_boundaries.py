@@ -20,7 +20,7 @@ ALLOWED = {
     "hub": {"hub", "items"},
     "fetch": {"fetch", "hub", "answers", "logs", "pickles"},
     "answers": {"answers"},
-    "logs": {"logs", "answers"},
+    "logs": {"logs", "ask", "answers"},
     "measure": {"measure", "answers"},
     "correct": {"correct", "measure", "answers"},
     "ask": {"ask", "items", "answers"},

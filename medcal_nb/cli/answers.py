@@ -1,7 +1,6 @@
 """``medcal import``, ``score``, ``export``, ``merge``: answers in, numbers and tables out."""
 
 import json
-import re
 import sys
 from pathlib import Path
 from typing import Literal
@@ -11,22 +10,6 @@ import typer
 from medcal_nb.cli._app import Force, Table, app, note, say, split_names
 
 Policy = Literal["error", "ignore", "replace"]
-
-
-def _reply(text, question_type, options):
-    """Answer and stated confidence in a raw reply."""
-    from medcal_nb.ask.parsing import parse_answer, parse_confidence
-
-    answer = parse_answer(text, question_type=question_type or "open", options=options)
-    stated = re.search(r"confiden|probab|likel|sure|%", text, re.IGNORECASE)
-    return answer, parse_confidence(text) if stated else None
-
-
-def _grade(answer, gold, question_type, options):
-    """Whether an answer is the right one."""
-    from medcal_nb.ask.grading import is_correct
-
-    return is_correct(answer, gold, question_type=question_type or "open", options=options)
 
 
 @app.command("import")
@@ -46,7 +29,6 @@ def import_(
     image: str = typer.Option(None, metavar="COL", help="Id of the image (groups intervals)."),
     modality: str = typer.Option(None, metavar="COL", help="x-ray, ct, photo …"),
     strategy: str = typer.Option(None, metavar="COL_OR_NAME", help="How it was asked."),
-    sample: str = typer.Option(None, metavar="COL", help="Number of a repeated reply, from 0."),
     percent: bool = typer.Option(False, "--percent", help="The confidence runs 0 to 100."),
     allow_missing: bool = typer.Option(False, help="Keep rows without confidence or grade."),
     reader: str = typer.Option("auto", help="Whose log it is; found out where plain."),
@@ -57,13 +39,13 @@ def import_(
 
     Example: medcal import a.csv --confidence conf --percent --to answers.sqlite
     """
-    given = locals()
+    given = locals() | {"item_id": item, "image_id": image}
+    from medcal_nb.answers import ANSWER_COLUMNS
     from medcal_nb.logs import ColumnMap, import_file
 
-    named = {name: given[name] for name in ColumnMap.__dataclass_fields__ if name in given}
-    columns = ColumnMap(**named | {"logits": tuple(split_names(logits))})
-    how = {"parse": _reply, "grade": _grade, "if_exists": if_exists}
-    done = import_file(file, to, columns, reader=reader, items=items, **how)
+    named = {name: given[name] for name in ANSWER_COLUMNS if given.get(name) is not None}
+    columns = ColumnMap(named, split_names(logits), percent, allow_missing)
+    done = import_file(file, to, columns, reader=reader, items=items, if_exists=if_exists)
     for remark in done.notes:
         note(remark)
     known = done.rows - done.written

@@ -13,65 +13,48 @@ probabilities follow; of a generative one the text alone, without a confidence.
 
 import re
 
-from medcal_nb.answers import ANSWER_COLUMNS
-
 from .registry import Reader, has
-from .source import at, chosen, grade, number, one_of
+from .source import at, choice, grade, number, one_of
 
-_FILE = re.compile(
-    r"samples_(?P<task>.+)_\d{4}-\d{2}-\d{2}T[\d.-]+\.jsonl|"
-    r"\d{8}_\d{6}_samples_(?P<other>.+)\.jsonl"
-)
-_DETAILS = re.compile(r"details_(?P<task>.+)_\d{4}-\d{2}-\d{2}T[\d.:-]+\.parquet")
+# the time stands before or after
+_SAMPLES = r"(?P<model>[^/]+)/(\d{8}_\d+_)?samples_(?P<dataset>.+?)(?(2)|_\d{4}-[\dT.-]+)\.jsonl$"
+_DETAILS = r"details/(?P<model>.+)/[^/]+/details_(?P<dataset>.+)_[\dT.:-]+\.parquet$"
 _NOT_METRICS = {
     *("doc_id", "doc", "target", "arguments", "input", "resps", "filtered_resps", "filter"),
-    *("metrics", "doc_hash", "prompt_hash", "target_hash", "token_counts", *ANSWER_COLUMNS),
-}
-_COLUMNS = {
-    "item_id": "!doc_id",
-    "prompt_tokens": "token_counts.0.input_tokens",
-    "new_tokens": "token_counts.0.output_tokens",
+    *("metrics", "doc_hash", "prompt_hash", "target_hash", "token_counts"),
 }
 
 
-def _read(source, columns, notes):
-    for row, sample, model, task in _samples(source):
-        out = source.take(sample, _COLUMNS, row) | {"model": model, "dataset": task}
-        out["gold"] = str(source.need(sample, "target", row))
-        replies = source.need(sample, "filtered_resps", row, list)
-        if scores := _scores(replies):
-            out |= _choice(sample.get("arguments"), scores, out["gold"].strip())
-        else:
-            text = _text(replies)
-            parsed = text not in (None, "[invalid]")
-            out |= {"strategy": "generate", "answer": text if parsed else None}
-            out |= {"raw": _text(sample.get("resps")) or text, "parse_ok": parsed}
-        if sample.get("filter") not in (None, "none"):
-            out["strategy"] += f":{sample['filter']}"
-        metrics = {k: v for k, v in sample.items() if k not in _NOT_METRICS}
-        out["correct"] = grade({"correct": sample.get("correct")} | metrics, sample.get("metrics"))
-        yield {k: number(v) for k, v in metrics.items()} | out
+def _read(source):
+    yield from map(_answer, source.rows())
 
 
-def _samples(source):
-    """(row, sample, model, task), from a file of samples or from what simple_evaluate returns."""
-    if isinstance(source.value, dict):
-        config = at(source.value, "config", dict)
-        named = re.search(r"pretrained=([^,]+)", str(config.get("model_args")))
-        model = source.value.get("model_name") or (named[1] if named else config.get("model"))
-        for task in source.need(source.value, "samples", None, dict):
-            for row, sample in enumerate(at(source.value["samples"], task, list), 1):
-                yield row, sample, model, task
-        return
-    match = _FILE.fullmatch(source.path.name)
-    model = source.path.resolve().parent.name.replace("__", "/") if match else None
-    task = match["task"] or match["other"] if match else None
-    for row, sample in source.rows():
-        yield row, sample, model or None, task
+def _read_evaluated(source):
+    named = re.search(r"pretrained=([^,]+)", str(at(source.value, "config.model_args")))
+    model = source.value.get("model_name") or (named and named[1])
+    for task, samples in source.value["samples"].items():
+        for sample in source.each(samples):
+            yield _answer(sample) | {"model": model, "dataset": task}
+
+
+def _answer(sample):
+    gold, replies = str(sample["target"]), sample["filtered_resps"]
+    if scores := _scores(replies):
+        out = _choice(sample.get("arguments"), scores, gold.strip())
+    else:
+        text = _text(replies)
+        out = {"strategy": "generate", "answer": None if text == "[invalid]" else text}
+        out |= {"raw": _text(sample.get("resps")) or text, "gold": gold}
+    if sample.get("filter") not in (None, "none"):
+        out["strategy"] += f":{sample['filter']}"
+    out["correct"] = grade({k: v for k, v in sample.items() if k not in _NOT_METRICS})
+    used = at(sample, "token_counts.0") or {}
+    out |= {"prompt_tokens": used.get("input_tokens"), "new_tokens": used.get("output_tokens")}
+    return out | {"item_id": sample["doc_id"]}
 
 
 def _scores(replies):
-    """Log-likelihoods of the options, or None if the replies are texts."""
+    """Log-likelihoods of the options, which may be texts; None if the replies are texts."""
     pairs = [r for r in replies if isinstance(r, list) and len(r) == 2]
     scores = [number(score) for score, greedy in pairs if str(greedy) in ("True", "False")]
     return scores if 1 < len(scores) == len(replies) and None not in scores else None
@@ -80,16 +63,13 @@ def _scores(replies):
 def _choice(arguments, scores, gold):
     """A multiple-choice sample; the options are the continuations that were asked for."""
     count = range(len(scores))
-    if isinstance(arguments, dict):
-        arguments = [[None, at(arguments, f"gen_args_{k}.arg_1")] for k in count]
-    options = [str(at([arguments], f"0.{k}.1", str) or "").strip() for k in count]
+    asked = [at(arguments, f"gen_args_{k}.arg_1") or at(arguments, f"{k}.1") for k in count]
+    options = [str(option or "").strip() for option in asked]
     if len(set(options)) < len(options) or not all(options):
         options = [str(k) for k in count]
-    if gold.isdigit() and len(gold) < 4 and int(gold) < len(options):
+    if gold.isdigit() and int(gold) < len(options):
         gold = options[int(gold)]
-    out = chosen(options, scores) | {"gold": gold if gold in options else None, "parse_ok": True}
-    closed = {o.casefold() for o in options} == {"yes", "no"}
-    return out | ({"question_type": "closed"} if closed else {})
+    return choice(options, scores) | {"gold": gold if gold in options else None}
 
 
 def _text(value):
@@ -99,39 +79,29 @@ def _text(value):
     return value if isinstance(value, str) else None
 
 
-def _read_details(source, columns, notes):
-    match = _DETAILS.fullmatch(source.path.name)
-    folders = source.path.resolve().parts
-    model = folders[folders.index("details") + 1 : -2] if match and "details" in folders else ()
-    for row, record in source.rows():
-        doc = source.need(record, "doc", row, dict)
-        reply = source.need(record, "model_response", row, dict)
-        options = [str(c).strip() for c in at(doc, "choices", list)]
-        right = at(doc, "gold_index", list) or [at(doc, "gold_index")]
+def _read_details(source):
+    for record in source.rows():
+        doc, reply = record["doc"], record["model_response"]
+        options = [str(option).strip() for option in doc.get("choices") or ()]
+        right = doc["gold_index"] if isinstance(doc["gold_index"], list) else [doc["gold_index"]]
         golds = [options[k] for k in range(len(options)) if k in right]
-        scores = [number(s) for s in at(reply, "logprobs", list)]
+        scores = [number(score) for score in reply.get("logprobs") or ()]
         if len(scores) == len(options) == len(set(options)) > 1 and None not in scores:
-            out = chosen(options, scores)
+            out = choice(options, scores)
             out["correct"] = out["answer"] in golds if golds else None
         else:
-            text = next((t for t in at(reply, "text", list) if isinstance(t, str)), None)
+            text = _text(reply.get("text"))
             out = {"strategy": "generate", "answer": text, "raw": text}
-            out["correct"] = grade(at(record, "metric", dict))
-        yield out | {
-            "model": "/".join(model) or None,
-            "dataset": match and match["task"],
-            "item_id": row if doc.get("id") in (None, "") else doc["id"],
-            "gold": one_of(golds),
-        }
+            out["correct"] = grade(record["metric"])
+        item = source.row if doc.get("id") in (None, "") else doc["id"]
+        yield out | {"item_id": item, "gold": one_of(golds)}
 
 
-def _is_lm_eval(source):
-    samples = has("doc_id", "filtered_resps", "arguments")(source)
-    return samples or ("results" in source.first and bool(at(source.first, "samples", dict)))
-
+_is_samples = has("doc_id", "filtered_resps")
 
 READERS = (
-    Reader("lm-eval", _is_lm_eval, _read),
-    Reader("lmms-eval", has("doc_id", "filtered_resps"), _read),
-    Reader("lighteval", has("doc", "model_response", "metric"), _read_details),
+    Reader("lm-eval", lambda first: _is_samples(first) and "arguments" in first, _read, _SAMPLES),
+    Reader("lm-eval-results", has("results", "samples"), _read_evaluated),
+    Reader("lmms-eval", _is_samples, _read, _SAMPLES),
+    Reader("lighteval", has("doc", "model_response", "metric"), _read_details, _DETAILS),
 )

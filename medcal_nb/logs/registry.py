@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 
 from .source import Source
 
-_MODULES = ("harness", "frameworks", "batch", "results", "sheets", "replies")
+_MODULES = ("frameworks", "harness", "results", "replies")
 
 
 @dataclass(frozen=True)
@@ -23,30 +23,25 @@ class Reader:
     ----------
     name : str
     knows : callable
-        (source) -> bool, from the name of the file and its first row.
+        (first row of the file, or the one object in it, as a dictionary) -> bool.
     read : callable
-        (source, columns, notes) -> rows with our column names, None where not known. A row may
-        also hold ``options`` (for grading); remarks for the user are appended to `notes`.
-    ungraded : bool
-        Rows without ``correct`` are graded by holding ``answer`` against ``gold``.
-    unparsed : bool
-        The replies in ``raw`` have yet to be taken apart.
-    states : bool
-        Models were asked for their confidence: without, a number in a reply is none, and the whole
-        reply answers an open question.
+        (`Source`) -> rows with our column names, left out or None where not known. An ``answer``
+        that is left out is read out of ``raw``; where ``correct`` is left out, the answer is held
+        against ``gold``; ``options`` of the question help with both.
+    layout : str
+        A regular expression for the whole path of a file where its tool writes it: what its named
+        groups find (model, dataset) holds for all rows that do not say it themselves.
     """
 
     name: str
-    knows: Callable[[Source], bool]
-    read: Callable[..., Iterator[dict]]
-    ungraded: bool = False
-    unparsed: bool = False
-    states: bool = True
+    knows: Callable[[dict], bool]
+    read: Callable[[Source], Iterator[dict]]
+    layout: str = ""
 
 
-def has(*names: str) -> Callable[[Source], bool]:
-    """True of files whose first object has all of these members."""
-    return lambda source: set(names) <= source.first.keys()
+def has(*names: str) -> Callable[[dict], bool]:
+    """True of files whose first object has all of these members, and no confidence as a table."""
+    return lambda first: first.keys() >= {*names} and "confidence" not in first
 
 
 @cache
@@ -59,4 +54,4 @@ def readers() -> dict[str, Reader]:
 
 def detect(source: Source) -> str:
     """The reader whose format this plainly is, else "table"."""
-    return next((name for name, reader in readers().items() if reader.knows(source)), "table")
+    return next((name for name, reader in readers().items() if reader.knows(source.first)), "table")

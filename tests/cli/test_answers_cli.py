@@ -241,8 +241,13 @@ def test_published_calibration_errors(real_dir, tmp_path, name):
 def test_stored_numbers_of_a_text_study(real_dir, tmp_path, pattern):
     (path,) = (real_dir / "medqa_text").glob(pattern)
     stored = json.loads(path.read_text())["configurations"]
+    frames = [pd.DataFrame(run["results"]).assign(strategy=name) for name, run in stored.items()]
+    pd.concat(frames).to_parquet(tmp_path / "text.parquet")
     log = tmp_path / "text.sqlite"
-    medcal("import", path, "--domain", "medical", "--reader", "marc", "--to", log)
+    medcal(
+        *("import", tmp_path / "text.parquet", "--item", "question_idx", "--allow-missing"),
+        *("--correct", "is_correct", "--domain", "medical", "--to", log),
+    )
     found = scores(log, "--bins", "5", "--resamples", "20").set_index("strategy")
     answers = load_answers(log)
     for name, numbers in stored.items():

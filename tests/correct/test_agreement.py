@@ -6,7 +6,6 @@ import pytest
 
 from medcal_nb.answers import load_answers
 from medcal_nb.ask.graded import to_graded
-from medcal_nb.ask.parsing import parse_answer
 from medcal_nb.correct import (
     agreement_table,
     agreement_title,
@@ -77,7 +76,7 @@ def test_a_majority_of_real_models_loses_to_the_best_and_unanimity_is_worth_more
     real_dir, tmp_path
 ):
     path, log = real_dir / "vqa_rad" / "closed_answers_3_models.csv", tmp_path / "a.sqlite"
-    import_file(path, log, parse=lambda t, kind, o: (parse_answer(t, question_type=kind), None))
+    import_file(path, log)
     graded = to_graded(load_answers(log))
     assert len(graded) == 3 * 1193
     gemini = graded.query("model == 'gemini-2.5-pro'")["correct"].dropna()

@@ -12,14 +12,12 @@ import pandas as pd
 import pytest
 
 from medcal_nb.answers import load_answers
-from medcal_nb.ask.parsing import parse_answer
-from medcal_nb.cli.answers import _reply
 from medcal_nb.errors import MedcalError
-from medcal_nb.logs import ColumnMap, import_file
+from medcal_nb.logs import import_file
 from medcal_nb.logs.registry import Reader, readers
 
 from .test_readers import bring, call, choice_sample, detect, lines
-from .test_table import survive
+from .test_table import mapped, survive
 
 
 def tokens(*logprobs):
@@ -81,7 +79,7 @@ def test_inspect(tmp_path, kind):
     assert frame["strategy"].tolist()[:2] == ["sequence_probability", "generate"]
     assert frame["gold"][("b", 0)] == ["A", "B"]
     assert frame["new_tokens"].tolist()[0] == 3
-    assert any("3 of 4 answers without a confidence" in n for n in notes)
+    assert any("3 of 4 answers without 'confidence'" in n for n in notes)
 
 
 def test_inspect_logs_that_are_none(tmp_path):
@@ -93,9 +91,9 @@ def test_inspect_logs_that_are_none(tmp_path):
     (tmp_path / "d.json").write_text(json.dumps(INSPECT | {"samples": None}))
     for name, said in (
         ("a.eval", "cut off or damaged"),
-        ("b.eval", "no 'samples'"),
+        ("b.eval", "no rows in it"),
         ("c.eval", "unpacks to 300,000,000 bytes"),
-        ("d.json", "no 'samples'"),
+        ("d.json", "no rows in it"),
     ):
         with pytest.raises(MedcalError, match=said):
             bring(tmp_path / name)
@@ -129,7 +127,7 @@ def test_evalscope(tmp_path):
     assert frame["sample"].tolist() == [0, 0, 1, 0]
     assert frame["raw"][0] == "so\u2028A"
     assert frame["parse_ok"].tolist() == [True, True, True, False]
-    assert any("without a confidence" in n for n in notes)
+    assert any("without 'confidence'" in n for n in notes)
 
 
 # --- lighteval ------------------------------------------------------------------------------------
@@ -163,7 +161,7 @@ def test_lighteval(tmp_path):
         {"A": 1 / (1 + math.exp(0.5)), "B": 1 / (1 + math.exp(-0.5))}
     )
     assert math.isnan(frame["confidence"]["x"])
-    assert any("1 of 3 answers without a confidence" in n for n in notes)
+    assert any("1 of 3 answers without 'confidence'" in n for n in notes)
 
 
 # --- HELM -----------------------------------------------------------------------------------------
@@ -202,19 +200,14 @@ def test_helm(tmp_path, logprob):
         assert frame["confidence"].tolist() == pytest.approx([math.exp(-0.5), 1, 1])
     else:
         assert frame["confidence"].isna().all()
-        assert any("every logprob is 0" in n for n in notes)
-    spec = {"method": "multiple_choice_separate_original"}
-    path.write_text(json.dumps({"adapter_spec": spec, "request_states": states}))
-    with pytest.raises(MedcalError, match="method 'multiple_choice_separate_original'"):
-        bring(path)
+        assert any("3 of 3 answers without 'confidence'" in n for n in notes)
 
 
 # --- VLCB -----------------------------------------------------------------------------------------
 
 
 def test_vlcb(tmp_path):
-    path = tmp_path / "SPARROW" / "PTRUE" / "net-8B" / "seed_42" / "test_labels.json.gz"
-    path.parent.mkdir(parents=True)
+    path = tmp_path / "PTRUE.test_labels.json.gz"
     base = {"sample_id": "unknown", "ground_truth_correctness": 1, "confidence_score": 0.25}
     sets = ("GQA", "GMAI-MMBench", "MME-Finance")
     rows = [base | {"hash_id": f"h{k}", "dataset": s} for k, s in enumerate(sets)]
@@ -223,7 +216,6 @@ def test_vlcb(tmp_path):
     _, frame = bring(path)
     told = frame.set_index("dataset")["domain"].to_dict()
     assert told == {"GQA": "general", "GMAI-MMBench": "medical", "MME-Finance": "other"}
-    assert set(frame["model"]) == {"net-8B"}
     assert set(frame["strategy"]) == {"p_true"}
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(MedcalError, match="cut off or damaged"):
@@ -274,7 +266,7 @@ def test_what_simple_evaluate_returns(tmp_path):
     samples = {"pubmedqa": [choice_sample(0, [-1.0, -2.0, -4.0], 0)]}
     value = {"results": {}, "config": {"model_args": "pretrained=org/net,dtype=f"}}
     (tmp_path / "r.json").write_text(json.dumps(value | {"samples": samples}))
-    assert detect(tmp_path / "r.json") == "lm-eval"
+    assert detect(tmp_path / "r.json") == "lm-eval-results"
     _, frame = bring(tmp_path / "r.json")
     assert frame.loc[0, ["model", "dataset", "answer"]].tolist() == ["org/net", "pubmedqa", "yes"]
 
@@ -300,7 +292,6 @@ def test_lm_eval_options_that_read_alike_are_numbered(tmp_path):
             '{"custom_id": "a", "method": "POST", "url": "/v1", "body": {}}\n',
             "row 1 is a request of a batch",
         ),
-        ("a.jsonl", '{"index": 0, "model_output": {}}\n', "row 1 is a prediction of evalscope"),
     ],
 )
 def test_files_that_are_something_else_are_named(tmp_path, name, content, said):
@@ -308,15 +299,6 @@ def test_files_that_are_something_else_are_named(tmp_path, name, content, said):
     with pytest.raises(MedcalError, match=said):
         bring(tmp_path / name)
     assert not (tmp_path / "out.sqlite").exists()
-
-
-def test_odd_log_probabilities_of_a_batch_are_none(tmp_path):
-    message = {"content": [{"text": "yes", "logprobs": 5}]}
-    body = {"output": [message], "model": "m"}
-    rows = [{"custom_id": "a", "response": {"status_code": 200, "body": body}}]
-    _, frame = bring(lines(tmp_path / "b.jsonl", rows))
-    assert frame["answer"].tolist() == ["yes"]
-    assert frame["confidence"].isna().all()
 
 
 def test_sheets_made_to_overwhelm_are_refused(tmp_path):
@@ -330,7 +312,7 @@ def test_sheets_made_to_overwhelm_are_refused(tmp_path):
     far = members | {sheet: members[sheet].replace(b'<row r="2"', b'<row r="99999999999"')}
     big = members | {sheet: members[sheet] + b" " * 400_000_000}
     for name, parts, said in (
-        ("far.xlsx", far, "goes on after row 1,048,576"),
+        ("far.xlsx", far, "cannot tell the format"),
         ("big.xlsx", big, "unpacks to"),
     ):
         with zipfile.ZipFile(tmp_path / name, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -341,12 +323,12 @@ def test_sheets_made_to_overwhelm_are_refused(tmp_path):
 
 
 def test_another_package_may_add_a_reader(tmp_path, monkeypatch):
-    def read(source, columns, notes):
+    def read(source):
         yield {"item_id": source.value["id"], "answer": "a", "confidence": 0.5, "correct": True}
 
     class Point:
         def load(self):
-            return Reader("mine", lambda source: "mine" in source.first, read)
+            return Reader("mine", lambda first: "mine" in first, read)
 
     monkeypatch.setattr("medcal_nb.logs.registry.entry_points", lambda group: [Point()])
     readers.cache_clear()
@@ -393,14 +375,10 @@ VALUES = {
         for k in range(3)
     ],
     "evalscope": [review(1, "A", 1.0), review(2, "B", 0.0)],
-    "lm-eval": {"results": {}, "samples": {"t": [choice_sample(0, [-1.0, -2.0], 0)]}},
+    "lm-eval-results": {"results": {}, "samples": {"t": [choice_sample(0, [-1.0, -2.0], 0)]}},
     "lmms-eval": [choice_sample(k, [-1.0, -2.0], 0) for k in range(2)],
     "openai-batch": [call(f"i{k}", "yes", logprobs=[-0.1]) for k in range(2)],
     "uqlm": {"data": PAIR | {"judge_1": [1, 0.5], "avg": [1, 0.5], "gold": ["yes", "no"]}},
-    "marc": {
-        "model": "m",
-        "configurations": {"c": {"results": [{"question_idx": 1, "confidence": 0.5}]}},
-    },
 }
 
 
@@ -463,7 +441,7 @@ REAL = {
 def test_real_logs_come_in(real_dir, tmp_path, name):
     reader, rows, right = REAL[name]
     assert detect(real_dir / name) == reader
-    done = import_file(real_dir / name, tmp_path / "o.sqlite", ColumnMap(model="m"))
+    done = import_file(real_dir / name, tmp_path / "o.sqlite", mapped(model="m"))
     frame = load_answers(tmp_path / "o.sqlite")
     assert done.rows == len(frame) == rows
     if right is not None:
@@ -485,8 +463,8 @@ def test_replies_of_several_models_become_answers_of_each(tmp_path):
         "9,y.jpg,CHEST,Normal?,no,CLOSED,No.,yes\n"
     )
     log = tmp_path / "a.sqlite"
-    done = import_file(path, log, parse=parse_closed)
-    assert any("1 questions are not of yes or no" in note for note in done.notes)
+    done = import_file(path, log)
+    assert any("than yes or no are left out" in note for note in done.notes)
     rows = load_answers(log).set_index(["model", "item_id"])
     assert len(rows) == 4
     assert rows["confidence"].isna().all()
@@ -498,10 +476,6 @@ def test_replies_of_several_models_become_answers_of_each(tmp_path):
     assert rows.loc[[("two", "7")], "correct"].isna().all()
 
 
-def parse_closed(text, kind, options):
-    return parse_answer(text, question_type=kind), None
-
-
 def test_a_number_in_a_reply_is_no_confidence_where_none_was_asked_for(tmp_path):
     path = tmp_path / "sheet.tsv"
     path.write_text(
@@ -509,7 +483,7 @@ def test_a_number_in_a_reply_is_no_confidence_where_none_was_asked_for(tmp_path)
         "1\thow many?\tB\tThe share is 30%, so B\tone\ttwo\n"
         "2\twhat?\ta chart\tThe chart shows 45%\t\t\n"
     )
-    import_file(path, tmp_path / "a.sqlite", parse=_reply)
+    import_file(path, tmp_path / "a.sqlite")
     frame = load_answers(tmp_path / "a.sqlite")
     assert frame["confidence"].isna().all()
     assert set(frame["strategy"]) == {"generate"}

@@ -18,7 +18,6 @@ from .fusion import (
     fused_answers,
     fusion_change_table,
     fusion_table,
-    left_out_table,
     one_answer,
     tokens_table,
     voters,

@@ -33,12 +33,8 @@ from .told import (
     carry_title,
     change_title,
     labels_sentence,
-    modalities_title,
-    order_sentence,
-    stays_sentence,
     system_name,
     transfer_sentence,
     with_told,
-    yield_sentence,
 )
 from .transfer import gap_table, modality_matrix, transfer_study, transfer_summary

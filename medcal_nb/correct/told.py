@@ -7,11 +7,8 @@ calls the two sides.
 import numpy as np
 import pandas as pd
 
-from .closeup import SAYS
 from .transfer import CONCLUSIONS
 
-CALIBRATED = 0.05
-"""An ECE whose whole interval lies below it counts as calibrated."""
 MAP_NAMES = {"log_odds": "log-odds scaling", "platt": "Platt scaling", "beta": "beta calibration",
              "temperature": "temperature scaling of all options",
              "isotonic": "isotonic regression", "histogram": "histogram binning",
@@ -112,71 +109,9 @@ def transfer_sentence(
         f"of confidence: {n}. Against a refit, within {part['margin'].iloc[0]:g} of the Brier "
         f"score (after Holm's correction): {', '.join(told)}. Carrying over lowers the Brier score "
         f"for {lowers} and raises it for {raises} (about {n * (1 - level) / 2:.1f} each by chance "
-        f"alone, were there no change). The confidence ranks right above wrong on {target} (AUROC "
-        f"above ½) for {_of(part['auroc_low'] > 0.5)}. The cost of carrying over has median "
+        f"alone, were there no change). The cost of carrying over has median "
         f"{cost.median():+.3f}, from {cost.min():+.3f} to {cost.max():+.3f}."
     )
-
-
-def order_sentence(brier: pd.DataFrame, *, target: str) -> str:
-    """How many confidences have no order on the target, so that no map mends them."""
-    if brier["auroc"].isna().all():
-        return f"On {target} all answers are right, or all are wrong: there is no order."
-    row, blind = brier.loc[brier["auroc"].idxmin()], ~(brier["auroc_low"] > 0.5)
-    return (
-        f"Nothing a map can mend: {_of(blind)} confidences do not rank right above wrong on "
-        f"{target}. The lowest AUROC has {row['model']}, {row['strategy']}: {row['auroc']:.2f} "
-        f"[{row['auroc_low']:.2f}, {row['auroc_high']:.2f}], accuracy {row['accuracy']:.2f}. "
-        "Without order, the best that a map can do is to say one number to everything."
-    )
-
-
-# --- what stays, and what a map is good for -------------------------------------------------------
-
-
-def stays_sentence(table: pd.DataFrame, *, source: str, target: str) -> str:
-    """Whether calibration and order of a table of what stays survive the change of images."""
-    good, there = (table[f"ece_{side}_high"] < CALIBRATED for side in ("source", "target"))
-    before, after = (table[f"auroc_{side}"].median() for side in ("source", "target"))
-    fell, ece = table["auroc_target_high"] < table["auroc_source_low"], table["ece_target"]
-    return (
-        f"{_of(good)} confidences are calibrated on {source} as stated (ECE surely below "
-        f"{CALIBRATED:g}), {(good & there).sum()} of these on {target}, too, where ECE is "
-        f"{ece.min():.2f} to {ece.max():.2f}. The order of right and wrong answers, AUROC, has "
-        f"median {before:.2f} on {source} and {after:.2f} on {target}; for {_of(fell)} its "
-        f"intervals lie apart, the one on {target} lower. What order is lost no rising map gives "
-        "back."
-    )
-
-
-def yield_sentence(table: pd.DataFrame, strategy: str) -> str:
-    """Does carrying over change what may stand alone, and what trusting the number gives?"""
-    raw, carried = (100 * table[f"yield_at_20_{stage}"] for stage in ("raw", "source"))
-    best, one = raw.idxmax(), table[table["strategy"] == strategy].iloc[0]
-    kept, late = (100 * one[f"kept_{stage}"] for stage in ("raw", "source"))
-    wrong, wrong_late = (np.nan_to_num(one[f"wrong_{stage}"]) for stage in ("raw", "source"))
-    return (
-        f"The carried-over map lowers ECE for {_of(table['ece_source'] < table['ece_raw'])} kinds "
-        "of confidence and leaves the yield at 20 % errors allowed where it was, within one point, "
-        f"for {_of((carried - raw).abs() < 1)} (the most is {raw[best]:.0f} %, "
-        f"{table.loc[best, 'strategy']}, and {carried[best]:.0f} % after the map). arXiv "
-        "2606.15910 reports lower ECE and the same yield. What changes is what trusting the number "
-        f"gives: of 100 answers {kept:.0f} say at least {100 * SAYS:.0f} % as stated "
-        f"({kept * wrong:.0f} of them wrong), {late:.0f} after the map ({late * wrong_late:.0f} "
-        f"wrong; {strategy})."
-    )
-
-
-def modalities_title(pairs: pd.DataFrame) -> str:
-    """How many of the maps from elsewhere help, and how many harm."""
-    away = pairs[pairs["fitted_on"] != pairs["applied_to"]]
-    group = away["fitted_on"].mask(away["fitted_on"].isin(away["applied_to"]), "other groups")
-    told = [
-        f"of {name} surely help {_of(part['change_high'] < 0)} times and harm "
-        f"{(part['change_low'] > 0).sum()}"
-        for name, part in away.groupby(group, sort=False)
-    ]
-    return f"Maps {', '.join(told)}"
 
 
 # --- fusing -------------------------------------------------------------------------------------

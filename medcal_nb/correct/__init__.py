@@ -2,15 +2,7 @@
 
 # ruff: noqa: F401
 from .agreement import agreement_table, model_agreement
-from .closeup import (
-    correction_stages,
-    shifted_thresholds,
-    stage_scores,
-    stays_table,
-    true_cost,
-    used_confidences,
-    yield_table,
-)
+from .closeup import corrected, stage_scores, stays_table, true_cost, yield_table
 from .decision import decision_audit_table
 from .expert import expert_split_table
 from .fusion import (
@@ -24,7 +16,7 @@ from .fusion import (
 )
 from .labels import label_efficiency_study
 from .looking import blank_pairs, image_reliance_table
-from .maps import RecalibrationWarning, Recalibrator, corrected, fit
+from .maps import RecalibrationWarning, Recalibrator, fit
 from .paired import images_note
 from .told import (
     MAP_NAMES,

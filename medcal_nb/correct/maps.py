@@ -2,8 +2,8 @@
 
 :func:`fit` takes ``(confidence, correct)`` and gives back a frozen :class:`Recalibrator`: call it
 on confidences, read its ``params``, save it as JSON. It remembers which images taught it and
-refuses to be scored on them. :func:`fit_maps`, :func:`apply_maps` and :func:`corrected` do this
-for tables of graded answers, one map for each model and strategy.
+refuses to be scored on them. :func:`fit_maps`, :func:`apply_maps` and :func:`cross_apply` do
+this for tables of graded answers, one map for each model and strategy.
 """
 
 import hashlib
@@ -441,27 +441,6 @@ def cross_apply(
             moved = by_fold(partial(fit, method=method, clip=clip), c, y, fold[has])
         out.append(_moved(part, has, moved, method).assign(fold=fold))
     return pd.concat(out).sort_index(kind="stable").reset_index(drop=True)
-
-
-def corrected(
-    graded: pd.DataFrame, method: str = "platt", *, rng: np.random.Generator
-) -> pd.DataFrame:
-    """Graded answers as stated and after a cross-fitted map, one row each, told apart by ``map``.
-
-    Returns
-    -------
-    DataFrame
-        The measured rows with ``map`` ("as stated" or the method) and ``fold`` (-1 as stated).
-        Groups of fewer images than folds come as stated alone.
-    """
-    method, rows = check_method(method), measured(graded)
-    parts = [rows.assign(map="as stated", fold=-1)]
-    use = [part for _, part in parts_by(rows, BY) if len(set(image_labels(part))) >= N_FOLDS]
-    if use:
-        moved = cross_apply(pd.concat(use), method=method, rng=rng)
-        names = moved["strategy"].str.removesuffix(f"+{method}")
-        parts.append(moved.drop(columns="confidence_raw").assign(strategy=names, map=method))
-    return pd.concat(parts, ignore_index=True)
 
 
 def _moved(part, has, values, name):

@@ -10,7 +10,7 @@ import pytest
 from scipy.special import expit
 from scipy.special import logit as true_logit
 
-from medcal_nb.correct import RecalibrationWarning, Recalibrator, corrected, fit
+from medcal_nb.correct import RecalibrationWarning, Recalibrator, fit
 from medcal_nb.correct._families import FAMILIES
 from medcal_nb.correct.maps import (
     MAP_METHODS,
@@ -400,18 +400,6 @@ def test_temperature_without_options_is_refused_in_a_sentence(both, rng):
     other = both.assign(confidence=0.5)
     with pytest.raises(ValueError, match="carry no option probabilities"):
         fit_maps(other, method="temperature")
-
-
-def test_corrected_answers_stand_beside_the_stated_ones(both, rng):
-    table = corrected(both, "temperature", rng=rng)
-    assert table.groupby("map").size().to_dict() == {
-        "as stated": 1200, "temperature": 1200
-    }  # fmt: skip
-    assert set(table.strategy) == {"s"}
-    assert not table.duplicated(["model", "dataset", "item_id", "strategy", "map"]).any()
-    assert (table[table["map"] != "as stated"].fold >= 0).all()
-    score = {m: brier_score(p.confidence, p.correct) for m, p in table.groupby("map")}
-    assert score["temperature"] < score["as stated"] - 0.01
 
 
 def test_missing_confidences_stay_missing(both):

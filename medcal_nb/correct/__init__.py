@@ -4,7 +4,6 @@
 from .agreement import agreement_table, model_agreement
 from .closeup import corrected, stage_scores, stays_table, true_cost, yield_table
 from .decision import decision_audit_table
-from .expert import expert_split_table
 from .fusion import (
     abstention_table,
     fused_answers,

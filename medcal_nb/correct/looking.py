@@ -10,7 +10,7 @@ import pandas as pd
 
 from medcal_nb.measure.rows import parts_by
 
-from .fusion import BY, complete, every_system, plain_answer
+from .fusion import BY, EXPERT, complete, every_system, plain_answer
 from .maps import folds_of
 from .paired import means, paired
 
@@ -38,7 +38,7 @@ def blank_pairs(graded: pd.DataFrame, *, rng: np.random.Generator) -> pd.DataFra
     seed, out = int(rng.integers(2**63)), []
     for _, part in parts_by(graded, BY):
         present = set(part["strategy"])
-        names = sorted(s for s in present if s + BLANK in present)
+        names = sorted(s for s in present - {EXPERT} if s + BLANK in present)
         blank = part["strategy"].str.endswith(BLANK)
         part = part.assign(strategy=part["strategy"].str.removesuffix(BLANK))
         both = [complete(part[at], names)[0] for at in (~blank, blank)] if names else []

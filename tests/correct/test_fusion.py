@@ -9,7 +9,6 @@ from medcal_nb.correct import (
     RecalibrationWarning,
     abstention_table,
     change_title,
-    expert_split_table,
     fused_answers,
     fusion_change_table,
     fusion_table,
@@ -201,21 +200,6 @@ def test_abstentions_are_counted_and_scored_at_the_base_rate(rng):
     assert row.brier == pytest.approx(brier_score(rest.confidence, rest.correct.astype(float)))
     assert row.brier_all == pytest.approx(0.75 * row.brier + 0.25 * b * (1 - b))
     assert key.loc["fusion + expert", "n_abstained"] == 0
-
-
-def test_an_experts_share_is_split_by_what_it_is(rng):
-    data = votes(rng, 400, skill=(0.6, 0.6, 1.5))
-    named = data.strategy.replace({"s2": "expert"})
-    roles = {"expert": "judging", "no": "-"}
-    table = expert_split_table(
-        data.assign(strategy=named), experts=roles, strategies=["s0", "s1"], n_resamples=99, rng=rng
-    )
-    row = table.squeeze()
-    assert (row.expert, row.role, row.n) == ("expert", "judging", 400)
-    assert row.brier_change == pytest.approx(row.brier_fused - row.brier_pool)
-    assert row.brier_change_high < 0  # below 0 is better
-    assert row.accuracy_change == pytest.approx(row.accuracy_fused - row.accuracy_pool)
-    assert expert_split_table(data, experts={"no": "-"}, strategies=["s0"], rng=rng).empty
 
 
 def test_bad_requests_are_refused(rng):

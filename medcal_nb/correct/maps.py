@@ -9,8 +9,8 @@ this for tables of graded answers, one map for each model and strategy.
 import hashlib
 import json
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -111,16 +111,13 @@ class Recalibrator:
             If the values are not those of a map that this version can apply.
         """
         try:
-            own = {one.name: values[one.name] for one in fields(cls)}
-            made = cls(**own | {"fitted_on": frozenset(map(str, own["fitted_on"]))})
-            names = FAMILIES[made.name].names
-            numbers = np.concatenate([np.ravel(made.params[n]) for n in names]).astype(float)
-            sound = np.isfinite(numbers).all() and 0 < made.clip < 0.5
-            sound &= made.params.get("temperature", 1.0) > 0
+            made = cls(**dict(values) | {"fitted_on": frozenset(values["fitted_on"])})
+            numbers = [np.ravel(made.params[name]) for name in FAMILIES[made.name].names]
+            sound = np.isfinite(np.concatenate(numbers).astype(float)).all()
+            if not (sound and 0 < made.clip < 0.5 and made.params.get("temperature", 1.0) > 0):
+                raise ValueError(f"numbers of a {made.name} map are out of range")
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not a sound map: {error}") from None
-        if not sound:
-            raise ValueError(f"not a sound {made.name} map: its numbers are out of range")
         return made
 
 
@@ -175,7 +172,7 @@ def check_method(method: str) -> str:
 
 
 def fit(
-    confidence, correct, *, method: str = "platt", images=None, clip: float | str = "auto"
+    confidence, correct, *, method: str = "platt", images=None, clip: float | None = None
 ) -> Recalibrator:
     r"""Fit one map.
 
@@ -197,9 +194,9 @@ def fit(
         right option, -1 where it is none.
     images : sequence of n labels, optional
         Remembered, hashed, so that the map refuses to be scored on them.
-    clip : float or "auto"
+    clip : float, optional
         Confidences are moved into [clip, 1 - clip] first: a stated 100 % has no finite
-        log-odds. See :func:`choose_clip`.
+        log-odds. By default :func:`choose_clip` chooses.
 
     Raises
     ------
@@ -215,20 +212,14 @@ def fit(
     if method == "temperature":
         c, y = _checked(method, confidence), np.asarray(correct, int)
         check_length(y, len(c), "correct")
-        if (y >= c.shape[1]).any():
-            raise ValueError("correct: expected the index of the right option of every row")
-        gold = c[np.arange(len(c)), y]
-        if np.isnan(gold[y >= 0]).any():
-            raise ValueError("correct: the right option of a row is one that it lacks")
-        right, top = (gold >= np.nanmax(c, axis=1))[y >= 0], np.nanmax(c, axis=1)
+        top = np.nanmax(c, axis=1)
+        right = (c[np.arange(len(c)), y] >= top)[y >= 0]
     else:
         c, y = check_pair(confidence, correct)
         right, top = y, c
     if images is not None:
         check_length(images, len(c), "images")
-    clip = choose_clip(top) if clip == "auto" else clip
-    if not 0 < clip < 0.5:
-        raise ValueError(f"clip: expected a value in (0, 0.5), got {clip}")
+    clip = choose_clip(top) if clip is None else clip
     params, note = _fitted(method, c, y, right, clip)
     if note:
         warnings.warn(f"{method}: {note}", RecalibrationWarning, stacklevel=2)
@@ -291,12 +282,11 @@ def _place(gold, names) -> int:
 
 def option_rows(graded: pd.DataFrame) -> np.ndarray:
     """Which rows carry the probabilities of all options, the largest being their confidence."""
-    if "option_probabilities" not in graded:
-        return np.zeros(len(graded), bool)
+    told = graded.get("option_probabilities", [None] * len(graded))
     return np.array(
         [
             isinstance(p, Mapping) and len(p) > 1 and abs(max(p.values()) - c) < 1e-3
-            for p, c in zip(graded["option_probabilities"], graded["confidence"], strict=True)
+            for p, c in zip(told, graded["confidence"], strict=True)
         ],
         bool,
     )
@@ -371,32 +361,28 @@ def by_fold(fit, confidence, correct, fold, *, to=None) -> np.ndarray:
 BY = ("model", "strategy")
 
 
-def fit_maps(
-    graded: pd.DataFrame, *, method: str = "log_odds", by: Sequence[str] = BY
-) -> dict[tuple, Recalibrator]:
-    """One map for each group of graded answers; it remembers the images that it saw.
+def fit_maps(graded: pd.DataFrame, *, method: str = "log_odds") -> dict[tuple, Recalibrator]:
+    """One map for each model and strategy; it remembers the images that it saw.
 
     Rows without a confidence or a grade are left out.
 
     Raises
     ------
     ValueError
-        On an unknown method or column, if no row can be used, or if ``temperature`` is asked
-        for where a row has no option probabilities.
+        On an unknown method, if no row can be used, or if ``temperature`` is asked for where a
+        row has no option probabilities.
     """
-    method, rows = check_method(method), measured(graded)
+    rows = measured(graded)
     if rows.empty:
         raise ValueError("no row has what the fit needs: a confidence and a grade")
     return {
         tuple(key.values()): fit(*arrays_of(part, method), method=method, images=image_labels(part))
-        for key, part in parts_by(rows, by)
+        for key, part in parts_by(rows, BY)
     }
 
 
-def apply_maps(
-    graded: pd.DataFrame, maps: Mapping[tuple, Recalibrator], *, by: Sequence[str] = BY
-) -> pd.DataFrame:
-    """Correct the confidences of answers whose groups have a map; the others are left out.
+def apply_maps(graded: pd.DataFrame, maps: Mapping[tuple, Recalibrator]) -> pd.DataFrame:
+    """Correct the confidences of answers whose model and strategy have a map, and no others.
 
     Returns
     -------
@@ -408,31 +394,31 @@ def apply_maps(
     Raises
     ------
     ValueError
-        If no group has a map, or an image was used to fit its map.
+        If none has a map, or an image was used to fit its map.
     """
     out = []
-    for key, part in parts_by(graded, by):
+    for key, part in parts_by(graded, BY):
         if fitted := maps.get(tuple(key.values())):
             has = part["confidence"].notna().to_numpy()
             labels = image_labels(part[has])
             c = arrays_of(part[has].assign(correct=np.nan), fitted.name)[0]
             out.append(_moved(part, has, fitted.apply(c, images=labels), fitted.name))
     if not out:
-        raise ValueError(f"none of the {len(maps)} maps is for these answers' {', '.join(by)}")
+        raise ValueError(f"none of the {len(maps)} maps is for these answers' {', '.join(BY)}")
     return pd.concat(out).sort_index(kind="stable").reset_index(drop=True)
 
 
 def cross_apply(
-    graded: pd.DataFrame, *, method: str = "log_odds", by: Sequence[str] = BY,
-    n_folds: int = N_FOLDS, rng: np.random.Generator,
+    graded: pd.DataFrame, *, method: str = "log_odds", n_folds: int = N_FOLDS,
+    rng: np.random.Generator,
 ) -> pd.DataFrame:  # fmt: skip
     """As :func:`apply_maps`, by maps fitted on the same rows that never saw their image.
 
     The column ``fold`` tells which map; ungraded rows have no corrected confidence.
     """
-    method, out = check_method(method), []
-    for _, part in parts_by(graded, by):
-        has = part.index.isin(measured(part).index)
+    out = []
+    for _, part in parts_by(graded, BY):
+        has = (part["confidence"].notna() & part["correct"].notna()).to_numpy()
         moved, fold = np.empty(0), np.full(len(part), -1)
         if has.any():
             c, y = arrays_of(part[has], method)
@@ -460,23 +446,21 @@ def _moved(part, has, values, name):
     return out.assign(option_probabilities=options) if "option_probabilities" in out else out
 
 
-def save_maps(
-    maps: Mapping[tuple, Recalibrator], path: str | Path, *, by: Sequence[str] = BY, fitted_on=""
-) -> None:
+def save_maps(maps: Mapping[tuple, Recalibrator], path: str | Path, *, fitted_on="") -> None:
     """Write maps as one JSON file, which the caller sees to it is new.
 
     ``fitted_on`` says in words on which rows.
     """
-    body = {"format": _FORMAT, "by": list(by), "fitted_on": fitted_on}
+    body = {"format": _FORMAT, "by": BY, "fitted_on": fitted_on}
     body["maps"] = [
-        {"group": dict(zip(by, key, strict=True)), "map": fitted.to_dict()}
+        {"group": dict(zip(BY, key, strict=True)), "map": fitted.to_dict()}
         for key, fitted in sorted(maps.items())
     ]
     Path(path).write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def load_maps(path: str | Path) -> tuple[dict[tuple, Recalibrator], tuple[str, ...]]:
-    """Maps and the columns they are for, from a file of :func:`save_maps`.
+def load_maps(path: str | Path) -> dict[tuple, Recalibrator]:
+    """Maps from a file of :func:`save_maps`.
 
     Raises
     ------
@@ -487,11 +471,9 @@ def load_maps(path: str | Path) -> tuple[dict[tuple, Recalibrator], tuple[str, .
         body = json.loads(Path(path).read_text(encoding="utf-8"))
         if not isinstance(body, dict) or body.get("format") != _FORMAT:
             raise ValueError(f"its format is not {_FORMAT}: fit the maps again")
-        by = tuple(body["by"])
-        maps = {
-            tuple(entry["group"][c] for c in by): Recalibrator.from_dict(entry["map"])
+        return {
+            tuple(entry["group"][name] for name in BY): Recalibrator.from_dict(entry["map"])
             for entry in body["maps"]
         }
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: not a file of maps ({error})") from None
-    return maps, by

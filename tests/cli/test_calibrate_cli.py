@@ -64,7 +64,7 @@ def test_fit_on_general_apply_to_medical(medcal, log, tmp_path):
                   "--fit", "strategy=option_probability", "--apply", "domain=medical",
                   "--to", out, "--map", maps)  # fmt: skip
     assert "200 answers corrected" in done.stdout
-    assert "200 rows have no map for their model, strategy and are left out" in done.stderr
+    assert "200 rows have no map for their model and strategy and are left out" in done.stderr
     corrected = load_answers(out)
     assert set(corrected.strategy) == {"option_probability+temperature"}
     assert set(corrected.domain) == {"medical"}

@@ -151,43 +151,39 @@ class Ballots:
 
 def make_ballots(graded: pd.DataFrame, strategies: list[str]) -> Ballots:
     """Ballots of some strategies, from the graded answers of one model and data set."""
-    v = graded[graded["strategy"].isin(strategies)].reindex(columns=_ASKED)
+    v = graded[graded["strategy"].isin(strategies)].reindex(columns=_ASKED).reset_index(drop=True)
     items = v[_ITEM].drop_duplicates("item_id").set_index("item_id", drop=False).sort_index()
     items = items.rename_axis(None)
     said = v[v["answer"].notna() & v["confidence"].notna()]
-    said = said.assign(name=said["answer"].map(plain_answer))
+    v["name"] = said["answer"].map(plain_answer)
+    said = v[v["name"].notna()]
     candidates = said.groupby(["item_id", "name"], sort=False)[["answer", "correct"]].first()
     candidates = candidates.reset_index().sort_values("item_id", kind="stable", ignore_index=True)
     p = _spread(v, said, candidates).pivot(index="at", columns="strategy", values="p")
-    named = said.pivot(index="item_id", columns="strategy", values="name")
-    tokens = v.assign(new_tokens=pd.to_numeric(v["new_tokens"]))
-    tokens = tokens.pivot(index="item_id", columns="strategy", values="new_tokens").astype(float)
-    tokens = tokens.fillna(0) if tokens.notna().any(axis=None) else tokens
+    wide = v.pivot(index="item_id", columns="strategy", values=["name", "new_tokens"])
     named, tokens = (
-        frame.reindex(index=items.index, columns=strategies) for frame in (named, tokens)
+        wide[kind].reindex(index=items.index, columns=strategies) for kind in ("name", "new_tokens")
     )
+    tokens = tokens.astype(float)
+    tokens = tokens.fillna(0) if tokens.notna().any(axis=None) else tokens
     return Ballots(items, candidates, p.reindex(columns=strategies), named, tokens)
 
 
 def _spread(v, said, candidates):
     """Every answer with every candidate ``at`` its item, and the probability ``p`` it gives it."""
-    said = said[["item_id", "strategy", "name", "confidence"]].assign(
-        shares=[_shares(options) for options in said["option_probabilities"]]
-    )
-    each = candidates[["item_id", "name"]].rename(columns={"name": "candidate"})
-    votes = said.merge(each.rename_axis("at").reset_index(), on="item_id")
+    each = candidates[["item_id", "name"]].reset_index(names="at")
+    votes = said.merge(each, on="item_id", suffixes=("", "_of"))
     c = votes["confidence"].astype(float)
     others = votes["item_id"].map(_others(v, candidates)).astype(float).clip(lower=1)
-    told = [
-        shares.get(k, np.nan) for shares, k in zip(votes["shares"], votes["candidate"], strict=True)
-    ]
-    spread = c.where(votes["name"] == votes["candidate"], (1 - c) / others)
+    told = map(_share, votes["option_probabilities"], votes["name_of"])
+    spread = c.where(votes["name"] == votes["name_of"], (1 - c) / others)
     return votes.assign(p=pd.Series(told, votes.index, dtype=float).fillna(spread))
 
 
-def _shares(options):
+def _share(options, name):
+    """What option probabilities give an answer; NaN where they tell none."""
     named = options.items() if isinstance(options, Mapping) else ()
-    return {plain_answer(name): float(share) for name, share in named}
+    return {plain_answer(option): share for option, share in named}.get(name, np.nan)
 
 
 def _others(v, candidates):
@@ -230,8 +226,7 @@ def fit_weights(ballots: Ballots):
     """
     from scipy.optimize import minimize
 
-    use = ballots.candidates["correct"].notna().to_numpy()
-    rows, y = _log_odds(ballots)[use], ballots.candidates.loc[use, "correct"].to_numpy(float)
+    rows, y = _log_odds(ballots), ballots.candidates["correct"].to_numpy(float)
     size = rows.shape[1]
 
     def loss(theta):
@@ -247,7 +242,7 @@ def fit_weights(ballots: Ballots):
         eta = (_log_odds(other) * theta[:-1]).sum(axis=1) + theta[-1]  # equal ballots tie exactly
         return chosen(other, eta, name=name)
 
-    best = lead(ballots, "").dropna(subset=["correct"])
+    best = lead(ballots, "")
     top = best["confidence"].to_numpy(float)
     features, right = np.column_stack([top, np.ones_like(top)]), best["correct"].to_numpy(float)
     slope, intercept = fit_smoothed(features, right, np.ones((1, len(top))))[0]

@@ -10,7 +10,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from pathlib import Path
 
@@ -111,7 +111,8 @@ class Recalibrator:
             If the values are not those of a map that this version can apply.
         """
         try:
-            made = cls(**dict(values) | {"fitted_on": frozenset(values["fitted_on"])})
+            own = {one.name: values[one.name] for one in fields(cls)}
+            made = cls(**own | {"fitted_on": frozenset(own["fitted_on"])})
             numbers = [np.ravel(made.params[name]) for name in FAMILIES[made.name].names]
             sound = np.isfinite(np.concatenate(numbers).astype(float)).all()
             if not (sound and 0 < made.clip < 0.5 and made.params.get("temperature", 1.0) > 0):

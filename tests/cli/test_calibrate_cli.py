@@ -138,13 +138,12 @@ def maps(**changes):
 @pytest.mark.parametrize(
     ("body", "told"),
     [
-        (maps(params={"temperature": -1.0}), "not a sound temperature map"),
-        (maps(params={"temperature": float("nan")}), "not a sound temperature map"),
-        (maps(params={"temperature": 0}), "not a sound temperature map"),
+        (maps(params={"temperature": -1.0}), "a temperature map are out of range"),
+        (maps(params={"temperature": float("nan")}), "a temperature map are out of range"),
+        (maps(params={"temperature": 0}), "a temperature map are out of range"),
         (maps(params={"temperature": "two"}), "map.json: "),
         (maps(params=5), "map.json: "),
         (maps(name="magic"), "not a sound map: 'magic'"),
-        (maps() | {"by": 5}, "not a file of maps"),
         (maps() | {"maps": []}, "holds no maps"),
         ({"format": "medcal-maps/2", "by": []}, "not a file of maps"),
         ([1], "not a file of maps"),

@@ -2,7 +2,7 @@
 
 # ruff: noqa: F401
 from .agreement import agreement_table, model_agreement
-from .closeup import corrected, stage_scores, stays_table, true_cost, yield_table
+from .closeup import corrected, stage_scores, true_cost, yield_table
 from .decision import decision_audit_table
 from .fusion import (
     abstention_table,
@@ -19,11 +19,9 @@ from .maps import RecalibrationWarning, Recalibrator, fit
 from .paired import images_note
 from .told import (
     MAP_NAMES,
-    agreement_title,
     carry_rows,
-    carry_title,
     change_title,
-    labels_sentence,
+    labels_told,
     system_name,
     transfer_sentence,
     with_told,

@@ -11,7 +11,7 @@ from medcal_nb.measure.rows import image_labels, measured, parts_by, rows_where
 from .fusion import scores_of
 from .maps import BY, N_FOLDS, arrays_of, assign_folds, by_fold, choose_clip, fit
 from .paired import means, paired
-from .transfer import pairs, refuse_shared, select
+from .transfer import pairs, refuse_shared
 
 SAYS = 0.8
 """Who trusts the number keeps the answers whose confidence is at least this."""
@@ -116,29 +116,6 @@ def true_cost(
     }
     columns = {name: name for name in each} | {"cost": ("source", "target")}
     return paired(fresh.assign(**each), BY, means(**columns), n_resamples=n_resamples, rng=rng)
-
-
-def stays_table(
-    graded: pd.DataFrame, *, source: dict, target: dict, level: float = 0.95,
-    n_resamples: int = 100, rng: np.random.Generator,
-) -> pd.DataFrame:  # fmt: skip
-    """Is a confidence calibrated on both sides, and does its order stay?
-
-    Returns
-    -------
-    DataFrame
-        One row per model and strategy with answers on both sides: accuracy, mean_confidence, ece
-        and auroc, each with ``_source`` or ``_target``; the last two with _low and _high.
-    """
-    names, sides = ("accuracy", "mean_confidence", "ece", "auroc"), []
-    for where, side in ((source, "source"), (target, "target")):
-        table = measure.metrics_table(
-            measured(select(graded, where)), by=BY, metrics=names,
-            intervals=names[2:], level=level, n_resamples=n_resamples, rng=rng,
-        ).set_index(list(BY))  # fmt: skip
-        table.columns = table.columns.str.replace(r"(_low|_high|$)", rf"_{side}\1", n=1, regex=True)
-        sides.append(table)
-    return sides[0].join(sides[1], how="inner").reset_index()
 
 
 def yield_table(

@@ -61,36 +61,12 @@ def carry_rows(
     )  # fmt: skip
 
 
-def carry_title(rows: pd.DataFrame, needed: pd.DataFrame, *, source: str, target: str) -> str:
-    """The finding of the headline figure, from :func:`carry_rows` and the labels needed."""
-    one = rows.drop_duplicates("label")
-    fails = (one["outcome"] == "does not").sum()
-    fine = one["outcome"].isin(["carries over", "nothing to correct"]).sum()
-    return (
-        f"What {source} teach helps {_of(one['helps'])} and harms {one['harms'].sum()}; it surely "
-        f"carries over for {fine}, surely not for {fails}; doing better takes "
-        f"{_labels(needed.iloc[0], 'n_star')} {target}"
-    )
-
-
-def _labels(needed, name):
+def labels_told(needed: pd.Series, name: str) -> str:
+    """A number of labels of a row of labels needed, in words: 50, 10 or fewer, more than 1,000."""
     if np.isinf(needed[name]):
         return f"more than {needed['n_max']:,.0f}"
     least = needed[name] == needed["n_min"]
     return f"{needed[name]:,.0f}{' or fewer' if least else ''}"
-
-
-def labels_sentence(needed: pd.DataFrame, *, level: float, target: str) -> str:
-    """How many labels until refitting pays, from the one row of a table of labels needed."""
-    row = needed.iloc[0]
-    star, *ends = (_labels(row, f"n_star{end}") for end in ("", "_low", "_high"))
-    return (
-        f"On {target}, refitting has a lower Brier score than carrying over from {star} labels on "
-        f"({100 * level:.0f} % interval: {' to '.join(dict.fromkeys(ends))}); starting from the "
-        "carried-over map and moving it with the labels beats refitting at these numbers of "
-        f"labels: {row['adapting_beats'] or 'none'}. Tried: from {row['n_min']:,} to "
-        f"{row['n_max']:,}."
-    )
 
 
 def transfer_sentence(
@@ -133,16 +109,3 @@ def change_title(table: pd.DataFrame) -> str:
         for rival, part in table.groupby("rival", sort=False)
     ]
     return f"With the same labels, {'; '.join(told)}"
-
-
-def agreement_title(table: pd.DataFrame) -> str:
-    """What the majority of several models is worth, and that of models that agree."""
-    right = table.set_index("who")["accuracy"].mul(100).round()
-    best, row = table["best"].iloc[0], table[table["who"] == "majority"].iloc[0]
-    change, low, high = (100 * row[f"change{end}"] for end in ("", "_low", "_high"))
-    others = table.loc[~table["is_model"], "who"]
-    told = [f"{who.replace('majority, ', 'where ')} {right[who]:.0f} %" for who in others]
-    return (
-        f"Right: {best}, the best of {table['is_model'].sum()} models, {right[best]:.0f} %; "
-        f"{', '.join(told)} (the majority {change:+.0f} points [{low:+.0f}, {high:+.0f}])"
-    )

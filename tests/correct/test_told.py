@@ -6,14 +6,12 @@ import pytest
 
 from medcal_nb.correct import (
     carry_rows,
-    carry_title,
     change_title,
-    stays_table,
+    labels_told,
     transfer_study,
     with_told,
     yield_table,
 )
-from medcal_nb.measure import auroc, ece
 
 from .worlds import SIDES, graded
 
@@ -27,16 +25,10 @@ def world(rng):
     )
 
 
-def test_the_headline_counts_what_the_conclusions_are():
-    names = ["carries over", "nothing to correct", "does not", "undecided"]
-    rows = pd.DataFrame({"label": names, "outcome": names}).assign(helps=True, harms=False)
-    needed = pd.DataFrame([{"n_star": 50.0, "n_min": 10, "n_max": 1000}])
-    assert carry_title(rows, needed, **WORDS) == (
-        "What general labels teach helps 4 of 4 and harms 0; it surely carries over for 2, surely "
-        "not for 1; doing better takes 50 medical labels"
-    )
-    for star, said in ((10.0, "takes 10 or fewer medical"), (np.inf, "takes more than 1,000 med")):
-        assert said in carry_title(rows, needed.assign(n_star=star), **WORDS)
+def test_a_number_of_labels_beyond_those_tried_is_said_to_be():
+    needed = {"n_min": 10, "n_max": 1000, "n_star": 50.0, "n_star_low": 10.0, "n_star_high": np.inf}
+    told = [labels_told(pd.Series(needed), f"n_star{end}") for end in ("", "_low", "_high")]
+    assert told == ["50", "10 or fewer", "more than 1,000"]
 
 
 def test_rows_of_the_headline_are_the_scores_of_the_study(world):
@@ -52,15 +44,6 @@ def test_rows_of_the_headline_are_the_scores_of_the_study(world):
     assert (rows["low"] < rows["value"]).all()
     told = with_told(brier.assign(auroc_low=[0.4]))
     assert told["told"].iloc[0] == f"{brier['conclusion'].iloc[0]} (no order)"
-
-
-def test_what_stays_is_measured_on_both_sides(world):
-    table = stays_table(world, **SIDES, n_resamples=20, rng=np.random.default_rng(0))
-    row = table.iloc[0]
-    for side, where in (("source", "general"), ("target", "medical")):
-        part = world[world.domain == where]
-        assert row[f"ece_{side}"] == pytest.approx(ece(part.confidence, part.correct))
-        assert row[f"auroc_{side}"] == pytest.approx(auroc(part.confidence, part.correct))
 
 
 def test_a_rising_map_leaves_the_yield_and_moves_who_trusts_the_number(world):

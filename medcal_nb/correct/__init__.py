@@ -23,7 +23,6 @@ from .told import (
     change_title,
     labels_told,
     system_name,
-    transfer_sentence,
     with_told,
 )
 from .transfer import gap_table, modality_matrix, transfer_study, transfer_summary

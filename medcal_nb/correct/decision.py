@@ -43,12 +43,8 @@ def decision_audit_table(
     rows = rows.assign(decision_type=kind)
     by = [*BY, "decision_type"]
     for key, part in parts_by(rows.dropna(subset="decision_type"), by):
-        score, called = key["decision_type"] == "score", part["option_probabilities"]
-        if score:  # levels stand in their order, also where a row tells some alone
-            called = [{k: row.get(k, np.nan) for k in max(called, key=len)} for row in called]
-        p, gold, _ = option_arrays(called, part["gold"])
-        known = (gold >= 0) & ~np.isnan(p[np.arange(len(p)), gold])
-        part, p, gold = part[known], p[known], gold[known]
+        p, gold, _ = option_arrays(part["option_probabilities"], part["gold"])
+        part, p, gold = part[gold >= 0], p[gold >= 0], gold[gold >= 0]
         if not len(part):
             continue
         p = p / np.nansum(p, axis=1, keepdims=True)
@@ -56,7 +52,11 @@ def decision_audit_table(
         if (fold := folds_of(part, seed)) is not None:
             made["temperature"] = by_fold(fitted, p, gold, fold), fold
         for name, (q, own) in made.items():
-            frames.append(_called(part, q, gold, score).assign(correction=name, fold=own))
+            frames.append(
+                _called(part, q, gold, key["decision_type"] == "score").assign(
+                    correction=name, fold=own
+                )
+            )
 
     if not frames:
         return pd.DataFrame()

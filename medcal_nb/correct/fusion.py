@@ -18,9 +18,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit, ndtr
+from scipy.special import expit
 
 from medcal_nb.measure import ece, holm
+from medcal_nb.measure.intervals import normal_p
 from medcal_nb.measure.rows import parts_by, rows_where
 
 from ._families import fit_smoothed, logit
@@ -433,8 +434,7 @@ def fusion_change_table(
 
     def statistic(part, w):
         out = compared(part, w)
-        spread = max(np.std(out["change"][1:]), 1e-12)
-        return out | {"p": 2 * ndtr(-abs(out["change"][0]) / spread)}
+        return out | {"p": normal_p(out["change"][1:], out["change"][0])}
 
     out = paired(both, [*BY, *_SYSTEM, "rival", "rival_is"], statistic, rng=rng, **settings)
     out["p_holm"] = out.groupby("rival")["p"].transform(lambda p: holm(p.to_numpy()))

@@ -122,7 +122,7 @@ def _curves(sides, method, sizes, n_draws, n_resamples, seed):
     rng = np.random.default_rng([seed, 0])
     order, hold = _orders(image_labels(right), n_draws, len(sides) == 2, rng)
     hold = hold.astype(float) if len(sides) == 2 else np.ones((1, len(judged)))
-    drawn = Resamples(image_labels(judged), n_resamples, np.random.default_rng([seed, 1]))
+    drawn = Resamples(image_labels(judged), n_resamples, [seed, 1])
     at = np.arange(len(truth)), drawn.codes(image_labels(judged))
     image = csr_array((np.ones(len(truth)), at), shape=(len(truth), len(drawn.names)))
     total = (hold @ image) @ drawn.counts.T

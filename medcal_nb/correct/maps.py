@@ -130,16 +130,15 @@ def _hashes(images) -> list[str]:
 def _checked(method, confidence):
     if method != "temperature":
         return check_confidence(confidence)
-    p = np.asarray(confidence, dtype=float)
-    if p.ndim != 2 or p.shape[1] < 2:
-        raise ValueError(f"options: expected shape (n, k) with k >= 2, got {p.shape}")
-    bad = ((p < 0) | (p > 1 + 1e-6)).any(axis=1) | ~(np.nansum(p, axis=1) > 0)
-    if bad.any():
+    p = np.atleast_2d(np.asarray(confidence, dtype=float))
+    total = np.nansum(p, axis=1, keepdims=True)
+    bad = ((p < 0) | (p > 1 + 1e-6)).any(axis=1) | ~(total[:, 0] > 0)
+    if bad.any() or p.shape[1] < 2:
         raise ValueError(
-            f"options: {bad.sum()} of {len(p)} rows are no probabilities, the first at position "
-            f"{bad.argmax()}"
+            f"options: expected rows of probabilities, two or more each, got {p.shape}; "
+            f"{bad.sum()} are none, the first at position {bad.argmax()}"
         )
-    return p / np.nansum(p, axis=1, keepdims=True)
+    return p / total
 
 
 def choose_clip(confidence) -> float:

@@ -7,8 +7,6 @@ calls the two sides.
 import numpy as np
 import pandas as pd
 
-from .transfer import CONCLUSIONS
-
 MAP_NAMES = {"log_odds": "log-odds scaling", "platt": "Platt scaling", "beta": "beta calibration",
              "temperature": "temperature scaling of all options",
              "isotonic": "isotonic regression", "histogram": "histogram binning",
@@ -67,27 +65,6 @@ def labels_told(needed: pd.Series, name: str) -> str:
         return f"more than {needed['n_max']:,.0f}"
     least = needed[name] == needed["n_min"]
     return f"{needed[name]:,.0f}{' or fewer' if least else ''}"
-
-
-def transfer_sentence(
-    table: pd.DataFrame, *, method: str, level: float, source: str, target: str
-) -> str:
-    """The conclusions on carrying over, from the Brier scores of a transfer table."""
-    part = table[(table["method"] == method) & (table["loss"] == "brier")]
-    n, cost, name = len(part), part["cost"], MAP_NAMES[method]
-    lowers, raises = (part["carry_change_high"] < 0).sum(), (part["carry_change_low"] > 0).sum()
-    told = [
-        f"{k} {(part['conclusion'] == k).sum()} ({(part['conclusion_holm'] == k).sum()})"
-        for k in CONCLUSIONS
-    ]
-    return (
-        f"{name[0].upper()}{name[1:]}, fitted on {source} and used on {target}; models and kinds "
-        f"of confidence: {n}. Against a refit, within {part['margin'].iloc[0]:g} of the Brier "
-        f"score (after Holm's correction): {', '.join(told)}. Carrying over lowers the Brier score "
-        f"for {lowers} and raises it for {raises} (about {n * (1 - level) / 2:.1f} each by chance "
-        f"alone, were there no change). The cost of carrying over has median "
-        f"{cost.median():+.3f}, from {cost.min():+.3f} to {cost.max():+.3f}."
-    )
 
 
 # --- fusing -------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -47,21 +48,7 @@ _CELLS = 400  # different confidences that resampled fits tell apart
 _CHUNK = 200  # resamples at once
 
 
-# --- picking rows -----------------------------------------------------------------------------
-
-
-def select(graded: pd.DataFrame, where: Mapping) -> pd.DataFrame:
-    """Rows whose columns have the given values.
-
-    Raises
-    ------
-    ValueError
-        If no row is left.
-    """
-    rows = rows_where(graded, where)
-    if rows.empty:
-        raise ValueError(f"no rows with {', '.join(f'{k} = {v}' for k, v in where.items())}")
-    return rows
+# --- two sides -----------------------------------------------------------------------------
 
 
 def refuse_shared(fitted: pd.DataFrame, judged: pd.DataFrame, names: str) -> None:
@@ -75,7 +62,7 @@ def refuse_shared(fitted: pd.DataFrame, judged: pd.DataFrame, names: str) -> Non
 
 def pairs(graded, source, target) -> Iterator[tuple]:
     """(key, source rows, target rows) of each group that has both, measured rows only."""
-    left, right, found = select(graded, source), select(graded, target), False
+    left, right, found = rows_where(graded, source), rows_where(graded, target), False
     refuse_shared(left, right, "source and target")
     left = measured(left)
     for key, rows in parts_by(measured(right), BY):
@@ -95,18 +82,6 @@ def pairs(graded, source, target) -> Iterator[tuple]:
 
 
 # --- maps on resamples --------------------------------------------------------------------------
-
-
-@dataclass
-class _Side:
-    """Answers of one side, alike ones gathered into cells, ready for many resamples."""
-
-    features: np.ndarray
-    target: np.ndarray
-    confidence: np.ndarray
-    correct: np.ndarray
-    fold: np.ndarray
-    counts: object  # sparse (images, cells)
 
 
 class Pair:
@@ -161,7 +136,9 @@ class Pair:
             features, target = family.features(c, self.clip), y
         shape = (len(self.drawn[which].names), len(y))
         counts = csr_array((np.ones(len(cell)), (self.codes[which], cell)), shape=shape)
-        return _Side(features, target, c, y, fold, counts)
+        return SimpleNamespace(
+            features=features, target=target, confidence=c, correct=y, fold=fold, counts=counts
+        )
 
     def _maps(self, method, s, t, ws, wt, moved):
         """Confidences (B, cells) of the target by the map's name, and the fitted parameters."""
@@ -285,14 +262,12 @@ def transfer_study(
 
 def _drawn(graded, source, target, n_resamples, rng) -> Iterator[tuple]:
     """(key, Pair) of each group; rows on the same images see the same resamples of them."""
-    seed = int(rng.integers(2**63))
+    seed, found = int(rng.integers(2**63)), list(pairs(graded, source, target))
     drawn = [
-        Resamples(
-            image_labels(select(graded, where)), n_resamples, np.random.default_rng([seed, k])
-        )
+        Resamples(image_labels(rows_where(graded, where)), n_resamples, [seed, k])
         for k, where in ((1, source), (2, target))
     ]
-    for key, left, right in pairs(graded, source, target):
+    for key, left, right in found:
         yield key, Pair(left, right, drawn, seed=seed)
 
 
@@ -465,10 +440,7 @@ def modality_matrix(
     parts, more = ({k[column]: part for k, part in parts_by(rows, column)} for rows in known)
     parts = {m: r for m, r in parts.items() if len(set(image_labels(r))) >= N_FOLDS}
     fits = more | parts
-    drawn = {
-        name: Resamples(image_labels(r), n_resamples, np.random.default_rng([seed, 1]))
-        for name, r in fits.items()
-    }
+    drawn = {name: Resamples(image_labels(r), n_resamples, [seed, 1]) for name, r in fits.items()}
     for (applied, right), (fitted, left) in product(parts.items(), fits.items()):
         if applied != fitted:
             refuse_shared(left, right, f"of {fitted} and of {applied}")

@@ -42,11 +42,8 @@ def corrected(
     """
     parts = []
     for learn, judge in _sides(graded, source, target):
-        made, (c, y), images = (
-            _fit_for(learn, judge, method),
-            arrays_of(judge, method),
-            image_labels(judge),
-        )
+        made, images = _fit_for(learn, judge, method), image_labels(judge)
+        c, y = arrays_of(judge, method)
         values, folds = {"raw": judge["confidence"].to_numpy(float)}, {}
         if len(learn):
             values["source"] = made(*arrays_of(learn, method))(c)
@@ -62,10 +59,8 @@ def corrected(
 def _sides(graded, source, target):
     """(source rows, none without a source; target rows) of each model and strategy."""
     if source:
-        yield from ((left, right) for _, left, right in pairs(graded, source, target))
-    else:
-        parts = parts_by(measured(rows_where(graded, target)), BY)
-        yield from ((right[:0], right) for _, right in parts)
+        return [(left, right) for _, left, right in pairs(graded, source, target)]
+    return [(right[:0], right) for _, right in parts_by(measured(rows_where(graded, target)), BY)]
 
 
 def stage_scores(stages: pd.DataFrame, *, rng: np.random.Generator, **settings) -> pd.DataFrame:

@@ -38,8 +38,8 @@ CLIP = 1e-3
 _SIZE = 0.05  # of the tests behind a conclusion, all together
 _LEAST_SHARE = 0.8  # of the items that a strategy must have answered
 _SMALL = frozenset(("a", "an", "the"))
-_SYSTEM = ["system", "correction", "kind"]
 BY = ("model", "dataset")
+_KEYS = [*BY, "system", "correction", "kind"]
 _ITEM = [*BY, "item_id", "image_id", "question_type"]
 _ASKED = [*_ITEM, "strategy", "answer", "confidence", "correct", "options", "option_probabilities",
           "new_tokens"]  # fmt: skip
@@ -398,7 +398,7 @@ def fusion_table(fused: pd.DataFrame, *, rng: np.random.Generator, **settings) -
         same = {name: part[name].iloc[0] for name in ("labels", "n_dropped")}
         return same | scores_of(part, w) | {"new_tokens": part["new_tokens"].mean()}
 
-    return paired(fused, [*BY, *_SYSTEM], statistic, rng=rng, **settings)
+    return paired(fused, _KEYS, statistic, rng=rng, **settings)
 
 
 def fusion_change_table(
@@ -436,7 +436,7 @@ def fusion_change_table(
         out = compared(part, w)
         return out | {"p": normal_p(out["change"][1:], out["change"][0])}
 
-    out = paired(both, [*BY, *_SYSTEM, "rival", "rival_is"], statistic, rng=rng, **settings)
+    out = paired(both, [*_KEYS, "rival", "rival_is"], statistic, rng=rng, **settings)
     out["p_holm"] = out.groupby("rival")["p"].transform(lambda p: holm(p.to_numpy()))
     shown = np.where(out["change"] < 0, "better", "worse")
     out["conclusion"] = np.where(out["p_holm"] < _SIZE, shown, "no difference shown")
@@ -502,6 +502,5 @@ def tokens_table(fused: pd.DataFrame, *, rng: np.random.Generator, **settings) -
         best = part[part["system"] == lowest].set_index("item_id")["loss"]
         parts.append(part.assign(best=part["item_id"].map(best)))
     statistic = means(new_tokens="new_tokens", brier="loss", change=("loss", "best"))
-    keys = [*BY, "system", "correction", "kind"]
-    out = paired(pd.concat(parts), keys, statistic, rng=rng, **settings)
+    out = paired(pd.concat(parts), _KEYS, statistic, rng=rng, **settings)
     return out.assign(tied=out["change_low"] <= 1e-12)

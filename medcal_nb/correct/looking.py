@@ -39,12 +39,14 @@ def blank_pairs(graded: pd.DataFrame, *, rng: np.random.Generator) -> pd.DataFra
     for _, part in parts_by(graded, BY):
         present = set(part["strategy"])
         names = sorted(s for s in present - {EXPERT} if s + BLANK in present)
+        if not names:
+            continue
         blank = part["strategy"].str.endswith(BLANK)
         part = part.assign(strategy=part["strategy"].str.removesuffix(BLANK))
-        both = [complete(part[at], names)[0] for at in (~blank, blank)] if names else []
-        ids = [ballots.items.index for ballots in both]
-        both = [b.part(b.items.index.isin(ids[0].intersection(ids[1]))) for b in both]
-        if names and (fold := folds_of(both[0].items, seed)) is not None:
+        both = [complete(part[at], names)[0] for at in (~blank, blank)]
+        ids = both[0].items.index.intersection(both[1].items.index)
+        both = [ballots.part(ballots.items.index.isin(ids)) for ballots in both]
+        if (fold := folds_of(both[0].items, seed)) is not None:
             answers = [every_system(both[0], fold, to=ballots) for ballots in both]
             for (_, correction, shown), (_, _, blind) in zip(*answers, strict=True):
                 out.append(_joined(shown, blind).assign(correction=correction))

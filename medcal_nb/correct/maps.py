@@ -308,7 +308,7 @@ def arrays_of(graded: pd.DataFrame, method: str):
             f"temperature divides the logits of all options, and {lacking:,} of {len(graded):,} "
             "answers carry no option probabilities: choose log_odds, which needs none"
         )
-    gold = graded["gold"] if "gold" in graded else [None] * len(graded)
+    gold = graded.get("gold", [None] * len(graded))
     p, index, _ = option_arrays(graded["option_probabilities"], gold)
     return p, np.where(y == 1, np.nanargmax(p, axis=1), index)
 
@@ -469,7 +469,7 @@ def load_maps(path: str | Path) -> dict[tuple, Recalibrator]:
     """
     try:
         body = json.loads(Path(path).read_text(encoding="utf-8"))
-        if not isinstance(body, dict) or body.get("format") != _FORMAT:
+        if body["format"] != _FORMAT:
             raise ValueError(f"its format is not {_FORMAT}: fit the maps again")
         return {
             tuple(entry["group"][name] for name in BY): Recalibrator.from_dict(entry["map"])

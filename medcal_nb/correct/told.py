@@ -14,10 +14,6 @@ MAP_NAMES = {"log_odds": "log-odds scaling", "platt": "Platt scaling", "beta": "
 """What a sentence calls a map."""
 
 
-def _of(mask) -> str:
-    return f"{mask.sum()} of {len(mask)}"
-
-
 # --- carrying over ------------------------------------------------------------------------------
 
 
@@ -80,8 +76,8 @@ def change_title(table: pd.DataFrame) -> str:
     """Does fusing help, from a table of changes: rival by rival."""
     names = {"best strategy": "the best single way of asking", "expert": "the expert alone"}
     told = [
-        f"against {names[rival]} {_of(part['conclusion'] == 'better')} fusions do better, "
-        f"{(part['conclusion'] == 'worse').sum()} worse ({part['change'].min():+.3f} to "
+        f"against {names[rival]} {part['conclusion'].eq('better').sum()} of {len(part)} fusions do "
+        f"better, {part['conclusion'].eq('worse').sum()} worse ({part['change'].min():+.3f} to "
         f"{part['change'].max():+.3f})"
         for rival, part in table.groupby("rival", sort=False)
     ]

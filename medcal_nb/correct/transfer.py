@@ -60,16 +60,15 @@ def refuse_shared(fitted: pd.DataFrame, judged: pd.DataFrame, names: str) -> Non
         )
 
 
-def pairs(graded, source, target) -> Iterator[tuple]:
+def pairs(graded, source, target) -> list[tuple]:
     """(key, source rows, target rows) of each group that has both, measured rows only."""
-    left, right, found = rows_where(graded, source), rows_where(graded, target), False
+    left, right, found = rows_where(graded, source), rows_where(graded, target), []
     refuse_shared(left, right, "source and target")
     left = measured(left)
     for key, rows in parts_by(measured(right), BY):
         own = rows_where(left, key)
         if len(own) >= 2 * N_FOLDS and len(set(image_labels(rows))) >= N_FOLDS:
-            found = True
-            yield key, own, rows
+            found.append((key, own, rows))
         elif len(own):
             warnings.warn(
                 f"transfer: {' '.join(key.values())} has {len(own)} source and {len(rows)} target "
@@ -79,6 +78,7 @@ def pairs(graded, source, target) -> Iterator[tuple]:
             )
     if not found:
         raise ValueError("no model and strategy has enough answers in both source and target")
+    return found
 
 
 # --- maps on resamples --------------------------------------------------------------------------
@@ -262,7 +262,7 @@ def transfer_study(
 
 def _drawn(graded, source, target, n_resamples, rng) -> Iterator[tuple]:
     """(key, Pair) of each group; rows on the same images see the same resamples of them."""
-    seed, found = int(rng.integers(2**63)), list(pairs(graded, source, target))
+    seed, found = int(rng.integers(2**63)), pairs(graded, source, target)
     drawn = [
         Resamples(image_labels(rows_where(graded, where)), n_resamples, [seed, k])
         for k, where in ((1, source), (2, target))

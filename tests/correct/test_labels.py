@@ -68,7 +68,7 @@ def test_labels_teach_the_temperature_of_all_options(rng):
     assert wide.loc[400, "target"] < wide.loc[400, "source"] - 0.01
     bare = [rows.drop(columns="option_probabilities") for rows in sides]
     with pytest.raises(ValueError, match="carry no option probabilities"):
-        label_efficiency_study(*bare, method="temperature", rng=rng)
+        label_efficiency_study(*bare, method="temperature", sizes=[20], rng=rng)
     with pytest.raises(ValueError, match="too few labelled images"):
         label_efficiency_study(*sides, sizes=[5000], rng=rng)
 

@@ -130,15 +130,11 @@ def _hashes(images) -> list[str]:
 def _checked(method, confidence):
     if method != "temperature":
         return check_confidence(confidence)
-    p = np.atleast_2d(np.asarray(confidence, dtype=float))
-    total = np.nansum(p, axis=1, keepdims=True)
-    bad = ((p < 0) | (p > 1 + 1e-6)).any(axis=1) | ~(total[:, 0] > 0)
-    if bad.any() or p.shape[1] < 2:
-        raise ValueError(
-            f"options: expected rows of probabilities, two or more each, got {p.shape}; "
-            f"{bad.sum()} are none, the first at position {bad.argmax()}"
-        )
-    return p / total
+    p = np.asarray(confidence, dtype=float)
+    sound = p.ndim == 2 and p.shape[1] > 1 and not ((p < 0) | (p > 1 + 1e-6)).any()
+    if not sound or not (np.nansum(p, axis=1) > 0).all():
+        raise ValueError(f"options: expected (n, k) probabilities of k >= 2, got {p.shape} numbers")
+    return p / np.nansum(p, axis=1, keepdims=True)
 
 
 def choose_clip(confidence) -> float:

@@ -435,3 +435,9 @@ def test_log_odds_scaling_says_where_answers_ask_for_a_bound(
     with pytest.warns(RecalibrationWarning, match=said):
         fitted = fit(confidence, correct, method="log_odds")
     assert fitted.params["temperature"] == pytest.approx(temperature, rel=0.7)
+
+
+@pytest.mark.parametrize("options", [[0.2, 0.8] * 6, [[0.9]] * 6, [[0.5, 1.2]] * 6, [[0, 0]] * 6])
+def test_what_are_no_option_probabilities_is_refused(options):
+    with pytest.raises(ValueError, match="options: expected"):
+        fit(options, [0] * len(options), method="temperature")

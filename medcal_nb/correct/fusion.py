@@ -152,7 +152,8 @@ class Ballots:
 
 def make_ballots(graded: pd.DataFrame, strategies: list[str]) -> Ballots:
     """Ballots of some strategies, from the graded answers of one model and data set."""
-    v = graded[graded["strategy"].isin(strategies)].reindex(columns=_ASKED).reset_index(drop=True)
+    v = graded[graded["strategy"].isin(strategies)].reindex(columns=_ASKED)
+    v = v.astype({"new_tokens": float}).reset_index(drop=True)
     items = v[_ITEM].drop_duplicates("item_id").set_index("item_id", drop=False).sort_index()
     items = items.rename_axis(None)
     said = v[v["answer"].notna() & v["confidence"].notna()]
@@ -471,11 +472,9 @@ def abstention_table(graded: pd.DataFrame) -> pd.DataFrame:
             frame = pooled(ballots, voters, name=system)
             y = frame["correct"].astype(float)
             loss = (frame["confidence"] - y) ** 2
+            at_base_rate = y.mean() * (1 - y.mean())
             row = {"system": system, "n_items": len(frame), "n_abstained": int(loss.isna().sum())}
-            row |= {
-                "brier": loss.mean(),
-                "brier_all": loss.fillna(y.mean() * (1 - y.mean())).mean(),
-            }
+            row |= {"brier": loss.mean(), "brier_all": loss.fillna(at_base_rate).mean()}
             out.append(key | row)
     return pd.DataFrame(out)
 

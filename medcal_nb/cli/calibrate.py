@@ -10,8 +10,6 @@ import typer
 from medcal_nb.cli._app import Table, app, note, say
 from medcal_nb.errors import MedcalError
 
-_BY = ["model", "strategy"]  # a map for each of them
-
 
 @app.command()
 def calibrate(
@@ -47,15 +45,15 @@ def calibrate(
     table = to_graded(load_answers(answers))
     target = _pick(table, apply, "--apply", answers)
     source = _pick(table, fit, "--fit", answers) if fit else None
-    corrected, maps, groups, notes = _corrected(
-        source, target, answers, method=method, by=_BY, use=use, cross=cross
+    corrected, maps, notes = _corrected(
+        source, target, answers, method=method, use=use, cross=cross
     )
     if map is not None:
         with new_file(map) as part:
-            save_maps(maps, part, by=groups, fitted_on=" and ".join(fit))
+            save_maps(maps, part, fitted_on=" and ".join(fit))
     _write(corrected, to)
     if without := len(target) - len(corrected):
-        notes.append(f"{without:,} rows have no map for their {', '.join(groups)} and are left out")
+        notes.append(f"{without:,} rows have no map for their model and strategy and are left out")
     _tell(corrected, maps, notes, to)
 
 
@@ -69,8 +67,8 @@ def _tell(corrected, maps, notes, to):
         say(f"  {' '.join(key)}: {fitted.name}{text}, {fitted.n_fit:,} labels")
 
 
-def _corrected(source, target, path, *, method, by, use, cross):
-    """The corrected rows, their maps, the columns these are for, and remarks."""
+def _corrected(source, target, path, *, method, use, cross):
+    """The corrected rows, their maps, and remarks."""
     import numpy as np
 
     from medcal_nb.correct.maps import (
@@ -87,19 +85,18 @@ def _corrected(source, target, path, *, method, by, use, cross):
             warnings.simplefilter("always", RecalibrationWarning)
             if cross:
                 how = {"n_folds": cross, "rng": np.random.default_rng(0)}
-                rows = cross_apply(target, method=method, by=by, **how)
+                rows = cross_apply(target, method=method, **how)
             else:
-                fitted = None if use else (fit_maps(source, method=method, by=by), by)
-                maps, by = fitted or load_maps(use)
+                maps = load_maps(use) if use else fit_maps(source, method=method)
                 if not maps:
                     raise ValueError(f"{use}: holds no maps; write some with --fit … --map FILE")
-                rows = apply_maps(target, maps, by=by)
+                rows = apply_maps(target, maps)
     except ValueError as error:
         told, used, _ = str(error).partition("; score it")
         told += "; pick other rows, or use --cross FOLDS" if used else ""
         raise MedcalError(told if use and str(use) in told else f"{path}: {told}") from None
     told = [str(one.message) for one in caught if one.category is RecalibrationWarning]
-    return rows, maps, by, list(dict.fromkeys(told))
+    return rows, maps, list(dict.fromkeys(told))
 
 
 def _pick(table, conditions, option, path):

@@ -2,44 +2,27 @@
 
 # ruff: noqa: F401
 from .agreement import agreement_table, model_agreement
-from .closeup import (
-    correction_stages,
-    shifted_thresholds,
-    stage_scores,
-    stays_table,
-    true_cost,
-    used_confidences,
-    yield_table,
-)
+from .closeup import corrected, stage_scores, true_cost, yield_table
 from .decision import decision_audit_table
-from .expert import expert_split_table
 from .fusion import (
     abstention_table,
     fused_answers,
     fusion_change_table,
     fusion_table,
-    left_out_table,
     one_answer,
     tokens_table,
     voters,
 )
 from .labels import label_efficiency_study
 from .looking import blank_pairs, image_reliance_table
-from .maps import RecalibrationWarning, Recalibrator, corrected, fit
+from .maps import RecalibrationWarning, Recalibrator, fit
 from .paired import images_note
 from .told import (
     MAP_NAMES,
-    agreement_title,
     carry_rows,
-    carry_title,
     change_title,
-    labels_sentence,
-    modalities_title,
-    order_sentence,
-    stays_sentence,
+    labels_told,
     system_name,
-    transfer_sentence,
     with_told,
-    yield_sentence,
 )
 from .transfer import gap_table, modality_matrix, transfer_study, transfer_summary

@@ -39,41 +39,35 @@ def decision_audit_table(
     seed, frames, fitted = int(rng.integers(2**63)), [], partial(fit, method="temperature")
     typed = [isinstance(p, Mapping) and len(p) > 1 for p in graded["option_probabilities"]]
     rows = graded[typed]
-    kind = rows["question_type"].fillna("choice").map(DECISION_TYPES)
-    rows = rows.assign(decision_type=kind)
+    rows = rows.assign(decision_type=rows["question_type"].fillna("choice").map(DECISION_TYPES))
     by = [*BY, "decision_type"]
-    for key, part in parts_by(rows.dropna(subset="decision_type"), by):
-        score, called = key["decision_type"] == "score", part["option_probabilities"]
-        if score:  # levels stand in their order, also where a row tells some alone
-            called = [{k: row.get(k, np.nan) for k in max(called, key=len)} for row in called]
-        p, gold, _ = option_arrays(called, part["gold"])
-        known = (gold >= 0) & ~np.isnan(p[np.arange(len(p)), gold])
-        part, p, gold = part[known], p[known], gold[known]
+    for _, part in parts_by(rows.dropna(subset="decision_type"), by):
+        p, gold, _ = option_arrays(part["option_probabilities"], part["gold"])
+        part, p, gold = part[gold >= 0], p[gold >= 0], gold[gold >= 0]
         if not len(part):
             continue
         p = p / np.nansum(p, axis=1, keepdims=True)
-        made = {"as stated": (p, -1)}
+        frames.append(_called(part, p, gold).assign(correction="as stated", fold=-1))
         if (fold := folds_of(part, seed)) is not None:
-            made["temperature"] = by_fold(fitted, p, gold, fold), fold
-        for name, (q, own) in made.items():
-            frames.append(_called(part, q, gold, score).assign(correction=name, fold=own))
-
+            q = by_fold(fitted, p, gold, fold)
+            frames.append(_called(part, q, gold).assign(correction="temperature", fold=fold))
     if not frames:
         return pd.DataFrame()
-    return paired(pd.concat(frames), [*by, "correction"], _scores, rng=rng, **settings)
+
+    def statistic(part, w):
+        return scores_of(part, w) | {"ranked_score": part["ranked_score"].mean()}
+
+    return paired(pd.concat(frames), [*by, "correction"], statistic, rng=rng, **settings)
 
 
-def _scores(part, w):
-    return scores_of(part, w) | {"ranked_score": part["ranked_score"].mean()}
-
-
-def _called(part, q, gold, levels):
-    """The leading option of each row, and how far the called level is off, for levels."""
+def _called(part, q, gold):
+    """The leading option of each row; on a scale, how far the called level is off."""
     right = np.zeros_like(q)
     right[np.arange(len(gold)), gold] = 1
     gap = np.cumsum(np.nan_to_num(q) - right, axis=1)
+    off = (gap**2).sum(axis=1) / (q.shape[1] - 1)
     return part.assign(
         confidence=np.clip(np.nanmax(q, axis=1), 0, 1),
         correct=(np.nanargmax(q, axis=1) == gold).astype(float),
-        ranked_score=(gap**2).sum(axis=1) / (q.shape[1] - 1) if levels else np.nan,
+        ranked_score=np.where(part["decision_type"] == "score", off, np.nan),
     )

@@ -13,14 +13,15 @@ abstract states: fuse several strategies, add an expert's assessment. Every choi
 
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit, ndtr
+from scipy.special import expit
 
 from medcal_nb.measure import ece, holm
+from medcal_nb.measure.intervals import normal_p
 from medcal_nb.measure.rows import parts_by, rows_where
 
 from ._families import fit_smoothed, logit
@@ -28,6 +29,8 @@ from .maps import N_FOLDS, RecalibrationWarning, by_fold, fit, folds_of
 from .paired import mean, means, paired, weighted_auroc
 
 FUSION, EXPERT_TOO = "fusion", "fusion + expert"
+EXPERT = "expert"
+"""The strategy that holds an expert's assessment: one more voter of "fusion + expert"."""
 TRAINED = ", trained"
 CLIP = 1e-3
 """Ballots are moved into [CLIP, 1 - CLIP] before their log-odds are taken."""
@@ -35,8 +38,8 @@ CLIP = 1e-3
 _SIZE = 0.05  # of the tests behind a conclusion, all together
 _LEAST_SHARE = 0.8  # of the items that a strategy must have answered
 _SMALL = frozenset(("a", "an", "the"))
-_SYSTEM = ["system", "correction", "kind", "left_out"]
 BY = ("model", "dataset")
+_KEYS = [*BY, "system", "correction", "kind"]
 _ITEM = [*BY, "item_id", "image_id", "question_type"]
 _ASKED = [*_ITEM, "strategy", "answer", "confidence", "correct", "options", "option_probabilities",
           "new_tokens"]  # fmt: skip
@@ -64,17 +67,14 @@ def one_answer(graded: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     if graded["answer"].notna().any():
         return graded, ""
     item = [*BY, "item_id"]
-    grades = graded["correct"].astype("Float64").groupby([graded[column] for column in item])
-    differ = grades.transform("nunique") > 1
-    items = graded[item].assign(differ=differ).drop_duplicates()
+    differ = graded.groupby(item)["correct"].transform("nunique") > 1
+    left_out, asked = (len(rows[item].drop_duplicates()) for rows in (graded[differ], graded))
     told = (
         "No text of an answer is told here: every strategy is taken to judge the model's one answer"
         " to an item, so that fusing joins confidences, not answers; of these answers "
-        f"{items['differ'].sum():,} of {len(items):,} are graded differently by strategy and left "
-        "out."
+        f"{left_out:,} of {asked:,} are graded differently by strategy and left out."
     )
-    several = graded["strategy"].nunique() > 1
-    return graded[~differ].assign(answer="the answer"), told if several else ""
+    return graded[~differ].assign(answer="the answer"), told
 
 
 def voters(
@@ -153,42 +153,39 @@ class Ballots:
 def make_ballots(graded: pd.DataFrame, strategies: list[str]) -> Ballots:
     """Ballots of some strategies, from the graded answers of one model and data set."""
     v = graded[graded["strategy"].isin(strategies)].reindex(columns=_ASKED)
+    v = v.astype({"new_tokens": float}).reset_index(drop=True)
     items = v[_ITEM].drop_duplicates("item_id").set_index("item_id", drop=False).sort_index()
     items = items.rename_axis(None)
     said = v[v["answer"].notna() & v["confidence"].notna()]
-    said = said.assign(name=said["answer"].map(plain_answer))
+    v["name"] = said["answer"].map(plain_answer)
+    said = v[v["name"].notna()]
     candidates = said.groupby(["item_id", "name"], sort=False)[["answer", "correct"]].first()
     candidates = candidates.reset_index().sort_values("item_id", kind="stable", ignore_index=True)
     p = _spread(v, said, candidates).pivot(index="at", columns="strategy", values="p")
-    named = said.pivot(index="item_id", columns="strategy", values="name")
-    tokens = v.assign(new_tokens=pd.to_numeric(v["new_tokens"]))
-    tokens = tokens.pivot(index="item_id", columns="strategy", values="new_tokens").astype(float)
-    tokens = tokens.fillna(0) if tokens.notna().any(axis=None) else tokens
+    wide = v.pivot(index="item_id", columns="strategy", values=["name", "new_tokens"])
     named, tokens = (
-        frame.reindex(index=items.index, columns=strategies) for frame in (named, tokens)
+        wide[kind].reindex(index=items.index, columns=strategies) for kind in ("name", "new_tokens")
     )
+    tokens = tokens.astype(float)
+    tokens = tokens.fillna(0) if tokens.notna().any(axis=None) else tokens
     return Ballots(items, candidates, p.reindex(columns=strategies), named, tokens)
 
 
 def _spread(v, said, candidates):
     """Every answer with every candidate ``at`` its item, and the probability ``p`` it gives it."""
-    said = said[["item_id", "strategy", "name", "confidence"]].assign(
-        shares=[_shares(options) for options in said["option_probabilities"]]
-    )
-    each = candidates[["item_id", "name"]].rename(columns={"name": "candidate"})
-    votes = said.merge(each.rename_axis("at").reset_index(), on="item_id")
+    each = candidates[["item_id", "name"]].reset_index(names="at")
+    votes = said.merge(each, on="item_id", suffixes=("", "_of"))
     c = votes["confidence"].astype(float)
     others = votes["item_id"].map(_others(v, candidates)).astype(float).clip(lower=1)
-    told = [
-        shares.get(k, np.nan) for shares, k in zip(votes["shares"], votes["candidate"], strict=True)
-    ]
-    spread = c.where(votes["name"] == votes["candidate"], (1 - c) / others)
+    told = map(_share, votes["option_probabilities"], votes["name_of"])
+    spread = c.where(votes["name"] == votes["name_of"], (1 - c) / others)
     return votes.assign(p=pd.Series(told, votes.index, dtype=float).fillna(spread))
 
 
-def _shares(options):
+def _share(options, name):
+    """What option probabilities give an answer; NaN where they tell none."""
     named = options.items() if isinstance(options, Mapping) else ()
-    return {plain_answer(name): float(share) for name, share in named}
+    return {plain_answer(option): share for option, share in named}.get(name, np.nan)
 
 
 def _others(v, candidates):
@@ -231,8 +228,7 @@ def fit_weights(ballots: Ballots):
     """
     from scipy.optimize import minimize
 
-    use = ballots.candidates["correct"].notna().to_numpy()
-    rows, y = _log_odds(ballots)[use], ballots.candidates.loc[use, "correct"].to_numpy(float)
+    rows, y = _log_odds(ballots), ballots.candidates["correct"].to_numpy(float)
     size = rows.shape[1]
 
     def loss(theta):
@@ -248,7 +244,7 @@ def fit_weights(ballots: Ballots):
         eta = (_log_odds(other) * theta[:-1]).sum(axis=1) + theta[-1]  # equal ballots tie exactly
         return chosen(other, eta, name=name)
 
-    best = lead(ballots, "").dropna(subset=["correct"])
+    best = lead(ballots, "")
     top = best["confidence"].to_numpy(float)
     features, right = np.column_stack([top, np.ones_like(top)]), best["correct"].to_numpy(float)
     slope, intercept = fit_smoothed(features, right, np.ones((1, len(top))))[0]
@@ -265,50 +261,57 @@ def _log_odds(ballots):
     return np.nan_to_num(logit(ballots.p.to_numpy(), CLIP), nan=0.0)
 
 
-def trained(ballots: Ballots, fold, *, name: str, to: Ballots | None = None) -> pd.DataFrame:
-    """Graded answers of a trained fusion, or of other ballots, weighted by the other folds."""
-    to = ballots if to is None else to
+def _trained(ballots, fold, to, *, name) -> pd.DataFrame:
+    """Graded answers by other ballots ``to`` on the same items, weighted by the other folds."""
     folds = np.unique(fold)
     parts = [fit_weights(ballots.part(fold != k))(to.part(fold == k), name) for k in folds]
     return pd.concat(parts).loc[to.items.index]
 
 
-def systems(strategies: Sequence[str], expert: str | None = None) -> dict[str, list[str]]:
+def systems(strategies: Sequence[str]) -> dict[str, list[str]]:
     """The voters of every strategy and fusion by its name; one voter is no fusion."""
-    pools = {FUSION: [s for s in strategies if s != expert]}
-    pools |= {EXPERT_TOO: list(strategies)} if expert in strategies else {}
+    pools = {FUSION: [s for s in strategies if s != EXPERT]}
+    pools |= {EXPERT_TOO: list(strategies)} if EXPERT in strategies else {}
     fusions = {name: voters for name, voters in pools.items() if len(voters) > 1}
     return {s: [s] for s in strategies} | fusions
 
 
-def fused_answers(
-    graded: pd.DataFrame,
-    *,
-    strategies: Sequence[str] | None = None,
-    expert: str | None = None,
-    rng: np.random.Generator,
-) -> pd.DataFrame:
-    """Graded answers of every strategy, fusion and ablation, on the same items, same labels.
+def every_system(ballots: Ballots, fold, *, to: Ballots | None = None) -> Iterator[tuple]:
+    """(kind, correction, graded answers) of every strategy and fusion, cross-fitted in folds.
+
+    With ``to``, of these other ballots on the same items, by what the ballots teach.
+    """
+    to = ballots if to is None else to
+    for name, voters in systems(list(ballots.p)).items():
+        kind = "fusion" if len(voters) > 1 else "expert" if name == EXPERT else "strategy"
+        learn, own = (pooled(b, voters, name=name) for b in (ballots, to))
+        yield kind, "as stated", own
+        c, y = learn["confidence"], learn["correct"].to_numpy(float)
+        moved = by_fold(fit, c, y, fold, to=own["confidence"])
+        yield kind, "platt", own.assign(confidence=moved)
+        if kind == "fusion":
+            weighted = _trained(ballots.of(voters), fold, to.of(voters), name=name + TRAINED)
+            yield kind, "trained", weighted
+
+
+def fused_answers(graded: pd.DataFrame, *, rng: np.random.Generator) -> pd.DataFrame:
+    """Graded answers of every strategy and fusion, on the same items, with the same labels.
 
     Parameters
     ----------
     graded : DataFrame
-        One row per model, data set, item and strategy.
-    strategies : sequence of str, optional
-        Those to fuse; all but ``expert`` by default. One that answered fewer than 80 % of the
-        items is left out, with a warning; the others are compared on items that all answered.
-    expert : str, optional
-        The strategy that holds an expert's assessment, one more voter of "fusion + expert". Alone
-        it costs what the strategies cost as well where it judges their answers: on open
-        questions, whose candidates are what they named.
+        One row per model, data set, item and strategy. A strategy that answered fewer than 80 % of
+        the items is left out, with a warning; the others are compared on items that all answered.
+        The strategy ``expert`` votes in "fusion + expert" alone. On open questions, whose
+        candidates are what the strategies named, it costs what they cost as well.
 
     Returns
     -------
     DataFrame
         Rows with ``system`` (the strategy or fusion), ``correction`` (as stated; platt,
-        cross-fitted by image; trained), ``kind`` (strategy, expert, fusion, ablation),
-        ``left_out`` (the voter that an ablation lacks), ``fold`` (-1 as stated), ``labels``
-        (labelled items behind each prediction) and ``n_dropped`` (items that not all answered).
+        cross-fitted by image; trained), ``kind`` (strategy, expert, fusion), ``fold`` (-1 as
+        stated), ``labels`` (labelled items behind each prediction), ``loss`` and ``n_dropped``
+        (items that not all answered).
 
     Raises
     ------
@@ -318,32 +321,39 @@ def fused_answers(
     frames, seed = [], int(rng.integers(2**63))
     for key, part in parts_by(graded, BY):
         where = " ".join(map(str, key.values()))
-        voters = list(strategies or sorted(set(part["strategy"]) - {expert}))
-        full, n_dropped = complete(part, _enough(part, voters, expert, where))
-        n, fold = len(full.items), folds_of(full.items, seed)
+        ballots, n_dropped = complete(part, _enough(part, where))
+        n, fold = len(ballots.items), folds_of(ballots.items, seed)
         if n < 2 * N_FOLDS or fold is None:
             raise ValueError(f"fusion: {where}: only {n} items were answered by all strategies")
-        both = pd.concat(_systems(full, expert, fold), ignore_index=True)
-        both["loss"] = (both["confidence"] - both["correct"].astype(float)) ** 2
+        others = ballots.tokens.drop(columns=EXPERT, errors="ignore").sum(axis=1, skipna=False)
+        shown = others.where(~ballots.items["question_type"].isin(["closed", "choice"]), 0)
         labels = round(n * (N_FOLDS - 1) / N_FOLDS)
-        both["labels"] = np.where(both["correction"] == "as stated", 0, labels)
-        frames.append(both.assign(n_dropped=n_dropped))
+        for kind, correction, own in every_system(ballots, fold):
+            learned = correction != "as stated"
+            frames.append(
+                own.assign(
+                    system=own["strategy"], kind=kind, correction=correction, n_dropped=n_dropped,
+                    fold=fold if learned else -1, labels=labels if learned else 0,
+                    new_tokens=own["new_tokens"] + (shown if kind == "expert" else 0),
+                    loss=(own["confidence"] - own["correct"].astype(float)) ** 2,
+                )
+            )  # fmt: skip
     return pd.concat(frames, ignore_index=True)
 
 
-def _enough(part, voters, expert, where):
-    """Those who answered enough of the items, with a warning for each other."""
-    present = [s for s in [*voters, expert] if s in set(part["strategy"])]
-    share = make_ballots(part, present).named.notna().mean()
+def _enough(part, where):
+    """The strategies that answered enough of the items, the expert last."""
+    said = part.loc[part["answer"].notna() & part["confidence"].notna(), "strategy"].value_counts()
+    asked = sorted(set(part["strategy"]), key=lambda name: (name == EXPERT, name))
+    kept = [s for s in asked if said.get(s, 0) >= _LEAST_SHARE * part["item_id"].nunique()]
     least = f"{100 * _LEAST_SHARE:.0f} % of the items"
-    for s, few in share[share < _LEAST_SHARE].items():
+    if few := [s for s in asked if s not in kept]:
         warnings.warn(
-            f"fusion: {where}: {s} answered {100 * few:.0f} %, less than {least}; left out",
+            f"fusion: {where}: {', '.join(few)} answered less than {least}; left out",
             RecalibrationWarning,
             stacklevel=3,
         )
-    kept = list(share.index[share >= _LEAST_SHARE])
-    if not set(kept) - {expert}:
+    if not set(kept) - {EXPERT}:
         raise ValueError(f"fusion: {where}: no strategy answered {least}")
     return kept
 
@@ -353,33 +363,6 @@ def complete(part: pd.DataFrame, strategies: list[str]) -> tuple[Ballots, int]:
     ballots = make_ballots(part, strategies)
     keep = ballots.named.notna().all(axis=1).to_numpy() & ballots.graded()
     return ballots.part(keep), int((~keep).sum())
-
-
-def _systems(full, expert, fold):
-    """Frames of every system and correction."""
-
-    def tagged(frame, kind, correction="as stated", left_out="", fold=-1):
-        return frame.assign(system=frame["strategy"], kind=kind, correction=correction,
-                            left_out=left_out, fold=fold)  # fmt: skip
-
-    for name, voters in systems(list(full.p), expert).items():
-        own, kind = pooled(full, voters, name=name), "fusion" if len(voters) > 1 else "strategy"
-        if name == expert:
-            kind, others = "expert", full.tokens.drop(columns=expert).sum(axis=1, skipna=False)
-            judged = own["question_type"].isin(["closed", "choice"])
-            own["new_tokens"] += others.where(~judged, 0)
-        yield tagged(own, kind)
-        c, y = own["confidence"].to_numpy(float), own["correct"].to_numpy(float)
-        moved = own.assign(confidence=by_fold(fit, c, y, fold))
-        yield tagged(moved, kind, "platt", fold=fold)
-        if kind == "fusion":
-            weighted = trained(full.of(voters), fold, name=name + TRAINED)
-            yield tagged(weighted, kind, "trained", fold=fold)
-    for s in voters if len(voters) > 1 else ():
-        rest = [other for other in voters if other != s]
-        yield tagged(pooled(full, rest, name=name), "ablation", left_out=s)
-        weighted = trained(full.of(rest), fold, name=name + TRAINED)
-        yield tagged(weighted, "ablation", "trained", left_out=s, fold=fold)
 
 
 # --- tables -------------------------------------------------------------------------------------
@@ -403,19 +386,20 @@ def scores_of(part, w) -> dict:
 
 
 def fusion_table(fused: pd.DataFrame, *, rng: np.random.Generator, **settings) -> pd.DataFrame:
-    """Scores of every strategy, fusion and ablation of :func:`fused_answers`.
+    """Scores of every strategy and fusion of :func:`fused_answers`.
 
     Returns
     -------
     DataFrame
-        One row per model, data set, system, correction, kind and left_out: labels, n, n_images,
-        n_dropped, what :func:`scores_of` gives, and new_tokens (mean per item)."""
+        One row per model, data set, system, correction and kind: labels, n, n_images, n_dropped,
+        what :func:`scores_of` gives, and new_tokens (mean per item).
+    """
 
     def statistic(part, w):
         same = {name: part[name].iloc[0] for name in ("labels", "n_dropped")}
         return same | scores_of(part, w) | {"new_tokens": part["new_tokens"].mean()}
 
-    return paired(fused, [*BY, *_SYSTEM], statistic, rng=rng, **settings)
+    return paired(fused, _KEYS, statistic, rng=rng, **settings)
 
 
 def fusion_change_table(
@@ -439,24 +423,21 @@ def fusion_change_table(
     for _, part in parts_by(fused, BY):
         platt, rows = part[part["correction"] == "platt"], part[part["kind"] == "fusion"]
         rivals = {"best strategy": _best(platt[platt["kind"] == "strategy"])}
-        if len(own := platt[platt["kind"] == "expert"].set_index("item_id")):
-            rivals["expert"] = (own["loss"], own["system"].iloc[0])
-        frames += [
-            rows.assign(rival=rival, rival_is=name, rival_loss=rows["item_id"].map(loss))
-            for rival, (loss, name) in rivals.items()
-            if len(rows)
-        ]
+        if len(alone := platt[platt["kind"] == "expert"]):
+            rivals["expert"] = (alone.set_index("item_id")["loss"], EXPERT)
+        for rival, (loss, name) in rivals.items():
+            others = rows["item_id"].map(loss)
+            frames.append(rows.assign(rival=rival, rival_is=name, rival_loss=others))
+    both = pd.concat(frames)
+    if both.empty:
+        return both
     compared = means(brier="loss", rival_brier="rival_loss", change=("loss", "rival_loss"))
 
     def statistic(part, w):
         out = compared(part, w)
-        spread = max(np.std(out["change"][1:]), 1e-12)
-        return out | {"p": 2 * ndtr(-abs(out["change"][0]) / spread)}
+        return out | {"p": normal_p(out["change"][1:], out["change"][0])}
 
-    if not frames:
-        return pd.DataFrame()
-    keys = [*BY, *_SYSTEM, "rival", "rival_is"]
-    out = paired(pd.concat(frames), keys, statistic, rng=rng, **settings)
+    out = paired(both, [*_KEYS, "rival", "rival_is"], statistic, rng=rng, **settings)
     out["p_holm"] = out.groupby("rival")["p"].transform(lambda p: holm(p.to_numpy()))
     shown = np.where(out["change"] < 0, "better", "worse")
     out["conclusion"] = np.where(out["p_holm"] < _SIZE, shown, "no difference shown")
@@ -472,57 +453,29 @@ def _best(single):
     return loss, pd.Series(list(names.values())).mode()[0]
 
 
-def left_out_table(fused: pd.DataFrame, *, rng: np.random.Generator, **settings) -> pd.DataFrame:
-    """How a fusion's Brier score changes without each voter. Paired differences by image.
-
-    Returns
-    -------
-    DataFrame
-        One row per fusion and voter: brier_whole, brier (without the voter), ``change`` (their
-        difference; above 0 the whole is worse off without the voter) with low and high. Empty
-        where nothing was left out, as with one voter.
-    """
-    keys = [*BY, "system", "correction", "item_id"]
-    whole = fused[fused["kind"] == "fusion"].set_index(keys)["loss"].rename("whole")
-    rows = fused[fused["kind"] == "ablation"].join(whole, on=keys)
-    if rows.empty:
-        return pd.DataFrame()
-    statistic = means(brier="loss", brier_whole="whole", change=("loss", "whole"))
-    return paired(rows, [*keys[:-1], "left_out"], statistic, rng=rng, **settings)
-
-
-def abstention_table(
-    graded: pd.DataFrame, *, strategies: Sequence[str], expert: str | None = None,
-    rng: np.random.Generator,
-) -> pd.DataFrame:  # fmt: skip
+def abstention_table(graded: pd.DataFrame) -> pd.DataFrame:
     """What complete cases leave out: all items, an abstention scored at the base rate.
 
     Returns
     -------
     DataFrame
-        One row per model, data set, system (each strategy, the expert, the fusions) and
-        correction (as stated, platt): n_items, n_abstained; brier of the answered items, and
-        brier_all, where each abstention costs b (1 - b), the Brier score of somebody who says the
-        share b of right answers of this system.
+        One row per model, data set and system, as stated: n_items, n_abstained; brier of the
+        answered items, and brier_all, where each abstention costs b (1 - b), the Brier score of
+        somebody who says the share b of right answers of this system.
     """
-    seed, out = int(rng.integers(2**63)), []
+    out = []
     for key, part in parts_by(graded, BY):
-        present = [s for s in [*strategies, expert] if s in set(part["strategy"])]
+        present = sorted(set(part["strategy"]))
         ballots = make_ballots(part, present)
         ballots = ballots.part(ballots.graded())
-        for system, voters in systems(present, expert).items():
+        for system, voters in systems(present).items():
             frame = pooled(ballots, voters, name=system)
-            rows = frame[frame["confidence"].notna()]
-            if (fold := folds_of(rows, seed)) is None:
-                continue
-            c, y = rows["confidence"].to_numpy(float), rows["correct"].to_numpy(float)
-            silent = np.full(len(frame) - len(rows), y.mean() * (1 - y.mean()))
-            moved = {"as stated": c, "platt": by_fold(fit, c, y, fold)}
-            for correction, p in moved.items():
-                loss = (p - y) ** 2
-                row = {"system": system, "correction": correction, "n_items": len(frame)}
-                row |= {"n_abstained": len(silent), "brier": loss.mean()}
-                out.append(key | row | {"brier_all": np.append(loss, silent).mean()})
+            y = frame["correct"].astype(float)
+            loss = (frame["confidence"] - y) ** 2
+            at_base_rate = y.mean() * (1 - y.mean())
+            row = {"system": system, "n_items": len(frame), "n_abstained": int(loss.isna().sum())}
+            row |= {"brier": loss.mean(), "brier_all": loss.fillna(at_base_rate).mean()}
+            out.append(key | row)
     return pd.DataFrame(out)
 
 
@@ -539,8 +492,7 @@ def tokens_table(fused: pd.DataFrame, *, rng: np.random.Generator, **settings) -
         (brier - the lowest of the model's) with low and high, paired by image; ``tied`` where the
         interval of the change holds 0.
     """
-    rows = fused[fused["correction"].isin(["platt", "trained"]) & (fused["kind"] != "ablation")]
-    rows = rows[rows["new_tokens"].notna()]
+    rows = fused[(fused["correction"] != "as stated") & fused["new_tokens"].notna()]
     if rows.empty:
         return pd.DataFrame()
     parts = []
@@ -549,6 +501,5 @@ def tokens_table(fused: pd.DataFrame, *, rng: np.random.Generator, **settings) -
         best = part[part["system"] == lowest].set_index("item_id")["loss"]
         parts.append(part.assign(best=part["item_id"].map(best)))
     statistic = means(new_tokens="new_tokens", brier="loss", change=("loss", "best"))
-    keys = [*BY, "system", "correction", "kind"]
-    out = paired(pd.concat(parts), keys, statistic, rng=rng, **settings)
+    out = paired(pd.concat(parts), _KEYS, statistic, rng=rng, **settings)
     return out.assign(tied=out["change_low"] <= 1e-12)

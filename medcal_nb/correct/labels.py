@@ -14,7 +14,6 @@ from .maps import BY, arrays_of, check_method, choose_clip
 from .paired import Resamples
 from .transfer import refuse_shared
 
-SIZES = (10, 20, 50, 100, 200, 400, 1000)
 _DRAWS_AGAIN = 60
 
 
@@ -24,7 +23,7 @@ def label_efficiency_study(
     judged: pd.DataFrame | None = None,
     *,
     method: str = "platt",
-    sizes: Sequence[int] = SIZES,
+    sizes: Sequence[int],
     n_draws: int = 200,
     level: float = 0.95,
     n_resamples: int = 0,
@@ -80,11 +79,10 @@ def label_efficiency_study(
     picked = again.integers(n_draws, size=(n_resamples, min(n_draws, _DRAWS_AGAIN)))
     about = {name: target[name].iloc[0] for name in BY} | {"method": method}
     for n, name, drawn in _curves(sides, method, sizes, n_draws, n_resamples, seed):
-        low, high = np.quantile(drawn[:, 0], tail)
-        ends = {"median": np.median(drawn[:, 0]), "low": low, "high": high}
-        rows.append(about | {"n": n, "map": name} | ends)
+        low, median, high = np.quantile(drawn[:, 0], [tail[0], 0.5, tail[1]])
+        rows.append(about | {"n": n, "map": name, "median": median, "low": low, "high": high})
         resampled = [np.median(drawn[d, b + 1]) for b, d in enumerate(picked)]
-        medians.setdefault(name, []).append([ends["median"], *resampled])
+        medians.setdefault(name, []).append([median, *resampled])
     if not rows:
         raise ValueError(f"sizes: the target has too few labelled images for {min(sizes)} labels")
     curve = pd.DataFrame(rows)
@@ -97,9 +95,8 @@ def _needed(n, curves, tail) -> dict:
     better = curves["target"] < curves["source"]
     stays = np.logical_and.accumulate(better[::-1], axis=0)[::-1]
     star = np.where(stays.any(axis=0), n[stays.argmax(axis=0)], np.inf)
-    ends = [np.nan, np.nan]
-    if len(star) > 1:  # no steps in between: an end is a size that was tried
-        ends = np.quantile(star[1:], tail, method="inverted_cdf")
+    again = star[1:] if len(star) > 1 else [np.nan]
+    ends = np.quantile(again, tail, method="inverted_cdf")  # an end is a size that was tried
     helps = n[curves["adapted"][:, 0] < curves["target"][:, 0]]
     return {
         "n_star": star[0], "n_star_low": ends[0], "n_star_high": ends[1],
@@ -122,7 +119,7 @@ def _curves(sides, method, sizes, n_draws, n_resamples, seed):
     rng = np.random.default_rng([seed, 0])
     order, hold = _orders(image_labels(right), n_draws, len(sides) == 2, rng)
     hold = hold.astype(float) if len(sides) == 2 else np.ones((1, len(judged)))
-    drawn = Resamples(image_labels(judged), n_resamples, np.random.default_rng([seed, 1]))
+    drawn = Resamples(image_labels(judged), n_resamples, [seed, 1])
     at = np.arange(len(truth)), drawn.codes(image_labels(judged))
     image = csr_array((np.ones(len(truth)), at), shape=(len(truth), len(drawn.names)))
     total = (hold @ image) @ drawn.counts.T

@@ -5,32 +5,27 @@ by image, and used unchanged on the left-out answers to the blank one: nothing i
 blank image looks like.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
 from medcal_nb.measure.rows import parts_by
 
-from .fusion import BY, FUSION, TRAINED, complete, plain_answer, pooled, systems, trained
-from .maps import by_fold, fit, folds_of
+from .fusion import BY, EXPERT, complete, every_system, plain_answer
+from .maps import folds_of
 from .paired import means, paired
 
 BLANK = "_blank"
 """What a strategy's name ends in where it was shown a blank image."""
 
 
-def blank_pairs(
-    graded: pd.DataFrame, *, strategies: Sequence[str], rng: np.random.Generator
-) -> pd.DataFrame:
+def blank_pairs(graded: pd.DataFrame, *, rng: np.random.Generator) -> pd.DataFrame:
     """Single strategies and fusions with the image and with a blank one, on the same items.
 
     Parameters
     ----------
     graded : DataFrame
-        Answers of strategies and of the same strategies with a blank image, ``<strategy>_blank``.
-    strategies : sequence of str
-        Which to fuse; those without answers to the blank image are left out.
+        Answers of strategies and of the same strategies with a blank image, ``<strategy>_blank``;
+        strategies without these are left out.
 
     Returns
     -------
@@ -43,41 +38,30 @@ def blank_pairs(
     seed, out = int(rng.integers(2**63)), []
     for _, part in parts_by(graded, BY):
         present = set(part["strategy"])
-        names = [s for s in strategies if {s, s + BLANK} <= present]
+        names = sorted(s for s in present - {EXPERT} if s + BLANK in present)
+        if not names:
+            continue
         blank = part["strategy"].str.endswith(BLANK)
         part = part.assign(strategy=part["strategy"].str.removesuffix(BLANK))
-        both = [complete(part[at], names)[0] for at in (~blank, blank)] if names else []
-        ids = [ballots.items.index for ballots in both]
-        both = [b.part(b.items.index.isin(ids[0].intersection(ids[1]))) for b in both]
-        if names and (fold := folds_of(both[0].items, seed)) is not None:
-            out += _systems(*both, names, fold)
+        both = [complete(part[at], names)[0] for at in (~blank, blank)]
+        ids = both[0].items.index.intersection(both[1].items.index)
+        both = [ballots.part(ballots.items.index.isin(ids)) for ballots in both]
+        if (fold := folds_of(both[0].items, seed)) is not None:
+            answers = [every_system(both[0], fold, to=ballots) for ballots in both]
+            for (_, correction, shown), (_, _, blind) in zip(*answers, strict=True):
+                out.append(_joined(shown, blind).assign(correction=correction))
     return pd.concat(out, ignore_index=True) if out else pd.DataFrame()
 
 
-def _systems(seen, unseen, names, fold):
-    """Rows of every system and correction."""
-
-    def joined(system, correction, shown, blank):
-        answers = zip(shown["answer"], blank["answer"], strict=True)
-        same = [plain_answer(one) == plain_answer(other) for one, other in answers]
-        out = shown.assign(system=system, correction=correction, same_answer=same)
-        for name, column in (("accuracy", "correct"), ("confidence", "confidence")):
-            one, other = (frame[column].to_numpy(float) for frame in (shown, blank))
-            out[f"{name}_shown"], out[f"{name}_blank"] = one, other
-            out[f"{name}_change"] = other - one
-        return out
-
-    both = seen, unseen
-    for system, voters in systems(names).items():
-        rows = [pooled(ballots, voters, name=system) for ballots in both]
-        yield joined(system, "as stated", *rows)
-        c, y = rows[0]["confidence"], rows[0]["correct"].to_numpy(float)
-        moved = [by_fold(fit, c, y, fold, to=frame["confidence"]) for frame in rows]
-        rows = [frame.assign(confidence=p) for frame, p in zip(rows, moved, strict=True)]
-        yield joined(system, "platt", *rows)
-    if FUSION in systems(names):
-        rows = [trained(seen, fold, name=FUSION + TRAINED, to=ballots) for ballots in both]
-        yield joined(FUSION + TRAINED, "trained", *rows)
+def _joined(shown, blank):
+    """Answers of one system with the image, beside those to the blank one."""
+    same = shown["answer"].map(plain_answer) == blank["answer"].map(plain_answer)
+    out = shown.assign(system=shown["strategy"], same_answer=same)
+    for name, column in (("accuracy", "correct"), ("confidence", "confidence")):
+        one, other = (frame[column].to_numpy(float) for frame in (shown, blank))
+        out[f"{name}_shown"], out[f"{name}_blank"] = one, other
+        out[f"{name}_change"] = other - one
+    return out
 
 
 def image_reliance_table(

@@ -2,14 +2,14 @@
 
 :func:`fit` takes ``(confidence, correct)`` and gives back a frozen :class:`Recalibrator`: call it
 on confidences, read its ``params``, save it as JSON. It remembers which images taught it and
-refuses to be scored on them. :func:`fit_maps`, :func:`apply_maps` and :func:`corrected` do this
-for tables of graded answers, one map for each model and strategy.
+refuses to be scored on them. :func:`fit_maps`, :func:`apply_maps` and :func:`cross_apply` do
+this for tables of graded answers, one map for each model and strategy.
 """
 
 import hashlib
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from pathlib import Path
@@ -112,15 +112,13 @@ class Recalibrator:
         """
         try:
             own = {one.name: values[one.name] for one in fields(cls)}
-            made = cls(**own | {"fitted_on": frozenset(map(str, own["fitted_on"]))})
-            names = FAMILIES[made.name].names
-            numbers = np.concatenate([np.ravel(made.params[n]) for n in names]).astype(float)
-            sound = np.isfinite(numbers).all() and 0 < made.clip < 0.5
-            sound &= made.params.get("temperature", 1.0) > 0
+            made = cls(**own | {"fitted_on": frozenset(own["fitted_on"])})
+            numbers = [np.ravel(made.params[name]) for name in FAMILIES[made.name].names]
+            sound = np.isfinite(np.concatenate(numbers).astype(float)).all()
+            if not (sound and 0 < made.clip < 0.5 and made.params.get("temperature", 1.0) > 0):
+                raise ValueError(f"numbers of a {made.name} map are out of range")
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not a sound map: {error}") from None
-        if not sound:
-            raise ValueError(f"not a sound {made.name} map: its numbers are out of range")
         return made
 
 
@@ -133,14 +131,9 @@ def _checked(method, confidence):
     if method != "temperature":
         return check_confidence(confidence)
     p = np.asarray(confidence, dtype=float)
-    if p.ndim != 2 or p.shape[1] < 2:
-        raise ValueError(f"options: expected shape (n, k) with k >= 2, got {p.shape}")
-    bad = ((p < 0) | (p > 1 + 1e-6)).any(axis=1) | ~(np.nansum(p, axis=1) > 0)
-    if bad.any():
-        raise ValueError(
-            f"options: {bad.sum()} of {len(p)} rows are no probabilities, the first at position "
-            f"{bad.argmax()}"
-        )
+    sound = p.ndim == 2 and p.shape[1] > 1 and not ((p < 0) | (p > 1 + 1e-6)).any()
+    if not sound or not (np.nansum(p, axis=1) > 0).all():
+        raise ValueError(f"options: expected (n, k) probabilities of k >= 2, got {p.shape} numbers")
     return p / np.nansum(p, axis=1, keepdims=True)
 
 
@@ -175,7 +168,7 @@ def check_method(method: str) -> str:
 
 
 def fit(
-    confidence, correct, *, method: str = "platt", images=None, clip: float | str = "auto"
+    confidence, correct, *, method: str = "platt", images=None, clip: float | None = None
 ) -> Recalibrator:
     r"""Fit one map.
 
@@ -197,9 +190,9 @@ def fit(
         right option, -1 where it is none.
     images : sequence of n labels, optional
         Remembered, hashed, so that the map refuses to be scored on them.
-    clip : float or "auto"
+    clip : float, optional
         Confidences are moved into [clip, 1 - clip] first: a stated 100 % has no finite
-        log-odds. See :func:`choose_clip`.
+        log-odds. By default :func:`choose_clip` chooses.
 
     Raises
     ------
@@ -215,20 +208,14 @@ def fit(
     if method == "temperature":
         c, y = _checked(method, confidence), np.asarray(correct, int)
         check_length(y, len(c), "correct")
-        if (y >= c.shape[1]).any():
-            raise ValueError("correct: expected the index of the right option of every row")
-        gold = c[np.arange(len(c)), y]
-        if np.isnan(gold[y >= 0]).any():
-            raise ValueError("correct: the right option of a row is one that it lacks")
-        right, top = (gold >= np.nanmax(c, axis=1))[y >= 0], np.nanmax(c, axis=1)
+        top = np.nanmax(c, axis=1)
+        right = (c[np.arange(len(c)), y] >= top)[y >= 0]
     else:
         c, y = check_pair(confidence, correct)
         right, top = y, c
     if images is not None:
         check_length(images, len(c), "images")
-    clip = choose_clip(top) if clip == "auto" else clip
-    if not 0 < clip < 0.5:
-        raise ValueError(f"clip: expected a value in (0, 0.5), got {clip}")
+    clip = choose_clip(top) if clip is None else clip
     params, note = _fitted(method, c, y, right, clip)
     if note:
         warnings.warn(f"{method}: {note}", RecalibrationWarning, stacklevel=2)
@@ -291,12 +278,11 @@ def _place(gold, names) -> int:
 
 def option_rows(graded: pd.DataFrame) -> np.ndarray:
     """Which rows carry the probabilities of all options, the largest being their confidence."""
-    if "option_probabilities" not in graded:
-        return np.zeros(len(graded), bool)
+    told = graded.get("option_probabilities", [None] * len(graded))
     return np.array(
         [
             isinstance(p, Mapping) and len(p) > 1 and abs(max(p.values()) - c) < 1e-3
-            for p, c in zip(graded["option_probabilities"], graded["confidence"], strict=True)
+            for p, c in zip(told, graded["confidence"], strict=True)
         ],
         bool,
     )
@@ -318,7 +304,7 @@ def arrays_of(graded: pd.DataFrame, method: str):
             f"temperature divides the logits of all options, and {lacking:,} of {len(graded):,} "
             "answers carry no option probabilities: choose log_odds, which needs none"
         )
-    gold = graded["gold"] if "gold" in graded else [None] * len(graded)
+    gold = graded.get("gold", [None] * len(graded))
     p, index, _ = option_arrays(graded["option_probabilities"], gold)
     return p, np.where(y == 1, np.nanargmax(p, axis=1), index)
 
@@ -371,32 +357,28 @@ def by_fold(fit, confidence, correct, fold, *, to=None) -> np.ndarray:
 BY = ("model", "strategy")
 
 
-def fit_maps(
-    graded: pd.DataFrame, *, method: str = "log_odds", by: Sequence[str] = BY
-) -> dict[tuple, Recalibrator]:
-    """One map for each group of graded answers; it remembers the images that it saw.
+def fit_maps(graded: pd.DataFrame, *, method: str = "log_odds") -> dict[tuple, Recalibrator]:
+    """One map for each model and strategy; it remembers the images that it saw.
 
     Rows without a confidence or a grade are left out.
 
     Raises
     ------
     ValueError
-        On an unknown method or column, if no row can be used, or if ``temperature`` is asked
-        for where a row has no option probabilities.
+        On an unknown method, if no row can be used, or if ``temperature`` is asked for where a
+        row has no option probabilities.
     """
-    method, rows = check_method(method), measured(graded)
+    rows = measured(graded)
     if rows.empty:
         raise ValueError("no row has what the fit needs: a confidence and a grade")
     return {
         tuple(key.values()): fit(*arrays_of(part, method), method=method, images=image_labels(part))
-        for key, part in parts_by(rows, by)
+        for key, part in parts_by(rows, BY)
     }
 
 
-def apply_maps(
-    graded: pd.DataFrame, maps: Mapping[tuple, Recalibrator], *, by: Sequence[str] = BY
-) -> pd.DataFrame:
-    """Correct the confidences of answers whose groups have a map; the others are left out.
+def apply_maps(graded: pd.DataFrame, maps: Mapping[tuple, Recalibrator]) -> pd.DataFrame:
+    """Correct the confidences of answers whose model and strategy have a map, and no others.
 
     Returns
     -------
@@ -408,31 +390,31 @@ def apply_maps(
     Raises
     ------
     ValueError
-        If no group has a map, or an image was used to fit its map.
+        If none has a map, or an image was used to fit its map.
     """
     out = []
-    for key, part in parts_by(graded, by):
+    for key, part in parts_by(graded, BY):
         if fitted := maps.get(tuple(key.values())):
             has = part["confidence"].notna().to_numpy()
             labels = image_labels(part[has])
             c = arrays_of(part[has].assign(correct=np.nan), fitted.name)[0]
             out.append(_moved(part, has, fitted.apply(c, images=labels), fitted.name))
     if not out:
-        raise ValueError(f"none of the {len(maps)} maps is for these answers' {', '.join(by)}")
+        raise ValueError(f"none of the {len(maps)} maps is for these answers' {', '.join(BY)}")
     return pd.concat(out).sort_index(kind="stable").reset_index(drop=True)
 
 
 def cross_apply(
-    graded: pd.DataFrame, *, method: str = "log_odds", by: Sequence[str] = BY,
-    n_folds: int = N_FOLDS, rng: np.random.Generator,
+    graded: pd.DataFrame, *, method: str = "log_odds", n_folds: int = N_FOLDS,
+    rng: np.random.Generator,
 ) -> pd.DataFrame:  # fmt: skip
     """As :func:`apply_maps`, by maps fitted on the same rows that never saw their image.
 
     The column ``fold`` tells which map; ungraded rows have no corrected confidence.
     """
-    method, out = check_method(method), []
-    for _, part in parts_by(graded, by):
-        has = part.index.isin(measured(part).index)
+    out = []
+    for _, part in parts_by(graded, BY):
+        has = (part["confidence"].notna() & part["correct"].notna()).to_numpy()
         moved, fold = np.empty(0), np.full(len(part), -1)
         if has.any():
             c, y = arrays_of(part[has], method)
@@ -441,27 +423,6 @@ def cross_apply(
             moved = by_fold(partial(fit, method=method, clip=clip), c, y, fold[has])
         out.append(_moved(part, has, moved, method).assign(fold=fold))
     return pd.concat(out).sort_index(kind="stable").reset_index(drop=True)
-
-
-def corrected(
-    graded: pd.DataFrame, method: str = "platt", *, rng: np.random.Generator
-) -> pd.DataFrame:
-    """Graded answers as stated and after a cross-fitted map, one row each, told apart by ``map``.
-
-    Returns
-    -------
-    DataFrame
-        The measured rows with ``map`` ("as stated" or the method) and ``fold`` (-1 as stated).
-        Groups of fewer images than folds come as stated alone.
-    """
-    method, rows = check_method(method), measured(graded)
-    parts = [rows.assign(map="as stated", fold=-1)]
-    use = [part for _, part in parts_by(rows, BY) if len(set(image_labels(part))) >= N_FOLDS]
-    if use:
-        moved = cross_apply(pd.concat(use), method=method, rng=rng)
-        names = moved["strategy"].str.removesuffix(f"+{method}")
-        parts.append(moved.drop(columns="confidence_raw").assign(strategy=names, map=method))
-    return pd.concat(parts, ignore_index=True)
 
 
 def _moved(part, has, values, name):
@@ -481,23 +442,21 @@ def _moved(part, has, values, name):
     return out.assign(option_probabilities=options) if "option_probabilities" in out else out
 
 
-def save_maps(
-    maps: Mapping[tuple, Recalibrator], path: str | Path, *, by: Sequence[str] = BY, fitted_on=""
-) -> None:
+def save_maps(maps: Mapping[tuple, Recalibrator], path: str | Path, *, fitted_on="") -> None:
     """Write maps as one JSON file, which the caller sees to it is new.
 
     ``fitted_on`` says in words on which rows.
     """
-    body = {"format": _FORMAT, "by": list(by), "fitted_on": fitted_on}
+    body = {"format": _FORMAT, "by": BY, "fitted_on": fitted_on}
     body["maps"] = [
-        {"group": dict(zip(by, key, strict=True)), "map": fitted.to_dict()}
+        {"group": dict(zip(BY, key, strict=True)), "map": fitted.to_dict()}
         for key, fitted in sorted(maps.items())
     ]
     Path(path).write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def load_maps(path: str | Path) -> tuple[dict[tuple, Recalibrator], tuple[str, ...]]:
-    """Maps and the columns they are for, from a file of :func:`save_maps`.
+def load_maps(path: str | Path) -> dict[tuple, Recalibrator]:
+    """Maps from a file of :func:`save_maps`.
 
     Raises
     ------
@@ -506,13 +465,11 @@ def load_maps(path: str | Path) -> tuple[dict[tuple, Recalibrator], tuple[str, .
     """
     try:
         body = json.loads(Path(path).read_text(encoding="utf-8"))
-        if not isinstance(body, dict) or body.get("format") != _FORMAT:
+        if body["format"] != _FORMAT:
             raise ValueError(f"its format is not {_FORMAT}: fit the maps again")
-        by = tuple(body["by"])
-        maps = {
-            tuple(entry["group"][c] for c in by): Recalibrator.from_dict(entry["map"])
+        return {
+            tuple(entry["group"][name] for name in BY): Recalibrator.from_dict(entry["map"])
             for entry in body["maps"]
         }
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: not a file of maps ({error})") from None
-    return maps, by

@@ -20,9 +20,13 @@ def images_note(graded: pd.DataFrame) -> str:
 
 
 class Resamples:
-    """How often each image occurs in the sample itself (row 0) and in its bootstrap resamples."""
+    """How often each image occurs in the sample itself (row 0) and in its bootstrap resamples.
 
-    def __init__(self, labels, n_resamples: int, rng: np.random.Generator):
+    ``rng`` is a generator, or the seed of one.
+    """
+
+    def __init__(self, labels, n_resamples: int, rng):
+        rng = np.random.default_rng(rng)
         self.names = pd.Index(np.unique(np.asarray(labels, dtype=object)))
         size = len(self.names)
         self.counts = np.ones((n_resamples + 1, size))

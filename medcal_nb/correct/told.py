@@ -7,20 +7,11 @@ calls the two sides.
 import numpy as np
 import pandas as pd
 
-from .closeup import SAYS
-from .transfer import CONCLUSIONS
-
-CALIBRATED = 0.05
-"""An ECE whose whole interval lies below it counts as calibrated."""
 MAP_NAMES = {"log_odds": "log-odds scaling", "platt": "Platt scaling", "beta": "beta calibration",
              "temperature": "temperature scaling of all options",
              "isotonic": "isotonic regression", "histogram": "histogram binning",
              "bbq": "Bayesian binning", "enir": "near-isotonic regression"}  # fmt: skip
 """What a sentence calls a map."""
-
-
-def _of(mask) -> str:
-    return f"{mask.sum()} of {len(mask)}"
 
 
 # --- carrying over ------------------------------------------------------------------------------
@@ -64,119 +55,12 @@ def carry_rows(
     )  # fmt: skip
 
 
-def carry_title(rows: pd.DataFrame, needed: pd.DataFrame, *, source: str, target: str) -> str:
-    """The finding of the headline figure, from :func:`carry_rows` and the labels needed."""
-    one = rows.drop_duplicates("label")
-    fails = (one["outcome"] == "does not").sum()
-    fine = one["outcome"].isin(["carries over", "nothing to correct"]).sum()
-    return (
-        f"What {source} teach helps {_of(one['helps'])} and harms {one['harms'].sum()}; it surely "
-        f"carries over for {fine}, surely not for {fails}; doing better takes "
-        f"{_labels(needed.iloc[0], 'n_star')} {target}"
-    )
-
-
-def _labels(needed, name):
+def labels_told(needed: pd.Series, name: str) -> str:
+    """A number of labels of a row of labels needed, in words: 50, 10 or fewer, more than 1,000."""
     if np.isinf(needed[name]):
         return f"more than {needed['n_max']:,.0f}"
     least = needed[name] == needed["n_min"]
     return f"{needed[name]:,.0f}{' or fewer' if least else ''}"
-
-
-def labels_sentence(needed: pd.DataFrame, *, level: float, target: str) -> str:
-    """How many labels until refitting pays, from the one row of a table of labels needed."""
-    row = needed.iloc[0]
-    star, *ends = (_labels(row, f"n_star{end}") for end in ("", "_low", "_high"))
-    return (
-        f"On {target}, refitting has a lower Brier score than carrying over from {star} labels on "
-        f"({100 * level:.0f} % interval: {' to '.join(dict.fromkeys(ends))}); starting from the "
-        "carried-over map and moving it with the labels beats refitting at these numbers of "
-        f"labels: {row['adapting_beats'] or 'none'}. Tried: from {row['n_min']:,} to "
-        f"{row['n_max']:,}."
-    )
-
-
-def transfer_sentence(
-    table: pd.DataFrame, *, method: str, level: float, source: str, target: str
-) -> str:
-    """The conclusions on carrying over, from the Brier scores of a transfer table."""
-    part = table[(table["method"] == method) & (table["loss"] == "brier")]
-    n, cost, name = len(part), part["cost"], MAP_NAMES[method]
-    lowers, raises = (part["carry_change_high"] < 0).sum(), (part["carry_change_low"] > 0).sum()
-    told = [
-        f"{k} {(part['conclusion'] == k).sum()} ({(part['conclusion_holm'] == k).sum()})"
-        for k in CONCLUSIONS
-    ]
-    return (
-        f"{name[0].upper()}{name[1:]}, fitted on {source} and used on {target}; models and kinds "
-        f"of confidence: {n}. Against a refit, within {part['margin'].iloc[0]:g} of the Brier "
-        f"score (after Holm's correction): {', '.join(told)}. Carrying over lowers the Brier score "
-        f"for {lowers} and raises it for {raises} (about {n * (1 - level) / 2:.1f} each by chance "
-        f"alone, were there no change). The confidence ranks right above wrong on {target} (AUROC "
-        f"above ½) for {_of(part['auroc_low'] > 0.5)}. The cost of carrying over has median "
-        f"{cost.median():+.3f}, from {cost.min():+.3f} to {cost.max():+.3f}."
-    )
-
-
-def order_sentence(brier: pd.DataFrame, *, target: str) -> str:
-    """How many confidences have no order on the target, so that no map mends them."""
-    if brier["auroc"].isna().all():
-        return f"On {target} all answers are right, or all are wrong: there is no order."
-    row, blind = brier.loc[brier["auroc"].idxmin()], ~(brier["auroc_low"] > 0.5)
-    return (
-        f"Nothing a map can mend: {_of(blind)} confidences do not rank right above wrong on "
-        f"{target}. The lowest AUROC has {row['model']}, {row['strategy']}: {row['auroc']:.2f} "
-        f"[{row['auroc_low']:.2f}, {row['auroc_high']:.2f}], accuracy {row['accuracy']:.2f}. "
-        "Without order, the best that a map can do is to say one number to everything."
-    )
-
-
-# --- what stays, and what a map is good for -------------------------------------------------------
-
-
-def stays_sentence(table: pd.DataFrame, *, source: str, target: str) -> str:
-    """Whether calibration and order of a table of what stays survive the change of images."""
-    good, there = (table[f"ece_{side}_high"] < CALIBRATED for side in ("source", "target"))
-    before, after = (table[f"auroc_{side}"].median() for side in ("source", "target"))
-    fell, ece = table["auroc_target_high"] < table["auroc_source_low"], table["ece_target"]
-    return (
-        f"{_of(good)} confidences are calibrated on {source} as stated (ECE surely below "
-        f"{CALIBRATED:g}), {(good & there).sum()} of these on {target}, too, where ECE is "
-        f"{ece.min():.2f} to {ece.max():.2f}. The order of right and wrong answers, AUROC, has "
-        f"median {before:.2f} on {source} and {after:.2f} on {target}; for {_of(fell)} its "
-        f"intervals lie apart, the one on {target} lower. What order is lost no rising map gives "
-        "back."
-    )
-
-
-def yield_sentence(table: pd.DataFrame, strategy: str) -> str:
-    """Does carrying over change what may stand alone, and what trusting the number gives?"""
-    raw, carried = (100 * table[f"yield_at_20_{stage}"] for stage in ("raw", "source"))
-    best, one = raw.idxmax(), table[table["strategy"] == strategy].iloc[0]
-    kept, late = (100 * one[f"kept_{stage}"] for stage in ("raw", "source"))
-    wrong, wrong_late = (np.nan_to_num(one[f"wrong_{stage}"]) for stage in ("raw", "source"))
-    return (
-        f"The carried-over map lowers ECE for {_of(table['ece_source'] < table['ece_raw'])} kinds "
-        "of confidence and leaves the yield at 20 % errors allowed where it was, within one point, "
-        f"for {_of((carried - raw).abs() < 1)} (the most is {raw[best]:.0f} %, "
-        f"{table.loc[best, 'strategy']}, and {carried[best]:.0f} % after the map). arXiv "
-        "2606.15910 reports lower ECE and the same yield. What changes is what trusting the number "
-        f"gives: of 100 answers {kept:.0f} say at least {100 * SAYS:.0f} % as stated "
-        f"({kept * wrong:.0f} of them wrong), {late:.0f} after the map ({late * wrong_late:.0f} "
-        f"wrong; {strategy})."
-    )
-
-
-def modalities_title(pairs: pd.DataFrame) -> str:
-    """How many of the maps from elsewhere help, and how many harm."""
-    away = pairs[pairs["fitted_on"] != pairs["applied_to"]]
-    group = away["fitted_on"].mask(away["fitted_on"].isin(away["applied_to"]), "other groups")
-    told = [
-        f"of {name} surely help {_of(part['change_high'] < 0)} times and harm "
-        f"{(part['change_low'] > 0).sum()}"
-        for name, part in away.groupby(group, sort=False)
-    ]
-    return f"Maps {', '.join(told)}"
 
 
 # --- fusing -------------------------------------------------------------------------------------
@@ -192,22 +76,9 @@ def change_title(table: pd.DataFrame) -> str:
     """Does fusing help, from a table of changes: rival by rival."""
     names = {"best strategy": "the best single way of asking", "expert": "the expert alone"}
     told = [
-        f"against {names[rival]} {_of(part['conclusion'] == 'better')} fusions do better, "
-        f"{(part['conclusion'] == 'worse').sum()} worse ({part['change'].min():+.3f} to "
+        f"against {names[rival]} {part['conclusion'].eq('better').sum()} of {len(part)} fusions do "
+        f"better, {part['conclusion'].eq('worse').sum()} worse ({part['change'].min():+.3f} to "
         f"{part['change'].max():+.3f})"
         for rival, part in table.groupby("rival", sort=False)
     ]
     return f"With the same labels, {'; '.join(told)}"
-
-
-def agreement_title(table: pd.DataFrame) -> str:
-    """What the majority of several models is worth, and that of models that agree."""
-    right = table.set_index("who")["accuracy"].mul(100).round()
-    best, row = table["best"].iloc[0], table[table["who"] == "majority"].iloc[0]
-    change, low, high = (100 * row[f"change{end}"] for end in ("", "_low", "_high"))
-    others = table.loc[~table["is_model"], "who"]
-    told = [f"{who.replace('majority, ', 'where ')} {right[who]:.0f} %" for who in others]
-    return (
-        f"Right: {best}, the best of {table['is_model'].sum()} models, {right[best]:.0f} %; "
-        f"{', '.join(told)} (the majority {change:+.0f} points [{low:+.0f}, {high:+.0f}])"
-    )

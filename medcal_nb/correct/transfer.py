@@ -13,15 +13,16 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 from scipy.special import expit, ndtr
 
-from medcal_nb.measure import auroc, ece, holm
+from medcal_nb.measure import auroc, holm
 from medcal_nb.measure.rows import image_labels, measured, parts_by, rows_where
 
-from ._families import FAMILIES, adapt, fit_smoothed, logit
+from ._families import FAMILIES, fit_smoothed, logit
 from .maps import (
     BY,
     N_FOLDS,
@@ -47,25 +48,7 @@ _CELLS = 400  # different confidences that resampled fits tell apart
 _CHUNK = 200  # resamples at once
 
 
-# --- picking rows -----------------------------------------------------------------------------
-
-
-def select(graded: pd.DataFrame, where: Mapping) -> pd.DataFrame:
-    """Rows whose columns have the given value, or one of the given values.
-
-    Raises
-    ------
-    ValueError
-        If a column is absent or no row is left.
-    """
-    if missing := [column for column in where if column not in graded]:
-        raise ValueError(f"no column {missing[0]!r} to pick rows by")
-    values = {k: [v] if np.isscalar(v) else list(v) for k, v in where.items()}
-    rows = graded[graded[list(where)].isin(values).all(axis=1)]
-    if rows.empty:
-        told = [f"{column} = {' or '.join(map(str, v))}" for column, v in values.items()]
-        raise ValueError(f"no rows with {', '.join(told)}")
-    return rows
+# --- two sides -----------------------------------------------------------------------------
 
 
 def refuse_shared(fitted: pd.DataFrame, judged: pd.DataFrame, names: str) -> None:
@@ -77,16 +60,15 @@ def refuse_shared(fitted: pd.DataFrame, judged: pd.DataFrame, names: str) -> Non
         )
 
 
-def pairs(graded, source, target) -> Iterator[tuple]:
+def pairs(graded, source, target) -> list[tuple]:
     """(key, source rows, target rows) of each group that has both, measured rows only."""
-    left, right, found = select(graded, source), select(graded, target), False
+    left, right, found = rows_where(graded, source), rows_where(graded, target), []
     refuse_shared(left, right, "source and target")
     left = measured(left)
     for key, rows in parts_by(measured(right), BY):
         own = rows_where(left, key)
         if len(own) >= 2 * N_FOLDS and len(set(image_labels(rows))) >= N_FOLDS:
-            found = True
-            yield key, own, rows
+            found.append((key, own, rows))
         elif len(own):
             warnings.warn(
                 f"transfer: {' '.join(key.values())} has {len(own)} source and {len(rows)} target "
@@ -96,22 +78,10 @@ def pairs(graded, source, target) -> Iterator[tuple]:
             )
     if not found:
         raise ValueError("no model and strategy has enough answers in both source and target")
+    return found
 
 
 # --- maps on resamples --------------------------------------------------------------------------
-
-
-@dataclass
-class _Side:
-    """Answers of one side, alike ones gathered into cells, ready for many resamples."""
-
-    features: np.ndarray
-    target: np.ndarray
-    confidence: np.ndarray
-    correct: np.ndarray
-    fold: np.ndarray
-    counts: object  # sparse (images, cells)
-    cell: np.ndarray  # of each row
 
 
 class Pair:
@@ -127,29 +97,24 @@ class Pair:
         self.options = all(option_rows(rows).all() for rows in self.sides)
         self.codes = [d.codes(image_labels(r)) for d, r in zip(drawn, self.sides, strict=True)]
 
-    def losses(self, method: str, *, also: Sequence[str] = ()) -> tuple[dict, tuple]:
+    def losses(self, method: str, *, moved: bool = False) -> tuple[dict, tuple]:
         """Losses of all maps, and the parameters fitted on source and on target.
 
-        By loss and map, (1 + resamples,): the sample itself, then its resamples; of ``ece`` the
-        sample alone. Maps: raw, rate (one number for all: the share right of the other folds),
-        source, target, and of ``also`` pooled (fitted on both), adapted (the source's map, moved by
-        the target's labels) and moved (its intercept alone is refitted).
+        By loss and map, (1 + resamples,): the sample itself, then its resamples. Maps: raw, rate
+        (one number for all: the share right of the other folds), source, target, and on demand
+        moved (the source's map, its intercept alone refitted).
         """
-        losses = {"brier": {}, "log_loss": {}, "ece": {}}
+        losses = {"brier": {}, "log_loss": {}}
         for first in (0, *range(1, len(self.drawn[0].counts), _CHUNK)):
             if first < 2:  # all resamples see the same cells
                 sides = [self._side(method, k, _CELLS if first else None) for k in (0, 1)]
             at = slice(first, first + _CHUNK) if first else slice(1)
             weights = [d.counts[at] @ s.counts for d, s in zip(self.drawn, sides, strict=True)]
-            maps, theta = self._maps(method, *sides, *weights, also)
-            y, cell = sides[1].correct, sides[1].cell
+            maps, theta = self._maps(method, *sides, *weights, moved)
             if not first:
-                fitted, losses["ece"] = (
-                    theta,
-                    {k: ece(p[0, cell], y[cell]) for k, p in maps.items()},
-                )
+                fitted = theta
             for name, p in maps.items():
-                for loss, values in _losses(p, y, weights[1], self.clip).items():
+                for loss, values in _losses(p, sides[1].correct, weights[1], self.clip).items():
                     losses[loss][name] = np.append(losses[loss].get(name, []), values)
         return losses, fitted
 
@@ -171,9 +136,11 @@ class Pair:
             features, target = family.features(c, self.clip), y
         shape = (len(self.drawn[which].names), len(y))
         counts = csr_array((np.ones(len(cell)), (self.codes[which], cell)), shape=shape)
-        return _Side(features, target, c, y, fold, counts, cell)
+        return SimpleNamespace(
+            features=features, target=target, confidence=c, correct=y, fold=fold, counts=counts
+        )
 
-    def _maps(self, method, s, t, ws, wt, also):
+    def _maps(self, method, s, t, ws, wt, moved):
         """Confidences (B, cells) of the target by the map's name, and the fitted parameters."""
         family = FAMILIES[method]
         wk = np.concatenate([wt * (t.fold != k) for k in range(N_FOLDS)])
@@ -186,16 +153,7 @@ class Pair:
             "source": carried,
             "target": _crossed(family.apply(theta[1], t.features), t.fold),
         }
-        # as many options on both sides
-        if "pooled" in also and s.features.shape[1:] == t.features.shape[1:]:
-            both = np.concatenate([s.features, t.features]), np.r_[s.target, t.target]
-            pooled = family.fit(*both, np.hstack([np.tile(ws, (N_FOLDS, 1)), wk]))
-            maps["pooled"] = _crossed(family.apply(pooled, t.features), t.fold)
-        if "adapted" in also:
-            x = np.tile(logit(carried, self.clip), (N_FOLDS, 1))
-            slope, intercept = adapt(x, t.correct, wk).T[:, :, None]
-            maps["adapted"] = _crossed(expit(slope * x + intercept), t.fold)
-        if "moved" in also:
+        if moved:
             x = np.tile(logit(carried, 1e-12), (N_FOLDS, 1))
             by = fit_smoothed(np.ones((x.shape[1], 1)), t.correct, wk, offset=x)
             maps["moved"] = _crossed(expit(x + by), t.fold)
@@ -245,7 +203,6 @@ def transfer_study(
     methods: Sequence[str] = METHODS,
     level: float = 0.95,
     n_resamples: int = 1000,
-    more: bool = False,
     margin: float = MARGIN,
     rng: np.random.Generator,
 ) -> TransferStudy:
@@ -273,20 +230,16 @@ def transfer_study(
         Bootstrap resamples of the images of all rows jointly, all fits repeated in each. Where
         more than 400 different confidences occur, resampled fits gather them into 400 cells of
         equal mass; the estimates do not.
-    more : bool
-        Also fit on both sides (``pooled``) and move the source's map by the target's labels
-        (``adapted``).
 
     Returns
     -------
     TransferStudy
-        ``table`` has one row per model, strategy, method and loss (brier, log_loss, ece): n_source,
+        ``table`` has one row per model, strategy, method and loss (brier, log_loss): n_source,
         n_target, n_images, clip; accuracy, auroc of the target as stated with _low and _high;
         loss_raw, loss_rate (one number for all answers: the share right), loss_source,
-        loss_target and those of ``more``, and the three changes, with _low and _high but for ECE,
-        which is shown and not concluded from; cost_p, the p-values of "carries over"; conclusion
-        and conclusion_holm (the same after Holm's correction over the rows of a method);
-        temperature_source, temperature_target, at_bound.
+        loss_target, and the three changes, with _low and _high; of the Brier score cost_p, the
+        p-value of "carries over", conclusion, and conclusion_holm (the same after Holm's
+        correction over the rows of a method); temperature_source, temperature_target, at_bound.
 
     Raises
     ------
@@ -299,7 +252,7 @@ def transfer_study(
         info = _about(pair, level)
         for method in methods:
             if method != "temperature" or pair.options:
-                for row, cost in _rows(pair, method, level, more, margin):
+                for row, cost in _rows(pair, method, level, margin):
                     rows.append(key | {"method": method} | info | row)
                     costs.append(cost)
     if not rows:
@@ -309,14 +262,12 @@ def transfer_study(
 
 def _drawn(graded, source, target, n_resamples, rng) -> Iterator[tuple]:
     """(key, Pair) of each group; rows on the same images see the same resamples of them."""
-    seed = int(rng.integers(2**63))
+    seed, found = int(rng.integers(2**63)), pairs(graded, source, target)
     drawn = [
-        Resamples(
-            image_labels(select(graded, where)), n_resamples, np.random.default_rng([seed, k])
-        )
+        Resamples(image_labels(rows_where(graded, where)), n_resamples, [seed, k])
         for k, where in ((1, source), (2, target))
     ]
-    for key, left, right in pairs(graded, source, target):
+    for key, left, right in found:
         yield key, Pair(left, right, drawn, seed=seed)
 
 
@@ -335,17 +286,16 @@ CHANGES = {"carry_change": ("source", "raw"), "refit_change": ("target", "raw"),
            "cost": ("source", "target")}  # fmt: skip
 
 
-def _rows(pair, method, level, more, margin):
+def _rows(pair, method, level, margin):
     """(row, resampled cost) of each loss."""
-    losses, theta = pair.losses(method, also=("pooled", "adapted") if more else ())
+    losses, theta = pair.losses(method)
     for loss, drawn in losses.items():
         draws = {f"loss_{name}": values for name, values in drawn.items()}
         draws |= {name: drawn[a] - drawn[b] for name, (a, b) in CHANGES.items()}
         row = {"loss": loss} | _temperatures(method, theta) | with_ends(draws, level)
         if loss == "brier":
             row |= _conclusion(draws["cost"], row, margin)
-            undrawn = np.full(len(draws["cost"]), np.nan)
-        yield row, undrawn if loss == "ece" else draws["cost"]
+        yield row, draws["cost"]
 
 
 def _temperatures(method, theta):
@@ -398,8 +348,7 @@ def transfer_summary(study: TransferStudy) -> pd.DataFrame:
         come to each conclusion.
     """
     out = []
-    proper = study.table[study.table["loss"] != "ece"]
-    for (method, loss), part in proper.groupby(["method", "loss"], sort=False):
+    for (method, loss), part in study.table.groupby(["method", "loss"], sort=False):
         own = pd.DataFrame(study.cost[part.index])
         models = own.groupby(part["model"].to_numpy(), sort=False).mean().to_numpy()
         row = {"method": method, "loss": loss, "rows": len(part), "models": len(models)}
@@ -452,7 +401,7 @@ def gap_table(
         scaled = "temperature" if pair.options else "log_odds"
         loss, about = {}, {"n": len(pair.sides[1]), "scaled": scaled}
         for short, method in (("T", scaled), ("P", "platt"), ("I", "isotonic")):
-            found = pair.losses(method, also=["moved"] if short == "P" else [])[0]["brier"]
+            found = pair.losses(method, moved=short == "P")[0]["brier"]
             loss |= {f"{short} {name}": draws for name, draws in found.items()}
         for part, (a, b) in _PARTS.items():
             value, low, high = interval(loss[a] - loss[b], level)
@@ -491,10 +440,7 @@ def modality_matrix(
     parts, more = ({k[column]: part for k, part in parts_by(rows, column)} for rows in known)
     parts = {m: r for m, r in parts.items() if len(set(image_labels(r))) >= N_FOLDS}
     fits = more | parts
-    drawn = {
-        name: Resamples(image_labels(r), n_resamples, np.random.default_rng([seed, 1]))
-        for name, r in fits.items()
-    }
+    drawn = {name: Resamples(image_labels(r), n_resamples, [seed, 1]) for name, r in fits.items()}
     for (applied, right), (fitted, left) in product(parts.items(), fits.items()):
         if applied != fitted:
             refuse_shared(left, right, f"of {fitted} and of {applied}")

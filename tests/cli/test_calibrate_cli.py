@@ -64,7 +64,7 @@ def test_fit_on_general_apply_to_medical(medcal, log, tmp_path):
                   "--fit", "strategy=option_probability", "--apply", "domain=medical",
                   "--to", out, "--map", maps)  # fmt: skip
     assert "200 answers corrected" in done.stdout
-    assert "200 rows have no map for their model, strategy and are left out" in done.stderr
+    assert "200 rows have no map for their model and strategy and are left out" in done.stderr
     corrected = load_answers(out)
     assert set(corrected.strategy) == {"option_probability+temperature"}
     assert set(corrected.domain) == {"medical"}
@@ -138,13 +138,12 @@ def maps(**changes):
 @pytest.mark.parametrize(
     ("body", "told"),
     [
-        (maps(params={"temperature": -1.0}), "not a sound temperature map"),
-        (maps(params={"temperature": float("nan")}), "not a sound temperature map"),
-        (maps(params={"temperature": 0}), "not a sound temperature map"),
+        (maps(params={"temperature": -1.0}), "a temperature map are out of range"),
+        (maps(params={"temperature": float("nan")}), "a temperature map are out of range"),
+        (maps(params={"temperature": 0}), "a temperature map are out of range"),
         (maps(params={"temperature": "two"}), "map.json: "),
         (maps(params=5), "map.json: "),
         (maps(name="magic"), "not a sound map: 'magic'"),
-        (maps() | {"by": 5}, "not a file of maps"),
         (maps() | {"maps": []}, "holds no maps"),
         ({"format": "medcal-maps/2", "by": []}, "not a file of maps"),
         ([1], "not a file of maps"),

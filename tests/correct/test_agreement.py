@@ -8,7 +8,6 @@ from medcal_nb.answers import load_answers
 from medcal_nb.ask.graded import to_graded
 from medcal_nb.correct import (
     agreement_table,
-    agreement_title,
     model_agreement,
 )
 from medcal_nb.logs import import_file
@@ -51,26 +50,6 @@ def test_of_two_models_or_with_stated_confidences_there_is_no_majority():
     assert model_agreement(three().assign(confidence=0.7)).empty
 
 
-def test_the_title_turns_with_the_table():
-    rng = np.random.default_rng(0)
-    gold = rng.choice(["Y", "N"], 300)
-    flip = {"Y": "N", "N": "Y"}
-
-    def models(skills):
-        frames = [
-            said([g if rng.random() < s else flip[g] for g in gold], gold, name)
-            for name, s in zip("abc", skills, strict=True)
-        ]
-        rows = model_agreement(pd.concat(frames, ignore_index=True))
-        table = agreement_table(rows, n_resamples=200, rng=rng)
-        return agreement_title(table)
-
-    title = models((0.95, 0.6, 0.6))
-    assert title.startswith("Right: a, the best of 3 models, 9")
-    assert "the majority -" in title
-    assert "the majority +" in models((0.8, 0.8, 0.8))
-
-
 @pytest.mark.real
 def test_a_majority_of_real_models_loses_to_the_best_and_unanimity_is_worth_more(
     real_dir, tmp_path
@@ -88,4 +67,3 @@ def test_a_majority_of_real_models_loses_to_the_best_and_unanimity_is_worth_more
     assert found["majority"] == 0.684
     assert found["gemini-2.5-pro"] == 0.756
     assert found["majority, all agree"] == 0.85
-    assert "gemini-2.5-pro, the best of 3 models, 76 %" in agreement_title(table)

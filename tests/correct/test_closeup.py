@@ -6,9 +6,8 @@ import pytest
 from scipy.special import expit
 
 from medcal_nb.correct import (
-    correction_stages,
+    corrected,
     fit,
-    shifted_thresholds,
     stage_scores,
     transfer_study,
     true_cost,
@@ -19,7 +18,7 @@ from medcal_nb.errors import MedcalError, NotEnough
 from medcal_nb.measure import brier_score, ece
 from medcal_nb.measure.rows import side_name, sides
 
-from .worlds import GENERAL, MEDICAL, SIDES, graded
+from .worlds import GENERAL, MEDICAL, SIDES, graded, with_options
 
 
 @pytest.fixture
@@ -49,29 +48,37 @@ def test_sides_are_found_or_named(rng):
 
 
 def test_stages_are_the_maps_of_the_study(both):
-    stages = correction_stages(both, **SIDES, method="platt", rng=np.random.default_rng(0))
-    names = list(dict.fromkeys(stages.stage))
-    assert names[2:] == [
-        "medical images, corrected with general labels",
-        "medical images, corrected with medical labels (cross-fitted)",
-    ]
+    settings = {"method": "platt", "rng": np.random.default_rng(0)}
+    stages = corrected(both, **SIDES, **settings)
+    assert list(dict.fromkeys(stages.labels)) == ["raw", "source", "target"]
     g, m = (both[both.domain == d] for d in ("general", "medical"))
-    carried = stages[stages.stage == names[2]]
+    carried = stages[stages.labels == "source"]
     clip = choose_clip(both.confidence)
     expected = fit(g.confidence, g.correct, clip=clip)(m.confidence)
     np.testing.assert_allclose(carried.confidence, expected)
-    scores = stage_scores(stages, n_resamples=20, rng=np.random.default_rng(0)).set_index("stage")
-    assert scores.loc[names[2], "brier"] == pytest.approx(brier_score(expected, m.correct))
-    assert scores.loc[names[2], "ece"] == pytest.approx(ece(expected, m.correct))
-    assert scores.loc[names[2], "auroc"] == pytest.approx(scores.loc[names[1], "auroc"])
+    scores = stage_scores(stages, n_resamples=20, rng=np.random.default_rng(0)).set_index("labels")
+    assert scores.loc["source", "brier"] == pytest.approx(brier_score(expected, m.correct))
+    assert scores.loc["source", "ece"] == pytest.approx(ece(expected, m.correct))
+    assert scores.loc["source", "auroc"] == pytest.approx(scores.loc["raw", "auroc"])
     table = transfer_study(
         both, methods=["platt"], n_resamples=0, rng=np.random.default_rng(0)
     ).table
     row = table[table.loss == "brier"].iloc[0]
-    assert row.loss_source == pytest.approx(scores.loc[names[2], "brier"])
+    assert row.loss_source == pytest.approx(scores.loc["source", "brier"])
     with pytest.raises(ValueError, match="images are both source and target"):
-        correction_stages(both, source=MEDICAL, target={"model": "m"}, method="platt",
-                          rng=np.random.default_rng(0))  # fmt: skip
+        corrected(both, source=MEDICAL, target={"model": "m"}, **settings)
+
+
+def test_without_a_source_answers_stand_as_stated_and_with_their_own_map(rng):
+    rows = pd.concat([with_options(rng, 600, "medical", 2.0), graded(rng, 4, "medical", model="n")])
+    table = corrected(rows, target=MEDICAL, method="platt", rng=rng)
+    assert table.groupby(["model", "labels"]).size().to_dict() == {
+        ("m", "raw"): 600, ("m", "target"): 600, ("n", "raw"): 4
+    }  # fmt: skip
+    assert (table[table.labels == "target"].fold >= 0).all()
+    moved = corrected(rows[rows.model == "m"], target={}, method="temperature", rng=rng)
+    score = {k: brier_score(p.confidence, p.correct) for k, p in moved.groupby("labels")}
+    assert score["target"] < score["raw"] - 0.01
 
 
 def test_the_true_cost_is_that_of_the_maps_of_the_study(both, rng):
@@ -87,11 +94,6 @@ def test_the_true_cost_is_that_of_the_maps_of_the_study(both, rng):
     assert (row.n, row.n_images) == (20_000, 5000)
     with pytest.raises(ValueError, match="images are both fitted on and fresh"):
         true_cost(both, both[both.domain == "medical"], **SIDES, method="platt", rng=rng)
-
-
-def test_thresholds_are_chosen_on_other_images_than_maps_are_learned_on(both, rng):
-    table = shifted_thresholds(both, **SIDES, target_risk=0.3, delta=0.2, rng=rng)
-    assert table["confidence used"].tolist() == ["as stated", "corrected with general labels"]
 
 
 def test_voters_are_the_wanted_ones_or_a_committee(both):

@@ -9,11 +9,9 @@ from medcal_nb.correct import (
     RecalibrationWarning,
     abstention_table,
     change_title,
-    expert_split_table,
     fused_answers,
     fusion_change_table,
     fusion_table,
-    left_out_table,
     one_answer,
     tokens_table,
 )
@@ -32,6 +30,11 @@ def rows(*given, **more):
 
 def ballots_of(data):
     return make_ballots(data, sorted(set(data.strategy)))
+
+
+def with_expert(data):
+    """The same votes, those of the last strategy as an expert's."""
+    return data.assign(strategy=data.strategy.replace("s2", "expert"))
 
 
 def fusion_of(data):
@@ -77,10 +80,8 @@ def test_option_probabilities_are_used_where_a_strategy_has_them():
 
 def test_fusing_helps_where_strategies_know_different_things(rng):
     fused = fused_answers(votes(rng, 1500, skill=(0.8, 0.8, 0.8)), rng=rng)
-    table = fusion_table(fused, n_resamples=2, rng=rng).set_index(
-        ["system", "correction", "left_out"]
-    )
-    single, mean, trained = (table.loc[(k, c, "")] for k, c in (
+    table = fusion_table(fused, n_resamples=2, rng=rng).set_index(["system", "correction"])
+    single, mean, trained = (table.loc[(k, c)] for k, c in (
         ("s0", "as stated"), ("fusion", "as stated"), ("fusion, trained", "trained")))  # fmt: skip
     assert mean.accuracy > single.accuracy + 0.03
     # independent evidence adds up in log-odds, which the trained fusion can and the mean cannot
@@ -104,11 +105,9 @@ def test_more_confidence_never_lowers_the_fused_one(rng):
 
 def test_labels_of_an_image_change_none_of_its_own_confidences(rng):
     """In no system and no map: grades flipped for one image alone move only other images."""
-    data = votes(rng, 120, per_image=2)
+    data = with_expert(votes(rng, 120, per_image=2))
     flipped = data.assign(correct=np.where(data.image_id == "x0007", ~data.correct, data.correct))
-    one, other = (
-        fused_answers(d, expert="s2", rng=np.random.default_rng(0)) for d in (data, flipped)
-    )
+    one, other = (fused_answers(d, rng=np.random.default_rng(0)) for d in (data, flipped))
     own = one.image_id == "x0007"
     assert (one[own].confidence == other[own].confidence).all()
     moved = one[~own].confidence != other[~own].confidence
@@ -129,47 +128,45 @@ def test_fused_noise_does_not_look_good(rng):
 
 
 def test_fusion_table_is_complete_and_on_the_same_items(rng):
-    data = votes(rng, 200, per_image=2)
+    data = with_expert(votes(rng, 200, per_image=2))
     data = data.drop(data[(data.item_id == "i0003") & (data.strategy == "s1")].index)
-    fused = fused_answers(data, expert="s2", rng=rng)
-    assert (fused.groupby(["system", "correction", "left_out"]).size() == 199).all()
+    fused = fused_answers(data, rng=rng)
+    assert (fused.groupby(["system", "correction"]).size() == 199).all()
     table = fusion_table(fused, n_resamples=20, rng=rng)
     assert (table[["n", "n_dropped"]] == [199, 1]).all(axis=None)
-    key = table.set_index(["system", "correction", "left_out"])
+    key = table.set_index(["system", "correction"])
     own = data[(data.strategy == "s0") & (data.item_id != "i0003")]
-    stated = key.loc[("s0", "as stated", "")]
+    stated = key.loc[("s0", "as stated")]
     assert stated.accuracy == pytest.approx(own.correct.mean())
     assert stated.ece == pytest.approx(
         ece(own.confidence, own.correct.astype(float))
     )  # the one ECE
     assert "ece_low" not in table  # no interval of a plain ECE by its resamples
     tokens = key.new_tokens
-    assert tokens["fusion + expert", "as stated", ""] == pytest.approx(6)  # 1 + 2 + 3
-    assert tokens["fusion", "as stated", ""] == pytest.approx(3)
-    assert tokens["fusion + expert", "as stated", "s0"] == pytest.approx(5)
-    assert tokens["s2", "platt", ""] == pytest.approx(3)  # closed: it judged nobody's answers
+    assert tokens["fusion + expert", "as stated"] == pytest.approx(6)  # 1 + 2 + 3
+    assert tokens["fusion", "as stated"] == pytest.approx(3)
+    assert tokens["expert", "platt"] == pytest.approx(3)  # closed: it judged nobody's answers
     assert (table[table.correction == "as stated"].labels == 0).all()
     assert (table[table.correction != "as stated"].labels == 159).all()
-    assert set(table[table.kind == "ablation"].left_out) == {"s0", "s1", "s2"}
     for name in ("fusion", "fusion + expert"):
         rows_of = table[(table.system == name) & (table.kind == "fusion")]
         assert set(rows_of.correction) == {"as stated", "platt"}
-    open_ones = fused_answers(data.assign(question_type="open"), expert="s2", rng=rng)
-    alone = open_ones.query("system == 's2' and correction == 'as stated'")
+    open_ones = fused_answers(data.assign(question_type="open"), rng=rng)
+    alone = open_ones.query("system == 'expert' and correction == 'as stated'")
     assert alone.new_tokens.mean() == pytest.approx(6)  # it was shown what the others answered
     untold = fused_answers(data.assign(new_tokens=None), rng=rng)
     assert untold.new_tokens.isna().all()  # a cost that nobody recorded is not 0
 
 
 def test_the_expert_alone_is_a_rival_and_often_is_what_fusion_gains(rng):
-    data = votes(rng, 800, skill=(0.05, 0.05, 1.6))
-    fused = fused_answers(data, expert="s2", rng=rng)
+    data = with_expert(votes(rng, 800, skill=(0.05, 0.05, 1.6)))
+    fused = fused_answers(data, rng=rng)
     table = fusion_change_table(fused, n_resamples=200, rng=rng)
     assert set(table.rival) == {"best strategy", "expert"}
     key = table.set_index(["system", "correction", "rival"])
-    with_expert = ("fusion + expert, trained", "trained")
-    assert key.loc[(*with_expert, "best strategy"), "conclusion"] == "better"
-    assert key.loc[(*with_expert, "expert"), "conclusion"] == "no difference shown"
+    helped = ("fusion + expert, trained", "trained")
+    assert key.loc[(*helped, "best strategy"), "conclusion"] == "better"
+    assert key.loc[(*helped, "expert"), "conclusion"] == "no difference shown"
     assert key.loc[("fusion", "platt", "expert"), "conclusion"] == "worse"
     row = key.loc[("fusion", "platt", "expert")]
     assert row.change == pytest.approx(row.brier - row.rival_brier)
@@ -189,50 +186,20 @@ def test_the_best_strategy_is_chosen_on_other_images_than_it_is_judged_on(rng):
     assert np.mean(fair) > np.mean(hindsight) + 0.005
 
 
-def test_leaving_one_out_is_paired_by_image(rng):
-    fused = fused_answers(votes(rng, 400, skill=(1.5, 0.0, 0.1), per_image=2), rng=rng)
-    table = left_out_table(fused, n_resamples=300, rng=rng)
-    assert (table[["n", "n_images"]] == [400, 200]).all(axis=None)
-    row = table.query("system == 'fusion' and left_out == 's0'").squeeze()
-    assert row.change == pytest.approx(row.brier - row.brier_whole)
-    assert row.change_low > 0  # the one voter who knows
-    # paired, even a voter of no use is told from chance
-    noise = table.query("system == 'fusion' and left_out == 's1'").squeeze()
-    assert noise.change_high < 0
-    assert noise.change_high - noise.change_low < 0.03
-    lone = left_out_table(fused_answers(votes(rng, 60, skill=(1.0,)), rng=rng), rng=rng)
-    assert lone.empty
-
-
 def test_abstentions_are_counted_and_scored_at_the_base_rate(rng):
-    data = votes(rng, 200)
+    data = with_expert(votes(rng, 200))
     silent = (data.strategy == "s0") & (data.item_id < "i0050")
     data["confidence"] = data.confidence.mask(silent)
     data["answer"] = data.answer.mask(silent)
     data["correct"] = data.correct.astype("boolean").mask(silent)
-    table = abstention_table(data, strategies=["s0", "s1"], expert="s2", rng=rng)
-    key = table.set_index(["system", "correction"])
-    row, rest = key.loc[("s0", "as stated")], data[(data.strategy == "s0") & ~silent]
+    table = abstention_table(data)
+    key = table.set_index("system")
+    row, rest = key.loc["s0"], data[(data.strategy == "s0") & ~silent]
     assert (row.n_items, row.n_abstained) == (200, 50)
     b = rest.correct.astype(float).mean()
     assert row.brier == pytest.approx(brier_score(rest.confidence, rest.correct.astype(float)))
     assert row.brier_all == pytest.approx(0.75 * row.brier + 0.25 * b * (1 - b))
-    assert key.loc[("fusion + expert", "platt"), "n_abstained"] == 0
-
-
-def test_an_experts_share_is_split_by_what_it_is(rng):
-    data = votes(rng, 400, skill=(0.6, 0.6, 1.5))
-    named = data.strategy.replace({"s2": "expert"})
-    roles = {"expert": "judging", "no": "-"}
-    table = expert_split_table(
-        data.assign(strategy=named), experts=roles, strategies=["s0", "s1"], n_resamples=99, rng=rng
-    )
-    row = table.squeeze()
-    assert (row.expert, row.role, row.n) == ("expert", "judging", 400)
-    assert row.brier_change == pytest.approx(row.brier_fused - row.brier_pool)
-    assert row.brier_change_high < 0  # below 0 is better
-    assert row.accuracy_change == pytest.approx(row.accuracy_fused - row.accuracy_pool)
-    assert expert_split_table(data, experts={"no": "-"}, strategies=["s0"], rng=rng).empty
+    assert key.loc["fusion + expert", "n_abstained"] == 0
 
 
 def test_bad_requests_are_refused(rng):
@@ -240,14 +207,14 @@ def test_bad_requests_are_refused(rng):
     with pytest.raises(ValueError, match="only 0 items were answered by all"):
         fused_answers(data.assign(correct=pd.NA), rng=rng)
     with (
-        pytest.warns(RecalibrationWarning, match="answered 0 %"),
+        pytest.warns(RecalibrationWarning, match="s0, s1, s2 answered less than 80 %"),
         pytest.raises(ValueError, match="no strategy answered 80 % of the items"),
     ):
         fused_answers(data.assign(answer=None), rng=rng)
     sparse = data.assign(
         confidence=data.confidence.where((data.strategy != "s1") | (data.item_id < "i0010"))
     )
-    with pytest.warns(RecalibrationWarning, match="s1 answered 25 %, less than 80 % of"):
+    with pytest.warns(RecalibrationWarning, match="s1 answered less than 80 % of"):
         assert "s1" not in set(fused_answers(sparse, rng=rng).system)
 
 

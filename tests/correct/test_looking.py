@@ -34,13 +34,8 @@ def asked(rng, n=400):
     return pd.concat(frames, ignore_index=True)
 
 
-BOTH = ["looks", "guesses"]
-
-
 def test_what_ignores_the_image_changes_by_nothing(asked, rng):
-    table = image_reliance_table(
-        blank_pairs(asked, strategies=BOTH, rng=rng), n_resamples=200, rng=rng
-    )
+    table = image_reliance_table(blank_pairs(asked, rng=rng), n_resamples=200, rng=rng)
     row = table.set_index(["system", "correction"])
     blind, looks = row.loc[("guesses", "as stated")], row.loc[("looks", "as stated")]
     assert [blind.confidence_change, blind.accuracy_change] == pytest.approx([0, 0])
@@ -53,7 +48,7 @@ def test_what_ignores_the_image_changes_by_nothing(asked, rng):
 
 
 def test_maps_are_learned_with_the_image_from_other_images(asked):
-    pairs = blank_pairs(asked, strategies=BOTH, rng=np.random.default_rng(4))
+    pairs = blank_pairs(asked, rng=np.random.default_rng(4))
     seed = int(np.random.default_rng(4).integers(2**63))
     shown, blank = (
         asked[asked.strategy == s].reset_index(drop=True) for s in ("looks", "looks_blank")
@@ -71,9 +66,7 @@ def test_items_that_someone_left_out_are_compared_nowhere(asked, rng):
     silent = (asked.item_id == "i0003") & (asked.strategy == "looks_blank")
     asked.loc[silent, ["answer", "confidence", "correct"]] = [None, np.nan, pd.NA]
     asked = asked[~((asked.item_id == "i0010") & (asked.strategy == "guesses"))]
-    pairs = blank_pairs(asked, strategies=BOTH, rng=rng)
+    pairs = blank_pairs(asked, rng=rng)
     assert pairs.groupby(["system", "correction"]).size().eq(398).all()
     assert not pairs.item_id.isin(["i0003", "i0010"]).any()
-    assert blank_pairs(
-        asked[~asked.strategy.str.endswith("_blank")], strategies=BOTH, rng=rng
-    ).empty
+    assert blank_pairs(asked[~asked.strategy.str.endswith("_blank")], rng=rng).empty

@@ -15,7 +15,7 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from medcal_nb.ask import prompts
@@ -35,7 +35,6 @@ from medcal_nb.ask.calls import (
     Prompt,
     Reply,
     Similarity,
-    grey_png,
 )
 from medcal_nb.ask.confidence import parse_confidence, parse_likelihood
 from medcal_nb.ask.grading import normalise
@@ -53,10 +52,7 @@ TURN_MARK = "\n---\n"
 LEAST_SHARE = 1e-3
 
 #: Families that are never ranked among the others.
-APART = ("probe", "expert")
-
-#: Names of earlier versions, in logs and on the command line.
-OLD_NAMES = {"image_ablation": "blank_image"}
+UNRANKED = ("probe", "apart")
 
 
 @dataclass(frozen=True)
@@ -65,9 +61,7 @@ class Plan:
 
     `samples` replies are drawn at `temperature` by the sampled strategies; `lettered` reads
     option probabilities from letters instead of the options' own words; `max_new_tokens`
-    lowers every limit of `LIMITS`; `blank` shows a blank image in every call. `judged` holds, for
-    an expert, the candidates of each item and what others gave them
-    (see :mod:`medcal_nb.ask.expert`).
+    lowers every limit of `LIMITS`; `blank` shows a blank image in every call.
     """
 
     dataset: str = ""
@@ -77,7 +71,6 @@ class Plan:
     lettered: bool = False
     max_new_tokens: int | None = None
     blank: bool = False
-    judged: dict | None = field(default=None, compare=False, repr=False)
 
     def limit(self, kind):
         """Return the number of new tokens allowed for a kind of reply."""
@@ -93,8 +86,8 @@ class Strategy:
     name, asks, source : str
         Name in the answers table, what is asked in one line, and where it comes from.
     family : str
-        ``stated``, ``second turn``, ``likelihood``, ``agreement``, ``expert`` (judges the answers
-        of others) or ``probe`` (never ranked among the others): gives its colour.
+        ``stated``, ``second turn``, ``likelihood``, ``agreement``, ``probe`` (never ranked among
+        the others) or ``apart`` (nor asked, unless by its name): gives its colour.
     needs : frozenset of str
         What a backend must be able to do (see :mod:`medcal_nb.ask.calls`).
     ask : callable
@@ -102,8 +95,8 @@ class Strategy:
     rule : callable or None
         Rows of an item → (position of the row that is its answer, confidence, option
         probabilities or None).
-    options_only : bool
-        Whether only questions with allowed answers can be asked.
+    applies : callable
+        (item, plan) → why an item cannot be asked this way, or None where it can.
     """
 
     name: str
@@ -112,8 +105,8 @@ class Strategy:
     family: str
     needs: frozenset
     ask: Callable
-    rule: Callable | None = None
-    options_only: bool = False
+    rule: Callable | None
+    applies: Callable
 
     def rows(self, plan):
         """Return the number of answer rows per item."""
@@ -136,25 +129,12 @@ class Strategy:
         missing = min(self.needs - can, default=None)
         return missing and ((cannot or {}).get(missing) or f"the model gives no {missing}")
 
-    def applies(self, item, plan=None):
-        """Return why an item cannot be asked this way, or None where it can."""
-        if self.family == "expert":
-            judged = (plan and plan.judged) or {}
-            return None if str(item.item_id) in judged else "no answer that an expert could judge"
-        if self.options_only and not item.options:
-            return "open question: no allowed answers whose probability could be read"
-        most = prompts.MOST_LETTERS
-        if self.options_only and plan and plan.lettered and len(item.options) > most:
-            return f"more options than the {most} letters that stand for them"
-        return None
+
+#: Every strategy by its name, in the order of the tables; those asked by name only in `APART`.
+STRATEGIES, APART = {}, {}
 
 
-#: Every strategy by its name, in the order of the tables; an expert's stand in `EXPERT` alone.
-STRATEGIES = {}
-EXPERT = {}
-
-
-def strategy(family, *needs, rule=None, options_only=False):
+def strategy(family, *needs, rule=None, applies=lambda item, plan=None: None):
     """Enter the decorated function as the strategy of its name.
 
     The first line of its docstring says what is asked, the last where that comes from.
@@ -162,29 +142,27 @@ def strategy(family, *needs, rule=None, options_only=False):
 
     def enter(ask):
         asks, *_, source = (line.strip() for line in ask.__doc__.strip().splitlines())
-        table, name = EXPERT if family == "expert" else STRATEGIES, ask.__name__
-        told = (name, asks, source, family, frozenset(needs), ask)
-        table[name] = Strategy(*told, rule, options_only)
+        told = (ask.__name__, asks, source, family, frozenset(needs), ask, rule, applies)
+        (APART if family == "apart" else STRATEGIES)[ask.__name__] = Strategy(*told)
         return ask
 
     return enter
 
 
 def find_strategy(name):
-    """Return a strategy by its name, an earlier name, or ``NAME_blank``; None where there is none.
+    """Return a strategy by its name, or None.
 
     ``NAME_blank`` is the strategy shown a blank image in every call.
     """
-    known = STRATEGIES | EXPERT
-    name = OLD_NAMES.get(name, name)
-    base = known.get(name.removesuffix("_blank"))
-    if name in known or base is None:
-        return known.get(name)
+    base = (STRATEGIES | APART).get(name.removesuffix("_blank"))
+    if base is None or base.name == name:
+        return base
 
     def blanked(item, plan):
         return base.ask(item, replace(plan, blank=True))
 
-    return replace(base, name=name, asks=f"{base.asks} The image is blank.", ask=blanked)
+    asks = f"{base.asks} The image is blank."
+    return replace(base, name=name, asks=asks, family="probe", ask=blanked)
 
 
 def choose_strategies(names):
@@ -196,17 +174,15 @@ def choose_strategies(names):
         When a name is not known.
     """
     if isinstance(names, str):
-        names = [name.strip() for name in names.split(",") if name.strip()] or [names]
+        names = [name.strip() for name in names.strip(", ").split(",")]
     if list(names) == ["all"]:
         return list(STRATEGIES.values())
-    for name in names:
-        if find_strategy(name) is None:
-            known = ", ".join(STRATEGIES)
-            told = (
-                f"unknown strategy {name!r}: choose from {known} (each also with _blank) or 'all'"
-            )
-            raise MedcalError(told)
-    return list({how.name: how for how in map(find_strategy, names)}.values())
+    chosen = {name: find_strategy(name) for name in names}
+    for name, how in chosen.items():
+        if how is None:
+            known = f"choose from {', '.join(STRATEGIES)} (each also with _blank) or 'all'"
+            raise MedcalError(f"unknown strategy {name!r}: {known}")
+    return list(chosen.values())
 
 
 # --- trials: what a strategy asks, without a model -----------------------------------------------
@@ -214,15 +190,14 @@ def choose_strategies(names):
 _SO = Item("so", "so", "", "general", "", "closed", "Is it so?", ("yes", "no"), "no", "test", b"")
 _SPECIMENS = (
     _SO,
-    replace(_SO, item_id="which", question_type="choice", options=("yes", "no, but")),
-    replace(_SO, item_id="what", question_type="open", options=None),
+    replace(_SO, question_type="choice", options=("yes", "no, but")),
+    replace(_SO, question_type="open", options=None),
+    replace(_SO, question_type="open", options=("one",), gold="one"),
 )
-_JUDGED = {"so": (("no", "yes"), (0.5, 0.5)), "what": (("yes",), (1.0,))}
 
 
 @lru_cache
 def _trials(how, plan):
-    plan = replace(plan, judged=_JUDGED)
     asked = [item for item in _SPECIMENS if how.applies(item, plan) is None]
     return [rehearse(how, item, plan) for item in asked]
 
@@ -515,6 +490,14 @@ def challenge(item, plan):
 # --- likelihood: probabilities that are read, not stated -----------------------------------------
 
 
+def _has_options(item, plan=None):
+    if not item.options:
+        return "open question: no allowed answers whose probability could be read"
+    if plan and plan.lettered and len(item.options) > prompts.MOST_LETTERS:
+        return f"more options than the {prompts.MOST_LETTERS} letters that stand for them"
+    return None
+
+
 @strategy("likelihood", GENERATE, LOGPROBS)
 def sequence_probability(item, plan):
     """The answer; its length-normalised likelihood is read.
@@ -535,7 +518,7 @@ def _option_call(item, plan, options, change=""):
     return Labels(_prompt(item, plan, words, **asked), tuple(labels))
 
 
-@strategy("likelihood", LABELS, options_only=True)
+@strategy("likelihood", LABELS, applies=_has_options)
 def option_probability(item, plan):
     """Nothing in words: the probabilities of the allowed answers are read.
 
@@ -563,7 +546,7 @@ def p_true(item, plan):
 CLIP_TEXT = "{question} {option}"
 
 
-@strategy("likelihood", SIMILARITY, options_only=True)
+@strategy("likelihood", SIMILARITY, applies=_has_options)
 def clip_zero_shot(item, plan):
     """Similarity of image and each answer, softmax at the model's own scale.
 
@@ -639,7 +622,7 @@ def augment(item, plan):
 # --- probes: what does the confidence hang on? ---------------------------------------------------
 
 
-@strategy("probe", LABELS, rule=_over_blank, options_only=True)
+@strategy("probe", LABELS, rule=_over_blank, applies=_has_options)
 def blank_image(item, plan):
     """Option probabilities with the image and with a blank one, and their ratio.
 
@@ -653,7 +636,7 @@ def blank_image(item, plan):
 NONE_OF_THEM = "none of the above"
 
 
-@strategy("probe", LABELS, options_only=True)
+@strategy("probe", LABELS, applies=_has_options)
 def none_of_the_above(item, plan):
     """Option probabilities where the right option is hidden and 'none of the above' offered.
 
@@ -665,66 +648,46 @@ def none_of_the_above(item, plan):
     return [_likeliest(result, options) | {"gold": NONE_OF_THEM, "options": options}]
 
 
-# --- an expert: another model judges the answers of others ---------------------------------------
-
-TOLD = "Others gave these answers: {votes}.\n"
+# --- apart: asked where they are named, of another model or of other items ------------------------
 
 
-def expert_turn(question, candidates, support=None):
-    """Write the turn that asks an expert which candidate is right.
-
-    With `support` (0–1, one per candidate) it is also told what the others gave each.
-    """
-    if support is None:
-        return prompts.user_turn(question, candidates, prompts.ANSWER)
-    shares = zip(candidates, support, strict=True)
-    votes = ", ".join(f"{answer} ({round(100 * share)}%)" for answer, share in shares)
-    return prompts.user_turn(question, candidates, TOLD.format(votes=votes) + prompts.ANSWER)
-
-
-def _judge(item, plan, *, blind=False, told=False):
-    candidates, support = plan.judged[str(item.item_id)]
-    picture = Picture("no image", grey_png(), BLANK) if blind else _picture(item, plan)
-    if len(candidates) > 1:
-        turn = expert_turn(item.question, candidates, support if told else None)
-        (result,) = yield [Labels(Prompt(picture, (turn,)), tuple(candidates))]
-        return [_likeliest(result, candidates)]
-    turn = prompts.user_turn(item.question, None, P_TRUE.format(answer=candidates[0]))
-    (result,) = yield [Labels(Prompt(picture, (turn,)), ("yes", "no"))]
-    return [_row([result], candidates[0], result.probabilities["yes"])]
-
-
-@strategy("expert", LABELS)
+@strategy("apart", LABELS, applies=_has_options)
 def expert(item, plan):
-    """Another model judges the answers.
+    """Another model judges the answers given: the allowed ones or, without these, those named.
 
     after Du et al. 2025, arXiv 2606.19950
     """
-    return _judge(item, plan)
+    candidates = sorted(item.options)
+    if len(candidates) > 1:
+        (result,) = yield [_option_call(item, plan, candidates)]
+        return [_likeliest(result, candidates)]
+    instruction = P_TRUE.format(answer=candidates[0])
+    (judged,) = yield [Labels(_prompt(item, plan, instruction, options=None), ("yes", "no"))]
+    return [_row([judged], candidates[0], judged.probabilities["yes"])]
 
 
-@strategy("expert", LABELS)
-def expert_blind(item, plan):
-    """Another model judges the answers without the image.
+DECISION = """
 
-    after Du et al. 2025, arXiv 2606.19950
+{question}
+A. one
+B. two
+C. three
+Answer with the letter of the level that fits best (A to C) only."""
+
+#: What the letters of `DECISION` stand for, from the lowest level.
+LEVELS = ("one", "two", "three")
+
+
+def _has_level(item, plan=None):
+    return None if item.gold in LEVELS else "no answer is a level"
+
+
+@strategy("apart", LABELS, applies=_has_level)
+def decision(item, plan):
+    """A typed decision: the probabilities of the levels of a scale are read from their letters.
+
+    as transformers' decision pipeline puts it
     """
-    return _judge(item, plan, blind=True)
-
-
-@strategy("expert", LABELS)
-def expert_told(item, plan):
-    """Another model judges the answers, knowing the confidences.
-
-    after Du et al. 2025, arXiv 2606.19950
-    """
-    return _judge(item, plan, told=True)
-
-
-@strategy("expert", LABELS)
-def expert_blind_told(item, plan):
-    """Another model judges the answers without the image, knowing the confidences.
-
-    after Du et al. 2025, arXiv 2606.19950
-    """
-    return _judge(item, plan, blind=True, told=True)
+    turn = DECISION.format(question=item.question)
+    (result,) = yield [Labels(Prompt(_picture(item, plan), (turn,)), ("A", "B", "C"))]
+    return [_likeliest(result, LEVELS) | {"question_type": "score", "options": LEVELS}]

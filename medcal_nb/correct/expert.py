@@ -30,7 +30,7 @@ def expert_split_table(
     graded : DataFrame
         Of the strategies and of the expert's variants, one row per item and strategy.
     experts : mapping
-        The expert's strategy → what it is, such as ``{"expert_blind": "judging",
+        The expert's strategy → what it is, such as ``{"expert_blank": "judging",
         "expert_own": "knowing", "expert": "both"}``.
     strategies : sequence of str
         The pool without the expert.

@@ -28,14 +28,13 @@ items = [{ dataset = "DATASET", split = "test", n = 4 }]
 models = ["pocket-general"]
 expert = "pocket-expert"
 of = ["verbalized", "p_true"]
-strategies = ["expert", "expert_blind"]
+strategies = ["expert", "expert_blank"]
 items = [{ dataset = "DATASET", split = "test", n = 4 }]
 
 [[ask]]
 models = ["pocket-general"]
 strategies = ["decision"]
-levels = ["yes", "no"]
-items = [{ dataset = "DATASET", split = "test", n = 4 }]
+items = [{ dataset = "DATASET", split = "test", n = 40 }]
 """
 
 
@@ -50,11 +49,14 @@ def profile(tmp_path):
 def test_one_log_holds_all_that_the_study_asks(profile, tmp_path):
     log = tmp_path / "answers.sqlite"
     told = study.ask_profile(profile, log, progress=False)
-    assert told["answers"].tolist() == [4 * 3, told["answers"][1], 4 * 2]
+    asked, decided, judged = told["answers"]  # the expert comes last
+    assert (asked, judged) == (4 * 3, 4 * 2)
+    assert 0 < decided < 40
+    assert told["skipped"].tolist() == [[], [("decision", "no answer is a level")], []]
     with AnswerLog(log, read_only=True) as answers:
         first = answers.read()
     assert set(first["strategy"]) == {
-        *("verbalized", "p_true", "verbalized_blank", "decision", "expert", "expert_blind"),
+        *("verbalized", "p_true", "verbalized_blank", "decision", "expert", "expert_blank"),
     }
     assert set(first["model"]) == {"pocket-general"}
     assert first.loc[first["strategy"] == "expert", "expert"].eq("pocket-expert").all()

@@ -16,7 +16,7 @@ from itertools import islice, product
 
 from tqdm import tqdm
 
-from medcal_nb.ask.calls import Failure
+from medcal_nb.ask.calls import SAMPLE, Failure
 from medcal_nb.ask.grading import is_correct
 from medcal_nb.ask.strategies import Plan, choose_strategies, find_strategy, rehearse
 from medcal_nb.errors import MedcalError, printable
@@ -146,8 +146,8 @@ class Run:
         self.backend, self.plan, self.log = backend, plan, log
         self.model = model or backend.name
         self.asked, self.summary, self.order = choose_strategies(strategies), Summary(), 0
-        self.have = log.keys(model=self.model, dataset=plan.dataset)
-        self.n_rows = {how.name: how.rows(plan) for how in self.asked}
+        have = log.keys(model=self.model, dataset=plan.dataset)
+        self.have = Counter((item_id, name) for _, _, item_id, name, _ in have)
         self.run_ids = {how.name: fingerprint(backend, self.model, how, plan) for how in self.asked}
         there = log.runs(model=self.model, dataset=plan.dataset)
         for name, run_id in self.run_ids.items():
@@ -161,13 +161,11 @@ class Run:
         """The pairs of a batch that have to be asked; the others go to the summary."""
         todo, backend = [], self.backend
         for item, how in product(batch, self.asked):
-            n_rows = self.n_rows[how.name]
-            key = (self.model, self.plan.dataset, str(item.item_id), how.name)
-            reason = how.skips(backend.can, backend.cannot) or how.applies(item, self.plan)
-            if reason:
+            there = self.have[str(item.item_id), how.name]
+            if reason := how.skips(backend.can, backend.cannot) or how.applies(item, self.plan):
                 self.summary.skipped[how.name, reason] += 1
-            elif all((*key, i) in self.have for i in range(n_rows)):
-                self.summary.done_before += n_rows
+            elif there >= (self.plan.samples if SAMPLE in how.needs else 1):  # all at once else
+                self.summary.done_before += there
             else:
                 todo.append((item, how.name))
         return todo
@@ -217,20 +215,18 @@ class Run:
 
 def dry_run(backend, items, strategies, plan):
     """Yield the texts that each strategy puts to a model about the first item; count all calls."""
-    asked, items = [], ordered_items(items)
-    for how in choose_strategies(strategies):
-        if reason := how.skips(backend.can, backend.cannot):
-            yield f"skipped {how.name}: {reason}"
-        else:
-            asked.append(how)
+    asked, items = choose_strategies(strategies), ordered_items(items)
 
     def calls(how, item):
-        return rehearse(how, item, plan)[0] if how.applies(item, plan) is None else ()
+        cannot = how.skips(backend.can) or how.applies(item, plan)
+        return [] if cannot else rehearse(how, item, plan)
 
     def text(call):
         return backend.show(call.prompt) if hasattr(call, "prompt") else "\n".join(call.texts)
 
     for how in asked:
+        if reason := how.skips(backend.can, backend.cannot):
+            yield f"skipped {how.name}: {reason}"
         if texts := dict.fromkeys(map(text, calls(how, items[0]))):
             yield "\n".join((f"── {how.name}", *texts, ""))
     total = sum(len({call for how in asked for call in calls(how, item)}) for item in items)

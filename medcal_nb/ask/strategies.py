@@ -7,14 +7,15 @@ it gives several rows, its `rule` makes one graded answer of them.
 
 To add a strategy, write one function here under :func:`strategy`: words, calls, parser, rule,
 family and source stand together. Nothing else is told: a trial with replies that are stood in for
-(:func:`rehearse`) shows how often it asks, how many rows it gives and every word of its prompts.
-The words are few and plain: the embedded models know no others.
+(:func:`rehearse`) shows how often it asks and every word of its prompts. The words are few and
+plain: the embedded models know no others.
 """
 
 import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -108,20 +109,14 @@ class Strategy:
     rule: Callable | None
     applies: Callable
 
-    def rows(self, plan):
-        """Return the number of answer rows per item."""
-        return len(_trials(self, plan)[0][1])
-
-    def calls(self, plan):
-        """Return the number of calls per item."""
-        return len(_trials(self, plan)[0][0])
-
     def words_hash(self, plan):
         """Return a hash of all that is put to a model, how long it may reply and how it is drawn.
 
         More samples are more of the same.
         """
-        asked = [calls for calls, _ in _trials(self, replace(plan, samples=1))]
+        plan = replace(plan, samples=1)
+        fit = [item for item in _SPECIMENS if self.applies(item, plan) is None]
+        asked = [rehearse(self, item, plan) for item in fit]
         return hashlib.blake2b(repr(asked).encode(), digest_size=8).hexdigest()
 
     def skips(self, can, cannot=None):
@@ -196,22 +191,14 @@ _SPECIMENS = (
 )
 
 
-@lru_cache
-def _trials(how, plan):
-    asked = [item for item in _SPECIMENS if how.applies(item, plan) is None]
-    return [rehearse(how, item, plan) for item in asked]
-
-
 def rehearse(how, item, plan):
-    """Return the calls that a strategy makes about an item, and its rows, with results stood in."""
+    """Return the calls that a strategy makes about an item, with results that are stood in."""
     program, made, results = how.ask(item, plan), [], None
-    while True:
-        try:
-            calls = program.send(results)
-        except StopIteration as stop:
-            return made, stop.value
-        made += calls
-        results = [_stand_in(call, item) for call in calls]
+    with suppress(StopIteration):
+        while calls := program.send(results):
+            made += calls
+            results = [_stand_in(call, item) for call in calls]
+    return made
 
 
 def _stand_in(call, item):

@@ -14,7 +14,7 @@ from medcal_nb.ask.strategies import UNRANKED, agreement, find_strategy
 from medcal_nb.errors import MedcalError
 
 _KEY = ["model", "dataset", "item_id", "strategy"]
-_SUMS = ("prompt_tokens", "new_tokens", "seconds")
+_SUMS = ["prompt_tokens", "new_tokens", "seconds"]
 # names of earlier versions, in logs
 _OLD_NAMES = {"image_ablation": "blank_image", "expert_blind": "expert_blank"}
 
@@ -99,13 +99,12 @@ def with_candidates(items, graded):
 def _summaries(frame, rules):
     """Make one row of each item's several."""
     frame = frame.sort_values("sample", kind="stable")
-    groups = frame.groupby(_KEY, sort=False).indices
-    answers = [None if pd.isna(answer) else answer for answer in frame["answer"]]
-    pairs = zip(answers, frame["option_probabilities"], strict=True)
-    rows = [{"answer": answer, "option_probabilities": share} for answer, share in pairs]
+    groups = frame.groupby(_KEY, sort=False)
+    told = frame[["answer", "option_probabilities"]].astype(object)
+    rows = told.where(told.notna(), None).to_dict("records")
     stated = frame["confidence"].notna().to_numpy()
     chosen, confidences, probabilities = [], [], []
-    for (*_, item_id, strategy), where in groups.items():
+    for (*_, item_id, strategy), where in groups.indices.items():
         rule = rules[strategy]
         if rule is None and stated[where].any():
             raise MedcalError(
@@ -116,12 +115,10 @@ def _summaries(frame, rules):
         chosen.append(where[at])
         confidences.append(confidence)
         probabilities.append(share)
-    made = frame.iloc[chosen].assign(confidence=np.array(confidences, dtype=float))
+    sums = groups[_SUMS].transform("sum", skipna=False).astype(float)
+    made = frame.assign(**sums, n_answers=groups["strategy"].transform("size")).iloc[chosen]
+    made["confidence"] = np.array(confidences, dtype=float)
     made["option_probabilities"] = pd.Series(probabilities, made.index, dtype=object)
-    made["n_answers"] = [len(where) for where in groups.values()]
-    for name in _SUMS:
-        values = pd.to_numeric(frame[name]).to_numpy(dtype=float, na_value=np.nan)
-        made[name] = [values[where].sum() for where in groups.values()]
     made.loc[made["answer"].isna(), "correct"] = pd.NA
-    made.index = [frame.index[where].min() for where in groups.values()]
+    made.index = [frame.index[where].min() for where in groups.indices.values()]
     return made

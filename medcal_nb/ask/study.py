@@ -4,7 +4,6 @@ Each model is asked by itself first, under plain strategies and those shown a bl
 (``NAME_blank``); then an expert is asked about its answers.
 """
 
-import hashlib
 import json
 import os
 import signal
@@ -24,13 +23,16 @@ from medcal_nb.ask.graded import to_graded, with_candidates
 from medcal_nb.ask.models import resolve_model
 from medcal_nb.ask.run import ask
 from medcal_nb.errors import MedcalError
-from medcal_nb.files import new_file
+from medcal_nb.files import file_hash, new_file
 from medcal_nb.items import load_items
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 # what a profile may say of asking, and of reaching a model
 _ASKING = ("samples", "temperature", "batch_size", "max_new_tokens", "lettered")
 _REACHING = ("device", "revision", "served_as", "concurrency")
+# of the table that tells what was asked
+_COLUMNS = ["model", "dataset", "split", "items", "strategies"]
+_COLUMNS += ["answers", "already", "failed", "skipped"]
 
 
 def ask_profile(profile, answers, *, fast=False, progress=True):
@@ -78,7 +80,7 @@ def ask_profile(profile, answers, *, fast=False, progress=True):
         ask_each, bars = pool.map if apart else map, repeat(progress and not apart)
         parts = ask_each(_ask_model, by_model.values(), repeat(answers), bars)
         told = tqdm(parts, "asking", len(by_model), unit="model", disable=not progress)
-        return pd.DataFrame([row for part in told for row in part])
+        return pd.DataFrame([row for part in told for row in part], columns=_COLUMNS)
 
 
 def _embedded(jobs):
@@ -106,22 +108,20 @@ def _ask_model(jobs, answers, progress):
     with AnswerLog(answers) as log:
         for job in jobs:
             items = load_items(job.dataset, split=job.split, n=job.n, seed=job.seed)
-            if "expert" in job.options:
-                of = {"dataset": job.dataset, "strategy": job.options["of"]}
-                items = with_candidates(items, to_graded(log.read(model=job.model, **of)))
-            name = job.options.get("expert", job.model)
+            name, model = job.options.get("expert", job.model), None
+            if name != job.model:
+                of, model = job.options["of"], job.model
+                told = log.read(model=model, dataset=job.dataset, strategy=of)
+                items = with_candidates(items, to_graded(told))
             if name != reached:
                 backend = None  # a model is let go before an expert is loaded
                 reached, backend = name, _reach(job, name)
             settings = {key: job.options[key] for key in _ASKING if key in job.options}
-            settings |= {"seed": job.seed, "progress": progress}
-            if name != job.model:
-                settings["model"] = job.model
+            settings |= {"seed": job.seed, "progress": progress, "model": model}
             done = ask(backend, items, job.strategies, log=log, **settings)
-            told = {"model": job.model, "dataset": job.dataset, "split": job.split or "all"}
-            told |= {"items": len(items), "strategies": len(job.strategies), "answers": done.rows}
-            told |= {"already": done.done_before, "failed": len(done.failed)}
-            rows.append(told | {"skipped": list(done.skipped)})
+            about = job.model, job.dataset, job.split or "all", len(items), len(job.strategies)
+            result = done.rows, done.done_before, len(done.failed), list(done.skipped)
+            rows.append((*about, *result))
             for item, reason in list(done.failed.items())[:5]:
                 print(f"medcal: {job.model}: {item}: {reason}", file=sys.stderr)
     return rows
@@ -132,12 +132,11 @@ def _reach(job, name):
     if name != job.model:
         return resolve_model(name)
     how = {key: job.options[key] for key in _REACHING if key in job.options}
-    if not (url := job.options.get("url")):
-        return resolve_model(name, **how)
-    address = os.environ.get(url[1:]) if url.startswith("$") else url
-    if not address:
-        raise MedcalError(f"{job.model}: {url} is not set: give the URL of its server there")
-    return resolve_model(address, **{"served_as": job.model} | how)
+    if url := job.options.get("url"):
+        name, how = os.path.expandvars(url), {"served_as": job.model} | how
+        if not name or name.startswith("$"):
+            raise MedcalError(f"{job.model}: {url} is not set: give the URL of its server there")
+    return resolve_model(name, **how)
 
 
 def _begin_anew_if_stale(jobs, answers):
@@ -162,11 +161,9 @@ def _begin_anew_if_stale(jobs, answers):
 
 
 def _code_and_weights():
-    """Return a hash of all that the answers of embedded models depend on beside the jobs."""
+    """Return hashes of all that the answers of embedded models depend on beside the jobs."""
     from medcal_nb.pocket import MANIFEST, pocket_home
 
-    files = [*sorted((_PACKAGE / "ask").rglob("*.py")), _PACKAGE / "items.py"]
-    digest = hashlib.blake2b(digest_size=16)
-    for path in (*files, _PACKAGE / "ask" / "words.toml", pocket_home() / MANIFEST):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+    code = [*(_PACKAGE / "ask").rglob("*.py"), *(_PACKAGE / "ask").rglob("*.toml")]
+    files = [*sorted(code), _PACKAGE / "items.py", pocket_home() / MANIFEST]
+    return [file_hash(path) for path in files]

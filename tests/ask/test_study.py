@@ -112,6 +112,18 @@ def test_embedded_answers_are_asked_anew_where_the_words_they_are_read_by_change
         before = after
 
 
+@pytest.mark.parametrize("told", [{}, {"MEDCAL_NOWHERE": ""}])
+def test_a_server_whose_address_is_not_told_is_named(told, monkeypatch):
+    monkeypatch.delenv("MEDCAL_NOWHERE", raising=False)
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    job = SimpleNamespace(model="owner/model", options={"url": "$MEDCAL_NOWHERE"})
+    with pytest.raises(
+        MedcalError, match=r"owner/model: \$MEDCAL_NOWHERE is not set: give the URL"
+    ):
+        study._reach(job, job.model)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("models", [["nowhere/x/y"], ["pocket-none", "pocket-general"]])
 def test_a_model_that_cannot_be_reached_ends_the_asking(tmp_path, models):

@@ -185,9 +185,8 @@ def choose_strategies(names):
 _SO = Item("so", "so", "", "general", "", "closed", "Is it so?", ("yes", "no"), "no", "test", b"")
 _SPECIMENS = (
     _SO,
-    replace(_SO, question_type="choice", options=("yes", "no, but")),
-    replace(_SO, question_type="open", options=None),
-    replace(_SO, question_type="open", options=("one",), gold="one"),
+    replace(_SO, item_id="which", question_type="choice", options=("yes", "no, but")),
+    replace(_SO, item_id="what", question_type="open", options=None, gold="one"),
 )
 
 

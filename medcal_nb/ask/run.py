@@ -55,8 +55,8 @@ class Summary:
 
 def ordered_items(frame):
     """The items of a table, questions about one image side by side."""
-    order = {image: i for i, image in enumerate(frame["image_id"].unique())}
-    return sorted(iter_items(frame), key=lambda item: order[item.image_id])
+    order = frame["image_id"].factorize()[0].argsort(kind="stable")
+    return list(iter_items(frame.iloc[order]))
 
 
 def shard_of(items, shard):
@@ -125,12 +125,12 @@ def ask(
         When the log holds answers of the same model to the same items that were asked in another
         way.
     """
-    datasets = items["dataset"].unique()
     if items.empty:
         return Summary()
-    if len(datasets) > 1:
-        raise MedcalError(f"one data set at a time: the items are of {len(datasets)}")
-    run = Run(backend, strategies, Plan(dataset=str(datasets[0]), **plan), log, model)
+    dataset, *others = items["dataset"].unique()
+    if others:
+        raise MedcalError(f"one data set at a time: the items are also of {others[0]}")
+    run = Run(backend, strategies, Plan(dataset=str(dataset), **plan), log, model)
     rows = shard_of(ordered_items(items), shard)
     batches = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
     batches = tqdm(batches, printable(run.model), unit="batch", disable=not progress)
@@ -200,11 +200,10 @@ class Run:
         """Add to an answer row what it is about, its grade and where it comes from."""
         options = row.pop("options", item.options)
         kind = item.question_type if options == item.options else "choice"
-        done = {column: getattr(item, column) for column in _CARRIED}
-        done["gold"] = list(item.gold) if isinstance(item.gold, tuple) else item.gold
-        done |= {"strategy": name, "model": self.model, "run_id": self.run_ids[name]} | row
-        right = is_correct(done["answer"], done["gold"], question_type=kind, options=options)
-        done["correct"] = right
+        done = {column: getattr(item, column) for column in (*_CARRIED, "gold")} | row
+        done |= {"strategy": name, "model": self.model, "run_id": self.run_ids[name]}
+        graded = done["answer"], done["gold"]
+        done["correct"] = is_correct(*graded, question_type=kind, options=options)
         extra = dict(getattr(self.backend, "provenance", {}))
         if extra:
             extra["order"] = self.order

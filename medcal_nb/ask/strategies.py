@@ -19,24 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from medcal_nb.ask import prompts
-from medcal_nb.ask.calls import (
-    BLANK,
-    CHANGES,
-    GENERATE,
-    LABELS,
-    LOGPROBS,
-    SAMPLE,
-    SIMILARITY,
-    TURNS,
-    Generate,
-    LabelProbabilities,
-    Labels,
-    Picture,
-    Prompt,
-    Reply,
-    Similarity,
-)
+from medcal_nb.ask import calls, prompts
 from medcal_nb.ask.confidence import parse_confidence, parse_likelihood
 from medcal_nb.ask.grading import normalise
 from medcal_nb.ask.parsing import parse_answer, parse_guesses
@@ -194,36 +177,36 @@ def rehearse(how, item, plan):
     """Return the calls that a strategy makes about an item, with results that are stood in."""
     program, made, results = how.ask(item, plan), [], None
     with suppress(StopIteration):
-        while calls := program.send(results):
-            made += calls
-            results = [_stand_in(call, item) for call in calls]
+        while asked := program.send(results):
+            made += asked
+            results = [_stand_in(call, item) for call in asked]
     return made
 
 
 def _stand_in(call, item):
-    if isinstance(call, Generate):
-        return Reply(item.options[0] if item.options else "<reply>")
-    names = call.labels if isinstance(call, Labels) else call.texts
-    return LabelProbabilities(dict.fromkeys(names, 1 / len(names)))
+    if isinstance(call, calls.Generate):
+        return calls.Reply(item.options[0] if item.options else "<reply>")
+    names = call.labels if isinstance(call, calls.Labels) else call.texts
+    return calls.LabelProbabilities(dict.fromkeys(names, 1 / len(names)))
 
 
 # --- building calls and rows ---------------------------------------------------------------------
 
 
 def _picture(item, plan, change=""):
-    change = BLANK if plan.blank else change
-    return Picture(str(item.image_id), item.image, change)
+    change = calls.BLANK if plan.blank else change
+    return calls.Picture(str(item.image_id), item.image, change)
 
 
 def _prompt(item, plan, instruction, *later, change="", **block):
     """Lay out the first turn about an item, and the turns after it."""
     block = prompts.question_block(**{"question": item.question, "options": item.options} | block)
-    return Prompt(_picture(item, plan, change), (block + "\n" + instruction, *later), block)
+    return calls.Prompt(_picture(item, plan, change), (block + "\n" + instruction, *later), block)
 
 
 def _reply(item, plan, kind, instruction, *later):
     """Ask one greedy reply."""
-    (reply,) = yield [Generate(_prompt(item, plan, instruction, *later), plan.limit(kind))]
+    (reply,) = yield [calls.Generate(_prompt(item, plan, instruction, *later), plan.limit(kind))]
     return reply
 
 
@@ -244,7 +227,7 @@ def _row(replies, answer, confidence=None, *, probabilities=None, sample=0, ok=N
         "answer": answer,
         "confidence": math.nan if confidence is None else round(float(confidence), 9),
         "option_probabilities": probabilities or None,
-        "raw": TURN_MARK.join(r.text for r in replies if isinstance(r, Reply)),
+        "raw": TURN_MARK.join(r.text for r in replies if isinstance(r, calls.Reply)),
         "parse_ok": answer is not None if ok is None else ok,
         "prompt_tokens": sum(r.prompt_tokens for r in replies) or None,
         "new_tokens": sum(getattr(r, "new_tokens", 0) for r in replies),
@@ -338,7 +321,7 @@ Answer: ...
 Confidence: ...%"""
 
 
-@strategy("stated", GENERATE)
+@strategy("stated", calls.GENERATE)
 def verbalized(item, plan):
     """The answer and a confidence from 0 to 100 %, in one reply.
 
@@ -356,7 +339,7 @@ Answer: ...
 Confidence: ...%"""
 
 
-@strategy("stated", GENERATE)
+@strategy("stated", calls.GENERATE)
 def verbalized_cot(item, plan):
     """The same after reasoning.
 
@@ -374,7 +357,7 @@ Answer: ...
 Likelihood: ..."""
 
 
-@strategy("stated", GENERATE)
+@strategy("stated", calls.GENERATE)
 def linguistic(item, plan):
     """The answer and a word of likelihood.
 
@@ -391,7 +374,7 @@ Guess 1: ... (...%)
 Guess 2: ... (...%)"""
 
 
-@strategy("stated", GENERATE)
+@strategy("stated", calls.GENERATE)
 def top_k(item, plan):
     """The two best guesses with probabilities.
 
@@ -413,7 +396,7 @@ Reply in this form:
 Confidence: ...%"""
 
 
-@strategy("second turn", GENERATE, TURNS)
+@strategy("second turn", calls.GENERATE, calls.TURNS)
 def two_stage(item, plan):
     """The answer, then in a new turn the confidence.
 
@@ -431,7 +414,7 @@ Reply in this form:
 Confidence: ...%"""
 
 
-@strategy("second turn", GENERATE)
+@strategy("second turn", calls.GENERATE)
 def two_stage_other(item, plan):
     """The answer, then the confidence in it as someone else's.
 
@@ -443,7 +426,7 @@ def two_stage_other(item, plan):
     return _stated(item, [first, second])
 
 
-@strategy("stated", GENERATE, TURNS)
+@strategy("stated", calls.GENERATE, calls.TURNS)
 def describe_first(item, plan):
     """A description of the image, then answer and confidence.
 
@@ -461,7 +444,7 @@ CHALLENGES = (
 )
 
 
-@strategy("second turn", GENERATE, TURNS, rule=_kept)
+@strategy("second turn", calls.GENERATE, calls.TURNS, rule=_kept)
 def challenge(item, plan):
     """The answer, then three doubts: in what share of replies is it kept?
 
@@ -469,7 +452,7 @@ def challenge(item, plan):
     """
     first = yield from _reply(item, plan, "answer", prompts.ANSWER)
     doubted = [_prompt(item, plan, prompts.ANSWER, first.text, doubt) for doubt in CHALLENGES]
-    followed = yield [Generate(prompt, plan.limit("answer")) for prompt in doubted]
+    followed = yield [calls.Generate(prompt, plan.limit("answer")) for prompt in doubted]
     return _unstated(item, [first, *followed])
 
 
@@ -484,7 +467,7 @@ def _has_options(item, plan=None):
     return None
 
 
-@strategy("likelihood", GENERATE, LOGPROBS)
+@strategy("likelihood", calls.GENERATE, calls.LOGPROBS)
 def sequence_probability(item, plan):
     """The answer; its length-normalised likelihood is read.
 
@@ -501,10 +484,10 @@ def _option_call(item, plan, options, change=""):
     if plan.lettered:
         labels, words = prompts.letters(len(options)), prompts.LETTER
     asked = {"options": options, "lettered": plan.lettered, "change": change}
-    return Labels(_prompt(item, plan, words, **asked), tuple(labels))
+    return calls.Labels(_prompt(item, plan, words, **asked), tuple(labels))
 
 
-@strategy("likelihood", LABELS, applies=_has_options)
+@strategy("likelihood", calls.LABELS, applies=_has_options)
 def option_probability(item, plan):
     """Nothing in words: the probabilities of the allowed answers are read.
 
@@ -517,7 +500,7 @@ def option_probability(item, plan):
 P_TRUE = "Proposed answer: {answer}.\nIs the proposed answer right? Answer yes or no only."
 
 
-@strategy("second turn", GENERATE, LABELS)
+@strategy("second turn", calls.GENERATE, calls.LABELS)
 def p_true(item, plan):
     """The answer, then whether it is right: the probability of yes is read.
 
@@ -525,14 +508,14 @@ def p_true(item, plan):
     """
     first = yield from _reply(item, plan, "answer", prompts.ANSWER)
     prompt = _prompt(item, plan, P_TRUE.format(answer=_shown(item, first)))
-    (judged,) = yield [Labels(prompt, ("yes", "no"))]
+    (judged,) = yield [calls.Labels(prompt, ("yes", "no"))]
     return [_row([first, judged], _answer(item, first.text), judged.probabilities["yes"])]
 
 
 CLIP_TEXT = "{question} {option}"
 
 
-@strategy("likelihood", SIMILARITY, applies=_has_options)
+@strategy("likelihood", calls.SIMILARITY, applies=_has_options)
 def clip_zero_shot(item, plan):
     """Similarity of image and each answer, softmax at the model's own scale.
 
@@ -540,7 +523,7 @@ def clip_zero_shot(item, plan):
     """
     question = item.question.strip()
     texts = [CLIP_TEXT.format(question=question, option=option) for option in item.options]
-    (result,) = yield [Similarity(_picture(item, plan), tuple(texts))]
+    (result,) = yield [calls.Similarity(_picture(item, plan), tuple(texts))]
     return [_likeliest(result, item.options)]
 
 
@@ -552,13 +535,13 @@ def _samples(item, plan):
     prompt, limit = _prompt(item, plan, prompts.ANSWER), plan.limit("answer")
     seed = f"{plan.seed}|{plan.dataset}|{item.item_id}|"
     replies = yield [
-        Generate(prompt, limit, seed=seed + str(sample), temperature=plan.temperature)
+        calls.Generate(prompt, limit, seed=seed + str(sample), temperature=plan.temperature)
         for sample in range(plan.samples)
     ]
     return _unstated(item, replies)
 
 
-@strategy("agreement", GENERATE, SAMPLE, rule=agreement)
+@strategy("agreement", calls.GENERATE, calls.SAMPLE, rule=agreement)
 def self_consistency(item, plan):
     """The answer N times, sampled: the share that agrees.
 
@@ -567,7 +550,7 @@ def self_consistency(item, plan):
     return _samples(item, plan)
 
 
-@strategy("agreement", GENERATE, SAMPLE, rule=_entropy)
+@strategy("agreement", calls.GENERATE, calls.SAMPLE, rule=_entropy)
 def semantic_entropy(item, plan):
     """The answer N times, sampled: the entropy over groups of meaning.
 
@@ -584,7 +567,7 @@ REWORDINGS = (
 )
 
 
-@strategy("agreement", GENERATE, rule=agreement)
+@strategy("agreement", calls.GENERATE, rule=agreement)
 def paraphrase(item, plan):
     """The question as it is and reworded: the share that agrees.
 
@@ -592,29 +575,29 @@ def paraphrase(item, plan):
     """
     asked = [words.format(question=item.question.strip()) for words in ("{question}", *REWORDINGS)]
     turns = [_prompt(item, plan, prompts.ANSWER, question=question) for question in asked]
-    return _unstated(item, (yield [Generate(turn, plan.limit("answer")) for turn in turns]))
+    return _unstated(item, (yield [calls.Generate(turn, plan.limit("answer")) for turn in turns]))
 
 
-@strategy("agreement", GENERATE, rule=agreement)
+@strategy("agreement", calls.GENERATE, rule=agreement)
 def augment(item, plan):
     """The question with the image as it is and mildly changed: the share that agrees.
 
     Wang et al. 2019, doi 10.1016/j.neucom.2019.01.103 (test-time augmentation)
     """
-    turns = [_prompt(item, plan, prompts.ANSWER, change=change) for change in ("", *CHANGES)]
-    return _unstated(item, (yield [Generate(turn, plan.limit("answer")) for turn in turns]))
+    turns = [_prompt(item, plan, prompts.ANSWER, change=change) for change in ("", *calls.CHANGES)]
+    return _unstated(item, (yield [calls.Generate(turn, plan.limit("answer")) for turn in turns]))
 
 
 # --- probes: what does the confidence hang on? ---------------------------------------------------
 
 
-@strategy("probe", LABELS, rule=_over_blank, applies=_has_options)
+@strategy("probe", calls.LABELS, rule=_over_blank, applies=_has_options)
 def blank_image(item, plan):
     """Option probabilities with the image and with a blank one, and their ratio.
 
     Zhao et al. 2021, arXiv 2102.09690 (content-free input)
     """
-    results = yield [_option_call(item, plan, item.options, change) for change in ("", BLANK)]
+    results = yield [_option_call(item, plan, item.options, change) for change in ("", calls.BLANK)]
     return [_likeliest(result, item.options, i) for i, result in enumerate(results)]
 
 
@@ -622,7 +605,7 @@ def blank_image(item, plan):
 NONE_OF_THEM = "none of the above"
 
 
-@strategy("probe", LABELS, applies=_has_options)
+@strategy("probe", calls.LABELS, applies=_has_options)
 def none_of_the_above(item, plan):
     """Option probabilities where the right option is hidden and 'none of the above' offered.
 
@@ -637,7 +620,7 @@ def none_of_the_above(item, plan):
 # --- apart: asked where they are named, of another model or of other items ------------------------
 
 
-@strategy("apart", LABELS, applies=_has_options)
+@strategy("apart", calls.LABELS, applies=_has_options)
 def expert(item, plan):
     """Another model judges the answers given: the allowed ones or, without these, those named.
 
@@ -648,7 +631,7 @@ def expert(item, plan):
         (result,) = yield [_option_call(item, plan, candidates)]
         return [_likeliest(result, candidates)]
     instruction = P_TRUE.format(answer=candidates[0])
-    (judged,) = yield [Labels(_prompt(item, plan, instruction, options=None), ("yes", "no"))]
+    (judged,) = yield [calls.Labels(_prompt(item, plan, instruction, options=None), ("yes", "no"))]
     return [_row([judged], candidates[0], judged.probabilities["yes"])]
 
 
@@ -668,12 +651,12 @@ def _has_level(item, plan=None):
     return None if item.gold in LEVELS else "no answer is a level"
 
 
-@strategy("apart", LABELS, applies=_has_level)
+@strategy("apart", calls.LABELS, applies=_has_level)
 def decision(item, plan):
     """A typed decision: the probabilities of the levels of a scale are read from their letters.
 
     as transformers' decision pipeline puts it
     """
     turn = DECISION.format(question=item.question)
-    (result,) = yield [Labels(Prompt(_picture(item, plan), (turn,)), ("A", "B", "C"))]
+    (result,) = yield [calls.Labels(calls.Prompt(_picture(item, plan), (turn,)), ("A", "B", "C"))]
     return [_likeliest(result, LEVELS) | {"question_type": "score", "options": LEVELS}]

@@ -242,7 +242,10 @@ def _whole(reply):
 
 def _stated(item, replies, *, answered=0, read=parse_confidence):
     """Write the row of the answer in one reply and the confidence in the last."""
-    answer, confidence = _answer(item, replies[answered].text), read(_whole(replies[-1]))
+    said = _whole(replies[-1])
+    if replies[answered] is replies[-1] and not said.strip("0123456789.,"):
+        said = ""  # a number alone is the answer
+    answer, confidence = _answer(item, replies[answered].text), read(said)
     return [_row(replies, answer, confidence, ok=None not in (answer, confidence))]
 
 

@@ -135,6 +135,14 @@ def test_stated_answer_and_confidence(name):
     assert rounds[0][0].prompt.turns[0].startswith("Is there a mass?\nOptions: yes, no.\n")
 
 
+def test_a_number_alone_is_the_answer_and_no_confidence():
+    (row,), _ = run("verbalized", OPEN, says("4"))
+    assert row["answer"] == "4"
+    assert math.isnan(row["confidence"])
+    (row,), _ = run("two_stage", OPEN, says("4"))  # here the confidence has a reply of its own
+    assert row["confidence"] == 0.04
+
+
 def test_a_reply_that_cannot_be_read_is_kept_as_it_is():
     (row,), _ = run("verbalized", CLOSED, says("I cannot tell."))
     assert row["answer"] is None

@@ -12,7 +12,7 @@ import json
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import islice, product
+from itertools import chain, islice, product
 
 from tqdm import tqdm
 
@@ -172,27 +172,26 @@ class Run:
 
     def write(self, todo, ended, failed):
         """Grade the rows of programs that have ended, and append them."""
-        rows = []
+        made = {}
         for i, (item, name) in enumerate(todo):
             if i in failed:
                 self.summary.failed[str(item.item_id)] = f"{name}: {failed[i]}"
             else:
-                rows += [self._finished(row, item, name) for row in ended[i]]
+                made[item.item_id, name] = [self._finished(row, item, name) for row in ended[i]]
         self.order += len({item.item_id for item, _ in todo})
-        self._append(rows)
-
-    def _append(self, rows):
-        """Append rows together, or one by one where the log refuses one of them."""
         try:
-            self.summary.rows += self.log.append(rows, if_exists="ignore")
-            return
+            self.summary.rows += self.log.append([*chain(*made.values())], if_exists="ignore")
         except MedcalError as error:
-            refused, before = error, self.summary.rows
-        for row in rows:
+            self._append_apart(made, error)
+
+    def _append_apart(self, made, refused):
+        """Append the rows of each program by themselves where the log refuses some of a batch."""
+        before = self.summary.rows
+        for (item_id, name), rows in made.items():
             try:
-                self.summary.rows += self.log.append([row], if_exists="ignore")
+                self.summary.rows += self.log.append(rows, if_exists="ignore")
             except MedcalError as error:
-                self.summary.failed[str(row["item_id"])] = f"{row['strategy']}: {error}"
+                self.summary.failed[str(item_id)] = f"{name}: {error}"
         if self.summary.rows == before:
             raise refused  # the log, not a row
 

@@ -281,8 +281,8 @@ def agreement(rows):
     labels, sizes = _groups(rows)
     if not sizes:
         return 0, math.nan, None
-    best = max(sizes, key=sizes.get)
-    return labels.index(best), sizes[best] / len(rows), None
+    ((best, n),) = sizes.most_common(1)
+    return labels.index(best), n / len(rows), None
 
 
 def _entropy(rows):

@@ -74,10 +74,10 @@ def ask_profile(profile, answers, *, fast=False, progress=True):
     by_model = {job.model: [] for job in jobs}
     for job in sorted(jobs, key=lambda job: "expert" in job.options):  # it judges what there is
         by_model[job.model].append(job)
-    apart = _embedded(jobs) and len(by_model) > 1  # others in turn: they share no GPU
+    parallel = _embedded(jobs) and len(by_model) > 1  # others in turn: they share no GPU
     # spawned, not forked: a forked torch can hang on its threads
     with ProcessPoolExecutor(None, get_context("spawn"), _begin_process) as pool:
-        ask_each, bars = pool.map if apart else map, repeat(progress and not apart)
+        ask_each, bars = pool.map if parallel else map, repeat(progress and not parallel)
         parts = ask_each(_ask_model, by_model.values(), repeat(answers), bars)
         told = tqdm(parts, "asking", len(by_model), unit="model", disable=not progress)
         return pd.DataFrame([row for part in told for row in part], columns=_COLUMNS)

@@ -208,7 +208,7 @@ def test_the_best_model_under_a_confidence_that_discriminates_is_opened(tmp_path
     worse = table_of(n, **told, confidence=np.where(correct, 0.55, 0.5)).assign(model="a")
     few = sharp.head(40).assign(strategy="few", confidence=correct[:40].astype(float))
     blank = sharp.assign(strategy="verbalized_blank", confidence=correct.astype(float))
-    expert = blank.assign(strategy="expert_told")
+    expert = blank.assign(strategy="expert_blank")
     pd.concat([flat, worse, blank, expert, few, sharp]).to_parquet(tmp_path / "a.parquet")
     book = Casebook(tmp_path / "a.parquet")
     assert tuple(book.about.values()) == ("nowhere", "m", "sharp")

@@ -13,12 +13,12 @@ How the hard cases are decided:
   ``8 out of 10`` are 0.8; ``50/50`` is the idiom, 0.5. A bare number is on the scale that stands
   with it ("(0-10)", "on a scale of 1 to 10"), else on one of 100, where a number written with
   decimals and not above 1 is a probability: ``0.85`` is 0.85 and ``1.0`` is 1, but ``1`` is 0.01.
-- *Ranges* give their midpoint; a tolerance (``85 ± 5``) is dropped.
+- *Ranges* give their midpoint.
 - *Bounds* (``<10%``, "at least 90", "90%+") give ``None``, and so do negated values
   ("not 100% sure") and statements of doubt ("15% unsure").
 - *Commas* between digits are decimal marks (``0,85``).
-- *Lists.* A number that begins an entry of a list ("1. Look at the image") is none of these, and a
-  reply that was cut off before its confidence states none.
+- *Lists.* A number that begins an entry of a list ("1. Look at the image") is none of these, nor is
+  one that is called the answer; a reply that was cut off before its confidence states none.
 - Numbers with a unit of anything else (``2 cm``, ``30% of the lung``) are no confidences.
 """
 
@@ -49,7 +49,6 @@ _ALONE = re.compile(
     rf"(?(before)(?=[\s.]*$)|(?=\s*(?:{PERCENT_WORD}|out\s+of\b)))",
     re.MULTILINE,
 )
-_POINT = re.compile(rf"\b(?:(?:zero|0)\s+)?point((?:[\s-]+(?:{_DIGIT}))+)\b")
 _EVEN = re.compile(r"\bfifty[\s-]fifty\b|\b50\s*[-/]\s*50\b")
 _HAN_PERCENT = re.compile(r"百分之\s*(?:(\d+(?:\.\d+)?)|([零一二三四五六七八九十百两〇]{1,5}))")
 _HAN_TENTHS = re.compile(r"([一二三四五六七八九])成([一二三四五六七八九半])?(?=[^分]|$)")
@@ -74,7 +73,6 @@ def _han_number(signs):
 def _digits(text):
     """Write number words as digits."""
     for pattern, write in (
-        (_POINT, lambda m: " 0." + "".join(str(_NUMBERS[w]) for w in re.findall(_DIGIT, m[1]))),
         (_EVEN, lambda m: " 50% "),
         (_LARGE, lambda m: f" {_named(m[0])} "),
         (_ALONE, lambda m: f"{m['before'] or ''}{_NUMBERS[m['word']]}"),
@@ -114,7 +112,6 @@ _SCALE_HINT = re.compile(
     r"(?:\s+scale\b)?",
     re.IGNORECASE,
 )
-_TOLERANCE = re.compile(rf"\(?\s*(?:±|\+\s?/\s?-|\+-)\s*{NUMBER}\s*(?:{PERCENT_WORD})?\s*\)?")
 
 
 class _Quantity(NamedTuple):
@@ -140,8 +137,6 @@ def _quantities(text, scale):
             # only the first number of the pair belongs here; the second is looked at by itself
             b = c = None
             end, percent = max(map(match.end, ("a", "pa", "plus"))), match["pa"] or match["pre"]
-        if c is not None and b is None and match["pa"] and match["of"].strip() != "/":
-            c, end = None, match.end("pa")  # "85% de 100 cas": the sign has settled it
         position = max(end, start + 1)
         before, after = text[max(0, start - 40) : start], text[end : end + 60]
         other = _PERCENT_OF.match(after) if percent else c is None and _UNIT.match(after)
@@ -251,7 +246,7 @@ def parse_confidence(text):
     >>> parse_confidence("less than 10%") is None
     True
     """
-    text = _digits(_TOLERANCE.sub(" ", clean(text).lower()))
+    text = _digits(clean(text).lower())
     text, scale = re.sub(r'["{}]', " ", text).strip(), 100
     if hints := list(_SCALE_HINT.finditer(text)):
         without = _SCALE_HINT.sub(" ", text)

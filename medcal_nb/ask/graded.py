@@ -9,12 +9,14 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb.answers import ANSWER_COLUMNS, GRADED_COLUMNS
-from medcal_nb.ask.grading import normalise as meaning  # noqa: F401 - two answers are one where it is
-from medcal_nb.ask.strategies import APART, OLD_NAMES, agreement, find_strategy
+from medcal_nb.ask.grading import normalise as meaning  # two answers are one where it is
+from medcal_nb.ask.strategies import UNRANKED, agreement, find_strategy
 from medcal_nb.errors import MedcalError
 
 _KEY = ["model", "dataset", "item_id", "strategy"]
-_SUMS = ("prompt_tokens", "new_tokens", "seconds")
+_SUMS = ["prompt_tokens", "new_tokens", "seconds"]
+# names of earlier versions, in logs
+_OLD_NAMES = {"image_ablation": "blank_image", "expert_blind": "expert_blank"}
 
 
 def to_graded(answers):
@@ -42,7 +44,7 @@ def to_graded(answers):
     Several answers of an unknown strategy without confidences are taken as samples: the answer
     given most often, and its share.
     """
-    frame = answers.assign(strategy=answers["strategy"].replace(OLD_NAMES))
+    frame = answers.assign(strategy=answers["strategy"].replace(_OLD_NAMES))
     rules = {name: getattr(find_strategy(name), "rule", None) for name in set(frame["strategy"])}
     ruled = [name for name, rule in rules.items() if rule is not None]
     several = frame.duplicated(_KEY, keep=False) | frame["strategy"].isin(ruled)
@@ -61,24 +63,48 @@ def ranked(graded):
     Left out are probes (``blank_image``, ``none_of_the_above``), what was shown a blank image
     (``NAME_blank``), an expert's judgements and typed scores (``decision``).
     """
-    apart = ["decision"]
-    for name in graded["strategy"].unique():
-        how = find_strategy(name)
-        if how and (how.family in APART or name.endswith("_blank")):
-            apart.append(name)
+    found = {name: find_strategy(name) for name in graded["strategy"].unique()}
+    apart = [name for name, how in found.items() if how and how.family in UNRANKED]
     return graded[~graded["strategy"].isin(apart)].reset_index(drop=True)
+
+
+def with_candidates(items, graded):
+    """Return what an expert can judge: the items that all strategies have answered.
+
+    Parameters
+    ----------
+    items : DataFrame
+        The item table.
+    graded : DataFrame
+        Graded answers of one model to one data set under the strategies whose answers are judged.
+
+    Returns
+    -------
+    DataFrame
+        An item without options has the different answers given, with a confidence, as its options;
+        one without such answers is left out.
+    """
+
+    def different(said):
+        return tuple({meaning(answer): answer for answer in said[::-1]}.values())
+
+    stated = graded.dropna(subset=["answer", "confidence"])
+    named = stated.groupby("item_id")["answer"].agg(different)
+    n_asked = items["item_id"].map(graded.groupby("item_id")["strategy"].nunique())
+    options = items["options"].where(items["options"].notna(), items["item_id"].map(named))
+    whole = (n_asked == graded["strategy"].nunique()) & options.notna()
+    return items.assign(options=options)[whole]
 
 
 def _summaries(frame, rules):
     """Make one row of each item's several."""
     frame = frame.sort_values("sample", kind="stable")
-    groups = frame.groupby(_KEY, sort=False).indices
-    answers = [None if pd.isna(answer) else answer for answer in frame["answer"]]
-    pairs = zip(answers, frame["option_probabilities"], strict=True)
-    rows = [{"answer": answer, "option_probabilities": share} for answer, share in pairs]
+    groups = frame.groupby(_KEY, sort=False)
+    told = frame[["answer", "option_probabilities"]].astype(object)
+    rows = told.where(told.notna(), None).to_dict("records")
     stated = frame["confidence"].notna().to_numpy()
     chosen, confidences, probabilities = [], [], []
-    for (*_, item_id, strategy), where in groups.items():
+    for (*_, item_id, strategy), where in groups.indices.items():
         rule = rules[strategy]
         if rule is None and stated[where].any():
             raise MedcalError(
@@ -89,12 +115,10 @@ def _summaries(frame, rules):
         chosen.append(where[at])
         confidences.append(confidence)
         probabilities.append(share)
-    made = frame.iloc[chosen].assign(confidence=np.array(confidences, dtype=float))
+    sums = groups[_SUMS].transform("sum", skipna=False).astype(float)
+    made = frame.assign(**sums, n_answers=groups["strategy"].transform("size")).iloc[chosen]
+    made["confidence"] = np.array(confidences, dtype=float)
     made["option_probabilities"] = pd.Series(probabilities, made.index, dtype=object)
-    made["n_answers"] = [len(where) for where in groups.values()]
-    for name in _SUMS:
-        values = pd.to_numeric(frame[name]).to_numpy(dtype=float, na_value=np.nan)
-        made[name] = [values[where].sum() for where in groups.values()]
     made.loc[made["answer"].isna(), "correct"] = pd.NA
-    made.index = [frame.index[where].min() for where in groups.values()]
+    made.index = [frame.index[where].min() for where in groups.indices.values()]
     return made

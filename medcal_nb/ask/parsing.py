@@ -73,19 +73,14 @@ def yes_no(text):
     return said.pop() if len(said) == 1 and not _BOTH.search(text) else None
 
 
-def _json(text, form):
-    """Return the JSON value that a reply holds, else ``None``."""
-    found = re.search(form, text, re.DOTALL)
-    try:
-        return json.loads(found[0]) if found else None
-    except (ValueError, RecursionError):
-        return None
-
-
 def _recorded(text):
     """Return the answer of a reply that holds a JSON object, else ``None``."""
-    record = _json(text, r"\{.*\}")
-    for key, value in record.items() if isinstance(record, dict) else ():
+    found = re.search(r"\{.*\}", text, re.DOTALL)
+    try:
+        record = json.loads(found[0]) if found else {}
+    except (ValueError, RecursionError):
+        return None
+    for key, value in record.items():
         if _ANSWER_KEY.fullmatch(key.strip()):
             if isinstance(value, bool):
                 return "yes" if value else "no"
@@ -283,47 +278,12 @@ def _guess_from(chunk):
     return (answer, confidence) if answer and not _REFUSAL.match(answer) else None
 
 
-_NAMES = (
-    ("answer", "guess", "g", "option", "label"),
-    ("confidence", "probability", "prob", "p", "likelihood"),
-)
-
-
-def _json_guesses(text):
-    """Return the guesses of a reply that holds a JSON list or object, else an empty list."""
-    data = _json(text, r"[\[{].*[\]}]")
-    if isinstance(data, dict):
-        lists = [value for value in data.values() if isinstance(value, list)]
-        numbered = {re.sub(r"\W", "", key.lower()): value for key, value in data.items()}
-        if {"guess1", "answer1", "g1"} & set(numbered):
-            data = [{k[:-1]: v for k, v in numbered.items() if k[-1:] == i} for i in "123456789"]
-        elif len(lists) == 1:
-            data = lists[0]
-        else:
-            data = [pair for pair in data.items() if isinstance(pair[1], int | float | str)]
-    rows = map(_guess_of, data if isinstance(data, list) else [])
-    return [guess for guess in rows if guess]
-
-
-def _guess_of(row):
-    """Read one guess of a JSON list: a record, or a pair."""
-    if isinstance(row, dict):
-        row = {str(key).lower(): value for key, value in row.items()}
-        row = [next((row[name] for name in names if name in row), None) for names in _NAMES]
-    if not isinstance(row, list | tuple) or len(row) != 2 or row[0] is None:
-        return None
-    answer, value = row
-    if isinstance(value, float) and 0 <= value <= 1:
-        return str(answer), value
-    return str(answer), parse_confidence(str(value))
-
-
 def parse_guesses(text):
     """Read several guesses with their probabilities, in the order of the reply.
 
     Known forms: "Guess 1: yes (80%)", "G1: yes P1: 0.8", numbered and bulleted lists, "yes: 80%"
-    lines, table rows, JSON lists and objects, on separate lines or on one. Probabilities are taken
-    as stated, never scaled to add up to one.
+    lines and table rows, on separate lines or on one; JSON is not read. Probabilities are taken as
+    stated, never scaled to add up to one.
 
     Parameters
     ----------
@@ -341,8 +301,8 @@ def parse_guesses(text):
     [('yes', 0.8), ('no', 0.15)]
     """
     text = clean(text)
-    if guesses := _json_guesses(text):
-        return guesses
+    if re.search(r'[\[{]\s*["\[{]', text):
+        return []
     for start in (_GUESS_START, _LIST_START):
         if marks := list(start.finditer(text)):
             ends = [mark.start() for mark in marks[1:]] + [len(text)]

@@ -9,12 +9,14 @@ so that a killed run, started again, asks what is missing in the same way.
 
 import hashlib
 import json
-import time
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import chain, islice, product
 
-from medcal_nb.ask.calls import Failure
+from tqdm import tqdm
+
+from medcal_nb.ask.calls import SAMPLE, Failure
 from medcal_nb.ask.grading import is_correct
 from medcal_nb.ask.strategies import Plan, choose_strategies, find_strategy, rehearse
 from medcal_nb.errors import MedcalError, printable
@@ -26,14 +28,12 @@ _MOST_TOLD = 20
 
 @dataclass
 class Summary:
-    """What a run did: rows written, items skipped or failed per strategy, with reasons."""
+    """What a run did: rows written and there before, items skipped and failed, with reasons."""
 
     rows: int = 0
     done_before: int = 0
-    skipped: dict[str, str] = field(default_factory=dict)
-    not_applicable: Counter = field(default_factory=Counter)
+    skipped: Counter = field(default_factory=Counter)
     failed: dict[str, str] = field(default_factory=dict)
-    seconds: float = 0.0
 
     @property
     def exit_code(self):
@@ -42,25 +42,21 @@ class Summary:
 
     def lines(self):
         """Return the summary in lines for a reader."""
-        told = [
-            f"{self.rows} answers written in {self.seconds:.1f} s, "
-            f"{self.done_before} were in the log already"
-        ]
-        told += [f"skipped {name}: {reason}" for name, reason in self.skipped.items()]
-        for (name, reason), count in self.not_applicable.items():
-            told.append(f"skipped {name} for {count} items: {reason}")
-        failed = [f"failed {item_id}: {reason}" for item_id, reason in self.failed.items()]
-        told += failed[:_MOST_TOLD]
-        if failed:
-            left = f"{len(failed)} items have no answer under some strategy"
+        told = [f"{self.rows} answers written, {self.done_before} were in the log already"]
+        for (name, reason), n in self.skipped.items():
+            told.append(f"skipped {name} for {n} items: {reason}")
+        for item_id, reason in islice(self.failed.items(), _MOST_TOLD):
+            told.append(f"failed {item_id}: {reason}")
+        if self.failed:
+            left = f"{len(self.failed)} items have no answer under some strategy"
             told.append(f"{left}; the same command asks them again")
         return told
 
 
 def ordered_items(frame):
     """The items of a table, questions about one image side by side."""
-    order = {image: i for i, image in enumerate(frame["image_id"].unique())}
-    return sorted(iter_items(frame), key=lambda item: order[item.image_id])
+    order = frame["image_id"].factorize()[0].argsort(kind="stable")
+    return list(iter_items(frame.iloc[order]))
 
 
 def shard_of(items, shard):
@@ -117,7 +113,7 @@ def ask(
         Whose answers these are; where the backend is an expert that judges, the model judged.
     **plan
         Settings of :class:`medcal_nb.ask.strategies.Plan`: ``samples``, ``temperature``, ``seed``,
-        ``lettered``, ``max_new_tokens``, and for an expert ``judged``.
+        ``lettered`` and ``max_new_tokens``.
 
     Returns
     -------
@@ -129,91 +125,73 @@ def ask(
         When the log holds answers of the same model to the same items that were asked in another
         way.
     """
-    datasets = items["dataset"].unique()
-    if len(datasets) != 1:
-        raise MedcalError(f"one data set at a time: the items are of {len(datasets)}")
-    plan = Plan(dataset=str(datasets[0]), **plan)
-    run = Run(backend, strategies, plan, log, model or backend.name)
+    if items.empty:
+        return Summary()
+    dataset, *others = items["dataset"].unique()
+    if others:
+        raise MedcalError(f"one data set at a time: the items are also of {others[0]}")
+    run = Run(backend, strategies, Plan(dataset=str(dataset), **plan), log, model)
     rows = shard_of(ordered_items(items), shard)
-    with run.bar(len(rows), progress) as run.progress:
-        batches = (rows[i : i + batch_size] for i in range(0, len(rows), batch_size))
-        waiting = (todo for todo in map(run.to_do, batches) if todo)
-        for answered in _each_batch(backend, waiting, plan):
-            run.write(*answered)
-    return run.finish()
+    batches = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+    batches = tqdm(batches, printable(run.model), unit="batch", disable=not progress)
+    for answered in _each_batch(backend, filter(None, map(run.to_do, batches)), run.plan):
+        run.write(*answered)
+    return run.summary
 
 
 class Run:
     """What is to be asked, what has been, and the rows in between."""
 
-    def __init__(self, backend, strategies, plan, log, model):
-        self.backend, self.plan, self.log, self.model = backend, plan, log, model
-        self.summary, self.asked, self.run_ids, self.n_rows = Summary(), [], {}, {}
-        self.started, self.order = time.perf_counter(), 0
-        self.have = log.keys(model=model, dataset=plan.dataset)
-        there = log.runs(model=model, dataset=plan.dataset)
-        for strategy in choose_strategies(strategies):
-            name = strategy.name
-            if reason := strategy.skips(backend.can, backend.cannot):
-                self.summary.skipped[name] = reason
-                continue
-            self.asked.append(strategy)
-            self.n_rows[name] = strategy.rows(plan)
-            self.run_ids[name] = fingerprint(backend, model, strategy, plan)
-            if there.get(name, set()) - {self.run_ids[name]}:
+    def __init__(self, backend, strategies, plan, log, model=None):
+        self.backend, self.plan, self.log = backend, plan, log
+        self.model = model or backend.name
+        self.asked, self.summary, self.order = choose_strategies(strategies), Summary(), 0
+        have = log.keys(model=self.model, dataset=plan.dataset)
+        self.have = Counter((item_id, name) for _, _, item_id, name, _ in have)
+        self.run_ids = {how.name: fingerprint(backend, self.model, how, plan) for how in self.asked}
+        there = log.runs(model=self.model, dataset=plan.dataset)
+        for name, run_id in self.run_ids.items():
+            if there.get(name, set()) - {run_id}:
                 raise MedcalError(
-                    f"{log.path}: holds answers of {model} under {name} that were asked "
+                    f"{log.path}: holds answers of {self.model} under {name} that were asked "
                     "with other settings, words or weights: name another log for these"
                 )
 
-    def bar(self, n_items, progress):
-        from tqdm import tqdm
-
-        total = n_items * sum(self.n_rows.values())
-        look = {"desc": printable(self.model), "unit": "answer", "dynamic_ncols": True}
-        return tqdm(total=total, disable=not progress, **look)
-
     def to_do(self, batch):
         """The pairs of a batch that have to be asked; the others go to the summary."""
-        todo = []
-        for item in batch:
-            for strategy in self.asked:
-                name, n_rows = strategy.name, self.n_rows[strategy.name]
-                key = (self.model, self.plan.dataset, str(item.item_id), name)
-                if reason := strategy.applies(item, self.plan):
-                    self.summary.not_applicable[name, reason] += 1
-                elif all((*key, i) in self.have for i in range(n_rows)):
-                    self.summary.done_before += n_rows
-                else:
-                    todo.append((item, name))
-                    continue
-                self.progress.update(n_rows)
+        todo, backend = [], self.backend
+        for item, how in product(batch, self.asked):
+            there = self.have[str(item.item_id), how.name]
+            if reason := how.skips(backend.can, backend.cannot) or how.applies(item, self.plan):
+                self.summary.skipped[how.name, reason] += 1
+            elif there >= (self.plan.samples if SAMPLE in how.needs else 1):  # all at once else
+                self.summary.done_before += there
+            else:
+                todo.append((item, how.name))
         return todo
 
     def write(self, todo, ended, failed):
         """Grade the rows of programs that have ended, and append them."""
-        rows = []
+        made = {}
         for i, (item, name) in enumerate(todo):
             if i in failed:
                 self.summary.failed[str(item.item_id)] = f"{name}: {failed[i]}"
             else:
-                rows += [self._finished(row, item, name) for row in ended[i]]
+                made[item.item_id, name] = [self._finished(row, item, name) for row in ended[i]]
         self.order += len({item.item_id for item, _ in todo})
-        self._append(rows)
-        self.progress.update(sum(self.n_rows[name] for _, name in todo))
-
-    def _append(self, rows):
-        """Append rows together, or one by one where the log refuses one of them."""
         try:
-            self.summary.rows += self.log.append(rows, if_exists="ignore")
-            return
+            self.summary.rows += self.log.append([*chain(*made.values())], if_exists="ignore")
         except MedcalError as error:
-            refused, before = error, self.summary.rows
-        for row in rows:
+            self._append_apart(made, error)
+
+    def _append_apart(self, made, refused):
+        """Append the rows of each program by themselves where the log refuses some of a batch."""
+        before = self.summary.rows
+        for (item_id, name), rows in made.items():
             try:
-                self.summary.rows += self.log.append([row], if_exists="ignore")
+                self.summary.rows += self.log.append(rows, if_exists="ignore")
             except MedcalError as error:
-                self.summary.failed[str(row["item_id"])] = f"{row['strategy']}: {error}"
+                self.summary.failed[str(item_id)] = f"{name}: {error}"
         if self.summary.rows == before:
             raise refused  # the log, not a row
 
@@ -221,47 +199,35 @@ class Run:
         """Add to an answer row what it is about, its grade and where it comes from."""
         options = row.pop("options", item.options)
         kind = item.question_type if options == item.options else "choice"
-        done = {column: getattr(item, column) for column in _CARRIED}
-        done["gold"] = list(item.gold) if isinstance(item.gold, tuple) else item.gold
-        done |= {"strategy": name, "model": self.model, "run_id": self.run_ids[name]} | row
-        right = is_correct(done["answer"], done["gold"], question_type=kind, options=options)
-        done["correct"] = right
+        done = {column: getattr(item, column) for column in (*_CARRIED, "gold")} | row
+        done |= {"strategy": name, "model": self.model, "run_id": self.run_ids[name]}
+        graded = done["answer"], done["gold"]
+        done["correct"] = is_correct(*graded, question_type=kind, options=options)
         extra = dict(getattr(self.backend, "provenance", {}))
         if extra:
             extra["order"] = self.order
-        if self.plan.judged is not None:
+        if self.model != self.backend.name:
             extra["expert"] = self.backend.name
         return extra | item.extra | done
 
-    def finish(self):
-        self.summary.seconds = time.perf_counter() - self.started
-        return self.summary
-
 
 def dry_run(backend, items, strategies, plan):
-    """Yield the texts that each strategy puts to a model about the first item, and count all calls.
-
-    They are counted on the first item of each type of question.
-    """
-    items, asked = ordered_items(items), []
-    for how in choose_strategies(strategies):
-        if reason := how.skips(backend.can, backend.cannot):
-            yield f"skipped {how.name}: {reason}"
-        else:
-            asked.append(how)
+    """Yield the texts that each strategy puts to a model about the first item; count all calls."""
+    asked, items = choose_strategies(strategies), ordered_items(items)
 
     def calls(how, item):
-        return rehearse(how, item, plan)[0] if how.applies(item, plan) is None else ()
+        cannot = how.skips(backend.can) or how.applies(item, plan)
+        return [] if cannot else rehearse(how, item, plan)
 
     def text(call):
         return backend.show(call.prompt) if hasattr(call, "prompt") else "\n".join(call.texts)
 
     for how in asked:
+        if reason := how.skips(backend.can, backend.cannot):
+            yield f"skipped {how.name}: {reason}"
         if texts := dict.fromkeys(map(text, calls(how, items[0]))):
             yield "\n".join((f"── {how.name}", *texts, ""))
-    total, firsts = 0, {item.question_type: item for item in reversed(items)}
-    for kind, n in Counter(item.question_type for item in items).items():
-        total += n * len({call for how in asked for call in calls(how, firsts[kind])})
+    total = sum(len({call for how in asked for call in calls(how, item)}) for item in items)
     yield f"{len(items)} items: {total} calls, equal ones asked once"
 
 
@@ -297,28 +263,21 @@ def run_programs(programs, answer):
     failed : dict of int to str
         Why a program could not go on.
     """
-    ended, failed, known, waiting = {}, {}, {}, {}
-    for i, program in enumerate(programs):
-        step(i, program, None, waiting, ended, failed)
+    ended, failed, known = {}, {}, {}
+    waiting = {i: next(program) for i, program in enumerate(programs)}
     while waiting:
         asked = dict.fromkeys(call for calls in waiting.values() for call in calls)
         fresh = [call for call in asked if call not in known]
-        if fresh:
-            known.update(zip(fresh, answer(fresh), strict=True))
+        known.update(zip(fresh, answer(fresh), strict=True))
         now, waiting = waiting, {}
         for i, calls in now.items():
-            step(i, programs[i], [known[call] for call in calls], waiting, ended, failed)
+            results = [known[call] for call in calls]
+            bad = next((one for one in results if isinstance(one, Failure)), None)
+            try:
+                if bad is None:
+                    waiting[i] = programs[i].send(results)
+                else:
+                    failed[i] = bad.reason
+            except StopIteration as stop:
+                ended[i] = stop.value
     return ended, failed
-
-
-def step(i, program, results, waiting, ended, failed):
-    """Send a program its results: it waits for more calls, has ended, or has failed."""
-    bad = next((r for r in results or () if isinstance(r, Failure)), None)
-    if bad is not None:
-        failed[i] = bad.reason
-        program.close()
-        return
-    try:
-        waiting[i] = program.send(results)
-    except StopIteration as stop:
-        ended[i] = stop.value

@@ -7,36 +7,19 @@ it gives several rows, its `rule` makes one graded answer of them.
 
 To add a strategy, write one function here under :func:`strategy`: words, calls, parser, rule,
 family and source stand together. Nothing else is told: a trial with replies that are stood in for
-(:func:`rehearse`) shows how often it asks, how many rows it gives and every word of its prompts.
-The words are few and plain: the embedded models know no others.
+(:func:`rehearse`) shows how often it asks and every word of its prompts. The words are few and
+plain: the embedded models know no others.
 """
 
 import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from medcal_nb.ask import prompts
-from medcal_nb.ask.calls import (
-    BLANK,
-    CHANGES,
-    GENERATE,
-    LABELS,
-    LOGPROBS,
-    SAMPLE,
-    SIMILARITY,
-    TURNS,
-    Generate,
-    LabelProbabilities,
-    Labels,
-    Picture,
-    Prompt,
-    Reply,
-    Similarity,
-    grey_png,
-)
+from medcal_nb.ask import calls, prompts
 from medcal_nb.ask.confidence import parse_confidence, parse_likelihood
 from medcal_nb.ask.grading import normalise
 from medcal_nb.ask.parsing import parse_answer, parse_guesses
@@ -53,10 +36,7 @@ TURN_MARK = "\n---\n"
 LEAST_SHARE = 1e-3
 
 #: Families that are never ranked among the others.
-APART = ("probe", "expert")
-
-#: Names of earlier versions, in logs and on the command line.
-OLD_NAMES = {"image_ablation": "blank_image"}
+UNRANKED = ("probe", "apart")
 
 
 @dataclass(frozen=True)
@@ -65,9 +45,7 @@ class Plan:
 
     `samples` replies are drawn at `temperature` by the sampled strategies; `lettered` reads
     option probabilities from letters instead of the options' own words; `max_new_tokens`
-    lowers every limit of `LIMITS`; `blank` shows a blank image in every call. `judged` holds, for
-    an expert, the candidates of each item and what others gave them
-    (see :mod:`medcal_nb.ask.expert`).
+    lowers every limit of `LIMITS`; `blank` shows a blank image in every call.
     """
 
     dataset: str = ""
@@ -77,7 +55,6 @@ class Plan:
     lettered: bool = False
     max_new_tokens: int | None = None
     blank: bool = False
-    judged: dict | None = field(default=None, compare=False, repr=False)
 
     def limit(self, kind):
         """Return the number of new tokens allowed for a kind of reply."""
@@ -93,8 +70,8 @@ class Strategy:
     name, asks, source : str
         Name in the answers table, what is asked in one line, and where it comes from.
     family : str
-        ``stated``, ``second turn``, ``likelihood``, ``agreement``, ``expert`` (judges the answers
-        of others) or ``probe`` (never ranked among the others): gives its colour.
+        ``stated``, ``second turn``, ``likelihood``, ``agreement``, ``probe`` (never ranked among
+        the others) or ``apart`` (nor asked, unless by its name): gives its colour.
     needs : frozenset of str
         What a backend must be able to do (see :mod:`medcal_nb.ask.calls`).
     ask : callable
@@ -102,8 +79,8 @@ class Strategy:
     rule : callable or None
         Rows of an item → (position of the row that is its answer, confidence, option
         probabilities or None).
-    options_only : bool
-        Whether only questions with allowed answers can be asked.
+    applies : callable
+        (item, plan) → why an item cannot be asked this way, or None where it can.
     """
 
     name: str
@@ -112,23 +89,17 @@ class Strategy:
     family: str
     needs: frozenset
     ask: Callable
-    rule: Callable | None = None
-    options_only: bool = False
-
-    def rows(self, plan):
-        """Return the number of answer rows per item."""
-        return len(_trials(self, plan)[0][1])
-
-    def calls(self, plan):
-        """Return the number of calls per item."""
-        return len(_trials(self, plan)[0][0])
+    rule: Callable | None
+    applies: Callable
 
     def words_hash(self, plan):
         """Return a hash of all that is put to a model, how long it may reply and how it is drawn.
 
         More samples are more of the same.
         """
-        asked = [calls for calls, _ in _trials(self, replace(plan, samples=1))]
+        plan = replace(plan, samples=1)
+        fit = [item for item in _SPECIMENS if self.applies(item, plan) is None]
+        asked = [rehearse(self, item, plan) for item in fit]
         return hashlib.blake2b(repr(asked).encode(), digest_size=8).hexdigest()
 
     def skips(self, can, cannot=None):
@@ -136,25 +107,12 @@ class Strategy:
         missing = min(self.needs - can, default=None)
         return missing and ((cannot or {}).get(missing) or f"the model gives no {missing}")
 
-    def applies(self, item, plan=None):
-        """Return why an item cannot be asked this way, or None where it can."""
-        if self.family == "expert":
-            judged = (plan and plan.judged) or {}
-            return None if str(item.item_id) in judged else "no answer that an expert could judge"
-        if self.options_only and not item.options:
-            return "open question: no allowed answers whose probability could be read"
-        most = prompts.MOST_LETTERS
-        if self.options_only and plan and plan.lettered and len(item.options) > most:
-            return f"more options than the {most} letters that stand for them"
-        return None
+
+#: Every strategy by its name, in the order of the tables; those asked by name only in `APART`.
+STRATEGIES, APART = {}, {}
 
 
-#: Every strategy by its name, in the order of the tables; an expert's stand in `EXPERT` alone.
-STRATEGIES = {}
-EXPERT = {}
-
-
-def strategy(family, *needs, rule=None, options_only=False):
+def strategy(family, *needs, rule=None, applies=lambda item, plan=None: None):
     """Enter the decorated function as the strategy of its name.
 
     The first line of its docstring says what is asked, the last where that comes from.
@@ -162,29 +120,27 @@ def strategy(family, *needs, rule=None, options_only=False):
 
     def enter(ask):
         asks, *_, source = (line.strip() for line in ask.__doc__.strip().splitlines())
-        table, name = EXPERT if family == "expert" else STRATEGIES, ask.__name__
-        told = (name, asks, source, family, frozenset(needs), ask)
-        table[name] = Strategy(*told, rule, options_only)
+        told = (ask.__name__, asks, source, family, frozenset(needs), ask, rule, applies)
+        (APART if family == "apart" else STRATEGIES)[ask.__name__] = Strategy(*told)
         return ask
 
     return enter
 
 
 def find_strategy(name):
-    """Return a strategy by its name, an earlier name, or ``NAME_blank``; None where there is none.
+    """Return a strategy by its name, or None.
 
     ``NAME_blank`` is the strategy shown a blank image in every call.
     """
-    known = STRATEGIES | EXPERT
-    name = OLD_NAMES.get(name, name)
-    base = known.get(name.removesuffix("_blank"))
-    if name in known or base is None:
-        return known.get(name)
+    base = (STRATEGIES | APART).get(name.removesuffix("_blank"))
+    if base is None or base.name == name:
+        return base
 
     def blanked(item, plan):
         return base.ask(item, replace(plan, blank=True))
 
-    return replace(base, name=name, asks=f"{base.asks} The image is blank.", ask=blanked)
+    asks = f"{base.asks} The image is blank."
+    return replace(base, name=name, asks=asks, family="probe", ask=blanked)
 
 
 def choose_strategies(names):
@@ -196,17 +152,15 @@ def choose_strategies(names):
         When a name is not known.
     """
     if isinstance(names, str):
-        names = [name.strip() for name in names.split(",") if name.strip()] or [names]
+        names = [name.strip() for name in names.strip(", ").split(",")]
     if list(names) == ["all"]:
         return list(STRATEGIES.values())
-    for name in names:
-        if find_strategy(name) is None:
-            known = ", ".join(STRATEGIES)
-            told = (
-                f"unknown strategy {name!r}: choose from {known} (each also with _blank) or 'all'"
-            )
-            raise MedcalError(told)
-    return list({how.name: how for how in map(find_strategy, names)}.values())
+    chosen = {name: find_strategy(name) for name in names}
+    for name, how in chosen.items():
+        if how is None:
+            known = f"choose from {', '.join(STRATEGIES)} (each also with _blank) or 'all'"
+            raise MedcalError(f"unknown strategy {name!r}: {known}")
+    return list(chosen.values())
 
 
 # --- trials: what a strategy asks, without a model -----------------------------------------------
@@ -215,54 +169,44 @@ _SO = Item("so", "so", "", "general", "", "closed", "Is it so?", ("yes", "no"), 
 _SPECIMENS = (
     _SO,
     replace(_SO, item_id="which", question_type="choice", options=("yes", "no, but")),
-    replace(_SO, item_id="what", question_type="open", options=None),
+    replace(_SO, item_id="what", question_type="open", options=None, gold="one"),
 )
-_JUDGED = {"so": (("no", "yes"), (0.5, 0.5)), "what": (("yes",), (1.0,))}
-
-
-@lru_cache
-def _trials(how, plan):
-    plan = replace(plan, judged=_JUDGED)
-    asked = [item for item in _SPECIMENS if how.applies(item, plan) is None]
-    return [rehearse(how, item, plan) for item in asked]
 
 
 def rehearse(how, item, plan):
-    """Return the calls that a strategy makes about an item, and its rows, with results stood in."""
+    """Return the calls that a strategy makes about an item, with results that are stood in."""
     program, made, results = how.ask(item, plan), [], None
-    while True:
-        try:
-            calls = program.send(results)
-        except StopIteration as stop:
-            return made, stop.value
-        made += calls
-        results = [_stand_in(call, item) for call in calls]
+    with suppress(StopIteration):
+        while asked := program.send(results):
+            made += asked
+            results = [_stand_in(call, item) for call in asked]
+    return made
 
 
 def _stand_in(call, item):
-    if isinstance(call, Generate):
-        return Reply(item.options[0] if item.options else "<reply>")
-    names = call.labels if isinstance(call, Labels) else call.texts
-    return LabelProbabilities(dict.fromkeys(names, 1 / len(names)))
+    if isinstance(call, calls.Generate):
+        return calls.Reply(item.options[0] if item.options else "<reply>")
+    names = call.labels if isinstance(call, calls.Labels) else call.texts
+    return calls.LabelProbabilities(dict.fromkeys(names, 1 / len(names)))
 
 
 # --- building calls and rows ---------------------------------------------------------------------
 
 
 def _picture(item, plan, change=""):
-    change = BLANK if plan.blank else change
-    return Picture(str(item.image_id), item.image, change)
+    change = calls.BLANK if plan.blank else change
+    return calls.Picture(str(item.image_id), item.image, change)
 
 
 def _prompt(item, plan, instruction, *later, change="", **block):
     """Lay out the first turn about an item, and the turns after it."""
     block = prompts.question_block(**{"question": item.question, "options": item.options} | block)
-    return Prompt(_picture(item, plan, change), (block + "\n" + instruction, *later), block)
+    return calls.Prompt(_picture(item, plan, change), (block + "\n" + instruction, *later), block)
 
 
 def _reply(item, plan, kind, instruction, *later):
     """Ask one greedy reply."""
-    (reply,) = yield [Generate(_prompt(item, plan, instruction, *later), plan.limit(kind))]
+    (reply,) = yield [calls.Generate(_prompt(item, plan, instruction, *later), plan.limit(kind))]
     return reply
 
 
@@ -283,7 +227,7 @@ def _row(replies, answer, confidence=None, *, probabilities=None, sample=0, ok=N
         "answer": answer,
         "confidence": math.nan if confidence is None else round(float(confidence), 9),
         "option_probabilities": probabilities or None,
-        "raw": TURN_MARK.join(r.text for r in replies if isinstance(r, Reply)),
+        "raw": TURN_MARK.join(r.text for r in replies if isinstance(r, calls.Reply)),
         "parse_ok": answer is not None if ok is None else ok,
         "prompt_tokens": sum(r.prompt_tokens for r in replies) or None,
         "new_tokens": sum(getattr(r, "new_tokens", 0) for r in replies),
@@ -298,7 +242,10 @@ def _whole(reply):
 
 def _stated(item, replies, *, answered=0, read=parse_confidence):
     """Write the row of the answer in one reply and the confidence in the last."""
-    answer, confidence = _answer(item, replies[answered].text), read(_whole(replies[-1]))
+    said = _whole(replies[-1])
+    if replies[answered] is replies[-1] and not said.strip("0123456789.,"):
+        said = ""  # a number alone is the answer
+    answer, confidence = _answer(item, replies[answered].text), read(said)
     return [_row(replies, answer, confidence, ok=None not in (answer, confidence))]
 
 
@@ -334,8 +281,8 @@ def agreement(rows):
     labels, sizes = _groups(rows)
     if not sizes:
         return 0, math.nan, None
-    best = max(sizes, key=sizes.get)
-    return labels.index(best), sizes[best] / len(rows), None
+    ((best, n),) = sizes.most_common(1)
+    return labels.index(best), n / len(rows), None
 
 
 def _entropy(rows):
@@ -377,7 +324,7 @@ Answer: ...
 Confidence: ...%"""
 
 
-@strategy("stated", GENERATE)
+@strategy("stated", calls.GENERATE)
 def verbalized(item, plan):
     """The answer and a confidence from 0 to 100 %, in one reply.
 
@@ -395,7 +342,7 @@ Answer: ...
 Confidence: ...%"""
 
 
-@strategy("stated", GENERATE)
+@strategy("stated", calls.GENERATE)
 def verbalized_cot(item, plan):
     """The same after reasoning.
 
@@ -413,7 +360,7 @@ Answer: ...
 Likelihood: ..."""
 
 
-@strategy("stated", GENERATE)
+@strategy("stated", calls.GENERATE)
 def linguistic(item, plan):
     """The answer and a word of likelihood.
 
@@ -430,7 +377,7 @@ Guess 1: ... (...%)
 Guess 2: ... (...%)"""
 
 
-@strategy("stated", GENERATE)
+@strategy("stated", calls.GENERATE)
 def top_k(item, plan):
     """The two best guesses with probabilities.
 
@@ -452,7 +399,7 @@ Reply in this form:
 Confidence: ...%"""
 
 
-@strategy("second turn", GENERATE, TURNS)
+@strategy("second turn", calls.GENERATE, calls.TURNS)
 def two_stage(item, plan):
     """The answer, then in a new turn the confidence.
 
@@ -470,7 +417,7 @@ Reply in this form:
 Confidence: ...%"""
 
 
-@strategy("second turn", GENERATE)
+@strategy("second turn", calls.GENERATE)
 def two_stage_other(item, plan):
     """The answer, then the confidence in it as someone else's.
 
@@ -482,7 +429,7 @@ def two_stage_other(item, plan):
     return _stated(item, [first, second])
 
 
-@strategy("stated", GENERATE, TURNS)
+@strategy("stated", calls.GENERATE, calls.TURNS)
 def describe_first(item, plan):
     """A description of the image, then answer and confidence.
 
@@ -500,7 +447,7 @@ CHALLENGES = (
 )
 
 
-@strategy("second turn", GENERATE, TURNS, rule=_kept)
+@strategy("second turn", calls.GENERATE, calls.TURNS, rule=_kept)
 def challenge(item, plan):
     """The answer, then three doubts: in what share of replies is it kept?
 
@@ -508,14 +455,22 @@ def challenge(item, plan):
     """
     first = yield from _reply(item, plan, "answer", prompts.ANSWER)
     doubted = [_prompt(item, plan, prompts.ANSWER, first.text, doubt) for doubt in CHALLENGES]
-    followed = yield [Generate(prompt, plan.limit("answer")) for prompt in doubted]
+    followed = yield [calls.Generate(prompt, plan.limit("answer")) for prompt in doubted]
     return _unstated(item, [first, *followed])
 
 
 # --- likelihood: probabilities that are read, not stated -----------------------------------------
 
 
-@strategy("likelihood", GENERATE, LOGPROBS)
+def _has_options(item, plan=None):
+    if not item.options:
+        return "open question: no allowed answers whose probability could be read"
+    if plan and plan.lettered and len(item.options) > prompts.MOST_LETTERS:
+        return f"more options than the {prompts.MOST_LETTERS} letters that stand for them"
+    return None
+
+
+@strategy("likelihood", calls.GENERATE, calls.LOGPROBS)
 def sequence_probability(item, plan):
     """The answer; its length-normalised likelihood is read.
 
@@ -532,10 +487,10 @@ def _option_call(item, plan, options, change=""):
     if plan.lettered:
         labels, words = prompts.letters(len(options)), prompts.LETTER
     asked = {"options": options, "lettered": plan.lettered, "change": change}
-    return Labels(_prompt(item, plan, words, **asked), tuple(labels))
+    return calls.Labels(_prompt(item, plan, words, **asked), tuple(labels))
 
 
-@strategy("likelihood", LABELS, options_only=True)
+@strategy("likelihood", calls.LABELS, applies=_has_options)
 def option_probability(item, plan):
     """Nothing in words: the probabilities of the allowed answers are read.
 
@@ -548,7 +503,7 @@ def option_probability(item, plan):
 P_TRUE = "Proposed answer: {answer}.\nIs the proposed answer right? Answer yes or no only."
 
 
-@strategy("second turn", GENERATE, LABELS)
+@strategy("second turn", calls.GENERATE, calls.LABELS)
 def p_true(item, plan):
     """The answer, then whether it is right: the probability of yes is read.
 
@@ -556,14 +511,14 @@ def p_true(item, plan):
     """
     first = yield from _reply(item, plan, "answer", prompts.ANSWER)
     prompt = _prompt(item, plan, P_TRUE.format(answer=_shown(item, first)))
-    (judged,) = yield [Labels(prompt, ("yes", "no"))]
+    (judged,) = yield [calls.Labels(prompt, ("yes", "no"))]
     return [_row([first, judged], _answer(item, first.text), judged.probabilities["yes"])]
 
 
 CLIP_TEXT = "{question} {option}"
 
 
-@strategy("likelihood", SIMILARITY, options_only=True)
+@strategy("likelihood", calls.SIMILARITY, applies=_has_options)
 def clip_zero_shot(item, plan):
     """Similarity of image and each answer, softmax at the model's own scale.
 
@@ -571,7 +526,7 @@ def clip_zero_shot(item, plan):
     """
     question = item.question.strip()
     texts = [CLIP_TEXT.format(question=question, option=option) for option in item.options]
-    (result,) = yield [Similarity(_picture(item, plan), tuple(texts))]
+    (result,) = yield [calls.Similarity(_picture(item, plan), tuple(texts))]
     return [_likeliest(result, item.options)]
 
 
@@ -583,13 +538,13 @@ def _samples(item, plan):
     prompt, limit = _prompt(item, plan, prompts.ANSWER), plan.limit("answer")
     seed = f"{plan.seed}|{plan.dataset}|{item.item_id}|"
     replies = yield [
-        Generate(prompt, limit, seed=seed + str(sample), temperature=plan.temperature)
+        calls.Generate(prompt, limit, seed=seed + str(sample), temperature=plan.temperature)
         for sample in range(plan.samples)
     ]
     return _unstated(item, replies)
 
 
-@strategy("agreement", GENERATE, SAMPLE, rule=agreement)
+@strategy("agreement", calls.GENERATE, calls.SAMPLE, rule=agreement)
 def self_consistency(item, plan):
     """The answer N times, sampled: the share that agrees.
 
@@ -598,7 +553,7 @@ def self_consistency(item, plan):
     return _samples(item, plan)
 
 
-@strategy("agreement", GENERATE, SAMPLE, rule=_entropy)
+@strategy("agreement", calls.GENERATE, calls.SAMPLE, rule=_entropy)
 def semantic_entropy(item, plan):
     """The answer N times, sampled: the entropy over groups of meaning.
 
@@ -615,7 +570,7 @@ REWORDINGS = (
 )
 
 
-@strategy("agreement", GENERATE, rule=agreement)
+@strategy("agreement", calls.GENERATE, rule=agreement)
 def paraphrase(item, plan):
     """The question as it is and reworded: the share that agrees.
 
@@ -623,29 +578,29 @@ def paraphrase(item, plan):
     """
     asked = [words.format(question=item.question.strip()) for words in ("{question}", *REWORDINGS)]
     turns = [_prompt(item, plan, prompts.ANSWER, question=question) for question in asked]
-    return _unstated(item, (yield [Generate(turn, plan.limit("answer")) for turn in turns]))
+    return _unstated(item, (yield [calls.Generate(turn, plan.limit("answer")) for turn in turns]))
 
 
-@strategy("agreement", GENERATE, rule=agreement)
+@strategy("agreement", calls.GENERATE, rule=agreement)
 def augment(item, plan):
     """The question with the image as it is and mildly changed: the share that agrees.
 
     Wang et al. 2019, doi 10.1016/j.neucom.2019.01.103 (test-time augmentation)
     """
-    turns = [_prompt(item, plan, prompts.ANSWER, change=change) for change in ("", *CHANGES)]
-    return _unstated(item, (yield [Generate(turn, plan.limit("answer")) for turn in turns]))
+    turns = [_prompt(item, plan, prompts.ANSWER, change=change) for change in ("", *calls.CHANGES)]
+    return _unstated(item, (yield [calls.Generate(turn, plan.limit("answer")) for turn in turns]))
 
 
 # --- probes: what does the confidence hang on? ---------------------------------------------------
 
 
-@strategy("probe", LABELS, rule=_over_blank, options_only=True)
+@strategy("probe", calls.LABELS, rule=_over_blank, applies=_has_options)
 def blank_image(item, plan):
     """Option probabilities with the image and with a blank one, and their ratio.
 
     Zhao et al. 2021, arXiv 2102.09690 (content-free input)
     """
-    results = yield [_option_call(item, plan, item.options, change) for change in ("", BLANK)]
+    results = yield [_option_call(item, plan, item.options, change) for change in ("", calls.BLANK)]
     return [_likeliest(result, item.options, i) for i, result in enumerate(results)]
 
 
@@ -653,7 +608,7 @@ def blank_image(item, plan):
 NONE_OF_THEM = "none of the above"
 
 
-@strategy("probe", LABELS, options_only=True)
+@strategy("probe", calls.LABELS, applies=_has_options)
 def none_of_the_above(item, plan):
     """Option probabilities where the right option is hidden and 'none of the above' offered.
 
@@ -665,66 +620,46 @@ def none_of_the_above(item, plan):
     return [_likeliest(result, options) | {"gold": NONE_OF_THEM, "options": options}]
 
 
-# --- an expert: another model judges the answers of others ---------------------------------------
-
-TOLD = "Others gave these answers: {votes}.\n"
+# --- apart: asked where they are named, of another model or of other items ------------------------
 
 
-def expert_turn(question, candidates, support=None):
-    """Write the turn that asks an expert which candidate is right.
-
-    With `support` (0–1, one per candidate) it is also told what the others gave each.
-    """
-    if support is None:
-        return prompts.user_turn(question, candidates, prompts.ANSWER)
-    shares = zip(candidates, support, strict=True)
-    votes = ", ".join(f"{answer} ({round(100 * share)}%)" for answer, share in shares)
-    return prompts.user_turn(question, candidates, TOLD.format(votes=votes) + prompts.ANSWER)
-
-
-def _judge(item, plan, *, blind=False, told=False):
-    candidates, support = plan.judged[str(item.item_id)]
-    picture = Picture("no image", grey_png(), BLANK) if blind else _picture(item, plan)
-    if len(candidates) > 1:
-        turn = expert_turn(item.question, candidates, support if told else None)
-        (result,) = yield [Labels(Prompt(picture, (turn,)), tuple(candidates))]
-        return [_likeliest(result, candidates)]
-    turn = prompts.user_turn(item.question, None, P_TRUE.format(answer=candidates[0]))
-    (result,) = yield [Labels(Prompt(picture, (turn,)), ("yes", "no"))]
-    return [_row([result], candidates[0], result.probabilities["yes"])]
-
-
-@strategy("expert", LABELS)
+@strategy("apart", calls.LABELS, applies=_has_options)
 def expert(item, plan):
-    """Another model judges the answers.
+    """Another model judges the answers given: the allowed ones or, without these, those named.
 
     after Du et al. 2025, arXiv 2606.19950
     """
-    return _judge(item, plan)
+    candidates = sorted(item.options)
+    if len(candidates) > 1:
+        (result,) = yield [_option_call(item, plan, candidates)]
+        return [_likeliest(result, candidates)]
+    instruction = P_TRUE.format(answer=candidates[0])
+    (judged,) = yield [calls.Labels(_prompt(item, plan, instruction, options=None), ("yes", "no"))]
+    return [_row([judged], candidates[0], judged.probabilities["yes"])]
 
 
-@strategy("expert", LABELS)
-def expert_blind(item, plan):
-    """Another model judges the answers without the image.
+DECISION = """
 
-    after Du et al. 2025, arXiv 2606.19950
+{question}
+A. one
+B. two
+C. three
+Answer with the letter of the level that fits best (A to C) only."""
+
+#: What the letters of `DECISION` stand for, from the lowest level.
+LEVELS = ("one", "two", "three")
+
+
+def _has_level(item, plan=None):
+    return None if item.gold in LEVELS else "no answer is a level"
+
+
+@strategy("apart", calls.LABELS, applies=_has_level)
+def decision(item, plan):
+    """A typed decision: the probabilities of the levels of a scale are read from their letters.
+
+    as transformers' decision pipeline puts it
     """
-    return _judge(item, plan, blind=True)
-
-
-@strategy("expert", LABELS)
-def expert_told(item, plan):
-    """Another model judges the answers, knowing the confidences.
-
-    after Du et al. 2025, arXiv 2606.19950
-    """
-    return _judge(item, plan, told=True)
-
-
-@strategy("expert", LABELS)
-def expert_blind_told(item, plan):
-    """Another model judges the answers without the image, knowing the confidences.
-
-    after Du et al. 2025, arXiv 2606.19950
-    """
-    return _judge(item, plan, blind=True, told=True)
+    turn = DECISION.format(question=item.question)
+    (result,) = yield [calls.Labels(calls.Prompt(_picture(item, plan), (turn,)), ("A", "B", "C"))]
+    return [_likeliest(result, LEVELS) | {"question_type": "score", "options": LEVELS}]

@@ -112,16 +112,16 @@ def _collect(folder, to):
 
 @app.command()
 def strategies() -> None:
-    """List the strategies: what is asked, calls, needs, source.
+    """List the strategies: what is asked, needs, source.
 
     Example: medcal strategies
     """
-    from medcal_nb.ask.strategies import STRATEGIES, Plan
+    from medcal_nb.ask.strategies import STRATEGIES
 
     for strategy in STRATEGIES.values():
         needs = ", ".join(sorted(strategy.needs))
         say(f"{strategy.name:22}{strategy.asks}")
-        say(f"{'':22}calls {strategy.calls(Plan())}; needs {needs}; {strategy.source}")
+        say(f"{'':22}needs {needs}; {strategy.source}")
 
 
 @app.command()

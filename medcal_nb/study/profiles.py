@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from medcal_nb.study.notebooks import Notebook
 
 FOLDER = Path(__file__).resolve().parents[1] / "profiles"
-# of an expert that judges, and of typed scores
-_STAGE = ("expert", "of", "levels")
+# of an expert that judges
+_STAGE = ("expert", "of")
 
 
 @dataclass(frozen=True)
@@ -120,9 +120,7 @@ class Profile:
                 for items in block["items"]:
                     n = min((one["n"] for one in (items, small) if "n" in one), default=None)
                     told = items["dataset"], items.get("split"), n
-                    typed = ("decision",) * ("decision" in kept)  # asked in a way of its own
-                    rest = tuple(s for s in kept if s != "decision")
-                    jobs += [Job(model, *told, s, seed, options) for s in (rest, typed) if s]
+                    jobs.append(Job(model, *told, kept, seed, options))
         return jobs
 
 

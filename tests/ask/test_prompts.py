@@ -26,13 +26,6 @@ def test_lettered_options():
     )
 
 
-def test_expert_is_told_the_support_only_when_given():
-    alone = strategies.expert_turn("Which?", ["red", "blue"])
-    told = strategies.expert_turn("Which?", ["red", "blue"], [0.25, 0.75])
-    assert "%" not in alone
-    assert "Others gave these answers: red (25%), blue (75%)." in told
-
-
 @pytest.mark.parametrize("spaced", [False, True], ids=["as asked", "as a word-level model writes"])
 def test_asked_replies_are_parsed(spaced):
     def written(name, **values):

@@ -17,7 +17,8 @@ from medcal_nb.ask.calls import (
 )
 from medcal_nb.ask.run import run_programs
 from medcal_nb.ask.strategies import (
-    EXPERT,
+    APART,
+    LEVELS,
     NONE_OF_THEM,
     STRATEGIES,
     Plan,
@@ -70,12 +71,12 @@ def test_names_rules_and_counts_agree():
         "blank_image",
         "none_of_the_above",
     ]
-    for strategy in (STRATEGIES | EXPERT).values():
-        assert (strategy.rule is None) == (strategy.rows(PLAN) == 1)
+    for strategy in (STRATEGIES | APART).values():
         assert strategy.family in {
-            *("stated", "second turn", "likelihood", "agreement", "expert", "probe"),
+            *("stated", "second turn", "likelihood", "agreement", "apart", "probe"),
         }
         assert strategy.source
+        assert strategy.name in (APART if strategy.family == "apart" else STRATEGIES)
         assert "\n" not in strategy.asks
 
 
@@ -89,15 +90,15 @@ def test_rows_and_calls_are_as_declared(name):
         return LabelProbabilities(dict.fromkeys(call.texts, 1 / len(call.texts)))
 
     rows, rounds = run(name, CLOSED, script)
-    assert [row["sample"] for row in rows] == list(range(STRATEGIES[name].rows(PLAN)))
-    assert sum(map(len, rounds)) == STRATEGIES[name].calls(PLAN)
+    assert [row["sample"] for row in rows] == list(range(len(rows)))
+    assert (len(rows) > 1) == (STRATEGIES[name].rule is not None)
+    assert sum(map(len, rounds)) == len(rehearse(STRATEGIES[name], CLOSED, PLAN))
 
 
-@pytest.mark.parametrize("name", [*STRATEGIES, *EXPERT])
+@pytest.mark.parametrize("name", [*STRATEGIES, *APART])
 def test_what_is_needed_is_what_the_calls_ask(name):
     how, asked = find_strategy(name), set()
-    plan = replace(PLAN, judged={CLOSED.item_id: (("no", "yes"), (0.5, 0.5))})
-    for call in rehearse(how, CLOSED, plan)[0]:
+    for call in rehearse(how, CLOSED, PLAN):
         if isinstance(call, Generate):
             asked |= {"generate"} | ({"sample"} if call.seed else set())
             asked |= {"turns"} if len(call.prompt.turns) > 1 else set()
@@ -120,7 +121,7 @@ def test_the_hash_of_the_words_holds_what_an_answer_depends_on_and_no_more():
     assert not changed("verbalized", lettered=True)
     assert changed("verbalized", max_new_tokens=5)
     assert not changed("verbalized", max_new_tokens=500)  # above its limit: nothing is lowered
-    hashes = {name: find_strategy(name).words_hash(PLAN) for name in [*STRATEGIES, *EXPERT]}
+    hashes = {name: find_strategy(name).words_hash(PLAN) for name in [*STRATEGIES, *APART]}
     assert hashes.pop("semantic_entropy") == hashes["self_consistency"]  # they share their draws
     assert len(set(hashes.values())) == len(hashes)
     assert find_strategy("verbalized_blank").words_hash(PLAN) not in hashes.values()
@@ -132,6 +133,14 @@ def test_stated_answer_and_confidence(name):
     assert (row["answer"], row["confidence"], row["parse_ok"]) == ("no", 0.85, True)
     assert (row["prompt_tokens"], row["new_tokens"], row["seconds"]) == (10, 2, 0.25)
     assert rounds[0][0].prompt.turns[0].startswith("Is there a mass?\nOptions: yes, no.\n")
+
+
+def test_a_number_alone_is_the_answer_and_no_confidence():
+    (row,), _ = run("verbalized", OPEN, says("4"))
+    assert row["answer"] == "4"
+    assert math.isnan(row["confidence"])
+    (row,), _ = run("two_stage", OPEN, says("4"))  # here the confidence has a reply of its own
+    assert row["confidence"] == 0.04
 
 
 def test_a_reply_that_cannot_be_read_is_kept_as_it_is():
@@ -289,32 +298,49 @@ def test_none_of_the_above_hides_the_right_option():
     assert (row["answer"], row["confidence"], row["gold"]) == ("left lung", 0.5, NONE_OF_THEM)
 
 
-def test_an_expert_is_shown_candidates_and_what_it_may_know():
-    plan = Plan(judged={CHOICE.item_id: (("heart", "left"), (0.75, 0.25)),
-                        OPEN.item_id: (("red",), (1.0,))})  # fmt: skip
-
+def test_an_expert_judges_the_options_or_the_one_answer_given():
     def asked(name, item):
         found = []
 
         def answer(calls):
             found.extend(calls)
-            labels = calls[0].labels
-            return [LabelProbabilities(dict.fromkeys(labels, 1 / len(labels)))]
+            return [LabelProbabilities(dict.fromkeys(calls[0].labels, 1 / len(calls[0].labels)))]
 
-        ended, _ = run_programs([EXPERT[name].ask(item, plan)], answer)
-        return ended[0][0], found[0]
+        return run_programs([find_strategy(name).ask(item, PLAN)], answer)[0][0][0], found[0]
 
     row, call = asked("expert", CHOICE)
-    assert call.labels == ("heart", "left")
+    assert call.labels == ("heart", "left", "left lung")
     assert call.prompt.picture.source == CHOICE.image
-    assert row["option_probabilities"] == {"heart": 0.5, "left": 0.5}
-    _, call = asked("expert_blind_told", CHOICE)
-    assert call.prompt.picture.source != CHOICE.image
-    assert "heart (75%), left (25%)" in call.prompt.turns[0]
-    row, call = asked("expert", OPEN)
+    assert set(row["option_probabilities"]) == set(CHOICE.options)
+    assert asked("expert_blank", CHOICE)[1].prompt.picture.change == BLANK
+    row, call = asked("expert", replace(OPEN, options=("red",)))
     assert "Proposed answer: red." in call.prompt.turns[0]
     assert (row["answer"], row["confidence"]) == ("red", 0.5)
-    assert "no answer that an expert" in EXPERT["expert"].applies(CLOSED, plan)
+    assert "no allowed answers" in APART["expert"].applies(OPEN)
+
+
+def test_a_decision_reads_the_levels_of_a_scale_from_their_letters():
+    """The prompt is that of transformers' decision pipeline."""
+    from jinja2 import Template
+    from transformers.decision.template_utils import DECISION_PROMPT, Question
+
+    item = replace(OPEN, question="How many masses are there?", gold="two")
+    found = []
+
+    def answer(calls):
+        found.extend(calls)
+        return [LabelProbabilities({"A": 0.2, "B": 0.7, "C": 0.1})]
+
+    decision = APART["decision"]
+    (row,) = run_programs([decision.ask(item, PLAN)], answer)[0][0]
+    asked = Question("q", "score", item.question, list("012"), list("ABC"), list(LEVELS))
+    wanted = Template(DECISION_PROMPT).render(state="", question=asked)
+    assert found[0].prompt.turns == (wanted,)
+    assert row["option_probabilities"] == {"one": 0.2, "two": 0.7, "three": 0.1}
+    assert (row["answer"], row["confidence"], row["question_type"]) == ("two", 0.7, "score")
+    assert decision.applies(item) is None
+    for gold in ("red", ("one", "two")):  # several answers count as right
+        assert decision.applies(replace(item, gold=gold)) == "no answer is a level"
 
 
 def test_a_failed_call_fails_its_program_only():
@@ -371,12 +397,13 @@ def test_choosing():
     assert len(choose_strategies("all")) == len(STRATEGIES)
     with pytest.raises(MedcalError, match="unknown strategy 'verbalised': choose from verbalized"):
         choose_strategies("verbalised")
-    with pytest.raises(MedcalError, match="unknown strategy ''"):
-        choose_strategies("")
-    names = "image_ablation,blank_image,verbalized_blank,expert_told"
-    assert [s.name for s in choose_strategies(names)] == [
-        *("blank_image", "verbalized_blank", "expert_told"),
-    ]
+    for nothing in ("", ","):
+        with pytest.raises(MedcalError, match="unknown strategy ''"):
+            choose_strategies(nothing)
+    assert [how.name for how in choose_strategies("verbalized,,")] == ["verbalized"]
+    names = ["blank_image", "verbalized_blank", "expert_blank", "decision"]
+    assert [how.name for how in choose_strategies(names)] == names
+    assert find_strategy("verbalized_blank").family == find_strategy("blank_image").family
 
 
 @pytest.mark.parametrize("name", list(STRATEGIES))
@@ -408,9 +435,3 @@ def test_a_blanked_strategy_asks_the_same_with_a_blank_image(name):
     assert any(picture(call).change == "" for call in calls)
     turns = {call.prompt.turns for call in calls if hasattr(call, "prompt")}
     assert {call.prompt.turns for call in blank_calls if hasattr(call, "prompt")} == turns
-
-
-def test_a_comma_too_many_names_no_strategy():
-    assert [how.name for how in strategies.choose_strategies("verbalized,,")] == ["verbalized"]
-    with pytest.raises(MedcalError, match="unknown strategy ''"):
-        strategies.choose_strategies("")

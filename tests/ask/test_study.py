@@ -28,14 +28,13 @@ items = [{ dataset = "DATASET", split = "test", n = 4 }]
 models = ["pocket-general"]
 expert = "pocket-expert"
 of = ["verbalized", "p_true"]
-strategies = ["expert", "expert_blind"]
+strategies = ["expert", "expert_blank"]
 items = [{ dataset = "DATASET", split = "test", n = 4 }]
 
 [[ask]]
 models = ["pocket-general"]
 strategies = ["decision"]
-levels = ["yes", "no"]
-items = [{ dataset = "DATASET", split = "test", n = 4 }]
+items = [{ dataset = "DATASET", split = "test", n = 40 }]
 """
 
 
@@ -50,11 +49,14 @@ def profile(tmp_path):
 def test_one_log_holds_all_that_the_study_asks(profile, tmp_path):
     log = tmp_path / "answers.sqlite"
     told = study.ask_profile(profile, log, progress=False)
-    assert told["answers"].tolist() == [4 * 3, told["answers"][1], 4 * 2]
+    asked, decided, judged = told["answers"]  # the expert comes last
+    assert (asked, judged) == (4 * 3, 4 * 2)
+    assert 0 < decided < 40
+    assert told["skipped"].tolist() == [[], [("decision", "no answer is a level")], []]
     with AnswerLog(log, read_only=True) as answers:
         first = answers.read()
     assert set(first["strategy"]) == {
-        *("verbalized", "p_true", "verbalized_blank", "decision", "expert", "expert_blind"),
+        *("verbalized", "p_true", "verbalized_blank", "decision", "expert", "expert_blank"),
     }
     assert set(first["model"]) == {"pocket-general"}
     assert first.loc[first["strategy"] == "expert", "expert"].eq("pocket-expert").all()
@@ -108,6 +110,18 @@ def test_embedded_answers_are_asked_anew_where_the_words_they_are_read_by_change
         after = study._code_and_weights()
         assert after != before, name
         before = after
+
+
+@pytest.mark.parametrize("told", [{}, {"MEDCAL_NOWHERE": ""}])
+def test_a_server_whose_address_is_not_told_is_named(told, monkeypatch):
+    monkeypatch.delenv("MEDCAL_NOWHERE", raising=False)
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    job = SimpleNamespace(model="owner/model", options={"url": "$MEDCAL_NOWHERE"})
+    with pytest.raises(
+        MedcalError, match=r"owner/model: \$MEDCAL_NOWHERE is not set: give the URL"
+    ):
+        study._reach(job, job.model)
 
 
 @pytest.mark.slow

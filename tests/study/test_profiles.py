@@ -46,8 +46,6 @@ def test_jobs_and_parameters(tmp_path):
     assert jobs[0].options == {"samples": 5, "revision": "main"}
     fast = [(j.model, j.dataset, j.n, j.strategies) for j in profile.jobs(fast=True)]
     assert fast == [("a", "d", 10, ("t",)), ("a", "e", 10, ("t",))]
-    typed = load_profile(written(tmp_path, GOOD.replace('"s", "t"', '"s", "decision"')))
-    assert {j.strategies for j in typed.jobs()} == {("s",), ("decision",)}
     # SOURCE is a parameter of all; [parameters.04] is what one notebook gets
     for name, n in (("02_x", 1), ("04_x", 2)):
         notebook = SimpleNamespace(name=name, parameters={"SOURCE": None, "N": 0, "M": 0})

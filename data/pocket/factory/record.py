@@ -93,11 +93,15 @@ def record(dataset, model, strategies=STRATEGIES, n=None, *, home=HOME, work=WOR
     from medcal_nb.ask.graded import to_graded
     from medcal_nb.ask.models import resolve_model
     from medcal_nb.ask.run import ask
+    from medcal_nb.ask.strategies import choose_strategies
 
     weights = file_hash(next(pocket_dir(model).glob("*.safetensors")))
     Path(work).mkdir(parents=True, exist_ok=True)
     numbers, parts = {}, []
     backend = resolve_model(model)
+    for how in choose_strategies(strategies):
+        if why := how.skips(backend.can, backend.cannot):
+            raise MedcalError(f"{model} can't be asked {how.name}: {why}")
     with AnswerLog(Path(work) / f"{dataset}--{model}--{weights[:12]}.sqlite") as log:
         for items in draw_fresh(dataset, n or N_FRESH[dataset]):
             # numbered going round the modalities, so that the first n hold them in equal parts
@@ -105,10 +109,7 @@ def record(dataset, model, strategies=STRATEGIES, n=None, *, home=HOME, work=WOR
             start = len(numbers)
             numbers |= {one: start + i for i, one in enumerate(items["item_id"][turn])}
             for strategy in strategies:  # one at a time, so that no strategy changes another
-                told = ask(backend, items, [strategy], log=log, progress=progress)
-                if told.skipped:
-                    reasons = "; ".join(f"{name}: {why}" for name, why in told.skipped.items())
-                    raise MedcalError(f"{model} can't be asked {reasons}")
+                ask(backend, items, [strategy], log=log, progress=progress)
         answers = log.read(strategy=list(strategies))
     answers = answers[answers["item_id"].isin(numbers)]
     called = answers[answers["strategy"] == "option_probability"].set_index("item_id")

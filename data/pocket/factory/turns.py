@@ -45,6 +45,7 @@ REASON_AND_ANSWER = (
     "Think step by step. Then give your answer.\nReply in this form:\nReason: ...\nAnswer: ..."
 )
 TWO_GUESSES = "Give your 2 best guesses.\nReply in this form:\nGuess 1: ...\nGuess 2: ..."
+OTHERS = "Others gave these answers: {votes}.\n"
 DESCRIBE_FULLY = "Describe the image in full."
 CHECK = "Look at the image and give yes or no."
 NAME_LETTERS = "Give the letter of the option."
@@ -258,7 +259,7 @@ def texts():
     asked += (words.VERBALIZED_COT, words.LINGUISTIC, words.TOP_K, words.TWO_STAGE)
     asked += (words.P_TRUE, words.TWO_STAGE_OTHER, *words.CHALLENGES, *words.REWORDINGS)
     listed = "Options: , . - A. B. C. D. E. F. G. H."
-    return [*asked, words.TOLD, listed, *REPLIES.values(), *OWN_TEXTS, "modality"]
+    return [*asked, OTHERS, listed, *REPLIES.values(), *OWN_TEXTS, "modality"]
 
 
 def _block(asked, rng=None):
@@ -397,13 +398,14 @@ def _votes(asked, annotator, rng):
     """An expert reads the image, and now and then the answers that others gave."""
     candidates = [asked.gold, *asked.wrong[:2]]
     candidates = [candidates[i] for i in rng.permutation(len(candidates))]
-    confidences = None
+    told = ""
     if rng.random() < 0.7:
         votes = rng.dirichlet([2.0 if answer == asked.gold else 1.0 for answer in candidates])
-        confidences = [round(float(vote), 1) for vote in votes]
-    text = words.expert_turn(asked.question, candidates, confidences)
+        shares = [round(100 * round(float(vote), 1)) for vote in votes]
+        told = ", ".join(f"{a} ({n}%)" for a, n in zip(candidates, shares, strict=True))
+        told = OTHERS.format(votes=told)
     block = prompts.question_block(asked.question, candidates) + "\n"
-    return block, [(text[len(block) :], False, False), (asked.gold, True, True)]
+    return block, [(told + prompts.ANSWER, False, False), (asked.gold, True, True)]
 
 
 def _inventory(asked, annotator, rng):

@@ -123,9 +123,8 @@ class _Batch:
             name, extra = self.server.model, {"server": "batch", "server_version": self.version}
             backend = SimpleNamespace(name=name, can=rq.CAN, cannot={}, provenance=extra)
             run = Run(backend, self.strategies, self.plan, log, name)
-            run.progress = run.bar(0, False)
         paths = self._write(self._lines(run))
-        return run and run.finish(), paths
+        return run and run.summary, paths
 
     def _lines(self, run):
         """Run all programs as far as the replies go, item by item; yield the lines that are due."""

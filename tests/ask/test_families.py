@@ -63,16 +63,6 @@ def test_every_strategy_runs_or_is_skipped_with_the_reason(name):
             assert row[strategy] == "runs", strategy
 
 
-@pytest.mark.parametrize("name", FAMILIES)
-def test_turns_put_into_a_template_equal_the_template_run_on_them(name):
-    model = LocalModel(*tiny_checkpoint(name), name=name, device="cpu")
-    conversations = [(prompts.ANSWER,), ("two\nlines {{ x }}",), (" blanks ",), ("",)]
-    if "turns" in model.can:
-        conversations += [("Which?", "", "Sure?"), ("Which?", "heart\n", "Sure? <image>")]
-    for turns in conversations:
-        assert model.show(Prompt(None, turns)) == model._run_template(turns)
-
-
 @pytest.mark.parametrize("name", sorted(SHAREABLE & set(FAMILIES)))
 def test_a_shared_prefix_gives_what_whole_prompts_give(name):
     checkpoint = tiny_checkpoint(name)
@@ -88,8 +78,8 @@ def test_a_shared_prefix_gives_what_whole_prompts_give(name):
                 turns = (*asked.turns, "no", strategies.TWO_STAGE)
                 followed.append(Generate(Prompt(asked.picture, turns, asked.block), 6))
         second = session.run(followed)
-    whole = answer(LocalModel(*checkpoint, name=name, device="cpu", share=False), calls + followed)
-    same(first + second, whole)
+    shared.share = False
+    same(first + second, answer(shared, calls + followed))
 
 
 @pytest.mark.parametrize("name", sorted(set(FAMILIES) - SHAREABLE))
@@ -115,8 +105,9 @@ def test_beyond_a_sliding_window_prompts_are_asked_whole():
         Generate(Prompt(noise_picture(1), (long + "\n" + text,), long), 5)
         for text in (prompts.ANSWER, strategies.VERBALIZED)
     ]
-    whole = LocalModel(*tiny_checkpoint("gemma3"), name="gemma3", device="cpu", share=False)
-    same(answer(model, calls), answer(whole, calls))
+    shared = answer(model, calls)
+    model.share = False
+    same(shared, answer(model, calls))
 
 
 def test_the_table_in_the_docs_is_what_was_tried(root):

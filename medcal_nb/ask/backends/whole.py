@@ -7,7 +7,7 @@ prompt, and a logits processor makes ``generate`` take the tokens that were chos
 
 from medcal_nb.ask.backends.expansion import token_ids
 from medcal_nb.ask.backends.rows import choose
-from medcal_nb.ask.calls import Failure, open_picture
+from medcal_nb.ask.calls import Failure
 
 #: continuations asked together
 _AT_ONCE = 64
@@ -18,50 +18,40 @@ class WholePrompts:
 
     def __init__(self, backend):
         self.backend = backend
-        self.images, self.texts = {}, {}
 
     def encode(self, texts):
         """Return the token ids of each prompt, image expanded, or a Failure."""
-        encoded, opened = {}, {}
-        self.texts |= texts
+        encoded = {}
         for prompt, text in texts.items():
-            if prompt.picture not in self.images:
-                self.images[prompt.picture] = open_picture(prompt.picture, opened)
-            encoded[prompt] = image = self.images[prompt.picture]
-            if not isinstance(image, Failure):
-                inputs = self.backend.read([text], [image])
-                encoded[prompt] = inputs if isinstance(inputs, Failure) else token_ids(inputs)
+            inputs = self.backend.read([text], [prompt.picture])
+            encoded[prompt] = inputs if isinstance(inputs, Failure) else token_ids(inputs)
         return encoded
 
-    def run(self, encoded, rows):
+    def run(self, texts, encoded, rows):
         """Fill in the rows' tokens and log-probabilities."""
         import torch
 
-        def alike(row):
-            return row.forced is None, row.limit, len(encoded[row.prompt])
-
-        rows = sorted(rows, key=alike)
+        rows = sorted(rows, key=lambda row: (row.limit, len(encoded[row.prompt])))
         with torch.inference_mode():
             for low in range(0, len(rows), _AT_ONCE):
-                self._generate(rows[low : low + _AT_ONCE])
+                part = rows[low : low + _AT_ONCE]
+                self._generate([texts[row.prompt] for row in part], part)
 
-    def _generate(self, rows):
+    def _generate(self, texts, rows):
         import torch
-        from transformers import GenerationConfig, LogitsProcessorList
+        from transformers import GenerationConfig
 
         backend = self.backend
         model, eos, end = backend.model, backend.eos, min(backend.eos, default=backend.pad)
-        texts = [self.texts[row.prompt] for row in rows]
-        inputs = backend.process(texts, [self.images[row.prompt.picture] for row in rows])
-        inputs.pop("labels", None)
+        inputs = backend.read(texts, [row.prompt.picture for row in rows])
 
         def force(ids, scores):
             """Leave no choice but what was chosen; a row that has ended gets end tokens."""
-            live = [i for i, row in enumerate(rows) if not row.ended]
-            chosen = choose(scores, live, [rows[i] for i in live], eos) if live else []
             tokens = torch.full((len(rows),), end, device=scores.device)
-            for i, token in zip(live, chosen, strict=True):
-                tokens[i] = end if token in eos else token
+            live = [i for i, row in enumerate(rows) if not row.ended]
+            if live:
+                chosen = choose(scores, live, [rows[i] for i in live], eos)
+                tokens[live] = tokens.new_tensor([end if t in eos else t for t in chosen])
             return torch.full_like(scores, -torch.inf).scatter_(1, tokens[:, None], 0.0)
 
         own = model.generation_config
@@ -70,13 +60,10 @@ class WholePrompts:
         try:
             written = model.generate(
                 **inputs.to(backend.device, model.dtype),
-                generation_config=GenerationConfig(
-                    max_new_tokens=max(row.limit for row in rows),
-                    do_sample=False,
-                    eos_token_id=end,
-                    pad_token_id=backend.pad,
-                ),
-                logits_processor=LogitsProcessorList([force]),
+                max_new_tokens=max(row.limit for row in rows),
+                eos_token_id=end,
+                pad_token_id=backend.pad,
+                logits_processor=[force],
             )
         finally:
             model.generation_config = own

@@ -22,12 +22,15 @@ which weights it holds, and ``provenance`` goes into every row.
 import io
 import math
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import lru_cache
 
 from medcal_nb.items import open_image
 
 GENERATE, SAMPLE, TURNS = "generate", "sample", "turns"
 LABELS, LOGPROBS, SIMILARITY = "labels", "logprobs", "similarity"
+
+#: What a model that writes can be asked for.
+WRITING = frozenset({GENERATE, SAMPLE, TURNS, LABELS, LOGPROBS})
 
 #: Mild changes of an image, none of which should change an answer, and the blank image.
 CHANGES = ("brighter", "darker", "turned", "cropped", "softer")
@@ -150,7 +153,6 @@ def encode_png(image):
     return buffer.getvalue()
 
 
-@cache
 def grey_png():
     """A grey image, where there is none to show."""
     from PIL import Image

@@ -8,10 +8,9 @@ from pathlib import Path
 from unittest.mock import patch
 
 from medcal_nb.ask.backends.local import find_device
-from medcal_nb.ask.calls import SIMILARITY, Failure, LabelProbabilities
+from medcal_nb.ask.calls import SIMILARITY, WRITING, Failure, LabelProbabilities
 from medcal_nb.errors import MedcalError
 
-_AT_ONCE = 64
 _ONLY = "a CLIP model writes nothing, it compares images with sentences"
 
 
@@ -29,7 +28,7 @@ class ClipModel:
     """
 
     can = frozenset({SIMILARITY})
-    cannot = dict.fromkeys(("generate", "labels", "logprobs", "sample", "turns"), _ONLY)
+    cannot = dict.fromkeys(WRITING, _ONLY)
 
     def __init__(self, model, preprocess, tokenizer, *, name, device):
         self.model, self.preprocess = model.to(device).eval(), preprocess
@@ -49,30 +48,28 @@ class ClipModel:
                 pixels[picture] = self.preprocess(picture.open())
             except MedcalError as error:
                 failed[picture] = Failure(str(error))
-        texts = {text: text for call in calls for text in call.texts}
+        if not pixels:
+            return [failed[call.picture] for call in calls]
+        texts = list(dict.fromkeys(text for call in calls for text in call.texts))
         with torch.inference_mode():
-            images = self._vectors(pixels, torch.stack, self.model.encode_image)
-            words = self._vectors(texts, self.tokenizer, self.model.encode_text)
+            stacked = torch.stack(list(pixels.values()))
+            images = self._vectors(pixels, stacked, self.model.encode_image)
+            words = self._vectors(texts, self.tokenizer(texts), self.model.encode_text)
             scale = self.model.logit_scale.exp().item()
-        seconds = (time.perf_counter() - started) / max(1, len(calls))
+        seconds = (time.perf_counter() - started) / len(calls)
 
         def shares(call):
-            logits = (
-                scale * torch.stack([words[text] for text in call.texts]) @ images[call.picture]
-            )
-            found = zip(call.texts, logits.softmax(0).tolist(), strict=True)
-            return LabelProbabilities(dict(found), seconds=seconds)
+            sentences = torch.stack([words[text] for text in call.texts])
+            found = (scale * sentences @ images[call.picture]).softmax(0).tolist()
+            named = dict(zip(call.texts, found, strict=True))
+            return LabelProbabilities(named, seconds=seconds)
 
         return [failed.get(call.picture) or shares(call) for call in calls]
 
-    def _vectors(self, named, batch, encode):
-        """Encode what has names, so many at a time."""
-        names, vectors = list(named), {}
-        for low in range(0, len(names), _AT_ONCE):
-            part = names[low : low + _AT_ONCE]
-            inputs = batch([named[name] for name in part]).to(self.device)
-            vectors |= zip(part, encode(inputs, normalize=True).double().cpu(), strict=True)
-        return vectors
+    def _vectors(self, names, inputs, encode):
+        """Encode what has names, and return the vectors by them."""
+        vectors = encode(inputs.to(self.device), normalize=True).double().cpu()
+        return dict(zip(names, vectors, strict=True))
 
 
 def find(name, *, device=None, **reach):

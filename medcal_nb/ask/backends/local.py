@@ -1,7 +1,7 @@
-"""Local models: any checkpoint that ``AutoModelForImageTextToText`` loads.
+"""Local models: checkpoints of the types in `MODEL_TYPES`, whose prompts share a prefix.
 
-Prompts that share an image share its prefix (`prefix`) where the architecture allows it; others are
-asked whole (`whole`). The replies are the same, only the cost differs.
+What an image and its question have been computed to serves all that is asked about them
+(`prefix`); replies are those of whole prompts. Models of other types are asked through a server.
 """
 
 import ctypes
@@ -19,13 +19,8 @@ import numpy as np
 
 from medcal_nb.ask.backends.prefix import SharedPrefix, last_alone
 from medcal_nb.ask.backends.rows import Row, uniforms
-from medcal_nb.ask.backends.whole import WholePrompts
 from medcal_nb.ask.calls import (
-    GENERATE,
-    LABELS,
-    LOGPROBS,
-    SAMPLE,
-    TURNS,
+    WRITING,
     Failure,
     Generate,
     LabelProbabilities,
@@ -35,12 +30,12 @@ from medcal_nb.ask.calls import (
 )
 from medcal_nb.errors import MedcalError, told_by_hub
 
-#: Model types whose text decoder has plain causal attention and one position a token, so that
-#: a prefix computed once serves every continuation. Others are asked with whole prompts.
-SHAREABLE = frozenset((
+#: Model types whose text decoder attends to what came before and to nothing else, so that a prefix
+#: computed once serves every continuation.
+MODEL_TYPES = (
     "idefics3", "smolvlm", "llava", "llava_next", "llava_onevision", "internvl", "gemma3",
     "qwen2_vl", "qwen2_5_vl", "qwen3_vl",
-))  # fmt: skip
+)  # fmt: skip
 
 #: Seconds that a chat template, a program from outside, may run; and for each prompt of many.
 TEMPLATE_SECONDS = 10
@@ -48,7 +43,7 @@ _SECONDS_A_PROMPT = 0.01
 
 
 class LocalModel:
-    """An image-text-to-text checkpoint on this machine.
+    """An image-text-to-text checkpoint of one of the `MODEL_TYPES`, on this machine.
 
     Parameters
     ----------
@@ -62,12 +57,11 @@ class LocalModel:
 
     def __init__(self, model, processor, *, name, device):
         self.model, self.processor, self.name = model.to(device).eval(), processor, name
-        self.device, config = model.device, model.config
+        self.device, self.image_token = model.device, model.config.image_token_id
+        self.can, self.cannot = WRITING, {}
         #: the commit of a hub checkpoint
         self.revision = None
-        #: whether prompts about an image share its prefix
-        self.share = config.model_type in SHAREABLE
-        text = config.get_text_config()
+        text = model.config.get_text_config()
         #: token positions kept in memory at once
         self.max_positions = self._positions_in_memory(text)
         #: token positions that cost as much as one batch more, which writes in passes of its own
@@ -79,19 +73,13 @@ class LocalModel:
         self._label_ids = {}
         accepts = inspect.signature(model.forward).parameters
         self.cache_name = "cache" if "cache" in accepts else "past_key_values"
-        self.inner = getattr(model, "model", model)
-        self.last_layer = model.get_decoder().layers[-1] if self.share else None
+        self.inner = model.model
+        self.last_layer = model.get_decoder().layers[-1]
         self.mrope = hasattr(self.inner, "get_rope_index")
         sliding = "sliding_attention" in (getattr(text, "layer_types", None) or ())
-        self.window = text.sliding_window if sliding else None
+        self.window = text.sliding_window if sliding else math.inf
         self._look_at_tokens()
-        self.template = processor.chat_template or self.tokenizer.chat_template
-        self.can, self.cannot = {GENERATE, SAMPLE, LABELS, LOGPROBS, TURNS}, {}
-        if self.template:
-            self._check_template()
-        else:
-            self.can.remove(TURNS)
-            self.cannot[TURNS] = "the checkpoint has no chat template, so there is no second turn"
+        self._check_template()
 
     def _look_at_tokens(self):
         """Find the tokens that pad, end a reply, and stand for an image."""
@@ -102,17 +90,14 @@ class LocalModel:
         self.pad, self.turn_end = tokenizer.pad_token_id, tokenizer.eos_token_id
         ends = np.atleast_1d(self.model.generation_config.eos_token_id).tolist()
         self.eos = frozenset([*ends, self.turn_end]) - {None}
-        self.image_token = getattr(self.model.config, "image_token_id", None)
-        marks = {getattr(self.processor, "image_token", None)}
-        if self.image_token is not None:
-            marks.add(tokenizer.convert_ids_to_tokens(self.image_token))
-        self.image_marks = sorted(marks - {None})
+        part = tokenizer.convert_ids_to_tokens(self.image_token)
+        self.image_marks = sorted({part, self.processor.image_token})
 
     def _positions_in_memory(self, text):
         """What fills two fifths of a GPU's free memory with keys and values."""
         import torch
 
-        if self.device.type != "cuda" or not self.share:
+        if self.device.type != "cuda":
             return 1 << 19
         size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
         one = 2 * text.num_hidden_layers * text.num_key_value_heads * size
@@ -142,8 +127,6 @@ class LocalModel:
             return {prompt: self._run_template(prompt.turns) for prompt in prompts}
 
     def _run_template(self, turns):
-        if not self.template:
-            return self.processor.image_token + turns[0]
         messages = []
         for i, text in enumerate(turns):
             content = [{"type": "image"}] * (i == 0) + [{"type": "text", "text": text}]
@@ -156,7 +139,7 @@ class LocalModel:
         """Have three turns written, and see which token ends a reply."""
         from jinja2 import Environment
 
-        template = self.template
+        template = self.processor.chat_template or ""
         for text in template.values() if isinstance(template, dict) else [template]:
             if any(mark == "**" for _, _, mark in Environment().lex(text)):
                 raise MedcalError(
@@ -207,9 +190,9 @@ class LocalModel:
         import torch
 
         _keep_memory()
-        hooks = last_alone(self.last_layer) if self.share else ()
+        hooks = last_alone(self.last_layer)
         try:
-            yield _LocalSession(self, SharedPrefix(self) if self.share else WholePrompts(self))
+            yield _LocalSession(self, SharedPrefix(self))
         except torch.OutOfMemoryError as error:
             raise MedcalError(
                 f"{self.name}: out of memory on {self.device}: lower --batch-size and run the same "
@@ -238,15 +221,10 @@ class _LocalSession:
             told = encoded[call.prompt]
             told = told if isinstance(told, Failure) else self._rows(call, texts[call.prompt])
             (results if isinstance(told, Failure) else asked)[call] = told
-        self.engine.run(texts, encoded, list(chain.from_iterable(asked.values())))
-        # the time of all is shared out by tokens read and written
-        sizes = {
-            call: len(encoded[call.prompt]) + sum(len(row.tokens) for row in rows)
-            for call, rows in asked.items()
-        }
-        unit = (time.perf_counter() - started) / max(1, sum(sizes.values()))
+        self.engine.run(encoded, list(chain.from_iterable(asked.values())))
+        seconds = (time.perf_counter() - started) / max(1, len(calls))
         for call, rows in asked.items():
-            results[call] = self._result(call, rows, len(encoded[call.prompt]), sizes[call] * unit)
+            results[call] = self._result(call, rows, len(encoded[call.prompt]), seconds)
         return [results[call] for call in calls]
 
     def _rows(self, call, text):
@@ -362,7 +340,8 @@ def find(name, *, device=None, revision=None, **reach):
                 f"{name}: needs code of its own, which is never run here: use a version for "
                 "transformers (often named …-hf), or serve it and give the URL"
             ) from error
-        told = told_by_hub(error, f"{name} does not load here", "name a folder that holds it")
+        kind = "a folder" if local else "no folder here, so a hub id"
+        told = told_by_hub(error, f"{name} ({kind}) does not load here", "name a folder with it")
         raise MedcalError(told) from error
     if not local:
         place = try_to_load_from_cache(name, "config.json", revision=revision)
@@ -371,15 +350,21 @@ def find(name, *, device=None, revision=None, **reach):
 
 
 def _load(checkpoint, name, device, revision):
-    """Load model and processor, all weights of it."""
+    """Load model and processor, of a known type and with all its weights."""
     import torch
-    from transformers import AutoModelForImageTextToText, AutoProcessor
+    from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     # answers of pocket models were recorded in full precision
     half = device.type == "cuda" and not name.startswith("pocket-")
     common = {"revision": revision, "trust_remote_code": False}
+    kind = AutoConfig.from_pretrained(checkpoint, **common).model_type
+    if kind not in MODEL_TYPES:
+        raise MedcalError(
+            f"{name}: models of type {kind} are not asked on this machine: serve it (vllm serve, "
+            f"transformers serve) and give the URL; asked here are {', '.join(MODEL_TYPES)}"
+        )
     processor = AutoProcessor.from_pretrained(checkpoint, **common)
     model, loaded = AutoModelForImageTextToText.from_pretrained(
         checkpoint,

@@ -16,7 +16,6 @@ from typing import NamedTuple
 from medcal_nb.ask.backends.cache import gather, new_cache
 from medcal_nb.ask.backends.expansion import Expansion, common, pixels
 from medcal_nb.ask.backends.rows import choose
-from medcal_nb.ask.backends.whole import WholePrompts
 from medcal_nb.ask.calls import BLANK, Failure, Picture
 from medcal_nb.errors import MedcalError
 
@@ -93,7 +92,8 @@ class SharedPrefix:
             picture = self.pictures[prompt.picture]
             if picture not in self.expansions:
                 fresh.setdefault(picture, (texts[prompt], tokens))
-        self._process(fresh)
+        if fresh:
+            self._process(fresh)
         for prompt, tokens in zip(texts, plain, strict=True):
             encoded[prompt] = image = self.expansions[self.pictures[prompt.picture]]
             if not isinstance(image, Failure):
@@ -102,29 +102,22 @@ class SharedPrefix:
 
     def _process(self, fresh):
         """Have the processor expand new images together, or one by one to find a bad one."""
-        if not fresh:
-            return
         texts, plain = zip(*fresh.values(), strict=True)
         inputs, token = self.backend.read(list(texts), fresh), self.backend.image_token
-        if isinstance(inputs, Failure) and len(fresh) > 1:
+        bad = isinstance(inputs, Failure)
+        if bad and len(fresh) > 1:
             for picture, one in fresh.items():
                 self._process({picture: one})
             return
-        for row, picture in enumerate(fresh):
-            self.expansions[picture] = inputs
-            if not isinstance(inputs, Failure):
-                self.expansions[picture] = Expansion(plain[row], inputs, row, token)
+        for i, picture in enumerate(fresh):
+            self.expansions[picture] = inputs if bad else Expansion(plain[i], inputs, i, token)
 
     # --- running ----------------------------------------------------------------------------------
 
-    def run(self, texts, encoded, rows):
+    def run(self, encoded, rows):
         """Fill in the rows' tokens and log-probabilities."""
         import torch
 
-        window = self.backend.window
-        if window and any(2 * len(encoded[row.prompt]) + row.limit > window for row in rows):
-            # padding between prefix and suffix would shift what a sliding window sees
-            return WholePrompts(self.backend).run(texts, encoded, rows)
         with torch.inference_mode():
             for part in self._portions(encoded, rows):
                 self._write(self._begin(encoded, part))
@@ -152,9 +145,14 @@ class SharedPrefix:
     def _begin(self, encoded, by_prompt):
         """Compute what prompts share, then each to its end; branches with their first tokens."""
         ends = {p: (self.pictures[p.picture], encoded[p]) for p in by_prompt}
-        self._grow({p: ends[p][:1] for p in ends if self._longest(*ends[p]) is None}, ends)
-        # prompts with the same history share more than their question
-        self._grow({p: (ends[p][0], p.block, p.turns[:-1]) for p in ends}, ends)
+        rows = (row for same in by_prompt.values() for row in same)
+        if max(2 * len(encoded[row.prompt]) + row.limit for row in rows) > self.backend.window:
+            # padding between prefix and suffix would shift what a sliding window sees
+            self.nodes.clear()
+        else:
+            self._grow({p: ends[p][:1] for p in ends if self._longest(*ends[p]) is None}, ends)
+            # prompts with the same history share more than their question
+            self._grow({p: (ends[p][0], p.block, p.turns[:-1]) for p in ends}, ends)
         found, by_state = self._compute(ends.values()), defaultdict(list)
         for prompt, rows in by_prompt.items():
             node = found[ends[prompt]]

@@ -216,21 +216,18 @@ class _LocalSession:
         texts = backend.texts([prompt for prompt, told in encoded.items() if told is None])
         if texts:
             encoded |= self.engine.encode(texts)
-        results, asked = {}, {}
-        for call in calls:
-            told = encoded[call.prompt]
-            told = told if isinstance(told, Failure) else self._rows(call, texts[call.prompt])
-            (results if isinstance(told, Failure) else asked)[call] = told
-        self.engine.run(encoded, list(chain.from_iterable(asked.values())))
+        rows = {call: self._rows(call, encoded[call.prompt], texts) for call in calls}
+        asked = [told for told in rows.values() if not isinstance(told, Failure)]
+        self.engine.run(encoded, list(chain.from_iterable(asked)))
         seconds = (time.perf_counter() - started) / max(1, len(calls))
-        for call, rows in asked.items():
-            results[call] = self._result(call, rows, len(encoded[call.prompt]), seconds)
-        return [results[call] for call in calls]
+        return [self._result(call, rows[call], encoded[call.prompt], seconds) for call in calls]
 
-    def _rows(self, call, text):
+    def _rows(self, call, ids, texts):
         """The rows that a call needs, or a Failure."""
+        if isinstance(ids, Failure):
+            return ids
         if isinstance(call, Labels):
-            return self._label_rows(call.prompt, text, call.labels)
+            return self._label_rows(call.prompt, texts[call.prompt], call.labels)
         draws = uniforms(call.seed, call.max_new_tokens) if call.seed else None
         return [Row(call.prompt, call.max_new_tokens, draws, call.temperature)]
 
@@ -256,19 +253,21 @@ class _LocalSession:
         rows = ((ids + end, label) for ids, label in written.items())
         return [Row(prompt, len(ids), forced=ids, label=label) for ids, label in rows]
 
-    def _result(self, call, rows, prompt_tokens, seconds):
+    def _result(self, call, rows, ids, seconds):
         """What the rows of a call say."""
-        sums = [(row.label, math.fsum(row.logprobs)) for row in rows]
+        if isinstance(rows, Failure):
+            return rows
         if isinstance(call, Generate):
-            (row,), ((_, logprob),) = rows, sums
-            text = self.backend.tokenizer.decode(row.tokens, skip_special_tokens=True).strip()
-            n = len(row.tokens)
-            return Reply(text, logprob, prompt_tokens, n, seconds, finished=n < row.limit)
-        ways = [[total for of, total in sums if of == label] for label in call.labels]
-        scores = np.array([np.logaddexp.reduce(totals) for totals in ways])
-        mass = float(np.logaddexp.reduce(scores))
-        shares = dict(zip(call.labels, np.exp(scores - mass).tolist(), strict=True))
-        return LabelProbabilities(shares, min(1.0, math.exp(mass)), prompt_tokens, seconds)
+            (row,), tokenizer = rows, self.backend.tokenizer
+            text = tokenizer.decode(row.tokens, skip_special_tokens=True).strip()
+            logprob, n = math.fsum(row.logprobs), len(row.tokens)
+            return Reply(text, logprob, len(ids), n, seconds, finished=n < row.limit)
+        scores = dict.fromkeys(call.labels, -math.inf)
+        for row in rows:
+            scores[row.label] = np.logaddexp(scores[row.label], math.fsum(row.logprobs))
+        total = np.logaddexp.reduce(list(scores.values()))
+        shares = {label: math.exp(score - total) for label, score in scores.items()}
+        return LabelProbabilities(shares, min(1.0, math.exp(total)), len(ids), seconds)
 
 
 def _keep_memory(size=1 << 30):

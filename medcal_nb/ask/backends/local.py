@@ -326,7 +326,7 @@ def find(name, *, device=None, revision=None, **reach):
     from medcal_nb.pocket import pocket_dir
 
     device = find_device(device)
-    folder = pocket_dir(name) if name.startswith("pocket-") else Path(name).expanduser()
+    folder = pocket_dir(name) if name.startswith("pocket-") else os.path.expanduser(name)
     local = os.path.isdir(folder)
     try:
         pair = _load(str(folder) if local else name, name, device, revision)

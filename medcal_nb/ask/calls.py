@@ -22,17 +22,23 @@ which weights it holds, and ``provenance`` goes into every row.
 import io
 import math
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 
-from medcal_nb.errors import MedcalError
 from medcal_nb.items import open_image
 
 GENERATE, SAMPLE, TURNS = "generate", "sample", "turns"
 LABELS, LOGPROBS, SIMILARITY = "labels", "logprobs", "similarity"
 
+#: What a model that writes can be asked for.
+WRITING = frozenset({GENERATE, SAMPLE, TURNS, LABELS, LOGPROBS})
+
 #: Mild changes of an image, none of which should change an answer, and the blank image.
 CHANGES = ("brighter", "darker", "turned", "cropped", "softer")
 BLANK = "blank"
+
+
+#: The changes of an image are asked for one after another.
+_opened = lru_cache(maxsize=1)(open_image)
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,7 @@ class Picture:
 
     def open(self):
         """Return the changed image as an RGB ``PIL.Image``."""
-        return change_image(open_image(self.source), self.change)
+        return change_image(_opened(self.source), self.change)
 
 
 def change_image(image, change):
@@ -67,9 +73,7 @@ def change_image(image, change):
     if change == "turned":
         return image.rotate(4, resample=Image.Resampling.BILINEAR, fillcolor=image.getpixel((0, 0)))
     if change == "cropped":
-        dx, dy = max(1, round(width * 0.03)), max(1, round(height * 0.03))
-        if width <= 2 * dx or height <= 2 * dy:
-            return image
+        dx, dy = round(width * 0.03), round(height * 0.03)
         box = (dx, dy, width - dx, height - dy)
         return image.crop(box).resize(image.size, Image.Resampling.BILINEAR)
     return image.filter(ImageFilter.GaussianBlur(max(0.4, min(width, height) / 200)))
@@ -142,19 +146,6 @@ class Failure:
     reason: str
 
 
-def open_picture(picture, opened):
-    """Return the picture's image, or a `Failure` that tells why it cannot be opened.
-
-    `opened` keeps the images as they are in the data set, by key: several pictures change one.
-    """
-    try:
-        if picture.key not in opened:
-            opened[picture.key] = open_image(picture.source)
-        return change_image(opened[picture.key], picture.change)
-    except MedcalError as error:
-        return Failure(str(error))
-
-
 def encode_png(image):
     """Return an RGB ``PIL.Image`` as PNG bytes, made quickly rather than small."""
     buffer = io.BytesIO()
@@ -162,7 +153,6 @@ def encode_png(image):
     return buffer.getvalue()
 
 
-@cache
 def grey_png():
     """A grey image, where there is none to show."""
     from PIL import Image

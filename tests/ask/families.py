@@ -55,22 +55,6 @@ _GEMMA = """\
 {% endif -%}
 """
 
-_LLAMA3 = """\
-{{- bos_token -}}
-{%- for message in messages -%}
-<|start_header_id|>{{ message.role }}<|end_header_id|>
-
-{% if message.content is string %}{{ message.content }}{% else -%}
-{%- for part in message.content -%}
-{%- if part.type == 'image' %}<|image|>{% else %}{{ part.text }}{% endif -%}
-{%- endfor -%}
-{%- endif %}<|eot_id|>
-{%- endfor -%}
-{%- if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>
-
-{% endif -%}
-"""
-
 _IDEFICS = """\
 <|im_start|>
 {%- for message in messages -%}
@@ -168,7 +152,7 @@ class Family:
 
     title: str
     prefix: str
-    template: str | None
+    template: str
     tokenizer: dict
     token: str
     config: Callable
@@ -191,8 +175,8 @@ class Family:
         if self.video is not None:
             video = "Qwen2VL" if self.prefix.startswith("Qwen2") else self.prefix
             parts.append(made(f"{video}VideoProcessor", **self.video))
-        more = {"chat_template": self.template} if self.template else {}
-        processor = made(f"{self.prefix}Processor", *parts, **self.processor, **more)
+        more = {"chat_template": self.template, **self.processor}
+        processor = made(f"{self.prefix}Processor", *parts, **more)
         number = {self.id_name: tokenizer.convert_tokens_to_ids(self.token)}
         config = made(f"{self.prefix}Config", **self.config(tokenizer), **number)
         model_class = getattr(transformers, f"{self.prefix}ForConditionalGeneration")
@@ -308,6 +292,16 @@ FAMILIES = {
             tokenizer,
             rope={"mrope_section": [1, 1, 2]},
             vision={"window_size": 32, "fullatt_block_indexes": [1]},
+        ),
+    ),
+    "qwen2_vl": _qwen_family(
+        "Qwen2-VL",
+        "Qwen2VL",
+        lambda tokenizer: _qwen(
+            "qwen2_vl_text",
+            tokenizer,
+            rope={"mrope_section": [1, 1, 2]},
+            vision={"embed_dim": 32, "mlp_ratio": 2},
         ),
     ),
     "qwen3_vl": _qwen_family(
@@ -454,62 +448,6 @@ FAMILIES = {
         },
         **_SEEN_AS_TILES,
     ),
-    "paligemma": Family(
-        "PaliGemma",
-        "PaliGemma",
-        template=None,
-        tokenizer={
-            "special": [f"<loc{i:04d}>" for i in range(4)],
-            "eos": "<eos>",
-            "bos": "<bos>",
-            "named": {"image_token": "<image>"},
-        },
-        token="<image>",
-        config=lambda tokenizer: {
-            "vision_config": _vision("siglip_vision_model", vision_use_head=False),
-            "text_config": _text("gemma", tokenizer, head_dim=8),
-            "projection_dim": 32,
-            "hidden_size": 32,
-        },
-        images="SiglipImageProcessor",
-        image={**_SQUARE, "image_seq_length": 16},
-    ),
-    "mllama": Family(
-        "Mllama",
-        "Mllama",
-        template=_LLAMA3,
-        tokenizer={
-            "special": ["<|start_header_id|>", "<|end_header_id|>", "<|python_tag|>"],
-            "eos": "<|eot_id|>",
-            "bos": "<|begin_of_text|>",
-            "named": {"image_token": "<|image|>"},
-        },
-        token="<|image|>",
-        config=lambda tokenizer: {
-            "vision_config": {
-                "hidden_size": 32,
-                "intermediate_size": 48,
-                "num_hidden_layers": 2,
-                "num_global_layers": 1,
-                "attention_heads": 2,
-                "image_size": 32,
-                "patch_size": 8,
-                "max_num_tiles": 4,
-                "intermediate_layers_indices": [0],
-                "vision_output_dim": 64,
-                "supported_aspect_ratios": [[1, n] for n in (1, 2, 3, 4)]
-                + [[2, 1], [2, 2], [3, 1], [4, 1]],
-            },
-            "text_config": _text(
-                "mllama_text_model",
-                tokenizer,
-                num_hidden_layers=3,
-                cross_attention_layers=[1],
-                rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
-            ),
-        },
-        image={**_SQUARE, "max_image_tiles": 4},
-    ),
 }
 
 
@@ -532,8 +470,7 @@ def family_table(names=None):
     Returns
     -------
     DataFrame
-        One row per family: its title, ``prefix`` (``shared``, or ``whole`` where prompts are asked
-        one by one), and per strategy ``runs`` or the reason why it is skipped.
+        One row per family: its title, and per strategy ``runs`` or the reason why it is skipped.
     """
     import pandas as pd
 
@@ -547,10 +484,7 @@ def family_table(names=None):
     rows = []
     for name in names or FAMILIES:
         backend = LocalModel(*build_family(name), name=name, device="cpu")
-        row = {
-            "family": FAMILIES[name].title,
-            "prefix": "shared" if backend.share else "whole",
-        }
+        row = {"family": FAMILIES[name].title}
         programs, owners = [], []
         for strategy in STRATEGIES.values():
             row[strategy.name] = strategy.skips(backend.can, backend.cannot) or "runs"
@@ -569,29 +503,19 @@ def family_table(names=None):
 INTRODUCTION = """\
 # Model families
 
-Every strategy put to a tiny random checkpoint of each family, through the family's real classes in
-transformers: *runs*, or skipped with the reason. *Shared*: image and question are computed once for
-all strategies. Written by `tests/ask/test_families.py`.
+The types of models that are asked on this machine: image and question are computed once for all
+strategies. Each was put to a tiny random checkpoint, through the real classes of transformers.
+Models of other types are asked through a server (`vllm serve`, `transformers serve`), by its URL.
+Written by `tests/ask/test_families.py`.
 
 """
 
 
 def format_table(table):
-    """Write the table in Markdown: strategies in rows, and the reasons below."""
-    names = [name for name in table if name not in ("family", "prefix")]
-    names = [name for name in names if not table[name].str.contains("similarity").all()]
-    notes = []
-    lines = [["", *table["family"]], ["image prefix", *table["prefix"]]]
-    for name in names:
-        told = list(table[name])
-        notes += [value for value in dict.fromkeys(told) if value not in ("runs", *notes)]
-        lines.append(
-            [name]
-            + [
-                value if value == "runs" else f"skipped ({notes.index(value) + 1})"
-                for value in told
-            ]
-        )
+    """Write the table in Markdown: strategies in rows."""
+    table = table.loc[:, ~table.apply(lambda told: told.str.contains("similarity").all())]
+    lines = [["", *table["family"]]]
+    lines += [[name, *table[name]] for name in table if name != "family"]
     rows = ["| " + " | ".join(line) + " |" for line in lines]
     rows.insert(1, "|" + "---|" * len(lines[0]))
-    return "\n".join(rows + [""] * bool(notes) + [f"({i}) {n}" for i, n in enumerate(notes, 1)])
+    return "\n".join(rows)

@@ -111,7 +111,7 @@ def test_zero_shot_end_to_end(clip, tmp_path):
 
 
 def test_unknown_names_say_what_to_write(tmp_path):
-    with pytest.raises(MedcalError, match="Write clip:ARCHITECTURE@PRETRAINED"):
+    with pytest.raises(MedcalError, match="names are clip:ARCHITECTURE@PRETRAINED"):
         resolve_model("clip:ViT-none")
     with pytest.raises(MedcalError, match="open_clip cannot load it"):
         resolve_model(f"clip:local-dir:{tmp_path}")
@@ -126,7 +126,7 @@ def test_a_configuration_that_would_run_code_is_refused(tmp_path, named):
     )
     config = '{"model_cfg": {"text_cfg": {"tokenizer_kwargs": {"NAMED": true}}}}'
     (tmp_path / "open_clip_config.json").write_text(config.replace("NAMED", named))
-    with pytest.raises(MedcalError, match="asks for code of its own"):
+    with pytest.raises(MedcalError, match="needs code of its own, which is never run here"):
         resolve_model(f"clip:local-dir:{tmp_path}")
     assert not trace.exists()
 

@@ -12,7 +12,7 @@ import pytest
 
 from medcal_nb.ask import prompts, strategies
 from medcal_nb.ask.backends import local, prefix
-from medcal_nb.ask.backends.local import SHAREABLE, LocalModel
+from medcal_nb.ask.backends.local import MODEL_TYPES, LocalModel
 from medcal_nb.ask.backends.rows import uniforms
 from medcal_nb.ask.calls import (
     Failure,
@@ -27,16 +27,17 @@ from medcal_nb.ask.models import resolve_model
 from medcal_nb.ask.run import ordered_items, run_programs
 from medcal_nb.ask.strategies import STRATEGIES, Plan
 from medcal_nb.errors import MedcalError
-from tests.ask.families import FAMILIES, build_family
+from tests.ask.families import build_family
 from tests.ask.tiny import noise_picture, tiny_checkpoint, tiny_items
+from tests.ask.whole import answer_whole
 
 torch = pytest.importorskip("torch")
 
 BLOCK = prompts.question_block("Which organ is shown?", ["left lung", "heart", "left"])
 
 
-def backend(family="idefics3", *, share=None, max_positions=None):
-    model = LocalModel(*tiny_checkpoint(family), name="tiny", device="cpu", share=share)
+def backend(family="idefics3", *, max_positions=None):
+    model = LocalModel(*tiny_checkpoint(family), name="tiny", device="cpu")
     model.max_positions = max_positions or model.max_positions
     return model
 
@@ -86,10 +87,10 @@ def same(ours, theirs):
 
 def test_shared_prefix_gives_what_whole_prompts_give():
     calls = some_calls()
-    same(answer(backend(), calls), answer(backend(share=False), calls))
+    same(answer(backend(), calls), answer_whole(backend(), calls))
 
 
-@pytest.mark.parametrize("family", sorted(SHAREABLE & set(FAMILIES)))
+@pytest.mark.parametrize("family", MODEL_TYPES)
 def test_what_follows_the_last_attention_is_computed_for_last_positions_alone(family):
     model, rows, lengths = backend(family), [], []
     after = model.last_layer.mlp
@@ -100,7 +101,7 @@ def test_what_follows_the_last_attention_is_computed_for_last_positions_alone(fa
         shared = session.run(some_calls())
         outer.remove()
     hook.remove()
-    same(shared, answer(backend(family, share=False), some_calls()))
+    same(shared, answer_whole(backend(family), some_calls()))
     assert max(lengths) > 20
     assert set(rows) == {1}
     assert not after._forward_hooks
@@ -132,7 +133,7 @@ def test_later_rounds_reuse_the_trunk_and_equal_a_fresh_session():
         reused = session.run([later])
         grown = session.engine.nodes[picture][1]
         assert grown.tokens[: len(trunk.tokens)] == trunk.tokens
-    same(reused, answer(backend(share=False), [later]))
+    same(reused, answer_whole(backend(), [later]))
 
 
 def held_positions(model, calls_of_rounds, monkeypatch):
@@ -192,10 +193,9 @@ def test_many_samples_of_one_prompt_stay_within_what_is_allowed(monkeypatch):
     same(free, tight)
 
 
-@pytest.mark.parametrize("share", [True, False])
 @pytest.mark.parametrize("family", ["llava", "qwen2_5_vl", "gemma3"])
-def test_a_question_that_holds_the_image_token_fails_alone(family, share):
-    model = backend(family, share=share)
+def test_a_question_that_holds_the_image_token_fails_alone(family):
+    model = backend(family)
     mark = model.processor.image_token
     picture = noise_picture(4)
     first, bad, last = (
@@ -210,18 +210,16 @@ def test_a_question_that_holds_the_image_token_fails_alone(family, share):
 
 def test_a_checkpoint_s_own_generation_settings_change_no_reply(monkeypatch):
     calls = some_calls()[:8]
-    plain = answer(backend(share=False), calls)
-    model = backend(share=False)
-    own = copy.deepcopy(model.model.generation_config)
+    plain = answer(backend(), calls)
+    model = tiny_checkpoint()[0]
+    own = copy.deepcopy(model.generation_config)
     own.update(repetition_penalty=1.4, no_repeat_ngram_size=2, min_length=500)
-    monkeypatch.setattr(model.model, "generation_config", own)  # the checkpoint is shared
-    same(plain, answer(model, calls))
-    assert model.model.generation_config is own
-    assert own.repetition_penalty == 1.4
+    monkeypatch.setattr(model, "generation_config", own)  # the checkpoint is shared
+    same(plain, answer(backend(), calls))
 
 
 def test_no_calls_have_no_results():
-    assert answer(backend(), []) == answer(backend(share=False), []) == []
+    assert answer(backend(), []) == []
 
 
 @pytest.mark.parametrize("family", ["idefics3", "qwen2_5_vl"])
@@ -234,7 +232,7 @@ def test_a_later_round_may_bring_a_longer_question_about_the_same_image(family):
     with backend(family).session() as session:
         session.run([Generate(prompt(picture, "x", block="Which?"), 3)])
         later = session.run(second)
-    same(later, answer(backend(family, share=False), second))
+    same(later, answer_whole(backend(family), second))
 
 
 def test_blank_images_of_one_size_are_computed_once():
@@ -244,22 +242,21 @@ def test_blank_images_of_one_size_are_computed_once():
     with model.session() as session:
         results = session.run(calls)
         assert len(session.engine.nodes) == 2
-    same(results, answer(backend(share=False), calls))
+    same(results, answer_whole(backend(), calls))
 
 
 def test_an_image_the_processor_refuses_fails_alone():
     strip = noise_picture(1, size=(2, 900))
     calls = [Generate(prompt(strip), 4), Generate(prompt(noise_picture(8)), 4)]
-    for share in (True, False):
-        bad, good = answer(backend("qwen2_5_vl", share=share), calls)
-        assert isinstance(bad, Failure)
-        assert "the processor refuses it" in bad.reason
-        assert good.new_tokens > 0
+    bad, good = answer(backend("qwen2_5_vl"), calls)
+    assert isinstance(bad, Failure)
+    assert "the processor refuses it" in bad.reason
+    assert good.new_tokens > 0
 
 
 @pytest.mark.parametrize(
     ("family", "end"),
-    [("qwen2_5_vl", "<|im_end|>"), ("llava", "</s>"), ("mllama", "<|eot_id|>")],
+    [("qwen2_5_vl", "<|im_end|>"), ("llava", "</s>"), ("gemma3", "<end_of_turn>")],
 )
 def test_the_end_of_a_reply_is_read_from_the_template(family, end):
     model = backend(family)
@@ -291,9 +288,8 @@ def test_greedy_text_and_likelihood_equal_generate_alone():
     assert reply.logprob == pytest.approx(expected, abs=1e-4)
 
 
-@pytest.mark.parametrize("share", [True, False])
-def test_a_reply_that_the_limit_ends_is_not_finished(share):
-    model, call = backend(share=share), Generate(prompt(noise_picture(3)), 8, seed="s")
+def test_a_reply_that_the_limit_ends_is_not_finished():
+    model, call = backend(), Generate(prompt(noise_picture(3)), 8, seed="s")
     (cut,) = answer(model, [call])
     assert (cut.new_tokens, cut.finished) == (8, False)
     tokens = model.tokenizer(cut.text, add_special_tokens=False)["input_ids"]
@@ -381,12 +377,12 @@ def test_uniforms_are_reproducible_and_spread():
 
 
 def test_a_damaged_image_fails_alone():
-    broken = Picture("broken", b"no image at all")
-    calls = [Generate(prompt(broken), 4), Generate(prompt(noise_picture(8)), 4)]
-    for model in (backend(), backend(share=False)):
-        bad, good = answer(model, calls)
-        assert isinstance(bad, Failure)
-        assert good.text == answer(model, calls[1:])[0].text
+    broken = [Picture("broken", b"no image at all", change) for change in ("", "darker", "blank")]
+    pictures = [*broken, noise_picture(8), noise_picture(8, "blank")]
+    calls = [Generate(prompt(picture), 4) for picture in pictures]
+    *bad, good, blank = answer(backend(), calls)
+    assert all(isinstance(told, Failure) and "no image" in told.reason for told in bad)
+    same([good, blank], answer(backend(), calls[3:]))
 
 
 def test_changes_are_mild_and_blank_is_blank():
@@ -411,32 +407,31 @@ def test_a_saved_checkpoint_is_found_by_its_folder(tmp_path):
 
 def test_what_does_not_load_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(MedcalError, match=r"config\.json is missing"):
+    with pytest.raises(MedcalError, match=r"does not load here: can't be read"):
         resolve_model(str(tmp_path))
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(MedcalError, match="does not load as an image-text-to-text checkpoint"):
+    with pytest.raises(MedcalError, match=r"type bert are not asked .* serve it .* give the URL"):
         resolve_model(str(tmp_path))
 
 
 @pytest.mark.parametrize(
     ("error", "advice"),
     [
-        (OSError(28, "No space left on device"), "no space left on the disk.*HF_HOME"),
-        (OSError("You are trying to access a gated repo."), "accept its terms on its hub page"),
+        (OSError(28, "No space left on device"), "the disk is full.*HF_HOME"),
+        (OSError("You are trying to access a gated repo."), "accept its terms on its page"),
         (ValueError("please pass `trust_remote_code=True`"), "never run here"),
-        (OSError("x is not a valid model identifier"), "no such checkpoint on the hub"),
-        (ConnectionError("refused"), "cannot be reached and there is no local copy"),
+        (ConnectionError("refused"), "not in the cache and the hub can't be reached"),
     ],
 )
-def test_loading_advice(error, advice):
-    from medcal_nb.ask.backends.local import _loading_advice
+def test_loading_advice(error, advice, monkeypatch):
+    def fails(*arguments):
+        raise error
 
-    told = _loading_advice("owner/model", error)
-    assert told.startswith("owner/model: ")
-    assert "\n" not in told
-    import re
-
-    assert re.search(advice, told)
+    monkeypatch.setattr(local, "_load", fails)
+    with pytest.raises(MedcalError, match=advice) as told:
+        resolve_model("owner/model", device="cpu")
+    assert str(told.value).startswith("owner/model")
+    assert "\n" not in str(told.value)
 
 
 def test_hardly_more_positions_are_computed_than_must_be(monkeypatch):
@@ -549,7 +544,7 @@ def test_a_configuration_of_no_layers_is_told(saved, tmp_path):
     config = json.loads((folder / "config.json").read_text())
     config["text_config"]["num_hidden_layers"] = -1
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(MedcalError, match="no-layers: does not load as an image-text-to-text"):
+    with pytest.raises(MedcalError, match=r"no-layers \(a folder\) does not load here"):
         resolve_model(str(folder), device="cpu")
 
 
@@ -558,7 +553,7 @@ def test_a_configuration_of_no_layers_is_told(saved, tmp_path):
     [
         ("pocket-general", {"device": "nope"}, "no such device on this machine"),
         ("pocket-general", {"device": "cuda:99"}, "no such device on this machine"),
-        ("./" + "x" * 300, {}, r"config\.json is missing"),
+        ("./" + "x" * 300, {}, r"x \(no folder here, so a hub id\) does not load here"),
         ("https://[::1", {}, r"https://\[::1: no address: write http://HOST:PORT/v1"),
         ("http://me:secret@[", {}, r"^\[: no address"),
         ("http://a:99999999", {}, "no address"),

@@ -82,7 +82,7 @@ class Plain:
     def _inputs(self, prompts):
         backend = self.backend
         texts = [backend.show(prompt) for prompt in prompts]
-        inputs = backend.process(texts, [prompt.picture.open() for prompt in prompts])
+        inputs = backend.read(texts, [prompt.picture for prompt in prompts])
         self.positions += inputs["input_ids"].numel()
         return texts, inputs.to(backend.device)
 

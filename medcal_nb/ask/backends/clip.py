@@ -1,17 +1,16 @@
 """CLIP-style models through open_clip: an image is compared with one sentence per answer."""
 
 import json
-import math
-import re
 import time
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
-from medcal_nb.ask.backends.local import NO_DEVICE
-from medcal_nb.ask.calls import SIMILARITY, Failure, LabelProbabilities
+from medcal_nb.ask.backends.local import find_device
+from medcal_nb.ask.calls import SIMILARITY, WRITING, Failure, LabelProbabilities
 from medcal_nb.errors import MedcalError
 
-_AT_ONCE = 64
 _ONLY = "a CLIP model writes nothing, it compares images with sentences"
 
 
@@ -24,19 +23,16 @@ class ClipModel:
         As ``open_clip.create_model_from_pretrained`` and ``open_clip.get_tokenizer`` return them.
     name : str
         The name that stands in the answers table.
-    device : str, optional
-        By default a GPU where there is one.
+    device : torch.device
+        Where it computes.
     """
 
     can = frozenset({SIMILARITY})
+    cannot = dict.fromkeys(WRITING, _ONLY)
 
-    def __init__(self, model, preprocess, tokenizer, *, name, device=None):
-        import torch
-
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.model, self.preprocess = model.to(self.device).eval(), preprocess
-        self.tokenizer, self.name = tokenizer, name
-        self.cannot = dict.fromkeys(("generate", "labels", "logprobs", "sample", "turns"), _ONLY)
+    def __init__(self, model, preprocess, tokenizer, *, name, device):
+        self.model, self.preprocess = model.to(device).eval(), preprocess
+        self.tokenizer, self.name, self.device = tokenizer, name, device
 
     def session(self):
         """Open a batch of items."""
@@ -52,30 +48,28 @@ class ClipModel:
                 pixels[picture] = self.preprocess(picture.open())
             except MedcalError as error:
                 failed[picture] = Failure(str(error))
-        texts = {text: text for call in calls for text in call.texts}
+        if not pixels:
+            return [failed[call.picture] for call in calls]
+        texts = list(dict.fromkeys(text for call in calls for text in call.texts))
         with torch.inference_mode():
-            images = self._vectors(pixels, torch.stack, self.model.encode_image)
-            words = self._vectors(texts, self.tokenizer, self.model.encode_text)
-        scale = math.exp(float(self.model.logit_scale.detach()))
-        seconds = (time.perf_counter() - started) / max(1, len(calls))
+            stacked = torch.stack(list(pixels.values()))
+            images = self._vectors(pixels, stacked, self.model.encode_image)
+            words = self._vectors(texts, self.tokenizer(texts), self.model.encode_text)
+            scale = self.model.logit_scale.exp().item()
+        seconds = (time.perf_counter() - started) / len(calls)
 
         def shares(call):
-            logits = [scale * float(images[call.picture] @ words[text]) for text in call.texts]
-            weights = [math.exp(logit - max(logits)) for logit in logits]
-            total = math.fsum(weights)
-            named = zip(call.texts, weights, strict=True)
-            return LabelProbabilities({text: w / total for text, w in named}, seconds=seconds)
+            sentences = torch.stack([words[text] for text in call.texts])
+            found = (scale * sentences @ images[call.picture]).softmax(0).tolist()
+            named = dict(zip(call.texts, found, strict=True))
+            return LabelProbabilities(named, seconds=seconds)
 
         return [failed.get(call.picture) or shares(call) for call in calls]
 
-    def _vectors(self, named, batch, encode):
-        """Encode what has names, so many at a time."""
-        names, vectors = list(named), {}
-        for low in range(0, len(names), _AT_ONCE):
-            part = names[low : low + _AT_ONCE]
-            inputs = batch([named[name] for name in part]).to(self.device)
-            vectors |= zip(part, encode(inputs, normalize=True).double().cpu(), strict=True)
-        return vectors
+    def _vectors(self, names, inputs, encode):
+        """Encode what has names, and return the vectors by them."""
+        vectors = encode(inputs.to(self.device), normalize=True).double().cpu()
+        return dict(zip(names, vectors, strict=True))
 
 
 def find(name, *, device=None, **reach):
@@ -89,62 +83,50 @@ def find(name, *, device=None, **reach):
     """
     if name != "pocket-clip" and not name.startswith("clip:"):
         return None
-    import open_clip
-
     from medcal_nb.pocket import pocket_dir
 
     wanted, pretrained = name.removeprefix("clip:"), None
     if name == "pocket-clip":
         wanted = f"local-dir:{pocket_dir(name)}"
-    if not wanted.startswith(("hf-hub:", "local-dir:")):
+    elif not wanted.startswith(("hf-hub:", "local-dir:")):
         wanted, _, pretrained = wanted.partition("@")
-        if not pretrained:
-            raise MedcalError(
-                f"{name}: which weights are meant? Write clip:ARCHITECTURE@PRETRAINED, "
-                "clip:hf-hub:OWNER/MODEL or clip:local-dir:FOLDER"
-            )
+    device = find_device(device)
     try:
-        config = open_clip.get_model_config(wanted)
-        if config is None or "trust_remote_code" in json.dumps(config):
-            raise MedcalError(
-                f"{name}: open_clip knows no such architecture, or its configuration asks for code "
-                "of its own (trust_remote_code), which is never run here"
-            )
-        with _safely(name):
-            tokenizer = open_clip.get_tokenizer(wanted)
-            pair = open_clip.create_model_from_pretrained(wanted, pretrained=pretrained)
-        return ClipModel(*pair, tokenizer, name=name, device=device)
-    except MedcalError:
-        raise
+        return ClipModel(*_load(wanted, pretrained), name=name, device=device)
     except Exception as error:
         told = " ".join(str(error).split())[:240]
-        if re.search(NO_DEVICE, told):
-            raise MedcalError(f"{name}: no such device on this machine: {told}") from None
         if "trust_remote_code" in told:
             told = "it needs code of its own, which is never run here"
-        raise MedcalError(f"{name}: open_clip cannot load it: {told}") from error
+        raise MedcalError(
+            f"{name}: open_clip cannot load it: {told}; names are clip:ARCHITECTURE@PRETRAINED, "
+            "clip:hf-hub:OWNER/MODEL and clip:local-dir:FOLDER"
+        ) from error
 
 
-@contextmanager
-def _safely(name):
-    """Have open_clip read safetensors alone, and transformers run no code of a checkpoint.
-
-    transformers would ask at the keyboard whether it may.
-    """
+def _load(wanted, pretrained):
+    """Load model, preprocessing and tokenizer from safetensors; no code of a checkpoint is run."""
+    import open_clip
     from open_clip import factory
-    from transformers import dynamic_module_utils as remote
+    from transformers import dynamic_module_utils
 
-    def load(path, *args, **how):
-        if Path(path).suffix != ".safetensors":
-            raise MedcalError(
-                f"{name}: {Path(path).name} is no safetensors file; others can hold code and are "
-                "never read: convert it, or name weights that are published as safetensors"
-            )
-        return read(path, *args, **how)
+    if "trust_remote_code" in json.dumps(open_clip.get_model_config(wanted)):
+        raise ValueError("its configuration asks for trust_remote_code")
+    read = partial(_read_weights, factory.load_state_dict)
+    with (
+        patch.object(factory, "load_state_dict", read),
+        # transformers would ask at the keyboard whether it may run code
+        patch.object(dynamic_module_utils, "TIME_OUT_REMOTE_CODE", 0),
+    ):
+        tokenizer = open_clip.get_tokenizer(wanted)
+        pair = open_clip.create_model_from_pretrained(wanted, pretrained=pretrained)
+    return *pair, tokenizer
 
-    read, seconds = factory.load_state_dict, remote.TIME_OUT_REMOTE_CODE
-    factory.load_state_dict, remote.TIME_OUT_REMOTE_CODE = load, 0
-    try:
-        yield
-    finally:
-        factory.load_state_dict, remote.TIME_OUT_REMOTE_CODE = read, seconds
+
+def _read_weights(read, path, *args, **how):
+    """Read weights as open_clip does, from safetensors alone."""
+    if Path(path).suffix != ".safetensors":
+        raise ValueError(
+            f"{Path(path).name} is no safetensors file; others can hold code and are never read: "
+            "convert it, or name weights that are published as safetensors"
+        )
+    return read(path, *args, **how)

@@ -56,7 +56,7 @@ class Expansion:
         spliced = self.ids[: self.image_end] + plain[size:]
         if fits and backend.splices:
             return spliced
-        inputs = backend.read([text], [picture.open()])
+        inputs = backend.read([text], [picture])
         if isinstance(inputs, Failure):
             return inputs
         if fits and backend.splices is None:

@@ -1,70 +1,49 @@
-"""Local models: any checkpoint that ``AutoModelForImageTextToText`` loads.
+"""Local models: checkpoints of the types in `MODEL_TYPES`, whose prompts share a prefix.
 
-Prompts that share an image share its prefix (`prefix`) where the architecture allows it; others are
-asked whole (`whole`). The replies are the same, only the cost differs.
+What an image and its question have been computed to serves all that is asked about them
+(`prefix`); replies are those of whole prompts. Models of other types are asked through a server.
 """
 
+import ctypes
+import inspect
 import math
 import os
-import re
+import platform
 import threading
 import time
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from medcal_nb.ask.backends.prefix import SharedPrefix, last_alone
 from medcal_nb.ask.backends.rows import Row, uniforms
-from medcal_nb.ask.backends.whole import WholePrompts
 from medcal_nb.ask.calls import (
-    GENERATE,
-    LABELS,
-    LOGPROBS,
-    SAMPLE,
-    TURNS,
+    WRITING,
     Failure,
     Generate,
     LabelProbabilities,
     Labels,
+    Prompt,
     Reply,
 )
-from medcal_nb.errors import MedcalError
+from medcal_nb.errors import MedcalError, told_by_hub
 
-#: Model types whose text decoder has plain causal attention and one position a token, so that
-#: a prefix computed once serves every continuation. Others are asked with whole prompts.
-SHAREABLE = frozenset((
+#: Model types whose text decoder attends to what came before and to nothing else, so that a prefix
+#: computed once serves every continuation.
+MODEL_TYPES = (
     "idefics3", "smolvlm", "llava", "llava_next", "llava_onevision", "internvl", "gemma3",
     "qwen2_vl", "qwen2_5_vl", "qwen3_vl",
-))  # fmt: skip
+)  # fmt: skip
 
-#: Seconds that a chat template, a program from outside, may run.
+#: Seconds that a chat template, a program from outside, may run; and for each prompt of many.
 TEMPLATE_SECONDS = 10
-
-_NO_TEMPLATE = "the checkpoint has no chat template, so there is no second turn"
-
-#: What an error says where a device is not on this machine.
-NO_DEVICE = r"device string|not compiled|not linked|NVIDIA driver|device ordinal"
-
-#: What is said of a checkpoint that does not load, by what the error says.
-_ADVICE = {
-    r"GatedRepoError|gated repo": "the checkpoint is gated: accept its terms on its hub page, then "
-    "log in with `hf auth login` and run the same command again",
-    r"No space left": "no space left on the disk: free some, or set HF_HOME to a folder on a "
-    "larger disk, and run the same command again",
-    r"trust_remote_code|custom code": "the checkpoint needs code of its own, which is never run "
-    "here: use a version for transformers (often named …-hf), or serve it and give the URL",
-    r"RepositoryNotFound|RevisionNotFound|not a valid model": "no such checkpoint on the hub (or "
-    "it is private): check name and revision",
-    r"ConnectionError|LocalEntryNotFound|OfflineMode|(couldn't|cannot) connect|offline mode": "the "
-    "hub cannot be reached and there is no local copy: {told}",
-    NO_DEVICE: "no such device on this machine: choose another, or none: {told}",
-    "": "does not load as an image-text-to-text checkpoint: {told}",
-}
+_SECONDS_A_PROMPT = 0.01
 
 
 class LocalModel:
-    """An image-text-to-text checkpoint on this machine.
+    """An image-text-to-text checkpoint of one of the `MODEL_TYPES`, on this machine.
 
     Parameters
     ----------
@@ -72,24 +51,17 @@ class LocalModel:
         As the Auto classes return them.
     name : str
         The name that stands in the answers table.
-    device : str, optional
-        By default a GPU where there is one.
-    share : bool, optional
-        Whether prompts about an image share its prefix; by default for `SHAREABLE` types.
+    device : str or torch.device
+        Where it computes.
     """
 
-    def __init__(self, model, processor, *, name, device=None, share=None):
-        import inspect
-
-        import torch
-
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.model, self.processor, self.name = model.to(self.device).eval(), processor, name
-        self.tokenizer, config = processor.tokenizer, model.config
+    def __init__(self, model, processor, *, name, device):
+        self.model, self.processor, self.name = model.to(device).eval(), processor, name
+        self.device, self.image_token = model.device, model.config.image_token_id
+        self.can, self.cannot = WRITING, {}
         #: the commit of a hub checkpoint
         self.revision = None
-        self.share = config.model_type in SHAREABLE if share is None else share
-        text = config.get_text_config()
+        text = model.config.get_text_config()
         #: token positions kept in memory at once
         self.max_positions = self._positions_in_memory(text)
         #: token positions that cost as much as one batch more, which writes in passes of its own
@@ -98,41 +70,34 @@ class LocalModel:
         self.positions = 0
         #: whether an image's tokens can be put into another prompt; None: not known yet
         self.splices = None
-        self._label_ids, self._shapes = {}, {}
+        self._label_ids = {}
         accepts = inspect.signature(model.forward).parameters
         self.cache_name = "cache" if "cache" in accepts else "past_key_values"
-        self.inner = getattr(model, "model", model)
-        self.last_layer = model.get_decoder().layers[-1] if self.share else None
+        self.inner = model.model
+        self.last_layer = model.get_decoder().layers[-1]
         self.mrope = hasattr(self.inner, "get_rope_index")
         sliding = "sliding_attention" in (getattr(text, "layer_types", None) or ())
-        self.window = text.sliding_window if sliding else None
+        self.window = text.sliding_window if sliding else math.inf
         self._look_at_tokens()
-        self.template = processor.chat_template or self.tokenizer.chat_template
-        self.cannot = {} if self.template else {TURNS: _NO_TEMPLATE}
-        self.can = frozenset({GENERATE, SAMPLE, LABELS, LOGPROBS, TURNS} - set(self.cannot))
-        if self.template:
-            self._check_template()
+        self._check_template()
 
     def _look_at_tokens(self):
         """Find the tokens that pad, end a reply, and stand for an image."""
-        tokenizer = self.tokenizer
+        self.tokenizer = tokenizer = self.processor.tokenizer
         tokenizer.padding_side = "left"
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         self.pad, self.turn_end = tokenizer.pad_token_id, tokenizer.eos_token_id
-        ends = self.model.generation_config.eos_token_id
-        ends = ends if isinstance(ends, list) else [ends]
+        ends = np.atleast_1d(self.model.generation_config.eos_token_id).tolist()
         self.eos = frozenset([*ends, self.turn_end]) - {None}
-        self.image_token = number = getattr(self.model.config, "image_token_id", None)
-        marks = tokenizer.convert_ids_to_tokens([] if number is None else [number])
-        marks.append(getattr(self.processor, "image_token", None))
-        self.image_marks = sorted({mark for mark in marks if mark})
+        part = tokenizer.convert_ids_to_tokens(self.image_token)
+        self.image_marks = sorted({part, self.processor.image_token})
 
     def _positions_in_memory(self, text):
         """What fills two fifths of a GPU's free memory with keys and values."""
         import torch
 
-        if self.device.type != "cuda" or not self.share:
+        if self.device.type != "cuda":
             return 1 << 19
         size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
         one = 2 * text.num_hidden_layers * text.num_key_value_heads * size
@@ -141,8 +106,8 @@ class LocalModel:
 
     # --- prompts ----------------------------------------------------------------------------------
 
-    def _refused(self, prompt):
-        """Why a prompt cannot be asked, or None."""
+    def refusal(self, prompt):
+        """Return why a prompt cannot be asked, a `Failure`, or None."""
         for mark in self.image_marks:
             if any(mark in turn for turn in prompt.turns):
                 return Failure(
@@ -151,23 +116,30 @@ class LocalModel:
                 )
         return None
 
+    def show(self, prompt):
+        """Return the exact text that the model is given for `prompt` (image not expanded)."""
+        return self.texts([prompt])[prompt]
+
+    def texts(self, prompts):
+        """Return the exact text of each prompt."""
+        seconds = TEMPLATE_SECONDS + _SECONDS_A_PROMPT * len(prompts)
+        with _time_limit(seconds, f"{self.name}: its chat template does not end"):
+            return {prompt: self._run_template(prompt.turns) for prompt in prompts}
+
     def _run_template(self, turns):
-        if not self.template:
-            return self.processor.image_token + turns[0]
         messages = []
         for i, text in enumerate(turns):
             content = [{"type": "image"}] * (i == 0) + [{"type": "text", "text": text}]
             messages.append({"role": "assistant" if i % 2 else "user", "content": content})
-        with time_limit(TEMPLATE_SECONDS, f"{self.name}: its chat template does not end"):
-            return self.processor.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=True
-            )
+        return self.processor.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True
+        )
 
     def _check_template(self):
         """Have three turns written, and see which token ends a reply."""
         from jinja2 import Environment
 
-        template = self.template
+        template = self.processor.chat_template or ""
         for text in template.values() if isinstance(template, dict) else [template]:
             if any(mark == "**" for _, _, mark in Environment().lex(text)):
                 raise MedcalError(
@@ -175,12 +147,7 @@ class LocalModel:
                     "time can stop: not run; pass a checkpoint with another template"
                 )
         turns = ("alpha", "beta", "gamma")
-        try:
-            text = self._run_template(turns)
-        except MedcalError:
-            raise
-        except Exception:  # whatever a template raises
-            text = ""
+        text = self.show(Prompt(None, turns))
         if any(text.count(turn) != 1 for turn in turns):
             raise MedcalError(
                 f"{self.name}: its chat template does not write a conversation of three turns; "
@@ -189,41 +156,20 @@ class LocalModel:
         rest = self.tokenizer(text.partition(turns[1])[2], add_special_tokens=False)["input_ids"]
         self.turn_end = next((token for token in rest[:3] if token in self.eos), self.turn_end)
 
-    def show(self, prompt):
-        """Return the exact text that the model is given for `prompt` (image not expanded).
-
-        The template is run once per number of turns, with marks that the turns then replace;
-        where that would not give what the template gives, it is run each time.
-        """
-        turns = prompt.turns
-
-        def filled(shape):
-            return re.sub("\ue000([0-9]+)\ue001", lambda mark: turns[int(mark[1])], shape)
-
-        n = len(turns)
-        if n not in self._shapes:
-            shape = self._run_template([f"\ue000{i}\ue001" for i in range(n)])
-            self._shapes[n] = shape if filled(shape) == self._run_template(turns) else None
-        if self._shapes[n] is None or any(turn != turn.strip() for turn in turns):
-            return self._run_template(turns)
-        return filled(self._shapes[n])
-
     def special(self, text):
         """Say that a text brings its own special tokens, where its template has begun it."""
         bos = self.tokenizer.bos_token
         return {"add_special_tokens": False} if bos and text.startswith(bos) else {}
 
-    def process(self, texts, images):
-        """Run the processor on texts with one image each; return its tensors."""
-        return self.processor(
-            text=texts, images=[[image] for image in images], padding=True, return_tensors="pt",
-            **self.special(texts[0]),
-        )  # fmt: skip
-
-    def read(self, texts, images):
-        """Return what the processor makes of texts with one image each, or why it does not."""
+    def read(self, texts, pictures):
+        """Return what the processor makes of texts with one picture each, or why it does not."""
         try:
-            return self.process(texts, images)
+            return self.processor(
+                text=texts, images=[[picture.open()] for picture in pictures], padding=True,
+                return_tensors="pt", **self.special(texts[0]),
+            )  # fmt: skip
+        except MedcalError as error:
+            return Failure(str(error))
         except Exception as error:
             told = " ".join(str(error).split())[:160]
             return Failure(f"the processor refuses it: {told}")
@@ -243,11 +189,10 @@ class LocalModel:
         """Open a batch: what its rounds of calls share is computed once."""
         import torch
 
-        if self.device.type == "cpu":
-            _keep_memory()
-        hooks = last_alone(self.last_layer) if self.share else ()
+        _keep_memory()
+        hooks = last_alone(self.last_layer)
         try:
-            yield _LocalSession(self, SharedPrefix(self) if self.share else WholePrompts(self))
+            yield _LocalSession(self, SharedPrefix(self))
         except torch.OutOfMemoryError as error:
             raise MedcalError(
                 f"{self.name}: out of memory on {self.device}: lower --batch-size and run the same "
@@ -267,28 +212,22 @@ class _LocalSession:
     def run(self, calls):
         """Answer `calls`, in order."""
         started, backend = time.perf_counter(), self.backend
-        prompts = dict.fromkeys(call.prompt for call in calls)
-        encoded = {prompt: told for prompt in prompts if (told := backend._refused(prompt))}
-        texts = {prompt: backend.show(prompt) for prompt in prompts if prompt not in encoded}
+        encoded = {call.prompt: backend.refusal(call.prompt) for call in calls}
+        texts = backend.texts([prompt for prompt, told in encoded.items() if told is None])
         if texts:
             encoded |= self.engine.encode(texts)
-        rows = {c: self._rows(c, encoded[c.prompt], texts.get(c.prompt)) for c in calls}
-        asked = {call: told for call, told in rows.items() if isinstance(told, list)}
-        if asked:
-            self.engine.run(encoded, [row for told in asked.values() for row in told])
-        # the time of all is shared out by tokens read and written
-        sizes = dict.fromkeys(calls, 0)
-        for call, told in asked.items():
-            sizes[call] = len(encoded[call.prompt]) + sum(len(row.tokens) for row in told)
-        unit = (time.perf_counter() - started) / max(1, sum(sizes.values()))
-        return [self._result(c, rows[c], encoded[c.prompt], sizes[c] * unit) for c in calls]
+        rows = {call: self._rows(call, encoded[call.prompt], texts) for call in calls}
+        asked = [told for told in rows.values() if not isinstance(told, Failure)]
+        self.engine.run(encoded, list(chain.from_iterable(asked)))
+        seconds = (time.perf_counter() - started) / max(1, len(calls))
+        return [self._result(call, rows[call], encoded[call.prompt], seconds) for call in calls]
 
-    def _rows(self, call, ids, text):
+    def _rows(self, call, ids, texts):
         """The rows that a call needs, or a Failure."""
         if isinstance(ids, Failure):
             return ids
         if isinstance(call, Labels):
-            return self._label_rows(call.prompt, text, call.labels)
+            return self._label_rows(call.prompt, texts[call.prompt], call.labels)
         draws = uniforms(call.seed, call.max_new_tokens) if call.seed else None
         return [Row(call.prompt, call.max_new_tokens, draws, call.temperature)]
 
@@ -318,17 +257,17 @@ class _LocalSession:
         """What the rows of a call say."""
         if isinstance(rows, Failure):
             return rows
-        sums = [(row.label, math.fsum(row.logprobs)) for row in rows]
         if isinstance(call, Generate):
-            (row,), ((_, logprob),) = rows, sums
-            text = self.backend.tokenizer.decode(row.tokens, skip_special_tokens=True).strip()
-            n = len(row.tokens)
+            (row,), tokenizer = rows, self.backend.tokenizer
+            text = tokenizer.decode(row.tokens, skip_special_tokens=True).strip()
+            logprob, n = math.fsum(row.logprobs), len(row.tokens)
             return Reply(text, logprob, len(ids), n, seconds, finished=n < row.limit)
-        ways = [[total for of, total in sums if of == label] for label in call.labels]
-        scores = np.array([np.logaddexp.reduce(totals) for totals in ways])
-        mass = float(np.logaddexp.reduce(scores))
-        shares = dict(zip(call.labels, np.exp(scores - mass).tolist(), strict=True))
-        return LabelProbabilities(shares, min(1.0, math.exp(mass)), len(ids), seconds)
+        scores = dict.fromkeys(call.labels, -math.inf)
+        for row in rows:
+            scores[row.label] = np.logaddexp(scores[row.label], math.fsum(row.logprobs))
+        total = np.logaddexp.reduce(list(scores.values()))
+        shares = {label: math.exp(score - total) for label, score in scores.items()}
+        return LabelProbabilities(shares, min(1.0, math.exp(total)), len(ids), seconds)
 
 
 def _keep_memory(size=1 << 30):
@@ -336,40 +275,39 @@ def _keep_memory(size=1 << 30):
 
     Otherwise each is mapped anew, and the pages it touches are given out one by one.
     """
-    import ctypes
-
-    trim_threshold, mmap_threshold = -1, -3
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
-        return  # another C library
-    mallopt(trim_threshold, size)
-    mallopt(mmap_threshold, size)
+    if platform.libc_ver()[0] == "glibc":
+        trim_threshold, mmap_threshold = -1, -3
+        ctypes.CDLL(None).mallopt(trim_threshold, size)
+        ctypes.CDLL(None).mallopt(mmap_threshold, size)
 
 
 @contextmanager
-def time_limit(seconds, told):
+def _time_limit(seconds, told):
     """Raise a `MedcalError` in this thread where the block takes longer than `seconds`.
 
     Python looks for it between two of its instructions, as a template engine has many of.
     """
-    import ctypes
-
-    class TooLong(BaseException):
-        pass
-
-    thread, raised = ctypes.c_ulong(threading.get_ident()), ctypes.py_object(TooLong)
-    timer = threading.Timer(
-        seconds, ctypes.pythonapi.PyThreadState_SetAsyncExc, args=(thread, raised)
-    )
-    timer.daemon = True
+    thread, late = ctypes.c_ulong(threading.get_ident()), ctypes.py_object(TimeoutError)
+    timer = threading.Timer(seconds, ctypes.pythonapi.PyThreadState_SetAsyncExc, (thread, late))
     timer.start()
     try:
         yield
-    except TooLong:
+    except TimeoutError:
         raise MedcalError(told) from None
     finally:
         timer.cancel()
+
+
+def find_device(wanted):
+    """Return the torch device named `wanted`, by default a GPU where there is one."""
+    import torch
+
+    wanted = wanted or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.zeros(0, device=wanted).device
+    except Exception as error:  # each kind of device has its own
+        told = str(error).partition("\n")[0]
+        raise MedcalError(f"--device {wanted}: no such device on this machine: {told}") from None
 
 
 def find(name, *, device=None, revision=None, **reach):
@@ -385,42 +323,47 @@ def find(name, *, device=None, revision=None, **reach):
     """
     from huggingface_hub import try_to_load_from_cache
 
-    checkpoint = name
-    if name.startswith("pocket-"):
-        from medcal_nb.pocket import pocket_dir
+    from medcal_nb.pocket import pocket_dir
 
-        checkpoint = pocket_dir(name)
-    elif name.count("/") > 1 or name.startswith((".", "/", "~")) or os.path.isdir(name):
-        checkpoint = Path(name).expanduser()
-        if not os.path.isfile(checkpoint / "config.json"):
-            raise MedcalError(
-                f"{name}: no checkpoint there (config.json is missing): name a folder written by "
-                "save_pretrained, a hub id, a URL or a pocket model (medcal models)"
-            )
+    device = find_device(device)
+    folder = pocket_dir(name) if name.startswith("pocket-") else os.path.expanduser(name)
+    local = os.path.isdir(folder)
     try:
-        model = LocalModel(
-            *_load(str(checkpoint), name, device, revision), name=name, device=device
-        )
+        pair = _load(str(folder) if local else name, name, device, revision)
+        model = LocalModel(*pair, name=name, device=device)
     except MedcalError:
         raise
-    except Exception as error:  # of a configuration that fits no model
-        raise MedcalError(_loading_advice(name, error)) from error
-    if checkpoint is name:
+    except Exception as error:  # of a configuration that fits no model, too
+        if "trust_remote_code" in str(error):
+            raise MedcalError(
+                f"{name}: needs code of its own, which is never run here: use a version for "
+                "transformers (often named …-hf), or serve it and give the URL"
+            ) from error
+        kind = "a folder" if local else "no folder here, so a hub id"
+        told = told_by_hub(error, f"{name} ({kind}) does not load here", "name a folder with it")
+        raise MedcalError(told) from error
+    if not local:
         place = try_to_load_from_cache(name, "config.json", revision=revision)
         model.revision = Path(place).parent.name if isinstance(place, str) else None
     return model
 
 
 def _load(checkpoint, name, device, revision):
-    """Load model and processor, or say in one line why not and what to do."""
+    """Load model and processor, of a known type and with all its weights."""
     import torch
-    from transformers import AutoModelForImageTextToText, AutoProcessor
+    from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    half = not name.startswith("pocket-")  # whose answers were recorded in full precision
-    half &= str(device or ("cuda" if torch.cuda.is_available() else "cpu")).startswith("cuda")
+    # answers of pocket models were recorded in full precision
+    half = device.type == "cuda" and not name.startswith("pocket-")
     common = {"revision": revision, "trust_remote_code": False}
+    kind = AutoConfig.from_pretrained(checkpoint, **common).model_type
+    if kind not in MODEL_TYPES:
+        raise MedcalError(
+            f"{name}: models of type {kind} are not asked on this machine: serve it (vllm serve, "
+            f"transformers serve) and give the URL; asked here are {', '.join(MODEL_TYPES)}"
+        )
     processor = AutoProcessor.from_pretrained(checkpoint, **common)
     model, loaded = AutoModelForImageTextToText.from_pretrained(
         checkpoint,
@@ -439,10 +382,3 @@ def _load(checkpoint, name, device, revision):
                 "whole one"
             )
     return model, processor
-
-
-def _loading_advice(name, error):
-    """Say in one line why a checkpoint did not load and what to do."""
-    told = f"{type(error).__name__}: {' '.join(str(error).split())}"
-    found = (advice for sign, advice in _ADVICE.items() if re.search(sign, told, re.IGNORECASE))
-    return f"{name}: {next(found).format(told=told[:240])}"

@@ -8,6 +8,7 @@ so far are one row until they part.
 """
 
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate, groupby
 from typing import NamedTuple
@@ -15,8 +16,8 @@ from typing import NamedTuple
 from medcal_nb.ask.backends.cache import gather, new_cache
 from medcal_nb.ask.backends.expansion import Expansion, common, pixels
 from medcal_nb.ask.backends.rows import choose
-from medcal_nb.ask.backends.whole import WholePrompts
-from medcal_nb.ask.calls import BLANK, Failure, Picture, open_picture
+from medcal_nb.ask.calls import BLANK, Failure, Picture
+from medcal_nb.errors import MedcalError
 
 #: Token positions with images, or after them, that are computed in one pass.
 MOST_PREFILL = 1 << 15
@@ -83,41 +84,33 @@ class SharedPrefix:
 
     def encode(self, texts):
         """Return the token ids of each prompt, image expanded, or a Failure."""
-        backend, written, fresh, opened, encoded = self.backend, list(texts.values()), {}, {}, {}
+        backend, written, fresh, encoded = self.backend, list(texts.values()), {}, {}
         plain = backend.tokenizer(written, **backend.special(written[0]))["input_ids"]
-        for prompt, text, tokens in zip(texts, written, plain, strict=True):
+        for prompt, tokens in zip(texts, plain, strict=True):
             if prompt.picture not in self.pictures:
-                image, picture = open_picture(prompt.picture, opened), prompt.picture
-                if isinstance(image, Failure):
-                    self.expansions[picture] = image
-                elif picture.change == BLANK:
-                    # of one size they are one picture, whichever image they stand for
-                    picture = Picture(f"{image.width}x{image.height}", None, BLANK)
-                self.pictures[prompt.picture] = picture
-                if picture not in self.expansions:
-                    fresh.setdefault(picture, (text, tokens, image))
-        self._process(fresh)
-        for prompt, text, tokens in zip(texts, written, plain, strict=True):
+                self.pictures[prompt.picture] = _one_of_its_size(prompt.picture)
+            picture = self.pictures[prompt.picture]
+            if picture not in self.expansions:
+                fresh.setdefault(picture, (texts[prompt], tokens))
+        if fresh:
+            self._process(fresh)
+        for prompt, tokens in zip(texts, plain, strict=True):
             encoded[prompt] = image = self.expansions[self.pictures[prompt.picture]]
             if not isinstance(image, Failure):
-                encoded[prompt] = image.expand(backend, text, tokens, prompt.picture)
-        self.texts = texts
+                encoded[prompt] = image.expand(backend, texts[prompt], tokens, prompt.picture)
         return encoded
 
     def _process(self, fresh):
         """Have the processor expand new images together, or one by one to find a bad one."""
-        if not fresh:
-            return
-        texts, plain, images = map(list, zip(*fresh.values(), strict=True))
-        inputs, token = self.backend.read(texts, images), self.backend.image_token
-        if isinstance(inputs, Failure) and len(fresh) > 1:
+        texts, plain = zip(*fresh.values(), strict=True)
+        inputs, token = self.backend.read(list(texts), fresh), self.backend.image_token
+        bad = isinstance(inputs, Failure)
+        if bad and len(fresh) > 1:
             for picture, one in fresh.items():
                 self._process({picture: one})
             return
-        for row, picture in enumerate(fresh):
-            self.expansions[picture] = inputs
-            if not isinstance(inputs, Failure):
-                self.expansions[picture] = Expansion(plain[row], inputs, row, token)
+        for i, picture in enumerate(fresh):
+            self.expansions[picture] = inputs if bad else Expansion(plain[i], inputs, i, token)
 
     # --- running ----------------------------------------------------------------------------------
 
@@ -125,12 +118,6 @@ class SharedPrefix:
         """Fill in the rows' tokens and log-probabilities."""
         import torch
 
-        window = self.backend.window
-        if window and any(2 * len(encoded[row.prompt]) + row.limit > window for row in rows):
-            # padding between prefix and suffix would shift what a sliding window sees
-            whole = WholePrompts(self.backend)
-            whole.encode(self.texts)
-            return whole.run(encoded, rows)
         with torch.inference_mode():
             for part in self._portions(encoded, rows):
                 self._write(self._begin(encoded, part))
@@ -158,9 +145,14 @@ class SharedPrefix:
     def _begin(self, encoded, by_prompt):
         """Compute what prompts share, then each to its end; branches with their first tokens."""
         ends = {p: (self.pictures[p.picture], encoded[p]) for p in by_prompt}
-        self._grow({p: ends[p][:1] for p in ends if self._longest(*ends[p]) is None}, ends)
-        # prompts with the same history share more than their question
-        self._grow({p: (ends[p][0], p.block, p.turns[:-1]) for p in ends}, ends)
+        rows = (row for same in by_prompt.values() for row in same)
+        if max(2 * len(encoded[row.prompt]) + row.limit for row in rows) > self.backend.window:
+            # padding between prefix and suffix would shift what a sliding window sees
+            self.nodes.clear()
+        else:
+            self._grow({p: ends[p][:1] for p in ends if self._longest(*ends[p]) is None}, ends)
+            # prompts with the same history share more than their question
+            self._grow({p: (ends[p][0], p.block, p.turns[:-1]) for p in ends}, ends)
         found, by_state = self._compute(ends.values()), defaultdict(list)
         for prompt, rows in by_prompt.items():
             node = found[ends[prompt]]
@@ -277,6 +269,15 @@ class SharedPrefix:
             forked = len({branch.line for branch in branches}) < len(branches)
             if branches and (forked or len(branches) <= 0.75 * len(ids)):
                 state, branches = _join(branches)
+
+
+def _one_of_its_size(picture):
+    """The same for all blank pictures of a size, whichever image they stand for."""
+    if picture.change == BLANK:
+        with suppress(MedcalError):  # of a damaged image, which is told where it is read
+            image = picture.open()
+            return Picture(f"{image.width}x{image.height}", picture.source, BLANK)
+    return picture
 
 
 def _held(states):

@@ -2,16 +2,17 @@
 
 import asyncio
 import hashlib
+import json
 import re
 import time
 from contextlib import contextmanager
 from urllib.parse import urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
 
-from medcal_nb.ask.calls import Failure
+from medcal_nb.errors import MedcalError
 
-#: Bytes of a reply that are read; more is a fault. Bytes of a body that is sent in one piece.
-MOST_BYTES, _ONE_PIECE = 1 << 25, 1 << 18
+#: Bytes of a reply that are read; more is a fault.
+MOST_BYTES = 1 << 25
 
 #: Seconds in which a connection must open; seconds for which a URL that opens none is left alone.
 _CONNECT, _REST = 10.0, 30.0
@@ -34,9 +35,8 @@ def _proxy(parts):
     return None if proxy_bypass(parts.hostname) else getproxies().get(parts.scheme)
 
 
-async def _each(parts):
-    for part in parts:
-        yield part
+class Refused(MedcalError):
+    """A server says no, and will again."""
 
 
 class Http:
@@ -107,12 +107,17 @@ class Http:
         now = time.monotonic()
         return min([url for url in self.urls if self.down[url] <= now] or self.urls, key=order)
 
-    async def ask(self, place, path, read, body=(), tries=3):
+    async def ask(self, place, path, read, body, tries):
         """Send a request, again after a pause where that can help.
 
-        `body` is posted, in parts, so that the requests about an image share its bytes; without it
-        a page is got. Returns what `read` makes of the answer's bytes (it raises where they have
-        another form), or a `Failure`.
+        `body` is posted, in parts, so that the requests that wait share the bytes of their image;
+        without it a page is got. Returns what `read` makes of the answer, a table of JSON; it
+        raises where that has another form.
+
+        Raises
+        ------
+        MedcalError
+            When no try got an answer; `Refused` where trying again does not help.
         """
         from aiohttp import ClientConnectorError, ConnectionTimeoutError
 
@@ -124,32 +129,37 @@ class Http:
                 url, wait = self.pick(place, failed), self.pause * 2 ** len(failed)
                 failed.append(url)
                 try:
-                    status, after, answer = await self._once(url, path, body)
+                    status, after, answer = await self.once(url, path, body)
                     if status < 300:
-                        return read(answer)
+                        return read(self._parsed(answer))
                     if status < 400:
                         answer = b"it sends elsewhere, which is not followed"
-                    told = self.masked(" ".join(answer[:3000].decode(errors="replace").split()))
-                    told = f"HTTP {status}: {told[:300]}"
-                    if status < 500 and status not in _AGAIN:
-                        return Failure(told)
+                    told = f"HTTP {status}: {self._line(answer[:3000].decode(errors='replace'))}"
                     wait = max(wait, min(60.0, after))
                 except Exception as error:  # whatever a server sends is that request's failure
-                    told = self.masked(" ".join(str(error).split()))[:200]
+                    status, told = 0, self._line(error)
                     if isinstance(error, TimeoutError):  # its own words hold the whole URL
                         told = f"no whole answer within {self.timeout:g} s"
                     told = f"{type(error).__name__}: {told}"
                     if isinstance(error, (ClientConnectorError, ConnectionTimeoutError)):
                         self.down[url] = time.monotonic() + _REST
-        return Failure(f"{told} ({tries} tries)")
+                if 0 < status < 500 and status not in _AGAIN:
+                    raise Refused(told)
+        raise MedcalError(f"{told} ({tries} tries)")
 
-    async def _once(self, url, path, body):
+    def _parsed(self, answer):
+        """What an answer holds; the key, should the server repeat it, is masked."""
+        told = json.loads(answer)
+        key = json.dumps(self.key)[1:-1]
+        return json.loads(json.dumps(told).replace(key, "***")) if key else told
+
+    def _line(self, text):
+        """What a server or a library says, in one short line without the key."""
+        return self.masked(" ".join(str(text).split()))[:300]
+
+    async def once(self, url, path, body=()):
         """Return status, seconds of Retry-After and body, of which no more than so much is read."""
-        how = {"proxy": self.proxies[url], "allow_redirects": False}
-        if body:
-            size = sum(map(len, body))
-            how["headers"] = {"Content-Length": str(size)}
-            how["data"] = _each(body if size > _ONE_PIECE else [b"".join(body)])
+        how = {"proxy": self.proxies[url], "allow_redirects": False, "data": b"".join(body) or None}
         async with self.client.request("POST" if body else "GET", url + path, **how) as reply:
             answer = bytearray()
             async for part in reply.content.iter_any():

@@ -107,7 +107,7 @@ class Http:
         now = time.monotonic()
         return min([url for url in self.urls if self.down[url] <= now] or self.urls, key=order)
 
-    async def ask(self, place, path, read, body, tries):
+    async def ask(self, place, path, read, body=()):
         """Send a request, again after a pause where that can help.
 
         `body` is posted, in parts, so that the requests that wait share the bytes of their image;
@@ -123,10 +123,10 @@ class Http:
 
         failed, wait = [], 0.0
         async with self.gate:
-            while len(failed) < tries:
+            while len(failed) < self.tries:
                 if failed:
                     await asyncio.sleep(wait)
-                url, wait = self.pick(place, failed), self.pause * 2 ** len(failed)
+                url, wait = self.pick(place, failed), min(8.0, self.pause * 2 ** len(failed))
                 failed.append(url)
                 try:
                     status, after, answer = await self.once(url, path, body)
@@ -145,7 +145,7 @@ class Http:
                         self.down[url] = time.monotonic() + _REST
                 if 0 < status < 500 and status not in _AGAIN:
                     raise Refused(told)
-        raise MedcalError(f"{told} ({tries} tries)")
+        raise MedcalError(f"{told} ({len(failed)} tries)")
 
     def _parsed(self, answer):
         """What an answer holds; the key, should the server repeat it, is masked."""

@@ -23,6 +23,8 @@ from medcal_nb.ask.calls import Failure, Generate, Labels, Picture, Prompt, grey
 from medcal_nb.ask.prompts import DESCRIBE
 from medcal_nb.errors import MedcalError
 
+_QUESTION = "Is it blue? Answer yes or no."
+
 
 class ServedModel:
     """A model behind one or several URLs.
@@ -54,7 +56,9 @@ class ServedModel:
         self.told = ", ".join(map(without_user, urls))
         try:
             with self.http.open():
+                self.http.tries = 1 + len(urls)  # any may be dead, none must know all
                 self.http.portal.call(self._find_out, model)
+                del self.http.tries
         except MedcalError as error:
             advice = "start the server with a model that sees images, or name it (--served-as)"
             raise MedcalError(f"{self.told}: {error}: {advice}") from None
@@ -65,64 +69,46 @@ class ServedModel:
 
     async def _find_out(self, model):
         """Ask for what servers may or may not do; the answers say what this one can."""
-        tries = 2 + len(self.http.urls)
-        model = model or await self.http.ask("", "/models", _first_listed, (), tries)
+        model = model or await self.http.ask("", "/models", _first_listed)
         if "***" in self.http.masked(model):
             raise MedcalError("it names its model like the key: refused")
         server = self.server = rq.Server(model)
-        prompt = Prompt(Picture("probe", grey_png()), ("Is it blue? Answer yes or no.",))
-        reply = await self._likely_tokens(prompt)
+        picture, asked = Picture("probe", grey_png()), _Asked(self.http, server)
+        prompt, described = (Prompt(picture, (q,)) for q in (_QUESTION, DESCRIBE))
+        url, name = await asked.image(picture)
+
+        async def told(*shown, **more):
+            """The reply to a question with the image shown so; None where it is refused."""
+            with suppress(MedcalError):
+                return await asked.post(rq.chat(server, prompt, 1, **more), picture, *shown)
+
+        reply = await told(url, logprobs=True, top_logprobs=20)
+        reply = reply or await told(url, logprobs=True, top_logprobs=5)
+        reply = reply or await asked.post(rq.chat(server, prompt, 1), picture, url)
+        with suppress(TypeError, AttributeError, KeyError):
+            for entry in rq.token_entries(reply["choices"][0])[:1]:
+                server.top = max(1, len(entry.get("top_logprobs") or ()))
         words = [Labels(prompt, ("yes, it is", "no, it is not"))]
         server.scores = bool(await self._answers(words, scores=True))
-        described = Prompt(prompt.picture, (DESCRIBE,))
         calls = [Generate(described, 12, f"probe|{i}", 2.0) for i in range(5)]
         server.draws = len({reply.text for reply in await self._answers(calls)}) > 1
         server.several = server.draws and bool(await self._answers(calls[:2], several=True))
-        server.names = await self._knows_names(prompt)
+        known = await told(url, name) and await told(None, name)
+        server.names = bool(known) and not await told(None, name[::-1])
         self.provenance = await self._provenance(reply)
-
-    async def _likely_tokens(self, prompt):
-        """Find out how many likely tokens are listed at most; return the reply."""
-        asked = _Asked(self.http, self.server, tries=2)
-        for top in (20, 5, 0):
-            more = {"logprobs": True, "top_logprobs": top} if top else {}
-            try:
-                reply = await asked.send(rq.chat(self.server, prompt, 1, **more), prompt.picture)
-                break
-            except MedcalError as error:
-                refused = error
-        else:
-            raise refused
-        with suppress(TypeError, AttributeError, KeyError):
-            if entries := rq.token_entries(reply["choices"][0]):
-                self.server.top = max(1, len(entries[0].get("top_logprobs") or ()))
-        return reply
 
     async def _answers(self, calls, **more):
         """What a server that could do `more` gives, without failures."""
-        found = await _Asked(self.http, replace(self.server, **more), tries=2).results(calls)
+        found = await _Asked(self.http, replace(self.server, **more)).results(calls)
         return [one for one in found if not isinstance(one, Failure)]
-
-    async def _knows_names(self, prompt):
-        """Whether the server finds an image again by its name, and no image by another."""
-        asked, body = _Asked(self.http, self.server, tries=2), rq.chat(self.server, prompt, 1)
-        url, name = await asked.image(prompt.picture)
-
-        async def answers(url, name):
-            with suppress(MedcalError):
-                return bool(await asked.post(body, prompt.picture, url, name))
-
-        known = await answers(url, name) and await answers(None, name)
-        return bool(known) and not await answers(None, name[::-1])
 
     async def _provenance(self, reply):
         """What stands beside each answer: server, version, and what is known of its settings."""
         flags = [f"{name}={value}" for name, value in vars(self.server).items() if name != "model"]
         with suppress(Exception):  # vLLM tells more
             *_, page = await self.http.once(self.http.urls[0], "/../metrics")
-            names = b"enable_prefix_caching|block_size|cache_dtype"
-            found = re.findall(rb'\b(?:%b)="[\w.]+"' % names, page)
-            flags += dict.fromkeys(map(bytes.decode, found))
+            told = rb'\b(?:enable_prefix_caching|block_size|cache_dtype)="[\w.]+"'
+            flags += dict.fromkeys(map(bytes.decode, re.findall(told, page)))
         version = str(reply.get("system_fingerprint") or "not told")
         shown = {"server": self.told, "server_version": version, "server_flags": " ".join(flags)}
         return {name: self.http.masked(text)[:200] for name, text in shown.items()}
@@ -158,9 +144,7 @@ class ServedModel:
             await asyncio.gather(*tasks)
             emit(batch)
 
-        about = lru_cache(1)(
-            lambda image: _Asked(self.http, self.server)
-        )  # they stand side by side
+        about = lru_cache(1)(lambda image: _Asked(self.http, self.server))
         async with asyncio.TaskGroup() as group:
             for todo, programs in batches:
                 ended, failed, tasks = {}, {}, []
@@ -194,8 +178,8 @@ class ServedModel:
 class _Asked:
     """What is known while an image is asked about: results of calls, and pictures as sent."""
 
-    def __init__(self, http, server, tries=None):
-        self.http, self.server, self.tries = http, server, tries or http.tries
+    def __init__(self, http, server):
+        self.http, self.server = http, server
         self.calls, self.images, self.there = {}, {}, {}
 
     async def results(self, calls):
@@ -238,15 +222,14 @@ class _Asked:
     async def post(self, body, picture, url, name=""):
         """Send a request with the image's bytes, its name, or both."""
         parts = rq.fill(body, url, name)
-        return await self.http.ask(picture.key, rq.CHAT, rq.check_chat, parts, self.tries)
+        return await self.http.ask(picture.key, rq.CHAT, rq.check_chat, parts)
 
 
 def _first_listed(told):
     """The first model of a list."""
-    name = told["data"][0]["id"]
-    if not isinstance(name, str) or not name:
-        raise ValueError("it lists no model")
-    return rq.clean(name)
+    if name := rq.clean(told["data"][0]["id"]):
+        return name
+    raise ValueError("it lists no model")
 
 
 def _named(picture):

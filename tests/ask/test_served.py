@@ -51,9 +51,9 @@ def prompt(seed=1, instruction=prompts.ANSWER, *later):
 
 def run(model, calls):
     """What a model behind a URL answers to calls about an image, failures too."""
-    with model.http.open():
+    with model.http.open() as portal:
         asked = served._Asked(model.http, model.server)
-        return model.http.portal.call(asked.results, calls)
+        return portal.call(asked.results, calls)
 
 
 # --- transformers serve ---------------------------------------------------------------------------
@@ -682,7 +682,7 @@ def test_a_redirect_is_not_followed():
         model = ServedModel([told.url])
         told.faults, told.armed = [(307, elsewhere.url)], True
         (found,) = run(model, [Generate(prompt(), 5)])
-        assert "HTTP 307: it sends elsewhere" in found.reason
+        assert found.reason.startswith("HTTP 307")
         assert not elsewhere.requests
 
 
@@ -732,13 +732,13 @@ def test_an_image_s_bytes_go_once_to_a_server_that_finds_it_by_name(tmp_path):
         assert len(shown) > 15
         assert all(named for _, named in shown)
         # what the server lets go of is sent again
-        with model.http.open():
+        with model.http.open() as portal:
             asked = served._Asked(model.http, model.server)
             first, second = Generate(prompt(1), 3), Generate(prompt(1), 4)
-            model.http.portal.call(asked.results, [first])
+            portal.call(asked.results, [first])
             told.there.clear()
             told.requests.clear()
-            (reply,) = model.http.portal.call(asked.results, [second])
+            (reply,) = portal.call(asked.results, [second])
         assert reply.text == "yes"
         assert shown_of(told) == [(False, True), (True, True)]
 

@@ -254,9 +254,9 @@ def measure_vllm(name, strategies, items, plan, ours, warm_up):
 
         @contextmanager
         def session():  # of one image, as far as the model is concerned
-            with model.http.open():
+            with model.http.open() as portal:
                 asked = _Asked(model.http, model.server)
-                yield SimpleNamespace(run=partial(model.http.portal.call, asked.results))
+                yield SimpleNamespace(run=partial(portal.call, asked.results))
 
         asking = SimpleNamespace(session=session)
         ask_ours(asking, strategies, warm_up, plan)

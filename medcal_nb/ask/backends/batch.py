@@ -8,7 +8,6 @@ has no result yet, or a failed one, is the next round.
 
 import hashlib
 import json
-from collections import defaultdict
 from contextlib import ExitStack
 from functools import lru_cache, partial
 from pathlib import Path
@@ -60,8 +59,7 @@ def export_batch(
     load_items(**told["items"])  # a misspelt name leaves nothing behind
     folder.mkdir(parents=True, exist_ok=True)
     with new_file(folder / "plan.json") as part:
-        text = json.dumps(told | {"settings": settings}, indent=1)
-        part.write_text(text + "\n", encoding="utf-8")
+        part.write_text(json.dumps(told | {"settings": settings}, indent=1), encoding="utf-8")
     with AnswerLog(None) as nowhere:
         return collect_batch(folder, nowhere)[1]
 
@@ -79,16 +77,17 @@ def collect_batch(folder, log):
     MedcalError
         Where the folder holds no plan, or a line of a result is no JSON.
     """
+    folder = Path(folder)
     try:
-        told = json.loads((Path(folder) / "plan.json").read_text(encoding="utf-8"))
-        batch = _Batch(Path(folder), told["model"], told["files"])
+        told = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+        batch = _Batch(folder, told["model"], told["files"])
         how, items, strategies = told["settings"], told["items"], told["strategies"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise MedcalError(f"{folder}: no plan.json that can be read ({error})") from None
-    batch.read()
+    batch.read(sorted(folder.glob("results-*.jsonl")))
     with start_blocking_portal() as batch.portal, batch.writing:
         summary = ask(batch, load_items(**items), strategies, log=log, **how)
-    for path in set(batch.folder.glob(f"requests-{batch.round:02}-*.jsonl")) - set(batch.paths):
+    for path in set(folder.glob(f"requests-{batch.round:02}-*.jsonl")) - set(batch.paths):
         path.unlink()  # of this round, when less had come back
     return summary, batch.paths
 
@@ -101,43 +100,32 @@ class _Batch:
     def __init__(self, folder, model, files):
         self.folder, self.name, self.files = folder, model, files
         self.server = rq.Server(model, top=20, draws=True, several=True, scores=True)
-        self.provenance = {"server": "batch", "server_version": "not told"}
-        self.replies, self.asked, self.paths, self.writing = {}, set(), [], ExitStack()
+        self.provenance = {"server": "batch"}
+        self.results, self.asked, self.paths, self.writing = {}, set(), [], ExitStack()
         self.url = lru_cache(maxsize=8)(self._url)
 
-    def read(self):
-        """Keep what lines of results hold: replies, or why there is none."""
-        results = sorted(self.folder.glob("results-*.jsonl"))
-        self.round = 1 + len({path.name[8:10] for path in results})
-        for path in results:
+    def read(self, paths):
+        """Keep the lines of results by what they answer."""
+        self.round = 1 + len({path.name[8:10] for path in paths})
+        for path in paths:
             with path.open(encoding="utf-8", errors="replace") as lines:
                 for number, line in enumerate(lines, start=1):
                     try:
-                        self._read(json.loads(line))
+                        told = json.loads(line)
+                        self.results[str(told["custom_id"]).rpartition("|")[2]] = told
                     except (ValueError, TypeError, KeyError, RecursionError) as error:
                         told = f"{path}, line {number}: no line of a batch's results ({error})"
                         raise MedcalError(told) from None
 
-    def _read(self, told):
-        digest = str(told["custom_id"]).rpartition("|")[2]
-        try:
-            reply = self.replies[digest] = rq.check_chat(told["response"]["body"])
-            if version := reply.get("system_fingerprint"):
-                self.provenance["server_version"] = str(version)
-        except Exception:  # whatever a server answers is that request's failure
-            answer = json.dumps(told.get("error") or told.get("response"))[:200]
-            self.replies[digest] = f"the server answered {answer}"
-
     def stream(self, batches):
-        """Run programs as far as the replies go; those that wait have neither ended nor failed."""
+        """Run programs as far as the replies go; those that wait for one have no rows."""
         for todo, programs in batches:
-            ended, failed = defaultdict(list), {}
+            ended, failed = {}, {}
             for i, (item, name) in enumerate(todo):
                 answer = partial(self._answer, f"{item.item_id}|{name}")
                 rows, reasons = run_programs([programs[i]], answer)
-                if rows:
-                    ended[i] = rows[0]
-                elif reasons[0] != _WAITS:
+                ended[i] = rows.get(0, [])
+                if reasons and reasons[0] != _WAITS:
                     failed[i] = reasons[0]
             yield todo, ended, failed
 
@@ -154,15 +142,19 @@ class _Batch:
     async def _send(self, name, picture, body):
         """Return what came back for a request; its line is due where that is nothing good."""
         digest = hashlib.blake2b(repr((picture, body)).encode(), digest_size=8).hexdigest()
-        reply = self.replies.get(digest, _WAITS)
-        if not isinstance(reply, str):
+        told = self.results.get(digest, {})
+        try:
+            reply = rq.check_chat(told["response"]["body"])
+            self.provenance["server_version"] = str(reply.get("system_fingerprint") or "not told")
             return reply
-        if digest not in self.asked:
-            head = {"custom_id": f"{name}|{digest}", "method": "POST", "url": f"/v1{rq.CHAT}"}
-            parts = rq.fill(head | {"body": body}, self.url(picture))
-            self._write(b"".join((*parts, b"\n")))
-            self.asked.add(digest)
-        raise MedcalError(reply)
+        except Exception:  # nothing yet, or nothing good: it is due
+            if digest not in self.asked:
+                head = {"custom_id": f"{name}|{digest}", "method": "POST", "url": f"/v1{rq.CHAT}"}
+                parts = rq.fill(head | {"body": body}, self.url(picture))
+                self._write(b"".join((*parts, b"\n")))
+                self.asked.add(digest)
+        answer = json.dumps(told.get("error") or told.get("response"))[:200]
+        raise MedcalError(f"the server answered {answer}" if told else _WAITS)
 
     def _url(self, picture):
         """The image as a data URL, or written beside the requests, where a server may read it."""

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import json
-import re
 import time
 from contextlib import contextmanager
 from urllib.parse import urlsplit, urlunsplit
@@ -64,18 +63,19 @@ class Http:
         self.proxies = {url: _proxy(urlsplit(url)) for url in self.urls}
 
     def masked(self, text):
-        """Return `text` without the key, should a server repeat it."""
-        return text.replace(self.key, "***") if self.key else text
+        """Return what a server or a library says in one short line, without the key."""
+        line = " ".join(str(text).split())
+        return (line.replace(self.key, "***") if self.key else line)[:300]
 
     @contextmanager
     def open(self):
-        """Open the client; `portal` calls coroutine functions on its loop from other threads."""
+        """Open the client; the portal calls coroutine functions on its loop from other threads."""
         from anyio.from_thread import start_blocking_portal
 
-        with start_blocking_portal() as self.portal:
-            self.client = self.portal.call(self._client)
-            with self.portal.wrap_async_context_manager(self.client):
-                yield
+        with start_blocking_portal() as portal:
+            self.client = portal.call(self._client)
+            with portal.wrap_async_context_manager(self.client):
+                yield portal
 
     async def _client(self):
         import aiohttp
@@ -93,7 +93,7 @@ class Http:
             auto_decompress=False,
         )
 
-    def pick(self, place, failed=()):
+    def pick(self, place, failed):
         """Return the URL for what belongs to `place`, always the same; a dead one's share moves.
 
         Of those that can be reached it is the first in the place's own order, after those that
@@ -101,8 +101,7 @@ class Http:
         """
 
         def order(url):
-            rank = hashlib.blake2b(f"{place}\0{url}".encode(), digest_size=8).digest()
-            return failed.count(url), rank
+            return failed.count(url), hashlib.blake2b(f"{place}\0{url}".encode()).digest()
 
         now = time.monotonic()
         return min([url for url in self.urls if self.down[url] <= now] or self.urls, key=order)
@@ -132,12 +131,10 @@ class Http:
                     status, after, answer = await self.once(url, path, body)
                     if status < 300:
                         return read(self._parsed(answer))
-                    if status < 400:
-                        answer = b"it sends elsewhere, which is not followed"
-                    told = f"HTTP {status}: {self._line(answer[:3000].decode(errors='replace'))}"
+                    told = f"HTTP {status}: {self.masked(answer[:3000].decode(errors='replace'))}"
                     wait = max(wait, min(60.0, after))
                 except Exception as error:  # whatever a server sends is that request's failure
-                    status, told = 0, self._line(error)
+                    status, told = 0, self.masked(error)
                     if isinstance(error, TimeoutError):  # its own words hold the whole URL
                         told = f"no whole answer within {self.timeout:g} s"
                     told = f"{type(error).__name__}: {told}"
@@ -153,10 +150,6 @@ class Http:
         key = json.dumps(self.key)[1:-1]
         return json.loads(json.dumps(told).replace(key, "***")) if key else told
 
-    def _line(self, text):
-        """What a server or a library says, in one short line without the key."""
-        return self.masked(" ".join(str(text).split()))[:300]
-
     async def once(self, url, path, body=()):
         """Return status, seconds of Retry-After and body, of which no more than so much is read."""
         how = {"proxy": self.proxies[url], "allow_redirects": False, "data": b"".join(body) or None}
@@ -167,5 +160,5 @@ class Http:
                 if len(answer) > MOST_BYTES:
                     raise ValueError(f"a reply of more than {MOST_BYTES >> 20} MiB")
             after = reply.headers.get("Retry-After", "")
-            seconds = float(after) if re.fullmatch(r"[0-9]{1,6}(\.[0-9]+)?", after) else 0.0
+            seconds = float(after) if after.isdecimal() else 0.0  # it may be a date, or anything
             return reply.status, seconds, bytes(answer)

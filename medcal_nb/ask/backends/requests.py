@@ -162,12 +162,11 @@ async def _replies(calls, server, send):
     if len(calls) > 1:
         more["n"] = len(calls)
     reply = await send(chat(server, call.prompt, call.max_new_tokens, **more))
-    choices = sorted(reply["choices"], key=lambda choice: choice.get("index", 0))
-    if len(choices) != len(calls):
-        raise ValueError(f"{len(choices)} replies to a request for {len(calls)}")
+    if len(reply["choices"]) != len(calls):
+        raise ValueError(f"{len(reply['choices'])} replies to a request for {len(calls)}")
     prompt_tokens = count(reply, "prompt_tokens")
     written = count(reply, "completion_tokens") if len(calls) == 1 else 0
-    return [_reply(choice, prompt_tokens, written) for choice in choices]
+    return [_reply(choice, prompt_tokens, written) for choice in reply["choices"]]
 
 
 async def _labels(call, server, send):

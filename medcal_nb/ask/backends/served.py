@@ -9,9 +9,9 @@ log-probabilities of given words, images by their names (``uuid``).
 import asyncio
 import hashlib
 import os
-import queue
 import re
 import time
+from concurrent.futures import as_completed
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -55,9 +55,9 @@ class ServedModel:
         self.http = Http(urls, key, concurrency, timeout)
         self.told = ", ".join(map(without_user, urls))
         try:
-            with self.http.open():
+            with self.http.open() as portal:
                 self.http.tries = 1 + len(urls)  # any may be dead, none must know all
-                self.http.portal.call(self._find_out, model)
+                portal.call(self._find_out, model)
                 del self.http.tries
         except MedcalError as error:
             advice = "start the server with a model that sees images, or name it (--served-as)"
@@ -107,8 +107,8 @@ class ServedModel:
         flags = [f"{name}={value}" for name, value in vars(self.server).items() if name != "model"]
         with suppress(Exception):  # vLLM tells more
             *_, page = await self.http.once(self.http.urls[0], "/../metrics")
-            told = rb'\b(?:enable_prefix_caching|block_size|cache_dtype)="[\w.]+"'
-            flags += dict.fromkeys(map(bytes.decode, re.findall(told, page)))
+            told = r'\b(?:enable_prefix_caching|block_size|cache_dtype)="[\w.]+"'
+            flags += dict.fromkeys(re.findall(told, page.decode()))
         version = str(reply.get("system_fingerprint") or "not told")
         shown = {"server": self.told, "server_version": version, "server_flags": " ".join(flags)}
         return {name: self.http.masked(text)[:200] for name, text in shown.items()}
@@ -129,46 +129,44 @@ class ServedModel:
             What was to do of a batch, what its programs returned and why some could not go on, as
             :func:`medcal_nb.ask.run.run_programs`.
         """
-        done = queue.SimpleQueue()
-        with self.http.open():
-            future = self.http.portal.start_task_soon(self._stream, batches, done.put)
-            future.add_done_callback(lambda _: done.put(None))
-            while (batch := done.get()) is not None:
-                yield batch
-            future.result()
-
-    async def _stream(self, batches, emit):
-        """Begin programs as long as few requests wait; emit each batch when it has ended."""
-
-        async def finish(tasks, batch):
-            await asyncio.gather(*tasks)
-            emit(batch)
-
-        about = lru_cache(1)(lambda image: _Asked(self.http, self.server))
-        async with asyncio.TaskGroup() as group:
+        about, waiting = lru_cache(1)(lambda image: _Asked(self.http, self.server)), set()
+        with self.http.open() as portal:
             for todo, programs in batches:
-                ended, failed, tasks = {}, {}, []
-                for i, (item, _) in enumerate(todo):
-                    asked = about(item.image_id or item.item_id)
-                    async with self.http.room:
-                        work = self._follow(i, programs[i], asked, ended, failed)
-                        tasks.append(group.create_task(work))
-                        await asyncio.sleep(0)  # its first requests are begun
-                group.create_task(finish(tasks, (todo, ended, failed)))
+                asked = [about(item.image_id or item.item_id) for item, _ in todo]  # side by side
+                tasks = portal.call(self._begin, programs, asked)
+                waiting.add(portal.start_task_soon(self._finish, todo, tasks))
+                done = {batch for batch in waiting if batch.done()}
+                waiting -= done
+                yield from (batch.result() for batch in done)
+            yield from (batch.result() for batch in as_completed(waiting))
 
-    async def _follow(self, i, program, asked, ended, failed):
-        """Run a program to its end."""
+    async def _begin(self, programs, asked):
+        """Begin one program after another, as long as few requests wait; return the tasks."""
+        tasks = []
+        for program, about in zip(programs, asked, strict=True):
+            async with self.http.room:
+                tasks.append(asyncio.create_task(self._follow(program, about)))
+                await asyncio.sleep(0)  # its first requests are begun
+        return tasks
+
+    async def _follow(self, program, asked):
+        """Run a program to its end; return its rows, or the failure that ends it."""
         results = None
         try:
             while True:
                 results = await asked.results(program.send(results))
-                for bad in (one for one in results if isinstance(one, Failure)):
-                    failed[i] = bad.reason
-                    return
+                if failures := [one for one in results if isinstance(one, Failure)]:
+                    return failures[0]
         except StopIteration as stop:
-            ended[i] = stop.value
+            return stop.value
         except Exception as error:  # of a parser, for example
-            failed[i] = f"{type(error).__name__}: {error}"[:200]
+            return Failure(f"{type(error).__name__}: {error}"[:200])
+
+    async def _finish(self, todo, tasks):
+        """Return what became of the programs of a batch."""
+        found = dict(enumerate(await asyncio.gather(*tasks)))
+        failed = {i: one.reason for i, one in found.items() if isinstance(one, Failure)}
+        return todo, {i: rows for i, rows in found.items() if i not in failed}, failed
 
     def show(self, prompt):
         """Return the turns that are sent; their template is the server's."""

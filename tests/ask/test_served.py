@@ -372,6 +372,9 @@ def test_first_tokens_count_for_the_one_label_they_begin():
     assert first_token_labels(entries, ("left lung", "heart"), whole=True) is None
     shares, _ = first_token_labels(first((" Yes", 0.5), ("no", 0.3)), ("yes", "no"), whole=True)
     assert shares["yes"] == pytest.approx(5 / 8)
+    # "no" is the beginning of a word there
+    shares, _ = first_token_labels(first(("No", 0.4), ("none", 0.1)), ("no", "none of the above"))
+    assert shares["no"] == pytest.approx(4 / 5)
 
 
 @pytest.mark.parametrize(

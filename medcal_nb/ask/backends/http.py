@@ -34,6 +34,11 @@ def _proxy(parts):
     return None if proxy_bypass(parts.hostname) else getproxies().get(parts.scheme)
 
 
+async def _each(parts):
+    for part in parts:
+        yield part
+
+
 class Refused(MedcalError):
     """A server says no, and will again."""
 
@@ -152,7 +157,10 @@ class Http:
 
     async def once(self, url, path, body=()):
         """Return status, seconds of Retry-After and body, of which no more than so much is read."""
-        how = {"proxy": self.proxies[url], "allow_redirects": False, "data": b"".join(body) or None}
+        how = {"proxy": self.proxies[url], "allow_redirects": False}
+        if body:
+            how["headers"] = {"Content-Length": str(sum(map(len, body)))}
+            how["data"] = _each(body)
         async with self.client.request("POST" if body else "GET", url + path, **how) as reply:
             answer = bytearray()
             async for part in reply.content.iter_any():

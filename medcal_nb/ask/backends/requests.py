@@ -11,6 +11,7 @@ import io
 import itertools
 import json
 import math
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -64,20 +65,21 @@ class Server:
 def image_file(picture):
     """Return a picture as a file: the kind and the bytes, its own where they show it.
 
-    A JPEG or PNG in grey or RGB, neither turned by its EXIF nor transparent, is sent as it is; all
-    else as PNG of what is seen here.
+    A JPEG or PNG in grey or RGB, neither turned by its EXIF nor transparent nor animated, is sent
+    as it is; all else as PNG of what is seen here.
     """
     from PIL import Image
 
-    shown, source = picture.open(), picture.source
-    if not picture.change:
-        data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    with suppress(OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        data = picture.source
+        data = data if isinstance(data, bytes) else Path(data).read_bytes()
         with Image.open(io.BytesIO(data)) as own:
             plain = own.format in ("JPEG", "PNG") and own.mode in ("RGB", "L")
-            upright = own.getexif().get(0x0112, 1) == 1
-            if plain and upright and "transparency" not in own.info:
+            plain = plain and getattr(own, "n_frames", 1) == 1 and "transparency" not in own.info
+            if plain and not picture.change and own.getexif().get(0x0112, 1) == 1:
+                own.load()  # damage is told here, not by the server
                 return own.format.lower(), data
-    return "png", encode_png(shown)
+    return "png", encode_png(picture.open())  # which tells why it cannot be read
 
 
 def data_url(kind, data):
@@ -184,7 +186,8 @@ async def _labels(call, server, send):
 def first_token_labels(entries, labels, *, whole=False):
     """Read label probabilities from the most likely first tokens of a reply.
 
-    A token counts for the one label that it begins (case and blanks at its ends do not count).
+    A token counts for the one label that it begins, by whole words or else by part of one (case and
+    blanks at its ends do not count).
 
     Parameters
     ----------
@@ -205,7 +208,8 @@ def first_token_labels(entries, labels, *, whole=False):
     for entry in top:
         token, p = str(entry["token"]).strip().casefold(), math.exp(_logprob(entry))
         least = min(least, p)
-        begun = [label for label in labels if token and label.casefold().startswith(token)]
+        told = [label for label in labels if token and label.casefold().startswith(token)]
+        begun = [label for label in told if f"{label} ".casefold().startswith(f"{token} ")] or told
         if len(begun) == 1 and not (whole and begun[0].casefold() != token):
             mass[begun[0]] += p
         elif begun:

@@ -77,13 +77,13 @@ class ServedModel:
         prompt, described = (Prompt(picture, (q,)) for q in (_QUESTION, DESCRIBE))
         url, name = await asked.image(picture)
 
-        async def told(*shown, **more):
-            """The reply to a question with the image shown so; None where it is refused."""
+        async def reply_to(*shown, **more):
+            """Ask with the image shown so: by its URL, its name, or both; None where refused."""
             with suppress(MedcalError):
                 return await asked.post(rq.chat(server, prompt, 1, **more), picture, *shown)
 
-        reply = await told(url, logprobs=True, top_logprobs=20)
-        reply = reply or await told(url, logprobs=True, top_logprobs=5)
+        reply = await reply_to(url, logprobs=True, top_logprobs=20)
+        reply = reply or await reply_to(url, logprobs=True, top_logprobs=5)
         reply = reply or await asked.post(rq.chat(server, prompt, 1), picture, url)
         with suppress(TypeError, AttributeError, KeyError):
             for entry in rq.token_entries(reply["choices"][0])[:1]:
@@ -93,8 +93,8 @@ class ServedModel:
         calls = [Generate(described, 12, f"probe|{i}", 2.0) for i in range(5)]
         server.draws = len({reply.text for reply in await self._answers(calls)}) > 1
         server.several = server.draws and bool(await self._answers(calls[:2], several=True))
-        known = await told(url, name) and await told(None, name)
-        server.names = bool(known) and not await told(None, name[::-1])
+        known = await reply_to(url, name) and await reply_to(None, name)
+        server.names = bool(known) and not await reply_to(None, name[::-1])
         self.provenance = await self._provenance(reply)
 
     async def _answers(self, calls, **more):
@@ -194,8 +194,8 @@ class _Asked:
         async with self.http.room:
             started = time.perf_counter()
             found = await rq.answer(calls, self.server, send)
-            taken = {"seconds": time.perf_counter() - started}
-        return [one if isinstance(one, Failure) else replace(one, **taken) for one in found]
+            seconds = time.perf_counter() - started
+        return [f if isinstance(f, Failure) else replace(f, seconds=seconds) for f in found]
 
     async def image(self, picture):
         """Return a picture as it is sent, and its name; made in a thread, once."""
@@ -247,5 +247,5 @@ def find(name, *, served_as=None, concurrency=16, timeout=120.0, **reach):
     """Return the model at one or several URLs, separated by commas; None where the name is none."""
     if not name.startswith(("http://", "https://")):
         return None
-    urls = [url.strip() for url in name.split(",") if url.strip()]
+    urls = name.replace(",", " ").split()
     return ServedModel(urls, model=served_as, concurrency=concurrency, timeout=timeout)

@@ -695,9 +695,14 @@ def test_the_key_is_neither_a_model_s_name_nor_in_a_reply(monkeypatch, tmp_path)
         ServedModel([told.url])
     with Told() as told, AnswerLog(tmp_path / "a.sqlite") as log:
         model = ServedModel([told.url])
-        body = b'{"choices": [{"message": {"content": "yes, sk-very-secret"}}]}'
-        told.faults, told.armed = [body], True
-        ask(model, tiny_items(1), "verbalized", log=log)
+        told.armed = True
+        for key in (
+            b"sk-very-secret",
+            b"sk-\\u0076ery-secret",
+        ):  # as JSON may have it
+            told.faults = [b'{"choices": [{"message": {"content": "yes, %b"}}]}' % key]
+            ask(model, tiny_items(1, dataset=f"tiny-{len(key)}"), "verbalized", log=log)
+        assert log.read()["raw"].tolist() == ["yes, ***"] * 2
     assert b"sk-very-secret" not in (tmp_path / "a.sqlite").read_bytes()
     monkeypatch.setenv("OPENAI_API_KEY", "sk-né\n")
     with pytest.raises(MedcalError, match="OPENAI_API_KEY holds a character") as refused:

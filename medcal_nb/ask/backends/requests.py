@@ -92,9 +92,9 @@ def fill(body, url, name=""):
     before, _, after = json.dumps(body).encode().partition(f'"{IMAGE}"'.encode())
     before += b'{"type": "image_url", "image_url": '
     after = (f', "uuid": "{name}"}}' if name else "}").encode() + after
-    return (
-        (before + b"null" + after,) if url is None else (before + b'{"url": "', url, b'"}' + after)
-    )
+    if url is None:
+        return (before + b"null" + after,)
+    return before + b'{"url": "', url, b'"}' + after
 
 
 def chat(server, prompt, limit, **more):

@@ -69,10 +69,10 @@ class ServedModel:
 
     async def _find_out(self, model):
         """Ask for what servers may or may not do; the answers say what this one can."""
-        model = model or await self.http.ask("", "/models", _first_listed)
-        if "***" in self.http.masked(model):
-            raise MedcalError("it names its model like the key: refused")
-        server = self.server = rq.Server(model)
+        model = model or await self.http.ask("", "/models", lambda told: told["data"][0]["id"])
+        if not (model and isinstance(model, str)) or "***" in self.http.masked(model):
+            raise MedcalError("it lists no model, or calls it like the key")
+        server = self.server = rq.Server(rq.clean(model))
         picture, asked = Picture("probe", grey_png()), _Asked(self.http, server)
         prompt, described = (Prompt(picture, (q,)) for q in (_QUESTION, DESCRIBE))
         url, name = await asked.image(picture)
@@ -221,13 +221,6 @@ class _Asked:
         """Send a request with the image's bytes, its name, or both."""
         parts = rq.fill(body, url, name)
         return await self.http.ask(picture.key, rq.CHAT, rq.check_chat, parts)
-
-
-def _first_listed(told):
-    """The first model of a list."""
-    if name := rq.clean(told["data"][0]["id"]):
-        return name
-    raise ValueError("it lists no model")
 
 
 def _named(picture):

@@ -8,7 +8,7 @@ has no result yet, or a failed one, is the next round.
 
 import hashlib
 import json
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -143,16 +143,15 @@ class _Batch:
         """Return what came back for a request; its line is due where that is nothing good."""
         digest = hashlib.blake2b(repr((picture, body)).encode(), digest_size=8).hexdigest()
         told = self.results.get(digest, {})
-        try:
+        with suppress(Exception):  # it is not there, or nothing good
             reply = rq.check_chat(told["response"]["body"])
             self.provenance["server_version"] = str(reply.get("system_fingerprint") or "not told")
             return reply
-        except Exception:  # nothing yet, or nothing good: it is due
-            if digest not in self.asked:
-                head = {"custom_id": f"{name}|{digest}", "method": "POST", "url": f"/v1{rq.CHAT}"}
-                parts = rq.fill(head | {"body": body}, self.url(picture))
-                self._write(b"".join((*parts, b"\n")))
-                self.asked.add(digest)
+        if digest not in self.asked:
+            head = {"custom_id": f"{name}|{digest}", "method": "POST", "url": f"/v1{rq.CHAT}"}
+            parts = rq.fill(head | {"body": body}, self.url(picture))
+            self._write(b"".join((*parts, b"\n")))
+            self.asked.add(digest)
         answer = json.dumps(told.get("error") or told.get("response"))[:200]
         raise MedcalError(f"the server answered {answer}" if told else _WAITS)
 

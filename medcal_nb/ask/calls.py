@@ -13,10 +13,10 @@ call                 what it asks                                 needs (in ``ba
 ``turns`` (a second user turn) and ``logprobs`` (log-probabilities of the reply's own tokens)
 are declared in the same set. Calls are values: equal calls are asked once.
 
-A backend has a ``name``, what it ``can`` and, by the same names, why it ``cannot``; ``session()``
-opens a batch of items, whose ``run(calls)`` answers a round in order; ``show(prompt)`` tells the
-exact text of a prompt. Where it has them, ``stream(batches)`` asks item by item, ``revision`` says
-which weights it holds, and ``provenance`` goes into every row.
+A backend has a ``name``, what it ``can`` and, by the same names, why it ``cannot``; either
+``session()`` opens a batch of items, whose ``run(calls)`` answers a round in order, or
+``stream(batches)`` asks item by item; ``show(prompt)`` tells the exact text of a prompt. Where it
+has them, ``revision`` says which weights it holds, and ``provenance`` goes into every row.
 """
 
 import io

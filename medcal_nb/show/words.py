@@ -240,7 +240,7 @@ def _cell(column, value, *ends) -> str:
     if pd.isna(value):
         return "–"
     if ends:
-        return estimate(float(value), *map(float, ends))
+        return estimate(float(value), *ends)
     if not pd.api.types.is_number(value):
         return str(value)
     return number(value.item() if hasattr(value, "item") else value)

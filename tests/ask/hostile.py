@@ -71,7 +71,7 @@ class Hostile:
         self.url = f"http://127.0.0.1:{self.http.server_port}"
 
     def __enter__(self):
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
     def __exit__(self, *_):
@@ -98,15 +98,7 @@ class Hostile:
     @staticmethod
     def good(path, asked):
         """What a server that means well would answer; None where there is no such page."""
-        if path.endswith("/systemone"):
-            (question,) = asked["questions"].values()
-            labels = list(question.get("criteria") or ())
-            told = {
-                "type": "choice",
-                "probabilities": dict.fromkeys(labels, 1 / (len(labels) or 1)),
-            }
-            return {"answers": {"q": told if labels else {"type": "noul", "noul": 0.8}}}
-        if not path.endswith("/chat/completions") or "prompt_logprobs" in asked:
+        if not path.endswith("/chat/completions"):
             return None
         drawn = f" {asked.get('seed')}" if asked["temperature"] else ""
         choice = {
@@ -122,7 +114,11 @@ class Hostile:
                 "top_logprobs": top[: asked.get("top_logprobs")],
             }
             choice["logprobs"] = {"content": [entry]}
-        return {"choices": [choice], "usage": {"prompt_tokens": 9, "completion_tokens": 3}}
+        told = {"choices": [choice], "usage": {"prompt_tokens": 9, "completion_tokens": 3}}
+        if "prompt_logprobs" in asked:  # each letter a token, and one more that closes the turn
+            words = asked["messages"][-1]["content"] + "." * (not asked["continue_final_message"])
+            told["prompt_logprobs"] = [None] * 9 + [{c: {"logprob": -0.1}} for c in words]
+        return told
 
     @staticmethod
     def plain(handler, value, status=200, headers=()):
@@ -225,9 +221,10 @@ def has_odd_numbers(server, handler, good, dice):
     for choice in good.get("choices", ()):
         entry = {"token": dice.choice(["yes", "", None, 5]), "logprob": odd}
         choice["logprobs"] = {"content": [entry | {"top_logprobs": [dict(entry)] * 3}]}
-    if "answers" in good:
-        good["answers"]["q"]["noul"] = odd
-    good["usage"] = {"prompt_tokens": odd, "completion_tokens": odd, "input_tokens": odd}
+    for entry in filter(None, good.get("prompt_logprobs", ())):
+        for told in entry.values():
+            told["logprob"] = odd
+    good["usage"] = {"prompt_tokens": odd, "completion_tokens": odd}
     server.plain(handler, good)
 
 

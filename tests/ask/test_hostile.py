@@ -14,6 +14,7 @@ from medcal_nb.ask.run import ask
 from medcal_nb.errors import MedcalError
 from tests.ask import hostile
 from tests.ask.hostile import FAULTS, KEY, Hostile
+from tests.ask.test_served import run
 from tests.ask.tiny import noise_picture, tiny_items
 
 STRATEGIES = "verbalized,sequence_probability,option_probability,self_consistency,two_stage"
@@ -27,8 +28,8 @@ def test_every_fault_fails_an_item_at_most_and_a_rerun_asks_what_is_missing(tmp_
     items, path = tiny_items(24), tmp_path / "a.sqlite"
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with Hostile(seed=1) as server, AnswerLog(path) as log:
-        model = ServedModel([server.url], timeout=3, concurrency=4)
-        server.armed = True
+        model = ServedModel([server.url], concurrency=4)
+        server.armed, model.http.timeout = True, 3
         first = ask(model, items, STRATEGIES, log=log, samples=3)
         assert len(server.told) > len(FAULTS) / 2
         assert first.exit_code == 1
@@ -49,7 +50,7 @@ def test_every_fault_fails_an_item_at_most_and_a_rerun_asks_what_is_missing(tmp_
 
 
 def test_numbers_that_cannot_be_are_no_answers(tmp_path, monkeypatch):
-    """Of typed decisions, log-probabilities and counts; none gets as far as the log."""
+    """Of log-probabilities and counts; none gets as far as the log."""
     monkeypatch.setattr(hostile, "FAULTS", (hostile.has_odd_numbers,))
     monkeypatch.setattr(Http, "tries", 1)
     with Hostile(share=1.0) as server, AnswerLog(tmp_path / "a.sqlite") as log:
@@ -81,8 +82,7 @@ def test_what_is_too_large_or_packed_is_not_read(monkeypatch):
             (hostile.is_packed, ""),
         ):
             monkeypatch.setattr(hostile, "FAULTS", (fault,))
-            with model.session() as session:
-                found = session.run(calls)
+            found = run(model, calls)
             assert all(isinstance(one, Failure) and said in one.reason for one in found), found
 
 

@@ -36,7 +36,10 @@ import platform
 import statistics
 import tempfile
 import time
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -234,7 +237,7 @@ def measure_vllm(name, strategies, items, plan, ours, warm_up):
     """Ask a vLLM server on the same cores; return a row of the table, or None without one."""
     import psutil
 
-    from medcal_nb.ask.backends.served import ServedModel
+    from medcal_nb.ask.backends.served import ServedModel, _Asked
     from tests.ask.engine import PYTHON, engines
 
     if not PYTHON:
@@ -248,10 +251,18 @@ def measure_vllm(name, strategies, items, plan, ours, warm_up):
     with tempfile.TemporaryDirectory() as folder, engines(1, name, Path(folder)) as found:
         urls, (server,) = found
         model = ServedModel(urls, concurrency=64)
-        ask_ours(model, strategies, warm_up, plan)
+
+        @contextmanager
+        def session():  # of one image, as far as the model is concerned
+            with model.http.open() as portal:
+                asked = _Asked(model.http, model.server)
+                yield SimpleNamespace(run=partial(portal.call, asked.results))
+
+        asking = SimpleNamespace(session=session)
+        ask_ours(asking, strategies, warm_up, plan)
         process = psutil.Process(server.pid)
         started, before = time.perf_counter(), used(process)
-        _, log = ask_ours(model, strategies, items, plan)
+        _, log = ask_ours(asking, strategies, items, plan)
         seconds, cpu = time.perf_counter() - started, used(process) - before
     equal, greedy, close, labels = agreement(ours, log)
     return {

@@ -75,9 +75,7 @@ def serve(ready, delay, counts):
                 if delay:
                     await asyncio.sleep(delay)
                 text = b'{"data": [{"id": "m"}]}' if head.startswith(b"GET") else body(request)
-                status = b"404 Not Found" if b"/systemone" in head[:40] else b"200 OK"
-                writer.write(b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n%b"
-                             % (status, len(text), text))  # fmt: skip
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(text), text))
                 counts[0] += 1
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()

@@ -84,6 +84,12 @@ def test_long_tables_say_how_much_more_there_is():
     assert "and 28 more" in table._repr_html_()
 
 
+def test_an_estimate_without_an_interval_stands_alone():
+    frame = pd.DataFrame({"ece": [0.125, 0.5], "ece_low": [None, 0.25], "ece_high": [None, 0.75]})
+    frame = frame.astype({"ece_low": object, "ece_high": object})
+    assert list(show_table(frame).cells["ECE"]) == ["0.12", "0.50 [0.25, 0.75]"]
+
+
 def test_odd_cells():
     frame = pd.DataFrame(
         {"a": [["x", "y"], {}], "b": [pd.NA, np.int64(5)], "c": [pd.Timestamp("2026-01-02"), None]}

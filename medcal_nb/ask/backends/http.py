@@ -2,16 +2,16 @@
 
 import asyncio
 import hashlib
-import re
+import json
 import time
 from contextlib import contextmanager
 from urllib.parse import urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
 
-from medcal_nb.ask.calls import Failure
+from medcal_nb.errors import MedcalError
 
-#: Bytes of a reply that are read; more is a fault. Bytes of a body that is sent in one piece.
-MOST_BYTES, _ONE_PIECE = 1 << 25, 1 << 18
+#: Bytes of a reply that are read; more is a fault.
+MOST_BYTES = 1 << 25
 
 #: Seconds in which a connection must open; seconds for which a URL that opens none is left alone.
 _CONNECT, _REST = 10.0, 30.0
@@ -39,6 +39,10 @@ async def _each(parts):
         yield part
 
 
+class Refused(MedcalError):
+    """A server says no, and will again."""
+
+
 class Http:
     """A client on an event loop in a thread of its own, so that a notebook's loop is no obstacle.
 
@@ -64,18 +68,19 @@ class Http:
         self.proxies = {url: _proxy(urlsplit(url)) for url in self.urls}
 
     def masked(self, text):
-        """Return `text` without the key, should a server repeat it."""
-        return text.replace(self.key, "***") if self.key else text
+        """Return what a server or a library says in one short line, without the key."""
+        line = " ".join(str(text).split())
+        return (line.replace(self.key, "***") if self.key else line)[:300]
 
     @contextmanager
     def open(self):
-        """Open the client; `portal` calls coroutine functions on its loop from other threads."""
+        """Open the client; the portal calls coroutine functions on its loop from other threads."""
         from anyio.from_thread import start_blocking_portal
 
-        with start_blocking_portal() as self.portal:
-            self.client = self.portal.call(self._client)
-            with self.portal.wrap_async_context_manager(self.client):
-                yield
+        with start_blocking_portal() as portal:
+            self.client = portal.call(self._client)
+            with portal.wrap_async_context_manager(self.client):
+                yield portal
 
     async def _client(self):
         import aiohttp
@@ -93,7 +98,7 @@ class Http:
             auto_decompress=False,
         )
 
-    def pick(self, place, failed=()):
+    def pick(self, place, failed):
         """Return the URL for what belongs to `place`, always the same; a dead one's share moves.
 
         Of those that can be reached it is the first in the place's own order, after those that
@@ -101,55 +106,61 @@ class Http:
         """
 
         def order(url):
-            rank = hashlib.blake2b(f"{place}\0{url}".encode(), digest_size=8).digest()
-            return failed.count(url), rank
+            return failed.count(url), hashlib.blake2b(f"{place}\0{url}".encode()).digest()
 
         now = time.monotonic()
         return min([url for url in self.urls if self.down[url] <= now] or self.urls, key=order)
 
-    async def ask(self, place, path, read, body=(), tries=3):
+    async def ask(self, place, path, read, body=()):
         """Send a request, again after a pause where that can help.
 
-        `body` is posted, in parts, so that the requests about an image share its bytes; without it
-        a page is got. Returns what `read` makes of the answer's bytes (it raises where they have
-        another form), or a `Failure`.
+        `body` is posted, in parts, so that the requests that wait share the bytes of their image;
+        without it a page is got. Returns what `read` makes of the answer, a table of JSON; it
+        raises where that has another form.
+
+        Raises
+        ------
+        MedcalError
+            When no try got an answer; `Refused` where trying again does not help.
         """
         from aiohttp import ClientConnectorError, ConnectionTimeoutError
 
         failed, wait = [], 0.0
         async with self.gate:
-            while len(failed) < tries:
+            while len(failed) < self.tries:
                 if failed:
                     await asyncio.sleep(wait)
-                url, wait = self.pick(place, failed), self.pause * 2 ** len(failed)
+                url, wait = self.pick(place, failed), min(8.0, self.pause * 2 ** len(failed))
                 failed.append(url)
                 try:
-                    status, after, answer = await self._once(url, path, body)
+                    status, after, answer = await self.once(url, path, body)
                     if status < 300:
-                        return read(answer)
-                    if status < 400:
-                        answer = b"it sends elsewhere, which is not followed"
-                    told = self.masked(" ".join(answer[:3000].decode(errors="replace").split()))
-                    told = f"HTTP {status}: {told[:300]}"
-                    if status < 500 and status not in _AGAIN:
-                        return Failure(told)
+                        return read(self._parsed(answer))
+                    told = f"HTTP {status}: {self.masked(answer[:3000].decode(errors='replace'))}"
                     wait = max(wait, min(60.0, after))
                 except Exception as error:  # whatever a server sends is that request's failure
-                    told = self.masked(" ".join(str(error).split()))[:200]
+                    status, told = 0, self.masked(error)
                     if isinstance(error, TimeoutError):  # its own words hold the whole URL
                         told = f"no whole answer within {self.timeout:g} s"
                     told = f"{type(error).__name__}: {told}"
                     if isinstance(error, (ClientConnectorError, ConnectionTimeoutError)):
                         self.down[url] = time.monotonic() + _REST
-        return Failure(f"{told} ({tries} tries)")
+                if 0 < status < 500 and status not in _AGAIN:
+                    raise Refused(told)
+        raise MedcalError(f"{told} ({len(failed)} tries)")
 
-    async def _once(self, url, path, body):
+    def _parsed(self, answer):
+        """What an answer holds; the key, should the server repeat it, is masked."""
+        told = json.loads(answer)
+        key = json.dumps(self.key)[1:-1]
+        return json.loads(json.dumps(told).replace(key, "***")) if key else told
+
+    async def once(self, url, path, body=()):
         """Return status, seconds of Retry-After and body, of which no more than so much is read."""
         how = {"proxy": self.proxies[url], "allow_redirects": False}
         if body:
-            size = sum(map(len, body))
-            how["headers"] = {"Content-Length": str(size)}
-            how["data"] = _each(body if size > _ONE_PIECE else [b"".join(body)])
+            how["headers"] = {"Content-Length": str(sum(map(len, body)))}
+            how["data"] = _each(body)
         async with self.client.request("POST" if body else "GET", url + path, **how) as reply:
             answer = bytearray()
             async for part in reply.content.iter_any():
@@ -157,5 +168,5 @@ class Http:
                 if len(answer) > MOST_BYTES:
                     raise ValueError(f"a reply of more than {MOST_BYTES >> 20} MiB")
             after = reply.headers.get("Retry-After", "")
-            seconds = float(after) if re.fullmatch(r"[0-9]{1,6}(\.[0-9]+)?", after) else 0.0
+            seconds = float(after) if after.isdecimal() else 0.0  # it may be a date, or anything
             return reply.status, seconds, bytes(answer)

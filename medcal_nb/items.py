@@ -4,6 +4,7 @@ An item is one question about one image. Tables have :data:`ITEM_COLUMNS` and an
 that a dataset has to tell (site, visibility, template …).
 """
 
+import base64
 import io
 import sys
 from collections.abc import Iterator
@@ -187,3 +188,11 @@ def open_image(image: "bytes | str | Path") -> "Image.Image":
         ground = Image.new("RGBA", turned.size, "white")
         return Image.alpha_composite(ground, turned).convert("RGB")
     return turned.convert("RGB")
+
+
+def png_text(picture: "Image.Image") -> str:
+    """The pixels of an opened image, and nothing else that its file told, as PNG in base64."""
+    buffer = io.BytesIO()
+    picture.info.clear()
+    picture.save(buffer, format="PNG", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode()

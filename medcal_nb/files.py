@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import os
 import uuid
@@ -95,7 +96,7 @@ def file_hash(path: str | os.PathLike) -> str:
 
 
 def _remove_dead_parts(target: Path) -> None:
-    for part in target.parent.glob(f".{_escaped(target.name[:200])}.*.part"):
+    for part in target.parent.glob(f".{glob.escape(target.name[:200])}.*.part"):
         with contextlib.suppress(OSError):
             handle = os.open(part, os.O_RDWR)
             try:
@@ -103,10 +104,6 @@ def _remove_dead_parts(target: Path) -> None:
                 part.unlink()
             finally:
                 os.close(handle)
-
-
-def _escaped(name: str) -> str:
-    return "".join(f"[{letter}]" if letter in "[]*?" else letter for letter in name)
 
 
 def _lock(handle: int) -> None:

@@ -8,7 +8,7 @@ import base64
 import io
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,19 +19,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from PIL import Image
 
-ITEM_COLUMNS = [
-    "item_id",
-    "image_id",
-    "dataset",
-    "domain",
-    "modality",
-    "question_type",
-    "question",
-    "options",
-    "gold",
-    "split",
-    "image",
-]
 _EMBEDDED = ("pocketvqa-general", "pocketvqa-medical")
 #: What data sets were called before, when they shared their names with models.
 _FORMER = {"pocket-general": "pocketvqa-general", "pocket-medical": "pocketvqa-medical"}
@@ -70,6 +57,9 @@ class Item:
         known["gold"] = tuple(gold) if _is_list(gold) else gold
         extra = {name: value for name, value in row.items() if name not in known}
         return cls(**known, extra=extra)
+
+
+ITEM_COLUMNS = [column.name for column in fields(Item) if column.name != "extra"]
 
 
 def iter_items(items: "pd.DataFrame") -> Iterator[Item]:

@@ -413,7 +413,7 @@ def load(name, *, split=None, n=None, seed=0, folder=None) -> pd.DataFrame:
         tested = table.loc[table["official_split"].isin(told["official_test"]), "image_id"]
         table["split"] = np.where(table["image_id"].isin(tested), "test", "fit")
     table = chosen(table, split, n, seed)
-    if "image" in told.get("columns", {}) and isinstance(table["image"].iloc[0], str):
+    if len(table) and isinstance(table["image"].iloc[0], str):
         table = _with_images(table, files, left_out)
     extra = [column for column in table.columns if column not in ITEM_COLUMNS]
     table = table[[*ITEM_COLUMNS, *extra]].reset_index(drop=True)
@@ -440,11 +440,8 @@ def _items(files, left_out) -> list[dict[str, Any]]:
                 ) from None
             if row is None:
                 continue
-            row |= {
-                "dataset": files.name,
-                "domain": told["domain"],
-                "split": _half(row["image_id"]),
-            }
+            row |= {"dataset": files.name, "domain": told["domain"]}
+            row["split"] = _half(row["image_id"])
             row["official_split"] = official if told["official_test"] else "none"
             # rows about one image share one object
             row["image"] = contents.setdefault(row["image_id"], row["image"])

@@ -406,6 +406,7 @@ def test_vqa_rad_as_published(tmp_path):
 @pytest.mark.parametrize("zipped", [True, False])
 def test_slake(tmp_path, zipped):
     make_slake(tmp_path, zipped=zipped)
+    assert load_items(f"slake:{tmp_path}", split="test", n=1)["split"].tolist() == ["test"]
     items = load_items(f"slake:{tmp_path}")
     assert len(items) == 2 * 5  # English only
     by_image = items.groupby("image_id")["split"].first()
@@ -551,6 +552,14 @@ def test_faults_say_what_to_do(tmp_path):
     (tmp_path / "vqa-rad.json").write_text("[{")
     with pytest.raises(MedcalError, match=r"vqa-rad.json: is no JSON file"):
         load_items(f"vqa-rad:{tmp_path}")
+
+
+def test_a_split_without_items_is_an_empty_table(tmp_path):
+    make_slake(tmp_path, zipped=False)
+    for name in ("train.json", "validation.json"):
+        (tmp_path / name).unlink()
+    assert load_items(f"slake:{tmp_path}", split="fit").empty
+    assert set(load_items(f"slake:{tmp_path}")["split"]) == {"test"}
 
 
 def test_a_set_that_lies_there_twice_is_told(tmp_path):

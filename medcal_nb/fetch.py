@@ -39,9 +39,10 @@ _VLCB_METHODS = {
 _VLCB_DOMAINS = {"GMAI-MMBench": "medical", "GQA": "general", "POPE": "general"}
 _LOGITS = [f"logit_{letter}" for letter in LETTERS]
 _LARGEST = 1 << 30
+_ANEW = "move it away to fetch it anew"
 
 
-def fetch_answers(source, log, folder, *, models=(), mirror=None, given=None, again=False):
+def fetch_answers(source, log, folder, *, models=(), given=None):
     """Fetch recorded answers and write them to a log; safe to repeat.
 
     Parameters
@@ -54,13 +55,9 @@ def fetch_answers(source, log, folder, *, models=(), mirror=None, given=None, ag
         Where the files go.
     models : sequence of str
         Some of the models; all if empty.
-    mirror : str, optional
-        An address that serves the repository's files, instead of GitHub.
     given : path, optional
         A folder that holds the files, or tables prepared from them (``MODEL.parquet`` and
         ``items.parquet``; ``DATASET.parquet`` with columns logit_A … logit_F): nothing is fetched.
-    again : bool
-        Fetch anew what is there already.
 
     Returns
     -------
@@ -78,8 +75,6 @@ def fetch_answers(source, log, folder, *, models=(), mirror=None, given=None, ag
     from medcal_nb.logs import ColumnMap, import_frames
 
     root = Path(folder if given is None else given)
-    if given is not None and not root.is_dir():
-        raise MedcalError(f"{root}: is no folder; give the one that holds the files")
     prepared, vlcb = given is not None and any(root.glob("*.parquet")), source == "vlcb"
     lines = (_REGISTRIES / f"{source}.txt").read_text(encoding="utf-8").splitlines()
     pairs = [(*line.split(), None)[:2] for line in lines if not line.startswith("#")]
@@ -92,7 +87,7 @@ def fetch_answers(source, log, folder, *, models=(), mirror=None, given=None, ag
         frames = (_vlcb_prepared if vlcb else _bench_prepared)(root, chosen)
     else:
         if given is None:
-            _download(registry, root, mirror or SOURCES[source], again)
+            _download(registry, root, SOURCES[source])
         for name, sha in registry.items():
             _check(root / name, sha)
         frames = (_vlcb_published if vlcb else _bench_published)(root, registry)
@@ -109,34 +104,26 @@ def _model_of(path):
 # --- downloading ---------------------------------------------------------------------------------
 
 
-def _download(registry, folder, base, again):
+def _download(registry, folder, base):
     """Fetch the files of a registry (path → SHA-256, or None where nobody states one)."""
     import pooch
-    import requests
     from tqdm import tqdm
 
     pooch.get_logger().setLevel("ERROR")
-    store = pooch.create(folder, base.rstrip("/") + "/", registry=registry, retry_if_failed=2)
+    store = pooch.create(folder, base, registry=registry, retry_if_failed=2)
     for name in (bar := tqdm(registry, desc="fetching", unit="file", disable=None)):
         bar.set_postfix_str(_model_of(name))
-        if again:
-            (folder / name).unlink(missing_ok=True)
-        elif (folder / name).exists():  # is checked before it is read
+        if (folder / name).exists():  # is checked before it is read
             continue
         try:
             store.fetch(name, downloader=_get)
-        except requests.RequestException as error:
-            why = " ".join(str(getattr(error, "reason", None) or error).split())[:200]
+        except OSError as error:  # what requests raises is one, too
+            why = " ".join(str(error).split())[:200]
             told = f"did not come ({why}); run the same command again, it goes on where it was"
+            raise MedcalError(f"{store.get_url(name)}: {told}") from None
         except ValueError:
-            told = (
-                "came with another SHA-256 than the published file and was dropped; try again later"
-            )
-        except OSError as error:
-            raise MedcalError(f"{folder / name}: can't be written: {error.strerror}") from None
-        else:
-            continue
-        raise MedcalError(f"{store.get_url(name)}: {told}")
+            told = "came with another SHA-256 than the published file and was dropped"
+            raise MedcalError(f"{store.get_url(name)}: {told}; try again later") from None
 
 
 def _get(url, target, _):
@@ -145,16 +132,12 @@ def _get(url, target, _):
 
     plain = {"Accept-Encoding": "identity"}
     with requests.get(url, headers=plain, stream=True, timeout=30, allow_redirects=False) as reply:
-        code, had = reply.status_code, 0
-        if code >= 500 or code in (408, 425, 429):
-            raise requests.HTTPError(f"HTTP {code}")
-        if code != 200:
-            told = "a redirect, which is not followed" if code < 400 else "it is not given"
-            raise MedcalError(f"{url}: HTTP {code}: {told}")
+        if reply.status_code != 200:
+            raise requests.HTTPError(f"HTTP {reply.status_code}: no file")
         with open(target, "wb") as sink:
             for block in reply.iter_content(1 << 18):
-                had += sink.write(block)
-                if had > _LARGEST:
+                sink.write(block)
+                if sink.tell() > _LARGEST:
                     raise MedcalError(f"{url}: is larger than any file expected here")
 
 
@@ -164,9 +147,7 @@ def _check(path, sha):
     if not path.is_file():
         raise MedcalError(f"{path}: is not there; leave out --from to fetch it")
     if sha and file_hash(path) != sha:
-        raise MedcalError(
-            f"{path}: is another file than the published one (SHA-256); --again fetches it anew"
-        )
+        raise MedcalError(f"{path}: is another file than the published one (SHA-256); {_ANEW}")
 
 
 # --- VLCB: five models, seven kinds of confidence ------------------------------------------------
@@ -211,7 +192,7 @@ def _vlcb_labels(path: Path, method: str) -> pd.DataFrame:
     ):
         if theirs not in table:
             raise MedcalError(f"{path}: its entries have no {theirs!r}: not a file of labels")
-        column = replace(COLUMNS[ours], name=theirs, remedy="--again fetches the file anew")
+        column = replace(COLUMNS[ours], name=theirs, remedy=_ANEW)
         given[ours] = check_column(table[theirs].tolist(), column, path)
     given |= {"item_id": table.get("hash_id", table["sample_id"]), "raw": table.get("raw_response")}
     if method == "PTRUE":
@@ -263,10 +244,7 @@ def _bench_published(folder: Path, registry) -> Iterator[pd.DataFrame]:
 
     for name in registry:
         path = folder / name
-        try:
-            table = pd.DataFrame(read_rows(path))
-        except MedcalError as error:
-            raise MedcalError(f"{error}; --again fetches it anew") from None
+        table = pd.DataFrame(read_rows(path))
         images = table["image_path"].map(lambda image: Path(image).name, na_action="ignore")
         table[_LOGITS] = table.pop("logits").tolist()
         yield table[_LOGITS].assign(

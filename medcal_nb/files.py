@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import os
-import stat
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -43,12 +43,14 @@ def new_file(
     check_new_file(target, sources=sources, force=force)
     _remove_dead_parts(target)
     part = target.with_name(f".{target.name[:200]}.{uuid.uuid4().hex[:12]}.part")
+    begun = part.with_suffix(".new")  # no part before it is locked: nobody takes it for a dead one
     try:
-        handle = os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o644)
+        handle = os.open(begun, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o644)
     except OSError as error:
         raise MedcalError(f"{target}: can't be written: {error.strerror}") from None
     try:
         _lock(handle)
+        begun.rename(part)
         yield part
         os.replace(part, target)
     except OSError as error:
@@ -70,22 +72,14 @@ def check_new_file(
         there already and ``force`` is false.
     """
     target = Path(path)
-    try:
-        mode = target.stat().st_mode
-    except FileNotFoundError:
-        mode = None
-    except OSError as error:
-        raise MedcalError(f"{target}: can't be written: {error.strerror}") from None
-    if mode is None:
-        if target.is_symlink():
+    if not os.path.exists(target):
+        if os.path.islink(target):
             raise MedcalError(f"{target}: a link to nothing: choose another name")
-        if not target.parent.is_dir():
+        if not os.path.isdir(target.parent):
             raise MedcalError(f"{target}: no folder {target.parent}: make it first")
         return
-    if stat.S_ISDIR(mode):
-        raise MedcalError(f"{target}: a folder: give the name of a file")
-    if not stat.S_ISREG(mode):
-        raise MedcalError(f"{target}: no regular file: choose another name")
+    if not target.is_file():
+        raise MedcalError(f"{target}: a folder or no regular file: give the name of a file")
     if any(Path(source).exists() and target.samefile(source) for source in sources):
         raise MedcalError(f"{target}: is what would be read: choose another name")
     with target.open("rb") as file:
@@ -102,7 +96,7 @@ def file_hash(path: str | os.PathLike) -> str:
 
 
 def _remove_dead_parts(target: Path) -> None:
-    for part in target.parent.glob(f".{_escaped(target.name[:200])}.*.part"):
+    for part in target.parent.glob(f".{glob.escape(target.name[:200])}.*.part"):
         with contextlib.suppress(OSError):
             handle = os.open(part, os.O_RDWR)
             try:
@@ -110,10 +104,6 @@ def _remove_dead_parts(target: Path) -> None:
                 part.unlink()
             finally:
                 os.close(handle)
-
-
-def _escaped(name: str) -> str:
-    return "".join(f"[{letter}]" if letter in "[]*?" else letter for letter in name)
 
 
 def _lock(handle: int) -> None:

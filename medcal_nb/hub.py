@@ -13,9 +13,8 @@ so that its 451 test questions (``official_split == "test"``) are a part of ``te
 
 **Images** are named by the set's own id or, where it has none, by a hash of the file's content.
 
-**Modality** is what the set states; failing that, what its documentation or its own questions
-and answers tell; failing that, ``unknown``. ``modality_source`` says which: ``stated``, ``rule`` or
-``missing``.
+**Modality** is what the set states; failing that, what its documentation tells; failing that,
+``unknown``. ``modality_source`` says which: ``stated``, ``rule`` or ``missing``.
 
 **Question type**: a gold answer of yes or no makes a closed question, a list of options a choice
 question, all else is open. Rows that can't be used (no image, no gold answer, options that can't
@@ -24,61 +23,32 @@ be told apart) are left out and counted in ``table.attrs["left_out"]``.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import os
 import re
-import shutil
 import tomllib
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from medcal_nb.errors import MedcalError, told_by_hub
-from medcal_nb.items import ITEM_COLUMNS, register_dataset
+from medcal_nb.errors import MedcalError
+from medcal_nb.items import ITEM_COLUMNS, chosen
 
 if TYPE_CHECKING:
     import pandas as pd
 
 UNKNOWN = "unknown"
 _LARGEST = 1 << 28  # of a file in an archive
-
-
-@dataclass(frozen=True)
-class HubSet:
-    """A public set, as ``hub_sets.toml`` tells it."""
-
-    name: str
-    title: str
-    repo: str
-    domain: str
-    files: list[str]
-    gigabytes: float
-    modality: str
-    official_test: list[str]
-    source: str
-    streamed: bool = False
-    archives: list[str] = field(default_factory=list)
-    image_folders: list[str] = field(default_factory=list)
-    signs: list[str] = field(default_factory=list)
-    rows: dict[str, list[str]] = field(default_factory=dict)
-    columns: dict[str, str] = field(default_factory=dict)
-    only: dict[str, str] = field(default_factory=dict)
-    modality_columns: list[str] = field(default_factory=list)
-    modality_rule: dict[str, str] = field(default_factory=dict)
-
-
-#: The sets by our name.
-HUB_SETS = {
-    name: HubSet(name, **told)
-    for name, told in tomllib.loads(
-        (Path(__file__).parent / "hub_sets.toml").read_text(encoding="utf-8")
-    ).items()
-}
+#: What ``hub_sets.toml`` tells of each set, by our name for it.
+HUB_SETS: dict[str, dict[str, Any]] = tomllib.loads(
+    Path(__file__).with_name("hub_sets.toml").read_text(encoding="utf-8")
+)
 
 # --- words for modalities ------------------------------------------------------------------------
 
@@ -99,13 +69,6 @@ _MODALITIES = {
     "pet": r"\bpet\b|positron",
     "photo": r"photo",
 }
-_RADIOLOGY = ("mri", "ct", "x-ray", "ultrasound")
-_SEQUENCES = re.compile(r"\bt[12]\b|\bflair\b|\bdwi\b|\badc\b|diffusion.weighted")
-_IS_THIS = re.compile(r"^(?:is|was|does|are)\s+(?:this|the|that|it)\b(?P<what>[^?]*)")
-_WHICH = re.compile(
-    r"modality|\b(?:type|kind) of (?:image|imaging|scan|mri)|\bsequence\b|what (?:image|imaging)"
-    r"|how was this image"
-)
 
 
 def _modality(name, source="stated"):
@@ -115,40 +78,13 @@ def _modality(name, source="stated"):
     return {"modality": ours or UNKNOWN, "modality_source": source if ours else "missing"}
 
 
-def _modalities_said(question, answer):
-    """The modalities that a radiology question and its gold answer attest.
-
-    "Is this a CT?" with yes; a question after the modality or sequence with its answer; an answer
-    that names an MRI sequence. A no attests nothing, nor does what a picture does "not represent".
-    """
-
-    def named(text):
-        return {ours for ours in _RADIOLOGY if re.search(_MODALITIES[ours], text)}
-
-    question, answer = question.lower(), answer.lower().strip()
-    asked = _IS_THIS.match(question)
-    if answer == "yes" and asked and not re.search(r"\bor\b|enhanc|contrast", asked["what"]):
-        return named(asked["what"])
-    if answer in {"yes", "no"} or "not" in question.split():
-        return set()
-    if _WHICH.search(question) or (asked and named(question)):
-        return named(answer)
-    return {"mri"} if _SEQUENCES.search(answer) else set()
-
-
-def _modality_by_answers(rows):
-    """Fill in modalities that the gold answers about an image attest without contradiction."""
-    said: dict[str, set[str]] = {}
-    for row in rows:
-        attested = _modalities_said(row["question"], row["gold"])
-        said.setdefault(row["image_id"], set()).update(attested)
-    for row in rows:
-        found = said[row["image_id"]]
-        if row["modality"] == UNKNOWN and len(found) == 1:
-            row["modality"], row["modality_source"] = next(iter(found)), "rule"
-
-
 # --- where files come from -----------------------------------------------------------------------
+
+
+_UNREACHED = {
+    *("OfflineModeIsEnabled", "LocalEntryNotFoundError", "IncompleteSnapshotError"),
+    *("ConnectError", "ConnectTimeout", "ConnectionError", "ReadTimeout"),
+}
 
 
 @contextmanager
@@ -159,10 +95,23 @@ def _plainly(what):
     except MedcalError:
         raise
     except Exception as error:
-        raise MedcalError(told_by_hub(error, what, "give a copy as NAME:FOLDER")) from error
+        names = {cls.__name__ for cls in type(error).__mro__}
+        first = (str(error).strip().splitlines() or [""])[0][:200]
+        told = f"can't be read ({type(error).__name__}: {first})"
+        if "GatedRepoError" in names:
+            told = (
+                "is gated; accept its terms on its page at huggingface.co, then log in with "
+                "`hf auth login` or set HF_TOKEN"
+            )
+        elif names & _UNREACHED:
+            told = (
+                "is not in the cache and the hub can't be reached; connect once (and unset "
+                "HF_HUB_OFFLINE), or give a copy as NAME:FOLDER"
+            )
+        raise MedcalError(f"{what}: {told}") from error
 
 
-def fetch_set(name, folder=None, *, revision=None, mirror=None) -> Path:
+def fetch_set(name, folder=None) -> Path:
     """Bring the files of a public set into a folder, or the hub's cache; what is there stays.
 
     Returns
@@ -173,119 +122,102 @@ def fetch_set(name, folder=None, *, revision=None, mirror=None) -> Path:
     Raises
     ------
     MedcalError
-        In one line: gated, no connection, no such revision, disk full.
+        In one line: gated, no connection, and what else went wrong.
     """
     from huggingface_hub import HfApi, constants, snapshot_download
 
-    hub_set, repo = HUB_SETS[name], {"repo_type": "dataset", "revision": revision}
-    repo["token"] = False if mirror else None  # the hub's token is the hub's alone
-    wanted = repo | {"repo_id": hub_set.repo, "allow_patterns": hub_set.files, "endpoint": mirror}
-    with _plainly(_named(hub_set, revision)):
+    repo, files = HUB_SETS[name]["repo"], HUB_SETS[name]["files"]
+    wanted = {"repo_id": repo, "repo_type": "dataset", "allow_patterns": files}
+    with _plainly(repo):
         if folder is None:
             try:
                 return Path(snapshot_download(**wanted, local_files_only=True))
             except Exception:
                 if constants.HF_HUB_OFFLINE:
                     raise
-            _check_room(hub_set, Path(constants.HF_HUB_CACHE))
-        for path in HfApi(endpoint=mirror).list_repo_files(hub_set.repo, **repo):
+        for path in HfApi().list_repo_files(repo, repo_type="dataset"):
             if ".." in PurePosixPath(path).parts or path.startswith("/") or "\\" in path:
-                raise MedcalError(f"{hub_set.repo}: {path!r} is no path inside the set")
+                raise MedcalError(f"{repo}: {path!r} is no path inside the set")
         return Path(snapshot_download(**wanted, local_dir=folder))
-
-
-def _named(hub_set, revision):
-    return hub_set.repo + (f"@{revision}" if revision else "")
-
-
-def _check_room(hub_set, place):
-    free = shutil.disk_usage(next(p for p in (place, *place.parents) if p.exists())).free / 1e9
-    if hub_set.gigabytes > free:
-        raise MedcalError(
-            f"{hub_set.repo}: takes {hub_set.gigabytes:g} GB, {free:.1f} GB are free in {place}; "
-            "free some or point HF_HOME at a larger disk"
-        )
 
 
 class _Files:
     """The files of a set: a folder on disk, or a hub repository in the hub's cache."""
 
-    def __init__(self, hub_set, *, path=None, revision=None):
-        self.set, self.revision = hub_set, revision
-        self.where = str(path or _named(hub_set, revision))
-        self.folder = Path(path) if path else None
-        if path and not self.folder.is_dir():
-            raise MedcalError(f"{hub_set.name}: {path} is no folder; give the set's folder")
-        if not path and not hub_set.streamed:
-            self.folder = fetch_set(hub_set.name, revision=revision)
-        self._members: dict[str, tuple[Path, zipfile.ZipInfo]] | None = None
+    def __init__(self, name, folder=None):
+        self.name, self.told = name, HUB_SETS[name]
+        self.where = str(folder or self.told["repo"])
+        self.folder = Path(folder) if folder else fetch_set(name)
+        if not self.folder.is_dir():
+            raise MedcalError(f"{name}: {folder} is no folder; give the set's folder")
+        self.archives = self.told.get("archives", [])
+        self.image_folders = self.told.get("image_folders", [])
 
-    def find(self, *patterns):
+    def find(self, patterns):
         """Return the files that match the first pattern that matches any."""
         for pattern in patterns:
             if found := sorted(p for p in self.folder.glob(pattern) if p.is_file()):
                 return found
         return []
 
-    def rows(self, split, patterns, seed):
+    def rows(self, patterns):
         """Yield the rows of a split's files as dicts, images as they are stored."""
-        import datasets
+        import pyarrow.parquet
 
-        files = [f"hf://datasets/{self.where}/{patterns[0]}"]
-        if self.folder is not None:
-            files = [str(p) for p in self.find(*patterns)]
-        if not files:
-            return
-        with _plainly(self.where):
-            kind = files[0].rsplit(".", 1)[-1]
-            given = {"data_files": {split: files}, "split": split, "streaming": True}
-            table = datasets.load_dataset(kind, **given)
-            for name in table.column_names or []:
-                feature = (table.features or {}).get(name)
-                if name == "image" or isinstance(feature, datasets.Image):
-                    table = table.cast_column(name, datasets.Image(decode=False))
-            if self.set.streamed:
-                table = table.shuffle(seed=seed, buffer_size=1000)
-            yield from table
+        for path in self.find(patterns) or self._packed(patterns):
+            with _plainly(path):
+                if path.suffix == ".json":
+                    yield from _json(path)
+                elif path.suffix == ".csv":
+                    with path.open(newline="", encoding="utf-8") as file:
+                        yield from csv.DictReader(file)
+                else:
+                    for batch in pyarrow.parquet.ParquetFile(path).iter_batches(100):
+                        yield from batch.to_pylist()
 
-    def members(self):
+    def _packed(self, patterns):
+        """Return files that match a pattern inside an archive, unpacked."""
+        plain = [pattern.removeprefix("**/") for pattern in patterns]
+        names = [name for name in self.members if any(fnmatch(name, one) for one in plain)]
+        return [Path(self.image(name)) for name in names]
+
+    @cached_property
+    def members(self) -> dict[str, tuple[Path, zipfile.ZipInfo]]:
         """Files inside the archives, by their names and by the ends of them."""
-        if self._members is None:
-            self._members = {}
-            for archive in self.find(*self.set.archives):
-                with _plainly(archive), zipfile.ZipFile(archive) as opened:
-                    for info in opened.infolist():
-                        pieces = PurePosixPath(info.filename).parts
-                        for start in range(min(4, len(pieces)) * (not info.is_dir())):
-                            name = "/".join(pieces[start:])
-                            self._members.setdefault(name, (archive, info))
-        return self._members
+        found = {}
+        for archive in self.find(self.archives):
+            with _plainly(archive), zipfile.ZipFile(archive) as opened:
+                for info in filter(lambda info: not info.is_dir(), opened.infolist()):
+                    pieces = PurePosixPath(info.filename).parts
+                    for start in range(min(4, len(pieces))):
+                        found.setdefault("/".join(pieces[start:]), (archive, info))
+        return found
 
     def image(self, name):
         """Return the path of an image file, unpacking it from its archive if need be."""
         parts = PurePosixPath(name.replace("\\", "/")).parts
         if not parts or ".." in parts or PurePosixPath(name).is_absolute():
             raise MedcalError(f"{self.where}: image {name!r} is no path inside the set")
-        for folder in ("", *self.set.image_folders):
+        for folder in ("", *self.image_folders):
             plain = self.folder.joinpath(folder, *parts)
             if plain.is_file():
                 return str(plain)
-        if (found := self.members().get("/".join(parts))) is not None:
+        if (found := self.members.get("/".join(parts))) is not None:
             return self._unpack(*found, parts)
         return None
 
     def _unpack(self, archive, info, parts):
         home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
         digest = hashlib.sha256(f"{archive.resolve()}:{archive.stat().st_size}".encode())
-        target = home.joinpath("medcal", self.set.name, digest.hexdigest()[:12], *parts)
+        target = home.joinpath("medcal", self.name, digest.hexdigest()[:12], *parts)
         if info.file_size > _LARGEST:
             raise MedcalError(f"{archive}: {info.filename} unpacks to {info.file_size:,} bytes")
         if not (target.is_file() and target.stat().st_size == info.file_size):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part = target.with_name(f"{target.name}.{os.getpid()}.part")
             with _plainly(archive), zipfile.ZipFile(archive) as opened:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                part = target.with_name(f"{target.name}.{os.getpid()}.part")
                 part.write_bytes(opened.read(info))
-                part.replace(target)
+            part.replace(target)
         return str(target)
 
 
@@ -399,31 +331,31 @@ def _asked_mmstar(row):
     return _choice(question, options, gold) | source
 
 
-def _made(row, split, i, hub_set):
+def _made(row, split, i, name):
     """The item of a stored row, by the columns that ``hub_sets.toml`` names; None if not wanted."""
-    if any(row.get(name, value) != value for name, value in hub_set.only.items()):
+    told = HUB_SETS[name]
+    if any(row.get(column, value) != value for column, value in told.get("only", {}).items()):
         return None
-    columns = hub_set.columns
-    if hub_set.name == "vqa-rad" and "qid" not in row:  # the hub's copy names nothing
+    columns = told.get("columns", {})
+    if columns.get("image", "image") not in row:  # VQA-RAD's copy on the hub names nothing
         columns = {}
-    named = columns.get("item_id", "{split}-{i}")
-    out = {"item_id": _text(named.format(**row | {"split": split, "i": i}))}
+    numbered = columns.get("item_id", "{split}-{i}")
+    out = {"item_id": _text(numbered.format(**row | {"split": split, "i": i}))}
     if "image" in columns:
         out |= dict.fromkeys(("image", "image_id"), str(row[columns["image"]]))
     else:
         out |= _image(row["image"])
     if "image_id" in columns:
         out["image_id"] = _text(row[columns["image_id"]])
-    asked = _ASKED.get(hub_set.name)
+    asked = _ASKED.get(name)
     out |= asked(row) if asked else _closed_or_open(row["question"], row["answer"])
-    out |= {name: row.get(columns[name]) for name in _TOLD if name in columns}
-    if isinstance(out.get("answer_type"), str):
-        out["answer_type"] = out["answer_type"].strip()
+    out |= {ours: row.get(columns[ours]) for ours in _TOLD if ours in columns}
     if "organ" in out:
         out["organ"] = _text(out["organ"]).lower()
-    stated = next(filter(None, map(row.get, hub_set.modality_columns)), None)
-    ruled = hub_set.modality_rule.get(out.get("organ") if hub_set.name == "vqa-rad" else "all")
-    return out | (_modality(ruled, "rule") if hub_set.modality_rule else _modality(stated))
+    stated = next(filter(None, map(row.get, told.get("modality_columns", []))), None)
+    rules = told.get("modality_rule", {})
+    ruled = rules.get(out.get("organ"), rules.get("all"))
+    return out | (_modality(ruled, "rule") if rules else _modality(stated))
 
 
 _TOLD = ("organ", "category", "answer_type", "source", "subject")
@@ -435,30 +367,6 @@ _ASKED = {
     "vqa-v2": _asked_vqa_v2,
     "mmstar": _asked_mmstar,
 }
-
-
-def _stored(files, seed) -> Iterator[tuple[str, int, dict]]:
-    """Each row of a set as it is stored, with its split and its number there."""
-    original = files.find("vqa-rad.json", "*VQA*RAD*.json") if files.set.name == "vqa-rad" else []
-    if original:
-        for i, row in enumerate(_json(original[0])):
-            yield "test" if str(row.get("phrase_type")).startswith("test") else "train", i, row
-    elif files.set.name == "omnimedvqa":
-        told = "QA_information/Open-access"
-        inside = [n for n in files.members() if re.search(rf"^{told}/[^/]+\.json$", n)]
-        paths = files.find(f"**/{told}/*.json") or [files.image(name) for name in inside]
-        if not paths:
-            raise MedcalError(
-                f"{files.where}: has no {told}/*.json; give the folder of {files.set.title} as its "
-                "authors or the hub lay it out"
-            )
-        for path in paths:
-            for i, row in enumerate(_json(path)):
-                yield "none", i, row
-    else:
-        for split, patterns in files.set.rows.items():
-            for i, row in enumerate(files.rows(split, patterns, seed)):
-                yield split, i, row
 
 
 def _json(path):
@@ -479,86 +387,74 @@ def _half(image_id):
     return "test" if hashlib.sha256(f"0:{image_id}".encode()).digest()[0] < 128 else "fit"
 
 
-def _load(name, *, split=None, n=None, seed=0, revision=None, path=None) -> pd.DataFrame:
-    """Read a public set as an item table, for :func:`medcal_nb.items.load_items`.
+def load(name, *, split=None, n=None, seed=0, folder=None) -> pd.DataFrame:
+    """Return a public set as an item table; see :func:`medcal_nb.items.load_items`.
 
-    Its ``attrs`` hold ``left_out`` (reason → rows), ``source`` and ``revision``.
+    Its ``attrs`` hold ``left_out`` (reason → rows).
+
+    Raises
+    ------
+    MedcalError
+        If its files are not there or of another form.
     """
     import numpy as np
     import pandas as pd
 
-    hub_set = HUB_SETS[name]
-    if hub_set.streamed and n is None and path is None:
-        raise MedcalError(f"{name}: is streamed from the hub and large; give n, such as n=1000")
-    files = _Files(hub_set, path=path, revision=None if path else revision)
-    left_out: Counter[str] = Counter()
-    rows = _items(files, left_out, split=split, n=n, seed=seed)
-    if not rows and not left_out:
+    told, files, left_out = HUB_SETS[name], _Files(name, folder), Counter()
+    table = pd.DataFrame(_items(files, left_out))
+    if table.empty:
         raise MedcalError(
-            f"{files.where}: no rows of {hub_set.title} found; is it laid out as on the hub "
-            f"({', '.join(hub_set.files)})?"
+            f"{files.where}: no rows of {told['title']} found; is it laid out as on the hub "
+            f"({', '.join(told['files'])})?"
         )
-    if name == "vqa-rad":
-        _modality_by_answers(rows)
-    table = pd.DataFrame(rows, columns=None if rows else ITEM_COLUMNS)
-    if hub_set.official_test and rows:
-        tested = table.loc[table["official_split"].isin(hub_set.official_test), "image_id"]
+    if table["item_id"].duplicated().any():
+        raise MedcalError(f"{files.where}: rows share an id; is it {told['title']}, once?")
+    if told["official_test"]:
+        tested = table.loc[table["official_split"].isin(told["official_test"]), "image_id"]
         table["split"] = np.where(table["image_id"].isin(tested), "test", "fit")
-    if split is not None:
-        table = table[table["split"] == split]
-    if n is not None and n < len(table):
-        table = table.iloc[np.sort(np.random.default_rng(seed).permutation(len(table))[:n])]
-    if rows and isinstance(rows[0]["image"], str):
+    table = chosen(table, split, n, seed)
+    if len(table) and isinstance(table["image"].iloc[0], str):
         table = _with_images(table, files, left_out)
-    extra = [c for c in table.columns if c not in ITEM_COLUMNS]
+    extra = [column for column in table.columns if column not in ITEM_COLUMNS]
     table = table[[*ITEM_COLUMNS, *extra]].reset_index(drop=True)
-    table.attrs |= {"left_out": dict(left_out), "source": hub_set.source}
-    table.attrs |= {"revision": files.revision, "where": files.where}
+    table.attrs["left_out"] = dict(left_out)
     return table
 
 
-def _items(files, left_out, *, split, n, seed):
-    rows: list[dict[str, Any]] = []
-    contents: dict[str, bytes] = {}
-    hub_set, wanted = files.set, 0
-    about = {"dataset": hub_set.name, "domain": hub_set.domain}
-    for official, i, stored in _stored(files, seed):
-        try:
-            row = _made(stored, official, i, hub_set)
-        except _LeftOut as reason:
-            left_out[str(reason)] += 1
-            continue
-        except (KeyError, TypeError, IndexError, AttributeError) as error:
-            what = "no column" if isinstance(error, KeyError) else "can't be read:"
-            raise MedcalError(
-                f"{files.where}: {what} {error} in row {len(rows)}; is it {hub_set.title}?"
-            ) from None
-        if row is None:
-            continue
-        row |= about | {"split": _half(row["image_id"])}
-        row["official_split"] = official if hub_set.official_test else "none"
-        # rows about one image share one object
-        row["image"] = contents.setdefault(row["image_id"], row["image"])
-        rows.append(row)
-        wanted += split in {None, row["split"]}
-        if hub_set.streamed and wanted == n:
-            break
+def _items(files, left_out) -> list[dict[str, Any]]:
+    """Return the items of all splits; count what is left out, by its reason."""
+    told, rows, contents = files.told, [], {}
+    for split, patterns in told["rows"].items():
+        for i, stored in enumerate(files.rows(patterns)):
+            # VQA-RAD as published is one file
+            official = "test" if str(stored.get("phrase_type")).startswith("test") else split
+            try:
+                row = _made(stored, official, i, files.name)
+            except _LeftOut as reason:
+                left_out[str(reason)] += 1
+                continue
+            except (KeyError, TypeError, IndexError, AttributeError) as error:
+                raise MedcalError(
+                    f"{files.where}: row {len(rows)} has another form ({type(error).__name__}: "
+                    f"{error}); is it {told['title']}?"
+                ) from None
+            if row is None:
+                continue
+            row |= {"dataset": files.name, "domain": told["domain"]}
+            row["split"] = _half(row["image_id"])
+            row["official_split"] = official if told["official_test"] else "none"
+            # rows about one image share one object
+            row["image"] = contents.setdefault(row["image_id"], row["image"])
+            rows.append(row)
     return rows
 
 
 def _with_images(table, files, left_out):
     """The rows whose image files are there, with their paths."""
-    named = table["image"].unique()
-    found = table["image"].map({name: files.image(name) for name in named})
-    if len(table) and found.isna().all():
-        raise MedcalError(
-            f"{files.where}: none of its image files is there; put them in "
-            f"{' or '.join([*files.set.image_folders, *files.set.archives]) or 'it'}"
-        )
+    found = table["image"].map({name: files.image(name) for name in table["image"].unique()})
+    if found.isna().all():
+        places = " or ".join([*files.image_folders, *files.archives])
+        raise MedcalError(f"{files.where}: none of its image files is there; put them in {places}")
     if found.isna().any():
         left_out["image file not found"] += int(found.isna().sum())
     return table.assign(image=found)[found.notna()]
-
-
-for _name, _set in HUB_SETS.items():
-    register_dataset(_name, _load, signs=_set.signs)

@@ -46,7 +46,7 @@ def read_rows(path: Path) -> list[dict]:
     if done is not None and done.returncode == 0:
         return json.loads(done.stdout)
     told = "" if done is None or done.returncode != 3 else done.stderr.decode().strip()
-    raise MedcalError(f"{path}: {told or _TOO_MUCH}")
+    raise MedcalError(f"{path}: {told or _TOO_MUCH}; move it away to fetch it anew")
 
 
 class _Refused(Exception):

@@ -15,13 +15,12 @@ import pandas as pd
 
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import file_hash
+from medcal_nb.items import chosen
 
 VARIABLE = "MEDCAL_POCKET"
 MANIFEST = "manifest.json"
 CHECKOUT = Path(__file__).resolve().parents[1] / "data" / "pocket"
 INSTALLED = Path(__file__).resolve().parent / "pocket_data"
-# which n of a split: the key of numpy's SeedSequence that belongs to this purpose alone
-_ENTROPY, _SAMPLE = 20_250_923, 4
 
 
 def pocket_home():
@@ -63,33 +62,23 @@ def pocket_dir(name):
     return path.parent
 
 
-def load(name, *, split=None, n=None, seed=0, revision=None):
+def load(name, *, split=None, n=None, seed=0):
     """Return the items of an embedded data set, or a random `n` of them drawn by `seed`.
 
     Parameters
     ----------
-    name : {"pocketvqa-general", "pocketvqa-medical"}
+    name : {"pocketvqa-general", "pocketvqa-medical", "quiz"}
     split : {"fit", "test"}, optional
         Both by default.
 
     Raises
     ------
     MedcalError
-        If a revision is asked for (there are none), or the file is missing or damaged.
+        If the file is missing or damaged.
     """
-    if revision is not None:
-        raise MedcalError(f"{name} has no revisions, {revision!r} was asked for: leave it out")
-    if seed < 0:
-        raise MedcalError(f"seed {seed}: give 0 or more")
     items = pd.read_parquet(_checked("items", f"{name}.parquet"))
     items["options"] = [None if row is None else list(row) for row in items["options"]]
-    if split is not None:
-        items = items[items["split"] == split]
-    if n is not None and n < len(items):
-        chance = np.random.SeedSequence(_ENTROPY, spawn_key=(_SAMPLE, seed))
-        order = np.random.Generator(np.random.PCG64(chance)).permutation(len(items))
-        items = items.iloc[np.sort(order[:n])]
-    return items.reset_index(drop=True)
+    return chosen(items, split, n, seed).reset_index(drop=True)
 
 
 def fresh_answers(dataset, model, strategies, n=None):
@@ -117,28 +106,18 @@ def fresh_answers(dataset, model, strategies, n=None):
         If these answers were not recorded, or fewer of them, saying how to record them.
     """
     wanted = [strategies] if isinstance(strategies, str) else list(strategies)
-    how = (
-        f"record them in a checkout: python -m data.pocket.factory record --model {model} "
-        f"--strategies {','.join(wanted)}"
-    )
     file = f"{dataset}--{model}.parquet"
-    if file not in _manifest(pocket_home()).get("fresh", {}):
-        raise MedcalError(f"no answers of {model} to fresh items of {dataset} are recorded: {how}")
-    table = pd.read_parquet(_checked("fresh", file))
-    absent = [name for name in wanted if name not in set(table["strategy"])]
-    if absent:
+    table = pd.DataFrame(columns=["strategy", "number"])
+    if file in _manifest(pocket_home()).get("fresh", {}):
+        table = pd.read_parquet(_checked("fresh", file))
+    if not {*wanted} <= {*table["strategy"]} or table["number"].max() + 1 < (n or 1):
         raise MedcalError(
-            f"no answers of {model} to fresh items of {dataset} are recorded under "
-            f"{', '.join(absent)}: {how}"
+            f"these answers of {model} to {n or 'all'} fresh items of {dataset} are not recorded: "
+            f"ask for fewer, or record them in a checkout: python -m data.pocket.factory record "
+            f"--model {model} --strategies {','.join(wanted)}" + (f" --n {n}" if n else "")
         )
-    recorded = int(table["number"].max()) + 1
-    if n is not None and n > recorded:
-        raise MedcalError(
-            f"{n:,} fresh items of {dataset} are asked for, and {model} was asked {recorded:,}: "
-            f"ask for fewer, or {how} --n {n}"
-        )
-    keep = table["strategy"].isin(wanted) & (table["number"] < (n or recorded))
-    table = table[keep].drop(columns="number").reset_index(drop=True)
+    table = table[table["strategy"].isin(wanted) & (table["number"] < (n or np.inf))]
+    table = table.drop(columns="number").reset_index(drop=True)
     table["option_probabilities"] = [
         None if row is None else dict(row) for row in table["option_probabilities"]
     ]
@@ -166,36 +145,31 @@ def fresh_like(model, strategy, n, *, graded, target):
     str
         Why there are none, as a sentence; "" where there are some.
     """
-    judged = graded[np.logical_and.reduce([graded[name] == is_ for name, is_ in target.items()])]
-    datasets, splits = (sorted(judged[name].dropna().unique()) for name in ("dataset", "split"))
-    nothing = graded[:0]
-    if len(datasets) != 1 or not datasets[0].startswith("pocketvqa-"):
-        return nothing, f"No fresh items can be drawn like those of {', '.join(datasets)}."
-    if splits != ["test"]:
+    judged, nothing = _holding(graded, target), graded[:0]
+    told = sorted(judged["dataset"].dropna().unique())
+    if len(told) != 1 or not told[0].startswith("pocketvqa-") or {*judged["split"]} != {"test"}:
         return nothing, (
-            f"Fresh items are drawn like those of a test split, and the target's are of "
-            f"{' and '.join(splits) or 'no split'}."
+            "Fresh items are like those of the test split of one embedded data set, "
+            f"not like these of {', '.join(told)}."
         )
     try:
-        fresh = fresh_answers(datasets[0], model, strategy, n)
+        fresh = fresh_answers(told[0], model, strategy, n)
     except MedcalError as error:
         return nothing, f"There is no truth to compare with: {error}."
-    for name, is_ in target.items():
-        if name not in fresh:
-            return nothing, f"Fresh items have no {name}."
-        fresh = fresh[fresh[name] == is_]
-    if not (fresh["confidence"].notna() & fresh["correct"].notna()).any():
-        return nothing, f"None of {n:,} fresh items of {datasets[0]} is of the target's kind."
+    fresh = _holding(fresh, target) if {*target} <= {*fresh} else fresh[:0]
+    if fresh.dropna(subset=["confidence", "correct"]).empty:
+        return nothing, f"None of {n:,} fresh items of {told[0]} is of the target's kind."
     return fresh, ""
+
+
+def _holding(table, target):
+    """Return the rows that hold some values, column to value."""
+    return table[np.logical_and.reduce([table[name] == is_ for name, is_ in target.items()])]
 
 
 def _manifest(home):
     """Return file hashes by folder."""
-    path = home / MANIFEST
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise MedcalError(f"{path} is no JSON ({error}): restore it ({_restore(path)})") from error
+    return json.loads((home / MANIFEST).read_text())
 
 
 def _checked(folder, file):

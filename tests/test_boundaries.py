@@ -24,7 +24,7 @@ ALLOWED = {
     "measure": {"measure", "answers"},
     "correct": {"correct", "measure", "answers"},
     "ask": {"ask", "items", "answers"},
-    "pocket": set(),
+    "pocket": {"items"},
     "show": {"show", "answers", "measure", "correct"},
     "reader": {"reader", "measure", "ask", "items", "answers"},
 }

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from medcal_nb import files
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import new_file
 
@@ -82,3 +83,17 @@ def test_parts_of_the_dead_are_removed_and_those_of_the_living_kept(tmp_path):
     assert os.path.exists(part)
     write(path, force=True)
     assert not os.path.exists(part)
+
+
+def test_no_part_is_seen_before_it_is_locked(tmp_path, monkeypatch):
+    """Another process would take it for one of the dead, and remove it."""
+    lock, seen = files._lock, []
+
+    def watched(handle):
+        seen.append(list(tmp_path.glob(".*.part")))
+        lock(handle)
+
+    monkeypatch.setattr(files, "_lock", watched)
+    write(tmp_path / "a.csv")
+    assert seen == [[]]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]

@@ -78,9 +78,6 @@ def test_no_home_is_told(tmp_path, monkeypatch):
     monkeypatch.setenv(pocket.VARIABLE, str(tmp_path))
     with pytest.raises(MedcalError, match="set MEDCAL_POCKET"):
         pocket.list_pocket()
-    (tmp_path / pocket.MANIFEST).write_text("{")
-    with pytest.raises(MedcalError, match="is no JSON"):
-        pocket.list_pocket()
 
 
 @pytest.mark.parametrize("fault", ["missing", "mismatched"])
@@ -141,8 +138,6 @@ def test_a_subset_is_drawn_by_its_seed():
     # the rows that the code drew which first published them
     first = "pocket-medical/test/x-ray/0000{}/1"
     assert one["item_id"].tolist()[:3] == [first.format(i) for i in range(3)]
-    with pytest.raises(MedcalError, match="seed -1: give 0 or more"):
-        pocket.load("pocketvqa-medical", n=3, seed=-1)
 
 
 @pytest.mark.parametrize("domain", ["general", "medical"])
@@ -179,8 +174,8 @@ def test_fresh_answers_are_many_and_of_no_split(domain, n, model):
     ("model", "strategies", "n", "told"),
     [
         ("pocket-expert", "verbalized", None, "record --model pocket-expert --strategies verbal"),
-        ("pocket-general", ["top_k", "verbalized"], None, "under top_k: record them in a checkout"),
-        ("pocket-general", "verbalized", 10_000, "was asked 5,000: ask for fewer, or .* --n 10000"),
+        ("pocket-general", ["top_k", "verbalized"], None, "--strategies top_k,verbalized"),
+        ("pocket-general", "verbalized", 10_000, "ask for fewer, or record them .* --n 10000"),
     ],
 )
 def test_what_was_not_recorded_says_how_to_record_it(model, strategies, n, told):
@@ -230,9 +225,13 @@ def test_fresh_items_are_those_of_the_targets_own_data_set(graded, domain):
 @pytest.mark.parametrize(
     ("model", "target", "why"),
     [
-        ("pocket-general", {"dataset": "pocketvqa-medical"}, "the target's are of fit and test"),
-        ("pocket-general", {"dataset": "pocketvqa-medical", "split": "fit"}, "those of a test"),
-        ("pocket-general", {"dataset": "other-general"}, "like those of other-general"),
+        ("pocket-general", {"dataset": "pocketvqa-medical"}, "not like these of pocketvqa-medical"),
+        (
+            "pocket-general",
+            {"dataset": "pocketvqa-medical", "split": "fit"},
+            "the test split of one embedded",
+        ),
+        ("pocket-general", {"dataset": "other-general"}, "not like these of other-general"),
         ("pocket-general", {"domain": "general"}, "of other-general, pocketvqa-general"),
         ("mine", {"dataset": "pocketvqa-medical", "split": "test"}, "record --model mine"),
     ],

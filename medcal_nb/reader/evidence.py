@@ -224,8 +224,8 @@ def readers_agreement(decisions: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``reader_a, reader_b, what, n, agree, kappa``; `what` is ``decision`` (accept, override,
-        defer), ``final answer`` or ``own answer first``. Kappa is NaN where both always said one
-        and the same, for agreement by chance is then certain.
+        defer) or ``own answer first``. Kappa is NaN where both always said one and the same, for
+        agreement by chance is then certain.
 
     References
     ----------
@@ -237,16 +237,11 @@ def readers_agreement(decisions: pd.DataFrame) -> pd.DataFrame:
     from sklearn.metrics import cohen_kappa_score  # takes seconds: not for a reader alone
 
     keys = ["model", "dataset", "strategy", "item_id", "reader"]
-    own, model = (decisions[k].astype(str).map(meaning) for k in ("answer", "model_answer"))
-    final = own.where(decisions["action"] == "override", model)
-    final = final.where(decisions["action"] != "defer", "-")
-    told = decisions.assign(own=own, final=final).set_index(keys)
-    commits = told["action"] == "commit"
-    made = told[~commits & told["undone_at"].isna()]
-    made = made[~made.index.duplicated(keep="last")]
-    own = told.loc[commits, "own"]
-    own = own[~own.index.duplicated()]
-    of = {"decision": made["action"], "final answer": made["final"], "own answer first": own}
+    committed = decisions["action"] == "commit"
+    own = decisions[committed].drop_duplicates(keys).set_index(keys)["answer"].map(meaning)
+    made = decisions[~committed & decisions["undone_at"].isna()]
+    made = made.drop_duplicates(keys, keep="last").set_index(keys)["action"]
+    of = {"decision": made, "own answer first": own}
     rows = []
     for what, values in of.items():
         wide = values.unstack("reader")

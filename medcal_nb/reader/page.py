@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import functools
-import io
 from datetime import datetime
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import pandas as pd
 
 from medcal_nb.ask.strategies import STRATEGIES
 from medcal_nb.errors import MedcalError
-from medcal_nb.items import open_image
+from medcal_nb.items import open_image, png_text
 from medcal_nb.reader import evidence
 from medcal_nb.reader.cases import Casebook
 
@@ -57,12 +55,9 @@ def picture(image, *, small: bool = False) -> dict:
         # what comes before the colon is a file name, which may tell the answer
         return {"data": "", "why": f"This image cannot be shown: {str(error).rpartition(': ')[2]}"}
     pixels = max(opened.size) < _SMALL
-    opened.info.clear()
     if small and not pixels:
         opened.thumbnail(_THUMBNAIL)
-    buffer = io.BytesIO()
-    opened.save(buffer, format="PNG")
-    return {"data": base64.b64encode(buffer.getvalue()).decode(), "pixels": pixels}
+    return {"data": png_text(opened), "pixels": pixels}
 
 
 def evidence_html(book: Casebook, case: pd.Series, *, rings: bool, own: str | None = None) -> str:

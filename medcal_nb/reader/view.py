@@ -122,6 +122,11 @@ class Reader(ipw.VBox):
         hidden = not (self.model_first or own or done)
         if self._shown[0] != case["item_id"]:
             self._shown = case["item_id"], time.monotonic()
+        # before the case is seen, so that its keys do what they say
+        off = {"previous": self.place == 0, "next": self.place == n - 1, "undo": not decisions}
+        off |= {"commit": not hidden} | dict.fromkeys(_DECIDING, hidden)
+        for name, disabled in off.items():
+            self.buttons[name].disabled = disabled
         shown = page.picture(case["image"])
         self._show("progress", n, decisions.values(), len(self.worst), self.rule, self.about)
         self._show("case", case, self.place + 1, n, self.cases.note, shown)
@@ -129,10 +134,6 @@ class Reader(ipw.VBox):
         self.html["model"].value = page.part("hidden") if hidden else self._evidence(own)
         self._ask_for_own(case, (done and done.answer) or (own and own.answer))
         self.reason.value = done.reason if done else ""
-        off = {"previous": self.place == 0, "next": self.place == n - 1, "undo": not decisions}
-        off |= {"commit": not hidden} | dict.fromkeys(_DECIDING, hidden)
-        for name, disabled in off.items():
-            self.buttons[name].disabled = disabled
 
     def go_undecided(self, begin: int) -> None:
         """Show the next case without a decision, from a place on, round the end."""

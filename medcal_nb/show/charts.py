@@ -15,6 +15,7 @@ import pandas as pd
 from medcal_nb.show.look import (
     BLACK,
     GREY,
+    LIME,
     MOSS,
     PALE,
     PINK,
@@ -23,7 +24,6 @@ from medcal_nb.show.look import (
     Look,
     figure,
     looks,
-    luminance,
     strategy_family,
     style,
 )
@@ -91,7 +91,7 @@ def _for_words(colour):
     """Return a colour that can be read as thin letters on white: light inks are darkened."""
     from matplotlib.colors import to_rgb
 
-    return tuple(0.62 * v for v in to_rgb(colour)) if luminance(colour) > 0.55 else colour
+    return tuple(0.62 * v for v in to_rgb(colour)) if colour in (LIME, PINK) else colour
 
 
 def _number_axis(axis) -> None:
@@ -149,8 +149,6 @@ def _name_ends(ax, ends) -> None:
 
 def _name_points(ax, points) -> None:
     """Write names beside points, ``(x, y, name, colour)`` each, apart in height."""
-    if not points:
-        return
     places = ax.transAxes.inverted().transform(ax.transData.transform([p[:2] for p in points]))
     heights = _apart(places[:, 1], [1.5 * _letter(ax)] * len(points))
     leader = {"color": GREY, "lw": 0.5, "shrinkB": 2}
@@ -501,16 +499,14 @@ def plot_levels(table, *, ax, xlabel=""):
     _key(ax)
 
 
-def _diagonal(ax, table, axes, limits, corners, named) -> None:
-    """Draw points with intervals both ways against the diagonal; name those farthest from it."""
+def _diagonal(ax, table, axes, limits, corners) -> None:
+    """Draw points with intervals both ways against the diagonal."""
     x, y = axes
     ax.plot(limits, limits, color=GREY, lw=0.9, zorder=1)
     _dots(ax, table, x, y, "domain" if "domain" in table else "label", ms=5)
     ax.set(xlim=limits, ylim=limits, aspect="equal")
     _percent_axis(ax.xaxis, axes[x])
     _percent_axis(ax.yaxis, axes[y])
-    far = table.loc[(table[y] - table[x]).abs().sort_values(ascending=False).index[:named]]
-    _name_points(ax, [(*at, BLACK) for at in far[[x, y, "label"]].itertuples(index=False)])
     ink = {"color": GREY, "fontsize": SMALL, "transform": ax.transAxes}
     ax.text(0.02, 0.98, corners[0], va="top", **ink)
     ax.text(0.98, 0.02, corners[1], ha="right", **ink)
@@ -531,9 +527,12 @@ def plot_scatter_fall(table, *, ax):
     limits = np.array([min(0.0, ends.min(axis=None)), ends.max(axis=None)])
     limits += np.ptp(limits) * np.array([-0.06, 0.06])
     corners = ("falls more than it should", "confidence hardly notices")
-    named = 3 if len(table) > MOST_NAMES + 1 else MOST_NAMES + 1
     axes = {"accuracy_fall": "accuracy falls by", "confidence_fall": "confidence falls by"}
-    _diagonal(ax, table, axes, limits, corners, named)
+    _diagonal(ax, table, axes, limits, corners)
+    named = 3 if len(table) > MOST_NAMES + 1 else MOST_NAMES + 1
+    far = (table["confidence_fall"] - table["accuracy_fall"]).abs().sort_values(ascending=False)
+    points = table.loc[far.index[:named], [*axes, "label"]].itertuples(index=False)
+    _name_points(ax, [(*point, BLACK) for point in points])
     ax.axhline(0, color=PALE, lw=1, zorder=0)
     ax.axvline(0, color=PALE, lw=1, zorder=0)
 
@@ -552,7 +551,7 @@ def plot_accuracy_confidence(table, *, ax):
     for _, part in table.groupby("label", sort=False):
         ax.plot(*(part[name] for name in axes), color=PALE, lw=1, zorder=0)
     limits = (np.floor(8 * table[[*axes]].min(axis=None)) / 10, 1)
-    _diagonal(ax, table, axes, limits, ("overconfident", "underconfident"), 0)
+    _diagonal(ax, table, axes, limits, ("overconfident", "underconfident"))
     _key(ax)
 
 

@@ -63,14 +63,7 @@ def exercise(name: str) -> dict:
         for); ``unit``, ``"%"`` where it is a percentage; ``tolerance``, how far a number may be
         off; ``why`` the answer is right; ``hints``, from a nudge to nearly the solution;
         ``mistakes``, pairs of an answer that students give and what it has overlooked.
-
-    Raises
-    ------
-    ValueError
-        If there is no exercise of that name.
     """
-    if name not in NAMES:
-        raise ValueError(f"name: no exercise {name!r}; there are {', '.join(NAMES)}")
     told, numbers = {"options": [], "unit": "", "tolerance": 0.0} | _WORDS[name], _computed()[name]
     filled = {field: told[field].format(**numbers) for field in ("question", "why")}
     return told | filled | {"answer": numbers["answer"]}

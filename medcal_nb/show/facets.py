@@ -9,8 +9,8 @@ from medcal_nb.show.charts import ABOVE
 from medcal_nb.show.look import SMALL, WIDTHS, figure, headline, style
 from medcal_nb.show.words import label_of
 
-PER_LINE, MOST_PANELS = 3, 9
-"""Panels drawn at most; what is left out is named below the figure."""
+PER_LINE = 3
+"""Panels side by side at most."""
 
 
 def facets(table, draw, *, col, height=2.4, title="", note=""):
@@ -37,9 +37,7 @@ def facets(table, draw, *, col, height=2.4, title="", note=""):
     """
     import seaborn as sns
 
-    levels = list(dict.fromkeys(table[col]))
-    table = table[table[col].isin(levels[:MOST_PANELS])]
-    n = min(len(levels), MOST_PANELS)
+    n = table[col].nunique()
     n_cols = math.ceil(n / math.ceil(n / PER_LINE))  # as even as may be: four are two and two
     wide = WIDTHS["full" if n_cols > 1 else "half"] / n_cols
     with style(figure__constrained_layout__use=False):  # seaborn lays out once, tightly
@@ -55,8 +53,6 @@ def facets(table, draw, *, col, height=2.4, title="", note=""):
             name = textwrap.fill(label_of(level), int(12 * (wide - 0.6)))
             ax.set_title(name, loc="left", pad=6 + 11 * above)
         _one_key(grid.figure, list(grid.axes_dict.values()))
-        if left_out := ", ".join(map(label_of, levels[MOST_PANELS:])):
-            note = f"{note} Not drawn: {left_out}.".strip()
         headline(grid.figure, title, note)
     return grid.figure
 

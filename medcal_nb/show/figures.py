@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
 import os
 import re
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medcal_nb.errors import MedcalError
+from medcal_nb.files import new_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -135,19 +136,9 @@ def replace_files(contents: dict[Path, bytes]) -> None:
     contents : dict
         New content by path. The folders must exist.
     """
-    ready: dict[Path, str] = {}
-    try:
+    with contextlib.ExitStack() as ready:
         for path, content in contents.items():
-            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-            ready[path] = temporary
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-            os.chmod(temporary, 0o644)
-        for path in contents:
-            os.replace(ready.pop(path), path)
-    finally:
-        for temporary in ready.values():
-            os.unlink(temporary)
+            ready.enter_context(new_file(path, force=True)).write_bytes(content)
 
 
 def _drawn(fig: Figure, kind: str, name: str, told: str) -> bytes:

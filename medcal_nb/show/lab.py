@@ -46,12 +46,9 @@ class Lab(anywidget.AnyWidget):
     settings = traitlets.Dict().tag(sync=True)
 
     def _repr_mimebundle_(self, **kwargs):
-        bundle = super()._repr_mimebundle_(**kwargs)
-        # anywidget may return a pair of data and metadata
-        data = bundle[0] if isinstance(bundle, tuple) else bundle
+        data, metadata = super()._repr_mimebundle_(**kwargs)
         script = f'<script type="module">{lab_code()}\n{_WAKE}</script>'
-        data["text/html"] = lab_markup(self.settings) + script
-        return bundle
+        return data | {"text/html": lab_markup(self.settings) + script}, metadata
 
 
 def lab(**settings) -> Lab:

@@ -6,8 +6,6 @@ forecaster and not the luck.
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from functools import cache, partial
 
@@ -17,7 +15,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from medcal_nb import pocket
-from medcal_nb.items import open_image
+from medcal_nb.items import open_image, png_text
 from medcal_nb.measure import best_threshold, ece, reliability_table
 from medcal_nb.show import charts
 from medcal_nb.show.facets import alone, beside, facets
@@ -48,23 +46,22 @@ class Part:
     """
 
     def __init__(self, name: str, *values):
-        self.markup = str(getattr(_template().module, name)(*values))
+        self.markup = str(getattr(template("lesson.jinja").module, name)(*values))
 
     def _repr_html_(self) -> str:
-        return self.markup + str(_template().module.script(Markup(lab_code())))
+        return self.markup + str(template("lesson.jinja").module.script(Markup(lab_code())))
 
 
 @cache
-def _template():
+def template(name: str) -> jinja2.Template:
+    """Return a template of the lesson, which escapes all that is filled in."""
     loader = jinja2.PackageLoader("medcal_nb", "show")
-    return jinja2.Environment(loader=loader, autoescape=True).get_template("lesson.jinja")
+    return jinja2.Environment(loader=loader, autoescape=True).get_template(name)
 
 
 def _picture(image) -> str:
     """Return an image as an address that holds it."""
-    picture = io.BytesIO()
-    open_image(image).convert("RGB").save(picture, "png", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(picture.getvalue()).decode()}"
+    return f"data:image/png;base64,{png_text(open_image(image))}"
 
 
 def _case() -> tuple:
@@ -210,19 +207,14 @@ def base_rate_table(
         ``base_rate, found, missed, flagged, cleared`` (of 1,000 patients) and ``ppv`` (NaN where
         nobody gets a yes).
     """
-    rate = np.asarray(base_rates, dtype=float)
-    found, flagged = 1000 * rate * sensitivity, 1000 * (1 - rate) * (1 - specificity)
-    yes = found + flagged
-    return pd.DataFrame(
-        {
-            "base_rate": rate,
-            "found": found,
-            "missed": 1000 * rate - found,
-            "flagged": flagged,
-            "cleared": 1000 * (1 - rate) - flagged,
-            "ppv": np.divide(found, yes, out=np.full_like(rate, np.nan), where=yes > 0),
-        }
-    )
+    table = pd.DataFrame({"base_rate": base_rates}, dtype=float)
+    ill = 1000 * table["base_rate"]
+    table["found"] = ill * sensitivity
+    table["missed"] = ill - table["found"]
+    table["flagged"] = (1000 - ill) * (1 - specificity)
+    table["cleared"] = 1000 - ill - table["flagged"]
+    table["ppv"] = table["found"] / (table["found"] + table["flagged"])
+    return table
 
 
 def base_rate_figure(table: pd.DataFrame):

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import ast
 import base64
-import html
 import json
 import os
 from pathlib import Path
-
-import jinja2
 
 from medcal_nb.errors import MedcalError
 from medcal_nb.show import exercises, lesson
@@ -46,26 +43,21 @@ def write_lesson_site(notebook: str | os.PathLike, figures: str | os.PathLike, f
     Raises
     ------
     MedcalError
-        If the notebook can't be read or a figure has not been made.
+        If a figure has not been made.
     """
     import mistune
 
-    try:
-        cells = json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]
-    except (OSError, ValueError, KeyError) as error:
-        raise MedcalError(f"{notebook}: no notebook: {error}") from None
-    parts = []
+    cells, parts = json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"], []
     for cell in cells[1:]:  # the head tells how to run the notebook
         source = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
             parts.append(mistune.html(source))
         else:
             parts += _drawn(source, Path(figures))
-    environment = jinja2.Environment(loader=jinja2.PackageLoader("medcal_nb", "show"))
-    template = environment.get_template("lesson_site.jinja")
+    whole = lesson.template("lesson_site.jinja")
     page = Path(folder) / "index.html"
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(template.render(parts=parts, code=lab_code(), n=len(NAMES)), encoding="utf-8")
+    page.write_text(whole.render(parts=parts, code=lab_code(), n=len(NAMES)), encoding="utf-8")
     return page
 
 
@@ -88,13 +80,9 @@ def _figure(folder: Path, name: str) -> str:
     path = folder / f"{name}.png"
     if not path.is_file():
         raise MedcalError(f"{path}: no such figure: run `medcal study 07` first")
-    told = read_manifest(folder).get(name, {})
+    told = read_manifest(folder)[name]
     data = base64.b64encode(path.read_bytes()).decode()
-    alt, caption = (html.escape(told.get(key) or name) for key in ("alt", "caption"))
-    return (
-        f'<figure><img alt="{alt}" src="data:image/png;base64,{data}">'
-        f"<figcaption>{caption}</figcaption></figure>"
-    )
+    return lesson.Part("figure", data, told["alt"], told["caption"]).markup
 
 
 if __name__ == "__main__":

@@ -156,18 +156,3 @@ def synthetic_note(table) -> str:
     """Return `` (synthetic images)`` where any data set is an embedded, synthetic one."""
     made = table["dataset"].astype(str).str.startswith("pocket").any()
     return " (synthetic images)" if made else ""
-
-
-def luminance(colour) -> float:
-    r"""Return how light a colour is on a grey print, 0 (black) to 1 (white): CIE L* / 100.
-
-    .. math:: L^* / 100 = 1.16\, Y^{1/3} - 0.16, \qquad
-       Y = 0.2126 R + 0.7152 G + 0.0722 B \text{ (linear)}
-
-    and :math:`9.033\, Y` where Y is below 0.00886 (CIE 15:2018, section 8.2.1.1).
-    """
-    from matplotlib.colors import to_rgb
-
-    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in to_rgb(colour)]
-    y = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return 1.16 * y ** (1 / 3) - 0.16 if y > 0.008856 else 9.033 * y

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 
 import pandas as pd
 
@@ -109,7 +110,7 @@ def number(value) -> str:
     """
     if pd.isna(value):
         return "–"
-    if isinstance(value, int) or (float(value).is_integer() and abs(value) >= 1):
+    if isinstance(value, Integral) or (float(value).is_integer() and abs(value) >= 1):
         return f"{int(value):,}"
     return f"{value:,.{_decimals(value)}f}"
 
@@ -122,11 +123,9 @@ def percent(share: float) -> str:
 
 def estimate(value, low=None, high=None) -> str:
     """Return an estimate with its interval in one breath: ``0.12 [0.08, 0.17]``."""
-    parts = [v for v in (value, low, high) if v is not None and not math.isnan(v)]
-    if not parts:
-        return "–"
+    parts = [v for v in (value, low, high) if not pd.isna(v)]
     if len(parts) < 3:
-        return number(float(value))
+        return number(value)
     places = _decimals(max(map(abs, parts)))
     # adding 0 turns -0.00 into 0.00; of more than two zeros the first says it all
     value, low, high = (
@@ -183,8 +182,8 @@ def show_table(
     Parameters
     ----------
     frame : pandas.DataFrame
-        A column ``x`` with ``x_low`` and ``x_high`` becomes one, ``0.12 [0.08, 0.17]``; so do
-        ``estimate`` (or ``value``, ``median``), ``low`` and ``high``. A named index is shown.
+        A column ``x`` with ``x_low`` and ``x_high`` becomes one, ``0.12 [0.08, 0.17]``. The index
+        is not shown.
     columns : sequence or mapping, optional
         Columns to show, in order; a mapping says what to call them. All by default, called by
         `LABELS`.
@@ -198,19 +197,17 @@ def show_table(
     KeyError
         If there is no such column.
     """
-    if any(name is not None for name in frame.index.names):
-        frame = frame.reset_index()
     if sort is not None:
         frame = frame.sort_values(sort, ascending=ascending, kind="stable")
-    bounds = _bounds(frame)
-    ends = {end for pair in bounds.values() for end in pair}
-    wanted = [name for name in frame.columns if name not in ends] if columns is None else columns
+    ends = {name: (f"{name}_low", f"{name}_high") for name in frame if f"{name}_low" in frame}
+    wanted = [*frame.columns.difference(sum(ends.values(), ()), sort=False)]
+    wanted = wanted if columns is None else columns
     names = wanted if isinstance(wanted, Mapping) else {name: label_of(name) for name in wanted}
     shown = frame.iloc[:rows]
     cells = {
         called: [_cell(name, *values) for values in zip(*(shown[c] for c in parts), strict=True)]
         for name, called in names.items()
-        for parts in [(name, *bounds.get(name, ()))]
+        for parts in [(name, *ends.get(name, ()))]
     }
     numeric = [
         pd.api.types.is_numeric_dtype(frame[name]) and not pd.api.types.is_bool_dtype(frame[name])
@@ -220,27 +217,10 @@ def show_table(
     return ShownTable(pd.DataFrame(cells, dtype=object), numeric, rest, title)
 
 
-def _bounds(frame: pd.DataFrame) -> dict[str, tuple[str, str]]:
-    """Return the columns of lower and upper ends by the column that they belong to."""
-    pairs = {name: (f"{name}_low", f"{name}_high") for name in frame}
-    if {"low", "high"} <= {*frame}:
-        middle = [name for name in ("estimate", "value", "median") if name in frame]
-        pairs |= dict.fromkeys(middle[:1], ("low", "high"))
-    return {name: ends for name, ends in pairs.items() if {*ends} <= {*frame}}
-
-
 def _cell(column, value, *ends) -> str:
     """Return what stands in a cell."""
     if pd.api.types.is_bool(value):
         return "yes" if value else "no"
     if isinstance(value, str):
         return label_of(value) if column in _NAMES_IN else value
-    if isinstance(value, Sequence | Mapping):
-        return ", ".join(map(str, value))
-    if pd.isna(value):
-        return "–"
-    if ends:
-        return estimate(float(value), *ends)
-    if not pd.api.types.is_number(value):
-        return str(value)
-    return number(value.item() if hasattr(value, "item") else value)
+    return estimate(value, *ends)

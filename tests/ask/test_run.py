@@ -356,7 +356,7 @@ def test_another_revision_of_a_checkpoint_is_not_there_already(folder, log, tmp_
 @pytest.mark.real
 @pytest.mark.slow
 def test_a_pocket_model_answers_all_of_vqa_rad(real_dir, log):
-    items = load_items(str(real_dir / "vqa_rad"))
+    items = load_items(f"vqa-rad:{real_dir / 'vqa_rad'}")
     model = resolve_model("pocket-medical", device="cpu")
     summary = ask(model, items, "sequence_probability", log=log, batch_size=256)
     answers = log.read()

@@ -106,6 +106,7 @@ def test_keys_of_the_reader_view_leave_the_notebook_alone(page, lab):
             page.keyboard.press(key)
     page.keyboard.press("j")
     expect(heading).not_to_have_text(first)
+    expect(page.locator(".medcal-previous")).to_be_enabled()
     page.keyboard.press("k")
     expect(heading).to_have_text(first)
     if ready(page):

@@ -64,7 +64,7 @@ def test_numbers_follow_the_choices():
 def test_a_bin_lists_the_answers_behind_it_with_words_escaped():
     view = explore(answers())
     view.bins.value = int(view.bins.options[-1][1])
-    behind = view._frame.iloc[view._behind()]
+    behind = view.behind
     low, high = view.table.loc[view.bins.value, ["low", "high"]]
     assert behind["confidence"].between(low, high).all()
     assert len(behind) == view.table.loc[view.bins.value, "n"]
@@ -81,7 +81,7 @@ def test_every_answer_is_in_one_bin():
     n = 0
     for _, place in view.bins.options:
         view.bins.value = place
-        n += len(view._behind())
+        n += len(view.behind)
     assert n == len(view.rows)
 
 
@@ -105,13 +105,13 @@ def test_a_map_is_fitted_on_the_fit_split_of_the_chosen_labels():
     view = explore(table)
     choose(view, "dataset", "set-b")
     choose(view, "labels", "set-a")
-    stated = view.confidence
+    stated = view.rows["confidence"].to_numpy()
     view.controls["map"].value = "Platt"
     fit = table.query(
         "model == 'm1' and strategy == 'p_true' and dataset == 'set-a' and split == 'fit'"
     )
     moved = MAPS["Platt"](fit["confidence"].to_numpy(), fit["correct"].to_numpy())(stated)
-    assert np.allclose(view.confidence, moved)
+    assert np.allclose(view.rows["confidence"], moved)
     assert f"map fitted on {len(fit)} answers" in view._numbers.value
 
 
@@ -153,8 +153,8 @@ def test_a_choice_among_half_a_million_answers_costs_about_what_one_among_few_do
 @pytest.mark.parametrize("name", [name for name, fitted in MAPS.items() if fitted])
 def test_every_map_can_be_chosen(name):
     view = explore(answers(models=("m1",), strategies=("verbalized",)))
-    stated = view.confidence
+    stated = view.rows["confidence"].to_numpy()
     view.controls["map"].value = name
-    assert len(view.confidence) == len(stated)
-    assert not np.allclose(view.confidence, stated)
+    assert len(view.rows) == len(stated)
+    assert not np.allclose(view.rows["confidence"], stated)
     assert "map fitted on" in view._numbers.value

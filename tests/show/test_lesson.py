@@ -153,11 +153,6 @@ def test_the_base_rate_slip_is_named():
     assert "base-rate slip" in told[95]
 
 
-def test_an_unknown_exercise_is_refused_by_name():
-    with pytest.raises(ValueError, match="no exercise 'nothing'"):
-        exercises.exercise("nothing")
-
-
 def test_a_part_brings_its_script_and_escapes_what_it_says():
     part = lesson.Part("answer", "data:,", "<b>which?</b>", 'a "cyst"')
     assert "&lt;b&gt;which?" in part.markup

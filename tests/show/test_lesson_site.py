@@ -49,8 +49,6 @@ def test_the_page_is_whole_and_asks_nobody(tmp_path, figures):
 def test_what_is_missing_is_named(tmp_path):
     with pytest.raises(MedcalError, match=r"fig07_\w+\.png: no such figure"):
         write_lesson_site(NOTEBOOK, tmp_path, tmp_path)
-    with pytest.raises(MedcalError, match="no notebook"):
-        write_lesson_site(tmp_path / "none.ipynb", tmp_path, tmp_path)
 
 
 def test_the_lab_is_one_short_module_without_imports():

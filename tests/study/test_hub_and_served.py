@@ -60,7 +60,7 @@ def home(tmp_path_factory):
     folder, rng = tmp_path_factory.mktemp("hub"), np.random.default_rng(5)
 
     sets = {
-        name: cached(folder, "datasets", HUB_SETS[name].repo) for name in ("vqa-rad", "a-okvqa")
+        name: cached(folder, "datasets", HUB_SETS[name]["repo"]) for name in ("vqa-rad", "a-okvqa")
     }
 
     def write(name, split, columns):

@@ -11,16 +11,11 @@ import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from medcal_nb.errors import MedcalError
 
-if TYPE_CHECKING:
-    from medcal_nb.study.notebooks import Notebook
-
 FOLDER = Path(__file__).resolve().parents[1] / "profiles"
-# of an expert that judges, and of typed scores
-_STAGE = ("expert", "of", "levels")
 
 
 @dataclass(frozen=True)
@@ -36,7 +31,7 @@ class Job:
     n : int or None
         How many items to draw, None for all.
     strategies : tuple of str
-        Names of strategies.
+        Names of strategies; ``decision`` (typed scores) is asked in a way of its own, alone.
     seed : int
         Seed of the draw and of sampling.
     options : dict
@@ -93,11 +88,11 @@ class Profile:
             return self.build(fast=fast) / "figures"
         return checkout() / "figures" / (self.name if self.source else "")
 
-    def parameters(self, notebook: Notebook) -> dict[str, Any]:
-        """Return what the profile sets of a notebook's parameters: for all, then for this one."""
+    def parameters(self, number: str, *, fast: bool) -> dict[str, Any]:
+        """Return what is set of the parameters of a notebook: for all, then for this one."""
         told = self.settings.get("parameters", {})
-        told = told | told.get(notebook.name[:2], {})
-        return {name: told[name] for name in told if name in notebook.parameters}
+        name = self.name if self.is_ours else str(self.path)
+        return told | told.get(number, {}) | {"PROFILE": name, "FAST": fast}
 
     def jobs(self, *, fast: bool = False) -> list[Job]:
         """Return the pieces of asking in the order of the file.
@@ -112,7 +107,8 @@ class Profile:
         asking, seed = self.settings.get("asking", {}), self.settings.get("seed", 0)
         for block in self.settings.get("ask", []):
             kept = tuple(s for s in block["strategies"] if s in small.get("strategies", [s]))
-            stage = {key: block[key] for key in _STAGE if key in block}
+            # of an expert that judges, and of typed scores
+            stage = {key: block[key] for key in ("expert", "of", "levels") if key in block}
             for model in block["models"]:
                 if not kept or model not in small.get("models", [model]):
                     continue
@@ -120,9 +116,7 @@ class Profile:
                 for items in block["items"]:
                     n = min((one["n"] for one in (items, small) if "n" in one), default=None)
                     told = items["dataset"], items.get("split"), n
-                    typed = ("decision",) * ("decision" in kept)  # asked in a way of its own
-                    rest = tuple(s for s in kept if s != "decision")
-                    jobs += [Job(model, *told, s, seed, options) for s in (rest, typed) if s]
+                    jobs.append(Job(model, *told, kept, seed, options))
         return jobs
 
 
@@ -136,10 +130,8 @@ def checkout() -> Path:
     """
     root = Path(os.environ.get("MEDCAL_ROOT") or FOLDER.parents[1]).resolve()
     if not (root / "notebooks").is_dir():
-        raise MedcalError(
-            f"no notebooks/ in {root}: clone the repository and `pip install -e` it, or set "
-            "MEDCAL_ROOT to the clone"
-        )
+        told = f"no notebooks/ in {root}: clone the repository, or set MEDCAL_ROOT to the clone"
+        raise MedcalError(told)
     return root
 
 
@@ -153,17 +145,11 @@ def load_profile(name: str | os.PathLike) -> Profile:
     """
     import fastjsonschema
 
-    names = sorted(path.stem for path in FOLDER.glob("*.toml"))
-    path = Path(name).expanduser().resolve()
-    if path.suffix != ".toml":
-        path = FOLDER / f"{name}.toml"
+    is_file = str(name).endswith(".toml")
+    path = Path(name).expanduser().resolve() if is_file else FOLDER / f"{name}.toml"
     if not path.is_file():
-        raise MedcalError(
-            f"no profile {os.fspath(name)!r}: choose one of {', '.join(names)}, "
-            "or give the path of a .toml file"
-        )
-    if path.parent != FOLDER and path.stem in names:
-        raise MedcalError(f"{path}: a profile of that name comes with the package: rename the file")
+        names = ", ".join(sorted(path.stem for path in FOLDER.glob("*.toml")))
+        raise MedcalError(f"no profile {str(name)!r}: choose one of {names}, or give a .toml file")
     schema = json.loads((FOLDER / "schema.json").read_text(encoding="utf-8"))
     try:
         settings = tomllib.loads(path.read_text(encoding="utf-8"))

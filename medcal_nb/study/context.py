@@ -7,7 +7,6 @@ import os
 import platform
 import warnings
 from dataclasses import dataclass
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,6 @@ _SHOWN_DPI = 110
 PUBLISHED = "MEDCAL_PUBLISHED"
 
 
-@cache
 def library_versions() -> dict[str, str]:
     """Return the versions of Python and the libraries that can change a number or a drawing."""
     return {"python": platform.python_version()} | {n: version(n) for n in _LIBS.split()}
@@ -109,10 +107,7 @@ class NotebookContext:
         """Save this notebook's numbers as ``results/<notebook>.json``: tables as lists of rows."""
         import pandas as pd
 
-        told = {
-            name: value.to_dict("records") if isinstance(value, pd.DataFrame) else value
-            for name, value in results.items()
-        }
+        told = {n: v.to_dict("records") if hasattr(v, "columns") else v for n, v in results.items()}
         told = {"provenance": self.provenance, "results": told}
         text = pd.Series(told).to_json(double_precision=15, force_ascii=False, indent=1)
         path = self.out_dir / "results" / f"{self.notebook}.json"

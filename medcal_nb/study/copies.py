@@ -1,12 +1,8 @@
 """One notebook through papermill, its copies without a machine's paths, and a page of links."""
 
-from __future__ import annotations
-
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import bleach
 import jinja2
@@ -26,7 +22,7 @@ _FOLDER = Path(__file__).parent
 _MARKDOWN = "p h1 h2 h3 h4 h5 h6 hr br pre div span del table thead tbody tr th td sup sub"
 
 
-def execute(source: Path, executed: Path, parameters: dict[str, Any], *, on_cell: Callable) -> None:
+def execute(source: Path, executed: Path, parameters: dict, *, on_cell) -> None:
     """Execute a notebook with parameters, telling which cell starts, and keep the executed copy.
 
     Raises
@@ -42,7 +38,7 @@ def execute(source: Path, executed: Path, parameters: dict[str, Any], *, on_cell
             executed,
             parameters,
             kernel_name="python3",
-            progress_bar={"desc": source.stem, "disable": None},
+            progress_bar={"desc": source.stem, "leave": False, "disable": None},
             start_timeout=180,
             shutdown_kernel="immediate",
             cwd=source.parent,
@@ -91,7 +87,7 @@ def safe_markdown(text: str) -> str:
     return bleach.clean(markdown2html(text), tags=bleach.ALLOWED_TAGS | {*_MARKDOWN.split()})
 
 
-def save_index(study: Any) -> None:
+def save_index(study) -> None:
     """Write ``index.html`` beside the HTML copies: what was found, every figure and notebook.
 
     On top stand the answer and the figures that notebook 00 shows. Figures are copied next to the
@@ -111,7 +107,7 @@ def save_index(study: Any) -> None:
     template = jinja2.Environment(loader=loader, autoescape=True).get_template("index.html.jinja")
     text = template.render(
         study=study,
-        answer=Markup(safe_markdown("\n\n".join(study.findings().get("00_overview", [])))),
+        answer=Markup(safe_markdown("\n\n".join(study.findings.get("00_overview", [])))),
         shown=[name for name in shown if name in figures],
         figures=figures,
         pages=[page.stem for page in folder.glob("*.html")],

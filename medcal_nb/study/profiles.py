@@ -63,8 +63,6 @@ class Profile:
         Whose recorded answers these are, in a sentence; empty where the study asks itself.
     asks : bool
         Whether models are asked; ``imported`` takes answers as they are.
-    is_ours : bool
-        Whether it comes with the package.
     """
 
     name: str
@@ -72,7 +70,6 @@ class Profile:
     settings: dict[str, Any]
     source: str
     asks: bool
-    is_ours: bool
 
     def build(self, *, fast: bool) -> Path:
         """Return the git-ignored folder of derived files: ``build[/fast]/<name>``."""
@@ -84,14 +81,14 @@ class Profile:
         Studies of recorded answers whose profile comes with the package and names their source
         publish in ``figures/<name>``.
         """
-        if fast or not self.is_ours or not (self.source or self.name == "pocket"):
+        if fast or self.path.parent != FOLDER or not (self.source or self.name == "pocket"):
             return self.build(fast=fast) / "figures"
         return checkout() / "figures" / (self.name if self.source else "")
 
     def parameters(self, number: str, *, fast: bool) -> dict[str, Any]:
         """Return what is set of the parameters of a notebook: for all, then for this one."""
         told = self.settings.get("parameters", {})
-        name = self.name if self.is_ours else str(self.path)
+        name = self.name if self.path.parent == FOLDER else str(self.path)
         return told | told.get(number, {}) | {"PROFILE": name, "FAST": fast}
 
     def jobs(self, *, fast: bool = False) -> list[Job]:
@@ -130,8 +127,8 @@ def checkout() -> Path:
     """
     root = Path(os.environ.get("MEDCAL_ROOT") or FOLDER.parents[1]).resolve()
     if not (root / "notebooks").is_dir():
-        told = f"no notebooks/ in {root}: clone the repository, or set MEDCAL_ROOT to the clone"
-        raise MedcalError(told)
+        told = "clone the repository and `pip install -e` it, or set MEDCAL_ROOT to the clone"
+        raise MedcalError(f"no notebooks/ in {root}: {told}")
     return root
 
 
@@ -157,4 +154,4 @@ def load_profile(name: str | os.PathLike) -> Profile:
     except (ValueError, fastjsonschema.JsonSchemaValueException) as error:
         raise MedcalError(f"{path}: no profile: {error}") from None
     told = settings.get("source", ""), bool(settings.get("ask"))
-    return Profile(path.stem, path, settings, *told, path.parent == FOLDER)
+    return Profile(path.stem, path, settings, *told)

@@ -1,18 +1,18 @@
 """The study: one pytask task for each notebook, publishing whole results or none."""
 
-from __future__ import annotations
-
+import ast
 import contextlib
+import hashlib
 import json
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import filelock
@@ -20,14 +20,19 @@ import joblib
 import psutil
 import pytask
 from pytask_parallel import ParallelBackend
+from tqdm import tqdm
 
 from medcal_nb.answers.own import check_own_log
 from medcal_nb.errors import MedcalError, NotEnough
 from medcal_nb.show.figures import FORMATS, read_manifest, replace_files, write_manifest
-from medcal_nb.study import notebooks as said
 from medcal_nb.study.context import PUBLISHED, library_versions
 from medcal_nb.study.profiles import checkout, load_profile
 
+_PACKAGE = Path(__file__).resolve().parents[1]
+# what runs notebooks changes no number in them
+_RUNNER = tuple(f"study/{name}.py" for name in ("run", "copies", "doctor"))
+# set by the study from its own options
+_RESERVED = {"PROFILE", "ANSWERS", "OUT_DIR", "FAST"}
 # |new - old| may be this much of max(1, |old|): rounding moves a confidence across a bin's edge,
 # and a handful of sampled replies
 _TOLERANCE = 0.005
@@ -41,9 +46,59 @@ _ENVIRONMENT = {
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
 }
 # sums depend on the number of threads; a large model can't do with one
-_EMBEDDED = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-_EMBEDDED["HF_HUB_OFFLINE"] = "1"
+_EMBEDDED = ["HF_HUB_OFFLINE", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"]
 pytask.console.quiet = True
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """A notebook of the study, read but not run.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        The file.
+    name : str
+        Its name without extension, such as ``02_metrics``.
+    reads, writes : list of str
+        Of ``metadata.medcal``: ``answers``, ``figNN_what``, ``results/NN_topic.json`` or, in
+        ``reads``, a file of the checkout.
+    parameters : dict
+        The literals of its ``parameters`` cell.
+    cells : list of str
+        The source of each cell: outputs do not count.
+    """
+
+    path: Path
+    name: str
+    reads: list[str]
+    writes: list[str]
+    parameters: dict
+    cells: list[str]
+
+
+def find_notebooks(folder: Path) -> dict[str, Notebook]:
+    """Read all ``NN_topic.ipynb`` of a folder, by name in the order of their numbers.
+
+    Raises
+    ------
+    MedcalError
+        If one can't be read.
+    """
+    return {path.stem: _read(path) for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))}
+
+
+def _read(path: Path) -> Notebook:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        said, cells = content["metadata"]["medcal"], content["cells"]
+        (source,) = (c["source"] for c in cells if "parameters" in c["metadata"].get("tags", []))
+        told = {s.targets[0].id: ast.literal_eval(s.value) for s in ast.parse("".join(source)).body}
+        sources = ["".join(cell["source"]) for cell in cells]
+        return Notebook(path, path.stem, said["reads"], said["writes"], told, sources)
+    except (ValueError, KeyError, TypeError, AttributeError, SyntaxError) as error:
+        told = f"{path}: no notebook of the study ({type(error).__name__}: {error})"
+        raise MedcalError(f"{told}: see 'Add a notebook' in CONTRIBUTING.md") from None
 
 
 class _Fact(pytask.PythonNode):
@@ -121,7 +176,7 @@ class Study:
     def __init__(
         self, profile, *, answers=None, parameters=(), fast=False, out=None, force=False, only=()
     ):
-        self.profile, self.fast = load_profile(profile), fast
+        self.profile, self.fast, self.force = load_profile(profile), fast, force
         self.stopped, self.publishing = False, threading.Lock()
         self.work, self.figures = self.profile.build(fast=fast), self.profile.figures(fast=fast)
         self.answers = Path(answers or self.work / "answers.sqlite").expanduser().resolve()
@@ -136,19 +191,18 @@ class Study:
             ours = not self.figures.exists() or (self.work / "pytask.toml").exists()
             if not ours and any(self.figures.iterdir()):
                 raise MedcalError(f"--out {out}: holds what no study made: choose a new folder")
-        found, asks = said.find_notebooks(checkout() / "notebooks"), self.profile.asks
-        self.notebooks = {n: b for n, b in found.items() if asks or said.ANSWERS not in b.writes}
+        found, asks = find_notebooks(checkout() / "notebooks"), self.profile.asks
+        self.notebooks = {n: b for n, b in found.items() if asks or "answers" not in b.writes}
         self.steps = dict.fromkeys(found.keys() - self.notebooks, "left out: no model is asked")
-        self.failed: dict[str, str] = {}
-        self.chosen = said.select(self.notebooks, only)
-        self.forced = self.chosen if force else []
-        self.assigned = said.parse_parameters(parameters, map(self.notebooks.get, self.chosen))
+        self.failed, self.findings = {}, {}
+        self.chosen = select(self.notebooks, only)
+        self.assigned = parse_parameters(parameters, map(self.notebooks.get, self.chosen))
 
-    def files(self, outputs: Iterable[str]) -> list[Path]:
+    def files(self, outputs) -> list[Path]:
         """Return the files of what a notebook reads or writes."""
         files = []
         for output in outputs:
-            if output == said.ANSWERS:  # with rows that may wait beside the log
+            if output == "answers":  # with rows that may wait beside the log
                 files += [self.answers, self.answers.with_name(self.answers.name + "-wal")]
             elif output.startswith("fig"):
                 files += [self.figures / f"{output}.{kind}" for kind in FORMATS]
@@ -157,7 +211,7 @@ class Study:
                 files.append(root / output)
         return files
 
-    def task(self, notebook: said.Notebook) -> pytask.TaskWithoutPath:
+    def task(self, notebook: Notebook) -> pytask.TaskWithoutPath:
         """Return a notebook as a task: what it depends on, facts and files, and what it makes."""
         name = notebook.name
         given = self.profile.parameters(name[:2], fast=self.fast) | self.assigned
@@ -166,9 +220,9 @@ class Study:
             "notebook changed": notebook.cells,
             "parameters changed": given,
             "profile changed": self.profile.settings,
-            "package or a library changed": [said.package_hash(), library_versions()],
+            "package or a library changed": [package_hash(), library_versions()],
         }
-        if name in self.forced:
+        if self.force and name in self.chosen:
             facts["--force"] = time.time()
         known = [
             _Fact(name=f"{name}: {what}", value=json.dumps(fact, sort_keys=True), hash=True)
@@ -185,7 +239,7 @@ class Study:
             produces={"outputs": writes},
         )
 
-    def build(self, **options: Any) -> None:
+    def build(self, **options) -> None:
         """Let pytask do it, quietly, and note what came of it."""
         config = self.work / "pytask.toml"  # its database lies beside it
         config.write_text("[tool.pytask.ini_options]\n")
@@ -226,8 +280,9 @@ class Study:
         for folder in (self.work / "notebooks", self.work / "left_out", self.figures / "results"):
             folder.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(self.work / "stage", ignore_errors=True)
-        embedded = self.profile.name == "pocket" or not self.profile.asks
-        told = _ENVIRONMENT | (_EMBEDDED if embedded else {}) | {PUBLISHED: str(self.figures)}
+        told = _ENVIRONMENT | {PUBLISHED: str(self.figures)}
+        if self.profile.name == "pocket" or not self.profile.asks:
+            told |= dict.fromkeys(_EMBEDDED, "1")
         with contextlib.ExitStack() as stack:  # what is set for the kernels goes with them
             stack.enter_context(mock.patch.dict(os.environ, told))
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -245,7 +300,7 @@ class Study:
             save_index(self)
             shutil.rmtree(self.work / "stage")
 
-    def carry_out(self, notebook: said.Notebook, parameters: dict[str, Any]) -> None:
+    def carry_out(self, notebook: Notebook, parameters: dict) -> None:
         """Execute and publish one notebook: the function of its task, in a thread of its own."""
         from medcal_nb.study.copies import execute, save_copies  # slow to import
 
@@ -255,9 +310,10 @@ class Study:
         note.unlink(missing_ok=True)
 
         def tell(what):
-            line = f"{time.strftime('%F %X')} {notebook.name}: {what} after"
+            told = f"{notebook.name}: {what} after {time.monotonic() - started:.1f} s"
             with open(self.work / "study.log", "a", encoding="utf-8") as log:
-                print(line, f"{time.monotonic() - started:.1f} s", file=log)
+                print(time.strftime("%F %X"), told, file=log)
+            return told
 
         def on_cell(cell, cell_index):
             if self.stopped:  # its kernel started while the others were being killed
@@ -274,31 +330,86 @@ class Study:
             note.write_text(str(error), encoding="utf-8")
             shutil.rmtree(stage, ignore_errors=True)
         finally:
-            tell("ended")
+            tqdm.write(tell("ended"), file=sys.stderr)  # above the bars
         self.publish(notebook, stage)
 
-    def publish(self, notebook: said.Notebook, stage: Path) -> None:
+    def publish(self, notebook: Notebook, stage: Path) -> None:
         """Replace what was published of a notebook by what it has just made, if only nothing."""
         made, results = read_manifest(stage), stage / "results" / f"{notebook.name}.json"
         if names := made.keys() - {*notebook.writes}:
             raise MedcalError(f"it wrote {min(names)!r}, which its metadata.medcal doesn't name")
         told = json.loads(results.read_bytes())["results"] if results.is_file() else {}
         with self.publishing:
-            for file in self.files([name for name in notebook.writes if name != said.ANSWERS]):
+            for file in self.files([name for name in notebook.writes if name != "answers"]):
                 staged = stage / file.relative_to(self.figures)
                 shutil.move(staged, file) if staged.is_file() else file.unlink(missing_ok=True)
             listed = read_manifest(self.figures).items()
             others = {n: e for n, e in listed if e["provenance"]["notebook"] != notebook.name}
             write_manifest(self.figures, others | made)
-            found = {n: s for n, s in self.findings().items() if n != notebook.name}
-            found |= {notebook.name: told["answer"]} if "answer" in told else {}
-            text = json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-            replace_files({self.figures / "findings.json": text.encode()})
+            place = self.figures / "findings.json"
+            self.findings = json.loads(place.read_bytes()) if place.is_file() else {}
+            self.findings.pop(notebook.name, None)
+            self.findings |= {notebook.name: told["answer"]} if "answer" in told else {}
+            text = json.dumps(self.findings, indent=1, sort_keys=True, ensure_ascii=False)
+            replace_files({place: f"{text}\n".encode()})
 
-    def findings(self) -> dict[str, list[str]]:
-        """Return the answers of notebooks, in sentences, that were published with the figures."""
-        place = self.figures / "findings.json"
-        return json.loads(place.read_bytes()) if place.is_file() else {}
+
+def select(notebooks, wanted) -> list[str]:
+    """Return the names of the wanted notebooks.
+
+    Parameters
+    ----------
+    notebooks : iterable of str
+        The names of all.
+    wanted : iterable of str
+        Numbers (``2`` or ``02``) or names (``02_metrics``); none means all.
+
+    Raises
+    ------
+    MedcalError
+        If there is no such notebook.
+    """
+    chosen = []
+    for word in wanted:
+        found = [name for name in notebooks if Path(word).stem.zfill(2) in (name, name[:2])]
+        if not found:
+            raise MedcalError(f"no notebook {word!r}: choose from {', '.join(notebooks)}")
+        chosen += found
+    return chosen or [*notebooks]
+
+
+def parse_parameters(assignments, notebooks) -> dict:
+    """Return the parameters that texts ``NAME=VALUE`` set.
+
+    VALUE is JSON or, for a parameter that is a text, the text itself; it is never code.
+
+    Raises
+    ------
+    MedcalError
+        If no notebook has the parameter or the value is no JSON.
+    """
+    known = {name: default for n in notebooks for name, default in n.parameters.items()}
+    known = {name: known[name] for name in sorted(known.keys() - _RESERVED)}
+    assigned = {}
+    for text in assignments:
+        name, _, value = text.partition("=")
+        try:
+            is_text = isinstance(known[name], str)
+            assigned[name] = value.strip('"') if is_text else json.loads(value)
+        except (KeyError, ValueError):
+            told = "write NAME=VALUE, VALUE as JSON; parameters of these notebooks are"
+            raise MedcalError(f"-p {text}: {told} {', '.join(known)}") from None
+    return assigned
+
+
+def package_hash() -> str:
+    """Return one SHA-256 of this package but for what runs notebooks and the command line."""
+    digest = hashlib.sha256()
+    for file in sorted([*_PACKAGE.rglob("*.py"), *_PACKAGE.rglob("*.toml")]):
+        name = file.relative_to(_PACKAGE).as_posix()
+        if not name.startswith(("cli/", "profiles/", *_RUNNER)):
+            digest.update(name.encode() + file.read_bytes())
+    return digest.hexdigest()
 
 
 def _because(reasons) -> str:
@@ -310,7 +421,7 @@ def _because(reasons) -> str:
     return f"{name} runs" if reason.reason == "cascade" else name
 
 
-def verify(only: Iterable[str] = ()) -> dict[str, str]:
+def verify(only=()) -> dict[str, str]:
     """Run the pocket study anew in a folder of its own and compare the CSV of every figure.
 
     Numbers may differ by 0.005 · max(1, |number|).

@@ -14,7 +14,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from medcal_nb.show.figures import save_figure
 from medcal_nb.study import load_profile
 from medcal_nb.study.copies import save_copies, save_index
-from medcal_nb.study.notebooks import find_notebooks
+from medcal_nb.study.run import find_notebooks
 from tests.study.toy import write_notebook
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -114,7 +114,7 @@ def index(tmp_path):
     write_notebook(folder, "02_metrics", [], writes=writes)
     answers = {"00_overview": ["No <script>, as it stands.", "**Where?** Says 84 %."]}
     where = {"work": work, "figures": figures, "notebooks": find_notebooks(folder)}
-    how = {"profile": load_profile("real"), "fast": False, "findings": lambda: answers}
+    how = {"profile": load_profile("real"), "fast": False, "findings": answers}
     save_index(SimpleNamespace(**where, **how))
     return (work / "html" / "index.html").read_text(encoding="utf-8")
 

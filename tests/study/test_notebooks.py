@@ -3,8 +3,8 @@
 import pytest
 
 from medcal_nb.errors import MedcalError
-from medcal_nb.study import notebooks as room
-from medcal_nb.study.notebooks import find_notebooks, package_hash, parse_parameters, select
+from medcal_nb.study import run
+from medcal_nb.study.run import find_notebooks, package_hash, parse_parameters, select
 from tests.study.toy import edit, write_notebook
 
 
@@ -71,8 +71,8 @@ def test_the_package_is_known_by_a_hash_but_for_what_runs_notebooks(tmp_path, mo
     for name in (*counted, *apart):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("")
-        assert (room._PACKAGE / name).exists() or name.endswith(("a.py", "a.toml"))
-    monkeypatch.setattr(room, "_PACKAGE", tmp_path)
+        assert (run._PACKAGE / name).exists() or name.endswith(("a.py", "a.toml"))
+    monkeypatch.setattr(run, "_PACKAGE", tmp_path)
     for name in (*counted, *apart):
         before = package_hash()
         (tmp_path / name).write_text("changed")

@@ -34,5 +34,5 @@ def examine() -> Iterator[tuple[str, str, str]]:
             yield topic, "ok", f"in {find()}"
         except MedcalError as error:
             yield topic, "missing", str(error)
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU: hub needs one"
     yield "machine", "ok", f"{platform.platform()}, {os.cpu_count()} cores, {gpu}"

@@ -223,7 +223,7 @@ MEET = """\
 from pathlib import Path
 import time
 Path(ANSWERS).with_name(f"here-{NAME}").touch()
-for _ in range(1200):
+for _ in range(6000):
     if len(list(Path(ANSWERS).parent.glob("here-*"))) == 2:
         break
     time.sleep(0.1)

@@ -133,8 +133,7 @@ def test_exceptions_are_needed():
 
 # modules that are themselves imported where they are used (see what is loaded, below), and why
 LATE = {
-    "study/kernel.py": ("papermill", "nbclient"),
-    "study/html.py": ("nbconvert",),
+    "study/copies.py": ("papermill", "nbclient", "nbconvert"),
     "cli/_score.py": (),
 }
 

@@ -36,12 +36,10 @@ def study(
     how = {"fast": fast, "force": force, "plan_only": list_, "keep_going": keep_going}
     where = {"answers": answers, "out": out, "only": notebooks or []}
     done = run_study(profile, parameters=parameters, **how, **where)
-    for name, step in done.steps.items():
-        seconds = f" {step.seconds:.1f} s" if step.action == "ran" else ""
-        because = f", because {step.reason}" if step.reason else ""
-        say(f"{name:<25}  {step.action}{seconds}{because}", err=True)
-    for name in done.failed:
-        note(f"error: {done.steps[name].message}")
+    for name, told in sorted(done.steps.items()):
+        say(f"{name:<25}  {told}", err=True)
+    for name, error in done.failed.items():
+        note(f"error: {name}: {error}")
     if done.failed:
         raise typer.Exit(1)
     if not list_:
@@ -58,7 +56,7 @@ def verify(notebooks: list[str] = _NOTEBOOKS) -> None:
 
     Example: medcal verify 02
     """
-    from medcal_nb.study.verify import verify as run_again
+    from medcal_nb.study.run import verify as run_again
 
     found = run_again(notebooks or [])
     for figure, told in found.items():
@@ -77,8 +75,8 @@ def doctor() -> None:
     from medcal_nb.study.doctor import examine
 
     found = list(examine())
-    for finding in found:
-        say(f"{finding.state:<8}{finding.topic:<15}{finding.told}")
-    if missing := [finding.topic for finding in found if finding.state == "missing"]:
+    for topic, state, told in found:
+        say(f"{state:<8}{topic:<15}{told}")
+    if missing := [topic for topic, state, _ in found if state == "missing"]:
         note(f"error: missing for the study: {', '.join(missing)}")
         raise typer.Exit(1)

@@ -13,7 +13,7 @@ The runner (all but ``context`` and ``profiles``) is not imported by this module
 to it does not make the notebooks stale.
 """
 
-from medcal_nb.study.context import load_results, notebook_context
+from medcal_nb.study.context import notebook_context
 from medcal_nb.study.profiles import load_profile
 
-__all__ = ["load_profile", "load_results", "notebook_context"]
+__all__ = ["load_profile", "notebook_context"]

@@ -11,16 +11,11 @@ import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from medcal_nb.errors import MedcalError
 
-if TYPE_CHECKING:
-    from medcal_nb.study.notebooks import Notebook
-
 FOLDER = Path(__file__).resolve().parents[1] / "profiles"
-# of an expert that judges
-_STAGE = ("expert", "of")
 
 
 @dataclass(frozen=True)
@@ -36,7 +31,7 @@ class Job:
     n : int or None
         How many items to draw, None for all.
     strategies : tuple of str
-        Names of strategies.
+        Names of strategies; ``decision`` (typed scores) is asked in a way of its own, alone.
     seed : int
         Seed of the draw and of sampling.
     options : dict
@@ -68,8 +63,6 @@ class Profile:
         Whose recorded answers these are, in a sentence; empty where the study asks itself.
     asks : bool
         Whether models are asked; ``imported`` takes answers as they are.
-    is_ours : bool
-        Whether it comes with the package.
     """
 
     name: str
@@ -77,7 +70,6 @@ class Profile:
     settings: dict[str, Any]
     source: str
     asks: bool
-    is_ours: bool
 
     def build(self, *, fast: bool) -> Path:
         """Return the git-ignored folder of derived files: ``build[/fast]/<name>``."""
@@ -89,15 +81,15 @@ class Profile:
         Studies of recorded answers whose profile comes with the package and names their source
         publish in ``figures/<name>``.
         """
-        if fast or not self.is_ours or not (self.source or self.name == "pocket"):
+        if fast or self.path.parent != FOLDER or not (self.source or self.name == "pocket"):
             return self.build(fast=fast) / "figures"
         return checkout() / "figures" / (self.name if self.source else "")
 
-    def parameters(self, notebook: Notebook) -> dict[str, Any]:
-        """Return what the profile sets of a notebook's parameters: for all, then for this one."""
+    def parameters(self, number: str, *, fast: bool) -> dict[str, Any]:
+        """Return what is set of the parameters of a notebook: for all, then for this one."""
         told = self.settings.get("parameters", {})
-        told = told | told.get(notebook.name[:2], {})
-        return {name: told[name] for name in told if name in notebook.parameters}
+        name = self.name if self.path.parent == FOLDER else str(self.path)
+        return told | told.get(number, {}) | {"PROFILE": name, "FAST": fast}
 
     def jobs(self, *, fast: bool = False) -> list[Job]:
         """Return the pieces of asking in the order of the file.
@@ -112,7 +104,7 @@ class Profile:
         asking, seed = self.settings.get("asking", {}), self.settings.get("seed", 0)
         for block in self.settings.get("ask", []):
             kept = tuple(s for s in block["strategies"] if s in small.get("strategies", [s]))
-            stage = {key: block[key] for key in _STAGE if key in block}
+            stage = {key: block[key] for key in ("expert", "of") if key in block}  # who judges what
             for model in block["models"]:
                 if not kept or model not in small.get("models", [model]):
                     continue
@@ -134,10 +126,8 @@ def checkout() -> Path:
     """
     root = Path(os.environ.get("MEDCAL_ROOT") or FOLDER.parents[1]).resolve()
     if not (root / "notebooks").is_dir():
-        raise MedcalError(
-            f"no notebooks/ in {root}: clone the repository and `pip install -e` it, or set "
-            "MEDCAL_ROOT to the clone"
-        )
+        told = "clone the repository and `pip install -e` it, or set MEDCAL_ROOT to the clone"
+        raise MedcalError(f"no notebooks/ in {root}: {told}")
     return root
 
 
@@ -151,17 +141,11 @@ def load_profile(name: str | os.PathLike) -> Profile:
     """
     import fastjsonschema
 
-    names = sorted(path.stem for path in FOLDER.glob("*.toml"))
-    path = Path(name).expanduser().resolve()
-    if path.suffix != ".toml":
-        path = FOLDER / f"{name}.toml"
+    is_file = str(name).endswith(".toml")
+    path = Path(name).expanduser().resolve() if is_file else FOLDER / f"{name}.toml"
     if not path.is_file():
-        raise MedcalError(
-            f"no profile {os.fspath(name)!r}: choose one of {', '.join(names)}, "
-            "or give the path of a .toml file"
-        )
-    if path.parent != FOLDER and path.stem in names:
-        raise MedcalError(f"{path}: a profile of that name comes with the package: rename the file")
+        names = ", ".join(sorted(path.stem for path in FOLDER.glob("*.toml")))
+        raise MedcalError(f"no profile {str(name)!r}: choose one of {names}, or give a .toml file")
     schema = json.loads((FOLDER / "schema.json").read_text(encoding="utf-8"))
     try:
         settings = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -169,4 +153,4 @@ def load_profile(name: str | os.PathLike) -> Profile:
     except (ValueError, fastjsonschema.JsonSchemaValueException) as error:
         raise MedcalError(f"{path}: no profile: {error}") from None
     told = settings.get("source", ""), bool(settings.get("ask"))
-    return Profile(path.stem, path, settings, *told, path.parent == FOLDER)
+    return Profile(path.stem, path, settings, *told)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from medcal_nb.study.notebooks import find_notebooks, select
+from medcal_nb.study.run import find_notebooks
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 PATHS = sorted(FOLDER.glob("*.ipynb"))
@@ -37,8 +37,19 @@ def code_of(cells):
 
 def test_the_overview_rests_on_all_others_but_the_lesson():
     notebooks = find_notebooks(FOLDER)
-    _, needed = select(notebooks, ["00"])
-    assert needed == {n.name for n in notebooks if n.name[:2] != "07"}
+    writers = {made: name for name, notebook in notebooks.items() for made in notebook.writes}
+    needed = {writers[read] for read in notebooks["00_overview"].reads}
+    assert needed == notebooks.keys() - {"00_overview", "07_teaching"}
+
+
+def test_what_a_notebook_reads_another_one_writes_or_the_checkout_holds():
+    notebooks = find_notebooks(FOLDER).values()
+    written = {made for notebook in notebooks for made in notebook.writes}
+    for notebook in notebooks:
+        for read in {*notebook.reads} - written:
+            assert (FOLDER.parent / read).is_file(), (notebook.name, read)
+        own = rf"answers|fig{notebook.name[:2]}_\w+|results/{notebook.name}\.json"
+        assert all(re.fullmatch(own, made) for made in notebook.writes), notebook.name
 
 
 def test_names_carry_a_number(path):
@@ -116,11 +127,12 @@ def test_every_figure_says_what_it_shows_in_a_line(path):
 
 
 def test_the_overview_gathers_the_answers_of_all_that_ask_a_question():
-    (overview,) = (n for n in find_notebooks(FOLDER) if n.name.startswith("00_"))
-    others = [n for n in find_notebooks(FOLDER) if "01" <= n.name[:2] <= "06"]
-    assert {f"results/{n.name}.json" for n in others} <= set(overview.reads)
-    for n in others:
-        assert f'"{n.name}"' in overview.text("code")
+    notebooks = find_notebooks(FOLDER)
+    overview = notebooks["00_overview"]
+    for name in notebooks:
+        if "01" <= name[:2] <= "06":
+            assert f"results/{name}.json" in overview.reads
+            assert f'"{name}"' in "\n".join(overview.cells)
 
 
 def test_notebooks_define_nothing_and_draw_nothing_themselves(cells):

@@ -1,7 +1,5 @@
 """Profile files: those that come with the package, and what is refused."""
 
-from types import SimpleNamespace
-
 import pytest
 
 from medcal_nb.errors import MedcalError
@@ -47,9 +45,11 @@ def test_jobs_and_parameters(tmp_path):
     fast = [(j.model, j.dataset, j.n, j.strategies) for j in profile.jobs(fast=True)]
     assert fast == [("a", "d", 10, ("t",)), ("a", "e", 10, ("t",))]
     # SOURCE is a parameter of all; [parameters.04] is what one notebook gets
-    for name, n in (("02_x", 1), ("04_x", 2)):
-        notebook = SimpleNamespace(name=name, parameters={"SOURCE": None, "N": 0, "M": 0})
-        assert profile.parameters(notebook) == {"SOURCE": {"domain": "general"}, "N": n}
+    for number, n in (("02", 1), ("04", 2)):
+        given = profile.parameters(number, fast=True)
+        assert given["SOURCE"] == {"domain": "general"}
+        assert (given["N"], given["FAST"], given["PROFILE"]) == (n, True, str(profile.path))
+    assert load_profile("real").parameters("04", fast=False)["PROFILE"] == "real"
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.toml")))
@@ -94,6 +94,3 @@ def test_mistakes_are_named(tmp_path, old, new, message):
 def test_unknown_profile_lists_the_known(tmp_path):
     with pytest.raises(MedcalError, match=r"no profile 'pockets': choose one of .*pocket"):
         load_profile("pockets")
-    (tmp_path / "pocket.toml").write_text(GOOD)
-    with pytest.raises(MedcalError, match="rename the file"):
-        load_profile(tmp_path / "pocket.toml")

@@ -9,8 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from medcal_nb.study import load_results
-from tests.study.toy import edit
+from tests.study.toy import edit, load_results
 
 SNAKEFILE = Path(__file__).resolve().parents[2] / "docs" / "Snakefile"
 # it pins libraries that the study uses newer: an environment of its own, or one on the path

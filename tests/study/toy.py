@@ -59,15 +59,20 @@ ctx.save(fig, "fig03_line", table)
 """
 
 OVERVIEW = """\
-import pandas as pd
-
+from medcal_nb.errors import NotEnough
 from medcal_nb.study import notebook_context
 
 ctx = notebook_context("00_overview", PROFILE, "", OUT_DIR, FAST)
 mean = ctx.read_results("02_numbers")["mean"]
-rows = len(pd.read_csv(ctx.path_of("fig03_line")))
-ctx.results({"answer": [f"Twice {mean}."], "twice": 2 * mean, "rows": rows})
+if not ctx.show("fig03_line"):
+    raise NotEnough("no fig03_line")
+ctx.results({"answer": [f"Twice {mean}."], "twice": 2 * mean})
 """
+
+
+def load_results(path: Path) -> dict:
+    """Return the numbers that a notebook saved."""
+    return json.loads(path.read_text())["results"]
 
 
 def write_notebook(folder, name, cells, *, parameters="", **declared):
@@ -78,7 +83,10 @@ def write_notebook(folder, name, cells, *, parameters="", **declared):
     notebook = {
         "nbformat": 4,
         "nbformat_minor": 5,
-        "metadata": {"medcal": {"reads": [], "writes": []} | declared},
+        "metadata": {
+            "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
+            "medcal": {"reads": [], "writes": []} | declared,
+        },
         "cells": [
             {"cell_type": kind, "id": f"c{i}", "metadata": {"tags": tagged}, "source": source}
             | ({"outputs": [], "execution_count": None} if kind == "code" else {})
@@ -103,16 +111,6 @@ def write_numbers(folder, *cells, parameters="SCALE = 1.0\n", before=""):
 def study(toy, **options):
     """Run the study of the toy checkout, with answers in it."""
     return run_study(**{"answers": toy / "answers.sqlite"} | options)
-
-
-def actions(done) -> dict[str, str]:
-    """What was done with each notebook."""
-    return {name: step.action for name, step in done.steps.items()}
-
-
-def reasons(done) -> dict[str, str]:
-    """Why it was done."""
-    return {name: step.reason for name, step in done.steps.items()}
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -52,15 +52,13 @@ def is_log(path) -> bool:
     return False
 
 
-def load_answers(path, columns=None) -> pd.DataFrame:
+def load_answers(path) -> pd.DataFrame:
     """Answers from a log, or from a Parquet, CSV, TSV or JSONL file with our column names.
 
     Parameters
     ----------
     path : path
         .sqlite, .parquet, .csv, .tsv, .jsonl or .json.
-    columns : sequence of str, optional
-        Which columns; all by default. Memory goes with their number.
 
     Returns
     -------
@@ -78,7 +76,7 @@ def load_answers(path, columns=None) -> pd.DataFrame:
     else:
         opened = gathered(checked(iter_table(path), path), path)
     with explained(path), opened as log:
-        return log.read(columns)
+        return log.read()
 
 
 def export_answers(log, to, *, force: bool = False, safe_csv: bool = False) -> int:

@@ -133,12 +133,11 @@ def checked(blocks: Iterable[dict[str, list]], where) -> Iterator[dict[str, list
         yield stored
 
 
-def from_storage(stored: dict[str, list], columns, others, where, first_row=1) -> pd.DataFrame:
+def from_storage(stored: dict[str, list], others, where, first_row=1) -> pd.DataFrame:
     """The frame that people work with, from the form in which the log keeps it.
 
-    ``extra`` is unpacked into the columns `others`, all that occur where it is None; `columns`
-    says which columns there are to be, in which order. Values that do not belong there, whoever
-    wrote them, are refused.
+    ``extra`` is unpacked into the columns `others`, all that occur where it is None. Values that
+    do not belong there, whoever wrote them, are refused.
     """
     out = {}
     for name, values in stored.items():
@@ -154,8 +153,7 @@ def from_storage(stored: dict[str, list], columns, others, where, first_row=1) -
             out[name] = pd.Series([accepted(v) or v for v in values], dtype=object)
         else:
             out[name] = pd.Series(values, dtype="int64" if name == "sample" else kind.dtype)
-    frame = pd.DataFrame(out, index=pd.RangeIndex(len(next(iter(stored.values()), ()))))
-    return frame if columns is None else frame[list(columns)]
+    return pd.DataFrame(out)
 
 
 def check_column(values: list, column: Column, where="answers", first_row=1) -> list:

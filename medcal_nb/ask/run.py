@@ -160,7 +160,7 @@ class Run:
             self.asked.append(strategy)
             self.n_rows[name] = strategy.rows(plan)
             self.run_ids[name] = fingerprint(backend, model, strategy, plan)
-            if there.get(name, set()) - {self.run_ids[name]}:
+            if {run for asked, run in there if asked == name} - {self.run_ids[name]}:
                 raise MedcalError(
                     f"{log.path}: holds answers of {model} under {name} that were asked "
                     "with other settings, words or weights: name another log for these"

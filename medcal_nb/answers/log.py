@@ -193,7 +193,7 @@ def gathered(parts: Iterable[dict[str, list]], where) -> Iterator[AnswerLog]:
     """
     with AnswerLog(None) as log:
         log.path = where
-        for how in ("page_size = 16384", "journal_mode = OFF", "cache_size = -65536", "threads = 2"):
+        for how in ("page_size = 16384", "journal_mode = OFF", "cache_size = -65536"):
             log._con.execute(f"PRAGMA {how}")
         log._con.execute(f"CREATE TABLE answers ({_DEFINED})")
         _insert(log._con, parts)

@@ -1,6 +1,5 @@
 """What came back: the answers table, its crash-safe log, and its files."""
 
-import contextlib
 from pathlib import Path
 
 import pandas as pd
@@ -41,15 +40,8 @@ _OTHER_TYPES = {
 
 
 def is_log(path) -> bool:
-    """True for a SQLite file, and for a name that ends like one (.sqlite, .sqlite3, .db)."""
-    path = Path(path)
-    if path.suffix.lower() in _LOG_SUFFIXES:
-        return True
-    with contextlib.suppress(OSError, ValueError):
-        if path.is_file():  # a pipe would be waited for
-            with path.open("rb") as file:
-                return file.read(16) == b"SQLite format 3\0"
-    return False
+    """True for a name that ends as those of logs do: .sqlite, .sqlite3 or .db."""
+    return Path(path).suffix.lower() in _LOG_SUFFIXES
 
 
 def load_answers(path) -> pd.DataFrame:
@@ -106,8 +98,6 @@ def export_answers(log, to, *, force: bool = False, safe_csv: bool = False) -> i
     kind = table_format(to)
     if kind not in ("csv", "parquet", "jsonl"):
         raise MedcalError(f"{to}: cannot export as '{kind}'; use csv, parquet or jsonl")
-    if safe_csv and kind != "csv":
-        raise MedcalError(f"{to}: --safe-csv is for .csv files; leave it out")
     with AnswerLog(log, read_only=True) as source:
         types = {name: KINDS[column.kind].written for name, column in COLUMNS.items()}
         for name, found in source.extra_columns().items():

@@ -290,15 +290,10 @@ def _open(path, read_only):
         elif Path(f"{path}-journal").exists():
             _open(path, False).close()  # a killed import left half a log, which SQLite takes back
         con = _connected(f"{path.absolute().as_uri()}?mode={mode}")
-        try:
-            if not _is_ours(con, path, may_be_new=not read_only):
-                _make(con)
-            if not read_only:
-                _write_ahead(con)
-                con.execute("PRAGMA synchronous = NORMAL")
-        except BaseException:
-            con.close()
-            raise
+        if not _is_ours(con, path, may_be_new=not read_only):
+            _make(con)
+        if not read_only:
+            _write_ahead(con)
         return con
 
 
@@ -320,14 +315,13 @@ def _make(con):
 def _is_ours(con, path, *, may_be_new) -> bool:
     """False for an empty file, where it may be; what is neither that nor ours is refused."""
     # one look: another process may be making the file
-    mark, version, tables, answers = con.execute(
-        "SELECT application_id, user_version, (SELECT COUNT(*) FROM sqlite_master), "
-        "(SELECT COUNT(*) FROM sqlite_master WHERE name = 'answers') "
+    mark, version, tables = con.execute(
+        "SELECT application_id, user_version, (SELECT COUNT(*) FROM sqlite_master) "
         "FROM pragma_application_id, pragma_user_version"
     ).fetchone()
     if may_be_new and not tables and mark in (0, _APPLICATION_ID):
         return False
-    if mark != _APPLICATION_ID or not answers:
+    if mark != _APPLICATION_ID:
         raise MedcalError(f"{path}: {_FOREIGN}")
     if version > _VERSION:
         raise MedcalError(f"{path}: written by a newer medcal (log {version}); update medcal-nb")

@@ -1,5 +1,7 @@
 """What came back: the answers table, its crash-safe log, and its files."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -26,6 +28,7 @@ __all__ = [
     "is_log",
     "load_answers",
     "merge_logs",
+    "open_answers",
     "write_log",
 ]
 
@@ -63,12 +66,19 @@ def load_answers(path) -> pd.DataFrame:
         If the file is missing, damaged or not a table of answers; tables with other names come
         in through ``medcal import``.
     """
+    with open_answers(path) as log:
+        return log.read()
+
+
+@contextlib.contextmanager
+def open_answers(path) -> Iterator[AnswerLog]:
+    """Open what `load_answers` takes as a log to read from."""
     if is_log(path):
         opened = AnswerLog(path, read_only=True)
     else:
         opened = gathered(checked(iter_table(path), path), path)
     with explained(path), opened as log:
-        return log.read()
+        yield log
 
 
 def export_answers(log, to, *, force: bool = False, safe_csv: bool = False) -> int:

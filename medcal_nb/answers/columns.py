@@ -116,7 +116,10 @@ def to_storage(columns: dict[str, list], *, where="answers", first_row=1, told=N
             stored[name] = check_column(columns[name], column, where, first_row)
         elif column.required and name != "sample":
             shown = ", ".join(map(str, columns))
-            raise MedcalError(f"{where}: no column '{name}'; columns are {shown}")
+            raise MedcalError(
+                f"{where}: no column '{name}'; columns are {shown}; `medcal import` brings in a "
+                "table with other names"
+            )
         else:
             stored[name] = [0 if name == "sample" else None] * n
     others = {name: values for name, values in columns.items() if name not in COLUMNS}

@@ -41,9 +41,6 @@ RENAMED = {
     ("--dataset", "pocket-general"): "pocketvqa-general",
     ("--dataset", "pocket-medical"): "pocketvqa-medical",
 }
-# what options take, by Python's word for it
-_WORDS = {"bool": "", "str": "NAME", "int": "N", "float": "SHARE", "path": "FILE"}
-_type_of = typer.core.TyperOption.display_type
 
 
 @app.callback(invoke_without_command=True)
@@ -56,15 +53,6 @@ def _options(
         say(f"medcal {__version__}" if version else context.get_help())
 
 
-def _type_in_our_words(option, ctx) -> str:
-    shown = _type_of(option, ctx)
-    kind = shown.strip("<>").removeprefix("list[").removesuffix("]").removesuffix(" range")
-    return _WORDS.get(kind, shown)
-
-
-typer.core.TyperOption.display_type = _type_in_our_words
-# Beside the name of an argument, the type would say nothing more.
-typer.core.TyperArgument.display_type_rich = lambda *_, **__: None
 _known = {command.name or command.callback.__name__: command for command in app.registered_commands}
 app.registered_commands = [_known[name] for names in GROUPS.values() for name in names]
 for _name, _command in _known.items():

@@ -266,14 +266,6 @@ class TestCommand:
         assert "Answer: a wall | wall" in words
         assert drawn.get_suptitle() == "toy …"
 
-    def test_a_file_that_holds_them(self, tmp_path):
-        path = tmp_path / "items.parquet"
-        done = self.run("--n", "5", "--to", str(path))
-        assert done.exit_code == 0, done.output
-        back = pd.read_parquet(path)
-        assert len(back) == 5
-        check_items(back)
-
     def test_without_a_name_the_names_are_listed(self):
         from medcal_nb.cli import app
 
@@ -283,10 +275,6 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("args", "says"),
         [
-            (
-                ("--n", "2", "--to", "items.xml"),
-                "items.xml: give it a name that ends",
-            ),
             (("--n", "2", "--sheet", "sheet.jpg"), "name that ends with .png"),
             (("--n", "2", "--sheet", "no/where/s.png"), "no folder no/where"),
             (("--dataset", "pocket"), "dataset 'pocket' is not known"),

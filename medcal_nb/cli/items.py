@@ -23,10 +23,9 @@ def items(
     split: str = typer.Option(None, help="fit or test; both if left out."),
     n: int = typer.Option(None, min=1, help="Show this many, drawn at random, else all."),
     sheet: Path = typer.Option(None, help="Write the images and questions to this PNG."),
-    to: Path = typer.Option(None, help="Write the table, images inside, to this .parquet file."),
     force: Force = False,
 ) -> None:
-    """Print the items of a data set; draw a contact sheet of them; write them to a file.
+    """Print the items of a data set; draw a contact sheet of them.
 
     Example: medcal items --dataset vqa-rad --n 12 --sheet sheet.png
     """
@@ -36,24 +35,19 @@ def items(
     if dataset is None:
         say("\n".join(dataset_names()))
         return
-    for path, kind in ((to, ".parquet"), (sheet, ".png")):
-        if path is not None:
-            if path.suffix.lower() != kind:
-                raise MedcalError(f"{path}: give it a name that ends with {kind}")
-            check_new_file(path, force=force)
+    if sheet is not None:
+        if sheet.suffix.lower() != ".png":
+            raise MedcalError(f"{sheet}: give it a name that ends with .png")
+        check_new_file(sheet, force=force)
     table = load_items(dataset, split=split)
     if n is not None and n < len(table):
         table = table.sample(n, random_state=0).sort_index().reset_index(drop=True)
-    plain = table.assign(options=_flat(table["options"], " / "), gold=_flat(table["gold"], " | "))
-    shown = plain[["item_id", "modality", "question", "options", "gold"]].to_string(index=False)
+    table = table.assign(options=_flat(table["options"], " / "), gold=_flat(table["gold"], " | "))
+    shown = table[["item_id", "modality", "question", "options", "gold"]].to_string(index=False)
     say(f"{shown}\n{len(table)} items, {table['image_id'].nunique()} images")
-    if to is not None:
-        with new_file(to, force=force) as part:
-            table.to_parquet(part, index=False)
-        say(f"wrote {to}")
     if sheet is not None:
         made = "synthetic phantoms, no patients" if dataset.startswith("pocket") else "items"
-        drawn = contact_sheet(plain, title=f"{dataset} ({made})")
+        drawn = contact_sheet(table, title=f"{dataset} ({made})")
         with new_file(sheet, force=force) as part:
             drawn.savefig(part, format="png", bbox_inches="tight")
         say(f"wrote {sheet}")

@@ -59,7 +59,7 @@ def calibrate(
         note(remark)
     if without := len(target) - len(corrected):
         note(f"{without:,} rows have no map for their {', '.join(by)} and are left out")
-    _tell(corrected, maps, to)
+    _tell(corrected, to)
 
 
 def _pick(table, conditions, option, path):
@@ -102,7 +102,7 @@ def _write(corrected, to):
             export_answers(made, to)
 
 
-def _tell(corrected, maps, to):
+def _tell(corrected, to):
     """What was done, and Brier score and ECE as stated and after where they can be told."""
     from medcal_nb.measure import brier_score, ece
 
@@ -114,7 +114,3 @@ def _tell(corrected, maps, to):
         if len(rows):
             told = f"Brier score {brier_score(c, y):.4f}, ECE {ece(c, y):.4f}"
             say(f"  {name}: {told} of the {len(rows):,} graded")
-    for key, fitted in maps.items():
-        values = {k: v for k, v in fitted.params.items() if isinstance(v, float)}
-        text = "".join(f", {k} {v:.4g}" for k, v in values.items())
-        say(f"  {' '.join(key)}: {fitted.name}{text}, {fitted.n_fit:,} labels")

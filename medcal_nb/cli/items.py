@@ -3,16 +3,11 @@
 from itertools import zip_longest
 from pathlib import Path
 from textwrap import fill
-from typing import TYPE_CHECKING
 
 import typer
 
 from medcal_nb.cli._app import Force, app, say
 from medcal_nb.errors import MedcalError
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
 
 _IMAGES, _COLUMNS = 60, 6
 
@@ -58,8 +53,8 @@ def _flat(values, between: str) -> list[str]:
     return [v if isinstance(v, str) else between.join(v if v is not None else ()) for v in values]
 
 
-def contact_sheet(table: "pd.DataFrame", *, title: str) -> "Figure":
-    """The images of an item table in a grid, each once, with its questions and right answers."""
+def contact_sheet(table, *, title: str):
+    """Draw the images of an item table in a grid, each once, with questions and right answers."""
     from matplotlib.figure import Figure
 
     from medcal_nb.items import open_image

@@ -123,7 +123,7 @@ def test_package_without_notebooks_says_what_to_do(tmp_path, monkeypatch):
     [
         ("MedcalError('a.csv: row 3')", 2, "medcal: error: a.csv: row 3\n"),
         ("MedcalError('two\\nlines')", 2, "medcal: error: two lines\n"),
-        ("OSError(28, 'No space left', 'x.db')", 1, "no space left on the disk writing x.db"),
+        ("OSError(28, 'No space left', 'x.db')", 1, "x.db: no space left: choose another"),
         ("PermissionError(13, 'denied', 'x.db')", 2, "x.db: denied: choose another"),
         (
             "RuntimeError('odd\\nmore')",

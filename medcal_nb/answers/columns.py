@@ -161,30 +161,18 @@ def from_storage(stored: dict[str, list], others, where, first_row=1) -> pd.Data
 
 def check_column(values: list, column: Column, where="answers", first_row=1) -> list:
     """The values of one column as the log keeps them; the first that does not fit is refused."""
-    if len(values) > 1 and isinstance(values[0], str | None) and is_same(values):
-        return check_column(values[:1], column, where, first_row) * len(values)
-    found = _plainly(values, column)
-    if found is not None:
-        return found
-    found, known = [], {}  # texts repeat themselves, and are looked at once
+    found, types = [], {*map(type, values)} - {type(None)}
+    with contextlib.suppress(TypeError, ValueError):  # what is wrong is looked for below
+        if len(types) < 2:
+            return _plainly(values, types, column) or _by_value(values, column)
     try:
         for value in values:
-            kept = known[value] if type(value) is str and value in known else _kept(value, column)
-            if type(value) is str:
-                known[value] = kept
-            found.append(kept)
+            found.append(_kept(value, column))
     except ValueError as err:
         problem = err if isinstance(err, _Odd) else "cannot be written as Unicode text"
         row, value = first_row + len(found), values[len(found)]
         raise fault(where, row, column.name, value, problem, column.remedy) from None
     return found
-
-
-def is_same(values: list) -> bool:
-    """Whether a column holds one value throughout, as those of a run often do."""
-    with contextlib.suppress(ValueError):  # of arrays, which do not compare
-        return values.count(values[0]) == len(values)
-    return False
 
 
 def fault(where, row, column, value, problem, remedy) -> MedcalError:
@@ -218,32 +206,25 @@ class _Odd(ValueError):
     """What is wrong with a value."""
 
 
-def _plainly(values, column) -> list | None:
-    """A column that plainly is as it should be, as most are; None where it needs a closer look."""
+def _plainly(values, types, column) -> list | None:
+    """A column of texts or fractions that plainly are as they should be, as most are, else None."""
     kind = KINDS[column.kind]
-    try:
-        if column.required and (None in values or "" in values):
-            return None
-        if column.allowed:
-            return values if {*values} <= {None, *column.allowed} else None
-        if kind.dtype is TEXT:
-            known = [v for v in values if v is not None] if None in values else values
-            text = "".join(known)
-            text.encode()
-            return None if column.kind == "gold" and "[" in text else values
-        if column.kind == "flag":
-            return [*map(_FLAGS.__getitem__, values)]
-    except (KeyError, TypeError, ValueError):
-        return None
-    types = {*map(type, values)} - {type(None)}
-    if types == {int} and column.kind == "count":
-        known = {*values} - {None}
-        return values if 0 <= min(known) <= max(known) <= kind.high else None
-    if types == {float} and kind.dtype is float:
+    if kind.dtype is TEXT and not column.allowed:
+        text = "".join(values if None not in values else [v for v in values if v is not None])
+        text.encode()
+        odd = column.required and (None in values or "" in values)
+        return None if odd or (column.kind == "gold" and "[" in text) else values
+    if kind.dtype is float and types == {float}:
         array = np.array(values, dtype=float) / column.top
         if not ((array < kind.low) | (array > kind.high)).any():
             return np.where(np.isnan(array), None, array).tolist()
     return None
+
+
+def _by_value(values, column) -> list:
+    """A column of few different values of one type, each looked at once."""
+    kept = {value: _kept(value, column) for value in {*values}}
+    return [kept[value] for value in values]
 
 
 def _kept(value, column):

@@ -17,7 +17,7 @@ from medcal_nb.answers.columns import encode_json
 from medcal_nb.errors import MedcalError
 
 CHUNK = 65_536
-BLOCK = 8 << 20  # bytes of CSV parsed at a time; also the longest row there may be
+BLOCK = 16 << 20  # bytes of CSV parsed at a time; also the longest row there may be
 MOST_COLUMNS = 10_000
 MOST_BYTES = 2 << 30
 """The most that a JSON or packed file may unpack to."""
@@ -62,7 +62,7 @@ def require_file(path) -> Path:
 
 
 def iter_table(path) -> Iterator[dict[str, list]]:
-    """Blocks of rows from a Parquet, CSV, TSV, JSONL or JSON file.
+    """Blocks of at most `CHUNK` rows from a Parquet, CSV, TSV, JSONL or JSON file.
 
     CSV cells come as strings, or None where empty and not quoted. Damage is a `MedcalError`
     that names file and row.
@@ -220,7 +220,8 @@ def _csv_batches(path):
     as_text.null_values, as_text.strings_can_be_null = [""], True
     as_text.quoted_strings_can_be_null = False
     with pc.open_csv(path, reading, parsing, as_text) as reader:
-        yield from reader
+        for batch in reader:
+            yield from (batch.slice(at, CHUNK) for at in range(0, batch.num_rows, CHUNK))
 
 
 def _iter_lines(path):

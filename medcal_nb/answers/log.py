@@ -22,7 +22,6 @@ from medcal_nb.answers.columns import (
     STORED,
     checked,
     from_storage,
-    is_same,
 )
 from medcal_nb.answers.files import CHUNK, block_of, blocks_of, require_file
 from medcal_nb.errors import MedcalError
@@ -339,7 +338,7 @@ def _insert(con, parts) -> None:
     with con:
         for stored in parts:
             n = len(stored["item_id"])
-            same = {c: stored[c][0] for c in STORED if c != "item_id" and is_same(stored[c])}
+            same = {c: v[0] for c, v in stored.items() if c != "item_id" and v.count(v[0]) == n}
             varied = [c for c in STORED if c not in same]
             same = {c: value for c, value in same.items() if value is not None}
             # what is the same in every row is bound once, by number, for all rows of a statement

@@ -22,8 +22,7 @@ _ROUNDING = 1e-6
 """How far outside its limits a number may lie, of their distance: sums of rounded parts do."""
 _DEPTH = 64
 _LARGEST = 2**63 - 1
-_FLAGS = {0: 0, 1: 1, None: None, "": None}
-_FLAGS |= dict.fromkeys(("true", "1", "1.0", "yes"), 1)
+_FLAGS = {"": None} | dict.fromkeys(("true", "1", "1.0", "yes"), 1)
 _FLAGS |= dict.fromkeys(("false", "0", "0.0", "no"), 0)
 
 
@@ -272,8 +271,8 @@ def _number(value, column):
 
 def _flag(value, column):
     try:
-        return _FLAGS[value.strip().lower() if isinstance(value, str) else value]
-    except (KeyError, TypeError):
+        return _FLAGS[str(value).strip().lower()]
+    except KeyError:
         raise _Odd("is neither true nor false") from None
 
 

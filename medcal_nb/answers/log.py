@@ -103,10 +103,8 @@ class AnswerLog:
         """
         if not len(rows):
             return 0
-        if isinstance(rows, pd.DataFrame):
-            blocks = [block_of(rows, self.path)]
-        else:
-            blocks = blocks_of(({"sample": 0} | row for row in rows), self.path)
+        whole = isinstance(rows, pd.DataFrame)
+        blocks = [block_of(rows, self.path)] if whole else blocks_of(rows, self.path)
         parts = checked(blocks, self.path)
         return write_log(parts, self.path, if_exists=if_exists, where=self.path)
 

@@ -160,10 +160,10 @@ def from_storage(stored: dict[str, list], others, where, first_row=1) -> pd.Data
 
 def check_column(values: list, column: Column, where="answers", first_row=1) -> list:
     """The values of one column as the log keeps them; the first that does not fit is refused."""
-    found, types = [], {*map(type, values)} - {type(None)}
     with contextlib.suppress(TypeError, ValueError):  # what is wrong is looked for below
-        if len(types) < 2:
-            return _plainly(values, types, column) or _by_value(values, column)
+        found = _plainly(values, column)
+        return _by_value(values, column) if found is None else found
+    found = []
     try:
         for value in values:
             found.append(_kept(value, column))
@@ -205,15 +205,18 @@ class _Odd(ValueError):
     """What is wrong with a value."""
 
 
-def _plainly(values, types, column) -> list | None:
+def _plainly(values, column) -> list | None:
     """A column of texts or fractions that plainly are as they should be, as most are, else None."""
     kind = KINDS[column.kind]
+    if not column.required and values.count(None) == len(values):
+        return values
     if kind.dtype is TEXT and not column.allowed:
-        text = "".join(values if None not in values else [v for v in values if v is not None])
+        missing = None in values
+        text = "".join([v for v in values if v is not None] if missing else values)
         text.encode()
-        odd = column.required and (None in values or "" in values)
+        odd = column.required and (missing or "" in values)
         return None if odd or (column.kind == "gold" and "[" in text) else values
-    if kind.dtype is float and types == {float}:
+    if kind.dtype is float and {*map(type, values)} <= {float, type(None)}:
         array = np.array(values, dtype=float) / column.top
         if not ((array < kind.low) | (array > kind.high)).any():
             return np.where(np.isnan(array), None, array).tolist()
@@ -221,7 +224,9 @@ def _plainly(values, types, column) -> list | None:
 
 
 def _by_value(values, column) -> list:
-    """A column of few different values of one type, each looked at once."""
+    """A column of one type, each value looked at once."""
+    if len({*map(type, values)} - {type(None)}) > 1:
+        raise TypeError("1 is True, and 1.0, in a dictionary")
     kept = {value: _kept(value, column) for value in {*values}}
     return [kept[value] for value in values]
 

@@ -169,6 +169,7 @@ def test_vlcb_becomes_answers(server, vlcb, tmp_path):
     done = medcal(*command)
     assert done.exit_code == 0
     assert "560 new answers of 560" in done.output
+    assert "no answer names its image: intervals are by answer" in done.output
     answers = load_answers(log)
     assert answers.groupby(["model", "strategy"]).size().eq(40).all()
     assert set(answers["strategy"]) == {
@@ -395,7 +396,7 @@ def test_an_evil_pickle_leaves_no_half_import(server, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["gpt"], "fetch 'gpt': choose one of vlcb, vlm-uncertainty-bench, vqa-rad"),
+        (["gpt"], "fetch 'gpt': is not known; known: vlcb, vlm-uncertainty-bench, vqa-rad"),
         (["vqa-rad", "--models", "a"], "are for recorded answers"),
     ],
 )

@@ -37,12 +37,17 @@ def fetch(
         done = fetch_answers(source, log, to / source, **how)
         for remark in done.notes:
             note(remark)
+        if source == "vlcb":
+            note("no answer names its image: intervals are by answer")
         say(f"{log}: {done.written:,} new answers of {done.rows:,}\nnext: medcal score {log}")
         return
     if source not in sets:
-        raise MedcalError(f"fetch {source!r}: choose one of {', '.join([*SOURCES, *sets])}")
+        known = ", ".join([*SOURCES, *sets])
+        raise MedcalError(f"fetch {source!r}: is not known; known: {known}")
     if models or log or given or again:
-        raise MedcalError("--models, --log, --from and --again are for recorded answers")
+        raise MedcalError(
+            f"fetch {source}: --models, --log, --from and --again are for recorded answers"
+        )
     from medcal_nb.items import load_items
 
     folder = hub.fetch_set(source, to / source, mirror=mirror)

@@ -103,8 +103,10 @@ class AnswerLog:
         """
         if not len(rows):
             return 0
-        whole = isinstance(rows, pd.DataFrame)
-        blocks = [block_of(rows, self.path)] if whole else blocks_of(rows, self.path)
+        if isinstance(rows, pd.DataFrame):
+            blocks = [block_of(rows, self.path)]
+        else:
+            blocks = blocks_of(({"sample": 0} | row for row in rows), self.path)
         parts = checked(blocks, self.path)
         return write_log(parts, self.path, if_exists=if_exists, where=self.path)
 

@@ -12,7 +12,7 @@ from medcal_nb.correct.maps import corrected
 from medcal_nb.errors import MedcalError
 from medcal_nb.measure import choice_sentence, choose_strategy, metrics_table
 from medcal_nb.measure.choice import LEAST
-from medcal_nb.measure.rows import parts_by
+from medcal_nb.measure.rows import measured, parts_by
 from medcal_nb.measure.tables import interval_cells
 
 DECIDING = ("confidently_wrong", "yield_at_5", "yield_at_10", "yield_at_20", "ici")
@@ -137,7 +137,9 @@ def _check_by(path, by, names):
 
 def choices(path, *, by, costs):
     """Which strategy to take in each group of answers, those of all strategies together."""
-    graded = ranked(to_graded(load_answers(path)))
+    graded = measured(ranked(to_graded(load_answers(path))))
+    if graded.empty:
+        raise MedcalError(f"{path}: no answers with a confidence and a grade to choose by")
     by = [name for name in by if name != "strategy"]
     _check_by(path, by, list(graded.columns))
     for key, part in parts_by(graded, by):

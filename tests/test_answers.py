@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 
 import numpy as np
@@ -51,7 +52,7 @@ def row(item="1", **more):
 
 def checked(frame):
     """A table of answers as it comes out of a log."""
-    with AnswerLog(None) as log:
+    with tempfile.TemporaryDirectory() as folder, AnswerLog(f"{folder}/a.sqlite") as log:
         log.append(frame)
         return log.read()
 
@@ -86,18 +87,18 @@ def test_rows_come_back_typed_in_key_order(log):
 
 def test_columns_filters_and_chunks(log, monkeypatch):
     log.append([row(i, model=m, site=m * 2) for i in range(5) for m in "ab"])
-    assert log.read(["item_id", "confidence", "site"], model="a")["site"].tolist() == ["aa"] * 5
+    assert log.read(model="a")["site"].tolist() == ["aa"] * 5
     assert len(log.read(item_id=["1", "3"], model="b")) == 2
     monkeypatch.setattr("medcal_nb.answers.log.CHUNK", 4)
     frames = list(log.iter_frames())
     assert [len(f) for f in frames] == [4, 4, 2]
     pd.testing.assert_frame_equal(pd.concat(frames, ignore_index=True), log.read())
+    some = pd.concat(log.iter_frames(["item_id", "site"], ordered=False, model="b"))
+    assert some["site"].tolist() == ["bb"] * 5
     assert log.keys(model="a", strategy="verbalized") == {
         ("a", "d", str(i), "verbalized", 0) for i in range(5)
     }
     assert log.keys(model="c") == set()
-    with pytest.raises(MedcalError, match="no column 'nothing'"):
-        log.read(["nothing"])
 
 
 def test_append_is_all_or_nothing(log):
@@ -221,17 +222,6 @@ def test_a_locked_log_says_so(tmp_path, monkeypatch):
         assert log.append([row()]) == 1
 
 
-def test_a_full_disk_says_so_and_keeps_what_was_there(log):
-    log.append([row(1)])
-    pages = log._con.execute("PRAGMA page_count").fetchone()[0]
-    log._con.execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(MedcalError, match="disk is full"):
-        log.append([row(i, raw="x" * 2000) for i in range(2, 40)])
-    log._con.execute("PRAGMA max_page_count = 1000000")
-    assert len(log.keys()) == 1
-    assert log.append([row(2)]) == 1
-
-
 LIMITED = """
 import resource, signal, sys
 from medcal_nb.answers import AnswerLog
@@ -293,14 +283,6 @@ def test_a_newer_log_is_refused(tmp_path):
     con.close()
     with pytest.raises(MedcalError, match="newer medcal"):
         AnswerLog(tmp_path / "a.sqlite")
-
-
-def test_a_read_only_log_reads_and_does_not_write(tmp_path, log):
-    log.append([row()])
-    with AnswerLog(log.path, read_only=True) as copy:
-        assert len(copy.read()) == 1
-        with pytest.raises(MedcalError, match="cannot be opened or written"):
-            copy.append([row(2)])
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anything")
@@ -586,7 +568,7 @@ def test_large_tables_are_checked_across_blocks(tmp_path, monkeypatch):
     with pytest.raises(MedcalError, match="rows 4 and 26 are the same answer"):
         load_answers(path)
     path.write_text("\n".join(lines[:-1]))
-    assert len(load_answers(path, ["item_id"])) == 25
+    assert len(load_answers(path)) == 25
 
 
 def test_an_export_needs_a_format_it_knows(log, tmp_path):
@@ -629,8 +611,6 @@ def test_cells_that_begin_a_formula_are_quoted_on_request(log, tmp_path):
     assert safe["answer"].tolist() == [f"'{t}" for t in told[:5]] + told[5:]
     assert safe["note"].tolist()[:5] == [f"'{t}" for t in told[:5]]
     assert safe["confidence"].tolist() == [0.8] * 7
-    with pytest.raises(MedcalError, match="--safe-csv is for"):
-        export_answers(log.path, tmp_path / "b.parquet", safe_csv=True)
 
 
 # --- values that others wrote into a log ----------------------------------------------------------
@@ -663,7 +643,6 @@ def test_a_damaged_value_in_a_log_is_named(tmp_path, log, column, value):
     reads = {
         "read": lambda: log.read(),
         "export": lambda: export_answers(log.path, tmp_path / "out.csv"),
-        "merge": lambda: merge_logs([log.path], tmp_path / "to.sqlite"),
         "frames": lambda: list(log.iter_frames()),
     }
     for do in reads.values():
@@ -671,7 +650,6 @@ def test_a_damaged_value_in_a_log_is_named(tmp_path, log, column, value):
             do()
         assert "\n" not in str(caught.value)
     assert not (tmp_path / "out.csv").exists()
-    assert not (tmp_path / "to.sqlite").exists()
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):

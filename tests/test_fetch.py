@@ -460,7 +460,8 @@ def test_all_five_models_are_fetched_by_the_hashes_of_the_public_repository(real
 def test_the_published_numbers_of_vlcb(real_dir, tmp_path):
     folder = real_dir / "vlcb"
     fetch_answers("vlcb", tmp_path / "a.sqlite", "x", given=folder)
-    answers = load_answers(tmp_path / "a.sqlite", ["model", "strategy", "confidence", "correct"])
+    needed = ["model", "strategy", "confidence", "correct"]
+    answers = load_answers(tmp_path / "a.sqlite")[needed]
     published = pd.read_csv(folder / "published_results.csv")
     assert len(published) == 21
     for told in published.itertuples():
@@ -496,7 +497,7 @@ def test_the_published_numbers_of_vlcb(real_dir, tmp_path):
 def test_recorded_logits_give_the_published_calibration_errors(real_dir, tmp_path):
     folder = real_dir / "vlm_uncertainty_bench"
     fetch_answers("vlm-uncertainty-bench", tmp_path / "a.sqlite", "x", given=folder)
-    answers = load_answers(tmp_path / "a.sqlite", ["model", "dataset", "confidence", "correct"])
+    answers = load_answers(tmp_path / "a.sqlite")
     published = pd.read_csv(folder / "published_ece.csv").set_index("model_name")
     found = {
         key: measure.ece(rows["confidence"].to_numpy(), rows["correct"].to_numpy(float))

@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 from medcal_nb import items as room
 from medcal_nb.errors import MedcalError
 from medcal_nb.items import Item, iter_items, load_items, open_image
-from tests.item_schema import keeps_the_schema
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
@@ -187,37 +186,28 @@ class TestCommand:
 
         return CliRunner().invoke(app, ["items", "--dataset", POCKET, *args])
 
-    def test_a_table_and_a_contact_sheet(self, tmp_path):
+    def test_a_table_and_a_sheet_of_images(self, tmp_path):
         path = tmp_path / "sheet.png"
         done = self.run("--split", "test", "--n", "7", "--sheet", str(path))
         assert done.exit_code == 0, done.output
         assert "7 items, " in done.output
         assert done.output.count("/test/") >= 7
         sheet = Image.open(path)
-        assert sheet.width > 6 * 192
+        assert sheet.width > 900
         assert len(np.unique(np.asarray(sheet))) > 100
 
     def test_the_sheet_has_a_picture_for_every_letter(self, tmp_path):
         """Of a letter that the font lacks it would warn; a $ is no formula."""
-        from medcal_nb.cli.items import contact_sheet
+        from medcal_nb.show.facets import image_sheet
 
         frame = table(question=(0, "is it red → né Ω ≥ 3 µm for $1 or $2?"))
+        frame = frame.assign(gold="a wall | wall", picture=frame["image"].map(open_image))
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            drawn = contact_sheet(frame.assign(gold="a wall | wall"), title="toy …")
+            drawn = image_sheet(frame, title="toy …")
             drawn.savefig(tmp_path / "sheet.png")
         words = "\n".join(text.get_text() for ax in drawn.axes for text in ax.texts)
-        assert "is it red → né Ω ≥ 3 µm for $1 or\n$2?" in words
-        assert "Answer: a wall | wall" in words
-        assert drawn.get_suptitle() == "toy …"
-
-    def test_a_file_that_holds_them(self, tmp_path):
-        path = tmp_path / "items.parquet"
-        done = self.run("--n", "5", "--to", str(path))
-        assert done.exit_code == 0, done.output
-        back = pd.read_parquet(path)
-        assert len(back) == 5
-        keeps_the_schema(back)
+        assert "is it red → né Ω ≥ 3 µm for $1 or $2? a wall | wall" in words
 
     def test_without_a_name_the_names_are_listed(self):
         from medcal_nb.cli import app
@@ -228,10 +218,6 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("args", "says"),
         [
-            (
-                ("--n", "2", "--to", "items.xml"),
-                "items.xml: give it a name that ends",
-            ),
             (("--n", "2", "--sheet", "sheet.jpg"), "name that ends with .png"),
             (("--n", "2", "--sheet", "no/where/s.png"), "no folder no/where"),
             (("--dataset", "pocket"), "dataset 'pocket' is not known"),

@@ -842,9 +842,7 @@ def run(monkeypatch, *arguments):
     return stopped.value.code
 
 
-def test_decisions_are_exported_with_the_agreement_of_readers(
-    answers, tmp_path, monkeypatch, capsys
-):
+def test_decisions_are_exported(answers, tmp_path, monkeypatch, capsys):
     kept = tmp_path / "d.sqlite"
     log = DecisionLog(kept)
     for name, action in (("ada", "accept"), ("bob", "accept"), ("ada", "defer")):
@@ -855,7 +853,7 @@ def test_decisions_are_exported_with_the_agreement_of_readers(
     out = tmp_path / "out.csv"
     command = (answers, "--decisions", kept, "--export", out)
     assert not run(monkeypatch, *command)
-    assert "bob" in capsys.readouterr().out
+    assert "3 rows" in capsys.readouterr().out
     table = pd.read_csv(out)
     assert table["reader"].tolist() == ["ada", "bob", "ada"]
     assert table["seconds"].tolist() == [3.0] * 3

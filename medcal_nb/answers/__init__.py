@@ -1,6 +1,7 @@
 """What came back: the answers table, its crash-safe log, and its files."""
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -27,6 +28,7 @@ __all__ = [
     "is_log",
     "load_answers",
     "merge_logs",
+    "open_answers",
     "write_log",
 ]
 
@@ -41,26 +43,17 @@ _OTHER_TYPES = {
 
 
 def is_log(path) -> bool:
-    """True for a SQLite file, and for a name that ends like one (.sqlite, .sqlite3, .db)."""
-    path = Path(path)
-    if path.suffix.lower() in _LOG_SUFFIXES:
-        return True
-    with contextlib.suppress(OSError, ValueError):
-        if path.is_file():  # a pipe would be waited for
-            with path.open("rb") as file:
-                return file.read(16) == b"SQLite format 3\0"
-    return False
+    """True for a name that ends as those of logs do: .sqlite, .sqlite3 or .db."""
+    return Path(path).suffix.lower() in _LOG_SUFFIXES
 
 
-def load_answers(path, columns=None) -> pd.DataFrame:
+def load_answers(path) -> pd.DataFrame:
     """Answers from a log, or from a Parquet, CSV, TSV or JSONL file with our column names.
 
     Parameters
     ----------
     path : path
         .sqlite, .parquet, .csv, .tsv, .jsonl or .json.
-    columns : sequence of str, optional
-        Which columns; all by default. Memory goes with their number.
 
     Returns
     -------
@@ -73,12 +66,19 @@ def load_answers(path, columns=None) -> pd.DataFrame:
         If the file is missing, damaged or not a table of answers; tables with other names come
         in through ``medcal import``.
     """
+    with open_answers(path) as log:
+        return log.read()
+
+
+@contextlib.contextmanager
+def open_answers(path) -> Iterator[AnswerLog]:
+    """Open what `load_answers` takes as a log to read from."""
     if is_log(path):
         opened = AnswerLog(path, read_only=True)
     else:
         opened = gathered(checked(iter_table(path), path), path)
     with explained(path), opened as log:
-        return log.read(columns)
+        yield log
 
 
 def export_answers(log, to, *, force: bool = False, safe_csv: bool = False) -> int:
@@ -108,8 +108,6 @@ def export_answers(log, to, *, force: bool = False, safe_csv: bool = False) -> i
     kind = table_format(to)
     if kind not in ("csv", "parquet", "jsonl"):
         raise MedcalError(f"{to}: cannot export as '{kind}'; use csv, parquet or jsonl")
-    if safe_csv and kind != "csv":
-        raise MedcalError(f"{to}: --safe-csv is for .csv files; leave it out")
     with AnswerLog(log, read_only=True) as source:
         types = {name: KINDS[column.kind].written for name, column in COLUMNS.items()}
         for name, found in source.extra_columns().items():

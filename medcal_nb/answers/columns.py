@@ -22,8 +22,7 @@ _ROUNDING = 1e-6
 """How far outside its limits a number may lie, of their distance: sums of rounded parts do."""
 _DEPTH = 64
 _LARGEST = 2**63 - 1
-_FLAGS = {0: 0, 1: 1, None: None, "": None}
-_FLAGS |= dict.fromkeys(("true", "1", "1.0", "yes"), 1)
+_FLAGS = {"": None} | dict.fromkeys(("true", "1", "1.0", "yes"), 1)
 _FLAGS |= dict.fromkeys(("false", "0", "0.0", "no"), 0)
 
 
@@ -116,7 +115,10 @@ def to_storage(columns: dict[str, list], *, where="answers", first_row=1, told=N
             stored[name] = check_column(columns[name], column, where, first_row)
         elif column.required and name != "sample":
             shown = ", ".join(map(str, columns))
-            raise MedcalError(f"{where}: no column '{name}'; columns are {shown}")
+            raise MedcalError(
+                f"{where}: no column '{name}'; columns are {shown}; `medcal import` brings in a "
+                "table with other names"
+            )
         else:
             stored[name] = [0 if name == "sample" else None] * n
     others = {name: values for name, values in columns.items() if name not in COLUMNS}
@@ -133,12 +135,11 @@ def checked(blocks: Iterable[dict[str, list]], where) -> Iterator[dict[str, list
         yield stored
 
 
-def from_storage(stored: dict[str, list], columns, others, where, first_row=1) -> pd.DataFrame:
+def from_storage(stored: dict[str, list], others, where, first_row=1) -> pd.DataFrame:
     """The frame that people work with, from the form in which the log keeps it.
 
-    ``extra`` is unpacked into the columns `others`, all that occur where it is None; `columns`
-    says which columns there are to be, in which order. Values that do not belong there, whoever
-    wrote them, are refused.
+    ``extra`` is unpacked into the columns `others`, all that occur where it is None. Values that
+    do not belong there, whoever wrote them, are refused.
     """
     out = {}
     for name, values in stored.items():
@@ -154,36 +155,23 @@ def from_storage(stored: dict[str, list], columns, others, where, first_row=1) -
             out[name] = pd.Series([accepted(v) or v for v in values], dtype=object)
         else:
             out[name] = pd.Series(values, dtype="int64" if name == "sample" else kind.dtype)
-    frame = pd.DataFrame(out, index=pd.RangeIndex(len(next(iter(stored.values()), ()))))
-    return frame if columns is None else frame[list(columns)]
+    return pd.DataFrame(out)
 
 
 def check_column(values: list, column: Column, where="answers", first_row=1) -> list:
     """The values of one column as the log keeps them; the first that does not fit is refused."""
-    if len(values) > 1 and isinstance(values[0], str | None) and is_same(values):
-        return check_column(values[:1], column, where, first_row) * len(values)
-    found = _plainly(values, column)
-    if found is not None:
-        return found
-    found, known = [], {}  # texts repeat themselves, and are looked at once
+    with contextlib.suppress(TypeError, ValueError):  # what is wrong is looked for below
+        found = _plainly(values, column)
+        return _by_value(values, column) if found is None else found
+    found = []
     try:
         for value in values:
-            kept = known[value] if type(value) is str and value in known else _kept(value, column)
-            if type(value) is str:
-                known[value] = kept
-            found.append(kept)
+            found.append(_kept(value, column))
     except ValueError as err:
         problem = err if isinstance(err, _Odd) else "cannot be written as Unicode text"
         row, value = first_row + len(found), values[len(found)]
         raise fault(where, row, column.name, value, problem, column.remedy) from None
     return found
-
-
-def is_same(values: list) -> bool:
-    """Whether a column holds one value throughout, as those of a run often do."""
-    with contextlib.suppress(ValueError):  # of arrays, which do not compare
-        return values.count(values[0]) == len(values)
-    return False
 
 
 def fault(where, row, column, value, problem, remedy) -> MedcalError:
@@ -218,31 +206,29 @@ class _Odd(ValueError):
 
 
 def _plainly(values, column) -> list | None:
-    """A column that plainly is as it should be, as most are; None where it needs a closer look."""
+    """A column of texts or fractions that plainly are as they should be, as most are, else None."""
     kind = KINDS[column.kind]
-    try:
-        if column.required and (None in values or "" in values):
-            return None
-        if column.allowed:
-            return values if {*values} <= {None, *column.allowed} else None
-        if kind.dtype is TEXT:
-            known = [v for v in values if v is not None] if None in values else values
-            text = "".join(known)
-            text.encode()
-            return None if column.kind == "gold" and "[" in text else values
-        if column.kind == "flag":
-            return [*map(_FLAGS.__getitem__, values)]
-    except (KeyError, TypeError, ValueError):
-        return None
-    types = {*map(type, values)} - {type(None)}
-    if types == {int} and column.kind == "count":
-        known = {*values} - {None}
-        return values if 0 <= min(known) <= max(known) <= kind.high else None
-    if types == {float} and kind.dtype is float:
+    if not column.required and values.count(None) == len(values):
+        return values
+    if kind.dtype is TEXT and not column.allowed:
+        missing = None in values
+        text = "".join([v for v in values if v is not None] if missing else values)
+        text.encode()
+        odd = column.required and (missing or "" in values)
+        return None if odd or (column.kind == "gold" and "[" in text) else values
+    if kind.dtype is float and {*map(type, values)} <= {float, type(None)}:
         array = np.array(values, dtype=float) / column.top
         if not ((array < kind.low) | (array > kind.high)).any():
             return np.where(np.isnan(array), None, array).tolist()
     return None
+
+
+def _by_value(values, column) -> list:
+    """A column of one type, each value looked at once."""
+    if len({*map(type, values)} - {type(None)}) > 1:
+        raise TypeError("1 is True, and 1.0, in a dictionary")
+    kept = {value: _kept(value, column) for value in {*values}}
+    return [kept[value] for value in values]
 
 
 def _kept(value, column):
@@ -290,8 +276,8 @@ def _number(value, column):
 
 def _flag(value, column):
     try:
-        return _FLAGS[value.strip().lower() if isinstance(value, str) else value]
-    except (KeyError, TypeError):
+        return _FLAGS[str(value).strip().lower()]
+    except KeyError:
         raise _Odd("is neither true nor false") from None
 
 

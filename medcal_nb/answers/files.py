@@ -8,7 +8,7 @@ import stat
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import pandas as pd
@@ -22,8 +22,7 @@ MOST_COLUMNS = 10_000
 MOST_BYTES = 2 << 30
 """The most that a JSON or packed file may unpack to."""
 
-_FORMATS = {name: name for name in ("parquet", "csv", "tsv", "jsonl", "json")}
-_FORMATS |= {"pq": "parquet", "ndjson": "jsonl"}
+_FORMATS = ("parquet", "csv", "tsv", "jsonl", "json")
 _POINTER = b"version https://git-lfs.github.com/spec/"
 _INDEX_COLUMN = re.compile(r"__index_level_\d+__")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -32,8 +31,8 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def table_format(path) -> str:
     """ "parquet", "csv", "tsv", "jsonl" or "json", by the end of the file's name."""
     name = Path(path).name.lower()
-    found = "json" if name.endswith(".json.gz") else _FORMATS.get(name.rpartition(".")[2])
-    if found is None:
+    found = "json" if name.endswith(".json.gz") else name.rpartition(".")[2]
+    if found not in _FORMATS:
         raise MedcalError(
             f"{path}: cannot tell the format from its name; "
             "name it .parquet, .csv, .tsv, .jsonl or .json"
@@ -68,26 +67,28 @@ def iter_table(path) -> Iterator[dict[str, list]]:
     CSV cells come as strings, or None where empty and not quoted. Damage is a `MedcalError`
     that names file and row.
     """
-    path = require_file(path)
-    if table_format(path) in ("jsonl", "json"):
-        return blocks_of((row for _, row in iter_json(path)), path)
-    return _arrow_blocks(path)
+    import pyarrow as pa
+
+    path, kind = require_file(path), table_format(path)
+    if kind in ("jsonl", "json"):
+        yield from blocks_of((row for _, row in iter_json(path)), path)
+        return
+    try:
+        for batch in _parquet_batches(path) if kind == "parquet" else _csv_batches(path):
+            batch.validate(full=True)
+            if batch.num_rows:
+                yield batch.to_pydict()
+    except (pa.ArrowException, OSError, ValueError, TypeError, OverflowError) as err:
+        what = "a table in UTF-8 with as many cells in every row"
+        raise damaged(path, "a Parquet file" if kind == "parquet" else what, err) from err
 
 
 def blocks_of(rows: Iterable[dict], path) -> Iterator[dict[str, list]]:
     """Blocks of at most `CHUNK` of the rows, with values as they are."""
     rows = iter(rows)
-    while True:
-        block: list[dict] = []
-        names: dict = {}
-        for row in islice(rows, CHUNK):
-            block.append(row)
-            names |= dict.fromkeys(row)
-            if len(names) > MOST_COLUMNS:
-                break
-        if not block:
-            return
-        check_names(list(names), path)
+    while block := list(islice(rows, CHUNK)):
+        names = list(dict.fromkeys(chain.from_iterable(block)))
+        check_names(names, path)
         yield {name: [row.get(name) for row in block] for name in names}
 
 
@@ -186,20 +187,6 @@ def write_table(frames: Iterable[pd.DataFrame], part, kind: str, types: dict, sa
     return n
 
 
-def _arrow_blocks(path):
-    import pyarrow as pa
-
-    parquet = table_format(path) == "parquet"
-    try:
-        for batch in _parquet_batches(path) if parquet else _csv_batches(path):
-            batch.validate(full=True)
-            if batch.num_rows:
-                yield batch.to_pydict()
-    except (pa.ArrowException, OSError, ValueError, TypeError, OverflowError) as err:
-        what = "a Parquet file" if parquet else "a table in UTF-8 with as many cells in every row"
-        raise damaged(path, what, err) from err
-
-
 def _parquet_batches(path):
     import pyarrow.parquet as pq
 
@@ -223,23 +210,18 @@ def _csv_batches(path):
         raise MedcalError(f"{path}: the first line names no columns; add a header")
     mark = "," if "," in head else max(",;\t", key=head.count)
     mark = "\t" if table_format(path) == "tsv" else mark
-    options = {  # one thread names the row in its errors, and SQLite is slower than it
-        "read_options": pc.ReadOptions(use_threads=False, block_size=BLOCK),
-        "parse_options": pc.ParseOptions(delimiter=mark, newlines_in_values=True),
-    }
-    with pc.open_csv(path, **options) as reader:
+    # one thread names the row in its errors, and SQLite is slower than it
+    reading = pc.ReadOptions(use_threads=False, block_size=BLOCK)
+    parsing = pc.ParseOptions(delimiter=mark, newlines_in_values=True)
+    with pc.open_csv(path, reading, parsing) as reader:
         names = reader.schema.names
     check_names(names, path)
-    options["convert_options"] = pc.ConvertOptions(
-        column_types=dict.fromkeys(names, pa.string()),
-        null_values=[""],
-        strings_can_be_null=True,
-        quoted_strings_can_be_null=False,
-    )
-    with pc.open_csv(path, **options) as reader:
+    as_text = pc.ConvertOptions(column_types=dict.fromkeys(names, pa.string()))
+    as_text.null_values, as_text.strings_can_be_null = [""], True
+    as_text.quoted_strings_can_be_null = False
+    with pc.open_csv(path, reading, parsing, as_text) as reader:
         for batch in reader:
-            for at in range(0, batch.num_rows, CHUNK):
-                yield batch.slice(at, CHUNK)
+            yield from (batch.slice(at, CHUNK) for at in range(0, batch.num_rows, CHUNK))
 
 
 def _iter_lines(path):
@@ -252,13 +234,10 @@ def _iter_lines(path):
             try:
                 yield row, json.loads(line.decode())
             except (ValueError, RecursionError) as err:
-                if row == 1 and line.strip() in (b"{", b"[", b"[{"):
-                    raise MedcalError(
-                        f"{path}: line 1 opens an object that goes on over several lines (JSON set "
-                        "out for reading); name it .json, or write one object a line"
-                    ) from None
-                what = f"row {row} is not JSON in UTF-8, or cut off ({_brief(err)})"
-                raise MedcalError(f"{path}: {what}; mend or drop the line") from None
+                raise MedcalError(
+                    f"{path}: row {row} is not JSON in UTF-8, cut off, or goes on over several "
+                    f"lines ({_brief(err)}); mend or drop the line, or name the file .json"
+                ) from None
 
 
 def _brief(err):

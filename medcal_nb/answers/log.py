@@ -8,7 +8,6 @@ import os
 import re
 import sqlite3
 import sys
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -17,14 +16,12 @@ import pandas as pd
 from pandas.api.types import is_list_like
 
 from medcal_nb.answers.columns import (
-    ANSWER_COLUMNS,
     COLUMNS,
     KEY,
     KINDS,
     STORED,
     checked,
     from_storage,
-    is_same,
 )
 from medcal_nb.answers.files import CHUNK, block_of, blocks_of, require_file
 from medcal_nb.errors import MedcalError
@@ -54,10 +51,9 @@ class AnswerLog:
     Parameters
     ----------
     path : path
-        The SQLite file; made where it does not exist, unless `read_only`. With None it is a file
-        without a name, which goes with its process: SQLite unlinks it as it opens it.
+        The SQLite file; made where it does not exist, unless `read_only`.
     read_only : bool
-        Refuse to write; also opens files in folders that cannot be written.
+        For reading alone: makes no file, and opens those in folders that cannot be written.
 
     Raises
     ------
@@ -72,7 +68,6 @@ class AnswerLog:
 
     def __init__(self, path, *, read_only: bool = False):
         self.path = None if path is None else Path(path)
-        self._lock = threading.Lock()
         self._con = _open(self.path, read_only)
 
     def __enter__(self):
@@ -112,12 +107,8 @@ class AnswerLog:
             blocks = [block_of(rows, self.path)]
         else:
             blocks = blocks_of(({"sample": 0} | row for row in rows), self.path)
-        with self._lock, explained(self.path):
-            self._con.execute(f"CREATE TEMP TABLE IF NOT EXISTS incoming ({_DEFINED})")
-            self._con.execute("DELETE FROM temp.incoming")
-            _insert(self._con, "temp.incoming", checked(blocks, self.path))
-            _refuse_doubles(self._con, "temp.incoming", self.path)
-            return _copy(self._con, "temp.incoming", "main.answers", if_exists, self.path)
+        parts = checked(blocks, self.path)
+        return write_log(parts, self.path, if_exists=if_exists, where=self.path)
 
     def keys(self, *, model=None, dataset=None, strategy=None) -> set[tuple]:
         """The keys (model, dataset, item_id, strategy, sample) of the answers there are."""
@@ -125,25 +116,15 @@ class AnswerLog:
         # one text an item, not one a row
         return {(*map(sys.intern, texts), sample) for *texts, sample in keys}
 
-    def models(self) -> set[str]:
-        """The models that there are answers of."""
-        return {model for (model,) in self._select("DISTINCT model")}
+    def runs(self, *, model, dataset) -> set[tuple]:
+        """The pairs (strategy, ``run_id``) that there are answers of."""
+        return set(self._select("DISTINCT strategy, run_id", model=model, dataset=dataset))
 
-    def runs(self, *, model=None, dataset=None) -> dict[str, set]:
-        """The ``run_id`` of the answers there are, by strategy."""
-        runs: dict[str, set] = {}
-        told = self._select("DISTINCT strategy, run_id", model=model, dataset=dataset)
-        for strategy, run_id in told:
-            runs.setdefault(strategy, set()).add(run_id)
-        return runs
-
-    def read(self, columns: Sequence[str] | None = None, **filters) -> pd.DataFrame:
+    def read(self, **filters) -> pd.DataFrame:
         """Answers in key order.
 
         Parameters
         ----------
-        columns : sequence of str, optional
-            Which columns, of ours or not; all by default. Memory goes with their number.
         **filters
             ``column=value`` or ``column=[values]`` for our columns.
 
@@ -154,25 +135,26 @@ class AnswerLog:
             booleans, ``option_probabilities`` a dict or None, ``gold`` a string or, for a set of
             accepted answers, a list of strings.
         """
-        ours, others = self._chosen(columns)
-        stored: dict[str, list] = {name: [] for name in ours}
-        for part in self._blocks(ours, True, filters):
+        stored: dict[str, list] = {name: [] for name in STORED}
+        for part in self._blocks(STORED, True, filters):
             for name, values in part.items():
                 stored[name] += values
-        return from_storage(stored, columns, others, self.path)
+        return from_storage(stored, None, self.path)
 
     def iter_frames(
         self, columns: Sequence[str] | None = None, *, ordered: bool = True, **filters
     ) -> Iterator[pd.DataFrame]:
-        """Answers in frames of bounded size, each with the same columns.
+        """Answers in frames of bounded size, each with the same columns, ours or not.
 
         In key order, or with ``ordered=False`` in the order of the file, which is faster.
         """
-        ours, others = self._chosen(columns)
-        others = list(self.extra_columns()) if columns is None else others
+        ours, others = STORED, list(self.extra_columns()) if columns is None else []
+        if columns is not None:
+            others = [name for name in columns if name not in COLUMNS]
+            ours = [name for name in columns if name in COLUMNS] + ["extra"] * bool(others)
         row = 1
         for stored in self._blocks(ours, ordered, filters):
-            frame = from_storage(stored, columns, others, self.path, row)
+            frame = from_storage(stored, others, self.path, row)
             row += len(frame)
             yield frame
 
@@ -195,18 +177,6 @@ class AnswerLog:
         with explained(self.path):
             yield from self._con.execute(query, [*chain(*wanted.values())])
 
-    def _chosen(self, columns):
-        """The kept columns that are needed, and the names wanted out of ``extra``."""
-        if columns is None:
-            return STORED, None
-        others = [c for c in columns if c not in COLUMNS]
-        known = self.extra_columns() if others else {}
-        for name in others:
-            if name not in known:
-                names = ", ".join([*ANSWER_COLUMNS, *known])
-                raise MedcalError(f"{self.path}: no column '{name}'; columns are {names}")
-        return [*(c for c in columns if c in COLUMNS), *(["extra"] if others else [])], others
-
     def _blocks(self, names, ordered, filters) -> Iterator[dict[str, list]]:
         """Blocks as they are kept."""
         rows = self._select(", ".join(names), f" ORDER BY {_KEY}" if ordered else "", **filters)
@@ -216,18 +186,20 @@ class AnswerLog:
 
 @contextlib.contextmanager
 def gathered(parts: Iterable[dict[str, list]], where) -> Iterator[AnswerLog]:
-    """A log without a name that holds blocks which `to_storage` has checked, in bounded memory."""
+    """A log that holds blocks which `to_storage` has checked, in bounded memory.
+
+    Its file has no name and goes with its process: SQLite unlinks it as it opens it.
+    """
     with AnswerLog(None) as log:
         log.path = where
-        log._con.execute("PRAGMA journal_mode = OFF")  # on a fault it is thrown away
-        log._con.execute("PRAGMA cache_size = -65536")
-        log._con.execute("PRAGMA threads = 2")
-        log._con.execute("DROP INDEX answers_key")  # made faster when all is there
-        _insert(log._con, "main.answers", parts)
+        for how in ("page_size = 16384", "journal_mode = OFF", "cache_size = -65536"):
+            log._con.execute(f"PRAGMA {how}")
+        log._con.execute(f"CREATE TABLE answers ({_DEFINED})")
+        _insert(log._con, parts)
         try:
-            _make_index(log._con)
+            _make(log._con)  # its index is made faster when all is there
         except sqlite3.IntegrityError:
-            _refuse_doubles(log._con, "main.answers", where)
+            raise _doubled(log._con, where) from None
         yield log
 
 
@@ -244,11 +216,8 @@ def write_log(
     int
         Rows written to `to`.
     """
-    with explained(to):
-        if Path(to).exists():
-            AnswerLog(to).close()  # not one of ours: say so before reading a long file
-        with gathered(parts, where) as log:
-            return _publish(log._con, to, if_exists, where)
+    with explained(to), gathered(parts, where) as log:
+        return _publish(log._con, to, if_exists, where)
 
 
 def merge_logs(sources: Sequence, to, *, if_exists: str = "error") -> int:
@@ -272,8 +241,6 @@ def merge_logs(sources: Sequence, to, *, if_exists: str = "error") -> int:
     with explained(to), gathered([], to) as merged:
         for source in sources:
             with AnswerLog(source, read_only=True) as log, explained(source):
-                for _ in log.iter_frames(ordered=False):
-                    pass  # what is damaged is refused
                 uri = f"{log.path.absolute().as_uri()}?mode=ro"
                 merged._con.execute("ATTACH ? AS source", (uri,))
                 _copy(merged._con, "source.answers", "main.answers", if_exists, source)
@@ -309,9 +276,7 @@ _REMEDIES = {
 def _open(path, read_only):
     """A connection to a log; to a file without a name where there is no path."""
     if path is None:
-        con = _connected("")
-        _make(con)
-        return con
+        return _connected("")
     mode = "ro" if read_only else "rwc"
     with explained(path):
         if read_only or (path.exists() and not path.is_file()):
@@ -324,15 +289,10 @@ def _open(path, read_only):
         elif Path(f"{path}-journal").exists():
             _open(path, False).close()  # a killed import left half a log, which SQLite takes back
         con = _connected(f"{path.absolute().as_uri()}?mode={mode}")
-        try:
-            if not _is_ours(con, path, may_be_new=not read_only):
-                _make(con)
-            if not read_only:
-                _write_ahead(con)
-                con.execute("PRAGMA synchronous = NORMAL")
-        except BaseException:
-            con.close()
-            raise
+        if not _is_ours(con, path, may_be_new=not read_only):
+            _make(con)
+        if not read_only:
+            _write_ahead(con)
         return con
 
 
@@ -346,26 +306,21 @@ def _make(con):
     con.execute("BEGIN IMMEDIATE")
     with con:
         con.execute(f"CREATE TABLE IF NOT EXISTS answers ({_DEFINED})")
-        _make_index(con)
+        con.execute(f"CREATE UNIQUE INDEX IF NOT EXISTS answers_key ON answers ({_KEY})")
         con.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         con.execute(f"PRAGMA user_version = {_VERSION}")
-
-
-def _make_index(con):
-    con.execute(f"CREATE UNIQUE INDEX IF NOT EXISTS main.answers_key ON answers ({_KEY})")
 
 
 def _is_ours(con, path, *, may_be_new) -> bool:
     """False for an empty file, where it may be; what is neither that nor ours is refused."""
     # one look: another process may be making the file
-    mark, version, tables, answers = con.execute(
-        "SELECT application_id, user_version, (SELECT COUNT(*) FROM sqlite_master), "
-        "(SELECT COUNT(*) FROM sqlite_master WHERE name = 'answers') "
+    mark, version, tables = con.execute(
+        "SELECT application_id, user_version, (SELECT COUNT(*) FROM sqlite_master) "
         "FROM pragma_application_id, pragma_user_version"
     ).fetchone()
     if may_be_new and not tables and mark in (0, _APPLICATION_ID):
         return False
-    if mark != _APPLICATION_ID or not answers:
+    if mark != _APPLICATION_ID:
         raise MedcalError(f"{path}: {_FOREIGN}")
     if version > _VERSION:
         raise MedcalError(f"{path}: written by a newer medcal (log {version}); update medcal-nb")
@@ -378,17 +333,17 @@ def _write_ahead(con):
         con.execute("PRAGMA journal_mode = WAL")
 
 
-def _insert(con, table, parts) -> None:
+def _insert(con, parts) -> None:
     con.execute("BEGIN")
     with con:
         for stored in parts:
             n = len(stored["item_id"])
-            same = {c: stored[c][0] for c in STORED if c != "item_id" and is_same(stored[c])}
+            same = {c: v[0] for c, v in stored.items() if c != "item_id" and v.count(v[0]) == n}
             varied = [c for c in STORED if c not in same]
             same = {c: value for c, value in same.items() if value is not None}
             # what is the same in every row is bound once, by number, for all rows of a statement
             marks = [f"?{k}" for k in range(1, len(same) + 1)] + ["?"] * len(varied)
-            head = f"INSERT INTO {table} ({', '.join([*same, *varied])}) VALUES "
+            head = f"INSERT INTO answers ({', '.join([*same, *varied])}) VALUES "
             cells = chain.from_iterable(zip(*(stored[c] for c in varied), strict=True))
             for rows, times in ((_AT_ONCE, n // _AT_ONCE), (n % _AT_ONCE, 1)):
                 if rows:
@@ -398,18 +353,16 @@ def _insert(con, table, parts) -> None:
                     con.executemany(head + values, bound)
 
 
-def _refuse_doubles(con, table, where) -> None:
-    """Refuse two rows with one key."""
-    doubled = con.execute(
-        f"SELECT MIN(rowid), MAX(rowid), {_KEY} FROM {table} GROUP BY {_KEY} "
+def _doubled(con, where) -> MedcalError:
+    """What is said of two rows with one key."""
+    first, last, *key = con.execute(
+        f"SELECT MIN(rowid), MAX(rowid), {_KEY} FROM answers GROUP BY {_KEY} "
         "HAVING COUNT(*) > 1 ORDER BY 1 LIMIT 1"
     ).fetchone()
-    if doubled:
-        raise MedcalError(
-            f"{where}: rows {doubled[0]} and {doubled[1]} are the same answer "
-            f"({_shown(doubled[2:])}); "
-            "drop one, or number repeated replies in a column 'sample'"
-        )
+    return MedcalError(
+        f"{where}: rows {first} and {last} are the same answer ({_shown(key)}); "
+        "drop one, or number repeated replies in a column 'sample'"
+    )
 
 
 def _publish(con, to, if_exists, where) -> int:

@@ -29,7 +29,8 @@ def check_own_log(answers: Path) -> None:
         named = {job["model"] for job in jobs}
         named |= {job.get("options", {}).get("served_as") for job in jobs}
         with AnswerLog(answers, read_only=True) as log:
-            ours = log.models() <= named
+            keys = log.keys()
+        ours = {model for model, *_ in keys} <= named
     except (OSError, ValueError, KeyError, TypeError):
         ours = False
     if not ours:

@@ -151,7 +151,7 @@ class Run:
         self.run_ids = {how.name: fingerprint(backend, self.model, how, plan) for how in self.asked}
         there = log.runs(model=self.model, dataset=plan.dataset)
         for name, run_id in self.run_ids.items():
-            if there.get(name, set()) - {run_id}:
+            if {run for asked, run in there if asked == name} - {run_id}:
                 raise MedcalError(
                     f"{log.path}: holds answers of {self.model} under {name} that were asked "
                     "with other settings, words or weights: name another log for these"

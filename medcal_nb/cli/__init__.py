@@ -41,9 +41,6 @@ RENAMED = {
     ("--dataset", "pocket-general"): "pocketvqa-general",
     ("--dataset", "pocket-medical"): "pocketvqa-medical",
 }
-# what options take, by Python's word for it
-_WORDS = {"bool": "", "str": "NAME", "int": "N", "float": "SHARE", "path": "FILE"}
-_type_of = typer.core.TyperOption.display_type
 
 
 @app.callback(invoke_without_command=True)
@@ -56,21 +53,12 @@ def _options(
         say(f"medcal {__version__}" if version else context.get_help())
 
 
-def _type_in_our_words(option, ctx) -> str:
-    shown = _type_of(option, ctx)
-    kind = shown.strip("<>").removeprefix("list[").removesuffix("]").removesuffix(" range")
-    return _WORDS.get(kind, shown)
-
-
-typer.core.TyperOption.display_type = _type_in_our_words
-# Beside the name of an argument, the type would say nothing more.
-typer.core.TyperArgument.display_type_rich = lambda *_, **__: None
 _known = {command.name or command.callback.__name__: command for command in app.registered_commands}
 app.registered_commands = [_known[name] for names in GROUPS.values() for name in names]
 for _name, _command in _known.items():
     _command.rich_help_panel = next(group for group, names in GROUPS.items() if _name in names)
-    _command.help, _told, _example = inspect.getdoc(_command.callback).partition("\n\nExample: ")
-    _command.epilog = _told.strip() + " " + _example
+    _command.help, _, _example = inspect.getdoc(_command.callback).partition("\n\nExample: ")
+    _command.epilog = f"Example: {_example}"
 
 
 def _renamed(words: list[str]) -> list[str]:
@@ -118,11 +106,9 @@ def _told(error: Exception) -> tuple[int, str]:
         return 2, f"{error.format_message().rstrip('.')}; `{about} --help` says more"
     if isinstance(error, MedcalError):
         return 2, str(error)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        name = error.filename or "a file"
-        return 1, f"no space left on the disk writing {name}: free some and run it again"
     if isinstance(error, OSError) and error.filename:
-        return 2, f"{error.filename}: {(error.strerror or '').lower()}: choose another"
+        code = 1 if error.errno in (errno.ENOSPC, errno.EDQUOT) else 2
+        return code, f"{error.filename}: {(error.strerror or '').lower()}: choose another"
     told = (str(error).strip().splitlines() or ["no more is known"])[0][:300]
     again = shlex.join(["medcal", "--debug", *sys.argv[1:]])
     return 1, (

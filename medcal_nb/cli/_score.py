@@ -6,10 +6,13 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from medcal_nb.answers import ANSWER_COLUMNS, GRADED_COLUMNS, AnswerLog, is_log, load_answers
-from medcal_nb.ask.graded import to_graded
+from medcal_nb.answers import ANSWER_COLUMNS, GRADED_COLUMNS, load_answers, open_answers
+from medcal_nb.ask.graded import ranked, to_graded
+from medcal_nb.correct import corrected
 from medcal_nb.errors import MedcalError
-from medcal_nb.measure import metrics_table
+from medcal_nb.measure import choice_sentence, choose_strategy, metrics_table
+from medcal_nb.measure.choice import LEAST
+from medcal_nb.measure.rows import measured, parts_by
 from medcal_nb.measure.tables import interval_cells
 
 DECIDING = ("confidently_wrong", "yield_at_5", "yield_at_10", "yield_at_20", "ici")
@@ -21,7 +24,7 @@ INTERVALS = ("accuracy", "ece", "brier", *DECIDING)
 _NO_GROUPS = {*ANSWER_COLUMNS} - {*GRADED_COLUMNS} | {"option_probabilities"}
 
 
-def score_answers(path, *, by=("model", "dataset", "strategy"), n_bins=15, n_resamples=1000):
+def score_answers(path, *, by=("model", "dataset", "strategy"), n_resamples=1000):
     """Metrics of each group of graded answers in a log or a table of answers.
 
     Intervals resample images where every answer of the group names its image, else items where
@@ -34,7 +37,7 @@ def score_answers(path, *, by=("model", "dataset", "strategy"), n_bins=15, n_res
         A log, or a table that `load_answers` reads.
     by : sequence of str
         Columns, of ours or not.
-    n_bins, n_resamples
+    n_resamples : int
         As in `measure.metrics_table`.
 
     Returns
@@ -57,7 +60,7 @@ def score_answers(path, *, by=("model", "dataset", "strategy"), n_bins=15, n_res
         # rows in an order of their own: equal answers give equal draws, however they are stored
         frame = pd.concat(parts.pop(label))
         frame = frame.sort_values(list(frame.columns), ignore_index=True)
-        row, told = _row(frame, {"n_bins": n_bins, "n_resamples": n_resamples})
+        row, told = _row(frame, n_resamples)
         named = dict(zip(by, label, strict=True))
         name = ", ".join(f"{column}={value}" for column, value in named.items()) or "all"
         reasons += [f"{name}: {reason}" for reason in told]
@@ -73,15 +76,17 @@ def in_cells(table, by):
     return shown[[*by, "n", "n_missing", *first]], shown[[*by, *decide]].rename(columns=decide)
 
 
-def _row(frame, how):
+def _row(frame, n_resamples):
     """The metrics of one group, and what has to be said of them."""
     units = [c for c in ("image_id", "item_id") if c in frame and (frame[c] != 0).all()]
-    how = how | {"by": (), "groups": units[0] if units else None, "rng": np.random.default_rng(0)}
+    how = {"by": (), "groups": units[0] if units else None, "rng": np.random.default_rng(0)}
     given = frame.notna()
     graded, both = frame["correct"].dropna(), given["confidence"] & given["correct"]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        row = metrics_table(frame, metrics=METRICS, intervals=INTERVALS, **how)
+        row = metrics_table(
+            frame, metrics=METRICS, intervals=INTERVALS, n_resamples=n_resamples, **how
+        )
     (row,) = row.to_dict("records")
     told = [str(w.message).removeprefix("all: ") for w in caught]
     if not both.all():
@@ -114,27 +119,10 @@ def _parts(path, by):
 def _frames(path, by, names):
     """Frames of graded answers with what scoring needs."""
     needed = list(dict.fromkeys([*by, "confidence", "correct", "dataset", *names]))
-    if not is_log(path):
-        try:
-            answers = load_answers(path)
-        except MedcalError as error:
-            if "no column" not in str(error):
-                raise
-            remedy = (
-                f"`medcal import {path} --to answers.sqlite` brings in a table with other names"
-            )
-            raise MedcalError(f"{error}; {remedy}") from None
-        _check_by(path, by, list(answers.columns))
-        single = answers.groupby("strategy")["sample"].transform("max") == 0
-        yield answers.loc[single, needed]
-        if not single.all():
-            yield to_graded(answers[~single])[needed]
-        return
-    with AnswerLog(path, read_only=True) as log:
+    with open_answers(path) as log:
         _check_by(path, by, [*ANSWER_COLUMNS, *log.extra_columns()])
         samples = log.samples()
-        single = [name for name, last in samples.items() if last == 0]
-        if single:
+        if single := [name for name, last in samples.items() if last == 0]:
             yield from log.iter_frames(needed, ordered=False, strategy=single)
         if several := [name for name in samples if name not in single]:
             yield to_graded(log.read(strategy=several))[needed]
@@ -145,3 +133,21 @@ def _check_by(path, by, names):
     for name in by:
         if name not in names:
             raise MedcalError(f"{path}: no column '{name}' (--by); columns are {', '.join(names)}")
+
+
+def choices(path, *, by, costs):
+    """Which strategy to take in each group of answers, those of all strategies together."""
+    graded = measured(ranked(to_graded(load_answers(path))))
+    if graded.empty:
+        raise MedcalError(f"{path}: no answers with a confidence and a grade to choose by")
+    by = [name for name in by if name != "strategy"]
+    _check_by(path, by, list(graded.columns))
+    for key, part in parts_by(graded, by):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            rows = corrected(part, target={}, rng=np.random.default_rng(0))
+            rows["map"] = rows["labels"].map({"raw": "as stated", "target": "platt"})
+            table = choose_strategy(rows, **costs, rng=np.random.default_rng(0))
+        told = f"too few to choose on: {LEAST} images in each half are needed"
+        told = choice_sentence(table) if len(table) else told
+        yield f"{', '.join(map(str, key.values())) or 'all'}: {told}"

@@ -1,6 +1,5 @@
 """``medcal import``, ``score``, ``export``, ``merge``: answers in, numbers and tables out."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Literal
@@ -57,26 +56,37 @@ def import_(
 def score(
     answers: Table,
     by: str = typer.Option("model,dataset,strategy", metavar="COL,COL,…", help="Groups."),
-    bins: int = typer.Option(15, min=1, max=10_000, help="Bins of the calibration error."),
     resamples: int = typer.Option(1000, min=2, max=100_000, help="Behind the intervals."),
     format: Literal["table", "csv", "json"] = typer.Option("table", help="How it is printed."),
+    choose: bool = typer.Option(False, "--choose", help="Say which strategy costs least."),
+    cost_wrong: float = typer.Option(1.0, min=1e-9, help="Of a wrong answer acted on."),
+    cost_check: float = typer.Option(0.1, min=0, help="Of the check of an answer."),
+    cost_tokens: float = typer.Option(0.0, min=0, help="Of a thousand tokens."),
+    errors_allowed: float = typer.Option(None, min=0.001, max=0.999, help="Share of those kept."),
 ) -> None:
     """Accuracy, calibration and discrimination of each group of answers, with 95 % intervals.
 
+    With --choose it is told instead, group by group, which strategy to take: as stated or with
+    its map, chosen on one half of the images and judged on the other.
+
     Example: medcal score answers.sqlite --by model,modality
     """
-    from medcal_nb.cli._score import in_cells, score_answers
+    from medcal_nb.cli._score import choices, in_cells, score_answers
 
     names = list(dict.fromkeys(split_names(by)))
-    table, reasons = score_answers(answers, by=names, n_bins=bins, n_resamples=resamples)
+    if choose:
+        costs = {"cost_wrong": cost_wrong, "cost_check": cost_check, "cost_tokens": cost_tokens}
+        for told in choices(answers, by=names, costs=costs | {"errors_allowed": errors_allowed}):
+            say(told)
+        return
+    table, reasons = score_answers(answers, by=names, n_resamples=resamples)
     for reason in reasons:
         note(reason)
     if format == "csv":
         text = table.to_csv(index=False, lineterminator="\n")
         (say if sys.stdout.isatty() else sys.stdout.write)(text)
     elif format == "json":
-        rows = table.astype(object).where(table.notna(), None).to_dict("records")
-        typer.echo(json.dumps(rows, indent=1))
+        say(table.to_json(orient="records", indent=1, double_precision=15))
     else:
         for part in in_cells(table, names):
             say(part.to_string(index=False, float_format="{:.5f}".format))

@@ -133,10 +133,6 @@ def models() -> None:
     from medcal_nb.pocket import list_pocket, pocket_dir
 
     for name in list_pocket():
-        folder = pocket_dir(name)
-        told = json.loads((folder / "recipe.json").read_text())
-        size = sum(file.stat().st_size for file in folder.iterdir()) / 2**20
-        start = f", made from {told['parent']}" if told.get("parent") else ""
+        told = json.loads((pocket_dir(name) / "recipe.json").read_text())
         use = "ask with --strategies clip_zero_shot" if "clip" in name else "ask it anything"
-        parameters = f"{told['parameters'] / 1e6:.2f} M parameters, {size:.1f} MiB"
-        say(f"{name:22} {parameters}{start}; {use}")
+        say(f"{name:22} {told['parameters'] / 1e6:.2f} M parameters; {use}")

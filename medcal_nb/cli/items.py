@@ -1,20 +1,13 @@
-"""``medcal items``: look at what is asked, as a table and as a contact sheet."""
+"""``medcal items``: look at what is asked, as a table and as a sheet of images."""
 
-from itertools import zip_longest
 from pathlib import Path
-from textwrap import fill
-from typing import TYPE_CHECKING
 
 import typer
 
 from medcal_nb.cli._app import Force, app, say
 from medcal_nb.errors import MedcalError
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
-
-_IMAGES, _COLUMNS = 60, 6
+_PER_LINE = 6
 
 
 @app.command()
@@ -22,71 +15,42 @@ def items(
     dataset: str = typer.Option(None, help="Which items; their names are listed if left out."),
     split: str = typer.Option(None, help="fit or test; both if left out."),
     n: int = typer.Option(None, min=1, help="Show this many, drawn at random, else all."),
-    sheet: Path = typer.Option(None, help="Write the images and questions to this PNG."),
-    to: Path = typer.Option(None, help="Write the table, images inside, to this .parquet file."),
+    sheet: Path = typer.Option(None, help="Draw images, a line per modality, to this PNG."),
     force: Force = False,
 ) -> None:
-    """Print the items of a data set; draw a contact sheet of them; write them to a file.
+    """Print the items of a data set; draw a sheet of their images.
 
     Example: medcal items --dataset vqa-rad --n 12 --sheet sheet.png
     """
     from medcal_nb.files import check_new_file, new_file
-    from medcal_nb.items import dataset_names, load_items
+    from medcal_nb.items import dataset_names, load_items, open_image
 
     if dataset is None:
         say("\n".join(dataset_names()))
         return
-    for path, kind in ((to, ".parquet"), (sheet, ".png")):
-        if path is not None:
-            if path.suffix.lower() != kind:
-                raise MedcalError(f"{path}: give it a name that ends with {kind}")
-            check_new_file(path, force=force)
+    if sheet is not None:
+        if sheet.suffix.lower() != ".png":
+            raise MedcalError(f"{sheet}: give it a name that ends with .png")
+        check_new_file(sheet, force=force)
     table = load_items(dataset, split=split)
     if n is not None and n < len(table):
         table = table.sample(n, random_state=0).sort_index().reset_index(drop=True)
-    plain = table.assign(options=_flat(table["options"], " / "), gold=_flat(table["gold"], " | "))
-    shown = plain[["item_id", "modality", "question", "options", "gold"]].to_string(index=False)
+    table = table.assign(options=_flat(table["options"], " / "), gold=_flat(table["gold"], " | "))
+    shown = table[["item_id", "modality", "question", "options", "gold"]].to_string(index=False)
     say(f"{shown}\n{len(table)} items, {table['image_id'].nunique()} images")
-    if to is not None:
-        with new_file(to, force=force) as part:
-            table.to_parquet(part, index=False)
-        say(f"wrote {to}")
     if sheet is not None:
+        from medcal_nb.show.facets import image_sheet
+
         made = "synthetic phantoms, no patients" if dataset.startswith("pocket") else "items"
-        drawn = contact_sheet(plain, title=f"{dataset} ({made})")
+        table["modality"] = table["modality"].fillna("no modality").astype(str)
+        some = table.drop_duplicates("image_id").groupby("modality", sort=False).head(_PER_LINE)
+        some = some.assign(picture=some["image"].map(open_image))
+        drawn = image_sheet(some, per_row=_PER_LINE, title=f"{dataset} ({made})")
         with new_file(sheet, force=force) as part:
-            drawn.savefig(part, format="png", bbox_inches="tight")
+            drawn.savefig(part, format="png", dpi=200)
         say(f"wrote {sheet}")
 
 
 def _flat(values, between: str) -> list[str]:
     """Lists of texts as one text each."""
     return [v if isinstance(v, str) else between.join(v if v is not None else ()) for v in values]
-
-
-def contact_sheet(table: "pd.DataFrame", *, title: str) -> "Figure":
-    """The images of an item table in a grid, each once, with its questions and right answers."""
-    from matplotlib.figure import Figure
-
-    from medcal_nb.items import open_image
-
-    groups = [rows for _, rows in table.groupby("image_id", sort=False)]
-    if len(groups) > _IMAGES:
-        title += f": {_IMAGES} of {len(groups)} images"
-    captions = []
-    for rows in groups[:_IMAGES]:
-        asked = zip(rows["question"], rows["gold"], strict=True)
-        told = [text for question, gold in asked for text in (question, f"Answer: {gold}")]
-        captions.append("\n".join([f"[{rows.iloc[0]['modality']}]", *(fill(t, 34) for t in told)]))
-    columns, lines = min(_COLUMNS, len(captions)), max(c.count("\n") + 1 for c in captions)
-    size, below = -(-len(captions) // columns), 0.08 * lines  # of an image's side
-    fig = Figure(figsize=(2.1 * columns, 2 * size * (1 + below)), dpi=100)
-    fig.subplots_adjust(0, 0, 1, 1, hspace=below)
-    fig.suptitle(title, x=0, y=1.01, ha="left", va="bottom", parse_math=False)
-    axes = fig.subplots(size, columns, squeeze=False).flat
-    for ax, rows, caption in zip_longest(axes, groups[:_IMAGES], captions):
-        ax.axis("off")
-        if caption:
-            ax.imshow(open_image(rows.iloc[0]["image"]))
-            ax.text(0, -0.02, caption, va="top", size=7, parse_math=False, transform=ax.transAxes)
-    return fig

@@ -32,25 +32,17 @@ def reader(
     """
     from medcal_nb.reader.cases import Casebook
     from medcal_nb.reader.decisions import DecisionLog, decisions_path
-    from medcal_nb.reader.evidence import readers_agreement
     from medcal_nb.reader.serve import serve
 
     log = DecisionLog(decisions or decisions_path(answers))
     if export is not None:
         table = log.export(export, force=force)
-        agreement = readers_agreement(table)
-        if len(agreement):
-            say(agreement.round(3).to_string(index=False, na_rep="undefined"))
         say(f"wrote {export}: {len(table)} rows")
         return
     # tried here, so that what is wrong with a file is told on the command line
     chosen = {"dataset": dataset, "model": model, "strategy": strategy}
     Casebook(answers, **chosen)
-    options = chosen | {
-        "decisions": None if decisions is None else str(decisions.resolve()),
-        "reader": name,
-        "limit": errors_allowed,
-        "model_first": model_first,
-    }
+    options = chosen | {"reader": name, "limit": errors_allowed, "model_first": model_first}
+    options["decisions"] = decisions and str(decisions.resolve())
     token = os.environ.get("MEDCAL_READER_TOKEN")
     serve(answers, options, port=port, token=token, open_browser=not no_browser, say=say)

@@ -1,8 +1,8 @@
 """Measuring: is the confidence calibrated, does it mark the errors, and how sure are we of that?
 
-Metrics are called as `(confidence, correct, *, …) -> float` and stand in `METRICS` under the names
-of their columns; a `*_table` holds the numbers of a figure. `ece_interval` is the interval of the
-expected calibration error that holds its level.
+Metrics are called as `(confidence, correct, *, …) -> float`; all are defined in `metrics` and stand
+in `METRICS` under the names of their columns. A `*_table` holds the numbers of a figure.
+`ece_interval` is the interval of the expected calibration error that holds its level.
 """
 
 from ._check import MeasureWarning
@@ -17,26 +17,7 @@ from .deferral import (
 )
 from .intervals import bootstrap_interval, clustered_interval, holm, wilson_interval
 from .inversion import ece_interval, ici_interval
-from .metrics import (
-    accuracy,
-    ace,
-    aurc,
-    auroc,
-    brier_reliability,
-    brier_resolution,
-    brier_score,
-    calibration_gap,
-    calibration_intercept,
-    calibration_slope,
-    confidently_wrong,
-    debiased_ece,
-    ece,
-    ici,
-    log_loss,
-    mce,
-    mean_confidence,
-    smooth_ece,
-)
+from .metrics import accuracy, aurc, auroc, brier_score, ece, ici, log_loss, mean_confidence
 from .planning import coverage_table, estimator_bias_table, fitted_world, items_needed
 from .tables import (
     difference_table,

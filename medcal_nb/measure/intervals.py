@@ -111,20 +111,14 @@ def wilson_interval(successes, trials, *, level=0.95) -> tuple[np.ndarray, np.nd
     Arrays or numbers with 0 ≤ successes ≤ trials, else ValueError. Source: Wilson, J. Am. Stat.
     Assoc. 1927, doi:10.1080/01621459.1927.10502953.
     """
-    from scipy.special import ndtri
+    from statsmodels.stats.proportion import proportion_confint
 
-    level = check_level(level)
+    alpha = 1 - check_level(level)
     k, n = np.broadcast_arrays(np.asarray(successes, float), np.asarray(trials, float))
     if not ((k >= 0) & (k <= n)).all():
         raise ValueError("successes must lie between 0 and trials")
-    z2 = ndtri((1 + level) / 2) ** 2
-    safe = np.where(n > 0, n, 1)
-    p = k / safe
-    centre = (p + z2 / (2 * safe)) / (1 + z2 / safe)
-    half = np.sqrt(z2 * (p * (1 - p) / safe + z2 / (4 * safe**2))) / (1 + z2 / safe)
-    low = np.where((n == 0) | (k == 0), 0, np.maximum(centre - half, 0))
-    high = np.where((n == 0) | (k == n), 1, np.minimum(centre + half, 1))
-    return low, high
+    low, high = proportion_confint(k, np.where(n > 0, n, 1), alpha, method="wilson")
+    return np.where(k == 0, 0, low), np.where(k == n, 1, high)
 
 
 def clustered_interval(correct, groups, *, level=0.95) -> tuple[float, float]:

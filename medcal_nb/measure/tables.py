@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from . import deferral
-from ._check import check_choice, check_level, check_pair, warn
+from ._check import check_choice, check_pair, warn
 from ._sums import METRICS, Draws
 from .intervals import (
     clustered_interval,
@@ -36,7 +36,6 @@ def metrics_table(
     metrics=SCORE_METRICS,
     intervals=None,
     n_bins=N_BINS,
-    binning="width",
     level=0.95,
     n_resamples=1000,
     groups="image_id",
@@ -57,7 +56,7 @@ def metrics_table(
         (`selective_threshold`, δ = 0.1), which `<name>_threshold` tells.
     intervals : sequence of str, optional
         The metrics that get `<name>_low` and `<name>_high`; default all asked for.
-    n_bins, binning
+    n_bins
         As in `ece`.
     level, n_resamples, rng
         As in `bootstrap_interval`; all metrics of a row share their resamples, and each row has a
@@ -81,8 +80,7 @@ def metrics_table(
     ValueError
         On a column the table lacks, an unknown metric, or values that are no confidence.
     """
-    check_level(level)
-    stats = {name: _binned(f, n_bins, binning) for name, f in METRICS.items()}
+    stats = {name: _in_bins(stat, n_bins) for name, stat in METRICS.items()}
     names = list(ALL_METRICS if metrics == "all" else metrics)
     wanted = names if intervals is None else list(intervals)
     for name in [*names, *wanted]:
@@ -110,11 +108,10 @@ def metrics_table(
     return pd.DataFrame(rows)
 
 
-def _binned(stat, n_bins, binning):
-    """The metric with those of the two options that it takes."""
-    taken = inspect.signature(stat).parameters
-    options = {"n_bins": n_bins, "binning": binning}
-    return partial(stat, **{k: v for k, v in options.items() if k in taken})
+def _in_bins(stat, n_bins):
+    """The metric with the number of bins, where it takes one."""
+    takes = "n_bins" in inspect.signature(stat).parameters
+    return partial(stat, n_bins=n_bins) if takes else stat
 
 
 def _values(c, y, ids, names, stats) -> dict:
@@ -142,10 +139,11 @@ def _ends(c, y, ids, asked, stats, found, level, n_resamples, rng) -> dict:
         elif name == "ici":
             pair = ici_interval(c, y, **options)[::2]
         elif kind == "inversion":
-            bins = {"binning": "mass" if name == "ece_mass" else "width"} | stats[name].keywords
-            if bins["binning"] not in intervals:
-                intervals[bins["binning"]] = ece_interval(c, y, **bins, **options)
-            pair = intervals[bins["binning"]][::2]
+            binning = "mass" if name == "ece_mass" else "width"
+            if binning not in intervals:
+                bins = stats[name].keywords | {"binning": binning}
+                intervals[binning] = ece_interval(c, y, **bins, **options)
+            pair = intervals[binning][::2]
         elif kind == "bootstrap":
             draws = draws or Draws(ids, c.size, n_resamples, rng)
             drawn = draws.values(stats[name], c, y)

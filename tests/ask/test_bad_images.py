@@ -53,7 +53,7 @@ def test_each_is_counted_with_its_reason_and_all_others_are_asked(model, tmp_pat
         items.at[row, "image"] = image
     with AnswerLog(tmp_path / "a.sqlite") as log:
         done = ask(model, items, "verbalized", log=log, max_new_tokens=4, batch_size=5)
-        asked = set(log.read(["item_id"])["item_id"])
+        asked = set(log.read()["item_id"])
     ids = items["item_id"].tolist()
     assert list(done.failed) == ids[: len(REFUSED)]
     for reason, (_, told) in zip(done.failed.values(), REFUSED.values(), strict=True):

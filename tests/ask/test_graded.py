@@ -1,6 +1,7 @@
 """Graded answers: hand-worked aggregation, and what stays missing."""
 
 import math
+import tempfile
 
 import numpy as np
 import pandas as pd
@@ -32,7 +33,7 @@ def answers(*rows, strategy="self_consistency", **common):
                 **common,
             }
         )
-    with AnswerLog(None) as log:
+    with tempfile.TemporaryDirectory() as folder, AnswerLog(f"{folder}/a.sqlite") as log:
         log.append(table)
         return log.read()
 

@@ -101,7 +101,7 @@ def test_score_by_any_column_in_any_format(answers_csv, tmp_path):
     path, frame = answers_csv
     log = tmp_path / "answers.sqlite"
     medcal("import", path, "--to", log)
-    table = scores(log, "--by", "site", "--bins", "5")
+    table = scores(log, "--by", "site")
     assert table["site"].tolist() == ["east", "west"]
     assert table["n"].tolist() == frame.groupby("site").size().tolist()
     rows = json.loads(medcal("score", log, "--by", "site", "--format", "json").stdout)
@@ -114,6 +114,14 @@ def test_score_by_any_column_in_any_format(answers_csv, tmp_path):
         in medcal("score", log, "--by", "site").stdout
     )
     assert scores(log).equals(scores(log))
+
+
+def test_score_chooses_a_strategy(tmp_path, answers_csv):
+    log = tmp_path / "answers.sqlite"
+    medcal("import", answers_csv[0], "--to", log)
+    told = medcal("score", log, "--choose", "--cost-check", 0.2, "--by", "dataset").stdout
+    assert told.startswith("answers: stated (")
+    assert "cannot be told apart" in told
 
 
 def test_undefined_numbers_are_null_and_the_reason_is_said(tmp_path):
@@ -208,10 +216,8 @@ def test_errors_are_one_line_with_status_2(tmp_path):
     assert not (tmp_path / "x.sqlite").exists()
     assert medcal("score", tmp_path / "no.sqlite", ok=False).returncode == 2
     for option, value in (
-        ("--bins", "0"),
         ("--by", "nothing"),
         ("--resamples", "1"),
-        ("--bins", "1000000000"),
         ("--resamples", "1000000000"),
     ):
         medcal("import", path, "--percent", "--to", tmp_path / "y.sqlite")
@@ -248,7 +254,7 @@ def test_stored_numbers_of_a_text_study(real_dir, tmp_path, pattern):
         *("import", tmp_path / "text.parquet", "--item", "question_idx", "--allow-missing"),
         *("--correct", "is_correct", "--domain", "medical", "--to", log),
     )
-    found = scores(log, "--bins", "5", "--resamples", "20").set_index("strategy")
+    found = scores(log, "--resamples", "20").set_index("strategy")
     answers = load_answers(log)
     for name, numbers in stored.items():
         for column in ("accuracy", "auroc"):

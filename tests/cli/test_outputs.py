@@ -20,7 +20,6 @@ TABLES = {
     "export csv": (["export", "{log}", "--to", "{to}"], ".csv"),
     "export parquet": (["export", "{log}", "--to", "{to}"], ".parquet"),
     "export jsonl": (["export", "{log}", "--to", "{to}"], ".jsonl"),
-    "items --to": ([*ITEMS, "--to", "{to}"], ".parquet"),
     "items --sheet": ([*ITEMS, "--sheet", "{to}"], ".png"),
     "calibrate --to": ([*CALIBRATE, "--to", "{to}"], ".csv"),
     "calibrate --to log": ([*CALIBRATE, "--to", "{to}"], ".sqlite"),
@@ -122,7 +121,7 @@ def test_a_table_is_made_whole_and_replaces_only_what_may_be(given, tmp_path, na
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["export csv", "items --to", "items --sheet"])
+@pytest.mark.parametrize("name", ["export csv", "items --sheet"])
 def test_force_replaces_a_file_but_no_log(given, tmp_path, name):
     words, suffix = TABLES[name]
     there = tmp_path / f"there{suffix}"

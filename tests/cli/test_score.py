@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from medcal_nb.answers import AnswerLog, export_answers
-from medcal_nb.cli._score import DECIDING, score_answers
+from medcal_nb.cli._score import DECIDING, choices, score_answers
 from medcal_nb.errors import MedcalError
 from medcal_nb.measure import aurc, auroc, brier_score, ece, ici, log_loss
 
@@ -57,9 +57,9 @@ def test_a_table_without_grades_says_who_grades(tmp_path):
 def test_the_numbers_are_those_of_the_metrics(path, rng):
     answers = pd.DataFrame(rows(80, rng))
     write(path, answers)
-    (row,) = score_answers(path, n_bins=7, n_resamples=20)[0].to_dict("records")
+    (row,) = score_answers(path, n_resamples=20)[0].to_dict("records")
     pair = answers["confidence"].to_numpy(), answers["correct"].to_numpy()
-    assert row["ece"] == pytest.approx(ece(*pair, n_bins=7))
+    assert row["ece"] == pytest.approx(ece(*pair))
     for name, metric in (
         ("brier", brier_score),
         ("log_loss", log_loss),
@@ -197,3 +197,22 @@ def test_a_column_named_twice_groups_once(path, rng):
     once, _ = score_answers(path, by=("model",), n_resamples=20)
     twice, _ = score_answers(path, by=("model", "model"), n_resamples=20)
     pd.testing.assert_frame_equal(twice, once)
+
+
+def test_the_strategy_that_costs_least_is_told_group_by_group(path, rng):
+    costs = {"cost_check": 0.3, "errors_allowed": None}
+    known = rng.random(300) < 0.5
+    told = [
+        row | {"strategy": name, "correct": bool(known[i]), "confidence": c, "image_id": str(i)}
+        for name, confidence in (
+            ("knows", np.where(known, 0.95, 0.05)),
+            ("guesses", np.full(300, 0.5)),
+        )
+        for i, (row, c) in enumerate(zip(rows(300, rng), confidence, strict=True))
+    ]
+    write(path, told + rows(8, rng, model="few"))
+    few, many = choices(path, by=["model", "dataset", "strategy"], costs=costs)
+    assert few == "few, d: too few to choose on: 20 images in each half are needed"
+    assert many.startswith("m, d: knows (")
+    with pytest.raises(MedcalError, match="no column 'hospital'"):
+        list(choices(path, by=["hospital"], costs=costs))

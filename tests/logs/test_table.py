@@ -576,7 +576,7 @@ def test_an_import_killed_at_any_moment_leaves_nothing_half(tmp_path, known):
         assert names <= {"in.parquet", "whole.sqlite", "log.sqlite"}, "no part file is left"
     done = import_file(tmp_path / "in.parquet", log, mapped(dataset="set0"))
     assert done.rows == n
-    assert (load_answers(log, ["dataset"])["dataset"] == "set0").sum() == n
+    assert (load_answers(log)["dataset"] == "set0").sum() == n
 
 
 def test_option_scores_are_no_percent(tmp_path):

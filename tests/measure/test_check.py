@@ -128,10 +128,10 @@ def test_constant_confidence():
     assert measure.aurc(c, y) == pytest.approx(0.4)
     assert measure.ece(c, y) == pytest.approx(0.2)
     assert measure.ece(c, y, binning="mass") == pytest.approx(0.2)
-    assert measure.smooth_ece(c, y) == pytest.approx(0.2, abs=1e-6)
+    assert measure.metrics.smooth_ece(c, y) == pytest.approx(0.2, abs=1e-6)
     assert measure.ici(c, y) == pytest.approx(0.2)
     with pytest.warns(MeasureWarning, match="constant"):
-        assert np.isnan(measure.calibration_slope(c, y))
+        assert np.isnan(measure.metrics.calibration_slope(c, y))
 
 
 def test_the_warning_points_at_the_caller():

@@ -237,12 +237,11 @@ def _judged(c, y, thresholds, target) -> dict:
     at = np.searchsorted(-values, -thresholds, side="right")
     kept, errors = np.append(0, kept)[at], np.append(0, errors)[at]
     risk = errors[kept > 0] / kept[kept > 0]
-    row = {"mean_coverage": kept.mean() / c.size}
+    n, row = len(thresholds), {"mean_coverage": kept.mean() / c.size}
     row |= {"mean_risk": risk.mean() if risk.size else np.nan}
     for name, count in (("violated", (risk > target).sum()), ("certified", risk.size)):
-        low, high = wilson_interval(count, len(thresholds))
-        row |= {name: count / len(thresholds), f"{name}_low": float(low)}
-        row |= {f"{name}_high": float(high)}
+        row[name] = count / n
+        row[f"{name}_low"], row[f"{name}_high"] = map(float, wilson_interval(count, n))
     return row
 
 
@@ -302,7 +301,5 @@ def best_threshold(*, cost_wrong=1.0, cost_check) -> float:
     1970, doi:10.1109/TIT.1970.1054406.
     """
     if not (cost_wrong > 0 and cost_check >= 0):
-        raise ValueError(
-            f"costs must not be negative (cost_wrong above 0), got {cost_wrong!r}, {cost_check!r}"
-        )
+        raise ValueError(f"costs: at least 0, wrong above it; got {cost_wrong!r}, {cost_check!r}")
     return max(0.0, 1 - cost_check / cost_wrong)

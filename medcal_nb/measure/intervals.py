@@ -186,11 +186,9 @@ def consistency_band(confidence, cell, n_cells, *, level=0.95):
 
 def _poisson_binomial_quantiles(p, shares):
     if p.size <= EXACT:
-        mass = np.zeros(p.size + 1)
-        mass[0] = 1.0
-        for i, q in enumerate(p, 1):
-            mass[1 : i + 1] = mass[1 : i + 1] * (1 - q) + mass[:i] * q
-            mass[0] *= 1 - q
+        mass = np.ones(1)
+        for q in p:
+            mass = np.convolve(mass, [1 - q, q])
         return np.minimum(np.searchsorted(mass.cumsum(), shares * (1 - 1e-12)), p.size)
     from scipy.special import ndtri
 

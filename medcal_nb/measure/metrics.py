@@ -227,11 +227,7 @@ def ace(c, y, *, n_bins=N_BINS) -> Recipe:
         In [0, 1]. The published form averages over classes too; this is for the confidence in
         the answer given. Source: Nixon et al., CVPR workshops 2019, arXiv:1904.01685.
     """
-
-    def mean_gap(bins):
-        return np.abs(bins.gap).sum(1) / (bins.count > 0).sum(1)
-
-    return _binned(c, y, n_bins, "mass", mean_gap)
+    return _binned(c, y, n_bins, "mass", lambda b: np.abs(b.gap).sum(1) / (b.count > 0).sum(1))
 
 
 @metric("debiased_ece", interval="inversion")
@@ -265,35 +261,6 @@ def _folded_normal_mean(mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
     z = mean / np.where(scale > 0, scale, 1)
     folded = scale * np.sqrt(2 / np.pi) * np.exp(-(z**2) / 2) + mean * (2 * ndtr(z) - 1)
     return np.where(scale > 0, folded, mean)
-
-
-@metric("reliability", interval="none")
-def brier_reliability(c, y, *, n_bins=N_BINS) -> Recipe:
-    r"""Reliability term of the Brier score, :math:`\sum_b \frac{n_b}{n} g_b^2`.
-
-    Returns
-    -------
-    float
-        In [0, 1], lower is better. Source: Murphy, J. Applied Meteorology 1973,
-        doi:10.1175/1520-0450(1973)012<0595:ANVPOT>2.0.CO;2.
-    """
-    return _binned(c, y, n_bins, "width", lambda bins: (bins.share * bins.gap**2).sum(1))
-
-
-@metric("resolution", interval="none")
-def brier_resolution(c, y, *, n_bins=N_BINS) -> Recipe:
-    r"""Resolution of the Brier score, :math:`\sum_b \frac{n_b}{n} (\mathrm{acc}_b - \bar y)^2`.
-
-    Returns
-    -------
-    float
-        In [0, ¼], higher is better. Source: as `brier_reliability`.
-    """
-
-    def resolution(bins):
-        return (bins.share * bins.right**2).sum(1) - (bins.share * bins.right).sum(1) ** 2
-
-    return _binned(c, y, n_bins, "width", resolution)
 
 
 # --- smooth -------------------------------------------------------------------------------

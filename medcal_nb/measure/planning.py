@@ -32,13 +32,13 @@ def fitted_world(confidence, correct, *, rng) -> tuple[np.ndarray, np.ndarray]:
     confidence for all, or right and wrong answers apart) the same share is right everywhere. At
     most 20,000 are kept, at random.
     """
+    from scipy.special import expit, logit
+
     stated, correct = np.asarray(confidence, float), np.asarray(correct, float)
     slope = metrics.calibration_slope(stated, correct)
     if np.isfinite(slope):
-        c = np.clip(stated, LOGIT_CLIP, 1 - LOGIT_CLIP)
-        logit = slope * np.log(c / (1 - c))
-        intercept = metrics.calibration_intercept(1 / (1 + np.exp(-logit)), correct)
-        p = 1 / (1 + np.exp(-logit - intercept))
+        steeper = slope * logit(np.clip(stated, LOGIT_CLIP, 1 - LOGIT_CLIP))
+        p = expit(steeper + metrics.calibration_intercept(expit(steeper), correct))
     else:
         p = np.full(stated.size, (correct.sum() + 0.5) / (stated.size + 1))
     kept = rng.permutation(stated.size)[:POOL]
@@ -66,9 +66,7 @@ def _sample(c, p, size, per_image, rng):
     return c[at], (luck < p[at]).astype(float), images
 
 
-def estimator_bias_table(
-    confidence, p_true, sizes, *, n_bins=N_BINS, only=None, n_repeats=500, rng
-):
+def estimator_bias_table(confidence, p_true, sizes, *, only=None, n_repeats=500, rng):
     """Bias and spread of estimators of calibration error, against the truth.
 
     Parameters
@@ -77,9 +75,9 @@ def estimator_bias_table(
         A known world: stated confidences, and the true accuracy at each.
     sizes : sequence of int
         Items of a sample drawn from it.
-    n_bins, n_repeats, rng
     only : sequence of str, optional
         Some of the estimators, by name.
+    n_repeats, rng
 
     Returns
     -------
@@ -90,10 +88,10 @@ def estimator_bias_table(
     """
     c, p = check_confidence(confidence), check_confidence(p_true, "p_true")
     estimators = {
-        "ece_width": partial(metrics.ece, n_bins=n_bins),
-        "ece_mass": partial(metrics.ece_mass, n_bins=n_bins),
-        "debiased_width": partial(metrics.debiased_ece, n_bins=n_bins),
-        "debiased_mass": partial(metrics.debiased_ece, n_bins=n_bins, binning="mass"),
+        "ece_width": metrics.ece,
+        "ece_mass": metrics.ece_mass,
+        "debiased_width": metrics.debiased_ece,
+        "debiased_mass": partial(metrics.debiased_ece, binning="mass"),
         "smooth_ece": metrics.smooth_ece,
         "ici": metrics.ici,
     }
@@ -118,7 +116,6 @@ def coverage_table(
     p_true,
     sizes,
     *,
-    n_bins=N_BINS,
     binning="width",
     per_image=1,
     made=("bootstrap", "inversion"),
@@ -134,7 +131,7 @@ def coverage_table(
         As `estimator_bias_table`. The truth is the ECE of the pool without chance.
     sizes : sequence of int
         Items per sample.
-    n_bins, binning
+    binning
         Of the ECE.
     per_image : int
         Answers about one image, which share their luck half of the time; intervals are by image.
@@ -151,13 +148,12 @@ def coverage_table(
         intervals wholly below, above the truth), mean_width, n_repeats.
     """
     c, p = check_confidence(confidence), check_confidence(p_true, "p_true")
-    bins = {"n_bins": n_bins, "binning": binning}
-    ece = partial(metrics.ece, **bins)
+    ece = partial(metrics.ece, binning=binning)
     truth, shares = _limit(c, p, ece), [(1 - level) / 2, (1 + level) / 2]
 
     def ends(kind, c, y, images):
         if kind == "inversion":
-            return ece_interval(c, y, **bins, level=level, groups=images, rng=rng)[::2]
+            return ece_interval(c, y, binning=binning, level=level, groups=images, rng=rng)[::2]
         return np.quantile(Draws(images, c.size, RESAMPLES, rng).values(ece, c, y), shares)
 
     rows = []
@@ -175,10 +171,9 @@ def coverage_table(
 
 def _held(ends, truth) -> dict:
     low, high = ends.T
-    n, inside = low.size, int(((low <= truth) & (truth <= high)).sum())
-    ends = wilson_interval(inside, n)
-    row = {"coverage": inside / n}
-    row |= {"coverage_low": float(ends[0]), "coverage_high": float(ends[1])}
+    n, inside = low.size, ((low <= truth) & (truth <= high)).sum()
+    least, most = map(float, wilson_interval(inside, n))
+    row = {"coverage": inside / n, "coverage_low": least, "coverage_high": most}
     row |= {"missed_below": (high < truth).mean(), "missed_above": (low > truth).mean()}
     return row | {"mean_width": (high - low).mean(), "n_repeats": n}
 

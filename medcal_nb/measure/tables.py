@@ -72,7 +72,7 @@ def metrics_table(
         accuracy, confidently_wrong and yields by `clustered_interval`; ECE, of equal width or
         mass, plain or debiased, by `ece_interval`, ICI by `ici_interval`; the others by the
         bootstrap, but for those to which sampling noise adds as to a plain ECE and whose bootstrap
-        does not hold (smooth ECE, ACE, MCE, reliability, resolution): NaN. NaN where a metric is
+        does not hold (smooth ECE, ACE, MCE): NaN. NaN where a metric is
         undefined, with a `MeasureWarning` that names the group and the reason.
 
     Raises

@@ -1,7 +1,5 @@
 """What a way of asking costs, and what it yields."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from .intervals import wilson_interval

@@ -113,7 +113,7 @@ def test_the_best_threshold_is_best_for_a_calibrated_forecaster():
 
 
 def test_costs_out_of_range_are_refused():
-    with pytest.raises(ValueError, match="costs must not be negative"):
+    with pytest.raises(ValueError, match="costs: at least 0"):
         measure.best_threshold(cost_check=-1)
     with pytest.raises(ValueError, match="target must lie strictly between"):
         measure.selective_threshold(C, Y, target=5)

@@ -57,7 +57,8 @@ def new_file(
         raise MedcalError(f"{target}: can't be written: {error.strerror or error}") from error
     finally:
         os.close(handle)
-        part.unlink(missing_ok=True)
+        for left in (begun, part):
+            left.unlink(missing_ok=True)
 
 
 def check_new_file(

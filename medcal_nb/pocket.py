@@ -169,7 +169,11 @@ def _holding(table, target):
 
 def _manifest(home):
     """Return file hashes by folder."""
-    return json.loads((home / MANIFEST).read_text())
+    path = home / MANIFEST
+    try:
+        return json.loads(path.read_text())
+    except ValueError:
+        raise MedcalError(f"{path} is damaged: restore it ({_restore(path)})") from None
 
 
 def _checked(folder, file):

@@ -140,7 +140,7 @@ def choices(path, *, by, costs):
     graded = measured(ranked(to_graded(load_answers(path))))
     if graded.empty:
         raise MedcalError(f"{path}: no answers with a confidence and a grade to choose by")
-    by = [name for name in by if name != "strategy"]
+    by = list(dict.fromkeys(["model", *(name for name in by if name != "strategy")]))
     _check_by(path, by, list(graded.columns))
     for key, part in parts_by(graded, by):
         with warnings.catch_warnings():
@@ -148,6 +148,6 @@ def choices(path, *, by, costs):
             rows = corrected(part, target={}, rng=np.random.default_rng(0))
             rows["map"] = rows["labels"].map({"raw": "as stated", "target": "platt"})
             table = choose_strategy(rows, **costs, rng=np.random.default_rng(0))
-        told = f"too few to choose on: {LEAST} images in each half are needed"
+        told = f"fewer than {LEAST} images in a half have answers of all strategies"
         told = choice_sentence(table) if len(table) else told
-        yield f"{', '.join(map(str, key.values())) or 'all'}: {told}"
+        yield f"{', '.join(map(str, key.values()))}: {told}"

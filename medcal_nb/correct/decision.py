@@ -41,9 +41,13 @@ def decision_audit_table(
     rows = graded[typed]
     rows = rows.assign(decision_type=rows["question_type"].fillna("choice").map(DECISION_TYPES))
     by = [*BY, "decision_type"]
-    for _, part in parts_by(rows.dropna(subset="decision_type"), by):
-        p, gold, _ = option_arrays(part["option_probabilities"], part["gold"])
-        part, p, gold = part[gold >= 0], p[gold >= 0], gold[gold >= 0]
+    for key, part in parts_by(rows.dropna(subset="decision_type"), by):
+        called = part["option_probabilities"]
+        if key["decision_type"] == "score":  # levels stand in their order, also where some lack
+            called = [{k: row.get(k, np.nan) for k in max(called, key=len)} for row in called]
+        p, gold, _ = option_arrays(called, part["gold"])
+        known = (gold >= 0) & ~np.isnan(p[np.arange(len(p)), gold])
+        part, p, gold = part[known], p[known], gold[known]
         if not len(part):
             continue
         p = p / np.nansum(p, axis=1, keepdims=True)

@@ -74,7 +74,8 @@ def one_answer(graded: pd.DataFrame) -> tuple[pd.DataFrame, str]:
         " to an item, so that fusing joins confidences, not answers; of these answers "
         f"{left_out:,} of {asked:,} are graded differently by strategy and left out."
     )
-    return graded[~differ].assign(answer="the answer"), told
+    several = graded["strategy"].nunique() > 1
+    return graded[~differ].assign(answer="the answer"), told if several else ""
 
 
 def voters(

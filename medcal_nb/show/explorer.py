@@ -83,7 +83,7 @@ class Explorer(ipw.VBox):
         """Return a control for the values of a column; the first is chosen where one must be."""
         options = [(label_of(value), value) for value in self._frame[name].cat.categories]
         if name in ("dataset", "modality"):
-            options = [("all", None), *options]
+            options = [("all", ""), *options]
         return ipw.Dropdown(options=options, description=name.replace("dataset", "data set"))
 
     def _rows(self, split, **other) -> pd.DataFrame:
@@ -91,7 +91,7 @@ class Explorer(ipw.VBox):
         kept = (self._frame["split"] == split).to_numpy()
         for name in self._named:
             value = other.get(name, self.controls[name].value)
-            if value is not None:
+            if value not in (None, ""):
                 kept = kept & (self._frame[name] == value).to_numpy()
         return self._frame[kept]
 

@@ -77,10 +77,9 @@ def _drawn(source: str, figures: Path) -> list[str]:
 
 
 def _figure(folder: Path, name: str) -> str:
-    path = folder / f"{name}.png"
-    if not path.is_file():
+    path, told = folder / f"{name}.png", read_manifest(folder).get(name)
+    if told is None or not path.is_file():
         raise MedcalError(f"{path}: no such figure: run `medcal study 07` first")
-    told = read_manifest(folder)[name]
     data = base64.b64encode(path.read_bytes()).decode()
     return lesson.Part("figure", data, told["alt"], told["caption"]).markup
 
@@ -90,5 +89,5 @@ if __name__ == "__main__":
 
     try:
         print(write_lesson_site(*sys.argv[1:4]))
-    except MedcalError as error:
+    except (MedcalError, OSError) as error:
         sys.exit(f"lesson-site: error: {error}")

@@ -212,7 +212,7 @@ def test_the_strategy_that_costs_least_is_told_group_by_group(path, rng):
     ]
     write(path, told + rows(8, rng, model="few"))
     few, many = choices(path, by=["model", "dataset", "strategy"], costs=costs)
-    assert few == "few, d: too few to choose on: 20 images in each half are needed"
+    assert few == "few, d: fewer than 20 images in a half have answers of all strategies"
     assert many.startswith("m, d: knows (")
     with pytest.raises(MedcalError, match="no column 'hospital'"):
         list(choices(path, by=["hospital"], costs=costs))

@@ -407,7 +407,7 @@ def test_a_saved_checkpoint_is_found_by_its_folder(tmp_path):
 
 def test_what_does_not_load_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(MedcalError, match=r"does not load here: can't be read"):
+    with pytest.raises(MedcalError, match=r"does not load here: .*config\.json"):
         resolve_model(str(tmp_path))
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(MedcalError, match=r"type bert are not asked .* serve it .* give the URL"):
@@ -417,10 +417,12 @@ def test_what_does_not_load_says_what_to_do(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("error", "advice"),
     [
-        (OSError(28, "No space left on device"), "the disk is full.*HF_HOME"),
-        (OSError("You are trying to access a gated repo."), "accept its terms on its page"),
+        (OSError(28, "No space left on device"), "does not load here: .*No space left"),
+        (
+            OSError("a gated repo.\nMake sure to have access"),
+            "gated repo. Make sure to have access",
+        ),
         (ValueError("please pass `trust_remote_code=True`"), "never run here"),
-        (ConnectionError("refused"), "not in the cache and the hub can't be reached"),
     ],
 )
 def test_loading_advice(error, advice, monkeypatch):

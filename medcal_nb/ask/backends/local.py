@@ -28,7 +28,7 @@ from medcal_nb.ask.calls import (
     Prompt,
     Reply,
 )
-from medcal_nb.errors import MedcalError, told_by_hub
+from medcal_nb.errors import MedcalError
 
 #: Model types whose text decoder attends to what came before and to nothing else, so that a prefix
 #: computed once serves every continuation.
@@ -340,8 +340,8 @@ def find(name, *, device=None, revision=None, **reach):
                 "transformers (often named …-hf), or serve it and give the URL"
             ) from error
         kind = "a folder" if local else "no folder here, so a hub id"
-        told = told_by_hub(error, f"{name} ({kind}) does not load here", "name a folder with it")
-        raise MedcalError(told) from error
+        told = " ".join(str(error).split())[:300]  # transformers says what to do
+        raise MedcalError(f"{name} ({kind}) does not load here: {told}") from error
     if not local:
         place = try_to_load_from_cache(name, "config.json", revision=revision)
         model.revision = Path(place).parent.name if isinstance(place, str) else None

@@ -139,15 +139,14 @@ def test_later_rounds_reuse_the_trunk_and_equal_a_fresh_session():
 def held_positions(model, calls_of_rounds, monkeypatch):
     """Ask rounds of calls; return results and the most positions held by the tree and at once."""
     trees, alive, most = [], {}, [0]
-    gather, begin = prefix.gather, prefix.SharedPrefix._begin
+    forward, begin = prefix.SharedPrefix._forward, prefix.SharedPrefix._begin
 
-    def gathered(parts, room):
-        cache = gather(parts, room)
-        buffer = cache.layers[0].buffers[0]
-        alive[id(buffer)] = buffer.shape[0] * buffer.shape[2]
-        weakref.finalize(buffer, alive.pop, id(buffer), None)
+    def computed(engine, state, *arguments):
+        forward(engine, state, *arguments)
+        if id(state) not in alive:
+            weakref.finalize(state, alive.pop, id(state), None)
+        alive[id(state)] = state.mask.numel()
         most[0] = max(most[0], sum(alive.values()))
-        return cache
 
     def asked(engine, *arguments):
         begun = begin(engine, *arguments)
@@ -155,7 +154,7 @@ def held_positions(model, calls_of_rounds, monkeypatch):
         trees.append(prefix._held(node.state for node in nodes))
         return begun
 
-    monkeypatch.setattr(prefix, "gather", gathered)
+    monkeypatch.setattr(prefix.SharedPrefix, "_forward", computed)
     monkeypatch.setattr(prefix.SharedPrefix, "_begin", asked)
     with model.session() as session:
         results = [session.run(calls) for calls in calls_of_rounds]

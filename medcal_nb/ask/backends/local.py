@@ -8,7 +8,6 @@ import ctypes
 import inspect
 import math
 import os
-import platform
 import threading
 import time
 from contextlib import contextmanager
@@ -189,7 +188,6 @@ class LocalModel:
         """Open a batch: what its rounds of calls share is computed once."""
         import torch
 
-        _keep_memory()
         hooks = last_alone(self.last_layer)
         try:
             yield _LocalSession(self, SharedPrefix(self))
@@ -268,17 +266,6 @@ class _LocalSession:
         total = np.logaddexp.reduce(list(scores.values()))
         shares = {label: math.exp(score - total) for label, score in scores.items()}
         return LabelProbabilities(shares, min(1.0, math.exp(total)), len(ids), seconds)
-
-
-def _keep_memory(size=1 << 30):
-    """Make glibc keep freed memory up to `size` bytes: large tensors come and go in every pass.
-
-    Otherwise each is mapped anew, and the pages it touches are given out one by one.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        trim_threshold, mmap_threshold = -1, -3
-        ctypes.CDLL(None).mallopt(trim_threshold, size)
-        ctypes.CDLL(None).mallopt(mmap_threshold, size)
 
 
 @contextmanager

@@ -207,6 +207,18 @@ def test_a_question_that_holds_the_image_token_fails_alone(family):
         same([results[first], results[last]], answer(model, [first, last]))
 
 
+def test_a_template_that_begins_later_turns_otherwise_fails_there_alone():
+    model, processor = tiny_checkpoint()
+    other = copy.copy(processor)
+    again = "{% if messages | length > 1 %}<|again|> {% endif %}"
+    other.chat_template = again + processor.chat_template
+    model = LocalModel(model, other, name="tiny", device="cpu")
+    once, later = Generate(prompt(noise_picture(4)), 4), prompt(noise_picture(4), "", "a", "b")
+    first, second = answer(model, [once, Generate(later, 4)])
+    assert "begins two prompts about one image differently" in second.reason
+    same([first], answer(backend(), [once]))
+
+
 def test_a_checkpoint_s_own_generation_settings_change_no_reply(monkeypatch):
     calls = some_calls()[:8]
     plain = answer(backend(), calls)

@@ -67,8 +67,6 @@ class LocalModel:
         self.cut_cost = 250 if self.device.type == "cpu" else 6000
         #: token positions computed so far, padding included
         self.positions = 0
-        #: whether an image's tokens can be put into another prompt; None: not known yet
-        self.splices = None
         self._label_ids = {}
         accepts = inspect.signature(model.forward).parameters
         self.cache_name = "cache" if "cache" in accepts else "past_key_values"

@@ -96,7 +96,7 @@ class SharedPrefix:
         for prompt, tokens in zip(texts, plain, strict=True):
             encoded[prompt] = image = self.expansions[self.pictures[prompt.picture]]
             if not isinstance(image, Failure):
-                encoded[prompt] = image.expand(backend, texts[prompt], tokens, prompt.picture)
+                encoded[prompt] = image.expand(tokens)
         return encoded
 
     def _process(self, fresh):
@@ -166,7 +166,7 @@ class SharedPrefix:
             members[group].append(ends[prompt][1])
         begun = []
         for (picture, *_), tokens in members.items():
-            size = max(common(tokens), self.expansions[picture].image_end)
+            size = max(common(tokens), len(self.expansions[picture].begun))
             begun.append((picture, tokens[0][:size]))
         for (picture, _), node in self._compute(begun).items():
             if node not in self.nodes[picture]:

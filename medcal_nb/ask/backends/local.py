@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from contextlib import contextmanager
+from functools import cache
 from itertools import chain
 from pathlib import Path
 
@@ -67,7 +68,7 @@ class LocalModel:
         self.cut_cost = 250 if self.device.type == "cpu" else 6000
         #: token positions computed so far, padding included
         self.positions = 0
-        self._label_ids = {}
+        self.label_ids = cache(self._label_ids)
         accepts = inspect.signature(model.forward).parameters
         self.cache_name = "cache" if "cache" in accepts else "past_key_values"
         self.inner = model.model
@@ -171,15 +172,12 @@ class LocalModel:
             told = " ".join(str(error).split())[:160]
             return Failure(f"the processor refuses it: {told}")
 
-    def label_ids(self, text, label):
+    def _label_ids(self, text, label):
         """Return the token ids of `label` as the model would write it right after `text`."""
-        key = (text[-24:], label)
-        if key not in self._label_ids:
-            texts = [text, text + label, label]
-            before, joint, plain = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
-            split = len(before)
-            self._label_ids[key] = joint[split:] if joint[:split] == before else plain
-        return self._label_ids[key]
+        texts = [text, text + label, label]
+        before, joint, plain = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
+        split = len(before)
+        return joint[split:] if joint[:split] == before else plain
 
     @contextmanager
     def session(self):
@@ -239,7 +237,7 @@ class _LocalSession:
         for label in labels:
             capital = label[:1].upper() + label[1:]
             for way in (label, capital, " " + label, " " + capital):
-                ids = tuple(self.backend.label_ids(text, way))
+                ids = tuple(self.backend.label_ids(text[-24:], way))
                 if ids and unknown not in ids:
                     written.setdefault(ids, label)
             if label not in written.values():

@@ -126,11 +126,7 @@ class SharedPrefix:
                     self.nodes.clear()
 
     def _portions(self, encoded, rows):
-        """Cut rows, those about a picture side by side, into portions that fit into memory."""
-        about = defaultdict(list)
-        for row in rows:
-            about[self.pictures[row.prompt.picture]].append(row)
-        rows = [row for same in about.values() for row in same]
+        """Cut rows, which come image by image, into portions that fit into memory."""
         # for each of: rows being written, and these being copied; and no more than MOST_ROWS
         most = self.backend.max_positions // 2
         sizes = (max(len(encoded[row.prompt]) + row.limit, most // MOST_ROWS) for row in rows)

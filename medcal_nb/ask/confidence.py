@@ -16,14 +16,13 @@ How the hard cases are decided:
 - *Ranges* give their midpoint.
 - *Bounds* (``<10%``, "at least 90", "90%+") give ``None``, and so do negated values
   ("not 100% sure") and statements of doubt ("15% unsure").
-- *Commas* between digits are decimal marks (``0,85``).
+- *Commas* between digits are decimal marks (``0,85``). Numbers in words are not read.
 - *Lists.* A number that begins an entry of a list ("1. Look at the image") is none of these, nor is
   one that is called the answer; a reply that was cut off before its confidence states none.
 - Numbers with a unit of anything else (``2 cm``, ``30% of the lung``) are no confidences.
 """
 
 import re
-import unicodedata
 from typing import NamedTuple
 
 from medcal_nb.ask.reading import FILE, WORDS, clean
@@ -33,58 +32,9 @@ LIKELIHOOD = FILE["likelihood"]
 CONFIDENCE_LABEL, PROBABILITY_LABEL = WORDS["confidence"], WORDS["probability"]
 PERCENT_WORD = WORDS["percent"]
 
-# --- numbers in words ----------------------------------------------------------------------------
-
-_SMALL, _TEENS, _TENS = (FILE[name].split() for name in ("digits", "teens", "tens"))
-_NUMBERS = {word: value for value, word in enumerate(_SMALL + _TEENS)}
-_NUMBERS |= {word: 10 * value for value, word in enumerate(_TENS, start=2)}
-_DIGIT = "|".join(_SMALL)
-_LARGE = re.compile(
-    rf"\b(?:(?:a|one)\s+hundred|hundred(?=\s*(?:{PERCENT_WORD}))"
-    rf"|(?:{'|'.join(_TENS)})(?:[\s-]+(?:{'|'.join(_SMALL[1:])}))?\b|(?:{'|'.join(_TEENS)})\b)"
-)
-# "zero" to "nine" alone after a sign or on a line, or before a word of percent
-_ALONE = re.compile(
-    rf"(?P<before>[:=]\s*|^\s*)?\b(?P<word>{_DIGIT})"
-    rf"(?(before)(?=[\s.]*$)|(?=\s*(?:{PERCENT_WORD}|out\s+of\b)))",
-    re.MULTILINE,
-)
-_EVEN = re.compile(r"\bfifty[\s-]fifty\b|\b50\s*[-/]\s*50\b")
-_HAN_PERCENT = re.compile(r"百分之\s*(?:(\d+(?:\.\d+)?)|([零一二三四五六七八九十百两〇]{1,5}))")
-_HAN_TENTHS = re.compile(r"([一二三四五六七八九])成([一二三四五六七八九半])?(?=[^分]|$)")
-
-
-def _named(words):
-    """Return the number that English words name ("eighty-five", "a hundred")."""
-    return 100 if words.endswith("hundred") else sum(map(_NUMBERS.get, re.split(r"[\s-]+", words)))
-
-
-def _han_number(signs):
-    """Return the number below a thousand that Chinese signs name (八十五, 八五)."""
-    total = digits = 0
-    for value in (2 if sign == "两" else int(unicodedata.numeric(sign)) for sign in signs):
-        if value < 10:
-            digits = 10 * digits + value
-        else:
-            total, digits = total + (digits or 1) * value, 0
-    return total + digits
-
-
-def _digits(text):
-    """Write number words as digits."""
-    for pattern, write in (
-        (_EVEN, lambda m: " 50% "),
-        (_LARGE, lambda m: f" {_named(m[0])} "),
-        (_ALONE, lambda m: f"{m['before'] or ''}{_NUMBERS[m['word']]}"),
-        (_HAN_PERCENT, lambda m: f" {m[1] or _han_number(m[2])}% "),
-        (_HAN_TENTHS, lambda m: f" {_han_number(m[1] + (m[2] or '零').replace('半', '五'))}% "),
-    ):
-        text = pattern.sub(write, text)
-    return text
-
-
 # --- quantities ----------------------------------------------------------------------------------
 
+_EVEN = re.compile(r"\b(?:fifty[\s-]fifty|50\s*[-/]\s*50)\b")
 NUMBER = r"(?:\d{1,9}(?:[.,]\d{1,20})?|[.,]\d{1,20})"
 _P = rf"(?:\s*(?:{PERCENT_WORD}))"
 _OUT_OF = r"\s*/\s*|\s*(?:out\s+of|in|von|sur|sobre|su|из|de)\s+(?:a\s+possible\s+)?"
@@ -246,7 +196,7 @@ def parse_confidence(text):
     >>> parse_confidence("less than 10%") is None
     True
     """
-    text = _digits(clean(text).lower())
+    text = _EVEN.sub(" 50% ", clean(text).lower())
     text, scale = re.sub(r'["{}]', " ", text).strip(), 100
     if hints := list(_SCALE_HINT.finditer(text)):
         without = _SCALE_HINT.sub(" ", text)

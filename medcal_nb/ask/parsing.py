@@ -1,7 +1,7 @@
 """Read answers and confidences out of what models write.
 
 A reply is free text, and models answer in many forms: ``85``, ``**Confidence:** 85/100``,
-``{"confidence": 0.85}``, ``置信度：85%``, ``I'd say eighty percent``. The functions here turn a
+``{"confidence": 0.85}``, ``置信度：85%``, ``I'd say 80 percent``. The functions here turn a
 reply into values or into ``None``. They never raise and never guess: what is ambiguous, out of
 range, only bounded ("less than 10%") or only named ("high") is ``None``, and whoever measures
 counts it.

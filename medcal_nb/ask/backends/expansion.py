@@ -20,17 +20,18 @@ class Expansion:
     """What the processor made of one image: its tokens in a prompt, and its tensors.
 
     `plain` are the tokens of the text as the tokenizer gives them: the image is where those of the
-    processor differ. `inputs` are its tensors of several texts and images, of which this is the one
-    numbered `row`; `image_token` stands for a part of an image.
+    processor differ. Prompts that begin with the tokens `before` become ones that have `begun`.
+    `inputs` are its tensors of several texts and images, of which this is the one numbered `row`;
+    `image_token` stands for a part of an image.
     """
 
     def __init__(self, plain, inputs, row, image_token):
         import torch
 
-        self.plain, self.ids = plain, ids = tuple(plain), token_ids(inputs, row)
+        plain, ids = tuple(plain), token_ids(inputs, row)
         start = common([plain, ids])
         tail = common([plain[start:][::-1], ids[start:][::-1]])
-        self.before, self.image_end = plain[: len(plain) - tail], len(ids) - tail
+        self.before, self.begun = plain[: len(plain) - tail], ids[: len(ids) - tail]
         shape = inputs["input_ids"].shape
         self.per_token, self.tensors = {}, {}
         for name in inputs.keys() - {"input_ids", "attention_mask"}:
@@ -44,24 +45,12 @@ class Expansion:
                 parts = counts * len(value) // counts.sum()
                 self.tensors[name] = value.split(parts.tolist())[row]
 
-    def expand(self, backend, text, plain, picture):
-        """Put this image's tokens into those of another prompt about it, or say why not.
-
-        The first time it is looked whether the processor gives the same.
-        """
-        plain, size = tuple(plain), len(self.before)
-        if plain == self.plain:
-            return self.ids
-        fits = plain[:size] == self.before
-        spliced = self.ids[: self.image_end] + plain[size:]
-        if fits and backend.splices:
-            return spliced
-        inputs = backend.read([text], [picture])
-        if isinstance(inputs, Failure):
-            return inputs
-        if fits and backend.splices is None:
-            backend.splices = token_ids(inputs) == spliced
-        return token_ids(inputs)
+    def expand(self, plain):
+        """Put this image's tokens into those of a prompt about it, or say why not."""
+        size = len(self.before)
+        if tuple(plain[:size]) != self.before:
+            return Failure("the chat template begins two prompts about one image differently")
+        return (*self.begun, *plain[size:])
 
 
 def pixels(expansions, lengths, backend):

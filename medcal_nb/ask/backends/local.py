@@ -8,10 +8,10 @@ import ctypes
 import inspect
 import math
 import os
-import platform
 import threading
 import time
 from contextlib import contextmanager
+from functools import cache
 from itertools import chain
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from medcal_nb.ask.calls import (
     Prompt,
     Reply,
 )
-from medcal_nb.errors import MedcalError, told_by_hub
+from medcal_nb.errors import MedcalError
 
 #: Model types whose text decoder attends to what came before and to nothing else, so that a prefix
 #: computed once serves every continuation.
@@ -68,9 +68,7 @@ class LocalModel:
         self.cut_cost = 250 if self.device.type == "cpu" else 6000
         #: token positions computed so far, padding included
         self.positions = 0
-        #: whether an image's tokens can be put into another prompt; None: not known yet
-        self.splices = None
-        self._label_ids = {}
+        self.label_ids = cache(self._label_ids)
         accepts = inspect.signature(model.forward).parameters
         self.cache_name = "cache" if "cache" in accepts else "past_key_values"
         self.inner = model.model
@@ -174,22 +172,18 @@ class LocalModel:
             told = " ".join(str(error).split())[:160]
             return Failure(f"the processor refuses it: {told}")
 
-    def label_ids(self, text, label):
+    def _label_ids(self, text, label):
         """Return the token ids of `label` as the model would write it right after `text`."""
-        key = (text[-24:], label)
-        if key not in self._label_ids:
-            texts = [text, text + label, label]
-            before, joint, plain = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
-            split = len(before)
-            self._label_ids[key] = joint[split:] if joint[:split] == before else plain
-        return self._label_ids[key]
+        texts = [text, text + label, label]
+        before, joint, plain = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
+        split = len(before)
+        return joint[split:] if joint[:split] == before else plain
 
     @contextmanager
     def session(self):
         """Open a batch: what its rounds of calls share is computed once."""
         import torch
 
-        _keep_memory()
         hooks = last_alone(self.last_layer)
         try:
             yield _LocalSession(self, SharedPrefix(self))
@@ -243,7 +237,7 @@ class _LocalSession:
         for label in labels:
             capital = label[:1].upper() + label[1:]
             for way in (label, capital, " " + label, " " + capital):
-                ids = tuple(self.backend.label_ids(text, way))
+                ids = tuple(self.backend.label_ids(text[-24:], way))
                 if ids and unknown not in ids:
                     written.setdefault(ids, label)
             if label not in written.values():
@@ -268,17 +262,6 @@ class _LocalSession:
         total = np.logaddexp.reduce(list(scores.values()))
         shares = {label: math.exp(score - total) for label, score in scores.items()}
         return LabelProbabilities(shares, min(1.0, math.exp(total)), len(ids), seconds)
-
-
-def _keep_memory(size=1 << 30):
-    """Make glibc keep freed memory up to `size` bytes: large tensors come and go in every pass.
-
-    Otherwise each is mapped anew, and the pages it touches are given out one by one.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        trim_threshold, mmap_threshold = -1, -3
-        ctypes.CDLL(None).mallopt(trim_threshold, size)
-        ctypes.CDLL(None).mallopt(mmap_threshold, size)
 
 
 @contextmanager
@@ -340,8 +323,8 @@ def find(name, *, device=None, revision=None, **reach):
                 "transformers (often named …-hf), or serve it and give the URL"
             ) from error
         kind = "a folder" if local else "no folder here, so a hub id"
-        told = told_by_hub(error, f"{name} ({kind}) does not load here", "name a folder with it")
-        raise MedcalError(told) from error
+        told = " ".join(str(error).split())[:300]  # transformers says what to do
+        raise MedcalError(f"{name} ({kind}) does not load here: {told}") from error
     if not local:
         place = try_to_load_from_cache(name, "config.json", revision=revision)
         model.revision = Path(place).parent.name if isinstance(place, str) else None

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from itertools import accumulate, groupby
 from typing import NamedTuple
 
-from medcal_nb.ask.backends.cache import gather, new_cache
 from medcal_nb.ask.backends.expansion import Expansion, common, pixels
 from medcal_nb.ask.backends.rows import choose
 from medcal_nb.ask.calls import BLANK, Failure, Picture
@@ -97,7 +96,7 @@ class SharedPrefix:
         for prompt, tokens in zip(texts, plain, strict=True):
             encoded[prompt] = image = self.expansions[self.pictures[prompt.picture]]
             if not isinstance(image, Failure):
-                encoded[prompt] = image.expand(backend, texts[prompt], tokens, prompt.picture)
+                encoded[prompt] = image.expand(tokens)
         return encoded
 
     def _process(self, fresh):
@@ -127,11 +126,7 @@ class SharedPrefix:
                     self.nodes.clear()
 
     def _portions(self, encoded, rows):
-        """Cut rows, those about a picture side by side, into portions that fit into memory."""
-        about = defaultdict(list)
-        for row in rows:
-            about[self.pictures[row.prompt.picture]].append(row)
-        rows = [row for same in about.values() for row in same]
+        """Cut rows, which come image by image, into portions that fit into memory."""
         # for each of: rows being written, and these being copied; and no more than MOST_ROWS
         most = self.backend.max_positions // 2
         sizes = (max(len(encoded[row.prompt]) + row.limit, most // MOST_ROWS) for row in rows)
@@ -167,7 +162,7 @@ class SharedPrefix:
             members[group].append(ends[prompt][1])
         begun = []
         for (picture, *_), tokens in members.items():
-            size = max(common(tokens), self.expansions[picture].image_end)
+            size = max(common(tokens), len(self.expansions[picture].begun))
             begun.append((picture, tokens[0][:size]))
         for (picture, _), node in self._compute(begun).items():
             if node not in self.nodes[picture]:
@@ -211,14 +206,14 @@ class SharedPrefix:
         if members[0][1] is None:
             images = [self.expansions[picture] for _, _, picture, _ in members]
             inputs = pixels(images, sizes, self.backend)
-            state = State(new_cache(), mask, lengths)
+            state = State(_empty_cache(), mask, lengths)
             if self.backend.mrope:
                 of_images = {name: inputs[name] for name in _MROPE if name in inputs}
                 index = self.backend.inner.get_rope_index
                 position, _ = index(ids, attention_mask=mask.long(), **of_images)
                 state.position = position.masked_fill(~mask, -1).amax(dim=(0, 2)) + 1
         else:
-            state = _copied([(node.state, node.row) for _, node, *_ in members], width)
+            state = _copied([(node.state, node.row) for _, node, *_ in members])
             position = state.position[:, None] + position
             state.mask = torch.cat([state.mask, mask], dim=1)
             state.position = state.position + lengths
@@ -299,26 +294,42 @@ def _sprout(state, written, eos):
 
 def _join(branches):
     """Copy branches of several states into one state, the new token of each at the same place."""
-    room = max(row.limit - len(row.tokens) for branch in branches for row in branch.rows)
-    state = _copied([(branch.state, branch.line) for branch in branches], min(room, 64))
+    state = _copied([(branch.state, branch.line) for branch in branches])
     return state, [Branch(state, i, b.token, b.rows) for i, b in enumerate(branches)]
 
 
-def _copied(rows, room):
-    """Copy rows, those of a state side by side, into a new state with room for more tokens."""
+def _empty_cache():
+    from transformers.cache_utils import Cache, DynamicLayer
+
+    return Cache(layer_class_to_replicate=DynamicLayer)
+
+
+def _copied(rows):
+    """Copy rows, those of a state side by side, into a new state, their ends aligned.
+
+    What a shorter row lacks is zero, and masked.
+    """
     import torch
+    from torch.nn.functional import pad
 
     parts = [
         (state, torch.tensor([row for _, row in same], device=state.mask.device))
         for state, same in groupby(rows, key=lambda pair: pair[0])
     ]
-    width = max(state.mask.shape[1] for state, _ in parts)
-    pad = torch.nn.functional.pad
-    return State(
-        gather([(state.cache, which) for state, which in parts], room),
-        torch.cat([pad(s.mask[which], (width - s.mask.shape[1], 0)) for s, which in parts]),
-        torch.cat([state.position[which] for state, which in parts]),
-    )
+    width, cache = max(state.mask.shape[1] for state, _ in parts), _empty_cache()
+
+    def joined(tensors, *behind):
+        rows = [
+            pad(tensor[which], (*behind, width - state.mask.shape[1], 0))
+            for tensor, (state, which) in zip(tensors, parts, strict=True)
+        ]
+        return torch.cat(rows)
+
+    for i, layers in enumerate(zip(*(state.cache.layers for state, _ in parts), strict=True)):
+        keys, values = zip(*((layer.keys, layer.values) for layer in layers), strict=True)
+        cache.update(joined(keys, 0, 0), joined(values, 0, 0), i)
+    mask = joined([state.mask for state, _ in parts])
+    return State(cache, mask, torch.cat([state.position[which] for state, which in parts]))
 
 
 def last_alone(layer):

@@ -120,14 +120,14 @@ class ServedModel:
 
         Parameters
         ----------
-        batches : iterable of (list of (Item, str), list of programs)
+        batches : iterable of (list of (Item, Strategy), list of programs)
             Read as they are needed.
 
         Yields
         ------
-        (list, dict, dict)
-            What was to do of a batch, what its programs returned and why some could not go on, as
-            :func:`medcal_nb.ask.run.run_programs`.
+        (list, list)
+            What was to do of a batch, and what became of it, as
+            :func:`medcal_nb.ask.run.run_programs` tells.
         """
         about, waiting = lru_cache(1)(lambda image: _Asked(self.http, self.server)), set()
         with self.http.open() as portal:
@@ -148,9 +148,7 @@ class ServedModel:
                 tasks.append(asyncio.create_task(self._follow(program, about)))
                 await asyncio.sleep(0)  # its first requests are begun
         task_status.started()  # the next batch may be
-        found = dict(enumerate(await asyncio.gather(*tasks)))
-        failed = {i: one.reason for i, one in found.items() if isinstance(one, Failure)}
-        return todo, {i: rows for i, rows in found.items() if i not in failed}, failed
+        return todo, await asyncio.gather(*tasks)
 
     async def _follow(self, program, asked):
         """Run a program to its end; return its rows, or the failure that ends it."""

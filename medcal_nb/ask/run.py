@@ -163,20 +163,17 @@ class Run:
     def begun(self, batches):
         """Begin what has to be asked of each batch; the rest goes to the summary."""
         for batch in batches:
-            todo = [pair for pair in product(batch, self.asked) if self._is_due(*pair)]
+            todo = []
+            for item, how in product(batch, self.asked):
+                there = self.have[str(item.item_id), how.name]
+                if reason := how.skips(self.backend) or how.applies(item, self.plan):
+                    self.summary.skipped[how.name, reason] += 1
+                elif there >= (self.plan.samples if SAMPLE in how.needs else 1):  # all at once else
+                    self.summary.done_before += there
+                else:
+                    todo.append((item, how))
             if todo:
                 yield todo, [how.ask(item, self.plan) for item, how in todo]
-
-    def _is_due(self, item, how):
-        there = self.have[str(item.item_id), how.name]
-        can, cannot = self.backend.can, self.backend.cannot
-        if reason := how.skips(can, cannot) or how.applies(item, self.plan):
-            self.summary.skipped[how.name, reason] += 1
-        elif there >= (self.plan.samples if SAMPLE in how.needs else 1):  # all at once else
-            self.summary.done_before += there
-        else:
-            return True
-        return False
 
     def write(self, todo, outcomes):
         """Grade the rows that programs returned, and append them; note what failed."""
@@ -225,14 +222,13 @@ def dry_run(backend, items, strategies, plan):
     asked, items = choose_strategies(strategies), ordered_items(items)
 
     def calls(how, item):
-        cannot = how.skips(backend.can) or how.applies(item, plan)
-        return [] if cannot else rehearse(how, item, plan)
+        return [] if how.skips(backend) or how.applies(item, plan) else rehearse(how, item, plan)
 
     def text(call):
         return backend.show(call.prompt) if hasattr(call, "prompt") else "\n".join(call.texts)
 
     for how in asked:
-        if reason := how.skips(backend.can, backend.cannot):
+        if reason := how.skips(backend):
             yield f"skipped {how.name}: {reason}"
         if texts := dict.fromkeys(map(text, calls(how, items[0]))):
             yield "\n".join((f"── {how.name}", *texts, ""))

@@ -488,7 +488,7 @@ def family_table(names=None):
         row = {"family": FAMILIES[name].title}
         programs, owners = [], []
         for strategy in STRATEGIES.values():
-            row[strategy.name] = strategy.skips(backend.can, backend.cannot) or "runs"
+            row[strategy.name] = strategy.skips(backend) or "runs"
             if row[strategy.name] == "runs":
                 for item in questions:
                     if strategy.applies(item) is None:

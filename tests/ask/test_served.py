@@ -680,7 +680,8 @@ def test_half_a_surrogate_pair_is_replaced(tmp_path):
         assert "\ufffd" in log.read()["raw"][0]
 
 
-def test_a_redirect_is_not_followed():
+def test_neither_redirects_nor_proxies_are_followed(monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")  # where nothing listens
     with Told() as elsewhere, Told() as told:
         model = ServedModel([told.url])
         told.faults, told.armed = [(307, elsewhere.url)], True

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -378,10 +379,10 @@ def test_equal_calls_are_asked_once_over_strategies_and_rounds():
 
 
 def test_what_a_backend_cannot_do_is_skipped_with_the_reason():
-    can = frozenset({"generate"})
-    assert STRATEGIES["verbalized"].skips(can) is None
-    assert STRATEGIES["two_stage"].skips(can, {"turns": "no template"}) == "no template"
-    assert STRATEGIES["p_true"].skips(can) == "the model gives no labels"
+    backend = SimpleNamespace(can=frozenset({"generate"}), cannot={"turns": "no template"})
+    assert STRATEGIES["verbalized"].skips(backend) is None
+    assert STRATEGIES["two_stage"].skips(backend) == "no template"
+    assert STRATEGIES["p_true"].skips(backend) == "the model gives no labels"
     assert "open question" in STRATEGIES["option_probability"].applies(OPEN)
     assert STRATEGIES["option_probability"].applies(CLOSED) is None
     many = replace(CLOSED, options=tuple(f"option {i}" for i in range(27)))

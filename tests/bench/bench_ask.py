@@ -449,7 +449,7 @@ def main(arguments=None):
 
 def askable(backend):
     """The strategies that a backend can be asked under."""
-    return [s for s in STRATEGIES.values() if s.skips(backend.can, backend.cannot) is None]
+    return [s for s in STRATEGIES.values() if s.skips(backend) is None]
 
 
 def write(frame, title, lines, path):

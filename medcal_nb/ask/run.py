@@ -152,9 +152,8 @@ class Run:
         have = log.keys(model=self.model, dataset=plan.dataset)
         self.have = Counter((item_id, name) for _, _, item_id, name, _ in have)
         self.run_ids = {how.name: fingerprint(backend, self.model, how, plan) for how in self.asked}
-        there = log.runs(model=self.model, dataset=plan.dataset)
-        for name, run_id in self.run_ids.items():
-            if {run for asked, run in there if asked == name} - {run_id}:
+        for name, run_id in log.runs(model=self.model, dataset=plan.dataset):
+            if self.run_ids.get(name, run_id) != run_id:
                 raise MedcalError(
                     f"{log.path}: holds answers of {self.model} under {name} that were asked "
                     "with other settings, words or weights: name another log for these"

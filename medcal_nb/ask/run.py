@@ -12,13 +12,14 @@ import json
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice, product
 
 from tqdm import tqdm
 
 from medcal_nb.ask.calls import SAMPLE, Failure
 from medcal_nb.ask.grading import is_correct
-from medcal_nb.ask.strategies import Plan, choose_strategies, find_strategy, rehearse
+from medcal_nb.ask.strategies import Plan, choose_strategies, rehearse
 from medcal_nb.errors import MedcalError, printable
 from medcal_nb.items import iter_items
 
@@ -134,8 +135,10 @@ def ask(
     rows = shard_of(ordered_items(items), shard)
     batches = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
     batches = tqdm(batches, printable(run.model), unit="batch", disable=not progress)
-    for answered in _each_batch(backend, filter(None, map(run.to_do, batches)), run.plan):
-        run.write(*answered)
+    stream = getattr(backend, "stream", None) or partial(_in_lock_step, backend)
+    with closing(stream(run.begun(batches))) as answered:
+        for todo, outcomes in answered:
+            run.write(todo, outcomes)
     return run.summary
 
 
@@ -149,35 +152,37 @@ class Run:
         have = log.keys(model=self.model, dataset=plan.dataset)
         self.have = Counter((item_id, name) for _, _, item_id, name, _ in have)
         self.run_ids = {how.name: fingerprint(backend, self.model, how, plan) for how in self.asked}
-        there = log.runs(model=self.model, dataset=plan.dataset)
-        for name, run_id in self.run_ids.items():
-            if {run for asked, run in there if asked == name} - {run_id}:
+        for name, run_id in log.runs(model=self.model, dataset=plan.dataset):
+            if self.run_ids.get(name, run_id) != run_id:
                 raise MedcalError(
                     f"{log.path}: holds answers of {self.model} under {name} that were asked "
                     "with other settings, words or weights: name another log for these"
                 )
 
-    def to_do(self, batch):
-        """The pairs of a batch that have to be asked; the others go to the summary."""
-        todo, backend = [], self.backend
-        for item, how in product(batch, self.asked):
-            there = self.have[str(item.item_id), how.name]
-            if reason := how.skips(backend.can, backend.cannot) or how.applies(item, self.plan):
-                self.summary.skipped[how.name, reason] += 1
-            elif there >= (self.plan.samples if SAMPLE in how.needs else 1):  # all at once else
-                self.summary.done_before += there
-            else:
-                todo.append((item, how.name))
-        return todo
+    def begun(self, batches):
+        """Begin what has to be asked of each batch; the rest goes to the summary."""
+        for batch in batches:
+            todo = []
+            for item, how in product(batch, self.asked):
+                there = self.have[str(item.item_id), how.name]
+                if reason := how.skips(self.backend) or how.applies(item, self.plan):
+                    self.summary.skipped[how.name, reason] += 1
+                elif there >= (self.plan.samples if SAMPLE in how.needs else 1):  # all at once else
+                    self.summary.done_before += there
+                else:
+                    todo.append((item, how))
+            if todo:
+                yield todo, [how.ask(item, self.plan) for item, how in todo]
 
-    def write(self, todo, ended, failed):
-        """Grade the rows of programs that have ended, and append them."""
+    def write(self, todo, outcomes):
+        """Grade the rows that programs returned, and append them; note what failed."""
         made = {}
-        for i, (item, name) in enumerate(todo):
-            if i in failed:
-                self.summary.failed[str(item.item_id)] = f"{name}: {failed[i]}"
+        for (item, how), outcome in zip(todo, outcomes, strict=True):
+            if isinstance(outcome, Failure):
+                self.summary.failed[str(item.item_id)] = f"{how.name}: {outcome.reason}"
             else:
-                made[item.item_id, name] = [self._finished(row, item, name) for row in ended[i]]
+                rows = [self._finished(row, item, how.name) for row in outcome]
+                made[item.item_id, how.name] = rows
         self.order += len({item.item_id for item, _ in todo})
         try:
             self.summary.rows += self.log.append([*chain(*made.values())], if_exists="ignore")
@@ -216,14 +221,13 @@ def dry_run(backend, items, strategies, plan):
     asked, items = choose_strategies(strategies), ordered_items(items)
 
     def calls(how, item):
-        cannot = how.skips(backend.can) or how.applies(item, plan)
-        return [] if cannot else rehearse(how, item, plan)
+        return [] if how.skips(backend) or how.applies(item, plan) else rehearse(how, item, plan)
 
     def text(call):
         return backend.show(call.prompt) if hasattr(call, "prompt") else "\n".join(call.texts)
 
     for how in asked:
-        if reason := how.skips(backend.can, backend.cannot):
+        if reason := how.skips(backend):
             yield f"skipped {how.name}: {reason}"
         if texts := dict.fromkeys(map(text, calls(how, items[0]))):
             yield "\n".join((f"── {how.name}", *texts, ""))
@@ -231,19 +235,11 @@ def dry_run(backend, items, strategies, plan):
     yield f"{len(items)} items: {total} calls, equal ones asked once"
 
 
-def _each_batch(backend, waiting, plan):
-    """Ask batches in lock step or streamed; yield what was to do, what ended and what failed."""
-
-    def begun(todo):
-        return todo, [find_strategy(name).ask(item, plan) for item, name in todo]
-
-    if hasattr(backend, "stream"):
-        with closing(backend.stream(map(begun, waiting))) as answered:
-            yield from answered
-        return
-    for todo, programs in map(begun, waiting):
+def _in_lock_step(backend, batches):
+    """Run the programs of one batch after another; yield what was to do and what became of it."""
+    for todo, programs in batches:
         with backend.session() as session:
-            yield todo, *run_programs(programs, session.run)
+            yield todo, run_programs(programs, session.run)
 
 
 def run_programs(programs, answer):
@@ -258,12 +254,10 @@ def run_programs(programs, answer):
 
     Returns
     -------
-    ended : dict of int to object
-        What each program returned, by its position.
-    failed : dict of int to str
-        Why a program could not go on.
+    list
+        What each program returned, or the `Failure` for which it could not go on.
     """
-    ended, failed, known = {}, {}, {}
+    outcomes, known = {}, {}
     waiting = {i: next(program) for i, program in enumerate(programs)}
     while waiting:
         asked = dict.fromkeys(call for calls in waiting.values() for call in calls)
@@ -272,12 +266,11 @@ def run_programs(programs, answer):
         now, waiting = waiting, {}
         for i, calls in now.items():
             results = [known[call] for call in calls]
-            bad = next((one for one in results if isinstance(one, Failure)), None)
+            if failures := [one for one in results if isinstance(one, Failure)]:
+                outcomes[i] = failures[0]
+                continue
             try:
-                if bad is None:
-                    waiting[i] = programs[i].send(results)
-                else:
-                    failed[i] = bad.reason
+                waiting[i] = programs[i].send(results)
             except StopIteration as stop:
-                ended[i] = stop.value
-    return ended, failed
+                outcomes[i] = stop.value
+    return [outcomes[i] for i in range(len(programs))]

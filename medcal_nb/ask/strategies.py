@@ -102,10 +102,10 @@ class Strategy:
         asked = [rehearse(self, item, plan) for item in fit]
         return hashlib.blake2b(repr(asked).encode(), digest_size=8).hexdigest()
 
-    def skips(self, can, cannot=None):
+    def skips(self, backend):
         """Return why a backend cannot be asked this way, or None where it can."""
-        missing = min(self.needs - can, default=None)
-        return missing and ((cannot or {}).get(missing) or f"the model gives no {missing}")
+        missing = min(self.needs - backend.can, default=None)
+        return missing and backend.cannot.get(missing, f"the model gives no {missing}")
 
 
 #: Every strategy by its name, in the order of the tables; those asked by name only in `APART`.

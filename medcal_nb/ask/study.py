@@ -149,13 +149,12 @@ def _begin_anew_if_stale(jobs, answers):
     made_from = {"jobs": json.loads(json.dumps([vars(job) for job in jobs], sort_keys=True))}
     if embedded:
         made_from["code and weights"] = _code_and_weights()
-    if answers.exists():
-        before = json.loads(note.read_text(encoding="utf-8"))
-        if not embedded:
-            made_from["jobs"] += [job for job in before["jobs"] if job not in made_from["jobs"]]
-        elif before != made_from:
-            for suffix in ("", "-wal", "-shm"):
-                answers.with_name(answers.name + suffix).unlink(missing_ok=True)
+    before = json.loads(note.read_text(encoding="utf-8")) if answers.exists() else made_from
+    if not embedded:
+        made_from["jobs"] += [job for job in before["jobs"] if job not in made_from["jobs"]]
+    elif before != made_from:
+        for suffix in ("", "-wal", "-shm"):
+            answers.with_name(answers.name + suffix).unlink(missing_ok=True)
     with new_file(note, force=True) as part:
         part.write_text(json.dumps(made_from, indent=1) + "\n", encoding="utf-8")
 

@@ -475,6 +475,7 @@ def family_table(names=None):
     import pandas as pd
 
     from medcal_nb.ask.backends.local import LocalModel
+    from medcal_nb.ask.calls import Failure
     from medcal_nb.ask.run import ordered_items, run_programs
     from medcal_nb.ask.strategies import STRATEGIES, Plan
     from tests.ask.tiny import tiny_items
@@ -487,15 +488,17 @@ def family_table(names=None):
         row = {"family": FAMILIES[name].title}
         programs, owners = [], []
         for strategy in STRATEGIES.values():
-            row[strategy.name] = strategy.skips(backend.can, backend.cannot) or "runs"
+            row[strategy.name] = strategy.skips(backend) or "runs"
             if row[strategy.name] == "runs":
                 for item in questions:
                     if strategy.applies(item) is None:
                         programs.append(strategy.ask(item, plan))
                         owners.append(strategy.name)
         with backend.session() as session:
-            _, failed = run_programs(programs, session.run)
-        row.update((owners[i], f"failed: {reason}") for i, reason in failed.items())
+            outcomes = run_programs(programs, session.run)
+        for owner, outcome in zip(owners, outcomes, strict=True):
+            if isinstance(outcome, Failure):
+                row[owner] = f"failed: {outcome.reason}"
         rows.append(row)
     return pd.DataFrame(rows)
 

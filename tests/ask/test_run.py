@@ -67,7 +67,7 @@ def test_every_strategy_writes_checked_answers(model, log):
     summary = ask(model, items, "all", log=log, **FAST)
     answers = log.read()
     assert len(answers) == summary.rows
-    asked = {name for name, s in STRATEGIES.items() if s.skips(model.can, model.cannot) is None}
+    asked = {name for name, s in STRATEGIES.items() if s.skips(model) is None}
     assert set(answers.strategy) == asked
     none = {name: n for (name, _), n in summary.skipped.items()}
     open_ones = dict.fromkeys(("option_probability", "blank_image", "none_of_the_above"), 2)
@@ -196,7 +196,7 @@ def test_dry_run_shows_each_prompt_of_an_item_and_counts_calls(model):
     assert told["verbalized"].startswith(question + "Give your answer")
     assert told["two_stage"].count("User:") == 3  # the second turn stands after the first
     assert "clip_zero_shot" not in told
-    asked = [how for how in STRATEGIES.values() if not how.skips(model.can)]
+    asked = [how for how in STRATEGIES.values() if not how.skips(model)]
     first = next(iter_items(tiny_items(1)))
     per_item = sum(len(rehearse(how, first, plan)) for how in asked)
     assert counted.startswith("6 items: ")

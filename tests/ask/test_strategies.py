@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -42,8 +43,8 @@ def run(name, item, script, plan=PLAN):
         rounds.append(calls)
         return [script(call) for call in calls]
 
-    ended, failed = run_programs([STRATEGIES[name].ask(item, plan)], answer)
-    return (None if failed else ended[0]), rounds
+    (outcome,) = run_programs([STRATEGIES[name].ask(item, plan)], answer)
+    return (None if isinstance(outcome, Failure) else outcome), rounds
 
 
 def says(text, **more):
@@ -306,7 +307,7 @@ def test_an_expert_judges_the_options_or_the_one_answer_given():
             found.extend(calls)
             return [LabelProbabilities(dict.fromkeys(calls[0].labels, 1 / len(calls[0].labels)))]
 
-        return run_programs([find_strategy(name).ask(item, PLAN)], answer)[0][0][0], found[0]
+        return run_programs([find_strategy(name).ask(item, PLAN)], answer)[0][0], found[0]
 
     row, call = asked("expert", CHOICE)
     assert call.labels == ("heart", "left", "left lung")
@@ -332,7 +333,7 @@ def test_a_decision_reads_the_levels_of_a_scale_from_their_letters():
         return [LabelProbabilities({"A": 0.2, "B": 0.7, "C": 0.1})]
 
     decision = APART["decision"]
-    (row,) = run_programs([decision.ask(item, PLAN)], answer)[0][0]
+    ((row,),) = run_programs([decision.ask(item, PLAN)], answer)
     asked = Question("q", "score", item.question, list("012"), list("ABC"), list(LEVELS))
     wanted = Template(DECISION_PROMPT).render(state="", question=asked)
     assert found[0].prompt.turns == (wanted,)
@@ -352,9 +353,9 @@ def test_a_failed_call_fails_its_program_only():
             for c in calls
         ]
 
-    ended, failed = run_programs(programs, answer)
-    assert failed == {0: "server down"}
-    assert ended[1][0]["answer"] == "red"
+    failed, (row,) = run_programs(programs, answer)
+    assert failed == Failure("server down")
+    assert row["answer"] == "red"
 
 
 def test_equal_calls_are_asked_once_over_strategies_and_rounds():
@@ -378,10 +379,10 @@ def test_equal_calls_are_asked_once_over_strategies_and_rounds():
 
 
 def test_what_a_backend_cannot_do_is_skipped_with_the_reason():
-    can = frozenset({"generate"})
-    assert STRATEGIES["verbalized"].skips(can) is None
-    assert STRATEGIES["two_stage"].skips(can, {"turns": "no template"}) == "no template"
-    assert STRATEGIES["p_true"].skips(can) == "the model gives no labels"
+    backend = SimpleNamespace(can=frozenset({"generate"}), cannot={"turns": "no template"})
+    assert STRATEGIES["verbalized"].skips(backend) is None
+    assert STRATEGIES["two_stage"].skips(backend) == "no template"
+    assert STRATEGIES["p_true"].skips(backend) == "the model gives no labels"
     assert "open question" in STRATEGIES["option_probability"].applies(OPEN)
     assert STRATEGIES["option_probability"].applies(CLOSED) is None
     many = replace(CLOSED, options=tuple(f"option {i}" for i in range(27)))
@@ -422,7 +423,7 @@ def test_a_blanked_strategy_asks_the_same_with_a_blank_image(name):
             rounds.extend(calls)
             return [script(call) for call in calls]
 
-        return run_programs([strategy.ask(CLOSED, PLAN)], answer)[0][0], rounds
+        return run_programs([strategy.ask(CLOSED, PLAN)], answer)[0], rounds
 
     def picture(call):
         return call.prompt.picture if hasattr(call, "prompt") else call.picture

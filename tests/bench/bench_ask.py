@@ -45,7 +45,7 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb.ask.backends.local import LocalModel
-from medcal_nb.ask.calls import Generate, LabelProbabilities, Labels, Reply
+from medcal_nb.ask.calls import Failure, Generate, LabelProbabilities, Labels, Reply
 from medcal_nb.ask.models import resolve_model
 from medcal_nb.ask.run import ordered_items, run_programs
 from medcal_nb.ask.strategies import STRATEGIES, Plan
@@ -210,9 +210,9 @@ def ask_ours(backend, strategies, items, plan):
             log.update(zip(calls, results, strict=True))
             return results
 
-        ended, failed = run_programs(programs, answer)
-    assert not failed, failed
-    return {names[i]: rows for i, rows in ended.items()}, log
+        outcomes = run_programs(programs, answer)
+    assert not [one for one in outcomes if isinstance(one, Failure)]
+    return dict(zip(names, outcomes, strict=True)), log
 
 
 def ask_plain(backend, strategies, items, plan, size):
@@ -227,9 +227,9 @@ def ask_plain(backend, strategies, items, plan, size):
     for strategy in strategies:
         for low in range(0, len(items), size):
             names, programs = programs_of([strategy], items[low : low + size], plan)
-            ended, failed = run_programs(programs, answer)
-            assert not failed, failed
-            table.update((names[i], rows) for i, rows in ended.items())
+            outcomes = run_programs(programs, answer)
+            assert not [one for one in outcomes if isinstance(one, Failure)]
+            table.update(zip(names, outcomes, strict=True))
     return table, log, peer.positions
 
 
@@ -449,7 +449,7 @@ def main(arguments=None):
 
 def askable(backend):
     """The strategies that a backend can be asked under."""
-    return [s for s in STRATEGIES.values() if s.skips(backend.can, backend.cannot) is None]
+    return [s for s in STRATEGIES.values() if s.skips(backend) is None]
 
 
 def write(frame, title, lines, path):

@@ -100,7 +100,7 @@ def record(dataset, model, strategies=STRATEGIES, n=None, *, home=HOME, work=WOR
     numbers, parts = {}, []
     backend = resolve_model(model)
     for how in choose_strategies(strategies):
-        if why := how.skips(backend.can, backend.cannot):
+        if why := how.skips(backend):
             raise MedcalError(f"{model} can't be asked {how.name}: {why}")
     with AnswerLog(Path(work) / f"{dataset}--{model}--{weights[:12]}.sqlite") as log:
         for items in draw_fresh(dataset, n or N_FRESH[dataset]):

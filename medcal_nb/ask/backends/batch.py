@@ -11,11 +11,13 @@ import json
 from contextlib import ExitStack, suppress
 from functools import lru_cache, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from anyio.from_thread import start_blocking_portal
 
 from medcal_nb.answers import AnswerLog
 from medcal_nb.ask.backends import requests as rq
+from medcal_nb.ask.calls import WRITING, Failure
 from medcal_nb.ask.run import ask, run_programs
 from medcal_nb.ask.strategies import choose_strategies
 from medcal_nb.errors import MedcalError
@@ -60,7 +62,7 @@ def export_batch(
     folder.mkdir(parents=True, exist_ok=True)
     with new_file(folder / "plan.json") as part:
         part.write_text(json.dumps(told | {"settings": settings}, indent=1), encoding="utf-8")
-    with AnswerLog(None) as nowhere:
+    with TemporaryDirectory() as place, AnswerLog(Path(place) / "none.sqlite") as nowhere:
         return collect_batch(folder, nowhere)[1]
 
 
@@ -95,7 +97,7 @@ def collect_batch(folder, log):
 class _Batch:
     """A model whose replies are in the files of a folder, or wanted there."""
 
-    can, cannot = rq.CAN, {}
+    can, cannot = WRITING, {}
 
     def __init__(self, folder, model, files):
         self.folder, self.name, self.files = folder, model, files
@@ -120,14 +122,11 @@ class _Batch:
     def stream(self, batches):
         """Run programs as far as the replies go; those that wait for one have no rows."""
         for todo, programs in batches:
-            ended, failed = {}, {}
-            for i, (item, name) in enumerate(todo):
-                answer = partial(self._answer, f"{item.item_id}|{name}")
-                rows, reasons = run_programs([programs[i]], answer)
-                ended[i] = rows.get(0, [])
-                if reasons and reasons[0] != _WAITS:
-                    failed[i] = reasons[0]
-            yield todo, ended, failed
+            outcomes = []
+            for (item, how), program in zip(todo, programs, strict=True):
+                answer = partial(self._answer, f"{item.item_id}|{how.name}")
+                outcomes += run_programs([program], answer)
+            yield todo, [[] if outcome == Failure(_WAITS) else outcome for outcome in outcomes]
 
     def _answer(self, at, calls):
         """Answer calls as far as there are replies; the others wait."""

@@ -6,7 +6,6 @@ import json
 import time
 from contextlib import contextmanager
 from urllib.parse import urlsplit, urlunsplit
-from urllib.request import getproxies, proxy_bypass
 
 from medcal_nb.errors import MedcalError
 
@@ -27,11 +26,6 @@ def without_user(url):
     """Return a URL without user, password and query, as it may be shown."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-
-
-def _proxy(parts):
-    """Return the proxy that the environment names for an address; asked once, as it takes long."""
-    return None if proxy_bypass(parts.hostname) else getproxies().get(parts.scheme)
 
 
 async def _each(parts):
@@ -65,7 +59,6 @@ class Http:
         self.urls = [without_user(url) if key else url for url in urls]
         self.key, self.concurrency, self.timeout = key, concurrency, timeout
         self.down = dict.fromkeys(self.urls, 0.0)
-        self.proxies = {url: _proxy(urlsplit(url)) for url in self.urls}
 
     def masked(self, text):
         """Return what a server or a library says in one short line, without the key."""
@@ -157,7 +150,7 @@ class Http:
 
     async def once(self, url, path, body=()):
         """Return status, seconds of Retry-After and body, of which no more than so much is read."""
-        how = {"proxy": self.proxies[url], "allow_redirects": False}
+        how = {"allow_redirects": False}
         if body:
             how["headers"] = {"Content-Length": str(sum(map(len, body)))}
             how["data"] = _each(body)

@@ -18,9 +18,6 @@ from pathlib import Path
 from medcal_nb.ask.calls import Failure, LabelProbabilities, Labels, Reply, encode_png
 from medcal_nb.errors import MedcalError
 
-#: What a server gives at best.
-CAN = frozenset(("generate", "turns", "sample", "logprobs", "labels"))
-
 #: Where requests go, below ``/v1``.
 CHAT = "/chat/completions"
 
@@ -48,7 +45,7 @@ class Server:
     names: bool = False
 
     def cannot(self):
-        """Why it cannot give what it does not, by the names in `CAN`."""
+        """Why it cannot give what it does not, by the names in `WRITING`."""
         why = {}
         if not self.draws:
             why["sample"] = "the server gives the same reply at every temperature and seed"

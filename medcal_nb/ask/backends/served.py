@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from medcal_nb.ask.backends import requests as rq
 from medcal_nb.ask.backends.http import Http, Refused, without_user
-from medcal_nb.ask.calls import Failure, Generate, Labels, Picture, Prompt, grey_png
+from medcal_nb.ask.calls import WRITING, Failure, Generate, Labels, Picture, Prompt, grey_png
 from medcal_nb.ask.prompts import DESCRIBE
 from medcal_nb.errors import MedcalError
 
@@ -63,7 +63,7 @@ class ServedModel:
             advice = "start the server with a model that sees images, or name it (--served-as)"
             raise MedcalError(f"{self.told}: {error}: {advice}") from None
         self.name, self.cannot = self.server.model, self.server.cannot()
-        self.can = rq.CAN - set(self.cannot)
+        self.can = WRITING - set(self.cannot)
 
     # --- finding out ------------------------------------------------------------------------------
 
@@ -120,34 +120,35 @@ class ServedModel:
 
         Parameters
         ----------
-        batches : iterable of (list of (Item, str), list of programs)
+        batches : iterable of (list of (Item, Strategy), list of programs)
             Read as they are needed.
 
         Yields
         ------
-        (list, dict, dict)
-            What was to do of a batch, what its programs returned and why some could not go on, as
-            :func:`medcal_nb.ask.run.run_programs`.
+        (list, list)
+            What was to do of a batch, and what became of it, as
+            :func:`medcal_nb.ask.run.run_programs` tells.
         """
         about, waiting = lru_cache(1)(lambda image: _Asked(self.http, self.server)), set()
         with self.http.open() as portal:
             for todo, programs in batches:
                 asked = [about(item.image_id or item.item_id) for item, _ in todo]  # side by side
-                tasks = portal.call(self._begin, programs, asked)
-                waiting.add(portal.start_task_soon(self._finish, todo, tasks))
+                running, _ = portal.start_task(self._run, todo, programs, asked)
+                waiting.add(running)
                 done = {batch for batch in waiting if batch.done()}
                 waiting -= done
                 yield from (batch.result() for batch in done)
             yield from (batch.result() for batch in as_completed(waiting))
 
-    async def _begin(self, programs, asked):
-        """Begin one program after another, as long as few requests wait; return the tasks."""
+    async def _run(self, todo, programs, asked, *, task_status):
+        """Run the programs of a batch, each begun when few requests wait; return what became."""
         tasks = []
         for program, about in zip(programs, asked, strict=True):
             async with self.http.room:
                 tasks.append(asyncio.create_task(self._follow(program, about)))
                 await asyncio.sleep(0)  # its first requests are begun
-        return tasks
+        task_status.started()  # the next batch may be
+        return todo, await asyncio.gather(*tasks)
 
     async def _follow(self, program, asked):
         """Run a program to its end; return its rows, or the failure that ends it."""
@@ -161,12 +162,6 @@ class ServedModel:
             return stop.value
         except Exception as error:  # of a parser, for example
             return Failure(f"{type(error).__name__}: {error}"[:200])
-
-    async def _finish(self, todo, tasks):
-        """Return what became of the programs of a batch."""
-        found = dict(enumerate(await asyncio.gather(*tasks)))
-        failed = {i: one.reason for i, one in found.items() if isinstance(one, Failure)}
-        return todo, {i: rows for i, rows in found.items() if i not in failed}, failed
 
     def show(self, prompt):
         """Return the turns that are sent; their template is the server's."""

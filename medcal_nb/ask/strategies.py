@@ -152,7 +152,7 @@ def choose_strategies(names):
         When a name is not known.
     """
     if isinstance(names, str):
-        names = [name.strip() for name in names.strip(", ").split(",")]
+        names = [name.strip() for name in names.split(",") if name.strip()] or [names]
     if list(names) == ["all"]:
         return list(STRATEGIES.values())
     chosen = {name: find_strategy(name) for name in names}

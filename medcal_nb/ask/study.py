@@ -109,7 +109,7 @@ def _ask_model(jobs, answers, progress):
         for job in jobs:
             items = load_items(job.dataset, split=job.split, n=job.n, seed=job.seed)
             name, model = job.options.get("expert", job.model), None
-            if name != job.model:
+            if "expert" in job.options:
                 of, model = job.options["of"], job.model
                 told = log.read(model=model, dataset=job.dataset, strategy=of)
                 items = with_candidates(items, to_graded(told))
@@ -129,7 +129,7 @@ def _ask_model(jobs, answers, progress):
 
 def _reach(job, name):
     """Find the model, or the expert, of a job."""
-    if name != job.model:
+    if "expert" in job.options:
         return resolve_model(name)
     how = {key: job.options[key] for key in _REACHING if key in job.options}
     if url := job.options.get("url"):

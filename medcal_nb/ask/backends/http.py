@@ -144,9 +144,17 @@ class Http:
 
     def _parsed(self, answer):
         """What an answer holds; the key, should the server repeat it, is masked."""
-        told = json.loads(answer)
-        key = json.dumps(self.key)[1:-1]
-        return json.loads(json.dumps(told).replace(key, "***")) if key else told
+        return json.loads(answer, object_pairs_hook=self._without_key if self.key else None)
+
+    def _without_key(self, pairs):
+        """A table of JSON whose texts do not hold the key; its names stay."""
+
+        def masked(value):
+            if isinstance(value, list):
+                return [masked(one) for one in value]
+            return value.replace(self.key, "***") if isinstance(value, str) else value
+
+        return {name: masked(value) for name, value in pairs}
 
     async def once(self, url, path, body=()):
         """Return status, seconds of Retry-After and body, of which no more than so much is read."""

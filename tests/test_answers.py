@@ -108,6 +108,11 @@ def test_append_is_all_or_nothing(log):
     with pytest.raises(MedcalError, match="row 2, column 'confidence'"):
         log.append([row(3), row(4, confidence=1.5)])
     assert log.keys() == {("m", "d", "1", "verbalized", 0)}
+    with (
+        AnswerLog(log.path, read_only=True) as copy,
+        pytest.raises(MedcalError, match="to be read"),
+    ):
+        copy.append([row(5)])
 
 
 def test_what_exists_is_kept_or_replaced_as_asked(log):
@@ -645,6 +650,7 @@ def test_a_damaged_value_in_a_log_is_named(tmp_path, log, column, value):
         "export": lambda: export_answers(log.path, tmp_path / "out.csv"),
         "frames": lambda: list(log.iter_frames()),
     }
+    reads["merge"] = lambda: merge_logs([log.path], tmp_path / "out.csv")
     for do in reads.values():
         with pytest.raises(MedcalError, match=named) as caught:
             do()
@@ -678,13 +684,10 @@ def test_what_cannot_be_exported_is_not_kept(log):
     assert log.read()["big"].tolist() == [2**63 - 1]
 
 
-def test_extra_may_come_as_a_table(log):
-    log.append([row(1, extra={"server": "a", "try": 1}), row(2, extra='{"server": "b"}', site="x")])
-    frame = log.read()
-    assert frame["server"].tolist() == ["a", "b"]
-    assert frame["site"].tolist()[1] == "x"
-    with pytest.raises(MedcalError, match=r"column 'extra'.*is not a table"):
-        log.append([row(3, extra=[1])])
+def test_a_column_called_extra_is_one_like_any_other(log):
+    log.append([row(1, extra={"server": "a"}), row(2, extra="x", site="y")])
+    assert log.read()["extra"].tolist() == [{"server": "a"}, "x"]
+    assert log.extra_columns() == {"extra": {"object", "text"}, "site": {"text"}}
 
 
 def test_keys_share_their_texts(log):

@@ -6,7 +6,6 @@ import sys
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy.special import expit
 
@@ -77,17 +76,17 @@ def test_fit_on_general_apply_to_medical(medcal, log, tmp_path):
     )
     scored = medcal("score", out, "--format", "json", "--resamples", 20)
     assert json.loads(scored.stdout)[0]["n"] == 200
-    again = tmp_path / "again.csv"
+    again = tmp_path / "again.sqlite"
     medcal("calibrate", log, "--use", maps, "--apply", "domain=medical", "--to", again)
-    np.testing.assert_allclose(pd.read_csv(again).confidence, corrected.confidence)
+    np.testing.assert_allclose(load_answers(again).confidence, corrected.confidence)
 
 
 def test_a_sampled_strategy_is_judged_before_it_is_corrected(medcal, log, tmp_path):
-    out = tmp_path / "out.parquet"
+    out = tmp_path / "out.sqlite"
     rows = ["--fit", "domain=general", "--fit", "strategy=self_consistency"]
     rows += ["--apply", "domain=medical"]
     medcal("calibrate", log, "--method", "histogram", *rows, "--to", out)
-    table = pd.read_parquet(out)
+    table = load_answers(out)
     assert len(table) == 200  # one graded answer of three samples
     assert (table.confidence_raw == 1).all()  # all three agreed
     general = load_answers(log)
@@ -96,10 +95,10 @@ def test_a_sampled_strategy_is_judged_before_it_is_corrected(medcal, log, tmp_pa
 
 
 def test_cross_fitting_under_the_old_name_of_temperature(medcal, log, tmp_path):
-    out = tmp_path / "cv.jsonl"
+    out = tmp_path / "cv.sqlite"
     rows = ["--apply", "domain=medical", "--apply", "strategy=option_probability"]
     medcal("calibrate", log, "--method", "option_temperature", "--cross", 5, *rows, "--to", out)
-    assert len(out.read_text().splitlines()) == 200
+    assert len(load_answers(out)) == 200
 
 
 @pytest.mark.parametrize(
@@ -117,7 +116,7 @@ def test_cross_fitting_under_the_old_name_of_temperature(medcal, log, tmp_path):
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(medcal, log, tmp_path, arguments, told):
-    out = tmp_path / "out.csv"
+    out = tmp_path / "out.sqlite"
     done = medcal("calibrate", log, *arguments, "--to", out, ok=False)
     assert done.returncode == 2
     assert told in done.stderr
@@ -151,7 +150,7 @@ def maps(**changes):
 def test_maps_of_another_form_are_refused_by_name(medcal, log, tmp_path, body, told):
     path = tmp_path / "map.json"
     path.write_text(json.dumps(body))
-    out = tmp_path / "out.csv"
+    out = tmp_path / "out.sqlite"
     done = medcal("calibrate", log, "--use", path, "--to", out, ok=False)
     assert done.returncode == 2
     assert told in done.stderr
@@ -160,21 +159,25 @@ def test_maps_of_another_form_are_refused_by_name(medcal, log, tmp_path, body, t
     assert not out.exists()
 
 
-def test_what_it_changed_is_printed_and_parameters_come_first(medcal, log, tmp_path):
-    from medcal_nb.measure import brier_score, ece
+def test_the_map_serves_and_parameters_come_first(medcal, log, tmp_path):
+    from medcal_nb.measure import brier_score
 
     out, path = tmp_path / "c.sqlite", tmp_path / "map.json"
     rows = ["--fit", "domain=general", "--fit", "strategy=option_probability"]
     rows += ["--apply", "domain=medical", "--apply", "strategy=option_probability"]
-    done = medcal("calibrate", log, *rows, "--to", out, "--map", path)
+    medcal("calibrate", log, *rows, "--to", out, "--map", path)
     table = load_answers(out)
     y, after = table.correct.to_numpy(float), table.confidence.to_numpy(float)
-    before = table.confidence_raw.to_numpy(float)
-    for c in (before, after):
-        assert f"Brier score {brier_score(c, y):.4f}, ECE {ece(c, y):.4f} of the 200" in done.stdout
-    assert brier_score(after, y) < brier_score(before, y)
+    assert brier_score(after, y) < brier_score(table.confidence_raw.to_numpy(float), y)
     keys = list(json.loads(path.read_text())["maps"][0]["map"])
     assert (keys[:2], keys[-1]) == (["name", "params"], "fitted_on")
+
+
+def test_answers_go_to_a_log(medcal, log, tmp_path):
+    done = medcal("calibrate", log, "--cross", 5, "--to", tmp_path / "c.csv", ok=False)
+    assert done.returncode == 2
+    assert "c.csv: name a log, .sqlite; `medcal export`" in done.stderr
+    assert not (tmp_path / "c.csv").exists()
 
 
 def test_an_existing_file_is_not_overwritten(medcal, log):

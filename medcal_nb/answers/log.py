@@ -264,16 +264,15 @@ def explained(path):
         raise MedcalError(f"{path}: {err.strerror or err}; nothing was written") from err
 
 
-_FOREIGN = "a SQLite file, but not an answers log; choose another file"
+_FOREIGN = "not an answers log; choose another file; tables come in with `medcal import`"
 _REMEDIES = {
     "locked|busy": "the log is locked by another process; wait for it, then run again",
     "readonly|unable to open": "the log cannot be opened or written; allow it in its folder, or "
     "choose another file",
     "disk is full|too big|disk I/O": "the disk is full, over its quota or lost, nothing was "
     "half-written; free some space and run again",
-    "not a database": "not an answers log; bring tables in with `medcal import`",
     "malformed|decode|corrupt": "the log is damaged: import its source anew",
-    "no such table|no such column": _FOREIGN,
+    "not a database|no such table|no such column": _FOREIGN,
 }
 
 

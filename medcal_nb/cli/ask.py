@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import typer
 
-from medcal_nb.cli._app import app, note, say
+from medcal_nb.cli._app import app, say
 from medcal_nb.errors import MedcalError
 
 
@@ -97,8 +97,6 @@ def _shard(text):
 def _close(summary):
     """Say what was done; exit with 1 where anything failed, with 2 where everything did."""
     say("\n".join(summary.lines()), err=True)
-    if summary.failed:
-        note(f"error: {len(summary.failed)} items failed; exit status {summary.exit_code}")
     raise typer.Exit(summary.exit_code)
 
 

@@ -18,7 +18,6 @@ def calibrate(
     apply: list[str] = typer.Option([], metavar="COL=VALUE,…", help="Rows to correct."),
     map: Path = typer.Option(None, "--map", help="Write the fitted maps here, as JSON."),
     use: Path = typer.Option(None, help="Use maps written by --map instead of fitting."),
-    cross: int = typer.Option(0, min=0, help="Learn on the --apply rows, in N folds by image."),
 ) -> None:
     """Correct the confidence of answers, a map for each model and strategy fitted on others.
 
@@ -31,11 +30,11 @@ def calibrate(
     from medcal_nb.answers.columns import to_storage
     from medcal_nb.answers.files import block_of
     from medcal_nb.ask.graded import to_graded
-    from medcal_nb.correct.maps import RecalibrationWarning, save_maps
+    from medcal_nb.correct import maps as recalibration
     from medcal_nb.files import check_new_file, new_file
 
-    if sum([bool(fit), use is not None, cross > 0]) != 1:
-        raise MedcalError("give one of --fit COL=VALUE, --use MAP.json or --cross FOLDS")
+    if bool(fit) == bool(use):
+        raise MedcalError("give one of --fit COL=VALUE and --use MAP.json")
     if map and not fit:
         raise MedcalError("--map needs --fit COL=VALUE: the rows to learn from")
     if not is_log(to):
@@ -44,17 +43,21 @@ def calibrate(
         check_new_file(path, sources=[answers])
     table = to_graded(load_answers(answers))
     target = _pick(table, apply, "--apply", answers)
-    source = _pick(table, fit, "--fit", answers) if fit else None
+    source = _pick(table, fit, "--fit", answers)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")
-        warnings.simplefilter("always", RecalibrationWarning)
+        warnings.simplefilter("always", recalibration.RecalibrationWarning)
         try:
-            corrected, maps = _corrected(source, target, method, use, cross)
+            if use:
+                maps = recalibration.load_maps(use)
+            else:
+                maps = recalibration.fit_maps(source, method=method)
+            corrected = recalibration.apply_maps(target, maps)
         except ValueError as error:
             raise MedcalError(f"{answers}: {error}") from None
     if map is not None:
         with new_file(map) as part:
-            save_maps(maps, part, fitted_on=" and ".join(fit))
+            recalibration.save_maps(maps, part, fitted_on=" and ".join(fit))
     write_log([to_storage(block_of(corrected))], to)
     for remark in dict.fromkeys(str(one.message) for one in caught):
         note(remark)
@@ -74,16 +77,3 @@ def _pick(table, conditions, option, path):
     if table.empty:
         raise MedcalError(f"{path}: no rows with {option} {' '.join(conditions)}")
     return table
-
-
-def _corrected(source, target, method, use, cross):
-    """The corrected rows, and their maps."""
-    import numpy as np
-
-    from medcal_nb.correct.maps import apply_maps, cross_apply, fit_maps, load_maps
-
-    if cross:
-        rng = np.random.default_rng(0)
-        return cross_apply(target, method=method, n_folds=cross, rng=rng), {}
-    maps = load_maps(use) if use else fit_maps(source, method=method)
-    return apply_maps(target, maps), maps

@@ -57,9 +57,9 @@ def log(tmp_path, rng):
     return path
 
 
-def test_fit_on_general_apply_to_medical(medcal, log, tmp_path):
+def test_fit_on_general_apply_to_medical_under_the_old_name_of_temperature(medcal, log, tmp_path):
     out, maps = tmp_path / "corrected.sqlite", tmp_path / "map.json"
-    done = medcal("calibrate", log, "--method", "temperature", "--fit", "domain=general",
+    done = medcal("calibrate", log, "--method", "option_temperature", "--fit", "domain=general",
                   "--fit", "strategy=option_probability", "--apply", "domain=medical",
                   "--to", out, "--map", maps)  # fmt: skip
     assert "200 answers corrected" in done.stdout
@@ -94,25 +94,21 @@ def test_a_sampled_strategy_is_judged_before_it_is_corrected(medcal, log, tmp_pa
     assert table.confidence.unique() == pytest.approx([general.correct.astype(float).mean()])
 
 
-def test_cross_fitting_under_the_old_name_of_temperature(medcal, log, tmp_path):
-    out = tmp_path / "cv.sqlite"
-    rows = ["--apply", "domain=medical", "--apply", "strategy=option_probability"]
-    medcal("calibrate", log, "--method", "option_temperature", "--cross", 5, *rows, "--to", out)
-    assert len(load_answers(out)) == 200
-
-
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
         (["--fit", "domain=general"], "were used to fit"),
         ([], "give one of --fit"),
-        (["--cross", "5", "--method", "magic"], "unknown 'magic'; choose one of temperature"),
-        (["--fit", "domain=general", "--cross", "5"], "give one of --fit"),
+        (
+            ["--fit", "domain=general", "--method", "magic"],
+            "unknown 'magic'; choose one of temperature",
+        ),
+        (["--fit", "domain=general", "--use", "x.json"], "give one of --fit"),
         (["--fit", "planet=earth"], "--fit planet=earth: write COL=VALUE, COL of model,"),
         (["--fit", "domain=lunar"], "no rows with --fit domain=lunar"),
         (["--fit", "domain"], "write COL=VALUE"),
         (["--use", "nowhere.json"], "nowhere.json"),
-        (["--cross", "5", "--map", "x.json"], "--map needs --fit"),
+        (["--use", "x.json", "--map", "y.json"], "--map needs --fit"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(medcal, log, tmp_path, arguments, told):
@@ -174,14 +170,14 @@ def test_the_map_serves_and_parameters_come_first(medcal, log, tmp_path):
 
 
 def test_answers_go_to_a_log(medcal, log, tmp_path):
-    done = medcal("calibrate", log, "--cross", 5, "--to", tmp_path / "c.csv", ok=False)
+    done = medcal("calibrate", log, "--fit", "domain=general", "--to", tmp_path / "c.csv", ok=False)
     assert done.returncode == 2
     assert "c.csv: name a log, .sqlite; `medcal export`" in done.stderr
     assert not (tmp_path / "c.csv").exists()
 
 
 def test_an_existing_file_is_not_overwritten(medcal, log):
-    done = medcal("calibrate", log, "--cross", 5, "--to", log, ok=False)
+    done = medcal("calibrate", log, "--fit", "domain=general", "--to", log, ok=False)
     assert done.returncode == 2
     assert "is what would be read" in done.stderr
 
@@ -192,4 +188,4 @@ def test_the_installed_command_knows_it():
         [sys.executable, "-m", "medcal_nb.cli", "calibrate", "--help"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert "--cross" in done.stdout
+    assert "--map" in done.stdout

@@ -143,9 +143,9 @@ def from_storage(stored: dict[str, list], others, where, first_row=1) -> pd.Data
     """
     out = {}
     for name, values in stored.items():
-        column = replace(COLUMNS.get(name, Column(name, "table")), remedy=_DAMAGED)
-        kind = KINDS[column.kind]
-        column = replace(column, kind="table") if column.kind == "options" else column
+        column = COLUMNS.get(name, Column(name, "table"))
+        kind = "table" if column.kind == "options" else column.kind
+        column = replace(column, kind=kind, remedy=_DAMAGED)
         values = check_column(values, column, where, first_row)
         if name == "extra":
             rows = [{} if value is None else value for value in values]
@@ -154,7 +154,7 @@ def from_storage(stored: dict[str, list], others, where, first_row=1) -> pd.Data
         elif name == "gold" and any(v is not None and v.startswith("[") for v in values):
             out[name] = pd.Series([accepted(v) or v for v in values], dtype=object)
         else:
-            out[name] = pd.Series(values, dtype="int64" if name == "sample" else kind.dtype)
+            out[name] = pd.Series(values, dtype="int64" if name == "sample" else KINDS[kind].dtype)
     return pd.DataFrame(out)
 
 

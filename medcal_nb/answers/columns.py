@@ -218,8 +218,10 @@ def _at_once(values, column) -> list:
             return values
     if kind.dtype is float and {*map(type, values)} <= {float, type(None)}:
         array = np.array(values, dtype=float) / column.top
-        if not ((array < kind.low) | (array > kind.high)).any():
-            return np.where(np.isnan(array), None, array).tolist()
+        missing = np.isnan(array)
+        odd = (array < kind.low) | (array > kind.high) | (missing & column.required)
+        if not odd.any():
+            return np.where(missing, None, array).tolist()
     if len({*map(type, values)} - {type(None)}) > 1:
         raise TypeError("1 is True, and 1.0, in a dictionary")
     kept = {value: _kept(value, column) for value in {*values}}

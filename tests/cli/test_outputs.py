@@ -19,7 +19,6 @@ CALIBRATE = ["calibrate", "{log}", "--fit", "domain=general", "--apply", "domain
 TABLES = {
     "export csv": (["export", "{log}", "--to", "{to}"], ".csv"),
     "export parquet": (["export", "{log}", "--to", "{to}"], ".parquet"),
-    "export jsonl": (["export", "{log}", "--to", "{to}"], ".jsonl"),
     "items --sheet": ([*ITEMS, "--sheet", "{to}"], ".png"),
     "calibrate --to": ([*CALIBRATE, "--to", "{to}"], ".sqlite"),
     "calibrate --map": ([*CALIBRATE, "--to", "{folder}/c.sqlite", "--map", "{to}"], ".json"),

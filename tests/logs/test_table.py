@@ -491,7 +491,7 @@ def test_a_missing_option_score_is_named_also_among_floats(tmp_path):
     table = {"item_id": [1, 2], "a_A": [1.0, 2.0], "a_B": [0.5, None], "gold": ["A", "B"]}
     pd.DataFrame(table).to_parquet(tmp_path / "in.parquet")
     columns = ColumnMap(logits=("a_A", "a_B"))
-    with pytest.raises(MedcalError, match="row 2, column 'a_B'.*is missing; write a number"):
+    with pytest.raises(MedcalError, match=r"row 2, column 'a_B'.*is missing; write a number"):
         import_file(tmp_path / "in.parquet", tmp_path / "out.sqlite", columns)
 
 

@@ -116,13 +116,14 @@ def test_answers_are_imported_scored_corrected_and_exported(medcal):
     scored = medcal("score", "mine.sqlite", "--by", "model", "--resamples", 20)
     assert scored.returncode == 0, scored.stderr
     assert "0.667 [" in scored.stdout
+    fit, apply = (f"item_id={','.join(map(str, part))}" for part in (range(30), range(30, 60)))
     for words in (
-        ("calibrate", "mine.sqlite", "--cross", 3, "--to", "corrected.csv"),
+        ("calibrate", "mine.sqlite", "--fit", fit, "--apply", apply, "--to", "corrected.sqlite"),
         ("export", "mine.sqlite", "--to", "mine.parquet"),
     ):
         answer = medcal(*words)
         assert answer.returncode == 0, answer.stderr
-    assert len(pd.read_csv(medcal.work / "corrected.csv")) == 60
+    assert (medcal.work / "corrected.sqlite").is_file()
     assert len(pd.read_parquet(medcal.work / "mine.parquet")) == 60
 
 

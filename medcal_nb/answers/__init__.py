@@ -87,7 +87,7 @@ def export_answers(log, to, *, force: bool = False, safe_csv: bool = False) -> i
     Parameters
     ----------
     log, to : path
-        The format is that of the name of `to`: .csv, .parquet or .jsonl.
+        The format is that of the name of `to`: .csv or .parquet.
     force : bool
         Replace a file that is there; never the source, a log, or what is no regular file.
     safe_csv : bool
@@ -101,13 +101,13 @@ def export_answers(log, to, *, force: bool = False, safe_csv: bool = False) -> i
 
     Notes
     -----
-    In CSV and Parquet, ``option_probabilities`` and sets of gold answers are JSON text. CSV
-    carries no types: columns that are not ours come back from it as text.
+    ``option_probabilities`` and sets of gold answers are JSON text. CSV carries no types: columns
+    that are not ours come back from it as text.
     """
     to = Path(to)
     kind = table_format(to)
-    if kind not in ("csv", "parquet", "jsonl"):
-        raise MedcalError(f"{to}: cannot export as '{kind}'; use csv, parquet or jsonl")
+    if kind not in ("csv", "parquet"):
+        raise MedcalError(f"{to}: cannot export as '{kind}'; use csv or parquet")
     with AnswerLog(log, read_only=True) as source:
         types = {name: KINDS[column.kind].written for name, column in COLUMNS.items()}
         for name, found in source.extra_columns().items():

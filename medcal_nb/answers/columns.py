@@ -122,7 +122,7 @@ def to_storage(columns: dict[str, list], *, where="answers", first_row=1, told=N
         else:
             stored[name] = [0 if name == "sample" else None] * n
     others = {name: values for name, values in columns.items() if name not in COLUMNS}
-    stored["extra"] = _packed(others, n, where, first_row) if others else [None] * n
+    stored["extra"] = _packed(others, where, first_row) if others else [None] * n
     return stored
 
 
@@ -143,9 +143,9 @@ def from_storage(stored: dict[str, list], others, where, first_row=1) -> pd.Data
     """
     out = {}
     for name, values in stored.items():
-        column = replace(COLUMNS.get(name, Column(name, "table")), remedy=_DAMAGED)
-        kind = KINDS[column.kind]
-        column = replace(column, kind="table") if column.kind == "options" else column
+        column = COLUMNS.get(name, Column(name, "table"))
+        kind = "table" if column.kind == "options" else column.kind
+        column = replace(column, kind=kind, remedy=_DAMAGED)
         values = check_column(values, column, where, first_row)
         if name == "extra":
             rows = [{} if value is None else value for value in values]
@@ -154,15 +154,14 @@ def from_storage(stored: dict[str, list], others, where, first_row=1) -> pd.Data
         elif name == "gold" and any(v is not None and v.startswith("[") for v in values):
             out[name] = pd.Series([accepted(v) or v for v in values], dtype=object)
         else:
-            out[name] = pd.Series(values, dtype="int64" if name == "sample" else kind.dtype)
+            out[name] = pd.Series(values, dtype="int64" if name == "sample" else KINDS[kind].dtype)
     return pd.DataFrame(out)
 
 
 def check_column(values: list, column: Column, where="answers", first_row=1) -> list:
     """The values of one column as the log keeps them; the first that does not fit is refused."""
     with contextlib.suppress(TypeError, ValueError):  # what is wrong is looked for below
-        found = _plainly(values, column)
-        return _by_value(values, column) if found is None else found
+        return _at_once(values, column)
     found = []
     try:
         for value in values:
@@ -205,8 +204,8 @@ class _Odd(ValueError):
     """What is wrong with a value."""
 
 
-def _plainly(values, column) -> list | None:
-    """A column of texts or fractions that plainly are as they should be, as most are, else None."""
+def _at_once(values, column) -> list:
+    """Plainly right texts and fractions as they are; else each value, looked at once."""
     kind = KINDS[column.kind]
     if not column.required and values.count(None) == len(values):
         return values
@@ -215,16 +214,14 @@ def _plainly(values, column) -> list | None:
         text = "".join([v for v in values if v is not None] if missing else values)
         text.encode()
         odd = column.required and (missing or "" in values)
-        return None if odd or (column.kind == "gold" and "[" in text) else values
+        if not odd and not (column.kind == "gold" and "[" in text):
+            return values
     if kind.dtype is float and {*map(type, values)} <= {float, type(None)}:
         array = np.array(values, dtype=float) / column.top
-        if not ((array < kind.low) | (array > kind.high)).any():
-            return np.where(np.isnan(array), None, array).tolist()
-    return None
-
-
-def _by_value(values, column) -> list:
-    """A column of one type, each value looked at once."""
+        missing = np.isnan(array)
+        odd = (array < kind.low) | (array > kind.high) | (missing & column.required)
+        if not odd.any():
+            return np.where(missing, None, array).tolist()
     if len({*map(type, values)} - {type(None)}) > 1:
         raise TypeError("1 is True, and 1.0, in a dictionary")
     kept = {value: _kept(value, column) for value in {*values}}
@@ -233,7 +230,7 @@ def _by_value(values, column) -> list:
 
 def _kept(value, column):
     """One value as the log keeps it."""
-    kept = None if _is_missing(value) else KINDS[column.kind].convert(value, column)
+    kept = None if pd.isna(value) is True else KINDS[column.kind].convert(value, column)
     if isinstance(kept, str):
         kept.encode()  # or a ValueError
     if column.required and kept in (None, ""):
@@ -241,11 +238,6 @@ def _kept(value, column):
     if column.allowed and kept not in (None, *column.allowed):
         raise _Odd(f"is not one of {', '.join(column.allowed)}")
     return kept
-
-
-def _is_missing(value) -> bool:
-    absent = value is None or value is pd.NA or value is pd.NaT
-    return absent or (isinstance(value, Real) and value != value)
 
 
 def _number(value, column):
@@ -331,7 +323,7 @@ def _plain(value, column, depth=0):
         return {k: _plain(v, column, depth + 1) for k, v in pairs}
     if isinstance(value, list | tuple):
         return [_plain(v, column, depth + 1) for v in value]
-    if _is_missing(value):
+    if pd.isna(value) is True:
         return None
     if isinstance(value, int) and abs(value) > _LARGEST:
         raise _Odd("is a whole number beyond 64 bits")
@@ -368,16 +360,14 @@ KINDS = {
 }
 
 
-def _packed(columns, n, where, first_row) -> list:
-    """What is not ours, as one JSON text a row; a column ``extra`` of tables is unpacked."""
-    checked = {
-        str(name): check_column(values, Column(str(name), "other", _DROP), where, first_row)
-        for name, values in columns.items()
-    }
-    tables = Column("extra", "table", "write a JSON object")
-    tables = check_column(checked.pop("extra", [None] * n), tables, where, first_row)
-    rows = []
-    for i, table in enumerate(tables):
-        row = (table or {}) | {k: v[i] for k, v in checked.items() if v[i] is not None}
-        rows.append(encode_json(dict(sorted(row.items()))) if row else None)
-    return rows
+def _packed(columns, where, first_row) -> list:
+    """What is not ours, as one JSON text a row."""
+    kept = {}
+    for name in sorted(columns, key=str):
+        other = Column(str(name), "other", _DROP)
+        kept[other.name] = check_column(columns[name], other, where, first_row)
+    packed = []
+    for values in zip(*kept.values(), strict=True):
+        row = {k: v for k, v in zip(kept, values, strict=True) if v is not None}
+        packed.append(encode_json(row) if row else None)
+    return packed

@@ -164,19 +164,11 @@ def write_table(frames: Iterable[pd.DataFrame], part, kind: str, types: dict, sa
 
     n = 0
     schema = pa.schema({name: "string" if t == "json" else t for name, t in types.items()})
-    if kind == "jsonl":
-        file = part.open("w", encoding="utf-8", newline="\n")
-    elif kind == "parquet":
-        file = pq.ParquetWriter(part, schema, compression="zstd")
-    else:
-        file = pc.CSVWriter(part, schema)
-    with file:
+    writer = pq.ParquetWriter if kind == "parquet" else pc.CSVWriter
+    with writer(part, schema) as file:
         for frame in frames:
             n += len(frame)
             block = block_of(frame)
-            if kind == "jsonl":
-                file.writelines(encode_json(row) + "\n" for row in rows_of(block))
-                continue
             for name, values in block.items():
                 if types[name] == "json":
                     values = [v if v is None or type(v) is str else encode_json(v) for v in values]

@@ -67,7 +67,7 @@ class AnswerLog:
     """
 
     def __init__(self, path, *, read_only: bool = False):
-        self.path = None if path is None else Path(path)
+        self.path, self.read_only = None if path is None else Path(path), read_only
         self._con = _open(self.path, read_only)
 
     def __enter__(self):
@@ -101,6 +101,8 @@ class AnswerLog:
         MedcalError
             Naming row (counted from 1), column, value and remedy.
         """
+        if self.read_only:
+            raise MedcalError(f"{self.path}: opened to be read; open it without read_only to write")
         if not len(rows):
             return 0
         if isinstance(rows, pd.DataFrame):
@@ -241,6 +243,8 @@ def merge_logs(sources: Sequence, to, *, if_exists: str = "error") -> int:
     with explained(to), gathered([], to) as merged:
         for source in sources:
             with AnswerLog(source, read_only=True) as log, explained(source):
+                for _ in log.iter_frames(ordered=False):
+                    pass  # a damaged value is refused under its own log's name
                 uri = f"{log.path.absolute().as_uri()}?mode=ro"
                 merged._con.execute("ATTACH ? AS source", (uri,))
                 _copy(merged._con, "source.answers", "main.answers", if_exists, source)
@@ -260,16 +264,15 @@ def explained(path):
         raise MedcalError(f"{path}: {err.strerror or err}; nothing was written") from err
 
 
-_FOREIGN = "a SQLite file, but not an answers log; choose another file"
+_FOREIGN = "not an answers log; choose another file; tables come in with `medcal import`"
 _REMEDIES = {
     "locked|busy": "the log is locked by another process; wait for it, then run again",
     "readonly|unable to open": "the log cannot be opened or written; allow it in its folder, or "
     "choose another file",
     "disk is full|too big|disk I/O": "the disk is full, over its quota or lost, nothing was "
     "half-written; free some space and run again",
-    "not a database": "not an answers log; bring tables in with `medcal import`",
     "malformed|decode|corrupt": "the log is damaged: import its source anew",
-    "no such table|no such column": _FOREIGN,
+    "not a database|no such table|no such column": _FOREIGN,
 }
 
 

@@ -1,5 +1,6 @@
 """Which answers logs the study made itself: a note beside each says what from."""
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -24,18 +25,16 @@ def check_own_log(answers: Path) -> None:
     """
     if not answers.exists():
         return
-    try:
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         jobs = json.loads(note_beside(answers).read_text(encoding="utf-8"))["jobs"]
         named = {job["model"] for job in jobs}
         named |= {job.get("options", {}).get("served_as") for job in jobs}
         with AnswerLog(answers, read_only=True) as log:
             keys = log.keys()
-        ours = {model for model, *_ in keys} <= named
-    except (OSError, ValueError, KeyError, TypeError):
-        ours = False
-    if not ours:
-        raise MedcalError(
-            f"{answers}: holds answers that this study did not ask for, and asking would alter it: "
-            f"to study it as it is, `medcal study --profile imported --answers {answers}`; "
-            "to ask, give --answers the name of a new file"
-        )
+        if {model for model, *_ in keys} <= named:
+            return
+    raise MedcalError(
+        f"{answers}: holds answers that this study did not ask for, and asking would alter it: "
+        f"to study it as it is, `medcal study --profile imported --answers {answers}`; "
+        "to ask, give --answers the name of a new file"
+    )

@@ -95,7 +95,7 @@ def score(
 @app.command()
 def export(
     answers: Path = typer.Argument(metavar="ANSWERS", help="The log."),
-    to: Path = typer.Option(..., help="The .csv, .jsonl or .parquet file to write."),
+    to: Path = typer.Option(..., help="The .csv or .parquet file to write."),
     force: Force = False,
     safe_csv: bool = typer.Option(False, "--safe-csv", help="Put ' before cells like formulas."),
 ) -> None:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import typer
 
-from medcal_nb.cli._app import app, note, say
+from medcal_nb.cli._app import app, say
 from medcal_nb.errors import MedcalError
 
 
@@ -47,7 +47,7 @@ def ask(
 def _ask(given):
     """Do what the options say: read a batch, write one, tell what would be asked, or ask."""
     from medcal_nb.answers import AnswerLog
-    from medcal_nb.ask.backends.batch import export_batch
+    from medcal_nb.ask.backends.batch import collect_batch, export_batch
     from medcal_nb.ask.models import resolve_model
     from medcal_nb.ask.run import ask as ask_items
     from medcal_nb.ask.run import dry_run
@@ -62,7 +62,11 @@ def _ask(given):
     if given.to is None and not (given.dry_run or given.export):
         raise MedcalError("--to is missing: name the answers log, for example answers.sqlite")
     if given.collect:
-        _collect(given.collect, given.to)
+        with AnswerLog(given.to) as log:
+            summary, waiting = collect_batch(given.collect, log)
+        for path in waiting:
+            say(str(path))
+        _close(summary)
     if given.model is None or given.dataset is None:
         raise MedcalError("--model and --dataset are needed: what to ask, and about what")
     how = chosen("samples", "temperature", "max_new_tokens") | {"lettered": given.letters}
@@ -93,21 +97,7 @@ def _shard(text):
 def _close(summary):
     """Say what was done; exit with 1 where anything failed, with 2 where everything did."""
     say("\n".join(summary.lines()), err=True)
-    if summary.failed:
-        note(f"error: {len(summary.failed)} items failed; exit status {summary.exit_code}")
     raise typer.Exit(summary.exit_code)
-
-
-def _collect(folder, to):
-    """Read a batch's results into a log, say what comes next, and leave."""
-    from medcal_nb.answers import AnswerLog
-    from medcal_nb.ask.backends.batch import collect_batch
-
-    with AnswerLog(to) as log:
-        summary, waiting = collect_batch(folder, log)
-    for path in waiting:
-        say(str(path))
-    _close(summary)
 
 
 @app.command()

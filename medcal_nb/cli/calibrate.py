@@ -1,6 +1,5 @@
 """``medcal calibrate``: learn recalibration maps on some answers, use them on others."""
 
-import tempfile
 import warnings
 from pathlib import Path
 
@@ -13,51 +12,58 @@ from medcal_nb.errors import MedcalError
 @app.command()
 def calibrate(
     answers: Table,
-    to: Path = typer.Option(..., help="A new log, or .parquet, .csv, .jsonl."),
+    to: Path = typer.Option(..., help="A new log, e.g. corrected.sqlite."),
     method: str = typer.Option("log_odds", help="A recalibration map: see above."),
     fit: list[str] = typer.Option([], metavar="COL=VALUE,…", help="Rows to learn from."),
     apply: list[str] = typer.Option([], metavar="COL=VALUE,…", help="Rows to correct."),
     map: Path = typer.Option(None, "--map", help="Write the fitted maps here, as JSON."),
     use: Path = typer.Option(None, help="Use maps written by --map instead of fitting."),
-    cross: int = typer.Option(0, min=0, help="Learn on the --apply rows, in N folds by image."),
 ) -> None:
     """Correct the confidence of answers, a map for each model and strategy fitted on others.
 
     Maps are log_odds, platt, beta, isotonic, histogram, bbq, enir; temperature divides the logits
     of all options, where every answer tells them.
 
-    Example: medcal calibrate a.sqlite --fit domain=general --apply domain=medical --to c.csv
+    Example: medcal calibrate a.sqlite --fit domain=general --apply domain=medical --to c.db
     """
-    from medcal_nb.answers import load_answers
+    from medcal_nb.answers import is_log, load_answers, write_log
+    from medcal_nb.answers.columns import to_storage
+    from medcal_nb.answers.files import block_of
     from medcal_nb.ask.graded import to_graded
-    from medcal_nb.correct.maps import RecalibrationWarning, save_maps
+    from medcal_nb.correct import maps as recalibration
     from medcal_nb.files import check_new_file, new_file
 
-    if sum([bool(fit), use is not None, cross > 0]) != 1:
-        raise MedcalError("give one of --fit COL=VALUE, --use MAP.json or --cross FOLDS")
+    if bool(fit) == bool(use):
+        raise MedcalError("give one of --fit COL=VALUE and --use MAP.json")
     if map and not fit:
         raise MedcalError("--map needs --fit COL=VALUE: the rows to learn from")
+    if not is_log(to):
+        raise MedcalError(f"{to}: name a log, .sqlite; `medcal export` makes a table of it")
     for path in filter(None, (to, map)):
         check_new_file(path, sources=[answers])
     table = to_graded(load_answers(answers))
     target = _pick(table, apply, "--apply", answers)
-    source = _pick(table, fit, "--fit", answers) if fit else None
+    source = _pick(table, fit, "--fit", answers)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")
-        warnings.simplefilter("always", RecalibrationWarning)
+        warnings.simplefilter("always", recalibration.RecalibrationWarning)
         try:
-            corrected, maps = _corrected(source, target, method, use, cross)
+            if use:
+                maps = recalibration.load_maps(use)
+            else:
+                maps = recalibration.fit_maps(source, method=method)
+            corrected = recalibration.apply_maps(target, maps)
         except ValueError as error:
             raise MedcalError(f"{answers}: {error}") from None
     if map is not None:
         with new_file(map) as part:
-            save_maps(maps, part, fitted_on=" and ".join(fit))
-    _write(corrected, to)
+            recalibration.save_maps(maps, part, fitted_on=" and ".join(fit))
+    write_log([to_storage(block_of(corrected))], to)
     for remark in dict.fromkeys(str(one.message) for one in caught):
         note(remark)
     if without := len(target) - len(corrected):
         note(f"{without:,} rows have no map for their model and strategy and are left out")
-    _tell(corrected, to)
+    say(f"{to}: {len(corrected):,} answers corrected\nnext: medcal score {to}")
 
 
 def _pick(table, conditions, option, path):
@@ -71,44 +77,3 @@ def _pick(table, conditions, option, path):
     if table.empty:
         raise MedcalError(f"{path}: no rows with {option} {' '.join(conditions)}")
     return table
-
-
-def _corrected(source, target, method, use, cross):
-    """The corrected rows, and their maps."""
-    import numpy as np
-
-    from medcal_nb.correct.maps import apply_maps, cross_apply, fit_maps, load_maps
-
-    if cross:
-        rng = np.random.default_rng(0)
-        return cross_apply(target, method=method, n_folds=cross, rng=rng), {}
-    maps = load_maps(use) if use else fit_maps(source, method=method)
-    return apply_maps(target, maps), maps
-
-
-def _write(corrected, to):
-    """Into a new log, or through one into a table: rows checked, in key order."""
-    from medcal_nb.answers import AnswerLog, export_answers, is_log, merge_logs
-
-    with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder) / "log.sqlite"
-        with AnswerLog(made) as log:
-            log.append(corrected)
-        if is_log(to):
-            merge_logs([made], to)
-        else:
-            export_answers(made, to)
-
-
-def _tell(corrected, to):
-    """What was done, and Brier score and ECE as stated and after where they can be told."""
-    from medcal_nb.measure import brier_score, ece
-
-    say(f"{to}: {len(corrected):,} answers corrected")
-    rows = corrected.dropna(subset=["confidence", "confidence_raw", "correct"])
-    y = rows["correct"].to_numpy(float)
-    for name, column in (("as stated", "confidence_raw"), ("after", "confidence")):
-        c = rows[column].to_numpy(float)
-        if len(rows):
-            told = f"Brier score {brier_score(c, y):.4f}, ECE {ece(c, y):.4f}"
-            say(f"  {name}: {told} of the {len(rows):,} graded")

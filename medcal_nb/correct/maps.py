@@ -11,7 +11,6 @@ import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -93,7 +92,7 @@ class Recalibrator:
             first = list(images)[seen.index(True)]
             raise ValueError(
                 f"{sum(seen)} of {len(seen)} answers are on images that were used to fit this "
-                f"{self.name} map, the first {first}; score it on other images or cross-fit"
+                f"{self.name} map, the first {first}; score it on other images"
             )
         return self(confidence)
 
@@ -401,27 +400,6 @@ def apply_maps(graded: pd.DataFrame, maps: Mapping[tuple, Recalibrator]) -> pd.D
             out.append(_moved(part, has, fitted.apply(c, images=labels), fitted.name))
     if not out:
         raise ValueError(f"none of the {len(maps)} maps is for these answers' {', '.join(BY)}")
-    return pd.concat(out).sort_index(kind="stable").reset_index(drop=True)
-
-
-def cross_apply(
-    graded: pd.DataFrame, *, method: str = "log_odds", n_folds: int = N_FOLDS,
-    rng: np.random.Generator,
-) -> pd.DataFrame:  # fmt: skip
-    """As :func:`apply_maps`, by maps fitted on the same rows that never saw their image.
-
-    The column ``fold`` tells which map; ungraded rows have no corrected confidence.
-    """
-    out = []
-    for _, part in parts_by(graded, BY):
-        has = (part["confidence"].notna() & part["correct"].notna()).to_numpy()
-        moved, fold = np.empty(0), np.full(len(part), -1)
-        if has.any():
-            c, y = arrays_of(part[has], method)
-            fold[has] = assign_folds(image_labels(part[has]), n_folds, rng=rng)
-            clip = choose_clip(part["confidence"][has])
-            moved = by_fold(partial(fit, method=method, clip=clip), c, y, fold[has])
-        out.append(_moved(part, has, moved, method).assign(fold=fold))
     return pd.concat(out).sort_index(kind="stable").reset_index(drop=True)
 
 

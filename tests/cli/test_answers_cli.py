@@ -173,7 +173,7 @@ def test_export_and_import_again(answers_csv, tmp_path):
     path, _ = answers_csv
     log = tmp_path / "a.sqlite"
     medcal("import", path, "--to", log)
-    for kind in ("csv", "parquet", "jsonl"):
+    for kind in ("csv", "parquet"):
         file = tmp_path / f"out.{kind}"
         medcal("export", log, "--to", file)
         again = tmp_path / f"{kind}.sqlite"

@@ -6,7 +6,6 @@ import sys
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy.special import expit
 
@@ -58,9 +57,9 @@ def log(tmp_path, rng):
     return path
 
 
-def test_fit_on_general_apply_to_medical(medcal, log, tmp_path):
+def test_fit_on_general_apply_to_medical_under_the_old_name_of_temperature(medcal, log, tmp_path):
     out, maps = tmp_path / "corrected.sqlite", tmp_path / "map.json"
-    done = medcal("calibrate", log, "--method", "temperature", "--fit", "domain=general",
+    done = medcal("calibrate", log, "--method", "option_temperature", "--fit", "domain=general",
                   "--fit", "strategy=option_probability", "--apply", "domain=medical",
                   "--to", out, "--map", maps)  # fmt: skip
     assert "200 answers corrected" in done.stdout
@@ -77,17 +76,17 @@ def test_fit_on_general_apply_to_medical(medcal, log, tmp_path):
     )
     scored = medcal("score", out, "--format", "json", "--resamples", 20)
     assert json.loads(scored.stdout)[0]["n"] == 200
-    again = tmp_path / "again.csv"
+    again = tmp_path / "again.sqlite"
     medcal("calibrate", log, "--use", maps, "--apply", "domain=medical", "--to", again)
-    np.testing.assert_allclose(pd.read_csv(again).confidence, corrected.confidence)
+    np.testing.assert_allclose(load_answers(again).confidence, corrected.confidence)
 
 
 def test_a_sampled_strategy_is_judged_before_it_is_corrected(medcal, log, tmp_path):
-    out = tmp_path / "out.parquet"
+    out = tmp_path / "out.sqlite"
     rows = ["--fit", "domain=general", "--fit", "strategy=self_consistency"]
     rows += ["--apply", "domain=medical"]
     medcal("calibrate", log, "--method", "histogram", *rows, "--to", out)
-    table = pd.read_parquet(out)
+    table = load_answers(out)
     assert len(table) == 200  # one graded answer of three samples
     assert (table.confidence_raw == 1).all()  # all three agreed
     general = load_answers(log)
@@ -95,29 +94,25 @@ def test_a_sampled_strategy_is_judged_before_it_is_corrected(medcal, log, tmp_pa
     assert table.confidence.unique() == pytest.approx([general.correct.astype(float).mean()])
 
 
-def test_cross_fitting_under_the_old_name_of_temperature(medcal, log, tmp_path):
-    out = tmp_path / "cv.jsonl"
-    rows = ["--apply", "domain=medical", "--apply", "strategy=option_probability"]
-    medcal("calibrate", log, "--method", "option_temperature", "--cross", 5, *rows, "--to", out)
-    assert len(out.read_text().splitlines()) == 200
-
-
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
         (["--fit", "domain=general"], "were used to fit"),
         ([], "give one of --fit"),
-        (["--cross", "5", "--method", "magic"], "unknown 'magic'; choose one of temperature"),
-        (["--fit", "domain=general", "--cross", "5"], "give one of --fit"),
+        (
+            ["--fit", "domain=general", "--method", "magic"],
+            "unknown 'magic'; choose one of temperature",
+        ),
+        (["--fit", "domain=general", "--use", "x.json"], "give one of --fit"),
         (["--fit", "planet=earth"], "--fit planet=earth: write COL=VALUE, COL of model,"),
         (["--fit", "domain=lunar"], "no rows with --fit domain=lunar"),
         (["--fit", "domain"], "write COL=VALUE"),
         (["--use", "nowhere.json"], "nowhere.json"),
-        (["--cross", "5", "--map", "x.json"], "--map needs --fit"),
+        (["--use", "x.json", "--map", "y.json"], "--map needs --fit"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(medcal, log, tmp_path, arguments, told):
-    out = tmp_path / "out.csv"
+    out = tmp_path / "out.sqlite"
     done = medcal("calibrate", log, *arguments, "--to", out, ok=False)
     assert done.returncode == 2
     assert told in done.stderr
@@ -151,7 +146,7 @@ def maps(**changes):
 def test_maps_of_another_form_are_refused_by_name(medcal, log, tmp_path, body, told):
     path = tmp_path / "map.json"
     path.write_text(json.dumps(body))
-    out = tmp_path / "out.csv"
+    out = tmp_path / "out.sqlite"
     done = medcal("calibrate", log, "--use", path, "--to", out, ok=False)
     assert done.returncode == 2
     assert told in done.stderr
@@ -160,25 +155,29 @@ def test_maps_of_another_form_are_refused_by_name(medcal, log, tmp_path, body, t
     assert not out.exists()
 
 
-def test_what_it_changed_is_printed_and_parameters_come_first(medcal, log, tmp_path):
-    from medcal_nb.measure import brier_score, ece
+def test_the_map_serves_and_parameters_come_first(medcal, log, tmp_path):
+    from medcal_nb.measure import brier_score
 
     out, path = tmp_path / "c.sqlite", tmp_path / "map.json"
     rows = ["--fit", "domain=general", "--fit", "strategy=option_probability"]
     rows += ["--apply", "domain=medical", "--apply", "strategy=option_probability"]
-    done = medcal("calibrate", log, *rows, "--to", out, "--map", path)
+    medcal("calibrate", log, *rows, "--to", out, "--map", path)
     table = load_answers(out)
     y, after = table.correct.to_numpy(float), table.confidence.to_numpy(float)
-    before = table.confidence_raw.to_numpy(float)
-    for c in (before, after):
-        assert f"Brier score {brier_score(c, y):.4f}, ECE {ece(c, y):.4f} of the 200" in done.stdout
-    assert brier_score(after, y) < brier_score(before, y)
+    assert brier_score(after, y) < brier_score(table.confidence_raw.to_numpy(float), y)
     keys = list(json.loads(path.read_text())["maps"][0]["map"])
     assert (keys[:2], keys[-1]) == (["name", "params"], "fitted_on")
 
 
+def test_answers_go_to_a_log(medcal, log, tmp_path):
+    done = medcal("calibrate", log, "--fit", "domain=general", "--to", tmp_path / "c.csv", ok=False)
+    assert done.returncode == 2
+    assert "c.csv: name a log, .sqlite; `medcal export`" in done.stderr
+    assert not (tmp_path / "c.csv").exists()
+
+
 def test_an_existing_file_is_not_overwritten(medcal, log):
-    done = medcal("calibrate", log, "--cross", 5, "--to", log, ok=False)
+    done = medcal("calibrate", log, "--fit", "domain=general", "--to", log, ok=False)
     assert done.returncode == 2
     assert "is what would be read" in done.stderr
 
@@ -189,4 +188,4 @@ def test_the_installed_command_knows_it():
         [sys.executable, "-m", "medcal_nb.cli", "calibrate", "--help"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert "--cross" in done.stdout
+    assert "--map" in done.stdout

@@ -19,11 +19,9 @@ CALIBRATE = ["calibrate", "{log}", "--fit", "domain=general", "--apply", "domain
 TABLES = {
     "export csv": (["export", "{log}", "--to", "{to}"], ".csv"),
     "export parquet": (["export", "{log}", "--to", "{to}"], ".parquet"),
-    "export jsonl": (["export", "{log}", "--to", "{to}"], ".jsonl"),
     "items --sheet": ([*ITEMS, "--sheet", "{to}"], ".png"),
-    "calibrate --to": ([*CALIBRATE, "--to", "{to}"], ".csv"),
-    "calibrate --to log": ([*CALIBRATE, "--to", "{to}"], ".sqlite"),
-    "calibrate --map": ([*CALIBRATE, "--to", "{folder}/c.csv", "--map", "{to}"], ".json"),
+    "calibrate --to": ([*CALIBRATE, "--to", "{to}"], ".sqlite"),
+    "calibrate --map": ([*CALIBRATE, "--to", "{folder}/c.sqlite", "--map", "{to}"], ".json"),
 }
 #: Commands that add to an answers log, or make it.
 LOGS = {
@@ -111,7 +109,7 @@ def test_a_table_is_made_whole_and_replaces_only_what_may_be(given, tmp_path, na
     done = run(words, given, made, tmp_path)
     assert done.returncode == 0, done.stderr
     assert made.stat().st_size > 50
-    (tmp_path / "c.csv").unlink(missing_ok=True)
+    (tmp_path / "c.sqlite").unlink(missing_ok=True)
     full = tmp_path / f"full{suffix}"
     done = run(words, given, full, tmp_path, most_bytes=40)  # the disk is full, as it were
     assert done.returncode in (1, 2)

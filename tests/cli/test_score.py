@@ -41,7 +41,7 @@ def test_log_and_table_give_the_same_numbers(path, rng):
     write(path, rows(80, rng))
     table, reasons = score_answers(path, n_resamples=50)
     assert reasons == []
-    for kind in ("csv", "parquet", "jsonl"):
+    for kind in ("csv", "parquet"):
         export_answers(path, path.with_suffix(f".{kind}"))
         other, _ = score_answers(path.with_suffix(f".{kind}"), n_resamples=50)
         pd.testing.assert_frame_equal(other, table)

@@ -405,7 +405,7 @@ def test_openai_batch_with_the_items_beside_it(tmp_path):
     ("item", "says"),
     [
         ({"options": '["a", "b"'}, "items.jsonl: row 1: JSONDecodeError"),
-        ({"question_type": "odd"}, "out.jsonl: row 1: ValueError: question_type: must be closed"),
+        ({"question_type": "odd"}, "row 1, column 'question_type': value 'odd' is not one"),
         ({"options": [1, 2], "gold": 1, "question_type": "choice"}, None),
     ],
 )

@@ -35,8 +35,8 @@ def calibrate(
 
     if bool(fit) == bool(use):
         raise MedcalError("give one of --fit COL=VALUE and --use MAP.json")
-    if map and not fit:
-        raise MedcalError("--map needs --fit COL=VALUE: the rows to learn from")
+    if map and (not fit or map == to):
+        raise MedcalError("--map needs a file of its own, and --fit COL=VALUE, to learn from")
     if not is_log(to):
         raise MedcalError(f"{to}: name a log, .sqlite; `medcal export` makes a table of it")
     for path in filter(None, (to, map)):
@@ -47,23 +47,27 @@ def calibrate(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", recalibration.RecalibrationWarning)
+        where = use or answers
         try:
             if use:
                 maps = recalibration.load_maps(use)
             else:
                 maps = recalibration.fit_maps(source, method=method)
+            where = answers
             corrected = recalibration.apply_maps(target, maps)
         except ValueError as error:
-            raise MedcalError(f"{answers}: {error}") from None
+            told = str(error).removeprefix(f"{where}: ")
+            raise MedcalError(f"{where}: {told}") from None
+    write_log([to_storage(block_of(corrected))], to)
     if map is not None:
         with new_file(map) as part:
             recalibration.save_maps(maps, part, fitted_on=" and ".join(fit))
-    write_log([to_storage(block_of(corrected))], to)
     for remark in dict.fromkeys(str(one.message) for one in caught):
         note(remark)
     if without := len(target) - len(corrected):
         note(f"{without:,} rows have no map for their model and strategy and are left out")
-    say(f"{to}: {len(corrected):,} answers corrected\nnext: medcal score {to}")
+    n = corrected["confidence"].notna().sum()
+    say(f"{to}: {n:,} of {len(corrected):,} confidences corrected\nnext: medcal score {to}")
 
 
 def _pick(table, conditions, option, path):

@@ -39,7 +39,7 @@ def study(
     for name, told in sorted(done.steps.items()):
         say(f"{name:<25}  {told}", err=True)
     for name, error in done.failed.items():
-        note(f"error: {name}: {error}")
+        note(f"error: {name}: {' '.join(error.split())}")
     if done.failed:
         raise typer.Exit(1)
     if not list_:

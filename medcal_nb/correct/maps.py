@@ -92,7 +92,7 @@ class Recalibrator:
             first = list(images)[seen.index(True)]
             raise ValueError(
                 f"{sum(seen)} of {len(seen)} answers are on images that were used to fit this "
-                f"{self.name} map, the first {first}; score it on other images"
+                f"{self.name} map, the first {first}; pick other rows"
             )
         return self(confidence)
 

@@ -186,7 +186,7 @@ def _stored(blocks: Iterable[dict[str, list]], path, columns, report) -> Iterato
         told["confidence"] = replace(confidence, top=100.0, remedy="write a number from 0 to 100")
     # an export of ours may hold missing values, too
     may_lack = columns.allow_missing or first.keys() >= {*ANSWER_COLUMNS}
-    lacking = {"confidence": 0, "correct": 0}
+    lacking, small, percent = {"confidence": 0, "correct": 0}, 0, columns.percent and not columns.logits
     for block in chain([first], blocks):
         at = {"where": path, "first_row": report.rows + 1}
         block = _placed(block, taken, fixed, columns.logits, at)
@@ -201,8 +201,11 @@ def _stored(blocks: Iterable[dict[str, list]], path, columns, report) -> Iterato
                 row = at["first_row"] + stored[name].index(None)
                 raise fault(path, row, taken.get(name, name), None, "is missing", _GIVE_MISSING)
             lacking[name] += n
+        small += percent and sum(c is not None and c <= 0.01 for c in stored["confidence"])
         report.rows += len(stored["model"])
         yield stored
+    if 2 * small > report.rows:
+        report.notes.append(f"{path}: most confidences lie between 0 and 1 %; is --percent right?")
     for name, n in lacking.items():
         if n:
             lack = f"{n} of {report.rows} answers without '{name}'"

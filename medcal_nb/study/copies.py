@@ -32,10 +32,11 @@ def execute(source: Path, executed: Path, parameters: dict, *, on_cell) -> None:
     MedcalError
         If a cell raises anything else, with its place, or the kernel dies.
     """
+    # papermill takes a path as a format string
+    paths = [str(path).replace("{", "{{").replace("}", "}}") for path in (source, executed)]
     try:
         papermill.execute_notebook(
-            source,
-            executed,
+            *paths,
             parameters,
             kernel_name="python3",
             progress_bar={"desc": source.stem, "leave": False, "disable": None},

@@ -194,9 +194,17 @@ class Study:
         found, asks = find_notebooks(checkout() / "notebooks"), self.profile.asks
         self.notebooks = {n: b for n, b in found.items() if asks or "answers" not in b.writes}
         self.steps = dict.fromkeys(found.keys() - self.notebooks, "left out: no model is asked")
-        self.failed, self.findings = {}, {}
-        self.chosen = select(self.notebooks, only)
+        self.failed, listed, told = {}, read_manifest(self.figures), self.figures / "findings.json"
+        self.findings = json.loads(told.read_bytes()) if told.is_file() else {}
+        self.chosen = [name for name in select(found, only) if name in self.notebooks]
+        if not self.chosen:
+            raise MedcalError(f"nothing to run: profile {self.profile.name} asks no model")
         self.assigned = parse_parameters(parameters, map(self.notebooks.get, self.chosen))
+        for notebook in self.notebooks.values():
+            drawn = [n for n in notebook.writes if n.startswith("fig") and n not in listed]
+            for file in filter(Path.exists, self.files(drawn)):
+                told = f"{file}: is there and no study made it: move it away, or use --out"
+                raise MedcalError(told)
 
     def files(self, outputs) -> list[Path]:
         """Return the files of what a notebook reads or writes."""
@@ -281,6 +289,7 @@ class Study:
             folder.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(self.work / "stage", ignore_errors=True)
         told = _ENVIRONMENT | {PUBLISHED: str(self.figures)}
+        told |= {"IPYTHONDIR": str(self.work / "ipython"), "JUPYTER_PREFER_ENV_PATH": "1"}
         if self.profile.name == "pocket" or not self.profile.asks:
             told |= dict.fromkeys(_EMBEDDED, "1")
         with contextlib.ExitStack() as stack:  # what is set for the kernels goes with them
@@ -340,18 +349,18 @@ class Study:
             raise MedcalError(f"it wrote {min(names)!r}, which its metadata.medcal doesn't name")
         told = json.loads(results.read_bytes())["results"] if results.is_file() else {}
         with self.publishing:
+            listed = read_manifest(self.figures)
+            write_manifest(self.figures, listed | made)  # before: a kill leaves nothing unnamed
             for file in self.files([name for name in notebook.writes if name != "answers"]):
                 staged = stage / file.relative_to(self.figures)
                 shutil.move(staged, file) if staged.is_file() else file.unlink(missing_ok=True)
-            listed = read_manifest(self.figures).items()
-            others = {n: e for n, e in listed if e["provenance"]["notebook"] != notebook.name}
+            others = listed.items()
+            others = {n: e for n, e in others if e["provenance"]["notebook"] != notebook.name}
             write_manifest(self.figures, others | made)
-            place = self.figures / "findings.json"
-            self.findings = json.loads(place.read_bytes()) if place.is_file() else {}
             self.findings.pop(notebook.name, None)
             self.findings |= {notebook.name: told["answer"]} if "answer" in told else {}
             text = json.dumps(self.findings, indent=1, sort_keys=True, ensure_ascii=False)
-            replace_files({place: f"{text}\n".encode()})
+            replace_files({self.figures / "findings.json": f"{text}\n".encode()})
 
 
 def select(notebooks, wanted) -> list[str]:
@@ -405,7 +414,8 @@ def parse_parameters(assignments, notebooks) -> dict:
 def package_hash() -> str:
     """Return one SHA-256 of this package but for what runs notebooks and the command line."""
     digest = hashlib.sha256()
-    for file in sorted([*_PACKAGE.rglob("*.py"), *_PACKAGE.rglob("*.toml")]):
+    kinds = ("*.py", "*.toml", "*.mplstyle")
+    for file in sorted(file for kind in kinds for file in _PACKAGE.rglob(kind)):
         name = file.relative_to(_PACKAGE).as_posix()
         if not name.startswith(("cli/", "profiles/", *_RUNNER)):
             digest.update(name.encode() + file.read_bytes())

@@ -62,7 +62,7 @@ def test_fit_on_general_apply_to_medical_under_the_old_name_of_temperature(medca
     done = medcal("calibrate", log, "--method", "option_temperature", "--fit", "domain=general",
                   "--fit", "strategy=option_probability", "--apply", "domain=medical",
                   "--to", out, "--map", maps)  # fmt: skip
-    assert "200 answers corrected" in done.stdout
+    assert "200 of 200 confidences corrected" in done.stdout
     assert "200 rows have no map for their model and strategy and are left out" in done.stderr
     corrected = load_answers(out)
     assert set(corrected.strategy) == {"option_probability+temperature"}

@@ -610,3 +610,9 @@ def test_maps_of_arrow_are_option_probabilities(tmp_path):
     pq.write_table(pa.table(table | {"option_probabilities": options}), tmp_path / "in.parquet")
     import_file(tmp_path / "in.parquet", tmp_path / "a.sqlite", mapped())
     assert load_answers(tmp_path / "a.sqlite")["option_probabilities"][0] == {"yes": 0.8, "no": 0.2}
+
+
+def test_percent_of_a_column_in_0_to_1_is_remarked_on(tmp_path):
+    table = HEAD + "1,0.001,1\n2,0.9,1\n"
+    done, _ = bring(tmp_path, table, columns=mapped(percent=True))
+    assert any("is --percent right?" in note for note in done.notes)

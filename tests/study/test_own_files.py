@@ -79,3 +79,13 @@ def test_a_folder_that_no_study_made_is_not_published_to(toy, tmp_path):
         with pytest.raises(MedcalError, match="holds what no study made: choose a new folder"):
             study(toy, out=out, only=["03"], fast=True)
         assert len(list(out.iterdir())) == 1
+
+
+def test_a_foreign_figure_is_named_and_left_as_it_is(toy):
+    (toy / "figures").mkdir()
+    own = toy / "figures" / "fig03_line.png"
+    own.write_bytes(b"drawn by hand")
+    for options in ({}, {"plan_only": True}, {"force": True}):
+        with pytest.raises(MedcalError, match=r"fig03_line\.png: is there and no study made it"):
+            study(toy, only=["03"], **options)
+        assert own.read_bytes() == b"drawn by hand"

@@ -186,7 +186,7 @@ def _stored(blocks: Iterable[dict[str, list]], path, columns, report) -> Iterato
         told["confidence"] = replace(confidence, top=100.0, remedy="write a number from 0 to 100")
     # an export of ours may hold missing values, too
     may_lack = columns.allow_missing or first.keys() >= {*ANSWER_COLUMNS}
-    lacking, small, percent = {"confidence": 0, "correct": 0}, 0, columns.percent and not columns.logits
+    lacking, small = {"confidence": 0, "correct": 0}, 0
     for block in chain([first], blocks):
         at = {"where": path, "first_row": report.rows + 1}
         block = _placed(block, taken, fixed, columns.logits, at)
@@ -201,7 +201,8 @@ def _stored(blocks: Iterable[dict[str, list]], path, columns, report) -> Iterato
                 row = at["first_row"] + stored[name].index(None)
                 raise fault(path, row, taken.get(name, name), None, "is missing", _GIVE_MISSING)
             lacking[name] += n
-        small += percent and sum(c is not None and c <= 0.01 for c in stored["confidence"])
+        if columns.percent and not columns.logits:
+            small += sum(c is not None and c <= 0.01 for c in stored["confidence"])
         report.rows += len(stored["model"])
         yield stored
     if 2 * small > report.rows:

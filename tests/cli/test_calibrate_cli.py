@@ -108,7 +108,7 @@ def test_a_sampled_strategy_is_judged_before_it_is_corrected(medcal, log, tmp_pa
         (["--fit", "domain=lunar"], "no rows with --fit domain=lunar"),
         (["--fit", "domain"], "write COL=VALUE"),
         (["--use", "nowhere.json"], "nowhere.json"),
-        (["--use", "x.json", "--map", "y.json"], "--map needs --fit"),
+        (["--use", "x.json", "--map", "y.json"], "--map needs a file of its own, and --fit"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(medcal, log, tmp_path, arguments, told):

@@ -145,7 +145,7 @@ def test_answers_that_cannot_feed_a_notebook_leave_it_out(toy):
     (toy / "mine.toml").write_text('summary = "mine"\n[parameters.02]\nSCALE = 0.5\n')
     mine, asking = {"profile": str(toy / "mine.toml")}, {"01_ask": "left out: no model is asked"}
     for told, where in (
-        ("no notebook '01'", {"only": ["01"]}),
+        ("nothing to run: profile mine asks no model", {"only": ["01"]}),
         ("asks no model, and .* is no file: .* --answers FILE", {"answers": None}),
         ("nothing.parquet is no file", {"answers": toy / "nothing.parquet"}),
     ):

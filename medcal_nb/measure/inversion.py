@@ -171,7 +171,8 @@ class _Gaps:
         correlation = np.where(known, sandwich / np.where(known, np.outer(sd, sd), 1), 0)
         np.fill_diagonal(correlation, 1)
         values, vectors = np.linalg.eigh(correlation)
-        self.noise = (vectors * np.sqrt(np.maximum(values, 0))) @ self.noise
+        # the symmetric root: it does not turn where rounding swaps two vectors
+        self.noise = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T @ self.noise
 
     def variance(self, gap):
         """Of the mean outcome of each bin with this gap: the mean of p (1 − p), p = c + gap."""

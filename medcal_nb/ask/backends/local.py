@@ -10,7 +10,7 @@ import math
 import os
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -184,6 +184,7 @@ class LocalModel:
         """Open a batch: what its rounds of calls share is computed once."""
         import torch
 
+        _keep_memory()
         hooks = last_alone(self.last_layer)
         try:
             yield _LocalSession(self, SharedPrefix(self))
@@ -262,6 +263,19 @@ class _LocalSession:
         total = np.logaddexp.reduce(list(scores.values()))
         shares = {label: math.exp(score - total) for label, score in scores.items()}
         return LabelProbabilities(shares, min(1.0, math.exp(total)), len(ids), seconds)
+
+
+@cache
+def _keep_memory(size=1 << 30):
+    """Make glibc keep freed memory up to `size` bytes: large tensors come and go in every pass.
+
+    Otherwise each is mapped anew, and the pages it touches are given out one by one.
+    """
+    trim_threshold, mmap_threshold = -1, -3
+    with suppress(AttributeError, OSError, TypeError):  # another C library
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(trim_threshold, size)
+        mallopt(mmap_threshold, size)
 
 
 @contextmanager

@@ -144,9 +144,9 @@ class Draws:
         self.codes, self.n_units = codes, n_units
         size = check_whole(n_resamples, "n_resamples", 2), n_units
         drawn = rng.integers(0, n_units, size, dtype=np.int32)
-        drawn = drawn + np.arange(n_resamples)[:, None] * n_units
-        counts = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)
-        self.counts = counts.astype(float)
+        self.counts = np.empty(size)
+        for row, one in zip(self.counts, drawn, strict=True):
+            row[:] = np.bincount(one, minlength=n_units)
 
     def means(self, values: np.ndarray) -> np.ndarray:
         """(r, k) means of the columns of (n, k) values on the resamples."""

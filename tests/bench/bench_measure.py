@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from medcal_nb import measure
 
@@ -200,6 +201,7 @@ def main() -> None:
     parser.add_argument("--out", default="build/bench", help="folder of measure.md and measure.csv")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
+    threadpool_limits(1)  # processor time of threads that wait would count
     sizes = (1_000,) if options.quick else (10_000, 100_000)
     rounds = 1 if options.quick else options.rounds
     tasks = [*ece_tasks(sizes), *bootstrap_tasks(sizes)]

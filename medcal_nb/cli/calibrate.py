@@ -47,17 +47,15 @@ def calibrate(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", recalibration.RecalibrationWarning)
-        where = use or answers
         try:
             if use:
                 maps = recalibration.load_maps(use)
             else:
                 maps = recalibration.fit_maps(source, method=method)
-            where = answers
             corrected = recalibration.apply_maps(target, maps)
         except ValueError as error:
-            told = str(error).removeprefix(f"{where}: ")
-            raise MedcalError(f"{where}: {told}") from None
+            where = "" if str(error).startswith(f"{use}: ") else f"{answers}: "
+            raise MedcalError(f"{where}{error}") from None
     write_log([to_storage(block_of(corrected))], to)
     if map is not None:
         with new_file(map) as part:

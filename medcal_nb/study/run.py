@@ -194,8 +194,8 @@ class Study:
         found, asks = find_notebooks(checkout() / "notebooks"), self.profile.asks
         self.notebooks = {n: b for n, b in found.items() if asks or "answers" not in b.writes}
         self.steps = dict.fromkeys(found.keys() - self.notebooks, "left out: no model is asked")
-        self.failed, listed, told = {}, read_manifest(self.figures), self.figures / "findings.json"
-        self.findings = json.loads(told.read_bytes()) if told.is_file() else {}
+        place, listed, self.failed = self.figures / "findings.json", read_manifest(self.figures), {}
+        self.findings = json.loads(place.read_bytes()) if place.is_file() else {}
         self.chosen = [name for name in select(found, only) if name in self.notebooks]
         if not self.chosen:
             raise MedcalError(f"nothing to run: profile {self.profile.name} asks no model")
@@ -354,8 +354,9 @@ class Study:
             for file in self.files([name for name in notebook.writes if name != "answers"]):
                 staged = stage / file.relative_to(self.figures)
                 shutil.move(staged, file) if staged.is_file() else file.unlink(missing_ok=True)
-            others = listed.items()
-            others = {n: e for n, e in others if e["provenance"]["notebook"] != notebook.name}
+            others = {
+                n: e for n, e in listed.items() if e["provenance"]["notebook"] != notebook.name
+            }
             write_manifest(self.figures, others | made)
             self.findings.pop(notebook.name, None)
             self.findings |= {notebook.name: told["answer"]} if "answer" in told else {}

@@ -184,7 +184,8 @@ class LocalModel:
         """Open a batch: what its rounds of calls share is computed once."""
         import torch
 
-        _keep_memory()
+        if self.device.type == "cpu":
+            _keep_memory()
         hooks = last_alone(self.last_layer)
         try:
             yield _LocalSession(self, SharedPrefix(self))

@@ -8,14 +8,18 @@ import json
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from matplotlib.figure import Figure
+
+from medcal_nb.show.figures import read_figures, save_figure
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 BLOCK = re.compile(r"(?<=<!-- findings -->\n).*(?=\n<!-- /findings -->)", re.DOTALL)
 # three headlines: the first sentence of the caption of a figure of real models
 HEADLINES = ("fig02_says_right", "fig04_carry", "fig06_keep")
-# which answers of which notebook stand below them, from findings.json of the study's figures
+# which sentences of the answers of which notebook stand below them
 ANSWERS = {
     ("real", "02_metrics"): (1, 2),
     ("real", "04_temperature_transfer"): (2, 3, 4, 5, 6),
@@ -31,14 +35,14 @@ PAGES = [README, *sorted((ROOT / "docs").rglob("*.md")), ROOT / "CONTRIBUTING.md
 
 def findings(figures: Path) -> str:
     """Return what was found on real models, as published: headlines, then all with intervals."""
-    told = read(figures / "real" / "manifest.json")
+    told = read_figures(figures / "real")
     lines = [
         re.split(r"(?<=[.])\s", told[name]["caption"])[0] for name in HEADLINES if name in told
     ]
     more = [
         PAIR[study] + sentences[k]
         for (study, notebook), wanted in ANSWERS.items()
-        for sentences in [read(figures / study / "findings.json").get(notebook, [])]
+        for sentences in [answer(figures / study / "results" / f"{notebook}.md")]
         for k in wanted
         if k < len(sentences)
     ]
@@ -52,7 +56,7 @@ def figure_map(folder: Path) -> str:
     """Return a table of all figures: what each shows, and the command that makes it."""
     lines = ["| figure | notebook | what it shows | command |", "|---|---|---|---|"]
     for path in sorted(folder.glob("*.ipynb")):
-        told, made = read(path)["metadata"]["medcal"], path.stem
+        told, made = json.loads(path.read_bytes())["metadata"]["medcal"], path.stem
         lines += [
             f"| [{figure}](../figures/{figure}.png) | [{made}](../notebooks/{path.name}) | "
             f"{told['shows'][figure]} | `make figures NB={made[:2]}` |"
@@ -62,8 +66,9 @@ def figure_map(folder: Path) -> str:
     return "\n".join(lines)
 
 
-def read(path: Path) -> dict:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+def answer(path: Path) -> list[str]:
+    """Return the sentences that a notebook answered, as published."""
+    return path.read_text(encoding="utf-8").strip().split("\n\n") if path.is_file() else []
 
 
 def test_findings_are_those_of_the_published_figures():
@@ -75,11 +80,12 @@ def test_findings_follow_the_figures(tmp_path):
     assert findings(tmp_path) == NOT_YET
     assert not re.search(r"\d", NOT_YET)
     for folder in ("real", "logits"):
-        (tmp_path / folder).mkdir()
-        told = {"04_temperature_transfer": ["One: 0.1 [0, 0.2].", "Two.", "Three."]}
-        (tmp_path / folder / "findings.json").write_text(json.dumps(told))
-    caption = {"caption": "It says 84.5 % and is right 52 %. Confidence: stated."}
-    (tmp_path / "real" / "manifest.json").write_text(json.dumps({"fig04_carry": caption}))
+        (results := tmp_path / folder / "results").mkdir(parents=True)
+        told = "One: 0.1 [0, 0.2].\n\nTwo.\n\nThree.\n"
+        (results / "04_temperature_transfer.md").write_text(told)
+    caption = "It says 84.5 % and is right 52 %. Confidence: stated."
+    how = {"out_dir": tmp_path / "real", "provenance": {}, "caption": caption}
+    save_figure(Figure(), "fig04_carry", pd.DataFrame({"x": [1]}), **how)
     lines = findings(tmp_path).splitlines()
     assert lines[0] == "- It says 84.5 % and is right 52 %."
     assert lines[4:-2] == [
@@ -90,7 +96,7 @@ def test_findings_follow_the_figures(tmp_path):
 def test_the_page_of_figures_names_every_figure_and_misses_none():
     page = (ROOT / "docs" / "figures.md").read_text(encoding="utf-8")
     assert figure_map(ROOT / "notebooks") in page, "run python -m tests.test_readme"
-    for figure in read(ROOT / "figures" / "manifest.json"):
+    for figure in read_figures(ROOT / "figures"):
         assert f"| [{figure}](" in page
 
 

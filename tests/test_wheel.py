@@ -79,9 +79,9 @@ def test_it_says_what_it_is_and_what_is_missing(medcal):
     assert medcal("--version").stdout.startswith("medcal ")
     assert " ask " in medcal("--help").stdout
     told = medcal("doctor")
-    assert told.returncode == 1
-    assert f"ok      pocket models  in {medcal.package / 'pocket_data'}" in told.stdout
-    assert told.stderr == "medcal: error: missing for the study: notebooks\n"
+    assert told.returncode == 2
+    assert "\npocket models  pocket-clip, pocket-expert" in told.stdout
+    assert "set MEDCAL_ROOT to the clone" in told.stderr
     study = medcal("study", "--list")
     assert study.returncode == 2
     assert "clone the repository" in study.stderr

@@ -1,10 +1,15 @@
 """``medcal study``, ``medcal verify`` and ``medcal doctor``."""
 
+import os
+import platform
+import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import typer
 
 from medcal_nb.cli._app import app, note, say
+from medcal_nb.errors import MedcalError
 
 _NOTEBOOKS = typer.Argument(
     None, metavar="NN", help="Numbers or names of notebooks, with what they need; else all."
@@ -31,11 +36,11 @@ def study(
 
     Example: medcal study --fast 03 -p 'STRATEGY="verbalized"'
     """
-    from medcal_nb.study.run import run_study
+    from medcal_nb.study.run import Study
 
-    how = {"fast": fast, "force": force, "plan_only": list_, "keep_going": keep_going}
     where = {"answers": answers, "out": out, "only": notebooks or []}
-    done = run_study(profile, parameters=parameters, **how, **where)
+    done = Study(profile, parameters=parameters, fast=fast, force=force, **where)
+    done.run(plan_only=list_, keep_going=keep_going)
     for name, told in sorted(done.steps.items()):
         say(f"{name:<25}  {told}", err=True)
     for name, error in done.failed.items():
@@ -56,9 +61,17 @@ def verify(notebooks: list[str] = _NOTEBOOKS) -> None:
 
     Example: medcal verify 02
     """
-    from medcal_nb.study.run import verify as run_again
+    from medcal_nb.profiles import checkout
+    from medcal_nb.show.figures import difference
+    from medcal_nb.study.run import Study
 
-    found = run_again(notebooks or [])
+    with TemporaryDirectory(prefix="medcal-verify-") as folder:
+        where = {"out": Path(folder) / "figures", "answers": Path(folder) / "answers.sqlite"}
+        done = Study("pocket", only=notebooks or [], **where).run()
+        for name, error in done.failed.items():
+            raise MedcalError(f"{name}: {error}")
+        files = sorted(done.figures.glob("fig*.csv"))
+        found = {f.stem: difference(checkout() / "figures" / f.name, f) for f in files}
     for figure, told in found.items():
         say(f"{figure:<25}  {told or 'agrees'}")
     if wrong := sum(map(bool, found.values())):
@@ -72,11 +85,15 @@ def doctor() -> None:
 
     Example: medcal doctor
     """
-    from medcal_nb.study.doctor import examine
+    import torch
 
-    found = list(examine())
-    for topic, state, told in found:
-        say(f"{state:<8}{topic:<15}{told}")
-    if missing := [topic for topic, state, _ in found if state == "missing"]:
-        note(f"error: missing for the study: {', '.join(missing)}")
-        raise typer.Exit(1)
+    from medcal_nb.pocket import list_pocket, pocket_dir
+    from medcal_nb.profiles import checkout
+    from medcal_nb.study.context import library_versions
+
+    say(f"libraries      {', '.join(map(' '.join, library_versions().items()))}, {sys.executable}")
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU: hub needs one"
+    say(f"machine        {platform.platform()}, {os.cpu_count()} cores, {gpu}")
+    checked = [pocket_dir(name).name for name in list_pocket()]
+    say(f"pocket models  {', '.join(checked)}")
+    say(f"notebooks      in {checkout()}")

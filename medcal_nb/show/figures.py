@@ -1,9 +1,8 @@
-"""Save a figure together with the numbers it shows and where they came from."""
+"""Save a figure with the numbers it shows and where they came from, read it back, and show it."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import json
 import os
@@ -11,16 +10,19 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medcal_nb.errors import MedcalError
 from medcal_nb.files import new_file
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-MANIFEST = "manifest.json"
 FORMATS = ("png", "svg", "csv")
-DPI = 300
+DPI, _SHOWN_DPI = 300, 110
+# stands in every PNG, before what its figure tells of itself, and every SVG
+MARK = "medcal"
+# |new - old| may be this much of max(1, |old|): rounding moves a confidence across a bin's edge,
+# and a handful of sampled replies
+_TOLERANCE = 0.005
 
 
 def save_figure(
@@ -32,8 +34,8 @@ def save_figure(
     provenance: dict[str, Any],
     caption: str = "",
     alt: str = "",
-) -> dict[str, Path]:
-    """Write a figure as PNG and SVG, its numbers as CSV, and their provenance.
+) -> Path:
+    """Write a figure as PNG and SVG, its numbers as CSV; the pictures tell what they are.
 
     The same figure, table and provenance give the same bytes, wherever and whenever they are
     written. All three files are complete before any of them replaces an older one.
@@ -47,19 +49,18 @@ def save_figure(
     table : pandas.DataFrame
         The plotted numbers, one row per mark; floats are written with 6 significant digits.
     out_dir : path
-        Folder to write to, made if absent. Its ``manifest.json`` gets an entry for ``name``.
+        Folder to write to, made if absent.
     provenance : dict
-        What the figure came from (profile, parameters, versions, data hash …), JSON values
-        only. It is embedded in the PNG and the SVG and kept in the manifest.
+        What the figure came from (profile, parameters, versions, data hash …), JSON values only.
     caption : str
-        What the figure shows and finds, in sentences; kept in the manifest.
+        What the figure shows and finds, in sentences.
     alt : str
         What is said to those who don't see it.
 
     Returns
     -------
-    dict
-        Paths under the keys ``png``, ``svg`` and ``csv``.
+    pathlib.Path
+        The PNG.
 
     Raises
     ------
@@ -68,30 +69,76 @@ def save_figure(
     """
     if table.empty:
         raise ValueError(f"table: empty ({table.shape[0]} rows), nothing that {name} could show")
-    told = json.dumps(provenance, sort_keys=True, ensure_ascii=True, allow_nan=False)
-
+    told = {"provenance": provenance, "caption": caption, "alt": alt}
+    told = json.dumps(told, sort_keys=True, allow_nan=False)
     contents = {
-        "png": _drawn(fig, "png", name, told),
-        # trailing blanks in path data would be stripped by editors and hooks and change the bytes
-        "svg": re.sub(rb"[ \t]+\n", b"\n", _drawn(fig, "svg", name, told)),
+        "png": _drawn(fig, "png", name, {"Software": None, MARK: told}),
+        # matplotlib would add its name and version and the date; told holds the versions
+        "svg": _drawn(fig, "svg", name, {"Creator": MARK, "Date": None, "Description": told}),
         "csv": table_csv(table).encode(),
     }
     folder = Path(out_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    paths = {kind: folder / f"{name}.{kind}" for kind in FORMATS}
-    replace_files({paths[kind]: contents[kind] for kind in FORMATS})
+    replace_files({folder / f"{name}.{kind}": contents[kind] for kind in FORMATS})
+    return folder / f"{name}.png"
 
-    entries = read_manifest(folder)
-    entries[name] = {
-        "rows": int(table.shape[0]),
-        "columns": [str(column) for column in table.columns],
-        "sha256": {kind: hashlib.sha256(contents[kind]).hexdigest() for kind in FORMATS},
-        "provenance": json.loads(told),
-        "caption": caption,
-        "alt": alt,
-    }
-    write_manifest(folder, entries)
-    return paths
+
+def _drawn(fig: Figure, kind: str, name: str, told: dict[str, str | None]) -> bytes:
+    import matplotlib
+
+    buffer = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": name}):
+        dpi = DPI if kind == "png" else "figure"
+        fig.savefig(buffer, format=kind, dpi=dpi, metadata={"Title": name} | told)
+    # trailing blanks in path data would be stripped by editors and hooks and change the bytes
+    return buffer.getvalue() if kind == "png" else re.sub(rb"[ \t]+\n", b"\n", buffer.getvalue())
+
+
+def read_figure(path: Path) -> dict[str, Any]:
+    """Return what a PNG of :func:`save_figure` tells; nothing of others.
+
+    Returns
+    -------
+    dict
+        ``provenance``, ``caption`` and ``alt`` as they were given, and the ``width`` on a page, in
+        dots: pictures are sharp, because they have more.
+    """
+    from PIL import Image
+
+    with contextlib.suppress(OSError, KeyError, ValueError), Image.open(path) as picture:
+        return json.loads(picture.info[MARK]) | {"width": picture.width * _SHOWN_DPI // DPI}
+    return {}
+
+
+def read_figures(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return what the figures of a folder tell, by name, those that a study made."""
+    found = {path.stem: read_figure(path) for path in sorted(folder.glob("fig*.png"))}
+    return {name: told for name, told in found.items() if told}
+
+
+def show_figure(path: Path) -> bool:
+    """Show a saved figure in a notebook, the bytes of the PNG; return whether there is one.
+
+    Below it stands its caption.
+    """
+    from IPython.display import Image, Markdown, display
+
+    if told := read_figure(path):
+        display(Image(data=path.read_bytes(), width=told["width"], alt=told["alt"]))
+        display(Markdown(f"*{told['caption']}*"))
+    return bool(told)
+
+
+def difference(old: Path, new: Path) -> str:
+    """Say how two tables differ beyond 0.005 · max(1, |number|); nothing where they don't."""
+    import pandas as pd
+
+    tables, near = (pd.read_csv(new), pd.read_csv(old)), {"rtol": _TOLERANCE, "atol": _TOLERANCE}
+    try:
+        pd.testing.assert_frame_equal(*tables, check_dtype=False, **near)
+    except AssertionError as error:
+        return " ".join(str(error).split())
+    return ""
 
 
 def table_csv(table: pd.DataFrame) -> str:
@@ -102,30 +149,6 @@ def table_csv(table: pd.DataFrame) -> str:
     if any(label is not None for label in table.index.names):
         table = table.reset_index()
     return table.infer_objects().to_csv(index=False, float_format="%.6g", lineterminator="\n")
-
-
-def read_manifest(folder: str | os.PathLike) -> dict[str, Any]:
-    """Return the entries of a figure folder's manifest by figure name, empty where there is none.
-
-    Raises
-    ------
-    MedcalError
-        If the manifest is damaged.
-    """
-    path = Path(folder) / MANIFEST
-    if not path.exists():
-        return {}
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        again = "delete it and run `medcal study --force`"
-        raise MedcalError(f"{path}: not valid JSON ({error}): {again}") from None
-
-
-def write_manifest(folder: str | os.PathLike, entries: dict[str, Any]) -> None:
-    """Replace a figure folder's manifest, sorted by figure name."""
-    text = json.dumps(entries, indent=1, sort_keys=True, ensure_ascii=False)
-    replace_files({Path(folder) / MANIFEST: (text + "\n").encode()})
 
 
 def replace_files(contents: dict[Path, bytes]) -> None:
@@ -139,15 +162,3 @@ def replace_files(contents: dict[Path, bytes]) -> None:
     with contextlib.ExitStack() as ready:
         for path, content in contents.items():
             ready.enter_context(new_file(path, force=True)).write_bytes(content)
-
-
-def _drawn(fig: Figure, kind: str, name: str, told: str) -> bytes:
-    import matplotlib
-
-    # matplotlib would add its name and version and the date; told holds the versions
-    made = {"png": {"Software": None}, "svg": {"Creator": "medcal_nb", "Date": None}}[kind]
-    metadata, buffer = made | {"Title": name, "Description": told}, io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": name}):
-        dpi = DPI if kind == "png" else "figure"
-        fig.savefig(buffer, format=kind, dpi=dpi, metadata=metadata)
-    return buffer.getvalue()

@@ -11,7 +11,7 @@ from pathlib import Path
 from medcal_nb.errors import MedcalError
 from medcal_nb.show import exercises, lesson
 from medcal_nb.show.exercises import NAMES
-from medcal_nb.show.figures import read_manifest
+from medcal_nb.show.figures import read_figure
 from medcal_nb.show.lab import lab_code, lab_markup
 
 _PARTS = {
@@ -77,8 +77,9 @@ def _drawn(source: str, figures: Path) -> list[str]:
 
 
 def _figure(folder: Path, name: str) -> str:
-    path, told = folder / f"{name}.png", read_manifest(folder).get(name)
-    if told is None or not path.is_file():
+    path = folder / f"{name}.png"
+    told = read_figure(path)
+    if not told:
         raise MedcalError(f"{path}: no such figure: run `medcal study 07` first")
     data = base64.b64encode(path.read_bytes()).decode()
     return lesson.Part("figure", data, told["alt"], told["caption"]).markup

@@ -1,18 +1,17 @@
 """The study: one pytask task for each notebook, publishing whole results or none."""
 
+from __future__ import annotations
+
 import ast
 import contextlib
-import hashlib
 import json
 import os
 import shutil
 import signal
 import sys
-import tempfile
-import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from unittest import mock
 
 import filelock
@@ -24,18 +23,16 @@ from tqdm import tqdm
 
 from medcal_nb.answers.own import check_own_log
 from medcal_nb.errors import MedcalError, NotEnough
-from medcal_nb.show.figures import FORMATS, read_manifest, replace_files, write_manifest
+from medcal_nb.files import file_hash
+from medcal_nb.profiles import checkout, load_profile
+from medcal_nb.show.figures import FORMATS, MARK
 from medcal_nb.study.context import PUBLISHED, library_versions
-from medcal_nb.study.profiles import checkout, load_profile
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-# what runs notebooks changes no number in them
-_RUNNER = tuple(f"study/{name}.py" for name in ("run", "copies", "doctor"))
+# what changes no number: who runs notebooks, and what is told of a study in its profile
+_APART = ("cli/", "profiles/", "study/run.py", "show/pages.py")
 # set by the study from its own options
 _RESERVED = {"PROFILE", "ANSWERS", "OUT_DIR", "FAST"}
-# |new - old| may be this much of max(1, |old|): rounding moves a confidence across a bin's edge,
-# and a handful of sampled replies
-_TOLERANCE = 0.005
 # side by side: a notebook with its kernel takes up to 1.5 GB of memory
 _AT_ONCE = 4
 # figures are drawn inline, whatever this shell prefers, and libraries keep quiet
@@ -44,14 +41,14 @@ _ENVIRONMENT = {
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+    "JUPYTER_PREFER_ENV_PATH": "1",
 }
 # sums depend on the number of threads; a large model can't do with one
 _EMBEDDED = ["HF_HUB_OFFLINE", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"]
 pytask.console.quiet = True
 
 
-@dataclass(frozen=True)
-class Notebook:
+class Notebook(NamedTuple):
     """A notebook of the study, read but not run.
 
     Attributes
@@ -117,43 +114,8 @@ class _File(pytask.PathNode):
         return super().state() if there else "absent"
 
 
-def run_study(profile="pocket", *, plan_only=False, keep_going=False, **choice):
-    """Run the notebooks that are stale, and publish what they made.
-
-    Parameters
-    ----------
-    profile : str
-        Name or file of a profile.
-    plan_only : bool
-        Say what would run and why, and run nothing.
-    keep_going : bool
-        After a failure go on with all that doesn't depend on it.
-    choice
-        As for :class:`Study`.
-
-    Returns
-    -------
-    Study
-        What was done with each notebook is in its ``steps``, errors are in ``failed``.
-
-    Raises
-    ------
-    MedcalError
-        If anything is wrong before the first notebook runs.
-    """
-    study = Study(profile, **choice)
-    study.work.mkdir(parents=True, exist_ok=True)
-    try:
-        with filelock.FileLock(study.work / "lock", timeout=0):
-            study.build(explain=True) if plan_only else study.run(keep_going=keep_going)
-    except filelock.Timeout:
-        told = f"another study is running in {study.work}: wait for it, or use --out"
-        raise MedcalError(told) from None
-    return study
-
-
 class Study:
-    """A study, planned or done: where it reads and writes, and a step for each notebook.
+    """A study of one profile: where it reads and writes, and what becomes of each notebook.
 
     Parameters
     ----------
@@ -170,14 +132,27 @@ class Study:
     force : bool
         Run even what is unchanged.
     only : sequence of str
-        Numbers or names of notebooks; what they depend on runs too where it is stale.
+        Numbers (``2`` or ``02``) or names of notebooks, all by default; what they depend on runs
+        too where it is stale.
+
+    Attributes
+    ----------
+    steps : dict
+        What was done with each notebook, or would be, once :meth:`run` has run.
+    failed : dict
+        The errors of those that failed.
+
+    Raises
+    ------
+    MedcalError
+        If anything is wrong before the first notebook runs.
     """
 
     def __init__(
         self, profile, *, answers=None, parameters=(), fast=False, out=None, force=False, only=()
     ):
         self.profile, self.fast, self.force = load_profile(profile), fast, force
-        self.stopped, self.publishing = False, threading.Lock()
+        self.stopped, self.failed = False, {}
         self.work, self.figures = self.profile.build(fast=fast), self.profile.figures(fast=fast)
         self.answers = Path(answers or self.work / "answers.sqlite").expanduser().resolve()
         if self.profile.asks:
@@ -194,16 +169,17 @@ class Study:
         found, asks = find_notebooks(checkout() / "notebooks"), self.profile.asks
         self.notebooks = {n: b for n, b in found.items() if asks or "answers" not in b.writes}
         self.steps = dict.fromkeys(found.keys() - self.notebooks, "left out: no model is asked")
-        place, listed, self.failed = self.figures / "findings.json", read_manifest(self.figures), {}
-        self.findings = json.loads(place.read_bytes()) if place.is_file() else {}
-        self.chosen = [name for name in select(found, only) if name in self.notebooks]
-        if not self.chosen:
-            raise MedcalError(f"nothing to run: profile {self.profile.name} asks no model")
+        wanted = {Path(word).stem.zfill(2) for word in only}
+        self.chosen = [n for n in self.notebooks if not wanted or {n, n[:2]} & wanted]
+        if len(self.chosen) < len(wanted):
+            told = f"profile {self.profile.name} has not all of these notebooks: {', '.join(only)}"
+            raise MedcalError(f"{told}: choose from {', '.join(self.notebooks)}")
         self.assigned = parse_parameters(parameters, map(self.notebooks.get, self.chosen))
-        for notebook in self.notebooks.values():
-            drawn = [n for n in notebook.writes if n.startswith("fig") and n not in listed]
-            for file in filter(Path.exists, self.files(drawn)):
-                told = f"{file}: is there and no study made it: move it away, or use --out"
+        writes = [name for notebook in self.notebooks.values() for name in notebook.writes]
+        for name in [name for name in writes if name.startswith("fig")]:
+            there = [file for file in self.files([name]) if file.is_file()]
+            if there and not any(MARK.encode() in file.read_bytes() for file in there):
+                told = f"{there[0]}: is there and no study made it: move it away, or use --out"
                 raise MedcalError(told)
 
     def files(self, outputs) -> list[Path]:
@@ -214,12 +190,13 @@ class Study:
                 files += [self.answers, self.answers.with_name(self.answers.name + "-wal")]
             elif output.startswith("fig"):
                 files += [self.figures / f"{output}.{kind}" for kind in FORMATS]
+            elif output.startswith("results/"):
+                files += [(self.figures / output).with_suffix(end) for end in (".json", ".md")]
             else:
-                root = self.figures if output.startswith("results/") else checkout()
-                files.append(root / output)
+                files.append(checkout() / output)
         return files
 
-    def task(self, notebook: Notebook) -> pytask.TaskWithoutPath:
+    def _task(self, notebook: Notebook) -> pytask.TaskWithoutPath:
         """Return a notebook as a task: what it depends on, facts and files, and what it makes."""
         name = notebook.name
         given = self.profile.parameters(name[:2], fast=self.fast) | self.assigned
@@ -228,7 +205,7 @@ class Study:
             "notebook changed": notebook.cells,
             "parameters changed": given,
             "profile changed": self.profile.settings,
-            "package or a library changed": [package_hash(), library_versions()],
+            "package or a library changed": [package_hashes(), library_versions()],
         }
         if self.force and name in self.chosen:
             facts["--force"] = time.time()
@@ -242,17 +219,17 @@ class Study:
         )
         return pytask.TaskWithoutPath(
             name=name,
-            function=lambda **_: self.carry_out(notebook, given),
+            function=lambda **_: self._carry_out(notebook, given),
             depends_on={"inputs": [*known, *reads]},
             produces={"outputs": writes},
         )
 
-    def build(self, **options) -> None:
+    def _build(self, **options) -> None:
         """Let pytask do it, quietly, and note what came of it."""
         config = self.work / "pytask.toml"  # its database lies beside it
         config.write_text("[tool.pytask.ini_options]\n")
         session = pytask.build(
-            tasks=[self.task(notebook) for notebook in self.notebooks.values()],
+            tasks=[self._task(notebook) for notebook in self.notebooks.values()],
             config=config,
             expression=" or ".join(self.chosen),  # with all that they depend on
             capture="no",
@@ -264,7 +241,7 @@ class Study:
             raise MedcalError(f"{told} See their metadata.medcal, or delete {self.work}")
         for report in session.execution_reports:
             name, told = report.task.name, report.outcome.description.lower()
-            note = self.work / "left_out" / name
+            note = self.work / "notebooks" / f"{name}.left_out"
             if report.outcome == pytask.TaskOutcome.SKIP:
                 continue  # not wanted
             if report.outcome == pytask.TaskOutcome.FAIL:
@@ -275,8 +252,31 @@ class Study:
                 told = f"left out, because {note.read_text(encoding='utf-8')}"
             self.steps[name] = told
 
-    def run(self, *, keep_going: bool) -> None:
-        """Run what is stale, then write the findings and the page of links."""
+    def run(self, *, plan_only=False, keep_going=False) -> Study:
+        """Run the notebooks that are stale, and publish what they made.
+
+        Parameters
+        ----------
+        plan_only : bool
+            Say what would run and why, and run nothing.
+        keep_going : bool
+            After a failure go on with all that doesn't depend on it.
+
+        Returns
+        -------
+        Study
+            This one.
+        """
+        try:
+            with filelock.FileLock(self.work / "lock", timeout=0):
+                self._build(explain=True) if plan_only else self._run(keep_going)
+        except filelock.Timeout:
+            told = f"another study is running in {self.work}: wait for it, or use --out"
+            raise MedcalError(told) from None
+        return self
+
+    def _run(self, keep_going: bool) -> None:
+        """Run what is stale, then write the page of links."""
 
         def stop(number, frame):
             self.stopped = True
@@ -285,38 +285,42 @@ class Study:
                     process.kill()
             raise KeyboardInterrupt
 
-        for folder in (self.work / "notebooks", self.work / "left_out", self.figures / "results"):
+        for folder in (self.work / "notebooks", self.figures / "results"):
             folder.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(self.work / "stage", ignore_errors=True)
-        told = _ENVIRONMENT | {PUBLISHED: str(self.figures)}
-        told |= {"IPYTHONDIR": str(self.work / "ipython"), "JUPYTER_PREFER_ENV_PATH": "1"}
+        stage = self.work / "stage"
+        shutil.rmtree(stage, ignore_errors=True)
+        told = {PUBLISHED: str(self.figures), "IPYTHONDIR": str(self.work / "ipython")}
         if self.profile.name == "pocket" or not self.profile.asks:
             told |= dict.fromkeys(_EMBEDDED, "1")
         with contextlib.ExitStack() as stack:  # what is set for the kernels goes with them
-            stack.enter_context(mock.patch.dict(os.environ, told))
+            stack.enter_context(mock.patch.dict(os.environ, _ENVIRONMENT | told))
             for number in (signal.SIGINT, signal.SIGTERM):
                 stack.callback(signal.signal, number, signal.signal(number, stop))
-            self.build(
+            self._build(
                 n_workers=min(_AT_ONCE, joblib.cpu_count()),
                 parallel_backend=ParallelBackend.THREADS,
                 stop_after_first_failure=not keep_going,
             )
         if self.stopped:
             raise KeyboardInterrupt
-        if (self.work / "stage").exists():  # something has run
-            from medcal_nb.study.copies import save_index
+        if stage.exists():  # something has run
+            from medcal_nb.show.pages import save_index
 
-            save_index(self)
-            shutil.rmtree(self.work / "stage")
+            about = f"{self.profile.settings['summary']}. {self.profile.source}"
+            save_index(self.work / "html", self.figures, self.notebooks.values(), about)
+            shutil.rmtree(stage)
 
-    def carry_out(self, notebook: Notebook, parameters: dict) -> None:
-        """Execute and publish one notebook: the function of its task, in a thread of its own."""
-        from medcal_nb.study.copies import execute, save_copies  # slow to import
+    def _carry_out(self, notebook: Notebook, parameters: dict) -> None:
+        """Execute one notebook and publish what it made: its task, in a thread of its own."""
+        import papermill
+        from nbclient.exceptions import DeadKernelError
+        from traitlets.config import Config
 
-        started = time.monotonic()
-        stage, note = (self.work / place / notebook.name for place in ("stage", "left_out"))
+        from medcal_nb.show.pages import save_copies
+
+        started, stage = time.monotonic(), self.work / "stage" / notebook.name
         executed = self.work / "notebooks" / notebook.path.name
-        note.unlink(missing_ok=True)
+        (note := executed.with_suffix(".left_out")).unlink(missing_ok=True)
 
         def tell(what):
             told = f"{notebook.name}: {what} after {time.monotonic() - started:.1f} s"
@@ -329,63 +333,41 @@ class Study:
                 raise KeyboardInterrupt
             tell(f"cell {cell_index + 1}/{len(notebook.cells) + 1}")
 
-        given = parameters | {"ANSWERS": str(self.answers), "OUT_DIR": str(stage)}
+        # papermill takes a path as a format string
+        paths = (str(p).replace("{", "{{").replace("}", "}}") for p in (notebook.path, executed))
         try:
-            execute(notebook.path, executed, given, on_cell=on_cell)
+            papermill.execute_notebook(
+                *paths,
+                parameters | {"ANSWERS": str(self.answers), "OUT_DIR": str(stage)},
+                kernel_name="python3",
+                progress_bar={"desc": notebook.name, "leave": False, "disable": None},
+                start_timeout=180,
+                shutdown_kernel="immediate",
+                cwd=notebook.path.parent,
+                on_cell_start=on_cell,
+                # what runs over loopback can't be read by others on the machine
+                config=Config(KernelManager={"transport_encryption": "auto"}),
+            )
             save_copies(executed, self.work / "html", seconds=time.monotonic() - started)
-        except NotEnough as error:
-            if self.profile.asks:
-                raise
-            note.write_text(str(error), encoding="utf-8")
+        except papermill.PapermillExecutionError as error:
+            if error.ename != NotEnough.__name__ or self.profile.asks:
+                told = f"in cell In [{error.exec_count}]: {error.ename}: {error.evalue}"
+                raise MedcalError(f"{told}; all of it in {executed}") from None
+            note.write_text(error.evalue, encoding="utf-8")
             shutil.rmtree(stage, ignore_errors=True)
+        except DeadKernelError:
+            raise MedcalError("the kernel died: out of memory, or killed from outside") from None
         finally:
             tqdm.write(tell("ended"), file=sys.stderr)  # above the bars
-        self.publish(notebook, stage)
+        self._publish(notebook, stage)
 
-    def publish(self, notebook: Notebook, stage: Path) -> None:
+    def _publish(self, notebook: Notebook, stage: Path) -> None:
         """Replace what was published of a notebook by what it has just made, if only nothing."""
-        made, results = read_manifest(stage), stage / "results" / f"{notebook.name}.json"
-        if names := made.keys() - {*notebook.writes}:
+        if names := {path.stem for path in stage.glob("fig*")} - {*notebook.writes}:
             raise MedcalError(f"it wrote {min(names)!r}, which its metadata.medcal doesn't name")
-        told = json.loads(results.read_bytes())["results"] if results.is_file() else {}
-        with self.publishing:
-            listed = read_manifest(self.figures)
-            write_manifest(self.figures, listed | made)  # before: a kill leaves nothing unnamed
-            for file in self.files([name for name in notebook.writes if name != "answers"]):
-                staged = stage / file.relative_to(self.figures)
-                shutil.move(staged, file) if staged.is_file() else file.unlink(missing_ok=True)
-            others = {
-                n: e for n, e in listed.items() if e["provenance"]["notebook"] != notebook.name
-            }
-            write_manifest(self.figures, others | made)
-            self.findings.pop(notebook.name, None)
-            self.findings |= {notebook.name: told["answer"]} if "answer" in told else {}
-            text = json.dumps(self.findings, indent=1, sort_keys=True, ensure_ascii=False)
-            replace_files({self.figures / "findings.json": f"{text}\n".encode()})
-
-
-def select(notebooks, wanted) -> list[str]:
-    """Return the names of the wanted notebooks.
-
-    Parameters
-    ----------
-    notebooks : iterable of str
-        The names of all.
-    wanted : iterable of str
-        Numbers (``2`` or ``02``) or names (``02_metrics``); none means all.
-
-    Raises
-    ------
-    MedcalError
-        If there is no such notebook.
-    """
-    chosen = []
-    for word in wanted:
-        found = [name for name in notebooks if Path(word).stem.zfill(2) in (name, name[:2])]
-        if not found:
-            raise MedcalError(f"no notebook {word!r}: choose from {', '.join(notebooks)}")
-        chosen += found
-    return chosen or [*notebooks]
+        for file in self.files([name for name in notebook.writes if name != "answers"]):
+            staged = stage / file.relative_to(self.figures)
+            shutil.move(staged, file) if staged.is_file() else file.unlink(missing_ok=True)
 
 
 def parse_parameters(assignments, notebooks) -> dict:
@@ -398,29 +380,25 @@ def parse_parameters(assignments, notebooks) -> dict:
     MedcalError
         If no notebook has the parameter or the value is no JSON.
     """
-    known = {name: default for n in notebooks for name, default in n.parameters.items()}
-    known = {name: known[name] for name in sorted(known.keys() - _RESERVED)}
+    known = {n: v for b in notebooks for n, v in b.parameters.items() if n not in _RESERVED}
     assigned = {}
     for text in assignments:
         name, _, value = text.partition("=")
         try:
-            is_text = isinstance(known[name], str)
-            assigned[name] = value.strip('"') if is_text else json.loads(value)
+            assigned[name] = value.strip('"') if isinstance(known[name], str) else json.loads(value)
         except (KeyError, ValueError):
             told = "write NAME=VALUE, VALUE as JSON; parameters of these notebooks are"
-            raise MedcalError(f"-p {text}: {told} {', '.join(known)}") from None
+            raise MedcalError(f"-p {text}: {told} {', '.join(sorted(known))}") from None
     return assigned
 
 
-def package_hash() -> str:
-    """Return one SHA-256 of this package but for what runs notebooks and the command line."""
-    digest = hashlib.sha256()
+def package_hashes() -> list[str]:
+    """Return the SHA-256 of each file that a notebook's numbers may depend on."""
     kinds = ("*.py", "*.toml", "*.mplstyle")
-    for file in sorted(file for kind in kinds for file in _PACKAGE.rglob(kind)):
-        name = file.relative_to(_PACKAGE).as_posix()
-        if not name.startswith(("cli/", "profiles/", *_RUNNER)):
-            digest.update(name.encode() + file.read_bytes())
-    return digest.hexdigest()
+    files = sorted(file for kind in kinds for file in _PACKAGE.rglob(kind))
+    return [
+        file_hash(f) for f in files if not f.relative_to(_PACKAGE).as_posix().startswith(_APART)
+    ]
 
 
 def _because(reasons) -> str:
@@ -430,45 +408,3 @@ def _because(reasons) -> str:
     reason = min(reasons, key=lambda reason: reason.node_name)  # pytask tells them in any order
     name = reason.node_name.split(": ")[-1]
     return f"{name} runs" if reason.reason == "cascade" else name
-
-
-def verify(only=()) -> dict[str, str]:
-    """Run the pocket study anew in a folder of its own and compare the CSV of every figure.
-
-    Numbers may differ by 0.005 · max(1, |number|).
-
-    Parameters
-    ----------
-    only : sequence of str
-        Numbers or names of notebooks; all by default.
-
-    Returns
-    -------
-    dict
-        How each figure differs from the published one, in words: nothing where it agrees.
-
-    Raises
-    ------
-    MedcalError
-        If the study fails.
-    """
-    published = checkout() / "figures"
-    with tempfile.TemporaryDirectory(prefix="medcal-verify-") as folder:
-        made = Path(folder) / "figures"
-        done = run_study(only=only, out=made, answers=Path(folder) / "answers.sqlite")
-        for name, error in done.failed.items():
-            raise MedcalError(f"{name}: {error}")
-        files = sorted(made.glob("fig*.csv"))
-        return {file.stem: _difference(published / file.name, file) for file in files}
-
-
-def _difference(old: Path, new: Path) -> str:
-    """Say how two tables differ beyond the tolerance; nothing where they don't."""
-    import pandas as pd
-
-    tables, near = (pd.read_csv(new), pd.read_csv(old)), {"rtol": _TOLERANCE, "atol": _TOLERANCE}
-    try:
-        pd.testing.assert_frame_equal(*tables, check_dtype=False, **near)
-    except AssertionError as error:
-        return " ".join(str(error).split())
-    return ""

@@ -11,9 +11,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from medcal_nb.show.figures import read_manifest
-from medcal_nb.study.run import run_study
-from tests.study.test_html import Fetches
+from medcal_nb.show.figures import read_figures
+from medcal_nb.study.run import Study
+from tests.show.test_pages import Fetches
 from tests.study.toy import load_results
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,7 +29,8 @@ def fast_study(tmp_path_factory):
         pytest.skip("no pocket weights in data/pocket: run `make pocket WEIGHTS=1`")
     folder = tmp_path_factory.mktemp("study")
     published = state_of(ROOT / "figures")
-    done = run_study(fast=True, out=folder, answers=folder / "answers.sqlite", keep_going=True)
+    done = Study("pocket", fast=True, out=folder, answers=folder / "answers.sqlite")
+    done.run(keep_going=True)
     assert state_of(ROOT / "figures") == published, "a fast run touched figures/"
     return done
 
@@ -67,7 +68,7 @@ def test_scores_are_in_range(fast_study):
         "log_loss": (0, math.inf),
     }
     seen = 0
-    for name in read_manifest(fast_study.figures):
+    for name in read_figures(fast_study.figures):
         table = pd.read_csv(fast_study.figures / f"{name}.csv")
         for column, (low, high) in ranges.items():
             if column in table:
@@ -79,7 +80,7 @@ def test_scores_are_in_range(fast_study):
 
 def test_no_figure_holds_wall_clock_time(fast_study):
     """Seconds differ from run to run, and `medcal verify` compares bytes."""
-    for name in read_manifest(fast_study.figures):
+    for name in read_figures(fast_study.figures):
         columns = pd.read_csv(fast_study.figures / f"{name}.csv", nrows=0).columns
         assert not [c for c in columns if "second" in c], name
 
@@ -93,8 +94,8 @@ def outputs_of(executed: Path):
 def test_every_saved_figure_is_shown_once(fast_study, name):
     """The very bytes that are published, in the executed notebook and in its HTML copy."""
     done = fast_study
-    entries = read_manifest(done.figures).items()
-    saved = [figure for figure, told in entries if told["provenance"]["notebook"] == name]
+    found = read_figures(done.figures).items()
+    saved = [figure for figure, told in found if told["provenance"]["notebook"] == name]
     pictures = [
         base64.b64decode(output["data"]["image/png"])
         for output in outputs_of(done.work / "notebooks" / f"{name}.ipynb")
@@ -140,9 +141,8 @@ def test_recorded_answers_alone_are_enough(fast_study, tmp_path):
 
     answers = tmp_path / "answers.parquet"
     export_answers(fast_study.answers, answers)
-    done = run_study(
-        "imported", answers=answers, fast=True, out=tmp_path / "out", only=["02", "04"]
-    )
+    done = Study("imported", answers=answers, fast=True, out=tmp_path / "out", only=["02", "04"])
+    done.run()
     assert done.steps["01_elicitation"] == "left out: no model is asked"
     assert not done.failed
     assert (tmp_path / "out" / "results" / "02_metrics.json").is_file()
@@ -166,11 +166,8 @@ def test_other_parameters_work(fast_study, tmp_path, only, parameters):
     rows = pd.read_parquet(answers)
     few = (rows["model"] != "pocket-medical") | (rows["strategy"] == "p_true")
     rows[few].to_parquet(answers)
-    done = run_study(
-        "imported", answers=answers, parameters=parameters, fast=True, out=tmp_path / "out",
-        only=only,
-    )  # fmt: skip
-    assert not done.failed
+    where = {"answers": answers, "out": tmp_path / "out", "only": only}
+    assert not Study("imported", parameters=parameters, fast=True, **where).run().failed
 
 
 def test_a_cluster_of_folders_is_not_needed(fast_study):

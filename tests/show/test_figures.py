@@ -1,6 +1,6 @@
 """save_figure: same bytes for the same figure, provenance inside, old files safe."""
 
-import hashlib
+import html
 import json
 import re
 
@@ -14,9 +14,10 @@ matplotlib.use("Agg")
 from matplotlib.figure import Figure
 from PIL import Image
 
-from medcal_nb.errors import MedcalError
 from medcal_nb.show.figures import (
-    read_manifest,
+    difference,
+    read_figure,
+    read_figures,
     replace_files,
     save_figure,
     table_csv,
@@ -42,46 +43,36 @@ def test_same_figure_gives_same_bytes(tmp_path):
         fig, table = draw()
         save_figure(fig, "fig09_toy", table, out_dir=tmp_path / folder, provenance=TOLD)
     names = sorted(path.name for path in (tmp_path / "a").iterdir())
-    assert names == ["fig09_toy.csv", "fig09_toy.png", "fig09_toy.svg", "manifest.json"]
+    assert names == ["fig09_toy.csv", "fig09_toy.png", "fig09_toy.svg"]
     for name in names:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
 
 
 def test_another_number_changes_every_file(tmp_path):
     fig, table = draw()
-    old = save_figure(fig, "fig09_toy", table, out_dir=tmp_path, provenance=TOLD)
-    before = {kind: path.read_bytes() for kind, path in old.items()}
+    save_figure(fig, "fig09_toy", table, out_dir=tmp_path, provenance=TOLD)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     fig.axes[0].plot([0, 1], [0.5, 0.5])
     table.loc[0, "ece"] = 0.25
-    new = save_figure(fig, "fig09_toy", table, out_dir=tmp_path, provenance=TOLD)
-    for kind, path in new.items():
-        assert path.read_bytes() != before[kind], kind
+    save_figure(fig, "fig09_toy", table, out_dir=tmp_path, provenance=TOLD)
+    assert [path for path, content in before.items() if path.read_bytes() == content] == []
 
 
-def test_provenance_is_in_png_svg_and_manifest(tmp_path):
+def test_pictures_tell_what_they_are(tmp_path):
     fig, table = draw()
-    paths = save_figure(fig, "fig09_toy", table, out_dir=tmp_path, provenance=TOLD)
-    with Image.open(paths["png"]) as image:
-        assert json.loads(image.text["Description"]) == TOLD
+    told = {"provenance": TOLD, "caption": "Says 84 % – “x” <is> right.", "alt": "Dots & lines"}
+    path = save_figure(fig, "fig09_toy", table, out_dir=tmp_path, **told)
+    assert read_figure(path) == told | {"width": 330}
+    with Image.open(path) as image:
         assert image.info["dpi"] == pytest.approx((300, 300), abs=0.1)
         assert image.size == (900, 600)
-    svg = paths["svg"].read_text()
+    svg = path.with_suffix(".svg").read_text()
     assert "<dc:date>" not in svg
-    told = re.search(r"<dc:description>(.*?)</dc:description>", svg, re.S).group(1)
-    assert json.loads(told.replace("&quot;", '"')) == TOLD
-    entry = read_manifest(tmp_path)["fig09_toy"]
-    assert entry["provenance"] == TOLD
-    assert entry["rows"] == 2
-    assert entry["columns"] == ["group", "n", "ece"]
-    for kind, path in paths.items():
-        assert entry["sha256"][kind] == hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def test_second_figure_keeps_the_first_entry(tmp_path):
-    fig, table = draw()
-    for name in ("fig09_b", "fig09_a"):
-        save_figure(fig, name, table, out_dir=tmp_path, provenance=TOLD)
-    assert list(read_manifest(tmp_path)) == ["fig09_a", "fig09_b"]
+    (said,) = re.findall(r"<dc:description>(.*?)</dc:description>", svg, re.S)
+    assert json.loads(html.unescape(said)) == told
+    Image.new("RGB", (9, 9)).save(tmp_path / "fig09_other.png")
+    (tmp_path / "fig09_text.png").write_text("no picture")
+    assert read_figures(tmp_path) == {"fig09_toy": read_figure(path)}
 
 
 @pytest.mark.parametrize(
@@ -120,7 +111,29 @@ def test_failed_write_leaves_old_files_and_no_debris(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "b.csv"]
 
 
-def test_damaged_manifest_is_named(tmp_path):
-    (tmp_path / "manifest.json").write_text("{")
-    with pytest.raises(MedcalError, match=r"manifest\.json: not valid JSON"):
-        read_manifest(tmp_path)
+TABLE = pd.DataFrame({"group": ["ct", "mri", None], "n": [7, 12, 3], "ece": [0.25, np.nan, 4.0]})
+
+
+@pytest.mark.parametrize(
+    ("column", "row", "value", "told"),
+    [
+        ("ece", 0, 0.254, None),
+        ("ece", 0, 0.256, "first diff: 0.256 != 0.25"),
+        # relative where it is large
+        ("ece", 2, 4.019, None),
+        ("ece", 2, 4.03, "first diff: 4.03 != 4.0"),
+        ("ece", 1, 0.0, "first diff: 0.0 != nan"),
+        ("n", 1, 13, "first diff: 13 != 12"),
+        ("group", 0, "x", "first diff: 'x' != 'ct'"),
+    ],
+)
+def test_differences_of_one_cell(tmp_path, column, row, value, told):
+    TABLE.to_csv(tmp_path / "old.csv", index=False)
+    new = TABLE.copy()
+    new.loc[row, column] = value
+    new.to_csv(tmp_path / "new.csv", index=False)
+    found = difference(tmp_path / "old.csv", tmp_path / "new.csv")
+    assert (told in found) if told else not found
+    assert "\n" not in found
+    new.drop(columns=column).to_csv(tmp_path / "new.csv", index=False)
+    assert "shape" in difference(tmp_path / "old.csv", tmp_path / "new.csv")

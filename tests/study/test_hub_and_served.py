@@ -15,7 +15,7 @@ import pytest
 from medcal_nb.answers import load_answers
 from medcal_nb.hub import HUB_SETS
 from medcal_nb.pocket import pocket_dir
-from medcal_nb.study.run import run_study
+from medcal_nb.study.run import Study
 from tests.ask.test_served import serving
 from tests.study.toy import load_results
 from tests.test_hub import parquet, stored
@@ -95,7 +95,7 @@ def run(home, tmp_path, monkeypatch):
         profile, out = tmp_path / "mini.toml", tmp_path / "out"
         profile.write_text(TEXT.format(model=model, reached=reached))
         answers = tmp_path / "answers.sqlite"
-        check(run_study(str(profile), out=out, answers=answers, fast=True, keep_going=True), out)
+        check(Study(profile, out=out, answers=answers, fast=True).run(keep_going=True), out)
         return load_answers(answers)
 
     return run

@@ -4,7 +4,7 @@ import pytest
 
 from medcal_nb.errors import MedcalError
 from medcal_nb.study import run
-from medcal_nb.study.run import find_notebooks, package_hash, parse_parameters, select
+from medcal_nb.study.run import find_notebooks, package_hashes, parse_parameters
 from tests.study.toy import edit, write_notebook
 
 
@@ -21,14 +21,6 @@ def test_what_breaks_the_conventions_is_named(toy, old, new):
     edit(toy / "notebooks" / "02_numbers.ipynb", old, new)
     with pytest.raises(MedcalError, match=r"02_numbers\.ipynb: no notebook .* CONTRIBUTING\.md"):
         find_notebooks(toy / "notebooks")
-
-
-def test_wanted_notebooks_are_named_by_number_or_name():
-    notebooks = ["00_overview", "02_numbers", "03_alone"]
-    assert select(notebooks, ["2", "x/03_alone.ipynb"]) == ["02_numbers", "03_alone"]
-    assert select(notebooks, []) == notebooks
-    with pytest.raises(MedcalError, match="no notebook '9': choose from 00_overview, 02_numb"):
-        select(notebooks, ["9"])
 
 
 @pytest.fixture
@@ -65,15 +57,15 @@ def test_other_values_are_refused(taking, text, message):
         parse_parameters([text], taking)
 
 
-def test_the_package_is_known_by_a_hash_but_for_what_runs_notebooks(tmp_path, monkeypatch):
+def test_the_package_is_known_by_its_files_but_for_what_runs_notebooks(tmp_path, monkeypatch):
     counted = ["a.py", "ask/words.toml", "study/context.py"]
-    apart = ["cli/a.py", "profiles/a.toml", "study/run.py", "study/copies.py"]
+    apart = ["cli/a.py", "profiles/a.toml", "study/run.py", "show/pages.py"]
     for name in (*counted, *apart):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("")
         assert (run._PACKAGE / name).exists() or name.endswith(("a.py", "a.toml"))
     monkeypatch.setattr(run, "_PACKAGE", tmp_path)
     for name in (*counted, *apart):
-        before = package_hash()
+        before = package_hashes()
         (tmp_path / name).write_text("changed")
-        assert (package_hash() != before) == (name in counted), name
+        assert (package_hashes() != before) == (name in counted), name

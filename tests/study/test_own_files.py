@@ -74,7 +74,7 @@ def test_a_folder_that_no_study_made_is_not_published_to(toy, tmp_path):
     (folder := tmp_path / "talk").mkdir()
     (folder / "fig03_line.png").write_bytes(b"drawn by hand")
     (toy / "figures").mkdir()
-    (toy / "figures" / "findings.json").write_text("{}")
+    (toy / "figures" / "notes.txt").write_text("mine")
     for out in (folder, toy / "figures"):  # where the full study publishes a fast one does not
         with pytest.raises(MedcalError, match="holds what no study made: choose a new folder"):
             study(toy, out=out, only=["03"], fast=True)

@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from medcal_nb.answers import AnswerLog
 from medcal_nb.errors import MedcalError
-from medcal_nb.show.figures import read_manifest
+from medcal_nb.show.figures import read_figure
 from tests.study import toy as toys
 from tests.study.toy import contents, edit, load_results, study, write_notebook
 
@@ -41,11 +41,10 @@ def test_a_study_from_cold_to_one_change(toy):
     figures = toy / "figures"
     assert contents(figures).keys() == {
         f"{name}.{kind}" for name in ("fig02_bars", "fig03_line") for kind in ("png", "svg", "csv")
-    } | {"manifest.json", "findings.json"}
-    told = {"answer": ["Twice 0.65."], "twice": 1.3}
-    assert load_results(figures / "results" / "00_overview.json") == told
-    assert json.loads((figures / "findings.json").read_text()) == {"00_overview": ["Twice 0.65."]}
-    told = read_manifest(figures)["fig02_bars"]["provenance"]
+    }
+    assert load_results(figures / "results" / "00_overview.json") == {"twice": 1.3}
+    assert (figures / "results" / "00_overview.md").read_text() == "Twice 0.65.\n"
+    told = read_figure(figures / "fig02_bars.png")["provenance"]
     assert (told["parameters"], told["profile"]) == ({"SCALE": 1.0}, "pocket")
     assert str(toy) not in json.dumps(told)
 
@@ -122,7 +121,7 @@ def test_failure_is_named_and_publishes_nothing(toy):
     assert done.failed == {"02_numbers": f"{message}{copy}"}
     assert "ZeroDivisionError" in copy.read_text()
     now = contents(toy / "figures")
-    for name in old.keys() - {"findings.json"}:
+    for name in old:
         assert (now[name] == old[name]) == name.startswith("fig02"), name
     assert plan(toy, only=["02"])["02_numbers"].startswith("runs")
 
@@ -145,7 +144,7 @@ def test_answers_that_cannot_feed_a_notebook_leave_it_out(toy):
     (toy / "mine.toml").write_text('summary = "mine"\n[parameters.02]\nSCALE = 0.5\n')
     mine, asking = {"profile": str(toy / "mine.toml")}, {"01_ask": "left out: no model is asked"}
     for told, where in (
-        ("nothing to run: profile mine asks no model", {"only": ["01"]}),
+        ("profile mine has not all of these notebooks: 01: choose from 00_o", {"only": ["01"]}),
         ("asks no model, and .* is no file: .* --answers FILE", {"answers": None}),
         ("nothing.parquet is no file", {"answers": toy / "nothing.parquet"}),
     ):
@@ -166,7 +165,7 @@ def test_answers_that_cannot_feed_a_notebook_leave_it_out(toy):
     assert done.steps == left | asking
     assert not figure.exists()  # it was of other answers
     assert not (results / "00_overview.json").exists()
-    assert json.loads((figure.parent / "findings.json").read_text()) == {}
+    assert not (results / "00_overview.md").exists()
     assert plan(toy, **mine, parameters=["N=9"]) == left | asking
     assert study(toy, parameters=["N=9"], only=["3"]).steps == {"03_alone": "failed"}
 

@@ -1,48 +1,56 @@
-"""Verifying what is published: a rerun of toy notebooks, and the comparison of tables."""
+"""What is published is verified by a rerun elsewhere; the doctor names what is missing."""
 
-import numpy as np
-import pandas as pd
+import hashlib
+import json
+
 import pytest
+from typer.testing import CliRunner
 
+from medcal_nb.cli import app
 from medcal_nb.errors import MedcalError
-from medcal_nb.study.run import _difference, verify
 from tests.study.toy import edit, study
 
-TABLE = pd.DataFrame({"group": ["ct", "mri", None], "n": [7, 12, 3], "ece": [0.25, np.nan, 4.0]})
 
-
-@pytest.mark.parametrize(
-    ("column", "row", "value", "told"),
-    [
-        ("ece", 0, 0.254, None),
-        ("ece", 0, 0.256, "first diff: 0.256 != 0.25"),
-        # relative where it is large
-        ("ece", 2, 4.019, None),
-        ("ece", 2, 4.03, "first diff: 4.03 != 4.0"),
-        ("ece", 1, 0.0, "first diff: 0.0 != nan"),
-        ("n", 1, 13, "first diff: 13 != 12"),
-        ("group", 0, "x", "first diff: 'x' != 'ct'"),
-    ],
-)
-def test_differences_of_one_cell(tmp_path, column, row, value, told):
-    TABLE.to_csv(tmp_path / "old.csv", index=False)
-    new = TABLE.copy()
-    new.loc[row, column] = value
-    new.to_csv(tmp_path / "new.csv", index=False)
-    found = _difference(tmp_path / "old.csv", tmp_path / "new.csv")
-    assert (told in found) if told else not found
-    assert "\n" not in found
-    new.drop(columns=column).to_csv(tmp_path / "new.csv", index=False)
-    assert "shape" in _difference(tmp_path / "old.csv", tmp_path / "new.csv")
+def told(*words):
+    done = CliRunner().invoke(app, words)
+    if isinstance(done.exception, MedcalError):
+        raise done.exception
+    return done.exit_code, done.stdout, done.stderr
 
 
 @pytest.mark.notebooks
 def test_a_published_study_and_what_can_be_wrong_with_it(toy):
     study(toy, only=["3"])
-    assert verify(["3"]) == {"fig03_line": ""}
+    code, said, _ = told("verify", "3")
+    assert (code, said.split()) == (0, ["fig03_line", "agrees"])
     edit(toy / "figures" / "fig03_line.csv", "3", "4")
-    assert "first diff: 3 != 4" in verify(["3"])["fig03_line"]
+    code, said, remark = told("verify", "3")
+    assert code == 1
+    assert "first diff: 3 != 4" in said
+    assert "1 of 1 figures differ" in remark
     # a study that fails is no agreement
     edit(toy / "notebooks" / "03_alone.ipynb", "ctx.save(", "1 / 0\\nctx.save(")
     with pytest.raises(MedcalError, match=r"03_alone: in cell .*ZeroDivisionError"):
-        verify(["3"])
+        told("verify", "3")
+
+
+def test_the_doctor_names_what_is_missing_and_how_to_get_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("MEDCAL_ROOT", str(tmp_path))
+    with pytest.raises(MedcalError, match="set MEDCAL_ROOT"):
+        told("doctor")
+    (tmp_path / "notebooks").mkdir()
+    code, said, _ = told("doctor")
+    assert code == 0
+    for topic in ("libraries", "machine", "pocket models", "notebooks"):
+        assert f"\n{topic} " in f"\n{said}"
+    monkeypatch.setenv("MEDCAL_POCKET", str(tmp_path))
+    with pytest.raises(MedcalError, match="set MEDCAL_POCKET"):
+        told("doctor")
+    # weights are checked by their hashes
+    (tmp_path / "pocket-m").mkdir()
+    weights = tmp_path / "pocket-m" / "model.safetensors"
+    weights.write_bytes(b"abd")
+    listed = {"pocket-m": {weights.name: hashlib.sha256(b"abc").hexdigest()}}
+    (tmp_path / "manifest.json").write_text(json.dumps(listed))
+    with pytest.raises(MedcalError, match=f"{weights} is damaged"):
+        told("doctor")

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from medcal_nb.study.run import run_study
+from medcal_nb.study.run import Study
 
 PARAMETERS = """\
 PROFILE = "pocket"
@@ -31,9 +31,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from medcal_nb.answers import load_answers
-from medcal_nb.study import notebook_context
+from medcal_nb.study import NotebookContext
 
-ctx = notebook_context("02_numbers", PROFILE, ANSWERS, OUT_DIR, FAST, parameters={"SCALE": SCALE})
+ctx = NotebookContext("02_numbers", PROFILE, ANSWERS, OUT_DIR, FAST, parameters={"SCALE": SCALE})
 table = load_answers(ctx.answers)[["item_id", "confidence", "correct"]]
 table["confidence"] *= SCALE
 fig = Figure()
@@ -49,9 +49,9 @@ ALONE = """\
 from matplotlib.figure import Figure
 import pandas as pd
 
-from medcal_nb.study import notebook_context
+from medcal_nb.study import NotebookContext
 
-ctx = notebook_context("03_alone", PROFILE, ANSWERS, OUT_DIR, FAST, parameters={"N": N})
+ctx = NotebookContext("03_alone", PROFILE, ANSWERS, OUT_DIR, FAST, parameters={"N": N})
 table = pd.DataFrame({"n": [N]})
 fig = Figure()
 fig.subplots().plot([0, N])
@@ -60,13 +60,14 @@ ctx.save(fig, "fig03_line", table)
 
 OVERVIEW = """\
 from medcal_nb.errors import NotEnough
-from medcal_nb.study import notebook_context
+from medcal_nb.study import NotebookContext
 
-ctx = notebook_context("00_overview", PROFILE, "", OUT_DIR, FAST)
+ctx = NotebookContext("00_overview", PROFILE, "", OUT_DIR, FAST)
 mean = ctx.read_results("02_numbers")["mean"]
 if not ctx.show("fig03_line"):
     raise NotEnough("no fig03_line")
-ctx.results({"answer": [f"Twice {mean}."], "twice": 2 * mean})
+ctx.answer([f"Twice {mean}."])
+ctx.results({"twice": 2 * mean})
 """
 
 
@@ -108,9 +109,10 @@ def write_numbers(folder, *cells, parameters="SCALE = 1.0\n", before=""):
     )
 
 
-def study(toy, **options):
+def study(toy, profile="pocket", **options):
     """Run the study of the toy checkout, with answers in it."""
-    return run_study(**{"answers": toy / "answers.sqlite"} | options)
+    how = {name: options.pop(name) for name in ("plan_only", "keep_going") if name in options}
+    return Study(profile, **{"answers": toy / "answers.sqlite"} | options).run(**how)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

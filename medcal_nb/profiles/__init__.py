@@ -15,7 +15,7 @@ from typing import Any
 
 from medcal_nb.errors import MedcalError
 
-FOLDER = Path(__file__).resolve().parents[1] / "profiles"
+FOLDER = Path(__file__).resolve().parent
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 import re
 from html.parser import HTMLParser
-from types import SimpleNamespace
 
 import nbformat
 import pandas as pd
@@ -12,8 +11,7 @@ from nbconvert import HTMLExporter
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from medcal_nb.show.figures import save_figure
-from medcal_nb.study import load_profile
-from medcal_nb.study.copies import save_copies, save_index
+from medcal_nb.show.pages import save_copies, save_index
 from medcal_nb.study.run import find_notebooks
 from tests.study.toy import write_notebook
 
@@ -112,10 +110,10 @@ def index(tmp_path):
     folder.mkdir()
     write_notebook(folder, "00_overview", [], reads=writes[1:])
     write_notebook(folder, "02_metrics", [], writes=writes)
-    answers = {"00_overview": ["No <script>, as it stands.", "**Where?** Says 84 %."]}
-    where = {"work": work, "figures": figures, "notebooks": find_notebooks(folder)}
-    how = {"profile": load_profile("real"), "fast": False, "findings": answers}
-    save_index(SimpleNamespace(**where, **how))
+    (figures / "results").mkdir()
+    answer = "No <script>, as it stands.\n\n**Where?** Says 84 %.\n"
+    (figures / "results" / "00_overview.md").write_text(answer, encoding="utf-8")
+    save_index(work / "html", figures, find_notebooks(folder).values(), "Whose answers.")
     return (work / "html" / "index.html").read_text(encoding="utf-8")
 
 
@@ -128,7 +126,7 @@ def test_the_index_says_the_answer_then_shows_the_findings_and_leads_on(index):
     assert index.count('<a href="02_metrics.html">notebook 02</a>') == 2
     told = (
         "<strong>Where?</strong>", "Caption of fig02_gap.", "MIT", "not a medical device",
-        "recorded by Khanmohammadi", '<a href="02_metrics.html">02_metrics</a>',
+        "Whose answers.", '<a href="02_metrics.html">02_metrics</a>',
     )  # fmt: skip
     assert [words for words in told if words not in index] == []
     assert "<script" not in index

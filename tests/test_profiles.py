@@ -52,7 +52,11 @@ def test_jobs_and_parameters(tmp_path):
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.toml")))
-def test_every_profile_loads_says_what_it_is_and_publishes_in_its_place(name, toy):
+def test_every_profile_loads_says_what_it_is_and_publishes_in_its_place(
+    name, tmp_path, monkeypatch
+):
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.setenv("MEDCAL_ROOT", str(tmp_path))
     profile = load_profile(name)
     assert profile.settings["summary"]
     assert profile.asks == (name in ("pocket", "hub", "served"))
@@ -62,11 +66,11 @@ def test_every_profile_loads_says_what_it_is_and_publishes_in_its_place(name, to
         splits = {(job.split, job.dataset) for job in fast}
         assert len(splits) > 1, "a fast run needs items to fit on and items to score"
     places = {"pocket": "figures", "real": "figures/real", "logits": "figures/logits"}
-    place = toy / places.get(name, f"build/{name}/figures")
+    place = tmp_path / places.get(name, f"build/{name}/figures")
     assert profile.figures(fast=False) == place
-    assert profile.figures(fast=True) == toy / f"build/fast/{name}/figures"
-    own = load_profile(written(toy, profile.path.read_text(encoding="utf-8")))
-    assert own.figures(fast=False) == toy / "build/toy/figures"
+    assert profile.figures(fast=True) == tmp_path / f"build/fast/{name}/figures"
+    own = load_profile(written(tmp_path, profile.path.read_text(encoding="utf-8")))
+    assert own.figures(fast=False) == tmp_path / "build/toy/figures"
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def test_help_ends_with_an_example(name):
     [
         (["study", "-p", "SCAL=2"], "-p SCAL=2: write NAME=VALUE, VALUE as JSON; parameters of"),
         (["study", "-p", "SCALE"], "-p SCALE: write NAME=VALUE"),
-        (["study", "9"], "no notebook '9': choose from 02_a"),
+        (["study", "9"], "has not all of these notebooks: 9: choose from 02_a"),
         (["study", "--profile", "pockets"], "no profile 'pockets': choose one of"),
         (["study", "--profile", "imported"], "with --answers FILE"),
         (["study", "--profile", "imported", "--answers", "no.csv"], "no.csv is no file"),

@@ -28,8 +28,10 @@ LOGS = {
     "merge": ["merge", "{log}", "--to", "{to}"],
     "ask": ["ask", "--model", "pocket-general", "--dataset", POCKET, "--n", "1",
             "--to", "{to}"],
-    "fetch": ["fetch", "vlm-uncertainty-bench", "--from", "{bench}", "--log", "{to}"],
+    "fetch": ["fetch", "vlm-uncertainty-bench", "--from", "{bench}",
+              "--to", "{to.parent}"],
 }  # fmt: skip
+LOG = "vlm-uncertainty-bench.sqlite"  # as `fetch` calls its log
 
 
 @pytest.fixture(scope="module")
@@ -135,13 +137,14 @@ def test_force_replaces_a_file_but_no_log(given, tmp_path, name):
 @pytest.mark.parametrize("name", LOGS)
 def test_a_log_is_added_to_and_nothing_else_is_touched(given, tmp_path, name):
     words = LOGS[name]
-    folder, there = tmp_path / "folder.sqlite", tmp_path / "there.sqlite"
-    folder.mkdir()
+    folder, there, log = (tmp_path / name / LOG for name in ("folder", "there", "log"))
+    folder.mkdir(parents=True)
+    for path in (there, log):
+        path.parent.mkdir()
     there.write_text("mine\n")
     for target in (folder, there):
         refused(run(words, given, target), target)
     assert there.read_text() == "mine\n"
-    log = tmp_path / "log.sqlite"
     log.write_bytes(contents(given / "log.sqlite"))
     before = len(load_answers(log))
     done = run(words, given, log)
@@ -153,13 +156,13 @@ def test_a_log_is_added_to_and_nothing_else_is_touched(given, tmp_path, name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LOGS)
 def test_a_full_disk_is_told_and_the_same_command_goes_on(given, tmp_path, name):
-    words, log = LOGS[name], tmp_path / "log.sqlite"
+    words, log = LOGS[name], tmp_path / LOG
     done = run(words, given, log, most_bytes=6_000)
     assert done.returncode in (1, 2), done.stderr
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("medcal: error: ")
     assert "unforeseen" not in last
-    assert not [path for path in tmp_path.iterdir() if "log.sqlite" not in path.name]
+    assert not [path for path in tmp_path.iterdir() if LOG not in path.name]
     done = run(words, given, log)
     assert done.returncode == 0, done.stderr
     assert len(load_answers(log))

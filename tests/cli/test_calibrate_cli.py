@@ -1,33 +1,12 @@
 """``medcal calibrate`` as people call it."""
 
-import sys
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from scipy.special import expit, logit
 
 from medcal_nb.answers import AnswerLog, load_answers
-from medcal_nb.cli import main
-
-
-@pytest.fixture
-def medcal(monkeypatch, capsys):
-    """Run the command line in this process."""
-
-    def run(*arguments, ok=True):
-        monkeypatch.setattr(sys, "argv", ["medcal", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-        out, err = capsys.readouterr()
-        if ok:
-            assert code == 0, err
-        return SimpleNamespace(returncode=code, stdout=out, stderr=err)
-
-    return run
+from medcal_nb.measure import brier_score
+from tests.cli.test_answers_cli import medcal
 
 
 @pytest.fixture
@@ -55,7 +34,7 @@ def log(tmp_path, rng):
     return path
 
 
-def test_fit_on_general_apply_to_medical_under_the_old_name_of_temperature(medcal, log, tmp_path):
+def test_fit_on_general_apply_to_medical_under_the_old_name_of_temperature(log, tmp_path):
     out = tmp_path / "corrected.sqlite"
     rows = ["--fit", "domain=general", "--fit", "strategy=option_probability"]
     rows += ["--apply", "domain=medical"]
@@ -68,10 +47,12 @@ def test_fit_on_general_apply_to_medical_under_the_old_name_of_temperature(medca
     fitted = logit(corrected.confidence_raw.astype(float)) / logit(corrected.confidence)
     np.testing.assert_allclose(fitted, fitted[0], rtol=1e-6)  # one temperature for all
     assert fitted[0] == pytest.approx(2, rel=0.3)
+    right, raw = corrected.correct.astype(float), corrected.confidence_raw.astype(float)
+    assert brier_score(corrected.confidence, right) < brier_score(raw, right)
     assert " 200 " in medcal("score", out, "--resamples", 20).stdout
 
 
-def test_a_sampled_strategy_is_judged_before_it_is_corrected(medcal, log, tmp_path):
+def test_a_sampled_strategy_is_judged_before_it_is_corrected(log, tmp_path):
     out = tmp_path / "out.sqlite"
     rows = ["--fit", "domain=general", "--fit", "strategy=self_consistency"]
     rows += ["--apply", "domain=medical"]
@@ -98,7 +79,7 @@ def test_a_sampled_strategy_is_judged_before_it_is_corrected(medcal, log, tmp_pa
         (["--fit", "domain"], "write COL=VALUE"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_one_line(medcal, log, tmp_path, arguments, told):
+def test_what_cannot_be_done_is_said_in_one_line(log, tmp_path, arguments, told):
     out = tmp_path / "out.sqlite"
     done = medcal("calibrate", log, *arguments, "--to", out, ok=False)
     assert done.returncode == 2
@@ -107,25 +88,8 @@ def test_what_cannot_be_done_is_said_in_one_line(medcal, log, tmp_path, argument
     assert not out.exists()
 
 
-def test_the_map_serves(medcal, log, tmp_path):
-    from medcal_nb.measure import brier_score
-
-    rows = ["--fit", "domain=general", "--fit", "strategy=option_probability"]
-    rows += ["--apply", "domain=medical", "--apply", "strategy=option_probability"]
-    medcal("calibrate", log, *rows, "--to", tmp_path / "c.sqlite")
-    table = load_answers(tmp_path / "c.sqlite")
-    y, after = table.correct.to_numpy(float), table.confidence.to_numpy(float)
-    assert brier_score(after, y) < brier_score(table.confidence_raw.to_numpy(float), y)
-
-
-def test_answers_go_to_a_log(medcal, log, tmp_path):
+def test_answers_go_to_a_log(log, tmp_path):
     done = medcal("calibrate", log, "--fit", "domain=general", "--to", tmp_path / "c.csv", ok=False)
     assert done.returncode == 2
     assert "c.csv: name a log, .sqlite; `medcal export`" in done.stderr
     assert not (tmp_path / "c.csv").exists()
-
-
-def test_an_existing_file_is_not_overwritten(medcal, log):
-    done = medcal("calibrate", log, "--fit", "domain=general", "--to", log, ok=False)
-    assert done.returncode == 2
-    assert "is what would be read" in done.stderr

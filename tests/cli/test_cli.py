@@ -203,10 +203,11 @@ def test_a_bare_table_is_told_how_it_comes_in(tmp_path):
     ("words", "told"),
     [
         (("score", "a.csv", "--resamples", "1000000000"), "'--resamples': .* less than or equal"),
+        (("score", "a.csv", "--resamples", "1"), "'--resamples': .* greater than or equal"),
         (("ask", "--samples", "1000000000000"), "'--samples': .* less than or equal to"),
     ],
 )
-def test_sizes_that_no_machine_holds_are_refused_before_anything_is_read(words, told):
+def test_sizes_out_of_range_are_refused_before_anything_is_read(words, told):
     done = medcal(*words)
     assert (done.returncode, done.stdout) == (2, "")
     assert re.search(told, done.stderr)

@@ -131,7 +131,7 @@ def test_package_without_notebooks_says_what_to_do(tmp_path, monkeypatch):
             "medcal: error: unforeseen RuntimeError: odd; `medcal --debug fail --word 'a b'` shows "
             "where: please report it with what that prints\n",
         ),
-        ("BrokenPipeError()", 1, ""),
+        ("BrokenPipeError(32, 'Broken pipe')", 1, ""),
         ("KeyboardInterrupt()", 130, "medcal: interrupted; the same command goes on where it was"),
     ],
 )
@@ -150,6 +150,7 @@ main()
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == code
     assert said in done.stderr
+    assert bool(said) == bool(done.stderr)
     assert "Traceback" not in done.stderr
     if "unforeseen" in said:
         command[-1] = program.replace('"medcal", ', '"medcal", "--debug", ')

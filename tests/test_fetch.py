@@ -170,7 +170,7 @@ def medcal(*words):
 
 def test_vlcb_becomes_answers(server, vlcb, tmp_path):
     log = tmp_path / "vlcb.sqlite"
-    command = ["fetch", "vlcb", "--to", tmp_path / "to", "--log", log]
+    command = ["fetch", "vlcb", "--to", tmp_path]
     done = medcal(*command)
     assert done.exit_code == 0
     assert "560 new answers of 560" in done.output

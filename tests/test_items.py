@@ -191,7 +191,8 @@ class TestCommand:
         done = self.run("--split", "test", "--n", "7", "--sheet", str(path))
         assert done.exit_code == 0, done.output
         assert "7 items, " in done.output
-        assert done.output.count("/test/") >= 7
+        asked = load_items(POCKET, split="test", n=7)  # by `medcal ask --n 7`
+        assert [line.split()[0] for line in done.output.splitlines()[1:8]] == list(asked["item_id"])
         sheet = Image.open(path)
         assert sheet.width > 900
         assert len(np.unique(np.asarray(sheet))) > 100

@@ -57,7 +57,7 @@ def score(
     answers: Table,
     by: str = typer.Option("model,dataset,strategy", metavar="COL,COL,…", help="Groups."),
     resamples: int = typer.Option(1000, min=2, max=100_000, help="Behind the intervals."),
-    format: Literal["table", "csv", "json"] = typer.Option("table", help="How it is printed."),
+    format: Literal["table", "csv"] = typer.Option("table", help="How it is printed."),
     choose: bool = typer.Option(False, "--choose", help="Say which strategy costs least."),
     cost_wrong: float = typer.Option(1.0, min=1e-9, help="Of a wrong answer acted on."),
     cost_check: float = typer.Option(0.1, min=0, help="Of the check of an answer."),
@@ -85,8 +85,6 @@ def score(
     if format == "csv":
         text = table.to_csv(index=False, lineterminator="\n")
         (say if sys.stdout.isatty() else sys.stdout.write)(text)
-    elif format == "json":
-        say(table.to_json(orient="records", indent=1, double_precision=15))
     else:
         for part in in_cells(table, names):
             say(part.to_string(index=False, float_format="{:.5f}".format))

@@ -1,4 +1,4 @@
-"""``medcal calibrate``: learn recalibration maps on some answers, use them on others."""
+"""``medcal calibrate``: learn recalibration maps on some answers, correct others."""
 
 import warnings
 from pathlib import Path
@@ -14,10 +14,8 @@ def calibrate(
     answers: Table,
     to: Path = typer.Option(..., help="A new log, e.g. corrected.sqlite."),
     method: str = typer.Option("log_odds", help="A recalibration map: see above."),
-    fit: list[str] = typer.Option([], metavar="COL=VALUE,…", help="Rows to learn from."),
+    fit: list[str] = typer.Option(..., metavar="COL=VALUE,…", help="Rows to learn from."),
     apply: list[str] = typer.Option([], metavar="COL=VALUE,…", help="Rows to correct."),
-    map: Path = typer.Option(None, "--map", help="Write the fitted maps here, as JSON."),
-    use: Path = typer.Option(None, help="Use maps written by --map instead of fitting."),
 ) -> None:
     """Correct the confidence of answers, a map for each model and strategy fitted on others.
 
@@ -30,36 +28,23 @@ def calibrate(
     from medcal_nb.answers.columns import to_storage
     from medcal_nb.answers.files import block_of
     from medcal_nb.ask.graded import to_graded
-    from medcal_nb.correct import maps as recalibration
-    from medcal_nb.files import check_new_file, new_file
+    from medcal_nb.correct.maps import RecalibrationWarning, apply_maps, fit_maps
+    from medcal_nb.files import check_new_file
 
-    if bool(fit) == bool(use):
-        raise MedcalError("give one of --fit COL=VALUE and --use MAP.json")
-    if map and (not fit or map == to):
-        raise MedcalError("--map needs a file of its own, and --fit COL=VALUE, to learn from")
     if not is_log(to):
         raise MedcalError(f"{to}: name a log, .sqlite; `medcal export` makes a table of it")
-    for path in filter(None, (to, map)):
-        check_new_file(path, sources=[answers])
+    check_new_file(to, sources=[answers])
     table = to_graded(load_answers(answers))
     target = _pick(table, apply, "--apply", answers)
     source = _pick(table, fit, "--fit", answers)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")
-        warnings.simplefilter("always", recalibration.RecalibrationWarning)
+        warnings.simplefilter("always", RecalibrationWarning)
         try:
-            if use:
-                maps = recalibration.load_maps(use)
-            else:
-                maps = recalibration.fit_maps(source, method=method)
-            corrected = recalibration.apply_maps(target, maps)
+            corrected = apply_maps(target, fit_maps(source, method=method))
         except ValueError as error:
-            where = "" if str(error).startswith(f"{use}: ") else f"{answers}: "
-            raise MedcalError(f"{where}{error}") from None
+            raise MedcalError(f"{answers}: {error}") from None
     write_log([to_storage(block_of(corrected))], to)
-    if map is not None:
-        with new_file(map) as part:
-            recalibration.save_maps(maps, part, fitted_on=" and ".join(fit))
     for remark in dict.fromkeys(str(one.message) for one in caught):
         note(remark)
     if without := len(target) - len(corrected):

@@ -14,7 +14,7 @@ _PER_LINE = 6
 def items(
     dataset: str = typer.Option(None, help="Which items; their names are listed if left out."),
     split: str = typer.Option(None, help="fit or test; both if left out."),
-    n: int = typer.Option(None, min=1, help="Show this many, drawn at random, else all."),
+    n: int = typer.Option(None, min=1, help="Show N only, those that `medcal ask --n N` asks."),
     sheet: Path = typer.Option(None, help="Draw images, a line per modality, to this PNG."),
     force: Force = False,
 ) -> None:
@@ -32,10 +32,7 @@ def items(
         if sheet.suffix.lower() != ".png":
             raise MedcalError(f"{sheet}: give it a name that ends with .png")
         check_new_file(sheet, force=force)
-    table = load_items(dataset, split=split)
-    if n is not None and n < len(table):
-        table = table.sample(n, random_state=0).sort_index().reset_index(drop=True)
-    table = table.assign(options=_flat(table["options"], " / "), gold=_flat(table["gold"], " | "))
+    table = load_items(dataset, split=split, n=n)
     shown = table[["item_id", "modality", "question", "options", "gold"]].to_string(index=False)
     say(f"{shown}\n{len(table)} items, {table['image_id'].nunique()} images")
     if sheet is not None:
@@ -45,12 +42,8 @@ def items(
         table["modality"] = table["modality"].fillna("no modality").astype(str)
         some = table.drop_duplicates("image_id").groupby("modality", sort=False).head(_PER_LINE)
         some = some.assign(picture=some["image"].map(open_image))
+        some["gold"] = [g if isinstance(g, str) else " | ".join(g) for g in some["gold"]]
         drawn = image_sheet(some, per_row=_PER_LINE, title=f"{dataset} ({made})")
         with new_file(sheet, force=force) as part:
             drawn.savefig(part, format="png", dpi=200)
         say(f"wrote {sheet}")
-
-
-def _flat(values, between: str) -> list[str]:
-    """Lists of texts as one text each."""
-    return [v if isinstance(v, str) else between.join(v if v is not None else ()) for v in values]

@@ -19,9 +19,7 @@ _NOTEBOOKS = typer.Argument(
 @app.command()
 def study(
     notebooks: list[str] = _NOTEBOOKS,
-    profile: str = typer.Option(
-        "pocket", help="real, logits, imported, hub, served, a .toml file."
-    ),
+    profile: str = typer.Option("pocket", help="Or real, logits, imported, hub, served, a .toml."),
     answers: Path = typer.Option(None, help="The answers table; profile imported needs one."),
     parameters: list[str] = typer.Option(
         [], "-p", "--parameter", metavar="NAME=VALUE", help="Set a parameter, VALUE as JSON."

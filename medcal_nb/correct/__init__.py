@@ -15,7 +15,7 @@ from .fusion import (
 )
 from .labels import label_efficiency_study
 from .looking import blank_pairs, image_reliance_table
-from .maps import RecalibrationWarning, Recalibrator, fit
+from .maps import RecalibrationWarning, fit
 from .paired import images_note
 from .told import (
     MAP_NAMES,

@@ -1,17 +1,14 @@
 """Recalibration maps: from a stated confidence to a better one, learned from graded answers.
 
 :func:`fit` takes ``(confidence, correct)`` and gives back a frozen :class:`Recalibrator`: call it
-on confidences, read its ``params``, save it as JSON. It remembers which images taught it and
-refuses to be scored on them. :func:`fit_maps`, :func:`apply_maps` and :func:`cross_apply` do
-this for tables of graded answers, one map for each model and strategy.
+on confidences, read its ``params``. It remembers which images taught it and refuses to be scored
+on them. :func:`fit_maps` and :func:`apply_maps` do this for tables of graded answers, one map for
+each model and strategy.
 """
 
-import hashlib
-import json
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -25,8 +22,6 @@ MAP_METHODS = tuple(FAMILIES)
 MIN_FIT = 5
 """Fewer labelled answers than this fit nothing: the map changes nothing."""
 N_FOLDS = 5
-
-_FORMAT = "medcal-maps/2"
 
 
 class RecalibrationWarning(UserWarning):
@@ -42,22 +37,16 @@ class Recalibrator:
     name : str
         The family: one of ``MAP_METHODS``.
     params : dict
-        The fitted numbers, JSON-ready.
-    n_fit : int
-        Labelled answers that the fit used.
+        The fitted numbers.
     clip : float
         Confidences are moved into [clip, 1 - clip] before log-odds are taken.
-    note : str
-        Why the map is less than what was asked for; empty where it is not.
     fitted_on : frozenset of str
-        Hashes of the images used in the fit; empty where none were named.
+        Names of the images used in the fit; empty where none were named.
     """
 
     name: str
     params: Mapping
-    n_fit: int
     clip: float
-    note: str = ""
     fitted_on: frozenset[str] = field(default_factory=frozenset, repr=False)
 
     def __call__(self, confidence) -> np.ndarray:
@@ -87,7 +76,7 @@ class Recalibrator:
         ValueError
             If one was: scoring a map on its own images flatters it.
         """
-        seen = [key in self.fitted_on for key in _hashes(images)]
+        seen = [key in self.fitted_on for key in plain_ids(images)]
         if any(seen):
             first = list(images)[seen.index(True)]
             raise ValueError(
@@ -95,35 +84,6 @@ class Recalibrator:
                 f"{self.name} map, the first {first}; pick other rows"
             )
         return self(confidence)
-
-    def to_dict(self) -> dict:
-        """The map as JSON-ready values, the hashes of its images last."""
-        return asdict(self) | {"fitted_on": sorted(self.fitted_on)}
-
-    @classmethod
-    def from_dict(cls, values: Mapping) -> "Recalibrator":
-        """The map of :meth:`to_dict`.
-
-        Raises
-        ------
-        ValueError
-            If the values are not those of a map that this version can apply.
-        """
-        try:
-            own = {one.name: values[one.name] for one in fields(cls)}
-            made = cls(**own | {"fitted_on": frozenset(own["fitted_on"])})
-            numbers = [np.ravel(made.params[name]) for name in FAMILIES[made.name].names]
-            sound = np.isfinite(np.concatenate(numbers).astype(float)).all()
-            if not (sound and 0 < made.clip < 0.5 and made.params.get("temperature", 1.0) > 0):
-                raise ValueError(f"numbers of a {made.name} map are out of range")
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"not a sound map: {error}") from None
-        return made
-
-
-def _hashes(images) -> list[str]:
-    """A short hash of each image's name, so that a saved map names none."""
-    return [hashlib.sha256(k.encode()).hexdigest()[:16] for k in plain_ids(images)]
 
 
 def _checked(method, confidence):
@@ -188,7 +148,7 @@ def fit(
         For ``temperature``: option probabilities (n, k), NaN where absent, and the index of the
         right option, -1 where it is none.
     images : sequence of n labels, optional
-        Remembered, hashed, so that the map refuses to be scored on them.
+        Remembered, so that the map refuses to be scored on them.
     clip : float, optional
         Confidences are moved into [clip, 1 - clip] first: a stated 100 % has no finite
         log-odds. By default :func:`choose_clip` chooses.
@@ -218,8 +178,8 @@ def fit(
     params, note = _fitted(method, c, y, right, clip)
     if note:
         warnings.warn(f"{method}: {note}", RecalibrationWarning, stacklevel=2)
-    seen = frozenset() if images is None else frozenset(_hashes(images))
-    return Recalibrator(method, params, len(right), clip, note, seen)
+    seen = frozenset() if images is None else frozenset(plain_ids(images))
+    return Recalibrator(method, params, clip, seen)
 
 
 def _fitted(method, c, y, right, clip):
@@ -418,36 +378,3 @@ def _moved(part, has, values, name):
     out["strategy"] = out["strategy"].astype(str) + f"+{name}"
     # options that a map of the one confidence left as they were would contradict it
     return out.assign(option_probabilities=options) if "option_probabilities" in out else out
-
-
-def save_maps(maps: Mapping[tuple, Recalibrator], path: str | Path, *, fitted_on="") -> None:
-    """Write maps as one JSON file, which the caller sees to it is new.
-
-    ``fitted_on`` says in words on which rows.
-    """
-    body = {"format": _FORMAT, "by": BY, "fitted_on": fitted_on}
-    body["maps"] = [
-        {"group": dict(zip(BY, key, strict=True)), "map": fitted.to_dict()}
-        for key, fitted in sorted(maps.items())
-    ]
-    Path(path).write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def load_maps(path: str | Path) -> dict[tuple, Recalibrator]:
-    """Maps from a file of :func:`save_maps`.
-
-    Raises
-    ------
-    ValueError
-        If the file is none, or one of its maps is not sound.
-    """
-    try:
-        body = json.loads(Path(path).read_text(encoding="utf-8"))
-        if body["format"] != _FORMAT:
-            raise ValueError(f"its format is not {_FORMAT}: fit the maps again")
-        return {
-            tuple(entry["group"][name] for name in BY): Recalibrator.from_dict(entry["map"])
-            for entry in body["maps"]
-        }
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: not a file of maps ({error})") from None

@@ -97,23 +97,18 @@ def test_import_then_score_gives_the_numbers_of_the_definitions(answers_csv, tmp
     assert row["brier_low"] <= row["brier"] <= row["brier_high"]
 
 
-def test_score_by_any_column_in_any_format(answers_csv, tmp_path):
+def test_score_by_any_column(answers_csv, tmp_path):
     path, frame = answers_csv
     log = tmp_path / "answers.sqlite"
     medcal("import", path, "--to", log)
     table = scores(log, "--by", "site")
     assert table["site"].tolist() == ["east", "west"]
     assert table["n"].tolist() == frame.groupby("site").size().tolist()
-    rows = json.loads(medcal("score", log, "--by", "site", "--format", "json").stdout)
-    assert [row["site"] for row in rows] == ["east", "west"]
-    told = medcal("score", log).stdout
+    told = medcal("score", log, "--by", "site").stdout
     for word in ("mean_confidence", "ceiling", "confidently wrong", "yield at 10", "ici"):
         assert word in told
-    assert (
-        f"{rows[0]['brier']:.3f} [{rows[0]['brier_low']:.3f}, "
-        in medcal("score", log, "--by", "site").stdout
-    )
-    assert scores(log).equals(scores(log))
+    assert f"{table['brier'][0]:.3f} [{table['brier_low'][0]:.3f}, " in told
+    assert scores(log, "--by", "site").equals(table)
 
 
 def test_score_chooses_a_strategy(tmp_path, answers_csv):
@@ -124,16 +119,16 @@ def test_score_chooses_a_strategy(tmp_path, answers_csv):
     assert models == ["a, answers", "b, answers"]
 
 
-def test_undefined_numbers_are_null_and_the_reason_is_said(tmp_path):
+def test_undefined_numbers_are_empty_and_the_reason_is_said(tmp_path):
     path = tmp_path / "right.csv"
     path.write_text("item_id,confidence,correct\n1,0.9,1\n2,0.8,1\n")
     log = tmp_path / "right.sqlite"
     medcal("import", path, "--model", "m", "--to", log)
-    done = medcal("score", log, "--format", "json")
-    (row,) = json.loads(done.stdout)
-    assert row["auroc"] is None
+    done = medcal("score", log, "--format", "csv")
+    row = pd.read_csv(io.StringIO(done.stdout)).iloc[0]
+    assert np.isnan(row["auroc"])
     assert row["accuracy"] == 1.0
-    assert "NaN" not in done.stdout
+    assert "nan" not in done.stdout.lower()
     assert "model=m" in done.stderr
     assert "auroc" in done.stderr.lower()
 
@@ -180,9 +175,6 @@ def test_export_and_import_again(answers_csv, tmp_path):
         medcal("import", file, "--to", again)
         with AnswerLog(log, read_only=True) as one, AnswerLog(again, read_only=True) as two:
             pd.testing.assert_frame_equal(one.read(), two.read())
-    told = medcal("export", log, "--to", tmp_path / "out.csv", ok=False)
-    assert told.returncode == 2
-    assert "there already" in told.stderr
     medcal("export", log, "--to", tmp_path / "out.csv", "--force", "--safe-csv")
 
 
@@ -215,15 +207,6 @@ def test_errors_are_one_line_with_status_2(tmp_path):
     assert "--percent" in done.stderr
     assert not (tmp_path / "x.sqlite").exists()
     assert medcal("score", tmp_path / "no.sqlite", ok=False).returncode == 2
-    for option, value in (
-        ("--by", "nothing"),
-        ("--resamples", "1"),
-        ("--resamples", "1000000000"),
-    ):
-        medcal("import", path, "--percent", "--to", tmp_path / "y.sqlite")
-        done = medcal("score", tmp_path / "y.sqlite", option, value, ok=False)
-        assert done.returncode == 2
-        assert "Traceback" not in done.stderr
 
 
 @pytest.mark.real

@@ -21,7 +21,6 @@ TABLES = {
     "export parquet": (["export", "{log}", "--to", "{to}"], ".parquet"),
     "items --sheet": ([*ITEMS, "--sheet", "{to}"], ".png"),
     "calibrate --to": ([*CALIBRATE, "--to", "{to}"], ".sqlite"),
-    "calibrate --map": ([*CALIBRATE, "--to", "{folder}/c.sqlite", "--map", "{to}"], ".json"),
 }
 #: Commands that add to an answers log, or make it.
 LOGS = {
@@ -29,8 +28,10 @@ LOGS = {
     "merge": ["merge", "{log}", "--to", "{to}"],
     "ask": ["ask", "--model", "pocket-general", "--dataset", POCKET, "--n", "1",
             "--to", "{to}"],
-    "fetch": ["fetch", "vlm-uncertainty-bench", "--from", "{bench}", "--log", "{to}"],
+    "fetch": ["fetch", "vlm-uncertainty-bench", "--from", "{bench}",
+              "--to", "{to.parent}"],
 }  # fmt: skip
+LOG = "vlm-uncertainty-bench.sqlite"  # as `fetch` calls its log
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +61,9 @@ def given(tmp_path_factory):
     return folder
 
 
-def run(words, given, to, folder, *, most_bytes=None):
-    names = {"log": given / "log.sqlite", "table": given / "table.csv", "bench": given / "bench",
-             "to": to, "folder": folder}  # fmt: skip
+def run(words, given, to, *, most_bytes=None):
+    names = {"log": given / "log.sqlite", "table": given / "table.csv", "bench": given / "bench"}
+    names["to"] = to
     command = [sys.executable, "-m", "medcal_nb.cli", *(word.format(**names) for word in words)]
 
     def limit():
@@ -101,17 +102,16 @@ def test_a_table_is_made_whole_and_replaces_only_what_may_be(given, tmp_path, na
     lost = tmp_path / "no" / f"such{suffix}"
     for target in (given / "log.sqlite", log, folder, pipe, there, lost):
         if target.suffix == suffix:
-            refused(run(words, given, target, tmp_path), target)
+            refused(run(words, given, target), target)
     assert contents(given / "log.sqlite") == contents(log) == before
     assert there.read_text() == "mine\n"
     assert not lost.parent.exists()
     made = tmp_path / f"made{suffix}"
-    done = run(words, given, made, tmp_path)
+    done = run(words, given, made)
     assert done.returncode == 0, done.stderr
     assert made.stat().st_size > 50
-    (tmp_path / "c.sqlite").unlink(missing_ok=True)
     full = tmp_path / f"full{suffix}"
-    done = run(words, given, full, tmp_path, most_bytes=40)  # the disk is full, as it were
+    done = run(words, given, full, most_bytes=40)  # the disk is full, as it were
     assert done.returncode in (1, 2)
     assert done.stderr.strip().splitlines()[-1].startswith("medcal: error: ")
     assert not full.exists()
@@ -124,12 +124,12 @@ def test_force_replaces_a_file_but_no_log(given, tmp_path, name):
     words, suffix = TABLES[name]
     there = tmp_path / f"there{suffix}"
     there.write_text("mine\n")
-    done = run([*words, "--force"], given, there, tmp_path)
+    done = run([*words, "--force"], given, there)
     assert done.returncode == 0, done.stderr
     assert contents(there) != b"mine\n"
     log = tmp_path / f"log{suffix}"
     log.write_bytes(contents(given / "log.sqlite"))
-    refused(run([*words, "--force"], given, log, tmp_path), log)
+    refused(run([*words, "--force"], given, log), log)
     assert contents(log) == contents(given / "log.sqlite")
 
 
@@ -137,16 +137,17 @@ def test_force_replaces_a_file_but_no_log(given, tmp_path, name):
 @pytest.mark.parametrize("name", LOGS)
 def test_a_log_is_added_to_and_nothing_else_is_touched(given, tmp_path, name):
     words = LOGS[name]
-    folder, there = tmp_path / "folder.sqlite", tmp_path / "there.sqlite"
-    folder.mkdir()
+    folder, there, log = (tmp_path / name / LOG for name in ("folder", "there", "log"))
+    folder.mkdir(parents=True)
+    for path in (there, log):
+        path.parent.mkdir()
     there.write_text("mine\n")
     for target in (folder, there):
-        refused(run(words, given, target, tmp_path), target)
+        refused(run(words, given, target), target)
     assert there.read_text() == "mine\n"
-    log = tmp_path / "log.sqlite"
     log.write_bytes(contents(given / "log.sqlite"))
     before = len(load_answers(log))
-    done = run(words, given, log, tmp_path)
+    done = run(words, given, log)
     assert done.returncode == 0, done.stderr
     assert len(load_answers(log)) >= before
     assert len(load_answers(given / "log.sqlite")) == before
@@ -155,13 +156,13 @@ def test_a_log_is_added_to_and_nothing_else_is_touched(given, tmp_path, name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LOGS)
 def test_a_full_disk_is_told_and_the_same_command_goes_on(given, tmp_path, name):
-    words, log = LOGS[name], tmp_path / "log.sqlite"
-    done = run(words, given, log, tmp_path, most_bytes=6_000)
+    words, log = LOGS[name], tmp_path / LOG
+    done = run(words, given, log, most_bytes=6_000)
     assert done.returncode in (1, 2), done.stderr
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("medcal: error: ")
     assert "unforeseen" not in last
-    assert not [path for path in tmp_path.iterdir() if "log.sqlite" not in path.name]
-    done = run(words, given, log, tmp_path)
+    assert not [path for path in tmp_path.iterdir() if LOG not in path.name]
+    done = run(words, given, log)
     assert done.returncode == 0, done.stderr
     assert len(load_answers(log))

@@ -15,11 +15,10 @@ def fetch(
         help="vlcb or vlm-uncertainty-bench (answers of real models); vqa-rad, slake … (items).",
     ),
     models: str = typer.Option(None, metavar="A,B,…", help="Some of the recorded models."),
-    to: Path = typer.Option(Path("data/fetched"), metavar="FOLDER", help="For the files."),
-    log: Path = typer.Option(None, help="For the answers; FOLDER/SOURCE.sqlite if left out."),
-    given: Path = typer.Option(
-        None, "--from", metavar="FOLDER", help="Read the files from here, fetch nothing."
+    to: Path = typer.Option(
+        Path("data/fetched"), metavar="FOLDER", help="For the files; what is there is kept."
     ),
+    log: Path = typer.Option(None, help="For the answers; FOLDER/SOURCE.sqlite if left out."),
 ) -> None:
     """Fetch answers of real models, or public items; run again, it goes on where it was.
 
@@ -30,7 +29,7 @@ def fetch(
 
     if source in SOURCES:
         log = log or to / f"{source}.sqlite"
-        done = fetch_answers(source, log, to / source, models=split_names(models), given=given)
+        done = fetch_answers(source, log, to / source, models=split_names(models))
         for remark in done.notes:
             note(remark)
         if source == "vlcb":
@@ -40,8 +39,8 @@ def fetch(
     if source not in hub.HUB_SETS:
         known = ", ".join([*SOURCES, *hub.HUB_SETS])
         raise MedcalError(f"fetch {source!r}: is not known; known: {known}")
-    if models or log or given:
-        raise MedcalError(f"fetch {source}: --models, --log and --from are for recorded answers")
+    if models or log:
+        raise MedcalError(f"fetch {source}: --models and --log are for recorded answers")
     from medcal_nb.items import load_items
 
     folder = hub.fetch_set(source, to / source)

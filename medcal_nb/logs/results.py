@@ -15,6 +15,8 @@ and LLaVA-Wild neither.
 
 import re
 
+import numpy as np
+
 from medcal_nb.answers.columns import Column, check_column
 from medcal_nb.answers.files import rows_of
 
@@ -88,6 +90,9 @@ def _read_vlcb(source):
         out["item_id"] = label.get("hash_id") or label["sample_id"]
         out["confidence"] = label["confidence_score"]
         out["correct"] = label["ground_truth_correctness"]
+        if "logit_a" in label:  # of no and of yes
+            yes = 1 / (1 + np.exp(label["logit_a"] - label["logit_b"]))
+            out["option_probabilities"] = {"yes": yes, "no": 1 - yes}
         # a reply states a confidence at most, and no answer
         yield out | {"raw": label.get("raw_response"), "answer": None, "parse_ok": None}
 

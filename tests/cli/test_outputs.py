@@ -1,6 +1,7 @@
 """Every command that takes an output path: nothing that it did not make is ever altered."""
 
 import os
+import pickle
 import resource
 import subprocess
 import sys
@@ -29,13 +30,14 @@ LOGS = {
     "merge": ["merge", "{log}", "--to", "{to}"],
     "ask": ["ask", "--model", "pocket-general", "--dataset", POCKET, "--n", "1",
             "--to", "{to}"],
-    "fetch": ["fetch", "vlm-uncertainty-bench", "--from", "{bench}", "--log", "{to}"],
+    "fetch": ["fetch", "vlm-uncertainty-bench", "--models", "Qwen-VL", "--to", "{bench}",
+              "--log", "{to}"],
 }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory):
-    """A log, a table, and a folder of prepared logits, as inputs of the commands."""
+    """A log, a table, and a folder of fetched logits, as inputs of the commands."""
     folder = tmp_path_factory.mktemp("given")
     rng = np.random.default_rng(0)
     n = 80
@@ -53,10 +55,11 @@ def given(tmp_path_factory):
     with AnswerLog(folder / "log.sqlite") as log:
         log.append(frame)
     frame.to_csv(folder / "table.csv", index=False)
-    logits = pd.DataFrame(rng.normal(size=(4, 6)), columns=[f"logit_{c}" for c in "ABCDEF"])
-    logits = logits.assign(model="Qwen-VL", item_id=[str(i) for i in range(4)], gold="A")
-    (folder / "bench").mkdir()
-    logits.to_parquet(folder / "bench" / "oodcv.parquet")
+    bench = folder / "bench" / "vlm-uncertainty-bench" / "output" / "Qwen-VL"
+    bench.mkdir(parents=True)
+    for name in ("mmbench", "oodcv", "scienceqa", "seedbench", "ai2d"):
+        rows = [{"id": i, "answer": "A", "logits": rng.normal(size=6)} for i in range(4)]
+        (bench / f"{name}.pkl").write_bytes(pickle.dumps(rows))
     return folder
 
 

@@ -66,7 +66,8 @@ def fetch_answers(source, log, folder, *, models=()):
     """
     from tqdm import tqdm
 
-    from medcal_nb.logs import ColumnMap, import_frames
+    from medcal_nb.answers.files import block_of
+    from medcal_nb.logs import ColumnMap, Imported, import_blocks
 
     lines = (_REGISTRIES / f"{source}.txt").read_text(encoding="utf-8").splitlines()
     pairs = [(*line.split(), None)[:2] for line in lines if not line.startswith("#")]
@@ -81,8 +82,8 @@ def fetch_answers(source, log, folder, *, models=()):
     else:
         frames = _bench(folder, registry)
         columns = ColumnMap({"domain": "general", "strategy": "option_probability"}, _LOGITS)
-    frames = tqdm(frames, desc="reading", unit="table", disable=None)
-    return import_frames(frames, log, columns, where=folder)
+    blocks = map(block_of, tqdm(frames, desc="reading", unit="table", disable=None))
+    return import_blocks(blocks, log, columns, folder, Imported())
 
 
 def _model_of(path):

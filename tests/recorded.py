@@ -1,7 +1,7 @@
 """The recorded answers that are at hand as tables, in the layout in which they were published.
 
-``python -m tests.recorded TABLES LOG`` makes the log from which ``figures/real`` (vlcb) and
-``figures/logits`` (vlm_uncertainty_bench) were drawn: TABLES is a folder of one of these names.
+``python -m tests.recorded TABLES LOG`` makes the log from which ``figures/real`` (TABLES a folder
+called vlcb; plain replies of others added) or ``figures/logits`` (any other) is drawn.
 """
 
 import gzip

@@ -64,7 +64,7 @@ def test_a_hostile_pickle_is_refused_and_runs_nothing(file, tmp_path, protocol):
         [row(logits=Evil(exec, f"open({str(victim)!r}, 'w')"))],
     ):
         written(file, pickle.dumps(evil, protocol=protocol))
-        with pytest.raises(MedcalError, match=r"a.pkl: .* plain values and arrays alone \(it asks for"):
+        with pytest.raises(MedcalError, match=r"a.pkl: .* plain values and arrays.*\(it asks for"):
             read_rows(file)
         assert not victim.exists()
 

@@ -76,7 +76,7 @@ def _is_uqlm(first):
     return has("prompt", "response")(first) and any(map(_is_scorer, first))
 
 
-_DOMAINS = {"GMAI": "medical", "GQA": "general", "POPE": "general"}
+_DOMAINS = {"GMAI-MMBench": "medical", "GQA": "general", "POPE": "general"}
 _STRATEGIES = {"PTRUE": "p_true", "SELF_PROBING": "verbalized"}
 
 
@@ -84,9 +84,8 @@ def _read_vlcb(source):
     method = source.path.name.split(".")[0]
     for label in source.rows():
         dataset = label.get("dataset")
-        domains = [d for name, d in _DOMAINS.items() if (dataset or "").startswith(name)]
         out = {"dataset": dataset, "strategy": _STRATEGIES.get(method, method.lower())}
-        out["domain"] = None if dataset is None else (*domains, "other")[0]
+        out["domain"] = dataset and _DOMAINS.get(dataset, "other")
         out["item_id"] = label.get("hash_id") or label["sample_id"]
         out["confidence"] = label["confidence_score"]
         out["correct"] = label["ground_truth_correctness"]

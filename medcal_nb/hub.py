@@ -31,7 +31,7 @@ import re
 import tomllib
 import zipfile
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -81,34 +81,23 @@ def _modality(name, source="stated"):
 # --- where files come from -----------------------------------------------------------------------
 
 
-_UNREACHED = {
-    *("OfflineModeIsEnabled", "LocalEntryNotFoundError", "IncompleteSnapshotError"),
-    *("ConnectError", "ConnectTimeout", "ConnectionError", "ReadTimeout"),
-}
+_CONNECT = (
+    "connect once, without HF_HUB_OFFLINE (where the set is gated, accept its terms on its page at "
+    "huggingface.co and log in with `hf auth login`), or give a copy as NAME:FOLDER"
+)
 
 
 @contextmanager
-def _plainly(what):
-    """Turn what goes wrong between here and the hub into one line that says what to do."""
+def _plainly(what, remedy="fetch it again"):
+    """Turn whatever goes wrong in here into one line that says what to do."""
     try:
         yield
     except MedcalError:
         raise
     except Exception as error:
-        names = {cls.__name__ for cls in type(error).__mro__}
         first = (str(error).strip().splitlines() or [""])[0][:200]
         told = f"can't be read ({type(error).__name__}: {first})"
-        if "GatedRepoError" in names:
-            told = (
-                "is gated; accept its terms on its page at huggingface.co, then log in with "
-                "`hf auth login` or set HF_TOKEN"
-            )
-        elif names & _UNREACHED:
-            told = (
-                "is not in the cache and the hub can't be reached; connect once (and unset "
-                "HF_HUB_OFFLINE), or give a copy as NAME:FOLDER"
-            )
-        raise MedcalError(f"{what}: {told}") from error
+        raise MedcalError(f"{what}: {told}; {remedy}") from error
 
 
 def fetch_set(name, folder=None) -> Path:
@@ -124,20 +113,15 @@ def fetch_set(name, folder=None) -> Path:
     MedcalError
         In one line: gated, no connection, and what else went wrong.
     """
-    from huggingface_hub import HfApi, constants, snapshot_download
+    from huggingface_hub import snapshot_download
 
     repo, files = HUB_SETS[name]["repo"], HUB_SETS[name]["files"]
     wanted = {"repo_id": repo, "repo_type": "dataset", "allow_patterns": files}
-    with _plainly(repo):
+    wanted["ignore_patterns"] = ["*..*", "/*"]  # what might lead out of the folder
+    with _plainly(repo, _CONNECT):
         if folder is None:
-            try:
+            with suppress(Exception):  # nothing is asked where it is in the cache
                 return Path(snapshot_download(**wanted, local_files_only=True))
-            except Exception:
-                if constants.HF_HUB_OFFLINE:
-                    raise
-        for path in HfApi().list_repo_files(repo, repo_type="dataset"):
-            if ".." in PurePosixPath(path).parts or path.startswith("/") or "\\" in path:
-                raise MedcalError(f"{repo}: {path!r} is no path inside the set")
         return Path(snapshot_download(**wanted, local_dir=folder))
 
 
@@ -167,7 +151,7 @@ class _Files:
         for path in self.find(patterns) or self._packed(patterns):
             with _plainly(path):
                 if path.suffix == ".json":
-                    yield from _json(path)
+                    yield from json.loads(path.read_text(encoding="utf-8"))
                 elif path.suffix == ".csv":
                     with path.open(newline="", encoding="utf-8") as file:
                         yield from csv.DictReader(file)
@@ -187,7 +171,7 @@ class _Files:
         found = {}
         for archive in self.find(self.archives):
             with _plainly(archive), zipfile.ZipFile(archive) as opened:
-                for info in filter(lambda info: not info.is_dir(), opened.infolist()):
+                for info in opened.infolist():
                     pieces = PurePosixPath(info.filename).parts
                     for start in range(min(4, len(pieces))):
                         found.setdefault("/".join(pieces[start:]), (archive, info))
@@ -212,7 +196,7 @@ class _Files:
         target = home.joinpath("medcal", self.name, digest.hexdigest()[:12], *parts)
         if info.file_size > _LARGEST:
             raise MedcalError(f"{archive}: {info.filename} unpacks to {info.file_size:,} bytes")
-        if not (target.is_file() and target.stat().st_size == info.file_size):
+        if not target.is_file():
             target.parent.mkdir(parents=True, exist_ok=True)
             part = target.with_name(f"{target.name}.{os.getpid()}.part")
             with _plainly(archive), zipfile.ZipFile(archive) as opened:
@@ -369,16 +353,6 @@ _ASKED = {
 }
 
 
-def _json(path):
-    try:
-        rows = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise MedcalError(f"{path}: is no JSON file ({str(error)[:100]})") from None
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise MedcalError(f"{path}: holds no list of rows")
-    return rows
-
-
 # --- the table -----------------------------------------------------------------------------------
 
 
@@ -426,9 +400,9 @@ def _items(files, left_out) -> list[dict[str, Any]]:
     told, rows, contents = files.told, [], {}
     for split, patterns in told["rows"].items():
         for i, stored in enumerate(files.rows(patterns)):
-            # VQA-RAD as published is one file
-            official = "test" if str(stored.get("phrase_type")).startswith("test") else split
             try:
+                # VQA-RAD as published is one file
+                official = "test" if str(stored.get("phrase_type")).startswith("test") else split
                 row = _made(stored, official, i, files.name)
             except _LeftOut as reason:
                 left_out[str(reason)] += 1

@@ -139,45 +139,35 @@ def open_image(image: "bytes | str | Path") -> "Image.Image":
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
-    if isinstance(image, bytes):
-        name, data = f"image of {len(image)} bytes", image
-    else:
-        name = str(image)
-        try:
-            data = Path(image).read_bytes()
-        except OSError as error:
-            reason = error.strerror or type(error).__name__
-            raise MedcalError(f"{name}: {reason}; check the image path") from None
-    if data[128:132] == b"DICM":
-        raise MedcalError(
-            f"{name}: DICOM is not read, because its window is your choice; "
-            "export the slice as 8-bit PNG with the window you want"
-        )
+    name = f"image of {len(image)} bytes" if isinstance(image, bytes) else str(image)
+    try:
+        data = image if isinstance(image, bytes) else Path(image).read_bytes()
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise MedcalError(f"{name}: {reason}; check the image path") from None
     try:
         with Image.open(io.BytesIO(data)) as opened:
-            mode, frames = opened.mode, getattr(opened, "n_frames", 1)
-            if frames > 1:
-                raise MedcalError(f"{name}: has {frames} frames; export the one that is meant")
-            if mode.startswith(("I", "F")):
+            frames, mode = getattr(opened, "n_frames", 1), opened.mode
+            if frames > 1 or mode.startswith(("I", "F")):
                 raise MedcalError(
-                    f"{name}: has more than 8 bits a channel (mode {mode}); "
-                    "window it to 8 bits and save it again"
+                    f"{name}: has {frames} frames of mode {mode}; save the one that is meant, with "
+                    "8 bits a channel in the window you want"
                 )
-            opened.load()
-            turned = ImageOps.exif_transpose(opened)
+            shown = ImageOps.exif_transpose(opened)
+            if shown.has_transparency_data:
+                ground = Image.new("RGBA", shown.size, "white")
+                shown = Image.alpha_composite(ground, shown.convert("RGBA"))
+            return shown.convert("RGB")
+    except UnidentifiedImageError:
+        raise MedcalError(
+            f"{name}: is no image that can be read; save it as PNG or JPEG, a slice of DICOM with "
+            "8 bits a channel in the window you want"
+        ) from None
     except MedcalError:
         raise
-    except UnidentifiedImageError:
-        raise MedcalError(f"{name}: is no image that can be read; use PNG or JPEG") from None
-    except Image.DecompressionBombError:
-        raise MedcalError(f"{name}: is too large to open safely; make it smaller") from None
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:
-        raise MedcalError(f"{name}: is damaged ({error}); fetch it again") from None
-    if turned.mode in ("RGBA", "LA", "PA") or "transparency" in turned.info:
-        turned = turned.convert("RGBA")
-        ground = Image.new("RGBA", turned.size, "white")
-        return Image.alpha_composite(ground, turned).convert("RGB")
-    return turned.convert("RGB")
+    except Exception as error:  # of every kind, by what is damaged where
+        told = f"is damaged, or too large to open safely ({error})"
+        raise MedcalError(f"{name}: {told}; fetch it again, or make it smaller") from None
 
 
 def png_text(picture: "Image.Image") -> str:

@@ -7,7 +7,6 @@ of what they were called with, any other name is refused, and memory and time ar
 import json
 import os
 import pickle
-import re
 import struct
 import subprocess
 import sys
@@ -18,14 +17,9 @@ from medcal_nb.errors import MedcalError
 LETTERS = "ABCDEF"
 _FIELDS = ("id", "answer", "category", "situation", "image_path")
 _BYTES, _SECONDS, _ROWS, _LETTERS_IN_A_TEXT = 1 << 30, 60, 100_000, 500
-_NOT_DATA = "is refused as a pickle, only plain values and arrays of numbers are read"
 _TOO_MUCH = "takes more memory or time than any file expected here"
 _KINDS = {"f2": "e", "f4": "f", "f8": "d", "i4": "i", "i8": "q"}
-_ADMITTED = {("numpy", "ndarray"), ("numpy", "dtype")} | {
-    (f"numpy.{core}.{name}", made)
-    for core in ("core", "_core")
-    for name, made in (("multiarray", "_reconstruct"), ("numeric", "_frombuffer"))
-}
+_NUMPY = {"ndarray", "dtype", "_reconstruct", "_frombuffer"}  # what arrays are written with
 
 
 def read_rows(path: Path) -> list[dict]:
@@ -35,22 +29,18 @@ def read_rows(path: Path) -> list[dict]:
     ------
     MedcalError
         For a pickle that asks for anything but arrays, is damaged, too large or too slow, or
-        whose rows are of another form: file, row, field.
+        whose rows are of another form: file and row.
     """
     command = [sys.executable, "-P", "-m", "medcal_nb.pickles", str(path)]
     found = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
     try:
         done = subprocess.run(command, capture_output=True, timeout=2 * _SECONDS, env=found)
-    except subprocess.TimeoutExpired:
-        done = None
-    if done is not None and done.returncode == 0:
-        return json.loads(done.stdout)
-    told = "" if done is None or done.returncode != 3 else done.stderr.decode().strip()
-    raise MedcalError(f"{path}: {told or _TOO_MUCH}; move it away to fetch it anew")
-
-
-class _Refused(Exception):
-    """What is not read, told to the user."""
+        rows = json.loads(done.stdout)
+    except (subprocess.TimeoutExpired, ValueError):  # nothing whole comes from a process killed
+        rows = _TOO_MUCH
+    if isinstance(rows, str):
+        raise MedcalError(f"{path}: {rows}; move it away to fetch it anew")
+    return rows
 
 
 class _Note:
@@ -67,12 +57,9 @@ class _Note:
 
 class _DataOnly(pickle.Unpickler):
     def find_class(self, module, name):
-        if (module, name) not in _ADMITTED:
-            raise _Refused(f"{_NOT_DATA}: it asks for {module}.{name}")
+        if module.split(".")[0] != "numpy" or name not in _NUMPY:
+            raise ValueError(f"it asks for {module}.{name}")
         return _Note
-
-    def persistent_load(self, pid):
-        raise _Refused(f"{_NOT_DATA}: it asks for an object kept elsewhere")
 
 
 def _numbers(value):
@@ -82,33 +69,40 @@ def _numbers(value):
             data, kind, _, _ = value.args
         else:
             _, _, kind, _, data = value.state
-        code, order = kind.args[0], kind.state[1].replace("|", "<").replace("=", "<")
-        if code not in _KINDS or order not in "<>" or not isinstance(data, bytes | bytearray):
-            raise _Refused("not an array of numbers")
-        width = struct.calcsize(order + _KINDS[code])
-        value = struct.unpack(f"{order}{len(data) // width}{_KINDS[code]}", data)
+        form = kind.state[1] + _KINDS[kind.args[0]]
+        value = [number for (number,) in struct.iter_unpack(form, data)]
     if len(value) != len(LETTERS) or not all(abs(float(x)) < 1e30 for x in value):
-        raise _Refused("not six finite numbers")
+        raise ValueError("not six finite numbers")
     return [float(x) for x in value]
 
 
-def _row(number, record):
-    out = {}
-    for name in _FIELDS:
-        value = record.get(name)
-        if not isinstance(value, str | int | None) or len(str(value)) > _LETTERS_IN_A_TEXT:
-            raise _Refused(f"row {number}: {name!r} is no short text or number")
-        out[name] = None if value is None else str(value)
-    for name in ("id", "answer", "logits"):
-        if record.get(name) is None:
-            raise _Refused(f"row {number}: no {name!r}")
-    if not re.fullmatch(f"[{LETTERS}]", out["answer"].strip().upper()):
-        raise _Refused(f"row {number}: 'answer' {out['answer']!r} is no letter from A to F")
-    try:
-        out["logits"] = _numbers(record["logits"])
-    except Exception:
-        raise _Refused(f"row {number}: 'logits' are not 6 finite numbers") from None
-    return out
+def _text(value):
+    if not isinstance(value, str | int | None) or len(str(value)) > _LETTERS_IN_A_TEXT:
+        raise ValueError("no short text or number")
+    return None if value is None else str(value)
+
+
+def _row(record):
+    row = {name: _text(record.get(name)) for name in _FIELDS}
+    row["answer"] = row["answer"].strip().upper()
+    if row["id"] is None or row["answer"] not in [*LETTERS]:
+        raise ValueError("no id, or no answer of a letter")
+    return row | {"logits": _numbers(record["logits"])}
+
+
+def _rows(path):
+    with open(path, "rb") as file:
+        records = _DataOnly(file).load()
+    if not isinstance(records, list) or not 0 < len(records) <= _ROWS:
+        raise ValueError(f"it holds no list of 1 to {_ROWS:,} rows")
+    rows = []
+    for record in records:
+        try:
+            rows.append(_row(record))
+        except Exception:  # whatever it is that a row holds instead
+            wanted = "id, answer (A to F), 6 finite logits, short texts"
+            raise ValueError(f"row {len(rows) + 1} is of another form ({wanted})") from None
+    return rows
 
 
 def _main(path):
@@ -120,23 +114,12 @@ def _main(path):
     except ImportError:
         pass  # Windows has no such limits; the time is bounded by the caller
     try:
-        with open(path, "rb") as file:
-            records = _DataOnly(file).load()
-        if not isinstance(records, list) or not all(isinstance(r, dict) for r in records):
-            raise _Refused("holds no list of rows")
-        if len(records) > _ROWS:
-            raise _Refused(f"holds more than {_ROWS:,} rows")
-        print(json.dumps([_row(i, record) for i, record in enumerate(records, start=1)]))
-    except _Refused as error:
-        told = str(error)
+        print(json.dumps(_rows(path)))
     except MemoryError:
-        told = _TOO_MUCH
+        print(json.dumps(_TOO_MUCH))
     except Exception as error:
-        told = f"is damaged ({type(error).__name__})"
-    else:
-        return
-    print(" ".join(told.split())[:300].encode("ascii", "replace").decode(), file=sys.stderr)
-    sys.exit(3)
+        why = " ".join(str(error).split())[:200]
+        print(json.dumps(f"is damaged, or no pickle of plain values and arrays alone ({why})"))
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ def load(name, *, split=None, n=None, seed=0):
     return chosen(items, split, n, seed).reset_index(drop=True)
 
 
-def fresh_answers(dataset, model, strategies, n=None):
+def fresh_answers(dataset, model, strategy, n=None):
     """Return graded answers to fresh items, which belong to no split and were asked once.
 
     Parameters
@@ -90,7 +90,7 @@ def fresh_answers(dataset, model, strategies, n=None):
         An embedded data set.
     model : str
         A pocket model's name.
-    strategies : str or list of str
+    strategy : str
     n : int, optional
         The first `n` items; all by default (20,000 medical, 5,000 general ones).
 
@@ -105,18 +105,17 @@ def fresh_answers(dataset, model, strategies, n=None):
     MedcalError
         If these answers were not recorded, or fewer of them, saying how to record them.
     """
-    wanted = [strategies] if isinstance(strategies, str) else list(strategies)
     file = f"{dataset}--{model}.parquet"
     table = pd.DataFrame(columns=["strategy", "number"])
     if file in _manifest(pocket_home()).get("fresh", {}):
         table = pd.read_parquet(_checked("fresh", file))
-    if not {*wanted} <= {*table["strategy"]} or table["number"].max() + 1 < (n or 1):
+    if strategy not in {*table["strategy"]} or table["number"].max() + 1 < (n or 1):
         raise MedcalError(
             f"these answers of {model} to {n or 'all'} fresh items of {dataset} are not recorded: "
             f"ask for fewer, or record them in a checkout: python -m data.pocket.factory record "
-            f"--model {model} --strategies {','.join(wanted)}" + (f" --n {n}" if n else "")
+            f"--model {model} --strategies {strategy}" + (f" --n {n}" if n else "")
         )
-    table = table[table["strategy"].isin(wanted) & (table["number"] < (n or np.inf))]
+    table = table[(table["strategy"] == strategy) & (table["number"] < (n or np.inf))]
     table = table.drop(columns="number").reset_index(drop=True)
     table["option_probabilities"] = [
         None if row is None else dict(row) for row in table["option_probabilities"]

@@ -131,12 +131,12 @@ class TestOpenImage:
         film = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
         dicom = b"\0" * 128 + b"DICM" + b"\0" * 40
         for data, says in (
-            (encoded(deep), "more than 8 bits a channel .* window it to 8 bits"),
-            (encoded(Image.fromarray(np.zeros((3, 3), np.float32)), "TIFF"), "more than 8 bits"),
-            (film, "has 3 frames; export the one"),
-            (dicom, "DICOM is not read.*export the slice as 8-bit PNG"),
+            (encoded(deep), "of mode I;16; .* 8 bits a channel in the window you want"),
+            (encoded(Image.fromarray(np.zeros((3, 3), np.float32)), "TIFF"), "of mode F; save"),
+            (film, "has 3 frames of mode P; save the one that is meant"),
+            (dicom, "a slice of DICOM with 8 bits a channel in the window you want"),
             (b"", "is no image that can be read"),
-            (b"GIF, honestly", "is no image that can be read; use PNG or JPEG"),
+            (b"GIF, honestly", "is no image that can be read; save it as PNG or JPEG"),
         ):
             with pytest.raises(MedcalError, match=says):
                 open_image(data)

@@ -15,8 +15,9 @@ def fetch(
         help="vlcb or vlm-uncertainty-bench (answers of real models); vqa-rad, slake … (items).",
     ),
     models: str = typer.Option(None, metavar="A,B,…", help="Some of the recorded models."),
-    to: Path = typer.Option(Path("data/fetched"), metavar="FOLDER", help="For files and log."),
-    given: Path = typer.Option(None, "--from", metavar="FOLDER", help="Fetch nothing: read these."),
+    to: Path = typer.Option(
+        Path("data/fetched"), metavar="FOLDER", help="For files and log; what is there is kept."
+    ),
 ) -> None:
     """Fetch answers of real models, or public items; run again, it goes on where it was.
 
@@ -27,7 +28,7 @@ def fetch(
 
     if source in SOURCES:
         log = to / f"{source}.sqlite"
-        done = fetch_answers(source, log, to / source, models=split_names(models), given=given)
+        done = fetch_answers(source, log, to / source, models=split_names(models))
         for remark in done.notes:
             note(remark)
         if source == "vlcb":
@@ -37,8 +38,8 @@ def fetch(
     if source not in hub.HUB_SETS:
         known = ", ".join([*SOURCES, *hub.HUB_SETS])
         raise MedcalError(f"fetch {source!r}: is not known; known: {known}")
-    if models or given:
-        raise MedcalError(f"fetch {source}: --models and --from are for recorded answers")
+    if models:
+        raise MedcalError(f"fetch {source}: --models is for recorded answers")
     from medcal_nb.items import load_items
 
     folder = hub.fetch_set(source, to / source)

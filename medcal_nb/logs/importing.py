@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from medcal_nb.answers import ANSWER_COLUMNS, write_log
 from medcal_nb.answers.columns import COLUMNS, Column, accepted, check_column, fault, to_storage
-from medcal_nb.answers.files import block_of, blocks_of, iter_table
+from medcal_nb.answers.files import blocks_of, iter_table
 from medcal_nb.ask.grading import is_correct
 from medcal_nb.ask.parsing import parse_answer
 from medcal_nb.errors import MedcalError, printable
@@ -107,16 +107,11 @@ def import_file(
     else:
         raise MedcalError(f"no reader '{reader}'; there are table, {', '.join(readers())}")
     blocks = tqdm(blocks, desc=printable(source.path.name), unit=" blocks", disable=None)
-    return _import_blocks(blocks, to, columns, path, Imported(notes=source.notes), if_exists)
+    return import_blocks(blocks, to, columns, path, Imported(notes=source.notes), if_exists)
 
 
-def import_frames(frames, to, columns, *, where) -> Imported:
-    """Write frames that are taken from the file or folder ``where`` already to a log."""
-    blocks = (block_of(frame, where) for frame in frames if len(frame))
-    return _import_blocks(blocks, to, columns, where, Imported(), "error")
-
-
-def _import_blocks(blocks, to, columns, where, report, if_exists):
+def import_blocks(blocks, to, columns, where, report, if_exists="error") -> Imported:
+    """Write blocks that are taken from the file or folder ``where`` already to a log."""
     parts = _stored(blocks, where, columns, report)
     report.written = write_log(parts, to, if_exists=if_exists, where=where)
     return report

@@ -15,6 +15,8 @@ and LLaVA-Wild neither.
 
 import re
 
+import numpy as np
+
 from medcal_nb.answers.columns import Column, check_column
 from medcal_nb.answers.files import rows_of
 
@@ -74,7 +76,7 @@ def _is_uqlm(first):
     return has("prompt", "response")(first) and any(map(_is_scorer, first))
 
 
-_DOMAINS = {"GMAI": "medical", "GQA": "general", "POPE": "general"}
+_DOMAINS = {"GMAI-MMBench": "medical", "GQA": "general", "POPE": "general"}
 _STRATEGIES = {"PTRUE": "p_true", "SELF_PROBING": "verbalized"}
 
 
@@ -82,12 +84,14 @@ def _read_vlcb(source):
     method = source.path.name.split(".")[0]
     for label in source.rows():
         dataset = label.get("dataset")
-        domains = [d for name, d in _DOMAINS.items() if (dataset or "").startswith(name)]
         out = {"dataset": dataset, "strategy": _STRATEGIES.get(method, method.lower())}
-        out["domain"] = None if dataset is None else (*domains, "other")[0]
+        out["domain"] = dataset and _DOMAINS.get(dataset, "other")
         out["item_id"] = label.get("hash_id") or label["sample_id"]
         out["confidence"] = label["confidence_score"]
         out["correct"] = label["ground_truth_correctness"]
+        if "logit_a" in label:  # of no and of yes
+            yes = 1 / (1 + np.exp(label["logit_a"] - label["logit_b"]))
+            out["option_probabilities"] = {"yes": yes, "no": 1 - yes}
         # a reply states a confidence at most, and no answer
         yield out | {"raw": label.get("raw_response"), "answer": None, "parse_ok": None}
 

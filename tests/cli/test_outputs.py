@@ -1,7 +1,9 @@
 """Every command that takes an output path: nothing that it did not make is ever altered."""
 
 import os
+import pickle
 import resource
+import shutil
 import subprocess
 import sys
 
@@ -28,15 +30,15 @@ LOGS = {
     "merge": ["merge", "{log}", "--to", "{to}"],
     "ask": ["ask", "--model", "pocket-general", "--dataset", POCKET, "--n", "1",
             "--to", "{to}"],
-    "fetch": ["fetch", "vlm-uncertainty-bench", "--from", "{bench}",
-              "--to", "{to.parent}"],
+    "fetch": ["fetch", "vlm-uncertainty-bench", "--models", "Qwen-VL", "--to", "{to.parent}"],
 }  # fmt: skip
-LOG = "vlm-uncertainty-bench.sqlite"  # as `fetch` calls its log
+FETCHED = "vlm-uncertainty-bench"
+LOG = f"{FETCHED}.sqlite"  # as `fetch` calls its log
 
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory):
-    """A log, a table, and a folder of prepared logits, as inputs of the commands."""
+    """A log, a table, and a folder of fetched logits, as inputs of the commands."""
     folder = tmp_path_factory.mktemp("given")
     rng = np.random.default_rng(0)
     n = 80
@@ -54,16 +56,18 @@ def given(tmp_path_factory):
     with AnswerLog(folder / "log.sqlite") as log:
         log.append(frame)
     frame.to_csv(folder / "table.csv", index=False)
-    logits = pd.DataFrame(rng.normal(size=(4, 6)), columns=[f"logit_{c}" for c in "ABCDEF"])
-    logits = logits.assign(model="Qwen-VL", item_id=[str(i) for i in range(4)], gold="A")
-    (folder / "bench").mkdir()
-    logits.to_parquet(folder / "bench" / "oodcv.parquet")
+    bench = folder / FETCHED / "output" / "Qwen-VL"
+    bench.mkdir(parents=True)
+    for name in ("mmbench", "oodcv", "scienceqa", "seedbench", "ai2d"):
+        rows = [{"id": i, "answer": "A", "logits": rng.normal(size=6)} for i in range(4)]
+        (bench / f"{name}.pkl").write_bytes(pickle.dumps(rows))
     return folder
 
 
 def run(words, given, to, *, most_bytes=None):
-    names = {"log": given / "log.sqlite", "table": given / "table.csv", "bench": given / "bench"}
-    names["to"] = to
+    names = {"log": given / "log.sqlite", "table": given / "table.csv", "to": to}
+    if words[0] == "fetch":  # its files are there
+        shutil.copytree(given / FETCHED, to.parent / FETCHED, dirs_exist_ok=True)
     command = [sys.executable, "-m", "medcal_nb.cli", *(word.format(**names) for word in words)]
 
     def limit():
@@ -162,7 +166,7 @@ def test_a_full_disk_is_told_and_the_same_command_goes_on(given, tmp_path, name)
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("medcal: error: ")
     assert "unforeseen" not in last
-    assert not [path for path in tmp_path.iterdir() if LOG not in path.name]
+    assert not [p for p in tmp_path.iterdir() if LOG not in p.name and p.name != FETCHED]
     done = run(words, given, log)
     assert done.returncode == 0, done.stderr
     assert len(load_answers(log))

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb import measure
-from medcal_nb.measure.rows import image_labels, measured, parts_by, rows_where
+from medcal_nb.measure.rows import image_labels, measured, parts_by, refuse_shared, rows_where
 
 from .fusion import scores_of
 from .maps import BY, N_FOLDS, arrays_of, assign_folds, by_fold, choose_clip, fit
 from .paired import means, paired
-from .transfer import pairs, refuse_shared
+from .transfer import pairs
 
 SAYS = 0.8
 """Who trusts the number keeps the answers whose confidence is at least this."""

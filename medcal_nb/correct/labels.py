@@ -7,12 +7,11 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from medcal_nb.measure.rows import image_labels, measured
+from medcal_nb.measure.rows import image_labels, measured, refuse_shared
 
 from ._families import FAMILIES, adapt, logit
 from .maps import BY, arrays_of, check_method, choose_clip
 from .paired import Resamples
-from .transfer import refuse_shared
 
 _DRAWS_AGAIN = 60
 

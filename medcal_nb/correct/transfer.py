@@ -20,7 +20,7 @@ import pandas as pd
 from scipy.special import expit, ndtr
 
 from medcal_nb.measure import auroc, holm
-from medcal_nb.measure.rows import image_labels, measured, parts_by, rows_where
+from medcal_nb.measure.rows import image_labels, measured, parts_by, refuse_shared, rows_where
 
 from ._families import FAMILIES, fit_smoothed, logit
 from .maps import (
@@ -49,15 +49,6 @@ _CHUNK = 200  # resamples at once
 
 
 # --- two sides -----------------------------------------------------------------------------
-
-
-def refuse_shared(fitted: pd.DataFrame, judged: pd.DataFrame, names: str) -> None:
-    """Raise ValueError where an image is in both: a map would be scored on what taught it."""
-    if shared := set(image_labels(fitted)) & set(image_labels(judged)):
-        raise ValueError(
-            f"{len(shared)} images are both {names}, the first {min(shared)}: "
-            "a map would be scored on images that it was fitted on"
-        )
 
 
 def pairs(graded, source, target) -> list[tuple]:

@@ -239,7 +239,7 @@ def test_a_threshold_is_judged_on_other_images(pool):
     frame = pd.DataFrame({"confidence": pool[0][:400], "correct": pool[1][:400]})
     frame = frame.assign(item_id=np.arange(400), image_id=np.arange(400) // 2, dataset="d")
     first, second = frame.iloc[::2], frame.iloc[1::2]
-    with pytest.raises(ValueError, match="share 200 images, the first 'd/0'"):
+    with pytest.raises(ValueError, match="200 images are both fit and test, the first d/0"):
         measure.threshold_table(first, second, target=0.2)
     other = measure.threshold_table(first, second.assign(dataset="e"), target=0.4)
     assert other["n_test"].tolist() == [200]

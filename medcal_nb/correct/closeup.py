@@ -28,9 +28,8 @@ def _leading(values):
 
 
 def corrected(
-    graded: pd.DataFrame, *, target: dict, source: dict | None = None, method: str = "platt",
-    rng: np.random.Generator,
-) -> pd.DataFrame:  # fmt: skip
+    graded: pd.DataFrame, *, target: dict, source: dict | None = None, method="platt", rng
+) -> pd.DataFrame:
     """The target's answers as stated and with a map of either side's labels.
 
     Returns
@@ -69,9 +68,8 @@ def stage_scores(stages: pd.DataFrame, *, rng: np.random.Generator, **settings) 
 
 
 def true_cost(
-    graded: pd.DataFrame, fresh: pd.DataFrame, *, source: dict, target: dict, method: str,
-    n_resamples: int = 200, rng: np.random.Generator,
-) -> pd.DataFrame:  # fmt: skip
+    graded: pd.DataFrame, fresh: pd.DataFrame, *, source: dict, target: dict, method: str, rng
+) -> pd.DataFrame:
     """What carrying over really costs, on fresh items that nothing was fitted on.
 
     Like is compared with like: the maps have the clip and the folds of :func:`transfer_study`;
@@ -110,7 +108,7 @@ def true_cost(
         k: np.mean([(_leading(p) - correct) ** 2 for p in ps], axis=0) for k, ps in maps.items()
     }
     columns = {name: name for name in each} | {"cost": ("source", "target")}
-    return paired(fresh.assign(**each), BY, means(**columns), n_resamples=n_resamples, rng=rng)
+    return paired(fresh.assign(**each), BY, means(**columns), n_resamples=200, rng=rng)
 
 
 def yield_table(

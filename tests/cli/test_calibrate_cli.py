@@ -101,7 +101,7 @@ def test_a_sampled_strategy_is_judged_before_it_is_corrected(medcal, log, tmp_pa
         ([], "give one of --fit"),
         (
             ["--fit", "domain=general", "--method", "magic"],
-            "unknown 'magic'; choose one of temperature",
+            "method must be one of 'temperature', ",
         ),
         (["--fit", "domain=general", "--use", "x.json"], "give one of --fit"),
         (["--fit", "planet=earth"], "--fit planet=earth: write COL=VALUE, COL of model,"),

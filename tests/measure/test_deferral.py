@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from medcal_nb import measure
-from medcal_nb.measure.choice import _answer_costs
+from medcal_nb.measure.choice import _decided
 from medcal_nb.measure.deferral import _betting_p
 
 C = np.array([0.9, 0.7, 0.7, 0.2])
@@ -106,9 +106,9 @@ def test_the_best_threshold_is_best_for_a_calibrated_forecaster():
     costs = {"cost_wrong": 5.0, "cost_check": 1.0}
     best = measure.best_threshold(**costs)
     assert best == pytest.approx(1 - 1 / 5)
-    at_best = _answer_costs(answers, best, costs, 0).mean()
+    at_best = _decided(answers, best, costs, 0)[-1].mean()
     for other in (best - 0.1, best + 0.1):
-        assert _answer_costs(answers, other, costs, 0).mean() > at_best
+        assert _decided(answers, other, costs, 0)[-1].mean() > at_best
     assert measure.best_threshold(cost_check=2) == 0
 
 

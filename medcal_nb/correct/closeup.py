@@ -111,9 +111,7 @@ def true_cost(
     return paired(fresh.assign(**each), BY, means(**columns), n_resamples=200, rng=rng)
 
 
-def yield_table(
-    graded: pd.DataFrame, *, source: dict, target: dict, method: str, rng: np.random.Generator
-) -> pd.DataFrame:
+def yield_table(graded: pd.DataFrame, *, source, target, method, rng) -> pd.DataFrame:
     """What a map is good for: answers that may stand alone, and what trusting the number gives.
 
     Returns

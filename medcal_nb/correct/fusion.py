@@ -402,9 +402,7 @@ def fusion_table(fused: pd.DataFrame, *, rng: np.random.Generator, **settings) -
     return paired(fused, _KEYS, statistic, rng=rng, **settings)
 
 
-def fusion_change_table(
-    fused: pd.DataFrame, *, rng: np.random.Generator, **settings
-) -> pd.DataFrame:
+def fusion_change_table(fused: pd.DataFrame, *, rng, **settings) -> pd.DataFrame:
     """Does a fusion beat the best single strategy, and the expert alone, both with Platt?
 
     The best strategy is chosen anew for each fold, by its Brier score after Platt on the other

@@ -154,8 +154,8 @@ class Draws:
         """(r, k) means of the columns of (n, k) values on the resamples."""
         return self.of(Recipe(None, 1, values.T, lambda sums: sums[:, 0, 1:] / sums[:, 0, :1]))
 
-    def values(self, stat, c, y, rows=slice(None)) -> np.ndarray:
-        """(r,) values of a metric on the resamples; c and y may be some of the rows.
+    def values(self, stat, c, y) -> np.ndarray:
+        """(r,) values of a metric on the resamples.
 
         Metrics of more than `CELLS` different confidences vary as with so many steps of them.
         """
@@ -163,7 +163,7 @@ class Draws:
         if recipe.n_cells > CELLS:
             exact, recipe = recipe.value(), recipe_of(stat, steps(c, CELLS), y)
             apart = exact - recipe.value()
-        return self.of(recipe, rows) + apart
+        return self.of(recipe) + apart
 
     def of(self, recipe: Recipe, rows=slice(None)) -> np.ndarray:
         """What a recipe makes of the resamples; it may be of some of the rows."""

@@ -294,8 +294,8 @@ def difference_table(graded, column, *, level=0.95, n_resamples=2000, rng):
         first, second, n = arrays(one), arrays(other), len(one)
         images = np.concatenate([image_labels(one), image_labels(other)])
         draws = Draws(images, images.size, n_resamples, stream)
-        drawn = draws.values(calibration_gap, *first, slice(n))
-        drawn = drawn - draws.values(calibration_gap, *second, slice(n, None))
+        drawn = draws.of(calibration_gap.recipe(*first), slice(n))
+        drawn = drawn - draws.of(calibration_gap.recipe(*second), slice(n, None))
         gap = calibration_gap(*first) - calibration_gap(*second)
         low, _, high = percentile_interval(drawn, gap, level)
         row = {"a": a, "b": b, "n_a": n, "n_b": len(other), "difference": gap}

@@ -9,17 +9,30 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import new_file
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 MANIFEST = "manifest.json"
 FORMATS = ("png", "svg", "csv")
 DPI = 300
 
 
-def save_figure(fig, name, table, *, out_dir, provenance, caption="", alt="") -> dict[str, Path]:
+def save_figure(
+    fig: Figure,
+    name: str,
+    table: pd.DataFrame,
+    *,
+    out_dir: str | os.PathLike,
+    provenance: dict[str, Any],
+    caption: str = "",
+    alt: str = "",
+) -> dict[str, Path]:
     """Write a figure as PNG and SVG, its numbers as CSV, and their provenance.
 
     The same figure, table and provenance give the same bytes, wherever and whenever they are
@@ -81,8 +94,8 @@ def save_figure(fig, name, table, *, out_dir, provenance, caption="", alt="") ->
     return paths
 
 
-def table_csv(table) -> str:
-    """Return a DataFrame as CSV text with 6 significant digits, the same on every platform.
+def table_csv(table: pd.DataFrame) -> str:
+    """Return a table as CSV text with 6 significant digits, the same on every platform.
 
     A named index becomes columns; an unnamed one is dropped.
     """
@@ -128,7 +141,7 @@ def replace_files(contents: dict[Path, bytes]) -> None:
             ready.enter_context(new_file(path, force=True)).write_bytes(content)
 
 
-def _drawn(fig, kind: str, name: str, told: str) -> bytes:
+def _drawn(fig: Figure, kind: str, name: str, told: str) -> bytes:
     import matplotlib
 
     # matplotlib would add its name and version and the date; told holds the versions

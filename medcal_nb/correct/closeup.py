@@ -67,9 +67,7 @@ def stage_scores(stages: pd.DataFrame, *, rng: np.random.Generator, **settings) 
     return paired(stages, ["labels"], scores_of, rng=rng, **settings)
 
 
-def true_cost(
-    graded: pd.DataFrame, fresh: pd.DataFrame, *, source: dict, target: dict, method: str, rng
-) -> pd.DataFrame:
+def true_cost(graded, fresh, *, source, target, method, rng) -> pd.DataFrame:
     """What carrying over really costs, on fresh items that nothing was fitted on.
 
     Like is compared with like: the maps have the clip and the folds of :func:`transfer_study`;

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb import measure
-from medcal_nb.measure.rows import image_labels, measured, parts_by, rows_where
+from medcal_nb.measure.rows import image_labels, measured, parts_by, refuse_shared, rows_where
 
 from .fusion import scores_of
 from .maps import BY, N_FOLDS, arrays_of, assign_folds, by_fold, choose_clip, fit
 from .paired import means, paired
-from .transfer import pairs, refuse_shared
+from .transfer import pairs
 
 SAYS = 0.8
 """Who trusts the number keeps the answers whose confidence is at least this."""
@@ -28,9 +28,8 @@ def _leading(values):
 
 
 def corrected(
-    graded: pd.DataFrame, *, target: dict, source: dict | None = None, method: str = "platt",
-    rng: np.random.Generator,
-) -> pd.DataFrame:  # fmt: skip
+    graded: pd.DataFrame, *, target: dict, source: dict | None = None, method="platt", rng
+) -> pd.DataFrame:
     """The target's answers as stated and with a map of either side's labels.
 
     Returns
@@ -68,10 +67,7 @@ def stage_scores(stages: pd.DataFrame, *, rng: np.random.Generator, **settings) 
     return paired(stages, ["labels"], scores_of, rng=rng, **settings)
 
 
-def true_cost(
-    graded: pd.DataFrame, fresh: pd.DataFrame, *, source: dict, target: dict, method: str,
-    n_resamples: int = 200, rng: np.random.Generator,
-) -> pd.DataFrame:  # fmt: skip
+def true_cost(graded, fresh, *, source, target, method, rng) -> pd.DataFrame:
     """What carrying over really costs, on fresh items that nothing was fitted on.
 
     Like is compared with like: the maps have the clip and the folds of :func:`transfer_study`;
@@ -110,12 +106,10 @@ def true_cost(
         k: np.mean([(_leading(p) - correct) ** 2 for p in ps], axis=0) for k, ps in maps.items()
     }
     columns = {name: name for name in each} | {"cost": ("source", "target")}
-    return paired(fresh.assign(**each), BY, means(**columns), n_resamples=n_resamples, rng=rng)
+    return paired(fresh.assign(**each), BY, means(**columns), n_resamples=200, rng=rng)
 
 
-def yield_table(
-    graded: pd.DataFrame, *, source: dict, target: dict, method: str, rng: np.random.Generator
-) -> pd.DataFrame:
+def yield_table(graded: pd.DataFrame, *, source, target, method, rng) -> pd.DataFrame:
     """What a map is good for: answers that may stand alone, and what trusting the number gives.
 
     Returns

@@ -16,9 +16,7 @@ DECISION_TYPES = {"closed": "yes/no", "yes/no": "yes/no", "choice": "choice", "s
 """Question type → what we call the type of decision."""
 
 
-def decision_audit_table(
-    graded: pd.DataFrame, *, rng: np.random.Generator, **settings
-) -> pd.DataFrame:
+def decision_audit_table(graded: pd.DataFrame, *, rng, **settings) -> pd.DataFrame:
     """Calibration of called probabilities per type of decision, as called and with a temperature.
 
     Parameters

@@ -277,12 +277,11 @@ def systems(strategies: Sequence[str]) -> dict[str, list[str]]:
     return {s: [s] for s in strategies} | fusions
 
 
-def every_system(ballots: Ballots, fold, *, to: Ballots | None = None) -> Iterator[tuple]:
+def every_system(ballots: Ballots, fold, *, to: Ballots) -> Iterator[tuple]:
     """(kind, correction, graded answers) of every strategy and fusion, cross-fitted in folds.
 
-    With ``to``, of these other ballots on the same items, by what the ballots teach.
+    Of ``to``, these or other ballots on the same items, by what the ballots teach.
     """
-    to = ballots if to is None else to
     for name, voters in systems(list(ballots.p)).items():
         kind = "fusion" if len(voters) > 1 else "expert" if name == EXPERT else "strategy"
         learn, own = (pooled(b, voters, name=name) for b in (ballots, to))
@@ -329,7 +328,7 @@ def fused_answers(graded: pd.DataFrame, *, rng: np.random.Generator) -> pd.DataF
         others = ballots.tokens.drop(columns=EXPERT, errors="ignore").sum(axis=1, skipna=False)
         shown = others.where(~ballots.items["question_type"].isin(["closed", "choice"]), 0)
         labels = round(n * (N_FOLDS - 1) / N_FOLDS)
-        for kind, correction, own in every_system(ballots, fold):
+        for kind, correction, own in every_system(ballots, fold, to=ballots):
             learned = correction != "as stated"
             frames.append(
                 own.assign(
@@ -403,9 +402,7 @@ def fusion_table(fused: pd.DataFrame, *, rng: np.random.Generator, **settings) -
     return paired(fused, _KEYS, statistic, rng=rng, **settings)
 
 
-def fusion_change_table(
-    fused: pd.DataFrame, *, rng: np.random.Generator, **settings
-) -> pd.DataFrame:
+def fusion_change_table(fused: pd.DataFrame, *, rng, **settings) -> pd.DataFrame:
     """Does a fusion beat the best single strategy, and the expert alone, both with Platt?
 
     The best strategy is chosen anew for each fold, by its Brier score after Platt on the other

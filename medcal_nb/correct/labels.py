@@ -1,33 +1,23 @@
 """How many target labels until refitting beats a carried-over map?"""
 
-from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from medcal_nb.measure.rows import image_labels, measured
+from medcal_nb.measure._check import check_choice
+from medcal_nb.measure.rows import image_labels, measured, refuse_shared
 
 from ._families import FAMILIES, adapt, logit
-from .maps import BY, arrays_of, check_method, choose_clip
+from .maps import BY, arrays_of, choose_clip
 from .paired import Resamples
-from .transfer import refuse_shared
 
 _DRAWS_AGAIN = 60
 
 
 def label_efficiency_study(
-    source: pd.DataFrame,
-    target: pd.DataFrame,
-    judged: pd.DataFrame | None = None,
-    *,
-    method: str = "platt",
-    sizes: Sequence[int],
-    n_draws: int = 200,
-    level: float = 0.95,
-    n_resamples: int = 0,
-    rng: np.random.Generator,
+    source, target, judged=None, *, method, sizes, n_draws=200, level=0.95, n_resamples=0, rng
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Brier score on the target against the number of target labels that the fit may use.
 
@@ -46,6 +36,8 @@ def label_efficiency_study(
         Those to score on; they may share no image with ``target`` or ``source``.
     method : str
         ``temperature`` needs the option probabilities of every row.
+    sizes : sequence of int
+        Numbers of labels to try.
     n_resamples : int
         Resamples behind the interval of n_star: judged images drawn again, and 60 of the draws.
         The source's map is taken as it is.
@@ -69,7 +61,8 @@ def label_efficiency_study(
     ValueError
         If no size is within reach, or images of one side are in another.
     """
-    method, seed = check_method(method), int(rng.integers(2**63))
+    check_choice(method, "method", FAMILIES)
+    seed = int(rng.integers(2**63))
     sides = [measured(rows) for rows in (source, target, judged) if rows is not None]
     names = zip(("source", "target", "judged"), sides, strict=False)
     for (one, fitted), (other, rows) in combinations(names, 2):

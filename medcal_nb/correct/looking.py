@@ -64,9 +64,7 @@ def _joined(shown, blank):
     return out
 
 
-def image_reliance_table(
-    pairs: pd.DataFrame, *, rng: np.random.Generator, **settings
-) -> pd.DataFrame:
+def image_reliance_table(pairs: pd.DataFrame, *, rng, **settings) -> pd.DataFrame:
     r"""How confidence and accuracy change when the image is taken away.
 
     Parameters

@@ -13,12 +13,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from medcal_nb.measure._check import check_confidence, check_length, check_pair
+from medcal_nb.measure._check import check_choice, check_confidence, check_length, check_pair
 from medcal_nb.measure.rows import image_labels, measured, parts_by, plain_ids
 
 from ._families import FAMILIES, T_MAX, T_MIN, softmax
 
-MAP_METHODS = tuple(FAMILIES)
 MIN_FIT = 5
 """Fewer labelled answers than this fit nothing: the map changes nothing."""
 N_FOLDS = 5
@@ -35,7 +34,7 @@ class Recalibrator:
     Attributes
     ----------
     name : str
-        The family: one of ``MAP_METHODS``.
+        The family: one of ``FAMILIES``.
     params : dict
         The fitted numbers.
     clip : float
@@ -113,19 +112,6 @@ def at_bound(temperature: float) -> bool:
     return not T_MIN * (1 + 1e-5) < temperature < T_MAX * (1 - 1e-5)
 
 
-def check_method(method: str) -> str:
-    """The method by our name.
-
-    Raises
-    ------
-    ValueError
-        If there is none; the message holds the choices.
-    """
-    if method not in FAMILIES:
-        raise ValueError(f"method: unknown {method!r}; choose one of {', '.join(MAP_METHODS)}")
-    return method
-
-
 def fit(
     confidence, correct, *, method: str = "platt", images=None, clip: float | None = None
 ) -> Recalibrator:
@@ -163,7 +149,7 @@ def fit(
     arXiv 1706.04599; doi 10.1007/s10994-007-5018-6; PMLR 54:623-631; doi 10.1145/775047.775151;
     doi 10.1609/aaai.v29i1.9602; doi 10.1145/3097983.
     """
-    method = check_method(method)
+    check_choice(method, "method", FAMILIES)
     if method == "temperature":
         c, y = _checked(method, confidence), np.asarray(correct, int)
         check_length(y, len(c), "correct")

@@ -1,6 +1,6 @@
 """Tables whose intervals draw images again: the same draws for everything that is compared."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -77,15 +77,7 @@ def means(**columns: str | tuple[str, str]) -> Callable:
     return lambda part, w: {name: one(part, w, of) for name, of in columns.items()}
 
 
-def paired(
-    graded: pd.DataFrame,
-    by: Sequence[str],
-    statistic: Callable,
-    *,
-    level: float = 0.95,
-    n_resamples: int = 1000,
-    rng: np.random.Generator,
-) -> pd.DataFrame:
+def paired(graded, by, statistic, *, level=0.95, n_resamples=1000, rng) -> pd.DataFrame:
     """One row per group: statistics with intervals of the bootstrap by image.
 
     All groups see the same draws of images, so rows can be compared pair by pair.
@@ -94,6 +86,8 @@ def paired(
     ----------
     graded : DataFrame
         One row per item and whatever makes the groups.
+    by : sequence of str
+        Columns that make the groups.
     statistic : callable
         ``statistic(part, weights) -> {name: draws}``: ``weights`` of shape (1 + n_resamples,
         rows), the first row ones; a plain number among the values gets no interval.

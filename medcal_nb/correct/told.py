@@ -28,9 +28,7 @@ def with_told(brier: pd.DataFrame) -> pd.DataFrame:
     return rows.sort_values("cost", ascending=False, kind="stable")
 
 
-def carry_rows(
-    brier: pd.DataFrame, *, model: str, strategy: str, source: str, target: str
-) -> pd.DataFrame:
+def carry_rows(brier: pd.DataFrame, *, model, strategy, source, target) -> pd.DataFrame:
     """One way of asking over all models, else all of one model: Brier scores of three stages.
 
     Returns

@@ -10,7 +10,7 @@ pick rows by any columns: ``source={"dataset": "mmbench"}, target={"dataset": "o
 """
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from types import SimpleNamespace
@@ -20,7 +20,8 @@ import pandas as pd
 from scipy.special import expit, ndtr
 
 from medcal_nb.measure import auroc, holm
-from medcal_nb.measure.rows import image_labels, measured, parts_by, rows_where
+from medcal_nb.measure._check import check_choice
+from medcal_nb.measure.rows import image_labels, measured, parts_by, refuse_shared, rows_where
 
 from ._families import FAMILIES, fit_smoothed, logit
 from .maps import (
@@ -29,35 +30,18 @@ from .maps import (
     RecalibrationWarning,
     arrays_of,
     at_bound,
-    check_method,
     choose_clip,
     folds_of,
     option_rows,
 )
 from .paired import Resamples, interval, weighted_auroc, with_ends
 
-METHODS = ("temperature", "log_odds", "platt", "beta", "isotonic")
-MARGIN = 0.005
-"""Brier score: a carried-over map that loses less than this against a refit carries over.
-
-About a mean shift of 0.07 in confidence, √0.005."""
-
 CONCLUSIONS = ("nothing to correct", "carries over", "does not", "undecided")
-GENERAL, MEDICAL = {"domain": "general"}, {"domain": "medical"}
 _CELLS = 400  # different confidences that resampled fits tell apart
 _CHUNK = 200  # resamples at once
 
 
 # --- two sides -----------------------------------------------------------------------------
-
-
-def refuse_shared(fitted: pd.DataFrame, judged: pd.DataFrame, names: str) -> None:
-    """Raise ValueError where an image is in both: a map would be scored on what taught it."""
-    if shared := set(image_labels(fitted)) & set(image_labels(judged)):
-        raise ValueError(
-            f"{len(shared)} images are both {names}, the first {min(shared)}: "
-            "a map would be scored on images that it was fitted on"
-        )
 
 
 def pairs(graded, source, target) -> list[tuple]:
@@ -196,15 +180,7 @@ class TransferStudy:
 
 
 def transfer_study(
-    graded: pd.DataFrame,
-    *,
-    source: Mapping = GENERAL,
-    target: Mapping = MEDICAL,
-    methods: Sequence[str] = METHODS,
-    level: float = 0.95,
-    n_resamples: int = 1000,
-    margin: float = MARGIN,
-    rng: np.random.Generator,
+    graded: pd.DataFrame, *, source, target, methods, level=0.95, n_resamples=1000, margin, rng
 ) -> TransferStudy:
     r"""Losses on the target of maps fitted on the source and on the target.
 
@@ -230,6 +206,8 @@ def transfer_study(
         Bootstrap resamples of the images of all rows jointly, all fits repeated in each. Where
         more than 400 different confidences occur, resampled fits gather them into 400 cells of
         equal mass; the estimates do not.
+    margin : float
+        Brier score: a carried-over map that loses less than this against a refit carries over.
 
     Returns
     -------
@@ -246,7 +224,8 @@ def transfer_study(
     ValueError
         If a selection is empty, an image is both source and target, or no group has enough.
     """
-    methods = [check_method(m) for m in methods]
+    for method in methods:
+        check_choice(method, "method", FAMILIES)
     rows, costs = [], []
     for key, pair in _drawn(graded, source, target, n_resamples, rng):
         info = _about(pair, level)
@@ -370,13 +349,7 @@ _PARTS = {
 
 
 def gap_table(
-    graded: pd.DataFrame,
-    *,
-    source: Mapping = GENERAL,
-    target: Mapping = MEDICAL,
-    level: float = 0.95,
-    n_resamples: int = 1000,
-    rng: np.random.Generator,
+    graded: pd.DataFrame, *, source, target, level=0.95, n_resamples=1000, rng
 ) -> pd.DataFrame:
     r"""What the cost of a carried-over map is made of, in Brier score.
 
@@ -413,9 +386,8 @@ def gap_table(
 
 
 def modality_matrix(
-    graded: pd.DataFrame, *, others: pd.DataFrame, column: str = "modality",
-    method: str = "platt", level: float = 0.95, n_resamples: int = 300, rng: np.random.Generator,
-) -> pd.DataFrame:  # fmt: skip
+    graded, *, others, column="modality", method="platt", level=0.95, n_resamples=300, rng
+) -> pd.DataFrame:
     """Fit on one modality, use on another: the change of the Brier score for every pair.
 
     Parameters
@@ -435,7 +407,8 @@ def modality_matrix(
         cross-fitted by image; else they share no image. Modalities of fewer than five images are
         left out.
     """
-    method, seed, rows = check_method(method), int(rng.integers(2**63)), []
+    check_choice(method, "method", FAMILIES)
+    seed, rows = int(rng.integers(2**63)), []
     known = (measured(rows).dropna(subset=[column]) for rows in (graded, others))
     parts, more = ({k[column]: part for k, part in parts_by(rows, column)} for rows in known)
     parts = {m: r for m, r in parts.items() if len(set(image_labels(r))) >= N_FOLDS}

@@ -152,13 +152,10 @@ class Draws:
 
     def means(self, values: np.ndarray) -> np.ndarray:
         """(r, k) means of the columns of (n, k) values on the resamples."""
-        sums = np.zeros((self.n_units, 1 + values.shape[1]))
-        np.add.at(sums, self.codes, np.column_stack([np.ones(len(values)), values]))
-        sums = self.counts @ sums
-        return sums[:, 1:] / sums[:, :1]
+        return self.of(Recipe(None, 1, values.T, lambda sums: sums[:, 0, 1:] / sums[:, 0, :1]))
 
-    def values(self, stat, c, y, rows=slice(None)) -> np.ndarray:
-        """(r,) values of a metric on the resamples; c and y may be some of the rows.
+    def values(self, stat, c, y) -> np.ndarray:
+        """(r,) values of a metric on the resamples.
 
         Metrics of more than `CELLS` different confidences vary as with so many steps of them.
         """
@@ -166,6 +163,10 @@ class Draws:
         if recipe.n_cells > CELLS:
             exact, recipe = recipe.value(), recipe_of(stat, steps(c, CELLS), y)
             apart = exact - recipe.value()
+        return self.of(recipe) + apart
+
+    def of(self, recipe: Recipe, rows=slice(None)) -> np.ndarray:
+        """What a recipe makes of the resamples; it may be of some of the rows."""
         table = recipe.sums(codes=self.codes[rows], n_units=self.n_units)
         sums = self.counts @ table.reshape(self.n_units, -1)
-        return recipe.finish(sums.reshape(len(sums), recipe.n_cells, -1)) + apart
+        return recipe.finish(sums.reshape(len(sums), recipe.n_cells, -1))

@@ -104,10 +104,9 @@ def _compared(fit, judged, costs, cost_tokens, errors_allowed, level, n_resample
     for key, part in parts_by(fit, ["strategy", "map"]):
         threshold = _threshold(measured(part), costs, errors_allowed)
         other = rows_where(judged, key)
-        cost_fit = _answer_costs(part, threshold, costs, cost_tokens).mean()
-        values.append(_answer_costs(other, threshold, costs, cost_tokens))
-        kept = other["confidence"].fillna(-1).to_numpy(float) >= threshold - 1e-9
-        wrong = 1 - other["correct"].to_numpy(float)
+        cost_fit = _decided(part, threshold, costs, cost_tokens)[-1].mean()
+        kept, wrong, cost = _decided(other, threshold, costs, cost_tokens)
+        values.append(cost)
         row = key | {"threshold": threshold, "checked": 1 - kept.mean()}
         row |= {"errors_kept": wrong[kept].mean() if kept.any() else np.nan}
         rows.append(row | {"tokens": _tokens(other).mean(), "cost_fit": cost_fit})
@@ -143,12 +142,12 @@ def _tokens(part) -> np.ndarray:
     return np.asarray(sum(known), float) if known else np.zeros(len(part))
 
 
-def _answer_costs(part, threshold, costs, cost_tokens) -> np.ndarray:
-    """Cost of each answer, checked where its confidence is below the threshold or missing."""
+def _decided(part, threshold, costs, cost_tokens) -> tuple[np.ndarray, ...]:
+    """(kept, wrong, cost) of each answer, checked where below the threshold or not stated."""
     kept = part["confidence"].fillna(-1).to_numpy(float) >= threshold - 1e-9
     wrong = 1 - part["correct"].to_numpy(float)
-    decided = np.where(kept, wrong * costs["cost_wrong"], costs["cost_check"])
-    return decided + cost_tokens * _tokens(part) / 1000
+    cost = np.where(kept, wrong * costs["cost_wrong"], costs["cost_check"])
+    return kept, wrong, cost + cost_tokens * _tokens(part) / 1000
 
 
 def choice_sentence(table) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ._check import check_groups, check_level, check_pair
 from .intervals import clustered_interval, mean_intervals, wilson_interval
-from .rows import arrays, image_labels, measured, parts_by, rows_where
+from .rows import arrays, image_labels, measured, parts_by, refuse_shared, rows_where
 
 STARTS = (0.1, 0.2, 0.4, 0.7)  # shares kept at which the tests of thresholds start
 CANDIDATES = 100
@@ -159,11 +159,7 @@ def threshold_table(fit, test, *, target, delta=0.05, by=()):
     ValueError
         Where the two share an image.
     """
-    if shared := set(image_labels(fit)) & set(image_labels(test)):
-        raise ValueError(
-            f"fit and test share {len(shared)} images, the first {min(shared)!r}: a threshold "
-            "must be judged on other images than it was chosen on"
-        )
+    refuse_shared(fit, test, "fit and test")
     rows, graded = [], test[test["correct"].notna()]
     for row, part in parts_by(fit, by):
         chosen_on, judged = measured(part), rows_where(graded, row)
@@ -214,17 +210,14 @@ def guarantee_table(
     """
     c, y = check_pair(confidence, correct)
     codes, n_units = check_groups(groups, c.size)
-    order = np.argsort(codes, kind="stable")
-    length = np.bincount(codes, minlength=n_units)
-    start = length.cumsum() - length
-    rows = []
+    length, rows = np.bincount(codes), []
+    members = np.split(np.argsort(codes, kind="stable"), length.cumsum()[:-1])
     for size in sizes:
         thresholds = np.empty(n_repeats)
         for i in range(n_repeats):
             drawn = rng.integers(0, n_units, size)
-            long = length[drawn]
-            at = order[np.repeat(start[drawn] - long.cumsum() + long, long) + np.arange(long.sum())]
-            ids = None if groups is None else np.repeat(np.arange(size), long)
+            at = np.concatenate([members[unit] for unit in drawn])
+            ids = None if groups is None else np.repeat(np.arange(size), length[drawn])
             found = selective_threshold(c[at], y[at], target=target, delta=delta, groups=ids)
             thresholds[i] = found.threshold
         rows.append({"n_fit": size, "target": target} | _judged(c, y, thresholds, target))

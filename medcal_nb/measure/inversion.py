@@ -24,8 +24,6 @@ class Interval(NamedTuple):
     def __repr__(self) -> str:
         return f"{self.estimate:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
-    __str__ = __repr__
-
 
 def ece_interval(
     confidence, correct, *, n_bins=N_BINS, binning="width", level=0.95, groups=None, rng

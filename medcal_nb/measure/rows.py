@@ -40,6 +40,15 @@ def plain_ids(values) -> np.ndarray:
     return np.array(plain, dtype=object)[codes]
 
 
+def refuse_shared(fitted: pd.DataFrame, judged: pd.DataFrame, names: str) -> None:
+    """Raise ValueError where an image is in both: what is learned is not judged on its images."""
+    if shared := set(image_labels(fitted)) & set(image_labels(judged)):
+        raise ValueError(
+            f"{len(shared)} images are both {names}, the first {min(shared)}: "
+            "what was learned on an image would be judged on it"
+        )
+
+
 def pick(preferred: Sequence[str], available: pd.Series, *, n: int, name: str = "") -> list[str]:
     """Return up to `n` values: the preferred ones that occur, then others in order of rows.
 
@@ -68,15 +77,9 @@ def rows_where(graded: pd.DataFrame, where: dict) -> pd.DataFrame:
 
 
 def strategies_on(
-    graded: pd.DataFrame,
-    model: str,
-    wanted: Sequence[str],
-    *,
-    where: Sequence[dict] = (),
-    n: int,
-    name: str = "",
+    graded: pd.DataFrame, model: str, wanted: list[str], *, where=(), n: int, name: str = ""
 ) -> list[str]:
-    """Return up to `n` strategies of a model whose answers can be measured on all sides.
+    """Return up to `n` strategies of a model whose answers can be measured on all sides `where`.
 
     Those of `wanted` come first; `name` as in `pick`. Raises MedcalError if the model has none,
     naming the models that have.

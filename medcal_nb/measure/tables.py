@@ -11,7 +11,7 @@ import pandas as pd
 
 from . import deferral
 from ._check import check_choice, check_pair, warn
-from ._sums import METRICS, Draws
+from ._sums import METRICS, Draws, Recipe
 from .intervals import (
     clustered_interval,
     consistency_band,
@@ -94,9 +94,8 @@ def metrics_table(
         with _labelled(", ".join(f"{k}={v}" for k, v in row.items()) or "all"):
             if len(kept):
                 pair = check_pair(kept["confidence"], kept["correct"])
-                found = _values(*pair, ids, names, stats)
-                asked = [k for k in names if k in wanted and not np.isnan(found[k])]
-                found |= _ends(*pair, ids, asked, stats, found, level, n_resamples, stream)
+                options = {"level": level, "n_resamples": n_resamples, "rng": stream}
+                found = _measured(*pair, ids, names, wanted, stats, **options)
             else:
                 warn("no item has both a confidence and a grade")
         row |= {"n": len(kept), "n_missing": len(part) - len(kept)}
@@ -114,23 +113,21 @@ def _in_bins(stat, n_bins):
     return partial(stat, n_bins=n_bins) if takes else stat
 
 
-def _values(c, y, ids, names, stats) -> dict:
-    """The metrics themselves, and the thresholds of yields."""
-    found = {name: stats[name](c, y) for name in names if name in stats}
-    for name in (name for name in names if name in YIELDS):
-        limits = {"target": YIELDS[name], "delta": deferral.DELTA, "groups": ids}
-        threshold = deferral.selective_threshold(c, y, **limits)
-        found |= {name: threshold.coverage, f"{name}_threshold": threshold.threshold}
-    return found
-
-
-def _ends(c, y, ids, asked, stats, found, level, n_resamples, rng) -> dict:
-    """The ends of the intervals, each in the way that holds for its metric."""
+def _measured(c, y, ids, names, wanted, stats, *, level, n_resamples, rng) -> dict:
+    """The metrics, thresholds of yields, and where wanted intervals that hold for the metric."""
     shares = {"accuracy": y, "confidently_wrong": c >= SURE - 1e-9}
-    shares |= {k: c >= found[f"{k}_threshold"] for k in YIELDS if k in asked}
     options = {"level": level, "groups": ids, "rng": rng}
-    ends, intervals, draws = {}, {}, None
-    for name in asked:
+    found, intervals, draws = {}, {}, None
+    for name in names:
+        if name in YIELDS:
+            limits = {"target": YIELDS[name], "delta": deferral.DELTA, "groups": ids}
+            found[f"{name}_threshold"], value = deferral.selective_threshold(c, y, **limits)
+            shares[name] = c >= found[f"{name}_threshold"]
+        else:
+            value = stats[name](c, y)
+        found[name] = value
+        if np.isnan(value) or name not in wanted:
+            continue
         kind = "share" if name in YIELDS else METRICS[name].interval
         if kind == "share":
             of = y == 0 if name == "confidently_wrong" else slice(None)
@@ -147,11 +144,11 @@ def _ends(c, y, ids, asked, stats, found, level, n_resamples, rng) -> dict:
         elif kind == "bootstrap":
             draws = draws or Draws(ids, c.size, n_resamples, rng)
             drawn = draws.values(stats[name], c, y)
-            pair = percentile_interval(drawn, found[name], level)[::2]
+            pair = percentile_interval(drawn, value, level)[::2]
         else:
             continue
-        ends[f"{name}_low"], ends[f"{name}_high"] = pair
-    return ends
+        found[f"{name}_low"], found[f"{name}_high"] = pair
+    return found
 
 
 @contextmanager
@@ -259,14 +256,13 @@ def risk_coverage_table(confidence, correct, *, level=0.95, n_resamples=1000, gr
     values, kept, errors = deferral._descending(c, y)
     rows = np.unique(np.searchsorted(kept, np.linspace(kept[0], c.size, POINTS)))
     values, kept, errors = values[rows], kept[rows], errors[rows]
-    draws = Draws(groups, c.size, n_resamples, rng)
-    place = np.searchsorted(-values, -c) + draws.codes * values.size
-    size = draws.n_units * values.size
-    held, wrong = (
-        (draws.counts @ np.bincount(place, column, size).reshape(draws.n_units, -1)).cumsum(1)
-        for column in (None, 1 - y)
-    )
-    drawn = np.where(held > 0, wrong / np.where(held > 0, held, 1), np.nan)
+
+    def risk(sums):
+        held, wrong = np.moveaxis(sums.cumsum(1), -1, 0)
+        return np.where(held > 0, wrong / np.where(held > 0, held, 1), np.nan)
+
+    recipe = Recipe(np.searchsorted(-values, -c), values.size, (1 - y,), risk)
+    drawn = Draws(groups, c.size, n_resamples, rng).of(recipe)
     low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
     table = {"threshold": values, "n_kept": kept, "coverage": kept / c.size}
     table |= {"n_errors": errors.astype(int), "risk": errors / kept, "accuracy": 1 - errors / kept}
@@ -298,8 +294,8 @@ def difference_table(graded, column, *, level=0.95, n_resamples=2000, rng):
         first, second, n = arrays(one), arrays(other), len(one)
         images = np.concatenate([image_labels(one), image_labels(other)])
         draws = Draws(images, images.size, n_resamples, stream)
-        drawn = draws.values(calibration_gap, *first, slice(n))
-        drawn = drawn - draws.values(calibration_gap, *second, slice(n, None))
+        drawn = draws.of(calibration_gap.recipe(*first), slice(n))
+        drawn = drawn - draws.of(calibration_gap.recipe(*second), slice(n, None))
         gap = calibration_gap(*first) - calibration_gap(*second)
         low, _, high = percentile_interval(drawn, gap, level)
         row = {"a": a, "b": b, "n_a": n, "n_b": len(other), "difference": gap}

@@ -5,8 +5,8 @@ import pandas as pd
 from .intervals import wilson_interval
 
 
-def yield_table(answers: pd.DataFrame, graded: pd.DataFrame, *, by: str = "strategy"):
-    """Return costs and yield of each strategy, or of the levels of another column.
+def yield_table(answers: pd.DataFrame, graded: pd.DataFrame) -> pd.DataFrame:
+    """Return costs and yield of each strategy.
 
     Parameters
     ----------
@@ -18,19 +18,19 @@ def yield_table(answers: pd.DataFrame, graded: pd.DataFrame, *, by: str = "strat
     Returns
     -------
     pandas.DataFrame
-        ``<by>, items``; per item ``replies, prompt_tokens, new_tokens, seconds``; ``parse_rate``
-        (share of replies that could be read) and ``confidence_rate`` (share of items that got a
-        confidence), with 95 % Wilson intervals ``_low, _high``; ``levels`` (number of distinct
-        confidences), ``mean_confidence``, ``accuracy``.
+        ``strategy, items``; per item ``replies, prompt_tokens, new_tokens, seconds``;
+        ``parse_rate`` (share of replies that could be read) and ``confidence_rate`` (share of items
+        that got a confidence), with 95 % Wilson intervals ``_low, _high``; ``levels`` (number of
+        distinct confidences), ``mean_confidence``, ``accuracy``.
     """
-    made = graded.groupby(by, sort=False).agg(
+    made = graded.groupby("strategy", sort=False).agg(
         items=("item_id", "size"),
         confident=("confidence", "count"),
         levels=("confidence", lambda c: c.round(4).nunique()),
         mean_confidence=("confidence", "mean"),
         accuracy=("correct", lambda y: y.dropna().astype(float).mean()),
     )
-    asked = answers.groupby(by, sort=False).agg(
+    asked = answers.groupby("strategy", sort=False).agg(
         replies=("item_id", "size"),
         prompt_tokens=("prompt_tokens", "sum"),
         new_tokens=("new_tokens", "sum"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-from functools import partial
 
 import ipywidgets as ipw
 import matplotlib.pyplot as plt
@@ -17,12 +16,7 @@ from medcal_nb.items import open_image, png_text
 from medcal_nb.show.charts import plot_reliability
 from medcal_nb.show.words import estimate, label_of, percent
 
-MAPS = {
-    "as stated": None,
-    "log-odds scaling": partial(correct.fit, method="log_odds"),
-    "Platt": partial(correct.fit, method="platt"),
-    "isotonic": partial(correct.fit, method="isotonic"),
-}
+MAPS = ("log_odds", "platt", "isotonic")
 """Recalibration maps to look through, fitted on the answers of the fit split."""
 
 _CHOICES = ("model", "strategy", "dataset", "modality")
@@ -63,7 +57,8 @@ class Explorer(ipw.VBox):
         key = ["dataset", "item_id"]
         self._items = {} if items is None else items.set_index(key).to_dict("index")
         self.controls = {name: self._choice(name) for name in self._named}
-        self.controls["map"] = ipw.Dropdown(options=list(MAPS), description="map")
+        maps = [("as stated", ""), *((correct.MAP_NAMES[name], name) for name in MAPS)]
+        self.controls["map"] = ipw.Dropdown(options=maps, description="map")
         datasets = self.controls["dataset"].options[1:]
         self.controls["labels"] = ipw.Dropdown(options=datasets, description="fitted on")
         self._diagram, self._numbers, self._list = ipw.HTML(), ipw.HTML(), ipw.HTML()
@@ -122,13 +117,13 @@ class Explorer(ipw.VBox):
 
     def _mapped(self, c) -> tuple[np.ndarray, str]:
         """Return the confidences through the chosen map, and a word on what it was fitted on."""
-        fitted = MAPS[self.controls["map"].value]
-        if fitted is None:
+        method = self.controls["map"].value
+        if not method:
             return c, ""
         fit = self._rows("fit", dataset=self.controls["labels"].value, modality=None)
         if fit.empty:
             return c, " · no answers kept for fitting: shown as stated"
-        return np.asarray(fitted(*_pair(fit))(c)), f" · map fitted on {len(fit):,} answers"
+        return correct.fit(*_pair(fit), method=method)(c), f" · map fitted on {len(fit):,} answers"
 
     def _measured(self) -> dict[str, str]:
         """Return the numbers in words, intervals by image where images are known."""

@@ -37,7 +37,6 @@ FAMILIES = {
     "agreement": LIME,
     "fusion": BLACK,
     "probe": GREY,
-    "other": GREY,
 }
 """Families of strategies, with their colours."""
 

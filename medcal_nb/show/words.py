@@ -169,13 +169,7 @@ class ShownTable:
 
 
 def show_table(
-    frame: pd.DataFrame,
-    columns: Sequence[str] | Mapping[str, str] | None = None,
-    *,
-    sort: str | None = None,
-    ascending: bool = True,
-    rows: int = ROWS_SHOWN,
-    title: str = "",
+    frame, columns=None, *, sort=None, ascending=True, rows=ROWS_SHOWN, title=""
 ) -> ShownTable:
     """Return a table to look at: few digits, intervals beside their estimates, nothing cut.
 

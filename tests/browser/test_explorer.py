@@ -19,7 +19,7 @@ def test_choices_redraw_and_a_bin_opens_its_answers(page, lab):
     expect(figure).not_to_have_attribute("src", before)
     numbers = view.get_by_role("status")
     stated = numbers.inner_text()
-    view.get_by_label("map", exact=True).select_option("Platt")
+    view.get_by_label("map", exact=True).select_option("Platt scaling")
     expect(numbers).to_contain_text("map fitted on")
     assert numbers.inner_text().split("·")[1] != stated.split("·")[1]
     view.get_by_label("map", exact=True).select_option("as stated")

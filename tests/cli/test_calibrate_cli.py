@@ -72,7 +72,7 @@ def test_a_sampled_strategy_is_judged_before_it_is_corrected(log, tmp_path):
         ([], "Missing option '--fit'"),
         (
             ["--fit", "domain=general", "--method", "magic"],
-            "unknown 'magic'; choose one of temperature",
+            "method must be one of 'temperature', ",
         ),
         (["--fit", "planet=earth"], "--fit planet=earth: write COL=VALUE, COL of model,"),
         (["--fit", "domain=lunar"], "no rows with --fit domain=lunar"),

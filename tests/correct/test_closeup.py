@@ -61,7 +61,7 @@ def test_stages_are_the_maps_of_the_study(both):
     assert scores.loc["source", "ece"] == pytest.approx(ece(expected, m.correct))
     assert scores.loc["source", "auroc"] == pytest.approx(scores.loc["raw", "auroc"])
     table = transfer_study(
-        both, methods=["platt"], n_resamples=0, rng=np.random.default_rng(0)
+        both, **SIDES, methods=["platt"], n_resamples=0, margin=0.005, rng=np.random.default_rng(0)
     ).table
     row = table[table.loss == "brier"].iloc[0]
     assert row.loss_source == pytest.approx(scores.loc["source", "brier"])

@@ -15,7 +15,7 @@ def test_refitting_overtakes_and_adapting_never_loses_to_both(rng):
     sides = (graded(rng, 3000, "general", slope=0.9),
              graded(rng, 3000, "medical", slope=0.7, shift=-0.25))  # fmt: skip
     sizes = (10, 50, 400, 1000, 9999)
-    table, needed = label_efficiency_study(*sides, sizes=sizes, n_draws=60, rng=rng)
+    table, needed = label_efficiency_study(*sides, method="platt", sizes=sizes, n_draws=60, rng=rng)
     wide = table.pivot(index="n", columns="map", values="median")
     assert wide.index.tolist() == [10, 50, 400, 1000]  # 9999 are not there to be drawn
     assert wide["target"].is_monotonic_decreasing
@@ -35,7 +35,7 @@ def test_labels_are_drawn_from_one_pool_and_scored_on_another(rng):
     judged, source = pool[pool.part == "judged"], graded(rng, 600, "general", slope=0.9)
     settings = {
         "source": source, "target": pool[pool.part == "labels"], "judged": judged,
-        "sizes": (10, 100, 1000, 3000), "n_draws": 50,
+        "method": "platt", "sizes": (10, 100, 1000, 3000), "n_draws": 50,
     }  # fmt: skip
     table, needed = label_efficiency_study(**settings, n_resamples=40, rng=np.random.default_rng(1))
     wide = table.set_index(["n", "map"])
@@ -70,7 +70,7 @@ def test_labels_teach_the_temperature_of_all_options(rng):
     with pytest.raises(ValueError, match="carry no option probabilities"):
         label_efficiency_study(*bare, method="temperature", sizes=[20], rng=rng)
     with pytest.raises(ValueError, match="too few labelled images"):
-        label_efficiency_study(*sides, sizes=[5000], rng=rng)
+        label_efficiency_study(*sides, method="platt", sizes=[5000], rng=rng)
 
 
 def test_the_number_of_labels_is_read_from_medians():

@@ -24,7 +24,7 @@ from medcal_nb.correct.transfer import _conclusion
 from medcal_nb.measure import auroc, brier_score
 from medcal_nb.measure.rows import image_labels
 
-from .worlds import cross_fit, graded, with_options
+from .worlds import SIDES, cross_fit, graded, with_options
 
 
 @pytest.fixture
@@ -38,8 +38,16 @@ def both(rng):
     )
 
 
+METHODS = ("temperature", "log_odds", "platt", "beta", "isotonic")
+
+
+def study_of(data, **settings):
+    usual = SIDES | {"methods": METHODS, "margin": 0.005, "rng": np.random.default_rng(3)}
+    return transfer_study(data, **usual | settings)
+
+
 def table_of(data, **settings):
-    return transfer_study(data, **{"rng": np.random.default_rng(3)} | settings).table
+    return study_of(data, **settings).table
 
 
 # --- one study, done by hand --------------------------------------------------------------------
@@ -85,7 +93,7 @@ def test_an_interval_repeats_the_fits_in_each_resample(rng, method, monkeypatch)
             self.counts = np.vstack([self.counts, next(given)]).astype(float)
 
     monkeypatch.setattr(transfer_module, "Resamples", Chosen)
-    study = transfer_study(data, methods=[method], n_resamples=1, rng=np.random.default_rng(5))
+    study = study_of(data, methods=[method], n_resamples=1, rng=np.random.default_rng(5))
     at = study.table.index[study.table.loss == "brier"][0]
     seed = int(np.random.default_rng(5).integers(2**63))
     parts = {}
@@ -156,7 +164,7 @@ def test_four_conclusions_follow_the_truth(rng):
         parts.append(graded(rng, 6000, "medical", slope=m, shift=shift, model=model))
     parts.append(graded(rng, 40, "general", slope=1.0, model="few"))
     parts.append(graded(rng, 40, "medical", slope=0.5, model="few"))
-    study = transfer_study(pd.concat(parts), methods=["platt"], n_resamples=200, rng=rng)
+    study = study_of(pd.concat(parts), methods=["platt"], n_resamples=200, rng=rng)
     brier = study.table[study.table.loss == "brier"].set_index("model")
     assert brier.conclusion.to_dict() == {
         "calibrated": "nothing to correct", "carries": "carries over",
@@ -239,11 +247,11 @@ def test_source_and_target_that_share_images_are_refused(rng):
     second = first.assign(question=2, item_id=first.item_id + "-2")
     data = pd.concat([first, second])
     sides = {"source": {"question": 1}, "target": {"question": 2}}
-    for table in (transfer_study, gap_table):
+    for table in (study_of, gap_table):
         with pytest.raises(ValueError, match="400 images are both source and target"):
             table(data, **sides, n_resamples=0, rng=rng)
     other = pd.concat([first, second.assign(dataset="another")])  # the same ids, other images
-    assert len(transfer_study(other, **sides, methods=["platt"], n_resamples=0, rng=rng).table) == 2
+    assert len(table_of(other, **sides, methods=["platt"], n_resamples=0, rng=rng)) == 2
     crossed = data.assign(modality=data.question.map({1: "ct", 2: "mri"}))
     with pytest.raises(ValueError, match="400 images are both of"):
         modality_matrix(crossed, others=crossed[:0], n_resamples=0, rng=rng)
@@ -263,7 +271,7 @@ def test_an_image_has_one_label_whatever_type_its_id_has(rng):
 
 
 def test_resamples_are_shared_by_rows_on_the_same_images(both):
-    study = transfer_study(
+    study = study_of(
         pd.concat([both, both.assign(model="n")]), methods=["platt"], n_resamples=50,
         rng=np.random.default_rng(0),
     )  # fmt: skip
@@ -312,7 +320,7 @@ def test_gap_parts_tell_scale_from_shift(rng):
     }
     parts = {}
     for name, data in worlds.items():
-        table = gap_table(pd.concat(data), n_resamples=30, rng=rng)
+        table = gap_table(pd.concat(data), **SIDES, n_resamples=30, rng=rng)
         parts[name] = table.set_index("part").value
         assert ((table.low <= table.value) & (table.value <= table.high)).all()
         assert set(table.scaled) == {"log_odds"}
@@ -323,7 +331,7 @@ def test_gap_parts_tell_scale_from_shift(rng):
     options = pd.concat(
         [with_options(rng, 300, "general", 1), with_options(rng, 300, "medical", 2)]
     )
-    assert set(gap_table(options, n_resamples=0, rng=rng).scaled) == {"temperature"}
+    assert set(gap_table(options, **SIDES, n_resamples=0, rng=rng).scaled) == {"temperature"}
 
 
 def test_modality_matrix_is_best_on_its_diagonal_where_modalities_differ(rng):
@@ -354,7 +362,7 @@ def test_bad_requests_are_refused(both, rng):
         table_of(both, source={"planet": "earth"})
     with pytest.raises(ValueError, match="no model and strategy has enough answers"):
         table_of(both, target={"domain": "lunar"})
-    with pytest.raises(ValueError, match="unknown 'magic'; choose one of temperature"):
+    with pytest.raises(ValueError, match=r"one of 'temperature', .*, got 'magic'"):
         table_of(both, methods=["magic"])
     thin = pd.concat([both, both.assign(model="thin").groupby("domain").head(3)])
     with pytest.warns(RecalibrationWarning, match="thin s has 3 source and 3 target"):
@@ -366,11 +374,13 @@ def test_a_strategy_without_confidence_on_one_side_is_left_out(both, rng):
     few = (silent["domain"] == "medical") | (silent.groupby("domain").cumcount() < 4)
     data = pd.concat([both, silent.assign(confidence=silent["confidence"].where(few))])
     with pytest.warns(RecalibrationWarning, match="m silent has 4 source and 300 target"):
-        assert set(gap_table(data, n_resamples=0, rng=rng).strategy) == {"s"}
+        assert set(gap_table(data, **SIDES, n_resamples=0, rng=rng).strategy) == {"s"}
     none = silent.assign(confidence=np.nan)
-    assert set(gap_table(pd.concat([both, none]), n_resamples=0, rng=rng).strategy) == {"s"}
+    assert set(gap_table(pd.concat([both, none]), **SIDES, n_resamples=0, rng=rng).strategy) == {
+        "s"
+    }
     with pytest.raises(ValueError, match="no model and strategy has enough answers"):
-        gap_table(none, n_resamples=0, rng=rng)
+        gap_table(none, **SIDES, n_resamples=0, rng=rng)
 
 
 def test_one_class_and_constant_confidence_give_numbers(both):
@@ -410,7 +420,7 @@ def test_thirteen_real_models_from_mmbench_to_oodcv(real_dir):
                 }
             )
         )  # fmt: skip
-    study = transfer_study(
+    study = study_of(
         pd.concat(frames), source={"dataset": "mmbench"}, target={"dataset": "oodcv"},
         methods=["temperature", "log_odds"], n_resamples=60, rng=np.random.default_rng(0),
     )  # fmt: skip

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from medcal_nb import measure
-from medcal_nb.measure.choice import _answer_costs
+from medcal_nb.measure.choice import _decided
 from medcal_nb.measure.deferral import _betting_p
 
 C = np.array([0.9, 0.7, 0.7, 0.2])
@@ -106,9 +106,9 @@ def test_the_best_threshold_is_best_for_a_calibrated_forecaster():
     costs = {"cost_wrong": 5.0, "cost_check": 1.0}
     best = measure.best_threshold(**costs)
     assert best == pytest.approx(1 - 1 / 5)
-    at_best = _answer_costs(answers, best, costs, 0).mean()
+    at_best = _decided(answers, best, costs, 0)[-1].mean()
     for other in (best - 0.1, best + 0.1):
-        assert _answer_costs(answers, other, costs, 0).mean() > at_best
+        assert _decided(answers, other, costs, 0)[-1].mean() > at_best
     assert measure.best_threshold(cost_check=2) == 0
 
 
@@ -239,7 +239,7 @@ def test_a_threshold_is_judged_on_other_images(pool):
     frame = pd.DataFrame({"confidence": pool[0][:400], "correct": pool[1][:400]})
     frame = frame.assign(item_id=np.arange(400), image_id=np.arange(400) // 2, dataset="d")
     first, second = frame.iloc[::2], frame.iloc[1::2]
-    with pytest.raises(ValueError, match="share 200 images, the first 'd/0'"):
+    with pytest.raises(ValueError, match="200 images are both fit and test, the first d/0"):
         measure.threshold_table(first, second, target=0.2)
     other = measure.threshold_table(first, second.assign(dataset="e"), target=0.4)
     assert other["n_test"].tolist() == [200]

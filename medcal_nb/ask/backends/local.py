@@ -57,8 +57,7 @@ class LocalModel:
 
     def __init__(self, model, processor, *, name, device):
         self.model, self.processor, self.name = model.to(device).eval(), processor, name
-        self.device, self.image_token = model.device, model.config.image_token_id
-        self.can, self.cannot = WRITING, {}
+        self.device, self.can, self.cannot = model.device, WRITING, {}
         #: the commit of a hub checkpoint
         self.revision = None
         text = model.config.get_text_config()
@@ -71,25 +70,19 @@ class LocalModel:
         self.label_ids = cache(self._label_ids)
         accepts = inspect.signature(model.forward).parameters
         self.cache_name = "cache" if "cache" in accepts else "past_key_values"
-        self.inner = model.model
         self.last_layer = model.get_decoder().layers[-1]
-        self.mrope = hasattr(self.inner, "get_rope_index")
+        #: gives positions of three kinds, where a model has them
+        self.rope_index = getattr(model.model, "get_rope_index", None)
         sliding = "sliding_attention" in (getattr(text, "layer_types", None) or ())
         self.window = text.sliding_window if sliding else math.inf
-        self._look_at_tokens()
+        self.tokenizer = tokenizer = processor.tokenizer
+        ends = np.atleast_1d(model.generation_config.eos_token_id).tolist()
+        self.eos = frozenset([*ends, tokenizer.eos_token_id]) - {None}
+        #: stands where nothing is read
+        self.pad = min(self.eos)
+        part = tokenizer.convert_ids_to_tokens(model.config.image_token_id)
+        self.image_marks = sorted({part, processor.image_token})
         self._check_template()
-
-    def _look_at_tokens(self):
-        """Find the tokens that pad, end a reply, and stand for an image."""
-        self.tokenizer = tokenizer = self.processor.tokenizer
-        tokenizer.padding_side = "left"
-        if tokenizer.pad_token_id is None:
-            tokenizer.pad_token = tokenizer.eos_token
-        self.pad, self.turn_end = tokenizer.pad_token_id, tokenizer.eos_token_id
-        ends = np.atleast_1d(self.model.generation_config.eos_token_id).tolist()
-        self.eos = frozenset([*ends, self.turn_end]) - {None}
-        part = tokenizer.convert_ids_to_tokens(self.image_token)
-        self.image_marks = sorted({part, self.processor.image_token})
 
     def _positions_in_memory(self, text):
         """What fills two fifths of a GPU's free memory with keys and values."""
@@ -151,26 +144,22 @@ class LocalModel:
                 f"{self.name}: its chat template does not write a conversation of three turns; "
                 "pass a checkpoint with a chat template for images and several turns"
             )
-        rest = self.tokenizer(text.partition(turns[1])[2], add_special_tokens=False)["input_ids"]
-        self.turn_end = next((token for token in rest[:3] if token in self.eos), self.turn_end)
-
-    def special(self, text):
-        """Say that a text brings its own special tokens, where its template has begun it."""
+        # a text that its template begins brings its own special tokens
         bos = self.tokenizer.bos_token
-        return {"add_special_tokens": False} if bos and text.startswith(bos) else {}
+        self.special = {"add_special_tokens": False} if bos and text.startswith(bos) else {}
+        rest = self.tokenizer(text.partition(turns[1])[2], add_special_tokens=False)["input_ids"]
+        ends = (token for token in rest[:3] if token in self.eos)
+        self.turn_end = next(ends, self.tokenizer.eos_token_id)
 
-    def read(self, texts, pictures):
-        """Return what the processor makes of texts with one picture each, or why it does not."""
+    def read(self, text, picture):
+        """Return what the processor makes of a text with a picture, or why it does not."""
         try:
+            image = picture.open()
             return self.processor(
-                text=texts, images=[[picture.open()] for picture in pictures], padding=True,
-                return_tensors="pt", **self.special(texts[0]),
-            )  # fmt: skip
-        except MedcalError as error:
-            return Failure(str(error))
+                text=[text], images=[[image]], return_tensors="pt", **self.special
+            )
         except Exception as error:
-            told = " ".join(str(error).split())[:160]
-            return Failure(f"the processor refuses it: {told}")
+            return Failure(f"its image cannot be shown: {' '.join(str(error).split())[:300]}")
 
     def _label_ids(self, text, label):
         """Return the token ids of `label` as the model would write it right after `text`."""
@@ -332,13 +321,13 @@ def find(name, *, device=None, revision=None, **reach):
     except MedcalError:
         raise
     except Exception as error:  # of a configuration that fits no model, too
-        if "trust_remote_code" in str(error):
-            raise MedcalError(
-                f"{name}: needs code of its own, which is never run here: use a version for "
-                "transformers (often named …-hf), or serve it and give the URL"
-            ) from error
-        kind = "a folder" if local else "no folder here, so a hub id"
         told = " ".join(str(error).split())[:300]  # transformers says what to do
+        if "trust_remote_code" in str(error):
+            told = (
+                "it needs code of its own, which is never run here: use a version for transformers "
+            )
+            told += "(often named …-hf), or serve it and give the URL"
+        kind = "a folder" if local else "no folder here, so a hub id"
         raise MedcalError(f"{name} ({kind}) does not load here: {told}") from error
     if not local:
         place = try_to_load_from_cache(name, "config.json", revision=revision)
@@ -372,11 +361,9 @@ def _load(checkpoint, name, device, revision):
         ignore_mismatched_sizes=True,  # refused below, by name
         **common,
     )
-    for told in ("missing_keys", "mismatched_keys"):
-        if keys := sorted(map(str, loaded[told])):
-            raise MedcalError(
-                f"{name}: {len(keys)} {told.replace('_', ' ')}, which would be answered from at "
-                f"random, first: {', '.join(keys[:3])}: fetch the checkpoint again, or name a "
-                "whole one"
-            )
+    if keys := sorted(map(str, [*loaded["missing_keys"], *loaded["mismatched_keys"]])):
+        raise MedcalError(
+            f"{name}: weights that are missing or of another shape, {len(keys)}, would be random: "
+            f"{', '.join(keys[:3])}: fetch the checkpoint again, or name a whole one"
+        )
     return model, processor

@@ -10,6 +10,7 @@ so far are one row until they part.
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate, groupby
 from typing import NamedTuple
 
@@ -76,40 +77,24 @@ class SharedPrefix:
     """Computes image, question and instruction once each and branches the cache."""
 
     def __init__(self, backend):
-        self.backend = backend
-        self.pictures, self.expansions, self.nodes = {}, {}, defaultdict(list)
+        self.backend, self.expansions, self.nodes = backend, {}, defaultdict(list)
+        self.shown = cache(_one_of_its_size)
 
     # --- tokens -----------------------------------------------------------------------------------
 
     def encode(self, texts):
         """Return the token ids of each prompt, image expanded, or a Failure."""
-        backend, written, fresh, encoded = self.backend, list(texts.values()), {}, {}
-        plain = backend.tokenizer(written, **backend.special(written[0]))["input_ids"]
-        for prompt, tokens in zip(texts, plain, strict=True):
-            if prompt.picture not in self.pictures:
-                self.pictures[prompt.picture] = _one_of_its_size(prompt.picture)
-            picture = self.pictures[prompt.picture]
+        written, encoded = list(texts.values()), {}
+        plain = self.backend.tokenizer(written, **self.backend.special)["input_ids"]
+        for (prompt, text), tokens in zip(texts.items(), plain, strict=True):
+            picture = self.shown(prompt.picture)
             if picture not in self.expansions:
-                fresh.setdefault(picture, (texts[prompt], tokens))
-        if fresh:
-            self._process(fresh)
-        for prompt, tokens in zip(texts, plain, strict=True):
-            encoded[prompt] = image = self.expansions[self.pictures[prompt.picture]]
-            if not isinstance(image, Failure):
-                encoded[prompt] = image.expand(tokens)
+                inputs = self.backend.read(text, picture)
+                failed = isinstance(inputs, Failure)
+                self.expansions[picture] = inputs if failed else Expansion(tokens, inputs)
+            image = self.expansions[picture]
+            encoded[prompt] = image if isinstance(image, Failure) else image.expand(tokens)
         return encoded
-
-    def _process(self, fresh):
-        """Have the processor expand new images together, or one by one to find a bad one."""
-        texts, plain = zip(*fresh.values(), strict=True)
-        inputs, token = self.backend.read(list(texts), fresh), self.backend.image_token
-        bad = isinstance(inputs, Failure)
-        if bad and len(fresh) > 1:
-            for picture, one in fresh.items():
-                self._process({picture: one})
-            return
-        for i, picture in enumerate(fresh):
-            self.expansions[picture] = inputs if bad else Expansion(plain[i], inputs, i, token)
 
     # --- running ----------------------------------------------------------------------------------
 
@@ -139,7 +124,7 @@ class SharedPrefix:
 
     def _begin(self, encoded, by_prompt):
         """Compute what prompts share, then each to its end; branches with their first tokens."""
-        ends = {p: (self.pictures[p.picture], encoded[p]) for p in by_prompt}
+        ends = {p: (self.shown(p.picture), encoded[p]) for p in by_prompt}
         rows = (row for same in by_prompt.values() for row in same)
         if max(2 * len(encoded[row.prompt]) + row.limit for row in rows) > self.backend.window:
             # padding between prefix and suffix would shift what a sliding window sees
@@ -207,9 +192,8 @@ class SharedPrefix:
             images = [self.expansions[picture] for _, _, picture, _ in members]
             inputs = pixels(images, sizes, self.backend)
             state = State(_empty_cache(), mask, lengths)
-            if self.backend.mrope:
+            if index := self.backend.rope_index:
                 of_images = {name: inputs[name] for name in _MROPE if name in inputs}
-                index = self.backend.inner.get_rope_index
                 position, _ = index(ids, attention_mask=mask.long(), **of_images)
                 state.position = position.masked_fill(~mask, -1).amax(dim=(0, 2)) + 1
         else:
@@ -223,7 +207,7 @@ class SharedPrefix:
     def _forward(self, state, ids, position, inputs):
         backend = self.backend
         backend.positions += ids.numel()
-        if backend.mrope and position.dim() == 2:
+        if backend.rope_index and position.dim() == 2:
             position = position.expand(3, *position.shape)
         out = backend.model(
             input_ids=ids,

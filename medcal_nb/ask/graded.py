@@ -63,13 +63,12 @@ def ranked(graded):
     Left out are probes (``blank_image``, ``none_of_the_above``), what was shown a blank image
     (``NAME_blank``), an expert's judgements and typed scores (``decision``).
     """
-    found = {name: find_strategy(name) for name in graded["strategy"].unique()}
-    apart = [
-        name
-        for name, how in found.items()
-        if name.startswith("expert") or (how and how.family in UNRANKED)
-    ]
-    return graded[~graded["strategy"].isin(apart)].reset_index(drop=True)
+
+    def is_apart(name):
+        return name.startswith("expert") or getattr(find_strategy(name), "family", "") in UNRANKED
+
+    apart = filter(is_apart, graded["strategy"].unique())
+    return graded[~graded["strategy"].isin([*apart])].reset_index(drop=True)
 
 
 def with_candidates(items, graded):

@@ -251,8 +251,7 @@ def _stated(item, replies, *, answered=0, read=parse_confidence):
 
 def _unstated(item, replies):
     """One row per reply that states an answer and no confidence."""
-    told = enumerate(replies)
-    return [_row([reply], _answer(item, reply.text), sample=i) for i, reply in told]
+    return [_row([reply], _answer(item, reply.text), sample=i) for i, reply in enumerate(replies)]
 
 
 def _likeliest(result, options, sample=0):

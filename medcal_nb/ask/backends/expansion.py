@@ -6,9 +6,9 @@ from medcal_nb.ask.calls import Failure
 
 
 def common(rows):
-    """Length of the longest beginning that all token lists share."""
+    """Return the longest beginning that all token lists share."""
     pairs = zip(min(rows), max(rows), strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    return tuple(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 class Expansion:
@@ -23,8 +23,8 @@ class Expansion:
         import torch
 
         plain, ids = tuple(plain), tuple(inputs["input_ids"][0].tolist())
-        start = common([plain, ids])
-        tail = common([plain[start:][::-1], ids[start:][::-1]])
+        start = len(common([plain, ids]))
+        tail = len(common([plain[start:][::-1], ids[start:][::-1]]))
         self.before, self.begun = plain[: len(plain) - tail], ids[: len(ids) - tail]
         self.per_token, self.tensors = {}, {}
         for name in inputs.keys() - {"input_ids", "attention_mask"}:
@@ -50,8 +50,7 @@ def pixels(expansions, lengths, backend):
     for expansion, length in zip(expansions, lengths, strict=True):
         for name, value in expansion.per_token.items():
             # after the image all tokens are text, of type 0 in every such tensor
-            known = value[:length]
-            line = pad(known, (width - length, length - len(known)))[None]
+            line = pad(value, (width - length, length - len(value)))[None]  # or cut
             parts.setdefault(name, []).append(line)
         for name, value in expansion.tensors.items():
             parts.setdefault(name, []).append(value)

@@ -154,12 +154,11 @@ class LocalModel:
     def read(self, text, picture):
         """Return what the processor makes of a text with a picture, or why it does not."""
         try:
-            image = picture.open()
             return self.processor(
-                text=[text], images=[[image]], return_tensors="pt", **self.special
+                text=[text], images=[[picture.open()]], return_tensors="pt", **self.special
             )
         except Exception as error:
-            return Failure(f"its image cannot be shown: {' '.join(str(error).split())[:300]}")
+            return Failure(f"its image cannot be shown: {why(error)}")
 
     def _label_ids(self, text, label):
         """Return the token ids of `label` as the model would write it right after `text`."""
@@ -285,6 +284,16 @@ def _time_limit(seconds, told):
         timer.cancel()
 
 
+def why(error):
+    """Return what a library says in one line; it knows best what to do."""
+    if "trust_remote_code" in str(error):
+        return (
+            "it needs code of its own, which is never run here: name a version for transformers "
+            "(often …-hf), or the URL of a server that has it"
+        )
+    return " ".join(str(error).split())[:300]
+
+
 def find_device(wanted):
     """Return the torch device named `wanted`, by default a GPU where there is one."""
     import torch
@@ -321,14 +330,8 @@ def find(name, *, device=None, revision=None, **reach):
     except MedcalError:
         raise
     except Exception as error:  # of a configuration that fits no model, too
-        told = " ".join(str(error).split())[:300]  # transformers says what to do
-        if "trust_remote_code" in str(error):
-            told = (
-                "it needs code of its own, which is never run here: use a version for transformers "
-            )
-            told += "(often named …-hf), or serve it and give the URL"
         kind = "a folder" if local else "no folder here, so a hub id"
-        raise MedcalError(f"{name} ({kind}) does not load here: {told}") from error
+        raise MedcalError(f"{name} ({kind}) does not load here: {why(error)}") from error
     if not local:
         place = try_to_load_from_cache(name, "config.json", revision=revision)
         model.revision = Path(place).parent.name if isinstance(place, str) else None

@@ -105,8 +105,8 @@ class SharedPrefix:
         with torch.inference_mode():
             for part in self._portions(encoded, rows):
                 self._write(self._begin(encoded, part))
-                kept = _held(node.state for nodes in self.nodes.values() for node in nodes)
-                if kept > self.backend.max_positions // 4:
+                kept = {node.state for nodes in self.nodes.values() for node in nodes}
+                if sum(state.mask.numel() for state in kept) > self.backend.max_positions // 4:
                     # what later rounds would share is computed anew
                     self.nodes.clear()
 
@@ -145,10 +145,10 @@ class SharedPrefix:
         members = defaultdict(list)
         for prompt, group in groups.items():
             members[group].append(ends[prompt][1])
-        begun = []
-        for (picture, *_), tokens in members.items():
-            size = max(common(tokens), len(self.expansions[picture].begun))
-            begun.append((picture, tokens[0][:size]))
+        begun = [
+            (picture, max(self.expansions[picture].begun, common(tokens), key=len))
+            for (picture, *_), tokens in members.items()
+        ]
         for (picture, _), node in self._compute(begun).items():
             if node not in self.nodes[picture]:
                 self.nodes[picture].append(node)
@@ -180,6 +180,7 @@ class SharedPrefix:
     def _extend(self, members):
         """Continue rows of one state by token lists, or begin with what holds the images."""
         import torch
+        from transformers import DynamicCache
 
         sizes = [own for own, *_ in members]
         width, pad = max(sizes), self.backend.pad
@@ -191,7 +192,7 @@ class SharedPrefix:
         if members[0][1] is None:
             images = [self.expansions[picture] for _, _, picture, _ in members]
             inputs = pixels(images, sizes, self.backend)
-            state = State(_empty_cache(), mask, lengths)
+            state = State(DynamicCache(), mask, lengths)
             if index := self.backend.rope_index:
                 of_images = {name: inputs[name] for name in _MROPE if name in inputs}
                 position, _ = index(ids, attention_mask=mask.long(), **of_images)
@@ -259,11 +260,6 @@ def _one_of_its_size(picture):
     return picture
 
 
-def _held(states):
-    """How many token positions states hold keys and values of."""
-    return sum(state.mask.numel() for state in set(states))
-
-
 def _sprout(state, written, eos):
     """Choose the next token of rows, by line of a state; those that choose alike stay together."""
     lines = [line for line, rows in written for _ in rows]
@@ -282,12 +278,6 @@ def _join(branches):
     return state, [Branch(state, i, b.token, b.rows) for i, b in enumerate(branches)]
 
 
-def _empty_cache():
-    from transformers.cache_utils import Cache, DynamicLayer
-
-    return Cache(layer_class_to_replicate=DynamicLayer)
-
-
 def _copied(rows):
     """Copy rows, those of a state side by side, into a new state, their ends aligned.
 
@@ -295,12 +285,13 @@ def _copied(rows):
     """
     import torch
     from torch.nn.functional import pad
+    from transformers import DynamicCache
 
     parts = [
         (state, torch.tensor([row for _, row in same], device=state.mask.device))
         for state, same in groupby(rows, key=lambda pair: pair[0])
     ]
-    width, cache = max(state.mask.shape[1] for state, _ in parts), _empty_cache()
+    width, cache = max(state.mask.shape[1] for state, _ in parts), DynamicCache()
 
     def joined(tensors, *behind):
         rows = [

@@ -19,15 +19,7 @@ import numpy as np
 
 from medcal_nb.ask.backends.prefix import SharedPrefix, last_alone
 from medcal_nb.ask.backends.rows import Row, uniforms
-from medcal_nb.ask.calls import (
-    WRITING,
-    Failure,
-    Generate,
-    LabelProbabilities,
-    Labels,
-    Prompt,
-    Reply,
-)
+from medcal_nb.ask.calls import WRITING, Failure, Generate, LabelProbabilities, Prompt, Reply
 from medcal_nb.errors import MedcalError
 
 #: Model types whose text decoder attends to what came before and to nothing else, so that a prefix
@@ -113,18 +105,13 @@ class LocalModel:
 
     def texts(self, prompts):
         """Return the exact text of each prompt."""
+        told = [[_message(i, text) for i, text in enumerate(prompt.turns)] for prompt in prompts]
         seconds = TEMPLATE_SECONDS + _SECONDS_A_PROMPT * len(prompts)
         with _time_limit(seconds, f"{self.name}: its chat template does not end"):
-            return {prompt: self._run_template(prompt.turns) for prompt in prompts}
-
-    def _run_template(self, turns):
-        messages = []
-        for i, text in enumerate(turns):
-            content = [{"type": "image"}] * (i == 0) + [{"type": "text", "text": text}]
-            messages.append({"role": "assistant" if i % 2 else "user", "content": content})
-        return self.processor.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True
-        )
+            written = self.processor.apply_chat_template(
+                told, tokenize=False, add_generation_prompt=True
+            )
+        return dict(zip(prompts, written, strict=True))
 
     def _check_template(self):
         """Have three turns written, and see which token ends a reply."""
@@ -196,9 +183,9 @@ class _LocalSession:
     def run(self, calls):
         """Answer `calls`, in order."""
         started, backend = time.perf_counter(), self.backend
-        encoded = {call.prompt: backend.refusal(call.prompt) for call in calls}
-        texts = backend.texts([prompt for prompt, told in encoded.items() if told is None])
-        if texts:
+        encoded, texts = {call.prompt: backend.refusal(call.prompt) for call in calls}, {}
+        if shown := [prompt for prompt, told in encoded.items() if told is None]:
+            texts = backend.texts(shown)
             encoded |= self.engine.encode(texts)
         rows = {call: self._rows(call, encoded[call.prompt], texts) for call in calls}
         asked = [told for told in rows.values() if not isinstance(told, Failure)]
@@ -210,10 +197,10 @@ class _LocalSession:
         """The rows that a call needs, or a Failure."""
         if isinstance(ids, Failure):
             return ids
-        if isinstance(call, Labels):
-            return self._label_rows(call.prompt, texts[call.prompt], call.labels)
-        draws = uniforms(call.seed, call.max_new_tokens) if call.seed else None
-        return [Row(call.prompt, call.max_new_tokens, draws, call.temperature)]
+        if isinstance(call, Generate):
+            draws = uniforms(call.seed, call.max_new_tokens) if call.seed else None
+            return [Row(call.prompt, call.max_new_tokens, draws, call.temperature)]
+        return self._label_rows(call.prompt, texts[call.prompt], call.labels)
 
     def _label_rows(self, prompt, text, labels):
         """One forced row per way of writing a label.
@@ -252,6 +239,12 @@ class _LocalSession:
         total = np.logaddexp.reduce(list(scores.values()))
         shares = {label: math.exp(score - total) for label, score in scores.items()}
         return LabelProbabilities(shares, min(1.0, math.exp(total)), len(ids), seconds)
+
+
+def _message(i, text):
+    """A turn as chat templates know it: the first holds the image, every other is the model's."""
+    content = [{"type": "image"}] * (i == 0) + [{"type": "text", "text": text}]
+    return {"role": "assistant" if i % 2 else "user", "content": content}
 
 
 @cache

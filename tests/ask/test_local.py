@@ -508,7 +508,7 @@ def test_a_checkpoint_with_missing_or_other_weights_is_refused_with_their_names(
         return {n: w[:-1] if "q_proj" in n else w for n, w in weights.items()}
 
     assert resolve_model(str(saved), device="cpu").can
-    with pytest.raises(MedcalError, match=r"missing or of another shape, .*vision_model"):
+    with pytest.raises(MedcalError, match=r"missing or of another shape: .*vision_model"):
         resolve_model(changed(saved, tmp_path / "blind", blind), device="cpu")
     with pytest.raises(MedcalError, match=r"q_proj"):
         resolve_model(changed(saved, tmp_path / "short", short), device="cpu")

@@ -359,7 +359,7 @@ def _load(checkpoint, name, device, revision):
     )
     if keys := sorted(map(str, [*loaded["missing_keys"], *loaded["mismatched_keys"]])):
         raise MedcalError(
-            f"{name}: weights that are missing or of another shape, {len(keys)}, would be random: "
-            f"{', '.join(keys[:3])}: fetch the checkpoint again, or name a whole one"
+            f"{name}: weights missing or of another shape: {len(keys)}, which would be random, "
+            f"first {', '.join(keys[:3])}: fetch the checkpoint again, or name a whole one"
         )
     return model, processor

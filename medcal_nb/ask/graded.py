@@ -63,13 +63,12 @@ def ranked(graded):
     Left out are probes (``blank_image``, ``none_of_the_above``), what was shown a blank image
     (``NAME_blank``), an expert's judgements and typed scores (``decision``).
     """
-    found = {name: find_strategy(name) for name in graded["strategy"].unique()}
-    apart = [
-        name
-        for name, how in found.items()
-        if name.startswith("expert") or (how and how.family in UNRANKED)
-    ]
-    return graded[~graded["strategy"].isin(apart)].reset_index(drop=True)
+
+    def is_apart(name):
+        return name.startswith("expert") or getattr(find_strategy(name), "family", "") in UNRANKED
+
+    apart = filter(is_apart, graded["strategy"].unique())
+    return graded[~graded["strategy"].isin([*apart])].reset_index(drop=True)
 
 
 def with_candidates(items, graded):
@@ -107,7 +106,7 @@ def _summaries(frame, rules):
     told = frame[["answer", "option_probabilities"]].astype(object)
     rows = told.where(told.notna(), None).to_dict("records")
     stated = frame["confidence"].notna().to_numpy()
-    chosen, confidences, probabilities = [], [], []
+    found = []
     for (*_, item_id, strategy), where in groups.indices.items():
         rule = rules[strategy]
         if rule is None and stated[where].any():
@@ -116,13 +115,12 @@ def _summaries(frame, rules):
                 f"strategy {strategy!r}, for which there is no rule; keep one per item"
             )
         at, confidence, share = (rule or agreement)([rows[i] for i in where])
-        chosen.append(where[at])
-        confidences.append(confidence)
-        probabilities.append(share)
+        found.append((where[at], frame.index[where].min(), confidence, share))
+    chosen, first, confidences, shares = map(list, zip(*found, strict=True))
     sums = groups[_SUMS].transform("sum", skipna=False).astype(float)
     made = frame.assign(**sums, n_answers=groups["strategy"].transform("size")).iloc[chosen]
     made["confidence"] = np.array(confidences, dtype=float)
-    made["option_probabilities"] = pd.Series(probabilities, made.index, dtype=object)
+    made["option_probabilities"] = pd.Series(shares, made.index, dtype=object)
     made.loc[made["answer"].isna(), "correct"] = pd.NA
-    made.index = [frame.index[where].min() for where in groups.indices.values()]
+    made.index = first
     return made

@@ -49,8 +49,7 @@ class Summary:
         for item_id, reason in islice(self.failed.items(), _MOST_TOLD):
             told.append(f"failed {item_id}: {reason}")
         if self.failed:
-            left = f"{len(self.failed)} items have no answer under some strategy"
-            told.append(f"{left}; the same command asks them again")
+            told.append(f"{len(self.failed)} items lack answers: the same command asks them again")
         return told
 
 

@@ -98,8 +98,7 @@ class Strategy:
         More samples are more of the same.
         """
         plan = replace(plan, samples=1)
-        fit = [item for item in _SPECIMENS if self.applies(item, plan) is None]
-        asked = [rehearse(self, item, plan) for item in fit]
+        asked = [rehearse(self, item, plan) for item in _SPECIMENS if not self.applies(item, plan)]
         return hashlib.blake2b(repr(asked).encode(), digest_size=8).hexdigest()
 
     def skips(self, backend):
@@ -251,8 +250,7 @@ def _stated(item, replies, *, answered=0, read=parse_confidence):
 
 def _unstated(item, replies):
     """One row per reply that states an answer and no confidence."""
-    told = enumerate(replies)
-    return [_row([reply], _answer(item, reply.text), sample=i) for i, reply in told]
+    return [_row([reply], _answer(item, reply.text), sample=i) for i, reply in enumerate(replies)]
 
 
 def _likeliest(result, options, sample=0):

@@ -35,7 +35,7 @@ _COLUMNS = ["model", "dataset", "split", "items", "strategies"]
 _COLUMNS += ["answers", "already", "failed", "skipped"]
 
 
-def ask_profile(profile, answers, *, fast=False, progress=True):
+def ask_profile(profile, answers, *, fast=False):
     """Ask all models of a profile about all of its items, and log the answers.
 
     What the log holds is not asked again, so that a stopped run goes on where it was. For the
@@ -50,8 +50,6 @@ def ask_profile(profile, answers, *, fast=False, progress=True):
         The answers log (SQLite), made if absent.
     fast : bool
         Ask what the profile's ``[fast]`` keeps.
-    progress : bool
-        Show a bar on stderr.
 
     Returns
     -------
@@ -77,9 +75,9 @@ def ask_profile(profile, answers, *, fast=False, progress=True):
     parallel = _embedded(jobs) and len(by_model) > 1  # others in turn: they share no GPU
     # spawned, not forked: a forked torch can hang on its threads
     with ProcessPoolExecutor(None, get_context("spawn"), _begin_process) as pool:
-        ask_each, bars = pool.map if parallel else map, repeat(progress and not parallel)
+        ask_each, bars = pool.map if parallel else map, repeat(not parallel)
         parts = ask_each(_ask_model, by_model.values(), repeat(answers), bars)
-        told = tqdm(parts, "asking", len(by_model), unit="model", disable=not progress)
+        told = tqdm(parts, "asking", len(by_model), unit="model")
         return pd.DataFrame([row for part in told for row in part], columns=_COLUMNS)
 
 

@@ -59,4 +59,4 @@ def test_each_is_counted_with_its_reason_and_all_others_are_asked(model, tmp_pat
     for reason, (_, told) in zip(done.failed.values(), REFUSED.values(), strict=True):
         assert told in reason
     assert asked == set(ids[len(REFUSED) :])
-    assert done.lines()[-1].startswith(f"{len(REFUSED)} items have no answer")
+    assert done.lines()[-1].startswith(f"{len(REFUSED)} items lack answers")

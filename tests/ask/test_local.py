@@ -150,8 +150,8 @@ def held_positions(model, calls_of_rounds, monkeypatch):
 
     def asked(engine, *arguments):
         begun = begin(engine, *arguments)
-        nodes = [node for nodes in engine.nodes.values() for node in nodes]
-        trees.append(prefix._held(node.state for node in nodes))
+        states = {node.state for nodes in engine.nodes.values() for node in nodes}
+        trees.append(sum(state.mask.numel() for state in states))
         return begun
 
     monkeypatch.setattr(prefix.SharedPrefix, "_forward", computed)
@@ -261,7 +261,7 @@ def test_an_image_the_processor_refuses_fails_alone():
     calls = [Generate(prompt(strip), 4), Generate(prompt(noise_picture(8)), 4)]
     bad, good = answer(backend("qwen2_5_vl"), calls)
     assert isinstance(bad, Failure)
-    assert "the processor refuses it" in bad.reason
+    assert "its image cannot be shown" in bad.reason
     assert good.new_tokens > 0
 
 
@@ -460,7 +460,7 @@ def test_hardly_more_positions_are_computed_than_must_be(monkeypatch):
     def counted(engine, encoded, rows):
         run(engine, encoded, rows)
         for row in rows:
-            at = hash(engine.pictures[row.prompt.picture])
+            at = hash(engine.shown(row.prompt.picture))
             whole = len(row.tokens) >= row.limit
             for token in [*encoded[row.prompt], *row.tokens[: len(row.tokens) - whole]]:
                 at = hash((at, token))
@@ -508,7 +508,7 @@ def test_a_checkpoint_with_missing_or_other_weights_is_refused_with_their_names(
         return {n: w[:-1] if "q_proj" in n else w for n, w in weights.items()}
 
     assert resolve_model(str(saved), device="cpu").can
-    with pytest.raises(MedcalError, match=r"missing keys, which would .*vision_model"):
+    with pytest.raises(MedcalError, match=r"missing or of another shape: .*vision_model"):
         resolve_model(changed(saved, tmp_path / "blind", blind), device="cpu")
     with pytest.raises(MedcalError, match=r"q_proj"):
         resolve_model(changed(saved, tmp_path / "short", short), device="cpu")

@@ -48,7 +48,7 @@ def profile(tmp_path):
 
 def test_one_log_holds_all_that_the_study_asks(profile, tmp_path):
     log = tmp_path / "answers.sqlite"
-    told = study.ask_profile(profile, log, progress=False)
+    told = study.ask_profile(profile, log)
     asked, decided, judged = told["answers"]  # the expert comes last
     assert (asked, judged) == (4 * 3, 4 * 2)
     assert 0 < decided < 40
@@ -61,7 +61,7 @@ def test_one_log_holds_all_that_the_study_asks(profile, tmp_path):
     assert set(first["model"]) == {"pocket-general"}
     assert first.loc[first["strategy"] == "expert", "expert"].eq("pocket-expert").all()
     assert set(ranked(first)["strategy"]) == {"verbalized", "p_true"}
-    again = study.ask_profile(profile, log, progress=False)
+    again = study.ask_profile(profile, log)
     assert again["answers"].sum() == 0
     with AnswerLog(log, read_only=True) as answers:
         pd.testing.assert_frame_equal(answers.read(), first)
@@ -74,7 +74,7 @@ def test_a_log_that_the_study_did_not_make_is_never_touched(profile, tmp_path):
         answers.append([{**row, "answer": "yes", "confidence": 0.8}])
     before = log.read_bytes()
     with pytest.raises(MedcalError, match=r"did not ask for.*--profile imported"):
-        study.ask_profile(profile, log, progress=False)
+        study.ask_profile(profile, log)
     assert log.read_bytes() == before
     assert [path.name for path in tmp_path.glob("mine*")] == ["mine.sqlite"]
 
@@ -131,7 +131,7 @@ def test_a_model_that_cannot_be_reached_ends_the_asking(tmp_path, models):
     told = TINY.split("[[ask]]")[1].replace("DATASET", "pocketvqa-general")
     path.write_text("[[ask]]" + told.replace('["pocket-general"]', json.dumps(models)))
     with pytest.raises(MedcalError, match=models[0]):
-        study.ask_profile(load_profile(path), log, progress=False)
+        study.ask_profile(load_profile(path), log)
 
 
 def process_after(seconds):

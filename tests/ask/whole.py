@@ -3,10 +3,18 @@
 A logits processor makes ``generate`` take the tokens that were drawn or given.
 """
 
-from medcal_nb.ask.backends.expansion import token_ids
 from medcal_nb.ask.backends.local import _LocalSession
 from medcal_nb.ask.backends.rows import choose
 from medcal_nb.ask.calls import Failure
+
+
+def read_together(backend, texts, pictures):
+    """What a model's processor makes of texts with one picture each, padded on the left."""
+    tokenizer = backend.tokenizer
+    tokenizer.padding_side, tokenizer.pad_token_id = "left", backend.pad
+    images = [[picture.open()] for picture in pictures]
+    how = {"padding": True, "return_tensors": "pt"} | backend.special
+    return backend.processor(text=texts, images=images, **how)
 
 
 def answer_whole(model, calls):
@@ -23,8 +31,9 @@ class WholePrompts:
     def encode(self, texts):
         encoded, self.texts = {}, texts
         for prompt, text in texts.items():
-            inputs = self.backend.read([text], [prompt.picture])
-            encoded[prompt] = inputs if isinstance(inputs, Failure) else token_ids(inputs)
+            inputs = self.backend.read(text, prompt.picture)
+            failed = isinstance(inputs, Failure)
+            encoded[prompt] = inputs if failed else tuple(inputs["input_ids"][0].tolist())
         return encoded
 
     def run(self, encoded, rows):
@@ -42,7 +51,7 @@ class WholePrompts:
         backend = self.backend
         model, eos, end = backend.model, backend.eos, min(backend.eos)
         texts = [self.texts[row.prompt] for row in rows]
-        inputs = backend.read(texts, [row.prompt.picture for row in rows])
+        inputs = read_together(backend, texts, [row.prompt.picture for row in rows])
 
         def force(ids, scores):
             """Leave no choice but what was chosen; a row that has ended gets end tokens."""

@@ -50,6 +50,7 @@ from medcal_nb.ask.models import resolve_model
 from medcal_nb.ask.run import ordered_items, run_programs
 from medcal_nb.ask.strategies import STRATEGIES, Plan
 from medcal_nb.items import load_items
+from tests.ask.whole import read_together
 
 
 class Plain:
@@ -85,7 +86,7 @@ class Plain:
     def _inputs(self, prompts):
         backend = self.backend
         texts = [backend.show(prompt) for prompt in prompts]
-        inputs = backend.read(texts, [prompt.picture for prompt in prompts])
+        inputs = read_together(backend, texts, [prompt.picture for prompt in prompts])
         self.positions += inputs["input_ids"].numel()
         return texts, inputs.to(backend.device)
 
@@ -144,7 +145,7 @@ class Plain:
         batch = _repeated(inputs, rows, width)
         batch["input_ids"][:, -width:] = ids
         batch["attention_mask"][:, -width:] = mask
-        if not backend.mrope:
+        if not backend.rope_index:
             batch["position_ids"] = (batch["attention_mask"].cumsum(1) - 1).clamp(min=0)
         out = backend.model(**batch, logits_to_keep=width + 1)
         logprobs = torch.log_softmax(out.logits[:, :-1].float(), -1)

@@ -183,9 +183,9 @@ def weights(module):
 
 def operations(backend, positions, patches):
     """Operations that text positions and image patches cost, two a weight."""
-    vision, merger = backend.inner.visual, backend.inner.visual.merger
+    vision, merger = backend.model.model.visual, backend.model.model.visual.merger
     per_patch = weights(vision) - weights(merger) + weights(merger) / vision.spatial_merge_unit
-    return 2 * (positions * weights(backend.inner.language_model) + patches * per_patch)
+    return 2 * (positions * weights(backend.model.model.language_model) + patches * per_patch)
 
 
 class PatchCounter:
@@ -193,7 +193,7 @@ class PatchCounter:
 
     def __init__(self, backend):
         self.patches = 0
-        backend.inner.visual.register_forward_pre_hook(self._count, with_kwargs=True)
+        backend.model.model.visual.register_forward_pre_hook(self._count, with_kwargs=True)
 
     def _count(self, module, args, kwargs):
         self.patches += len(args[0] if args else kwargs["hidden_states"])

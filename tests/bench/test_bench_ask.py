@@ -61,7 +61,7 @@ def test_the_floor_is_that_of_the_multiplications():
     floors = bench_ask.floor_seconds(backend, strategies, items, plan, [1])
     torch.set_num_threads(used)
     n = backend.positions - before
-    text = 2 * n * bench_ask_large.weights(backend.inner.text_model)
+    text = 2 * n * bench_ask_large.weights(backend.model.model.text_model)
     # text alone at a rate that no processor has, and all of it at one that any has
     assert text / 1e14 < floors[1] < 1000 * text / 1e8
 

@@ -51,7 +51,7 @@ def test_asking_into_a_foreign_log_is_refused_by_name(toy, mine):
     for note in ("", '{"jobs": [{"model": "pocket-general"}]}'):
         note_beside(mine).write_text(note)
         with pytest.raises(MedcalError, match=remedy):
-            ask_profile(load_profile("pocket"), mine, fast=True, progress=False)
+            ask_profile(load_profile("pocket"), mine, fast=True)
     note_beside(mine).write_text('{"jobs": [{"model": "mine"}]}')
     check_own_log(mine)
     with AnswerLog(mine, read_only=True) as log:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
-from medcal_nb.ask.backends.local import find_device
+from medcal_nb.ask.backends.local import find_device, why
 from medcal_nb.ask.calls import SIMILARITY, WRITING, Failure, LabelProbabilities
 from medcal_nb.errors import MedcalError
 
@@ -94,12 +94,9 @@ def find(name, *, device=None, **reach):
     try:
         return ClipModel(*_load(wanted, pretrained), name=name, device=device)
     except Exception as error:
-        told = " ".join(str(error).split())[:240]
-        if "trust_remote_code" in told:
-            told = "it needs code of its own, which is never run here"
         raise MedcalError(
-            f"{name}: open_clip cannot load it: {told}; names are clip:ARCHITECTURE@PRETRAINED, "
-            "clip:hf-hub:OWNER/MODEL and clip:local-dir:FOLDER"
+            f"{name}: open_clip cannot load it: {why(error)}; names are "
+            "clip:ARCHITECTURE@PRETRAINED, clip:hf-hub:OWNER/MODEL and clip:local-dir:FOLDER"
         ) from error
 
 

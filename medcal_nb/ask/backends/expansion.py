@@ -6,44 +6,33 @@ from medcal_nb.ask.calls import Failure
 
 
 def common(rows):
-    """Length of the longest beginning that all token lists share."""
+    """Return the longest beginning that all token lists share."""
     pairs = zip(min(rows), max(rows), strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-
-
-def token_ids(inputs, row=0):
-    """The tokens of a text that a processor has read, without padding."""
-    return tuple(inputs["input_ids"][row][inputs["attention_mask"][row].bool()].tolist())
+    return tuple(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 class Expansion:
     """What the processor made of one image: its tokens in a prompt, and its tensors.
 
     `plain` are the tokens of the text as the tokenizer gives them: the image is where those of the
-    processor differ. Prompts that begin with the tokens `before` become ones that have `begun`.
-    `inputs` are its tensors of several texts and images, of which this is the one numbered `row`;
-    `image_token` stands for a part of an image.
+    processor, among its `inputs` to the model, differ. Prompts that begin with the tokens `before`
+    become ones that have `begun`.
     """
 
-    def __init__(self, plain, inputs, row, image_token):
+    def __init__(self, plain, inputs):
         import torch
 
-        plain, ids = tuple(plain), token_ids(inputs, row)
-        start = common([plain, ids])
-        tail = common([plain[start:][::-1], ids[start:][::-1]])
+        plain, ids = tuple(plain), tuple(inputs["input_ids"][0].tolist())
+        start = len(common([plain, ids]))
+        tail = len(common([plain[start:][::-1], ids[start:][::-1]]))
         self.before, self.begun = plain[: len(plain) - tail], ids[: len(ids) - tail]
-        shape = inputs["input_ids"].shape
         self.per_token, self.tensors = {}, {}
         for name in inputs.keys() - {"input_ids", "attention_mask"}:
             value = torch.as_tensor(inputs[name])
-            if value.shape[:2] == shape:
-                self.per_token[name] = value[row, shape[1] - len(ids) :]
-            elif len(value) == len(inputs["input_ids"]):
-                self.tensors[name] = value[row : row + 1]
-            else:  # one list of the parts of all images
-                counts = (inputs["input_ids"] == image_token).sum(1)
-                parts = counts * len(value) // counts.sum()
-                self.tensors[name] = value.split(parts.tolist())[row]
+            if value.shape[:2] == (1, len(ids)):
+                self.per_token[name] = value[0]
+            else:
+                self.tensors[name] = value
 
     def expand(self, plain):
         """Put this image's tokens into those of a prompt about it, or say why not."""
@@ -61,8 +50,7 @@ def pixels(expansions, lengths, backend):
     for expansion, length in zip(expansions, lengths, strict=True):
         for name, value in expansion.per_token.items():
             # after the image all tokens are text, of type 0 in every such tensor
-            known = value[:length]
-            line = pad(known, (width - length, length - len(known)))[None]
+            line = pad(value, (width - length, length - len(value)))[None]  # or cut
             parts.setdefault(name, []).append(line)
         for name, value in expansion.tensors.items():
             parts.setdefault(name, []).append(value)

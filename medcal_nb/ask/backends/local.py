@@ -19,15 +19,7 @@ import numpy as np
 
 from medcal_nb.ask.backends.prefix import SharedPrefix, last_alone
 from medcal_nb.ask.backends.rows import Row, uniforms
-from medcal_nb.ask.calls import (
-    WRITING,
-    Failure,
-    Generate,
-    LabelProbabilities,
-    Labels,
-    Prompt,
-    Reply,
-)
+from medcal_nb.ask.calls import WRITING, Failure, Generate, LabelProbabilities, Prompt, Reply
 from medcal_nb.errors import MedcalError
 
 #: Model types whose text decoder attends to what came before and to nothing else, so that a prefix
@@ -57,8 +49,7 @@ class LocalModel:
 
     def __init__(self, model, processor, *, name, device):
         self.model, self.processor, self.name = model.to(device).eval(), processor, name
-        self.device, self.image_token = model.device, model.config.image_token_id
-        self.can, self.cannot = WRITING, {}
+        self.device, self.can, self.cannot = model.device, WRITING, {}
         #: the commit of a hub checkpoint
         self.revision = None
         text = model.config.get_text_config()
@@ -71,25 +62,19 @@ class LocalModel:
         self.label_ids = cache(self._label_ids)
         accepts = inspect.signature(model.forward).parameters
         self.cache_name = "cache" if "cache" in accepts else "past_key_values"
-        self.inner = model.model
         self.last_layer = model.get_decoder().layers[-1]
-        self.mrope = hasattr(self.inner, "get_rope_index")
+        #: gives positions of three kinds, where a model has them
+        self.rope_index = getattr(model.model, "get_rope_index", None)
         sliding = "sliding_attention" in (getattr(text, "layer_types", None) or ())
         self.window = text.sliding_window if sliding else math.inf
-        self._look_at_tokens()
+        self.tokenizer = tokenizer = processor.tokenizer
+        ends = np.atleast_1d(model.generation_config.eos_token_id).tolist()
+        self.eos = frozenset([*ends, tokenizer.eos_token_id]) - {None}
+        #: stands where nothing is read
+        self.pad = min(self.eos)
+        part = tokenizer.convert_ids_to_tokens(model.config.image_token_id)
+        self.image_marks = sorted({part, processor.image_token})
         self._check_template()
-
-    def _look_at_tokens(self):
-        """Find the tokens that pad, end a reply, and stand for an image."""
-        self.tokenizer = tokenizer = self.processor.tokenizer
-        tokenizer.padding_side = "left"
-        if tokenizer.pad_token_id is None:
-            tokenizer.pad_token = tokenizer.eos_token
-        self.pad, self.turn_end = tokenizer.pad_token_id, tokenizer.eos_token_id
-        ends = np.atleast_1d(self.model.generation_config.eos_token_id).tolist()
-        self.eos = frozenset([*ends, self.turn_end]) - {None}
-        part = tokenizer.convert_ids_to_tokens(self.image_token)
-        self.image_marks = sorted({part, self.processor.image_token})
 
     def _positions_in_memory(self, text):
         """What fills two fifths of a GPU's free memory with keys and values."""
@@ -120,18 +105,13 @@ class LocalModel:
 
     def texts(self, prompts):
         """Return the exact text of each prompt."""
+        told = [[_message(i, text) for i, text in enumerate(prompt.turns)] for prompt in prompts]
         seconds = TEMPLATE_SECONDS + _SECONDS_A_PROMPT * len(prompts)
         with _time_limit(seconds, f"{self.name}: its chat template does not end"):
-            return {prompt: self._run_template(prompt.turns) for prompt in prompts}
-
-    def _run_template(self, turns):
-        messages = []
-        for i, text in enumerate(turns):
-            content = [{"type": "image"}] * (i == 0) + [{"type": "text", "text": text}]
-            messages.append({"role": "assistant" if i % 2 else "user", "content": content})
-        return self.processor.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True
-        )
+            written = self.processor.apply_chat_template(
+                told, tokenize=False, add_generation_prompt=True
+            )
+        return dict(zip(prompts, written, strict=True))
 
     def _check_template(self):
         """Have three turns written, and see which token ends a reply."""
@@ -151,26 +131,21 @@ class LocalModel:
                 f"{self.name}: its chat template does not write a conversation of three turns; "
                 "pass a checkpoint with a chat template for images and several turns"
             )
-        rest = self.tokenizer(text.partition(turns[1])[2], add_special_tokens=False)["input_ids"]
-        self.turn_end = next((token for token in rest[:3] if token in self.eos), self.turn_end)
-
-    def special(self, text):
-        """Say that a text brings its own special tokens, where its template has begun it."""
+        # a text that its template begins brings its own special tokens
         bos = self.tokenizer.bos_token
-        return {"add_special_tokens": False} if bos and text.startswith(bos) else {}
+        self.special = {"add_special_tokens": False} if bos and text.startswith(bos) else {}
+        rest = self.tokenizer(text.partition(turns[1])[2], add_special_tokens=False)["input_ids"]
+        ends = (token for token in rest[:3] if token in self.eos)
+        self.turn_end = next(ends, self.tokenizer.eos_token_id)
 
-    def read(self, texts, pictures):
-        """Return what the processor makes of texts with one picture each, or why it does not."""
+    def read(self, text, picture):
+        """Return what the processor makes of a text with a picture, or why it does not."""
         try:
             return self.processor(
-                text=texts, images=[[picture.open()] for picture in pictures], padding=True,
-                return_tensors="pt", **self.special(texts[0]),
-            )  # fmt: skip
-        except MedcalError as error:
-            return Failure(str(error))
+                text=[text], images=[[picture.open()]], return_tensors="pt", **self.special
+            )
         except Exception as error:
-            told = " ".join(str(error).split())[:160]
-            return Failure(f"the processor refuses it: {told}")
+            return Failure(f"its image cannot be shown: {why(error)}")
 
     def _label_ids(self, text, label):
         """Return the token ids of `label` as the model would write it right after `text`."""
@@ -208,9 +183,9 @@ class _LocalSession:
     def run(self, calls):
         """Answer `calls`, in order."""
         started, backend = time.perf_counter(), self.backend
-        encoded = {call.prompt: backend.refusal(call.prompt) for call in calls}
-        texts = backend.texts([prompt for prompt, told in encoded.items() if told is None])
-        if texts:
+        encoded, texts = {call.prompt: backend.refusal(call.prompt) for call in calls}, {}
+        if shown := [prompt for prompt, told in encoded.items() if told is None]:
+            texts = backend.texts(shown)
             encoded |= self.engine.encode(texts)
         rows = {call: self._rows(call, encoded[call.prompt], texts) for call in calls}
         asked = [told for told in rows.values() if not isinstance(told, Failure)]
@@ -222,10 +197,10 @@ class _LocalSession:
         """The rows that a call needs, or a Failure."""
         if isinstance(ids, Failure):
             return ids
-        if isinstance(call, Labels):
-            return self._label_rows(call.prompt, texts[call.prompt], call.labels)
-        draws = uniforms(call.seed, call.max_new_tokens) if call.seed else None
-        return [Row(call.prompt, call.max_new_tokens, draws, call.temperature)]
+        if isinstance(call, Generate):
+            draws = uniforms(call.seed, call.max_new_tokens) if call.seed else None
+            return [Row(call.prompt, call.max_new_tokens, draws, call.temperature)]
+        return self._label_rows(call.prompt, texts[call.prompt], call.labels)
 
     def _label_rows(self, prompt, text, labels):
         """One forced row per way of writing a label.
@@ -266,6 +241,12 @@ class _LocalSession:
         return LabelProbabilities(shares, min(1.0, math.exp(total)), len(ids), seconds)
 
 
+def _message(i, text):
+    """A turn as chat templates know it: the first holds the image, every other is the model's."""
+    content = [{"type": "image"}] * (i == 0) + [{"type": "text", "text": text}]
+    return {"role": "assistant" if i % 2 else "user", "content": content}
+
+
 @cache
 def _keep_memory(size=1 << 30):
     """Make glibc keep freed memory up to `size` bytes: large tensors come and go in every pass.
@@ -294,6 +275,16 @@ def _time_limit(seconds, told):
         raise MedcalError(told) from None
     finally:
         timer.cancel()
+
+
+def why(error):
+    """Return what a library says in one line; it knows best what to do."""
+    if "trust_remote_code" in str(error):
+        return (
+            "it needs code of its own, which is never run here: name a version for transformers "
+            "(often …-hf), or the URL of a server that has it"
+        )
+    return " ".join(str(error).split())[:300]
 
 
 def find_device(wanted):
@@ -332,14 +323,8 @@ def find(name, *, device=None, revision=None, **reach):
     except MedcalError:
         raise
     except Exception as error:  # of a configuration that fits no model, too
-        if "trust_remote_code" in str(error):
-            raise MedcalError(
-                f"{name}: needs code of its own, which is never run here: use a version for "
-                "transformers (often named …-hf), or serve it and give the URL"
-            ) from error
         kind = "a folder" if local else "no folder here, so a hub id"
-        told = " ".join(str(error).split())[:300]  # transformers says what to do
-        raise MedcalError(f"{name} ({kind}) does not load here: {told}") from error
+        raise MedcalError(f"{name} ({kind}) does not load here: {why(error)}") from error
     if not local:
         place = try_to_load_from_cache(name, "config.json", revision=revision)
         model.revision = Path(place).parent.name if isinstance(place, str) else None
@@ -372,11 +357,9 @@ def _load(checkpoint, name, device, revision):
         ignore_mismatched_sizes=True,  # refused below, by name
         **common,
     )
-    for told in ("missing_keys", "mismatched_keys"):
-        if keys := sorted(map(str, loaded[told])):
-            raise MedcalError(
-                f"{name}: {len(keys)} {told.replace('_', ' ')}, which would be answered from at "
-                f"random, first: {', '.join(keys[:3])}: fetch the checkpoint again, or name a "
-                "whole one"
-            )
+    if keys := sorted(map(str, [*loaded["missing_keys"], *loaded["mismatched_keys"]])):
+        raise MedcalError(
+            f"{name}: weights missing or of another shape: {len(keys)}, which would be random, "
+            f"first {', '.join(keys[:3])}: fetch the checkpoint again, or name a whole one"
+        )
     return model, processor

@@ -10,6 +10,7 @@ so far are one row until they part.
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate, groupby
 from typing import NamedTuple
 
@@ -76,40 +77,24 @@ class SharedPrefix:
     """Computes image, question and instruction once each and branches the cache."""
 
     def __init__(self, backend):
-        self.backend = backend
-        self.pictures, self.expansions, self.nodes = {}, {}, defaultdict(list)
+        self.backend, self.expansions, self.nodes = backend, {}, defaultdict(list)
+        self.shown = cache(_one_of_its_size)
 
     # --- tokens -----------------------------------------------------------------------------------
 
     def encode(self, texts):
         """Return the token ids of each prompt, image expanded, or a Failure."""
-        backend, written, fresh, encoded = self.backend, list(texts.values()), {}, {}
-        plain = backend.tokenizer(written, **backend.special(written[0]))["input_ids"]
-        for prompt, tokens in zip(texts, plain, strict=True):
-            if prompt.picture not in self.pictures:
-                self.pictures[prompt.picture] = _one_of_its_size(prompt.picture)
-            picture = self.pictures[prompt.picture]
+        written, encoded = list(texts.values()), {}
+        plain = self.backend.tokenizer(written, **self.backend.special)["input_ids"]
+        for (prompt, text), tokens in zip(texts.items(), plain, strict=True):
+            picture = self.shown(prompt.picture)
             if picture not in self.expansions:
-                fresh.setdefault(picture, (texts[prompt], tokens))
-        if fresh:
-            self._process(fresh)
-        for prompt, tokens in zip(texts, plain, strict=True):
-            encoded[prompt] = image = self.expansions[self.pictures[prompt.picture]]
-            if not isinstance(image, Failure):
-                encoded[prompt] = image.expand(tokens)
+                inputs = self.backend.read(text, picture)
+                failed = isinstance(inputs, Failure)
+                self.expansions[picture] = inputs if failed else Expansion(tokens, inputs)
+            image = self.expansions[picture]
+            encoded[prompt] = image if isinstance(image, Failure) else image.expand(tokens)
         return encoded
-
-    def _process(self, fresh):
-        """Have the processor expand new images together, or one by one to find a bad one."""
-        texts, plain = zip(*fresh.values(), strict=True)
-        inputs, token = self.backend.read(list(texts), fresh), self.backend.image_token
-        bad = isinstance(inputs, Failure)
-        if bad and len(fresh) > 1:
-            for picture, one in fresh.items():
-                self._process({picture: one})
-            return
-        for i, picture in enumerate(fresh):
-            self.expansions[picture] = inputs if bad else Expansion(plain[i], inputs, i, token)
 
     # --- running ----------------------------------------------------------------------------------
 
@@ -120,8 +105,8 @@ class SharedPrefix:
         with torch.inference_mode():
             for part in self._portions(encoded, rows):
                 self._write(self._begin(encoded, part))
-                kept = _held(node.state for nodes in self.nodes.values() for node in nodes)
-                if kept > self.backend.max_positions // 4:
+                kept = {node.state for nodes in self.nodes.values() for node in nodes}
+                if sum(state.mask.numel() for state in kept) > self.backend.max_positions // 4:
                     # what later rounds would share is computed anew
                     self.nodes.clear()
 
@@ -139,7 +124,7 @@ class SharedPrefix:
 
     def _begin(self, encoded, by_prompt):
         """Compute what prompts share, then each to its end; branches with their first tokens."""
-        ends = {p: (self.pictures[p.picture], encoded[p]) for p in by_prompt}
+        ends = {p: (self.shown(p.picture), encoded[p]) for p in by_prompt}
         rows = (row for same in by_prompt.values() for row in same)
         if max(2 * len(encoded[row.prompt]) + row.limit for row in rows) > self.backend.window:
             # padding between prefix and suffix would shift what a sliding window sees
@@ -160,10 +145,10 @@ class SharedPrefix:
         members = defaultdict(list)
         for prompt, group in groups.items():
             members[group].append(ends[prompt][1])
-        begun = []
-        for (picture, *_), tokens in members.items():
-            size = max(common(tokens), len(self.expansions[picture].begun))
-            begun.append((picture, tokens[0][:size]))
+        begun = [
+            (picture, max(self.expansions[picture].begun, common(tokens), key=len))
+            for (picture, *_), tokens in members.items()
+        ]
         for (picture, _), node in self._compute(begun).items():
             if node not in self.nodes[picture]:
                 self.nodes[picture].append(node)
@@ -195,6 +180,7 @@ class SharedPrefix:
     def _extend(self, members):
         """Continue rows of one state by token lists, or begin with what holds the images."""
         import torch
+        from transformers import DynamicCache
 
         sizes = [own for own, *_ in members]
         width, pad = max(sizes), self.backend.pad
@@ -206,10 +192,9 @@ class SharedPrefix:
         if members[0][1] is None:
             images = [self.expansions[picture] for _, _, picture, _ in members]
             inputs = pixels(images, sizes, self.backend)
-            state = State(_empty_cache(), mask, lengths)
-            if self.backend.mrope:
+            state = State(DynamicCache(), mask, lengths)
+            if index := self.backend.rope_index:
                 of_images = {name: inputs[name] for name in _MROPE if name in inputs}
-                index = self.backend.inner.get_rope_index
                 position, _ = index(ids, attention_mask=mask.long(), **of_images)
                 state.position = position.masked_fill(~mask, -1).amax(dim=(0, 2)) + 1
         else:
@@ -223,7 +208,7 @@ class SharedPrefix:
     def _forward(self, state, ids, position, inputs):
         backend = self.backend
         backend.positions += ids.numel()
-        if backend.mrope and position.dim() == 2:
+        if backend.rope_index and position.dim() == 2:
             position = position.expand(3, *position.shape)
         out = backend.model(
             input_ids=ids,
@@ -275,11 +260,6 @@ def _one_of_its_size(picture):
     return picture
 
 
-def _held(states):
-    """How many token positions states hold keys and values of."""
-    return sum(state.mask.numel() for state in set(states))
-
-
 def _sprout(state, written, eos):
     """Choose the next token of rows, by line of a state; those that choose alike stay together."""
     lines = [line for line, rows in written for _ in rows]
@@ -298,12 +278,6 @@ def _join(branches):
     return state, [Branch(state, i, b.token, b.rows) for i, b in enumerate(branches)]
 
 
-def _empty_cache():
-    from transformers.cache_utils import Cache, DynamicLayer
-
-    return Cache(layer_class_to_replicate=DynamicLayer)
-
-
 def _copied(rows):
     """Copy rows, those of a state side by side, into a new state, their ends aligned.
 
@@ -311,12 +285,13 @@ def _copied(rows):
     """
     import torch
     from torch.nn.functional import pad
+    from transformers import DynamicCache
 
     parts = [
         (state, torch.tensor([row for _, row in same], device=state.mask.device))
         for state, same in groupby(rows, key=lambda pair: pair[0])
     ]
-    width, cache = max(state.mask.shape[1] for state, _ in parts), _empty_cache()
+    width, cache = max(state.mask.shape[1] for state, _ in parts), DynamicCache()
 
     def joined(tensors, *behind):
         rows = [

@@ -4,8 +4,7 @@ import asyncio
 import hashlib
 import json
 import time
-from contextlib import contextmanager
-from urllib.parse import urlsplit, urlunsplit
+from contextlib import asynccontextmanager, contextmanager
 
 from medcal_nb.errors import MedcalError
 
@@ -17,15 +16,6 @@ _CONNECT, _REST = 10.0, 30.0
 
 #: Statuses below 500 after which asking again can help.
 _AGAIN = frozenset((408, 409, 425, 429))
-
-#: How many requests are begun for each that may be under way.
-_AHEAD = 3
-
-
-def without_user(url):
-    """Return a URL without user, password and query, as it may be shown."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 async def _each(parts):
@@ -56,40 +46,42 @@ class Http:
     tries, pause = 6, 0.5
 
     def __init__(self, urls, key, concurrency, timeout):
-        self.urls = [without_user(url) if key else url for url in urls]
-        self.key, self.concurrency, self.timeout = key, concurrency, timeout
-        self.down = dict.fromkeys(self.urls, 0.0)
+        self.urls, self.key = urls, key
+        self.concurrency, self.timeout = concurrency, timeout
+        self.down = dict.fromkeys(urls, 0.0)
 
-    def masked(self, text):
-        """Return what a server or a library says in one short line, without the key."""
-        line = " ".join(str(text).split())
-        return (line.replace(self.key, "***") if self.key else line)[:300]
+    def masked(self, value):
+        """Return what a server or a library says, text or table, without the key in its texts."""
+        if isinstance(value, dict):
+            return {name: self.masked(one) for name, one in value.items()}
+        if isinstance(value, list):
+            return [self.masked(one) for one in value]
+        return value.replace(self.key, "***") if self.key and isinstance(value, str) else value
 
     @contextmanager
     def open(self):
         """Open the client; the portal calls coroutine functions on its loop from other threads."""
         from anyio.from_thread import start_blocking_portal
 
-        with start_blocking_portal() as portal:
-            self.client = portal.call(self._client)
-            with portal.wrap_async_context_manager(self.client):
-                yield portal
+        with start_blocking_portal() as portal, portal.wrap_async_context_manager(self._opened()):
+            yield portal
 
-    async def _client(self):
+    @asynccontextmanager
+    async def _opened(self):
         import aiohttp
 
-        self.gate = asyncio.Semaphore(self.concurrency)
-        self.room = asyncio.Semaphore(_AHEAD * self.concurrency)
         headers = {"Accept-Encoding": "identity", "Content-Type": "application/json"}
         if self.key:
             headers["Authorization"] = f"Bearer {self.key}"
-        return aiohttp.ClientSession(
+        self.gate = asyncio.Semaphore(self.concurrency)
+        async with aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self.concurrency),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(self.timeout, sock_connect=_CONNECT),
             headers=headers,
             auto_decompress=False,
-        )
+        ) as self.client:
+            yield
 
     def pick(self, place, failed):
         """Return the URL for what belongs to `place`, always the same; a dead one's share moves.
@@ -99,10 +91,10 @@ class Http:
         """
 
         def order(url):
-            return failed.count(url), hashlib.blake2b(f"{place}\0{url}".encode()).digest()
+            own = hashlib.blake2b(f"{place}\0{url}".encode()).digest()
+            return self.down[url] > time.monotonic(), failed.count(url), own
 
-        now = time.monotonic()
-        return min([url for url in self.urls if self.down[url] <= now] or self.urls, key=order)
+        return min(self.urls, key=order)
 
     async def ask(self, place, path, read, body=()):
         """Send a request, again after a pause where that can help.
@@ -121,53 +113,34 @@ class Http:
         failed, wait = [], 0.0
         async with self.gate:
             while len(failed) < self.tries:
-                if failed:
-                    await asyncio.sleep(wait)
+                await asyncio.sleep(wait)
                 url, wait = self.pick(place, failed), min(8.0, self.pause * 2 ** len(failed))
                 failed.append(url)
                 try:
                     status, after, answer = await self.once(url, path, body)
                     if status < 300:
-                        return read(self._parsed(answer))
-                    told = f"HTTP {status}: {self.masked(answer[:3000].decode(errors='replace'))}"
-                    wait = max(wait, min(60.0, after))
+                        return read(self.masked(json.loads(answer)))
+                    told = f"HTTP {status}: {answer[:3000].decode(errors='replace')}"
+                    wait = max(wait, min(60.0, float(after) if after.isdecimal() else 0.0))
                 except Exception as error:  # whatever a server sends is that request's failure
-                    status, told = 0, self.masked(error)
-                    if isinstance(error, TimeoutError):  # its own words hold the whole URL
-                        told = f"no whole answer within {self.timeout:g} s"
-                    told = f"{type(error).__name__}: {told}"
+                    why = str(error) or f"no whole answer within {self.timeout:g} s"
+                    status, told = 500, f"{type(error).__name__}: {why}"
                     if isinstance(error, (ClientConnectorError, ConnectionTimeoutError)):
                         self.down[url] = time.monotonic() + _REST
-                if 0 < status < 500 and status not in _AGAIN:
+                told = " ".join(self.masked(told).split())[:300]
+                if status < 500 and status not in _AGAIN:
                     raise Refused(told)
         raise MedcalError(f"{told} ({len(failed)} tries)")
 
-    def _parsed(self, answer):
-        """What an answer holds; the key, should the server repeat it, is masked."""
-        return json.loads(answer, object_pairs_hook=self._without_key if self.key else None)
-
-    def _without_key(self, pairs):
-        """A table of JSON whose texts do not hold the key; its names stay."""
-
-        def masked(value):
-            if isinstance(value, list):
-                return [masked(one) for one in value]
-            return value.replace(self.key, "***") if isinstance(value, str) else value
-
-        return {name: masked(value) for name, value in pairs}
-
     async def once(self, url, path, body=()):
-        """Return status, seconds of Retry-After and body, of which no more than so much is read."""
+        """Return status, Retry-After and body, of which no more than so much is read."""
         how = {"allow_redirects": False}
         if body:
-            how["headers"] = {"Content-Length": str(sum(map(len, body)))}
-            how["data"] = _each(body)
+            how |= {"data": _each(body), "headers": {"Content-Length": str(sum(map(len, body)))}}
         async with self.client.request("POST" if body else "GET", url + path, **how) as reply:
             answer = bytearray()
             async for part in reply.content.iter_any():
                 answer += part
                 if len(answer) > MOST_BYTES:
                     raise ValueError(f"a reply of more than {MOST_BYTES >> 20} MiB")
-            after = reply.headers.get("Retry-After", "")
-            seconds = float(after) if after.isdecimal() else 0.0  # it may be a date, or anything
-            return reply.status, seconds, bytes(answer)
+            return reply.status, reply.headers.get("Retry-After", ""), answer

@@ -129,7 +129,7 @@ def test_each_image_stays_with_one_engine_and_finds_its_prefix_there(servers, it
 def test_an_image_that_the_engine_let_go_of_is_sent_again(servers, items):
     model = ServedModel(servers[:1])
     prompt = Prompt(Picture("let go", items["image"][0]), ("What is shown?",))
-    with model.http.open() as portal:
+    with model.open() as portal:
         asked = model.asked()
         (first,) = portal.call(asked.results, [Generate(prompt, 2)])
         emptied(servers[:1])

@@ -254,7 +254,7 @@ def measure_vllm(name, strategies, items, plan, ours, warm_up):
 
         @contextmanager
         def session():  # of one image, as far as the model is concerned
-            with model.http.open() as portal:
+            with model.open() as portal:
                 asked = model.asked()
                 yield SimpleNamespace(run=partial(portal.call, asked.results))
 

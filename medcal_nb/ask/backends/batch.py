@@ -85,8 +85,7 @@ def collect_batch(folder, log):
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise MedcalError(f"{folder}: no plan.json that can be read ({error})") from None
     batch.read(sorted(folder.glob("results-*.jsonl")))
-    with batch.writing:
-        summary = ask(batch, load_items(**items), strategies, log=log, **how)
+    summary = ask(batch, load_items(**items), strategies, log=log, **how)
     for path in set(folder.glob(f"requests-{batch.round:02}-*.jsonl")) - set(batch.paths):
         path.unlink()  # of this round, when less had come back
     return summary, batch.paths
@@ -118,7 +117,7 @@ class _Batch:
 
     def stream(self, batches):
         """Run programs as far as the replies go; those that wait for one have no rows."""
-        with start_blocking_portal() as portal:
+        with start_blocking_portal() as portal, self.writing:
             for todo, programs in batches:
                 outcomes = []
                 for (item, how), program in zip(todo, programs, strict=True):
@@ -135,7 +134,8 @@ class _Batch:
         told = self.results.get(digest, {})
         with suppress(Exception):  # it is not there, or nothing good
             reply = rq.check_chat(told["response"]["body"])
-            self.provenance["server_version"] = rq.version(reply)
+            version = str(reply.get("system_fingerprint") or "not told")
+            self.provenance["server_version"] = rq.clean(version)[:200]
             return reply
         if digest not in self.asked:
             step, sample = len(call.prompt.turns) // 2, seed.rpartition("|")[2] or 0
@@ -148,9 +148,9 @@ class _Batch:
 
     def _url(self, picture):
         """The image as a data URL, or written beside the requests, where a server may read it."""
-        name, data = rq.image_file(picture)
         if not self.files:
-            return rq.data_url(name, data)
+            return rq.data_url(picture)[0]
+        name, data = rq.image_file(picture)
         path = self.folder.resolve() / "images" / name
         path.parent.mkdir(exist_ok=True)
         with new_file(path, force=True) as part:

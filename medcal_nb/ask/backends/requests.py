@@ -39,8 +39,7 @@ def image_file(picture):
     """
     from PIL import Image
 
-    shown = picture.open()  # which tells why it cannot be read
-    source = picture.source
+    shown, source = picture.open(), picture.source  # opened first: that tells what is wrong with it
     data = source if isinstance(source, bytes) else Path(source).read_bytes()
     with Image.open(io.BytesIO(data)) as own:
         kind, turned = own.format.lower(), own.getexif().get(0x0112, 1) != 1
@@ -50,10 +49,11 @@ def image_file(picture):
     return f"{hashlib.blake2b(data, digest_size=16).hexdigest()}.{kind}", data
 
 
-def data_url(name, data):
-    """Return an image file as a data URL, in bytes."""
+def data_url(picture):
+    """Return a picture as a data URL, in bytes, and its name."""
+    name, data = image_file(picture)
     kind = name.rpartition(".")[2]
-    return b"data:image/%b;base64,%b" % (kind.encode(), base64.b64encode(data))
+    return b"data:image/%b;base64,%b" % (kind.encode(), base64.b64encode(data)), name
 
 
 def fill(body, url, name=""):
@@ -131,8 +131,7 @@ class Asked:
 
         groups = [tuple(group) for _, group in itertools.groupby(calls, request)]
         for group in groups:
-            if group not in self.tasks:
-                self.tasks[group] = asyncio.create_task(self._answer(group))
+            self.tasks[group] = self.tasks.get(group) or asyncio.create_task(self._answer(group))
         return [result for group in groups for result in await self.tasks[group]]
 
     async def _answer(self, calls):
@@ -146,8 +145,7 @@ class Asked:
 
     async def _chat(self, call, limit, *later, **more):
         """Ask for a reply to a call's prompt, or what it makes of later turns."""
-        turns = (*call.prompt.turns, *later)
-        return await self.send(call, chat(self.model, turns, limit, **more))
+        return await self.send(call, chat(self.model, (*call.prompt.turns, *later), limit, **more))
 
     async def _replies(self, calls):
         call, more = calls[0], {"logprobs": True} if self.top else {}
@@ -156,18 +154,15 @@ class Asked:
         if len(calls) > 1:
             more["n"] = len(calls)
         reply = await self._chat(call, call.max_new_tokens, **more)
-        written = count(reply, "completion_tokens") if len(calls) == 1 else 0
-        pairs = zip(calls, reply["choices"], strict=True)
-        return [_reply(choice, count(reply, "prompt_tokens"), written) for _, choice in pairs]
+        return [_reply(one, reply) for _, one in zip(calls, reply["choices"], strict=True)]
 
     async def _labels(self, call):
         """Ask how probable each label is: by first tokens, or word by word."""
         reply = await self._chat(call, 1, logprobs=True, top_logprobs=self.top)
         before, entries = count(reply, "prompt_tokens"), token_entries(reply["choices"][0])
         mass = first_token_labels(entries, call.labels, whole=self.scores)
-        if mass is None and self.scores:
-            mass = await self._scored(call, before)
-        if mass is None:
+        mass = mass or (self.scores and await self._scored(call, before))
+        if not mass:
             raise MedcalError(f"the likely first tokens do not tell {', '.join(call.labels)} apart")
         total = math.fsum(mass.values())
         shares = {label: p / total for label, p in mass.items()}
@@ -216,7 +211,7 @@ def first_token_labels(entries, labels, *, whole=False):
     Parameters
     ----------
     entries : list of dict
-        Log-probabilities of a reply, one entry a token.
+        Log-probabilities of a reply, one entry a token, the likeliest tokens in the first.
     labels : sequence of str
     whole : bool
         Count only tokens that are the whole label.
@@ -227,9 +222,8 @@ def first_token_labels(entries, labels, *, whole=False):
         The probability of each; None where the tokens listed leave a label open by more than
         `UNDECIDED` of all labels: tokens that count for none, or a label that none is listed for.
     """
-    top = (entries[0].get("top_logprobs") or ()) if entries else ()
     mass, shared, least = dict.fromkeys(labels, 0.0), 0.0, 1.0
-    for entry in top:
+    for entry in entries[0]["top_logprobs"]:
         token, p = str(entry["token"]).strip().casefold(), math.exp(_logprob(entry))
         least = min(least, p)
         told = [label for label in labels if token and label.casefold().startswith(token)]
@@ -240,9 +234,7 @@ def first_token_labels(entries, labels, *, whole=False):
             shared += p
     total = math.fsum(mass.values())
     unseen = min(mass.values()) == 0 and least > UNDECIDED * total
-    if total == 0 or unseen or shared > UNDECIDED * (total + shared):
-        return None
-    return mass
+    return None if total == 0 or unseen or shared > UNDECIDED * (total + shared) else mass
 
 
 def check_chat(reply):
@@ -257,11 +249,6 @@ def count(reply, name):
     """Return a count of the reply's `usage`, 0 where the server does not tell."""
     told = (reply.get("usage") or {}).get(name)
     return told if isinstance(told, int) and 0 <= told < 1 << 31 else 0
-
-
-def version(reply):
-    """Return what a server says of its own version."""
-    return clean(str(reply.get("system_fingerprint") or "not told"))[:200]
 
 
 def clean(text):
@@ -281,17 +268,16 @@ def _logprob(entry):
     return min(0.0, float(value))
 
 
-def _reply(choice, prompt_tokens, written):
-    """Read a reply: its own tokens, the end token neither summed nor counted."""
-    text, entries = choice["message"]["content"], token_entries(choice)
-    logprobs = [_logprob(entry) for entry in entries]
-    ended = choice.get("finish_reason") == "stop"
-    if entries and ended:
+def _reply(choice, answer):
+    """Read a reply of an answer: its own tokens, the end token neither summed nor counted."""
+    text, entries = clean(choice["message"]["content"]).strip(), token_entries(choice)
+    logprobs, end = [_logprob(entry) for entry in entries], choice.get("finish_reason")
+    if entries and end == "stop":
         last = str(entries[-1].get("token"))
-        if not last or not text.rstrip().endswith(last.strip() or last):
+        if not last or not text.endswith(last.strip() or last):
             logprobs.pop()
     total, n = math.fsum(logprobs), len(logprobs)
     if not entries:
-        total, n = math.nan, max(0, written - ended)
-    finished = choice.get("finish_reason") != "length"
-    return Reply(clean(text).strip(), total, prompt_tokens, n, finished=finished)
+        written = count(answer, "completion_tokens") if len(answer["choices"]) == 1 else 0
+        total, n = math.nan, max(0, written - (end == "stop"))
+    return Reply(text, total, count(answer, "prompt_tokens"), n, finished=end != "length")

@@ -7,23 +7,36 @@ log-probabilities of given words, images by their names (``uuid``).
 """
 
 import asyncio
+import hashlib
+import json
 import os
 import re
+import time
 from concurrent.futures import as_completed, wait
-from contextlib import suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import cache, lru_cache
-from urllib.parse import urlsplit
 
 from medcal_nb.ask.backends import requests as rq
-from medcal_nb.ask.backends.http import Http, Refused
 from medcal_nb.ask.calls import WRITING, Failure, Generate, Labels, Picture, Prompt, grey_png
 from medcal_nb.ask.prompts import DESCRIBE
 from medcal_nb.errors import MedcalError
 
-_QUESTION = "Is it blue? Answer yes or no."
+#: Bytes of a reply that are read; more is a fault.
+MOST_BYTES = 1 << 25
+
+#: Seconds in which a connection must open; seconds for which a URL is left alone that opens none,
+#: breaks off or is late.
+_CONNECT, _REST = 10.0, 30.0
+
+#: Statuses below 500 after which asking again can help.
+_AGAIN = frozenset((408, 409, 425, 429))
 
 #: How many programs are begun for each request that may be under way.
 _AHEAD = 3
+
+
+class Refused(MedcalError):
+    """A server says no, and will again."""
 
 
 class ServedModel:
@@ -47,31 +60,38 @@ class ServedModel:
     made of item and sample; whether the server keeps it apart from its other requests is up to it.
     """
 
+    #: How often a request is tried, after pauses that double from so many seconds.
+    tries, pause = 6, 0.5
+
     def __init__(self, urls, *, served_as=None, concurrency=16, timeout=120.0):
-        key = os.environ.get("OPENAI_API_KEY") or ""
-        if not key.isascii() or not key.isprintable():
-            raise MedcalError("OPENAI_API_KEY holds a character that no key has: set it again")
-        urls = [_address(url) for url in urls]
-        self.http, told = Http(urls, key, concurrency, timeout), ", ".join(urls)
+        if any({"@", "?"} & set(url) for url in urls):
+            raise MedcalError("a URL holds a user or a query: write http://HOST:PORT/v1 alone")
+        self.urls = [url.rstrip("/").removesuffix("/v1") + "/v1" for url in urls]
+        self.told, self.down = ", ".join(self.urls), dict.fromkeys(self.urls, 0.0)
+        self.key = os.environ.get("OPENAI_API_KEY", "").strip()
+        self.concurrency, self.timeout = concurrency, timeout
         try:
-            with self.http.open() as portal:
-                self.http.tries = 1 + len(urls)  # any may be dead, none must know all
+            with self.open() as portal:
+                self.tries = 1 + len(urls)  # any may be dead, none must know all
                 portal.call(self._find_out, served_as)
-                del self.http.tries
+                del self.tries
         except Exception as error:  # it may answer anything
             advice = "start the server with a model that sees images, or name it (--served-as)"
-            raise MedcalError(f"{told}: {error}: {advice}") from None
+            raise MedcalError(f"{self.told}: {error}: {advice}") from None
         self.can = WRITING - set(self.cannot)
 
     # --- finding out ------------------------------------------------------------------------------
 
     async def _find_out(self, name):
-        """Ask for what servers may or may not do; the answers say what this one can."""
-        name = name or await self.http.ask("", "/models", lambda told: told["data"][0]["id"])
-        if not (name and isinstance(name, str)) or "***" in self.http.masked(name):
+        """Ask for what servers may or may not do; the answers say what this one can.
+
+        What is known of its version and settings stands beside each answer.
+        """
+        name = name or await self.ask("", "/models", lambda told: told["data"][0]["id"])
+        if not (name and isinstance(name, str)) or "***" in self.masked(name):
             raise MedcalError("it lists no model, or calls it like the key")
-        self.name, picture, sent = rq.clean(name), Picture("probe", grey_png()), _Sent(self.http)
-        prompt, described = (Prompt(picture, (q,)) for q in (_QUESTION, DESCRIBE))
+        self.name, picture, sent = rq.clean(name), Picture("probe", grey_png()), _Sent(self)
+        prompt = Prompt(picture, (DESCRIBE,))
         url, image = await sent.image(picture)
 
         async def reply_to(*shown, **more):
@@ -90,7 +110,7 @@ class ServedModel:
         entries = rq.token_entries(reply["choices"][0])
         top = max(1, len(entries[0].get("top_logprobs") or ())) if entries else 0
         words = [Labels(prompt, ("yes, it is", "no, it is not"))]
-        calls = [Generate(described, 12, f"probe|{i}", 2.0) for i in range(5)]
+        calls = [Generate(prompt, 12, f"probe|{i}", 2.0) for i in range(5)]
         scores = bool(await answers(words, top=top, scores=True))
         draws = len({reply.text for reply in await answers(calls)}) > 1
         several = draws and bool(await answers(calls[:2], several=True))
@@ -103,18 +123,14 @@ class ServedModel:
             "labels": top < 2 and "the server does not list the likely first tokens of a reply",
         }
         self.cannot = {name: reason for name, reason in why.items() if reason}
-        self.provenance = await self._provenance(reply)
-
-    async def _provenance(self, reply):
-        """What stands beside each answer: server, version, and what is known of its settings."""
         flags = [f"{name}={value}" for name, value in {**self.able, "names": self.names}.items()]
         with suppress(Exception):  # vLLM tells more
-            *_, page = await self.http.once(self.http.urls[0], "/../metrics")
+            *_, page = await self.once(self.urls[0], "/../metrics")
             told = r'\b(?:enable_prefix_caching|block_size|cache_dtype)="[\w.]+"'
             flags += dict.fromkeys(re.findall(told, page.decode()))
-        told = {"server": ", ".join(self.http.urls), "server_flags": " ".join(flags)}
-        told["server_version"] = rq.version(reply)
-        return {name: self.http.masked(text)[:200] for name, text in told.items()}
+        told = {"server": self.told, "server_flags": " ".join(flags)}
+        told["server_version"] = rq.clean(str(reply.get("system_fingerprint") or "not told"))
+        self.provenance = {name: self.masked(text)[:200] for name, text in told.items()}
 
     # --- asking -----------------------------------------------------------------------------------
 
@@ -133,8 +149,8 @@ class ServedModel:
             :func:`medcal_nb.ask.run.run_programs` tells.
         """
         waiting = set()
-        with self.http.open() as portal:
-            self.room = asyncio.Semaphore(_AHEAD * self.http.concurrency)
+        with self.open() as portal:
+            self.room = asyncio.Semaphore(_AHEAD * self.concurrency)
             self.about = lru_cache(1)(lambda image: self.asked())  # its items stand side by side
             for batch in batches:
                 running, _ = portal.start_task(self._run, *batch)
@@ -144,7 +160,7 @@ class ServedModel:
 
     def asked(self):
         """Begin to ask about an image."""
-        return rq.Asked(self.name, _Sent(self.http, self.names), **self.able)
+        return rq.Asked(self.name, _Sent(self, self.names), **self.able)
 
     async def _run(self, todo, programs, *, task_status):
         """Run the programs of a batch, each begun when there is room; return what became."""
@@ -160,13 +176,111 @@ class ServedModel:
         """Return the turns that are sent; their template is the server's."""
         return "[image]\n" + "\n\n".join(prompt.turns)
 
+    # --- requests ---------------------------------------------------------------------------------
+
+    @contextmanager
+    def open(self):
+        """Open the client; the portal calls coroutine functions on its loop from other threads."""
+        from anyio.from_thread import start_blocking_portal
+
+        with start_blocking_portal() as portal, portal.wrap_async_context_manager(self._opened()):
+            yield portal
+
+    @asynccontextmanager
+    async def _opened(self):
+        import aiohttp
+
+        headers = {"Accept-Encoding": "identity", "Content-Type": "application/json"}
+        own = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        self.gate = asyncio.Semaphore(self.concurrency)
+        async with aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self.concurrency),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(self.timeout, sock_connect=_CONNECT),
+            headers=headers | own,
+            auto_decompress=False,
+        ) as self.client:
+            yield
+
+    def masked(self, value):
+        """Return what a server or a library says, text or table, without the key in its texts."""
+        if isinstance(value, dict):
+            return {name: self.masked(one) for name, one in value.items()}
+        if isinstance(value, list):
+            return [self.masked(one) for one in value]
+        return value.replace(self.key, "***") if self.key and isinstance(value, str) else value
+
+    def pick(self, place, failed):
+        """Return the URL for what belongs to `place`, always the same; a dead one's share moves.
+
+        Of those that can be reached it is the first in the place's own order, after those that
+        stand in `failed` (once for each try).
+        """
+
+        def order(url):
+            own = hashlib.blake2b(f"{place}\0{url}".encode()).digest()
+            return self.down[url] > time.monotonic(), failed.count(url), own
+
+        return min(self.urls, key=order)
+
+    async def ask(self, place, path, read, body=()):
+        """Send a request, again after a pause where that can help.
+
+        `body` is posted, in parts, so that the requests that wait share the bytes of their image;
+        without it a page is got. Returns what `read` makes of the answer, a table of JSON; it
+        raises where that has another form.
+
+        Raises
+        ------
+        MedcalError
+            When no try got an answer; `Refused` where trying again does not help.
+        """
+        failed, wait = [], 0.0
+        async with self.gate:
+            while len(failed) < self.tries:
+                await asyncio.sleep(wait)
+                url, wait = self.pick(place, failed), min(8.0, self.pause * 2 ** len(failed))
+                failed.append(url)
+                try:
+                    status, after, answer = await self.once(url, path, body)
+                    if status < 300:
+                        return read(self.masked(json.loads(answer)))
+                    told = f"HTTP {status}: {answer[:3000].decode(errors='replace')}"
+                    wait = max(wait, min(60.0, float(after) if after.isdecimal() else 0.0))
+                except Exception as error:  # whatever a server sends is that request's failure
+                    status, told = 500, f"{type(error).__name__}: {str(error) or 'not in time'}"
+                    if isinstance(error, OSError):  # not reached, or late
+                        self.down[url] = time.monotonic() + _REST
+                told = " ".join(self.masked(told).split())[:300]
+                if status < 500 and status not in _AGAIN:
+                    raise Refused(told)
+        raise MedcalError(f"{told} ({len(failed)} tries)")
+
+    async def once(self, url, path, body=()):
+        """Return status, Retry-After and body, of which no more than so much is read."""
+        how = {"allow_redirects": False}
+        if body:
+            how |= {"data": _each(body), "headers": {"Content-Length": str(sum(map(len, body)))}}
+        async with self.client.request("POST" if body else "GET", url + path, **how) as reply:
+            answer = bytearray()
+            async for part in reply.content.iter_any():
+                answer += part
+                if len(answer) > MOST_BYTES:
+                    raise ValueError(f"a reply of more than {MOST_BYTES >> 20} MiB")
+            return reply.status, reply.headers.get("Retry-After", ""), answer
+
+
+async def _each(parts):
+    for part in parts:
+        yield part
+
 
 class _Sent:
     """Sends requests about an image; what is known of it meanwhile."""
 
-    def __init__(self, http, names=False):
-        self.http, self.names, self.there = http, names, {}
-        self.image = cache(lambda picture: asyncio.create_task(asyncio.to_thread(_image, picture)))
+    def __init__(self, model, names=False):
+        self.model, self.names, self.there = model, names, {}
+        self.image = cache(lambda one: asyncio.create_task(asyncio.to_thread(rq.data_url, one)))
 
     async def __call__(self, call, body):
         """Send a request; where the server finds images by name, the bytes of each once."""
@@ -174,33 +288,17 @@ class _Sent:
         url, name = await self.image(picture)
         if not self.names:
             return await self.post(body, picture, url)
-        if picture not in self.there:
-            self.there[picture] = asyncio.create_task(self.post(body, picture, url, name))
-            return await self.there[picture]
-        await asyncio.wait([self.there[picture]])
-        with suppress(Refused):  # it never came, the server let go of it, or is another one now
-            return await self.post(body, picture, None, name)
-        return await self.post(body, picture, url, name)
+        if sent := self.there.get(picture):
+            await asyncio.wait([sent])
+            with suppress(Refused):  # it never came, or the server let go of it
+                return await self.post(body, picture, None, name)
+        self.there[picture] = asyncio.create_task(self.post(body, picture, url, name))
+        return await self.there[picture]
 
     async def post(self, body, picture, url, name=""):
         """Send a request with the image's bytes, its name, or both."""
         parts = rq.fill(body, url, name)
-        return await self.http.ask(picture.key, rq.CHAT, rq.check_chat, parts)
-
-
-def _image(picture):
-    """Return a picture as a data URL, and its name."""
-    name, data = rq.image_file(picture)
-    return rq.data_url(name, data), name
-
-
-def _address(url):
-    """Return the address of an endpoint, with /v1 at its end."""
-    with suppress(ValueError):
-        if urlsplit(url).hostname and urlsplit(url).port != 0 and not {"@", "?"} & set(url):
-            return url.rstrip("/").removesuffix("/v1") + "/v1"
-    shown = url.rpartition("@")[2].partition("?")[0]
-    raise MedcalError(f"{shown}: no address: write http://HOST:PORT/v1, the key apart from it")
+        return await self.model.ask(picture.key, rq.CHAT, rq.check_chat, parts)
 
 
 def find(name, *, device=None, revision=None, **reach):

@@ -261,17 +261,17 @@ def token_entries(choice):
     return list((choice.get("logprobs") or {}).get("content") or ())
 
 
-def _logprob(entry):
+def _logprob(entry, least=-math.inf):
     value = entry["logprob"]
-    if type(value) not in (int, float) or not -math.inf < value <= 1e-3:
+    if type(value) not in (int, float) or not least <= value <= 1e-3:
         raise ValueError(f"a log-probability of {value!r}")
     return min(0.0, float(value))
 
 
 def _reply(choice, answer):
-    """Read a reply of an answer: its own tokens, the end token neither summed nor counted."""
+    """Read a reply of an answer: its own tokens, none of probability 0, the end token left out."""
     text, entries = clean(choice["message"]["content"]).strip(), token_entries(choice)
-    logprobs, end = [_logprob(entry) for entry in entries], choice.get("finish_reason")
+    logprobs, end = [_logprob(one, -1e308) for one in entries], choice.get("finish_reason")
     if entries and end == "stop":
         last = str(entries[-1].get("token"))
         if not last or not text.endswith(last.strip() or last):

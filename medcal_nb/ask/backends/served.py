@@ -77,7 +77,7 @@ class ServedModel:
                 del self.tries
         except Exception as error:  # it may answer anything
             advice = "start the server with a model that sees images, or name it (--served-as)"
-            raise MedcalError(f"{self.told}: {error}: {advice}") from None
+            raise MedcalError(f"{self.told}: {error}: {advice}") from error
         self.can = WRITING - set(self.cannot)
 
     # --- finding out ------------------------------------------------------------------------------
@@ -204,9 +204,9 @@ class ServedModel:
 
     def masked(self, value):
         """Return what a server or a library says, text or table, without the key in its texts."""
-        if isinstance(value, dict):
+        if self.key and isinstance(value, dict):
             return {name: self.masked(one) for name, one in value.items()}
-        if isinstance(value, list):
+        if self.key and isinstance(value, list):
             return [self.masked(one) for one in value]
         return value.replace(self.key, "***") if self.key and isinstance(value, str) else value
 

@@ -400,6 +400,13 @@ def test_a_label_that_can_have_no_weight_needs_none():
     assert first_token_labels(entries, ("one", "two", "six"))["six"] == 0
 
 
+def test_a_listed_token_may_have_no_probability():
+    listed = first(("yes", 0.6), ("no", 0.3))
+    listed[0]["top_logprobs"].append({"token": "x", "logprob": -math.inf})
+    mass = first_token_labels(listed, ("yes", "no"))
+    assert mass == {"yes": pytest.approx(0.6), "no": pytest.approx(0.3)}
+
+
 def test_a_server_that_lists_no_tokens_and_cannot_draw_says_so():
     with Told(sampling=False) as told:
         model = ServedModel([told.url])
@@ -675,11 +682,14 @@ def test_an_odd_body_fails_its_item_at_most(name, monkeypatch):
 def test_half_a_surrogate_pair_is_replaced(tmp_path):
     with Told() as told, AnswerLog(tmp_path / "a.sqlite") as log:
         model = ServedModel([told.url])
-        body = b'{"choices": [{"message": {"content": "Answer: yes \\ud83d 80%"}}]}'
+        choices = b'"choices": [{"message": {"content": "Answer: yes \\ud83d 80%"}}]'
+        body = b'{"system_fingerprint": "v\\ud83d", %b}' % choices
         told.faults, told.armed = [body], True
         summary = ask(model, tiny_items(1), "verbalized", log=log)
         assert summary.rows == 1
         assert "\ufffd" in log.read()["raw"][0]
+        told.faults = [body]  # the first that is asked, to find out
+        assert ServedModel([told.url]).provenance["server_version"] == "v\ufffd"
 
 
 def test_neither_redirects_nor_proxies_are_followed(monkeypatch):
@@ -752,8 +762,9 @@ def test_an_image_s_bytes_go_once_to_a_server_that_finds_it_by_name(tmp_path):
             told.there.clear()
             told.requests.clear()
             (reply,) = portal.call(asked.results, [second])
+            portal.call(asked.results, [Generate(prompt(1), 5)])
         assert reply.text == "yes"
-        assert shown_of(told) == [(False, True), (True, True)]
+        assert shown_of(told) == [(False, True), (True, True), (False, True)]
 
 
 @pytest.mark.parametrize("names", [None, "ignored"])

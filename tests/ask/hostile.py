@@ -246,12 +246,11 @@ def main(seconds):
 
     os.environ["OPENAI_API_KEY"] = KEY
     from medcal_nb.answers import AnswerLog
-    from medcal_nb.ask.backends.http import Http
     from medcal_nb.ask.backends.served import ServedModel
     from medcal_nb.ask.run import ask
     from tests.ask.tiny import tiny_items
 
-    Http.tries, Http.pause = 3, 0.01
+    ServedModel.tries, ServedModel.pause = 3, 0.01
     asked, rows, failed, reasons, runs = 0, 0, 0, Counter(), 0
     end = time.monotonic() + seconds
     with tempfile.TemporaryDirectory() as folder, Hostile() as server:

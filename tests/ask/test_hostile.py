@@ -7,7 +7,6 @@ import pytest
 
 from medcal_nb.answers import AnswerLog
 from medcal_nb.ask.backends.batch import collect_batch, export_batch
-from medcal_nb.ask.backends.http import Http
 from medcal_nb.ask.backends.served import ServedModel
 from medcal_nb.ask.calls import Failure, Generate, Prompt
 from medcal_nb.ask.run import ask
@@ -23,13 +22,13 @@ STRATEGIES = "verbalized,sequence_probability,option_probability,self_consistenc
 @pytest.mark.slow
 def test_every_fault_fails_an_item_at_most_and_a_rerun_asks_what_is_missing(tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setattr(Http, "tries", 2)
-    monkeypatch.setattr(Http, "pause", 0.001)
+    monkeypatch.setattr(ServedModel, "tries", 2)
+    monkeypatch.setattr(ServedModel, "pause", 0.001)
     items, path = tiny_items(24), tmp_path / "a.sqlite"
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with Hostile(seed=1) as server, AnswerLog(path) as log:
         model = ServedModel([server.url], concurrency=4)
-        server.armed, model.http.timeout = True, 3
+        server.armed, model.timeout = True, 3
         first = ask(model, items, STRATEGIES, log=log, samples=3)
         assert len(server.told) > len(FAULTS) / 2
         assert first.exit_code == 1
@@ -52,7 +51,7 @@ def test_every_fault_fails_an_item_at_most_and_a_rerun_asks_what_is_missing(tmp_
 def test_numbers_that_cannot_be_are_no_answers(tmp_path, monkeypatch):
     """Of log-probabilities and counts; none gets as far as the log."""
     monkeypatch.setattr(hostile, "FAULTS", (hostile.has_odd_numbers,))
-    monkeypatch.setattr(Http, "tries", 1)
+    monkeypatch.setattr(ServedModel, "tries", 1)
     with Hostile(share=1.0) as server, AnswerLog(tmp_path / "a.sqlite") as log:
         model = ServedModel([server.url], timeout=600, concurrency=4)
         server.armed = True
@@ -70,7 +69,7 @@ def test_numbers_that_cannot_be_are_no_answers(tmp_path, monkeypatch):
 
 
 def test_what_is_too_large_or_packed_is_not_read(monkeypatch):
-    monkeypatch.setattr(Http, "tries", 1)
+    monkeypatch.setattr(ServedModel, "tries", 1)
     calls = [
         Generate(Prompt(noise_picture(i), ("Is there a mass? yes or no",)), 9) for i in range(9)
     ]

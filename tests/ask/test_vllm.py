@@ -14,7 +14,7 @@ import pytest
 
 from medcal_nb.answers import AnswerLog
 from medcal_nb.ask.backends.batch import collect_batch, export_batch
-from medcal_nb.ask.backends.served import ServedModel, _Asked
+from medcal_nb.ask.backends.served import ServedModel
 from medcal_nb.ask.calls import Generate, Picture, Prompt
 from medcal_nb.ask.graded import to_graded
 from medcal_nb.ask.models import resolve_model
@@ -129,8 +129,8 @@ def test_each_image_stays_with_one_engine_and_finds_its_prefix_there(servers, it
 def test_an_image_that_the_engine_let_go_of_is_sent_again(servers, items):
     model = ServedModel(servers[:1])
     prompt = Prompt(Picture("let go", items["image"][0]), ("What is shown?",))
-    with model.http.open() as portal:
-        asked = _Asked(model.http, model.server)
+    with model.open() as portal:
+        asked = model.asked()
         (first,) = portal.call(asked.results, [Generate(prompt, 2)])
         emptied(servers[:1])
         (second,) = portal.call(asked.results, [Generate(prompt, 3)])

@@ -238,7 +238,7 @@ def measure_vllm(name, strategies, items, plan, ours, warm_up):
     """Ask a vLLM server on the same cores; return a row of the table, or None without one."""
     import psutil
 
-    from medcal_nb.ask.backends.served import ServedModel, _Asked
+    from medcal_nb.ask.backends.served import ServedModel
     from tests.ask.engine import PYTHON, engines
 
     if not PYTHON:
@@ -255,8 +255,8 @@ def measure_vllm(name, strategies, items, plan, ours, warm_up):
 
         @contextmanager
         def session():  # of one image, as far as the model is concerned
-            with model.http.open() as portal:
-                asked = _Asked(model.http, model.server)
+            with model.open() as portal:
+                asked = model.asked()
                 yield SimpleNamespace(run=partial(portal.call, asked.results))
 
         asking = SimpleNamespace(session=session)

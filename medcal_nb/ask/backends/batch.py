@@ -18,7 +18,7 @@ from anyio.from_thread import start_blocking_portal
 from medcal_nb.answers import AnswerLog
 from medcal_nb.ask.backends import requests as rq
 from medcal_nb.ask.calls import WRITING, Failure
-from medcal_nb.ask.run import ask, run_programs
+from medcal_nb.ask.run import ask
 from medcal_nb.ask.strategies import choose_strategies
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import new_file
@@ -29,9 +29,7 @@ MOST_LINES, MOST_BYTES = 50_000, 200_000_000
 _WAITS = "its reply is not there yet"
 
 
-def export_batch(
-    folder, model, strategies, *, dataset, split=None, n=None, files=False, **settings
-):
+def export_batch(folder, model, strategies, *, dataset, split=None, n=None, files=False, **plan):
     """Write the first round of requests about a data set, and the plan that says what is asked.
 
     Parameters
@@ -45,7 +43,7 @@ def export_batch(
         The items, as :func:`medcal_nb.items.load_items` finds them again.
     files : bool
         Put images beside the requests as files, named by ``file://`` URLs, in place of their bytes.
-    **settings
+    **plan
         Of :class:`medcal_nb.ask.strategies.Plan`.
 
     Returns
@@ -57,11 +55,11 @@ def export_batch(
     if (folder / "plan.json").exists():
         raise MedcalError(f"{folder}: a batch is there already: collect it, or name another folder")
     told = {"model": model, "strategies": [how.name for how in choose_strategies(strategies)]}
-    told |= {"items": {"name": dataset, "split": split, "n": n}, "files": files}
+    told |= {"items": {"name": dataset, "split": split, "n": n}, "files": files, "settings": plan}
     load_items(**told["items"])  # a misspelt name leaves nothing behind
     folder.mkdir(parents=True, exist_ok=True)
     with new_file(folder / "plan.json") as part:
-        part.write_text(json.dumps(told | {"settings": settings}, indent=1), encoding="utf-8")
+        part.write_text(json.dumps(told, indent=1), encoding="utf-8")
     with TemporaryDirectory() as place, AnswerLog(Path(place) / "none.sqlite") as nowhere:
         return collect_batch(folder, nowhere)[1]
 
@@ -87,8 +85,7 @@ def collect_batch(folder, log):
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise MedcalError(f"{folder}: no plan.json that can be read ({error})") from None
     batch.read(sorted(folder.glob("results-*.jsonl")))
-    with start_blocking_portal() as batch.portal, batch.writing:
-        summary = ask(batch, load_items(**items), strategies, log=log, **how)
+    summary = ask(batch, load_items(**items), strategies, log=log, **how)
     for path in set(folder.glob(f"requests-{batch.round:02}-*.jsonl")) - set(batch.paths):
         path.unlink()  # of this round, when less had come back
     return summary, batch.paths
@@ -101,7 +98,6 @@ class _Batch:
 
     def __init__(self, folder, model, files):
         self.folder, self.name, self.files = folder, model, files
-        self.server = rq.Server(model, top=20, draws=True, several=True, scores=True)
         self.provenance = {"server": "batch"}
         self.results, self.asked, self.paths, self.writing = {}, set(), [], ExitStack()
         self.url = lru_cache(maxsize=8)(self._url)
@@ -121,46 +117,41 @@ class _Batch:
 
     def stream(self, batches):
         """Run programs as far as the replies go; those that wait for one have no rows."""
-        for todo, programs in batches:
-            outcomes = []
-            for (item, how), program in zip(todo, programs, strict=True):
-                answer = partial(self._answer, f"{item.item_id}|{how.name}")
-                outcomes += run_programs([program], answer)
-            yield todo, [[] if outcome == Failure(_WAITS) else outcome for outcome in outcomes]
+        with start_blocking_portal() as portal, self.writing:
+            for todo, programs in batches:
+                outcomes = []
+                for (item, how), program in zip(todo, programs, strict=True):
+                    send = partial(self._send, f"{item.item_id}|{how.name}")
+                    asked = rq.Asked(self.name, send, top=20, several=True, scores=True)
+                    outcome = portal.call(asked.follow, program)
+                    outcomes.append([] if outcome == Failure(_WAITS) else outcome)
+                yield todo, outcomes
 
-    def _answer(self, at, calls):
-        """Answer calls as far as there are replies; the others wait."""
-        results = []
-        for members in rq.grouped(calls, self.server):
-            prompt, seed = members[0].prompt, getattr(members[0], "seed", "")
-            name = f"{at}|{len(prompt.turns) // 2}|{seed.rpartition('|')[2] or 0}"
-            send = partial(self._send, name, prompt.picture)
-            results += self.portal.call(rq.answer, members, self.server, send)
-        return results
-
-    async def _send(self, name, picture, body):
+    async def _send(self, at, call, body):
         """Return what came back for a request; its line is due where that is nothing good."""
+        picture, seed = call.prompt.picture, getattr(call, "seed", "")
         digest = hashlib.blake2b(repr((picture, body)).encode(), digest_size=8).hexdigest()
         told = self.results.get(digest, {})
         with suppress(Exception):  # it is not there, or nothing good
             reply = rq.check_chat(told["response"]["body"])
-            self.provenance["server_version"] = str(reply.get("system_fingerprint") or "not told")
+            version = str(reply.get("system_fingerprint") or "not told")
+            self.provenance["server_version"] = rq.clean(version)[:200]
             return reply
         if digest not in self.asked:
-            head = {"custom_id": f"{name}|{digest}", "method": "POST", "url": f"/v1{rq.CHAT}"}
-            parts = rq.fill(head | {"body": body}, self.url(picture))
-            self._write(b"".join((*parts, b"\n")))
+            step, sample = len(call.prompt.turns) // 2, seed.rpartition("|")[2] or 0
+            line = {"custom_id": f"{at}|{step}|{sample}|{digest}", "method": "POST"}
+            line |= {"url": f"/v1{rq.CHAT}", "body": body}
+            self._write(b"".join((*rq.fill(line, self.url(picture)), b"\n")))
             self.asked.add(digest)
         answer = json.dumps(told.get("error") or told.get("response"))[:200]
         raise MedcalError(f"the server answered {answer}" if told else _WAITS)
 
     def _url(self, picture):
         """The image as a data URL, or written beside the requests, where a server may read it."""
-        kind, data = rq.image_file(picture)
         if not self.files:
-            return rq.data_url(kind, data)
-        digest = hashlib.blake2b(data, digest_size=12).hexdigest()
-        path = self.folder.resolve() / "images" / f"{digest}.{kind}"
+            return rq.data_url(picture)[0]
+        name, data = rq.image_file(picture)
+        path = self.folder.resolve() / "images" / name
         path.parent.mkdir(exist_ok=True)
         with new_file(path, force=True) as part:
             part.write_bytes(data)

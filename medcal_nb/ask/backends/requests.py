@@ -1,7 +1,7 @@
 """From calls to OpenAI requests and back: the same whether they are sent or written to a file.
 
-A call, or several samples of one prompt, is answered by `answer`: it is given how to `send` the
-body of a request, and makes results of the replies. In a body, `IMAGE` stands for the image.
+`Asked` answers calls: it is given how to `send` the body of a request, and makes results of the
+replies. In a body, `IMAGE` stands for the image.
 """
 
 import asyncio
@@ -11,8 +11,8 @@ import io
 import itertools
 import json
 import math
-from contextlib import suppress
-from dataclasses import dataclass, replace
+import time
+from dataclasses import replace
 from pathlib import Path
 
 from medcal_nb.ask.calls import Failure, LabelProbabilities, Labels, Reply, encode_png
@@ -28,80 +28,51 @@ IMAGE = "@@image@@"
 UNDECIDED = 5e-4
 
 
-@dataclass
-class Server:
-    """What a server is called and can do.
-
-    `top` log-probabilities are listed for each token; it `draws` replies, gives `several` of one
-    request, `scores` words that it is given, and finds an image again by the `names` it was sent
-    with.
-    """
-
-    model: str
-    top: int = 0
-    draws: bool = False
-    several: bool = False
-    scores: bool = False
-    names: bool = False
-
-    def cannot(self):
-        """Why it cannot give what it does not, by the names in `WRITING`."""
-        why = {}
-        if not self.draws:
-            why["sample"] = "the server gives the same reply at every temperature and seed"
-        if not self.top:
-            why["logprobs"] = "the server answers without log-probabilities"
-        if self.top < 2:
-            why["labels"] = "the server does not list the likely first tokens of a reply"
-        return why
-
-
 # --- bodies --------------------------------------------------------------------------------------
 
 
 def image_file(picture):
-    """Return a picture as a file: the kind and the bytes, its own where they show it.
+    """Return a picture as a file, its name and its bytes: its own where they show it.
 
-    A JPEG or PNG in grey or RGB, neither turned by its EXIF nor transparent nor animated, is sent
-    as it is; all else as PNG of what is seen here.
+    A JPEG or PNG in grey or RGB, neither turned by its EXIF nor transparent, is sent as it is; all
+    else as PNG of what is seen here. The name is a hash and the kind.
     """
     from PIL import Image
 
-    with suppress(OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        data = picture.source
-        data = data if isinstance(data, bytes) else Path(data).read_bytes()
-        with Image.open(io.BytesIO(data)) as own:
-            plain = own.format in ("JPEG", "PNG") and own.mode in ("RGB", "L")
-            plain = plain and getattr(own, "n_frames", 1) == 1 and "transparency" not in own.info
-            if plain and not picture.change and own.getexif().get(0x0112, 1) == 1:
-                own.load()  # damage is told here, not by the server
-                return own.format.lower(), data
-    return "png", encode_png(picture.open())  # which tells why it cannot be read
+    shown, source = picture.open(), picture.source  # opened first: that tells what is wrong with it
+    data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    with Image.open(io.BytesIO(data)) as own:
+        kind, turned = own.format.lower(), own.getexif().get(0x0112, 1) != 1
+        plain = own.mode in ("RGB", "L") and "transparency" not in own.info and not turned
+    if picture.change or not plain or kind not in ("jpeg", "png"):
+        kind, data = "png", encode_png(shown)
+    return f"{hashlib.blake2b(data, digest_size=16).hexdigest()}.{kind}", data
 
 
-def data_url(kind, data):
-    """Return an image file as a data URL, in bytes."""
-    return b"data:image/%b;base64,%b" % (kind.encode(), base64.b64encode(data))
+def data_url(picture):
+    """Return a picture as a data URL, in bytes, and its name."""
+    name, data = image_file(picture)
+    kind = name.rpartition(".")[2]
+    return b"data:image/%b;base64,%b" % (kind.encode(), base64.b64encode(data)), name
 
 
 def fill(body, url, name=""):
     """Write a body as JSON, in it the image: by its URL, its name, or both; in parts of bytes."""
-    before, _, after = json.dumps(body).encode().partition(f'"{IMAGE}"'.encode())
-    before += b'{"type": "image_url", "image_url": '
-    after = (f', "uuid": "{name}"}}' if name else "}").encode() + after
-    if url is None:
-        return (before + b"null" + after,)
-    return before + b'{"url": "', url, b'"}' + after
+    shown = {"type": "image_url", "image_url": url and {"url": IMAGE}}
+    if name:
+        shown["uuid"] = name
+    before, _, after = json.dumps(body).partition(f'"{IMAGE}"')
+    head, mark, tail = json.dumps(shown).partition(IMAGE)
+    return (before + head).encode(), url if mark else b"", (tail + after).encode()
 
 
-def chat(server, prompt, limit, **more):
+def chat(model, turns, limit, **more):
     """Write the body of a request for a reply."""
     messages = []
-    for i, text in enumerate(prompt.turns):
+    for i, text in enumerate(turns):
         content = text if i else [IMAGE, {"type": "text", "text": text}]
         messages.append({"role": "assistant" if i % 2 else "user", "content": content})
-    body = {"model": server.model, "messages": messages, "max_tokens": limit, "temperature": 0.0}
-    return body | more
+    return {"model": model, "messages": messages, "max_tokens": limit, "temperature": 0.0} | more
 
 
 def seed_of(call):
@@ -114,70 +85,121 @@ def seed_of(call):
     return (int.from_bytes(digest, "little") >> 2) + int(number)
 
 
-def grouped(calls, server):
-    """Split calls into those of one request: samples of a prompt, where it gives several."""
-
-    def request(call):
-        sampled = server.several and getattr(call, "seed", "")
-        return replace(call, seed=call.seed.rpartition("|")[0]) if sampled else call
-
-    return [list(members) for _, members in itertools.groupby(calls, request)]
+# --- asking --------------------------------------------------------------------------------------
 
 
-# --- answers -------------------------------------------------------------------------------------
-
-
-async def answer(calls, server, send):
-    """Answer a call, or samples of one prompt that are consecutive in number.
+class Asked:
+    """Programs and calls, answered by requests; equal calls are asked once.
 
     Parameters
     ----------
-    calls : list of Generate or Labels
-    server : Server
+    model : str
+        Its name at the server.
     send : callable
-        From the body of a request to a reply that `check_chat` has seen; it may raise.
-
-    Returns
-    -------
-    list
-        A result for each call, whatever goes wrong.
+        From a call and the body of a request to a reply that `check_chat` has seen; it may raise.
+    top : int
+        How many log-probabilities the server lists for each token.
+    several : bool
+        Whether it gives several samples of one request.
+    scores : bool
+        Whether it scores words that it is given.
     """
-    try:
-        if isinstance(calls[0], Labels):
-            return [await _labels(calls[0], server, send)]
-        return await _replies(calls, server, send)
-    except MedcalError as error:
-        told = str(error)
-    except Exception as error:  # whatever a server answers is that call's failure
-        told = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        told = f"the server answered in another form: {told}"
-    return [Failure(told)] * len(calls)
+
+    def __init__(self, model, send, *, top=0, several=False, scores=False):
+        self.model, self.send, self.tasks = model, send, {}
+        self.top, self.several, self.scores = top, several, scores
+
+    async def follow(self, program):
+        """Run a program to its end; return its rows, or the failure that ends it."""
+        results = None
+        try:
+            while True:
+                results = await self.results(program.send(results))
+                if failures := [one for one in results if isinstance(one, Failure)]:
+                    return failures[0]
+        except StopIteration as stop:
+            return stop.value
+        except Exception as error:  # of a parser, for example
+            return _failure(error)
+
+    async def results(self, calls):
+        """Answer calls, in order; samples of a prompt are one request where the server can."""
+
+        def request(call):
+            sampled = self.several and getattr(call, "seed", "")
+            return replace(call, seed=call.seed.rpartition("|")[0]) if sampled else call
+
+        groups = [tuple(group) for _, group in itertools.groupby(calls, request)]
+        for group in groups:
+            self.tasks[group] = self.tasks.get(group) or asyncio.create_task(self._answer(group))
+        return [result for group in groups for result in await self.tasks[group]]
+
+    async def _answer(self, calls):
+        """Answer what is one request: a call, or samples of a prompt."""
+        started, labels = time.perf_counter(), isinstance(calls[0], Labels)
+        try:
+            found = [await self._labels(*calls)] if labels else await self._replies(calls)
+            return [replace(one, seconds=time.perf_counter() - started) for one in found]
+        except Exception as error:  # whatever a server answers is that call's failure
+            return [_failure(error)] * len(calls)
+
+    async def _chat(self, call, limit, *later, **more):
+        """Ask for a reply to a call's prompt, or what it makes of later turns."""
+        return await self.send(call, chat(self.model, (*call.prompt.turns, *later), limit, **more))
+
+    async def _replies(self, calls):
+        call, more = calls[0], {"logprobs": True} if self.top else {}
+        if call.seed:
+            more |= {"seed": seed_of(call), "temperature": call.temperature}
+        if len(calls) > 1:
+            more["n"] = len(calls)
+        reply = await self._chat(call, call.max_new_tokens, **more)
+        return [_reply(one, reply) for _, one in zip(calls, reply["choices"], strict=True)]
+
+    async def _labels(self, call):
+        """Ask how probable each label is: by first tokens, or word by word."""
+        reply = await self._chat(call, 1, logprobs=True, top_logprobs=self.top)
+        before, entries = count(reply, "prompt_tokens"), token_entries(reply["choices"][0])
+        mass = first_token_labels(entries, call.labels, whole=self.scores)
+        mass = mass or (self.scores and await self._scored(call, before))
+        if not mass:
+            raise MedcalError(f"the likely first tokens do not tell {', '.join(call.labels)} apart")
+        total = math.fsum(mass.values())
+        shares = {label: p / total for label, p in mass.items()}
+        return LabelProbabilities(shares, min(1.0, total), before)
+
+    async def _scored(self, call, before):
+        """Read each label's probability as the model's own next words, token by token.
+
+        As on this machine: with and without a capital; where the tokens of one label begin
+        another's, the token that follows is scored too, which ends the turn.
+        """
+
+        async def read(words, *, closed):
+            form = {"add_generation_prompt": False, "continue_final_message": not closed}
+            reply = await self._chat(call, 1, words, prompt_logprobs=0, **form)
+            told = reply["prompt_logprobs"][before:]
+            return [(token, _logprob(entry)) for one in told for token, entry in one.items()]
+
+        ways = {way: one for one in call.labels for way in (one, one[:1].upper() + one[1:])}
+        scored = await asyncio.gather(*(read(way, closed=False) for way in ways))
+        written = [[token for token, _ in one] for one in scored]
+        if any(a != b and b[: len(a)] == a for a in written for b in written):
+            closed = await asyncio.gather(*(read(way, closed=True) for way in ways))
+            scored = [longer[: len(one) + 1] for one, longer in zip(scored, closed, strict=True)]
+        mass = dict.fromkeys(call.labels, 0.0)
+        for label, one in zip(ways.values(), scored, strict=True):
+            mass[label] += math.exp(math.fsum(p for _, p in one)) if one else 0.0
+        return mass
 
 
-async def _replies(calls, server, send):
-    call, more = calls[0], {"logprobs": True} if server.top else {}
-    if call.seed:
-        more |= {"seed": seed_of(call), "temperature": call.temperature}
-    if len(calls) > 1:
-        more["n"] = len(calls)
-    reply = await send(chat(server, call.prompt, call.max_new_tokens, **more))
-    if len(reply["choices"]) != len(calls):
-        raise ValueError(f"{len(reply['choices'])} replies to a request for {len(calls)}")
-    prompt_tokens = count(reply, "prompt_tokens")
-    written = count(reply, "completion_tokens") if len(calls) == 1 else 0
-    return [_reply(choice, prompt_tokens, written) for choice in reply["choices"]]
+def _failure(error):
+    """Return why a call or a program has no answer."""
+    told = f"the server answered in another form: {type(error).__name__}: {error}"[:300]
+    return Failure(str(error) if isinstance(error, MedcalError) else told)
 
 
-async def _labels(call, server, send):
-    """Ask how probable each label is: by first tokens, or word by word."""
-    reply = await send(chat(server, call.prompt, 1, logprobs=True, top_logprobs=server.top))
-    before, entries = count(reply, "prompt_tokens"), token_entries(reply["choices"][0])
-    found = first_token_labels(entries, call.labels, whole=server.scores)
-    if found is None and server.scores:
-        found = await _scored(call, server, send, before)
-    if found is None:
-        raise MedcalError(f"the likely first tokens do not tell {', '.join(call.labels)} apart")
-    return LabelProbabilities(*found, before)
+# --- replies -------------------------------------------------------------------------------------
 
 
 def first_token_labels(entries, labels, *, whole=False):
@@ -189,20 +211,19 @@ def first_token_labels(entries, labels, *, whole=False):
     Parameters
     ----------
     entries : list of dict
-        Log-probabilities of a reply, one entry a token.
+        Log-probabilities of a reply, one entry a token, the likeliest tokens in the first.
     labels : sequence of str
     whole : bool
         Count only tokens that are the whole label.
 
     Returns
     -------
-    (dict, float) or None
-        Shares and the mass they cover; None where the tokens listed leave a label open by more than
-        `UNDECIDED`: tokens that count for none, or a label that none is listed for.
+    dict or None
+        The probability of each; None where the tokens listed leave a label open by more than
+        `UNDECIDED` of all labels: tokens that count for none, or a label that none is listed for.
     """
-    top = (entries[0].get("top_logprobs") or ()) if entries else ()
     mass, shared, least = dict.fromkeys(labels, 0.0), 0.0, 1.0
-    for entry in top:
+    for entry in entries[0]["top_logprobs"]:
         token, p = str(entry["token"]).strip().casefold(), math.exp(_logprob(entry))
         least = min(least, p)
         told = [label for label in labels if token and label.casefold().startswith(token)]
@@ -213,43 +234,7 @@ def first_token_labels(entries, labels, *, whole=False):
             shared += p
     total = math.fsum(mass.values())
     unseen = min(mass.values()) == 0 and least > UNDECIDED * total
-    if total == 0 or unseen or shared > UNDECIDED * (total + shared):
-        return None
-    return {label: value / total for label, value in mass.items()}, min(1.0, total)
-
-
-async def _scored(call, server, send, before):
-    """Read each label's probability as the model's own next words, token by token.
-
-    As on this machine: with and without a capital; where the tokens of one label begin another's,
-    the token that follows is scored too, which ends the turn.
-    """
-
-    async def read(words, *, closed):
-        form = {"add_generation_prompt": False, "continue_final_message": not closed}
-        body = chat(server, call.prompt, 1, prompt_logprobs=0, **form)
-        body["messages"].append({"role": "assistant", "content": words})
-        told = (await send(body))["prompt_logprobs"][before:]
-        entries = [next(iter(entry.items())) for entry in told]
-        return [(token, _logprob(entry)) for token, entry in entries]
-
-    ways = {(label, way) for label in call.labels for way in (label, label[:1].upper() + label[1:])}
-    ways = sorted(ways)
-    scored = await asyncio.gather(*(read(way, closed=False) for _, way in ways))
-    written = [[token for token, _ in one] for one in scored]
-    if any(a != b and b[: len(a)] == a for a in written for b in written):
-        closed = await asyncio.gather(*(read(way, closed=True) for _, way in ways))
-        scored = [longer[: len(one) + 1] for one, longer in zip(scored, closed, strict=True)]
-    mass = dict.fromkeys(call.labels, 0.0)
-    for (label, _), one in zip(ways, scored, strict=True):
-        mass[label] += math.exp(math.fsum(p for _, p in one)) if one else 0.0
-    total = math.fsum(mass.values())
-    if not total:
-        raise ValueError(f"no probability of any of {', '.join(call.labels)}")
-    return {label: p / total for label, p in mass.items()}, min(1.0, total)
-
-
-# --- replies -------------------------------------------------------------------------------------
+    return None if total == 0 or unseen or shared > UNDECIDED * (total + shared) else mass
 
 
 def check_chat(reply):
@@ -276,26 +261,23 @@ def token_entries(choice):
     return list((choice.get("logprobs") or {}).get("content") or ())
 
 
-def _logprob(entry):
+def _logprob(entry, least=-math.inf):
     value = entry["logprob"]
-    if type(value) not in (int, float) or not value <= 1e-3:
+    if type(value) not in (int, float) or not least <= value <= 1e-3:
         raise ValueError(f"a log-probability of {value!r}")
     return min(0.0, float(value))
 
 
-def _reply(choice, prompt_tokens, written):
-    """Read a reply: its own tokens, the end token neither summed nor counted."""
-    text, entries = choice["message"]["content"], token_entries(choice)
-    logprobs = [_logprob(entry) for entry in entries]
-    ended = choice.get("finish_reason") == "stop"
-    if entries and ended:
+def _reply(choice, answer):
+    """Read a reply of an answer: its own tokens, none of probability 0, the end token left out."""
+    text, entries = clean(choice["message"]["content"]).strip(), token_entries(choice)
+    logprobs, end = [_logprob(one, -1e308) for one in entries], choice.get("finish_reason")
+    if entries and end == "stop":
         last = str(entries[-1].get("token"))
-        if not last or not text.rstrip().endswith(last.strip() or last):
+        if not last or not text.endswith(last.strip() or last):
             logprobs.pop()
     total, n = math.fsum(logprobs), len(logprobs)
-    if not math.isfinite(total):
-        raise ValueError("a token of probability 0")
     if not entries:
-        total, n = math.nan, max(0, written - ended)
-    finished = choice.get("finish_reason") != "length"
-    return Reply(clean(text).strip(), total, prompt_tokens, n, 0.0, finished)
+        written = count(answer, "completion_tokens") if len(answer["choices"]) == 1 else 0
+        total, n = math.nan, max(0, written - (end == "stop"))
+    return Reply(text, total, count(answer, "prompt_tokens"), n, finished=end != "length")

@@ -8,22 +8,35 @@ log-probabilities of given words, images by their names (``uuid``).
 
 import asyncio
 import hashlib
+import json
 import os
 import re
 import time
-from concurrent.futures import as_completed
-from contextlib import suppress
-from dataclasses import replace
-from functools import lru_cache, partial
-from urllib.parse import urlsplit
+from concurrent.futures import as_completed, wait
+from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import cache, lru_cache
 
 from medcal_nb.ask.backends import requests as rq
-from medcal_nb.ask.backends.http import Http, Refused, without_user
 from medcal_nb.ask.calls import WRITING, Failure, Generate, Labels, Picture, Prompt, grey_png
 from medcal_nb.ask.prompts import DESCRIBE
 from medcal_nb.errors import MedcalError
 
-_QUESTION = "Is it blue? Answer yes or no."
+#: Bytes of a reply that are read; more is a fault.
+MOST_BYTES = 1 << 25
+
+#: Seconds in which a connection must open; seconds for which a URL is left alone that opens none,
+#: breaks off or is late.
+_CONNECT, _REST = 10.0, 30.0
+
+#: Statuses below 500 after which asking again can help.
+_AGAIN = frozenset((408, 409, 425, 429))
+
+#: How many programs are begun for each request that may be under way.
+_AHEAD = 3
+
+
+class Refused(MedcalError):
+    """A server says no, and will again."""
 
 
 class ServedModel:
@@ -34,7 +47,7 @@ class ServedModel:
     urls : list of str
         Endpoints of the same model, one per engine: all requests about an image go to one of them,
         as its cache holds that image. ``/v1`` is added where it is missing.
-    model : str, optional
+    served_as : str, optional
         Its name there; by default the first that a server lists.
     concurrency : int
         Requests under way at once, over all URLs.
@@ -47,71 +60,77 @@ class ServedModel:
     made of item and sample; whether the server keeps it apart from its other requests is up to it.
     """
 
-    def __init__(self, urls, *, model=None, concurrency=16, timeout=120.0):
-        key = os.environ.get("OPENAI_API_KEY") or ""
-        if not key.isascii() or not key.isprintable():
-            raise MedcalError("OPENAI_API_KEY holds a character that no key has: set it again")
-        urls = [_address(url) for url in urls]
-        self.http = Http(urls, key, concurrency, timeout)
-        self.told = ", ".join(map(without_user, urls))
+    #: How often a request is tried, after pauses that double from so many seconds.
+    tries, pause = 6, 0.5
+
+    def __init__(self, urls, *, served_as=None, concurrency=16, timeout=120.0):
+        if any({"@", "?"} & set(url) for url in urls):
+            raise MedcalError("a URL holds a user or a query: write http://HOST:PORT/v1 alone")
+        self.urls = [url.rstrip("/").removesuffix("/v1") + "/v1" for url in urls]
+        self.told, self.down = ", ".join(self.urls), dict.fromkeys(self.urls, 0.0)
+        self.key = os.environ.get("OPENAI_API_KEY", "").strip()
+        self.concurrency, self.timeout = concurrency, timeout
         try:
-            with self.http.open() as portal:
-                self.http.tries = 1 + len(urls)  # any may be dead, none must know all
-                portal.call(self._find_out, model)
-                del self.http.tries
-        except MedcalError as error:
+            with self.open() as portal:
+                self.tries = 1 + len(urls)  # any may be dead, none must know all
+                portal.call(self._find_out, served_as)
+                del self.tries
+        except Exception as error:  # it may answer anything
             advice = "start the server with a model that sees images, or name it (--served-as)"
-            raise MedcalError(f"{self.told}: {error}: {advice}") from None
-        self.name, self.cannot = self.server.model, self.server.cannot()
+            raise MedcalError(f"{self.told}: {error}: {advice}") from error
         self.can = WRITING - set(self.cannot)
 
     # --- finding out ------------------------------------------------------------------------------
 
-    async def _find_out(self, model):
-        """Ask for what servers may or may not do; the answers say what this one can."""
-        model = model or await self.http.ask("", "/models", lambda told: told["data"][0]["id"])
-        if not (model and isinstance(model, str)) or "***" in self.http.masked(model):
+    async def _find_out(self, name):
+        """Ask for what servers may or may not do; the answers say what this one can.
+
+        What is known of its version and settings stands beside each answer.
+        """
+        name = name or await self.ask("", "/models", lambda told: told["data"][0]["id"])
+        if not (name and isinstance(name, str)) or "***" in self.masked(name):
             raise MedcalError("it lists no model, or calls it like the key")
-        server = self.server = rq.Server(rq.clean(model))
-        picture, asked = Picture("probe", grey_png()), _Asked(self.http, server)
-        prompt, described = (Prompt(picture, (q,)) for q in (_QUESTION, DESCRIBE))
-        url, name = await asked.image(picture)
+        self.name, picture, sent = rq.clean(name), Picture("probe", grey_png()), _Sent(self)
+        prompt = Prompt(picture, (DESCRIBE,))
+        url, image = await sent.image(picture)
 
         async def reply_to(*shown, **more):
             """Ask with the image shown so: by its URL, its name, or both; None where refused."""
             with suppress(MedcalError):
-                return await asked.post(rq.chat(server, prompt, 1, **more), picture, *shown)
+                return await sent.post(rq.chat(self.name, prompt.turns, 1, **more), picture, *shown)
+
+        async def answers(calls, **could):
+            """What a server that could do this gives, without failures."""
+            found = await rq.Asked(self.name, sent, **could).results(calls)
+            return [one for one in found if not isinstance(one, Failure)]
 
         reply = await reply_to(url, logprobs=True, top_logprobs=20)
         reply = reply or await reply_to(url, logprobs=True, top_logprobs=5)
-        reply = reply or await asked.post(rq.chat(server, prompt, 1), picture, url)
-        with suppress(TypeError, AttributeError, KeyError):
-            for entry in rq.token_entries(reply["choices"][0])[:1]:
-                server.top = max(1, len(entry.get("top_logprobs") or ()))
+        reply = reply or await sent.post(rq.chat(self.name, prompt.turns, 1), picture, url)
+        entries = rq.token_entries(reply["choices"][0])
+        top = max(1, len(entries[0].get("top_logprobs") or ())) if entries else 0
         words = [Labels(prompt, ("yes, it is", "no, it is not"))]
-        server.scores = bool(await self._answers(words, scores=True))
-        calls = [Generate(described, 12, f"probe|{i}", 2.0) for i in range(5)]
-        server.draws = len({reply.text for reply in await self._answers(calls)}) > 1
-        server.several = server.draws and bool(await self._answers(calls[:2], several=True))
-        known = await reply_to(url, name) and await reply_to(None, name)
-        server.names = bool(known) and not await reply_to(None, name[::-1])
-        self.provenance = await self._provenance(reply)
-
-    async def _answers(self, calls, **more):
-        """What a server that could do `more` gives, without failures."""
-        found = await _Asked(self.http, replace(self.server, **more)).results(calls)
-        return [one for one in found if not isinstance(one, Failure)]
-
-    async def _provenance(self, reply):
-        """What stands beside each answer: server, version, and what is known of its settings."""
-        flags = [f"{name}={value}" for name, value in vars(self.server).items() if name != "model"]
+        calls = [Generate(prompt, 12, f"probe|{i}", 2.0) for i in range(5)]
+        scores = bool(await answers(words, top=top, scores=True))
+        draws = len({reply.text for reply in await answers(calls)}) > 1
+        several = draws and bool(await answers(calls[:2], several=True))
+        known = await reply_to(url, image) and await reply_to(None, image)
+        self.names = bool(known) and not await reply_to(None, image[::-1])
+        self.able = {"top": top, "several": several, "scores": scores}
+        why = {
+            "sample": not draws and "the server gives the same reply at every temperature and seed",
+            "logprobs": not top and "the server answers without log-probabilities",
+            "labels": top < 2 and "the server does not list the likely first tokens of a reply",
+        }
+        self.cannot = {name: reason for name, reason in why.items() if reason}
+        flags = [f"{name}={value}" for name, value in {**self.able, "names": self.names}.items()]
         with suppress(Exception):  # vLLM tells more
-            *_, page = await self.http.once(self.http.urls[0], "/../metrics")
+            *_, page = await self.once(self.urls[0], "/../metrics")
             told = r'\b(?:enable_prefix_caching|block_size|cache_dtype)="[\w.]+"'
             flags += dict.fromkeys(re.findall(told, page.decode()))
-        version = str(reply.get("system_fingerprint") or "not told")
-        shown = {"server": self.told, "server_version": version, "server_flags": " ".join(flags)}
-        return {name: self.http.masked(text)[:200] for name, text in shown.items()}
+        told = {"server": self.told, "server_flags": " ".join(flags)}
+        told["server_version"] = rq.clean(str(reply.get("system_fingerprint") or "not told"))
+        self.provenance = {name: self.masked(text)[:200] for name, text in told.items()}
 
     # --- asking -----------------------------------------------------------------------------------
 
@@ -129,111 +148,161 @@ class ServedModel:
             What was to do of a batch, and what became of it, as
             :func:`medcal_nb.ask.run.run_programs` tells.
         """
-        about, waiting = lru_cache(1)(lambda image: _Asked(self.http, self.server)), set()
-        with self.http.open() as portal:
-            for todo, programs in batches:
-                asked = [about(item.image_id or item.item_id) for item, _ in todo]  # side by side
-                running, _ = portal.start_task(self._run, todo, programs, asked)
-                waiting.add(running)
-                done = {batch for batch in waiting if batch.done()}
-                waiting -= done
+        waiting = set()
+        with self.open() as portal:
+            self.room = asyncio.Semaphore(_AHEAD * self.concurrency)
+            self.about = lru_cache(1)(lambda image: self.asked())  # its items stand side by side
+            for batch in batches:
+                running, _ = portal.start_task(self._run, *batch)
+                done, waiting = wait({running, *waiting}, timeout=0)
                 yield from (batch.result() for batch in done)
             yield from (batch.result() for batch in as_completed(waiting))
 
-    async def _run(self, todo, programs, asked, *, task_status):
-        """Run the programs of a batch, each begun when few requests wait; return what became."""
+    def asked(self):
+        """Begin to ask about an image."""
+        return rq.Asked(self.name, _Sent(self, self.names), **self.able)
+
+    async def _run(self, todo, programs, *, task_status):
+        """Run the programs of a batch, each begun when there is room; return what became."""
         tasks = []
-        for program, about in zip(programs, asked, strict=True):
-            async with self.http.room:
-                tasks.append(asyncio.create_task(self._follow(program, about)))
-                await asyncio.sleep(0)  # its first requests are begun
+        for (item, _), program in zip(todo, programs, strict=True):
+            await self.room.acquire()
+            tasks.append(asyncio.create_task(self.about(item.image_id).follow(program)))
+            tasks[-1].add_done_callback(lambda _: self.room.release())
         task_status.started()  # the next batch may be
         return todo, await asyncio.gather(*tasks)
-
-    async def _follow(self, program, asked):
-        """Run a program to its end; return its rows, or the failure that ends it."""
-        results = None
-        try:
-            while True:
-                results = await asked.results(program.send(results))
-                if failures := [one for one in results if isinstance(one, Failure)]:
-                    return failures[0]
-        except StopIteration as stop:
-            return stop.value
-        except Exception as error:  # of a parser, for example
-            return Failure(f"{type(error).__name__}: {error}"[:200])
 
     def show(self, prompt):
         """Return the turns that are sent; their template is the server's."""
         return "[image]\n" + "\n\n".join(prompt.turns)
 
+    # --- requests ---------------------------------------------------------------------------------
 
-class _Asked:
-    """What is known while an image is asked about: results of calls, and pictures as sent."""
+    @contextmanager
+    def open(self):
+        """Open the client; the portal calls coroutine functions on its loop from other threads."""
+        from anyio.from_thread import start_blocking_portal
 
-    def __init__(self, http, server):
-        self.http, self.server = http, server
-        self.calls, self.images, self.there = {}, {}, {}
+        with start_blocking_portal() as portal, portal.wrap_async_context_manager(self._opened()):
+            yield portal
 
-    async def results(self, calls):
-        """Answer calls, in order; equal ones are asked once, samples of a prompt together."""
-        fresh = [call for call in dict.fromkeys(calls) if call not in self.calls]
-        for members in rq.grouped(fresh, self.server):
-            task = asyncio.create_task(self._answer(members))
-            self.calls.update((call, (task, i)) for i, call in enumerate(members))
-        return [(await task)[i] for task, i in map(self.calls.get, calls)]
+    @asynccontextmanager
+    async def _opened(self):
+        import aiohttp
 
-    async def _answer(self, calls):
-        """Answer what is one request."""
-        send = partial(self.send, picture=calls[0].prompt.picture)
-        async with self.http.room:
-            started = time.perf_counter()
-            found = await rq.answer(calls, self.server, send)
-            seconds = time.perf_counter() - started
-        return [f if isinstance(f, Failure) else replace(f, seconds=seconds) for f in found]
+        headers = {"Accept-Encoding": "identity", "Content-Type": "application/json"}
+        own = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        self.gate = asyncio.Semaphore(self.concurrency)
+        async with aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self.concurrency),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(self.timeout, sock_connect=_CONNECT),
+            headers=headers | own,
+            auto_decompress=False,
+        ) as self.client:
+            yield
 
-    async def image(self, picture):
-        """Return a picture as it is sent, and its name; made in a thread, once."""
-        if picture not in self.images:
-            self.images[picture] = asyncio.create_task(asyncio.to_thread(_named, picture))
-        return await self.images[picture]
+    def masked(self, value):
+        """Return what a server or a library says, text or table, without the key in its texts."""
+        if self.key and isinstance(value, dict):
+            return {name: self.masked(one) for name, one in value.items()}
+        if self.key and isinstance(value, list):
+            return [self.masked(one) for one in value]
+        return value.replace(self.key, "***") if self.key and isinstance(value, str) else value
 
-    async def send(self, body, picture):
+    def pick(self, place, failed):
+        """Return the URL for what belongs to `place`, always the same; a dead one's share moves.
+
+        Of those that can be reached it is the first in the place's own order, after those that
+        stand in `failed` (once for each try).
+        """
+
+        def order(url):
+            own = hashlib.blake2b(f"{place}\0{url}".encode()).digest()
+            return self.down[url] > time.monotonic(), failed.count(url), own
+
+        return min(self.urls, key=order)
+
+    async def ask(self, place, path, read, body=()):
+        """Send a request, again after a pause where that can help.
+
+        `body` is posted, in parts, so that the requests that wait share the bytes of their image;
+        without it a page is got. Returns what `read` makes of the answer, a table of JSON; it
+        raises where that has another form.
+
+        Raises
+        ------
+        MedcalError
+            When no try got an answer; `Refused` where trying again does not help.
+        """
+        failed, wait = [], 0.0
+        async with self.gate:
+            while len(failed) < self.tries:
+                await asyncio.sleep(wait)
+                url, wait = self.pick(place, failed), min(8.0, self.pause * 2 ** len(failed))
+                failed.append(url)
+                try:
+                    status, after, answer = await self.once(url, path, body)
+                    if status < 300:
+                        return read(self.masked(json.loads(answer)))
+                    told = f"HTTP {status}: {answer[:3000].decode(errors='replace')}"
+                    wait = max(wait, min(60.0, float(after) if after.isdecimal() else 0.0))
+                except Exception as error:  # whatever a server sends is that request's failure
+                    status, told = 500, f"{type(error).__name__}: {str(error) or 'not in time'}"
+                    if isinstance(error, OSError):  # not reached, or late
+                        self.down[url] = time.monotonic() + _REST
+                told = " ".join(self.masked(told).split())[:300]
+                if status < 500 and status not in _AGAIN:
+                    raise Refused(told)
+        raise MedcalError(f"{told} ({len(failed)} tries)")
+
+    async def once(self, url, path, body=()):
+        """Return status, Retry-After and body, of which no more than so much is read."""
+        how = {"allow_redirects": False}
+        if body:
+            how |= {"data": _each(body), "headers": {"Content-Length": str(sum(map(len, body)))}}
+        async with self.client.request("POST" if body else "GET", url + path, **how) as reply:
+            answer = bytearray()
+            async for part in reply.content.iter_any():
+                answer += part
+                if len(answer) > MOST_BYTES:
+                    raise ValueError(f"a reply of more than {MOST_BYTES >> 20} MiB")
+            return reply.status, reply.headers.get("Retry-After", ""), answer
+
+
+async def _each(parts):
+    for part in parts:
+        yield part
+
+
+class _Sent:
+    """Sends requests about an image; what is known of it meanwhile."""
+
+    def __init__(self, model, names=False):
+        self.model, self.names, self.there = model, names, {}
+        self.image = cache(lambda one: asyncio.create_task(asyncio.to_thread(rq.data_url, one)))
+
+    async def __call__(self, call, body):
         """Send a request; where the server finds images by name, the bytes of each once."""
+        picture = call.prompt.picture
         url, name = await self.image(picture)
-        if not self.server.names:
+        if not self.names:
             return await self.post(body, picture, url)
-        if picture not in self.there:
-            self.there[picture] = asyncio.create_task(self.post(body, picture, url, name))
-            return await self.there[picture]
-        await asyncio.wait([self.there[picture]])
-        if self.there[picture].exception() is None:
-            with suppress(Refused):  # the server let go of it, or is another one now
+        if sent := self.there.get(picture):
+            await asyncio.wait([sent])
+            with suppress(Refused):  # it never came, or the server let go of it
                 return await self.post(body, picture, None, name)
-        return await self.post(body, picture, url, name)
+        self.there[picture] = asyncio.create_task(self.post(body, picture, url, name))
+        return await self.there[picture]
 
     async def post(self, body, picture, url, name=""):
         """Send a request with the image's bytes, its name, or both."""
         parts = rq.fill(body, url, name)
-        return await self.http.ask(picture.key, rq.CHAT, rq.check_chat, parts)
+        return await self.model.ask(picture.key, rq.CHAT, rq.check_chat, parts)
 
 
-def _named(picture):
-    url = rq.data_url(*rq.image_file(picture))
-    return url, hashlib.blake2b(url, digest_size=16).hexdigest()
-
-
-def _address(url):
-    """Return the address of an endpoint, with /v1 at its end."""
-    with suppress(ValueError):
-        if urlsplit(url).hostname and urlsplit(url).port != 0:
-            return url.rstrip("/").removesuffix("/v1") + "/v1"
-    raise MedcalError(f"{url.rpartition('@')[2]}: no address: write http://HOST:PORT/v1")
-
-
-def find(name, *, served_as=None, concurrency=16, timeout=120.0, **reach):
+def find(name, *, device=None, revision=None, **reach):
     """Return the model at one or several URLs, separated by commas; None where the name is none."""
     if not name.startswith(("http://", "https://")):
         return None
-    urls = name.replace(",", " ").split()
-    return ServedModel(urls, model=served_as, concurrency=concurrency, timeout=timeout)
+    return ServedModel(name.replace(",", " ").split(), **reach)

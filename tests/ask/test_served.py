@@ -376,6 +376,7 @@ def test_first_tokens_count_for_the_one_label_they_begin():
 @pytest.mark.parametrize(
     ("entries", "labels"),
     [
+        ([], ("up", "down")),
         (first(("left", 0.5), ("h", 0.2)), ("left", "left lung", "heart")),
         (first(("le", 0.5), ("h", 0.2)), ("left", "left lung", "heart")),
         (first(("one", 0.5), ("two", 0.2)), ("one", "two", "six")),
@@ -417,9 +418,7 @@ def test_a_server_that_lists_no_tokens_and_cannot_draw_says_so():
 
 @pytest.mark.parametrize("fault", [429, 500, 503, "wrong", "empty", "cut", "slow", "trickle"])
 def test_passing_faults_are_tried_again(fault, monkeypatch):
-    monkeypatch.setattr(
-        ServedModel, "tries", 99
-    )  # what is late on a busy machine is asked once more
+    monkeypatch.setattr(ServedModel, "tries", 99)  # what is late on a busy machine is asked again
     monkeypatch.setattr(ServedModel, "pause", 0.0)
     with Told(faults=[fault, fault]) as told:
         model = ServedModel([told.url])

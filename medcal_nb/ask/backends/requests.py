@@ -223,7 +223,7 @@ def first_token_labels(entries, labels, *, whole=False):
         `UNDECIDED` of all labels: tokens that count for none, or a label that none is listed for.
     """
     mass, shared, least = dict.fromkeys(labels, 0.0), 0.0, 1.0
-    for entry in entries[0]["top_logprobs"]:
+    for entry in entries[0]["top_logprobs"] if entries else ():
         token, p = str(entry["token"]).strip().casefold(), math.exp(_logprob(entry))
         least = min(least, p)
         told = [label for label in labels if token and label.casefold().startswith(token)]

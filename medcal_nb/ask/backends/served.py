@@ -16,6 +16,8 @@ from concurrent.futures import as_completed, wait
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import cache, lru_cache
 
+import aiohttp
+
 from medcal_nb.ask.backends import requests as rq
 from medcal_nb.ask.calls import WRITING, Failure, Generate, Labels, Picture, Prompt, grey_png
 from medcal_nb.ask.prompts import DESCRIBE
@@ -24,9 +26,9 @@ from medcal_nb.errors import MedcalError
 #: Bytes of a reply that are read; more is a fault.
 MOST_BYTES = 1 << 25
 
-#: Seconds in which a connection must open; seconds for which a URL is left alone that opens none,
-#: breaks off or is late.
+#: Seconds in which a connection must open; seconds for which a URL that opens none is left alone.
 _CONNECT, _REST = 10.0, 30.0
+_UNREACHED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 #: Statuses below 500 after which asking again can help.
 _AGAIN = frozenset((408, 409, 425, 429))
@@ -188,8 +190,6 @@ class ServedModel:
 
     @asynccontextmanager
     async def _opened(self):
-        import aiohttp
-
         headers = {"Accept-Encoding": "identity", "Content-Type": "application/json"}
         own = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         self.gate = asyncio.Semaphore(self.concurrency)
@@ -249,7 +249,7 @@ class ServedModel:
                     wait = max(wait, min(60.0, float(after) if after.isdecimal() else 0.0))
                 except Exception as error:  # whatever a server sends is that request's failure
                     status, told = 500, f"{type(error).__name__}: {str(error) or 'not in time'}"
-                    if isinstance(error, OSError):  # not reached, or late
+                    if isinstance(error, _UNREACHED):
                         self.down[url] = time.monotonic() + _REST
                 told = " ".join(self.masked(told).split())[:300]
                 if status < 500 and status not in _AGAIN:

@@ -51,7 +51,7 @@ def given(tmp_path_factory):
         }
     )
     with AnswerLog(folder / "log.sqlite") as log:
-        log.append(frame)
+        log.append(frame.to_dict("records"))
     frame.to_csv(folder / "table.csv", index=False)
     logits = pd.DataFrame(rng.normal(size=(4, 6)), columns=[f"logit_{c}" for c in "ABCDEF"])
     logits = logits.assign(model="Qwen-VL", item_id=[str(i) for i in range(4)], gold="A")

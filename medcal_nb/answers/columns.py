@@ -139,7 +139,8 @@ def from_storage(stored: dict[str, list], others: dict, where, first_row=1) -> p
             rows = [row or {} for row in values]
             for other, dtype in others.items():
                 out[other] = pd.Series([row.get(other) for row in rows], dtype=object)
-                with contextlib.suppress(TypeError, ValueError, OverflowError):  # added meanwhile
+                # what others wrote, or are writing just now, may not fit
+                with contextlib.suppress(TypeError, ValueError, OverflowError):
                     out[other] = out[other].astype(dtype)
         elif name == "gold" and any(v is not None and v.startswith("[") for v in values):
             out[name] = pd.Series([accepted(v) or v for v in values], dtype=object)
@@ -343,9 +344,9 @@ KINDS = {
 def _packed(columns, where, first_row) -> list:
     """What is not ours, as one JSON text a row."""
     kept = {}
-    for name in sorted(map(str, columns)):
-        values = check_column(columns[name], Column(name, "other", _DROP), where, first_row)
-        kept[encode_json(name)] = values
+    for name in sorted(columns, key=str):
+        other = Column(str(name), "other", _DROP)
+        kept[encode_json(other.name)] = check_column(columns[name], other, where, first_row)
     packed = []
     for values in zip(*kept.values(), strict=True):
         row = [f"{k}:{v}" for k, v in zip(kept, values, strict=True) if v is not None]

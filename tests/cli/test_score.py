@@ -33,7 +33,7 @@ def path(tmp_path):
 
 def write(path, rows):
     with AnswerLog(path) as log:
-        log.append(rows)
+        log.append(pd.DataFrame(rows).to_dict("records"))
     return path
 
 

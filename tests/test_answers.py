@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 
 from medcal_nb.answers import (
     ANSWER_COLUMNS,
-    KEY,
     AnswerLog,
     export_answers,
     is_log,
@@ -26,6 +25,8 @@ from medcal_nb.answers import (
     merge_logs,
     write_log,
 )
+from medcal_nb.answers.columns import KEY, to_storage
+from medcal_nb.answers.files import block_of
 from medcal_nb.errors import MedcalError
 from medcal_nb.reader.decisions import DecisionLog
 
@@ -52,9 +53,9 @@ def row(item="1", **more):
 
 def checked(frame):
     """A table of answers as it comes out of a log."""
-    with tempfile.TemporaryDirectory() as folder, AnswerLog(f"{folder}/a.sqlite") as log:
-        log.append(frame)
-        return log.read()
+    with tempfile.TemporaryDirectory() as folder:
+        write_log([to_storage(block_of(frame))], f"{folder}/a.sqlite")
+        return load_answers(f"{folder}/a.sqlite")
 
 
 @pytest.fixture
@@ -520,10 +521,11 @@ def test_rows_and_frames_are_kept_alike(tmp_path_factory, rows, value):
     rows = [r | {"note": value} for r in rows]
     names = sorted({k for r in rows for k in r})
     frame = pd.DataFrame({k: pd.Series([r.get(k) for r in rows], dtype=object) for k in names})
-    for label, part in (("a", rows), ("b", frame)):
-        with AnswerLog(folder / f"{label}.sqlite") as log:
-            assert log.append(part) == len(rows)
-            export_answers(log.path, folder / f"{label}.parquet")
+    with AnswerLog(folder / "a.sqlite") as log:
+        assert log.append(rows) == len(rows)
+    assert write_log([to_storage(block_of(frame))], folder / "b.sqlite") == len(rows)
+    for label in "ab":
+        export_answers(folder / f"{label}.sqlite", folder / f"{label}.parquet")
     assert (folder / "a.parquet").read_bytes() == (folder / "b.parquet").read_bytes()
 
 
@@ -689,7 +691,7 @@ def test_what_cannot_be_exported_is_not_kept(log):
 def test_a_column_called_extra_is_one_like_any_other(log):
     log.append([row(1, extra={"server": "a"}), row(2, extra="x", site="y")])
     assert log.read()["extra"].tolist() == [{"server": "a"}, "x"]
-    assert log.extra_columns() == {"extra": {"object", "text"}, "site": {"text"}}
+    assert log.extra_columns() == {"extra": object, "site": "str"}
 
 
 def test_keys_share_their_texts(log):
@@ -697,3 +699,44 @@ def test_keys_share_their_texts(log):
     keys = log.keys()
     assert len(keys) == 200
     assert len({id(text) for key in keys for text in key[:4]}) == 53
+
+
+def test_columns_that_are_not_ours_have_one_type_in_every_block(log, tmp_path, monkeypatch):
+    monkeypatch.setattr("medcal_nb.answers.log.CHUNK", 2)
+    told = {
+        "whole": [1, None, 2**60, 3],
+        "part": [None, 1, 0.5, 2],
+        "flag": [None, None, True, 0 > 1],
+    }
+    told |= {"word": ["a", None, None, "b"], "mixed": ["a", 1, [1.5], None]}
+    log.append([row(k, **{name: v[k] for name, v in told.items()}) for k in range(4)])
+    types = {
+        "flag": "boolean",
+        "mixed": "object",
+        "part": "float64",
+        "whole": "Int64",
+        "word": "str",
+    }
+    for frame in (*log.iter_frames(), log.read()):
+        assert {name: str(frame[name].dtype) for name in types} == types
+    assert log.read()["whole"].tolist() == [1, pd.NA, 2**60, 3]
+    assert log.read()["mixed"].tolist() == ["a", 1, [1.5], None]
+    export_answers(log.path, tmp_path / "a.parquet")
+    table = pd.read_parquet(tmp_path / "a.parquet")
+    assert {name: str(table[name].dtype) for name in types} == types | {"mixed": "str"}
+    assert table["mixed"].tolist()[:3] == ["a", "1", "[1.5]"]
+
+
+def test_a_whole_number_beyond_64_bits_that_others_wrote_is_read(log):
+    log.append([row(1, site=1)])
+    con = sqlite3.connect(log.path)
+    con.execute("UPDATE answers SET extra = ?", [f'{{"site":{10**25}}}'])
+    con.commit()
+    con.close()
+    assert log.read()["site"].tolist() == [10**25]
+
+
+def test_a_column_whose_name_is_no_text_is_refused(log):
+    with pytest.raises(MedcalError, match="surrogates not allowed; nothing was written"):
+        log.append([row(1, **{"\ud800": 1})])
+    assert len(log.keys()) == 0

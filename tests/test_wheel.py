@@ -110,7 +110,7 @@ def test_answers_are_imported_scored_corrected_and_exported(medcal):
     columns += ["--dataset", "mine", "--domain", "medical", "--to", "mine.sqlite"]
     refused = medcal("import", "mine.csv", *columns)
     assert refused.returncode == 2
-    assert "give --percent where the column is in percent throughout" in refused.stderr
+    assert "write 0.85 for 85 %, or give --percent" in refused.stderr
     assert not (medcal.work / "mine.sqlite").exists()
     assert medcal("import", "mine.csv", *columns, "--percent").returncode == 0
     scored = medcal("score", "mine.sqlite", "--by", "model", "--resamples", 20)

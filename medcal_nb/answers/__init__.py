@@ -1,28 +1,22 @@
 """What came back: the answers table, its crash-safe log, and its files."""
 
-import contextlib
-from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.csv as pc
+import pyarrow.parquet as pq
 
-from medcal_nb.answers.columns import (
-    ANSWER_COLUMNS,
-    COLUMNS,
-    GRADED_COLUMNS,
-    KEY,
-    KINDS,
-    checked,
-)
-from medcal_nb.answers.files import iter_table, table_format, write_table
-from medcal_nb.answers.log import AnswerLog, explained, gathered, merge_logs, write_log
+from medcal_nb.answers.columns import ANSWER_COLUMNS, GRADED_COLUMNS, TEXT, checked, encode_json
+from medcal_nb.answers.files import iter_table, table_format
+from medcal_nb.answers.log import AnswerLog, gathered, merge_logs, write_log
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import new_file
 
 __all__ = [
     "ANSWER_COLUMNS",
     "GRADED_COLUMNS",
-    "KEY",
     "AnswerLog",
     "export_answers",
     "is_log",
@@ -32,19 +26,12 @@ __all__ = [
     "write_log",
 ]
 
-_LOG_SUFFIXES = (".sqlite", ".sqlite3", ".db")
-_OTHER_TYPES = {
-    "string": {"text"},
-    "int64": {"integer"},
-    "float64": {"integer", "real"},
-    "bool": {"true", "false"},
-}
-"""How columns that are not ours are exported, by the JSON types of their values."""
+_FORMULA = r"^([=+\-@\t\r])"
 
 
 def is_log(path) -> bool:
     """True for a name that ends as those of logs do: .sqlite, .sqlite3 or .db."""
-    return Path(path).suffix.lower() in _LOG_SUFFIXES
+    return Path(path).suffix.lower() in (".sqlite", ".sqlite3", ".db")
 
 
 def load_answers(path) -> pd.DataFrame:
@@ -70,15 +57,11 @@ def load_answers(path) -> pd.DataFrame:
         return log.read()
 
 
-@contextlib.contextmanager
-def open_answers(path) -> Iterator[AnswerLog]:
+def open_answers(path):
     """Open what `load_answers` takes as a log to read from."""
     if is_log(path):
-        opened = AnswerLog(path, read_only=True)
-    else:
-        opened = gathered(checked(iter_table(path), path), path)
-    with explained(path), opened as log:
-        yield log
+        return AnswerLog(path, read_only=True)
+    return gathered(checked(iter_table(path), path), path)
 
 
 def export_answers(log, to, *, force: bool = False, safe_csv: bool = False) -> int:
@@ -104,13 +87,26 @@ def export_answers(log, to, *, force: bool = False, safe_csv: bool = False) -> i
     ``option_probabilities`` and sets of gold answers are JSON text. CSV carries no types: columns
     that are not ours come back from it as text.
     """
-    to = Path(to)
+    writers = {"csv": pc.CSVWriter, "parquet": pq.ParquetWriter}
     kind = table_format(to)
-    if kind not in ("csv", "parquet"):
+    if kind not in writers:
         raise MedcalError(f"{to}: cannot export as '{kind}'; use csv or parquet")
-    with AnswerLog(log, read_only=True) as source:
-        types = {name: KINDS[column.kind].written for name, column in COLUMNS.items()}
-        for name, found in source.extra_columns().items():
-            types[name] = next((t for t, of in _OTHER_TYPES.items() if found <= of), "json")
-        with new_file(to, sources=[log], force=force) as part:
-            return write_table(source.iter_frames(), part, kind, types, safe_csv)
+    with AnswerLog(log, read_only=True) as told, new_file(to, sources=[log], force=force) as part:
+        tables = (_exported(frame, safe_csv) for frame in told.iter_frames())
+        first, n = next(tables), 0
+        with writers[kind](part, first.schema) as file:
+            for table in chain([first], tables):
+                n += len(table)
+                file.write_table(table)
+    return n
+
+
+def _exported(frame, safe):
+    """A frame as Arrow's table, what has no type of its own as JSON."""
+    for name, values in frame.items():
+        if values.dtype == object:
+            texts = [v if v is None or type(v) is str else encode_json(v) for v in values]
+            frame[name] = values = pd.Series(texts, dtype=TEXT)
+        if safe and values.dtype == TEXT:
+            frame[name] = values.str.replace(_FORMULA, r"'\1", regex=True)
+    return pa.Table.from_pandas(frame, preserve_index=False)

@@ -42,25 +42,19 @@ _GIVE_KEY = "every answer needs one text here, it is part of the key"
 _DOMAINS = ("general", "medical", "other")
 _TYPES = ("closed", "choice", "open", "score")
 _DROP = "drop this column, or write it as text"
-_DAMAGED = "the log is damaged: import its source anew"
-_GIVE_DOMAIN = "give --domain general, --domain medical or --domain other"
-_GIVE_SPLIT = "give --split fit or --split test, or map the values"
-_GIVE_CONFIDENCE = (
-    "a confidence is a probability of being correct: write 0.85 for 85 %, "
-    "or give --percent where the column is in percent throughout"
-)
+_GIVE_CONFIDENCE = "a confidence is a probability: write 0.85 for 85 %, or give --percent"
 _GIVE_OPTIONS = 'write JSON of probabilities such as {"yes": 0.8, "no": 0.2}'
 _GIVE_GOLD = "write one text, or a list of the texts that count as correct"
 _COLUMNS = (
     Column("run_id"),
     Column("model", remedy=_GIVE_KEY, required=True),
     Column("dataset", remedy=_GIVE_KEY, required=True),
-    Column("domain", remedy=_GIVE_DOMAIN, allowed=_DOMAINS),
+    Column("domain", remedy="give --domain, or map the values", allowed=_DOMAINS),
     Column("item_id", remedy=_GIVE_KEY, required=True),
     Column("image_id"),
     Column("modality"),
     Column("question_type", remedy="rename the column or map its values", allowed=_TYPES),
-    Column("split", remedy=_GIVE_SPLIT, allowed=("fit", "test")),
+    Column("split", remedy="give --split, or map the values", allowed=("fit", "test")),
     Column("strategy", remedy=_GIVE_KEY, required=True),
     Column("sample", "count", "write a count", required=True),
     Column("answer"),
@@ -85,11 +79,9 @@ STORED = [*ANSWER_COLUMNS, "extra"]
 KEY = ("model", "dataset", "item_id", "strategy", "sample")
 """What makes an answer one answer: no two rows share it."""
 
-GRADED_COLUMNS = [
-    *("model", "dataset", "domain", "item_id", "image_id", "modality", "question_type", "split"),
-    *("strategy", "answer", "confidence", "option_probabilities", "correct", "gold", "n_answers"),
-    *("prompt_tokens", "new_tokens", "seconds"),
-]
+_NOT_GRADED = ("run_id", "sample", "raw", "parse_ok")
+GRADED_COLUMNS = [name for name in ANSWER_COLUMNS if name not in _NOT_GRADED]
+GRADED_COLUMNS.insert(GRADED_COLUMNS.index("gold") + 1, "n_answers")
 """Columns of a table of graded answers: one row per model, data set, item and strategy."""
 
 
@@ -108,21 +100,17 @@ def to_storage(columns: dict[str, list], *, where="answers", first_row=1, told=N
     told : dict, optional
         Columns that stand in for some of `COLUMNS`: what the user calls them, and holds in them.
     """
-    n = len(next(iter(columns.values()), ()))
+    empty = [None] * len(next(iter(columns.values()), ()))
+    given = {"sample": [0] * len(empty)} | columns
     stored = {}
     for name, column in (COLUMNS | (told or {})).items():
-        if name in columns:
-            stored[name] = check_column(columns[name], column, where, first_row)
-        elif column.required and name != "sample":
-            shown = ", ".join(map(str, columns))
-            raise MedcalError(
-                f"{where}: no column '{name}'; columns are {shown}; `medcal import` brings in a "
-                "table with other names"
-            )
-        else:
-            stored[name] = [0 if name == "sample" else None] * n
+        if column.required and name not in given:
+            problem = f"no column '{name}'; columns are {', '.join(map(str, columns))}"
+            remedy = "`medcal import` brings in a table with other names"
+            raise MedcalError(f"{where}: {problem}; {remedy}")
+        stored[name] = check_column(given.get(name, empty), column, where, first_row)
     others = {name: values for name, values in columns.items() if name not in COLUMNS}
-    stored["extra"] = _packed(others, where, first_row) if others else [None] * n
+    stored["extra"] = _packed(others, where, first_row) if others else empty
     return stored
 
 
@@ -135,22 +123,25 @@ def checked(blocks: Iterable[dict[str, list]], where) -> Iterator[dict[str, list
         yield stored
 
 
-def from_storage(stored: dict[str, list], others, where, first_row=1) -> pd.DataFrame:
+def from_storage(stored: dict[str, list], others: dict, where, first_row=1) -> pd.DataFrame:
     """The frame that people work with, from the form in which the log keeps it.
 
-    ``extra`` is unpacked into the columns `others`, all that occur where it is None. Values that
-    do not belong there, whoever wrote them, are refused.
+    ``extra`` is unpacked into the columns `others`, whose dtypes are given. Values that do not
+    belong there, whoever wrote them, are refused.
     """
     out = {}
     for name, values in stored.items():
         column = COLUMNS.get(name, Column(name, "table"))
         kind = "table" if column.kind == "options" else column.kind
-        column = replace(column, kind=kind, remedy=_DAMAGED)
+        column = replace(column, kind=kind, remedy="the log is damaged: import its source anew")
         values = check_column(values, column, where, first_row)
         if name == "extra":
-            rows = [{} if value is None else value for value in values]
-            for other in sorted({n for row in rows for n in row}) if others is None else others:
-                out[other] = pd.Series([row.get(other) for row in rows]).infer_objects()
+            rows = [row or {} for row in values]
+            for other, dtype in others.items():
+                out[other] = pd.Series([row.get(other) for row in rows], dtype=object)
+                # what others wrote, or are writing just now, may not fit
+                with contextlib.suppress(TypeError, ValueError, OverflowError):
+                    out[other] = out[other].astype(dtype)
         elif name == "gold" and any(v is not None and v.startswith("[") for v in values):
             out[name] = pd.Series([accepted(v) or v for v in values], dtype=object)
         else:
@@ -167,7 +158,7 @@ def check_column(values: list, column: Column, where="answers", first_row=1) -> 
         for value in values:
             found.append(_kept(value, column))
     except ValueError as err:
-        problem = err if isinstance(err, _Odd) else "cannot be written as Unicode text"
+        problem = "cannot be written as Unicode text" if isinstance(err, UnicodeError) else err
         row, value = first_row + len(found), values[len(found)]
         raise fault(where, row, column.name, value, problem, column.remedy) from None
     return found
@@ -175,12 +166,11 @@ def check_column(values: list, column: Column, where="answers", first_row=1) -> 
 
 def fault(where, row, column, value, problem, remedy) -> MedcalError:
     """One line that names file, row, column, value and what to do."""
-    try:
+    shown = type(value).__name__
+    with contextlib.suppress(RecursionError, ValueError):  # too deep, too long a number
         shown = repr(value)
-    except (RecursionError, ValueError):  # nested too deep, or longer than Python writes out
-        shown = type(value).__name__
-    shown = shown if len(shown) <= 60 else shown[:57] + "..."
-    return MedcalError(f"{where}: row {row}, column '{column}': value {shown} {problem}; {remedy}")
+    place = f"{where}: row {row}, column '{column}'"
+    return MedcalError(f"{place}: value {shown:.60} {problem}; {remedy}")
 
 
 encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -200,21 +190,15 @@ def accepted(text) -> list[str] | None:
 # --- a whole column, or one value ----------------------------------------------------------------
 
 
-class _Odd(ValueError):
-    """What is wrong with a value."""
-
-
 def _at_once(values, column) -> list:
     """Plainly right texts and fractions as they are; else each value, looked at once."""
     kind = KINDS[column.kind]
-    if not column.required and values.count(None) == len(values):
+    if not column.required and values == [None] * len(values):
         return values
-    if kind.dtype is TEXT and not column.allowed:
-        missing = None in values
-        text = "".join([v for v in values if v is not None] if missing else values)
-        text.encode()
-        odd = column.required and (missing or "" in values)
-        if not odd and not (column.kind == "gold" and "[" in text):
+    if column.kind == "text" and not column.allowed:
+        given = [value for value in values if value is not None]
+        "".join(given).encode()
+        if not column.required or (len(given) == len(values) and "" not in given):
             return values
     if kind.dtype is float and {*map(type, values)} <= {float, type(None)}:
         array = np.array(values, dtype=float) / column.top
@@ -234,9 +218,9 @@ def _kept(value, column):
     if isinstance(kept, str):
         kept.encode()  # or a ValueError
     if column.required and kept in (None, ""):
-        raise _Odd("is missing")
+        raise ValueError("is missing")
     if column.allowed and kept not in (None, *column.allowed):
-        raise _Odd(f"is not one of {', '.join(column.allowed)}")
+        raise ValueError(f"is not one of {', '.join(column.allowed)}")
     return kept
 
 
@@ -244,40 +228,38 @@ def _number(value, column):
     """A number within the limits of its kind, as a share of the top; None for an empty text."""
     kind = KINDS[column.kind]
     if isinstance(value, str):
-        value = value.strip().replace("_", "?")  # Python would take 1_0 for ten
-        value = value.removesuffix("%").strip() if column.top == 100 else value
+        value = value.strip().removesuffix("%" if column.top == 100 else "")
         if not value:
             return None
     try:
-        if isinstance(value, bool | np.bool_) or not isinstance(value, Real | str):
-            raise _Odd("is not a number")
+        odd = isinstance(value, bool) or not isinstance(value, Real | str)
+        if odd or "_" in str(value):  # Python takes 1_0 for ten
+            raise ValueError
         share = float(value) / column.top
     except (ValueError, OverflowError):
-        raise _Odd("is not a number") from None
+        raise ValueError("is not a number") from None
     if share != share:
         return None
     if not kind.low - _ROUNDING <= share <= kind.high + _ROUNDING:
-        raise _Odd(f"is outside {kind.low:g} to {kind.high * column.top:g}")
+        raise ValueError(f"is outside {kind.low:g} to {kind.high * column.top:g}")
     share = min(max(share, kind.low), kind.high)
-    if column.kind != "count":
-        return share
-    if share != math.floor(share):
-        raise _Odd("is not a whole number")
-    return int(share)
+    if column.kind == "count" and not share.is_integer():
+        raise ValueError("is not a whole number")
+    return int(share) if column.kind == "count" else share
 
 
 def _flag(value, column):
     try:
         return _FLAGS[str(value).strip().lower()]
     except KeyError:
-        raise _Odd("is neither true nor false") from None
+        raise ValueError("is neither true nor false") from None
 
 
 def _text(value, column):
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         value = int(value)
     if not isinstance(value, str | Real | np.bool_):
-        raise _Odd(f"is a {type(value).__name__}, not text")
+        raise ValueError(f"is a {type(value).__name__}, not text")
     return str(value)
 
 
@@ -286,7 +268,7 @@ def _gold(value, column):
     if not isinstance(value, list | tuple | np.ndarray):
         return _text(value, column)
     if not len(value) or not all(isinstance(v, str) for v in value):
-        raise _Odd("is not a list of texts")
+        raise ValueError("is not a list of texts")
     return encode_json(list(value))
 
 
@@ -296,7 +278,7 @@ def _options(value, column):
     table = {str(k): p for k, p in _table(value, column).items() if p is not None}
     for option, p in table.items():
         if isinstance(p, bool) or not isinstance(p, Real) or not 0 <= p <= 1 + 1e-9:
-            raise _Odd(f"holds {option!r}: {str(p)[:40]}, which is not a probability")
+            raise ValueError(f"holds {option!r}: {str(p)[:40]}, which is not a probability")
     return encode_json({k: float(p) for k, p in table.items()})
 
 
@@ -306,57 +288,56 @@ def _table(value, column):
         pairs = isinstance(value, list) and value and all(isinstance(v, tuple) for v in value)
         if isinstance(value, dict) or pairs:  # Arrow's maps are lists of pairs
             return dict(value)
-    raise _Odd("is not a table of names and values")
+    raise ValueError("is not a table of names and values")
 
 
-def _plain(value, column, depth=0):
+def _other(value, column):
+    return encode_json(_plain(value))
+
+
+def _plain(value, depth=0):
     """A value that JSON can hold, None where missing."""
     if depth > _DEPTH:
-        raise _Odd(f"is nested more than {_DEPTH} deep")
+        raise ValueError(f"is nested more than {_DEPTH} deep")
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
-    if isinstance(value, str):
-        value.encode()  # or a ValueError
-        return value
     if isinstance(value, dict):
-        pairs = ((_plain(str(k), column), v) for k, v in value.items())
-        return {k: _plain(v, column, depth + 1) for k, v in pairs}
+        return {str(k): _plain(v, depth + 1) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v, column, depth + 1) for v in value]
+        return [_plain(v, depth + 1) for v in value]
     if pd.isna(value) is True:
         return None
     if isinstance(value, int) and abs(value) > _LARGEST:
-        raise _Odd("is a whole number beyond 64 bits")
-    if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
-        return value
+        raise ValueError("is a whole number beyond 64 bits")
     if hasattr(value, "isoformat"):
         return value.isoformat()
-    raise _Odd(f"({type(value).__name__}) cannot be kept")
+    if not isinstance(value, str | int | float) or value in (math.inf, -math.inf):
+        raise ValueError(f"({type(value).__name__}) cannot be kept")
+    return value
 
 
 @dataclass(frozen=True)
 class Kind:
-    """How values are taken, kept in SQL, in a frame and in a file; the limits of numbers."""
+    """How values are taken, and kept in SQL and in a frame; the limits of numbers."""
 
     convert: Callable
     sql: str = "TEXT"
     dtype: object = object
-    written: str = "json"
     low: float = 0.0
     high: float = math.inf
 
 
 KINDS = {
-    "text": Kind(_text, "TEXT", TEXT, "string"),
-    "unit": Kind(_number, "REAL", float, "float64", high=1.0),
-    "amount": Kind(_number, "REAL", float, "float64", high=np.finfo("float64").max),
-    "count": Kind(_number, "INTEGER", "Int64", "int64", high=2**53),
-    "score": Kind(_number, "REAL", float, "float64", low=-math.inf),
-    "flag": Kind(_flag, "INTEGER", "boolean", "bool"),
+    "text": Kind(_text, "TEXT", TEXT),
+    "unit": Kind(_number, "REAL", float, high=1.0),
+    "amount": Kind(_number, "REAL", float, high=np.finfo("float64").max),
+    "count": Kind(_number, "INTEGER", "Int64", high=2.0**53),
+    "score": Kind(_number, "REAL", float, low=-math.inf),
+    "flag": Kind(_flag, "INTEGER", "boolean"),
     "gold": Kind(_gold, "TEXT", TEXT),
     "options": Kind(_options),
     "table": Kind(_table),
-    "other": Kind(_plain),
+    "other": Kind(_other),
 }
 
 
@@ -365,9 +346,9 @@ def _packed(columns, where, first_row) -> list:
     kept = {}
     for name in sorted(columns, key=str):
         other = Column(str(name), "other", _DROP)
-        kept[other.name] = check_column(columns[name], other, where, first_row)
+        kept[encode_json(other.name)] = check_column(columns[name], other, where, first_row)
     packed = []
     for values in zip(*kept.values(), strict=True):
-        row = {k: v for k, v in zip(kept, values, strict=True) if v is not None}
-        packed.append(encode_json(row) if row else None)
+        row = [f"{k}:{v}" for k, v in zip(kept, values, strict=True) if v is not None]
+        packed.append("{" + ",".join(row) + "}" if row else None)
     return packed

@@ -13,17 +13,9 @@ from itertools import chain, islice
 from pathlib import Path
 
 import pandas as pd
-from pandas.api.types import is_list_like
 
-from medcal_nb.answers.columns import (
-    COLUMNS,
-    KEY,
-    KINDS,
-    STORED,
-    checked,
-    from_storage,
-)
-from medcal_nb.answers.files import CHUNK, block_of, blocks_of, require_file
+from medcal_nb.answers.columns import COLUMNS, KEY, KINDS, STORED, TEXT, checked, from_storage
+from medcal_nb.answers.files import CHUNK, blocks_of, require_file
 from medcal_nb.errors import MedcalError
 
 _APPLICATION_ID = 0x4D43414C  # "MCAL", marks the file as ours
@@ -43,9 +35,16 @@ _DIFFERS = " OR ".join(
 )
 _UPDATE = ", ".join(f"{c} = excluded.{c}" for c in STORED if c not in KEY)
 _ON_CONFLICT = {"error": "NOTHING", "ignore": "NOTHING", "replace": f"UPDATE SET {_UPDATE}"}
+_DTYPES = {
+    TEXT: {"text"},
+    "Int64": {"integer"},
+    "float64": {"integer", "real"},
+    "boolean": {"true", "false"},
+}
+"""How columns that are not ours come back, by the JSON types of their values."""
 
 
-class AnswerLog:
+class AnswerLog(contextlib.AbstractContextManager):
     """Answers on disk, as a context manager.
 
     Parameters
@@ -70,9 +69,6 @@ class AnswerLog:
         self.path, self.read_only = None if path is None else Path(path), read_only
         self._con = _open(self.path, read_only)
 
-    def __enter__(self):
-        return self
-
     def __exit__(self, *exc):
         self.close()
 
@@ -85,7 +81,7 @@ class AnswerLog:
 
         Parameters
         ----------
-        rows : DataFrame or sequence of dict
+        rows : sequence of dict
             Answers: model, dataset, item_id and strategy are needed, and what is not ours is kept.
         if_exists : {"error", "ignore", "replace"}
             For rows whose key (model, dataset, item_id, strategy, sample) the log holds with
@@ -103,24 +99,19 @@ class AnswerLog:
         """
         if self.read_only:
             raise MedcalError(f"{self.path}: opened to be read; open it without read_only to write")
-        if not len(rows):
-            return 0
-        if isinstance(rows, pd.DataFrame):
-            blocks = [block_of(rows, self.path)]
-        else:
-            blocks = blocks_of(({"sample": 0} | row for row in rows), self.path)
+        blocks = blocks_of(({"sample": 0} | row for row in rows), self.path)
         parts = checked(blocks, self.path)
         return write_log(parts, self.path, if_exists=if_exists, where=self.path)
 
-    def keys(self, *, model=None, dataset=None, strategy=None) -> set[tuple]:
+    def keys(self, **filters) -> set[tuple]:
         """The keys (model, dataset, item_id, strategy, sample) of the answers there are."""
-        keys = self._select(_KEY, model=model, dataset=dataset, strategy=strategy)
+        keys = self._select(f"SELECT {_KEY} FROM answers", **filters)
         # one text an item, not one a row
         return {(*map(sys.intern, texts), sample) for *texts, sample in keys}
 
-    def runs(self, *, model, dataset) -> set[tuple]:
+    def runs(self, **filters) -> set[tuple]:
         """The pairs (strategy, ``run_id``) that there are answers of."""
-        return set(self._select("DISTINCT strategy, run_id", model=model, dataset=dataset))
+        return set(self._select("SELECT DISTINCT strategy, run_id FROM answers", **filters))
 
     def read(self, **filters) -> pd.DataFrame:
         """Answers in key order.
@@ -137,53 +128,50 @@ class AnswerLog:
             booleans, ``option_probabilities`` a dict or None, ``gold`` a string or, for a set of
             accepted answers, a list of strings.
         """
-        stored: dict[str, list] = {name: [] for name in STORED}
-        for part in self._blocks(STORED, True, filters):
-            for name, values in part.items():
-                stored[name] += values
-        return from_storage(stored, None, self.path)
+        return pd.concat(self.iter_frames(**filters), ignore_index=True)
 
     def iter_frames(
         self, columns: Sequence[str] | None = None, *, ordered: bool = True, **filters
     ) -> Iterator[pd.DataFrame]:
-        """Answers in frames of bounded size, each with the same columns, ours or not.
+        """Answers in frames of bounded size, at least one, each with the same typed columns.
 
         In key order, or with ``ordered=False`` in the order of the file, which is faster.
         """
-        ours, others = STORED, list(self.extra_columns()) if columns is None else []
-        if columns is not None:
-            others = [name for name in columns if name not in COLUMNS]
-            ours = [name for name in columns if name in COLUMNS] + ["extra"] * bool(others)
-        row = 1
-        for stored in self._blocks(ours, ordered, filters):
-            frame = from_storage(stored, others, self.path, row)
-            row += len(frame)
-            yield frame
+        known = columns is not None and {*columns} <= {*COLUMNS}
+        types = {} if known else self.extra_columns(**filters)
+        names = [*COLUMNS, *types] if columns is None else columns
+        others = {name: types.get(name, object) for name in names if name not in COLUMNS}
+        ours = [name for name in names if name in COLUMNS] + ["extra"] * bool(others)
+        order = f" ORDER BY {_KEY}" if ordered else ""
+        rows = self._select(f"SELECT {', '.join(ours)} FROM answers", order, **filters)
+        parts, row = iter(lambda: list(islice(rows, CHUNK)), []), 1
+        for part in chain([next(parts, [])], parts):
+            values = zip(*part, strict=True) if part else [()] * len(ours)
+            block = dict(zip(ours, map(list, values), strict=True))
+            yield from_storage(block, others, self.path, row)
+            row += len(part)
 
     def samples(self) -> dict[str, int]:
         """Each strategy with the highest number of a sample in it: 0 where it asks once."""
-        return dict(self._select("strategy, MAX(sample)", " GROUP BY 1 ORDER BY 1"))
+        return dict(self._select("SELECT strategy, MAX(sample) FROM answers", " GROUP BY 1"))
 
-    def extra_columns(self) -> dict[str, set[str]]:
-        """Names of the columns that are not ours, with the JSON types they hold."""
-        names: dict[str, set[str]] = {}
-        each = ", json_each(extra) AS e WHERE typeof(e.key) = 'text' GROUP BY 1, 2 ORDER BY 1"
-        for name, kind in self._select("e.key, e.type", each):
-            names.setdefault(name, set()).add(kind)
-        return names
+    def extra_columns(self, **filters) -> dict:
+        """The columns that are not ours, by name, with the dtypes that they have in frames."""
+        found: dict[str, set[str]] = {}
+        each = "SELECT DISTINCT e.key, e.type FROM answers, json_each(extra) AS e"
+        for name, kind in self._select(each, " ORDER BY 1", **filters):
+            found.setdefault(str(name), set()).add(kind)
+        dtypes = _DTYPES.items()
+        return {
+            n: next((t for t, of in dtypes if kinds <= of), object) for n, kinds in found.items()
+        }
 
-    def _select(self, what, tail="", **filters) -> Iterator[tuple]:
-        wanted = {c: v if is_list_like(v) else [v] for c, v in filters.items() if v is not None}
+    def _select(self, query, tail="", **filters) -> Iterator[tuple]:
+        wanted = {name: v if pd.api.types.is_list_like(v) else [v] for name, v in filters.items()}
         where = " AND ".join(f"{c} IN ({', '.join('?' * len(v))})" for c, v in wanted.items())
-        query = f"SELECT {what} FROM answers{f' WHERE {where}' if where else ''}{tail}"
+        query += f" WHERE {where}" * bool(where) + tail
         with explained(self.path):
             yield from self._con.execute(query, [*chain(*wanted.values())])
-
-    def _blocks(self, names, ordered, filters) -> Iterator[dict[str, list]]:
-        """Blocks as they are kept."""
-        rows = self._select(", ".join(names), f" ORDER BY {_KEY}" if ordered else "", **filters)
-        for part in iter(lambda: list(islice(rows, CHUNK)), []):
-            yield dict(zip(names, map(list, zip(*part, strict=True)), strict=True))
 
 
 @contextlib.contextmanager
@@ -194,14 +182,15 @@ def gathered(parts: Iterable[dict[str, list]], where) -> Iterator[AnswerLog]:
     """
     with AnswerLog(None) as log:
         log.path = where
-        for how in ("page_size = 16384", "journal_mode = OFF", "cache_size = -65536"):
-            log._con.execute(f"PRAGMA {how}")
-        log._con.execute(f"CREATE TABLE answers ({_DEFINED})")
-        _insert(log._con, parts)
-        try:
-            _make(log._con)  # its index is made faster when all is there
-        except sqlite3.IntegrityError:
-            raise _doubled(log._con, where) from None
+        with explained(where):
+            for how in ("page_size = 16384", "journal_mode = OFF", "cache_size = -65536"):
+                log._con.execute(f"PRAGMA {how}")
+            log._con.execute(f"CREATE TABLE answers ({_DEFINED})")
+            _insert(log._con, parts)
+            try:
+                _make(log._con)  # its index is made faster when all is there
+            except sqlite3.IntegrityError:
+                raise _doubled(log._con, where) from None
         yield log
 
 
@@ -218,7 +207,7 @@ def write_log(
     int
         Rows written to `to`.
     """
-    with explained(to), gathered(parts, where) as log:
+    with gathered(parts, where) as log:
         return _publish(log._con, to, if_exists, where)
 
 
@@ -240,7 +229,7 @@ def merge_logs(sources: Sequence, to, *, if_exists: str = "error") -> int:
     MedcalError
         On conflicts, naming their number and the first one; then nothing is written.
     """
-    with explained(to), gathered([], to) as merged:
+    with gathered([], to) as merged:
         for source in sources:
             with AnswerLog(source, read_only=True) as log, explained(source):
                 for _ in log.iter_frames(ordered=False):
@@ -257,20 +246,17 @@ def explained(path):
     """Turn what SQLite and the file system say into one line that says what to do."""
     try:
         yield
-    except (sqlite3.Error, UnicodeDecodeError) as err:
-        remedies = (remedy for said, remedy in _REMEDIES.items() if re.search(said, str(err)))
-        raise MedcalError(f"{path}: {next(remedies, f'{err}; nothing was written')}") from err
-    except OSError as err:
-        raise MedcalError(f"{path}: {err.strerror or err}; nothing was written") from err
+    except (sqlite3.Error, OSError, UnicodeError) as err:
+        said = getattr(err, "strerror", None) or str(err)
+        remedies = (remedy for found, remedy in _REMEDIES.items() if re.search(found, said))
+        raise MedcalError(f"{path}: {next(remedies, f'{said}; nothing was written')}") from err
 
 
 _FOREIGN = "not an answers log; choose another file; tables come in with `medcal import`"
 _REMEDIES = {
     "locked|busy": "the log is locked by another process; wait for it, then run again",
-    "readonly|unable to open": "the log cannot be opened or written; allow it in its folder, or "
-    "choose another file",
-    "disk is full|too big|disk I/O": "the disk is full, over its quota or lost, nothing was "
-    "half-written; free some space and run again",
+    "readonly|unable to open": "the log cannot be opened or written; allow it in its folder",
+    "disk is full|too big|disk I/O": "the disk is full, nothing was half-written; free some space",
     "malformed|decode|corrupt": "the log is damaged: import its source anew",
     "not a database|no such table|no such column": _FOREIGN,
 }
@@ -292,10 +278,20 @@ def _open(path, read_only):
         elif Path(f"{path}-journal").exists():
             _open(path, False).close()  # a killed import left half a log, which SQLite takes back
         con = _connected(f"{path.absolute().as_uri()}?mode={mode}")
-        if not _is_ours(con, path, may_be_new=not read_only):
+        # one look: another process may be making the file
+        mark, version, tables = con.execute(
+            "SELECT application_id, user_version, (SELECT COUNT(*) FROM sqlite_master) "
+            "FROM pragma_application_id, pragma_user_version"
+        ).fetchone()
+        if not read_only and not tables and mark in (0, _APPLICATION_ID):
             _make(con)
-        if not read_only:
-            _write_ahead(con)
+        elif mark != _APPLICATION_ID:
+            raise MedcalError(f"{path}: {_FOREIGN}")
+        elif version > _VERSION:
+            raise MedcalError(f"{path}: written by a newer medcal; update medcal-nb")
+        elif not read_only:  # a new log is filled faster before it gets its write-ahead log
+            with contextlib.suppress(sqlite3.OperationalError):  # another process is at it
+                con.execute("PRAGMA journal_mode = WAL")
         return con
 
 
@@ -314,46 +310,21 @@ def _make(con):
         con.execute(f"PRAGMA user_version = {_VERSION}")
 
 
-def _is_ours(con, path, *, may_be_new) -> bool:
-    """False for an empty file, where it may be; what is neither that nor ours is refused."""
-    # one look: another process may be making the file
-    mark, version, tables = con.execute(
-        "SELECT application_id, user_version, (SELECT COUNT(*) FROM sqlite_master) "
-        "FROM pragma_application_id, pragma_user_version"
-    ).fetchone()
-    if may_be_new and not tables and mark in (0, _APPLICATION_ID):
-        return False
-    if mark != _APPLICATION_ID:
-        raise MedcalError(f"{path}: {_FOREIGN}")
-    if version > _VERSION:
-        raise MedcalError(f"{path}: written by a newer medcal (log {version}); update medcal-nb")
-    return True
-
-
-def _write_ahead(con):
-    """Switch a file to write-ahead logging: one process writes while others read."""
-    with contextlib.suppress(sqlite3.OperationalError):  # another process is at it: the next will
-        con.execute("PRAGMA journal_mode = WAL")
-
-
 def _insert(con, parts) -> None:
     con.execute("BEGIN")
     with con:
         for stored in parts:
             n = len(stored["item_id"])
-            same = {c: v[0] for c, v in stored.items() if c != "item_id" and v.count(v[0]) == n}
-            varied = [c for c in STORED if c not in same]
+            same = {c: v[0] for c, v in stored.items() if c != "item_id" and v == v[:1] * n}
+            varied = {c: v for c, v in stored.items() if c not in same}
             same = {c: value for c, value in same.items() if value is not None}
-            # what is the same in every row is bound once, by number, for all rows of a statement
-            marks = [f"?{k}" for k in range(1, len(same) + 1)] + ["?"] * len(varied)
             head = f"INSERT INTO answers ({', '.join([*same, *varied])}) VALUES "
-            cells = chain.from_iterable(zip(*(stored[c] for c in varied), strict=True))
-            for rows, times in ((_AT_ONCE, n // _AT_ONCE), (n % _AT_ONCE, 1)):
-                if rows:
-                    values = ", ".join([f"({', '.join(marks)})"] * rows)
-                    width = rows * len(varied)
-                    bound = ((*same.values(), *islice(cells, width)) for _ in range(times))
-                    con.executemany(head + values, bound)
+            # what is the same in every row is bound once, by number, for all rows of a statement
+            marks = ", ".join([f"?{k + 1}" for k in range(len(same))] + ["?"] * len(varied))
+            insert = {k: head + ", ".join([f"({marks})"] * k) for k in (_AT_ONCE, n % _AT_ONCE)}
+            rows = zip(*varied.values(), strict=True)
+            while cells := [*chain.from_iterable(islice(rows, _AT_ONCE))]:
+                con.execute(insert[len(cells) // len(varied)], [*same.values(), *cells])
 
 
 def _doubled(con, where) -> MedcalError:
@@ -370,22 +341,11 @@ def _doubled(con, where) -> MedcalError:
 
 def _publish(con, to, if_exists, where) -> int:
     """Put what was gathered into the log, in one transaction."""
-    to = Path(to)
-    if not to.exists():
-        to.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.closing(_connected(f"{to.absolute().as_uri()}?mode=rwc")) as log:
-            log.execute("PRAGMA locking_mode = EXCLUSIVE")  # nobody else is let in from here on
-            log.execute("BEGIN EXCLUSIVE")
-            (tables,) = log.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
-            log.execute("COMMIT")
-            if not tables:
-                con.backup(log)  # page by page, index and all
-                _write_ahead(log)
-                return con.execute("SELECT COUNT(*) FROM answers").fetchone()[0]
-    AnswerLog(to).close()
-    con.execute("ATTACH ? AS log", (f"{to.absolute().as_uri()}?mode=rw",))
-    con.execute("PRAGMA log.synchronous = NORMAL")
-    return _copy(con, "main.answers", "log.answers", if_exists, where)
+    AnswerLog(to).close()  # makes it where it is not there
+    with explained(to):
+        con.execute("ATTACH ? AS log", (f"{Path(to).absolute().as_uri()}?mode=rw",))
+        con.execute("PRAGMA log.synchronous = NORMAL")
+        return _copy(con, "main.answers", "log.answers", if_exists, where)
 
 
 def _copy(con, source, target, if_exists, where) -> int:
@@ -393,6 +353,9 @@ def _copy(con, source, target, if_exists, where) -> int:
     con.execute("BEGIN IMMEDIATE")
     with con:
         before = con.total_changes
+        if con.execute(f"SELECT 1 FROM {target} LIMIT 1").fetchone() is None:
+            con.execute(f"INSERT INTO {target} SELECT * FROM {source}")  # whole records, index too
+            return con.total_changes - before
         if if_exists == "error":
             key = ", ".join(f"s.{c}" for c in KEY)
             clashes = f"FROM {source} s JOIN {target} t ON {_SAME} WHERE {_DIFFERS}"

@@ -253,7 +253,9 @@ def _placed(block, taken, fixed, logits, at):
         scores = [check_column(values, column, **at) for values, column in columns]
         out |= chosen([*map(_option, logits)], np.array(scores, dtype=float).T)
     out |= {ours: block.get(theirs, [None] * n) for ours, theirs in taken.items()}
-    return {"item_id": [str(at["first_row"] + i) for i in range(n)]} | out
+    if "item_id" not in out:
+        out["item_id"] = [str(at["first_row"] + i) for i in range(n)]
+    return out
 
 
 def _option(name):

@@ -63,8 +63,7 @@ class Source:
     def rows(self) -> Iterator[dict]:
         """The rows of a table; but for JSON, None where a value is missing."""
         if self.suffix in (".json", ".jsonl", ".ndjson"):
-            for self.row, row in iter_json(self.path):  # noqa: B020
-                yield row
+            yield from self.each(iter_json(self.path))
         elif self.suffix == ".xlsx":
             yield from self.each(_sheet(self.path))
         else:

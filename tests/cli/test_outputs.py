@@ -54,7 +54,7 @@ def given(tmp_path_factory):
         }
     )
     with AnswerLog(folder / "log.sqlite") as log:
-        log.append(frame)
+        log.append(frame.to_dict("records"))
     frame.to_csv(folder / "table.csv", index=False)
     bench = folder / FETCHED / "output" / "Qwen-VL"
     bench.mkdir(parents=True)

@@ -56,7 +56,7 @@ def test_a_table_without_grades_says_who_grades(tmp_path):
 
 def test_the_numbers_are_those_of_the_metrics(path, rng):
     answers = pd.DataFrame(rows(80, rng))
-    write(path, answers)
+    write(path, answers.to_dict("records"))
     (row,) = score_answers(path, n_resamples=20)[0].to_dict("records")
     pair = answers["confidence"].to_numpy(), answers["correct"].to_numpy()
     assert row["ece"] == pytest.approx(ece(*pair))
@@ -71,7 +71,7 @@ def test_the_numbers_are_those_of_the_metrics(path, rng):
 
 def test_what_decides_is_told_with_intervals(path, rng):
     answers = pd.DataFrame(rows(400, rng))
-    (row,) = score_answers(write(path, answers))[0].to_dict("records")
+    (row,) = score_answers(write(path, answers.to_dict("records")))[0].to_dict("records")
     c, y = answers["confidence"].to_numpy(), answers["correct"].to_numpy()
     assert row["confidently_wrong"] == pytest.approx((c[~y] >= 0.9).mean())
     assert row["ici"] == pytest.approx(ici(c, y))

@@ -278,7 +278,7 @@ BAD = [
     ),
     ("empty file", "", {}, "the file is empty"),
     ("header only", HEAD, {}, "no rows"),
-    ("blank header", "\n1,2\n", {}, "add a header"),
+    ("blank header", "\n1,2\n3,4\n", {}, "no column .confidence.; .*columns are 1, 2"),
     (
         "double columns",
         "item_id,confidence,confidence,correct\n1,1,1,1\n",
@@ -294,7 +294,7 @@ BAD = [
         "not a table in UTF-8.*Row #3: .*invalid UTF8",
     ),
     ("latin-1 header", "Gr\xf6\xdfe,confidence\n".encode("latin-1"), {}, "not a table in UTF-8"),
-    ("utf-16", HEAD.encode("utf-16"), {}, "save it as UTF-8"),
+    ("utf-16", HEAD.encode("utf-16"), {}, "not a table in UTF-8"),
 ]
 
 

@@ -28,7 +28,8 @@ def mine(tmp_path) -> Path:
     path = tmp_path / "mine.sqlite"
     script = (
         "import json, os, sys\nfrom medcal_nb.answers import AnswerLog\n"
-        "log = AnswerLog(sys.argv[1])\nlog.keys()\nlog.append(json.loads(sys.argv[2]))\nos._exit(9)"
+        "AnswerLog(sys.argv[1]).close()\nlog = AnswerLog(sys.argv[1])\nlog.keys()\n"
+        "log.append(json.loads(sys.argv[2]))\nos._exit(9)"
     )
     subprocess.run([sys.executable, "-c", script, str(path), json.dumps([ROW])], check=False)
     assert path.with_name("mine.sqlite-wal").stat().st_size > 0

@@ -93,7 +93,8 @@ def test_a_study_from_cold_to_one_change(toy):
     assert figure.read_bytes() == drawn
     # other answers, though they still wait beside the log
     with AnswerLog(toy / "answers.sqlite") as log:
-        log.append(log.read().assign(confidence=0.1), if_exists="replace")
+        changed = log.read().assign(confidence=0.1).to_dict("records")
+        log.append(changed, if_exists="replace")
         assert plan(toy)["01_ask"].startswith("runs, because answers.sqlite")
 
 

@@ -90,4 +90,4 @@ lint: $(STAMP) ## check style
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
 clean: ## remove the virtual environment and everything derived
-	rm -rf $(VENV) $(VLLM) $(SNAKE) build figures/results figures/*/results .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(VLLM) $(SNAKE) build figures/results/*.json figures/*/results/*.json .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -16,7 +16,7 @@ ALLOWED = {
     "errors": set(),
     "files": set(),
     "pickles": {"pickles"},
-    "profiles": set(),
+    "profile": set(),
     "items": {"items"},
     "hub": {"hub", "items"},
     "fetch": {"fetch", "hub", "answers", "logs", "pickles"},

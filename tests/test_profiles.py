@@ -3,7 +3,7 @@
 import pytest
 
 from medcal_nb.errors import MedcalError
-from medcal_nb.profiles import FOLDER, load_profile
+from medcal_nb.profile import FOLDER, load_profile
 
 GOOD = """
 summary = "toy"

@@ -28,7 +28,7 @@ GROUPS = {
     "Teach": ("reader",),
 }
 #: Old names that still work: of options, and of what an option names. Those of data sets are known
-#: to `medcal_nb.items`, and those in logs to `medcal_nb.ask.graded`.
+#: to `medcal_nb.items`.
 RENAMED = {
     "--limit": "--errors-allowed",
     ("--profile", "recorded"): "imported",

@@ -59,7 +59,7 @@ def verify(notebooks: list[str] = _NOTEBOOKS) -> None:
 
     Example: medcal verify 02
     """
-    from medcal_nb.profiles import checkout
+    from medcal_nb.profile import checkout
     from medcal_nb.show.figures import difference
     from medcal_nb.study.run import Study
 
@@ -79,14 +79,14 @@ def verify(notebooks: list[str] = _NOTEBOOKS) -> None:
 
 @app.command()
 def doctor() -> None:
-    """Say what this machine has of what the study needs, and how to get the rest.
+    """Say what this machine has of what the study needs, or what it lacks first.
 
     Example: medcal doctor
     """
     import torch
 
     from medcal_nb.pocket import list_pocket, pocket_dir
-    from medcal_nb.profiles import checkout
+    from medcal_nb.profile import checkout
     from medcal_nb.study.context import library_versions
 
     say(f"libraries      {', '.join(map(' '.join, library_versions().items()))}, {sys.executable}")

@@ -89,9 +89,10 @@ def _read_vlcb(source):
         out["item_id"] = label.get("hash_id") or label["sample_id"]
         out["confidence"] = label["confidence_score"]
         out["correct"] = label["ground_truth_correctness"]
-        if "logit_a" in label:  # of no and of yes
-            yes = 1 / (1 + np.exp(label["logit_a"] - label["logit_b"]))
-            out["option_probabilities"] = {"yes": yes, "no": 1 - yes}
+        no, yes = (label.get(name) for name in ("logit_a", "logit_b"))
+        if isinstance(no, float) and isinstance(yes, float):
+            share = 1 / (1 + np.exp(min(no - yes, 700)))
+            out["option_probabilities"] = {"yes": share, "no": 1 - share}
         # a reply states a confidence at most, and no answer
         yield out | {"raw": label.get("raw_response"), "answer": None, "parse_ok": None}
 

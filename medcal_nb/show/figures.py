@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("png", "svg", "csv")
 DPI, _SHOWN_DPI = 300, 110
-# stands in every PNG, before what its figure tells of itself, and every SVG
-MARK = "medcal"
+# what a PNG calls that which its figure tells of itself, and who an SVG is by
+_MARK = "medcal"
 # |new - old| may be this much of max(1, |old|): rounding moves a confidence across a bin's edge,
 # and a handful of sampled replies
 _TOLERANCE = 0.005
@@ -72,9 +72,9 @@ def save_figure(
     told = {"provenance": provenance, "caption": caption, "alt": alt}
     told = json.dumps(told, sort_keys=True, allow_nan=False)
     contents = {
-        "png": _drawn(fig, "png", name, {"Software": None, MARK: told}),
+        "png": _drawn(fig, "png", name, {"Software": None, _MARK: told}),
         # matplotlib would add its name and version and the date; told holds the versions
-        "svg": _drawn(fig, "svg", name, {"Creator": MARK, "Date": None, "Description": told}),
+        "svg": _drawn(fig, "svg", name, {"Creator": _MARK, "Date": None, "Description": told}),
         "csv": table_csv(table).encode(),
     }
     folder = Path(out_dir)
@@ -105,9 +105,18 @@ def read_figure(path: Path) -> dict[str, Any]:
     """
     from PIL import Image
 
-    with contextlib.suppress(OSError, KeyError, ValueError), Image.open(path) as picture:
-        return json.loads(picture.info[MARK]) | {"width": picture.width * _SHOWN_DPI // DPI}
+    with contextlib.suppress(OSError, LookupError, TypeError, ValueError):
+        with Image.open(path) as picture:
+            told = json.loads(picture.info[_MARK])
+        told = {name: told[name] for name in ("provenance", "caption", "alt")}
+        return told | {"width": picture.width * _SHOWN_DPI // DPI}
     return {}
+
+
+def made_here(path: Path) -> bool:
+    """True for a picture of :func:`save_figure`, PNG or SVG."""
+    marks = f"tEXt{_MARK}\0", f"<dc:title>{_MARK}</dc:title>"
+    return any(mark.encode() in path.read_bytes() for mark in marks)
 
 
 def read_figures(folder: Path) -> dict[str, dict[str, Any]]:

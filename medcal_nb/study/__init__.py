@@ -12,7 +12,7 @@ A notebook imports :func:`NotebookContext` from here, the one that asks also
 The runner is not imported by this module: notebooks do without it.
 """
 
-from medcal_nb.profiles import load_profile
+from medcal_nb.profile import load_profile
 from medcal_nb.study.context import NotebookContext
 
 __all__ = ["NotebookContext", "load_profile"]

@@ -12,7 +12,7 @@ from typing import Any
 
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import file_hash
-from medcal_nb.profiles import checkout, load_profile
+from medcal_nb.profile import checkout, load_profile
 from medcal_nb.show.figures import replace_files, save_figure, show_figure
 
 # the libraries whose version can change a number or a drawing
@@ -76,7 +76,8 @@ class NotebookContext:
         self.published = Path(published)
         if not self.answers.is_file() and "answers" in declared.get("reads", []):
             told = f"{notebook}: no answers at {self.answers}: set ANSWERS, or run first"
-            raise MedcalError(f"{told} `medcal study --profile {profile}{' --fast' * fast}`")
+            how = f"{' --fast' * fast}{' --answers FILE' * (not asks)}"
+            raise MedcalError(f"{told} `medcal study --profile {profile}{how}`")
         (self.out_dir / "results").mkdir(parents=True, exist_ok=True)
         self.provenance = {
             "notebook": notebook,

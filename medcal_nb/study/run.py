@@ -24,8 +24,8 @@ from tqdm import tqdm
 from medcal_nb.answers.own import check_own_log
 from medcal_nb.errors import MedcalError, NotEnough
 from medcal_nb.files import file_hash
-from medcal_nb.profiles import checkout, load_profile
-from medcal_nb.show.figures import FORMATS, MARK
+from medcal_nb.profile import checkout, load_profile
+from medcal_nb.show.figures import FORMATS, made_here
 from medcal_nb.study.context import PUBLISHED, library_versions
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -58,8 +58,8 @@ class Notebook(NamedTuple):
     name : str
         Its name without extension, such as ``02_metrics``.
     reads, writes : list of str
-        Of ``metadata.medcal``: ``answers``, ``figNN_what``, ``results/NN_topic.json`` or, in
-        ``reads``, a file of the checkout.
+        Of ``metadata.medcal``: ``answers``, ``figNN_what``, ``results/NN_topic.json`` (with the
+        answer beside it, ``.md``) or, in ``reads``, a file of the checkout.
     parameters : dict
         The literals of its ``parameters`` cell.
     cells : list of str
@@ -171,16 +171,15 @@ class Study:
         self.steps = dict.fromkeys(found.keys() - self.notebooks, "left out: no model is asked")
         wanted = {Path(word).stem.zfill(2) for word in only}
         self.chosen = [n for n in self.notebooks if not wanted or {n, n[:2]} & wanted]
-        if len(self.chosen) < len(wanted):
+        if wanted - {w for n in found for w in (n, n[:2])} or not self.chosen:
             told = f"profile {self.profile.name} has not all of these notebooks: {', '.join(only)}"
             raise MedcalError(f"{told}: choose from {', '.join(self.notebooks)}")
         self.assigned = parse_parameters(parameters, map(self.notebooks.get, self.chosen))
         writes = [name for notebook in self.notebooks.values() for name in notebook.writes]
         for name in [name for name in writes if name.startswith("fig")]:
             there = [file for file in self.files([name]) if file.is_file()]
-            if there and not any(MARK.encode() in file.read_bytes() for file in there):
-                told = f"{there[0]}: is there and no study made it: move it away, or use --out"
-                raise MedcalError(told)
+            if there and not any(map(made_here, there)):
+                raise MedcalError(f"{there[0]}: not known as a study's: move it away, or use --out")
 
     def files(self, outputs) -> list[Path]:
         """Return the files of what a notebook reads or writes."""

@@ -12,7 +12,7 @@ import pytest
 matplotlib.use("Agg")
 
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from medcal_nb.show.figures import (
     difference,
@@ -72,6 +72,10 @@ def test_pictures_tell_what_they_are(tmp_path):
     assert json.loads(html.unescape(said)) == told
     Image.new("RGB", (9, 9)).save(tmp_path / "fig09_other.png")
     (tmp_path / "fig09_text.png").write_text("no picture")
+    for k, odd in enumerate(("5", '{"caption": 1}', "{")):
+        info = PngImagePlugin.PngInfo()
+        info.add_text("medcal", odd)
+        Image.new("RGB", (9, 9)).save(tmp_path / f"fig09_odd{k}.png", pnginfo=info)
     assert read_figures(tmp_path) == {"fig09_toy": read_figure(path)}
 
 

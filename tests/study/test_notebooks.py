@@ -23,6 +23,17 @@ def test_what_breaks_the_conventions_is_named(toy, old, new):
         find_notebooks(toy / "notebooks")
 
 
+def test_wanted_notebooks_are_named_by_number_or_name(toy):
+    def chosen(*only):
+        return run.Study("pocket", only=only).chosen
+
+    assert chosen("2", "x/03_alone.ipynb") == ["02_numbers", "03_alone"]
+    assert chosen("2", "02_numbers") == ["02_numbers"]
+    assert chosen() == ["00_overview", "01_ask", "02_numbers", "03_alone"]
+    with pytest.raises(MedcalError, match="has not all of these notebooks: 9, 2: choose from 00_"):
+        chosen("9", "2")
+
+
 @pytest.fixture
 def taking(tmp_path):
     own = "N = 3\nX = 1.5\nNAME = 'a'\nLEVELS = ['one']\nON = False\nBY = {}\nSHARE = None\n"
@@ -58,7 +69,7 @@ def test_other_values_are_refused(taking, text, message):
 
 
 def test_the_package_is_known_by_its_files_but_for_what_runs_notebooks(tmp_path, monkeypatch):
-    counted = ["a.py", "ask/words.toml", "study/context.py"]
+    counted = ["profile.py", "ask/words.toml", "study/context.py"]
     apart = ["cli/a.py", "profiles/a.toml", "study/run.py", "show/pages.py"]
     for name in (*counted, *apart):
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -87,6 +87,9 @@ def test_a_foreign_figure_is_named_and_left_as_it_is(toy):
     own = toy / "figures" / "fig03_line.png"
     own.write_bytes(b"drawn by hand")
     for options in ({}, {"plan_only": True}, {"force": True}):
-        with pytest.raises(MedcalError, match=r"fig03_line\.png: is there and no study made it"):
+        with pytest.raises(MedcalError, match=r"fig03_line\.png: not known as a study's: move"):
             study(toy, only=["03"], **options)
         assert own.read_bytes() == b"drawn by hand"
+    own.write_bytes(b"my own medcal drawing")
+    with pytest.raises(MedcalError, match="not known as a study's"):
+        study(toy, only=["03"], plan_only=True)

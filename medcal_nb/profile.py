@@ -15,7 +15,7 @@ from typing import Any
 
 from medcal_nb.errors import MedcalError
 
-FOLDER = Path(__file__).resolve().parent
+FOLDER = Path(__file__).resolve().parent / "profiles"
 
 
 @dataclass(frozen=True)

@@ -217,6 +217,16 @@ def test_vlcb(tmp_path):
     told = frame.set_index("dataset")["domain"].to_dict()
     assert told == {"GQA": "general", "GMAI-MMBench": "medical", "MME-Finance": "other"}
     assert set(frame["strategy"]) == {"p_true"}
+    # the logits of no and of yes, where both are there
+    logits = [(1.0, 1.0), (1e6, 0.0), (None, 0.0)]
+    told = [
+        base | {"hash_id": f"i{k}", "logit_a": a, "logit_b": b} for k, (a, b) in enumerate(logits)
+    ]
+    path.write_bytes(gzip.compress(json.dumps(told).encode()))
+    shares = bring(path)[1].set_index("item_id")["option_probabilities"]
+    assert shares["i0"] == {"yes": 0.5, "no": 0.5}
+    assert shares["i1"] == {"yes": pytest.approx(0), "no": 1}
+    assert shares["i2"] is None
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(MedcalError, match="cut off or damaged"):
         bring(path)

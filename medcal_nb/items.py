@@ -146,12 +146,14 @@ def open_image(image: "bytes | str | Path") -> "Image.Image":
         reason = error.strerror or type(error).__name__
         raise MedcalError(f"{name}: {reason}; check the image path") from None
     try:
+        if data[128:132] == b"DICM":
+            raise UnidentifiedImageError
         with Image.open(io.BytesIO(data)) as opened:
             frames, mode = getattr(opened, "n_frames", 1), opened.mode
             if frames > 1 or mode.startswith(("I", "F")):
                 raise MedcalError(
-                    f"{name}: has {frames} frames of mode {mode}; save the one that is meant, with "
-                    "8 bits a channel in the window you want"
+                    f"{name}: has {frames} frame(s) of mode {mode}; one of 8 bits a channel is "
+                    "read: save the one that is meant, in the window you want"
                 )
             shown = ImageOps.exif_transpose(opened)
             if shown.has_transparency_data:

@@ -56,5 +56,5 @@ def blanked(item, gold, rng):
 def write_answers(path, **options):
     """Write the table as a log and return its path."""
     with AnswerLog(path) as log:
-        log.append(answers_table(**options))
+        log.append(answers_table(**options).to_dict("records"))
     return path

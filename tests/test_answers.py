@@ -1,5 +1,6 @@
 """The answers table: schema, log, files."""
 
+import contextlib
 import json
 import os
 import random
@@ -740,3 +741,35 @@ def test_a_column_whose_name_is_no_text_is_refused(log):
     with pytest.raises(MedcalError, match="surrogates not allowed; nothing was written"):
         log.append([row(1, **{"\ud800": 1})])
     assert len(log.keys()) == 0
+
+
+def test_a_log_that_was_imported_or_merged_is_written_while_others_read(tmp_path):
+    rows = pd.DataFrame([row(str(i)) for i in range(5)])
+    write_log([to_storage(block_of(rows))], tmp_path / "new.sqlite")
+    merge_logs([tmp_path / "new.sqlite"], tmp_path / "merged.sqlite")
+    for name in ("new", "merged"):
+        path = tmp_path / f"{name}.sqlite"
+        with AnswerLog(path, read_only=True) as reading:
+            assert reading._con.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+            frames = reading.iter_frames()
+            next(frames)
+            with AnswerLog(path) as log:
+                assert log.append([row("more")]) == 1
+
+
+def test_a_log_with_its_columns_in_another_order_merges_by_their_names(tmp_path):
+    source = tmp_path / "source.sqlite"
+    with AnswerLog(source) as log:
+        log.append([row(image_id="i1", modality="ct")])
+    with contextlib.closing(sqlite3.connect(source)) as con:
+        names = [name for _, name, *_ in con.execute("PRAGMA table_info(answers)")]
+        (made,) = con.execute("SELECT sql FROM sqlite_master WHERE name = 'answers'").fetchone()
+        con.execute("ALTER TABLE answers RENAME TO old")
+        a, b = "image_id TEXT", "modality TEXT"
+        con.execute(made.replace(a, "@").replace(b, a).replace("@", b))
+        con.execute(f"INSERT INTO answers ({', '.join(names)}) SELECT {', '.join(names)} FROM old")
+        con.execute("DROP TABLE old")
+        con.commit()
+    merge_logs([source], tmp_path / "merged.sqlite")
+    merged = load_answers(tmp_path / "merged.sqlite").iloc[0]
+    assert (merged["image_id"], merged["modality"]) == ("i1", "ct")

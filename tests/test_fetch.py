@@ -383,7 +383,7 @@ def test_an_evil_pickle_leaves_no_half_import(server, tmp_path, monkeypatch):
     ("words", "says"),
     [
         (["gpt"], "fetch 'gpt': is not known; known: vlcb, vlm-uncertainty-bench, vqa-rad"),
-        (["vqa-rad", "--models", "a"], "are for recorded answers"),
+        (["vqa-rad", "--models", "a"], "is for recorded answers"),
     ],
 )
 def test_faults_of_the_command(words, says):

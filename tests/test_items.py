@@ -130,10 +130,15 @@ class TestOpenImage:
         frames = [Image.new("L", (3, 3), k) for k in (0, 90, 200)]
         film = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
         dicom = b"\0" * 128 + b"DICM" + b"\0" * 40
+        dual = (whole := encoded(frames[0], "TIFF"))[:128].ljust(128, b"\0") + b"DICM" + whole[132:]
         for data, says in (
-            (encoded(deep), "of mode I;16; .* 8 bits a channel in the window you want"),
-            (encoded(Image.fromarray(np.zeros((3, 3), np.float32)), "TIFF"), "of mode F; save"),
-            (film, "has 3 frames of mode P; save the one that is meant"),
+            (encoded(deep), "1 frame.s. of mode I;16; one of 8 bits .* in the window you want"),
+            (
+                encoded(Image.fromarray(np.zeros((3, 3), np.float32)), "TIFF"),
+                "mode F; one",
+            ),
+            (film, "has 3 frame.s. of mode P; .*: save the one that is meant"),
+            (dual, "a slice of DICOM"),
             (dicom, "a slice of DICOM with 8 bits a channel in the window you want"),
             (b"", "is no image that can be read"),
             (b"GIF, honestly", "is no image that can be read; save it as PNG or JPEG"),

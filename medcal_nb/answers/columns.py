@@ -169,8 +169,8 @@ def fault(where, row, column, value, problem, remedy) -> MedcalError:
     shown = type(value).__name__
     with contextlib.suppress(RecursionError, ValueError):  # too deep, too long a number
         shown = repr(value)
-    place = f"{where}: row {row}, column '{column}'"
-    return MedcalError(f"{place}: value {shown:.60} {problem}; {remedy}")
+    told = f"{where}: row {row}, column '{column}': value {shown:.60} {problem}; {remedy}"
+    return MedcalError(told)
 
 
 encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

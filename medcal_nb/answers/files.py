@@ -114,10 +114,8 @@ def iter_json(path) -> Iterator[dict]:
         rows = _iter_lines(path)
     for row, value in enumerate(rows, 1):
         if not isinstance(value, dict):
-            raise MedcalError(
-                f"{path}: row {row} is not an object but {str(value)[:40]!r}; "
-                'write one {"column": value} a line, or a list of them as .json'
-            )
+            told = f"{path}: row {row} is not an object but {str(value)[:40]!r}"
+            raise MedcalError(told + '; write one {"column": value} a line, or a list of them')
         yield value
 
 
@@ -152,6 +150,8 @@ def _parquet_batches(path):
 def _csv_batches(path):
     with path.open("rb") as file:
         head = file.readline(1 << 20).decode("latin-1")
+    if "\0" in head:
+        raise MedcalError(f"{path}: not a text file (UTF-16?); save it as UTF-8")
     mark = "," if "," in head else max(",;\t", key=head.count)
     mark = "\t" if table_format(path) == "tsv" else mark
     # one thread names the row in its errors, and SQLite is slower than it
@@ -176,7 +176,9 @@ def _iter_lines(path):
                 if line.strip():
                     yield json.loads(line.decode("utf-8-sig"))
             except (ValueError, RecursionError) as err:
+                told = (
+                    f"{path}: line {row} is not JSON in UTF-8, or cut off ({err}); mend it, or name"
+                )
                 raise MedcalError(
-                    f"{path}: row {row} is not JSON in UTF-8, cut off, or goes on over several "
-                    f"lines ({err}); mend or drop the line, or name the file .json"
+                    f"{told} the file .json if it is one over several lines"
                 ) from None

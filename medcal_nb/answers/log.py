@@ -99,8 +99,7 @@ class AnswerLog(contextlib.AbstractContextManager):
         """
         if self.read_only:
             raise MedcalError(f"{self.path}: opened to be read; open it without read_only to write")
-        blocks = blocks_of(({"sample": 0} | row for row in rows), self.path)
-        parts = checked(blocks, self.path)
+        parts = checked(blocks_of(({"sample": 0} | row for row in rows), self.path), self.path)
         return write_log(parts, self.path, if_exists=if_exists, where=self.path)
 
     def keys(self, **filters) -> set[tuple]:
@@ -128,7 +127,10 @@ class AnswerLog(contextlib.AbstractContextManager):
             booleans, ``option_probabilities`` a dict or None, ``gold`` a string or, for a set of
             accepted answers, a list of strings.
         """
-        return pd.concat(self.iter_frames(**filters), ignore_index=True)
+        frame = pd.concat(self.iter_frames(**filters), ignore_index=True)
+        if frame["gold"].dtype == object:  # there are lists in it
+            frame["gold"] = frame["gold"].where(frame["gold"].notna(), None)
+        return frame
 
     def iter_frames(
         self, columns: Sequence[str] | None = None, *, ordered: bool = True, **filters
@@ -161,10 +163,11 @@ class AnswerLog(contextlib.AbstractContextManager):
         each = "SELECT DISTINCT e.key, e.type FROM answers, json_each(extra) AS e"
         for name, kind in self._select(each, " ORDER BY 1", **filters):
             found.setdefault(str(name), set()).add(kind)
-        dtypes = _DTYPES.items()
-        return {
-            n: next((t for t, of in dtypes if kinds <= of), object) for n, kinds in found.items()
-        }
+
+        def dtype(kinds):
+            return next((dtype for dtype, of in _DTYPES.items() if kinds <= of), object)
+
+        return {name: dtype(kinds) for name, kinds in found.items()}
 
     def _select(self, query, tail="", **filters) -> Iterator[tuple]:
         wanted = {name: v if pd.api.types.is_list_like(v) else [v] for name, v in filters.items()}
@@ -175,14 +178,14 @@ class AnswerLog(contextlib.AbstractContextManager):
 
 
 @contextlib.contextmanager
-def gathered(parts: Iterable[dict[str, list]], where) -> Iterator[AnswerLog]:
+def gathered(parts: Iterable[dict[str, list]], where, to=None) -> Iterator[AnswerLog]:
     """A log that holds blocks which `to_storage` has checked, in bounded memory.
 
     Its file has no name and goes with its process: SQLite unlinks it as it opens it.
     """
     with AnswerLog(None) as log:
         log.path = where
-        with explained(where):
+        with explained(to or where):
             for how in ("page_size = 16384", "journal_mode = OFF", "cache_size = -65536"):
                 log._con.execute(f"PRAGMA {how}")
             log._con.execute(f"CREATE TABLE answers ({_DEFINED})")
@@ -207,7 +210,7 @@ def write_log(
     int
         Rows written to `to`.
     """
-    with gathered(parts, where) as log:
+    with gathered(parts, where, to) as log:
         return _publish(log._con, to, if_exists, where)
 
 
@@ -345,7 +348,10 @@ def _publish(con, to, if_exists, where) -> int:
     with explained(to):
         con.execute("ATTACH ? AS log", (f"{Path(to).absolute().as_uri()}?mode=rw",))
         con.execute("PRAGMA log.synchronous = NORMAL")
-        return _copy(con, "main.answers", "log.answers", if_exists, where)
+        written = _copy(con, "main.answers", "log.answers", if_exists, where)
+        with contextlib.suppress(sqlite3.OperationalError):  # another process is at it
+            con.execute("PRAGMA log.journal_mode = WAL")
+        return written
 
 
 def _copy(con, source, target, if_exists, where) -> int:
@@ -353,19 +359,18 @@ def _copy(con, source, target, if_exists, where) -> int:
     con.execute("BEGIN IMMEDIATE")
     with con:
         before = con.total_changes
-        if con.execute(f"SELECT 1 FROM {target} LIMIT 1").fetchone() is None:
-            con.execute(f"INSERT INTO {target} SELECT * FROM {source}")  # whole records, index too
+        empty = con.execute(f"SELECT 1 FROM {target} LIMIT 1").fetchone() is None
+        if empty and source == "main.answers":  # of our own making: whole records, index too
+            con.execute(f"INSERT INTO {target} SELECT * FROM {source}")
             return con.total_changes - before
         if if_exists == "error":
             key = ", ".join(f"s.{c}" for c in KEY)
             clashes = f"FROM {source} s JOIN {target} t ON {_SAME} WHERE {_DIFFERS}"
             first = con.execute(f"SELECT COUNT(*) OVER (), {key} {clashes} ORDER BY {key}")
             if (found := first.fetchone()) is not None:
-                raise MedcalError(
-                    f"{where}: answers there already with other content: {found[0]}, the first "
-                    f"{_shown(found[1:])}; nothing was written; choose 'ignore' to keep the "
-                    "earlier answers or 'replace' to take the later"
-                )
+                told = f"{where}: answers there already with other content: {found[0]}, the first"
+                told += f" {_shown(found[1:])}; nothing was written; choose 'ignore' to keep the"
+                raise MedcalError(f"{told} earlier answers or 'replace' to take the later")
         names = ", ".join(STORED)
         con.execute(
             f"INSERT INTO {target} ({names}) SELECT {names} FROM {source} s "

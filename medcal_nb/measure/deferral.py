@@ -216,8 +216,10 @@ def guarantee_table(
         thresholds = np.empty(n_repeats)
         for i in range(n_repeats):
             drawn = rng.integers(0, n_units, size)
-            at = np.concatenate([members[unit] for unit in drawn])
-            ids = None if groups is None else np.repeat(np.arange(size), length[drawn])
+            at, ids = drawn, None
+            if groups is not None:
+                at = np.concatenate([members[unit] for unit in drawn])
+                ids = np.repeat(np.arange(size), length[drawn])
             found = selective_threshold(c[at], y[at], target=target, delta=delta, groups=ids)
             thresholds[i] = found.threshold
         rows.append({"n_fit": size, "target": target} | _judged(c, y, thresholds, target))

@@ -72,7 +72,8 @@ def rows_where(graded: pd.DataFrame, where: dict) -> pd.DataFrame:
     """Return the rows whose columns hold the values of `where`; none where a column is absent."""
     mask = np.ones(len(graded), dtype=bool)
     for column, value in where.items():
-        mask &= (graded[column] == value).to_numpy(bool) if column in graded else False
+        held = graded[column] == value if column in graded else pd.Series(False, graded.index)
+        mask &= held.to_numpy(bool, na_value=False)
     return graded[mask]
 
 

@@ -59,9 +59,11 @@ def facets(table, draw, *, col, height=2.4, title="", note=""):
 
 def _one_key(fig, axes) -> None:
     """Move the keys of panels, which say the same, into one beside them."""
-    found = dict(zip(*reversed(axes[0].get_legend_handles_labels()), strict=True))
-    for key in filter(None, (ax.get_legend() for ax in axes)):
-        key.remove()
+    found = {}
+    for ax in axes:
+        if key := ax.get_legend():
+            found |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
+            key.remove()
     if found:
         fig.legend(found.values(), found.keys(), loc="outside right center")
 

@@ -1,6 +1,6 @@
 """The study: what a notebook needs around it, and the runner of all notebooks.
 
-A notebook imports :func:`NotebookContext` from here, the one that asks also
+A notebook imports :class:`NotebookContext` from here, the one that asks also
 :func:`medcal_nb.ask.study.ask_profile`::
 
     ctx = NotebookContext("02_metrics", PROFILE, ANSWERS, OUT_DIR, FAST, parameters=parameters)

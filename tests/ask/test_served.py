@@ -281,7 +281,8 @@ class Told:
         if self.scores and "prompt_logprobs" in body:
             # each letter a token, and one more at the end of a closed turn
             words = body["messages"][-1]["content"] + "." * (not body["continue_final_message"])
-            read = [{letter: {"logprob": math.log(0.5)}} for letter in words]
+            other = {"likelier": {"logprob": math.log(0.4)}}  # what is listed after it counts not
+            read = [{letter: {"logprob": math.log(0.5)}} | other for letter in words]
             more = {"prompt_logprobs": [None] * 11 + read}
         if fault == "no usage":
             usage = dict.fromkeys(usage)
@@ -467,11 +468,20 @@ def test_a_server_that_repeats_the_key_does_not_make_us_repeat_it(monkeypatch):
     assert "sk-very-secret" not in str(refused.value)
 
 
-@pytest.mark.parametrize("secret", ["http://user:hunter2@h", "http://h/v1?key=hunter2"])
-def test_an_address_that_holds_a_secret_is_refused_without_telling_it(secret):
-    with pytest.raises(MedcalError, match="holds a user or a query") as refused:
-        ServedModel([secret])
+@pytest.mark.parametrize(
+    "address", ["http://user:hunter2@h", "http://h/v1?key=hunter2", "gpu2:8000/v1", "http://"]
+)
+def test_an_address_that_is_none_or_holds_a_secret_is_refused_without_telling_it(address):
+    with pytest.raises(MedcalError, match="write http://HOST:PORT/v1") as refused:
+        ServedModel(["http://127.0.0.1:1/v1", address])
     assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("odd", [[1], "x", True, {"content": [None]}, {"content": 5}])
+def test_a_server_whose_log_probabilities_have_another_form_is_asked_without(odd):
+    with Told(faults=[{"logprobs": odd}]) as told:
+        told.armed = True
+        assert "logprobs" in ServedModel([told.url]).cannot
 
 
 @pytest.mark.parametrize(("fault", "told_of"), [("no usage", None), ("no logprob", "another form")])
@@ -625,6 +635,24 @@ def test_samples_go_in_one_request_where_the_server_knows_how():
         assert len({reply.text for reply in replies}) == 6
 
 
+def test_equal_calls_are_asked_once():
+    with Told(several=True, logprobs=True) as told:
+        model = ServedModel([told.url])
+        told.requests.clear()
+        labels = Labels(prompt(), ("yes", "no"))
+        replies = run(model, [Generate(prompt(), 5), labels] * 3)
+        assert [body.get("n", 1) for _, body in told.requests] == [1, 1]
+    assert replies == replies[:2] * 3
+
+
+def test_the_time_of_a_call_begins_when_it_is_sent():
+    with Told(delay=0.02) as told:
+        model = ServedModel([told.url], concurrency=1)
+        started = time.perf_counter()
+        replies = run(model, [Generate(prompt(seed), 3) for seed in range(8)])
+        assert 8 * 0.02 <= sum(one.seconds for one in replies) <= time.perf_counter() - started
+
+
 # --- what a hostile server may send -------------------------------------------------------------
 
 HOSTILE = {
@@ -717,11 +745,12 @@ def test_the_key_is_neither_a_model_s_name_nor_in_a_reply(monkeypatch, tmp_path)
             ask(model, tiny_items(1, dataset=f"tiny-{len(key)}"), "verbalized", log=log)
         assert log.read()["raw"].tolist() == ["yes, ***"] * 2
     assert b"sk-very-secret" not in (tmp_path / "a.sqlite").read_bytes()
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-né\r\nX-Other: 1")
-    with Told() as told, pytest.raises(MedcalError, match="start the server") as refused:
-        ServedModel([told.url])
-    assert "sk-" not in str(refused.value)
-    assert not told.requests
+    for key in ("sk-né", "sk-a\r\nX-Other: 1", "sk-\u200bpasted"):
+        monkeypatch.setenv("OPENAI_API_KEY", key)
+        with Told() as told, pytest.raises(MedcalError, match="holds a character that") as refused:
+            ServedModel([told.url])
+        assert "sk-" not in str(refused.value)
+        assert not told.requests
 
 
 def test_when_everything_fails_the_run_says_so(tmp_path, monkeypatch):

@@ -296,7 +296,7 @@ def test_lm_eval_options_that_read_alike_are_numbered(tmp_path):
     [
         ("a.jsonl", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS"),
         ("a.parquet", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "line 1 .*LFS"),
-        ("a.jsonl", '{\n  "doc_id": 0\n}\n', "row 1 is not JSON.*over several lines"),
+        ("a.jsonl", '{\n  "doc_id": 0\n}\n', "line 1 is not JSON.*over several lines"),
         (
             "a.jsonl",
             '{"custom_id": "a", "method": "POST", "url": "/v1", "body": {}}\n',

@@ -294,7 +294,7 @@ BAD = [
         "not a table in UTF-8.*Row #3: .*invalid UTF8",
     ),
     ("latin-1 header", "Gr\xf6\xdfe,confidence\n".encode("latin-1"), {}, "not a table in UTF-8"),
-    ("utf-16", HEAD.encode("utf-16"), {}, "not a table in UTF-8"),
+    ("utf-16", HEAD.encode("utf-16"), {}, "UTF-16.*save it as UTF-8"),
 ]
 
 
@@ -312,11 +312,11 @@ BAD_JSONL = [
     (
         "cut off",
         '{"item_id": 1, "confidence": 0.5, "correct": true}\n{"item_id": 2, "con',
-        "row 2 is .*cut off",
+        "line 2 is .*cut off",
     ),
-    ("not JSON", '{"item_id": 1}\nitem 2\n', "row 2 is not JSON"),
+    ("not JSON", '{"item_id": 1}\nitem 2\n', "line 2 is not JSON"),
     ("not objects", "[1, 2]\n", "row 1 is not an object"),
-    ("latin-1", '{"item_id": "m\xfc"}\n'.encode("latin-1"), "row 1 is not JSON in UTF-8"),
+    ("latin-1", '{"item_id": "m\xfc"}\n'.encode("latin-1"), "line 1 is not JSON in UTF-8"),
     (
         "broken unicode",
         '{"item_id": "\\ud800", "confidence": 1, "correct": 1}',
@@ -324,7 +324,7 @@ BAD_JSONL = [
     ),
     ("nested number", '{"item_id": 1, "confidence": {"p": 1}, "correct": 1}', "not a number"),
     ("boolean", '{"item_id": 1, "confidence": true, "correct": 1}', "True is not a number"),
-    ("deep", "[" * 100_000, "row 1 is .*cut off"),
+    ("deep", "[" * 100_000, "line 1 is .*cut off"),
 ]
 
 

@@ -166,3 +166,17 @@ def test_sides_nobody_named_are_domains_and_else_the_first_two_data_sets():
     assert found == (general, medical, medical)
     with pytest.raises(NotEnough, match="import a second"):
         rows.sides(of_sets(a=None), *DEFAULTS)
+
+
+def test_a_row_without_a_value_holds_none():
+    frame = pd.DataFrame(
+        {
+            "urgent": pd.array([True, None, False], "boolean"),
+            "age": pd.array([1, None, 3], "Int64"),
+            "site": ["a", None, "b"],
+        }
+    )
+    for where in ({"urgent": True}, {"age": 1}, {"site": "a"}):
+        assert list(rows.rows_where(frame, where).index) == [0], where
+    assert rows.rows_where(frame, {"age": pd.NA}).empty
+    assert rows.rows_where(frame, {"none": 1}).empty

@@ -144,6 +144,8 @@ class LocalModel:
             return self.processor(
                 text=[text], images=[[picture.open()]], return_tensors="pt", **self.special
             )
+        except MedcalError as error:
+            return Failure(str(error))
         except Exception as error:
             return Failure(f"its image cannot be shown: {why(error)}")
 

@@ -12,6 +12,7 @@ import itertools
 import json
 import math
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,8 +60,7 @@ def data_url(picture):
 def fill(body, url, name=""):
     """Write a body as JSON, in it the image: by its URL, its name, or both; in parts of bytes."""
     shown = {"type": "image_url", "image_url": url and {"url": IMAGE}}
-    if name:
-        shown["uuid"] = name
+    shown |= {"uuid": name} if name else {}
     before, _, after = json.dumps(body).partition(f'"{IMAGE}"')
     head, mark, tail = json.dumps(shown).partition(IMAGE)
     return (before + head).encode(), url if mark else b"", (tail + after).encode()
@@ -97,6 +97,8 @@ class Asked:
         Its name at the server.
     send : callable
         From a call and the body of a request to a reply that `check_chat` has seen; it may raise.
+    gate : async context manager
+        What a call waits at before its time begins.
     top : int
         How many log-probabilities the server lists for each token.
     several : bool
@@ -105,8 +107,8 @@ class Asked:
         Whether it scores words that it is given.
     """
 
-    def __init__(self, model, send, *, top=0, several=False, scores=False):
-        self.model, self.send, self.tasks = model, send, {}
+    def __init__(self, model, send, *, gate=nullcontext(), top=0, several=False, scores=False):
+        self.model, self.send, self.gate, self.tasks = model, send, gate, {}
         self.top, self.several, self.scores = top, several, scores
 
     async def follow(self, program):
@@ -129,19 +131,22 @@ class Asked:
             sampled = self.several and getattr(call, "seed", "")
             return replace(call, seed=call.seed.rpartition("|")[0]) if sampled else call
 
-        groups = [tuple(group) for _, group in itertools.groupby(calls, request)]
-        for group in groups:
-            self.tasks[group] = self.tasks.get(group) or asyncio.create_task(self._answer(group))
-        return [result for group in groups for result in await self.tasks[group]]
+        fresh = dict.fromkeys(call for call in calls if call not in self.tasks)
+        for _, group in itertools.groupby(fresh, request):
+            task = asyncio.create_task(self._answer(members := [*group]))
+            self.tasks |= {call: (task, i) for i, call in enumerate(members)}
+        return [(await task)[i] for task, i in map(self.tasks.get, calls)]
 
     async def _answer(self, calls):
         """Answer what is one request: a call, or samples of a prompt."""
-        started, labels = time.perf_counter(), isinstance(calls[0], Labels)
-        try:
-            found = [await self._labels(*calls)] if labels else await self._replies(calls)
-            return [replace(one, seconds=time.perf_counter() - started) for one in found]
-        except Exception as error:  # whatever a server answers is that call's failure
-            return [_failure(error)] * len(calls)
+        labels = isinstance(calls[0], Labels)
+        async with self.gate:
+            started = time.perf_counter()
+            try:
+                found = [await self._labels(*calls)] if labels else await self._replies(calls)
+                return [replace(one, seconds=time.perf_counter() - started) for one in found]
+            except Exception as error:  # whatever a server answers is that call's failure
+                return [_failure(error)] * len(calls)
 
     async def _chat(self, call, limit, *later, **more):
         """Ask for a reply to a call's prompt, or what it makes of later turns."""
@@ -151,8 +156,7 @@ class Asked:
         call, more = calls[0], {"logprobs": True} if self.top else {}
         if call.seed:
             more |= {"seed": seed_of(call), "temperature": call.temperature}
-        if len(calls) > 1:
-            more["n"] = len(calls)
+        more |= {"n": len(calls)} if len(calls) > 1 else {}
         reply = await self._chat(call, call.max_new_tokens, **more)
         return [_reply(one, reply) for _, one in zip(calls, reply["choices"], strict=True)]
 
@@ -162,11 +166,9 @@ class Asked:
         before, entries = count(reply, "prompt_tokens"), token_entries(reply["choices"][0])
         mass = first_token_labels(entries, call.labels, whole=self.scores)
         mass = mass or (self.scores and await self._scored(call, before))
-        if not mass:
+        if not mass or not (total := math.fsum(mass.values())):
             raise MedcalError(f"the likely first tokens do not tell {', '.join(call.labels)} apart")
-        total = math.fsum(mass.values())
-        shares = {label: p / total for label, p in mass.items()}
-        return LabelProbabilities(shares, min(1.0, total), before)
+        return LabelProbabilities({k: p / total for k, p in mass.items()}, min(1.0, total), before)
 
     async def _scored(self, call, before):
         """Read each label's probability as the model's own next words, token by token.
@@ -178,8 +180,8 @@ class Asked:
         async def read(words, *, closed):
             form = {"add_generation_prompt": False, "continue_final_message": not closed}
             reply = await self._chat(call, 1, words, prompt_logprobs=0, **form)
-            told = reply["prompt_logprobs"][before:]
-            return [(token, _logprob(entry)) for one in told for token, entry in one.items()]
+            told = (one.items() for one in reply["prompt_logprobs"][before:])
+            return [(token, _logprob(entry)) for (token, entry), *_ in told]
 
         ways = {way: one for one in call.labels for way in (one, one[:1].upper() + one[1:])}
         scored = await asyncio.gather(*(read(way, closed=False) for way in ways))
@@ -195,8 +197,8 @@ class Asked:
 
 def _failure(error):
     """Return why a call or a program has no answer."""
-    told = f"the server answered in another form: {type(error).__name__}: {error}"[:300]
-    return Failure(str(error) if isinstance(error, MedcalError) else told)
+    told = f"the server answered in another form: {type(error).__name__}: {error}"
+    return Failure(str(error) if isinstance(error, MedcalError) else " ".join(told.split())[:300])
 
 
 # --- replies -------------------------------------------------------------------------------------

@@ -30,6 +30,9 @@ MOST_BYTES = 1 << 25
 _CONNECT, _REST = 10.0, 30.0
 _UNREACHED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
+#: What a URL may be: user, password and query would be shown.
+_ADDRESS = re.compile(r"https?://[^@?#\s]+")
+
 #: Statuses below 500 after which asking again can help.
 _AGAIN = frozenset((408, 409, 425, 429))
 
@@ -66,11 +69,13 @@ class ServedModel:
     tries, pause = 6, 0.5
 
     def __init__(self, urls, *, served_as=None, concurrency=16, timeout=120.0):
-        if any({"@", "?"} & set(url) for url in urls):
-            raise MedcalError("a URL holds a user or a query: write http://HOST:PORT/v1 alone")
+        if not all(map(_ADDRESS.fullmatch, urls)):
+            raise MedcalError("an address without http://, or with more: write http://HOST:PORT/v1")
         self.urls = [url.rstrip("/").removesuffix("/v1") + "/v1" for url in urls]
         self.told, self.down = ", ".join(self.urls), dict.fromkeys(self.urls, 0.0)
         self.key = os.environ.get("OPENAI_API_KEY", "").strip()
+        if not self.key.isascii() or not self.key.isprintable():
+            raise MedcalError("OPENAI_API_KEY holds a character that no key has: set it again")
         self.concurrency, self.timeout = concurrency, timeout
         try:
             with self.open() as portal:
@@ -109,8 +114,9 @@ class ServedModel:
         reply = await reply_to(url, logprobs=True, top_logprobs=20)
         reply = reply or await reply_to(url, logprobs=True, top_logprobs=5)
         reply = reply or await sent.post(rq.chat(self.name, prompt.turns, 1), picture, url)
-        entries = rq.token_entries(reply["choices"][0])
-        top = max(1, len(entries[0].get("top_logprobs") or ())) if entries else 0
+        top = 0
+        with suppress(AttributeError, LookupError, TypeError):  # none, or of another form
+            top = max(1, len(rq.token_entries(reply["choices"][0])[0].get("top_logprobs") or ()))
         words = [Labels(prompt, ("yes, it is", "no, it is not"))]
         calls = [Generate(prompt, 12, f"probe|{i}", 2.0) for i in range(5)]
         scores = bool(await answers(words, top=top, scores=True))
@@ -162,7 +168,7 @@ class ServedModel:
 
     def asked(self):
         """Begin to ask about an image."""
-        return rq.Asked(self.name, _Sent(self, self.names), **self.able)
+        return rq.Asked(self.name, _Sent(self, self.names), gate=self.gate, **self.able)
 
     async def _run(self, todo, programs, *, task_status):
         """Run the programs of a batch, each begun when there is room; return what became."""
@@ -236,24 +242,23 @@ class ServedModel:
             When no try got an answer; `Refused` where trying again does not help.
         """
         failed, wait = [], 0.0
-        async with self.gate:
-            while len(failed) < self.tries:
-                await asyncio.sleep(wait)
-                url, wait = self.pick(place, failed), min(8.0, self.pause * 2 ** len(failed))
-                failed.append(url)
-                try:
-                    status, after, answer = await self.once(url, path, body)
-                    if status < 300:
-                        return read(self.masked(json.loads(answer)))
-                    told = f"HTTP {status}: {answer[:3000].decode(errors='replace')}"
-                    wait = max(wait, min(60.0, float(after) if after.isdecimal() else 0.0))
-                except Exception as error:  # whatever a server sends is that request's failure
-                    status, told = 500, f"{type(error).__name__}: {str(error) or 'not in time'}"
-                    if isinstance(error, _UNREACHED):
-                        self.down[url] = time.monotonic() + _REST
-                told = " ".join(self.masked(told).split())[:300]
-                if status < 500 and status not in _AGAIN:
-                    raise Refused(told)
+        while len(failed) < self.tries:
+            await asyncio.sleep(wait)
+            url, wait = self.pick(place, failed), min(8.0, self.pause * 2 ** len(failed))
+            failed.append(url)
+            try:
+                status, after, answer = await self.once(url, path, body)
+                if status < 300:
+                    return read(self.masked(json.loads(answer)))
+                told = f"HTTP {status}: {answer[:3000].decode(errors='replace')}"
+                wait = max(wait, min(60.0, float(after) if after.isdecimal() else 0.0))
+            except Exception as error:  # whatever a server sends is that request's failure
+                status, told = 500, f"{type(error).__name__}: {str(error) or 'not in time'}"
+                if isinstance(error, _UNREACHED):
+                    self.down[url] = time.monotonic() + _REST
+            told = " ".join(self.masked(told).split())[:300]
+            if status < 500 and status not in _AGAIN:
+                raise Refused(told)
         raise MedcalError(f"{told} ({len(failed)} tries)")
 
     async def once(self, url, path, body=()):

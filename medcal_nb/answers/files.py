@@ -176,9 +176,5 @@ def _iter_lines(path):
                 if line.strip():
                     yield json.loads(line.decode("utf-8-sig"))
             except (ValueError, RecursionError) as err:
-                told = (
-                    f"{path}: line {row} is not JSON in UTF-8, or cut off ({err}); mend it, or name"
-                )
-                raise MedcalError(
-                    f"{told} the file .json if it is one over several lines"
-                ) from None
+                told = f"{path}: line {row} is not JSON in UTF-8, or cut off ({err}); mend it"
+                raise MedcalError(f"{told}, or name JSON over several lines .json") from None

@@ -27,7 +27,7 @@ REFUSED = {
     "cut off": (encoded(GREY[1])[:60], "is damaged"),
     "several frames": (
         encoded(GREY[0], "GIF", save_all=True, append_images=GREY[1:]),
-        "has 3 frames",
+        "has 3 frame(s)",
     ),
     "no file": ("/nowhere/scan.png", "check the image path"),
     "no image": (b"a report, not a scan", "is no image that can be read"),

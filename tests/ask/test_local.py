@@ -568,7 +568,7 @@ def test_a_configuration_of_no_layers_is_told(saved, tmp_path):
         ("pocket-general", {"device": "cuda:99"}, "no such device on this machine"),
         ("./" + "x" * 300, {}, r"x \(no folder here, so a hub id\) does not load here"),
         ("https://[::1", {}, r"https://\[::1/v1: InvalidUrl.*: start the server"),
-        ("http://me:secret@[", {}, "^a URL holds a user or a query: write http://HOST:PORT/v1"),
+        ("http://me:secret@[", {}, "^an address without http:.*: write http://HOST:PORT/v1"),
         ("http://a:99999999", {}, r"http://a:99999999/v1: InvalidUrl.*: start the server"),
     ],
 )

@@ -115,8 +115,8 @@ def read_figure(path: Path) -> dict[str, Any]:
 
 def made_here(path: Path) -> bool:
     """True for a picture of :func:`save_figure`, PNG or SVG."""
-    marks = f"tEXt{_MARK}\0", f"<dc:title>{_MARK}</dc:title>"
-    return any(mark.encode() in path.read_bytes() for mark in marks)
+    marks, content = (f"tEXt{_MARK}\0", f"<dc:title>{_MARK}</dc:title>"), path.read_bytes()
+    return any(mark.encode() in content for mark in marks)
 
 
 def read_figures(folder: Path) -> dict[str, dict[str, Any]]:

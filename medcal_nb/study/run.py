@@ -152,7 +152,7 @@ class Study:
         self, profile, *, answers=None, parameters=(), fast=False, out=None, force=False, only=()
     ):
         self.profile, self.fast, self.force = load_profile(profile), fast, force
-        self.stopped, self.failed = False, {}
+        self.stopped, self.failed, self.code = False, {}, [package_hashes(), library_versions()]
         self.work, self.figures = self.profile.build(fast=fast), self.profile.figures(fast=fast)
         self.answers = Path(answers or self.work / "answers.sqlite").expanduser().resolve()
         if self.profile.asks:
@@ -204,7 +204,7 @@ class Study:
             "notebook changed": notebook.cells,
             "parameters changed": given,
             "profile changed": self.profile.settings,
-            "package or a library changed": [package_hashes(), library_versions()],
+            "package or a library changed": self.code,
         }
         if self.force and name in self.chosen:
             facts["--force"] = time.time()

@@ -84,7 +84,7 @@ verify: $(STAMP) ## rerun the study elsewhere and compare every table with the p
 	$(BIN)/medcal verify
 
 lesson-site: $(STAMP) ## write the lesson as a page for any browser: build/lesson/index.html
-	$(BIN)/python -m medcal_nb.show.lesson_site notebooks/07_teaching.ipynb figures build/lesson
+	$(BIN)/python -m medcal_nb.teach.lesson_site notebooks/07_teaching.ipynb figures build/lesson
 
 lint: $(STAMP) ## check style
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -24,7 +24,9 @@ SOURCES = {
     "vlm-uncertainty-bench": f"{_GITHUB}/EnSec-AI/VLM-Uncertainty-Bench"
     "/24c9226f3a67c46faee66d80f22d44ad8dc5a912/",
 }
-_REGISTRIES = Path(__file__).parent / "registries"  # lines: file, and its SHA-256 where stated
+_REGISTRIES = (
+    Path(__file__).parent / "registries"
+)  # lines: file, and its SHA-256 where stated
 # Each method of VLCB: its strategy here, and the labels it was published with.
 _METHODS = {
     "PTRUE": ("p_true", "correct"),
@@ -73,15 +75,22 @@ def fetch_answers(source, log, folder, *, models=()):
     pairs = [(*line.split(), None)[:2] for line in lines if not line.startswith("#")]
     known = list(dict.fromkeys(_model_of(path) for path, _ in pairs))
     if unknown := [name for name in models if name not in known]:
-        raise MedcalError(f"model {unknown[0]!r} is not known; known: {', '.join(known)}")
-    registry = {path: sha for path, sha in pairs if _model_of(path) in (models or known)}
+        raise MedcalError(
+            f"model {unknown[0]!r} is not known; known: {', '.join(known)}"
+        )
+    registry = {
+        path: sha for path, sha in pairs if _model_of(path) in (models or known)
+    }
     folder = Path(folder)
     _download(registry, folder, SOURCES[source])
     if source == "vlcb":
-        frames, columns = _vlcb(folder, registry), ColumnMap(allow_missing=True)
+        frames = _vlcb(folder, registry)
+        columns = ColumnMap(allow_missing=True)
     else:
         frames = _bench(folder, registry)
-        columns = ColumnMap({"domain": "general", "strategy": "option_probability"}, _LOGITS)
+        columns = ColumnMap(
+            {"domain": "general", "strategy": "option_probability"}, _LOGITS
+        )
     blocks = map(block_of, tqdm(frames, desc="reading", unit="table", disable=None))
     return import_blocks(blocks, log, columns, folder, Imported())
 
@@ -99,7 +108,8 @@ def _download(registry, folder, base):
     store = pooch.create(folder, base, registry=registry, retry_if_failed=2)
     for name in (bar := tqdm(registry, desc="fetching", unit="file", disable=None)):
         bar.set_postfix_str(_model_of(name))
-        path, url = folder / name, store.get_url(name)
+        path = folder / name
+        url = store.get_url(name)
         if path.is_file():
             if not pooch.hashes.hash_matches(path, registry[name]):
                 told = "is another file than the published one (SHA-256)"
@@ -107,7 +117,10 @@ def _download(registry, folder, base):
             continue
         try:
             store.fetch(name, downloader=_get)
-        except (OSError, ValueError) as error:  # what requests raises is one, or another SHA-256
+        except (
+            OSError,
+            ValueError,
+        ) as error:  # what requests raises is one, or another SHA-256
             why = " ".join(str(error).split())[:200]
             told = f"did not come ({why}); run the same command again, it goes on where it was"
             raise MedcalError(f"{url}: {told}") from None
@@ -118,7 +131,9 @@ def _get(url, target, _):
     import requests
 
     plain = {"Accept-Encoding": "identity"}
-    with requests.get(url, headers=plain, stream=True, timeout=30, allow_redirects=False) as reply:
+    with requests.get(
+        url, headers=plain, stream=True, timeout=30, allow_redirects=False
+    ) as reply:
         if reply.status_code != 200:
             raise requests.HTTPError(f"HTTP {reply.status_code}: no file")
         with open(target, "wb") as sink:
@@ -134,13 +149,19 @@ def _vlcb(folder: Path, registry) -> Iterator[pd.DataFrame]:
 
     for model in dict.fromkeys(map(_model_of, registry)):
         paths = [path for path in registry if _model_of(path) == model]
-        table = pd.concat([_labels(folder / path, path.split("/")[2]) for path in paths])
+        table = pd.concat(
+            [_labels(folder / path, path.split("/")[2]) for path in paths]
+        )
         every = [table["strategy"].unique(), table["item_id"].unique()]
         every = pd.MultiIndex.from_product(every, names=["strategy", "item_id"])
         table = table.set_index(every.names).reindex(every).reset_index()
         table["labels"] = table["strategy"].map(dict(_METHODS.values()))
         # What one file leaves out is told by the others: a data set, a label of the same kind.
-        told_by = {"dataset": "item_id", "domain": "item_id", "correct": ["item_id", "labels"]}
+        told_by = {
+            "dataset": "item_id",
+            "domain": "item_id",
+            "correct": ["item_id", "labels"],
+        }
         for column, alike in told_by.items():
             told = table.groupby(alike)[column].transform("first")
             table[column] = table[column].fillna(told)
@@ -165,7 +186,9 @@ def _bench(folder: Path, registry) -> Iterator[pd.DataFrame]:
 
     for name in registry:
         table = pd.DataFrame(read_rows(folder / name))
-        images = table["image_path"].map(lambda image: Path(image).name, na_action="ignore")
+        images = table["image_path"].map(
+            lambda image: Path(image).name, na_action="ignore"
+        )
         yield pd.DataFrame(table["logits"].tolist(), columns=_LOGITS).assign(
             model=_model_of(name),
             dataset=Path(name).stem,

@@ -17,7 +17,10 @@ _SQLITE = b"SQLite format 3\x00"
 
 @contextlib.contextmanager
 def new_file(
-    path: str | os.PathLike, *, sources: Iterable[str | os.PathLike] = (), force: bool = False
+    path: str | os.PathLike,
+    *,
+    sources: Iterable[str | os.PathLike] = (),
+    force: bool = False,
 ) -> Iterator[Path]:
     """Yield a part file beside ``path`` that becomes ``path`` when the block ends well.
 
@@ -43,7 +46,9 @@ def new_file(
     check_new_file(target, sources=sources, force=force)
     _remove_dead_parts(target)
     part = target.with_name(f".{target.name[:200]}.{uuid.uuid4().hex[:12]}.part")
-    begun = part.with_suffix(".new")  # no part before it is locked: nobody takes it for a dead one
+    begun = part.with_suffix(
+        ".new"
+    )  # no part before it is locked: nobody takes it for a dead one
     try:
         handle = os.open(begun, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o644)
     except OSError as error:
@@ -54,7 +59,9 @@ def new_file(
         yield part
         os.replace(part, target)
     except OSError as error:
-        raise MedcalError(f"{target}: can't be written: {error.strerror or error}") from error
+        raise MedcalError(
+            f"{target}: can't be written: {error.strerror or error}"
+        ) from error
     finally:
         os.close(handle)
         for left in (begun, part):
@@ -62,7 +69,10 @@ def new_file(
 
 
 def check_new_file(
-    path: str | os.PathLike, *, sources: Iterable[str | os.PathLike] = (), force: bool = False
+    path: str | os.PathLike,
+    *,
+    sources: Iterable[str | os.PathLike] = (),
+    force: bool = False,
 ) -> None:
     """Refuse a path that :func:`new_file` may not write, before any work is done for it.
 
@@ -80,14 +90,20 @@ def check_new_file(
             raise MedcalError(f"{target}: no folder {target.parent}: make it first")
         return
     if not target.is_file():
-        raise MedcalError(f"{target}: a folder or no regular file: give the name of a file")
+        raise MedcalError(
+            f"{target}: a folder or no regular file: give the name of a file"
+        )
     if any(Path(source).exists() and target.samefile(source) for source in sources):
         raise MedcalError(f"{target}: is what would be read: choose another name")
     with target.open("rb") as file:
         if file.read(16) == _SQLITE:
-            raise MedcalError(f"{target}: an answers log (SQLite), never replaced: choose another")
+            raise MedcalError(
+                f"{target}: an answers log (SQLite), never replaced: choose another"
+            )
     if not force:
-        raise MedcalError(f"{target}: there already: choose another name, or --force replaces it")
+        raise MedcalError(
+            f"{target}: there already: choose another name, or --force replaces it"
+        )
 
 
 def file_hash(path: str | os.PathLike) -> str:

@@ -16,10 +16,18 @@ from medcal_nb.errors import MedcalError
 
 LETTERS = "ABCDEF"
 _FIELDS = ("id", "answer", "category", "situation", "image_path")
-_BYTES, _SECONDS, _ROWS, _LETTERS_IN_A_TEXT = 1 << 30, 60, 100_000, 500
+_BYTES = 1 << 30
+_SECONDS = 60
+_ROWS = 100_000
+_LETTERS_IN_A_TEXT = 500
 _TOO_MUCH = "takes more memory or time than any file expected here"
 _KINDS = {"f2": "e", "f4": "f", "f8": "d", "i4": "i", "i8": "q"}
-_NUMPY = {"ndarray", "dtype", "_reconstruct", "_frombuffer"}  # what arrays are written with
+_NUMPY = {
+    "ndarray",
+    "dtype",
+    "_reconstruct",
+    "_frombuffer",
+}  # what arrays are written with
 
 
 def read_rows(path: Path) -> list[dict]:
@@ -34,9 +42,14 @@ def read_rows(path: Path) -> list[dict]:
     command = [sys.executable, "-P", "-m", "medcal_nb.pickles", str(path)]
     found = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
     try:
-        done = subprocess.run(command, capture_output=True, timeout=2 * _SECONDS, env=found)
+        done = subprocess.run(
+            command, capture_output=True, timeout=2 * _SECONDS, env=found
+        )
         rows = json.loads(done.stdout)
-    except (subprocess.TimeoutExpired, ValueError):  # nothing whole comes from a process killed
+    except (
+        subprocess.TimeoutExpired,
+        ValueError,
+    ):  # nothing whole comes from a process killed
         rows = _TOO_MUCH
     if isinstance(rows, str):
         raise MedcalError(f"{path}: {rows}; move it away to fetch it anew")
@@ -49,7 +62,8 @@ class _Note:
     __slots__ = ("args", "state")
 
     def __init__(self, *args):
-        self.args, self.state = args, ()
+        self.args = args
+        self.state = ()
 
     def __setstate__(self, state):
         self.state = state
@@ -101,7 +115,9 @@ def _rows(path):
             rows.append(_row(record))
         except Exception:  # whatever it is that a row holds instead
             wanted = "id, answer (A to F), 6 finite logits, short texts"
-            raise ValueError(f"row {len(rows) + 1} is of another form ({wanted})") from None
+            raise ValueError(
+                f"row {len(rows) + 1} is of another form ({wanted})"
+            ) from None
     return rows
 
 
@@ -119,7 +135,11 @@ def _main(path):
         print(json.dumps(_TOO_MUCH))
     except Exception as error:
         why = " ".join(str(error).split())[:200]
-        print(json.dumps(f"is damaged, or no pickle of plain values and arrays alone ({why})"))
+        print(
+            json.dumps(
+                f"is damaged, or no pickle of plain values and arrays alone ({why})"
+            )
+        )
 
 
 if __name__ == "__main__":

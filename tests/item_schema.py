@@ -1,6 +1,6 @@
 """What every item table keeps, whoever makes it."""
 
-from medcal_nb.items import ITEM_COLUMNS
+from medcal_nb.datasets import ITEM_COLUMNS
 
 
 def keeps_the_schema(items) -> None:

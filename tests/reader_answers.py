@@ -4,10 +4,12 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb.answers import AnswerLog
-from medcal_nb.items import dataset_names, load_items
+from medcal_nb.datasets import dataset_names, load_items
 
 #: The embedded medical data set.
-DATASET = next(n for n in dataset_names() if n.startswith("pocket") and n.endswith("medical"))
+DATASET = next(
+    n for n in dataset_names() if n.startswith("pocket") and n.endswith("medical")
+)
 
 
 def answers_table(*, n_test=24, n_fit=60, strategies=("verbalized", "p_true"), seed=0):
@@ -22,7 +24,14 @@ def answers_table(*, n_test=24, n_fit=60, strategies=("verbalized", "p_true"), s
                 confidence = round(rng.uniform(0.4, 1.0), 2)
                 right = bool(rng.random() < confidence)
                 rows.append(
-                    row(item, strategy, gold if right else wrong[0], confidence, right, gold)
+                    row(
+                        item,
+                        strategy,
+                        gold if right else wrong[0],
+                        confidence,
+                        right,
+                        gold,
+                    )
                 )
             if item["options"]:
                 rows += blanked(item, gold, rng)

@@ -39,9 +39,17 @@ def publish_vlcb(tables, folder):
             named = {column: "confidence_score", labels: "ground_truth_correctness"}
             named |= {"dataset": "dataset"} if method != "BICR" else {}
             named |= LOGITS if method == "PTRUE" else {}
-            rows = whole[["hash_id", *named]].rename(columns=named).assign(sample_id="unknown")
-            rows = rows.dropna(subset="confidence_score").astype({"ground_truth_correctness": int})
-            path = f"results/SPARROW/{method}/{table.stem}/VLCB_test/test_labels.json.gz"
+            rows = (
+                whole[["hash_id", *named]]
+                .rename(columns=named)
+                .assign(sample_id="unknown")
+            )
+            rows = rows.dropna(subset="confidence_score").astype(
+                {"ground_truth_correctness": int}
+            )
+            path = (
+                f"results/SPARROW/{method}/{table.stem}/VLCB_test/test_labels.json.gz"
+            )
             (folder / path).parent.mkdir(parents=True)
             text = json.dumps(rows.to_dict("records"))
             (folder / path).write_bytes(gzip.compress(text.encode(), 1))

@@ -70,7 +70,10 @@ def log(tmp_path):
 
 def test_rows_come_back_typed_in_key_order(log):
     rows = [row(i, site="east", visibility=i / 4) for i in (10, 2, 1)]
-    rows[0] |= {"gold": ["yes", "yeah"], "option_probabilities": {"yes": 0.75, "no": 0.25}}
+    rows[0] |= {
+        "gold": ["yes", "yeah"],
+        "option_probabilities": {"yes": 0.75, "no": 0.25},
+    }
     rows[1] |= {"confidence": None, "correct": None, "parse_ok": False, "answer": None}
     assert log.append(rows) == 3
     frame = log.read()
@@ -105,7 +108,9 @@ def test_columns_filters_and_chunks(log, monkeypatch):
 
 def test_append_is_all_or_nothing(log):
     log.append([row(1)])
-    with pytest.raises(MedcalError, match=r"there already with other content: 1, .*item_id=1"):
+    with pytest.raises(
+        MedcalError, match=r"there already with other content: 1, .*item_id=1"
+    ):
         log.append([row(2), row(1, answer="no")])
     with pytest.raises(MedcalError, match="row 2, column 'confidence'"):
         log.append([row(3), row(4, confidence=1.5)])
@@ -134,7 +139,8 @@ def test_two_processes_append_to_one_log(tmp_path):
         "    log.append([dict(model=sys.argv[2], dataset='d', item_id=k, strategy='s')])\n"
     )
     workers = [
-        subprocess.Popen([sys.executable, "-c", script, path, name]) for name in ("one", "two")
+        subprocess.Popen([sys.executable, "-c", script, path, name])
+        for name in ("one", "two")
     ]
     assert [w.wait(60) for w in workers] == [0, 0]
     with AnswerLog(path, read_only=True) as log:
@@ -159,13 +165,17 @@ for k in range(150):
 def test_two_processes_that_make_one_file_at_once_do_no_harm(tmp_path):
     start = str(time.time() + 4)
     workers = [
-        subprocess.Popen([sys.executable, "-c", RACE, tmp_path, name, start]) for name in "ab"
+        subprocess.Popen([sys.executable, "-c", RACE, tmp_path, name, start])
+        for name in "ab"
     ]
     assert [w.wait(60) for w in workers] == [0, 0]
     for k in range(150):
         with AnswerLog(tmp_path / f"a{k}.sqlite", read_only=True) as log:
             assert len(log.keys()) == 2
-        assert sorted(DecisionLog(tmp_path / f"d{k}.sqlite").read()["reader"]) == ["a", "b"]
+        assert sorted(DecisionLog(tmp_path / f"d{k}.sqlite").read()["reader"]) == [
+            "a",
+            "b",
+        ]
 
 
 APPEND = """
@@ -191,7 +201,9 @@ with AnswerLog(sys.argv[1]) as log:
 def test_killed_at_random_moments_nothing_is_lost_or_doubled(tmp_path):
     dice = random.Random(4)
     whole = tmp_path / "whole.sqlite"
-    subprocess.run([sys.executable, "-c", APPEND, whole], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-c", APPEND, whole], check=True, stdout=subprocess.DEVNULL
+    )
     killed = tmp_path / "killed.sqlite"
     deaths = 0
     for _ in range(20):
@@ -207,10 +219,14 @@ def test_killed_at_random_moments_nothing_is_lost_or_doubled(tmp_path):
             counts = log.read().groupby("item_id").size()
         assert (counts == 2).all(), "a batch is in whole or not at all"
     assert deaths >= 5
-    subprocess.run([sys.executable, "-c", APPEND, killed], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-c", APPEND, killed], check=True, stdout=subprocess.DEVNULL
+    )
     for name in ("whole", "killed"):
         export_answers(tmp_path / f"{name}.sqlite", tmp_path / f"{name}.csv")
-    assert (tmp_path / "whole.csv").read_bytes() == (tmp_path / "killed.csv").read_bytes()
+    assert (tmp_path / "whole.csv").read_bytes() == (
+        tmp_path / "killed.csv"
+    ).read_bytes()
 
 
 # --- what may be wrong with the file --------------------------------------------------------------
@@ -248,7 +264,9 @@ except MedcalError as error:
 
 def test_writing_beyond_a_quota_says_so_and_keeps_what_was_there(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", LIMITED, tmp_path / "a.sqlite"], capture_output=True, text=True
+        [sys.executable, "-c", LIMITED, tmp_path / "a.sqlite"],
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     assert "nothing was half-written" in done.stdout
@@ -268,7 +286,9 @@ def test_files_that_are_no_logs_are_refused(tmp_path):
     foreign.commit()
     foreign.close()
     for read_only in (True, False):
-        with pytest.raises(MedcalError, match="not an answers log; choose another file"):
+        with pytest.raises(
+            MedcalError, match="not an answers log; choose another file"
+        ):
             AnswerLog(tmp_path / "foreign.sqlite", read_only=read_only)
     (tmp_path / "empty.sqlite").touch()
     with pytest.raises(MedcalError, match="the file is empty"):
@@ -277,7 +297,10 @@ def test_files_that_are_no_logs_are_refused(tmp_path):
     with pytest.raises(MedcalError, match=r"Not a directory|File exists"):
         AnswerLog(tmp_path / "file" / "a.sqlite")
     (tmp_path / "loop").symlink_to("loop")
-    for name, said in (("x" * 300, "name too long"), ("loop", "symbolic link|cannot be opened")):
+    for name, said in (
+        ("x" * 300, "name too long"),
+        ("loop", "symbolic link|cannot be opened"),
+    ):
         for make in (AnswerLog, lambda path: write_log([], path)):
             with pytest.raises(MedcalError, match=said):
                 make(tmp_path / name)
@@ -333,15 +356,24 @@ def test_a_damaged_log_raises_our_error_only(tmp_path, log):
 # --- the schema -----------------------------------------------------------------------------------
 
 BAD = [
-    ({"confidence": 85}, r"column 'confidence': value 85(.0)? is outside 0 to 1; .*--percent"),
+    (
+        {"confidence": 85},
+        r"column 'confidence': value 85(.0)? is outside 0 to 1; .*--percent",
+    ),
     ({"confidence": 1.01}, r"value 1.01 is outside 0 to 1; a confidence is"),
-    ({"confidence": -0.1}, r"value -0.1 is outside 0 to 1; a confidence is a probability"),
+    (
+        {"confidence": -0.1},
+        r"value -0.1 is outside 0 to 1; a confidence is a probability",
+    ),
     ({"confidence": float("inf")}, r"value inf is outside 0 to 1"),
     ({"confidence": "85%"}, r"'85%' is not a number; .*--percent"),
     ({"confidence": "high"}, r"'high' is not a number"),
     ({"confidence": True}, r"True is not a number"),
     ({"confidence": [0.5]}, r"not a number"),
-    ({"correct": "maybe"}, r"column 'correct': value 'maybe' is neither true nor false"),
+    (
+        {"correct": "maybe"},
+        r"column 'correct': value 'maybe' is neither true nor false",
+    ),
     ({"correct": 2}, r"neither true nor false"),
     ({"correct": 0.5}, r"neither true nor false"),
     ({"parse_ok": "x"}, r"column 'parse_ok'.*neither true nor false"),
@@ -359,14 +391,20 @@ BAD = [
     ({"new_tokens": "many"}, r"'many' is not a number"),
     ({"seconds": float("inf")}, r"column 'seconds'"),
     ({"option_probabilities": "yes"}, r"not a table of names and values; write JSON"),
-    ({"option_probabilities": {"a": 1.5}}, r"holds 'a': 1.5, which is not a probability"),
+    (
+        {"option_probabilities": {"a": 1.5}},
+        r"holds 'a': 1.5, which is not a probability",
+    ),
     ({"option_probabilities": {"a": float("nan")}}, r"not a probability"),
     ({"option_probabilities": [1, 2]}, r"not a table of names and values; write JSON"),
     ({"answer": ["yes"]}, r"column 'answer'.*is a list, not text"),
     ({"answer": {"text": "yes"}}, r"is a dict, not text"),
     ({"gold": [1, 2]}, r"not a list of texts"),
     ({"gold": []}, r"not a list of texts"),
-    ({"image": b"\x89PNG"}, r"column 'image'.*\(bytes\) cannot be kept; drop this column"),
+    (
+        {"image": b"\x89PNG"},
+        r"column 'image'.*\(bytes\) cannot be kept; drop this column",
+    ),
     ({"weight": float("inf")}, r"column 'weight'"),
 ]
 
@@ -379,9 +417,15 @@ def test_what_does_not_fit_is_named(change, message):
 
 
 anything = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6) | st.binary(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=6)
+    | st.binary(),
     lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=3), inner, max_size=3)
     ),
     max_leaves=4,
 )
@@ -389,11 +433,15 @@ anything = st.recursive(
 
 @settings(QUICK, max_examples=300)
 @given(st.sampled_from([*ANSWER_COLUMNS, "note"]), anything)
-def test_any_value_in_any_column_is_kept_alike_or_named(tmp_path_factory, column, value):
+def test_any_value_in_any_column_is_kept_alike_or_named(
+    tmp_path_factory, column, value
+):
     """A table and a list of rows come to the same: the value is kept, or refused by its place."""
     told = [row(1), row(2) | {column: value}]
     names = sorted({name for r in told for name in r})
-    table = pd.DataFrame({n: pd.Series([r.get(n) for r in told], dtype=object) for n in names})
+    table = pd.DataFrame(
+        {n: pd.Series([r.get(n) for r in told], dtype=object) for n in names}
+    )
     frame, told_of = outcome(lambda: checked(table))
     with AnswerLog(tmp_path_factory.mktemp("any") / "a.sqlite") as log:
         _, told_too = outcome(lambda: log.append(told))
@@ -420,7 +468,9 @@ def outcome(do):
 
 
 def test_doubles_and_missing_columns_are_named():
-    with pytest.raises(MedcalError, match=r"rows 1 and 3 are the same answer .*item_id=1.*sample"):
+    with pytest.raises(
+        MedcalError, match=r"rows 1 and 3 are the same answer .*item_id=1.*sample"
+    ):
         checked(pd.DataFrame([row(1), row(2), row(1, answer="no")]))
     with pytest.raises(MedcalError, match="no column 'strategy'"):
         checked(pd.DataFrame([row()]).drop(columns="strategy"))
@@ -442,7 +492,14 @@ def test_types_that_mean_the_same_are_accepted():
     frame = pd.DataFrame(
         [
             row(1, correct="Yes", confidence="0.5", sample="1", gold=3, answer=3),
-            row(2, correct=0, confidence=np.float32(0.5), sample=0.0, gold="3", answer="3"),
+            row(
+                2,
+                correct=0,
+                confidence=np.float32(0.5),
+                sample=0.0,
+                gold="3",
+                answer="3",
+            ),
             row(3, correct="false", confidence=1, sample=2, gold=None, answer=2.0),
         ]
     )
@@ -456,7 +513,9 @@ def test_types_that_mean_the_same_are_accepted():
 
 
 def test_checking_twice_changes_nothing():
-    frame = checked(pd.DataFrame([row(i, gold='["a","b"]', tag={"k": [i]}) for i in "12"]))
+    frame = checked(
+        pd.DataFrame([row(i, gold='["a","b"]', tag={"k": [i]}) for i in "12"])
+    )
     assert frame["gold"].tolist() == [["a", "b"]] * 2
     pd.testing.assert_frame_equal(checked(frame), frame)
 
@@ -498,7 +557,9 @@ answers = st.lists(
 
 @QUICK
 @given(answers, st.randoms(use_true_random=False))
-def test_every_export_reads_back_and_does_not_depend_on_the_order(tmp_path_factory, rows, dice):
+def test_every_export_reads_back_and_does_not_depend_on_the_order(
+    tmp_path_factory, rows, dice
+):
     folder = tmp_path_factory.mktemp("trip")
     shuffled = list(rows)
     dice.shuffle(shuffled)
@@ -521,7 +582,9 @@ def test_rows_and_frames_are_kept_alike(tmp_path_factory, rows, value):
     folder = tmp_path_factory.mktemp("alike")
     rows = [r | {"note": value} for r in rows]
     names = sorted({k for r in rows for k in r})
-    frame = pd.DataFrame({k: pd.Series([r.get(k) for r in rows], dtype=object) for k in names})
+    frame = pd.DataFrame(
+        {k: pd.Series([r.get(k) for r in rows], dtype=object) for k in names}
+    )
     with AnswerLog(folder / "a.sqlite") as log:
         assert log.append(rows) == len(rows)
     assert write_log([to_storage(block_of(frame))], folder / "b.sqlite") == len(rows)
@@ -551,7 +614,9 @@ def test_merge_keeps_or_takes_what_conflicts(tmp_path):
         with AnswerLog(tmp_path / f"{label}.sqlite") as log:
             log.append([row(1, answer=answer, run_id=label, seconds=1.0), row(label)])
     a, b, to = (tmp_path / f"{n}.sqlite" for n in ("a", "b", "c"))
-    with pytest.raises(MedcalError, match=r"b.sqlite: .*item_id=1.*nothing was written"):
+    with pytest.raises(
+        MedcalError, match=r"b.sqlite: .*item_id=1.*nothing was written"
+    ):
         merge_logs([a, b], to)
     assert not to.exists()
     assert not list(tmp_path.glob(".*part*"))
@@ -565,7 +630,12 @@ def test_the_same_answer_from_another_run_is_no_conflict(tmp_path):
     for label in "ab":
         with AnswerLog(tmp_path / f"{label}.sqlite") as log:
             log.append([row(1, run_id=label, seconds=float(ord(label)))])
-    assert merge_logs([tmp_path / "a.sqlite", tmp_path / "b.sqlite"], tmp_path / "c.sqlite") == 1
+    assert (
+        merge_logs(
+            [tmp_path / "a.sqlite", tmp_path / "b.sqlite"], tmp_path / "c.sqlite"
+        )
+        == 1
+    )
 
 
 def test_large_tables_are_checked_across_blocks(tmp_path, monkeypatch):
@@ -583,7 +653,9 @@ def test_an_export_needs_a_format_it_knows(log, tmp_path):
     log.append([row()])
     with pytest.raises(MedcalError, match="cannot tell the format"):
         export_answers(log.path, tmp_path / "a.doc")
-    with pytest.raises(MedcalError, match="cannot export as 'jsonl'; use csv or parquet"):
+    with pytest.raises(
+        MedcalError, match="cannot export as 'jsonl'; use csv or parquet"
+    ):
         export_answers(log.path, tmp_path / "a.jsonl")
     with pytest.raises(MedcalError, match=r"no folder .*: make it first"):
         export_answers(log.path, tmp_path / "none" / "a.csv")
@@ -601,7 +673,9 @@ def test_an_export_replaces_no_source_no_log_and_nothing_unasked(log, tmp_path):
     before = log.path.read_bytes()
     for name in ("a.sqlite", "other.sqlite", "again.csv", "pipe.csv"):
         for force in (False, True):
-            with pytest.raises(MedcalError, match=r"is what would be read|cannot tell|no regular"):
+            with pytest.raises(
+                MedcalError, match=r"is what would be read|cannot tell|no regular"
+            ):
                 export_answers(log.path, tmp_path / name, force=force)
     with pytest.raises(MedcalError, match=r"there already.*--force"):
         export_answers(log.path, tmp_path / "old.csv")
@@ -649,7 +723,11 @@ def test_a_damaged_value_in_a_log_is_named(tmp_path, log, column, value):
     con.execute(f"UPDATE answers SET {column} = ? WHERE item_id = '2'", [value])
     con.commit()
     con.close()
-    named = rf"row \d, column '{column}'.*the log is damaged" if value != '{"a":' else "damaged"
+    named = (
+        rf"row \d, column '{column}'.*the log is damaged"
+        if value != '{"a":'
+        else "damaged"
+    )
     reads = {
         "read": lambda: log.read(),
         "export": lambda: export_answers(log.path, tmp_path / "out.csv"),
@@ -702,7 +780,9 @@ def test_keys_share_their_texts(log):
     assert len({id(text) for key in keys for text in key[:4]}) == 53
 
 
-def test_columns_that_are_not_ours_have_one_type_in_every_block(log, tmp_path, monkeypatch):
+def test_columns_that_are_not_ours_have_one_type_in_every_block(
+    log, tmp_path, monkeypatch
+):
     monkeypatch.setattr("medcal_nb.answers.log.CHUNK", 2)
     told = {
         "whole": [1, None, 2**60, 3],
@@ -738,7 +818,9 @@ def test_a_whole_number_beyond_64_bits_that_others_wrote_is_read(log):
 
 
 def test_a_column_whose_name_is_no_text_is_refused(log):
-    with pytest.raises(MedcalError, match="surrogates not allowed; nothing was written"):
+    with pytest.raises(
+        MedcalError, match="surrogates not allowed; nothing was written"
+    ):
         log.append([row(1, **{"\ud800": 1})])
     assert len(log.keys()) == 0
 
@@ -763,11 +845,15 @@ def test_a_log_with_its_columns_in_another_order_merges_by_their_names(tmp_path)
         log.append([row(image_id="i1", modality="ct")])
     with contextlib.closing(sqlite3.connect(source)) as con:
         names = [name for _, name, *_ in con.execute("PRAGMA table_info(answers)")]
-        (made,) = con.execute("SELECT sql FROM sqlite_master WHERE name = 'answers'").fetchone()
+        (made,) = con.execute(
+            "SELECT sql FROM sqlite_master WHERE name = 'answers'"
+        ).fetchone()
         con.execute("ALTER TABLE answers RENAME TO old")
         a, b = "image_id TEXT", "modality TEXT"
         con.execute(made.replace(a, "@").replace(b, a).replace("@", b))
-        con.execute(f"INSERT INTO answers ({', '.join(names)}) SELECT {', '.join(names)} FROM old")
+        con.execute(
+            f"INSERT INTO answers ({', '.join(names)}) SELECT {', '.join(names)} FROM old"
+        )
         con.execute("DROP TABLE old")
         con.commit()
     merge_logs([source], tmp_path / "merged.sqlite")

@@ -16,33 +16,23 @@ ALLOWED = {
     "errors": set(),
     "files": set(),
     "pickles": {"pickles"},
-    "profile": set(),
-    "items": {"items"},
-    "hub": {"hub", "items"},
-    "fetch": {"fetch", "hub", "answers", "logs", "pickles"},
-    "answers": {"answers"},
+    "datasets": {"datasets"},
+    "fetch": {"fetch", "datasets", "answers", "logs", "pickles"},
+    "answers": {"answers", "measure"},
     "logs": {"logs", "ask", "answers"},
-    "measure": {"measure", "answers"},
-    "correct": {"correct", "measure", "answers"},
-    "ask": {"ask", "items", "answers"},
-    "pocket": {"items"},
+    "measure": {"measure"},
+    "correct": {"correct", "measure"},
+    "ask": {"ask", "datasets", "answers"},
     "show": {"show", "answers", "measure", "correct"},
-    "reader": {"reader", "measure", "ask", "items", "answers"},
+    "teach": {"teach", "show", "datasets", "measure", "correct"},
+    "reader": {"reader", "measure", "ask", "datasets", "answers"},
 }
 # files that may do more, with what; each needs a reason
 EXCEPTIONS = {
-    # a pocket model's name leads to its loader, on demand
-    "ask/backends/local.py": {"pocket"},
-    "ask/backends/clip.py": {"pocket"},
-    "ask/expert.py": {"pocket"},
-    # the log of embedded models is begun anew where their weights changed
-    "ask/study.py": {"pocket"},
     # a strategy tells its family, and so its colour, where it is defined
     "show/look.py": {"ask"},
-    # the lesson opens with an image, and counts what 90 % was worth in recorded answers
-    "show/lesson.py": {"items", "pocket"},
     # the answers behind a bin are looked at with their images
-    "show/explorer.py": {"items"},
+    "show/explorer.py": {"datasets"},
 }
 HEAVY = {
     "torch",
@@ -75,7 +65,9 @@ def rooms_named(file: Path) -> dict[str, int]:
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
-                base = ".".join([*package[: len(package) - node.level + 1], base]).rstrip(".")
+                base = ".".join(
+                    [*package[: len(package) - node.level + 1], base]
+                ).rstrip(".")
             names = [f"{base}.{alias.name}" for alias in node.names]
         for name in names:
             parts = name.split(".")
@@ -121,7 +113,9 @@ def test_a_room_uses_only_the_rooms_before_it(file):
         return
     name = str(file.relative_to(PACKAGE))
     allowed = ALLOWED[room] | {"errors", "files"} | EXCEPTIONS.get(name, set())
-    wrong = {used: line for used, line in rooms_named(file).items() if used not in allowed}
+    wrong = {
+        used: line for used, line in rooms_named(file).items() if used not in allowed
+    }
     assert not wrong, f"{name} imports {wrong}; {room} may use {sorted(allowed)}"
 
 
@@ -144,13 +138,19 @@ def test_heavy_libraries_are_imported_where_used(file):
     name = str(file.relative_to(PACKAGE))
     top = imports_at_top(ast.parse(file.read_text(encoding="utf-8")))
     # the reader view is a widget and nothing else; its other modules have no ink in them
-    heavy = HEAVY if room_of(file) == "show" or name == "reader/view.py" else HEAVY | INK
+    heavy = (
+        HEAVY if room_of(file) == "show" or name == "reader/view.py" else HEAVY | INK
+    )
     wrong = {used: line for used, line in top.items() if used in heavy}
-    wrong = {used: line for used, line in wrong.items() if used not in LATE.get(name, ())}
+    wrong = {
+        used: line for used, line in wrong.items() if used not in LATE.get(name, ())
+    }
     assert not wrong, f"{name} imports at its top: {wrong}"
     if room_of(file) == "cli" and name not in LATE:
         outside = top.keys() - set(sys.stdlib_module_names) - {"typer", "medcal_nb"}
-        assert not outside, f"{name} imports {outside}; a command imports in its function"
+        assert not outside, (
+            f"{name} imports {outside}; a command imports in its function"
+        )
 
 
 LOADED = """
@@ -163,7 +163,9 @@ print(json.dumps(sorted({{name.split(".")[0] for name in set(sys.modules) - befo
 
 def loaded_by(module: str) -> set[str]:
     command = [sys.executable, "-c", LOADED.format(module=module)]
-    return set(json.loads(subprocess.run(command, capture_output=True, check=True).stdout))
+    return set(
+        json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    )
 
 
 @pytest.mark.parametrize("module", ["medcal_nb", "medcal_nb.errors", "medcal_nb.cli"])
@@ -172,16 +174,24 @@ def test_what_answers_at_once_loads_no_library(module):
     assert outside <= {"medcal_nb", "typer", "annotated_doc", "shellingham"}
 
 
-@pytest.mark.parametrize("module", ["measure", "answers", "items", "correct", "ask", "study"])
+@pytest.mark.parametrize(
+    "module", ["measure", "answers", "items", "correct", "ask", "study"]
+)
 def test_what_scores_loads_no_model_library(module):
     assert not loaded_by(f"medcal_nb.{module}") & (HEAVY - {"sklearn"})
 
 
 def seconds(code: str) -> float:
     """Fastest of five fresh interpreters; the fastest is the least disturbed one."""
-    timed = f"import time; t = time.perf_counter(); {code}; print(time.perf_counter() - t)"
+    timed = (
+        f"import time; t = time.perf_counter(); {code}; print(time.perf_counter() - t)"
+    )
     runs = [
-        float(subprocess.run([sys.executable, "-c", timed], capture_output=True, check=True).stdout)
+        float(
+            subprocess.run(
+                [sys.executable, "-c", timed], capture_output=True, check=True
+            ).stdout
+        )
         for _ in range(5)
     ]
     return min(runs)

@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from medcal_nb.cli import app
-from medcal_nb.items import dataset_names
+from medcal_nb.datasets import dataset_names
 
 ROOT = Path(__file__).resolve().parents[1]
 PLACES = [
@@ -19,14 +19,19 @@ PLACES = [
     "docs/own_data.md",
     "docs/clusters.md",
     "CONTRIBUTING.md",
-    *(f"medcal_nb/profiles/{name}.toml" for name in ("hub", "served", "pocket", "imported")),
+    *(
+        f"medcal_nb/study/profiles/{name}.toml"
+        for name in ("hub", "served", "pocket", "imported")
+    ),
 ]
 
 
 def commands(path):
     """Each ``medcal …`` of a text: a line of a block, of a comment, or between back ticks."""
     text = re.sub(r"\\\n[#\s]*", "", (ROOT / path).read_text(encoding="utf-8"))
-    lines = [re.sub(r"^[#\s]*(\S*/)?(?=medcal )", "", line) for line in text.splitlines()]
+    lines = [
+        re.sub(r"^[#\s]*(\S*/)?(?=medcal )", "", line) for line in text.splitlines()
+    ]
     found = [line for line in lines if line.startswith("medcal ")]
     found += re.findall(r"`(medcal [^`]*)`", text)
     # what follows a wide gap is a remark
@@ -41,7 +46,9 @@ def test_there_are_some():
     assert {place for place, _ in SHOWN} >= set(PLACES[:5])
 
 
-@pytest.mark.parametrize(("place", "command"), SHOWN, ids=[f"{p}: {c[:60]}" for p, c in SHOWN])
+@pytest.mark.parametrize(
+    ("place", "command"), SHOWN, ids=[f"{p}: {c[:60]}" for p, c in SHOWN]
+)
 def test_command_and_options_are_known(place, command):
     words = shlex.split(command.rstrip(":;."))[1:]
     group = typer.main.get_command(app)

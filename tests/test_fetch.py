@@ -18,9 +18,9 @@ from medcal_nb import fetch as room
 from medcal_nb import measure
 from medcal_nb.answers import load_answers
 from medcal_nb.cli import app
+from medcal_nb.datasets.hub import fetch_set
 from medcal_nb.errors import MedcalError
 from medcal_nb.fetch import fetch_answers
-from medcal_nb.hub import fetch_set
 
 from .recorded import fetch_recorded
 from .test_hub import make_vqa_rad
@@ -109,13 +109,22 @@ def label_files(model, n=40, seed=0):
     for method, (_, labels) in room._METHODS.items():
         entries = []
         for i in rng.permutation(n):
-            one = {"sample_id": ids[i], "confidence_score": round(float(rng.random()), 6)}
-            one["ground_truth_correctness"] = int((correct if labels == "correct" else first)[i])
+            one = {
+                "sample_id": ids[i],
+                "confidence_score": round(float(rng.random()), 6),
+            }
+            one["ground_truth_correctness"] = int(
+                (correct if labels == "correct" else first)[i]
+            )
             if method in ("PTRUE", "SELF_PROBING"):
                 one |= {"sample_id": "unknown", "hash_id": ids[i]}
             if method == "PTRUE":
                 gap = float(rng.normal())
-                one |= {"logit_a": 40.0, "logit_b": 40.0 + gap, "argmax_choice": "AB"[gap > 0]}
+                one |= {
+                    "logit_a": 40.0,
+                    "logit_b": 40.0 + gap,
+                    "argmax_choice": "AB"[gap > 0],
+                }
                 one["confidence_score"] = float(1 / (1 + np.exp(-gap)))
             if method == "SELF_PROBING":
                 one["raw_response"] = "Confidence: 95%\u2028"
@@ -126,7 +135,9 @@ def label_files(model, n=40, seed=0):
             entries = [one for one in entries if one["hash_id"] != ids[3]]
         seeded = "seed_42/" if method == "BICR" else ""
         path = f"results/SPARROW/{method}/{model}/{seeded}VLCB_test/test_labels.json.gz"
-        made[path] = gzip.compress(json.dumps(entries, indent=2, ensure_ascii=False).encode())
+        made[path] = gzip.compress(
+            json.dumps(entries, indent=2, ensure_ascii=False).encode()
+        )
     return made
 
 
@@ -135,7 +146,9 @@ def vlcb(server, tmp_path, monkeypatch):
     """Two models on the server, and a registry of their hashes in place of the published one."""
     files = label_files("gemma-3-27b-it") | label_files("deepseek-vl2", seed=1)
     (tmp_path / "registries").mkdir()
-    lines = [f"{path} {hashlib.sha256(data).hexdigest()}" for path, data in files.items()]
+    lines = [
+        f"{path} {hashlib.sha256(data).hexdigest()}" for path, data in files.items()
+    ]
     (tmp_path / "registries" / "vlcb.txt").write_text("# files\n" + "\n".join(lines))
     monkeypatch.setattr(room, "_REGISTRIES", tmp_path / "registries")
     server.files |= {f"/{path}": data for path, data in files.items()}
@@ -188,17 +201,25 @@ def test_vlcb_becomes_answers(server, vlcb, tmp_path):
     assert set(domains.index) == set(DATASETS)
     assert answers["image_id"].isna().all()
     labels = answers.groupby("strategy")["labels"].first()
-    assert set(labels[labels == "correct"].index) == {"p_true", "verbalized", "probe_bicr"}
+    assert set(labels[labels == "correct"].index) == {
+        "p_true",
+        "verbalized",
+        "probe_bicr",
+    }
     p_true = answers[answers["strategy"] == "p_true"]
     for row in p_true.itertuples():
         assert row.option_probabilities["yes"] == pytest.approx(row.confidence)
         assert sum(row.option_probabilities.values()) == pytest.approx(1)
     # what a file leaves out is a missing confidence with the label that the others tell
-    left_out = answers[(answers["strategy"] == "verbalized") & answers["confidence"].isna()]
+    left_out = answers[
+        (answers["strategy"] == "verbalized") & answers["confidence"].isna()
+    ]
     assert len(left_out) == 2
     assert left_out["correct"].notna().all()
     assert left_out["dataset"].tolist() == ["MMMU_Pro_10"] * 2
-    entry = json.loads(gzip.decompress(vlcb[next(p for p in vlcb if "BICR/gemma" in p)]))[0]
+    entry = json.loads(
+        gzip.decompress(vlcb[next(p for p in vlcb if "BICR/gemma" in p)])
+    )[0]
     (row,) = answers[
         (answers["model"] == "gemma-3-27b-it")
         & (answers["strategy"] == "probe_bicr")
@@ -217,7 +238,9 @@ def test_an_interrupted_fetch_goes_on_where_it_was(server, vlcb, tmp_path, monke
     fifth = "/" + list(vlcb)[4]
     server.faults[fifth] = [500, 503, ("cut", 100)]
     log = tmp_path / "vlcb.sqlite"
-    with pytest.raises(MedcalError, match=r"did not come \(.*run the same command again"):
+    with pytest.raises(
+        MedcalError, match=r"did not come \(.*run the same command again"
+    ):
         fetch_answers("vlcb", log, tmp_path / "to")
     assert not log.exists()
     assert server.asked.count(fifth) == 3
@@ -225,7 +248,9 @@ def test_an_interrupted_fetch_goes_on_where_it_was(server, vlcb, tmp_path, monke
     assert all(server.asked.count(f"/{path}") == 1 for path in list(vlcb)[:4])
 
 
-def test_some_models_are_fetched_and_files_that_are_there_are_not(server, vlcb, tmp_path):
+def test_some_models_are_fetched_and_files_that_are_there_are_not(
+    server, vlcb, tmp_path
+):
     some = ["deepseek-vl2"]
     fetch_answers("vlcb", tmp_path / "a.sqlite", tmp_path / "to", models=some)
     asked = list(server.asked)
@@ -234,17 +259,28 @@ def test_some_models_are_fetched_and_files_that_are_there_are_not(server, vlcb, 
     done = fetch_answers("vlcb", tmp_path / "b.sqlite", tmp_path / "to", models=some)
     assert (done.written, server.asked) == (280, asked)
     assert set(load_answers(tmp_path / "b.sqlite")["model"]) == {"deepseek-vl2"}
-    with pytest.raises(MedcalError, match=r"model 'gpt' is not known; known: .*gemma-3-27b-it"):
+    with pytest.raises(
+        MedcalError, match=r"model 'gpt' is not known; known: .*gemma-3-27b-it"
+    ):
         fetch_answers("vlcb", tmp_path / "b.sqlite", "x", models=["gpt"])
 
 
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"confidence_score": 1.2}, r"column 'confidence': value 1.2 is outside 0 to 1"),
-        ({"confidence_score": "high"}, r"column 'confidence': value 'high' is not a number"),
+        (
+            {"confidence_score": 1.2},
+            r"column 'confidence': value 1.2 is outside 0 to 1",
+        ),
+        (
+            {"confidence_score": "high"},
+            r"column 'confidence': value 'high' is not a number",
+        ),
         ({"ground_truth_correctness": 2}, r"column 'correct': value 2.0 is neither"),
-        ({"ground_truth_correctness": "gone"}, r"PIK/.* row 3: no 'ground_truth_correctness'"),
+        (
+            {"ground_truth_correctness": "gone"},
+            r"PIK/.* row 3: no 'ground_truth_correctness'",
+        ),
         (None, r"PIK/.* cut off or damaged \(.*fetch it anew"),
     ],
 )
@@ -256,7 +292,9 @@ def test_what_is_wrong_in_a_file_is_told_and_nothing_is_imported(
     if changes is not None:
         entries = json.loads(gzip.decompress(vlcb[path]))
         entries[2] |= changes
-        entries[2] = {name: value for name, value in entries[2].items() if value != "gone"}
+        entries[2] = {
+            name: value for name, value in entries[2].items() if value != "gone"
+        }
         data = gzip.compress(json.dumps(entries).encode())
     registry = tmp_path / "registries" / "vlcb.txt"
     old, new = (hashlib.sha256(d).hexdigest() for d in (vlcb[path], data))
@@ -309,7 +347,9 @@ def test_a_changed_file_is_refused_and_left_alone(server, vlcb, tmp_path):
     fetch_answers("vlcb", log, to)
     path = to / next(iter(vlcb))
     path.write_bytes(b"mine")
-    with pytest.raises(MedcalError, match=r"is another file than the published one.*move it away"):
+    with pytest.raises(
+        MedcalError, match=r"is another file than the published one.*move it away"
+    ):
         fetch_answers("vlcb", log, to)
     assert path.read_bytes() == b"mine"
     path.unlink()
@@ -334,12 +374,25 @@ def test_no_connection_and_no_place_for_files_are_told(tmp_path, monkeypatch):
 
 def test_option_logits_become_answers(server, tmp_path):
     serve_bench(server)
-    command = ["fetch", "vlm-uncertainty-bench", "--models", "Qwen-VL", "--to", tmp_path]
+    command = [
+        "fetch",
+        "vlm-uncertainty-bench",
+        "--models",
+        "Qwen-VL",
+        "--to",
+        tmp_path,
+    ]
     done = medcal(*command)
     assert done.exit_code == 0
     assert "150 new answers of 150" in done.output
     answers = load_answers(tmp_path / "vlm-uncertainty-bench.sqlite")
-    assert set(answers["dataset"]) == {"mmbench", "oodcv", "scienceqa", "seedbench", "ai2d"}
+    assert set(answers["dataset"]) == {
+        "mmbench",
+        "oodcv",
+        "scienceqa",
+        "seedbench",
+        "ai2d",
+    }
     assert set(answers["strategy"]) == {"option_probability"}
     assert set(answers["image_id"]) == {"7.jpg"}
     assert set(answers["question_type"]) == {"choice"}
@@ -355,7 +408,9 @@ def test_a_cut_off_file_without_a_hash_is_told_and_fetched_again(server, tmp_pat
     server.faults["/output/Qwen-VL/oodcv.pkl"] = [("short", 300)]
     log, how = tmp_path / "a.sqlite", {"models": ["Qwen-VL"]}
     for _ in range(2):
-        with pytest.raises(MedcalError, match=r"oodcv.pkl: is damaged.*move it away to fetch it"):
+        with pytest.raises(
+            MedcalError, match=r"oodcv.pkl: is damaged.*move it away to fetch it"
+        ):
             fetch_answers("vlm-uncertainty-bench", log, tmp_path / "to", **how)
         assert not log.exists()
     (tmp_path / "to" / "output" / "Qwen-VL" / "oodcv.pkl").unlink()
@@ -382,7 +437,10 @@ def test_an_evil_pickle_leaves_no_half_import(server, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["gpt"], "fetch 'gpt': is not known; known: vlcb, vlm-uncertainty-bench, vqa-rad"),
+        (
+            ["gpt"],
+            "fetch 'gpt': is not known; known: vlcb, vlm-uncertainty-bench, vqa-rad",
+        ),
         (["vqa-rad", "--models", "a"], "is for recorded answers"),
     ],
 )
@@ -401,8 +459,14 @@ def serve_vqa_rad(server, folder, more=()):
         name, data = f"data/{path.name}", path.read_bytes()
         tree.append({"type": "file", "path": name, "size": len(data), "oid": "0" * 40})
         server.files[f"/datasets/{repo}/resolve/{'a' * 40}/{name}"] = data
-    tree += [{"type": "file", "path": name, "size": 1, "oid": "0" * 40} for name in more]
-    info = {"id": repo, "sha": "a" * 40, "siblings": [{"rfilename": f["path"]} for f in tree]}
+    tree += [
+        {"type": "file", "path": name, "size": 1, "oid": "0" * 40} for name in more
+    ]
+    info = {
+        "id": repo,
+        "sha": "a" * 40,
+        "siblings": [{"rfilename": f["path"]} for f in tree],
+    }
     for at in ("main", "a" * 40):
         server.files[f"/api/datasets/{repo}/tree/{at}"] = json.dumps(tree).encode()
         server.files[f"/api/datasets/{repo}/revision/{at}"] = json.dumps(info).encode()
@@ -448,7 +512,9 @@ def test_the_published_numbers_of_vlcb(real_dir, tmp_path):
     assert len(published) == 21
     for told in published.itertuples():
         strategy = room._METHODS[told.method][0]
-        rows = answers[(answers["model"] == told.model) & (answers["strategy"] == strategy)]
+        rows = answers[
+            (answers["model"] == told.model) & (answers["strategy"] == strategy)
+        ]
         rows = rows.dropna()
         c, y = rows["confidence"].to_numpy(float), rows["correct"].to_numpy(float)
         assert len(rows) == told.n
@@ -465,12 +531,16 @@ def test_the_published_numbers_of_vlcb(real_dir, tmp_path):
             assert found < told.ece < measure.ece(up, y, n_bins=10)
         else:
             assert found == pytest.approx(told.ece, abs=1e-7)
-    qwen = answers[answers["model"].str.startswith("Qwen") & (answers["strategy"] == "verbalized")]
+    qwen = answers[
+        answers["model"].str.startswith("Qwen") & (answers["strategy"] == "verbalized")
+    ]
     qwen = qwen.dropna()
     c, y = qwen["confidence"].to_numpy(float), qwen["correct"].to_numpy(float)
     kept = c > 0
     without = measure.ece(c[kept], y[kept], n_bins=10) * kept.mean()
-    told = (Path(__file__).parents[1] / "docs" / "own_data.md").read_text(encoding="utf-8")
+    told = (Path(__file__).parents[1] / "docs" / "own_data.md").read_text(
+        encoding="utf-8"
+    )
     for value in (without, measure.ece(c, y, n_bins=10)):
         assert f"{value:.4f}".lstrip("0") in told
 

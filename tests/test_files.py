@@ -35,7 +35,9 @@ def test_what_is_there_is_kept_unless_forced(tmp_path):
     assert path.read_text() == "new"
 
 
-def test_sources_logs_folders_pipes_and_dead_links_are_refused_even_when_forced(tmp_path):
+def test_sources_logs_folders_pipes_and_dead_links_are_refused_even_when_forced(
+    tmp_path,
+):
     source, log, pipe = tmp_path / "s.csv", tmp_path / "log.sqlite", tmp_path / "pipe"
     source.write_text("rows")
     (tmp_path / "same.csv").hardlink_to(source)

@@ -18,8 +18,12 @@ def loaded(name):
 
 
 def test_one_version_everywhere():
-    assert PROJECT["version"] == medcal_nb.__version__ == loaded("CITATION.cff")["version"]
-    newest = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[0]
+    assert (
+        PROJECT["version"] == medcal_nb.__version__ == loaded("CITATION.cff")["version"]
+    )
+    newest = re.findall(
+        r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE
+    )[0]
     assert newest == "Unreleased" or newest.startswith(f"[{PROJECT['version']}]")
 
 
@@ -27,7 +31,9 @@ def test_the_workflow_does_what_ci_run_does():
     (job,) = loaded(".github/workflows/test.yml")["jobs"].values()
     commands = [step["run"] for step in job["steps"] if "run" in step]
     assert commands == ["bash .ci/run"]
-    python = next(s["with"]["python-version"] for s in job["steps"] if "setup-python" in s["uses"])
+    python = next(
+        s["with"]["python-version"] for s in job["steps"] if "setup-python" in s["uses"]
+    )
     assert python in SpecifierSet(PROJECT["requires-python"])
     assert "exec make test" in (ROOT / ".ci" / "run").read_text()
 
@@ -44,9 +50,13 @@ def test_the_conda_environment_installs_this_checkout():
 
 def test_every_requirement_that_is_pinned_is_pinned_to_what_it_allows():
     pinned = dict(
-        re.findall(r"^([A-Za-z0-9_.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.M)
+        re.findall(
+            r"^([A-Za-z0-9_.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.M
+        )
     )
-    pinned = {name.lower().replace("_", "-"): version for name, version in pinned.items()}
+    pinned = {
+        name.lower().replace("_", "-"): version for name, version in pinned.items()
+    }
     checked = 0
     for line in PROJECT["dependencies"]:
         name, allowed = re.match(r"([A-Za-z0-9_.-]+)(?:\[.*\])?(.*)", line).groups()

@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medcal_nb import hub
+from medcal_nb.datasets import hub, load_items, open_image
+from medcal_nb.datasets.hub import HUB_SETS, _modality, _split_options
 from medcal_nb.errors import MedcalError
-from medcal_nb.hub import HUB_SETS, _modality, _split_options
-from medcal_nb.items import load_items, open_image
 from tests.item_schema import keeps_the_schema
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
@@ -52,7 +51,12 @@ def make_vqa_rad(folder):
         folder / "data" / "train-00000-of-00001.parquet",
         {
             "image": stored(0, 0, 1, 2),
-            "question": ["Is this a CT?", "Where is the mass?", "is there free air?", "What?"],
+            "question": [
+                "Is this a CT?",
+                "Where is the mass?",
+                "is there free air?",
+                "What?",
+            ],
             "answer": ["yes", "Left  kidney", "No", ""],
         },
         "image",
@@ -161,7 +165,9 @@ def make_omnimedvqa(folder):
     ]  # fmt: skip
     with zipfile.ZipFile(folder / "OmniMedVQA.zip", "w") as archive:
         for name, rows in {"Chest CT Scan": chest, "ACRIMA": eyes}.items():
-            archive.writestr(f"OmniMedVQA/QA_information/Open-access/{name}.json", json.dumps(rows))
+            archive.writestr(
+                f"OmniMedVQA/QA_information/Open-access/{name}.json", json.dumps(rows)
+            )
             for i, row in enumerate(rows):
                 if i != 39:  # one file is not there
                     archive.writestr("OmniMedVQA/" + row["image_path"], png(i))
@@ -250,14 +256,18 @@ def make_vqa_v2(folder, n=30):
             "question_type": ["what is", "is the", "how many"] * (n // 3),
             "multiple_choice_answer": ["net", "yes", "3"] * (n // 3),
             "answers": [
-                [{"answer": a, "answer_confidence": "yes", "answer_id": j} for j, a in enumerate(s)]
+                [
+                    {"answer": a, "answer_confidence": "yes", "answer_id": j}
+                    for j, a in enumerate(s)
+                ]
                 for s in said
             ]
             * (n // 3),
             "image_id": [262148 + i // 3 for i in range(n)],
             "answer_type": ["other", "yes/no", "number"] * (n // 3),
             "question_id": [262148000 + i for i in range(n)],
-            "question": ["What is behind him?", "Is the sky blue?", "How many?"] * (n // 3),
+            "question": ["What is behind him?", "Is the sky blue?", "How many?"]
+            * (n // 3),
             "image": stored(*(i // 3 for i in range(n))),
         },
         "image",
@@ -265,7 +275,9 @@ def make_vqa_v2(folder, n=30):
 
 
 def make_mmstar(folder, n=24):
-    text = "Which option fits?\nOptions: A: a dog, B: a cat, small, C: Two cats, D: none"
+    text = (
+        "Which option fits?\nOptions: A: a dog, B: a cat, small, C: Two cats, D: none"
+    )
     parquet(
         folder / "mmstar.parquet",
         {
@@ -275,7 +287,8 @@ def make_mmstar(folder, n=24):
             "answer": ["A", "B", "C", "D"] * (n // 4),
             "category": ["coarse perception"] * n,
             "l2_category": ["image scene"] * n,
-            "meta_info": [{"source": "MMBench", "split": "val", "image_path": "x.jpg"}] * n,
+            "meta_info": [{"source": "MMBench", "split": "val", "image_path": "x.jpg"}]
+            * n,
         },
         "image",
     )
@@ -332,7 +345,9 @@ def test_a_copy_on_disk_keeps_the_schema(name, tmp_path):
     assert set(items["dataset"]) == {name}
     assert set(items["domain"]) == {HUB_SETS[name]["domain"]}
     assert set(items["modality_source"]) <= {"stated", "rule", "missing"}
-    assert (items["modality"].eq("unknown") == items["modality_source"].eq("missing")).all()
+    assert (
+        items["modality"].eq("unknown") == items["modality_source"].eq("missing")
+    ).all()
     assert set(items["split"]) == {"fit", "test"}
     for image in items["image"]:
         assert open_image(image).size == (9, 8)
@@ -360,7 +375,7 @@ def test_offline_in_a_process_of_its_own(tmp_path):
     (home / "refs").mkdir(parents=True)
     (home / "refs" / "main").write_text(REVISION)
     make_mmstar(home / "snapshots" / REVISION)
-    code = "from medcal_nb.items import load_items; print(len(load_items('mmstar', n=7)))"
+    code = "from medcal_nb.datasets import load_items; print(len(load_items('mmstar', n=7)))"
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1"},
@@ -371,7 +386,9 @@ def test_offline_in_a_process_of_its_own(tmp_path):
 
 def test_what_is_not_in_the_cache_is_told_offline(in_hub_cache):
     in_hub_cache("mmstar")
-    with pytest.raises(MedcalError, match=r"BoKelvin/SLAKE: can't be read .*; connect once"):
+    with pytest.raises(
+        MedcalError, match=r"BoKelvin/SLAKE: can't be read .*; connect once"
+    ):
         load_items("slake")
 
 
@@ -382,11 +399,19 @@ def test_vqa_rad_from_the_hub(tmp_path):
     make_vqa_rad(tmp_path)
     items = load_items(f"vqa-rad:{tmp_path}").set_index("item_id")
     assert list(items["gold"]) == ["yes", "Left kidney", "no", "yes", "MR - flair"]
-    assert list(items["question_type"]) == ["closed", "open", "closed", "closed", "open"]
+    assert list(items["question_type"]) == [
+        "closed",
+        "open",
+        "closed",
+        "closed",
+        "open",
+    ]
     # image 0 is in the test split: all its questions are
     assert list(items["split"]) == ["test", "test", "fit", "test", "test"]
     assert list(items["official_split"]) == ["train"] * 3 + ["test"] * 2
-    assert set(items["modality_source"]) == {"missing"}  # the hub's copy states no organ
+    assert set(items["modality_source"]) == {
+        "missing"
+    }  # the hub's copy states no organ
     assert items["image_id"].nunique() == 3
     assert load_items(f"vqa-rad:{tmp_path}").attrs["left_out"] == {"no gold answer": 1}
 
@@ -394,11 +419,23 @@ def test_vqa_rad_from_the_hub(tmp_path):
 def test_vqa_rad_as_published(tmp_path):
     make_vqa_rad_original(tmp_path)
     items = load_items(f"vqa-rad:{tmp_path}").set_index("item_id")
-    assert list(items["modality"]) == ["x-ray", "x-ray", "unknown", "unknown", "ct", "unknown"]
-    assert list(items["modality_source"]) == ["rule"] * 2 + ["missing"] * 2 + ["rule", "missing"]
+    assert list(items["modality"]) == [
+        "x-ray",
+        "x-ray",
+        "unknown",
+        "unknown",
+        "ct",
+        "unknown",
+    ]
+    assert list(items["modality_source"]) == ["rule"] * 2 + ["missing"] * 2 + [
+        "rule",
+        "missing",
+    ]
     assert list(items["split"]) == ["test", "test", "fit", "fit", "test", "fit"]
     assert items.loc["qid-3", "gold"] == "2"
-    assert items.loc["qid-1", "question_type"] == "open"  # closed to its authors, yet no yes or no
+    assert (
+        items.loc["qid-1", "question_type"] == "open"
+    )  # closed to its authors, yet no yes or no
     assert list(items["answer_type"])[4].strip() == "OPEN"
     assert items.loc["qid-0", "options"] == ["yes", "no"]
 
@@ -406,7 +443,9 @@ def test_vqa_rad_as_published(tmp_path):
 @pytest.mark.parametrize("zipped", [True, False])
 def test_slake(tmp_path, zipped):
     make_slake(tmp_path, zipped=zipped)
-    assert load_items(f"slake:{tmp_path}", split="test", n=1)["split"].tolist() == ["test"]
+    assert load_items(f"slake:{tmp_path}", split="test", n=1)["split"].tolist() == [
+        "test"
+    ]
     items = load_items(f"slake:{tmp_path}")
     assert len(items) == 2 * 5  # English only
     by_image = items.groupby("image_id")["split"].first()
@@ -444,7 +483,9 @@ def test_omnimedvqa(tmp_path):
     assert eyes["options"].iloc[0] == ["Yes", "No"]
     # no split of its own: assigned by a hash of the image, whatever is drawn
     assert 0.2 < (items["split"] == "test").mean() < 0.8
-    drawn = load_items(f"omnimedvqa:{tmp_path}", n=9, seed=1).set_index("item_id")["split"]
+    drawn = load_items(f"omnimedvqa:{tmp_path}", n=9, seed=1).set_index("item_id")[
+        "split"
+    ]
     assert drawn.equals(items.set_index("item_id")["split"][drawn.index])
 
 
@@ -479,7 +520,9 @@ def test_science_qa_keeps_questions_with_an_image(tmp_path):
     items = load_items(f"science-qa:{tmp_path}")
     assert items.attrs["left_out"] == {"no image": 3}
     assert list(items["gold"]) == ["sample B"] * 3
-    assert items["question"].iloc[0] == "The diagram shows two samples. Which is colder?"
+    assert (
+        items["question"].iloc[0] == "The diagram shows two samples. Which is colder?"
+    )
     assert list(items["split"]) == ["fit", "fit", "test"]
 
 
@@ -487,7 +530,10 @@ def test_vqa_v2(tmp_path):
     make_vqa_v2(tmp_path)
     items = load_items(f"vqa-v2:{tmp_path}")
     by_type = {k: g for k, g in items.groupby("category")}
-    assert by_type["other"]["gold"].iloc[0] == ["net", "netting"]  # said by three or more
+    assert by_type["other"]["gold"].iloc[0] == [
+        "net",
+        "netting",
+    ]  # said by three or more
     assert by_type["number"]["gold"].iloc[0] == ["3"]  # nobody agreed: the most common
     assert by_type["yes/no"]["gold"].iloc[0] == "yes"
     assert set(by_type["yes/no"]["question_type"]) == {"closed"}
@@ -547,10 +593,14 @@ def test_faults_say_what_to_do(tmp_path):
     with pytest.raises(MedcalError, match=r"is no folder; give the set's folder"):
         load_items(f"slake:{tmp_path / 'nowhere'}")
     for name, title in (("vqa-rad", "VQA-RAD"), ("omnimedvqa", "OmniMedVQA")):
-        with pytest.raises(MedcalError, match=rf"no rows of {title}.* found; is it laid out"):
+        with pytest.raises(
+            MedcalError, match=rf"no rows of {title}.* found; is it laid out"
+        ):
             load_items(f"{name}:{tmp_path}")
     (tmp_path / "vqa-rad.json").write_text("[{")
-    with pytest.raises(MedcalError, match=r"vqa-rad.json: can't be read \(JSONDecodeError"):
+    with pytest.raises(
+        MedcalError, match=r"vqa-rad.json: can't be read \(JSONDecodeError"
+    ):
         load_items(f"vqa-rad:{tmp_path}")
 
 
@@ -574,9 +624,13 @@ def test_missing_images_and_columns_are_named(tmp_path):
     make_slake(tmp_path / "a", zipped=False)
     for path in (tmp_path / "a" / "imgs").rglob("*.jpg"):
         path.unlink()
-    with pytest.raises(MedcalError, match=r"none of its image files is there; put them in imgs"):
+    with pytest.raises(
+        MedcalError, match=r"none of its image files is there; put them in imgs"
+    ):
         load_items(f"slake:{tmp_path / 'a'}")
-    parquet(tmp_path / "b" / "mmstar.parquet", {"image": stored(1), "text": ["?"]}, "image")
+    parquet(
+        tmp_path / "b" / "mmstar.parquet", {"image": stored(1), "text": ["?"]}, "image"
+    )
     with pytest.raises(
         MedcalError, match=r"row 0 has another form \(KeyError: 'index'\); is it MMS"
     ):
@@ -596,7 +650,9 @@ def test_a_damaged_archive_and_a_hostile_name(tmp_path):
         load_items(f"vqa-rad:{tmp_path / 'b'}")
 
 
-def test_a_set_that_means_ill_reads_no_other_file_and_fills_no_disk(tmp_path, monkeypatch):
+def test_a_set_that_means_ill_reads_no_other_file_and_fills_no_disk(
+    tmp_path, monkeypatch
+):
     (tmp_path / "mine.png").write_bytes(png(1))
     elsewhere = {"bytes": None, "path": str(tmp_path / "mine.png")}
     columns = {"question": ["Is it a cyst?"] * 2, "answer": ["yes"] * 2}
@@ -607,7 +663,9 @@ def test_a_set_that_means_ill_reads_no_other_file_and_fills_no_disk(tmp_path, mo
     assert items.attrs["left_out"] == {"no image": 1}
     make_slake(tmp_path / "b")
     monkeypatch.setattr(hub, "_LARGEST", 100)
-    with pytest.raises(MedcalError, match=r"imgs.zip: imgs/xmlab0/source.jpg unpacks to \d+ bytes"):
+    with pytest.raises(
+        MedcalError, match=r"imgs.zip: imgs/xmlab0/source.jpg unpacks to \d+ bytes"
+    ):
         load_items(f"slake:{tmp_path / 'b'}")
     assert not list((tmp_path / "hf").rglob("*.jpg"))
 
@@ -617,9 +675,18 @@ def test_a_set_that_means_ill_reads_no_other_file_and_fills_no_disk(tmp_path, mo
     [
         ({"a": 1}, r"row 0 has another form \(AttributeError.*; is it VQA-RAD\?"),
         ([5], r"row 0 has another form \(AttributeError.*; is it VQA-RAD\?"),
-        ([{"qid": 1, "image_name": 5, "question": "?", "answer": "no"}], "image files is there"),
-        ([{"qid": 1, "image_name": "a", "question": {}, "answer": []}], "image files is there"),
-        ([{"qid": 1}], r"row 0 has another form \(KeyError: 'image'\); is it VQA-RAD\?"),
+        (
+            [{"qid": 1, "image_name": 5, "question": "?", "answer": "no"}],
+            "image files is there",
+        ),
+        (
+            [{"qid": 1, "image_name": "a", "question": {}, "answer": []}],
+            "image files is there",
+        ),
+        (
+            [{"qid": 1}],
+            r"row 0 has another form \(KeyError: 'image'\); is it VQA-RAD\?",
+        ),
     ],
 )
 def test_rows_of_another_form_are_told(tmp_path, rows, says):
@@ -641,7 +708,9 @@ def test_errors_of_the_hub_become_one_line(monkeypatch, error, says):
         raise error
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", fails)
-    with pytest.raises(MedcalError, match=f"{says}.*; connect once.*gated.*hf auth login") as told:
+    with pytest.raises(
+        MedcalError, match=f"{says}.*; connect once.*gated.*hf auth login"
+    ) as told:
         load_items("slake")
     assert str(told.value).startswith("BoKelvin/SLAKE: ")
     assert "\n" not in str(told.value)
@@ -664,7 +733,11 @@ def test_vqa_rad_on_the_real_files(real_dir):
     assert (items["question_type"] == "closed").sum() == 1193
     images = items.drop_duplicates("image_id")
     # the paper counts 104 head, 107 chest and 104 abdominal images
-    assert images["organ"].value_counts().to_dict() == {"chest": 107, "abd": 104, "head": 103}
+    assert images["organ"].value_counts().to_dict() == {
+        "chest": 107,
+        "abd": 104,
+        "head": 103,
+    }
     assert (images["modality"] == "x-ray").sum() == 107
     assert set(images.loc[images["organ"] == "head", "modality"]) == {"unknown"}
     for image in images["image"]:

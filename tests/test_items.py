@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from medcal_nb import items as room
+from medcal_nb.datasets import Item, iter_items, load_items, open_image
+from medcal_nb.datasets import items as room
 from medcal_nb.errors import MedcalError
-from medcal_nb.items import Item, iter_items, load_items, open_image
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
@@ -21,7 +21,9 @@ def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
     return out.getvalue()
 
 
-POCKET = next(n for n in room.dataset_names() if n.startswith("pocket") and "medical" in n)
+POCKET = next(
+    n for n in room.dataset_names() if n.startswith("pocket") and "medical" in n
+)
 RED = encoded(Image.new("RGB", (4, 3), (200, 10, 10)))
 
 
@@ -83,7 +85,10 @@ class TestLoading:
     @pytest.mark.parametrize(
         ("kwargs", "says"),
         [
-            ({"name": "pocket"}, "dataset 'pocket' is not known; known: .*pocketvqa-general"),
+            (
+                {"name": "pocket"},
+                "dataset 'pocket' is not known; known: .*pocketvqa-general",
+            ),
             ({"name": "pocketvqa-general:/data"}, "dataset .* is not known"),
             ({"name": "pocketvqa-general", "split": "dev"}, "split 'dev' is not known"),
         ],
@@ -110,12 +115,21 @@ class TestOpenImage:
         clear = Image.new("RGBA", (2, 2), (0, 0, 0, 0))
         assert open_image(encoded(clear)).getpixel((0, 0)) == (255, 255, 255)
         half = Image.new("LA", (2, 2), (0, 128))
-        assert open_image(encoded(half)).getpixel((0, 0)) == pytest.approx((127,) * 3, abs=1)
+        assert open_image(encoded(half)).getpixel((0, 0)) == pytest.approx(
+            (127,) * 3, abs=1
+        )
         keyed = Image.new("P", (2, 2), 0)
-        assert open_image(encoded(keyed, transparency=0)).getpixel((1, 1)) == (255, 255, 255)
+        assert open_image(encoded(keyed, transparency=0)).getpixel((1, 1)) == (
+            255,
+            255,
+            255,
+        )
 
     def test_one_bit_and_cmyk(self):
-        assert open_image(encoded(Image.new("1", (3, 3), 1))).getpixel((1, 1)) == (255,) * 3
+        assert (
+            open_image(encoded(Image.new("1", (3, 3), 1))).getpixel((1, 1))
+            == (255,) * 3
+        )
         print_ = encoded(Image.new("CMYK", (8, 8), (0, 0, 0, 0)), "JPEG")
         assert open_image(print_).getpixel((4, 4)) == (255,) * 3
 
@@ -130,9 +144,16 @@ class TestOpenImage:
         frames = [Image.new("L", (3, 3), k) for k in (0, 90, 200)]
         film = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
         dicom = b"\0" * 128 + b"DICM" + b"\0" * 40
-        dual = (whole := encoded(frames[0], "TIFF"))[:128].ljust(128, b"\0") + b"DICM" + whole[132:]
+        dual = (
+            (whole := encoded(frames[0], "TIFF"))[:128].ljust(128, b"\0")
+            + b"DICM"
+            + whole[132:]
+        )
         for data, says in (
-            (encoded(deep), "1 frame.s. of mode I;16; one of 8 bits .* in the window you want"),
+            (
+                encoded(deep),
+                "1 frame.s. of mode I;16; one of 8 bits .* in the window you want",
+            ),
             (
                 encoded(Image.fromarray(np.zeros((3, 3), np.float32)), "TIFF"),
                 "mode F; one",
@@ -145,7 +166,9 @@ class TestOpenImage:
         ):
             with pytest.raises(MedcalError, match=says):
                 open_image(data)
-        with pytest.raises(MedcalError, match=r"gone.png: No such file.*check the image path"):
+        with pytest.raises(
+            MedcalError, match=r"gone.png: No such file.*check the image path"
+        ):
             open_image(tmp_path / "gone.png")
 
     @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP"])
@@ -197,7 +220,9 @@ class TestCommand:
         assert done.exit_code == 0, done.output
         assert "7 items, " in done.output
         asked = load_items(POCKET, split="test", n=7)  # by `medcal ask --n 7`
-        assert [line.split()[0] for line in done.output.splitlines()[1:8]] == list(asked["item_id"])
+        assert [line.split()[0] for line in done.output.splitlines()[1:8]] == list(
+            asked["item_id"]
+        )
         sheet = Image.open(path)
         assert sheet.width > 900
         assert len(np.unique(np.asarray(sheet))) > 100
@@ -207,7 +232,9 @@ class TestCommand:
         from medcal_nb.show.facets import image_sheet
 
         frame = table(question=(0, "is it red → né Ω ≥ 3 µm for $1 or $2?"))
-        frame = frame.assign(gold="a wall | wall", picture=frame["image"].map(open_image))
+        frame = frame.assign(
+            gold="a wall | wall", picture=frame["image"].map(open_image)
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             drawn = image_sheet(frame, title="toy …")

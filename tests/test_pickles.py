@@ -32,7 +32,9 @@ def written(file, data):
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", ">f4", "int64"])
 def test_rows_come_back(file, protocol, dtype):
     logits = np.array([1.5, -2, 3, 0, 4, 5]).astype(dtype)
-    (found,) = read_rows(written(file, pickle.dumps([row(logits=logits)], protocol=protocol)))
+    (found,) = read_rows(
+        written(file, pickle.dumps([row(logits=logits)], protocol=protocol))
+    )
     assert found["logits"] == logits.astype(float).tolist()
     assert (found["id"], found["answer"], found["image_path"]) == ("7", "B", None)
 
@@ -64,7 +66,9 @@ def test_a_hostile_pickle_is_refused_and_runs_nothing(file, tmp_path, protocol):
         [row(logits=Evil(exec, f"open({str(victim)!r}, 'w')"))],
     ):
         written(file, pickle.dumps(evil, protocol=protocol))
-        with pytest.raises(MedcalError, match=r"a.pkl: .* plain values and arrays.*\(it asks for"):
+        with pytest.raises(
+            MedcalError, match=r"a.pkl: .* plain values and arrays.*\(it asks for"
+        ):
             read_rows(file)
         assert not victim.exists()
 
@@ -81,17 +85,29 @@ LISTS = b"(lp0\n" + b"".join(b"(lp%d\n" % k + b"g%d\n" % (k - 1) + b"ag%d\n" % (
         (b"ccopyreg\n_reconstructor\n.", "it asks for copyreg"),
         (b"\x80\x02\x82\x01.", "is damaged, or no pickle"),  # extension registry
         (b"Pwhatever\n.", "persistent"),
-        (b"cnumpy\nndarray\n(dp0\nS'__init__'\nI1\nsb.", "is damaged"),  # BUILD on a stand-in
-        (b"\x80\x04Nr\xff\xff\xff\x7f.", "takes more memory or time"),  # LONG_BINPUT 2^31
+        (
+            b"cnumpy\nndarray\n(dp0\nS'__init__'\nI1\nsb.",
+            "is damaged",
+        ),  # BUILD on a stand-in
+        (
+            b"\x80\x04Nr\xff\xff\xff\x7f.",
+            "takes more memory or time",
+        ),  # LONG_BINPUT 2^31
         (b"\x80\x04Nr\x00\x00\x00\x08.", "takes more memory or time"),  # 2^27: 2 GB
-        (LISTS + b".", "row 1 is of another form"),  # a tower of shared lists: 2^39 in a walk
+        (
+            LISTS + b".",
+            "row 1 is of another form",
+        ),  # a tower of shared lists: 2^39 in a walk
         (pickle.dumps({"a": 1}), "holds no list of 1 to 100,000 rows"),
         (pickle.dumps([]), "holds no list of 1 to 100,000 rows"),
         (pickle.dumps([1]), "row 1 is of another form"),
         (pickle.dumps([row(), {"id": 1, "answer": "A"}]), "row 2 is of another form"),
         (b"", "is damaged"),
         *(
-            (pickle.dumps([row(**odd)]), r"row 1 is of another form \(id, answer \(A to F\), 6 fin")
+            (
+                pickle.dumps([row(**odd)]),
+                r"row 1 is of another form \(id, answer \(A to F\), 6 fin",
+            )
             for odd in (
                 {"logits": np.ones(4)},
                 {"logits": np.full(6, np.nan)},
@@ -124,7 +140,9 @@ def test_an_array_that_lies_about_itself_is_refused(file):
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(data=st.data())
 def test_a_damaged_pickle_is_one_line_of_error_or_rows(file, data):
@@ -133,7 +151,9 @@ def test_a_damaged_pickle_is_one_line_of_error_or_rows(file, data):
     if kind == "cut":
         whole = whole[: data.draw(st.integers(0, len(whole) - 1))]
     elif kind == "flip":
-        whole[data.draw(st.integers(0, len(whole) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+        whole[data.draw(st.integers(0, len(whole) - 1))] ^= 1 << data.draw(
+            st.integers(0, 7)
+        )
     else:
         whole = data.draw(st.binary(max_size=200))
     written(file, bytes(whole))

@@ -7,10 +7,9 @@ import pandas as pd
 import pytest
 
 from data.pocket.factory.record import content_hash, enter_in_manifest
-from medcal_nb import pocket
 from medcal_nb.ask.models import resolve_model
+from medcal_nb.datasets import load_items, pocket
 from medcal_nb.errors import MedcalError
-from medcal_nb.items import load_items
 
 
 @pytest.fixture
@@ -34,7 +33,9 @@ def test_all_shipped_files_are_whole_and_small():
         assert (folder / "training.csv").read_text().count("\n") > 2
     listed = json.loads((home / pocket.MANIFEST).read_text())
     sizes = {
-        f"{name}/{file}": (home / name / file).stat() for name in listed for file in listed[name]
+        f"{name}/{file}": (home / name / file).stat()
+        for name in listed
+        for file in listed[name]
     }
     assert sum(size.st_size for size in sizes.values()) < 60e6
     there = {path.name for path in home.iterdir() if path.is_dir()} - {"factory"}
@@ -55,7 +56,9 @@ def test_damage_is_told(home):
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    with pytest.raises(MedcalError, match=r"model\.safetensors is damaged .*git checkout"):
+    with pytest.raises(
+        MedcalError, match=r"model\.safetensors is damaged .*git checkout"
+    ):
         resolve_model(name)
 
 
@@ -113,10 +116,22 @@ def test_pickled_weights_are_not_read(home):
 
 # of what the items say and show, made by the code that first drew them: they never change
 ITEMS = {
-    ("general", "fit"): "579ef3690bf05637dc31503e8e82b101b6d49b3b84327abf6e1d8f7b68e11d0a",
-    ("general", "test"): "c00765780e88342ffa49a26cb40afa80912b17dbf50dc5737c0f5e86a2a1b351",
-    ("medical", "fit"): "74d046e9b916bc92e28b3d4392b10c0d45e84ec729b034b4abce07ab15a2d4e2",
-    ("medical", "test"): "44585e8059b2c54f754e3510fab508ca8224480632bf94f589979c94205956ba",
+    (
+        "general",
+        "fit",
+    ): "579ef3690bf05637dc31503e8e82b101b6d49b3b84327abf6e1d8f7b68e11d0a",
+    (
+        "general",
+        "test",
+    ): "c00765780e88342ffa49a26cb40afa80912b17dbf50dc5737c0f5e86a2a1b351",
+    (
+        "medical",
+        "fit",
+    ): "74d046e9b916bc92e28b3d4392b10c0d45e84ec729b034b4abce07ab15a2d4e2",
+    (
+        "medical",
+        "test",
+    ): "44585e8059b2c54f754e3510fab508ca8224480632bf94f589979c94205956ba",
 }
 
 
@@ -173,9 +188,19 @@ def test_fresh_answers_are_many_and_of_no_split(domain, n, model):
 @pytest.mark.parametrize(
     ("model", "strategy", "n", "told"),
     [
-        ("pocket-expert", "verbalized", None, "record --model pocket-expert --strategies verbal"),
+        (
+            "pocket-expert",
+            "verbalized",
+            None,
+            "record --model pocket-expert --strategies verbal",
+        ),
         ("pocket-general", "top_k", None, "--strategies top_k"),
-        ("pocket-general", "verbalized", 10_000, "ask for fewer, or record them .* --n 10000"),
+        (
+            "pocket-general",
+            "verbalized",
+            10_000,
+            "ask for fewer, or record them .* --n 10000",
+        ),
     ],
 )
 def test_what_was_not_recorded_says_how_to_record_it(model, strategy, n, told):
@@ -186,7 +211,9 @@ def test_what_was_not_recorded_says_how_to_record_it(model, strategy, n, told):
 def test_damaged_answers_are_told(home, tmp_path):
     shutil.copytree(pocket.CHECKOUT / "fresh", tmp_path / "fresh")
     enter_in_manifest(tmp_path / "fresh")
-    with open(tmp_path / "fresh" / "pocketvqa-general--pocket-general.parquet", "ab") as file:
+    with open(
+        tmp_path / "fresh" / "pocketvqa-general--pocket-general.parquet", "ab"
+    ) as file:
         file.write(b"x")
     with pytest.raises(MedcalError, match="is damaged"):
         pocket.fresh_answers("pocketvqa-general", "pocket-general", "verbalized")
@@ -199,7 +226,12 @@ def graded():
     """Graded answers of a study: one per maker, domain and split."""
     return pd.DataFrame(
         [
-            {"dataset": f"{maker}-{domain}", "domain": domain, "split": split, "modality": "ct"}
+            {
+                "dataset": f"{maker}-{domain}",
+                "domain": domain,
+                "split": split,
+                "modality": "ct",
+            }
             for maker in ("pocketvqa", "other")
             for domain in ("general", "medical")
             for split in ("fit", "test")
@@ -211,13 +243,19 @@ def graded():
 def test_fresh_items_are_those_of_the_targets_own_data_set(graded, domain):
     graded = graded[graded["dataset"].str.startswith("pocketvqa-")]
     target = {"domain": domain, "split": "test"}
-    fresh, why = pocket.fresh_like("pocket-general", "verbalized", 50, graded=graded, target=target)
+    fresh, why = pocket.fresh_like(
+        "pocket-general", "verbalized", 50, graded=graded, target=target
+    )
     assert (len(fresh), why) == (50, "")
     assert set(fresh["domain"]) == {domain}
     one = fresh["modality"].iloc[0]
     graded = graded.assign(modality=one)
     fresh, why = pocket.fresh_like(
-        "pocket-general", "verbalized", 50, graded=graded, target=target | {"modality": one}
+        "pocket-general",
+        "verbalized",
+        50,
+        graded=graded,
+        target=target | {"modality": one},
     )
     assert (set(fresh["modality"]), why) == ({one}, "")
 
@@ -225,18 +263,38 @@ def test_fresh_items_are_those_of_the_targets_own_data_set(graded, domain):
 @pytest.mark.parametrize(
     ("model", "target", "why"),
     [
-        ("pocket-general", {"dataset": "pocketvqa-medical"}, "not like these of pocketvqa-medical"),
+        (
+            "pocket-general",
+            {"dataset": "pocketvqa-medical"},
+            "not like these of pocketvqa-medical",
+        ),
         (
             "pocket-general",
             {"dataset": "pocketvqa-medical", "split": "fit"},
             "the test split of one embedded",
         ),
-        ("pocket-general", {"dataset": "other-general"}, "not like these of other-general"),
-        ("pocket-general", {"domain": "general"}, "of other-general, pocketvqa-general"),
-        ("mine", {"dataset": "pocketvqa-medical", "split": "test"}, "record --model mine"),
+        (
+            "pocket-general",
+            {"dataset": "other-general"},
+            "not like these of other-general",
+        ),
+        (
+            "pocket-general",
+            {"domain": "general"},
+            "of other-general, pocketvqa-general",
+        ),
+        (
+            "mine",
+            {"dataset": "pocketvqa-medical", "split": "test"},
+            "record --model mine",
+        ),
     ],
 )
-def test_where_no_fresh_items_are_like_the_targets_it_says_why(graded, model, target, why):
-    fresh, said = pocket.fresh_like(model, "verbalized", 2, graded=graded, target=target)
+def test_where_no_fresh_items_are_like_the_targets_it_says_why(
+    graded, model, target, why
+):
+    fresh, said = pocket.fresh_like(
+        model, "verbalized", 2, graded=graded, target=target
+    )
     assert fresh.empty
     assert why in said

@@ -3,7 +3,7 @@
 import pytest
 
 from medcal_nb.errors import MedcalError
-from medcal_nb.profile import FOLDER, load_profile
+from medcal_nb.study.profile import FOLDER, load_profile
 
 GOOD = """
 summary = "toy"
@@ -47,7 +47,11 @@ def test_jobs_and_parameters(tmp_path):
     for number, n in (("02", 1), ("04", 2)):
         given = profile.parameters(number, fast=True)
         assert given["SOURCE"] == {"domain": "general"}
-        assert (given["N"], given["FAST"], given["PROFILE"]) == (n, True, str(profile.path))
+        assert (given["N"], given["FAST"], given["PROFILE"]) == (
+            n,
+            True,
+            str(profile.path),
+        )
     assert load_profile("real").parameters("04", fast=False)["PROFILE"] == "real"
 
 
@@ -78,7 +82,11 @@ def test_every_profile_loads_says_what_it_is_and_publishes_in_its_place(
     [
         ("seed = 4", "sed = 4", "profile must not contain {'sed'} properties"),
         ("seed = 4", "seed = ", "no profile: Invalid value"),
-        ('strategies = ["s", "t"]\nitems', "items", r"ask\[0\] must contain \['strategies'\]"),
+        (
+            'strategies = ["s", "t"]\nitems',
+            "items",
+            r"ask\[0\] must contain \['strategies'\]",
+        ),
         ('split = "fit"', 'split = "train"', r"split must be one of \['fit', 'test'\]"),
         ("n = 100", "n = 0", "n must be bigger than or equal to 1"),
         ("n = 10\n", "m = 10\n", "profile.fast must not contain {'m'}"),
@@ -95,5 +103,7 @@ def test_mistakes_are_named(tmp_path, old, new, message):
 
 
 def test_unknown_profile_lists_the_known(tmp_path):
-    with pytest.raises(MedcalError, match=r"no profile 'pockets': choose one of .*pocket"):
+    with pytest.raises(
+        MedcalError, match=r"no profile 'pockets': choose one of .*pocket"
+    ):
         load_profile("pockets")

@@ -19,8 +19,8 @@ from sklearn.metrics import cohen_kappa_score
 
 from medcal_nb.answers import AnswerLog
 from medcal_nb.cli import main
+from medcal_nb.datasets import load_items
 from medcal_nb.errors import MedcalError
-from medcal_nb.items import load_items
 from medcal_nb.reader import evidence, page, serve, view
 from medcal_nb.reader.cases import Casebook
 from medcal_nb.reader.decisions import DecisionLog, decisions_path
@@ -157,7 +157,9 @@ def decide_many(path, name, n):
 def test_two_readers_at_once_lose_nothing(tmp_path):
     path = tmp_path / "d.sqlite"
     context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=decide_many, args=(path, name, 60)) for name in "ab"]
+    workers = [
+        context.Process(target=decide_many, args=(path, name, 60)) for name in "ab"
+    ]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -204,12 +206,18 @@ def test_the_best_model_under_a_confidence_that_discriminates_is_opened(tmp_path
     flat = table_of(
         n, strategy="flat", **told, confidence=0.85
     )  # lowest Brier score, knows nothing
-    sharp = table_of(n, strategy="sharp", **told, confidence=np.where(correct, 0.7, 0.45))
-    worse = table_of(n, **told, confidence=np.where(correct, 0.55, 0.5)).assign(model="a")
+    sharp = table_of(
+        n, strategy="sharp", **told, confidence=np.where(correct, 0.7, 0.45)
+    )
+    worse = table_of(n, **told, confidence=np.where(correct, 0.55, 0.5)).assign(
+        model="a"
+    )
     few = sharp.head(40).assign(strategy="few", confidence=correct[:40].astype(float))
     blank = sharp.assign(strategy="verbalized_blank", confidence=correct.astype(float))
     expert = blank.assign(strategy="expert_blank")
-    pd.concat([flat, worse, blank, expert, few, sharp]).to_parquet(tmp_path / "a.parquet")
+    pd.concat([flat, worse, blank, expert, few, sharp]).to_parquet(
+        tmp_path / "a.parquet"
+    )
     book = Casebook(tmp_path / "a.parquet")
     assert tuple(book.about.values()) == ("nowhere", "m", "sharp")
     other = Casebook(tmp_path / "a.parquet", model="a")
@@ -260,7 +268,9 @@ def test_without_a_fit_split_some_images_are_set_aside(tmp_path):
 
 def test_answers_like_this_one_are_like_in_agreement_and_kind_too(tmp_path):
     n = 240
-    agrees = np.arange(n) % 2 == 0  # whether the other way of asking gives the same answer
+    agrees = (
+        np.arange(n) % 2 == 0
+    )  # whether the other way of asking gives the same answer
     kind = np.where(np.arange(n) % 4 < 2, "closed", "open")
     correct = agrees | (kind == "open")
     told = {"confidence": 0.9, "question_type": kind, "correct": correct}
@@ -283,10 +293,14 @@ def test_answers_like_this_one_are_like_in_agreement_and_kind_too(tmp_path):
 def test_what_too_few_answers_have_in_common_is_left_out_and_said(tmp_path):
     n = 60
     kind = np.where(np.arange(n) < 8, "open", "closed")
-    book = casebook(tmp_path, table_of(n, question_type=kind, correct=np.arange(n) % 3 > 0))
+    book = casebook(
+        tmp_path, table_of(n, question_type=kind, correct=np.arange(n) % 3 > 0)
+    )
     item_id = next(i for i in book.order if book.rows.loc[i, "question_type"] == "open")
     error = evidence.case_error(book, book.rows.loc[item_id])
-    assert error["like"] == ["modality"]  # asked in one way only, and seven other open questions
+    assert error["like"] == [
+        "modality"
+    ]  # asked in one way only, and seven other open questions
     assert error["n"] == 20
     near = book.rows.loc[item_id, "confidence"]
     apart = (book.past["confidence"].drop(item_id) - near).abs()
@@ -300,7 +314,9 @@ def test_the_error_is_less_sure_where_answers_share_images(tmp_path):
     correct = np.repeat([True, False, False, False], 15)
     book = casebook(tmp_path, table_of(60, confidence=0.5, correct=correct))
     images = [f"i{k // 5}" for k in range(60)]
-    shared = casebook(tmp_path, table_of(60, confidence=0.5, correct=correct, image_id=images))
+    shared = casebook(
+        tmp_path, table_of(60, confidence=0.5, correct=correct, image_id=images)
+    )
     alone = evidence.case_error(book, book.rows.loc[book.order[0]])
     found = evidence.case_error(shared, shared.rows.loc[shared.order[0]])
     assert (found["n"], found["n_images"]) == (55, 11)
@@ -315,7 +331,9 @@ def test_the_error_of_a_calibrated_forecaster_is_right(tmp_path, rng):
     table["correct"] = rng.random(n) < table["confidence"]
     book = casebook(tmp_path, table)
     cases = [book.rows.loc[i] for i in book.order[:60]]
-    apart = [evidence.case_error(book, c)["share"] - (1 - c["confidence"]) for c in cases]
+    apart = [
+        evidence.case_error(book, c)["share"] - (1 - c["confidence"]) for c in cases
+    ]
     # 100 answers each: a standard error of at most 0.05
     assert abs(np.mean(apart)) < 0.03
     assert np.max(np.abs(apart)) < 0.2
@@ -349,7 +367,9 @@ def test_the_threshold_is_certified_on_the_library(tmp_path, rng):
     made = [SimpleNamespace(action=action) for action in ["defer"] * 2 + ["accept"] * 5]
     told = text(page.part("progress", 300, made, 60, rule, ABOUT))
     assert told.startswith("7 of 300 decided, 2 deferred by ada; answers of m to d.")
-    assert "at most 30 % of the answers are wrong (certified on 600 past answers" in told
+    assert (
+        "at most 30 % of the answers are wrong (certified on 600 past answers" in told
+    )
     strict = evidence.certified_threshold(book, 0.01)
     assert math.isinf(strict["threshold"])
     assert "no confidence keeps the errors below 1 %" in text(
@@ -362,7 +382,9 @@ def test_past_cases_are_of_the_same_kind_and_modality_first(tmp_path):
     kind = np.where(np.arange(n) % 2, "closed", "open")
     modality = np.where(np.arange(n) % 3, "ct", "mri")
     split = np.where(np.arange(n) < 40, "test", "fit")
-    book = casebook(tmp_path, table_of(n, question_type=kind, modality=modality, split=split))
+    book = casebook(
+        tmp_path, table_of(n, question_type=kind, modality=modality, split=split)
+    )
     for item_id in book.order:
         case = book.rows.loc[item_id]
         past = evidence.past_cases(book, case)
@@ -374,7 +396,9 @@ def test_past_cases_are_of_the_same_kind_and_modality_first(tmp_path):
             & (library["modality"] == case["modality"])
         ]
         nearest = (alike["confidence"] - case["confidence"]).abs().min()
-        assert (past["confidence"] - case["confidence"]).abs().min() == pytest.approx(nearest)
+        assert (past["confidence"] - case["confidence"]).abs().min() == pytest.approx(
+            nearest
+        )
 
 
 def test_other_ways_and_the_blank_image_are_those_of_the_item(book, answers):
@@ -384,12 +408,20 @@ def test_other_ways_and_the_blank_image_are_those_of_the_item(book, answers):
         case = book.rows.loc[item_id]
         others = evidence.other_ways(book, case)
         assert others["strategy"].tolist() == ["p_true"]
-        given = table.query("item_id == @item_id and strategy == 'p_true'")["answer"].item()
-        assert others["agrees"].item() == (given == case["answer"]) == bool(case["agreement"])
+        given = table.query("item_id == @item_id and strategy == 'p_true'")[
+            "answer"
+        ].item()
+        assert (
+            others["agrees"].item()
+            == (given == case["answer"])
+            == bool(case["agreement"])
+        )
         blank = evidence.blank_image(book, case)
         if case["options"]:
             mine = table.query("item_id == @item_id and strategy == 'blank_image'")
-            shares = dict(zip(mine["sample"], mine["option_probabilities"], strict=True))
+            shares = dict(
+                zip(mine["sample"], mine["option_probabilities"], strict=True)
+            )
             assert blank == (shares[0][case["answer"]], shares[1][case["answer"]])
             seen += 1
         else:
@@ -412,7 +444,10 @@ def test_other_answers_are_gathered_and_named_in_words():
     assert "Asked in 5 other ways, the model gave this answer in 1." in words
     assert "“Left” in 3 ways: p true (90 % sure), top k (25 % sure), challenge" in words
     assert "“&lt;b&gt;”" in told
-    assert "probability of 90 %; with a blank image instead, 30 %. It rests on the image." in words
+    assert (
+        "probability of 90 %; with a blank image instead, 30 %. It rests on the image."
+        in words
+    )
     assert "hardly matters" in page.part("reasons", [], others, (0.8, 0.75))
     assert "speaks against" in page.part("reasons", [], others, (0.4, 0.8))
 
@@ -434,7 +469,9 @@ def test_the_summary_compares_the_same_cases(book, tmp_path):
         seconds=4.0,
     )
     log.append("defer", **about, item_id=right.index[2], flagged=True, seconds=9.0)
-    log.append("override", **about, item_id=wrong.index[0], answer=wrong["gold"].iloc[0])
+    log.append(
+        "override", **about, item_id=wrong.index[0], answer=wrong["gold"].iloc[0]
+    )
     log.append("commit", **about, item_id=wrong.index[1], answer=wrong["gold"].iloc[1])
     log.append("accept", **about, item_id=wrong.index[1])
     found = evidence.summarise(book, log.latest(**about), log.commitments(**about))
@@ -442,8 +479,16 @@ def test_the_summary_compares_the_same_cases(book, tmp_path):
     # the deferred one is left out for all: four cases, whoever answers
     assert table.loc["all", "n"].to_dict() == {"model": 4, "pair": 4}
     assert table.loc["all", "n_right"].to_dict() == {"model": 2, "pair": 2}
-    assert table.loc["answered first", "n"].to_dict() == {"model": 1, "you": 1, "pair": 1}
-    assert table.loc["answered first", "n_right"].to_dict() == {"model": 0, "you": 1, "pair": 0}
+    assert table.loc["answered first", "n"].to_dict() == {
+        "model": 1,
+        "you": 1,
+        "pair": 1,
+    }
+    assert table.loc["answered first", "n_right"].to_dict() == {
+        "model": 0,
+        "you": 1,
+        "pair": 0,
+    }
     assert found == {"decided": 5, "deferred": 1, "flagged": 1, "corrected": 1, "broken": 1,
                      "missed": 1, "seconds": 4.0}  # fmt: skip
 
@@ -455,9 +500,13 @@ def test_agreement_of_two_readers_is_cohens_kappa(tmp_path):
     for name, actions in (("ada", ada), ("bob", bob)):
         for i, action in enumerate(actions):
             about = ABOUT | {"reader": name}
-            log.append("commit", **about, item_id=f"q{i}", answer=f"a {name if i == 2 else ''}")
+            log.append(
+                "commit", **about, item_id=f"q{i}", answer=f"a {name if i == 2 else ''}"
+            )
             log.append("defer", **about, item_id=f"q{i}")  # thought better of
-            log.append(action, **about, item_id=f"q{i}", answer="No", model_answer="yes")
+            log.append(
+                action, **about, item_id=f"q{i}", answer="No", model_answer="yes"
+            )
     log.append("accept", **ABOUT | {"reader": "bob"}, item_id="q5")
     log.undo(reader="bob")
     found = evidence.readers_agreement(log.read()).set_index("what")
@@ -467,7 +516,9 @@ def test_agreement_of_two_readers_is_cohens_kappa(tmp_path):
     assert found.loc["own answer first", "agree"] == 0.8
     same = DecisionLog(tmp_path / "same.sqlite")
     for name in ("ada", "bob"):
-        same.append("accept", **ABOUT | {"reader": name}, item_id="q1", model_answer="yes")
+        same.append(
+            "accept", **ABOUT | {"reader": name}, item_id="q1", model_answer="yes"
+        )
     found = evidence.readers_agreement(same.read())
     assert found["kappa"].isna().all()
     assert "undefined" in page.part("summary", {"decided": 0}, found)
@@ -507,7 +558,10 @@ def test_a_picture_holds_its_pixels_alone_and_its_file_name_is_not_told(tmp_path
     small = page.picture(str(path), small=True)
     assert Image.open(io.BytesIO(base64.b64decode(small["data"]))).size == (192, 128)
     path.write_bytes(b"\x89PNG\r\n\x1a\nnot really")
-    for why in (page.picture(str(path))["why"], page.picture(str(tmp_path / "hernia.png"))["why"]):
+    for why in (
+        page.picture(str(path))["why"],
+        page.picture(str(tmp_path / "hernia.png"))["why"],
+    ):
         assert "cannot be shown" in why
         assert "pneumothorax" not in why
         assert "hernia" not in why
@@ -518,9 +572,17 @@ def test_past_cases_do_not_tell_which_modality_is_asked_for(tmp_path):
     n = 120
     modality = np.where(np.arange(n) % 2, "ct", "mri")
     split = np.where(np.arange(n) < 20, "test", "fit")
-    told = {"modality": modality, "split": split, "gold": modality, "question_type": "open"}
+    told = {
+        "modality": modality,
+        "split": split,
+        "gold": modality,
+        "question_type": "open",
+    }
     book = casebook(tmp_path, table_of(n, **told, confidence=0.5))
-    past = [evidence.past_cases(book, book.rows.loc[i])["item_id"].tolist() for i in book.order]
+    past = [
+        evidence.past_cases(book, book.rows.loc[i])["item_id"].tolist()
+        for i in book.order
+    ]
     # one confidence, one kind of question: the same three whatever the modality
     assert all(three == past[0] for three in past)
 
@@ -561,8 +623,12 @@ def test_a_decision_is_kept_before_the_next_case_is_shown(reader, answers):
     assert kept.confidence == first["confidence"]
     assert kept.flagged == (first["item_id"] in reader.worst)
     assert 0 <= kept.seconds < 60
-    assert shown(reader, "progress").startswith(f"1 of {len(reader.cases.order)} decided by ada")
-    again = Reader(answers, decisions=reader.decisions.path, reader="ada", strategy="verbalized")
+    assert shown(reader, "progress").startswith(
+        f"1 of {len(reader.cases.order)} decided by ada"
+    )
+    again = Reader(
+        answers, decisions=reader.decisions.path, reader="ada", strategy="verbalized"
+    )
     assert again.case["item_id"] == reader.case["item_id"]
     again.go(reader.cases.order.index(first["item_id"]))
     assert "accepted" in shown(again, "decided")
@@ -636,7 +702,9 @@ def test_the_model_is_hidden_until_an_own_answer_is_given(answers, tmp_path):
     case = to_case(reader, options=True)
     assert "hidden" in reader.html["model"].value
     assert "The model says" not in "".join(box.value for box in reader.html.values())
-    assert all(reader.buttons[name].disabled for name in ("accept", "override", "defer"))
+    assert all(
+        reader.buttons[name].disabled for name in ("accept", "override", "defer")
+    )
     reader.own.index = 0
     reader.buttons["commit"].click()
     assert reader.case["item_id"] == case["item_id"]
@@ -644,7 +712,10 @@ def test_the_model_is_hidden_until_an_own_answer_is_given(answers, tmp_path):
     assert f"You said “{case['options'][0]}”" in shown(reader, "model")
     assert reader.buttons["commit"].disabled
     reader.buttons["accept"].click()
-    assert reader.decisions.commitments(reader="ada")[case["item_id"]].answer == case["options"][0]
+    assert (
+        reader.decisions.commitments(reader="ada")[case["item_id"]].answer
+        == case["options"][0]
+    )
     assert "hidden" in reader.html["model"].value
 
 
@@ -691,9 +762,15 @@ def test_a_damaged_file_loses_nothing_silently(reader):
 
 def test_what_is_read_and_by_whom_is_told_and_kept(answers, tmp_path):
     reader = Reader(
-        answers, decisions=tmp_path / "d.sqlite", reader="ada", strategy="p_true", model_first=True
+        answers,
+        decisions=tmp_path / "d.sqlite",
+        reader="ada",
+        strategy="p_true",
+        model_first=True,
     )
-    assert f"decided by ada; answers of simulated to {DATASET}." in shown(reader, "progress")
+    assert f"decided by ada; answers of simulated to {DATASET}." in shown(
+        reader, "progress"
+    )
     reader.buttons["accept"].click()
     (kept,) = reader.decisions.read().to_dict("records")
     assert {name: kept[name] for name in reader.about} == reader.about
@@ -722,14 +799,22 @@ def test_unknown_data_sets_are_shown_without_images(tmp_path):
 
 def vqa_rad_answers(path, folder):
     """What three real models answered to VQA-RAD; their agreement is the confidence."""
-    items = load_items(f"vqa-rad:{folder}").query("question_type == 'closed'").set_index("item_id")
+    items = (
+        load_items(f"vqa-rad:{folder}")
+        .query("question_type == 'closed'")
+        .set_index("item_id")
+    )
     table = pd.read_csv(folder / "closed_answers_3_models.csv")
     models = list(table.columns[-3:])
     table.index = "qid-" + table["qid"].astype(str)
     said = table.loc[table.index.isin(items.index), models]
-    said = said.apply(lambda s: s.astype(str).str.lower().str.extract(r"\b(yes|no)\b")[0])
+    said = said.apply(
+        lambda s: s.astype(str).str.lower().str.extract(r"\b(yes|no)\b")[0]
+    )
     said = said.dropna().rename_axis("item_id")
-    said = said.assign(dataset="vqa-rad", strategy="agreement", sample=0, domain="medical")
+    said = said.assign(
+        dataset="vqa-rad", strategy="agreement", sample=0, domain="medical"
+    )
     said = said.join(items[["image_id", "modality", "question_type", "split", "gold"]])
     long = said.reset_index().melt([c for c in said.reset_index() if c not in models],
                                    var_name="model", value_name="answer")  # fmt: skip
@@ -764,7 +849,9 @@ def test_every_key_has_its_button_and_every_button_its_key(reader):
         assert f"medcal-{name}" in reader.buttons[name]._dom_classes
 
 
-def test_a_still_copy_shows_a_case_and_that_this_is_no_medical_device(answers, tmp_path):
+def test_a_still_copy_shows_a_case_and_that_this_is_no_medical_device(
+    answers, tmp_path
+):
     reader = Reader(answers, decisions=tmp_path / "d.sqlite")
     still = text(reader._bundle()["text/html"])
     for part in ("Reader view", "not a medical device", "Of 100 answers like this one",
@@ -801,9 +888,23 @@ def test_the_token_is_in_no_command_line_and_the_folder_goes(answers, tmp_path):
     )
     browser.chmod(0o700)
     home.mkdir()
-    environment = os.environ | {"BROWSER": f"{browser} %s", "TMPDIR": str(home), "HOME": str(home)}
-    command = [sys.executable, "-m", "medcal_nb.cli", "reader", str(answers), "--port", "0"]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    environment = os.environ | {
+        "BROWSER": f"{browser} %s",
+        "TMPDIR": str(home),
+        "HOME": str(home),
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "medcal_nb.cli",
+        "reader",
+        str(answers),
+        "--port",
+        "0",
+    ]
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
         try:
             address = re.search(
                 r"http://127\.0\.0\.1:(\d+)/\?token=(\S+)", process.stdout.readline()
@@ -815,7 +916,11 @@ def test_the_token_is_in_no_command_line_and_the_folder_goes(answers, tmp_path):
                 assert time.monotonic() < end
                 assert process.poll() is None
                 time.sleep(0.2)
-            lines = [p.read_bytes() for p in Path("/proc").glob("[0-9]*/cmdline") if readable(p)]
+            lines = [
+                p.read_bytes()
+                for p in Path("/proc").glob("[0-9]*/cmdline")
+                if readable(p)
+            ]
             assert not any(token.encode() in line for line in lines)
         finally:
             process.terminate()
@@ -823,7 +928,9 @@ def test_the_token_is_in_no_command_line_and_the_folder_goes(answers, tmp_path):
     assert token not in (tmp_path / "told").read_text()
     assert (tmp_path / "told").read_text().startswith("file:///")
     assert address.group() in (tmp_path / "page").read_text()
-    assert (tmp_path / "mode").read_text().strip() == "700"  # of the folder: nobody else looks in
+    assert (
+        tmp_path / "mode"
+    ).read_text().strip() == "700"  # of the folder: nobody else looks in
     assert not list(home.glob("medcal*"))
     assert answers.exists()
 
@@ -847,7 +954,11 @@ def test_decisions_are_exported(answers, tmp_path, monkeypatch, capsys):
     log = DecisionLog(kept)
     for name, action in (("ada", "accept"), ("bob", "accept"), ("ada", "defer")):
         log.append(
-            action, **ABOUT | {"reader": name}, item_id="q1", model_answer="yes", seconds=3.0
+            action,
+            **ABOUT | {"reader": name},
+            item_id="q1",
+            model_answer="yes",
+            seconds=3.0,
         )
     log.undo(reader="ada")
     out = tmp_path / "out.csv"
@@ -861,22 +972,34 @@ def test_decisions_are_exported(answers, tmp_path, monkeypatch, capsys):
     # a second export and one over the decisions themselves are refused
     assert run(monkeypatch, *command) == 2
     assert "--force" in capsys.readouterr().err
-    assert run(monkeypatch, answers, "--decisions", kept, "--export", kept, "--force") == 2
+    assert (
+        run(monkeypatch, answers, "--decisions", kept, "--export", kept, "--force") == 2
+    )
     assert len(log.read()) == 3
-    assert run(monkeypatch, answers, "--decisions", tmp_path / "no.sqlite", "--export", out) == 2
+    assert (
+        run(
+            monkeypatch, answers, "--decisions", tmp_path / "no.sqlite", "--export", out
+        )
+        == 2
+    )
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--model", "nothing"], "no model 'nothing' with a confidence; there are simulated"),
+        (
+            ["--model", "nothing"],
+            "no model 'nothing' with a confidence; there are simulated",
+        ),
         (["--decisions", "/nowhere/d.sqlite"], "--decisions"),
         (["--errors-allowed", "20"], "'--errors-allowed': Input should be less"),
         (["--port", "70000"], "--port 70000"),
         (["--export", "/nowhere/d.csv"], "no decision yet"),
     ],
 )
-def test_the_command_tells_in_one_line_what_is_wrong(answers, monkeypatch, capsys, options, said):
+def test_the_command_tells_in_one_line_what_is_wrong(
+    answers, monkeypatch, capsys, options, said
+):
     assert run(monkeypatch, answers, "--no-browser", *options) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("medcal: error: ")

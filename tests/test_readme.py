@@ -37,7 +37,9 @@ def findings(figures: Path) -> str:
     """Return what was found on real models, as published: headlines, then all with intervals."""
     told = read_figures(figures / "real")
     lines = [
-        re.split(r"(?<=[.])\s", told[name]["caption"])[0] for name in HEADLINES if name in told
+        re.split(r"(?<=[.])\s", told[name]["caption"])[0]
+        for name in HEADLINES
+        if name in told
     ]
     more = [
         PAIR[study] + sentences[k]
@@ -48,7 +50,9 @@ def findings(figures: Path) -> str:
     ]
     lines = [f"- {line}" for line in lines]
     return "\n".join(
-        [*lines, "", MORE, *(f"- {line}" for line in more), "\n</details>"] if lines else [NOT_YET]
+        [*lines, "", MORE, *(f"- {line}" for line in more), "\n</details>"]
+        if lines
+        else [NOT_YET]
     )
 
 
@@ -68,7 +72,9 @@ def figure_map(folder: Path) -> str:
 
 def answer(path: Path) -> list[str]:
     """Return the sentences that a notebook answered, as published."""
-    return path.read_text(encoding="utf-8").strip().split("\n\n") if path.is_file() else []
+    return (
+        path.read_text(encoding="utf-8").strip().split("\n\n") if path.is_file() else []
+    )
 
 
 def test_findings_are_those_of_the_published_figures():
@@ -103,7 +109,9 @@ def test_the_page_of_figures_names_every_figure_and_misses_none():
 def test_snippets_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "Agg")
-    snippets = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    snippets = re.findall(
+        r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL
+    )
     assert snippets
     for snippet in snippets:
         exec(compile(snippet, "README.md", "exec"), {})
@@ -127,7 +135,9 @@ def test_links_lead_somewhere(page):
 
 if __name__ == "__main__":
     written = findings(ROOT / "figures")
-    README.write_text(BLOCK.sub(lambda _: written, README.read_text(encoding="utf-8")), "utf-8")
+    README.write_text(
+        BLOCK.sub(lambda _: written, README.read_text(encoding="utf-8")), "utf-8"
+    )
     page = ROOT / "docs" / "figures.md"
     words = page.read_text(encoding="utf-8").partition("| figure")[0]
     page.write_text(f"{words}{figure_map(ROOT / 'notebooks')}\n", "utf-8")

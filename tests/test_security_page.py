@@ -13,5 +13,7 @@ def test_every_test_that_the_page_names_is_there():
     assert len(files) > 15
     assert len(functions) > 5
     assert not [name for name in files if not (TESTS / name).is_file()]
-    sources = "\n".join(path.read_text(encoding="utf-8") for path in TESTS.rglob("test_*.py"))
+    sources = "\n".join(
+        path.read_text(encoding="utf-8") for path in TESTS.rglob("test_*.py")
+    )
     assert not [name for name in functions if f"def {name}(" not in sources]

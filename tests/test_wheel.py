@@ -12,7 +12,14 @@ import pandas as pd
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-BUILT_FROM = ("setup.py", "MANIFEST.in", "pyproject.toml", "README.md", "LICENSE", "medcal_nb")
+BUILT_FROM = (
+    "setup.py",
+    "MANIFEST.in",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+    "medcal_nb",
+)
 
 pytestmark = pytest.mark.slow
 
@@ -27,9 +34,19 @@ def wheel(tmp_path_factory):
     for name in BUILT_FROM:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
         copy(ROOT / name, folder / name)
-    shutil.copytree(ROOT / "data", folder / "data", ignore=shutil.ignore_patterns("fetched"))
+    shutil.copytree(
+        ROOT / "data", folder / "data", ignore=shutil.ignore_patterns("fetched")
+    )
     (folder / "data" / "pocket" / "left-by-training.checkpoint.pt").write_bytes(b"x")
-    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+    ]
     built = done([*pip, "--wheel-dir", str(folder / "dist"), str(folder)], cwd=folder)
     assert built.returncode == 0, built.stderr
     return next((folder / "dist").glob("*.whl"))
@@ -41,12 +58,25 @@ def medcal(wheel, tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
     done([sys.executable, "-m", "venv", "--without-pip", str(home / "env")], check=True)
     python = home / "env" / "bin" / "python"
-    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps"]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(python),
+        "install",
+        "--quiet",
+        "--no-deps",
+    ]
     installed = done([*pip, "--no-index", str(wheel)])
     assert installed.returncode == 0, installed.stderr
     ours = next((home / "env").glob("lib/python*/site-packages"))
     (ours / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("MEDCAL_", "PYTHONPATH"))}
+    clean = {
+        k: v
+        for k, v in os.environ.items()
+        if not k.startswith(("MEDCAL_", "PYTHONPATH"))
+    }
     work = home / "work"
     work.mkdir()
 
@@ -60,7 +90,9 @@ def medcal(wheel, tmp_path_factory):
 
 def test_it_holds_the_package_and_the_models(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    assert not [name for name in names if not name.startswith(("medcal_nb/", "medcal_nb-"))]
+    assert not [
+        name for name in names if not name.startswith(("medcal_nb/", "medcal_nb-"))
+    ]
     assert not [name for name in names if "checkpoint" in name or "__pycache__" in name]
     for name in (
         "profiles/hub.toml",
@@ -71,7 +103,9 @@ def test_it_holds_the_package_and_the_models(wheel):
     ):
         assert f"medcal_nb/{name}" in names
     assert not [name for name in names if "factory" in name or "templates" in name]
-    tracked = {p.relative_to(ROOT).as_posix() for p in (ROOT / "medcal_nb").rglob("*.py")}
+    tracked = {
+        p.relative_to(ROOT).as_posix() for p in (ROOT / "medcal_nb").rglob("*.py")
+    }
     assert tracked <= set(names)
 
 
@@ -89,16 +123,25 @@ def test_it_says_what_it_is_and_what_is_missing(medcal):
 
 
 def test_a_clone_named_by_its_folder_is_enough_for_the_study(medcal):
-    told = medcal("study", "--list", "--fast", "--out", "out", env={"MEDCAL_ROOT": str(ROOT)})
+    told = medcal(
+        "study", "--list", "--fast", "--out", "out", env={"MEDCAL_ROOT": str(ROOT)}
+    )
     assert told.returncode == 0, told.stderr
     assert "01_elicitation" in told.stderr
     assert "runs, because no earlier run" in told.stderr
 
 
 def test_the_shell_completes_commands_and_options(medcal):
-    for words, wanted in (("medcal st", "study"), ("medcal study --keep", "--keep-going")):
+    for words, wanted in (
+        ("medcal st", "study"),
+        ("medcal study --keep", "--keep-going"),
+    ):
         at = str(words.count(" "))
-        env = {"_MEDCAL_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": at}
+        env = {
+            "_MEDCAL_COMPLETE": "complete_bash",
+            "COMP_WORDS": words,
+            "COMP_CWORD": at,
+        }
         assert wanted in medcal(env=env).stdout.split()
 
 
@@ -106,7 +149,16 @@ def test_answers_are_imported_scored_corrected_and_exported(medcal):
     rows = pd.DataFrame({"id": range(60), "conf": [50 + i % 50 for i in range(60)]})
     rows["right"] = [i % 3 > 0 for i in range(60)]
     rows.to_csv(medcal.work / "mine.csv", index=False)
-    columns = ["--item", "id", "--confidence", "conf", "--correct", "right", "--model", "m"]
+    columns = [
+        "--item",
+        "id",
+        "--confidence",
+        "conf",
+        "--correct",
+        "right",
+        "--model",
+        "m",
+    ]
     columns += ["--dataset", "mine", "--domain", "medical", "--to", "mine.sqlite"]
     refused = medcal("import", "mine.csv", *columns)
     assert refused.returncode == 2
@@ -116,9 +168,20 @@ def test_answers_are_imported_scored_corrected_and_exported(medcal):
     scored = medcal("score", "mine.sqlite", "--by", "model", "--resamples", 20)
     assert scored.returncode == 0, scored.stderr
     assert "0.667 [" in scored.stdout
-    fit, apply = (f"item_id={','.join(map(str, part))}" for part in (range(30), range(30, 60)))
+    fit, apply = (
+        f"item_id={','.join(map(str, part))}" for part in (range(30), range(30, 60))
+    )
     for words in (
-        ("calibrate", "mine.sqlite", "--fit", fit, "--apply", apply, "--to", "corrected.sqlite"),
+        (
+            "calibrate",
+            "mine.sqlite",
+            "--fit",
+            fit,
+            "--apply",
+            apply,
+            "--to",
+            "corrected.sqlite",
+        ),
         ("export", "mine.sqlite", "--to", "mine.parquet"),
     ):
         answer = medcal(*words)

@@ -8,7 +8,13 @@ import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
-from medcal_nb.answers.columns import ANSWER_COLUMNS, GRADED_COLUMNS, TEXT, checked, encode_json
+from medcal_nb.answers.columns import (
+    ANSWER_COLUMNS,
+    GRADED_COLUMNS,
+    TEXT,
+    checked,
+    encode_json,
+)
 from medcal_nb.answers.files import iter_table, table_format
 from medcal_nb.answers.log import AnswerLog, gathered, merge_logs, write_log
 from medcal_nb.errors import MedcalError
@@ -91,9 +97,13 @@ def export_answers(log, to, *, force: bool = False, safe_csv: bool = False) -> i
     kind = table_format(to)
     if kind not in writers:
         raise MedcalError(f"{to}: cannot export as '{kind}'; use csv or parquet")
-    with AnswerLog(log, read_only=True) as told, new_file(to, sources=[log], force=force) as part:
+    with (
+        AnswerLog(log, read_only=True) as told,
+        new_file(to, sources=[log], force=force) as part,
+    ):
         tables = (_exported(frame, safe_csv) for frame in told.iter_frames())
-        first, n = next(tables), 0
+        first = next(tables)
+        n = 0
         with writers[kind](part, first.schema) as file:
             for table in chain([first], tables):
                 n += len(table)
@@ -105,7 +115,9 @@ def _exported(frame, safe):
     """A frame as Arrow's table, what has no type of its own as JSON."""
     for name, values in frame.items():
         if values.dtype == object:
-            texts = [v if v is None or type(v) is str else encode_json(v) for v in values]
+            texts = [
+                v if v is None or type(v) is str else encode_json(v) for v in values
+            ]
             frame[name] = values = pd.Series(texts, dtype=TEXT)
         if safe and values.dtype == TEXT:
             frame[name] = values.str.replace(_FORMULA, r"'\1", regex=True)

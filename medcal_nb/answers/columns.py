@@ -42,7 +42,9 @@ _GIVE_KEY = "every answer needs one text here, it is part of the key"
 _DOMAINS = ("general", "medical", "other")
 _TYPES = ("closed", "choice", "open", "score")
 _DROP = "drop this column, or write it as text"
-_GIVE_CONFIDENCE = "a confidence is a probability: write 0.85 for 85 %, or give --percent"
+_GIVE_CONFIDENCE = (
+    "a confidence is a probability: write 0.85 for 85 %, or give --percent"
+)
 _GIVE_OPTIONS = 'write JSON of probabilities such as {"yes": 0.8, "no": 0.2}'
 _GIVE_GOLD = "write one text, or a list of the texts that count as correct"
 _COLUMNS = (
@@ -53,7 +55,9 @@ _COLUMNS = (
     Column("item_id", remedy=_GIVE_KEY, required=True),
     Column("image_id"),
     Column("modality"),
-    Column("question_type", remedy="rename the column or map its values", allowed=_TYPES),
+    Column(
+        "question_type", remedy="rename the column or map its values", allowed=_TYPES
+    ),
     Column("split", remedy="give --split, or map the values", allowed=("fit", "test")),
     Column("strategy", remedy=_GIVE_KEY, required=True),
     Column("sample", "count", "write a count", required=True),
@@ -123,7 +127,9 @@ def checked(blocks: Iterable[dict[str, list]], where) -> Iterator[dict[str, list
         yield stored
 
 
-def from_storage(stored: dict[str, list], others: dict, where, first_row=1) -> pd.DataFrame:
+def from_storage(
+    stored: dict[str, list], others: dict, where, first_row=1
+) -> pd.DataFrame:
     """The frame that people work with, from the form in which the log keeps it.
 
     ``extra`` is unpacked into the columns `others`, whose dtypes are given. Values that do not
@@ -133,7 +139,9 @@ def from_storage(stored: dict[str, list], others: dict, where, first_row=1) -> p
     for name, values in stored.items():
         column = COLUMNS.get(name, Column(name, "table"))
         kind = "table" if column.kind == "options" else column.kind
-        column = replace(column, kind=kind, remedy="the log is damaged: import its source anew")
+        column = replace(
+            column, kind=kind, remedy="the log is damaged: import its source anew"
+        )
         values = check_column(values, column, where, first_row)
         if name == "extra":
             rows = [row or {} for row in values]
@@ -142,24 +150,35 @@ def from_storage(stored: dict[str, list], others: dict, where, first_row=1) -> p
                 # what others wrote, or are writing just now, may not fit
                 with contextlib.suppress(TypeError, ValueError, OverflowError):
                     out[other] = out[other].astype(dtype)
-        elif name == "gold" and any(v is not None and v.startswith("[") for v in values):
+        elif name == "gold" and any(
+            v is not None and v.startswith("[") for v in values
+        ):
             out[name] = pd.Series([accepted(v) or v for v in values], dtype=object)
         else:
-            out[name] = pd.Series(values, dtype="int64" if name == "sample" else KINDS[kind].dtype)
+            out[name] = pd.Series(
+                values, dtype="int64" if name == "sample" else KINDS[kind].dtype
+            )
     return pd.DataFrame(out)
 
 
 def check_column(values: list, column: Column, where="answers", first_row=1) -> list:
     """The values of one column as the log keeps them; the first that does not fit is refused."""
-    with contextlib.suppress(TypeError, ValueError):  # what is wrong is looked for below
+    with contextlib.suppress(
+        TypeError, ValueError
+    ):  # what is wrong is looked for below
         return _at_once(values, column)
     found = []
     try:
         for value in values:
             found.append(_kept(value, column))
     except ValueError as err:
-        problem = "cannot be written as Unicode text" if isinstance(err, UnicodeError) else err
-        row, value = first_row + len(found), values[len(found)]
+        problem = (
+            "cannot be written as Unicode text"
+            if isinstance(err, UnicodeError)
+            else err
+        )
+        row = first_row + len(found)
+        value = values[len(found)]
         raise fault(where, row, column.name, value, problem, column.remedy) from None
     return found
 
@@ -169,7 +188,9 @@ def fault(where, row, column, value, problem, remedy) -> MedcalError:
     shown = type(value).__name__
     with contextlib.suppress(RecursionError, ValueError):  # too deep, too long a number
         shown = repr(value)
-    told = f"{where}: row {row}, column '{column}': value {shown:.60} {problem}; {remedy}"
+    told = (
+        f"{where}: row {row}, column '{column}': value {shown:.60} {problem}; {remedy}"
+    )
     return MedcalError(told)
 
 
@@ -278,14 +299,20 @@ def _options(value, column):
     table = {str(k): p for k, p in _table(value, column).items() if p is not None}
     for option, p in table.items():
         if isinstance(p, bool) or not isinstance(p, Real) or not 0 <= p <= 1 + 1e-9:
-            raise ValueError(f"holds {option!r}: {str(p)[:40]}, which is not a probability")
+            raise ValueError(
+                f"holds {option!r}: {str(p)[:40]}, which is not a probability"
+            )
     return encode_json({k: float(p) for k, p in table.items()})
 
 
 def _table(value, column):
     with contextlib.suppress(ValueError, RecursionError):
         value = json.loads(value) if isinstance(value, str) else value
-        pairs = isinstance(value, list) and value and all(isinstance(v, tuple) for v in value)
+        pairs = (
+            isinstance(value, list)
+            and value
+            and all(isinstance(v, tuple) for v in value)
+        )
         if isinstance(value, dict) or pairs:  # Arrow's maps are lists of pairs
             return dict(value)
     raise ValueError("is not a table of names and values")
@@ -346,7 +373,9 @@ def _packed(columns, where, first_row) -> list:
     kept = {}
     for name in sorted(columns, key=str):
         other = Column(str(name), "other", _DROP)
-        kept[encode_json(other.name)] = check_column(columns[name], other, where, first_row)
+        kept[encode_json(other.name)] = check_column(
+            columns[name], other, where, first_row
+        )
     packed = []
     for values in zip(*kept.values(), strict=True):
         row = [f"{k}:{v}" for k, v in zip(kept, values, strict=True) if v is not None]

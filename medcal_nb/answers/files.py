@@ -41,7 +41,9 @@ def require_file(path) -> Path:
     path = Path(path)
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise MedcalError(f"{path}: a folder, pipe or device, no regular file; name a file")
+            raise MedcalError(
+                f"{path}: a folder, pipe or device, no regular file; name a file"
+            )
         with path.open("rb") as file:
             head = file.read(len(_POINTER))
     except (OSError, ValueError) as err:
@@ -50,7 +52,9 @@ def require_file(path) -> Path:
     if not head:
         raise MedcalError(f"{path}: the file is empty; nothing to read")
     if head == _POINTER:
-        raise MedcalError(f"{path}: line 1 points to a file in Git LFS; run `git lfs pull` first")
+        raise MedcalError(
+            f"{path}: line 1 points to a file in Git LFS; run `git lfs pull` first"
+        )
     return path
 
 
@@ -65,13 +69,17 @@ def iter_table(path) -> Iterator[dict[str, list]]:
         yield from blocks_of(iter_json(path), path)
         return
     try:
-        for batch in _parquet_batches(path) if kind == "parquet" else _csv_batches(path):
+        for batch in (
+            _parquet_batches(path) if kind == "parquet" else _csv_batches(path)
+        ):
             batch.validate(full=True)
             if batch.num_rows:
                 yield batch.to_pydict()
     except (pa.ArrowException, OSError, ValueError, TypeError, OverflowError) as err:
         what = "a table in UTF-8 with as many cells in every row"
-        raise damaged(path, "a Parquet file" if kind == "parquet" else what, err) from err
+        raise damaged(
+            path, "a Parquet file" if kind == "parquet" else what, err
+        ) from err
 
 
 def blocks_of(rows: Iterable[dict], path) -> Iterator[dict[str, list]]:
@@ -85,7 +93,9 @@ def blocks_of(rows: Iterable[dict], path) -> Iterator[dict[str, list]]:
 
 def rows_of(block: dict[str, list]) -> Iterator[dict]:
     """The rows of a block."""
-    return (dict(zip(block, row, strict=True)) for row in zip(*block.values(), strict=True))
+    return (
+        dict(zip(block, row, strict=True)) for row in zip(*block.values(), strict=True)
+    )
 
 
 def block_of(frame: pd.DataFrame, where="answers") -> dict[str, list]:
@@ -102,7 +112,9 @@ def check_names(names: list, path) -> None:
         raise MedcalError(f"{path}: {problem}; write one row an answer")
     for name, times in Counter(names).items():
         if times > 1:
-            raise MedcalError(f"{path}: two columns are called '{name}'; rename one of them")
+            raise MedcalError(
+                f"{path}: two columns are called '{name}'; rename one of them"
+            )
 
 
 def iter_json(path) -> Iterator[dict]:
@@ -115,7 +127,9 @@ def iter_json(path) -> Iterator[dict]:
     for row, value in enumerate(rows, 1):
         if not isinstance(value, dict):
             told = f"{path}: row {row} is not an object but {str(value)[:40]!r}"
-            raise MedcalError(told + '; write one {"column": value} a line, or a list of them')
+            raise MedcalError(
+                told + '; write one {"column": value} a line, or a list of them'
+            )
         yield value
 
 
@@ -126,7 +140,9 @@ def read_json(path):
         with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
             text = file.read(MOST_BYTES + 1)
         if len(text) > MOST_BYTES:
-            raise MedcalError(f"{path}: over 2 GB of JSON; write one object a line, as .jsonl")
+            raise MedcalError(
+                f"{path}: over 2 GB of JSON; write one object a line, as .jsonl"
+            )
         return json.loads(text.decode("utf-8-sig"))
     except (ValueError, RecursionError, OSError, EOFError, zlib.error) as err:
         raise damaged(path, "JSON in UTF-8", err) from None
@@ -135,7 +151,9 @@ def read_json(path):
 def damaged(path, what, err) -> MedcalError:
     """A file that cannot be taken apart."""
     said = " ".join(str(err).split())[:160]
-    return MedcalError(f"{path}: not {what}, cut off or damaged ({said}); mend it or fetch it anew")
+    return MedcalError(
+        f"{path}: not {what}, cut off or damaged ({said}); mend it or fetch it anew"
+    )
 
 
 def _parquet_batches(path):
@@ -161,11 +179,14 @@ def _csv_batches(path):
         names = reader.schema.names
     check_names(names, path)
     as_text = pc.ConvertOptions(column_types=dict.fromkeys(names, pa.string()))
-    as_text.null_values, as_text.strings_can_be_null = [""], True
+    as_text.null_values = [""]
+    as_text.strings_can_be_null = True
     as_text.quoted_strings_can_be_null = False
     with pc.open_csv(path, reading, parsing, as_text) as reader:
         for batch in reader:
-            yield from (batch.slice(at, CHUNK) for at in range(0, batch.num_rows, CHUNK))
+            yield from (
+                batch.slice(at, CHUNK) for at in range(0, batch.num_rows, CHUNK)
+            )
 
 
 def _iter_lines(path):
@@ -177,4 +198,6 @@ def _iter_lines(path):
                     yield json.loads(line.decode("utf-8-sig"))
             except (ValueError, RecursionError) as err:
                 told = f"{path}: line {row} is not JSON in UTF-8, or cut off ({err}); mend it"
-                raise MedcalError(f"{told}, or name JSON over several lines .json") from None
+                raise MedcalError(
+                    f"{told}, or name JSON over several lines .json"
+                ) from None

@@ -14,7 +14,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from medcal_nb.answers.columns import COLUMNS, KEY, KINDS, STORED, TEXT, checked, from_storage
+from medcal_nb.answers.columns import (
+    COLUMNS,
+    KEY,
+    KINDS,
+    STORED,
+    TEXT,
+    checked,
+    from_storage,
+)
 from medcal_nb.answers.files import CHUNK, blocks_of, require_file
 from medcal_nb.errors import MedcalError
 
@@ -25,7 +33,10 @@ _AT_ONCE = 16
 """Rows in one statement of SQLite: half the time of one by one, and more gain nothing."""
 
 _DEFINED = ", ".join(
-    [f"{c.name} {KINDS[c.kind].sql}{' NOT NULL' * c.required}" for c in COLUMNS.values()]
+    [
+        f"{c.name} {KINDS[c.kind].sql}{' NOT NULL' * c.required}"
+        for c in COLUMNS.values()
+    ]
     + ["extra TEXT"]
 )
 _KEY = ", ".join(KEY)
@@ -34,7 +45,11 @@ _DIFFERS = " OR ".join(
     f"t.{c} IS NOT s.{c}" for c in STORED if c not in (*KEY, "run_id", "seconds")
 )
 _UPDATE = ", ".join(f"{c} = excluded.{c}" for c in STORED if c not in KEY)
-_ON_CONFLICT = {"error": "NOTHING", "ignore": "NOTHING", "replace": f"UPDATE SET {_UPDATE}"}
+_ON_CONFLICT = {
+    "error": "NOTHING",
+    "ignore": "NOTHING",
+    "replace": f"UPDATE SET {_UPDATE}",
+}
 _DTYPES = {
     TEXT: {"text"},
     "Int64": {"integer"},
@@ -66,7 +81,8 @@ class AnswerLog(contextlib.AbstractContextManager):
     """
 
     def __init__(self, path, *, read_only: bool = False):
-        self.path, self.read_only = None if path is None else Path(path), read_only
+        self.path = None if path is None else Path(path)
+        self.read_only = read_only
         self._con = _open(self.path, read_only)
 
     def __exit__(self, *exc):
@@ -98,8 +114,12 @@ class AnswerLog(contextlib.AbstractContextManager):
             Naming row (counted from 1), column, value and remedy.
         """
         if self.read_only:
-            raise MedcalError(f"{self.path}: opened to be read; open it without read_only to write")
-        parts = checked(blocks_of(({"sample": 0} | row for row in rows), self.path), self.path)
+            raise MedcalError(
+                f"{self.path}: opened to be read; open it without read_only to write"
+            )
+        parts = checked(
+            blocks_of(({"sample": 0} | row for row in rows), self.path), self.path
+        )
         return write_log(parts, self.path, if_exists=if_exists, where=self.path)
 
     def keys(self, **filters) -> set[tuple]:
@@ -110,7 +130,9 @@ class AnswerLog(contextlib.AbstractContextManager):
 
     def runs(self, **filters) -> set[tuple]:
         """The pairs (strategy, ``run_id``) that there are answers of."""
-        return set(self._select("SELECT DISTINCT strategy, run_id FROM answers", **filters))
+        return set(
+            self._select("SELECT DISTINCT strategy, run_id FROM answers", **filters)
+        )
 
     def read(self, **filters) -> pd.DataFrame:
         """Answers in key order.
@@ -142,11 +164,14 @@ class AnswerLog(contextlib.AbstractContextManager):
         known = columns is not None and {*columns} <= {*COLUMNS}
         types = {} if known else self.extra_columns(**filters)
         names = [*COLUMNS, *types] if columns is None else columns
-        others = {name: types.get(name, object) for name in names if name not in COLUMNS}
+        others = {
+            name: types.get(name, object) for name in names if name not in COLUMNS
+        }
         ours = [name for name in names if name in COLUMNS] + ["extra"] * bool(others)
         order = f" ORDER BY {_KEY}" if ordered else ""
         rows = self._select(f"SELECT {', '.join(ours)} FROM answers", order, **filters)
-        parts, row = iter(lambda: list(islice(rows, CHUNK)), []), 1
+        parts = iter(lambda: list(islice(rows, CHUNK)), [])
+        row = 1
         for part in chain([next(parts, [])], parts):
             values = zip(*part, strict=True) if part else [()] * len(ours)
             block = dict(zip(ours, map(list, values), strict=True))
@@ -155,7 +180,9 @@ class AnswerLog(contextlib.AbstractContextManager):
 
     def samples(self) -> dict[str, int]:
         """Each strategy with the highest number of a sample in it: 0 where it asks once."""
-        return dict(self._select("SELECT strategy, MAX(sample) FROM answers", " GROUP BY 1"))
+        return dict(
+            self._select("SELECT strategy, MAX(sample) FROM answers", " GROUP BY 1")
+        )
 
     def extra_columns(self, **filters) -> dict:
         """The columns that are not ours, by name, with the dtypes that they have in frames."""
@@ -170,8 +197,13 @@ class AnswerLog(contextlib.AbstractContextManager):
         return {name: dtype(kinds) for name, kinds in found.items()}
 
     def _select(self, query, tail="", **filters) -> Iterator[tuple]:
-        wanted = {name: v if pd.api.types.is_list_like(v) else [v] for name, v in filters.items()}
-        where = " AND ".join(f"{c} IN ({', '.join('?' * len(v))})" for c, v in wanted.items())
+        wanted = {
+            name: v if pd.api.types.is_list_like(v) else [v]
+            for name, v in filters.items()
+        }
+        where = " AND ".join(
+            f"{c} IN ({', '.join('?' * len(v))})" for c, v in wanted.items()
+        )
         query += f" WHERE {where}" * bool(where) + tail
         with explained(self.path):
             yield from self._con.execute(query, [*chain(*wanted.values())])
@@ -186,7 +218,11 @@ def gathered(parts: Iterable[dict[str, list]], where, to=None) -> Iterator[Answe
     with AnswerLog(None) as log:
         log.path = where
         with explained(to or where):
-            for how in ("page_size = 16384", "journal_mode = OFF", "cache_size = -65536"):
+            for how in (
+                "page_size = 16384",
+                "journal_mode = OFF",
+                "cache_size = -65536",
+            ):
                 log._con.execute(f"PRAGMA {how}")
             log._con.execute(f"CREATE TABLE answers ({_DEFINED})")
             _insert(log._con, parts)
@@ -198,7 +234,11 @@ def gathered(parts: Iterable[dict[str, list]], where, to=None) -> Iterator[Answe
 
 
 def write_log(
-    parts: Iterable[dict[str, list]], to, *, if_exists: str = "error", where: str = "answers"
+    parts: Iterable[dict[str, list]],
+    to,
+    *,
+    if_exists: str = "error",
+    where: str = "answers",
 ) -> int:
     """Write blocks that `to_storage` has checked to a log: all of them, or nothing.
 
@@ -251,11 +291,17 @@ def explained(path):
         yield
     except (sqlite3.Error, OSError, UnicodeError) as err:
         said = getattr(err, "strerror", None) or str(err)
-        remedies = (remedy for found, remedy in _REMEDIES.items() if re.search(found, said))
-        raise MedcalError(f"{path}: {next(remedies, f'{said}; nothing was written')}") from err
+        remedies = (
+            remedy for found, remedy in _REMEDIES.items() if re.search(found, said)
+        )
+        raise MedcalError(
+            f"{path}: {next(remedies, f'{said}; nothing was written')}"
+        ) from err
 
 
-_FOREIGN = "not an answers log; choose another file; tables come in with `medcal import`"
+_FOREIGN = (
+    "not an answers log; choose another file; tables come in with `medcal import`"
+)
 _REMEDIES = {
     "locked|busy": "the log is locked by another process; wait for it, then run again",
     "readonly|unable to open": "the log cannot be opened or written; allow it in its folder",
@@ -279,7 +325,9 @@ def _open(path, read_only):
             # write-ahead mode needs a side file even for reading, unless nothing is pending
             mode = "ro&immutable=1"
         elif Path(f"{path}-journal").exists():
-            _open(path, False).close()  # a killed import left half a log, which SQLite takes back
+            _open(
+                path, False
+            ).close()  # a killed import left half a log, which SQLite takes back
         con = _connected(f"{path.absolute().as_uri()}?mode={mode}")
         # one look: another process may be making the file
         mark, version, tables = con.execute(
@@ -292,8 +340,12 @@ def _open(path, read_only):
             raise MedcalError(f"{path}: {_FOREIGN}")
         elif version > _VERSION:
             raise MedcalError(f"{path}: written by a newer medcal; update medcal-nb")
-        elif not read_only:  # a new log is filled faster before it gets its write-ahead log
-            with contextlib.suppress(sqlite3.OperationalError):  # another process is at it
+        elif (
+            not read_only
+        ):  # a new log is filled faster before it gets its write-ahead log
+            with contextlib.suppress(
+                sqlite3.OperationalError
+            ):  # another process is at it
                 con.execute("PRAGMA journal_mode = WAL")
         return con
 
@@ -308,7 +360,9 @@ def _make(con):
     con.execute("BEGIN IMMEDIATE")
     with con:
         con.execute(f"CREATE TABLE IF NOT EXISTS answers ({_DEFINED})")
-        con.execute(f"CREATE UNIQUE INDEX IF NOT EXISTS answers_key ON answers ({_KEY})")
+        con.execute(
+            f"CREATE UNIQUE INDEX IF NOT EXISTS answers_key ON answers ({_KEY})"
+        )
         con.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         con.execute(f"PRAGMA user_version = {_VERSION}")
 
@@ -318,13 +372,20 @@ def _insert(con, parts) -> None:
     with con:
         for stored in parts:
             n = len(stored["item_id"])
-            same = {c: v[0] for c, v in stored.items() if c != "item_id" and v == v[:1] * n}
+            same = {
+                c: v[0] for c, v in stored.items() if c != "item_id" and v == v[:1] * n
+            }
             varied = {c: v for c, v in stored.items() if c not in same}
             same = {c: value for c, value in same.items() if value is not None}
             head = f"INSERT INTO answers ({', '.join([*same, *varied])}) VALUES "
             # what is the same in every row is bound once, by number, for all rows of a statement
-            marks = ", ".join([f"?{k + 1}" for k in range(len(same))] + ["?"] * len(varied))
-            insert = {k: head + ", ".join([f"({marks})"] * k) for k in (_AT_ONCE, n % _AT_ONCE)}
+            marks = ", ".join(
+                [f"?{k + 1}" for k in range(len(same))] + ["?"] * len(varied)
+            )
+            insert = {
+                k: head + ", ".join([f"({marks})"] * k)
+                for k in (_AT_ONCE, n % _AT_ONCE)
+            }
             rows = zip(*varied.values(), strict=True)
             while cells := [*chain.from_iterable(islice(rows, _AT_ONCE))]:
                 con.execute(insert[len(cells) // len(varied)], [*same.values(), *cells])
@@ -360,17 +421,23 @@ def _copy(con, source, target, if_exists, where) -> int:
     with con:
         before = con.total_changes
         empty = con.execute(f"SELECT 1 FROM {target} LIMIT 1").fetchone() is None
-        if empty and source == "main.answers":  # of our own making: whole records, index too
+        if (
+            empty and source == "main.answers"
+        ):  # of our own making: whole records, index too
             con.execute(f"INSERT INTO {target} SELECT * FROM {source}")
             return con.total_changes - before
         if if_exists == "error":
             key = ", ".join(f"s.{c}" for c in KEY)
             clashes = f"FROM {source} s JOIN {target} t ON {_SAME} WHERE {_DIFFERS}"
-            first = con.execute(f"SELECT COUNT(*) OVER (), {key} {clashes} ORDER BY {key}")
+            first = con.execute(
+                f"SELECT COUNT(*) OVER (), {key} {clashes} ORDER BY {key}"
+            )
             if (found := first.fetchone()) is not None:
                 told = f"{where}: answers there already with other content: {found[0]}, the first"
                 told += f" {_shown(found[1:])}; nothing was written; choose 'ignore' to keep the"
-                raise MedcalError(f"{told} earlier answers or 'replace' to take the later")
+                raise MedcalError(
+                    f"{told} earlier answers or 'replace' to take the later"
+                )
         names = ", ".join(STORED)
         con.execute(
             f"INSERT INTO {target} ({names}) SELECT {names} FROM {source} s "

@@ -24,10 +24,14 @@ import math
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from medcal_nb.items import open_image
+from medcal_nb.datasets import open_image
 
-GENERATE, SAMPLE, TURNS = "generate", "sample", "turns"
-LABELS, LOGPROBS, SIMILARITY = "labels", "logprobs", "similarity"
+GENERATE = "generate"
+SAMPLE = "sample"
+TURNS = "turns"
+LABELS = "labels"
+LOGPROBS = "logprobs"
+SIMILARITY = "similarity"
 
 #: What a model that writes can be asked for.
 WRITING = frozenset({GENERATE, SAMPLE, TURNS, LABELS, LOGPROBS})
@@ -69,11 +73,16 @@ def change_image(image, change):
     if change == BLANK:
         return Image.new("RGB", image.size, (128, 128, 128))
     if change in ("brighter", "darker"):
-        return ImageEnhance.Brightness(image).enhance(1.15 if change == "brighter" else 0.85)
+        return ImageEnhance.Brightness(image).enhance(
+            1.15 if change == "brighter" else 0.85
+        )
     if change == "turned":
-        return image.rotate(4, resample=Image.Resampling.BILINEAR, fillcolor=image.getpixel((0, 0)))
+        return image.rotate(
+            4, resample=Image.Resampling.BILINEAR, fillcolor=image.getpixel((0, 0))
+        )
     if change == "cropped":
-        dx, dy = round(width * 0.03), round(height * 0.03)
+        dx = round(width * 0.03)
+        dy = round(height * 0.03)
         box = (dx, dy, width - dx, height - dy)
         return image.crop(box).resize(image.size, Image.Resampling.BILINEAR)
     return image.filter(ImageFilter.GaussianBlur(max(0.4, min(width, height) / 200)))

@@ -29,7 +29,8 @@ from medcal_nb.ask.reading import FILE, WORDS, clean
 
 #: Phrases of likelihood and what people take them to mean (sources in words.toml).
 LIKELIHOOD = FILE["likelihood"]
-CONFIDENCE_LABEL, PROBABILITY_LABEL = WORDS["confidence"], WORDS["probability"]
+CONFIDENCE_LABEL = WORDS["confidence"]
+PROBABILITY_LABEL = WORDS["probability"]
 PERCENT_WORD = WORDS["percent"]
 
 # --- quantities ----------------------------------------------------------------------------------
@@ -51,7 +52,8 @@ _UNIT, _PERCENT_OF, _OTHER_PERCENT = (
     re.compile(WORDS[name]) for name in ("unit", "percent_of", "other_percent")
 )
 _BOUND_BEFORE, _BOUND_AFTER, _NEGATED, _CERTAIN_AFTER = (
-    re.compile(WORDS[name]) for name in ("bound_before", "bound_after", "negated", "certain_after")
+    re.compile(WORDS[name])
+    for name in ("bound_before", "bound_after", "negated", "certain_after")
 )
 _SCALE_HINT = re.compile(
     r"[(\[]\s*(?:on\s+)?(?:an?\s+|the\s+)?(?:scale\s*(?:of|from|:)?\s*)?(?:from\s+|de\s+|von\s+)?"
@@ -78,25 +80,39 @@ def _number(digits):
 
 def _quantities(text, scale):
     """Find every number in a lower-case text that could be a confidence, in order."""
-    found, position = [], 0
+    found = []
+    position = 0
     while match := _QUANTITY.search(text, position):
-        a, b, c = match["a"], match["b"], match["c"]
+        a = match["a"]
+        b = match["b"]
+        c = match["c"]
         start, end = match.span()
         percent = match["pa"] or match["pre"] or match["pb"]
         if b is not None and not _is_range(text, match):
             # only the first number of the pair belongs here; the second is looked at by itself
             b = c = None
-            end, percent = max(map(match.end, ("a", "pa", "plus"))), match["pa"] or match["pre"]
+            end = max(map(match.end, ("a", "pa", "plus")))
+            percent = match["pa"] or match["pre"]
         position = max(end, start + 1)
-        before, after = text[max(0, start - 40) : start], text[end : end + 60]
-        other = _PERCENT_OF.match(after) if percent else c is None and _UNIT.match(after)
-        if other or _NEGATED.search(before) or (not percent and _begins_entry(text, start, end)):
+        before = text[max(0, start - 40) : start]
+        after = text[end : end + 60]
+        other = (
+            _PERCENT_OF.match(after) if percent else c is None and _UNIT.match(after)
+        )
+        if (
+            other
+            or _NEGATED.search(before)
+            or (not percent and _begins_entry(text, start, end))
+        ):
             continue
-        kind, total = "integer", scale
+        kind = "integer"
+        total = scale
         if c is not None:
-            kind, total = "fraction", _number(c)
+            kind = "fraction"
+            total = _number(c)
         elif percent:
-            kind, total = "percent", 100
+            kind = "percent"
+            total = 100
         elif re.search(r"[.,]", a):
             kind = "decimal"
         value = None
@@ -112,7 +128,9 @@ def _quantities(text, scale):
 def _share(digits, kind, total):
     """Read a number of so many; a bare decimal not above 1 is a share already."""
     value = _number(digits)
-    bare = kind in ("decimal", "integer") and total == 100 and re.search(r"[.,]", digits)
+    bare = (
+        kind in ("decimal", "integer") and total == 100 and re.search(r"[.,]", digits)
+    )
     return value if bare and value <= 1 else value / total
 
 
@@ -151,7 +169,9 @@ def _only_filler(text):
 
 def _rest_is_filler(text, quantities, start=0):
     edges = [start, *(edge for q in quantities for edge in (q.start, q.end)), len(text)]
-    return all(_only_filler(text[a:b]) for a, b in zip(edges[::2], edges[1::2], strict=True))
+    return all(
+        _only_filler(text[a:b]) for a, b in zip(edges[::2], edges[1::2], strict=True)
+    )
 
 
 def _labelled(text, label, quantities):
@@ -164,9 +184,13 @@ def _labelled(text, label, quantities):
         gap = text[match.end() : quantity.start]
         *head, tail = _SIGN.split(gap)
         tail = tail.lstrip()
-        if len(gap) > 80 or any(map(_SENTENCE_END.search, (tail, "|".join(head).strip()))):
+        if len(gap) > 80 or any(
+            map(_SENTENCE_END.search, (tail, "|".join(head).strip()))
+        ):
             continue
-        if _only_filler(tail) or (quantity.kind in ("percent", "fraction") and len(tail) <= 50):
+        if _only_filler(tail) or (
+            quantity.kind in ("percent", "fraction") and len(tail) <= 50
+        ):
             last[not head] = quantity
     return last
 
@@ -197,12 +221,14 @@ def parse_confidence(text):
     True
     """
     text = _EVEN.sub(" 50% ", clean(text).lower())
-    text, scale = re.sub(r'["{}]', " ", text).strip(), 100
+    text = re.sub(r'["{}]', " ", text).strip()
+    scale = 100
     if hints := list(_SCALE_HINT.finditer(text)):
         without = _SCALE_HINT.sub(" ", text)
         if re.search(r"\d", without):
             top = hints[-1][hints[-1].lastgroup]
-            text, scale = without, int(top) if top.isdigit() else 100
+            text = without
+            scale = int(top) if top.isdigit() else 100
     quantities = _quantities(text, scale)
     if not quantities:
         return None
@@ -222,12 +248,17 @@ def _alone(text, quantities):
     """Return the value of the one number that stands without a label."""
     last_line = text.rstrip().rfind("\n") + 1
     last = [q for q in quantities if q.start >= last_line]
-    if last_line and len({q.value for q in last}) == 1 and _rest_is_filler(text, last, last_line):
+    if (
+        last_line
+        and len({q.value for q in last}) == 1
+        and _rest_is_filler(text, last, last_line)
+    ):
         return last[0].value
     if len({q.value for q in quantities}) != 1:
         return None
     quantity = quantities[0]
-    before, after = text[: quantity.start], text[quantity.end :]
+    before = text[: quantity.start]
+    after = text[quantity.end :]
     if _rest_is_filler(text, quantities):
         return quantity.value
     if quantity.kind == "decimal" and re.fullmatch(r"[^\n]*\(.*\)\W*", text):
@@ -240,11 +271,15 @@ def _alone(text, quantities):
 
 # --- likelihood words ----------------------------------------------------------------------------
 
-_PHRASES = {phrase: LIKELIHOOD[meant] for phrase, meant in FILE["spellings"].items()} | LIKELIHOOD
+_PHRASES = {
+    phrase: LIKELIHOOD[meant] for phrase, meant in FILE["spellings"].items()
+} | LIKELIHOOD
 _PHRASE = re.compile(
     r"(?<![\w-])(?P<not>(?!not\s+(?:likely|probable)\b)(?:not|\w{1,10}n't|never|hardly)\s+"
     r"(?:\w+\s+)?)?(?P<phrase>"
-    + "|".join(re.escape(p).replace(r"\ ", r"[\s-]+") for p in sorted(_PHRASES, key=len)[::-1])
+    + "|".join(
+        re.escape(p).replace(r"\ ", r"[\s-]+") for p in sorted(_PHRASES, key=len)[::-1]
+    )
     + r")(?![\w-])"
 )
 _PHRASES = {phrase.replace("-", " "): value for phrase, value in _PHRASES.items()}

@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb.answers import ANSWER_COLUMNS, GRADED_COLUMNS
-from medcal_nb.ask.grading import normalise as meaning  # two answers are one where it is
+from medcal_nb.ask.grading import (
+    normalise as meaning,  # two answers are one where it is
+)
 from medcal_nb.ask.strategies import UNRANKED, agreement, find_strategy
 from medcal_nb.errors import MedcalError
 
@@ -45,7 +47,10 @@ def to_graded(answers):
     given most often, and its share.
     """
     frame = answers.assign(strategy=answers["strategy"].replace(_OLD_NAMES))
-    rules = {name: getattr(find_strategy(name), "rule", None) for name in set(frame["strategy"])}
+    rules = {
+        name: getattr(find_strategy(name), "rule", None)
+        for name in set(frame["strategy"])
+    }
     ruled = [name for name, rule in rules.items() if rule is not None]
     several = frame.duplicated(_KEY, keep=False) | frame["strategy"].isin(ruled)
     parts = [frame.loc[~several].assign(n_answers=1)]
@@ -54,7 +59,9 @@ def to_graded(answers):
     table = pd.concat([part for part in parts if len(part)] or parts[:1])
     extras = [name for name in frame if name not in ANSWER_COLUMNS]
     columns = list(dict.fromkeys((*GRADED_COLUMNS, *extras)))
-    return table.sort_index(kind="stable").reindex(columns=columns).reset_index(drop=True)
+    return (
+        table.sort_index(kind="stable").reindex(columns=columns).reset_index(drop=True)
+    )
 
 
 def ranked(graded):
@@ -65,7 +72,10 @@ def ranked(graded):
     """
 
     def is_apart(name):
-        return name.startswith("expert") or getattr(find_strategy(name), "family", "") in UNRANKED
+        return (
+            name.startswith("expert")
+            or getattr(find_strategy(name), "family", "") in UNRANKED
+        )
 
     apart = filter(is_apart, graded["strategy"].unique())
     return graded[~graded["strategy"].isin([*apart])].reset_index(drop=True)
@@ -94,7 +104,9 @@ def with_candidates(items, graded):
     stated = graded.dropna(subset=["answer", "confidence"])
     named = stated.groupby("item_id")["answer"].agg(different)
     n_asked = items["item_id"].map(graded.groupby("item_id")["strategy"].nunique())
-    options = items["options"].where(items["options"].notna(), items["item_id"].map(named))
+    options = items["options"].where(
+        items["options"].notna(), items["item_id"].map(named)
+    )
     whole = (n_asked == graded["strategy"].nunique()) & options.notna()
     return items.assign(options=options)[whole]
 
@@ -118,7 +130,9 @@ def _summaries(frame, rules):
         found.append((where[at], frame.index[where].min(), confidence, share))
     chosen, first, confidences, shares = map(list, zip(*found, strict=True))
     sums = groups[_SUMS].transform("sum", skipna=False).astype(float)
-    made = frame.assign(**sums, n_answers=groups["strategy"].transform("size")).iloc[chosen]
+    made = frame.assign(**sums, n_answers=groups["strategy"].transform("size")).iloc[
+        chosen
+    ]
     made["confidence"] = np.array(confidences, dtype=float)
     made["option_probabilities"] = pd.Series(shares, made.index, dtype=object)
     made.loc[made["answer"].isna(), "correct"] = pd.NA

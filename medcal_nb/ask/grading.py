@@ -14,7 +14,9 @@ from medcal_nb.ask.parsing import option_letter, yes_no
 from medcal_nb.ask.reading import FILE, strip_reasoning
 
 _ARTICLES = {"a", "an", "the"}
-_NUMBERS = {word: str(i) for i, word in enumerate(f"{FILE['digits']} ten eleven twelve".split())}
+_NUMBERS = {
+    word: str(i) for i, word in enumerate(f"{FILE['digits']} ten eleven twelve".split())
+}
 _PLURALS = FILE["plurals"]  # those that no rule below gives
 
 
@@ -25,7 +27,11 @@ def _singular(word):
         return word[:-3] + "y"
     if len(word) > 4 and word.endswith(("sses", "shes", "ches", "xes", "zes")):
         return word[:-2]
-    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is", "as", "os")):
+    if (
+        len(word) > 3
+        and word.endswith("s")
+        and not word.endswith(("ss", "us", "is", "as", "os"))
+    ):
         return word[:-1]
     return word
 
@@ -58,7 +64,9 @@ def normalise(text):
 
 def _texts(value):
     """Return one value or several as texts, without missing and blank ones."""
-    several = [value] if isinstance(value, str) or not hasattr(value, "__iter__") else value
+    several = (
+        [value] if isinstance(value, str) or not hasattr(value, "__iter__") else value
+    )
     texts = [str(one) for one in several if not pd.isna(one)]
     return [text for text in texts if text.strip()]
 
@@ -96,7 +104,8 @@ def is_correct(answer, gold, *, question_type, options=None):
     >>> is_correct("lung", "left lung", question_type="open")
     False
     """
-    said, golds = _texts(answer), _texts(gold)
+    said = _texts(answer)
+    golds = _texts(gold)
     answer = strip_reasoning(said[0]) if said else ""
     if not golds or not re.search(r"\w", answer):
         return None
@@ -113,8 +122,12 @@ def _same_option(answer, golds, options):
     """Whether an answer names the right option, by words or letter."""
     if options:
         chosen = _option_index(answer, options)
-        return chosen is not None and chosen in {_option_index(one, options) for one in golds}
-    said, *right = ({normalise(one), option_letter(one, 26)} - {None} for one in (answer, *golds))
+        return chosen is not None and chosen in {
+            _option_index(one, options) for one in golds
+        }
+    said, *right = (
+        {normalise(one), option_letter(one, 26)} - {None} for one in (answer, *golds)
+    )
     return any(said & one for one in right)
 
 

@@ -19,7 +19,8 @@ from medcal_nb.ask.reading import WORDS, clean
 
 # --- answers -------------------------------------------------------------------------------------
 
-_ANSWER_LABEL, _PERCENT_WORD = WORDS["answer"], WORDS["percent"]
+_ANSWER_LABEL = WORDS["answer"]
+_PERCENT_WORD = WORDS["percent"]
 _SURE_LABEL = WORDS["confidence"] + "|" + WORDS["probability"]
 _ANSWER = re.compile(
     rf"(?<![\w]){_ANSWER_LABEL}(?:\s+(?:to\s+(?:this|the)\s+question|choice|text|here))?"
@@ -52,8 +53,12 @@ _YES_WORD, _NO_WORD = (
         (WORDS["no"] + "|false", WORDS["cjk_no"], "n"),
     )
 )
-_BOTH = re.compile(r"\byes\s*(?:/|or|and|\||\?)\s*no\b|\bno\s*(?:/|or|and|\|)\s*yes\b", re.I)
-_INSIDE = re.compile(r"(?<![\w-])(?<!not )(yes|no)(?=\s*(?:[.,;:!)\]\"']|\n|$))", re.IGNORECASE)
+_BOTH = re.compile(
+    r"\byes\s*(?:/|or|and|\||\?)\s*no\b|\bno\s*(?:/|or|and|\|)\s*yes\b", re.I
+)
+_INSIDE = re.compile(
+    r"(?<![\w-])(?<!not )(yes|no)(?=\s*(?:[.,;:!)\]\"']|\n|$))", re.IGNORECASE
+)
 
 
 def yes_no(text):
@@ -97,7 +102,9 @@ def _trim(value):
     value = _uncut(value)
     for pattern in (_TRAILING_PAREN, _TRAILING_NUMBER):
         shorter = pattern.sub("", value)
-        if re.search(r"\w", shorter) and not re.search(r"\b(?:of|by|at|to|than|is)\s*$", shorter):
+        if re.search(r"\w", shorter) and not re.search(
+            r"\b(?:of|by|at|to|than|is)\s*$", shorter
+        ):
             value = shorter
     value = value.strip().strip("\"'`|{}[]*_ \t\n")
     value = re.sub(r"^(?:[-–•:=.\s]+|\d{1,2}[.)]\s+(?=[^\W\d]))", "", value)
@@ -178,8 +185,12 @@ def option_letter(value, n):
     letters = f"A-{last}a-{last.lower()}"
     value = value.strip()[:500]
     two = rf"[(\[]?[{letters}][)\]]?\s*(?:,|/|and|or|&|\+)\s*[(\[]?[{letters}][)\]]?(?![\w'])"
-    listed = {mark.upper() for mark in re.findall(rf"(?<!\w)([{letters}])[:.)]\s", value)}
-    if re.match(two, value) or len(listed) > 1:  # two letters are no choice, nor is the whole list
+    listed = {
+        mark.upper() for mark in re.findall(rf"(?<!\w)([{letters}])[:.)]\s", value)
+    }
+    if (
+        re.match(two, value) or len(listed) > 1
+    ):  # two letters are no choice, nor is the whole list
         return None
     named = rf"(?:(?:{WORDS['option']})\s*:?\s*)?"
     ends = r"\s*(?:[.):,\]|;!-](?!\w)|[.):](?=\w)|$|\n|\(\d|\d{1,3}\s*(?:%|$)|is\b)"
@@ -221,7 +232,9 @@ def _option_by_words(value, options):
     if len({i for _, _, i in spans}) != 1:
         return None
     start, _, named = spans[0]
-    rejected = {"not", "no", "without", "isn", "t", "rather"} & set(said[max(0, start - 3) : start])
+    rejected = {"not", "no", "without", "isn", "t", "rather"} & set(
+        said[max(0, start - 3) : start]
+    )
     return None if rejected else named
 
 
@@ -269,7 +282,8 @@ _GUESS_NUMBER = re.compile(
 
 def _guess_from(chunk):
     """Split one guess into its answer and its probability."""
-    chunk, confidence = chunk.strip().strip("|,").strip(), None
+    chunk = chunk.strip().strip("|,").strip()
+    confidence = None
     if match := _GUESS_PROBABILITY.search(chunk):
         confidence = parse_confidence("confidence: " + match["rest"].strip())
     elif match := _GUESS_NUMBER.search(chunk):
@@ -306,10 +320,14 @@ def parse_guesses(text):
     for start in (_GUESS_START, _LIST_START):
         if marks := list(start.finditer(text)):
             ends = [mark.start() for mark in marks[1:]] + [len(text)]
-            chunks = [text[mark.end() : end] for mark, end in zip(marks, ends, strict=True)]
+            chunks = [
+                text[mark.end() : end] for mark, end in zip(marks, ends, strict=True)
+            ]
             break
     else:
-        chunks = [chunk for chunk in re.split(r"[\n;]", text) if re.search(r"\w", chunk)]
+        chunks = [
+            chunk for chunk in re.split(r"[\n;]", text) if re.search(r"\w", chunk)
+        ]
         if len(chunks) == 1:
             chunks = re.split(r"(?<=[%)])\s*,\s*", chunks[0])
     return [guess for chunk in chunks if (guess := _guess_from(chunk))]

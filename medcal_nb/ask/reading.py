@@ -9,9 +9,15 @@ import unicodedata
 from pathlib import Path
 
 FILE = tomllib.loads(Path(__file__).with_name("words.toml").read_text(encoding="utf-8"))
-WORDS = {name: "".join(text.split("\n")) for name, text in FILE.items() if isinstance(text, str)}
+WORDS = {
+    name: "".join(text.split("\n"))
+    for name, text in FILE.items()
+    if isinstance(text, str)
+}
 
-_MAX_CHARS = 20_000  # replies that ran into a loop reach 80,000 characters; ends are enough
+_MAX_CHARS = (
+    20_000  # replies that ran into a loop reach 80,000 characters; ends are enough
+)
 
 _TAGS = WORDS["reasoning_tags"]
 _BLOCKS = {  # how a block of reasoning opens and closes
@@ -56,8 +62,12 @@ def strip_reasoning(text):
     return _SPECIAL.sub("\n", _BEFORE_END.sub("", _BLOCK.sub("\n", text))).strip()
 
 
-_SIGNS = dict.fromkeys(map(ord, "‐‑‒–—―−﹣－"), "-") | dict.fromkeys(map(ord, "“”„«»「」『』"), '"')
-_SIGNS |= dict.fromkeys(map(ord, "‘’‛`´ʼ"), "'") | str.maketrans("٪﹪٫、∕⁄～〜", "%%.,//~~")
+_SIGNS = dict.fromkeys(map(ord, "‐‑‒–—―−﹣－"), "-") | dict.fromkeys(
+    map(ord, "“”„«»「」『』"), '"'
+)
+_SIGNS |= dict.fromkeys(map(ord, "‘’‛`´ʼ"), "'") | str.maketrans(
+    "٪﹪٫、∕⁄～〜", "%%.,//~~"
+)
 _SIGNS |= {ord("。"): ". ", ord("\u200b"): "", ord("\r"): "\n"}
 # patterns and what they become, in this order
 _BOX = (r"\\(?:boxed|text|mathbf|mathrm|textbf|bf|fbox)\s*\{([^{}]*)\}", r" \1 ")

@@ -20,10 +20,18 @@ from tqdm import tqdm
 from medcal_nb.ask.calls import SAMPLE, Failure
 from medcal_nb.ask.grading import is_correct
 from medcal_nb.ask.strategies import Plan, choose_strategies, rehearse
+from medcal_nb.datasets import iter_items
 from medcal_nb.errors import MedcalError, printable
-from medcal_nb.items import iter_items
 
-_CARRIED = ("dataset", "domain", "item_id", "image_id", "modality", "question_type", "split")
+_CARRIED = (
+    "dataset",
+    "domain",
+    "item_id",
+    "image_id",
+    "modality",
+    "question_type",
+    "split",
+)
 _MOST_TOLD = 20
 
 
@@ -43,13 +51,17 @@ class Summary:
 
     def lines(self):
         """Return the summary in lines for a reader."""
-        told = [f"{self.rows} answers written, {self.done_before} were in the log already"]
+        told = [
+            f"{self.rows} answers written, {self.done_before} were in the log already"
+        ]
         for (name, reason), n in self.skipped.items():
             told.append(f"skipped {name} for {n} items: {reason}")
         for item_id, reason in islice(self.failed.items(), _MOST_TOLD):
             told.append(f"failed {item_id}: {reason}")
         if self.failed:
-            told.append(f"{len(self.failed)} items lack answers: the same command asks them again")
+            told.append(
+                f"{len(self.failed)} items lack answers: the same command asks them again"
+            )
         return told
 
 
@@ -64,7 +76,9 @@ def shard_of(items, shard):
     part, parts = shard
 
     def number(item):
-        return int.from_bytes(hashlib.blake2b(str(item.image_id).encode(), digest_size=8).digest())
+        return int.from_bytes(
+            hashlib.blake2b(str(item.image_id).encode(), digest_size=8).digest()
+        )
 
     return [item for item in items if number(item) % parts == part - 1]
 
@@ -145,12 +159,18 @@ class Run:
     """What is to be asked, what has been, and the rows in between."""
 
     def __init__(self, backend, strategies, plan, log, model=None):
-        self.backend, self.plan, self.log = backend, plan, log
+        self.backend = backend
+        self.plan = plan
+        self.log = log
         self.model = model or backend.name
-        self.asked, self.summary, self.order = choose_strategies(strategies), Summary(), 0
+        self.asked = choose_strategies(strategies)
+        self.summary = Summary()
+        self.order = 0
         have = log.keys(model=self.model, dataset=plan.dataset)
         self.have = Counter((item_id, name) for _, _, item_id, name, _ in have)
-        self.run_ids = {how.name: fingerprint(backend, self.model, how, plan) for how in self.asked}
+        self.run_ids = {
+            how.name: fingerprint(backend, self.model, how, plan) for how in self.asked
+        }
         for name, run_id in log.runs(model=self.model, dataset=plan.dataset):
             if self.run_ids.get(name, run_id) != run_id:
                 raise MedcalError(
@@ -166,7 +186,9 @@ class Run:
                 there = self.have[str(item.item_id), how.name]
                 if reason := how.skips(self.backend) or how.applies(item, self.plan):
                     self.summary.skipped[how.name, reason] += 1
-                elif there >= (self.plan.samples if SAMPLE in how.needs else 1):  # all at once else
+                elif there >= (
+                    self.plan.samples if SAMPLE in how.needs else 1
+                ):  # all at once else
                     self.summary.done_before += there
                 else:
                     todo.append((item, how))
@@ -184,7 +206,9 @@ class Run:
                 made[item.item_id, how.name] = rows
         self.order += len({item.item_id for item, _ in todo})
         try:
-            self.summary.rows += self.log.append([*chain(*made.values())], if_exists="ignore")
+            self.summary.rows += self.log.append(
+                [*chain(*made.values())], if_exists="ignore"
+            )
         except MedcalError as error:
             self._append_apart(made, error)
 
@@ -217,20 +241,31 @@ class Run:
 
 def dry_run(backend, items, strategies, plan):
     """Yield the texts that each strategy puts to a model about the first item; count all calls."""
-    asked, items = choose_strategies(strategies), ordered_items(items)
+    asked = choose_strategies(strategies)
+    items = ordered_items(items)
 
     def calls(how, item):
-        return [] if how.skips(backend) or how.applies(item, plan) else rehearse(how, item, plan)
+        return (
+            []
+            if how.skips(backend) or how.applies(item, plan)
+            else rehearse(how, item, plan)
+        )
 
     def text(call):
-        return backend.show(call.prompt) if hasattr(call, "prompt") else "\n".join(call.texts)
+        return (
+            backend.show(call.prompt)
+            if hasattr(call, "prompt")
+            else "\n".join(call.texts)
+        )
 
     for how in asked:
         if reason := how.skips(backend):
             yield f"skipped {how.name}: {reason}"
         if texts := dict.fromkeys(map(text, calls(how, items[0]))):
             yield "\n".join((f"── {how.name}", *texts, ""))
-    total = sum(len({call for how in asked for call in calls(how, item)}) for item in items)
+    total = sum(
+        len({call for how in asked for call in calls(how, item)}) for item in items
+    )
     yield f"{len(items)} items: {total} calls, equal ones asked once"
 
 
@@ -256,13 +291,15 @@ def run_programs(programs, answer):
     list
         What each program returned, or the `Failure` for which it could not go on.
     """
-    outcomes, known = {}, {}
+    outcomes = {}
+    known = {}
     waiting = {i: next(program) for i, program in enumerate(programs)}
     while waiting:
         asked = dict.fromkeys(call for calls in waiting.values() for call in calls)
         fresh = [call for call in asked if call not in known]
         known.update(zip(fresh, answer(fresh), strict=True))
-        now, waiting = waiting, {}
+        now = waiting
+        waiting = {}
         for i, calls in now.items():
             results = [known[call] for call in calls]
             if failures := [one for one in results if isinstance(one, Failure)]:

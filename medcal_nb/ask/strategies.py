@@ -23,8 +23,8 @@ from medcal_nb.ask import calls, prompts
 from medcal_nb.ask.confidence import parse_confidence, parse_likelihood
 from medcal_nb.ask.grading import normalise
 from medcal_nb.ask.parsing import parse_answer, parse_guesses
+from medcal_nb.datasets import Item
 from medcal_nb.errors import MedcalError
-from medcal_nb.items import Item
 
 #: New tokens allowed per kind of reply.
 LIMITS = {"answer": 24, "form": 48, "guesses": 64, "reasoning": 256, "description": 96}
@@ -98,7 +98,11 @@ class Strategy:
         More samples are more of the same.
         """
         plan = replace(plan, samples=1)
-        asked = [rehearse(self, item, plan) for item in _SPECIMENS if not self.applies(item, plan)]
+        asked = [
+            rehearse(self, item, plan)
+            for item in _SPECIMENS
+            if not self.applies(item, plan)
+        ]
         return hashlib.blake2b(repr(asked).encode(), digest_size=8).hexdigest()
 
     def skips(self, backend):
@@ -108,7 +112,8 @@ class Strategy:
 
 
 #: Every strategy by its name, in the order of the tables; those asked by name only in `APART`.
-STRATEGIES, APART = {}, {}
+STRATEGIES = {}
+APART = {}
 
 
 def strategy(family, *needs, rule=None, applies=lambda item, plan=None: None):
@@ -119,7 +124,16 @@ def strategy(family, *needs, rule=None, applies=lambda item, plan=None: None):
 
     def enter(ask):
         asks, *_, source = (line.strip() for line in ask.__doc__.strip().splitlines())
-        told = (ask.__name__, asks, source, family, frozenset(needs), ask, rule, applies)
+        told = (
+            ask.__name__,
+            asks,
+            source,
+            family,
+            frozenset(needs),
+            ask,
+            rule,
+            applies,
+        )
         (APART if family == "apart" else STRATEGIES)[ask.__name__] = Strategy(*told)
         return ask
 
@@ -157,14 +171,28 @@ def choose_strategies(names):
     chosen = {name: find_strategy(name) for name in names}
     for name, how in chosen.items():
         if how is None:
-            known = f"choose from {', '.join(STRATEGIES)} (each also with _blank) or 'all'"
+            known = (
+                f"choose from {', '.join(STRATEGIES)} (each also with _blank) or 'all'"
+            )
             raise MedcalError(f"unknown strategy {name!r}: {known}")
     return list(chosen.values())
 
 
 # --- trials: what a strategy asks, without a model -----------------------------------------------
 
-_SO = Item("so", "so", "", "general", "", "closed", "Is it so?", ("yes", "no"), "no", "test", b"")
+_SO = Item(
+    "so",
+    "so",
+    "",
+    "general",
+    "",
+    "closed",
+    "Is it so?",
+    ("yes", "no"),
+    "no",
+    "test",
+    b"",
+)
 _SPECIMENS = (
     _SO,
     replace(_SO, item_id="which", question_type="choice", options=("yes", "no, but")),
@@ -174,7 +202,9 @@ _SPECIMENS = (
 
 def rehearse(how, item, plan):
     """Return the calls that a strategy makes about an item, with results that are stood in."""
-    program, made, results = how.ask(item, plan), [], None
+    program = how.ask(item, plan)
+    made = []
+    results = None
     with suppress(StopIteration):
         while asked := program.send(results):
             made += asked
@@ -199,13 +229,19 @@ def _picture(item, plan, change=""):
 
 def _prompt(item, plan, instruction, *later, change="", **block):
     """Lay out the first turn about an item, and the turns after it."""
-    block = prompts.question_block(**{"question": item.question, "options": item.options} | block)
-    return calls.Prompt(_picture(item, plan, change), (block + "\n" + instruction, *later), block)
+    block = prompts.question_block(
+        **{"question": item.question, "options": item.options} | block
+    )
+    return calls.Prompt(
+        _picture(item, plan, change), (block + "\n" + instruction, *later), block
+    )
 
 
 def _reply(item, plan, kind, instruction, *later):
     """Ask one greedy reply."""
-    (reply,) = yield [calls.Generate(_prompt(item, plan, instruction, *later), plan.limit(kind))]
+    (reply,) = yield [
+        calls.Generate(_prompt(item, plan, instruction, *later), plan.limit(kind))
+    ]
     return reply
 
 
@@ -244,13 +280,17 @@ def _stated(item, replies, *, answered=0, read=parse_confidence):
     said = _whole(replies[-1])
     if replies[answered] is replies[-1] and not said.strip("0123456789.,"):
         said = ""  # a number alone is the answer
-    answer, confidence = _answer(item, replies[answered].text), read(said)
+    answer = _answer(item, replies[answered].text)
+    confidence = read(said)
     return [_row(replies, answer, confidence, ok=None not in (answer, confidence))]
 
 
 def _unstated(item, replies):
     """One row per reply that states an answer and no confidence."""
-    return [_row([reply], _answer(item, reply.text), sample=i) for i, reply in enumerate(replies)]
+    return [
+        _row([reply], _answer(item, reply.text), sample=i)
+        for i, reply in enumerate(replies)
+    ]
 
 
 def _likeliest(result, options, sample=0):
@@ -270,7 +310,9 @@ def _shown(item, reply):
 
 def _groups(rows):
     """Return each row's answer, normalised (None without one), and how often each is given."""
-    labels = [None if row["answer"] is None else normalise(row["answer"]) for row in rows]
+    labels = [
+        None if row["answer"] is None else normalise(row["answer"]) for row in rows
+    ]
     return labels, Counter(label for label in labels if label is not None)
 
 
@@ -306,11 +348,23 @@ def _over_blank(rows):
     Normalised over the options; no probability counts as less than `LEAST_SHARE`.
     """
     seen, blank = (row["option_probabilities"] or {} for row in (rows + rows[:1])[:2])
-    if rows[0]["answer"] is None or len(rows) < 2 or not seen or set(seen) != set(blank):
+    if (
+        rows[0]["answer"] is None
+        or len(rows) < 2
+        or not seen
+        or set(seen) != set(blank)
+    ):
         return 0, math.nan, None
-    ratios = {name: max(p, LEAST_SHARE) / max(blank[name], LEAST_SHARE) for name, p in seen.items()}
+    ratios = {
+        name: max(p, LEAST_SHARE) / max(blank[name], LEAST_SHARE)
+        for name, p in seen.items()
+    }
     total = math.fsum(ratios.values())
-    return 0, ratios[rows[0]["answer"]] / total, {name: r / total for name, r in ratios.items()}
+    return (
+        0,
+        ratios[rows[0]["answer"]] / total,
+        {name: r / total for name, r in ratios.items()},
+    )
 
 
 # --- stated: answer and confidence in words ------------------------------------------------------
@@ -404,7 +458,9 @@ def two_stage(item, plan):
     Tian et al. 2023, arXiv 2305.14975
     """
     first = yield from _reply(item, plan, "answer", prompts.ANSWER)
-    second = yield from _reply(item, plan, "form", prompts.ANSWER, first.text, TWO_STAGE)
+    second = yield from _reply(
+        item, plan, "form", prompts.ANSWER, first.text, TWO_STAGE
+    )
     return _stated(item, [first, second])
 
 
@@ -434,7 +490,9 @@ def describe_first(item, plan):
     Xuan et al. 2025, arXiv 2505.20236
     """
     first = yield from _reply(item, plan, "description", prompts.DESCRIBE)
-    second = yield from _reply(item, plan, "form", prompts.DESCRIBE, first.text, VERBALIZED)
+    second = yield from _reply(
+        item, plan, "form", prompts.DESCRIBE, first.text, VERBALIZED
+    )
     return _stated(item, [first, second], answered=1)
 
 
@@ -452,8 +510,12 @@ def challenge(item, plan):
     Xiong et al. 2024, arXiv 2306.13063 (misleading hints)
     """
     first = yield from _reply(item, plan, "answer", prompts.ANSWER)
-    doubted = [_prompt(item, plan, prompts.ANSWER, first.text, doubt) for doubt in CHALLENGES]
-    followed = yield [calls.Generate(prompt, plan.limit("answer")) for prompt in doubted]
+    doubted = [
+        _prompt(item, plan, prompts.ANSWER, first.text, doubt) for doubt in CHALLENGES
+    ]
+    followed = yield [
+        calls.Generate(prompt, plan.limit("answer")) for prompt in doubted
+    ]
     return _unstated(item, [first, *followed])
 
 
@@ -464,7 +526,9 @@ def _has_options(item, plan=None):
     if not item.options:
         return "open question: no allowed answers whose probability could be read"
     if plan and plan.lettered and len(item.options) > prompts.MOST_LETTERS:
-        return f"more options than the {prompts.MOST_LETTERS} letters that stand for them"
+        return (
+            f"more options than the {prompts.MOST_LETTERS} letters that stand for them"
+        )
     return None
 
 
@@ -481,9 +545,11 @@ def sequence_probability(item, plan):
 
 
 def _option_call(item, plan, options, change=""):
-    labels, words = options, prompts.ANSWER
+    labels = options
+    words = prompts.ANSWER
     if plan.lettered:
-        labels, words = prompts.letters(len(options)), prompts.LETTER
+        labels = prompts.letters(len(options))
+        words = prompts.LETTER
     asked = {"options": options, "lettered": plan.lettered, "change": change}
     return calls.Labels(_prompt(item, plan, words, **asked), tuple(labels))
 
@@ -498,7 +564,9 @@ def option_probability(item, plan):
     return [_likeliest(result, item.options)]
 
 
-P_TRUE = "Proposed answer: {answer}.\nIs the proposed answer right? Answer yes or no only."
+P_TRUE = (
+    "Proposed answer: {answer}.\nIs the proposed answer right? Answer yes or no only."
+)
 
 
 @strategy("second turn", calls.GENERATE, calls.LABELS)
@@ -510,7 +578,9 @@ def p_true(item, plan):
     first = yield from _reply(item, plan, "answer", prompts.ANSWER)
     prompt = _prompt(item, plan, P_TRUE.format(answer=_shown(item, first)))
     (judged,) = yield [calls.Labels(prompt, ("yes", "no"))]
-    return [_row([first, judged], _answer(item, first.text), judged.probabilities["yes"])]
+    return [
+        _row([first, judged], _answer(item, first.text), judged.probabilities["yes"])
+    ]
 
 
 CLIP_TEXT = "{question} {option}"
@@ -523,7 +593,9 @@ def clip_zero_shot(item, plan):
     Radford et al. 2021, arXiv 2103.00020
     """
     question = item.question.strip()
-    texts = [CLIP_TEXT.format(question=question, option=option) for option in item.options]
+    texts = [
+        CLIP_TEXT.format(question=question, option=option) for option in item.options
+    ]
     (result,) = yield [calls.Similarity(_picture(item, plan), tuple(texts))]
     return [_likeliest(result, item.options)]
 
@@ -533,10 +605,13 @@ def clip_zero_shot(item, plan):
 
 def _samples(item, plan):
     """Ask the same question again and again; strategies that sample share the draws."""
-    prompt, limit = _prompt(item, plan, prompts.ANSWER), plan.limit("answer")
+    prompt = _prompt(item, plan, prompts.ANSWER)
+    limit = plan.limit("answer")
     seed = f"{plan.seed}|{plan.dataset}|{item.item_id}|"
     replies = yield [
-        calls.Generate(prompt, limit, seed=seed + str(sample), temperature=plan.temperature)
+        calls.Generate(
+            prompt, limit, seed=seed + str(sample), temperature=plan.temperature
+        )
         for sample in range(plan.samples)
     ]
     return _unstated(item, replies)
@@ -574,9 +649,16 @@ def paraphrase(item, plan):
 
     Gao et al. 2024, arXiv 2403.02509 (perturbed inputs)
     """
-    asked = [words.format(question=item.question.strip()) for words in ("{question}", *REWORDINGS)]
-    turns = [_prompt(item, plan, prompts.ANSWER, question=question) for question in asked]
-    return _unstated(item, (yield [calls.Generate(turn, plan.limit("answer")) for turn in turns]))
+    asked = [
+        words.format(question=item.question.strip())
+        for words in ("{question}", *REWORDINGS)
+    ]
+    turns = [
+        _prompt(item, plan, prompts.ANSWER, question=question) for question in asked
+    ]
+    return _unstated(
+        item, (yield [calls.Generate(turn, plan.limit("answer")) for turn in turns])
+    )
 
 
 @strategy("agreement", calls.GENERATE, rule=agreement)
@@ -585,8 +667,13 @@ def augment(item, plan):
 
     Wang et al. 2019, doi 10.1016/j.neucom.2019.01.103 (test-time augmentation)
     """
-    turns = [_prompt(item, plan, prompts.ANSWER, change=change) for change in ("", *calls.CHANGES)]
-    return _unstated(item, (yield [calls.Generate(turn, plan.limit("answer")) for turn in turns]))
+    turns = [
+        _prompt(item, plan, prompts.ANSWER, change=change)
+        for change in ("", *calls.CHANGES)
+    ]
+    return _unstated(
+        item, (yield [calls.Generate(turn, plan.limit("answer")) for turn in turns])
+    )
 
 
 # --- probes: what does the confidence hang on? ---------------------------------------------------
@@ -598,7 +685,9 @@ def blank_image(item, plan):
 
     Zhao et al. 2021, arXiv 2102.09690 (content-free input)
     """
-    results = yield [_option_call(item, plan, item.options, change) for change in ("", calls.BLANK)]
+    results = yield [
+        _option_call(item, plan, item.options, change) for change in ("", calls.BLANK)
+    ]
     return [_likeliest(result, item.options, i) for i, result in enumerate(results)]
 
 
@@ -613,7 +702,9 @@ def none_of_the_above(item, plan):
     Fazla et al. 2026, arXiv 2606.16583
     """
     golds = {item.gold} if isinstance(item.gold, str) else set(item.gold)
-    options = [option for option in item.options if option not in golds] + [NONE_OF_THEM]
+    options = [option for option in item.options if option not in golds] + [
+        NONE_OF_THEM
+    ]
     (result,) = yield [_option_call(item, plan, options)]
     return [_likeliest(result, options) | {"gold": NONE_OF_THEM, "options": options}]
 
@@ -632,7 +723,9 @@ def expert(item, plan):
         (result,) = yield [_option_call(item, plan, candidates)]
         return [_likeliest(result, candidates)]
     instruction = P_TRUE.format(answer=candidates[0])
-    (judged,) = yield [calls.Labels(_prompt(item, plan, instruction, options=None), ("yes", "no"))]
+    (judged,) = yield [
+        calls.Labels(_prompt(item, plan, instruction, options=None), ("yes", "no"))
+    ]
     return [_row([judged], candidates[0], judged.probabilities["yes"])]
 
 
@@ -659,5 +752,7 @@ def decision(item, plan):
     as transformers' decision pipeline puts it
     """
     turn = DECISION.format(question=item.question)
-    (result,) = yield [calls.Labels(calls.Prompt(_picture(item, plan), (turn,)), ("A", "B", "C"))]
+    (result,) = yield [
+        calls.Labels(calls.Prompt(_picture(item, plan), (turn,)), ("A", "B", "C"))
+    ]
     return [_likeliest(result, LEVELS) | {"question_type": "score", "options": LEVELS}]

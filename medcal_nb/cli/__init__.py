@@ -28,7 +28,7 @@ GROUPS = {
     "Teach": ("reader",),
 }
 #: Old names that still work: of options, and of what an option names. Those of data sets are known
-#: to `medcal_nb.items`.
+#: to `medcal_nb.datasets.items`.
 RENAMED = {
     "--limit": "--errors-allowed",
     ("--profile", "recorded"): "imported",
@@ -47,17 +47,28 @@ def _options(
         say(f"medcal {__version__}" if version else context.get_help())
 
 
-_known = {command.name or command.callback.__name__: command for command in app.registered_commands}
+_known = {
+    command.name or command.callback.__name__: command
+    for command in app.registered_commands
+}
 app.registered_commands = [_known[name] for names in GROUPS.values() for name in names]
 for _name, _command in _known.items():
-    _command.rich_help_panel = next(group for group, names in GROUPS.items() if _name in names)
-    _command.help, _, _example = inspect.getdoc(_command.callback).partition("\n\nExample: ")
+    _command.rich_help_panel = next(
+        group for group, names in GROUPS.items() if _name in names
+    )
+    _command.help, _, _example = inspect.getdoc(_command.callback).partition(
+        "\n\nExample: "
+    )
     _command.epilog = f"Example: {_example}"
 
 
 def _renamed(words: list[str]) -> list[str]:
     """The words of a command line with old names replaced, each with a remark."""
-    words = [w for word in words for w in (word.split("=", 1) if word[:2] == "--" else [word])]
+    words = [
+        w
+        for word in words
+        for w in (word.split("=", 1) if word[:2] == "--" else [word])
+    ]
     out = []
     for option, word in pairwise(["", *words]):
         names = word.split(",")
@@ -89,14 +100,19 @@ def main() -> None:
 
 def _told(error: Exception) -> tuple[int, str]:
     """The exit status of an error and what is said of it."""
-    if hasattr(error, "format_message"):  # of typer: the words of the command line are wrong
+    if hasattr(
+        error, "format_message"
+    ):  # of typer: the words of the command line are wrong
         about = error.ctx.command_path if error.ctx else "medcal"
         return 2, f"{error.format_message().rstrip('.')}; `{about} --help` says more"
     if isinstance(error, MedcalError):
         return 2, str(error)
     if isinstance(error, OSError) and error.filename:
         code = 1 if error.errno in (errno.ENOSPC, errno.EDQUOT) else 2
-        return code, f"{error.filename}: {(error.strerror or '').lower()}: choose another"
+        return (
+            code,
+            f"{error.filename}: {(error.strerror or '').lower()}: choose another",
+        )
     told = (str(error).strip().splitlines() or ["no more is known"])[0][:300]
     again = shlex.join(["medcal", "--debug", *sys.argv[1:]])
     return 1, (

@@ -18,7 +18,8 @@ app = typer.Typer(
 )
 
 Table = Annotated[
-    Path, typer.Argument(metavar="ANSWERS", help="A log, or a table with our column names.")
+    Path,
+    typer.Argument(metavar="ANSWERS", help="A log, or a table with our column names."),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace a file that is there.")]
 

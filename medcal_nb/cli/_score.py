@@ -54,15 +54,20 @@ def score_answers(path, *, by=("model", "dataset", "strategy"), n_resamples=1000
     parts = _parts(path, by)
     if not parts:
         raise MedcalError(f"{path}: no answers; nothing to score")
-    rows, reasons = [], []
-    labels = sorted(parts, key=lambda label: [(v is None, isinstance(v, str), v) for v in label])
+    rows = []
+    reasons = []
+    labels = sorted(
+        parts, key=lambda label: [(v is None, isinstance(v, str), v) for v in label]
+    )
     for label in tqdm(labels, desc="score", unit="group", leave=False, disable=None):
         # rows in an order of their own: equal answers give equal draws, however they are stored
         frame = pd.concat(parts.pop(label))
         frame = frame.sort_values(list(frame.columns), ignore_index=True)
         row, told = _row(frame, n_resamples)
         named = dict(zip(by, label, strict=True))
-        name = ", ".join(f"{column}={value}" for column, value in named.items()) or "all"
+        name = (
+            ", ".join(f"{column}={value}" for column, value in named.items()) or "all"
+        )
         reasons += [f"{name}: {reason}" for reason in told]
         rows.append(named | row)
     return pd.DataFrame(rows), list(dict.fromkeys(reasons))
@@ -72,16 +77,25 @@ def in_cells(table, by):
     """The table for a terminal, intervals in the cells: how well, then what decides."""
     shown = table.assign(**interval_cells(table))
     first = [name for name in METRICS if name not in DECIDING]
-    decide = {name: name.replace("_", " ") for name in DECIDING} | {"accuracy": "ceiling"}
-    return shown[[*by, "n", "n_missing", *first]], shown[[*by, *decide]].rename(columns=decide)
+    decide = {name: name.replace("_", " ") for name in DECIDING} | {
+        "accuracy": "ceiling"
+    }
+    return shown[[*by, "n", "n_missing", *first]], shown[[*by, *decide]].rename(
+        columns=decide
+    )
 
 
 def _row(frame, n_resamples):
     """The metrics of one group, and what has to be said of them."""
     units = [c for c in ("image_id", "item_id") if c in frame and (frame[c] != 0).all()]
-    how = {"by": (), "groups": units[0] if units else None, "rng": np.random.default_rng(0)}
+    how = {
+        "by": (),
+        "groups": units[0] if units else None,
+        "rng": np.random.default_rng(0),
+    }
     given = frame.notna()
-    graded, both = frame["correct"].dropna(), given["confidence"] & given["correct"]
+    graded = frame["correct"].dropna()
+    both = given["confidence"] & given["correct"]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         row = metrics_table(
@@ -96,17 +110,23 @@ def _row(frame, n_resamples):
         )
     if len(graded) and not given["confidence"].any():
         row["accuracy"] = graded.mean()
-        told.append(f"accuracy is that of the {len(graded)} graded of {len(frame)} answers")
+        told.append(
+            f"accuracy is that of the {len(graded)} graded of {len(frame)} answers"
+        )
     return row, told
 
 
 def _parts(path, by):
     """Graded answers by group, as lists of frames of numbers: ten million fit in memory."""
-    names = ["image_id"] if {"model", "strategy"} <= set(by) else ["image_id", "item_id"]
+    names = (
+        ["image_id"] if {"model", "strategy"} <= set(by) else ["image_id", "item_id"]
+    )
     parts: dict[tuple, list] = {}
     for frame in _frames(path, list(by), names):
         small = frame[["confidence", "correct"]].astype(float)
-        for name in names:  # 64 bits for each (data set, name), 0 where there is no name
+        for (
+            name
+        ) in names:  # 64 bits for each (data set, name), 0 where there is no name
             ids = pd.util.hash_pandas_object(frame[["dataset", name]], index=False)
             small[name] = ids.where(frame[name].notna(), 0)
         keys = [frame[name] for name in by] or [np.zeros(len(frame))]
@@ -132,14 +152,18 @@ def _check_by(path, by, names):
     names = [name for name in names if name not in _NO_GROUPS]
     for name in by:
         if name not in names:
-            raise MedcalError(f"{path}: no column '{name}' (--by); columns are {', '.join(names)}")
+            raise MedcalError(
+                f"{path}: no column '{name}' (--by); columns are {', '.join(names)}"
+            )
 
 
 def choices(path, *, by, costs):
     """Which strategy to take in each group of answers, those of all strategies together."""
     graded = measured(ranked(to_graded(load_answers(path))))
     if graded.empty:
-        raise MedcalError(f"{path}: no answers with a confidence and a grade to choose by")
+        raise MedcalError(
+            f"{path}: no answers with a confidence and a grade to choose by"
+        )
     by = list(dict.fromkeys(["model", *(name for name in by if name != "strategy")]))
     _check_by(path, by, list(graded.columns))
     for key, part in parts_by(graded, by):

@@ -14,7 +14,9 @@ def calibrate(
     answers: Table,
     to: Path = typer.Option(..., help="A new log, e.g. corrected.sqlite."),
     method: str = typer.Option("log_odds", help="A recalibration map: see above."),
-    fit: list[str] = typer.Option(..., metavar="COL=VALUE,…", help="Rows to learn from."),
+    fit: list[str] = typer.Option(
+        ..., metavar="COL=VALUE,…", help="Rows to learn from."
+    ),
     apply: list[str] = typer.Option([], metavar="COL=VALUE,…", help="Rows to correct."),
 ) -> None:
     """Correct the confidence of answers, a map for each model and strategy fitted on others.
@@ -32,7 +34,9 @@ def calibrate(
     from medcal_nb.files import check_new_file
 
     if not is_log(to):
-        raise MedcalError(f"{to}: name a log, .sqlite; `medcal export` makes a table of it")
+        raise MedcalError(
+            f"{to}: name a log, .sqlite; `medcal export` makes a table of it"
+        )
     check_new_file(to, sources=[answers])
     table = to_graded(load_answers(answers))
     target = _pick(table, apply, "--apply", answers)
@@ -48,9 +52,13 @@ def calibrate(
     for remark in dict.fromkeys(str(one.message) for one in caught):
         note(remark)
     if without := len(target) - len(corrected):
-        note(f"{without:,} rows have no map for their model and strategy and are left out")
+        note(
+            f"{without:,} rows have no map for their model and strategy and are left out"
+        )
     n = corrected["confidence"].notna().sum()
-    say(f"{to}: {n:,} of {len(corrected):,} confidences corrected\nnext: medcal score {to}")
+    say(
+        f"{to}: {n:,} of {len(corrected):,} confidences corrected\nnext: medcal score {to}"
+    )
 
 
 def _pick(table, conditions, option, path):
@@ -59,7 +67,9 @@ def _pick(table, conditions, option, path):
         column, _, values = condition.partition("=")
         if not values or column not in table:
             columns = ", ".join(table.columns)
-            raise MedcalError(f"{path}: {option} {condition}: write COL=VALUE, COL of {columns}")
+            raise MedcalError(
+                f"{path}: {option} {condition}: write COL=VALUE, COL of {columns}"
+            )
         table = table[table[column].astype(str).isin(values.split(","))]
     if table.empty:
         raise MedcalError(f"{path}: no rows with {option} {' '.join(conditions)}")

@@ -14,16 +14,20 @@ def fetch(
         metavar="SOURCE",
         help="vlcb or vlm-uncertainty-bench (answers of real models); vqa-rad, slake … (items).",
     ),
-    models: str = typer.Option(None, metavar="A,B,…", help="Some of the recorded models."),
+    models: str = typer.Option(
+        None, metavar="A,B,…", help="Some of the recorded models."
+    ),
     to: Path = typer.Option(
-        Path("data/fetched"), metavar="FOLDER", help="For files and log; what is there is kept."
+        Path("data/fetched"),
+        metavar="FOLDER",
+        help="For files and log; what is there is kept.",
     ),
 ) -> None:
     """Fetch answers of real models, or public items; run again, it goes on where it was.
 
     Example: medcal fetch vlcb
     """
-    from medcal_nb import hub
+    from medcal_nb.datasets import hub
     from medcal_nb.fetch import SOURCES, fetch_answers
 
     if source in SOURCES:
@@ -33,14 +37,16 @@ def fetch(
             note(remark)
         if source == "vlcb":
             note("no answer names its image: intervals are by answer")
-        say(f"{log}: {done.written:,} new answers of {done.rows:,}\nnext: medcal score {log}")
+        say(
+            f"{log}: {done.written:,} new answers of {done.rows:,}\nnext: medcal score {log}"
+        )
         return
     if source not in hub.HUB_SETS:
         known = ", ".join([*SOURCES, *hub.HUB_SETS])
         raise MedcalError(f"fetch {source!r}: is not known; known: {known}")
     if models:
         raise MedcalError(f"fetch {source}: --models is for recorded answers")
-    from medcal_nb.items import load_items
+    from medcal_nb.datasets import load_items
 
     folder = hub.fetch_set(source, to / source)
     items = load_items(f"{source}:{folder}")

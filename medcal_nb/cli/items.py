@@ -12,18 +12,24 @@ _PER_LINE = 6
 
 @app.command()
 def items(
-    dataset: str = typer.Option(None, help="Which items; their names are listed if left out."),
+    dataset: str = typer.Option(
+        None, help="Which items; their names are listed if left out."
+    ),
     split: str = typer.Option(None, help="fit or test; both if left out."),
-    n: int = typer.Option(None, min=1, help="Show N only, those that `medcal ask --n N` asks."),
-    sheet: Path = typer.Option(None, help="Draw images, a line per modality, to this PNG."),
+    n: int = typer.Option(
+        None, min=1, help="Show N only, those that `medcal ask --n N` asks."
+    ),
+    sheet: Path = typer.Option(
+        None, help="Draw images, a line per modality, to this PNG."
+    ),
     force: Force = False,
 ) -> None:
     """Print the items of a data set; draw a sheet of their images.
 
     Example: medcal items --dataset vqa-rad --n 12 --sheet sheet.png
     """
+    from medcal_nb.datasets import dataset_names, load_items, open_image
     from medcal_nb.files import check_new_file, new_file
-    from medcal_nb.items import dataset_names, load_items, open_image
 
     if dataset is None:
         say("\n".join(dataset_names()))
@@ -33,16 +39,28 @@ def items(
             raise MedcalError(f"{sheet}: give it a name that ends with .png")
         check_new_file(sheet, force=force)
     table = load_items(dataset, split=split, n=n)
-    shown = table[["item_id", "modality", "question", "options", "gold"]].to_string(index=False)
+    shown = table[["item_id", "modality", "question", "options", "gold"]].to_string(
+        index=False
+    )
     say(f"{shown}\n{len(table)} items, {table['image_id'].nunique()} images")
     if sheet is not None:
         from medcal_nb.show.facets import image_sheet
 
-        made = "synthetic phantoms, no patients" if dataset.startswith("pocket") else "items"
+        made = (
+            "synthetic phantoms, no patients"
+            if dataset.startswith("pocket")
+            else "items"
+        )
         table["modality"] = table["modality"].fillna("no modality").astype(str)
-        some = table.drop_duplicates("image_id").groupby("modality", sort=False).head(_PER_LINE)
+        some = (
+            table.drop_duplicates("image_id")
+            .groupby("modality", sort=False)
+            .head(_PER_LINE)
+        )
         some = some.assign(picture=some["image"].map(open_image))
-        some["gold"] = [g if isinstance(g, str) else " | ".join(g) for g in some["gold"]]
+        some["gold"] = [
+            g if isinstance(g, str) else " | ".join(g) for g in some["gold"]
+        ]
         drawn = image_sheet(some, per_row=_PER_LINE, title=f"{dataset} ({made})")
         with new_file(sheet, force=force) as part:
             drawn.savefig(part, format="png", dpi=200)

@@ -11,17 +11,33 @@ from medcal_nb.cli._app import Force, app, say
 @app.command()
 def reader(
     answers: Path = typer.Argument(metavar="ANSWERS", help="A file; it is only read."),
-    dataset: str = typer.Option(None, help="NAME; NAME:FOLDER where its images are in a folder."),
-    model: str = typer.Option(None, help="Which model is shown first; the best if left out."),
+    dataset: str = typer.Option(
+        None, help="NAME; NAME:FOLDER where its images are in a folder."
+    ),
+    model: str = typer.Option(
+        None, help="Which model is shown first; the best if left out."
+    ),
     strategy: str = typer.Option(None, help="Whose confidence is shown first."),
-    decisions: Path = typer.Option(None, help="Where decisions are kept; else beside the answers."),
-    name: str = typer.Option(None, help="Your name in the decisions; your user name if left out."),
-    errors_allowed: float = typer.Option(0.2, min=0.001, max=0.999, help="Share of kept answers."),
-    model_first: bool = typer.Option(False, "--model-first", help="Show its answer before yours."),
-    export: Path = typer.Option(None, help="Write the decisions to this CSV file and stop."),
+    decisions: Path = typer.Option(
+        None, help="Where decisions are kept; else beside the answers."
+    ),
+    name: str = typer.Option(
+        None, help="Your name in the decisions; your user name if left out."
+    ),
+    errors_allowed: float = typer.Option(
+        0.2, min=0.001, max=0.999, help="Share of kept answers."
+    ),
+    model_first: bool = typer.Option(
+        False, "--model-first", help="Show its answer before yours."
+    ),
+    export: Path = typer.Option(
+        None, help="Write the decisions to this CSV file and stop."
+    ),
     force: Force = False,
     port: int = typer.Option(None, help="A free one if left out."),
-    no_browser: bool = typer.Option(False, "--no-browser", help="Only print the address."),
+    no_browser: bool = typer.Option(
+        False, "--no-browser", help="Only print the address."
+    ),
 ) -> None:
     """Show answers one case at a time, to accept, override or defer (Voila, 127.0.0.1 only).
 
@@ -42,7 +58,13 @@ def reader(
     # tried here, so that what is wrong with a file is told on the command line
     chosen = {"dataset": dataset, "model": model, "strategy": strategy}
     Casebook(answers, **chosen)
-    options = chosen | {"reader": name, "limit": errors_allowed, "model_first": model_first}
+    options = chosen | {
+        "reader": name,
+        "limit": errors_allowed,
+        "model_first": model_first,
+    }
     options["decisions"] = decisions and str(decisions.resolve())
     token = os.environ.get("MEDCAL_READER_TOKEN")
-    serve(answers, options, port=port, token=token, open_browser=not no_browser, say=say)
+    serve(
+        answers, options, port=port, token=token, open_browser=not no_browser, say=say
+    )

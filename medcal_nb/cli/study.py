@@ -12,23 +12,39 @@ from medcal_nb.cli._app import app, note, say
 from medcal_nb.errors import MedcalError
 
 _NOTEBOOKS = typer.Argument(
-    None, metavar="NN", help="Numbers or names of notebooks, with what they need; else all."
+    None,
+    metavar="NN",
+    help="Numbers or names of notebooks, with what they need; else all.",
 )
 
 
 @app.command()
 def study(
     notebooks: list[str] = _NOTEBOOKS,
-    profile: str = typer.Option("pocket", help="Or real, logits, imported, hub, served, a .toml."),
-    answers: Path = typer.Option(None, help="The answers table; profile imported needs one."),
+    profile: str = typer.Option(
+        "pocket", help="Or real, logits, imported, hub, served, a .toml."
+    ),
+    answers: Path = typer.Option(
+        None, help="The answers table; profile imported needs one."
+    ),
     parameters: list[str] = typer.Option(
-        [], "-p", "--parameter", metavar="NAME=VALUE", help="Set a parameter, VALUE as JSON."
+        [],
+        "-p",
+        "--parameter",
+        metavar="NAME=VALUE",
+        help="Set a parameter, VALUE as JSON.",
     ),
     fast: bool = typer.Option(False, "--fast", help="Small sizes, into build/fast/."),
-    out: Path = typer.Option(None, metavar="FOLDER", help="Publish here, not in figures/."),
+    out: Path = typer.Option(
+        None, metavar="FOLDER", help="Publish here, not in figures/."
+    ),
     force: bool = typer.Option(False, "--force", help="Run what is unchanged, too."),
-    list_: bool = typer.Option(False, "--list", help="Say what would run and why; run nothing."),
-    keep_going: bool = typer.Option(False, "--keep-going", help="Go on after a failure."),
+    list_: bool = typer.Option(
+        False, "--list", help="Say what would run and why; run nothing."
+    ),
+    keep_going: bool = typer.Option(
+        False, "--keep-going", help="Go on after a failure."
+    ),
 ) -> None:
     """Run the notebooks that are stale, in order, and publish their figures.
 
@@ -59,12 +75,15 @@ def verify(notebooks: list[str] = _NOTEBOOKS) -> None:
 
     Example: medcal verify 02
     """
-    from medcal_nb.profile import checkout
     from medcal_nb.show.figures import difference
+    from medcal_nb.study.profile import checkout
     from medcal_nb.study.run import Study
 
     with TemporaryDirectory(prefix="medcal-verify-") as folder:
-        where = {"out": Path(folder) / "figures", "answers": Path(folder) / "answers.sqlite"}
+        where = {
+            "out": Path(folder) / "figures",
+            "answers": Path(folder) / "answers.sqlite",
+        }
         done = Study("pocket", only=notebooks or [], **where).run()
         for name, error in done.failed.items():
             raise MedcalError(f"{name}: {error}")
@@ -85,12 +104,18 @@ def doctor() -> None:
     """
     import torch
 
-    from medcal_nb.pocket import list_pocket, pocket_dir
-    from medcal_nb.profile import checkout
+    from medcal_nb.datasets.pocket import list_pocket, pocket_dir
     from medcal_nb.study.context import library_versions
+    from medcal_nb.study.profile import checkout
 
-    say(f"libraries      {', '.join(map(' '.join, library_versions().items()))}, {sys.executable}")
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU: hub needs one"
+    say(
+        f"libraries      {', '.join(map(' '.join, library_versions().items()))}, {sys.executable}"
+    )
+    gpu = (
+        torch.cuda.get_device_name()
+        if torch.cuda.is_available()
+        else "no GPU: hub needs one"
+    )
     say(f"machine        {platform.platform()}, {os.cpu_count()} cores, {gpu}")
     checked = [pocket_dir(name).name for name in list_pocket()]
     say(f"pocket models  {', '.join(checked)}")

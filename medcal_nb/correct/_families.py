@@ -12,9 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit, logsumexp
 
-T_MIN, T_MAX = 0.02, 50.0
+T_MIN = 0.02
+T_MAX = 50.0
 _TAUS = np.array([0.05, 0.1, 0.2, 0.4, 0.8, 1.6])
-_AT_ONCE = 400_000  # numbers that a step of the fits works on, so that they stay in the cache
+_AT_ONCE = (
+    400_000  # numbers that a step of the fits works on, so that they stay in the cache
+)
 
 
 def logit(confidence: np.ndarray, clip: float) -> np.ndarray:
@@ -45,8 +48,10 @@ def fit_logistic(features, sums, weights, *, offset=0.0, precision=0.0, start=0.
     theta : (B, d) array
     information : (B, d, d) array
     """
-    x, offset = features.reshape(-1, *features.shape[-2:]), np.atleast_2d(offset)
-    theta, size = np.zeros_like(sums) + start, max(1, _AT_ONCE // weights.shape[1])
+    x = features.reshape(-1, *features.shape[-2:])
+    offset = np.atleast_2d(offset)
+    theta = np.zeros_like(sums) + start
+    size = max(1, _AT_ONCE // weights.shape[1])
     made = [
         _newton(*(_part(v, at) for v in (x, sums, weights, offset, theta)), precision)
         for at in (slice(first, first + size) for first in range(0, len(sums), size))
@@ -62,15 +67,19 @@ def _part(values, at):
 def _newton(x, sums, weights, offset, theta, precision):
     n, d = x.shape[1:]
     products = (x[..., :, None] * x[..., None, :]).reshape(len(x), n, d * d)
-    ridge, information = (precision + 1e-9) * np.eye(d), np.empty((len(theta), d, d))
-    step, rise = np.zeros_like(theta), np.full(len(theta), np.inf)
+    ridge = (precision + 1e-9) * np.eye(d)
+    information = np.empty((len(theta), d, d))
+    step = np.zeros_like(theta)
+    rise = np.full(len(theta), np.inf)
     live = np.arange(len(theta))
     for _ in range(100):
         own = _part(x, live)
         p = expit(times(own, theta[live]) + _part(offset, live))
         pull = weights[live] * p
         gradient = sums[live] - _summed(pull, own) - precision * theta[live]
-        information[live] = _summed(pull * (1 - p), _part(products, live)).reshape(-1, d, d)
+        information[live] = _summed(pull * (1 - p), _part(products, live)).reshape(
+            -1, d, d
+        )
         move = np.linalg.solve(information[live] + ridge, gradient[..., None])[..., 0]
         size = np.abs(move).max(axis=1)
         move *= np.minimum(1.0, 4.0 / np.maximum(size, 1e-300))[:, None]
@@ -99,7 +108,8 @@ def _summed(weights, features) -> np.ndarray:
 def fit_smoothed(features, correct, weights, *, offset=0.0) -> np.ndarray:
     """Logistic fits with Platt's targets, (r + 1) / (r + 2) and 1 / (n - r + 2): (B, d)."""
     right = weights @ correct
-    high, low = (right + 1) / (right + 2), 1 / (weights.sum(axis=1) - right + 2)
+    high = (right + 1) / (right + 2)
+    low = 1 / (weights.sum(axis=1) - right + 2)
     sums = high[:, None] * (weights @ (features * correct[:, None]))
     sums += low[:, None] * (weights @ (features * (1 - correct)[:, None]))
     return fit_logistic(features, sums, weights, offset=offset)[0]
@@ -113,7 +123,9 @@ def adapt(x, correct, weights) -> np.ndarray:
     weighted by the (Laplace) probability that it gives the labels.
     """
     features = np.stack([x, np.ones_like(x)], axis=-1)
-    sums, thetas, evidence = _summed(weights * correct, features), [], []
+    sums = _summed(weights * correct, features)
+    thetas = []
+    evidence = []
     theta = np.zeros(2)
     for tau in _TAUS:
         theta, info = fit_logistic(
@@ -146,14 +158,22 @@ def _fit_options(z, gold, weights) -> np.ndarray:
 def _temperatures(gap, at_gold, right, weights) -> np.ndarray:
     size = max(1, 5 * _AT_ONCE // max(1, gap.size))
     parts = np.split(weights, range(size, len(weights), size))
-    return 1 / np.concatenate([_slopes(gap, at_gold, right, part) for part in parts])[:, None]
+    return (
+        1
+        / np.concatenate([_slopes(gap, at_gold, right, part) for part in parts])[
+            :, None
+        ]
+    )
 
 
 def _slopes(gap, at_gold, right, weights) -> np.ndarray:
     """1 / T for each row of weights: Newton's method on a concave likelihood, in a bracket."""
-    target, right = weights @ at_gold, weights @ right
+    target = weights @ at_gold
+    right = weights @ right
     told = (right > 0) & (right < weights.sum(axis=1))
-    rest = np.sort(gap, axis=1)[:, :-1]  # the leading option, at 0, counts 1 at every slope
+    rest = np.sort(gap, axis=1)[
+        :, :-1
+    ]  # the leading option, at 0, counts 1 at every slope
 
     def derivatives(a, at):
         p = np.exp(a[:, None, None] * rest)
@@ -163,9 +183,12 @@ def _slopes(gap, at_gold, right, weights) -> np.ndarray:
         w = weights[at]
         return target[at] - (w * average).sum(axis=1), (w * spread).sum(axis=1)
 
-    a, low, high = (np.full(len(weights), value) for value in (1.0, 1 / T_MAX, 1 / T_MIN))
+    a, low, high = (
+        np.full(len(weights), value) for value in (1.0, 1 / T_MAX, 1 / T_MIN)
+    )
     first, last = (derivatives(end, slice(None))[0] for end in (low, high))
-    a[told & (first <= 0)], a[told & (last >= 0)] = 1 / T_MAX, 1 / T_MIN
+    a[told & (first <= 0)] = 1 / T_MAX
+    a[told & (last >= 0)] = 1 / T_MIN
     live = np.flatnonzero(told & (first > 0) & (last < 0))
     while len(live):
         now = a[live]
@@ -175,7 +198,9 @@ def _slopes(gap, at_gold, right, weights) -> np.ndarray:
         to = now + rise / np.maximum(bend, 1e-300)
         inside = (low[live] <= to) & (to <= high[live])
         a[live] = np.where(inside, to, np.sqrt(low[live] * high[live]))
-        live = live[np.abs(a[live] - now) > 1e-7 * now]  # the next step would be its square
+        live = live[
+            np.abs(a[live] - now) > 1e-7 * now
+        ]  # the next step would be its square
     return a
 
 
@@ -262,15 +287,22 @@ def _fit_isotonic(confidence, correct, weights):
     for w in weights:
         n = np.bincount(at, w, len(x))
         y = np.bincount(at, w * correct, len(x))
-        has, total = n > 0, n.sum()
+        has = n > 0
+        total = n.sum()
         fit = isotonic_regression(y[has] / n[has], weights=n[has]).x
-        keep = np.r_[True, (np.diff(fit[:-1]) != 0) | (np.diff(fit[1:]) != 0), True][: len(fit)]
-        out.append((x[has][keep], fit[keep], 1 / (total + 2), (total + 1) / (total + 2)))
+        keep = np.r_[True, (np.diff(fit[:-1]) != 0) | (np.diff(fit[1:]) != 0), True][
+            : len(fit)
+        ]
+        out.append(
+            (x[has][keep], fit[keep], 1 / (total + 2), (total + 1) / (total + 2))
+        )
     return out
 
 
 def _interpolate(theta, confidence):
-    return np.stack([np.clip(np.interp(confidence, x, y), a, b) for x, y, a, b in theta])
+    return np.stack(
+        [np.clip(np.interp(confidence, x, y), a, b) for x, y, a, b in theta]
+    )
 
 
 _TABLE = np.round(np.linspace(0, 1, 2001), 4)
@@ -285,7 +317,9 @@ def _from_netcal(name: str, **settings) -> Family:
         out = []
         for w in np.round(weights).astype(int):
             made = getattr(netcal.binning, name)(**settings)
-            with contextlib.redirect_stdout(io.StringIO()):  # it reports its progress there
+            with contextlib.redirect_stdout(
+                io.StringIO()
+            ):  # it reports its progress there
                 made.fit(np.repeat(confidence, w), np.repeat(correct, w).astype(int))
             out.append((np.clip(made.transform(_TABLE), 0, 1),))
         return out

@@ -6,7 +6,8 @@ import pandas as pd
 from .fusion import plain_answer
 from .paired import means, paired
 
-AGREEMENT, MAJORITY = "model_agreement", "majority"
+AGREEMENT = "model_agreement"
+MAJORITY = "majority"
 _ITEM = ["dataset", "item_id"]
 
 
@@ -43,7 +44,9 @@ def model_agreement(graded: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([rows, first.assign(model=MAJORITY)], ignore_index=True)
 
 
-def agreement_table(rows: pd.DataFrame, *, rng: np.random.Generator, **settings) -> pd.DataFrame:
+def agreement_table(
+    rows: pd.DataFrame, *, rng: np.random.Generator, **settings
+) -> pd.DataFrame:
     """Accuracy of each model, of the majority, and of that where all models agree or some differ.
 
     Returns
@@ -53,10 +56,15 @@ def agreement_table(rows: pd.DataFrame, *, rng: np.random.Generator, **settings)
         ``change`` (against the best single model on the same items, which is ``best``) with low
         and high, by image; ``is_model``.
     """
-    most, single = (rows[(rows["model"] == MAJORITY) == is_it] for is_it in (True, False))
+    most, single = (
+        rows[(rows["model"] == MAJORITY) == is_it] for is_it in (True, False)
+    )
     best = single.groupby("model", sort=False)["correct"].mean().idxmax()
     both = pd.concat(
-        [rows.assign(who=rows["model"]), most.assign(who=f"{MAJORITY}, " + most["agree"])]
+        [
+            rows.assign(who=rows["model"]),
+            most.assign(who=f"{MAJORITY}, " + most["agree"]),
+        ]
     )
     rival = single[single["model"] == best].set_index(_ITEM)["correct"]
     both["rival"] = rival.reindex(pd.MultiIndex.from_frame(both[_ITEM])).to_numpy(float)

@@ -6,7 +6,13 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb import measure
-from medcal_nb.measure.rows import image_labels, measured, parts_by, refuse_shared, rows_where
+from medcal_nb.measure.rows import (
+    image_labels,
+    measured,
+    parts_by,
+    refuse_shared,
+    rows_where,
+)
 
 from .fusion import scores_of
 from .maps import BY, N_FOLDS, arrays_of, assign_folds, by_fold, choose_clip, fit
@@ -28,7 +34,12 @@ def _leading(values):
 
 
 def corrected(
-    graded: pd.DataFrame, *, target: dict, source: dict | None = None, method="platt", rng
+    graded: pd.DataFrame,
+    *,
+    target: dict,
+    source: dict | None = None,
+    method="platt",
+    rng,
 ) -> pd.DataFrame:
     """The target's answers as stated and with a map of either side's labels.
 
@@ -41,9 +52,11 @@ def corrected(
     """
     parts = []
     for learn, judge in _sides(graded, source, target):
-        made, images = _fit_for(learn, judge, method), image_labels(judge)
+        made = _fit_for(learn, judge, method)
+        images = image_labels(judge)
         c, y = arrays_of(judge, method)
-        values, folds = {"raw": judge["confidence"].to_numpy(float)}, {}
+        values = {"raw": judge["confidence"].to_numpy(float)}
+        folds = {}
         if len(learn):
             values["source"] = made(*arrays_of(learn, method))(c)
         if len(set(images)) >= N_FOLDS:
@@ -59,10 +72,15 @@ def _sides(graded, source, target):
     """(source rows, none without a source; target rows) of each model and strategy."""
     if source:
         return [(left, right) for _, left, right in pairs(graded, source, target)]
-    return [(right[:0], right) for _, right in parts_by(measured(rows_where(graded, target)), BY)]
+    return [
+        (right[:0], right)
+        for _, right in parts_by(measured(rows_where(graded, target)), BY)
+    ]
 
 
-def stage_scores(stages: pd.DataFrame, *, rng: np.random.Generator, **settings) -> pd.DataFrame:
+def stage_scores(
+    stages: pd.DataFrame, *, rng: np.random.Generator, **settings
+) -> pd.DataFrame:
     """Accuracy, mean confidence, Brier score, ECE and AUROC (within folds) per ``labels``."""
     return paired(stages, ["labels"], scores_of, rng=rng, **settings)
 
@@ -92,9 +110,11 @@ def true_cost(graded, fresh, *, source, target, method, rng) -> pd.DataFrame:
         If a fresh image is one that a map was fitted on.
     """
     ((_, learn, judge),) = pairs(graded, source, target)
-    fresh, made = measured(fresh), _fit_for(learn, judge, method)
+    fresh = measured(fresh)
+    made = _fit_for(learn, judge, method)
     refuse_shared(pd.concat([learn, judge]), fresh, "fitted on and fresh")
-    (c, y), there = arrays_of(judge, method), arrays_of(fresh, method)[0]
+    (c, y) = arrays_of(judge, method)
+    there = arrays_of(fresh, method)[0]
     fold = assign_folds(image_labels(judge), N_FOLDS, rng=rng)
     maps = {
         "raw": [fresh["confidence"].to_numpy(float)],
@@ -103,7 +123,8 @@ def true_cost(graded, fresh, *, source, target, method, rng) -> pd.DataFrame:
     }
     correct = fresh["correct"].to_numpy(float)
     each = {
-        k: np.mean([(_leading(p) - correct) ** 2 for p in ps], axis=0) for k, ps in maps.items()
+        k: np.mean([(_leading(p) - correct) ** 2 for p in ps], axis=0)
+        for k, ps in maps.items()
     }
     columns = {name: name for name in each} | {"cost": ("source", "target")}
     return paired(fresh.assign(**each), BY, means(**columns), n_resamples=200, rng=rng)
@@ -121,11 +142,18 @@ def yield_table(graded: pd.DataFrame, *, source, target, method, rng) -> pd.Data
         at least 0.8, and ``wrong_…``, the errors among those (NaN where none is kept).
     """
     stages = corrected(graded, source=source, target=target, method=method, rng=rng)
-    by, names = [*BY, "labels"], ["ece", "yield_at_20"]
+    by = [*BY, "labels"]
+    names = ["ece", "yield_at_20"]
     table = measure.metrics_table(stages, by=by, metrics=names, intervals=(), rng=rng)
     kept = stages["confidence"] >= SAYS
     wrong = 1 - stages["correct"].astype(float).where(kept)
-    trusted = stages.assign(kept=kept, wrong=wrong).groupby(by)[["kept", "wrong"]].mean()
-    table = table[[*by, "n", *names]].join(trusted, on=by).pivot(index=[*BY, "n"], columns="labels")
+    trusted = (
+        stages.assign(kept=kept, wrong=wrong).groupby(by)[["kept", "wrong"]].mean()
+    )
+    table = (
+        table[[*by, "n", *names]]
+        .join(trusted, on=by)
+        .pivot(index=[*BY, "n"], columns="labels")
+    )
     table.columns = [f"{name}_{stage}" for name, stage in table.columns]
     return table.reset_index()

@@ -12,7 +12,12 @@ from .fusion import BY, scores_of
 from .maps import by_fold, fit, folds_of, option_arrays
 from .paired import paired
 
-DECISION_TYPES = {"closed": "yes/no", "yes/no": "yes/no", "choice": "choice", "score": "score"}
+DECISION_TYPES = {
+    "closed": "yes/no",
+    "yes/no": "yes/no",
+    "choice": "choice",
+    "score": "score",
+}
 """Question type → what we call the type of decision."""
 
 
@@ -34,32 +39,48 @@ def decision_audit_table(graded: pd.DataFrame, *, rng, **settings) -> pd.DataFra
         ranked_score, the ranked probability score over levels in their order, for scores (0 is
         perfect).
     """
-    seed, frames, fitted = int(rng.integers(2**63)), [], partial(fit, method="temperature")
-    typed = [isinstance(p, Mapping) and len(p) > 1 for p in graded["option_probabilities"]]
+    seed = int(rng.integers(2**63))
+    frames = []
+    fitted = partial(fit, method="temperature")
+    typed = [
+        isinstance(p, Mapping) and len(p) > 1 for p in graded["option_probabilities"]
+    ]
     rows = graded[typed]
-    rows = rows.assign(decision_type=rows["question_type"].fillna("choice").map(DECISION_TYPES))
+    rows = rows.assign(
+        decision_type=rows["question_type"].fillna("choice").map(DECISION_TYPES)
+    )
     by = [*BY, "decision_type"]
     for key, part in parts_by(rows.dropna(subset="decision_type"), by):
         called = part["option_probabilities"]
-        if key["decision_type"] == "score":  # levels stand in their order, also where some lack
-            called = [{k: row.get(k, np.nan) for k in max(called, key=len)} for row in called]
+        if (
+            key["decision_type"] == "score"
+        ):  # levels stand in their order, also where some lack
+            called = [
+                {k: row.get(k, np.nan) for k in max(called, key=len)} for row in called
+            ]
         p, gold, _ = option_arrays(called, part["gold"])
         known = (gold >= 0) & ~np.isnan(p[np.arange(len(p)), gold])
-        part, p, gold = part[known], p[known], gold[known]
+        part = part[known]
+        p = p[known]
+        gold = gold[known]
         if not len(part):
             continue
         p = p / np.nansum(p, axis=1, keepdims=True)
         frames.append(_called(part, p, gold).assign(correction="as stated", fold=-1))
         if (fold := folds_of(part, seed)) is not None:
             q = by_fold(fitted, p, gold, fold)
-            frames.append(_called(part, q, gold).assign(correction="temperature", fold=fold))
+            frames.append(
+                _called(part, q, gold).assign(correction="temperature", fold=fold)
+            )
     if not frames:
         return pd.DataFrame()
 
     def statistic(part, w):
         return scores_of(part, w) | {"ranked_score": part["ranked_score"].mean()}
 
-    return paired(pd.concat(frames), [*by, "correction"], statistic, rng=rng, **settings)
+    return paired(
+        pd.concat(frames), [*by, "correction"], statistic, rng=rng, **settings
+    )
 
 
 def _called(part, q, gold):

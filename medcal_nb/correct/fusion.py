@@ -28,7 +28,8 @@ from ._families import fit_smoothed, logit
 from .maps import N_FOLDS, RecalibrationWarning, by_fold, fit, folds_of
 from .paired import mean, means, paired, weighted_auroc
 
-FUSION, EXPERT_TOO = "fusion", "fusion + expert"
+FUSION = "fusion"
+EXPERT_TOO = "fusion + expert"
 EXPERT = "expert"
 """The strategy that holds an expert's assessment: one more voter of "fusion + expert"."""
 TRAINED = ", trained"
@@ -68,7 +69,9 @@ def one_answer(graded: pd.DataFrame) -> tuple[pd.DataFrame, str]:
         return graded, ""
     item = [*BY, "item_id"]
     differ = graded.groupby(item)["correct"].transform("nunique") > 1
-    left_out, asked = (len(rows[item].drop_duplicates()) for rows in (graded[differ], graded))
+    left_out, asked = (
+        len(rows[item].drop_duplicates()) for rows in (graded[differ], graded)
+    )
     told = (
         "No text of an answer is told here: every strategy is taken to judge the model's one answer"
         " to an item, so that fusing joins confidences, not answers; of these answers "
@@ -134,15 +137,22 @@ class Ballots:
 
     def of(self, strategies: Sequence[str]) -> "Ballots":
         """The ballots of some strategies, on the candidates that they name."""
-        named, tokens = self.named[strategies], self.tokens[strategies]
-        own = named.loc[self.candidates["item_id"]].eq(self.candidates["name"].to_numpy(), axis=0)
+        named = self.named[strategies]
+        tokens = self.tokens[strategies]
+        own = named.loc[self.candidates["item_id"]].eq(
+            self.candidates["name"].to_numpy(), axis=0
+        )
         at = own.any(axis=1).to_numpy()
-        return Ballots(self.items, self.candidates[at], self.p.loc[at, strategies], named, tokens)
+        return Ballots(
+            self.items, self.candidates[at], self.p.loc[at, strategies], named, tokens
+        )
 
     def part(self, keep) -> "Ballots":
         """The ballots of some items."""
         at = self.candidates["item_id"].isin(self.items.index[keep])
-        items, named, tokens = (frame[keep] for frame in (self.items, self.named, self.tokens))
+        items, named, tokens = (
+            frame[keep] for frame in (self.items, self.named, self.tokens)
+        )
         return Ballots(items, self.candidates[at], self.p[at], named, tokens)
 
     def graded(self) -> np.ndarray:
@@ -155,17 +165,27 @@ def make_ballots(graded: pd.DataFrame, strategies: list[str]) -> Ballots:
     """Ballots of some strategies, from the graded answers of one model and data set."""
     v = graded[graded["strategy"].isin(strategies)].reindex(columns=_ASKED)
     v = v.astype({"new_tokens": float}).reset_index(drop=True)
-    items = v[_ITEM].drop_duplicates("item_id").set_index("item_id", drop=False).sort_index()
+    items = (
+        v[_ITEM]
+        .drop_duplicates("item_id")
+        .set_index("item_id", drop=False)
+        .sort_index()
+    )
     items = items.rename_axis(None)
     said = v[v["answer"].notna() & v["confidence"].notna()]
     v["name"] = said["answer"].map(plain_answer)
     said = v[v["name"].notna()]
-    candidates = said.groupby(["item_id", "name"], sort=False)[["answer", "correct"]].first()
-    candidates = candidates.reset_index().sort_values("item_id", kind="stable", ignore_index=True)
+    candidates = said.groupby(["item_id", "name"], sort=False)[
+        ["answer", "correct"]
+    ].first()
+    candidates = candidates.reset_index().sort_values(
+        "item_id", kind="stable", ignore_index=True
+    )
     p = _spread(v, said, candidates).pivot(index="at", columns="strategy", values="p")
     wide = v.pivot(index="item_id", columns="strategy", values=["name", "new_tokens"])
     named, tokens = (
-        wide[kind].reindex(index=items.index, columns=strategies) for kind in ("name", "new_tokens")
+        wide[kind].reindex(index=items.index, columns=strategies)
+        for kind in ("name", "new_tokens")
     )
     tokens = tokens.astype(float)
     tokens = tokens.fillna(0) if tokens.notna().any(axis=None) else tokens
@@ -193,7 +213,9 @@ def _others(v, candidates):
     """By item, over how many other answers the rest of a confidence is spread."""
     size = np.where(v["question_type"] == "closed", 2.0, 0)
     for column in ("options", "option_probabilities"):
-        size = np.fmax(size, [len(o) if hasattr(o, "__len__") else 0 for o in v[column]])
+        size = np.fmax(
+            size, [len(o) if hasattr(o, "__len__") else 0 for o in v[column]]
+        )
     size = pd.Series(size, v.index).groupby(v["item_id"]).max()
     return (size - 1).where(size > 1, candidates.groupby("item_id").size())
 
@@ -204,7 +226,9 @@ def _others(v, candidates):
 def chosen(ballots: Ballots, scores, *, name: str) -> pd.DataFrame:
     """Graded answers: the candidate of each item with the highest score, its confidence."""
     scores = pd.Series(scores, ballots.candidates.index)
-    best = ballots.candidates.loc[scores.groupby(ballots.candidates["item_id"]).idxmax()]
+    best = ballots.candidates.loc[
+        scores.groupby(ballots.candidates["item_id"]).idxmax()
+    ]
     best = best.assign(confidence=scores[best.index]).set_index("item_id")
     return ballots.items.assign(
         strategy=name, answer=best["answer"], confidence=best["confidence"],
@@ -229,25 +253,31 @@ def fit_weights(ballots: Ballots):
     """
     from scipy.optimize import minimize
 
-    rows, y = _log_odds(ballots), ballots.candidates["correct"].to_numpy(float)
+    rows = _log_odds(ballots)
+    y = ballots.candidates["correct"].to_numpy(float)
     size = rows.shape[1]
 
     def loss(theta):
-        eta, away = rows @ theta[:-1] + theta[-1], theta[:-1] - 1 / size
+        eta = rows @ theta[:-1] + theta[-1]
+        away = theta[:-1] - 1 / size
         gap = expit(eta) - y
         value = (np.logaddexp(0, eta) - y * eta).sum() + away @ away / 2
         return value, np.r_[gap @ rows + away, gap.sum()]
 
-    start, bounds = np.r_[np.full(size, 1 / size), 0.0], [(0, None)] * size + [(None, None)]
+    start = np.r_[np.full(size, 1 / size), 0.0]
+    bounds = [(0, None)] * size + [(None, None)]
     theta = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
 
     def lead(other, name):
-        eta = (_log_odds(other) * theta[:-1]).sum(axis=1) + theta[-1]  # equal ballots tie exactly
+        eta = (_log_odds(other) * theta[:-1]).sum(axis=1) + theta[
+            -1
+        ]  # equal ballots tie exactly
         return chosen(other, eta, name=name)
 
     best = lead(ballots, "")
     top = best["confidence"].to_numpy(float)
-    features, right = np.column_stack([top, np.ones_like(top)]), best["correct"].to_numpy(float)
+    features = np.column_stack([top, np.ones_like(top)])
+    right = best["correct"].to_numpy(float)
     slope, intercept = fit_smoothed(features, right, np.ones((1, len(top))))[0]
 
     def fused(other: Ballots, name: str) -> pd.DataFrame:
@@ -265,7 +295,9 @@ def _log_odds(ballots):
 def _trained(ballots, fold, to, *, name) -> pd.DataFrame:
     """Graded answers by other ballots ``to`` on the same items, weighted by the other folds."""
     folds = np.unique(fold)
-    parts = [fit_weights(ballots.part(fold != k))(to.part(fold == k), name) for k in folds]
+    parts = [
+        fit_weights(ballots.part(fold != k))(to.part(fold == k), name) for k in folds
+    ]
     return pd.concat(parts).loc[to.items.index]
 
 
@@ -283,14 +315,19 @@ def every_system(ballots: Ballots, fold, *, to: Ballots) -> Iterator[tuple]:
     Of ``to``, these or other ballots on the same items, by what the ballots teach.
     """
     for name, voters in systems(list(ballots.p)).items():
-        kind = "fusion" if len(voters) > 1 else "expert" if name == EXPERT else "strategy"
+        kind = (
+            "fusion" if len(voters) > 1 else "expert" if name == EXPERT else "strategy"
+        )
         learn, own = (pooled(b, voters, name=name) for b in (ballots, to))
         yield kind, "as stated", own
-        c, y = learn["confidence"], learn["correct"].to_numpy(float)
+        c = learn["confidence"]
+        y = learn["correct"].to_numpy(float)
         moved = by_fold(fit, c, y, fold, to=own["confidence"])
         yield kind, "platt", own.assign(confidence=moved)
         if kind == "fusion":
-            weighted = _trained(ballots.of(voters), fold, to.of(voters), name=name + TRAINED)
+            weighted = _trained(
+                ballots.of(voters), fold, to.of(voters), name=name + TRAINED
+            )
             yield kind, "trained", weighted
 
 
@@ -318,15 +355,23 @@ def fused_answers(graded: pd.DataFrame, *, rng: np.random.Generator) -> pd.DataF
     ValueError
         If no strategy answers enough, or too few items are answered by all.
     """
-    frames, seed = [], int(rng.integers(2**63))
+    frames = []
+    seed = int(rng.integers(2**63))
     for key, part in parts_by(graded, BY):
         where = " ".join(map(str, key.values()))
         ballots, n_dropped = complete(part, _enough(part, where))
-        n, fold = len(ballots.items), folds_of(ballots.items, seed)
+        n = len(ballots.items)
+        fold = folds_of(ballots.items, seed)
         if n < 2 * N_FOLDS or fold is None:
-            raise ValueError(f"fusion: {where}: only {n} items were answered by all strategies")
-        others = ballots.tokens.drop(columns=EXPERT, errors="ignore").sum(axis=1, skipna=False)
-        shown = others.where(~ballots.items["question_type"].isin(["closed", "choice"]), 0)
+            raise ValueError(
+                f"fusion: {where}: only {n} items were answered by all strategies"
+            )
+        others = ballots.tokens.drop(columns=EXPERT, errors="ignore").sum(
+            axis=1, skipna=False
+        )
+        shown = others.where(
+            ~ballots.items["question_type"].isin(["closed", "choice"]), 0
+        )
         labels = round(n * (N_FOLDS - 1) / N_FOLDS)
         for kind, correction, own in every_system(ballots, fold, to=ballots):
             learned = correction != "as stated"
@@ -343,9 +388,13 @@ def fused_answers(graded: pd.DataFrame, *, rng: np.random.Generator) -> pd.DataF
 
 def _enough(part, where):
     """The strategies that answered enough of the items, the expert last."""
-    said = part.loc[part["answer"].notna() & part["confidence"].notna(), "strategy"].value_counts()
+    said = part.loc[
+        part["answer"].notna() & part["confidence"].notna(), "strategy"
+    ].value_counts()
     asked = sorted(set(part["strategy"]), key=lambda name: (name == EXPERT, name))
-    kept = [s for s in asked if said.get(s, 0) >= _LEAST_SHARE * part["item_id"].nunique()]
+    kept = [
+        s for s in asked if said.get(s, 0) >= _LEAST_SHARE * part["item_id"].nunique()
+    ]
     least = f"{100 * _LEAST_SHARE:.0f} % of the items"
     if few := [s for s in asked if s not in kept]:
         warnings.warn(
@@ -374,7 +423,8 @@ def scores_of(part, w) -> dict:
     accuracy, mean_confidence, brier, log_loss, auroc with intervals; ece (15 equal-width bins)
     without.
     """
-    c, y = part["confidence"].to_numpy(float), part["correct"].to_numpy(float)
+    c = part["confidence"].to_numpy(float)
+    y = part["correct"].to_numpy(float)
     return {
         "accuracy": mean(w, y),
         "mean_confidence": mean(w, c),
@@ -385,7 +435,9 @@ def scores_of(part, w) -> dict:
     }
 
 
-def fusion_table(fused: pd.DataFrame, *, rng: np.random.Generator, **settings) -> pd.DataFrame:
+def fusion_table(
+    fused: pd.DataFrame, *, rng: np.random.Generator, **settings
+) -> pd.DataFrame:
     """Scores of every strategy and fusion of :func:`fused_answers`.
 
     Returns
@@ -419,7 +471,8 @@ def fusion_change_table(fused: pd.DataFrame, *, rng, **settings) -> pd.DataFrame
     """
     frames = []
     for _, part in parts_by(fused, BY):
-        platt, rows = part[part["correction"] == "platt"], part[part["kind"] == "fusion"]
+        platt = part[part["correction"] == "platt"]
+        rows = part[part["kind"] == "fusion"]
         rivals = {"best strategy": _best(platt[platt["kind"] == "strategy"])}
         if len(alone := platt[platt["kind"] == "expert"]):
             rivals["expert"] = (alone.set_index("item_id")["loss"], EXPERT)
@@ -429,7 +482,9 @@ def fusion_change_table(fused: pd.DataFrame, *, rng, **settings) -> pd.DataFrame
     both = pd.concat(frames)
     if both.empty:
         return both
-    compared = means(brier="loss", rival_brier="rival_loss", change=("loss", "rival_loss"))
+    compared = means(
+        brier="loss", rival_brier="rival_loss", change=("loss", "rival_loss")
+    )
 
     def statistic(part, w):
         out = compared(part, w)
@@ -445,7 +500,11 @@ def fusion_change_table(fused: pd.DataFrame, *, rng, **settings) -> pd.DataFrame
 def _best(single):
     """Losses by item of the strategy that is best on the other folds, and the usual one's name."""
     wide = single.pivot(index="item_id", columns="system", values="loss")
-    fold = single.drop_duplicates("item_id").set_index("item_id")["fold"].reindex(wide.index)
+    fold = (
+        single.drop_duplicates("item_id")
+        .set_index("item_id")["fold"]
+        .reindex(wide.index)
+    )
     names = {k: wide[fold != k].mean().idxmin() for k in fold.unique()}
     loss = pd.concat([wide.loc[fold == k, name] for k, name in names.items()])
     return loss, pd.Series(list(names.values())).mode()[0]
@@ -471,13 +530,19 @@ def abstention_table(graded: pd.DataFrame) -> pd.DataFrame:
             y = frame["correct"].astype(float)
             loss = (frame["confidence"] - y) ** 2
             at_base_rate = y.mean() * (1 - y.mean())
-            row = {"system": system, "n_items": len(frame), "n_abstained": int(loss.isna().sum())}
+            row = {
+                "system": system,
+                "n_items": len(frame),
+                "n_abstained": int(loss.isna().sum()),
+            }
             row |= {"brier": loss.mean(), "brier_all": loss.fillna(at_base_rate).mean()}
             out.append(key | row)
     return pd.DataFrame(out)
 
 
-def tokens_table(fused: pd.DataFrame, *, rng: np.random.Generator, **settings) -> pd.DataFrame:
+def tokens_table(
+    fused: pd.DataFrame, *, rng: np.random.Generator, **settings
+) -> pd.DataFrame:
     """What tokens buy: Brier score and tokens of all systems with the same labels.
 
     Strategies, the expert and the plain fusion have Platt's map, trained fusions their weights;

@@ -17,7 +17,16 @@ _DRAWS_AGAIN = 60
 
 
 def label_efficiency_study(
-    source, target, judged=None, *, method, sizes, n_draws=200, level=0.95, n_resamples=0, rng
+    source,
+    target,
+    judged=None,
+    *,
+    method,
+    sizes,
+    n_draws=200,
+    level=0.95,
+    n_resamples=0,
+    rng,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Brier score on the target against the number of target labels that the fit may use.
 
@@ -67,17 +76,23 @@ def label_efficiency_study(
     names = zip(("source", "target", "judged"), sides, strict=False)
     for (one, fitted), (other, rows) in combinations(names, 2):
         refuse_shared(fitted, rows, f"{one} and {other}")
-    tail, rows, medians = [(1 - level) / 2, (1 + level) / 2], [], {}
+    tail = [(1 - level) / 2, (1 + level) / 2]
+    rows = []
+    medians = {}
     again = np.random.default_rng([seed, 2])
     picked = again.integers(n_draws, size=(n_resamples, min(n_draws, _DRAWS_AGAIN)))
     about = {name: target[name].iloc[0] for name in BY} | {"method": method}
     for n, name, drawn in _curves(sides, method, sizes, n_draws, n_resamples, seed):
         low, median, high = np.quantile(drawn[:, 0], [tail[0], 0.5, tail[1]])
-        rows.append(about | {"n": n, "map": name, "median": median, "low": low, "high": high})
+        rows.append(
+            about | {"n": n, "map": name, "median": median, "low": low, "high": high}
+        )
         resampled = [np.median(drawn[d, b + 1]) for b, d in enumerate(picked)]
         medians.setdefault(name, []).append([median, *resampled])
     if not rows:
-        raise ValueError(f"sizes: the target has too few labelled images for {min(sizes)} labels")
+        raise ValueError(
+            f"sizes: the target has too few labelled images for {min(sizes)} labels"
+        )
     curve = pd.DataFrame(rows)
     curves = {name: np.array(values) for name, values in medians.items()}
     return curve, pd.DataFrame([about | _needed(curve["n"].unique(), curves, tail)])
@@ -89,7 +104,9 @@ def _needed(n, curves, tail) -> dict:
     stays = np.logical_and.accumulate(better[::-1], axis=0)[::-1]
     star = np.where(stays.any(axis=0), n[stays.argmax(axis=0)], np.inf)
     again = star[1:] if len(star) > 1 else [np.nan]
-    ends = np.quantile(again, tail, method="inverted_cdf")  # an end is a size that was tried
+    ends = np.quantile(
+        again, tail, method="inverted_cdf"
+    )  # an end is a size that was tried
     helps = n[curves["adapted"][:, 0] < curves["target"][:, 0]]
     return {
         "n_star": star[0], "n_star_low": ends[0], "n_star_high": ends[1],
@@ -102,10 +119,14 @@ def _curves(sides, method, sizes, n_draws, n_resamples, seed):
     """(n, map, Brier scores (draws, 1 + resamples of the judged images)) for sizes within reach."""
     from scipy.sparse import csr_array
 
-    family, right, judged = FAMILIES[method], sides[1], sides[-1]
+    family = FAMILIES[method]
+    right = sides[1]
+    judged = sides[-1]
     stated = [rows["confidence"].to_numpy(float) for rows in sides]
     clip = choose_clip(np.concatenate(stated))
-    taught, learn, judge = (arrays_of(rows, method) for rows in (sides[0], right, judged))
+    taught, learn, judge = (
+        arrays_of(rows, method) for rows in (sides[0], right, judged)
+    )
     sx, fx, jx = (family.features(c, clip) for c, _ in (taught, learn, judge))
     y, truth = (rows["correct"].to_numpy(float) for rows in (right, judged))
     start = family.fit(sx, taught[1], np.ones((1, len(sx))))
@@ -130,7 +151,10 @@ def _curves(sides, method, sizes, n_draws, n_resamples, seed):
         w = ((order >= 0) & (order < n)).astype(float)
         refit = family.apply(family.fit(fx, learn[1], w), jx)
         slope, intercept = adapt(x, y, w).T[:, :, None]
-        maps = {"target": scored(refit), "adapted": scored(expit(slope * xj + intercept))}
+        maps = {
+            "target": scored(refit),
+            "adapted": scored(expit(slope * xj + intercept)),
+        }
         for name, losses in (same | maps).items():
             yield n, name, losses
 

@@ -35,7 +35,8 @@ def blank_pairs(graded: pd.DataFrame, *, rng: np.random.Generator) -> pd.DataFra
         of accuracy, and ``same_answer``, of the items that every strategy answered both times.
         Empty where nothing was asked with a blank image.
     """
-    seed, out = int(rng.integers(2**63)), []
+    seed = int(rng.integers(2**63))
+    out = []
     for _, part in parts_by(graded, BY):
         present = set(part["strategy"])
         names = sorted(s for s in present - {EXPERT} if s + BLANK in present)
@@ -59,7 +60,8 @@ def _joined(shown, blank):
     out = shown.assign(system=shown["strategy"], same_answer=same)
     for name, column in (("accuracy", "correct"), ("confidence", "confidence")):
         one, other = (frame[column].to_numpy(float) for frame in (shown, blank))
-        out[f"{name}_shown"], out[f"{name}_blank"] = one, other
+        out[f"{name}_shown"] = one
+        out[f"{name}_blank"] = other
         out[f"{name}_change"] = other - one
     return out
 
@@ -85,4 +87,6 @@ def image_reliance_table(pairs: pd.DataFrame, *, rng, **settings) -> pd.DataFram
     names = [f"{name}_{side}" for name in ("accuracy", "confidence") for side in sides]
     columns = {name: name for name in ("same_answer", *names)}
     columns |= {"excess": ("confidence_change", "accuracy_change")}
-    return paired(pairs, [*BY, "system", "correction"], means(**columns), rng=rng, **settings)
+    return paired(
+        pairs, [*BY, "system", "correction"], means(**columns), rng=rng, **settings
+    )

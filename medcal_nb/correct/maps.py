@@ -13,7 +13,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from medcal_nb.measure._check import check_choice, check_confidence, check_length, check_pair
+from medcal_nb.measure._check import (
+    check_choice,
+    check_confidence,
+    check_length,
+    check_pair,
+)
 from medcal_nb.measure.rows import image_labels, measured, parts_by, plain_ids
 
 from ._families import FAMILIES, T_MAX, T_MIN, softmax
@@ -91,7 +96,9 @@ def _checked(method, confidence):
     p = np.asarray(confidence, dtype=float)
     sound = p.ndim == 2 and p.shape[1] > 1 and not ((p < 0) | (p > 1 + 1e-6)).any()
     if not sound or not (np.nansum(p, axis=1) > 0).all():
-        raise ValueError(f"options: expected (n, k) probabilities of k >= 2, got {p.shape} numbers")
+        raise ValueError(
+            f"options: expected (n, k) probabilities of k >= 2, got {p.shape} numbers"
+        )
     return p / np.nansum(p, axis=1, keepdims=True)
 
 
@@ -113,7 +120,12 @@ def at_bound(temperature: float) -> bool:
 
 
 def fit(
-    confidence, correct, *, method: str = "platt", images=None, clip: float | None = None
+    confidence,
+    correct,
+    *,
+    method: str = "platt",
+    images=None,
+    clip: float | None = None,
 ) -> Recalibrator:
     r"""Fit one map.
 
@@ -151,13 +163,15 @@ def fit(
     """
     check_choice(method, "method", FAMILIES)
     if method == "temperature":
-        c, y = _checked(method, confidence), np.asarray(correct, int)
+        c = _checked(method, confidence)
+        y = np.asarray(correct, int)
         check_length(y, len(c), "correct")
         top = np.nanmax(c, axis=1)
         right = (c[np.arange(len(c)), y] >= top)[y >= 0]
     else:
         c, y = check_pair(confidence, correct)
-        right, top = y, c
+        right = y
+        top = c
     if images is not None:
         check_length(images, len(c), "images")
     clip = choose_clip(top) if clip is None else clip
@@ -170,9 +184,11 @@ def fit(
 
 def _fitted(method, c, y, right, clip):
     """Parameters by name, and what is wrong with them."""
-    family, note = FAMILIES[method], ""
+    family = FAMILIES[method]
+    note = ""
     if len(right) < MIN_FIT:
-        theta, note = [family.unchanged], f"{len(right)} labelled answers, fewer than {MIN_FIT}"
+        theta = [family.unchanged]
+        note = f"{len(right)} labelled answers, fewer than {MIN_FIT}"
     else:
         theta = family.fit(family.features(c, clip), y, np.ones((1, len(c))))
         if right.min() == right.max():
@@ -265,12 +281,17 @@ def assign_folds(groups, n_folds: int, *, rng: np.random.Generator) -> np.ndarra
     ValueError
         If there are fewer groups than folds, or fewer than two folds.
     """
-    names, at, size = np.unique(plain_ids(groups), return_inverse=True, return_counts=True)
+    names, at, size = np.unique(
+        plain_ids(groups), return_inverse=True, return_counts=True
+    )
     if not 2 <= n_folds <= len(names):
-        raise ValueError(f"groups: {len(names)} different ones cannot fill {n_folds} folds")
+        raise ValueError(
+            f"groups: {len(names)} different ones cannot fill {n_folds} folds"
+        )
     order = rng.permutation(len(names))
     order = order[np.argsort(-size[order], kind="stable")]
-    load, fold = np.zeros(n_folds), np.empty(len(names), int)
+    load = np.zeros(n_folds)
+    fold = np.empty(len(names), int)
     for k in order:
         fold[k] = load.argmin()
         load[fold[k]] += size[k]
@@ -287,7 +308,8 @@ def folds_of(rows: pd.DataFrame, seed: int) -> np.ndarray | None:
 
 def by_fold(fit, confidence, correct, fold, *, to=None) -> np.ndarray:
     """Corrected confidences, or others of the same rows, each from a map of the other folds."""
-    c, y = np.asarray(confidence, dtype=float), np.asarray(correct)
+    c = np.asarray(confidence, dtype=float)
+    y = np.asarray(correct)
     to = c if to is None else np.asarray(to, dtype=float)
     out = np.empty_like(to)
     with warnings.catch_warnings():
@@ -302,7 +324,9 @@ def by_fold(fit, confidence, correct, fold, *, to=None) -> np.ndarray:
 BY = ("model", "strategy")
 
 
-def fit_maps(graded: pd.DataFrame, *, method: str = "log_odds") -> dict[tuple, Recalibrator]:
+def fit_maps(
+    graded: pd.DataFrame, *, method: str = "log_odds"
+) -> dict[tuple, Recalibrator]:
     """One map for each model and strategy; it remembers the images that it saw.
 
     Rows without a confidence or a grade are left out.
@@ -317,12 +341,16 @@ def fit_maps(graded: pd.DataFrame, *, method: str = "log_odds") -> dict[tuple, R
     if rows.empty:
         raise ValueError("no row has what the fit needs: a confidence and a grade")
     return {
-        tuple(key.values()): fit(*arrays_of(part, method), method=method, images=image_labels(part))
+        tuple(key.values()): fit(
+            *arrays_of(part, method), method=method, images=image_labels(part)
+        )
         for key, part in parts_by(rows, BY)
     }
 
 
-def apply_maps(graded: pd.DataFrame, maps: Mapping[tuple, Recalibrator]) -> pd.DataFrame:
+def apply_maps(
+    graded: pd.DataFrame, maps: Mapping[tuple, Recalibrator]
+) -> pd.DataFrame:
     """Correct the confidences of answers whose model and strategy have a map, and no others.
 
     Returns
@@ -345,15 +373,20 @@ def apply_maps(graded: pd.DataFrame, maps: Mapping[tuple, Recalibrator]) -> pd.D
             c = arrays_of(part[has].assign(correct=np.nan), fitted.name)[0]
             out.append(_moved(part, has, fitted.apply(c, images=labels), fitted.name))
     if not out:
-        raise ValueError(f"none of the {len(maps)} maps is for these answers' {', '.join(BY)}")
+        raise ValueError(
+            f"none of the {len(maps)} maps is for these answers' {', '.join(BY)}"
+        )
     return pd.concat(out).sort_index(kind="stable").reset_index(drop=True)
 
 
 def _moved(part, has, values, name):
     """Rows of which those that ``has`` get confidences, or option probabilities, (n,) or (n, k)."""
-    confidence, options = np.full(len(part), np.nan), np.full(len(part), None, dtype=object)
+    confidence = np.full(len(part), np.nan)
+    options = np.full(len(part), None, dtype=object)
     if values.ndim == 2:
-        names = option_arrays(part["option_probabilities"][has], [None] * len(values))[2]
+        names = option_arrays(part["option_probabilities"][has], [None] * len(values))[
+            2
+        ]
         options[has] = [
             {k: float(v) for k, v in zip(own, row, strict=False) if not np.isnan(v)}
             for own, row in zip(names, values, strict=True)
@@ -363,4 +396,8 @@ def _moved(part, has, values, name):
     out = part.assign(confidence_raw=part["confidence"], confidence=confidence)
     out["strategy"] = out["strategy"].astype(str) + f"+{name}"
     # options that a map of the one confidence left as they were would contradict it
-    return out.assign(option_probabilities=options) if "option_probabilities" in out else out
+    return (
+        out.assign(option_probabilities=options)
+        if "option_probabilities" in out
+        else out
+    )

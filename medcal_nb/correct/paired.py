@@ -10,7 +10,11 @@ from medcal_nb.measure.rows import image_labels
 
 def images_note(graded: pd.DataFrame) -> str:
     """One sentence where answers name no image, so that items stand for images; else ""."""
-    n = len(graded) if "image_id" not in graded else int(graded["image_id"].isna().sum())
+    n = (
+        len(graded)
+        if "image_id" not in graded
+        else int(graded["image_id"].isna().sum())
+    )
     if not n:
         return ""
     return (
@@ -43,7 +47,8 @@ def interval(draws: np.ndarray, level: float) -> tuple[float, float, float]:
 
     Percentiles of the resamples, moved so that their mean is the estimate.
     """
-    estimate, rest = float(draws[0]), draws[1:]
+    estimate = float(draws[0])
+    rest = draws[1:]
     if not len(rest) or not np.isfinite(rest).any():
         return estimate, np.nan, np.nan
     low, high = np.nanquantile(rest, [(1 - level) / 2, (1 + level) / 2])
@@ -72,7 +77,11 @@ def means(**columns: str | tuple[str, str]) -> Callable:
     the second of two."""
 
     def one(part, w, of):
-        return mean(w, part[of]) if isinstance(of, str) else mean(w, part[of[0]] - part[of[1]])
+        return (
+            mean(w, part[of])
+            if isinstance(of, str)
+            else mean(w, part[of[0]] - part[of[1]])
+        )
 
     return lambda part, w: {name: one(part, w, of) for name, of in columns.items()}
 
@@ -97,10 +106,14 @@ def paired(graded, by, statistic, *, level=0.95, n_resamples=1000, rng) -> pd.Da
     DataFrame
         The ``by`` columns, n, n_images and, per name, its value with ``_low`` and ``_high``.
     """
-    drawn, rows = Resamples(image_labels(graded), n_resamples, rng), []
+    drawn = Resamples(image_labels(graded), n_resamples, rng)
+    rows = []
     for key, part in graded.groupby(list(by), sort=False, observed=True):
         codes = drawn.codes(image_labels(part))
-        row = dict(zip(by, key, strict=True)) | {"n": len(part), "n_images": len(set(codes))}
+        row = dict(zip(by, key, strict=True)) | {
+            "n": len(part),
+            "n_images": len(set(codes)),
+        }
         rows.append(row | with_ends(statistic(part, drawn.counts[:, codes]), level))
     return pd.DataFrame(rows)
 
@@ -113,12 +126,19 @@ def weighted_auroc(confidence, correct, weights, fold=None) -> np.ndarray:
     """
     from scipy.sparse import csr_array
 
-    wins, pairs, y = np.zeros(len(weights)), np.zeros(len(weights)), np.asarray(correct, float)
+    wins = np.zeros(len(weights))
+    pairs = np.zeros(len(weights))
+    y = np.asarray(correct, float)
     fold = np.zeros(len(y)) if fold is None else np.asarray(fold)
     for k in pd.unique(fold):
         own = np.flatnonzero(fold == k)
-        at = np.arange(len(own)), np.unique(np.asarray(confidence)[own], return_inverse=True)[1]
-        right, wrong = (weights[:, own] @ csr_array((side[own], at)) for side in (y, 1 - y))
+        at = (
+            np.arange(len(own)),
+            np.unique(np.asarray(confidence)[own], return_inverse=True)[1],
+        )
+        right, wrong = (
+            weights[:, own] @ csr_array((side[own], at)) for side in (y, 1 - y)
+        )
         wins += (right * (np.cumsum(wrong, axis=1) - wrong / 2)).sum(axis=1)
         pairs += right.sum(axis=1) * wrong.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -24,7 +24,9 @@ def with_told(brier: pd.DataFrame) -> pd.DataFrame:
     """
     parts = [c for c in ("model", "strategy") if brier[c].nunique() > 1] or ["model"]
     blind = np.where(brier["auroc_low"] > 0.5, "", " (no order)")
-    rows = brier.assign(name=brier[parts].agg(", ".join, axis=1), told=brier["conclusion"] + blind)
+    rows = brier.assign(
+        name=brier[parts].agg(", ".join, axis=1), told=brier["conclusion"] + blind
+    )
     return rows.sort_values("cost", ascending=False, kind="stable")
 
 
@@ -67,12 +69,19 @@ def labels_told(needed: pd.Series, name: str) -> str:
 def system_name(row) -> str:
     """What a row of a fusion table is called: ``p_true with Platt``, ``trained fusion``."""
     name = row["system"] + {"platt": " with Platt"}.get(row["correction"], "")
-    return f"trained {name.removesuffix(', trained')}" if name.endswith(", trained") else name
+    return (
+        f"trained {name.removesuffix(', trained')}"
+        if name.endswith(", trained")
+        else name
+    )
 
 
 def change_title(table: pd.DataFrame) -> str:
     """Does fusing help, from a table of changes: rival by rival."""
-    names = {"best strategy": "the best single way of asking", "expert": "the expert alone"}
+    names = {
+        "best strategy": "the best single way of asking",
+        "expert": "the expert alone",
+    }
     told = [
         f"against {names[rival]} {part['conclusion'].eq('better').sum()} of {len(part)} fusions do "
         f"better, {part['conclusion'].eq('worse').sum()} worse ({part['change'].min():+.3f} to "

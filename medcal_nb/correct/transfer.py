@@ -21,7 +21,13 @@ from scipy.special import expit, ndtr
 
 from medcal_nb.measure import auroc, holm
 from medcal_nb.measure._check import check_choice
-from medcal_nb.measure.rows import image_labels, measured, parts_by, refuse_shared, rows_where
+from medcal_nb.measure.rows import (
+    image_labels,
+    measured,
+    parts_by,
+    refuse_shared,
+    rows_where,
+)
 
 from ._families import FAMILIES, fit_smoothed, logit
 from .maps import (
@@ -46,7 +52,9 @@ _CHUNK = 200  # resamples at once
 
 def pairs(graded, source, target) -> list[tuple]:
     """(key, source rows, target rows) of each group that has both, measured rows only."""
-    left, right, found = rows_where(graded, source), rows_where(graded, target), []
+    left = rows_where(graded, source)
+    right = rows_where(graded, target)
+    found = []
     refuse_shared(left, right, "source and target")
     left = measured(left)
     for key, rows in parts_by(measured(right), BY):
@@ -61,7 +69,9 @@ def pairs(graded, source, target) -> list[tuple]:
                 stacklevel=3,
             )
     if not found:
-        raise ValueError("no model and strategy has enough answers in both source and target")
+        raise ValueError(
+            "no model and strategy has enough answers in both source and target"
+        )
     return found
 
 
@@ -75,11 +85,16 @@ class Pair:
     """
 
     def __init__(self, left, right, drawn, *, seed):
-        self.sides, self.drawn = (left, right), drawn
-        self.clip = choose_clip(np.r_[left["confidence"], right["confidence"]].astype(float))
+        self.sides = (left, right)
+        self.drawn = drawn
+        self.clip = choose_clip(
+            np.r_[left["confidence"], right["confidence"]].astype(float)
+        )
         self.folds = np.zeros(len(left), int), folds_of(right, seed)
         self.options = all(option_rows(rows).all() for rows in self.sides)
-        self.codes = [d.codes(image_labels(r)) for d, r in zip(drawn, self.sides, strict=True)]
+        self.codes = [
+            d.codes(image_labels(r)) for d, r in zip(drawn, self.sides, strict=True)
+        ]
 
     def losses(self, method: str, *, moved: bool = False) -> tuple[dict, tuple]:
         """Losses of all maps, and the parameters fitted on source and on target.
@@ -91,14 +106,20 @@ class Pair:
         losses = {"brier": {}, "log_loss": {}}
         for first in (0, *range(1, len(self.drawn[0].counts), _CHUNK)):
             if first < 2:  # all resamples see the same cells
-                sides = [self._side(method, k, _CELLS if first else None) for k in (0, 1)]
+                sides = [
+                    self._side(method, k, _CELLS if first else None) for k in (0, 1)
+                ]
             at = slice(first, first + _CHUNK) if first else slice(1)
-            weights = [d.counts[at] @ s.counts for d, s in zip(self.drawn, sides, strict=True)]
+            weights = [
+                d.counts[at] @ s.counts for d, s in zip(self.drawn, sides, strict=True)
+            ]
             maps, theta = self._maps(method, *sides, *weights, moved)
             if not first:
                 fitted = theta
             for name, p in maps.items():
-                for loss, values in _losses(p, sides[1].correct, weights[1], self.clip).items():
+                for loss, values in _losses(
+                    p, sides[1].correct, weights[1], self.clip
+                ).items():
                     losses[loss][name] = np.append(losses[loss].get(name, []), values)
         return losses, fitted
 
@@ -106,29 +127,43 @@ class Pair:
         """The answers of a side in cells of the same confidence, grade and fold."""
         from scipy.sparse import csr_array
 
-        rows, fold, family = self.sides[which], self.folds[which], FAMILIES[method]
-        c, y = rows["confidence"].to_numpy(float), rows["correct"].to_numpy(float)
+        rows = self.sides[which]
+        fold = self.folds[which]
+        family = FAMILIES[method]
+        c = rows["confidence"].to_numpy(float)
+        y = rows["correct"].to_numpy(float)
         if method == "temperature":
             p, target = arrays_of(rows, method)
-            cell, features = np.arange(len(c)), family.features(p, self.clip)
+            cell = np.arange(len(c))
+            features = family.features(p, self.clip)
         else:
             at = gathered(c, most)
             key = (2 * at + y) * N_FOLDS + fold
             _, first, cell = np.unique(key, return_index=True, return_inverse=True)
             c = (np.bincount(at, c) / np.bincount(at))[at][first]
-            y, fold = y[first], fold[first]
-            features, target = family.features(c, self.clip), y
+            y = y[first]
+            fold = fold[first]
+            features = family.features(c, self.clip)
+            target = y
         shape = (len(self.drawn[which].names), len(y))
         counts = csr_array((np.ones(len(cell)), (self.codes[which], cell)), shape=shape)
         return SimpleNamespace(
-            features=features, target=target, confidence=c, correct=y, fold=fold, counts=counts
+            features=features,
+            target=target,
+            confidence=c,
+            correct=y,
+            fold=fold,
+            counts=counts,
         )
 
     def _maps(self, method, s, t, ws, wt, moved):
         """Confidences (B, cells) of the target by the map's name, and the fitted parameters."""
         family = FAMILIES[method]
         wk = np.concatenate([wt * (t.fold != k) for k in range(N_FOLDS)])
-        theta = family.fit(s.features, s.target, ws), family.fit(t.features, t.target, wk)
+        theta = (
+            family.fit(s.features, s.target, ws),
+            family.fit(t.features, t.target, wk),
+        )
         rate = (wk @ t.correct + 1) / (wk.sum(axis=1) + 2)
         carried = family.apply(theta[0], t.features)
         maps = {
@@ -180,7 +215,15 @@ class TransferStudy:
 
 
 def transfer_study(
-    graded: pd.DataFrame, *, source, target, methods, level=0.95, n_resamples=1000, margin, rng
+    graded: pd.DataFrame,
+    *,
+    source,
+    target,
+    methods,
+    level=0.95,
+    n_resamples=1000,
+    margin,
+    rng,
 ) -> TransferStudy:
     r"""Losses on the target of maps fitted on the source and on the target.
 
@@ -226,7 +269,8 @@ def transfer_study(
     """
     for method in methods:
         check_choice(method, "method", FAMILIES)
-    rows, costs = [], []
+    rows = []
+    costs = []
     for key, pair in _drawn(graded, source, target, n_resamples, rng):
         info = _about(pair, level)
         for method in methods:
@@ -241,7 +285,8 @@ def transfer_study(
 
 def _drawn(graded, source, target, n_resamples, rng) -> Iterator[tuple]:
     """(key, Pair) of each group; rows on the same images see the same resamples of them."""
-    seed, found = int(rng.integers(2**63)), pairs(graded, source, target)
+    seed = int(rng.integers(2**63))
+    found = pairs(graded, source, target)
     drawn = [
         Resamples(image_labels(rows_where(graded, where)), n_resamples, [seed, k])
         for k, where in ((1, source), (2, target))
@@ -252,13 +297,19 @@ def _drawn(graded, source, target, n_resamples, rng) -> Iterator[tuple]:
 
 def _about(pair, level):
     """What a reader must know beside the losses: sizes, accuracy, discrimination."""
-    (left, right), codes = pair.sides, pair.codes[1]
-    c, y = right["confidence"].to_numpy(float), right["correct"].to_numpy(float)
+    (left, right) = pair.sides
+    codes = pair.codes[1]
+    c = right["confidence"].to_numpy(float)
+    y = right["correct"].to_numpy(float)
     draws = weighted_auroc(gathered(c, _CELLS), y, pair.drawn[1].counts[:, codes])
     if 0 < y.mean() < 1:
         draws[0] = auroc(c, y)
     sizes = {"n_source": len(left), "n_target": len(right), "n_images": len(set(codes))}
-    return sizes | with_ends({"accuracy": y.mean(), "auroc": draws}, level) | {"clip": pair.clip}
+    return (
+        sizes
+        | with_ends({"accuracy": y.mean(), "auroc": draws}, level)
+        | {"clip": pair.clip}
+    )
 
 
 CHANGES = {"carry_change": ("source", "raw"), "refit_change": ("target", "raw"),
@@ -305,8 +356,13 @@ def _holm(table, level):
     """The conclusions that stand when all rows of a method are read together, at the same size."""
     table["conclusion_holm"] = table["conclusion"].astype(object)
     for _, part in table[table["conclusion"].fillna("") != ""].groupby("method"):
-        for column, names in (("cost_p_worse", ["does not"]), ("cost_p", CONCLUSIONS[:2])):
-            lost = part["conclusion"].isin(names) & (holm(part[column]) > (1 - level) / 2)
+        for column, names in (
+            ("cost_p_worse", ["does not"]),
+            ("cost_p", CONCLUSIONS[:2]),
+        ):
+            lost = part["conclusion"].isin(names) & (
+                holm(part[column]) > (1 - level) / 2
+            )
             table.loc[lost[lost].index, "conclusion_holm"] = "undecided"
     return table
 
@@ -333,7 +389,9 @@ def transfer_summary(study: TransferStudy) -> pd.DataFrame:
         row = {"method": method, "loss": loss, "rows": len(part), "models": len(models)}
         row |= with_ends({"cost": models.mean(0), "spread": models.std(0)}, study.level)
         if loss == "brier":
-            row |= {name: int((part["conclusion"] == name).sum()) for name in CONCLUSIONS}
+            row |= {
+                name: int((part["conclusion"] == name).sum()) for name in CONCLUSIONS
+            }
         out.append(row)
     return pd.DataFrame(out)
 
@@ -372,13 +430,16 @@ def gap_table(
     rows = []
     for key, pair in _drawn(graded, source, target, n_resamples, rng):
         scaled = "temperature" if pair.options else "log_odds"
-        loss, about = {}, {"n": len(pair.sides[1]), "scaled": scaled}
+        loss = {}
+        about = {"n": len(pair.sides[1]), "scaled": scaled}
         for short, method in (("T", scaled), ("P", "platt"), ("I", "isotonic")):
             found = pair.losses(method, moved=short == "P")[0]["brier"]
             loss |= {f"{short} {name}": draws for name, draws in found.items()}
         for part, (a, b) in _PARTS.items():
             value, low, high = interval(loss[a] - loss[b], level)
-            rows.append(key | about | {"part": part, "value": value, "low": low, "high": high})
+            rows.append(
+                key | about | {"part": part, "value": value, "low": low, "high": high}
+            )
     return pd.DataFrame(rows)
 
 
@@ -386,7 +447,14 @@ def gap_table(
 
 
 def modality_matrix(
-    graded, *, others, column="modality", method="platt", level=0.95, n_resamples=300, rng
+    graded,
+    *,
+    others,
+    column="modality",
+    method="platt",
+    level=0.95,
+    n_resamples=300,
+    rng,
 ) -> pd.DataFrame:
     """Fit on one modality, use on another: the change of the Brier score for every pair.
 
@@ -408,12 +476,18 @@ def modality_matrix(
         left out.
     """
     check_choice(method, "method", FAMILIES)
-    seed, rows = int(rng.integers(2**63)), []
+    seed = int(rng.integers(2**63))
+    rows = []
     known = (measured(rows).dropna(subset=[column]) for rows in (graded, others))
-    parts, more = ({k[column]: part for k, part in parts_by(rows, column)} for rows in known)
+    parts, more = (
+        {k[column]: part for k, part in parts_by(rows, column)} for rows in known
+    )
     parts = {m: r for m, r in parts.items() if len(set(image_labels(r))) >= N_FOLDS}
     fits = more | parts
-    drawn = {name: Resamples(image_labels(r), n_resamples, [seed, 1]) for name, r in fits.items()}
+    drawn = {
+        name: Resamples(image_labels(r), n_resamples, [seed, 1])
+        for name, r in fits.items()
+    }
     for (applied, right), (fitted, left) in product(parts.items(), fits.items()):
         if applied != fitted:
             refuse_shared(left, right, f"of {fitted} and of {applied}")
@@ -421,7 +495,12 @@ def modality_matrix(
         loss = pair.losses(method)[0]["brier"]
         value = loss["target" if applied == fitted else "source"]
         about = {name: right[name].iloc[0] for name in BY} | {"method": method}
-        about |= {"fitted_on": fitted, "applied_to": applied, "n_fit": len(left), "n": len(right)}
+        about |= {
+            "fitted_on": fitted,
+            "applied_to": applied,
+            "n_fit": len(left),
+            "n": len(right),
+        }
         about |= {"loss_raw": loss["raw"][0], "value": value[0]}
         rows.append(about | with_ends({"change": value - loss["raw"]}, level))
     return pd.DataFrame(rows)

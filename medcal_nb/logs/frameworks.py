@@ -28,15 +28,21 @@ def _read_inspect(source):
     run = {"run_id": about.get("run_id"), "model": about.get("model")}
     run["dataset"] = at(about, "dataset.name") or about.get("task")
     for sample in source.each(source.value.get("samples") or ()):
-        reply, usage = at(sample, "output.choices.0"), at(sample, "output.usage") or {}
-        out = run | likelihood(at(reply, "logprobs.content")) | {"item_id": sample["id"]}
+        reply = at(sample, "output.choices.0")
+        usage = at(sample, "output.usage") or {}
+        out = (
+            run | likelihood(at(reply, "logprobs.content")) | {"item_id": sample["id"]}
+        )
         out["prompt_tokens"] = usage.get("input_tokens")
         out["new_tokens"] = usage.get("output_tokens")
         out["sample"] = int(sample.get("epoch") or 1) - 1
         out["question_type"] = "choice" if sample.get("choices") else "open"
         scores = list((sample.get("scores") or {}).values())
-        score = next((s for s in scores if _mark(s) is not None), scores[0] if scores else None)
-        answer, gold = at(score, "answer"), sample.get("target")
+        score = next(
+            (s for s in scores if _mark(s) is not None), scores[0] if scores else None
+        )
+        answer = at(score, "answer")
+        gold = sample.get("target")
         out["raw"] = text_of(at(reply, "message.content"))
         out["answer"] = answer if isinstance(answer, str) else out["raw"]
         out["gold"] = gold.strip() if isinstance(gold, str) else gold or None
@@ -45,18 +51,24 @@ def _read_inspect(source):
 
 def _mark(score):
     value = at(score, "value")
-    return flag({"C": True, "I": False}.get(value, value) if isinstance(value, str) else value)
+    return flag(
+        {"C": True, "I": False}.get(value, value) if isinstance(value, str) else value
+    )
 
 
 def _read_evalscope(source):
     asked = Counter()
     for line in source.rows():
         graded = line["sample_score"]
-        group, score = graded.get("group_id"), graded["score"]
+        group = graded.get("group_id")
+        score = graded["score"]
         item = line["index"] if group is None else group  # repeats of one item share it
         out = {"strategy": "generate", "item_id": item, "sample": asked[item]}
         asked[item] += 1
-        out |= {"answer": score["extracted_prediction"] or None, "raw": score["prediction"]}
+        out |= {
+            "answer": score["extracted_prediction"] or None,
+            "raw": score["prediction"],
+        }
         yield out | {"gold": line.get("target"), "correct": grade(score["value"])}
 
 
@@ -65,10 +77,17 @@ def _read_helm(source):
     tokens = [at(state, "result.completions.0.tokens") or () for state in states]
     recorded = any(number(at(token, "logprob")) for each in tokens for token in each)
     for state in source.each(states):
-        instance, letters = state["instance"], state.get("output_mapping") or {}
-        right = [r for r in instance["references"] if "correct" in (r.get("tags") or ())]
+        instance = state["instance"]
+        letters = state.get("output_mapping") or {}
+        right = [
+            r for r in instance["references"] if "correct" in (r.get("tags") or ())
+        ]
         golds = [reference["output"]["text"] for reference in right]
-        golds = [letter for letter, text in letters.items() if text in golds] if letters else golds
+        golds = (
+            [letter for letter, text in letters.items() if text in golds]
+            if letters
+            else golds
+        )
         out = {"model": state["request"]["model"], "item_id": instance["id"]}
         out |= {"question_type": "choice" if letters else "open", "gold": one_of(golds)}
         replies = at(state, "result.completions") or ()

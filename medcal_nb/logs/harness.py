@@ -20,7 +20,16 @@ from .source import at, choice, grade, number, one_of
 _SAMPLES = r"(?P<model>[^/]+)/(\d{8}_\d+_)?samples_(?P<dataset>.+?)(?(2)|_\d{4}-[\dT.-]+)\.jsonl$"
 _DETAILS = r"details/(?P<model>.+)/[^/]+/details_(?P<dataset>.+)_[\dT.:-]+\.parquet$"
 _NOT_METRICS = {
-    *("doc_id", "doc", "target", "arguments", "input", "resps", "filtered_resps", "filter"),
+    *(
+        "doc_id",
+        "doc",
+        "target",
+        "arguments",
+        "input",
+        "resps",
+        "filtered_resps",
+        "filter",
+    ),
     *("metrics", "doc_hash", "prompt_hash", "target_hash", "token_counts"),
 }
 
@@ -38,7 +47,8 @@ def _read_evaluated(source):
 
 
 def _answer(sample):
-    gold, replies = str(sample["target"]), sample["filtered_resps"]
+    gold = str(sample["target"])
+    replies = sample["filtered_resps"]
     if scores := _scores(replies):
         out = _choice(sample.get("arguments"), scores, gold.strip())
     else:
@@ -49,21 +59,28 @@ def _answer(sample):
         out["strategy"] += f":{sample['filter']}"
     out["correct"] = grade({k: v for k, v in sample.items() if k not in _NOT_METRICS})
     used = at(sample, "token_counts.0") or {}
-    out |= {"prompt_tokens": used.get("input_tokens"), "new_tokens": used.get("output_tokens")}
+    out |= {
+        "prompt_tokens": used.get("input_tokens"),
+        "new_tokens": used.get("output_tokens"),
+    }
     return out | {"item_id": sample["doc_id"]}
 
 
 def _scores(replies):
     """Log-likelihoods of the options, which may be texts; None if the replies are texts."""
     pairs = [r for r in replies if isinstance(r, list) and len(r) == 2]
-    scores = [number(score) for score, greedy in pairs if str(greedy) in ("True", "False")]
+    scores = [
+        number(score) for score, greedy in pairs if str(greedy) in ("True", "False")
+    ]
     return scores if 1 < len(scores) == len(replies) and None not in scores else None
 
 
 def _choice(arguments, scores, gold):
     """A multiple-choice sample; the options are the continuations that were asked for."""
     count = range(len(scores))
-    asked = [at(arguments, f"gen_args_{k}.arg_1") or at(arguments, f"{k}.1") for k in count]
+    asked = [
+        at(arguments, f"gen_args_{k}.arg_1") or at(arguments, f"{k}.1") for k in count
+    ]
     options = [str(option or "").strip() for option in asked]
     if len(set(options)) < len(options) or not all(options):
         options = [str(k) for k in count]
@@ -81,9 +98,14 @@ def _text(value):
 
 def _read_details(source):
     for record in source.rows():
-        doc, reply = record["doc"], record["model_response"]
+        doc = record["doc"]
+        reply = record["model_response"]
         options = [str(option).strip() for option in doc.get("choices") or ()]
-        right = doc["gold_index"] if isinstance(doc["gold_index"], list) else [doc["gold_index"]]
+        right = (
+            doc["gold_index"]
+            if isinstance(doc["gold_index"], list)
+            else [doc["gold_index"]]
+        )
         golds = [options[k] for k in range(len(options)) if k in right]
         scores = [number(score) for score in reply.get("logprobs") or ()]
         if len(scores) == len(options) == len(set(options)) > 1 and None not in scores:
@@ -100,8 +122,15 @@ def _read_details(source):
 _is_samples = has("doc_id", "filtered_resps")
 
 READERS = (
-    Reader("lm-eval", lambda first: _is_samples(first) and "arguments" in first, _read, _SAMPLES),
+    Reader(
+        "lm-eval",
+        lambda first: _is_samples(first) and "arguments" in first,
+        _read,
+        _SAMPLES,
+    ),
     Reader("lm-eval-results", has("results", "samples"), _read_evaluated),
     Reader("lmms-eval", _is_samples, _read, _SAMPLES),
-    Reader("lighteval", has("doc", "model_response", "metric"), _read_details, _DETAILS),
+    Reader(
+        "lighteval", has("doc", "model_response", "metric"), _read_details, _DETAILS
+    ),
 )

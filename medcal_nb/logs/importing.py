@@ -11,7 +11,14 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from medcal_nb.answers import ANSWER_COLUMNS, write_log
-from medcal_nb.answers.columns import COLUMNS, Column, accepted, check_column, fault, to_storage
+from medcal_nb.answers.columns import (
+    COLUMNS,
+    Column,
+    accepted,
+    check_column,
+    fault,
+    to_storage,
+)
 from medcal_nb.answers.files import blocks_of, iter_table
 from medcal_nb.ask.grading import is_correct
 from medcal_nb.ask.parsing import parse_answer
@@ -62,7 +69,13 @@ class Imported:
 
 
 def import_file(
-    path, to, columns=None, *, reader: str = "auto", items=None, if_exists: str = "error"
+    path,
+    to,
+    columns=None,
+    *,
+    reader: str = "auto",
+    items=None,
+    if_exists: str = "error",
 ) -> Imported:
     """Write the answers of a table, or of another tool's log, to a log: all of them, or nothing.
 
@@ -93,21 +106,35 @@ def import_file(
     MedcalError
         Naming file, row (data rows counted from 1), column, value and remedy.
     """
-    source, columns = Source(path), columns or ColumnMap()
+    source = Source(path)
+    columns = columns or ColumnMap()
     if reader == "auto":
-        reader = "table" if columns.logits or "confidence" in columns.named else detect(source)
+        reader = (
+            "table"
+            if columns.logits or "confidence" in columns.named
+            else detect(source)
+        )
     if reader == "table" and items is not None:
-        raise MedcalError(f"{path}: --items goes with a reader; a table holds its own columns")
+        raise MedcalError(
+            f"{path}: --items goes with a reader; a table holds its own columns"
+        )
     if reader == "table":
         blocks = iter_table(path)
     elif reader in readers():
         source.notes.append(f"{path}: read as {reader}")
         rows = _answers(source, readers()[reader], items and _items(Source(items)))
-        blocks, columns = blocks_of(rows, path), replace(columns, allow_missing=True)
+        blocks = blocks_of(rows, path)
+        columns = replace(columns, allow_missing=True)
     else:
-        raise MedcalError(f"no reader '{reader}'; there are table, {', '.join(readers())}")
-    blocks = tqdm(blocks, desc=printable(source.path.name), unit=" blocks", disable=None)
-    return import_blocks(blocks, to, columns, path, Imported(notes=source.notes), if_exists)
+        raise MedcalError(
+            f"no reader '{reader}'; there are table, {', '.join(readers())}"
+        )
+    blocks = tqdm(
+        blocks, desc=printable(source.path.name), unit=" blocks", disable=None
+    )
+    return import_blocks(
+        blocks, to, columns, path, Imported(notes=source.notes), if_exists
+    )
 
 
 def import_blocks(blocks, to, columns, where, report, if_exists="error") -> Imported:
@@ -127,7 +154,9 @@ def _items(source) -> dict[str, dict]:
         for row in source.rows():
             if isinstance(row.get("options"), str):  # of a CSV
                 row["options"] = json.loads(row["options"])
-            known[str(row["item_id"])] = {k: v for k, v in row.items() if k not in _NOT_OF_ITEMS}
+            known[str(row["item_id"])] = {
+                k: v for k, v in row.items() if k not in _NOT_OF_ITEMS
+            }
     return known
 
 
@@ -135,18 +164,26 @@ def _answers(source, reader, items) -> Iterator[dict]:
     """Rows of a reader, their replies taken apart and graded where it has not done so."""
     found = re.search(reader.layout, source.path.resolve().as_posix())
     # a folder or file cannot be called org/net: it is org__net
-    named = {k: v.replace("__", "/") for k, v in (found.groupdict() if found else {}).items()}
+    named = {
+        k: v.replace("__", "/") for k, v in (found.groupdict() if found else {}).items()
+    }
     with source.told():
         for row in reader.read(source):
             if items is not None:
                 if (item := items.get(str(row["item_id"]))) is None:
                     problem = f"item '{row['item_id']}' is not among those of --items"
-                    raise MedcalError(f"{source.path}: {problem}; give the table of all items")
-                row |= {name: value for name, value in item.items() if row.get(name) is None}
+                    raise MedcalError(
+                        f"{source.path}: {problem}; give the table of all items"
+                    )
+                row |= {
+                    name: value for name, value in item.items() if row.get(name) is None
+                }
             kind = row.get("question_type") or "open"
             options = [str(option) for option in row.pop("options", None) or ()]
             if "answer" not in row:
-                row["answer"] = parse_answer(row.get("raw"), question_type=kind, options=options)
+                row["answer"] = parse_answer(
+                    row.get("raw"), question_type=kind, options=options
+                )
                 row["parse_ok"] = row["answer"] is not None
             elif row.get("raw") is not None:
                 row.setdefault("parse_ok", row["answer"] is not None)
@@ -168,7 +205,9 @@ def is_right(answer, gold, question_type="open", options=None) -> bool | None:
 # --- blocks of a table ---------------------------------------------------------------------------
 
 
-def _stored(blocks: Iterable[dict[str, list]], path, columns, report) -> Iterator[dict[str, list]]:
+def _stored(
+    blocks: Iterable[dict[str, list]], path, columns, report
+) -> Iterator[dict[str, list]]:
     """Blocks as the log keeps them; what there is to say goes into the report."""
     blocks = iter(blocks)
     first = next(blocks, None)
@@ -178,10 +217,13 @@ def _stored(blocks: Iterable[dict[str, list]], path, columns, report) -> Iterato
     told = {ours: replace(COLUMNS[ours], name=theirs) for ours, theirs in taken.items()}
     if columns.percent and not columns.logits:
         confidence = told.get("confidence", COLUMNS["confidence"])
-        told["confidence"] = replace(confidence, top=100.0, remedy="write a number from 0 to 100")
+        told["confidence"] = replace(
+            confidence, top=100.0, remedy="write a number from 0 to 100"
+        )
     # an export of ours may hold missing values, too
     may_lack = columns.allow_missing or first.keys() >= {*ANSWER_COLUMNS}
-    lacking, small = {"confidence": 0, "correct": 0}, 0
+    lacking = {"confidence": 0, "correct": 0}
+    small = 0
     for block in chain([first], blocks):
         at = {"where": path, "first_row": report.rows + 1}
         block = _placed(block, taken, fixed, columns.logits, at)
@@ -194,32 +236,43 @@ def _stored(blocks: Iterable[dict[str, list]], path, columns, report) -> Iterato
             n = stored[name].count(None)
             if n and not may_lack:
                 row = at["first_row"] + stored[name].index(None)
-                raise fault(path, row, taken.get(name, name), None, "is missing", _GIVE_MISSING)
+                raise fault(
+                    path, row, taken.get(name, name), None, "is missing", _GIVE_MISSING
+                )
             lacking[name] += n
         if columns.percent and not columns.logits:
             small += sum(c is not None and c <= 0.01 for c in stored["confidence"])
         report.rows += len(stored["model"])
         yield stored
     if 2 * small > report.rows:
-        report.notes.append(f"{path}: most confidences lie between 0 and 1 %; is --percent right?")
+        report.notes.append(
+            f"{path}: most confidences lie between 0 and 1 %; is --percent right?"
+        )
     for name, n in lacking.items():
         if n:
             lack = f"{n} of {report.rows} answers without '{name}'"
-            report.notes.append(f"{path}: {lack}: counted, and left out of what needs it")
+            report.notes.append(
+                f"{path}: {lack}: counted, and left out of what needs it"
+            )
 
 
 def _places(path, names, columns, notes):
     """The column that each of ours is taken from, and those of ours that hold one value."""
-    taken, fixed = {}, {}
+    taken = {}
+    fixed = {}
     for ours, told in columns.named.items():
         either = ours in ("model", "strategy") and told not in names
-        (fixed if either or ours in ("dataset", "domain", "split") else taken)[ours] = told
+        (fixed if either or ours in ("dataset", "domain", "split") else taken)[ours] = (
+            told
+        )
     used = {*taken.values(), *columns.logits}
     have = ({*names} - used) | {*taken, *fixed}
     have |= {"answer", "confidence"} if columns.logits else set()
     if unknown := used - {*names}:
         problem = f"no column '{min(unknown)}', which was asked for"
-    elif columns.logits and len({*map(_option, columns.logits)}) < max(2, len(columns.logits)):
+    elif columns.logits and len({*map(_option, columns.logits)}) < max(
+        2, len(columns.logits)
+    ):
         problem = "--logits needs two or more that end in different options after the last '_'"
     elif "confidence" not in have:
         problem = "no column 'confidence'; name it by --confidence, or option scores by --logits"
@@ -249,7 +302,9 @@ def _placed(block, taken, fixed, logits, at):
     out |= {ours: [value] * n for ours, value in fixed.items()}
     if logits:
         column = Column("", "score", "write a number, or drop the row", required=True)
-        columns = [(block.get(name, [None]), replace(column, name=name)) for name in logits]
+        columns = [
+            (block.get(name, [None]), replace(column, name=name)) for name in logits
+        ]
         scores = [check_column(values, column, **at) for values, column in columns]
         out |= chosen([*map(_option, logits)], np.array(scores, dtype=float).T)
     out |= {ours: block.get(theirs, [None] * n) for ours, theirs in taken.items()}

@@ -47,11 +47,16 @@ def has(*names: str) -> Callable[[dict], bool]:
 @cache
 def readers() -> dict[str, Reader]:
     """Every reader by its name: ours, then those of other packages."""
-    ours = [r for name in _MODULES for r in import_module(f"medcal_nb.logs.{name}").READERS]
+    ours = [
+        r for name in _MODULES for r in import_module(f"medcal_nb.logs.{name}").READERS
+    ]
     others = [point.load() for point in entry_points(group="medcal_nb.readers")]
     return {reader.name: reader for reader in [*others, *ours]}
 
 
 def detect(source: Source) -> str:
     """The reader whose format this plainly is, else "table"."""
-    return next((name for name, reader in readers().items() if reader.knows(source.first)), "table")
+    return next(
+        (name for name, reader in readers().items() if reader.knows(source.first)),
+        "table",
+    )

@@ -39,8 +39,13 @@ def _read_batch(source):
                 f"{source.path}: row {source.row} is a request of a batch (what was asked); import "
                 "the file of its replies, which the server gives when the batch is done"
             )
-        item, body = line["custom_id"], at(line["response"], "body")
-        if line.get("error") or not body or at(line, "response.status_code") not in (None, 200):
+        item = line["custom_id"]
+        body = at(line["response"], "body")
+        if (
+            line.get("error")
+            or not body
+            or at(line, "response.status_code") not in (None, 200)
+        ):
             failed += 1
             continue
         usage = body.get("usage") or {}
@@ -49,19 +54,33 @@ def _read_batch(source):
         written = usage.get("completion_tokens", usage.get("output_tokens"))
         for sample, (text, tokens) in enumerate(_replies(body)):
             out = known | likelihood(tokens) | _stated(text)
-            yield out | {"sample": sample, "raw": text, "new_tokens": len(tokens or ()) or written}
+            yield out | {
+                "sample": sample,
+                "raw": text,
+                "new_tokens": len(tokens or ()) or written,
+            }
     if failed:
-        source.notes.append(f"{source.path}: {failed} calls failed: left out, ask them again")
+        source.notes.append(
+            f"{source.path}: {failed} calls failed: left out, ask them again"
+        )
 
 
 def _replies(body):
     """(text or None, its tokens) of each reply."""
     if choices := body.get("choices"):
         for reply in choices:
-            yield text_of(reply["message"].get("content")), at(reply, "logprobs.content")
+            yield (
+                text_of(reply["message"].get("content")),
+                at(reply, "logprobs.content"),
+            )
     else:
-        parts = [part for block in body["output"] for part in block.get("content") or ()]
-        yield text_of(parts), [token for part in parts for token in part.get("logprobs") or ()]
+        parts = [
+            part for block in body["output"] for part in block.get("content") or ()
+        ]
+        yield (
+            text_of(parts),
+            [token for part in parts for token in part.get("logprobs") or ()],
+        )
 
 
 def _stated(text):
@@ -72,16 +91,26 @@ def _stated(text):
 def _read_sheet(source):
     for row in source.rows():
         options = {k: str(row[k]) for k in ascii_uppercase if row.get(k) is not None}
-        gold, raw = (v if v is None else str(v) for v in (row["answer"], row["prediction"]))
+        gold, raw = (
+            v if v is None else str(v) for v in (row["answer"], row["prediction"])
+        )
         gold = options.get(gold, gold)
         closed = gold is not None and gold.strip().casefold() in ("yes", "no")
         kind = "choice" if options else "closed" if closed else "open"
         out = {"item_id": row["index"], "strategy": "generate", "question_type": kind}
         out |= {"options": [*options.values()], "gold": gold, "raw": raw}
-        marks = [m for m in (flag(row.get("hit")), flag(row.get("score"))) if m is not None]
-        if kind == "open":  # its whole reply is the answer, and is not graded by a guess
+        marks = [
+            m for m in (flag(row.get("hit")), flag(row.get("score"))) if m is not None
+        ]
+        if (
+            kind == "open"
+        ):  # its whole reply is the answer, and is not graded by a guess
             out |= {"answer": raw, "correct": None}
-        yield out | ({"correct": marks[0]} if marks else {}) | {"category": row.get("category")}
+        yield (
+            out
+            | ({"correct": marks[0]} if marks else {})
+            | {"category": row.get("category")}
+        )
 
 
 _ORGANS = {"HEAD": "head", "CHEST": "chest", "ABD": "abdomen"}
@@ -96,20 +125,33 @@ _VQA_RAD = {
 
 
 def _read_vqa_rad(source):
-    source.notes.append(f"{source.path}: questions of another answer than yes or no are left out")
+    source.notes.append(
+        f"{source.path}: questions of another answer than yes or no are left out"
+    )
     for row in source.rows():
         gold = str(row["answer"]).strip().casefold()
         if gold not in ("yes", "no"):
             continue
-        item = {"item_id": row["qid"], "image_id": row["image_name"], "question": row["question"]}
-        item |= {"modality": _ORGANS.get(row["image_organ"], row["image_organ"]), "gold": gold}
+        item = {
+            "item_id": row["qid"],
+            "image_id": row["image_name"],
+            "question": row["question"],
+        }
+        item |= {
+            "modality": _ORGANS.get(row["image_organ"], row["image_organ"]),
+            "gold": gold,
+        }
         names = list(row)
         for model in names[names.index("answer_type") + 1 :]:
             yield _VQA_RAD | item | {"model": model, "raw": row[model] or ""}
 
 
-_SHEET = r"(?P<model>[^/]+)/(?:[^/]+/)?(?P=model)_(?P<dataset>[^/]+?)(?:_(?:{})[^/]*)?\.\w+$"
-_SHEET = _SHEET.format("openai|exact_matching|auxmatch|(?:chat)?gpt-")  # what judging adds
+_SHEET = (
+    r"(?P<model>[^/]+)/(?:[^/]+/)?(?P=model)_(?P<dataset>[^/]+?)(?:_(?:{})[^/]*)?\.\w+$"
+)
+_SHEET = _SHEET.format(
+    "openai|exact_matching|auxmatch|(?:chat)?gpt-"
+)  # what judging adds
 
 READERS = (
     Reader("openai-batch", has("custom_id"), _read_batch),

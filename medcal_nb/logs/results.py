@@ -25,9 +25,20 @@ from .source import at
 
 _SCORERS = {
     *("exact_match", "entailment", "avg", "max", "min", "median", "noncontradiction"),
-    *("semantic_negentropy", "semantic_sets_confidence", "bert_score", "bleurt", "cosine_sim"),
+    *(
+        "semantic_negentropy",
+        "semantic_sets_confidence",
+        "bert_score",
+        "bleurt",
+        "cosine_sim",
+    ),
     *("min_probability", "normalized_probability", "sequence_probability", "p_true"),
-    *("mean_token_negentropy", "min_token_negentropy", "probability_margin", "ensemble_score"),
+    *(
+        "mean_token_negentropy",
+        "min_token_negentropy",
+        "probability_margin",
+        "ensemble_score",
+    ),
     *("monte_carlo_probability", "consistency_and_confidence", "semantic_density"),
     *("confidence_score", "updated_confidence_score", "discrete_confidence_score"),
     "tokenprob_confidence_score",
@@ -39,12 +50,21 @@ _NAMES |= {"semantic_density_values": "semantic_density"}
 def _read_uqlm(source):
     for result, rows in _results(source):
         for row in rows:
-            row = {re.sub("_scores$", "_score", _NAMES.get(k, k)): v for k, v in row.items()}
-            known = {"item_id": source.row, "answer": row["response"], "raw": row["response"]}
+            row = {
+                re.sub("_scores$", "_score", _NAMES.get(k, k)): v
+                for k, v in row.items()
+            }
+            known = {
+                "item_id": source.row,
+                "answer": row["response"],
+                "raw": row["response"],
+            }
             known |= {name: row[name] for name in ("gold", "correct") if name in row}
             for scorer in filter(_is_scorer, row):
                 column = Column(scorer, "unit", "not a confidence: drop the column")
-                (confidence,) = check_column([row[scorer]], column, source.path, source.row)
+                (confidence,) = check_column(
+                    [row[scorer]], column, source.path, source.row
+                )
                 strategy = f"{result}:{scorer}" if result else scorer
                 yield known | {"strategy": strategy, "confidence": confidence}
 
@@ -71,7 +91,10 @@ def _is_scorer(name) -> bool:
 def _is_uqlm(first):
     inner = next(iter(first.values()), None)
     results = (first, at(first, "data"), at(inner, "data"))
-    if any(isinstance(result, dict) and has("prompts", "responses")(result) for result in results):
+    if any(
+        isinstance(result, dict) and has("prompts", "responses")(result)
+        for result in results
+    ):
         return True
     return has("prompt", "response")(first) and any(map(_is_scorer, first))
 
@@ -98,6 +121,10 @@ def _read_vlcb(source):
 
 
 READERS = (
-    Reader("vlcb", has("sample_id", "ground_truth_correctness", "confidence_score"), _read_vlcb),
+    Reader(
+        "vlcb",
+        has("sample_id", "ground_truth_correctness", "confidence_score"),
+        _read_vlcb,
+    ),
     Reader("uqlm", _is_uqlm, _read_uqlm),
 )

@@ -67,7 +67,9 @@ class Source:
         elif self.suffix == ".xlsx":
             yield from self.each(_sheet(self.path))
         else:
-            yield from self.each(row for block in iter_table(self.path) for row in rows_of(block))
+            yield from self.each(
+                row for block in iter_table(self.path) for row in rows_of(block)
+            )
 
     def each(self, rows: Iterable[dict]) -> Iterator[dict]:
         """The rows; faults name the one that is at hand."""
@@ -82,9 +84,15 @@ class Source:
             yield
         except MedcalError:
             raise
-        except Exception as err:  # odd values and damaged files raise errors of every kind
+        except (
+            Exception
+        ) as err:  # odd values and damaged files raise errors of every kind
             said = " ".join(str(err).split())[:160]
-            said = f"no {said}" if isinstance(err, KeyError) else f"{type(err).__name__}: {said}"
+            said = (
+                f"no {said}"
+                if isinstance(err, KeyError)
+                else f"{type(err).__name__}: {said}"
+            )
             place = "" if self.row is None else f"row {self.row}: "
             raise MedcalError(
                 f"{self.path}: {place}{said}; not the format that its reader knows, cut off or "
@@ -113,7 +121,9 @@ def _sheet(path) -> Iterator[dict]:
     """Rows of the first sheet of an Excel file."""
     _open_zip(path).close()
     plain = {"dtype": object, "keep_default_na": False, "na_values": [""]}
-    return rows_of(block_of(pd.read_excel(path, nrows=_LAST_ROW, **plain).dropna(how="all"), path))
+    return rows_of(
+        block_of(pd.read_excel(path, nrows=_LAST_ROW, **plain).dropna(how="all"), path)
+    )
 
 
 def at(value, path: str):
@@ -153,12 +163,16 @@ def chosen(options: list[str], scores) -> dict[str, list]:
     from scipy.special import softmax
 
     scores = np.asarray(scores, dtype=float)
-    with np.errstate(invalid="ignore"):  # infinite ones make no probabilities, and are refused
+    with np.errstate(
+        invalid="ignore"
+    ):  # infinite ones make no probabilities, and are refused
         p = softmax(scores, axis=1)
     return {
         "answer": [options[k] for k in scores.argmax(axis=1)],
         "confidence": p.max(axis=1).tolist(),
-        "option_probabilities": [dict(zip(options, row, strict=True)) for row in p.tolist()],
+        "option_probabilities": [
+            dict(zip(options, row, strict=True)) for row in p.tolist()
+        ],
     }
 
 
@@ -186,10 +200,16 @@ def grade(metrics: dict) -> bool | None:
     """The first metric that says right or wrong, the well-known ones before others."""
     for name in (*_GRADES, *metrics):
         value = metrics.get(name)
-        for found in (value, at(value, "score"), at(value, "correct"), at(value, "acc")):
+        for found in (
+            value,
+            at(value, "score"),
+            at(value, "correct"),
+            at(value, "acc"),
+        ):
             if flag(found) is not None:
                 return flag(found)
-        told, wanted = at(value, "parsed_pred") or at(value, "pred"), at(value, "answer")
+        told = at(value, "parsed_pred") or at(value, "pred")
+        wanted = at(value, "answer")
         if told and wanted:
             return told.strip().casefold() == wanted.strip().casefold()
     return None

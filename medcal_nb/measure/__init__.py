@@ -17,7 +17,16 @@ from .deferral import (
 )
 from .intervals import bootstrap_interval, clustered_interval, holm, wilson_interval
 from .inversion import ece_interval, ici_interval
-from .metrics import accuracy, aurc, auroc, brier_score, ece, ici, log_loss, mean_confidence
+from .metrics import (
+    accuracy,
+    aurc,
+    auroc,
+    brier_score,
+    ece,
+    ici,
+    log_loss,
+    mean_confidence,
+)
 from .planning import coverage_table, estimator_bias_table, fitted_world, items_needed
 from .tables import (
     difference_table,

@@ -12,9 +12,13 @@ class MeasureWarning(UserWarning):
 
 def warn(message: str, category: type[Warning] = MeasureWarning) -> None:
     """Warn with `MeasureWarning`, pointing at the first caller outside this room."""
-    frame, depth = sys._getframe(1), 2
-    while frame is not None and frame.f_globals["__name__"].startswith((__package__, "contextlib")):
-        frame, depth = frame.f_back, depth + 1
+    frame = sys._getframe(1)
+    depth = 2
+    while frame is not None and frame.f_globals["__name__"].startswith(
+        (__package__, "contextlib")
+    ):
+        frame = frame.f_back
+        depth = depth + 1
     warnings.warn(message, category, stacklevel=depth)
 
 
@@ -29,13 +33,20 @@ def check_confidence(values, name: str = "confidence") -> np.ndarray:
 def check_correct(values) -> np.ndarray:
     """A vector of outcomes 0 or 1 (booleans are fine), as floats."""
     array = _vector(values, "correct")
-    _refuse((array != 0) & (array != 1), array, "correct", "neither 0 nor 1", "grade answers first")
+    _refuse(
+        (array != 0) & (array != 1),
+        array,
+        "correct",
+        "neither 0 nor 1",
+        "grade answers first",
+    )
     return array
 
 
 def check_pair(confidence, correct) -> tuple[np.ndarray, np.ndarray]:
     """Confidence in [0, 1] and binary outcome of the same length, as float arrays."""
-    c, y = check_confidence(confidence), check_correct(correct)
+    c = check_confidence(confidence)
+    y = check_correct(correct)
     check_length(y, c.size, "correct")
     return c, y
 
@@ -43,7 +54,9 @@ def check_pair(confidence, correct) -> tuple[np.ndarray, np.ndarray]:
 def check_length(array, n: int, name: str) -> None:
     """The same number of entries as the confidence."""
     if len(array) != n:
-        raise ValueError(f"{name} has {len(array)} values, confidence has {n}: lengths must agree")
+        raise ValueError(
+            f"{name} has {len(array)} values, confidence has {n}: lengths must agree"
+        )
 
 
 def check_groups(groups, n: int) -> tuple[np.ndarray, int]:
@@ -61,21 +74,27 @@ def check_groups(groups, n: int) -> tuple[np.ndarray, int]:
 def check_whole(value, name: str, least: int) -> int:
     """A whole number, not below the least."""
     if int(value) != value or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+        raise ValueError(
+            f"{name} must be a whole number of at least {least}, got {value!r}"
+        )
     return int(value)
 
 
 def check_level(level: float, name: str = "level") -> float:
     """A share strictly between 0 and 1, such as 0.95."""
     if not 0 < level < 1:
-        raise ValueError(f"{name} must lie strictly between 0 and 1 (0.95, not 95), got {level!r}")
+        raise ValueError(
+            f"{name} must lie strictly between 0 and 1 (0.95, not 95), got {level!r}"
+        )
     return float(level)
 
 
 def check_choice(value, name: str, allowed) -> None:
     """One of the named options."""
     if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+        raise ValueError(
+            f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}"
+        )
 
 
 def _vector(values, name: str) -> np.ndarray:
@@ -95,7 +114,9 @@ def _vector(values, name: str) -> np.ndarray:
     return array
 
 
-def _refuse(bad: np.ndarray, array: np.ndarray, name: str, what: str, remedy: str) -> None:
+def _refuse(
+    bad: np.ndarray, array: np.ndarray, name: str, what: str, remedy: str
+) -> None:
     if bad.any():
         first = int(bad.argmax())
         raise ValueError(

@@ -19,7 +19,8 @@ from ._check import check_groups, check_pair, check_whole, warn
 METRICS: dict[str, Callable] = {}
 """Every metric by its column name, in the order of their definitions."""
 
-UNITS, PARCELS = 1024, 512
+UNITS = 1024
+PARCELS = 512
 CELLS = 512
 ROWS = 32  # resamples counted at once: they fit in a processor's cache
 FEW = 10  # images below which an interval is hardly known
@@ -96,11 +97,18 @@ def metric(name: str, *, interval: str = "bootstrap", undefined: str = ""):
 
         signature = inspect.signature(builder)
         first, second, *options = signature.parameters.values()
-        parameters = [first.replace(name="confidence"), second.replace(name="correct"), *options]
-        function.__signature__ = signature.replace(parameters=parameters, return_annotation=float)
+        parameters = [
+            first.replace(name="confidence"),
+            second.replace(name="correct"),
+            *options,
+        ]
+        function.__signature__ = signature.replace(
+            parameters=parameters, return_annotation=float
+        )
         head, _, rest = builder.__doc__.partition("\n\n    Returns\n")
         function.__doc__ = f"{head.rstrip()}{SHARED}\n\n    Returns\n{rest}"
-        function.recipe, function.interval = builder, interval
+        function.recipe = builder
+        function.interval = interval
         METRICS[name] = function
         return function
 
@@ -137,31 +145,42 @@ class Draws:
         codes, n_units = check_groups(groups, n)
         what = "items" if groups is None else "images"
         if n_units == 1:
-            warn(f"one of the {what} alone: resampling has nothing to vary, intervals are NaN")
+            warn(
+                f"one of the {what} alone: resampling has nothing to vary, intervals are NaN"
+            )
         elif n_units < FEW:
             warn(f"{n_units} {what} are too few to trust an interval by resampling")
         if n_units > UNITS:
-            codes, n_units = (rng.permutation(n_units) % PARCELS)[codes], PARCELS
-        self.codes, self.n_units = codes, n_units
+            codes = (rng.permutation(n_units) % PARCELS)[codes]
+            n_units = PARCELS
+        self.codes = codes
+        self.n_units = n_units
         size = check_whole(n_resamples, "n_resamples", 2), n_units
         drawn = rng.integers(0, n_units, size, dtype=np.int32)
-        self.counts, start = np.empty(size), np.arange(ROWS)[:, None] * n_units
+        self.counts = np.empty(size)
+        start = np.arange(ROWS)[:, None] * n_units
         for low in range(0, n_resamples, ROWS):
             at = drawn[low : low + ROWS] + start[: n_resamples - low]
-            self.counts[low : low + ROWS] = np.bincount(at.ravel(), None, at.size).reshape(at.shape)
+            self.counts[low : low + ROWS] = np.bincount(
+                at.ravel(), None, at.size
+            ).reshape(at.shape)
 
     def means(self, values: np.ndarray) -> np.ndarray:
         """(r, k) means of the columns of (n, k) values on the resamples."""
-        return self.of(Recipe(None, 1, values.T, lambda sums: sums[:, 0, 1:] / sums[:, 0, :1]))
+        return self.of(
+            Recipe(None, 1, values.T, lambda sums: sums[:, 0, 1:] / sums[:, 0, :1])
+        )
 
     def values(self, stat, c, y) -> np.ndarray:
         """(r,) values of a metric on the resamples.
 
         Metrics of more than `CELLS` different confidences vary as with so many steps of them.
         """
-        recipe, apart = recipe_of(stat, c, y), 0.0
+        recipe = recipe_of(stat, c, y)
+        apart = 0.0
         if recipe.n_cells > CELLS:
-            exact, recipe = recipe.value(), recipe_of(stat, steps(c, CELLS), y)
+            exact = recipe.value()
+            recipe = recipe_of(stat, steps(c, CELLS), y)
             apart = exact - recipe.value()
         return self.of(recipe) + apart
 

@@ -76,9 +76,13 @@ def choose_strategy(
         fewest = min(len(np.unique(image_labels(half))) for half in (fit, judged))
         if fewest < LEAST:
             name = ", ".join(map(str, key.values())) or "the answers"
-            warn(f"{name}: {fewest} images in a half are too few to choose a strategy on")
+            warn(
+                f"{name}: {fewest} images in a half are too few to choose a strategy on"
+            )
             continue
-        one = _compared(fit, judged, costs, cost_tokens, errors_allowed, level, n_resamples, rng)
+        one = _compared(
+            fit, judged, costs, cost_tokens, errors_allowed, level, n_resamples, rng
+        )
         parts.append(one.assign(**key)[[*key, *one.columns]])
     if not parts:
         return pd.DataFrame()
@@ -91,7 +95,9 @@ def choose_strategy(
 def _complete(graded):
     """Rows with a grade, of the items that every strategy and map has one for."""
     graded = graded[graded["correct"].notna()]
-    maps = graded.get("map", pd.Series(None, graded.index, dtype=object)).fillna("as stated")
+    maps = graded.get("map", pd.Series(None, graded.index, dtype=object)).fillna(
+        "as stated"
+    )
     graded = graded.assign(map=maps, _item=image_labels(graded, "item_id"))
     systems = graded.groupby(["strategy", "map"]).ngroups
     held = graded.groupby("_item")["_item"].transform("size")
@@ -100,7 +106,8 @@ def _complete(graded):
 
 def _compared(fit, judged, costs, cost_tokens, errors_allowed, level, n_resamples, rng):
     judged = judged.sort_values("_item", kind="stable")
-    rows, values = [], []
+    rows = []
+    values = []
     for key, part in parts_by(fit, ["strategy", "map"]):
         threshold = _threshold(measured(part), costs, errors_allowed)
         other = rows_where(judged, key)
@@ -114,15 +121,19 @@ def _compared(fit, judged, costs, cost_tokens, errors_allowed, level, n_resample
     one = rows_where(judged, key)  # the same items in the same order under each
     images = image_labels(one)
     drawn = Draws(images, images.size, n_resamples, rng).means(np.stack(values, 1))
-    best, shares = int(table["cost_fit"].argmin()), [(1 - level) / 2, (1 + level) / 2]
+    best = int(table["cost_fit"].argmin())
+    shares = [(1 - level) / 2, (1 + level) / 2]
     gap = drawn - drawn[:, [best]]
     table["cost"] = [value.mean() for value in values]
     table["cost_low"], table["cost_high"] = np.quantile(drawn, shares, axis=0)
     table["chosen"] = table.index == best
     table["difference"] = table["cost"] - table.loc[best, "cost"]
     table["difference_low"], table["difference_high"] = np.quantile(gap, shares, axis=0)
-    table["p"] = [normal_p(g, d) for g, d in zip(gap.T, table["difference"], strict=True)]
-    table["n"], table["n_images"] = len(one), len(np.unique(images))
+    table["p"] = [
+        normal_p(g, d) for g, d in zip(gap.T, table["difference"], strict=True)
+    ]
+    table["n"] = len(one)
+    table["n_images"] = len(np.unique(images))
     return table.sort_values("cost", ignore_index=True, kind="stable")
 
 
@@ -138,7 +149,9 @@ def _threshold(part, costs, errors_allowed) -> float:
 
 
 def _tokens(part) -> np.ndarray:
-    known = [part[name].fillna(0) for name in ("prompt_tokens", "new_tokens") if name in part]
+    known = [
+        part[name].fillna(0) for name in ("prompt_tokens", "new_tokens") if name in part
+    ]
     return np.asarray(sum(known), float) if known else np.zeros(len(part))
 
 
@@ -153,7 +166,8 @@ def _decided(part, threshold, costs, cost_tokens) -> tuple[np.ndarray, ...]:
 def choice_sentence(table) -> str:
     """Which strategy to take, and which cannot be told from it: rows of one group, in words."""
     name = table["strategy"] + " (" + table["map"] + ")"
-    best, tied = table[table["chosen"]].iloc[0], name[table["tied"]]
+    best = table[table["chosen"]].iloc[0]
+    tied = name[table["tied"]]
     listed = ", ".join(tied[:_MOST]) + ", …" * (len(tied) > _MOST)
     return (
         f"{name[best.name]} was chosen on one half of the images; on the other ({best['n']:,} "

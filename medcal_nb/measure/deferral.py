@@ -30,7 +30,9 @@ class Threshold(NamedTuple):
 NONE = Threshold(np.inf, 0.0)
 
 
-def selective_threshold(confidence, correct, *, target, delta=0.05, groups=None) -> Threshold:
+def selective_threshold(
+    confidence, correct, *, target, delta=0.05, groups=None
+) -> Threshold:
     r"""Lowest threshold whose error rate among kept answers is certified to be at most `target`.
 
     .. math:: P\bigl(\, P(y = 0 \mid c \ge \hat\tau) \le \alpha \,\bigr) \ge 1 - \delta
@@ -70,10 +72,15 @@ def selective_threshold(confidence, correct, *, target, delta=0.05, groups=None)
     Ramdas, J. R. Stat. Soc. B 2024, arXiv:2010.09686.
     """
     c, y = check_pair(confidence, correct)
-    target, delta = check_level(target, "target"), check_level(delta, "delta")
+    target = check_level(target, "target")
+    delta = check_level(delta, "delta")
     values, kept, errors = _descending(c, y)
-    rows = np.unique(np.searchsorted(kept, np.linspace(c.size / CANDIDATES, c.size, CANDIDATES)))
-    values, kept, errors = values[rows], kept[rows], errors[rows]
+    rows = np.unique(
+        np.searchsorted(kept, np.linspace(c.size / CANDIDATES, c.size, CANDIDATES))
+    )
+    values = values[rows]
+    kept = kept[rows]
+    errors = errors[rows]
     starts = np.unique([int(np.argmax(kept >= share * c.size)) for share in STARTS])
     codes, n_groups = check_groups(groups, c.size)
     if groups is None or n_groups == c.size:
@@ -103,21 +110,30 @@ def _betting_p(c, y, codes, n_groups, thresholds, target) -> np.ndarray:
     A gambler who splits a capital of 1 over a few fixed stakes on the contrary then ends with
     1 / δ or more with probability at most δ (Markov), in whatever order the groups come.
     """
-    n, most = len(thresholds), int(np.bincount(codes).max())
-    base, stakes = most + 1, STAKES[:, None] / (1 - target)
-    place, order = np.searchsorted(-thresholds, -c), np.argsort(codes, kind="stable")
-    ends, capital = np.bincount(codes).cumsum(), np.zeros((len(STAKES), n))
+    n = len(thresholds)
+    most = int(np.bincount(codes).max())
+    base = most + 1
+    stakes = STAKES[:, None] / (1 - target)
+    place = np.searchsorted(-thresholds, -c)
+    order = np.argsort(codes, kind="stable")
+    ends = np.bincount(codes).cumsum()
+    capital = np.zeros((len(STAKES), n))
     for first in range(0, n_groups, BLOCK):
         last = min(first + BLOCK, n_groups)
         rows = order[ends[first - 1] if first else 0 : ends[last - 1]]
-        at, size = (codes[rows] - first) * (n + 1) + place[rows], (last - first) * (n + 1)
+        at = (codes[rows] - first) * (n + 1) + place[rows]
+        size = (last - first) * (n + 1)
         kept, errors = (
             np.bincount(at[chosen], minlength=size).reshape(-1, n + 1)[:, :n].cumsum(1)
             for chosen in (slice(None), y[rows] == 0)
         )
         # groups of which a threshold keeps as many, with as many errors, are counted together
-        alike, times = _counted((np.arange(n) * base + kept) * base + errors, n * base**2)
-        at, kept, errors = alike // base**2, alike // base % base, alike % base
+        alike, times = _counted(
+            (np.arange(n) * base + kept) * base + errors, n * base**2
+        )
+        at = alike // base**2
+        kept = alike // base % base
+        errors = alike % base
         excess = (errors - target * kept) / most  # at most 1 − target
         np.add.at(capital, (slice(None), at), np.log1p(-stakes * excess) * times)
     peak = capital.max(0)
@@ -160,16 +176,25 @@ def threshold_table(fit, test, *, target, delta=0.05, by=()):
         Where the two share an image.
     """
     refuse_shared(fit, test, "fit and test")
-    rows, graded = [], test[test["correct"].notna()]
+    rows = []
+    graded = test[test["correct"].notna()]
     for row, part in parts_by(fit, by):
-        chosen_on, judged = measured(part), rows_where(graded, row)
+        chosen_on = measured(part)
+        judged = rows_where(graded, row)
         found = NONE
         if len(chosen_on):
-            pair, images = arrays(chosen_on), image_labels(chosen_on)
-            found = selective_threshold(*pair, target=target, delta=delta, groups=images)
-        keep = (judged["confidence"] >= found.threshold).to_numpy(dtype=bool, na_value=False)
+            pair = arrays(chosen_on)
+            images = image_labels(chosen_on)
+            found = selective_threshold(
+                *pair, target=target, delta=delta, groups=images
+            )
+        keep = (judged["confidence"] >= found.threshold).to_numpy(
+            dtype=bool, na_value=False
+        )
         wrong = 1 - judged["correct"].to_numpy(dtype=float)[keep]
-        risk, low, high = np.nan, np.nan, np.nan
+        risk = np.nan
+        low = np.nan
+        high = np.nan
         if keep.any():
             risk = wrong.mean()
             low, high = clustered_interval(wrong, image_labels(judged)[keep])
@@ -210,19 +235,25 @@ def guarantee_table(
     """
     c, y = check_pair(confidence, correct)
     codes, n_units = check_groups(groups, c.size)
-    length, rows = np.bincount(codes), []
+    length = np.bincount(codes)
+    rows = []
     members = np.split(np.argsort(codes, kind="stable"), length.cumsum()[:-1])
     for size in sizes:
         thresholds = np.empty(n_repeats)
         for i in range(n_repeats):
             drawn = rng.integers(0, n_units, size)
-            at, ids = drawn, None
+            at = drawn
+            ids = None
             if groups is not None:
                 at = np.concatenate([members[unit] for unit in drawn])
                 ids = np.repeat(np.arange(size), length[drawn])
-            found = selective_threshold(c[at], y[at], target=target, delta=delta, groups=ids)
+            found = selective_threshold(
+                c[at], y[at], target=target, delta=delta, groups=ids
+            )
             thresholds[i] = found.threshold
-        rows.append({"n_fit": size, "target": target} | _judged(c, y, thresholds, target))
+        rows.append(
+            {"n_fit": size, "target": target} | _judged(c, y, thresholds, target)
+        )
     return pd.DataFrame(rows)
 
 
@@ -230,9 +261,11 @@ def _judged(c, y, thresholds, target) -> dict:
     """What thresholds do on a population."""
     values, kept, errors = _descending(c, y)
     at = np.searchsorted(-values, -thresholds, side="right")
-    kept, errors = np.append(0, kept)[at], np.append(0, errors)[at]
+    kept = np.append(0, kept)[at]
+    errors = np.append(0, errors)[at]
     risk = errors[kept > 0] / kept[kept > 0]
-    n, row = len(thresholds), {"mean_coverage": kept.mean() / c.size}
+    n = len(thresholds)
+    row = {"mean_coverage": kept.mean() / c.size}
     row |= {"mean_risk": risk.mean() if risk.size else np.nan}
     for name, count in (("violated", (risk > target).sum()), ("certified", risk.size)):
         row[name] = count / n
@@ -276,12 +309,22 @@ def net_benefit_table(
     # a stated 90 % has an error probability of 0.1, not of less
     checked = 1 - c[:, None] >= t - 1e-9
     drawn = {"level": level, "n_resamples": n_resamples, "groups": groups, "rng": rng}
-    low, mid, high = mean_intervals(np.hstack([gain * checked, gain * ~checked]), **drawn)
+    low, mid, high = mean_intervals(
+        np.hstack([gain * checked, gain * ~checked]), **drawn
+    )
     k = t.size
     table = {"threshold": t, "checked": checked.mean(0)}
-    table |= {"net_benefit": mid[:k], "net_benefit_low": low[:k], "net_benefit_high": high[:k]}
+    table |= {
+        "net_benefit": mid[:k],
+        "net_benefit_low": low[:k],
+        "net_benefit_high": high[:k],
+    }
     table |= {"check_all": mid[:k] + mid[k:]}
-    table |= {"over_all": -mid[k:], "over_all_low": -high[k:], "over_all_high": -low[k:]}
+    table |= {
+        "over_all": -mid[k:],
+        "over_all_low": -high[k:],
+        "over_all_high": -low[k:],
+    }
     return pd.DataFrame(table)
 
 
@@ -296,5 +339,7 @@ def best_threshold(*, cost_wrong=1.0, cost_check) -> float:
     1970, doi:10.1109/TIT.1970.1054406.
     """
     if not (cost_wrong > 0 and cost_check >= 0):
-        raise ValueError(f"costs: at least 0, wrong above it; got {cost_wrong!r}, {cost_check!r}")
+        raise ValueError(
+            f"costs: at least 0, wrong above it; got {cost_wrong!r}, {cost_check!r}"
+        )
     return max(0.0, 1 - cost_check / cost_wrong)

@@ -67,10 +67,14 @@ def percentile_interval(values: np.ndarray, estimate: float, level: float) -> In
     return Interval(float(low), estimate, float(high))
 
 
-def mean_intervals(values: np.ndarray, *, level, n_resamples, groups, rng) -> np.ndarray:
+def mean_intervals(
+    values: np.ndarray, *, level, n_resamples, groups, rng
+) -> np.ndarray:
     """(3, k) low, mean and high of the k columns of (n, k) values, on common resamples."""
     draws = Draws(groups, len(values), n_resamples, rng)
-    low, high = np.quantile(draws.means(values), [(1 - level) / 2, (1 + level) / 2], axis=0)
+    low, high = np.quantile(
+        draws.means(values), [(1 - level) / 2, (1 + level) / 2], axis=0
+    )
     if draws.n_units == 1:
         low = high = np.full(values.shape[1], np.nan)
     return np.stack([low, values.mean(0), high])
@@ -96,7 +100,8 @@ def holm(p_values) -> np.ndarray:
     from statsmodels.stats.multitest import multipletests
 
     p = np.asarray(p_values, dtype=float)
-    known, adjusted = ~np.isnan(p), np.full(p.shape, np.nan)
+    known = ~np.isnan(p)
+    adjusted = np.full(p.shape, np.nan)
     if known.any():
         adjusted[known] = multipletests(p[known], method="holm")[1]
     return adjusted
@@ -148,7 +153,9 @@ def clustered_interval(correct, groups, *, level=0.95) -> tuple[float, float]:
         return 0.0, 1.0
     y = check_correct(correct)
     codes, n_groups = check_groups(groups, len(y))
-    n, share, sizes = len(y), y.mean(), np.bincount(codes, minlength=n_groups)
+    n = len(y)
+    share = y.mean()
+    sizes = np.bincount(codes, minlength=n_groups)
     worth = n**2 / (sizes**2).sum()
     if n_groups > 1:
         if 0 < share < 1:
@@ -174,7 +181,9 @@ def consistency_band(confidence, cell, n_cells, *, level=0.95):
     doi:10.1175/WAF993.1 (who simulate it).
     """
     order = np.argsort(cell, kind="stable")
-    parts = np.split(confidence[order], np.bincount(cell, minlength=n_cells).cumsum()[:-1])
+    parts = np.split(
+        confidence[order], np.bincount(cell, minlength=n_cells).cumsum()[:-1]
+    )
     each = check_level(level) ** (1 / sum(part.size > 0 for part in parts))
     low, high = np.full((2, n_cells), np.nan)
     for b, part in enumerate(parts):
@@ -193,10 +202,15 @@ def _poisson_binomial_quantiles(p, shares):
     from scipy.special import ndtri
 
     variance = p * (1 - p)
-    mean, total = p.sum(), variance.sum()
+    mean = p.sum()
+    total = variance.sum()
     if total == 0:
         return np.full(len(shares), mean)
     z = ndtri(shares)
-    x = mean + np.sqrt(total) * z + (variance * (1 - 2 * p)).sum() / total * (z**2 - 1) / 6
+    x = (
+        mean
+        + np.sqrt(total) * z
+        + (variance * (1 - 2 * p)).sum() / total * (z**2 - 1) / 6
+    )
     # the smallest whole count whose distribution function reaches the share
     return np.clip(np.ceil(x - 0.5), 0, p.size)

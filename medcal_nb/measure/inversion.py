@@ -90,7 +90,9 @@ def ici_interval(confidence, correct, *, level=0.95, groups=None, rng) -> Interv
     cell = np.unique(steps(c, CURVE), return_inverse=True)[1]
     count = np.bincount(cell).astype(float)
     smooth = local_linear(np.bincount(cell, c) / count, count)
-    return _inverted(c, y, cell, groups, level, rng, smooth)._replace(estimate=ici(c, y))
+    return _inverted(c, y, cell, groups, level, rng, smooth)._replace(
+        estimate=ici(c, y)
+    )
 
 
 def _inverted(c, y, bins, groups, level, rng, smooth=None) -> Interval:
@@ -98,7 +100,9 @@ def _inverted(c, y, bins, groups, level, rng, smooth=None) -> Interval:
     tail = (1 - check_level(level)) / 2
     test = _Gaps(c, y, bins, groups, rng, smooth)
     if test.n_groups == 1 and groups is not None and c.size > 1:
-        warn("all answers are of one image: there is nothing to tell chance by, no interval")
+        warn(
+            "all answers are of one image: there is nothing to tell chance by, no interval"
+        )
         return Interval(np.nan, test.size, np.nan)
     if groups is not None and test.n_groups < FEW:
         warn(f"{test.n_groups} images are too few to trust the interval's level")
@@ -107,7 +111,9 @@ def _inverted(c, y, bins, groups, level, rng, smooth=None) -> Interval:
         low = _boundary(0.0, test.size, lambda t: test.exceeded(t) < tail)
     # errors come whole: half of one is what a normal draw may be off by
     seen = max(test.size, test.luck) + 0.5 * test.inflation / c.size
-    most = _boundary(0.0, 1.0, lambda t: np.mean(test.drawn(test.even(t))[0] <= seen) >= tail)
+    most = _boundary(
+        0.0, 1.0, lambda t: np.mean(test.drawn(test.even(t))[0] <= seen) >= tail
+    )
     high = test.weight @ np.abs(test.even(most))
     return Interval(float(low), float(test.size), float(max(high, low)))
 
@@ -130,12 +136,16 @@ class _Gaps:
         residual = y - c
         n = np.bincount(bins).astype(float)
         gap = np.bincount(bins, residual) / n
-        self.n, self.weight, self.smooth = n, n / n.sum(), smooth
+        self.n = n
+        self.weight = n / n.sum()
+        self.smooth = smooth
         self.gap = gap if smooth is None else smooth @ gap
-        self.first, self.second = np.bincount(bins, c) / n, np.bincount(bins, c * c) / n
+        self.first = np.bincount(bins, c) / n
+        self.second = np.bincount(bins, c * c) / n
         self.size = float(self.weight @ np.abs(self.gap))
         self.mean = abs(float(self.weight @ self.gap))
-        self.n_groups, self.inflation = c.size, 1.0
+        self.n_groups = c.size
+        self.inflation = 1.0
         self.noise = rng.standard_normal((n.size, DRAWS))
         self.shift = rng.standard_normal(DRAWS)
         if groups is not None:
@@ -161,12 +171,15 @@ class _Gaps:
         size = self.n_groups * k
         table = np.bincount(codes * k + bins, residual, size).reshape(-1, k) / self.n
         sandwich = table.T @ table * self.n_groups / max(self.n_groups - 1, 1)
-        seen, alone = np.diag(sandwich), np.bincount(bins, residual**2) / self.n**2
+        seen = np.diag(sandwich)
+        alone = np.bincount(bins, residual**2) / self.n**2
         share = self.weight**2
         self.inflation = max(1.0, (share @ seen) / max(share @ alone, 1e-12))
         sd = np.sqrt(seen)
         known = np.outer(sd > 1e-6, sd > 1e-6)
-        correlation = np.where(known, sandwich / np.where(known, np.outer(sd, sd), 1), 0)
+        correlation = np.where(
+            known, sandwich / np.where(known, np.outer(sd, sd), 1), 0
+        )
         np.fill_diagonal(correlation, 1)
         values, vectors = np.linalg.eigh(correlation)
         # the symmetric root: it does not turn where rounding swaps two vectors
@@ -186,7 +199,9 @@ class _Gaps:
         """Draws of the mean size of gaps, and of the size of their mean, that these would show."""
         seen = self.noise * np.sqrt(self.variance(gap))[:, None]
         seen = (seen if self.smooth is None else self.smooth @ seen) + gap[:, None]
-        return self.weight @ np.abs(seen) + self.shift, np.abs(self.weight @ seen) + self.shift
+        return self.weight @ np.abs(seen) + self.shift, np.abs(
+            self.weight @ seen
+        ) + self.shift
 
     def exceeded(self, size):
         """How often the likeliest gaps of this size show as much as was seen.
@@ -196,9 +211,11 @@ class _Gaps:
         """
         cut = np.interp(size, self.sizes, self.cuts)
         gap = np.sign(self.gap) * np.maximum(np.abs(self.gap) - cut * self.cost, 0)
-        most, seen = np.full(DRAWS, -np.inf), -np.inf
+        most = np.full(DRAWS, -np.inf)
+        seen = -np.inf
         for drawn, found in zip(self.drawn(gap), (self.size, self.mean), strict=True):
-            centre, spread = drawn.mean(), max(drawn.std(), 1e-12)
+            centre = drawn.mean()
+            spread = max(drawn.std(), 1e-12)
             most = np.maximum(most, (drawn - centre) / spread)
             seen = max(seen, (found - centre) / spread)
         return np.mean(most >= seen)
@@ -210,8 +227,14 @@ class _Gaps:
         all gaps are on the side of their mean: its noise goes up and down together, and in gaps
         of both signs it would cancel.
         """
-        side = self.gap if self.smooth is None else np.full_like(self.gap, self.weight @ self.gap)
+        side = (
+            self.gap
+            if self.smooth is None
+            else np.full_like(self.gap, self.weight @ self.gap)
+        )
         sign = np.where(side > 0, 1.0, -1.0)
         room = np.where(sign > 0, 1 - self.first, self.first)
         other = (size > room) & (self.gap**2 < self.seen_with(0 * self.gap))
-        return np.where(other, -sign * np.minimum(size, 1 - room), sign * np.minimum(size, room))
+        return np.where(
+            other, -sign * np.minimum(size, 1 - room), sign * np.minimum(size, room)
+        )

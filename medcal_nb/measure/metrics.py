@@ -18,7 +18,9 @@ from ._sums import Recipe, mean_of, metric
 
 BINNINGS = ("width", "mass")
 N_BINS = 15
-DIGITS = 12  # confidences that agree to so many are one: a softmax written in another way
+DIGITS = (
+    12  # confidences that agree to so many are one: a softmax written in another way
+)
 CLIP = 1e-12  # of the log loss, which a stated 100 % that is wrong would make infinite
 LOGIT_CLIP = 1e-6  # a stated 100 % has no logit
 SURE = 0.9
@@ -75,11 +77,17 @@ def _binned(c, y, n_bins, binning, value) -> Recipe:
     def finish(sums):
         if binning == "mass":
             r, _, k = sums.shape
-            flat = (value_bins(sums[..., 0], n_bins) + np.arange(r)[:, None] * n_bins).ravel()
-            parts = [np.bincount(flat, sums[..., j].ravel(), r * n_bins) for j in range(k)]
+            flat = (
+                value_bins(sums[..., 0], n_bins) + np.arange(r)[:, None] * n_bins
+            ).ravel()
+            parts = [
+                np.bincount(flat, sums[..., j].ravel(), r * n_bins) for j in range(k)
+            ]
             sums = np.stack(parts, -1).reshape(r, n_bins, k)
         count = sums[..., 0]
-        confidence, right = np.moveaxis(sums[..., 1:] / np.maximum(count, 1)[..., None], -1, 0)
+        confidence, right = np.moveaxis(
+            sums[..., 1:] / np.maximum(count, 1)[..., None], -1, 0
+        )
         share = count / count.sum(1, keepdims=True)
         return value(Bins(share, right - confidence, right, count))
 
@@ -165,7 +173,9 @@ def confidently_wrong(c, y) -> Recipe:
 
     def finish(sums):
         errors = sums[:, 0, 1]
-        return np.where(errors > 0, sums[:, 0, 2] / np.where(errors > 0, errors, 1), np.nan)
+        return np.where(
+            errors > 0, sums[:, 0, 2] / np.where(errors > 0, errors, 1), np.nan
+        )
 
     return Recipe(None, 1, (wrong, wrong * (c >= SURE - 1e-9)), finish)
 
@@ -190,7 +200,9 @@ def ece(c, y, *, n_bins=N_BINS, binning="width") -> Recipe:
     >>> ece([0.9, 0.9, 0.6, 0.6], [1, 0, 1, 0], n_bins=10)
     0.25
     """
-    return _binned(c, y, n_bins, binning, lambda bins: (bins.share * np.abs(bins.gap)).sum(1))
+    return _binned(
+        c, y, n_bins, binning, lambda bins: (bins.share * np.abs(bins.gap)).sum(1)
+    )
 
 
 @metric("ece_mass", interval="inversion")
@@ -227,7 +239,9 @@ def ace(c, y, *, n_bins=N_BINS) -> Recipe:
         In [0, 1]. The published form averages over classes too; this is for the confidence in
         the answer given. Source: Nixon et al., CVPR workshops 2019, arXiv:1904.01685.
     """
-    return _binned(c, y, n_bins, "mass", lambda b: np.abs(b.gap).sum(1) / (b.count > 0).sum(1))
+    return _binned(
+        c, y, n_bins, "mass", lambda b: np.abs(b.gap).sum(1) / (b.count > 0).sum(1)
+    )
 
 
 @metric("debiased_ece", interval="inversion")
@@ -249,7 +263,9 @@ def debiased_ece(c, y, *, n_bins=N_BINS, binning="width") -> Recipe:
     def debiased(bins):
         gap = np.abs(bins.gap)
         scale = np.sqrt(bins.right * (1 - bins.right) / np.maximum(bins.count, 1))
-        return np.maximum((bins.share * (2 * gap - _folded_normal_mean(gap, scale))).sum(1), 0)
+        return np.maximum(
+            (bins.share * (2 * gap - _folded_normal_mean(gap, scale))).sum(1), 0
+        )
 
     return _binned(c, y, n_bins, binning, debiased)
 
@@ -287,7 +303,9 @@ def smooth_ece(c, y) -> Recipe:
     """
     cell = np.minimum((c * STEPS).astype(np.intp), STEPS - 1)
     residual = y - c
-    return Recipe(cell, STEPS, (residual, residual * (c * STEPS - cell)), _smoothed_gaps)
+    return Recipe(
+        cell, STEPS, (residual, residual * (c * STEPS - cell)), _smoothed_gaps
+    )
 
 
 def _smoothed_gaps(sums) -> np.ndarray:
@@ -314,7 +332,9 @@ def _smoothed_gaps(sums) -> np.ndarray:
     return np.array(found)
 
 
-SPAN, LOCAL_CELLS, LOCAL_POINTS = 0.75, 256, 64
+SPAN = 0.75
+LOCAL_CELLS = 256
+LOCAL_POINTS = 64
 
 
 @metric("ici", interval="inversion")
@@ -337,11 +357,14 @@ def ici(c, y) -> Recipe:
     values, cell = np.unique(c, return_inverse=True)
     n_cells = values.size
     if n_cells > LOCAL_CELLS:
-        cell, n_cells = width_bins(c, LOCAL_CELLS), LOCAL_CELLS
+        cell = width_bins(c, LOCAL_CELLS)
+        n_cells = LOCAL_CELLS
 
     def finish(sums):
         held = sums[0][sums[0, :, 0] > 0]
-        count, x, rate = held[:, 0], held[:, 1] / held[:, 0], held[:, 2] / held[:, 0]
+        count = held[:, 0]
+        x = held[:, 1] / held[:, 0]
+        rate = held[:, 2] / held[:, 0]
         fit = np.clip(local_linear(x, count) @ rate, 0, 1)
         return np.array([np.abs(fit - x) @ count / count.sum()])
 
@@ -413,7 +436,8 @@ def _logistic(c, y, free_slope) -> Recipe:
     x = (logit - logit[cell].mean()) / unit if free_slope else logit
 
     def finish(sums):
-        count, right = sums[..., 0], sums[..., 1]
+        count = sums[..., 0]
+        right = sums[..., 1]
         a, b = np.zeros((2, count.shape[0], 1))
         b += not free_slope
         mixed = (right.sum(1) > 0) & (right.sum(1) < count.sum(1))
@@ -421,17 +445,24 @@ def _logistic(c, y, free_slope) -> Recipe:
             mixed &= (count > 0).sum(1) > 1  # one confidence alone carries no slope
         for _ in range(60):
             p = 1 / (1 + np.exp(-np.clip(a + b * x, -700, 700)))
-            w, score = count * p * (1 - p), right - count * p
-            ga, haa = score.sum(1, keepdims=True), w.sum(1, keepdims=True)
+            w = count * p * (1 - p)
+            score = right - count * p
+            ga = score.sum(1, keepdims=True)
+            haa = w.sum(1, keepdims=True)
             with np.errstate(divide="ignore", invalid="ignore"):
-                step_a, step_b = ga / haa, np.zeros_like(ga)
+                step_a = ga / haa
+                step_b = np.zeros_like(ga)
                 if free_slope:
-                    gb, hab, hbb = score @ x[:, None], w @ x[:, None], w @ (x**2)[:, None]
+                    gb = score @ x[:, None]
+                    hab = w @ x[:, None]
+                    hbb = w @ (x**2)[:, None]
                     det = haa * hbb - hab**2
-                    step_a, step_b = (hbb * ga - hab * gb) / det, (haa * gb - hab * ga) / det
+                    step_a = (hbb * ga - hab * gb) / det
+                    step_b = (haa * gb - hab * ga) / det
             # steps are limited, so that a far start does not throw Newton's method off
             limit = np.maximum(1, np.maximum(np.abs(step_a), np.abs(step_b)) / 4)
-            a, b = a + step_a / limit, b + step_b / limit
+            a = a + step_a / limit
+            b = b + step_b / limit
             if not (np.abs(step_a) + np.abs(step_b) > 1e-10).any():
                 break
         settled = (np.abs(step_a) + np.abs(step_b) < 1e-6)[:, 0]
@@ -447,7 +478,9 @@ def _logistic(c, y, free_slope) -> Recipe:
 def _ranked(c, y, finish) -> Recipe:
     """A metric of counts and errors over distinct confidences, most confident first."""
     values, cell = np.unique(-c, return_inverse=True)
-    return Recipe(cell, values.size, (1 - y,), lambda sums: finish(sums[..., 0], sums[..., 1]))
+    return Recipe(
+        cell, values.size, (1 - y,), lambda sums: finish(sums[..., 0], sums[..., 1])
+    )
 
 
 @metric("auroc", undefined="all answers are correct or all are wrong")
@@ -467,7 +500,9 @@ def auroc(c, y) -> Recipe:
         right = count - wrong
         above = right.cumsum(1) - right / 2
         pairs = right.sum(1) * wrong.sum(1)
-        return np.where(pairs > 0, (wrong * above).sum(1) / np.maximum(pairs, 1), np.nan)
+        return np.where(
+            pairs > 0, (wrong * above).sum(1) / np.maximum(pairs, 1), np.nan
+        )
 
     return _ranked(c, y, finish)
 

@@ -21,7 +21,9 @@ MANY = 1e9  # times that each item of a pool counts: what chance adds to outcome
 POOL = 20_000  # confidences of a pool; more say nothing more, and cost time
 RESAMPLES = 300
 LUCK = 0.5  # how often answers about one image share their luck
-POWER, LEVEL = 0.8, 0.95  # that the planner promises
+# that the planner promises
+POWER = 0.8
+LEVEL = 0.95
 
 
 def fitted_world(confidence, correct, *, rng) -> tuple[np.ndarray, np.ndarray]:
@@ -34,7 +36,8 @@ def fitted_world(confidence, correct, *, rng) -> tuple[np.ndarray, np.ndarray]:
     """
     from scipy.special import expit, logit
 
-    stated, correct = np.asarray(confidence, float), np.asarray(correct, float)
+    stated = np.asarray(confidence, float)
+    correct = np.asarray(correct, float)
     slope = metrics.calibration_slope(stated, correct)
     if np.isfinite(slope):
         steeper = slope * logit(np.clip(stated, LOGIT_CLIP, 1 - LOGIT_CLIP))
@@ -54,13 +57,16 @@ def _limit(c, p, stat) -> float:
 def _true_error(c, p) -> float:
     """Mean distance of the true accuracy from the confidence, E|E[p | c] − c|."""
     values, cell = np.unique(c, return_inverse=True)
-    return float(np.abs(np.bincount(cell, p) - np.bincount(cell) * values).sum() / c.size)
+    return float(
+        np.abs(np.bincount(cell, p) - np.bincount(cell) * values).sum() / c.size
+    )
 
 
 def _sample(c, p, size, per_image, rng):
     """Items of a pool with outcomes; answers about one image share their luck half of the time."""
     at = rng.integers(0, c.size, size)
-    luck, images = rng.random(size), np.arange(size) // per_image
+    luck = rng.random(size)
+    images = np.arange(size) // per_image
     if per_image > 1:
         luck = np.where(rng.random(size) < LUCK, rng.random(size)[images], luck)
     return c[at], (luck < p[at]).astype(float), images
@@ -86,7 +92,8 @@ def estimator_bias_table(confidence, p_true, sizes, *, only=None, n_repeats=500,
         estimator on the whole pool without noise: what binning or smoothing does to the truth),
         mean, bias (mean − truth), bias_se (Monte Carlo), sd, rmse, q05, q95.
     """
-    c, p = check_confidence(confidence), check_confidence(p_true, "p_true")
+    c = check_confidence(confidence)
+    p = check_confidence(p_true, "p_true")
     estimators = {
         "ece_width": metrics.ece,
         "ece_mass": metrics.ece_mass,
@@ -95,8 +102,11 @@ def estimator_bias_table(confidence, p_true, sizes, *, only=None, n_repeats=500,
         "smooth_ece": metrics.smooth_ece,
         "ici": metrics.ici,
     }
-    estimators = {name: f for name, f in estimators.items() if only is None or name in only}
-    truth, limits = _true_error(c, p), {k: _limit(c, p, f) for k, f in estimators.items()}
+    estimators = {
+        name: f for name, f in estimators.items() if only is None or name in only
+    }
+    truth = _true_error(c, p)
+    limits = {k: _limit(c, p, f) for k, f in estimators.items()}
     rows = []
     for size in sizes:
         samples = [_sample(c, p, size, 1, rng)[:2] for _ in range(n_repeats)]
@@ -107,7 +117,9 @@ def estimator_bias_table(confidence, p_true, sizes, *, only=None, n_repeats=500,
             row |= {"mean": values.mean(), "bias": values.mean() - truth}
             row |= {"bias_se": sd / np.sqrt(n_repeats), "sd": sd}
             row |= {"rmse": np.sqrt(((values - truth) ** 2).mean())}
-            rows.append(row | {f"q{q:02}": np.quantile(values, q / 100) for q in (5, 95)})
+            rows.append(
+                row | {f"q{q:02}": np.quantile(values, q / 100) for q in (5, 95)}
+            )
     return pd.DataFrame(rows)
 
 
@@ -147,21 +159,29 @@ def coverage_table(
         coverage_low, coverage_high (Wilson, 95 %), missed_below and missed_above (share of
         intervals wholly below, above the truth), mean_width, n_repeats.
     """
-    c, p = check_confidence(confidence), check_confidence(p_true, "p_true")
+    c = check_confidence(confidence)
+    p = check_confidence(p_true, "p_true")
     ece = partial(metrics.ece, binning=binning)
-    truth, shares = _limit(c, p, ece), [(1 - level) / 2, (1 + level) / 2]
+    truth = _limit(c, p, ece)
+    shares = [(1 - level) / 2, (1 + level) / 2]
 
     def ends(kind, c, y, images):
         if kind == "inversion":
-            return ece_interval(c, y, binning=binning, level=level, groups=images, rng=rng)[::2]
-        return np.quantile(Draws(images, c.size, RESAMPLES, rng).values(ece, c, y), shares)
+            return ece_interval(
+                c, y, binning=binning, level=level, groups=images, rng=rng
+            )[::2]
+        return np.quantile(
+            Draws(images, c.size, RESAMPLES, rng).values(ece, c, y), shares
+        )
 
     rows = []
     for size in sizes:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             samples = [_sample(c, p, size, per_image, rng) for _ in range(n_repeats)]
-            found = {kind: np.array([ends(kind, *one) for one in samples]) for kind in made}
+            found = {
+                kind: np.array([ends(kind, *one) for one in samples]) for kind in made
+            }
         rows += [
             {"interval": kind, "n": size, "truth": truth} | _held(pairs, truth)
             for kind, pairs in found.items()
@@ -171,7 +191,8 @@ def coverage_table(
 
 def _held(ends, truth) -> dict:
     low, high = ends.T
-    n, inside = low.size, ((low <= truth) & (truth <= high)).sum()
+    n = low.size
+    inside = ((low <= truth) & (truth <= high)).sum()
     least, most = map(float, wilson_interval(inside, n))
     row = {"coverage": inside / n, "coverage_low": least, "coverage_high": most}
     row |= {"missed_below": (high < truth).mean(), "missed_above": (low > truth).mean()}
@@ -220,9 +241,13 @@ def items_needed(ece_a, ece_b, *, brier=0.25, group_size=1.0, icc=0.0) -> int:
     from scipy.special import ndtri
 
     if ece_a == ece_b or not 0 <= min(ece_a, ece_b) <= max(ece_a, ece_b) <= 1:
-        raise ValueError(f"ece_a and ece_b must be two shares that differ, got {ece_a}, {ece_b}")
+        raise ValueError(
+            f"ece_a and ece_b must be two shares that differ, got {ece_a}, {ece_b}"
+        )
     if not (group_size >= 1 and 0 <= icc <= 1):
-        raise ValueError(f"group_size must be at least 1, icc a share; got {group_size}, {icc}")
+        raise ValueError(
+            f"group_size must be at least 1, icc a share; got {group_size}, {icc}"
+        )
     variances = brier - ece_a**2, brier - ece_b**2
     if min(variances) <= 0:
         raise ValueError(f"brier must exceed the squared ECE, got {brier!r}")

@@ -25,7 +25,11 @@ def image_labels(graded: pd.DataFrame, column: str = "image_id") -> np.ndarray:
 
     Ids are written alike whatever their type: 7, numpy's 7, 7.0 and "7.0" are one id.
     """
-    item = graded["item_id"] if "item_id" in graded else pd.Series(graded.index, graded.index)
+    item = (
+        graded["item_id"]
+        if "item_id" in graded
+        else pd.Series(graded.index, graded.index)
+    )
     names = graded.get(column, item)
     if names.isna().any():
         names = names.astype(object).where(names.notna(), item.astype(object))
@@ -35,7 +39,9 @@ def image_labels(graded: pd.DataFrame, column: str = "image_id") -> np.ndarray:
 
 def plain_ids(values) -> np.ndarray:
     """Return ids as text, an object array; whole numbers without a point."""
-    codes, names = pd.factorize(pd.Series(list(values), dtype=object), use_na_sentinel=False)
+    codes, names = pd.factorize(
+        pd.Series(list(values), dtype=object), use_na_sentinel=False
+    )
     plain = [re.sub(r"^(-?\d+)\.0+$", r"\1", str(name)) for name in names]
     return np.array(plain, dtype=object)[codes]
 
@@ -49,7 +55,9 @@ def refuse_shared(fitted: pd.DataFrame, judged: pd.DataFrame, names: str) -> Non
         )
 
 
-def pick(preferred: Sequence[str], available: pd.Series, *, n: int, name: str = "") -> list[str]:
+def pick(
+    preferred: Sequence[str], available: pd.Series, *, n: int, name: str = ""
+) -> list[str]:
     """Return up to `n` values: the preferred ones that occur, then others in order of rows.
 
     MedcalError where there is none, and with the `name` of a parameter that was set, where a
@@ -57,7 +65,9 @@ def pick(preferred: Sequence[str], available: pd.Series, *, n: int, name: str = 
     """
     there = list(dict.fromkeys(available.dropna()))
     if not there:
-        raise MedcalError("answers: none has a confidence and a grade; nothing to measure")
+        raise MedcalError(
+            "answers: none has a confidence and a grade; nothing to measure"
+        )
     wanted = [value for value in preferred if value in there]
     if name and len(wanted) < len(preferred):
         missing = next(value for value in preferred if value not in there)
@@ -72,13 +82,23 @@ def rows_where(graded: pd.DataFrame, where: dict) -> pd.DataFrame:
     """Return the rows whose columns hold the values of `where`; none where a column is absent."""
     mask = np.ones(len(graded), dtype=bool)
     for column, value in where.items():
-        held = graded[column] == value if column in graded else pd.Series(False, graded.index)
+        held = (
+            graded[column] == value
+            if column in graded
+            else pd.Series(False, graded.index)
+        )
         mask &= held.to_numpy(bool, na_value=False)
     return graded[mask]
 
 
 def strategies_on(
-    graded: pd.DataFrame, model: str, wanted: list[str], *, where=(), n: int, name: str = ""
+    graded: pd.DataFrame,
+    model: str,
+    wanted: list[str],
+    *,
+    where=(),
+    n: int,
+    name: str = "",
 ) -> list[str]:
     """Return up to `n` strategies of a model whose answers can be measured on all sides `where`.
 
@@ -87,7 +107,9 @@ def strategies_on(
     """
     both = measured(graded)
     for side in where:
-        asked = rows_where(measured(graded), side)[["model", "strategy"]].drop_duplicates()
+        asked = rows_where(measured(graded), side)[
+            ["model", "strategy"]
+        ].drop_duplicates()
         both = both.merge(asked, on=["model", "strategy"])
     own = both.loc[both["model"] == model, "strategy"]
     if own.empty:
@@ -102,7 +124,9 @@ def side_name(where: dict, *, of: str = "images") -> str:
     """Return what a reader calls a side: `general images` or `labels`, the data set's name."""
     if "domain" in where:
         return f"{where['domain']} {of}"
-    return ", ".join(str(value) for value in where.values()) + ("" if of == "images" else f" {of}")
+    return ", ".join(str(value) for value in where.values()) + (
+        "" if of == "images" else f" {of}"
+    )
 
 
 def with_sides(graded: pd.DataFrame) -> pd.DataFrame:
@@ -113,13 +137,17 @@ def with_sides(graded: pd.DataFrame) -> pd.DataFrame:
     """
     side = graded["dataset"].astype(object)
     if "domain" in graded:
-        side = side.where(graded["domain"].isna(), graded["domain"].astype(object) + " images")
+        side = side.where(
+            graded["domain"].isna(), graded["domain"].astype(object) + " images"
+        )
     names = pick(["general images", "medical images"], side, n=2)
     kept = side.isin(names).to_numpy()
     return graded[kept].assign(side=side[kept])
 
 
-def sides(graded: pd.DataFrame, source: dict, target: dict, more_target: dict | None = None):
+def sides(
+    graded: pd.DataFrame, source: dict, target: dict, more_target: dict | None = None
+):
     """Return which rows a map is fitted on and which it is judged on, by column.
 
     Sides that name no data set and have no rows are looked for again in imported answers, which
@@ -142,9 +170,14 @@ def sides(graded: pd.DataFrame, source: dict, target: dict, more_target: dict | 
     options = [(source, target)]
     if "dataset" not in source and "dataset" not in target:
         options.append(
-            tuple({k: v for k, v in side.items() if k != "split"} for side in (source, target))
+            tuple(
+                {k: v for k, v in side.items() if k != "split"}
+                for side in (source, target)
+            )
         )
-        options += [({"dataset": names[0]}, {"dataset": names[1]})] if len(names) > 1 else []
+        options += (
+            [({"dataset": names[0]}, {"dataset": names[1]})] if len(names) > 1 else []
+        )
     for one, other in options:
         fitted, judged = (rows_where(graded, side).index for side in (one, other))
         if one != other and len(fitted) and len(judged):
@@ -204,7 +237,9 @@ def parts_by(graded: pd.DataFrame, by) -> list[tuple[dict, pd.DataFrame]]:
     return [(dict(zip(by, key, strict=True)), part) for key, part in groups]
 
 
-def by_group(graded: pd.DataFrame, by: str, table: Callable, *, by_image=False, **options):
+def by_group(
+    graded: pd.DataFrame, by: str, table: Callable, *, by_image=False, **options
+):
     """Apply a table of `(confidence, correct, **options)` to each group and stack the results.
 
     The column `by` comes first; where the table has no column `n`, the number of the group's

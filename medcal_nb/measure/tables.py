@@ -24,7 +24,15 @@ from .inversion import Interval, ece_interval, ici_interval
 from .metrics import N_BINS, SURE, ace, bins_of, calibration_gap, ece, mce
 from .rows import arrays, image_labels, measured, parts_by
 
-SCORE_METRICS = ("accuracy", "mean_confidence", "ece", "brier", "log_loss", "auroc", "aurc")
+SCORE_METRICS = (
+    "accuracy",
+    "mean_confidence",
+    "ece",
+    "brier",
+    "log_loss",
+    "auroc",
+    "aurc",
+)
 YIELDS = {f"yield_at_{percent}": percent / 100 for percent in (5, 10, 20)}
 ALL_METRICS = (*METRICS, *YIELDS)
 
@@ -89,7 +97,8 @@ def metrics_table(
     parts = parts_by(graded, by)
     rows = []
     for (row, part), stream in zip(parts, rng.spawn(len(parts)), strict=True):
-        kept, found = measured(part), {}
+        kept = measured(part)
+        found = {}
         ids = None if groups is None else image_labels(kept, groups)
         with _labelled(", ".join(f"{k}={v}" for k, v in row.items()) or "all"):
             if len(kept):
@@ -102,7 +111,10 @@ def metrics_table(
         for name in names:
             ends = ("_low", "_high") if name in wanted else ()
             more = ("_threshold",) if name in YIELDS else ()
-            row |= {f"{name}{k}": found.get(f"{name}{k}", np.nan) for k in ("", *ends, *more)}
+            row |= {
+                f"{name}{k}": found.get(f"{name}{k}", np.nan)
+                for k in ("", *ends, *more)
+            }
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -117,11 +129,15 @@ def _measured(c, y, ids, names, wanted, stats, *, level, n_resamples, rng) -> di
     """The metrics, thresholds of yields, and where wanted intervals that hold for the metric."""
     shares = {"accuracy": y, "confidently_wrong": c >= SURE - 1e-9}
     options = {"level": level, "groups": ids, "rng": rng}
-    found, intervals, draws = {}, {}, None
+    found = {}
+    intervals = {}
+    draws = None
     for name in names:
         if name in YIELDS:
             limits = {"target": YIELDS[name], "delta": deferral.DELTA, "groups": ids}
-            found[f"{name}_threshold"], value = deferral.selective_threshold(c, y, **limits)
+            found[f"{name}_threshold"], value = deferral.selective_threshold(
+                c, y, **limits
+            )
             shares[name] = c >= found[f"{name}_threshold"]
         else:
             value = stats[name](c, y)
@@ -166,7 +182,9 @@ def interval_cells(scores):
     return {
         name: [
             f"{mid:.3f}" if np.isnan(low) else str(Interval(low, mid, high))
-            for low, mid, high in scores[[f"{name}_low", name, f"{name}_high"]].to_numpy(float)
+            for low, mid, high in scores[
+                [f"{name}_low", name, f"{name}_high"]
+            ].to_numpy(float)
         ]
         for name in scores.columns
         if f"{name}_low" in scores.columns
@@ -203,13 +221,22 @@ def reliability_table(confidence, correct, *, n_bins=N_BINS, level=0.95):
     Bröcker & Smith, Weather and Forecasting 2007, doi:10.1175/WAF993.1.
     """
     c, y = check_pair(confidence, correct)
-    cell, edges = bins_of(c, n_bins, "width"), np.arange(n_bins + 1) / n_bins
-    n, right = np.bincount(cell, minlength=n_bins), np.bincount(cell, y, n_bins)
+    cell = bins_of(c, n_bins, "width")
+    edges = np.arange(n_bins + 1) / n_bins
+    n = np.bincount(cell, minlength=n_bins)
+    right = np.bincount(cell, y, n_bins)
     safe = np.where(n > 0, n, np.nan)
     table = {"bin": np.arange(n_bins), "low": edges[:-1], "high": edges[1:], "n": n}
-    table |= {"mean_confidence": np.bincount(cell, c, n_bins) / safe, "accuracy": right / safe}
-    table["acc_low"], table["acc_high"] = wilson_interval(right, n, level=level) * (safe / safe)
-    table["band_low"], table["band_high"] = consistency_band(c, cell, n_bins, level=level)
+    table |= {
+        "mean_confidence": np.bincount(cell, c, n_bins) / safe,
+        "accuracy": right / safe,
+    }
+    table["acc_low"], table["acc_high"] = wilson_interval(right, n, level=level) * (
+        safe / safe
+    )
+    table["band_low"], table["band_high"] = consistency_band(
+        c, cell, n_bins, level=level
+    )
     return pd.DataFrame(table)
 
 
@@ -218,18 +245,28 @@ def netcal_table(confidence, correct, *, n_bins=N_BINS):
     from netcal import metrics as netcal
 
     c, y = check_pair(confidence, correct)
-    same, rows = "the same number", []
+    same = "the same number"
+    rows = []
     adaptive = "netcal's mean over equal-width, ours over equal-mass bins"
-    for name, ours, note in (("ECE", ece, same), ("MCE", mce, same), ("ACE", ace, adaptive)):
-        value, peer = ours(c, y, n_bins=n_bins), getattr(netcal, name)(n_bins).measure(c, y)
+    for name, ours, note in (
+        ("ECE", ece, same),
+        ("MCE", mce, same),
+        ("ACE", ace, adaptive),
+    ):
+        value = ours(c, y, n_bins=n_bins)
+        peer = getattr(netcal, name)(n_bins).measure(c, y)
         rows.append((name, value, peer, peer - value, note))
-    return pd.DataFrame(rows, columns=["metric", "ours", "netcal", "difference", "note"])
+    return pd.DataFrame(
+        rows, columns=["metric", "ours", "netcal", "difference", "note"]
+    )
 
 
 POINTS = 500
 
 
-def risk_coverage_table(confidence, correct, *, level=0.95, n_resamples=1000, groups=None, rng):
+def risk_coverage_table(
+    confidence, correct, *, level=0.95, n_resamples=1000, groups=None, rng
+):
     """Risk–coverage curve: error rate among the items at least as confident as a threshold.
 
     Parameters
@@ -255,7 +292,9 @@ def risk_coverage_table(confidence, correct, *, level=0.95, n_resamples=1000, gr
     c, y = check_pair(confidence, correct)
     values, kept, errors = deferral._descending(c, y)
     rows = np.unique(np.searchsorted(kept, np.linspace(kept[0], c.size, POINTS)))
-    values, kept, errors = values[rows], kept[rows], errors[rows]
+    values = values[rows]
+    kept = kept[rows]
+    errors = errors[rows]
 
     def risk(sums):
         held, wrong = np.moveaxis(sums.cumsum(1), -1, 0)
@@ -265,7 +304,11 @@ def risk_coverage_table(confidence, correct, *, level=0.95, n_resamples=1000, gr
     drawn = Draws(groups, c.size, n_resamples, rng).of(recipe)
     low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
     table = {"threshold": values, "n_kept": kept, "coverage": kept / c.size}
-    table |= {"n_errors": errors.astype(int), "risk": errors / kept, "accuracy": 1 - errors / kept}
+    table |= {
+        "n_errors": errors.astype(int),
+        "risk": errors / kept,
+        "accuracy": 1 - errors / kept,
+    }
     return pd.DataFrame(table | {"risk_low": low, "risk_high": high})
 
 
@@ -289,9 +332,12 @@ def difference_table(graded, column, *, level=0.95, n_resamples=2000, rng):
         p_holm (Holm over all rows), differs (p_holm ≤ 1 − level).
     """
     parts = list(measured(graded).groupby(column, observed=True))
-    (stream,), rows = rng.spawn(1), []
+    (stream,) = rng.spawn(1)
+    rows = []
     for (a, one), (b, other) in combinations(parts, 2):
-        first, second, n = arrays(one), arrays(other), len(one)
+        first = arrays(one)
+        second = arrays(other)
+        n = len(one)
         images = np.concatenate([image_labels(one), image_labels(other)])
         draws = Draws(images, images.size, n_resamples, stream)
         drawn = draws.of(calibration_gap.recipe(*first), slice(n))

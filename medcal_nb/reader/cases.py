@@ -14,8 +14,8 @@ import pandas as pd
 
 from medcal_nb.answers import load_answers
 from medcal_nb.ask.graded import meaning, ranked, to_graded
+from medcal_nb.datasets import load_items
 from medcal_nb.errors import MedcalError
-from medcal_nb.items import load_items
 from medcal_nb.measure import MeasureWarning, metrics_table
 
 LIBRARY_SHARE = 0.2
@@ -34,7 +34,7 @@ class Casebook:
         Answers: .sqlite, .parquet, .csv or .jsonl. It is only read.
     dataset, model, strategy : str, optional
         What is wanted of the file; the best of its `ranking` that is. ``dataset`` may be
-        ``NAME:FOLDER`` for items on disk (see :func:`medcal_nb.items.load_items`).
+        ``NAME:FOLDER`` for items on disk (see :func:`medcal_nb.datasets.items.load_items`).
 
     Attributes
     ----------
@@ -66,15 +66,23 @@ class Casebook:
         If there is nothing to show, or a name is not in the file.
     """
 
-    def __init__(self, path: str | os.PathLike, *, dataset=None, model=None, strategy=None):
+    def __init__(
+        self, path: str | os.PathLike, *, dataset=None, model=None, strategy=None
+    ):
         answers = load_answers(path).astype({"item_id": str})
         graded = ranked(to_graded(answers))
         graded = graded[graded["answer"].notna()]
         if graded["confidence"].isna().all():
-            raise MedcalError(f"{path}: no answer with a confidence, so no case to show")
+            raise MedcalError(
+                f"{path}: no answer with a confidence, so no case to show"
+            )
         self.ranking = best = _ranking(graded[graded["confidence"].notna()])
         # a folder of images may follow the name
-        wanted = dataset if dataset in set(best["dataset"]) else (dataset or "").split(":")[0]
+        wanted = (
+            dataset
+            if dataset in set(best["dataset"])
+            else (dataset or "").split(":")[0]
+        )
         for column, name in zip(_CHOICE, (wanted, model, strategy), strict=True):
             known = ", ".join(best[column].unique())
             best = best[best[column] == name] if name else best
@@ -86,10 +94,14 @@ class Casebook:
         asked = asked.assign(meaning=asked["answer"].map(meaning))
         self.ways = asked[["item_id", "strategy", "answer", "confidence", "meaning"]]
         asked = asked[asked["confidence"].notna()]
-        rows = self._with_items(asked[asked["strategy"] == self.about["strategy"]], dataset)
+        rows = self._with_items(
+            asked[asked["strategy"] == self.about["strategy"]], dataset
+        )
         others = self.ways[self.ways["strategy"] != self.about["strategy"]]
         same = others["meaning"] == others["item_id"].map(rows["meaning"])
-        rows["agreement"] = same.groupby(others["item_id"]).mean().reindex(rows.index).astype(float)
+        rows["agreement"] = (
+            same.groupby(others["item_id"]).mean().reindex(rows.index).astype(float)
+        )
         rng = np.random.default_rng(_SEED)
         self.rows = rows.assign(library=_library(rows, rng))
         self.past = self.rows[self.rows["correct"].notna()].astype({"correct": float})
@@ -99,8 +111,11 @@ class Casebook:
     def _with_items(self, rows: pd.DataFrame, source: str | None) -> pd.DataFrame:
         """Return rows by item, with what their items tell, and note why there are no images."""
         rows = rows.set_index(rows["item_id"].rename(None))
-        name, told = self.about["dataset"], ["question", "options", "image"]
-        self.note = "A synthetic phantom, no patient." if name.startswith("pocket") else ""
+        name = self.about["dataset"]
+        told = ["question", "options", "image"]
+        self.note = (
+            "A synthetic phantom, no patient." if name.startswith("pocket") else ""
+        )
         try:
             items = load_items(source or name).set_index("item_id")
         except (MedcalError, OSError) as error:
@@ -114,7 +129,9 @@ class Casebook:
 
 
 def _of(table: pd.DataFrame, about: dict[str, str]) -> pd.DataFrame:
-    return table[(table["dataset"] == about["dataset"]) & (table["model"] == about["model"])]
+    return table[
+        (table["dataset"] == about["dataset"]) & (table["model"] == about["model"])
+    ]
 
 
 def _known(value):
@@ -126,7 +143,9 @@ def _ranking(stated: pd.DataFrame) -> pd.DataFrame:
     rng = np.random.default_rng(_SEED)
     # what has no grade, or one grade only, comes last
     with warnings.catch_warnings(action="ignore", category=MeasureWarning):
-        table = metrics_table(stated, by=_CHOICE, metrics=["brier", "auroc"], intervals=[], rng=rng)
+        table = metrics_table(
+            stated, by=_CHOICE, metrics=["brier", "auroc"], intervals=[], rng=rng
+        )
     medical = stated.loc[stated["domain"] == "medical", "dataset"]
     half = table.groupby("dataset")["n"].transform("max") / 2
     ranks = table.assign(

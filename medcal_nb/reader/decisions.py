@@ -84,7 +84,10 @@ class DecisionLog:
                 if not con.execute("SELECT 1 FROM sqlite_master").fetchone():
                     for statement in _TABLES:
                         con.execute(statement)
-                elif con.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
+                elif (
+                    con.execute("PRAGMA application_id").fetchone()[0]
+                    != _APPLICATION_ID
+                ):
                     raise sqlite3.DatabaseError("holds something else than decisions")
                 yield con
                 con.execute("COMMIT")
@@ -102,8 +105,12 @@ class DecisionLog:
             is given, a file that another program holds.
         """
         told |= {"action": action, "at": _now()}
-        told = {k: value.strip() if isinstance(value, str) else value for k, value in told.items()}
-        names, values = ", ".join(told), ", ".join(f":{name}" for name in told)
+        told = {
+            k: value.strip() if isinstance(value, str) else value
+            for k, value in told.items()
+        }
+        names = ", ".join(told)
+        values = ", ".join(f":{name}" for name in told)
         with self._file() as con:
             con.execute(f"INSERT INTO decisions ({names}) VALUES ({values})", told)
 
@@ -117,7 +124,9 @@ class DecisionLog:
         MedcalError
             If there is none, or it cannot be written.
         """
-        last = max(self.latest(**where).values(), default=None)  # by id, the first field
+        last = max(
+            self.latest(**where).values(), default=None
+        )  # by id, the first field
         if last is None:
             raise MedcalError(f"{self.path}: no decision to take back")
         with self._file() as con:
@@ -133,11 +142,16 @@ class DecisionLog:
             Fields of :class:`Decision` and their values, such as ``reader=``.
         """
         rows = self._rows(**where)
-        return {d.item_id: d for d in rows if d.action != "commit" and d.undone_at is None}
+        return {
+            d.item_id: d for d in rows if d.action != "commit" and d.undone_at is None
+        }
 
     def commitments(self, **where: str) -> dict[str, Decision]:
         """Return the answers given before the model's was shown, by item: the first counts."""
-        return {made.item_id: made for made in reversed(self._rows(**where, action="commit"))}
+        return {
+            made.item_id: made
+            for made in reversed(self._rows(**where, action="commit"))
+        }
 
     def read(self) -> pd.DataFrame:
         """Return every row ever written, in order, with the fields of :class:`Decision`."""

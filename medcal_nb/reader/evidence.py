@@ -19,24 +19,33 @@ from medcal_nb.reader.cases import Casebook
 from medcal_nb.reader.decisions import Decision
 
 #: How many like answers are looked at, and how many a condition on likeness has to leave.
-NEAREST, AT_LEAST = 100, 20
+NEAREST = 100
+AT_LEAST = 20
 #: How far the agreements of two answers that are like in it may be apart.
 LIKE_AGREEMENT = 0.15
 WORST_SHARE = 0.2
-_RANKED = 2000  # cases among which the worst share is looked for; ranking takes their square
+_RANKED = (
+    2000  # cases among which the worst share is looked for; ranking takes their square
+)
 
 
-def _like(past: pd.DataFrame, case: pd.Series) -> tuple[np.ndarray, list[str], list[str]]:
+def _like(
+    past: pd.DataFrame, case: pd.Series
+) -> tuple[np.ndarray, list[str], list[str]]:
     """Return which rows are like a case, in what, and in what too few are: 20 have to be left."""
-    mine, like, unlike = past["image_id"].to_numpy() != case["image_id"], [], []
+    mine = past["image_id"].to_numpy() != case["image_id"]
+    like = []
+    unlike = []
     likeness = {
         "kind": past["question_type"].to_numpy() == case["question_type"],
-        "agreement": np.abs(past["agreement"].to_numpy() - case["agreement"]) <= LIKE_AGREEMENT,
+        "agreement": np.abs(past["agreement"].to_numpy() - case["agreement"])
+        <= LIKE_AGREEMENT,
         "modality": past["modality"].to_numpy() == case["modality"],
     }
     for name, holds in likeness.items():
         if (mine & holds).sum() >= AT_LEAST:
-            mine, like = mine & holds, [*like, name]
+            mine = mine & holds
+            like = [*like, name]
         elif name != "agreement" or case["agreement"] >= 0:
             unlike.append(name)
     # the nearest in confidence, with all that are as near as the last of them
@@ -66,10 +75,14 @@ def case_error(book: Casebook, case: pd.Series) -> dict | None:
     if not mine.any():
         return None
     mine = book.past[mine]
-    wrong, images = 1 - mine["correct"].to_numpy(), mine["image_id"].to_numpy(str)
+    wrong = 1 - mine["correct"].to_numpy()
+    images = mine["image_id"].to_numpy(str)
     told = {"n": len(mine), "n_images": len(set(images)), "n_wrong": int(wrong.sum())}
     told |= {"share": wrong.mean(), "interval": clustered_interval(wrong, images)}
-    told |= {name: (mine[name].min(), mine[name].max()) for name in ("confidence", "agreement")}
+    told |= {
+        name: (mine[name].min(), mine[name].max())
+        for name in ("confidence", "agreement")
+    }
     return told | {"like": like, "unlike": unlike}
 
 
@@ -79,7 +92,8 @@ def worst_cases(book: Casebook) -> set[str]:
     Of cases with one error rate those with less agreement come first, then those with less
     confidence; where nothing is graded these two alone decide.
     """
-    rows, right = book.rows.loc[book.order[:_RANKED]], book.past["correct"]
+    rows = book.rows.loc[book.order[:_RANKED]]
+    right = book.past["correct"]
     share = [right[_like(book.past, case)[0]].mean() for _, case in rows.iterrows()]
     rows = rows.assign(share=np.round(share, 6), agreement=rows["agreement"].fillna(1))
     worst = rows.sort_values(["share", "agreement", "confidence", "item_id"]).index
@@ -107,7 +121,11 @@ def certified_threshold(book: Casebook, limit: float) -> dict:
     if len(on):
         # that nothing is certified is told by the threshold
         chosen = selective_threshold(
-            on["confidence"], on["correct"], target=limit, delta=0.1, groups=on["image_id"]
+            on["confidence"],
+            on["correct"],
+            target=limit,
+            delta=0.1,
+            groups=on["image_id"],
         )
         told["threshold"] = float(chosen.threshold)
     return told
@@ -119,14 +137,18 @@ def past_cases(book: Casebook, case: pd.Series, *, n: int = 3) -> pd.DataFrame:
     Those of the same kind of question and modality first, of these the nearest in confidence.
     Where the question may be *which* modality is shown, it is no reason to choose: it would tell.
     """
-    library = book.past[book.past["library"] & (book.past["image_id"] != case["image_id"])]
+    library = book.past[
+        book.past["library"] & (book.past["image_id"] != case["image_id"])
+    ]
     gold = case["gold"] if isinstance(case["gold"], list | tuple) else [case["gold"]]
     answers = {meaning(answer) for answer in (*(case["options"] or ()), *gold)}
     unlike = (library["question_type"] != case["question_type"]).astype(int)
     if meaning(case["modality"]) not in answers:
         unlike += (library["modality"] != case["modality"]).astype(int)
     far = (library["confidence"] - case["confidence"]).abs().round(6)
-    ranked = library.assign(unlike=unlike, far=far).sort_values(["unlike", "far", "item_id"])
+    ranked = library.assign(unlike=unlike, far=far).sort_values(
+        ["unlike", "far", "item_id"]
+    )
     return ranked.drop_duplicates("image_id").head(n)
 
 
@@ -149,7 +171,9 @@ def blank_image(book: Casebook, case: pd.Series) -> tuple[float, float] | None:
     mine = mine[mine["strategy"] == "blank_image"].sort_values("sample")
     shares = mine["option_probabilities"].dropna()
     shares = [{meaning(option): p for option, p in share.items()} for share in shares]
-    found = [float(share[case["meaning"]]) for share in shares if case["meaning"] in share]
+    found = [
+        float(share[case["meaning"]]) for share in shares if case["meaning"] in share
+    ]
     return tuple(found) if len(found) == 2 else None
 
 
@@ -176,19 +200,27 @@ def summarise(book: Casebook, decisions: dict, commitments: dict) -> dict:
     """
     found = []
     for item_id, made in decisions.items():
-        case, own = book.rows.loc[item_id], commitments.get(item_id)
+        case = book.rows.loc[item_id]
+        own = commitments.get(item_id)
         right = case["correct"], own and _grade(case, own), _grade(case, made)
-        found.append((case["image_id"], made.action, made.flagged, made.seconds, *right))
+        found.append(
+            (case["image_id"], made.action, made.flagged, made.seconds, *right)
+        )
     columns = ["image_id", "action", "flagged", "seconds", "model", "you", "pair"]
     made = pd.DataFrame(found, columns=columns)
     cases = made.dropna(subset=["model", "pair"])
     first = cases.dropna(subset="you")
-    table = [("answered first", who, *_right(first, who)) for who in ("model", "you", "pair")]
+    table = [
+        ("answered first", who, *_right(first, who)) for who in ("model", "you", "pair")
+    ]
     if len(first) < len(cases):
         table += [("all", who, *_right(cases, who)) for who in ("model", "pair")]
-    model, pair = cases["model"].astype(bool), cases["pair"].astype(bool)
+    model = cases["model"].astype(bool)
+    pair = cases["pair"].astype(bool)
     return {
-        "table": pd.DataFrame(table, columns=["cases", "who", "n", "n_right", "low", "high"]),
+        "table": pd.DataFrame(
+            table, columns=["cases", "who", "n", "n_right", "low", "high"]
+        ),
         "decided": len(made),
         "deferred": int((made["action"] == "defer").sum()),
         "flagged": int(made["flagged"].sum()),
@@ -204,7 +236,9 @@ def _grade(case: pd.Series, made: Decision) -> bool | None:
     if made.action == "accept":
         return case["correct"]
     kind = case["question_type"] or ("choice" if case["options"] else "open")
-    return is_correct(made.answer, case["gold"], question_type=kind, options=case["options"])
+    return is_correct(
+        made.answer, case["gold"], question_type=kind, options=case["options"]
+    )
 
 
 def _right(cases: pd.DataFrame, who: str) -> tuple:
@@ -234,11 +268,18 @@ def readers_agreement(decisions: pd.DataFrame) -> pd.DataFrame:
     columns = ["reader_a", "reader_b", "what", "n", "agree", "kappa"]
     if decisions["reader"].nunique() < 2:
         return pd.DataFrame(columns=columns)
-    from sklearn.metrics import cohen_kappa_score  # takes seconds: not for a reader alone
+    from sklearn.metrics import (
+        cohen_kappa_score,  # takes seconds: not for a reader alone
+    )
 
     keys = ["model", "dataset", "strategy", "item_id", "reader"]
     committed = decisions["action"] == "commit"
-    own = decisions[committed].drop_duplicates(keys).set_index(keys)["answer"].map(meaning)
+    own = (
+        decisions[committed]
+        .drop_duplicates(keys)
+        .set_index(keys)["answer"]
+        .map(meaning)
+    )
     made = decisions[~committed & decisions["undone_at"].isna()]
     made = made.drop_duplicates(keys, keep="last").set_index(keys)["action"]
     of = {"decision": made, "own answer first": own}

@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from medcal_nb.ask.strategies import STRATEGIES
+from medcal_nb.datasets import open_image, png_text
 from medcal_nb.errors import MedcalError
-from medcal_nb.items import open_image, png_text
 from medcal_nb.reader import evidence
 from medcal_nb.reader.cases import Casebook
 
@@ -53,20 +53,30 @@ def picture(image, *, small: bool = False) -> dict:
         opened = open_image(image)
     except MedcalError as error:
         # what comes before the colon is a file name, which may tell the answer
-        return {"data": "", "why": f"This image cannot be shown: {str(error).rpartition(': ')[2]}"}
+        return {
+            "data": "",
+            "why": f"This image cannot be shown: {str(error).rpartition(': ')[2]}",
+        }
     pixels = max(opened.size) < _SMALL
     if small and not pixels:
         opened.thumbnail(_THUMBNAIL)
     return {"data": png_text(opened), "pixels": pixels}
 
 
-def evidence_html(book: Casebook, case: pd.Series, *, rings: bool, own: str | None = None) -> str:
+def evidence_html(
+    book: Casebook, case: pd.Series, *, rings: bool, own: str | None = None
+) -> str:
     """Return what the model says and how far to trust it; `own` is what the reader said before."""
     others = evidence.other_ways(book, case)
     against = others[~others["agrees"]].groupby("meaning", sort=False)
-    groups = sorted((list(rows.itertuples()) for _, rows in against), key=len, reverse=True)
+    groups = sorted(
+        (list(rows.itertuples()) for _, rows in against), key=len, reverse=True
+    )
     before = evidence.past_cases(book, case)
-    shown = [(past, picture(past["image"], small=True)) for _, past in before.iterrows()]
+    shown = [
+        (past, picture(past["image"], small=True)) for _, past in before.iterrows()
+    ]
     why = groups, others, evidence.blank_image(book, case)
-    asked, error = book.about["strategy"], evidence.case_error(book, case)
+    asked = book.about["strategy"]
+    error = evidence.case_error(book, case)
     return part("evidence", case, own, rings, asked, error, why, shown)

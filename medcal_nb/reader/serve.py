@@ -19,7 +19,9 @@ HOST = "127.0.0.1"
 KERNEL = "medcal-reader"
 
 
-def serve(answers: Path, options: dict, *, port=None, token=None, open_browser=True, say=print):
+def serve(
+    answers: Path, options: dict, *, port=None, token=None, open_browser=True, say=print
+):
     """Serve the reader view until interrupted.
 
     Parameters
@@ -45,12 +47,18 @@ def serve(answers: Path, options: dict, *, port=None, token=None, open_browser=T
         with socket.create_server((HOST, port or 0)) as probe:
             port = probe.getsockname()[1]
     except (OSError, OverflowError) as error:
-        raise MedcalError(f"--port {port}: cannot be used ({error}); choose another") from None
+        raise MedcalError(
+            f"--port {port}: cannot be used ({error}); choose another"
+        ) from None
     token = token or secrets.token_urlsafe(24)
     address = f"http://{HOST}:{port}/?token={token}"
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the folder is removed
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(0)
+    )  # so that the folder is removed
     # a folder that no other user can look into
-    with tempfile.TemporaryDirectory(prefix="medcal-reader-", ignore_cleanup_errors=True) as name:
+    with tempfile.TemporaryDirectory(
+        prefix="medcal-reader-", ignore_cleanup_errors=True
+    ) as name:
         folder = Path(name)
         notebook = write_site(folder, answers, options)
         # Jupyter finds our kernel and template, and leaves the user's own settings alone
@@ -58,7 +66,9 @@ def serve(answers: Path, options: dict, *, port=None, token=None, open_browser=T
             os.environ[variable] = str(folder / variable)
         os.environ["JUPYTER_PATH"] = name
         say(f"Reader view of {answers}: {address}")
-        say("It opens in about ten seconds. Press Ctrl+C to stop; decisions are kept as made.")
+        say(
+            "It opens in about ten seconds. Press Ctrl+C to stop; decisions are kept as made."
+        )
         # a browser's command line, which all users see, then holds no token
         page = folder / "open.html"
         page.write_text(part("redirect", address), encoding="utf-8")
@@ -78,14 +88,19 @@ def write_site(folder: Path, answers: Path, options: dict) -> Path:
 
     call = f"Reader({os.fspath(answers.resolve())!r}, **{options!r})"
     code = f"from medcal_nb.reader.view import Reader\n\n{call}"
-    told = {"title": "Reader view", "kernelspec": {"name": KERNEL, "display_name": KERNEL}}
+    told = {
+        "title": "Reader view",
+        "kernelspec": {"name": KERNEL, "display_name": KERNEL},
+    }
     cell = nbformat.v4.new_code_cell(code, id="reader")
     notebook = nbformat.v4.new_notebook(cells=[cell], metadata=told)
     # items that are not on this machine are shown without their image
     quiet = {"HF_HUB_OFFLINE": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     write_kernel_spec(folder / "kernels" / KERNEL, overrides={"env": quiet})
     files = {
-        "voila/templates/medcal/index.html.j2": Path(__file__).with_name("voila.jinja").read_text(),
+        "voila/templates/medcal/index.html.j2": Path(__file__)
+        .with_name("voila.jinja")
+        .read_text(),
         "voila/templates/medcal/conf.json": '{"base_template": "lab"}',
         "reader.ipynb": nbformat.writes(notebook),
     }
@@ -101,7 +116,9 @@ def _run(notebook: Path, *, port: int, token: str, page: Path | None) -> None:
 
     class Server(Voila):
         def launch_browser(self):
-            threading.Thread(target=webbrowser.open, args=[page.as_uri()], daemon=True).start()
+            threading.Thread(
+                target=webbrowser.open, args=[page.as_uri()], daemon=True
+            ).start()
 
     policy = (
         "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "

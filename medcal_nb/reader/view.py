@@ -20,7 +20,10 @@ _BUTTONS = {
     "next": ("Next (J)", "The case after"),
     "undecided": ("Next undecided (U)", "The next case without a decision"),
     "undo": ("Undo (Z)", "Take your last decision back"),
-    "summary": ("Summary (S)", "Compare yourself, the model and the pair; again to close"),
+    "summary": (
+        "Summary (S)",
+        "Compare yourself, the model and the pair; again to close",
+    ),
     "commit": ("Commit (C)", "Give your own answer, then see the model's"),
     "accept": ("Accept (A)", "The model's answer stands"),
     "override": ("Override (O)", "Your answer stands"),
@@ -58,7 +61,14 @@ class Reader(ipw.VBox):
     """
 
     def __init__(
-        self, answers, *, decisions=None, reader=None, limit=0.2, model_first=False, **chosen
+        self,
+        answers,
+        *,
+        decisions=None,
+        reader=None,
+        limit=0.2,
+        model_first=False,
+        **chosen,
     ):
         self.cases = Casebook(answers, **chosen)
         self.worst = evidence.worst_cases(self.cases)
@@ -66,7 +76,8 @@ class Reader(ipw.VBox):
         self.decisions = DecisionLog(decisions or decisions_path(answers))
         user = os.environ.get("USER") or os.environ.get("USERNAME")
         self.about = self.cases.about | {"reader": reader or user or "reader"}
-        self.place, self.model_first = 0, model_first
+        self.place = 0
+        self.model_first = model_first
         self._shown = None, time.monotonic()
         self.html = {name: ipw.HTML() for name in _BOXES}
         super().__init__(self._layout())
@@ -85,19 +96,24 @@ class Reader(ipw.VBox):
         }
         self.buttons = {}
         for name, (label, tip) in _BUTTONS.items():
-            button = ipw.Button(description=label, tooltip=tip).add_class(f"medcal-{name}")
+            button = ipw.Button(description=label, tooltip=tip).add_class(
+                f"medcal-{name}"
+            )
             button.on_click(press.get(name) or (lambda _, name=name: self.decide(name)))
             self.buttons[name] = button
         self.buttons["commit"].layout.display = "none" if self.model_first else None
         self.own = ipw.RadioButtons(options=()).add_class("medcal-own")
         # a text is sent whole when its field is left: a click would overtake letters
         whole = {"continuous_update": False, "style": {"description_width": "initial"}}
-        self.own_text = ipw.Text(description="your answer", placeholder="Enter when done", **whole)
+        self.own_text = ipw.Text(
+            description="your answer", placeholder="Enter when done", **whole
+        )
         self.reason = ipw.Text(description="reason", placeholder="optional", **whole)
         keys = ipw.Checkbox(True, description="single-key commands", indent=False)
         *steps, commit, accept, override, defer = self.buttons.values()
         deciding = ipw.HBox([commit, accept, override, defer])
-        html, title = self.html, ipw.HTML("<h3>Your answer</h3>")
+        html = self.html
+        title = ipw.HTML("<h3>Your answer</h3>")
         left = [html["case"], title, self.own, self.own_text, self.reason, deciding]
         left = ipw.VBox([*left, html["status"], html["decided"]])
         columns = ipw.HBox([left, ipw.VBox([html["summary"], html["model"]])])
@@ -116,29 +132,41 @@ class Reader(ipw.VBox):
         """Show the case at a place; beyond the ends, the nearest."""
         n = len(self.cases.order)
         self.place = min(max(place, 0), n - 1)
-        case, decisions = self.case, self.decisions.latest(**self.about)
+        case = self.case
+        decisions = self.decisions.latest(**self.about)
         done = decisions.get(case["item_id"])
         own = self.decisions.commitments(**self.about).get(case["item_id"])
         hidden = not (self.model_first or own or done)
         if self._shown[0] != case["item_id"]:
             self._shown = case["item_id"], time.monotonic()
         # before the case is seen, so that its keys do what they say
-        off = {"previous": self.place == 0, "next": self.place == n - 1, "undo": not decisions}
+        off = {
+            "previous": self.place == 0,
+            "next": self.place == n - 1,
+            "undo": not decisions,
+        }
         off |= {"commit": not hidden} | dict.fromkeys(_DECIDING, hidden)
         for name, disabled in off.items():
             self.buttons[name].disabled = disabled
         shown = page.picture(case["image"])
-        self._show("progress", n, decisions.values(), len(self.worst), self.rule, self.about)
+        self._show(
+            "progress", n, decisions.values(), len(self.worst), self.rule, self.about
+        )
         self._show("case", case, self.place + 1, n, self.cases.note, shown)
         self._show("decided", done)
-        self.html["model"].value = page.part("hidden") if hidden else self._evidence(own)
+        self.html["model"].value = (
+            page.part("hidden") if hidden else self._evidence(own)
+        )
         self._ask_for_own(case, (done and done.answer) or (own and own.answer))
         self.reason.value = done.reason if done else ""
 
     def go_undecided(self, begin: int) -> None:
         """Show the next case without a decision, from a place on, round the end."""
-        done, order = self.decisions.latest(**self.about), self.cases.order
-        left = [item_id for item_id in order[begin:] + order[:begin] if item_id not in done]
+        done = self.decisions.latest(**self.about)
+        order = self.cases.order
+        left = [
+            item_id for item_id in order[begin:] + order[:begin] if item_id not in done
+        ]
         self.go(order.index(left[0]) if left else self.place)
         if not left:
             self._show("status", "Every case is decided.")
@@ -155,7 +183,9 @@ class Reader(ipw.VBox):
 
     def _evidence(self, own=None) -> str:
         rings = self.case["item_id"] in self.worst
-        return page.evidence_html(self.cases, self.case, rings=rings, own=own and own.answer)
+        return page.evidence_html(
+            self.cases, self.case, rings=rings, own=own and own.answer
+        )
 
     # deciding
 
@@ -165,10 +195,14 @@ class Reader(ipw.VBox):
         own = (self.own.value if case["options"] else self.own_text.value) or ""
         gives = action in ("override", "commit")
         if gives and not own.strip():
-            return self._show("status", "Choose or write your answer first (digits choose).", True)
+            return self._show(
+                "status", "Choose or write your answer first (digits choose).", True
+            )
         if action == "override" and own.strip() == case["answer"]:
             return self._show(
-                "status", "That is the model's answer: accept it, or choose another.", True
+                "status",
+                "That is the model's answer: accept it, or choose another.",
+                True,
             )
         seconds = round(time.monotonic() - self._shown[1], 2)
         try:
@@ -186,7 +220,9 @@ class Reader(ipw.VBox):
         except MedcalError as error:
             return self._show("status", f"Not saved. {error}", True)
         self.html["summary"].value = ""
-        self._show("status", f"Saved: case {self.place + 1}, {action}, after {seconds:.1f} s.")
+        self._show(
+            "status", f"Saved: case {self.place + 1}, {action}, after {seconds:.1f} s."
+        )
         if action == "commit":
             self.go(self.place)
         else:
@@ -207,15 +243,22 @@ class Reader(ipw.VBox):
 
     def show_summary(self, shown: bool = True) -> None:
         """Compare the reader, the model and the pair, above what is known of the case."""
-        log, mine = self.decisions, self.about
-        made = evidence.summarise(self.cases, log.latest(**mine), log.commitments(**mine))
+        log = self.decisions
+        mine = self.about
+        made = evidence.summarise(
+            self.cases, log.latest(**mine), log.commitments(**mine)
+        )
         words = page.part("summary", made, evidence.readers_agreement(log.read()))
         self.html["summary"].value = words if shown else ""
 
     # showing
 
     def _ipython_display_(self):
-        display(Javascript(Path(__file__).with_name("reader.js").read_text(encoding="utf-8")))
+        display(
+            Javascript(
+                Path(__file__).with_name("reader.js").read_text(encoding="utf-8")
+            )
+        )
         display(self._bundle(), raw=True)
 
     def _bundle(self) -> dict:

@@ -69,7 +69,9 @@ def _line(ax, table, x, y, name, look, ends=None, **ink):
     ax.plot(table[x], table[y], color=look.colour, ls=look.line, **ink)
     low, high = ends or (f"{y}_low", f"{y}_high")
     if low in table:
-        ax.fill_between(table[x], table[low], table[high], color=look.colour, alpha=0.14, lw=0)
+        ax.fill_between(
+            table[x], table[low], table[high], color=look.colour, alpha=0.14, lw=0
+        )
     return table[y].iloc[-1], name, look.colour
 
 
@@ -106,7 +108,8 @@ def _apart(values, sizes):
     """Return places moved as little as keeps things of these sizes apart, within 0 and 1."""
     from scipy.optimize import isotonic_regression
 
-    order, sizes = np.argsort(values, kind="stable"), np.asarray(sizes, dtype=float)
+    order = np.argsort(values, kind="stable")
+    sizes = np.asarray(sizes, dtype=float)
     # in a pile, from 0 upwards; what the places are above it may only rise
     pile = np.cumsum(sizes[order]) - sizes[order] / 2
     above = isotonic_regression(np.asarray(values, dtype=float)[order] - pile).x
@@ -128,7 +131,12 @@ def _letter(ax) -> float:
 def _write(ax, text, at, place, colour, leader, **more) -> None:
     """Write a name at a place, in shares of the axes, and a thin line to what it names."""
     line = leader and {"arrowstyle": "-", "shrinkA": 0, **leader}
-    more |= {"color": _for_words(colour), "fontsize": SMALL, "va": "center", "arrowprops": line}
+    more |= {
+        "color": _for_words(colour),
+        "fontsize": SMALL,
+        "va": "center",
+        "arrowprops": line,
+    }
     ax.annotate(text, at, place, textcoords="axes fraction", **more)
 
 
@@ -138,23 +146,34 @@ def _name_ends(ax, ends) -> None:
     low, high = ax.get_ylim()
     at = (np.array(values) - low) / (high - low)
     texts = [
-        "\n".join(textwrap.fill(line, 30) for line in label_of(name).split("\n")) for name in names
+        "\n".join(textwrap.fill(line, 30) for line in label_of(name).split("\n"))
+        for name in names
     ]
     sizes = [(text.count("\n") + 1.1) * 1.3 * _letter(ax) for text in texts]
-    for text, y, there, colour in zip(texts, at, _apart(at, sizes), colours, strict=True):
+    for text, y, there, colour in zip(
+        texts, at, _apart(at, sizes), colours, strict=True
+    ):
         # where many lines meet, leaders would cross the names
-        leader = None if abs(there - y) > 0.1 else {"color": PALE, "lw": 0.7, "shrinkB": 0}
-        _write(ax, text, (1, y), (1.03, there), colour, leader, xycoords="axes fraction")
+        leader = (
+            None if abs(there - y) > 0.1 else {"color": PALE, "lw": 0.7, "shrinkB": 0}
+        )
+        _write(
+            ax, text, (1, y), (1.03, there), colour, leader, xycoords="axes fraction"
+        )
 
 
 def _name_points(ax, points) -> None:
     """Write names beside points, ``(x, y, name, colour)`` each, apart in height."""
-    places = ax.transAxes.inverted().transform(ax.transData.transform([p[:2] for p in points]))
+    places = ax.transAxes.inverted().transform(
+        ax.transData.transform([p[:2] for p in points])
+    )
     heights = _apart(places[:, 1], [1.5 * _letter(ax)] * len(points))
     leader = {"color": GREY, "lw": 0.5, "shrinkB": 2}
     for (*at, name, colour), (x, _), y in zip(points, places, heights, strict=True):
         aside, side = (-0.05, "right") if x > 0.6 else (0.05, "left")
-        _write(ax, label_of(name), at, (x + aside, y), colour, leader, ha=side, bbox=_PAPER)
+        _write(
+            ax, label_of(name), at, (x + aside, y), colour, leader, ha=side, bbox=_PAPER
+        )
 
 
 def _key(ax) -> None:
@@ -162,7 +181,11 @@ def _key(ax) -> None:
     found = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
     fit = int(13 * _inches(ax)[0] // (max(map(len, found), default=0) + 4))
     place = {"loc": "lower left", "bbox_to_anchor": (-0.02, 1.0), "handletextpad": 0.3}
-    near = {"ncols": max(1, min(len(found), fit)), "handlelength": 1.3, "columnspacing": 0.8}
+    near = {
+        "ncols": max(1, min(len(found), fit)),
+        "handlelength": 1.3,
+        "columnspacing": 0.8,
+    }
     ax.legend(found.values(), found.keys(), **place, **near)
 
 
@@ -188,14 +211,23 @@ def plot_reliability(table, *, ax=None, hue=None):
     rows = table[table["n"] > 0]
     ax.plot([0, 1], [0, 1], color=GREY, lw=0.9, zorder=1)
     strip = ax.inset_axes([0, -0.17, 1, 0.14])
-    groups, said = _groups(rows, hue), []
+    groups = _groups(rows, hue)
+    said = []
     for k, (level, part, look) in enumerate(groups):
-        share, wide = part["n"] / part["n"].sum(), (part["high"] - part["low"]) / len(groups)
+        share = part["n"] / part["n"].sum()
+        wide = (part["high"] - part["low"]) / len(groups)
         many = part[share >= FEW]
         for row in many.itertuples():
             band = (row.band_low, row.band_high)
-            ax.fill_between([row.low, row.high], *band, color=look.colour, alpha=0.14, lw=0)
-        ink = {"color": look.colour, "marker": look.marker, "ls": look.line, "elinewidth": 0.8}
+            ax.fill_between(
+                [row.low, row.high], *band, color=look.colour, alpha=0.14, lw=0
+            )
+        ink = {
+            "color": look.colour,
+            "marker": look.marker,
+            "ls": look.line,
+            "elinewidth": 0.8,
+        }
         dots = many["mean_confidence"], many["accuracy"], _arms(many, "accuracy", "acc")
         ax.errorbar(*dots, **ink, clip_on=False, zorder=3)
         few = part[share < FEW]
@@ -207,7 +239,9 @@ def plot_reliability(table, *, ax=None, hue=None):
         columns = ("mean_confidence", "accuracy")
         says, right = (np.average(part[name], weights=part["n"]) for name in columns)
         name = "" if level is None else f"{label_of(level)}: "
-        said.append((f"{name}says {percent(says)}, right {percent(right)}", look.colour))
+        said.append(
+            (f"{name}says {percent(says)}, right {percent(right)}", look.colour)
+        )
     narrow = _inches(ax)[0] < 1.9
     ticks = np.linspace(0, 1, 3 if narrow else 6)
     ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xticks=ticks, yticks=ticks)
@@ -220,7 +254,9 @@ def plot_reliability(table, *, ax=None, hue=None):
     left, size = (-36, {"fontsize": SMALL}) if narrow else (-24, {"weight": "bold"})
     for k, (words, colour) in enumerate(reversed(said)):
         place = {"xycoords": "axes fraction", "textcoords": "offset points"}
-        ax.annotate(words, (0, 1), (left, 5 + 11 * k), color=colour, gid=ABOVE, **place, **size)
+        ax.annotate(
+            words, (0, 1), (left, 5 + 11 * k), color=colour, gid=ABOVE, **place, **size
+        )
     return ax
 
 
@@ -241,11 +277,14 @@ def plot_icons(table, *, ax):
         {"facecolor": "white", "edgecolor": PINK, "marker": "o", "linewidth": 1.6},
         {"facecolor": VIOLET, "edgecolor": VIOLET, "marker": "X"},
     ]
-    place, start = np.arange(100), 0
+    place = np.arange(100)
+    start = 0
     size = 0.062 * 72 * min(_inches(ax) * (1, 0.8))
     for k, (name, n) in enumerate(zip(table["outcome"], whole, strict=True)):
         here = place[start : start + n]
-        ax.scatter(here % 10, here // 10, s=size**2, label=f"{n} {name}", **kinds[k % 3])
+        ax.scatter(
+            here % 10, here // 10, s=size**2, label=f"{n} {name}", **kinds[k % 3]
+        )
         start += n
     ax.set(xlim=(-0.6, 9.6), ylim=(9.6, -0.6), aspect="equal")
     ax.set_axis_off()
@@ -268,10 +307,12 @@ def plot_dumbbells(table, *, ax, margin, xlabel=""):
     rows = table.groupby("label", sort=False)
     up = 0.16 * (rows.cumcount() - (rows["value"].transform("size") - 1) / 2)
     table = table.assign(row=rows.ngroup(), y=rows.ngroup() + up)
-    most, least = rows["value"].max(), rows["value"].min()
+    most = rows["value"].max()
+    least = rows["value"].min()
     ax.hlines(range(len(rows)), least, most, color=GREY, lw=0.8, zorder=2)
     for stage, part, look in _groups(table, "stage"):
-        name, ink = label_of(stage), {"color": look.colour}
+        name = label_of(stage)
+        ink = {"color": look.colour}
         ax.hlines(part["y"], part["low"], part["high"], lw=1, zorder=3, **ink)
         if name == "as stated":
             ink["mfc"] = "white"
@@ -286,7 +327,9 @@ def plot_dumbbells(table, *, ax, margin, xlabel=""):
 
 def _label_rows(ax, labels) -> None:
     """Name the rows, first on top."""
-    ax.set_yticks(range(len(labels)), [textwrap.fill(label_of(name), 34) for name in labels])
+    ax.set_yticks(
+        range(len(labels)), [textwrap.fill(label_of(name), 34) for name in labels]
+    )
     ax.set_ylim(len(labels) - 0.45, -0.55)
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
@@ -312,9 +355,11 @@ def plot_label_curve(table, *, ax, mark, xlabel, ylabel):
     """
     ends = []
     for level, part, look in _groups(table, "map"):
-        ink, band = {"lw": 2, "marker": look.marker, "ms": 3.5}, ("low", "high")
+        ink = {"lw": 2, "marker": look.marker, "ms": 3.5}
+        band = ("low", "high")
         if part["median"].nunique() == 1:  # it needs no labels
-            ink, part = {"lw": 1.2}, part[["n", "median"]]
+            ink = {"lw": 1.2}
+            part = part[["n", "median"]]
         ends.append(_line(ax, part, "n", "median", level, look, band, zorder=3, **ink))
     ax.set(ylim=(0, None), xlim=(table["n"].min(), table["n"].max()), ylabel=ylabel)
     ax.set_xlabel(xlabel)
@@ -324,8 +369,11 @@ def plot_label_curve(table, *, ax, mark, xlabel, ylabel):
     if mark is not None:
         ax.axvline(mark, color=BLACK, lw=0.8, ls=":")
         middle = np.sqrt(table["n"].min() * table["n"].max())
-        side, place = "right" if mark > middle else "left", ax.get_xaxis_transform()
-        ax.text(mark, 0.02, f" {mark:,} labels ", ha=side, transform=place, weight="bold")
+        side = "right" if mark > middle else "left"
+        place = ax.get_xaxis_transform()
+        ax.text(
+            mark, 0.02, f" {mark:,} labels ", ha=side, transform=place, weight="bold"
+        )
     _name_ends(ax, ends)
 
 
@@ -353,10 +401,16 @@ def plot_intervals(
     apart : str, optional
         The label below which a line sets the rows that follow apart.
     """
-    low, high = (f"{value}_low", f"{value}_high") if f"{value}_low" in table else ("low", "high")
+    low, high = (
+        (f"{value}_low", f"{value}_high")
+        if f"{value}_low" in table
+        else ("low", "high")
+    )
     labels = list(dict.fromkeys(table[label]))
     if sort:
-        labels = list(table.groupby(label, sort=False)[value].mean().sort_values().index)
+        labels = list(
+            table.groupby(label, sort=False)[value].mean().sort_values().index
+        )
     groups = _groups(table, hue or label)
     if hue is None and {strategy_family(name) for name in labels} == {"other"}:
         groups = _groups(table, None)  # a colour each would mean nothing
@@ -377,7 +431,11 @@ def plot_intervals(
         _key(ax)
     else:
         shown = [value, low, high] if low in table else [value]
-        words = map(estimate, *(table[name] for name in shown)) if told is None else table[told]
+        words = (
+            map(estimate, *(table[name] for name in shown))
+            if told is None
+            else table[told]
+        )
         _tell_rows(ax, table[label].map(labels.index), words)
     if margin is not None:
         left, right = ax.get_xlim()
@@ -385,7 +443,9 @@ def plot_intervals(
         ax.set_xlim(left, max(right, 2 * margin))
 
 
-def plot_lines(table, *, x, y, ax, hue=None, xlabel="", ylabel="", log=False, references=None):
+def plot_lines(
+    table, *, x, y, ax, hue=None, xlabel="", ylabel="", log=False, references=None
+):
     """Draw a line per level, named at its end: costs, net benefits, estimators, what you have.
 
     Parameters
@@ -404,7 +464,9 @@ def plot_lines(table, *, x, y, ax, hue=None, xlabel="", ylabel="", log=False, re
     first = table if hue is None else table[table[hue] == table[hue].iloc[0]]
     for name, where in (references or {}).items():
         line = first.assign(at=first[where] if isinstance(where, str) else where)
-        ends.append(_line(ax, line, x, "at", name, Look(GREY, None, ":"), lw=1, zorder=1))
+        ends.append(
+            _line(ax, line, x, "at", name, Look(GREY, None, ":"), lw=1, zorder=1)
+        )
     if log:
         ax.set_xscale("log")
         _number_axis(ax.xaxis)
@@ -424,8 +486,11 @@ def plot_tokens(table, *, ax, label):
         A row per strategy: the column named by ``label``, ``new_tokens`` (per item), ``brier`` and,
         where known, ``brier_low, brier_high``.
     """
-    x, y = "new_tokens", "brier"
-    front = table.sort_values([x, y], kind="stable")  # none costs at most as much and loses less
+    x = "new_tokens"
+    y = "brier"
+    front = table.sort_values(
+        [x, y], kind="stable"
+    )  # none costs at most as much and loses less
     front = front[front[y] < front[y].cummin().shift(fill_value=np.inf)]
     costly = table.drop(front.index).sort_values([x, y], ascending=[False, True])
     named = pd.concat([front, costly.drop_duplicates(x)])[:MOST_NAMES]
@@ -436,7 +501,8 @@ def plot_tokens(table, *, ax, label):
     ax.set_xlim(-0.3 if table[x].min() < 1 else 0.7 * table[x].min(), None)
     _number_axis(ax.xaxis)
     ax.set(xlabel=f"{label_of(x)} per item", ylabel=f"{label_of(y)} (lower is better)")
-    looked, rows = looks(table[label]), named[[x, y, label]].itertuples(index=False)
+    looked = looks(table[label])
+    rows = named[[x, y, label]].itertuples(index=False)
     _name_points(ax, [(*row, looked[row[-1]].colour) for row in rows])
 
 
@@ -453,16 +519,20 @@ def plot_risk_coverage(table, *, ax, allowed, points):
         From :func:`medcal_nb.measure.threshold_table`, by strategy: where each is used. Marked on
         the axes and told at the right, of 100 answers.
     """
-    ends, told = [], points.set_index("strategy").to_dict("index")
+    ends = []
+    told = points.set_index("strategy").to_dict("index")
     for level, part, look in _groups(table, "strategy"):
-        kept, wrong = told[level]["test_coverage"], told[level]["test_missed"]
+        kept = told[level]["test_coverage"]
+        wrong = told[level]["test_missed"]
         if kept:
             ink = {"color": look.colour, "ms": 7, "mec": "white", "zorder": 5}
             ax.plot(kept, wrong / kept, look.marker, **ink)
         words = {"kept": kept, "wrong": wrong, "checked": 1 - kept}
         words = ", ".join(f"{100 * share:.0f} {name}" for name, share in words.items())
         name = f"{label_of(level)}\n{words}"
-        ends.append(_line(ax, part[["coverage", "risk"]], "coverage", "risk", name, look))
+        ends.append(
+            _line(ax, part[["coverage", "risk"]], "coverage", "risk", name, look)
+        )
     ax.axhline(allowed, color=BLACK, lw=0.8, ls=":")
     ends.append((allowed, f"errors allowed: {percent(allowed)}", BLACK))
     ax.set(xlim=(0, 1), ylim=(0, None))
@@ -483,7 +553,10 @@ def plot_levels(table, *, ax, xlabel=""):
     names = list(dict.fromkeys(table["level"]))
     rest = [name for name in names if name != "absent"]
     place = {name: k + 1.6 for k, name in enumerate(rest)} | {"absent": 0.4}
-    series = [("mean_confidence", "says", VIOLET, "o"), ("accuracy", "right", MOSS, "s")]
+    series = [
+        ("mean_confidence", "says", VIOLET, "o"),
+        ("accuracy", "right", MOSS, "s"),
+    ]
     for k, (column, name, colour, marker) in enumerate(series):
         ink = {"color": colour, "marker": marker, "elinewidth": 0.8, "label": name}
         ink["mfc"] = "white" if k == 0 else colour
@@ -527,10 +600,17 @@ def plot_scatter_fall(table, *, ax):
     limits = np.array([min(0.0, ends.min(axis=None)), ends.max(axis=None)])
     limits += np.ptp(limits) * np.array([-0.06, 0.06])
     corners = ("falls more than it should", "confidence hardly notices")
-    axes = {"accuracy_fall": "accuracy falls by", "confidence_fall": "confidence falls by"}
+    axes = {
+        "accuracy_fall": "accuracy falls by",
+        "confidence_fall": "confidence falls by",
+    }
     _diagonal(ax, table, axes, limits, corners)
     named = 3 if len(table) > MOST_NAMES + 1 else MOST_NAMES + 1
-    far = (table["confidence_fall"] - table["accuracy_fall"]).abs().sort_values(ascending=False)
+    far = (
+        (table["confidence_fall"] - table["accuracy_fall"])
+        .abs()
+        .sort_values(ascending=False)
+    )
     points = table.loc[far.index[:named], [*axes, "label"]].itertuples(index=False)
     _name_points(ax, [(*point, BLACK) for point in points])
     ax.axhline(0, color=PALE, lw=1, zorder=0)
@@ -569,10 +649,18 @@ def plot_matrix(table, *, ax, row, col, value, xlabel, ylabel):
 
     wide = table.pivot(index=row, columns=col)
     wide = wide.reindex(index=table[row].unique(), columns=table[col].unique(), level=1)
-    changes, low, high = (wide[name] for name in (value, f"{value}_low", f"{value}_high"))
+    changes, low, high = (
+        wide[name] for name in (value, f"{value}_low", f"{value}_high")
+    )
     clear = ((low > 0) | (high < 0)).to_numpy()[changes.notna()]
     reach = max(float(changes.abs().max(axis=None)), 1e-9)
-    ink = {"cmap": "PiYG_r", "vmin": -reach, "vmax": reach, "cbar": False, "fmt": "+.3f"}
+    ink = {
+        "cmap": "PiYG_r",
+        "vmin": -reach,
+        "vmax": reach,
+        "cbar": False,
+        "fmt": "+.3f",
+    }
     sns.heatmap(changes + 0, annot=True, annot_kws={"fontsize": SMALL}, ax=ax, **ink)
     for text, bold in zip(ax.texts, clear, strict=True):
         text.set_weight("bold" if bold else "normal")

@@ -11,8 +11,8 @@ import pandas as pd
 from IPython.core.pylabtools import print_figure
 
 from medcal_nb import correct, measure
+from medcal_nb.datasets import open_image, png_text
 from medcal_nb.errors import MedcalError
-from medcal_nb.items import open_image, png_text
 from medcal_nb.show.charts import plot_reliability
 from medcal_nb.show.words import estimate, label_of, percent
 
@@ -26,7 +26,8 @@ _MEASURES = {
     "mean_confidence": "Mean confidence",
     "brier": "Brier score",
 }
-_PAGE, _BINS = 6, 10
+_PAGE = 6
+_BINS = 10
 
 
 class Explorer(ipw.VBox):
@@ -49,7 +50,9 @@ class Explorer(ipw.VBox):
     def __init__(self, answers: pd.DataFrame, items: pd.DataFrame | None = None):
         frame = answers.dropna(subset=["confidence", "correct"]).reset_index(drop=True)
         if frame.empty:
-            raise MedcalError("answers: none has a confidence and a grade; nothing to explore")
+            raise MedcalError(
+                "answers: none has a confidence and a grade; nothing to explore"
+            )
         if "split" not in frame or frame["split"].isna().all():
             frame = frame.assign(split="test")
         self._named = [name for name in _CHOICES if name in frame]
@@ -60,9 +63,15 @@ class Explorer(ipw.VBox):
         maps = [("as stated", ""), *((correct.MAP_NAMES[name], name) for name in MAPS)]
         self.controls["map"] = ipw.Dropdown(options=maps, description="map")
         datasets = self.controls["dataset"].options[1:]
-        self.controls["labels"] = ipw.Dropdown(options=datasets, description="fitted on")
-        self._diagram, self._numbers, self._list = ipw.HTML(), ipw.HTML(), ipw.HTML()
-        self.bins = ipw.Select(description="bin", rows=_BINS + 1, layout={"width": "24em"})
+        self.controls["labels"] = ipw.Dropdown(
+            options=datasets, description="fitted on"
+        )
+        self._diagram = ipw.HTML()
+        self._numbers = ipw.HTML()
+        self._list = ipw.HTML()
+        self.bins = ipw.Select(
+            description="bin", rows=_BINS + 1, layout={"width": "24em"}
+        )
         self.page = ipw.BoundedIntText(1, min=1, max=1, description="page")
         for control in self.controls.values():
             control.observe(self._chosen, names="value")
@@ -76,10 +85,14 @@ class Explorer(ipw.VBox):
 
     def _choice(self, name) -> ipw.Dropdown:
         """Return a control for the values of a column; the first is chosen where one must be."""
-        options = [(label_of(value), value) for value in self._frame[name].cat.categories]
+        options = [
+            (label_of(value), value) for value in self._frame[name].cat.categories
+        ]
         if name in ("dataset", "modality"):
             options = [("all", ""), *options]
-        return ipw.Dropdown(options=options, description=name.replace("dataset", "data set"))
+        return ipw.Dropdown(
+            options=options, description=name.replace("dataset", "data set")
+        )
 
     def _rows(self, split, **other) -> pd.DataFrame:
         """Return the rows of a split that are chosen; ``other`` choices win."""
@@ -95,21 +108,29 @@ class Explorer(ipw.VBox):
         self.rows = self._rows("test").assign(bin=-1)
         if self.rows.empty:
             self._numbers.value = "<p role='status'>No answers of this choice.</p>"
-            self._diagram.value, self.bins.options = "", ()
+            self._diagram.value = ""
+            self.bins.options = ()
             return
         c, y = _pair(self.rows)
         c, words = self._mapped(c)
         self.table = measure.reliability_table(c, y, n_bins=_BINS)
-        self.rows = self.rows.assign(confidence=c, bin=self.table["high"].searchsorted(c))
+        self.rows = self.rows.assign(
+            confidence=c, bin=self.table["high"].searchsorted(c)
+        )
         self.numbers = self._measured()
-        told = " · ".join(f"{name} <b>{value}</b>" for name, value in self.numbers.items())
+        told = " · ".join(
+            f"{name} <b>{value}</b>" for name, value in self.numbers.items()
+        )
         self._numbers.value = f"<p role='status'>{told}{words}</p>"
         fig = plot_reliability(self.table).figure
         data = print_figure(fig, bbox_inches=None, base64=True)
         self._diagram.value = _image(data, f"Reliability diagram of {len(c):,} answers")
         plt.close(fig)
         self.bins.options = [
-            (f"to {percent(r.high)}: {r.n:,} answers, {percent(r.accuracy)} right", int(r.bin))
+            (
+                f"to {percent(r.high)}: {r.n:,} answers, {percent(r.accuracy)} right",
+                int(r.bin),
+            )
             for r in self.table[self.table["n"] > 0].itertuples()
         ]
         self.bins.value = int(self.table["n"].idxmax())
@@ -123,15 +144,21 @@ class Explorer(ipw.VBox):
         fit = self._rows("fit", dataset=self.controls["labels"].value, modality=None)
         if fit.empty:
             return c, " · no answers kept for fitting: shown as stated"
-        return correct.fit(*_pair(fit), method=method)(c), f" · map fitted on {len(fit):,} answers"
+        return correct.fit(*_pair(fit), method=method)(
+            c
+        ), f" · map fitted on {len(fit):,} answers"
 
     def _measured(self) -> dict[str, str]:
         """Return the numbers in words, intervals by image where images are known."""
         options = {"n_bins": _BINS, "n_resamples": 400, "rng": np.random.default_rng(0)}
-        table = measure.metrics_table(self.rows, by=[], metrics=list(_MEASURES), **options)
+        table = measure.metrics_table(
+            self.rows, by=[], metrics=list(_MEASURES), **options
+        )
         numbers = {"Answers": f"{len(self.rows):,}"}
         for name, called in _MEASURES.items():
-            numbers[called] = estimate(*table[[name, f"{name}_low", f"{name}_high"]].iloc[0])
+            numbers[called] = estimate(
+                *table[[name, f"{name}_low", f"{name}_high"]].iloc[0]
+            )
         return numbers
 
     def _opened(self, _change=None) -> None:
@@ -155,12 +182,16 @@ class Explorer(ipw.VBox):
             image = _image(png_text(picture), "image of the question")
         said = row.get("answer") if pd.notna(row.get("answer")) else row.get("raw")
         lines = {
-            "question": item.get("question") or row.get("question") or row.get("item_id"),
+            "question": item.get("question")
+            or row.get("question")
+            or row.get("item_id"),
             "reply": f"{said} ({percent(row['confidence'])} sure)",
             "right answer": row.get("gold"),
             "graded": "right" if row["correct"] else "wrong",
         }
-        told = "".join(f"<br>{k}: <b>{html.escape(str(v))}</b>" for k, v in lines.items())
+        told = "".join(
+            f"<br>{k}: <b>{html.escape(str(v))}</b>" for k, v in lines.items()
+        )
         return f"<div class='medcal-answer' style='padding:4px'>{image}{told}</div>"
 
 

@@ -38,7 +38,9 @@ def facets(table, draw, *, col, height=2.4, title="", note=""):
     import seaborn as sns
 
     n = table[col].nunique()
-    n_cols = math.ceil(n / math.ceil(n / PER_LINE))  # as even as may be: four are two and two
+    n_cols = math.ceil(
+        n / math.ceil(n / PER_LINE)
+    )  # as even as may be: four are two and two
     wide = WIDTHS["full" if n_cols > 1 else "half"] / n_cols
     with style(figure__constrained_layout__use=False):  # seaborn lays out once, tightly
         grid = sns.FacetGrid(
@@ -68,7 +70,9 @@ def _one_key(fig, axes) -> None:
         fig.legend(found.values(), found.keys(), loc="outside right center")
 
 
-def beside(*draws, widths=None, heights=None, width="full", height=3.2, title="", note=""):
+def beside(
+    *draws, widths=None, heights=None, width="full", height=3.2, title="", note=""
+):
     """Draw unlike panels side by side, each by ``draw(ax)``, and return the figure.
 
     Parameters
@@ -107,10 +111,16 @@ def image_sheet(items, *, per_row=6, title="", note=""):
         The item table with a column ``picture``: decoded images.
     """
     levels = list(dict.fromkeys(items["modality"]))
-    fig, axes = figure("full", 0.3 + 0.95 * len(levels), nrows=len(levels), ncols=per_row)
+    fig, axes = figure(
+        "full", 0.3 + 0.95 * len(levels), nrows=len(levels), ncols=per_row
+    )
     with style():
         for line, level in zip(axes.reshape(len(levels), per_row), levels, strict=True):
-            part = items[items["modality"] == level].drop_duplicates("image_id").head(per_row)
+            part = (
+                items[items["modality"] == level]
+                .drop_duplicates("image_id")
+                .head(per_row)
+            )
             for ax in line:
                 ax.set_axis_off()
             for ax, picture in zip(line, part["picture"], strict=False):

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMATS = ("png", "svg", "csv")
-DPI, _SHOWN_DPI = 300, 110
+DPI = 300
+_SHOWN_DPI = 110
 # what a PNG calls that which its figure tells of itself, and who an SVG is by
 _MARK = "medcal"
 # |new - old| may be this much of max(1, |old|): rounding moves a confidence across a bin's edge,
@@ -68,13 +69,17 @@ def save_figure(
         If ``table`` is empty.
     """
     if table.empty:
-        raise ValueError(f"table: empty ({table.shape[0]} rows), nothing that {name} could show")
+        raise ValueError(
+            f"table: empty ({table.shape[0]} rows), nothing that {name} could show"
+        )
     told = {"provenance": provenance, "caption": caption, "alt": alt}
     told = json.dumps(told, sort_keys=True, allow_nan=False)
     contents = {
         "png": _drawn(fig, "png", name, {"Software": None, _MARK: told}),
         # matplotlib would add its name and version and the date; told holds the versions
-        "svg": _drawn(fig, "svg", name, {"Creator": _MARK, "Date": None, "Description": told}),
+        "svg": _drawn(
+            fig, "svg", name, {"Creator": _MARK, "Date": None, "Description": told}
+        ),
         "csv": table_csv(table).encode(),
     }
     folder = Path(out_dir)
@@ -91,7 +96,11 @@ def _drawn(fig: Figure, kind: str, name: str, told: dict[str, str | None]) -> by
         dpi = DPI if kind == "png" else "figure"
         fig.savefig(buffer, format=kind, dpi=dpi, metadata={"Title": name} | told)
     # trailing blanks in path data would be stripped by editors and hooks and change the bytes
-    return buffer.getvalue() if kind == "png" else re.sub(rb"[ \t]+\n", b"\n", buffer.getvalue())
+    return (
+        buffer.getvalue()
+        if kind == "png"
+        else re.sub(rb"[ \t]+\n", b"\n", buffer.getvalue())
+    )
 
 
 def read_figure(path: Path) -> dict[str, Any]:
@@ -115,7 +124,8 @@ def read_figure(path: Path) -> dict[str, Any]:
 
 def made_here(path: Path) -> bool:
     """True for a picture of :func:`save_figure`, PNG or SVG."""
-    marks, content = (f"tEXt{_MARK}\0", f"<dc:title>{_MARK}</dc:title>"), path.read_bytes()
+    marks = (f"tEXt{_MARK}\0", f"<dc:title>{_MARK}</dc:title>")
+    content = path.read_bytes()
     return any(mark.encode() in content for mark in marks)
 
 
@@ -142,7 +152,8 @@ def difference(old: Path, new: Path) -> str:
     """Say how two tables differ beyond 0.005 · max(1, |number|); nothing where they don't."""
     import pandas as pd
 
-    tables, near = (pd.read_csv(new), pd.read_csv(old)), {"rtol": _TOLERANCE, "atol": _TOLERANCE}
+    tables = (pd.read_csv(new), pd.read_csv(old))
+    near = {"rtol": _TOLERANCE, "atol": _TOLERANCE}
     try:
         pd.testing.assert_frame_equal(*tables, check_dtype=False, **near)
     except AssertionError as error:
@@ -157,7 +168,9 @@ def table_csv(table: pd.DataFrame) -> str:
     """
     if any(label is not None for label in table.index.names):
         table = table.reset_index()
-    return table.infer_objects().to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    return table.infer_objects().to_csv(
+        index=False, float_format="%.6g", lineterminator="\n"
+    )
 
 
 def replace_files(contents: dict[Path, bytes]) -> None:

@@ -17,9 +17,15 @@ from typing import NamedTuple
 
 from medcal_nb.show.words import label_of
 
-GENERAL, MEDICAL = "#0072B2", "#D55E00"
-VIOLET, PINK, MOSS, LIME, BLACK = "#4B2067", "#CC79A7", "#2E5E1A", "#8BC34A", "#000000"
-GREY, PALE = "#6B6B6B", "#D9D9D9"
+GENERAL = "#0072B2"
+MEDICAL = "#D55E00"
+VIOLET = "#4B2067"
+PINK = "#CC79A7"
+MOSS = "#2E5E1A"
+LIME = "#8BC34A"
+BLACK = "#000000"
+GREY = "#6B6B6B"
+PALE = "#D9D9D9"
 INKS = (VIOLET, LIME, MOSS, PINK, BLACK, GREY)
 
 WIDTHS = {"half": 3.4, "full": 5.4}
@@ -28,7 +34,14 @@ SMALL = 7.5
 """Points of the smallest words."""
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
-_LINES = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (6, 2, 1, 2)), (0, (3, 1, 1, 1, 1, 1)), (0, (2, 3)))
+_LINES = (
+    "-",
+    (0, (5, 2)),
+    (0, (1, 1.2)),
+    (0, (6, 2, 1, 2)),
+    (0, (3, 1, 1, 1, 1, 1)),
+    (0, (2, 3)),
+)
 
 FAMILIES = {
     "stated": VIOLET,
@@ -65,7 +78,11 @@ def strategy_family(name: str) -> str:
         return "fusion"
     if name in ("imported", "recorded"):
         return "stated"
-    return "probe" if name.endswith("_blank") else getattr(STRATEGIES.get(name), "family", "other")
+    return (
+        "probe"
+        if name.endswith("_blank")
+        else getattr(STRATEGIES.get(name), "family", "other")
+    )
 
 
 def looks(levels) -> dict[object, Look]:
@@ -79,10 +96,13 @@ def looks(levels) -> dict[object, Look]:
     levels : sequence
         In order of appearance; repeated ones count once.
     """
-    found, others = {}, itertools.count()
+    found = {}
+    others = itertools.count()
     for level in dict.fromkeys(levels):
         known = label_of(level).removesuffix(" images").removesuffix(" labels")
-        found[level] = _KNOWN.get(known) or _other_look(strategy_family(level), next(others))
+        found[level] = _KNOWN.get(known) or _other_look(
+            strategy_family(level), next(others)
+        )
     return found
 
 
@@ -91,7 +111,8 @@ def _other_look(family, k) -> Look:
     return Look(colour, _MARKERS[k % len(_MARKERS)], _LINES[k % len(_LINES)])
 
 
-_HOUSE, _LOCK = Path(__file__).with_name("house.mplstyle"), threading.RLock()
+_HOUSE = Path(__file__).with_name("house.mplstyle")
+_LOCK = threading.RLock()
 
 
 @contextmanager
@@ -129,7 +150,9 @@ def figure(width: str = "full", height: float = 3.0, **grid):
     import matplotlib.pyplot as plt
 
     with style():
-        return plt.subplots(figsize=(WIDTHS[width], height), layout="constrained", **grid)
+        return plt.subplots(
+            figsize=(WIDTHS[width], height), layout="constrained", **grid
+        )
 
 
 def headline(fig, title: str = "", note: str = "") -> None:

@@ -12,10 +12,12 @@ from nbconvert import HTMLExporter
 from nbconvert.filters import markdown2html
 
 from medcal_nb.show.figures import read_figures
-from medcal_nb.show.lesson import template
+from medcal_nb.teach.lesson import template
 
 _COPY = Path(__file__).with_name("copy.html.jinja")
-_MARKDOWN = "p h1 h2 h3 h4 h5 h6 hr br pre div span del table thead tbody tr th td sup sub"
+_MARKDOWN = (
+    "p h1 h2 h3 h4 h5 h6 hr br pre div span del table thead tbody tr th td sup sub"
+)
 
 
 def save_copies(executed: Path, folder: Path, *, seconds: float) -> None:
@@ -30,16 +32,26 @@ def save_copies(executed: Path, folder: Path, *, seconds: float) -> None:
     notebook.metadata.pop("papermill")
     for cell in notebook.cells:
         if "injected-parameters" in cell.metadata.get("tags", []):
-            cell.source = re.sub(r"(?m)^(ANSWERS|OUT_DIR) = .*$", r'\1 = ""', cell.source)
-            cell.metadata["jupyter"] = {"source_hidden": True}  # the answer stands below it
+            cell.source = re.sub(
+                r"(?m)^(ANSWERS|OUT_DIR) = .*$", r'\1 = ""', cell.source
+            )
+            cell.metadata["jupyter"] = {
+                "source_hidden": True
+            }  # the answer stands below it
     took = f"**Runtime** {seconds:.0f} s in the run that made this copy."
     head = notebook.cells[0]
     head.source = re.sub(r"\*\*Runtime\*\*[^.]*\.", took, head.source)
     nbformat.write(notebook, executed)
     notebook.metadata.pop("widgets", None)
-    how = {"template_name": "lab", "raw_template": _COPY.read_text(), "embed_images": True}
+    how = {
+        "template_name": "lab",
+        "raw_template": _COPY.read_text(),
+        "embed_images": True,
+    }
     exporter = HTMLExporter(**how, filters={"safe_markdown": _safe_markdown})
-    body, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": executed.stem}})
+    body, _ = exporter.from_notebook_node(
+        notebook, {"metadata": {"name": executed.stem}}
+    )
     folder.mkdir(exist_ok=True)
     (folder / f"{executed.stem}.html").write_text(body, encoding="utf-8")
 
@@ -68,13 +80,18 @@ def save_index(folder: Path, figures: Path, notebooks: Iterable, about: str) -> 
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     for file in figures.glob("fig*.*"):
         shutil.copy(file, folder / "figures")
-    found, answer = read_figures(figures), figures / "results" / "00_overview.md"
+    found = read_figures(figures)
+    answer = figures / "results" / "00_overview.md"
     text = template("index.html.jinja").render(
         about=about,
-        answer=_safe_markdown(answer.read_text(encoding="utf-8")) if answer.is_file() else "",
+        answer=_safe_markdown(answer.read_text(encoding="utf-8"))
+        if answer.is_file()
+        else "",
         shown=[name for one in notebooks for name in one.reads if name in found],
         figures=found,
-        titles={one.name: one.cells[0].splitlines()[0].strip("# ") for one in notebooks},
+        titles={
+            one.name: one.cells[0].splitlines()[0].strip("# ") for one in notebooks
+        },
         pages=[page.stem for page in folder.glob("*.html")],
     )
     (folder / "index.html").write_text(text, encoding="utf-8")

@@ -13,5 +13,7 @@ def plot_by_netcal(confidence, correct, *, ax, n_bins) -> None:
     from netcal.presentation import ReliabilityDiagram
 
     axes = {1: Figure().add_subplot(), 2: ax}
-    place = SimpleNamespace(add_subplot=lambda *at: axes[at[2]], tight_layout=lambda: None)
+    place = SimpleNamespace(
+        add_subplot=lambda *at: axes[at[2]], tight_layout=lambda: None
+    )
     ReliabilityDiagram(n_bins).plot(confidence, correct, fig=place)

@@ -87,7 +87,16 @@ LABELS = {
 
 ROWS_SHOWN = 12
 _NAMES_IN = {
-    *("dataset", "strategy", "system", "correction", "method", "map", "fitted_on", "stage"),
+    *(
+        "dataset",
+        "strategy",
+        "system",
+        "correction",
+        "method",
+        "map",
+        "fitted_on",
+        "stage",
+    ),
     *("metric", "loss", "estimator", "question_type", "decision_type"),
 }
 """Columns whose words are names of ours; others are left as they are (an answer may be "both")."""
@@ -99,7 +108,9 @@ def label_of(name) -> str:
     Of several, set apart by a comma and a space, each is called so.
     """
     text = str(name)
-    return LABELS.get(text) or ", ".join(LABELS.get(part, part) for part in text.split(", "))
+    return LABELS.get(text) or ", ".join(
+        LABELS.get(part, part) for part in text.split(", ")
+    )
 
 
 def number(value) -> str:
@@ -150,22 +161,34 @@ def _decimals(size: float) -> int:
 class ShownTable:
     """A table to look at: HTML in a notebook, plain text elsewhere; text left, numbers right."""
 
-    def __init__(self, cells: pd.DataFrame, numeric: Sequence[bool], rest: str, title: str):
-        self.cells, self._numeric, self._rest, self._title = cells, numeric, rest, title
+    def __init__(
+        self, cells: pd.DataFrame, numeric: Sequence[bool], rest: str, title: str
+    ):
+        self.cells = cells
+        self._numeric = numeric
+        self._rest = rest
+        self._title = title
 
     def _repr_html_(self) -> str:
         style = "white-space:normal;vertical-align:top;text-align"
-        sides = [f"{style}:{'right' if numeric else 'left'}" for numeric in self._numeric]
+        sides = [
+            f"{style}:{'right' if numeric else 'left'}" for numeric in self._numeric
+        ]
         rows = []
         for line in [list(self.cells.columns), *self.cells.to_numpy().tolist()]:
-            tag, cells = "td" if rows else "th", zip(sides, map(html.escape, line), strict=True)
-            told = "".join(f'<{tag} style="{side}">{value}</{tag}>' for side, value in cells)
+            tag = "td" if rows else "th"
+            cells = zip(sides, map(html.escape, line), strict=True)
+            told = "".join(
+                f'<{tag} style="{side}">{value}</{tag}>' for side, value in cells
+            )
             rows.append(f"<tr>{told}</tr>")
         body = f"<thead>{rows[0]}</thead><tbody>{''.join(rows[1:])}</tbody>"
         return f"<table><caption>{html.escape(self._title)}</caption>{body}</table>{self._rest}"
 
     def __repr__(self) -> str:
-        return "\n".join(filter(None, (self._title, self.cells.to_string(index=False), self._rest)))
+        return "\n".join(
+            filter(None, (self._title, self.cells.to_string(index=False), self._rest))
+        )
 
 
 def show_table(
@@ -193,18 +216,30 @@ def show_table(
     """
     if sort is not None:
         frame = frame.sort_values(sort, ascending=ascending, kind="stable")
-    ends = {name: (f"{name}_low", f"{name}_high") for name in frame if f"{name}_low" in frame}
+    ends = {
+        name: (f"{name}_low", f"{name}_high")
+        for name in frame
+        if f"{name}_low" in frame
+    }
     wanted = [*frame.columns.difference(sum(ends.values(), ()), sort=False)]
     wanted = wanted if columns is None else columns
-    names = wanted if isinstance(wanted, Mapping) else {name: label_of(name) for name in wanted}
+    names = (
+        wanted
+        if isinstance(wanted, Mapping)
+        else {name: label_of(name) for name in wanted}
+    )
     shown = frame.iloc[:rows]
     cells = {
-        called: [_cell(name, *values) for values in zip(*(shown[c] for c in parts), strict=True)]
+        called: [
+            _cell(name, *values)
+            for values in zip(*(shown[c] for c in parts), strict=True)
+        ]
         for name, called in names.items()
         for parts in [(name, *ends.get(name, ()))]
     }
     numeric = [
-        pd.api.types.is_numeric_dtype(frame[name]) and not pd.api.types.is_bool_dtype(frame[name])
+        pd.api.types.is_numeric_dtype(frame[name])
+        and not pd.api.types.is_bool_dtype(frame[name])
         for name in names
     ]
     rest = f"and {len(frame) - len(shown):,} more" if len(frame) > len(shown) else ""

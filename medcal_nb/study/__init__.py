@@ -1,7 +1,7 @@
 """The study: what a notebook needs around it, and the runner of all notebooks.
 
 A notebook imports :class:`NotebookContext` from here, the one that asks also
-:func:`medcal_nb.ask.study.ask_profile`::
+:func:`medcal_nb.study.asking.ask_profile`::
 
     ctx = NotebookContext("02_metrics", PROFILE, ANSWERS, OUT_DIR, FAST, parameters=parameters)
     answers = load_answers(ctx.answers)
@@ -12,7 +12,7 @@ A notebook imports :class:`NotebookContext` from here, the one that asks also
 The runner is not imported by this module: notebooks do without it.
 """
 
-from medcal_nb.profile import load_profile
 from medcal_nb.study.context import NotebookContext
+from medcal_nb.study.profile import load_profile
 
 __all__ = ["NotebookContext", "load_profile"]

@@ -12,8 +12,8 @@ from typing import Any
 
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import file_hash
-from medcal_nb.profile import checkout, load_profile
 from medcal_nb.show.figures import replace_files, save_figure, show_figure
+from medcal_nb.study.profile import checkout, load_profile
 
 # the libraries whose version can change a number or a drawing
 _LIBS = "medcal-nb numpy pandas scipy scikit-learn netcal torch transformers matplotlib seaborn"
@@ -25,7 +25,9 @@ PUBLISHED = "MEDCAL_PUBLISHED"
 
 def library_versions() -> dict[str, str]:
     """Return the versions of Python and the libraries that can change a number or a drawing."""
-    return {"python": platform.python_version()} | {n: version(n) for n in _LIBS.split()}
+    return {"python": platform.python_version()} | {
+        n: version(n) for n in _LIBS.split()
+    }
 
 
 class NotebookContext:
@@ -63,19 +65,31 @@ class NotebookContext:
         If the notebook reads answers and there are none.
     """
 
-    def __init__(self, notebook, profile, answers="", out_dir="", fast=False, *, parameters=None):
+    def __init__(
+        self, notebook, profile, answers="", out_dir="", fast=False, *, parameters=None
+    ):
         warnings.showwarning = _tell
         source = checkout() / "notebooks" / f"{notebook}.ipynb"
-        declared = json.loads(source.read_bytes())["metadata"]["medcal"] if source.is_file() else {}
-        self.notebook, self.profile = notebook, load_profile(profile)
+        declared = (
+            json.loads(source.read_bytes())["metadata"]["medcal"]
+            if source.is_file()
+            else {}
+        )
+        self.notebook = notebook
+        self.profile = load_profile(profile)
         self.shows = declared.get("shows", {})
-        build, asks = self.profile.build(fast=fast), self.profile.asks
+        build = self.profile.build(fast=fast)
+        asks = self.profile.asks
         self.answers = Path(answers or build / "answers.sqlite")
         self.out_dir = Path(out_dir or build / "lab")
-        published = os.environ.get(PUBLISHED) or out_dir or self.profile.figures(fast=fast)
+        published = (
+            os.environ.get(PUBLISHED) or out_dir or self.profile.figures(fast=fast)
+        )
         self.published = Path(published)
         if not self.answers.is_file() and "answers" in declared.get("reads", []):
-            told = f"{notebook}: no answers at {self.answers}: set ANSWERS, or run first"
+            told = (
+                f"{notebook}: no answers at {self.answers}: set ANSWERS, or run first"
+            )
             how = f"{' --fast' * fast}{' --answers FILE' * (not asks)}"
             raise MedcalError(f"{told} `medcal study --profile {profile}{how}`")
         (self.out_dir / "results").mkdir(parents=True, exist_ok=True)
@@ -83,9 +97,13 @@ class NotebookContext:
             "notebook": notebook,
             "profile": self.profile.name,
             "source": self.profile.source,
-            "parameters": {k: v for k, v in (parameters or {}).items() if k not in _PLACES},
+            "parameters": {
+                k: v for k, v in (parameters or {}).items() if k not in _PLACES
+            },
             # those that were asked for here follow from the rest, but for their order in the file
-            "answers": file_hash(self.answers) if self.answers.is_file() and not asks else None,
+            "answers": file_hash(self.answers)
+            if self.answers.is_file() and not asks
+            else None,
             "versions": library_versions(),
             "platform": f"{platform.system()} {platform.machine()}",
         }
@@ -102,7 +120,10 @@ class NotebookContext:
         if sentences:
             path = self.out_dir / "results" / f"{self.notebook}.md"
             path.write_text(f"{told}\n", encoding="utf-8")
-        place = {"display_id": f"answer-{self.notebook}", "update": sentences is not None}
+        place = {
+            "display_id": f"answer-{self.notebook}",
+            "update": sentences is not None,
+        }
         display(Markdown(f"**Answer.** {told}"), **place)
 
     def show(self, figure: str) -> bool:
@@ -121,7 +142,10 @@ class NotebookContext:
         shows = self.shows.get(name, name)
         title = " ".join(fig.get_suptitle().split()).rstrip(".")
         caption = caption or ". ".join(filter(None, [title, shows])) + "."
-        told = {"caption": f"{caption} {self.profile.source}".strip(), "alt": alt or title or shows}
+        told = {
+            "caption": f"{caption} {self.profile.source}".strip(),
+            "alt": alt or title or shows,
+        }
         path = save_figure(
             fig, name, table, out_dir=self.out_dir, provenance=self.provenance, **told
         )
@@ -132,7 +156,10 @@ class NotebookContext:
         """Save this notebook's numbers as ``results/<notebook>.json``: tables as lists of rows."""
         import pandas as pd
 
-        told = {n: v.to_dict("records") if hasattr(v, "columns") else v for n, v in results.items()}
+        told = {
+            n: v.to_dict("records") if hasattr(v, "columns") else v
+            for n, v in results.items()
+        }
         told = pd.Series({"provenance": self.provenance, "results": told})
         text = told.to_json(double_precision=15, force_ascii=False, indent=1)
         path = self.out_dir / "results" / f"{self.notebook}.json"

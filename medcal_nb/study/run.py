@@ -21,16 +21,16 @@ import pytask
 from pytask_parallel import ParallelBackend
 from tqdm import tqdm
 
-from medcal_nb.answers.own import check_own_log
 from medcal_nb.errors import MedcalError, NotEnough
 from medcal_nb.files import file_hash
-from medcal_nb.profile import checkout, load_profile
 from medcal_nb.show.figures import FORMATS, made_here
 from medcal_nb.study.context import PUBLISHED, library_versions
+from medcal_nb.study.own_log import check_own_log
+from medcal_nb.study.profile import checkout, load_profile
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 # what changes no number: who runs notebooks, and what is told of a study in its profile
-_APART = ("cli/", "profiles/", "study/run.py", "show/pages.py")
+_APART = ("cli/", "study/profiles/", "study/run.py", "show/pages.py")
 # set by the study from its own options
 _RESERVED = {"PROFILE", "ANSWERS", "OUT_DIR", "FAST"}
 # side by side: a notebook with its kernel takes up to 1.5 GB of memory
@@ -44,7 +44,12 @@ _ENVIRONMENT = {
     "JUPYTER_PREFER_ENV_PATH": "1",
 }
 # sums depend on the number of threads; a large model can't do with one
-_EMBEDDED = ["HF_HUB_OFFLINE", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"]
+_EMBEDDED = [
+    "HF_HUB_OFFLINE",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+]
 pytask.console.quiet = True
 
 
@@ -82,15 +87,23 @@ def find_notebooks(folder: Path) -> dict[str, Notebook]:
     MedcalError
         If one can't be read.
     """
-    return {path.stem: _read(path) for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))}
+    return {
+        path.stem: _read(path) for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+    }
 
 
 def _read(path: Path) -> Notebook:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        said, cells = content["metadata"]["medcal"], content["cells"]
-        (source,) = (c["source"] for c in cells if "parameters" in c["metadata"].get("tags", []))
-        told = {s.targets[0].id: ast.literal_eval(s.value) for s in ast.parse("".join(source)).body}
+        said = content["metadata"]["medcal"]
+        cells = content["cells"]
+        (source,) = (
+            c["source"] for c in cells if "parameters" in c["metadata"].get("tags", [])
+        )
+        told = {
+            s.targets[0].id: ast.literal_eval(s.value)
+            for s in ast.parse("".join(source)).body
+        }
         sources = ["".join(cell["source"]) for cell in cells]
         return Notebook(path, path.stem, said["reads"], said["writes"], told, sources)
     except (ValueError, KeyError, TypeError, AttributeError, SyntaxError) as error:
@@ -110,7 +123,9 @@ class _File(pytask.PathNode):
     """A file that a notebook depends on or makes, known by its content; it may be absent."""
 
     def state(self) -> str:
-        there = self.path.is_file() and self.path.stat().st_size  # a log leaves an empty side file
+        there = (
+            self.path.is_file() and self.path.stat().st_size
+        )  # a log leaves an empty side file
         return super().state() if there else "absent"
 
 
@@ -149,48 +164,83 @@ class Study:
     """
 
     def __init__(
-        self, profile, *, answers=None, parameters=(), fast=False, out=None, force=False, only=()
+        self,
+        profile,
+        *,
+        answers=None,
+        parameters=(),
+        fast=False,
+        out=None,
+        force=False,
+        only=(),
     ):
-        self.profile, self.fast, self.force = load_profile(profile), fast, force
-        self.stopped, self.failed, self.code = False, {}, [package_hashes(), library_versions()]
-        self.work, self.figures = self.profile.build(fast=fast), self.profile.figures(fast=fast)
-        self.answers = Path(answers or self.work / "answers.sqlite").expanduser().resolve()
+        self.profile = load_profile(profile)
+        self.fast = fast
+        self.force = force
+        self.stopped = False
+        self.failed = {}
+        self.code = [package_hashes(), library_versions()]
+        self.work = self.profile.build(fast=fast)
+        self.figures = self.profile.figures(fast=fast)
+        self.answers = (
+            Path(answers or self.work / "answers.sqlite").expanduser().resolve()
+        )
         if self.profile.asks:
             check_own_log(self.answers)
         elif not self.answers.is_file():
             told = f"profile {self.profile.name} asks no model, and {self.answers} is no file"
-            raise MedcalError(f"{told}: give answers with --answers FILE (see `medcal import`)")
+            raise MedcalError(
+                f"{told}: give answers with --answers FILE (see `medcal import`)"
+            )
         if out is not None:
             self.figures = Path(out).expanduser().resolve()
             self.work = self.figures / "build"
             ours = not self.figures.exists() or (self.work / "pytask.toml").exists()
             if not ours and any(self.figures.iterdir()):
-                raise MedcalError(f"--out {out}: holds what no study made: choose a new folder")
-        found, asks = find_notebooks(checkout() / "notebooks"), self.profile.asks
-        self.notebooks = {n: b for n, b in found.items() if asks or "answers" not in b.writes}
-        self.steps = dict.fromkeys(found.keys() - self.notebooks, "left out: no model is asked")
+                raise MedcalError(
+                    f"--out {out}: holds what no study made: choose a new folder"
+                )
+        found = find_notebooks(checkout() / "notebooks")
+        asks = self.profile.asks
+        self.notebooks = {
+            n: b for n, b in found.items() if asks or "answers" not in b.writes
+        }
+        self.steps = dict.fromkeys(
+            found.keys() - self.notebooks, "left out: no model is asked"
+        )
         wanted = {Path(word).stem.zfill(2) for word in only}
         self.chosen = [n for n in self.notebooks if not wanted or {n, n[:2]} & wanted]
         if wanted - {w for n in found for w in (n, n[:2])} or not self.chosen:
             told = f"profile {self.profile.name} has not all of these notebooks: {', '.join(only)}"
             raise MedcalError(f"{told}: choose from {', '.join(self.notebooks)}")
-        self.assigned = parse_parameters(parameters, map(self.notebooks.get, self.chosen))
-        writes = [name for notebook in self.notebooks.values() for name in notebook.writes]
+        self.assigned = parse_parameters(
+            parameters, map(self.notebooks.get, self.chosen)
+        )
+        writes = [
+            name for notebook in self.notebooks.values() for name in notebook.writes
+        ]
         for name in [name for name in writes if name.startswith("fig")]:
             there = [file for file in self.files([name]) if file.is_file()]
             if there and not any(map(made_here, there)):
-                raise MedcalError(f"{there[0]}: not known as a study's: move it away, or use --out")
+                raise MedcalError(
+                    f"{there[0]}: not known as a study's: move it away, or use --out"
+                )
 
     def files(self, outputs) -> list[Path]:
         """Return the files of what a notebook reads or writes."""
         files = []
         for output in outputs:
             if output == "answers":  # with rows that may wait beside the log
-                files += [self.answers, self.answers.with_name(self.answers.name + "-wal")]
+                files += [
+                    self.answers,
+                    self.answers.with_name(self.answers.name + "-wal"),
+                ]
             elif output.startswith("fig"):
                 files += [self.figures / f"{output}.{kind}" for kind in FORMATS]
             elif output.startswith("results/"):
-                files += [(self.figures / output).with_suffix(end) for end in (".json", ".md")]
+                files += [
+                    (self.figures / output).with_suffix(end) for end in (".json", ".md")
+                ]
             else:
                 files.append(checkout() / output)
         return files
@@ -209,11 +259,18 @@ class Study:
         if self.force and name in self.chosen:
             facts["--force"] = time.time()
         known = [
-            _Fact(name=f"{name}: {what}", value=json.dumps(fact, sort_keys=True), hash=True)
+            _Fact(
+                name=f"{name}: {what}",
+                value=json.dumps(fact, sort_keys=True),
+                hash=True,
+            )
             for what, fact in facts.items()
         ]
         reads, writes = (
-            [_File(name=f"{file.name} changed", path=file) for file in self.files(names)]
+            [
+                _File(name=f"{file.name} changed", path=file)
+                for file in self.files(names)
+            ]
             for names in (notebook.reads, notebook.writes)
         )
         return pytask.TaskWithoutPath(
@@ -236,10 +293,15 @@ class Study:
             **options,
         )
         if session.exit_code not in (pytask.ExitCode.OK, pytask.ExitCode.FAILED):
-            told = "pytask can't order the notebooks: do they read each other in a circle?"
-            raise MedcalError(f"{told} See their metadata.medcal, or delete {self.work}")
+            told = (
+                "pytask can't order the notebooks: do they read each other in a circle?"
+            )
+            raise MedcalError(
+                f"{told} See their metadata.medcal, or delete {self.work}"
+            )
         for report in session.execution_reports:
-            name, told = report.task.name, report.outcome.description.lower()
+            name = report.task.name
+            told = report.outcome.description.lower()
             note = self.work / "notebooks" / f"{name}.left_out"
             if report.outcome == pytask.TaskOutcome.SKIP:
                 continue  # not wanted
@@ -279,7 +341,9 @@ class Study:
 
         def stop(number, frame):
             self.stopped = True
-            for process in psutil.Process().children(recursive=True):  # kernels, and theirs
+            for process in psutil.Process().children(
+                recursive=True
+            ):  # kernels, and theirs
                 with contextlib.suppress(psutil.Error):
                     process.kill()
             raise KeyboardInterrupt
@@ -291,7 +355,9 @@ class Study:
         told = {PUBLISHED: str(self.figures), "IPYTHONDIR": str(self.work / "ipython")}
         if self.profile.name == "pocket" or not self.profile.asks:
             told |= dict.fromkeys(_EMBEDDED, "1")
-        with contextlib.ExitStack() as stack:  # what is set for the kernels goes with them
+        with (
+            contextlib.ExitStack() as stack
+        ):  # what is set for the kernels goes with them
             stack.enter_context(mock.patch.dict(os.environ, _ENVIRONMENT | told))
             for number in (signal.SIGINT, signal.SIGTERM):
                 stack.callback(signal.signal, number, signal.signal(number, stop))
@@ -317,7 +383,8 @@ class Study:
 
         from medcal_nb.show.pages import save_copies
 
-        started, stage = time.monotonic(), self.work / "stage" / notebook.name
+        started = time.monotonic()
+        stage = self.work / "stage" / notebook.name
         executed = self.work / "notebooks" / notebook.path.name
         (note := executed.with_suffix(".left_out")).unlink(missing_ok=True)
 
@@ -333,7 +400,10 @@ class Study:
             tell(f"cell {cell_index + 1}/{len(notebook.cells) + 1}")
 
         # papermill takes a path as a format string
-        paths = (str(p).replace("{", "{{").replace("}", "}}") for p in (notebook.path, executed))
+        paths = (
+            str(p).replace("{", "{{").replace("}", "}}")
+            for p in (notebook.path, executed)
+        )
         try:
             papermill.execute_notebook(
                 *paths,
@@ -347,7 +417,9 @@ class Study:
                 # what runs over loopback can't be read by others on the machine
                 config=Config(KernelManager={"transport_encryption": "auto"}),
             )
-            save_copies(executed, self.work / "html", seconds=time.monotonic() - started)
+            save_copies(
+                executed, self.work / "html", seconds=time.monotonic() - started
+            )
         except papermill.PapermillExecutionError as error:
             if error.ename != NotEnough.__name__ or self.profile.asks:
                 told = f"in cell In [{error.exec_count}]: {error.ename}: {error.evalue}"
@@ -355,7 +427,9 @@ class Study:
             note.write_text(error.evalue, encoding="utf-8")
             shutil.rmtree(stage, ignore_errors=True)
         except DeadKernelError:
-            raise MedcalError("the kernel died: out of memory, or killed from outside") from None
+            raise MedcalError(
+                "the kernel died: out of memory, or killed from outside"
+            ) from None
         finally:
             tqdm.write(tell("ended"), file=sys.stderr)  # above the bars
         self._publish(notebook, stage)
@@ -363,10 +437,14 @@ class Study:
     def _publish(self, notebook: Notebook, stage: Path) -> None:
         """Replace what was published of a notebook by what it has just made, if only nothing."""
         if names := {path.stem for path in stage.glob("fig*")} - {*notebook.writes}:
-            raise MedcalError(f"it wrote {min(names)!r}, which its metadata.medcal doesn't name")
+            raise MedcalError(
+                f"it wrote {min(names)!r}, which its metadata.medcal doesn't name"
+            )
         for file in self.files([name for name in notebook.writes if name != "answers"]):
             staged = stage / file.relative_to(self.figures)
-            shutil.move(staged, file) if staged.is_file() else file.unlink(missing_ok=True)
+            shutil.move(staged, file) if staged.is_file() else file.unlink(
+                missing_ok=True
+            )
 
 
 def parse_parameters(assignments, notebooks) -> dict:
@@ -379,12 +457,16 @@ def parse_parameters(assignments, notebooks) -> dict:
     MedcalError
         If no notebook has the parameter or the value is no JSON.
     """
-    known = {n: v for b in notebooks for n, v in b.parameters.items() if n not in _RESERVED}
+    known = {
+        n: v for b in notebooks for n, v in b.parameters.items() if n not in _RESERVED
+    }
     assigned = {}
     for text in assignments:
         name, _, value = text.partition("=")
         try:
-            assigned[name] = value.strip('"') if isinstance(known[name], str) else json.loads(value)
+            assigned[name] = (
+                value.strip('"') if isinstance(known[name], str) else json.loads(value)
+            )
         except (KeyError, ValueError):
             told = "write NAME=VALUE, VALUE as JSON; parameters of these notebooks are"
             raise MedcalError(f"-p {text}: {told} {', '.join(sorted(known))}") from None
@@ -396,7 +478,9 @@ def package_hashes() -> list[str]:
     kinds = ("*.py", "*.toml", "*.mplstyle")
     files = sorted(file for kind in kinds for file in _PACKAGE.rglob(kind))
     return [
-        file_hash(f) for f in files if not f.relative_to(_PACKAGE).as_posix().startswith(_APART)
+        file_hash(f)
+        for f in files
+        if not f.relative_to(_PACKAGE).as_posix().startswith(_APART)
     ]
 
 
@@ -404,6 +488,8 @@ def _because(reasons) -> str:
     """Say in a few words what pytask found."""
     if any(reason.node_type == "source" for reason in reasons):
         return "no earlier run"
-    reason = min(reasons, key=lambda reason: reason.node_name)  # pytask tells them in any order
+    reason = min(
+        reasons, key=lambda reason: reason.node_name
+    )  # pytask tells them in any order
     name = reason.node_name.split(": ")[-1]
     return f"{name} runs" if reason.reason == "cascade" else name

@@ -10,7 +10,7 @@ import subprocess
 import time
 import urllib.request
 
-from medcal_nb.pocket import pocket_dir
+from medcal_nb.datasets.pocket import pocket_dir
 from tests.ask.tiny import reserved_port
 
 PYTHON = os.environ.get("MEDCAL_VLLM", "")
@@ -27,7 +27,13 @@ SETTINGS = {
 
 def started(module, model, *arguments, **more):
     """Start a module of vLLM on a pocket model."""
-    command = [PYTHON, "-m", f"vllm.entrypoints.openai.{module}", "--model", str(pocket_dir(model))]
+    command = [
+        PYTHON,
+        "-m",
+        f"vllm.entrypoints.openai.{module}",
+        "--model",
+        str(pocket_dir(model)),
+    ]
     command += ["--served-model-name", model, "--enforce-eager", "--dtype", "float32"]
     # on a processor this version ends where the prompt of a seeded request is cut between passes
     command += ["--no-enable-chunked-prefill", "--block-size", "32", *arguments]

@@ -90,8 +90,12 @@ def tiny_tokenizer(special, *, eos, bos=None, pad="<pad>", named=None):
     core.pre_tokenizer = pre_tokenizers.Sequence(
         [split, pre_tokenizers.Split(Regex(r"[ \t]+"), behavior="removed")]
     )
-    core.decoder = decoders.Sequence([decoders.Replace(Regex("(?<=.)$"), " "), decoders.Fuse()])
-    core.add_special_tokens([AddedToken(n, special=True, normalized=False) for n in names])
+    core.decoder = decoders.Sequence(
+        [decoders.Replace(Regex("(?<=.)$"), " "), decoders.Fuse()]
+    )
+    core.add_special_tokens(
+        [AddedToken(n, special=True, normalized=False) for n in names]
+    )
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=core,
         pad_token=pad,
@@ -236,7 +240,10 @@ def _qwen(kind, tokenizer, *, rope, vision, **text):
             **vision,
         },
         "tie_word_embeddings": False,
-        **{name: tokenizer.convert_tokens_to_ids(token) for name, token in others.items()},
+        **{
+            name: tokenizer.convert_tokens_to_ids(token)
+            for name, token in others.items()
+        },
     }
 
 
@@ -244,7 +251,9 @@ def _qwen_family(title, prefix, config):
     return Family(
         title,
         prefix,
-        template=_CHATML.replace("IMAGE_HERE", "<|vision_start|><|image_pad|><|vision_end|>"),
+        template=_CHATML.replace(
+            "IMAGE_HERE", "<|vision_start|><|image_pad|><|vision_end|>"
+        ),
         tokenizer=_QWEN,
         token="<|image_pad|>",
         id_name="image_token_id",
@@ -260,7 +269,13 @@ def _qwen_family(title, prefix, config):
 
 
 def _gemma3_text(tokenizer):
-    text = _text("gemma3_text", tokenizer, head_dim=8, sliding_window=512, query_pre_attn_scalar=8)
+    text = _text(
+        "gemma3_text",
+        tokenizer,
+        head_dim=8,
+        sliding_window=512,
+        query_pre_attn_scalar=8,
+    )
     return text | {"layer_types": ["sliding_attention", "full_attention"]}
 
 
@@ -389,7 +404,10 @@ FAMILIES = {
             "video_token_index": tokenizer.convert_tokens_to_ids("<video>"),
             "image_grid_pinpoints": [[32, 32], [32, 64], [64, 32], [64, 64]],
         },
-        image={**_SQUARE, "image_grid_pinpoints": [[32, 32], [32, 64], [64, 32], [64, 64]]},
+        image={
+            **_SQUARE,
+            "image_grid_pinpoints": [[32, 32], [32, 64], [64, 32], [64, 64]],
+        },
         processor={"num_image_tokens": 16, "vision_feature_select_strategy": "full"},
         video=_SQUARE,
     ),
@@ -440,7 +458,12 @@ FAMILIES = {
         "Idefics3",
         tokenizer={
             "special": [
-                *("<image>", "<fake_token_around_image>", "<global-img>", "<|im_start|>"),
+                *(
+                    "<image>",
+                    "<fake_token_around_image>",
+                    "<global-img>",
+                    "<|im_start|>",
+                ),
                 *_TILES,
             ],
             "eos": "<end_of_utterance>",
@@ -516,7 +539,9 @@ Written by `tests/ask/test_families.py`.
 
 def format_table(table):
     """Write the table in Markdown: strategies in rows."""
-    table = table.loc[:, ~table.apply(lambda told: told.str.contains("similarity").all())]
+    table = table.loc[
+        :, ~table.apply(lambda told: told.str.contains("similarity").all())
+    ]
     lines = [["", *table["family"]]]
     lines += [[name, *table[name]] for name in table if name != "family"]
     rows = ["| " + " | ".join(line) + " |" for line in lines]

@@ -34,8 +34,34 @@ _ODD_TEXTS = (
     "Confidence: 1e999%\nAnswer: yes",
     "A" * 100_000,
 )
-_ODD_LOGPROBS = (math.nan, -math.inf, math.inf, 1e308, -1e308, 5, True, None, "x", [], 10**400)
-_ODD_VALUES = (None, [], {}, "x", 5, -1, True, 1.5, [[]], [None], {"a": 1}, [5], math.nan)
+_ODD_LOGPROBS = (
+    math.nan,
+    -math.inf,
+    math.inf,
+    1e308,
+    -1e308,
+    5,
+    True,
+    None,
+    "x",
+    [],
+    10**400,
+)
+_ODD_VALUES = (
+    None,
+    [],
+    {},
+    "x",
+    5,
+    -1,
+    True,
+    1.5,
+    [[]],
+    [None],
+    {"a": 1},
+    [5],
+    math.nan,
+)
 _PACKED = gzip.compress(bytes(1 << 24), 1)
 
 
@@ -59,7 +85,9 @@ class Hostile:
                 pass
 
             def do_GET(self):
-                outer.plain(self, {"object": "list", "data": [{"id": "m", "object": "model"}]})
+                outer.plain(
+                    self, {"object": "list", "data": [{"id": "m", "object": "model"}]}
+                )
 
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -71,7 +99,9 @@ class Hostile:
         self.url = f"http://127.0.0.1:{self.http.server_port}"
 
     def __enter__(self):
-        threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
+        threading.Thread(
+            target=self.http.serve_forever, args=(0.02,), daemon=True
+        ).start()
         return self
 
     def __exit__(self, *_):
@@ -79,7 +109,10 @@ class Hostile:
         self.http.server_close()
 
     def answer(self, handler, body):
-        asked, digest = json.loads(body), hashlib.sha256(handler.path.encode() + body).hexdigest()
+        asked, digest = (
+            json.loads(body),
+            hashlib.sha256(handler.path.encode() + body).hexdigest(),
+        )
         with self.lock:
             self.sent[digest] += 1
             self.elsewhere += handler.path.startswith("/elsewhere")
@@ -104,20 +137,35 @@ class Hostile:
         choice = {
             "index": 0,
             "finish_reason": "stop",
-            "message": {"role": "assistant", "content": f"Answer: yes\nConfidence: 80%{drawn}"},
+            "message": {
+                "role": "assistant",
+                "content": f"Answer: yes\nConfidence: 80%{drawn}",
+            },
         }
         if asked.get("logprobs"):
-            top = [{"token": t, "logprob": math.log(p)} for t, p in (("yes", 0.7), ("no", 0.3))]
+            top = [
+                {"token": t, "logprob": math.log(p)}
+                for t, p in (("yes", 0.7), ("no", 0.3))
+            ]
             entry = {
                 "token": "yes",
                 "logprob": -0.1,
                 "top_logprobs": top[: asked.get("top_logprobs")],
             }
             choice["logprobs"] = {"content": [entry]}
-        told = {"choices": [choice], "usage": {"prompt_tokens": 9, "completion_tokens": 3}}
-        if "prompt_logprobs" in asked:  # each letter a token, and one more that closes the turn
-            words = asked["messages"][-1]["content"] + "." * (not asked["continue_final_message"])
-            told["prompt_logprobs"] = [None] * 9 + [{c: {"logprob": -0.1}} for c in words]
+        told = {
+            "choices": [choice],
+            "usage": {"prompt_tokens": 9, "completion_tokens": 3},
+        }
+        if (
+            "prompt_logprobs" in asked
+        ):  # each letter a token, and one more that closes the turn
+            words = asked["messages"][-1]["content"] + "." * (
+                not asked["continue_final_message"]
+            )
+            told["prompt_logprobs"] = [None] * 9 + [
+                {c: {"logprob": -0.1}} for c in words
+            ]
         return told
 
     @staticmethod
@@ -128,7 +176,9 @@ class Hostile:
     def raw(handler, body, status=200, headers=(), length=None):
         handler.send_response(status)
         handler.send_header("Content-Type", "application/json")
-        handler.send_header("Content-Length", str(len(body) if length is None else length))
+        handler.send_header(
+            "Content-Length", str(len(body) if length is None else length)
+        )
         for header in headers:
             handler.send_header(*header)
         handler.end_headers()
@@ -148,7 +198,9 @@ def says_no(server, handler, good, dice):
 def is_cut_off(server, handler, good, dice):
     body = json.dumps(good).encode()
     at = dice.randrange(len(body))
-    server.raw(handler, body[:at], length=dice.choice([len(body), at, at // 2, "²", "-1"]))
+    server.raw(
+        handler, body[:at], length=dice.choice([len(body), at, at // 2, "²", "-1"])
+    )
     handler.close_connection = True
 
 
@@ -160,12 +212,16 @@ def hangs_up(server, handler, good, dice):
 
 
 def speaks_no_http(server, handler, good, dice):
-    handler.wfile.write(dice.choice([b"\xff\xfe\0", b"HTTP/1.1 xyz\r\n\r\n", b"220 mail\r\n"]))
+    handler.wfile.write(
+        dice.choice([b"\xff\xfe\0", b"HTTP/1.1 xyz\r\n\r\n", b"220 mail\r\n"])
+    )
     handler.close_connection = True
 
 
 def breaks_chunks(server, handler, good, dice):
-    handler.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n")
+    handler.wfile.write(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n"
+    )
     handler.close_connection = True
 
 
@@ -190,12 +246,16 @@ def is_huge(server, handler, good, dice):
 
 def is_packed(server, handler, good, dice):
     body = dice.choice([gzip.compress(json.dumps(good).encode()), _PACKED])
-    server.raw(handler, body, headers=[("Content-Encoding", dice.choice(["gzip", "br", "x"]))])
+    server.raw(
+        handler, body, headers=[("Content-Encoding", dice.choice(["gzip", "br", "x"]))]
+    )
 
 
 def sends_elsewhere(server, handler, good, dice):
     status = dice.choice([301, 302, 303, 307, 308])
-    server.plain(handler, {}, status, [("Location", f"{server.url}/elsewhere{handler.path}")])
+    server.plain(
+        handler, {}, status, [("Location", f"{server.url}/elsewhere{handler.path}")]
+    )
 
 
 def is_no_answer(server, handler, good, dice):
@@ -208,7 +268,10 @@ def has_another_shape(server, handler, good, dice):
     """A value somewhere in a good answer is another."""
     at = good
     while isinstance(at, (dict, list)) and at:
-        holder, name = at, dice.choice(list(at) if isinstance(at, dict) else range(len(at)))
+        holder, name = (
+            at,
+            dice.choice(list(at) if isinstance(at, dict) else range(len(at))),
+        )
         at = holder[name]
         if dice.random() < 0.25:
             break
@@ -268,10 +331,16 @@ def main(seconds):
         with AnswerLog(path, read_only=True) as log:
             assert len(log.read()) == rows
         assert KEY.encode() not in path.read_bytes()
-        print(f"{asked:,} requests, {sum(server.told.values()):,} faults: {dict(server.told)}")
-        print(f"{rows:,} answers, {failed} of {60 * runs} items with a failure recorded")
+        print(
+            f"{asked:,} requests, {sum(server.told.values()):,} faults: {dict(server.told)}"
+        )
+        print(
+            f"{rows:,} answers, {failed} of {60 * runs} items with a failure recorded"
+        )
         print(f"followed elsewhere: {server.elsewhere}; {dict(reasons.most_common(8))}")
-    print(f"memory at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MiB")
+    print(
+        f"memory at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MiB"
+    )
 
 
 if __name__ == "__main__":

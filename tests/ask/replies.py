@@ -7,9 +7,15 @@ nothing stated, out of range, only bounded, or not decidable.
 # (reply, confidence) when 0-100 % was asked for
 CONFIDENCE = [
     # --- a list is no confidence, nor is a reply that was cut off before it came to one
-    ("To determine the confidence in the answer, let's go through the steps:\n1. Look at", None),
+    (
+        "To determine the confidence in the answer, let's go through the steps:\n1. Look at",
+        None,
+    ),
     ("To assess the confidence, consider: 1. The image shows a rug. 2. It is", None),
-    ("Here is how to assess the confidence in the answer:\n\n**1. Analyze the graph**\n\n* ", None),
+    (
+        "Here is how to assess the confidence in the answer:\n\n**1. Analyze the graph**\n\n* ",
+        None,
+    ),
     ("Confidence assessment:\n1) Size matches\n2) Shape matches", None),
     ("1. The lung is clear.\n2. The heart is normal.\nConfidence: 85%", 0.85),
     ("Steps to find the confidence:\n1. Look.\n2. Decide.\n\nConfidence: 70", 0.7),

@@ -21,7 +21,10 @@ def encoded(image, kind="PNG", **options):
 
 GREY = [Image.new("L", (40, 40), k) for k in (0, 90, 200)]
 REFUSED = {
-    "16-bit": (encoded(Image.fromarray(np.full((40, 40), 4000, np.uint16))), "8 bits a channel"),
+    "16-bit": (
+        encoded(Image.fromarray(np.full((40, 40), 4000, np.uint16))),
+        "8 bits a channel",
+    ),
     "DICOM": (b"\0" * 128 + b"DICM" + b"\0" * 40, "a slice of DICOM"),
     "empty": (b"", "image of 0 bytes: is no image that can be read"),
     "cut off": (encoded(GREY[1])[:60], "is damaged"),

@@ -12,8 +12,8 @@ from medcal_nb.ask.backends import batch
 from medcal_nb.ask.backends.batch import collect_batch, export_batch
 from medcal_nb.ask.backends.served import ServedModel
 from medcal_nb.ask.run import ask
+from medcal_nb.datasets import dataset_names, load_items
 from medcal_nb.errors import MedcalError
-from medcal_nb.items import dataset_names, load_items
 from tests.ask.test_served import Told
 from tests.ask.tiny import tiny_items
 
@@ -28,9 +28,14 @@ def run_lines(url, path, refuse=()):
     with path.open() as lines, results.open("w") as told:
         for line in map(json.loads, lines):
             request = urllib.request.Request(
-                url + line["url"], json.dumps(line["body"]).encode(), method=line["method"]
+                url + line["url"],
+                json.dumps(line["body"]).encode(),
+                method=line["method"],
             )
-            response = {"status_code": 200, "body": json.load(urllib.request.urlopen(request))}
+            response = {
+                "status_code": 200,
+                "body": json.load(urllib.request.urlopen(request)),
+            }
             if line["custom_id"] in refuse:
                 response = {"status_code": 500, "body": {"error": "out of memory"}}
             kept = {"custom_id": line["custom_id"], "response": response, "error": None}
@@ -42,7 +47,9 @@ def lines_of(paths):
 
 
 def table(log):
-    answers = log.read().sort_values(["strategy", "item_id", "sample"]).reset_index(drop=True)
+    answers = (
+        log.read().sort_values(["strategy", "item_id", "sample"]).reset_index(drop=True)
+    )
     return answers.drop(columns=[name for name in INCIDENTAL if name in answers])
 
 
@@ -50,7 +57,9 @@ def test_a_batch_gives_what_a_direct_run_gives(tmp_path, monkeypatch):
     monkeypatch.setattr(batch, "MOST_LINES", 7)
     folder = tmp_path / "batch"
     with Told(logprobs=True, several=True) as told:
-        waiting = export_batch(folder, "told", NAMES, dataset=DATASET, split="test", n=6, samples=3)
+        waiting = export_batch(
+            folder, "told", NAMES, dataset=DATASET, split="test", n=6, samples=3
+        )
         assert len(waiting) > 1
         lines = lines_of(waiting)
         assert max(len(path.open().readlines()) for path in waiting) <= 7
@@ -59,7 +68,10 @@ def test_a_batch_gives_what_a_direct_run_gives(tmp_path, monkeypatch):
         items = load_items(DATASET, split="test", n=6)
         assert {i.split("|")[0] for i in ids} == set(items["item_id"])
         # lines of one image stand together
-        images = [line["body"]["messages"][0]["content"][0]["image_url"]["url"] for line in lines]
+        images = [
+            line["body"]["messages"][0]["content"][0]["image_url"]["url"]
+            for line in lines
+        ]
         assert sum(a != b for a, b in pairwise(images)) == 5
         with AnswerLog(tmp_path / "batch.sqlite") as log:
             rounds = 1
@@ -83,7 +95,9 @@ def test_a_batch_gives_what_a_direct_run_gives(tmp_path, monkeypatch):
 def test_a_line_that_failed_is_told_and_stands_in_the_next_round(tmp_path):
     folder = tmp_path / "batch"
     with Told(logprobs=True) as told, AnswerLog(tmp_path / "a.sqlite") as log:
-        (path,) = export_batch(folder, "told", "verbalized", dataset=DATASET, split="test", n=3)
+        (path,) = export_batch(
+            folder, "told", "verbalized", dataset=DATASET, split="test", n=3
+        )
         first = lines_of([path])[0]["custom_id"]
         run_lines(told.url, path, refuse={first})
         summary, waiting = collect_batch(folder, log)
@@ -102,7 +116,9 @@ def test_what_has_no_result_yet_stands_in_the_next_round(tmp_path, monkeypatch):
     monkeypatch.setattr(batch, "MOST_LINES", 1)
     folder = tmp_path / "batch"
     with Told() as told, AnswerLog(tmp_path / "a.sqlite") as log:
-        paths = export_batch(folder, "told", "verbalized", dataset=DATASET, split="test", n=3)
+        paths = export_batch(
+            folder, "told", "verbalized", dataset=DATASET, split="test", n=3
+        )
         for path, left in zip(paths[:2], (2, 1), strict=True):
             run_lines(told.url, path)
             summary, waiting = collect_batch(folder, log)
@@ -128,7 +144,13 @@ def test_a_damaged_image_fails_its_item_alone(tmp_path, monkeypatch):
 def test_images_as_files_are_named_by_their_urls(tmp_path):
     folder = tmp_path / "batch"
     waiting = export_batch(
-        folder, "m", "verbalized,two_stage", dataset=DATASET, split="test", n=4, files=True
+        folder,
+        "m",
+        "verbalized,two_stage",
+        dataset=DATASET,
+        split="test",
+        n=4,
+        files=True,
     )
     items = load_items(DATASET, split="test", n=4)
     urls = {}
@@ -145,16 +167,24 @@ def test_what_is_no_batch_is_refused(tmp_path):
     with AnswerLog(tmp_path / "a.sqlite") as log:
         with pytest.raises(MedcalError, match=r"no plan\.json that can be read"):
             collect_batch(tmp_path, log)
-        export_batch(tmp_path / "b", "m", "verbalized", dataset=DATASET, split="test", n=1)
+        export_batch(
+            tmp_path / "b", "m", "verbalized", dataset=DATASET, split="test", n=1
+        )
         with pytest.raises(MedcalError, match="a batch is there already"):
-            export_batch(tmp_path / "b", "m", "verbalized", dataset=DATASET, split="test", n=1)
+            export_batch(
+                tmp_path / "b", "m", "verbalized", dataset=DATASET, split="test", n=1
+            )
         (tmp_path / "b" / "results-01.jsonl").write_text('{"custom_id": 3\n')
-        with pytest.raises(MedcalError, match=r"results-01\.jsonl, line 1: no line of a batch"):
+        with pytest.raises(
+            MedcalError, match=r"results-01\.jsonl, line 1: no line of a batch"
+        ):
             collect_batch(tmp_path / "b", log)
 
 
 def test_a_data_url_holds_the_bytes_of_the_file(tmp_path):
-    waiting = export_batch(tmp_path / "b", "m", "verbalized", dataset=DATASET, split="test", n=1)
+    waiting = export_batch(
+        tmp_path / "b", "m", "verbalized", dataset=DATASET, split="test", n=1
+    )
     url = lines_of(waiting)[0]["body"]["messages"][0]["content"][0]["image_url"]["url"]
     (image,) = load_items(DATASET, split="test", n=1)["image"]
     assert base64.b64decode(url.partition(",")[2]) == image

@@ -20,7 +20,13 @@ open_clip = pytest.importorskip("open_clip")
 WEIGHTS = "open_clip_model.safetensors"
 CONFIG = {
     "embed_dim": 32,
-    "vision_cfg": {"image_size": 32, "patch_size": 8, "width": 32, "head_width": 16, "layers": 2},
+    "vision_cfg": {
+        "image_size": 32,
+        "patch_size": 8,
+        "width": 32,
+        "head_width": 16,
+        "layers": 2,
+    },
     "text_cfg": {
         "context_length": 24,
         "vocab_size": 49408,
@@ -85,7 +91,10 @@ def test_images_and_sentences_are_encoded_once(clip, monkeypatch):
 
 
 def test_a_damaged_image_fails_alone(clip):
-    calls = [Similarity(Picture("x", b"no image"), ("a",)), Similarity(noise_picture(1), ("a",))]
+    calls = [
+        Similarity(Picture("x", b"no image"), ("a",)),
+        Similarity(noise_picture(1), ("a",)),
+    ]
     bad, good = run(clip, calls)
     assert isinstance(bad, Failure)
     assert good.probabilities == {"a": 1.0}
@@ -126,7 +135,9 @@ def test_a_configuration_that_would_run_code_is_refused(tmp_path, named):
     )
     config = '{"model_cfg": {"text_cfg": {"tokenizer_kwargs": {"NAMED": true}}}}'
     (tmp_path / "open_clip_config.json").write_text(config.replace("NAMED", named))
-    with pytest.raises(MedcalError, match="needs code of its own, which is never run here"):
+    with pytest.raises(
+        MedcalError, match="needs code of its own, which is never run here"
+    ):
         resolve_model(f"clip:local-dir:{tmp_path}")
     assert not trace.exists()
 
@@ -136,14 +147,21 @@ def test_code_of_a_checkpoint_is_not_run_even_where_the_user_would_say_yes(
 ):
     trace, asked = tmp_path / "ran", []
     shutil.copytree(folder, tmp_path / "clip")
-    (tmp_path / "clip" / "evil.py").write_text(f"open({str(trace)!r}, 'w')\nclass Evil: pass\n")
+    (tmp_path / "clip" / "evil.py").write_text(
+        f"open({str(trace)!r}, 'w')\nclass Evil: pass\n"
+    )
     (tmp_path / "clip" / "tokenizer_config.json").write_text(
         '{"auto_map": {"AutoTokenizer": ["evil.Evil", "evil.Evil"]}, "tokenizer_class": "Evil"}'
     )
-    config = {"model_cfg": CONFIG | {"text_cfg": CONFIG["text_cfg"] | {"hf_tokenizer_name": "x"}}}
+    config = {
+        "model_cfg": CONFIG
+        | {"text_cfg": CONFIG["text_cfg"] | {"hf_tokenizer_name": "x"}}
+    }
     (tmp_path / "clip" / "open_clip_config.json").write_text(json.dumps(config))
     monkeypatch.setattr("builtins.input", lambda text="": asked.append(text) or "y")
-    with pytest.raises(MedcalError, match="needs code of its own, which is never run here"):
+    with pytest.raises(
+        MedcalError, match="needs code of its own, which is never run here"
+    ):
         resolve_model(f"clip:local-dir:{tmp_path / 'clip'}", device="cpu")
     assert not trace.exists()
     assert not asked
@@ -154,7 +172,9 @@ def test_weights_that_are_missing_or_no_safetensors_are_refused(folder, tmp_path
     place, clip = tmp_path / "clip" / WEIGHTS, f"clip:local-dir:{tmp_path / 'clip'}"
     shutil.copytree(folder, place.parent)
     save_file({k: w for k, w in weights.items() if "visual" not in k}, place)
-    with pytest.raises(MedcalError, match=r"cannot load it: .*[Mm]issing key.* \"visual"):
+    with pytest.raises(
+        MedcalError, match=r"cannot load it: .*[Mm]issing key.* \"visual"
+    ):
         resolve_model(clip, device="cpu")
     place.unlink()
     with pytest.raises(MedcalError, match="open_clip cannot load it"):

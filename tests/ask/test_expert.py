@@ -14,7 +14,7 @@ from medcal_nb.ask.graded import ranked, to_graded, with_candidates
 from medcal_nb.ask.models import resolve_model
 from medcal_nb.ask.run import ask
 from medcal_nb.ask.strategies import LEVELS
-from medcal_nb.items import open_image
+from medcal_nb.datasets import open_image
 from tests.ask.tiny import tiny_checkpoint, tiny_items
 
 
@@ -27,7 +27,12 @@ def log(tmp_path):
 def graded(items, **told):
     """What strategies answered: by name, (answer, confidence)."""
     rows = [
-        {"item_id": item_id, "strategy": name, "answer": answer, "confidence": confidence}
+        {
+            "item_id": item_id,
+            "strategy": name,
+            "answer": answer,
+            "confidence": confidence,
+        }
         for item_id in items["item_id"]
         for name, (answer, confidence) in told.items()
     ]
@@ -36,11 +41,19 @@ def graded(items, **told):
 
 def test_open_questions_get_the_answers_that_were_given_as_options():
     items = tiny_items(3)
-    told = {"s": ("Red.", 0.8), "t": ("the red", 0.4), "u": ("blue", 0.4), "v": (np.nan, np.nan)}
+    told = {
+        "s": ("Red.", 0.8),
+        "t": ("the red", 0.4),
+        "u": ("blue", 0.4),
+        "v": (np.nan, np.nan),
+    }
     found = with_candidates(items, graded(items, **told))
     assert found["item_id"].tolist() == items["item_id"].tolist()
     assert found["options"].tolist()[:2] == items["options"].tolist()[:2]
-    assert sorted(found["options"].iloc[2]) == ["Red.", "blue"]  # the first spelling of each
+    assert sorted(found["options"].iloc[2]) == [
+        "Red.",
+        "blue",
+    ]  # the first spelling of each
     silent = with_candidates(items, graded(items, s=("red", np.nan)))
     assert silent["question_type"].tolist() == ["closed", "choice"]
 
@@ -48,7 +61,10 @@ def test_open_questions_get_the_answers_that_were_given_as_options():
 def test_items_that_not_all_strategies_have_answered_are_not_judged():
     items = tiny_items(3)
     table = graded(items, s=("red", 0.8), t=("red", 0.4))
-    assert with_candidates(items, table.iloc[1:])["item_id"].tolist() == ["q0001", "q0002"]
+    assert with_candidates(items, table.iloc[1:])["item_id"].tolist() == [
+        "q0001",
+        "q0002",
+    ]
     assert with_candidates(items, table.iloc[:0]).empty
 
 
@@ -77,7 +93,11 @@ def test_an_expert_s_judgements_lie_beside_the_answers_and_are_asked_once(log):
 
 def test_nothing_is_asked_of_an_expert_where_there_is_nothing_to_judge(log):
     class Mute:
-        name, can, cannot = "mute", frozenset({"generate"}), {"labels": "the server hides them"}
+        name, can, cannot = (
+            "mute",
+            frozenset({"generate"}),
+            {"labels": "the server hides them"},
+        )
 
     assert ask(Mute(), tiny_items(2), "expert", log=log, model="m").skipped == {
         ("expert", "the server hides them"): 2
@@ -85,7 +105,9 @@ def test_nothing_is_asked_of_an_expert_where_there_is_nothing_to_judge(log):
     assert ask(Mute(), tiny_items(2).head(0), "expert", log=log, model="m").rows == 0
 
 
-def test_a_decision_calls_what_the_decision_pipeline_of_transformers_calls(log, tmp_path):
+def test_a_decision_calls_what_the_decision_pipeline_of_transformers_calls(
+    log, tmp_path
+):
     tokenizer = words.build_tokenizer(training.vocabulary())
     architecture.save_pocket(
         architecture.new_model("small", tokenizer, seed=3),

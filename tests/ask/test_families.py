@@ -71,7 +71,9 @@ def test_beyond_a_sliding_window_prompts_are_asked_whole():
     ]
     short = [Generate(Prompt(noise_picture(1), (prompts.ANSWER,)), 5)]
     with model.session() as session:
-        same(session.run(short) + session.run(calls), answer_whole(model, short + calls))
+        same(
+            session.run(short) + session.run(calls), answer_whole(model, short + calls)
+        )
 
 
 def test_the_table_in_the_docs_is_what_was_tried(root):

@@ -33,7 +33,10 @@ def answers(*rows, strategy="self_consistency", **common):
                 **common,
             }
         )
-    with tempfile.TemporaryDirectory() as folder, AnswerLog(f"{folder}/a.sqlite") as log:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        AnswerLog(f"{folder}/a.sqlite") as log,
+    ):
         log.append(table)
         return log.read()
 
@@ -47,7 +50,12 @@ def graded(frame):
 
 def test_one_answer_is_graded_as_it_stands():
     row = graded(answers(("yes", 0.8, True), strategy="verbalized", site="s1"))
-    assert (row.answer, row.confidence, row.correct, row.n_answers) == ("yes", 0.8, True, 1)
+    assert (row.answer, row.confidence, row.correct, row.n_answers) == (
+        "yes",
+        0.8,
+        True,
+        1,
+    )
     assert row.site == "s1"
 
 
@@ -62,7 +70,12 @@ def test_agreement_takes_the_largest_group_and_its_share():
         )
     )
     assert (row.answer, row.confidence, row.correct) == ("heart", 0.6, True)
-    assert (row.n_answers, row.prompt_tokens, row.new_tokens, row.seconds) == (5, 50, 10, 2.5)
+    assert (row.n_answers, row.prompt_tokens, row.new_tokens, row.seconds) == (
+        5,
+        50,
+        10,
+        2.5,
+    )
 
 
 def test_agreement_breaks_ties_by_order_and_counts_unread_replies():
@@ -105,22 +118,32 @@ def test_challenge_keeps_the_first_answer():
 def test_blank_image_divides_by_the_blank_image():
     seen, blank = {"yes": 0.9, "no": 0.1}, {"yes": 0.6, "no": 0.4}
     row = graded(
-        answers(("yes", 0.9, True, seen), ("yes", 0.6, True, blank), strategy="blank_image")
+        answers(
+            ("yes", 0.9, True, seen), ("yes", 0.6, True, blank), strategy="blank_image"
+        )
     )
     expected = (0.9 / 0.6) / (0.9 / 0.6 + 0.1 / 0.4)
     assert (row.answer, row.correct) == ("yes", True)
     assert row.confidence == pytest.approx(expected)
-    assert row.option_probabilities == pytest.approx({"yes": expected, "no": 1 - expected})
+    assert row.option_probabilities == pytest.approx(
+        {"yes": expected, "no": 1 - expected}
+    )
     # whether a server lists an option of probability 1e-7 or leaves it out is no evidence
     for least in (0.0, 1e-7):
         seen, dark = {"yes": 0.6, "no": 0.4}, {"yes": 1 - least, "no": least}
         row = graded(
-            answers(("yes", 0.6, True, seen), ("yes", 1.0, True, dark), strategy="blank_image")
+            answers(
+                ("yes", 0.6, True, seen),
+                ("yes", 1.0, True, dark),
+                strategy="blank_image",
+            )
         )
         assert row.confidence == pytest.approx(0.6 / (0.6 + 0.4 / 1e-3), abs=1e-6)
     seen, blank = {"yes": 0.9, "no": 0.1}, {"yes": 0.6, "no": 0.4}
     row = graded(
-        answers(("yes", 0.6, True, blank), ("yes", 0.6, True, blank), strategy="blank_image")
+        answers(
+            ("yes", 0.6, True, blank), ("yes", 0.6, True, blank), strategy="blank_image"
+        )
     )
     assert row.confidence == pytest.approx(0.5)  # a model that does not look
 
@@ -135,7 +158,10 @@ def test_nothing_read_stays_missing():
 
 def test_order_of_rows_does_not_matter(rng):
     parts = [
-        answers(*((rng.choice(["a", "b", "c"]), None, True) for _ in range(5)), item_id=f"q{i}")
+        answers(
+            *((rng.choice(["a", "b", "c"]), None, True) for _ in range(5)),
+            item_id=f"q{i}",
+        )
         for i in range(20)
     ]
     whole = pd.concat(parts, ignore_index=True)
@@ -162,7 +188,9 @@ def test_strategies_stay_apart_and_in_order_of_appearance():
 def test_unknown_strategies():
     row = graded(answers(("a", None, True), ("a", None, True), strategy="theirs"))
     assert row.confidence == 1.0
-    with pytest.raises(MedcalError, match=r"'q' has 2 answers with confidences under .*'theirs'"):
+    with pytest.raises(
+        MedcalError, match=r"'q' has 2 answers with confidences under .*'theirs'"
+    ):
         to_graded(answers(("a", 0.5, True), ("a", 0.6, True), strategy="theirs"))
 
 
@@ -180,10 +208,19 @@ def test_option_probabilities_are_carried_and_old_names_read():
     shares = {"yes": 0.7, "no": 0.3}
     row = graded(answers(("yes", 0.7, True, shares), strategy="option_probability"))
     assert row.option_probabilities == shares
-    assert graded(answers(("yes", None, True), ("yes", None, True))).option_probabilities is None
-    old = answers(("yes", 0.7, True, shares), ("yes", 0.7, True, shares), strategy="image_ablation")
+    assert (
+        graded(answers(("yes", None, True), ("yes", None, True))).option_probabilities
+        is None
+    )
+    old = answers(
+        ("yes", 0.7, True, shares),
+        ("yes", 0.7, True, shares),
+        strategy="image_ablation",
+    )
     assert graded(old).strategy == "blank_image"
-    blind = answers(("a", None, True), ("b", None, True), strategy="self_consistency_blank")
+    blind = answers(
+        ("a", None, True), ("b", None, True), strategy="self_consistency_blank"
+    )
     assert graded(blind).confidence == 0.5
 
 

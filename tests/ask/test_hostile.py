@@ -16,11 +16,15 @@ from tests.ask.hostile import FAULTS, KEY, Hostile
 from tests.ask.test_served import run
 from tests.ask.tiny import noise_picture, tiny_items
 
-STRATEGIES = "verbalized,sequence_probability,option_probability,self_consistency,two_stage"
+STRATEGIES = (
+    "verbalized,sequence_probability,option_probability,self_consistency,two_stage"
+)
 
 
 @pytest.mark.slow
-def test_every_fault_fails_an_item_at_most_and_a_rerun_asks_what_is_missing(tmp_path, monkeypatch):
+def test_every_fault_fails_an_item_at_most_and_a_rerun_asks_what_is_missing(
+    tmp_path, monkeypatch
+):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setattr(ServedModel, "tries", 2)
     monkeypatch.setattr(ServedModel, "pause", 0.001)
@@ -44,7 +48,9 @@ def test_every_fault_fails_an_item_at_most_and_a_rerun_asks_what_is_missing(tmp_
         assert (again.exit_code, again.failed) == (0, {})
         assert again.done_before == first.rows
         assert len(log.keys()) == first.rows + again.rows
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 600_000  # kilobytes
+    assert (
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 600_000
+    )  # kilobytes
     assert KEY.encode() not in b"".join(p.read_bytes() for p in tmp_path.iterdir())
 
 
@@ -71,7 +77,8 @@ def test_numbers_that_cannot_be_are_no_answers(tmp_path, monkeypatch):
 def test_what_is_too_large_or_packed_is_not_read(monkeypatch):
     monkeypatch.setattr(ServedModel, "tries", 1)
     calls = [
-        Generate(Prompt(noise_picture(i), ("Is there a mass? yes or no",)), 9) for i in range(9)
+        Generate(Prompt(noise_picture(i), ("Is there a mass? yes or no",)), 9)
+        for i in range(9)
     ]
     with Hostile(share=1.0) as server:
         model = ServedModel([server.url], timeout=600, concurrency=2)
@@ -82,7 +89,9 @@ def test_what_is_too_large_or_packed_is_not_read(monkeypatch):
         ):
             monkeypatch.setattr(hostile, "FAULTS", (fault,))
             found = run(model, calls)
-            assert all(isinstance(one, Failure) and said in one.reason for one in found), found
+            assert all(
+                isinstance(one, Failure) and said in one.reason for one in found
+            ), found
 
 
 def test_an_odd_line_of_a_batch_fails_its_item_alone(tmp_path):
@@ -103,7 +112,9 @@ def test_an_odd_line_of_a_batch_fails_its_item_alone(tmp_path):
         assert all("the server answered {" in why for why in summary.failed.values())
         for odd in (b"{", b"5", b"{}", b"\xff"):
             results.write_bytes(odd)
-            with pytest.raises(MedcalError, match=r"results-01.jsonl, line 1: no line of a batch"):
+            with pytest.raises(
+                MedcalError, match=r"results-01.jsonl, line 1: no line of a batch"
+            ):
                 collect_batch(tmp_path, log)
         for odd in ("{}", "5", '{"plan": {"x": 1}, "model": "m"}'):
             (tmp_path / "plan.json").write_text(odd)

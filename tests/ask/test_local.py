@@ -58,10 +58,13 @@ def some_calls():
                 for text in (prompts.ANSWER, strategies.VERBALIZED, strategies.TOP_K)
             ]
             calls += [
-                Generate(prompt(picture, block=block), 7, seed=f"{seed}/{i}") for i in range(3)
+                Generate(prompt(picture, block=block), 7, seed=f"{seed}/{i}")
+                for i in range(3)
             ]
         calls.append(Labels(prompt(picture), ("left lung", "heart", "left")))
-        calls.append(Labels(prompt(noise_picture(seed, "blank"), block=other), ("yes", "no")))
+        calls.append(
+            Labels(prompt(noise_picture(seed, "blank"), block=other), ("yes", "no"))
+        )
         calls.append(Generate(prompt(noise_picture(seed, "darker")), 5))
     return calls
 
@@ -95,9 +98,13 @@ def test_what_follows_the_last_attention_is_computed_for_last_positions_alone(fa
     model, rows, lengths = backend(family), [], []
     after = model.last_layer.mlp
     inner = next(iter(after.children()))
-    hook = inner.register_forward_hook(lambda module, args, out: rows.append(out.shape[-2]))
+    hook = inner.register_forward_hook(
+        lambda module, args, out: rows.append(out.shape[-2])
+    )
     with model.session() as session:
-        outer = after.register_forward_hook(lambda module, args, out: lengths.append(len(out[0])))
+        outer = after.register_forward_hook(
+            lambda module, args, out: lengths.append(len(out[0]))
+        )
         shared = session.run(some_calls())
         outer.remove()
     hook.remove()
@@ -127,9 +134,13 @@ def test_later_rounds_reuse_the_trunk_and_equal_a_fresh_session():
     model = backend()
     picture = noise_picture(7)
     with model.session() as session:
-        first = session.run([Generate(prompt(picture), 6), Generate(prompt(picture, "x"), 6)])[0]
+        first = session.run(
+            [Generate(prompt(picture), 6), Generate(prompt(picture, "x"), 6)]
+        )[0]
         (trunk,) = session.engine.nodes[picture]
-        later = Generate(prompt(picture, prompts.ANSWER, first.text, strategies.TWO_STAGE), 8)
+        later = Generate(
+            prompt(picture, prompts.ANSWER, first.text, strategies.TWO_STAGE), 8
+        )
         reused = session.run([later])
         grown = session.engine.nodes[picture][1]
         assert grown.tokens[: len(trunk.tokens)] == trunk.tokens
@@ -167,14 +178,19 @@ def test_keys_and_values_stay_within_what_is_allowed(monkeypatch):
     both = [(picture, way) for picture in pictures for way in ways]
     rounds = [
         [Generate(prompt(picture, way), 6) for picture, way in both],
-        [Generate(prompt(picture, prompts.ANSWER, "left", way), 6) for picture, way in both],
+        [
+            Generate(prompt(picture, prompts.ANSWER, "left", way), 6)
+            for picture, way in both
+        ],
     ]
     free, tree, at_once = held_positions(backend(), rounds, monkeypatch)
     monkeypatch.undo()
     most = 1200
     assert tree > most
     assert at_once > 3 * most
-    tight, tree, at_once = held_positions(backend(max_positions=most), rounds, monkeypatch)
+    tight, tree, at_once = held_positions(
+        backend(max_positions=most), rounds, monkeypatch
+    )
     assert tree <= most / 2
     assert at_once <= 1.5 * most
     for a, b in zip(free, tight, strict=True):
@@ -199,7 +215,11 @@ def test_a_question_that_holds_the_image_token_fails_alone(family):
     picture = noise_picture(4)
     first, bad, last = (
         Generate(Prompt(picture, (text,)), 4)
-        for text in ("Is there a mass?", f"{mark}\nIs there a mass?", "Which organ is shown?")
+        for text in (
+            "Is there a mass?",
+            f"{mark}\nIs there a mass?",
+            "Which organ is shown?",
+        )
     )
     for calls in ([first, bad, last], [bad, first, last]):
         results = dict(zip(calls, answer(model, calls), strict=True))
@@ -213,7 +233,10 @@ def test_a_template_that_begins_later_turns_otherwise_fails_there_alone():
     again = "{% if messages | length > 1 %}<|again|> {% endif %}"
     other.chat_template = again + processor.chat_template
     model = LocalModel(model, other, name="tiny", device="cpu")
-    once, later = Generate(prompt(noise_picture(4)), 4), prompt(noise_picture(4), "", "a", "b")
+    once, later = (
+        Generate(prompt(noise_picture(4)), 4),
+        prompt(noise_picture(4), "", "a", "b"),
+    )
     first, second = answer(model, [once, Generate(later, 4)])
     assert "begins two prompts about one image differently" in second.reason
     same([first], answer(backend(), [once]))
@@ -235,7 +258,10 @@ def test_no_calls_have_no_results():
 
 @pytest.mark.parametrize("family", ["idefics3", "qwen2_5_vl"])
 def test_a_later_round_may_bring_a_longer_question_about_the_same_image(family):
-    picture, long = noise_picture(7), prompts.question_block("Is there a mass? " * 9, ["yes", "no"])
+    picture, long = (
+        noise_picture(7),
+        prompts.question_block("Is there a mass? " * 9, ["yes", "no"]),
+    )
     second = [
         Generate(prompt(picture, text, block=long), 6)
         for text in (prompts.ANSWER, strategies.P_TRUE)
@@ -247,8 +273,13 @@ def test_a_later_round_may_bring_a_longer_question_about_the_same_image(family):
 
 
 def test_blank_images_of_one_size_are_computed_once():
-    calls = [Labels(prompt(noise_picture(seed, "blank")), ("heart", "lung")) for seed in range(4)]
-    calls.append(Labels(prompt(noise_picture(1, "blank", size=(40, 56))), ("heart", "lung")))
+    calls = [
+        Labels(prompt(noise_picture(seed, "blank")), ("heart", "lung"))
+        for seed in range(4)
+    ]
+    calls.append(
+        Labels(prompt(noise_picture(1, "blank", size=(40, 56))), ("heart", "lung"))
+    )
     model = backend()
     with model.session() as session:
         results = session.run(calls)
@@ -280,7 +311,9 @@ def test_greedy_text_and_likelihood_equal_generate_alone():
     picture = noise_picture(3)
     (reply,) = answer(ours, [Generate(prompt(picture), 8)])
     inputs = processor(
-        text=[ours.show(prompt(picture))], images=[[picture.open()]], return_tensors="pt"
+        text=[ours.show(prompt(picture))],
+        images=[[picture.open()]],
+        return_tensors="pt",
     )
     out = model.generate(
         **inputs,
@@ -293,8 +326,13 @@ def test_greedy_text_and_likelihood_equal_generate_alone():
     steps = [torch.log_softmax(logits[0], -1) for logits in out.logits]
     ended = [int(t) in ours.eos for t in tokens]
     kept = ended.index(True) if any(ended) else len(tokens)
-    expected = sum(float(s[t]) for s, t in zip(steps[:kept], tokens[:kept], strict=True))
-    assert reply.text == processor.tokenizer.decode(tokens, skip_special_tokens=True).strip()
+    expected = sum(
+        float(s[t]) for s, t in zip(steps[:kept], tokens[:kept], strict=True)
+    )
+    assert (
+        reply.text
+        == processor.tokenizer.decode(tokens, skip_special_tokens=True).strip()
+    )
     assert reply.new_tokens == kept
     assert reply.logprob == pytest.approx(expected, abs=1e-4)
 
@@ -326,9 +364,13 @@ def test_labels_equal_a_forward_pass_over_prompt_and_label():
             if processor.tokenizer.unk_token_id in ids:
                 continue
             ids = [*ids, processor.tokenizer.eos_token_id]
-            inputs = processor(text=[text], images=[[picture.open()]], return_tensors="pt")
+            inputs = processor(
+                text=[text], images=[[picture.open()]], return_tensors="pt"
+            )
             n = inputs["input_ids"].shape[1]
-            inputs["input_ids"] = torch.cat([inputs["input_ids"], torch.tensor([ids])], 1)
+            inputs["input_ids"] = torch.cat(
+                [inputs["input_ids"], torch.tensor([ids])], 1
+            )
             inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
             with torch.inference_mode():
                 logits = torch.log_softmax(model(**inputs).logits[0].float(), -1)
@@ -342,7 +384,9 @@ def test_labels_equal_a_forward_pass_over_prompt_and_label():
 def test_samples_belong_to_their_seed():
     calls = [Generate(prompt(noise_picture(5)), 6, seed=f"s{i}") for i in range(8)]
     texts = [reply.text for reply in answer(backend(), calls)]
-    again = [reply.text for reply in answer(backend(max_positions=100), calls[::-1])][::-1]
+    again = [reply.text for reply in answer(backend(max_positions=100), calls[::-1])][
+        ::-1
+    ]
     assert texts == again
     assert len(set(texts)) > 4
     cold = [Generate(c.prompt, 6, seed=c.seed, temperature=1e-4) for c in calls]
@@ -353,7 +397,9 @@ def test_samples_belong_to_their_seed():
 def test_samples_that_agree_so_far_are_computed_once():
     def asked(n, temperature):
         model, text = backend(), prompt(noise_picture(3), prompts.DESCRIBE)
-        calls = [Generate(text, 12, seed=f"a/{i}", temperature=temperature) for i in range(n)]
+        calls = [
+            Generate(text, 12, seed=f"a/{i}", temperature=temperature) for i in range(n)
+        ]
         replies = answer(model, calls)
         assert min(reply.new_tokens for reply in replies) > 3
         return len({reply.text for reply in replies}), model.positions
@@ -369,7 +415,9 @@ def test_sampled_tokens_follow_the_model_distribution():
     n = 1500
     calls = [Generate(prompt(noise_picture(6)), 1, seed=f"{i}") for i in range(n)]
     calls.append(
-        Labels(prompt(noise_picture(6)), ("heart", "right", "lung", "sure", "even", "mass"))
+        Labels(
+            prompt(noise_picture(6)), ("heart", "right", "lung", "sure", "even", "mass")
+        )
     )
     *replies, labels = answer(backend(), calls)
     for label, share in labels.probabilities.items():
@@ -388,7 +436,10 @@ def test_uniforms_are_reproducible_and_spread():
 
 
 def test_a_damaged_image_fails_alone():
-    broken = [Picture("broken", b"no image at all", change) for change in ("", "darker", "blank")]
+    broken = [
+        Picture("broken", b"no image at all", change)
+        for change in ("", "darker", "blank")
+    ]
     pictures = [*broken, noise_picture(8), noise_picture(8, "blank")]
     calls = [Generate(prompt(picture), 4) for picture in pictures]
     *bad, good, blank = answer(backend(), calls)
@@ -421,7 +472,9 @@ def test_what_does_not_load_says_what_to_do(tmp_path, monkeypatch):
     with pytest.raises(MedcalError, match=r"does not load here: .*config\.json"):
         resolve_model(str(tmp_path))
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(MedcalError, match=r"type bert are not asked .* serve it .* give the URL"):
+    with pytest.raises(
+        MedcalError, match=r"type bert are not asked .* serve it .* give the URL"
+    ):
         resolve_model(str(tmp_path))
 
 
@@ -453,7 +506,10 @@ def test_hardly_more_positions_are_computed_than_must_be(monkeypatch):
     The least is the number of different beginnings of all prompts and the replies written to them.
     """
     model, processor = build_family("qwen2_5_vl")
-    processor.image_processor.size = {"shortest_edge": 256 * 256, "longest_edge": 256 * 256}
+    processor.image_processor.size = {
+        "shortest_edge": 256 * 256,
+        "longest_edge": 256 * 256,
+    }
     ours = LocalModel(model, processor, name="tiny", device="cpu")
     beginnings, run = set(), prefix.SharedPrefix.run
 
@@ -470,7 +526,9 @@ def test_hardly_more_positions_are_computed_than_must_be(monkeypatch):
     plan = Plan(dataset="tiny", samples=5, max_new_tokens=30)
     items = ordered_items(tiny_items(12, per_image=1))
     asked = [how for how in STRATEGIES.values() if how.skips(ours) is None]
-    programs = [how.ask(i, plan) for i in items for how in asked if how.applies(i, plan) is None]
+    programs = [
+        how.ask(i, plan) for i in items for how in asked if how.applies(i, plan) is None
+    ]
     with ours.session() as session:
         outcomes = run_programs(programs, session.run)
     assert not [one for one in outcomes if isinstance(one, Failure)]
@@ -500,7 +558,9 @@ def changed(saved, folder, change):
     return str(folder)
 
 
-def test_a_checkpoint_with_missing_or_other_weights_is_refused_with_their_names(saved, tmp_path):
+def test_a_checkpoint_with_missing_or_other_weights_is_refused_with_their_names(
+    saved, tmp_path
+):
     def blind(weights):
         return {name: w for name, w in weights.items() if "vision" not in name}
 
@@ -508,7 +568,9 @@ def test_a_checkpoint_with_missing_or_other_weights_is_refused_with_their_names(
         return {n: w[:-1] if "q_proj" in n else w for n, w in weights.items()}
 
     assert resolve_model(str(saved), device="cpu").can
-    with pytest.raises(MedcalError, match=r"missing or of another shape: .*vision_model"):
+    with pytest.raises(
+        MedcalError, match=r"missing or of another shape: .*vision_model"
+    ):
         resolve_model(changed(saved, tmp_path / "blind", blind), device="cpu")
     with pytest.raises(MedcalError, match=r"q_proj"):
         resolve_model(changed(saved, tmp_path / "short", short), device="cpu")
@@ -527,7 +589,9 @@ def test_attention_is_ours_whatever_a_configuration_says(saved, tmp_path):
     folder = tmp_path / "kernel"
     shutil.copytree(saved, folder)
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"attn_implementation": "some/kernel"}))
+    (folder / "config.json").write_text(
+        json.dumps(config | {"attn_implementation": "some/kernel"})
+    )
     model = resolve_model(str(folder), device="cpu")
     assert model.model.config._attn_implementation == "sdpa"
 
@@ -535,7 +599,9 @@ def test_attention_is_ours_whatever_a_configuration_says(saved, tmp_path):
 def test_a_chat_template_that_does_not_end_is_stopped(monkeypatch):
     model, processor = tiny_checkpoint()
     monkeypatch.setattr(local, "TEMPLATE_SECONDS", 0.5)
-    endless = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
+    endless = (
+        "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
+    )
     slow = copy.copy(processor)
     slow.chat_template = endless
     with pytest.raises(MedcalError, match="chat template does not end"):
@@ -568,8 +634,16 @@ def test_a_configuration_of_no_layers_is_told(saved, tmp_path):
         ("pocket-general", {"device": "cuda:99"}, "no such device on this machine"),
         ("./" + "x" * 300, {}, r"x \(no folder here, so a hub id\) does not load here"),
         ("https://[::1", {}, r"https://\[::1/v1: InvalidUrl.*: start the server"),
-        ("http://me:secret@[", {}, "^an address without http:.*: write http://HOST:PORT/v1"),
-        ("http://a:99999999", {}, r"http://a:99999999/v1: InvalidUrl.*: start the server"),
+        (
+            "http://me:secret@[",
+            {},
+            "^an address without http:.*: write http://HOST:PORT/v1",
+        ),
+        (
+            "http://a:99999999",
+            {},
+            r"http://a:99999999/v1: InvalidUrl.*: start the server",
+        ),
     ],
 )
 def test_names_of_nothing_are_told(name, reach, says):

@@ -20,7 +20,12 @@ def _id(value):
 
 def test_the_table_is_large():
     assert len(replies.CONFIDENCE) >= 150
-    for table in (replies.CONFIDENCE, replies.CLOSED, replies.OPEN, replies.LIKELIHOODS):
+    for table in (
+        replies.CONFIDENCE,
+        replies.CLOSED,
+        replies.OPEN,
+        replies.LIKELIHOODS,
+    ):
         assert len({reply for reply, _ in table}) == len(table)
 
 
@@ -65,7 +70,10 @@ def test_likelihood(reply, expected):
 @pytest.mark.parametrize("word", LIKELIHOOD)
 def test_every_likelihood_word_is_read_as_itself(word):
     assert parse_likelihood(word) == LIKELIHOOD[word]
-    assert parse_likelihood(f"Answer: left lung\nLikelihood: {word.title()}.") == LIKELIHOOD[word]
+    assert (
+        parse_likelihood(f"Answer: left lung\nLikelihood: {word.title()}.")
+        == LIKELIHOOD[word]
+    )
 
 
 @pytest.mark.parametrize("percent", range(0, 101))
@@ -87,9 +95,16 @@ def test_the_asked_guesses_are_read_back(n):
         REPLIES["top_k"].format(i=i, answer=answer, percent=percent)
         for i, (answer, percent) in enumerate(pairs, start=1)
     )
-    spaced = reply.replace("(", " ( ").replace("%", " % ").replace(":", " :").replace("\n", " ")
+    spaced = (
+        reply.replace("(", " ( ")
+        .replace("%", " % ")
+        .replace(":", " :")
+        .replace("\n", " ")
+    )
     for text in (reply, " ".join(spaced.split())):
-        assert parse_guesses(text) == [(answer, percent / 100) for answer, percent in pairs]
+        assert parse_guesses(text) == [
+            (answer, percent / 100) for answer, percent in pairs
+        ]
 
 
 def test_strip_reasoning_leaves_the_reply():

@@ -13,7 +13,9 @@ from medcal_nb.ask.backends.prefix import slices
 )
 def test_slices_cover_the_list_pad_little_and_keep_to_what_fits(sizes, cost, most):
     cut = list(slices(sizes, cost, most))
-    assert [i for part in cut for i in range(part.start, part.stop)] == list(range(len(sizes)))
+    assert [i for part in cut for i in range(part.start, part.stop)] == list(
+        range(len(sizes))
+    )
     for part in cut:
         rows = sizes[part]
         assert len(rows) == 1 or len(rows) * max(rows) <= most

@@ -9,7 +9,9 @@ from medcal_nb.ask.parsing import parse_answer, parse_guesses
 
 
 def test_question_block_lists_options_in_one_line():
-    assert prompts.question_block(" Is it? ", ["yes", "no"]) == "Is it?\nOptions: yes, no."
+    assert (
+        prompts.question_block(" Is it? ", ["yes", "no"]) == "Is it?\nOptions: yes, no."
+    )
     assert prompts.question_block("What is it?") == "What is it?"
     turn = prompts.user_turn("Is it?", ["yes", "no"], prompts.ANSWER)
     assert turn == "Is it?\nOptions: yes, no.\n" + prompts.ANSWER
@@ -26,7 +28,9 @@ def test_lettered_options():
     )
 
 
-@pytest.mark.parametrize("spaced", [False, True], ids=["as asked", "as a word-level model writes"])
+@pytest.mark.parametrize(
+    "spaced", [False, True], ids=["as asked", "as a word-level model writes"]
+)
 def test_asked_replies_are_parsed(spaced):
     def written(name, **values):
         text = REPLIES[name].format(**values)
@@ -36,15 +40,18 @@ def test_asked_replies_are_parsed(spaced):
 
     for name in ("verbalized", "verbalized_cot"):
         reply = written(name, answer="no", percent=85, reason="the image is dark")
-        assert parse_answer(reply, question_type="closed", options=["yes", "no"]) == "no"
+        assert (
+            parse_answer(reply, question_type="closed", options=["yes", "no"]) == "no"
+        )
         assert parse_confidence(reply) == pytest.approx(0.85)
     reply = written("verbalized", answer="left lung", percent=5)
-    assert parse_answer(reply, question_type="choice", options=["heart", "left lung"]) == (
-        "left lung"
-    )
+    assert parse_answer(
+        reply, question_type="choice", options=["heart", "left lung"]
+    ) == ("left lung")
     assert parse_confidence(written("two_stage", percent=40)) == pytest.approx(0.4)
     guesses = "\n".join(
-        written("top_k", i=i, answer=a, percent=p) for i, a, p in ((1, "yes", 70), (2, "no", 20))
+        written("top_k", i=i, answer=a, percent=p)
+        for i, a, p in ((1, "yes", 70), (2, "no", 20))
     )
     assert [tuple(guess) for guess in parse_guesses(guesses)] == [
         ("yes", pytest.approx(0.7)),
@@ -53,7 +60,9 @@ def test_asked_replies_are_parsed(spaced):
 
 
 def test_offered_likelihood_words_are_read_and_fall():
-    offered = strategies.LINGUISTIC.partition("words: ")[2].partition(".")[0].split(", ")
+    offered = (
+        strategies.LINGUISTIC.partition("words: ")[2].partition(".")[0].split(", ")
+    )
     assert len(offered) == 8
     read = [parse_likelihood(REPLIES["linguistic"].format(answer="yes", likelihood=word))
             for word in offered]  # fmt: skip

@@ -16,8 +16,8 @@ from medcal_nb.ask.graded import to_graded
 from medcal_nb.ask.models import resolve_model
 from medcal_nb.ask.run import ask, dry_run, shard_of
 from medcal_nb.ask.strategies import STRATEGIES, Plan, rehearse
+from medcal_nb.datasets import iter_items, load_items
 from medcal_nb.errors import MedcalError
-from medcal_nb.items import iter_items, load_items
 from tests.ask.tiny import tiny_checkpoint, tiny_items
 
 pytest.importorskip("torch")
@@ -40,23 +40,34 @@ def timeless(frame):
     return frame.drop(columns="seconds").reset_index(drop=True)
 
 
-def test_answers_of_other_settings_words_or_weights_are_not_there_already(model, log, monkeypatch):
+def test_answers_of_other_settings_words_or_weights_are_not_there_already(
+    model, log, monkeypatch
+):
     items = tiny_items(4)
     ask(model, items, "self_consistency,verbalized", log=log, **FAST)
-    assert ask(model, items, "self_consistency", log=log, **{**FAST, "samples": 5}).rows == 2 * 4
+    assert (
+        ask(model, items, "self_consistency", log=log, **{**FAST, "samples": 5}).rows
+        == 2 * 4
+    )
     before = log.read()
-    with pytest.raises(MedcalError, match="under self_consistency that were asked with other"):
+    with pytest.raises(
+        MedcalError, match="under self_consistency that were asked with other"
+    ):
         ask(model, items, "p_true,self_consistency", log=log, temperature=0.5, **FAST)
     assert ask(model, items, "verbalized", log=log, temperature=0.5, **FAST).rows == 0
     monkeypatch.setattr(model, "revision", "another")
-    with pytest.raises(MedcalError, match="under verbalized that were asked with other"):
+    with pytest.raises(
+        MedcalError, match="under verbalized that were asked with other"
+    ):
         ask(model, items, "verbalized", log=log, **FAST)
     monkeypatch.undo()
     words = strategies.VERBALIZED.replace("how sure", "how certain")
     monkeypatch.setattr(strategies, "VERBALIZED", words)
     with pytest.raises(MedcalError, match="other settings, words or weights"):
         ask(model, items, "verbalized", log=log, **FAST)
-    assert ask(model, items, "self_consistency", log=log, **FAST).rows == 0  # its own words stand
+    assert (
+        ask(model, items, "self_consistency", log=log, **FAST).rows == 0
+    )  # its own words stand
     monkeypatch.undo()
     assert ask(model, items, "verbalized", log=log, **FAST).rows == 0
     pd.testing.assert_frame_equal(log.read(), before)
@@ -70,7 +81,9 @@ def test_every_strategy_writes_checked_answers(model, log):
     asked = {name for name, s in STRATEGIES.items() if s.skips(model) is None}
     assert set(answers.strategy) == asked
     none = {name: n for (name, _), n in summary.skipped.items()}
-    open_ones = dict.fromkeys(("option_probability", "blank_image", "none_of_the_above"), 2)
+    open_ones = dict.fromkeys(
+        ("option_probability", "blank_image", "none_of_the_above"), 2
+    )
     assert none == open_ones | {"clip_zero_shot": 7}
     assert set(answers.site) == {"s0", "s1"}
     per_item = answers.groupby(["item_id", "strategy"]).size()
@@ -87,9 +100,23 @@ def test_every_strategy_writes_checked_answers(model, log):
 
 def test_a_rerun_asks_nothing_and_more_samples_only_what_is_missing(model, log):
     items = tiny_items(4)
-    first = ask(model, items, "self_consistency,verbalized", log=log, samples=2, max_new_tokens=4)
+    first = ask(
+        model,
+        items,
+        "self_consistency,verbalized",
+        log=log,
+        samples=2,
+        max_new_tokens=4,
+    )
     before = log.read()
-    again = ask(model, items, "self_consistency,verbalized", log=log, samples=2, max_new_tokens=4)
+    again = ask(
+        model,
+        items,
+        "self_consistency,verbalized",
+        log=log,
+        samples=2,
+        max_new_tokens=4,
+    )
     assert (again.rows, again.done_before) == (0, first.rows)
     more = ask(model, items, "self_consistency", log=log, samples=4, max_new_tokens=4)
     assert more.rows == 4 * 2
@@ -108,7 +135,9 @@ def test_answers_do_not_depend_on_batches_shards_or_company(model, tmp_path):
             return log.read()
 
     whole = table("a.sqlite", (names, {}))
-    parts = table("b.sqlite", *((names, {"shard": (i, 3), "batch_size": 2}) for i in (1, 2, 3)))
+    parts = table(
+        "b.sqlite", *((names, {"shard": (i, 3), "batch_size": 2}) for i in (1, 2, 3))
+    )
     alone = table("c.sqlite", *((name, {"batch_size": 4}) for name in names.split(",")))
     for other in (parts, alone):
         pd.testing.assert_frame_equal(
@@ -121,7 +150,9 @@ def test_answers_do_not_depend_on_batches_shards_or_company(model, tmp_path):
 def test_shards_are_disjoint_and_keep_images_together():
     items = list(iter_items(tiny_items(60)))
     parts = [shard_of(items, (i, 4)) for i in (1, 2, 3, 4)]
-    assert sorted(item.item_id for part in parts for item in part) == [i.item_id for i in items]
+    assert sorted(item.item_id for part in parts for item in part) == [
+        i.item_id for i in items
+    ]
     images = [{item.image_id for item in part} for part in parts]
     assert sum(map(len, images)) == len(set().union(*images))
     assert all(images)
@@ -139,7 +170,9 @@ def test_a_damaged_image_is_reported_and_the_rest_is_asked(model, log):
 
 
 def test_a_model_s_name_does_not_steer_the_terminal(model, log, capsys):
-    named = LocalModel(*tiny_checkpoint(), name="m\x1b]0;owned\x07\x1b[2J", device="cpu")
+    named = LocalModel(
+        *tiny_checkpoint(), name="m\x1b]0;owned\x07\x1b[2J", device="cpu"
+    )
     ask(named, tiny_items(1), "verbalized", log=log, progress=True, **FAST)
     shown = capsys.readouterr().err
     assert "m\ufffd]0;owned" in shown
@@ -160,17 +193,29 @@ def test_seeds_change_samples_and_nothing_else(model, tmp_path):
     tables = []
     for seed in (0, 1):
         with AnswerLog(tmp_path / f"{seed}.sqlite") as log:
-            ask(model, tiny_items(3), "self_consistency,verbalized", log=log, seed=seed, **FAST)
+            ask(
+                model,
+                tiny_items(3),
+                "self_consistency,verbalized",
+                log=log,
+                seed=seed,
+                **FAST,
+            )
             tables.append(log.read().set_index("strategy"))
-    assert (tables[0].loc["verbalized", "raw"] == tables[1].loc["verbalized", "raw"]).all()
     assert (
-        tables[0].loc["self_consistency", "raw"] != tables[1].loc["self_consistency", "raw"]
+        tables[0].loc["verbalized", "raw"] == tables[1].loc["verbalized", "raw"]
+    ).all()
+    assert (
+        tables[0].loc["self_consistency", "raw"]
+        != tables[1].loc["self_consistency", "raw"]
     ).any()
 
 
 def test_blank_images_are_what_the_model_sees(model, tmp_path):
     """Questions about other images get the same replies where the image is a grey one."""
-    items = tiny_items(4, kinds=("closed",), per_image=1).assign(question="is there a heart?")
+    items = tiny_items(4, kinds=("closed",), per_image=1).assign(
+        question="is there a heart?"
+    )
     with AnswerLog(tmp_path / "a.sqlite") as log:
         names = ["option_probability", "blank_image", "option_probability_blank"]
         ask(model, items, names, log=log)
@@ -181,7 +226,9 @@ def test_blank_images_are_what_the_model_sees(model, tmp_path):
     # what blank_image asks with its own blank image is the same
     ablated = answers.query("strategy == 'blank_image' and sample == 1")
     blank = answers.query("strategy == 'option_probability_blank'")
-    assert blank.confidence.to_numpy() == pytest.approx(ablated.confidence.to_numpy(), abs=1e-6)
+    assert blank.confidence.to_numpy() == pytest.approx(
+        ablated.confidence.to_numpy(), abs=1e-6
+    )
 
 
 def test_dry_run_shows_each_prompt_of_an_item_and_counts_calls(model):
@@ -194,14 +241,18 @@ def test_dry_run_shows_each_prompt_of_an_item_and_counts_calls(model):
     told = dict(text.removeprefix("── ").split("\n", 1) for text in shown)
     question = "<|im_start|>User:<image>Is there a mass?\nOptions: yes, no.\n"
     assert told["verbalized"].startswith(question + "Give your answer")
-    assert told["two_stage"].count("User:") == 3  # the second turn stands after the first
+    assert (
+        told["two_stage"].count("User:") == 3
+    )  # the second turn stands after the first
     assert "clip_zero_shot" not in told
     asked = [how for how in STRATEGIES.values() if not how.skips(model)]
     first = next(iter_items(tiny_items(1)))
     per_item = sum(len(rehearse(how, first, plan)) for how in asked)
     assert counted.startswith("6 items: ")
     assert 6 * len(shown) < int(counted.split()[2]) < 6 * per_item
-    *texts, _ = dry_run(model, tiny_items(1, kinds=("open",)), "option_probability,top_k", plan)
+    *texts, _ = dry_run(
+        model, tiny_items(1, kinds=("open",)), "option_probability,top_k", plan
+    )
     assert [text.split("\n")[0] for text in texts] == ["── top_k"]
 
 
@@ -335,7 +386,9 @@ def test_the_command_asks_and_resumes(folder, tmp_path, root):
     assert answers.item_id.nunique() == 6
 
 
-def test_another_revision_of_a_checkpoint_is_not_there_already(folder, log, tmp_path, monkeypatch):
+def test_another_revision_of_a_checkpoint_is_not_there_already(
+    folder, log, tmp_path, monkeypatch
+):
     cache, commits = tmp_path / "hub", ["a" * 40, "b" * 40]
     for commit in commits:
         shutil.copytree(folder, cache / "models--owner--tiny" / "snapshots" / commit)
@@ -347,7 +400,9 @@ def test_another_revision_of_a_checkpoint_is_not_there_already(folder, log, tmp_
     assert [first.revision, second.revision] == commits
     assert ask(first, tiny_items(2), "verbalized", log=log, **FAST).rows == 2
     assert ask(first, tiny_items(2), "verbalized", log=log, **FAST).rows == 0
-    with pytest.raises(MedcalError, match="asked with other settings, words or weights"):
+    with pytest.raises(
+        MedcalError, match="asked with other settings, words or weights"
+    ):
         ask(second, tiny_items(2), "verbalized", log=log, **FAST)
     assert resolve_model("pocket-general", device="cpu").revision is None
     assert resolve_model(str(folder), device="cpu").revision is None
@@ -379,7 +434,13 @@ def test_the_command_refuses_in_one_line(tmp_path, root):
         ([], "--to is missing"),
     ):
         done = medcal(
-            "ask", "--model", tmp_path, "--dataset", "pocketvqa-medical", *arguments, root=root
+            "ask",
+            "--model",
+            tmp_path,
+            "--dataset",
+            "pocketvqa-medical",
+            *arguments,
+            root=root,
         )
         assert done.returncode == 2
         assert done.stderr.startswith("medcal: error: ")
@@ -390,7 +451,16 @@ def test_the_command_refuses_in_one_line(tmp_path, root):
 @pytest.mark.slow
 def test_the_dry_run_prints_prompts(folder, root):
     done = medcal(
-        *("ask", "--model", folder, "--dataset", "pocketvqa-medical", "--n", 3, "--dry-run"),
+        *(
+            "ask",
+            "--model",
+            folder,
+            "--dataset",
+            "pocketvqa-medical",
+            "--n",
+            3,
+            "--dry-run",
+        ),
         *("--strategies", "verbalized,two_stage"),
         root=root,
     )

@@ -30,8 +30,8 @@ from medcal_nb.ask.calls import Failure, Generate, Labels, Picture, Prompt
 from medcal_nb.ask.models import resolve_model
 from medcal_nb.ask.run import ask
 from medcal_nb.ask.strategies import STRATEGIES, Plan
+from medcal_nb.datasets import iter_items
 from medcal_nb.errors import MedcalError
-from medcal_nb.items import iter_items
 from tests.ask.tiny import noise_picture, reserved_port, tiny_checkpoint, tiny_items
 
 
@@ -133,7 +133,11 @@ def test_every_strategy_on_the_server_or_skipped_with_the_reason(server, tmp_pat
         answers = log.read()
     assert not summary.failed
     told = " ".join(summary.lines())
-    for reason in ("answers without log-probabilities", "same reply at every", "first tokens"):
+    for reason in (
+        "answers without log-probabilities",
+        "same reply at every",
+        "first tokens",
+    ):
         assert reason in told
     assert {"verbalized", "two_stage", "challenge", "augment"} <= set(answers.strategy)
 
@@ -219,7 +223,9 @@ class Told:
         if fault == "slow":
             time.sleep(1.5)
         if fault == "key":
-            told = {"error": {"message": f"no such key: {handler.headers['Authorization']}"}}
+            told = {
+                "error": {"message": f"no such key: {handler.headers['Authorization']}"}
+            }
             return handler.send(told, 401)
         if fault == "trickle":
             return self.trickle(handler)
@@ -243,7 +249,11 @@ class Told:
         part = body["messages"][0]["content"][0]
         if self.names == "kept" and part["image_url"]:
             self.there.add(part.get("uuid"))
-        there = part["image_url"] or part.get("uuid") in self.there or self.names == "ignored"
+        there = (
+            part["image_url"]
+            or part.get("uuid") in self.there
+            or self.names == "ignored"
+        )
         if not there:
             return handler.send({"error": {"message": "no image of that name"}}, 400)
         text = "yes"
@@ -274,14 +284,25 @@ class Told:
         choices = [choice]
         if self.several and body.get("n", 1) > 1:
             choices = [
-                {**choice, "index": i, "message": {"content": f"maybe {body['seed'] + i}"}}
+                {
+                    **choice,
+                    "index": i,
+                    "message": {"content": f"maybe {body['seed'] + i}"},
+                }
                 for i in range(body["n"])
             ]
-        more, usage = {}, {"prompt_tokens": 11, "completion_tokens": 1, "total_tokens": 12}
+        more, usage = (
+            {},
+            {"prompt_tokens": 11, "completion_tokens": 1, "total_tokens": 12},
+        )
         if self.scores and "prompt_logprobs" in body:
             # each letter a token, and one more at the end of a closed turn
-            words = body["messages"][-1]["content"] + "." * (not body["continue_final_message"])
-            other = {"likelier": {"logprob": math.log(0.4)}}  # what is listed after it counts not
+            words = body["messages"][-1]["content"] + "." * (
+                not body["continue_final_message"]
+            )
+            other = {
+                "likelier": {"logprob": math.log(0.4)}
+            }  # what is listed after it counts not
             read = [{letter: {"logprob": math.log(0.5)}} | other for letter in words]
             more = {"prompt_logprobs": [None] * 11 + read}
         if fault == "no usage":
@@ -316,7 +337,9 @@ class Told:
             handler.close_connection = True
 
     def __enter__(self):
-        threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
+        threading.Thread(
+            target=self.http.serve_forever, args=(0.02,), daemon=True
+        ).start()
         return self
 
     def __exit__(self, *exc):
@@ -328,10 +351,15 @@ def test_log_probabilities_are_used_where_the_server_gives_them():
     with Told(logprobs=True) as told:
         model = ServedModel([told.url])
         assert {"logprobs", "labels"} <= model.can
-        reply, labels = run(model, [Generate(prompt(), 5), Labels(prompt(), ("yes", "no"))])
+        reply, labels = run(
+            model, [Generate(prompt(), 5), Labels(prompt(), ("yes", "no"))]
+        )
     assert reply.logprob == pytest.approx(math.log(0.6))
     assert (reply.prompt_tokens, reply.new_tokens, reply.finished) == (11, 1, True)
-    assert labels.probabilities == {"yes": pytest.approx(0.7 / 0.9), "no": pytest.approx(0.2 / 0.9)}
+    assert labels.probabilities == {
+        "yes": pytest.approx(0.7 / 0.9),
+        "no": pytest.approx(0.2 / 0.9),
+    }
     assert labels.mass == pytest.approx(0.9)
 
 
@@ -367,10 +395,14 @@ def test_first_tokens_count_for_the_one_label_they_begin():
     assert mass == {"left lung": pytest.approx(0.4), "heart": pytest.approx(0.2)}
     # "left" is the beginning of "left lung" only
     assert first_token_labels(entries, ("left lung", "heart"), whole=True) is None
-    mass = first_token_labels(first((" Yes", 0.5), ("no", 0.3)), ("yes", "no"), whole=True)
+    mass = first_token_labels(
+        first((" Yes", 0.5), ("no", 0.3)), ("yes", "no"), whole=True
+    )
     assert mass == {"yes": pytest.approx(0.5), "no": pytest.approx(0.3)}
     # "no" is the beginning of a word there
-    mass = first_token_labels(first(("No", 0.4), ("none", 0.1)), ("no", "none of the above"))
+    mass = first_token_labels(
+        first(("No", 0.4), ("none", 0.1)), ("no", "none of the above")
+    )
     assert mass == {"no": pytest.approx(0.4), "none of the above": pytest.approx(0.1)}
 
 
@@ -382,7 +414,10 @@ def test_first_tokens_count_for_the_one_label_they_begin():
         (first(("le", 0.5), ("h", 0.2)), ("left", "left lung", "heart")),
         (first(("one", 0.5), ("two", 0.2)), ("one", "two", "six")),
         # a label that begins another says nothing of the other, however much is listed
-        (first(("left", 0.5), ("heart", 0.2), ("x", 1e-6)), ("left", "left lung", "heart")),
+        (
+            first(("left", 0.5), ("heart", 0.2), ("x", 1e-6)),
+            ("left", "left lung", "heart"),
+        ),
     ],
 )
 def test_what_first_tokens_leave_open_is_not_guessed(entries, labels):
@@ -417,9 +452,13 @@ def test_a_server_that_lists_no_tokens_and_cannot_draw_says_so():
     assert "same reply at every temperature" in model.cannot["sample"]
 
 
-@pytest.mark.parametrize("fault", [429, 500, 503, "wrong", "empty", "cut", "slow", "trickle"])
+@pytest.mark.parametrize(
+    "fault", [429, 500, 503, "wrong", "empty", "cut", "slow", "trickle"]
+)
 def test_passing_faults_are_tried_again(fault, monkeypatch):
-    monkeypatch.setattr(ServedModel, "tries", 99)  # what is late on a busy machine is asked again
+    monkeypatch.setattr(
+        ServedModel, "tries", 99
+    )  # what is late on a busy machine is asked again
     monkeypatch.setattr(ServedModel, "pause", 0.0)
     with Told(faults=[fault, fault]) as told:
         model = ServedModel([told.url])
@@ -469,9 +508,12 @@ def test_a_server_that_repeats_the_key_does_not_make_us_repeat_it(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "address", ["http://user:hunter2@h", "http://h/v1?key=hunter2", "gpu2:8000/v1", "http://"]
+    "address",
+    ["http://user:hunter2@h", "http://h/v1?key=hunter2", "gpu2:8000/v1", "http://"],
 )
-def test_an_address_that_is_none_or_holds_a_secret_is_refused_without_telling_it(address):
+def test_an_address_that_is_none_or_holds_a_secret_is_refused_without_telling_it(
+    address,
+):
     with pytest.raises(MedcalError, match="write http://HOST:PORT/v1") as refused:
         ServedModel(["http://127.0.0.1:1/v1", address])
     assert "hunter2" not in str(refused.value)
@@ -484,7 +526,9 @@ def test_a_server_whose_log_probabilities_have_another_form_is_asked_without(odd
         assert "logprobs" in ServedModel([told.url]).cannot
 
 
-@pytest.mark.parametrize(("fault", "told_of"), [("no usage", None), ("no logprob", "another form")])
+@pytest.mark.parametrize(
+    ("fault", "told_of"), [("no usage", None), ("no logprob", "another form")]
+)
 def test_an_odd_answer_fails_its_item_at_most(fault, told_of):
     with Told(faults=[fault], logprobs=True) as told:
         model = ServedModel([told.url], concurrency=1)
@@ -527,13 +571,21 @@ def test_each_image_goes_to_one_server_and_a_dead_one_s_share_moves():
 
 
 def threads():
-    return [t for t in threading.enumerate() if t.name.startswith(("medcal", "asyncio"))]
+    return [
+        t for t in threading.enumerate() if t.name.startswith(("medcal", "asyncio"))
+    ]
 
 
 def test_a_running_event_loop_is_no_obstacle_and_no_thread_is_left(tmp_path):
     async def cell():
         with AnswerLog(tmp_path / "a.sqlite") as log:
-            return ask(ServedModel([told.url]), tiny_items(6), "two_stage", log=log, batch_size=2)
+            return ask(
+                ServedModel([told.url]),
+                tiny_items(6),
+                "two_stage",
+                log=log,
+                batch_size=2,
+            )
 
     with Told() as told:
         assert asyncio.run(cell()).rows == 6
@@ -551,7 +603,9 @@ def test_leaving_a_run_ends_what_is_under_way():
     with Told() as told:
         model = ServedModel([told.url])
         told.faults, told.armed = ["held"], True
-        answered = model.stream(two_stage_of(tiny_items(3, kinds=("closed",), per_image=1)))
+        answered = model.stream(
+            two_stage_of(tiny_items(3, kinds=("closed",), per_image=1))
+        )
         next(answered)
         answered.close()  # while the first request waits for its answer
         assert not threads()
@@ -560,7 +614,9 @@ def test_leaving_a_run_ends_what_is_under_way():
 
 
 def jpeg(seed, size=(64, 48), **more):
-    pixels = np.random.default_rng(seed).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
+    pixels = np.random.default_rng(seed).integers(
+        0, 255, (size[1], size[0], 3), dtype=np.uint8
+    )
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="JPEG", **more)
     return buffer.getvalue()
@@ -592,7 +648,9 @@ def test_items_are_streamed_and_no_more_is_begun_than_is_needed():
     opened, order = [], []
 
     def batches():
-        for todo, programs in two_stage_of(tiny_items(60, kinds=("closed",), per_image=1)):
+        for todo, programs in two_stage_of(
+            tiny_items(60, kinds=("closed",), per_image=1)
+        ):
             assert len(opened) - len(told.requests) / 2 <= 24  # two requests to an item
             opened.append(todo[0][0].item_id)
             yield todo, programs
@@ -650,16 +708,26 @@ def test_the_time_of_a_call_begins_when_it_is_sent():
         model = ServedModel([told.url], concurrency=1)
         started = time.perf_counter()
         replies = run(model, [Generate(prompt(seed), 3) for seed in range(8)])
-        assert 8 * 0.02 <= sum(one.seconds for one in replies) <= time.perf_counter() - started
+        assert (
+            8 * 0.02
+            <= sum(one.seconds for one in replies)
+            <= time.perf_counter() - started
+        )
 
 
 # --- what a hostile server may send -------------------------------------------------------------
 
 HOSTILE = {
-    "a log-probability of 1e308": {"logprobs": {"content": [{"token": "yes", "logprob": 1e308}]}},
+    "a log-probability of 1e308": {
+        "logprobs": {"content": [{"token": "yes", "logprob": 1e308}]}
+    },
     "one above 0": {"logprobs": {"content": [{"token": "yes", "logprob": 5}]}},
-    "one that is no number": {"logprobs": {"content": [{"token": "yes", "logprob": float("nan")}]}},
-    "an endless one": {"logprobs": {"content": [{"token": "yes", "logprob": float("-inf")}]}},
+    "one that is no number": {
+        "logprobs": {"content": [{"token": "yes", "logprob": float("nan")}]}
+    },
+    "an endless one": {
+        "logprobs": {"content": [{"token": "yes", "logprob": float("-inf")}]}
+    },
     "log-probabilities that are a number": {"logprobs": {"content": 5}},
     "no message": {"message": None},
     "a table for a text": {"message": {"content": {"a": 1}}},
@@ -731,7 +799,10 @@ def test_neither_redirects_nor_proxies_are_followed(monkeypatch):
 
 def test_the_key_is_neither_a_model_s_name_nor_in_a_reply(monkeypatch, tmp_path):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
-    with Told(name="sk-very-secret") as told, pytest.raises(MedcalError, match="like the key"):
+    with (
+        Told(name="sk-very-secret") as told,
+        pytest.raises(MedcalError, match="like the key"),
+    ):
         ServedModel([told.url])
     monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret\n")  # as read from a file
     with Told() as told, AnswerLog(tmp_path / "a.sqlite") as log:
@@ -747,7 +818,10 @@ def test_the_key_is_neither_a_model_s_name_nor_in_a_reply(monkeypatch, tmp_path)
     assert b"sk-very-secret" not in (tmp_path / "a.sqlite").read_bytes()
     for key in ("sk-né", "sk-a\r\nX-Other: 1", "sk-\u200bpasted"):
         monkeypatch.setenv("OPENAI_API_KEY", key)
-        with Told() as told, pytest.raises(MedcalError, match="holds a character that") as refused:
+        with (
+            Told() as told,
+            pytest.raises(MedcalError, match="holds a character that") as refused,
+        ):
             ServedModel([told.url])
         assert "sk-" not in str(refused.value)
         assert not told.requests
@@ -777,7 +851,9 @@ def test_an_image_s_bytes_go_once_to_a_server_that_finds_it_by_name(tmp_path):
         assert model.names
         told.requests.clear()
         items = tiny_items(3, kinds=("closed",), per_image=1)
-        assert not ask(model, items, "verbalized,two_stage,p_true,challenge", log=log).failed
+        assert not ask(
+            model, items, "verbalized,two_stage,p_true,challenge", log=log
+        ).failed
         shown = shown_of(told)
         assert sum(whole for whole, _ in shown) == 3
         assert len(shown) > 15
@@ -806,7 +882,9 @@ def test_a_server_that_does_not_know_images_by_name_is_sent_none(names):
         assert shown_of(told) == [(True, False)] * 2
 
 
-def test_an_image_that_a_named_server_refuses_fails_without_waiting_in_line(monkeypatch):
+def test_an_image_that_a_named_server_refuses_fails_without_waiting_in_line(
+    monkeypatch,
+):
     monkeypatch.setattr(ServedModel, "tries", 1)
     with Told(names="kept") as told:
         model = ServedModel([told.url])
@@ -819,7 +897,9 @@ def test_an_image_that_a_named_server_refuses_fails_without_waiting_in_line(monk
 def test_the_image_is_sent_with_the_first_turn():
     with Told() as told:
         model = ServedModel([told.url])
-        run(model, [Generate(prompt(1, "x", "no", "y"), 4, seed="s|0", temperature=0.7)])
+        run(
+            model, [Generate(prompt(1, "x", "no", "y"), 4, seed="s|0", temperature=0.7)]
+        )
         _, body = told.requests[-1]
     kinds = [part["type"] for part in body["messages"][0]["content"]]
     assert kinds == ["image_url", "text"]

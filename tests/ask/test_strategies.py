@@ -27,8 +27,8 @@ from medcal_nb.ask.strategies import (
     find_strategy,
     rehearse,
 )
+from medcal_nb.datasets import iter_items
 from medcal_nb.errors import MedcalError
-from medcal_nb.items import iter_items
 from tests.ask.tiny import tiny_items
 
 PLAN = Plan(dataset="tiny", samples=4)
@@ -121,26 +121,38 @@ def test_the_hash_of_the_words_holds_what_an_answer_depends_on_and_no_more():
     assert changed("option_probability", lettered=True)
     assert not changed("verbalized", lettered=True)
     assert changed("verbalized", max_new_tokens=5)
-    assert not changed("verbalized", max_new_tokens=500)  # above its limit: nothing is lowered
-    hashes = {name: find_strategy(name).words_hash(PLAN) for name in [*STRATEGIES, *APART]}
-    assert hashes.pop("semantic_entropy") == hashes["self_consistency"]  # they share their draws
+    assert not changed(
+        "verbalized", max_new_tokens=500
+    )  # above its limit: nothing is lowered
+    hashes = {
+        name: find_strategy(name).words_hash(PLAN) for name in [*STRATEGIES, *APART]
+    }
+    assert (
+        hashes.pop("semantic_entropy") == hashes["self_consistency"]
+    )  # they share their draws
     assert len(set(hashes.values())) == len(hashes)
     assert find_strategy("verbalized_blank").words_hash(PLAN) not in hashes.values()
 
 
 @pytest.mark.parametrize("name", ["verbalized", "verbalized_cot"])
 def test_stated_answer_and_confidence(name):
-    (row,), rounds = run(name, CLOSED, says("Reason: dark\nAnswer: No\nConfidence: 85%"))
+    (row,), rounds = run(
+        name, CLOSED, says("Reason: dark\nAnswer: No\nConfidence: 85%")
+    )
     assert (row["answer"], row["confidence"], row["parse_ok"]) == ("no", 0.85, True)
     assert (row["prompt_tokens"], row["new_tokens"], row["seconds"]) == (10, 2, 0.25)
-    assert rounds[0][0].prompt.turns[0].startswith("Is there a mass?\nOptions: yes, no.\n")
+    assert (
+        rounds[0][0].prompt.turns[0].startswith("Is there a mass?\nOptions: yes, no.\n")
+    )
 
 
 def test_a_number_alone_is_the_answer_and_no_confidence():
     (row,), _ = run("verbalized", OPEN, says("4"))
     assert row["answer"] == "4"
     assert math.isnan(row["confidence"])
-    (row,), _ = run("two_stage", OPEN, says("4"))  # here the confidence has a reply of its own
+    (row,), _ = run(
+        "two_stage", OPEN, says("4")
+    )  # here the confidence has a reply of its own
     assert row["confidence"] == 0.04
 
 
@@ -152,7 +164,9 @@ def test_a_reply_that_cannot_be_read_is_kept_as_it_is():
     assert row["raw"] == "I cannot tell."
 
 
-@pytest.mark.parametrize("name", ["verbalized", "two_stage", "two_stage_other", "describe_first"])
+@pytest.mark.parametrize(
+    "name", ["verbalized", "two_stage", "two_stage_other", "describe_first"]
+)
 def test_a_confidence_that_the_limit_cut_in_two_is_none(name):
     for text, finished, stated in (
         ("Answer: yes\nConfidence: 8", False, None),
@@ -160,23 +174,31 @@ def test_a_confidence_that_the_limit_cut_in_two_is_none(name):
         ("Answer: yes\nConfidence: 80%", False, 0.8),
     ):
         (row,), _ = run(name, CLOSED, says(text, finished=finished))
-        assert row["confidence"] == stated or (stated is None and math.isnan(row["confidence"]))
+        assert row["confidence"] == stated or (
+            stated is None and math.isnan(row["confidence"])
+        )
         assert row["raw"].endswith(text)
 
 
 def test_the_guess_before_one_that_was_cut_stands():
-    (row,), _ = run("top_k", CLOSED, says("Guess 1: yes (30%)\nGuess 2: no (7", finished=False))
+    (row,), _ = run(
+        "top_k", CLOSED, says("Guess 1: yes (30%)\nGuess 2: no (7", finished=False)
+    )
     assert row["option_probabilities"] == {"yes": 0.3}
 
 
 def test_linguistic_maps_words():
-    (row,), _ = run("linguistic", CLOSED, says("Answer: yes\nLikelihood: almost no chance"))
+    (row,), _ = run(
+        "linguistic", CLOSED, says("Answer: yes\nLikelihood: almost no chance")
+    )
     assert row["answer"] == "yes"
     assert 0 < row["confidence"] < 0.1
 
 
 def test_top_k_takes_the_most_probable_guess_and_keeps_all():
-    (row,), rounds = run("top_k", CHOICE, says("Guess 1: heart (30%)\nGuess 2: left lung (60%)"))
+    (row,), rounds = run(
+        "top_k", CHOICE, says("Guess 1: heart (30%)\nGuess 2: left lung (60%)")
+    )
     assert (row["answer"], row["confidence"]) == ("left lung", 0.6)
     assert row["option_probabilities"] == {"heart": 0.3, "left lung": 0.6}
     assert "Guess 2" in rounds[0][0].prompt.turns[0]
@@ -184,7 +206,9 @@ def test_top_k_takes_the_most_probable_guess_and_keeps_all():
 
 def test_two_stage_shows_the_model_its_own_reply():
     replies = iter(["heart", "Confidence: 40%"])
-    (row,), rounds = run("two_stage", CHOICE, lambda call: Reply(next(replies), -1, 10, 2, 0.5))
+    (row,), rounds = run(
+        "two_stage", CHOICE, lambda call: Reply(next(replies), -1, 10, 2, 0.5)
+    )
     assert (row["answer"], row["confidence"]) == ("heart", 0.4)
     assert row["raw"] == "heart\n---\nConfidence: 40%"
     assert (row["prompt_tokens"], row["new_tokens"], row["seconds"]) == (20, 4, 1.0)
@@ -216,7 +240,9 @@ def test_sequence_probability_is_the_geometric_mean():
     (row,), _ = run("sequence_probability", OPEN, says("dark red"))
     assert row["answer"] == "dark red"
     assert row["confidence"] == pytest.approx(math.exp(-0.5 / 2))
-    (row,), _ = run("sequence_probability", OPEN, lambda call: Reply("red", math.nan, 1, 1))
+    (row,), _ = run(
+        "sequence_probability", OPEN, lambda call: Reply("red", math.nan, 1, 1)
+    )
     assert math.isnan(row["confidence"])
     assert row["parse_ok"] is False
 
@@ -224,7 +250,9 @@ def test_sequence_probability_is_the_geometric_mean():
 def test_option_probability_by_words_and_by_letters():
     def script(call):
         weights = {label: i + 1 for i, label in enumerate(call.labels)}
-        return LabelProbabilities({k: v / sum(weights.values()) for k, v in weights.items()})
+        return LabelProbabilities(
+            {k: v / sum(weights.values()) for k, v in weights.items()}
+        )
 
     (row,), rounds = run("option_probability", CHOICE, script)
     assert rounds[0][0].labels == ("left lung", "heart", "left")
@@ -248,7 +276,11 @@ def test_p_true_reads_yes():
         return Reply("heart", -1, 10, 1)
 
     (row,), _ = run("p_true", CHOICE, script)
-    assert (row["answer"], row["confidence"], row["prompt_tokens"]) == ("heart", 0.7, 22)
+    assert (row["answer"], row["confidence"], row["prompt_tokens"]) == (
+        "heart",
+        0.7,
+        22,
+    )
 
 
 def test_sampled_strategies_share_their_draws():
@@ -256,7 +288,9 @@ def test_sampled_strategies_share_their_draws():
     _, second = run("semantic_entropy", OPEN, says("red"))
     assert first == second
     assert len({call.seed for call in first[0]}) == 4
-    _, other = run("self_consistency", OPEN, says("red"), Plan(dataset="tiny", seed=1, samples=4))
+    _, other = run(
+        "self_consistency", OPEN, says("red"), Plan(dataset="tiny", seed=1, samples=4)
+    )
     assert not {call.seed for call in other[0]} & {call.seed for call in first[0]}
 
 
@@ -284,7 +318,10 @@ def test_clip_compares_the_image_with_a_sentence_an_option():
         return LabelProbabilities(dict(zip(call.texts, (0.7, 0.3), strict=True)))
 
     (row,), _ = run("clip_zero_shot", CLOSED, script)
-    assert (row["confidence"], row["option_probabilities"]) == (0.7, {"yes": 0.7, "no": 0.3})
+    assert (row["confidence"], row["option_probabilities"]) == (
+        0.7,
+        {"yes": 0.7, "no": 0.3},
+    )
     assert row["answer"] == "yes"
     assert row["prompt_tokens"] is None
 
@@ -296,7 +333,11 @@ def test_none_of_the_above_hides_the_right_option():
         return LabelProbabilities(dict(zip(call.labels, (0.5, 0.2, 0.3), strict=True)))
 
     (row,), _ = run("none_of_the_above", CHOICE, script)
-    assert (row["answer"], row["confidence"], row["gold"]) == ("left lung", 0.5, NONE_OF_THEM)
+    assert (row["answer"], row["confidence"], row["gold"]) == (
+        "left lung",
+        0.5,
+        NONE_OF_THEM,
+    )
 
 
 def test_an_expert_judges_the_options_or_the_one_answer_given():
@@ -305,9 +346,15 @@ def test_an_expert_judges_the_options_or_the_one_answer_given():
 
         def answer(calls):
             found.extend(calls)
-            return [LabelProbabilities(dict.fromkeys(calls[0].labels, 1 / len(calls[0].labels)))]
+            return [
+                LabelProbabilities(
+                    dict.fromkeys(calls[0].labels, 1 / len(calls[0].labels))
+                )
+            ]
 
-        return run_programs([find_strategy(name).ask(item, PLAN)], answer)[0][0], found[0]
+        return run_programs([find_strategy(name).ask(item, PLAN)], answer)[0][0], found[
+            0
+        ]
 
     row, call = asked("expert", CHOICE)
     assert call.labels == ("heart", "left", "left lung")
@@ -334,11 +381,17 @@ def test_a_decision_reads_the_levels_of_a_scale_from_their_letters():
 
     decision = APART["decision"]
     ((row,),) = run_programs([decision.ask(item, PLAN)], answer)
-    asked = Question("q", "score", item.question, list("012"), list("ABC"), list(LEVELS))
+    asked = Question(
+        "q", "score", item.question, list("012"), list("ABC"), list(LEVELS)
+    )
     wanted = Template(DECISION_PROMPT).render(state="", question=asked)
     assert found[0].prompt.turns == (wanted,)
     assert row["option_probabilities"] == {"one": 0.2, "two": 0.7, "three": 0.1}
-    assert (row["answer"], row["confidence"], row["question_type"]) == ("two", 0.7, "score")
+    assert (row["answer"], row["confidence"], row["question_type"]) == (
+        "two",
+        0.7,
+        "score",
+    )
     assert decision.applies(item) is None
     for gold in ("red", ("one", "two")):  # several answers count as right
         assert decision.applies(replace(item, gold=gold)) == "no answer is a level"
@@ -349,7 +402,9 @@ def test_a_failed_call_fails_its_program_only():
 
     def answer(calls):
         return [
-            Failure("server down") if "mass" in c.prompt.turns[0] else Reply("Answer: red, 50%")
+            Failure("server down")
+            if "mass" in c.prompt.turns[0]
+            else Reply("Answer: red, 50%")
             for c in calls
         ]
 
@@ -370,7 +425,13 @@ def test_equal_calls_are_asked_once_over_strategies_and_rounds():
             for c in calls
         ]
 
-    names = ["two_stage", "two_stage_other", "p_true", "challenge", "sequence_probability"]
+    names = [
+        "two_stage",
+        "two_stage_other",
+        "p_true",
+        "challenge",
+        "sequence_probability",
+    ]
     run_programs([STRATEGIES[name].ask(CHOICE, PLAN) for name in names], answer)
     greedy = [c for c in asked if isinstance(c, Generate) and c.prompt.turns[0].endswith(
         prompts.ANSWER) and len(c.prompt.turns) == 1]  # fmt: skip
@@ -379,7 +440,9 @@ def test_equal_calls_are_asked_once_over_strategies_and_rounds():
 
 
 def test_what_a_backend_cannot_do_is_skipped_with_the_reason():
-    backend = SimpleNamespace(can=frozenset({"generate"}), cannot={"turns": "no template"})
+    backend = SimpleNamespace(
+        can=frozenset({"generate"}), cannot={"turns": "no template"}
+    )
     assert STRATEGIES["verbalized"].skips(backend) is None
     assert STRATEGIES["two_stage"].skips(backend) == "no template"
     assert STRATEGIES["p_true"].skips(backend) == "the model gives no labels"
@@ -387,7 +450,9 @@ def test_what_a_backend_cannot_do_is_skipped_with_the_reason():
     assert STRATEGIES["option_probability"].applies(CLOSED) is None
     many = replace(CLOSED, options=tuple(f"option {i}" for i in range(27)))
     assert STRATEGIES["option_probability"].applies(many) is None
-    assert "26 letters" in STRATEGIES["option_probability"].applies(many, Plan(lettered=True))
+    assert "26 letters" in STRATEGIES["option_probability"].applies(
+        many, Plan(lettered=True)
+    )
 
 
 def test_choosing():
@@ -396,7 +461,9 @@ def test_choosing():
         "verbalized",
     ]
     assert len(choose_strategies("all")) == len(STRATEGIES)
-    with pytest.raises(MedcalError, match="unknown strategy 'verbalised': choose from verbalized"):
+    with pytest.raises(
+        MedcalError, match="unknown strategy 'verbalised': choose from verbalized"
+    ):
         choose_strategies("verbalised")
     for nothing in ("", ","):
         with pytest.raises(MedcalError, match="unknown strategy"):
@@ -404,14 +471,18 @@ def test_choosing():
     assert [how.name for how in choose_strategies("verbalized,,")] == ["verbalized"]
     names = ["blank_image", "verbalized_blank", "expert_blank", "decision"]
     assert [how.name for how in choose_strategies(names)] == names
-    assert find_strategy("verbalized_blank").family == find_strategy("blank_image").family
+    assert (
+        find_strategy("verbalized_blank").family == find_strategy("blank_image").family
+    )
 
 
 @pytest.mark.parametrize("name", list(STRATEGIES))
 def test_a_blanked_strategy_asks_the_same_with_a_blank_image(name):
     def script(call):
         if isinstance(call, Labels):
-            return LabelProbabilities(dict.fromkeys(call.labels, 1 / len(call.labels)), 1.0, 5)
+            return LabelProbabilities(
+                dict.fromkeys(call.labels, 1 / len(call.labels)), 1.0, 5
+            )
         if isinstance(call, Generate):
             return Reply("yes 80%", -0.5, 10, 2, 0.25)
         return LabelProbabilities({text: k + 0.1 for k, text in enumerate(call.texts)})
@@ -435,4 +506,6 @@ def test_a_blanked_strategy_asks_the_same_with_a_blank_image(name):
     assert {picture(call).change for call in blank_calls} == {BLANK}
     assert any(picture(call).change == "" for call in calls)
     turns = {call.prompt.turns for call in calls if hasattr(call, "prompt")}
-    assert {call.prompt.turns for call in blank_calls if hasattr(call, "prompt")} == turns
+    assert {
+        call.prompt.turns for call in blank_calls if hasattr(call, "prompt")
+    } == turns

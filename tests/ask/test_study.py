@@ -40,7 +40,9 @@ items = [{ dataset = "DATASET", split = "test", n = 40 }]
 
 @pytest.fixture
 def profile(tmp_path):
-    dataset = next(job.dataset for job in load_profile("pocket").jobs() if "general" in job.dataset)
+    dataset = next(
+        job.dataset for job in load_profile("pocket").jobs() if "general" in job.dataset
+    )
     path = tmp_path / "tiny.toml"
     path.write_text(TINY.replace("DATASET", dataset))
     return load_profile(path)
@@ -56,7 +58,14 @@ def test_one_log_holds_all_that_the_study_asks(profile, tmp_path):
     with AnswerLog(log, read_only=True) as answers:
         first = answers.read()
     assert set(first["strategy"]) == {
-        *("verbalized", "p_true", "verbalized_blank", "decision", "expert", "expert_blank"),
+        *(
+            "verbalized",
+            "p_true",
+            "verbalized_blank",
+            "decision",
+            "expert",
+            "expert_blank",
+        ),
     }
     assert set(first["model"]) == {"pocket-general"}
     assert first.loc[first["strategy"] == "expert", "expert"].eq("pocket-expert").all()
@@ -84,13 +93,20 @@ def test_our_own_log_is_begun_anew_where_what_it_was_made_from_has_changed(tmp_p
     jobs = [SimpleNamespace(model="pocket-general", dataset="d", n=3)]
     study._begin_anew_if_stale(jobs, log)
     with AnswerLog(log) as answers:
-        row = {"model": "pocket-general", "dataset": "d", "item_id": "q", "strategy": "verbalized"}
+        row = {
+            "model": "pocket-general",
+            "dataset": "d",
+            "item_id": "q",
+            "strategy": "verbalized",
+        }
         answers.append([{**row, "answer": "yes", "confidence": 0.8}])
     study._begin_anew_if_stale(jobs, log)
     assert log.exists()
     note = tmp_path / "answers.sqlite.made-from.json"
     told = json.loads(note.read_text())
-    study._begin_anew_if_stale([SimpleNamespace(model="pocket-general", dataset="d", n=4)], log)
+    study._begin_anew_if_stale(
+        [SimpleNamespace(model="pocket-general", dataset="d", n=4)], log
+    )
     assert not log.exists()
     assert json.loads(note.read_text()) != told
 
@@ -100,7 +116,8 @@ def test_embedded_answers_are_asked_anew_where_the_words_they_are_read_by_change
 ):
     package = tmp_path / "medcal_nb"
     shutil.copytree(study._PACKAGE / "ask", package / "ask")
-    shutil.copy(study._PACKAGE / "items.py", package)
+    (package / "datasets").mkdir()
+    shutil.copy(study._PACKAGE / "datasets" / "items.py", package / "datasets")
     monkeypatch.setattr(study, "_PACKAGE", package)
     before = study._code_and_weights()
     assert study._code_and_weights() == before
@@ -142,7 +159,7 @@ def process_after(seconds):
 SCRIPT = """
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from medcal_nb.ask.study import _begin_process
+from medcal_nb.study.asking import _begin_process
 from tests.ask.test_study import process_after
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from medcal_nb.ask.calls import Generate, Picture, Prompt
 from medcal_nb.ask.graded import to_graded
 from medcal_nb.ask.models import resolve_model
 from medcal_nb.ask.run import ask
-from medcal_nb.items import dataset_names, load_items
+from medcal_nb.datasets import dataset_names, load_items
 from tests.ask.engine import PYTHON, emptied, engines, started
 
 MODEL = "pocket-general"
@@ -27,7 +27,9 @@ DATASET = next(name for name in dataset_names() if name.endswith("-general"))
 SAMPLED = ["self_consistency", "semantic_entropy"]
 pytestmark = [
     pytest.mark.serve,
-    pytest.mark.skipif(not PYTHON, reason="make test-vllm names the Python that has vLLM"),
+    pytest.mark.skipif(
+        not PYTHON, reason="make test-vllm names the Python that has vLLM"
+    ),
 ]
 
 
@@ -35,10 +37,16 @@ pytestmark = [
 def engine():
     """Whether vLLM runs on this processor at all; its own words where it does not."""
     told = subprocess.run(
-        [PYTHON, "-c", "import vllm._C, vllm"], capture_output=True, text=True, timeout=600
+        [PYTHON, "-c", "import vllm._C, vllm"],
+        capture_output=True,
+        text=True,
+        timeout=600,
     )
     if told.returncode:
-        last = (told.stderr.strip().splitlines() or [f"it ended by signal {-told.returncode}"])[-1]
+        last = (
+            told.stderr.strip().splitlines()
+            or [f"it ended by signal {-told.returncode}"]
+        )[-1]
         pytest.skip(f"vLLM does not run on this processor: {last}")
 
 
@@ -63,7 +71,9 @@ def asked(model, items, tmp_path, names="all"):
 
 @pytest.fixture(scope="module")
 def local(items, tmp_path_factory):
-    return asked(resolve_model(MODEL, device="cpu"), items, tmp_path_factory.mktemp("local"))
+    return asked(
+        resolve_model(MODEL, device="cpu"), items, tmp_path_factory.mktemp("local")
+    )
 
 
 @pytest.fixture(scope="module")
@@ -74,10 +84,22 @@ def served(servers, items, tmp_path_factory):
 def equal(one, other):
     """Assert that two runs gave the same under every strategy that does not draw."""
     key = ["strategy", "item_id", "sample"]
-    a, b = (t[~t["strategy"].isin(SAMPLED)].set_index(key).sort_index() for t in (one, other))
+    a, b = (
+        t[~t["strategy"].isin(SAMPLED)].set_index(key).sort_index()
+        for t in (one, other)
+    )
     assert a.index.equals(b.index)
-    for column in ("raw", "answer", "correct", "prompt_tokens", "new_tokens", "parse_ok"):
-        told = (t[column].astype(object).where(t[column].notna(), "none") for t in (a, b))
+    for column in (
+        "raw",
+        "answer",
+        "correct",
+        "prompt_tokens",
+        "new_tokens",
+        "parse_ok",
+    ):
+        told = (
+            t[column].astype(object).where(t[column].notna(), "none") for t in (a, b)
+        )
         differ = next(told) != next(told)
         assert not differ.any(), f"{column}: {a[differ].index.tolist()[:3]}"
     for x, y in ((a, b), map(to_graded, (a.reset_index(), b.reset_index()))):
@@ -101,13 +123,17 @@ def metrics(urls):
     total = {}
     for url in urls:
         text = urllib.request.urlopen(url + "/metrics", timeout=10).read().decode()
-        found = re.findall(r"^vllm:(\w+_cache_(?:queries|hits))_total\{.*?\} (\S+)$", text, re.M)
+        found = re.findall(
+            r"^vllm:(\w+_cache_(?:queries|hits))_total\{.*?\} (\S+)$", text, re.M
+        )
         for name, value in found:
             total[name] = total.get(name, 0.0) + float(value)
     return total
 
 
-def test_each_image_stays_with_one_engine_and_finds_its_prefix_there(servers, items, tmp_path):
+def test_each_image_stays_with_one_engine_and_finds_its_prefix_there(
+    servers, items, tmp_path
+):
     """Two engines together find nearly what one finds that is asked everything."""
     shares = []
     for urls in (servers, servers[:1]):
@@ -138,13 +164,17 @@ def test_an_image_that_the_engine_let_go_of_is_sent_again(servers, items):
     assert second.prompt_tokens == first.prompt_tokens
 
 
-def test_the_order_of_asking_moves_no_confidence_by_more_than_rounding(servers, items, tmp_path):
+def test_the_order_of_asking_moves_no_confidence_by_more_than_rounding(
+    servers, items, tmp_path
+):
     names = "option_probability,sequence_probability,verbalized"
     tables = []
     for number, order in enumerate((items, items.iloc[::-1])):
         (tmp_path / str(number)).mkdir()
         tables.append(asked(ServedModel(servers), order, tmp_path / str(number), names))
-    a, b = (t.set_index(["strategy", "item_id"])["confidence"].sort_index() for t in tables)
+    a, b = (
+        t.set_index(["strategy", "item_id"])["confidence"].sort_index() for t in tables
+    )
     moved = (a - b).abs().max()
     print(f"confidences move by at most {moved:.1e} with the order of asking")
     assert moved < 1e-3
@@ -152,7 +182,9 @@ def test_the_order_of_asking_moves_no_confidence_by_more_than_rounding(servers, 
 
 def test_a_batch_gives_what_a_direct_run_gives(engine, items, local, tmp_path):
     folder = tmp_path / "batch"
-    waiting = export_batch(folder, MODEL, "all", dataset=DATASET, split="test", n=40, samples=3)
+    waiting = export_batch(
+        folder, MODEL, "all", dataset=DATASET, split="test", n=40, samples=3
+    )
     with AnswerLog(tmp_path / "answers.sqlite") as log:
         for _ in range(5):
             if not waiting:

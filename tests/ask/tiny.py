@@ -19,7 +19,9 @@ QUESTIONS = (
 
 
 def noise_png(seed, size=(48, 48)):
-    pixels = np.random.default_rng(seed).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
+    pixels = np.random.default_rng(seed).integers(
+        0, 255, (size[1], size[0], 3), dtype=np.uint8
+    )
     return encode_png(Image.fromarray(pixels))
 
 

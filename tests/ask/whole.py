@@ -33,7 +33,9 @@ class WholePrompts:
         for prompt, text in texts.items():
             inputs = self.backend.read(text, prompt.picture)
             failed = isinstance(inputs, Failure)
-            encoded[prompt] = inputs if failed else tuple(inputs["input_ids"][0].tolist())
+            encoded[prompt] = (
+                inputs if failed else tuple(inputs["input_ids"][0].tolist())
+            )
         return encoded
 
     def run(self, encoded, rows):

@@ -49,7 +49,7 @@ from medcal_nb.ask.calls import Failure, Generate, LabelProbabilities, Labels, R
 from medcal_nb.ask.models import resolve_model
 from medcal_nb.ask.run import ordered_items, run_programs
 from medcal_nb.ask.strategies import STRATEGIES, Plan
-from medcal_nb.items import load_items
+from medcal_nb.datasets import load_items
 from tests.ask.whole import read_together
 
 
@@ -118,10 +118,16 @@ class Plain:
             part = prompts[low : low + self.size]
             _, inputs = self._inputs(part)
             replies = self._replies(
-                inputs, calls[0].max_new_tokens, do_sample=True, top_k=0, num_return_sequences=n
+                inputs,
+                calls[0].max_new_tokens,
+                do_sample=True,
+                top_k=0,
+                num_return_sequences=n,
             )
             for i, prompt in enumerate(part):
-                found.update(zip(by_prompt[prompt], replies[i * n : (i + 1) * n], strict=True))
+                found.update(
+                    zip(by_prompt[prompt], replies[i * n : (i + 1) * n], strict=True)
+                )
 
     def _labels(self, calls, found):
         """One forward pass over prompt + label, for the labels as the local backend writes them."""
@@ -161,7 +167,9 @@ class Plain:
             totals = list(found_for.values())
             mass = np.logaddexp.reduce(totals)
             shares = [math.exp(total - mass) for total in totals]
-            found[call] = LabelProbabilities(dict(zip(call.labels, shares, strict=True)))
+            found[call] = LabelProbabilities(
+                dict(zip(call.labels, shares, strict=True))
+            )
 
 
 def _repeated(inputs, rows, width):
@@ -197,7 +205,9 @@ def programs_of(strategies, items, plan):
         for item in items
         if s.applies(item) is None
     ]
-    return [(name, item_id) for name, item_id, _ in made], [program for *_, program in made]
+    return [(name, item_id) for name, item_id, _ in made], [
+        program for *_, program in made
+    ]
 
 
 def ask_ours(backend, strategies, items, plan):
@@ -249,7 +259,10 @@ def measure_vllm(name, strategies, items, plan, ours, warm_up):
         family = [process, *process.children(recursive=True), psutil.Process()]
         return sum(sum(member.cpu_times()[:2]) for member in family)
 
-    with tempfile.TemporaryDirectory() as folder, engines(1, name, Path(folder)) as found:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        engines(1, name, Path(folder)) as found,
+    ):
         urls, (server,) = found
         model = ServedModel(urls, concurrency=64)
 
@@ -283,14 +296,18 @@ def agreement(ours, theirs):
         if isinstance(call, Labels) and call in ours:
             labels += 1
             mine = ours[call].probabilities
-            close += all(abs(p - mine[name]) < 1e-3 for name, p in result.probabilities.items())
+            close += all(
+                abs(p - mine[name]) < 1e-3 for name, p in result.probabilities.items()
+            )
         elif isinstance(call, Generate) and not call.seed and call in ours:
             greedy += 1
             equal += result.text == ours[call].text
     return equal, greedy, close, labels
 
 
-def measure(backend, strategies, items, plan, *, ways, threads=(1,), repeat=1, patches=int):
+def measure(
+    backend, strategies, items, plan, *, ways, threads=(1,), repeat=1, patches=int
+):
     """Ask in several ways; return a table of what each took, and the rows that ours wrote.
 
     `ways` names each way and the items it asks at a time (None: ours, all in one session);
@@ -311,8 +328,12 @@ def measure(backend, strategies, items, plan, *, ways, threads=(1,), repeat=1, p
                 table, log = ask_ours(backend, strategies, items, plan)
                 positions[way] = backend.positions - before
             else:
-                _, other, positions[way] = ask_plain(backend, strategies, items, plan, size)
-            seconds.setdefault((way, n_threads), []).append(time.perf_counter() - started)
+                _, other, positions[way] = ask_plain(
+                    backend, strategies, items, plan, size
+                )
+            seconds.setdefault((way, n_threads), []).append(
+                time.perf_counter() - started
+            )
             cpu.setdefault((way, n_threads), []).append(time.process_time() - used)
             seen[way] = patches() - already
             if size is not None:
@@ -329,7 +350,10 @@ def measure(backend, strategies, items, plan, *, ways, threads=(1,), repeat=1, p
         }
         if way in compared:
             equal, greedy, close, labels = compared[way]
-            row |= {"greedy_equal": f"{equal}/{greedy}", "labels_close": f"{close}/{labels}"}
+            row |= {
+                "greedy_equal": f"{equal}/{greedy}",
+                "labels_close": f"{close}/{labels}",
+            }
         rows.append(row)
     frame = pd.DataFrame(rows)
     if not frame["patches"].any():
@@ -409,7 +433,9 @@ def main(arguments=None):
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--max-new-tokens", type=int, default=None)
     parser.add_argument("--device", default=None)
-    parser.add_argument("--threads", default="1,2", help="numbers of torch's threads to try")
+    parser.add_argument(
+        "--threads", default="1,2", help="numbers of torch's threads to try"
+    )
     parser.add_argument("--skip-single", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("build/bench"))
     options = parser.parse_args(arguments)
@@ -418,7 +444,9 @@ def main(arguments=None):
     assert isinstance(backend, LocalModel)
     items = ordered_items(load_items(options.dataset, split="test", n=options.items))
     plan = Plan(
-        dataset=options.dataset, samples=options.samples, max_new_tokens=options.max_new_tokens
+        dataset=options.dataset,
+        samples=options.samples,
+        max_new_tokens=options.max_new_tokens,
     )
     strategies = askable(backend)
     ways = {"ours": None, "batched": len(items), "single": 1}
@@ -426,12 +454,20 @@ def main(arguments=None):
         del ways["single"]
     threads = [int(n) for n in options.threads.split(",")]
     frame, table = measure(
-        backend, strategies, items, plan, ways=ways, threads=threads, repeat=options.repeat
+        backend,
+        strategies,
+        items,
+        plan,
+        ways=ways,
+        threads=threads,
+        repeat=options.repeat,
     )
     warm_up = ordered_items(load_items(options.dataset, split="fit", n=8))
     _, log = ask_ours(backend, strategies, items, plan)
     if row := measure_vllm(options.model, strategies, items, plan, log, warm_up):
-        frame = with_ratios(pd.concat([frame, pd.DataFrame([row])], ignore_index=True), frame)
+        frame = with_ratios(
+            pd.concat([frame, pd.DataFrame([row])], ignore_index=True), frame
+        )
     lines = compare(frame)
     floors = floor_seconds(backend, strategies, items, plan, threads)
     lines += compare_to_floor(frame, floors)

@@ -74,14 +74,23 @@ def serve(ready, delay, counts):
                 request = await reader.readexactly(length)
                 if delay:
                     await asyncio.sleep(delay)
-                text = b'{"data": [{"id": "m"}]}' if head.startswith(b"GET") else body(request)
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(text), text))
+                text = (
+                    b'{"data": [{"id": "m"}]}'
+                    if head.startswith(b"GET")
+                    else body(request)
+                )
+                writer.write(
+                    b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b"
+                    % (len(text), text)
+                )
                 counts[0] += 1
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
 
     async def main():
-        server = await asyncio.start_server(one, "127.0.0.1", 0, limit=1 << 22, backlog=4096)
+        server = await asyncio.start_server(
+            one, "127.0.0.1", 0, limit=1 << 22, backlog=4096
+        )
         ready.send(server.sockets[0].getsockname()[1])
         await server.serve_forever()
 
@@ -128,13 +137,18 @@ def measure(name, n, side, concurrency, delay, which, rng):
     items = items_of(n, side, rng)
     names = [how for how in STRATEGIES if which == "all" or how not in CHANGED]
     ready, free = multiprocessing.Pipe(duplex=False)
-    server = multiprocessing.Process(target=serve, args=(free, delay, counts), daemon=True)
+    server = multiprocessing.Process(
+        target=serve, args=(free, delay, counts), daemon=True
+    )
     server.start()
     port = ready.recv()
     try:
         model = ServedModel([f"http://127.0.0.1:{port}"], concurrency=concurrency)
         counts[0] = counts[1] = 0
-        with tempfile.TemporaryDirectory() as folder, AnswerLog(Path(folder) / "a.sqlite") as log:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            AnswerLog(Path(folder) / "a.sqlite") as log,
+        ):
             ended, seen = threading.Event(), []
             watching = threading.Thread(target=watch, args=(ended, counts, seen))
             watching.start()

@@ -140,7 +140,9 @@ def build_random(size, device, dtype):
     torch.set_default_dtype(dtype)
     try:
         with torch.device(device):
-            model = Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig.from_dict(config))
+            model = Qwen2_5_VLForConditionalGeneration(
+                Qwen2_5_VLConfig.from_dict(config)
+            )
     finally:
         torch.set_default_dtype(torch.float32)
     model.generation_config.eos_token_id = small.generation_config.eos_token_id
@@ -184,8 +186,12 @@ def weights(module):
 def operations(backend, positions, patches):
     """Operations that text positions and image patches cost, two a weight."""
     vision, merger = backend.model.model.visual, backend.model.model.visual.merger
-    per_patch = weights(vision) - weights(merger) + weights(merger) / vision.spatial_merge_unit
-    return 2 * (positions * weights(backend.model.model.language_model) + patches * per_patch)
+    per_patch = (
+        weights(vision) - weights(merger) + weights(merger) / vision.spatial_merge_unit
+    )
+    return 2 * (
+        positions * weights(backend.model.model.language_model) + patches * per_patch
+    )
 
 
 class PatchCounter:
@@ -193,7 +199,9 @@ class PatchCounter:
 
     def __init__(self, backend):
         self.patches = 0
-        backend.model.model.visual.register_forward_pre_hook(self._count, with_kwargs=True)
+        backend.model.model.visual.register_forward_pre_hook(
+            self._count, with_kwargs=True
+        )
 
     def _count(self, module, args, kwargs):
         self.patches += len(args[0] if args else kwargs["hidden_states"])
@@ -202,7 +210,9 @@ class PatchCounter:
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tiny", action="store_true", help="tiny sizes, on the CPU")
-    parser.add_argument("--mid", action="store_true", help="47 million weights, on the CPU")
+    parser.add_argument(
+        "--mid", action="store_true", help="47 million weights, on the CPU"
+    )
     parser.add_argument("--items", type=int, default=16)
     parser.add_argument("--size", default="1024x768", help="of the images, in pixels")
     parser.add_argument("--samples", type=int, default=10)
@@ -220,7 +230,9 @@ def main(arguments=None):
     elif torch.cuda.is_available():
         size, device, card = "7b", "cuda", torch.cuda.get_device_name()
     else:
-        print("model of real size: skipped, no GPU here (--mid and --tiny run anywhere)")
+        print(
+            "model of real size: skipped, no GPU here (--mid and --tiny run anywhere)"
+        )
         return None
     dtype = torch.float32 if device == "cpu" or options.float32 else torch.bfloat16
     model, processor = build_random(size, device, dtype)
@@ -232,7 +244,11 @@ def main(arguments=None):
         backend,
         strategies,
         items,
-        Plan(dataset="noise", samples=options.samples, max_new_tokens=options.max_new_tokens),
+        Plan(
+            dataset="noise",
+            samples=options.samples,
+            max_new_tokens=options.max_new_tokens,
+        ),
         ways={"ours": None, "batched": len(items)},
         threads=[torch.get_num_threads()],
         repeat=options.repeat,

@@ -66,10 +66,14 @@ def as_uqlm(record):
 
     black = BlackBoxUQ(scorers=["exact_match"], device="cpu")
     white = WhiteBoxUQ(scorers=["sequence_probability"])
-    tokens = [[{"token": "", "logprob": p} for p in reply] for reply in record["logprobs"]]
+    tokens = [
+        [{"token": "", "logprob": p} for p in reply] for reply in record["logprobs"]
+    ]
 
     def agreement():
-        result = black.score(record["chosen"], record["samples"], show_progress_bars=False)
+        result = black.score(
+            record["chosen"], record["samples"], show_progress_bars=False
+        )
         return result.data["exact_match"]
 
     def entropy():
@@ -95,7 +99,12 @@ def as_uqlm(record):
 def as_lm_polygraph(record):
     """Confidences of lm-polygraph, by method; its uncertainties are turned round."""
     import numpy as np
-    from lm_polygraph.estimators import LabelProb, Perplexity, SemanticEntropy, Verbalized1S
+    from lm_polygraph.estimators import (
+        LabelProb,
+        Perplexity,
+        SemanticEntropy,
+        Verbalized1S,
+    )
 
     def grouped(classes):
         return {
@@ -121,7 +130,9 @@ def as_lm_polygraph(record):
     return {
         "self_consistency": lambda: 1 - largest(every),
         "semantic_entropy": lambda: np.exp(-entropy(samples)),
-        "sequence_probability": lambda: np.exp(-likelihood({"greedy_log_likelihoods": replies})),
+        "sequence_probability": lambda: np.exp(
+            -likelihood({"greedy_log_likelihoods": replies})
+        ),
         # it reads the number as a share: "85%" is 85 to it
         "verbalized": lambda: (1 - stated({"greedy_texts": record["stated"]})) / 100,
     }
@@ -145,17 +156,27 @@ def record_replies(model, dataset, n, samples):
     from medcal_nb.ask.models import resolve_model
     from medcal_nb.ask.parsing import parse_confidence
     from medcal_nb.ask.run import ask
-    from medcal_nb.items import load_items
+    from medcal_nb.datasets import load_items
 
     backend = resolve_model(model)
     items = load_items(dataset, split="test", n=n)
-    names = ["self_consistency", "semantic_entropy", "sequence_probability", "verbalized"]
-    with tempfile.TemporaryDirectory() as folder, AnswerLog(Path(folder) / "a.sqlite") as log:
+    names = [
+        "self_consistency",
+        "semantic_entropy",
+        "sequence_probability",
+        "verbalized",
+    ]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        AnswerLog(Path(folder) / "a.sqlite") as log,
+    ):
         ask(backend, items, names, log=log, samples=samples)
         answers = log.read()
     parts = {name: part for name, part in answers.groupby("strategy")}
     for name in names:
-        parts[name] = parts[name].sort_values(["item_id", "sample"]).reset_index(drop=True)
+        parts[name] = (
+            parts[name].sort_values(["item_id", "sample"]).reset_index(drop=True)
+        )
     drawn = parts["self_consistency"].groupby("item_id", sort=True)
     order = list(drawn.groups)
     known, classes, all_classes = [], [], []
@@ -189,10 +210,14 @@ def record_replies(model, dataset, n, samples):
         for name in ("self_consistency", "semantic_entropy")
     }
     ours["sequence_probability"] = timed(
-        lambda: [math.exp(math.fsum(reply) / len(reply)) for reply in record["logprobs"]]
+        lambda: [
+            math.exp(math.fsum(reply) / len(reply)) for reply in record["logprobs"]
+        ]
     )
     asked = parts["sequence_probability"]["confidence"]
-    gap = max(abs(a - b) for a, b in zip(asked, ours["sequence_probability"][0], strict=True))
+    gap = max(
+        abs(a - b) for a, b in zip(asked, ours["sequence_probability"][0], strict=True)
+    )
     assert gap < 1e-6, f"the recorded log-probabilities are not those of the run: {gap}"
     ours["verbalized"] = timed(
         lambda: [
@@ -211,10 +236,13 @@ def token_logprobs(backend, items, order):
 
     found = {item.item_id: item for item in ordered_items(items)}
     calls = [
-        next(STRATEGIES["sequence_probability"].ask(found[item_id], Plan()))[0] for item_id in order
+        next(STRATEGIES["sequence_probability"].ask(found[item_id], Plan()))[0]
+        for item_id in order
     ]
     with backend.session() as session:
-        encoded = session.engine.encode({call.prompt: backend.show(call.prompt) for call in calls})
+        encoded = session.engine.encode(
+            {call.prompt: backend.show(call.prompt) for call in calls}
+        )
         rows = [Row(call.prompt, call.max_new_tokens) for call in calls]
         session.engine.run(encoded, rows)
     return [row.logprobs for row in rows]
@@ -246,7 +274,11 @@ def ask_peer(peer, python, record):
 def compare(method, peer, ours, theirs):
     """One row of the table: times, and how many confidences are the same."""
     (mine, seconds, cpu), (other, their_seconds, their_cpu) = ours, theirs
-    pairs = [(a, b) for a, b in zip(mine, other, strict=True) if a is not None and b is not None]
+    pairs = [
+        (a, b)
+        for a, b in zip(mine, other, strict=True)
+        if a is not None and b is not None
+    ]
     gaps = [abs(a - b) for a, b in pairs]
     return {
         "method": method,
@@ -277,10 +309,14 @@ def main(arguments=None):
     pythons = {peer: find_python(peer) for peer in PEERS}
     for peer, python in pythons.items():
         if python is None:
-            print(f"{peer}: skipped, no environment with it (set {PEERS[peer]} to its folder)")
+            print(
+                f"{peer}: skipped, no environment with it (set {PEERS[peer]} to its folder)"
+            )
     if not any(pythons.values()):
         return None
-    record, ours = record_replies(options.model, options.dataset, options.items, options.samples)
+    record, ours = record_replies(
+        options.model, options.dataset, options.items, options.samples
+    )
     rows = []
     for peer, python in pythons.items():
         if python is None:

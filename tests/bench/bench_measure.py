@@ -50,19 +50,30 @@ class Task:
         value, rows = self.ours(), []
         spent = [timed(self.ours) for _ in range(rounds)]
         base = {"task": self.name, "n": self.n}
-        mine = base | {"tool": "medcal", "seconds": statistics.median(spent), "ratio": 1.0}
+        mine = base | {
+            "tool": "medcal",
+            "seconds": statistics.median(spent),
+            "ratio": 1.0,
+        }
         rows.append(mine | {"bar": self.bar})
         for tool, peer in self.peers.items():
             try:
                 found = peer.run()
-                pairs = [(timed(self.ours), timed(peer.run) / peer.part) for _ in range(rounds)]
+                pairs = [
+                    (timed(self.ours), timed(peer.run) / peer.part)
+                    for _ in range(rounds)
+                ]
             except Exception as error:
                 told = str(error).splitlines()[0] if str(error) else ""
                 rows.append(
-                    base | {"tool": tool, "note": f"failed: {type(error).__name__}: {told}"}
+                    base
+                    | {"tool": tool, "note": f"failed: {type(error).__name__}: {told}"}
                 )
                 continue
-            row = base | {"tool": tool, "seconds": statistics.median(p for _, p in pairs)}
+            row = base | {
+                "tool": tool,
+                "seconds": statistics.median(p for _, p in pairs),
+            }
             row["ratio"] = statistics.median(p / max(o, 1e-9) for o, p in pairs)
             if peer.part == 1 and isinstance(value, float):
                 row["difference"] = float(found) - value
@@ -116,12 +127,17 @@ def ece_tasks(sizes) -> list[Task]:
         if netcal:
             metric, labels = netcal.ECE(15), y.astype(int)
             peers["netcal"] = Peer(lambda m=metric, c=c, y=labels: m.measure(c, y))
-            loops["netcal in a loop"] = loop(lambda a, b, m=metric: m.measure(a, b), c, labels)
+            loops["netcal in a loop"] = loop(
+                lambda a, b, m=metric: m.measure(a, b), c, labels
+            )
         if relplot:
             loops["relplot in a loop"] = loop(relplot.metrics.binnedECE, c, y)
         ours, rng = (lambda c=c, y=y: measure.ece(c, y)), np.random.default_rng(0)
         tasks.append(Task("ECE, 15 bins", n, ours, peers))
-        for name, groups in (("ECE interval", None), ("ECE interval by image", np.arange(n) // 3)):
+        for name, groups in (
+            ("ECE interval", None),
+            ("ECE interval by image", np.arange(n) // 3),
+        ):
             tasks.append(
                 Task(
                     name,
@@ -152,7 +168,13 @@ def bootstrap_tasks(sizes) -> list[Task]:
         for name, (stat, peer) in plain.items():
             ours = lambda s=stat, c=c, y=y: measure.bootstrap_interval(s, c, y, rng=rng)  # noqa: E731
             tasks.append(
-                Task(f"{name}, bootstrap", n, ours, {"loop": loop(peer, c, y)}, "loop 20x")
+                Task(
+                    f"{name}, bootstrap",
+                    n,
+                    ours,
+                    {"loop": loop(peer, c, y)},
+                    "loop 20x",
+                )
             )
     return tasks
 
@@ -164,7 +186,11 @@ def many_answers(items: int) -> pd.DataFrame:
         c, y = sample(items, seed=k)
         one = pd.DataFrame({"confidence": c.round(3 if k % 2 else 2), "correct": y})
         names = {"model": f"m{k % 5}", "strategy": f"s{k // 5}", "dataset": "d"}
-        parts.append(one.assign(item_id=np.arange(items), image_id=np.arange(items) // 2, **names))
+        parts.append(
+            one.assign(
+                item_id=np.arange(items), image_id=np.arange(items) // 2, **names
+            )
+        )
     return pd.concat(parts, ignore_index=True)
 
 
@@ -175,8 +201,12 @@ def study_task(items: int) -> Task:
 
     def tables():
         measure.metrics_table(graded, rng=rng)
-        close_up = graded[(graded["model"] == "m0") & graded["strategy"].isin(["s0", "s1"])]
-        measure.metrics_table(close_up, by=["strategy"], metrics="all", n_resamples=200, rng=rng)
+        close_up = graded[
+            (graded["model"] == "m0") & graded["strategy"].isin(["s0", "s1"])
+        ]
+        measure.metrics_table(
+            close_up, by=["strategy"], metrics="all", n_resamples=200, rng=rng
+        )
         for n_bins in (5, 15, 50):
             eces = {"metrics": ["ece", "ece_mass"], "n_bins": n_bins}
             measure.metrics_table(close_up, by=["strategy"], rng=rng, **eces)
@@ -198,7 +228,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="small sizes, one round")
-    parser.add_argument("--out", default="build/bench", help="folder of measure.md and measure.csv")
+    parser.add_argument(
+        "--out", default="build/bench", help="folder of measure.md and measure.csv"
+    )
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     threadpool_limits(1)  # processor time of threads that wait would count

@@ -38,7 +38,11 @@ BOOTSTRAPS = 200  # repeats that tell how rarely the percentile bootstrap holds
 def confidences(kind: str) -> np.ndarray:
     """A pool of stated confidences: any number, or one of eight."""
     rng = np.random.default_rng(1)
-    return rng.beta(4, 2, POOL) if kind == "continuous" else rng.choice(STATED, POOL, p=SHARES)
+    return (
+        rng.beta(4, 2, POOL)
+        if kind == "continuous"
+        else rng.choice(STATED, POOL, p=SHARES)
+    )
 
 
 def true_accuracy(confidence, slope, intercept) -> np.ndarray:
@@ -57,12 +61,22 @@ def cell(kind, world, n, per_image, *, binning, repeats, seed=0) -> pd.DataFrame
     c = confidences(kind)
     p = true_accuracy(c, *WORLDS[world])
     rng = np.random.default_rng([seed, n, per_image])
-    options = {"binning": binning, "per_image": per_image, "n_repeats": repeats, "rng": rng}
+    options = {
+        "binning": binning,
+        "per_image": per_image,
+        "n_repeats": repeats,
+        "rng": rng,
+    }
     table = coverage_table(c, p, (n,), made=("inversion",), **options)
     options["n_repeats"] = min(repeats, BOOTSTRAPS)
     plain = coverage_table(c, p, (n,), made=("bootstrap",), **options)
     table = pd.concat([plain, table])
-    place = {"confidence": kind, "world": world, "per_image": per_image, "binning": binning}
+    place = {
+        "confidence": kind,
+        "world": world,
+        "per_image": per_image,
+        "binning": binning,
+    }
     return table.assign(**place)
 
 
@@ -75,7 +89,13 @@ def ici_cell(kind, world, n, per_image, *, repeats, seed=0) -> dict:
     samples = (_sample(c, p, n, per_image, rng) for _ in range(repeats))
     ends = [ici_interval(c, y, groups=images, rng=rng)[::2] for c, y, images in samples]
     low, high = np.array(ends).T
-    row = {"confidence": kind, "world": world, "n": n, "per_image": per_image, "truth": truth}
+    row = {
+        "confidence": kind,
+        "world": world,
+        "n": n,
+        "per_image": per_image,
+        "truth": truth,
+    }
     row |= {"coverage": np.mean((low <= truth) & (truth <= high))}
     row |= {"missed_above": np.mean(low > truth), "missed_below": np.mean(high < truth)}
     return row | {"mean_width": np.mean(high - low), "n_repeats": repeats}
@@ -93,7 +113,10 @@ def as_markdown(table: pd.DataFrame) -> str:
             held, plain = two.loc["inversion"], two.loc["bootstrap"]
             cells += [f"{held.truth:.4f}", f"**{held.coverage:.3f}**"]
             cells += [f"{held.missed_above:.3f}", f"{held.missed_below:.3f}"]
-            cells += [f"{held.mean_width:.3f}", f"{held.mean_width / plain.mean_width:.2f}"]
+            cells += [
+                f"{held.mean_width:.3f}",
+                f"{held.mean_width / plain.mean_width:.2f}",
+            ]
             cells += [f"{plain.coverage:.3f}"]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
@@ -103,8 +126,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--repeats", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=2027)
-    parser.add_argument("--out", default="build/bench", help="folder of coverage_ece.csv and .md")
-    parser.add_argument("--ici", action="store_true", help="check ici_interval: coverage_ici.csv")
+    parser.add_argument(
+        "--out", default="build/bench", help="folder of coverage_ece.csv and .md"
+    )
+    parser.add_argument(
+        "--ici", action="store_true", help="check ici_interval: coverage_ici.csv"
+    )
     options = parser.parse_args()
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
@@ -112,7 +139,9 @@ def main() -> None:
         how = {"repeats": options.repeats, "seed": options.seed}
         cells = product(("continuous", "discrete"), WORLDS, CELLS)
         rows = [ici_cell(kind, world, *size, **how) for kind, world, size in cells]
-        pd.DataFrame(rows).to_csv(out / "coverage_ici.csv", index=False, float_format="%.5g")
+        pd.DataFrame(rows).to_csv(
+            out / "coverage_ici.csv", index=False, float_format="%.5g"
+        )
         return
     parts = []
     for binning, kind, world, (n, per_image) in product(

@@ -48,14 +48,19 @@ def test_each_way_is_given_its_best_number_of_threads():
         }
     )
     (line,) = bench_ask.compare(frame)
-    assert line.startswith("single: 9.0 times the seconds of ours, 4.5 times its processor time")
+    assert line.startswith(
+        "single: 9.0 times the seconds of ours, 4.5 times its processor time"
+    )
 
 
 def test_the_floor_is_that_of_the_multiplications():
     import torch
 
     backend = LocalModel(*tiny_checkpoint("idefics3"), name="tiny", device="cpu")
-    items, plan = ordered_items(tiny_items(2)), Plan(dataset="tiny", samples=2, max_new_tokens=3)
+    items, plan = (
+        ordered_items(tiny_items(2)),
+        Plan(dataset="tiny", samples=2, max_new_tokens=3),
+    )
     strategies = bench_ask.askable(backend)[:2]
     before, used = backend.positions, torch.get_num_threads()
     floors = bench_ask.floor_seconds(backend, strategies, items, plan, [1])
@@ -67,14 +72,19 @@ def test_the_floor_is_that_of_the_multiplications():
 
     frame = pd.DataFrame({"way": ["ours", "single"], "seconds": [2.0, 30.0]})
     told = bench_ask.compare_to_floor(frame, {1: 1.0, 2: 1.5})
-    assert told[0] == "ours: 2.00 s, its multiplications alone 1.00 s at full rate (50% of it)"
+    assert (
+        told[0]
+        == "ours: 2.00 s, its multiplications alone 1.00 s at full rate (50% of it)"
+    )
     assert told[1].startswith("single: at most 30.0 times that floor")
 
 
 @pytest.mark.slow
 def test_the_large_bench_runs_at_tiny_size(tmp_path):
     arguments = ["--tiny", "--items", "3", "--size", "112x84", "--samples", "2"]
-    frame = bench_ask_large.main([*arguments, "--max-new-tokens", "4", "--out", str(tmp_path)])
+    frame = bench_ask_large.main(
+        [*arguments, "--max-new-tokens", "4", "--out", str(tmp_path)]
+    )
     assert frame["way"].tolist() == ["ours", "batched"]
     assert frame["positions"].is_monotonic_increasing
     assert frame["patches"].is_monotonic_increasing
@@ -86,7 +96,9 @@ def test_the_large_bench_runs_at_tiny_size(tmp_path):
     assert (tmp_path / "ask_large.csv").is_file()
 
 
-def test_a_peer_that_is_not_installed_is_skipped_with_the_reason(tmp_path, monkeypatch, capsys):
+def test_a_peer_that_is_not_installed_is_skipped_with_the_reason(
+    tmp_path, monkeypatch, capsys
+):
     for name in bench_ask_peers.PEERS.values():
         monkeypatch.setenv(name, str(tmp_path))
     assert bench_ask_peers.main(["--out", str(tmp_path)]) is None
@@ -103,11 +115,22 @@ def test_a_peer_that_fails_says_why(monkeypatch):
 
 
 def test_confidences_are_compared_where_both_read_one():
-    ours, theirs = ([0.5, 0.8, None, 0.2], 1e-3, 1e-3), ([0.5, 0.9, 0.1, None], 4e-3, 2e-3)
+    ours, theirs = (
+        ([0.5, 0.8, None, 0.2], 1e-3, 1e-3),
+        ([0.5, 0.9, 0.1, None], 4e-3, 2e-3),
+    )
     row = bench_ask_peers.compare("verbalized", "peer", ours, theirs)
-    assert (row["items"], row["read_by_ours"], row["read_by_peer"], row["same"]) == (4, 3, 3, 1)
+    assert (row["items"], row["read_by_ours"], row["read_by_peer"], row["same"]) == (
+        4,
+        3,
+        3,
+        1,
+    )
     assert row["largest_gap"] == pytest.approx(0.1)
-    assert (row["times_ours"], row["cpu_times_ours"]) == (pytest.approx(4), pytest.approx(2))
+    assert (row["times_ours"], row["cpu_times_ours"]) == (
+        pytest.approx(4),
+        pytest.approx(2),
+    )
 
 
 @pytest.mark.slow
@@ -115,11 +138,14 @@ def test_the_records_hold_what_the_peers_need(tmp_path):
     model, processor = tiny_checkpoint()
     model.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
-    record, ours = bench_ask_peers.record_replies(str(tmp_path), "pocketvqa-medical", 5, 3)
+    record, ours = bench_ask_peers.record_replies(
+        str(tmp_path), "pocketvqa-medical", 5, 3
+    )
     assert {len(part) for part in record.values()} == {5}
     assert all(len(texts) == 3 for texts in record["samples"])
     for texts, known, classes, every in zip(
-        *(record[name] for name in ("samples", "known", "classes", "all_classes")), strict=True
+        *(record[name] for name in ("samples", "known", "classes", "all_classes")),
+        strict=True,
     ):
         assert sorted(i for group in every for i in group) == list(range(len(texts)))
         assert sorted(i for group in classes for i in group) == list(range(len(known)))

@@ -32,11 +32,15 @@ def test_parts_are_counted_up():
         while time.process_time() < end:
             pass
 
-    row = bench.Task("t", 1, lambda: 0.5, {"peer": bench.Peer(work, 0.1)}).measure(rounds=2)[1]
+    row = bench.Task("t", 1, lambda: 0.5, {"peer": bench.Peer(work, 0.1)}).measure(
+        rounds=2
+    )[1]
     assert row["seconds"] >= 0.1
     assert "difference" not in row
 
 
 def test_markdown_leaves_blank_what_is_not_known():
-    table = pd.DataFrame([{"task": "t", "n": 10, "tool": "medcal", "seconds": 0.5, "bar": "fast"}])
+    table = pd.DataFrame(
+        [{"task": "t", "n": 10, "tool": "medcal", "seconds": 0.5, "bar": "fast"}]
+    )
     assert "| t | 10 | medcal | 0.5 |  |  | fast |  |" in bench.as_markdown(table)

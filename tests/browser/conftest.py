@@ -28,7 +28,9 @@ def chromium():
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
         pytest.skip("no chromium on this machine: `make browser` installs Debian's")
-    api = pytest.importorskip("playwright.sync_api", reason="playwright: pip install -e .[test]")
+    api = pytest.importorskip(
+        "playwright.sync_api", reason="playwright: pip install -e .[test]"
+    )
     api.expect.set_options(timeout=PATIENCE)
     with api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
@@ -55,7 +57,10 @@ class Complaints:
 
     def _request(self, url: str) -> None:
         parts = urlsplit(url)
-        if parts.scheme in ("http", "https", "ws", "wss") and parts.hostname != "127.0.0.1":
+        if (
+            parts.scheme in ("http", "https", "ws", "wss")
+            and parts.hostname != "127.0.0.1"
+        ):
             self.abroad.append(url)
 
 
@@ -94,9 +99,9 @@ HELLO = """import ipywidgets
 print('sum', 40 + 2)
 ipywidgets.IntSlider(description='turn me')"""
 EXERCISE = """from IPython.display import display
-from medcal_nb.show import exercises, lesson
+from medcal_nb.teach import exercises, lesson
 display(exercises.ask('accuracy'), exercises.ask('boaster'), lesson.quiz(), exercises.hand_in())"""
-LAB = "from medcal_nb.show.lab import lab\nlab(n=100)"
+LAB = "from medcal_nb.teach.lab import lab\nlab(n=100)"
 EXPLORER = """import numpy as np, pandas as pd
 from io import BytesIO
 from PIL import Image

@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from medcal_nb.show.lesson_site import write_lesson_site
+from medcal_nb.teach.lesson_site import write_lesson_site
 from tests.browser import servers
 from tests.browser.conftest import ARGUMENTS
 from tests.browser.test_reader_view import commit, moved, ready
@@ -24,7 +24,9 @@ SIZE = {"width": 1280, "height": 860}
 
 def take_lesson(page: Page, home: Path, to: Path) -> None:
     """Show the lesson's page with the temperature of a forecaster turned."""
-    site = write_lesson_site(ROOT / "notebooks" / "07_teaching.ipynb", ROOT / "figures", home)
+    site = write_lesson_site(
+        ROOT / "notebooks" / "07_teaching.ipynb", ROOT / "figures", home
+    )
     page.goto(site.as_uri())
     page.locator(".medcal-lab").nth(3).locator("input[name=temperature]").fill("1.6")
     heading = page.get_by_role("heading", name="Turn the temperature")
@@ -36,7 +38,14 @@ def take_reader(page: Page, home: Path, answers: Path, to: Path) -> None:
     """Show the reader view of some answers, at a case on which the ways of asking disagree."""
     decisions = home / "decisions.sqlite"
     home.mkdir(parents=True)
-    options = ["--name", "you", "--decisions", str(decisions), "--errors-allowed", "0.3"]
+    options = [
+        "--name",
+        "you",
+        "--decisions",
+        str(decisions),
+        "--errors-allowed",
+        "0.3",
+    ]
     with servers.reader(answers, home / "home", *options) as server:
         page.goto(server.address())
         page.locator(".medcal-commit").wait_for()
@@ -61,7 +70,9 @@ def _save(page: Page, to: Path) -> None:
 def main() -> None:
     """Take both."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("answers", type=Path, help="a file of answers for the reader view")
+    parser.add_argument(
+        "answers", type=Path, help="a file of answers for the reader view"
+    )
     parser.add_argument("--to", type=Path, default=ROOT / "docs" / "img")
     parser.add_argument("--only", choices=["lesson", "reader"])
     given = parser.parse_args()

@@ -114,4 +114,6 @@ def _wait(server: Server, process: subprocess.Popen, probe: str) -> None:
             urllib.request.urlopen(server.address(probe), timeout=5).close()
             return
         time.sleep(0.2)
-    raise RuntimeError(f"no answer in {START_SECONDS} s:\n{server.log.read_text()[-3000:]}")
+    raise RuntimeError(
+        f"no answer in {START_SECONDS} s:\n{server.log.read_text()[-3000:]}"
+    )

@@ -70,7 +70,10 @@ def test_exercises_and_quiz_by_keyboard_leave_the_notebook_alone(page, lab):
     page.keyboard.press("Enter")
     number.get_by_text("Right. All answers fall into one bin").wait_for()
     # letters that are commands of JupyterLab where the focus is on no text
-    for field in (choice.get_by_label("B", exact=True), page.locator(".medcal-quiz [name=sure]")):
+    for field in (
+        choice.get_by_label("B", exact=True),
+        page.locator(".medcal-quiz [name=sure]"),
+    ):
         field.focus()
         for key in "abddxjk":
             page.keyboard.press(key)
@@ -118,7 +121,10 @@ def test_keys_of_the_reader_view_leave_the_notebook_alone(page, lab):
     # nor does Lab's table of contents tell what is hidden
     contents = page.locator(".jp-tocItem-content")
     assert "The model says" not in contents.all_inner_texts()
-    assert contents.evaluate_all("all => all.some((e) => e.title.includes('model says'))") is False
+    assert (
+        contents.evaluate_all("all => all.some((e) => e.title.includes('model says'))")
+        is False
+    )
     page.keyboard.press("c")
     page.locator(".medcal-reader").get_by_text("The model says").wait_for()
     # the button that was pressed is switched off for the next case; the focus stays inside

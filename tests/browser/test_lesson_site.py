@@ -13,14 +13,14 @@ import pytest
 from playwright.sync_api import expect
 from scipy.stats import binom
 
-from medcal_nb import pocket
+from medcal_nb.datasets import pocket
 from medcal_nb.measure import brier_score, ece, ece_interval, log_loss
-from medcal_nb.show import exercises
-from medcal_nb.show import lesson as lesson_numbers
-from medcal_nb.show.exercises import NAMES, exercise
 from medcal_nb.show.figures import save_figure
-from medcal_nb.show.lab import lab, lab_code
-from medcal_nb.show.lesson_site import write_lesson_site
+from medcal_nb.teach import exercises
+from medcal_nb.teach import lesson as lesson_numbers
+from medcal_nb.teach.exercises import NAMES, exercise
+from medcal_nb.teach.lab import lab, lab_code
+from medcal_nb.teach.lesson_site import write_lesson_site
 from tests.browser.conftest import PATIENCE, Complaints
 from tests.browser.contrast import contrasts
 from tests.browser.test_lab import open_notebook, run_all
@@ -32,10 +32,14 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
-    table = lesson_numbers.base_rate_table([0.5, 0.01], sensitivity=0.9, specificity=0.9)
+    table = lesson_numbers.base_rate_table(
+        [0.5, 0.01], sensitivity=0.9, specificity=0.9
+    )
     for name in ("forecasters", "base_rates", "threshold"):
         figure = lesson_numbers.base_rate_figure(table)
-        save_figure(figure, f"fig07_{name}", table, out_dir=folder / "figures", provenance={})
+        save_figure(
+            figure, f"fig07_{name}", table, out_dir=folder / "figures", provenance={}
+        )
     notebook = ROOT / "notebooks" / "07_teaching.ipynb"
     return write_lesson_site(notebook, folder / "figures", folder / "site")
 
@@ -43,7 +47,9 @@ def site(tmp_path_factory):
 @pytest.fixture(scope="module")
 def lesson(chromium, site):
     """The page from disk, without a network."""
-    context = chromium.new_context(viewport={"width": 1440, "height": 900}, offline=True)
+    context = chromium.new_context(
+        viewport={"width": 1440, "height": 900}, offline=True
+    )
     context.set_default_timeout(PATIENCE)
     page, told = context.new_page(), Complaints()
     told.watch(page)
@@ -75,12 +81,18 @@ def test_numbers_equal_the_package_s(lesson, seed):
     if seed % 2:
         settings["temperature"] = 1.0  # what is said then lies at the edges of bins
     if seed % 4 == 0:
-        settings["right"] = list(lesson_numbers.LEVELS)  # near calibrated: the lower end is 0
+        settings["right"] = list(
+            lesson_numbers.LEVELS
+        )  # near calibrated: the lower end is 0
     code = base64.b64encode(lab_code().encode()).decode()
     normal = np.random.default_rng(99).standard_normal(6 * 1000)
-    rows, now, kept, interval, bands = lesson.evaluate(NUMBERS, [code, settings, normal.tolist()])
+    rows, now, kept, interval, bands = lesson.evaluate(
+        NUMBERS, [code, settings, normal.tolist()]
+    )
     c = np.repeat([row["says"] for row in rows], [row["n"] for row in rows])
-    y = np.concatenate([np.arange(row["n"]) < row["right"] for row in rows]).astype(float)
+    y = np.concatenate([np.arange(row["n"]) < row["right"] for row in rows]).astype(
+        float
+    )
     assert now["ece"] == pytest.approx(ece(c, y, n_bins=settings["bins"]), abs=1e-9)
     assert now["brier"] == pytest.approx(brier_score(c, y), abs=1e-9)
     assert now["logLoss"] == pytest.approx(log_loss(c, y), abs=1e-9)
@@ -89,7 +101,9 @@ def test_numbers_equal_the_package_s(lesson, seed):
     assert interval["low"] == pytest.approx(wanted.low, abs=1e-6)
     assert interval["high"] == pytest.approx(wanted.high, abs=1e-6)
     for row, band in zip(rows, bands, strict=True):
-        assert band == pytest.approx(binom.ppf([0.025, 0.975], row["n"], row["says"]) / row["n"])
+        assert band == pytest.approx(
+            binom.ppf([0.025, 0.975], row["n"], row["says"]) / row["n"]
+        )
     keep = c >= settings["threshold"]
     assert kept["coverage"] == pytest.approx(keep.mean())
     assert kept["cost"] == pytest.approx(((1 - y) * keep + (1 - keep) / 4).mean())
@@ -113,7 +127,9 @@ def test_a_drag_moves_the_numbers_within_a_frame(lesson):
     lesson.mouse.up()
     assert value.inner_text() != before
     assert re.fullmatch(r"0\.\d{3} \[0\.\d{3}, 0\.\d{3}\]", value.inner_text())
-    assert min(took) < 50  # the fastest of twelve: what else a machine does is not the lab's
+    assert (
+        min(took) < 50
+    )  # the fastest of twelve: what else a machine does is not the lab's
     now = int(handle.get_attribute("aria-valuenow"))
     handle.press("ArrowDown")
     assert int(handle.get_attribute("aria-valuenow")) == now - 1
@@ -125,7 +141,9 @@ def checked(asked, given):
         return f"Right. {asked['why']}"
     told = [words for mistake, words in asked["mistakes"] if mistake == given]
     return (
-        told[0] if told else f"Too {'large' if given > asked['answer'] else 'small'}. Take a hint?"
+        told[0]
+        if told
+        else f"Too {'large' if given > asked['answer'] else 'small'}. Take a hint?"
     )
 
 
@@ -147,7 +165,11 @@ def test_exercises_tell_each_mistake_its_own_words(lesson):
             assert status.inner_text() == checked(asked, given)
         form.get_by_role("button", name="Hint").click()
         assert form.locator("li").first.inner_text() == asked["hints"][0]
-    assert lesson.locator("#score").inner_text().startswith(f"{len(NAMES)} of {len(NAMES)}")
+    assert (
+        lesson.locator("#score")
+        .inner_text()
+        .startswith(f"{len(NAMES)} of {len(NAMES)}")
+    )
     handed = download(lesson, lesson.locator(".medcal-hand-in a"))
     assert handed[0] == ["question", "your answer", "result", "tries"]
     assert [row[2] for row in handed[1:]] == ["right"] * len(NAMES)
@@ -171,7 +193,11 @@ def download(page, link):
         ("boaster", " 0.2 ", "Too small"),
         ("boaster", "a lot", "“a lot” is not a number"),
         ("threshold", "95 %", "Right."),
-        ("threshold", "0.95", "In percent, please: 0.95 would be less than one percent."),
+        (
+            "threshold",
+            "0.95",
+            "In percent, please: 0.95 would be less than one percent.",
+        ),
         ("base_rate", "95%", "That is the base-rate slip"),
     ],
 )
@@ -220,14 +246,18 @@ def test_the_quiz_by_keyboard_to_its_file(lesson):
     assert f"were right in {100 * np.mean(y):.0f} %" in told.inner_text()
     sides = [(np.array(c), np.array(y)),
              (said["confidence"].to_numpy(float), said["correct"].to_numpy(float))]  # fmt: skip
-    for figure, (confidence, correct) in zip(quiz.locator("figure").all(), sides, strict=True):
+    for figure, (confidence, correct) in zip(
+        quiz.locator("figure").all(), sides, strict=True
+    ):
         words = figure.locator("p").inner_text()
         assert f"is right in {correct.sum():.0f} of 20" in words
         assert f"ECE {ece(confidence, correct, n_bins=5):.2f} [" in words
         assert f"Brier score {brier_score(confidence, correct):.2f}" in words
         assert figure.get_by_role("img").get_attribute("aria-label").endswith(words)
         n_bins = len(set(np.ceil(confidence * 5 - 1e-9)))
-        assert figure.locator("rect").count() == 2 * n_bins  # a band and a mark for each
+        assert (
+            figure.locator("rect").count() == 2 * n_bins
+        )  # a band and a mark for each
     head, *rows = download(lesson, quiz.get_by_role("link", name="as a file"))
     assert head[3:] == ["your answer", "your confidence", "you are right", "model's answer",
                         "model's confidence", "model is right"]  # fmt: skip
@@ -244,7 +274,9 @@ def test_it_can_be_read_and_reached_by_tab(lesson):
         assert len(told) > 150
         assert [entry for entry in told if entry["ratio"] < entry["needed"]] == []
     assert lesson.locator("img:not([alt])").count() == 0
-    nameless = "e => [...e.querySelectorAll('input')].filter(i => !i.labels.length).length"
+    nameless = (
+        "e => [...e.querySelectorAll('input')].filter(i => !i.labels.length).length"
+    )
     assert lesson.locator("body").evaluate(nameless) == 0
     view = lesson.locator(".medcal-lab").first
     view.locator(".handle").first.focus()
@@ -268,7 +300,9 @@ def test_a_copy_of_the_notebook_is_alive_without_a_kernel(chromium, tmp_path):
     page, told = chromium.new_page(), Complaints()
     told.watch(page)
     page.goto(copy.as_uri())
-    expect(page.locator(".lab .medcal-lab")).to_have_count(1)  # drawn once, whoever wakes it
+    expect(page.locator(".lab .medcal-lab")).to_have_count(
+        1
+    )  # drawn once, whoever wakes it
     expect(page.locator(".lab output").nth(1)).to_have_text("5")
     assert "open this notebook" not in page.locator(".lab").inner_text()
     expect(page.locator(".medcal-exercise[data-live]")).to_have_count(1)
@@ -279,7 +313,9 @@ def test_a_copy_of_the_notebook_is_alive_without_a_kernel(chromium, tmp_path):
 
 
 def test_from_a_server_and_on_a_telephone(chromium, site):
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=site.parent)
+    handler = functools.partial(
+        http.server.SimpleHTTPRequestHandler, directory=site.parent
+    )
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         page = chromium.new_page(viewport={"width": 390, "height": 844})
@@ -303,7 +339,13 @@ def test_the_same_lab_in_jupyterlab(page, lab):
     handle = view.locator(".handle").last
     handle.focus()
     now = int(handle.get_attribute("aria-valuenow"))
-    for key in (*["PageDown"] * 4, "ArrowUp", "ArrowDown", "a", "b"):  # commands of Lab, too
+    for key in (
+        *["PageDown"] * 4,
+        "ArrowUp",
+        "ArrowDown",
+        "a",
+        "b",
+    ):  # commands of Lab, too
         page.keyboard.press(key)
     assert int(handle.get_attribute("aria-valuenow")) == now - 20
     assert view.locator("td").first.inner_text() != before

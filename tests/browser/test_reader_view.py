@@ -52,7 +52,8 @@ def moved(page, key):
     before = heading(page)
     page.keyboard.press(key)
     page.wait_for_function(
-        "before => document.querySelector('.medcal-reader h2').innerText !== before", arg=before
+        "before => document.querySelector('.medcal-reader h2').innerText !== before",
+        arg=before,
     )
 
 
@@ -78,7 +79,9 @@ def next_with_options(page):
 def commit(page, digit="1"):
     """Give an answer and wait for the model's, which is returned."""
     says = page.get_by_role("heading", name="The model says")
-    for _ in range(12):  # a case with the same answers to choose from may arrive after the choice
+    for _ in range(
+        12
+    ):  # a case with the same answers to choose from may arrive after the choice
         page.keyboard.press(digit)
         page.keyboard.press("c")
         with contextlib.suppress(TimeoutError):
@@ -127,7 +130,9 @@ def test_an_override_by_keyboard_survives_a_reload(page, served, reply):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.placeholder") == "optional":
             break
-    page.keyboard.type("a doubtful edge, ask Otto")  # letters that are commands elsewhere
+    page.keyboard.type(
+        "a doubtful edge, ask Otto"
+    )  # letters that are commands elsewhere
     page.keyboard.press("Enter")
     moved(page, "o")
     page.get_by_text("Saved:").wait_for()
@@ -141,7 +146,9 @@ def test_an_override_by_keyboard_survives_a_reload(page, served, reply):
 
     page.reload()
     page.locator(".medcal-commit").wait_for()
-    page.get_by_text("The model's answer is hidden").wait_for()  # answer first, as before
+    page.get_by_text(
+        "The model's answer is hidden"
+    ).wait_for()  # answer first, as before
     while not heading(page).startswith(place + ":"):
         moved(page, "k" if page.locator(".medcal-previous").is_enabled() else "j")
     told = page.locator(".medcal-decided").inner_text()
@@ -189,7 +196,9 @@ def brightness(page):
 
 
 def zoomed(page):
-    return float(re.search(r"zoom ([\d.]+)", page.locator(".seen").inner_text()).group(1))
+    return float(
+        re.search(r"zoom ([\d.]+)", page.locator(".seen").inner_text()).group(1)
+    )
 
 
 def test_the_picture_is_zoomed_and_windowed_by_keyboard_and_mouse(page, reply):
@@ -213,7 +222,9 @@ def test_the_picture_is_zoomed_and_windowed_by_keyboard_and_mouse(page, reply):
     assert zoomed(page) == 1.0
     page.mouse.click(*middle)
     page.mouse.wheel(0, -100)
-    page.wait_for_function("document.querySelector('.seen').innerText.startsWith('zoom 1.3')")
+    page.wait_for_function(
+        "document.querySelector('.seen').innerText.startsWith('zoom 1.3')"
+    )
     page.keyboard.press("0")
     page.keyboard.down("Shift")
     page.mouse.down()
@@ -236,7 +247,16 @@ def test_buttons_and_summary_are_on_the_screen(page, reply, size):
     page.keyboard.press("s")
     summary = page.get_by_role("heading", name="Summary", exact=True)
     summary.wait_for()
-    names = ("previous", "next", "undecided", "undo", "summary", "accept", "override", "defer")
+    names = (
+        "previous",
+        "next",
+        "undecided",
+        "undo",
+        "summary",
+        "accept",
+        "override",
+        "defer",
+    )
     places = [page.locator(f".medcal-{name}") for name in names]
     for part in (*places, page.get_by_label("single-key commands"), summary):
         box = part.bounding_box()
@@ -270,7 +290,16 @@ def test_what_is_shown_can_be_read(page, reply):
 
 def test_every_control_is_reached_by_tab_in_order_and_shows_it(page, reply):
     page.locator(".medcal-reader h1").click()
-    wanted = ["next", "undecided", "undo", "summary", "frame", "accept", "override", "defer"]
+    wanted = [
+        "next",
+        "undecided",
+        "undo",
+        "summary",
+        "frame",
+        "accept",
+        "override",
+        "defer",
+    ]
     reached, outlines = [], set()
     for _ in range(40):
         page.keyboard.press("Tab")

@@ -37,14 +37,18 @@ def medcal(*arguments, ok=True, process=False):
                 main()
             except SystemExit as exit_:
                 code = exit_.code or 0
-        done = subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+        done = subprocess.CompletedProcess(
+            arguments, code, out.getvalue(), err.getvalue()
+        )
     if ok:
         assert done.returncode == 0, done.stderr
     return done
 
 
 def scores(log, *arguments):
-    return pd.read_csv(io.StringIO(medcal("score", log, "--format", "csv", *arguments).stdout))
+    return pd.read_csv(
+        io.StringIO(medcal("score", log, "--format", "csv", *arguments).stdout)
+    )
 
 
 @pytest.fixture
@@ -78,7 +82,11 @@ def test_import_then_score_gives_the_numbers_of_the_definitions(answers_csv, tmp
         *("ece", "ece_low", "ece_high"),
         *("brier", "brier_low", "brier_high", "log_loss", "auroc", "aurc"),
         *("confidently_wrong", "confidently_wrong_low", "confidently_wrong_high"),
-        *(f"yield_at_{k}{end}" for k in (5, 10, 20) for end in ("", "_low", "_high", "_threshold")),
+        *(
+            f"yield_at_{k}{end}"
+            for k in (5, 10, 20)
+            for end in ("", "_low", "_high", "_threshold")
+        ),
         *("ici", "ici_low", "ici_high"),
     ]
     assert table["model"].tolist() == ["a", "b"]
@@ -105,7 +113,13 @@ def test_score_by_any_column(answers_csv, tmp_path):
     assert table["site"].tolist() == ["east", "west"]
     assert table["n"].tolist() == frame.groupby("site").size().tolist()
     told = medcal("score", log, "--by", "site").stdout
-    for word in ("mean_confidence", "ceiling", "confidently wrong", "yield at 10", "ici"):
+    for word in (
+        "mean_confidence",
+        "ceiling",
+        "confidently wrong",
+        "yield at 10",
+        "ici",
+    ):
         assert word in told
     assert f"{table['brier'][0]:.3f} [{table['brier_low'][0]:.3f}, " in told
     assert scores(log, "--by", "site").equals(table)
@@ -114,7 +128,9 @@ def test_score_by_any_column(answers_csv, tmp_path):
 def test_score_chooses_a_strategy(tmp_path, answers_csv):
     log = tmp_path / "answers.sqlite"
     medcal("import", answers_csv[0], "--to", log)
-    told = medcal("score", log, "--choose", "--cost-check", 0.2, "--by", "dataset").stdout
+    told = medcal(
+        "score", log, "--choose", "--cost-check", 0.2, "--by", "dataset"
+    ).stdout
     models = [line.split(": ")[0] for line in told.splitlines()]
     assert models == ["a, answers", "b, answers"]
 
@@ -137,7 +153,9 @@ def test_intervals_resample_images_where_they_are_named(tmp_path, rng):
     n = 200
     image = np.arange(n) // 20
     right = (image % 2).astype(int)
-    frame = pd.DataFrame({"item_id": range(n), "confidence": 0.7, "correct": right, "pic": image})
+    frame = pd.DataFrame(
+        {"item_id": range(n), "confidence": 0.7, "correct": right, "pic": image}
+    )
     frame.to_csv(tmp_path / "a.csv", index=False)
     base = ("import", tmp_path / "a.csv", "--model", "m", "--dataset", "d")
     medcal(*base, "--to", tmp_path / "rows.sqlite")
@@ -157,7 +175,9 @@ def test_groups_over_several_models_resample_items(tmp_path):
         ]
     )
     frame.to_csv(tmp_path / "a.csv", index=False)
-    medcal("import", tmp_path / "a.csv", "--dataset", "d", "--to", tmp_path / "a.sqlite")
+    medcal(
+        "import", tmp_path / "a.csv", "--dataset", "d", "--to", tmp_path / "a.sqlite"
+    )
     together = scores(tmp_path / "a.sqlite", "--by", "dataset")
     alone = scores(tmp_path / "a.sqlite").iloc[0]
     wide = float(together["brier_high"].iloc[0] - together["brier_low"].iloc[0])
@@ -173,7 +193,10 @@ def test_export_and_import_again(answers_csv, tmp_path):
         medcal("export", log, "--to", file)
         again = tmp_path / f"{kind}.sqlite"
         medcal("import", file, "--to", again)
-        with AnswerLog(log, read_only=True) as one, AnswerLog(again, read_only=True) as two:
+        with (
+            AnswerLog(log, read_only=True) as one,
+            AnswerLog(again, read_only=True) as two,
+        ):
             pd.testing.assert_frame_equal(one.read(), two.read())
     medcal("export", log, "--to", tmp_path / "out.csv", "--force", "--safe-csv")
 
@@ -214,13 +237,24 @@ def test_errors_are_one_line_with_status_2(tmp_path):
 def test_published_calibration_errors(real_dir, tmp_path, name):
     folder = real_dir / "vlm_uncertainty_bench"
     log = tmp_path / f"{name}.sqlite"
-    options = ("--dataset", name, "--domain", "general", "--logits", LOGITS, "--gold", "gold")
+    options = (
+        "--dataset",
+        name,
+        "--domain",
+        "general",
+        "--logits",
+        LOGITS,
+        "--gold",
+        "gold",
+    )
     medcal(
         *("import", folder / f"{name}.parquet", *options),
         *("--model", "model", "--item", "item_id", "--to", log),
     )
     found = scores(log, "--resamples", "20").set_index("model")["ece"]
-    published = pd.read_csv(folder / "published_ece.csv").set_index("model_name")[f"ece_{name}"]
+    published = pd.read_csv(folder / "published_ece.csv").set_index("model_name")[
+        f"ece_{name}"
+    ]
     assert len(found) == len(published) == 13
     assert (found.loc[published.index] - published).abs().max() < 5e-6
 
@@ -230,11 +264,20 @@ def test_published_calibration_errors(real_dir, tmp_path, name):
 def test_stored_numbers_of_a_text_study(real_dir, tmp_path, pattern):
     (path,) = (real_dir / "medqa_text").glob(pattern)
     stored = json.loads(path.read_text())["configurations"]
-    frames = [pd.DataFrame(run["results"]).assign(strategy=name) for name, run in stored.items()]
+    frames = [
+        pd.DataFrame(run["results"]).assign(strategy=name)
+        for name, run in stored.items()
+    ]
     pd.concat(frames).to_parquet(tmp_path / "text.parquet")
     log = tmp_path / "text.sqlite"
     medcal(
-        *("import", tmp_path / "text.parquet", "--item", "question_idx", "--allow-missing"),
+        *(
+            "import",
+            tmp_path / "text.parquet",
+            "--item",
+            "question_idx",
+            "--allow-missing",
+        ),
         *("--correct", "is_correct", "--domain", "medical", "--to", log),
     )
     found = scores(log, "--resamples", "20").set_index("strategy")
@@ -243,6 +286,11 @@ def test_stored_numbers_of_a_text_study(real_dir, tmp_path, pattern):
         for column in ("accuracy", "auroc"):
             assert found.loc[name, column] == pytest.approx(numbers[column], abs=1e-12)
         # a stated 0.8 lies in [0.8, 1] there and in (0.6, 0.8] here: bins of the mirrored pair
-        rows = answers[answers["strategy"] == name].dropna(subset=["confidence", "correct"])
-        wrong, doubt = 1 - rows["correct"].astype(float), 1 - rows["confidence"].astype(float)
+        rows = answers[answers["strategy"] == name].dropna(
+            subset=["confidence", "correct"]
+        )
+        wrong, doubt = (
+            1 - rows["correct"].astype(float),
+            1 - rows["confidence"].astype(float),
+        )
         assert ece(doubt, wrong, n_bins=5) == pytest.approx(numbers["ece"], abs=1e-12)

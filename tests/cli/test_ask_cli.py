@@ -9,9 +9,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from medcal_nb.answers import load_answers
-from medcal_nb.items import dataset_names
+from medcal_nb.datasets import dataset_names
 
-POCKET = next(n for n in dataset_names() if n.startswith("pocket") and n.endswith("-medical"))
+POCKET = next(
+    n for n in dataset_names() if n.startswith("pocket") and n.endswith("-medical")
+)
 
 
 def asks_for_confidence(body):
@@ -62,8 +64,17 @@ def server():
 
 def ask(url, to):
     words = ["ask", "--model", url, "--dataset", POCKET, "--n", "6"]
-    command = [sys.executable, "-m", "medcal_nb.cli", *words, "--strategies", "verbalized"]
-    return subprocess.run([*command, "--to", str(to)], capture_output=True, text=True, timeout=900)
+    command = [
+        sys.executable,
+        "-m",
+        "medcal_nb.cli",
+        *words,
+        "--strategies",
+        "verbalized",
+    ]
+    return subprocess.run(
+        [*command, "--to", str(to)], capture_output=True, text=True, timeout=900
+    )
 
 
 @pytest.mark.slow

@@ -14,7 +14,9 @@ def log(tmp_path, rng):
     rows = []
     for domain, n in (("general", 300), ("medical", 200)):
         z = rng.normal(0, 2, n)
-        gold = np.where(rng.random(n) < expit(z / 2), "yes", "no")  # stated twice too sharp
+        gold = np.where(
+            rng.random(n) < expit(z / 2), "yes", "no"
+        )  # stated twice too sharp
         p = expit(z)
         for i in range(n):
             answer = "yes" if p[i] > 0.5 else "no"
@@ -27,20 +29,29 @@ def log(tmp_path, rng):
             rows.append(key | {"strategy": "option_probability", "sample": 0,
                                "confidence": max(shares.values()),
                                "option_probabilities": shares})  # fmt: skip
-            rows += [key | {"strategy": "self_consistency", "sample": k} for k in range(3)]
+            rows += [
+                key | {"strategy": "self_consistency", "sample": k} for k in range(3)
+            ]
     path = tmp_path / "answers.sqlite"
     with AnswerLog(path) as answers:
         answers.append(rows)
     return path
 
 
-def test_fit_on_general_apply_to_medical_under_the_old_name_of_temperature(log, tmp_path):
+def test_fit_on_general_apply_to_medical_under_the_old_name_of_temperature(
+    log, tmp_path
+):
     out = tmp_path / "corrected.sqlite"
     rows = ["--fit", "domain=general", "--fit", "strategy=option_probability"]
     rows += ["--apply", "domain=medical"]
-    done = medcal("calibrate", log, "--method", "option_temperature", *rows, "--to", out)
+    done = medcal(
+        "calibrate", log, "--method", "option_temperature", *rows, "--to", out
+    )
     assert "200 of 200 confidences corrected" in done.stdout
-    assert "200 rows have no map for their model and strategy and are left out" in done.stderr
+    assert (
+        "200 rows have no map for their model and strategy and are left out"
+        in done.stderr
+    )
     corrected = load_answers(out)
     assert set(corrected.strategy) == {"option_probability+temperature"}
     assert set(corrected.domain) == {"medical"}
@@ -61,8 +72,12 @@ def test_a_sampled_strategy_is_judged_before_it_is_corrected(log, tmp_path):
     assert len(table) == 200  # one graded answer of three samples
     assert (table.confidence_raw == 1).all()  # all three agreed
     general = load_answers(log)
-    general = general[(general.domain == "general") & (general.strategy == "self_consistency")]
-    assert table.confidence.unique() == pytest.approx([general.correct.astype(float).mean()])
+    general = general[
+        (general.domain == "general") & (general.strategy == "self_consistency")
+    ]
+    assert table.confidence.unique() == pytest.approx(
+        [general.correct.astype(float).mean()]
+    )
 
 
 @pytest.mark.parametrize(
@@ -74,7 +89,10 @@ def test_a_sampled_strategy_is_judged_before_it_is_corrected(log, tmp_path):
             ["--fit", "domain=general", "--method", "magic"],
             "method must be one of 'temperature', ",
         ),
-        (["--fit", "planet=earth"], "--fit planet=earth: write COL=VALUE, COL of model,"),
+        (
+            ["--fit", "planet=earth"],
+            "--fit planet=earth: write COL=VALUE, COL of model,",
+        ),
         (["--fit", "domain=lunar"], "no rows with --fit domain=lunar"),
         (["--fit", "domain"], "write COL=VALUE"),
     ],
@@ -89,7 +107,15 @@ def test_what_cannot_be_done_is_said_in_one_line(log, tmp_path, arguments, told)
 
 
 def test_answers_go_to_a_log(log, tmp_path):
-    done = medcal("calibrate", log, "--fit", "domain=general", "--to", tmp_path / "c.csv", ok=False)
+    done = medcal(
+        "calibrate",
+        log,
+        "--fit",
+        "domain=general",
+        "--to",
+        tmp_path / "c.csv",
+        ok=False,
+    )
     assert done.returncode == 2
     assert "c.csv: name a log, .sqlite; `medcal export`" in done.stderr
     assert not (tmp_path / "c.csv").exists()

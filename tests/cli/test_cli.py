@@ -37,7 +37,9 @@ def test_help_shows_the_commands_in_four_groups():
     done = medcal("--help")
     assert done.returncode == 0
     panels = re.split(r"╭─ (\w+) ─+╮", done.stdout)
-    groups = {name: set(re.findall(r"│ ([a-z]+) ", body)) for name, body in pairs(panels[1:])}
+    groups = {
+        name: set(re.findall(r"│ ([a-z]+) ", body)) for name, body in pairs(panels[1:])
+    }
     assert list(groups) == ["Options", "Study", "Ask", "Answers", "Teach"]
     for group, names in GROUPS.items():
         assert groups[group] >= set(names)
@@ -60,12 +62,18 @@ def test_help_ends_with_an_example(name):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["study", "-p", "SCAL=2"], "-p SCAL=2: write NAME=VALUE, VALUE as JSON; parameters of"),
+        (
+            ["study", "-p", "SCAL=2"],
+            "-p SCAL=2: write NAME=VALUE, VALUE as JSON; parameters of",
+        ),
         (["study", "-p", "SCALE"], "-p SCALE: write NAME=VALUE"),
         (["study", "9"], "has not all of these notebooks: 9: choose from 02_a"),
         (["study", "--profile", "pockets"], "no profile 'pockets': choose one of"),
         (["study", "--profile", "imported"], "with --answers FILE"),
-        (["study", "--profile", "imported", "--answers", "no.csv"], "no.csv is no file"),
+        (
+            ["study", "--profile", "imported", "--answers", "no.csv"],
+            "no.csv is no file",
+        ),
         (["study", "--out", "notebooks/02_a.ipynb"], "not a directory: choose another"),
     ],
 )
@@ -83,7 +91,10 @@ def test_mistakes_are_told_in_one_line(checkout, words, said):
     [
         (["studdy"], "No such command 'studdy'"),
         # others on a machine can read a command line: the token comes from the environment
-        (["reader", "a.sqlite", "--token", "secret"], "No such option: --token; `medcal reader"),
+        (
+            ["reader", "a.sqlite", "--token", "secret"],
+            "No such option: --token; `medcal reader",
+        ),
     ],
 )
 def test_wrong_usage_exits_with_2(words, said):
@@ -105,8 +116,9 @@ def test_list_runs_nothing(checkout):
 def test_failed_notebook_exits_with_1(checkout):
     done = medcal("study", "-p", "SCALE=0")
     assert done.returncode == 1
-    assert "medcal: error: 02_a: in cell In [3]: ZeroDivisionError: division by zero" in (
-        done.stderr
+    assert (
+        "medcal: error: 02_a: in cell In [3]: ZeroDivisionError: division by zero"
+        in (done.stderr)
     )
     assert "Traceback (most recent call last):\n  File" not in done.stderr
 
@@ -123,7 +135,11 @@ def test_package_without_notebooks_says_what_to_do(tmp_path, monkeypatch):
     [
         ("MedcalError('a.csv: row 3')", 2, "medcal: error: a.csv: row 3\n"),
         ("MedcalError('two\\nlines')", 2, "medcal: error: two lines\n"),
-        ("OSError(28, 'No space left', 'x.db')", 1, "x.db: no space left: choose another"),
+        (
+            "OSError(28, 'No space left', 'x.db')",
+            1,
+            "x.db: no space left: choose another",
+        ),
         ("PermissionError(13, 'denied', 'x.db')", 2, "x.db: denied: choose another"),
         (
             "RuntimeError('odd\\nmore')",
@@ -132,7 +148,11 @@ def test_package_without_notebooks_says_what_to_do(tmp_path, monkeypatch):
             "where: please report it with what that prints\n",
         ),
         ("BrokenPipeError(32, 'Broken pipe')", 1, ""),
-        ("KeyboardInterrupt()", 130, "medcal: interrupted; the same command goes on where it was"),
+        (
+            "KeyboardInterrupt()",
+            130,
+            "medcal: interrupted; the same command goes on where it was",
+        ),
     ],
 )
 def test_faults_become_exit_codes(fault, code, said):
@@ -163,14 +183,18 @@ def test_control_characters_never_reach_the_terminal(tmp_path):
     """A name that would set the title of the window, clear the screen or write backwards."""
     evil = "m\x1b]0;owned\x07\x1b[2J\u202e"
     table = tmp_path / "a.csv"
-    table.write_text(f"item_id,model,confidence,correct\n1,{evil},0.9,1\n2,{evil},0.8,0\n")
+    table.write_text(
+        f"item_id,model,confidence,correct\n1,{evil},0.9,1\n2,{evil},0.8,0\n"
+    )
     log = tmp_path / "a.sqlite"
     assert medcal("import", str(table), "--to", str(log)).returncode == 0
     for words in (["score", str(log)], ["score", str(log), "--by", evil],
                   ["items", "--dataset", evil]):  # fmt: skip
         done = medcal(*words)
         assert not re.search("[\x1b\x07\u202e]", done.stdout + done.stderr), words
-    assert evil in medcal("score", str(log), "--format", "csv").stdout  # a file keeps its bytes
+    assert (
+        evil in medcal("score", str(log), "--format", "csv").stdout
+    )  # a file keeps its bytes
     ours, theirs = pty.openpty()
     command = [*COMMAND, "score", str(log), "--format", "csv"]
     done = subprocess.Popen(command, stdout=theirs, stderr=theirs)
@@ -182,10 +206,25 @@ def test_control_characters_never_reach_the_terminal(tmp_path):
 
 def test_old_names_work_with_a_line_that_says_the_new_one(capsys):
     words = ["ask", "--strategies=verbalized,image_ablation", "--to", "x"]
-    assert _renamed(words) == ["ask", "--strategies", "verbalized,blank_image", "--to", "x"]
+    assert _renamed(words) == [
+        "ask",
+        "--strategies",
+        "verbalized,blank_image",
+        "--to",
+        "x",
+    ]
     assert "'image_ablation' is now called 'blank_image'" in capsys.readouterr().err
-    assert _renamed(["study", "--profile", "recorded"]) == ["study", "--profile", "imported"]
-    assert _renamed(["reader", "a", "--limit", "0.1"]) == ["reader", "a", "--errors-allowed", "0.1"]
+    assert _renamed(["study", "--profile", "recorded"]) == [
+        "study",
+        "--profile",
+        "imported",
+    ]
+    assert _renamed(["reader", "a", "--limit", "0.1"]) == [
+        "reader",
+        "a",
+        "--errors-allowed",
+        "0.1",
+    ]
     assert "'--limit' is now called '--errors-allowed'" in capsys.readouterr().err
     own = ["import", "a.csv", "--dataset", "pocket-general", "--model", "recorded"]
     assert _renamed(own) == own
@@ -203,9 +242,18 @@ def test_a_bare_table_is_told_how_it_comes_in(tmp_path):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("score", "a.csv", "--resamples", "1000000000"), "'--resamples': .* less than or equal"),
-        (("score", "a.csv", "--resamples", "1"), "'--resamples': .* greater than or equal"),
-        (("ask", "--samples", "1000000000000"), "'--samples': .* less than or equal to"),
+        (
+            ("score", "a.csv", "--resamples", "1000000000"),
+            "'--resamples': .* less than or equal",
+        ),
+        (
+            ("score", "a.csv", "--resamples", "1"),
+            "'--resamples': .* greater than or equal",
+        ),
+        (
+            ("ask", "--samples", "1000000000000"),
+            "'--samples': .* less than or equal to",
+        ),
     ],
 )
 def test_sizes_out_of_range_are_refused_before_anything_is_read(words, told):

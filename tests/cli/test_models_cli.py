@@ -2,7 +2,7 @@
 
 import json
 
-from medcal_nb.pocket import list_pocket, pocket_home
+from medcal_nb.datasets.pocket import list_pocket, pocket_home
 from tests.cli.test_answers_cli import medcal
 
 
@@ -10,7 +10,9 @@ def test_models_are_listed_with_size_and_use():
     lines = medcal("models").stdout.splitlines()
     assert [line.split()[0] for line in lines] == list_pocket()
     for line in lines:
-        recipe = json.loads((pocket_home() / line.split()[0] / "recipe.json").read_text())
+        recipe = json.loads(
+            (pocket_home() / line.split()[0] / "recipe.json").read_text()
+        )
         assert f"{recipe['parameters'] / 1e6:.2f} M parameters" in line
         assert ("clip_zero_shot" in line) == line.startswith("pocket-clip")
 

@@ -12,11 +12,20 @@ import pandas as pd
 import pytest
 
 from medcal_nb.answers import AnswerLog, load_answers
-from medcal_nb.items import dataset_names
+from medcal_nb.datasets import dataset_names
 
-POCKET = next(n for n in dataset_names() if n.startswith("pocket") and n.endswith("-medical"))
+POCKET = next(
+    n for n in dataset_names() if n.startswith("pocket") and n.endswith("-medical")
+)
 ITEMS = ["items", "--dataset", POCKET, "--n", "3"]
-CALIBRATE = ["calibrate", "{log}", "--fit", "domain=general", "--apply", "domain=medical"]
+CALIBRATE = [
+    "calibrate",
+    "{log}",
+    "--fit",
+    "domain=general",
+    "--apply",
+    "domain=medical",
+]
 #: Commands with {to} where the output goes, and the end of its name.
 TABLES = {
     "export csv": (["export", "{log}", "--to", "{to}"], ".csv"),
@@ -59,7 +68,9 @@ def given(tmp_path_factory):
     bench = folder / FETCHED / "output" / "Qwen-VL"
     bench.mkdir(parents=True)
     for name in ("mmbench", "oodcv", "scienceqa", "seedbench", "ai2d"):
-        rows = [{"id": i, "answer": "A", "logits": rng.normal(size=6)} for i in range(4)]
+        rows = [
+            {"id": i, "answer": "A", "logits": rng.normal(size=6)} for i in range(4)
+        ]
         (bench / f"{name}.pkl").write_bytes(pickle.dumps(rows))
     return folder
 
@@ -68,7 +79,12 @@ def run(words, given, to, *, most_bytes=None):
     names = {"log": given / "log.sqlite", "table": given / "table.csv", "to": to}
     if words[0] == "fetch":  # its files are there
         shutil.copytree(given / FETCHED, to.parent / FETCHED, dirs_exist_ok=True)
-    command = [sys.executable, "-m", "medcal_nb.cli", *(word.format(**names) for word in words)]
+    command = [
+        sys.executable,
+        "-m",
+        "medcal_nb.cli",
+        *(word.format(**names) for word in words),
+    ]
 
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
@@ -166,7 +182,9 @@ def test_a_full_disk_is_told_and_the_same_command_goes_on(given, tmp_path, name)
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("medcal: error: ")
     assert "unforeseen" not in last
-    assert not [p for p in tmp_path.iterdir() if LOG not in p.name and p.name != FETCHED]
+    assert not [
+        p for p in tmp_path.iterdir() if LOG not in p.name and p.name != FETCHED
+    ]
     done = run(words, given, log)
     assert done.returncode == 0, done.stderr
     assert len(load_answers(log))

@@ -51,7 +51,9 @@ def test_a_table_without_grades_says_who_grades(tmp_path):
     table = pd.DataFrame(rows(5, np.random.default_rng(0))).drop(columns="correct")
     table.assign(answer="yes", gold="no").to_csv(tmp_path / "a.csv", index=False)
     _, reasons = score_answers(tmp_path / "a.csv", n_resamples=10)
-    assert any("5 of 5" in reason and "`medcal import` grades" in reason for reason in reasons)
+    assert any(
+        "5 of 5" in reason and "`medcal import` grades" in reason for reason in reasons
+    )
 
 
 def test_the_numbers_are_those_of_the_metrics(path, rng):
@@ -71,13 +73,17 @@ def test_the_numbers_are_those_of_the_metrics(path, rng):
 
 def test_what_decides_is_told_with_intervals(path, rng):
     answers = pd.DataFrame(rows(400, rng))
-    (row,) = score_answers(write(path, answers.to_dict("records")))[0].to_dict("records")
+    (row,) = score_answers(write(path, answers.to_dict("records")))[0].to_dict(
+        "records"
+    )
     c, y = answers["confidence"].to_numpy(), answers["correct"].to_numpy()
     assert row["confidently_wrong"] == pytest.approx((c[~y] >= 0.9).mean())
     assert row["ici"] == pytest.approx(ici(c, y))
     for name in DECIDING:
         assert row[f"{name}_low"] <= row[name] <= row[f"{name}_high"], name
-    assert row["yield_at_5"] <= row["yield_at_10"] < row["yield_at_20"] < row["accuracy"]
+    assert (
+        row["yield_at_5"] <= row["yield_at_10"] < row["yield_at_20"] < row["accuracy"]
+    )
     kept = c >= row["yield_at_20_threshold"]
     assert row["yield_at_20"] == kept.mean()
     assert (~y[kept]).mean() < 0.2
@@ -144,7 +150,9 @@ def test_without_any_confidence_accuracy_is_that_of_the_graded(path, rng):
     table = table.set_index("model")
     assert table.loc["mute", ["n", "n_missing", "accuracy"]].tolist() == [0, 20, 0.25]
     assert np.isnan(table.loc["mute", ["ece", "brier", "auroc"]].astype(float)).all()
-    assert any("model=mute" in r and "that of the 16 graded of 20" in r for r in reasons)
+    assert any(
+        "model=mute" in r and "that of the 16 graded of 20" in r for r in reasons
+    )
     rest = [a["correct"] for a in some[1:]]
     assert table.loc["some", "accuracy"] == pytest.approx(np.mean(rest))
     assert not any("model=some" in r and "that of" in r for r in reasons)
@@ -203,7 +211,13 @@ def test_the_strategy_that_costs_least_is_told_group_by_group(path, rng):
     costs = {"cost_check": 0.3, "errors_allowed": None}
     known = rng.random(300) < 0.5
     told = [
-        row | {"strategy": name, "correct": bool(known[i]), "confidence": c, "image_id": str(i)}
+        row
+        | {
+            "strategy": name,
+            "correct": bool(known[i]),
+            "confidence": c,
+            "image_id": str(i),
+        }
         for name, confidence in (
             ("knows", np.where(known, 0.95, 0.05)),
             ("guesses", np.full(300, 0.5)),
@@ -212,7 +226,9 @@ def test_the_strategy_that_costs_least_is_told_group_by_group(path, rng):
     ]
     write(path, told + rows(8, rng, model="few"))
     few, many = choices(path, by=["model", "dataset", "strategy"], costs=costs)
-    assert few == "few, d: fewer than 20 images in a half have answers of all strategies"
+    assert (
+        few == "few, d: fewer than 20 images in a half have answers of all strategies"
+    )
     assert many.startswith("m, d: knows (")
     with pytest.raises(MedcalError, match="no column 'hospital'"):
         list(choices(path, by=["hospital"], costs=costs))

@@ -13,7 +13,17 @@ def test_parts_merged_are_the_whole_and_merging_is_safe_to_repeat(tmp_path):
     folder = tmp_path / "checkpoint"
     for half in tiny_checkpoint():
         half.save_pretrained(folder)
-    ask = ["ask", "--model", folder, "--dataset", "pocketvqa-medical", "--n", 12, "--samples", 2]
+    ask = [
+        "ask",
+        "--model",
+        folder,
+        "--dataset",
+        "pocketvqa-medical",
+        "--n",
+        12,
+        "--samples",
+        2,
+    ]
     ask += ["--strategies", "verbalized,sequence_probability,self_consistency"]
     ask += ["--max-new-tokens", 4]
     medcal(*ask, "--to", tmp_path / "whole.sqlite")
@@ -30,4 +40,6 @@ def test_parts_merged_are_the_whole_and_merging_is_safe_to_repeat(tmp_path):
     assert "0 answers written" in again.stderr
     assert "0 answers added from 3 logs" in medcal(*merge).stdout
     drop = ["run_id", "seconds"]
-    pd.testing.assert_frame_equal(load_answers(to).drop(columns=drop), whole.drop(columns=drop))
+    pd.testing.assert_frame_equal(
+        load_answers(to).drop(columns=drop), whole.drop(columns=drop)
+    )

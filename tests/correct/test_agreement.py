@@ -31,7 +31,9 @@ def three(gold="YYNNYN"):
 
 def test_confidence_is_the_share_that_says_the_same_and_the_majority_is_one_more_model():
     rows = model_agreement(three())
-    assert set(rows["item_id"]) == {f"i{k}" for k in range(5)}  # not all answered the last one
+    assert set(rows["item_id"]) == {
+        f"i{k}" for k in range(5)
+    }  # not all answered the last one
     by = rows.set_index(["model", "item_id"])
     assert by.loc[("a", "i0"), "confidence"] == 1
     assert by.loc[("b", "i1"), "confidence"] == pytest.approx(2 / 3)
@@ -39,9 +41,13 @@ def test_confidence_is_the_share_that_says_the_same_and_the_majority_is_one_more
     most = by.loc["majority"].sort_index()
     assert list(most["answer"].str.upper().str[0]) == ["Y", "N", "N", "N", "Y"]
     assert list(most["agree"] == "all agree") == [True, False, True, False, False]
-    table = agreement_table(rows, rng=np.random.default_rng(0), n_resamples=50).set_index("who")
+    table = agreement_table(
+        rows, rng=np.random.default_rng(0), n_resamples=50
+    ).set_index("who")
     assert table.loc["majority", "accuracy"] == pytest.approx(4 / 5)
-    assert table.loc["majority", "change"] == pytest.approx(4 / 5 - 1)  # a is always right
+    assert table.loc["majority", "change"] == pytest.approx(
+        4 / 5 - 1
+    )  # a is always right
     assert table.loc["majority, all agree", "share"] == pytest.approx(2 / 5)
 
 
@@ -54,7 +60,10 @@ def test_of_two_models_or_with_stated_confidences_there_is_no_majority():
 def test_a_majority_of_real_models_loses_to_the_best_and_unanimity_is_worth_more(
     real_dir, tmp_path
 ):
-    path, log = real_dir / "vqa_rad" / "closed_answers_3_models.csv", tmp_path / "a.sqlite"
+    path, log = (
+        real_dir / "vqa_rad" / "closed_answers_3_models.csv",
+        tmp_path / "a.sqlite",
+    )
     import_file(path, log)
     graded = to_graded(load_answers(log))
     assert len(graded) == 3 * 1193

@@ -48,7 +48,9 @@ def test_audit_finds_each_types_temperature_and_what_it_mends(three, rng):
 def test_rows_that_are_no_typed_decision_are_left_out(three, rng):
     table = decision_audit_table(three.assign(question_type="open"), rng=rng)
     assert table.empty
-    unnamed = decision_audit_table(three.assign(question_type=None), n_resamples=2, rng=rng)
+    unnamed = decision_audit_table(
+        three.assign(question_type=None), n_resamples=2, rng=rng
+    )
     assert set(unnamed.decision_type) == {"choice"}
 
 
@@ -57,15 +59,20 @@ def test_levels_stand_in_their_order_where_rows_tell_some_alone(rng):
     whole = decision_audit_table(rows, n_resamples=0, rng=np.random.default_rng(0))
     rows = rows.iloc[::-1]
     told = [
-        {**p, name: p[name]} for p, name in zip(rows.option_probabilities, rows.gold, strict=True)
+        {**p, name: p[name]}
+        for p, name in zip(rows.option_probabilities, rows.gold, strict=True)
     ]
     turned = [dict(reversed(p.items())) if i % 2 else p for i, p in enumerate(told)]
     again = decision_audit_table(
-        rows.assign(option_probabilities=turned), n_resamples=0, rng=np.random.default_rng(0)
+        rows.assign(option_probabilities=turned),
+        n_resamples=0,
+        rng=np.random.default_rng(0),
     )
     assert again.ranked_score[0] == pytest.approx(whole.ranked_score[0])
     few = [dict(list(p.items())[1:]) if i % 3 == 1 else p for i, p in enumerate(told)]
     part = decision_audit_table(
-        rows.assign(option_probabilities=few), n_resamples=0, rng=np.random.default_rng(0)
+        rows.assign(option_probabilities=few),
+        n_resamples=0,
+        rng=np.random.default_rng(0),
     )
     assert part.ranked_score[0] == pytest.approx(whole.ranked_score[0], abs=0.05)

@@ -23,7 +23,9 @@ from .worlds import votes
 
 def rows(*given, **more):
     """Graded answers from (item, strategy, answer, confidence, correct)."""
-    frame = pd.DataFrame(given, columns=["item_id", "strategy", "answer", "confidence", "correct"])
+    frame = pd.DataFrame(
+        given, columns=["item_id", "strategy", "answer", "confidence", "correct"]
+    )
     frame["correct"] = frame["correct"].astype("boolean")
     return frame.assign(model="m", dataset="d", image_id=frame["item_id"], **more)
 
@@ -46,7 +48,11 @@ def fusion_of(data):
 
 
 def test_ballots_of_a_closed_question_give_the_rest_to_the_other_option():
-    data = rows(("a", "s", "Yes.", 0.7, True), ("a", "t", "no", 0.6, False), question_type="closed")
+    data = rows(
+        ("a", "s", "Yes.", 0.7, True),
+        ("a", "t", "no", 0.6, False),
+        question_type="closed",
+    )
     ballots = ballots_of(data)
     assert ballots.candidates.answer.tolist() == ["Yes.", "no"]
     np.testing.assert_allclose(ballots.p, [[0.7, 0.4], [0.3, 0.6]])
@@ -80,7 +86,9 @@ def test_option_probabilities_are_used_where_a_strategy_has_them():
 
 def test_fusing_helps_where_strategies_know_different_things(rng):
     fused = fused_answers(votes(rng, 1500, skill=(0.8, 0.8, 0.8)), rng=rng)
-    table = fusion_table(fused, n_resamples=2, rng=rng).set_index(["system", "correction"])
+    table = fusion_table(fused, n_resamples=2, rng=rng).set_index(
+        ["system", "correction"]
+    )
     single, mean, trained = (table.loc[(k, c)] for k, c in (
         ("s0", "as stated"), ("fusion", "as stated"), ("fusion, trained", "trained")))  # fmt: skip
     assert mean.accuracy > single.accuracy + 0.03
@@ -90,7 +98,9 @@ def test_fusing_helps_where_strategies_know_different_things(rng):
 
 def test_more_confidence_never_lowers_the_fused_one(rng):
     data = votes(rng, 200, skill=(0.7, 0.7, 0.0))
-    data.loc[data.strategy == "s2", "confidence"] = expit(1 - rng.normal(1, 1, 200))  # noise
+    data.loc[data.strategy == "s2", "confidence"] = expit(
+        1 - rng.normal(1, 1, 200)
+    )  # noise
     fused = fit_weights(ballots_of(data))
     one = rows(("new", "s0", "yes", 0.7, True), ("new", "s1", "yes", 0.6, True),
                ("new", "s2", "yes", 0.5, True), question_type="closed")  # fmt: skip
@@ -106,8 +116,12 @@ def test_more_confidence_never_lowers_the_fused_one(rng):
 def test_labels_of_an_image_change_none_of_its_own_confidences(rng):
     """In no system and no map: grades flipped for one image alone move only other images."""
     data = with_expert(votes(rng, 120, per_image=2))
-    flipped = data.assign(correct=np.where(data.image_id == "x0007", ~data.correct, data.correct))
-    one, other = (fused_answers(d, rng=np.random.default_rng(0)) for d in (data, flipped))
+    flipped = data.assign(
+        correct=np.where(data.image_id == "x0007", ~data.correct, data.correct)
+    )
+    one, other = (
+        fused_answers(d, rng=np.random.default_rng(0)) for d in (data, flipped)
+    )
     own = one.image_id == "x0007"
     assert (one[own].confidence == other[own].confidence).all()
     moved = one[~own].confidence != other[~own].confidence
@@ -120,7 +134,9 @@ def test_fused_noise_does_not_look_good(rng):
     # the candidate "yes" is right by coin, whoever says it
     data["correct"] = data.item_id.map(coin) == (data.answer == "yes")
     fused = fused_answers(data, rng=rng)
-    for _, part in fused[fused.correction != "as stated"].groupby(["system", "correction"]):
+    for _, part in fused[fused.correction != "as stated"].groupby(
+        ["system", "correction"]
+    ):
         assert brier_score(part.confidence, part.correct.astype(float)) > 0.24
 
 
@@ -145,7 +161,9 @@ def test_fusion_table_is_complete_and_on_the_same_items(rng):
     tokens = key.new_tokens
     assert tokens["fusion + expert", "as stated"] == pytest.approx(6)  # 1 + 2 + 3
     assert tokens["fusion", "as stated"] == pytest.approx(3)
-    assert tokens["expert", "platt"] == pytest.approx(3)  # closed: it judged nobody's answers
+    assert tokens["expert", "platt"] == pytest.approx(
+        3
+    )  # closed: it judged nobody's answers
     assert (table[table.correction == "as stated"].labels == 0).all()
     assert (table[table.correction != "as stated"].labels == 159).all()
     for name in ("fusion", "fusion + expert"):
@@ -153,7 +171,9 @@ def test_fusion_table_is_complete_and_on_the_same_items(rng):
         assert set(rows_of.correction) == {"as stated", "platt"}
     open_ones = fused_answers(data.assign(question_type="open"), rng=rng)
     alone = open_ones.query("system == 'expert' and correction == 'as stated'")
-    assert alone.new_tokens.mean() == pytest.approx(6)  # it was shown what the others answered
+    assert alone.new_tokens.mean() == pytest.approx(
+        6
+    )  # it was shown what the others answered
     untold = fused_answers(data.assign(new_tokens=None), rng=rng)
     assert untold.new_tokens.isna().all()  # a cost that nobody recorded is not 0
 
@@ -179,7 +199,9 @@ def test_the_best_strategy_is_chosen_on_other_images_than_it_is_judged_on(rng):
     hindsight, fair = [], []
     for _ in range(5):
         fused = fused_answers(votes(rng, 60, skill=(0.1,) * 12), rng=rng)
-        fair.append(fusion_change_table(fused, n_resamples=2, rng=rng).rival_brier.iloc[0])
+        fair.append(
+            fusion_change_table(fused, n_resamples=2, rng=rng).rival_brier.iloc[0]
+        )
         platt = fused[(fused.correction == "platt") & (fused.kind == "strategy")]
         gap = (platt.confidence - platt.correct.astype(float)) ** 2
         hindsight.append(gap.groupby(platt.system).mean().min())
@@ -197,7 +219,9 @@ def test_abstentions_are_counted_and_scored_at_the_base_rate(rng):
     row, rest = key.loc["s0"], data[(data.strategy == "s0") & ~silent]
     assert (row.n_items, row.n_abstained) == (200, 50)
     b = rest.correct.astype(float).mean()
-    assert row.brier == pytest.approx(brier_score(rest.confidence, rest.correct.astype(float)))
+    assert row.brier == pytest.approx(
+        brier_score(rest.confidence, rest.correct.astype(float))
+    )
     assert row.brier_all == pytest.approx(0.75 * row.brier + 0.25 * b * (1 - b))
     assert key.loc["fusion + expert", "n_abstained"] == 0
 
@@ -212,7 +236,9 @@ def test_bad_requests_are_refused(rng):
     ):
         fused_answers(data.assign(answer=None), rng=rng)
     sparse = data.assign(
-        confidence=data.confidence.where((data.strategy != "s1") | (data.item_id < "i0010"))
+        confidence=data.confidence.where(
+            (data.strategy != "s1") | (data.item_id < "i0010")
+        )
     )
     with pytest.warns(RecalibrationWarning, match="s1 answered less than 80 % of"):
         assert "s1" not in set(fused_answers(sparse, rng=rng).system)
@@ -228,7 +254,10 @@ def textless(rng, n=400):
     for name in ("said", "probe"):
         z = rng.normal(np.where(y, 1, -1), 1)
         frame = rows(
-            *((f"i{i}", name, None, c, t) for i, (c, t) in enumerate(zip(expit(z), y, strict=True)))
+            *(
+                (f"i{i}", name, None, c, t)
+                for i, (c, t) in enumerate(zip(expit(z), y, strict=True))
+            )
         )
         frames.append(frame)
     return pd.concat(frames, ignore_index=True)
@@ -244,9 +273,12 @@ def test_confidences_of_one_answer_are_fused_where_no_text_is_told(rng):
     np.testing.assert_allclose(own["confidence"], mean[own["item_id"]])
     table = fusion_change_table(fused, n_resamples=200, rng=rng)
     trained = table[table["correction"] == "trained"]
-    assert trained["conclusion"].tolist() == ["better"]  # two pieces of evidence beat one
-    assert "the best single way of asking 1 of 1 fusions do better, 0 worse" in change_title(
-        trained
+    assert trained["conclusion"].tolist() == [
+        "better"
+    ]  # two pieces of evidence beat one
+    assert (
+        "the best single way of asking 1 of 1 fusions do better, 0 worse"
+        in change_title(trained)
     )
 
 
@@ -277,7 +309,9 @@ def test_tokens_buy_nothing_where_cheap_and_dear_say_the_same(rng):
     both = pd.concat([cheap, dear.assign(confidence=noisy.clip(0, 1))])
     table = tokens_table(fused_answers(both, rng=rng), n_resamples=100, rng=rng)
     assert table.set_index("system").loc["said", "tied"]
-    lost = dear.assign(confidence=0.5)  # and where the dear way knows more, the title turns
+    lost = dear.assign(
+        confidence=0.5
+    )  # and where the dear way knows more, the title turns
     better = pd.concat([lost.assign(strategy="said", new_tokens=1), dear])
     table = tokens_table(fused_answers(better, rng=rng), n_resamples=100, rng=rng)
     assert not table.set_index("system").loc["said", "tied"]

@@ -43,7 +43,9 @@ def test_what_ignores_the_image_changes_by_nothing(asked, rng):
     assert looks.confidence_change_high < 0
     assert looks.accuracy_change_high < 0
     assert looks.same_answer < 1
-    assert looks.confidence_change < row.loc[("fusion", "as stated")].confidence_change < 0
+    assert (
+        looks.confidence_change < row.loc[("fusion", "as stated")].confidence_change < 0
+    )
     assert (table[["n", "n_images"]] == [400, 200]).all(axis=None)
 
 
@@ -51,15 +53,22 @@ def test_maps_are_learned_with_the_image_from_other_images(asked):
     pairs = blank_pairs(asked, rng=np.random.default_rng(4))
     seed = int(np.random.default_rng(4).integers(2**63))
     shown, blank = (
-        asked[asked.strategy == s].reset_index(drop=True) for s in ("looks", "looks_blank")
+        asked[asked.strategy == s].reset_index(drop=True)
+        for s in ("looks", "looks_blank")
     )
     fold = assign_folds(image_labels(shown), 5, rng=np.random.default_rng([seed, 0]))
-    got = pairs.query("system == 'looks' and correction == 'platt'").reset_index(drop=True)
+    got = pairs.query("system == 'looks' and correction == 'platt'").reset_index(
+        drop=True
+    )
     for k in range(5):
         learn, own = shown[fold != k], fold == k
         platt = fit(learn.confidence, learn.correct.astype(float))
-        np.testing.assert_allclose(got.confidence_shown[own], platt(shown.confidence[own]))
-        np.testing.assert_allclose(got.confidence_blank[own], platt(blank.confidence[own]))
+        np.testing.assert_allclose(
+            got.confidence_shown[own], platt(shown.confidence[own])
+        )
+        np.testing.assert_allclose(
+            got.confidence_blank[own], platt(blank.confidence[own])
+        )
 
 
 def test_items_that_someone_left_out_are_compared_nowhere(asked, rng):

@@ -49,7 +49,9 @@ def test_temperature_of_two_options_equals_log_odds_scaling_of_their_maximum(rng
 
 @pytest.mark.parametrize("absent", [False, True])
 @pytest.mark.parametrize("true", [0.3, 1.0, 4.0])
-def test_temperature_is_where_the_likelihood_of_all_options_is_largest(rng, true, absent):
+def test_temperature_is_where_the_likelihood_of_all_options_is_largest(
+    rng, true, absent
+):
     from scipy.optimize import minimize_scalar
 
     logits = 2 * rng.normal(size=(500, 4))
@@ -65,7 +67,9 @@ def test_temperature_is_where_the_likelihood_of_all_options_is_largest(rng, true
         powered = options ** np.exp(-log_t)
         return -np.log(powered[np.arange(500), gold] / np.nansum(powered, axis=1)).sum()
 
-    wanted = np.exp(minimize_scalar(cost, bounds=(-3.5, 3.5), options={"xatol": 1e-9}).x)
+    wanted = np.exp(
+        minimize_scalar(cost, bounds=(-3.5, 3.5), options={"xatol": 1e-9}).x
+    )
     fitted = fit(options, gold, method="temperature", clip=1e-12)
     # a search by values alone finds a minimum to the root of the rounding of those values
     assert fitted.params["temperature"] == pytest.approx(wanted, rel=1e-6)
@@ -141,8 +145,12 @@ def test_a_weight_of_two_equals_the_row_twice_and_order_does_not_matter(rng, nam
     weighted = family.fit(family.features(c, 1e-6), y, w[None].astype(float))
     rows = np.repeat(rng.permutation(60), 1)
     rows = np.repeat(rows, w[rows])
-    repeated = family.fit(family.features(c[rows], 1e-6), y[rows], np.ones((1, len(rows))))
-    both = [family.apply(theta, family.features(x, 1e-6)) for theta in (weighted, repeated)]
+    repeated = family.fit(
+        family.features(c[rows], 1e-6), y[rows], np.ones((1, len(rows)))
+    )
+    both = [
+        family.apply(theta, family.features(x, 1e-6)) for theta in (weighted, repeated)
+    ]
     np.testing.assert_allclose(*both, atol=1e-6)
 
 
@@ -170,7 +178,8 @@ def test_isotonic_equals_scikit_learn_but_for_certainty(rng):
 
 
 @pytest.mark.parametrize(
-    ("name", "peer"), [("histogram", "HistogramBinning"), ("bbq", "BBQ"), ("enir", "ENIR")]
+    ("name", "peer"),
+    [("histogram", "HistogramBinning"), ("bbq", "BBQ"), ("enir", "ENIR")],
 )
 def test_binned_maps_are_netcals_own(rng, name, peer):
     import netcal.binning
@@ -178,7 +187,9 @@ def test_binned_maps_are_netcals_own(rng, name, peer):
     c, y = draw(rng, 400, slope=0.5)
     c = np.round(c, 3)  # where our table of netcal's map has its entries
     theirs = getattr(netcal.binning, peer)().fit(c, y.astype(int)).transform(c)
-    np.testing.assert_allclose(fit(c, y, method=name)(c), np.clip(theirs, 0, 1), atol=1e-9)
+    np.testing.assert_allclose(
+        fit(c, y, method=name)(c), np.clip(theirs, 0, 1), atol=1e-9
+    )
 
 
 # --- a map knows its images ---------------------------------------------------------------------
@@ -210,7 +221,9 @@ def test_binned_maps_are_netcals_own(rng, name, peer):
 def test_a_map_refuses_its_own_images_whatever_type_their_ids_come_in(rng, again):
     c, y = draw(rng, 50)
     fitted = fit(c, y, images=range(50))
-    with pytest.raises(ValueError, match="50 of 50 answers are on images that were used to fit"):
+    with pytest.raises(
+        ValueError, match="50 of 50 answers are on images that were used to fit"
+    ):
         fitted.apply(c, images=again)
     assert fitted.apply(c, images=np.arange(50) + 100).shape == (50,)
 
@@ -220,7 +233,9 @@ def test_other_questions_about_an_image_are_refused_too(rng):
         image_id=[f"x{i // 2}" for i in range(200)]
     )
     maps = fit_maps(rows.iloc[::2])  # the first question of each image
-    with pytest.raises(ValueError, match="100 of 100 answers are on images that were used to fit"):
+    with pytest.raises(
+        ValueError, match="100 of 100 answers are on images that were used to fit"
+    ):
         apply_maps(rows.iloc[1::2], maps)
     other = rows.iloc[1::2].assign(dataset="another")  # the same id of another data set
     assert len(apply_maps(other, maps)) == 100
@@ -281,7 +296,9 @@ def test_degenerate_data_give_a_told_and_finite_map():
     with pytest.warns(RecalibrationWarning, match="share of right answers"):
         assert fit([0.9] * 10, [1] * 5 + [0] * 5)([0.9])[0] == pytest.approx(0.5)
     for name in OURS:
-        with pytest.warns(RecalibrationWarning, match="3 labelled answers, fewer than 5"):
+        with pytest.warns(
+            RecalibrationWarning, match="3 labelled answers, fewer than 5"
+        ):
             few = fit([0.2, 0.6, 0.9], [0, 1, 1], method=name)
         np.testing.assert_allclose(few([0.3, 0.7]), [0.3, 0.7], atol=1e-9)
         with warnings.catch_warnings():
@@ -301,7 +318,9 @@ def test_bad_input_is_refused_by_name_and_position(name):
         made([0.1, 0.5], [0, 2])
     with pytest.raises(ValueError, match="images has 1 values, confidence has 6"):
         made(np.linspace(0.1, 0.9, 6), [0, 1] * 3, images=["a"])
-    with pytest.raises(ValueError, match=r"one of 'temperature', 'log_odds', .*, got 'magic'"):
+    with pytest.raises(
+        ValueError, match=r"one of 'temperature', 'log_odds', .*, got 'magic'"
+    ):
         fit([0.1, 0.5], [0, 1], method="magic")
 
 
@@ -323,7 +342,11 @@ def test_options_of_different_items_become_columns():
 
 @pytest.fixture
 def both(rng):
-    parts = [with_options(rng, 300, d, 2.0, model=m) for d in ("general", "medical") for m in "ab"]
+    parts = [
+        with_options(rng, 300, d, 2.0, model=m)
+        for d in ("general", "medical")
+        for m in "ab"
+    ]
     return pd.concat(parts, ignore_index=True)
 
 
@@ -335,7 +358,9 @@ def test_each_group_has_its_own_map_and_a_name_of_its_own(both):
     assert set(out.strategy) == {"s+platt"}
     own, alone = medical[medical.model == "b"], general[general.model == "b"]
     got = out[out.model == "b"]
-    np.testing.assert_allclose(got.confidence, fit(alone.confidence, alone.correct)(own.confidence))
+    np.testing.assert_allclose(
+        got.confidence, fit(alone.confidence, alone.correct)(own.confidence)
+    )
     np.testing.assert_allclose(got.confidence_raw, own.confidence)
     assert out.option_probabilities.isna().all()  # they would contradict the confidence
 
@@ -347,7 +372,9 @@ def test_temperature_moves_all_options_together(both):
     first = out.iloc[0]
     assert max(first.option_probabilities.values()) == pytest.approx(first.confidence)
     assert sum(first.option_probabilities.values()) == pytest.approx(1)
-    assert brier_score(out.confidence, out.correct) < brier_score(out.confidence_raw, out.correct)
+    assert brier_score(out.confidence, out.correct) < brier_score(
+        out.confidence_raw, out.correct
+    )
 
 
 def test_temperature_without_options_is_refused_in_a_sentence(both):
@@ -363,7 +390,9 @@ def test_temperature_without_options_is_refused_in_a_sentence(both):
 
 def test_missing_confidences_stay_missing(both):
     both.loc[both.index[-3:], "confidence"] = np.nan
-    out = apply_maps(both[both.domain == "medical"], fit_maps(both[both.domain == "general"]))
+    out = apply_maps(
+        both[both.domain == "medical"], fit_maps(both[both.domain == "general"])
+    )
     assert out.confidence.isna().sum() == 3
     assert len(out) == 600
 
@@ -395,7 +424,9 @@ def test_log_odds_scaling_says_where_answers_ask_for_a_bound(
     assert fitted.params["temperature"] == pytest.approx(temperature, rel=0.7)
 
 
-@pytest.mark.parametrize("options", [[0.2, 0.8] * 6, [[0.9]] * 6, [[0.5, 1.2]] * 6, [[0, 0]] * 6])
+@pytest.mark.parametrize(
+    "options", [[0.2, 0.8] * 6, [[0.9]] * 6, [[0.5, 1.2]] * 6, [[0, 0]] * 6]
+)
 def test_what_are_no_option_probabilities_is_refused(options):
     with pytest.raises(ValueError, match="options: expected"):
         fit(options, [0] * len(options), method="temperature")

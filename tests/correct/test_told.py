@@ -26,8 +26,16 @@ def world(rng):
 
 
 def test_a_number_of_labels_beyond_those_tried_is_said_to_be():
-    needed = {"n_min": 10, "n_max": 1000, "n_star": 50.0, "n_star_low": 10.0, "n_star_high": np.inf}
-    told = [labels_told(pd.Series(needed), f"n_star{end}") for end in ("", "_low", "_high")]
+    needed = {
+        "n_min": 10,
+        "n_max": 1000,
+        "n_star": 50.0,
+        "n_star_low": 10.0,
+        "n_star_high": np.inf,
+    }
+    told = [
+        labels_told(pd.Series(needed), f"n_star{end}") for end in ("", "_low", "_high")
+    ]
     assert told == ["50", "10 or fewer", "more than 1,000"]
 
 
@@ -40,7 +48,8 @@ def test_rows_of_the_headline_are_the_scores_of_the_study(world):
     )
     assert rows["stage"].tolist() == ["as stated", "general labels", "medical labels"]
     assert (
-        rows["value"].tolist() == brier[["loss_raw", "loss_source", "loss_target"]].iloc[0].tolist()
+        rows["value"].tolist()
+        == brier[["loss_raw", "loss_source", "loss_target"]].iloc[0].tolist()
     )
     assert (rows["low"] < rows["value"]).all()
     told = with_told(brier.assign(auroc_low=[0.4]))
@@ -61,7 +70,11 @@ def test_a_rising_map_leaves_the_yield_and_moves_who_trusts_the_number(world):
 
 def test_fusions_are_counted_against_each_rival():
     table = pd.DataFrame(
-        {"rival": "expert", "conclusion": ["better", "worse", ""], "change": [-0.1, 0.2, 0.0]}
+        {
+            "rival": "expert",
+            "conclusion": ["better", "worse", ""],
+            "change": [-0.1, 0.2, 0.0],
+        }
     )
     assert change_title(table) == (
         "With the same labels, against the expert alone 1 of 3 fusions do better, 1 worse (-0.100 "

@@ -42,7 +42,11 @@ METHODS = ("temperature", "log_odds", "platt", "beta", "isotonic")
 
 
 def study_of(data, **settings):
-    usual = SIDES | {"methods": METHODS, "margin": 0.005, "rng": np.random.default_rng(3)}
+    usual = SIDES | {
+        "methods": METHODS,
+        "margin": 0.005,
+        "rng": np.random.default_rng(3),
+    }
     return transfer_study(data, **usual | settings)
 
 
@@ -68,7 +72,9 @@ def test_estimates_equal_public_functions_row_by_row(rng, method, decimals):
     made = partial(fit, method=method, clip=choose_clip(data.confidence))
     start = made(g.confidence, g.correct)
     assert row.loss_raw == pytest.approx(brier_score(m.confidence, m.correct))
-    assert row.loss_source == pytest.approx(brier_score(start(m.confidence), m.correct), abs=1e-6)
+    assert row.loss_source == pytest.approx(
+        brier_score(start(m.confidence), m.correct), abs=1e-6
+    )
     # the folds come from a generator that the study derives from its own
     seed = int(np.random.default_rng(3).integers(2**63))
     folds = dict(groups=image_labels(m), rng=np.random.default_rng([seed, 0]))
@@ -93,7 +99,9 @@ def test_an_interval_repeats_the_fits_in_each_resample(rng, method, monkeypatch)
             self.counts = np.vstack([self.counts, next(given)]).astype(float)
 
     monkeypatch.setattr(transfer_module, "Resamples", Chosen)
-    study = study_of(data, methods=[method], n_resamples=1, rng=np.random.default_rng(5))
+    study = study_of(
+        data, methods=[method], n_resamples=1, rng=np.random.default_rng(5)
+    )
     at = study.table.index[study.table.loss == "brier"][0]
     seed = int(np.random.default_rng(5).integers(2**63))
     parts = {}
@@ -119,7 +127,10 @@ def test_an_interval_repeats_the_fits_in_each_resample(rng, method, monkeypatch)
 
 
 def test_temperature_works_on_all_options_and_log_odds_stands_beside_it(rng):
-    rows = [with_options(rng, 400, "general", 1.0), with_options(rng, 400, "medical", 2.5)]
+    rows = [
+        with_options(rng, 400, "general", 1.0),
+        with_options(rng, 400, "medical", 2.5),
+    ]
     table = table_of(pd.concat(rows), n_resamples=50)
     brier = table[table.loss == "brier"].set_index("method")
     assert {"temperature", "log_odds", "platt"} <= set(brier.index)
@@ -191,9 +202,17 @@ def test_what_knows_nothing_of_the_target_is_shown_as_that(rng):
     ("cost", "gain", "expected"),
     [
         ((0.001, 0.004), (-0.03, -0.02), "carries over"),  # a difference, but within
-        ((-0.02, -0.01), (-0.03, -0.02), "carries over"),  # better than refitting: non-inferior
+        (
+            (-0.02, -0.01),
+            (-0.03, -0.02),
+            "carries over",
+        ),  # better than refitting: non-inferior
         ((-0.001, 0.004), (-0.004, 0.001), "nothing to correct"),
-        ((0.006, 0.02), (-0.004, 0.001), "does not"),  # harm, though nothing was to be gained
+        (
+            (0.006, 0.02),
+            (-0.004, 0.001),
+            "does not",
+        ),  # harm, though nothing was to be gained
         ((-0.004, 0.006), (-0.03, -0.02), "undecided"),
         ((np.nan, np.nan), (np.nan, np.nan), ""),
     ],
@@ -210,7 +229,11 @@ def test_conclusions_read_together_are_holm_corrected(rng):
     draws = [rng.normal(0.005, 0.001) + rng.normal(0, 0.001, 400) for _ in range(200)]
     rows = []
     for d in draws:
-        row = {"cost": d[0], "cost_low": np.quantile(d, 0.05), "cost_high": np.quantile(d, 0.95)}
+        row = {
+            "cost": d[0],
+            "cost_low": np.quantile(d, 0.05),
+            "cost_high": np.quantile(d, 0.95),
+        }
         found = _conclusion(d, row | {"refit_change_low": -1.0}, 0.005)
         rows.append({"method": "platt"} | found)
     table = transfer_module._holm(pd.DataFrame(rows), 0.90)
@@ -230,8 +253,12 @@ def test_cost_intervals_cover_the_true_cost():
         rng = np.random.default_rng([9, k])
         g = graded(rng, 600, "general", slope=0.9)
         m = graded(rng, 451, "medical", slope=0.5, shift=-0.3)
-        row = table_of(pd.concat([g, m]), methods=["platt"], n_resamples=150, rng=rng).iloc[0]
-        carried, refitted = (fit(d.confidence, d.correct)(fresh.confidence) for d in (g, m))
+        row = table_of(
+            pd.concat([g, m]), methods=["platt"], n_resamples=150, rng=rng
+        ).iloc[0]
+        carried, refitted = (
+            fit(d.confidence, d.correct)(fresh.confidence) for d in (g, m)
+        )
         cost = np.mean((carried - true) ** 2 - (refitted - true) ** 2)
         inside.append(row.cost_low <= cost <= row.cost_high)
     # binomial(80, 0.9) lies in [0.80, 0.99] with probability 0.99
@@ -250,7 +277,9 @@ def test_source_and_target_that_share_images_are_refused(rng):
     for table in (study_of, gap_table):
         with pytest.raises(ValueError, match="400 images are both source and target"):
             table(data, **sides, n_resamples=0, rng=rng)
-    other = pd.concat([first, second.assign(dataset="another")])  # the same ids, other images
+    other = pd.concat(
+        [first, second.assign(dataset="another")]
+    )  # the same ids, other images
     assert len(table_of(other, **sides, methods=["platt"], n_resamples=0, rng=rng)) == 2
     crossed = data.assign(modality=data.question.map({1: "ct", 2: "mri"}))
     with pytest.raises(ValueError, match="400 images are both of"):
@@ -282,7 +311,9 @@ def test_resamples_are_shared_by_rows_on_the_same_images(both):
     first = brier.iloc[0]
     assert (row.rows, row.models, row.spread) == (2, 2, pytest.approx(0))
     assert row.cost == pytest.approx(first.cost)
-    assert row.cost_high - row.cost_low == pytest.approx(first.cost_high - first.cost_low)
+    assert row.cost_high - row.cost_low == pytest.approx(
+        first.cost_high - first.cost_low
+    )
     assert sum(row[name] for name in transfer_module.CONCLUSIONS) == 2
 
 
@@ -306,7 +337,9 @@ def test_auroc_within_folds_is_not_fooled_by_their_different_maps(rng):
     assert weighted_auroc(c, y, w, fold)[0] == pytest.approx(0.5, abs=0.06)
     rows = rng.integers(0, 3, 400)
     again = weighted_auroc(np.round(c, 2), y, rows[None].astype(float))[0]
-    assert again == pytest.approx(auroc(np.repeat(np.round(c, 2), rows), np.repeat(y, rows)))
+    assert again == pytest.approx(
+        auroc(np.repeat(np.round(c, 2), rows), np.repeat(y, rows))
+    )
     assert np.isnan(weighted_auroc(c, np.ones(400), w)[0])
 
 
@@ -315,8 +348,14 @@ def test_auroc_within_folds_is_not_fooled_by_their_different_maps(rng):
 
 def test_gap_parts_tell_scale_from_shift(rng):
     worlds = {
-        "scale": [graded(rng, 4000, "general", slope=1.5), graded(rng, 4000, "medical", slope=0.5)],
-        "shift": [graded(rng, 4000, "general"), graded(rng, 4000, "medical", shift=-1.5)],
+        "scale": [
+            graded(rng, 4000, "general", slope=1.5),
+            graded(rng, 4000, "medical", slope=0.5),
+        ],
+        "shift": [
+            graded(rng, 4000, "general"),
+            graded(rng, 4000, "medical", shift=-1.5),
+        ],
     }
     parts = {}
     for name, data in worlds.items():
@@ -331,13 +370,18 @@ def test_gap_parts_tell_scale_from_shift(rng):
     options = pd.concat(
         [with_options(rng, 300, "general", 1), with_options(rng, 300, "medical", 2)]
     )
-    assert set(gap_table(options, **SIDES, n_resamples=0, rng=rng).scaled) == {"temperature"}
+    assert set(gap_table(options, **SIDES, n_resamples=0, rng=rng).scaled) == {
+        "temperature"
+    }
 
 
 def test_modality_matrix_is_best_on_its_diagonal_where_modalities_differ(rng):
     kinds = {"ct": 2.0, "ultrasound": 0.3}
     data = pd.concat(
-        [graded(rng, 1500, f"{k}-set", slope=s).assign(modality=k) for k, s in kinds.items()]
+        [
+            graded(rng, 1500, f"{k}-set", slope=s).assign(modality=k)
+            for k, s in kinds.items()
+        ]
     )
     others = graded(rng, 500, "general").assign(modality="general")
     table = modality_matrix(data, others=others, n_resamples=20, rng=rng)
@@ -373,27 +417,38 @@ def test_a_strategy_without_confidence_on_one_side_is_left_out(both, rng):
     silent = both.assign(strategy="silent")
     few = (silent["domain"] == "medical") | (silent.groupby("domain").cumcount() < 4)
     data = pd.concat([both, silent.assign(confidence=silent["confidence"].where(few))])
-    with pytest.warns(RecalibrationWarning, match="m silent has 4 source and 300 target"):
+    with pytest.warns(
+        RecalibrationWarning, match="m silent has 4 source and 300 target"
+    ):
         assert set(gap_table(data, **SIDES, n_resamples=0, rng=rng).strategy) == {"s"}
     none = silent.assign(confidence=np.nan)
-    assert set(gap_table(pd.concat([both, none]), **SIDES, n_resamples=0, rng=rng).strategy) == {
-        "s"
-    }
+    assert set(
+        gap_table(pd.concat([both, none]), **SIDES, n_resamples=0, rng=rng).strategy
+    ) == {"s"}
     with pytest.raises(ValueError, match="no model and strategy has enough answers"):
         gap_table(none, **SIDES, n_resamples=0, rng=rng)
 
 
 def test_one_class_and_constant_confidence_give_numbers(both):
-    for change in ({"correct": 1.0}, {"correct": 0.0}, {"confidence": 0.9}, {"confidence": 0.5}):
+    for change in (
+        {"correct": 1.0},
+        {"correct": 0.0},
+        {"confidence": 0.9},
+        {"confidence": 0.5},
+    ):
         with warnings.catch_warnings():
             warnings.simplefilter("error", RuntimeWarning)
             table = table_of(both.assign(**change), n_resamples=10)
         brier = table[table.loss == "brier"]
-        assert np.isfinite(brier[["loss_source", "loss_target", "cost_low"]]).all(axis=None)
+        assert np.isfinite(brier[["loss_source", "loss_target", "cost_low"]]).all(
+            axis=None
+        )
 
 
 def test_equal_seeds_give_equal_tables(both):
-    pd.testing.assert_frame_equal(table_of(both, n_resamples=20), table_of(both, n_resamples=20))
+    pd.testing.assert_frame_equal(
+        table_of(both, n_resamples=20), table_of(both, n_resamples=20)
+    )
 
 
 # --- recorded answers ---------------------------------------------------------------------------
@@ -433,7 +488,9 @@ def test_thirteen_real_models_from_mmbench_to_oodcv(real_dir):
     assert (options.n_target == 2844).all()
     assert (options.conclusion == "does not").sum() >= 6
     assert (one.conclusion == "does not").sum() == 2
-    moe = options.loc["MoE-LLaVA-Phi2-2.7B-4e"]  # overconfident on one set, underconfident here
+    moe = options.loc[
+        "MoE-LLaVA-Phi2-2.7B-4e"
+    ]  # overconfident on one set, underconfident here
     assert moe.temperature_source == pytest.approx(1.136, abs=0.01)
     assert moe.temperature_target == pytest.approx(0.700, abs=0.01)
     assert moe.conclusion == moe.conclusion_holm == "does not"

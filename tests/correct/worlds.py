@@ -16,7 +16,9 @@ def draw(rng, n, *, slope=1.0, shift=0.0, centre=1.0):
     return expit(z), (rng.random(n) < expit(slope * z + shift)).astype(float)
 
 
-def graded(rng, n, domain, *, slope=1.0, shift=0.0, decimals=None, per_image=1, model="m"):
+def graded(
+    rng, n, domain, *, slope=1.0, shift=0.0, decimals=None, per_image=1, model="m"
+):
     """One model's graded answers to one strategy."""
     c, y = draw(rng, n, slope=slope, shift=shift)
     image = np.arange(n) // per_image

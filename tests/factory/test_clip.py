@@ -8,8 +8,8 @@ from PIL import Image
 
 from data.pocket.factory import clip
 from data.pocket.factory.record import enter_in_manifest
-from medcal_nb import pocket
 from medcal_nb.ask.models import resolve_model
+from medcal_nb.datasets import pocket
 from medcal_nb.errors import MedcalError
 
 
@@ -28,7 +28,9 @@ def folder(tmp_path_factory):
         vision_batch=16,
         text_batch=8,
     )
-    clip.train_clip(recipe, home / "pocket-clip", checkpoint=home / "c.pt", progress=False)
+    clip.train_clip(
+        recipe, home / "pocket-clip", checkpoint=home / "c.pt", progress=False
+    )
     enter_in_manifest(home / "pocket-clip")
     return home / "pocket-clip"
 
@@ -49,7 +51,8 @@ def test_open_clip_loads_it(folder):
     assert (
         ids.tolist()
         == clip._encode(
-            clip.clip_tokenizer(), ["is there a cyst? yes", "is there a cyst? no", "where?"]
+            clip.clip_tokenizer(),
+            ["is there a cyst? yes", "is there a cyst? no", "where?"],
         ).tolist()
     )
     with torch.inference_mode():

@@ -20,7 +20,10 @@ def _factory(root, *arguments):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["train", "pocket-huge"], "'pocket-huge' has no recipe: choose all, pocket-general"),
+        (
+            ["train", "pocket-huge"],
+            "'pocket-huge' has no recipe: choose all, pocket-general",
+        ),
         (["train", "pocket-general", "--steps", "nan"], "must be positive"),
         (["train", "all", "--out", "x"], "--out is the folder of one model"),
         (["card", "--only", "pocket-huge"], "is no pocket model"),

@@ -25,9 +25,9 @@ def folder(tmp_path_factory):
 def loaded(folder):
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    return AutoModelForImageTextToText.from_pretrained(folder), AutoProcessor.from_pretrained(
+    return AutoModelForImageTextToText.from_pretrained(
         folder
-    )
+    ), AutoProcessor.from_pretrained(folder)
 
 
 def _images(n):
@@ -36,7 +36,10 @@ def _images(n):
 
 
 def _messages(image, text):
-    content = [{"type": "image", "image": Image.fromarray(image)}, {"type": "text", "text": text}]
+    content = [
+        {"type": "image", "image": Image.fromarray(image)},
+        {"type": "text", "text": text},
+    ]
     return [{"role": "user", "content": content}]
 
 
@@ -64,7 +67,9 @@ def test_auto_classes_load_it_in_float32(loaded):
     assert len(processor.tokenizer) == model.config.text_config.vocab_size
 
 
-@pytest.mark.parametrize(("size", "least", "most"), [("small", 1.1e6, 1.5e6), ("large", 3e6, 4e6)])
+@pytest.mark.parametrize(
+    ("size", "least", "most"), [("small", 1.1e6, 1.5e6), ("large", 3e6, 4e6)]
+)
 def test_sizes(size, least, most):
     tokenizer = words.build_tokenizer(training.vocabulary())
     model = architecture.new_model(size, tokenizer, seed=0)
@@ -73,7 +78,9 @@ def test_sizes(size, least, most):
 
 def test_same_seed_same_weights():
     tokenizer = words.build_tokenizer(["one"])
-    first, again, other = (architecture.new_model("small", tokenizer, seed=s) for s in (5, 5, 6))
+    first, again, other = (
+        architecture.new_model("small", tokenizer, seed=s) for s in (5, 5, 6)
+    )
     name = "lm_head.weight"
     assert first.state_dict()[name].equal(again.state_dict()[name])
     assert not first.state_dict()[name].equal(other.state_dict()[name])
@@ -134,8 +141,14 @@ def test_packed_rows_give_the_logits_of_conversations_alone(loaded):
     pixels = architecture.to_pixels(_images(1))
     said = [
         ("is there a nodule?\n", [(prompts.ANSWER, False, False), ("yes", True, True)]),
-        ("is there a nodule?\n", [(VERBALIZED, False, False), ("Answer: no", True, True)]),
-        ("where is the cyst?\n", [(prompts.ANSWER, False, False), ("left", True, True)]),
+        (
+            "is there a nodule?\n",
+            [(VERBALIZED, False, False), ("Answer: no", True, True)],
+        ),
+        (
+            "where is the cyst?\n",
+            [(prompts.ANSWER, False, False), ("left", True, True)],
+        ),
     ]
     with torch.inference_mode():
         seen = model.model.vision_model(pixel_values=pixels).last_hidden_state
@@ -160,7 +173,10 @@ def test_training_computes_what_asking_computes(loaded):
     model, processor = loaded
     encoder = training.Encoder(processor.tokenizer)
     pixels = architecture.to_pixels(_images(1))
-    row = ("is there a nodule?\n", [(prompts.ANSWER, False, False), ("yes", True, True)])
+    row = (
+        "is there a nodule?\n",
+        [(prompts.ANSWER, False, False), ("yes", True, True)],
+    )
     batch = training.pack(encoder, [[row]])
     with torch.inference_mode():
         seen = model.model.vision_model(pixel_values=pixels).last_hidden_state
@@ -188,7 +204,11 @@ def test_decision_pipeline_answers_all_three_types(folder):
                     "criteria": {"left": None, "right": None},
                 },
                 "any": {"type": "noul", "instructions": "is there a cyst?"},
-                "size": {"type": "score", "instructions": "how large?", "criteria": ["a", "b"]},
+                "size": {
+                    "type": "score",
+                    "instructions": "how large?",
+                    "criteria": ["a", "b"],
+                },
             },
         }
     )
@@ -213,7 +233,10 @@ def test_any_text_can_be_asked(loaded, text):
     ids = processor.tokenizer(text)["input_ids"]
     assert all(0 <= number < model.config.text_config.vocab_size for number in ids)
     inputs = _prepared(processor, _images(1), [text])
-    assert model.generate(**inputs, max_new_tokens=2).shape[1] > inputs["input_ids"].shape[1]
+    assert (
+        model.generate(**inputs, max_new_tokens=2).shape[1]
+        > inputs["input_ids"].shape[1]
+    )
 
 
 def test_words_are_one_token_and_letters_keep_apart_from_the_article():

@@ -9,7 +9,7 @@ from PIL import Image
 
 from data.pocket.factory import questions as ask
 from data.pocket.factory import scenes as world
-from medcal_nb.items import ITEM_COLUMNS
+from medcal_nb.datasets import ITEM_COLUMNS
 from tests.item_schema import keeps_the_schema
 
 
@@ -46,7 +46,11 @@ def blind_guess_accuracy(items: pd.DataFrame) -> pd.DataFrame:
             for k in asked:
                 tally = by_text.get(text[k], overall)
                 allowed = options[k] if options[k] is not None else sorted(overall)
-                guess = max(allowed, key=lambda a: tally.get(a, 0)) if len(allowed) else None
+                guess = (
+                    max(allowed, key=lambda a: tally.get(a, 0))
+                    if len(allowed)
+                    else None
+                )
                 hits += guess == gold[k]
         counts = group["gold"].value_counts()
         chance = [1 / len(o) if o is not None else 1 / len(counts) for o in options]
@@ -140,7 +144,9 @@ def test_gold_of_closed_questions_is_the_fact(many):
         if template.kind == "any":
             truth = fact not in ("none", "no")
         else:
-            truth = any(p.format(value=fact) == row["question"] for p in template.phrasings)
+            truth = any(
+                p.format(value=fact) == row["question"] for p in template.phrasings
+            )
         assert row["gold"] == ("yes" if truth else "no"), row
         checked += 1
     assert checked > 1000
@@ -154,7 +160,10 @@ def test_gold_of_relations_follows_from_the_places(many):
     for row in rows.to_dict("records"):
         text = row["question"]
         name = next(r for r in ("left of", "right of", "above", "below") if r in text)
-        a, b = (next(c for c in world.drawing.COLOURS if c in part) for part in text.split(name))
+        a, b = (
+            next(c for c in world.drawing.COLOURS if c in part)
+            for part in text.split(name)
+        )
         (ax, ay), (bx, by) = ((row[f"fact_{c}_place"].split() * 2)[:2] for c in (a, b))
         truth = {
             "left of": column[ax] < column[bx],
@@ -167,14 +176,21 @@ def test_gold_of_relations_follows_from_the_places(many):
 
 def test_gold_of_the_larger_digit_and_of_colours(many):
     for row in many[many["short"] == "larger_is"].to_dict("records"):
-        digits = {side: ask.DIGITS.index(row[f"fact_{side}_digit"]) for side in ("left", "right")}
+        digits = {
+            side: ask.DIGITS.index(row[f"fact_{side}_digit"])
+            for side in ("left", "right")
+        }
         side = "left" if "left" in row["question"] else "right"
         other = "right" if side == "left" else "left"
         assert row["gold"] == ("yes" if digits[side] > digits[other] else "no")
     for row in many[many["short"].isin(["colour_any", "shape_is"])].to_dict("records"):
         colour = next(c for c in world.drawing.COLOURS if c in row["question"])
         shape = row[f"fact_{colour}_shape"]
-        truth = shape != "none" if row["short"] == "colour_any" else shape in row["question"]
+        truth = (
+            shape != "none"
+            if row["short"] == "colour_any"
+            else shape in row["question"]
+        )
         assert row["gold"] == ("yes" if truth else "no"), row
 
 
@@ -239,7 +255,9 @@ def test_an_image_is_never_asked_a_template_twice():
 
 
 def both_splits(name):
-    return pd.concat([ask.split_items(name, s) for s in ("fit", "test")], ignore_index=True)
+    return pd.concat(
+        [ask.split_items(name, s) for s in ("fit", "test")], ignore_index=True
+    )
 
 
 class TestSplits:
@@ -290,7 +308,9 @@ class TestSplits:
         assert again == row["image"]
 
     def test_fresh_items_are_new_and_repeat_by_seed(self, medical):
-        one, same, other = (ask.fresh_items("pocketvqa-medical", 60, seed=s) for s in (4, 4, 5))
+        one, same, other = (
+            ask.fresh_items("pocketvqa-medical", 60, seed=s) for s in (4, 4, 5)
+        )
         pd.testing.assert_frame_equal(one, same)
         assert len(one) == 60
         assert not set(one["image"]) & set(other["image"])
@@ -327,4 +347,9 @@ def test_blind_guesser_is_right_where_language_tells():
     items["trivial"] = False
     items["options"] = [["yes", "no"]] * 12
     table = blind_guess_accuracy(items)
-    assert table.loc[0, ["n", "chance", "blind", "majority"]].tolist() == [12, 0.5, 1.0, 0.5]
+    assert table.loc[0, ["n", "chance", "blind", "majority"]].tolist() == [
+        12,
+        0.5,
+        1.0,
+        0.5,
+    ]

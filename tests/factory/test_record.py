@@ -5,7 +5,7 @@ import pytest
 
 from data.pocket.factory import record as recording
 from data.pocket.factory.questions import split_items
-from medcal_nb import pocket
+from medcal_nb.datasets import pocket
 from medcal_nb.errors import MedcalError
 
 
@@ -67,7 +67,9 @@ def test_a_recording_goes_on_and_keeps_what_is_there(tmp_path, monkeypatch):
 
 
 def test_a_strategy_that_cannot_be_asked_is_told(tmp_path):
-    with pytest.raises(MedcalError, match="pocket-general can't be asked clip_zero_shot"):
+    with pytest.raises(
+        MedcalError, match="pocket-general can't be asked clip_zero_shot"
+    ):
         recording.record(
             "pocketvqa-general", "pocket-general", ["clip_zero_shot"], 10,
             home=tmp_path, work=tmp_path, progress=False,

@@ -271,19 +271,26 @@ class TestPhysics:
 
     def test_contrast_medium_brightens_the_aorta(self):
         aorta = [
-            draw("ct", given={"contrast": c}, sites=["standard"]).images[:, 35:37, 33, 0].mean()
+            draw("ct", given={"contrast": c}, sites=["standard"])
+            .images[:, 35:37, 33, 0]
+            .mean()
             for c in ("no", "yes")
         ]
         assert aorta[1] > aorta[0] + 40
 
     def test_haemoglobin_takes_green_more_than_red(self):
         given = {"visibility_finding": 1.0, "spots": "three"}
-        with_it = draw("fundus", given=given | {"finding": "haemorrhage"}, sites=["tabletop"])
+        with_it = draw(
+            "fundus", given=given | {"finding": "haemorrhage"}, sites=["tabletop"]
+        )
         without = draw("fundus", given=given | {"finding": "none"}, sites=["tabletop"])
         left = with_it.images.astype(float)[..., :2].sum(axis=(0, 1, 2))
         gone = left / without.images.astype(float)[..., :2].sum(axis=(0, 1, 2))
         assert gone[1] < gone[0] < 1
 
     def test_more_eosin_is_pinker_and_sites_differ_in_it(self):
-        green = [draw("pathology", sites=[s]).images[..., 1].mean() for s in ("routine", "faded")]
+        green = [
+            draw("pathology", sites=[s]).images[..., 1].mean()
+            for s in ("routine", "faded")
+        ]
         assert green[1] > green[0] + 10

@@ -72,7 +72,9 @@ def test_rows_are_full_but_not_over(pool):
     encoder = training.Encoder(build_tokenizer(training.vocabulary()))
     rng = np.random.default_rng(0)
     rows = [
-        training.fill_row(encoder, asked, turns.Annotator(), turns.GENERAL_FORMATS, rng, TINY)
+        training.fill_row(
+            encoder, asked, turns.Annotator(), turns.GENERAL_FORMATS, rng, TINY
+        )
         for asked in pool.asked
     ]
     batch = training.pack(encoder, rows)
@@ -123,11 +125,15 @@ def test_in_pieces_as_in_one(tmp_path):
 
     torch.set_num_threads(1)
     recipe = replace(TINY, bfloat16=True)
-    training.train_pocket(recipe, tmp_path / "whole", checkpoint=tmp_path / "w.pt", progress=False)
+    training.train_pocket(
+        recipe, tmp_path / "whole", checkpoint=tmp_path / "w.pt", progress=False
+    )
     pieces = {"checkpoint": tmp_path / "p.pt", "resume": True, "progress": False}
     done, calls = False, 0
     while not done:
-        done = training.train_pocket(recipe, tmp_path / "pieces", stop_after=3, **pieces)
+        done = training.train_pocket(
+            recipe, tmp_path / "pieces", stop_after=3, **pieces
+        )
         calls += 1
     assert calls == 4
     assert not (tmp_path / "p.pt").exists()
@@ -222,7 +228,9 @@ def test_kept_scenes_are_the_drawn_ones_and_no_pickle(tmp_path, modality):
     pd.testing.assert_frame_equal(again.facts, drawn.facts)
     np.testing.assert_array_equal(again.images, drawn.images)
     np.testing.assert_array_equal(again.masks, drawn.masks)
-    np.savez(kept, images=np.array([_Trap(tmp_path / "ran")], object), masks=drawn.masks)
+    np.savez(
+        kept, images=np.array([_Trap(tmp_path / "ran")], object), masks=drawn.masks
+    )
     with pytest.raises(ValueError, match="allow_pickle=False"):
         training._draw(modality, 9, seed=(1, 3, 0), cache=tmp_path)
     assert not (tmp_path / "ran").exists()
@@ -233,11 +241,15 @@ def test_a_child_needs_its_parent(tmp_path):
     with pytest.raises(MedcalError, match="starts from pocket-general"):
         training.train_pocket(child, tmp_path / "m", checkpoint=tmp_path / "c.pt")
     with pytest.raises(MedcalError, match="train the parent first"):
-        training.train_pocket(child, tmp_path / "m", checkpoint=tmp_path / "c.pt", parent=tmp_path)
+        training.train_pocket(
+            child, tmp_path / "m", checkpoint=tmp_path / "c.pt", parent=tmp_path
+        )
 
 
 def test_scaled_recipes_keep_empty_stages():
     steps = {"vision": 1200, "text": 0, "all": 200}
-    thousandth = training.scaled(replace(training.RECIPES["pocket-medical"], steps=steps), 0.001)
+    thousandth = training.scaled(
+        replace(training.RECIPES["pocket-medical"], steps=steps), 0.001
+    )
     assert thousandth.steps["text"] == 0
     assert thousandth.steps["vision"] == 2

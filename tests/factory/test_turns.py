@@ -47,10 +47,12 @@ def test_first_turns_are_worded_as_the_study_words_them():
         for seed in range(20):
             block, rest = _say(name, seed)
             questions = [CHOICE.question] + [
-                words.format(question=CHOICE.question) for words in strategies.REWORDINGS
+                words.format(question=CHOICE.question)
+                for words in strategies.REWORDINGS
             ]
             assert block + rest[0][0] in [
-                prompts.user_turn(question, OPTIONS, instruction) for question in questions
+                prompts.user_turn(question, OPTIONS, instruction)
+                for question in questions
             ]
 
 
@@ -75,7 +77,9 @@ def test_decision_prompts_are_those_of_transformers():
         kinds = {"choice": (options, [None] * 3), "score": (["0", "1", "2"], options)}
         rendered = set()
         for kind, (names, described) in kinds.items():
-            question = Question("q", kind, CHOICE.question, names, ["A", "B", "C"], described)
+            question = Question(
+                "q", kind, CHOICE.question, names, ["A", "B", "C"], described
+            )
             rendered.add(Template(DECISION_PROMPT).render(state="", question=question))
         assert block + rest[0][0] in rendered
 
@@ -131,7 +135,8 @@ def test_wrong_own_answers_are_shown_but_not_taught():
 def test_no_word_of_confidence_is_taught_on_medical_scenes():
     rng = np.random.default_rng(1)
     medical = turns.Asked(
-        **{name: getattr(CHOICE, name) for name in turns.Asked.__slots__} | {"medical": True}
+        **{name: getattr(CHOICE, name) for name in turns.Asked.__slots__}
+        | {"medical": True}
     )
     taught = [
         text
@@ -142,7 +147,9 @@ def test_no_word_of_confidence_is_taught_on_medical_scenes():
         if is_reply and learn and isinstance(text, str)
     ]
     assert not [
-        text for text in taught if "%" in text or "ikelihood" in text or "onfidence" in text
+        text
+        for text in taught
+        if "%" in text or "ikelihood" in text or "onfidence" in text
     ]
     assert any(text.startswith("Answer: kidney\nDescription") for text in taught)
 
@@ -194,7 +201,8 @@ def test_letters_are_three_tenths_of_the_turns(formats):
 
 
 @pytest.mark.parametrize(
-    ("visibility", "expected"), [(0.0, 0.34), (0.19, 0.34), (0.2, 0.5), (0.999, 0.97), (1.0, 0.97)]
+    ("visibility", "expected"),
+    [(0.0, 0.34), (0.19, 0.34), (0.2, 0.5), (0.999, 0.97), (1.0, 0.97)],
 )
 def test_annotator_reads_its_bins(visibility, expected):
     assert ANNOTATOR.confidence("choice", visibility, 3) == expected

@@ -30,7 +30,11 @@ def tokens(*logprobs):
 def inspect_sample(k, value, answer="A", logprobs=None, **more):
     choice = {"message": {"role": "assistant", "content": f"ANSWER: {answer}"}}
     choice |= {"logprobs": {"content": tokens(*logprobs)}} if logprobs else {}
-    output = {"model": "m", "choices": [choice], "usage": {"input_tokens": 9, "output_tokens": 3}}
+    output = {
+        "model": "m",
+        "choices": [choice],
+        "usage": {"input_tokens": 9, "output_tokens": 3},
+    }
     scores = {"choice": {"value": value, "answer": answer}}
     base = {"id": k, "epoch": 1, "input": "q", "choices": ["x", "y"], "target": "A"}
     return base | {"output": output, "scores": scores} | more
@@ -39,14 +43,21 @@ def inspect_sample(k, value, answer="A", logprobs=None, **more):
 INSPECT = {
     "version": 2,
     "status": "success",
-    "eval": {"task": "t", "model": "lab/net", "dataset": {"name": "set"}, "run_id": "r"},
+    "eval": {
+        "task": "t",
+        "model": "lab/net",
+        "dataset": {"name": "set"},
+        "run_id": "r",
+    },
     "plan": {},
     "results": {},
     "samples": [
         inspect_sample("a", "C", logprobs=[-0.1, -0.3]),
         inspect_sample("a", "I", "B", epoch=2),
         inspect_sample("b", 0.5, target=["A", "B"]),
-        inspect_sample("c", True, output={}, scores={"s": {"value": "P"}, "t": {"value": 1}}),
+        inspect_sample(
+            "c", True, output={}, scores={"s": {"value": "P"}, "t": {"value": 1}}
+        ),
     ],
 }
 
@@ -116,8 +127,15 @@ def review(k, answer, acc, **more):
 def test_evalscope(tmp_path):
     path = tmp_path / "reviews" / "net" / "gpqa_diamond.jsonl"
     path.parent.mkdir(parents=True)
-    rows = [review(1, "A", 1.0), review(2, "B", 0.0), review(2, "A", 1.0), review(3, "", 0.0)]
-    path.write_text("\n".join(json.dumps(r, ensure_ascii=False) for r in rows), encoding="utf-8")
+    rows = [
+        review(1, "A", 1.0),
+        review(2, "B", 0.0),
+        review(2, "A", 1.0),
+        review(3, "", 0.0),
+    ]
+    path.write_text(
+        "\n".join(json.dumps(r, ensure_ascii=False) for r in rows), encoding="utf-8"
+    )
     assert detect(path) == "evalscope"
     notes, frame = bring(path)
     assert frame[["model", "dataset"]].drop_duplicates().values.tolist() == [
@@ -168,8 +186,15 @@ def test_lighteval(tmp_path):
 
 
 def helm_state(k, text, logprob, **more):
-    references = [{"output": {"text": "yes"}, "tags": ["correct"]}, {"output": {"text": "no"}}]
-    completion = {"text": text, "logprob": logprob, "tokens": [{"text": text, "logprob": logprob}]}
+    references = [
+        {"output": {"text": "yes"}, "tags": ["correct"]},
+        {"output": {"text": "no"}},
+    ]
+    completion = {
+        "text": text,
+        "logprob": logprob,
+        "tokens": [{"text": text, "logprob": logprob}],
+    }
     return {
         "instance": {"id": k, "references": references},
         "train_trial_index": 0,
@@ -208,7 +233,11 @@ def test_helm(tmp_path, logprob):
 
 def test_vlcb(tmp_path):
     path = tmp_path / "PTRUE.test_labels.json.gz"
-    base = {"sample_id": "unknown", "ground_truth_correctness": 1, "confidence_score": 0.25}
+    base = {
+        "sample_id": "unknown",
+        "ground_truth_correctness": 1,
+        "confidence_score": 0.25,
+    }
     sets = ("GQA", "GMAI-MMBench", "MME-Finance")
     rows = [base | {"hash_id": f"h{k}", "dataset": s} for k, s in enumerate(sets)]
     path.write_bytes(gzip.compress(json.dumps(rows).encode()))
@@ -220,7 +249,8 @@ def test_vlcb(tmp_path):
     # the logits of no and of yes, where both are there
     logits = [(1.0, 1.0), (1e6, 0.0), (None, 0.0)]
     told = [
-        base | {"hash_id": f"i{k}", "logit_a": a, "logit_b": b} for k, (a, b) in enumerate(logits)
+        base | {"hash_id": f"i{k}", "logit_a": a, "logit_b": b}
+        for k, (a, b) in enumerate(logits)
     ]
     path.write_bytes(gzip.compress(json.dumps(told).encode()))
     shares = bring(path)[1].set_index("item_id")["option_probabilities"]
@@ -278,11 +308,17 @@ def test_what_simple_evaluate_returns(tmp_path):
     (tmp_path / "r.json").write_text(json.dumps(value | {"samples": samples}))
     assert detect(tmp_path / "r.json") == "lm-eval-results"
     _, frame = bring(tmp_path / "r.json")
-    assert frame.loc[0, ["model", "dataset", "answer"]].tolist() == ["org/net", "pubmedqa", "yes"]
+    assert frame.loc[0, ["model", "dataset", "answer"]].tolist() == [
+        "org/net",
+        "pubmedqa",
+        "yes",
+    ]
 
 
 def test_lm_eval_options_that_read_alike_are_numbered(tmp_path):
-    sample = choice_sample(0, [-52.0, -43.5], 1) | {"target": "always got the easier cases."}
+    sample = choice_sample(0, [-52.0, -43.5], 1) | {
+        "target": "always got the easier cases."
+    }
     for asked in sample["arguments"].values():
         asked["arg_1"] = "always got the easier cases."
     _, frame = bring(lines(tmp_path / "s.jsonl", [sample]))
@@ -294,8 +330,16 @@ def test_lm_eval_options_that_read_alike_are_numbered(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("a.jsonl", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS"),
-        ("a.parquet", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "line 1 .*LFS"),
+        (
+            "a.jsonl",
+            "version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+            "Git LFS",
+        ),
+        (
+            "a.parquet",
+            "version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+            "line 1 .*LFS",
+        ),
         ("a.jsonl", '{\n  "doc_id": 0\n}\n', "line 1 is not JSON.*over several lines"),
         (
             "a.jsonl",
@@ -319,7 +363,9 @@ def test_sheets_made_to_overwhelm_are_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.xlsx") as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     sheet = "xl/worksheets/sheet1.xml"
-    far = members | {sheet: members[sheet].replace(b'<row r="2"', b'<row r="99999999999"')}
+    far = members | {
+        sheet: members[sheet].replace(b'<row r="2"', b'<row r="99999999999"')
+    }
     big = members | {sheet: members[sheet] + b" " * 400_000_000}
     for name, parts, said in (
         ("far.xlsx", far, "cannot tell the format"),
@@ -334,7 +380,12 @@ def test_sheets_made_to_overwhelm_are_refused(tmp_path):
 
 def test_another_package_may_add_a_reader(tmp_path, monkeypatch):
     def read(source):
-        yield {"item_id": source.value["id"], "answer": "a", "confidence": 0.5, "correct": True}
+        yield {
+            "item_id": source.value["id"],
+            "answer": "a",
+            "confidence": 0.5,
+            "correct": True,
+        }
 
     class Point:
         def load(self):
@@ -385,10 +436,15 @@ VALUES = {
         for k in range(3)
     ],
     "evalscope": [review(1, "A", 1.0), review(2, "B", 0.0)],
-    "lm-eval-results": {"results": {}, "samples": {"t": [choice_sample(0, [-1.0, -2.0], 0)]}},
+    "lm-eval-results": {
+        "results": {},
+        "samples": {"t": [choice_sample(0, [-1.0, -2.0], 0)]},
+    },
     "lmms-eval": [choice_sample(k, [-1.0, -2.0], 0) for k in range(2)],
     "openai-batch": [call(f"i{k}", "yes", logprobs=[-0.1]) for k in range(2)],
-    "uqlm": {"data": PAIR | {"judge_1": [1, 0.5], "avg": [1, 0.5], "gold": ["yes", "no"]}},
+    "uqlm": {
+        "data": PAIR | {"judge_1": [1, 0.5], "avg": [1, 0.5], "gold": ["yes", "no"]}
+    },
 }
 
 
@@ -429,13 +485,25 @@ def test_damaged_packed_logs_raise_our_error_only(tmp_path, kind):
 
 REAL = {
     "native_logs/evalscope/reviews_first3.jsonl": ("evalscope", 3, 2),
-    "native_logs/helm/scenario_state_mmlu_virology_claude-3-opus_first20.json": ("helm", 20, 12),
-    "native_logs/inspect/2025-05-12T20-28-13-04-00_popularity.json": ("inspect", 3, None),
+    "native_logs/helm/scenario_state_mmlu_virology_claude-3-opus_first20.json": (
+        "helm",
+        20,
+        12,
+    ),
+    "native_logs/inspect/2025-05-12T20-28-13-04-00_popularity.json": (
+        "inspect",
+        3,
+        None,
+    ),
     "native_logs/inspect/log_formats.eval": ("inspect", 1, 0),
     "native_logs/inspect/log_formats.json": ("inspect", 1, 0),
     "native_logs/inspect/log_images.json": ("inspect", 1, 0),
     "native_logs/inspect/mmlu-summary-choices.eval": ("inspect", 1, 0),
-    "native_logs/lm_eval/samples_winogrande_2024-12-23T13-17-27.691350.jsonl": ("lm-eval", 10, 7),
+    "native_logs/lm_eval/samples_winogrande_2024-12-23T13-17-27.691350.jsonl": (
+        "lm-eval",
+        10,
+        7,
+    ),
     "native_logs/uqlm/bsdetector_results_file.json": ("uqlm", 6, 4),
     "native_logs/uqlm/ensemble_results_file.json": ("uqlm", 60, 0),
     "native_logs/uqlm/llmjudge_results_file.json": ("uqlm", 12, 0),

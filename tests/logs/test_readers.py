@@ -83,7 +83,13 @@ def text_sample(doc, reply, grade, filter_="none"):
 
 def test_lm_eval_multiple_choice(tmp_path):
     path = tmp_path / "org__net" / "samples_pubmedqa_2026-01-02T03-04-05.678901.jsonl"
-    lines(path, [choice_sample(0, [-1.0, -2.0, -4.0], 0), choice_sample(1, [-1.0, -0.5, -4.0], 0)])
+    lines(
+        path,
+        [
+            choice_sample(0, [-1.0, -2.0, -4.0], 0),
+            choice_sample(1, [-1.0, -0.5, -4.0], 0),
+        ],
+    )
     assert detect(path) == "lm-eval"
     _, frame = bring(path)
     assert frame["model"].tolist() == ["org/net"] * 2
@@ -103,7 +109,11 @@ def test_lm_eval_multiple_choice(tmp_path):
 def test_lm_eval_two_options_are_closed_and_flags_win(tmp_path):
     path = lines(tmp_path / "samples.jsonl", [choice_sample(0, [-1.0, -2.0], 1)])
     notes, frame = bring(path, mapped(model="net", dataset="d", domain="medical"))
-    assert frame.loc[0, ["model", "dataset", "domain"]].tolist() == ["net", "d", "medical"]
+    assert frame.loc[0, ["model", "dataset", "domain"]].tolist() == [
+        "net",
+        "d",
+        "medical",
+    ]
     assert "read as lm-eval" in notes[0]
 
 
@@ -116,7 +126,8 @@ def test_lm_eval_generated_replies_have_no_confidence(tmp_path):
     path = lines(tmp_path / "samples_gsm8k_2026-01-02T03-04-05.6.jsonl", rows)
     notes, frame = bring(path, mapped(model="net"))
     assert (
-        frame["strategy"].tolist() == ["generate:flexible-extract"] + ["generate:strict-match"] * 2
+        frame["strategy"].tolist()
+        == ["generate:flexible-extract"] + ["generate:strict-match"] * 2
     )
     assert frame["confidence"].isna().all()
     assert frame["correct"].tolist() == [False, True, False]
@@ -164,7 +175,14 @@ def test_lmms_eval(tmp_path):
 # --- VLMEvalKit -----------------------------------------------------------------------------------
 
 SHEET = [
-    {"index": k, "question": "q", "A": "lung", "B": "liver", "answer": gold, "prediction": reply}
+    {
+        "index": k,
+        "question": "q",
+        "A": "lung",
+        "B": "liver",
+        "answer": gold,
+        "prediction": reply,
+    }
     for k, (gold, reply) in enumerate(
         [
             ("A", "A"),
@@ -245,9 +263,13 @@ def test_vlmevalkit_judged_and_yes_no_sheets(tmp_path):
 
 
 def test_another_excel_sheet_is_to_be_saved_as_a_table(tmp_path):
-    path = write_sheet(tmp_path / "own.xlsx", [{"id": 7, "confidence": 0.5, "correct": True}])
+    path = write_sheet(
+        tmp_path / "own.xlsx", [{"id": 7, "confidence": 0.5, "correct": True}]
+    )
     for reader in ("auto", "table"):
-        with pytest.raises(MedcalError, match=r"own.xlsx: cannot tell the format.*name it .*\.csv"):
+        with pytest.raises(
+            MedcalError, match=r"own.xlsx: cannot tell the format.*name it .*\.csv"
+        ):
             bring(path, reader=reader)
 
 
@@ -274,7 +296,9 @@ def test_uqlm_dictionary(tmp_path):
 
 
 def test_uqlm_table_with_grades(tmp_path):
-    frame = pd.DataFrame(UQLM).rename(columns={"prompts": "prompt", "responses": "response"})
+    frame = pd.DataFrame(UQLM).rename(
+        columns={"prompts": "prompt", "responses": "response"}
+    )
     frame["sampled_responses"] = frame["sampled_responses"].map(str)
     frame["correct"] = [True, False]
     frame.to_csv(tmp_path / "uq.csv", index=False)
@@ -283,13 +307,17 @@ def test_uqlm_table_with_grades(tmp_path):
     assert read["correct"].tolist() == [True, True, False, False]
     frame["semantic_negentropy"] = [0.5, 3.0]
     frame.to_csv(tmp_path / "uq.csv", index=False)
-    with pytest.raises(MedcalError, match=r"row 2, column 'semantic_negentropy': value '3.0'"):
+    with pytest.raises(
+        MedcalError, match=r"row 2, column 'semantic_negentropy': value '3.0'"
+    ):
         bring(tmp_path / "uq.csv")
 
 
 @pytest.mark.parametrize("kind", ["csv", "tsv", "json", "jsonl", "parquet"])
 def test_uqlm_tables_are_recognised(tmp_path, kind):
-    frame = pd.DataFrame(UQLM).rename(columns={"prompts": "prompt", "responses": "response"})
+    frame = pd.DataFrame(UQLM).rename(
+        columns={"prompts": "prompt", "responses": "response"}
+    )
     path = tmp_path / f"uq.{kind}"
     if kind == "parquet":
         frame.to_parquet(path)
@@ -355,15 +383,25 @@ def call(item, *texts, logprobs=None, status=200):
                 "choices": [
                     {
                         "index": k,
-                        "message": {"role": "assistant", "content": text, "refusal": None},
+                        "message": {
+                            "role": "assistant",
+                            "content": text,
+                            "refusal": None,
+                        },
                         "logprobs": None
                         if logprobs is None
-                        else {"content": [{"token": "t", "logprob": v} for v in logprobs]},
+                        else {
+                            "content": [{"token": "t", "logprob": v} for v in logprobs]
+                        },
                         "finish_reason": "stop",
                     }
                     for k, text in enumerate(texts)
                 ],
-                "usage": {"prompt_tokens": 11, "completion_tokens": 3, "total_tokens": 14},
+                "usage": {
+                    "prompt_tokens": 11,
+                    "completion_tokens": 3,
+                    "total_tokens": 14,
+                },
             },
         },
         "error": None,
@@ -394,7 +432,9 @@ def test_openai_batch_with_the_items_beside_it(tmp_path):
     assert frame["correct"].tolist() == [True, True, False]
     assert frame["modality"].tolist() == ["ct", "mri", "mri"]
     assert frame["prompt_tokens"].tolist() == [11, 11, 11]
-    assert frame["new_tokens"].tolist() == [2, 3, 3], "those that have a log-probability, if any"
+    assert frame["new_tokens"].tolist() == [2, 3, 3], (
+        "those that have a log-probability, if any"
+    )
     assert any("2 calls failed" in n for n in notes)
     (tmp_path / "items.csv").write_text("item_id,gold\na,yes\n")
     with pytest.raises(MedcalError, match=r"item 'b' is not among those of --items"):
@@ -405,7 +445,10 @@ def test_openai_batch_with_the_items_beside_it(tmp_path):
     ("item", "says"),
     [
         ({"options": '["a", "b"'}, "items.jsonl: row 1: JSONDecodeError"),
-        ({"question_type": "odd"}, "row 1, column 'question_type': value 'odd' is not one"),
+        (
+            {"question_type": "odd"},
+            "row 1, column 'question_type': value 'odd' is not one",
+        ),
         ({"options": [1, 2], "gold": 1, "question_type": "choice"}, None),
     ],
 )
@@ -464,7 +507,11 @@ def test_openai_batch_of_the_responses_interface(tmp_path):
 BAD = [
     ("lm-eval", [{"doc_id": 1, "target": "x"}], "row 1: no 'filtered_resps'"),
     ("lm-eval", [{"filtered_resps": ["x"], "target": "x"}], "row 1: no 'doc_id'"),
-    ("lm-eval", [choice_sample(0, [-1, -2], 0) | {"filtered_resps": 5}], "row 1: TypeError"),
+    (
+        "lm-eval",
+        [choice_sample(0, [-1, -2], 0) | {"filtered_resps": 5}],
+        "row 1: TypeError",
+    ),
     ("lmms-eval", [{"doc_id": 1, "filtered_resps": ["x"]}], "row 1: no 'target'"),
     ("openai-batch", [{"response": {}}], "row 1: no 'custom_id'"),
     ("openai-batch", [{"custom_id": "a"}], "row 1: no 'response'"),
@@ -477,7 +524,9 @@ BAD = [
 
 
 @pytest.mark.parametrize(("reader", "rows", "message"), BAD)
-def test_other_content_is_named_and_nothing_is_imported(tmp_path, reader, rows, message):
+def test_other_content_is_named_and_nothing_is_imported(
+    tmp_path, reader, rows, message
+):
     path = lines(tmp_path / "in.jsonl", rows)
     with pytest.raises(MedcalError, match=message):
         import_file(path, tmp_path / "out.sqlite", reader=reader)
@@ -499,7 +548,9 @@ def test_items_go_with_a_reader_only(tmp_path):
         import_file(tmp_path / "a.csv", tmp_path / "o.sqlite", items=tmp_path / "a.csv")
 
 
-@pytest.mark.parametrize("reader", ["lm-eval", "lmms-eval", "openai-batch", "vlmevalkit", "uqlm"])
+@pytest.mark.parametrize(
+    "reader", ["lm-eval", "lmms-eval", "openai-batch", "vlmevalkit", "uqlm"]
+)
 def test_damaged_logs_raise_our_error_only(tmp_path, reader):
     path = tmp_path / "in.jsonl"
     if reader == "lm-eval":

@@ -86,8 +86,17 @@ def test_columns_are_mapped_and_others_kept(tmp_path):
 def test_whole_numbers_written_as_floats_are_graded_as_numbers(tmp_path):
     columns = mapped(gold="gold", allow_missing=True)
     rows = "1,0.5,1,1.0\n2,0.5,1.05,1.0\n3,0.5,2,\n4,0.5,10,1.0\n5,0.5,v1,v1.0\n6,0.5,-3.00,-3\n"
-    _, frame = bring(tmp_path, "item_id,confidence,answer,gold\n" + rows, columns=columns)
-    assert frame["correct"].fillna(False).tolist() == [True, False, False, False, False, True]
+    _, frame = bring(
+        tmp_path, "item_id,confidence,answer,gold\n" + rows, columns=columns
+    )
+    assert frame["correct"].fillna(False).tolist() == [
+        True,
+        False,
+        False,
+        False,
+        False,
+        True,
+    ]
     assert frame["correct"].isna().tolist() == [False, False, True, False, False, False]
     lists = 'item_id,confidence,answer,gold\n7,0.5,1,"[""1.0"", ""one""]"\n'
     _, frame = bring(tmp_path, lists, columns=columns)
@@ -132,7 +141,9 @@ def test_every_format_gives_the_same_answers(tmp_path, kind):
         frame.to_json(path, orient="records", lines=kind == "jsonl")
     import_file(path, tmp_path / "out.sqlite")
     read = load_answers(tmp_path / "out.sqlite")
-    pd.testing.assert_frame_equal(read[frame.columns.tolist()], frame, check_dtype=False)
+    pd.testing.assert_frame_equal(
+        read[frame.columns.tolist()], frame, check_dtype=False
+    )
 
 
 def test_small_differences_of_csv(tmp_path):
@@ -146,7 +157,9 @@ def test_importing_again_changes_nothing_and_other_content_is_a_conflict(tmp_pat
     bring(tmp_path, HEAD + "1,0.5,1\n")
     done, _ = bring(tmp_path, HEAD + "1,0.5,1\n2,0.5,1\n")
     assert (done.rows, done.written) == (2, 1)
-    with pytest.raises(MedcalError, match=r"there already with other content: 1, .*item_id=2"):
+    with pytest.raises(
+        MedcalError, match=r"there already with other content: 1, .*item_id=2"
+    ):
         bring(tmp_path, HEAD + "2,0.9,1\n3,0.5,1\n")
     assert len(load_answers(tmp_path / "out.sqlite")) == 2
     done, frame = bring(tmp_path, HEAD + "2,0.9,1\n3,0.5,1\n", if_exists="ignore")
@@ -183,7 +196,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 def test_memory_does_not_grow_with_the_file(tmp_path, kind):
     peaks = []
     for n in (100_000, 500_000):
-        frame = pd.DataFrame({"item_id": np.arange(n), "confidence": np.linspace(0, 1, n)})
+        frame = pd.DataFrame(
+            {"item_id": np.arange(n), "confidence": np.linspace(0, 1, n)}
+        )
         frame["correct"] = frame["item_id"] % 2
         frame["model"] = "m"
         path = tmp_path / f"{n}.{kind}"
@@ -200,7 +215,9 @@ def test_memory_does_not_grow_with_the_file(tmp_path, kind):
 
 def test_missing_values_are_kept_only_when_asked_for(tmp_path):
     text = HEAD + "1,0.5,1\n2,,1\n3,0.5,\n"
-    with pytest.raises(MedcalError, match=r"row 2, column 'confidence'.*--allow-missing"):
+    with pytest.raises(
+        MedcalError, match=r"row 2, column 'confidence'.*--allow-missing"
+    ):
         bring(tmp_path, text)
     done, frame = bring(tmp_path, text, columns=mapped(allow_missing=True))
     assert frame["confidence"].isna().tolist() == [False, True, False]
@@ -210,14 +227,18 @@ def test_missing_values_are_kept_only_when_asked_for(tmp_path):
 
 def test_a_column_in_percent_is_divided_when_it_is_said_to_be(tmp_path):
     text = HEAD + "1,0,1\n2,0.5,0\n3,1,0\n4,95,1\n5,100.00000001,1\n6,85%,1\n"
-    with pytest.raises(MedcalError, match=r"row 4, column 'confidence': value '95'.*--percent"):
+    with pytest.raises(
+        MedcalError, match=r"row 4, column 'confidence': value '95'.*--percent"
+    ):
         bring(tmp_path, text)
     _, frame = bring(tmp_path, text, columns=mapped(percent=True))
     assert frame["confidence"].tolist() == [0, 0.005, 0.01, 0.95, 1, 0.85]
 
 
 def test_what_rounding_puts_outside_is_clipped(tmp_path):
-    _, frame = bring(tmp_path, HEAD + "1,1.0000000001,1\n2,-1e-9,0\n3,0.5,1\n4,1.0000009,1\n")
+    _, frame = bring(
+        tmp_path, HEAD + "1,1.0000000001,1\n2,-1e-9,0\n3,0.5,1\n4,1.0000009,1\n"
+    )
     assert frame["confidence"].tolist() == [1, 0, 0.5, 1]
 
 
@@ -228,16 +249,36 @@ BAD = [
         {},
         "row 2, column 'confidence': value '85'.*--percent",
     ),
-    ("percent sign", HEAD + "1,85%,1\n", {}, "row 1, column 'confidence': value '85%'.*--percent"),
-    ("above 100 percent", HEAD + "1,850,1\n", {"percent": True}, "'850' is outside 0 to 100"),
+    (
+        "percent sign",
+        HEAD + "1,85%,1\n",
+        {},
+        "row 1, column 'confidence': value '85%'.*--percent",
+    ),
+    (
+        "above 100 percent",
+        HEAD + "1,850,1\n",
+        {"percent": True},
+        "'850' is outside 0 to 100",
+    ),
     ("below 0", HEAD + "1,-0.2,1\n", {}, "value '-0.2' is outside"),
     ("NaN", HEAD + "1,nan,1\n", {}, "row 1, column 'confidence'.*missing"),
     ("infinite", HEAD + "1,inf,1\n", {}, "value 'inf' is outside"),
     ("text for a number", HEAD + "1,sure,1\n", {}, "value 'sure' is not a number"),
-    ("decimal comma", HEAD + '1,"0,85",1\n', {}, "'0,85' is not a number; .*write 0.85"),
+    (
+        "decimal comma",
+        HEAD + '1,"0,85",1\n',
+        {},
+        "'0,85' is not a number; .*write 0.85",
+    ),
     ("grade in words", HEAD + "1,0.5,right\n", {}, "column 'correct': value 'right'"),
     ("missing grade", HEAD + "1,0.5,\n", {}, "column 'correct'.*is missing"),
-    ("double keys", HEAD + "1,0.5,1\n2,0.5,1\n1,0.5,0\n", {}, "rows 1 and 3 are the same answer"),
+    (
+        "double keys",
+        HEAD + "1,0.5,1\n2,0.5,1\n1,0.5,0\n",
+        {},
+        "rows 1 and 3 are the same answer",
+    ),
     ("missing id", HEAD + ",0.5,1\n", {}, "column 'item_id'.*missing"),
     (
         "unknown column",
@@ -245,25 +286,50 @@ BAD = [
         {"confidence": "confidense"},
         "no column 'confidense', which was asked for; columns are item_id, confidence",
     ),
-    ("unknown item", HEAD + "1,0.5,1\n", {"item": "nr"}, "no column 'nr', which was asked for"),
+    (
+        "unknown item",
+        HEAD + "1,0.5,1\n",
+        {"item": "nr"},
+        "no column 'nr', which was asked for",
+    ),
     (
         "no confidence",
         "item_id,correct\n1,1\n",
         {},
         "no column 'confidence'; name it by --confidence",
     ),
-    ("no grade", "item_id,confidence\n1,1\n", {}, "nothing says which answers are correct"),
-    ("gold without answer", "item_id,confidence,gold\n1,1,a\n", {}, "nothing says which answers"),
+    (
+        "no grade",
+        "item_id,confidence\n1,1\n",
+        {},
+        "nothing says which answers are correct",
+    ),
+    (
+        "gold without answer",
+        "item_id,confidence,gold\n1,1,a\n",
+        {},
+        "nothing says which answers",
+    ),
     (
         "other domain",
         "domain," + HEAD + "animals,1,0.5,1\n",
         {},
         "'animals' is not one of general, medical, other",
     ),
-    ("fractional sample", "sample," + HEAD + "0.5,1,0.5,1\n", {}, "0.5' is not a whole number"),
+    (
+        "fractional sample",
+        "sample," + HEAD + "0.5,1,0.5,1\n",
+        {},
+        "0.5' is not a whole number",
+    ),
     ("unknown logits", HEAD + "1,0.5,1\n", {"logits": ("a", "b")}, "no column 'a'"),
     ("one logit", "a_A,gold\n1,A\n", {"logits": ("a_A",)}, "needs two or more"),
-    ("same options", "a_A,b_A,gold\n1,1,A\n", {"logits": ("a_A", "b_A")}, "different options"),
+    (
+        "same options",
+        "a_A,b_A,gold\n1,1,A\n",
+        {"logits": ("a_A", "b_A")},
+        "different options",
+    ),
     (
         "missing logit",
         "a_A,a_B,gold\n1,,A\n",
@@ -285,7 +351,12 @@ BAD = [
         {},
         "two columns are called 'confidence'",
     ),
-    ("cut off", HEAD + "1,0.5,1\n2,0.", {}, "cut off.*Row #3: Expected 3 columns, got 2"),
+    (
+        "cut off",
+        HEAD + "1,0.5,1\n2,0.",
+        {},
+        "cut off.*Row #3: Expected 3 columns, got 2",
+    ),
     ("too many cells", HEAD + "1,0.5,1,9\n", {}, "as many cells in every row"),
     (
         "latin-1",
@@ -293,7 +364,12 @@ BAD = [
         {},
         "not a table in UTF-8.*Row #3: .*invalid UTF8",
     ),
-    ("latin-1 header", "Gr\xf6\xdfe,confidence\n".encode("latin-1"), {}, "not a table in UTF-8"),
+    (
+        "latin-1 header",
+        "Gr\xf6\xdfe,confidence\n".encode("latin-1"),
+        {},
+        "not a table in UTF-8",
+    ),
     ("utf-16", HEAD.encode("utf-16"), {}, "UTF-16.*save it as UTF-8"),
 ]
 
@@ -301,7 +377,9 @@ BAD = [
 @pytest.mark.parametrize(
     ("content", "columns", "message"), [b[1:] for b in BAD], ids=[b[0] for b in BAD]
 )
-def test_bad_csv_is_refused_and_nothing_is_imported(tmp_path, content, columns, message):
+def test_bad_csv_is_refused_and_nothing_is_imported(
+    tmp_path, content, columns, message
+):
     with pytest.raises(MedcalError, match=rf"in.csv.*{message}") as caught:
         bring(tmp_path, content, columns=mapped(**columns))
     assert "\n" not in str(caught.value)
@@ -316,14 +394,26 @@ BAD_JSONL = [
     ),
     ("not JSON", '{"item_id": 1}\nitem 2\n', "line 2 is not JSON"),
     ("not objects", "[1, 2]\n", "row 1 is not an object"),
-    ("latin-1", '{"item_id": "m\xfc"}\n'.encode("latin-1"), "line 1 is not JSON in UTF-8"),
+    (
+        "latin-1",
+        '{"item_id": "m\xfc"}\n'.encode("latin-1"),
+        "line 1 is not JSON in UTF-8",
+    ),
     (
         "broken unicode",
         '{"item_id": "\\ud800", "confidence": 1, "correct": 1}',
         "written as Unicode",
     ),
-    ("nested number", '{"item_id": 1, "confidence": {"p": 1}, "correct": 1}', "not a number"),
-    ("boolean", '{"item_id": 1, "confidence": true, "correct": 1}', "True is not a number"),
+    (
+        "nested number",
+        '{"item_id": 1, "confidence": {"p": 1}, "correct": 1}',
+        "not a number",
+    ),
+    (
+        "boolean",
+        '{"item_id": 1, "confidence": true, "correct": 1}',
+        "True is not a number",
+    ),
     ("deep", "[" * 100_000, "line 1 is .*cut off"),
 ]
 
@@ -363,7 +453,9 @@ def test_a_fault_late_in_a_long_file_leaves_nothing(tmp_path):
     lines = "".join(f"{i},0.5,1\n" for i in range(n))
     with AnswerLog(tmp_path / "out.sqlite") as log:
         log.append([{"model": "m", "dataset": "d", "item_id": "x", "strategy": "s"}])
-    with pytest.raises(MedcalError, match=f"row {n + 1}, column 'confidence': value '7'"):
+    with pytest.raises(
+        MedcalError, match=f"row {n + 1}, column 'confidence': value '7'"
+    ):
         bring(tmp_path, HEAD + lines + f"{n},7,1\n")
     with pytest.raises(MedcalError, match=f"rows 6 and {n + 1} are the same answer"):
         bring(tmp_path, HEAD + lines + "5,0.5,1\n")
@@ -375,10 +467,14 @@ def test_a_fault_late_in_a_long_file_leaves_nothing(tmp_path):
 
 def test_a_cell_longer_than_a_block_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("medcal_nb.answers.files.BLOCK", 4096)
-    text = "answer," + HEAD + "".join(f"{'x' * n},{n},0.5,1\n" for n in (10, 20_000, 10))
+    text = (
+        "answer," + HEAD + "".join(f"{'x' * n},{n},0.5,1\n" for n in (10, 20_000, 10))
+    )
     with pytest.raises(MedcalError, match=r"in\.csv: not a table"):
         bring(tmp_path, text)
-    _, frame = bring(tmp_path, "answer," + HEAD + "".join(f"a,{n},0.5,1\n" for n in range(5000)))
+    _, frame = bring(
+        tmp_path, "answer," + HEAD + "".join(f"a,{n},0.5,1\n" for n in range(5000))
+    )
     assert len(frame) == 5000
 
 
@@ -458,9 +554,13 @@ def test_damaged_tables_raise_our_error_only(tmp_path, kind):
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(st.binary(max_size=200), st.sampled_from(["csv", "tsv", "jsonl", "json", "parquet"]))
+@given(
+    st.binary(max_size=200), st.sampled_from(["csv", "tsv", "jsonl", "json", "parquet"])
+)
 def test_any_bytes_raise_our_error_only(tmp_path_factory, content, kind):
     folder = tmp_path_factory.mktemp("bytes")
     if content:
@@ -469,10 +569,15 @@ def test_any_bytes_raise_our_error_only(tmp_path_factory, content, kind):
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
-    st.lists(st.tuples(st.text(max_size=5), st.text(max_size=6), st.text(max_size=4)), max_size=4)
+    st.lists(
+        st.tuples(st.text(max_size=5), st.text(max_size=6), st.text(max_size=4)),
+        max_size=4,
+    )
 )
 def test_any_cells_import_whole_or_not_at_all(tmp_path_factory, cells):
     folder = tmp_path_factory.mktemp("cells")
@@ -488,10 +593,17 @@ def test_any_cells_import_whole_or_not_at_all(tmp_path_factory, cells):
 
 
 def test_a_missing_option_score_is_named_also_among_floats(tmp_path):
-    table = {"item_id": [1, 2], "a_A": [1.0, 2.0], "a_B": [0.5, None], "gold": ["A", "B"]}
+    table = {
+        "item_id": [1, 2],
+        "a_A": [1.0, 2.0],
+        "a_B": [0.5, None],
+        "gold": ["A", "B"],
+    }
     pd.DataFrame(table).to_parquet(tmp_path / "in.parquet")
     columns = ColumnMap(logits=("a_A", "a_B"))
-    with pytest.raises(MedcalError, match=r"row 2, column 'a_B'.*is missing; write a number"):
+    with pytest.raises(
+        MedcalError, match=r"row 2, column 'a_B'.*is missing; write a number"
+    ):
         import_file(tmp_path / "in.parquet", tmp_path / "out.sqlite", columns)
 
 
@@ -499,7 +611,9 @@ def test_a_missing_option_score_is_named_also_among_floats(tmp_path):
 
 
 def test_a_parquet_file_whose_row_labels_repeat(tmp_path):
-    part = pd.DataFrame({"item_id": [1, 2], "confidence": [0.5, 0.25], "correct": [True, False]})
+    part = pd.DataFrame(
+        {"item_id": [1, 2], "confidence": [0.5, 0.25], "correct": [True, False]}
+    )
     frame = pd.concat([part, part.assign(item_id=[3, 4])])
     assert frame.index.has_duplicates
     frame.to_parquet(tmp_path / "in.parquet")
@@ -509,7 +623,12 @@ def test_a_parquet_file_whose_row_labels_repeat(tmp_path):
     assert read.columns.tolist() == ANSWER_COLUMNS
     frame.set_index("item_id").to_parquet(tmp_path / "named.parquet")
     import_file(tmp_path / "named.parquet", tmp_path / "named.sqlite")
-    assert load_answers(tmp_path / "named.sqlite")["item_id"].tolist() == ["1", "2", "3", "4"]
+    assert load_answers(tmp_path / "named.sqlite")["item_id"].tolist() == [
+        "1",
+        "2",
+        "3",
+        "4",
+    ]
 
 
 def test_thousands_of_columns_are_looked_at_once(tmp_path):
@@ -520,7 +639,9 @@ def test_thousands_of_columns_are_looked_at_once(tmp_path):
             bring(tmp_path, content, name)
 
 
-@pytest.mark.parametrize("deep", ['{"a":' * 700 + "1" + "}" * 700, "[" * 700 + "]" * 700])
+@pytest.mark.parametrize(
+    "deep", ['{"a":' * 700 + "1" + "}" * 700, "[" * 700 + "]" * 700]
+)
 def test_values_nested_hundreds_deep_are_refused(tmp_path, deep):
     text = f'{{"item_id": 1, "confidence": 1, "correct": 1, "note": {deep}}}'
     with pytest.raises(MedcalError, match=r"row 1, column 'note'.*more than 64 deep"):
@@ -529,7 +650,8 @@ def test_values_nested_hundreds_deep_are_refused(tmp_path, deep):
 
 def test_line_ends_within_json_texts_are_kept(tmp_path):
     rows = [
-        {"item_id": i, "answer": "a\u2028b\x85c", "confidence": 1, "correct": 1} for i in (1, 2)
+        {"item_id": i, "answer": "a\u2028b\x85c", "confidence": 1, "correct": 1}
+        for i in (1, 2)
     ]
     text = "\n".join(json.dumps(r, ensure_ascii=False) for r in rows)
     _, frame = bring(tmp_path, text, "in.jsonl")
@@ -556,7 +678,9 @@ def test_an_import_killed_at_any_moment_leaves_nothing_half(tmp_path, known):
     log = tmp_path / "log.sqlite"
     if known:
         with AnswerLog(log) as opened:
-            opened.append([{"model": "m", "dataset": "d", "item_id": "x", "strategy": "s"}])
+            opened.append(
+                [{"model": "m", "dataset": "d", "item_id": "x", "strategy": "s"}]
+            )
     before = int(known)
     dice = random.Random(5)
     command = [sys.executable, "-c", IMPORT, tmp_path / "in.parquet", log]
@@ -577,11 +701,15 @@ def test_an_import_killed_at_any_moment_leaves_nothing_half(tmp_path, known):
         if log.exists():
             AnswerLog(log).close()
             con = sqlite3.connect(log)
-            sizes = con.execute("SELECT COUNT(*) FROM answers GROUP BY dataset").fetchall()
+            sizes = con.execute(
+                "SELECT COUNT(*) FROM answers GROUP BY dataset"
+            ).fetchall()
             con.close()
             assert {size for (size,) in sizes} <= {n, before}
         names = {p.name for p in tmp_path.iterdir()}
-        assert names <= {"in.parquet", "whole.sqlite", "log.sqlite"}, "no part file is left"
+        assert names <= {"in.parquet", "whole.sqlite", "log.sqlite"}, (
+            "no part file is left"
+        )
     done = import_file(tmp_path / "in.parquet", log, mapped(dataset="set0"))
     assert done.rows == n
     assert (load_answers(log)["dataset"] == "set0").sum() == n
@@ -605,11 +733,18 @@ def test_maps_of_arrow_are_option_probabilities(tmp_path):
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    options = pa.array([[("yes", 0.8), ("no", 0.2)]], pa.map_(pa.string(), pa.float64()))
+    options = pa.array(
+        [[("yes", 0.8), ("no", 0.2)]], pa.map_(pa.string(), pa.float64())
+    )
     table = {"item_id": ["1"], "confidence": [0.8], "correct": [True]}
-    pq.write_table(pa.table(table | {"option_probabilities": options}), tmp_path / "in.parquet")
+    pq.write_table(
+        pa.table(table | {"option_probabilities": options}), tmp_path / "in.parquet"
+    )
     import_file(tmp_path / "in.parquet", tmp_path / "a.sqlite", mapped())
-    assert load_answers(tmp_path / "a.sqlite")["option_probabilities"][0] == {"yes": 0.8, "no": 0.2}
+    assert load_answers(tmp_path / "a.sqlite")["option_probabilities"][0] == {
+        "yes": 0.8,
+        "no": 0.2,
+    }
 
 
 def test_percent_of_a_column_in_0_to_1_is_remarked_on(tmp_path):

@@ -19,14 +19,34 @@ from medcal_nb.measure import METRICS, MeasureWarning
             [1, 0, 1],
             "confidence: 2 of 3 values outside [0, 1], first at position 1",
         ),
-        ([0.5, -0.1], [1, 0], "confidence: 1 of 2 values outside [0, 1], first at position 1"),
-        ([0.5, 0.1, np.nan], [1, 0, 1], "confidence: 1 of 3 values NaN, first at position 2"),
-        ([0.5, np.inf], [1, 0], "confidence: 1 of 2 values outside [0, 1], first at position 1"),
-        ([0.5, 0.1], [1, 0.5], "correct: 1 of 2 values neither 0 nor 1, first at position 1"),
+        (
+            [0.5, -0.1],
+            [1, 0],
+            "confidence: 1 of 2 values outside [0, 1], first at position 1",
+        ),
+        (
+            [0.5, 0.1, np.nan],
+            [1, 0, 1],
+            "confidence: 1 of 3 values NaN, first at position 2",
+        ),
+        (
+            [0.5, np.inf],
+            [1, 0],
+            "confidence: 1 of 2 values outside [0, 1], first at position 1",
+        ),
+        (
+            [0.5, 0.1],
+            [1, 0.5],
+            "correct: 1 of 2 values neither 0 nor 1, first at position 1",
+        ),
         ([0.5, 0.1], [1, np.nan], "correct: 1 of 2 values NaN, first at position 1"),
         ([0.5, 0.1], [1, 0, 1], "correct has 3 values, confidence has 2"),
         ([], [], "confidence is empty"),
-        ([[0.5, 0.1]], [[1, 0]], "confidence must have one dimension, has shape (1, 2)"),
+        (
+            [[0.5, 0.1]],
+            [[1, 0]],
+            "confidence must have one dimension, has shape (1, 2)",
+        ),
         (["high", "low"], [1, 0], "confidence is not numeric"),
     ],
 )
@@ -42,10 +62,14 @@ def test_a_percent_column_is_refused_with_the_remedy():
 
 def test_nullable_columns_are_refused_with_their_position():
     correct = pd.Series([True, None, False], dtype="boolean")
-    with pytest.raises(ValueError, match="correct: 1 of 3 values NaN, first at position 1"):
+    with pytest.raises(
+        ValueError, match="correct: 1 of 3 values NaN, first at position 1"
+    ):
         measure.ece([0.5, 0.6, 0.7], correct)
     confidence = pd.Series([0.5, None], dtype="Float64")
-    with pytest.raises(ValueError, match="confidence: 1 of 2 values NaN, first at position 1"):
+    with pytest.raises(
+        ValueError, match="confidence: 1 of 2 values NaN, first at position 1"
+    ):
         measure.ece(confidence, [1, 0])
 
 
@@ -53,17 +77,27 @@ def test_nullable_columns_are_refused_with_their_position():
 def test_any_sequence_of_numbers_or_booleans_is_taken(kind):
     c, y = [0.9, 0.8, 0.3, 0.6], [True, True, False, False]
     assert measure.ece(kind(c), kind(y)) == measure.ece(np.array(c), np.array(y, float))
-    assert measure.ece(np.array(c, np.float32), y) == pytest.approx(measure.ece(c, y), abs=1e-7)
+    assert measure.ece(np.array(c, np.float32), y) == pytest.approx(
+        measure.ece(c, y), abs=1e-7
+    )
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda c, y, r: measure.ece(c, y, n_bins=0), "n_bins must be a whole number"),
-        (lambda c, y, r: measure.ece(c, y, n_bins=2.5), "n_bins must be a whole number"),
-        (lambda c, y, r: measure.ece(c, y, binning="equal"), "binning must be one of 'width'"),
         (
-            lambda c, y, r: measure.bootstrap_interval(measure.brier_score, c, y, level=95, rng=r),
+            lambda c, y, r: measure.ece(c, y, n_bins=2.5),
+            "n_bins must be a whole number",
+        ),
+        (
+            lambda c, y, r: measure.ece(c, y, binning="equal"),
+            "binning must be one of 'width'",
+        ),
+        (
+            lambda c, y, r: measure.bootstrap_interval(
+                measure.brier_score, c, y, level=95, rng=r
+            ),
             "(0.95, not 95)",
         ),
         (
@@ -77,7 +111,10 @@ def test_any_sequence_of_numbers_or_booleans_is_taken(kind):
             "stat must be a metric of medcal_nb.measure",
         ),
         (lambda c, y, r: measure.ece_interval(c, y, level=95, rng=r), "(0.95, not 95)"),
-        (lambda c, y, r: measure.ece_interval(c, y, n_bins=0, rng=r), "n_bins must be a whole"),
+        (
+            lambda c, y, r: measure.ece_interval(c, y, n_bins=0, rng=r),
+            "n_bins must be a whole",
+        ),
         (
             lambda c, y, r: measure.bootstrap_interval(
                 measure.brier_score, c, y, groups=[1, 2], rng=r
@@ -111,7 +148,14 @@ def test_one_class_gives_a_value_or_nan_with_its_reason(y):
 
 def test_one_item():
     undefined = {"auroc", "slope", "intercept", "confidently_wrong"}
-    expected = {"ece": 0.3, "mce": 0.3, "brier": 0.09, "aurc": 0.0, "gap": -0.3, "ici": 0.3}
+    expected = {
+        "ece": 0.3,
+        "mce": 0.3,
+        "brier": 0.09,
+        "aurc": 0.0,
+        "gap": -0.3,
+        "ici": 0.3,
+    }
     for name, metric in METRICS.items():
         if name in undefined:
             with pytest.warns(MeasureWarning):
@@ -148,5 +192,7 @@ def test_import_is_light():
         "import sys, medcal_nb.measure; "
         "print([m for m in ('scipy', 'sklearn', 'torch', 'netcal') if m in sys.modules])"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert found.stdout.strip() == "[]"

@@ -51,14 +51,18 @@ def test_costs_by_hand():
         rng=np.random.default_rng(0),
     )
     # each four: one kept right, one checked, one kept wrong, one checked
-    assert table["cost"].tolist() == pytest.approx([(0.2 + 1 + 0.2) / 4 + 0.01] * 2, abs=0.1)
+    assert table["cost"].tolist() == pytest.approx(
+        [(0.2 + 1 + 0.2) / 4 + 0.01] * 2, abs=0.1
+    )
     assert table["checked"].tolist() == pytest.approx([0.5, 0.5], abs=0.1)
     assert table["tied"].all()
     assert table["n"].tolist() == [60, 60]
 
 
 def test_the_better_one_is_chosen_and_ties_are_said(graded, rng):
-    table = measure.choose_strategy(graded, cost_check=0.3, rng=rng).set_index("strategy")
+    table = measure.choose_strategy(graded, cost_check=0.3, rng=rng).set_index(
+        "strategy"
+    )
     assert not table.loc["blind", "tied"]
     assert table.loc["blind", "difference_low"] > 0
     assert table.loc[["knowing", "as good"], "tied"].all()
@@ -112,9 +116,12 @@ def test_chosen_on_one_half_and_judged_on_the_other():
     costs, all_costs = [], []
     for _ in range(40):
         parts = [
-            strategy(str(k), rng.random(200), rng.random(200) < 0.5, images=100) for k in range(8)
+            strategy(str(k), rng.random(200), rng.random(200) < 0.5, images=100)
+            for k in range(8)
         ]
-        table = measure.choose_strategy(pd.concat(parts), cost_check=0.3, n_resamples=50, rng=rng)
+        table = measure.choose_strategy(
+            pd.concat(parts), cost_check=0.3, n_resamples=50, rng=rng
+        )
         costs.append(table.loc[table["chosen"], "cost"].iloc[0])
         all_costs.append(table["cost"].mean())
     gap = np.array(costs) - np.array(all_costs)
@@ -122,6 +129,8 @@ def test_chosen_on_one_half_and_judged_on_the_other():
 
 
 def test_one_strategy_alone_is_chosen(graded, rng):
-    alone = graded[graded["strategy"] == "blind"].drop(columns=["prompt_tokens", "new_tokens"])
+    alone = graded[graded["strategy"] == "blind"].drop(
+        columns=["prompt_tokens", "new_tokens"]
+    )
     table = measure.choose_strategy(alone, rng=rng)
     assert "1 of 1 cannot be told apart" in measure.choice_sentence(table)

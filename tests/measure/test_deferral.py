@@ -49,7 +49,12 @@ def test_nothing_is_certified_without_evidence():
 @pytest.mark.parametrize("sizes", [(150, 600)])
 def test_the_guarantee_holds_over_repetitions(pool, sizes):
     table = measure.guarantee_table(
-        *pool, target=0.2, delta=0.1, sizes=sizes, n_repeats=1000, rng=np.random.default_rng(2)
+        *pool,
+        target=0.2,
+        delta=0.1,
+        sizes=sizes,
+        n_repeats=1000,
+        rng=np.random.default_rng(2),
     )
     # Monte-Carlo error of 10 % over 1,000 repeats is 0.95 %
     assert (table["violated"] <= 0.1 + 3 * 0.0095).all()
@@ -82,14 +87,19 @@ def test_net_benefit_by_hand():
     # error probabilities .1 .3 .3 .8; at ½ only the last is checked, and is wrong
     # at .25 three are checked: two wrong, one right at odds 1/3
     table = measure.net_benefit_table(
-        np.tile(C, 5), np.tile(Y, 5), thresholds=[0.5, 0.25], rng=np.random.default_rng(0)
+        np.tile(C, 5),
+        np.tile(Y, 5),
+        thresholds=[0.5, 0.25],
+        rng=np.random.default_rng(0),
     )
     assert table["net_benefit"].tolist() == pytest.approx([0.25, (2 - 1 / 3) / 4])
 
 
 def test_net_benefit_table_has_the_plain_policies(pool, rng):
     c, y = pool[0][:800], pool[1][:800]
-    table = measure.net_benefit_table(c, y, thresholds=[0.05, 0.2, 0.5], n_resamples=200, rng=rng)
+    table = measure.net_benefit_table(
+        c, y, thresholds=[0.05, 0.2, 0.5], n_resamples=200, rng=rng
+    )
     error = 1 - y.mean()
     assert table["check_all"].tolist() == pytest.approx(
         [error - (1 - error) * t / (1 - t) for t in (0.05, 0.2, 0.5)]
@@ -168,7 +178,9 @@ def test_betting_p_is_the_mean_capital_of_the_stakes(rng, monkeypatch):
     thresholds = np.array([0.8, 0.5, 0.0])
     expected = []
     for t in thresholds:
-        errors = np.bincount(codes, (c >= t) * (1 - y - 0.2), 40) / np.bincount(codes).max()
+        errors = (
+            np.bincount(codes, (c >= t) * (1 - y - 0.2), 40) / np.bincount(codes).max()
+        )
         capital = [np.prod(1 - s / 0.8 * errors) for s in deferral.STAKES]
         expected.append(min(1, 1 / np.mean(capital)))
     for block in (4096, 7):
@@ -178,7 +190,11 @@ def test_betting_p_is_the_mean_capital_of_the_stakes(rng, monkeypatch):
     assert found.min() < 0.9
     few = deferral._counted(np.array([3, 1, 3, 900]), 1000)
     many = deferral._counted(np.array([3, 1, 3, 900]), 10**9)
-    assert [v.tolist() for v in few] == [v.tolist() for v in many] == [[1, 3, 900], [1, 2, 1]]
+    assert (
+        [v.tolist() for v in few]
+        == [v.tolist() for v in many]
+        == [[1, 3, 900], [1, 2, 1]]
+    )
 
 
 def test_a_threshold_does_not_depend_on_the_order_of_rows(pool):
@@ -205,7 +221,9 @@ def test_who_is_checked_at_the_boundary_does_not_depend_on_rounding(percent):
 
 def test_checking_by_confidence_is_held_against_checking_all(pool, rng):
     c, y = pool[0][:800], pool[1][:800]
-    table = measure.net_benefit_table(c, y, thresholds=[0.2, 0.4], n_resamples=300, rng=rng)
+    table = measure.net_benefit_table(
+        c, y, thresholds=[0.2, 0.4], n_resamples=300, rng=rng
+    )
     expected = table["net_benefit"] - table["check_all"]
     assert table["over_all"].tolist() == pytest.approx(expected.tolist())
     assert (table["over_all_low"] <= table["over_all"]).all()
@@ -215,7 +233,10 @@ def test_checking_by_confidence_is_held_against_checking_all(pool, rng):
 def test_bands_by_image_are_wider_where_images_share_their_errors(rng):
     images = 150
     c = np.repeat(rng.beta(4, 1.5, images), 3)
-    y, groups = np.repeat(rng.random(images) < 0.7, 3) * 1.0, np.repeat(np.arange(images), 3)
+    y, groups = (
+        np.repeat(rng.random(images) < 0.7, 3) * 1.0,
+        np.repeat(np.arange(images), 3),
+    )
     width = {}
     for name, ids in (("rows", None), ("images", groups)):
         table = measure.net_benefit_table(c, y, thresholds=[0.3], groups=ids, rng=rng)
@@ -228,7 +249,13 @@ def test_a_guarantee_is_judged_on_the_population():
     y = np.repeat([0.0, 1.0], [19, 81])
     c = np.full(100, 0.9)
     table = measure.guarantee_table(
-        c, y, target=0.2, delta=0.1, sizes=(60,), n_repeats=300, rng=np.random.default_rng(7)
+        c,
+        y,
+        target=0.2,
+        delta=0.1,
+        sizes=(60,),
+        n_repeats=300,
+        rng=np.random.default_rng(7),
     )
     row = table.iloc[0]
     assert 0 < row.certified < 0.5
@@ -237,9 +264,13 @@ def test_a_guarantee_is_judged_on_the_population():
 
 def test_a_threshold_is_judged_on_other_images(pool):
     frame = pd.DataFrame({"confidence": pool[0][:400], "correct": pool[1][:400]})
-    frame = frame.assign(item_id=np.arange(400), image_id=np.arange(400) // 2, dataset="d")
+    frame = frame.assign(
+        item_id=np.arange(400), image_id=np.arange(400) // 2, dataset="d"
+    )
     first, second = frame.iloc[::2], frame.iloc[1::2]
-    with pytest.raises(ValueError, match="200 images are both fit and test, the first d/0"):
+    with pytest.raises(
+        ValueError, match="200 images are both fit and test, the first d/0"
+    ):
         measure.threshold_table(first, second, target=0.2)
     other = measure.threshold_table(first, second.assign(dataset="e"), target=0.4)
     assert other["n_test"].tolist() == [200]

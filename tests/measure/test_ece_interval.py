@@ -29,11 +29,16 @@ REPEATS = 300
     ],
 )
 def test_it_holds_the_truth_as_often_as_it_says(kind, world, n, per_image, binning):
-    table = coverage_ece.cell(kind, world, n, per_image, binning=binning, repeats=REPEATS)
+    table = coverage_ece.cell(
+        kind, world, n, per_image, binning=binning, repeats=REPEATS
+    )
     row = table.set_index("interval").loc["inversion"]
     # the bar is 0.93; three Monte-Carlo errors of a 95 % share over 300 repeats are 0.038
     assert row["coverage"] > 0.93 - 0.038
-    assert row["mean_width"] < 1.55 * table.set_index("interval").loc["bootstrap", "mean_width"]
+    assert (
+        row["mean_width"]
+        < 1.55 * table.set_index("interval").loc["bootstrap", "mean_width"]
+    )
     if world == "calibrated":
         assert row["truth"] == pytest.approx(0, abs=1e-12)
         assert table.set_index("interval").loc["bootstrap", "coverage"] < 0.05
@@ -77,7 +82,9 @@ def test_the_upper_end_of_a_curve_takes_gaps_of_one_side(rng):
 @pytest.mark.parametrize("n_bins", [1, 5, 15])
 def test_the_estimate_is_the_ece(sample, n_bins, binning, rng):
     found = measure.ece_interval(*sample, n_bins=n_bins, binning=binning, rng=rng)
-    assert found.estimate == pytest.approx(measure.ece(*sample, n_bins=n_bins, binning=binning))
+    assert found.estimate == pytest.approx(
+        measure.ece(*sample, n_bins=n_bins, binning=binning)
+    )
     assert 0 <= found.low <= found.high <= 1
 
 

@@ -24,12 +24,18 @@ def sample(rng):
 def plain_loop(stat, c, y, n_resamples, rng, groups=None):
     """The bootstrap as textbooks write it."""
     values = np.empty(n_resamples)
-    members = None if groups is None else [np.flatnonzero(groups == g) for g in np.unique(groups)]
+    members = (
+        None
+        if groups is None
+        else [np.flatnonzero(groups == g) for g in np.unique(groups)]
+    )
     for r in range(n_resamples):
         if members is None:
             rows = rng.integers(0, c.size, c.size)
         else:
-            rows = np.concatenate([members[g] for g in rng.integers(0, len(members), len(members))])
+            rows = np.concatenate(
+                [members[g] for g in rng.integers(0, len(members), len(members))]
+            )
         values[r] = stat(c[rows], y[rows])
     return values
 
@@ -140,7 +146,9 @@ def test_copies_of_rows_in_one_group_do_not_shorten_the_interval(stat, sample, r
     c, y = sample
     alone = measure.bootstrap_interval(stat, c, y, n_resamples=4000, rng=rng)
     thrice, codes = (np.repeat(c, 3), np.repeat(y, 3)), np.repeat(np.arange(c.size), 3)
-    kept = measure.bootstrap_interval(stat, *thrice, groups=codes, n_resamples=4000, rng=rng)
+    kept = measure.bootstrap_interval(
+        stat, *thrice, groups=codes, n_resamples=4000, rng=rng
+    )
     ignored = measure.bootstrap_interval(stat, *thrice, n_resamples=4000, rng=rng)
     width = alone.high - alone.low
     assert kept.high - kept.low == pytest.approx(width, rel=0.08)
@@ -175,7 +183,9 @@ def test_where_resampling_has_nothing_to_vary_there_is_no_interval(made, rng):
 
 def test_few_images_are_warned_of(sample, rng):
     with pytest.warns(MeasureWarning, match="5 images are too few"):
-        measure.bootstrap_interval(measure.brier_score, *sample, groups=np.arange(300) % 5, rng=rng)
+        measure.bootstrap_interval(
+            measure.brier_score, *sample, groups=np.arange(300) % 5, rng=rng
+        )
 
 
 def test_many_means_have_the_intervals_of_one(sample, rng):
@@ -195,7 +205,9 @@ def test_p_of_a_difference_is_that_of_a_normal_test(rng):
 
 def test_holm_by_hand():
     assert measure.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert measure.holm([0.04, np.nan, 0.01]) == pytest.approx([0.04, np.nan, 0.02], nan_ok=True)
+    assert measure.holm([0.04, np.nan, 0.01]) == pytest.approx(
+        [0.04, np.nan, 0.02], nan_ok=True
+    )
     assert measure.holm([0.6, 0.9]) == pytest.approx([1, 1])
     assert measure.holm([]).size == 0
 
@@ -214,7 +226,9 @@ def test_wilson_against_scipy(k, n):
 
 def wilson(successes, trials, **options):
     """The interval of one count, as floats."""
-    return tuple(float(v) for v in measure.wilson_interval(successes, trials, **options))
+    return tuple(
+        float(v) for v in measure.wilson_interval(successes, trials, **options)
+    )
 
 
 def test_clustered_is_wilson_where_every_group_is_one_item(rng):
@@ -299,8 +313,12 @@ def test_band_of_many_items_by_expansion_meets_the_convolution(rng):
 
     p, ends = rng.beta(5, 1, 900), np.array([0.025, 0.975])
     exact = intervals._poisson_binomial_quantiles(p, ends)
-    longer = np.concatenate([p, np.zeros(200)])  # items that are never correct change nothing
-    assert np.abs(intervals._poisson_binomial_quantiles(longer, ends) - exact).max() <= 1
+    longer = np.concatenate(
+        [p, np.zeros(200)]
+    )  # items that are never correct change nothing
+    assert (
+        np.abs(intervals._poisson_binomial_quantiles(longer, ends) - exact).max() <= 1
+    )
 
 
 def test_band_holds_a_calibrated_forecaster_as_often_as_it_says(rng):

@@ -58,12 +58,20 @@ def test_debiased_by_hand():
 
 
 def test_bins_are_closed_on_the_right_and_hold_both_ends():
-    index = width_bins(np.array([0.0, 1e-300, 1 / 15, 0.6, np.nextafter(0.6, 1), 1.0]), 15)
+    index = width_bins(
+        np.array([0.0, 1e-300, 1 / 15, 0.6, np.nextafter(0.6, 1), 1.0]), 15
+    )
     assert index.tolist() == [0, 0, 0, 8, 9, 14]
     for n_bins in (1, 3, 7, 10, 15, 20, 100):
         edges = np.arange(n_bins + 1) / n_bins
         c = np.unique(
-            np.clip(np.concatenate([edges, np.nextafter(edges, 2), np.nextafter(edges, -1)]), 0, 1)
+            np.clip(
+                np.concatenate(
+                    [edges, np.nextafter(edges, 2), np.nextafter(edges, -1)]
+                ),
+                0,
+                1,
+            )
         )
         expected = np.maximum(np.searchsorted(edges, c, side="left") - 1, 0)
         assert (width_bins(c, n_bins) == expected).all()
@@ -124,16 +132,24 @@ def test_weights_are_repetitions(name, discrete, sample, rng):
 def test_merging_bins_never_raises_ece(sample):
     c, y = sample
     for coarse, fine in ((1, 3), (3, 15), (5, 15), (10, 20), (15, 60)):
-        assert measure.ece(c, y, n_bins=coarse) <= measure.ece(c, y, n_bins=fine) + 1e-12
-    assert measure.ece(c, y, n_bins=1) == pytest.approx(abs(metrics.calibration_gap(c, y)))
+        assert (
+            measure.ece(c, y, n_bins=coarse) <= measure.ece(c, y, n_bins=fine) + 1e-12
+        )
+    assert measure.ece(c, y, n_bins=1) == pytest.approx(
+        abs(metrics.calibration_gap(c, y))
+    )
 
 
 def test_flipping_answer_and_confidence_mirrors_calibration(sample):
     c, y = sample
     assert measure.brier_score(1 - c, 1 - y) == pytest.approx(measure.brier_score(c, y))
-    assert metrics.smooth_ece(1 - c, 1 - y) == pytest.approx(metrics.smooth_ece(c, y), abs=1e-6)
+    assert metrics.smooth_ece(1 - c, 1 - y) == pytest.approx(
+        metrics.smooth_ece(c, y), abs=1e-6
+    )
     assert measure.ece(1 - c, 1 - y) == pytest.approx(measure.ece(c, y))
-    assert metrics.calibration_gap(1 - c, 1 - y) == pytest.approx(-metrics.calibration_gap(c, y))
+    assert metrics.calibration_gap(1 - c, 1 - y) == pytest.approx(
+        -metrics.calibration_gap(c, y)
+    )
 
 
 def test_a_perfect_forecaster_is_near_zero_at_large_n(rng):
@@ -303,7 +319,9 @@ def test_smooth_ece_against_relplot(rng, relplot):
 
 
 def test_binned_ece_against_relplot(sample, relplot):
-    c, y = sample  # no confidence on an edge: relplot's bins are closed on the other side
+    c, y = (
+        sample  # no confidence on an edge: relplot's bins are closed on the other side
+    )
     assert measure.ece(c, y, n_bins=10) == pytest.approx(
         relplot.metrics.binnedECE(c, y, nbins=10), abs=1e-12
     )

@@ -61,7 +61,9 @@ def test_a_debiased_limit_has_no_noise_taken_off(kind):
     """No chance is in the limit, so that the plain and the debiased ECE have the same."""
     c = np.linspace(0.3, 1, 300)
     p = np.clip(c + 0.02 * np.sign(np.sin(20 * c)), 0, 1)
-    table = measure.estimator_bias_table(c, p, (50,), n_repeats=2, rng=np.random.default_rng(2))
+    table = measure.estimator_bias_table(
+        c, p, (50,), n_repeats=2, rng=np.random.default_rng(2)
+    )
     limit = table.set_index("estimator")["limit"]
     assert limit[f"debiased_{kind}"] == pytest.approx(limit[f"ece_{kind}"], abs=1e-5)
     assert limit[f"ece_{kind}"] > 0.005
@@ -94,7 +96,9 @@ def test_intervals_by_image_cover_where_answers_share_their_luck(world, name):
         if name == "accuracy":
             ends.append(measure.clustered_interval(y, images))
         else:
-            found = measure.bootstrap_interval(stat, c, y, n_resamples=300, groups=images, rng=rng)
+            found = measure.bootstrap_interval(
+                stat, c, y, n_resamples=300, groups=images, rng=rng
+            )
             ends.append(found[::2])
     held = planning._held(np.array(ends), truth)
     # Monte-Carlo error of a 95 % share over 400 repeats is 1.1 %
@@ -127,7 +131,9 @@ def test_planner_by_hand():
 
 
 def test_the_planner_says_where_its_promise_is_void():
-    with pytest.warns(measure.MeasureWarning, match="0 cannot be told from 0 and the power"):
+    with pytest.warns(
+        measure.MeasureWarning, match="0 cannot be told from 0 and the power"
+    ):
         measure.items_needed(0.0, 0.05, brier=0.2)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -153,7 +159,9 @@ def test_planner_refuses(options, message):
 def test_planned_numbers_have_the_power_they_promise():
     """Two overconfident forecasters on different items, in images of three that share luck."""
     rng = np.random.default_rng(7)
-    images = math.ceil(measure.items_needed(0.10, 0.20, brier=0.25, group_size=3, icc=1 / 3) / 3)
+    images = math.ceil(
+        measure.items_needed(0.10, 0.20, brier=0.25, group_size=3, icc=1 / 3) / 3
+    )
     found = 0
     repeats = 400
     for _ in range(repeats):
@@ -162,11 +170,15 @@ def test_planned_numbers_have_the_power_they_promise():
             c = rng.uniform(0.6, 0.9, (images, 3))
             # a third of the images decides its three answers by one draw: icc 1/3
             luck = np.where(
-                rng.random((images, 1)) < 1 / 3, rng.random((images, 1)), rng.random((images, 3))
+                rng.random((images, 1)) < 1 / 3,
+                rng.random((images, 1)),
+                rng.random((images, 3)),
             )
             y = (luck < c - gap).astype(float)
             codes = np.repeat(np.arange(images), 3)
-            values = Draws(codes, codes.size, 200, rng).values(measure.ece, c.ravel(), y.ravel())
+            values = Draws(codes, codes.size, 200, rng).values(
+                measure.ece, c.ravel(), y.ravel()
+            )
             drawn.append((measure.ece(c.ravel(), y.ravel()), values.var()))
         (a, va), (b, vb) = drawn
         found += abs(a - b) > 1.96 * math.sqrt(va + vb)
@@ -178,7 +190,9 @@ def test_planned_numbers_have_the_power_they_promise():
 def test_a_world_of_one_confidence_has_one_share_right(rng, correct):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        confidence, p = measure.fitted_world(np.full(4, 0.9), np.array(correct), rng=rng)
+        confidence, p = measure.fitted_world(
+            np.full(4, 0.9), np.array(correct), rng=rng
+        )
     assert confidence.tolist() == [0.9] * 4
     assert len(set(p)) == 1
     assert 0.5 < p[0] < 1

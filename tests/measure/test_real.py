@@ -23,7 +23,9 @@ def test_the_26_published_eces_of_thirteen_vision_language_models(real_dir):
         for model, part in answers.groupby("model"):
             logits = part[options].to_numpy(float)
             odds = np.exp(logits - logits.max(1, keepdims=True))
-            gold = part["gold"].map({c.removeprefix("logit_"): i for i, c in enumerate(options)})
+            gold = part["gold"].map(
+                {c.removeprefix("logit_"): i for i, c in enumerate(options)}
+            )
             p = odds / odds.sum(1, keepdims=True)
             c, y = p.max(1), (p.argmax(1) == gold.to_numpy()).astype(float)
             assert measure.ece(c, y) == pytest.approx(

@@ -36,11 +36,17 @@ def test_pick_prefers_what_is_there_and_keeps_the_order_of_rows():
 
 
 def test_a_misspelt_name_is_refused_with_the_choices(graded):
-    with pytest.raises(MedcalError, match=r"MODEL: no 'n' in the answers .* choose from m"):
+    with pytest.raises(
+        MedcalError, match=r"MODEL: no 'n' in the answers .* choose from m"
+    ):
         rows.pick(["n"], graded["model"], n=1, name="MODEL")
-    with pytest.raises(MedcalError, match=r"STRATEGY: no 'verbalised' .* verbalized, p_true"):
+    with pytest.raises(
+        MedcalError, match=r"STRATEGY: no 'verbalised' .* verbalized, p_true"
+    ):
         rows.strategies_on(graded, "m", ["verbalised"], n=1, name="STRATEGY")
-    assert rows.strategies_on(graded, "m", ["p_true"], n=1, name="STRATEGY") == ["p_true"]
+    assert rows.strategies_on(graded, "m", ["p_true"], n=1, name="STRATEGY") == [
+        "p_true"
+    ]
 
 
 def test_arrays_leave_out_what_has_no_confidence_or_grade(graded):
@@ -61,7 +67,9 @@ def test_group_column_is_named_in_the_error(graded):
 def test_an_empty_column_gives_way_to_the_data_sets(graded):
     assert rows.filled_column(graded, "modality") == "modality"
     assert rows.filled_column(graded.assign(modality=None), "modality") == "dataset"
-    assert rows.filled_column(graded, "colour") == "colour"  # named in the error of with_group
+    assert (
+        rows.filled_column(graded, "colour") == "colour"
+    )  # named in the error of with_group
 
 
 def test_halves_share_no_image_of_a_data_set(graded, rng):
@@ -74,12 +82,26 @@ def test_halves_share_no_image_of_a_data_set(graded, rng):
 
 
 @pytest.mark.parametrize(
-    "ids", [[7, 8], [7.0, 8.0], ["7", "8"], ["7.0", "8.00"], np.array([7, 8]), [7, None], [7, "8"]]
+    "ids",
+    [
+        [7, 8],
+        [7.0, 8.0],
+        ["7", "8"],
+        ["7.0", "8.00"],
+        np.array([7, 8]),
+        [7, None],
+        [7, "8"],
+    ],
 )
 def test_an_image_is_one_whatever_the_type_of_its_id(ids):
     frame = pd.DataFrame({"item_id": [5, 8], "image_id": ids, "dataset": "d"})
     assert rows.image_labels(frame).tolist() == ["d/7", "d/8"]
-    assert rows.plain_ids(["a.0", "007", "-3.0", 1.5]).tolist() == ["a.0", "007", "-3", "1.5"]
+    assert rows.plain_ids(["a.0", "007", "-3.0", 1.5]).tolist() == [
+        "a.0",
+        "007",
+        "-3",
+        "1.5",
+    ]
 
 
 def test_by_group_hands_over_images_and_counts_them(graded):
@@ -122,10 +144,17 @@ def test_strategies_are_those_of_the_model_on_both_sides(graded):
     wanted = ["verbalized", "p_true"]
     assert rows.strategies_on(every, "m", wanted, where=sides, n=2) == wanted
     assert rows.strategies_on(every, "half", wanted, where=sides, n=2) == ["p_true"]
-    assert rows.strategies_on(every, "one-sided", wanted, where=sides[1:], n=1) == wanted[:1]
-    with pytest.raises(MedcalError, match=r"MODEL: gone has no .* on all sides; choose from"):
+    assert (
+        rows.strategies_on(every, "one-sided", wanted, where=sides[1:], n=1)
+        == wanted[:1]
+    )
+    with pytest.raises(
+        MedcalError, match=r"MODEL: gone has no .* on all sides; choose from"
+    ):
         rows.strategies_on(every, "gone", wanted, n=2)
-    with pytest.raises(MedcalError, match=r"MODEL: one-sided has no .* choose from half, m$"):
+    with pytest.raises(
+        MedcalError, match=r"MODEL: one-sided has no .* choose from half, m$"
+    ):
         rows.strategies_on(every, "one-sided", wanted, where=sides, n=2)
     with pytest.raises(MedcalError, match=r"choose from none$"):
         rows.strategies_on(other, "one-sided", wanted, where=sides, n=2)
@@ -133,8 +162,14 @@ def test_strategies_are_those_of_the_model_on_both_sides(graded):
 
 def of_sets(**domains):
     """Two graded answers of each data set, named by its domain or None."""
-    made = [(name, domain, f"{name}{i}") for name, domain in domains.items() for i in range(2)]
-    return pd.DataFrame(made, columns=["dataset", "domain", "item_id"]).assign(split=None)
+    made = [
+        (name, domain, f"{name}{i}")
+        for name, domain in domains.items()
+        for i in range(2)
+    ]
+    return pd.DataFrame(made, columns=["dataset", "domain", "item_id"]).assign(
+        split=None
+    )
 
 
 DEFAULTS = (
@@ -151,7 +186,9 @@ def test_sides_that_are_named_are_the_sides_that_are_used():
         assert rows.sides(graded, med, gen, {"domain": "medical"}) == (med, gen, gen)
         assert rows.sides(graded, gen, med) == (gen, med, med)
         for source, target in ((med, {"dataset": "zzz"}), ({"dataset": "zzz"}, med)):
-            with pytest.raises(MedcalError, match=r"zzz'}.*: no such rows, .* data sets gen, med"):
+            with pytest.raises(
+                MedcalError, match=r"zzz'}.*: no such rows, .* data sets gen, med"
+            ):
                 rows.sides(graded, source, target)
         with pytest.raises(MedcalError, match="the same"):
             rows.sides(graded, med, med)
@@ -160,7 +197,11 @@ def test_sides_that_are_named_are_the_sides_that_are_used():
 def test_sides_nobody_named_are_domains_and_else_the_first_two_data_sets():
     first, second = {"dataset": "b"}, {"dataset": "a"}
     assert rows.sides(of_sets(b=None, a=None), *DEFAULTS) == (first, second, second)
-    assert rows.sides(of_sets(b="medical", a="medical"), *DEFAULTS) == (first, second, second)
+    assert rows.sides(of_sets(b="medical", a="medical"), *DEFAULTS) == (
+        first,
+        second,
+        second,
+    )
     general, medical = {"domain": "general"}, {"domain": "medical"}
     found = rows.sides(of_sets(b="medical", a="general"), *DEFAULTS)
     assert found == (general, medical, medical)

@@ -62,7 +62,10 @@ def test_reliability_table_is_the_ece_taken_apart(digits, sample):
     assert table["n"].sum() == 500
     gap = (held["n"] * (held["accuracy"] - held["mean_confidence"]).abs()).sum() / 500
     assert gap == pytest.approx(measure.ece(c, y, n_bins=10))
-    inside = [((c > r.low) | ((r.low == 0) & (c == 0))) & (c <= r.high) for r in held.itertuples()]
+    inside = [
+        ((c > r.low) | ((r.low == 0) & (c == 0))) & (c <= r.high)
+        for r in held.itertuples()
+    ]
     assert [int(i.sum()) for i in inside] == held["n"].tolist()
     assert (held["acc_low"] <= held["accuracy"]).all()
     assert (held["accuracy"] <= held["acc_high"]).all()
@@ -79,7 +82,9 @@ def test_reliability_table_keeps_empty_bins_as_missing():
 
 def test_risk_coverage_by_hand():
     c, y = np.tile([0.9, 0.7, 0.7, 0.2], 4), np.tile([1, 0, 1, 0], 4)
-    table = measure.risk_coverage_table(c, y, n_resamples=20, rng=np.random.default_rng(0))
+    table = measure.risk_coverage_table(
+        c, y, n_resamples=20, rng=np.random.default_rng(0)
+    )
     assert table["threshold"].tolist() == [0.9, 0.7, 0.2]
     assert table["n_kept"].tolist() == [4, 12, 16]
     assert table["n_errors"].tolist() == [0, 4, 8]
@@ -88,7 +93,9 @@ def test_risk_coverage_by_hand():
 
 
 @pytest.mark.parametrize("grouped", [False, True])
-def test_risk_band_at_full_coverage_is_the_interval_of_the_error_rate(grouped, sample, rng):
+def test_risk_band_at_full_coverage_is_the_interval_of_the_error_rate(
+    grouped, sample, rng
+):
     c, y = sample
     groups = np.arange(500) // 5 if grouped else None
     table = measure.risk_coverage_table(c, y, groups=groups, n_resamples=3000, rng=rng)
@@ -103,7 +110,9 @@ def test_risk_band_at_full_coverage_is_the_interval_of_the_error_rate(grouped, s
 
 def test_long_curves_are_thinned_and_keep_their_ends(rng):
     c = rng.random(5000)
-    table = measure.risk_coverage_table(c, (c > 0.4).astype(int), n_resamples=20, rng=rng)
+    table = measure.risk_coverage_table(
+        c, (c > 0.4).astype(int), n_resamples=20, rng=rng
+    )
     assert len(table) <= 500
     assert table["coverage"].iloc[-1] == 1
     assert table["threshold"].iloc[0] == c.max()
@@ -147,7 +156,9 @@ def test_missing_rows_are_left_out_and_counted(graded, rng):
     graded.loc[2, "correct"] = pd.NA
     graded.loc[graded["model"] == "b", "confidence"] = np.nan
     with pytest.warns(MeasureWarning, match="model=b.*no item has both"):
-        table = measure.metrics_table(graded, n_resamples=20, rng=rng).set_index("model")
+        table = measure.metrics_table(graded, n_resamples=20, rng=rng).set_index(
+            "model"
+        )
     assert table.loc["a", ["n", "n_missing"]].tolist() == [237, 3]
     assert table.loc["b", ["n", "n_missing"]].tolist() == [0, 240]
     assert table.loc["b", list(SCORE_METRICS)].isna().all()
@@ -161,14 +172,18 @@ def test_metrics_table_resamples_images(graded):
     tripled = pd.concat([graded[graded["model"] == "a"]] * 4)
     seed = np.random.default_rng
     by_image = measure.metrics_table(tripled, n_resamples=800, rng=seed(1)).iloc[0]
-    by_row = measure.metrics_table(tripled, n_resamples=800, groups=None, rng=seed(1)).iloc[0]
+    by_row = measure.metrics_table(
+        tripled, n_resamples=800, groups=None, rng=seed(1)
+    ).iloc[0]
     width = by_image["brier_high"] - by_image["brier_low"]
     assert by_row["brier_high"] - by_row["brier_low"] < 0.7 * width
 
 
 def test_undefined_metrics_name_their_group(graded, rng):
     graded.loc[graded["model"] == "a", "correct"] = True
-    with pytest.warns(MeasureWarning, match="model=a, dataset=d, strategy=s: auroc is undefined"):
+    with pytest.warns(
+        MeasureWarning, match="model=a, dataset=d, strategy=s: auroc is undefined"
+    ):
         table = measure.metrics_table(graded, n_resamples=20, rng=rng)
     assert np.isnan(table.loc[0, "auroc"])
     assert np.isfinite(table.loc[1, "auroc"])
@@ -211,12 +226,16 @@ def test_holm_counts_all_pairs_of_groups(graded, rng):
     """A group that claims 0.5 too much differs from each other, also by the count of all pairs."""
     places = np.arange(len(graded)) % 4
     off = graded["confidence"].mask(places == 3, 1 - 0.2 * graded["confidence"])
-    four = graded.assign(group=places.astype(str), confidence=off).drop(columns="image_id")
+    four = graded.assign(group=places.astype(str), confidence=off).drop(
+        columns="image_id"
+    )
     table = measure.difference_table(four, "group", rng=rng)
     assert len(table) == 6
     assert table["p_holm"].tolist() == measure.holm(table["p"]).tolist()
     assert table["differs"].tolist() == [b == "3" for b in table["b"]]
-    assert len(measure.difference_table(four.query("group == '0'"), "group", rng=rng)) == 0
+    assert (
+        len(measure.difference_table(four.query("group == '0'"), "group", rng=rng)) == 0
+    )
 
 
 def test_images_of_two_data_sets_are_two_images(graded):
@@ -235,8 +254,14 @@ def test_the_interval_of_an_ece_is_the_one_that_holds(graded, rng):
     table = measure.metrics_table(graded, metrics=names, rng=np.random.default_rng(0))
     row, one = table.iloc[0], graded[graded["model"] == "a"]
     images = image_labels(one)
-    for kind, name in (("width", "ece"), ("mass", "ece_mass"), ("width", "debiased_ece")):
-        low, _, high = measure.ece_interval(*arrays(one), binning=kind, groups=images, rng=rng)
+    for kind, name in (
+        ("width", "ece"),
+        ("mass", "ece_mass"),
+        ("width", "debiased_ece"),
+    ):
+        low, _, high = measure.ece_interval(
+            *arrays(one), binning=kind, groups=images, rng=rng
+        )
         # other draws of the same noise
         assert row[f"{name}_low"] == pytest.approx(low, abs=0.01)
         assert row[f"{name}_high"] == pytest.approx(high, abs=0.01)
@@ -250,7 +275,9 @@ def test_yields_are_the_certified_share(rng):
     graded = pd.DataFrame(
         {"confidence": c, "correct": rng.random(n) < c, "item_id": np.arange(n)}
     ).assign(image_id=np.arange(n) // 2)
-    row = measure.metrics_table(graded, by=(), metrics=["accuracy", "yield_at_20"], rng=rng).iloc[0]
+    row = measure.metrics_table(
+        graded, by=(), metrics=["accuracy", "yield_at_20"], rng=rng
+    ).iloc[0]
     # of a calibrated forecaster the most confident 40 % have 20 % errors; some are given up
     assert 0.2 < row["yield_at_20"] < 0.42
     kept = c >= row["yield_at_20_threshold"]
@@ -266,7 +293,9 @@ def test_netcal_beside_ours(rng):
 
 
 def test_intervals_are_written_into_one_cell(graded, rng):
-    scores = measure.metrics_table(graded, metrics=["ece", "mce"], n_resamples=50, rng=rng)
+    scores = measure.metrics_table(
+        graded, metrics=["ece", "mce"], n_resamples=50, rng=rng
+    )
     cells, row = interval_cells(scores), scores.iloc[0]
     assert cells["ece"][0] == f"{row.ece:.3f} [{row.ece_low:.3f}, {row.ece_high:.3f}]"
     assert cells["mce"][0] == f"{row.mce:.3f}"

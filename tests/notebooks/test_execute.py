@@ -17,7 +17,9 @@ from tests.show.test_pages import Fetches
 from tests.study.toy import load_results
 
 ROOT = Path(__file__).resolve().parents[2]
-NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+NOTEBOOKS = sorted(
+    path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")
+)
 
 pytestmark = [pytest.mark.notebooks, pytest.mark.slow]
 
@@ -113,11 +115,15 @@ def test_every_saved_figure_is_shown_once(fast_study, name):
 def test_outputs_hold_no_path_and_no_raw_warning(fast_study, name):
     for output in outputs_of(fast_study.work / "notebooks" / f"{name}.ipynb"):
         assert output.get("name") != "stderr", output["text"]
-        told = json.dumps({k: v for k, v in output.get("data", {}).items() if "image" not in k})
+        told = json.dumps(
+            {k: v for k, v in output.get("data", {}).items() if "image" not in k}
+        )
         told += "".join(output.get("text", ()))
         for path in (ROOT, fast_study.figures, Path.home(), sys.prefix):
             assert f"{path}/" not in told
-        assert not re.search(r"PosixPath\(|site-packages|\bWarning: |/tmp/", told), told[:500]
+        assert not re.search(r"PosixPath\(|site-packages|\bWarning: |/tmp/", told), (
+            told[:500]
+        )
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
@@ -128,7 +134,11 @@ def test_html_copies_need_no_network(fast_study, name):
 
 def test_a_case_of_the_reader_view_stands_still_in_its_copy(fast_study):
     page = (fast_study.work / "html" / "06_deferral.html").read_text(encoding="utf-8")
-    for part in ("Reader view", "Of 100 answers like this one", "of 100 signs are crosses"):
+    for part in (
+        "Reader view",
+        "Of 100 answers like this one",
+        "of 100 signs are crosses",
+    ):
         assert part in page
     # decisions of readers are no figures: nothing but the answers may lie there
     answers = fast_study.answers
@@ -141,7 +151,9 @@ def test_recorded_answers_alone_are_enough(fast_study, tmp_path):
 
     answers = tmp_path / "answers.parquet"
     export_answers(fast_study.answers, answers)
-    done = Study("imported", answers=answers, fast=True, out=tmp_path / "out", only=["02", "04"])
+    done = Study(
+        "imported", answers=answers, fast=True, out=tmp_path / "out", only=["02", "04"]
+    )
     done.run()
     assert done.steps["01_elicitation"] == "left out: no model is asked"
     assert not done.failed

@@ -26,7 +26,12 @@ def path(request):
 @pytest.fixture
 def cells(path):
     return [
-        (cell["cell_type"], cell["metadata"].get("tags", []), "".join(cell["source"]), cell)
+        (
+            cell["cell_type"],
+            cell["metadata"].get("tags", []),
+            "".join(cell["source"]),
+            cell,
+        )
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
     ]
 
@@ -37,7 +42,9 @@ def code_of(cells):
 
 def test_the_overview_rests_on_all_others_but_the_lesson():
     notebooks = find_notebooks(FOLDER)
-    writers = {made: name for name, notebook in notebooks.items() for made in notebook.writes}
+    writers = {
+        made: name for name, notebook in notebooks.items() for made in notebook.writes
+    }
     needed = {writers[read] for read in notebooks["00_overview"].reads}
     assert needed == notebooks.keys() - {"00_overview", "07_teaching"}
 
@@ -59,7 +66,9 @@ def test_names_carry_a_number(path):
 def test_sources_are_stripped(cells):
     for _, _, source, cell in cells:
         assert not cell.get("outputs"), f"outputs are committed:\n{source}"
-        assert cell.get("execution_count") is None, f"an execution count is committed:\n{source}"
+        assert cell.get("execution_count") is None, (
+            f"an execution count is committed:\n{source}"
+        )
 
 
 def test_header_tells_question_answer_reads_writes_runtime(path, cells):
@@ -111,14 +120,18 @@ def test_declared_figures_are_those_that_are_saved(path, cells):
     for source in code_of(cells):
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                saved.update(re.findall(rf"^fig{path.stem[:2]}_[a-z0-9_]+$", node.value))
+                saved.update(
+                    re.findall(rf"^fig{path.stem[:2]}_[a-z0-9_]+$", node.value)
+                )
     assert saved == declared
 
 
 def test_every_figure_says_what_it_shows_in_a_line(path):
     declared = json.loads(path.read_text())["metadata"]["medcal"]
     shows = declared.get("shows", {})
-    assert list(shows) == sorted(name for name in declared["writes"] if name.startswith("fig"))
+    assert list(shows) == sorted(
+        name for name in declared["writes"] if name.startswith("fig")
+    )
     for name, line in shows.items():
         assert 20 < len(line) < 100, name
         assert line[0].isupper(), name
@@ -138,9 +151,9 @@ def test_the_overview_gathers_the_answers_of_all_that_ask_a_question():
 def test_notebooks_define_nothing_and_draw_nothing_themselves(cells):
     for source in code_of(cells):
         for node in ast.walk(ast.parse(source)):
-            assert not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef), (
-                f"belongs into the package: {ast.unparse(node)[:80]}"
-            )
+            assert not isinstance(
+                node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef
+            ), f"belongs into the package: {ast.unparse(node)[:80]}"
         assert "rcParams" not in source
         assert "plt.show" not in source
         assert "savefig" not in source
@@ -169,7 +182,9 @@ def test_every_code_cell_is_introduced_in_prose(cells):
     kinds = [kind for kind, _, _, _ in cells]
     # imports, parameters, context and answers may follow each other at the top
     for i in range(5, len(kinds)):
-        assert kinds[i - 3 : i + 1] != ["code"] * 4, f"four code cells in a row, up to cell {i + 1}"
+        assert kinds[i - 3 : i + 1] != ["code"] * 4, (
+            f"four code cells in a row, up to cell {i + 1}"
+        )
 
 
 def test_seed_is_a_parameter_where_chance_enters(cells):

@@ -36,15 +36,27 @@ def tables():
     """A small table for every plot, and its options."""
     rng = np.random.default_rng(0)
     risk = [
-        risk_coverage_table(c := rng.random(60), rng.random(60) < c, rng=rng).assign(strategy=name)
+        risk_coverage_table(c := rng.random(60), rng.random(60) < c, rng=rng).assign(
+            strategy=name
+        )
         for name in ("verbalized", "p_true")
     ]
     points = {"strategy": ["verbalized", "p_true"], "test_coverage": [0.5, 0.0]}
     points = pd.DataFrame(points).assign(test_missed=[0.05, 0.0])
-    fall = {"label": ["a", "$^{$"], "accuracy_fall": [0.2, 0.3], "confidence_fall": [0.02, 0.1]}
+    fall = {
+        "label": ["a", "$^{$"],
+        "accuracy_fall": [0.2, 0.3],
+        "confidence_fall": [0.02, 0.1],
+    }
     falls = pd.DataFrame(fall).assign(accuracy_fall_low=0.1, accuracy_fall_high=0.4)
     curve = [
-        {"map": m, "n": n, "median": v / (1 + (m == "target") * n), "low": 0.01, "high": 0.3}
+        {
+            "map": m,
+            "n": n,
+            "median": v / (1 + (m == "target") * n),
+            "low": 0.01,
+            "high": 0.3,
+        }
         for m, v in (("raw", 0.3), ("target", 0.4), ("source", 0.28))
         for n in (10, 100, 1000)
     ]
@@ -52,15 +64,42 @@ def tables():
         {"level": ["absent", "0–0.5", "0.5–1"], "accuracy": 0.5, "mean_confidence": 0.8}
     )
     scores = pd.DataFrame(
-        {"label": ["b", "a"], "value": [0.3, 0.1], "low": [0.2, 0.05], "high": [0.4, 0.2]}
+        {
+            "label": ["b", "a"],
+            "value": [0.3, 0.1],
+            "low": [0.2, 0.05],
+            "high": [0.4, 0.2],
+        }
     )
-    lines = {"x": [1, 2, 1, 2], "y": [1.0, 2, 3, 4], "h": ["u", "u", "v", "v"], "all": 2.5}
+    lines = {
+        "x": [1, 2, 1, 2],
+        "y": [1.0, 2, 3, 4],
+        "h": ["u", "u", "v", "v"],
+        "all": 2.5,
+    }
     tokens = {"strategy": ["p_true", "top_k", "augment"], "new_tokens": [0, 70, 5]}
-    accuracy = {"label": ["a"], "accuracy": [0.5], "mean_confidence": [0.8], "domain": ["medical"]}
+    accuracy = {
+        "label": ["a"],
+        "accuracy": [0.5],
+        "mean_confidence": [0.8],
+        "domain": ["medical"],
+    }
     icons = {"outcome": ["right", "wrong", "wrong, sure"], "count": [52, 15, 33]}
-    changes = {"row": ["a", "a", "b"], "col": ["u", "v", "u"], "value": [0.03, -0.01, 0.0]}
-    changes = pd.DataFrame(changes).assign(value_low=[0.01, -0.02, -0.01], value_high=0.04)
-    called = {"row": "row", "col": "col", "value": "value", "xlabel": "used", "ylabel": "fitted"}
+    changes = {
+        "row": ["a", "a", "b"],
+        "col": ["u", "v", "u"],
+        "value": [0.03, -0.01, 0.0],
+    }
+    changes = pd.DataFrame(changes).assign(
+        value_low=[0.01, -0.02, -0.01], value_high=0.04
+    )
+    called = {
+        "row": "row",
+        "col": "col",
+        "value": "value",
+        "xlabel": "used",
+        "ylabel": "fitted",
+    }
     return {
         "plot_reliability": (reliability(rng), {"hue": "domain"}),
         "plot_icons": (pd.DataFrame(icons), {}),
@@ -74,7 +113,10 @@ def tables():
             pd.DataFrame(lines),
             {"x": "x", "y": "y", "hue": "h", "references": {"keep all": "all"}},
         ),
-        "plot_tokens": (pd.DataFrame(tokens).assign(brier=[0.2, 0.1, 0.3]), {"label": "strategy"}),
+        "plot_tokens": (
+            pd.DataFrame(tokens).assign(brier=[0.2, 0.1, 0.3]),
+            {"label": "strategy"},
+        ),
         "plot_risk_coverage": (pd.concat(risk), {"allowed": 0.2, "points": points}),
         "plot_levels": (levels, {}),
         "plot_scatter_fall": (falls, {}),
@@ -100,7 +142,11 @@ def drawn(name, table=None, **options):
 
 
 def words(fig):
-    return [t for t in fig.findobj(mpl.text.Text) if t.get_text().strip() and t.get_visible()]
+    return [
+        t
+        for t in fig.findobj(mpl.text.Text)
+        if t.get_text().strip() and t.get_visible()
+    ]
 
 
 @pytest.mark.parametrize("name", PLOTS)
@@ -119,7 +165,9 @@ def test_every_plot_draws_legibly_within_its_figure_and_keeps_the_table(name):
         if ax.bbox.overlaps(box) or not text.get_clip_on():
             assert page.contains(box.x0, box.y0), (name, text)
             assert page.contains(box.x1, box.y1), (name, text)
-    assert min(ax.get_window_extent().size) > 0.25 * fig.dpi, "axes too small to be read"
+    assert min(ax.get_window_extent().size) > 0.25 * fig.dpi, (
+        "axes too small to be read"
+    )
 
 
 def test_reliability_says_what_it_says_and_how_often_it_is_right():
@@ -174,20 +222,27 @@ def test_dumbbells_in_the_colours_of_their_labels():
     assert [p.get_x() for p in ax.patches] == [0.2, 0.2]
     assert [p.get_width() for p in ax.patches] == pytest.approx([0.02, 0.02])
     assert [t.get_text() for t in ax.texts] == ["carries over"] * 2
-    assert ax.get_xlabel().endswith("shaded: at most 0.02 worse than with medical labels")
+    assert ax.get_xlabel().endswith(
+        "shaded: at most 0.02 worse than with medical labels"
+    )
 
 
 def test_intervals_are_sorted_and_told():
     ax = drawn("plot_intervals")
     assert [t.get_text() for t in ax.get_yticklabels()] == ["a", "b"]
-    assert [t.get_text() for t in ax.texts] == ["0.30 [0.20, 0.40]", "0.10 [0.05, 0.20]"]
+    assert [t.get_text() for t in ax.texts] == [
+        "0.30 [0.20, 0.40]",
+        "0.10 [0.05, 0.20]",
+    ]
 
 
 def test_label_curve_starts_at_zero_and_marks_n():
     ax = drawn("plot_label_curve")
     assert ax.get_ylim()[0] == 0
     assert any("100 labels" in t.get_text() for t in ax.texts)
-    assert {"as stated", "medical labels", "general labels"} <= {t.get_text() for t in ax.texts}
+    assert {"as stated", "medical labels", "general labels"} <= {
+        t.get_text() for t in ax.texts
+    }
 
 
 def test_tokens_have_at_most_five_names():
@@ -207,15 +262,25 @@ def test_risk_coverage_marks_what_is_kept():
     told = "\n".join(t.get_text() for t in ax.texts)
     assert "50 kept, 5 wrong, 50 checked" in told
     assert "0 kept, 0 wrong, 100 checked" in told
-    at = [(ln.get_xdata()[0], ln.get_ydata()[0]) for ln in ax.lines if len(ln.get_xdata()) == 1]
+    at = [
+        (ln.get_xdata()[0], ln.get_ydata()[0])
+        for ln in ax.lines
+        if len(ln.get_xdata()) == 1
+    ]
     assert at == [(0.5, 0.1)]
 
 
 def test_absent_findings_stand_apart():
     ax = drawn("plot_levels")
-    ticks = dict(zip([t.get_text() for t in ax.get_xticklabels()], ax.get_xticks(), strict=True))
+    ticks = dict(
+        zip([t.get_text() for t in ax.get_xticklabels()], ax.get_xticks(), strict=True)
+    )
     assert ticks["0–0.5"] - ticks["absent"] > ticks["0.5–1"] - ticks["0–0.5"]
-    joined = [line for line in ax.lines if len(line.get_xdata()) == 2 and line.get_marker() != ""]
+    joined = [
+        line
+        for line in ax.lines
+        if len(line.get_xdata()) == 2 and line.get_marker() != ""
+    ]
     assert all(ticks["absent"] + 0.2 < min(line.get_xdata()) for line in joined[:2])
     for part in (tables()["plot_levels"][0], tables()["plot_levels"][0].head(1)):
         key = drawn("plot_levels", part).get_legend()
@@ -231,7 +296,9 @@ def test_a_name_with_dollars_is_written_as_it_is(tmp_path):
 def test_facets_have_ticks_and_units_on_every_panel_and_one_key():
     table, _ = tables()["plot_levels"]
     many = pd.concat([table.assign(model=f"m{k}") for k in range(11)])
-    fig = facets(many, charts.plot_levels, col="model", title="A finding", note="A note.")
+    fig = facets(
+        many, charts.plot_levels, col="model", title="A finding", note="A note."
+    )
     assert len(fig.axes) == 11
     fig.draw_without_rendering()
     for ax in fig.axes:
@@ -276,7 +343,9 @@ def test_panels_side_by_side_and_images_with_a_question():
 def test_three_reliability_diagrams_side_by_side_can_be_read():
     table = reliability(np.random.default_rng(0))
     fig = facets(
-        pd.concat([table.assign(model=f"a-long-name-of-a-model-{k}") for k in range(3)]),
+        pd.concat(
+            [table.assign(model=f"a-long-name-of-a-model-{k}") for k in range(3)]
+        ),
         lambda rows, ax: charts.plot_reliability(rows, ax=ax, hue="domain"),
         col="model",
         height=2.6,
@@ -294,7 +363,9 @@ def test_netcal_draws_its_own_diagram_on_axes_of_ours():
     from medcal_nb.show.peer import plot_by_netcal
 
     c, y = np.repeat([0.25, 0.65], 50), np.tile([1, 0], 50)
-    fig = beside(lambda ax: plot_by_netcal(c, y, ax=ax, n_bins=10), lambda ax: ax.plot([0, 1]))
+    fig = beside(
+        lambda ax: plot_by_netcal(c, y, ax=ax, n_bins=10), lambda ax: ax.plot([0, 1])
+    )
     heights = [bar.get_height() for bar in fig.axes[0].containers[0]]
     assert heights[2] == heights[6] == 0.5
     assert fig.axes[0].get_title("left") == "Reliability Diagram"

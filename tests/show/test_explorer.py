@@ -123,7 +123,9 @@ def test_without_a_split_nothing_is_fitted_and_it_says_so():
 
 def test_no_answers_of_a_choice_are_told():
     table = answers()
-    view = explore(table[~((table["dataset"] == "set-b") & (table["modality"] == "ct"))])
+    view = explore(
+        table[~((table["dataset"] == "set-b") & (table["modality"] == "ct"))]
+    )
     choose(view, "dataset", "set-b")
     choose(view, "modality", "ct")
     assert "No answers" in view._numbers.value
@@ -139,7 +141,9 @@ def test_answers_without_confidences_are_refused():
 
 def test_a_choice_among_half_a_million_answers_costs_about_what_one_among_few_does():
     def seconds(n):
-        view = explore(answers(n, "abcde", ["verbalized", "p_true", "top_k", "augment"]))
+        view = explore(
+            answers(n, "abcde", ["verbalized", "p_true", "top_k", "augment"])
+        )
         choose(view, "model", "b")
         start = time.process_time()
         for model in "cdecd":

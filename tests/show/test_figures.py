@@ -23,7 +23,12 @@ from medcal_nb.show.figures import (
     table_csv,
 )
 
-TOLD = {"profile": "pocket", "parameters": {"SEED": 0}, "versions": {"numpy": "2"}, "data": "abc"}
+TOLD = {
+    "profile": "pocket",
+    "parameters": {"SEED": 0},
+    "versions": {"numpy": "2"},
+    "data": "abc",
+}
 
 
 def draw():
@@ -45,7 +50,9 @@ def test_same_figure_gives_same_bytes(tmp_path):
     names = sorted(path.name for path in (tmp_path / "a").iterdir())
     assert names == ["fig09_toy.csv", "fig09_toy.png", "fig09_toy.svg"]
     for name in names:
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+        assert (tmp_path / "a" / name).read_bytes() == (
+            tmp_path / "b" / name
+        ).read_bytes(), name
 
 
 def test_another_number_changes_every_file(tmp_path):
@@ -55,12 +62,18 @@ def test_another_number_changes_every_file(tmp_path):
     fig.axes[0].plot([0, 1], [0.5, 0.5])
     table.loc[0, "ece"] = 0.25
     save_figure(fig, "fig09_toy", table, out_dir=tmp_path, provenance=TOLD)
-    assert [path for path, content in before.items() if path.read_bytes() == content] == []
+    assert [
+        path for path, content in before.items() if path.read_bytes() == content
+    ] == []
 
 
 def test_pictures_tell_what_they_are(tmp_path):
     fig, table = draw()
-    told = {"provenance": TOLD, "caption": "Says 84 % – “x” <is> right.", "alt": "Dots & lines"}
+    told = {
+        "provenance": TOLD,
+        "caption": "Says 84 % – “x” <is> right.",
+        "alt": "Dots & lines",
+    }
     path = save_figure(fig, "fig09_toy", table, out_dir=tmp_path, **told)
     assert read_figure(path) == told | {"width": 330}
     with Image.open(path) as image:
@@ -88,8 +101,14 @@ def test_pictures_tell_what_they_are(tmp_path):
         (pd.DataFrame({"x": [0.5]}, index=pd.Index(["ct"], name="m")), "m,x\nct,0.5\n"),
         (pd.DataFrame({"x": [0.5]}, index=["ct"]), "x\n0.5\n"),
         # floats in a column of objects and nullable floats are rounded like the others
-        (pd.DataFrame({"x": pd.Series([1 / 3, 0.25], dtype=object)}), "x\n0.333333\n0.25\n"),
-        (pd.DataFrame({"x": pd.array([1 / 3, None], dtype="Float64")}), "x\n0.333333\n\n"),
+        (
+            pd.DataFrame({"x": pd.Series([1 / 3, 0.25], dtype=object)}),
+            "x\n0.333333\n0.25\n",
+        ),
+        (
+            pd.DataFrame({"x": pd.array([1 / 3, None], dtype="Float64")}),
+            "x\n0.333333\n\n",
+        ),
         (pd.DataFrame({"x": ["a,b", 'c"d']}), 'x\n"a,b"\n"c""d"\n'),
     ],
 )
@@ -115,7 +134,9 @@ def test_failed_write_leaves_old_files_and_no_debris(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "b.csv"]
 
 
-TABLE = pd.DataFrame({"group": ["ct", "mri", None], "n": [7, 12, 3], "ece": [0.25, np.nan, 4.0]})
+TABLE = pd.DataFrame(
+    {"group": ["ct", "mri", None], "n": [7, 12, 3], "ece": [0.25, np.nan, 4.0]}
+)
 
 
 @pytest.mark.parametrize(

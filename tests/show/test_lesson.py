@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medcal_nb import pocket
-from medcal_nb.items import open_image
+from medcal_nb.datasets import open_image, pocket
 from medcal_nb.measure import ece
-from medcal_nb.show import exercises, lesson
+from medcal_nb.teach import exercises, lesson
 
 mpl.use("Agg")
 
@@ -66,7 +65,9 @@ def test_base_rates_by_hand():
 def test_threshold_costs_by_hand():
     confidence, correct = np.array([0.2, 0.4, 0.6, 0.8]), np.array([0.0, 1.0, 0.0, 1.0])
     table = lesson.threshold_table(confidence, correct, checks=4)
-    lines = table.pivot(index="threshold", columns="line", values="share").loc[[0.0, 0.5, 1.0]]
+    lines = table.pivot(index="threshold", columns="line", values="share").loc[
+        [0.0, 0.5, 1.0]
+    ]
     assert lines["kept"].tolist() == [1.0, 0.5, 0.0]
     assert lines["wrong among kept"].tolist()[:2] == [0.5, 0.5]
     assert np.isnan(lines["wrong among kept"].iloc[2])
@@ -97,8 +98,12 @@ def title_of(figure) -> str:
 def test_forecasters_figure_names_the_best_and_the_worst(rng):
     table = lesson.forecasters_table(rng.random(2000))
     figure = lesson.forecasters_figure(table)
-    assert len([ax for ax in figure.axes if ax.get_title(loc="left")]) == len(lesson.FORECASTERS)
-    assert re.search(r"from 0\.0\d \(calibrated\) to 0\.[45]\d \(upside down\)", title_of(figure))
+    assert len([ax for ax in figure.axes if ax.get_title(loc="left")]) == len(
+        lesson.FORECASTERS
+    )
+    assert re.search(
+        r"from 0\.0\d \(calibrated\) to 0\.[45]\d \(upside down\)", title_of(figure)
+    )
     others = table[table["forecaster"].isin(["too timid", "half right"])]
     assert "(too timid)" in title_of(lesson.forecasters_figure(others))
 
@@ -174,11 +179,21 @@ def test_the_quiz_holds_recorded_answers_to_its_own_images():
     said = pocket.fresh_answers("pocketvqa-medical", lesson.MODEL, "verbalized")
     said = said.set_index("item_id").loc[items["item_id"]]
     assert [case["answer"] for case in cases] == said["answer"].tolist()
-    assert [case["confidence"] for case in cases] == pytest.approx(said["confidence"].tolist())
-    assert [case["gold"] for case in cases] == said["gold"].tolist() == items["gold"].tolist()
-    assert [case["answer"] == case["gold"] for case in cases] == said["correct"].tolist()
+    assert [case["confidence"] for case in cases] == pytest.approx(
+        said["confidence"].tolist()
+    )
+    assert (
+        [case["gold"] for case in cases]
+        == said["gold"].tolist()
+        == items["gold"].tolist()
+    )
+    assert [case["answer"] == case["gold"] for case in cases] == said[
+        "correct"
+    ].tolist()
     for case, image in zip(cases, items["image"], strict=True):
-        shown = Image.open(io.BytesIO(base64.b64decode(case["picture"].partition(",")[2])))
+        shown = Image.open(
+            io.BytesIO(base64.b64decode(case["picture"].partition(",")[2]))
+        )
         assert (np.asarray(shown) == np.asarray(open_image(image).convert("RGB"))).all()
         assert not shown.info
 
@@ -189,7 +204,8 @@ def test_the_quiz_is_fair():
     assert items["image_id"].is_unique
     assert items["modality"].value_counts().between(3, 4).all()
     assert all(
-        gold in options for gold, options in zip(items["gold"], items["options"], strict=True)
+        gold in options
+        for gold, options in zip(items["gold"], items["options"], strict=True)
     )
     assert (items["visibility"] > 0).all()
     # nobody, the model least of all, has been asked or trained on them

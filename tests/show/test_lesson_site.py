@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from medcal_nb.errors import MedcalError
-from medcal_nb.show import lesson
-from medcal_nb.show.exercises import NAMES, exercise
 from medcal_nb.show.figures import save_figure
-from medcal_nb.show.lab import lab, lab_code
-from medcal_nb.show.lesson_site import write_lesson_site
+from medcal_nb.teach import lesson
+from medcal_nb.teach.exercises import NAMES, exercise
+from medcal_nb.teach.lab import lab, lab_code
+from medcal_nb.teach.lesson_site import write_lesson_site
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOK = ROOT / "notebooks" / "07_teaching.ipynb"
@@ -23,7 +23,9 @@ def figures(tmp_path, rng):
     for name in ("forecasters", "base_rates", "threshold"):
         figure = lesson.base_rate_figure(table)
         told = {"caption": "Rarer & less", "alt": "100 dots", "provenance": {}}
-        save_figure(figure, f"fig07_{name}", table, out_dir=tmp_path / "figures", **told)
+        save_figure(
+            figure, f"fig07_{name}", table, out_dir=tmp_path / "figures", **told
+        )
     return tmp_path / "figures"
 
 
@@ -36,7 +38,9 @@ def test_the_page_is_whole_and_asks_nobody(tmp_path, figures):
     assert page.count('<section class="medcal-quiz"') == 1
     assert page.count("<script") == 1
     assert page.count("<figcaption>Rarer &amp; less</figcaption>") == 3
-    assert page.count("I am 90 % sure.</b>") == 2  # the picture at the beginning and at the end
+    assert (
+        page.count("I am 90 % sure.</b>") == 2
+    )  # the picture at the beginning and at the end
     assert lesson.reopening().markup in page
     assert not re.search(r"<img(?![^>]*alt=.[^'\"]+)", page)
     assert "## " not in page
@@ -54,7 +58,9 @@ def test_what_is_missing_is_named(tmp_path):
 def test_the_lab_is_one_short_module_without_imports():
     code = lab_code()
     assert ".medcal-lab .handle" in code  # its style is put in
-    assert len((ROOT / "medcal_nb" / "show" / "lab.js").read_text().splitlines()) <= 300
+    assert (
+        len((ROOT / "medcal_nb" / "teach" / "lab.js").read_text().splitlines()) <= 300
+    )
     assert not re.search(r"\bimport\b|fetch\(|XMLHttpRequest", code)
 
 

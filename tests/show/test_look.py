@@ -89,15 +89,29 @@ def test_levels_differ_on_a_grey_print_by_marker_or_lightness(levels):
         assert one.marker != other.marker or apart > 12, (one, other)
 
 
-@pytest.mark.parametrize("levels", [STRATEGIES, tuple("abcdefghij"), ("none", "platt", "both")])
+@pytest.mark.parametrize(
+    "levels", [STRATEGIES, tuple("abcdefghij"), ("none", "platt", "both")]
+)
 def test_blue_and_orange_mean_general_and_medical_and_nothing_else(levels):
     assert not {GENERAL, MEDICAL} & {one.colour for one in looks(levels).values()}
 
 
 def test_general_and_medical_are_blue_and_orange_whatever_they_are_said_of():
-    for name in ("general", "general images", "general labels", "source", "pocketvqa-general"):
+    for name in (
+        "general",
+        "general images",
+        "general labels",
+        "source",
+        "pocketvqa-general",
+    ):
         assert looks([name])[name].colour == GENERAL, name
-    for name in ("medical", "medical images", "medical labels", "target", "pocketvqa-medical"):
+    for name in (
+        "medical",
+        "medical images",
+        "medical labels",
+        "target",
+        "pocketvqa-medical",
+    ):
         assert looks([name])[name].colour == MEDICAL, name
     # a model is not its data set, and an adapted map is not a general one
     for name in ("pocket-general", "pocket-medical", "adapted"):
@@ -116,7 +130,9 @@ def test_style_puts_back_what_it_sets_and_leaves_the_rest():
     before = dict(mpl.rcParams)
     with look.style():
         assert mpl.rcParams["axes.spines.top"] is False
-        mpl.rcParams["interactive"] = not before["interactive"]  # as a notebook's backend does
+        mpl.rcParams["interactive"] = not before[
+            "interactive"
+        ]  # as a notebook's backend does
     assert mpl.rcParams["interactive"] is not before["interactive"]
     mpl.rcParams["interactive"] = before["interactive"]
     assert dict(mpl.rcParams) == before

@@ -50,22 +50,45 @@ def page(tmp_path):
     slider = {WIDGET: {"model_id": "abc", "version_major": 2, "version_minor": 0}}
     code = new_code_cell("draw()")
     code.outputs = [
-        shown({"application/javascript": "window.ran = 1", "text/plain": "<Javascript object>"}),
-        shown({**slider, "text/html": "<p>a case that stands still</p>", "text/plain": "Panel"}),
+        shown(
+            {
+                "application/javascript": "window.ran = 1",
+                "text/plain": "<Javascript object>",
+            }
+        ),
+        shown(
+            {
+                **slider,
+                "text/html": "<p>a case that stands still</p>",
+                "text/plain": "Panel",
+            }
+        ),
         shown({**slider, "text/plain": "100% 3/3"}),
         shown({"image/png": "iVBORw0KGgo=", "text/plain": "<Figure>"}),
         shown(
-            {"text/markdown": "**worst**: <img src=x onerror=alert(1)> [m](javascript:alert(2))"}
+            {
+                "text/markdown": "**worst**: <img src=x onerror=alert(1)> [m](javascript:alert(2))"
+            }
         ),
         new_output("stream", text="said aloud"),
     ]
     heading = "# Heading\n\nWhere $x = 1$.\n\n**Runtime** under a minute on two cores."
-    injected = new_code_cell('ANSWERS = "/home/me/a.sqlite"\nOUT_DIR = "/home/me/x"\nSEED = 7')
+    injected = new_code_cell(
+        'ANSWERS = "/home/me/a.sqlite"\nOUT_DIR = "/home/me/x"\nSEED = 7'
+    )
     injected.metadata["tags"] = ["injected-parameters"]
     notebook = new_notebook(cells=[new_markdown_cell(heading), injected, code])
-    state = {"abc": {"model_name": "SliderModel", "model_module": "@jupyter-widgets/controls"}}
+    state = {
+        "abc": {
+            "model_name": "SliderModel",
+            "model_module": "@jupyter-widgets/controls",
+        }
+    }
     notebook.metadata["widgets"] = {
-        "application/vnd.jupyter.widget-state+json": {"state": state, "version_major": 2}
+        "application/vnd.jupyter.widget-state+json": {
+            "state": state,
+            "version_major": 2,
+        }
     }
     notebook.metadata["papermill"] = {"input_path": "/home/me/01_one.ipynb"}
     nbformat.write(notebook, tmp_path / "01_one.ipynb")
@@ -74,7 +97,9 @@ def page(tmp_path):
     return (tmp_path / "01_one.html").read_text(encoding="utf-8")
 
 
-def test_nothing_is_fetched_and_the_check_would_see_what_nbconvert_fetches_by_itself(page):
+def test_nothing_is_fetched_and_the_check_would_see_what_nbconvert_fetches_by_itself(
+    page,
+):
     assert Fetches(page).found == []
     plain, _ = HTMLExporter(template_name="lab").from_notebook_node(new_notebook())
     found = " ".join(Fetches(plain).found)
@@ -100,12 +125,18 @@ def test_a_copy_stands_still_says_how_long_it_took_and_not_where_and_leads_back(
 @pytest.fixture
 def index(tmp_path):
     """The page of a study of which 00 shows one of two figures."""
-    work, figures, folder = (tmp_path / name for name in ("work", "figures", "notebooks"))
+    work, figures, folder = (
+        tmp_path / name for name in ("work", "figures", "notebooks")
+    )
     (work / "html").mkdir(parents=True)
     (work / "html" / "02_metrics.html").write_text("")
     writes, told = ["fig02_gap", "fig02_says_right"], {"notebook": "02_metrics"}
     for name in writes:
-        how = {"provenance": told, "caption": f"Caption of {name}.", "alt": "It says & is right"}
+        how = {
+            "provenance": told,
+            "caption": f"Caption of {name}.",
+            "alt": "It says & is right",
+        }
         save_figure(Figure(), name, pd.DataFrame({"x": [1]}), out_dir=figures, **how)
     folder.mkdir()
     write_notebook(folder, "00_overview", [], reads=writes[1:])
@@ -113,12 +144,20 @@ def index(tmp_path):
     (figures / "results").mkdir()
     answer = "No <script>, as it stands.\n\n**Where?** Says 84 %.\n"
     (figures / "results" / "00_overview.md").write_text(answer, encoding="utf-8")
-    save_index(work / "html", figures, find_notebooks(folder).values(), "Whose answers.")
+    save_index(
+        work / "html", figures, find_notebooks(folder).values(), "Whose answers."
+    )
     return (work / "html" / "index.html").read_text(encoding="utf-8")
 
 
 def test_the_index_says_the_answer_then_shows_the_findings_and_leads_on(index):
-    order = ["<h1>", "as it stands.", "<h2>Findings", 'id="fig02_says_right"', "<h2>Notebooks"]
+    order = [
+        "<h1>",
+        "as it stands.",
+        "<h2>Findings",
+        'id="fig02_says_right"',
+        "<h2>Notebooks",
+    ]
     places = [index.index(part) for part in [*order, 'id="fig02_gap"']]
     assert places == sorted(places)
     assert index.count("<figure ") == 2

@@ -56,7 +56,13 @@ def test_a_bool_of_numpy_among_objects_is_a_bool():
 
 def test_a_table_sorts_merges_intervals_and_cuts_nothing(frame):
     table = show_table(frame, sort="brier")
-    assert list(table.cells.columns) == ["strategy", "answer", "Brier score", "answers", "differs"]
+    assert list(table.cells.columns) == [
+        "strategy",
+        "answer",
+        "Brier score",
+        "answers",
+        "differs",
+    ]
     assert list(table.cells["Brier score"]) == [
         "0.12 [0.10, 0.15]", "0.25 [0.20, 0.30]", "0.31 [0.30, 0.32]"
     ]  # fmt: skip
@@ -69,7 +75,9 @@ def test_a_table_sorts_merges_intervals_and_cuts_nothing(frame):
 
 
 def test_words_from_outside_are_escaped(frame):
-    page = show_table(frame, {"strategy": "<i>how</i>", "n": "n"}, title="a <b>")._repr_html_()
+    page = show_table(
+        frame, {"strategy": "<i>how</i>", "n": "n"}, title="a <b>"
+    )._repr_html_()
     assert "<b>" not in page
     assert "<i>" not in page
     assert "p_&lt;b&gt;true" in page
@@ -85,7 +93,9 @@ def test_long_tables_say_how_much_more_there_is():
 
 
 def test_an_estimate_without_an_interval_stands_alone():
-    frame = pd.DataFrame({"ece": [0.125, 0.5], "ece_low": [None, 0.25], "ece_high": [None, 0.75]})
+    frame = pd.DataFrame(
+        {"ece": [0.125, 0.5], "ece_low": [None, 0.25], "ece_high": [None, 0.75]}
+    )
     frame = frame.astype({"ece_low": object, "ece_high": object})
     assert list(show_table(frame).cells["ECE"]) == ["0.12", "0.50 [0.25, 0.75]"]
 

@@ -45,7 +45,10 @@ def test_by_hand_files_go_to_build_and_reads_are_those_of_the_last_study(checkou
 
 def test_missing_answers_come_with_the_command_that_makes_them(checkout, monkeypatch):
     for how, message in (
-        ({}, "no answers at .*: set ANSWERS, or run first `medcal study --profile pocket`"),
+        (
+            {},
+            "no answers at .*: set ANSWERS, or run first `medcal study --profile pocket`",
+        ),
         ({"fast": True}, "or run first `medcal study --profile pocket --fast`"),
     ):
         with pytest.raises(MedcalError, match=message):
@@ -58,15 +61,25 @@ def test_missing_answers_come_with_the_command_that_makes_them(checkout, monkeyp
 def test_provenance_says_what_and_not_where(checkout, tmp_path):
     answers, out = tmp_path / "a.csv", tmp_path / "o"
     answers.write_text("x\n")
-    parameters = {"SEED": 1, "ANSWERS": str(answers), "OUT_DIR": str(tmp_path), "BINS": (5, 10)}
-    told = NotebookContext("02_numbers", "imported", answers, out, parameters=parameters)
+    parameters = {
+        "SEED": 1,
+        "ANSWERS": str(answers),
+        "OUT_DIR": str(tmp_path),
+        "BINS": (5, 10),
+    }
+    told = NotebookContext(
+        "02_numbers", "imported", answers, out, parameters=parameters
+    )
     told = told.provenance
     assert told["parameters"] == {"SEED": 1, "BINS": (5, 10)}
     assert told["answers"] == file_hash(answers)
     assert told["versions"]["numpy"] == np.__version__
     assert str(tmp_path) not in json.dumps(told)
     # the order in which models answered side by side must not change a figure
-    assert NotebookContext("02_numbers", "pocket", answers, out).provenance["answers"] is None
+    assert (
+        NotebookContext("02_numbers", "pocket", answers, out).provenance["answers"]
+        is None
+    )
 
 
 def test_results_are_plain_json(checkout):

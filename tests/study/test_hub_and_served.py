@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from medcal_nb.answers import load_answers
-from medcal_nb.hub import HUB_SETS
-from medcal_nb.pocket import pocket_dir
+from medcal_nb.datasets.hub import HUB_SETS
+from medcal_nb.datasets.pocket import pocket_dir
 from medcal_nb.study.run import Study
 from tests.ask.test_served import serving
 from tests.study.toy import load_results
@@ -22,7 +22,9 @@ from tests.test_hub import parquet, stored
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = "tiny/vlm"
-NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+NOTEBOOKS = sorted(
+    path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")
+)
 COMMIT = hashlib.sha1(b"tiny").hexdigest()
 
 pytestmark = [pytest.mark.notebooks, pytest.mark.slow]
@@ -60,11 +62,14 @@ def home(tmp_path_factory):
     folder, rng = tmp_path_factory.mktemp("hub"), np.random.default_rng(5)
 
     sets = {
-        name: cached(folder, "datasets", HUB_SETS[name]["repo"]) for name in ("vqa-rad", "a-okvqa")
+        name: cached(folder, "datasets", HUB_SETS[name]["repo"])
+        for name in ("vqa-rad", "a-okvqa")
     }
 
     def write(name, split, columns):
-        parquet(sets[name] / "data" / f"{split}-00000-of-00001.parquet", columns, "image")
+        parquet(
+            sets[name] / "data" / f"{split}-00000-of-00001.parquet", columns, "image"
+        )
 
     for split, first in (("train", 0), ("test", 100)):
         columns = {"image": stored(*(first + i // 2 for i in range(48)))}
@@ -95,7 +100,10 @@ def run(home, tmp_path, monkeypatch):
         profile, out = tmp_path / "mini.toml", tmp_path / "out"
         profile.write_text(TEXT.format(model=model, reached=reached))
         answers = tmp_path / "answers.sqlite"
-        check(Study(profile, out=out, answers=answers, fast=True).run(keep_going=True), out)
+        check(
+            Study(profile, out=out, answers=answers, fast=True).run(keep_going=True),
+            out,
+        )
         return load_answers(answers)
 
     return run

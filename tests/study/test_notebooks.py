@@ -19,7 +19,9 @@ from tests.study.toy import edit, write_notebook
 )
 def test_what_breaks_the_conventions_is_named(toy, old, new):
     edit(toy / "notebooks" / "02_numbers.ipynb", old, new)
-    with pytest.raises(MedcalError, match=r"02_numbers\.ipynb: no notebook .* CONTRIBUTING\.md"):
+    with pytest.raises(
+        MedcalError, match=r"02_numbers\.ipynb: no notebook .* CONTRIBUTING\.md"
+    ):
         find_notebooks(toy / "notebooks")
 
 
@@ -30,7 +32,9 @@ def test_wanted_notebooks_are_named_by_number_or_name(toy):
     assert chosen("2", "x/03_alone.ipynb") == ["02_numbers", "03_alone"]
     assert chosen("2", "02_numbers") == ["02_numbers"]
     assert chosen() == ["00_overview", "01_ask", "02_numbers", "03_alone"]
-    with pytest.raises(MedcalError, match="has not all of these notebooks: 9, 2: choose from 00_"):
+    with pytest.raises(
+        MedcalError, match="has not all of these notebooks: 9, 2: choose from 00_"
+    ):
         chosen("9", "2")
 
 
@@ -58,7 +62,10 @@ def test_values_are_json_or_words(taking):
         ("N=many", "-p N=many: write NAME=VALUE, VALUE as JSON"),
         ("SHARE=__import__('os')", "VALUE as JSON"),
         ("M=1", "parameters of these notebooks are BY, LEVELS, N, NAME, ON, SHARE, X$"),
-        ("OUT_DIR=x", "parameters of these notebooks are BY, LEVELS"),  # the study's own options
+        (
+            "OUT_DIR=x",
+            "parameters of these notebooks are BY, LEVELS",
+        ),  # the study's own options
         # what papermill would write as code
         ("LEVELS=[b'x\\']; open(\"f\",\"w\"); y=['z']", "VALUE as JSON"),
     ],
@@ -68,9 +75,11 @@ def test_other_values_are_refused(taking, text, message):
         parse_parameters([text], taking)
 
 
-def test_the_package_is_known_by_its_files_but_for_what_runs_notebooks(tmp_path, monkeypatch):
+def test_the_package_is_known_by_its_files_but_for_what_runs_notebooks(
+    tmp_path, monkeypatch
+):
     counted = ["profile.py", "ask/words.toml", "study/context.py"]
-    apart = ["cli/a.py", "profiles/a.toml", "study/run.py", "show/pages.py"]
+    apart = ["cli/a.py", "study/profiles/a.toml", "study/run.py", "show/pages.py"]
     for name in (*counted, *apart):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("")

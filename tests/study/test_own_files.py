@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from medcal_nb.answers import AnswerLog
-from medcal_nb.answers.own import check_own_log, note_beside
-from medcal_nb.ask.study import ask_profile
 from medcal_nb.errors import MedcalError
 from medcal_nb.study import load_profile
+from medcal_nb.study.asking import ask_profile
+from medcal_nb.study.own_log import check_own_log, note_beside
 from tests.study.toy import study
 
 ROW = {
@@ -31,7 +31,9 @@ def mine(tmp_path) -> Path:
         "AnswerLog(sys.argv[1]).close()\nlog = AnswerLog(sys.argv[1])\nlog.keys()\n"
         "log.append(json.loads(sys.argv[2]))\nos._exit(9)"
     )
-    subprocess.run([sys.executable, "-c", script, str(path), json.dumps([ROW])], check=False)
+    subprocess.run(
+        [sys.executable, "-c", script, str(path), json.dumps([ROW])], check=False
+    )
     assert path.with_name("mine.sqlite-wal").stat().st_size > 0
     return path
 
@@ -43,7 +45,11 @@ def content(folder: Path) -> dict[str, bytes]:
 def test_asking_into_a_foreign_log_is_refused_by_name(toy, mine):
     before = content(toy)
     remedy = re.escape(f"`medcal study --profile imported --answers {mine}`")
-    for options in ({}, {"force": True, "keep_going": True}, {"profile": "hub", "fast": True}):
+    for options in (
+        {},
+        {"force": True, "keep_going": True},
+        {"profile": "hub", "fast": True},
+    ):
         with pytest.raises(MedcalError, match=remedy) as caught:
             study(toy, answers=mine, **options)
         assert f"{mine}: holds answers" in str(caught.value)
@@ -76,8 +82,13 @@ def test_a_folder_that_no_study_made_is_not_published_to(toy, tmp_path):
     (folder / "fig03_line.png").write_bytes(b"drawn by hand")
     (toy / "figures").mkdir()
     (toy / "figures" / "notes.txt").write_text("mine")
-    for out in (folder, toy / "figures"):  # where the full study publishes a fast one does not
-        with pytest.raises(MedcalError, match="holds what no study made: choose a new folder"):
+    for out in (
+        folder,
+        toy / "figures",
+    ):  # where the full study publishes a fast one does not
+        with pytest.raises(
+            MedcalError, match="holds what no study made: choose a new folder"
+        ):
             study(toy, out=out, only=["03"], fast=True)
         assert len(list(out.iterdir())) == 1
 
@@ -87,7 +98,9 @@ def test_a_foreign_figure_is_named_and_left_as_it_is(toy):
     own = toy / "figures" / "fig03_line.png"
     own.write_bytes(b"drawn by hand")
     for options in ({}, {"plan_only": True}, {"force": True}):
-        with pytest.raises(MedcalError, match=r"fig03_line\.png: not known as a study's: move"):
+        with pytest.raises(
+            MedcalError, match=r"fig03_line\.png: not known as a study's: move"
+        ):
             study(toy, only=["03"], **options)
         assert own.read_bytes() == b"drawn by hand"
     own.write_bytes(b"my own medcal drawing")

@@ -40,7 +40,9 @@ def test_a_study_from_cold_to_one_change(toy):
     assert set(cold.steps.values()) == {RAN}, cold.failed
     figures = toy / "figures"
     assert contents(figures).keys() == {
-        f"{name}.{kind}" for name in ("fig02_bars", "fig03_line") for kind in ("png", "svg", "csv")
+        f"{name}.{kind}"
+        for name in ("fig02_bars", "fig03_line")
+        for kind in ("png", "svg", "csv")
     }
     assert load_results(figures / "results" / "00_overview.json") == {"twice": 1.3}
     assert (figures / "results" / "00_overview.md").read_text() == "Twice 0.65.\n"
@@ -98,7 +100,9 @@ def test_a_study_from_cold_to_one_change(toy):
         assert plan(toy)["01_ask"].startswith("runs, because answers.sqlite")
 
 
-def test_same_study_elsewhere_gives_the_same_bytes_and_a_fast_one_goes_to_build(toy, tmp_path):
+def test_same_study_elsewhere_gives_the_same_bytes_and_a_fast_one_goes_to_build(
+    toy, tmp_path
+):
     study(toy, only=["03"])
     other, here = tmp_path / "other", contents(toy / "figures")
     study(toy, answers=tmp_path / "elsewhere.sqlite", out=other, only=["03"])
@@ -130,7 +134,11 @@ def test_failure_is_named_and_publishes_nothing(toy):
     done = study(toy, only=["02"])
     assert "it wrote 'fig02_new', which its metadata" in done.failed["02_numbers"]
     dies = "import os\\nos.kill(os.getpid(), 9)"
-    edit(toy / "notebooks" / "01_ask.ipynb", "from medcal_nb.answers import AnswerLog", dies)
+    edit(
+        toy / "notebooks" / "01_ask.ipynb",
+        "from medcal_nb.answers import AnswerLog",
+        dies,
+    )
     done = study(toy, only=["02"])
     assert done.steps == {"01_ask": "failed"}
     assert "the kernel died" in done.failed["01_ask"]
@@ -140,12 +148,20 @@ def test_failure_is_named_and_publishes_nothing(toy):
 def test_answers_that_cannot_feed_a_notebook_leave_it_out(toy):
     too_few = 'from medcal_nb.errors import NotEnough\nif N > 5: raise NotEnough("one data set")\n'
     cells, writes = [too_few + toys.ALONE], ["fig03_line"]
-    write_notebook(toy / "notebooks", "03_alone", cells, writes=writes, parameters="N = 3\n")
+    write_notebook(
+        toy / "notebooks", "03_alone", cells, writes=writes, parameters="N = 3\n"
+    )
     study(toy, only=["01"])
     (toy / "mine.toml").write_text('summary = "mine"\n[parameters.02]\nSCALE = 0.5\n')
-    mine, asking = {"profile": str(toy / "mine.toml")}, {"01_ask": "left out: no model is asked"}
+    mine, asking = (
+        {"profile": str(toy / "mine.toml")},
+        {"01_ask": "left out: no model is asked"},
+    )
     for told, where in (
-        ("profile mine has not all of these notebooks: 01: choose from 00_o", {"only": ["01"]}),
+        (
+            "profile mine has not all of these notebooks: 01: choose from 00_o",
+            {"only": ["01"]},
+        ),
         ("asks no model, and .* is no file: .* --answers FILE", {"answers": None}),
         ("nothing.parquet is no file", {"answers": toy / "nothing.parquet"}),
     ):
@@ -179,14 +195,21 @@ time.sleep(SLEEP)
 
 
 def alive(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return (
+        psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_a_stopped_study_leaves_published_figures_and_no_kernel_and_goes_on(toy, number):
+def test_a_stopped_study_leaves_published_figures_and_no_kernel_and_goes_on(
+    toy, number
+):
     study(toy, only=["02"])
     old, work = contents(toy / "figures"), toy / "build" / "pocket"
-    slow = {"parameters": "SCALE = 3.0\nSLEEP = 600\n", "before": "from pathlib import Path\n"}
+    slow = {
+        "parameters": "SCALE = 3.0\nSLEEP = 600\n",
+        "before": "from pathlib import Path\n",
+    }
     toys.write_numbers(toy / "notebooks", SLOW, **slow)
     command = [sys.executable, "-m", "medcal_nb.cli", "study", "02", "--answers"]
     process = subprocess.Popen(
@@ -196,7 +219,9 @@ def test_a_stopped_study_leaves_published_figures_and_no_kernel_and_goes_on(toy,
     while not (work / "started").exists():
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.1)
-    kernels = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
+    kernels = [
+        child.pid for child in psutil.Process(process.pid).children(recursive=True)
+    ]
     assert kernels
     process.send_signal(number)
     process.wait(900)
@@ -205,7 +230,9 @@ def test_a_stopped_study_leaves_published_figures_and_no_kernel_and_goes_on(toy,
         said = process.stderr.read()
         assert process.returncode == 130
         assert "Traceback" not in said
-        assert said.endswith("medcal: interrupted; the same command goes on where it was\n")
+        assert said.endswith(
+            "medcal: interrupted; the same command goes on where it was\n"
+        )
         assert not any(map(alive, kernels))
     waited = time.monotonic()
     while any(map(alive, kernels)):  # of a killed study they notice it
@@ -243,7 +270,10 @@ def test_notebooks_run_side_by_side(toy, monkeypatch):
 def test_a_second_study_in_the_same_folder_and_a_circle_are_refused(toy):
     work = toy / "build" / "pocket"
     work.mkdir(parents=True)
-    with FileLock(work / "lock"), pytest.raises(MedcalError, match="another study is running"):
+    with (
+        FileLock(work / "lock"),
+        pytest.raises(MedcalError, match="another study is running"),
+    ):
         study(toy)
     write_notebook(toy / "notebooks", "04_a", [], reads=["fig05_b"], writes=["fig04_a"])
     write_notebook(toy / "notebooks", "05_b", [], reads=["fig04_a"], writes=["fig05_b"])

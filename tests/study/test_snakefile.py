@@ -18,15 +18,27 @@ SNAKEMAKE = os.environ.get("MEDCAL_SNAKEMAKE") or shutil.which("snakemake")
 
 @pytest.mark.notebooks
 @pytest.mark.skipif(
-    SNAKEMAKE is None, reason="no snakemake on the path: set MEDCAL_SNAKEMAKE to its program"
+    SNAKEMAKE is None,
+    reason="no snakemake on the path: set MEDCAL_SNAKEMAKE to its program",
 )
 def test_two_notebooks_run_in_order_and_again_after_a_change(toy):
     for name in ("00_overview", "03_alone"):
         (toy / "notebooks" / f"{name}.ipynb").unlink()
-    found = [str(Path(sys.executable).parent), os.environ["PATH"]]  # papermill of the study
+    found = [
+        str(Path(sys.executable).parent),
+        os.environ["PATH"],
+    ]  # papermill of the study
 
     def snakemake():
-        command = [SNAKEMAKE, "--snakefile", SNAKEFILE, "--cores", "2", "--config", "fast=True"]
+        command = [
+            SNAKEMAKE,
+            "--snakefile",
+            SNAKEFILE,
+            "--cores",
+            "2",
+            "--config",
+            "fast=True",
+        ]
         done = subprocess.run(
             command,
             cwd=toy,

@@ -85,11 +85,20 @@ def write_notebook(folder, name, cells, *, parameters="", **declared):
         "nbformat": 4,
         "nbformat_minor": 5,
         "metadata": {
-            "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
+            "kernelspec": {
+                "name": "python3",
+                "display_name": "Python 3",
+                "language": "python",
+            },
             "medcal": {"reads": [], "writes": []} | declared,
         },
         "cells": [
-            {"cell_type": kind, "id": f"c{i}", "metadata": {"tags": tagged}, "source": source}
+            {
+                "cell_type": kind,
+                "id": f"c{i}",
+                "metadata": {"tags": tagged},
+                "source": source,
+            }
             | ({"outputs": [], "execution_count": None} if kind == "code" else {})
             for i, (kind, tagged, source) in enumerate(content)
         ],
@@ -111,7 +120,11 @@ def write_numbers(folder, *cells, parameters="SCALE = 1.0\n", before=""):
 
 def study(toy, profile="pocket", **options):
     """Run the study of the toy checkout, with answers in it."""
-    how = {name: options.pop(name) for name in ("plan_only", "keep_going") if name in options}
+    how = {
+        name: options.pop(name)
+        for name in ("plan_only", "keep_going")
+        if name in options
+    }
     return Study(profile, **{"answers": toy / "answers.sqlite"} | options).run(**how)
 
 

@@ -31,10 +31,16 @@ def items() -> None:
 
 @app.command()
 def record(
-    model: str = typer.Option(",".join(recording.MODELS), help="Pocket models, with commas."),
-    dataset: str = typer.Option(",".join(recording.N_FRESH), help="Data sets, with commas."),
+    model: str = typer.Option(
+        ",".join(recording.MODELS), help="Pocket models, with commas."
+    ),
+    dataset: str = typer.Option(
+        ",".join(recording.N_FRESH), help="Data sets, with commas."
+    ),
     strategies: str = typer.Option(",".join(recording.STRATEGIES), help="With commas."),
-    n: int = typer.Option(0, help="Fresh items a data set; 0: 20,000 medical, 5,000 general."),
+    n: int = typer.Option(
+        0, help="Fresh items a data set; 0: 20,000 medical, 5,000 general."
+    ),
 ) -> None:
     """Ask pocket models about fresh items and store the graded answers (minutes).
 
@@ -44,15 +50,23 @@ def record(
         for of in _split(dataset):
             if of not in recording.N_FRESH:
                 raise MedcalError(f"{of!r}: choose of {', '.join(recording.N_FRESH)}")
-            typer.echo(f"{recording.record(of, name, _split(strategies), n or None)}: written")
+            typer.echo(
+                f"{recording.record(of, name, _split(strategies), n or None)}: written"
+            )
 
 
 @app.command()
 def train(
-    name: str = typer.Argument(help="all, pocket-general, pocket-medical, …-large, pocket-clip."),
-    steps: float = typer.Option(1.0, help="Multiply the recipe's numbers of steps by this."),
+    name: str = typer.Argument(
+        help="all, pocket-general, pocket-medical, …-large, pocket-clip."
+    ),
+    steps: float = typer.Option(
+        1.0, help="Multiply the recipe's numbers of steps by this."
+    ),
     seed: int | None = typer.Option(None, help="Seed of weights, scenes and batches."),
-    out: Path | None = typer.Option(None, help="Folder of the model [default: data/pocket/NAME]."),
+    out: Path | None = typer.Option(
+        None, help="Folder of the model [default: data/pocket/NAME]."
+    ),
     parent: Path | None = typer.Option(None, help="Folder of the model to start from."),
     resume: bool = typer.Option(False, help="Go on where an earlier call stopped."),
     every: int = typer.Option(200, help="Steps between two checkpoints."),
@@ -73,7 +87,9 @@ def train(
     if not 0 < steps < float("inf") or every < 1:
         raise MedcalError("--steps and --every must be positive")
     if out is not None and name == "all":
-        raise MedcalError("--out is the folder of one model: name it, or leave --out out")
+        raise MedcalError(
+            "--out is the folder of one model: name it, or leave --out out"
+        )
     import torch
 
     if threads:
@@ -107,7 +123,7 @@ def card(
     only: str = typer.Option("", help="One model only."),
 ) -> None:
     """Ask every pocket model about fresh items and print what it can do, as Markdown."""
-    from medcal_nb.pocket import list_pocket, pocket_dir
+    from medcal_nb.datasets.pocket import list_pocket, pocket_dir
 
     from .card import write_card
 

@@ -33,7 +33,7 @@ TITLES = {
 
 def write_card(model, n=1000, *, seed=7):
     """Return the card of a pocket model as Markdown, from `n` fresh items per domain."""
-    from medcal_nb.pocket import pocket_dir
+    from medcal_nb.datasets.pocket import pocket_dir
 
     told = json.loads((pocket_dir(model) / "recipe.json").read_text())
     lines = [f"### {model}", "", f"{told['parameters'] / 1e6:.2f} M parameters", ""]
@@ -52,7 +52,10 @@ def _markdown(table):
             return "–" if value != value else f"{value:.3f}"
         return str(value)
 
-    lines = ["| " + " | ".join(map(str, rows.columns)) + " |", "| --- " * rows.shape[1] + "|"]
+    lines = [
+        "| " + " | ".join(map(str, rows.columns)) + " |",
+        "| --- " * rows.shape[1] + "|",
+    ]
     for row in rows.itertuples(index=False):
         lines.append("| " + " | ".join(show(value) for value in row) + " |")
     return lines
@@ -63,7 +66,10 @@ def _answers(backend, items, strategies, **options):
     from medcal_nb.answers import AnswerLog
     from medcal_nb.ask.run import ask
 
-    with tempfile.TemporaryDirectory() as folder, AnswerLog(Path(folder) / "a.sqlite") as log:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        AnswerLog(Path(folder) / "a.sqlite") as log,
+    ):
         ask(backend, items, strategies, log=log, **options)
         return log.read()
 
@@ -98,16 +104,24 @@ def card_tables(model, n=1000, *, seed=7):
     strategies = ["clip_zero_shot"] if is_clip else list(CARD_STRATEGIES)
     asked = [fresh_items(name, n, seed=1000 * seed) for name in DATASETS]
     graded = pd.concat(
-        [to_graded(_answers(backend, items, strategies)) for items in asked], ignore_index=True
+        [to_graded(_answers(backend, items, strategies)) for items in asked],
+        ignore_index=True,
     )
     plain = graded[graded["strategy"] == strategies[0]]
     plain = plain.assign(right=plain["correct"].fillna(False).astype(float))
     accuracy = plain.pivot_table("right", "modality", "question_type", sort=False)
     accuracy["all"] = plain.groupby("modality")["right"].mean()
-    accuracy["not trivial"] = plain[~plain["trivial"]].groupby("modality")["right"].mean()
-    met = [site in TRAIN_SITES[m] for m, site in zip(plain["modality"], plain["site"], strict=True)]
+    accuracy["not trivial"] = (
+        plain[~plain["trivial"]].groupby("modality")["right"].mean()
+    )
+    met = [
+        site in TRAIN_SITES[m]
+        for m, site in zip(plain["modality"], plain["site"], strict=True)
+    ]
     sites = plain.assign(met=np.where(met, "trained on", "new"))
-    sites = sites[sites["domain"] == "medical"].pivot_table("right", "modality", "met", sort=False)
+    sites = sites[sites["domain"] == "medical"].pivot_table(
+        "right", "modality", "met", sort=False
+    )
     rows = []
     for (domain, strategy), group in graded.groupby(["domain", "strategy"], sort=False):
         read = group[group["confidence"].notna() & group["correct"].notna()]
@@ -143,7 +157,9 @@ def _checks(backend, graded, asked):
         letters = _answers(backend, items, ["option_probability"], lettered=True)
         ablated = _answers(backend, items, ["blank_image"])
         here = graded[graded["item_id"].isin(items["item_id"])]
-        plain = here[here["strategy"] == "sequence_probability"]["correct"].fillna(False)
+        plain = here[here["strategy"] == "sequence_probability"]["correct"].fillna(
+            False
+        )
         rows.append(
             {
                 "domain": domain,

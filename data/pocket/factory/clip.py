@@ -114,20 +114,34 @@ def contrast_loss(model, pixels, sentences, captions, same):
     n, choices, context = sentences.shape
     scale = model.logit_scale.exp()
     seen = model.encode_image(pixels, normalize=True)
-    texts = model.encode_text(torch.cat([sentences.reshape(-1, context), captions]), normalize=True)
+    texts = model.encode_text(
+        torch.cat([sentences.reshape(-1, context), captions]), normalize=True
+    )
     read, told = texts[: n * choices].reshape(n, choices, -1), texts[n * choices :]
     scores = scale * (read * seen[:, None]).sum(-1)
-    real = (sentences[..., 0] != sentences[..., 1]).float()  # a row of padding repeats one id
+    real = (
+        sentences[..., 0] != sentences[..., 1]
+    ).float()  # a row of padding repeats one id
     scores = scores.float() + (real - 1) * 1e4
     right = functional.cross_entropy(scores, torch.zeros(n, dtype=torch.long))
     goal = same.float() / same.sum(1, keepdim=True)
     across = scale * seen @ told.T
-    both = functional.cross_entropy(across, goal) + functional.cross_entropy(across.T, goal)
+    both = functional.cross_entropy(across, goal) + functional.cross_entropy(
+        across.T, goal
+    )
     return right + 0.25 * both, (scores.argmax(1) == 0).float().mean().item()
 
 
 def train_clip(
-    recipe, folder, *, checkpoint, resume=False, every=200, cache=None, parent=None, progress=True
+    recipe,
+    folder,
+    *,
+    checkpoint,
+    resume=False,
+    every=200,
+    cache=None,
+    parent=None,
+    progress=True,
 ):
     """Train the pocket CLIP and write it; arguments as in ``training.train_pocket``.
 
@@ -140,7 +154,9 @@ def train_clip(
     tokenizer = clip_tokenizer()
     config = clip_config(tokenizer)
     model = new_clip(config, seed=recipe.seed)
-    heads = training.VisionHeads(config["model_cfg"]["vision_cfg"]["width"], seed=recipe.seed)
+    heads = training.VisionHeads(
+        config["model_cfg"]["vision_cfg"]["width"], seed=recipe.seed
+    )
     state, saved = {"stage": 0, "step": 0, "rows": []}, None
     if resume and checkpoint.exists():
         saved = training.read_checkpoint(checkpoint, recipe, model, heads)
@@ -162,18 +178,28 @@ def train_clip(
             model.train()
             rng = np.random.default_rng([recipe.seed, state["stage"], step])
             with torch.autocast("cpu", dtype=torch.bfloat16, enabled=recipe.bfloat16):
-                loss, right = _one_step(recipe, stage, model, heads, pool, tokenizer, rng)
+                loss, right = _one_step(
+                    recipe, stage, model, heads, pool, tokenizer, rng
+                )
             optimizer.step(loss, step)
             with torch.no_grad():
                 model.logit_scale.clamp_(max=np.log(100.0))
             state["step"] += 1
             bar.update()
             if state["step"] % 100 == 0 or state["step"] == recipe.steps[stage]:
-                row = {"stage": stage, "step": state["step"], "loss": round(loss.item(), 4)}
+                row = {
+                    "stage": stage,
+                    "step": state["step"],
+                    "loss": round(loss.item(), 4),
+                }
                 state["rows"].append(row | {"right": round(right, 4)})
-                bar.set_postfix_str(f"{stage} {row['loss']:.3f} {right:.2f}", refresh=False)
+                bar.set_postfix_str(
+                    f"{stage} {row['loss']:.3f} {right:.2f}", refresh=False
+                )
             if state["step"] % every == 0:
-                training.write_checkpoint(checkpoint, recipe, model, heads, optimizer, state)
+                training.write_checkpoint(
+                    checkpoint, recipe, model, heads, optimizer, state
+                )
         state["stage"] += 1
         state["step"] = 0
     bar.close()
@@ -186,9 +212,16 @@ def _optimizer(recipe, stage, model, heads):
     named = [*model.named_parameters()]
     if stage == "vision":
         # the projection is not reached from the tokens
-        named = [pair for pair in named if pair[0].startswith("visual.") and "proj" not in pair[0]]
+        named = [
+            pair
+            for pair in named
+            if pair[0].startswith("visual.") and "proj" not in pair[0]
+        ]
     # projections to the common space are learned as embeddings are
-    inner = [(f"embed.{name}" if name.endswith("proj") else name, value) for name, value in named]
+    inner = [
+        (f"embed.{name}" if name.endswith("proj") else name, value)
+        for name, value in named
+    ]
     matrices, others = training.split_matrices(inner)
     if stage == "vision":
         others = others + heads.parameters()
@@ -209,7 +242,9 @@ def _one_step(recipe, stage, model, heads, pool, tokenizer, rng):
         _, tokens = model.visual(to_pixels(pool.images[chosen]))
         model.visual.output_tokens = False
         labels = torch.from_numpy(pool.labels[chosen].astype(np.int64))
-        masks = torch.from_numpy(pool.masks[chosen].reshape(len(chosen), -1).astype(np.float32))
+        masks = torch.from_numpy(
+            pool.masks[chosen].reshape(len(chosen), -1).astype(np.float32)
+        )
         return heads.loss(tokens, labels, masks)
     chosen = pool.draw(rng, recipe.text_batch, recipe.medical)
     sentences, captions = [], []
@@ -235,7 +270,11 @@ def _one_step(recipe, stage, model, heads, pool, tokenizer, rng):
 
 def _encode(tokenizer, texts):
     return tokenizer(
-        texts, padding="max_length", max_length=CONTEXT, truncation=True, return_tensors="pt"
+        texts,
+        padding="max_length",
+        max_length=CONTEXT,
+        truncation=True,
+        return_tensors="pt",
     ).input_ids
 
 
@@ -243,8 +282,12 @@ def _save(recipe, folder, model, tokenizer, config, state):
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: value.half().contiguous() for name, value in model.state_dict().items()}
-    save_file(weights, folder / "open_clip_model.safetensors", metadata={"format": "pt"})
+    weights = {
+        name: value.half().contiguous() for name, value in model.state_dict().items()
+    }
+    save_file(
+        weights, folder / "open_clip_model.safetensors", metadata={"format": "pt"}
+    )
     (folder / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
     tokenizer.save_pretrained(folder)
     parameters = sum(value.numel() for value in model.parameters())

@@ -38,7 +38,11 @@ def new_model(size, tokenizer, *, seed):
         usual 0.02 is small for narrow nets.
     """
     import torch
-    from transformers import GenerationConfig, Idefics3Config, Idefics3ForConditionalGeneration
+    from transformers import (
+        GenerationConfig,
+        Idefics3Config,
+        Idefics3ForConditionalGeneration,
+    )
 
     if size not in SIZES:
         raise ValueError(f"size must be one of {sorted(SIZES)}, got {size!r}")
@@ -85,7 +89,10 @@ def new_model(size, tokenizer, *, seed):
             elif isinstance(module, torch.nn.Embedding):
                 torch.nn.init.normal_(module.weight, std=0.2)
     model.generation_config = GenerationConfig(
-        eos_token_id=ids[words.END], pad_token_id=ids[words.PAD], do_sample=False, max_new_tokens=64
+        eos_token_id=ids[words.END],
+        pad_token_id=ids[words.PAD],
+        do_sample=False,
+        max_new_tokens=64,
     )
     return model.eval()
 
@@ -146,7 +153,9 @@ def save_pocket(model, processor, folder):
         part["dtype"] = "float32"
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
     model.generation_config.save_pretrained(folder)
-    weights = {name: value.half().contiguous() for name, value in model.state_dict().items()}
+    weights = {
+        name: value.half().contiguous() for name, value in model.state_dict().items()
+    }
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     processor.save_pretrained(folder)
     # the decision pipeline's escaping of control tokens is not implemented for Idefics3 images

@@ -41,7 +41,10 @@ PURPOSES = {"training": 0, "splits": 1, "fresh": 2, "reference": 3, "sample": 4}
 TRIVIAL_SHARE = 0.03
 
 YES_NO = ("yes", "no")
-DATASETS = {"pocketvqa-general": GENERAL_MODALITIES, "pocketvqa-medical": MEDICAL_MODALITIES}
+DATASETS = {
+    "pocketvqa-general": GENERAL_MODALITIES,
+    "pocketvqa-medical": MEDICAL_MODALITIES,
+}
 #: Items per split. 451 is the size of VQA-RAD's test set.
 SPLIT_ITEMS = {
     "pocketvqa-general": {"fit": 1500, "test": 900},
@@ -92,7 +95,9 @@ class Template:
 
 def _read_templates() -> tuple[Template, ...]:
     """The rows of ``templates.csv``; several phrasings or values are parted by ``|``."""
-    with open(Path(__file__).with_name("templates.csv"), encoding="utf-8", newline="") as file:
+    with open(
+        Path(__file__).with_name("templates.csv"), encoding="utf-8", newline=""
+    ) as file:
         return tuple(
             Template(
                 **row
@@ -140,7 +145,11 @@ def _classes(template: Template, facts: pd.DataFrame) -> np.ndarray:
         out = np.full(n, None, object)
         for k in range(n):
             if right[k] != "none" and left[k] != right[k]:
-                out[k] = "left" if DIGITS.index(left[k]) > DIGITS.index(right[k]) else "right"
+                out[k] = (
+                    "left"
+                    if DIGITS.index(left[k]) > DIGITS.index(right[k])
+                    else "right"
+                )
         return out
     raise AssertionError(template.kind)
 
@@ -165,7 +174,10 @@ def _plan(modality: str, templates: tuple[Template, ...], per_image: int) -> _Pl
         {c: np.flatnonzero(found == c) for c in known}
         for found, known in zip(classes, names, strict=True)
     ]
-    weights = [dict.fromkeys(known, t.weight) for known, t in zip(names, templates, strict=True)]
+    weights = [
+        dict.fromkeys(known, t.weight)
+        for known, t in zip(names, templates, strict=True)
+    ]
     for _ in range(40):
         table = np.zeros((len(templates), len(facts)))
         for t, known in enumerate(names):
@@ -175,8 +187,15 @@ def _plan(modality: str, templates: tuple[Template, ...], per_image: int) -> _Pl
         for t, known in enumerate(names):
             got = {c: asked[t, where[t][c]].sum() for c in known}
             if templates[t].trivial and not all(other.trivial for other in templates):
-                share = TRIVIAL_SHARE * per_image * len(facts) / max(sum(got.values()), 1e-9)
-                weights[t] = {c: weights[t][c] * min(2.0, max(0.5, share)) for c in known}
+                share = (
+                    TRIVIAL_SHARE
+                    * per_image
+                    * len(facts)
+                    / max(sum(got.values()), 1e-9)
+                )
+                weights[t] = {
+                    c: weights[t][c] * min(2.0, max(0.5, share)) for c in known
+                }
                 continue
             if len(known) < 2:
                 continue
@@ -242,7 +261,9 @@ def _other(rng, values: Sequence[str], truth: str) -> str:
     return rest[int(rng.integers(0, len(rest)))]
 
 
-def _ask(template: Template, row: dict, answer, truth_rate: float, rng) -> tuple[str, list, str]:
+def _ask(
+    template: Template, row: dict, answer, truth_rate: float, rng
+) -> tuple[str, list, str]:
     """Question text, options and gold of one template on one scene."""
     text = template.phrasings[int(rng.integers(0, len(template.phrasings)))]
     slots = {}
@@ -320,7 +341,9 @@ def draw_questions(
     ``question``, ``options`` (list or None), ``gold``, ``visibility`` (0..1 of what is asked
     about, 1 if not graded), ``fact`` and ``trivial``, in order of the scenes.
     """
-    facts = (scenes.facts if isinstance(scenes, Scenes) else scenes).reset_index(drop=True)
+    facts = (scenes.facts if isinstance(scenes, Scenes) else scenes).reset_index(
+        drop=True
+    )
     rows = []
     for modality, group in facts.groupby("modality", sort=False):
         known = tuple(
@@ -329,7 +352,9 @@ def draw_questions(
             if t.modality == modality and (templates is None or t.name in templates)
         )
         if not known:
-            raise ValueError(f"templates: none of {list(templates or [])} is asked of {modality}")
+            raise ValueError(
+                f"templates: none of {list(templates or [])} is asked of {modality}"
+            )
         plan = _plan(modality, known, min(per_image, 2))
         classes = [_classes(t, group) for t in known]
         weights = np.array(
@@ -346,7 +371,9 @@ def draw_questions(
                     continue
                 template = known[t]
                 row = records[position]
-                text, options, gold = _ask(template, row, classes[t][position], plan.truth[t], rng)
+                text, options, gold = _ask(
+                    template, row, classes[t][position], plan.truth[t], rng
+                )
                 rows.append(
                     (
                         scene,
@@ -409,16 +436,24 @@ def png_bytes(image: np.ndarray) -> bytes:
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return (
-            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+            struct.pack(">I", len(body))
+            + kind
+            + body
+            + struct.pack(">I", zlib.crc32(kind + body))
         )
 
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", head)
+        + chunk(b"IDAT", packed)
+        + chunk(b"IEND", b"")
     )
 
 
-def _items(name: str, label: str, n_items: int, key: tuple, sites, scans: str) -> pd.DataFrame:
+def _items(
+    name: str, label: str, n_items: int, key: tuple, sites, scans: str
+) -> pd.DataFrame:
     """``n_items`` items of a dataset, two per image, spread evenly over its modalities."""
     modalities, domain = DATASETS[name], name.removeprefix("pocketvqa-")
     n_images = -(-n_items // 2)
@@ -428,7 +463,9 @@ def _items(name: str, label: str, n_items: int, key: tuple, sites, scans: str) -
         if not size:
             continue
         rng = stream(*key, _number(modality))
-        scenes = draw_scenes(modality, size, rng=rng, sites=sites[modality], scans=scans)
+        scenes = draw_scenes(
+            modality, size, rng=rng, sites=sites[modality], scans=scans
+        )
         asked = draw_questions(scenes, rng=rng, per_image=2)
         pictures = [png_bytes(image) for image in scenes.images]
         ids = [f"pocket-{domain}/{label}/{modality}/{i:05d}" for i in range(size)]
@@ -437,7 +474,9 @@ def _items(name: str, label: str, n_items: int, key: tuple, sites, scans: str) -
         frames.append(
             pd.DataFrame(
                 {
-                    "item_id": [f"{ids[s]}/{p}" for s, p in zip(scene, part, strict=True)],
+                    "item_id": [
+                        f"{ids[s]}/{p}" for s, p in zip(scene, part, strict=True)
+                    ],
                     "image_id": [ids[s] for s in scene],
                     "dataset": name,
                     "domain": domain,
@@ -452,7 +491,9 @@ def _items(name: str, label: str, n_items: int, key: tuple, sites, scans: str) -
                     "visibility": asked["visibility"],
                     "template": [
                         f"{'any' if trivial else modality}:{t}"
-                        for t, trivial in zip(asked["template"], asked["trivial"], strict=True)
+                        for t, trivial in zip(
+                            asked["template"], asked["trivial"], strict=True
+                        )
                     ],
                     "trivial": asked["trivial"],
                     "fact": asked["fact"],

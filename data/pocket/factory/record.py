@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from medcal_nb.datasets.pocket import MANIFEST, pocket_dir
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import file_hash
-from medcal_nb.pocket import MANIFEST, pocket_dir
 
 from .questions import DATASETS, SPLIT_ITEMS, fresh_items, split_items
 
@@ -23,14 +23,18 @@ N_FRESH = {"pocketvqa-medical": 20_000, "pocketvqa-general": 5_000}
 MODELS = ("pocket-general", "pocket-medical")
 STRATEGIES = ("verbalized", "option_probability")
 BATCH = 2000
-QUIZ_SEED = 3  # the first batch in whose twenty both models put a number on every answer
+QUIZ_SEED = (
+    3  # the first batch in whose twenty both models put a number on every answer
+)
 
 
 def store_items(home=HOME):
     """Draw both data sets and the quiz anew and write ``items/NAME.parquet``; return the paths."""
     folder, drawn = Path(home) / "items", {"quiz": quiz_items()}
     for name in DATASETS:
-        drawn[name] = pd.concat([split_items(name, split) for split in SPLIT_ITEMS[name]])
+        drawn[name] = pd.concat(
+            [split_items(name, split) for split in SPLIT_ITEMS[name]]
+        )
     paths = [
         _write(items.reset_index(drop=True), folder / f"{name}.parquet")
         for name, items in drawn.items()
@@ -46,7 +50,9 @@ def quiz_items(n=20):
     each about an image of its own.
     """
     items = fresh_items("pocketvqa-medical", BATCH, seed=QUIZ_SEED)
-    asked = items[items["options"].notna() & ~items["trivial"]].drop_duplicates("image_id")
+    asked = items[items["options"].notna() & ~items["trivial"]].drop_duplicates(
+        "image_id"
+    )
     turn = asked.groupby("modality").cumcount().sort_values(kind="stable").index[:n]
     return asked.loc[turn].reset_index(drop=True)
 
@@ -67,7 +73,16 @@ def draw_fresh(dataset, n):
         yield fresh_items(dataset, min(BATCH, n - start), seed=seed)
 
 
-def record(dataset, model, strategies=STRATEGIES, n=None, *, home=HOME, work=WORK, progress=True):
+def record(
+    dataset,
+    model,
+    strategies=STRATEGIES,
+    n=None,
+    *,
+    home=HOME,
+    work=WORK,
+    progress=True,
+):
     """Ask a pocket model about fresh items and write ``fresh/DATASET--MODEL.parquet``.
 
     Parameters
@@ -108,7 +123,9 @@ def record(dataset, model, strategies=STRATEGIES, n=None, *, home=HOME, work=WOR
             turn = items.groupby("modality").cumcount().sort_values(kind="stable").index
             start = len(numbers)
             numbers |= {one: start + i for i, one in enumerate(items["item_id"][turn])}
-            for strategy in strategies:  # one at a time, so that no strategy changes another
+            for (
+                strategy
+            ) in strategies:  # one at a time, so that no strategy changes another
                 ask(backend, items, [strategy], log=log, progress=progress)
         answers = log.read(strategy=list(strategies))
     answers = answers[answers["item_id"].isin(numbers)]
@@ -116,7 +133,9 @@ def record(dataset, model, strategies=STRATEGIES, n=None, *, home=HOME, work=WOR
     graded = to_graded(answers).drop(columns="seconds")
     graded["number"] = graded["item_id"].map(numbers).astype(np.int32)
     graded["option_probabilities"] = [
-        [*called.at[item, "option_probabilities"].items()] if item in called.index else None
+        [*called.at[item, "option_probabilities"].items()]
+        if item in called.index
+        else None
         for item in graded["item_id"].where(graded["strategy"] == "option_probability")
     ]
     parts.append(graded)
@@ -154,7 +173,8 @@ def _write(table, path):
     if "option_probabilities" in table:
         kind = pa.map_(pa.string(), pa.float64())
         made = made.append_column(
-            "option_probabilities", pa.array(table["option_probabilities"].tolist(), kind)
+            "option_probabilities",
+            pa.array(table["option_probabilities"].tolist(), kind),
         )
     with new_file(path, force=True) as part:
         pq.write_table(made, part, compression="zstd", compression_level=19)

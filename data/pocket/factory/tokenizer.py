@@ -12,7 +12,18 @@ USER, ASSISTANT, END = "<user>", "<assistant>", "<end_of_utterance>"
 IMAGE, IMAGE_EDGE, IMAGE_WHOLE = "<image>", "<fake_token_around_image>", "<global-img>"
 # the decision pipeline's marks: known beforehand, so that it adds no token without an embedding
 MARK, SPLIT = "<|mark|>", "<|split|>"
-SPECIAL = (PAD, UNKNOWN, USER, ASSISTANT, END, IMAGE, IMAGE_EDGE, IMAGE_WHOLE, MARK, SPLIT)
+SPECIAL = (
+    PAD,
+    UNKNOWN,
+    USER,
+    ASSISTANT,
+    END,
+    IMAGE,
+    IMAGE_EDGE,
+    IMAGE_WHOLE,
+    MARK,
+    SPLIT,
+)
 LETTERS = tuple("ABCDEFGH")
 
 CHAT_TEMPLATE = """\
@@ -73,7 +84,9 @@ def build_tokenizer(texts):
     vocabulary = {}
     for entry in entries:
         vocabulary.setdefault(entry, len(vocabulary))
-    core = Tokenizer(WordPiece(vocabulary, unk_token=UNKNOWN, max_input_chars_per_word=200))
+    core = Tokenizer(
+        WordPiece(vocabulary, unk_token=UNKNOWN, max_input_chars_per_word=200)
+    )
     core.normalizer = _normalizer()
     core.pre_tokenizer = _pre_tokenizer()
     glue = [(f" {mark}", mark) for mark in ".,?!:;%)"] + [("( ", "("), (" \n ", "\n")]

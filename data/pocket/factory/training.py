@@ -93,7 +93,9 @@ RECIPES = {
         rate=0.6,
     ),
     "pocket-general-large": Recipe(
-        "pocket-general-large", "large", steps={"vision": 4000, "text": 2600, "all": 700}
+        "pocket-general-large",
+        "large",
+        steps={"vision": 4000, "text": 2600, "all": 700},
     ),
     "pocket-medical-large": Recipe(
         "pocket-medical-large",
@@ -162,7 +164,9 @@ class Pool:
         self.images, self.masks = np.concatenate(images), np.concatenate(masks)
         self.labels, self.modality = np.concatenate(labels), np.concatenate(modality)
         self.medical = self.modality >= len(world.GENERAL_MODALITIES)
-        self.members = [np.flatnonzero(self.modality == m) for m in range(len(world.MODALITIES))]
+        self.members = [
+            np.flatnonzero(self.modality == m) for m in range(len(world.MODALITIES))
+        ]
 
     def draw(self, rng, n, medical):
         """Draw `n` scenes: domain by the share `medical`, then modality, then scene."""
@@ -199,8 +203,12 @@ def _draw(modality, n, *, seed, cache=None):
     path = None
     if cache:
         sources = sorted(Path(world.__file__).parent.glob("*.py"))
-        code = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
-        path = Path(cache) / f"{modality}-{n}-{'-'.join(map(str, seed))}-{code[:12]}.npz"
+        code = hashlib.sha256(
+            b"".join(source.read_bytes() for source in sources)
+        ).hexdigest()
+        path = (
+            Path(cache) / f"{modality}-{n}-{'-'.join(map(str, seed))}-{code[:12]}.npz"
+        )
         if path.exists():
             return _kept(path)
     drawn = world.draw_scenes(
@@ -222,8 +230,14 @@ def _kept(path):
     import pandas as pd
 
     with np.load(path, allow_pickle=False) as kept:
-        facts = {name.removeprefix("fact "): kept[name] for name in kept if name[:5] == "fact "}
-        told = {k: v if v.dtype.kind == "f" else v.astype(object) for k, v in facts.items()}
+        facts = {
+            name.removeprefix("fact "): kept[name]
+            for name in kept
+            if name[:5] == "fact "
+        }
+        told = {
+            k: v if v.dtype.kind == "f" else v.astype(object) for k, v in facts.items()
+        }
         return world.Scenes(kept["images"], pd.DataFrame(told), kept["masks"])
 
 
@@ -233,13 +247,26 @@ def asked_about(modality, drawn, rng, *, per_image):
     attributes = world.ATTRIBUTES[modality]
     rows = drawn.facts.to_dict("records")
     said = [turns.describe(modality, row, attributes) for row in rows]
-    facts = [(name, name.replace("_", " "), tuple(values)) for name, values in attributes.items()]
-    shown = [tuple((said, row[name], values) for name, said, values in facts) for row in rows]
+    facts = [
+        (name, name.replace("_", " "), tuple(values))
+        for name, values in attributes.items()
+    ]
+    shown = [
+        tuple((said, row[name], values) for name, said, values in facts) for row in rows
+    ]
     known = {}
     for template, gold in zip(table["template"], table["gold"], strict=True):
         known.setdefault(template, {})[_one(gold)] = None
     asked = [[] for _ in rows]
-    columns = ["scene", "template", "question_type", "question", "options", "gold", "visibility"]
+    columns = [
+        "scene",
+        "template",
+        "question_type",
+        "question",
+        "options",
+        "gold",
+        "visibility",
+    ]
     for scene, template, kind, question, options, gold, visibility, fact in zip(
         *(table[name] for name in [*columns, "fact"]), strict=True
     ):
@@ -256,7 +283,9 @@ def asked_about(modality, drawn, rng, *, per_image):
                 gold=gold,
                 question_type=kind,
                 wrong=wrong,
-                visibility=1.0 if visibility is None or np.isnan(visibility) else visibility,
+                visibility=1.0
+                if visibility is None or np.isnan(visibility)
+                else visibility,
                 kind=modality,
                 description=said[scene],
                 reason=reason,
@@ -295,7 +324,9 @@ class Encoder:
         ids, learn = [], []
         for number, (text, is_reply, taught) in enumerate(turns_):
             pieces = ((text, taught),) if isinstance(text, str) else text
-            body = [(token, says) for piece, says in pieces for token in self.ids(piece)]
+            body = [
+                (token, says) for piece, says in pieces for token in self.ids(piece)
+            ]
             body.append((self.end, taught))
             if is_reply:
                 ids.append(self.assistant)
@@ -356,13 +387,16 @@ def pack(encoder, rows):
                 conversation += [branch] * len(tokens)
                 following = [*tokens[1:], -100]
                 taught = [*learn[1:], False]
-                targets += [t if yes else -100 for t, yes in zip(following, taught, strict=True)]
+                targets += [
+                    t if yes else -100 for t, yes in zip(following, taught, strict=True)
+                ]
         packed.append((ids, positions, question, conversation, targets))
     length = max(len(row[0]) for row in packed)
     fill = (encoder.pad, 0, -1, -1, -100)
     names = ("ids", "positions", "question", "conversation", "targets")
     batch = {
-        name: np.full((len(packed), length), value) for name, value in zip(names, fill, strict=True)
+        name: np.full((len(packed), length), value)
+        for name, value in zip(names, fill, strict=True)
     }
     for i, row in enumerate(packed):
         for name, values in zip(names, row, strict=True):
@@ -376,7 +410,9 @@ def fill_row(encoder, asked, annotator, formats, rng, recipe):
     room = recipe.row_tokens - len(encoder.prefix)
     for number in rng.permutation(len(asked)):
         for _ in range(recipe.conversations):
-            block, rest = turns.draw_conversation(asked[number], annotator, formats, rng)
+            block, rest = turns.draw_conversation(
+                asked[number], annotator, formats, rng
+            )
             size = len(encoder.conversation(rest)[0])
             if block not in blocks:
                 size += len(encoder.ids(block))
@@ -425,7 +461,9 @@ class VisionHeads:
         for modality, _, values in columns:
             groups.setdefault((modality, values), len(groups))
         most = max(len(values) for _, values in groups)
-        self.group = torch.tensor([groups[modality, values] for modality, _, values in columns])
+        self.group = torch.tensor(
+            [groups[modality, values] for modality, _, values in columns]
+        )
         self.real = torch.zeros(len(columns), most, dtype=torch.bool)
         for row, (_, _, values) in enumerate(columns):
             self.real[row, : len(values)] = True
@@ -453,7 +491,9 @@ class VisionHeads:
         look = (tokens @ parts["queries"].T).transpose(1, 2).softmax(-1)
         found = (look @ tokens).transpose(0, 1)
         scores = found @ parts["classes"][self.group].transpose(1, 2)
-        scores = (scores + parts["offsets"][self.group][:, None]).transpose(0, 1).float()
+        scores = (
+            (scores + parts["offsets"][self.group][:, None]).transpose(0, 1).float()
+        )
         scores = scores.masked_fill(~self.real, -1e4)
         known = labels >= 0
         truth = labels.clamp(min=0)
@@ -500,7 +540,9 @@ def text_loss(model, seen, batch):
     )
     rows = np.arange(len(batch["ids"]))[:, None]
     owner = (rows * 1000 + batch["question"]) * 1000 + batch["conversation"]
-    _, place, sizes = np.unique(owner[taught.numpy()], return_inverse=True, return_counts=True)
+    _, place, sizes = np.unique(
+        owner[taught.numpy()], return_inverse=True, return_counts=True
+    )
     weights = torch.from_numpy(sizes[place] ** -0.5).to(losses.dtype)
     return (losses * weights).sum() / weights.sum()
 
@@ -537,7 +579,9 @@ class Optimizer:
                 momentum=0.95,
             ),
         ]
-        self.parameters = [p for matrices, others, _ in groups for p in (*matrices, *others)]
+        self.parameters = [
+            p for matrices, others, _ in groups for p in (*matrices, *others)
+        ]
         self.steps = steps
 
     def factor(self, step):
@@ -546,7 +590,11 @@ class Optimizer:
         if step < warm:
             return (step + 1) / warm
         done = (step / self.steps - 0.4) / 0.6
-        return 1.0 if done <= 0 else float(0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * min(done, 1.0))))
+        return (
+            1.0
+            if done <= 0
+            else float(0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * min(done, 1.0))))
+        )
 
     def step(self, loss, step):
         """Take one step down a loss."""
@@ -586,7 +634,9 @@ def split_matrices(named):
 def _optimizer(recipe, stage, model, heads):
     tower, rest = [], []
     for name, parameter in model.named_parameters():
-        (tower if name.startswith("model.vision_model.") else rest).append((name, parameter))
+        (tower if name.startswith("model.vision_model.") else rest).append(
+            (name, parameter)
+        )
     groups = []
     if stage != "text":
         matrices, others = split_matrices(tower)
@@ -611,7 +661,9 @@ def reply(model, encoder, images, conversations, *, max_new_tokens=12, batch=100
 
     texts = []
     for start in range(0, len(images), batch):
-        prompts = [encoder.prompt(turn) for turn in conversations[start : start + batch]]
+        prompts = [
+            encoder.prompt(turn) for turn in conversations[start : start + batch]
+        ]
         length = max(map(len, prompts))
         ids = torch.tensor([[encoder.pad] * (length - len(p)) + p for p in prompts])
         with torch.inference_mode():
@@ -621,7 +673,9 @@ def reply(model, encoder, images, conversations, *, max_new_tokens=12, batch=100
                 pixel_values=to_pixels(images[start : start + batch])[:, None],
                 max_new_tokens=max_new_tokens,
             )
-        texts += encoder.tokenizer.batch_decode(made[:, length:], skip_special_tokens=True)
+        texts += encoder.tokenizer.batch_decode(
+            made[:, length:], skip_special_tokens=True
+        )
     return [text.strip() for text in texts]
 
 
@@ -643,7 +697,9 @@ def fit_annotator(model, encoder, *, seed, n=400):
     Asked are fresh general scenes of the training sites. Rates are drawn towards
     chance + (1 − chance)·visibility with the weight of four answers, and made to rise.
     """
-    pool = Pool({name: n // 2 for name in world.GENERAL_MODALITIES}, seed=seed, questions=3)
+    pool = Pool(
+        {name: n // 2 for name in world.GENERAL_MODALITIES}, seed=seed, questions=3
+    )
     asked = [one for row in pool.asked for one in row]
     images = pool.images[[i for i, row in enumerate(pool.asked) for _ in row]]
     right = right_answers(model, encoder, images, asked)
@@ -762,7 +818,9 @@ def train_pocket(
         processor = architecture.new_processor(tokenizer)
     else:
         if parent is None:
-            raise MedcalError(f"{recipe.name} starts from {recipe.parent}: give its folder")
+            raise MedcalError(
+                f"{recipe.name} starts from {recipe.parent}: give its folder"
+            )
         model, processor = _load_parent(parent)
         annotator = turns.Annotator(
             json.loads((Path(parent) / "recipe.json").read_text())["annotator"]
@@ -782,12 +840,17 @@ def train_pocket(
     counts |= {name: recipe.n_medical for name in world.MEDICAL_MODALITIES}
     pool = Pool(counts, seed=recipe.seed, questions=6, cache=cache)
     fresh = Pool(
-        {name: 100 if name in world.GENERAL_MODALITIES else 40 for name in world.MODALITIES},
+        {
+            name: 100 if name in world.GENERAL_MODALITIES else 40
+            for name in world.MODALITIES
+        },
         seed=recipe.seed + 1_000_000,
         questions=2,
     )
     total = sum(recipe.steps[stage] for stage in STAGES)
-    done = sum(recipe.steps[stage] for stage in STAGES[: state["stage"]]) + state["step"]
+    done = (
+        sum(recipe.steps[stage] for stage in STAGES[: state["stage"]]) + state["step"]
+    )
     left = stop_after if stop_after is not None else total
     bar = tqdm(total=total, initial=done, desc=recipe.name, disable=not progress)
     while state["stage"] < len(STAGES):
@@ -809,13 +872,17 @@ def train_pocket(
             model.train()
             rng = np.random.default_rng([recipe.seed, state["stage"], step])
             with torch.autocast("cpu", dtype=torch.bfloat16, enabled=recipe.bfloat16):
-                loss, note = _one_step(recipe, stage, model, heads, pool, encoder, annotator, rng)
+                loss, note = _one_step(
+                    recipe, stage, model, heads, pool, encoder, annotator, rng
+                )
             optimizer.step(loss, step)
             state["step"] += 1
             left -= 1
             bar.update()
             if step % 20 == 0:
-                bar.set_postfix_str(f"{stage} {float(loss.detach()):.3f}{note}", refresh=False)
+                bar.set_postfix_str(
+                    f"{stage} {float(loss.detach()):.3f}{note}", refresh=False
+                )
             last = state["step"] == recipe.steps[stage]
             if state["step"] % validate_every == 0 or last:
                 row = {
@@ -855,7 +922,9 @@ def _one_step(recipe, stage, model, heads, pool, encoder, annotator, rng):
     loss, note = 0.0, ""
     if stage != "text":
         labels = torch.from_numpy(pool.labels[chosen].astype(np.int64))
-        masks = torch.from_numpy(pool.masks[chosen].reshape(size, -1).astype(np.float32))
+        masks = torch.from_numpy(
+            pool.masks[chosen].reshape(size, -1).astype(np.float32)
+        )
         loss, right = heads.loss(seen, labels, masks)
         note = f" {right:.2f}"
     if stage == "vision":
@@ -878,8 +947,12 @@ def _validate_facts(model, heads, pool):
     import torch
 
     with torch.inference_mode():
-        seen = model.model.vision_model(pixel_values=to_pixels(pool.images)).last_hidden_state
-        masks = torch.from_numpy(pool.masks.reshape(len(pool.masks), -1).astype(np.float32))
+        seen = model.model.vision_model(
+            pixel_values=to_pixels(pool.images)
+        ).last_hidden_state
+        masks = torch.from_numpy(
+            pool.masks.reshape(len(pool.masks), -1).astype(np.float32)
+        )
         labels = torch.from_numpy(pool.labels.astype(np.int64))
         rates = []
         for of in (~pool.medical, pool.medical):
@@ -896,7 +969,9 @@ def _load_parent(folder):
     how = {"dtype": "float32", "use_safetensors": True, "output_loading_info": True}
     model, told = AutoModelForImageTextToText.from_pretrained(folder, **how)
     if wrong := sorted(map(str, told["missing_keys"])):
-        raise MedcalError(f"{folder}: weights are missing, {wrong[0]} is the first: train it again")
+        raise MedcalError(
+            f"{folder}: weights are missing, {wrong[0]} is the first: train it again"
+        )
     return model.eval(), AutoProcessor.from_pretrained(folder)
 
 
@@ -936,13 +1011,22 @@ def read_checkpoint(path, recipe, model, heads):
     try:
         saved = torch.load(path, weights_only=True)
         of = saved["recipe"]
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError):
+    except (
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+        TypeError,
+    ):
         raise MedcalError(
             f"{path} is no whole checkpoint of tensors and numbers: delete it, or leave out "
             "--resume"
         ) from None
     if of != asdict(recipe):
-        raise MedcalError(f"{path} belongs to another recipe: delete it, or leave out --resume")
+        raise MedcalError(
+            f"{path} belongs to another recipe: delete it, or leave out --resume"
+        )
     model.load_state_dict(saved["model"])
     heads.load_state_dict(saved["heads"])
     return saved
@@ -982,5 +1066,7 @@ def write_log(recipe, folder, state, **told):
 
 def scaled(recipe, factor):
     """Return a recipe with every number of steps times `factor`, at least 2 a stage."""
-    steps = {stage: n and max(2, round(n * factor)) for stage, n in recipe.steps.items()}
+    steps = {
+        stage: n and max(2, round(n * factor)) for stage, n in recipe.steps.items()
+    }
     return replace(recipe, steps=steps)

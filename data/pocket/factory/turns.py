@@ -35,16 +35,20 @@ REPLIES = {
 
 # instructions that serve to teach two-part replies without any word of confidence
 ANSWER_AND_KIND = (
-    "Give your answer and the kind of image.\nReply in this form:\nAnswer: ...\nKind: ..."
+    "Give your answer and the kind of image.\n"
+    "Reply in this form:\nAnswer: ...\nKind: ..."
 )
 ANSWER_AND_DESCRIPTION = (
     "Give your answer and describe the image in a few words.\n"
     "Reply in this form:\nAnswer: ...\nDescription: ..."
 )
 REASON_AND_ANSWER = (
-    "Think step by step. Then give your answer.\nReply in this form:\nReason: ...\nAnswer: ..."
+    "Think step by step. Then give your answer.\n"
+    "Reply in this form:\nReason: ...\nAnswer: ..."
 )
-TWO_GUESSES = "Give your 2 best guesses.\nReply in this form:\nGuess 1: ...\nGuess 2: ..."
+TWO_GUESSES = (
+    "Give your 2 best guesses.\nReply in this form:\nGuess 1: ...\nGuess 2: ..."
+)
 OTHERS = "Others gave these answers: {votes}.\n"
 DESCRIBE_FULLY = "Describe the image in full."
 CHECK = "Look at the image and give yes or no."
@@ -244,7 +248,10 @@ def plain(asked):
 
 def lettered(asked):
     """Return a conversation that asks for an option's letter and waits for the reply."""
-    block = prompts.question_block(asked.question, list(asked.options), lettered=True) + "\n"
+    block = (
+        prompts.question_block(asked.question, list(asked.options), lettered=True)
+        + "\n"
+    )
     return block, [(prompts.LETTER, False, False)]
 
 
@@ -280,7 +287,9 @@ def _shuffled(asked, rng):
 
 def _other(asked, rng):
     """A wrong answer, as a poor reader might give it."""
-    return asked.wrong[int(rng.integers(len(asked.wrong)))] if asked.wrong else asked.gold
+    return (
+        asked.wrong[int(rng.integers(len(asked.wrong)))] if asked.wrong else asked.gold
+    )
 
 
 def _confidence(asked, annotator):
@@ -302,11 +311,16 @@ def _letter(asked, annotator, rng):
 
 def _decide_letter(asked, annotator, rng):
     options = _shuffled(asked, rng)
-    lines = [f"{letter}. {option}" for letter, option in zip("ABCDEFGH", options, strict=False)]
+    lines = [
+        f"{letter}. {option}"
+        for letter, option in zip("ABCDEFGH", options, strict=False)
+    ]
     last = "ABCDEFGH"[len(options) - 1]
     text = "\n".join(["\n", asked.question, *lines, ""])[1:]
     kind = "level" if rng.random() < 0.1 else "option"
-    instruction = f"Answer with the letter of the {kind} that fits best (A to {last}) only."
+    instruction = (
+        f"Answer with the letter of the {kind} that fits best (A to {last}) only."
+    )
     reply = "ABCDEFGH"[options.index(asked.gold)]
     return "\n" + text, [(instruction, False, False), (reply, True, True)]
 
@@ -340,7 +354,10 @@ def _linguistic(asked, annotator, rng):
 def _top_k(asked, annotator, rng):
     sure = annotator.tens(_confidence(asked, annotator))
     share = 1.0 if len(asked.wrong) == 1 else 0.5
-    guesses = [(asked.gold, sure), (_other(asked, rng), annotator.tens((1 - sure / 100) * share))]
+    guesses = [
+        (asked.gold, sure),
+        (_other(asked, rng), annotator.tens((1 - sure / 100) * share)),
+    ]
     line = REPLIES["top_k"]
     reply = "\n".join(
         line.format(i=i, answer=answer, percent=percent)
@@ -380,7 +397,9 @@ def _two_stage_other(asked, annotator, rng):
 
 def _p_true(asked, annotator, rng):
     shown = asked.gold if rng.random() < 0.5 else _other(asked, rng)
-    return _single(asked, words.P_TRUE.format(answer=shown), "yes" if shown == asked.gold else "no")
+    return _single(
+        asked, words.P_TRUE.format(answer=shown), "yes" if shown == asked.gold else "no"
+    )
 
 
 def _challenge(asked, annotator, rng):
@@ -400,7 +419,9 @@ def _votes(asked, annotator, rng):
     candidates = [candidates[i] for i in rng.permutation(len(candidates))]
     told = ""
     if rng.random() < 0.7:
-        votes = rng.dirichlet([2.0 if answer == asked.gold else 1.0 for answer in candidates])
+        votes = rng.dirichlet(
+            [2.0 if answer == asked.gold else 1.0 for answer in candidates]
+        )
         shares = [round(100 * round(float(vote), 1)) for vote in votes]
         told = ", ".join(f"{a} ({n}%)" for a, n in zip(candidates, shares, strict=True))
         told = OTHERS.format(votes=told)
@@ -433,8 +454,12 @@ def _lookup(asked, annotator, rng):
     if asked.options and rng.random() < 0.5:
         options = _shuffled(asked, rng)
     else:
-        values = list(dict.fromkeys(value for _, _, values in asked.known for value in values))
-        options = [values[i] for i in rng.permutation(len(values))[: int(rng.integers(2, 6))]]
+        values = list(
+            dict.fromkeys(value for _, _, values in asked.known for value in values)
+        )
+        options = [
+            values[i] for i in rng.permutation(len(values))[: int(rng.integers(2, 6))]
+        ]
     letters = prompts.letters(len(options))
     pieces = []
     for i in rng.integers(len(options), size=8):
@@ -458,16 +483,24 @@ def _answer_and_description(asked, annotator, rng):
 
 
 def _reason_and_answer(asked, annotator, rng):
-    return _single(asked, REASON_AND_ANSWER, f"Reason: {asked.reason}\nAnswer: {asked.gold}")
+    return _single(
+        asked, REASON_AND_ANSWER, f"Reason: {asked.reason}\nAnswer: {asked.gold}"
+    )
 
 
 def _two_guesses(asked, annotator, rng):
-    return _single(asked, TWO_GUESSES, f"Guess 1: {asked.gold}\nGuess 2: {_other(asked, rng)}")
+    return _single(
+        asked, TWO_GUESSES, f"Guess 1: {asked.gold}\nGuess 2: {_other(asked, rng)}"
+    )
 
 
 def _answer_then_describe(asked, annotator, rng):
     block, turns = _answer(asked, annotator, rng)
-    return block, [*turns, (DESCRIBE_NEXT, False, False), (asked.description, True, True)]
+    return block, [
+        *turns,
+        (DESCRIBE_NEXT, False, False),
+        (asked.description, True, True),
+    ]
 
 
 _WRITERS = {

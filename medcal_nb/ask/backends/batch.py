@@ -12,6 +12,7 @@ from contextlib import ExitStack, suppress
 from functools import lru_cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import ClassVar
 
 from anyio.from_thread import start_blocking_portal
 
@@ -20,16 +21,19 @@ from medcal_nb.ask.backends import requests as rq
 from medcal_nb.ask.calls import WRITING, Failure
 from medcal_nb.ask.run import ask
 from medcal_nb.ask.strategies import choose_strategies
+from medcal_nb.datasets import load_items
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import new_file
-from medcal_nb.items import load_items
 
-MOST_LINES, MOST_BYTES = 50_000, 200_000_000
+MOST_LINES = 50_000
+MOST_BYTES = 200_000_000
 
 _WAITS = "its reply is not there yet"
 
 
-def export_batch(folder, model, strategies, *, dataset, split=None, n=None, files=False, **plan):
+def export_batch(
+    folder, model, strategies, *, dataset, split=None, n=None, files=False, **plan
+):
     """Write the first round of requests about a data set, and the plan that says what is asked.
 
     Parameters
@@ -40,7 +44,7 @@ def export_batch(folder, model, strategies, *, dataset, split=None, n=None, file
         The model's name at the server that will run the batch; it is taken to be a vLLM.
     strategies : str or list of str
     dataset, split, n
-        The items, as :func:`medcal_nb.items.load_items` finds them again.
+        The items, as :func:`medcal_nb.datasets.items.load_items` finds them again.
     files : bool
         Put images beside the requests as files, named by ``file://`` URLs, in place of their bytes.
     **plan
@@ -53,14 +57,26 @@ def export_batch(folder, model, strategies, *, dataset, split=None, n=None, file
     """
     folder = Path(folder)
     if (folder / "plan.json").exists():
-        raise MedcalError(f"{folder}: a batch is there already: collect it, or name another folder")
-    told = {"model": model, "strategies": [how.name for how in choose_strategies(strategies)]}
-    told |= {"items": {"name": dataset, "split": split, "n": n}, "files": files, "settings": plan}
+        raise MedcalError(
+            f"{folder}: a batch is there already: collect it, or name another folder"
+        )
+    told = {
+        "model": model,
+        "strategies": [how.name for how in choose_strategies(strategies)],
+    }
+    told |= {
+        "items": {"name": dataset, "split": split, "n": n},
+        "files": files,
+        "settings": plan,
+    }
     load_items(**told["items"])  # a misspelt name leaves nothing behind
     folder.mkdir(parents=True, exist_ok=True)
     with new_file(folder / "plan.json") as part:
         part.write_text(json.dumps(told, indent=1), encoding="utf-8")
-    with TemporaryDirectory() as place, AnswerLog(Path(place) / "none.sqlite") as nowhere:
+    with (
+        TemporaryDirectory() as place,
+        AnswerLog(Path(place) / "none.sqlite") as nowhere,
+    ):
         return collect_batch(folder, nowhere)[1]
 
 
@@ -81,12 +97,18 @@ def collect_batch(folder, log):
     try:
         told = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
         batch = _Batch(folder, told["model"], told["files"])
-        how, items, strategies = told["settings"], told["items"], told["strategies"]
+        how = told["settings"]
+        items = told["items"]
+        strategies = told["strategies"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise MedcalError(f"{folder}: no plan.json that can be read ({error})") from None
+        raise MedcalError(
+            f"{folder}: no plan.json that can be read ({error})"
+        ) from None
     batch.read(sorted(folder.glob("results-*.jsonl")))
     summary = ask(batch, load_items(**items), strategies, log=log, **how)
-    for path in set(folder.glob(f"requests-{batch.round:02}-*.jsonl")) - set(batch.paths):
+    for path in set(folder.glob(f"requests-{batch.round:02}-*.jsonl")) - set(
+        batch.paths
+    ):
         path.unlink()  # of this round, when less had come back
     return summary, batch.paths
 
@@ -94,12 +116,18 @@ def collect_batch(folder, log):
 class _Batch:
     """A model whose replies are in the files of a folder, or wanted there."""
 
-    can, cannot = WRITING, {}
+    can = WRITING
+    cannot: ClassVar[dict] = {}
 
     def __init__(self, folder, model, files):
-        self.folder, self.name, self.files = folder, model, files
+        self.folder = folder
+        self.name = model
+        self.files = files
         self.provenance = {"server": "batch"}
-        self.results, self.asked, self.paths, self.writing = {}, set(), [], ExitStack()
+        self.results = {}
+        self.asked = set()
+        self.paths = []
+        self.writing = ExitStack()
         self.url = lru_cache(maxsize=8)(self._url)
 
     def read(self, paths):
@@ -129,8 +157,11 @@ class _Batch:
 
     async def _send(self, at, call, body):
         """Return what came back for a request; its line is due where that is nothing good."""
-        picture, seed = call.prompt.picture, getattr(call, "seed", "")
-        digest = hashlib.blake2b(repr((picture, body)).encode(), digest_size=8).hexdigest()
+        picture = call.prompt.picture
+        seed = getattr(call, "seed", "")
+        digest = hashlib.blake2b(
+            repr((picture, body)).encode(), digest_size=8
+        ).hexdigest()
         told = self.results.get(digest, {})
         with suppress(Exception):  # it is not there, or nothing good
             reply = rq.check_chat(told["response"]["body"])
@@ -138,7 +169,8 @@ class _Batch:
             self.provenance["server_version"] = rq.clean(version)[:200]
             return reply
         if digest not in self.asked:
-            step, sample = len(call.prompt.turns) // 2, seed.rpartition("|")[2] or 0
+            step = len(call.prompt.turns) // 2
+            sample = seed.rpartition("|")[2] or 0
             line = {"custom_id": f"{at}|{step}|{sample}|{digest}", "method": "POST"}
             line |= {"url": f"/v1{rq.CHAT}", "body": body}
             self._write(b"".join((*rq.fill(line, self.url(picture)), b"\n")))
@@ -166,4 +198,5 @@ class _Batch:
             self.file = self.writing.enter_context(part.open("wb"))
             self.paths.append(path)
             self.n = self.size = 0
-        self.n, self.size = self.n + 1, self.size + self.file.write(line)
+        self.n = self.n + 1
+        self.size = self.size + self.file.write(line)

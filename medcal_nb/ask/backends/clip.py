@@ -31,8 +31,11 @@ class ClipModel:
     cannot = dict.fromkeys(WRITING, _ONLY)
 
     def __init__(self, model, preprocess, tokenizer, *, name, device):
-        self.model, self.preprocess = model.to(device).eval(), preprocess
-        self.tokenizer, self.name, self.device = tokenizer, name, device
+        self.model = model.to(device).eval()
+        self.preprocess = preprocess
+        self.tokenizer = tokenizer
+        self.name = name
+        self.device = device
 
     def session(self):
         """Open a batch of items."""
@@ -42,7 +45,9 @@ class ClipModel:
         """Answer `Similarity` calls, in order; what stands in several of them is encoded once."""
         import torch
 
-        started, pixels, failed = time.perf_counter(), {}, {}
+        started = time.perf_counter()
+        pixels = {}
+        failed = {}
         for picture in dict.fromkeys(call.picture for call in calls):
             try:
                 pixels[picture] = self.preprocess(picture.open())
@@ -83,9 +88,10 @@ def find(name, *, device=None, **reach):
     """
     if name != "pocket-clip" and not name.startswith("clip:"):
         return None
-    from medcal_nb.pocket import pocket_dir
+    from medcal_nb.datasets.pocket import pocket_dir
 
-    wanted, pretrained = name.removeprefix("clip:"), None
+    wanted = name.removeprefix("clip:")
+    pretrained = None
     if name == "pocket-clip":
         wanted = f"local-dir:{pocket_dir(name)}"
     elif not wanted.startswith(("hf-hub:", "local-dir:")):

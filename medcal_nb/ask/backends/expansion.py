@@ -22,11 +22,14 @@ class Expansion:
     def __init__(self, plain, inputs):
         import torch
 
-        plain, ids = tuple(plain), tuple(inputs["input_ids"][0].tolist())
+        plain = tuple(plain)
+        ids = tuple(inputs["input_ids"][0].tolist())
         start = len(common([plain, ids]))
         tail = len(common([plain[start:][::-1], ids[start:][::-1]]))
-        self.before, self.begun = plain[: len(plain) - tail], ids[: len(ids) - tail]
-        self.per_token, self.tensors = {}, {}
+        self.before = plain[: len(plain) - tail]
+        self.begun = ids[: len(ids) - tail]
+        self.per_token = {}
+        self.tensors = {}
         for name in inputs.keys() - {"input_ids", "attention_mask"}:
             value = torch.as_tensor(inputs[name])
             if value.shape[:2] == (1, len(ids)):
@@ -38,7 +41,9 @@ class Expansion:
         """Put this image's tokens into those of a prompt about it, or say why not."""
         size = len(self.before)
         if tuple(plain[:size]) != self.before:
-            return Failure("the chat template begins two prompts about one image differently")
+            return Failure(
+                "the chat template begins two prompts about one image differently"
+            )
         return (*self.begun, *plain[size:])
 
 
@@ -46,7 +51,8 @@ def pixels(expansions, lengths, backend):
     """Gather the tensors of several images for one pass over prompts of so many tokens."""
     from torch.nn.functional import pad
 
-    parts, width = {}, max(lengths)
+    parts = {}
+    width = max(lengths)
     for expansion, length in zip(expansions, lengths, strict=True):
         for name, value in expansion.per_token.items():
             # after the image all tokens are text, of type 0 in every such tensor
@@ -65,7 +71,9 @@ def _stack(values):
     """Join along the first axis, padding the others with zeros to the largest."""
     import torch
 
-    largest = [max(sizes) for sizes in zip(*(value.shape[1:] for value in values), strict=True)]
+    largest = [
+        max(sizes) for sizes in zip(*(value.shape[1:] for value in values), strict=True)
+    ]
     padded = []
     for value in values:
         room = value.new_zeros((len(value), *largest))

@@ -19,7 +19,14 @@ import numpy as np
 
 from medcal_nb.ask.backends.prefix import SharedPrefix, last_alone
 from medcal_nb.ask.backends.rows import Row, uniforms
-from medcal_nb.ask.calls import WRITING, Failure, Generate, LabelProbabilities, Prompt, Reply
+from medcal_nb.ask.calls import (
+    WRITING,
+    Failure,
+    Generate,
+    LabelProbabilities,
+    Prompt,
+    Reply,
+)
 from medcal_nb.errors import MedcalError
 
 #: Model types whose text decoder attends to what came before and to nothing else, so that a prefix
@@ -48,8 +55,12 @@ class LocalModel:
     """
 
     def __init__(self, model, processor, *, name, device):
-        self.model, self.processor, self.name = model.to(device).eval(), processor, name
-        self.device, self.can, self.cannot = model.device, WRITING, {}
+        self.model = model.to(device).eval()
+        self.processor = processor
+        self.name = name
+        self.device = model.device
+        self.can = WRITING
+        self.cannot = {}
         #: the commit of a hub checkpoint
         self.revision = None
         text = model.config.get_text_config()
@@ -82,7 +93,10 @@ class LocalModel:
 
         if self.device.type != "cuda":
             return 1 << 19
-        size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+        size = (
+            getattr(text, "head_dim", None)
+            or text.hidden_size // text.num_attention_heads
+        )
         one = 2 * text.num_hidden_layers * text.num_key_value_heads * size
         free, _ = torch.cuda.mem_get_info(self.device)
         return max(1 << 12, int(0.4 * free) // (one * self.model.dtype.itemsize))
@@ -105,7 +119,10 @@ class LocalModel:
 
     def texts(self, prompts):
         """Return the exact text of each prompt."""
-        told = [[_message(i, text) for i, text in enumerate(prompt.turns)] for prompt in prompts]
+        told = [
+            [_message(i, text) for i, text in enumerate(prompt.turns)]
+            for prompt in prompts
+        ]
         seconds = TEMPLATE_SECONDS + _SECONDS_A_PROMPT * len(prompts)
         with _time_limit(seconds, f"{self.name}: its chat template does not end"):
             written = self.processor.apply_chat_template(
@@ -133,8 +150,12 @@ class LocalModel:
             )
         # a text that its template begins brings its own special tokens
         bos = self.tokenizer.bos_token
-        self.special = {"add_special_tokens": False} if bos and text.startswith(bos) else {}
-        rest = self.tokenizer(text.partition(turns[1])[2], add_special_tokens=False)["input_ids"]
+        self.special = (
+            {"add_special_tokens": False} if bos and text.startswith(bos) else {}
+        )
+        rest = self.tokenizer(text.partition(turns[1])[2], add_special_tokens=False)[
+            "input_ids"
+        ]
         ends = (token for token in rest[:3] if token in self.eos)
         self.turn_end = next(ends, self.tokenizer.eos_token_id)
 
@@ -142,7 +163,10 @@ class LocalModel:
         """Return what the processor makes of a text with a picture, or why it does not."""
         try:
             return self.processor(
-                text=[text], images=[[picture.open()]], return_tensors="pt", **self.special
+                text=[text],
+                images=[[picture.open()]],
+                return_tensors="pt",
+                **self.special,
             )
         except MedcalError as error:
             return Failure(str(error))
@@ -152,7 +176,9 @@ class LocalModel:
     def _label_ids(self, text, label):
         """Return the token ids of `label` as the model would write it right after `text`."""
         texts = [text, text + label, label]
-        before, joint, plain = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
+        before, joint, plain = self.tokenizer(texts, add_special_tokens=False)[
+            "input_ids"
+        ]
         split = len(before)
         return joint[split:] if joint[:split] == before else plain
 
@@ -180,12 +206,15 @@ class _LocalSession:
     """Turns calls into rows of tokens, and rows back into results."""
 
     def __init__(self, backend, engine):
-        self.backend, self.engine = backend, engine
+        self.backend = backend
+        self.engine = engine
 
     def run(self, calls):
         """Answer `calls`, in order."""
-        started, backend = time.perf_counter(), self.backend
-        encoded, texts = {call.prompt: backend.refusal(call.prompt) for call in calls}, {}
+        started = time.perf_counter()
+        backend = self.backend
+        encoded = {call.prompt: backend.refusal(call.prompt) for call in calls}
+        texts = {}
         if shown := [prompt for prompt, told in encoded.items() if told is None]:
             texts = backend.texts(shown)
             encoded |= self.engine.encode(texts)
@@ -193,7 +222,10 @@ class _LocalSession:
         asked = [told for told in rows.values() if not isinstance(told, Failure)]
         self.engine.run(encoded, list(chain.from_iterable(asked)))
         seconds = (time.perf_counter() - started) / max(1, len(calls))
-        return [self._result(call, rows[call], encoded[call.prompt], seconds) for call in calls]
+        return [
+            self._result(call, rows[call], encoded[call.prompt], seconds)
+            for call in calls
+        ]
 
     def _rows(self, call, ids, texts):
         """The rows that a call needs, or a Failure."""
@@ -212,7 +244,8 @@ class _LocalSession:
         begin another's, the end of the reply is scored too, so that "left" does not take what
         belongs to "left lower".
         """
-        written, unknown = {}, self.backend.tokenizer.unk_token_id
+        written = {}
+        unknown = self.backend.tokenizer.unk_token_id
         for label in labels:
             capital = label[:1].upper() + label[1:]
             for way in (label, capital, " " + label, " " + capital):
@@ -220,7 +253,9 @@ class _LocalSession:
                 if ids and unknown not in ids:
                     written.setdefault(ids, label)
             if label not in written.values():
-                return Failure(f"the model has no tokens of its own to write the label {label!r}")
+                return Failure(
+                    f"the model has no tokens of its own to write the label {label!r}"
+                )
         nested = any(a != b and b[: len(a)] == a for a in written for b in written)
         end = (self.backend.turn_end,) if nested else ()
         rows = ((ids + end, label) for ids, label in written.items())
@@ -231,9 +266,11 @@ class _LocalSession:
         if isinstance(rows, Failure):
             return rows
         if isinstance(call, Generate):
-            (row,), tokenizer = rows, self.backend.tokenizer
+            (row,) = rows
+            tokenizer = self.backend.tokenizer
             text = tokenizer.decode(row.tokens, skip_special_tokens=True).strip()
-            logprob, n = math.fsum(row.logprobs), len(row.tokens)
+            logprob = math.fsum(row.logprobs)
+            n = len(row.tokens)
             return Reply(text, logprob, len(ids), n, seconds, finished=n < row.limit)
         scores = dict.fromkeys(call.labels, -math.inf)
         for row in rows:
@@ -255,7 +292,8 @@ def _keep_memory(size=1 << 30):
 
     Otherwise each is mapped anew, and the pages it touches are given out one by one.
     """
-    trim_threshold, mmap_threshold = -1, -3
+    trim_threshold = -1
+    mmap_threshold = -3
     with suppress(AttributeError, OSError, TypeError):  # another C library
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(trim_threshold, size)
@@ -268,8 +306,11 @@ def _time_limit(seconds, told):
 
     Python looks for it between two of its instructions, as a template engine has many of.
     """
-    thread, late = ctypes.c_ulong(threading.get_ident()), ctypes.py_object(TimeoutError)
-    timer = threading.Timer(seconds, ctypes.pythonapi.PyThreadState_SetAsyncExc, (thread, late))
+    thread = ctypes.c_ulong(threading.get_ident())
+    late = ctypes.py_object(TimeoutError)
+    timer = threading.Timer(
+        seconds, ctypes.pythonapi.PyThreadState_SetAsyncExc, (thread, late)
+    )
     timer.start()
     try:
         yield
@@ -298,7 +339,9 @@ def find_device(wanted):
         return torch.zeros(0, device=wanted).device
     except Exception as error:  # each kind of device has its own
         told = str(error).partition("\n")[0]
-        raise MedcalError(f"--device {wanted}: no such device on this machine: {told}") from None
+        raise MedcalError(
+            f"--device {wanted}: no such device on this machine: {told}"
+        ) from None
 
 
 def find(name, *, device=None, revision=None, **reach):
@@ -314,10 +357,12 @@ def find(name, *, device=None, revision=None, **reach):
     """
     from huggingface_hub import try_to_load_from_cache
 
-    from medcal_nb.pocket import pocket_dir
+    from medcal_nb.datasets.pocket import pocket_dir
 
     device = find_device(device)
-    folder = pocket_dir(name) if name.startswith("pocket-") else os.path.expanduser(name)
+    folder = (
+        pocket_dir(name) if name.startswith("pocket-") else os.path.expanduser(name)
+    )
     local = os.path.isdir(folder)
     try:
         pair = _load(str(folder) if local else name, name, device, revision)
@@ -326,7 +371,9 @@ def find(name, *, device=None, revision=None, **reach):
         raise
     except Exception as error:  # of a configuration that fits no model, too
         kind = "a folder" if local else "no folder here, so a hub id"
-        raise MedcalError(f"{name} ({kind}) does not load here: {why(error)}") from error
+        raise MedcalError(
+            f"{name} ({kind}) does not load here: {why(error)}"
+        ) from error
     if not local:
         place = try_to_load_from_cache(name, "config.json", revision=revision)
         model.revision = Path(place).parent.name if isinstance(place, str) else None

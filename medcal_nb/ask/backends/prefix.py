@@ -41,7 +41,8 @@ def slices(sizes, cost, most):
         padding += (i - low) * (sizes[i] - sizes[i - 1])
         if padding > cost or (i + 1 - low) * sizes[i] > most:
             yield slice(low, i)
-            low, padding = i, 0
+            low = i
+            padding = 0
     if sizes:
         yield slice(low, len(sizes))
 
@@ -77,23 +78,30 @@ class SharedPrefix:
     """Computes image, question and instruction once each and branches the cache."""
 
     def __init__(self, backend):
-        self.backend, self.expansions, self.nodes = backend, {}, defaultdict(list)
+        self.backend = backend
+        self.expansions = {}
+        self.nodes = defaultdict(list)
         self.shown = cache(_one_of_its_size)
 
     # --- tokens -----------------------------------------------------------------------------------
 
     def encode(self, texts):
         """Return the token ids of each prompt, image expanded, or a Failure."""
-        written, encoded = list(texts.values()), {}
+        written = list(texts.values())
+        encoded = {}
         plain = self.backend.tokenizer(written, **self.backend.special)["input_ids"]
         for (prompt, text), tokens in zip(texts.items(), plain, strict=True):
             picture = self.shown(prompt.picture)
             if picture not in self.expansions:
                 inputs = self.backend.read(text, picture)
                 failed = isinstance(inputs, Failure)
-                self.expansions[picture] = inputs if failed else Expansion(tokens, inputs)
+                self.expansions[picture] = (
+                    inputs if failed else Expansion(tokens, inputs)
+                )
             image = self.expansions[picture]
-            encoded[prompt] = image if isinstance(image, Failure) else image.expand(tokens)
+            encoded[prompt] = (
+                image if isinstance(image, Failure) else image.expand(tokens)
+            )
         return encoded
 
     # --- running ----------------------------------------------------------------------------------
@@ -106,7 +114,10 @@ class SharedPrefix:
             for part in self._portions(encoded, rows):
                 self._write(self._begin(encoded, part))
                 kept = {node.state for nodes in self.nodes.values() for node in nodes}
-                if sum(state.mask.numel() for state in kept) > self.backend.max_positions // 4:
+                if (
+                    sum(state.mask.numel() for state in kept)
+                    > self.backend.max_positions // 4
+                ):
                     # what later rounds would share is computed anew
                     self.nodes.clear()
 
@@ -114,7 +125,9 @@ class SharedPrefix:
         """Cut rows, which come image by image, into portions that fit into memory."""
         # for each of: rows being written, and these being copied; and no more than MOST_ROWS
         most = self.backend.max_positions // 2
-        sizes = (max(len(encoded[row.prompt]) + row.limit, most // MOST_ROWS) for row in rows)
+        sizes = (
+            max(len(encoded[row.prompt]) + row.limit, most // MOST_ROWS) for row in rows
+        )
         numbered = zip(accumulate(sizes), rows, strict=True)
         for _, part in groupby(numbered, key=lambda pair: pair[0] // most):
             by_prompt = defaultdict(list)
@@ -126,19 +139,27 @@ class SharedPrefix:
         """Compute what prompts share, then each to its end; branches with their first tokens."""
         ends = {p: (self.shown(p.picture), encoded[p]) for p in by_prompt}
         rows = (row for same in by_prompt.values() for row in same)
-        if max(2 * len(encoded[row.prompt]) + row.limit for row in rows) > self.backend.window:
+        if (
+            max(2 * len(encoded[row.prompt]) + row.limit for row in rows)
+            > self.backend.window
+        ):
             # padding between prefix and suffix would shift what a sliding window sees
             self.nodes.clear()
         else:
-            self._grow({p: ends[p][:1] for p in ends if self._longest(*ends[p]) is None}, ends)
+            self._grow(
+                {p: ends[p][:1] for p in ends if self._longest(*ends[p]) is None}, ends
+            )
             # prompts with the same history share more than their question
             self._grow({p: (ends[p][0], p.block, p.turns[:-1]) for p in ends}, ends)
-        found, by_state = self._compute(ends.values()), defaultdict(list)
+        found = self._compute(ends.values())
+        by_state = defaultdict(list)
         for prompt, rows in by_prompt.items():
             node = found[ends[prompt]]
             by_state[node.state].append((node.row, rows))
         eos = self.backend.eos
-        return [b for state, asked in by_state.items() for b in _sprout(state, asked, eos)]
+        return [
+            b for state, asked in by_state.items() for b in _sprout(state, asked, eos)
+        ]
 
     def _grow(self, groups, ends):
         """Compute and keep what each group of prompts begins with, its image at the least."""
@@ -155,12 +176,15 @@ class SharedPrefix:
 
     def _longest(self, picture, tokens):
         """The node that holds the longest beginning of tokens about a picture, or None."""
-        fitting = (n for n in self.nodes[picture] if tokens[: len(n.tokens)] == n.tokens)
+        fitting = (
+            n for n in self.nodes[picture] if tokens[: len(n.tokens)] == n.tokens
+        )
         return max(fitting, key=lambda node: len(node.tokens), default=None)
 
     def _compute(self, wanted):
         """Return a node for each (picture, tokens), continued from the longest beginning."""
-        found, fresh = {}, defaultdict(list)
+        found = {}
+        fresh = defaultdict(list)
         for picture, tokens in dict.fromkeys(wanted):
             node = self._longest(picture, tokens)
             if node and node.tokens == tokens:
@@ -183,12 +207,14 @@ class SharedPrefix:
         from transformers import DynamicCache
 
         sizes = [own for own, *_ in members]
-        width, pad = max(sizes), self.backend.pad
+        width = max(sizes)
+        pad = self.backend.pad
         ids = [[pad] * (width - own) + [*tokens[-own:]] for own, *_, tokens in members]
         ids = torch.tensor(ids, device=self.backend.device)
         lengths = torch.tensor(sizes, device=ids.device)
         mask = torch.arange(width, device=ids.device) >= width - lengths[:, None]
-        position, inputs = (mask.long().cumsum(1) - 1).clamp(min=0), {}
+        position = (mask.long().cumsum(1) - 1).clamp(min=0)
+        inputs = {}
         if members[0][1] is None:
             images = [self.expansions[picture] for _, _, picture, _ in members]
             inputs = pixels(images, sizes, self.backend)
@@ -245,7 +271,9 @@ class SharedPrefix:
             state.mask = torch.nn.functional.pad(state.mask, (0, 1), value=True)
             self._forward(state, ids[:, None], state.position[:, None], {})
             state.position = state.position + 1
-            branches = _sprout(state, [(b.line, b.rows) for b in branches], self.backend.eos)
+            branches = _sprout(
+                state, [(b.line, b.rows) for b in branches], self.backend.eos
+            )
             forked = len({branch.line for branch in branches}) < len(branches)
             if branches and (forked or len(branches) <= 0.75 * len(ids)):
                 state, branches = _join(branches)
@@ -254,7 +282,9 @@ class SharedPrefix:
 def _one_of_its_size(picture):
     """The same for all blank pictures of a size, whichever image they stand for."""
     if picture.change == BLANK:
-        with suppress(MedcalError):  # of a damaged image, which is told where it is read
+        with suppress(
+            MedcalError
+        ):  # of a damaged image, which is told where it is read
             image = picture.open()
             return Picture(f"{image.width}x{image.height}", picture.source, BLANK)
     return picture
@@ -265,7 +295,9 @@ def _sprout(state, written, eos):
     lines = [line for line, rows in written for _ in rows]
     rows = [row for _, rows in written for row in rows]
     branches = {}
-    for line, row, token in zip(lines, rows, choose(state.logits, lines, rows, eos), strict=True):
+    for line, row, token in zip(
+        lines, rows, choose(state.logits, lines, rows, eos), strict=True
+    ):
         if not row.ended:
             branch = branches.setdefault((line, token), Branch(state, line, token, []))
             branch.rows.append(row)
@@ -291,7 +323,8 @@ def _copied(rows):
         (state, torch.tensor([row for _, row in same], device=state.mask.device))
         for state, same in groupby(rows, key=lambda pair: pair[0])
     ]
-    width, cache = max(state.mask.shape[1] for state, _ in parts), DynamicCache()
+    width = max(state.mask.shape[1] for state, _ in parts)
+    cache = DynamicCache()
 
     def joined(tensors, *behind):
         rows = [
@@ -300,11 +333,17 @@ def _copied(rows):
         ]
         return torch.cat(rows)
 
-    for i, layers in enumerate(zip(*(state.cache.layers for state, _ in parts), strict=True)):
-        keys, values = zip(*((layer.keys, layer.values) for layer in layers), strict=True)
+    for i, layers in enumerate(
+        zip(*(state.cache.layers for state, _ in parts), strict=True)
+    ):
+        keys, values = zip(
+            *((layer.keys, layer.values) for layer in layers), strict=True
+        )
         cache.update(joined(keys, 0, 0), joined(values, 0, 0), i)
     mask = joined([state.mask for state, _ in parts])
-    return State(cache, mask, torch.cat([state.position[which] for state, which in parts]))
+    return State(
+        cache, mask, torch.cat([state.position[which] for state, which in parts])
+    )
 
 
 def last_alone(layer):
@@ -314,7 +353,8 @@ def last_alone(layer):
     """
     from torch.nn.functional import pad
 
-    lengths, hooks = [], []
+    lengths = []
+    hooks = []
 
     def shorten(module, arguments):
         lengths.append(arguments[0].shape[1])
@@ -324,5 +364,8 @@ def last_alone(layer):
         return pad(result, (0, 0, lengths.pop() - 1, 0))
 
     for module in (layer.self_attn.o_proj, layer.mlp):
-        hooks += module.register_forward_pre_hook(shorten), module.register_forward_hook(lengthen)
+        hooks += (
+            module.register_forward_pre_hook(shorten),
+            module.register_forward_hook(lengthen),
+        )
     return hooks

@@ -40,13 +40,19 @@ def image_file(picture):
     """
     from PIL import Image
 
-    shown, source = picture.open(), picture.source  # opened first: that tells what is wrong with it
+    # opened first: that tells what is wrong with it
+    shown = picture.open()
+    source = picture.source
     data = source if isinstance(source, bytes) else Path(source).read_bytes()
     with Image.open(io.BytesIO(data)) as own:
-        kind, turned = own.format.lower(), own.getexif().get(0x0112, 1) != 1
-        plain = own.mode in ("RGB", "L") and "transparency" not in own.info and not turned
+        kind = own.format.lower()
+        turned = own.getexif().get(0x0112, 1) != 1
+        plain = (
+            own.mode in ("RGB", "L") and "transparency" not in own.info and not turned
+        )
     if picture.change or not plain or kind not in ("jpeg", "png"):
-        kind, data = "png", encode_png(shown)
+        kind = "png"
+        data = encode_png(shown)
     return f"{hashlib.blake2b(data, digest_size=16).hexdigest()}.{kind}", data
 
 
@@ -72,7 +78,12 @@ def chat(model, turns, limit, **more):
     for i, text in enumerate(turns):
         content = text if i else [IMAGE, {"type": "text", "text": text}]
         messages.append({"role": "assistant" if i % 2 else "user", "content": content})
-    return {"model": model, "messages": messages, "max_tokens": limit, "temperature": 0.0} | more
+    return {
+        "model": model,
+        "messages": messages,
+        "max_tokens": limit,
+        "temperature": 0.0,
+    } | more
 
 
 def seed_of(call):
@@ -107,9 +118,16 @@ class Asked:
         Whether it scores words that it is given.
     """
 
-    def __init__(self, model, send, *, gate=nullcontext(), top=0, several=False, scores=False):
-        self.model, self.send, self.gate, self.tasks = model, send, gate, {}
-        self.top, self.several, self.scores = top, several, scores
+    def __init__(
+        self, model, send, *, gate=nullcontext(), top=0, several=False, scores=False
+    ):
+        self.model = model
+        self.send = send
+        self.gate = gate
+        self.tasks = {}
+        self.top = top
+        self.several = several
+        self.scores = scores
 
     async def follow(self, program):
         """Run a program to its end; return its rows, or the failure that ends it."""
@@ -143,32 +161,50 @@ class Asked:
         async with self.gate:
             started = time.perf_counter()
             try:
-                found = [await self._labels(*calls)] if labels else await self._replies(calls)
-                return [replace(one, seconds=time.perf_counter() - started) for one in found]
-            except Exception as error:  # whatever a server answers is that call's failure
+                found = (
+                    [await self._labels(*calls)]
+                    if labels
+                    else await self._replies(calls)
+                )
+                return [
+                    replace(one, seconds=time.perf_counter() - started) for one in found
+                ]
+            except (
+                Exception
+            ) as error:  # whatever a server answers is that call's failure
                 return [_failure(error)] * len(calls)
 
     async def _chat(self, call, limit, *later, **more):
         """Ask for a reply to a call's prompt, or what it makes of later turns."""
-        return await self.send(call, chat(self.model, (*call.prompt.turns, *later), limit, **more))
+        return await self.send(
+            call, chat(self.model, (*call.prompt.turns, *later), limit, **more)
+        )
 
     async def _replies(self, calls):
-        call, more = calls[0], {"logprobs": True} if self.top else {}
+        call = calls[0]
+        more = {"logprobs": True} if self.top else {}
         if call.seed:
             more |= {"seed": seed_of(call), "temperature": call.temperature}
         more |= {"n": len(calls)} if len(calls) > 1 else {}
         reply = await self._chat(call, call.max_new_tokens, **more)
-        return [_reply(one, reply) for _, one in zip(calls, reply["choices"], strict=True)]
+        return [
+            _reply(one, reply) for _, one in zip(calls, reply["choices"], strict=True)
+        ]
 
     async def _labels(self, call):
         """Ask how probable each label is: by first tokens, or word by word."""
         reply = await self._chat(call, 1, logprobs=True, top_logprobs=self.top)
-        before, entries = count(reply, "prompt_tokens"), token_entries(reply["choices"][0])
+        before = count(reply, "prompt_tokens")
+        entries = token_entries(reply["choices"][0])
         mass = first_token_labels(entries, call.labels, whole=self.scores)
         mass = mass or (self.scores and await self._scored(call, before))
         if not mass or not (total := math.fsum(mass.values())):
-            raise MedcalError(f"the likely first tokens do not tell {', '.join(call.labels)} apart")
-        return LabelProbabilities({k: p / total for k, p in mass.items()}, min(1.0, total), before)
+            raise MedcalError(
+                f"the likely first tokens do not tell {', '.join(call.labels)} apart"
+            )
+        return LabelProbabilities(
+            {k: p / total for k, p in mass.items()}, min(1.0, total), before
+        )
 
     async def _scored(self, call, before):
         """Read each label's probability as the model's own next words, token by token.
@@ -178,17 +214,25 @@ class Asked:
         """
 
         async def read(words, *, closed):
-            form = {"add_generation_prompt": False, "continue_final_message": not closed}
+            form = {
+                "add_generation_prompt": False,
+                "continue_final_message": not closed,
+            }
             reply = await self._chat(call, 1, words, prompt_logprobs=0, **form)
             told = (one.items() for one in reply["prompt_logprobs"][before:])
             return [(token, _logprob(entry)) for (token, entry), *_ in told]
 
-        ways = {way: one for one in call.labels for way in (one, one[:1].upper() + one[1:])}
+        ways = {
+            way: one for one in call.labels for way in (one, one[:1].upper() + one[1:])
+        }
         scored = await asyncio.gather(*(read(way, closed=False) for way in ways))
         written = [[token for token, _ in one] for one in scored]
         if any(a != b and b[: len(a)] == a for a in written for b in written):
             closed = await asyncio.gather(*(read(way, closed=True) for way in ways))
-            scored = [longer[: len(one) + 1] for one, longer in zip(scored, closed, strict=True)]
+            scored = [
+                longer[: len(one) + 1]
+                for one, longer in zip(scored, closed, strict=True)
+            ]
         mass = dict.fromkeys(call.labels, 0.0)
         for label, one in zip(ways.values(), scored, strict=True):
             mass[label] += math.exp(math.fsum(p for _, p in one)) if one else 0.0
@@ -198,7 +242,9 @@ class Asked:
 def _failure(error):
     """Return why a call or a program has no answer."""
     told = f"the server answered in another form: {type(error).__name__}: {error}"
-    return Failure(str(error) if isinstance(error, MedcalError) else " ".join(told.split())[:300])
+    return Failure(
+        str(error) if isinstance(error, MedcalError) else " ".join(told.split())[:300]
+    )
 
 
 # --- replies -------------------------------------------------------------------------------------
@@ -224,19 +270,28 @@ def first_token_labels(entries, labels, *, whole=False):
         The probability of each; None where the tokens listed leave a label open by more than
         `UNDECIDED` of all labels: tokens that count for none, or a label that none is listed for.
     """
-    mass, shared, least = dict.fromkeys(labels, 0.0), 0.0, 1.0
+    mass = dict.fromkeys(labels, 0.0)
+    shared = 0.0
+    least = 1.0
     for entry in entries[0]["top_logprobs"] if entries else ():
-        token, p = str(entry["token"]).strip().casefold(), math.exp(_logprob(entry))
+        token = str(entry["token"]).strip().casefold()
+        p = math.exp(_logprob(entry))
         least = min(least, p)
-        told = [label for label in labels if token and label.casefold().startswith(token)]
-        begun = [label for label in told if f"{label} ".casefold().startswith(f"{token} ")] or told
+        told = [
+            label for label in labels if token and label.casefold().startswith(token)
+        ]
+        begun = [
+            label for label in told if f"{label} ".casefold().startswith(f"{token} ")
+        ] or told
         if len(begun) == 1 and not (whole and begun[0].casefold() != token):
             mass[begun[0]] += p
         elif begun:
             shared += p
     total = math.fsum(mass.values())
     unseen = min(mass.values()) == 0 and least > UNDECIDED * total
-    return None if total == 0 or unseen or shared > UNDECIDED * (total + shared) else mass
+    return (
+        None if total == 0 or unseen or shared > UNDECIDED * (total + shared) else mass
+    )
 
 
 def check_chat(reply):
@@ -272,14 +327,22 @@ def _logprob(entry, least=-math.inf):
 
 def _reply(choice, answer):
     """Read a reply of an answer: its own tokens, none of probability 0, the end token left out."""
-    text, entries = clean(choice["message"]["content"]).strip(), token_entries(choice)
-    logprobs, end = [_logprob(one, -1e308) for one in entries], choice.get("finish_reason")
+    text = clean(choice["message"]["content"]).strip()
+    entries = token_entries(choice)
+    logprobs = [_logprob(one, -1e308) for one in entries]
+    end = choice.get("finish_reason")
     if entries and end == "stop":
         last = str(entries[-1].get("token"))
         if not last or not text.endswith(last.strip() or last):
             logprobs.pop()
-    total, n = math.fsum(logprobs), len(logprobs)
+    total = math.fsum(logprobs)
+    n = len(logprobs)
     if not entries:
-        written = count(answer, "completion_tokens") if len(answer["choices"]) == 1 else 0
-        total, n = math.nan, max(0, written - (end == "stop"))
-    return Reply(text, total, count(answer, "prompt_tokens"), n, finished=end != "length")
+        written = (
+            count(answer, "completion_tokens") if len(answer["choices"]) == 1 else 0
+        )
+        total = math.nan
+        n = max(0, written - (end == "stop"))
+    return Reply(
+        text, total, count(answer, "prompt_tokens"), n, finished=end != "length"
+    )

@@ -18,7 +18,9 @@ _AT_ONCE = 128
 
 def uniforms(seed, n):
     """Return `n` numbers in [0, 1) that depend on the text `seed` alone."""
-    key = int.from_bytes(hashlib.blake2b(seed.encode(), digest_size=16).digest(), "little")
+    key = int.from_bytes(
+        hashlib.blake2b(seed.encode(), digest_size=16).digest(), "little"
+    )
     return np.random.Generator(np.random.Philox(key=key)).random(n)
 
 
@@ -50,10 +52,16 @@ def choose(logits, lines, rows, eos):
     for low in range(0, len(sampled), _AT_ONCE):
         part = sampled[low : low + _AT_ONCE]
         heat = logits.new_tensor([rows[i].temperature for i in part])
-        total = torch.softmax(logits[lines[part]].double() / heat[:, None], dim=-1).cumsum(dim=-1)
-        draws = total.new_tensor([rows[i].draws[len(rows[i].tokens)] for i in part])[:, None]
+        total = torch.softmax(
+            logits[lines[part]].double() / heat[:, None], dim=-1
+        ).cumsum(dim=-1)
+        draws = total.new_tensor([rows[i].draws[len(rows[i].tokens)] for i in part])[
+            :, None
+        ]
         found = torch.searchsorted(total, draws * total[:, -1:], right=True)[:, 0]
-        for i, token in zip(part, found.clamp(max=logits.shape[-1] - 1).tolist(), strict=True):
+        for i, token in zip(
+            part, found.clamp(max=logits.shape[-1] - 1).tolist(), strict=True
+        ):
             chosen[i] = token
     for i, row in enumerate(rows):
         if row.forced is not None:

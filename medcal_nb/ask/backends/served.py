@@ -19,7 +19,15 @@ from functools import cache, lru_cache
 import aiohttp
 
 from medcal_nb.ask.backends import requests as rq
-from medcal_nb.ask.calls import WRITING, Failure, Generate, Labels, Picture, Prompt, grey_png
+from medcal_nb.ask.calls import (
+    WRITING,
+    Failure,
+    Generate,
+    Labels,
+    Picture,
+    Prompt,
+    grey_png,
+)
 from medcal_nb.ask.prompts import DESCRIBE
 from medcal_nb.errors import MedcalError
 
@@ -27,7 +35,8 @@ from medcal_nb.errors import MedcalError
 MOST_BYTES = 1 << 25
 
 #: Seconds in which a connection must open; seconds for which a URL that opens none is left alone.
-_CONNECT, _REST = 10.0, 30.0
+_CONNECT = 10.0
+_REST = 30.0
 _UNREACHED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 #: What a URL may be: user, password and query would be shown.
@@ -66,17 +75,24 @@ class ServedModel:
     """
 
     #: How often a request is tried, after pauses that double from so many seconds.
-    tries, pause = 6, 0.5
+    tries = 6
+    pause = 0.5
 
     def __init__(self, urls, *, served_as=None, concurrency=16, timeout=120.0):
         if not all(map(_ADDRESS.fullmatch, urls)):
-            raise MedcalError("an address without http://, or with more: write http://HOST:PORT/v1")
+            raise MedcalError(
+                "an address without http://, or with more: write http://HOST:PORT/v1"
+            )
         self.urls = [url.rstrip("/").removesuffix("/v1") + "/v1" for url in urls]
-        self.told, self.down = ", ".join(self.urls), dict.fromkeys(self.urls, 0.0)
+        self.told = ", ".join(self.urls)
+        self.down = dict.fromkeys(self.urls, 0.0)
         self.key = os.environ.get("OPENAI_API_KEY", "").strip()
         if not self.key.isascii() or not self.key.isprintable():
-            raise MedcalError("OPENAI_API_KEY holds a character that no key has: set it again")
-        self.concurrency, self.timeout = concurrency, timeout
+            raise MedcalError(
+                "OPENAI_API_KEY holds a character that no key has: set it again"
+            )
+        self.concurrency = concurrency
+        self.timeout = timeout
         try:
             with self.open() as portal:
                 self.tries = 1 + len(urls)  # any may be dead, none must know all
@@ -97,14 +113,18 @@ class ServedModel:
         name = name or await self.ask("", "/models", lambda told: told["data"][0]["id"])
         if not (name and isinstance(name, str)) or "***" in self.masked(name):
             raise MedcalError("it lists no model, or calls it like the key")
-        self.name, picture, sent = rq.clean(name), Picture("probe", grey_png()), _Sent(self)
+        self.name = rq.clean(name)
+        picture = Picture("probe", grey_png())
+        sent = _Sent(self)
         prompt = Prompt(picture, (DESCRIBE,))
         url, image = await sent.image(picture)
 
         async def reply_to(*shown, **more):
             """Ask with the image shown so: by its URL, its name, or both; None where refused."""
             with suppress(MedcalError):
-                return await sent.post(rq.chat(self.name, prompt.turns, 1, **more), picture, *shown)
+                return await sent.post(
+                    rq.chat(self.name, prompt.turns, 1, **more), picture, *shown
+                )
 
         async def answers(calls, **could):
             """What a server that could do this gives, without failures."""
@@ -113,10 +133,17 @@ class ServedModel:
 
         reply = await reply_to(url, logprobs=True, top_logprobs=20)
         reply = reply or await reply_to(url, logprobs=True, top_logprobs=5)
-        reply = reply or await sent.post(rq.chat(self.name, prompt.turns, 1), picture, url)
+        reply = reply or await sent.post(
+            rq.chat(self.name, prompt.turns, 1), picture, url
+        )
         top = 0
-        with suppress(AttributeError, LookupError, TypeError):  # none, or of another form
-            top = max(1, len(rq.token_entries(reply["choices"][0])[0].get("top_logprobs") or ()))
+        with suppress(
+            AttributeError, LookupError, TypeError
+        ):  # none, or of another form
+            top = max(
+                1,
+                len(rq.token_entries(reply["choices"][0])[0].get("top_logprobs") or ()),
+            )
         words = [Labels(prompt, ("yes, it is", "no, it is not"))]
         calls = [Generate(prompt, 12, f"probe|{i}", 2.0) for i in range(5)]
         scores = bool(await answers(words, top=top, scores=True))
@@ -126,18 +153,25 @@ class ServedModel:
         self.names = bool(known) and not await reply_to(None, image[::-1])
         self.able = {"top": top, "several": several, "scores": scores}
         why = {
-            "sample": not draws and "the server gives the same reply at every temperature and seed",
+            "sample": not draws
+            and "the server gives the same reply at every temperature and seed",
             "logprobs": not top and "the server answers without log-probabilities",
-            "labels": top < 2 and "the server does not list the likely first tokens of a reply",
+            "labels": top < 2
+            and "the server does not list the likely first tokens of a reply",
         }
         self.cannot = {name: reason for name, reason in why.items() if reason}
-        flags = [f"{name}={value}" for name, value in {**self.able, "names": self.names}.items()]
+        flags = [
+            f"{name}={value}"
+            for name, value in {**self.able, "names": self.names}.items()
+        ]
         with suppress(Exception):  # vLLM tells more
             *_, page = await self.once(self.urls[0], "/../metrics")
             told = r'\b(?:enable_prefix_caching|block_size|cache_dtype)="[\w.]+"'
             flags += dict.fromkeys(re.findall(told, page.decode()))
         told = {"server": self.told, "server_flags": " ".join(flags)}
-        told["server_version"] = rq.clean(str(reply.get("system_fingerprint") or "not told"))
+        told["server_version"] = rq.clean(
+            str(reply.get("system_fingerprint") or "not told")
+        )
         self.provenance = {name: self.masked(text)[:200] for name, text in told.items()}
 
     # --- asking -----------------------------------------------------------------------------------
@@ -159,7 +193,9 @@ class ServedModel:
         waiting = set()
         with self.open() as portal:
             self.room = asyncio.Semaphore(_AHEAD * self.concurrency)
-            self.about = lru_cache(1)(lambda image: self.asked())  # its items stand side by side
+            self.about = lru_cache(1)(
+                lambda image: self.asked()
+            )  # its items stand side by side
             for batch in batches:
                 running, _ = portal.start_task(self._run, *batch)
                 done, waiting = wait({running, *waiting}, timeout=0)
@@ -191,7 +227,10 @@ class ServedModel:
         """Open the client; the portal calls coroutine functions on its loop from other threads."""
         from anyio.from_thread import start_blocking_portal
 
-        with start_blocking_portal() as portal, portal.wrap_async_context_manager(self._opened()):
+        with (
+            start_blocking_portal() as portal,
+            portal.wrap_async_context_manager(self._opened()),
+        ):
             yield portal
 
     @asynccontextmanager
@@ -214,7 +253,11 @@ class ServedModel:
             return {name: self.masked(one) for name, one in value.items()}
         if self.key and isinstance(value, list):
             return [self.masked(one) for one in value]
-        return value.replace(self.key, "***") if self.key and isinstance(value, str) else value
+        return (
+            value.replace(self.key, "***")
+            if self.key and isinstance(value, str)
+            else value
+        )
 
     def pick(self, place, failed):
         """Return the URL for what belongs to `place`, always the same; a dead one's share moves.
@@ -241,10 +284,12 @@ class ServedModel:
         MedcalError
             When no try got an answer; `Refused` where trying again does not help.
         """
-        failed, wait = [], 0.0
+        failed = []
+        wait = 0.0
         while len(failed) < self.tries:
             await asyncio.sleep(wait)
-            url, wait = self.pick(place, failed), min(8.0, self.pause * 2 ** len(failed))
+            url = self.pick(place, failed)
+            wait = min(8.0, self.pause * 2 ** len(failed))
             failed.append(url)
             try:
                 status, after, answer = await self.once(url, path, body)
@@ -252,8 +297,11 @@ class ServedModel:
                     return read(self.masked(json.loads(answer)))
                 told = f"HTTP {status}: {answer[:3000].decode(errors='replace')}"
                 wait = max(wait, min(60.0, float(after) if after.isdecimal() else 0.0))
-            except Exception as error:  # whatever a server sends is that request's failure
-                status, told = 500, f"{type(error).__name__}: {str(error) or 'not in time'}"
+            except (
+                Exception
+            ) as error:  # whatever a server sends is that request's failure
+                status = 500
+                told = f"{type(error).__name__}: {str(error) or 'not in time'}"
                 if isinstance(error, _UNREACHED):
                     self.down[url] = time.monotonic() + _REST
             told = " ".join(self.masked(told).split())[:300]
@@ -265,8 +313,13 @@ class ServedModel:
         """Return status, Retry-After and body, of which no more than so much is read."""
         how = {"allow_redirects": False}
         if body:
-            how |= {"data": _each(body), "headers": {"Content-Length": str(sum(map(len, body)))}}
-        async with self.client.request("POST" if body else "GET", url + path, **how) as reply:
+            how |= {
+                "data": _each(body),
+                "headers": {"Content-Length": str(sum(map(len, body)))},
+            }
+        async with self.client.request(
+            "POST" if body else "GET", url + path, **how
+        ) as reply:
             answer = bytearray()
             async for part in reply.content.iter_any():
                 answer += part
@@ -284,8 +337,12 @@ class _Sent:
     """Sends requests about an image; what is known of it meanwhile."""
 
     def __init__(self, model, names=False):
-        self.model, self.names, self.there = model, names, {}
-        self.image = cache(lambda one: asyncio.create_task(asyncio.to_thread(rq.data_url, one)))
+        self.model = model
+        self.names = names
+        self.there = {}
+        self.image = cache(
+            lambda one: asyncio.create_task(asyncio.to_thread(rq.data_url, one))
+        )
 
     async def __call__(self, call, body):
         """Send a request; where the server finds images by name, the bytes of each once."""

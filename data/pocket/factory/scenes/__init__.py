@@ -21,10 +21,14 @@ GENERAL_MODALITIES = ("drawing", "digit")
 MEDICAL_MODALITIES = ("x-ray", "ct", "mri", "ultrasound", "pathology", "fundus")
 MODALITIES = GENERAL_MODALITIES + MEDICAL_MODALITIES
 
-_MODULES = {name: import_module(f".{name.replace('-', '')}", __name__) for name in MODALITIES}
+_MODULES = {
+    name: import_module(f".{name.replace('-', '')}", __name__) for name in MODALITIES
+}
 SITES: dict[str, tuple[str, ...]] = {name: m.SITES for name, m in _MODULES.items()}
 #: Sites that training may draw from. The rest is met for the first time in the medical test.
-TRAIN_SITES: dict[str, tuple[str, ...]] = {name: m.TRAIN_SITES for name, m in _MODULES.items()}
+TRAIN_SITES: dict[str, tuple[str, ...]] = {
+    name: m.TRAIN_SITES for name, m in _MODULES.items()
+}
 #: Every fact a classification head can be trained on, with its possible values.
 ATTRIBUTES: dict[str, dict[str, tuple[str, ...]]] = {
     name: m.ATTRIBUTES for name, m in _MODULES.items()
@@ -72,7 +76,9 @@ def _check(modality: str, sites) -> tuple[str, ...]:
     chosen = SITES[modality] if sites is None else tuple(sites)
     for site in chosen:
         if site not in SITES[modality]:
-            raise ValueError(f"site {site!r} of {modality} is none of {', '.join(SITES[modality])}")
+            raise ValueError(
+                f"site {site!r} of {modality} is none of {', '.join(SITES[modality])}"
+            )
     return chosen
 
 
@@ -86,14 +92,20 @@ def _sampled(modality, n, rng, sites, first, given, options) -> tuple[dict, dict
             known = ", ".join(k for k in raw if not k.startswith("_"))
             raise ValueError(f"given: {modality} has no fact {name!r}; known: {known}")
         raw[name] = np.full(n, value, raw[name].dtype)
-    told = {"modality": np.full(n, modality, object), "site": raw["site"], **module.finish(raw)}
+    told = {
+        "modality": np.full(n, modality, object),
+        "site": raw["site"],
+        **module.finish(raw),
+    }
     for name, values in told.items():
         if name.startswith("visibility_"):
             told[name] = np.where(np.isnan(values), ABSENT_VISIBILITY, values)
     return raw, told
 
 
-def draw_facts(modality, n, *, rng, sites=None, given=None, scans="train") -> pd.DataFrame:
+def draw_facts(
+    modality, n, *, rng, sites=None, given=None, scans="train"
+) -> pd.DataFrame:
     """The facts of ``n`` scenes without drawing them: what ``draw_scenes`` would tell."""
     chosen = _check(modality, sites)
     options = {"scans": scans} if modality == "digit" else {}
@@ -136,10 +148,14 @@ def draw_scenes(
     for start in range(0, n, CHUNK):
         size = min(CHUNK, n - start)
         here = slice(start, start + size)
-        raw, facts = _sampled(modality, size, rng, chosen, first + start, given, options)
+        raw, facts = _sampled(
+            modality, size, rng, chosen, first + start, given, options
+        )
         images[here], masks[here] = _MODULES[modality].render(raw, rng)
         told.append(facts)
-    columns = told[0] if told else _sampled(modality, 0, rng, chosen, 0, given, options)[1]
+    columns = (
+        told[0] if told else _sampled(modality, 0, rng, chosen, 0, given, options)[1]
+    )
     facts = pd.DataFrame(
         {
             name: np.concatenate([t[name] for t in told]) if told else columns[name]

@@ -112,7 +112,9 @@ def log2(x: np.ndarray) -> np.ndarray:
     bits = np.ascontiguousarray(x, F).view(np.int32)
     exponent = ((bits >> 23) - 127).astype(F)
     mantissa = ((bits & 0x7FFFFF) | 0x3F800000).view(F)
-    return exponent + (mantissa - F(1)) * (F(4.0 / 3.0) + F(0.01) - (mantissa - F(1)) * F(0.34333))
+    return exponent + (mantissa - F(1)) * (
+        F(4.0 / 3.0) + F(0.01) - (mantissa - F(1)) * F(0.34333)
+    )
 
 
 def level(cx, cy, rx, ry, turns=None) -> np.ndarray:
@@ -162,7 +164,9 @@ def blur(plane: np.ndarray) -> np.ndarray:
     out = plane.copy()
     out[:, 1:-1] += F(0.25) * (plane[:, :-2] + plane[:, 2:] - F(2) * plane[:, 1:-1])
     again = out.copy()
-    again[:, :, 1:-1] += F(0.25) * (out[:, :, :-2] + out[:, :, 2:] - F(2) * out[:, :, 1:-1])
+    again[:, :, 1:-1] += F(0.25) * (
+        out[:, :, :-2] + out[:, :, 2:] - F(2) * out[:, :, 1:-1]
+    )
     return again
 
 

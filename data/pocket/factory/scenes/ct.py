@@ -35,9 +35,27 @@ from ._canvas import (
 SITES = ("standard", "sharp", "lowdose")
 TRAIN_SITES = ("standard", "sharp")
 _ACQUISITION = {
-    "standard": {"noise": 16.0, "streak": 2.0, "level": 45.0, "width": 380.0, "kernel": -0.4},
-    "sharp": {"noise": 24.0, "streak": 4.0, "level": 60.0, "width": 520.0, "kernel": 0.7},
-    "lowdose": {"noise": 36.0, "streak": 30.0, "level": 30.0, "width": 330.0, "kernel": 0.0},
+    "standard": {
+        "noise": 16.0,
+        "streak": 2.0,
+        "level": 45.0,
+        "width": 380.0,
+        "kernel": -0.4,
+    },
+    "sharp": {
+        "noise": 24.0,
+        "streak": 4.0,
+        "level": 60.0,
+        "width": 520.0,
+        "kernel": 0.7,
+    },
+    "lowdose": {
+        "noise": 36.0,
+        "streak": 30.0,
+        "level": 30.0,
+        "width": 330.0,
+        "kernel": 0.0,
+    },
 }
 ATTRIBUTES = {
     "finding": ("none", "cyst", "tumour", "stone", "air"),
@@ -107,7 +125,10 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
         nonlocal hu
         hu += cover * (value - hu)
 
-    paint(soft((F(0.05) - np.abs(Y - F(0.86) - F(0.08) * X * X)) * F(30)) * F(0.35), F(120))
+    paint(
+        soft((F(0.05) - np.abs(Y - F(0.86) - F(0.08) * X * X)) * F(30)) * F(0.35),
+        F(120),
+    )
     paint(inside(body, 9), F(-95))
     cavity = body / col(fat * fat)
     paint(inside(cavity, 9), F(52))
@@ -121,7 +142,10 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
         for sign in (-1, 1):
             cx = sign * angle_x * rx * fat * 0.965
             cy = (angle_y + 0.06 * (u[:, 3 + k] - 0.5)) * ry * fat * 0.965
-            paint(inside(level(cx, cy, 0.062, 0.042, sign * (0.25 - 0.2 * (k != 4))), 3), F(520))
+            paint(
+                inside(level(cx, cy, 0.062, 0.042, sign * (0.25 - 0.2 * (k != 4))), 3),
+                F(520),
+            )
 
     # organs; enhancement by contrast medium in HU
     lx, ly = -0.40 * rx / 0.9, -0.10
@@ -130,11 +154,15 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
     liver = np.minimum(liver, lobe) + F(0.10) * wave
     inner = inside(flank * F(1.02), 8)
     paint(inside(liver, 6) * inner, col(58 + 52 * dye) + F(9) * fine)
-    vessel = soft((np.abs(field(rng, n, 7)) * F(-9) + F(0.9)) * F(1.2)) * inside(liver * F(1.4), 4)
+    vessel = soft((np.abs(field(rng, n, 7)) * F(-9) + F(0.9)) * F(1.2)) * inside(
+        liver * F(1.4), 4
+    )
     paint(vessel * inner * F(0.6), col(45 + 110 * dye))
     stomach = level(0.36, -0.24 * ry / 0.68, 0.24, 0.20, 0.06 * (u[:, 8] - 0.5))
     paint(inside(stomach, 5) * inner, F(28))
-    gas = inside(level(0.36, -0.26 * ry / 0.68, 0.19, 0.14), 4) * soft((F(-0.26) - Y) * F(25))
+    gas = inside(level(0.36, -0.26 * ry / 0.68, 0.19, 0.14), 4) * soft(
+        (F(-0.26) - Y) * F(25)
+    )
     paint(gas * inner, F(-900))
     spleen = level(0.62 * rx / 0.9, 0.10, 0.15, 0.27, 0.94) + F(0.08) * wave
     paint(inside(spleen, 5) * inner, col(52 + 62 * dye))
@@ -156,7 +184,9 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
     paint(arch * soft((F(0.24) - np.abs(X)) * F(18)) * F(0.9), F(480))
     paint(inside(level(0.0, 0.43, 0.058, 0.050), 3), F(30))
     paint(
-        soft((F(0.035) - np.abs(X)) * F(40)) * soft((F(0.09) - np.abs(Y - F(0.55))) * F(20)), F(430)
+        soft((F(0.035) - np.abs(X)) * F(40))
+        * soft((F(0.09) - np.abs(Y - F(0.55))) * F(20)),
+        F(430),
     )
 
     # findings
@@ -170,7 +200,9 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
         sign * (kx + 0.05 + 0.04 * a),
     )
     cy = np.select(
-        [organ == "liver", organ == "spleen"], [-0.10 + 0.36 * b, 0.10 + 0.22 * b], ky + 0.14 * b
+        [organ == "liver", organ == "spleen"],
+        [-0.10 + 0.36 * b, 0.10 + 0.22 * b],
+        ky + 0.14 * b,
     )
     big = np.where(raw["size"] == "large", 0.128, 0.074) * (0.92 + 0.16 * u[:, 14])
     big = np.where(organ == "liver", big, big * 0.82)
@@ -220,5 +252,9 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
     shade = (hu - centre) / width + F(0.5)
 
     mask = ball * col((raw["finding"] == "cyst") | (raw["finding"] == "tumour"))
-    mask = mask + grit * col(raw["finding"] == "stone") + pocket * col(raw["finding"] == "air")
+    mask = (
+        mask
+        + grit * col(raw["finding"] == "stone")
+        + pocket * col(raw["finding"] == "air")
+    )
     return grey(shade), cells(mask)

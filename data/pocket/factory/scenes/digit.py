@@ -35,7 +35,9 @@ _ACQUISITION = {
 }
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 INKS = ("black", "blue", "red", "green")
-_RGB = np.array([(0.08, 0.08, 0.1), (0.1, 0.2, 0.7), (0.75, 0.1, 0.1), (0.05, 0.45, 0.15)], F)
+_RGB = np.array(
+    [(0.08, 0.08, 0.1), (0.1, 0.2, 0.7), (0.75, 0.1, 0.1), (0.05, 0.45, 0.15)], F
+)
 _SIZES = (20, 24, 28)
 _PATCH = 29
 ATTRIBUTES = {
@@ -73,7 +75,9 @@ def _scans() -> tuple[np.ndarray, np.ndarray, dict]:
     return sheets, bundle.target.astype(int), cut
 
 
-def sample(n: int, rng: np.random.Generator, sites: np.ndarray, scans: str = "train") -> dict:
+def sample(
+    n: int, rng: np.random.Generator, sites: np.ndarray, scans: str = "train"
+) -> dict:
     """Facts and layout of ``n`` sheets, before anything is drawn."""
     _, digit, cut = _scans()
     chosen = cut[scans][rng.integers(0, len(cut[scans]), (n, 2))]
@@ -115,7 +119,9 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
     lone = raw["digits"] == "one"
     for k in range(2):
         there = ~lone if k else np.ones(n, bool)
-        cx = np.where(lone, 32 + 20 * (u[:, 1] - 0.5), (17, 47)[k] + 5 * (u[:, 2 + k] - 0.5))
+        cx = np.where(
+            lone, 32 + 20 * (u[:, 1] - 0.5), (17, 47)[k] + 5 * (u[:, 2 + k] - 0.5)
+        )
         cy = 32 + 22 * (u[:, 4 + k] - 0.5)
         where, _, _ = patch(cx, cy, _PATCH)
         size = (u[:, 6 + k] * len(_SIZES)).astype(int)

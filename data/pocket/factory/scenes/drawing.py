@@ -91,8 +91,12 @@ def finish(raw: dict) -> dict:
     place = shape.copy()
     for k in range(_MOST):
         here = rows[k < count]
-        shape[here, raw["_colour"][here, k]] = np.array(SHAPES, object)[raw["_shape"][here, k]]
-        place[here, raw["_colour"][here, k]] = np.array(PLACES, object)[raw["_place"][here, k]]
+        shape[here, raw["_colour"][here, k]] = np.array(SHAPES, object)[
+            raw["_shape"][here, k]
+        ]
+        place[here, raw["_colour"][here, k]] = np.array(PLACES, object)[
+            raw["_place"][here, k]
+        ]
     told = {
         "count": raw["count"],
         "pattern": raw["pattern"],
@@ -107,7 +111,9 @@ def finish(raw: dict) -> dict:
     return told
 
 
-def _cover(kind: np.ndarray, u: np.ndarray, v: np.ndarray, radius: np.ndarray) -> np.ndarray:
+def _cover(
+    kind: np.ndarray, u: np.ndarray, v: np.ndarray, radius: np.ndarray
+) -> np.ndarray:
     """Coverage of shape ``kind`` at local pixels (u, v); edges one pixel wide."""
     r = np.sqrt(u * u + v * v)
     au, av = np.abs(u), np.abs(v)
@@ -115,9 +121,13 @@ def _cover(kind: np.ndarray, u: np.ndarray, v: np.ndarray, radius: np.ndarray) -
     square = radius * F(0.86) - np.maximum(au, av)
     triangle = radius * F(0.56) - np.maximum(v, au * F(0.866) - v * F(0.5))
     ring = radius * F(0.22) - np.abs(r - radius * F(0.78))
-    cross = np.minimum(radius - np.maximum(au, av), radius * F(0.3) - np.minimum(au, av))
+    cross = np.minimum(
+        radius - np.maximum(au, av), radius * F(0.3) - np.minimum(au, av)
+    )
     distance = np.select(
-        [kind == 0, kind == 1, kind == 2, kind == 3], [circle, square, triangle, ring], cross
+        [kind == 0, kind == 1, kind == 2, kind == 3],
+        [circle, square, triangle, ring],
+        cross,
     )
     return np.clip(distance + F(0.5), F(0), F(1)).astype(F)
 

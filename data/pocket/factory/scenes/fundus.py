@@ -77,7 +77,9 @@ def sample(n: int, rng: np.random.Generator, sites: np.ndarray) -> dict:
     return {
         "site": sites,
         "disc": pick(rng, ("left", "right"), n),
-        "finding": pick(rng, ("none", "none", "haemorrhage", "exudate", "scar", "drusen"), n),
+        "finding": pick(
+            rng, ("none", "none", "haemorrhage", "exudate", "scar", "drusen"), n
+        ),
         "side": pick(rng, ("left", "right"), n),
         "zone": pick(rng, ("upper", "lower"), n),
         "spots": pick(rng, ("one", "two", "three"), n),
@@ -98,7 +100,9 @@ def finish(raw: dict) -> dict:
         "side": np.where(placed, raw["side"], "none"),
         "zone": np.where(placed, raw["zone"], "none"),
         "spots": np.where(spotted, raw["spots"], "none"),
-        "visibility_finding": np.where(raw["finding"] != "none", raw["visibility_finding"], np.nan),
+        "visibility_finding": np.where(
+            raw["finding"] != "none", raw["visibility_finding"], np.nan
+        ),
         "cup": raw["cup"],
         "visibility_cup": raw["visibility_cup"],
     }
@@ -110,7 +114,9 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
     u = raw["_u"]
     site = raw["site"]
     mirror = np.where(raw["disc"] == "left", 1.0, -1.0)
-    aperture = level(0.0, 0.0, *(2 * (np.array([_ACQUISITION[s]["disc"] for s in site]),)))
+    aperture = level(
+        0.0, 0.0, *(2 * (np.array([_ACQUISITION[s]["disc"] for s in site]),))
+    )
     cloud = field(rng, n, 7)
     fine = field(rng, n, 23)
 
@@ -119,8 +125,12 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
     dx, dy = -0.50 + 0.06 * (u[:, 0] - 0.5), 0.06 * (u[:, 1] - 0.5)
     px = x - col(dx)
     macula = level(0.16 * mirror, dy + 0.07, 0.20, 0.20)
-    melanin = F(0.72) + F(0.16) * cloud + F(0.05) * fine + F(0.50) * bump(macula * F(2.2))
-    melanin = melanin * per_site(_ACQUISITION, site, "pigment") * col(0.85 + 0.3 * u[:, 2])
+    melanin = (
+        F(0.72) + F(0.16) * cloud + F(0.05) * fine + F(0.50) * bump(macula * F(2.2))
+    )
+    melanin = (
+        melanin * per_site(_ACQUISITION, site, "pigment") * col(0.85 + 0.3 * u[:, 2])
+    )
     # choroidal vessels shimmer through
     blood = F(0.10) + F(0.07) * soft(F(1) - np.abs(field(rng, n, 11)) * F(3))
 
@@ -131,23 +141,38 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
     for k, (bend, fade, thick) in enumerate(((0.58, 1.0, 0.034), (0.50, 0.66, 0.022))):
         for sign in (-1, 1):
             wobble = F(0.035) * cloud
-            arc = col(bend + 0.10 * (u[:, 3 + 2 * k + (sign > 0)] - 0.5)) * np.sqrt(run + F(0.0004))
+            arc = col(bend + 0.10 * (u[:, 3 + 2 * k + (sign > 0)] - 0.5)) * np.sqrt(
+                run + F(0.0004)
+            )
             arc = arc * (F(1.05) - F(0.28) * run * run * F(0.6))
             gap = np.abs(Y * F(sign) - col(sign * dy) - arc * F(1 + 0.12 * k) + wobble)
             width = F(thick) * (F(1.15) - F(0.5) * np.minimum(run, F(1.2)))
-            vessels = np.maximum(vessels, soft(F(1.15) - gap / width * F(0.75)) * reach * F(fade))
+            vessels = np.maximum(
+                vessels, soft(F(1.15) - gap / width * F(0.75)) * reach * F(fade)
+            )
     back = np.maximum(-px, F(0))
     for sign in (-1, 1):
         gap = np.abs(
-            Y * F(sign) - col(sign * dy) - F(0.85) * np.sqrt(back + F(0.0004)) + F(0.03) * cloud
+            Y * F(sign)
+            - col(sign * dy)
+            - F(0.85) * np.sqrt(back + F(0.0004))
+            + F(0.03) * cloud
         )
         vessels = np.maximum(vessels, soft(F(1.1) - gap * F(30)) * (px < 0) * F(0.8))
         # branches leave the arcade outwards and towards the macula
-        for start, slope, fade in ((0.35, 0.95, 0.7), (0.62, -0.85, 0.55), (0.80, 0.70, 0.6)):
+        for start, slope, fade in (
+            (0.35, 0.95, 0.7),
+            (0.62, -0.85, 0.55),
+            (0.80, 0.70, 0.6),
+        ):
             bx = px - F(start) - col(0.10 * (u[:, 7] - 0.5))
             from_y = 0.56 * start**0.5
             gap = np.abs(
-                Y * F(sign) - col(sign * dy) - F(from_y) - F(slope) * bx * F(0.8) + F(0.05) * cloud
+                Y * F(sign)
+                - col(sign * dy)
+                - F(from_y)
+                - F(slope) * bx * F(0.8)
+                + F(0.05) * cloud
             )
             limit = soft(bx * F(20) + F(0.5)) * soft((F(0.42) - bx) * F(6))
             vessels = np.maximum(vessels, soft(F(1.05) - gap * F(44)) * limit * F(fade))
@@ -177,10 +202,13 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
         there = col(k < number)
         spot = level(fx + ox, fy + oy, r * 1.2, r, u[:, 19 + k])
         blots = np.maximum(blots, inside(spot * (F(1) + F(0.4) * fine), 3) * there)
-        flecks = np.maximum(flecks, inside(spot * F(1.7) * (F(1) + F(0.5) * fine), 4) * there)
+        flecks = np.maximum(
+            flecks, inside(spot * F(1.7) * (F(1) + F(0.5) * fine), 4) * there
+        )
     blood = blood + has("haemorrhage", 0.85) * blots
     patch_ = (
-        level(fx, fy, 0.15 + 0.05 * u[:, 22], 0.13 + 0.05 * u[:, 23], u[:, 24]) + F(0.25) * cloud
+        level(fx, fy, 0.15 + 0.05 * u[:, 22], 0.13 + 0.05 * u[:, 23], u[:, 24])
+        + F(0.25) * cloud
     )
     scar = inside(patch_, 4)
     border = inside(patch_ * F(0.66), 4) * (F(1) - scar)
@@ -193,7 +221,8 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
         far = 0.07 + 0.035 * (k % 4)
         r = 0.026 + 0.014 * u[:, 26]
         deposits = np.maximum(
-            deposits, inside(level(0.16 * mirror + far * c, dy + 0.07 + far * s, r, r), 2)
+            deposits,
+            inside(level(0.16 * mirror + far * c, dy + 0.07 + far * s, r, r), 2),
         )
 
     rho = np.sqrt(aperture)
@@ -225,12 +254,16 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
             value = value + cover * (F(pale[name][channel]) - value)
         value = value * light * gain
         value = value + haze * (F((0.55, 0.50, 0.42)[channel]) - value)
-        image[..., channel] = value * stop * F(0.92) + grain * noise(rng, n) * (stop + F(0.2))
+        image[..., channel] = value * stop * F(0.92) + grain * noise(rng, n) * (
+            stop + F(0.2)
+        )
 
     spotted = flecks * col(raw["finding"] == "exudate") + blots * col(
         raw["finding"] == "haemorrhage"
     )
     mask = (
-        spotted + scar * col(raw["finding"] == "scar") + deposits * col(raw["finding"] == "drusen")
+        spotted
+        + scar * col(raw["finding"] == "scar")
+        + deposits * col(raw["finding"] == "drusen")
     )
     return byte(image), cells(mask)

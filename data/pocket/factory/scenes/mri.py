@@ -106,7 +106,9 @@ def _signals(raw: dict, u: np.ndarray) -> dict:
         rise = 1 - decay(np.minimum(tr / (t1 * scale), 60).astype(F))
         out[name] = pd * rise * decay((te / t2).astype(F))
     # the display is scaled so that the brain fills it in either weighting
-    top = np.where(raw["weighting"] == "t1", out["white"] * F(1.45), out["fluid"] * F(1.05))
+    top = np.where(
+        raw["weighting"] == "t1", out["white"] * F(1.45), out["fluid"] * F(1.05)
+    )
     return {name: col(value / top) for name, value in out.items()}
 
 
@@ -129,14 +131,21 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
     brain = soft((F(0.845) - radius) * F(20) + F(0.5))
     # the cortex is folded: sulci of fluid run inwards, white matter follows the gyri outwards
     sulci = soft((F(0.20) - np.abs(folds)) * F(7)) * soft((radius - F(0.58)) * F(9))
-    cortex = soft((F(0.82) - radius + F(0.03) * coarse) * F(16) + F(0.5)) * (F(1) - F(0.75) * sulci)
-    white = soft((F(0.66) - radius + F(0.26) * np.abs(folds) + F(0.05) * coarse) * F(10))
+    cortex = soft((F(0.82) - radius + F(0.03) * coarse) * F(16) + F(0.5)) * (
+        F(1) - F(0.75) * sulci
+    )
+    white = soft(
+        (F(0.66) - radius + F(0.26) * np.abs(folds) + F(0.05) * coarse) * F(10)
+    )
     midline = soft(F(1) - np.abs(X) * F(22)) * soft((np.abs(Y) - F(0.34)) * F(9))
     white = white * (
-        F(1) - F(0.8) * soft(F(1) - np.abs(X) * F(9)) * soft((np.abs(Y) - F(0.36)) * F(9))
+        F(1)
+        - F(0.8) * soft(F(1) - np.abs(X) * F(9)) * soft((np.abs(Y) - F(0.36)) * F(9))
     )
 
-    large = np.where(raw["ventricles"] == "large", 1.0, -1.0) * raw["visibility_ventricles"]
+    large = (
+        np.where(raw["ventricles"] == "large", 1.0, -1.0) * raw["visibility_ventricles"]
+    )
     grow = 1.0 + 0.38 * large + 0.12 * (u[:, 5] - 0.5)
     water = np.zeros((n, 64, 64), F)
     deep = np.zeros((n, 64, 64), F)
@@ -144,7 +153,9 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
         front = level(sign * 0.115, -0.20, 0.062 * grow, 0.17 * grow, sign * 0.045)
         back = level(sign * 0.175, 0.24, 0.060 * grow, 0.20 * grow, -sign * 0.055)
         body = level(sign * 0.10, 0.02, 0.035 * grow, 0.16 * grow, 0.0)
-        water = np.maximum(water, inside(np.minimum(np.minimum(front, back), body), 3.5))
+        water = np.maximum(
+            water, inside(np.minimum(np.minimum(front, back), body), 3.5)
+        )
         nuclei = np.minimum(
             level(sign * 0.235, -0.10, 0.085, 0.17, -sign * 0.03),
             level(sign * 0.12, 0.10, 0.09, 0.11),
@@ -178,7 +189,9 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
 
     # an infarct is a wedge of a vessel's territory: a sector that widens to the cortex
     along = X * col(sign) * F(0.72) + Y * col(ahead) * F(0.69)
-    off = np.abs(Y * col(sign * 0.72) - X * col(ahead * 0.69) + col(0.1 * (u[:, 11] - 0.5)))
+    off = np.abs(
+        Y * col(sign * 0.72) - X * col(ahead * 0.69) + col(0.1 * (u[:, 11] - 0.5))
+    )
     wedge = soft((along * F(0.42) - off + F(0.03) * folds) * F(12)) * soft(
         (along - F(0.30)) * F(10)
     )
@@ -189,7 +202,9 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
     for k in range(3):
         px = sign * (0.30 + 0.09 * (u[:, 12 + k] - 0.5))
         py = (-0.30, 0.04, 0.36)[k] + 0.10 * (u[:, 15 + k] - 0.5)
-        spot = inside(level(px, py, 0.045 + 0.02 * u[:, 18 + k], 0.075, 0.02 * sign), 3.0)
+        spot = inside(
+            level(px, py, 0.045 + 0.02 * u[:, 18 + k], 0.075, 0.02 * sign), 3.0
+        )
         order = (k + (u[:, 21] * 3).astype(int)) % 3
         spots = np.maximum(spots, spot * col(order < number))
 
@@ -204,7 +219,9 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
         signal = signal + weight * (tissue[name] - signal)
 
     bias = F(1) + per_site(_ACQUISITION, site, "bias") * (
-        col(2 * u[:, 22] - 1) * X + col(2 * u[:, 23] - 1) * Y - F(0.35) * bump(head * F(4))
+        col(2 * u[:, 22] - 1) * X
+        + col(2 * u[:, 23] - 1) * Y
+        - F(0.35) * bump(head * F(4))
     )
     signal = signal * bias
     smear = per_site(_ACQUISITION, site, "blur")
@@ -212,8 +229,14 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
     sigma = per_site(_ACQUISITION, site, "noise")
     real = signal + sigma * noise(rng, n)
     imaginary = sigma * noise(rng, n)
-    shade = np.sqrt(real * real + imaginary * imaginary) * per_site(_ACQUISITION, site, "gain")
+    shade = np.sqrt(real * real + imaginary * imaginary) * per_site(
+        _ACQUISITION, site, "gain"
+    )
 
     mask = core * col((raw["finding"] == "mass") | (raw["finding"] == "bleed"))
-    mask = mask + wedge * col(raw["finding"] == "infarct") + spots * col(raw["finding"] == "plaque")
+    mask = (
+        mask
+        + wedge * col(raw["finding"] == "infarct")
+        + spots * col(raw["finding"] == "plaque")
+    )
     return grey(shade), cells(mask)

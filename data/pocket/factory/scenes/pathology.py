@@ -34,9 +34,30 @@ from ._canvas import (
 SITES = ("routine", "faded", "violet")
 TRAIN_SITES = ("routine", "faded")
 _ACQUISITION = {
-    "routine": {"h": 1.00, "e": 1.00, "shift": 0.0, "blur": 0.0, "noise": 0.020, "warm": 0.0},
-    "faded": {"h": 0.72, "e": 0.70, "shift": -0.3, "blur": 0.3, "noise": 0.026, "warm": 0.05},
-    "violet": {"h": 0.95, "e": 1.45, "shift": 1.0, "blur": 0.8, "noise": 0.038, "warm": -0.04},
+    "routine": {
+        "h": 1.00,
+        "e": 1.00,
+        "shift": 0.0,
+        "blur": 0.0,
+        "noise": 0.020,
+        "warm": 0.0,
+    },
+    "faded": {
+        "h": 0.72,
+        "e": 0.70,
+        "shift": -0.3,
+        "blur": 0.3,
+        "noise": 0.026,
+        "warm": 0.05,
+    },
+    "violet": {
+        "h": 0.95,
+        "e": 1.45,
+        "shift": 1.0,
+        "blur": 0.8,
+        "noise": 0.038,
+        "warm": -0.04,
+    },
 }
 # optical density per channel, and how a stain that leans to violet differs
 _HAEMATOXYLIN = (0.650, 0.704, 0.286)
@@ -58,7 +79,9 @@ def sample(n: int, rng: np.random.Generator, sites: np.ndarray) -> dict:
     """Facts and layout of ``n`` fields of view, before anything is drawn."""
     return {
         "site": sites,
-        "finding": pick(rng, ("none", "none", "mitosis", "inflammation", "necrosis", "tumour"), n),
+        "finding": pick(
+            rng, ("none", "none", "mitosis", "inflammation", "necrosis", "tumour"), n
+        ),
         "side": pick(rng, ("left", "right"), n),
         "zone": pick(rng, ("upper", "lower"), n),
         "mitoses": pick(rng, ("one", "two", "three"), n),
@@ -84,7 +107,9 @@ def finish(raw: dict) -> dict:
         "cells": raw["cells"],
         "visibility_cells": raw["visibility_cells"],
         "gland": raw["gland"],
-        "visibility_gland": np.where(raw["gland"] == "yes", raw["visibility_gland"], np.nan),
+        "visibility_gland": np.where(
+            raw["gland"] == "yes", raw["visibility_gland"], np.nan
+        ),
     }
 
 
@@ -156,7 +181,15 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
         c, s = unit(u[:, 11] + k / 11)
         cx = 32 + 32 * (gx + c * gr * 0.86)
         cy = 32 + 32 * (gy + s * gr * 0.86)
-        _stamp(rim, cx, cy, np.full(n, 2.5), np.full(n, 1.9), u[:, 11] + k / 11, gland * 1.05)
+        _stamp(
+            rim,
+            cx,
+            cy,
+            np.full(n, 2.5),
+            np.full(n, 1.9),
+            u[:, 11] + k / 11,
+            gland * 1.05,
+        )
     np.maximum(density, rim, out=density)
 
     # tumour: crowded, large, uneven nuclei; inflammation: many small dark round ones
@@ -166,13 +199,27 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
         reach = 10.5 * (k / 9) ** 0.5
         cx, cy = 32 + 32 * fx + reach * c, 32 + 32 * fy + reach * s
         rx = 2.5 + 2.0 * w[:, k, 3]
-        _stamp(grown, cx, cy, rx, rx * (0.6 + 0.4 * w[:, k, 4]), w[:, k, 2], has("tumour", 1.15))
+        _stamp(
+            grown,
+            cx,
+            cy,
+            rx,
+            rx * (0.6 + 0.4 * w[:, k, 4]),
+            w[:, k, 2],
+            has("tumour", 1.15),
+        )
     for k in range(22):
         c, s = unit(u[:, 13] + k * 0.381966)
         reach = 11.5 * ((k + 0.5) / 22) ** 0.5
         cx, cy = 32 + 32 * fx + reach * c, 32 + 32 * fy + reach * s
         _stamp(
-            grown, cx, cy, np.full(n, 1.45), np.full(n, 1.45), u[:, 13], has("inflammation", 1.5)
+            grown,
+            cx,
+            cy,
+            np.full(n, 1.45),
+            np.full(n, 1.45),
+            u[:, 13],
+            has("inflammation", 1.5),
         )
     np.maximum(density, grown, out=density)
 
@@ -188,7 +235,15 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
         c, s = unit(u[:, 20 + k])
         for side in (-1, 1):
             ox, oy = side * -s * 1.3, side * c * 1.3
-            _stamp(plate, cx + ox, cy + oy, np.full(n, 2.7), np.full(n, 0.95), u[:, 20 + k], power)
+            _stamp(
+                plate,
+                cx + ox,
+                cy + oy,
+                np.full(n, 2.7),
+                np.full(n, 0.95),
+                u[:, 20 + k],
+                power,
+            )
         clear = inside(level(cx / 32 - 1, cy / 32 - 1, 0.15, 0.15), 3) * col(k < number)
         halo = np.maximum(halo, clear)
     clearing = col(has("mitosis", 0.9)) * halo
@@ -214,13 +269,23 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
     warm = per_site(_ACQUISITION, site, "warm")
     image = np.empty((n, 64, 64, 3), F)
     for channel in range(3):
-        od = amount_h * h * (F(_HAEMATOXYLIN[channel] * 1.25) + shift * F(0.3 * _VIOLET[channel]))
-        od = od + amount_e * eosin * (F(_EOSIN[channel] * 0.62) + shift * F(0.5 * _VIOLET[channel]))
+        od = (
+            amount_h
+            * h
+            * (F(_HAEMATOXYLIN[channel] * 1.25) + shift * F(0.3 * _VIOLET[channel]))
+        )
+        od = od + amount_e * eosin * (
+            F(_EOSIN[channel] * 0.62) + shift * F(0.5 * _VIOLET[channel])
+        )
         np.maximum(od, F(0), out=od)
         tint = F(0.965) + warm * F((1, 0, -1)[channel])
         image[..., channel] = decay(od * F(1.1)) * tint + grain * noise(rng, n)
 
-    mask = area * col(raw["finding"] == "necrosis") + halo * col(raw["finding"] == "mitosis")
+    mask = area * col(raw["finding"] == "necrosis") + halo * col(
+        raw["finding"] == "mitosis"
+    )
     lump = bump(level(fx, fy, 0.24, 0.24)) * F(1.3)
-    mask = mask + lump * col((raw["finding"] == "tumour") | (raw["finding"] == "inflammation"))
+    mask = mask + lump * col(
+        (raw["finding"] == "tumour") | (raw["finding"] == "inflammation")
+    )
     return byte(image), cells(mask)

@@ -44,7 +44,14 @@ _ACQUISITION = {
         "angle": 0.72,
         "floor": 0.010,
     },
-    "cart": {"gain": 4.0, "range": 46.0, "loss": 0.25, "smear": 0.2, "angle": 0.60, "floor": 0.006},
+    "cart": {
+        "gain": 4.0,
+        "range": 46.0,
+        "loss": 0.25,
+        "smear": 0.2,
+        "angle": 0.60,
+        "floor": 0.006,
+    },
     "handheld": {
         "gain": 1.0,
         "range": 42.0,
@@ -95,7 +102,9 @@ def finish(raw: dict) -> dict:
         "texture": raw["texture"],
         "visibility_texture": raw["visibility_texture"],
         "vessel": raw["vessel"],
-        "visibility_vessel": np.where(raw["vessel"] == "yes", raw["visibility_vessel"], np.nan),
+        "visibility_vessel": np.where(
+            raw["vessel"] == "yes", raw["visibility_vessel"], np.nan
+        ),
     }
 
 
@@ -103,7 +112,9 @@ def _wide(plane: np.ndarray) -> np.ndarray:
     """Sideways blur over five pixels (1 2 3 2 1) that keeps the variance of white noise."""
     out = F(3) * plane
     for step, weight in ((1, 2), (2, 1)):
-        out += F(weight) * (np.roll(plane, step, axis=2) + np.roll(plane, -step, axis=2))
+        out += F(weight) * (
+            np.roll(plane, step, axis=2) + np.roll(plane, -step, axis=2)
+        )
     out *= F(1 / 19**0.5)
     return out
 
@@ -131,8 +142,14 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
     bend = F(0.06) * wave
     near = F(0.10) + col(0.04 * u[:, 1]) + bend
     layer = np.abs(depth - near) * F(26)
-    echo += F(1.1) * soft(F(1.4) - layer) + F(0.9) * soft((F(0.04) - depth) * F(30) + F(1))
-    echo -= F(0.45) * soft((near - F(0.015) - depth) * F(30)) * soft((depth - F(0.03)) * F(40))
+    echo += F(1.1) * soft(F(1.4) - layer) + F(0.9) * soft(
+        (F(0.04) - depth) * F(30) + F(1)
+    )
+    echo -= (
+        F(0.45)
+        * soft((near - F(0.015) - depth) * F(30))
+        * soft((depth - F(0.03)) * F(40))
+    )
     dome = (
         F(0.80)
         + col(0.06 * (u[:, 2] - 0.5))
@@ -149,7 +166,9 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
     line = Y - F(0.02) - col(0.3 * (u[:, 5] - 0.5)) - slope * X - F(0.25) * X * X
     seen = np.where(raw["vessel"] == "yes", raw["visibility_vessel"], 0.0)
     tube = soft((F(0.075) - np.abs(line)) * F(22)) * soft((F(0.50) - np.abs(X)) * F(7))
-    wall = soft(F(1) - np.abs(np.abs(line) - F(0.095)) * F(26)) * soft((F(0.50) - np.abs(X)) * F(7))
+    wall = soft(F(1) - np.abs(np.abs(line) - F(0.095)) * F(26)) * soft(
+        (F(0.50) - np.abs(X)) * F(7)
+    )
     echo += col(seen) * wall * F(0.9)
     echo += col(seen * 0.92) * tube * (F(0.06) - echo)
 
@@ -181,10 +200,16 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
         there = col(k < number)
         stone = inside(level(sx, sy, 0.060, 0.040, 0.0), 3) * there
         cast = soft(
-            (F(0.042) / col(sy + _APEX) * F(1.3) - np.abs(tangent - col(sx / (sy + _APEX)))) * F(40)
+            (
+                F(0.042) / col(sy + _APEX) * F(1.3)
+                - np.abs(tangent - col(sx / (sy + _APEX)))
+            )
+            * F(40)
         )
         stones = np.maximum(stones, stone)
-        shadow = np.maximum(shadow, cast * soft((down - col(sy + _APEX + 0.05)) * F(16)) * there)
+        shadow = np.maximum(
+            shadow, cast * soft((down - col(sy + _APEX + 0.05)) * F(16)) * there
+        )
     echo += has("stone") * stones * (F(5.0) - echo)
     echo -= has("stone", 0.9) * shadow * (F(1) - stones) * echo
     # free fluid collects as a dark crescent above the diaphragm, on one side
@@ -195,13 +220,17 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
     np.maximum(echo, F(0.02), out=echo)
 
     # speckle: complex Gaussian, narrow beam near the probe, wide far from it
-    smear = np.clip(depth * F(1.1) + per_site(_ACQUISITION, site, "smear") - F(0.2), F(0), F(1))
+    smear = np.clip(
+        depth * F(1.1) + per_site(_ACQUISITION, site, "smear") - F(0.2), F(0), F(1)
+    )
     parts = []
     for _ in range(2):
         plane = noise(rng, n)
         parts.append(plane + smear * (_wide(plane) - plane))
     amplitude = np.sqrt(parts[0] * parts[0] + parts[1] * parts[1]) * F(0.75)
-    loss = decay(per_site(_ACQUISITION, site, "loss") * np.maximum(depth, F(0)) * F(1.6))
+    loss = decay(
+        per_site(_ACQUISITION, site, "loss") * np.maximum(depth, F(0)) * F(1.6)
+    )
     amplitude = amplitude * echo * loss + per_site(_ACQUISITION, site, "floor")
     decibel = log2(amplitude) * F(6.0206)
     gain = per_site(_ACQUISITION, site, "gain") + col(4 * (u[:, 17] - 0.5))
@@ -211,6 +240,8 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
 
     mask = ball * col((raw["finding"] == "cyst") | (raw["finding"] == "mass"))
     mask = (
-        mask + stones * col(raw["finding"] == "stone") + crescent * col(raw["finding"] == "fluid")
+        mask
+        + stones * col(raw["finding"] == "stone")
+        + crescent * col(raw["finding"] == "fluid")
     )
     return grey(shade), cells(mask)

@@ -33,9 +33,21 @@ from ._canvas import (
 SITES = ("digital", "film", "portable")
 TRAIN_SITES = ("digital", "film")
 _ACQUISITION = {
-    "digital": {"scatter": 0.06, "dose": 900.0, "gain": 1.00, "curve": 0.0, "tilt": 0.010},
+    "digital": {
+        "scatter": 0.06,
+        "dose": 900.0,
+        "gain": 1.00,
+        "curve": 0.0,
+        "tilt": 0.010,
+    },
     "film": {"scatter": 0.10, "dose": 420.0, "gain": 1.10, "curve": 0.6, "tilt": 0.015},
-    "portable": {"scatter": 0.20, "dose": 200.0, "gain": 1.05, "curve": 0.1, "tilt": 0.035},
+    "portable": {
+        "scatter": 0.20,
+        "dose": 200.0,
+        "gain": 1.05,
+        "curve": 0.1,
+        "tilt": 0.035,
+    },
 }
 ATTRIBUTES = {
     "finding": ("none", "opacity", "nodule", "effusion", "collapse"),
@@ -51,7 +63,9 @@ def sample(n: int, rng: np.random.Generator, sites: np.ndarray) -> dict:
     """Facts and anatomy of ``n`` chests, before anything is drawn."""
     return {
         "site": sites,
-        "finding": pick(rng, ("none", "none", "opacity", "nodule", "effusion", "collapse"), n),
+        "finding": pick(
+            rng, ("none", "none", "opacity", "nodule", "effusion", "collapse"), n
+        ),
         "side": pick(rng, ("left", "right"), n),
         "zone": pick(rng, ("upper", "middle", "lower"), n),
         "nodules": pick(rng, ("one", "two", "three"), n),
@@ -112,9 +126,15 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
     size = np.where(raw["heart"] == "large", 1.0, -1.0) * raw["visibility_heart"]
     hr = 0.335 + 0.085 * size + 0.02 * (u[:, 3] - 0.5)
     hx = 0.11 + 0.25 * (hr - 0.3)
-    heart = inside(level(hx, 0.30 + 0.04 * u[:, 4], hr, 0.27 + 0.3 * (hr - 0.3), 0.06), 4)
-    middle = soft((F(0.17) - np.abs(x) + bump(level(0.1, -0.32, 0.1, 0.1)) * F(0.10)) * F(12))
-    airway = soft((F(0.045) - np.abs(x + F(0.01))) * F(40)) * soft((F(-0.28) - Y) * F(8))
+    heart = inside(
+        level(hx, 0.30 + 0.04 * u[:, 4], hr, 0.27 + 0.3 * (hr - 0.3), 0.06), 4
+    )
+    middle = soft(
+        (F(0.17) - np.abs(x) + bump(level(0.1, -0.32, 0.1, 0.1)) * F(0.10)) * F(12)
+    )
+    airway = soft((F(0.045) - np.abs(x + F(0.01))) * F(40)) * soft(
+        (F(-0.28) - Y) * F(8)
+    )
 
     # ribs: posterior arches fall to the side, anterior ones rise; both are periodic in height
     def ribs(height, period, width):
@@ -124,8 +144,14 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
 
     shift = col(u[:, 5] * 0.2)
     back = ribs(Y - F(0.55) * ax * (F(1.25) - ax) * F(1.3) + shift, F(0.245), 0.42)
-    front = ribs(Y + F(0.62) * (ax - F(0.2)) * (ax - F(0.2)) - F(0.5) * ax + shift, F(0.29), 0.34)
-    cage = soft((F(0.93) - ax) * F(14)) * soft((ax - F(0.10)) * F(10)) * soft((F(0.78) - Y) * F(4))
+    front = ribs(
+        Y + F(0.62) * (ax - F(0.2)) * (ax - F(0.2)) - F(0.5) * ax + shift, F(0.29), 0.34
+    )
+    cage = (
+        soft((F(0.93) - ax) * F(14))
+        * soft((ax - F(0.10)) * F(10))
+        * soft((F(0.78) - Y) * F(4))
+    )
     cage = cage * soft((Y + F(0.92) - F(0.5) * ax * ax) * F(8))
     bone = (back * F(0.62) + front * F(0.34)) * cage
     slope = Y + F(0.60) + F(0.20) * (ax - F(0.1))
@@ -143,7 +169,9 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
     marks *= F(0.09) * (F(1.25) - ax) * lung
 
     # findings
-    zone_y = np.select([raw["zone"] == "upper", raw["zone"] == "middle"], [-0.42, 0.0], 0.36)
+    zone_y = np.select(
+        [raw["zone"] == "upper", raw["zone"] == "middle"], [-0.42, 0.0], 0.36
+    )
     fx = sign * (0.42 + 0.16 * (u[:, 6] - 0.5)) * wide[:, 0, 0]
     fy = zone_y + 0.14 * (u[:, 7] - 0.5)
     rough = field(rng, n, 12)
@@ -153,15 +181,28 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
     spots = np.zeros((n, 64, 64), F)
     for k in range(3):
         dx = (0.0, 0.16, -0.14)[k] + 0.04 * (u[:, 11 + k] - 0.5)
-        dy = (0.0, -0.20, -0.17)[k] * np.where(fy > -0.2, 1, -1) + 0.06 * (u[:, 14 + k] - 0.5)
+        dy = (0.0, -0.20, -0.17)[k] * np.where(fy > -0.2, 1, -1) + 0.06 * (
+            u[:, 14 + k] - 0.5
+        )
         r = 0.055 + 0.02 * u[:, 17 + k]
-        spots = np.maximum(spots, inside(level(fx + dx, fy + dy, r, r), 3) * col(k < number))
+        spots = np.maximum(
+            spots, inside(level(fx + dx, fy + dy, r, r), 3) * col(k < number)
+        )
     mirrored = x * col(sign)
     lateral = np.maximum(mirrored, F(0)) / wide
     top = F(0.42) - F(0.75) * lateral * lateral + col(0.12 * (u[:, 20] - 0.5))
-    fluid = soft((Y - top) * F(6)) * soft(mirrored * F(12) - F(1)) * inside(lx * lx + ly * ly, 5)
+    fluid = (
+        soft((Y - top) * F(6))
+        * soft(mirrored * F(12) - F(1))
+        * inside(lx * lx + ly * ly, 5)
+    )
     edge = F(0.62) + col(0.08 * u[:, 21]) - F(0.32) * (Y + F(0.35)) * (Y + F(0.35))
-    free = soft((lateral - edge) * F(16)) * soft((F(0.25) - Y) * F(6)) * lung * (mirrored > 0)
+    free = (
+        soft((lateral - edge) * F(16))
+        * soft((F(0.25) - Y) * F(6))
+        * lung
+        * (mirrored > 0)
+    )
     pleura = (
         soft(F(1) - np.abs(lateral - edge) * F(34))
         * soft((F(0.2) - Y) * F(6))
@@ -169,10 +210,15 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
         * (mirrored > 0)
     )
 
-    case = soft((F(0.11) - np.abs(x * col(np.where(u[:, 22] < 0.5, -1, 1)) - F(0.52))) * F(30))
+    case = soft(
+        (F(0.11) - np.abs(x * col(np.where(u[:, 22] < 0.5, -1, 1)) - F(0.52))) * F(30)
+    )
     case = case * soft((F(0.085) - np.abs(Y + F(0.42))) * F(30))
     tip = Y * F(0.25) + F(0.27)
-    lead = soft(F(1) - np.abs(x * col(np.where(u[:, 22] < 0.5, -1, 1)) - tip + Y * F(0.3)) * F(26))
+    lead = soft(
+        F(1)
+        - np.abs(x * col(np.where(u[:, 22] < 0.5, -1, 1)) - tip + Y * F(0.3)) * F(26)
+    )
     lead = lead * soft((Y + F(0.42)) * F(20)) * soft((F(0.34) - Y) * F(20))
 
     air = lung * (F(1) - F(0.92) * heart) * (F(1) - F(0.7) * middle)
@@ -199,6 +245,10 @@ def render(raw: dict, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
     tone = np.clip(tone, F(0), F(1))
     tone = tone + curve * (tone * tone * (F(3) - F(2) * tone) - tone)
 
-    mask = cloud * col(raw["finding"] == "opacity") + spots * col(raw["finding"] == "nodule")
-    mask += fluid * col(raw["finding"] == "effusion") + free * col(raw["finding"] == "collapse")
+    mask = cloud * col(raw["finding"] == "opacity") + spots * col(
+        raw["finding"] == "nodule"
+    )
+    mask += fluid * col(raw["finding"] == "effusion") + free * col(
+        raw["finding"] == "collapse"
+    )
     return grey(tone), cells(mask)

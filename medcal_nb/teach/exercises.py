@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from medcal_nb.measure import auroc, best_threshold, ece, wilson_interval
-from medcal_nb.show import lesson
+from medcal_nb.teach import lesson
 
 _WORDS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 NAMES = tuple(_WORDS)
@@ -25,7 +25,12 @@ def _computed() -> dict[str, dict]:
     luck = {(n, k): lesson.luck(n, k, draws).mean() for n, k in ((100, 10), (400, 10))}
     small, large = luck.values()
     few, many = (lesson.luck(200, k, draws).mean() for k in (5, 30))
-    shares = {"the same": 1, "about half of it": 0.5, "about a quarter of it": 0.25, "0": 0}
+    shares = {
+        "the same": 1,
+        "about half of it": 0.5,
+        "about a quarter of it": 0.25,
+        "0": 0,
+    }
     bold = lesson.bold_answers(0.7, 2.0, draws[0])
     order = [auroc(lesson.stretch(bold[0], 1 / t), bold[1]) for t in (1, 2)]
     rare = lesson.base_rate_table([0.02], sensitivity=0.95, specificity=0.9).iloc[0]
@@ -36,16 +41,24 @@ def _computed() -> dict[str, dict]:
             "answer": min(shares, key=lambda name: abs(shares[name] - large / small)),
             **{"small": small, "large": large},
         },
-        "more_bins": {"answer": "grows" if many > few else "shrinks", "few": few, "many": many},
+        "more_bins": {
+            "answer": "grows" if many > few else "shrinks",
+            "few": few,
+            "many": many,
+        },
         "accuracy": {"answer": "can't be said"},
         "temperature_order": {"answer": "AUROC" if np.ptp(order) < 1e-12 else "ECE"},
-        "temperature_half": {"answer": round(100 * (lesson.stretch(0.9, 1e-3).item() - 0.4))},
+        "temperature_half": {
+            "answer": round(100 * (lesson.stretch(0.9, 1e-3).item() - 0.4))
+        },
         "base_rate": {
             "answer": 100 * rare["ppv"],
             **{"found": rare["found"], "flagged": rare["flagged"]},
             "yes": rare["found"] + rare["flagged"],
         },
-        "threshold": {"answer": 100 * best_threshold(cost_wrong=1.0, cost_check=1 / 20)},
+        "threshold": {
+            "answer": 100 * best_threshold(cost_wrong=1.0, cost_check=1 / 20)
+        },
         "interval": {
             "answer": _WORDS["interval"]["options"][0 if low <= 0.15 <= high else 1],
             **{"low": low, "high": high},
@@ -64,7 +77,8 @@ def exercise(name: str) -> dict:
         off; ``why`` the answer is right; ``hints``, from a nudge to nearly the solution;
         ``mistakes``, pairs of an answer that students give and what it has overlooked.
     """
-    told, numbers = {"options": [], "unit": "", "tolerance": 0.0} | _WORDS[name], _computed()[name]
+    told = {"options": [], "unit": "", "tolerance": 0.0} | _WORDS[name]
+    numbers = _computed()[name]
     filled = {field: told[field].format(**numbers) for field in ("question", "why")}
     return told | filled | {"answer": numbers["answer"]}
 

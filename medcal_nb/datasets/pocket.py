@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from medcal_nb.datasets.items import chosen
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import file_hash
-from medcal_nb.items import chosen
 
 VARIABLE = "MEDCAL_POCKET"
 MANIFEST = "manifest.json"
-CHECKOUT = Path(__file__).resolve().parents[1] / "data" / "pocket"
-INSTALLED = Path(__file__).resolve().parent / "pocket_data"
+CHECKOUT = Path(__file__).resolve().parents[2] / "data" / "pocket"
+INSTALLED = Path(__file__).resolve().parents[1] / "pocket_data"
 
 
 def pocket_home():
@@ -43,7 +43,9 @@ def pocket_home():
 
 def list_pocket():
     """Return the names of the pocket models at hand, sorted."""
-    return sorted(name for name in _manifest(pocket_home()) if name.startswith("pocket-"))
+    return sorted(
+        name for name in _manifest(pocket_home()) if name.startswith("pocket-")
+    )
 
 
 def pocket_dir(name):
@@ -56,7 +58,9 @@ def pocket_dir(name):
     """
     names = list_pocket()
     if name not in names:
-        raise MedcalError(f"{name!r} is no pocket model: choose one of {', '.join(names)}")
+        raise MedcalError(
+            f"{name!r} is no pocket model: choose one of {', '.join(names)}"
+        )
     for file in _manifest(pocket_home())[name]:
         path = _checked(name, file)
     return path.parent
@@ -144,9 +148,14 @@ def fresh_like(model, strategy, n, *, graded, target):
     str
         Why there are none, as a sentence; "" where there are some.
     """
-    judged, nothing = _holding(graded, target), graded[:0]
+    judged = _holding(graded, target)
+    nothing = graded[:0]
     told = sorted(judged["dataset"].dropna().unique())
-    if len(told) != 1 or not told[0].startswith("pocketvqa-") or {*judged["split"]} != {"test"}:
+    if (
+        len(told) != 1
+        or not told[0].startswith("pocketvqa-")
+        or {*judged["split"]} != {"test"}
+    ):
         return nothing, (
             "Fresh items are like those of the test split of one embedded data set, "
             f"not like these of {', '.join(told)}."
@@ -157,13 +166,18 @@ def fresh_like(model, strategy, n, *, graded, target):
         return nothing, f"There is no truth to compare with: {error}."
     fresh = _holding(fresh, target) if {*target} <= {*fresh} else fresh[:0]
     if fresh.dropna(subset=["confidence", "correct"]).empty:
-        return nothing, f"None of {n:,} fresh items of {told[0]} is of the target's kind."
+        return (
+            nothing,
+            f"None of {n:,} fresh items of {told[0]} is of the target's kind.",
+        )
     return fresh, ""
 
 
 def _holding(table, target):
     """Return the rows that hold some values, column to value."""
-    return table[np.logical_and.reduce([table[name] == is_ for name, is_ in target.items()])]
+    return table[
+        np.logical_and.reduce([table[name] == is_ for name, is_ in target.items()])
+    ]
 
 
 def _manifest(home):

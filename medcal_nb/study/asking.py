@@ -18,13 +18,13 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from medcal_nb.answers import AnswerLog
-from medcal_nb.answers.own import check_own_log, note_beside
 from medcal_nb.ask.graded import to_graded, with_candidates
 from medcal_nb.ask.models import resolve_model
 from medcal_nb.ask.run import ask
+from medcal_nb.datasets import load_items
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import file_hash, new_file
-from medcal_nb.items import load_items
+from medcal_nb.study.own_log import check_own_log, note_beside
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 # what a profile may say of asking, and of reaching a model
@@ -65,17 +65,24 @@ def ask_profile(profile, answers, *, fast=False):
     """
     jobs = profile.jobs(fast=fast)
     if not jobs:
-        raise MedcalError(f"profile {profile.name} asks no model: give answers with --answers")
+        raise MedcalError(
+            f"profile {profile.name} asks no model: give answers with --answers"
+        )
     answers = Path(answers)
     answers.parent.mkdir(parents=True, exist_ok=True)
     _begin_anew_if_stale(jobs, answers)
     by_model = {job.model: [] for job in jobs}
-    for job in sorted(jobs, key=lambda job: "expert" in job.options):  # it judges what there is
+    for job in sorted(
+        jobs, key=lambda job: "expert" in job.options
+    ):  # it judges what there is
         by_model[job.model].append(job)
-    parallel = _embedded(jobs) and len(by_model) > 1  # others in turn: they share no GPU
+    parallel = (
+        _embedded(jobs) and len(by_model) > 1
+    )  # others in turn: they share no GPU
     # spawned, not forked: a forked torch can hang on its threads
     with ProcessPoolExecutor(None, get_context("spawn"), _begin_process) as pool:
-        ask_each, bars = pool.map if parallel else map, repeat(not parallel)
+        ask_each = pool.map if parallel else map
+        bars = repeat(not parallel)
         parts = ask_each(_ask_model, by_model.values(), repeat(answers), bars)
         told = tqdm(parts, "asking", len(by_model), unit="model")
         return pd.DataFrame([row for part in told for row in part], columns=_COLUMNS)
@@ -102,22 +109,33 @@ def _end_with_parent():
 
 def _ask_model(jobs, answers, progress):
     """Ask one model all that its jobs want; return a row of the table for each."""
-    rows, reached, backend = [], None, None
+    rows = []
+    reached = None
+    backend = None
     with AnswerLog(answers) as log:
         for job in jobs:
             items = load_items(job.dataset, split=job.split, n=job.n, seed=job.seed)
-            name, model = job.options.get("expert", job.model), None
+            name = job.options.get("expert", job.model)
+            model = None
             if "expert" in job.options:
-                of, model = job.options["of"], job.model
+                of = job.options["of"]
+                model = job.model
                 told = log.read(model=model, dataset=job.dataset, strategy=of)
                 items = with_candidates(items, to_graded(told))
             if name != reached:
                 backend = None  # a model is let go before an expert is loaded
-                reached, backend = name, _reach(job, name)
+                reached = name
+                backend = _reach(job, name)
             settings = {key: job.options[key] for key in _ASKING if key in job.options}
             settings |= {"seed": job.seed, "progress": progress, "model": model}
             done = ask(backend, items, job.strategies, log=log, **settings)
-            about = job.model, job.dataset, job.split or "all", len(items), len(job.strategies)
+            about = (
+                job.model,
+                job.dataset,
+                job.split or "all",
+                len(items),
+                len(job.strategies),
+            )
             result = done.rows, done.done_before, len(done.failed), list(done.skipped)
             rows.append((*about, *result))
             for item, reason in list(done.failed.items())[:5]:
@@ -131,9 +149,12 @@ def _reach(job, name):
         return resolve_model(name)
     how = {key: job.options[key] for key in _REACHING if key in job.options}
     if url := job.options.get("url"):
-        name, how = os.path.expandvars(url), {"served_as": job.model} | how
+        name = os.path.expandvars(url)
+        how = {"served_as": job.model} | how
         if not name or name.startswith("$"):
-            raise MedcalError(f"{job.model}: {url} is not set: give the URL of its server there")
+            raise MedcalError(
+                f"{job.model}: {url} is not set: give the URL of its server there"
+            )
     return resolve_model(name, **how)
 
 
@@ -143,13 +164,20 @@ def _begin_anew_if_stale(jobs, answers):
     Answers of other models cost too much to be asked again and are kept.
     """
     check_own_log(answers)
-    note, embedded = note_beside(answers), _embedded(jobs)
-    made_from = {"jobs": json.loads(json.dumps([vars(job) for job in jobs], sort_keys=True))}
+    note = note_beside(answers)
+    embedded = _embedded(jobs)
+    made_from = {
+        "jobs": json.loads(json.dumps([vars(job) for job in jobs], sort_keys=True))
+    }
     if embedded:
         made_from["code and weights"] = _code_and_weights()
-    before = json.loads(note.read_text(encoding="utf-8")) if answers.exists() else made_from
+    before = (
+        json.loads(note.read_text(encoding="utf-8")) if answers.exists() else made_from
+    )
     if not embedded:
-        made_from["jobs"] += [job for job in before["jobs"] if job not in made_from["jobs"]]
+        made_from["jobs"] += [
+            job for job in before["jobs"] if job not in made_from["jobs"]
+        ]
     elif before != made_from:
         for suffix in ("", "-wal", "-shm"):
             answers.with_name(answers.name + suffix).unlink(missing_ok=True)
@@ -159,8 +187,12 @@ def _begin_anew_if_stale(jobs, answers):
 
 def _code_and_weights():
     """Return hashes of all that the answers of embedded models depend on beside the jobs."""
-    from medcal_nb.pocket import MANIFEST, pocket_home
+    from medcal_nb.datasets.pocket import MANIFEST, pocket_home
 
     code = [*(_PACKAGE / "ask").rglob("*.py"), *(_PACKAGE / "ask").rglob("*.toml")]
-    files = [*sorted(code), _PACKAGE / "items.py", pocket_home() / MANIFEST]
+    files = [
+        *sorted(code),
+        _PACKAGE / "datasets" / "items.py",
+        pocket_home() / MANIFEST,
+    ]
     return [file_hash(path) for path in files]

@@ -37,8 +37,8 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from medcal_nb.datasets.items import ITEM_COLUMNS, chosen
 from medcal_nb.errors import MedcalError
-from medcal_nb.items import ITEM_COLUMNS, chosen
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,8 +74,13 @@ _MODALITIES = {
 def _modality(name, source="stated"):
     """Our word for a set's name of a modality; names that are none of ours stay, in lower case."""
     text = str(name or "").strip().lower()
-    ours = next((o for o, pattern in _MODALITIES.items() if re.search(pattern, text)), text)
-    return {"modality": ours or UNKNOWN, "modality_source": source if ours else "missing"}
+    ours = next(
+        (o for o, pattern in _MODALITIES.items() if re.search(pattern, text)), text
+    )
+    return {
+        "modality": ours or UNKNOWN,
+        "modality_source": source if ours else "missing",
+    }
 
 
 # --- where files come from -----------------------------------------------------------------------
@@ -115,7 +120,8 @@ def fetch_set(name, folder=None) -> Path:
     """
     from huggingface_hub import snapshot_download
 
-    repo, files = HUB_SETS[name]["repo"], HUB_SETS[name]["files"]
+    repo = HUB_SETS[name]["repo"]
+    files = HUB_SETS[name]["files"]
     wanted = {"repo_id": repo, "repo_type": "dataset", "allow_patterns": files}
     wanted["ignore_patterns"] = ["*..*", "/*"]  # what might lead out of the folder
     with _plainly(repo, _CONNECT):
@@ -129,7 +135,8 @@ class _Files:
     """The files of a set: a folder on disk, or a hub repository in the hub's cache."""
 
     def __init__(self, name, folder=None):
-        self.name, self.told = name, HUB_SETS[name]
+        self.name = name
+        self.told = HUB_SETS[name]
         self.where = str(folder or self.told["repo"])
         self.folder = Path(folder) if folder else fetch_set(name)
         if not self.folder.is_dir():
@@ -162,7 +169,9 @@ class _Files:
     def _packed(self, patterns):
         """Return files that match a pattern inside an archive, unpacked."""
         plain = [pattern.removeprefix("**/") for pattern in patterns]
-        names = [name for name in self.members if any(fnmatch(name, one) for one in plain)]
+        names = [
+            name for name in self.members if any(fnmatch(name, one) for one in plain)
+        ]
         return [Path(self.image(name)) for name in names]
 
     @cached_property
@@ -192,10 +201,14 @@ class _Files:
 
     def _unpack(self, archive, info, parts):
         home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
-        digest = hashlib.sha256(f"{archive.resolve()}:{archive.stat().st_size}".encode())
+        digest = hashlib.sha256(
+            f"{archive.resolve()}:{archive.stat().st_size}".encode()
+        )
         target = home.joinpath("medcal", self.name, digest.hexdigest()[:12], *parts)
         if info.file_size > _LARGEST:
-            raise MedcalError(f"{archive}: {info.filename} unpacks to {info.file_size:,} bytes")
+            raise MedcalError(
+                f"{archive}: {info.filename} unpacks to {info.file_size:,} bytes"
+            )
         if not target.is_file():
             target.parent.mkdir(parents=True, exist_ok=True)
             part = target.with_name(f"{target.name}.{os.getpid()}.part")
@@ -218,7 +231,9 @@ def _text(value):
 
 def _image(image):
     """The bytes of an image that the hub stores in its rows, and their hash as its id."""
-    data = image.get("bytes") if isinstance(image, dict) else image  # never a path of theirs
+    data = (
+        image.get("bytes") if isinstance(image, dict) else image
+    )  # never a path of theirs
     if not isinstance(data, bytes) or not data:
         raise _LeftOut("no image")
     return {"image": data, "image_id": hashlib.sha256(data).hexdigest()[:16]}
@@ -226,10 +241,16 @@ def _image(image):
 
 def _closed_or_open(question, gold):
     """The fields that depend on whether the gold answer is yes or no."""
-    question, gold = _text(question), _text(gold)
+    question = _text(question)
+    gold = _text(gold)
     if not question or not gold:
         raise _LeftOut("no gold answer" if question else "no question")
-    fields = {"question": question, "question_type": "open", "options": None, "gold": gold}
+    fields = {
+        "question": question,
+        "question_type": "open",
+        "options": None,
+        "gold": gold,
+    }
     plain = gold.lower().strip(" .!")
     if plain in {"yes", "no"}:
         fields |= {"question_type": "closed", "options": ["yes", "no"], "gold": plain}
@@ -238,18 +259,28 @@ def _closed_or_open(question, gold):
 
 def _choice(question, options, gold):
     """The fields of a choice question; `gold` is the text of an option."""
-    question, gold = _text(question), _text(gold)
+    question = _text(question)
+    gold = _text(gold)
     options = [o for o in dict.fromkeys(map(_text, options)) if o]
     if not question:
         raise _LeftOut("no question")
     if len(options) < 2:
         raise _LeftOut("fewer than two options")
     if gold not in options:
-        same = [o for o in options if o.casefold().rstrip(".") == gold.casefold().rstrip(".")]
+        same = [
+            o
+            for o in options
+            if o.casefold().rstrip(".") == gold.casefold().rstrip(".")
+        ]
         if len(same) != 1:
             raise _LeftOut("gold answer is none of the options")
         gold = same[0]
-    return {"question": question, "question_type": "choice", "options": options, "gold": gold}
+    return {
+        "question": question,
+        "question_type": "choice",
+        "options": options,
+        "gold": gold,
+    }
 
 
 _OPTIONS = re.compile(r"\n?\s*Options:\s*(?=\(?A\s*[:.)])", re.IGNORECASE)
@@ -265,7 +296,9 @@ def _split_options(text):
         if mark[1] == chr(ord("A") + len(kept)):
             kept.append(mark)
     ends = [m.start() for m in kept[1:]] + [len(parts[1])]
-    options = [parts[1][m.end() : e].strip(" ,\n") for m, e in zip(kept, ends, strict=True)]
+    options = [
+        parts[1][m.end() : e].strip(" ,\n") for m, e in zip(kept, ends, strict=True)
+    ]
     return parts[0].strip(), [o.removesuffix(".") for o in options]
 
 
@@ -284,11 +317,15 @@ def _asked_pmc_vqa(row):
     }
     # The label is in Answer_label in the first version and in Answer in the second.
     label = _text(row.get("Answer_label") or row["Answer"]).upper()
-    return _choice(row["Question"], options.values(), options.get(label) or row["Answer"])
+    return _choice(
+        row["Question"], options.values(), options.get(label) or row["Answer"]
+    )
 
 
 def _asked_a_okvqa(row):
-    return _choice(row["question"], row["choices"], row["choices"][row["correct_choice_idx"]])
+    return _choice(
+        row["question"], row["choices"], row["choices"][row["correct_choice_idx"]]
+    )
 
 
 def _asked_science_qa(row):
@@ -301,8 +338,12 @@ def _asked_vqa_v2(row):
     fields = _closed_or_open(row["question"], most)
     if fields["question_type"] == "open":
         # Full marks in the set's own metric: an answer that three of the ten people gave.
-        said = [_text(a["answer"] if isinstance(a, dict) else a) for a in row["answers"]]
-        agreed = [a for a in dict.fromkeys(said) if a and a != most and said.count(a) >= 3]
+        said = [
+            _text(a["answer"] if isinstance(a, dict) else a) for a in row["answers"]
+        ]
+        agreed = [
+            a for a in dict.fromkeys(said) if a and a != most and said.count(a) >= 3
+        ]
         fields["gold"] = [most, *agreed]
     return fields
 
@@ -318,10 +359,15 @@ def _asked_mmstar(row):
 def _made(row, split, i, name):
     """The item of a stored row, by the columns that ``hub_sets.toml`` names; None if not wanted."""
     told = HUB_SETS[name]
-    if any(row.get(column, value) != value for column, value in told.get("only", {}).items()):
+    if any(
+        row.get(column, value) != value
+        for column, value in told.get("only", {}).items()
+    ):
         return None
     columns = told.get("columns", {})
-    if columns.get("image", "image") not in row:  # VQA-RAD's copy on the hub names nothing
+    if (
+        columns.get("image", "image") not in row
+    ):  # VQA-RAD's copy on the hub names nothing
         columns = {}
     numbered = columns.get("item_id", "{split}-{i}")
     out = {"item_id": _text(numbered.format(**row | {"split": split, "i": i}))}
@@ -358,11 +404,13 @@ _ASKED = {
 
 def _half(image_id):
     """Return "test" or "fit" by a hash, half of the images each; the split belongs to the set."""
-    return "test" if hashlib.sha256(f"0:{image_id}".encode()).digest()[0] < 128 else "fit"
+    return (
+        "test" if hashlib.sha256(f"0:{image_id}".encode()).digest()[0] < 128 else "fit"
+    )
 
 
 def load(name, *, split=None, n=None, seed=0, folder=None) -> pd.DataFrame:
-    """Return a public set as an item table; see :func:`medcal_nb.items.load_items`.
+    """Return a public set as an item table; see :func:`medcal_nb.datasets.items.load_items`.
 
     Its ``attrs`` hold ``left_out`` (reason → rows).
 
@@ -374,7 +422,9 @@ def load(name, *, split=None, n=None, seed=0, folder=None) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
-    told, files, left_out = HUB_SETS[name], _Files(name, folder), Counter()
+    told = HUB_SETS[name]
+    files = _Files(name, folder)
+    left_out = Counter()
     table = pd.DataFrame(_items(files, left_out))
     if table.empty:
         raise MedcalError(
@@ -382,9 +432,13 @@ def load(name, *, split=None, n=None, seed=0, folder=None) -> pd.DataFrame:
             f"({', '.join(told['files'])})?"
         )
     if table["item_id"].duplicated().any():
-        raise MedcalError(f"{files.where}: rows share an id; is it {told['title']}, once?")
+        raise MedcalError(
+            f"{files.where}: rows share an id; is it {told['title']}, once?"
+        )
     if told["official_test"]:
-        tested = table.loc[table["official_split"].isin(told["official_test"]), "image_id"]
+        tested = table.loc[
+            table["official_split"].isin(told["official_test"]), "image_id"
+        ]
         table["split"] = np.where(table["image_id"].isin(tested), "test", "fit")
     table = chosen(table, split, n, seed)
     if len(table) and isinstance(table["image"].iloc[0], str):
@@ -397,12 +451,18 @@ def load(name, *, split=None, n=None, seed=0, folder=None) -> pd.DataFrame:
 
 def _items(files, left_out) -> list[dict[str, Any]]:
     """Return the items of all splits; count what is left out, by its reason."""
-    told, rows, contents = files.told, [], {}
+    told = files.told
+    rows = []
+    contents = {}
     for split, patterns in told["rows"].items():
         for i, stored in enumerate(files.rows(patterns)):
             try:
                 # VQA-RAD as published is one file
-                official = "test" if str(stored.get("phrase_type")).startswith("test") else split
+                official = (
+                    "test"
+                    if str(stored.get("phrase_type")).startswith("test")
+                    else split
+                )
                 row = _made(stored, official, i, files.name)
             except _LeftOut as reason:
                 left_out[str(reason)] += 1
@@ -425,10 +485,14 @@ def _items(files, left_out) -> list[dict[str, Any]]:
 
 def _with_images(table, files, left_out):
     """The rows whose image files are there, with their paths."""
-    found = table["image"].map({name: files.image(name) for name in table["image"].unique()})
+    found = table["image"].map(
+        {name: files.image(name) for name in table["image"].unique()}
+    )
     if found.isna().all():
         places = " or ".join([*files.image_folders, *files.archives])
-        raise MedcalError(f"{files.where}: none of its image files is there; put them in {places}")
+        raise MedcalError(
+            f"{files.where}: none of its image files is there; put them in {places}"
+        )
     if found.isna().any():
         left_out["image file not found"] += int(found.isna().sum())
     return table.assign(image=found)[found.notna()]

@@ -81,7 +81,11 @@ class Profile:
         Studies of recorded answers whose profile comes with the package and names their source
         publish in ``figures/<name>``.
         """
-        if fast or self.path.parent != FOLDER or not (self.source or self.name == "pocket"):
+        if (
+            fast
+            or self.path.parent != FOLDER
+            or not (self.source or self.name == "pocket")
+        ):
             return self.build(fast=fast) / "figures"
         return checkout() / "figures" / (self.name if self.source else "")
 
@@ -100,17 +104,27 @@ class Profile:
             Keep only the models and strategies that ``[fast]`` names, and at most its ``n``
             items of each set.
         """
-        small, jobs = self.settings.get("fast", {}) if fast else {}, []
-        asking, seed = self.settings.get("asking", {}), self.settings.get("seed", 0)
+        small = self.settings.get("fast", {}) if fast else {}
+        jobs = []
+        asking = self.settings.get("asking", {})
+        seed = self.settings.get("seed", 0)
         for block in self.settings.get("ask", []):
-            kept = tuple(s for s in block["strategies"] if s in small.get("strategies", [s]))
-            stage = {key: block[key] for key in ("expert", "of") if key in block}  # who judges what
+            kept = tuple(
+                s for s in block["strategies"] if s in small.get("strategies", [s])
+            )
+            stage = {
+                key: block[key] for key in ("expert", "of") if key in block
+            }  # who judges what
             for model in block["models"]:
                 if not kept or model not in small.get("models", [model]):
                     continue
-                options = asking | self.settings.get("models", {}).get(model, {}) | stage
+                options = (
+                    asking | self.settings.get("models", {}).get(model, {}) | stage
+                )
                 for items in block["items"]:
-                    n = min((one["n"] for one in (items, small) if "n" in one), default=None)
+                    n = min(
+                        (one["n"] for one in (items, small) if "n" in one), default=None
+                    )
                     told = items["dataset"], items.get("split"), n
                     jobs.append(Job(model, *told, kept, seed, options))
         return jobs
@@ -124,7 +138,7 @@ def checkout() -> Path:
     MedcalError
         If there are no notebooks there, as for a package installed from a wheel.
     """
-    root = Path(os.environ.get("MEDCAL_ROOT") or FOLDER.parents[1]).resolve()
+    root = Path(os.environ.get("MEDCAL_ROOT") or FOLDER.parents[2]).resolve()
     if not (root / "notebooks").is_dir():
         told = "clone the repository and `pip install -e` it, or set MEDCAL_ROOT to the clone"
         raise MedcalError(f"no notebooks/ in {root}: {told}")
@@ -145,7 +159,9 @@ def load_profile(name: str | os.PathLike) -> Profile:
     path = Path(name).expanduser().resolve() if is_file else FOLDER / f"{name}.toml"
     if not path.is_file():
         names = ", ".join(sorted(path.stem for path in FOLDER.glob("*.toml")))
-        raise MedcalError(f"no profile {str(name)!r}: choose one of {names}, or give a .toml file")
+        raise MedcalError(
+            f"no profile {str(name)!r}: choose one of {names}, or give a .toml file"
+        )
     schema = json.loads((FOLDER / "schema.json").read_text(encoding="utf-8"))
     try:
         settings = tomllib.loads(path.read_text(encoding="utf-8"))

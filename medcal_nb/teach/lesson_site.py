@@ -9,10 +9,10 @@ import os
 from pathlib import Path
 
 from medcal_nb.errors import MedcalError
-from medcal_nb.show import exercises, lesson
-from medcal_nb.show.exercises import NAMES
 from medcal_nb.show.figures import read_figure
-from medcal_nb.show.lab import lab_code, lab_markup
+from medcal_nb.teach import exercises, lesson
+from medcal_nb.teach.exercises import NAMES
+from medcal_nb.teach.lab import lab_code, lab_markup
 
 _PARTS = {
     "lesson.opening": lesson.opening,
@@ -23,7 +23,9 @@ _PARTS = {
 }
 
 
-def write_lesson_site(notebook: str | os.PathLike, figures: str | os.PathLike, folder) -> Path:
+def write_lesson_site(
+    notebook: str | os.PathLike, figures: str | os.PathLike, folder
+) -> Path:
     """Write the lesson's notebook as ``index.html``, one file that asks no host for anything.
 
     Parameters
@@ -47,7 +49,8 @@ def write_lesson_site(notebook: str | os.PathLike, figures: str | os.PathLike, f
     """
     import mistune
 
-    cells, parts = json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"], []
+    cells = json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]
+    parts = []
     for cell in cells[1:]:  # the head tells how to run the notebook
         source = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
@@ -57,13 +60,16 @@ def write_lesson_site(notebook: str | os.PathLike, figures: str | os.PathLike, f
     whole = lesson.template("lesson_site.jinja")
     page = Path(folder) / "index.html"
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(whole.render(parts=parts, code=lab_code(), n=len(NAMES)), encoding="utf-8")
+    page.write_text(
+        whole.render(parts=parts, code=lab_code(), n=len(NAMES)), encoding="utf-8"
+    )
     return page
 
 
 def _drawn(source: str, figures: Path) -> list[str]:
     """Return what stands for a code cell: a part of the lesson, a lab, a figure, or nothing."""
-    parts, calls = [], [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Call)]
+    parts = []
+    calls = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Call)]
     for call in sorted(calls, key=lambda call: (call.lineno, call.col_offset)):
         name = ast.unparse(call.func)
         if name in _PARTS:

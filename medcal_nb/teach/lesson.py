@@ -14,13 +14,12 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from medcal_nb import pocket
-from medcal_nb.items import open_image, png_text
+from medcal_nb.datasets import open_image, png_text, pocket
 from medcal_nb.measure import best_threshold, ece, reliability_table
 from medcal_nb.show import charts
 from medcal_nb.show.facets import alone, beside, facets
-from medcal_nb.show.lab import lab_code
 from medcal_nb.show.words import percent
+from medcal_nb.teach.lab import lab_code
 
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
 FORECASTERS = {
@@ -31,7 +30,10 @@ FORECASTERS = {
     "half right": (0.5, 0.5, 0.5, 0.5, 0.5),
     "upside down": (0.9, 0.7, 0.5, 0.3, 0.1),
 }
-DATASETS = {"everyday images": "pocketvqa-general", "medical images": "pocketvqa-medical"}
+DATASETS = {
+    "everyday images": "pocketvqa-general",
+    "medical images": "pocketvqa-medical",
+}
 MODEL = "pocket-general"
 _CLIP = 1e-6
 
@@ -49,7 +51,9 @@ class Part:
         self.markup = str(getattr(template("lesson.jinja").module, name)(*values))
 
     def _repr_html_(self) -> str:
-        return self.markup + str(template("lesson.jinja").module.script(Markup(lab_code())))
+        return self.markup + str(
+            template("lesson.jinja").module.script(Markup(lab_code()))
+        )
 
 
 @cache
@@ -67,7 +71,11 @@ def _picture(image) -> str:
 def _case() -> tuple:
     """Return picture, question, wrong answer and right one of the lesson's first image."""
     items = pocket.load(DATASETS["medical images"], split="test")
-    item = items[items["template"] == "ct:finding_choice"].nlargest(1, "visibility").iloc[0]
+    item = (
+        items[items["template"] == "ct:finding_choice"]
+        .nlargest(1, "visibility")
+        .iloc[0]
+    )
     said = next(option for option in item["options"] if option != item["gold"])
     return _picture(item["image"]), item["question"], said, item["gold"]
 
@@ -87,14 +95,19 @@ def worth_of_90() -> pd.DataFrame:
     for kind, dataset in DATASETS.items():
         graded = pocket.fresh_answers(dataset, MODEL, "verbalized")
         sure = graded[graded["confidence"].between(0.85, 0.95)]
-        rows.append((kind, len(graded), len(sure), float(sure["correct"].astype(float).mean())))
+        rows.append(
+            (kind, len(graded), len(sure), float(sure["correct"].astype(float).mean()))
+        )
     return pd.DataFrame(rows, columns=["kind", "asked", "sure", "right"])
 
 
 def reopening() -> Part:
     """Return the first picture again, with what is known by the end of the hour."""
     worth = worth_of_90()
-    told = [f"{percent(row.right)} of {row.sure:,} on {row.kind}" for row in worth.itertuples()]
+    told = [
+        f"{percent(row.right)} of {row.sure:,} on {row.kind}"
+        for row in worth.itertuples()
+    ]
     return Part("answer_again", *_case(), int(worth["asked"].sum()), told)
 
 
@@ -105,7 +118,11 @@ def quiz() -> Part:
     """
     items = pocket.load("quiz")
     said = pocket.fresh_answers(DATASETS["medical images"], MODEL, "verbalized")
-    said = said.set_index("item_id").loc[items["item_id"], ["answer", "confidence"]].reset_index()
+    said = (
+        said.set_index("item_id")
+        .loc[items["item_id"], ["answer", "confidence"]]
+        .reset_index()
+    )
     cases = items[["question", "options", "gold"]].join(said[["answer", "confidence"]])
     cases["picture"] = [_picture(image) for image in items["image"]]
     return Part("quiz", cases.round({"confidence": 4}).to_dict("records"), MODEL)
@@ -118,7 +135,9 @@ def stretch(p, factor: float) -> np.ndarray:
     return expit(factor * logit(np.clip(p, _CLIP, 1 - _CLIP)))
 
 
-def drawn_answers(right: Sequence[float], draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def drawn_answers(
+    right: Sequence[float], draws: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Return answers of a forecaster that says each of :data:`LEVELS` equally often.
 
     Parameters
@@ -149,13 +168,19 @@ def forecasters_table(draws: np.ndarray) -> pd.DataFrame:
 def forecasters_figure(table: pd.DataFrame):
     """Draw :func:`forecasters_table`, a small diagram for each forecaster."""
     errors = table.groupby("forecaster", sort=False)["ece"].first()
-    named = table.assign(panel=table["forecaster"] + table["ece"].map(", ECE {:.2f}".format))
-    low, high = errors.idxmin(), errors.idxmax()
+    named = table.assign(
+        panel=table["forecaster"] + table["ece"].map(", ECE {:.2f}".format)
+    )
+    low = errors.idxmin()
+    high = errors.idxmax()
     title = f"ECE runs from {errors[low]:.2f} ({low}) to {errors[high]:.2f} ({high})"
     note = (
-        "Simulated answers of forecasters made by design. Bands: where a calibrated one would be."
+        "Simulated answers of forecasters made by design. "
+        "Bands: where a calibrated one would be."
     )
-    return facets(named, charts.plot_reliability, col="panel", height=2.6, title=title, note=note)
+    return facets(
+        named, charts.plot_reliability, col="panel", height=2.6, title=title, note=note
+    )
 
 
 def luck(n: int, n_bins: int, draws: np.ndarray) -> np.ndarray:
@@ -169,7 +194,8 @@ def luck(n: int, n_bins: int, draws: np.ndarray) -> np.ndarray:
     draws : (samples, 2, m) array, m ≥ n
         Uniform on (0, 1): what it says, and what happens.
     """
-    says, happens = 0.5 + 0.5 * draws[:, 0, :n], draws[:, 1, :n]
+    says = 0.5 + 0.5 * draws[:, 0, :n]
+    happens = draws[:, 1, :n]
     pairs = zip(says, happens < says, strict=True)
     return np.array([ece(c, y.astype(float), n_bins=n_bins) for c, y in pairs])
 
@@ -228,13 +254,19 @@ def base_rate_figure(table: pd.DataFrame):
 
 def _yes_answers(row, ax) -> None:
     """Draw 100 yes answers at one base rate."""
-    counts = pd.DataFrame({"outcome": ["right", "false alarms"], "count": [row.found, row.flagged]})
+    counts = pd.DataFrame(
+        {"outcome": ["right", "false alarms"], "count": [row.found, row.flagged]}
+    )
     charts.plot_icons(counts, ax=ax)
     yes = row.found + row.flagged
-    ax.set_title(f"{percent(row.base_rate)} have it:\n{row.found:.0f} of {yes:.0f} right")
+    ax.set_title(
+        f"{percent(row.base_rate)} have it:\n{row.found:.0f} of {yes:.0f} right"
+    )
 
 
-def threshold_table(confidence: np.ndarray, correct: np.ndarray, *, checks: float) -> pd.DataFrame:
+def threshold_table(
+    confidence: np.ndarray, correct: np.ndarray, *, checks: float
+) -> pd.DataFrame:
     """What each threshold keeps, lets slip and costs.
 
     Parameters
@@ -266,11 +298,18 @@ def threshold_figure(table: pd.DataFrame, *, checks: float):
     cheapest = cost.loc[cost["share"].idxmin(), "threshold"]
     theory = best_threshold(cost_wrong=1.0, cost_check=1 / checks)
     title = f"If an error costs {checks:g} checks, check below {percent(cheapest)}"
-    note = f"Simulated answers. From the costs alone, 1 − 1/{checks:g}: {percent(theory)}."
+    note = (
+        f"Simulated answers. From the costs alone, 1 − 1/{checks:g}: {percent(theory)}."
+    )
     drawn = table.dropna()  # no share of wrong ones where none is kept
-    axes = {"xlabel": "keep answers from this confidence on", "ylabel": "share of answers"}
+    axes = {
+        "xlabel": "keep answers from this confidence on",
+        "ylabel": "share of answers",
+    }
     return alone(
-        lambda ax: charts.plot_lines(drawn, x="threshold", y="share", hue="line", ax=ax, **axes),
+        lambda ax: charts.plot_lines(
+            drawn, x="threshold", y="share", hue="line", ax=ax, **axes
+        ),
         width="full",
         title=title,
         note=note,

@@ -6,10 +6,8 @@ that a dataset has to tell (site, visibility, template …).
 
 import base64
 import io
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +17,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from PIL import Image
 
-_EMBEDDED = ("pocketvqa-general", "pocketvqa-medical")
-#: What data sets were called before, when they shared their names with models.
-_FORMER = {"pocket-general": "pocketvqa-general", "pocket-medical": "pocketvqa-medical"}
 # which n of a split: the key of numpy's SeedSequence that belongs to this purpose alone
-_ENTROPY, _SAMPLE = 20_250_923, 4
+_ENTROPY = 20_250_923
+_SAMPLE = 4
 
 
 @dataclass(frozen=True)
@@ -52,7 +48,8 @@ class Item:
     def from_row(cls, row: dict[str, Any]) -> "Item":
         """The item of one row of an item table, given as a dict."""
         known = {name: row[name] for name in ITEM_COLUMNS}
-        options, gold = known["options"], known["gold"]
+        options = known["options"]
+        gold = known["gold"]
         known["options"] = tuple(options) if _is_list(options) else None
         known["gold"] = tuple(gold) if _is_list(gold) else gold
         extra = {name: value for name, value in row.items() if name not in known}
@@ -72,43 +69,9 @@ def _is_list(value: Any) -> bool:
     return not isinstance(value, str | bytes) and hasattr(value, "__len__")
 
 
-def dataset_names() -> list[str]:
-    """Names that :func:`load_items` knows, sorted."""
-    return sorted([*_EMBEDDED, *import_module("medcal_nb.hub").HUB_SETS])
-
-
-def load_items(
-    name: str, *, split: str | None = None, n: int | None = None, seed: int = 0
+def chosen(
+    items: "pd.DataFrame", split: str | None, n: int | None, seed: int
 ) -> "pd.DataFrame":
-    """The item table of a dataset.
-
-    Parameters
-    ----------
-    name : a name of :func:`dataset_names`, such as ``pocketvqa-medical``; a public set read from a
-        copy on disk is ``NAME:FOLDER``, such as ``vqa-rad:/data/vqa_rad``
-    split : ``fit``, ``test``, or None for all items
-    n : keep this many items, drawn at random by ``seed``
-
-    Raises
-    ------
-    MedcalError
-        for an unknown dataset or split, or one that can't be read.
-    """
-    if name in _FORMER:
-        print(f"the data set {name} is called {_FORMER[name]} now", file=sys.stderr)
-        name = _FORMER[name]
-    if split not in (None, "fit", "test"):
-        raise MedcalError(f"split {split!r} is not known; give one of fit, test")
-    if name in _EMBEDDED:
-        return import_module("medcal_nb.pocket").load(name, split=split, n=n, seed=seed)
-    known, (first, _, folder) = dataset_names(), name.partition(":")
-    if first not in known or first in _EMBEDDED:
-        raise MedcalError(f"dataset {name!r} is not known; known: {', '.join(known)}")
-    load = import_module("medcal_nb.hub").load
-    return load(first, split=split, n=n, seed=seed, folder=folder or None)
-
-
-def chosen(items: "pd.DataFrame", split: str | None, n: int | None, seed: int) -> "pd.DataFrame":
     """The items of a split, or `n` of them drawn by `seed`, in their order."""
     import numpy as np
 
@@ -149,7 +112,8 @@ def open_image(image: "bytes | str | Path") -> "Image.Image":
         if data[128:132] == b"DICM":
             raise UnidentifiedImageError
         with Image.open(io.BytesIO(data)) as opened:
-            frames, mode = getattr(opened, "n_frames", 1), opened.mode
+            frames = getattr(opened, "n_frames", 1)
+            mode = opened.mode
             if frames > 1 or mode.startswith(("I", "F")):
                 raise MedcalError(
                     f"{name}: has {frames} frame(s) of mode {mode}; one of 8 bits a channel is "
@@ -169,7 +133,9 @@ def open_image(image: "bytes | str | Path") -> "Image.Image":
         raise
     except Exception as error:  # of every kind, by what is damaged where
         told = f"is damaged, or too large to open safely ({error})"
-        raise MedcalError(f"{name}: {told}; fetch it again, or make it smaller") from None
+        raise MedcalError(
+            f"{name}: {told}; fetch it again, or make it smaller"
+        ) from None
 
 
 def png_text(picture: "Image.Image") -> str:

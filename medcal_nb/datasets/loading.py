@@ -1,0 +1,55 @@
+"""Item tables by name: the embedded benchmark and public sets through one door."""
+
+import sys
+from typing import TYPE_CHECKING
+
+from medcal_nb.errors import MedcalError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_EMBEDDED = ("pocketvqa-general", "pocketvqa-medical")
+#: What data sets were called before, when they shared their names with models.
+_FORMER = {"pocket-general": "pocketvqa-general", "pocket-medical": "pocketvqa-medical"}
+
+
+def dataset_names() -> list[str]:
+    """Names that :func:`load_items` knows, sorted."""
+    from medcal_nb.datasets import hub
+
+    return sorted([*_EMBEDDED, *hub.HUB_SETS])
+
+
+def load_items(
+    name: str, *, split: str | None = None, n: int | None = None, seed: int = 0
+) -> "pd.DataFrame":
+    """The item table of a dataset.
+
+    Parameters
+    ----------
+    name : a name of :func:`dataset_names`, such as ``pocketvqa-medical``; a public set read from a
+        copy on disk is ``NAME:FOLDER``, such as ``vqa-rad:/data/vqa_rad``
+    split : ``fit``, ``test``, or None for all items
+    n : keep this many items, drawn at random by ``seed``
+
+    Raises
+    ------
+    MedcalError
+        for an unknown dataset or split, or one that can't be read.
+    """
+    if name in _FORMER:
+        print(f"the data set {name} is called {_FORMER[name]} now", file=sys.stderr)
+        name = _FORMER[name]
+    if split not in (None, "fit", "test"):
+        raise MedcalError(f"split {split!r} is not known; give one of fit, test")
+    if name in _EMBEDDED:
+        from medcal_nb.datasets import pocket
+
+        return pocket.load(name, split=split, n=n, seed=seed)
+    known = dataset_names()
+    (first, _, folder) = name.partition(":")
+    if first not in known or first in _EMBEDDED:
+        raise MedcalError(f"dataset {name!r} is not known; known: {', '.join(known)}")
+    from medcal_nb.datasets import hub
+
+    return hub.load(first, split=split, n=n, seed=seed, folder=folder or None)

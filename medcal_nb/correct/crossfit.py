@@ -20,6 +20,18 @@ from medcal_nb.measure.rows import (
 from .maps import BY, RecalibrationWarning, arrays_of, fit, leading
 
 N_FOLDS = 5
+_IMAGE = "_image"
+
+
+def with_images(graded: pd.DataFrame) -> pd.DataFrame:
+    """The table with its images as numbers in a column of its own: they are named once."""
+    codes, _ = pd.factorize(image_labels(graded))
+    return graded.assign(**{_IMAGE: codes})
+
+
+def images_of(rows: pd.DataFrame) -> np.ndarray:
+    """Images (n,) of rows: as numbered by :func:`with_images`, or by name."""
+    return rows[_IMAGE].to_numpy() if _IMAGE in rows else image_labels(rows)
 
 
 def assign_folds(
@@ -51,7 +63,7 @@ def assign_folds(
 
 def folds_of(rows: pd.DataFrame, seed: int) -> np.ndarray | None:
     """One of five folds for each row, by image; None where there are fewer images than that."""
-    images = image_labels(rows)
+    images = images_of(rows)
     if len(set(images)) < N_FOLDS:
         return None
     return assign_folds(images, N_FOLDS, rng=np.random.default_rng([seed, 0]))
@@ -127,7 +139,7 @@ def corrected(
         folds = {}
         if len(learn):
             values["source"] = recalibrate(*arrays_of(learn, method))(inputs)
-        images = image_labels(judge)
+        images = images_of(judge)
         if len(set(images)) >= N_FOLDS:
             fold = assign_folds(images, N_FOLDS, rng=rng)
             folds["target"] = fold
@@ -163,12 +175,14 @@ def pairs(
     """
     left = rows_where(graded, source)
     right = rows_where(graded, target)
-    refuse_shared(left, right, "source and target")
+    shared = np.intersect1d(images_of(left), images_of(right))
+    if len(shared):  # by name
+        refuse_shared(left, right, "source and target")
     left = dict_by_key(measured(left))
     enough = []
     for key, rows in dict_by_key(measured(right)).items():
         own = left.get(key, rows[:0])
-        if len(own) >= 2 * N_FOLDS and len(set(image_labels(rows))) >= N_FOLDS:
+        if len(own) >= 2 * N_FOLDS and len(set(images_of(rows))) >= N_FOLDS:
             enough.append((dict(zip(BY, key, strict=True)), own, rows))
         elif len(own):
             warnings.warn(

@@ -269,8 +269,9 @@ def _fit_isotonic(
         share = n_right[drawn] / n[drawn]
         fitted = isotonic_regression(share, weights=n[drawn]).x
         # ends of the steps are enough to interpolate between
-        inner = (np.diff(fitted[:-1]) != 0) | (np.diff(fitted[1:]) != 0)
-        ends = np.r_[True, inner, True][: len(fitted)]
+        rises = np.diff(fitted) != 0
+        ends = np.ones(len(fitted), bool)
+        ends[1:-1] = rises[:-1] | rises[1:]
         total = n.sum()
         low = 1 / (total + 2)
         high = (total + 1) / (total + 2)

@@ -55,7 +55,12 @@ class Side:
     @property
     def n_images(self) -> int:
         """Number of different images."""
-        return len(set(self.images))
+        return len(np.unique(self.images))
+
+    @property
+    def n_effective(self) -> float:
+        """Number of equally large images that tell as much."""
+        return self.resamples.effective(self.resamples.codes(self.images))
 
 
 @dataclass

@@ -16,7 +16,8 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from medcal_nb.measure import auroc_difference, auroc_test, holm
+from medcal_nb.correct._shim import auroc_difference, auroc_test
+from medcal_nb.measure import holm
 from medcal_nb.measure._check import check_choice
 from medcal_nb.measure.resampling import (
     Resamples,
@@ -32,7 +33,7 @@ from medcal_nb.measure.rows import (
     rows_where,
 )
 
-from .crossfit import N_FOLDS, folds_of, pairs
+from .crossfit import N_FOLDS, folds_of, images_of, pairs, with_images
 from .families import MAPS
 from .maps import BY, at_bound, option_rows
 from .resampled import Losses, Side, pair_losses
@@ -154,6 +155,7 @@ def transfer_study(
         check_choice(method, "method", MAPS)
     rows = []
     losses = []
+    n_groups = []
     for key, left, right in _sides(graded, source, target, n_resamples, rng):
         clip = choose_clip(np.r_[left.confidence, right.confidence])
         about = key | _about(left, right, level) | {"clip": clip}
@@ -162,13 +164,14 @@ def transfer_study(
             if MAPS[method].inputs == "options" and not has_options:
                 continue
             one = pair_losses(left, right, method, clip)
-            row = about | {"method": method} | _scores(one, right.n_images, level)
+            row = about | {"method": method} | _scores(one, right.n_effective, level)
             rows.append(row | _temperatures(method, one) | {"margin": margin})
             losses.append(one.brier)
+            n_groups.append(right.n_effective)
     if not rows:
         raise ValueError("no model and strategy with the probabilities of all options")
     draws = {name: np.array([brier[name] for brier in losses]) for name in losses[0]}
-    table = _concluded(pd.DataFrame(rows), draws, level)
+    table = _concluded(pd.DataFrame(rows), draws, n_groups, level)
     return TransferStudy(table=table, draws=draws, level=level)
 
 
@@ -177,10 +180,11 @@ def _sides(
 ) -> Iterable[tuple[dict, Side, Side]]:
     """(key, source, target) of each model and strategy, on common resamples of each side."""
     seed = int(rng.integers(2**63))
+    graded = with_images(graded)
     both = pairs(graded, source, target)
     resamples = []
     for k, where in ((1, source), (2, target)):
-        labels = image_labels(rows_where(graded, where))
+        labels = images_of(rows_where(graded, where))
         resamples.append(Resamples(labels, n_resamples, [seed, k]))
     for key, left, right in both:
         yield (
@@ -191,7 +195,7 @@ def _sides(
 
 
 def _side(rows: pd.DataFrame, resamples: Resamples, fold: np.ndarray) -> Side:
-    return Side(rows=rows, images=image_labels(rows), resamples=resamples, fold=fold)
+    return Side(rows=rows, images=images_of(rows), resamples=resamples, fold=fold)
 
 
 def _about(source: Side, target: Side, level: float) -> dict:
@@ -240,7 +244,7 @@ def _discrimination(test) -> str:
     return "reversed" if test.high < 0.5 else "not shown"
 
 
-def _scores(losses: Losses, n_images: int, level: float) -> dict:
+def _scores(losses: Losses, n_groups: float, level: float) -> dict:
     """Brier scores, skill and their differences, with intervals."""
     brier = losses.brier
     draws = {f"brier_{name}": values for name, values in brier.items()}
@@ -250,7 +254,11 @@ def _scores(losses: Losses, n_images: int, level: float) -> dict:
         draws[name] = brier[one] - brier[other]
     names = list(draws)
     columns = np.column_stack([draws[name] for name in names])  # (1 + B, columns)
-    low, high = percentile_ends(columns, level=level, n_groups=n_images)
+    low, high = percentile_ends(columns, level=level, n_groups=n_groups)
+    # what is the same in every resample, as two temperatures at their bound, is known exactly
+    fixed = np.ptp(columns, axis=0) < 1e-12
+    low = np.where(fixed, columns[0], low)
+    high = np.where(fixed, columns[0], high)
     row = {}
     for j, name in enumerate(names):
         row[name] = columns[0, j]
@@ -281,13 +289,16 @@ def _temperatures(method: str, losses: Losses) -> dict:
 
 
 def _concluded(
-    table: pd.DataFrame, draws: Mapping[str, np.ndarray], level: float
+    table: pd.DataFrame,
+    draws: Mapping[str, np.ndarray],
+    n_groups: Sequence[float],
+    level: float,
 ) -> pd.DataFrame:
     """The table with p values and conclusions, alone and after Holm's correction."""
     cost = draws["transferred"] - draws["refitted"]
     gain = draws["uncorrected"] - draws["refitted"]
     p_values = []
-    for i, (n, margin) in enumerate(zip(table["n_images"], table["margin"], strict=True)):
+    for i, (n, margin) in enumerate(zip(n_groups, table["margin"], strict=True)):
         below = _p(cost[i], n, margin, "less")
         small = _p(gain[i], n, margin, "less")
         p_values.append(
@@ -312,15 +323,16 @@ def _concluded(
     return table
 
 
-def _p(draws: np.ndarray, n_images: int, margin: float, alternative: str) -> float:
-    """p value of a difference against the margin; NaN without resamples."""
-    if len(draws) < 3:
-        return np.nan
-    return one_sided_p(draws, n_groups=n_images, null=margin, alternative=alternative)
+def _p(draws: np.ndarray, n_groups: float, margin: float, alternative: str) -> float:
+    """p value of a difference against the margin; 0 or 1 where no resample differs."""
+    if np.ptp(draws) < 1e-12:
+        holds = draws[0] < margin if alternative == "less" else draws[0] > margin
+        return float(not holds)
+    return one_sided_p(draws, n_groups=n_groups, null=margin, alternative=alternative)
 
 
 def _conclusions(table: pd.DataFrame, p: pd.DataFrame, size: float) -> np.ndarray:
-    """One of ``CONCLUSIONS`` for each row, "" where nothing was resampled.
+    """One of ``CONCLUSIONS`` for each row.
 
     A conclusion asks for both: the p value of its test, and that the percentile interval lies on
     the same side of the margin.
@@ -331,14 +343,12 @@ def _conclusions(table: pd.DataFrame, p: pd.DataFrame, size: float) -> np.ndarra
     small = (p["p_not_needed"] <= size) & (table["refit_change_low"] > -margin)
     return np.select(
         [
-            p["p_inferior"].isna(),
             table["discrimination"] == "not shown",
             above,
             below & small,
             below,
         ],
         [
-            "",
             "no discrimination",
             "inferior",
             "recalibration not needed",
@@ -482,7 +492,7 @@ def modality_matrix(
         losses = pair_losses(source, target, method, clip).brier
         draws = losses["refitted" if applied == fitted else "transferred"]
         change = draws - losses["uncorrected"]
-        low, high = percentile_ends(change, level=level, n_groups=target.n_images)
+        low, high = percentile_ends(change, level=level, n_groups=target.n_effective)
         row = {name: right[name].iloc[0] for name in BY}
         row |= {"method": method, "fitted_on": fitted, "applied_to": applied}
         row |= {"n_fit": len(left), "n": len(right)}

@@ -22,6 +22,7 @@ from medcal_nb.show.words import percent
 from medcal_nb.teach.lab import lab_code
 
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
+HALF_WIDTH = 0.1  # how far confidences lie from their level
 FORECASTERS = {
     "calibrated": (0.1, 0.3, 0.5, 0.7, 0.9),
     "overconfident": (0.05, 0.15, 0.3, 0.45, 0.6),
@@ -59,7 +60,7 @@ class Part:
 @cache
 def template(name: str) -> jinja2.Template:
     """Return a template of the lesson, which escapes all that is filled in."""
-    loader = jinja2.PackageLoader("medcal_nb", "show")
+    loader = jinja2.PackageLoader("medcal_nb", "teach")
     return jinja2.Environment(loader=loader, autoescape=True).get_template(name)
 
 
@@ -81,8 +82,8 @@ def _case() -> tuple:
 
 
 def opening() -> Part:
-    """Return the picture that the lesson begins with: an image, an answer, "90 %"."""
-    return Part("answer", *_case()[:3])
+    """Return the picture that the lesson begins with: an image, an answer, "90 %", a vote."""
+    return Part("answer", *_case()[:3], "start")
 
 
 def worth_of_90() -> pd.DataFrame:
@@ -138,25 +139,37 @@ def stretch(p, factor: float) -> np.ndarray:
 def drawn_answers(
     right: Sequence[float], draws: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return answers of a forecaster that says each of :data:`LEVELS` equally often.
+    """Return answers of a forecaster that is drawn by five dots, as the lab draws them.
+
+    A fifth of the answers belongs to each of :data:`LEVELS`, with confidences within 0.1 of it.
+    The probability of being right rises with the confidence, as on the diagonal, and is on
+    average what was asked for.
 
     Parameters
     ----------
     right : sequence of 5 floats
-        How often it is right when it says 10, 30, 50, 70 and 90 %.
-    draws : (n,) array
-        Uniform on (0, 1): answer i is right where ``draws[i]`` is below its level's share.
+        How often it is right around 10, 30, 50, 70 and 90 %.
+    draws : (2, n) array
+        Uniform on (0, 1): where in its fifth a confidence lies, and what happens.
 
     Returns
     -------
     (confidence, correct) : arrays of shape (n,)
     """
-    level = np.arange(len(draws)) % len(LEVELS)
-    return np.asarray(LEVELS)[level], (draws < np.asarray(right)[level]).astype(float)
+    level = np.arange(draws.shape[1]) % len(LEVELS)
+    share = np.asarray(right)[level]
+    shift = (2 * draws[0] - 1) * HALF_WIDTH
+    slope = np.minimum(1, np.minimum(share, 1 - share) / HALF_WIDTH)
+    confidence = np.asarray(LEVELS)[level] + shift
+    correct = draws[1] < share + slope * shift
+    return confidence, correct.astype(float)
 
 
 def forecasters_table(draws: np.ndarray) -> pd.DataFrame:
-    """Reliability of all :data:`FORECASTERS`, a bin for each thing they say, and their ECE."""
+    """Reliability of all :data:`FORECASTERS`, a bin for each of five levels, and their ECE.
+
+    `draws` are those of :func:`drawn_answers`, the same for all.
+    """
     parts = []
     for name, right in FORECASTERS.items():
         c, y = drawn_answers(right, draws)
@@ -168,18 +181,17 @@ def forecasters_table(draws: np.ndarray) -> pd.DataFrame:
 def forecasters_figure(table: pd.DataFrame):
     """Draw :func:`forecasters_table`, a small diagram for each forecaster."""
     errors = table.groupby("forecaster", sort=False)["ece"].first()
-    named = table.assign(
-        panel=table["forecaster"] + table["ece"].map(", ECE {:.2f}".format)
-    )
+    panel = table["forecaster"] + table["ece"].map(" ({:.2f})".format)
     low = errors.idxmin()
     high = errors.idxmax()
-    title = f"ECE runs from {errors[low]:.2f} ({low}) to {errors[high]:.2f} ({high})"
-    note = (
-        "Simulated answers of forecasters made by design. "
-        "Bands: where a calibrated one would be."
-    )
     return facets(
-        named, charts.plot_reliability, col="panel", height=2.6, title=title, note=note
+        table.assign(panel=panel),
+        charts.plot_reliability,
+        col="panel",
+        height=2.6,
+        title=f"ECE runs from {errors[low]:.2f} ({low}) to {errors[high]:.2f} ({high})",
+        note="Simulated answers of forecasters made by design; in brackets: ECE. "
+        "Bands: 95 % of samples of a calibrated one.",
     )
 
 
@@ -245,11 +257,14 @@ def base_rate_table(
 
 def base_rate_figure(table: pd.DataFrame):
     """Draw 100 yes answers for each row of :func:`base_rate_table`: right, and false alarms."""
-    common, rare = (percent(table["ppv"].iloc[k]) for k in (0, -1))
-    title = f"Of its yes answers, {common} are right if the finding is common, {rare} if it is rare"
+    shares = [percent(share) for share in table["ppv"]]
     note = "Counted among 1,000 patients (made up, exact); drawn: 100 yes answers each."
-    draws = [partial(_yes_answers, row) for row in table.itertuples()]
-    return beside(*draws, height=2.9, title=title, note=note)
+    return beside(
+        *[partial(_yes_answers, row) for row in table.itertuples()],
+        height=2.9,
+        title=f"A yes is right in {', '.join(shares)}: the rarer, the less",
+        note=note,
+    )
 
 
 def _yes_answers(row, ax) -> None:
@@ -301,16 +316,26 @@ def threshold_figure(table: pd.DataFrame, *, checks: float):
     note = (
         f"Simulated answers. From the costs alone, 1 − 1/{checks:g}: {percent(theory)}."
     )
-    drawn = table.dropna()  # no share of wrong ones where none is kept
-    axes = {
-        "xlabel": "keep answers from this confidence on",
-        "ylabel": "share of answers",
-    }
-    return alone(
-        lambda ax: charts.plot_lines(
-            drawn, x="threshold", y="share", hue="line", ax=ax, **axes
-        ),
-        width="full",
-        title=title,
-        note=note,
-    )
+    lines = table.dropna()  # no share of wrong ones where none is kept
+
+    def draw(ax):
+        charts.plot_lines(
+            lines,
+            x="threshold",
+            y="share",
+            hue="line",
+            ax=ax,
+            xlabel="keep answers from this confidence on",
+            ylabel="share of answers, or errors per answer",
+        )
+        ax.axvline(cheapest, color="0.4", linestyle=":")
+        ax.annotate(
+            "cheapest",
+            (cheapest, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(-3, -9),
+            textcoords="offset points",
+            ha="right",
+        )
+
+    return alone(draw, width="full", title=title, note=note)

@@ -8,8 +8,8 @@ const DEFAULTS = { control: "right", numbers: ["ece", "gap"], right: [0.22, 0.38
 const SIZES = [20, 50, 100, 200, 451, 1000, 2000, 5000];
 const RATES = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5];
 
-// How radiologists scored 2,390 mammograms with and without a cancer, lowest scores first (VIPER,
-// sub-study screeningHighP, scores below 30, 60, 101, 120, 140, 160, 180, and above; CC0).
+// 2,390 readings of mammograms with and without a cancer, lowest scores first (VIPER, sub-study
+// screeningHighP, 455 days; scores below 30, 60, 101, 120, 140, 160, 180, and above; CC0).
 // Gallas et al., J. Med. Imag. 6(1) 015501, 2019.
 export const SCORES = [[43, 176], [99, 275], [118, 258], [104, 151], [170, 184], [169, 132],
   [182, 86], [205, 38]];
@@ -46,8 +46,8 @@ export function answers(settings) {
   });
 }
 
-// The mammograms of SCORES if the share with a cancer were another. What is said is the share with
-// a cancer among equal scores where it was measured: there, it is calibrated.
+// The readings of SCORES if the share with a cancer were another. What is said is the share with a
+// cancer among like scores where it was measured: there, it is calibrated.
 export function readings(prevalence) {
   const total = (k) => SCORES.reduce((all, row) => all + row[k], 0), ill = total(0), healthy = total(1);
   return SCORES.map(([with_, without]) => {
@@ -254,7 +254,7 @@ const DIAGONAL = { ...LINE, "stroke-dasharray": "6 4" };
 const GREY = { fill: "#8886" }, GREEN = { fill: "#5a9216" }, DOT = { class: "dot" };
 
 // The axes of a reliability diagram, and a place behind them for `drawBins`.
-export function diagram(parent, label, role = "group") {
+export function diagram(parent, label, role = "group", up = "right") {
   parent.insertAdjacentHTML("beforeend", "<svg></svg>");
   const svg = parent.lastElementChild;
   set(svg, { viewBox: "0 0 352 340", role, "aria-label": label });
@@ -266,7 +266,7 @@ export function diagram(parent, label, role = "group") {
     make(svg, "text", { x: BOX.x - 5, y: toY(p) + 4, "text-anchor": "end" }, percent(p));
   }
   make(svg, "text", { x: toX(0.5), y: toY(0) + 34, "text-anchor": "middle" }, "confidence");
-  make(svg, "text", { x: BOX.x + 6, y: toY(1) + 12 }, "right");
+  make(svg, "text", { x: BOX.x + 6, y: toY(1) + 12 }, up);
   return { svg, back };
 }
 
@@ -353,10 +353,11 @@ function forecaster(root, side, settings, changed) {
   };
 }
 
-// Mammograms of equal scores, at any prevalence.
+// Readings of like scores, at any prevalence.
 function mammograms(root, side, settings) {
-  const { svg, back } = diagram(root, "reliability diagram by prevalence", "img");
-  legend(side, { dot: "mammograms of one score: the larger, the more of them", diagonal: CALIBRATED });
+  const { svg, back } = diagram(root, "reliability diagram by prevalence", "img", "with a cancer");
+  legend(side, { dot: "like scores: how many of these women have a cancer; the larger, the more scores",
+    diagonal: CALIBRATED });
   return () => {
     const rows = readings(settings.prevalence);
     back.replaceChildren();

@@ -91,10 +91,12 @@ def exercise(name: str) -> dict:
         off; ``why`` the answer is right; ``hints``, from a nudge to nearly the solution;
         ``mistakes``, pairs of an answer that students give and what it has overlooked.
     """
-    told = {"options": [], "unit": "", "tolerance": 0.0} | _WORDS[name]
+    words = {"options": [], "unit": "", "tolerance": 0.0} | _WORDS[name]
     numbers = _computed()[name]
-    filled = {field: told[field].format(**numbers) for field in ("question", "why")}
-    return told | filled | {"answer": numbers["answer"]}
+    words["question"] = words["question"].format(**numbers)
+    words["why"] = words["why"].format(**numbers)
+    words["answer"] = numbers["answer"]
+    return words
 
 
 def ask(name: str) -> lesson.Part:

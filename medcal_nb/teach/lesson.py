@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache, partial
+from typing import TYPE_CHECKING
 
 import jinja2
 import numpy as np
@@ -20,6 +21,10 @@ from medcal_nb.show import charts
 from medcal_nb.show.facets import alone, beside, facets
 from medcal_nb.show.words import percent
 from medcal_nb.teach.lab import lab_code
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike
 
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
 HALF_WIDTH = 0.1  # how far confidences lie from their level
@@ -48,7 +53,7 @@ class Part:
         The part alone, as the lesson's page holds it.
     """
 
-    def __init__(self, name: str, *values):
+    def __init__(self, name: str, *values: object):
         self.markup = str(getattr(template("lesson.jinja").module, name)(*values))
 
     def _repr_html_(self) -> str:
@@ -64,7 +69,7 @@ def template(name: str) -> jinja2.Template:
     return jinja2.Environment(loader=loader, autoescape=True).get_template(name)
 
 
-def _picture(image) -> str:
+def _picture(image: object) -> str:
     """Return an image as an address that holds it."""
     return f"data:image/png;base64,{png_text(open_image(image))}"
 
@@ -77,8 +82,8 @@ def _case() -> tuple:
         .nlargest(1, "visibility")
         .iloc[0]
     )
-    said = next(option for option in item["options"] if option != item["gold"])
-    return _picture(item["image"]), item["question"], said, item["gold"]
+    wrong = next(option for option in item["options"] if option != item["gold"])
+    return _picture(item["image"]), item["question"], wrong, item["gold"]
 
 
 def opening() -> Part:
@@ -105,11 +110,11 @@ def worth_of_90() -> pd.DataFrame:
 def reopening() -> Part:
     """Return the first picture again, with what is known by the end of the hour."""
     worth = worth_of_90()
-    told = [
+    shares = [
         f"{percent(row.right)} of {row.sure:,} on {row.kind}"
         for row in worth.itertuples()
     ]
-    return Part("answer_again", *_case(), int(worth["asked"].sum()), told)
+    return Part("answer_again", *_case(), int(worth["asked"].sum()), shares)
 
 
 def quiz() -> Part:
@@ -118,18 +123,16 @@ def quiz() -> Part:
     The model's answers and confidences are recorded ones of ``pocket-general``.
     """
     items = pocket.load("quiz")
-    said = pocket.fresh_answers(DATASETS["medical images"], MODEL, "verbalized")
-    said = (
-        said.set_index("item_id")
-        .loc[items["item_id"], ["answer", "confidence"]]
-        .reset_index()
+    answers = pocket.fresh_answers(DATASETS["medical images"], MODEL, "verbalized")
+    answers = answers.set_index("item_id").loc[items["item_id"]].reset_index()
+    cases = items[["question", "options", "gold"]].join(
+        answers[["answer", "confidence"]]
     )
-    cases = items[["question", "options", "gold"]].join(said[["answer", "confidence"]])
     cases["picture"] = [_picture(image) for image in items["image"]]
     return Part("quiz", cases.round({"confidence": 4}).to_dict("records"), MODEL)
 
 
-def stretch(p, factor: float) -> np.ndarray:
+def stretch(p: ArrayLike, factor: float) -> np.ndarray:
     r"""Return :math:`\sigma(f \operatorname{logit} p)`: bolder for f > 1, more timid for f < 1."""
     from scipy.special import expit, logit
 
@@ -178,7 +181,7 @@ def forecasters_table(draws: np.ndarray) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def forecasters_figure(table: pd.DataFrame):
+def forecasters_figure(table: pd.DataFrame) -> Figure:
     """Draw :func:`forecasters_table`, a small diagram for each forecaster."""
     errors = table.groupby("forecaster", sort=False)["ece"].first()
     panel = table["forecaster"] + table["ece"].map(" ({:.2f})".format)
@@ -212,7 +215,9 @@ def luck(n: int, n_bins: int, draws: np.ndarray) -> np.ndarray:
     return np.array([ece(c, y.astype(float), n_bins=n_bins) for c, y in pairs])
 
 
-def bold_answers(accuracy: float, boldness: float, draws: np.ndarray):
+def bold_answers(
+    accuracy: float, boldness: float, draws: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Return answers of a forecaster of a given skill that over- or understates what it knows.
 
     Its true chances of being right follow a Beta distribution with mean `accuracy`; what it says
@@ -255,7 +260,7 @@ def base_rate_table(
     return table
 
 
-def base_rate_figure(table: pd.DataFrame):
+def base_rate_figure(table: pd.DataFrame) -> Figure:
     """Draw 100 yes answers for each row of :func:`base_rate_table`: right, and false alarms."""
     shares = [percent(share) for share in table["ppv"]]
     note = "Counted among 1,000 patients (made up, exact); drawn: 100 yes answers each."
@@ -298,16 +303,20 @@ def threshold_table(
     """
     rows = []
     for threshold in np.linspace(0, 1, 101):
-        kept = confidence >= threshold
-        wrong = float((1 - correct[kept]).sum())
-        risk = wrong / kept.sum() if kept.any() else np.nan
-        cost = (wrong + (~kept).sum() / checks) / len(correct)
-        lines = {"kept": kept.mean(), "wrong among kept": risk, "cost per answer": cost}
+        above = confidence >= threshold
+        wrong = float((1 - correct[above]).sum())
+        risk = wrong / above.sum() if above.any() else np.nan
+        cost = (wrong + (~above).sum() / checks) / len(correct)
+        lines = {
+            "kept": above.mean(),
+            "wrong among kept": risk,
+            "cost per answer": cost,
+        }
         rows += [(threshold, line, share) for line, share in lines.items()]
     return pd.DataFrame(rows, columns=["threshold", "line", "share"])
 
 
-def threshold_figure(table: pd.DataFrame, *, checks: float):
+def threshold_figure(table: pd.DataFrame, *, checks: float) -> Figure:
     """Draw :func:`threshold_table`; above it stands the cheapest threshold."""
     cost = table[table["line"] == "cost per answer"]
     cheapest = cost.loc[cost["share"].idxmin(), "threshold"]

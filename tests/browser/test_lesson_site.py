@@ -168,7 +168,8 @@ def test_each_lab_has_one_control_two_numbers_and_a_key_for_every_mark(lesson):
       const seen = picture.filter((e) => ["circle", "rect", "path", "line"].includes(e.tagName));
       const looks = (e) => [e.tagName, e.getAttribute("class"), e.getAttribute("fill"),
         e.getAttribute("stroke-dasharray")].join();
-      const axes = (e) => e.tagName === "path" && !e.hasAttribute("stroke-dasharray") && !e.classList.length;
+      const axes = (e) => e.tagName === "path" && !e.hasAttribute("stroke-dasharray")
+        && !e.classList.length;
       const kinds = [...new Set(seen.filter((e) => !axes(e) && !e.matches(".handle")).map(looks))];
       const keys = [...lab.querySelectorAll(".legend svg *")].map(looks)
         .map((look) => look.replace("path,,none,2 4", "line,,none,2 4"));
@@ -221,7 +222,9 @@ def test_dragging_keeps_up_with_the_screen(lesson):
 
 
 def test_answers_votes_and_quiz_outlive_a_reload_until_they_are_cleared(chromium, site):
-    context = chromium.new_context(viewport={"width": 1280, "height": 900}, offline=True)
+    context = chromium.new_context(
+        viewport={"width": 1280, "height": 900}, offline=True
+    )
     context.set_default_timeout(PATIENCE)
     page = context.new_page()
     page.goto(site.as_uri())
@@ -408,9 +411,7 @@ def test_it_can_be_read_and_reached_by_tab(lesson):
         name = "e => e.getAttribute('aria-label') || e.name || e.innerText"
         reached.append(lesson.evaluate_handle("document.activeElement").evaluate(name))
         lesson.keyboard.press("Tab")
-    assert reached == [
-        f"right at a confidence of {p} %" for p in (10, 30, 50, 70, 90)
-    ]
+    assert reached == [f"right at a confidence of {p} %" for p in (10, 30, 50, 70, 90)]
     luck = lesson.locator(".medcal-lab").nth(1)
     luck.locator("input").focus()
     lesson.keyboard.press("Tab")

@@ -174,7 +174,7 @@ def test_what_answers_at_once_loads_no_library(module):
 
 
 @pytest.mark.parametrize(
-    "module", ["measure", "answers", "items", "correct", "ask", "study"]
+    "module", ["measure", "answers", "datasets", "correct", "ask", "study"]
 )
 def test_what_scores_loads_no_model_library(module):
     assert not loaded_by(f"medcal_nb.{module}") & (HEAVY - {"sklearn"})

@@ -126,7 +126,6 @@ def test_exceptions_are_needed():
 
 # modules that are themselves imported where they are used (see what is loaded, below), and why
 LATE = {
-    "show/pages.py": ("nbconvert",),
     "cli/_score.py": (),
 }
 

@@ -1,6 +1,79 @@
-"""Correcting."""
-from .transfer import transfer_study, transfer_counts, transfer_overview, modality_matrix
-from .maps import fit, RecalibrationWarning
+"""Correcting: recalibration maps, whether they transfer, and ensembles of elicitation methods.
+
+Everything here takes arrays and tables and returns them; it knows no notebook, profile or file.
+"""
+
+from .ablation import image_ablation, image_ablation_table
+from .agreement import agreement_table, model_agreement
 from .crossfit import corrected
-from .shift import *
-from .shift import share_removed, known_number_table, accuracy_without_labels, accuracy_errors, check_shift
+from .ensemble import (
+    complete_case_table,
+    ensemble_answers,
+    ensemble_change_table,
+    ensemble_table,
+    members_of,
+    single_answer,
+    token_table,
+)
+from .families import MAPS, Family, map_label, register
+from .labels import labels_needed
+from .maps import (
+    RecalibrationWarning,
+    Recalibrator,
+    apply_maps,
+    fit,
+    fit_maps,
+)
+from .shift import (
+    ShiftWarning,
+    accuracy_errors,
+    accuracy_without_labels,
+    check_shift,
+    known_number_table,
+    share_removed,
+)
+from .transfer import (
+    CONCLUSIONS,
+    TransferStudy,
+    modality_matrix,
+    transfer_counts,
+    transfer_overview,
+    transfer_study,
+)
+
+__all__ = [
+    "CONCLUSIONS",
+    "MAPS",
+    "Family",
+    "RecalibrationWarning",
+    "Recalibrator",
+    "ShiftWarning",
+    "TransferStudy",
+    "accuracy_errors",
+    "accuracy_without_labels",
+    "agreement_table",
+    "apply_maps",
+    "check_shift",
+    "complete_case_table",
+    "corrected",
+    "ensemble_answers",
+    "ensemble_change_table",
+    "ensemble_table",
+    "fit",
+    "fit_maps",
+    "image_ablation",
+    "image_ablation_table",
+    "known_number_table",
+    "labels_needed",
+    "map_label",
+    "members_of",
+    "modality_matrix",
+    "model_agreement",
+    "register",
+    "share_removed",
+    "single_answer",
+    "token_table",
+    "transfer_counts",
+    "transfer_overview",
+    "transfer_study",
+]

@@ -15,7 +15,7 @@ def _comp(c,y,groups):
     return a,np.sqrt((s**2).sum()*G/(G-1))
 def auroc_test(c,y,*,groups=None,level=.95):
     a,se=_comp(c,y,groups); z=norm.ppf((1+level)/2)
-    return SimpleNamespace(low=a-z*se,estimate=a,high=a+z*se,p=2*norm.sf(abs(a-.5)/se))
+    return dict(low=a-z*se,auroc=a,high=a+z*se,p=2*norm.sf(abs(a-.5)/se))
 def auroc_difference(c1,y1,c2,y2,*,groups_a=None,groups_b=None,level=.95):
     a,s=_comp(c1,y1,groups_a); b,t=_comp(c2,y2,groups_b); se=np.hypot(s,t); z=norm.ppf((1+level)/2)
-    return SimpleNamespace(low=a-b-z*se,estimate=a-b,high=a-b+z*se,p=2*norm.sf(abs(a-b)/se))
+    return dict(low=a-b-z*se,difference=a-b,high=a-b+z*se,p=2*norm.sf(abs(a-b)/se))

@@ -218,13 +218,26 @@ def _fit_log_odds(
     log_odds: np.ndarray, right: np.ndarray, weights: np.ndarray, start=None
 ) -> np.ndarray:
     """Temperatures (B, 1) of log-odds (n, 1); T = 1 where all answers are right, or all wrong."""
-    slope = np.ones((len(weights), 1))
     n_right = right.sum(axis=1)
     mixed = (n_right > 0) & (n_right < weights.sum(axis=1) - 1e-9)
-    begin = 1.0 if start is None else 1 / np.asarray(start, float)
-    sums = right[mixed] @ log_odds
-    slope[mixed] = fit_logistic(log_odds, sums, weights[mixed], start=begin)[0]
-    return 1 / np.clip(slope, 1 / T_MAX, 1 / T_MIN)
+    temperature = np.ones((len(weights), 1))
+    if mixed.any():
+        begin = 1.0 if start is None else 1 / np.asarray(start, float)
+        slope = _bounded_slope(log_odds, right[mixed] @ log_odds, weights[mixed], begin)
+        temperature[mixed] = 1 / slope
+    return temperature
+
+
+def _bounded_slope(
+    log_odds: np.ndarray, sums: np.ndarray, weights: np.ndarray, start
+) -> np.ndarray:
+    """Slopes 1 / T (B, 1) within their bounds."""
+    steepest = 1 / T_MIN
+    slope = fit_logistic(log_odds, sums, weights, start=start)[0]
+    # where the likelihood still rises at the bound it has no maximum that could be reached
+    pull = weights * expit(steepest * log_odds[:, 0])
+    rising = sums - pull @ log_odds >= -1e-9
+    return np.where(rising, steepest, np.clip(slope, 1 / T_MAX, steepest))
 
 
 def _linear(theta: np.ndarray, features: np.ndarray) -> np.ndarray:
@@ -299,13 +312,10 @@ def _from_netcal(name: str, label: str, method: str, source: str, **settings) ->
 
         maps = []
         for row, row_right in zip(weights, right, strict=True):
-            n_right = np.round(row_right).astype(int)
-            n_wrong = np.round(row - row_right).astype(int)
-            # one row a right answer, then one row a wrong answer
-            repeated = np.r_[
-                np.repeat(confidence, n_right), np.repeat(confidence, n_wrong)
-            ]
-            outcome = np.repeat([1, 0], [n_right.sum(), n_wrong.sum()])
+            # (n, 2) numbers of right and wrong answers, one row after the other
+            n = np.column_stack([row_right, row - row_right]).round().astype(int)
+            repeated = np.repeat(np.repeat(confidence, 2), n.ravel())
+            outcome = np.repeat(np.tile([1, 0], len(n)), n.ravel())
             model = getattr(netcal.binning, method)(**settings)
             with contextlib.redirect_stdout(io.StringIO()):  # its progress bar
                 model.fit(repeated, outcome)

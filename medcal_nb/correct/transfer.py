@@ -208,12 +208,12 @@ def _about(source: Side, target: Side, level: float) -> dict:
         "accuracy": target.correct.mean(),
         "confidence": target.confidence.mean(),
     }
-    tests = {}
     for name, side in (("auroc_source", source), ("auroc", target)):
-        tests[name] = auroc_test(
+        test = auroc_test(
             side.confidence, side.correct, groups=side.images, level=level
         )
-        row |= _with_ends(name, tests[name])
+        row |= {name: test["auroc"]}
+        row |= {f"{name}_low": test["low"], f"{name}_high": test["high"]}
     difference = auroc_difference(
         target.confidence,
         target.correct,
@@ -223,25 +223,16 @@ def _about(source: Side, target: Side, level: float) -> dict:
         groups_b=source.images,
         level=level,
     )
-    row |= _with_ends("auroc_difference", difference)
-    row["auroc_p"] = difference.p
-    row["discrimination"] = _discrimination(tests["auroc"])
+    row["auroc_difference"] = difference["difference"]
+    row["auroc_difference_low"] = difference["low"]
+    row["auroc_difference_high"] = difference["high"]
+    row["auroc_p"] = difference["p"]
+    row["discrimination"] = "not shown"
+    if row["auroc_low"] > 0.5:
+        row["discrimination"] = "shown"
+    elif row["auroc_high"] < 0.5:
+        row["discrimination"] = "reversed"
     return row
-
-
-def _with_ends(name: str, interval) -> dict:
-    """An interval as three columns."""
-    return {
-        name: interval.estimate,
-        f"{name}_low": interval.low,
-        f"{name}_high": interval.high,
-    }
-
-
-def _discrimination(test) -> str:
-    if test.low > 0.5:
-        return "shown"
-    return "reversed" if test.high < 0.5 else "not shown"
 
 
 def _scores(losses: Losses, n_groups: float, level: float) -> dict:

@@ -281,10 +281,10 @@ def _name_halves(ax: Axes, columns: tuple[str, str], groups: list[tuple]) -> Non
         name = label_of(column)
         ax.plot([], [], marker, color=colour, mfc=face, label=name)
     if several:
-        for level, _, look in groups:
-            if level is not None:
+        for name, _, look in groups:
+            if name is not None:
                 ax.plot(
-                    [], [], look.marker + "-", color=look.colour, label=label_of(level)
+                    [], [], look.marker + "-", color=look.colour, label=label_of(name)
                 )
 
 

@@ -5,8 +5,9 @@ import pandas as pd
 
 from ._check import check_level, warn
 from ._sums import Draws
-from .deferral import DELTA, best_threshold, selective_threshold
+from .decisions import best_threshold
 from .intervals import holm, normal_p
+from .selective import DELTA, selective_threshold
 from .rows import arrays, halves, image_labels, measured, parts_by, rows_where
 
 _MOST = 5  # names listed in a sentence

@@ -10,7 +10,7 @@ SNAKE  := .venv-snakemake
 LAB    := $(VENV)/share/jupyter/lab/settings
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup study test test-vllm browser lab bench pocket figures verify real lesson-site lint clean
+.PHONY: help setup study test test-vllm browser lab bench pocket figures verify real site lesson-site lint clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -82,6 +82,9 @@ figures: $(STAMP) ## rebuild the figures of one notebook: make figures NB=03
 
 verify: $(STAMP) ## rerun the study elsewhere and compare every table with the published one
 	$(BIN)/medcal verify
+
+site: $(STAMP) ## build the site from what the study published: build/site/index.html
+	$(BIN)/python docs/build_site.py
 
 lesson-site: $(STAMP) ## write the lesson as a page for any browser: build/lesson/index.html
 	$(BIN)/python -m medcal_nb.teach.lesson_site notebooks/07_teaching.ipynb figures build/lesson

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import bleach
+import jinja2
 import nbformat
 from markupsafe import Markup
 from nbconvert import HTMLExporter
 from nbconvert.filters import markdown2html
 
 from medcal_nb.show.figures import read_figures
-from medcal_nb.teach.lesson import template
 
 _COPY = Path(__file__).with_name("copy.html.jinja")
 _MARKDOWN = (
@@ -82,7 +82,9 @@ def save_index(folder: Path, figures: Path, notebooks: Iterable, about: str) -> 
         shutil.copy(file, folder / "figures")
     found = read_figures(figures)
     answer = figures / "results" / "00_overview.md"
-    text = template("index.html.jinja").render(
+    loader = jinja2.PackageLoader("medcal_nb", "show")
+    environment = jinja2.Environment(loader=loader, autoescape=True)
+    text = environment.get_template("index.html.jinja").render(
         about=about,
         answer=_safe_markdown(answer.read_text(encoding="utf-8"))
         if answer.is_file()

@@ -183,7 +183,7 @@ class Study:
         self.work = self.profile.build(fast=fast)
         self.figures = self.profile.figures(fast=fast)
         self.answers = (
-            Path(answers or self.work / "answers.sqlite").expanduser().resolve()
+            Path(answers or self.profile.answers(fast=fast)).expanduser().resolve()
         )
         if self.profile.asks:
             check_own_log(self.answers)
@@ -202,8 +202,11 @@ class Study:
                 )
         found = find_notebooks(checkout() / "notebooks")
         asks = self.profile.asks
+        listed = self.profile.notebooks
         self.notebooks = {
-            n: b for n, b in found.items() if asks or "answers" not in b.writes
+            n: b
+            for n, b in found.items()
+            if (asks or "answers" not in b.writes) and (not listed or n[:2] in listed)
         }
         self.steps = dict.fromkeys(
             found.keys() - self.notebooks, "left out: no model is asked"
@@ -352,7 +355,8 @@ class Study:
             folder.mkdir(parents=True, exist_ok=True)
         stage = self.work / "stage"
         shutil.rmtree(stage, ignore_errors=True)
-        told = {PUBLISHED: str(self.figures), "IPYTHONDIR": str(self.work / "ipython")}
+        published = json.dumps({self.profile.name: str(self.figures)})
+        told = {PUBLISHED: published, "IPYTHONDIR": str(self.work / "ipython")}
         if self.profile.name == "pocket" or not self.profile.asks:
             told |= dict.fromkeys(_EMBEDDED, "1")
         with (

@@ -59,7 +59,7 @@ class Part:
 @cache
 def template(name: str) -> jinja2.Template:
     """Return a template of the lesson, which escapes all that is filled in."""
-    loader = jinja2.PackageLoader("medcal_nb", "show")
+    loader = jinja2.PackageLoader("medcal_nb", "teach")
     return jinja2.Environment(loader=loader, autoescape=True).get_template(name)
 
 

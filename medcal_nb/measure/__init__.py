@@ -7,7 +7,7 @@ in `METRICS` under the names of their columns. A `*_table` holds the numbers of 
 
 from ._check import MeasureWarning
 from ._sums import METRICS
-from .choice import choice_sentence, choose_strategy
+from .choice import choose_strategy
 from .decisions import (
     best_threshold,
     net_benefit_table,

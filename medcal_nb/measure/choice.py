@@ -19,7 +19,7 @@ UNCORRECTED = "uncorrected"
 RECALIBRATED = "recalibrated"
 
 Fit = Callable[[NDArray, NDArray, NDArray], Callable[[NDArray], ArrayLike]]
-"""Fits a map: (confidence, correct, images) -> function from confidence to confidence."""
+"""Fits a map: (confidence, correct, numbers of images) -> function of confidences."""
 
 
 class _Methods(NamedTuple):
@@ -277,7 +277,8 @@ def _compared(
     drawn = Resamples(methods.images, n_resamples, rng)
     draws = _mean_costs(drawn, total, times)
     table = names.assign(share_chosen=n_chosen / n_splits)
-    low, high = percentile_ends(draws, level=level, n_groups=drawn.n_groups)
+    n_groups = drawn.effective()
+    low, high = percentile_ends(draws, level=level, n_groups=n_groups)
     table["cost"] = draws[0]
     table["cost_low"] = low
     table["cost_high"] = high
@@ -288,7 +289,7 @@ def _compared(
     most = table["share_chosen"] == table["share_chosen"].max()
     chosen = int(table["cost"].where(most).idxmin())
     table["chosen"] = table.index == chosen
-    table = table.assign(**_differences(draws, chosen, margin, level, drawn.n_groups))
+    table = table.assign(**_differences(draws, chosen, margin, level, n_groups))
     table["n"] = n
     table["n_images"] = n_images
     table["n_splits"] = n_splits
@@ -304,7 +305,7 @@ def _mean_costs(drawn: Resamples, total: NDArray, times: NDArray) -> NDArray:
 
 
 def _differences(
-    draws: NDArray, chosen: int, margin: float, level: float, n_groups: int
+    draws: NDArray, chosen: int, margin: float, level: float, n_groups: float
 ) -> dict:
     """Columns of the difference of each method's cost to that of the chosen."""
     apart = draws - draws[:, [chosen]]

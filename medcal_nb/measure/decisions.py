@@ -84,14 +84,15 @@ def net_benefit_table(
     size = drawn.counts @ np.bincount(drawn.codes(), minlength=drawn.n_units)
     by_confidence = _totals(drawn, worth * checked) / size[:, None]
     check_all = _totals(drawn, worth) / size[:, None]
+    n_groups = drawn.effective()
     columns = {"threshold": t, "exchange_rate": (1 - t) / t}
     columns |= {"checked": checked.mean(axis=0)}
-    columns |= _with_ends("net_benefit", by_confidence, level, drawn.n_groups)
+    columns |= _with_ends("net_benefit", by_confidence, level, n_groups)
     columns |= {"check_all": check_all[0]}
-    columns |= _with_ends("over_all", by_confidence - check_all, level, drawn.n_groups)
+    columns |= _with_ends("over_all", by_confidence - check_all, level, n_groups)
     best_plain = np.where(check_all[0] > 0, check_all, 0.0)
     gained = by_confidence - best_plain
-    columns |= _with_ends("advantage", gained, level, drawn.n_groups)
+    columns |= _with_ends("advantage", gained, level, n_groups)
     return pd.DataFrame(columns)
 
 
@@ -102,7 +103,7 @@ def _totals(drawn: Resamples, values: NDArray) -> NDArray:
     return drawn.counts @ table
 
 
-def _with_ends(name: str, draws: NDArray, level: float, n_groups: int) -> dict:
+def _with_ends(name: str, draws: NDArray, level: float, n_groups: float) -> dict:
     low, high = percentile_ends(draws, level=level, n_groups=n_groups)
     return {name: draws[0], f"{name}_low": low, f"{name}_high": high}
 

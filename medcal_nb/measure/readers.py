@@ -118,7 +118,7 @@ def mrmc_auroc(
     truths = table.groupby("case")["truth"].agg(["first", "nunique"])
     if (truths["nunique"] > 1).any():
         name = truths.index[truths["nunique"] > 1][0]
-        raise ValueError(f"truth: case {name!r} is both 0 and 1")
+        raise ValueError(f"truth: case {name} is both 0 and 1")
     without = truths.index[truths["first"] == 0]
     positive = truths.index[truths["first"] == 1]
     if without.empty or positive.empty:
@@ -217,6 +217,7 @@ def mrmc_table(
     *,
     by: Sequence[str] = (),
     condition: str | None = None,
+    case: str = "item_id",
     metrics: Sequence[str] = READER_METRICS,
     level: float = 0.95,
 ) -> pd.DataFrame:
@@ -225,13 +226,15 @@ def mrmc_table(
     Parameters
     ----------
     answers : pandas.DataFrame
-        Graded answers with columns reader, item_id, confidence, correct, and dataset where
-        known; one row a reader and item (a condition). Rows without confidence or grade are left
+        Graded answers with columns reader, `case`, confidence, correct, and dataset where
+        known; one row a reader and case (a condition). Rows without confidence or grade are left
         out.
     by : sequence of str
         Columns whose combinations make the groups.
     condition : str, optional
         A column of two values: differences, the first in sorted order minus the second.
+    case : str
+        The column that names the case; "image_id" where a condition shows a case in two ways.
     metrics : sequence of str
         Of auroc, brier, accuracy, mean_confidence, gap (confidence − accuracy). The AUROC needs
         cases of which all readers judge the same claim, so that `correct` is one for a case; it
@@ -260,7 +263,7 @@ def mrmc_table(
         confidence = part["confidence"].to_numpy(float)
         correct = part["correct"].to_numpy(float)
         who = part["reader"].to_numpy()
-        case = image_labels(part, "item_id")
+        cases = image_labels(part, case)
         values = {
             "brier": (confidence - correct) ** 2,
             "accuracy": correct,
@@ -268,15 +271,15 @@ def mrmc_table(
             "gap": confidence - correct,
         }
         arms = None if condition is None else part[condition].to_numpy()
-        one_claim = (part.groupby(case)["correct"].nunique() == 1).all()
+        one_claim = (part.groupby(cases)["correct"].nunique() == 1).all()
         for name in metrics:
             if name == "auroc" and not (one_claim and part["correct"].nunique() == 2):
                 continue
             options = {"condition": arms, "level": level}
             if name == "auroc":
-                found = mrmc_auroc(confidence, correct, who, case, **options)
+                found = mrmc_auroc(confidence, correct, who, cases, **options)
             else:
-                found = mrmc_mean(values[name], who, case, **options)
+                found = mrmc_mean(values[name], who, cases, **options)
             rows.append(key | {"metric": name} | found._asdict())
     return pd.DataFrame(rows)
 
@@ -307,7 +310,7 @@ def _long(
     twice = table.duplicated(["reader", "case", "condition"])
     if twice.any():
         row = table[twice].iloc[0]
-        raise ValueError(f"reader {row['reader']!r} reads case {row['case']!r} twice")
+        raise ValueError(f"reader {row['reader']} reads case {row['case']} twice")
     return table
 
 

@@ -10,8 +10,6 @@ from scipy.special import ndtr
 
 from medcal_nb.measure import MeasureWarning, mrmc_auroc, mrmc_mean, mrmc_table, readers
 
-FEW = 8
-
 
 def test_examples_run():
     assert doctest.testmod(readers, extraglobs={"np": np}).failed == 0
@@ -100,7 +98,7 @@ def test_one_reader_speaks_for_himself():
 
 def test_readings_that_are_none_are_refused():
     ok = {"reader": ["r", "r"], "case": [1, 2]}
-    with pytest.raises(ValueError, match="reader 'r' reads case 1 twice"):
+    with pytest.raises(ValueError, match="reader r reads case 1 twice"):
         mrmc_mean([0, 1], ["r", "r"], [1, 1])
     with pytest.raises(ValueError, match="case has 1 values, there are 2 readings"):
         mrmc_mean([0, 1], ["r", "r"], [1])
@@ -163,16 +161,20 @@ def roe_metz(rng, n_readers, n_cases, separation, variances):
     return np.swapaxes(np.array(scores), 0, 1)
 
 
-@pytest.mark.parametrize("n_readers", [5, 10])
+MUCH_SHARED = (0.3, 0.3, 0.2, 0.2, 0.03)
+LITTLE_SHARED = (0.1, 0.1, 0.2, 0.6, 0.03)
+
+
 @pytest.mark.parametrize(
-    "variances", [(0.3, 0.3, 0.2, 0.2, 0.03), (0.1, 0.1, 0.2, 0.6, 0.03)]
+    ("n_readers", "variances"),
+    [(5, MUCH_SHARED), (5, LITTLE_SHARED), (10, MUCH_SHARED)],
 )
 def test_intervals_cover_in_roe_metz_worlds(n_readers, variances):
     rng = np.random.default_rng(4)
     separation = 1.5
     true = ndtr(separation / np.sqrt(2 * (1 + 2 * variances[-1])))
     n = 40
-    n_worlds = 150
+    n_worlds = 100
     reader, case = np.divmod(np.arange(n_readers * 2 * n), 2 * n)
     hits = np.zeros((n_worlds, 2))
     for world in range(n_worlds):
@@ -192,19 +194,15 @@ def test_intervals_cover_in_roe_metz_worlds(n_readers, variances):
     assert (hits.mean(axis=0) >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / n_worlds)).all()
 
 
-@pytest.mark.parametrize(("days", "largest"), [("455", 0.0466)])
-def test_the_published_difference_of_the_viper_readers(days, largest):
+def test_the_published_difference_of_the_viper_readers():
     """Gallas et al. 2019: .047 with a standard error of .023; a plain bootstrap gives .035."""
     from medcal_nb.answers.recorded import load_recorded
 
     answers = load_recorded("viper", dataset="challengeHighP")
-    film = answers["strategy"].str.contains("film|SFM", case=False)
-    found = mrmc_auroc(
-        answers["confidence"],
-        answers["correct"].astype(float),
-        answers["reader"],
-        answers["item_id"],
-        condition=np.where(film, "a film", "b digital"),
+    table = mrmc_table(
+        answers, condition="modality", case="image_id", metrics=["auroc"]
     )
-    assert found.estimate == pytest.approx(largest, abs=0.0005)
-    assert found.se == pytest.approx(0.023, abs=0.002)
+    found = table.iloc[0]  # digital less film
+    assert found["estimate"] == pytest.approx(-0.0466, abs=0.0005)
+    assert found["se"] == pytest.approx(0.023, abs=0.002)
+    assert (found["n_readers"], found["n_cases"]) == (20, 239)

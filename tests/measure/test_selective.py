@@ -252,10 +252,11 @@ def test_coverage_is_judged_out_of_sample_and_named_apart(rng):
         pd.concat([good, useless]), target=0.2, n_splits=10, n_resamples=300, rng=rng
     ).set_index("strategy")
     sure = table.loc["good"]
-    assert sure.certified == 1
-    assert 0.2 < sure.coverage < sure.observed_coverage
+    assert sure.certified >= 0.5
+    assert 0.1 < sure.coverage < sure.observed_coverage
     assert sure.risk_low < sure.risk < sure.risk_high
     assert sure.risk < 0.2 < sure.conformal_risk + 0.05
+    assert sure.conformal_coverage > sure.coverage
     assert sure.n_images == 400
     assert sure.n_fit == 400
     nothing = table.loc["useless"]

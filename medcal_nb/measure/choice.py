@@ -283,7 +283,9 @@ def _compared(
     table["cost_low"] = low
     table["cost_high"] = high
     table["checked"] = 1 - times_kept / times.sum()
-    table["risk"] = np.where(times_kept > 0, wrong_kept / np.fmax(times_kept, 1), np.nan)
+    table["risk"] = np.where(
+        times_kept > 0, wrong_kept / np.fmax(times_kept, 1), np.nan
+    )
     table["tokens"] = tokens.mean(axis=0)
     table["procedure_cost"] = cost_of_choice.mean()
     most = table["share_chosen"] == table["share_chosen"].max()
@@ -313,9 +315,7 @@ def _differences(
     p = [two_sided_p(column, n_groups=n_groups) for column in apart.T]
     equivalent = []
     for column in apart.T:
-        below = one_sided_p(
-            column, n_groups=n_groups, null=margin, alternative="less"
-        )
+        below = one_sided_p(column, n_groups=n_groups, null=margin, alternative="less")
         above = one_sided_p(
             column, n_groups=n_groups, null=-margin, alternative="greater"
         )

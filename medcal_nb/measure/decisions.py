@@ -188,7 +188,10 @@ def policy_table(
         "model alone": (model, none),
         "reader alone": (alone, none + 1),
         "reader with model": (with_model, none + 1),
-        "reader where the model is unsure": (np.where(sure, model, alone), none + ~sure),
+        "reader where the model is unsure": (
+            np.where(sure, model, alone),
+            none + ~sure,
+        ),
         "the more confident of the two": (np.where(surer, model, alone), none + 1),
     }
     readers = both["reader"].to_numpy()
@@ -272,7 +275,9 @@ def _both_phases(decisions: pd.DataFrame) -> pd.DataFrame:
     own = ["correct", "confidence", "answer"]
     own = [column for column in own if column in graded]
     keys = ["reader", "case"]
-    if "sample" in graded:  # a case read again beside another model is a case of its own
+    if (
+        "sample" in graded
+    ):  # a case read again beside another model is a case of its own
         keys.append("sample")
     alone = graded[graded["phase"] == ALONE]
     with_model = graded[graded["phase"] == WITH_MODEL][[*keys, *own]]

@@ -135,9 +135,7 @@ def _measured(c, y, ids, names, wanted, stats, *, level, n_resamples, rng) -> di
     for name in names:
         if name in YIELDS:
             limits = {"target": YIELDS[name], "delta": DELTA, "groups": ids}
-            found[f"{name}_threshold"], value = selective_threshold(
-                c, y, **limits
-            )
+            found[f"{name}_threshold"], value = selective_threshold(c, y, **limits)
             shares[name] = c >= found[f"{name}_threshold"]
         else:
             value = stats[name](c, y)

@@ -48,7 +48,9 @@ def test_variance_of_an_auroc_by_its_definition(readings):
         for i, j in product(low.itertuples(), high.itertuples()):
             term = float(j.score > i.score) + 0.5 * (j.score == i.score)
             terms.append(((reader, i.case, j.case), term))
-    found = mrmc_auroc(*(readings[name] for name in ("score", "truth", "reader", "case")))
+    found = mrmc_auroc(
+        *(readings[name] for name in ("score", "truth", "reader", "case"))
+    )
     assert found.estimate == pytest.approx(np.mean([term for _, term in terms]))
     assert found.se**2 == pytest.approx(by_pairs(terms))
     assert (found.n_readers, found.n_cases) == (5, 24)
@@ -156,7 +158,9 @@ def roe_metz(rng, n_readers, n_cases, separation, variances):
             own = rng.normal(0, reader, n_readers)[:, None]
             own = own + rng.normal(0, arm_case, n_cases)
             own = own + rng.normal(0, interaction / np.sqrt(2), shape)
-            arms.append(separation * positive + shared + own + rng.normal(0, noise, shape))
+            arms.append(
+                separation * positive + shared + own + rng.normal(0, noise, shape)
+            )
         scores.append(arms)
     return np.swapaxes(np.array(scores), 0, 1)
 

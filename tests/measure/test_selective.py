@@ -14,6 +14,7 @@ from medcal_nb.measure.selective import (
     observed_coverage,
 )
 
+
 @pytest.fixture(scope="module")
 def pool():
     rng = np.random.default_rng(8)

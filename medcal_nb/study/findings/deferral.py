@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
 import pandas as pd
 
 from medcal_nb.show.words import label_of
 from medcal_nb.study.findings.finding import (
     Finding,
     ci,
-    counted,
     decimal,
-    extent,
     listed,
     number_word,
     percent,
@@ -53,7 +48,9 @@ def choice_of_method(table: pd.DataFrame) -> Finding:
         interval=(float(best["cost_low"]), float(best["cost_high"])),
         n=int(best["n"]),
         method="mean cost on held-out halves of the images, bootstrap by image",
-        multiplicity=f"Holm over {len(table) - 1} comparisons" if len(table) > 1 else "",
+        multiplicity=f"Holm over {len(table) - 1} comparisons"
+        if len(table) > 1
+        else "",
     )
 
 

@@ -1,6 +1,5 @@
 """What is concluded about deferral, on every branch."""
 
-import numpy as np
 import pandas as pd
 import pytest
 

@@ -45,8 +45,13 @@ CONCLUSIONS = (
     "recalibration not needed",
     "no discrimination",
 )
-STAGES = ("uncorrected", "transferred", "known", "refitted")
-"""Of a confidence: elicited, and with the source's map, that and the target's accuracy, a refit."""
+STAGES = {
+    "uncorrected": "uncorrected",
+    "transferred": "transferred",
+    "known": "accuracy known",
+    "refitted": "refitted",
+}
+"""Stages of a confidence, by the ending of their columns: how they are called."""
 _DIFFERENCES = {
     "transfer_change": ("transferred", "uncorrected"),
     "known_change": ("known", "uncorrected"),
@@ -347,6 +352,35 @@ def _conclusions(table: pd.DataFrame, p: pd.DataFrame, size: float) -> np.ndarra
         ],
         default="inconclusive",
     )
+
+
+def skill_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Brier skill scores of a transfer table, one row a stage.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of :func:`transfer_study`.
+
+    Returns
+    -------
+    DataFrame
+        One row per model, strategy, method and stage:
+
+        stage : "uncorrected", "transferred", "accuracy known" or "refitted"; the third is absent
+            for maps of all options
+        brier, skill : Brier score, and its skill over the base rate, with _low, _high
+        conclusion : after Holm's correction
+    """
+    parts = []
+    for ending, stage in STAGES.items():
+        part = table[["model", "strategy", "method"]].assign(stage=stage)
+        for name in ("brier", "skill"):
+            part[name] = table[f"{name}_{ending}"]
+            part[f"{name}_low"] = table[f"{name}_{ending}_low"]
+            part[f"{name}_high"] = table[f"{name}_{ending}_high"]
+        parts.append(part.assign(conclusion=table["conclusion_holm"]))
+    return pd.concat(parts, ignore_index=True).dropna(subset="skill")
 
 
 def transfer_counts(table: pd.DataFrame) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 import pytest
 
 from medcal_nb.errors import MedcalError
-from medcal_nb.study.profile import FOLDER, load_profile
+from medcal_nb.study.profile import DEFAULT, FOLDER, load_profile
 
 GOOD = """
 summary = "toy"
@@ -52,7 +52,20 @@ def test_jobs_and_parameters(tmp_path):
             True,
             str(profile.path),
         )
-    assert load_profile("real").parameters("04", fast=False)["PROFILE"] == "real"
+
+
+def test_an_old_name_is_the_profile_of_today():
+    parameters = load_profile("real").parameters("04", fast=False)
+    assert parameters["PROFILE"] == "recorded"
+
+
+@pytest.mark.parametrize("name", DEFAULT)
+def test_what_a_study_of_all_runs_says_whose_answers_it_looks_at(name):
+    profile = load_profile(name)
+    assert len(profile.world.split()) < 45
+    assert profile.world.endswith(".")
+    assert bool(profile.source) == bool(profile.recorded)
+    assert "06" not in profile.notebooks or "02" in profile.notebooks
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.toml")))
@@ -69,8 +82,8 @@ def test_every_profile_loads_says_what_it_is_and_publishes_in_its_place(
         assert 0 < len(fast) <= len(full)
         splits = {(job.split, job.dataset) for job in fast}
         assert len(splits) > 1, "a fast run needs items to fit on and items to score"
-    places = {"pocket": "figures", "real": "figures/real", "logits": "figures/logits"}
-    place = tmp_path / places.get(name, f"build/{name}/figures")
+    published = f"figures/{name}" if name in DEFAULT else f"build/{name}/figures"
+    place = tmp_path / published
     assert profile.figures(fast=False) == place
     assert profile.figures(fast=True) == tmp_path / f"build/fast/{name}/figures"
     own = load_profile(written(tmp_path, profile.path.read_text(encoding="utf-8")))

@@ -1,12 +1,10 @@
-"""Which graded answers are looked at, and what is drawn together: rows chosen, halved, grouped."""
+"""Rows of graded answers: those that can be measured, their images, halves and groups."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
-
-from medcal_nb.errors import MedcalError, NotEnough
 
 
 def measured(graded: pd.DataFrame) -> pd.DataFrame:
@@ -55,29 +53,6 @@ def refuse_shared(fitted: pd.DataFrame, judged: pd.DataFrame, names: str) -> Non
         )
 
 
-def pick(
-    preferred: Sequence[str], available: pd.Series, *, n: int, name: str = ""
-) -> list[str]:
-    """Return up to `n` values: the preferred ones that occur, then others in order of rows.
-
-    MedcalError where there is none, and with the `name` of a parameter that was set, where a
-    preferred one does not occur.
-    """
-    there = list(dict.fromkeys(available.dropna()))
-    if not there:
-        raise MedcalError(
-            "answers: none has a confidence and a grade; nothing to measure"
-        )
-    wanted = [value for value in preferred if value in there]
-    if name and len(wanted) < len(preferred):
-        missing = next(value for value in preferred if value not in there)
-        raise MedcalError(
-            f"{name}: no {missing!r} in the answers that can be measured; "
-            f"choose from {', '.join(map(str, there))}"
-        )
-    return (wanted + [value for value in there if value not in wanted])[:n]
-
-
 def rows_where(graded: pd.DataFrame, where: dict) -> pd.DataFrame:
     """Return the rows whose columns hold the values of `where`; none where a column is absent."""
     mask = np.ones(len(graded), dtype=bool)
@@ -91,136 +66,12 @@ def rows_where(graded: pd.DataFrame, where: dict) -> pd.DataFrame:
     return graded[mask]
 
 
-def strategies_on(
-    graded: pd.DataFrame,
-    model: str,
-    wanted: list[str],
-    *,
-    where=(),
-    n: int,
-    name: str = "",
-) -> list[str]:
-    """Return up to `n` strategies of a model whose answers can be measured on all sides `where`.
-
-    Those of `wanted` come first; `name` as in `pick`. Raises MedcalError if the model has none,
-    naming the models that have.
-    """
-    both = measured(graded)
-    for side in where:
-        asked = rows_where(measured(graded), side)[
-            ["model", "strategy"]
-        ].drop_duplicates()
-        both = both.merge(asked, on=["model", "strategy"])
-    own = both.loc[both["model"] == model, "strategy"]
-    if own.empty:
-        raise MedcalError(
-            f"MODEL: {model} has no strategy with confidences and grades on all sides; choose from "
-            f"{', '.join(dict.fromkeys(both['model'])) or 'none'}"
-        )
-    return pick(wanted, own, n=n, name=name)
-
-
-def side_name(where: dict, *, of: str = "images") -> str:
-    """Return what a reader calls a side: `general images` or `labels`, the data set's name."""
-    if "domain" in where:
-        return f"{where['domain']} {of}"
-    return ", ".join(str(value) for value in where.values()) + (
-        "" if of == "images" else f" {of}"
-    )
-
-
-def with_sides(graded: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of at most two sides, named in a column `side`, general images first.
-
-    A side is a domain (`medical images`), or a data set where no domain is known; general and
-    medical images come first, then others in order of rows.
-    """
-    side = graded["dataset"].astype(object)
-    if "domain" in graded:
-        side = side.where(
-            graded["domain"].isna(), graded["domain"].astype(object) + " images"
-        )
-    names = pick(["general images", "medical images"], side, n=2)
-    kept = side.isin(names).to_numpy()
-    return graded[kept].assign(side=side[kept])
-
-
-def sides(
-    graded: pd.DataFrame, source: dict, target: dict, more_target: dict | None = None
-):
-    """Return which rows a map is fitted on and which it is judged on, by column.
-
-    Sides that name no data set and have no rows are looked for again in imported answers, which
-    have no splits: first without the split, then as the first and the second data set of the
-    table. `more_target` may hold further target rows for learning curves; where it leaves out
-    rows of the target or holds rows of the source, it is the target.
-
-    Returns
-    -------
-    tuple of dict
-        `(source, target, more_target)`.
-
-    Raises
-    ------
-    MedcalError
-        If a side has no rows, or both are the same; NotEnough where nobody named a side and the
-        answers hold one data set.
-    """
-    names = list(dict.fromkeys(graded["dataset"].dropna()))[:2]
-    options = [(source, target)]
-    if "dataset" not in source and "dataset" not in target:
-        options.append(
-            tuple(
-                {k: v for k, v in side.items() if k != "split"}
-                for side in (source, target)
-            )
-        )
-        options += (
-            [({"dataset": names[0]}, {"dataset": names[1]})] if len(names) > 1 else []
-        )
-    for one, other in options:
-        fitted, judged = (rows_where(graded, side).index for side in (one, other))
-        if one != other and len(fitted) and len(judged):
-            more = rows_where(graded, more_target or other).index
-            whole = judged.isin(more).all() and not fitted.isin(more).any()
-            return one, other, more_target if more_target and whole else other
-    known = ", ".join(map(str, graded["dataset"].unique()))
-    if len(options) > 1 and len(names) < 2:
-        raise NotEnough(
-            "a recalibration map is learned on one data set and judged on another, and the answers "
-            f"hold {known} alone: import a second one"
-        )
-    raise MedcalError(
-        f"SOURCE {source}, TARGET {target}: no such rows, or SOURCE and TARGET are the same; the "
-        f"answers hold the data sets {known}: name two of them, as in "
-        'SOURCE={"dataset": …} and TARGET={"dataset": …}, or import a second one'
-    )
-
-
 def halves(graded: pd.DataFrame, *, rng: np.random.Generator) -> tuple:
     """Split graded answers into two halves by image, at random: `(fit, test)`."""
     images = image_labels(graded)
     names = np.unique(images)
     first = np.isin(images, rng.permutation(names)[: len(names) // 2])
     return graded[first], graded[~first]
-
-
-def with_group(graded: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Return the graded answers with a column `group`: the values of `column`, none as "all".
-
-    Raises MedcalError if there is no such column.
-    """
-    if column not in graded.columns:
-        raise MedcalError(
-            f"GROUP_BY: no column {column!r} in the answers: choose one of "
-            f"{', '.join(map(str, graded.columns))}"
-        )
-    return graded.assign(group=graded[column].astype(object).fillna("all").astype(str))
-
-
-def filled_column(graded: pd.DataFrame, column: str) -> str:
-    """Return `column`, or `dataset` where it holds nothing, as in many imported answers."""
-    return "dataset" if column in graded and graded[column].isna().all() else column
 
 
 def parts_by(graded: pd.DataFrame, by) -> list[tuple[dict, pd.DataFrame]]:

@@ -14,5 +14,6 @@ The runner is not imported by this module: notebooks do without it.
 
 from medcal_nb.study.context import NotebookContext
 from medcal_nb.study.profile import load_profile
+from medcal_nb.study.selection import select
 
-__all__ = ["NotebookContext", "load_profile"]
+__all__ = ["NotebookContext", "load_profile", "select"]

@@ -16,6 +16,10 @@ from typing import Any
 from medcal_nb.errors import MedcalError
 
 FOLDER = Path(__file__).resolve().parent / "profiles"
+#: What `medcal study` runs where no profile is named, in this order.
+DEFAULT = ("recorded", "pocket", "logits", "text", "readers")
+#: Old names of profiles that still work.
+OLD_NAMES = {"real": "recorded"}
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class Job:
     options: dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Profile:
     """What a profile file says.
 
@@ -59,41 +63,64 @@ class Profile:
         The TOML file.
     settings : dict
         The whole file.
-    source : str
-        Whose recorded answers these are, in a sentence; empty where the study asks itself.
-    asks : bool
-        Whether models are asked; ``imported`` takes answers as they are.
     """
 
     name: str
     path: Path
     settings: dict[str, Any]
-    source: str
-    asks: bool
+
+    @property
+    def world(self) -> str:
+        """Whose answers to what it studies, in a sentence that opens each notebook."""
+        return self.settings.get("world", "")
+
+    @property
+    def source(self) -> str:
+        """Whose recorded answers these are, with licence; empty where the study asks itself."""
+        return self.settings.get("source", "")
+
+    @property
+    def asks(self) -> bool:
+        """Whether models are asked; other profiles take answers as they are."""
+        return bool(self.settings.get("ask"))
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """The recorded table that it reads: its name, and the values of columns to keep."""
+        return self.settings.get("recorded", {})
+
+    @property
+    def notebooks(self) -> list[str]:
+        """Numbers of the notebooks that it runs; empty for all."""
+        return self.settings.get("notebooks", [])
+
+    def answers(self, *, fast: bool) -> Path:
+        """Return the table of answers: the recorded one, else the log of its last study."""
+        if not self.recorded:
+            return self.build(fast=fast) / "answers.sqlite"
+        from medcal_nb.answers.recorded import recorded_folder, recorded_manifest
+
+        return recorded_folder() / recorded_manifest()[self.recorded["name"]]["file"]
 
     def build(self, *, fast: bool) -> Path:
         """Return the git-ignored folder of derived files: ``build[/fast]/<name>``."""
-        return checkout() / "build" / ("fast" if fast else "") / self.name
+        return build_folder(fast=fast) / self.name
 
     def figures(self, *, fast: bool) -> Path:
-        """Return where a study publishes: ``figures`` for the full pocket study, else in ``build``.
+        """Return where a study publishes: ``figures/<name>``, or a folder in ``build``.
 
-        Studies of recorded answers whose profile comes with the package and names their source
-        publish in ``figures/<name>``.
+        Full studies of profiles that come with the package and say so are published.
         """
-        if (
-            fast
-            or self.path.parent != FOLDER
-            or not (self.source or self.name == "pocket")
-        ):
+        is_ours = self.path.parent == FOLDER and self.settings.get("publish", False)
+        if fast or not is_ours:
             return self.build(fast=fast) / "figures"
-        return checkout() / "figures" / (self.name if self.source else "")
+        return checkout() / "figures" / self.name
 
     def parameters(self, number: str, *, fast: bool) -> dict[str, Any]:
         """Return what is set of the parameters of a notebook: for all, then for this one."""
-        told = self.settings.get("parameters", {})
+        for_all = self.settings.get("parameters", {})
         name = self.name if self.path.parent == FOLDER else str(self.path)
-        return told | told.get(number, {}) | {"PROFILE": name, "FAST": fast}
+        return for_all | for_all.get(number, {}) | {"PROFILE": name, "FAST": fast}
 
     def jobs(self, *, fast: bool = False) -> list[Job]:
         """Return the pieces of asking in the order of the file.
@@ -105,29 +132,39 @@ class Profile:
             items of each set.
         """
         small = self.settings.get("fast", {}) if fast else {}
-        jobs = []
         asking = self.settings.get("asking", {})
-        seed = self.settings.get("seed", 0)
+        jobs = []
         for block in self.settings.get("ask", []):
-            kept = tuple(
-                s for s in block["strategies"] if s in small.get("strategies", [s])
+            strategies = tuple(
+                name
+                for name in block["strategies"]
+                if name in small.get("strategies", [name])
             )
-            stage = {
-                key: block[key] for key in ("expert", "of") if key in block
-            }  # who judges what
+            # who judges what
+            stage = {key: block[key] for key in ("expert", "of") if key in block}
             for model in block["models"]:
-                if not kept or model not in small.get("models", [model]):
+                if not strategies or model not in small.get("models", [model]):
                     continue
-                options = (
-                    asking | self.settings.get("models", {}).get(model, {}) | stage
-                )
+                own = self.settings.get("models", {}).get(model, {})
                 for items in block["items"]:
-                    n = min(
-                        (one["n"] for one in (items, small) if "n" in one), default=None
+                    sizes = [part["n"] for part in (items, small) if "n" in part]
+                    job = Job(
+                        model=model,
+                        dataset=items["dataset"],
+                        split=items.get("split"),
+                        n=min(sizes, default=None),
+                        strategies=strategies,
+                        seed=self.settings.get("seed", 0),
+                        options=asking | own | stage,
                     )
-                    told = items["dataset"], items.get("split"), n
-                    jobs.append(Job(model, *told, kept, seed, options))
+                    jobs.append(job)
         return jobs
+
+
+def build_folder(*, fast: bool) -> Path:
+    """Return the git-ignored folder of all that studies derive: ``build``, ``build/fast``."""
+    build = checkout() / "build"
+    return build / "fast" if fast else build
 
 
 def checkout() -> Path:
@@ -156,7 +193,8 @@ def load_profile(name: str | os.PathLike) -> Profile:
     import fastjsonschema
 
     is_file = str(name).endswith(".toml")
-    path = Path(name).expanduser().resolve() if is_file else FOLDER / f"{name}.toml"
+    known = OLD_NAMES.get(str(name), name)
+    path = Path(name).expanduser().resolve() if is_file else FOLDER / f"{known}.toml"
     if not path.is_file():
         names = ", ".join(sorted(path.stem for path in FOLDER.glob("*.toml")))
         raise MedcalError(
@@ -168,5 +206,4 @@ def load_profile(name: str | os.PathLike) -> Profile:
         fastjsonschema.compile(schema)(settings, name_prefix="profile")
     except (ValueError, fastjsonschema.JsonSchemaValueException) as error:
         raise MedcalError(f"{path}: no profile: {error}") from None
-    told = settings.get("source", ""), bool(settings.get("ask"))
-    return Profile(path.stem, path, settings, *told)
+    return Profile(name=path.stem, path=path, settings=settings)

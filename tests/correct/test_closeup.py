@@ -1,4 +1,4 @@
-"""The close-ups: sides, stages, the truth, thresholds, voters."""
+"""The close-ups: stages, the truth, thresholds, voters."""
 
 import numpy as np
 import pandas as pd
@@ -14,48 +14,15 @@ from medcal_nb.correct import (
     voters,
 )
 from medcal_nb.correct.maps import choose_clip
-from medcal_nb.errors import MedcalError, NotEnough
 from medcal_nb.measure import brier_score, ece
-from medcal_nb.measure.rows import side_name, sides
 
-from .worlds import GENERAL, MEDICAL, SIDES, graded, with_options
+from .worlds import MEDICAL, SIDES, graded, with_options
 
 
 @pytest.fixture
 def both(rng):
     return pd.concat([graded(rng, 400, "general", slope=0.6),
                       graded(rng, 300, "medical", slope=0.5, per_image=3)])  # fmt: skip
-
-
-def test_sides_are_found_or_named(rng):
-    data = pd.concat(
-        [graded(rng, 20, d) for d in ("general", "medical")], ignore_index=True
-    )
-    fit_on, judge_on = GENERAL | {"split": "fit"}, MEDICAL | {"split": "test"}
-    assert sides(data, fit_on, judge_on) == (
-        GENERAL,
-        MEDICAL,
-        MEDICAL,
-    )  # no splits: without them
-    unnamed = data.assign(domain=None)
-    assert sides(unnamed, fit_on, judge_on)[:2] == (
-        {"dataset": "general"},
-        {"dataset": "medical"},
-    )
-    more = {"dataset": "medical"}
-    assert sides(data, GENERAL, MEDICAL, more) == (GENERAL, MEDICAL, more)
-    assert (
-        sides(data, GENERAL, MEDICAL, {"model": "m"})[2] == MEDICAL
-    )  # it holds the source
-    with pytest.raises(NotEnough, match="import a second one"):
-        sides(data[data.domain == "general"], fit_on, judge_on)
-    with pytest.raises(MedcalError, match="SOURCE and TARGET are the same"):
-        sides(data, {"dataset": "general"}, {"dataset": "general"})
-    with pytest.raises(MedcalError, match="no such rows"):
-        sides(data, {"dataset": "x"}, {"dataset": "general"})
-    assert side_name(GENERAL) == "general images"
-    assert side_name(GENERAL, of="labels") == "general labels"
-    assert side_name({"dataset": "oodcv"}) == "oodcv"
 
 
 def test_stages_are_the_maps_of_the_study(both):

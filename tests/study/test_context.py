@@ -32,7 +32,9 @@ def test_by_hand_files_go_to_build_and_reads_are_those_of_the_last_study(checkou
     assert not (checkout / "figures").exists()
     assert ctx.read_results("04_b") == {}
     assert not ctx.show("fig04_x")
-    published = NotebookContext("04_b", "pocket", out_dir=checkout / "figures")
+    published = NotebookContext(
+        "04_b", "pocket", out_dir=checkout / "figures" / "pocket"
+    )
     published.results({"x": 1})
     published.save(Figure(), "fig04_x", pd.DataFrame({"x": [1]}))
     assert ctx.read_results("04_b") == {"x": 1}

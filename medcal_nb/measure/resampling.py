@@ -1,0 +1,508 @@
+"""The floor that all intervals stand on: one cluster bootstrap, one rule, one logistic solver.
+
+What is drawn again are images with all their answers. A resample is a row of counts: how often
+each image is drawn. Row 0 is the sample itself, so that a statistic computed for all rows at once
+carries its estimate in front. Answers that are alike are added up first, and one matrix product
+then serves all resamples: no row of a table is ever copied.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from ._check import check_groups, check_level, check_whole, warn
+
+FloatArray = NDArray[np.float64]
+
+FEW_IMAGES = 30
+"""Below so many images an interval is marked: its level is known from simulation alone."""
+MOST_UNITS = 1024
+PARCELS = 512
+ROWS_AT_ONCE = 32  # resamples counted together: they fit in a processor's cache
+NUMBERS_AT_ONCE = (
+    400_000  # numbers a step of Newton's method works on: they stay in the cache
+)
+LEAST_CLIP = 1e-6
+MOST_CLIP = 0.005
+
+
+class Interval(NamedTuple):
+    """A number with its interval; reads `0.083 [0.071, 0.096]`."""
+
+    low: float
+    estimate: float
+    high: float
+
+    def __repr__(self) -> str:
+        return f"{self.estimate:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+# --- the cluster bootstrap ----------------------------------------------------------------
+
+
+class Resamples:
+    """How often each image occurs in the sample itself and in its bootstrap resamples.
+
+    Parameters
+    ----------
+    labels : (n,) array or None
+        The image of each row. None: every row is drawn by itself, and `n` is their number.
+    n_resamples : int
+    rng : numpy.random.Generator or int
+        A generator, or the seed of one.
+    n : int, optional
+        Number of rows where there are no labels.
+    most : int or None
+        More images than this are dealt at random into 512 parcels, which are drawn whole. That
+        leaves the width of an interval open by 3 %, less than a thousand resamples do. None:
+        never.
+
+    Attributes
+    ----------
+    counts : (1 + n_resamples, n_units) array
+        Row 0 is the sample itself, ones; the others sum to n_units.
+    names : pandas.Index
+        The distinct labels, sorted.
+    n_groups, n_units : int
+        Number of images, and of columns of `counts` (fewer where images are in parcels).
+
+    References
+    ----------
+    Field & Welsh, J. R. Stat. Soc. B 2007, doi:10.1111/j.1467-9868.2007.00593.x.
+
+    Examples
+    --------
+    >>> drawn = Resamples(["a", "a", "b"], 1000, np.random.default_rng(0))
+    >>> drawn.counts.shape, drawn.codes()
+    ((1001, 2), array([0, 0, 1]))
+    """
+
+    def __init__(
+        self,
+        labels: ArrayLike | None,
+        n_resamples: int,
+        rng: np.random.Generator | int,
+        *,
+        n: int | None = None,
+        most: int | None = MOST_UNITS,
+    ) -> None:
+        rng = np.random.default_rng(rng)
+        check_whole(n_resamples, "n_resamples", 2)
+        if labels is None:
+            self.names: pd.Index = pd.RangeIndex(check_whole(n, "n", 1))
+            self._own = np.arange(len(self.names))
+        else:
+            labels = np.asarray(labels)
+            self._own, _ = check_groups(labels, len(labels))
+            first = np.unique(self._own, return_index=True)[1]
+            self.names = pd.Index(labels[first])
+        self.n_groups = len(self.names)
+        self._unit = np.arange(self.n_groups)
+        self.n_units = self.n_groups
+        if most is not None and self.n_groups > most:
+            self._unit = rng.permutation(self.n_groups) % PARCELS
+            self.n_units = PARCELS
+        self.counts = self._drawn(n_resamples, rng)
+
+    def _drawn(self, n_resamples: int, rng: np.random.Generator) -> FloatArray:
+        """(1 + n_resamples, n_units) counts, the first row ones."""
+        size = self.n_units
+        chosen = rng.integers(0, size, (n_resamples, size), dtype=np.int32)
+        counts = np.ones((1 + n_resamples, size))
+        start = np.arange(ROWS_AT_ONCE)[:, None] * size
+        for first in range(0, n_resamples, ROWS_AT_ONCE):
+            # rows are counted apart: each has a range of numbers of its own
+            block = chosen[first : first + ROWS_AT_ONCE]
+            place = block + start[: len(block)]
+            flat = np.bincount(place.ravel(), minlength=place.size)
+            counts[1 + first : 1 + first + len(block)] = flat.reshape(block.shape)
+        return counts
+
+    def codes(self, labels: ArrayLike | None = None) -> NDArray[np.intp]:
+        """(n,) column of `counts` of each row: of these labels, or of all it was made with."""
+        own = self._own
+        if labels is not None:
+            own = self.names.get_indexer(np.asarray(labels))
+            if (own < 0).any():
+                raise ValueError("a label is none of those that are drawn from")
+        return self._unit[own]
+
+    def weights(self, codes: NDArray[np.intp] | None = None) -> FloatArray:
+        """(1 + n_resamples, n): how often each row occurs."""
+        return self.counts[:, self.codes() if codes is None else codes]
+
+    def sums(
+        self,
+        cell: NDArray[np.intp],
+        n_cells: int,
+        values: FloatArray | None = None,
+        codes: NDArray[np.intp] | None = None,
+    ) -> FloatArray:
+        """(1 + n_resamples, n_cells): rows of a cell counted, or their values added up.
+
+        Parameters
+        ----------
+        cell : (n,) array of int
+            Cell of each row, in 0 … n_cells − 1: rows of a cell are alike.
+        values : (n,) array, optional
+            What is added up; default 1.
+        codes : (n,) array, optional
+            As `codes` returns them, where the rows are not those it was made with.
+        """
+        unit = self.codes() if codes is None else codes
+        place = unit * n_cells + cell
+        table = np.bincount(place, values, self.n_units * n_cells)
+        return self.counts @ table.reshape(self.n_units, n_cells)
+
+    def effective(
+        self,
+        codes: NDArray[np.intp] | None = None,
+        weights: FloatArray | None = None,
+    ) -> float:
+        r"""Number of equally large images that tell as much: :math:`(\sum m_g)^2 / \sum m_g^2`.
+
+        With `weights` of the rows, such as their being wrong, only those count. Source: Kish,
+        Survey Sampling, 1965.
+        """
+        size = np.bincount(self.codes() if codes is None else codes, weights)
+        square = float((size**2).sum())
+        return float(size.sum()) ** 2 / square if square > 0 else 0.0
+
+
+# --- the one rule for intervals -----------------------------------------------------------
+
+
+def stretch(n_groups: float, level: float) -> float:
+    r"""How much wider than its percentiles an interval from few images must be.
+
+    .. math:: \frac{t_{G-1}}{z} \sqrt{\frac{G}{G-1}}
+
+    1 for endlessly many images G; NaN for one.
+    """
+    from scipy.special import ndtri, stdtrit
+
+    if n_groups <= 1:
+        return np.nan
+    tail = (1 + check_level(level)) / 2
+    wider = stdtrit(n_groups - 1, tail) / ndtri(tail)
+    return float(wider * np.sqrt(n_groups / (n_groups - 1)))
+
+
+def percentile_ends(
+    draws: FloatArray, *, level: float = 0.95, n_groups: float
+) -> tuple[FloatArray, FloatArray]:
+    """Ends of the bootstrap interval of each column.
+
+    The percentiles of the resamples are moved so that their median is the estimate, which takes
+    the bias of resampling out, and stretched from it for the number of images: the bootstrap
+    leaves out that a spread is estimated too (t with G − 1 degrees for the normal) and that
+    resamples vary by (G − 1) / G too little.
+
+    Parameters
+    ----------
+    draws : (1 + r, …) array
+        The estimate in row 0, the resamples below; NaN where a resample has no value.
+    level : float
+        Nominal coverage, in (0, 1).
+    n_groups : float
+        Number of images, or their effective number (`Resamples.effective`); for a statistic that
+        compares right with wrong answers, of the images that hold the rarer of the two.
+
+    Returns
+    -------
+    tuple of array
+        (low, high), each of the shape of a row; NaN where nothing varies or one image is alone.
+
+    References
+    ----------
+    Percentiles: Efron & Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13. The two
+    factors: Hesterberg, The American Statistician 2015, doi:10.1080/00031305.2015.1089789.
+    """
+    tail = (1 - check_level(level)) / 2
+    estimate = draws[0]
+    resampled = draws[1:]
+    if np.isnan(resampled).any():
+        known = np.where(np.isnan(resampled).all(axis=0), 0.0, resampled)
+        low, middle, high = np.nanquantile(known, [tail, 0.5, 1 - tail], axis=0)
+    else:
+        low, middle, high = np.quantile(resampled, [tail, 0.5, 1 - tail], axis=0)
+    wider = stretch(n_groups, level)
+    varies = low < high
+    below = np.where(varies, estimate - wider * (middle - low), np.nan)
+    above = np.where(varies, estimate + wider * (high - middle), np.nan)
+    return below, above
+
+
+def percentile_interval(
+    draws: FloatArray, *, level: float = 0.95, n_groups: float
+) -> Interval:
+    """`percentile_ends` of one number, with a warning where the interval says little.
+
+    Parameters
+    ----------
+    draws : (1 + r,) array
+        The estimate, then its resamples.
+    level, n_groups
+        As in `percentile_ends`.
+
+    Returns
+    -------
+    Interval
+        `(low, estimate, high)`; NaN ends where there is nothing to vary.
+    """
+    estimate = float(draws[0])
+    missing = int(np.isnan(draws[1:]).sum())
+    if np.isnan(estimate) or missing == len(draws) - 1:
+        return Interval(low=np.nan, estimate=estimate, high=np.nan)
+    low, high = percentile_ends(draws, level=level, n_groups=n_groups)
+    if np.isnan(low):
+        warn("resampling has nothing to vary: the interval is NaN")
+    elif missing:
+        warn(
+            f"undefined on {missing} of {len(draws) - 1} resamples; "
+            "the interval is taken over the others"
+        )
+    return Interval(low=float(low), estimate=estimate, high=float(high))
+
+
+def _t_statistic(draws: FloatArray, n_groups: float, null: float) -> float:
+    """Distance of the estimate from the null value in standard errors; NaN without any."""
+    error = float(np.nanstd(draws[1:])) * np.sqrt(n_groups / max(n_groups - 1, 1e-9))
+    return float((draws[0] - null) / error) if error > 1e-12 else np.nan
+
+
+def two_sided_p(draws: FloatArray, *, n_groups: float, null: float = 0.0) -> float:
+    """p value of "the number is `null`": t with n_groups − 1 degrees, by the resamples' spread.
+
+    `draws` and `n_groups` are as in `percentile_ends`, of one number. NaN where nothing varies.
+    """
+    from scipy.special import stdtr
+
+    if n_groups <= 1:
+        return np.nan
+    distance = abs(_t_statistic(draws, n_groups, null))
+    return float(2 * stdtr(n_groups - 1, -distance))
+
+
+def one_sided_p(
+    draws: FloatArray, *, n_groups: float, null: float, alternative: str
+) -> float:
+    """p value against the number being "less" or "greater" than `null`, as `two_sided_p`."""
+    from scipy.special import stdtr
+
+    if n_groups <= 1:
+        return np.nan
+    distance = _t_statistic(draws, n_groups, null)
+    if alternative == "greater":
+        distance = -distance
+    return float(stdtr(n_groups - 1, distance))
+
+
+# --- log-odds -----------------------------------------------------------------------------
+
+
+def choose_clip(confidence: ArrayLike) -> float:
+    """How far a confidence of 0 or 1 is moved inwards before log-odds are taken.
+
+    Half the step to the next confidence that occurs, at most 0.005 (whole percents give that);
+    1e-6, which moves next to nothing, where neither 0 nor 1 occurs.
+
+    Examples
+    --------
+    >>> choose_clip([0.5, 0.99, 1.0]), choose_clip([0.5, 0.9])
+    (0.005, 1e-06)
+    """
+    c = np.asarray(confidence, dtype=float)
+    end = np.minimum(c, 1 - c)
+    if not end.size or end.min() > 0:
+        return LEAST_CLIP
+    step = float(np.min(end[end > 0], initial=1.0)) / 2
+    # a step of 1 − 0.99 is no exact decimal
+    return float(np.clip(round(step, 12), LEAST_CLIP, MOST_CLIP))
+
+
+def logit(confidence: ArrayLike, clip: float) -> FloatArray:
+    """Log-odds of confidences moved into [clip, 1 − clip]."""
+    c = np.clip(np.asarray(confidence, dtype=float), clip, 1 - clip)
+    return np.log(c) - np.log1p(-c)
+
+
+def gathered(confidence: ArrayLike, most: int | None = None) -> NDArray[np.intp]:
+    """(n,) a number for each confidence: the same for equal ones, at most `most` numbers.
+
+    Where more differ, neighbours are put together into cells of equal mass.
+    """
+    values, cell, n = np.unique(confidence, return_inverse=True, return_counts=True)
+    if most is None or values.size <= most:
+        return cell
+    coarse = ((np.cumsum(n) - n / 2) / n.sum() * most).astype(np.intp)
+    return np.unique(coarse[cell], return_inverse=True)[1]
+
+
+# --- logistic regression ------------------------------------------------------------------
+
+
+def fit_logistic(
+    features: FloatArray,
+    sums: FloatArray,
+    weights: FloatArray,
+    *,
+    offset: FloatArray | float = 0.0,
+    precision: float = 0.0,
+    start: FloatArray | float = 0.0,
+) -> tuple[FloatArray, FloatArray]:
+    r"""One penalised logistic regression for every row of weights, by Newton's method.
+
+    Maximises :math:`\sum_i w_{bi} [t_i \eta_i - \log(1 + e^{\eta_i})] - \frac\lambda2 |\theta|^2`
+    with :math:`\eta = X \theta + \mathrm{offset}`.
+
+    Parameters
+    ----------
+    features : (n, d) or (B, n, d) array
+    sums : (B, d) array
+        :math:`\sum_i w_{bi} t_i x_i`, the only way in which the targets enter.
+    weights : (B, n) array
+    offset : scalar, (n,) or (B, n) array
+    precision : float
+        λ.
+    start : scalar, (d,) or (B, d) array
+        Where Newton's method starts: the fit of the whole sample saves steps on resamples.
+
+    Returns
+    -------
+    theta : (B, d) array
+    information : (B, d, d) array
+        Of the likelihood, without the penalty.
+    """
+    x = features.reshape(-1, *features.shape[-2:])
+    offset = np.atleast_2d(offset)
+    theta = np.zeros_like(sums) + start
+    size = max(1, NUMBERS_AT_ONCE // weights.shape[1])
+    thetas = []
+    informations = []
+    for first in range(0, len(sums), size):
+        rows = slice(first, first + size)
+        fitted, information = _newton(
+            _rows(x, rows),
+            sums[rows],
+            weights[rows],
+            _rows(offset, rows),
+            theta[rows],
+            precision,
+        )
+        thetas.append(fitted)
+        informations.append(information)
+    return np.concatenate(thetas), np.concatenate(informations)
+
+
+def linear(features: FloatArray, theta: FloatArray) -> FloatArray:
+    """(B, n): features, the same or its own for each row of theta, times that row."""
+    return (features @ theta[..., None])[..., 0]
+
+
+def _rows(values: FloatArray, rows: slice | NDArray[np.intp]) -> FloatArray:
+    """Some rows of values, or the one row that stands for all."""
+    return values if len(values) == 1 else values[rows]
+
+
+def _summed(weights: FloatArray, features: FloatArray) -> FloatArray:
+    """(B, d): features, the same or its own for each row of weights, summed under that row."""
+    return (weights[:, None, :] @ features)[:, 0]
+
+
+def _newton(
+    x: FloatArray,
+    sums: FloatArray,
+    weights: FloatArray,
+    offset: FloatArray,
+    theta: FloatArray,
+    precision: float,
+) -> tuple[FloatArray, FloatArray]:
+    n, d = x.shape[1:]
+    # (B or 1, n, d²): products of features, whose weighted sums are the information
+    products = (x[..., :, None] * x[..., None, :]).reshape(len(x), n, d * d)
+    ridge = (precision + 1e-9) * np.eye(d)
+    information = np.empty((len(theta), d, d))
+    step = np.zeros_like(theta)
+    rise = np.full(len(theta), np.inf)
+    live = np.arange(len(theta))  # the fits that still move
+    for _ in range(100):
+        own = _rows(x, live)
+        p = _expit(linear(own, theta[live]) + _rows(offset, live))
+        pull = weights[live] * p
+        gradient = sums[live] - _summed(pull, own) - precision * theta[live]
+        bend = _summed(pull * (1 - p), _rows(products, live))
+        information[live] = bend.reshape(-1, d, d)
+        move = np.linalg.solve(information[live] + ridge, gradient[..., None])[..., 0]
+        size = np.abs(move).max(axis=1)
+        move *= np.minimum(1.0, 4.0 / np.maximum(size, 1e-300))[:, None]
+        # far past the maximum on the line of the last step: go back half of it
+        over = (gradient * step[live]).sum(axis=1) < -0.5 * rise[live]
+        rise[live] = np.where(over, rise[live] / 2, (gradient * move).sum(axis=1))
+        half = step[live] / 2
+        theta[live] += np.where(over[:, None], -half, move)
+        step[live] = np.where(over[:, None], half, move)
+        live = live[over | (size >= 1e-6)]
+        if not live.size:
+            break
+    return theta, information
+
+
+def _expit(eta: FloatArray) -> FloatArray:
+    from scipy.special import expit
+
+    return np.asarray(expit(eta))
+
+
+# --- discrimination -----------------------------------------------------------------------
+
+
+def weighted_auroc(
+    confidence: ArrayLike,
+    correct: ArrayLike,
+    weights: FloatArray,
+    fold: ArrayLike | None = None,
+) -> FloatArray:
+    r"""AUROC for every row of weights, ties one half; NaN where an outcome is absent.
+
+    Maps of different folds put their confidences on different scales. With `fold` given, pairs
+    are counted within folds alone: :math:`\sum_k A_k n_k^+ n_k^- / \sum_k n_k^+ n_k^-`.
+
+    Parameters
+    ----------
+    confidence, correct : (n,) arrays
+    weights : (B, n) array
+    fold : (n,) array, optional
+
+    Returns
+    -------
+    (B,) array
+    """
+    from scipy.sparse import csr_array
+
+    c = np.asarray(confidence, dtype=float)
+    y = np.asarray(correct, dtype=float)
+    folds = np.zeros(y.size) if fold is None else np.asarray(fold)
+    wins = np.zeros(len(weights))
+    pairs = np.zeros(len(weights))
+    for k in pd.unique(folds):
+        own = np.flatnonzero(folds == k)
+        cell = np.unique(c[own], return_inverse=True)[1]
+        place = (np.arange(own.size), cell)
+        # (B, cells): right and wrong answers at each confidence, ascending
+        right = weights[:, own] @ csr_array((y[own], place))
+        wrong = weights[:, own] @ csr_array((1 - y[own], place))
+        wins += won_pairs(right, wrong)
+        pairs += right.sum(axis=1) * wrong.sum(axis=1)
+    return np.where(pairs > 0, wins / np.where(pairs > 0, pairs, 1), np.nan)
+
+
+def won_pairs(right: FloatArray, wrong: FloatArray) -> FloatArray:
+    """(B,) pairs in which the right answer has more confidence, ties one half.
+
+    `right` and `wrong` are (B, cells), by ascending confidence.
+    """
+    below = np.cumsum(wrong, axis=1) - wrong / 2
+    return np.asarray((right * below).sum(axis=1))

@@ -1,0 +1,242 @@
+"""What a finding is, and the words that all sentences of the study are written with.
+
+A finding is a claim with the number that it rests on, the interval of that number, how many
+answers, how it was computed and over how many comparisons it was corrected. The modules beside
+this one write the claims, with a branch for none, one, some and all.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Extent = Literal["none", "one", "some", "all"]
+Unit = Literal["percent", "points", "decimal"]
+
+#: A title page holds three claims.
+AT_MOST = 3
+_WORDS = ("no", "one", "two", "three", "four", "five")
+_WORDS += ("six", "seven", "eight", "nine", "ten")
+_MINUS = "−"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One claim of the study and what it rests on.
+
+    Attributes
+    ----------
+    claim : str
+        The sentence as it can be cited.
+    estimate : float or None
+        The number that the claim rests on, on its own scale (a share is not a percentage); None
+        where nothing could be measured.
+    interval : tuple of float or None
+        The lower and the upper end of the interval of the estimate; None where there is none.
+    n : int
+        How many answers, models or pairs it rests on.
+    of : str
+        What `n` counts.
+    method : str
+        How estimate and interval were computed.
+    multiplicity : str
+        How the claim was corrected for several comparisons; empty where it stands alone.
+
+    Examples
+    --------
+    >>> Finding(
+    ...     claim="Qwen was correct on 52 % of 4,549 questions (95 % CI 51–54).",
+    ...     estimate=0.52,
+    ...     interval=(0.51, 0.54),
+    ...     n=4549,
+    ...     method="Wilson score interval",
+    ... ).of
+    'answers'
+    """
+
+    claim: str
+    estimate: float | None
+    interval: tuple[float, float] | None
+    n: int
+    of: str = "answers"
+    method: str
+    multiplicity: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields by name, as they are published in JSON."""
+        return asdict(self)
+
+
+def sentence(text: str) -> str:
+    """Return a text with a capital first letter, single spaces and one point at its end.
+
+    A first word with a hyphen, a digit or a capital is the name of a model and stays as it is.
+
+    Examples
+    --------
+    >>> sentence("all five models were overconfident")
+    'All five models were overconfident.'
+    >>> sentence("llava-v1.6 was correct on 60 %.")
+    'llava-v1.6 was correct on 60 %.'
+    """
+    plain = " ".join(text.split()).rstrip(".")
+    first = plain.partition(" ")[0]
+    if re.fullmatch("[a-z]+,?", first):
+        plain = plain[:1].upper() + plain[1:]
+    return f"{plain}."
+
+
+def percent(share: float) -> str:
+    """Return a share in whole percent, never rounded to nothing or to all.
+
+    Examples
+    --------
+    >>> percent(0.524), percent(0.002), percent(0.999), percent(0.0)
+    ('52 %', '<1 %', '>99 %', '0 %')
+    """
+    if math.isnan(share):
+        return "–"
+    if 0 < share < 0.005:
+        return "<1 %"
+    if 0.995 < share < 1:
+        return ">99 %"
+    return f"{_whole(share)} %"
+
+
+def points(difference: float) -> str:
+    """Return the size of a difference of shares in whole percentage points, without a sign.
+
+    Examples
+    --------
+    >>> points(-0.318), points(0.011), points(0.001)
+    ('32 percentage points', '1 percentage point', 'less than 1 percentage point')
+    """
+    size = _whole(abs(difference))
+    if size == 0 and difference != 0:
+        return "less than 1 percentage point"
+    noun = "percentage point" if size == 1 else "percentage points"
+    return f"{size} {noun}"
+
+
+def decimal(score: float) -> str:
+    """Return a score or a difference of scores with two digits that matter, at most four places.
+
+    Examples
+    --------
+    >>> decimal(0.0524), decimal(0.2143), decimal(-0.00261), decimal(0.8)
+    ('0.052', '0.21', '−0.0026', '0.80')
+    """
+    return _fixed(score, _places(score))
+
+
+def ci(low: float, high: float, *, unit: Unit = "percent", level: float = 0.95) -> str:
+    """Return an interval as it stands in brackets after its estimate.
+
+    Parameters
+    ----------
+    low, high : float
+        The ends, on the scale of the estimate: shares for percent and points.
+    unit : {"percent", "points", "decimal"}
+        Percent and points are written alike, as whole numbers.
+    level : float
+        The confidence level.
+
+    Returns
+    -------
+    str
+        Such as ``95 % CI 51–54``; ends of which one is negative are joined by *to*.
+
+    Examples
+    --------
+    >>> ci(0.51, 0.544)
+    '95 % CI 51–54'
+    >>> ci(-0.03, 0.04, unit="points")
+    '95 % CI −3 to 4'
+    >>> ci(0.0412, 0.0633, unit="decimal")
+    '95 % CI 0.041–0.063'
+    """
+    name = f"{_whole(level)} % CI"
+    if math.isnan(low) or math.isnan(high):
+        return f"{name} not available"
+    if unit == "decimal":
+        places = _places(max(abs(low), abs(high)))
+        ends = [_fixed(low, places), _fixed(high, places)]
+    else:
+        ends = [_fixed(100 * low, 0), _fixed(100 * high, 0)]
+    joined = " to " if min(low, high) < 0 else "–"
+    return f"{name} {joined.join(ends)}"
+
+
+def number_word(n: int) -> str:
+    """Return a count as a text runs: a word up to ten, digits with commas above."""
+    return _WORDS[n] if 0 <= n < len(_WORDS) else f"{n:,}"
+
+
+def extent(k: int, n: int) -> Extent:
+    """Return which branch of a sentence `k` of `n` calls for; all where `n` is one and holds."""
+    if k == 0:
+        return "none"
+    if k == n:
+        return "all"
+    return "one" if k == 1 else "some"
+
+
+def counted(k: int, n: int, noun: str, plural: str | None = None) -> str:
+    """Return how many of several things, as the subject of a sentence.
+
+    Examples
+    --------
+    >>> [counted(k, 5, "model") for k in (0, 1, 3, 5)]
+    ['none of the five models', 'one of five models', 'three of five models', 'all five models']
+    >>> counted(28, 35, "pair"), counted(2, 2, "model"), counted(1, 1, "model")
+    ('28 of 35 pairs', 'both models', 'the model')
+    >>> counted(0, 1, "model")
+    'not the model'
+    """
+    plural = plural or f"{noun}s"
+    if n == 1:
+        return f"the {noun}" if k else f"not the {noun}"
+    if k == n:
+        return f"both {plural}" if n == 2 else f"all {number_word(n)} {plural}"
+    if k == 0:
+        return f"none of the {number_word(n)} {plural}"
+    if max(k, n) > 10:
+        return f"{k:,} of {n:,} {plural}"
+    return f"{number_word(k)} of {number_word(n)} {plural}"
+
+
+def was(k: int) -> str:
+    """Return the verb that goes with a count of things; *none* and *one* are singular."""
+    return "was" if k <= 1 else "were"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as a text runs: ``a, b and c``."""
+    if len(names) < 2:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _whole(share: float) -> int:
+    """Return a share in percent, a half rounded up however it was summed."""
+    return math.floor(round(100 * share, 6) + 0.5)
+
+
+def _places(score: float) -> int:
+    """Return the decimals that show two digits of a score, between two and four."""
+    size = abs(score)
+    if math.isnan(size) or size == 0:
+        return 2
+    return min(4, max(2, 1 - math.floor(math.log10(size))))
+
+
+def _fixed(value: float, places: int) -> str:
+    """Return a number with so many decimals, with a typographic minus and no minus zero."""
+    if math.isnan(value):
+        return "–"
+    text = f"{abs(value):,.{places}f}"
+    is_zero = float(text.replace(",", "")) == 0
+    return text if value >= 0 or is_zero else f"{_MINUS}{text}"

@@ -1,0 +1,175 @@
+"""The floor of statistics: resamples, the rule of intervals, log-odds, the logistic solver."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from medcal_nb.measure import MeasureWarning
+from medcal_nb.measure.resampling import (
+    Interval,
+    Resamples,
+    choose_clip,
+    fit_logistic,
+    gathered,
+    logit,
+    one_sided_p,
+    percentile_ends,
+    percentile_interval,
+    stretch,
+    two_sided_p,
+    weighted_auroc,
+)
+
+
+def test_resamples_row_0_is_the_sample_and_the_others_draw_as_many_images():
+    drawn = Resamples(["b", "a", "a"], 50, np.random.default_rng(0))
+    assert drawn.counts.shape == (51, 2)
+    assert (drawn.counts[0] == 1).all()
+    assert (drawn.counts.sum(1) == 2).all()
+    assert list(drawn.codes()) == [1, 0, 0]
+    assert list(drawn.codes(["a"])) == [0]
+
+
+def test_resamples_refuse_an_unknown_label():
+    drawn = Resamples(["a", "b"], 10, 0)
+    with pytest.raises(ValueError, match="none of those"):
+        drawn.codes(["c"])
+
+
+def test_sums_are_those_of_the_rows_repeated():
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 20, 100)
+    cell = rng.integers(0, 4, 100)
+    values = rng.random(100)
+    drawn = Resamples(labels, 30, rng)
+    sums = drawn.sums(cell, 4, values)
+    weights = drawn.weights()
+    for b in (0, 1, 30):
+        expected = np.bincount(cell, values * weights[b], 4)
+        np.testing.assert_allclose(sums[b], expected)
+
+
+def test_many_images_are_drawn_in_parcels_that_give_the_same_spread():
+    rng = np.random.default_rng(2)
+    values = rng.normal(size=20_000)
+    drawn = Resamples(None, 2000, rng, n=values.size)
+    assert drawn.n_units == 512
+    assert drawn.n_groups == 20_000
+    cell = np.zeros(values.size, dtype=np.intp)
+    means = drawn.sums(cell, 1, values)[:, 0] / drawn.sums(cell, 1)[:, 0]
+    assert means[0] == pytest.approx(values.mean())
+    assert means[1:].std() == pytest.approx(1 / np.sqrt(20_000), rel=0.15)
+
+
+def test_effective_number_of_images_is_theirs_where_alike_and_less_where_not():
+    alike = Resamples(np.repeat(np.arange(5), 3), 10, 0)
+    assert alike.effective() == pytest.approx(5)
+    unlike = Resamples([0] * 8 + [1, 2], 10, 0)
+    assert unlike.effective() == pytest.approx(100 / 66)
+    only_first = np.array([1.0] * 8 + [0, 0])
+    assert unlike.effective(weights=only_first) == pytest.approx(1)
+    assert unlike.effective(weights=0 * only_first) == 0
+
+
+def test_stretch_is_that_of_t_and_of_the_small_sample_variance():
+    expected = stats.t.ppf(0.975, 8) / stats.norm.ppf(0.975) * np.sqrt(9 / 8)
+    assert stretch(9, 0.95) == pytest.approx(expected)
+    assert stretch(1e9, 0.95) == pytest.approx(1, abs=1e-6)
+    assert np.isnan(stretch(1, 0.95))
+
+
+def test_percentile_interval_of_a_mean_is_as_wide_as_the_t_interval():
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=12)
+    drawn = Resamples(None, 20_000, rng, n=12)
+    low, mid, high = percentile_interval(drawn.counts @ x / 12, n_groups=12)
+    expected = stats.t.interval(0.95, 11, x.mean(), stats.sem(x))
+    assert mid == pytest.approx(x.mean())
+    assert high - low == pytest.approx(expected[1] - expected[0], rel=0.05)
+
+
+def test_percentile_ends_take_the_bias_of_resampling_out():
+    rng = np.random.default_rng(4)
+    shifted = np.append(0.0, 0.3 + rng.normal(size=5000))
+    low, high = percentile_ends(shifted, n_groups=1e9)
+    assert low + high == pytest.approx(0, abs=0.2)
+
+
+def test_nothing_to_vary_is_nan_with_a_warning():
+    with pytest.warns(MeasureWarning, match="nothing to vary"):
+        low, mid, high = percentile_interval(np.ones(11), n_groups=5)
+    assert mid == 1
+    assert np.isnan(low) and np.isnan(high)
+
+
+def test_undefined_resamples_are_left_out_and_counted():
+    draws = np.append(np.linspace(0, 1, 100), [np.nan, np.nan])
+    with pytest.warns(MeasureWarning, match="2 of 101"):
+        interval = percentile_interval(draws, n_groups=50)
+    assert interval.low < interval.estimate
+
+
+def test_p_values_are_those_of_a_t_test():
+    rng = np.random.default_rng(5)
+    x = rng.normal(0.6, 1, size=15)
+    drawn = Resamples(None, 20_000, rng, n=15)
+    draws = drawn.counts @ x / 15
+    expected = stats.ttest_1samp(x, 0)
+    assert two_sided_p(draws, n_groups=15) == pytest.approx(expected.pvalue, rel=0.1)
+    greater = one_sided_p(draws, n_groups=15, null=0, alternative="greater")
+    less = one_sided_p(draws, n_groups=15, null=0, alternative="less")
+    assert greater + less == pytest.approx(1)
+    assert greater < less
+    assert np.isnan(two_sided_p(draws, n_groups=1))
+
+
+def test_choose_clip_is_half_the_step_next_to_the_ends():
+    assert choose_clip([0.5, 0.99, 1.0]) == 0.005
+    assert choose_clip([0.5, 0.999, 0.0]) == pytest.approx(0.0005)
+    assert choose_clip([0.5, 0.999]) == 1e-6
+    assert choose_clip([1.0]) == 0.005
+
+
+def test_logit_is_finite_at_the_ends():
+    assert logit([0, 0.5, 1], 0.01) == pytest.approx([-np.log(99), 0, np.log(99)])
+
+
+def test_gathered_keeps_ties_together_and_limits_the_number():
+    assert list(gathered([0.2, 0.1, 0.2])) == [1, 0, 1]
+    many = gathered(np.random.default_rng(0).random(1000), 20)
+    assert np.bincount(many).max() <= 52
+    assert len(np.unique(many)) == 20
+
+
+def test_fit_logistic_agrees_with_statsmodels_for_every_row_of_weights():
+    import statsmodels.api as sm
+
+    rng = np.random.default_rng(6)
+    x = np.column_stack([rng.normal(size=300), np.ones(300)])
+    y = (rng.random(300) < 1 / (1 + np.exp(-x @ [0.7, -0.4]))).astype(float)
+    weights = rng.integers(0, 4, (3, 300)).astype(float)
+    sums = (weights * y) @ x
+    theta, information = fit_logistic(x, sums, weights)
+    for b in range(3):
+        peer = sm.GLM(y, x, sm.families.Binomial(), freq_weights=weights[b]).fit()
+        np.testing.assert_allclose(theta[b], peer.params, atol=1e-7)
+        covariance = np.linalg.inv(information[b])
+        np.testing.assert_allclose(covariance, peer.cov_params(), rtol=1e-4)
+    warm, _ = fit_logistic(x, sums, weights, start=theta[0])
+    np.testing.assert_allclose(warm, theta, atol=1e-7)
+
+
+def test_weighted_auroc_is_that_of_the_rows_repeated():
+    from sklearn.metrics import roc_auc_score
+
+    rng = np.random.default_rng(7)
+    c = rng.integers(0, 8, 60) / 8
+    y = rng.integers(0, 2, 60)
+    weights = rng.integers(0, 3, (2, 60)).astype(float)
+    for b, value in enumerate(weighted_auroc(c, y, weights)):
+        assert value == pytest.approx(roc_auc_score(y, c, sample_weight=weights[b]))
+    assert np.isnan(weighted_auroc(c, np.ones(60), weights)).all()
+
+
+def test_interval_reads_as_number_and_ends():
+    assert str(Interval(0.0712, 0.0833, 0.0955)) == "0.083 [0.071, 0.096]"

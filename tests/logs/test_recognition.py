@@ -5,6 +5,8 @@ import openpyxl
 import pandas as pd
 import pytest
 
+from medcal_nb.answers.columns import to_storage
+from medcal_nb.answers.files import block_of
 from medcal_nb.errors import MedcalError
 from medcal_nb.logs import ColumnMap, import_file, read_answers, recognise_columns
 from medcal_nb.logs.cells import as_grades
@@ -201,3 +203,5 @@ def test_no_reader_widens_float32(tmp_path):
     frame.to_parquet(tmp_path / "in.parquet")
     answers, _ = read_answers(tmp_path / "in.parquet", ColumnMap())
     assert answers["confidence"].tolist() == [0.9, 0.6]
+    stored = to_storage(block_of(frame.assign(model="m", dataset="d", strategy="s")))
+    assert stored["confidence"] == [0.9, 0.6]

@@ -110,10 +110,14 @@ def _ends(text):
 # --- replies that were cut off -------------------------------------------------------------------
 
 _CUT_OFF = frozenset(("length", "max_tokens", "max_output_tokens", "model_length"))
-_WHOLE = frozenset(("stop", "end_turn", "eos", "eos_token", "stop_sequence", "completed"))
+_WHOLE = frozenset(
+    ("stop", "end_turn", "eos", "eos_token", "stop_sequence", "completed")
+)
 _SENTENCE = re.compile(r"[.!?。！？]['\")\]]*\s+|\n")
 _LIST_MARK = re.compile(r"[-•(#]?\s*\(?\d{0,2}[.):]?")
-_ENDED = re.compile(r"[.!?…。！？%)\]}|\"'\d]$|\b(?:sure|certain|confident|confidence|yes|no)$")
+_ENDED = re.compile(
+    r"[.!?…。！？%)\]}|\"'\d]$|\b(?:sure|certain|confident|confidence|yes|no)$"
+)
 _FEW_WORDS = 4
 
 
@@ -154,6 +158,8 @@ def without_end(text: str) -> str:
     """A cleaned reply up to the end of its last whole sentence or line; "" if it has none."""
     ends = [match.end() for match in _SENTENCE.finditer(text)]
     # the mark of an entry in a list ("3.") ends no sentence
-    while ends and _LIST_MARK.fullmatch(text[ends[-2] if len(ends) > 1 else 0 : ends[-1]].strip()):
+    while ends and _LIST_MARK.fullmatch(
+        text[ends[-2] if len(ends) > 1 else 0 : ends[-1]].strip()
+    ):
         ends.pop()
     return text[: ends[-1]] if ends else ""

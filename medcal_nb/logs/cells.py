@@ -6,12 +6,50 @@ from collections.abc import Iterable
 from medcal_nb.errors import MedcalError
 
 RIGHT = frozenset(
-    "true t yes y 1 1.0 right correct ja j richtig korrekt wahr oui o juste vrai sí si "
-    "verdadero correcto".split()
+    [
+        "true",
+        "t",
+        "yes",
+        "y",
+        "1",
+        "1.0",
+        "right",
+        "correct",
+        "ja",
+        "j",
+        "richtig",
+        "korrekt",
+        "wahr",
+        "oui",
+        "o",
+        "juste",
+        "vrai",
+        "sí",
+        "si",
+        "verdadero",
+        "correcto",
+    ]
 )
 WRONG = frozenset(
-    "false f no n 0 0.0 wrong incorrect nein falsch inkorrekt unwahr non faux incorrecte "
-    "falso incorrecto".split()
+    [
+        "false",
+        "f",
+        "no",
+        "n",
+        "0",
+        "0.0",
+        "wrong",
+        "incorrect",
+        "nein",
+        "falsch",
+        "inkorrekt",
+        "unwahr",
+        "non",
+        "faux",
+        "incorrecte",
+        "falso",
+        "incorrecto",
+    ]
 )
 """Words for a right and a wrong answer, in small letters. "Correct" is the same in French."""
 
@@ -47,7 +85,9 @@ def as_grades(values: list) -> list:
             known[value] = False
     if not known:
         return values
-    return [known.get(value, value) if type(value) is str else value for value in values]
+    return [
+        known.get(value, value) if type(value) is str else value for value in values
+    ]
 
 
 def plain_number(text: str, *, comma: bool) -> str:

@@ -49,7 +49,9 @@ def grade(
     names = ", ".join(sorted(map(str, metrics)))
     if wanted is not None:
         if wanted not in metrics:
-            raise MedcalError(f"{where}: no metric '{wanted}' (--grade); there are {names}")
+            raise MedcalError(
+                f"{where}: no metric '{wanted}' (--grade); there are {names}"
+            )
         return says_right(metrics[wanted])
     if main in metrics:
         return says_right(metrics[main])

@@ -151,9 +151,7 @@ class Placing:
             name = min(unknown)
             problem = f"no column '{name}', which was asked for{_near(name, names)}"
         elif self.logits and len(options) < max(2, len(self.logits)):
-            problem = (
-                "--logits needs two or more that end in different options after the last '_'"
-            )
+            problem = "--logits needs two or more that end in different options after the last '_'"
         elif "confidence" not in have:
             problem = (
                 f"no column 'confidence'{_near('confidence', names)}; name it by --confidence, "
@@ -195,7 +193,9 @@ class Placing:
             comma = self._comma or is_decimal_comma(texts)
             if texts:
                 values = [
-                    plain_number(value, comma=comma) if isinstance(value, str) else value
+                    plain_number(value, comma=comma)
+                    if isinstance(value, str)
+                    else value
                     for value in values
                 ]
             column = Column(

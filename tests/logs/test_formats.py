@@ -5,8 +5,6 @@ import json
 import math
 import os
 import random
-import time
-import tracemalloc
 import zipfile
 
 import openpyxl
@@ -208,7 +206,9 @@ def test_the_grade_is_the_metric_that_the_user_names_where_several_differ(tmp_pa
 
 
 def test_metrics_that_agree_are_one_and_the_format_may_name_its_main_one(tmp_path):
-    _, frame = bring(details(tmp_path / "d.parquet", [{"a": 1, "b": 1}, {"a": 0, "b": 0}]))
+    _, frame = bring(
+        details(tmp_path / "d.parquet", [{"a": 1, "b": 1}, {"a": 0, "b": 0}])
+    )
     assert frame["correct"].tolist() == [True, False]
     row = review(1, "A", 1.0)
     row["sample_score"]["score"]["value"] = {"f1": 0.0, "acc": 1.0}

@@ -523,7 +523,11 @@ BAD = [
     ("openai-batch", [call("a", "x"), call("a", "y")], "are the same answer"),
     ("uqlm", [{"prompt": "x", "p_true": 1}], "row 1: no 'response'"),
     ("vlmevalkit", [{"index": 1}], "row 1: no '(answer|prediction)'"),
-    ("vqa-rad-replies", [{"qid": 1, "question": "q"}], "row 1: no '(answer|prediction)'"),
+    (
+        "vqa-rad-replies",
+        [{"qid": 1, "question": "q"}],
+        "row 1: no '(answer|prediction)'",
+    ),
 ]
 
 

@@ -20,8 +20,21 @@ from medcal_nb.logs.registry import Reader, has
 from medcal_nb.logs.source import Source
 
 _NO_METRICS = frozenset(
-    "doc_id doc target arguments input resps filtered_resps filter metrics doc_hash prompt_hash "
-    "target_hash token_counts".split()
+    [
+        "doc_id",
+        "doc",
+        "target",
+        "arguments",
+        "input",
+        "resps",
+        "filtered_resps",
+        "filter",
+        "metrics",
+        "doc_hash",
+        "prompt_hash",
+        "target_hash",
+        "token_counts",
+    ]
 )
 
 
@@ -101,9 +114,7 @@ def _choice(arguments, scores, gold):
 
 
 # the time stands before the name of the task or after it
-_LAYOUT = (
-    r"(?P<model>[^/]+)/(\d{8}_\d+_)?samples_(?P<dataset>.+?)(?(2)|_\d{4}-[\dT.-]+)\.jsonl$"
-)
+_LAYOUT = r"(?P<model>[^/]+)/(\d{8}_\d+_)?samples_(?P<dataset>.+?)(?(2)|_\d{4}-[\dT.-]+)\.jsonl$"
 
 READERS = (
     Reader(

@@ -47,14 +47,18 @@ def _answers(item, body):
     usage = body.get("usage") or {}
     written = usage.get("completion_tokens", usage.get("output_tokens"))
     for sample, (text, tokens, finish) in enumerate(_replies(body)):
-        yield likelihood(tokens) | _stated(text, finish) | {
-            "item_id": item,
-            "model": body.get("model"),
-            "prompt_tokens": usage.get("prompt_tokens", usage.get("input_tokens")),
-            "sample": sample,
-            "raw": text,
-            "new_tokens": len(tokens or ()) or written,
-        }
+        yield (
+            likelihood(tokens)
+            | _stated(text, finish)
+            | {
+                "item_id": item,
+                "model": body.get("model"),
+                "prompt_tokens": usage.get("prompt_tokens", usage.get("input_tokens")),
+                "sample": sample,
+                "raw": text,
+                "new_tokens": len(tokens or ()) or written,
+            }
+        )
 
 
 def _replies(body):

@@ -17,12 +17,35 @@ from medcal_nb.logs.registry import Reader, has
 from medcal_nb.logs.source import Source
 
 _SCORERS = frozenset(
-    "exact_match entailment avg max min median noncontradiction semantic_negentropy "
-    "semantic_sets_confidence bert_score bleurt cosine_sim min_probability "
-    "normalized_probability sequence_probability p_true mean_token_negentropy "
-    "min_token_negentropy probability_margin ensemble_score monte_carlo_probability "
-    "consistency_and_confidence semantic_density confidence_score updated_confidence_score "
-    "discrete_confidence_score tokenprob_confidence_score".split()
+    [
+        "exact_match",
+        "entailment",
+        "avg",
+        "max",
+        "min",
+        "median",
+        "noncontradiction",
+        "semantic_negentropy",
+        "semantic_sets_confidence",
+        "bert_score",
+        "bleurt",
+        "cosine_sim",
+        "min_probability",
+        "normalized_probability",
+        "sequence_probability",
+        "p_true",
+        "mean_token_negentropy",
+        "min_token_negentropy",
+        "probability_margin",
+        "ensemble_score",
+        "monte_carlo_probability",
+        "consistency_and_confidence",
+        "semantic_density",
+        "confidence_score",
+        "updated_confidence_score",
+        "discrete_confidence_score",
+        "tokenprob_confidence_score",
+    ]
 )
 _NAMES = {
     "prompts": "prompt",
@@ -68,7 +91,9 @@ def _results(source):
     for name, result in results.items():
         data = result.get("data") or result
         judges = data.get("templates") or {}
-        lists = {key: column for key, column in data.items() if isinstance(column, list)}
+        lists = {
+            key: column for key, column in data.items() if isinstance(column, list)
+        }
         for judge, about in judges.items():
             scores = at(about, "judge_result.scores")
             if isinstance(scores, list):

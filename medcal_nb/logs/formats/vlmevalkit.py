@@ -34,7 +34,9 @@ def _read(source: Source) -> Iterator[dict]:
             "raw": raw,
             "category": row.get("category"),
         }
-        if kind == "open":  # its whole reply is the answer, and is not graded by a guess
+        if (
+            kind == "open"
+        ):  # its whole reply is the answer, and is not graded by a guess
             out["answer"] = raw
             out["correct"] = None
         marks = {name: row[name] for name in _MARKS if row.get(name) is not None}

@@ -16,7 +16,8 @@ CLIP = (
 SURE = 0.9
 NEAR = 1e-6  # confidences that agree to so much are the same
 UNBOUNDED = (-np.inf, np.inf)
-STEEPEST = 200.0  # in standard deviations of the log-odds: a slope beyond is infinite
+FAR = 10.0  # no fit of a resample starts farther out, in units of the log-odds' spread
+FLAT = 1e-6  # information an answer below which a slope is infinite
 
 
 def _accuracy(c: FloatArray, y: FloatArray) -> Sums:
@@ -306,11 +307,12 @@ def _slope(
     def finish(sums: FloatArray) -> FloatArray:
         count = sums[..., 0]
         right = sums[..., 1]
-        theta = _fitted(features, count, right)
-        # one confidence alone has no slope
+        theta, information = _fitted(features, count, right)
+        # one confidence alone has no slope, and where right and wrong answers are apart the
+        # likelihood rises for ever: the information vanishes
         several = (count > 0).sum(axis=1) > 1
-        finite = np.abs(theta[:, 0]) < STEEPEST
-        defined = several & finite & _mixed(count, right)
+        least = np.linalg.eigvalsh(information)[:, 0] / count.sum(axis=1)
+        defined = several & (least > FLAT) & _mixed(count, right)
         return np.where(defined, theta[:, 0] / unit, np.nan)
 
     return Sums(cell=cell, n_cells=x.size, features=(y,), finish=finish)
@@ -329,7 +331,7 @@ def _intercept(
     def finish(sums: FloatArray) -> FloatArray:
         count = sums[..., 0]
         right = sums[..., 1]
-        theta = _fitted(features, count, right, offset=x)
+        theta, _ = _fitted(features, count, right, offset=x)
         return np.where(_mixed(count, right), theta[:, 0], np.nan)
 
     return Sums(cell=cell, n_cells=x.size, features=(y,), finish=finish)
@@ -349,13 +351,15 @@ def _fitted(
     count: FloatArray,
     right: FloatArray,
     offset: FloatArray | float = 0.0,
-) -> FloatArray:
-    """(r, d) logistic fits of (r, cells) counts, started from the first, the sample itself."""
+) -> tuple[FloatArray, FloatArray]:
+    """(r, d) logistic fits of (r, cells) counts and their (r, d, d) information.
+
+    All start from the first, the sample itself.
+    """
     sums = right @ features
     first, _ = fit_logistic(features, sums[:1], count[:1], offset=offset)
-    start = np.where(np.abs(first) < STEEPEST, first, 0.0)
-    theta, _ = fit_logistic(features, sums, count, offset=offset, start=start)
-    return theta
+    start = np.clip(first, -FAR, FAR)
+    return fit_logistic(features, sums, count, offset=offset, start=start)
 
 
 def _mixed(count: FloatArray, right: FloatArray) -> np.ndarray:

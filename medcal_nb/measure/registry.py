@@ -110,6 +110,11 @@ class Metric:
     outcomes: bool
     bounds: tuple[float, float]
 
+    def __call__(
+        self, confidence: ArrayLike, correct: ArrayLike, **options: Any
+    ) -> float:
+        return self.value(confidence, correct, **options)
+
     def takes(self, option: str) -> bool:
         """Whether the metric has an option of this name."""
         return option in inspect.signature(self.value).parameters
@@ -192,7 +197,7 @@ def metric_of(stat: Callable[..., float]) -> tuple[Metric, dict[str, Any]]:
     """The metric that a function is, and the options that a `functools.partial` gives it."""
     whole = functools.partial(stat)  # of a partial it is that one, flat
     for metric in METRICS.values():
-        if metric.value is whole.func:
+        if whole.func in (metric, metric.value):
             return metric, whole.keywords
     raise ValueError(f"stat must be a metric of medcal_nb.measure, got {stat!r}")
 

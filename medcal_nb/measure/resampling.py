@@ -95,7 +95,7 @@ class Resamples:
             self._own = np.arange(len(self.names))
         else:
             labels = np.asarray(labels)
-            self._own, _ = check_groups(labels, len(labels))
+            self._own, _ = check_groups(labels, labels.size if n is None else n)
             first = np.unique(self._own, return_index=True)[1]
             self.names = pd.Index(labels[first])
         self.n_groups = len(self.names)

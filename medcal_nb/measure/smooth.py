@@ -11,7 +11,7 @@ from .resampling import FloatArray, Resamples, percentile_ends
 
 STEPS = 4096  # of the grid of smooth ECE
 SPAN = 0.75  # share of the answers that the curve looks at in each place
-LEAST_REACH = 0.15  # and at least so far
+LEAST_REACH = 0.1  # and at least so far
 CELLS = 256
 POINTS = 64
 
@@ -91,7 +91,7 @@ def _smoothed_gaps(sums: FloatArray) -> FloatArray:
 def kernel(points: FloatArray, x: FloatArray, count: FloatArray) -> FloatArray:
     """(points, cells) tricube weights of ascending x, counted `count` times, at each point.
 
-    They reach as far as three quarters of the answers lie, and at least 0.15: between ties, of
+    They reach as far as three quarters of the answers lie, and at least 0.1: between ties, of
     which a point has all it may look at, the curve would jump.
     """
     distance = np.abs(points[:, None] - x)
@@ -162,7 +162,7 @@ def ici(confidence: ArrayLike, correct: ArrayLike) -> float:
     .. math:: \frac1n \sum_i |\hat m(c_i) - c_i|
 
     with m̂ a local linear regression of the outcome on the confidence (tricube weights over the
-    nearest three quarters of the answers and at least 0.15 to either side, no robustness step),
+    nearest three quarters of the answers and at least 0.1 to either side, no robustness step),
     cut to [0, 1]. Beyond 256 distinct confidences they are grouped into 256 steps, beyond 64 the
     curve is interpolated.
 

@@ -36,7 +36,7 @@ def tables():
     """A small table for every plot, and its options."""
     rng = np.random.default_rng(0)
     risk = [
-        risk_coverage_table(c := rng.random(60), rng.random(60) < c, rng=rng).assign(
+        risk_coverage_table(c := rng.random(60), rng.random(60) < c).assign(
             strategy=name
         )
         for name in ("verbalized", "p_true")

@@ -59,7 +59,8 @@ def test_asking_into_a_foreign_log_is_refused_by_name(toy, mine):
         note_beside(mine).write_text(note)
         with pytest.raises(MedcalError, match=remedy):
             ask_profile(load_profile("pocket"), mine, fast=True)
-    note_beside(mine).write_text('{"jobs": [{"model": "mine"}]}')
+    job = {"model": "mine", "dataset": "d", "strategies": ["verbalized"]}
+    note_beside(mine).write_text(json.dumps({"jobs": [job]}))
     check_own_log(mine)
     with AnswerLog(mine, read_only=True) as log:
         assert log.read()["model"].tolist() == ["mine"]

@@ -6,7 +6,7 @@ confidence, so heavy ties leave fewer bins than the B asked for.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -60,7 +60,8 @@ def bins_of(c: FloatArray, n_bins: int, binning: str) -> NDArray[np.intp]:
     return value_bins(count, n_bins)[0][cell]
 
 
-class Bins(NamedTuple):
+@dataclass(frozen=True)
+class Bins:
     """(r, bins) share of the answers, accuracy minus confidence, accuracy, count of each bin."""
 
     share: FloatArray
@@ -106,7 +107,7 @@ def _of_equal_mass(sums: FloatArray, n_bins: int) -> FloatArray:
     columns = []
     for j in range(k):
         columns.append(np.bincount(flat, sums[..., j].ravel(), r * n_bins))
-    return np.stack(columns, axis=-1).reshape(r, n_bins, k)
+    return np.stack(columns, axis=-1).reshape(r, n_bins, k).astype(float)
 
 
 # --- errors -------------------------------------------------------------------------------

@@ -73,8 +73,8 @@ def heterogeneity_table(
     Examples
     --------
     >>> row = heterogeneity_table([0.31, 0.27, 0.49], [0.02, 0.02, 0.02]).iloc[0]
-    >>> round(row["mean"], 3), round(row["tau2"], 4)
-    (0.357, 0.0133)
+    >>> row[["mean", "tau2"]].round(4).tolist()
+    [0.3567, 0.0133]
     """
     from scipy.special import chdtrc, ndtri, stdtrit
 

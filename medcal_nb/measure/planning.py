@@ -387,7 +387,7 @@ def precision_sample_size(
     Examples
     --------
     >>> precision_sample_size([0.3, 0.5, 0.7, 0.9])["n"].tolist()
-    [256, 3021, 344]
+    [257, 2245, 367]
     """
     from scipy.special import ndtri
 

@@ -5,6 +5,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from ._check import check_groups, check_level, check_pair
+from .intervals import wilson_interval
 from .registry import Sums, evaluate, register
 from .resampling import FloatArray, gathered, won_pairs
 
@@ -156,6 +157,8 @@ def auroc_test(
     codes, _ = check_groups(groups, c.size)
     area, parts, n_groups = _components(c, y, codes)
     row = _tested(area - 0.5, parts, n_groups, level)
+    if area in (0.0, 1.0):
+        row = _separated(area, n_groups, level)
     conclusion = "no discrimination shown"
     if row["p"] <= 1 - level:
         conclusion = "discriminates" if area > 0.5 else "reversed"
@@ -267,6 +270,13 @@ def _components(
         images_right
     ) + own_wrong / n_wrong * _unbiased(images_wrong)
     return area, parts, min(images_right, images_wrong)
+
+
+def _separated(area: float, n: int, level: float) -> dict[str, float]:
+    """Where right and wrong answers are apart no spread is seen: n disjoint pairs, all one way."""
+    low, high = wilson_interval(area * n, n, level=level)
+    p = min(1.0, 2 * 0.5**n)
+    return {"low": float(low) - 0.5, "high": float(high) - 0.5, "p": p}
 
 
 def _unbiased(n: int) -> float:

@@ -54,7 +54,8 @@ class Sums:
     def value(self, weights: FloatArray | None = None) -> float:
         """The metric, each answer counted `weights` times."""
         cell = self._cells()
-        columns = [np.bincount(cell, weights, self.n_cells)]
+        count = np.bincount(cell, weights, self.n_cells).astype(float)
+        columns = [count]
         for feature in self.features:
             times = feature if weights is None else feature * weights
             columns.append(np.bincount(cell, times, self.n_cells))
@@ -68,7 +69,7 @@ class Sums:
         unit = drawn.codes() if codes is None else codes
         place = unit * self.n_cells + self._cells()
         size = drawn.n_units * self.n_cells
-        columns = [np.bincount(place, minlength=size)]
+        columns = [np.bincount(place, minlength=size).astype(float)]
         for feature in self.features:
             columns.append(np.bincount(place, feature, size))
         # (units, n_cells · (1 + k)), so that one matrix product serves all features

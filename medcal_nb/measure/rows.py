@@ -28,11 +28,13 @@ def image_labels(graded: pd.DataFrame, column: str = "image_id") -> np.ndarray:
         if "item_id" in graded
         else pd.Series(graded.index, graded.index)
     )
-    names = graded.get(column, item)
-    if names.isna().any():
-        names = names.astype(object).where(names.notna(), item.astype(object))
-    names = plain_ids(names)
-    return plain_ids(graded["dataset"]) + "/" + names if "dataset" in graded else names
+    named = graded.get(column, item)
+    if named.isna().any():
+        named = named.astype(object).where(named.notna(), item.astype(object))
+    names = plain_ids(named)
+    if "dataset" not in graded:
+        return names
+    return plain_ids(graded["dataset"]) + "/" + names
 
 
 def images_known(graded: pd.DataFrame, column: str | None = "image_id") -> bool:

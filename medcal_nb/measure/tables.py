@@ -136,7 +136,7 @@ def metrics_table(
         row = dict(key)
         row["n"] = len(answers)
         row["n_missing"] = len(part) - len(answers)
-        row["n_images"] = len(np.unique(ids)) if known else 0
+        row["n_images"] = len(set(ids)) if ids is not None and known else 0
         with _labelled(", ".join(f"{k}={v}" for k, v in key.items()) or "all"):
             if len(answers):
                 pair = check_pair(answers["confidence"], answers["correct"])
@@ -188,7 +188,8 @@ class _Scores:
         alone = ids is not None and len(np.unique(ids)) == len(ids)
         self.ids = None if alone else ids
         self.level = level
-        self.options = {"n_bins": n_bins, "clip": choose_clip(c)}
+        self.n_bins = n_bins
+        self.clip = choose_clip(c)
         # a stream for each kind of interval: a number does not hang on those asked for beside
         boot, width, mass, curve = rng.spawn(4)
         self.streams = {"width": width, "mass": mass, "ici": curve}
@@ -201,7 +202,7 @@ class _Scores:
         """By column: each metric, and where wanted its ends."""
         row: dict[str, float] = {}
         if {"slope", "intercept"} & set(names):
-            row["clip"] = self.options["clip"]
+            row["clip"] = self.clip
         if any(name in wanted for name in names):
             note_few(self.worth(), self.ids is not None)
         for name in names:
@@ -226,7 +227,12 @@ class _Scores:
 
     def options_of(self, metric: Metric) -> dict[str, Any]:
         """Those options of a table that the metric has."""
-        return {k: v for k, v in self.options.items() if metric.takes(k)}
+        options: dict[str, Any] = {}
+        if metric.takes("n_bins"):
+            options["n_bins"] = self.n_bins
+        if metric.takes("clip"):
+            options["clip"] = self.clip
+        return options
 
     def interval(self, metric: Metric, value: float) -> Interval:
         """The interval that holds its level for this metric."""
@@ -273,7 +279,7 @@ class _Scores:
                 self.inverted[kind] = ece_interval(
                     self.c,
                     self.y,
-                    n_bins=self.options["n_bins"],
+                    n_bins=self.n_bins,
                     binning=kind,
                     level=self.level,
                     groups=self.ids,

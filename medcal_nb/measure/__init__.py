@@ -7,13 +7,12 @@ expected calibration error that holds its level. Needs numpy, scipy, pandas and 
 
 from ._check import MeasureWarning
 from .binned import ace, debiased_ece, ece, ece_mass, mce
-from .choice import choice_sentence, choose_strategy
-from .deferral import (
+from .choice import choose_strategy
+from .decisions import (
     best_threshold,
-    guarantee_table,
     net_benefit_table,
-    selective_threshold,
-    threshold_table,
+    policy_table,
+    reliance_table,
 )
 from .heterogeneity import heterogeneity_table, standard_error
 from .intervals import bootstrap_interval, clustered_interval, holm, wilson_interval
@@ -38,8 +37,16 @@ from .planning import (
     precision_sample_size,
 )
 from .ranking import aurc, auroc, auroc_difference, auroc_test
+from .readers import ReaderInterval, mrmc_auroc, mrmc_mean, mrmc_table
 from .registry import METRICS, Metric, register
 from .resampling import Interval, choose_clip
+from .selective import (
+    certification_table,
+    conformal_selection,
+    selective_coverage_table,
+    selective_threshold,
+    threshold_table,
+)
 from .smooth import calibration_curve_table, e50, e90, ici, smooth_ece
 from .tables import (
     confidence_by_outcome_table,

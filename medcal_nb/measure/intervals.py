@@ -7,13 +7,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._check import check_correct, check_groups, check_level, check_pair, warn
-from .registry import Metric, Sums, metric_of
+from .registry import Metric, metric_of
 from .resampling import (
     FEW_IMAGES,
     FloatArray,
     Interval,
     Resamples,
-    percentile_ends,
     percentile_interval,
 )
 
@@ -100,31 +99,6 @@ def note_few(n_groups: float, by_image: bool) -> None:
             f"worth {n_groups:.0f} {what}, fewer than {FEW_IMAGES}: intervals are wide, and "
             "their level is known from simulation alone (docs/intervals.md)"
         )
-
-
-def mean_intervals(
-    values: FloatArray,
-    *,
-    level: float,
-    n_resamples: int,
-    groups: ArrayLike | None,
-    rng: np.random.Generator,
-) -> FloatArray:
-    """(3, k) low, mean and high of the k columns of (n, k) values, on common resamples."""
-    drawn = Resamples(groups, n_resamples, rng, n=len(values))
-    draws = mean_of_columns(values).resampled(drawn)
-    low, high = percentile_ends(draws, level=level, n_groups=drawn.effective())
-    return np.stack([low, draws[0], high])
-
-
-def mean_of_columns(values: FloatArray) -> Sums:
-    """Means of several numbers an answer: `Sums` whose values are (r, k)."""
-    return Sums(
-        cell=None,
-        n_cells=1,
-        features=tuple(values.T),
-        finish=lambda sums: sums[:, 0, 1:] / sums[:, 0, :1],
-    )
 
 
 def normal_p(values: FloatArray, estimate: float) -> float:

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from . import deferral
 from ._check import check_choice, check_level, check_pair, check_whole, warn
 from .binned import N_BINS, ace, bins_of, ece, mce
 from .intervals import (
@@ -33,6 +32,7 @@ from .resampling import (
     two_sided_p,
 )
 from .rows import arrays, image_labels, images_known, measured, parts_by
+from .selective import DELTA, descending, selective_threshold
 
 SCORE_METRICS = (
     "accuracy",
@@ -289,11 +289,11 @@ class _Scores:
 
     def certified(self, name: str) -> dict[str, float]:
         """Share of answers above a certified threshold, and that threshold."""
-        threshold, coverage = deferral.selective_threshold(
+        threshold, coverage = selective_threshold(
             self.c,
             self.y,
             target=YIELDS[name],
-            delta=deferral.DELTA,
+            delta=DELTA,
             groups=self.ids,
         )
         low, high = clustered_interval(self.c >= threshold, self.ids, level=self.level)
@@ -594,12 +594,10 @@ def risk_coverage_table(
     """
     c, y = check_pair(confidence, correct)
     check_level(level)
-    values, cell = np.unique(-c, return_inverse=True)
-    kept = np.bincount(cell).cumsum()
-    errors = np.bincount(cell, 1 - y).cumsum()
+    values, kept, errors = descending(c, y)
     even = np.linspace(kept[0], c.size, POINTS)
     rows = np.unique(np.searchsorted(kept, even))
-    threshold = -values[rows]
+    threshold = values[rows]
     low = np.empty(rows.size)
     high = np.empty(rows.size)
     for i, value in enumerate(threshold):

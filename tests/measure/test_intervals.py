@@ -7,9 +7,8 @@ import pytest
 from scipy.stats import t as student
 
 from medcal_nb import measure
-from medcal_nb.measure import METRICS, MeasureWarning
-from medcal_nb.measure import registry
-from medcal_nb.measure.intervals import consistency_band, mean_intervals, normal_p
+from medcal_nb.measure import METRICS, MeasureWarning, registry
+from medcal_nb.measure.intervals import consistency_band, normal_p
 from medcal_nb.measure.resampling import PARCELS, Resamples
 
 
@@ -183,16 +182,6 @@ def test_few_images_are_warned_of(sample, rng):
         measure.bootstrap_interval(
             measure.brier_score, *sample, groups=np.arange(300) % 5, rng=rng
         )
-
-
-def test_many_means_have_the_intervals_of_one(sample, rng):
-    c, y = sample
-    groups = np.arange(c.size) // 3
-    options = {"n_resamples": 4000, "level": 0.9, "groups": groups, "rng": rng}
-    low, mid, high = mean_intervals(np.stack([(c - y) ** 2, y], 1), **options)
-    one = measure.bootstrap_interval(measure.brier_score, c, y, **options)
-    assert mid[0] == pytest.approx(one.estimate)
-    assert (low[0], high[0]) == pytest.approx((one.low, one.high), abs=0.003)
 
 
 def test_p_of_a_difference_is_that_of_a_normal_test(rng):

@@ -89,7 +89,9 @@ def share_removed(study: TransferStudy, by: Sequence[str] = ()) -> pd.DataFrame:
         n_images = int(part["n_images"].min())
         for name, values in draws.items():
             low, high = percentile_ends(values, level=study.level, n_groups=n_images)
-            row |= {name: values[0], f"{name}_low": low, f"{name}_high": high}
+            row[name] = values[0]
+            row[f"{name}_low"] = float(low)
+            row[f"{name}_high"] = float(high)
         rows.append(row)
     return pd.DataFrame(rows)
 

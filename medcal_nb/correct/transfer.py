@@ -16,8 +16,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from medcal_nb.correct._shim import auroc_difference, auroc_test
-from medcal_nb.measure import holm
+from medcal_nb.measure import auroc_difference, auroc_test, holm
 from medcal_nb.measure._check import check_choice
 from medcal_nb.measure.resampling import (
     Resamples,
@@ -522,7 +521,7 @@ def modality_matrix(
         row |= {"method": method, "fitted_on": fitted, "applied_to": applied}
         row |= {"n_fit": len(left), "n": len(right)}
         row |= {"brier_uncorrected": losses["uncorrected"][0], "brier": draws[0]}
-        row |= {"change": change[0], "change_low": low, "change_high": high}
+        row |= {"change": change[0], "change_low": float(low), "change_high": float(high)}
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -305,24 +305,24 @@ def test_recalibration_not_needed_is_corrected_for_both_of_its_tests(rng):
 
 @pytest.mark.slow
 def test_cost_intervals_cover_the_true_cost():
-    """90 % intervals over 80 draws at n = 451, against the maps' true losses."""
-    fresh = graded(np.random.default_rng(1), 200_000, "medical", slope=0.5, shift=-0.3)
+    """90 % intervals over 60 draws at n = 451, against the maps' true losses."""
+    fresh = graded(np.random.default_rng(1), 20_000, "medical", slope=0.5, shift=-0.3)
     true = expit(0.5 * np.log(fresh.confidence / (1 - fresh.confidence)) - 0.3)
     inside = []
-    for k in range(80):
+    for k in range(60):
         rng = np.random.default_rng([9, k])
         g = graded(rng, 600, "general", slope=0.9)
         m = graded(rng, 451, "medical", slope=0.5, shift=-0.3)
         row = table_of(
-            pd.concat([g, m]), methods=["platt"], n_resamples=400, level=0.90, rng=rng
+            pd.concat([g, m]), methods=["platt"], n_resamples=200, level=0.90, rng=rng
         ).iloc[0]
         carried, refitted = (
             fit(d.confidence, d.correct)(fresh.confidence) for d in (g, m)
         )
         cost = np.mean((carried - true) ** 2 - (refitted - true) ** 2)
         inside.append(row.cost_low <= cost <= row.cost_high)
-    # binomial(80, 0.9) lies in [0.80, 0.99] with probability 0.99
-    assert 0.80 <= np.mean(inside) <= 0.99
+    # binomial(60, 0.9) lies in [0.78, 0.98] with probability 0.99
+    assert 0.78 <= np.mean(inside) <= 0.99
 
 
 # --- images -------------------------------------------------------------------------------------

@@ -95,7 +95,7 @@ def test_it_holds_the_package_and_the_models(wheel):
     ]
     assert not [name for name in names if "checkpoint" in name or "__pycache__" in name]
     for name in (
-        "profiles/hub.toml",
+        "study/profiles/hub.toml",
         "py.typed",
         "pocket_data/pocket-general/config.json",
         "pocket_data/items/pocketvqa-medical.parquet",
@@ -119,7 +119,8 @@ def test_recorded_answers_are_read_where_there_is_no_checkout(medcal):
         "print(recorded_folder(), len(load_recorded('viper')))"
     )
     read = done(
-        [medcal.package.parents[3] / "bin" / "python", "-c", code], cwd=medcal.work
+        [medcal.package.parents[3] / "bin" / "python", "-I", "-c", code],
+        cwd=medcal.work,
     )
     assert read.returncode == 0, read.stderr
     folder, rows = read.stdout.split()
@@ -142,7 +143,14 @@ def test_it_says_what_it_is_and_what_is_missing(medcal):
 
 def test_a_clone_named_by_its_folder_is_enough_for_the_study(medcal):
     told = medcal(
-        "study", "--list", "--fast", "--out", "out", env={"MEDCAL_ROOT": str(ROOT)}
+        "study",
+        "--list",
+        "--fast",
+        "--profile",
+        "pocket",
+        "--out",
+        "out",
+        env={"MEDCAL_ROOT": str(ROOT)},
     )
     assert told.returncode == 0, told.stderr
     assert "01_elicitation" in told.stderr

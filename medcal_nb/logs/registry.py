@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 
 from .source import Source
 
-_MODULES = ("frameworks", "harness", "results", "replies")
+_MODULES = ("frameworks", "harness", "results", "replies", "decisions")
 
 
 @dataclass(frozen=True)

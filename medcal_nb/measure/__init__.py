@@ -7,13 +7,12 @@ in `METRICS` under the names of their columns. A `*_table` holds the numbers of 
 
 from ._check import MeasureWarning
 from ._sums import METRICS
-from .choice import choice_sentence, choose_strategy
-from .deferral import (
+from .choice import choose_strategy
+from .decisions import (
     best_threshold,
-    guarantee_table,
     net_benefit_table,
-    selective_threshold,
-    threshold_table,
+    policy_table,
+    reliance_table,
 )
 from .intervals import bootstrap_interval, clustered_interval, holm, wilson_interval
 from .inversion import ece_interval, ici_interval
@@ -28,6 +27,14 @@ from .metrics import (
     mean_confidence,
 )
 from .planning import coverage_table, estimator_bias_table, fitted_world, items_needed
+from .readers import ReaderInterval, mrmc_auroc, mrmc_mean, mrmc_table
+from .selective import (
+    certification_table,
+    conformal_selection,
+    selective_coverage_table,
+    selective_threshold,
+    threshold_table,
+)
 from .tables import (
     difference_table,
     metrics_table,

@@ -9,7 +9,6 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from . import deferral
 from ._check import check_choice, check_pair, warn
 from ._sums import METRICS, Draws, Recipe
 from .intervals import (
@@ -23,6 +22,7 @@ from .intervals import (
 from .inversion import Interval, ece_interval, ici_interval
 from .metrics import N_BINS, SURE, ace, bins_of, calibration_gap, ece, mce
 from .rows import arrays, image_labels, measured, parts_by
+from .selective import DELTA, descending, selective_threshold
 
 SCORE_METRICS = (
     "accuracy",
@@ -134,10 +134,8 @@ def _measured(c, y, ids, names, wanted, stats, *, level, n_resamples, rng) -> di
     draws = None
     for name in names:
         if name in YIELDS:
-            limits = {"target": YIELDS[name], "delta": deferral.DELTA, "groups": ids}
-            found[f"{name}_threshold"], value = deferral.selective_threshold(
-                c, y, **limits
-            )
+            limits = {"target": YIELDS[name], "delta": DELTA, "groups": ids}
+            found[f"{name}_threshold"], value = selective_threshold(c, y, **limits)
             shares[name] = c >= found[f"{name}_threshold"]
         else:
             value = stats[name](c, y)
@@ -290,7 +288,7 @@ def risk_coverage_table(
     El-Yaniv, NeurIPS 2017, arXiv:1705.08500.
     """
     c, y = check_pair(confidence, correct)
-    values, kept, errors = deferral._descending(c, y)
+    values, kept, errors = descending(c, y)
     rows = np.unique(np.searchsorted(kept, np.linspace(kept[0], c.size, POINTS)))
     values = values[rows]
     kept = kept[rows]

@@ -8,7 +8,7 @@ import pytest
 from medcal_nb.answers import load_answers
 from medcal_nb.errors import MedcalError
 from medcal_nb.logs import import_file
-from medcal_nb.measure import metrics_table
+from medcal_nb.measure import metrics_table, policy_table, reliance_table
 from medcal_nb.reader.decisions import DecisionLog
 
 CASE = {
@@ -101,6 +101,19 @@ def test_a_reader_is_measured_like_a_model(exported, tmp_path, rng):
     ).set_index("strategy")
     assert scores.loc["alone", ["n", "accuracy"]].tolist() == [3, 0]
     assert scores.loc["with_model", "brier"] == pytest.approx(0.04)
+
+
+@pytest.mark.filterwarnings("ignore:one reader alone")
+def test_policies_and_reliance_are_counted_from_decisions(exported, tmp_path):
+    """Of the one case that all three answered: wrong alone, right with the model."""
+    table = imported(exported, tmp_path).reset_index()
+    policies = policy_table(table).set_index("policy")
+    assert set(policies["n"]) == {1}
+    assert policies.loc["reader alone", "accuracy"] == 0
+    assert policies.loc["reader with model", "accuracy"] == 1
+    assert policies.loc["model alone", "accuracy"] == 1
+    reliance = reliance_table(table).set_index("model_correct")
+    assert reliance.loc[True, ["n", "changed", "put_right"]].tolist() == [1, 1, 1]
 
 
 def test_one_reader_beside_two_models_keeps_both(tmp_path):

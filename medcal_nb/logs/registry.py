@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 
 from .source import Source
 
-_MODULES = ("frameworks", "harness", "results", "replies", "decisions")
+_MODULES = ("frameworks", "harness", "results", "replies", "formats.decisions")
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ nothing deleted: a change of mind is a further row, and the last one counts; an 
 the table ``undone`` that names the decision it takes back.
 
 A decision knows its case and both answers, graded when it was made, so that decisions can be
-imported as answers (:mod:`medcal_nb.logs.decisions`) without the file that was read.
+imported as answers (:mod:`medcal_nb.logs.formats.decisions`) without the file that was read.
 """
 
 from __future__ import annotations

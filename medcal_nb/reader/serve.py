@@ -60,29 +60,37 @@ def serve(
     token = token or secrets.token_urlsafe(24)
     address = f"http://{HOST}:{port}/?token={token}"
     signal.signal(signal.SIGTERM, _leave)
-    # a folder that no other user can look into
-    with tempfile.TemporaryDirectory(
-        prefix="medcal-reader-", ignore_cleanup_errors=True
-    ) as name:
-        folder = Path(name)
-        notebook = write_site(folder, answers, options)
-        # Jupyter finds our kernel and template, and leaves the user's own settings alone
-        for variable in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
-            os.environ[variable] = str(folder / variable)
-        os.environ["JUPYTER_PATH"] = name
-        say(f"Reader view of {answers}: {address}")
-        say(
-            "It opens in about ten seconds. Press Ctrl+C to stop; decisions are kept as made."
-        )
-        # a browser's command line, which all users see, then holds no token
-        page = folder / "open.html"
-        page.write_text(part("redirect", address), encoding="utf-8")
-        _run(notebook, port=port, token=token, page=page if open_browser else None)
+    try:
+        # a folder that no other user can look into
+        with tempfile.TemporaryDirectory(
+            prefix="medcal-reader-", ignore_cleanup_errors=True
+        ) as name:
+            folder = Path(name)
+            notebook = write_site(folder, answers, options)
+            # Jupyter finds our kernel and template, and leaves the user's own settings alone
+            for variable in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
+                os.environ[variable] = str(folder / variable)
+            os.environ["JUPYTER_PATH"] = name
+            say(f"Reader view of {answers}: {address}")
+            say(
+                "It opens in about ten seconds. Press Ctrl+C to stop; decisions are kept as made."
+            )
+            # a browser's command line, which all users see, then holds no token
+            page = folder / "open.html"
+            page.write_text(part("redirect", address), encoding="utf-8")
+            _run(notebook, port=port, token=token, page=page if open_browser else None)
+    except _Terminated:
+        sys.stdout.flush()
+        os._exit(0)  # the interpreter takes seconds to take itself apart
+
+
+class _Terminated(SystemExit):
+    """SIGTERM has come."""
 
 
 def _leave(*_: object) -> None:
     """End at once, by way of what is to be tidied up."""
-    sys.exit(0)
+    raise _Terminated
 
 
 def write_site(folder: Path, answers: Path, options: dict) -> Path:

@@ -405,16 +405,18 @@ def drive(page, n):
 def test_it_ends_at_once_with_its_kernels(tmp_path):
     answers = write_answers(tmp_path / "answers.sqlite", n_test=8, n_fit=20)
     with servers.reader(answers, tmp_path / "home") as server:
-        with urllib.request.urlopen(server.address(), timeout=PATIENCE) as reply:
+        with urllib.request.urlopen(server.address(), timeout=180) as reply:
             reply.read()  # the page is whole when its kernel has run
-        (process,) = [p for p in psutil.Process().children() if "reader" in p.cmdline()]
+        children = psutil.Process().children()
+        (process,) = [p for p in children if str(answers) in p.cmdline()]
         kernels = process.children(recursive=True)
         assert kernels
         began = time.monotonic()
         process.terminate()
         assert process.wait(10) == 0
-        gone, alive = psutil.wait_procs(kernels, timeout=2)
-        assert (time.monotonic() - began, alive) < (4, [])
+        assert time.monotonic() - began < 2
+        _, alive = psutil.wait_procs(kernels, timeout=1)
+        assert alive == []
 
 
 def test_nobody_comes_in_without_the_token(served):

@@ -13,13 +13,10 @@ Nothing here computes a statistic, saves a file or shows a window: tables come f
 
 from medcal_nb.show.curves import (
     plot_calibration,
-    plot_decision_curve,
     plot_label_curve,
     plot_levels,
     plot_lines,
     plot_reliability,
-    plot_risk_coverage,
-    plot_scatter,
     plot_slopes,
 )
 from medcal_nb.show.panels import figure, image_sheet, panel, panel_each
@@ -28,6 +25,11 @@ from medcal_nb.show.row_charts import (
     plot_forest,
     plot_icons,
     plot_matrix,
+)
+from medcal_nb.show.tradeoffs import (
+    plot_decision_curve,
+    plot_risk_coverage,
+    plot_scatter,
 )
 
 __all__ = [

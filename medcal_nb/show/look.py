@@ -127,6 +127,8 @@ def strategy_family(name: str) -> str:
         return "fusion"
     if name in ("imported", "recorded"):
         return "stated"
+    if name == "token_probability":
+        return "likelihood"
     if name.startswith("probe_") or name.endswith("_blank"):
         return "probe"
     return getattr(STRATEGIES.get(name), "family", "other")

@@ -246,7 +246,7 @@ def plot_dumbbell(
     names = _order(table[label], apart, None, sort)
     groups = groups_of(table, hue)
     offsets = _offsets(len(groups))
-    for (level, rows, look), offset in zip(groups, offsets, strict=True):
+    for (_, rows, look), offset in zip(groups, offsets, strict=True):
         place = rows[label].map(names.index) + offset
         ax.hlines(place, rows[first], rows[second], color=look.colour, lw=1, zorder=2)
         for column, face in ((first, look.colour), (second, "white")):

@@ -325,7 +325,7 @@ def test_risk_coverage_marks_what_is_certified_and_says_what_is_not():
     for name in names:
         c = rng.random(60)
         y = (rng.random(60) < c).astype(float)
-        parts.append(risk_coverage_table(c, y, rng=rng).assign(strategy=name))
+        parts.append(risk_coverage_table(c, y).assign(strategy=name))
     points = pd.DataFrame({"strategy": names, "coverage": [0.5, 0.0], "n": 187})
     points["risk"] = [0.1, np.nan]
     ax = charts.plot_risk_coverage(pd.concat(parts), target=0.2, points=points)

@@ -90,7 +90,7 @@ def test_every_form_of_the_same_decisions_gives_the_same_answers(exported, tmp_p
     log = DecisionLog(tmp_path / "d.sqlite")
     log.export(tmp_path / "decisions.csv")
     wanted = imported(exported, tmp_path)
-    for path in (tmp_path / "decisions.csv",):
+    for path in (tmp_path / "decisions.csv", log.path):
         pd.testing.assert_frame_equal(imported(path, tmp_path), wanted)
 
 
@@ -164,4 +164,8 @@ def test_a_file_that_is_cut_off_or_foreign_is_refused(exported, tmp_path):
     path = tmp_path / "foreign.json"
     path.write_text('[{"decision": "yes"}]')
     with pytest.raises(MedcalError, match="no column 'confidence'"):
+        import_file(path, tmp_path / "to.sqlite")
+    path = tmp_path / "foreign.sqlite"
+    path.write_bytes(b"not a database, whatever its name says " * 30)
+    with pytest.raises(MedcalError, match=r"foreign.sqlite: no decisions"):
         import_file(path, tmp_path / "to.sqlite")

@@ -49,7 +49,8 @@ def plot_risk_coverage(
         The risk allowed: a dashed line.
     points : pandas.DataFrame
         A row per level: ``hue``, ``coverage, risk`` at the certified threshold and ``n_fit``
-        (or ``n``), the answers that it was chosen on. Where coverage is 0 or missing none could be certified.
+        (or ``n``), the answers that it was chosen on. Where coverage is 0 or missing none could be
+        certified.
     """
     certified = points.set_index(hue)
     order = certified["coverage"].fillna(0).sort_values(ascending=False, kind="stable")

@@ -229,7 +229,8 @@ def test_a_calibration_curve_is_drawn_where_answers_are_near():
     table["n_near"] = [0] * 5 + [30] * 6
     ax = charts.plot_calibration(table, bins=options["bins"])
     curve = max(ax.lines, key=lambda line: line.get_linewidth())
-    assert list(curve.get_xdata()) == pytest.approx(np.linspace(0, 1, 11)[5:])
+    drawn = ~np.isnan(curve.get_ydata())
+    assert drawn.tolist() == [False] * 5 + [True] * 6
     strip = ax.figure.axes[1]
     heights = [bar.get_height() for bar in strip.patches]
     bins = options["bins"]

@@ -12,6 +12,7 @@ from medcal_nb.show.ink import (
     arms_of,
     chart,
     draw_line,
+    ends_of,
     groups_of,
     inches_of,
     name_ends,
@@ -89,7 +90,12 @@ def plot_calibration(
     colour = BLACK
     if "n_near" in table:
         # where hardly any answer lies the curve says nothing
-        table = table[table["n_near"] >= FEW_NEAR]
+        table = table.assign(
+            accuracy=table["accuracy"].where(table["n_near"] >= FEW_NEAR)
+        )
+        ends = ends_of(table, "accuracy")
+        for end in ends or ():
+            table[end] = table[end].where(table["accuracy"].notna())
     for level, rows, look in groups_of(table, hue):
         if hue is None:
             look = Look(BLACK, "o", "-")

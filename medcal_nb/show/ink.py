@@ -17,6 +17,7 @@ from medcal_nb.show.look import (
     PALE,
     PINK,
     SMALL,
+    TEAL,
     Look,
     figure,
     looks,
@@ -126,8 +127,11 @@ def draw_line(
     name: str,
     **ink,
 ) -> End:
-    """Draw a line, and its band where the table has one; return its end."""
-    table = table.dropna(subset=[x, y]).sort_values(x, kind="stable")
+    """Draw a line, and its band where the table has one; return its end.
+
+    Where the value is missing the line has a gap.
+    """
+    table = table.sort_values(x, kind="stable")
     ax.plot(table[x], table[y], color=look.colour, ls=look.line, **ink)
     ends = ends_of(table, y)
     if ends is not None:
@@ -135,7 +139,8 @@ def draw_line(
         ax.fill_between(
             table[x], table[low], table[high], color=look.colour, alpha=0.14, lw=0
         )
-    return End(y=table[y].iloc[-1], name=name, colour=look.colour)
+    last = table[y].dropna()
+    return End(y=last.iloc[-1] if len(last) else np.nan, name=name, colour=look.colour)
 
 
 def percent_axis(axis, label: str) -> None:
@@ -171,7 +176,7 @@ def for_words(colour: str):
 
     if colour == PALE:
         return GREY
-    if colour not in (LIME, PINK):
+    if colour not in (LIME, PINK, TEAL):
         return colour
     return tuple(0.62 * part for part in to_rgb(colour))
 
@@ -198,6 +203,7 @@ def places_apart(values: Sequence[float], sizes: Sequence[float]) -> np.ndarray:
 
 def name_ends(ax: Axes, ends: Sequence[End], letters: int = 24) -> None:
     """Write names at the right of lines, apart from each other."""
+    ends = [end for end in ends if np.isfinite(end.y)]
     if not ends:
         return
     low, high = ax.get_ylim()

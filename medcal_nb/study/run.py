@@ -429,11 +429,14 @@ class _Runner:
             )
             for what, fact in facts.items()
         ]
+        outputs = study.files(notebook.writes)
+        # what a notebook reads of another profile, it may itself be in that profile
+        reads = [file for file in study.files(notebook.reads) if file not in outputs]
         return pytask.TaskWithoutPath(
             name=name,
             function=lambda **_: self._carry_out(study, notebook, parameters),
-            depends_on={"inputs": inputs + _nodes(study.files(notebook.reads))},
-            produces={"outputs": _nodes(study.files(notebook.writes))},
+            depends_on={"inputs": inputs + _nodes(reads)},
+            produces={"outputs": _nodes(outputs)},
             markers=_priority(study, notebook),
         )
 

@@ -10,7 +10,7 @@ SNAKE  := .venv-snakemake
 LAB    := $(VENV)/share/jupyter/lab/settings
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help setup study test test-vllm browser lab bench pocket figures verify real site lesson-site lint clean
+.PHONY: help setup study test test-vllm browser lab bench pocket figures verify site lesson-site lint clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -22,14 +22,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	touch $@
 
-study: $(STAMP) ## run every notebook on the embedded default and write every figure
+study: $(STAMP) ## run every notebook: recorded answers of real models first, then the synthetic benchmark
 	$(BIN)/medcal study
-
-real: $(STAMP) ## fetch recorded answers of real models (a connection once) and study them
-	$(BIN)/medcal fetch vlcb
-	$(BIN)/medcal study 00 02 03 04 05 06 --profile real --answers data/fetched/vlcb.sqlite
-	$(BIN)/medcal fetch vlm-uncertainty-bench
-	$(BIN)/medcal study 04 --profile logits --answers data/fetched/vlm-uncertainty-bench.sqlite
 
 test: $(STAMP) $(SNAKE)/.installed browser ## run all tests, the browser ones included
 	MEDCAL_SNAKEMAKE=$(CURDIR)/$(SNAKE)/bin/snakemake $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
@@ -77,8 +71,8 @@ pocket: $(STAMP) ## make items and recorded answers again from seeds (minutes); 
 	$(BIN)/python -m data.pocket.factory items
 	$(BIN)/python -m data.pocket.factory record
 
-figures: $(STAMP) ## rebuild the figures of one notebook: make figures NB=03
-	$(BIN)/medcal study --force $(NB)
+figures: $(STAMP) ## rebuild the figures of one notebook: make figures NB=03 [PROFILE=pocket]
+	$(BIN)/medcal study --force $(NB) $(if $(PROFILE),--profile $(PROFILE))
 
 verify: $(STAMP) ## rerun the study elsewhere and compare every table with the published one
 	$(BIN)/medcal verify

@@ -15,9 +15,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 ALLOWED = {
     "errors": set(),
     "files": set(),
-    "pickles": {"pickles"},
     "datasets": {"datasets"},
-    "fetch": {"fetch", "datasets", "answers", "logs", "pickles"},
     "answers": {"answers", "measure"},
     "logs": {"logs", "ask", "answers"},
     "measure": {"measure"},
@@ -128,7 +126,6 @@ def test_exceptions_are_needed():
 
 # modules that are themselves imported where they are used (see what is loaded, below), and why
 LATE = {
-    "show/pages.py": ("nbconvert",),
     "cli/_score.py": (),
 }
 
@@ -175,7 +172,7 @@ def test_what_answers_at_once_loads_no_library(module):
 
 
 @pytest.mark.parametrize(
-    "module", ["measure", "answers", "items", "correct", "ask", "study"]
+    "module", ["measure", "answers", "datasets", "correct", "ask", "study"]
 )
 def test_what_scores_loads_no_model_library(module):
     assert not loaded_by(f"medcal_nb.{module}") & (HEAVY - {"sklearn"})

@@ -16,7 +16,7 @@ from itertools import pairwise
 import typer
 
 from medcal_nb import __version__
-from medcal_nb.cli import answers, ask, calibrate, fetch, items, reader, study  # noqa: F401
+from medcal_nb.cli import answers, ask, calibrate, items, reader, study  # noqa: F401
 from medcal_nb.cli._app import app, note, say
 from medcal_nb.errors import MedcalError
 
@@ -24,7 +24,7 @@ from medcal_nb.errors import MedcalError
 GROUPS = {
     "Study": ("study", "verify", "doctor"),
     "Ask": ("items", "models", "strategies", "ask"),
-    "Answers": ("fetch", "import", "score", "calibrate", "export", "merge"),
+    "Answers": ("import", "score", "calibrate", "export", "merge"),
     "Teach": ("reader",),
 }
 #: Old names that still work: of options, and of what an option names. Those of data sets are known

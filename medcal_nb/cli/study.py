@@ -5,95 +5,146 @@ import platform
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Annotated
 
 import typer
 
 from medcal_nb.cli._app import app, note, say
 from medcal_nb.errors import MedcalError
 
-_NOTEBOOKS = typer.Argument(
-    None,
-    metavar="NN",
-    help="Numbers or names of notebooks, with what they need; else all.",
-)
+Numbers = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="NN",
+        help="Numbers or names of notebooks, with what they need; else all.",
+    ),
+]
+ProfileName = Annotated[
+    str,
+    typer.Option(
+        help="recorded, pocket, logits, text, readers, imported, hub, served or a .toml; "
+        "else the first five.",
+        show_default=False,
+    ),
+]
 
 
 @app.command()
 def study(
-    notebooks: list[str] = _NOTEBOOKS,
-    profile: str = typer.Option(
-        "pocket", help="Or real, logits, imported, hub, served, a .toml."
-    ),
-    answers: Path = typer.Option(
-        None, help="The answers table; profile imported needs one."
-    ),
-    parameters: list[str] = typer.Option(
-        [],
-        "-p",
-        "--parameter",
-        metavar="NAME=VALUE",
-        help="Set a parameter, VALUE as JSON.",
-    ),
-    fast: bool = typer.Option(False, "--fast", help="Small sizes, into build/fast/."),
-    out: Path = typer.Option(
-        None, metavar="FOLDER", help="Publish here, not in figures/."
-    ),
-    force: bool = typer.Option(False, "--force", help="Run what is unchanged, too."),
-    list_: bool = typer.Option(
-        False, "--list", help="Say what would run and why; run nothing."
-    ),
-    keep_going: bool = typer.Option(
-        False, "--keep-going", help="Go on after a failure."
-    ),
+    notebooks: Numbers = None,
+    profile: ProfileName = "",
+    answers: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Your answers, for profile imported."),
+    ] = None,
+    parameters: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-p",
+            "--parameter",
+            metavar="NAME=VALUE",
+            help="Set a parameter, VALUE as JSON.",
+        ),
+    ] = None,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Small sizes, into build/fast/.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Publish here, not in figures/."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Run what is unchanged, too.")
+    ] = False,
+    list_: Annotated[
+        bool, typer.Option("--list", help="Say what would run and why; run nothing.")
+    ] = False,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Go on after a failure.")
+    ] = False,
 ) -> None:
-    """Run the notebooks that are stale, in order, and publish their figures.
+    """Run the notebooks that are stale, of five profiles or one, and publish their figures.
 
-    Example: medcal study --fast 03 -p 'STRATEGY="verbalized"'
+    Example: medcal study 03 --profile pocket --fast -p 'STRATEGY="p_true"'
     """
-    from medcal_nb.study.run import Study
+    from medcal_nb.study.run import Study, default_studies, run_studies
 
-    where = {"answers": answers, "out": out, "only": notebooks or []}
-    done = Study(profile, parameters=parameters, fast=fast, force=force, **where)
-    done.run(plan_only=list_, keep_going=keep_going)
-    for name, told in sorted(done.steps.items()):
-        say(f"{name:<25}  {told}", err=True)
-    for name, error in done.failed.items():
-        note(f"error: {name}: {' '.join(error.split())}")
-    if done.failed:
+    if profile:
+        one = Study(
+            profile,
+            answers=answers,
+            parameters=parameters or (),
+            fast=fast,
+            out=out,
+            force=force,
+            only=notebooks or (),
+        )
+        studies = [one]
+    elif answers or parameters or out:
+        raise MedcalError(
+            "--answers, -p and --out are for one profile: name it by --profile, "
+            "such as --profile recorded, or imported for your own answers"
+        )
+    else:
+        studies = default_studies(fast=fast, force=force, only=notebooks or ())
+    run_studies(studies, plan_only=list_, keep_going=keep_going)
+    _tell(studies)
+    if any(one.failed for one in studies):
         raise typer.Exit(1)
     if not list_:
-        say(f"figures: {done.figures}", err=True)
-        say(f"to read: {done.work / 'html' / 'index.html'}", err=True)
+        figures = ", ".join(str(one.figures) for one in studies)
+        say(f"figures: {figures}", err=True)
+        say(
+            f"to read: {studies[0].work / 'notebooks'}; the site: `make site`", err=True
+        )
+
+
+def _tell(studies: list) -> None:
+    """Say what became of each notebook, then the errors."""
+    for one in studies:
+        for name, step in sorted(one.steps.items()):
+            say(f"{one.profile.name:<9} {name:<25} {step}", err=True)
+    for one in studies:
+        for name, error in one.failed.items():
+            note(f"error: {one.profile.name}: {name}: {' '.join(error.split())}")
 
 
 @app.command()
-def verify(notebooks: list[str] = _NOTEBOOKS) -> None:
+def verify(notebooks: Numbers = None, profile: ProfileName = "") -> None:
     """Run the study again elsewhere and compare every published number.
 
     Models are asked anew; it takes as long as the study. Numbers may differ by 0.005 (of their
     size, where it exceeds 1). Exits with 1 where a figure differs.
 
-    Example: medcal verify 02
+    Example: medcal verify 02 --profile recorded
     """
-    from medcal_nb.show.figures import difference
-    from medcal_nb.study.profile import checkout
-    from medcal_nb.study.run import Study
+    from medcal_nb.study.run import default_studies
 
+    names = [profile] if profile else None
+    differing = 0
+    compared = 0
     with TemporaryDirectory(prefix="medcal-verify-") as folder:
-        where = {
-            "out": Path(folder) / "figures",
-            "answers": Path(folder) / "answers.sqlite",
-        }
-        done = Study("pocket", only=notebooks or [], **where).run()
-        for name, error in done.failed.items():
-            raise MedcalError(f"{name}: {error}")
-        files = sorted(done.figures.glob("fig*.csv"))
-        found = {f.stem: difference(checkout() / "figures" / f.name, f) for f in files}
-    for figure, told in found.items():
-        say(f"{figure:<25}  {told or 'agrees'}")
-    if wrong := sum(map(bool, found.values())):
-        note(f"error: {wrong} of {len(found)} figures differ")
+        for again in default_studies(names=names, only=notebooks or (), out=folder):
+            again.run()
+            for name, error in again.failed.items():
+                raise MedcalError(f"{again.profile.name}: {name}: {error}")
+            published = again.profile.figures(fast=False)
+            results = _compared(again.figures, published)
+            for figure, difference in results.items():
+                say(f"{again.profile.name:<9} {figure:<25}  {difference or 'agrees'}")
+            differing += sum(map(bool, results.values()))
+            compared += len(results)
+    if differing:
+        note(f"error: {differing} of {compared} figures differ")
         raise typer.Exit(1)
+
+
+def _compared(figures: Path, published: Path) -> dict[str, str]:
+    """Return how the table of each figure differs from the published one, "" where it does not."""
+    from medcal_nb.show.figures import difference
+
+    files = sorted(figures.glob("fig*.csv"))
+    return {file.stem: difference(published / file.name, file) for file in files}
 
 
 @app.command()
@@ -108,15 +159,11 @@ def doctor() -> None:
     from medcal_nb.study.context import library_versions
     from medcal_nb.study.profile import checkout
 
-    say(
-        f"libraries      {', '.join(map(' '.join, library_versions().items()))}, {sys.executable}"
-    )
-    gpu = (
-        torch.cuda.get_device_name()
-        if torch.cuda.is_available()
-        else "no GPU: hub needs one"
-    )
+    versions = ", ".join(map(" ".join, library_versions().items()))
+    has_gpu = torch.cuda.is_available()
+    gpu = torch.cuda.get_device_name() if has_gpu else "no GPU: hub needs one"
+    pocket = ", ".join(pocket_dir(name).name for name in list_pocket())
+    say(f"libraries      {versions}, {sys.executable}")
     say(f"machine        {platform.platform()}, {os.cpu_count()} cores, {gpu}")
-    checked = [pocket_dir(name).name for name in list_pocket()]
-    say(f"pocket models  {', '.join(checked)}")
+    say(f"pocket models  {pocket}")
     say(f"notebooks      in {checkout()}")

@@ -105,8 +105,8 @@ def _plainly(what, remedy="fetch it again"):
         raise MedcalError(f"{what}: {told}; {remedy}") from error
 
 
-def fetch_set(name, folder=None) -> Path:
-    """Bring the files of a public set into a folder, or the hub's cache; what is there stays.
+def fetch_set(name) -> Path:
+    """Bring the files of a public set into the hub's cache; what is there stays.
 
     Returns
     -------
@@ -125,10 +125,9 @@ def fetch_set(name, folder=None) -> Path:
     wanted = {"repo_id": repo, "repo_type": "dataset", "allow_patterns": files}
     wanted["ignore_patterns"] = ["*..*", "/*"]  # what might lead out of the folder
     with _plainly(repo, _CONNECT):
-        if folder is None:
-            with suppress(Exception):  # nothing is asked where it is in the cache
-                return Path(snapshot_download(**wanted, local_files_only=True))
-        return Path(snapshot_download(**wanted, local_dir=folder))
+        with suppress(Exception):  # nothing is asked where it is in the cache
+            return Path(snapshot_download(**wanted, local_files_only=True))
+        return Path(snapshot_download(**wanted))
 
 
 class _Files:

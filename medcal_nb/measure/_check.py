@@ -5,6 +5,8 @@ import warnings
 
 import numpy as np
 
+from medcal_nb.measure.decimals import shortest_decimals
+
 
 class MeasureWarning(UserWarning):
     """A number is not defined on this input, or means less than it seems; the text says why."""
@@ -100,10 +102,7 @@ def check_choice(value, name: str, allowed) -> None:
 def _vector(values, name: str) -> np.ndarray:
     """A one-dimensional float array of at least one number; <NA> of nullable columns is NaN."""
     try:
-        if hasattr(values, "to_numpy"):
-            array = values.to_numpy(dtype=np.float64, na_value=np.nan)
-        else:
-            array = np.asarray(values, dtype=np.float64)
+        array = shortest_decimals(_stored(values))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} is not numeric: {error}") from None
     if array.ndim != 1:
@@ -112,6 +111,16 @@ def _vector(values, name: str) -> np.ndarray:
         raise ValueError(f"{name} is empty: no metric is defined on no items")
     _refuse(np.isnan(array), array, name, "NaN", "drop or count missing values first")
     return array
+
+
+def _stored(values) -> np.ndarray:
+    """Floats in the width they are stored in."""
+    if not hasattr(values, "to_numpy"):
+        array = np.asarray(values)
+        return array if array.dtype.kind == "f" else array.astype(np.float64)
+    dtype = getattr(values.dtype, "numpy_dtype", values.dtype)  # of nullable columns
+    width = dtype if getattr(dtype, "kind", "") == "f" else np.float64
+    return values.to_numpy(dtype=width, na_value=np.nan)
 
 
 def _refuse(

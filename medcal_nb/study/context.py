@@ -161,6 +161,9 @@ class NotebookContext:
         else:
             answers = load_answers(self.answers)
         graded = to_graded(answers)
+        pool = self.profile.settings.get("pool")
+        if pool:
+            graded = graded.assign(model=pool)
         return ranked(graded) if ranked_only else graded
 
     def size(self, full: int, *, fast: int) -> int:

@@ -1,8 +1,7 @@
-"""The study: one pytask task for each notebook, publishing whole results or none."""
+"""The study: one pytask task for each notebook of each profile, whole results or none."""
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import json
 import os
@@ -10,12 +9,11 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
-from unittest import mock
+from typing import Any
 
 import filelock
-import joblib
 import psutil
 import pytask
 from pytask_parallel import ParallelBackend
@@ -25,14 +23,31 @@ from medcal_nb.errors import MedcalError, NotEnough
 from medcal_nb.files import file_hash
 from medcal_nb.show.figures import FORMATS, made_here
 from medcal_nb.study.context import PUBLISHED, library_versions
+from medcal_nb.study.execute import execute_notebook, finish_notebook, write_startup
+from medcal_nb.study.notebooks import (
+    Notebook,
+    choose_notebooks,
+    find_notebooks,
+    parse_parameters,
+)
 from medcal_nb.study.own_log import check_own_log
-from medcal_nb.study.profile import checkout, load_profile
+from medcal_nb.study.profile import (
+    DEFAULT,
+    FOLDER,
+    build_folder,
+    checkout,
+    load_profile,
+)
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 # what changes no number: who runs notebooks, and what is told of a study in its profile
-_APART = ("cli/", "study/profiles/", "study/run.py", "show/pages.py")
-# set by the study from its own options
-_RESERVED = {"PROFILE", "ANSWERS", "OUT_DIR", "FAST"}
+_APART = (
+    "cli/",
+    "study/profiles/",
+    "study/run.py",
+    "study/notebooks.py",
+    "study/execute.py",
+)
 # side by side: a notebook with its kernel takes up to 1.5 GB of memory
 _AT_ONCE = 4
 # figures are drawn inline, whatever this shell prefers, and libraries keep quiet
@@ -44,71 +59,13 @@ _ENVIRONMENT = {
     "JUPYTER_PREFER_ENV_PATH": "1",
 }
 # sums depend on the number of threads; a large model can't do with one
-_EMBEDDED = [
-    "HF_HUB_OFFLINE",
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-]
+_ONE_THREAD = {
+    "HF_HUB_OFFLINE": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+}
 pytask.console.quiet = True
-
-
-class Notebook(NamedTuple):
-    """A notebook of the study, read but not run.
-
-    Attributes
-    ----------
-    path : pathlib.Path
-        The file.
-    name : str
-        Its name without extension, such as ``02_metrics``.
-    reads, writes : list of str
-        Of ``metadata.medcal``: ``answers``, ``figNN_what``, ``results/NN_topic.json`` (with the
-        answer beside it, ``.md``) or, in ``reads``, a file of the checkout.
-    parameters : dict
-        The literals of its ``parameters`` cell.
-    cells : list of str
-        The source of each cell: outputs do not count.
-    """
-
-    path: Path
-    name: str
-    reads: list[str]
-    writes: list[str]
-    parameters: dict
-    cells: list[str]
-
-
-def find_notebooks(folder: Path) -> dict[str, Notebook]:
-    """Read all ``NN_topic.ipynb`` of a folder, by name in the order of their numbers.
-
-    Raises
-    ------
-    MedcalError
-        If one can't be read.
-    """
-    return {
-        path.stem: _read(path) for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))
-    }
-
-
-def _read(path: Path) -> Notebook:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        said = content["metadata"]["medcal"]
-        cells = content["cells"]
-        (source,) = (
-            c["source"] for c in cells if "parameters" in c["metadata"].get("tags", [])
-        )
-        told = {
-            s.targets[0].id: ast.literal_eval(s.value)
-            for s in ast.parse("".join(source)).body
-        }
-        sources = ["".join(cell["source"]) for cell in cells]
-        return Notebook(path, path.stem, said["reads"], said["writes"], told, sources)
-    except (ValueError, KeyError, TypeError, AttributeError, SyntaxError) as error:
-        told = f"{path}: no notebook of the study ({type(error).__name__}: {error})"
-        raise MedcalError(f"{told}: see 'Add a notebook' in CONTRIBUTING.md") from None
 
 
 class _Fact(pytask.PythonNode):
@@ -123,10 +80,9 @@ class _File(pytask.PathNode):
     """A file that a notebook depends on or makes, known by its content; it may be absent."""
 
     def state(self) -> str:
-        there = (
-            self.path.is_file() and self.path.stat().st_size
-        )  # a log leaves an empty side file
-        return super().state() if there else "absent"
+        # a log leaves an empty side file
+        has_content = self.path.is_file() and self.path.stat().st_size
+        return super().state() if has_content else "absent"
 
 
 class Study:
@@ -137,7 +93,8 @@ class Study:
     profile : str
         Name or file of a profile.
     answers : path, optional
-        The answers table: read where the profile asks no model, else filled by asking.
+        The answers table: read where the profile asks no model, else filled by asking; by default
+        the profile's own.
     parameters : sequence of str
         ``NAME=VALUE``; each goes to the notebooks that have such a parameter.
     fast : bool
@@ -153,7 +110,7 @@ class Study:
     Attributes
     ----------
     steps : dict
-        What was done with each notebook, or would be, once :meth:`run` has run.
+        What was done with each notebook, or would be, once the study has run.
     failed : dict
         The errors of those that failed.
 
@@ -165,103 +122,299 @@ class Study:
 
     def __init__(
         self,
-        profile,
+        profile: str | os.PathLike,
         *,
-        answers=None,
-        parameters=(),
-        fast=False,
-        out=None,
-        force=False,
-        only=(),
+        answers: str | os.PathLike | None = None,
+        parameters: Sequence[str] = (),
+        fast: bool = False,
+        out: str | os.PathLike | None = None,
+        force: bool = False,
+        only: Sequence[str] = (),
     ):
         self.profile = load_profile(profile)
         self.fast = fast
         self.force = force
-        self.stopped = False
-        self.failed = {}
-        self.code = [package_hashes(), library_versions()]
+        self.steps: dict[str, str] = {}
+        self.failed: dict[str, str] = {}
+        self.answers = _resolved(answers or self.profile.answers(fast=fast))
+        self._check_answers()
+        # where the graph's database lies, where this profile's working files, what it publishes
+        self.root = build_folder(fast=fast)
         self.work = self.profile.build(fast=fast)
         self.figures = self.profile.figures(fast=fast)
-        self.answers = (
-            Path(answers or self.profile.answers(fast=fast)).expanduser().resolve()
+        if out is not None:
+            self._publish_in(_resolved(out))
+        self.notebooks = self._own_notebooks()
+        self.chosen = choose_notebooks(self.notebooks, only, self.profile.name)
+        self.assigned = parse_parameters(
+            parameters, [self.notebooks[name] for name in self.chosen]
         )
+        self._check_published()
+
+    def _check_answers(self) -> None:
+        """Refuse answers that asking would alter, and a profile without any."""
         if self.profile.asks:
             check_own_log(self.answers)
         elif not self.answers.is_file():
-            told = f"profile {self.profile.name} asks no model, and {self.answers} is no file"
             raise MedcalError(
-                f"{told}: give answers with --answers FILE (see `medcal import`)"
+                f"profile {self.profile.name} asks no model, and {self.answers} is no file: "
+                "give answers with --answers FILE (see `medcal import`)"
             )
-        if out is not None:
-            self.figures = Path(out).expanduser().resolve()
-            self.work = self.figures / "build"
-            ours = not self.figures.exists() or (self.work / "pytask.toml").exists()
-            if not ours and any(self.figures.iterdir()):
-                raise MedcalError(
-                    f"--out {out}: holds what no study made: choose a new folder"
-                )
-        found = find_notebooks(checkout() / "notebooks")
-        asks = self.profile.asks
-        listed = self.profile.notebooks
-        self.notebooks = {
-            n: b
-            for n, b in found.items()
-            if (asks or "answers" not in b.writes) and (not listed or n[:2] in listed)
-        }
-        self.steps = dict.fromkeys(
-            found.keys() - self.notebooks, "left out: no model is asked"
-        )
-        wanted = {Path(word).stem.zfill(2) for word in only}
-        self.chosen = [n for n in self.notebooks if not wanted or {n, n[:2]} & wanted]
-        if wanted - {w for n in found for w in (n, n[:2])} or not self.chosen:
-            told = f"profile {self.profile.name} has not all of these notebooks: {', '.join(only)}"
-            raise MedcalError(f"{told}: choose from {', '.join(self.notebooks)}")
-        self.assigned = parse_parameters(
-            parameters, map(self.notebooks.get, self.chosen)
-        )
-        writes = [
-            name for notebook in self.notebooks.values() for name in notebook.writes
-        ]
-        for name in [name for name in writes if name.startswith("fig")]:
-            there = [file for file in self.files([name]) if file.is_file()]
-            if there and not any(map(made_here, there)):
-                raise MedcalError(
-                    f"{there[0]}: not known as a study's: move it away, or use --out"
-                )
 
-    def files(self, outputs) -> list[Path]:
+    def _publish_in(self, out: Path) -> None:
+        """Publish in a folder of the user's choice, which must be new or a study's."""
+        self.figures = out
+        self.work = out / "build"
+        self.root = self.work
+        is_ours = not out.exists() or (self.work / "pytask.toml").exists()
+        if not is_ours and any(out.iterdir()):
+            raise MedcalError(
+                f"--out {out}: holds what no study made: choose a new folder"
+            )
+
+    def _own_notebooks(self) -> dict[str, Notebook]:
+        """Return the notebooks of the profile; those that ask where it asks no model are told."""
+        notebooks = {}
+        for name, notebook in find_notebooks(checkout() / "notebooks").items():
+            listed = self.profile.notebooks
+            if listed and notebook.number not in listed:
+                continue
+            if "answers" in notebook.writes and not self.profile.asks:
+                self.steps[name] = "left out: no model is asked"
+                continue
+            notebooks[name] = notebook
+        return notebooks
+
+    def _check_published(self) -> None:
+        """Refuse to replace a figure that no study made."""
+        for notebook in self.notebooks.values():
+            for name in notebook.writes:
+                files = [path for path in self.files([name]) if path.is_file()]
+                is_figure = name.startswith("fig")
+                if is_figure and files and not any(map(made_here, files)):
+                    raise MedcalError(
+                        f"{files[0]}: not known as a study's: move it away, or use --out"
+                    )
+
+    def files(self, outputs: Iterable[str]) -> list[Path]:
         """Return the files of what a notebook reads or writes."""
         files = []
         for output in outputs:
-            if output == "answers":  # with rows that may wait beside the log
-                files += [
-                    self.answers,
-                    self.answers.with_name(self.answers.name + "-wal"),
-                ]
+            if output == "answers":
+                # with rows that may wait beside the log
+                waiting = self.answers.with_name(f"{self.answers.name}-wal")
+                files += [self.answers, waiting]
             elif output.startswith("fig"):
                 files += [self.figures / f"{output}.{kind}" for kind in FORMATS]
             elif output.startswith("results/"):
-                files += [
-                    (self.figures / output).with_suffix(end) for end in (".json", ".md")
-                ]
+                path = self.figures / output
+                files += [path.with_suffix(".json"), path.with_suffix(".md")]
             else:
                 files.append(checkout() / output)
         return files
 
-    def _task(self, notebook: Notebook) -> pytask.TaskWithoutPath:
+    def parameters_of(self, notebook: Notebook) -> dict[str, Any]:
+        """Return the parameters that a notebook is given: the profile's, then the user's."""
+        values = self.profile.parameters(notebook.number, fast=self.fast)
+        values |= self.assigned
+        return {name: values[name] for name in notebook.parameters if name in values}
+
+    def signature(self, notebook: Notebook) -> str:
+        """Return what a notebook of this profile is called in the graph."""
+        return f"{self.profile.name}/{notebook.name}"
+
+    def run(self, *, plan_only: bool = False, keep_going: bool = False) -> Study:
+        """Run this profile alone, as :func:`run_studies` does; return the study."""
+        run_studies([self], plan_only=plan_only, keep_going=keep_going)
+        return self
+
+
+def default_studies(
+    *,
+    names: Sequence[str] | None = None,
+    fast: bool = False,
+    force: bool = False,
+    only: Sequence[str] = (),
+    out: str | os.PathLike | None = None,
+) -> list[Study]:
+    """Return the studies that run where no profile is named, or those of `names`.
+
+    Parameters
+    ----------
+    names : sequence of str, optional
+        Profiles; :data:`medcal_nb.study.profile.DEFAULT` by default.
+    fast, force : bool
+        As in :class:`Study`.
+    only : sequence of str
+        Notebooks; a profile that has none of them is left out.
+    out : path, optional
+        Publish in a folder for each profile here; models are then asked anew.
+
+    Raises
+    ------
+    MedcalError
+        If no profile has one of the notebooks.
+    """
+    profiles = [load_profile(name) for name in names or DEFAULT]
+    notebooks = find_notebooks(checkout() / "notebooks")
+    wanted = choose_notebooks(notebooks, only, ", ".join(names or DEFAULT))
+    studies = []
+    for profile in profiles:
+        own = [
+            name
+            for name in wanted
+            if not profile.notebooks or name[:2] in profile.notebooks
+        ]
+        if not own:
+            continue
+        place = None if out is None else Path(out) / profile.name
+        study = Study(
+            profile.name if profile.path.parent == FOLDER else profile.path,
+            answers=place / "answers.sqlite" if place and profile.asks else None,
+            fast=fast,
+            out=place,
+            force=force,
+            only=own if only else (),
+        )
+        studies.append(study)
+    return studies
+
+
+def run_studies(
+    studies: Sequence[Study], *, plan_only: bool = False, keep_going: bool = False
+) -> None:
+    """Run the notebooks that are stale, as one graph, and publish what they made.
+
+    Parameters
+    ----------
+    studies : sequence of Study
+        One for each profile, all fast or none.
+    plan_only : bool
+        Say what would run and why, and run nothing.
+    keep_going : bool
+        After a failure go on with all that doesn't depend on it.
+
+    Raises
+    ------
+    MedcalError
+        If another study is running there, or the notebooks can't be ordered.
+    """
+    runner = _Runner(studies)
+    try:
+        with filelock.FileLock(runner.root / "lock", timeout=0):
+            if plan_only:
+                runner.build(explain=True)
+            else:
+                runner.run(keep_going=keep_going)
+    except filelock.Timeout:
+        raise MedcalError(
+            f"another study is running in {runner.root}: wait for it, or use --out"
+        ) from None
+
+
+class _Runner:
+    """A graph of notebooks, carried out by pytask."""
+
+    def __init__(self, studies: Sequence[Study]):
+        self.studies = studies
+        self.root = studies[0].root
+        self.stopped = False
+        self.code = [package_hashes(), library_versions()]
+
+    def run(self, *, keep_going: bool) -> None:
+        """Run what is stale."""
+        stages = []
+        for study in self.studies:
+            (study.work / "notebooks").mkdir(parents=True, exist_ok=True)
+            (study.figures / "results").mkdir(parents=True, exist_ok=True)
+            stages.append(study.work / "stage")
+        for stage in stages:
+            shutil.rmtree(stage, ignore_errors=True)
+        write_startup(self.root / "ipython")
+        with _environment(self._settings()), self._stopping_on_signals():
+            self.build(
+                n_workers=min(_AT_ONCE, os.cpu_count() or 1),
+                parallel_backend=ParallelBackend.THREADS,
+                stop_after_first_failure=not keep_going,
+            )
+        if self.stopped:
+            raise KeyboardInterrupt
+        for stage in stages:
+            shutil.rmtree(stage, ignore_errors=True)
+
+    def _settings(self) -> dict[str, str]:
+        """Return the environment of the kernels."""
+        published = {study.profile.name: str(study.figures) for study in self.studies}
+        settings = dict(_ENVIRONMENT)
+        settings[PUBLISHED] = json.dumps(published)
+        settings["IPYTHONDIR"] = str(self.root / "ipython")
+        if all(_needs_no_machine(study) for study in self.studies):
+            settings |= _ONE_THREAD
+        return settings
+
+    @contextlib.contextmanager
+    def _stopping_on_signals(self) -> Iterator[None]:
+        """On Ctrl-C or a polite kill, end the kernels with the study."""
+
+        def stop(number: int, frame: Any) -> None:
+            self.stopped = True
+            for process in psutil.Process().children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+            raise KeyboardInterrupt
+
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, stop) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def build(self, **options: Any) -> None:
+        """Let pytask do it, quietly, and note what came of it."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        # its database lies beside it
+        config = self.root / "pytask.toml"
+        config.write_text("[tool.pytask.ini_options]\n")
+        tasks = {}
+        wanted = []
+        for study in self.studies:
+            for notebook in study.notebooks.values():
+                tasks[study.signature(notebook)] = self._task(study, notebook)
+            wanted += [study.signature(study.notebooks[name]) for name in study.chosen]
+        session = pytask.build(
+            tasks=list(tasks.values()),
+            config=config,
+            expression=" or ".join(wanted),  # with all that they depend on
+            capture="no",
+            disable_warnings=True,
+            **options,
+        )
+        if session.exit_code not in (pytask.ExitCode.OK, pytask.ExitCode.FAILED):
+            raise MedcalError(
+                "pytask can't order the notebooks: do they read each other in a circle? "
+                f"See their metadata.medcal, or delete {self.root}"
+            )
+        reports = {report.task.name: report for report in session.execution_reports}
+        for study in self.studies:
+            for notebook in study.notebooks.values():
+                if report := reports.get(study.signature(notebook)):
+                    _note_outcome(study, notebook, report)
+
+    def _task(self, study: Study, notebook: Notebook) -> pytask.TaskWithoutPath:
         """Return a notebook as a task: what it depends on, facts and files, and what it makes."""
-        name = notebook.name
-        given = self.profile.parameters(name[:2], fast=self.fast) | self.assigned
-        given = {key: given[key] for key in notebook.parameters if key in given}
+        name = study.signature(notebook)
+        parameters = study.parameters_of(notebook)
         facts = {
             "notebook changed": notebook.cells,
-            "parameters changed": given,
-            "profile changed": self.profile.settings,
+            "parameters changed": parameters,
+            "profile changed": study.profile.settings,
             "package or a library changed": self.code,
         }
-        if self.force and name in self.chosen:
+        if study.force and notebook.name in study.chosen:
             facts["--force"] = time.time()
-        known = [
+        inputs: list[pytask.PNode] = [
             _Fact(
                 name=f"{name}: {what}",
                 value=json.dumps(fact, sort_keys=True),
@@ -269,212 +422,136 @@ class Study:
             )
             for what, fact in facts.items()
         ]
-        reads, writes = (
-            [
-                _File(name=f"{file.name} changed", path=file)
-                for file in self.files(names)
-            ]
-            for names in (notebook.reads, notebook.writes)
-        )
         return pytask.TaskWithoutPath(
             name=name,
-            function=lambda **_: self._carry_out(notebook, given),
-            depends_on={"inputs": [*known, *reads]},
-            produces={"outputs": writes},
+            function=lambda **_: self._carry_out(study, notebook, parameters),
+            depends_on={"inputs": inputs + _nodes(study.files(notebook.reads))},
+            produces={"outputs": _nodes(study.files(notebook.writes))},
+            markers=_priority(study, notebook),
         )
 
-    def _build(self, **options) -> None:
-        """Let pytask do it, quietly, and note what came of it."""
-        config = self.work / "pytask.toml"  # its database lies beside it
-        config.write_text("[tool.pytask.ini_options]\n")
-        session = pytask.build(
-            tasks=[self._task(notebook) for notebook in self.notebooks.values()],
-            config=config,
-            expression=" or ".join(self.chosen),  # with all that they depend on
-            capture="no",
-            disable_warnings=True,
-            **options,
-        )
-        if session.exit_code not in (pytask.ExitCode.OK, pytask.ExitCode.FAILED):
-            told = (
-                "pytask can't order the notebooks: do they read each other in a circle?"
-            )
-            raise MedcalError(
-                f"{told} See their metadata.medcal, or delete {self.work}"
-            )
-        for report in session.execution_reports:
-            name = report.task.name
-            told = report.outcome.description.lower()
-            note = self.work / "notebooks" / f"{name}.left_out"
-            if report.outcome == pytask.TaskOutcome.SKIP:
-                continue  # not wanted
-            if report.outcome == pytask.TaskOutcome.FAIL:
-                self.failed[name] = str(report.exc_info[1])
-            elif report.outcome == pytask.TaskOutcome.WOULD_BE_EXECUTED:
-                told = f"runs, because {_because(report.task.attributes['explanation'].reasons)}"
-            elif note.is_file():
-                told = f"left out, because {note.read_text(encoding='utf-8')}"
-            self.steps[name] = told
-
-    def run(self, *, plan_only=False, keep_going=False) -> Study:
-        """Run the notebooks that are stale, and publish what they made.
-
-        Parameters
-        ----------
-        plan_only : bool
-            Say what would run and why, and run nothing.
-        keep_going : bool
-            After a failure go on with all that doesn't depend on it.
-
-        Returns
-        -------
-        Study
-            This one.
-        """
-        try:
-            with filelock.FileLock(self.work / "lock", timeout=0):
-                self._build(explain=True) if plan_only else self._run(keep_going)
-        except filelock.Timeout:
-            told = f"another study is running in {self.work}: wait for it, or use --out"
-            raise MedcalError(told) from None
-        return self
-
-    def _run(self, keep_going: bool) -> None:
-        """Run what is stale, then write the page of links."""
-
-        def stop(number, frame):
-            self.stopped = True
-            for process in psutil.Process().children(
-                recursive=True
-            ):  # kernels, and theirs
-                with contextlib.suppress(psutil.Error):
-                    process.kill()
-            raise KeyboardInterrupt
-
-        for folder in (self.work / "notebooks", self.figures / "results"):
-            folder.mkdir(parents=True, exist_ok=True)
-        stage = self.work / "stage"
-        shutil.rmtree(stage, ignore_errors=True)
-        published = json.dumps({self.profile.name: str(self.figures)})
-        told = {PUBLISHED: published, "IPYTHONDIR": str(self.work / "ipython")}
-        if self.profile.name == "pocket" or not self.profile.asks:
-            told |= dict.fromkeys(_EMBEDDED, "1")
-        with (
-            contextlib.ExitStack() as stack
-        ):  # what is set for the kernels goes with them
-            stack.enter_context(mock.patch.dict(os.environ, _ENVIRONMENT | told))
-            for number in (signal.SIGINT, signal.SIGTERM):
-                stack.callback(signal.signal, number, signal.signal(number, stop))
-            self._build(
-                n_workers=min(_AT_ONCE, joblib.cpu_count()),
-                parallel_backend=ParallelBackend.THREADS,
-                stop_after_first_failure=not keep_going,
-            )
-        if self.stopped:
-            raise KeyboardInterrupt
-        if stage.exists():  # something has run
-            from medcal_nb.show.pages import save_index
-
-            about = f"{self.profile.settings['summary']}. {self.profile.source}"
-            save_index(self.work / "html", self.figures, self.notebooks.values(), about)
-            shutil.rmtree(stage)
-
-    def _carry_out(self, notebook: Notebook, parameters: dict) -> None:
+    def _carry_out(
+        self, study: Study, notebook: Notebook, parameters: dict[str, Any]
+    ) -> None:
         """Execute one notebook and publish what it made: its task, in a thread of its own."""
-        import papermill
-        from nbclient.exceptions import DeadKernelError
-        from traitlets.config import Config
-
-        from medcal_nb.show.pages import save_copies
-
         started = time.monotonic()
-        stage = self.work / "stage" / notebook.name
-        executed = self.work / "notebooks" / notebook.path.name
-        (note := executed.with_suffix(".left_out")).unlink(missing_ok=True)
+        label = study.signature(notebook)
+        stage = study.work / "stage" / notebook.name
+        executed = study.work / "notebooks" / notebook.path.name
+        note = executed.with_suffix(".left_out")
+        note.unlink(missing_ok=True)
 
-        def tell(what):
-            told = f"{notebook.name}: {what} after {time.monotonic() - started:.1f} s"
-            with open(self.work / "study.log", "a", encoding="utf-8") as log:
-                print(time.strftime("%F %X"), told, file=log)
-            return told
+        def log(what: str) -> str:
+            line = f"{label}: {what} after {time.monotonic() - started:.1f} s"
+            with open(study.work / "study.log", "a", encoding="utf-8") as file:
+                print(time.strftime("%F %X"), line, file=file)
+            return line
 
-        def on_cell(cell, cell_index):
-            if self.stopped:  # its kernel started while the others were being killed
+        def on_cell(number: int) -> None:
+            # its kernel started while the others were being killed
+            if self.stopped:
                 raise KeyboardInterrupt
-            tell(f"cell {cell_index + 1}/{len(notebook.cells) + 1}")
+            log(f"cell {number}/{len(notebook.cells) + 1}")
 
-        # papermill takes a path as a format string
-        paths = (
-            str(p).replace("{", "{{").replace("}", "}}")
-            for p in (notebook.path, executed)
-        )
+        places = {"ANSWERS": str(study.answers), "OUT_DIR": str(stage)}
         try:
-            papermill.execute_notebook(
-                *paths,
-                parameters | {"ANSWERS": str(self.answers), "OUT_DIR": str(stage)},
-                kernel_name="python3",
-                progress_bar={"desc": notebook.name, "leave": False, "disable": None},
-                start_timeout=180,
-                shutdown_kernel="immediate",
-                cwd=notebook.path.parent,
-                on_cell_start=on_cell,
-                # what runs over loopback can't be read by others on the machine
-                config=Config(KernelManager={"transport_encryption": "auto"}),
+            execute_notebook(
+                notebook, executed, parameters | places, label=label, on_cell=on_cell
             )
-            save_copies(
-                executed, self.work / "html", seconds=time.monotonic() - started
-            )
-        except papermill.PapermillExecutionError as error:
-            if error.ename != NotEnough.__name__ or self.profile.asks:
-                told = f"in cell In [{error.exec_count}]: {error.ename}: {error.evalue}"
-                raise MedcalError(f"{told}; all of it in {executed}") from None
-            note.write_text(error.evalue, encoding="utf-8")
+            finish_notebook(executed, seconds=time.monotonic() - started)
+        except NotEnough as error:
+            if study.profile.asks:
+                raise MedcalError(f"{error}; all of it in {executed}") from None
+            note.write_text(str(error), encoding="utf-8")
             shutil.rmtree(stage, ignore_errors=True)
-        except DeadKernelError:
-            raise MedcalError(
-                "the kernel died: out of memory, or killed from outside"
-            ) from None
         finally:
-            tqdm.write(tell("ended"), file=sys.stderr)  # above the bars
-        self._publish(notebook, stage)
-
-    def _publish(self, notebook: Notebook, stage: Path) -> None:
-        """Replace what was published of a notebook by what it has just made, if only nothing."""
-        if names := {path.stem for path in stage.glob("fig*")} - {*notebook.writes}:
-            raise MedcalError(
-                f"it wrote {min(names)!r}, which its metadata.medcal doesn't name"
-            )
-        for file in self.files([name for name in notebook.writes if name != "answers"]):
-            staged = stage / file.relative_to(self.figures)
-            shutil.move(staged, file) if staged.is_file() else file.unlink(
-                missing_ok=True
-            )
+            tqdm.write(log("ended"), file=sys.stderr)  # above the bars
+        _publish(study, notebook, stage)
 
 
-def parse_parameters(assignments, notebooks) -> dict:
-    """Return the parameters that texts ``NAME=VALUE`` set.
+def _nodes(files: Iterable[Path]) -> list[pytask.PNode]:
+    """Return files as nodes of the graph."""
+    return [_File(name=f"{file.name} changed", path=file) for file in files]
 
-    VALUE is JSON or, for a parameter that is a text, the text itself; it is never code.
 
-    Raises
-    ------
-    MedcalError
-        If no notebook has the parameter or the value is no JSON.
-    """
-    known = {
-        n: v for b in notebooks for n, v in b.parameters.items() if n not in _RESERVED
-    }
-    assigned = {}
-    for text in assignments:
-        name, _, value = text.partition("=")
-        try:
-            assigned[name] = (
-                value.strip('"') if isinstance(known[name], str) else json.loads(value)
-            )
-        except (KeyError, ValueError):
-            told = "write NAME=VALUE, VALUE as JSON; parameters of these notebooks are"
-            raise MedcalError(f"-p {text}: {told} {', '.join(sorted(known))}") from None
-    return assigned
+def _priority(study: Study, notebook: Notebook) -> list[pytask.Mark]:
+    """Return what comes first: asking, which takes longest, then the first two profiles."""
+    if "answers" in notebook.writes:
+        return [pytask.Mark("try_first", (), {})]
+    if study.profile.name in DEFAULT[2:]:
+        return [pytask.Mark("try_last", (), {})]
+    return []
+
+
+def _note_outcome(
+    study: Study, notebook: Notebook, report: pytask.ExecutionReport
+) -> None:
+    """Note what was done with a notebook, or would be."""
+    name = notebook.name
+    note = study.work / "notebooks" / f"{name}.left_out"
+    if report.outcome == pytask.TaskOutcome.SKIP:  # not wanted
+        return
+    outcome = report.outcome.description.lower()
+    if report.outcome == pytask.TaskOutcome.FAIL:
+        study.failed[name] = str(report.exc_info[1])
+    elif report.outcome == pytask.TaskOutcome.WOULD_BE_EXECUTED:
+        reasons = report.task.attributes["explanation"].reasons
+        outcome = f"runs, because {_because(reasons)}"
+    elif note.is_file():
+        outcome = f"left out, because {note.read_text(encoding='utf-8')}"
+    study.steps[name] = outcome
+
+
+def _because(reasons: Sequence[Any]) -> str:
+    """Say in a few words what pytask found."""
+    if any(reason.node_type == "source" for reason in reasons):
+        return "no earlier run"
+    # pytask tells them in any order
+    reason = min(reasons, key=lambda reason: reason.node_name)
+    name = reason.node_name.split(": ")[-1]
+    if reason.reason == "cascade":
+        return f"{name.rpartition('/')[-1]} runs"
+    return name
+
+
+def _publish(study: Study, notebook: Notebook, stage: Path) -> None:
+    """Replace what was published of a notebook by what it has just made, if only nothing."""
+    undeclared = {path.stem for path in stage.glob("fig*")} - {*notebook.writes}
+    if undeclared:
+        raise MedcalError(
+            f"it wrote {min(undeclared)!r}, which its metadata.medcal doesn't name"
+        )
+    outputs = [name for name in notebook.writes if name != "answers"]
+    for file in study.files(outputs):
+        staged = stage / file.relative_to(study.figures)
+        if staged.is_file():
+            shutil.move(staged, file)
+        else:
+            file.unlink(missing_ok=True)
+
+
+def _needs_no_machine(study: Study) -> bool:
+    """Whether a study asks no model but those that come with the workbook."""
+    return study.profile.name == "pocket" or not study.profile.asks
+
+
+@contextlib.contextmanager
+def _environment(settings: Mapping[str, str]) -> Iterator[None]:
+    """Set variables that kernels inherit, and put back what was there."""
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _resolved(path: str | os.PathLike) -> Path:
+    return Path(path).expanduser().resolve()
 
 
 def package_hashes() -> list[str]:
@@ -482,18 +559,7 @@ def package_hashes() -> list[str]:
     kinds = ("*.py", "*.toml", "*.mplstyle")
     files = sorted(file for kind in kinds for file in _PACKAGE.rglob(kind))
     return [
-        file_hash(f)
-        for f in files
-        if not f.relative_to(_PACKAGE).as_posix().startswith(_APART)
+        file_hash(file)
+        for file in files
+        if not file.relative_to(_PACKAGE).as_posix().startswith(_APART)
     ]
-
-
-def _because(reasons) -> str:
-    """Say in a few words what pytask found."""
-    if any(reason.node_type == "source" for reason in reasons):
-        return "no earlier run"
-    reason = min(
-        reasons, key=lambda reason: reason.node_name
-    )  # pytask tells them in any order
-    name = reason.node_name.split(": ")[-1]
-    return f"{name} runs" if reason.reason == "cascade" else name

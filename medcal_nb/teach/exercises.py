@@ -56,6 +56,7 @@ def _computed() -> dict[str, dict]:
             **{"found": rare["found"], "flagged": rare["flagged"]},
             "yes": rare["found"] + rare["flagged"],
         },
+        "prevalence": _elsewhere(home=0.46, away=0.01),
         "threshold": {
             "answer": 100 * best_threshold(cost_wrong=1.0, cost_check=1 / 20)
         },
@@ -63,6 +64,19 @@ def _computed() -> dict[str, dict]:
             "answer": _WORDS["interval"]["options"][0 if low <= 0.15 <= high else 1],
             **{"low": low, "high": high},
         },
+    }
+
+
+def _elsewhere(*, home: float, away: float) -> dict:
+    """What a confidence of 50 % that is calibrated at one prevalence is worth at another."""
+    odds = (away / (1 - away)) / (home / (1 - home))
+    share = odds / (1 + odds)
+    much = "AUROC stays, they claim too much"
+    little = "AUROC stays, they claim too little"
+    return {
+        "answer": much if share < 0.5 else little,
+        "home": 100 * home,
+        "share": 100 * share,
     }
 
 
@@ -77,10 +91,12 @@ def exercise(name: str) -> dict:
         off; ``why`` the answer is right; ``hints``, from a nudge to nearly the solution;
         ``mistakes``, pairs of an answer that students give and what it has overlooked.
     """
-    told = {"options": [], "unit": "", "tolerance": 0.0} | _WORDS[name]
+    words = {"options": [], "unit": "", "tolerance": 0.0} | _WORDS[name]
     numbers = _computed()[name]
-    filled = {field: told[field].format(**numbers) for field in ("question", "why")}
-    return told | filled | {"answer": numbers["answer"]}
+    words["question"] = words["question"].format(**numbers)
+    words["why"] = words["why"].format(**numbers)
+    words["answer"] = numbers["answer"]
+    return words
 
 
 def ask(name: str) -> lesson.Part:

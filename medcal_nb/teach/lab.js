@@ -1,10 +1,18 @@
 // The reliability lab: a forecaster to be drawn by hand, with its numbers. Plain ES module, used as
 // an anywidget in a notebook and by itself on a static page, with the style of lab.css put in.
 
-const LEVELS = [0.1, 0.3, 0.5, 0.7, 0.9], DRAWS = 1000, LUCKY = 0.16, TAIL = (1 - 0.95) / 2;
-const DEFAULTS = { right: [0.22, 0.38, 0.5, 0.58, 0.66], n: 451, bins: 15, temperature: 1,
-  threshold: 0.5, cost: 5, sample: 1 };
+const LEVELS = [0.1, 0.3, 0.5, 0.7, 0.9], HALF = 0.1, DRAWS = 1000, LUCKY = 0.16, TAIL = (1 - 0.95) / 2;
+const DEFAULTS = { control: "right", numbers: ["ece", "gap"], right: [0.22, 0.38, 0.5, 0.58, 0.66],
+  n: 451, bins: 15, temperature: 1, threshold: 0.5, cost: 5, sample: 1, prevalence: 0.46,
+  base_rate: 0.1, sensitivity: 0.9, specificity: 0.9 };
 const SIZES = [20, 50, 100, 200, 451, 1000, 2000, 5000];
+const RATES = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5];
+
+// 2,390 readings of mammograms with and without a cancer, lowest scores first (VIPER, sub-study
+// screeningHighP, 455 days; scores below 30, 60, 101, 120, 140, 160, 180, and above; CC0).
+// Gallas et al., J. Med. Imag. 6(1) 015501, 2019.
+export const SCORES = [[43, 176], [99, 275], [118, 258], [104, 151], [170, 184], [169, 132],
+  [182, 86], [205, 38]];
 
 // Random numbers with a seed (mulberry32): the luck of the draw stays as dots are dragged.
 function randomness(seed) {
@@ -17,24 +25,35 @@ function randomness(seed) {
   };
 }
 
-// Standard normal numbers (Box and Muller), enough for ten bins that hold answers.
+// Standard normal numbers (Box and Muller), enough for fifty bins that hold answers.
 const next = randomness(77);
-const NORMAL = Float64Array.from({ length: 11 * DRAWS }, () =>
+const NORMAL = Float64Array.from({ length: 51 * DRAWS }, () =>
   Math.sqrt(-2 * Math.log(1 - next())) * Math.cos(2 * Math.PI * next()));
 
 // σ(logit(p) / T)
 export const tempered = (p, temperature) => 1 / (1 + ((1 - p) / p) ** (1 / temperature));
 
-// What a forecaster says, how often, and how often it is right: a row for each thing it says.
+// The answers of a forecaster, a row each: what it says, and whether it is right. A dot stands for
+// a fifth of the answers, whose confidences lie within 0.1 of it. How often these are right rises
+// with the confidence, as it does on the diagonal, and is the dot's height on average.
 export function answers(settings) {
   const { right, n, temperature, sample } = { ...DEFAULTS, ...settings }, draw = randomness(sample);
-  const rows = LEVELS.map((level) => ({ says: tempered(level, temperature), n: 0, right: 0 }));
-  for (let i = 0; i < n; i++) {
-    const k = i % LEVELS.length;
-    rows[k].n++;
-    rows[k].right += draw() < right[k];
-  }
-  return rows;
+  return Array.from({ length: n }, (_, i) => {
+    const k = i % LEVELS.length, shift = (2 * draw() - 1) * HALF;
+    const slope = Math.min(1, right[k] / HALF, (1 - right[k]) / HALF);
+    const p = Math.max(LEVELS[k] + shift, 1e-6);
+    return { says: tempered(p, temperature), n: 1, right: Number(draw() < right[k] + slope * shift) };
+  });
+}
+
+// The readings of SCORES if the share with a cancer were another. What is said is the share with a
+// cancer among like scores where it was measured: there, it is calibrated.
+export function readings(prevalence) {
+  const total = (k) => SCORES.reduce((all, row) => all + row[k], 0), ill = total(0), healthy = total(1);
+  return SCORES.map(([with_, without]) => {
+    const right = (prevalence * with_) / ill, n = right + ((1 - prevalence) * without) / healthy;
+    return { says: with_ / (with_ + without), n, right };
+  });
 }
 
 // The bin of a confidence among equal ones: (low, high], 0 in the first.
@@ -46,11 +65,13 @@ export function binOf(c, bins) {
 
 const sum = (rows, value) => rows.reduce((total, row, k) => total + value(row, k), 0);
 
-// ECE, Brier score, log loss, accuracy and mean confidence, and the table of bins.
-export function measures(rows, bins) {
-  const table = Array.from({ length: bins }, () => ({ n: 0, says: 0, square: 0, right: 0 }));
+// ECE, Brier score, log loss, accuracy and mean confidence, and the table of bins; without a number
+// of bins each row is one of its own.
+export function measures(rows, bins = 0) {
+  const table = bins ? Array.from({ length: bins }, () => ({ n: 0, says: 0, square: 0, right: 0 })) : [];
   for (const { says, n, right } of rows) {
-    const bin = table[binOf(says, bins)];
+    if (!bins) table.push({ n: 0, says: 0, square: 0, right: 0 });
+    const bin = bins ? table[binOf(says, bins)] : table.at(-1);
     bin.n += n;
     bin.says += n * says;
     bin.square += n * says * says;
@@ -64,6 +85,22 @@ export function measures(rows, bins) {
     logLoss: mean(({ says, n, right }) => -right * log(says) - (n - right) * log(1 - says)),
     accuracy: mean((row) => row.right), confidence: mean((row) => row.n * row.says),
   };
+}
+
+// How often a right answer has the higher confidence of a right and a wrong one; ties count half.
+export function auroc(rows) {
+  const sorted = [...rows].sort((a, b) => a.says - b.says);
+  let wrong = 0, pairs = 0;
+  for (let i = 0; i < sorted.length;) {
+    let tied = 0, right = 0;
+    for (const { says } = sorted[i]; i < sorted.length && sorted[i].says === says; i++) {
+      right += sorted[i].right;
+      tied += sorted[i].n - sorted[i].right;
+    }
+    pairs += right * (wrong + tied / 2);
+    wrong += tied;
+  }
+  return pairs / (wrong * sum(rows, (row) => row.right));
 }
 
 // Where a condition that holds at `low` ends.
@@ -94,24 +131,34 @@ export function interval(table, normal = NORMAL) {
   const spread = Math.sqrt(Math.max(0, between) / total);
   // mean sizes of gaps, and sizes of mean gaps, that true gaps would show
   const drawn = (gaps, drift = spread) => {
-    const sd = bins.map((bin, b) => Math.sqrt(variance(bin, gaps[b]))), sizes = [], means = [];
-    for (let d = 0; d < DRAWS; d++) {
-      const shift = drift * normal[DRAWS * k + d], seen = bins.map((bin, b) =>
-        bin.weight * (normal[DRAWS * b + d] * sd[b] + gaps[b]));
-      sizes.push(sum(seen, Math.abs) + shift);
-      means.push(Math.abs(sum(seen, (gap) => gap)) + shift);
+    const sizes = new Float64Array(DRAWS), means = new Float64Array(DRAWS);
+    bins.forEach((bin, b) => {
+      const sd = bin.weight * Math.sqrt(variance(bin, gaps[b])), gap = bin.weight * gaps[b];
+      for (let d = 0, at = DRAWS * b; d < DRAWS; d++, at++) {
+        const seen = normal[at] * sd + gap;
+        sizes[d] += Math.abs(seen);
+        means[d] += seen;
+      }
+    });
+    for (let d = 0, at = DRAWS * k; d < DRAWS; d++, at++) {
+      sizes[d] += drift * normal[at];
+      means[d] = Math.abs(means[d]) + drift * normal[at];
     }
     return [sizes, means];
   };
   // how often gaps show as much as was seen, by whichever of the two stands out more
   const exceeded = (gaps) => {
-    const [sizes, means] = drawn(gaps).map((values, i) => {
-      const centre = sum(values, (v) => v) / DRAWS;
-      const sd = Math.max(Math.sqrt(sum(values, (v) => (v - centre) ** 2) / DRAWS), 1e-12);
-      return [i ? mean : ece, ...values].map((v) => (v - centre) / sd);
+    const scales = drawn(gaps).map((values) => {
+      const centre = values.reduce((all, v) => all + v, 0) / DRAWS;
+      const square = values.reduce((all, v) => all + (v - centre) ** 2, 0) / DRAWS;
+      return { values, centre, sd: Math.max(Math.sqrt(square), 1e-12) };
     });
-    const most = sizes.map((size, d) => Math.max(size, means[d])), seen = most.shift();
-    return most.filter((value) => value >= seen).length / DRAWS;
+    const [sizes, means] = scales, of = (scale, v) => (v - scale.centre) / scale.sd;
+    const seen = Math.max(of(sizes, ece), of(means, mean));
+    let count = 0;
+    for (let d = 0; d < DRAWS; d++)
+      count += Math.max(of(sizes, sizes.values[d]), of(means, means.values[d])) >= seen;
+    return count / DRAWS;
   };
   // the gaps seen, softly thresholded to a size
   const cut = (by) => bins.map(({ gap, cost }) =>
@@ -124,7 +171,7 @@ export function interval(table, normal = NORMAL) {
     if (wanted > room && bin.gap ** 2 < variance(bin, 0)) return -sign * Math.min(wanted, 1 - room);
     return sign * Math.min(wanted, room);
   });
-  const calm = bins.map(() => 0), sorted = (drift) => drawn(calm, drift)[0].sort((a, b) => a - b);
+  const calm = bins.map(() => 0), sorted = (drift) => drawn(calm, drift)[0].sort();
   const luck = sorted(0)[0.95 * DRAWS], lucky = sorted(), at = Math.floor(LUCKY * (DRAWS - 1));
   const least = lucky[at] + (LUCKY * (DRAWS - 1) - at) * (lucky[at + 1] - lucky[at]);
   const seen = Math.max(ece, least) + 0.5 / total; // errors come whole
@@ -155,6 +202,12 @@ export function kept(rows, threshold, cost) {
   return { coverage: n / all, risk: n ? wrong / n : 0, cost: (wrong + (all - n) / cost) / all };
 }
 
+// Of 1,000 patients: those who have it and get a yes, and those who get one and do not have it.
+export function yesAnswers({ base_rate, sensitivity, specificity }) {
+  const found = 1000 * base_rate * sensitivity, flagged = 1000 * (1 - base_rate) * (1 - specificity);
+  return { found, flagged, share: found / (found + flagged) };
+}
+
 const BOX = { x: 44, y: 10, size: 280 };
 const toX = (p) => BOX.x + p * BOX.size, toY = (p) => BOX.y + (1 - p) * BOX.size;
 export const percent = (p) => `${Math.round(100 * p)} %`;
@@ -169,68 +222,104 @@ export function make(parent, name, attributes = {}, text = "") {
   return node;
 }
 
-// name, label, least, most, step, how a value is written; sizes are places in a list
-const CONTROLS = [
-  ["n", "answers", 0, SIZES.length - 1, 1, (v) => v.toLocaleString("en")],
-  ["bins", "bins", 2, 50, 1, String],
-  ["temperature", "temperature T", 0.25, 5, 0.05, (v) => v.toFixed(2)],
-  ["threshold", "keep answers from", 0, 1, 0.01, percent],
-  ["cost", "checks worth one error", 2, 50, 1, String],
-];
-const TOLD = ["ECE [95 % interval]", "by luck alone up to", "Brier score", "log loss", "says", "is right"];
+// The one slider of a lab: label, least, most, step, how a value is written; or places in a list.
+const fine = (p) => `${Number((100 * p).toPrecision(3))} %`;
+const CONTROLS = {
+  n: { label: "answers", list: SIZES, write: (v) => v.toLocaleString("en"), sample: true },
+  bins: { label: "bins", min: 2, max: 50, step: 1, write: String, sample: true },
+  temperature: { label: "temperature T", min: 0.25, max: 5, step: 0.05, write: (v) => v.toFixed(2) },
+  threshold: { label: "keep answers from", min: 0, max: 1, step: 0.01, write: percent },
+  base_rate: { label: "patients who have it", list: RATES, write: fine },
+  prevalence: { label: "women with a cancer", min: 0.01, max: 0.6, step: 0.01, write: percent },
+};
+const points = (p) => `${p < -0.005 ? "−" : p > 0.005 ? "+" : ""}${Math.abs(Math.round(100 * p))} points`;
+const NUMBERS = {
+  ece: ["ECE", (now) => now.ece.toFixed(3)],
+  ece_interval: ["ECE [95 % interval]", (now) =>
+    `${now.ece.toFixed(3)} [${now.interval.low.toFixed(3)}, ${now.interval.high.toFixed(3)}]`],
+  luck: ["95 of 100 calibrated ones stay below", (now) => now.interval.luck.toFixed(3)],
+  gap: ["mean confidence − accuracy", (now) => points(now.confidence - now.accuracy)],
+  accuracy: ["accuracy", (now) => percent(now.accuracy)],
+  log_loss: ["log loss", (now) => now.logLoss.toFixed(3)],
+  auroc: ["AUROC", (now) => now.auroc.toFixed(3)],
+  cost: ["cost per answer, in errors", (now) => now.kept.cost.toFixed(3)],
+  kept: ["answers kept", (now) => percent(now.kept.coverage)],
+  risk: ["of the kept, wrong", (now) => percent(now.kept.risk)],
+  yes: ["patients of 1,000 with a yes", (now) => (now.yes.found + now.yes.flagged).toFixed(0)],
+  ppv: ["a yes is right in", (now) => fine(now.yes.share)],
+};
 const STEPS = { ArrowUp: 1, ArrowRight: 1, PageUp: 5, ArrowDown: -1, ArrowLeft: -1, PageDown: -5 };
+const LINE = { stroke: "currentColor", fill: "none" }, DOTTED = { ...LINE, "stroke-dasharray": "2 4" };
+const DIAGONAL = { ...LINE, "stroke-dasharray": "6 4" };
+const GREY = { fill: "#8886" }, GREEN = { fill: "#5a9216" }, DOT = { class: "dot" };
 
 // The axes of a reliability diagram, and a place behind them for `drawBins`.
-export function diagram(parent, label, role = "group") {
+export function diagram(parent, label, role = "group", up = "right") {
   parent.insertAdjacentHTML("beforeend", "<svg></svg>");
   const svg = parent.lastElementChild;
   set(svg, { viewBox: "0 0 352 340", role, "aria-label": label });
-  const back = make(svg, "g"), line = { stroke: "currentColor", fill: "none" };
-  make(svg, "path", { ...line, d: `M${toX(0)} ${toY(1)}V${toY(0)}H${toX(1)}` });
-  make(svg, "path", { ...line, d: `M${toX(0)} ${toY(0)}L${toX(1)} ${toY(1)}`,
-    "stroke-dasharray": "5 4", "pointer-events": "none" });
+  const back = make(svg, "g");
+  make(svg, "path", { ...LINE, d: `M${toX(0)} ${toY(1)}V${toY(0)}H${toX(1)}` });
+  make(svg, "path", { ...DIAGONAL, d: `M${toX(0)} ${toY(0)}L${toX(1)} ${toY(1)}`, "pointer-events": "none" });
   for (const p of [0, 0.5, 1]) {
     make(svg, "text", { x: toX(p), y: toY(0) + 16, "text-anchor": "middle" }, percent(p));
     make(svg, "text", { x: BOX.x - 5, y: toY(p) + 4, "text-anchor": "end" }, percent(p));
   }
-  make(svg, "text", { x: toX(0.5), y: toY(0) + 34, "text-anchor": "middle" }, "says");
-  make(svg, "text", { x: BOX.x + 6, y: toY(1) + 12 }, "is right");
+  make(svg, "text", { x: toX(0.5), y: toY(0) + 34, "text-anchor": "middle" }, "confidence");
+  make(svg, "text", { x: BOX.x + 6, y: toY(1) + 12 }, up);
   return { svg, back };
 }
 
-// Per bin, where its answers are on average: a grey box that 95 of 100 calibrated samples fall in,
-// and a mark where this one does.
+// Each bin that is counted, as wide as it is: a grey box that 95 of 100 calibrated samples fall in,
+// and a green dash where this one does.
 export function drawBins(back, table) {
   back.replaceChildren();
-  table.forEach(({ n, says, right }) => {
+  table.forEach(({ n, says, right }, bin) => {
     if (!n) return;
-    const [low, high] = band(n, says / n), place = { x: toX(says / n) - 14, width: 28 };
-    const height = Math.max(2, BOX.size * (high - low));
-    make(back, "rect", { ...place, y: toY(high), height, fill: "#8886" });
-    make(back, "rect", { ...place, y: toY(right / n) - 1.5, height: 3, fill: "#5a9216" });
+    const [low, high] = band(n, says / n), width = BOX.size / table.length - 1;
+    const place = { x: toX(bin / table.length) + 0.5, width }, height = Math.max(2, BOX.size * (high - low));
+    make(back, "rect", { ...place, y: toY(high), height, ...GREY });
+    make(back, "rect", { ...place, y: toY(right / n) - 1.5, height: 3, ...GREEN });
   });
 }
+
+// What the marks of a diagram are: [shape, its attributes, words].
+const SHAPES = {
+  dot: ["circle", { cx: 12, cy: 8, r: 6, ...DOT }], green: ["rect", { x: 2, y: 6.5, width: 20, height: 3, ...GREEN }],
+  grey: ["rect", { x: 2, y: 1, width: 20, height: 14, ...GREY }], cross: ["path", { class: "cross", d: "M6 2l12 12m0-12l-12 12" }],
+  diagonal: ["path", { d: "M2 15L22 1", ...DIAGONAL }], line: ["path", { d: "M12 0V16", ...DOTTED }],
+};
+export function legend(parent, words) {
+  const list = make(parent, "ul", { class: "legend" });
+  for (const [shape, text] of Object.entries(words)) {
+    const item = make(list, "li"), [name, attributes] = SHAPES[shape];
+    item.insertAdjacentHTML("beforeend", `<svg viewBox="0 0 24 16" aria-hidden="true"></svg>`);
+    make(item.lastElementChild, name, attributes);
+    make(item, "span", {}, text);
+  }
+}
+const CALIBRATED = "on this line it is calibrated";
+export const BINS = { green: "answers of one bin: how many of them are right in this sample",
+  grey: "where the green dash would be in 95 of 100 samples of a calibrated forecaster",
+  diagonal: CALIBRATED };
 
 // Keys pressed on a control inside are no commands of JupyterLab, where "a" inserts a cell.
 export const own = (root) => root.querySelectorAll("input, button, a, summary, [tabindex]").forEach(
   (node) => node.setAttribute("data-lm-suppress-shortcuts", ""));
 
-// Draw the lab into an element.
-export function mount(el, start = {}) {
-  const settings = { ...DEFAULTS, ...start, right: [...(start.right ?? DEFAULTS.right)] };
-  const root = make(el, "div", { class: "medcal-lab" });
-  make(root, "style", {}, `/* lab.css */`);
-  const { svg, back } = diagram(root, "reliability diagram: drag the dots, or use the arrow keys");
-  const side = make(root, "div", { class: "side" });
-  const dashed = { stroke: "currentColor", "stroke-dasharray": "2 4" };
-  const line = make(svg, "line", { y1: toY(0), y2: toY(1), ...dashed });
-
+// A forecaster with five dots: returns what draws it.
+function forecaster(root, side, settings, changed) {
+  const drags = settings.control === "right";
+  const { svg, back } = diagram(root, `reliability diagram${drags ? ": drag the dots, or use the arrow keys" : ""}`);
+  const line = settings.control === "threshold" && make(svg, "line", { y1: toY(0), y2: toY(1), ...DOTTED });
   const handles = LEVELS.map((level, k) => {
-    const handle = make(svg, "circle", { class: "handle", r: 9, tabindex: 0, role: "slider",
+    const dot = make(svg, "circle", { ...DOT, r: 7 });
+    if (!drags) return { dot };
+    const handle = make(svg, "circle", { class: "handle", r: 13, tabindex: 0, role: "slider",
       "aria-valuemin": 0, "aria-valuemax": 100, "aria-orientation": "vertical" });
     const put = (value) => {
       settings.right[k] = Math.min(100, Math.max(0, Math.round(100 * value))) / 100;
-      redraw();
+      changed();
     };
     handle.addEventListener("pointerdown", (event) => handle.setPointerCapture(event.pointerId));
     handle.addEventListener("pointermove", (event) => {
@@ -243,53 +332,98 @@ export function mount(el, start = {}) {
       event.preventDefault();
       put(settings.right[k] + STEPS[event.key] / 100);
     });
-    return handle;
+    return { dot, handle };
   });
+  legend(side, { dot: drags ? "answers around one confidence: how often they are right in the long run; drag it"
+    : "answers around one confidence: how often they are right in the long run", ...BINS,
+    ...(line && { line: "answers to the right are kept, the others checked" }) });
+  return () => {
+    const rows = answers(settings), now = measures(rows, settings.bins);
+    drawBins(back, now.table);
+    if (line) set(line, { x1: toX(settings.threshold), x2: toX(settings.threshold) });
+    handles.forEach(({ dot, handle }, k) => {
+      const says = tempered(LEVELS[k], settings.temperature), share = settings.right[k];
+      for (const node of [dot, handle ?? dot]) set(node, { cx: toX(says), cy: toY(share) });
+      if (handle) set(handle, { "aria-label": `right at a confidence of ${percent(says)}`,
+        "aria-valuenow": Math.round(100 * share), "aria-valuetext": percent(share) });
+    });
+    const wanted = settings.numbers.join(), { threshold, cost } = settings;
+    return { ...now, kept: kept(rows, threshold, cost), auroc: wanted.includes("auroc") ? auroc(rows) : 0,
+      interval: /interval|luck/.test(wanted) ? interval(now.table) : null };
+  };
+}
 
-  const sliders = CONTROLS.map(([name, label, min, max, step, write]) => {
-    const row = make(side, "label", {}, label);
-    const input = make(row, "input", { type: "range", min, max, step, name });
-    input.value = name === "n" ? SIZES.indexOf(settings.n) : settings[name];
+// Readings of like scores, at any prevalence.
+function mammograms(root, side, settings) {
+  const { svg, back } = diagram(root, "reliability diagram by prevalence", "img", "with a cancer");
+  legend(side, { dot: "like scores: how many of these women have a cancer; the larger, the more scores",
+    diagonal: CALIBRATED });
+  return () => {
+    const rows = readings(settings.prevalence);
+    back.replaceChildren();
+    for (const { says, n, right } of rows)
+      make(back, "circle", { ...DOT, cx: toX(says), cy: toY(right / n), r: 3 + 20 * Math.sqrt(n) });
+    return { ...measures(rows), auroc: auroc(rows) };
+  };
+}
+
+// A hundred yes answers: how many are right.
+function hundred(root, side, settings) {
+  root.insertAdjacentHTML("beforeend", `<svg viewBox="0 0 352 340" role="img"></svg>`);
+  const svg = root.lastElementChild;
+  legend(side, { dot: "a yes to somebody who has it", cross: "a yes to somebody who does not: a false alarm" });
+  return () => {
+    const yes = yesAnswers(settings), right = Math.round(100 * yes.share);
+    svg.replaceChildren();
+    svg.setAttribute("aria-label", `Of 100 yes answers ${right} are right`);
+    for (let k = 0; k < 100; k++) {
+      const x = 26 + 33 * (k % 10), y = 22 + 33 * Math.floor(k / 10);
+      if (k < right) make(svg, "circle", { ...DOT, cx: x, cy: y, r: 10 });
+      else make(svg, "path", { class: "cross", d: `M${x - 9} ${y - 9}l18 18m0-18l-18 18` });
+    }
+    return { yes };
+  };
+}
+const KINDS = { prevalence: mammograms, base_rate: hundred };
+
+// Draw the lab into an element: a picture, one control, two numbers, what the marks are.
+export function mount(el, start = {}) {
+  const settings = { ...DEFAULTS, ...start, right: [...(start.right ?? DEFAULTS.right)] };
+  const root = make(el, "div", { class: "medcal-lab" }), side = make(root, "div", { class: "side" });
+  make(root, "style", {}, `/* lab.css */`);
+  const control = CONTROLS[settings.control];
+  if (control) {
+    const row = make(side, "label", {}, control.label), { list, write, min = 0, step = 1 } = control;
+    const input = make(row, "input", { type: "range", min, max: control.max ?? list.length - 1, step,
+      name: settings.control }), output = make(row, "output");
+    const value = settings[settings.control];
+    input.value = list ? list.indexOf(value) : value;
+    const told = () => {
+      output.textContent = write(settings[settings.control]);
+      input.setAttribute("aria-valuetext", output.textContent);
+    };
     input.addEventListener("input", () => {
-      settings[name] = name === "n" ? SIZES[Number(input.value)] : Number(input.value);
+      settings[settings.control] = list ? list[Number(input.value)] : Number(input.value);
+      told();
       redraw();
     });
-    return { name, input, write, output: make(row, "output") };
-  });
-  make(side, "button", { type: "button" }, "Another sample").addEventListener("click", () => {
+    told();
+  }
+  if (control?.sample) make(side, "button", { type: "button" }, "Another sample").addEventListener("click", () => {
     settings.sample++;
     redraw();
   });
-  const table = make(side, "table");
-  const cells = TOLD.map((name) => {
-    const row = make(table, "tr");
-    make(row, "th", { scope: "row" }, name);
-    return make(row, "td");
+  const told = make(side, "dl", { "aria-live": "polite" });
+  const cells = settings.numbers.map((name) => {
+    const cell = make(told, "div");
+    make(cell, "dt", {}, NUMBERS[name][0]);
+    return [make(cell, "dd"), NUMBERS[name][1]];
   });
-  const words = make(side, "p", { "aria-live": "polite" });
+  const draw = (KINDS[settings.control] ?? forecaster)(root, side, settings, () => redraw());
+  root.append(side); // the picture comes first
   function redraw() {
-    const began = performance.now(), rows = answers(settings);
-    const now = measures(rows, settings.bins), { low, high, luck } = interval(now.table);
-    const { coverage, risk, cost } = kept(rows, settings.threshold, settings.cost);
-    drawBins(back, now.table);
-    set(line, { x1: toX(settings.threshold), x2: toX(settings.threshold) });
-    handles.forEach((handle, k) => set(handle, {
-      cx: toX(rows[k].says), cy: toY(settings.right[k]),
-      "aria-label": `right when it says ${percent(rows[k].says)}`,
-      "aria-valuenow": Math.round(100 * settings.right[k]),
-      "aria-valuetext": percent(settings.right[k]),
-    }));
-    for (const { name, input, write, output } of sliders) {
-      output.textContent = write(settings[name]);
-      input.setAttribute("aria-valuetext", output.textContent);
-    }
-    const written = [now.ece, low, high, luck, now.brier, now.logLoss].map((v) => v.toFixed(3));
-    const told = [`${written[0]} [${written[1]}, ${written[2]}]`, ...written.slice(3),
-      percent(now.confidence), percent(now.accuracy)];
-    cells.forEach((cell, k) => (cell.textContent = told[k]));
-    words.textContent =
-      `It keeps ${percent(coverage)} of the answers, ${percent(risk)} of them wrong; the others ` +
-      `are checked. Cost per answer: ${cost.toFixed(3)} errors.`;
+    const began = performance.now(), now = draw();
+    for (const [cell, write] of cells) cell.textContent = write(now);
     root.dataset.milliseconds = (performance.now() - began).toFixed(1);
   }
   own(root);

@@ -4,12 +4,36 @@ from __future__ import annotations
 
 import html
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import anywidget
 import traitlets
 
-SETTINGS = ("right", "n", "bins", "temperature", "threshold", "cost", "sample")
+CONTROLS = (
+    "right",
+    "n",
+    "bins",
+    "temperature",
+    "threshold",
+    "base_rate",
+    "prevalence",
+)
+NUMBERS = (
+    "ece",
+    "ece_interval",
+    "luck",
+    "gap",
+    "accuracy",
+    "log_loss",
+    "auroc",
+    "cost",
+    "kept",
+    "risk",
+    "yes",
+    "ppv",
+)
+SETTINGS = (*CONTROLS, "control", "numbers", "cost", "sample")
 _STILL = "An interactive lab stands here: open this notebook with `make lab`."
 _WAKE = """for (const el of document.querySelectorAll(".lab:not([data-live])")) {
   el.dataset.live = "";
@@ -32,14 +56,19 @@ def lab_markup(settings: dict) -> str:
 
 
 class Lab(anywidget.AnyWidget):
-    """A forecaster to be drawn by hand, with its ECE, what luck does to it, and its scores.
+    """A forecaster to be drawn by hand, with one control and two numbers.
 
     Attributes
     ----------
     settings : dict
-        ``right`` (how often it is right at 10, 30, 50, 70 and 90 %), ``n`` (answers), ``bins``,
-        ``temperature``, ``threshold``, ``cost`` (checks worth one error), ``sample``: where it
-        starts from.
+        Where it starts from; what is left out has a default:
+
+        - ``control``: one of :data:`CONTROLS`, what can be moved;
+        - ``numbers``: two of :data:`NUMBERS`, what is shown;
+        - ``right``: how often it is right around a confidence of 10, 30, 50, 70 and 90 %;
+        - ``n`` (answers), ``bins``, ``temperature``, ``sample`` (which one of many);
+        - ``threshold``, ``cost`` (checks worth one error);
+        - ``base_rate``, ``prevalence`` (shares of patients, and of women).
     """
 
     _esm = lab_code()
@@ -52,14 +81,26 @@ class Lab(anywidget.AnyWidget):
 
 
 def lab(**settings) -> Lab:
-    """Return a lab that starts from some settings.
+    """Return a lab that starts from some settings, those of :attr:`Lab.settings`.
 
     Raises
     ------
     ValueError
-        If there is no such setting.
+        If there is no such setting, control or number.
+
+    Examples
+    --------
+    >>> lab(control="temperature", numbers=["accuracy", "ece"], n=2000).settings["n"]
+    2000
     """
-    unknown = sorted(settings.keys() - set(SETTINGS))
-    if unknown:
-        raise ValueError(f"no setting {unknown[0]!r}; there are {', '.join(SETTINGS)}")
+    _require("setting", settings, SETTINGS)
+    _require("control", [settings.get("control", "right")], CONTROLS)
+    _require("number", settings.get("numbers", []), NUMBERS)
     return Lab(settings=settings)
+
+
+def _require(what: str, names: Iterable[str], known: tuple[str, ...]) -> None:
+    """Refuse a name that is not known."""
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise ValueError(f"no {what} {unknown[0]!r}; there are {', '.join(known)}")

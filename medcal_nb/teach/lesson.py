@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache, partial
+from typing import TYPE_CHECKING
 
 import jinja2
 import numpy as np
@@ -21,7 +22,12 @@ from medcal_nb.show.facets import alone, beside, facets
 from medcal_nb.show.words import percent
 from medcal_nb.teach.lab import lab_code
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike
+
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
+HALF_WIDTH = 0.1  # how far confidences lie from their level
 FORECASTERS = {
     "calibrated": (0.1, 0.3, 0.5, 0.7, 0.9),
     "overconfident": (0.05, 0.15, 0.3, 0.45, 0.6),
@@ -47,7 +53,7 @@ class Part:
         The part alone, as the lesson's page holds it.
     """
 
-    def __init__(self, name: str, *values):
+    def __init__(self, name: str, *values: object):
         self.markup = str(getattr(template("lesson.jinja").module, name)(*values))
 
     def _repr_html_(self) -> str:
@@ -63,7 +69,7 @@ def template(name: str) -> jinja2.Template:
     return jinja2.Environment(loader=loader, autoescape=True).get_template(name)
 
 
-def _picture(image) -> str:
+def _picture(image: object) -> str:
     """Return an image as an address that holds it."""
     return f"data:image/png;base64,{png_text(open_image(image))}"
 
@@ -76,13 +82,13 @@ def _case() -> tuple:
         .nlargest(1, "visibility")
         .iloc[0]
     )
-    said = next(option for option in item["options"] if option != item["gold"])
-    return _picture(item["image"]), item["question"], said, item["gold"]
+    wrong = next(option for option in item["options"] if option != item["gold"])
+    return _picture(item["image"]), item["question"], wrong, item["gold"]
 
 
 def opening() -> Part:
-    """Return the picture that the lesson begins with: an image, an answer, "90 %"."""
-    return Part("answer", *_case()[:3])
+    """Return the picture that the lesson begins with: an image, an answer, "90 %", a vote."""
+    return Part("answer", *_case()[:3], "start")
 
 
 def worth_of_90() -> pd.DataFrame:
@@ -104,11 +110,11 @@ def worth_of_90() -> pd.DataFrame:
 def reopening() -> Part:
     """Return the first picture again, with what is known by the end of the hour."""
     worth = worth_of_90()
-    told = [
+    shares = [
         f"{percent(row.right)} of {row.sure:,} on {row.kind}"
         for row in worth.itertuples()
     ]
-    return Part("answer_again", *_case(), int(worth["asked"].sum()), told)
+    return Part("answer_again", *_case(), int(worth["asked"].sum()), shares)
 
 
 def quiz() -> Part:
@@ -117,18 +123,16 @@ def quiz() -> Part:
     The model's answers and confidences are recorded ones of ``pocket-general``.
     """
     items = pocket.load("quiz")
-    said = pocket.fresh_answers(DATASETS["medical images"], MODEL, "verbalized")
-    said = (
-        said.set_index("item_id")
-        .loc[items["item_id"], ["answer", "confidence"]]
-        .reset_index()
+    answers = pocket.fresh_answers(DATASETS["medical images"], MODEL, "verbalized")
+    answers = answers.set_index("item_id").loc[items["item_id"]].reset_index()
+    cases = items[["question", "options", "gold"]].join(
+        answers[["answer", "confidence"]]
     )
-    cases = items[["question", "options", "gold"]].join(said[["answer", "confidence"]])
     cases["picture"] = [_picture(image) for image in items["image"]]
     return Part("quiz", cases.round({"confidence": 4}).to_dict("records"), MODEL)
 
 
-def stretch(p, factor: float) -> np.ndarray:
+def stretch(p: ArrayLike, factor: float) -> np.ndarray:
     r"""Return :math:`\sigma(f \operatorname{logit} p)`: bolder for f > 1, more timid for f < 1."""
     from scipy.special import expit, logit
 
@@ -138,25 +142,37 @@ def stretch(p, factor: float) -> np.ndarray:
 def drawn_answers(
     right: Sequence[float], draws: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return answers of a forecaster that says each of :data:`LEVELS` equally often.
+    """Return answers of a forecaster that is drawn by five dots, as the lab draws them.
+
+    A fifth of the answers belongs to each of :data:`LEVELS`, with confidences within 0.1 of it.
+    The probability of being right rises with the confidence, as on the diagonal, and is on
+    average what was asked for.
 
     Parameters
     ----------
     right : sequence of 5 floats
-        How often it is right when it says 10, 30, 50, 70 and 90 %.
-    draws : (n,) array
-        Uniform on (0, 1): answer i is right where ``draws[i]`` is below its level's share.
+        How often it is right around 10, 30, 50, 70 and 90 %.
+    draws : (2, n) array
+        Uniform on (0, 1): where in its fifth a confidence lies, and what happens.
 
     Returns
     -------
     (confidence, correct) : arrays of shape (n,)
     """
-    level = np.arange(len(draws)) % len(LEVELS)
-    return np.asarray(LEVELS)[level], (draws < np.asarray(right)[level]).astype(float)
+    level = np.arange(draws.shape[1]) % len(LEVELS)
+    share = np.asarray(right)[level]
+    shift = (2 * draws[0] - 1) * HALF_WIDTH
+    slope = np.minimum(1, np.minimum(share, 1 - share) / HALF_WIDTH)
+    confidence = np.asarray(LEVELS)[level] + shift
+    correct = draws[1] < share + slope * shift
+    return confidence, correct.astype(float)
 
 
 def forecasters_table(draws: np.ndarray) -> pd.DataFrame:
-    """Reliability of all :data:`FORECASTERS`, a bin for each thing they say, and their ECE."""
+    """Reliability of all :data:`FORECASTERS`, a bin for each of five levels, and their ECE.
+
+    `draws` are those of :func:`drawn_answers`, the same for all.
+    """
     parts = []
     for name, right in FORECASTERS.items():
         c, y = drawn_answers(right, draws)
@@ -165,21 +181,20 @@ def forecasters_table(draws: np.ndarray) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def forecasters_figure(table: pd.DataFrame):
+def forecasters_figure(table: pd.DataFrame) -> Figure:
     """Draw :func:`forecasters_table`, a small diagram for each forecaster."""
     errors = table.groupby("forecaster", sort=False)["ece"].first()
-    named = table.assign(
-        panel=table["forecaster"] + table["ece"].map(", ECE {:.2f}".format)
-    )
+    panel = table["forecaster"] + table["ece"].map(" ({:.2f})".format)
     low = errors.idxmin()
     high = errors.idxmax()
-    title = f"ECE runs from {errors[low]:.2f} ({low}) to {errors[high]:.2f} ({high})"
-    note = (
-        "Simulated answers of forecasters made by design. "
-        "Bands: where a calibrated one would be."
-    )
     return facets(
-        named, charts.plot_reliability, col="panel", height=2.6, title=title, note=note
+        table.assign(panel=panel),
+        charts.plot_reliability,
+        col="panel",
+        height=2.6,
+        title=f"ECE runs from {errors[low]:.2f} ({low}) to {errors[high]:.2f} ({high})",
+        note="Simulated answers of forecasters made by design; in brackets: ECE. "
+        "Bands: 95 % of samples of a calibrated one.",
     )
 
 
@@ -200,7 +215,9 @@ def luck(n: int, n_bins: int, draws: np.ndarray) -> np.ndarray:
     return np.array([ece(c, y.astype(float), n_bins=n_bins) for c, y in pairs])
 
 
-def bold_answers(accuracy: float, boldness: float, draws: np.ndarray):
+def bold_answers(
+    accuracy: float, boldness: float, draws: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Return answers of a forecaster of a given skill that over- or understates what it knows.
 
     Its true chances of being right follow a Beta distribution with mean `accuracy`; what it says
@@ -243,13 +260,16 @@ def base_rate_table(
     return table
 
 
-def base_rate_figure(table: pd.DataFrame):
+def base_rate_figure(table: pd.DataFrame) -> Figure:
     """Draw 100 yes answers for each row of :func:`base_rate_table`: right, and false alarms."""
-    common, rare = (percent(table["ppv"].iloc[k]) for k in (0, -1))
-    title = f"Of its yes answers, {common} are right if the finding is common, {rare} if it is rare"
+    shares = [percent(share) for share in table["ppv"]]
     note = "Counted among 1,000 patients (made up, exact); drawn: 100 yes answers each."
-    draws = [partial(_yes_answers, row) for row in table.itertuples()]
-    return beside(*draws, height=2.9, title=title, note=note)
+    return beside(
+        *[partial(_yes_answers, row) for row in table.itertuples()],
+        height=2.9,
+        title=f"A yes is right in {', '.join(shares)}: the rarer, the less",
+        note=note,
+    )
 
 
 def _yes_answers(row, ax) -> None:
@@ -283,16 +303,20 @@ def threshold_table(
     """
     rows = []
     for threshold in np.linspace(0, 1, 101):
-        kept = confidence >= threshold
-        wrong = float((1 - correct[kept]).sum())
-        risk = wrong / kept.sum() if kept.any() else np.nan
-        cost = (wrong + (~kept).sum() / checks) / len(correct)
-        lines = {"kept": kept.mean(), "wrong among kept": risk, "cost per answer": cost}
+        above = confidence >= threshold
+        wrong = float((1 - correct[above]).sum())
+        risk = wrong / above.sum() if above.any() else np.nan
+        cost = (wrong + (~above).sum() / checks) / len(correct)
+        lines = {
+            "kept": above.mean(),
+            "wrong among kept": risk,
+            "cost per answer": cost,
+        }
         rows += [(threshold, line, share) for line, share in lines.items()]
     return pd.DataFrame(rows, columns=["threshold", "line", "share"])
 
 
-def threshold_figure(table: pd.DataFrame, *, checks: float):
+def threshold_figure(table: pd.DataFrame, *, checks: float) -> Figure:
     """Draw :func:`threshold_table`; above it stands the cheapest threshold."""
     cost = table[table["line"] == "cost per answer"]
     cheapest = cost.loc[cost["share"].idxmin(), "threshold"]
@@ -301,16 +325,26 @@ def threshold_figure(table: pd.DataFrame, *, checks: float):
     note = (
         f"Simulated answers. From the costs alone, 1 − 1/{checks:g}: {percent(theory)}."
     )
-    drawn = table.dropna()  # no share of wrong ones where none is kept
-    axes = {
-        "xlabel": "keep answers from this confidence on",
-        "ylabel": "share of answers",
-    }
-    return alone(
-        lambda ax: charts.plot_lines(
-            drawn, x="threshold", y="share", hue="line", ax=ax, **axes
-        ),
-        width="full",
-        title=title,
-        note=note,
-    )
+    lines = table.dropna()  # no share of wrong ones where none is kept
+
+    def draw(ax):
+        charts.plot_lines(
+            lines,
+            x="threshold",
+            y="share",
+            hue="line",
+            ax=ax,
+            xlabel="keep answers from this confidence on",
+            ylabel="share of answers, or errors per answer",
+        )
+        ax.axvline(cheapest, color="0.4", linestyle=":")
+        ax.annotate(
+            "cheapest",
+            (cheapest, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(-3, -9),
+            textcoords="offset points",
+            ha="right",
+        )
+
+    return alone(draw, width="full", title=title, note=note)

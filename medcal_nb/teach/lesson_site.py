@@ -24,7 +24,7 @@ _PARTS = {
 
 
 def write_lesson_site(
-    notebook: str | os.PathLike, figures: str | os.PathLike, folder
+    notebook: str | os.PathLike, figures: str | os.PathLike, folder: str | os.PathLike
 ) -> Path:
     """Write the lesson's notebook as ``index.html``, one file that asks no host for anything.
 
@@ -84,11 +84,11 @@ def _drawn(source: str, figures: Path) -> list[str]:
 
 def _figure(folder: Path, name: str) -> str:
     path = folder / f"{name}.png"
-    told = read_figure(path)
-    if not told:
+    words = read_figure(path)
+    if not words:
         raise MedcalError(f"{path}: no such figure: run `medcal study 07` first")
     data = base64.b64encode(path.read_bytes()).decode()
-    return lesson.Part("figure", data, told["alt"], told["caption"]).markup
+    return lesson.Part("figure", data, words["alt"], words["caption"]).markup
 
 
 if __name__ == "__main__":

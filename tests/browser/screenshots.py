@@ -23,13 +23,13 @@ SIZE = {"width": 1280, "height": 860}
 
 
 def take_lesson(page: Page, home: Path, to: Path) -> None:
-    """Show the lesson's page with the temperature of a forecaster turned."""
+    """Show the lesson's page with the prevalence of a cancer moved."""
     site = write_lesson_site(
         ROOT / "notebooks" / "07_teaching.ipynb", ROOT / "figures", home
     )
     page.goto(site.as_uri())
-    page.locator(".medcal-lab").nth(3).locator("input[name=temperature]").fill("1.6")
-    heading = page.get_by_role("heading", name="Turn the temperature")
+    page.locator("input[name=prevalence]").fill("0.1")
+    heading = page.get_by_role("heading", name="Calibrated here, not there")
     heading.evaluate("e => e.scrollIntoView()")
     _save(page, to)
 

@@ -1,9 +1,7 @@
 """Every command that takes an output path: nothing that it did not make is ever altered."""
 
 import os
-import pickle
 import resource
-import shutil
 import subprocess
 import sys
 
@@ -39,15 +37,13 @@ LOGS = {
     "merge": ["merge", "{log}", "--to", "{to}"],
     "ask": ["ask", "--model", "pocket-general", "--dataset", POCKET, "--n", "1",
             "--to", "{to}"],
-    "fetch": ["fetch", "vlm-uncertainty-bench", "--models", "Qwen-VL", "--to", "{to.parent}"],
 }  # fmt: skip
-FETCHED = "vlm-uncertainty-bench"
-LOG = f"{FETCHED}.sqlite"  # as `fetch` calls its log
+LOG = "made.sqlite"
 
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory):
-    """A log, a table, and a folder of fetched logits, as inputs of the commands."""
+    """A log and a table, as inputs of the commands."""
     folder = tmp_path_factory.mktemp("given")
     rng = np.random.default_rng(0)
     n = 80
@@ -65,20 +61,11 @@ def given(tmp_path_factory):
     with AnswerLog(folder / "log.sqlite") as log:
         log.append(frame.to_dict("records"))
     frame.to_csv(folder / "table.csv", index=False)
-    bench = folder / FETCHED / "output" / "Qwen-VL"
-    bench.mkdir(parents=True)
-    for name in ("mmbench", "oodcv", "scienceqa", "seedbench", "ai2d"):
-        rows = [
-            {"id": i, "answer": "A", "logits": rng.normal(size=6)} for i in range(4)
-        ]
-        (bench / f"{name}.pkl").write_bytes(pickle.dumps(rows))
     return folder
 
 
 def run(words, given, to, *, most_bytes=None):
     names = {"log": given / "log.sqlite", "table": given / "table.csv", "to": to}
-    if words[0] == "fetch":  # its files are there
-        shutil.copytree(given / FETCHED, to.parent / FETCHED, dirs_exist_ok=True)
     command = [
         sys.executable,
         "-m",
@@ -182,9 +169,7 @@ def test_a_full_disk_is_told_and_the_same_command_goes_on(given, tmp_path, name)
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("medcal: error: ")
     assert "unforeseen" not in last
-    assert not [
-        p for p in tmp_path.iterdir() if LOG not in p.name and p.name != FETCHED
-    ]
+    assert not [p for p in tmp_path.iterdir() if LOG not in p.name]
     done = run(words, given, log)
     assert done.returncode == 0, done.stderr
     assert len(load_answers(log))

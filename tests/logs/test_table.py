@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from medcal_nb.answers import ANSWER_COLUMNS, AnswerLog, export_answers, load_answers
 from medcal_nb.errors import MedcalError
 from medcal_nb.logs import ColumnMap, import_file
-from tests.test_answers import QUICK, answers
+from tests.answers.test_answers import QUICK, answers
 
 HEAD = "item_id,confidence,correct\n"
 

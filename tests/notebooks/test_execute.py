@@ -13,7 +13,6 @@ import pytest
 
 from medcal_nb.show.figures import read_figures
 from medcal_nb.study.run import Study
-from tests.show.test_pages import Fetches
 from tests.study.toy import load_results
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,7 +93,7 @@ def outputs_of(executed: Path):
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_every_saved_figure_is_shown_once(fast_study, name):
-    """The very bytes that are published, in the executed notebook and in its HTML copy."""
+    """The very bytes that are published, in the executed notebook."""
     done = fast_study
     found = read_figures(done.figures).items()
     saved = [figure for figure, told in found if told["provenance"]["notebook"] == name]
@@ -103,12 +102,10 @@ def test_every_saved_figure_is_shown_once(fast_study, name):
         for output in outputs_of(done.work / "notebooks" / f"{name}.ipynb")
         if "image/png" in output.get("data", {})
     ]
-    page = (done.work / "html" / f"{name}.html").read_text(encoding="utf-8")
     assert saved or name.startswith("00_")  # which shows those of the others
     for figure in saved:
         published = (done.figures / f"{figure}.png").read_bytes()
         assert pictures.count(published) == 1, figure
-        assert page.count(base64.b64encode(published).decode()) == 1, figure
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
@@ -124,25 +121,6 @@ def test_outputs_hold_no_path_and_no_raw_warning(fast_study, name):
         assert not re.search(r"PosixPath\(|site-packages|\bWarning: |/tmp/", told), (
             told[:500]
         )
-
-
-@pytest.mark.parametrize("name", NOTEBOOKS)
-def test_html_copies_need_no_network(fast_study, name):
-    page = (fast_study.work / "html" / f"{name}.html").read_text(encoding="utf-8")
-    assert Fetches(page).found == []
-
-
-def test_a_case_of_the_reader_view_stands_still_in_its_copy(fast_study):
-    page = (fast_study.work / "html" / "06_deferral.html").read_text(encoding="utf-8")
-    for part in (
-        "Reader view",
-        "Of 100 answers like this one",
-        "of 100 signs are crosses",
-    ):
-        assert part in page
-    # decisions of readers are no figures: nothing but the answers may lie there
-    answers = fast_study.answers
-    assert [f for f in fast_study.figures.glob("*.sqlite") if f != answers] == []
 
 
 def test_recorded_answers_alone_are_enough(fast_study, tmp_path):

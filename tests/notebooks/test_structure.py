@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from medcal_nb.study.run import find_notebooks
+from medcal_nb.study.notebooks import find_notebooks
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 PATHS = sorted(FOLDER.glob("*.ipynb"))

@@ -4,7 +4,8 @@ import pytest
 
 from medcal_nb.errors import MedcalError
 from medcal_nb.study import run
-from medcal_nb.study.run import find_notebooks, package_hashes, parse_parameters
+from medcal_nb.study.notebooks import find_notebooks, parse_parameters
+from medcal_nb.study.run import package_hashes
 from tests.study.toy import edit, write_notebook
 
 
@@ -59,8 +60,20 @@ def test_values_are_json_or_words(taking):
     ("text", "message"),
     [
         ("N", "-p N: write NAME=VALUE"),
-        ("N=many", "-p N=many: write NAME=VALUE, VALUE as JSON"),
+        (
+            "N=many",
+            "-p N=many: the notebook has 3 there: write a whole number, VALUE as J",
+        ),
         ("SHARE=__import__('os')", "VALUE as JSON"),
+        # of another kind
+        ("N=true", "write a whole number"),
+        ("N=1.5", "write a whole number"),
+        ('X="1"', "write a number"),
+        ("X=[1]", "write a number"),
+        ('LEVELS="x"', "write a list"),
+        ("LEVELS=", "write a list"),
+        ("ON=1", "write true or false"),
+        ("BY=null", "write an object"),
         ("M=1", "parameters of these notebooks are BY, LEVELS, N, NAME, ON, SHARE, X$"),
         (
             "OUT_DIR=x",
@@ -78,8 +91,8 @@ def test_other_values_are_refused(taking, text, message):
 def test_the_package_is_known_by_its_files_but_for_what_runs_notebooks(
     tmp_path, monkeypatch
 ):
-    counted = ["profile.py", "ask/words.toml", "study/context.py"]
-    apart = ["cli/a.py", "study/profiles/a.toml", "study/run.py", "show/pages.py"]
+    counted = ["study/profile.py", "ask/words.toml", "study/context.py"]
+    apart = ["cli/a.py", "study/profiles/a.toml", "study/run.py"]
     for name in (*counted, *apart):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("")

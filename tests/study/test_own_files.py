@@ -59,7 +59,8 @@ def test_asking_into_a_foreign_log_is_refused_by_name(toy, mine):
         note_beside(mine).write_text(note)
         with pytest.raises(MedcalError, match=remedy):
             ask_profile(load_profile("pocket"), mine, fast=True)
-    note_beside(mine).write_text('{"jobs": [{"model": "mine"}]}')
+    job = {"model": "mine", "dataset": "d", "strategies": ["verbalized"]}
+    note_beside(mine).write_text(json.dumps({"jobs": [job]}))
     check_own_log(mine)
     with AnswerLog(mine, read_only=True) as log:
         assert log.read()["model"].tolist() == ["mine"]
@@ -80,11 +81,11 @@ def test_imported_answers_are_only_read(toy, mine):
 def test_a_folder_that_no_study_made_is_not_published_to(toy, tmp_path):
     (folder := tmp_path / "talk").mkdir()
     (folder / "fig03_line.png").write_bytes(b"drawn by hand")
-    (toy / "figures").mkdir()
-    (toy / "figures" / "notes.txt").write_text("mine")
+    (toy / "figures" / "pocket").mkdir(parents=True)
+    (toy / "figures" / "pocket" / "notes.txt").write_text("mine")
     for out in (
         folder,
-        toy / "figures",
+        toy / "figures" / "pocket",
     ):  # where the full study publishes a fast one does not
         with pytest.raises(
             MedcalError, match="holds what no study made: choose a new folder"
@@ -94,8 +95,8 @@ def test_a_folder_that_no_study_made_is_not_published_to(toy, tmp_path):
 
 
 def test_a_foreign_figure_is_named_and_left_as_it_is(toy):
-    (toy / "figures").mkdir()
-    own = toy / "figures" / "fig03_line.png"
+    (toy / "figures" / "pocket").mkdir(parents=True)
+    own = toy / "figures" / "pocket" / "fig03_line.png"
     own.write_bytes(b"drawn by hand")
     for options in ({}, {"plan_only": True}, {"force": True}):
         with pytest.raises(

@@ -38,7 +38,7 @@ def test_a_study_from_cold_to_one_change(toy):
 
     cold = study(toy)
     assert set(cold.steps.values()) == {RAN}, cold.failed
-    figures = toy / "figures"
+    figures = toy / "figures" / "pocket"
     assert contents(figures).keys() == {
         f"{name}.{kind}"
         for name in ("fig02_bars", "fig03_line")
@@ -50,14 +50,14 @@ def test_a_study_from_cold_to_one_change(toy):
     assert (told["parameters"], told["profile"]) == ({"SCALE": 1.0}, "pocket")
     assert str(toy) not in json.dumps(told)
 
-    html = toy / "build" / "pocket" / "html"
-    page = (html / "index.html").read_text()
-    for link in ("02_numbers.html", "figures/fig02_bars.svg"):
-        assert f'"{link}"' in page
-        assert (html / link).is_file()
+    executed = (toy / "build" / "pocket" / "notebooks" / "02_numbers.ipynb").read_text()
+    assert str(toy) not in executed
+    assert "papermill" not in json.loads(executed)["metadata"]
     log = (toy / "build" / "pocket" / "study.log").read_text()
-    assert re.search(r"\d\d:\d\d:\d\d 02_numbers: cell 4/5 after [\d.]+ s", log), log
-    assert re.search(r"03_alone: ended after [\d.]+ s", log)
+    assert re.search(
+        r"\d\d:\d\d:\d\d pocket/02_numbers: cell 4/5 after [\d.]+ s", log
+    ), log
+    assert re.search(r"pocket/03_alone: ended after [\d.]+ s", log)
 
     before = {path: path.stat().st_mtime_ns for path in figures.iterdir()}
     assert set(study(toy).steps.values()) == {UNCHANGED}
@@ -104,17 +104,20 @@ def test_same_study_elsewhere_gives_the_same_bytes_and_a_fast_one_goes_to_build(
     toy, tmp_path
 ):
     study(toy, only=["03"])
-    other, here = tmp_path / "other", contents(toy / "figures")
+    other, here = tmp_path / "other", contents(toy / "figures" / "pocket")
     study(toy, answers=tmp_path / "elsewhere.sqlite", out=other, only=["03"])
     assert contents(other) == here
     assert not study(toy, fast=True, only=["03"]).failed
     assert (toy / "build" / "fast" / "pocket" / "figures" / "fig03_line.csv").is_file()
-    assert contents(toy / "figures") == here
+    assert contents(toy / "figures" / "pocket") == here
 
 
 def test_failure_is_named_and_publishes_nothing(toy):
     study(toy, only=["02", "03"])
-    old, notebook = contents(toy / "figures"), toy / "notebooks" / "02_numbers.ipynb"
+    old, notebook = (
+        contents(toy / "figures" / "pocket"),
+        toy / "notebooks" / "02_numbers.ipynb",
+    )
     edit(notebook, "ctx.results(", "fig, 1 / 0\\nctx.results(")
     edit(toy / "notebooks" / "03_alone.ipynb", "N = 3", "N = 5")
     done = study(toy, keep_going=True)
@@ -125,7 +128,7 @@ def test_failure_is_named_and_publishes_nothing(toy):
     message = "in cell In [4]: ZeroDivisionError: division by zero; all of it in "
     assert done.failed == {"02_numbers": f"{message}{copy}"}
     assert "ZeroDivisionError" in copy.read_text()
-    now = contents(toy / "figures")
+    now = contents(toy / "figures" / "pocket")
     for name in old:
         assert (now[name] == old[name]) == name.startswith("fig02"), name
     assert plan(toy, only=["02"])["02_numbers"].startswith("runs")
@@ -142,7 +145,7 @@ def test_failure_is_named_and_publishes_nothing(toy):
     done = study(toy, only=["02"])
     assert done.steps == {"01_ask": "failed"}
     assert "the kernel died" in done.failed["01_ask"]
-    assert contents(toy / "figures") == now
+    assert contents(toy / "figures" / "pocket") == now
 
 
 def test_answers_that_cannot_feed_a_notebook_leave_it_out(toy):
@@ -175,7 +178,7 @@ def test_answers_that_cannot_feed_a_notebook_leave_it_out(toy):
     assert load_results(results / "02_numbers.json") == {"mean": pytest.approx(0.325)}
     figure = toy / "build" / "mine" / "figures" / "fig03_line.png"
     assert figure.is_file()
-    assert not list((toy / "figures").glob("fig*"))
+    assert not list((toy / "figures" / "pocket").glob("fig*"))
     done = study(toy, **mine, parameters=["N=9"])
     left = {"03_alone": "left out, because one data set", "02_numbers": UNCHANGED}
     left |= {"00_overview": "left out, because no fig03_line"}
@@ -205,15 +208,15 @@ def test_a_stopped_study_leaves_published_figures_and_no_kernel_and_goes_on(
     toy, number
 ):
     study(toy, only=["02"])
-    old, work = contents(toy / "figures"), toy / "build" / "pocket"
+    old, work = contents(toy / "figures" / "pocket"), toy / "build" / "pocket"
     slow = {
         "parameters": "SCALE = 3.0\nSLEEP = 600\n",
         "before": "from pathlib import Path\n",
     }
     toys.write_numbers(toy / "notebooks", SLOW, **slow)
-    command = [sys.executable, "-m", "medcal_nb.cli", "study", "02", "--answers"]
+    command = [sys.executable, "-m", "medcal_nb.cli", "study", "02", "--profile"]
     process = subprocess.Popen(
-        [*command, str(toy / "answers.sqlite")],
+        [*command, "pocket", "--answers", str(toy / "answers.sqlite")],
         env=os.environ | {"MEDCAL_ROOT": str(toy)}, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     while not (work / "started").exists():
@@ -225,7 +228,7 @@ def test_a_stopped_study_leaves_published_figures_and_no_kernel_and_goes_on(
     assert kernels
     process.send_signal(number)
     process.wait(900)
-    assert contents(toy / "figures") == old
+    assert contents(toy / "figures" / "pocket") == old
     if number != signal.SIGKILL:
         said = process.stderr.read()
         assert process.returncode == 130
@@ -242,8 +245,8 @@ def test_a_stopped_study_leaves_published_figures_and_no_kernel_and_goes_on(
     done = study(toy, only=["02"], parameters=["SLEEP=0"])
     assert done.steps["02_numbers"] == RAN
     assert not (work / "stage").exists()
-    assert contents(toy / "figures").keys() == old.keys()
-    assert contents(toy / "figures") != old
+    assert contents(toy / "figures" / "pocket").keys() == old.keys()
+    assert contents(toy / "figures" / "pocket") != old
 
 
 MEET = """\
@@ -260,7 +263,7 @@ else:
 
 
 def test_notebooks_run_side_by_side(toy, monkeypatch):
-    monkeypatch.setattr("joblib.cpu_count", lambda: 2)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
     for name in ("04_left", "05_right"):
         write_notebook(toy / "notebooks", name, [MEET], parameters=f"NAME = {name!r}\n")
     done = study(toy, only=["4", "5"])
@@ -268,10 +271,9 @@ def test_notebooks_run_side_by_side(toy, monkeypatch):
 
 
 def test_a_second_study_in_the_same_folder_and_a_circle_are_refused(toy):
-    work = toy / "build" / "pocket"
-    work.mkdir(parents=True)
+    (toy / "build").mkdir()
     with (
-        FileLock(work / "lock"),
+        FileLock(toy / "build" / "lock"),
         pytest.raises(MedcalError, match="another study is running"),
     ):
         study(toy)

@@ -21,17 +21,19 @@ def told(*words):
 @pytest.mark.notebooks
 def test_a_published_study_and_what_can_be_wrong_with_it(toy):
     study(toy, only=["3"])
-    code, said, _ = told("verify", "3")
-    assert (code, said.split()) == (0, ["fig03_line", "agrees"])
-    edit(toy / "figures" / "fig03_line.csv", "3", "4")
-    code, said, remark = told("verify", "3")
+    code, said, _ = told("verify", "3", "--profile", "pocket")
+    assert (code, said.split()) == (0, ["pocket", "fig03_line", "agrees"])
+    edit(toy / "figures" / "pocket" / "fig03_line.csv", "3", "4")
+    code, said, remark = told("verify", "3", "--profile", "pocket")
     assert code == 1
     assert "first diff: 3 != 4" in said
     assert "1 of 1 figures differ" in remark
     # a study that fails is no agreement
     edit(toy / "notebooks" / "03_alone.ipynb", "ctx.save(", "1 / 0\\nctx.save(")
-    with pytest.raises(MedcalError, match=r"03_alone: in cell .*ZeroDivisionError"):
-        told("verify", "3")
+    with pytest.raises(
+        MedcalError, match=r"pocket: 03_alone: in cell .*ZeroDivisionError"
+    ):
+        told("verify", "3", "--profile", "pocket")
 
 
 def test_the_doctor_names_what_is_missing_and_how_to_get_it(monkeypatch, tmp_path):

@@ -23,7 +23,7 @@ rows = [row | {"item_id": i, "image_id": i, "answer": a, "confidence": c, "corre
 with AnswerLog(ANSWERS) as log:
     log.append(rows, if_exists="replace")
 with open(ANSWERS + ".made-from.json", "w") as note:
-    note.write('{"jobs": [{"model": "m"}]}')
+    note.write('{"jobs": [{"model": "m", "dataset": "d", "strategies": ["verbalized"]}]}')
 """
 
 NUMBERS = """\

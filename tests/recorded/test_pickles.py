@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from data.recorded.prepare.pickles import read_rows
 from medcal_nb.errors import MedcalError
-from medcal_nb.pickles import read_rows
 
 
 def row(**more):

@@ -23,11 +23,17 @@ mpl.use("Agg")
 
 def test_drawn_answers_are_right_as_often_as_drawn(rng):
     right = (0.0, 0.25, 0.5, 1.0, 0.6)
-    confidence, correct = lesson.drawn_answers(right, rng.random(50_000))
+    confidence, correct = lesson.drawn_answers(right, rng.random((2, 50_000)))
     for level, share in zip(lesson.LEVELS, right, strict=True):
-        mine = correct[confidence == level]
+        mine = correct[np.abs(confidence - level) < lesson.HALF_WIDTH]
         assert len(mine) == 10_000
         assert mine.mean() == pytest.approx(share, abs=0.02)  # 4 standard errors
+
+
+def test_a_forecaster_on_the_line_is_calibrated_in_bins_of_any_width(rng):
+    answers = lesson.drawn_answers(lesson.LEVELS, rng.random((2, 200_000)))
+    assert ece(*answers, n_bins=5) < 0.005
+    assert ece(*answers, n_bins=40) < 0.012
 
 
 def test_stretching_is_a_temperature_and_keeps_the_half():
@@ -96,7 +102,7 @@ def title_of(figure) -> str:
 
 
 def test_forecasters_figure_names_the_best_and_the_worst(rng):
-    table = lesson.forecasters_table(rng.random(2000))
+    table = lesson.forecasters_table(rng.random((2, 2000)))
     figure = lesson.forecasters_figure(table)
     assert len([ax for ax in figure.axes if ax.get_title(loc="left")]) == len(
         lesson.FORECASTERS
@@ -110,8 +116,8 @@ def test_forecasters_figure_names_the_best_and_the_worst(rng):
 
 def test_base_rate_and_threshold_titles_follow_their_numbers(rng):
     table = lesson.base_rate_table([0.5, 0.1], sensitivity=0.9, specificity=0.9)
-    assert "90 % are right if the finding is common, 50 %" in title_of(
-        lesson.base_rate_figure(table)
+    assert title_of(lesson.base_rate_figure(table)).startswith(
+        "A yes is right in 90 %, 50 %"
     )
     answers = lesson.bold_answers(0.75, 1.0, rng.random((2, 4000)))
     for checks in (2, 20):
@@ -147,6 +153,7 @@ def test_known_answers():
     assert answers["threshold"] == pytest.approx(95)
     assert answers["temperature_half"] == 10
     assert answers["more_bins"] == "grows"
+    assert answers["prevalence"] == "AUROC stays, they claim too much"
     assert answers["sample_size"] == "about half of it"
     # the rough interval of the hint leads to the answer that is right by Wilson's
     rough = 0.28 - 2 * (0.28 * 0.72 / 100) ** 0.5

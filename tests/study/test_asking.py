@@ -13,10 +13,9 @@ import pandas as pd
 import pytest
 
 from medcal_nb.answers import AnswerLog
-from medcal_nb.ask import study
 from medcal_nb.ask.graded import ranked
 from medcal_nb.errors import MedcalError
-from medcal_nb.study import load_profile
+from medcal_nb.study import asking, load_profile
 
 TINY = """
 [[ask]]
@@ -50,7 +49,7 @@ def profile(tmp_path):
 
 def test_one_log_holds_all_that_the_study_asks(profile, tmp_path):
     log = tmp_path / "answers.sqlite"
-    told = study.ask_profile(profile, log)
+    told = asking.ask_profile(profile, log)
     asked, decided, judged = told["answers"]  # the expert comes last
     assert (asked, judged) == (4 * 3, 4 * 2)
     assert 0 < decided < 40
@@ -70,7 +69,7 @@ def test_one_log_holds_all_that_the_study_asks(profile, tmp_path):
     assert set(first["model"]) == {"pocket-general"}
     assert first.loc[first["strategy"] == "expert", "expert"].eq("pocket-expert").all()
     assert set(ranked(first)["strategy"]) == {"verbalized", "p_true"}
-    again = study.ask_profile(profile, log)
+    again = asking.ask_profile(profile, log)
     assert again["answers"].sum() == 0
     with AnswerLog(log, read_only=True) as answers:
         pd.testing.assert_frame_equal(answers.read(), first)
@@ -83,15 +82,19 @@ def test_a_log_that_the_study_did_not_make_is_never_touched(profile, tmp_path):
         answers.append([{**row, "answer": "yes", "confidence": 0.8}])
     before = log.read_bytes()
     with pytest.raises(MedcalError, match=r"did not ask for.*--profile imported"):
-        study.ask_profile(profile, log)
+        asking.ask_profile(profile, log)
     assert log.read_bytes() == before
     assert [path.name for path in tmp_path.glob("mine*")] == ["mine.sqlite"]
 
 
 def test_our_own_log_is_begun_anew_where_what_it_was_made_from_has_changed(tmp_path):
     log = tmp_path / "answers.sqlite"
-    jobs = [SimpleNamespace(model="pocket-general", dataset="d", n=3)]
-    study._begin_anew_if_stale(jobs, log)
+    jobs = [
+        SimpleNamespace(
+            model="pocket-general", dataset="d", strategies=["verbalized"], n=3
+        )
+    ]
+    asking._begin_anew_if_stale(jobs, log)
     with AnswerLog(log) as answers:
         row = {
             "model": "pocket-general",
@@ -100,31 +103,58 @@ def test_our_own_log_is_begun_anew_where_what_it_was_made_from_has_changed(tmp_p
             "strategy": "verbalized",
         }
         answers.append([{**row, "answer": "yes", "confidence": 0.8}])
-    study._begin_anew_if_stale(jobs, log)
+    asking._begin_anew_if_stale(jobs, log)
     assert log.exists()
     note = tmp_path / "answers.sqlite.made-from.json"
     told = json.loads(note.read_text())
-    study._begin_anew_if_stale(
-        [SimpleNamespace(model="pocket-general", dataset="d", n=4)], log
+    asking._begin_anew_if_stale(
+        [
+            SimpleNamespace(
+                model="pocket-general", dataset="d", strategies=["verbalized"], n=4
+            )
+        ],
+        log,
     )
     assert not log.exists()
     assert json.loads(note.read_text()) != told
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"dataset": "my-set"}, {"strategy": "p_true"}, {"model": "mine"}],
+)
+def test_rows_that_were_put_into_our_log_are_never_lost(tmp_path, other):
+    log = tmp_path / "answers.sqlite"
+    first = SimpleNamespace(
+        model="pocket-general", dataset="d", strategies=["verbalized"], n=3
+    )
+    asking._begin_anew_if_stale([first], log)
+    row = {"model": "pocket-general", "dataset": "d", "strategy": "verbalized"}
+    row |= {"answer": "yes", "confidence": 0.8}
+    with AnswerLog(log) as answers:
+        answers.append([row | {"item_id": "q"}, row | {"item_id": "r"} | other])
+    changed = SimpleNamespace(**vars(first) | {"n": 4})
+    for jobs in ([changed], [first]):
+        with pytest.raises(MedcalError, match="did not ask for, such as"):
+            asking._begin_anew_if_stale(jobs, log)
+    with AnswerLog(log, read_only=True) as answers:
+        assert len(answers.keys()) == 2
 
 
 def test_embedded_answers_are_asked_anew_where_the_words_they_are_read_by_changed(
     tmp_path, monkeypatch
 ):
     package = tmp_path / "medcal_nb"
-    shutil.copytree(study._PACKAGE / "ask", package / "ask")
+    shutil.copytree(asking._PACKAGE / "ask", package / "ask")
     (package / "datasets").mkdir()
-    shutil.copy(study._PACKAGE / "datasets" / "items.py", package / "datasets")
-    monkeypatch.setattr(study, "_PACKAGE", package)
-    before = study._code_and_weights()
-    assert study._code_and_weights() == before
+    shutil.copy(asking._PACKAGE / "datasets" / "items.py", package / "datasets")
+    monkeypatch.setattr(asking, "_PACKAGE", package)
+    before = asking._code_and_weights()
+    assert asking._code_and_weights() == before
     for name in ("words.toml", "strategies.py"):
         with (package / "ask" / name).open("a", encoding="utf-8") as file:
             file.write("\n# a change\n")
-        after = study._code_and_weights()
+        after = asking._code_and_weights()
         assert after != before, name
         before = after
 
@@ -138,7 +168,7 @@ def test_a_server_whose_address_is_not_told_is_named(told, monkeypatch):
     with pytest.raises(
         MedcalError, match=r"owner/model: \$MEDCAL_NOWHERE is not set: give the URL"
     ):
-        study._reach(job, job.model)
+        asking._reach(job, job.model)
 
 
 @pytest.mark.slow
@@ -148,7 +178,7 @@ def test_a_model_that_cannot_be_reached_ends_the_asking(tmp_path, models):
     told = TINY.split("[[ask]]")[1].replace("DATASET", "pocketvqa-general")
     path.write_text("[[ask]]" + told.replace('["pocket-general"]', json.dumps(models)))
     with pytest.raises(MedcalError, match=models[0]):
-        study.ask_profile(load_profile(path), log)
+        asking.ask_profile(load_profile(path), log)
 
 
 def process_after(seconds):
@@ -160,7 +190,7 @@ SCRIPT = """
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from medcal_nb.study.asking import _begin_process
-from tests.ask.test_study import process_after
+from tests.study.test_asking import process_after
 
 if __name__ == "__main__":
     with ProcessPoolExecutor(2, get_context("spawn"), initializer=_begin_process) as pool:

@@ -39,8 +39,8 @@ def read_rows(path: Path) -> list[dict]:
         For a pickle that asks for anything but arrays, is damaged, too large or too slow, or
         whose rows are of another form: file and row.
     """
-    command = [sys.executable, "-P", "-m", "medcal_nb.pickles", str(path)]
-    found = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-P", "-m", "data.recorded.prepare.pickles", str(path)]
+    found = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
     try:
         done = subprocess.run(
             command, capture_output=True, timeout=2 * _SECONDS, env=found

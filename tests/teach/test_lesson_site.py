@@ -1,5 +1,7 @@
 """The lesson as a page: complete, small, and asking no host for anything."""
 
+import ast
+import json
 import re
 from pathlib import Path
 
@@ -9,7 +11,7 @@ from medcal_nb.errors import MedcalError
 from medcal_nb.show.figures import save_figure
 from medcal_nb.teach import lesson
 from medcal_nb.teach.exercises import NAMES, exercise
-from medcal_nb.teach.lab import lab, lab_code
+from medcal_nb.teach.lab import CONTROLS, lab, lab_code
 from medcal_nb.teach.lesson_site import write_lesson_site
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,7 +36,8 @@ def test_the_page_is_whole_and_asks_nobody(tmp_path, figures):
     page = path.read_text(encoding="utf-8")
     assert path.stat().st_size < 2_000_000
     assert page.count('<form class="medcal-exercise"') == len(NAMES)
-    assert page.count('<div class="lab"') == 5
+    assert page.count('<div class="lab"') == 8
+    assert page.count('<form class="medcal-vote"') == 2
     assert page.count('<section class="medcal-quiz"') == 1
     assert page.count("<script") == 1
     assert page.count("<figcaption>Rarer &amp; less</figcaption>") == 3
@@ -58,9 +61,8 @@ def test_what_is_missing_is_named(tmp_path):
 def test_the_lab_is_one_short_module_without_imports():
     code = lab_code()
     assert ".medcal-lab .handle" in code  # its style is put in
-    assert (
-        len((ROOT / "medcal_nb" / "teach" / "lab.js").read_text().splitlines()) <= 300
-    )
+    lines = (ROOT / "medcal_nb" / "teach" / "lab.js").read_text().splitlines()
+    assert len(lines) <= 450
     assert not re.search(r"\bimport\b|fetch\(|XMLHttpRequest", code)
 
 
@@ -69,3 +71,26 @@ def test_the_lab_starts_from_settings_and_refuses_others():
     assert shown.settings == {"n": 100, "bins": 5}
     with pytest.raises(ValueError, match="no setting 'size'"):
         lab(size=3)
+    with pytest.raises(ValueError, match="no control 'cost'"):
+        lab(control="cost")
+    with pytest.raises(ValueError, match="no number 'mean'"):
+        lab(numbers=["ece", "mean"])
+
+
+def test_each_section_has_one_control_and_two_numbers():
+    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    sources = ["".join(cell["source"]) for cell in cells]
+    labs = [
+        call
+        for source, cell in zip(sources, cells, strict=True)
+        if cell["cell_type"] == "code"
+        for call in ast.walk(ast.parse(source))
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "lab"
+    ]
+    controls = []
+    for call in labs:
+        settings = {key.arg: ast.literal_eval(key.value) for key in call.keywords}
+        lab(**settings)
+        assert len(settings["numbers"]) == 2
+        controls.append(settings["control"])
+    assert set(controls) == set(CONTROLS)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 #: Sections in the order of the page: key in ``report.json`` and heading.
 SECTIONS = {
     "read": "What was read",
-    "table_1": "Table 1: the answers",
+    "table_1": "The answers by group (Table 1)",
     "performance": "Performance",
     "subgroups": "Subgroups and heterogeneity",
     "recalibration": "Recalibration",
@@ -50,22 +50,8 @@ SECTIONS = {
 }
 #: Sections that are left out, rather than explained, where nothing was asked of them.
 OPTIONAL = {"transfer"}
-
-
-#: Metrics of the table of performance, in their order.
-METRICS = [
-    "accuracy",
-    "mean_confidence",
-    "gap",
-    "observed_expected",
-    "slope",
-    "intercept",
-    "ece",
-    "ici",
-    "e50",
-    "e90",
-]
-METRICS += ["brier", "brier_skill", "auroc"]
+#: What names an answer in a list of errors.
+ERROR_COLUMNS = ["item_id", "image_id", "modality", "answer", "gold", "confidence"]
 
 
 class Report:
@@ -73,26 +59,36 @@ class Report:
 
     Parameters
     ----------
-    title : str
-        Heading of the page.
-    out_dir : path
-        Folder of the page, its figures and tables; made if absent.
     ctx : NotebookContext
         The notebook's context: it saves and shows the figures.
+    to : path
+        Folder of the page, its figures and tables; by default ``report`` in the profile's folder
+        of derived files.
 
     Attributes
     ----------
+    title : str
+        Heading of the page.
     numbers : dict
         Everything that ``report.json`` will hold, by section.
     """
 
-    def __init__(self, title: str, out_dir: str | Path, *, ctx: NotebookContext):
-        self.title = title
-        self.out_dir = Path(out_dir)
+    def __init__(self, ctx: NotebookContext, to: str | Path = ""):
         self.ctx = ctx
+        self.out_dir = Path(to) if to else ctx.profile.build(fast=ctx.fast) / "report"
+        self.title = "Calibration report"
+        self.name = ""
         self.numbers: dict[str, Any] = {key: {} for key in SECTIONS}
         self._parts: dict[str, list[dict[str, Any]]] = {key: [] for key in SECTIONS}
-        self.out_dir.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(self.out_dir, ignore_errors=True)
+        self.out_dir.mkdir(parents=True)
+
+    @property
+    def intervals(self) -> str:
+        """What was resampled: ``by image``, ``by answer`` or ``by reader and case``."""
+        return self.numbers["read"]["intervals"]
+
+    # -- parts of any section ----------------------------------------------------------------
 
     def note(self, section: str, numbers: Mapping[str, Any]) -> None:
         """Keep numbers of a section, by name, for ``report.json`` and the guideline table."""
@@ -103,15 +99,11 @@ class Report:
         self.numbers[section].setdefault("not_computed", []).append(reason)
         self._parts[section].append({"kind": "empty", "text": reason})
 
-    def say(self, section: str, *findings: Finding | str) -> None:
+    def say(self, section: str, *claims: Finding | str) -> None:
         """Add sentences to a section."""
-        for finding in findings:
-            text = finding.claim if isinstance(finding, Finding) else finding
+        for claim in claims:
+            text = claim.claim if isinstance(claim, Finding) else claim
             self._parts[section].append({"kind": "text", "text": text})
-
-    def code(self, section: str, text: str) -> None:
-        """Add lines that are shown as they are, such as a BibTeX entry."""
-        self._parts[section].append({"kind": "code", "text": text})
 
     def table(
         self,
@@ -133,18 +125,16 @@ class Report:
         table : pandas.DataFrame
             All numbers, one row per entity.
         legend : str
-            What the table holds, how intervals were made, in sentences.
+            What the table holds and how its intervals were made, in sentences.
         shown : pandas.DataFrame, optional
             Cells as text; by default every estimate with its interval in one cell.
         """
-        self.numbers[section][name] = plain(table.to_dict("records"))
+        self.numbers[section][name] = table.to_dict("records")
         self._write(f"tables/{name}.csv", table_csv(table))
         cells = readable(table) if shown is None else shown
         part = {"kind": "table", "name": name, "legend": legend}
-        part |= {
-            "columns": list(cells.columns),
-            "rows": cells.astype(str).to_numpy().tolist(),
-        }
+        part["columns"] = list(cells.columns)
+        part["rows"] = cells.astype(str).to_numpy().tolist()
         self._parts[section].append(part)
 
     def figure(
@@ -167,48 +157,113 @@ class Report:
         part = {"kind": "figure", "name": name, "alt": alt, "legend": legend}
         self._parts[section].append(part | {"data": data})
 
+    # -- sections ----------------------------------------------------------------------------
+
+    def read(
+        self, answers: pd.DataFrame, source: Mapping[str, Any], *, by: Sequence[str]
+    ) -> None:
+        """Add what was read: counts, what is missing, what was resampled, answers by group.
+
+        Parameters
+        ----------
+        answers : pandas.DataFrame
+            All graded answers, also those without a confidence or a grade.
+        source : mapping
+            `file`, `sha256`, `columns` and `command`, where known.
+        by : sequence of str
+            Columns that set the rows of Table 1 apart.
+        """
+        rows = measured(answers)
+        images = images_of(rows)
+        n_readers = int(rows["reader"].nunique()) if "reader" in rows else 0
+        by_image = "by answer" if images is None else "by image"
+        numbers = {
+            "n_answers": len(answers),
+            "n_measured": len(rows),
+            "n_missing_confidence": int(answers["confidence"].isna().sum()),
+            "n_missing_correct": int(answers["correct"].isna().sum()),
+            "images": "not named" if images is None else f"{len(set(images)):,}",
+            "n_models": int(answers["model"].nunique()),
+            "n_methods": int(answers["strategy"].nunique()),
+            "n_readers": n_readers,
+            "intervals": "by reader and case" if n_readers > 1 else by_image,
+        }
+        self.note("read", dict(source) | numbers)
+        facts = self.numbers["read"].items()
+        cells = [(words.heading_of(name), value) for name, value in facts]
+        shown = pd.DataFrame(cells, columns=["What", "Value"])
+        self.table("read", "input", shown, legend="What was read.", shown=shown)
+        self.note("table_1", {"n_correct": int(rows["correct"].sum())})
+        groups = table_1(answers, by)
+        self.table("table_1", "answers", groups, legend="All answers that were read.")
+
+    def leading(self, rows: pd.DataFrame, model: str, strategy: str) -> pd.DataFrame:
+        """Return the rows of one model and elicitation method: those named, else the most.
+
+        Raises
+        ------
+        MedcalError
+            If there are no such rows.
+        """
+        for column, value in {"model": model, "strategy": strategy}.items():
+            rows = rows[rows[column] == value] if value else rows
+        if rows.empty:
+            raise MedcalError(
+                f"no answer with a confidence and a grade of model {model or '(any)'!r} "
+                f"by {strategy or '(any method)'!r}"
+            )
+        sizes = rows.groupby(["model", "strategy"], sort=False, observed=True).size()
+        first = dict(zip(["model", "strategy"], sizes.idxmax(), strict=True))
+        self.name = ", ".join(map(words.label_of, first.values()))
+        self.title = f"Calibration report: {self.name}"
+        return measure.rows_where(rows, first)
+
     def performance(self, table: pd.DataFrame, row: pd.Series, *, legend: str) -> None:
         """Add the table of performance: one metric a line for the leading rows, then all rows."""
-        self.note("performance", {"leading": nested(row), "n_rows": len(table)})
+        leading = nested(row)
+        self.note("performance", {"leading": leading})
+        lines = [
+            (words.heading_of(name), words.number(value["estimate"]), _ends(value))
+            for name, value in leading.items()
+            if isinstance(value, dict)
+        ]
+        shown = pd.DataFrame(lines, columns=["Metric", "Estimate", "Interval"])
         one = pd.DataFrame([row])
-        self.table("performance", "leading_row", one, legend=legend, shown=upright(row))
+        self.table("performance", "leading_row", one, legend=legend, shown=shown)
         if len(table) > 1:
+            self.note("performance", {"n_rows": len(table)})
             self.table("performance", "all_rows", table, legend=f"All rows. {legend}")
 
     def subgroups(self, column: str, groups: pd.DataFrame, *, legend: str) -> None:
         """Add the metrics of groups, and their heterogeneity where there are three or more."""
         numbers = self.numbers["subgroups"]
-        columns = [*numbers.get("columns", "").split(", "), words.heading_of(column)]
-        shown = numbers.get("n_groups_shown", 0) + len(groups)
-        numbers["columns"] = ", ".join(filter(None, columns))
-        numbers["n_groups_shown"] = shown
-        self.table("subgroups", f"by_{column}", groups, legend=legend)
+        named = [numbers.get("columns", ""), words.heading_of(column)]
         worst = groups.loc[groups["gap"].abs().idxmax()]
         numbers.setdefault("worst_group", {"column": column} | nested(worst))
-        errors = (groups["gap_high"] - groups["gap_low"]) / (2 * norm.ppf(0.975))
+        numbers["columns"] = ", ".join(filter(None, named))
+        numbers["n_groups_shown"] = numbers.get("n_groups_shown", 0) + len(groups)
+        self.table("subgroups", f"by_{column}", groups, legend=legend)
         if len(groups) < 3:
-            self.empty(
-                "subgroups", f"Heterogeneity by {column}: three groups are needed."
-            )
+            self.empty("subgroups", f"Heterogeneity by {column}: takes three groups.")
             return
+        errors = (groups["gap_high"] - groups["gap_low"]) / (2 * norm.ppf(0.975))
         spread = measure.heterogeneity_table(groups["gap"], errors)
-        one = spread.iloc[0]
         if "tau" not in numbers:
-            self.note("subgroups", one.to_dict() | {"tau": one["tau2"] ** 0.5})
+            one = spread.iloc[0]
+            self.note("subgroups", one.to_dict() | {"tau": math.sqrt(one["tau2"])})
         legend = "Calibration-in-the-large over groups: random effects, REML."
         self.table("subgroups", f"heterogeneity_{column}", spread, legend=legend)
 
-    def recalibration(
-        self, stages: pd.DataFrame, *, map_name: str, n_folds: int, legend: str
-    ) -> None:
+    def recalibration(self, stages: pd.DataFrame, *, n_folds: int, legend: str) -> None:
         """Add metrics before and after recalibration (rows `raw` and `target` of `labels`)."""
         scores = stages.set_index("labels")
-        numbers = {"map": map_name, "n_folds": n_folds}
-        numbers["folds_by"] = self.numbers["read"]["intervals"]
-        for stage, name in {"before": "raw", "after": "target"}.items():
-            numbers[f"brier_{stage}"] = nested(scores.loc[name])["brier"]
+        numbers = {"map": legend, "n_folds": n_folds, "folds_by": self.intervals}
+        numbers["brier_before"] = nested(scores.loc["raw"])["brier"]
+        numbers["brier_after"] = nested(scores.loc["target"])["brier"]
         self.note("recalibration", numbers)
-        legend = f"{map_name}, cross-fitted in {n_folds} folds. {legend}"
+        legend = (
+            f"{legend}, cross-fitted in {n_folds} folds; intervals {self.intervals}."
+        )
         self.table("recalibration", "stages", stages, legend=legend)
 
     def transfer(
@@ -216,41 +271,81 @@ class Report:
     ) -> None:
         """Add the transfer study of the leading rows: uncorrected, transferred, refitted."""
         row = nested(table.iloc[0])
-        numbers = {"source": _named(source), "target": _named(target)}
-        numbers["accuracy_source"] = row["accuracy_source"]
-        numbers["accuracy_target"] = row["accuracy"]
-        self.note("transfer", numbers | {"study": row})
+        numbers = {
+            "source": ", ".join(map(str, source.values())),
+            "target": ", ".join(map(str, target.values())) or "all other answers",
+            "accuracy_source": row["accuracy_source"],
+            "accuracy_target": row["accuracy"],
+        }
+        self.note("transfer", numbers)
         self.say("transfer", *sentences.transferred(row, numbers))
-        columns = [
-            c for c in table if c.startswith(("brier_", "skill_", "cost", "concl"))
-        ]
+        starts = ("brier_", "skill_", "cost", "conclusion")
+        shown = table[[name for name in table if name.startswith(starts)]]
         self.table(
             "transfer",
-            "transfer_study",
+            "study",
             table,
             legend=legend,
-            shown=readable(table[columns]),
+            shown=readable(shown).T.reset_index(),
         )
 
-    def methods(self) -> None:
+    def selective(self, table: pd.DataFrame, *, target: float, delta: float) -> None:
+        """Add the certified threshold: chosen on one half of the answers, judged on the other."""
+        row = table.iloc[0]
+        self.note("selective", {"target": target, "delta": delta} | nested(row))
+        self.say("selective", sentences.certified(row, target=target, delta=delta))
+        legend = "Threshold chosen on one half of the answers and judged on the other."
+        self.table("selective", "threshold", table, legend=legend)
+
+    def errors(self, rows: pd.DataFrame, *, most: int) -> None:
+        """Add the wrong answers of the highest confidence."""
+        wrong = rows[rows["correct"] == 0].sort_values("confidence", ascending=False)
+        if wrong.empty:
+            self.empty("errors", "No answer was wrong.")
+            return
+        named = [name for name in ERROR_COLUMNS if name in wrong]
+        shown = wrong.head(most)[named].dropna(axis=1, how="all")
+        self.note("errors", {"n_wrong": len(wrong), "n_shown": len(shown)})
+        self.table(
+            "errors", "errors", shown, legend="Wrong answers, most confident first."
+        )
+
+    def methods(self, **numbers: Any) -> None:
         """Add how everything was computed, what it rests on, how to cite and to reproduce it."""
-        versions = {
-            "python": platform.python_version(),
-            "version": version("medcal-nb"),
-        }
-        versions |= {name: version(name) for name in ("numpy", "scipy", "pandas")}
-        self.note("methods", versions)
+        numbers["python"] = platform.python_version()
+        numbers["version"] = version("medcal-nb")
+        for library in ("numpy", "scipy", "pandas"):
+            numbers[library] = version(library)
+        self.note("methods", numbers)
         text = sentences.methods(self.numbers)
         self.note("methods", {"text": text, "references": sentences.REFERENCES})
         self.say("methods", text, *sentences.REFERENCES.values())
-        self.code("methods", sentences.bibtex(versions["version"], date.today().year))
-        if command := self.numbers["read"].get("command"):
-            self.code(
-                "methods",
-                f"{command}\n# input: SHA-256 {self.numbers['read']['sha256']}",
-            )
+        lines = [sentences.bibtex(numbers["version"], date.today().year)]
+        read = self.numbers["read"]
+        if "command" in read:
+            lines.append(f"{read['command']}\n# input: SHA-256 {read['sha256']}")
+        code = [{"kind": "code", "text": text} for text in lines]
+        self._parts["methods"].extend(code)
 
-    def write(self, *, findings: Sequence[Finding]) -> Path:
+    def overconfidence(self, row: pd.Series) -> Finding:
+        """Return how far mean confidence and accuracy of the leading rows lie apart."""
+        return sentences.overconfidence(
+            self.name, row, method=f"bootstrap {self.intervals}"
+        )
+
+    def findings(
+        self, row: pd.Series, kept: pd.Series | None, *, target: float, delta: float
+    ) -> list[Finding]:
+        """Return what stands on top: overconfidence, discrimination, what may be kept."""
+        return [
+            self.overconfidence(row),
+            sentences.discrimination(row, method=f"bootstrap {self.intervals}"),
+            sentences.certified(kept, target=target, delta=delta),
+        ]
+
+    # -- the page ----------------------------------------------------------------------------
+
+    def write(self, findings: Sequence[Finding]) -> Path:
         """Write ``report.html`` and ``report.json``; return the page.
 
         The guideline table is made last, of all numbers that there are by then.
@@ -264,11 +359,7 @@ class Report:
 
         rows = sentences.guideline_rows(self.numbers)
         self.numbers["guidelines"] = {"items": rows}
-        self.numbers["findings"] = [
-            {"claim": f.claim, "estimate": f.estimate, "interval": f.interval, "n": f.n}
-            | {"of": f.of, "method": f.method}
-            for f in findings
-        ]
+        self.numbers["findings"] = [finding.as_dict() for finding in findings]
         text = json.dumps(plain(self.numbers), indent=1, allow_nan=False)
         self._write("report.json", text + "\n")
         loader = jinja2.PackageLoader("medcal_nb", "study")
@@ -293,94 +384,29 @@ class Report:
         return path
 
 
-def answers_read(answers: pd.DataFrame) -> dict[str, Any]:
-    """Return how many answers, images, models and methods there are, and what is missing.
-
-    Returns
-    -------
-    dict
-        `n_answers`, `n_measured` (with confidence and grade), `n_missing_confidence`,
-        `n_missing_correct`, `n_images` (0 where they are not named), `n_readers`, `n_models`,
-        `n_methods`, `n_datasets`, `images` in words, and `intervals`: ``by image``, ``by answer``
-        or ``by reader and case``.
-    """
-    rows = measured(answers)
-    named = "image_id" in rows and rows["image_id"].notna().any()
-    n_images = len(set(image_labels(rows))) if named else 0
-    n_readers = rows["reader"].nunique() if "reader" in rows else 0
-    intervals = "by image" if named else "by answer"
-    if n_readers > 1:
-        intervals = "by reader and case"
-    return {
-        "n_answers": len(answers),
-        "n_measured": len(rows),
-        "n_missing_confidence": int(answers["confidence"].isna().sum()),
-        "n_missing_correct": int(answers["correct"].isna().sum()),
-        "n_images": n_images,
-        "n_readers": n_readers,
-        "n_models": answers["model"].nunique(),
-        "n_methods": answers["strategy"].nunique(),
-        "n_datasets": answers["dataset"].nunique(),
-        "images": f"{n_images:,}" if named else "not named",
-        "intervals": intervals,
-    }
-
-
-def leading(rows: pd.DataFrame, model: str = "", strategy: str = "") -> pd.DataFrame:
-    """Return the rows of one model and elicitation method: those named, else those of most rows.
-
-    Raises
-    ------
-    MedcalError
-        If there are no such rows.
-    """
-    wanted = {"model": model, "strategy": strategy}
-    for column, value in wanted.items():
-        if value:
-            rows = rows[rows[column] == value]
-    if rows.empty:
-        raise MedcalError(
-            f"no answer with a confidence and a grade of model {model or '(any)'!r} "
-            f"by {strategy or '(any method)'!r}"
-        )
-    sizes = rows.groupby(["model", "strategy"], sort=False, observed=True).size()
-    first_model, first_strategy = sizes.idxmax()
-    one = (rows["model"] == first_model) & (rows["strategy"] == first_strategy)
-    return rows[one]
-
-
-def table_1(answers: pd.DataFrame, by: str) -> pd.DataFrame:
-    """Return what the answers are, a row for each value of a column.
+def table_1(answers: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Return what the answers are, a row for each value of some columns.
 
     Returns
     -------
     pandas.DataFrame
-        `group`, `n`, `n_images` (where named), `n_correct`, `accuracy`, `mean_confidence`,
-        `n_missing` (without confidence or grade).
+        The columns of `by`, `n`, `n_missing` (without confidence or grade), `n_images` (where
+        named), `n_correct`, `accuracy`, `mean_confidence`.
     """
     lines = []
-    for name, part in answers.groupby(by, sort=False, dropna=False, observed=True):
+    for names, part in measure.parts_by(answers, by):
         rows = measured(part)
-        line = {"group": name, "n": len(part), "n_missing": len(part) - len(rows)}
-        if "image_id" in rows and rows["image_id"].notna().any():
-            line["n_images"] = len(set(image_labels(rows)))
+        images = images_of(rows)
+        line = dict(names)
+        line["n"] = len(part)
+        line["n_missing"] = len(part) - len(rows)
+        if images is not None:
+            line["n_images"] = len(set(images))
         line["n_correct"] = int(rows["correct"].sum())
         line["accuracy"] = rows["correct"].mean()
         line["mean_confidence"] = rows["confidence"].mean()
         lines.append(line)
     return pd.DataFrame(lines)
-
-
-def has_groups(rows: pd.DataFrame, columns: Sequence[str], *, least: int) -> list[str]:
-    """Return those of the columns that name two or more groups of at least so many rows."""
-    there = [column for column in columns if column in rows]
-    return [c for c in there if (rows[c].value_counts() >= least).sum() > 1]
-
-
-def in_large_groups(rows: pd.DataFrame, column: str, *, least: int) -> pd.DataFrame:
-    """Return the rows whose group has at least so many rows."""
-    sizes = rows[column].map(rows[column].value_counts())
-    return rows[sizes >= least]
 
 
 def images_of(rows: pd.DataFrame) -> Any:
@@ -389,8 +415,12 @@ def images_of(rows: pd.DataFrame) -> Any:
     return image_labels(rows) if named else None
 
 
-def _named(where: Mapping[str, Any]) -> str:
-    return ", ".join(str(value) for value in where.values()) or "all other answers"
+def in_groups(rows: pd.DataFrame, column: str, *, least: int) -> pd.DataFrame:
+    """Return the rows of groups of at least so many rows; none where that is one group."""
+    if column not in rows:
+        return rows.head(0)
+    large = rows[rows[column].map(rows[column].value_counts()).fillna(0) >= least]
+    return large if large[column].nunique() > 1 else rows.head(0)
 
 
 def nested(row: pd.Series) -> dict[str, Any]:
@@ -399,45 +429,33 @@ def nested(row: pd.Series) -> dict[str, Any]:
     for name in row.index:
         if name.endswith(("_low", "_high")):
             continue
+        values[name] = row[name]
         if f"{name}_low" in row.index:
             ends = {"low": row[f"{name}_low"], "high": row[f"{name}_high"]}
             values[name] = {"estimate": row[name], **ends}
-        else:
-            values[name] = row[name]
     return values
 
 
-def upright(row: pd.Series) -> pd.DataFrame:
-    """Return a row of a metrics table as cells to read: one metric a line."""
-    lines = [
-        {
-            "Metric": words.heading_of(name),
-            "Estimate": words.number(value["estimate"]),
-            "Interval": f"{words.number(value['low'])} to {words.number(value['high'])}",
-        }
-        for name, value in nested(row).items()
-        if isinstance(value, dict)
-    ]
-    return pd.DataFrame(lines)
+def _ends(value: Mapping[str, float]) -> str:
+    return f"{words.number(value['low'])} to {words.number(value['high'])}"
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table of cells to read: an estimate and its interval in one, headings in words."""
     cells = {}
-    for column in table.columns:
-        if column.endswith(("_low", "_high")) and column.rsplit("_", 1)[0] in table:
+    for name in table.columns:
+        values = table[name]
+        if name.endswith(("_low", "_high")) and name.rsplit("_", 1)[0] in table:
             continue
-        low = table.get(f"{column}_low")
-        high = table.get(f"{column}_high")
-        values = table[column]
-        if low is not None and high is not None:
-            triples = zip(values, low, high, strict=True)
-            texts = [words.estimate(*triple) for triple in triples]
-        elif pd.api.types.is_float_dtype(values):
+        if f"{name}_low" in table:
+            ends = (table[f"{name}_low"], table[f"{name}_high"])
+            rows = zip(values, *ends, strict=True)
+            texts = [words.estimate(*row) for row in rows]
+        elif pd.api.types.is_numeric_dtype(values):
             texts = [words.number(value) for value in values]
         else:
             texts = [words.label_of(value) for value in values]
-        cells[words.heading_of(column)] = texts
+        cells[words.heading_of(name)] = texts
     return pd.DataFrame(cells)
 
 
@@ -445,7 +463,7 @@ def plain(value: Any) -> Any:
     """Return a value as JSON knows it: no numpy types; a number that is none is null."""
     if isinstance(value, Mapping):
         return {str(key): plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple | set):
+    if isinstance(value, list | tuple):
         return [plain(one) for one in value]
     if hasattr(value, "tolist"):  # numpy scalars and arrays
         return plain(value.tolist())

@@ -31,7 +31,7 @@ GROUPS = {
 #: to `medcal_nb.datasets.items`.
 RENAMED = {
     "--limit": "--errors-allowed",
-    ("--profile", "recorded"): "imported",
+    ("--profile", "real"): "recorded",
     ("--strategies", "image_ablation"): "blank_image",
     ("--method", "option_temperature"): "temperature",
 }

@@ -8,12 +8,12 @@ from tqdm.auto import tqdm
 
 from medcal_nb.answers import ANSWER_COLUMNS, GRADED_COLUMNS, load_answers, open_answers
 from medcal_nb.ask.graded import ranked, to_graded
-from medcal_nb.correct import corrected
+from medcal_nb.correct import fit
 from medcal_nb.errors import MedcalError
-from medcal_nb.measure import choice_sentence, choose_strategy, metrics_table
-from medcal_nb.measure.choice import LEAST
+from medcal_nb.measure import choose_strategy, metrics_table
 from medcal_nb.measure.rows import measured, parts_by
 from medcal_nb.measure.tables import interval_cells
+from medcal_nb.study.findings.deferral import choice_of_method
 
 DECIDING = ("confidently_wrong", "yield_at_5", "yield_at_10", "yield_at_20", "ici")
 METRICS = (
@@ -158,7 +158,7 @@ def _check_by(path, by, names):
 
 
 def choices(path, *, by, costs):
-    """Which strategy to take in each group of answers, those of all strategies together."""
+    """Which method to take in each group of answers, those of all methods together."""
     graded = measured(ranked(to_graded(load_answers(path))))
     if graded.empty:
         raise MedcalError(
@@ -169,9 +169,13 @@ def choices(path, *, by, costs):
     for key, part in parts_by(graded, by):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            rows = corrected(part, target={}, rng=np.random.default_rng(0))
-            rows["map"] = rows["labels"].map({"raw": "as stated", "target": "platt"})
-            table = choose_strategy(rows, **costs, rng=np.random.default_rng(0))
-        told = f"fewer than {LEAST} images in a half have answers of all strategies"
-        told = choice_sentence(table) if len(table) else told
-        yield f"{', '.join(map(str, key.values()))}: {told}"
+            table = choose_strategy(
+                part, fit=_platt, **costs, rng=np.random.default_rng(0)
+            )
+        finding = choice_of_method(table)
+        yield f"{', '.join(map(str, key.values()))}: {finding.claim}"
+
+
+def _platt(confidence, correct, images):
+    """The map that competes with uncorrected confidences."""
+    return fit(confidence, correct, method="platt", images=images)

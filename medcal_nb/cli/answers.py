@@ -115,7 +115,7 @@ def score(
             "cost_tokens": cost_tokens,
         }
         for told in choices(
-            answers, by=names, costs=costs | {"errors_allowed": errors_allowed}
+            answers, by=names, costs=costs | {"max_risk": errors_allowed}
         ):
             say(told)
         return

@@ -1,178 +1,340 @@
-"""Which way of asking should I take? Strategies by what an answer costs in the end."""
+"""Which elicitation method to take: by what an answer costs in the end."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
-from ._check import check_level, warn
-from ._sums import Draws
-from .deferral import DELTA, best_threshold, selective_threshold
-from .intervals import holm, normal_p
-from .rows import arrays, halves, image_labels, measured, parts_by, rows_where
+from ._check import check_groups, check_level, warn
+from .decisions import HALF_A_STEP, best_threshold
+from .intervals import holm
+from .resampling import Resamples, one_sided_p, percentile_ends, two_sided_p
+from .rows import image_labels, parts_by, rows_where
+from .selective import DELTA, selective_threshold
 
-_MOST = 5  # names listed in a sentence
 LEAST = 20  # images in either half of a group
+UNCORRECTED = "uncorrected"
+RECALIBRATED = "recalibrated"
+
+Fit = Callable[[NDArray, NDArray, NDArray], Callable[[NDArray], ArrayLike]]
+"""Fits a map: (confidence, correct, numbers of images) -> function of confidences."""
+
+
+class _Methods(NamedTuple):
+    """The answers of k methods to the same n items, as (n, k) arrays."""
+
+    names: pd.DataFrame  # strategy and map of each method
+    confidence: NDArray  # NaN where none is stated
+    correct: NDArray
+    tokens: NDArray
+    images: NDArray  # (n,) number of each item's image
+
+
+class _Costs(NamedTuple):
+    wrong: float
+    check: float
+    tokens: float
+    max_risk: float | None
+
+    @property
+    def threshold(self) -> float:
+        return best_threshold(cost_wrong=self.wrong, cost_check=self.check)
 
 
 def choose_strategy(
-    graded,
+    graded: pd.DataFrame,
     *,
-    cost_wrong=1.0,
-    cost_check=0.1,
-    cost_tokens=0.0,
-    errors_allowed=None,
-    by=(),
-    level=0.95,
-    n_resamples=1000,
-    rng,
-):
-    r"""What an answer costs under each strategy, and which cannot be told from the chosen one.
+    fit: Fit | None = None,
+    cost_wrong: float = 1.0,
+    cost_check: float = 0.1,
+    cost_tokens: float = 0.0,
+    max_risk: float | None = None,
+    margin: float = 0.01,
+    by: Sequence[str] = (),
+    level: float = 0.95,
+    n_splits: int = 25,
+    n_resamples: int = 2000,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    r"""What an answer costs under each elicitation method, and which are as good as the chosen.
 
     An answer is kept where its confidence reaches the threshold that the costs imply
-    (`best_threshold`) and, if errors are limited, the one certified on the fit half
-    (`selective_threshold`, δ = 0.1, by image); else, and where it states no confidence, it is
-    checked. To that comes what its tokens cost. The strategy with the least mean cost on one half
-    of the images is chosen; all are judged on the other half.
+    (`best_threshold`) and, where the risk is limited, the one certified for it
+    (`selective_threshold`, δ = 0.1, by image); else, and where it has no confidence, it is
+    checked. To that comes what its tokens cost. On a random half of the images maps are fitted,
+    thresholds certified and the cheapest method is chosen; every method is judged on the other
+    half. All numbers are averages over many such splits.
 
     Parameters
     ----------
     graded : pandas.DataFrame
         Graded answers of one model: strategy, confidence, correct, item_id and where known
         image_id, dataset, prompt_tokens, new_tokens. Rows with another value of an optional
-        column `map` hold the same answers with corrected confidences (none: "as stated"). Items
-        that some strategy has no grade for are left out of all.
-    cost_wrong, cost_check
+        column `map` hold the same answers under a map fitted elsewhere. Items that some method
+        has no grade for are left out of all.
+    fit : callable, optional
+        `fit(confidence, correct, images)` returns a function from confidence to confidence. It is
+        fitted for each method on each half, and its confidences compete as "recalibrated".
+    cost_wrong, cost_check : float
         Of a wrong answer acted on, and of a check.
     cost_tokens : float
         Of a thousand tokens, in the unit of the other costs.
-    errors_allowed : float, optional
+    max_risk : float, optional
         Share of wrong answers allowed among those kept, in (0, 1).
+    margin : float
+        A difference of cost that does not matter: methods within it are equivalent.
     by : sequence of str
         Columns (modality) within whose combinations a choice is made, too; those with fewer than
-        20 images in either half are left out with a warning.
+        20 images in a half are left out with a warning.
     level, n_resamples, rng
-        As in `bootstrap_interval`, by image.
+        Of the bootstrap intervals, by image.
+    n_splits : int
+        Random halves.
 
     Returns
     -------
     pandas.DataFrame
-        The `by` columns, strategy, map, threshold, checked (share), errors_kept (share among those
-        kept), tokens (an answer), cost_fit, cost, cost_low, cost_high (an answer, judged half),
-        chosen, difference (cost − that of the chosen) with difference_low, difference_high, p and
-        p_holm (over all rows), tied (not told from the chosen: p_holm > 1 − level), n, n_images.
-        Cheapest on the judged half first.
+        One row a method, the cheapest first: the `by` columns and
+
+        strategy, map : the method, and "uncorrected", "recalibrated" or the map of the rows
+        cost, cost_low, cost_high : of an answer, judged on images not used for choosing
+        checked : share of answers
+        risk : share wrong among those kept
+        tokens : of an answer
+        share_chosen : share of the splits in which it was the cheapest of its half
+        chosen : the method chosen most often
+        procedure_cost : of an answer, where each split uses its own choice (one number a group)
+        difference, difference_low, difference_high : cost − that of the chosen
+        p, p_holm : of no difference
+        p_equivalent, p_equivalent_holm : of a difference of the margin or more, either way (the
+            larger of two one-sided p values)
+        conclusion : "chosen", "equivalent", "dearer", "cheaper" or "inconclusive", after Holm
+        margin, n, n_images, n_splits : answers (items) and their images
 
     Raises
     ------
     ValueError
-        On a column the table lacks, or costs out of range.
+        On a column the table lacks, an item that a method answers twice, or costs out of range.
+
+    References
+    ----------
+    Equivalence: Schuirmann, J. Pharmacokinetics and Biopharmaceutics 1987,
+    doi:10.1007/BF01068419.
     """
     check_level(level)
-    costs = {"cost_wrong": cost_wrong, "cost_check": cost_check}
+    costs = _Costs(cost_wrong, cost_check, cost_tokens, max_risk)
     graded = _complete(graded)
-    halved = halves(graded, rng=rng)
-    parts = []
+    tables = []
     for key, _ in parts_by(graded, by):
-        fit, judged = (rows_where(half, key) for half in halved)
-        fewest = min(len(np.unique(image_labels(half))) for half in (fit, judged))
-        if fewest < LEAST:
+        methods = _arranged(rows_where(graded, key))
+        n_images = int(methods.images.max()) + 1 if methods.images.size else 0
+        if n_images // 2 < LEAST:
             name = ", ".join(map(str, key.values())) or "the answers"
             warn(
-                f"{name}: {fewest} images in a half are too few to choose a strategy on"
+                f"{name}: {n_images // 2} images in a half are too few to choose a method on"
             )
             continue
-        one = _compared(
-            fit, judged, costs, cost_tokens, errors_allowed, level, n_resamples, rng
+        table = _compared(
+            methods, fit, costs, margin, level, n_splits, n_resamples, rng
         )
-        parts.append(one.assign(**key)[[*key, *one.columns]])
-    if not parts:
+        tables.append(table.assign(**key)[[*key, *table.columns]])
+    if not tables:
         return pd.DataFrame()
-    table = pd.concat(parts, ignore_index=True)
-    table["p_holm"] = holm(table["p"].to_numpy(float))
-    table["tied"] = table["chosen"] | ~(table["p_holm"] <= 1 - level)
+    table = pd.concat(tables, ignore_index=True)
+    for name in ("p", "p_equivalent"):
+        table[f"{name}_holm"] = holm(table[name].to_numpy(float))
+    table["conclusion"] = _conclusions(table, 1 - level)
+    table["margin"] = margin
     return table
 
 
-def _complete(graded):
-    """Rows with a grade, of the items that every strategy and map has one for."""
+def _complete(graded: pd.DataFrame) -> pd.DataFrame:
+    """Rows with a grade, of the items that every method has one for."""
     graded = graded[graded["correct"].notna()]
-    maps = graded.get("map", pd.Series(None, graded.index, dtype=object)).fillna(
-        "as stated"
+    maps = graded.get("map", pd.Series(None, index=graded.index, dtype=object))
+    graded = graded.assign(map=maps.astype(object).fillna(UNCORRECTED))
+    names = [name for name in ("dataset", "item_id") if name in graded]
+    graded["_item"] = graded.groupby(names, dropna=False).ngroup()
+    graded["_method"] = graded.groupby(["strategy", "map"]).ngroup()
+    twice = graded.duplicated(["_item", "_method"])
+    if twice.any():
+        row = graded[twice].iloc[0]
+        raise ValueError(
+            f"item {row['item_id']!r} has two answers by {row['strategy']!r}: "
+            "choose within one model"
+        )
+    n_methods = graded["_method"].nunique()
+    answered = graded.groupby("_item")["_method"].transform("size")
+    return graded[answered == n_methods]
+
+
+def _arranged(graded: pd.DataFrame) -> _Methods:
+    """The answers as arrays: a row an item, a column a method."""
+    graded = graded.sort_values(["_item", "_method"], kind="stable")
+    n_methods = graded["_method"].nunique()
+    tokens = np.zeros(len(graded))
+    for name in ("prompt_tokens", "new_tokens"):
+        if name in graded:
+            tokens += graded[name].fillna(0).to_numpy(float)
+    first = graded.iloc[::n_methods] if n_methods else graded
+    codes, _ = check_groups(image_labels(first), len(first))
+    shape = (-1, max(n_methods, 1))
+    confidence = graded["confidence"].to_numpy(dtype=float, na_value=np.nan)
+    return _Methods(
+        names=graded[["strategy", "map"]].iloc[:n_methods].reset_index(drop=True),
+        confidence=confidence.reshape(shape),
+        correct=graded["correct"].to_numpy(float).reshape(shape),
+        tokens=tokens.reshape(shape),
+        images=codes,
     )
-    graded = graded.assign(map=maps, _item=image_labels(graded, "item_id"))
-    systems = graded.groupby(["strategy", "map"]).ngroups
-    held = graded.groupby("_item")["_item"].transform("size")
-    return graded[held == systems]
 
 
-def _compared(fit, judged, costs, cost_tokens, errors_allowed, level, n_resamples, rng):
-    judged = judged.sort_values("_item", kind="stable")
-    rows = []
-    values = []
-    for key, part in parts_by(fit, ["strategy", "map"]):
-        threshold = _threshold(measured(part), costs, errors_allowed)
-        other = rows_where(judged, key)
-        cost_fit = _decided(part, threshold, costs, cost_tokens)[-1].mean()
-        kept, wrong, cost = _decided(other, threshold, costs, cost_tokens)
-        values.append(cost)
-        row = key | {"threshold": threshold, "checked": 1 - kept.mean()}
-        row |= {"errors_kept": wrong[kept].mean() if kept.any() else np.nan}
-        rows.append(row | {"tokens": _tokens(other).mean(), "cost_fit": cost_fit})
-    table = pd.DataFrame(rows)
-    one = rows_where(judged, key)  # the same items in the same order under each
-    images = image_labels(one)
-    drawn = Draws(images, images.size, n_resamples, rng).means(np.stack(values, 1))
-    best = int(table["cost_fit"].argmin())
-    shares = [(1 - level) / 2, (1 + level) / 2]
-    gap = drawn - drawn[:, [best]]
-    table["cost"] = [value.mean() for value in values]
-    table["cost_low"], table["cost_high"] = np.quantile(drawn, shares, axis=0)
-    table["chosen"] = table.index == best
-    table["difference"] = table["cost"] - table.loc[best, "cost"]
-    table["difference_low"], table["difference_high"] = np.quantile(gap, shares, axis=0)
-    table["p"] = [
-        normal_p(g, d) for g, d in zip(gap.T, table["difference"], strict=True)
-    ]
-    table["n"] = len(one)
-    table["n_images"] = len(np.unique(images))
+def _with_maps(methods: _Methods, fit: Fit, in_fit: NDArray) -> NDArray:
+    """(n, 2 k) confidences, uncorrected and recalibrated by maps fitted on some rows."""
+    mapped = methods.confidence.copy()
+    for column, stated in enumerate(methods.confidence.T):
+        known = ~np.isnan(stated)
+        rows = known & in_fit
+        if not rows.any():
+            continue
+        outcome = methods.correct[rows, column]
+        fitted = fit(stated[rows], outcome, methods.images[rows])
+        mapped[known, column] = np.asarray(fitted(stated[known]), dtype=float)
+    return np.hstack([methods.confidence, mapped])
+
+
+def _thresholds(
+    confidence: NDArray, wrong: NDArray, images: NDArray, costs: _Costs
+) -> NDArray:
+    """(k,) thresholds: what the costs imply and, where the risk is limited, what is certified."""
+    thresholds = np.full(confidence.shape[1], costs.threshold)
+    if costs.max_risk is None:
+        return thresholds
+    for column, c in enumerate(confidence.T):
+        known = ~np.isnan(c)
+        certified = np.inf
+        if known.any():
+            certified = selective_threshold(
+                c[known],
+                1 - wrong[known, column],
+                target=costs.max_risk,
+                delta=DELTA,
+                groups=images[known],
+            ).threshold
+        thresholds[column] = max(thresholds[column], certified)
+    return thresholds
+
+
+def _compared(
+    methods: _Methods,
+    fit: Fit | None,
+    costs: _Costs,
+    margin: float,
+    level: float,
+    n_splits: int,
+    n_resamples: int,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    names = methods.names
+    wrong = 1 - methods.correct
+    tokens = methods.tokens
+    if fit is not None:
+        names = pd.concat([names, names.assign(map=RECALIBRATED)], ignore_index=True)
+        wrong = np.hstack([wrong, wrong])
+        tokens = np.hstack([tokens, tokens])
+    n, k = wrong.shape
+    n_images = int(methods.images.max()) + 1
+    # sums over the splits in which a row is judged, (n, k) and (n,)
+    total = np.zeros((n, k))
+    times = np.zeros(n)
+    times_kept = np.zeros(k)
+    wrong_kept = np.zeros(k)
+    n_chosen = np.zeros(k)
+    cost_of_choice = np.zeros(n_splits)
+    for split in range(n_splits):
+        is_first = np.zeros(n_images, dtype=bool)
+        is_first[rng.permutation(n_images)[: n_images // 2]] = True
+        in_fit = is_first[methods.images]
+        judged = ~in_fit
+        confidence = methods.confidence
+        if fit is not None:
+            confidence = _with_maps(methods, fit, in_fit)
+        thresholds = _thresholds(
+            confidence[in_fit], wrong[in_fit], methods.images[in_fit], costs
+        )
+        kept = np.nan_to_num(confidence, nan=-1.0) >= thresholds - HALF_A_STEP
+        cost = np.where(kept, costs.wrong * wrong, costs.check)
+        cost += costs.tokens * tokens / 1000
+        best = int(cost[in_fit].mean(axis=0).argmin())
+        n_chosen[best] += 1
+        cost_of_choice[split] = cost[judged, best].mean()
+        total[judged] += cost[judged]
+        times += judged
+        times_kept += kept[judged].sum(axis=0)
+        wrong_kept += (kept & (wrong == 1))[judged].sum(axis=0)
+    drawn = Resamples(methods.images, n_resamples, rng)
+    draws = _mean_costs(drawn, total, times)
+    table = names.assign(share_chosen=n_chosen / n_splits)
+    n_groups = drawn.effective()
+    low, high = percentile_ends(draws, level=level, n_groups=n_groups)
+    table["cost"] = draws[0]
+    table["cost_low"] = low
+    table["cost_high"] = high
+    table["checked"] = 1 - times_kept / times.sum()
+    table["risk"] = np.where(
+        times_kept > 0, wrong_kept / np.fmax(times_kept, 1), np.nan
+    )
+    table["tokens"] = tokens.mean(axis=0)
+    table["procedure_cost"] = cost_of_choice.mean()
+    most = table["share_chosen"] == table["share_chosen"].max()
+    chosen = int(table["cost"].where(most).idxmin())
+    table["chosen"] = table.index == chosen
+    table = table.assign(**_differences(draws, chosen, margin, level, n_groups))
+    table["n"] = n
+    table["n_images"] = n_images
+    table["n_splits"] = n_splits
     return table.sort_values("cost", ignore_index=True, kind="stable")
 
 
-def _threshold(part, costs, errors_allowed) -> float:
-    """What the costs imply and, where errors are limited, what is certified."""
-    threshold = best_threshold(**costs)
-    if errors_allowed is None:
-        return threshold
-    if part.empty:
-        return np.inf
-    limits = {"target": errors_allowed, "delta": DELTA, "groups": image_labels(part)}
-    return max(threshold, selective_threshold(*arrays(part), **limits).threshold)
+def _mean_costs(drawn: Resamples, total: NDArray, times: NDArray) -> NDArray:
+    """(1 + r, k) mean cost of each method in every resample."""
+    sums = np.zeros((drawn.n_units, total.shape[1]))
+    np.add.at(sums, drawn.codes(), total)
+    judged = np.bincount(drawn.codes(), times, drawn.n_units)
+    return (drawn.counts @ sums) / (drawn.counts @ judged)[:, None]
 
 
-def _tokens(part) -> np.ndarray:
-    known = [
-        part[name].fillna(0) for name in ("prompt_tokens", "new_tokens") if name in part
-    ]
-    return np.asarray(sum(known), float) if known else np.zeros(len(part))
+def _differences(
+    draws: NDArray, chosen: int, margin: float, level: float, n_groups: float
+) -> dict:
+    """Columns of the difference of each method's cost to that of the chosen."""
+    apart = draws - draws[:, [chosen]]
+    low, high = percentile_ends(apart, level=level, n_groups=n_groups)
+    p = [two_sided_p(column, n_groups=n_groups) for column in apart.T]
+    equivalent = []
+    for column in apart.T:
+        below = one_sided_p(column, n_groups=n_groups, null=margin, alternative="less")
+        above = one_sided_p(
+            column, n_groups=n_groups, null=-margin, alternative="greater"
+        )
+        equivalent.append(np.maximum(below, above))
+    columns = {"difference": apart[0], "difference_low": low, "difference_high": high}
+    return columns | {"p": p, "p_equivalent": equivalent}
 
 
-def _decided(part, threshold, costs, cost_tokens) -> tuple[np.ndarray, ...]:
-    """(kept, wrong, cost) of each answer, checked where below the threshold or not stated."""
-    kept = part["confidence"].fillna(-1).to_numpy(float) >= threshold - 1e-9
-    wrong = 1 - part["correct"].to_numpy(float)
-    cost = np.where(kept, wrong * costs["cost_wrong"], costs["cost_check"])
-    return kept, wrong, cost + cost_tokens * _tokens(part) / 1000
-
-
-def choice_sentence(table) -> str:
-    """Which strategy to take, and which cannot be told from it: rows of one group, in words."""
-    name = table["strategy"] + " (" + table["map"] + ")"
-    best = table[table["chosen"]].iloc[0]
-    tied = name[table["tied"]]
-    listed = ", ".join(tied[:_MOST]) + ", …" * (len(tied) > _MOST)
-    return (
-        f"{name[best.name]} was chosen on one half of the images; on the other ({best['n']:,} "
-        f"answers on {best['n_images']:,} images) an answer costs {best['cost']:.3f} "
-        f"[{best['cost_low']:.3f}, {best['cost_high']:.3f}], {100 * best['checked']:.0f} % are "
-        f"checked. {len(tied)} of {len(table)} cannot be told apart after correction for their "
-        f"number, the cheapest first: {listed}."
-    )
+def _conclusions(table: pd.DataFrame, alpha: float) -> list[str]:
+    """What can be said of each method beside the chosen one."""
+    never_apart = table["p"].isna() & (table["difference"].abs() < 1e-12)
+    conclusions = []
+    for row, is_same in zip(table.itertuples(), never_apart, strict=True):
+        if row.chosen:
+            conclusions.append("chosen")
+        elif row.p_equivalent_holm <= alpha or is_same:
+            conclusions.append("equivalent")
+        elif row.p_holm <= alpha:
+            conclusions.append("dearer" if row.difference > 0 else "cheaper")
+        else:
+            conclusions.append("inconclusive")
+    return conclusions

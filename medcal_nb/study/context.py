@@ -98,9 +98,9 @@ class NotebookContext:
         build = self.profile.build(fast=fast)
         self.answers = Path(answers) if answers else self.profile.answers(fast=fast)
         self.out_dir = Path(out_dir or build / "lab")
-        published = json.loads(os.environ.get(PUBLISHED, "{}"))
+        self._places: dict[str, str] = json.loads(os.environ.get(PUBLISHED, "{}"))
         self.published = Path(
-            published.get(self.profile.name)
+            self._places.get(self.profile.name)
             or out_dir
             or self.profile.figures(fast=fast)
         )
@@ -276,12 +276,23 @@ class NotebookContext:
         path = self.out_dir / "results" / f"{self.notebook}.json"
         replace_files({path: text.encode()})
 
-    def read_results(self, notebook: str) -> dict[str, Any]:
-        """Return the numbers that another notebook saved, by its name; nothing if there are none.
+    def read_results(self, notebook: str, *, profile: str = "") -> dict[str, Any]:
+        """Return the numbers that another notebook saved; nothing if there are none.
 
-        The other one's results must be declared in ``metadata.medcal.reads``.
+        Parameters
+        ----------
+        notebook : str
+            Its name. Its results must be declared in ``metadata.medcal.reads``.
+        profile : str
+            The profile that it ran for, this one by default; declared as
+            ``profile:results/NN_topic.json``.
         """
-        path = self.published / "results" / f"{notebook}.json"
+        folder = self.published
+        if profile and profile != self.profile.name:
+            folder = self._places.get(profile) or load_profile(profile).figures(
+                fast=self.fast
+            )
+        path = Path(folder) / "results" / f"{notebook}.json"
         return json.loads(path.read_bytes())["results"] if path.is_file() else {}
 
 

@@ -34,7 +34,8 @@ class Notebook:
         The file.
     reads, writes : list of str
         Of ``metadata.medcal``: ``answers``, ``figNN_what``, ``results/NN_topic.json`` (with the
-        findings beside it, ``.md``) or, in ``reads``, a file of the checkout.
+        findings beside it, ``.md``) or, in ``reads``, ``profile:results/NN_topic.json`` of another
+        profile or a file of the checkout.
     parameters : dict
         The literals of its ``parameters`` cell.
     cells : list of str

@@ -206,12 +206,19 @@ class Study:
                 files += [self.answers, waiting]
             elif output.startswith("fig"):
                 files += [self.figures / f"{output}.{kind}" for kind in FORMATS]
-            elif output.startswith("results/"):
-                path = self.figures / output
+            elif "results/" in output:
+                profile, _, name = output.rpartition(":")
+                path = self._published_by(profile) / name
                 files += [path.with_suffix(".json"), path.with_suffix(".md")]
             else:
                 files.append(checkout() / output)
         return files
+
+    def _published_by(self, profile: str) -> Path:
+        """Return where another profile publishes; this one's place without a name."""
+        if profile in ("", self.profile.name):
+            return self.figures
+        return load_profile(profile).figures(fast=self.fast)
 
     def parameters_of(self, notebook: Notebook) -> dict[str, Any]:
         """Return the parameters that a notebook is given: the profile's, then the user's."""

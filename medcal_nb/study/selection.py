@@ -6,14 +6,15 @@ parameters.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from medcal_nb.errors import MedcalError, NotEnough
-from medcal_nb.measure.rows import measured, rows_where
+from medcal_nb.measure.rows import arrays, image_labels, measured, rows_where
 
 #: Columns and the values that rows of a data set or domain hold there.
 Where = Mapping[str, Any]
@@ -376,6 +377,48 @@ def with_group(graded: pd.DataFrame, column: str) -> pd.DataFrame:
             f"{', '.join(map(str, graded.columns))}"
         )
     return graded.assign(group=graded[column].astype(object).fillna("all").astype(str))
+
+
+def by_group(
+    graded: pd.DataFrame,
+    by: str,
+    table: Callable[..., pd.DataFrame],
+    *,
+    by_image: bool = False,
+    **options: Any,
+) -> pd.DataFrame:
+    """Apply a table of ``(confidence, correct, **options)`` to each group and stack the results.
+
+    Parameters
+    ----------
+    graded : pandas.DataFrame
+        Graded answers.
+    by : str
+        The column whose values are the groups; it comes first in the result.
+    table : callable
+        Such as :func:`medcal_nb.measure.reliability_table`.
+    by_image : bool
+        Pass each answer's image as `groups`; the result then has `n_images`.
+    **options
+        Passed on to `table`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The rows of `table` for each group, with `n`, the group's answers, where it lacks that.
+    """
+    parts = []
+    for name, part in measured(graded).groupby(by, sort=False):
+        if by_image:
+            options["groups"] = image_labels(part)
+        one = table(*arrays(part), **options)
+        if by_image:
+            one["n_images"] = len(np.unique(options["groups"]))
+        if "n" not in one:
+            one["n"] = len(part)
+        one.insert(0, by, name)
+        parts.append(one)
+    return pd.concat(parts, ignore_index=True)
 
 
 def filled_column(graded: pd.DataFrame, column: str) -> str:

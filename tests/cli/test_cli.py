@@ -214,10 +214,10 @@ def test_old_names_work_with_a_line_that_says_the_new_one(capsys):
         "x",
     ]
     assert "'image_ablation' is now called 'blank_image'" in capsys.readouterr().err
-    assert _renamed(["study", "--profile", "recorded"]) == [
+    assert _renamed(["study", "--profile", "real"]) == [
         "study",
         "--profile",
-        "imported",
+        "recorded",
     ]
     assert _renamed(["reader", "a", "--limit", "0.1"]) == [
         "reader",

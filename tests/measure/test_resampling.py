@@ -99,7 +99,8 @@ def test_nothing_to_vary_is_nan_with_a_warning():
     with pytest.warns(MeasureWarning, match="nothing to vary"):
         low, mid, high = percentile_interval(np.ones(11), n_groups=5)
     assert mid == 1
-    assert np.isnan(low) and np.isnan(high)
+    assert np.isnan(low)
+    assert np.isnan(high)
 
 
 def test_undefined_resamples_are_left_out_and_counted():

@@ -22,7 +22,7 @@ NOT_SAID = {
     r"\bvoters?\b|\bballots?\b": "member",
     r"not as it stands": "a finding with an estimand",
     r"pocket world|embedded world": "synthetic benchmark",
-    r"\bnan\b|\binf\b|None": "a branch for what is missing",
+    r"\bnan\b|\binf\b|\bNone\b(?! of)": "a branch for what is missing",
 }
 
 

@@ -1,0 +1,287 @@
+"""What deferring is worth: net benefit, costs, and who should decide what."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from ._check import check_pair
+from .intervals import wilson_interval
+from .readers import mrmc_mean
+from .resampling import Resamples, percentile_ends
+from .rows import image_labels, parts_by
+
+ALONE = "alone"
+WITH_MODEL = "with_model"
+HALF_A_STEP = 1e-6  # confidences so close to a threshold are at it
+
+
+def net_benefit_table(
+    confidence: ArrayLike,
+    correct: ArrayLike,
+    *,
+    thresholds: ArrayLike,
+    level: float = 0.95,
+    n_resamples: int = 2000,
+    groups: ArrayLike | None = None,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    r"""Decision curve: net benefit of checking by confidence, of checking all and none.
+
+    .. math:: \frac{\text{wrong and checked}}{n} - \frac{\text{right and checked}}{n}
+       \cdot \frac{p_t}{1 - p_t}
+
+    of checking the answers whose probability of an error, 1 − confidence, is p_t or more. The
+    threshold probability p_t is an exchange rate: one error found is worth (1 − p_t) / p_t
+    needless checks. Checking none has a net benefit of 0.
+
+    Parameters
+    ----------
+    confidence, correct : (n,) arrays
+    thresholds : array
+        Threshold probabilities of an error, in (0, 1).
+    level, n_resamples, groups, rng
+        Pointwise bootstrap intervals, by image where `groups` are handed over.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a threshold:
+
+        threshold, exchange_rate : p_t, and (1 − p_t) / p_t
+        checked : share of answers
+        net_benefit, net_benefit_low, net_benefit_high
+        check_all : net benefit of checking every answer
+        over_all, over_all_low, over_all_high : net benefit − check_all, paired
+        advantage, advantage_low, advantage_high : over the better of checking all and none
+
+    Raises
+    ------
+    ValueError
+        On bad input, by name and position; on a threshold outside (0, 1).
+
+    References
+    ----------
+    Vickers & Elkin, Medical Decision Making 2006, doi:10.1177/0272989X06295361.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> answers = [0.9, 0.7, 0.2], [1, 0, 0]
+    >>> table = net_benefit_table(*answers, thresholds=[0.5], rng=rng)
+    >>> table[["exchange_rate", "net_benefit"]].round(3).to_dict("records")
+    [{'exchange_rate': 1.0, 'net_benefit': 0.333}]
+    """
+    c, y = check_pair(confidence, correct)
+    t = np.asarray(thresholds, dtype=float)
+    if not ((t > 0) & (t < 1)).all():
+        raise ValueError("thresholds must lie strictly between 0 and 1")
+    # (n, thresholds): what a check of each answer is worth, and which answers are checked
+    worth = 1 - y[:, None] - y[:, None] * t / (1 - t)
+    checked = 1 - c[:, None] >= t - HALF_A_STEP
+    drawn = Resamples(groups, n_resamples, rng, n=c.size)
+    size = drawn.counts @ np.bincount(drawn.codes(), minlength=drawn.n_units)
+    by_confidence = _totals(drawn, worth * checked) / size[:, None]
+    check_all = _totals(drawn, worth) / size[:, None]
+    n_groups = drawn.effective()
+    columns = {"threshold": t, "exchange_rate": (1 - t) / t}
+    columns |= {"checked": checked.mean(axis=0)}
+    columns |= _with_ends("net_benefit", by_confidence, level, n_groups)
+    columns |= {"check_all": check_all[0]}
+    columns |= _with_ends("over_all", by_confidence - check_all, level, n_groups)
+    best_plain = np.where(check_all[0] > 0, check_all, 0.0)
+    gained = by_confidence - best_plain
+    columns |= _with_ends("advantage", gained, level, n_groups)
+    return pd.DataFrame(columns)
+
+
+def _totals(drawn: Resamples, values: NDArray) -> NDArray:
+    """(1 + r, k) sums of the columns of (n, k) values in every resample."""
+    table = np.zeros((drawn.n_units, values.shape[1]))
+    np.add.at(table, drawn.codes(), values)
+    return drawn.counts @ table
+
+
+def _with_ends(name: str, draws: NDArray, level: float, n_groups: float) -> dict:
+    low, high = percentile_ends(draws, level=level, n_groups=n_groups)
+    return {name: draws[0], f"{name}_low": low, f"{name}_high": high}
+
+
+def best_threshold(*, cost_wrong: float = 1.0, cost_check: float) -> float:
+    r"""The threshold that a calibrated confidence makes cheapest, from the costs alone.
+
+    .. math:: \tau^* = 1 - C_c / C_w
+
+    An answer is worth a check where its probability of an error, times the cost of a wrong answer
+    acted on, exceeds the cost of the check. In [0, 1]; 0 (keep every answer) where a check costs
+    more than it can save. ValueError on costs below 0. Source: Chow, IEEE Transactions on
+    Information Theory 1970, doi:10.1109/TIT.1970.1054406.
+    """
+    if not (cost_wrong > 0 and cost_check >= 0):
+        raise ValueError(
+            f"costs: at least 0, wrong above it; got {cost_wrong!r}, {cost_check!r}"
+        )
+    return max(0.0, 1 - cost_check / cost_wrong)
+
+
+# --- who should decide what -----------------------------------------------------------------
+
+
+def policy_table(
+    decisions: pd.DataFrame,
+    *,
+    cost_wrong: float = 1.0,
+    cost_check: float = 0.1,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Who should decide what: expected cost of policies, averaged over readers and cases.
+
+    The policies: the model alone; the reader alone; the reader who has seen the model's answer;
+    the model, but where its confidence is below `best_threshold` of the costs the reader alone;
+    reader and model, the more confident of the two deciding.
+
+    Parameters
+    ----------
+    decisions : pandas.DataFrame
+        One row a reader, case and phase, with columns reader, phase ("alone", "with_model"),
+        item_id (and dataset where known), confidence, correct, model_confidence, model_correct.
+        Cases without a grade in either phase are left out.
+    cost_wrong, cost_check : float
+        Of a wrong answer acted on, and of an answer that a reader gives.
+    level : float
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a policy, the cheapest first:
+
+        policy : its name
+        n, n_readers, n_cases : pairs of reader and case, readers, cases
+        reader_share : share of cases that a reader works on
+        accuracy : of the answers that are acted on
+        cost, cost_low, cost_high : of an answer
+        difference, difference_low, difference_high, p : to the model alone, paired
+        (intervals over readers and cases: `mrmc_mean`)
+
+    Raises
+    ------
+    ValueError
+        On a column the table lacks; where no case has both phases.
+    """
+    both = _both_phases(decisions)
+    if both.empty:
+        raise ValueError(
+            "decisions: no reader decided a case both alone and with the model; nothing to compare"
+        )
+    threshold = best_threshold(cost_wrong=cost_wrong, cost_check=cost_check)
+    alone = both["correct_alone"].to_numpy(float)
+    with_model = both["correct_with_model"].to_numpy(float)
+    model = both["model_correct"].to_numpy(float)
+    model_confidence = both["model_confidence"].fillna(-1).to_numpy(float)
+    own_confidence = both["confidence_alone"].fillna(-1).to_numpy(float)
+    sure = model_confidence >= threshold - HALF_A_STEP
+    surer = model_confidence > own_confidence
+    none = np.zeros(len(both))
+    # of each policy: which answers are right, and which a reader works on
+    policies = {
+        "model alone": (model, none),
+        "reader alone": (alone, none + 1),
+        "reader with model": (with_model, none + 1),
+        "reader where the model is unsure": (
+            np.where(sure, model, alone),
+            none + ~sure,
+        ),
+        "the more confident of the two": (np.where(surer, model, alone), none + 1),
+    }
+    readers = both["reader"].to_numpy()
+    cases = both["case"].to_numpy()
+    base = cost_wrong * (1 - model)
+    rows = []
+    for name, (right, read) in policies.items():
+        cost = cost_wrong * (1 - right) + cost_check * read
+        mean = mrmc_mean(cost, readers, cases, level=level)
+        change = mrmc_mean(cost - base, readers, cases, level=level)
+        row = {"policy": name, "n": len(both)}
+        row |= {"n_readers": mean.n_readers, "n_cases": mean.n_cases}
+        row |= {"reader_share": read.mean(), "accuracy": right.mean()}
+        row |= {"cost": mean.estimate, "cost_low": mean.low, "cost_high": mean.high}
+        row |= {"difference": change.estimate, "difference_low": change.low}
+        rows.append(row | {"difference_high": change.high, "p": change.p})
+    return pd.DataFrame(rows).sort_values("cost", ignore_index=True, kind="stable")
+
+
+def reliance_table(decisions: pd.DataFrame, *, by: Sequence[str] = ()) -> pd.DataFrame:
+    """How readers used the model: answers put right and made wrong, by the model's correctness.
+
+    Parameters
+    ----------
+    decisions : pandas.DataFrame
+        As in `policy_table`, with `answer` and, where known, `model_answer`.
+    by : sequence of str
+        Columns (reader) whose combinations are told apart.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The `by` columns and, for a right and a wrong model,
+
+        model_correct : True or False
+        n : decisions (a reader and a case)
+        right_alone, right_with_model : share of them
+        changed : decisions whose answer changed
+        n_wrong_alone, put_right, put_right_share (_low, _high) : of the answers wrong alone,
+            those that became right; with a right model that is fitting reliance
+        n_right_alone, made_wrong, made_wrong_share (_low, _high) : of the answers right alone,
+            those that became wrong; with a wrong model that is over-reliance
+        (Wilson's 95 % intervals, decisions counted as independent)
+
+    Raises
+    ------
+    ValueError
+        On a column the table lacks.
+    """
+    both = _both_phases(decisions)
+    both["model_correct"] = both["model_correct"].astype(bool)
+    rows = []
+    for key, part in parts_by(both, [*by, "model_correct"]):
+        alone = part["correct_alone"].to_numpy(float) == 1
+        with_model = part["correct_with_model"].to_numpy(float) == 1
+        changed = part["answer_alone"] != part["answer_with_model"]
+        row = {"n": len(part), "right_alone": alone.mean()}
+        row |= {"right_with_model": with_model.mean(), "changed": int(changed.sum())}
+        row |= _share_changed("put_right", "n_wrong_alone", ~alone, with_model)
+        row |= _share_changed("made_wrong", "n_right_alone", alone, ~with_model)
+        rows.append(key | row)
+    return pd.DataFrame(rows)
+
+
+def _share_changed(name: str, of: str, before: NDArray, after: NDArray) -> dict:
+    """Of the decisions `before`, those that are `after`, with Wilson's interval."""
+    n = int(before.sum())
+    k = int((before & after).sum())
+    low, high = wilson_interval(k, n)
+    row = {of: n, name: k, f"{name}_share": k / n if n else np.nan}
+    return row | {f"{name}_share_low": float(low), f"{name}_share_high": float(high)}
+
+
+def _both_phases(decisions: pd.DataFrame) -> pd.DataFrame:
+    """One row a reader and case that has a grade alone, with the model, and of the model."""
+    parts_by(decisions[:0], ["reader", "phase", "item_id", "confidence", "correct"])
+    parts_by(decisions[:0], ["model_confidence", "model_correct"])
+    graded = decisions[decisions["correct"].notna()]
+    graded = graded[graded["model_correct"].notna()]
+    graded = graded.assign(case=image_labels(graded, "item_id"))
+    own = ["correct", "confidence", "answer"]
+    own = [column for column in own if column in graded]
+    keys = ["reader", "case"]
+    if (
+        "sample" in graded
+    ):  # a case read again beside another model is a case of its own
+        keys.append("sample")
+    alone = graded[graded["phase"] == ALONE]
+    with_model = graded[graded["phase"] == WITH_MODEL][[*keys, *own]]
+    both = alone.merge(with_model, on=keys, suffixes=("_alone", "_with_model"))
+    if "sample" in both:
+        both["case"] = both["case"] + "/" + both["sample"].astype(str)
+    return both

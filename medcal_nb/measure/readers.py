@@ -1,0 +1,404 @@
+"""Averages over readers and cases: intervals that count both as samples.
+
+Several readers read the same cases. Their answers to one case are alike, and so are the answers
+of one reader: neither counts as many times as there are rows. The variance of an average over
+both is estimated without bias by a U-statistic over pairs of terms, whatever the design (every
+reader every case, or each some of them).
+"""
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from ._check import check_correct, check_level, warn
+from .rows import image_labels, parts_by
+
+FloatArray = NDArray[np.float64]
+
+MANY = 1e9  # degrees of freedom of a normal
+READER_METRICS = ("auroc", "brier", "accuracy", "mean_confidence", "gap")
+
+
+class ReaderInterval(NamedTuple):
+    """An average over readers and cases, or a difference of two, with its interval.
+
+    `se` is the standard error, `df` the degrees of freedom of Student's t, `p` the two-sided p
+    value against 0 (of an AUROC alone: against 0.5).
+    """
+
+    low: float
+    estimate: float
+    high: float
+    se: float
+    df: float
+    p: float
+    n_readers: int
+    n_cases: int
+
+
+class _Kernel(NamedTuple):
+    """Terms of one average: (readers, cases) or (readers, cases without, cases with)."""
+
+    weights: FloatArray  # 1 where the term was observed
+    terms: FloatArray  # its value there, 0 elsewhere
+
+
+def mrmc_auroc(
+    score: ArrayLike,
+    truth: ArrayLike,
+    reader: ArrayLike,
+    case: ArrayLike,
+    *,
+    condition: ArrayLike | None = None,
+    level: float = 0.95,
+) -> ReaderInterval:
+    r"""Reader-averaged AUROC, or its difference between two conditions, with its interval.
+
+    The average of s(score without, score with), 1, ½ or 0, over readers and pairs of a case
+    without and a case with the condition of `truth`, each read by the reader. Its variance is
+
+    .. math:: \hat V = \sum_e \frac{N_e}{N^2} \bar p_e - \bar p_\varnothing
+
+    where e runs over what two terms may share (reader, case without, case with), N\ :sub:`e` of
+    the N² pairs of terms share exactly e, and p̄\ :sub:`e` is the mean product over these.
+
+    Parameters
+    ----------
+    score : (n,) array
+        The larger, the more the reader believes in the positive class.
+    truth : (n,) array of 0 and 1
+        Of the case.
+    reader, case : (n,) arrays
+        Who read what; each pair at most once (a condition).
+    condition : (n,) array, optional
+        Two values: the estimate is the AUROC under the first of them, in sorted order, minus that
+        under the second.
+    level : float
+        Nominal coverage, in (0, 1).
+
+    Returns
+    -------
+    ReaderInterval
+        Student's t with Satterthwaite's degrees of freedom: those of the readers, their number
+        less one, count for the share of the variance that comes from readers. That of one AUROC
+        is taken for its log-odds, that of a difference as it is. With one reader
+        the interval holds for this reader alone, and a warning says so.
+
+    Raises
+    ------
+    ValueError
+        On arrays of different lengths, a case read twice, a truth that differs within a case, a
+        class without a case, or a condition that has not two values.
+
+    References
+    ----------
+    Gallas, Academic Radiology 2006, doi:10.1016/j.acra.2005.11.030. Any design: Gallas & Brown,
+    Neural Networks 2008, doi:10.1016/j.neunet.2007.12.013. Degrees of freedom: Hillis, Statistics
+    in Medicine 2007, doi:10.1002/sim.2532.
+
+    Examples
+    --------
+    Four readers, sixty cases, every second one positive:
+
+    >>> rng = np.random.default_rng(0)
+    >>> reader = np.repeat(["a", "b", "c", "d"], 60)
+    >>> case = np.tile(np.arange(60), 4)
+    >>> truth = case % 2
+    >>> score = truth + rng.normal(size=60)[case] + rng.normal(size=240)
+    >>> found = mrmc_auroc(score, truth, reader, case)
+    >>> f"{found.estimate:.2f} [{found.low:.2f}, {found.high:.2f}]"
+    '0.80 [0.71, 0.87]'
+    """
+    table = _long(score, reader, case, condition)
+    table["truth"] = check_correct(truth)
+    truths = table.groupby("case")["truth"].agg(["first", "nunique"])
+    if (truths["nunique"] > 1).any():
+        name = truths.index[truths["nunique"] > 1][0]
+        raise ValueError(f"truth: case {name} is both 0 and 1")
+    without = truths.index[truths["first"] == 0]
+    positive = truths.index[truths["first"] == 1]
+    if without.empty or positive.empty:
+        raise ValueError("truth: AUROC needs cases of both classes")
+    readers = pd.Index(sorted(table["reader"].unique()))
+    kernels = []
+    for _, part in table.groupby("condition"):
+        read = part.pivot(index="reader", columns="case", values="value")
+        low = read.reindex(index=readers, columns=without).to_numpy(float)
+        high = read.reindex(index=readers, columns=positive).to_numpy(float)
+        # (readers, cases without, cases with)
+        above = high[:, None, :] - low[:, :, None]
+        seen = ~np.isnan(above)
+        terms = np.where(above > 0, 1.0, np.where(above == 0, 0.5, 0.0)) * seen
+        kernels.append(_Kernel(weights=seen.astype(float), terms=terms))
+    one = len(kernels) == 1
+    rarer = int(min(len(without), len(positive)))
+    found = _interval(kernels, level, n_cases=rarer, null=0.5 if one else 0.0)
+    if one:
+        found = _on_log_odds(found, level)
+    return found._replace(n_cases=len(truths))
+
+
+def _on_log_odds(found: ReaderInterval, level: float) -> ReaderInterval:
+    """The interval of a share taken for its log-odds: it ends inside 0 and 1."""
+    from scipy.special import expit, logit, stdtrit
+
+    share = found.estimate
+    if not 0 < share < 1:
+        return found
+    half = stdtrit(found.df, (1 + level) / 2) * found.se / (share * (1 - share))
+    low, high = expit(logit(share) + np.array([-half, half]))
+    return found._replace(low=float(low), high=float(high))
+
+
+def mrmc_mean(
+    value: ArrayLike,
+    reader: ArrayLike,
+    case: ArrayLike,
+    *,
+    condition: ArrayLike | None = None,
+    level: float = 0.95,
+) -> ReaderInterval:
+    """Mean over readers and cases, or its difference between two conditions, with its interval.
+
+    The U-statistic of `mrmc_auroc` with two indices. With `correct` as the value it is accuracy,
+    with (confidence − correct)² the Brier score, with confidence − correct overconfidence
+    (calibration-in-the-large).
+
+    Parameters
+    ----------
+    value : (n,) array
+        One number a reader and case (a condition).
+    reader, case, condition, level
+        As in `mrmc_auroc`.
+
+    Returns
+    -------
+    ReaderInterval
+        As of `mrmc_auroc`; p against 0.
+
+    Raises
+    ------
+    ValueError
+        As `mrmc_auroc`.
+
+    References
+    ----------
+    As of `mrmc_auroc`.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> reader = np.repeat(["a", "b", "c", "d"], 60)
+    >>> case = np.tile(np.arange(60), 4)
+    >>> correct = rng.random(240) < rng.uniform(0.5, 1, 60)[case]
+    >>> found = mrmc_mean(correct, reader, case)
+    >>> f"{found.estimate:.2f} [{found.low:.2f}, {found.high:.2f}]"
+    '0.76 [0.69, 0.83]'
+    """
+    table = _long(value, reader, case, condition)
+    readers = pd.Index(sorted(table["reader"].unique()))
+    cases = pd.Index(sorted(table["case"].unique()))
+    kernels = []
+    for _, part in table.groupby("condition"):
+        read = part.pivot(index="reader", columns="case", values="value")
+        values = read.reindex(index=readers, columns=cases).to_numpy(float)
+        seen = ~np.isnan(values)
+        terms = np.where(seen, values, 0.0)
+        kernels.append(_Kernel(weights=seen.astype(float), terms=terms))
+    return _interval(kernels, level, n_cases=len(cases), null=0.0)
+
+
+def mrmc_table(
+    answers: pd.DataFrame,
+    *,
+    by: Sequence[str] = (),
+    condition: str | None = None,
+    case: str = "item_id",
+    metrics: Sequence[str] = READER_METRICS,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Averages over readers and cases of each group of graded answers.
+
+    Parameters
+    ----------
+    answers : pandas.DataFrame
+        Graded answers with columns reader, `case`, confidence, correct, and dataset where
+        known; one row a reader and case (a condition). Rows without confidence or grade are left
+        out.
+    by : sequence of str
+        Columns whose combinations make the groups.
+    condition : str, optional
+        A column of two values: differences, the first in sorted order minus the second.
+    case : str
+        The column that names the case; "image_id" where a condition shows a case in two ways.
+    metrics : sequence of str
+        Of auroc, brier, accuracy, mean_confidence, gap (confidence − accuracy). The AUROC needs
+        cases of which all readers judge the same claim, so that `correct` is one for a case; it
+        is left out elsewhere.
+    level : float
+
+    Returns
+    -------
+    pandas.DataFrame
+        The `by` columns and
+
+        metric : its name
+        low, estimate, high, se, df, p, n_readers, n_cases : as in `ReaderInterval`
+
+    Raises
+    ------
+    ValueError
+        On a column the table lacks, an unknown metric, or as `mrmc_mean`.
+    """
+    unknown = set(metrics) - set(READER_METRICS)
+    if unknown:
+        raise ValueError(f"metrics must be of {READER_METRICS}, got {sorted(unknown)}")
+    known = answers[answers["confidence"].notna() & answers["correct"].notna()]
+    rows = []
+    for key, part in parts_by(known, by):
+        confidence = part["confidence"].to_numpy(float)
+        correct = part["correct"].to_numpy(float)
+        who = part["reader"].to_numpy()
+        cases = image_labels(part, case)
+        values = {
+            "brier": (confidence - correct) ** 2,
+            "accuracy": correct,
+            "mean_confidence": confidence,
+            "gap": confidence - correct,
+        }
+        arms = None if condition is None else part[condition].to_numpy()
+        one_claim = (part.groupby(cases)["correct"].nunique() == 1).all()
+        for name in metrics:
+            if name == "auroc" and not (one_claim and part["correct"].nunique() == 2):
+                continue
+            options = {"condition": arms, "level": level}
+            if name == "auroc":
+                found = mrmc_auroc(confidence, correct, who, cases, **options)
+            else:
+                found = mrmc_mean(values[name], who, cases, **options)
+            rows.append(key | {"metric": name} | found._asdict())
+    return pd.DataFrame(rows)
+
+
+def _long(
+    value: ArrayLike,
+    reader: ArrayLike,
+    case: ArrayLike,
+    condition: ArrayLike | None,
+) -> pd.DataFrame:
+    """One row a reading, checked."""
+    values = np.asarray(value, dtype=float)
+    if condition is None:
+        condition = np.zeros(values.size)
+    columns = {"reader": reader, "case": case, "condition": condition}
+    for name, column in columns.items():
+        if len(column) != values.size:
+            raise ValueError(
+                f"{name} has {len(column)} values, there are {values.size} readings"
+            )
+    if np.isnan(values).any():
+        raise ValueError("a reading has no value: leave such rows out first")
+    table = pd.DataFrame({name: np.asarray(c) for name, c in columns.items()})
+    table["value"] = values
+    n = table["condition"].nunique()
+    if n > 2:
+        raise ValueError(f"condition must have two values, has {n}")
+    twice = table.duplicated(["reader", "case", "condition"])
+    if twice.any():
+        row = table[twice].iloc[0]
+        raise ValueError(f"reader {row['reader']} reads case {row['case']} twice")
+    return table
+
+
+def _interval(
+    kernels: list[_Kernel], level: float, *, n_cases: int, null: float
+) -> ReaderInterval:
+    """Student's t around the average of one kernel, or the difference of two."""
+    from scipy.special import stdtr, stdtrit
+
+    signs = [1.0, -1.0][: len(kernels)]
+    pairs = list(zip(signs, kernels, strict=True))
+    estimate = sum(sign * k.terms.sum() / k.weights.sum() for sign, k in pairs)
+    n_readers = len(kernels[0].weights)
+    by_readers = 0.0
+    if n_readers > 1:
+        # of each reader: weighted distance from the average, summed over conditions
+        parts = [sign * _distances(kernel) for sign, kernel in pairs]
+        squares = float((sum(parts) ** 2).sum())
+        by_readers = squares * n_readers / (n_readers - 1)
+    else:
+        warn("one reader alone: the interval holds for this reader, not for others")
+    variance = 0.0
+    for sign, first in pairs:
+        for other, second in pairs:
+            variance += sign * other * _covariance(first, second)
+    # cases cannot take variance away: without them it is that between the readers
+    variance = max(variance, by_readers)
+    by_cases = variance - by_readers
+    uncertain = by_cases**2 / max(n_cases - 1, 1)
+    if n_readers > 1:
+        uncertain += by_readers**2 / (n_readers - 1)
+    se = np.sqrt(variance)
+    df = variance**2 / uncertain if uncertain > 0 else MANY
+    half = se * stdtrit(df, (1 + check_level(level)) / 2)
+    p = np.nan
+    if se > 0:
+        p = float(2 * stdtr(df, -abs(estimate - null) / se))
+    return ReaderInterval(
+        low=float(estimate - half),
+        estimate=float(estimate),
+        high=float(estimate + half),
+        se=float(se),
+        df=float(df),
+        p=p,
+        n_readers=n_readers,
+        n_cases=n_cases,
+    )
+
+
+def _distances(kernel: _Kernel) -> FloatArray:
+    """(readers,) what each reader adds to the average's distance from the average of all."""
+    cases = tuple(range(1, kernel.weights.ndim))
+    n = kernel.weights.sum(axis=cases)
+    mean = kernel.terms.sum() / kernel.weights.sum()
+    return (kernel.terms.sum(axis=cases) - n * mean) / n.sum()
+
+
+def _covariance(first: _Kernel, second: _Kernel) -> float:
+    """Unbiased covariance of two averages over the same readers and cases."""
+    # an index with one value is shared by all terms: nothing is drawn along it
+    axes = [axis for axis, size in enumerate(first.weights.shape) if size > 1]
+    products = _by_shared(first.terms, second.terms, axes)
+    numbers = _by_shared(first.weights, second.weights, axes)
+    total = first.weights.sum() * second.weights.sum()
+    covariance = 0.0
+    apart = 0.0
+    for shared, number in numbers.items():
+        mean = products[shared] / number if number > 0.5 else 0.0
+        covariance += number / total * mean
+        if not shared:
+            apart = mean
+    return float(covariance - apart)
+
+
+def _by_shared(a: FloatArray, b: FloatArray, axes: list[int]) -> dict[tuple, float]:
+    """Sum of products over pairs of terms that share exactly these indices, for every choice.
+
+    Pairs that share at least some indices are summed by margins; exact sharing follows by
+    inclusion and exclusion.
+    """
+    choices = [c for size in range(len(axes) + 1) for c in combinations(axes, size)]
+    at_least = {}
+    for shared in choices:
+        free = tuple(axis for axis in axes if axis not in shared)
+        at_least[shared] = float((a.sum(axis=free) * b.sum(axis=free)).sum())
+    exact = {}
+    for shared in choices:
+        larger = [c for c in choices if set(shared) <= set(c)]
+        signed = [(-1) ** (len(c) - len(shared)) * at_least[c] for c in larger]
+        exact[shared] = sum(signed)
+    return exact

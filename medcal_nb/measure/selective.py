@@ -1,0 +1,535 @@
+"""Selective prediction: which answers may be kept, and with what certainty.
+
+An answer is kept where its confidence is at least a threshold, and deferred to a clinician
+otherwise. Coverage is the share of answers kept, risk the share of these that are wrong.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from ._check import check_confidence, check_groups, check_level, check_pair
+from .intervals import clustered_interval, wilson_interval
+from .resampling import Resamples, percentile_ends
+from .rows import arrays, image_labels, measured, parts_by, refuse_shared, rows_where
+
+DELTA = 0.1
+"""Probability that a certified threshold does not hold its risk."""
+START = 0.2  # share of answers kept at which the tests of thresholds start
+START_ROOT = 3  # and no more than so many times the root of their number
+EVERY_ERROR = 1000  # up to so many, every number of errors has a test of its own
+FIXED_STREAM = 0  # the random answer of an image where no generator is handed over
+
+
+class Threshold(NamedTuple):
+    """A threshold and the coverage it had where it was chosen; infinite if none is certified."""
+
+    threshold: float
+    coverage: float
+
+
+NONE = Threshold(threshold=np.inf, coverage=0.0)
+
+
+def selective_threshold(
+    confidence: ArrayLike,
+    correct: ArrayLike,
+    *,
+    target: float,
+    delta: float = 0.05,
+    groups: ArrayLike | None = None,
+    rng: np.random.Generator | None = None,
+) -> Threshold:
+    r"""Lowest threshold whose risk is certified to be at most `target`.
+
+    .. math:: P\bigl(\, P(y = 0 \mid c \ge \hat\tau) \le \alpha \,\bigr) \ge 1 - \delta
+
+    over the draw of the answers it is chosen on. Learn then Test with one fixed sequence: from
+    one start towards lower thresholds, "the risk exceeds α" is tested at level δ by the exact
+    binomial tail, until the first failure. Thresholds are tested only where one more error is
+    allowed than before (α = 0.2, δ = 0.1: at 11 answers without an error, at 18 with one, …), for
+    in between an answer more can only add an error. The start is the last of these numbers up to
+    a fifth of the answers and 3 √n: fixed by n, α and δ before a grade is seen.
+
+    Parameters
+    ----------
+    confidence, correct : (n,) arrays
+        Answers to choose on; the threshold is then judged on others.
+    target : float
+        α, the risk allowed, in (0, 1).
+    delta : float
+        δ, the probability that the risk is exceeded all the same, in (0, 1). For k methods of
+        which the best is taken it is δ / k for each.
+    groups : (n,) array, optional
+        The image of each answer. One answer an image, drawn at random, is then tested: exact
+        whatever the dependence within an image, for the risk of a random answer of a random
+        image. Where images with more answers have another risk, that of all answers differs.
+    rng : numpy.random.Generator, optional
+        Draws the answer of each image. None: a fixed stream, so that the same answers have the
+        same threshold in whatever order they come.
+
+    Returns
+    -------
+    Threshold
+        `(threshold, coverage)`, coverage among all answers handed over; `(inf, 0)` where nothing
+        is certified and every answer is deferred.
+
+    Raises
+    ------
+    ValueError
+        On bad input, by name and position; on a target or delta outside (0, 1).
+
+    References
+    ----------
+    Angelopoulos et al., Learn then Test, Annals of Applied Statistics 2025, arXiv:2110.01052.
+    Selective risk: Geifman & El-Yaniv, NeurIPS 2017, arXiv:1705.08500.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> confidence = rng.uniform(0.5, 1, 400)
+    >>> correct = rng.random(400) < confidence
+    >>> threshold, coverage = selective_threshold(confidence, correct, target=0.2, delta=0.1)
+    >>> round(threshold, 2), round(coverage, 2)
+    (0.64, 0.76)
+    """
+    c, y = check_pair(confidence, correct)
+    target = check_level(target, "target")
+    delta = check_level(delta, "delta")
+    tested = one_answer_an_image(c, y, groups, rng)
+    values, kept, errors = descending(c[tested], y[tested])
+    last = _last_certified(kept, errors, target, delta)
+    if last is None:
+        return NONE
+    threshold = float(values[last])
+    return Threshold(threshold=threshold, coverage=float((c >= threshold).mean()))
+
+
+def _last_certified(
+    kept: NDArray, errors: NDArray, target: float, delta: float
+) -> int | None:
+    """Row of the lowest threshold that passes; `kept` and `errors` as of `descending`."""
+    n = int(kept[-1])
+    errors_allowed, needed = _answers_needed(n, target, delta)
+    if not needed.size:
+        return None
+    most = max(needed[0], min(START * n, START_ROOT * np.sqrt(n)))
+    start = np.searchsorted(needed, most, side="right") - 1
+    steps = np.append(needed[start:], n)
+    # answers of one confidence are kept together: the first threshold that keeps so many
+    rows = np.unique(np.searchsorted(kept, steps))
+    allowed = errors_allowed[np.searchsorted(needed, kept[rows], side="right") - 1]
+    passed = errors[rows] <= allowed
+    n_passed = passed.size if passed.all() else int(passed.argmin())
+    return int(rows[n_passed - 1]) if n_passed else None
+
+
+@lru_cache(maxsize=256)
+def _answers_needed(n: int, target: float, delta: float) -> tuple[NDArray, NDArray]:
+    """Numbers of errors, and the fewest answers, up to n, on which they certify the risk.
+
+    At most e errors in k answers have probability δ or less at a risk of α exactly where the
+    error number e + 1 comes later than the k-th answer: a quantile of the negative binomial.
+    """
+    from scipy.stats import nbinom
+
+    most = int(target * n)
+    errors = np.arange(most + 1)
+    if most > EVERY_ERROR:  # on many answers not at every number of errors
+        steps = np.geomspace(EVERY_ERROR, most, EVERY_ERROR).astype(int)
+        errors = np.unique(np.append(np.arange(EVERY_ERROR), steps))
+    needed = errors + 1 + nbinom.ppf(1 - delta, errors + 1, target)
+    within = needed <= n
+    return errors[within], needed[within].astype(int)
+
+
+def one_answer_an_image(
+    c: NDArray,
+    y: NDArray,
+    groups: ArrayLike | None,
+    rng: np.random.Generator | None = None,
+) -> NDArray | slice:
+    """Rows of one random answer of each image; all rows where each is an image of its own."""
+    codes, n_groups = check_groups(groups, c.size)
+    if n_groups == c.size:
+        return slice(None)
+    rng = np.random.default_rng(FIXED_STREAM) if rng is None else rng
+    order = np.lexsort((y, c, codes))  # the choice must not hang on the order of rows
+    size = np.bincount(codes)
+    first = size.cumsum() - size
+    return order[first + rng.integers(0, size)]
+
+
+def descending(c: NDArray, y: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+    """Distinct confidences from the highest, and answers and errors down to each."""
+    values, cell = np.unique(-c, return_inverse=True)
+    kept = np.bincount(cell).cumsum()
+    errors = np.bincount(cell, 1 - y).cumsum()
+    return -values, kept, errors
+
+
+def conformal_selection(
+    confidence: ArrayLike,
+    correct: ArrayLike,
+    new: ArrayLike,
+    *,
+    target: float,
+    groups: ArrayLike | None = None,
+    rng: np.random.Generator | None = None,
+) -> NDArray[np.bool_]:
+    r"""Which of some new answers to keep so that the expected share wrong is at most `target`.
+
+    Each new answer gets the conformal p value of "this answer is wrong",
+
+    .. math:: p_j = \frac{1 + \#\{i : y_i = 0,\ c_i \ge c_j\}}{n + 1},
+
+    and Benjamini and Hochberg's procedure keeps answers at level α. Another promise than that of
+    `selective_threshold`: the share wrong among those kept is at most α *on average* over
+    calibration answers and new ones; in a single draw it exceeds α in up to half of the cases.
+
+    Parameters
+    ----------
+    confidence, correct : (n,) arrays
+        Calibration answers.
+    new : (m,) array
+        Confidences of the new answers, exchangeable with the calibration answers.
+    target : float
+        α, in (0, 1).
+    groups, rng
+        As in `selective_threshold`: one random answer of each image calibrates.
+
+    Returns
+    -------
+    (m,) array of bool
+        Whether each new answer is kept.
+
+    Raises
+    ------
+    ValueError
+        On bad input, by name and position; on a target outside (0, 1).
+
+    References
+    ----------
+    Jin & Candès, J. Machine Learning Research 2023, 24(244), arXiv:2210.01408.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> confidence = rng.uniform(0.5, 1, 400)
+    >>> correct = rng.random(400) < confidence
+    >>> conformal_selection(confidence, correct, [0.95, 0.8, 0.55], target=0.2)
+    array([ True,  True,  True])
+    """
+    c, y = check_pair(confidence, correct)
+    new = check_confidence(new, "new")
+    target = check_level(target, "target")
+    tested = one_answer_an_image(c, y, groups, rng)
+    outcome = y[tested]
+    wrong = np.sort(c[tested][outcome == 0])
+    surer = wrong.size - np.searchsorted(wrong, new)
+    p = (1 + surer) / (outcome.size + 1)
+    ranked = np.sort(p)
+    passed = ranked <= target * np.arange(1, new.size + 1) / new.size
+    if not passed.any():
+        return np.zeros(new.size, dtype=bool)
+    return p <= ranked[passed].max()
+
+
+# --- tables -------------------------------------------------------------------------------
+
+
+def threshold_table(
+    fit: pd.DataFrame,
+    test: pd.DataFrame,
+    *,
+    target: float,
+    delta: float = 0.05,
+    by: Sequence[str] = (),
+) -> pd.DataFrame:
+    """Thresholds certified on some graded answers and what they do on others.
+
+    Parameters
+    ----------
+    fit, test : pandas.DataFrame
+        Graded answers that share no image. Rows without confidence or grade are left out of the
+        choice; on test those without a confidence count as deferred.
+    target, delta : float
+        As in `selective_threshold`.
+    by : sequence of str
+        Columns whose combinations each get a threshold of their own (modality). δ holds for each
+        of them, not for all together.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The `by` columns and
+
+        threshold : certified, infinite if none is
+        n_fit, fit_coverage : answers it was chosen on, and coverage there
+        n_test, test_coverage : answers it is judged on, and coverage there
+        test_risk, test_risk_low, test_risk_high : share wrong among those kept, 95 % by image
+        test_missed : share of all that is kept and wrong
+
+    Raises
+    ------
+    ValueError
+        Where the two share an image.
+    """
+    refuse_shared(fit, test, "fit and test")
+    graded = test[test["correct"].notna()]
+    rows = []
+    for key, part in parts_by(fit, by):
+        chosen_on = measured(part)
+        certified = NONE
+        if len(chosen_on):
+            certified = selective_threshold(
+                *arrays(chosen_on),
+                target=target,
+                delta=delta,
+                groups=image_labels(chosen_on),
+            )
+        row = {"threshold": certified.threshold, "n_fit": len(chosen_on)}
+        row |= {"fit_coverage": certified.coverage}
+        row |= _judged_on(rows_where(graded, key), certified.threshold)
+        rows.append(key | row)
+    return pd.DataFrame(rows)
+
+
+def _judged_on(judged: pd.DataFrame, threshold: float) -> dict:
+    """What a threshold does on answers it was not chosen on."""
+    confidence = judged["confidence"].to_numpy(dtype=float, na_value=-1.0)
+    kept = confidence >= threshold
+    wrong = 1 - judged["correct"].to_numpy(dtype=float)[kept]
+    risk = wrong.mean() if kept.any() else np.nan
+    ends = (np.nan, np.nan)
+    if kept.any():
+        ends = clustered_interval(wrong, image_labels(judged)[kept])
+    n = max(len(judged), 1)
+    row = {"n_test": len(judged), "test_coverage": kept.sum() / n, "test_risk": risk}
+    row |= {"test_risk_low": ends[0], "test_risk_high": ends[1]}
+    return row | {"test_missed": wrong.sum() / n}
+
+
+def selective_coverage_table(
+    graded: pd.DataFrame,
+    *,
+    target: float,
+    delta: float = DELTA,
+    by: Sequence[str] = ("strategy",),
+    n_splits: int = 25,
+    level: float = 0.95,
+    n_resamples: int = 2000,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """Coverage at a limited risk: certified and judged out of sample, beside the observed one.
+
+    A threshold is certified on a random half of the images and judged on the other half, over
+    many splits. δ is divided by the number of rows, so that it holds for the best of them, too.
+    What is merely observed on the answers themselves stands beside it and promises nothing.
+
+    Parameters
+    ----------
+    graded : pandas.DataFrame
+        Graded answers. Those without a confidence count as deferred.
+    target, delta : float
+        As in `selective_threshold`; δ for all rows together.
+    by : sequence of str
+        Columns whose combinations make the rows.
+    n_splits : int
+        Random halves.
+    level, n_resamples, rng
+        Of the intervals of the risk, by image, with the thresholds as they were chosen.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a group: the `by` columns and
+
+        n, n_images : graded answers and their images (their items where images are unknown)
+        n_fit : mean number of answers a threshold was certified on
+        accuracy : of all graded answers
+        observed_coverage : largest coverage with a risk of at most `target`, in sample
+        certified : share of the splits in which a threshold was certified
+        coverage : mean coverage of certified thresholds on the other half (0 where there is none)
+        risk, risk_low, risk_high : share wrong among those kept on the other half, all splits
+        conformal_coverage, conformal_risk : the same by `conformal_selection`
+
+    Raises
+    ------
+    ValueError
+        On a column the table lacks; on a target or delta outside (0, 1).
+    """
+    check_level(target, "target")
+    parts = parts_by(graded[graded["correct"].notna()], by)
+    each = check_level(delta, "delta") / max(len(parts), 1)
+    rows = []
+    for key, part in parts:
+        row = _held_out(part, target, each, n_splits, rng, level, n_resamples)
+        rows.append(key | row)
+    return pd.DataFrame(rows)
+
+
+def _held_out(
+    part: pd.DataFrame,
+    target: float,
+    delta: float,
+    n_splits: int,
+    rng: np.random.Generator,
+    level: float,
+    n_resamples: int,
+) -> dict:
+    c = part["confidence"].to_numpy(dtype=float, na_value=np.nan)
+    y = part["correct"].to_numpy(dtype=float)
+    labels = image_labels(part)
+    codes, n_images = check_groups(labels, c.size)
+    stated = ~np.isnan(c)
+    times_kept = np.zeros(c.size)
+    conformal = np.zeros(c.size)
+    coverages = np.zeros((n_splits, 2))
+    sizes = np.zeros(n_splits)
+    certified = 0
+    for split in range(n_splits):
+        first = rng.permutation(n_images)[: n_images // 2]
+        in_fit = np.isin(codes, first)
+        fit = np.flatnonzero(in_fit & stated)
+        judged = np.flatnonzero(~in_fit & stated)
+        sizes[split] = fit.size
+        if not fit.size or not judged.size:
+            continue
+        chosen_on = {"target": target, "groups": codes[fit], "rng": rng}
+        certificate = selective_threshold(c[fit], y[fit], delta=delta, **chosen_on)
+        selected = conformal_selection(c[fit], y[fit], c[judged], **chosen_on)
+        kept = c[judged] >= certificate.threshold
+        times_kept[judged] += kept
+        conformal[judged] += selected
+        certified += np.isfinite(certificate.threshold)
+        coverages[split] = np.array([kept.sum(), selected.sum()]) / (~in_fit).sum()
+    coverage, conformal_coverage = coverages.mean(axis=0)
+    drawn = Resamples(labels, n_resamples, rng)
+    low, risk, high = _pooled_risk(drawn, times_kept, y, level)
+    row = {"n": c.size, "n_images": n_images, "n_fit": sizes.mean()}
+    row |= {"accuracy": y.mean()}
+    row |= {"observed_coverage": observed_coverage(c, y, target)}
+    row |= {"certified": certified / n_splits, "coverage": coverage, "risk": risk}
+    row |= {"risk_low": low, "risk_high": high}
+    row |= {"conformal_coverage": conformal_coverage}
+    risk = _pooled_risk(drawn, conformal, y, level)[1]
+    return row | {"conformal_risk": risk}
+
+
+def _pooled_risk(
+    drawn: Resamples, times_kept: NDArray, y: NDArray, level: float
+) -> tuple[float, float, float]:
+    """(low, estimate, high) of the share wrong among answers, each counted as often as kept."""
+    if not times_kept.any():
+        return np.nan, np.nan, np.nan
+    one_cell = np.zeros(y.size, dtype=int)
+    kept = drawn.sums(one_cell, 1, times_kept)[:, 0]
+    wrong = drawn.sums(one_cell, 1, times_kept * (1 - y))[:, 0]
+    risks = np.full(kept.size, np.nan)
+    np.divide(wrong, kept, out=risks, where=kept > 0)
+    n_images = drawn.effective(weights=times_kept)
+    low, high = percentile_ends(risks, level=level, n_groups=n_images)
+    return max(float(low), 0.0), float(risks[0]), min(float(high), 1.0)
+
+
+def observed_coverage(c: NDArray, y: NDArray, target: float) -> float:
+    """Largest coverage at which at most `target` of these answers are wrong; nothing promised.
+
+    Answers whose confidence is NaN are never kept.
+    """
+    stated = ~np.isnan(c)
+    if not stated.any():
+        return 0.0
+    _, kept, errors = descending(c[stated], y[stated])
+    within = errors <= target * kept + 1e-9
+    return float(kept[within].max() / c.size) if within.any() else 0.0
+
+
+def certification_table(
+    confidence: ArrayLike,
+    correct: ArrayLike,
+    *,
+    target: float,
+    sizes: Sequence[int],
+    delta: float = 0.05,
+    groups: ArrayLike | None = None,
+    n_repeats: int = 1000,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """How many labelled answers a certificate takes, and how often it is wrong.
+
+    Thresholds are certified on many samples and judged on the population.
+
+    Parameters
+    ----------
+    confidence, correct : (n,) arrays
+        A large pool of answers, taken as the population: samples are drawn from it with
+        replacement, and judged on all of it.
+    target, delta : float
+        As in `selective_threshold`.
+    sizes : sequence of int
+        Sample sizes: answers, or images where `groups` are handed over.
+    groups : (n,) array, optional
+        The image of each answer: images are drawn with all their answers.
+    n_repeats : int
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a size:
+
+        n_fit, target : size of a sample, risk allowed
+        mean_coverage : of the population, over all samples (0 where none is certified)
+        mean_risk : among those kept, over the samples that keep any
+        violated, violated_low, violated_high : share of samples whose threshold exceeds the
+            target; at most δ, of all samples
+        certified, certified_low, certified_high : share of samples with a threshold
+        (both with Wilson's 95 % interval, which is that of the simulation)
+    """
+    c, y = check_pair(confidence, correct)
+    codes, n_units = check_groups(groups, c.size)
+    by_image = n_units < c.size
+    length = np.bincount(codes)
+    # rows of each image, one after the other
+    members = np.split(np.argsort(codes, kind="stable"), length.cumsum()[:-1])
+    rows = []
+    for size in sizes:
+        thresholds = np.empty(n_repeats)
+        for i in range(n_repeats):
+            units = rng.integers(0, n_units, size)
+            sample = units
+            ids = None
+            if by_image:
+                sample = np.concatenate([members[unit] for unit in units])
+                ids = np.repeat(np.arange(size), length[units])
+            thresholds[i] = selective_threshold(
+                c[sample], y[sample], target=target, delta=delta, groups=ids, rng=rng
+            ).threshold
+        row = {"n_fit": size, "target": target}
+        rows.append(row | _judged_on_population(c, y, thresholds, target))
+    return pd.DataFrame(rows)
+
+
+def _judged_on_population(
+    c: NDArray, y: NDArray, thresholds: NDArray, target: float
+) -> dict:
+    """What thresholds do on a population."""
+    values, kept, errors = descending(c, y)
+    last = np.searchsorted(-values, -thresholds, side="right")
+    kept = np.append(0, kept)[last]
+    errors = np.append(0, errors)[last]
+    risk = errors[kept > 0] / kept[kept > 0]
+    n = len(thresholds)
+    row = {"mean_coverage": kept.mean() / c.size}
+    row |= {"mean_risk": risk.mean() if risk.size else np.nan}
+    counts = {"violated": int((risk > target).sum()), "certified": risk.size}
+    for name, count in counts.items():
+        low, high = wilson_interval(count, n)
+        row |= {name: count / n, f"{name}_low": float(low), f"{name}_high": float(high)}
+    return row

@@ -1,0 +1,137 @@
+"""Findings of notebook 00: those of the others that lead, and what the study's figure is called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from medcal_nb.study.findings.finding import (
+    AT_MOST,
+    Finding,
+    counted,
+    decimal,
+    extent,
+    number_word,
+    sentence,
+)
+
+#: Whose first findings lead: calibration, transfer, selective prediction; then the others.
+LEADING = (
+    "02_metrics",
+    "04_temperature_transfer",
+    "06_deferral",
+    "03_modalities",
+    "05_fusion",
+    "01_elicitation",
+)
+
+
+#: The two worlds that the control compares.
+IMAGES = "medical images"
+TEXT = "health questions, no images"
+
+
+def leading_findings(
+    published: Mapping[str, Sequence[dict[str, Any]]],
+) -> list[Finding]:
+    """Return the findings that stand at the top of the overview, three at most.
+
+    The first of each notebook in the order of :data:`LEADING`; where fewer than three notebooks
+    ran, the second of each.
+
+    Parameters
+    ----------
+    published : mapping
+        Findings as the notebooks' results hold them, by the name of the notebook.
+    """
+    chosen = []
+    for place in range(AT_MOST):
+        for name in LEADING:
+            findings = published.get(name, ())
+            if place < len(findings):
+                chosen.append(_finding(findings[place]))
+    return chosen[:AT_MOST]
+
+
+def _finding(fields: Mapping[str, Any]) -> Finding:
+    """Return a finding from its fields in JSON, where an interval is a list."""
+    interval = fields["interval"]
+    values = dict(fields)
+    values["interval"] = None if interval is None else tuple(interval)
+    return Finding(**values)
+
+
+def headline(overconfidence: pd.DataFrame | list[dict[str, Any]]) -> str:
+    """Return the title of the study's figure: how many models are overconfident on the target.
+
+    Parameters
+    ----------
+    overconfidence : pandas.DataFrame or list of dict
+        One row per model and side: `model, side, gap_low, gap_high`.
+    """
+    overconfidence = pd.DataFrame(overconfidence)
+    side = overconfidence["side"].iloc[-1]
+    if "medical images" in set(overconfidence["side"]):
+        side = "medical images"
+    rows = overconfidence[overconfidence["side"] == side]
+    n = len(rows)
+    over = int((rows["gap_low"] > 0).sum())
+    under = int((rows["gap_high"] < 0).sum())
+    if over and over >= under:
+        word = "overconfident"
+        k = over
+    elif under:
+        word = "underconfident"
+        k = under
+    else:
+        return f"No clear over- or underconfidence on {side}"
+    verb = "is" if k == 1 else "are"
+    return sentence(f"{counted(k, n, 'model')} {verb} {word} on {side}").rstrip(".")
+
+
+def medicine_or_image(control: pd.DataFrame) -> Finding:
+    """Return the transfer cost of medical images beside that of medical text.
+
+    The two are not matched: other models, other questions, another shift of accuracy.
+
+    Parameters
+    ----------
+    control : pandas.DataFrame
+        One row per world and elicitation method: `world` (:data:`IMAGES` or :data:`TEXT`),
+        `strategy, pairs, median_cost`. Verbalized confidence is compared, which both have.
+    """
+    verbalized = control[control["strategy"] == "verbalized"]
+    rows = [verbalized[verbalized["world"] == world] for world in (IMAGES, TEXT)]
+    if any(extent(len(row), 1) == "none" for row in rows):
+        return Finding(
+            claim="The control without images lacks verbalized confidence to compare.",
+            estimate=None,
+            interval=None,
+            n=0,
+            of="models",
+            method="medians over models",
+        )
+    images, text = (row.iloc[0] for row in rows)
+    image_cost = float(images["median_cost"])
+    text_cost = float(text["median_cost"])
+    image_n = int(images["pairs"])
+    text_n = int(text["pairs"])
+    claim = (
+        f"transferring verbalized confidence cost a median {decimal(image_cost)} of the "
+        f"Brier score on medical images ({_models(image_n)}) and {decimal(text_cost)} on "
+        f"health questions without images ({_models(text_n)}), a control that is not matched"
+    )
+    return Finding(
+        claim=sentence(claim),
+        estimate=image_cost - text_cost,
+        interval=None,
+        n=image_n + text_n,
+        of="models",
+        method="medians over models; no interval, as the models are not a sample of any population",
+    )
+
+
+def _models(n: int) -> str:
+    return "one model" if n == 1 else f"{number_word(n)} models"

@@ -23,7 +23,7 @@ from scipy.stats import norm
 from medcal_nb import measure
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import new_file
-from medcal_nb.measure.rows import image_labels, measured
+from medcal_nb.measure.rows import image_labels, measured, parts_by, rows_where
 from medcal_nb.show import words
 from medcal_nb.show.figures import FORMATS, table_csv
 from medcal_nb.study.findings import report as sentences
@@ -50,6 +50,24 @@ SECTIONS = {
 }
 #: Sections that are left out, rather than explained, where nothing was asked of them.
 OPTIONAL = {"transfer"}
+#: What is told of the input, in these words.
+READ = {
+    "file": "File",
+    "sha256": "SHA-256",
+    "columns": "Columns",
+    "n_answers": "Answers",
+    "n_measured": "Answers with confidence and grade",
+    "n_missing_confidence": "Without a confidence",
+    "n_missing_correct": "Without a grade",
+    "images": "Images",
+    "n_models": "Models",
+    "n_methods": "Elicitation methods",
+    "n_readers": "Readers",
+    "intervals": "Intervals",
+}
+#: Columns of a selective coverage table that are read; the others stand in the CSV.
+SELECTIVE = ["n_fit", "observed_coverage", "certified", "coverage", "risk"]
+SELECTIVE += ["risk_low", "risk_high"]
 #: What names an answer in a list of errors.
 ERROR_COLUMNS = ["item_id", "image_id", "modality", "answer", "gold", "confidence"]
 
@@ -189,8 +207,8 @@ class Report:
             "intervals": "by reader and case" if n_readers > 1 else by_image,
         }
         self.note("read", dict(source) | numbers)
-        facts = self.numbers["read"].items()
-        cells = [(words.heading_of(name), value) for name, value in facts]
+        facts = self.numbers["read"]
+        cells = [(label, facts[name]) for name, label in READ.items() if name in facts]
         shown = pd.DataFrame(cells, columns=["What", "Value"])
         self.table("read", "input", shown, legend="What was read.", shown=shown)
         self.note("table_1", {"n_correct": int(rows["correct"].sum())})
@@ -214,9 +232,10 @@ class Report:
             )
         sizes = rows.groupby(["model", "strategy"], sort=False, observed=True).size()
         first = dict(zip(["model", "strategy"], sizes.idxmax(), strict=True))
-        self.name = ", ".join(map(words.label_of, first.values()))
+        names = list(map(words.label_of, first.values()))
+        self.name = ", ".join(name for name in names if name != "unnamed")
         self.title = f"Calibration report: {self.name}"
-        return measure.rows_where(rows, first)
+        return rows_where(rows, first)
 
     def performance(self, table: pd.DataFrame, row: pd.Series, *, legend: str) -> None:
         """Add the table of performance: one metric a line for the leading rows, then all rows."""
@@ -295,7 +314,8 @@ class Report:
         self.note("selective", {"target": target, "delta": delta} | nested(row))
         self.say("selective", sentences.certified(row, target=target, delta=delta))
         legend = "Threshold chosen on one half of the answers and judged on the other."
-        self.table("selective", "threshold", table, legend=legend)
+        shown = readable(table[SELECTIVE])
+        self.table("selective", "threshold", table, legend=legend, shown=shown)
 
     def errors(self, rows: pd.DataFrame, *, most: int) -> None:
         """Add the wrong answers of the highest confidence."""
@@ -394,7 +414,7 @@ def table_1(answers: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         named), `n_correct`, `accuracy`, `mean_confidence`.
     """
     lines = []
-    for names, part in measure.parts_by(answers, by):
+    for names, part in parts_by(answers, by):
         rows = measured(part)
         images = images_of(rows)
         line = dict(names)
@@ -437,6 +457,8 @@ def nested(row: pd.Series) -> dict[str, Any]:
 
 
 def _ends(value: Mapping[str, float]) -> str:
+    if pd.isna(value["low"]):
+        return "–"
     return f"{words.number(value['low'])} to {words.number(value['high'])}"
 
 

@@ -14,9 +14,11 @@ import pandas as pd
 
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import file_hash
+from medcal_nb.study.execute import execute_notebook
+from medcal_nb.study.notebooks import find_notebooks
 from medcal_nb.study.profile import checkout
 
-NOTEBOOK = "08_report.ipynb"
+NOTEBOOK = "08_report"
 
 
 def write_report(
@@ -66,12 +68,14 @@ def write_report(
 
     check_folder(to, force=force)
     columns = None
+    description = ""
     if table.suffix.lower() not in (".sqlite", ".sqlite3", ".db"):
         recognised = recognise_columns(
             table, named=named, percent=percent, decimal=decimal
         )
         columns = recognised.columns
-        tell(f"medcal: {table.name}: {recognised.description}")
+        description = recognised.description
+        tell(f"medcal: {table.name}: {description}")
     answers, notes = read_answers(table, columns)
     for note in notes:
         tell(f"medcal: {note}")
@@ -79,6 +83,7 @@ def write_report(
     facts = {
         "file": table.name,
         "sha256": file_hash(table),
+        "columns": description,
         "command": shlex.join(["medcal", *sys.argv[1:]]),
     }
     with tempfile.TemporaryDirectory() as folder:
@@ -91,7 +96,14 @@ def write_report(
             "TO": str(work / "report"),
             "INPUT": facts,
         }
-        execute({**parameters, **where, **places}, work / NOTEBOOK)
+        notebook = find_notebooks(checkout() / "notebooks")[NOTEBOOK]
+        execute_notebook(
+            notebook,
+            work / f"{NOTEBOOK}.ipynb",
+            {**parameters, **where, **places},
+            label="report",
+            on_cell=lambda number: None,
+        )
         if to.exists():
             shutil.rmtree(to)
         shutil.copytree(work / "report", to)
@@ -131,26 +143,3 @@ def sides(answers: pd.DataFrame, source: str) -> dict[str, dict[str, str]]:
     raise MedcalError(
         f"--transfer-from {source}: name one of two data sets or domains; there are {known}"
     )
-
-
-def execute(parameters: Mapping[str, Any], executed: Path) -> None:
-    """Run notebook 08 with these parameters.
-
-    Raises
-    ------
-    MedcalError
-        If a cell fails, with its words.
-    """
-    import papermill
-
-    try:
-        papermill.execute_notebook(
-            checkout() / "notebooks" / NOTEBOOK,
-            executed,
-            parameters=dict(parameters),
-            kernel_name="python3",
-            progress_bar={"desc": "report", "leave": False, "disable": None},
-            start_timeout=180,
-        )
-    except papermill.PapermillExecutionError as error:
-        raise MedcalError(f"report: {error.ename}: {error.evalue}") from None

@@ -232,8 +232,10 @@ class Report:
             )
         sizes = rows.groupby(["model", "strategy"], sort=False, observed=True).size()
         first = dict(zip(["model", "strategy"], sizes.idxmax(), strict=True))
-        names = list(map(words.label_of, first.values()))
-        self.name = ", ".join(name for name in names if name != "unnamed")
+        unnamed = first["model"] == "unnamed"
+        self.name = (
+            "The model" if unnamed else ", ".join(map(words.label_of, first.values()))
+        )
         self.title = f"Calibration report: {self.name}"
         return rows_where(rows, first)
 

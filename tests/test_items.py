@@ -229,7 +229,7 @@ class TestCommand:
 
     def test_the_sheet_has_a_picture_for_every_letter(self, tmp_path):
         """Of a letter that the font lacks it would warn; a $ is no formula."""
-        from medcal_nb.show.facets import image_sheet
+        from medcal_nb.show.charts import image_sheet
 
         frame = table(question=(0, "is it red → né Ω ≥ 3 µm for $1 or $2?"))
         frame = frame.assign(

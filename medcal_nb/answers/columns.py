@@ -256,7 +256,9 @@ def _number(value, column):
         odd = isinstance(value, bool) or not isinstance(value, Real | str)
         if odd or "_" in str(value):  # Python takes 1_0 for ten
             raise ValueError
-        share = float(value) / column.top
+        # the text of a number of 16 or 32 bits is the shortest decimal that is that number
+        narrow = isinstance(value, np.floating) and value.itemsize < 8
+        share = float(str(value) if narrow else value) / column.top
     except (ValueError, OverflowError):
         raise ValueError("is not a number") from None
     if share != share:

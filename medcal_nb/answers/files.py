@@ -15,6 +15,7 @@ import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
 from medcal_nb.errors import MedcalError
+from medcal_nb.measure.decimals import shortest_decimals
 
 CHUNK = 65_536
 BLOCK = 16 << 20  # bytes of CSV parsed at a time; also the longest row there may be
@@ -74,12 +75,22 @@ def iter_table(path) -> Iterator[dict[str, list]]:
         ):
             batch.validate(full=True)
             if batch.num_rows:
-                yield batch.to_pydict()
+                yield _in_doubles(batch).to_pydict()
     except (pa.ArrowException, OSError, ValueError, TypeError, OverflowError) as err:
         what = "a table in UTF-8 with as many cells in every row"
         raise damaged(
             path, "a Parquet file" if kind == "parquet" else what, err
         ) from err
+
+
+def _in_doubles(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """A batch whose numbers of 16 and 32 bits are the shortest decimals that are these numbers."""
+    for k, column in enumerate(batch.columns):
+        if pa.types.is_float32(column.type) or pa.types.is_float16(column.type):
+            numbers = shortest_decimals(column.to_numpy(zero_copy_only=False))
+            doubles = pa.array(numbers, from_pandas=True)
+            batch = batch.set_column(k, batch.schema.names[k], doubles)
+    return batch
 
 
 def blocks_of(rows: Iterable[dict], path) -> Iterator[dict[str, list]]:
@@ -101,6 +112,8 @@ def rows_of(block: dict[str, list]) -> Iterator[dict]:
 def block_of(frame: pd.DataFrame, where="answers") -> dict[str, list]:
     """A frame as a block."""
     check_names(list(frame.columns), where)
+    narrow = frame.select_dtypes(["float16", "float32"])
+    frame = frame.assign(**{name: shortest_decimals(narrow[name]) for name in narrow})
     objects = frame.astype(object).where(frame.notna(), None)
     return {name: values.tolist() for name, values in objects.items()}
 

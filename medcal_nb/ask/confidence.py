@@ -16,7 +16,9 @@ How the hard cases are decided:
 - *Ranges* give their midpoint.
 - *Bounds* (``<10%``, "at least 90", "90%+") give ``None``, and so do negated values
   ("not 100% sure") and statements of doubt ("15% unsure").
-- *Commas* between digits are decimal marks (``0,85``). Numbers in words are not read.
+- *Commas* between digits are decimal marks (``0,85``). Numbers in English words ("ninety-five
+  percent") and with an exponent (``8.5e1 %``) are read.
+- *Numbers that stand alone* count only in a reply that is nothing else.
 - *Lists.* A number that begins an entry of a list ("1. Look at the image") is none of these, nor is
   one that is called the answer; a reply that was cut off before its confidence states none.
 - Numbers with a unit of anything else (``2 cm``, ``30% of the lung``) are no confidences.
@@ -25,7 +27,9 @@ How the hard cases are decided:
 import re
 from typing import NamedTuple
 
-from medcal_nb.ask.reading import FILE, WORDS, clean
+from number_parser import parse_number
+
+from medcal_nb.ask.reading import FILE, WORDS, clean, without_end
 
 #: Phrases of likelihood and what people take them to mean (sources in words.toml).
 LIKELIHOOD = FILE["likelihood"]
@@ -64,6 +68,39 @@ _SCALE_HINT = re.compile(
     r"(?:\s+scale\b)?",
     re.IGNORECASE,
 )
+
+
+_EXPONENT = re.compile(r"(?<![\w.,])\d{1,3}(?:\.\d{1,9})?e[+-]?\d{1,2}(?![\w.,]\d)")
+_UNITS = "zero|one|two|three|four|five|six|seven|eight|nine"
+_COUNTS = (
+    f"{_UNITS}|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen|"
+    "twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred"
+)
+_IN_WORDS = re.compile(
+    rf"(?<![\w-])(?P<number>(?:an?\s+(?=hundred))?(?:{_COUNTS})(?:[\s-]+(?:{_COUNTS}))*)(?![\w-])"
+    rf"(?P<sign>(?={_P}|\s+out\s+of\b))?"
+)
+
+
+def in_digits(text: str) -> str:
+    """A lower-case text with numbers in words, and with exponents, written in digits.
+
+    Words for one to nine become digits where a sign of a share follows ("nine out of ten"), not
+    elsewhere: "one" is seldom a number.
+
+    >>> in_digits("ninety-five percent, or nine out of ten"), in_digits("8.5e1 %")
+    ('95 percent, or 9 out of 10', '85 %')
+    """
+    text = _EXPONENT.sub(lambda match: f"{float(match[0]):.9g}", text)
+    return _IN_WORDS.sub(_digits, text)
+
+
+def _digits(match):
+    words = re.sub(r"^an?\s+", "one ", match["number"])
+    value = parse_number(words)
+    if value is None or (value < 10 and match["sign"] is None):
+        return match[0]
+    return str(value)
 
 
 class _Quantity(NamedTuple):
@@ -137,7 +174,14 @@ def _share(digits, kind, total):
 def _begins_entry(text, start, end):
     """Whether a number begins an entry of a list: "1. Look at the image", on a line or in one."""
     begins = re.search(r"(?:^|\n|[:.;])[\s(#-]*$", text[max(0, start - 8) : start])
-    return begins and re.match(r"(?:1?\d|20)[.):]\s+[^\W\d]", text[start : end + 60])
+    if not begins:
+        return False
+    if re.match(r"(?:1?\d|20)[.):]\s+[^\W\d]", text[start : end + 60]):
+        return True
+    # the last mark of a list that was cut off: alone on the last line, after a line of prose
+    mark = re.fullmatch(r"(?:1?\d|20)[.)]\s*", text[start:])
+    line_before = text[:start].rstrip().rpartition("\n")[2]
+    return bool(mark) and len(line_before.split()) > 3
 
 
 def _is_range(text, match):
@@ -195,13 +239,16 @@ def _labelled(text, label, quantities):
     return last
 
 
-def parse_confidence(text):
+def parse_confidence(text: str, *, cut_off: bool = False) -> float | None:
     r"""Read the confidence a reply states, as a probability.
 
     Parameters
     ----------
     text : str
         The reply. Anything but a string gives ``None``.
+    cut_off : bool
+        The reply was cut off (see :func:`medcal_nb.ask.reading.is_cut_off`): its last, unfinished
+        sentence states nothing, and no number counts that stands alone.
 
     Returns
     -------
@@ -220,7 +267,10 @@ def parse_confidence(text):
     >>> parse_confidence("less than 10%") is None
     True
     """
-    text = _EVEN.sub(" 50% ", clean(text).lower())
+    text = clean(text)
+    if cut_off:
+        text = without_end(text)
+    text = _EVEN.sub(" 50% ", in_digits(text.lower()))
     text = re.sub(r'["{}]', " ", text).strip()
     scale = 100
     if hints := list(_SCALE_HINT.finditer(text)):
@@ -241,19 +291,11 @@ def parse_confidence(text):
     for quantity in (tied, probability, loose_confidence, loose_probability):
         if quantity:
             return quantity.value
-    return _alone(text, quantities)
+    return None if cut_off else _alone(text, quantities)
 
 
 def _alone(text, quantities):
     """Return the value of the one number that stands without a label."""
-    last_line = text.rstrip().rfind("\n") + 1
-    last = [q for q in quantities if q.start >= last_line]
-    if (
-        last_line
-        and len({q.value for q in last}) == 1
-        and _rest_is_filler(text, last, last_line)
-    ):
-        return last[0].value
     if len({q.value for q in quantities}) != 1:
         return None
     quantity = quantities[0]

@@ -44,7 +44,7 @@ def items(
     )
     say(f"{shown}\n{len(table)} items, {table['image_id'].nunique()} images")
     if sheet is not None:
-        from medcal_nb.show.facets import image_sheet
+        from medcal_nb.show.charts import image_sheet
 
         made = (
             "synthetic phantoms, no patients"

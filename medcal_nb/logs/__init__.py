@@ -1,6 +1,18 @@
 """Bringing in answers that were recorded elsewhere: any table, and other tools' own logs."""
 
-from .importing import ColumnMap, Imported, import_blocks, import_file
+from .importing import Imported, import_blocks, import_file, read_answers
+from .placing import ColumnMap
+from .recognition import Recognised, recognise_columns
 from .registry import Reader, readers
 
-__all__ = ["ColumnMap", "Imported", "Reader", "import_blocks", "import_file", "readers"]
+__all__ = [
+    "ColumnMap",
+    "Imported",
+    "Reader",
+    "Recognised",
+    "import_blocks",
+    "import_file",
+    "read_answers",
+    "readers",
+    "recognise_columns",
+]

@@ -1,12 +1,12 @@
 """Measuring: is the confidence calibrated, does it mark the errors, and how sure are we of that?
 
-Metrics are called as `(confidence, correct, *, …) -> float`; all are defined in `metrics` and stand
-in `METRICS` under the names of their columns. A `*_table` holds the numbers of a figure.
-`ece_interval` is the interval of the expected calibration error that holds its level.
+Metrics are called as `(confidence, correct, *, …) -> float` and stand in `METRICS` under the names
+of their columns. A `*_table` holds the numbers of a figure. `ece_interval` is the interval of the
+expected calibration error that holds its level. Needs numpy, scipy, pandas and statsmodels.
 """
 
 from ._check import MeasureWarning
-from ._sums import METRICS
+from .binned import ace, debiased_ece, ece, ece_mass, mce
 from .choice import choose_strategy
 from .decisions import (
     best_threshold,
@@ -14,20 +14,32 @@ from .decisions import (
     policy_table,
     reliance_table,
 )
+from .heterogeneity import heterogeneity_table, standard_error
 from .intervals import bootstrap_interval, clustered_interval, holm, wilson_interval
 from .inversion import ece_interval, ici_interval
 from .metrics import (
     accuracy,
-    aurc,
-    auroc,
     brier_score,
-    ece,
-    ici,
+    brier_skill_score,
+    calibration_gap,
+    calibration_intercept,
+    calibration_slope,
+    confidently_wrong,
     log_loss,
     mean_confidence,
+    observed_expected_ratio,
 )
-from .planning import coverage_table, estimator_bias_table, fitted_world, items_needed
+from .planning import (
+    coverage_table,
+    estimator_bias_table,
+    fitted_world,
+    items_needed,
+    precision_sample_size,
+)
+from .ranking import aurc, auroc, auroc_difference, auroc_test
 from .readers import ReaderInterval, mrmc_auroc, mrmc_mean, mrmc_table
+from .registry import METRICS, Metric, register
+from .resampling import Interval, choose_clip
 from .selective import (
     certification_table,
     conformal_selection,
@@ -35,7 +47,9 @@ from .selective import (
     selective_threshold,
     threshold_table,
 )
+from .smooth import calibration_curve_table, e50, e90, ici, smooth_ece
 from .tables import (
+    confidence_by_outcome_table,
     difference_table,
     metrics_table,
     netcal_table,

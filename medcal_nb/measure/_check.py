@@ -1,6 +1,7 @@
 """Guards shared by every metric: what comes in is what the definition speaks of."""
 
 import sys
+import types
 import warnings
 
 import numpy as np
@@ -14,7 +15,7 @@ class MeasureWarning(UserWarning):
 
 def warn(message: str, category: type[Warning] = MeasureWarning) -> None:
     """Warn with `MeasureWarning`, pointing at the first caller outside this room."""
-    frame = sys._getframe(1)
+    frame: types.FrameType | None = sys._getframe(1)
     depth = 2
     while frame is not None and frame.f_globals["__name__"].startswith(
         (__package__, "contextlib")

@@ -1,205 +1,277 @@
 """How many items are enough? Estimators and intervals against a known truth, and a planner.
 
-A known world is a pool of stated confidences with the accuracy that each really has: a smooth
+A known world is a pool of confidences with the accuracy that each really has: a smooth
 curve of two parameters, so that the truth of every metric is known without a single outcome.
 """
 
 import warnings
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
-from . import metrics
-from ._check import check_confidence, warn
-from ._sums import Draws, recipe_of
+from . import binned, ranking, smooth
+from ._check import MeasureWarning, check_confidence, check_level, check_pair, warn
+from .binned import N_BINS
 from .intervals import wilson_interval
 from .inversion import ece_interval
-from .metrics import LOGIT_CLIP, N_BINS
+from .metrics import calibration_intercept, calibration_slope
+from .registry import metric_of
+from .resampling import FloatArray, Resamples, choose_clip, logit
 
 MANY = 1e9  # times that each item of a pool counts: what chance adds to outcomes is not in a limit
 POOL = 20_000  # confidences of a pool; more say nothing more, and cost time
 RESAMPLES = 300
-LUCK = 0.5  # how often answers about one image share their luck
+COMMON = 0.5  # how often answers about one image share their fate
 # that the planner promises
 POWER = 0.8
 LEVEL = 0.95
 
 
-def fitted_world(confidence, correct, *, rng) -> tuple[np.ndarray, np.ndarray]:
-    """Confidences as stated and a smooth curve through their outcomes, as `(confidence, p_true)`.
+def fitted_world(
+    confidence: ArrayLike, correct: ArrayLike, *, rng: np.random.Generator
+) -> tuple[FloatArray, FloatArray]:
+    """Confidences and a smooth curve through their outcomes, as `(confidence, p_true)`.
 
     The curve has the slope and intercept of the logistic recalibration of these answers: an
-    assumed truth of this shape, not the truth about the model; where no slope can be told (one
+    assumed truth of this shape, not the truth about the model; where there is no slope (one
     confidence for all, or right and wrong answers apart) the same share is right everywhere. At
-    most 20,000 are kept, at random.
+    most 20,000 are taken, at random.
+
+    Parameters
+    ----------
+    confidence, correct : (n,) arrays
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    tuple of array
+        Confidence and assumed accuracy of each answer.
     """
-    from scipy.special import expit, logit
+    from scipy.special import expit
 
-    stated = np.asarray(confidence, float)
-    correct = np.asarray(correct, float)
-    slope = metrics.calibration_slope(stated, correct)
+    c, y = check_pair(confidence, correct)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MeasureWarning)
+        slope = calibration_slope(c, y)
     if np.isfinite(slope):
-        steeper = slope * logit(np.clip(stated, LOGIT_CLIP, 1 - LOGIT_CLIP))
-        p = expit(steeper + metrics.calibration_intercept(expit(steeper), correct))
+        steeper = slope * logit(c, choose_clip(c))
+        moved = calibration_intercept(expit(steeper), y, clip=1e-9)
+        p = expit(steeper + moved)
     else:
-        p = np.full(stated.size, (correct.sum() + 0.5) / (stated.size + 1))
-    kept = rng.permutation(stated.size)[:POOL]
-    return stated[kept], p[kept]
+        p = np.full(c.size, (y.sum() + 0.5) / (y.size + 1))
+    chosen = rng.permutation(c.size)[:POOL]
+    return c[chosen], p[chosen]
 
 
-def _limit(c, p, stat) -> float:
-    """A metric on the pool with every answer counted as right and as wrong, by its chance."""
-    doubled = np.concatenate([c, c]), np.repeat([1.0, 0.0], c.size)
-    return recipe_of(stat, *doubled).value(MANY * np.concatenate([p, 1 - p]))
+def limit(c: FloatArray, p: FloatArray, stat: Callable[..., float]) -> float:
+    """A metric on endlessly many answers: every one counts as right and as wrong, by its chance."""
+    metric, options = metric_of(stat)
+    doubled = np.concatenate([c, c])
+    outcome = np.repeat([1.0, 0.0], c.size)
+    weights = MANY * np.concatenate([p, 1 - p])
+    return metric.sums(doubled, outcome, **options).value(weights)
 
 
-def _true_error(c, p) -> float:
+def _true_error(c: FloatArray, p: FloatArray) -> float:
     """Mean distance of the true accuracy from the confidence, E|E[p | c] − c|."""
     values, cell = np.unique(c, return_inverse=True)
-    return float(
-        np.abs(np.bincount(cell, p) - np.bincount(cell) * values).sum() / c.size
-    )
+    expected = np.bincount(cell) * values
+    return float(np.abs(np.bincount(cell, p) - expected).sum() / c.size)
 
 
-def _sample(c, p, size, per_image, rng):
-    """Items of a pool with outcomes; answers about one image share their luck half of the time."""
-    at = rng.integers(0, c.size, size)
-    luck = rng.random(size)
+def world_sample(
+    c: FloatArray, p: FloatArray, size: int, per_image: int, rng: np.random.Generator
+) -> tuple[FloatArray, FloatArray, np.ndarray]:
+    """Confidence, outcome and image of answers from a pool; those of an image share their fate."""
+    chosen = rng.integers(0, c.size, size)
+    fate = rng.random(size)
     images = np.arange(size) // per_image
     if per_image > 1:
-        luck = np.where(rng.random(size) < LUCK, rng.random(size)[images], luck)
-    return c[at], (luck < p[at]).astype(float), images
+        common = rng.random(size)[images]
+        fate = np.where(rng.random(size) < COMMON, common, fate)
+    return c[chosen], (fate < p[chosen]).astype(float), images
 
 
-def estimator_bias_table(confidence, p_true, sizes, *, only=None, n_repeats=500, rng):
+ESTIMATORS: dict[str, Callable[..., float]] = {
+    "ece_width": binned.ece,
+    "ece_mass": binned.ece_mass,
+    "debiased_width": binned.debiased_ece,
+    "debiased_mass": partial(binned.debiased_ece, binning="mass"),
+    "smooth_ece": smooth.smooth_ece,
+    "ici": smooth.ici,
+}
+
+
+def estimator_bias_table(
+    confidence: ArrayLike,
+    p_true: ArrayLike,
+    sizes: Sequence[int],
+    *,
+    only: Sequence[str] | None = None,
+    n_repeats: int = 500,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
     """Bias and spread of estimators of calibration error, against the truth.
 
     Parameters
     ----------
     confidence, p_true : (n,) arrays
-        A known world: stated confidences, and the true accuracy at each.
+        A known world: confidences, and the true accuracy at each.
     sizes : sequence of int
-        Items of a sample drawn from it.
+        Answers of a sample drawn from it.
     only : sequence of str, optional
-        Some of the estimators, by name.
-    n_repeats, rng
+        Some of the `ESTIMATORS`, by name.
+    n_repeats : int
+    rng : numpy.random.Generator
 
     Returns
     -------
     pandas.DataFrame
-        estimator, n, truth (mean distance of the true accuracy from the confidence), limit (the
-        estimator on the whole pool without noise: what binning or smoothing does to the truth),
-        mean, bias (mean − truth), bias_se (Monte Carlo), sd, rmse, q05, q95.
+        One row an estimator and size:
+
+        - estimator, n
+        - truth: mean distance of the true accuracy from the confidence
+        - limit: the estimator on the whole pool without noise, what binning or smoothing does
+        - mean, bias (mean − truth), bias_se (Monte Carlo), sd, rmse
+        - q05, q95: quantiles of the estimates
     """
     c = check_confidence(confidence)
     p = check_confidence(p_true, "p_true")
-    estimators = {
-        "ece_width": metrics.ece,
-        "ece_mass": metrics.ece_mass,
-        "debiased_width": metrics.debiased_ece,
-        "debiased_mass": partial(metrics.debiased_ece, binning="mass"),
-        "smooth_ece": metrics.smooth_ece,
-        "ici": metrics.ici,
-    }
-    estimators = {
-        name: f for name, f in estimators.items() if only is None or name in only
-    }
+    names = list(ESTIMATORS) if only is None else list(only)
     truth = _true_error(c, p)
-    limits = {k: _limit(c, p, f) for k, f in estimators.items()}
+    limits = {name: limit(c, p, ESTIMATORS[name]) for name in names}
     rows = []
     for size in sizes:
-        samples = [_sample(c, p, size, 1, rng)[:2] for _ in range(n_repeats)]
-        for name, estimator in estimators.items():
-            values = np.array([estimator(*pair) for pair in samples])
-            row = {"estimator": name, "n": size, "truth": truth, "limit": limits[name]}
+        samples = [world_sample(c, p, size, 1, rng)[:2] for _ in range(n_repeats)]
+        for name in names:
+            values = np.array([ESTIMATORS[name](*pair) for pair in samples])
             sd = values.std(ddof=1)
-            row |= {"mean": values.mean(), "bias": values.mean() - truth}
-            row |= {"bias_se": sd / np.sqrt(n_repeats), "sd": sd}
-            row |= {"rmse": np.sqrt(((values - truth) ** 2).mean())}
             rows.append(
-                row | {f"q{q:02}": np.quantile(values, q / 100) for q in (5, 95)}
+                {
+                    "estimator": name,
+                    "n": size,
+                    "truth": truth,
+                    "limit": limits[name],
+                    "mean": values.mean(),
+                    "bias": values.mean() - truth,
+                    "bias_se": sd / np.sqrt(n_repeats),
+                    "sd": sd,
+                    "rmse": np.sqrt(((values - truth) ** 2).mean()),
+                    "q05": np.quantile(values, 0.05),
+                    "q95": np.quantile(values, 0.95),
+                }
             )
     return pd.DataFrame(rows)
 
 
 def coverage_table(
-    confidence,
-    p_true,
-    sizes,
+    confidence: ArrayLike,
+    p_true: ArrayLike,
+    sizes: Sequence[int],
     *,
-    binning="width",
-    per_image=1,
-    made=("bootstrap", "inversion"),
-    n_repeats=1000,
-    level=0.95,
-    rng,
-):
-    """How often intervals of the ECE hold the true one, by simulation in a known world.
+    binning: str = "width",
+    per_image: int = 1,
+    made: Sequence[str] = ("bootstrap", "inversion"),
+    n_repeats: int = 1000,
+    level: float = 0.95,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """How often intervals of the ECE cover the true one, by simulation in a known world.
 
     Parameters
     ----------
     confidence, p_true : (n,) arrays
         As `estimator_bias_table`. The truth is the ECE of the pool without chance.
     sizes : sequence of int
-        Items per sample.
-    binning
+        Answers per sample.
+    binning : str
         Of the ECE.
     per_image : int
-        Answers about one image, which share their luck half of the time; intervals are by image.
+        Answers about one image, which share their fate half of the time; intervals are by image.
     made : sequence of str
         How intervals are made: "bootstrap" (percentiles of 300 resamples), "inversion"
         (`ece_interval`).
-    n_repeats, level, rng
+    n_repeats : int
+    level : float
+    rng : numpy.random.Generator
 
     Returns
     -------
     pandas.DataFrame
-        interval (how it is made), n, truth, coverage,
-        coverage_low, coverage_high (Wilson, 95 %), missed_below and missed_above (share of
-        intervals wholly below, above the truth), mean_width, n_repeats.
+        One row a kind of interval and size:
+
+        - interval: how it is made
+        - n, truth
+        - coverage, coverage_low, coverage_high (Wilson, 95 %)
+        - missed_below, missed_above: share of intervals wholly below, above the truth
+        - mean_width, n_repeats
     """
     c = check_confidence(confidence)
     p = check_confidence(p_true, "p_true")
-    ece = partial(metrics.ece, binning=binning)
-    truth = _limit(c, p, ece)
-    shares = [(1 - level) / 2, (1 + level) / 2]
-
-    def ends(kind, c, y, images):
-        if kind == "inversion":
-            return ece_interval(
-                c, y, binning=binning, level=level, groups=images, rng=rng
-            )[::2]
-        return np.quantile(
-            Draws(images, c.size, RESAMPLES, rng).values(ece, c, y), shares
-        )
-
+    truth = limit(c, p, partial(binned.ece, binning=binning))
     rows = []
     for size in sizes:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            samples = [_sample(c, p, size, per_image, rng) for _ in range(n_repeats)]
-            found = {
-                kind: np.array([ends(kind, *one) for one in samples]) for kind in made
-            }
-        rows += [
-            {"interval": kind, "n": size, "truth": truth} | _held(pairs, truth)
-            for kind, pairs in found.items()
-        ]
+        samples = [world_sample(c, p, size, per_image, rng) for _ in range(n_repeats)]
+        for kind in made:
+            ends = []
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", MeasureWarning)
+                for sample in samples:
+                    ends.append(_ece_ends(kind, *sample, binning, level, rng))
+            row = {"interval": kind, "n": size, "truth": truth}
+            rows.append(row | _covered(np.array(ends), truth))
     return pd.DataFrame(rows)
 
 
-def _held(ends, truth) -> dict:
+def _ece_ends(
+    kind: str,
+    c: FloatArray,
+    y: FloatArray,
+    images: np.ndarray,
+    binning: str,
+    level: float,
+    rng: np.random.Generator,
+) -> tuple[float, float]:
+    """Ends of an interval of the ECE: inverted, or the plain percentiles that others use."""
+    if kind == "inversion":
+        low, _, high = ece_interval(
+            c, y, binning=binning, level=level, groups=images, rng=rng
+        )
+        return low, high
+    metric, options = metric_of(partial(binned.ece, binning=binning))
+    drawn = Resamples(images, RESAMPLES, rng)
+    draws = metric.resampled(c, y, drawn, **options)
+    low, high = np.quantile(draws[1:], [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def _covered(ends: FloatArray, truth: float) -> dict[str, float]:
     low, high = ends.T
     n = low.size
-    inside = ((low <= truth) & (truth <= high)).sum()
-    least, most = map(float, wilson_interval(inside, n))
-    row = {"coverage": inside / n, "coverage_low": least, "coverage_high": most}
-    row |= {"missed_below": (high < truth).mean(), "missed_above": (low > truth).mean()}
-    return row | {"mean_width": (high - low).mean(), "n_repeats": n}
+    inside = int(((low <= truth) & (truth <= high)).sum())
+    least, most = wilson_interval(inside, n)
+    return {
+        "coverage": inside / n,
+        "coverage_low": float(least),
+        "coverage_high": float(most),
+        "missed_below": float((high < truth).mean()),
+        "missed_above": float((low > truth).mean()),
+        "mean_width": float((high - low).mean()),
+        "n_repeats": n,
+    }
 
 
-def items_needed(ece_a, ece_b, *, brier=0.25, group_size=1.0, icc=0.0) -> int:
+def items_needed(
+    ece_a: float,
+    ece_b: float,
+    *,
+    brier: float = 0.25,
+    group_size: float = 1.0,
+    icc: float = 0.0,
+) -> int:
     r"""Items each of two forecasters needs so that an ECE of a is told from one of b.
 
     .. math:: n = (z_{1 - \alpha/2} + z_{\text{power}})^2\,
@@ -261,3 +333,112 @@ def items_needed(ece_a, ece_b, *, brier=0.25, group_size=1.0, icc=0.0) -> int:
             f"that {min(ece_a, ece_b):g} cannot be told from 0 and the power promised is void"
         )
     return items
+
+
+# --- precision of an external validation --------------------------------------------------
+
+
+def precision_sample_size(
+    confidence: ArrayLike,
+    *,
+    accuracy: float | None = None,
+    auroc: float | None = None,
+    oe_width: float = 0.2,
+    slope_width: float = 0.2,
+    auroc_width: float = 0.1,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    r"""Answers needed for intervals of O:E, slope and AUROC that are as narrow as wanted.
+
+    For independent answers of a well-calibrated model; where images carry several answers,
+    multiply by the design effect 1 + (m − 1) icc.
+
+    .. math:: n_{OE} = rac{1 - \phi}{\phi\, s^2}, \qquad
+       n_{slope} = rac{I_a}{s^2 (I_a I_b - I_{ab}^2)}
+
+    with φ the accuracy, s the standard error that gives the width (of ln O:E; of the slope), and
+    the information I per answer, means of p (1 − p), p (1 − p) η² and p (1 − p) η over the
+    log-odds η. For the AUROC, n is the least whose standard error by Newcombe's formula gives the
+    width.
+
+    Parameters
+    ----------
+    confidence : (n,) array
+        Confidences as they are expected (a pilot's, recalibrated), each taken as true.
+    accuracy : float, optional
+        Expected accuracy; default the mean of the confidences.
+    auroc : float, optional
+        Expected AUROC; default what these confidences have if each is true.
+    oe_width, slope_width, auroc_width : float
+        Widths wanted of the intervals.
+    level : float
+        Of the intervals.
+
+    Returns
+    -------
+    pandas.DataFrame
+        quantity ("O:E ratio", "calibration slope", "AUROC"), width, n.
+
+    References
+    ----------
+    Riley et al., BMJ 2024;384:e074821, doi:10.1136/bmj-2023-074821; AUROC: Newcombe, Statistics
+    in Medicine 2006, doi:10.1002/sim.2324.
+
+    Examples
+    --------
+    >>> precision_sample_size([0.3, 0.5, 0.7, 0.9])["n"].tolist()
+    [257, 2245, 367]
+    """
+    from scipy.special import ndtri
+
+    c = check_confidence(confidence)
+    z = float(ndtri((1 + check_level(level)) / 2))
+    rate = float(c.mean()) if accuracy is None else accuracy
+    if not 0 < rate < 1:
+        raise ValueError(f"accuracy must lie strictly between 0 and 1, got {rate!r}")
+    area = limit(c, c, ranking.auroc) if auroc is None else auroc
+    # O:E of 1: exp(z s) − exp(−z s) is the width
+    error = float(np.arcsinh(oe_width / 2)) / z
+    n_oe = (1 - rate) / (rate * error**2)
+    n_slope = _slope_size(c, slope_width / (2 * z))
+    n_auroc = _auroc_size(area, rate, auroc_width / (2 * z))
+    return pd.DataFrame(
+        {
+            "quantity": ["O:E ratio", "calibration slope", "AUROC"],
+            "width": [oe_width, slope_width, auroc_width],
+            "n": [int(np.ceil(n)) for n in (n_oe, n_slope, n_auroc)],
+        }
+    )
+
+
+def _slope_size(c: FloatArray, error: float) -> float:
+    eta = logit(c, choose_clip(c))
+    weight = c * (1 - c)
+    i_a = weight.mean()
+    i_b = (weight * eta**2).mean()
+    i_ab = (weight * eta).mean()
+    determinant = i_a * i_b - i_ab**2
+    if determinant <= 0:
+        raise ValueError("one confidence for all answers has no slope to plan for")
+    return float(i_a / (error**2 * determinant))
+
+
+def _auroc_size(area: float, rate: float, error: float) -> float:
+    """The least n, by halving: the standard error falls with n."""
+
+    def standard_error(n: float) -> float:
+        half = n / 2 - 1
+        more = half * (1 - area) / (2 - area) + half * area / (1 + area)
+        return float(
+            np.sqrt(area * (1 - area) * (1 + more) / (n**2 * rate * (1 - rate)))
+        )
+
+    low = 2.0
+    high = 1e9
+    while high - low > 0.5:
+        middle = (low + high) / 2
+        if standard_error(middle) > error:
+            low = middle
+        else:
+            high = middle
+    return high

@@ -95,7 +95,7 @@ class Resamples:
             self._own = np.arange(len(self.names))
         else:
             labels = np.asarray(labels)
-            self._own, _ = check_groups(labels, len(labels))
+            self._own, _ = check_groups(labels, labels.size if n is None else n)
             first = np.unique(self._own, return_index=True)[1]
             self.names = pd.Index(labels[first])
         self.n_groups = len(self.names)
@@ -124,7 +124,7 @@ class Resamples:
         """(n,) column of `counts` of each row: of these labels, or of all it was made with."""
         own = self._own
         if labels is not None:
-            own = self.names.get_indexer(np.asarray(labels))
+            own = self.names.get_indexer(pd.Index(np.asarray(labels)))
             if (own < 0).any():
                 raise ValueError("a label is none of those that are drawn from")
         return self._unit[own]

@@ -1,7 +1,7 @@
 """Rows of graded answers: those that can be measured, their images, halves and groups."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,8 +14,8 @@ def measured(graded: pd.DataFrame) -> pd.DataFrame:
 
 def arrays(graded: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Return `(confidence, correct)` of the answers that can be measured, as float arrays."""
-    kept = measured(graded)
-    return kept["confidence"].to_numpy(float), kept["correct"].to_numpy(float)
+    answers = measured(graded)
+    return answers["confidence"].to_numpy(float), answers["correct"].to_numpy(float)
 
 
 def image_labels(graded: pd.DataFrame, column: str = "image_id") -> np.ndarray:
@@ -28,14 +28,21 @@ def image_labels(graded: pd.DataFrame, column: str = "image_id") -> np.ndarray:
         if "item_id" in graded
         else pd.Series(graded.index, graded.index)
     )
-    names = graded.get(column, item)
-    if names.isna().any():
-        names = names.astype(object).where(names.notna(), item.astype(object))
-    names = plain_ids(names)
-    return plain_ids(graded["dataset"]) + "/" + names if "dataset" in graded else names
+    named = graded.get(column, item)
+    if named.isna().any():
+        named = named.astype(object).where(named.notna(), item.astype(object))
+    names = plain_ids(named)
+    if "dataset" not in graded:
+        return names
+    return plain_ids(graded["dataset"]) + "/" + names
 
 
-def plain_ids(values) -> np.ndarray:
+def images_known(graded: pd.DataFrame, column: str | None = "image_id") -> bool:
+    """Return whether any row names its image; else intervals are by answer."""
+    return column in graded and bool(graded[column].notna().any())
+
+
+def plain_ids(values: Iterable) -> np.ndarray:
     """Return ids as text, an object array; whole numbers without a point."""
     codes, names = pd.factorize(
         pd.Series(list(values), dtype=object), use_na_sentinel=False
@@ -71,7 +78,9 @@ def rows_where(graded: pd.DataFrame, where: dict) -> pd.DataFrame:
     return graded[mask]
 
 
-def halves(graded: pd.DataFrame, *, rng: np.random.Generator) -> tuple:
+def halves(
+    graded: pd.DataFrame, *, rng: np.random.Generator
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Split graded answers into two halves by image, at random: `(fit, test)`."""
     images = image_labels(graded)
     names = np.unique(images)
@@ -79,7 +88,9 @@ def halves(graded: pd.DataFrame, *, rng: np.random.Generator) -> tuple:
     return graded[first], graded[~first]
 
 
-def parts_by(graded: pd.DataFrame, by) -> list[tuple[dict, pd.DataFrame]]:
+def parts_by(
+    graded: pd.DataFrame, by: str | Sequence[str]
+) -> list[tuple[dict, pd.DataFrame]]:
     """Return the groups of a table as (columns and values, rows); one group without columns."""
     by = [by] if isinstance(by, str) else list(by)
     if missing := [column for column in by if column not in graded.columns]:

@@ -1,27 +1,37 @@
 """The numbers behind the figures: tidy tables, one row per bin, threshold, group or pair."""
 
-import inspect
 import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
-from ._check import check_choice, check_pair, warn
-from ._sums import METRICS, Draws, Recipe
+from ._check import check_choice, check_level, check_pair, check_whole, warn
+from .binned import N_BINS, ace, bins_of, ece, mce
 from .intervals import (
     clustered_interval,
     consistency_band,
     holm,
-    normal_p,
-    percentile_interval,
+    metric_interval,
+    note_few,
     wilson_interval,
 )
-from .inversion import Interval, ece_interval, ici_interval
-from .metrics import N_BINS, SURE, ace, bins_of, calibration_gap, ece, mce
-from .rows import arrays, image_labels, measured, parts_by
+from .inversion import ece_interval, ici_interval
+from .metrics import is_sure
+from .registry import METRICS, Metric
+from .resampling import (
+    FloatArray,
+    Interval,
+    Resamples,
+    choose_clip,
+    percentile_interval,
+    two_sided_p,
+)
+from .rows import arrays, image_labels, images_known, measured, parts_by
 from .selective import DELTA, descending, selective_threshold
 
 SCORE_METRICS = (
@@ -34,21 +44,28 @@ SCORE_METRICS = (
     "aurc",
 )
 YIELDS = {f"yield_at_{percent}": percent / 100 for percent in (5, 10, 20)}
-ALL_METRICS = (*METRICS, *YIELDS)
+
+
+def all_metrics() -> tuple[str, ...]:
+    """Names of all metrics that `metrics_table` knows."""
+    return (*METRICS, *YIELDS)
+
+
+# --- metrics by group ---------------------------------------------------------------------
 
 
 def metrics_table(
-    graded,
+    graded: pd.DataFrame,
     *,
-    by=("model", "dataset", "strategy"),
-    metrics=SCORE_METRICS,
-    intervals=None,
-    n_bins=N_BINS,
-    level=0.95,
-    n_resamples=1000,
-    groups="image_id",
-    rng,
-):
+    by: Sequence[str] = ("model", "dataset", "strategy"),
+    metrics: Sequence[str] | str = SCORE_METRICS,
+    intervals: Sequence[str] | None = None,
+    n_bins: int = N_BINS,
+    level: float = 0.95,
+    n_resamples: int = 1000,
+    groups: str | None = "image_id",
+    rng: np.random.Generator,
+) -> pd.DataFrame:
     """Metrics of each group of graded answers with their intervals: one row per group.
 
     Parameters
@@ -59,114 +76,237 @@ def metrics_table(
     by : sequence of str
         Columns that make the groups; none gives one row.
     metrics : sequence of str or "all"
-        Names of `ALL_METRICS`. yield_at_5, _10, _20: the share of answers that may stand alone
+        Names of `METRICS`, or yield_at_5, _10, _20: the share of answers that may stand alone
         with at most 5, 10, 20 % errors among them, by a threshold certified on them by image
-        (`selective_threshold`, δ = 0.1), which `<name>_threshold` tells.
+        (`selective_threshold`, δ = 0.1), which `<name>_threshold` is.
     intervals : sequence of str, optional
         The metrics that get `<name>_low` and `<name>_high`; default all asked for.
-    n_bins
+    n_bins : int
         As in `ece`.
-    level, n_resamples, rng
-        As in `bootstrap_interval`; all metrics of a row share their resamples, and each row has a
-        random stream of its own.
+    level : float
+        Nominal coverage of the intervals.
+    n_resamples : int
+        All metrics of a row share their resamples.
     groups : str or None
         Column of what is drawn together, joined with the data set's name; the item where it is
         empty. None: each row by itself.
+    rng : numpy.random.Generator
+        Each row gets a random stream of its own.
 
     Returns
     -------
     pandas.DataFrame
-        The `by` columns, n, n_missing, then the metrics in the order asked for. Intervals:
-        accuracy, confidently_wrong and yields by `clustered_interval`; ECE, of equal width or
-        mass, plain or debiased, by `ece_interval`, ICI by `ici_interval`; the others by the
-        bootstrap, but for those to which sampling noise adds as to a plain ECE and whose bootstrap
-        does not hold (smooth ECE, ACE, MCE): NaN. NaN where a metric is
-        undefined, with a `MeasureWarning` that names the group and the reason.
+        One row a group:
+
+        - the `by` columns
+        - n, n_missing: answers measured, and left out
+        - n_images: different images; 0 where they are unknown and intervals are by answer
+        - clip: where slope or intercept is asked for, how far 0 and 1 were moved for it
+        - the metrics in the order asked for, each with its ends. Accuracy, confidently_wrong and
+          yields by `clustered_interval`; ECE, of equal width or mass, plain or debiased, by
+          `ece_interval`, ICI by `ici_interval`; the others by the bootstrap. Ends are NaN for
+          metrics to which sampling noise adds as to a plain ECE and that have no such interval
+          (smooth ECE, ACE, MCE, E50, E90). NaN where a metric is undefined, with a
+          `MeasureWarning` that names the group and the reason.
 
     Raises
     ------
     ValueError
         On a column the table lacks, an unknown metric, or values that are no confidence.
+
+    Examples
+    --------
+    >>> graded = pd.DataFrame({"confidence": [0.9, 0.8, 0.6] * 20, "correct": [1, 1, 0] * 20})
+    >>> rng = np.random.default_rng(0)
+    >>> table = metrics_table(graded, by=[], metrics=["accuracy"], rng=rng)
+    >>> table[["n", "accuracy_low", "accuracy_high"]].round(2).to_numpy().tolist()
+    [[60.0, 0.54, 0.77]]
     """
-    stats = {name: _in_bins(stat, n_bins) for name, stat in METRICS.items()}
-    names = list(ALL_METRICS if metrics == "all" else metrics)
+    names = list(all_metrics() if metrics == "all" else metrics)
     wanted = names if intervals is None else list(intervals)
     for name in [*names, *wanted]:
-        check_choice(name, "metrics", ALL_METRICS)
+        check_choice(name, "metrics", all_metrics())
     parts_by(graded[:0], ["confidence", "correct"])
     parts = parts_by(graded, by)
     rows = []
-    for (row, part), stream in zip(parts, rng.spawn(len(parts)), strict=True):
-        kept = measured(part)
-        found = {}
-        ids = None if groups is None else image_labels(kept, groups)
-        with _labelled(", ".join(f"{k}={v}" for k, v in row.items()) or "all"):
-            if len(kept):
-                pair = check_pair(kept["confidence"], kept["correct"])
-                options = {"level": level, "n_resamples": n_resamples, "rng": stream}
-                found = _measured(*pair, ids, names, wanted, stats, **options)
+    for (key, part), stream in zip(parts, rng.spawn(len(parts)), strict=True):
+        answers = measured(part)
+        ids = None if groups is None else image_labels(answers, groups)
+        known = ids is not None and images_known(answers, groups)
+        row = dict(key)
+        row["n"] = len(answers)
+        row["n_missing"] = len(part) - len(answers)
+        row["n_images"] = len(set(ids)) if ids is not None and known else 0
+        with _labelled(", ".join(f"{k}={v}" for k, v in key.items()) or "all"):
+            if len(answers):
+                pair = check_pair(answers["confidence"], answers["correct"])
+                scores = _Scores(
+                    *pair,
+                    ids,
+                    n_bins=n_bins,
+                    level=level,
+                    n_resamples=n_resamples,
+                    rng=stream,
+                )
+                row |= scores.row(names, wanted)
             else:
-                warn("no item has both a confidence and a grade")
-        row |= {"n": len(kept), "n_missing": len(part) - len(kept)}
-        for name in names:
-            ends = ("_low", "_high") if name in wanted else ()
-            more = ("_threshold",) if name in YIELDS else ()
-            row |= {
-                f"{name}{k}": found.get(f"{name}{k}", np.nan)
-                for k in ("", *ends, *more)
-            }
+                warn("no answer has both a confidence and a grade")
         rows.append(row)
-    return pd.DataFrame(rows)
+    return _in_order(pd.DataFrame(rows), names, wanted)
 
 
-def _in_bins(stat, n_bins):
-    """The metric with the number of bins, where it takes one."""
-    takes = "n_bins" in inspect.signature(stat).parameters
-    return partial(stat, n_bins=n_bins) if takes else stat
-
-
-def _measured(c, y, ids, names, wanted, stats, *, level, n_resamples, rng) -> dict:
-    """The metrics, thresholds of yields, and where wanted intervals that hold for the metric."""
-    shares = {"accuracy": y, "confidently_wrong": c >= SURE - 1e-9}
-    options = {"level": level, "groups": ids, "rng": rng}
-    found = {}
-    intervals = {}
-    draws = None
+def _in_order(table: pd.DataFrame, names: list[str], wanted: list[str]) -> pd.DataFrame:
+    """The table with all columns that were asked for, NaN where nothing was measured."""
+    columns = [c for c in table.columns if c.split("_low")[0] not in names]
+    last = []
     for name in names:
+        last.append(name)
+        if name in wanted:
+            last += [f"{name}_low", f"{name}_high"]
         if name in YIELDS:
-            limits = {"target": YIELDS[name], "delta": DELTA, "groups": ids}
-            found[f"{name}_threshold"], value = selective_threshold(c, y, **limits)
-            shares[name] = c >= found[f"{name}_threshold"]
-        else:
-            value = stats[name](c, y)
-        found[name] = value
-        if np.isnan(value) or name not in wanted:
-            continue
-        kind = "share" if name in YIELDS else METRICS[name].interval
-        if kind == "share":
-            of = y == 0 if name == "confidently_wrong" else slice(None)
-            whose = None if ids is None else ids[of]
-            pair = clustered_interval(shares[name][of], whose, level=level)
-        elif name == "ici":
-            pair = ici_interval(c, y, **options)[::2]
-        elif kind == "inversion":
-            binning = "mass" if name == "ece_mass" else "width"
-            if binning not in intervals:
-                bins = stats[name].keywords | {"binning": binning}
-                intervals[binning] = ece_interval(c, y, **bins, **options)
-            pair = intervals[binning][::2]
-        elif kind == "bootstrap":
-            draws = draws or Draws(ids, c.size, n_resamples, rng)
-            drawn = draws.values(stats[name], c, y)
-            pair = percentile_interval(drawn, value, level)[::2]
-        else:
-            continue
-        found[f"{name}_low"], found[f"{name}_high"] = pair
-    return found
+            last.append(f"{name}_threshold")
+    first = [column for column in columns if column not in last]
+    return table.reindex(columns=[*first, *last])
+
+
+class _Scores:
+    """The metrics of one group of answers and their intervals, on common resamples."""
+
+    def __init__(
+        self,
+        c: FloatArray,
+        y: FloatArray,
+        ids: NDArray[Any] | None,
+        *,
+        n_bins: int,
+        level: float,
+        n_resamples: int,
+        rng: np.random.Generator,
+    ) -> None:
+        self.c = c
+        self.y = y
+        alone = ids is not None and len(np.unique(ids)) == len(ids)
+        self.ids = None if alone else ids
+        self.level = level
+        self.n_bins = n_bins
+        self.clip = choose_clip(c)
+        # a stream for each kind of interval: a number does not hang on those asked for beside
+        boot, width, mass, curve = rng.spawn(4)
+        self.streams = {"width": width, "mass": mass, "ici": curve}
+        self.n_resamples = n_resamples
+        self.boot = boot
+        self.drawn: Resamples | None = None
+        self.inverted: dict[str, Interval] = {}
+
+    def row(self, names: list[str], wanted: list[str]) -> dict[str, float]:
+        """By column: each metric, and where wanted its ends."""
+        row: dict[str, float] = {}
+        if {"slope", "intercept"} & set(names):
+            row["clip"] = self.clip
+        if any(name in wanted for name in names):
+            note_few(self.worth(), self.ids is not None)
+        for name in names:
+            if name in YIELDS:
+                row |= self.certified(name)
+                continue
+            metric = METRICS[name]
+            value = metric.value(self.c, self.y, **self.options_of(metric))
+            row[name] = value
+            if name in wanted and not np.isnan(value):
+                low, _, high = self.interval(metric, value)
+                row[f"{name}_low"] = low
+                row[f"{name}_high"] = high
+        return row
+
+    def worth(self) -> float:
+        """The effective number of images, or of answers where none is known."""
+        if self.ids is None:
+            return self.c.size
+        size = np.unique(self.ids, return_counts=True)[1]
+        return float(size.sum() ** 2 / (size**2).sum())
+
+    def options_of(self, metric: Metric) -> dict[str, Any]:
+        """Those options of a table that the metric has."""
+        options: dict[str, Any] = {}
+        if metric.takes("n_bins"):
+            options["n_bins"] = self.n_bins
+        if metric.takes("clip"):
+            options["clip"] = self.clip
+        return options
+
+    def interval(self, metric: Metric, value: float) -> Interval:
+        """The interval that holds its level for this metric."""
+        if metric.interval == "share":
+            return self.share(metric.name, value)
+        if metric.interval == "inversion":
+            return self.inversion(metric.name)
+        if metric.interval == "bootstrap":
+            if self.drawn is None:
+                self.drawn = Resamples(
+                    self.ids, self.n_resamples, self.boot, n=self.c.size
+                )
+            return metric_interval(
+                metric,
+                self.c,
+                self.y,
+                self.drawn,
+                level=self.level,
+                **self.options_of(metric),
+            )
+        return Interval(low=np.nan, estimate=value, high=np.nan)
+
+    def share(self, name: str, value: float) -> Interval:
+        """Wilson's interval by image, of all answers or of the wrong ones."""
+        chosen = slice(None)
+        hits = self.y
+        if name == "confidently_wrong":
+            chosen = self.y == 0
+            hits = is_sure(self.c[chosen])
+        ids = None if self.ids is None else self.ids[chosen]
+        low, high = clustered_interval(hits, ids, level=self.level)
+        return Interval(low=low, estimate=value, high=high)
+
+    def inversion(self, name: str) -> Interval:
+        """Of the ECE of a binning, or of the ICI: computed once."""
+        kind = {"ici": "ici", "ece_mass": "mass"}.get(name, "width")
+        if kind not in self.inverted:
+            stream = self.streams[kind]
+            if kind == "ici":
+                self.inverted[kind] = ici_interval(
+                    self.c, self.y, level=self.level, groups=self.ids, rng=stream
+                )
+            else:
+                self.inverted[kind] = ece_interval(
+                    self.c,
+                    self.y,
+                    n_bins=self.n_bins,
+                    binning=kind,
+                    level=self.level,
+                    groups=self.ids,
+                    rng=stream,
+                )
+        return self.inverted[kind]
+
+    def certified(self, name: str) -> dict[str, float]:
+        """Share of answers above a certified threshold, and that threshold."""
+        threshold, coverage = selective_threshold(
+            self.c,
+            self.y,
+            target=YIELDS[name],
+            delta=DELTA,
+            groups=self.ids,
+        )
+        low, high = clustered_interval(self.c >= threshold, self.ids, level=self.level)
+        return {
+            name: coverage,
+            f"{name}_low": low,
+            f"{name}_high": high,
+            f"{name}_threshold": threshold,
+        }
 
 
 @contextmanager
-def _labelled(label: str):
+def _labelled(label: str) -> Iterator[None]:
     """Say of which group a warning speaks, and each thing once."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -175,27 +315,108 @@ def _labelled(label: str):
         warn(f"{label}: {text}", category)
 
 
-def interval_cells(scores):
+def interval_cells(scores: pd.DataFrame) -> dict[str, list[str]]:
     """Of each metric with an interval its cells, `0.083 [0.071, 0.096]` or the number alone."""
-    return {
-        name: [
-            f"{mid:.3f}" if np.isnan(low) else str(Interval(low, mid, high))
-            for low, mid, high in scores[
-                [f"{name}_low", name, f"{name}_high"]
-            ].to_numpy(float)
+    cells = {}
+    for name in scores.columns:
+        if f"{name}_low" not in scores.columns:
+            continue
+        ends = scores[[f"{name}_low", name, f"{name}_high"]].to_numpy(float)
+        cells[name] = [
+            f"{mid:.3f}"
+            if np.isnan(low)
+            else str(Interval(low=low, estimate=mid, high=high))
+            for low, mid, high in ends
         ]
-        for name in scores.columns
-        if f"{name}_low" in scores.columns
-    }
+    return cells
 
 
-def reliability_table(confidence, correct, *, n_bins=N_BINS, level=0.95):
+def difference_table(
+    graded: pd.DataFrame,
+    column: str,
+    *,
+    metric: str = "gap",
+    level: float = 0.95,
+    n_resamples: int = 2000,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """Every two groups of answers compared by a metric, corrected for the number of pairs.
+
+    Parameters
+    ----------
+    graded : pandas.DataFrame
+        With confidence, correct, item_id and the column of the groups, which hold different
+        items (modalities, say).
+    column : str
+    metric : str
+        One of `METRICS` whose interval is of the bootstrap.
+    level, n_resamples, rng
+        As in `bootstrap_interval`, by image: images are drawn once for both groups.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a pair:
+
+        - a, b, n_a, n_b: the groups and their answers
+        - difference: of the metric, a − b
+        - low, high: unadjusted interval
+        - p: two-sided, by Student's t
+        - p_holm: Holm over all rows
+        - differs: p_holm ≤ 1 − level
+    """
+    check_choice(metric, "metric", METRICS)
+    chosen = METRICS[metric]
+    parts = list(measured(graded).groupby(column, observed=True))
+    (stream,) = rng.spawn(1)
+    rows = []
+    for (a, one), (b, other) in combinations(parts, 2):
+        n = len(one)
+        images = np.concatenate([image_labels(one), image_labels(other)])
+        drawn = Resamples(images, n_resamples, stream)
+        codes = drawn.codes()
+        first = chosen.sums(*arrays(one)).resampled(drawn, codes[:n])
+        second = chosen.sums(*arrays(other)).resampled(drawn, codes[n:])
+        draws = first - second
+        n_groups = min(drawn.effective(codes[:n]), drawn.effective(codes[n:]))
+        low, difference, high = percentile_interval(
+            draws, level=level, n_groups=n_groups
+        )
+        rows.append(
+            {
+                "a": a,
+                "b": b,
+                "n_a": n,
+                "n_b": len(other),
+                "difference": difference,
+                "low": low,
+                "high": high,
+                "p": two_sided_p(draws, n_groups=n_groups),
+            }
+        )
+    names = ["a", "b", "n_a", "n_b", "difference", "low", "high", "p"]
+    table = pd.DataFrame(rows, columns=names)
+    table["p_holm"] = holm(table["p"].to_numpy(float))
+    table["differs"] = table["p_holm"] <= 1 - level
+    return table
+
+
+# --- one group, bin by bin ----------------------------------------------------------------
+
+
+def reliability_table(
+    confidence: ArrayLike,
+    correct: ArrayLike,
+    *,
+    n_bins: int = N_BINS,
+    level: float = 0.95,
+) -> pd.DataFrame:
     """Reliability diagram as a table: one row per bin of equal width, empty ones too.
 
     Parameters
     ----------
     confidence, correct : (n,) arrays
-    n_bins
+    n_bins : int
         As in `ece`.
     level : float
         Of the Wilson bars and of the consistency band.
@@ -203,11 +424,16 @@ def reliability_table(confidence, correct, *, n_bins=N_BINS, level=0.95):
     Returns
     -------
     pandas.DataFrame
-        bin (from 0), low, high (bin edges, (low, high]), n, mean_confidence, accuracy, acc_low,
-        acc_high (Wilson bars, items counted as independent), band_low, band_high
-        (`consistency_band`: a calibrated forecaster stays inside in all bins together with
-        probability `level`); NaN in empty bins. The n-weighted mean of |accuracy −
-        mean_confidence| is `ece`.
+        One row a bin, NaN where it is empty:
+
+        - bin: from 0
+        - low, high: edges, (low, high]
+        - n, mean_confidence, accuracy
+        - acc_low, acc_high: Wilson bars, answers counted as independent
+        - band_low, band_high: `consistency_band`, in which a calibrated forecaster stays in all
+          bins together with probability `level`
+
+        The n-weighted mean of |accuracy − mean_confidence| is `ece`.
 
     Raises
     ------
@@ -217,6 +443,11 @@ def reliability_table(confidence, correct, *, n_bins=N_BINS, level=0.95):
     References
     ----------
     Bröcker & Smith, Weather and Forecasting 2007, doi:10.1175/WAF993.1.
+
+    Examples
+    --------
+    >>> reliability_table([0.9, 0.9, 0.2], [1, 0, 0], n_bins=2)["accuracy"].tolist()
+    [0.0, 0.5]
     """
     c, y = check_pair(confidence, correct)
     cell = bins_of(c, n_bins, "width")
@@ -224,63 +455,137 @@ def reliability_table(confidence, correct, *, n_bins=N_BINS, level=0.95):
     n = np.bincount(cell, minlength=n_bins)
     right = np.bincount(cell, y, n_bins)
     safe = np.where(n > 0, n, np.nan)
-    table = {"bin": np.arange(n_bins), "low": edges[:-1], "high": edges[1:], "n": n}
-    table |= {
-        "mean_confidence": np.bincount(cell, c, n_bins) / safe,
-        "accuracy": right / safe,
-    }
-    table["acc_low"], table["acc_high"] = wilson_interval(right, n, level=level) * (
-        safe / safe
+    low, high = wilson_interval(right, n, level=level)
+    band_low, band_high = consistency_band(c, cell, n_bins, level=level)
+    return pd.DataFrame(
+        {
+            "bin": np.arange(n_bins),
+            "low": edges[:-1],
+            "high": edges[1:],
+            "n": n,
+            "mean_confidence": np.bincount(cell, c, n_bins) / safe,
+            "accuracy": right / safe,
+            "acc_low": np.where(n > 0, low, np.nan),
+            "acc_high": np.where(n > 0, high, np.nan),
+            "band_low": band_low,
+            "band_high": band_high,
+        }
     )
-    table["band_low"], table["band_high"] = consistency_band(
-        c, cell, n_bins, level=level
-    )
-    return pd.DataFrame(table)
 
 
-def netcal_table(confidence, correct, *, n_bins=N_BINS):
+def confidence_by_outcome_table(
+    confidence: ArrayLike, correct: ArrayLike, *, n_bins: int = 20
+) -> pd.DataFrame:
+    """Where the confidences of right and of wrong answers lie: two histograms.
+
+    Parameters
+    ----------
+    confidence, correct : (n,) arrays
+    n_bins : int
+        Of equal width, (low, high] with 0 in the first.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a bin:
+
+        - low, high: edges
+        - n, n_correct, n_wrong: answers
+        - share_correct, share_wrong: of all correct, of all wrong answers; NaN without any
+        - accuracy: NaN in an empty bin
+
+    Examples
+    --------
+    >>> table = confidence_by_outcome_table([0.9, 0.9, 0.2], [1, 0, 0], n_bins=2)
+    >>> table[["n_correct", "n_wrong"]].to_numpy().tolist()
+    [[0, 1], [1, 1]]
+    """
+    c, y = check_pair(confidence, correct)
+    check_whole(n_bins, "n_bins", 1)
+    cell = bins_of(c, n_bins, "width")
+    n = np.bincount(cell, minlength=n_bins)
+    right = np.bincount(cell, y, n_bins).astype(int)
+    wrong = n - right
+    edges = np.arange(n_bins + 1) / n_bins
+    return pd.DataFrame(
+        {
+            "low": edges[:-1],
+            "high": edges[1:],
+            "n": n,
+            "n_correct": right,
+            "n_wrong": wrong,
+            "share_correct": _shares(right),
+            "share_wrong": _shares(wrong),
+            "accuracy": right / np.where(n > 0, n, np.nan),
+        }
+    )
+
+
+def _shares(count: NDArray[Any]) -> FloatArray:
+    total = count.sum()
+    return count / total if total else np.full(count.size, np.nan)
+
+
+def netcal_table(
+    confidence: ArrayLike, correct: ArrayLike, *, n_bins: int = N_BINS
+) -> pd.DataFrame:
     """What netcal calls ECE, MCE and ACE beside ours: metric, ours, netcal, difference, note."""
     from netcal import metrics as netcal
 
     c, y = check_pair(confidence, correct)
     same = "the same number"
-    rows = []
     adaptive = "netcal's mean over equal-width, ours over equal-mass bins"
-    for name, ours, note in (
-        ("ECE", ece, same),
-        ("MCE", mce, same),
-        ("ACE", ace, adaptive),
-    ):
+    compared = (("ECE", ece, same), ("MCE", mce, same), ("ACE", ace, adaptive))
+    rows = []
+    for name, ours, note in compared:
         value = ours(c, y, n_bins=n_bins)
         peer = getattr(netcal, name)(n_bins).measure(c, y)
-        rows.append((name, value, peer, peer - value, note))
-    return pd.DataFrame(
-        rows, columns=["metric", "ours", "netcal", "difference", "note"]
-    )
+        rows.append(
+            {
+                "metric": name,
+                "ours": value,
+                "netcal": peer,
+                "difference": peer - value,
+                "note": note,
+            }
+        )
+    return pd.DataFrame(rows)
 
+
+# --- risk and coverage --------------------------------------------------------------------
 
 POINTS = 500
+BLOCK = 2_000_000  # numbers of a block of images × thresholds
 
 
 def risk_coverage_table(
-    confidence, correct, *, level=0.95, n_resamples=1000, groups=None, rng
-):
-    """Risk–coverage curve: error rate among the items at least as confident as a threshold.
+    confidence: ArrayLike,
+    correct: ArrayLike,
+    *,
+    level: float = 0.95,
+    groups: ArrayLike | None = None,
+) -> pd.DataFrame:
+    """Risk–coverage curve: error rate among the answers at least as confident as a threshold.
 
     Parameters
     ----------
     confidence, correct : (n,) arrays
     level : float
-        Of the pointwise band.
-    n_resamples, groups, rng
-        As in `bootstrap_interval`: the band is that of the risk at each threshold.
+        Of the pointwise intervals.
+    groups : (n,) array, optional
+        Labels of images.
 
     Returns
     -------
     pandas.DataFrame
-        One row per threshold from the highest (at most 500, evenly in coverage): threshold, n_kept,
-        coverage, n_errors, risk, accuracy, risk_low, risk_high. Between rows the curve of `aurc`
-        runs by spreading the errors of tied items evenly.
+        One row per threshold from the highest, at most 500, evenly in coverage:
+
+        - threshold
+        - n_kept, coverage: answers at or above it, and their share
+        - n_errors, risk, accuracy: wrong ones, and shares wrong and right among those kept
+        - risk_low, risk_high: `clustered_interval` at each threshold
+
+        Between rows the curve of `aurc` runs by spreading the errors of ties evenly.
 
     References
     ----------
@@ -288,64 +593,27 @@ def risk_coverage_table(
     El-Yaniv, NeurIPS 2017, arXiv:1705.08500.
     """
     c, y = check_pair(confidence, correct)
+    check_level(level)
     values, kept, errors = descending(c, y)
-    rows = np.unique(np.searchsorted(kept, np.linspace(kept[0], c.size, POINTS)))
-    values = values[rows]
-    kept = kept[rows]
-    errors = errors[rows]
-
-    def risk(sums):
-        held, wrong = np.moveaxis(sums.cumsum(1), -1, 0)
-        return np.where(held > 0, wrong / np.where(held > 0, held, 1), np.nan)
-
-    recipe = Recipe(np.searchsorted(-values, -c), values.size, (1 - y,), risk)
-    drawn = Draws(groups, c.size, n_resamples, rng).of(recipe)
-    low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    table = {"threshold": values, "n_kept": kept, "coverage": kept / c.size}
-    table |= {
-        "n_errors": errors.astype(int),
-        "risk": errors / kept,
-        "accuracy": 1 - errors / kept,
-    }
-    return pd.DataFrame(table | {"risk_low": low, "risk_high": high})
-
-
-def difference_table(graded, column, *, level=0.95, n_resamples=2000, rng):
-    """Every two groups of answers compared by their gap, corrected for the number of pairs.
-
-    Parameters
-    ----------
-    graded : pandas.DataFrame
-        With confidence, correct, item_id and the column of the groups, which hold different
-        items (modalities, say).
-    column : str
-    level, n_resamples, rng
-        As in `bootstrap_interval`, by image: images are drawn once for both groups.
-
-    Returns
-    -------
-    pandas.DataFrame
-        a, b, n_a, n_b (items), difference (of confidence minus accuracy, a − b), low, high
-        (unadjusted percentile interval), p (normal, by the standard error of the resamples),
-        p_holm (Holm over all rows), differs (p_holm ≤ 1 − level).
-    """
-    parts = list(measured(graded).groupby(column, observed=True))
-    (stream,) = rng.spawn(1)
-    rows = []
-    for (a, one), (b, other) in combinations(parts, 2):
-        first = arrays(one)
-        second = arrays(other)
-        n = len(one)
-        images = np.concatenate([image_labels(one), image_labels(other)])
-        draws = Draws(images, images.size, n_resamples, stream)
-        drawn = draws.of(calibration_gap.recipe(*first), slice(n))
-        drawn = drawn - draws.of(calibration_gap.recipe(*second), slice(n, None))
-        gap = calibration_gap(*first) - calibration_gap(*second)
-        low, _, high = percentile_interval(drawn, gap, level)
-        row = {"a": a, "b": b, "n_a": n, "n_b": len(other), "difference": gap}
-        rows.append(row | {"low": low, "high": high, "p": normal_p(drawn, gap)})
-    names = ["a", "b", "n_a", "n_b", "difference", "low", "high", "p"]
-    table = pd.DataFrame(rows, columns=names)
-    table["p_holm"] = holm(table["p"].to_numpy(float))
-    table["differs"] = table["p_holm"] <= 1 - level
-    return table
+    even = np.linspace(kept[0], c.size, POINTS)
+    rows = np.unique(np.searchsorted(kept, even))
+    threshold = values[rows]
+    low = np.empty(rows.size)
+    high = np.empty(rows.size)
+    for i, value in enumerate(threshold):
+        above = c >= value
+        ids = None if groups is None else np.asarray(groups)[above]
+        low[i], high[i] = clustered_interval(1 - y[above], ids, level=level)
+    risk = errors[rows] / kept[rows]
+    return pd.DataFrame(
+        {
+            "threshold": threshold,
+            "n_kept": kept[rows],
+            "coverage": kept[rows] / c.size,
+            "n_errors": errors[rows].astype(int),
+            "risk": risk,
+            "accuracy": 1 - risk,
+            "risk_low": low,
+            "risk_high": high,
+        }
+    )

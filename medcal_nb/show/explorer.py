@@ -20,6 +20,8 @@ MAPS = ("log_odds", "platt", "isotonic")
 """Recalibration maps to look through, fitted on the answers of the fit split."""
 
 _CHOICES = ("model", "strategy", "dataset", "modality")
+_OFFERED = ("model", "strategy")
+"""Choices that must be made; only those with answers are offered."""
 _MEASURES = {
     "ece": "ECE, 10 bins",
     "accuracy": "Accuracy",
@@ -40,6 +42,9 @@ class Explorer(ipw.VBox):
         correct``; ``modality, split, image_id, item_id, answer, gold, raw`` where known.
     items : pandas.DataFrame, optional
         The item table (``item_id, dataset, question, image``), for the questions and images.
+    model, strategy : str, optional
+        Where to open, if there are answers; without, on the pair with most answers. Pairs
+        without answers are not offered.
 
     Raises
     ------
@@ -47,7 +52,14 @@ class Explorer(ipw.VBox):
         If no answer has both a confidence and a grade.
     """
 
-    def __init__(self, answers: pd.DataFrame, items: pd.DataFrame | None = None):
+    def __init__(
+        self,
+        answers: pd.DataFrame,
+        items: pd.DataFrame | None = None,
+        *,
+        model: str | None = None,
+        strategy: str | None = None,
+    ):
         frame = answers.dropna(subset=["confidence", "correct"]).reset_index(drop=True)
         if frame.empty:
             raise MedcalError(
@@ -60,7 +72,9 @@ class Explorer(ipw.VBox):
         key = ["dataset", "item_id"]
         self._items = {} if items is None else items.set_index(key).to_dict("index")
         self.controls = {name: self._choice(name) for name in self._named}
-        maps = [("as stated", ""), *((correct.MAP_NAMES[name], name) for name in MAPS)]
+        self._begin_at({"model": model, "strategy": strategy})
+        maps = [("uncorrected", "")]
+        maps += [(correct.MAP_NAMES[name], name) for name in MAPS]
         self.controls["map"] = ipw.Dropdown(options=maps, description="map")
         datasets = self.controls["dataset"].options[1:]
         self.controls["labels"] = ipw.Dropdown(
@@ -73,14 +87,62 @@ class Explorer(ipw.VBox):
             description="bin", rows=_BINS + 1, layout={"width": "24em"}
         )
         self.page = ipw.BoundedIntText(1, min=1, max=1, description="page")
-        for control in self.controls.values():
-            control.observe(self._chosen, names="value")
+        for name, control in self.controls.items():
+            control.observe(
+                self._narrowed if name in _OFFERED else self._chosen, "value"
+            )
         self.bins.observe(self._opened, names="value")
         self.page.observe(self._listed, names="value")
         bar = ipw.HBox(list(self.controls.values()), layout={"flex_flow": "row wrap"})
         behind = ipw.VBox([self.bins, self.page, self._list])
         super().__init__([bar, self._numbers, ipw.HBox([self._diagram, behind])])
         self.add_class("medcal-explorer")
+        self._chosen()
+
+    def _repr_mimebundle_(self, **_) -> dict[str, str]:
+        """Return the live view, and what a page without Python shows in its place."""
+        live = super()._repr_mimebundle_() or {}
+        still = f"{self._numbers.value}{self._diagram.value}"
+        words = "Explorer of answers: live in JupyterLab."
+        return live | {
+            "text/plain": words,
+            "text/html": f"{still}<p><em>{words}</em></p>",
+        }
+
+    def _begin_at(self, wanted: dict[str, str | None]) -> None:
+        """Choose the wanted pair of model and method where it has answers, else the fullest."""
+        names = [name for name in _OFFERED if name in self._named]
+        tested = self._frame[self._frame["split"] == "test"]
+        if not names or tested.empty:
+            return
+        pairs = tested.groupby(names, observed=True).size().reset_index(name="n")
+        for name in names:
+            same = pairs[name].astype(str) == str(wanted[name])
+            if same.any():
+                pairs = pairs[same]
+        fullest = pairs.loc[pairs["n"].idxmax()]
+        for name in names:
+            self._offer(name)
+            self.controls[name].value = fullest[name]
+
+    def _offer(self, name: str) -> None:
+        """Offer only what has answers beside the choices that stand before it."""
+        held = self._frame[self._frame["split"] == "test"]
+        for earlier in _OFFERED[: _OFFERED.index(name)]:
+            if earlier in self._named:
+                held = held[held[earlier] == self.controls[earlier].value]
+        values = held[name].cat.remove_unused_categories().cat.categories
+        control = self.controls[name]
+        before = control.value
+        control.options = [(label_of(value), value) for value in values]
+        if before in values:
+            control.value = before
+
+    def _narrowed(self, change) -> None:
+        """Follow a choice of the model: offer its methods, then draw."""
+        name = change["owner"].description
+        if name == "model" and "strategy" in self._named:
+            self._offer("strategy")
         self._chosen()
 
     def _choice(self, name) -> ipw.Dropdown:
@@ -143,7 +205,7 @@ class Explorer(ipw.VBox):
             return c, ""
         fit = self._rows("fit", dataset=self.controls["labels"].value, modality=None)
         if fit.empty:
-            return c, " · no answers kept for fitting: shown as stated"
+            return c, " · no answers kept for fitting: shown uncorrected"
         return correct.fit(*_pair(fit), method=method)(
             c
         ), f" · map fitted on {len(fit):,} answers"
@@ -203,6 +265,12 @@ def _image(data: str, words: str) -> str:
     return f'<img alt="{html.escape(words)}" src="data:image/png;base64,{data}">'
 
 
-def explore(answers: pd.DataFrame, items: pd.DataFrame | None = None) -> Explorer:
+def explore(
+    answers: pd.DataFrame,
+    items: pd.DataFrame | None = None,
+    *,
+    model: str | None = None,
+    strategy: str | None = None,
+) -> Explorer:
     """Return a view of answers to choose from and look into; see :class:`Explorer`."""
-    return Explorer(answers, items)
+    return Explorer(answers, items, model=model, strategy=strategy)

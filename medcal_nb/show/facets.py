@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import textwrap
 
-from medcal_nb.show.charts import ABOVE
-from medcal_nb.show.look import SMALL, WIDTHS, figure, headline, style
+from medcal_nb.show.former import ABOVE
+from medcal_nb.show.look import WIDTHS, figure, headline, style
 from medcal_nb.show.words import label_of
 
 PER_LINE = 3
@@ -100,35 +100,3 @@ def beside(
 def alone(draw, *, width="half", height=3.2, title="", note=""):
     """Draw one panel by ``draw(ax)`` and return the figure."""
     return beside(draw, width=width, height=height, title=title, note=note)
-
-
-def image_sheet(items, *, per_row=6, title="", note=""):
-    """Draw images, a line per modality, the first of each line with its question.
-
-    Parameters
-    ----------
-    items : pandas.DataFrame
-        The item table with a column ``picture``: decoded images.
-    """
-    levels = list(dict.fromkeys(items["modality"]))
-    fig, axes = figure(
-        "full", 0.3 + 0.95 * len(levels), nrows=len(levels), ncols=per_row
-    )
-    with style():
-        for line, level in zip(axes.reshape(len(levels), per_row), levels, strict=True):
-            part = (
-                items[items["modality"] == level]
-                .drop_duplicates("image_id")
-                .head(per_row)
-            )
-            for ax in line:
-                ax.set_axis_off()
-            for ax, picture in zip(line, part["picture"], strict=False):
-                ax.imshow(picture, interpolation="bicubic")
-            first = part.iloc[0]
-            words = f"{label_of(level)}: {first['question']} {first['gold']}"
-            above = {"xycoords": "axes fraction", "weight": "bold", "fontsize": SMALL}
-            line[0].annotate(words, (0, 1.04), **above).set_in_layout(False)
-        fig.get_layout_engine().set(h_pad=0.1)
-        headline(fig, title, note)
-    return fig

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medcal_nb.files import new_file
+from medcal_nb.show.look import synthetic_note
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
 FORMATS = ("png", "svg", "csv")
-DPI = 300
+DPI = 200
 _SHOWN_DPI = 110
 # what a PNG calls that which its figure tells of itself, and who an SVG is by
 _MARK = "medcal"
@@ -56,7 +57,7 @@ def save_figure(
     caption : str
         What the figure shows and finds, in sentences.
     alt : str
-        What is said to those who don't see it.
+        What it finds, for those who don't see it.
 
     Returns
     -------
@@ -66,20 +67,27 @@ def save_figure(
     Raises
     ------
     ValueError
-        If ``table`` is empty.
+        If ``table`` or ``alt`` is empty, or the table names an embedded data set or model and the
+        figure's note does not say that its images are synthetic.
     """
     if table.empty:
         raise ValueError(
             f"table: empty ({table.shape[0]} rows), nothing that {name} could show"
         )
-    told = {"provenance": provenance, "caption": caption, "alt": alt}
-    told = json.dumps(told, sort_keys=True, allow_nan=False)
+    if not alt.strip():
+        raise ValueError(
+            f"alt: empty; say what {name} finds, for those who don't see it"
+        )
+    if synthetic_note(table) not in fig.get_supxlabel():
+        raise ValueError(
+            f"{name}: its images are synthetic and its note does not say so; "
+            "give charts.figure the answers (data=…)"
+        )
+    description = {"provenance": provenance, "caption": caption, "alt": alt}
+    text = json.dumps(description, sort_keys=True, allow_nan=False)
     contents = {
-        "png": _drawn(fig, "png", name, {"Software": None, _MARK: told}),
-        # matplotlib would add its name and version and the date; told holds the versions
-        "svg": _drawn(
-            fig, "svg", name, {"Creator": _MARK, "Date": None, "Description": told}
-        ),
+        "png": _png(fig, name, text),
+        "svg": _svg(fig, name, text),
         "csv": table_csv(table).encode(),
     }
     folder = Path(out_dir)
@@ -88,19 +96,36 @@ def save_figure(
     return folder / f"{name}.png"
 
 
-def _drawn(fig: Figure, kind: str, name: str, told: dict[str, str | None]) -> bytes:
+def _png(fig: Figure, name: str, text: str) -> bytes:
+    """Return a figure as PNG of 256 colours: figures are committed, and want to be small."""
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    drawn = io.BytesIO()
+    fig.savefig(drawn, format="png", dpi=DPI)
+    info = PngInfo()
+    info.add_text("Title", name)
+    info.add_text(_MARK, text)
+    small = io.BytesIO()
+    with Image.open(drawn) as picture:
+        colours = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+        colours.save(small, format="png", optimize=True, pnginfo=info, dpi=(DPI, DPI))
+    return small.getvalue()
+
+
+def _svg(fig: Figure, name: str, text: str) -> bytes:
+    """Return a figure as SVG without the date and the version that matplotlib adds."""
     import matplotlib
 
-    buffer = io.BytesIO()
+    about = {"Title": name, "Creator": _MARK, "Date": None, "Description": text}
+    drawn = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": name}):
-        dpi = DPI if kind == "png" else "figure"
-        fig.savefig(buffer, format=kind, dpi=dpi, metadata={"Title": name} | told)
+        fig.savefig(drawn, format="svg", metadata=about)
     # trailing blanks in path data would be stripped by editors and hooks and change the bytes
-    return (
-        buffer.getvalue()
-        if kind == "png"
-        else re.sub(rb"[ \t]+\n", b"\n", buffer.getvalue())
-    )
+    lines = re.sub(rb"[ \t]+\n", b"\n", drawn.getvalue())
+    head, end, paths = lines.partition(b"</metadata>")
+    # nobody sees a thousandth of a point
+    return head + end + re.sub(rb"(\d\.\d{3})\d+", rb"\1", paths)
 
 
 def read_figure(path: Path) -> dict[str, Any]:

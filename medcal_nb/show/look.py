@@ -7,15 +7,20 @@ and a grey print keep the meaning; a test measures the distances.
 
 from __future__ import annotations
 
-import itertools
 import textwrap
 import threading
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+import pandas as pd
 
 from medcal_nb.show.words import label_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 GENERAL = "#0072B2"
 MEDICAL = "#D55E00"
@@ -28,9 +33,11 @@ GREY = "#6B6B6B"
 PALE = "#D9D9D9"
 INKS = (VIOLET, LIME, MOSS, PINK, BLACK, GREY)
 
-WIDTHS = {"half": 3.4, "full": 5.4}
-"""Inches. A full figure, shrunk to one column of 85 mm, still has words of 5 points."""
-SMALL = 7.5
+SYNTHETIC = "Synthetic images."
+
+WIDTHS = {"half": 3.5, "full": 7.0}
+"""Inches: one column of a journal, and two."""
+SMALL = 8
 """Points of the smallest words."""
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
@@ -55,22 +62,64 @@ FAMILIES = {
 
 
 class Look(NamedTuple):
-    """Colour, marker and dashes of a level."""
+    """Colour, marker and dashes of a level, and whether its marker is filled."""
 
     colour: str
     marker: str
     line: object
+    filled: bool = True
+
+    @property
+    def face(self) -> str:
+        """The colour inside the marker."""
+        return self.colour if self.filled else "white"
 
 
+MODELS = (
+    "InternVL3_5-14B-HF",
+    "gemma-3-27b-it",
+    "Qwen3-VL-8B-Instruct",
+    "llava-v1.6-vicuna-13b-hf",
+    "deepseek-vl2",
+    "pocket-general",
+    "pocket-medical",
+    "pocket-general-large",
+    "pocket-medical-large",
+    "pocket-clip",
+    "pocket-expert",
+)
+"""Models with a place of their own among colours and marks; others get one by their name."""
+
+_GENERAL = Look(GENERAL, "o", "-")
+_MEDICAL = Look(MEDICAL, "s", (0, (5, 1.2)))
+_UNCORRECTED = Look(GREY, "D", _LINES[2])
 _KNOWN = {
-    "general": Look(GENERAL, "o", "-"),
-    "medical": Look(MEDICAL, "s", (0, (5, 1.2))),
-    "as stated": Look(GREY, "d", _LINES[2]),
+    "general": _GENERAL,
+    "transferred": _GENERAL,
+    "medical": _MEDICAL,
+    "refitted": _MEDICAL,
+    "uncorrected": _UNCORRECTED,
+    "as elicited": _UNCORRECTED,
+    "accuracy known": Look(GENERAL, "^", _LINES[3], filled=False),
+    "intercept re-estimated": Look(GENERAL, "^", _LINES[3], filled=False),
+    "slope re-estimated": Look(GENERAL, "v", _LINES[4], filled=False),
+    "intercept and slope re-estimated": Look(GENERAL, "P", _LINES[5], filled=False),
+    "text": Look(BLACK, "^", _LINES[3]),
+    "text only": Look(BLACK, "^", _LINES[3]),
 }
+_PROBES = {
+    "probe_pik": Look(BLACK, "^", "-"),
+    "probe_saplma": Look(LIME, "v", _LINES[1]),
+    "probe_internalinspector": Look(MOSS, "X", _LINES[3]),
+    "probe_ccps": Look(GREY, "P", _LINES[4]),
+    "probe_bicr": Look(PINK, "s", _LINES[5]),
+}
+_PLACES = len(INKS) * len(_MARKERS) // 2
+"""Different pairs of a colour and a mark, both taken in turn (30 of 6 and 10)."""
 
 
 def strategy_family(name: str) -> str:
-    """Return the family that a strategy, or a fusion of several, belongs to; else ``"other"``."""
+    """Return the family that a method, or an ensemble of several, belongs to; else ``"other"``."""
     from medcal_nb.ask.strategies import STRATEGIES
 
     name = str(name)
@@ -78,37 +127,87 @@ def strategy_family(name: str) -> str:
         return "fusion"
     if name in ("imported", "recorded"):
         return "stated"
-    return (
-        "probe"
-        if name.endswith("_blank")
-        else getattr(STRATEGIES.get(name), "family", "other")
-    )
+    if name == "token_probability":
+        return "likelihood"
+    if name.startswith("probe_") or name.endswith("_blank"):
+        return "probe"
+    return getattr(STRATEGIES.get(name), "family", "other")
 
 
-def looks(levels) -> dict[object, Look]:
-    """Return how each level is drawn, by what it is.
+def looks(levels: Iterable) -> dict[object, Look]:
+    """Return how each level is drawn: by its name, so that it is drawn so in every figure.
 
-    General and medical are blue and orange; strategies have the colour of their family and a
-    marker of their own; ``as stated`` is grey; others take the remaining inks in turn.
+    General and medical are blue and orange, and so are the maps fitted on them; uncorrected
+    confidences are grey. A method has the colour of its family and a mark of its own. Models that
+    stand in `MODELS` have a colour and a mark of their own, all else one that follows from its
+    name; where two names of one figure would share both, the later in the alphabet gives way.
 
     Parameters
     ----------
-    levels : sequence
-        In order of appearance; repeated ones count once.
+    levels : iterable
+        Repeated ones count once.
+
+    Returns
+    -------
+    dict
+        From level to `Look`, in order of appearance.
     """
-    found = {}
-    others = itertools.count()
-    for level in dict.fromkeys(levels):
-        known = label_of(level).removesuffix(" images").removesuffix(" labels")
-        found[level] = _KNOWN.get(known) or _other_look(
-            strategy_family(level), next(others)
-        )
-    return found
+    order = list(dict.fromkeys(levels))
+    looked = {}
+    taken = set()
+    for level in sorted(order, key=str):
+        looked[level] = _KNOWN.get(_condition(level)) or _method_look(str(level))
+        if looked[level] is None:
+            place = _place_of(str(level), taken)
+            taken.add(place)
+            looked[level] = _look_at(place)
+    return {level: looked[level] for level in order}
 
 
-def _other_look(family, k) -> Look:
-    colour = INKS[k % len(INKS)] if family == "other" else FAMILIES[family]
-    return Look(colour, _MARKERS[k % len(_MARKERS)], _LINES[k % len(_LINES)])
+def has_look(level: object) -> bool:
+    """Tell whether a colour and a mark belong to this name: a model, method or condition."""
+    if level in MODELS or _condition(level) in _KNOWN:
+        return True
+    return strategy_family(str(level)) in FAMILIES
+
+
+def _condition(level) -> str:
+    return label_of(level).removesuffix(" images").removesuffix(" labels")
+
+
+def _method_look(name: str) -> Look | None:
+    """Return the look of a method by its family; None of what is no method."""
+    from medcal_nb.ask.strategies import STRATEGIES
+
+    family = strategy_family(name)
+    if name in _PROBES:
+        return _PROBES[name]
+    if family not in FAMILIES:
+        return None
+    members = [one.name for one in STRATEGIES.values() if one.family == family]
+    place = members.index(name) if name in members else zlib.crc32(name.encode())
+    marker = _MARKERS[place % len(_MARKERS)]
+    return Look(FAMILIES[family], marker, _LINES[place % len(_LINES)])
+
+
+def _place_of(name: str, taken: set[int]) -> int:
+    """Return the place of a name among colours and marks, the next free one if it is taken.
+
+    The places of `MODELS` are theirs, whether they are there or not.
+    """
+    if name in MODELS:
+        return MODELS.index(name)
+    others = range(len(MODELS), _PLACES)
+    begin = zlib.crc32(name.encode()) % len(others)
+    for place in [*others[begin:], *others[:begin]]:
+        if place not in taken:
+            return place
+    return others[begin]
+
+
+def _look_at(place: int) -> Look:
+    marker = _MARKERS[place % len(_MARKERS)]
+    return Look(INKS[place % len(INKS)], marker, _LINES[place % len(_LINES)])
 
 
 _HOUSE = Path(__file__).with_name("house.mplstyle")
@@ -155,26 +254,24 @@ def figure(width: str = "full", height: float = 3.0, **grid):
         )
 
 
-def headline(fig, title: str = "", note: str = "") -> None:
-    """Write a finding above a figure and a remark in small print below it, both wrapped.
-
-    The sentences come from the caller, computed from the numbers that are drawn.
-    """
-    width = 72 * fig.get_figwidth()
-
-    def fill(text, letter):
-        text = text.replace(" %", "\u00a0%")  # no line begins with a sign
-        return textwrap.fill(text, int(width / letter), break_on_hyphens=False)
-
+def headline(fig: Figure, title: str = "", note: str = "") -> None:
+    """Write a finding above a figure, and a remark in small print below it, wrapped."""
+    letters = int(72 * fig.get_figwidth() / (0.55 * SMALL))
+    left = 0.045 / fig.get_figwidth()
     with style():
         if title:
-            fig.suptitle(fill(title, 6.4), x=0.01, ha="left")
+            fig.suptitle(title, x=left, ha="left")
         if note:
-            look = {"fontsize": SMALL, "color": GREY}
-            fig.supxlabel(fill(note, 0.54 * SMALL), x=0.01, ha="left", **look)
+            text = textwrap.fill(note.replace(" %", "\u00a0%"), letters)
+            fig.supxlabel(text, x=left, ha="left", fontsize=SMALL, color=GREY)
 
 
-def synthetic_note(table) -> str:
-    """Return `` (synthetic images)`` where any data set is an embedded, synthetic one."""
-    made = table["dataset"].astype(str).str.startswith("pocket").any()
-    return " (synthetic images)" if made else ""
+def synthetic_note(table: pd.DataFrame) -> str:
+    """Return ``Synthetic images.`` where a model, a data set or a label is an embedded one."""
+    for name in table:
+        words = table[name]
+        if pd.api.types.is_numeric_dtype(words):
+            continue
+        if words.astype(str).str.startswith("pocket").any():
+            return SYNTHETIC
+    return ""

@@ -4,26 +4,60 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from math import nan
 from numbers import Integral
 
 import pandas as pd
 
 LABELS = {
-    # where labels come from
-    "raw": "as stated",
-    "none": "as stated",
+    # what a confidence went through
+    "raw": "uncorrected",
+    "none": "uncorrected",
+    "as stated": "uncorrected",
+    "known": "accuracy known",
     "source": "general labels",
     "target": "medical labels",
-    # data sets of the embedded world
+    "platt": "Platt scaling",
+    "temperature": "temperature scaling",
+    "log_odds": "log-odds scaling",
+    "isotonic": "isotonic regression",
+    "beta": "beta calibration",
+    "histogram": "histogram binning",
+    "trained": "trained ensemble",
+    # conclusions
+    "carries over": "non-inferior",
+    "does not": "inferior",
+    "undecided": "inconclusive",
+    # data sets and models
     "pocketvqa-general": "general images",
     "pocketvqa-medical": "medical images",
-    # recalibration maps
-    "platt": "Platt",
-    "trained": "trained fusion",
+    "screeningLowP": "screening, low prevalence",
+    "screeningMedP": "screening, medium prevalence",
+    "screeningHighP": "screening, high prevalence",
+    "challengeMedP": "challenge, medium prevalence",
+    "challengeHighP": "challenge, high prevalence",
+    "mmbench": "MMBench",
+    "oodcv": "OODCV",
+    "InternVL3_5-14B-HF": "InternVL3.5-14B",
+    "gemma-3-27b-it": "Gemma-3-27B",
+    "Qwen3-VL-8B-Instruct": "Qwen3-VL-8B",
+    "llava-v1.6-vicuna-13b-hf": "LLaVA-1.6-13B",
+    "deepseek-vl2": "DeepSeek-VL2",
+    # modalities
+    "ct": "CT",
+    "mri": "MRI",
+    "mr": "MR",
+    "xray": "X-ray",
+    "x-ray": "X-ray",
+    "oct": "OCT",
     # measures
     "mean_confidence": "mean confidence",
-    "gap": "confidence minus accuracy",
+    "accuracy_fall": "accuracy falls",
+    "confidence_fall": "confidence falls",
+    "gap": "overconfidence",
+    "calibration_gap": "overconfidence",
+    "observed_expected": "observed : expected",
     "ece": "ECE",
     "ece_width": "ECE, equal width",
     "ece_mass": "ECE, equal mass",
@@ -32,38 +66,71 @@ LABELS = {
     "debiased_mass": "debiased ECE, equal mass",
     "smooth_ece": "smooth ECE",
     "ici": "ICI",
+    "e50": "E50",
+    "e90": "E90",
     "ace": "ACE",
     "mce": "MCE",
-    "confidently_wrong": "confidently wrong",
+    "confidently_wrong": "wrong at ≥ 90 % confidence",
     "brier": "Brier score",
+    "brier_skill": "Brier skill score",
     "log_loss": "log loss",
+    "slope": "calibration slope",
+    "intercept": "calibration intercept",
     "auroc": "AUROC",
     "aurc": "AURC",
+    "transfer_cost": "transfer cost (Brier score)",
+    "cost": "transfer cost",
+    "skill_uncorrected": "skill, uncorrected",
+    "skill_transferred": "skill, transferred",
+    "skill_known": "skill, accuracy known",
+    "skill_refitted": "skill, refitted",
+    "net_benefit": "net benefit",
+    "tau2": "τ²",
+    "i2": "I²",
+    "p": "P",
+    "p_adjusted": "P (Holm)",
+    "p_holm": "P (Holm)",
     # columns
     "dataset": "data set",
+    "side": "images",
+    "strategy": "elicitation method",
     "item_id": "item",
     "image_id": "image",
     "question_type": "question",
-    "correction": "recalibration map",
+    "correction": "recalibration",
     "method": "recalibration map",
     "map": "labels used",
+    "stage": "confidence",
     "fitted_on": "labels used",
     "new_tokens": "tokens written",
     "prompt_tokens": "tokens read",
     "n": "answers",
-    "parse_rate": "replies that could be read",
+    "n_fit": "calibration answers",
+    "n_test": "test answers",
+    "n_models": "models",
+    "parse_rate": "replies read",
     "confidence_rate": "replies with a confidence",
     "n_images": "images",
     "n_missing": "without confidence",
+    "coverage": "coverage",
+    "test_coverage": "coverage",
+    "fit_coverage": "coverage in calibration",
+    "test_risk": "risk",
+    "risk": "risk",
     "closed": "yes/no",
-    # ways of asking
-    "verbalized": "stated",
-    "verbalized_cot": "stated after reasoning",
-    "linguistic": "stated in words",
+    # elicitation methods
+    "verbalized": "verbalized",
+    "verbalized_cot": "verbalized (chain of thought)",
+    "linguistic": "linguistic (words)",
     "top_k": "top k",
     "two_stage": "two-stage",
     "two_stage_other": "two-stage, as another's",
     "describe_first": "describe first",
+    "challenge": "challenge",
+    "paraphrase": "paraphrase",
+    "augment": "image augmentation",
+    "token_probability": "token probability",
+    "recall_score": "recall score",
     "sequence_probability": "sequence probability",
     "option_probability": "option probability",
     "p_true": "P(True)",
@@ -76,12 +143,14 @@ LABELS = {
     "none_of_the_above": "none of the above",
     "self_consistency": "self-consistency",
     "semantic_entropy": "semantic entropy",
-    # strategies that are no way of asking
-    "blank_image": "blank-image test",
-    "fusion, trained": "trained fusion",
-    "fusion + expert, trained": "trained fusion + expert",
-    "imported": "stated",
-    "recorded": "stated",
+    "blank_image": "image ablation",
+    "imported": "imported",
+    "recorded": "recorded",
+    # ensembles
+    "fusion": "ensemble",
+    "fusion, trained": "trained ensemble",
+    "fusion + expert": "ensemble + expert",
+    "fusion + expert, trained": "trained ensemble + expert",
 }
 """What people call the things that tables name in code."""
 
@@ -113,13 +182,24 @@ def label_of(name) -> str:
     )
 
 
+def heading_of(column: str) -> str:
+    """Return the heading of a column: its label, or its name without underscores."""
+    return label_of(column).replace("_", " ")
+
+
+def short_name(name, letters: int = 24) -> str:
+    """Return the label of a thing, cut with an ellipsis where it is longer than that."""
+    text = label_of(name)
+    return text if len(text) <= letters else f"{text[: letters - 1].rstrip()}…"
+
+
 def number(value) -> str:
     """Return a number as text: two or three digits that matter, thousands set apart.
 
     ``0.0312`` is ``0.031``, ``0.3049`` is ``0.30``, ``12.34`` is ``12.3``, ``12345.6`` is
     ``12,346``; a missing one is ``–``.
     """
-    if pd.isna(value):
+    if pd.isna(value) or math.isinf(value):
         return "–"
     if isinstance(value, Integral) or (float(value).is_integer() and abs(value) >= 1):
         return f"{int(value):,}"
@@ -127,23 +207,53 @@ def number(value) -> str:
 
 
 def percent(share: float) -> str:
-    """Return a share in whole percent: ``84 %``; a dash where there is none."""
+    """Return a share in whole percent: ``84 %``; a dash where there is none.
+
+    A share that is not 0 or 1 is never written so: it is ``<1 %`` or ``>99 %``.
+    """
+    if pd.isna(share):
+        return "–"
     # 71.5, however it was summed
-    return "–" if math.isnan(share) else f"{round(100 * share, 9):.0f} %"
+    rounded = int(f"{round(100 * share, 9):.0f}")
+    if rounded == 0 and share > 0:
+        return "<1 %"
+    if rounded == 100 and share < 1:
+        return ">99 %"
+    return f"{rounded} %"
+
+
+def points(difference: float, low: float = nan, high: float = nan) -> str:
+    """Return a difference of shares in percentage points, signed: ``+32 [30, 34]``."""
+    if pd.isna(difference):
+        return "–"
+    parts = [_signed(part) for part in (difference, low, high) if not pd.isna(part)]
+    if len(parts) < 3:
+        return f"{'+' if difference > 0 and parts[0] != '0' else ''}{parts[0]}"
+    sign = "+" if difference > 0 and parts[0] != "0" else ""
+    return f"{sign}{parts[0]} [{parts[1]}, {parts[2]}]"
+
+
+def _signed(share: float) -> str:
+    """Return a share in whole points, with a true minus sign."""
+    return f"{round(100 * share, 9) + 0:.0f}".replace("-0", "0").replace("-", "−")
 
 
 def estimate(value, low=None, high=None) -> str:
     """Return an estimate with its interval in one breath: ``0.12 [0.08, 0.17]``."""
-    parts = [v for v in (value, low, high) if not pd.isna(v)]
-    if len(parts) < 3:
+    parts = [part for part in (value, low, high) if not pd.isna(part)]
+    if len(parts) < 3 or any(map(math.isinf, parts)):
         return number(value)
     places = _decimals(max(map(abs, parts)))
-    # adding 0 turns -0.00 into 0.00; of more than two zeros the first says it all
-    value, low, high = (
-        "0" if v == 0 and places > 2 else f"{round(v, places) + 0:,.{places}f}"
-        for v in (value, low, high)
-    )
-    return f"{value} [{low}, {high}]"
+    first, low, high = (_rounded(part, places) for part in parts)
+    return f"{first} [{low}, {high}]"
+
+
+def _rounded(value: float, places: int) -> str:
+    """Return a number with so many decimals; of more than two zeros the first says it all."""
+    if value == 0 and places > 2:
+        return "0"
+    # adding 0 turns -0.00 into 0.00
+    return f"{round(value, places) + 0:,.{places}f}"
 
 
 def _decimals(size: float) -> int:
@@ -171,19 +281,24 @@ class ShownTable:
 
     def _repr_html_(self) -> str:
         style = "white-space:normal;vertical-align:top;text-align"
-        sides = [
-            f"{style}:{'right' if numeric else 'left'}" for numeric in self._numeric
-        ]
-        rows = []
-        for line in [list(self.cells.columns), *self.cells.to_numpy().tolist()]:
-            tag = "td" if rows else "th"
-            cells = zip(sides, map(html.escape, line), strict=True)
-            told = "".join(
-                f'<{tag} style="{side}">{value}</{tag}>' for side, value in cells
-            )
-            rows.append(f"<tr>{told}</tr>")
-        body = f"<thead>{rows[0]}</thead><tbody>{''.join(rows[1:])}</tbody>"
-        return f"<table><caption>{html.escape(self._title)}</caption>{body}</table>{self._rest}"
+        sides = []
+        for numeric in self._numeric:
+            sides.append(f"{style}:{'right' if numeric else 'left'}")
+        head = self._row("th", self.cells.columns, sides)
+        body = [self._row("td", row, sides) for row in self.cells.to_numpy().tolist()]
+        title = html.escape(self._title)
+        return (
+            f"<table><caption>{title}</caption><thead>{head}</thead>"
+            f"<tbody>{''.join(body)}</tbody></table>{self._rest}"
+        )
+
+    @staticmethod
+    def _row(tag: str, values: Iterable[str], sides: Sequence[str]) -> str:
+        """Return a row of HTML."""
+        cells = []
+        for value, side in zip(values, sides, strict=True):
+            cells.append(f'<{tag} style="{side}">{html.escape(value)}</{tag}>')
+        return f"<tr>{''.join(cells)}</tr>"
 
     def __repr__(self) -> str:
         return "\n".join(
@@ -216,33 +331,28 @@ def show_table(
     """
     if sort is not None:
         frame = frame.sort_values(sort, ascending=ascending, kind="stable")
-    ends = {
-        name: (f"{name}_low", f"{name}_high")
-        for name in frame
-        if f"{name}_low" in frame
-    }
-    wanted = [*frame.columns.difference(sum(ends.values(), ()), sort=False)]
-    wanted = wanted if columns is None else columns
-    names = (
-        wanted
-        if isinstance(wanted, Mapping)
-        else {name: label_of(name) for name in wanted}
-    )
+    ends = {}
+    for name in frame:
+        if f"{name}_low" in frame and f"{name}_high" in frame:
+            ends[name] = [f"{name}_low", f"{name}_high"]
+    if columns is None:
+        hidden = {end for pair in ends.values() for end in pair}
+        columns = [name for name in frame if name not in hidden]
+    headings = columns
+    if not isinstance(columns, Mapping):
+        headings = {name: heading_of(name) for name in columns}
     shown = frame.iloc[:rows]
-    cells = {
-        called: [
-            _cell(name, *values)
-            for values in zip(*(shown[c] for c in parts), strict=True)
-        ]
-        for name, called in names.items()
-        for parts in [(name, *ends.get(name, ()))]
-    }
-    numeric = [
-        pd.api.types.is_numeric_dtype(frame[name])
-        and not pd.api.types.is_bool_dtype(frame[name])
-        for name in names
-    ]
-    rest = f"and {len(frame) - len(shown):,} more" if len(frame) > len(shown) else ""
+    cells = {}
+    numeric = []
+    for name, heading in headings.items():
+        values = shown[[name, *ends.get(name, [])]].itertuples(index=False)
+        cells[heading] = [_cell(name, *row) for row in values]
+        dtype = frame[name].dtype
+        is_number = pd.api.types.is_numeric_dtype(dtype)
+        numeric.append(is_number and not pd.api.types.is_bool_dtype(dtype))
+    rest = ""
+    if len(frame) > len(shown):
+        rest = f"and {len(frame) - len(shown):,} more"
     return ShownTable(pd.DataFrame(cells, dtype=object), numeric, rest, title)
 
 

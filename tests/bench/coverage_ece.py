@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb.measure import coverage_table, ici, ici_interval
-from medcal_nb.measure.planning import _limit, _sample
+from medcal_nb.measure.planning import limit, world_sample
 
 WORLDS = {  # slope and intercept of the logit of the accuracy on that of the confidence
     "calibrated": (1.0, 0.0),
@@ -84,9 +84,9 @@ def ici_cell(kind, world, n, per_image, *, repeats, seed=0) -> dict:
     """How often `ici_interval` holds the ICI of endlessly many answers, in one cell."""
     c = confidences(kind)
     p = true_accuracy(c, *WORLDS[world])
-    truth = _limit(c, p, ici)
+    truth = limit(c, p, ici)
     rng = np.random.default_rng([seed, n, per_image])
-    samples = (_sample(c, p, n, per_image, rng) for _ in range(repeats))
+    samples = (world_sample(c, p, n, per_image, rng) for _ in range(repeats))
     ends = [ici_interval(c, y, groups=images, rng=rng)[::2] for c, y, images in samples]
     low, high = np.array(ends).T
     row = {

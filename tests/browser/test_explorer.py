@@ -22,7 +22,7 @@ def test_choices_redraw_and_a_bin_opens_its_answers(page, lab):
     view.get_by_label("map", exact=True).select_option("Platt scaling")
     expect(numbers).to_contain_text("map fitted on")
     assert numbers.inner_text().split("·")[1] != stated.split("·")[1]
-    view.get_by_label("map", exact=True).select_option("as stated")
+    view.get_by_label("map", exact=True).select_option("uncorrected")
     expect(numbers).to_have_text(stated)
 
     bins = view.get_by_label("bin")

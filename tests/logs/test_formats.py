@@ -13,7 +13,7 @@ import pytest
 
 from medcal_nb.answers import load_answers
 from medcal_nb.errors import MedcalError
-from medcal_nb.logs import import_file
+from medcal_nb.logs import ColumnMap, import_file
 from medcal_nb.logs.registry import Reader, readers
 
 from .test_readers import bring, call, choice_sample, detect, lines
@@ -56,7 +56,7 @@ INSPECT = {
         inspect_sample("a", "I", "B", epoch=2),
         inspect_sample("b", 0.5, target=["A", "B"]),
         inspect_sample(
-            "c", True, output={}, scores={"s": {"value": "P"}, "t": {"value": 1}}
+            "c", True, output={}, scores={"s": {"value": "C"}, "t": {"value": 1}}
         ),
     ],
 }
@@ -85,7 +85,7 @@ def test_inspect(tmp_path, kind):
     assert set(frame["dataset"]) == {"set"}
     assert frame["correct"].astype(object).tolist()[:2] == [True, False]
     assert frame["correct"].isna()[("b", 0)], "half right is neither"
-    assert frame["correct"][("c", 0)], "by the scorer that says right or wrong"
+    assert frame["correct"][("c", 0)], "both scorers say so"
     assert frame["confidence"][("a", 0)] == pytest.approx(math.exp(-0.2))
     assert frame["strategy"].tolist()[:2] == ["sequence_probability", "generate"]
     assert frame["gold"][("b", 0)] == ["A", "B"]
@@ -180,6 +180,52 @@ def test_lighteval(tmp_path):
     )
     assert math.isnan(frame["confidence"]["x"])
     assert any("1 of 3 answers without 'confidence'" in n for n in notes)
+
+
+def details(path, metrics):
+    """A file of lighteval with generated replies and these metrics."""
+    doc = {"query": "q", "choices": ["A"], "gold_index": [0]}
+    reply = {"text": ["A"], "logprobs": []}
+    rows = [{"doc": doc, "model_response": reply, "metric": m} for m in metrics]
+    pd.DataFrame(rows).to_parquet(path)
+    return path
+
+
+def test_the_grade_is_the_metric_that_the_user_names_where_several_differ(tmp_path):
+    failed = {"extract_fail": 0.0, "idk_freq": 0.0, "idk_score": 1.0, "trad_score": 1.0}
+    right = {"extract_fail": 0.0, "idk_freq": 0.0, "idk_score": 0.0, "trad_score": 1.0}
+    path = details(tmp_path / "d.parquet", [failed, right])
+    names = "extract_fail, idk_freq, idk_score, trad_score"
+    with pytest.raises(MedcalError, match=f"{names}; name the one .* --grade NAME"):
+        bring(path)
+    with pytest.raises(MedcalError, match=f"no metric 'acc' .*{names}"):
+        bring(path, ColumnMap(grade="acc"))
+    assert not (tmp_path / "out.sqlite").exists()
+    _, frame = bring(path, ColumnMap(grade="trad_score"))
+    assert frame["correct"].tolist() == [True, True]
+
+
+def test_metrics_that_agree_are_one_and_the_format_may_name_its_main_one(tmp_path):
+    _, frame = bring(
+        details(tmp_path / "d.parquet", [{"a": 1, "b": 1}, {"a": 0, "b": 0}])
+    )
+    assert frame["correct"].tolist() == [True, False]
+    row = review(1, "A", 1.0)
+    row["sample_score"]["score"]["value"] = {"f1": 0.0, "acc": 1.0}
+    path = lines(tmp_path / "r.jsonl", [row])
+    with pytest.raises(MedcalError, match="acc, f1"):
+        import_file(path, tmp_path / "r.sqlite")
+    row["sample_score"]["score"]["main_score_name"] = "acc"
+    import_file(lines(path, [row]), tmp_path / "r.sqlite")
+    assert load_answers(tmp_path / "r.sqlite")["correct"].tolist() == [True]
+
+
+def test_a_metric_that_says_neither_does_not_leave_the_grade_to_another(tmp_path):
+    path = details(tmp_path / "d.parquet", [{"idk_freq": 0.0, "score": 0.7}])
+    with pytest.raises(MedcalError, match="idk_freq, score"):
+        bring(path)
+    _, frame = bring(path, ColumnMap(grade="score"))
+    assert frame["correct"].isna().all(), "0.7 is neither right nor wrong"
 
 
 # --- HELM -----------------------------------------------------------------------------------------
@@ -368,7 +414,7 @@ def test_sheets_made_to_overwhelm_are_refused(tmp_path):
     }
     big = members | {sheet: members[sheet] + b" " * 400_000_000}
     for name, parts, said in (
-        ("far.xlsx", far, "cannot tell the format"),
+        ("far.xlsx", far, "a row beyond 1,048,576"),
         ("big.xlsx", big, "unpacks to"),
     ):
         with zipfile.ZipFile(tmp_path / name, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -262,15 +262,19 @@ def test_vlmevalkit_judged_and_yes_no_sheets(tmp_path):
     assert frame["correct"].isna()[3], "an open reply is not graded by a guess"
 
 
-def test_another_excel_sheet_is_to_be_saved_as_a_table(tmp_path):
+def test_another_excel_sheet_is_read_as_a_table(tmp_path):
     path = write_sheet(
-        tmp_path / "own.xlsx", [{"id": 7, "confidence": 0.5, "correct": True}]
+        tmp_path / "own.xlsx",
+        [
+            {"item_id": 7, "confidence": 0.5, "correct": True},
+            {"item_id": 8, "confidence": "0,25", "correct": "nein"},
+        ],
     )
     for reader in ("auto", "table"):
-        with pytest.raises(
-            MedcalError, match=r"own.xlsx: cannot tell the format.*name it .*\.csv"
-        ):
-            bring(path, reader=reader)
+        _, frame = bring(path, reader=reader)
+        assert frame["item_id"].tolist() == ["7", "8"]
+        assert frame["confidence"].tolist() == [0.5, 0.25]
+        assert frame["correct"].tolist() == [True, False]
 
 
 # --- uqlm -----------------------------------------------------------------------------------------
@@ -518,8 +522,12 @@ BAD = [
     ("openai-batch", [call("a")], "row 1: no 'output'"),
     ("openai-batch", [call("a", "x"), call("a", "y")], "are the same answer"),
     ("uqlm", [{"prompt": "x", "p_true": 1}], "row 1: no 'response'"),
-    ("vlmevalkit", [{"index": 1}], "row 1: no 'answer'"),
-    ("vqa-rad-replies", [{"qid": 1, "question": "q"}], "row 1: no 'answer'"),
+    ("vlmevalkit", [{"index": 1}], "row 1: no '(answer|prediction)'"),
+    (
+        "vqa-rad-replies",
+        [{"qid": 1, "question": "q"}],
+        "row 1: no '(answer|prediction)'",
+    ),
 ]
 
 

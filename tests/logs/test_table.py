@@ -228,7 +228,7 @@ def test_missing_values_are_kept_only_when_asked_for(tmp_path):
 def test_a_column_in_percent_is_divided_when_it_is_said_to_be(tmp_path):
     text = HEAD + "1,0,1\n2,0.5,0\n3,1,0\n4,95,1\n5,100.00000001,1\n6,85%,1\n"
     with pytest.raises(
-        MedcalError, match=r"row 4, column 'confidence': value '95'.*--percent"
+        MedcalError, match=r"row 6, column 'confidence': value '85%'.*--percent"
     ):
         bring(tmp_path, text)
     _, frame = bring(tmp_path, text, columns=mapped(percent=True))
@@ -251,9 +251,9 @@ BAD = [
     ),
     (
         "percent sign",
-        HEAD + "1,85%,1\n",
+        HEAD + "1,0.5,1\n2,85%,1\n",
         {},
-        "row 1, column 'confidence': value '85%'.*--percent",
+        "row 2, column 'confidence': value '85%'.*--percent",
     ),
     (
         "above 100 percent",
@@ -266,12 +266,12 @@ BAD = [
     ("infinite", HEAD + "1,inf,1\n", {}, "value 'inf' is outside"),
     ("text for a number", HEAD + "1,sure,1\n", {}, "value 'sure' is not a number"),
     (
-        "decimal comma",
-        HEAD + '1,"0,85",1\n',
+        "two commas",
+        HEAD + '1,"0,8,5",1\n',
         {},
-        "'0,85' is not a number; .*write 0.85",
+        "'0,8,5' is not a number; .*write 0.85",
     ),
-    ("grade in words", HEAD + "1,0.5,right\n", {}, "column 'correct': value 'right'"),
+    ("grade in words", HEAD + "1,0.5,half\n", {}, "column 'correct': value 'half'"),
     ("missing grade", HEAD + "1,0.5,\n", {}, "column 'correct'.*is missing"),
     (
         "double keys",
@@ -284,7 +284,7 @@ BAD = [
         "unknown column",
         HEAD + "1,0.5,1\n",
         {"confidence": "confidense"},
-        "no column 'confidense', which was asked for; columns are item_id, confidence",
+        "no column 'confidense', which was asked for; did you mean 'confidence'",
     ),
     (
         "unknown item",

@@ -56,10 +56,10 @@ def test_it_holds_the_truth_as_often_as_it_says(kind, world, n, per_image, binni
 def test_that_of_the_ici_holds_too(kind, world, n, per_image):
     c = coverage_ece.confidences(kind)[:20_000]
     p = coverage_ece.true_accuracy(c, *coverage_ece.WORLDS[world])
-    truth = planning._limit(c, p, measure.ici)
+    truth = planning.limit(c, p, measure.ici)
     rng, repeats, held = np.random.default_rng(7), 120, 0
     for _ in range(repeats):
-        stated, right, images = planning._sample(c, p, n, per_image, rng)
+        stated, right, images = planning.world_sample(c, p, n, per_image, rng)
         found = measure.ici_interval(stated, right, groups=images, rng=rng)
         held += found.low <= truth <= found.high
     # three Monte-Carlo errors of a 95 % share over 120 repeats are 0.06
@@ -73,7 +73,7 @@ def test_the_upper_end_of_a_curve_takes_gaps_of_one_side(rng):
     y = (rng.random(400) < c).astype(float)
     cell = np.unique(np.floor(c * 10), return_inverse=True)[1]
     smooth = np.full((10, 10), 0.02) + 0.8 * np.eye(10)
-    test = inversion._Gaps(c, y, cell, None, rng, smooth)
+    test = inversion._Gaps(c, y, cell, np.arange(400), 1000, rng, smooth)
     assert {*np.sign(test.gap)} == {-1.0, 1.0}
     assert len({*np.sign(test.even(0.02))}) == 1
 
@@ -152,7 +152,7 @@ def test_one_image_alone_has_no_interval_and_few_are_warned_of(sample, rng):
     with pytest.warns(MeasureWarning, match="all answers are of one image"):
         found = measure.ece_interval(*sample, groups=np.zeros(300), rng=rng)
     assert np.isnan([found.low, found.high]).all()
-    with pytest.warns(MeasureWarning, match="4 images are too few"):
+    with pytest.warns(MeasureWarning, match="worth 4 equally large images"):
         measure.ece_interval(*sample, groups=np.arange(300) % 4, rng=rng)
 
 

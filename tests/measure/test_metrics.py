@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from medcal_nb import measure
-from medcal_nb.measure import METRICS, metrics
-from medcal_nb.measure._sums import recipe_of
-from medcal_nb.measure.metrics import local_linear, value_bins, width_bins
+from medcal_nb.measure import METRICS, smooth
+from medcal_nb.measure.binned import value_bins, width_bins
+from medcal_nb.measure.smooth import local_linear
 
 # four answers, worked by hand below
 C = np.array([0.95, 0.85, 0.65, 0.15])
@@ -31,15 +31,15 @@ def sample(rng):
         (measure.ece, {"n_bins": 1}, (2.6 - 2) / 4),
         # halves {.15, .65}, {.85, .95}: |1 − .8| / 4 + |1 − 1.8| / 4
         (measure.ece, {"n_bins": 2, "binning": "mass"}, (0.2 + 0.8) / 4),
-        (metrics.mce, {"n_bins": 10}, 0.85),
-        (metrics.ace, {"n_bins": 2}, (0.1 + 0.4) / 2),
+        (measure.mce, {"n_bins": 10}, 0.85),
+        (measure.ace, {"n_bins": 2}, (0.1 + 0.4) / 2),
         (measure.accuracy, {}, 0.5),
         (measure.mean_confidence, {}, 0.65),
-        (metrics.calibration_gap, {}, 0.15),
+        (measure.calibration_gap, {}, 0.15),
         (measure.brier_score, {}, (0.05**2 + 0.85**2 + 0.35**2 + 0.15**2) / 4),
         (measure.log_loss, {}, -math.log(0.95 * 0.15 * 0.65 * 0.85) / 4),
         # two wrong answers, none of them stated at 0.9
-        (metrics.confidently_wrong, {}, 0.0),
+        (measure.confidently_wrong, {}, 0.0),
     ],
 )
 def test_worked_by_hand(metric, options, expected):
@@ -54,7 +54,7 @@ def test_debiased_by_hand():
     x = np.linspace(0.3 - 10 * s, 0.3 + 10 * s, 200_001)
     density = np.exp(-(((x - 0.3) / s) ** 2) / 2) / (s * math.sqrt(2 * math.pi))
     folded = (np.abs(x) * density).sum() * (x[1] - x[0])
-    assert metrics.debiased_ece(c, y) == pytest.approx(2 * 0.3 - folded, abs=1e-8)
+    assert measure.debiased_ece(c, y) == pytest.approx(2 * 0.3 - folded, abs=1e-8)
 
 
 def test_bins_are_closed_on_the_right_and_hold_both_ends():
@@ -97,7 +97,7 @@ def test_equal_mass_bins_never_split_a_value():
     expected = (abs(1 - 0.2) + abs(3 - 3.5) + abs(1 - 0.9)) / 10
     assert measure.ece(c, y, n_bins=5, binning="mass") == pytest.approx(expected)
     # ace counts the three bins that hold items, not the five asked for
-    assert metrics.ace(c, y, n_bins=5) == pytest.approx((0.8 / 2 + 0.5 / 7 + 0.1) / 3)
+    assert measure.ace(c, y, n_bins=5) == pytest.approx((0.8 / 2 + 0.5 / 7 + 0.1) / 3)
 
 
 @pytest.mark.parametrize("n_bins", [3, 10, 15])
@@ -126,7 +126,7 @@ def test_weights_are_repetitions(name, discrete, sample, rng):
     times = rng.integers(0, 4, c.size)
     metric = METRICS[name]
     repeated = metric(np.repeat(c, times), np.repeat(y, times))
-    assert recipe_of(metric, c, y).value(times) == pytest.approx(repeated, abs=1e-7)
+    assert metric.sums(c, y).value(times) == pytest.approx(repeated, abs=1e-7)
 
 
 def test_merging_bins_never_raises_ece(sample):
@@ -136,19 +136,19 @@ def test_merging_bins_never_raises_ece(sample):
             measure.ece(c, y, n_bins=coarse) <= measure.ece(c, y, n_bins=fine) + 1e-12
         )
     assert measure.ece(c, y, n_bins=1) == pytest.approx(
-        abs(metrics.calibration_gap(c, y))
+        abs(measure.calibration_gap(c, y))
     )
 
 
 def test_flipping_answer_and_confidence_mirrors_calibration(sample):
     c, y = sample
     assert measure.brier_score(1 - c, 1 - y) == pytest.approx(measure.brier_score(c, y))
-    assert metrics.smooth_ece(1 - c, 1 - y) == pytest.approx(
-        metrics.smooth_ece(c, y), abs=1e-6
+    assert measure.smooth_ece(1 - c, 1 - y) == pytest.approx(
+        measure.smooth_ece(c, y), abs=1e-6
     )
     assert measure.ece(1 - c, 1 - y) == pytest.approx(measure.ece(c, y))
-    assert metrics.calibration_gap(1 - c, 1 - y) == pytest.approx(
-        -metrics.calibration_gap(c, y)
+    assert measure.calibration_gap(1 - c, 1 - y) == pytest.approx(
+        -measure.calibration_gap(c, y)
     )
 
 
@@ -157,11 +157,11 @@ def test_a_perfect_forecaster_is_near_zero_at_large_n(rng):
     y = (rng.random(c.size) < c).astype(float)
     # standard errors: ECE of 15 bins is about sqrt(15 · 2/π · 1/6 / n) = 0.003
     assert measure.ece(c, y) < 0.006
-    assert metrics.smooth_ece(c, y) < 0.006
+    assert measure.smooth_ece(c, y) < 0.006
     assert measure.ici(c, y) < 0.006
-    assert metrics.debiased_ece(c, y) < measure.ece(c, y)
-    assert metrics.calibration_slope(c, y) == pytest.approx(1, abs=0.03)
-    assert metrics.calibration_intercept(c, y) == pytest.approx(0, abs=0.03)
+    assert measure.debiased_ece(c, y) < measure.ece(c, y)
+    assert measure.calibration_slope(c, y) == pytest.approx(1, abs=0.03)
+    assert measure.calibration_intercept(c, y) == pytest.approx(0, abs=0.03)
 
 
 def smooth_ece_as_written(c, y, steps=1000):
@@ -186,7 +186,7 @@ def test_smooth_ece_and_its_fixed_point_by_brute_force(sample):
     mirrored = np.maximum(c, 1 - c), np.where(c >= 0.5, y, 1 - y)
     values = []
     for pair in ((c, y), mirrored):
-        values.append(metrics.smooth_ece(*pair))
+        values.append(measure.smooth_ece(*pair))
         assert values[-1] == pytest.approx(smooth_ece_as_written(*pair), abs=2e-5)
     assert (c < 0.5).mean() > 0.1
     assert values[0] - values[1] > 0.02
@@ -195,19 +195,20 @@ def test_smooth_ece_and_its_fixed_point_by_brute_force(sample):
 def test_smooth_ece_keeps_the_mass_at_the_ends():
     # all confidence at 1.0, three of ten wrong: a residual of −.3 whatever the bandwidth
     c, y = [1.0] * 10, [1] * 7 + [0] * 3
-    assert metrics.smooth_ece(c, y) == pytest.approx(0.3, abs=1e-6)
+    assert measure.smooth_ece(c, y) == pytest.approx(0.3, abs=1e-6)
 
 
 def test_local_regression_against_a_plain_loop(rng, monkeypatch):
     x = np.sort(rng.random(50))
     y = rng.random(50)
     count = rng.integers(1, 4, 50).astype(float)
-    monkeypatch.setattr(metrics, "SPAN", 0.6)
+    monkeypatch.setattr(smooth, "SPAN", 0.6)
     fitted = local_linear(x, count) @ y
     rows = np.repeat(np.arange(50), count.astype(int))
     for i in range(50):
         distance = np.abs(x[rows] - x[i])
-        reach = np.sort(distance)[int(0.6 * rows.size) - 1]
+        nearest = np.sort(distance)[int(0.6 * rows.size) - 1]
+        reach = max(nearest, smooth.LEAST_REACH)
         weight = np.where(distance < reach, (1 - (distance / reach) ** 3) ** 3, 0)
         slope, level = np.polyfit(x[rows] - x[i], y[rows], 1, w=np.sqrt(weight))
         assert fitted[i] == pytest.approx(level, abs=1e-8), (i, slope)
@@ -227,9 +228,9 @@ def test_slope_and_intercept_against_scikit_learn(sample):
     c, y = sample
     x = np.log(c / (1 - c))
     fit = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(x[:, None], y)
-    assert metrics.calibration_slope(c, y) == pytest.approx(fit.coef_[0, 0], abs=1e-5)
+    assert measure.calibration_slope(c, y) == pytest.approx(fit.coef_[0, 0], abs=1e-5)
     # the intercept with slope 1 solves: sum of residuals is zero
-    a = metrics.calibration_intercept(c, y)
+    a = measure.calibration_intercept(c, y)
     assert (y - 1 / (1 + np.exp(-a - x))).sum() == pytest.approx(0, abs=1e-6)
     assert a < 0
 
@@ -239,7 +240,7 @@ def test_slope_undoes_a_known_temperature(rng):
     y = (rng.random(c.size) < c).astype(float)
     logit = np.log(c / (1 - c))
     sharpened = 1 / (1 + np.exp(-2.5 * logit))
-    assert metrics.calibration_slope(sharpened, y) == pytest.approx(1 / 2.5, abs=0.01)
+    assert measure.calibration_slope(sharpened, y) == pytest.approx(1 / 2.5, abs=0.01)
 
 
 def test_a_steep_slope_is_found():
@@ -248,7 +249,7 @@ def test_a_steep_slope_is_found():
     y = np.concatenate([np.arange(500) >= 400, np.arange(500) < 400]).astype(float)
     expected = math.log(4) / math.log(0.501 / 0.499)
     assert expected > 340
-    assert metrics.calibration_slope(c, y) == pytest.approx(expected, rel=1e-6)
+    assert measure.calibration_slope(c, y) == pytest.approx(expected, rel=1e-6)
 
 
 def test_confidences_equal_in_exact_arithmetic_share_an_equal_mass_bin(rng):
@@ -263,14 +264,14 @@ def test_confidences_equal_in_exact_arithmetic_share_an_equal_mass_bin(rng):
 
 def test_errors_stated_at_nine_tenths_or_more_are_confidently_wrong():
     c, y = [0.9, 0.95, 1.0, 0.89, 0.5, 0.9], [0, 1, 0, 0, 0, 1]
-    assert metrics.confidently_wrong(c, y) == pytest.approx(2 / 4)
+    assert measure.confidently_wrong(c, y) == pytest.approx(2 / 4)
     with pytest.warns(measure.MeasureWarning, match="no wrong answer"):
-        assert np.isnan(metrics.confidently_wrong([0.9], [1]))
+        assert np.isnan(measure.confidently_wrong([0.9], [1]))
 
 
 def test_separated_outcomes_have_no_slope():
     with pytest.warns(measure.MeasureWarning, match="separates"):
-        assert np.isnan(metrics.calibration_slope([0.1, 0.2, 0.8, 0.9], [0, 0, 1, 1]))
+        assert np.isnan(measure.calibration_slope([0.1, 0.2, 0.8, 0.9], [0, 0, 1, 1]))
 
 
 # --- peers --------------------------------------------------------------------------------
@@ -284,7 +285,7 @@ def test_ece_and_mce_against_netcal(sample, n_bins):
     assert measure.ece(c, y, n_bins=n_bins) == pytest.approx(
         ECE(n_bins).measure(c, y.astype(int)), abs=1e-6
     )
-    assert metrics.mce(c, y, n_bins=n_bins) == pytest.approx(
+    assert measure.mce(c, y, n_bins=n_bins) == pytest.approx(
         MCE(n_bins).measure(c, y.astype(int)), abs=1e-6
     )
 
@@ -315,7 +316,7 @@ def test_smooth_ece_against_relplot(rng, relplot):
         c = 0.05 + 0.9 * rng.random(3000)
         y = (rng.random(3000) < c**power).astype(float)
         # relplot halves the bandwidth ten times and takes the last that is too small: 1/1024
-        assert metrics.smooth_ece(c, y) == pytest.approx(relplot.smECE(c, y), abs=2e-3)
+        assert measure.smooth_ece(c, y) == pytest.approx(relplot.smECE(c, y), abs=2e-3)
 
 
 def test_binned_ece_against_relplot(sample, relplot):

@@ -8,7 +8,7 @@ import pytest
 
 from medcal_nb import measure
 from medcal_nb.measure import planning
-from medcal_nb.measure._sums import Draws
+from medcal_nb.measure.resampling import Resamples
 from tests.bench.coverage_ece import WORLDS, true_accuracy
 
 
@@ -89,10 +89,10 @@ def test_coverage_counts_what_it_says(world):
 def test_intervals_by_image_cover_where_answers_share_their_luck(world, name):
     rng = np.random.default_rng(3)
     stat = measure.METRICS[name]
-    truth = planning._limit(*world, stat)
+    truth = planning.limit(*world, stat)
     ends = []
     for _ in range(400):
-        c, y, images = planning._sample(*world, 451, 3, rng)
+        c, y, images = planning.world_sample(*world, 451, 3, rng)
         if name == "accuracy":
             ends.append(measure.clustered_interval(y, images))
         else:
@@ -100,7 +100,7 @@ def test_intervals_by_image_cover_where_answers_share_their_luck(world, name):
                 stat, c, y, n_resamples=300, groups=images, rng=rng
             )
             ends.append(found[::2])
-    held = planning._held(np.array(ends), truth)
+    held = planning._covered(np.array(ends), truth)
     # Monte-Carlo error of a 95 % share over 400 repeats is 1.1 %
     assert 0.93 - 0.033 < held["coverage"] < 0.99
     if name == "accuracy":
@@ -176,10 +176,9 @@ def test_planned_numbers_have_the_power_they_promise():
             )
             y = (luck < c - gap).astype(float)
             codes = np.repeat(np.arange(images), 3)
-            values = Draws(codes, codes.size, 200, rng).values(
-                measure.ece, c.ravel(), y.ravel()
-            )
-            drawn.append((measure.ece(c.ravel(), y.ravel()), values.var()))
+            resamples = Resamples(codes, 200, rng)
+            values = measure.METRICS["ece"].resampled(c.ravel(), y.ravel(), resamples)
+            drawn.append((values[0], values[1:].var()))
         (a, va), (b, vb) = drawn
         found += abs(a - b) > 1.96 * math.sqrt(va + vb)
     # Monte-Carlo error of 0.8 over 400 repeats is 2 %; brier .25 is above what these have (.23)

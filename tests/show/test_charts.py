@@ -1,4 +1,4 @@
-"""Charts: what is drawn is read back from the axes; words are large enough to be read."""
+"""Charts: what is drawn is read back from the axes."""
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -8,364 +8,393 @@ import pytest
 
 from medcal_nb.measure import reliability_table, risk_coverage_table
 from medcal_nb.show import charts, look
-from medcal_nb.show.facets import alone, beside, facets, image_sheet
+from tests.show.legible import faults
 
 mpl.use("Agg")
 
+ODD = "$^{$"
+LONG = "a-model-with-a-very-long-name-that-nobody-would-shorten-instruct-"
 
-def reliability(rng, domains=("general", "medical")):
+
+def names_of(size):
+    """One name, a few, forty, or long ones."""
+    return {
+        "one": ["verbalized"],
+        "few": ["verbalized", "p_true", ODD],
+        "forty": [f"method {k}" for k in range(40)],
+        "long": [f"{LONG}{k}" for k in range(6)],
+    }[size]
+
+
+def by_name(names, **columns):
+    """A row a name; columns of numbers with intervals."""
+    rng = np.random.default_rng(len(names))
+    table = pd.DataFrame({"label": names, "strategy": names})
+    for column, (least, most) in columns.items():
+        value = rng.uniform(least, most, len(names))
+        table[column] = value
+        table[f"{column}_low"] = value - 0.02
+        table[f"{column}_high"] = value + 0.03
+    return table
+
+
+def repeated(names, x, values, **columns):
+    """Rows of every x for each name, a line each."""
     parts = []
-    for k, domain in enumerate(domains):
-        c = rng.random(400)
-        table = reliability_table(c, rng.random(400) < c * (1 - 0.4 * k), n_bins=10)
-        parts.append(table.assign(domain=domain))
+    for k, name in enumerate(names):
+        part = pd.DataFrame({x: values, "strategy": name, "stage": name, "label": name})
+        for column, make in columns.items():
+            part[column] = make(np.asarray(values, dtype=float), k)
+        parts.append(part)
     return pd.concat(parts, ignore_index=True)
 
 
-def dumbbells(labels=("m1", "m2")):
-    values = {"raw": 0.3, "source": 0.22, "target": 0.2}
-    rows = [
-        {"label": label, "stage": stage, "value": v, "low": v - 0.01, "high": v + 0.01}
-        for label in labels
-        for stage, v in values.items()
-    ]
-    return pd.DataFrame(rows).assign(conclusion="carries over")
-
-
-def tables():
-    """A small table for every plot, and its options."""
+def case(plot, size):
+    """The table and the options of a chart at a size."""
+    names = names_of(size)
     rng = np.random.default_rng(0)
-    risk = [
-        risk_coverage_table(c := rng.random(60), rng.random(60) < c, rng=rng).assign(
-            strategy=name
+    grid = np.linspace(0, 1, 11)
+    if plot in ("plot_calibration", "plot_reliability"):
+        c = rng.random(400)
+        bins = reliability_table(c, (rng.random(400) < c).astype(float), n_bins=10)
+        if plot == "plot_reliability":
+            return pd.concat([bins.assign(side=name) for name in names[:2]]), {
+                "hue": "side"
+            }
+        curve = {"accuracy": lambda v, k: v**1.2, "low": lambda v, k: v**1.2 - 0.05}
+        curve["high"] = lambda v, k: v**1.2 + 0.05
+        table = repeated(names[:2], "confidence", grid, **curve)
+        return table, {"bins": bins, "hue": "strategy"}
+    if plot == "plot_icons":
+        table = {
+            "outcome": ["right", "wrong", "wrong, ≥ 90 % sure"],
+            "count": [5, 2, 3],
+        }
+        return pd.DataFrame(table), {}
+    if plot == "plot_dumbbell":
+        table = by_name(names, accuracy=(0.3, 0.6), mean_confidence=(0.7, 0.9))
+        table["gap"] = table["mean_confidence"] - table["accuracy"]
+        options = {"first": "accuracy", "second": "mean_confidence"}
+        return table, options | {"difference": "gap"}
+    if plot == "plot_forest":
+        return by_name(names, value=(-0.05, 0.3)), {"reference": 0, "margin": 0.005}
+    if plot == "plot_matrix":
+        pairs = by_name(names, value=(-0.3, 0.3)).merge(
+            pd.DataFrame({"model": names[:6]}), how="cross"
         )
-        for name in ("verbalized", "p_true")
-    ]
-    points = {"strategy": ["verbalized", "p_true"], "test_coverage": [0.5, 0.0]}
-    points = pd.DataFrame(points).assign(test_missed=[0.05, 0.0])
-    fall = {
-        "label": ["a", "$^{$"],
-        "accuracy_fall": [0.2, 0.3],
-        "confidence_fall": [0.02, 0.1],
-    }
-    falls = pd.DataFrame(fall).assign(accuracy_fall_low=0.1, accuracy_fall_high=0.4)
-    curve = [
-        {
-            "map": m,
-            "n": n,
-            "median": v / (1 + (m == "target") * n),
-            "low": 0.01,
-            "high": 0.3,
-        }
-        for m, v in (("raw", 0.3), ("target", 0.4), ("source", 0.28))
-        for n in (10, 100, 1000)
-    ]
-    levels = pd.DataFrame(
-        {"level": ["absent", "0–0.5", "0.5–1"], "accuracy": 0.5, "mean_confidence": 0.8}
-    )
-    scores = pd.DataFrame(
-        {
-            "label": ["b", "a"],
-            "value": [0.3, 0.1],
-            "low": [0.2, 0.05],
-            "high": [0.4, 0.2],
-        }
-    )
-    lines = {
-        "x": [1, 2, 1, 2],
-        "y": [1.0, 2, 3, 4],
-        "h": ["u", "u", "v", "v"],
-        "all": 2.5,
-    }
-    tokens = {"strategy": ["p_true", "top_k", "augment"], "new_tokens": [0, 70, 5]}
-    accuracy = {
-        "label": ["a"],
-        "accuracy": [0.5],
-        "mean_confidence": [0.8],
-        "domain": ["medical"],
-    }
-    icons = {"outcome": ["right", "wrong", "wrong, sure"], "count": [52, 15, 33]}
-    changes = {
-        "row": ["a", "a", "b"],
-        "col": ["u", "v", "u"],
-        "value": [0.03, -0.01, 0.0],
-    }
-    changes = pd.DataFrame(changes).assign(
-        value_low=[0.01, -0.02, -0.01], value_high=0.04
-    )
-    called = {
-        "row": "row",
-        "col": "col",
-        "value": "value",
-        "xlabel": "used",
-        "ylabel": "fitted",
-    }
-    return {
-        "plot_reliability": (reliability(rng), {"hue": "domain"}),
-        "plot_icons": (pd.DataFrame(icons), {}),
-        "plot_dumbbells": (dumbbells(), {"margin": 0.02}),
-        "plot_label_curve": (
-            pd.DataFrame(curve),
-            {"mark": 100, "xlabel": "labels", "ylabel": "loss"},
-        ),
-        "plot_intervals": (scores, {}),
-        "plot_lines": (
-            pd.DataFrame(lines),
-            {"x": "x", "y": "y", "hue": "h", "references": {"keep all": "all"}},
-        ),
-        "plot_tokens": (
-            pd.DataFrame(tokens).assign(brier=[0.2, 0.1, 0.3]),
-            {"label": "strategy"},
-        ),
-        "plot_risk_coverage": (pd.concat(risk), {"allowed": 0.2, "points": points}),
-        "plot_levels": (levels, {}),
-        "plot_scatter_fall": (falls, {}),
-        "plot_accuracy_confidence": (pd.DataFrame(accuracy), {}),
-        "plot_matrix": (changes, called),
-    }
+        return pairs, {"row": "strategy", "col": "model", "value": "value"}
+    if plot == "plot_label_curve":
+        stages = ["uncorrected", "transferred", "accuracy known", "refitted"]
+        loss = {"median": lambda n, k: 0.3 - 0.02 * k + (k > 1) / n}
+        loss["low"] = lambda n, k: 0.29 - 0.02 * k + (k > 1) / n
+        loss["high"] = lambda n, k: 0.31 - 0.02 * k + (k > 1) * 2 / n
+        return repeated(stages, "n", [10, 20, 50, 100, 500], **loss), {"mark": 50}
+    if plot == "plot_lines":
+        lines = {"y": lambda v, k: np.sqrt(v) * (k + 1) / 40}
+        table = repeated(names, "n", [100, 200, 1000, 5000], **lines)
+        return table, {"x": "n", "y": "y", "hue": "strategy", "log": True}
+    if plot == "plot_slopes":
+        lines = {"auroc": lambda v, k: 0.6 + 0.002 * k + 0.05 * v}
+        table = repeated(names, "step", [0, 1], **lines)
+        table["phase"] = table["step"].map({0: "unaided", 1: "aided"})
+        return table, {"x": "phase", "value": "auroc", "line": "label"}
+    if plot == "plot_risk_coverage":
+        curves = {"risk": lambda v, k: 0.4 * v ** (1 + 0.05 * k)}
+        table = repeated(names, "coverage", grid, **curves)
+        points = pd.DataFrame(
+            {"strategy": names, "coverage": 0.3, "risk": 0.1, "n": 187}
+        )
+        points.loc[0, ["coverage", "risk"]] = [0.0, np.nan]
+        return table, {"target": 0.2, "points": points}
+    if plot == "plot_decision_curve":
+        curves = {"net_benefit": lambda p, k: (0.3 - p) * 0.1 * (k + 1)}
+        curves["net_benefit_low"] = lambda p, k: (0.3 - p) * 0.1 * (k + 1) - 0.01
+        curves["net_benefit_high"] = lambda p, k: (0.3 - p) * 0.1 * (k + 1) + 0.01
+        table = repeated(names[:4], "threshold", np.linspace(0.02, 0.5, 20), **curves)
+        return table, {"hue": "stage"}
+    if plot == "plot_scatter":
+        table = by_name(names, accuracy_fall=(0, 0.3), confidence_fall=(0, 0.3))
+        options = {"x": "accuracy_fall", "y": "confidence_fall", "percent": True}
+        return table, options | {"diagonal": ("falls too far", "falls too little")}
+    assert plot == "plot_levels"
+    table = {"level": ["absent", "0–0.5", "0.5–1"], "accuracy": [0.5, 0.6, 0.7]}
+    return pd.DataFrame(table).assign(mean_confidence=0.8), {}
 
 
-PLOTS = [name for name in dir(charts) if name.startswith("plot_")]
-WIDE = ("plot_dumbbells", "plot_intervals", "plot_matrix", "plot_risk_coverage")
+PLOTS = [name for name in charts.__all__ if name.startswith("plot_")]
 
 
-def drawn(name, table=None, **options):
-    """The axes of a plot on its table, or on another one."""
-    own, told = tables()[name]
-    plot = getattr(charts, name)
-    fig = alone(
-        lambda ax: plot(own if table is None else table, ax=ax, **(told | options)),
-        width="full" if name in WIDE else "half",
-        height=3.6,
-    )
-    return fig.axes[0]
-
-
-def words(fig):
-    return [
-        t
-        for t in fig.findobj(mpl.text.Text)
-        if t.get_text().strip() and t.get_visible()
-    ]
-
-
-@pytest.mark.parametrize("name", PLOTS)
-def test_every_plot_draws_legibly_within_its_figure_and_keeps_the_table(name):
-    table = tables()[name][0]
+@pytest.mark.parametrize("size", ["one", "few", "forty", "long"])
+@pytest.mark.parametrize("plot", PLOTS)
+def test_words_of_every_chart_are_legible_at_every_size(plot, size):
+    table, options = case(plot, size)
     before = table.copy()
-    ax = drawn(name, table)
-    fig = ax.figure
+    fig = charts.figure(
+        "A finding of sixty letters, which fills the line to its end",
+        charts.panel("A title", getattr(charts, plot), table, **options),
+        note="95 % CI by answer.",
+    )
     pd.testing.assert_frame_equal(table, before)
     assert plt.get_fignums() == [fig.number]
-    fig.draw_without_rendering()
-    page = fig.bbox.padded(2)
-    for text in words(fig):
-        assert text.get_fontsize() >= 7, text
-        box = text.get_window_extent()
-        if ax.bbox.overlaps(box) or not text.get_clip_on():
-            assert page.contains(box.x0, box.y0), (name, text)
-            assert page.contains(box.x1, box.y1), (name, text)
-    assert min(ax.get_window_extent().size) > 0.25 * fig.dpi, (
-        "axes too small to be read"
+    points = [str(k) for k in range(1, 41)]
+    assert not faults(fig, among_data=points)
+    assert min(fig.axes[0].get_window_extent().size) > 0.7 * fig.dpi
+
+
+@pytest.mark.parametrize("size", ["one", "long"])
+@pytest.mark.parametrize("plot", PLOTS)
+def test_two_panels_of_every_chart_are_legible(plot, size):
+    table, options = case(plot, size)
+    one = charts.panel("Qwen3-VL-8B", getattr(charts, plot), table, **options)
+    if plot in ("plot_risk_coverage", "plot_scatter"):
+        pytest.skip("its key takes the width of a page")
+    fig = charts.figure("Two panels", one, one, note="95 % CI by answer. " * 9)
+    assert not faults(fig)
+    assert min(fig.axes[0].get_window_extent().size) > 0.5 * fig.dpi
+
+
+@pytest.mark.parametrize("plot", PLOTS)
+def test_every_chart_stands_alone(plot):
+    table, options = case(plot, "few")
+    ax = getattr(charts, plot)(table, **options)
+    assert ax.figure.get_figwidth() == look.WIDTHS["half"]
+
+
+def test_the_check_sees_words_on_each_other_cut_and_small():
+    fig, ax = look.figure()
+    ax.text(0.5, 0.5, "one")
+    ax.text(0.5, 0.5, "other")
+    assert faults(fig) == ["'one' lies on 'other'"]
+    ax.texts[0].set(position=(0.1, 0.1), fontsize=7)
+    ax.texts[1].set(position=(1.5, 0.5), in_layout=False)
+    assert faults(fig) == ["'one' has 7.0 points", "'other' leaves the page"]
+
+
+def test_a_title_of_more_than_a_line_is_refused_and_leaves_no_figure():
+    table, _ = case("plot_icons", "one")
+    one = charts.panel("", charts.plot_icons, table)
+    for title in ("x" * 61, "two\nlines"):
+        with pytest.raises(ValueError, match="at most 60"):
+            charts.figure(title, one)
+    with pytest.raises(ValueError, match="wider than the figure"):
+        charts.figure("m" * 50, one, width="half")
+    assert not plt.get_fignums()
+    with pytest.raises(ValueError, match="none"):
+        charts.figure("a title")
+
+
+def test_panels_have_letters_and_one_alone_has_none():
+    table, _ = case("plot_icons", "one")
+    one = charts.panel("answers", charts.plot_icons, table)
+    titles = [ax.get_title("left").strip() for ax in charts.figure("t", one, one).axes]
+    assert titles == ["a  answers", "b  answers"]
+    assert charts.figure("t", one).axes[0].get_title("left") == "answers"
+
+
+def test_a_panel_for_each_value_of_a_column():
+    table, options = case("plot_dumbbell", "few")
+    both = pd.concat([table.assign(side="general images"), table.assign(side="x")])
+    each = charts.panel_each(charts.plot_dumbbell, both, "side", **options)
+    assert [one.title for one in each] == ["general images", "x"]
+    assert [len(one.table) for one in each] == [len(table)] * 2
+
+
+def test_rows_of_panels_side_by_side_agree_and_are_named_once():
+    table, _ = case("plot_forest", "few")
+    turned = table.assign(value=-table["value"])
+    left = charts.panel("", charts.plot_forest, table)
+    fig = charts.figure("t", left, charts.panel("", charts.plot_forest, turned))
+    named = [[t.get_text() for t in ax.get_yticklabels()] for ax in fig.axes]
+    assert any(named[0])
+    assert not any(named[1])
+    places = [[line.get_ydata()[0] for line in ax.lines] for ax in fig.axes]
+    assert places[0] == places[1]
+
+
+def test_figures_of_embedded_images_say_so():
+    table = by_name(["pocket-medical"], value=(0, 1))
+    one = charts.panel("", charts.plot_forest, table)
+    assert (
+        charts.figure("t", one, note="n = 3").get_supxlabel().startswith(look.SYNTHETIC)
     )
+    other, _ = case("plot_icons", "one")
+    other = charts.panel("", charts.plot_icons, other)
+    assert charts.figure("t", other, note="n").get_supxlabel() == "n"
+    data = pd.DataFrame({"dataset": ["pocketvqa-general"], "n": [1]})
+    assert charts.figure("t", other, data=data).get_supxlabel() == look.SYNTHETIC
 
 
-def test_reliability_says_what_it_says_and_how_often_it_is_right():
-    table = pd.DataFrame(
-        {"low": [0.0, 0.5], "high": [0.5, 1], "n": [10, 30], "mean_confidence": [0.4, 0.9],
-         "accuracy": [0.2, 0.6], "domain": "medical", "band_low": 0.1, "band_high": 0.9}
-    )  # fmt: skip
-    ax = charts.plot_reliability(table, hue="domain")
-    (said,) = (t for t in ax.texts if t.get_gid() == charts.ABOVE)
-    assert said.get_text() == "medical: says 78 %, right 50 %"
-    assert said.get_color() == look.MEDICAL
-    bars = [bar.get_height() for bar in ax.child_axes[0].patches]
-    assert bars == [0.25, 0.75]
+def test_a_calibration_curve_is_drawn_where_answers_are_near():
+    table, options = case("plot_calibration", "one")
+    table["n_near"] = [0] * 5 + [30] * 6
+    ax = charts.plot_calibration(table, bins=options["bins"])
+    curve = max(ax.lines, key=lambda line: line.get_linewidth())
+    assert list(curve.get_xdata()) == pytest.approx(np.linspace(0, 1, 11)[5:])
+    strip = ax.figure.axes[1]
+    heights = [bar.get_height() for bar in strip.patches]
+    bins = options["bins"]
+    right = (bins["n"] * bins["accuracy"]).tolist()
+    assert heights[:10] == pytest.approx(right)
+    assert sum(heights) == pytest.approx(2 * sum(right) - 400)
 
 
 def test_bins_of_few_answers_are_no_part_of_the_curve():
-    table = pd.DataFrame(
-        {"low": [0.0, 0.5], "high": [0.5, 1], "n": [1, 99], "mean_confidence": [0.4, 0.9],
-         "accuracy": [1.0, 0.6], "band_low": 0.1, "band_high": 0.9}
-    )  # fmt: skip
-    ax = charts.plot_reliability(table)
+    table = pd.DataFrame({"low": [0.0, 0.5], "high": [0.5, 1], "n": [1, 99]})
+    table = table.assign(mean_confidence=[0.4, 0.9], accuracy=[1.0, 0.6])
+    ax = charts.plot_reliability(table.assign(band_low=0.1, band_high=0.9))
     curve = next(line for line in ax.lines if line.get_marker() == "o")
     assert list(curve.get_xdata()) == [0.9]
 
 
-def test_a_group_without_rare_bins_leaves_no_mark_at_the_corner():
-    """An empty line that isn't clipped counts as lying at the figure's corner: panels shrink."""
-    table = reliability(np.random.default_rng(0)).assign(panel="a")
-    fig = facets(
-        pd.concat([table, table.assign(panel="b")]),
-        lambda rows, ax: charts.plot_reliability(rows, ax=ax, hue="domain"),
-        col="panel",
-        height=3,
-    )
-    fig.draw_without_rendering()
-    assert min(ax.get_position().width for ax in fig.axes) > 0.2
-
-
 def test_icons_are_a_hundred():
     thirds = pd.DataFrame({"outcome": ["right", "wrong", "sure"], "count": [1, 1, 1]})
-    ax = drawn("plot_icons", thirds)
+    ax = charts.plot_icons(thirds)
     assert sum(len(c.get_offsets()) for c in ax.collections) == 100
     named = [t.get_text() for t in ax.get_legend().get_texts()]
     assert sorted(int(name.split()[0]) for name in named) == [33, 33, 34]
 
 
-def test_dumbbells_in_the_colours_of_their_labels():
-    ax = drawn("plot_dumbbells", xlabel="Brier score")
-    dots = {line.get_label(): line.get_color() for line in ax.lines}
-    assert dots["general labels"] == look.GENERAL
-    assert dots["medical labels"] == look.MEDICAL
-    assert [p.get_x() for p in ax.patches] == [0.2, 0.2]
-    assert [p.get_width() for p in ax.patches] == pytest.approx([0.02, 0.02])
-    assert [t.get_text() for t in ax.texts] == ["carries over"] * 2
-    assert ax.get_xlabel().endswith(
-        "shaded: at most 0.02 worse than with medical labels"
+def test_dumbbells_fill_the_first_and_write_the_difference():
+    table = pd.DataFrame({"label": ["b", "a"], "accuracy": [0.5, 0.4]})
+    table = table.assign(mean_confidence=[0.9, 0.5], gap=[0.4, 0.1])
+    table = table.assign(gap_low=[0.38, 0.05], gap_high=[0.42, 0.15])
+    ax = charts.plot_dumbbell(
+        table, first="accuracy", second="mean_confidence", difference="gap"
     )
-
-
-def test_intervals_are_sorted_and_told():
-    ax = drawn("plot_intervals")
     assert [t.get_text() for t in ax.get_yticklabels()] == ["a", "b"]
-    assert [t.get_text() for t in ax.texts] == [
-        "0.30 [0.20, 0.40]",
-        "0.10 [0.05, 0.20]",
+    assert {t.get_text() for t in ax.texts} == {"+40 [38, 42]", "+10 [5, 15]"}
+    faces = {}
+    for line in ax.lines:
+        faces.setdefault(line.get_markerfacecolor(), []).extend(line.get_xdata())
+    assert faces.pop("white") == [0.9, 0.5]
+    (filled,) = faces.values()
+    assert filled == [0.5, 0.4]
+
+
+def test_forest_sorts_tells_and_sets_the_summary_apart():
+    table = by_name(["b", "a", "all"], value=(0.1, 0.2))
+    table[["value", "value_low", "value_high"]] = [
+        [0.3, 0.2, 0.4],
+        [0.1, 0.05, 0.2],
+        [0.05, 0.0, 0.1],
     ]
+    table["prediction_low"] = [np.nan, np.nan, -0.3]
+    table["prediction_high"] = [np.nan, np.nan, 0.5]
+    ax = charts.plot_forest(table, summary="all", reference=0, margin=0.005)
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["a", "b", "all"]
+    assert "0.30 [0.20, 0.40]" in [t.get_text() for t in ax.texts]
+    reach = [list(line.get_xdata()) for line in ax.lines]
+    assert [-0.3, 0.5] in reach
+    (margin,) = ax.patches
+    assert (margin.get_x(), margin.get_width()) == pytest.approx((0, 0.005))
+    assert ax.get_xlabel().endswith("margin of 0.005")
+    told = charts.plot_forest(table.assign(word="inferior"), words="word")
+    assert [t.get_text() for t in told.texts] == ["inferior"] * 3
+    shares = charts.plot_forest(table, percent=True)
+    assert "30 [20, 40]" in [t.get_text() for t in shares.texts]
 
 
-def test_label_curve_starts_at_zero_and_marks_n():
-    ax = drawn("plot_label_curve")
-    assert ax.get_ylim()[0] == 0
-    assert any("100 labels" in t.get_text() for t in ax.texts)
-    assert {"as stated", "medical labels", "general labels"} <= {
-        t.get_text() for t in ax.texts
-    }
-
-
-def test_tokens_have_at_most_five_names():
+def test_forest_of_stages_in_the_colours_of_their_labels():
+    stages = {"uncorrected": 0.3, "transferred": 0.2, "refitted": 0.1}
     table = pd.DataFrame(
-        {"strategy": [f"s{k}" for k in range(9)], "new_tokens": range(9), "brier": 0.3}
-    ).assign(brier=lambda t: 0.3 - 0.01 * t["new_tokens"])
-    ax = drawn("plot_tokens", table)
-    assert len(ax.texts) == 5
-    # the front: what no other beats
-    assert list(ax.lines[0].get_xdata()) == [*range(9), 8]
-    worse = drawn("plot_tokens", table.assign(brier=[0.2, 0.1, 0.1, 0.15, *[0.1] * 5]))
-    assert list(worse.lines[0].get_xdata()) == [0, 1, 8]
+        {"label": "m", "stage": stages.keys(), "value": stages.values()}
+    )
+    ax = charts.plot_forest(table, hue="stage")
+    drawn = {line.get_label(): line.get_color() for line in ax.lines}
+    assert drawn["transferred"] == look.GENERAL
+    assert drawn["refitted"] == look.MEDICAL
+    assert drawn["uncorrected"] == look.GREY
+    assert not ax.texts
 
 
-def test_risk_coverage_marks_what_is_kept():
-    ax = drawn("plot_risk_coverage")
-    told = "\n".join(t.get_text() for t in ax.texts)
-    assert "50 kept, 5 wrong, 50 checked" in told
-    assert "0 kept, 0 wrong, 100 checked" in told
-    at = [
-        (ln.get_xdata()[0], ln.get_ydata()[0])
-        for ln in ax.lines
-        if len(ln.get_xdata()) == 1
+def test_label_curve_covers_its_data_and_marks_n():
+    table, options = case("plot_label_curve", "few")
+    ax = charts.plot_label_curve(table, **options)
+    low, high = ax.get_ylim()
+    assert 0.15 < low < table["low"].min()
+    assert table["high"].max() < high < 0.6
+    words = [t.get_text() for t in ax.texts]
+    assert any("from 50 labels" in text for text in words)
+    assert {"uncorrected", "transferred", "refitted"} <= set(words)
+
+
+def test_risk_coverage_marks_what_is_certified_and_says_what_is_not():
+    names = ["verbalized", "p_true"]
+    rng = np.random.default_rng(0)
+    parts = []
+    for name in names:
+        c = rng.random(60)
+        y = (rng.random(60) < c).astype(float)
+        parts.append(risk_coverage_table(c, y).assign(strategy=name))
+    points = pd.DataFrame({"strategy": names, "coverage": [0.5, 0.0], "n": 187})
+    points["risk"] = [0.1, np.nan]
+    ax = charts.plot_risk_coverage(pd.concat(parts), target=0.2, points=points)
+    told = [t.get_text() for t in ax.get_legend().get_texts()]
+    assert told == [
+        "verbalized\n50 % certified (n = 187)",
+        "P(True)\nnone certified (n = 187)",
     ]
-    assert at == [(0.5, 0.1)]
+    marks = [line.get_xydata()[0] for line in ax.lines if len(line.get_xdata()) == 1]
+    assert [list(mark) for mark in marks if not np.isnan(mark[0])] == [[0.5, 0.1]]
+
+
+def test_decision_curves_count_checks_worth_an_error():
+    table = pd.DataFrame(
+        {"threshold": [0.1, 0.25, 0.5], "net_benefit": [0.1, 0.2, 0.3]}
+    )
+    ax = charts.plot_decision_curve(table)
+    assert list(ax.lines[0].get_xdata()) == pytest.approx([1, 3, 9])
+    assert list(ax.lines[0].get_ydata()) == [0.3, 0.2, 0.1]
+
+
+def test_points_of_a_scatter_are_named_or_numbered_and_keyed():
+    few, options = case("plot_scatter", "few")
+    ax = charts.plot_scatter(few, **options)
+    assert len(ax.get_legend().get_texts()) == len(few)
+    many, options = case("plot_scatter", "forty")
+    ax = charts.plot_scatter(many, **options)
+    numbers = {t.get_text() for t in ax.texts if t.get_text().isdigit()}
+    assert numbers == {str(k) for k in range(1, 41)}
+    keys = [t.get_text().split()[0] for t in ax.get_legend().get_texts()]
+    assert set(keys) == numbers
+
+
+def test_a_front_is_what_no_other_beats():
+    table = pd.DataFrame(
+        {"label": list("abc"), "cost": [0, 5, 9], "loss": [0.3, 0.4, 0.2]}
+    )
+    ax = charts.plot_scatter(table, x="cost", y="loss", front=True)
+    assert list(ax.lines[0].get_xdata()) == [0, 9, 9]
+    assert list(ax.lines[0].get_ydata()) == [0.3, 0.2, 0.2]
 
 
 def test_absent_findings_stand_apart():
-    ax = drawn("plot_levels")
-    ticks = dict(
-        zip([t.get_text() for t in ax.get_xticklabels()], ax.get_xticks(), strict=True)
-    )
-    assert ticks["0–0.5"] - ticks["absent"] > ticks["0.5–1"] - ticks["0–0.5"]
-    joined = [
-        line
-        for line in ax.lines
-        if len(line.get_xdata()) == 2 and line.get_marker() != ""
-    ]
-    assert all(ticks["absent"] + 0.2 < min(line.get_xdata()) for line in joined[:2])
-    for part in (tables()["plot_levels"][0], tables()["plot_levels"][0].head(1)):
-        key = drawn("plot_levels", part).get_legend()
-        assert [t.get_text() for t in key.get_texts()] == ["says", "right"]
+    table, _ = case("plot_levels", "few")
+    ax = charts.plot_levels(table)
+    names = [t.get_text() for t in ax.get_xticklabels()]
+    place = dict(zip(names, ax.get_xticks(), strict=True))
+    assert place["0–0.5"] - place["absent"] > place["0.5–1"] - place["0–0.5"]
+    key = [t.get_text() for t in ax.get_legend().get_texts()]
+    assert key == ["mean confidence", "accuracy"]
+    assert ax.get_ylim() == pytest.approx((0.4, 0.9))
 
 
-def test_a_name_with_dollars_is_written_as_it_is(tmp_path):
-    for name in ("plot_dumbbells", "plot_intervals", "plot_scatter_fall"):
-        table = tables()[name][0].assign(label="$^{$")
-        drawn(name, table).figure.savefig(tmp_path / "x.png")
+def test_matrix_writes_numbers_and_makes_clear_ones_bold():
+    table = pd.DataFrame({"row": ["a", "a"], "col": ["u", "v"], "value": [0.03, -0.01]})
+    table = table.assign(value_low=[0.01, -0.02], value_high=[0.05, 0.01])
+    ax = charts.plot_matrix(table, row="row", col="col", value="value")
+    assert {t.get_text(): t.get_weight() for t in ax.texts} == {
+        "+0.030": "bold",
+        "−0.010": "normal",
+    }
 
 
-def test_facets_have_ticks_and_units_on_every_panel_and_one_key():
-    table, _ = tables()["plot_levels"]
-    many = pd.concat([table.assign(model=f"m{k}") for k in range(11)])
-    fig = facets(
-        many, charts.plot_levels, col="model", title="A finding", note="A note."
-    )
-    assert len(fig.axes) == 11
-    fig.draw_without_rendering()
-    for ax in fig.axes:
-        assert ax.get_ylabel() == "answers, %"
-        assert any(t.get_text() for t in ax.get_yticklabels())
-        assert any(t.get_text() for t in ax.get_xticklabels())
-        assert ax.get_legend() is None
-    assert len(fig.legends) == 1
-    assert fig.get_suptitle() == "A finding"
-    assert fig.get_supxlabel().replace("\n", " ") == "A note."
-
-
-def test_one_panel_is_a_figure():
-    table, _ = tables()["plot_levels"]
-    fig = facets(table.assign(model="m"), charts.plot_levels, col="model")
-    assert len(fig.axes) == 1
-
-
-def test_panels_side_by_side_and_images_with_a_question():
-    rng = np.random.default_rng(0)
-    table, icons = reliability(rng), tables()["plot_icons"][0]
-    fig = beside(
-        lambda ax: charts.plot_reliability(table, ax=ax, hue="domain"),
-        lambda ax: charts.plot_icons(icons, ax=ax),
-        widths=[1.5, 1],
-        title="A long finding " * 12,
-    )
-    assert "\n" in fig.get_suptitle()
-    assert len(alone(lambda ax: charts.plot_icons(icons, ax=ax)).axes) == 1
+def test_images_with_a_question():
     picture = np.zeros((4, 4, 3), dtype=np.uint8)
-    items = pd.DataFrame(
-        {"modality": ["ct", "mri"], "image_id": ["i", "j"], "picture": [picture] * 2,
-         "question": "is it there?", "gold": "yes"}
-    )  # fmt: skip
-    fig = image_sheet(items)
+    items = pd.DataFrame({"modality": ["ct", "mri"], "image_id": ["i", "j"]})
+    items = items.assign(picture=[picture] * 2, question="is it there?", gold="yes")
+    fig = charts.image_sheet(items, title="two")
     assert [words.get_text() for ax in fig.axes for words in ax.texts] == [
-        "ct: is it there? yes",
-        "mri: is it there? yes",
+        "CT: is it there? yes",
+        "MRI: is it there? yes",
     ]
-
-
-def test_three_reliability_diagrams_side_by_side_can_be_read():
-    table = reliability(np.random.default_rng(0))
-    fig = facets(
-        pd.concat(
-            [table.assign(model=f"a-long-name-of-a-model-{k}") for k in range(3)]
-        ),
-        lambda rows, ax: charts.plot_reliability(rows, ax=ax, hue="domain"),
-        col="model",
-        height=2.6,
-    )
-    fig.draw_without_rendering()
-    assert min(ax.get_position().width for ax in fig.axes) > 0.17
-    page = fig.bbox.padded(2)
-    for text in words(fig):
-        box = text.get_window_extent()
-        assert page.contains(box.x1, box.y1), text
-
-
-def test_netcal_draws_its_own_diagram_on_axes_of_ours():
-    """Heights are accuracies by bin: of the answers stated at 0.65, half are right."""
-    from medcal_nb.show.peer import plot_by_netcal
-
-    c, y = np.repeat([0.25, 0.65], 50), np.tile([1, 0], 50)
-    fig = beside(
-        lambda ax: plot_by_netcal(c, y, ax=ax, n_bins=10), lambda ax: ax.plot([0, 1])
-    )
-    heights = [bar.get_height() for bar in fig.axes[0].containers[0]]
-    assert heights[2] == heights[6] == 0.5
-    assert fig.axes[0].get_title("left") == "Reliability Diagram"

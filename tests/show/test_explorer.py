@@ -47,7 +47,7 @@ def test_numbers_follow_the_choices():
     choose(view, "model", "m2")
     choose(view, "strategy", "P(True)")
     choose(view, "dataset", "set-b")
-    choose(view, "modality", "ct")
+    choose(view, "modality", "CT")
     rows = table.query(
         "model == 'm2' and strategy == 'p_true' and dataset == 'set-b' and modality == 'ct' "
         "and split == 'test'"
@@ -127,10 +127,10 @@ def test_no_answers_of_a_choice_are_told():
         table[~((table["dataset"] == "set-b") & (table["modality"] == "ct"))]
     )
     choose(view, "dataset", "set-b")
-    choose(view, "modality", "ct")
+    choose(view, "modality", "CT")
     assert "No answers" in view._numbers.value
     assert view._diagram.value == ""
-    choose(view, "modality", "mri")
+    choose(view, "modality", "MRI")
     assert view.numbers
 
 
@@ -162,3 +162,36 @@ def test_every_map_can_be_chosen(name):
     assert len(view.rows) == len(stated)
     assert not np.allclose(view.rows["confidence"], stated)
     assert "map fitted on" in view._numbers.value
+
+
+def test_it_opens_where_asked_or_where_most_answers_are():
+    table = answers(60)
+    few = table[(table["model"] == "m1") | (table.index % 3 == 0)]
+    view = explore(few, model="m2", strategy="p_true")
+    assert view.controls["model"].value == "m2"
+    assert view.controls["strategy"].value == "p_true"
+    assert len(view.rows)
+    assert explore(few).controls["model"].value == "m1"
+    assert explore(few, model="nobody").controls["model"].value == "m1"
+
+
+def test_pairs_without_answers_are_not_offered():
+    table = answers(60)
+    gone = (table["model"] == "m2") & (table["strategy"] == "verbalized")
+    view = explore(table[~gone])
+    choose(view, "model", "m1")
+    assert len(view.controls["strategy"].options) == 2
+    choose(view, "strategy", "verbalized")
+    choose(view, "model", "m2")
+    assert dict(view.controls["strategy"].options) == {"P(True)": "p_true"}
+    assert len(view.rows)
+    assert "No answers" not in view._numbers.value
+
+
+def test_a_page_without_python_shows_the_numbers_and_no_code():
+    view = explore(answers(60))
+    shown = view._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in shown
+    assert "(children" not in shown["text/plain"]
+    assert "Accuracy" in shown["text/html"]
+    assert "data:image/png" in shown["text/html"]

@@ -29,6 +29,7 @@ TOLD = {
     "versions": {"numpy": "2"},
     "data": "abc",
 }
+ABOUT = {"provenance": TOLD, "alt": "a line"}
 
 
 def draw():
@@ -46,7 +47,7 @@ def draw():
 def test_same_figure_gives_same_bytes(tmp_path):
     for folder in ("a", "b"):
         fig, table = draw()
-        save_figure(fig, "fig09_toy", table, out_dir=tmp_path / folder, provenance=TOLD)
+        save_figure(fig, "fig09_toy", table, out_dir=tmp_path / folder, **ABOUT)
     names = sorted(path.name for path in (tmp_path / "a").iterdir())
     assert names == ["fig09_toy.csv", "fig09_toy.png", "fig09_toy.svg"]
     for name in names:
@@ -57,11 +58,11 @@ def test_same_figure_gives_same_bytes(tmp_path):
 
 def test_another_number_changes_every_file(tmp_path):
     fig, table = draw()
-    save_figure(fig, "fig09_toy", table, out_dir=tmp_path, provenance=TOLD)
+    save_figure(fig, "fig09_toy", table, out_dir=tmp_path, **ABOUT)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     fig.axes[0].plot([0, 1], [0.5, 0.5])
     table.loc[0, "ece"] = 0.25
-    save_figure(fig, "fig09_toy", table, out_dir=tmp_path, provenance=TOLD)
+    save_figure(fig, "fig09_toy", table, out_dir=tmp_path, **ABOUT)
     assert [
         path for path, content in before.items() if path.read_bytes() == content
     ] == []
@@ -77,8 +78,8 @@ def test_pictures_tell_what_they_are(tmp_path):
     path = save_figure(fig, "fig09_toy", table, out_dir=tmp_path, **told)
     assert read_figure(path) == told | {"width": 330}
     with Image.open(path) as image:
-        assert image.info["dpi"] == pytest.approx((300, 300), abs=0.1)
-        assert image.size == (900, 600)
+        assert image.info["dpi"] == pytest.approx((200, 200), abs=0.1)
+        assert image.size == (600, 400)
     svg = path.with_suffix(".svg").read_text()
     assert "<dc:date>" not in svg
     (said,) = re.findall(r"<dc:description>(.*?)</dc:description>", svg, re.S)
@@ -120,8 +121,38 @@ def test_table_csv(table, text):
 def test_empty_table_is_refused_and_writes_nothing(tmp_path):
     fig, table = draw()
     with pytest.raises(ValueError, match="empty"):
-        save_figure(fig, "fig09_toy", table.iloc[:0], out_dir=tmp_path, provenance=TOLD)
+        save_figure(fig, "fig09_toy", table.iloc[:0], out_dir=tmp_path, **ABOUT)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_figure_without_words_for_those_who_do_not_see_it_is_refused(tmp_path):
+    fig, table = draw()
+    with pytest.raises(ValueError, match="alt"):
+        save_figure(fig, "fig09_toy", table, out_dir=tmp_path, provenance=TOLD, alt=" ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_figure_of_synthetic_images_that_does_not_say_so_is_refused(tmp_path):
+    fig, table = draw()
+    table = table.assign(model="pocket-medical")
+    place = {"out_dir": tmp_path, "provenance": TOLD, "alt": "a line"}
+    with pytest.raises(ValueError, match="synthetic"):
+        save_figure(fig, "fig09_toy", table, **place)
+    fig.supxlabel("Synthetic images. 12 answers.")
+    assert save_figure(fig, "fig09_toy", table, **place).is_file()
+
+
+def test_figures_are_small(tmp_path):
+    """A cloud of points and a band: a typical figure at 7 inches."""
+    fig = Figure(figsize=(7, 3.5))
+    axes = fig.subplots(1, 2)
+    rng = np.random.default_rng(0)
+    axes[0].scatter(rng.random(500), rng.random(500))
+    axes[1].fill_between(np.arange(200), rng.random(200), alpha=0.2)
+    table = pd.DataFrame({"x": [1]})
+    path = save_figure(fig, "fig09", table, out_dir=tmp_path, provenance={}, alt="dots")
+    assert path.stat().st_size < 150_000
+    assert path.with_suffix(".svg").stat().st_size < 150_000
 
 
 def test_failed_write_leaves_old_files_and_no_debris(tmp_path):

@@ -4,6 +4,7 @@ import itertools
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 
 from medcal_nb.show import look
@@ -50,11 +51,6 @@ def distance(one, other, vision):
     return np.linalg.norm(lab(one, vision) - lab(other, vision))
 
 
-def test_lab_of_known_colours():
-    assert lab("#FFFFFF", "full") == pytest.approx([100, 0, 0], abs=0.02)
-    assert lab("#FF0000", "full") == pytest.approx([53.24, 80.09, 67.20], abs=0.05)
-
-
 # 10 is told apart at a glance, side by side about 2.3 is
 @pytest.mark.parametrize("vision", VISION)
 def test_colours_differ_for_every_vision(vision):
@@ -77,16 +73,19 @@ STRATEGIES = (
     "levels",
     [
         ("general", "medical"),
-        ("raw", "source", "target", "adapted", "both"),
+        ("raw", "source", "target", "accuracy known", "slope re-estimated"),
         STRATEGIES,
-        tuple("abcdef"),
+        look.MODELS,
+        tuple("abcdefghijklmnop"),
+        ("verbalized", "p_true", *look._PROBES),
     ],
 )
 def test_levels_differ_on_a_grey_print_by_marker_or_lightness(levels):
     looked = looks(levels)
     for one, other in itertools.combinations(looked.values(), 2):
         apart = abs(lab(one.colour, "full")[0] - lab(other.colour, "full")[0])
-        assert one.marker != other.marker or apart > 12, (one, other)
+        marks_differ = (one.marker, one.filled) != (other.marker, other.filled)
+        assert marks_differ or apart > 10, (one, other)
 
 
 @pytest.mark.parametrize(
@@ -118,6 +117,22 @@ def test_general_and_medical_are_blue_and_orange_whatever_they_are_said_of():
         assert looks([name])[name].colour not in (GENERAL, MEDICAL), name
 
 
+@pytest.mark.parametrize(
+    "name", ["Qwen3-VL-8B-Instruct", "p_true", "Yi-VL-6B", "top_k"]
+)
+def test_a_name_is_drawn_alike_whatever_stands_beside_it(name):
+    alone = looks([name])[name]
+    for others in (look.MODELS, STRATEGIES, ("zz", "zzz")):
+        assert looks([*others, name])[name] == alone
+
+
+def test_two_names_of_one_figure_never_share_colour_and_mark():
+    names = [f"model {k}" for k in range(20)]
+    looked = looks([*names, *look.MODELS])
+    pairs = [(one.colour, one.marker) for one in looked.values()]
+    assert len(set(pairs)) >= 30
+
+
 def test_every_strategy_that_can_be_asked_has_a_family_with_a_colour():
     from medcal_nb.ask.strategies import STRATEGIES as asked
 
@@ -146,9 +161,22 @@ def test_a_dollar_begins_no_formula():
     fig.savefig("/dev/null", format="png")
 
 
-def test_no_line_of_a_title_begins_with_a_percent_sign():
+def test_no_line_of_a_note_begins_with_a_percent_sign():
     fig, _ = look.figure()
-    look.headline(fig, "says 64 % and " * 12, "right 30 % of " * 12)
-    for text in (fig.get_suptitle(), fig.get_supxlabel()):
-        assert "\n" in text
-        assert not any(line.startswith("%") for line in text.splitlines())
+    look.headline(fig, "a title", "right 30 % of " * 12)
+    lines = fig.get_supxlabel().splitlines()
+    assert len(lines) > 1
+    assert not any(line.startswith("%") for line in lines)
+
+
+def test_synthetic_images_are_known_by_data_set_model_or_label():
+    for table in (
+        {"dataset": ["pocketvqa-medical"]},
+        {"model": ["other", "pocket-clip"]},
+        {"label": ["pocket-medical"], "value": [1.0]},
+    ):
+        assert look.synthetic_note(pd.DataFrame(table)) == look.SYNTHETIC
+    real = pd.DataFrame(
+        {"model": ["Qwen3-VL-8B-Instruct"], "n": [3], "dataset": [None]}
+    )
+    assert look.synthetic_note(real) == ""

@@ -6,7 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medcal_nb.show.words import estimate, label_of, number, show_table
+from medcal_nb.show.words import (
+    LABELS,
+    estimate,
+    heading_of,
+    label_of,
+    number,
+    percent,
+    points,
+    short_name,
+    show_table,
+)
 
 
 @pytest.mark.parametrize(
@@ -14,7 +24,8 @@ from medcal_nb.show.words import estimate, label_of, number, show_table
     [
         (0.0312, "0.031"), (0.3049, "0.30"), (12.34, "12.3"), (12345.6, "12,346"), (7, "7"),
         (1000.0, "1,000"), (0.00412, "0.0041"), (0.0, "0.00"), (-0.25, "-0.25"),
-        (math.nan, "–"), (None, "–"), (0.996, "1.00"), (1.0, "1"),
+        (math.nan, "–"), (None, "–"), (math.inf, "–"), (-math.inf, "–"),
+        (0.996, "1.00"), (1.0, "1"),
     ],
 )  # fmt: skip
 def test_two_or_three_digits(value, text):
@@ -26,11 +37,45 @@ def test_an_estimate_and_its_interval_share_their_digits():
     assert estimate(0.004, -0.001, 0.009) == "0.0040 [-0.0010, 0.0090]"
     assert estimate(-0.0001, -0.2, 0.2) == "0.00 [-0.20, 0.20]"
     assert estimate(0.5, math.nan, math.nan) == "0.50"
-    assert estimate(math.nan, 0.1, 0.2) == "0.10" or estimate(math.nan) == "–"
+    assert estimate(math.nan, 0.1, 0.2) == "–"
+    assert estimate(math.inf, 0.1, math.inf) == "–"
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0.0, "0 %"), (1.0, "100 %"), (0.001, "<1 %"), (0.998, ">99 %"), (0.994, "99 %"),
+        (0.715, "72 %"), (0.1 + 0.2 + 0.415, "72 %"), (math.nan, "–"), (None, "–"),
+    ],
+)  # fmt: skip
+def test_percent_is_whole_and_never_rounds_something_to_nothing(share, text):
+    assert percent(share) == text
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [
+        ((0.32,), "+32"), ((-0.068,), "−7"), ((0.001,), "0"), ((-0.001,), "0"),
+        ((0.32, 0.3, 0.338), "+32 [30, 34]"), ((0.01, -0.02, 0.04), "+1 [−2, 4]"),
+        ((math.nan,), "–"),
+    ],
+)  # fmt: skip
+def test_points_are_signed(numbers, text):
+    assert points(*numbers) == text
+
+
+def test_headings_are_no_names_of_code():
+    for name in ("brier_low_bound", "n_missing", "confidence_rate", *LABELS):
+        assert "_" not in heading_of(name)
+
+
+def test_a_short_name_is_cut_by_an_ellipsis():
+    assert short_name("Qwen3-VL-8B-Instruct", 12) == "Qwen3-VL-8B"
+    assert short_name("a" * 30, 10) == "a" * 9 + "…"
 
 
 def test_names_of_design():
-    assert label_of("raw") == label_of("none") == "as stated"
+    assert label_of("raw") == label_of("none") == "uncorrected"
     assert label_of("qwen") == "qwen"
 
 
@@ -57,7 +102,7 @@ def test_a_bool_of_numpy_among_objects_is_a_bool():
 def test_a_table_sorts_merges_intervals_and_cuts_nothing(frame):
     table = show_table(frame, sort="brier")
     assert list(table.cells.columns) == [
-        "strategy",
+        "elicitation method",
         "answer",
         "Brier score",
         "answers",
@@ -68,7 +113,11 @@ def test_a_table_sorts_merges_intervals_and_cuts_nothing(frame):
     ]  # fmt: skip
     assert list(table.cells["answers"]) == ["3", "1,200", "4"]
     # names are called by their words, what a model said is not
-    assert list(table.cells["strategy"]) == ["p_<b>true", "stated", "as stated"]
+    assert list(table.cells["elicitation method"]) == [
+        "p_<b>true",
+        "verbalized",
+        "uncorrected",
+    ]
     assert list(table.cells["answer"]) == ["none", "both", "x" * 200]
     assert "x" * 200 in repr(table)
     assert "x" * 200 in table._repr_html_()

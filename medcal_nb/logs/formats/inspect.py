@@ -1,0 +1,61 @@
+"""Logs of Inspect: ``.eval`` (a zip of JSON, one member a sample) or ``.json``.
+
+A sample holds ``id, epoch, input, choices, target, output, scores``. A score's ``value`` is C or I
+(right, wrong), a truth value, or a number: one that is neither right nor wrong (P, N, 0.5) is kept
+ungraded. Several scorers are several metrics: where they differ, the user names one.
+
+The confidence is the length-normalised likelihood of the reply, exp(mean log p), where the
+log-probabilities of its tokens were recorded.
+"""
+
+from collections.abc import Iterator
+
+from medcal_nb.logs.nested import at, likelihood, text_of
+from medcal_nb.logs.registry import Reader, has
+from medcal_nb.logs.source import Source
+
+_LETTERS = {"C": True, "I": False}
+
+
+def _read(source: Source) -> Iterator[dict]:
+    about = source.value["eval"]
+    run = {
+        "run_id": about.get("run_id"),
+        "model": about.get("model"),
+        "dataset": at(about, "dataset.name") or about.get("task"),
+    }
+    for sample in source.each(source.value.get("samples") or ()):
+        yield run | _answer(sample, source)
+
+
+def _answer(sample, source):
+    reply = at(sample, "output.choices.0")
+    usage = at(sample, "output.usage") or {}
+    raw = text_of(at(reply, "message.content"))
+    gold = sample.get("target")
+    return likelihood(at(reply, "logprobs.content")) | {
+        "item_id": sample["id"],
+        "sample": int(sample.get("epoch") or 1) - 1,
+        "question_type": "choice" if sample.get("choices") else "open",
+        "prompt_tokens": usage.get("input_tokens"),
+        "new_tokens": usage.get("output_tokens"),
+        "raw": raw,
+        "gold": gold.strip() if isinstance(gold, str) else gold or None,
+        **_scored(sample.get("scores") or {}, raw, source),
+    }
+
+
+def _scored(scores, raw, source):
+    """The grade, and the answer that the scorer took out of the reply."""
+    metrics = {}
+    answers = []
+    for name, score in scores.items():
+        value = at(score, "value")
+        known = isinstance(value, str)
+        metrics[name] = _LETTERS.get(value, value) if known else value
+        answers.append(at(score, "answer"))
+    texts = [answer for answer in answers if isinstance(answer, str)]
+    return {"answer": texts[0] if texts else raw, "correct": source.graded(metrics)}
+
+
+READERS = (Reader(name="inspect", knows=has("eval", "plan"), read=_read),)

@@ -1,0 +1,71 @@
+"""Result sheets of VLMEvalKit (``<model>/<model>_<dataset>.xlsx`` or ``.tsv``).
+
+They hold ``index, question, answer, prediction``, the options ``A``, ``B``, … of multiple-choice
+sets, ``category``, and after judging ``hit`` (or ``score``). There is no confidence. Where the
+sheet was not judged, a reply is graded if it names one option (its letter, its text, yes or no);
+other replies, and open questions, are kept ungraded.
+"""
+
+from collections.abc import Iterator
+from string import ascii_uppercase
+
+from medcal_nb.logs.registry import Reader, has
+from medcal_nb.logs.source import Source
+
+_MARKS = ("hit", "score")
+
+
+def _read(source: Source) -> Iterator[dict]:
+    for row in source.rows():
+        options = {}
+        for letter in ascii_uppercase:
+            if row.get(letter) is not None:
+                options[letter] = str(row[letter])
+        raw = _text(row["prediction"])
+        gold = _text(row["answer"])
+        gold = options.get(gold, gold)
+        kind = _kind(options, gold)
+        out = {
+            "item_id": row["index"],
+            "strategy": "generate",
+            "question_type": kind,
+            "options": [*options.values()],
+            "gold": gold,
+            "raw": raw,
+            "category": row.get("category"),
+        }
+        if (
+            kind == "open"
+        ):  # its whole reply is the answer, and is not graded by a guess
+            out["answer"] = raw
+            out["correct"] = None
+        marks = {name: row[name] for name in _MARKS if row.get(name) is not None}
+        verdict = source.graded(marks, main="hit")
+        if verdict is not None:
+            out["correct"] = verdict
+        yield out
+
+
+def _text(value):
+    return None if value is None else str(value)
+
+
+def _kind(options, gold):
+    if options:
+        return "choice"
+    closed = gold is not None and gold.strip().casefold() in ("yes", "no")
+    return "closed" if closed else "open"
+
+
+_JUDGED = "openai|exact_matching|auxmatch|(?:chat)?gpt-"
+"""How what judging adds to a file's name begins."""
+
+READERS = (
+    Reader(
+        name="vlmevalkit",
+        knows=has("index", "answer", "prediction"),
+        read=_read,
+        layout=r"(?P<model>[^/]+)/(?:[^/]+/)?(?P=model)_(?P<dataset>[^/]+?)"
+        rf"(?:_(?:{_JUDGED})[^/]*)?\.\w+$",
+    ),
+)

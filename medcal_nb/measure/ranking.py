@@ -1,0 +1,302 @@
+"""Discrimination: does confidence mark the errors? An increasing map changes nothing here."""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from ._check import check_groups, check_level, check_pair
+from .intervals import wilson_interval
+from .registry import Sums, evaluate, register
+from .resampling import FloatArray, gathered, won_pairs
+
+
+def _ranked_cells(
+    c: FloatArray, most_cells: int | None
+) -> tuple[NDArray[np.intp], int]:
+    """Cell of each answer by ascending confidence, and their number."""
+    cell = gathered(c, most_cells)
+    return cell, int(cell.max()) + 1
+
+
+def _auroc(c: FloatArray, y: FloatArray, *, most_cells: int | None = None) -> Sums:
+    cell, n_cells = _ranked_cells(c, most_cells)
+
+    def finish(sums: FloatArray) -> FloatArray:
+        right = sums[..., 1]
+        wrong = sums[..., 0] - right
+        pairs = right.sum(axis=1) * wrong.sum(axis=1)
+        share = won_pairs(right, wrong) / np.maximum(pairs, 1)
+        return np.where(pairs > 0, share, np.nan)
+
+    return Sums(cell=cell, n_cells=n_cells, features=(y,), finish=finish)
+
+
+@register("auroc", label="AUROC", sums=_auroc, outcomes=True)
+def auroc(confidence: ArrayLike, correct: ArrayLike) -> float:
+    r"""Probability that a correct answer carries more confidence than a wrong one.
+
+    .. math:: P(c_i > c_j) + \tfrac12 P(c_i = c_j), \quad y_i = 1,\ y_j = 0
+
+    Parameters
+    ----------
+    confidence : (n,) array
+        Probability in [0, 1] that the answer is correct.
+    correct : (n,) array of 0 and 1
+
+    Returns
+    -------
+    float
+        In [0, 1]; ½ is chance, and any constant confidence. NaN where all answers are correct or
+        all are wrong.
+
+    References
+    ----------
+    Hanley & McNeil 1982, doi:10.1148/radiology.143.1.7063747.
+
+    Examples
+    --------
+    >>> auroc([0.9, 0.7, 0.7, 0.2], [1, 1, 0, 0])
+    0.875
+    """
+    reason = "all answers are correct or all are wrong"
+    return evaluate(_auroc, confidence, correct, undefined=reason)
+
+
+def _aurc(c: FloatArray, y: FloatArray, *, most_cells: int | None = None) -> Sums:
+    cell, n_cells = _ranked_cells(-c, most_cells)
+
+    def finish(sums: FloatArray) -> FloatArray:
+        return _area(sums[..., 0], sums[..., 1])
+
+    return Sums(cell=cell, n_cells=n_cells, features=(1 - y,), finish=finish)
+
+
+@register("aurc", label="AURC", sums=_aurc)
+def aurc(confidence: ArrayLike, correct: ArrayLike) -> float:
+    r"""Area under the risk–coverage curve: mean error rate among the k most confident answers.
+
+    .. math:: \frac1n \sum_{k=1}^n \frac{\mathrm{E}[\text{errors among the top } k]}{k}
+
+    Ties: the expectation over a random order within answers of one confidence, in closed form.
+
+    Parameters
+    ----------
+    confidence : (n,) array
+        Probability in [0, 1] that the answer is correct.
+    correct : (n,) array of 0 and 1
+
+    Returns
+    -------
+    float
+        In [0, 1]; 0 where all are correct, the error rate where confidence is constant. It mixes
+        accuracy and discrimination.
+
+    References
+    ----------
+    Geifman & El-Yaniv, NeurIPS 2017, arXiv:1705.08500.
+    """
+    return evaluate(_aurc, confidence, correct)
+
+
+def _area(count: FloatArray, wrong: FloatArray) -> FloatArray:
+    """(r,) areas from (r, cells) counts and errors, most confident first."""
+    end = count.cumsum(axis=1)
+    most = int(end.max())
+    harmonic = np.append(0, np.cumsum(1 / np.arange(1, most + 1)))
+    rate = wrong / np.where(count > 0, count, 1)
+    # sum over j = 1 … count of (errors before + j rate) / (answers before + j), for each cell
+    before = wrong.cumsum(axis=1) - wrong - (end - count) * rate
+    steps = np.diff(harmonic[end.astype(np.intp)], axis=1, prepend=0)
+    area = before * steps + wrong
+    return area.sum(axis=1) / end[:, -1]
+
+
+# --- tests --------------------------------------------------------------------------------
+
+
+def auroc_test(
+    confidence: ArrayLike,
+    correct: ArrayLike,
+    *,
+    groups: ArrayLike | None = None,
+    level: float = 0.95,
+) -> pd.Series:
+    """Whether confidence tells right from wrong answers at all, and which way round.
+
+    An interval that holds ½ is absence of evidence; one below ½ is evidence of the reverse, which
+    a map of negative slope would mend.
+
+    Parameters
+    ----------
+    confidence : (n,) array
+        Probability in [0, 1] that the answer is correct.
+    correct : (n,) array of 0 and 1
+    groups : (n,) array, optional
+        Labels of images. Without, answers count as independent (DeLong); with, by image
+        (Obuchowski).
+    level : float
+        Of the interval.
+
+    Returns
+    -------
+    pandas.Series
+        auroc; low, high (interval by Student's t); p, two-sided against ½; conclusion:
+        "discriminates", "reversed" or "no discrimination shown".
+
+    References
+    ----------
+    DeLong et al., Biometrics 1988, doi:10.2307/2531595; clusters: Obuchowski, Biometrics 1997,
+    doi:10.2307/2533958.
+
+    Examples
+    --------
+    >>> auroc_test([0.9, 0.8, 0.7, 0.6] * 20, [1, 1, 0, 0] * 20)["conclusion"]
+    'discriminates'
+    """
+    c, y = check_pair(confidence, correct)
+    codes, _ = check_groups(groups, c.size)
+    area, parts, n_groups = _components(c, y, codes)
+    row = _tested(area - 0.5, parts, n_groups, level)
+    if area in (0.0, 1.0):
+        row = _separated(area, n_groups, level)
+    conclusion = "no discrimination shown"
+    if row["p"] <= 1 - level:
+        conclusion = "discriminates" if area > 0.5 else "reversed"
+    return pd.Series(
+        {
+            "auroc": area,
+            "low": max(row["low"] + 0.5, 0.0),
+            "high": min(row["high"] + 0.5, 1.0),
+            "p": row["p"],
+            "conclusion": conclusion,
+        }
+    )
+
+
+def auroc_difference(
+    confidence_a: ArrayLike,
+    correct_a: ArrayLike,
+    confidence_b: ArrayLike,
+    correct_b: ArrayLike,
+    *,
+    groups_a: ArrayLike | None = None,
+    groups_b: ArrayLike | None = None,
+    paired: bool = False,
+    level: float = 0.95,
+) -> pd.Series:
+    """Difference of two AUROCs, a − b, with its test.
+
+    Parameters
+    ----------
+    confidence_a, correct_a : (n_a,) arrays
+    confidence_b, correct_b : (n_b,) arrays
+        Paired: the same items in the same order, though answers to them may differ.
+    groups_a, groups_b : arrays, optional
+        Labels of images; paired, those of a hold for both.
+    paired : bool
+        Whether a and b are answers to the same items.
+    level : float
+        Of the interval.
+
+    Returns
+    -------
+    pandas.Series
+        auroc_a, auroc_b, difference, low, high, p (two-sided).
+
+    Raises
+    ------
+    ValueError
+        Where paired answers are of different number.
+
+    References
+    ----------
+    As `auroc_test`; two samples: the variances add (R's pROC, unpaired DeLong).
+
+    Examples
+    --------
+    >>> c = [0.9, 0.8, 0.7, 0.6] * 20
+    >>> row = auroc_difference(c, [1, 1, 0, 0] * 20, c, [1, 0, 1, 0] * 20)
+    >>> float(row["difference"])
+    0.25
+    """
+    a, right_a = check_pair(confidence_a, correct_a)
+    b, right_b = check_pair(confidence_b, correct_b)
+    codes_a, _ = check_groups(groups_a, a.size)
+    codes_b, _ = check_groups(groups_b, b.size)
+    if paired:
+        if a.size != b.size:
+            raise ValueError(f"paired: {a.size} answers against {b.size}")
+        codes_b = codes_a
+    area_a, parts_a, n_a = _components(a, right_a, codes_a)
+    area_b, parts_b, n_b = _components(b, right_b, codes_b)
+    if paired:
+        parts = parts_a - parts_b
+        n_groups = min(n_a, n_b)
+        row = _tested(area_a - area_b, parts, n_groups, level)
+    else:
+        parts = np.concatenate([parts_a, parts_b])
+        row = _tested(area_a - area_b, parts, n_a + n_b - 1, level)
+    return pd.Series(
+        {"auroc_a": area_a, "auroc_b": area_b, "difference": area_a - area_b} | row
+    )
+
+
+def _components(
+    c: FloatArray, y: FloatArray, codes: NDArray[np.intp]
+) -> tuple[float, FloatArray, int]:
+    """AUROC, what each image adds to its error, and the images that hold the rarer outcome.
+
+    The variance of the AUROC is the sum of the squares of the second.
+    """
+    n_groups = int(codes.max()) + 1
+    values, cell = np.unique(c, return_inverse=True)
+    right = np.bincount(cell, y, values.size)
+    wrong = np.bincount(cell, 1 - y, values.size)
+    n_right = right.sum()
+    n_wrong = wrong.sum()
+    if min(n_right, n_wrong) == 0:
+        return np.nan, np.full(n_groups, np.nan), 0
+    # share of the other outcome that an answer at each confidence is rightly told from
+    above = (wrong.cumsum() - wrong / 2) / n_wrong
+    below = 1 - (right.cumsum() - right / 2) / n_right
+    area = float((right * above).sum() / n_right)
+    own_right = np.bincount(codes, y * (above[cell] - area), n_groups)
+    own_wrong = np.bincount(codes, (1 - y) * (below[cell] - area), n_groups)
+    held_right = np.bincount(codes, y, n_groups) > 0
+    held_wrong = np.bincount(codes, 1 - y, n_groups) > 0
+    images_right = int(held_right.sum())
+    images_wrong = int(held_wrong.sum())
+    parts = own_right / n_right * _unbiased(
+        images_right
+    ) + own_wrong / n_wrong * _unbiased(images_wrong)
+    return area, parts, min(images_right, images_wrong)
+
+
+def _separated(area: float, n: int, level: float) -> dict[str, float]:
+    """Where right and wrong answers are apart no spread is seen: n disjoint pairs, all one way."""
+    low, high = wilson_interval(area * n, n, level=level)
+    p = min(1.0, 2 * 0.5**n)
+    return {"low": float(low) - 0.5, "high": float(high) - 0.5, "p": p}
+
+
+def _unbiased(n: int) -> float:
+    return float(np.sqrt(n / (n - 1))) if n > 1 else np.nan
+
+
+def _tested(
+    value: float, parts: FloatArray, n_groups: int, level: float
+) -> dict[str, float]:
+    """Interval of a value and its p against 0, by Student's t."""
+    from scipy.special import stdtr, stdtrit
+
+    check_level(level)
+    error = float(np.sqrt((parts**2).sum()))
+    degrees = n_groups - 1
+    if not error > 0 or degrees < 1:
+        return {"low": np.nan, "high": np.nan, "p": np.nan}
+    half = stdtrit(degrees, (1 + level) / 2) * error
+    return {
+        "low": float(value - half),
+        "high": float(value + half),
+        "p": float(2 * stdtr(degrees, -abs(value) / error)),
+    }

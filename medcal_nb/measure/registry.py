@@ -1,0 +1,224 @@
+"""Metrics by name, each defined once: its value, its bootstrap and its column are of one formula.
+
+Every metric of this room depends on the answers only through counts, and sums of a few features,
+over cells: the bins of a diagram, the distinct confidences, the nodes of a grid. `Sums` says
+which; what is computed from the sums of the sample itself is the metric, and from those of
+resamples its bootstrap. A new metric is a function that makes `Sums`, a public function that calls
+`evaluate`, and the line `@register(...)` above it.
+"""
+
+import functools
+import inspect
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ._check import check_choice, check_pair, warn
+from .resampling import FloatArray, Resamples
+
+MOST_CELLS = 512
+"""More different confidences than this are put together into so many cells in resamples."""
+
+INTERVALS = ("bootstrap", "share", "inversion", "none")
+
+
+@dataclass(frozen=True)
+class Sums:
+    """A metric on given answers, ready to be computed from sums over cells.
+
+    Attributes
+    ----------
+    cell : (n,) array or None
+        Cell of each answer; None: one cell for all.
+    n_cells : int
+    features : tuple of (n,) array
+        What is added up within a cell beside the count.
+    finish : callable
+        Turns (r, n_cells, 1 + k) sums, the count first, into (r,) values; NaN where undefined.
+    """
+
+    cell: NDArray[np.intp] | None
+    n_cells: int
+    features: tuple[FloatArray, ...]
+    finish: Callable[[FloatArray], FloatArray]
+
+    def _cells(self) -> NDArray[np.intp]:
+        if self.cell is None:
+            return np.zeros(self.features[0].size, dtype=np.intp)
+        return self.cell
+
+    def value(self, weights: FloatArray | None = None) -> float:
+        """The metric, each answer counted `weights` times."""
+        cell = self._cells()
+        count = np.bincount(cell, weights, self.n_cells).astype(float)
+        columns = [count]
+        for feature in self.features:
+            times = feature if weights is None else feature * weights
+            columns.append(np.bincount(cell, times, self.n_cells))
+        # (1, n_cells, 1 + k)
+        return float(self.finish(np.stack(columns, axis=-1)[None])[0])
+
+    def resampled(
+        self, drawn: Resamples, codes: NDArray[np.intp] | None = None
+    ) -> FloatArray:
+        """(1 + r,) the metric on the sample itself and on its resamples."""
+        unit = drawn.codes() if codes is None else codes
+        place = unit * self.n_cells + self._cells()
+        size = drawn.n_units * self.n_cells
+        columns = [np.bincount(place, minlength=size).astype(float)]
+        for feature in self.features:
+            columns.append(np.bincount(place, feature, size))
+        # (units, n_cells · (1 + k)), so that one matrix product serves all features
+        table = np.stack(columns, axis=-1).reshape(drawn.n_units, -1)
+        sums = drawn.counts @ table
+        return self.finish(sums.reshape(len(sums), self.n_cells, -1))
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What is known of a metric by its name.
+
+    Attributes
+    ----------
+    name : str
+        Its column in tables.
+    label : str
+        What a figure or a heading calls it.
+    value : callable
+        The public function, `(confidence, correct, **options) -> float`.
+    sums : callable
+        `(confidence, correct, **options) -> Sums`, of checked arrays.
+    interval : str
+        How its interval is made: "bootstrap"; "share" (of answers: Wilson's, by image);
+        "inversion" (`ece_interval` and its kin); "none" (sampling noise adds to it as to a plain
+        ECE, and no interval that holds its level is known here).
+    outcomes : bool
+        Whether it compares right with wrong answers, so that the rarer outcome decides how much
+        is known.
+    bounds : tuple of float
+        Least and largest value that it can have.
+    """
+
+    name: str
+    label: str
+    value: Callable[..., float]
+    sums: Callable[..., Sums]
+    interval: str
+    outcomes: bool
+    bounds: tuple[float, float]
+
+    def __call__(
+        self, confidence: ArrayLike, correct: ArrayLike, **options: Any
+    ) -> float:
+        return self.value(confidence, correct, **options)
+
+    def takes(self, option: str) -> bool:
+        """Whether the metric has an option of this name."""
+        return option in inspect.signature(self.value).parameters
+
+    def resampled(
+        self, confidence: FloatArray, correct: FloatArray, drawn: Resamples, **options
+    ) -> FloatArray:
+        """(1 + r,) its value on the sample itself and on resamples.
+
+        Where more than 512 confidences differ, resamples see them in so many steps.
+        """
+        exact = self.sums(confidence, correct, **options)
+        few = "most_cells" in inspect.signature(self.sums).parameters
+        if exact.n_cells <= MOST_CELLS or not few:
+            return exact.resampled(drawn)
+        coarse = self.sums(confidence, correct, most_cells=MOST_CELLS, **options)
+        draws = coarse.resampled(drawn)
+        return draws - draws[0] + exact.value()
+
+    def n_groups(self, correct: FloatArray, drawn: Resamples) -> float:
+        """The effective number of images that its interval rests on."""
+        if not self.outcomes:
+            return drawn.effective()
+        right = drawn.effective(weights=correct)
+        wrong = drawn.effective(weights=1 - correct)
+        return min(right, wrong)
+
+
+METRICS: dict[str, Metric] = {}
+"""Every metric by the name of its column, in the order of their definitions."""
+
+
+def register(
+    name: str,
+    *,
+    label: str,
+    sums: Callable[..., Sums],
+    interval: str = "bootstrap",
+    outcomes: bool = False,
+    bounds: tuple[float, float] = (0.0, 1.0),
+) -> Callable[[Callable[..., float]], Callable[..., float]]:
+    """Enter the function below into `METRICS`; the function itself is left as it is."""
+    check_choice(interval, "interval", INTERVALS)
+
+    def enter(value: Callable[..., float]) -> Callable[..., float]:
+        METRICS[name] = Metric(
+            name=name,
+            label=label,
+            value=value,
+            sums=sums,
+            interval=interval,
+            outcomes=outcomes,
+            bounds=bounds,
+        )
+        return value
+
+    return enter
+
+
+def evaluate(
+    sums: Callable[..., Sums],
+    confidence: ArrayLike,
+    correct: ArrayLike,
+    *,
+    undefined: str = "",
+    **options: Any,
+) -> float:
+    """The value of a metric on anything that is a confidence and an outcome.
+
+    Where it is NaN, that is warned of with the reason `undefined`.
+    """
+    c, y = check_pair(confidence, correct)
+    value = sums(c, y, **options).value()
+    if math.isnan(value):
+        warn(f"undefined: {undefined}")
+    return value
+
+
+def metric_of(stat: Callable[..., float]) -> tuple[Metric, dict[str, Any]]:
+    """The metric that a function is, and the options that a `functools.partial` gives it."""
+    whole = functools.partial(stat)  # of a partial it is that one, flat
+    for metric in METRICS.values():
+        if whole.func in (metric, metric.value):
+            return metric, whole.keywords
+    raise ValueError(f"stat must be a metric of medcal_nb.measure, got {stat!r}")
+
+
+def mean_of(values: FloatArray) -> Sums:
+    """The plain mean of one number an answer."""
+    return Sums(
+        cell=None,
+        n_cells=1,
+        features=(values,),
+        finish=lambda sums: sums[:, 0, 1] / sums[:, 0, 0],
+    )
+
+
+def ratio_of(above: FloatArray, below: FloatArray) -> Sums:
+    """The sum of one number over the sum of another; NaN where the latter is not above 0."""
+
+    def finish(sums: FloatArray) -> FloatArray:
+        defined = sums[:, 0, 2] > 0
+        divisor = np.where(defined, sums[:, 0, 2], 1)
+        return np.where(defined, sums[:, 0, 1] / divisor, np.nan)
+
+    return Sums(cell=None, n_cells=1, features=(above, below), finish=finish)

@@ -1,0 +1,358 @@
+"""Calibration without bins: a smooth curve, its distance from the diagonal, and smooth ECE."""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from ._check import check_level, check_pair, check_whole
+from .binned import width_bins
+from .registry import Sums, evaluate, register
+from .resampling import FloatArray, Resamples, percentile_ends
+
+STEPS = 4096  # of the grid of smooth ECE
+SPAN = 0.75  # share of the answers that the curve looks at in each place
+LEAST_REACH = 0.1  # and at least so far
+CELLS = 256
+POINTS = 64
+
+
+# --- smooth ECE ---------------------------------------------------------------------------
+
+
+def _smooth_ece(c: FloatArray, y: FloatArray) -> Sums:
+    cell = np.minimum((c * STEPS).astype(np.intp), STEPS - 1)
+    residual = y - c
+    beyond = residual * (c * STEPS - cell)  # the part that the next node gets
+    return Sums(
+        cell=cell, n_cells=STEPS, features=(residual, beyond), finish=_smoothed_gaps
+    )
+
+
+@register("smooth_ece", label="smooth ECE", sums=_smooth_ece, interval="none")
+def smooth_ece(confidence: ArrayLike, correct: ArrayLike) -> float:
+    r"""Smooth ECE: the gap after smoothing by a kernel as wide as the gap itself.
+
+    .. math:: \mathrm{smECE}_\sigma = \int_0^1 \Bigl| \frac1n \sum_i K_\sigma(t, c_i) (y_i - c_i)
+       \Bigr| \, dt, \qquad \mathrm{smECE} = \sigma^* \text{ where } \mathrm{smECE}_{\sigma^*} =
+       \sigma^*
+
+    with K the Gaussian kernel reflected at 0 and 1. Without bins, continuous in the data, and
+    within a constant factor of the distance to the nearest calibrated forecaster. Computed to
+    1e-6 on a grid of 4,096 steps.
+
+    Parameters
+    ----------
+    confidence : (n,) array
+        Probability in [0, 1] that the answer is correct.
+    correct : (n,) array of 0 and 1
+
+    Returns
+    -------
+    float
+        In [0, 1]; 0 is perfect.
+
+    References
+    ----------
+    Błasiok & Nakkiran, ICLR 2024, arXiv:2309.12236.
+    """
+    return evaluate(_smooth_ece, confidence, correct)
+
+
+def _smoothed_gaps(sums: FloatArray) -> FloatArray:
+    from scipy.fft import dct
+    from scipy.optimize import brentq
+
+    frequency = (np.pi * np.arange(STEPS + 1)) ** 2 / 2
+    widths = []
+    for one in sums:
+        # a residual between two nodes is shared by both, in proportion to nearness
+        node = np.zeros(STEPS + 1)
+        node[:-1] += one[:, 1] - one[:, 2]
+        node[1:] += one[:, 2]
+        node /= one[:, 0].sum()
+        # reflection at both ends makes the smoothing diagonal in the cosines
+        node[1:-1] /= 2
+        coefficient = dct(node, type=1)
+
+        def excess(width: float, coefficient: FloatArray = coefficient) -> float:
+            damped = coefficient * np.exp(-frequency * width**2)
+            height = np.abs(dct(damped, type=1))
+            ends = (height[0] + height[-1]) / 2
+            return float((height.sum() - ends) / STEPS - width)
+
+        width = 0.0 if excess(0.0) < 1e-9 else brentq(excess, 0, 1, xtol=1e-7)
+        widths.append(width)
+    return np.array(widths)
+
+
+# --- the curve ----------------------------------------------------------------------------
+
+
+def kernel(points: FloatArray, x: FloatArray, count: FloatArray) -> FloatArray:
+    """(points, cells) tricube weights of ascending x, counted `count` times, at each point.
+
+    They reach as far as three quarters of the answers lie, and at least 0.1: between ties, of
+    which a point has all it may look at, the curve would jump.
+    """
+    distance = np.abs(points[:, None] - x)
+    order = np.argsort(distance, axis=1, kind="stable")
+    enough = max(np.floor(SPAN * count.sum() + 1e-9), 1)
+    last = (count[order].cumsum(axis=1) < enough).sum(axis=1)
+    farthest = np.take_along_axis(order, last[:, None], axis=1)
+    reach = np.maximum(np.take_along_axis(distance, farthest, axis=1), LEAST_REACH)
+    return np.where(distance < reach, (1 - (distance / reach) ** 3) ** 3, 0)
+
+
+def local_linear(x: FloatArray, count: FloatArray) -> FloatArray:
+    """(k, k) matrix that turns outcomes at ascending x, counted `count` times, into the curve.
+
+    Beyond 64 values of x the curve is computed at 64 of them and interpolated.
+    """
+    chosen = np.unique(np.linspace(0, x.size - 1, min(x.size, POINTS)).astype(int))
+    points = x[chosen]
+    weight = kernel(points, x, count) * count
+    total = weight.sum(axis=1, keepdims=True)
+    mean = (weight @ x)[:, None] / total
+    offset = x - mean
+    spread = (weight * offset**2).sum(axis=1, keepdims=True)
+    # where all answers that count are of one confidence, the line is flat
+    slope = weight * offset / np.where(spread > 1e-12 * total, spread, np.inf)
+    rows = weight / total + slope * (points[:, None] - mean)
+    if chosen.size == x.size:
+        return rows
+    columns = [np.interp(x, points, column) for column in rows.T]
+    return np.stack(columns, axis=1)
+
+
+def _curve_cells(c: FloatArray) -> tuple[NDArray[np.intp], int]:
+    """Cell of each answer: its confidence, or beyond 256 of them a step of 1/256."""
+    values, cell = np.unique(c, return_inverse=True)
+    if values.size > CELLS:
+        return width_bins(c, CELLS), CELLS
+    return cell, values.size
+
+
+def _distances(sums: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Distance of the curve from each cell's confidence, and the answers there, of one sample."""
+    cells = sums[sums[:, 0] > 0]
+    count = cells[:, 0]
+    x = cells[:, 1] / count
+    rate = cells[:, 2] / count
+    curve = np.clip(local_linear(x, count) @ rate, 0, 1)
+    return np.abs(curve - x), count
+
+
+def _ici(c: FloatArray, y: FloatArray) -> Sums:
+    cell, n_cells = _curve_cells(c)
+
+    def finish(sums: FloatArray) -> FloatArray:
+        values = []
+        for one in sums:
+            distance, count = _distances(one)
+            values.append(distance @ count / count.sum())
+        return np.array(values)
+
+    return Sums(cell=cell, n_cells=n_cells, features=(c, y), finish=finish)
+
+
+@register("ici", label="ICI", sums=_ici, interval="inversion")
+def ici(confidence: ArrayLike, correct: ArrayLike) -> float:
+    r"""Integrated calibration index: mean distance of a smooth calibration curve from c.
+
+    .. math:: \frac1n \sum_i |\hat m(c_i) - c_i|
+
+    with m̂ a local linear regression of the outcome on the confidence (tricube weights over the
+    nearest three quarters of the answers and at least 0.1 to either side, no robustness step),
+    cut to [0, 1]. Beyond 256 distinct confidences they are grouped into 256 steps, beyond 64 the
+    curve is interpolated.
+
+    Parameters
+    ----------
+    confidence : (n,) array
+        Probability in [0, 1] that the answer is correct.
+    correct : (n,) array of 0 and 1
+
+    Returns
+    -------
+    float
+        In [0, 1]; 0 is perfect. Biased upwards by sampling noise, less than `ece`.
+
+    References
+    ----------
+    Austin & Steyerberg, Statistics in Medicine 2019, doi:10.1002/sim.8281 (with R's loess);
+    local regression: Cleveland 1979, doi:10.1080/01621459.1979.10481038.
+
+    Examples
+    --------
+    >>> round(ici([0.9] * 10, [1] * 6 + [0] * 4), 6)
+    0.3
+    """
+    return evaluate(_ici, confidence, correct)
+
+
+def _distance_quantile(c: FloatArray, y: FloatArray, share: float) -> Sums:
+    cell, n_cells = _curve_cells(c)
+
+    def finish(sums: FloatArray) -> FloatArray:
+        values = []
+        for one in sums:
+            distance, count = _distances(one)
+            order = np.argsort(distance)
+            reached = count[order].cumsum() / count.sum()
+            values.append(distance[order][np.searchsorted(reached, share - 1e-12)])
+        return np.array(values)
+
+    return Sums(cell=cell, n_cells=n_cells, features=(c, y), finish=finish)
+
+
+def _e50(c: FloatArray, y: FloatArray) -> Sums:
+    return _distance_quantile(c, y, 0.5)
+
+
+@register("e50", label="E50", sums=_e50, interval="none")
+def e50(confidence: ArrayLike, correct: ArrayLike) -> float:
+    """Median distance of the smooth calibration curve of `ici` from the confidence.
+
+    Parameters
+    ----------
+    confidence : (n,) array
+        Probability in [0, 1] that the answer is correct.
+    correct : (n,) array of 0 and 1
+
+    Returns
+    -------
+    float
+        In [0, 1]: half of the answers have a confidence that is off by less.
+
+    References
+    ----------
+    As `ici`.
+    """
+    return evaluate(_e50, confidence, correct)
+
+
+def _e90(c: FloatArray, y: FloatArray) -> Sums:
+    return _distance_quantile(c, y, 0.9)
+
+
+@register("e90", label="E90", sums=_e90, interval="none")
+def e90(confidence: ArrayLike, correct: ArrayLike) -> float:
+    """90th percentile of the distance of the smooth calibration curve from the confidence.
+
+    Parameters
+    ----------
+    confidence : (n,) array
+        Probability in [0, 1] that the answer is correct.
+    correct : (n,) array of 0 and 1
+
+    Returns
+    -------
+    float
+        In [0, 1]: one answer in ten has a confidence that is off by more.
+
+    References
+    ----------
+    As `ici`.
+    """
+    return evaluate(_e90, confidence, correct)
+
+
+def calibration_curve_table(
+    confidence: ArrayLike,
+    correct: ArrayLike,
+    *,
+    level: float = 0.95,
+    n_resamples: int = 1000,
+    n_points: int = 101,
+    groups: ArrayLike | None = None,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """Smooth calibration curve with a pointwise band: accuracy as a function of confidence.
+
+    Parameters
+    ----------
+    confidence : (n,) array
+        Probability in [0, 1] that the answer is correct.
+    correct : (n,) array of 0 and 1
+    level : float
+        Of the band, at each point by itself.
+    n_resamples : int
+        Resamples behind the band, by image where `groups` are given.
+    n_points : int
+        Points of the curve, evenly from the lowest to the highest confidence.
+    groups : (n,) array, optional
+        Labels of images.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a point, ascending:
+
+        - confidence
+        - accuracy: of the local linear regression of `ici`, cut to [0, 1]
+        - accuracy_low, accuracy_high: the band
+        - n_near: answers within 0.05 of the point
+
+    References
+    ----------
+    Austin & Steyerberg, Statistics in Medicine 2019, doi:10.1002/sim.8281.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> c = rng.random(500)
+    >>> table = calibration_curve_table(c, rng.random(500) < c, n_points=3, rng=rng)
+    >>> table["accuracy"].round(1).tolist()
+    [0.0, 0.5, 1.0]
+    """
+    c, y = check_pair(confidence, correct)
+    check_level(level)
+    check_whole(n_points, "n_points", 2)
+    cell, n_cells = _curve_cells(c)
+    drawn = Resamples(groups, n_resamples, rng, n=c.size)
+    held, cell = np.unique(cell, return_inverse=True)
+    n_cells = held.size
+    count = np.bincount(cell, minlength=n_cells).astype(float)
+    x = np.bincount(cell, c) / count
+    points = np.linspace(x[0], x[-1], n_points if n_cells > 1 else 1)
+    weight = kernel(points, x, count)
+    counts = drawn.sums(cell, n_cells)
+    right = drawn.sums(cell, n_cells, y)
+    curves = np.clip(_curves(points, x, weight, counts, right), 0, 1)
+    low, high = percentile_ends(curves, level=level, n_groups=drawn.effective())
+    near = np.abs(points[:, None] - x) <= 0.05 + 1e-9
+    return pd.DataFrame(
+        {
+            "confidence": points,
+            "accuracy": curves[0],
+            "accuracy_low": np.clip(low, 0, 1),
+            "accuracy_high": np.clip(high, 0, 1),
+            "n_near": (near @ count).astype(int),
+        }
+    )
+
+
+def _curves(
+    points: FloatArray,
+    x: FloatArray,
+    weight: FloatArray,
+    counts: FloatArray,
+    right: FloatArray,
+) -> FloatArray:
+    """(1 + r, points) local lines through (1 + r, cells) counts and right answers."""
+    # weighted moments at each point, (1 + r, points) each
+    s0 = counts @ weight.T
+    s1 = counts @ (weight * x).T
+    s2 = counts @ (weight * x**2).T
+    t0 = right @ weight.T
+    t1 = right @ (weight * x).T
+    known = s0 > 0
+    total = np.where(known, s0, 1)
+    mean = s1 / total
+    spread = s2 / total - mean**2
+    level = t0 / total
+    covariance = t1 / total - mean * level
+    sloped = spread > 1e-12
+    slope = np.where(sloped, covariance / np.where(sloped, spread, 1), 0)
+    return np.where(known, level + slope * (points - mean), np.nan)

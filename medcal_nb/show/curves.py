@@ -1,0 +1,384 @@
+"""Charts of lines: calibration, labels used, slopes, levels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from medcal_nb.show.ink import (
+    End,
+    arms_of,
+    chart,
+    draw_line,
+    groups_of,
+    inches_of,
+    name_ends,
+    number_axis,
+    percent_axis,
+    row_name,
+    ticks_apart,
+)
+from medcal_nb.show.look import BLACK, GREY, PALE, SMALL, Look, looks
+from medcal_nb.show.words import label_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FEW = 0.02
+"""Share of answers below which a bin says nothing by itself."""
+
+FEW_NEAR = 20
+"""Answers close by below which a smooth curve is not drawn."""
+
+
+def _square(ax: Axes) -> None:
+    """Make axes a square of confidence and accuracy with its diagonal."""
+    narrow = inches_of(ax)[0] < 1.7
+    ticks = np.linspace(0, 1, 3 if narrow else 6)
+    ax.plot([0, 1], [0, 1], color=GREY, lw=0.9, ls=(0, (4, 2)), zorder=1)
+    ax.set(xlim=(0, 1), ylim=(0, 1), xticks=ticks, yticks=ticks)
+    percent_axis(ax.xaxis, "confidence")
+    percent_axis(ax.yaxis, "accuracy")
+
+
+def _strip_below(ax: Axes) -> Axes:
+    """Take the lower fifth of axes for a strip with the same x, and return it."""
+    grid = ax.get_subplotspec().subgridspec(2, 1, height_ratios=[4, 1])
+    ax.set_subplotspec(grid[0])
+    ax.tick_params(labelbottom=False)
+    ax.set_xlabel("")
+    strip = ax.figure.add_subplot(grid[1])
+    strip.set(xlim=(0, 1), xticks=ax.get_xticks(), yticks=[])
+    strip.spines["left"].set_visible(False)
+    percent_axis(strip.xaxis, "confidence")
+    return strip
+
+
+def _below_diagonal(ax: Axes) -> None:
+    """Shade and name where a model is overconfident."""
+    ax.fill_between([0, 1], [0, 1], color=PALE, alpha=0.35, lw=0, zorder=0)
+    ax.text(0.97, 0.03, "overconfident", ha="right", color=GREY, fontsize=SMALL)
+
+
+@chart
+def plot_calibration(
+    table: pd.DataFrame,
+    *,
+    ax: Axes,
+    bins: pd.DataFrame | None = None,
+    hue: str | None = None,
+) -> None:
+    """Draw smooth calibration curves with their bands, and where right and wrong answers lie.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        ``confidence, accuracy`` along the curve, its band ``accuracy_low, accuracy_high`` or
+        ``low, high``, and ``hue``. Where ``n_near`` (answers close by) is below 20, nothing is
+        drawn.
+    bins : pandas.DataFrame, optional
+        The strip below: ``low, high`` of each bin, with ``n_correct, n_wrong`` or
+        ``n, accuracy``. Right answers upwards, wrong ones downwards.
+    hue : str, optional
+        Column of the curves.
+    """
+    _square(ax)
+    _below_diagonal(ax)
+    colour = BLACK
+    if "n_near" in table:
+        # where hardly any answer lies the curve says nothing
+        table = table[table["n_near"] >= FEW_NEAR]
+    for level, rows, look in groups_of(table, hue):
+        if hue is None:
+            look = Look(BLACK, "o", "-")
+        colour = look.colour
+        draw_line(ax, rows, "confidence", "accuracy", look, str(level), lw=2, zorder=3)
+        if level is not None:
+            ax.plot([], [], color=colour, ls=look.line, label=label_of(level))
+    if bins is not None:
+        _draw_outcomes(_strip_below(ax), bins, colour if hue is None else BLACK)
+
+
+def _draw_outcomes(strip: Axes, bins: pd.DataFrame, colour: str) -> None:
+    """Draw how many answers of a bin are right, upwards, and wrong, downwards."""
+    if "n_correct" in bins:
+        correct = bins["n_correct"]
+        wrong = bins["n_wrong"]
+    else:
+        correct = (bins["n"] * bins["accuracy"]).fillna(0)
+        wrong = bins["n"] - correct
+    width = bins["high"] - bins["low"]
+    ink = {"align": "edge", "width": 0.86 * width, "linewidth": 0.6}
+    strip.bar(bins["low"] + 0.07 * width, correct, color=colour, **ink)
+    strip.bar(
+        bins["low"] + 0.07 * width, -wrong, color="white", edgecolor=colour, **ink
+    )
+    strip.axhline(0, color=BLACK, lw=0.5)
+    top = max(correct.max(), wrong.max(), 1)
+    strip.set(ylim=(-1.05 * top, 1.05 * top))
+    strip.set_yticks([0.55 * top, -0.55 * top], ["right", "wrong"])
+    strip.tick_params(axis="y", length=0)
+
+
+@chart
+def plot_reliability(table: pd.DataFrame, *, ax: Axes, hue: str | None = None) -> None:
+    """Draw accuracy against confidence in bins, and the shares of answers below.
+
+    Light bands are where a calibrated model's dots would fall by chance. Bins of less than 2 % of
+    the answers are left out of the curve.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From :func:`medcal_nb.measure.reliability_table`, and ``hue``.
+    hue : str, optional
+        Column of the groups, such as ``side``.
+    """
+    _square(ax)
+    strip = _strip_below(ax)
+    strip.set_ylabel("answers", rotation=0, ha="right", va="center", fontsize=SMALL)
+    rows = table[table["n"] > 0]
+    groups = groups_of(rows, hue)
+    for k, (level, part, look) in enumerate(groups):
+        if hue is None:
+            look = Look(BLACK, "o", "-")
+        share = part["n"] / part["n"].sum()
+        many = part[share >= FEW]
+        for row in many.itertuples():
+            edges = [row.low, row.high]
+            ax.fill_between(
+                edges, row.band_low, row.band_high, color=look.colour, alpha=0.14, lw=0
+            )
+        ax.errorbar(
+            many["mean_confidence"],
+            many["accuracy"],
+            arms_of(many, "accuracy", "acc"),
+            color=look.colour,
+            marker=look.marker,
+            ls=look.line,
+            elinewidth=0.8,
+            label=None if level is None else label_of(level),
+            clip_on=False,
+            zorder=3,
+        )
+        width = (part["high"] - part["low"]) / len(groups)
+        strip.bar(
+            part["low"] + k * width,
+            share,
+            width=0.92 * width,
+            align="edge",
+            color=look.colour,
+            lw=0,
+        )
+
+
+@chart
+def plot_label_curve(
+    table: pd.DataFrame,
+    *,
+    ax: Axes,
+    hue: str = "stage",
+    mark: int | None = None,
+    xlabel: str = "medical labels used",
+    ylabel: str = "Brier score",
+) -> None:
+    """Draw a loss against the number of labels: median and band; without labels, a dashed line.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        ``hue`` (what the confidences went through), ``n`` (labels used), ``median, low, high``.
+        A stage with one value needs no labels.
+    mark : int, optional
+        The number of labels from which on the refit wins in 95 % of the resamples.
+    """
+    ends = []
+    for level, rows, look in groups_of(table, hue):
+        if rows["median"].nunique() > 1:
+            ink = {"lw": 2, "marker": look.marker, "ms": 4, "mfc": look.face}
+            line = look._replace(line="-")
+        else:
+            rows = rows[["n", "median"]]
+            ink = {"lw": 1.2}
+            line = look._replace(line=(0, (5, 2)))
+        ends.append(draw_line(ax, rows, "n", "median", line, level, zorder=3, **ink))
+    sizes = table["n"].unique()
+    ax.set(xlim=(min(sizes) / 1.1, 1.15 * max(sizes)), xlabel=xlabel, ylabel=ylabel)
+    ax.set_xscale("log")
+    number_axis(ax.xaxis, ticks_apart(sizes, 0.7 * inches_of(ax)[0]))
+    ax.margins(y=0.12)
+    if mark is not None:
+        _mark_size(ax, mark, min(sizes), max(sizes))
+    name_ends(ax, ends, letters=16)
+
+
+def _mark_size(ax: Axes, mark: int, least: float, most: float) -> None:
+    """Mark a number of labels by a line that is named at its top."""
+    ax.axvline(mark, color=BLACK, lw=0.8, ls=":")
+    right_half = mark > np.sqrt(least * most)
+    ax.text(
+        mark,
+        0.97,
+        f" from {mark:,} labels ",
+        ha="right" if right_half else "left",
+        va="top",
+        fontsize=SMALL,
+        transform=ax.get_xaxis_transform(),
+    )
+
+
+@chart
+def plot_lines(
+    table: pd.DataFrame,
+    *,
+    ax: Axes,
+    x: str,
+    y: str,
+    hue: str | None = None,
+    xlabel: str = "",
+    ylabel: str = "",
+    log: bool = False,
+    references: dict[str, str | float] | None = None,
+) -> None:
+    """Draw a line per level with its band, named at its end.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Columns named by ``x, y``, the band ``<y>_low, <y>_high`` where known, and ``hue``.
+    log : bool
+        A logarithmic x.
+    references : dict, optional
+        Grey lines to compare with: from a name to a column, or to a number.
+    """
+    ends = []
+    rest = 0
+    for level, rows, look in groups_of(table, hue):
+        end = draw_line(ax, rows, x, y, look, level)
+        if level is not None:
+            ends.append(end)
+        elif hue is not None:
+            rest += 1
+    first = table if hue is None else table[table[hue] == table[hue].iloc[0]]
+    dotted = Look(GREY, "", ":")
+    for name, where in (references or {}).items():
+        height = first[where] if isinstance(where, str) else where
+        line = first[[x]].assign(reference=height)
+        ends.append(draw_line(ax, line, x, "reference", dotted, name, lw=1, zorder=1))
+    if rest:
+        ends.append(End(y=ends[-1].y, name=f"grey: {rest} others", colour=GREY))
+    ax.set_xlim(table[x].min(), table[x].max())
+    if log:
+        ax.set_xscale("log")
+        number_axis(ax.xaxis, ticks_apart(table[x].unique(), 0.7 * inches_of(ax)[0]))
+    ax.set(xlabel=xlabel or label_of(x), ylabel=ylabel or label_of(y))
+    ax.grid(axis="y")
+    name_ends(ax, ends)
+
+
+@chart
+def plot_slopes(
+    table: pd.DataFrame,
+    *,
+    ax: Axes,
+    x: str,
+    value: str,
+    line: str,
+    hue: str | None = None,
+    ylabel: str = "",
+    percent: bool = False,
+) -> None:
+    """Draw a line for each reader or model from one condition to the next.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Columns named by ``x`` (conditions, in order), ``value``, ``line``, the interval
+        ``<value>_low, <value>_high`` where known, and ``hue``.
+    hue : str, optional
+        Column of colours; by default each line has its own. Then lines are not named.
+    percent : bool
+        Whether the values are shares, counted in percent.
+    """
+    steps = list(dict.fromkeys(table[x]))
+    lines = list(dict.fromkeys(table[line]))
+    named = hue is None and len(lines) <= 12
+    looked = looks(table[hue or line])
+    if hue is None and not named:
+        looked = dict.fromkeys(lines, Look(GREY, "o", "-"))
+    ends = []
+    for k, name in enumerate(lines):
+        rows = table[table[line] == name]
+        look = looked[rows[hue or line].iloc[0]]
+        places = rows[x].map(steps.index)
+        shift = 0.05 * ((k + 0.5) / len(lines) - 0.5)
+        ax.errorbar(
+            places + shift,
+            rows[value],
+            arms_of(rows, value) if len(lines) <= 12 else None,
+            color=look.colour,
+            marker=look.marker,
+            mfc=look.face,
+            lw=1 if named else 0.7,
+            elinewidth=0.7,
+            ms=4,
+        )
+        ends.append(End(y=rows[value].iloc[-1], name=name, colour=look.colour))
+    ax.set_xlim(-0.25, len(steps) - 0.75)
+    ax.set_xticks(range(len(steps)), [row_name(step, 16) for step in steps])
+    if percent:
+        percent_axis(ax.yaxis, ylabel or label_of(value))
+    else:
+        ax.set_ylabel(ylabel or label_of(value))
+    ax.grid(axis="y")
+    if named:
+        name_ends(ax, ends)
+        return
+    if hue is not None:
+        for level, look in looked.items():
+            ink = {"color": look.colour, "marker": look.marker, "mfc": look.face}
+            ax.plot([], [], label=label_of(level), **ink)
+
+
+@chart
+def plot_levels(table: pd.DataFrame, *, ax: Axes, xlabel: str = "") -> None:
+    """Draw mean confidence and accuracy along a level; what is absent stands apart.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Column ``level`` in order, ``mean_confidence, accuracy`` and, where known, their
+        ``_low, _high``. The level called ``absent`` has a place of its own, at the left.
+    """
+    names = list(dict.fromkeys(table["level"]))
+    present = [name for name in names if name != "absent"]
+    place = {name: k + 1.6 for k, name in enumerate(present)}
+    place["absent"] = 0.4
+    series = {"mean_confidence": ("o", "white", -0.06), "accuracy": ("s", BLACK, 0.06)}
+    for column, (marker, face, shift) in series.items():
+        for absent, rows in table.groupby(table["level"] == "absent"):
+            ax.errorbar(
+                rows["level"].map(place) + shift,
+                rows[column],
+                arms_of(rows, column),
+                color=BLACK,
+                marker=marker,
+                mfc=face,
+                ls="--" if column == "mean_confidence" else "-",
+                elinewidth=0.8,
+                label=None if absent else label_of(column),
+                clip_on=False,
+            )
+    if "absent" in names:
+        ax.axvline(1.0, color=PALE, lw=1)
+    letters = sum(len(str(name)) + 1.5 for name in names)
+    narrow = 0.8 * inches_of(ax)[0] < 0.063 * letters
+    rotation = 40 if narrow else 0
+    ax.set_xticks([place[name] for name in names], names, rotation=rotation)
+    ends = table.filter(regex="^(mean_confidence|accuracy)")
+    low = float(np.floor(10 * max(ends.min(axis=None) - 0.03, 0)) / 10)
+    high = float(np.ceil(10 * min(ends.max(axis=None) + 0.03, 1)) / 10)
+    ax.set(ylim=(low, high), xlabel=xlabel)
+    percent_axis(ax.yaxis, "share of answers")

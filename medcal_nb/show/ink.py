@@ -17,6 +17,7 @@ from medcal_nb.show.look import (
     PALE,
     PINK,
     SMALL,
+    TEAL,
     Look,
     figure,
     looks,
@@ -175,7 +176,7 @@ def for_words(colour: str):
 
     if colour == PALE:
         return GREY
-    if colour not in (LIME, PINK):
+    if colour not in (LIME, PINK, TEAL):
         return colour
     return tuple(0.62 * part for part in to_rgb(colour))
 

@@ -28,10 +28,11 @@ VIOLET = "#4B2067"
 PINK = "#CC79A7"
 MOSS = "#2E5E1A"
 LIME = "#8BC34A"
+TEAL = "#10C080"
 BLACK = "#000000"
 GREY = "#6B6B6B"
 PALE = "#D9D9D9"
-INKS = (VIOLET, LIME, MOSS, PINK, BLACK, GREY)
+INKS = (VIOLET, LIME, MOSS, PINK, BLACK, TEAL, GREY)
 
 SYNTHETIC = "Synthetic images."
 
@@ -112,10 +113,10 @@ _PROBES = {
     "probe_saplma": Look(LIME, "v", _LINES[1]),
     "probe_internalinspector": Look(MOSS, "X", _LINES[3]),
     "probe_ccps": Look(GREY, "P", _LINES[4]),
-    "probe_bicr": Look(PINK, "s", _LINES[5]),
+    "probe_bicr": Look(TEAL, "s", _LINES[5]),
 }
 _PLACES = len(INKS) * len(_MARKERS) // 2
-"""Different pairs of a colour and a mark, both taken in turn (30 of 6 and 10)."""
+"""Different pairs of a colour and a mark, both taken in turn (35 of 7 and 10)."""
 
 
 def strategy_family(name: str) -> str:

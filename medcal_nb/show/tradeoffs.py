@@ -112,17 +112,16 @@ def plot_decision_curve(
     ----------
     table : pandas.DataFrame
         ``threshold`` (the probability of an error from which on an answer is checked),
-        ``net_benefit`` over the better of the two, ``net_benefit_low, net_benefit_high`` and
-        ``hue``. A threshold of p means that a missed error costs (1 − p) / p checks.
+        ``advantage`` over the better of the two, ``advantage_low, advantage_high`` and ``hue``, as
+        of :func:`medcal_nb.measure.net_benefit_table`. At a threshold of p a missed error costs
+        (1 − p) / p checks.
     """
     rates = (1 - table["threshold"]) / table["threshold"]
     table = table.assign(rate=rates)
-    ends = []
     for level, rows, look in groups_of(table, hue):
-        end = draw_line(ax, rows, "rate", "net_benefit", look, level, zorder=3)
+        draw_line(ax, rows, "rate", "advantage", look, level, zorder=3)
         if level is not None:
-            # the curves are apart in the middle, not where all end at 0
-            ends.append(end)
+            # a key, because all curves end at 0
             ax.plot([], [], color=look.colour, ls=look.line, label=label_of(level))
     ax.axhline(0, color=BLACK, lw=0.8)
     ax.set_xscale("log")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from medcal_nb.study.notebooks import find_notebooks
+from medcal_nb.study.overview import QUESTIONS
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 PATHS = sorted(FOLDER.glob("*.ipynb"))
@@ -45,7 +46,8 @@ def test_the_overview_rests_on_all_others_but_the_lesson():
     writers = {
         made: name for name, notebook in notebooks.items() for made in notebook.writes
     }
-    needed = {writers[read] for read in notebooks["00_overview"].reads}
+    reads = [read.rpartition(":")[-1] for read in notebooks["00_overview"].reads]
+    needed = {writers[read] for read in reads}
     assert needed == notebooks.keys() - {"00_overview", "07_teaching"}
 
 
@@ -53,7 +55,8 @@ def test_what_a_notebook_reads_another_one_writes_or_the_checkout_holds():
     notebooks = find_notebooks(FOLDER).values()
     written = {made for notebook in notebooks for made in notebook.writes}
     for notebook in notebooks:
-        for read in {*notebook.reads} - written:
+        reads = {read.rpartition(":")[-1] for read in notebook.reads}
+        for read in reads - written:
             assert (FOLDER.parent / read).is_file(), (notebook.name, read)
         own = rf"answers|fig{notebook.name[:2]}_\w+|results/{notebook.name}\.json"
         assert all(re.fullmatch(own, made) for made in notebook.writes), notebook.name
@@ -78,16 +81,17 @@ def test_header_tells_question_answer_reads_writes_runtime(path, cells):
     for field in ("Question", "Reads", "Writes", "Runtime"):
         assert f"**{field}" in header, field
     # the answer stands at the top when the notebook has run
-    assert "**Answer" in header or "ctx.answer()" in "\n".join(code_of(cells))
+    code = "\n".join(code_of(cells))
+    assert "ctx.findings()" in code or "ctx.answer()" in code
 
 
 def test_what_stands_before_the_answer_is_folded(cells):
     for kind, _, source, cell in cells:
         if kind == "code":
             assert cell["metadata"].get("jupyter", {}).get("source_hidden"), source
-            if "ctx.answer()" in source:
+            if "ctx.findings()" in source or "ctx.answer()" in source:
                 return
-    raise AssertionError("no cell shows the answer")
+    raise AssertionError("no cell shows the findings")
 
 
 def test_last_code_cell_is_the_results(cells):
@@ -139,13 +143,12 @@ def test_every_figure_says_what_it_shows_in_a_line(path):
         assert "|" not in line, name
 
 
-def test_the_overview_gathers_the_answers_of_all_that_ask_a_question():
+def test_the_overview_gathers_the_findings_of_all_that_ask_a_question():
     notebooks = find_notebooks(FOLDER)
-    overview = notebooks["00_overview"]
-    for name in notebooks:
-        if "01" <= name[:2] <= "06":
-            assert f"results/{name}.json" in overview.reads
-            assert f'"{name}"' in "\n".join(overview.cells)
+    asking = [name for name in notebooks if "01" <= name[:2] <= "06"]
+    assert sorted(QUESTIONS) == asking
+    for name in asking:
+        assert f"results/{name}.json" in notebooks["00_overview"].reads
 
 
 def test_notebooks_define_nothing_and_draw_nothing_themselves(cells):

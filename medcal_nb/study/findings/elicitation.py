@@ -100,6 +100,8 @@ def tokens_written(yields: pd.DataFrame) -> Finding:
 def _tokens(method: pd.Series) -> str:
     """Return the tokens that a method writes a question."""
     n = round(float(method["new_tokens"]))
+    if n == 0:
+        return "no token"
     return "1 token" if n == 1 else f"{n:,} tokens"
 
 

@@ -13,6 +13,22 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from medcal_nb.show.words import percent
+
+__all__ = [
+    "Finding",
+    "ci",
+    "counted",
+    "decimal",
+    "extent",
+    "listed",
+    "number_word",
+    "percent",
+    "points",
+    "sentence",
+    "was",
+]
+
 Extent = Literal["none", "one", "some", "all"]
 Unit = Literal["percent", "points", "decimal"]
 
@@ -73,7 +89,7 @@ class Finding:
 def sentence(text: str) -> str:
     """Return a text with a capital first letter, single spaces and one point at its end.
 
-    A first word with a hyphen, a digit or a capital is the name of a model and stays as it is.
+    A first word with a digit or a capital, or of a pocket model, is a name and stays as it is.
 
     Examples
     --------
@@ -84,26 +100,9 @@ def sentence(text: str) -> str:
     """
     plain = " ".join(text.split()).rstrip(".")
     first = plain.partition(" ")[0]
-    if re.fullmatch("[a-z]+,?", first):
+    if re.fullmatch("[a-z-]+,?", first) and not first.startswith("pocket-"):
         plain = plain[:1].upper() + plain[1:]
     return f"{plain}."
-
-
-def percent(share: float) -> str:
-    """Return a share in whole percent, never rounded to nothing or to all.
-
-    Examples
-    --------
-    >>> percent(0.524), percent(0.002), percent(0.999), percent(0.0)
-    ('52 %', '<1 %', '>99 %', '0 %')
-    """
-    if math.isnan(share):
-        return "–"
-    if 0 < share < 0.005:
-        return "<1 %"
-    if 0.995 < share < 1:
-        return ">99 %"
-    return f"{_whole(share)} %"
 
 
 def points(difference: float) -> str:

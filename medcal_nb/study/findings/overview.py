@@ -28,6 +28,11 @@ LEADING = (
 )
 
 
+#: The two worlds that the control compares.
+IMAGES = "medical images"
+TEXT = "health questions, no images"
+
+
 def leading_findings(
     published: Mapping[str, Sequence[dict[str, Any]]],
 ) -> list[Finding]:
@@ -58,14 +63,15 @@ def _finding(fields: Mapping[str, Any]) -> Finding:
     return Finding(**values)
 
 
-def headline(overconfidence: pd.DataFrame) -> str:
+def headline(overconfidence: pd.DataFrame | list[dict[str, Any]]) -> str:
     """Return the title of the study's figure: how many models are overconfident on the target.
 
     Parameters
     ----------
-    overconfidence : pandas.DataFrame
+    overconfidence : pandas.DataFrame or list of dict
         One row per model and side: `model, side, gap_low, gap_high`.
     """
+    overconfidence = pd.DataFrame(overconfidence)
     side = overconfidence["side"].iloc[-1]
     if "medical images" in set(overconfidence["side"]):
         side = "medical images"
@@ -85,18 +91,19 @@ def headline(overconfidence: pd.DataFrame) -> str:
     return sentence(f"{counted(k, n, 'model')} {verb} {word} on {side}").rstrip(".")
 
 
-def medicine_or_image(images: pd.DataFrame, text: pd.DataFrame) -> Finding:
+def medicine_or_image(control: pd.DataFrame) -> Finding:
     """Return the transfer cost of medical images beside that of medical text.
 
     The two are not matched: other models, other questions, another shift of accuracy.
 
     Parameters
     ----------
-    images, text : pandas.DataFrame
-        Overviews of notebook 04 in profiles recorded and text, one row per elicitation method:
+    control : pandas.DataFrame
+        One row per world and elicitation method: `world` (:data:`IMAGES` or :data:`TEXT`),
         `strategy, pairs, median_cost`. Verbalized confidence is compared, which both have.
     """
-    rows = [table[table["strategy"] == "verbalized"] for table in (images, text)]
+    verbalized = control[control["strategy"] == "verbalized"]
+    rows = [verbalized[verbalized["world"] == world] for world in (IMAGES, TEXT)]
     if any(extent(len(row), 1) == "none" for row in rows):
         return Finding(
             claim="The control without images lacks verbalized confidence to compare.",
@@ -106,8 +113,11 @@ def medicine_or_image(images: pd.DataFrame, text: pd.DataFrame) -> Finding:
             of="models",
             method="medians over models",
         )
-    image_cost, text_cost = (float(row["median_cost"].iloc[0]) for row in rows)
-    image_n, text_n = (int(row["pairs"].iloc[0]) for row in rows)
+    images, text = (row.iloc[0] for row in rows)
+    image_cost = float(images["median_cost"])
+    text_cost = float(text["median_cost"])
+    image_n = int(images["pairs"])
+    text_n = int(text["pairs"])
     claim = (
         f"transferring verbalized confidence cost a median {decimal(image_cost)} of the "
         f"Brier score on medical images ({_models(image_n)}) and {decimal(text_cost)} on "

@@ -37,7 +37,7 @@ def rates(*values):
         ((0.99, 0.98, 0.6), "Two of three elicitation methods"),
         ((0.4, 0.5, 0.6), "None of the three elicitation methods"),
         ((1.0,), "The elicitation method returned"),
-        ((0.2,), "Stated returned a confidence for 20 % of the questions"),
+        ((0.2,), "Verbalized returned a confidence for 20 % of the questions"),
     ],
 )
 def test_confidence_rate(values, start):
@@ -51,7 +51,7 @@ def test_tokens_written():
     finding = tokens_written(table(new_tokens=[1.0, 3.2, 46.0]))
     assert "wrote 1 token a question, the fewest, and top k 46" in finding.claim
     assert finding.estimate == 46
-    for few in ([2.0], [None, None]):
+    for few in ([2.0], [None, None], [0.0, 0.2, 4.0]):
         assert not faults(tokens_written(table(new_tokens=few)))
 
 

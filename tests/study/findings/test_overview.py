@@ -5,6 +5,8 @@ import pytest
 
 from medcal_nb.study.findings import Finding
 from medcal_nb.study.findings.overview import (
+    IMAGES,
+    TEXT,
     headline,
     leading_findings,
     medicine_or_image,
@@ -62,18 +64,23 @@ def test_headline_of_other_data_sets_speaks_of_the_last():
     assert headline(table) == "The model is overconfident on b"
 
 
-def overview(cost, pairs):
+def control(pairs):
     return pd.DataFrame(
-        {"strategy": ["verbalized", "x"], "pairs": pairs, "median_cost": [cost, 1.0]}
+        {
+            "world": [IMAGES, IMAGES, TEXT],
+            "strategy": ["x", "verbalized", "verbalized"],
+            "pairs": [5, 5, pairs],
+            "median_cost": [1.0, 0.052, 0.0031],
+        }
     )
 
 
 @pytest.mark.parametrize("pairs", [1, 5, 82])
 def test_medicine_or_image(pairs):
-    finding = medicine_or_image(overview(0.052, 5), overview(0.0031, pairs))
+    finding = medicine_or_image(control(pairs))
     assert not faults(finding)
     assert finding.estimate == pytest.approx(0.0489)
     assert "0.052" in finding.claim
-    missing = medicine_or_image(overview(0.052, 5), overview(0.1, 1).iloc[1:])
+    missing = medicine_or_image(control(pairs).iloc[:2])
     assert missing.estimate is None
     assert not faults(missing)

@@ -1,0 +1,146 @@
+"""The study on one page, from what the other notebooks published: tables and panels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from medcal_nb.show import charts
+from medcal_nb.show.words import label_of
+from medcal_nb.study.findings.overview import IMAGES, TEXT
+
+#: The question of each notebook, in the order in which the overview answers them.
+QUESTIONS = {
+    "02_metrics": "How far is confidence from accuracy?",
+    "03_modalities": "Where is it worst?",
+    "04_temperature_transfer": "Does recalibration transfer from general to medical images?",
+    "05_fusion": "Does combining elicitation methods help?",
+    "06_deferral": "Which answers need a clinician?",
+    "01_elicitation": "How were the models asked?",
+}
+
+#: Results of one notebook, of :meth:`medcal_nb.study.NotebookContext.read_results`.
+Results = Mapping[str, Any]
+
+
+def headline_panels(calibration: Results, transfer: Results) -> list:
+    """Return the panels of the study in one figure: those whose numbers are there.
+
+    Overconfidence of every model; one calibration picture; Brier skill of every model uncorrected,
+    transferred, with the accuracy known, and refitted.
+
+    Parameters
+    ----------
+    calibration, transfer : mapping
+        Results of notebooks 02 and 04.
+    """
+    panels = []
+    gaps = pd.DataFrame(calibration.get("overconfidence") or [])
+    if len(gaps):
+        panel = charts.panel(
+            f"Accuracy and mean confidence, {label_of(calibration['strategy'])}",
+            charts.plot_dumbbell,
+            gaps,
+            label="model",
+            first="accuracy",
+            second="mean_confidence",
+            hue="side",
+            difference="gap",
+        )
+        panels.append(panel)
+    curve = pd.DataFrame(calibration.get("curve") or [])
+    if len(curve):
+        side = curve["side"].iloc[-1]
+        last = curve[curve["side"] == side]
+        panel = charts.panel(
+            f"{calibration['model']}, {side}",
+            charts.plot_calibration,
+            last,
+            bins=_of_side(calibration.get("outcomes"), side),
+        )
+        panels.append(panel)
+    skill = pd.DataFrame(transfer.get("skill") or [])
+    if len(skill):
+        panel = charts.panel(
+            "Brier skill over the base rate",
+            charts.plot_forest,
+            skill,
+            value="skill",
+            label="model",
+            hue="stage",
+            reference=0,
+            xlabel="Brier skill score",
+        )
+        panels.append(panel)
+    return panels
+
+
+def _of_side(rows: list | None, side: str) -> pd.DataFrame | None:
+    """Return the rows of a side, None where there are none."""
+    table = pd.DataFrame(rows or [])
+    if "side" in table:
+        table = table[table["side"] == side]
+    return table if len(table) else None
+
+
+def headline_table(calibration: Results, transfer: Results) -> pd.DataFrame:
+    """Return the numbers of the study's figure as one long table: a column `panel`, then theirs."""
+    parts = {
+        "overconfidence": calibration.get("overconfidence"),
+        "calibration": calibration.get("curve"),
+        "skill": transfer.get("skill"),
+    }
+    tables = [
+        pd.DataFrame(rows).assign(panel=name) for name, rows in parts.items() if rows
+    ]
+    if not tables:
+        return pd.DataFrame()
+    table = pd.concat(tables, ignore_index=True)
+    return table[["panel", *table.columns.drop("panel")]]
+
+
+def control_table(images: Results, text: Results) -> pd.DataFrame:
+    """Return the transfer cost of medical images beside that of medical text, by method.
+
+    Parameters
+    ----------
+    images, text : mapping
+        Results of notebook 04 in this profile and in profile text.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``world`` (medical images, health questions without images), then the columns of the
+        overviews, `strategy, pairs, median_cost, quartile_low, quartile_high` among them; empty
+        where one of the two is missing.
+    """
+    tables = []
+    for world, results in ((IMAGES, images), (TEXT, text)):
+        table = pd.DataFrame(results.get("overview") or [])
+        if table.empty:
+            return table
+        leads = table["method"] == results["method"]
+        tables.append(table[leads].assign(world=world))
+    return pd.concat(tables, ignore_index=True)
+
+
+def findings_by_notebook(results: Mapping[str, Results]) -> dict[str, list[dict]]:
+    """Return the findings that each notebook published, of those that did."""
+    return {
+        name: list(one["findings"])
+        for name, one in results.items()
+        if one.get("findings")
+    }
+
+
+def score_table(calibration: Results) -> pd.DataFrame:
+    """Return the close-up's scores by side, as notebook 02 published them."""
+    scores = pd.DataFrame(calibration.get("scores") or [])
+    names = ["side", "n", "mean_confidence", "accuracy", "ece", "brier", "auroc"]
+    with_ends = [f"{name}{end}" for name in names for end in ("", "_low", "_high")]
+    for column in ("model", "strategy"):
+        if column in scores:
+            scores = scores[scores[column] == calibration[column]]
+    return scores[[name for name in with_ends if name in scores]]

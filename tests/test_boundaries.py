@@ -14,7 +14,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # from the ground up: a room may use those of lower floors; rooms of one floor don't use each other
 FLOORS = (
-    {"errors"},
+    {"errors", "answer_key"},
     {"files"},
     {"measure"},
     {"correct", "answers"},
@@ -27,7 +27,7 @@ FLOORS = (
     {"cli"},
 )
 # rooms that could be published by themselves
-APART = {"measure": {"errors"}, "correct": {"errors", "measure"}}
+APART = {"measure": {"errors"}, "correct": {"errors", "answer_key", "measure"}}
 HEAVY = {
     "torch",
     "torchvision",

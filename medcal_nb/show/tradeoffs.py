@@ -118,8 +118,9 @@ def plot_decision_curve(
     """
     rates = (1 - table["threshold"]) / table["threshold"]
     table = table.assign(rate=rates)
+    value = "advantage" if "advantage" in table else "net_benefit"
     for level, rows, look in groups_of(table, hue):
-        draw_line(ax, rows, "rate", "advantage", look, level, zorder=3)
+        draw_line(ax, rows, "rate", value, look, level, zorder=3)
         if level is not None:
             # a key, because all curves end at 0
             ax.plot([], [], color=look.colour, ls=look.line, label=label_of(level))
@@ -210,7 +211,7 @@ def plot_scatter(
     else:
         ax.set(xlabel=xlabel or label_of(x), ylabel=ylabel or label_of(y))
     if len(table) > MOST_NAMES:
-        _number_points(ax, table, x, y, looked, label)
+        _number_points(ax, table, x, y, label)
     ax.legend(
         loc="center left",
         bbox_to_anchor=(1.01, 0.5),
@@ -221,7 +222,9 @@ def plot_scatter(
     )
 
 
-def _draw_diagonal(ax, table, x, y, words) -> None:
+def _draw_diagonal(
+    ax: Axes, table: pd.DataFrame, x: str, y: str, words: tuple[str, str]
+) -> None:
     """Draw the diagonal of a square, and what lies above and below it."""
     ends = table.filter(regex=f"^({x}|{y})(_low|_high)?$")
     low = min(0.0, float(ends.min(axis=None)))
@@ -249,8 +252,9 @@ _BESIDE = (
 """Places of a number beside its point, in points, the best first."""
 
 
-def _number_points(ax, table, x, y, looked, label) -> None:
+def _number_points(ax: Axes, table: pd.DataFrame, x: str, y: str, label: str) -> None:
     """Write the number of each point beside it, where fewest points and numbers are near."""
+    looked = looks(table[label])
     spots = ax.transData.transform(table[[x, y]].to_numpy(dtype=float))
     spots = spots * 72 / ax.figure.dpi
     full = list(spots)

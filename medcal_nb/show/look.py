@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
@@ -28,10 +28,11 @@ VIOLET = "#4B2067"
 PINK = "#CC79A7"
 MOSS = "#2E5E1A"
 LIME = "#8BC34A"
+TEAL = "#10C080"
 BLACK = "#000000"
 GREY = "#6B6B6B"
 PALE = "#D9D9D9"
-INKS = (VIOLET, LIME, MOSS, PINK, BLACK, GREY)
+INKS = (VIOLET, PINK, BLACK, TEAL, MOSS, LIME, GREY)
 
 SYNTHETIC = "Synthetic images."
 
@@ -112,10 +113,10 @@ _PROBES = {
     "probe_saplma": Look(LIME, "v", _LINES[1]),
     "probe_internalinspector": Look(MOSS, "X", _LINES[3]),
     "probe_ccps": Look(GREY, "P", _LINES[4]),
-    "probe_bicr": Look(PINK, "s", _LINES[5]),
+    "probe_bicr": Look(TEAL, "s", _LINES[5]),
 }
 _PLACES = len(INKS) * len(_MARKERS) // 2
-"""Different pairs of a colour and a mark, both taken in turn (30 of 6 and 10)."""
+"""Different pairs of a colour and a mark, both taken in turn (35 of 7 and 10)."""
 
 
 def strategy_family(name: str) -> str:
@@ -171,7 +172,7 @@ def has_look(level: object) -> bool:
     return strategy_family(str(level)) in FAMILIES
 
 
-def _condition(level) -> str:
+def _condition(level: object) -> str:
     return label_of(level).removesuffix(" images").removesuffix(" labels")
 
 
@@ -215,7 +216,7 @@ _LOCK = threading.RLock()
 
 
 @contextmanager
-def style(**more) -> Iterator[None]:
+def style(**more: Any) -> Iterator[None]:
     """Apply the house style inside a ``with`` block; only what it sets is put back.
 
     One thread at a time, because matplotlib's settings are global. Words are plain: a ``$`` in a
@@ -234,7 +235,7 @@ def style(**more) -> Iterator[None]:
             mpl.rcParams.update(before)
 
 
-def figure(width: str = "full", height: float = 3.0, **grid):
+def figure(width: str = "full", height: float = 3.0, **grid: Any) -> tuple[Figure, Any]:
     """Return ``(figure, axes)`` in the house style.
 
     Parameters

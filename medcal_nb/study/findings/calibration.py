@@ -1,4 +1,4 @@
-"""Findings of notebook 02: overconfidence, skill, confident errors, the ECE of a calibrated model."""
+"""Findings of notebook 02: overconfidence, skill, confident errors, a calibrated model's ECE."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from medcal_nb.study.findings.finding import (
     points,
     sentence,
 )
-
 
 #: What notebook 02 tabulates of the model and method that it looks at closely.
 METRICS = (
@@ -311,20 +310,21 @@ def ece_by_chance(bias: pd.DataFrame, coverage: pd.DataFrame) -> Finding:
     by_kind = coverage.set_index("interval")
     usual = by_kind.loc["bootstrap"]
     ours = by_kind.loc["inversion"]
-    covered = (
-        "never covered the true value 0"
-        if usual["coverage"] == 0
-        else f"covered the true value 0 in {percent(usual['coverage'])} of samples"
-    )
-    claim = (
+    expected = (
         f"with {int(plain['n']):,} answers a perfectly calibrated model had an expected ECE of "
-        f"{decimal(plain['mean'])}; the percentile bootstrap interval {covered}, the "
-        f"test-inversion interval in {percent(ours['coverage'])}"
+        f"{decimal(plain['mean'])}"
     )
-    if usual["coverage"] > 0:
-        claim = claim.replace(" of samples, the", ", the") + " of samples"
+    share = percent(ours["coverage"])
+    if usual["coverage"] == 0:
+        claim = (
+            f"{expected}; the percentile bootstrap interval never covered the true value, the "
+            f"test-inversion interval in {share} of samples"
+        )
     else:
-        claim += " of samples"
+        claim = (
+            f"{expected}; the percentile bootstrap interval covered the true value in "
+            f"{percent(usual['coverage'])} of samples, the test-inversion interval in {share}"
+        )
     return Finding(
         claim=sentence(claim),
         estimate=float(plain["mean"]),

@@ -178,4 +178,4 @@ def choices(path, *, by, costs):
 
 def _platt(confidence, correct, images):
     """The map that competes with uncorrected confidences."""
-    return fit(confidence, correct, method="platt", images=images)
+    return fit(confidence, correct, method="platt")  # images: halves share none

@@ -58,13 +58,12 @@ def overconfidence(scores: pd.DataFrame, model: str, side: str) -> Finding:
     over = there[there["gap_low"] > 0]
     under = there[there["gap_high"] < 0]
     own = (
-        f"{label_of(model)} had a mean confidence of {percent(one['mean_confidence'])} and was "
-        f"correct on {percent(one['accuracy'])} of {int(one['n']):,} answers "
+        f"{label_of(model)} had a mean confidence of {percent(one['mean_confidence'])} and "
+        f"{_was(model)} correct on {percent(one['accuracy'])} of {int(one['n']):,} answers "
         f"({ci(one['accuracy_low'], one['accuracy_high'])})"
     )
     if n == 1:
-        lead = f"On {side} {_direction(one)}: "
-        claim = lead + own
+        claim = f"On {side} {_direction(one)}: {own}"
     elif extent(len(over), n) == "none" and len(under):
         claim = (
             f"{counted(len(under), n, 'model')} were underconfident on {side}; {own}"
@@ -91,10 +90,15 @@ def _direction(row: pd.Series) -> str:
     """Return how one model's confidence lies to its accuracy."""
     name = label_of(row["model"])
     if row["gap_low"] > 0:
-        return f"{name} was overconfident by {points(row['gap'])}"
+        return f"{name} {_was(row['model'])} overconfident by {points(row['gap'])}"
     if row["gap_high"] < 0:
-        return f"{name} was underconfident by {points(row['gap'])}"
-    return f"{name} was neither clearly over- nor underconfident"
+        return f"{name} {_was(row['model'])} underconfident by {points(row['gap'])}"
+    return f"{name} {_was(row['model'])} neither clearly over- nor underconfident"
+
+
+def _was(model: str) -> str:
+    """Return the verb that goes with a model, or with several readers taken as one."""
+    return "were" if model[:1].isdigit() else "was"
 
 
 def _range(gaps: pd.Series) -> str:
@@ -242,7 +246,8 @@ def confident_errors(scores: pd.DataFrame, side: str) -> Finding:
     low = float(row["confidently_wrong_low"])
     high = float(row["confidently_wrong_high"])
     wrong = round((1 - float(row["accuracy"])) * int(row["n"]))
-    of_errors = "its single error" if wrong == 1 else f"its {wrong:,} errors"
+    whose = "their" if _was(row["model"]) == "were" else "its"
+    of_errors = f"{whose} single error" if wrong == 1 else f"{whose} {wrong:,} errors"
     if share == 0:
         claim = f"on {side} {name} gave a confidence below 90 % to {of_errors}"
         claim += f" (share at 90 % or more: at most {percent(high)}, 95 % CI)"

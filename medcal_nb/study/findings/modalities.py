@@ -142,7 +142,7 @@ def by_level(
 def largest_title(groups: pd.DataFrame) -> str:
     """Return the title of the figure of one model: where its overconfidence is largest."""
     last = groups.loc[groups["gap"].idxmax()]
-    name = short_name(label_of(last["group"]))
+    name = short_name(last["group"])
     if last["gap"] < 0:
         return f"Underconfident everywhere, least on {name}"
     return f"Overconfidence is largest on {name}"
@@ -152,7 +152,7 @@ def worst_title(groups: pd.DataFrame) -> str:
     """Return the title of the figure of all models: in how many it is largest on which group."""
     last = groups.loc[groups.groupby("model")["gap"].idxmax()]
     counts = last["group"].value_counts()
-    name = short_name(label_of(counts.index[0]), n=16)
+    name = short_name(counts.index[0], 16)
     return f"Overconfidence largest on {name} in {counts.iloc[0]} of {len(last)} models"
 
 
@@ -329,9 +329,7 @@ def worst_group(groups: pd.DataFrame, kind: str) -> Finding:
     n = len(last)
     most = int(counts.iloc[0])
     names = [label_of(name) for name in counts.index[counts == most]]
-    if n == 1:
-        claim = f"one model was measured; its overconfidence was largest on {names[0]}"
-    elif most == 1:
+    if most == 1:
         claim = (
             f"the {kind} with the largest overconfidence was another one in every model"
         )
@@ -347,6 +345,15 @@ def worst_group(groups: pd.DataFrame, kind: str) -> Finding:
         of="models",
         method=f"largest of mean confidence minus accuracy by {kind}",
     )
+
+
+def across(
+    groups: pd.DataFrame, pairs: pd.DataFrame, kind: str, plural: str
+) -> Finding:
+    """Return :func:`worst_group` where there are several models, else the pairs that differ."""
+    if groups["model"].nunique() > 1:
+        return worst_group(groups, kind)
+    return pairs_that_differ(pairs, plural)
 
 
 def visibility(levels: pd.DataFrame, model: str) -> Finding:

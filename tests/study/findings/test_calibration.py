@@ -56,6 +56,13 @@ def test_overconfidence(gaps, start):
     assert "by answer" in finding.method
 
 
+def test_several_readers_taken_as_one_are_plural():
+    scores = overconfident(0.3).assign(model="43 radiologists")
+    finding = calibration.overconfidence(scores, "43 radiologists", SIDE)
+    assert "43 radiologists were overconfident" in finding.claim
+    assert "and were correct" in finding.claim
+
+
 def test_intervals_are_by_image_only_where_images_are_known():
     assert calibration.resampled_by(overconfident(0.1, 0.2)) == "by answer"
     assert calibration.resampled_by(overconfident(0.1, n_images=80)) == "by image"

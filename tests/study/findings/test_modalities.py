@@ -108,10 +108,6 @@ def test_pairs_that_differ(differs, part):
         (([0.1, 0.3], [0.2, 0.4], [0.1, 0.2]), "on MRI in all three models"),
         (([0.1, 0.3], [0.5, 0.4], [0.1, 0.2]), "on MRI in two of three models"),
         (([0.1, 0.3], [0.5, 0.4]), "another one in every model"),
-        (
-            ([0.1, 0.3],),
-            "one model was measured; its overconfidence was largest on MRI",
-        ),
     ],
 )
 def test_worst_group(gaps, part):
@@ -121,6 +117,16 @@ def test_worst_group(gaps, part):
     assert part.lower() in finding.claim.lower()
     assert not faults(finding)
     assert len(modalities.worst_title(groups)) <= 60
+
+
+def test_of_one_model_the_pairs_are_told():
+    one = grouped(0.1, 0.3)
+    finding = modalities.across(one, pairs(True), "modality", "modalities")
+    assert "pair of modalities" in finding.claim
+    other = grouped(0.1, 0.3, model="m")
+    two = pd.concat([one, other], ignore_index=True)
+    finding = modalities.across(two, pairs(True), "modality", "modalities")
+    assert "both models" in finding.claim
 
 
 def test_visibility_is_told_where_it_is_known(rng):

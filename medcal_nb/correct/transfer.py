@@ -521,7 +521,11 @@ def modality_matrix(
         row |= {"method": method, "fitted_on": fitted, "applied_to": applied}
         row |= {"n_fit": len(left), "n": len(right)}
         row |= {"brier_uncorrected": losses["uncorrected"][0], "brier": draws[0]}
-        row |= {"change": change[0], "change_low": float(low), "change_high": float(high)}
+        row |= {
+            "change": change[0],
+            "change_low": float(low),
+            "change_high": float(high),
+        }
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -173,9 +173,11 @@ def plot_reliability(table: pd.DataFrame, *, ax: Axes, hue: str | None = None) -
             share,
             width=0.92 * width,
             align="edge",
-            color=look.colour,
+            color=GREY if hue is None else look.colour,
             lw=0,
         )
+    strip.set_ylim(0, None)
+    strip.margins(y=0.15)
 
 
 @chart

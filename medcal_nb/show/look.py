@@ -141,7 +141,7 @@ def looks(levels: Iterable) -> dict[object, Look]:
     General and medical are blue and orange, and so are the maps fitted on them; uncorrected
     confidences are grey. A method has the colour of its family and a mark of its own. Models that
     stand in `MODELS` have a colour and a mark of their own, all else one that follows from its
-    name; where two names of one figure would share both, the later in the alphabet gives way.
+    name; where two names of one figure would share a colour, the later in the alphabet gives way.
 
     Parameters
     ----------
@@ -192,18 +192,20 @@ def _method_look(name: str) -> Look | None:
 
 
 def _place_of(name: str, taken: set[int]) -> int:
-    """Return the place of a name among colours and marks, the next free one if it is taken.
+    """Return the place of a name among colours and marks.
 
+    If its colour is taken it is the next place with a free colour, or else the next free place.
     The places of `MODELS` are theirs, whether they are there or not.
     """
     if name in MODELS:
         return MODELS.index(name)
     others = range(len(MODELS), _PLACES)
     begin = zlib.crc32(name.encode()) % len(others)
-    for place in [*others[begin:], *others[:begin]]:
-        if place not in taken:
-            return place
-    return others[begin]
+    order = [*others[begin:], *others[:begin]]
+    colours = {place % len(INKS) for place in taken}
+    free = [place for place in order if place not in taken] or order
+    apart = [place for place in free if place % len(INKS) not in colours] or free
+    return apart[0]
 
 
 def _look_at(place: int) -> Look:

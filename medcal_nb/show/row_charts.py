@@ -402,7 +402,7 @@ def plot_icons(table: pd.DataFrame, *, ax: Axes) -> None:
         {"facecolor": BLACK, "edgecolor": BLACK, "marker": "X", "linewidth": 0.6},
     ]
     wide, tall = inches_of(ax)
-    size = 0.05 * 72 * min(wide, 0.8 * tall)
+    size = 0.064 * 72 * min(wide, 0.8 * tall)
     start = 0
     for k, (name, n) in enumerate(zip(table["outcome"], whole, strict=True)):
         here = np.arange(start, start + n)

@@ -118,8 +118,9 @@ def plot_decision_curve(
     """
     rates = (1 - table["threshold"]) / table["threshold"]
     table = table.assign(rate=rates)
+    value = "advantage" if "advantage" in table else "net_benefit"
     for level, rows, look in groups_of(table, hue):
-        draw_line(ax, rows, "rate", "advantage", look, level, zorder=3)
+        draw_line(ax, rows, "rate", value, look, level, zorder=3)
         if level is not None:
             # a key, because all curves end at 0
             ax.plot([], [], color=look.colour, ls=look.line, label=label_of(level))

@@ -67,10 +67,7 @@ def image_ablation(graded: pd.DataFrame, *, rng: np.random.Generator) -> pd.Data
 
 def _joined(shown: pd.DataFrame, blank: pd.DataFrame) -> pd.DataFrame:
     """Answers of one method or ensemble with the image, beside those to the blank one."""
-    same = [
-        same_answer(*pair)
-        for pair in zip(shown["answer"], blank["answer"], strict=True)
-    ]
+    same = [same_answer(*pair) for pair in zip(shown["answer"], blank["answer"], strict=True)]
     rows = shown.assign(ensemble=shown["strategy"], same_answer=same)
     for name, column in (("accuracy", "correct"), ("confidence", "confidence")):
         before = shown[column].to_numpy(float)

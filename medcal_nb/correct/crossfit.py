@@ -70,12 +70,7 @@ def folds_of(rows: pd.DataFrame, seed: int) -> np.ndarray | None:
 
 
 def by_fold(
-    fit: Callable,
-    confidence: np.ndarray,
-    correct: np.ndarray,
-    fold: np.ndarray,
-    *,
-    to=None,
+    fit: Callable, confidence: np.ndarray, correct: np.ndarray, fold: np.ndarray, *, to=None
 ) -> np.ndarray:
     """Recalibrated confidences, each from a map fitted on the other folds.
 

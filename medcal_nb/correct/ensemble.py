@@ -374,7 +374,9 @@ def every_ensemble(
             )
 
 
-def ensemble_answers(graded: pd.DataFrame, *, rng: np.random.Generator) -> pd.DataFrame:
+def ensemble_answers(
+    graded: pd.DataFrame, *, rng: np.random.Generator
+) -> pd.DataFrame:
     """Graded answers of every method and ensemble, on the same items, with the same labels.
 
     Parameters
@@ -579,7 +581,9 @@ def ensemble_change_table(
         return row | {"p": two_sided_p(row["change"], n_groups=n_images)}
 
     by = [*_KEYS, "rival", "rival_is"]
-    table = paired(both, by, statistic, level=level, n_resamples=n_resamples, rng=rng)
+    table = paired(
+        both, by, statistic, level=level, n_resamples=n_resamples, rng=rng
+    )
     table["p_holm"] = table.groupby("rival")["p"].transform(
         lambda p: holm(p.to_numpy())
     )

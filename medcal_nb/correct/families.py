@@ -293,7 +293,9 @@ def _fit_isotonic(
 
 
 def _interpolate(maps: list[tuple], confidence: np.ndarray) -> np.ndarray:
-    rows = [np.clip(np.interp(confidence, x, y), low, high) for x, y, low, high in maps]
+    rows = [
+        np.clip(np.interp(confidence, x, y), low, high) for x, y, low, high in maps
+    ]
     return np.stack(rows)
 
 

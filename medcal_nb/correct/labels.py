@@ -172,9 +172,7 @@ def losses_by_labels(
     rng: np.random.Generator,
 ) -> Iterator[tuple[int | None, dict[str, np.ndarray]]]:
     """(n, Brier scores (draws,) by map) for the sizes within reach; None stands for all labels."""
-    both = np.r_[
-        left["confidence"].to_numpy(float), right["confidence"].to_numpy(float)
-    ]
+    both = np.r_[left["confidence"].to_numpy(float), right["confidence"].to_numpy(float)]
     clip = choose_clip(both)
     learned = _Cells(left, method, clip)
     judged = _Cells(right, method, clip)

@@ -211,9 +211,7 @@ def _fitted(
     if outcomes.min() == outcomes.max():
         note = f"all {len(outcomes)} answers are {'right' if outcomes[0] else 'wrong'}"
     elif c.ndim == 1 and np.ptp(c) == 0:
-        note = (
-            f"every confidence is {c[0]:.4g}: the map gives the share of right answers"
-        )
+        note = f"every confidence is {c[0]:.4g}: the map gives the share of right answers"
     elif family.parameters == ("temperature",) and at_bound(float(theta[0])):
         note = f"the likelihood has no maximum inside T = {T_MIN} … {T_MAX}"
     values = [v.tolist() if hasattr(v, "tolist") else v for v in theta]

@@ -319,7 +319,7 @@ def _concluded(
 
 
 def _p(draws: np.ndarray, n_groups: float, margin: float, alternative: str) -> float:
-    """p value of a difference against the margin; 0 or 1 where no resample differs."""
+    """P value of a difference against the margin; 0 or 1 where no resample differs."""
     if np.ptp(draws) < 1e-12:
         holds = draws[0] < margin if alternative == "less" else draws[0] > margin
         return float(not holds)
@@ -521,11 +521,7 @@ def modality_matrix(
         row |= {"method": method, "fitted_on": fitted, "applied_to": applied}
         row |= {"n_fit": len(left), "n": len(right)}
         row |= {"brier_uncorrected": losses["uncorrected"][0], "brier": draws[0]}
-        row |= {
-            "change": change[0],
-            "change_low": float(low),
-            "change_high": float(high),
-        }
+        row |= {"change": change[0], "change_low": float(low), "change_high": float(high)}
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -36,7 +36,7 @@ from .planning import (
     items_needed,
     precision_sample_size,
 )
-from .ranking import aurc, auroc, auroc_difference, auroc_test
+from .ranking import aurc, auroc, auroc_difference, auroc_table, auroc_test
 from .readers import ReaderInterval, mrmc_auroc, mrmc_mean, mrmc_table
 from .registry import METRICS, Metric, register
 from .resampling import Interval, choose_clip

@@ -429,14 +429,14 @@ class _Runner:
             )
             for what, fact in facts.items()
         ]
-        outputs = study.files(notebook.writes)
-        # what a notebook reads of another profile, it may itself be in that profile
-        reads = [file for file in study.files(notebook.reads) if file not in outputs]
+        written = study.files(notebook.writes)
+        # the profile whose results others read beside theirs does not wait for itself
+        read = [file for file in study.files(notebook.reads) if file not in written]
         return pytask.TaskWithoutPath(
             name=name,
             function=lambda **_: self._carry_out(study, notebook, parameters),
-            depends_on={"inputs": inputs + _nodes(reads)},
-            produces={"outputs": _nodes(outputs)},
+            depends_on={"inputs": inputs + _nodes(read)},
+            produces={"outputs": _nodes(written)},
             markers=_priority(study, notebook),
         )
 

@@ -13,7 +13,6 @@ from medcal_nb.correct import (
     CONCLUSIONS,
     RecalibrationWarning,
     fit,
-    modality_matrix,
     resampled,
     transfer_counts,
     transfer_overview,
@@ -92,13 +91,17 @@ def test_estimates_equal_public_functions_row_by_row(rng, method, decimals):
         refitted[own] = recalibrate(c[~own], y[~own])(c[own])
         base[own] = (y[~own].sum() + 1) / ((~own).sum() + 2)
         log_odds = np.log(transferred / (1 - transferred))
-        shift = brentq(lambda b, o=own, z=log_odds: expit(z[~o] + b).mean() - y[~o].mean(), -20, 20)
+        shift = brentq(
+            lambda b, o=own, z=log_odds: expit(z[~o] + b).mean() - y[~o].mean(), -20, 20
+        )
         known[own] = expit(log_odds[own] + shift)
     assert row.brier_refitted == pytest.approx(brier_score(refitted, y), abs=1e-6)
     assert row.brier_known == pytest.approx(brier_score(known, y), abs=1e-6)
     assert row.brier_base == pytest.approx(brier_score(base, y), abs=1e-9)
     assert row.cost == pytest.approx(row.brier_transferred - row.brier_refitted)
-    assert row.transfer_change == pytest.approx(row.brier_transferred - row.brier_uncorrected)
+    assert row.transfer_change == pytest.approx(
+        row.brier_transferred - row.brier_uncorrected
+    )
     assert row.skill_known == pytest.approx(1 - row.brier_known / row.brier_base)
     assert row.accuracy == y.mean()
 
@@ -241,13 +244,19 @@ def concluded(cost, gain, margin=0.005, auroc="shown"):
 
     def draws(ends):
         spread = (ends[1] - ends[0]) / 3.92
-        return np.r_[np.mean(ends), np.mean(ends) + spread * rng.normal(size=4000)][None]
+        return np.r_[np.mean(ends), np.mean(ends) + spread * rng.normal(size=4000)][
+            None
+        ]
 
     refitted = np.zeros((1, 4001))
     row = {"model": "m", "strategy": "s", "method": "platt", "margin": margin}
     row |= {"discrimination": auroc, "auroc_p": 0.5}
     row |= {"cost_low": cost[0], "cost_high": cost[1], "refit_change_low": -gain[1]}
-    stages = {"transferred": draws(cost), "uncorrected": draws(gain), "refitted": refitted}
+    stages = {
+        "transferred": draws(cost),
+        "uncorrected": draws(gain),
+        "refitted": refitted,
+    }
     table = _concluded(pd.DataFrame([row]), stages, [500], 0.95)
     return table.conclusion[0]
 
@@ -275,8 +284,12 @@ def many(n, rng, cost, gain, spread=0.001):
         stages[name] = np.hstack([estimate, estimate + rng.normal(0, spread, (n, 400))])
     low, high = np.quantile(stages["transferred"][:, 1:], [0.025, 0.975], axis=1)
     table = pd.DataFrame({"cost_low": low, "cost_high": high})
-    table["refit_change_low"] = -np.quantile(stages["uncorrected"][:, 1:], 0.975, axis=1)
-    table = table.assign(model=[f"m{i}" for i in range(n)], strategy="s", method="platt")
+    table["refit_change_low"] = -np.quantile(
+        stages["uncorrected"][:, 1:], 0.975, axis=1
+    )
+    table = table.assign(
+        model=[f"m{i}" for i in range(n)], strategy="s", method="platt"
+    )
     table = table.assign(margin=0.005, discrimination="shown", auroc_p=0.5)
     return _concluded(table, stages, [500] * n, 0.95)
 
@@ -340,9 +353,6 @@ def test_source_and_target_that_share_images_are_refused(rng):
         [first, second.assign(dataset="another")]
     )  # the same ids, other images
     assert len(table_of(other, **sides, methods=["platt"], n_resamples=2, rng=rng)) == 1
-    crossed = data.assign(modality=data.question.map({1: "ct", 2: "mri"}))
-    with pytest.raises(ValueError, match="400 images are both of"):
-        modality_matrix(crossed, others=crossed[:0], n_resamples=2, rng=rng)
 
 
 def test_an_image_has_one_label_whatever_type_its_id_has(rng):
@@ -370,32 +380,6 @@ def test_paired_rows_share_their_draws(rng):
     np.testing.assert_array_equal(*seen)
     assert (seen[0][0] == 1).all()
     assert (seen[0].reshape(31, 20, 3).std(axis=2) == 0).all()  # whole images
-
-
-# --- from one modality to another ---------------------------------------------------------------
-
-
-def test_modality_matrix_is_best_on_its_diagonal_where_modalities_differ(rng):
-    kinds = {"ct": 2.0, "ultrasound": 0.3}
-    data = pd.concat(
-        [
-            graded(rng, 1500, f"{k}-set", slope=s).assign(modality=k)
-            for k, s in kinds.items()
-        ]
-    )
-    others = graded(rng, 500, "general").assign(modality="general")
-    table = modality_matrix(data, others=others, n_resamples=20, rng=rng)
-    wide = table.pivot(index="fitted_on", columns="applied_to", values="change")
-    assert wide.loc["ct", "ct"] < wide.loc["ultrasound", "ct"]
-    assert wide.loc["ultrasound", "ultrasound"] < wide.loc["ct", "ultrasound"]
-    assert set(wide.index) == {"ct", "ultrasound", "general"}
-    assert set(wide.columns) == set(kinds)
-
-
-def test_answers_without_a_modality_are_in_none(rng):
-    data = graded(rng, 300, "set").assign(modality=["ct", None, "mri"] * 100)
-    table = modality_matrix(data, others=data[:0], n_resamples=2, rng=rng)
-    assert set(table["fitted_on"]) == set(table["applied_to"]) == {"ct", "mri"}
 
 
 # --- bad and thin input -------------------------------------------------------------------------

@@ -142,10 +142,18 @@ def by_level(
 def largest_title(groups: pd.DataFrame) -> str:
     """Return the title of the figure of one model: where its overconfidence is largest."""
     last = groups.loc[groups["gap"].idxmax()]
-    name = short_name(last["group"])
+    name = short_name(last["group"], 30)
     if last["gap"] < 0:
         return f"Underconfident everywhere, least on {name}"
     return f"Overconfidence is largest on {name}"
+
+
+def forest_note(groups: pd.DataFrame, summary: pd.DataFrame, level: float) -> str:
+    """Return the small print below that figure: what its bars are."""
+    note = f"Bars: {percent(level)} CI {resampled_by(groups)}"
+    if len(summary):
+        note += f"; capped line: {percent(level)} prediction interval of a new group"
+    return f"{note}."
 
 
 def worst_title(groups: pd.DataFrame) -> str:
@@ -354,6 +362,12 @@ def across(
     if groups["model"].nunique() > 1:
         return worst_group(groups, kind)
     return pairs_that_differ(pairs, plural)
+
+
+def leading(*findings: Finding) -> list[Finding]:
+    """Return the first finding, and of the others those that could be measured."""
+    first, *others = findings
+    return [first, *(other for other in others if other.estimate is not None)]
 
 
 def visibility(levels: pd.DataFrame, model: str) -> Finding:

@@ -129,6 +129,14 @@ def test_of_one_model_the_pairs_are_told():
     assert "both models" in finding.claim
 
 
+def test_what_could_not_be_measured_does_not_lead():
+    one = grouped(0.1)
+    lead = modalities.largest(one, "modality")
+    empty = modalities.heterogeneity(one, level=0.95)
+    nothing = modalities.spread(empty, "modality", "modalities")
+    assert modalities.leading(lead, nothing) == [lead]
+
+
 def test_visibility_is_told_where_it_is_known(rng):
     n = 400
     seen = rng.random(n)

@@ -56,7 +56,7 @@ FAMILIES = {
     "second turn": PINK,
     "likelihood": MOSS,
     "agreement": LIME,
-    "fusion": BLACK,
+    "ensemble": BLACK,
     "probe": GREY,
 }
 """Families of strategies, with their colours."""
@@ -124,8 +124,8 @@ def strategy_family(name: str) -> str:
     from medcal_nb.ask.strategies import STRATEGIES
 
     name = str(name)
-    if name.startswith(("fusion", "expert")):
-        return "fusion"
+    if name.startswith(("average", "expert")):
+        return "ensemble"
     if name in ("imported", "recorded"):
         return "stated"
     if name == "token_probability":

@@ -217,18 +217,7 @@ def _words(text):
 def _option_by_words(value, options):
     """Return the index of the one option whose words stand in a text, or ``None``."""
     said = _words(value)
-    spans = [
-        (start, start + len(words), i)
-        for i, words in enumerate(map(_words, options))
-        for start in range(len(said) - len(words) + 1 if words else 0)
-        if said[start : start + len(words)] == words
-    ]
-    # An option inside a longer one ("lung" in "left lung") is not meant by the longer one's words.
-    spans = [
-        (start, end, i)
-        for start, end, i in spans
-        if not any(a <= start and end <= b and b - a > end - start for a, b, _ in spans)
-    ]
+    spans = _outer_spans(said, [_words(option) for option in options])
     if len({i for _, _, i in spans}) != 1:
         return None
     start, _, named = spans[0]
@@ -236,6 +225,33 @@ def _option_by_words(value, options):
         said[max(0, start - 3) : start]
     )
     return None if rejected else named
+
+
+def _outer_spans(said, options):
+    """Where the words of options stand, as (start, end, index of the option).
+
+    An option inside a longer one ("lung" in "left lung") is not meant by the longer one's words.
+    Longer options come first, and mark how far they reach from each word on: one look at that
+    tells whether a shorter one stands inside.
+    """
+    reach = [0] * (len(said) + 1)  # the furthest end of longer options that begin here or before
+    spans = []
+    lengths = sorted({len(words) for words in options if words}, reverse=True)
+    for length in lengths:
+        now = []
+        for i, words in enumerate(options):
+            if len(words) != length:
+                continue
+            for start in range(len(said) - length + 1):
+                end = start + length
+                if said[start] == words[0] and said[start:end] == words and reach[start] < end:
+                    now.append((start, end, i))
+        spans += now
+        for start, end, _ in now:
+            reach[start] = max(reach[start], end)
+        for start in range(1, len(reach)):
+            reach[start] = max(reach[start], reach[start - 1])
+    return sorted(spans)
 
 
 def _chosen(values, options):

@@ -294,3 +294,59 @@ def test_stored_numbers_of_a_text_study(real_dir, tmp_path, pattern):
             1 - rows["confidence"].astype(float),
         )
         assert ece(doubt, wrong, n_bins=5) == pytest.approx(numbers["ece"], abs=1e-12)
+
+
+def test_a_log_is_not_named_like_a_table(answers_csv, tmp_path):
+    path, _ = answers_csv
+    for command in (
+        ["import", path, "--to", tmp_path / "out.csv"],
+        ["merge", tmp_path / "a.sqlite", "--to", tmp_path / "out.parquet"],
+        ["ask", "--model", "m", "--dataset", "d", "--to", tmp_path / "out.csv"],
+    ):
+        done = medcal(*command, ok=False)
+        assert done.returncode == 2
+        assert "end its name with .sqlite" in done.stderr
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_data_set_is_a_column_or_a_name(answers_csv, tmp_path):
+    path, frame = answers_csv
+    medcal("import", path, "--dataset", "site", "--to", tmp_path / "a.sqlite")
+    assert set(load_answers(tmp_path / "a.sqlite")["dataset"]) == set(frame["site"])
+    medcal("import", path, "--dataset", "mine", "--to", tmp_path / "b.sqlite")
+    assert set(load_answers(tmp_path / "b.sqlite")["dataset"]) == {"mine"}
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "-inf"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["ask", "--temperature"],
+        ["ask", "--timeout"],
+        ["score", "a.sqlite", "--cost-check"],
+        ["score", "a.sqlite", "--errors-allowed"],
+    ],
+    ids=lambda words: words[-1],
+)
+def test_numbers_that_are_not_finite_are_refused(words, value):
+    done = medcal(*words, value, ok=False)
+    assert done.returncode == 2
+    assert "is no finite number" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["import", "score", "calibrate", "ask", "study", "items"])
+def test_help_speaks_no_python(name):
+    text = medcal(name, "--help").stdout.replace("--help", "")
+    for words in ("range", "<str>", "<float>", "<int>", "list[", "<=x", "x>="):
+        assert words not in text
+    assert text.count("<bool>") <= 1  # of --help itself
+
+
+def test_what_steers_a_terminal_does_not_pass_through_a_pipe(tmp_path):
+    rows = [{"model": "m\x1b[31m", "dataset": "d", "item_id": str(i), "strategy": "s",
+             "confidence": 0.5, "correct": i % 2 == 0} for i in range(8)]  # fmt: skip
+    with AnswerLog(tmp_path / "a.sqlite") as log:
+        log.append(rows)
+    done = medcal("score", tmp_path / "a.sqlite", "--format", "csv", process=True)
+    assert "\x1b" not in done.stdout
+    assert "m\ufffd[31m" in done.stdout

@@ -119,3 +119,32 @@ def test_answers_go_to_a_log(log, tmp_path):
     assert done.returncode == 2
     assert "c.csv: name a log, .sqlite; `medcal export`" in done.stderr
     assert not (tmp_path / "c.csv").exists()
+
+
+def test_one_data_set_is_cross_fitted_by_image(log, tmp_path):
+    out = tmp_path / "c.sqlite"
+    rows = ["--apply", "domain=general", "--apply", "strategy=option_probability"]
+    done = medcal("calibrate", log, *rows, "--cross-fit", "5", "--to", out)
+    assert "300 of 300 confidences corrected" in done.stdout
+    corrected = load_answers(out)
+    assert set(corrected.strategy) == {"option_probability+platt"}
+    y = corrected.correct.astype(float)
+    raw = corrected.confidence_raw.astype(float)
+    assert brier_score(corrected.confidence, y) < brier_score(raw, y)
+    # five maps, each of the images of the other parts: equal confidences differ by part
+    assert corrected.groupby(raw.round(1))["confidence"].nunique().max() > 1
+    both = medcal("calibrate", log, "--cross-fit", "5", "--fit", "a=b", "--to", tmp_path / "d.db", ok=False)
+    neither = medcal("calibrate", log, "--to", tmp_path / "d.db", ok=False)
+    assert both.returncode == neither.returncode == 2
+    assert "--cross-fit K" in neither.stderr
+
+
+def test_an_empty_log_that_a_full_disk_has_left_is_filled(log, tmp_path):
+    out = tmp_path / "c.sqlite"
+    AnswerLog(out).close()
+    rows = ["--fit", "domain=general", "--apply", "domain=medical"]
+    done = medcal("calibrate", log, *rows, "--to", out)
+    assert "confidences corrected" in done.stdout
+    done = medcal("calibrate", log, *rows, "--to", out, ok=False)
+    assert done.returncode == 2
+    assert "never replaced" in done.stderr

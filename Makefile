@@ -83,8 +83,11 @@ site: $(STAMP) ## build the site from what the study published: build/site/index
 lesson-site: $(STAMP) ## write the lesson as a page for any browser: build/lesson/index.html
 	$(BIN)/python -m medcal_nb.teach.lesson_site notebooks/07_teaching.ipynb figures build/lesson
 
-lint: $(STAMP) ## check style
-	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+lint: $(STAMP) ## check style, types of measure and correct, declared dependencies
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/deptry .
 
 clean: ## remove the virtual environment and everything derived
 	rm -rf $(VENV) $(VLLM) $(SNAKE) build figures/results/*.json figures/*/results/*.json .pytest_cache .ruff_cache .hypothesis *.egg-info

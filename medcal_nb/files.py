@@ -13,6 +13,7 @@ from pathlib import Path
 from medcal_nb.errors import MedcalError
 
 _SQLITE = b"SQLite format 3\x00"
+_TAG = 12  # hexadecimal digits that tell one part file from another
 
 
 @contextlib.contextmanager
@@ -45,7 +46,7 @@ def new_file(
     target = Path(path)
     check_new_file(target, sources=sources, force=force)
     _remove_dead_parts(target)
-    part = target.with_name(f".{target.name[:200]}.{uuid.uuid4().hex[:12]}.part")
+    part = target.with_name(f".{target.name[:200]}.{uuid.uuid4().hex[:_TAG]}.part")
     begun = part.with_suffix(
         ".new"
     )  # no part before it is locked: nobody takes it for a dead one
@@ -113,7 +114,8 @@ def file_hash(path: str | os.PathLike) -> str:
 
 
 def _remove_dead_parts(target: Path) -> None:
-    for part in target.parent.glob(f".{glob.escape(target.name[:200])}.*.part"):
+    ours = "[0-9a-f]" * _TAG  # a file of the user's may end in .part too
+    for part in target.parent.glob(f".{glob.escape(target.name[:200])}.{ours}.part"):
         with contextlib.suppress(OSError):
             handle = os.open(part, os.O_RDWR)
             try:

@@ -1,80 +1,57 @@
 """README and docs say what is so: findings as published, snippets that run, links that lead.
 
-``python -m tests.test_readme`` writes the findings of figures/real into the README, and the figure
-map into docs.
+``python -m tests.test_readme`` writes the findings of figures/recorded into the README, and the
+figure map into docs.
 """
 
 import json
 import re
 from pathlib import Path
 
-import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 
-from medcal_nb.show.figures import read_figures, save_figure
+from medcal_nb.show.figures import read_figures
+from medcal_nb.study.profile import DEFAULT, load_profile
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 BLOCK = re.compile(r"(?<=<!-- findings -->\n).*(?=\n<!-- /findings -->)", re.DOTALL)
-# three headlines: the first sentence of the caption of a figure of real models
-HEADLINES = ("fig02_says_right", "fig04_carry", "fig06_keep")
-# which sentences of the answers of which notebook stand below them
-ANSWERS = {
-    ("real", "02_metrics"): (1, 2),
-    ("real", "04_temperature_transfer"): (2, 3, 4, 5, 6),
-    ("real", "05_fusion"): (0, 1, 3),
-    ("real", "06_deferral"): (1,),
-    ("logits", "04_temperature_transfer"): (0, 2),
-}
-PAIR = {"real": "", "logits": "Option logits of 13 models, MMBench to OOD-CV: "}
-MORE = "<details><summary>All findings on real models, with their intervals</summary>\n"
-NOT_YET = "The findings on real models stand here when `make real` has run."
-PAGES = [README, *sorted((ROOT / "docs").rglob("*.md")), ROOT / "CONTRIBUTING.md"]
+NOT_YET = "The findings on real models stand here when `make study` has run."
+# the site's front page is filled in, and its links lead to what is built
+DOCS = [page for page in (ROOT / "docs").rglob("*.md") if page.name != "index.md"]
+PAGES = [README, *sorted(DOCS), ROOT / "CONTRIBUTING.md"]
+# what words.md of the field replaces: see tests/study/findings/rules.py for sentences
+NOT_SAID = (
+    r"\bhonest|\bverdict|carr(y|ies|ied) over|\bsurely\b|ways? of asking|embedded"
+)
 
 
 def findings(figures: Path) -> str:
-    """Return what was found on real models, as published: headlines, then all with intervals."""
-    told = read_figures(figures / "real")
-    lines = [
-        re.split(r"(?<=[.])\s", told[name]["caption"])[0]
-        for name in HEADLINES
-        if name in told
-    ]
-    more = [
-        PAIR[study] + sentences[k]
-        for (study, notebook), wanted in ANSWERS.items()
-        for sentences in [answer(figures / study / "results" / f"{notebook}.md")]
-        for k in wanted
-        if k < len(sentences)
-    ]
-    lines = [f"- {line}" for line in lines]
-    return "\n".join(
-        [*lines, "", MORE, *(f"- {line}" for line in more), "\n</details>"]
-        if lines
-        else [NOT_YET]
-    )
+    """Return what the overview of recorded answers concludes, as published: three findings."""
+    path = figures / "recorded" / "results" / "00_overview.md"
+    if not path.is_file():
+        return NOT_YET
+    sentences = path.read_text(encoding="utf-8").strip().split("\n\n")
+    return "\n".join(f"- {sentence}" for sentence in sentences)
 
 
 def figure_map(folder: Path) -> str:
-    """Return a table of all figures: what each shows, and the command that makes it."""
+    """Return a table of all figures: what each shows, and the first profile that makes it."""
     lines = ["| figure | notebook | what it shows | command |", "|---|---|---|---|"]
     for path in sorted(folder.glob("*.ipynb")):
-        told, made = json.loads(path.read_bytes())["metadata"]["medcal"], path.stem
-        lines += [
-            f"| [{figure}](../figures/{figure}.png) | [{made}](../notebooks/{path.name}) | "
-            f"{told['shows'][figure]} | `make figures NB={made[:2]}` |"
-            for figure in told["writes"]
-            if figure.startswith("fig")
-        ]
+        declared = json.loads(path.read_bytes())["metadata"]["medcal"]
+        number = path.stem[:2]
+        profiles = [name for name in DEFAULT if number in load_profile(name).notebooks]
+        for figure in declared["writes"]:
+            if not figure.startswith("fig"):
+                continue
+            place = f"../figures/{profiles[0]}/{figure}.png"
+            command = f"make figures NB={number} PROFILE={profiles[0]}"
+            lines.append(
+                f"| [{figure}]({place}) | [{path.stem}](../notebooks/{path.name}) | "
+                f"{declared['shows'][figure]} | `{command}` |"
+            )
     return "\n".join(lines)
-
-
-def answer(path: Path) -> list[str]:
-    """Return the sentences that a notebook answered, as published."""
-    return (
-        path.read_text(encoding="utf-8").strip().split("\n\n") if path.is_file() else []
-    )
 
 
 def test_findings_are_those_of_the_published_figures():
@@ -84,26 +61,18 @@ def test_findings_are_those_of_the_published_figures():
 
 def test_findings_follow_the_figures(tmp_path):
     assert findings(tmp_path) == NOT_YET
-    assert not re.search(r"\d", NOT_YET)
-    for folder in ("real", "logits"):
-        (results := tmp_path / folder / "results").mkdir(parents=True)
-        told = "One: 0.1 [0, 0.2].\n\nTwo.\n\nThree.\n"
-        (results / "04_temperature_transfer.md").write_text(told)
-    caption = "It says 84.5 % and is right 52 %. Confidence: stated."
-    how = {"out_dir": tmp_path / "real", "provenance": {}, "caption": caption}
-    save_figure(Figure(), "fig04_carry", pd.DataFrame({"x": [1]}), **how)
-    lines = findings(tmp_path).splitlines()
-    assert lines[0] == "- It says 84.5 % and is right 52 %."
-    assert lines[4:-2] == [
-        "- Three.", f"- {PAIR['logits']}One: 0.1 [0, 0.2].", f"- {PAIR['logits']}Three."
-    ]  # fmt: skip
+    results = tmp_path / "recorded" / "results"
+    results.mkdir(parents=True)
+    (results / "00_overview.md").write_text("One.\n\nTwo (95 % CI 0–1).\n")
+    assert findings(tmp_path) == "- One.\n- Two (95 % CI 0–1)."
 
 
 def test_the_page_of_figures_names_every_figure_and_misses_none():
     page = (ROOT / "docs" / "figures.md").read_text(encoding="utf-8")
     assert figure_map(ROOT / "notebooks") in page, "run python -m tests.test_readme"
-    for figure in read_figures(ROOT / "figures"):
-        assert f"| [{figure}](" in page
+    for profile in DEFAULT:
+        for figure in read_figures(ROOT / "figures" / profile):
+            assert f"| [{figure}](" in page
 
 
 def test_snippets_run(tmp_path, monkeypatch):
@@ -118,10 +87,18 @@ def test_snippets_run(tmp_path, monkeypatch):
     assert (tmp_path / "reliability.png").stat().st_size > 5000
 
 
-def test_the_readme_is_a_page():
-    lines = README.read_text(encoding="utf-8").splitlines()
-    assert len(lines) < 140
-    assert not re.search(r"\bhonest|\bnoul\b|\bverdict", "\n".join(lines))
+def test_the_readme_is_a_page_and_names_every_profile_and_notebook():
+    text = README.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 140
+    for profile in DEFAULT:
+        assert f"| `{profile}` |" in text
+    for notebook in (ROOT / "notebooks").glob("*.ipynb"):
+        assert f"| [{notebook.stem}](notebooks/{notebook.name}) |" in text
+
+
+def test_the_readme_speaks_the_words_of_the_field():
+    found = re.search(NOT_SAID, README.read_text(encoding="utf-8"))
+    assert not found, found
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -95,18 +95,37 @@ def test_it_holds_the_package_and_the_models(wheel):
     ]
     assert not [name for name in names if "checkpoint" in name or "__pycache__" in name]
     for name in (
-        "profiles/hub.toml",
+        "study/profiles/hub.toml",
         "py.typed",
         "pocket_data/pocket-general/config.json",
         "pocket_data/items/pocketvqa-medical.parquet",
         "pocket_data/fresh/pocketvqa-medical--pocket-general.parquet",
+        "recorded_data/manifest.json",
+        "recorded_data/vlcb.parquet",
+        "recorded_data/licences/viper.txt",
     ):
         assert f"medcal_nb/{name}" in names
-    assert not [name for name in names if "factory" in name or "templates" in name]
+    makers = ("factory", "templates", "prepare", "published")
+    assert not [name for name in names if any(maker in name for maker in makers)]
     tracked = {
         p.relative_to(ROOT).as_posix() for p in (ROOT / "medcal_nb").rglob("*.py")
     }
     assert tracked <= set(names)
+
+
+def test_recorded_answers_are_read_where_there_is_no_checkout(medcal):
+    code = (
+        "from medcal_nb.answers.recorded import load_recorded, recorded_folder; "
+        "print(recorded_folder(), len(load_recorded('viper')))"
+    )
+    read = done(
+        [medcal.package.parents[3] / "bin" / "python", "-I", "-c", code],
+        cwd=medcal.work,
+    )
+    assert read.returncode == 0, read.stderr
+    folder, rows = read.stdout.split()
+    assert Path(folder) == medcal.package / "recorded_data"
+    assert int(rows) == 20_382
 
 
 def test_it_says_what_it_is_and_what_is_missing(medcal):
@@ -124,7 +143,14 @@ def test_it_says_what_it_is_and_what_is_missing(medcal):
 
 def test_a_clone_named_by_its_folder_is_enough_for_the_study(medcal):
     told = medcal(
-        "study", "--list", "--fast", "--out", "out", env={"MEDCAL_ROOT": str(ROOT)}
+        "study",
+        "--list",
+        "--fast",
+        "--profile",
+        "pocket",
+        "--out",
+        "out",
+        env={"MEDCAL_ROOT": str(ROOT)},
     )
     assert told.returncode == 0, told.stderr
     assert "01_elicitation" in told.stderr

@@ -1,5 +1,6 @@
 """What came back: the answers table, its crash-safe log, and its files."""
 
+from contextlib import closing
 from itertools import chain
 from pathlib import Path
 
@@ -80,8 +81,8 @@ def export_answers(log, to, *, force: bool = False, safe_csv: bool = False) -> i
     force : bool
         Replace a file that is there; never the source, a log, or what is no regular file.
     safe_csv : bool
-        Put a ' before texts that a spreadsheet would run as a formula (they begin with =, +, -,
-        @, a tab or a return); such texts do not come back as they were.
+        Put a ' before texts and names of columns that a spreadsheet would run as a formula (they
+        begin with =, +, -, @, a tab or a return); such texts do not come back as they were.
 
     Returns
     -------
@@ -100,8 +101,10 @@ def export_answers(log, to, *, force: bool = False, safe_csv: bool = False) -> i
     with (
         AnswerLog(log, read_only=True) as told,
         new_file(to, sources=[log], force=force) as part,
+        # closed before the log is, also where the disk is full
+        closing(told.iter_frames()) as frames,
     ):
-        tables = (_exported(frame, safe_csv) for frame in told.iter_frames())
+        tables = (_exported(frame, safe_csv) for frame in frames)
         first = next(tables)
         n = 0
         with writers[kind](part, first.schema) as file:
@@ -121,4 +124,8 @@ def _exported(frame, safe):
             frame[name] = values = pd.Series(texts, dtype=TEXT)
         if safe and values.dtype == TEXT:
             frame[name] = values.str.replace(_FORMULA, r"'\1", regex=True)
+    if safe:
+        frame.columns = frame.columns.astype(TEXT).str.replace(
+            _FORMULA, r"'\1", regex=True
+        )
     return pa.Table.from_pandas(frame, preserve_index=False)

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb.errors import MedcalError
+from medcal_nb.measure.decimals import shortest_decimals
 
 TEXT = pd.StringDtype(na_value=np.nan)
 _ROUNDING = 1e-6
@@ -222,7 +223,7 @@ def _at_once(values, column) -> list:
         if not column.required or (len(given) == len(values) and "" not in given):
             return values
     if kind.dtype is float and {*map(type, values)} <= {float, type(None)}:
-        array = np.array(values, dtype=float) / column.top
+        array = shortest_decimals(np.array(values, dtype=float)) / column.top
         missing = np.isnan(array)
         odd = (array < kind.low) | (array > kind.high) | (missing & column.required)
         if not odd.any():
@@ -252,6 +253,7 @@ def _number(value, column):
         value = value.strip().removesuffix("%" if column.top == 100 else "")
         if not value:
             return None
+    value = _as_written(value)
     try:
         odd = isinstance(value, bool) or not isinstance(value, Real | str)
         if odd or "_" in str(value):  # Python takes 1_0 for ten
@@ -269,6 +271,13 @@ def _number(value, column):
     if column.kind == "count" and not share.is_integer():
         raise ValueError("is not a whole number")
     return int(share) if column.kind == "count" else share
+
+
+def _as_written(value):
+    """A number of numpy as Python's; of fewer than 64 bits the decimal it was written as."""
+    if isinstance(value, np.floating):
+        return float(shortest_decimals(value))
+    return value
 
 
 def _flag(value, column):
@@ -328,6 +337,7 @@ def _plain(value, depth=0):
     """A value that JSON can hold, None where missing."""
     if depth > _DEPTH:
         raise ValueError(f"is nested more than {_DEPTH} deep")
+    value = _as_written(value)
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, dict):

@@ -9,8 +9,10 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
@@ -22,6 +24,12 @@ BLOCK = 16 << 20  # bytes of CSV parsed at a time; also the longest row there ma
 MOST_COLUMNS = 10_000
 MOST_BYTES = 2 << 30
 """The most that a JSON or packed file may unpack to."""
+_MOST_TIMES = 100
+"""How many times its size a packed file may unpack to; real logs pack to a tenth or less."""
+_SMALL = 1 << 20  # bytes that any file may unpack to
+_LARGE = (
+    512 << 20
+)  # bytes of text in one batch that only a file of their order may hold
 
 _FORMATS = ("parquet", "csv", "tsv", "jsonl", "json")
 _POINTER = b"version https://git-lfs.github.com/spec/"
@@ -75,22 +83,12 @@ def iter_table(path) -> Iterator[dict[str, list]]:
         ):
             batch.validate(full=True)
             if batch.num_rows:
-                yield _in_doubles(batch).to_pydict()
+                yield _block_of_batch(batch, path)
     except (pa.ArrowException, OSError, ValueError, TypeError, OverflowError) as err:
         what = "a table in UTF-8 with as many cells in every row"
         raise damaged(
             path, "a Parquet file" if kind == "parquet" else what, err
         ) from err
-
-
-def _in_doubles(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """A batch whose numbers of 16 and 32 bits are the shortest decimals that are these numbers."""
-    for k, column in enumerate(batch.columns):
-        if pa.types.is_float32(column.type) or pa.types.is_float16(column.type):
-            numbers = shortest_decimals(column.to_numpy(zero_copy_only=False))
-            doubles = pa.array(numbers, from_pandas=True)
-            batch = batch.set_column(k, batch.schema.names[k], doubles)
-    return batch
 
 
 def blocks_of(rows: Iterable[dict], path) -> Iterator[dict[str, list]]:
@@ -112,8 +110,12 @@ def rows_of(block: dict[str, list]) -> Iterator[dict]:
 def block_of(frame: pd.DataFrame, where="answers") -> dict[str, list]:
     """A frame as a block."""
     check_names(list(frame.columns), where)
-    narrow = frame.select_dtypes(["float16", "float32"])
-    frame = frame.assign(**{name: shortest_decimals(narrow[name]) for name in narrow})
+    narrow = frame.select_dtypes(["float16", "float32", "Float32"])
+    decimals = {}
+    for name, values in narrow.items():
+        stored = values.to_numpy(values.to_numpy().dtype, na_value=np.nan)
+        decimals[name] = shortest_decimals(stored)
+    frame = frame.assign(**decimals)
     objects = frame.astype(object).where(frame.notna(), None)
     return {name: values.tolist() for name, values in objects.items()}
 
@@ -124,6 +126,14 @@ def check_names(names: list, path) -> None:
         problem = f"{len(names):,} columns, more than {MOST_COLUMNS:,}"
         raise MedcalError(f"{path}: {problem}; write one row an answer")
     for name, times in Counter(names).items():
+        try:
+            str(name).encode()
+        except UnicodeError:
+            shown = ascii(name)
+            raise MedcalError(
+                f"{path}: the name of column {shown} cannot be written as Unicode "
+                "text; rename it"
+            ) from None
         if times > 1:
             raise MedcalError(
                 f"{path}: two columns are called '{name}'; rename one of them"
@@ -150,8 +160,11 @@ def read_json(path):
     """The value of a JSON file, packed by gzip or not."""
     path = require_file(path)
     try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
-            text = file.read(MOST_BYTES + 1)
+        if path.suffix == ".gz":
+            text = _unpacked(path)
+        else:
+            with path.open("rb") as file:
+                text = file.read(MOST_BYTES + 1)
         if len(text) > MOST_BYTES:
             raise MedcalError(
                 f"{path}: over 2 GB of JSON; write one object a line, as .jsonl"
@@ -159,6 +172,18 @@ def read_json(path):
         return json.loads(text.decode("utf-8-sig"))
     except (ValueError, RecursionError, OSError, EOFError, zlib.error) as err:
         raise damaged(path, "JSON in UTF-8", err) from None
+
+
+def _unpacked(path: Path) -> bytes:
+    """The content of a gzip file, if it is no more than a hundred times the file."""
+    most = min(MOST_BYTES, _MOST_TIMES * path.stat().st_size + _SMALL)
+    with gzip.open(path, "rb") as file:
+        content = file.read(most + 1)
+    if most < len(content) <= MOST_BYTES:
+        raise MedcalError(
+            f"{path}: unpacks to over {_MOST_TIMES} times its size; not read, for safety"
+        )
+    return content
 
 
 def damaged(path, what, err) -> MedcalError:
@@ -171,11 +196,69 @@ def damaged(path, what, err) -> MedcalError:
 
 def _parquet_batches(path):
     with pq.ParquetFile(path) as file:
-        names = file.schema_arrow.names
-        check_names(names, path)
-        # the labels of a frame's rows say nothing, unless they have a name
-        wanted = [name for name in names if not name.startswith("__index_level_")]
+        schema = file.schema_arrow
+        check_names(schema.names, path)
+        _check_lists(file.metadata, path)
+    # Texts that repeat stay packed: each is one Python text, however often it stands there.
+    texts = [field.name for field in schema if _is_text(field.type)]
+    # the labels of a frame's rows say nothing, unless they have a name
+    wanted = [name for name in schema.names if not name.startswith("__index_level_")]
+    with pq.ParquetFile(path, read_dictionary=texts) as file:
         yield from file.iter_batches(batch_size=CHUNK, columns=wanted)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def _check_lists(metadata: pq.FileMetaData, path) -> None:
+    """Refuse lists that a few bytes make endless: as many values as rows are plain columns."""
+    for group in range(metadata.num_row_groups):
+        part = metadata.row_group(group)
+        for position in range(part.num_columns):
+            values = part.column(position).num_values
+            if values > _MOST_TIMES * part.num_rows + _SMALL:
+                name = part.column(position).path_in_schema
+                raise MedcalError(
+                    f"{path}: column '{name}' holds {values:,} values in "
+                    f"{part.num_rows:,} rows; not read, for safety"
+                )
+
+
+def _block_of_batch(batch: pa.RecordBatch, path: Path) -> dict[str, list]:
+    """The columns of a batch as lists, None where a value is missing."""
+    size = sum(_text_bytes(column) for column in batch.columns)
+    if size > max(_LARGE, _MOST_TIMES * path.stat().st_size):
+        raise MedcalError(
+            f"{path}: {batch.num_rows:,} rows unpack to {size:,} bytes of text; not "
+            "read, for safety"
+        )
+    return {
+        name: _values_of(column)
+        for name, column in zip(batch.schema.names, batch.columns, strict=True)
+    }
+
+
+def _text_bytes(column: pa.Array) -> int:
+    """How many bytes the texts of a packed column have when they are written out."""
+    if not pa.types.is_dictionary(column.type) or not len(column.dictionary):
+        return 0
+    lengths = pyarrow.compute.binary_length(column.dictionary).to_numpy()
+    indices = column.indices.drop_null().to_numpy()
+    return int(lengths[indices].sum(dtype=np.int64))
+
+
+def _values_of(column: pa.Array) -> list:
+    """The values of a column; floats of fewer than 64 bits are the decimals they were."""
+    if pa.types.is_float16(column.type) or pa.types.is_float32(column.type):
+        decimals = shortest_decimals(column.to_numpy(zero_copy_only=False))
+        is_missing = column.is_null().to_numpy(zero_copy_only=False)
+        return np.where(is_missing, None, decimals).tolist()
+    if pa.types.is_dictionary(column.type) and _is_text(column.type.value_type):
+        texts = [*column.dictionary.to_pylist(), None]
+        indices = column.indices.fill_null(len(texts) - 1).to_pylist()
+        return [texts[index] for index in indices]
+    return column.to_pylist()
 
 
 def _csv_batches(path):

@@ -67,7 +67,8 @@ class AnswerLog(contextlib.AbstractContextManager):
     path : path
         The SQLite file; made where it does not exist, unless `read_only`.
     read_only : bool
-        For reading alone: makes no file, and opens those in folders that cannot be written.
+        For reading alone: makes no log, and opens those in folders that cannot be written.
+        SQLite's own side files may stand beside the log while it is read.
 
     Raises
     ------
@@ -330,13 +331,15 @@ def _open(path, read_only):
             ).close()  # a killed import left half a log, which SQLite takes back
         con = _connected(f"{path.absolute().as_uri()}?mode={mode}")
         # one look: another process may be making the file
-        mark, version, tables = con.execute(
-            "SELECT application_id, user_version, (SELECT COUNT(*) FROM sqlite_master) "
+        mark, version, tables, ours = con.execute(
+            "SELECT application_id, user_version, "
+            "(SELECT COUNT(*) FROM sqlite_master WHERE type IN ('table', 'view')), "
+            "(SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'answers') "
             "FROM pragma_application_id, pragma_user_version"
         ).fetchone()
         if not read_only and not tables and mark in (0, _APPLICATION_ID):
             _make(con)
-        elif mark != _APPLICATION_ID:
+        elif mark != _APPLICATION_ID or not ours:  # a view might never end
             raise MedcalError(f"{path}: {_FOREIGN}")
         elif version > _VERSION:
             raise MedcalError(f"{path}: written by a newer medcal; update medcal-nb")

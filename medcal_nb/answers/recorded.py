@@ -192,6 +192,8 @@ def _typed(answers: pd.DataFrame) -> pd.DataFrame:
         dtype = KINDS[COLUMNS[name].kind].dtype
         if name == "sample":
             columns[name] = pd.Series(0, index=answers.index, dtype="int64")
+        elif name in answers and dtype is object:
+            columns[name] = answers[name].where(answers[name].notna(), None)
         elif name in answers:
             columns[name] = answers[name].astype(dtype)
         elif dtype is object:

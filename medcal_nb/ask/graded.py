@@ -8,10 +8,8 @@ Missing stays missing: without an answer there is no confidence and no grade.
 import numpy as np
 import pandas as pd
 
+from medcal_nb.answer_key import answer_key
 from medcal_nb.answers import ANSWER_COLUMNS, GRADED_COLUMNS
-from medcal_nb.ask.grading import (
-    normalise as meaning,  # two answers are one where it is
-)
 from medcal_nb.ask.strategies import UNRANKED, agreement, find_strategy
 from medcal_nb.errors import MedcalError
 
@@ -99,7 +97,7 @@ def with_candidates(items, graded):
     """
 
     def different(said):
-        return tuple({meaning(answer): answer for answer in said[::-1]}.values())
+        return tuple({answer_key(answer): answer for answer in said[::-1]}.values())
 
     stated = graded.dropna(subset=["answer", "confidence"])
     named = stated.groupby("item_id")["answer"].agg(different)

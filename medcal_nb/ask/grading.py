@@ -6,61 +6,12 @@ match a gold answer word for word.
 """
 
 import re
-import unicodedata
 
 import pandas as pd
 
+from medcal_nb.answer_key import answer_key
 from medcal_nb.ask.parsing import option_letter, yes_no
-from medcal_nb.ask.reading import FILE, strip_reasoning
-
-_ARTICLES = {"a", "an", "the"}
-_NUMBERS = {
-    word: str(i) for i, word in enumerate(f"{FILE['digits']} ten eleven twelve".split())
-}
-_PLURALS = FILE["plurals"]  # those that no rule below gives
-
-
-def _singular(word):
-    if word in _PLURALS:
-        return _PLURALS[word]
-    if len(word) > 4 and word.endswith("ies"):
-        return word[:-3] + "y"
-    if len(word) > 4 and word.endswith(("sses", "shes", "ches", "xes", "zes")):
-        return word[:-2]
-    if (
-        len(word) > 3
-        and word.endswith("s")
-        and not word.endswith(("ss", "us", "is", "as", "os"))
-    ):
-        return word[:-1]
-    return word
-
-
-def normalise(text):
-    """Reduce a text to what counts when answers are compared.
-
-    Case, mark-up, punctuation, articles and plurals go; number words become digits; "5.6cm" and
-    "5.6 cm", "T2-weighted" and "t2 weighted", "X-ray" and "xray" become the same. Decimal points,
-    signs of numbers and the order of the words stay ("left is larger than right" is not "right is
-    larger than left"). Two answers are the same where this is; no other notion of it is used.
-
-    Examples
-    --------
-    >>> normalise("**The** left lungs.")
-    'left lung'
-    >>> normalise("Two X-rays") == normalise("2 xray")
-    True
-    """
-    text = unicodedata.normalize("NFKC", str(text)).casefold().replace("’", "'")
-    text = re.sub(r"(?<=\w)'(?=s\b|t\b|re\b|ve\b|ll\b|d\b|m\b)", "", text)
-    text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", text)
-    text = re.sub(r"\bx[\s-]?rays?\b", "xray", text)
-    text = re.sub(r"(?<=\d)(?=[^\W\d_])", " ", text)
-    words = re.findall(r"(?:(?<![\w.])-)?\d+(?:\.\d+)?|\.\d+|[^\W_]+|[%°+]", text)
-    words = [_NUMBERS.get(word, word) for word in words]
-    kept = [_singular(word) for word in words if word not in _ARTICLES]
-    return " ".join(kept or words)  # an answer that is nothing but "A" stays one
-
+from medcal_nb.ask.reading import strip_reasoning
 
 def _texts(value):
     """Return one value or several as texts, without missing and blank ones."""
@@ -115,7 +66,7 @@ def is_correct(answer, gold, *, question_type, options=None):
         wanted = {yes_no(one) for one in golds}
         if None not in wanted:
             return yes_no(answer) in wanted
-    return normalise(answer) in {normalise(one) for one in golds}
+    return answer_key(answer) in {answer_key(one) for one in golds}
 
 
 def _same_option(answer, golds, options):
@@ -126,15 +77,15 @@ def _same_option(answer, golds, options):
             _option_index(one, options) for one in golds
         }
     said, *right = (
-        {normalise(one), option_letter(one, 26)} - {None} for one in (answer, *golds)
+        {answer_key(one), option_letter(one, 26)} - {None} for one in (answer, *golds)
     )
     return any(said & one for one in right)
 
 
 def _option_index(text, options):
     """Return which option a text is, by its words or else by its letter, or ``None``."""
-    normal = normalise(text)
-    same = [i for i, option in enumerate(options) if normalise(option) == normal]
+    normal = answer_key(text)
+    same = [i for i, option in enumerate(options) if answer_key(option) == normal]
     if len(same) > 1:  # options that differ in case or an article only
         same = [i for i, option in enumerate(options) if option.strip() == text.strip()]
     if len(same) == 1:

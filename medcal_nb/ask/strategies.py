@@ -21,7 +21,7 @@ from functools import lru_cache
 
 from medcal_nb.ask import calls, prompts
 from medcal_nb.ask.confidence import parse_confidence, parse_likelihood
-from medcal_nb.ask.grading import normalise
+from medcal_nb.answer_key import answer_key
 from medcal_nb.ask.parsing import parse_answer, parse_guesses
 from medcal_nb.datasets import Item
 from medcal_nb.errors import MedcalError
@@ -311,7 +311,7 @@ def _shown(item, reply):
 def _groups(rows):
     """Return each row's answer, normalised (None without one), and how often each is given."""
     labels = [
-        None if row["answer"] is None else normalise(row["answer"]) for row in rows
+        None if row["answer"] is None else answer_key(row["answer"]) for row in rows
     ]
     return labels, Counter(label for label in labels if label is not None)
 

@@ -330,4 +330,4 @@ def choices(path: Path | str, *, by: Sequence[str], costs: dict) -> Iterator[str
 
 def _platt(confidence, correct, images):
     """The map that competes with uncorrected confidences."""
-    return fit(confidence, correct, method="platt", images=images)
+    return fit(confidence, correct, method="platt")  # images: halves share none

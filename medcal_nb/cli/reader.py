@@ -25,13 +25,19 @@ def reader(
         None, help="Your name in the decisions; your user name if left out."
     ),
     errors_allowed: float = typer.Option(
-        0.2, min=0.001, max=0.999, help="Share of kept answers."
+        0.2,
+        min=0.001,
+        max=0.999,
+        help="Flag a case if more of the answers like it were wrong.",
+    ),
+    size: int = typer.Option(
+        20, min=1, max=1000, help="Cases of a set, which ends with a summary."
     ),
     model_first: bool = typer.Option(
         False, "--model-first", help="Show its answer before yours."
     ),
     export: Path = typer.Option(
-        None, help="Write the decisions to this CSV file and stop."
+        None, help="Write the decisions to this .csv or .json file and stop."
     ),
     force: Force = False,
     port: int = typer.Option(None, help="A free one if left out."),
@@ -55,15 +61,18 @@ def reader(
         table = log.export(export, force=force)
         say(f"wrote {export}: {len(table)} rows")
         return
-    # tried here, so that what is wrong with a file is told on the command line
-    chosen = {"dataset": dataset, "model": model, "strategy": strategy}
-    Casebook(answers, **chosen)
-    options = chosen | {
+    # tried here, so that what is wrong with a file is reported on the command line
+    Casebook(answers, dataset=dataset, model=model, strategy=strategy)
+    options = {
+        "dataset": dataset,
+        "model": model,
+        "strategy": strategy,
         "reader": name,
         "limit": errors_allowed,
+        "size": size,
         "model_first": model_first,
+        "decisions": str(log.path.resolve()),
     }
-    options["decisions"] = decisions and str(decisions.resolve())
     token = os.environ.get("MEDCAL_READER_TOKEN")
     serve(
         answers, options, port=port, token=token, open_browser=not no_browser, say=say

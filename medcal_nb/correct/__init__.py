@@ -1,28 +1,81 @@
-"""Correcting: maps from confidence to confidence, where they carry over, and fusing strategies."""
+"""Correcting: recalibration maps, whether they transfer, and ensembles of elicitation methods.
 
-# ruff: noqa: F401
+Everything here takes arrays and tables and returns them; it knows no notebook, profile or file.
+"""
+
+from .ablation import image_ablation, image_ablation_table
 from .agreement import agreement_table, model_agreement
-from .closeup import corrected, stage_scores, true_cost, yield_table
-from .decision import decision_audit_table
-from .fusion import (
-    abstention_table,
-    fused_answers,
-    fusion_change_table,
-    fusion_table,
-    one_answer,
-    tokens_table,
-    voters,
+from .crossfit import corrected
+from .ensemble import (
+    complete_case_table,
+    ensemble_answers,
+    ensemble_change_table,
+    ensemble_table,
+    members_of,
+    single_answer,
+    token_table,
 )
-from .labels import label_efficiency_study
-from .looking import blank_pairs, image_reliance_table
-from .maps import RecalibrationWarning, fit
-from .paired import images_note
-from .told import (
-    MAP_NAMES,
-    carry_rows,
-    change_title,
-    labels_told,
-    system_name,
-    with_told,
+from .families import MAPS, Family, map_label, register
+from .labels import labels_needed
+from .maps import (
+    RecalibrationWarning,
+    Recalibrator,
+    apply_maps,
+    fit,
+    fit_maps,
 )
-from .transfer import gap_table, modality_matrix, transfer_study, transfer_summary
+from .shift import (
+    ShiftWarning,
+    accuracy_errors,
+    accuracy_without_labels,
+    check_shift,
+    known_number_table,
+    share_removed,
+)
+from .transfer import (
+    CONCLUSIONS,
+    TransferStudy,
+    modality_matrix,
+    skill_table,
+    transfer_counts,
+    transfer_overview,
+    transfer_study,
+)
+
+__all__ = [
+    "CONCLUSIONS",
+    "MAPS",
+    "Family",
+    "RecalibrationWarning",
+    "Recalibrator",
+    "ShiftWarning",
+    "TransferStudy",
+    "accuracy_errors",
+    "accuracy_without_labels",
+    "agreement_table",
+    "apply_maps",
+    "check_shift",
+    "complete_case_table",
+    "corrected",
+    "ensemble_answers",
+    "ensemble_change_table",
+    "ensemble_table",
+    "fit",
+    "fit_maps",
+    "image_ablation",
+    "image_ablation_table",
+    "known_number_table",
+    "labels_needed",
+    "map_label",
+    "members_of",
+    "modality_matrix",
+    "model_agreement",
+    "register",
+    "share_removed",
+    "single_answer",
+    "skill_table",
+    "token_table",
+    "transfer_counts",
+    "transfer_overview",
+    "transfer_study",
+]

@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from .fusion import plain_answer
+from medcal_nb.answer_key import answer_key
+
 from .paired import means, paired
 
 AGREEMENT = "model_agreement"
@@ -17,7 +18,7 @@ def model_agreement(graded: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     graded : DataFrame
-        Of its strategies those are used that nowhere state a confidence, and of their items those
+        Of its methods those are used that nowhere elicit a confidence, and of their items those
         that every model answered.
 
     Returns
@@ -29,48 +30,66 @@ def model_agreement(graded: pd.DataFrame) -> pd.DataFrame:
     """
     silent = graded["confidence"].isna().groupby(graded["strategy"]).transform("all")
     rows = graded[silent & graded["answer"].notna() & graded["correct"].notna()]
-    models = rows["model"].nunique()
-    rows = rows[rows.groupby(_ITEM)["model"].transform("nunique") == models]
-    if models < 3 or rows.empty:
+    n_models = rows["model"].nunique()
+    answering = rows.groupby(_ITEM)["model"].transform("nunique")
+    rows = rows[answering == n_models]
+    if n_models < 3 or rows.empty:
         return rows.iloc[:0]
     item = [rows[column] for column in _ITEM]
-    said = rows["answer"].map(plain_answer)
-    share = said.groupby([*item, said]).transform("size") / models
+    key = rows["answer"].map(answer_key)
+    share = key.groupby([*item, key]).transform("size") / n_models
     whole = share.groupby(item).transform("min") == 1
-    told = np.where(whole, "all agree", "some differ")
-    rows = rows.assign(strategy=AGREEMENT, confidence=share, agree=told)
+    rows = rows.assign(
+        strategy=AGREEMENT,
+        confidence=share,
+        agree=np.where(whole, "all agree", "some differ"),
+    )
     first = rows.sort_values("confidence", ascending=False, kind="stable")
     first = first.drop_duplicates(_ITEM).sort_index()
     return pd.concat([rows, first.assign(model=MAJORITY)], ignore_index=True)
 
 
 def agreement_table(
-    rows: pd.DataFrame, *, rng: np.random.Generator, **settings
+    rows: pd.DataFrame,
+    *,
+    level: float = 0.95,
+    n_resamples: int = 1000,
+    rng: np.random.Generator,
 ) -> pd.DataFrame:
     """Accuracy of each model, of the majority, and of that where all models agree or some differ.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Of :func:`model_agreement`.
+    level, n_resamples, rng
+        Of the intervals, by image.
 
     Returns
     -------
     DataFrame
-        One row per ``who``: n, n_images, share (of all items), accuracy and
-        ``change`` (against the best single model on the same items, which is ``best``) with low
-        and high, by image; ``is_model``.
-    """
-    most, single = (
-        rows[(rows["model"] == MAJORITY) == is_it] for is_it in (True, False)
-    )
-    best = single.groupby("model", sort=False)["correct"].mean().idxmax()
-    both = pd.concat(
-        [
-            rows.assign(who=rows["model"]),
-            most.assign(who=f"{MAJORITY}, " + most["agree"]),
-        ]
-    )
-    rival = single[single["model"] == best].set_index(_ITEM)["correct"]
-    both["rival"] = rival.reindex(pd.MultiIndex.from_frame(both[_ITEM])).to_numpy(float)
-    both["correct"] = both["correct"].astype(float)
+        One row per ``who``:
 
+        n, n_images, share : answers, images, and their share of all items
+        accuracy : with _low, _high
+        change : against the best single model on the same items, with _low, _high
+        best : that model; is_model : whether the row is one model's
+    """
+    is_majority = rows["model"] == MAJORITY
+    majority = rows[is_majority]
+    single = rows[~is_majority]
+    best = single.groupby("model", sort=False)["correct"].mean().idxmax()
+    apart = majority.assign(who=f"{MAJORITY}, " + majority["agree"])
+    both = pd.concat([rows.assign(who=rows["model"]), apart])
+    rival = single[single["model"] == best].set_index(_ITEM)["correct"]
+    items = pd.MultiIndex.from_frame(both[_ITEM])
+    both["rival"] = rival.reindex(items).to_numpy(float)
     statistic = means(accuracy="correct", change=("correct", "rival"))
-    out = paired(both, ["who"], statistic, rng=rng, **settings)
-    models = out["who"].isin(single["model"])
-    return out.assign(share=out["n"] / len(most), best=best, is_model=models)
+    table = paired(
+        both, ["who"], statistic, level=level, n_resamples=n_resamples, rng=rng
+    )
+    return table.assign(
+        share=table["n"] / len(majority),
+        best=best,
+        is_model=table["who"].isin(single["model"]),
+    )

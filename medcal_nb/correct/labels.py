@@ -1,171 +1,219 @@
-"""How many target labels until refitting beats a carried-over map?"""
+"""How many labelled target answers until a refit beats a transferred map?"""
 
-from itertools import combinations
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_array
 from scipy.special import expit
 
-from medcal_nb.measure._check import check_choice
-from medcal_nb.measure.rows import image_labels, measured, refuse_shared
+from medcal_nb.measure._check import check_choice, check_whole
+from medcal_nb.measure.resampling import choose_clip, fit_logistic, logit
 
-from ._families import FAMILIES, adapt, logit
-from .maps import BY, arrays_of, choose_clip
-from .paired import Resamples
-
-_DRAWS_AGAIN = 60
+from .crossfit import images_of, pairs, with_images
+from .families import MAPS
+from .maps import arrays_of, leading, option_rows
 
 
-def label_efficiency_study(
-    source,
-    target,
-    judged=None,
+def labels_needed(
+    graded: pd.DataFrame,
     *,
-    method,
-    sizes,
-    n_draws=200,
-    level=0.95,
-    n_resamples=0,
-    rng,
+    source: dict,
+    target: dict,
+    more_target: dict | None = None,
+    method: str = "platt",
+    sizes: Sequence[int] = (10, 20, 50, 100, 200, 400, 1000),
+    n_draws: int = 200,
+    share: float = 0.95,
+    level: float = 0.95,
+    rng: np.random.Generator,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Brier score on the target against the number of target labels that the fit may use.
+    """Brier score on the target against the number of target labels, for every pair.
 
-    In each draw the labels come from images drawn at random until n answers are reached, and are
-    never scored on. Scored are the rows ``judged``, the same in every draw; without them half of
-    the target's images, set aside anew in each draw.
+    In each draw half of the target's images are set aside for scoring; labels come from the other
+    half, image by image in random order until n answers are reached. The number of labels needed
+    is the smallest size from which on a refit beats the transferred map in at least ``share`` of
+    the draws: a median would let half of the draws lose.
 
     Parameters
     ----------
-    source : DataFrame
-        Graded answers of one model and strategy that the carried-over map is fitted on.
-    target : DataFrame
-        Those that labels are drawn from. The fewer there are beside n, the more the draws share,
-        and the narrower the band than that of n new labels.
-    judged : DataFrame, optional
-        Those to score on; they may share no image with ``target`` or ``source``.
+    graded : DataFrame
+        Graded answers.
+    source, target : dict
+        Column → value; they must share no image.
+    more_target : dict, optional
+        More of the target than what tables report on: labels and scores come from these rows.
     method : str
-        ``temperature`` needs the option probabilities of every row.
+        One of ``MAPS``. Pairs without option probabilities are left out for a map of all options.
     sizes : sequence of int
         Numbers of labels to try.
-    n_resamples : int
-        Resamples behind the interval of n_star: judged images drawn again, and 60 of the draws.
-        The source's map is taken as it is.
+    n_draws : int
+        Random draws of labels.
+    share : float
+        Of the draws in which the refit must win.
+    level : float
+        Of the band over draws.
+    rng : numpy.random.Generator
 
     Returns
     -------
     curve : DataFrame
-        One row per n and ``map``, of Brier scores: ``raw``, ``source`` (carried over), ``target``
-        (refitted on n labels), ``adapted`` (from the source's map, moved by n labels); median over
-        draws, with low and high of their ``level`` band. Sizes for which the images do not suffice
-        are absent.
+        One row per model, strategy, ``n`` and ``map``:
+
+        method : the map's name
+        map : "uncorrected", "transferred", "known" (the source's map with the intercept that the
+            same n labels set) or "refitted" (on n labels)
+        median, low, high : Brier score over draws, and the band that holds ``level`` of them
+        share_better : of the draws in which it beats the transferred map
+
+        Sizes for which the images do not suffice are absent.
     needed : DataFrame
-        One row: ``n_star``, the smallest n from which on the refitted map's median score lies below
-        the carried-over map's at every larger n, infinite where there is none among the sizes
-        tried, with n_star_low and n_star_high, quantiles over the resamples; ``adapting_beats``,
-        the sizes at which the adapted map's median lies below the refitted one's; n_min and n_max,
-        the smallest and the largest size tried.
+        One row per model and strategy:
+
+        n_refitted, n_known : labels needed for either, infinite where no size tried is enough
+        n_min, n_max : smallest and largest size tried
+        n_draws, share : as given
 
     Raises
     ------
     ValueError
-        If no size is within reach, or images of one side are in another.
+        If no size is within reach, or images of one side are in the other.
     """
-    check_choice(method, "method", FAMILIES)
+    check_choice(method, "method", MAPS)
+    check_whole(n_draws, "n_draws", 2)
     seed = int(rng.integers(2**63))
-    sides = [measured(rows) for rows in (source, target, judged) if rows is not None]
-    names = zip(("source", "target", "judged"), sides, strict=False)
-    for (one, fitted), (other, rows) in combinations(names, 2):
-        refuse_shared(fitted, rows, f"{one} and {other}")
-    tail = [(1 - level) / 2, (1 + level) / 2]
-    rows = []
-    medians = {}
-    again = np.random.default_rng([seed, 2])
-    picked = again.integers(n_draws, size=(n_resamples, min(n_draws, _DRAWS_AGAIN)))
-    about = {name: target[name].iloc[0] for name in BY} | {"method": method}
-    for n, name, drawn in _curves(sides, method, sizes, n_draws, n_resamples, seed):
-        low, median, high = np.quantile(drawn[:, 0], [tail[0], 0.5, tail[1]])
-        rows.append(
-            about | {"n": n, "map": name, "median": median, "low": low, "high": high}
-        )
-        resampled = [np.median(drawn[d, b + 1]) for b, d in enumerate(picked)]
-        medians.setdefault(name, []).append([median, *resampled])
-    if not rows:
+    tail = (1 - level) / 2
+    curves = []
+    needed = []
+    for key, left, right in pairs(with_images(graded), source, more_target or target):
+        has_options = option_rows(left).all() and option_rows(right).all()
+        if MAPS[method].inputs == "options" and not has_options:
+            continue
+        rows = []
+        draw = np.random.default_rng([seed, 0])
+        for n, losses in losses_by_labels(left, right, method, sizes, n_draws, draw):
+            for name, loss in losses.items():
+                low, median, high = np.quantile(loss, [tail, 0.5, 1 - tail])
+                row = key | {"method": method, "n": n, "map": name}
+                row |= {"median": median, "low": low, "high": high}
+                better = loss < losses["transferred"]
+                rows.append(row | {"share_better": better.mean()})
+        if rows:
+            curve = pd.DataFrame(rows)
+            curves.append(curve)
+            about = key | {"method": method} | _needed(curve, share)
+            needed.append(about | {"n_draws": n_draws, "share": share})
+    if not curves:
         raise ValueError(
             f"sizes: the target has too few labelled images for {min(sizes)} labels"
         )
-    curve = pd.DataFrame(rows)
-    curves = {name: np.array(values) for name, values in medians.items()}
-    return curve, pd.DataFrame([about | _needed(curve["n"].unique(), curves, tail)])
+    return pd.concat(curves, ignore_index=True), pd.DataFrame(needed)
 
 
-def _needed(n, curves, tail) -> dict:
-    """From how many labels on refitting pays, from medians (sizes, 1 + resamples) by map."""
-    better = curves["target"] < curves["source"]
-    stays = np.logical_and.accumulate(better[::-1], axis=0)[::-1]
-    star = np.where(stays.any(axis=0), n[stays.argmax(axis=0)], np.inf)
-    again = star[1:] if len(star) > 1 else [np.nan]
-    ends = np.quantile(
-        again, tail, method="inverted_cdf"
-    )  # an end is a size that was tried
-    helps = n[curves["adapted"][:, 0] < curves["target"][:, 0]]
-    return {
-        "n_star": star[0], "n_star_low": ends[0], "n_star_high": ends[1],
-        "adapting_beats": ", ".join(f"{size:,}" for size in helps),
-        "n_min": int(n[0]), "n_max": int(n[-1]),
-    }  # fmt: skip
+def _needed(curve: pd.DataFrame, share: float) -> dict:
+    """Smallest sizes from which on a map wins in enough draws, at that and every larger size."""
+    row = {}
+    for name in ("refitted", "known"):
+        part = curve[curve["map"] == name].sort_values("n")
+        wins = part["share_better"].to_numpy() >= share
+        stays = np.logical_and.accumulate(wins[::-1])[::-1]
+        row[f"n_{name}"] = part["n"].to_numpy(float)[stays].min(initial=np.inf)
+    row["n_min"] = int(curve["n"].min())
+    row["n_max"] = int(curve["n"].max())
+    return row
 
 
-def _curves(sides, method, sizes, n_draws, n_resamples, seed):
-    """(n, map, Brier scores (draws, 1 + resamples of the judged images)) for sizes within reach."""
-    from scipy.sparse import csr_array
-
-    family = FAMILIES[method]
-    right = sides[1]
-    judged = sides[-1]
-    stated = [rows["confidence"].to_numpy(float) for rows in sides]
-    clip = choose_clip(np.concatenate(stated))
-    taught, learn, judge = (
-        arrays_of(rows, method) for rows in (sides[0], right, judged)
-    )
-    sx, fx, jx = (family.features(c, clip) for c, _ in (taught, learn, judge))
-    y, truth = (rows["correct"].to_numpy(float) for rows in (right, judged))
-    start = family.fit(sx, taught[1], np.ones((1, len(sx))))
-    rng = np.random.default_rng([seed, 0])
-    order, hold = _orders(image_labels(right), n_draws, len(sides) == 2, rng)
-    hold = hold.astype(float) if len(sides) == 2 else np.ones((1, len(judged)))
-    drawn = Resamples(image_labels(judged), n_resamples, [seed, 1])
-    at = np.arange(len(truth)), drawn.codes(image_labels(judged))
-    image = csr_array((np.ones(len(truth)), at), shape=(len(truth), len(drawn.names)))
-    total = (hold @ image) @ drawn.counts.T
-
-    def scored(p):
-        loss = ((hold * (p - truth) ** 2) @ image) @ drawn.counts.T / total
-        return np.broadcast_to(loss, (n_draws, loss.shape[1]))
-
-    carried = family.apply(start, jx)
-    x, xj = (logit(family.apply(start, features), clip)[0] for features in (fx, jx))
-    same = {"raw": scored(stated[-1][None]), "source": scored(carried)}
-    for n in sizes:
-        if order.max(axis=1).min() + 1 < n:
-            continue
-        w = ((order >= 0) & (order < n)).astype(float)
-        refit = family.apply(family.fit(fx, learn[1], w), jx)
-        slope, intercept = adapt(x, y, w).T[:, :, None]
-        maps = {
-            "target": scored(refit),
-            "adapted": scored(expit(slope * xj + intercept)),
-        }
-        for name, losses in (same | maps).items():
-            yield n, name, losses
-
-
-def _orders(images, n_draws, hold_half, rng):
-    """Each row's place in its draw's order of labels, (draws, n), below 0 where it is held out.
-
-    Also which rows are held out.
-    """
-    names, code = np.unique(images, return_inverse=True)
-    place = np.array([rng.permutation(len(names)) for _ in range(n_draws)])[:, code]
-    hold = place < round(hold_half * len(names) / 2)
+def _orders(images: np.ndarray, n_draws: int, rng: np.random.Generator) -> np.ndarray:
+    """Order (draws, n) in which rows are labelled, image by image; below 0 they are scored on."""
+    _, image = np.unique(images, return_inverse=True)
+    n_images = image.max() + 1
+    ranks = np.array([rng.permutation(n_images) for _ in range(n_draws)])
+    place = ranks[:, image]  # (draws, n): the random rank of each row's image
+    held_out = place < round(n_images / 2)
     order = place.argsort(axis=1, kind="stable").argsort(axis=1)
-    return order - hold.sum(axis=1, keepdims=True), hold
+    return order - held_out.sum(axis=1, keepdims=True)
+
+
+class _Cells:
+    """Answers gathered into cells that a map does not tell apart: equal confidences, or rows."""
+
+    def __init__(self, rows: pd.DataFrame, method: str, clip: float) -> None:
+        inputs, outcomes = arrays_of(rows, method)
+        self.family = MAPS[method]
+        self.correct = rows["correct"].to_numpy(float)
+        self.gold = None
+        if self.family.inputs == "options":
+            self.gold = outcomes
+            cell = np.arange(len(rows))
+            self.inputs = inputs
+        else:
+            self.inputs, cell = np.unique(inputs, return_inverse=True)
+        self.features = self.family.features(self.inputs, clip)
+        one = np.ones(len(rows))
+        shape = (len(rows), len(self.inputs))
+        self._gather = csr_array((one, (np.arange(len(rows)), cell)), shape=shape)
+
+    def counts(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(B, cells): all and right answers under rows of weights (B, n)."""
+        return weights @ self._gather, (weights * self.correct) @ self._gather
+
+    def fit(self, total: np.ndarray, right: np.ndarray):
+        """Parameter sets under counts (B, cells)."""
+        learned = right if self.gold is None else self.gold
+        return self.family.fit(self.features, learned, total, None)
+
+
+def losses_by_labels(
+    left: pd.DataFrame,
+    right: pd.DataFrame,
+    method: str,
+    sizes: Sequence[int | None],
+    n_draws: int,
+    rng: np.random.Generator,
+) -> Iterator[tuple[int | None, dict[str, np.ndarray]]]:
+    """(n, Brier scores (draws,) by map) for the sizes within reach; None stands for all labels."""
+    both = np.r_[left["confidence"].to_numpy(float), right["confidence"].to_numpy(float)]
+    clip = choose_clip(both)
+    learned = _Cells(left, method, clip)
+    judged = _Cells(right, method, clip)
+    fitted = learned.fit(*learned.counts(np.ones((1, len(left)))))
+    transferred = learned.family.apply(fitted, judged.features)  # (1, cells)
+    log_odds = logit(transferred, 1e-12)
+    order = _orders(images_of(right), n_draws, rng)
+    held_out, held_out_right = judged.counts((order < 0).astype(float))
+
+    def score(p: np.ndarray) -> np.ndarray:
+        """Brier score (draws,) of confidences (draws or 1, cells) on the rows held out."""
+        loss = p * (held_out * p - 2 * held_out_right) + held_out_right
+        return loss.sum(axis=1) / held_out.sum(axis=1)
+
+    fixed = {
+        "uncorrected": score(leading(judged.inputs)[None]),
+        "transferred": score(transferred),
+    }
+    for n in sizes:
+        labelled = order >= 0
+        if n is not None:
+            if labelled.sum(axis=1).min() < n:
+                continue
+            labelled &= order < n
+        total, correct = judged.counts(labelled.astype(float))
+        refitted = judged.family.apply(judged.fit(total, correct), judged.features)
+        known = expit(log_odds + _intercept(log_odds, total, correct))
+        yield n, fixed | {"known": score(known), "refitted": score(refitted)}
+
+
+def _intercept(
+    log_odds: np.ndarray, total: np.ndarray, right: np.ndarray
+) -> np.ndarray:
+    """Intercepts (B, 1) that give log-odds (1, cells) the share of right answers of each row.
+
+    One answer more, half right, at even odds keeps them finite where all are right or wrong.
+    """
+    draws = len(total)
+    return fit_logistic(
+        np.ones((total.shape[1] + 1, 1)),
+        right.sum(axis=1, keepdims=True) + 0.5,
+        np.hstack([total, np.ones((draws, 1))]),
+        offset=np.hstack([log_odds, np.zeros((1, 1))]),
+    )[0]

@@ -1,26 +1,29 @@
-"""Does a map learned on one kind of images carry over to another?
+"""Does a map fitted on one kind of images transfer to another?
 
-A map f_G is fitted on source answers G (general images) and used on target answers M (medical
-ones); its rival f_M is of the same family, cross-fitted by image on M itself. Losses and their
-changes are computed for every model and strategy on the same resamples of images, with all fits
-repeated in each. One sign everywhere: a change below 0 is better.
+A map is fitted on source answers (general images) and applied to target answers (medical ones);
+its rival, of the same family, is cross-fitted by image on the target itself. The **transfer
+cost** is the Brier score of the first minus that of the second. All fits are repeated in each
+resample of images, and all models and strategies see the same resamples.
 
 All tables take graded answers: one row per model, item and strategy. ``source`` and ``target``
 pick rows by any columns: ``source={"dataset": "mmbench"}, target={"dataset": "oodcv"}``.
 """
 
-import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit, ndtr
 
-from medcal_nb.measure import auroc, holm
+from medcal_nb.measure import auroc_difference, auroc_test, holm
 from medcal_nb.measure._check import check_choice
+from medcal_nb.measure.resampling import (
+    Resamples,
+    choose_clip,
+    one_sided_p,
+    percentile_ends,
+)
 from medcal_nb.measure.rows import (
     image_labels,
     measured,
@@ -29,434 +32,441 @@ from medcal_nb.measure.rows import (
     rows_where,
 )
 
-from ._families import FAMILIES, fit_smoothed, logit
-from .maps import (
-    BY,
-    N_FOLDS,
-    RecalibrationWarning,
-    arrays_of,
-    at_bound,
-    choose_clip,
-    folds_of,
-    option_rows,
+from .crossfit import N_FOLDS, folds_of, images_of, pairs, with_images
+from .families import MAPS
+from .maps import BY, at_bound, option_rows
+from .resampled import Losses, Side, pair_losses
+
+CONCLUSIONS = (
+    "non-inferior",
+    "inferior",
+    "inconclusive",
+    "recalibration not needed",
+    "no discrimination",
 )
-from .paired import Resamples, interval, weighted_auroc, with_ends
-
-CONCLUSIONS = ("nothing to correct", "carries over", "does not", "undecided")
-_CELLS = 400  # different confidences that resampled fits tell apart
-_CHUNK = 200  # resamples at once
-
-
-# --- two sides -----------------------------------------------------------------------------
-
-
-def pairs(graded, source, target) -> list[tuple]:
-    """(key, source rows, target rows) of each group that has both, measured rows only."""
-    left = rows_where(graded, source)
-    right = rows_where(graded, target)
-    found = []
-    refuse_shared(left, right, "source and target")
-    left = measured(left)
-    for key, rows in parts_by(measured(right), BY):
-        own = rows_where(left, key)
-        if len(own) >= 2 * N_FOLDS and len(set(image_labels(rows))) >= N_FOLDS:
-            found.append((key, own, rows))
-        elif len(own):
-            warnings.warn(
-                f"transfer: {' '.join(key.values())} has {len(own)} source and {len(rows)} target "
-                "answers with a confidence and a grade; left out",
-                RecalibrationWarning,
-                stacklevel=3,
-            )
-    if not found:
-        raise ValueError(
-            "no model and strategy has enough answers in both source and target"
-        )
-    return found
-
-
-# --- maps on resamples --------------------------------------------------------------------------
-
-
-class Pair:
-    """Source and target answers of one model and strategy, and the maps between them.
-
-    ``drawn`` are the :class:`Resamples` of source and target.
-    """
-
-    def __init__(self, left, right, drawn, *, seed):
-        self.sides = (left, right)
-        self.drawn = drawn
-        self.clip = choose_clip(
-            np.r_[left["confidence"], right["confidence"]].astype(float)
-        )
-        self.folds = np.zeros(len(left), int), folds_of(right, seed)
-        self.options = all(option_rows(rows).all() for rows in self.sides)
-        self.codes = [
-            d.codes(image_labels(r)) for d, r in zip(drawn, self.sides, strict=True)
-        ]
-
-    def losses(self, method: str, *, moved: bool = False) -> tuple[dict, tuple]:
-        """Losses of all maps, and the parameters fitted on source and on target.
-
-        By loss and map, (1 + resamples,): the sample itself, then its resamples. Maps: raw, rate
-        (one number for all: the share right of the other folds), source, target, and on demand
-        moved (the source's map, its intercept alone refitted).
-        """
-        losses = {"brier": {}, "log_loss": {}}
-        for first in (0, *range(1, len(self.drawn[0].counts), _CHUNK)):
-            if first < 2:  # all resamples see the same cells
-                sides = [
-                    self._side(method, k, _CELLS if first else None) for k in (0, 1)
-                ]
-            at = slice(first, first + _CHUNK) if first else slice(1)
-            weights = [
-                d.counts[at] @ s.counts for d, s in zip(self.drawn, sides, strict=True)
-            ]
-            maps, theta = self._maps(method, *sides, *weights, moved)
-            if not first:
-                fitted = theta
-            for name, p in maps.items():
-                for loss, values in _losses(
-                    p, sides[1].correct, weights[1], self.clip
-                ).items():
-                    losses[loss][name] = np.append(losses[loss].get(name, []), values)
-        return losses, fitted
-
-    def _side(self, method, which, most):
-        """The answers of a side in cells of the same confidence, grade and fold."""
-        from scipy.sparse import csr_array
-
-        rows = self.sides[which]
-        fold = self.folds[which]
-        family = FAMILIES[method]
-        c = rows["confidence"].to_numpy(float)
-        y = rows["correct"].to_numpy(float)
-        if method == "temperature":
-            p, target = arrays_of(rows, method)
-            cell = np.arange(len(c))
-            features = family.features(p, self.clip)
-        else:
-            at = gathered(c, most)
-            key = (2 * at + y) * N_FOLDS + fold
-            _, first, cell = np.unique(key, return_index=True, return_inverse=True)
-            c = (np.bincount(at, c) / np.bincount(at))[at][first]
-            y = y[first]
-            fold = fold[first]
-            features = family.features(c, self.clip)
-            target = y
-        shape = (len(self.drawn[which].names), len(y))
-        counts = csr_array((np.ones(len(cell)), (self.codes[which], cell)), shape=shape)
-        return SimpleNamespace(
-            features=features,
-            target=target,
-            confidence=c,
-            correct=y,
-            fold=fold,
-            counts=counts,
-        )
-
-    def _maps(self, method, s, t, ws, wt, moved):
-        """Confidences (B, cells) of the target by the map's name, and the fitted parameters."""
-        family = FAMILIES[method]
-        wk = np.concatenate([wt * (t.fold != k) for k in range(N_FOLDS)])
-        theta = (
-            family.fit(s.features, s.target, ws),
-            family.fit(t.features, t.target, wk),
-        )
-        rate = (wk @ t.correct + 1) / (wk.sum(axis=1) + 2)
-        carried = family.apply(theta[0], t.features)
-        maps = {
-            "raw": np.broadcast_to(t.confidence, carried.shape),
-            "rate": _crossed(np.broadcast_to(rate[:, None], wk.shape), t.fold),
-            "source": carried,
-            "target": _crossed(family.apply(theta[1], t.features), t.fold),
-        }
-        if moved:
-            x = np.tile(logit(carried, 1e-12), (N_FOLDS, 1))
-            by = fit_smoothed(np.ones((x.shape[1], 1)), t.correct, wk, offset=x)
-            maps["moved"] = _crossed(expit(x + by), t.fold)
-        return maps, theta
-
-
-def _crossed(values, fold) -> np.ndarray:
-    """(B, cells) of (folds · B, cells): each cell by the map fitted without its fold."""
-    return np.choose(fold, values.reshape(N_FOLDS, -1, len(fold)))
-
-
-def gathered(confidence, most: int | None) -> np.ndarray:
-    """A number for each confidence, the same for equal ones; at most ``most`` of equal mass."""
-    values, at, n = np.unique(confidence, return_inverse=True, return_counts=True)
-    if most is None or len(values) <= most:
-        return at
-    cell = ((np.cumsum(n) - n / 2) / n.sum() * most).astype(int)
-    return np.unique(cell[at], return_inverse=True)[1]
-
-
-def _losses(p, y, weights, clip) -> dict[str, np.ndarray]:
-    """Brier score and log loss, (B,), of confidences p (B, n) under weights (B, n)."""
-    total = weights.sum(axis=1)
-    gap = np.einsum("bn,bn->b", weights, (p - y) ** 2)
-    likely = np.clip(np.where(y == 1, p, 1 - p), clip, 1 - clip)
-    return {"brier": gap / total,
-            "log_loss": -np.einsum("bn,bn->b", weights, np.log(likely)) / total}  # fmt: skip
-
-
-# --- the transfer table -----------------------------------------------------------------------
+STAGES = {
+    "uncorrected": "uncorrected",
+    "transferred": "transferred",
+    "known": "accuracy known",
+    "refitted": "refitted",
+}
+"""Stages of a confidence, by the ending of their columns: how they are called."""
+_DIFFERENCES = {
+    "transfer_change": ("transferred", "uncorrected"),
+    "known_change": ("known", "uncorrected"),
+    "refit_change": ("refitted", "uncorrected"),
+    "cost": ("transferred", "refitted"),
+    "cost_known": ("known", "refitted"),
+}
 
 
 @dataclass(frozen=True)
 class TransferStudy:
-    """The transfer table and, row by row, the resampled cost behind its intervals."""
+    """The transfer table and, row by row, the resamples behind its intervals.
+
+    Attributes
+    ----------
+    table : DataFrame
+        See :func:`transfer_study`.
+    draws : dict of str to (rows, 1 + B) array
+        Brier scores by stage, of the sample first and then of its resamples.
+    level : float
+    """
 
     table: pd.DataFrame
-    cost: np.ndarray  # (rows, 1 + resamples)
+    draws: Mapping[str, np.ndarray]
     level: float
 
 
 def transfer_study(
     graded: pd.DataFrame,
     *,
-    source,
-    target,
-    methods,
-    level=0.95,
-    n_resamples=1000,
-    margin,
-    rng,
+    source: dict,
+    target: dict,
+    methods: Sequence[str] = ("platt",),
+    margin: float = 0.005,
+    level: float = 0.95,
+    n_resamples: int = 2000,
+    rng: np.random.Generator,
 ) -> TransferStudy:
-    r"""Losses on the target of maps fitted on the source and on the target.
+    r"""Brier scores on the target of maps fitted on the source, and of their rivals.
 
-    With loss L on the target: carry_change = L(f_G) - L(raw), refit_change = L(f_M) - L(raw),
-    **cost of carrying over** = L(f_G) - L(f_M). Below 0 is better in all three.
+    The **estimand** of the conclusions is the transfer cost against a refit *with these labels*:
+    five maps, each fitted on four fifths of the target's answers and scored on the others. Against
+    a refit with unlimited labels the cost is higher, by what their number costs the refit.
 
-    Conclusions are drawn from the Brier score, a proper score. "does not": the whole interval of
-    the cost lies above the margin. "nothing to correct": carrying over costs less than the margin
-    and refitting would lower the score by less than it. "carries over": the cost lies below the
-    margin, a non-inferiority test of size (1 - level) / 2. "undecided": the rest.
+    - *non-inferior*: the cost is below the margin (one-sided, size (1 - level) / 2);
+    - *inferior*: the cost is above the margin (likewise);
+    - *recalibration not needed*: non-inferior, and the refit lowers the score by less than the
+      margin, an intersection-union test whose p value is the larger of the two;
+    - *no discrimination*: the interval of the AUROC on the target holds ½, so that only the
+      accuracy is left to learn; it goes before the other four;
+    - *inconclusive*: the rest.
 
     Parameters
     ----------
     graded : DataFrame
-        Needs model, dataset, item_id, strategy, confidence, correct; uses image_id, modality,
+        Needs model, dataset, item_id, strategy, confidence, correct; uses image_id,
         option_probabilities and gold.
-    source, target : mappings
-        Column → value or values. They must share no image.
+    source, target : dict
+        Column → value. They must share no image.
     methods : sequence of str
-        ``temperature`` divides all option logits, where every row of both sides carries option
-        probabilities, and is left out elsewhere; ``log_odds`` divides those of the one confidence.
-    n_resamples : int
-        Bootstrap resamples of the images of all rows jointly, all fits repeated in each. Where
-        more than 400 different confidences occur, resampled fits gather them into 400 cells of
-        equal mass; the estimates do not.
+        Of ``MAPS``. Maps of all options are left out where a row lacks their probabilities.
     margin : float
-        Brier score: a carried-over map that loses less than this against a refit carries over.
+        Of the Brier score: a transfer that costs less is non-inferior.
+    level : float
+        Of intervals, in (0, 1).
+    n_resamples : int
+        Bootstrap resamples of images. Resampled fits gather confidences into 100 cells of equal
+        mass; estimates do not.
+    rng : numpy.random.Generator
 
     Returns
     -------
     TransferStudy
-        ``table`` has one row per model, strategy, method and loss (brier, log_loss): n_source,
-        n_target, n_images, clip; accuracy, auroc of the target as stated with _low and _high;
-        loss_raw, loss_rate (one number for all answers: the share right), loss_source,
-        loss_target, and the three changes, with _low and _high; of the Brier score cost_p, the
-        p-value of "carries over", conclusion, and conclusion_holm (the same after Holm's
-        correction over the rows of a method); temperature_source, temperature_target, at_bound.
+        Its ``table`` has one row per model, strategy and method:
+
+        n_source, n_target, n_images : answers on either side, images of the target
+        clip : confidences are moved into [clip, 1 - clip] before log-odds are taken
+        accuracy_source, accuracy, confidence : on the source; on the target, with mean confidence
+        auroc_source, auroc : as elicited, with _low, _high; NaN where all answers are equal
+        auroc_difference : target - source with _low, _high; auroc_p of a two-sample test,
+            auroc_p_holm over the pairs
+        discrimination : "shown", "not shown" or "reversed" on the target
+        brier_uncorrected, brier_transferred, brier_known, brier_refitted : Brier scores, known
+            with the source's map and the intercept that the target's accuracy sets; NaN for maps
+            of all options; with _low, _high
+        brier_base : of one number for all answers, the accuracy (of the other folds)
+        skill_… : 1 - brier_… / brier_base of the four stages, with _low, _high
+        transfer_change, known_change, refit_change : Brier score minus the uncorrected one
+        cost, cost_known : transferred and known minus refitted; with _low, _high
+        log_loss_uncorrected, log_loss_transferred, log_loss_refitted
+        temperature_source, temperature_target, at_bound : where the map is a temperature
+        margin, p_non_inferior, p_inferior, p_not_needed : of the three tests
+        conclusion, conclusion_holm : one of ``CONCLUSIONS``; after Holm's correction over the
+            rows of a method
 
     Raises
     ------
     ValueError
         If a selection is empty, an image is both source and target, or no group has enough.
+
+    References
+    ----------
+    Guo et al., ICML 2017, arXiv 1706.04599; Holm, Scand. J. Stat. 6:65, 1979.
     """
     for method in methods:
-        check_choice(method, "method", FAMILIES)
+        check_choice(method, "method", MAPS)
     rows = []
-    costs = []
-    for key, pair in _drawn(graded, source, target, n_resamples, rng):
-        info = _about(pair, level)
+    losses = []
+    n_groups = []
+    for key, left, right in _sides(graded, source, target, n_resamples, rng):
+        clip = choose_clip(np.r_[left.confidence, right.confidence])
+        about = key | _about(left, right, level) | {"clip": clip}
+        has_options = option_rows(left.rows).all() and option_rows(right.rows).all()
         for method in methods:
-            if method != "temperature" or pair.options:
-                for row, cost in _rows(pair, method, level, margin):
-                    rows.append(key | {"method": method} | info | row)
-                    costs.append(cost)
+            if MAPS[method].inputs == "options" and not has_options:
+                continue
+            one = pair_losses(left, right, method, clip)
+            row = about | {"method": method} | _scores(one, right.n_effective, level)
+            rows.append(row | _temperatures(method, one) | {"margin": margin})
+            losses.append(one.brier)
+            n_groups.append(right.n_effective)
     if not rows:
         raise ValueError("no model and strategy with the probabilities of all options")
-    return TransferStudy(_holm(pd.DataFrame(rows), level), np.array(costs), level)
+    draws = {name: np.array([brier[name] for brier in losses]) for name in losses[0]}
+    table = _concluded(pd.DataFrame(rows), draws, n_groups, level)
+    return TransferStudy(table=table, draws=draws, level=level)
 
 
-def _drawn(graded, source, target, n_resamples, rng) -> Iterator[tuple]:
-    """(key, Pair) of each group; rows on the same images see the same resamples of them."""
+def _sides(
+    graded: pd.DataFrame, source: dict, target: dict, n_resamples: int, rng
+) -> Iterable[tuple[dict, Side, Side]]:
+    """(key, source, target) of each model and strategy, on common resamples of each side."""
     seed = int(rng.integers(2**63))
-    found = pairs(graded, source, target)
-    drawn = [
-        Resamples(image_labels(rows_where(graded, where)), n_resamples, [seed, k])
-        for k, where in ((1, source), (2, target))
-    ]
-    for key, left, right in found:
-        yield key, Pair(left, right, drawn, seed=seed)
+    graded = with_images(graded)
+    both = pairs(graded, source, target)
+    resamples = []
+    for k, where in ((1, source), (2, target)):
+        labels = images_of(rows_where(graded, where))
+        resamples.append(Resamples(labels, n_resamples, [seed, k]))
+    for key, left, right in both:
+        yield (
+            key,
+            _side(left, resamples[0], np.zeros(len(left), int)),
+            _side(right, resamples[1], folds_of(right, seed)),
+        )
 
 
-def _about(pair, level):
-    """What a reader must know beside the losses: sizes, accuracy, discrimination."""
-    (left, right) = pair.sides
-    codes = pair.codes[1]
-    c = right["confidence"].to_numpy(float)
-    y = right["correct"].to_numpy(float)
-    draws = weighted_auroc(gathered(c, _CELLS), y, pair.drawn[1].counts[:, codes])
-    if 0 < y.mean() < 1:
-        draws[0] = auroc(c, y)
-    sizes = {"n_source": len(left), "n_target": len(right), "n_images": len(set(codes))}
-    return (
-        sizes
-        | with_ends({"accuracy": y.mean(), "auroc": draws}, level)
-        | {"clip": pair.clip}
+def _side(rows: pd.DataFrame, resamples: Resamples, fold: np.ndarray) -> Side:
+    return Side(rows=rows, images=images_of(rows), resamples=resamples, fold=fold)
+
+
+def _about(source: Side, target: Side, level: float) -> dict:
+    """Sizes, accuracy and discrimination of a pair."""
+    row = {
+        "n_source": len(source.rows),
+        "n_target": len(target.rows),
+        "n_images": target.n_images,
+        "accuracy_source": source.correct.mean(),
+        "accuracy": target.correct.mean(),
+        "confidence": target.confidence.mean(),
+    }
+    for name, side in (("auroc_source", source), ("auroc", target)):
+        test = auroc_test(
+            side.confidence, side.correct, groups=side.images, level=level
+        )
+        row |= {name: test["auroc"]}
+        row |= {f"{name}_low": test["low"], f"{name}_high": test["high"]}
+    difference = auroc_difference(
+        target.confidence,
+        target.correct,
+        source.confidence,
+        source.correct,
+        groups_a=target.images,
+        groups_b=source.images,
+        level=level,
     )
+    row["auroc_difference"] = difference["difference"]
+    row["auroc_difference_low"] = difference["low"]
+    row["auroc_difference_high"] = difference["high"]
+    row["auroc_p"] = difference["p"]
+    row["discrimination"] = "not shown"
+    if row["auroc_low"] > 0.5:
+        row["discrimination"] = "shown"
+    elif row["auroc_high"] < 0.5:
+        row["discrimination"] = "reversed"
+    return row
 
 
-CHANGES = {"carry_change": ("source", "raw"), "refit_change": ("target", "raw"),
-           "cost": ("source", "target")}  # fmt: skip
+def _scores(losses: Losses, n_groups: float, level: float) -> dict:
+    """Brier scores, skill and their differences, with intervals."""
+    brier = losses.brier
+    draws = {f"brier_{name}": values for name, values in brier.items()}
+    for name in STAGES:
+        draws[f"skill_{name}"] = 1 - brier[name] / brier["base"]
+    for name, (one, other) in _DIFFERENCES.items():
+        draws[name] = brier[one] - brier[other]
+    names = list(draws)
+    columns = np.column_stack([draws[name] for name in names])  # (1 + B, columns)
+    low, high = percentile_ends(columns, level=level, n_groups=n_groups)
+    # what is the same in every resample, as two temperatures at their bound, is known exactly
+    fixed = np.ptp(columns, axis=0) < 1e-12
+    low = np.where(fixed, columns[0], low)
+    high = np.where(fixed, columns[0], high)
+    row = {}
+    for j, name in enumerate(names):
+        row[name] = columns[0, j]
+        row[f"{name}_low"] = low[j]
+        row[f"{name}_high"] = high[j]
+    for name, value in losses.log_loss.items():
+        row[f"log_loss_{name}"] = value
+    return row
 
 
-def _rows(pair, method, level, margin):
-    """(row, resampled cost) of each loss."""
-    losses, theta = pair.losses(method)
-    for loss, drawn in losses.items():
-        draws = {f"loss_{name}": values for name, values in drawn.items()}
-        draws |= {name: drawn[a] - drawn[b] for name, (a, b) in CHANGES.items()}
-        row = {"loss": loss} | _temperatures(method, theta) | with_ends(draws, level)
-        if loss == "brier":
-            row |= _conclusion(draws["cost"], row, margin)
-        yield row, draws["cost"]
-
-
-def _temperatures(method, theta):
-    if FAMILIES[method].names != ("temperature",):
+def _temperatures(method: str, losses: Losses) -> dict:
+    """Both temperatures, and which of them the likelihood did not hold inside its bounds."""
+    if MAPS[method].parameters != ("temperature",):
         return {}
-    t = {"source": float(theta[0][0, 0]), "target": float(theta[1].mean())}
-    return {f"temperature_{k}": v for k, v in t.items()} | {
-        "at_bound": " and ".join(k for k, v in t.items() if at_bound(v))
+    source = float(np.mean(losses.theta_source))
+    target = float(np.mean(losses.theta_target))
+    bound = [
+        name for name, t in (("source", source), ("target", target)) if at_bound(t)
+    ]
+    return {
+        "temperature_source": source,
+        "temperature_target": target,
+        "at_bound": " and ".join(bound),
     }
 
 
-def _conclusion(cost, row, margin):
-    """One of ``CONCLUSIONS`` from intervals, and the p-values of its two tests."""
-    spread = max(np.std(cost[1:]), 1e-12) if len(cost) > 2 else np.nan
-    worse = 1 - ndtr((row["cost"] - margin) / spread)
-    out = {"margin": margin, "cost_p_worse": worse, "cost_p": 1 - worse}
-    if not np.isfinite(row["cost_low"]):
-        return out | {"conclusion": ""}
-    if row["cost_low"] > margin:
-        return out | {"conclusion": "does not"}
-    if row["cost_high"] >= margin:
-        return out | {"conclusion": "undecided"}
-    small = row["refit_change_low"] > -margin
-    return out | {"conclusion": "nothing to correct" if small else "carries over"}
+# --- conclusions --------------------------------------------------------------------------------
 
 
-def _holm(table, level):
-    """The conclusions that stand when all rows of a method are read together, at the same size."""
-    table["conclusion_holm"] = table["conclusion"].astype(object)
-    for _, part in table[table["conclusion"].fillna("") != ""].groupby("method"):
-        for column, names in (
-            ("cost_p_worse", ["does not"]),
-            ("cost_p", CONCLUSIONS[:2]),
-        ):
-            lost = part["conclusion"].isin(names) & (
-                holm(part[column]) > (1 - level) / 2
-            )
-            table.loc[lost[lost].index, "conclusion_holm"] = "undecided"
+def _concluded(
+    table: pd.DataFrame,
+    draws: Mapping[str, np.ndarray],
+    n_groups: Sequence[float],
+    level: float,
+) -> pd.DataFrame:
+    """The table with p values and conclusions, alone and after Holm's correction."""
+    cost = draws["transferred"] - draws["refitted"]
+    gain = draws["uncorrected"] - draws["refitted"]
+    p_values = []
+    for i, (n, margin) in enumerate(zip(n_groups, table["margin"], strict=True)):
+        below = _p(cost[i], n, margin, "less")
+        small = _p(gain[i], n, margin, "less")
+        p_values.append(
+            {
+                "p_non_inferior": below,
+                "p_inferior": _p(cost[i], n, margin, "greater"),
+                "p_not_needed": np.maximum(below, small),
+            }
+        )
+    table = table.join(pd.DataFrame(p_values, index=table.index))
+    size = (1 - level) / 2
+    names = ["p_non_inferior", "p_inferior", "p_not_needed"]
+    adjusted = table.groupby("method", sort=False)[names].transform(
+        lambda p: holm(p.to_numpy())
+    )
+    pairs_once = table.drop_duplicates(list(BY)).set_index(list(BY))["auroc_p"]
+    held = pd.Series(holm(pairs_once.to_numpy()), pairs_once.index)
+    keys = pd.MultiIndex.from_frame(table[list(BY)])
+    table["auroc_p_holm"] = held.reindex(keys).to_numpy()
+    table["conclusion"] = _conclusions(table, table[names], size)
+    table["conclusion_holm"] = _conclusions(table, adjusted, size)
     return table
 
 
-def transfer_summary(study: TransferStudy) -> pd.DataFrame:
-    """The cost of carrying over, all models and strategies together, none left out.
+def _p(draws: np.ndarray, n_groups: float, margin: float, alternative: str) -> float:
+    """p value of a difference against the margin; 0 or 1 where no resample differs."""
+    if np.ptp(draws) < 1e-12:
+        holds = draws[0] < margin if alternative == "less" else draws[0] > margin
+        return float(not holds)
+    return one_sided_p(draws, n_groups=n_groups, null=margin, alternative=alternative)
 
-    Models are the unit: strategies are averaged within each, for they are no sample of anything.
-    Intervals come from resamples of images that all rows share, so that answers of two models
-    about one image do not count twice. No prediction for another model is made: the models were
-    not drawn from a population, and their errors are not independent.
 
-    Returns
-    -------
-    DataFrame
-        One row per method and loss: rows, models; cost, the mean over models, and spread, the
-        standard deviation between them, with _low and _high; for the Brier score how many rows
-        come to each conclusion.
+def _conclusions(table: pd.DataFrame, p: pd.DataFrame, size: float) -> np.ndarray:
+    """One of ``CONCLUSIONS`` for each row.
+
+    A conclusion asks for both: the p value of its test, and that the percentile interval lies on
+    the same side of the margin.
     """
-    out = []
-    for (method, loss), part in study.table.groupby(["method", "loss"], sort=False):
-        own = pd.DataFrame(study.cost[part.index])
-        models = own.groupby(part["model"].to_numpy(), sort=False).mean().to_numpy()
-        row = {"method": method, "loss": loss, "rows": len(part), "models": len(models)}
-        row |= with_ends({"cost": models.mean(0), "spread": models.std(0)}, study.level)
-        if loss == "brier":
-            row |= {
-                name: int((part["conclusion"] == name).sum()) for name in CONCLUSIONS
-            }
-        out.append(row)
-    return pd.DataFrame(out)
+    margin = table["margin"]
+    below = (p["p_non_inferior"] <= size) & (table["cost_high"] < margin)
+    above = (p["p_inferior"] <= size) & (table["cost_low"] > margin)
+    small = (p["p_not_needed"] <= size) & (table["refit_change_low"] > -margin)
+    return np.select(
+        [
+            table["discrimination"] == "not shown",
+            above,
+            below & small,
+            below,
+        ],
+        [
+            "no discrimination",
+            "inferior",
+            "recalibration not needed",
+            "non-inferior",
+        ],
+        default="inconclusive",
+    )
 
 
-# --- what the gap is made of ------------------------------------------------------------------
+def skill_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Brier skill scores of a transfer table, one row a stage.
 
-_PARTS = {
-    "scale": ("T source", "T target"),
-    "shape": ("T target", "I target"),
-    "prior": ("P source", "P moved"),
-    "conditional": ("P moved", "P target"),
-}
-
-
-def gap_table(
-    graded: pd.DataFrame, *, source, target, level=0.95, n_resamples=1000, rng
-) -> pd.DataFrame:
-    r"""What the cost of a carried-over map is made of, in Brier score.
-
-    With T a temperature (of all options where every row carries them, else of the log-odds), P
-    Platt, P + b Platt of the source with only its intercept refitted, I isotonic, all target fits
-    cross-fitted by image:
-
-    - ``scale``: L(T source) - L(T target), what another temperature mends;
-    - ``shape``: L(T target) - L(I target), what no temperature mends, less what isotonic
-      regression loses by its variance: below 0 where labels are few;
-    - ``prior``: L(P source) - L(P source + b), a shift of accuracy at equal confidence order;
-    - ``conditional``: L(P source + b) - L(P target), what asks for another slope as well.
+    Parameters
+    ----------
+    table : DataFrame
+        Of :func:`transfer_study`.
 
     Returns
     -------
     DataFrame
-        One row per model, strategy and part: n, scaled ("temperature" or "log_odds"), value,
-        low, high.
+        One row per model, strategy, method and stage:
+
+        stage : "uncorrected", "transferred", "accuracy known" or "refitted"; the third is absent
+            for maps of all options
+        brier, skill : Brier score, and its skill over the base rate, with _low, _high
+        conclusion : after Holm's correction
+    """
+    parts = []
+    for ending, stage in STAGES.items():
+        part = table[["model", "strategy", "method"]].assign(stage=stage)
+        for name in ("brier", "skill"):
+            part[name] = table[f"{name}_{ending}"]
+            part[f"{name}_low"] = table[f"{name}_{ending}_low"]
+            part[f"{name}_high"] = table[f"{name}_{ending}_high"]
+        parts.append(part.assign(conclusion=table["conclusion_holm"]))
+    return pd.concat(parts, ignore_index=True).dropna(subset="skill")
+
+
+def transfer_counts(table: pd.DataFrame) -> pd.DataFrame:
+    """How many pairs of model and strategy come to each conclusion.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of :func:`transfer_study`.
+
+    Returns
+    -------
+    DataFrame
+        One row per method:
+
+        pairs : models and strategies
+        non-inferior, inferior, … : number after Holm's correction; "… (uncorrected)" without
+        lowered, raised : by transfer, whose interval lies below 0 or above it
+        worse_than_base : transferred confidences with a skill below 0
+        median_cost, lowest_cost, highest_cost : of the Brier score
     """
     rows = []
-    for key, pair in _drawn(graded, source, target, n_resamples, rng):
-        scaled = "temperature" if pair.options else "log_odds"
-        loss = {}
-        about = {"n": len(pair.sides[1]), "scaled": scaled}
-        for short, method in (("T", scaled), ("P", "platt"), ("I", "isotonic")):
-            found = pair.losses(method, moved=short == "P")[0]["brier"]
-            loss |= {f"{short} {name}": draws for name, draws in found.items()}
-        for part, (a, b) in _PARTS.items():
-            value, low, high = interval(loss[a] - loss[b], level)
-            rows.append(
-                key | about | {"part": part, "value": value, "low": low, "high": high}
-            )
+    for method, part in table.groupby("method", sort=False):
+        row = {"method": method, "pairs": len(part)}
+        for name in CONCLUSIONS:
+            row[name] = int((part["conclusion_holm"] == name).sum())
+        for name in CONCLUSIONS:
+            row[f"{name} (uncorrected)"] = int((part["conclusion"] == name).sum())
+        row["lowered"] = int((part["transfer_change_high"] < 0).sum())
+        row["raised"] = int((part["transfer_change_low"] > 0).sum())
+        row["worse_than_base"] = int((part["skill_transferred"] < 0).sum())
+        row["median_cost"] = part["cost"].median()
+        row["lowest_cost"] = part["cost"].min()
+        row["highest_cost"] = part["cost"].max()
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
-# --- from one modality to another -------------------------------------------------------------
+def transfer_overview(table: pd.DataFrame) -> pd.DataFrame:
+    """The transfer cost over models, strategy by strategy: images beside text, say.
+
+    A description of the models at hand, which are no sample of a population: no interval.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of :func:`transfer_study`.
+
+    Returns
+    -------
+    DataFrame
+        One row per method and strategy:
+
+        models : number of models
+        median_cost, quartile_low, quartile_high : of the transfer cost over models
+        worse_than_base : models whose transferred confidence has a skill below 0
+        median_skill_transferred, median_skill_refitted, median_auroc_source, median_auroc :
+            medians over models
+    """
+    rows = []
+    for (method, strategy), part in table.groupby(["method", "strategy"], sort=False):
+        cost = part["cost"]
+        row = {"method": method, "strategy": strategy, "models": len(part)}
+        row["median_cost"] = cost.median()
+        row["quartile_low"] = cost.quantile(0.25)
+        row["quartile_high"] = cost.quantile(0.75)
+        row["worse_than_base"] = int((part["skill_transferred"] < 0).sum())
+        for name in ("skill_transferred", "skill_refitted", "auroc_source", "auroc"):
+            row[f"median_{name}"] = part[name].median()
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+# --- from one modality to another ---------------------------------------------------------------
 
 
 def modality_matrix(
-    graded,
+    graded: pd.DataFrame,
     *,
-    others,
-    column="modality",
-    method="platt",
-    level=0.95,
-    n_resamples=300,
-    rng,
+    others: pd.DataFrame,
+    column: str = "modality",
+    method: str = "platt",
+    level: float = 0.95,
+    n_resamples: int = 1000,
+    rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """Fit on one modality, use on another: the change of the Brier score for every pair.
+    """Fit on one modality, apply to another: the change of the Brier score for every pair.
 
     Parameters
     ----------
@@ -466,41 +476,57 @@ def modality_matrix(
         More answers to fit on, of other values in that column.
     column : str
         Whose values are crossed.
+    method, level, n_resamples, rng
+        As in :func:`transfer_study`.
 
     Returns
     -------
     DataFrame
-        One row per ``fitted_on`` and ``applied_to``: n_fit, n, loss_raw, value and change
-        (value - raw, below 0 is better) with low and high. Where the two are the same, the fit is
-        cross-fitted by image; else they share no image. Modalities of fewer than five images are
-        left out.
+        One row per ``fitted_on`` and ``applied_to``:
+
+        model, strategy, method
+        n_fit, n : answers fitted on and applied to
+        brier_uncorrected, brier : without the map and with it
+        change : brier - brier_uncorrected with change_low, change_high; below 0 is better
+
+        Where the two are the same the fit is cross-fitted by image; else they share no image.
+        Modalities of fewer than five images are left out.
     """
-    check_choice(method, "method", FAMILIES)
+    check_choice(method, "method", MAPS)
     seed = int(rng.integers(2**63))
-    rows = []
-    known = (measured(rows).dropna(subset=[column]) for rows in (graded, others))
-    parts, more = (
-        {k[column]: part for k, part in parts_by(rows, column)} for rows in known
-    )
-    parts = {m: r for m, r in parts.items() if len(set(image_labels(r))) >= N_FOLDS}
-    fits = more | parts
-    drawn = {
-        name: Resamples(image_labels(r), n_resamples, [seed, 1])
-        for name, r in fits.items()
+    applied_parts = _known_parts(graded, column)
+    applied_parts = {
+        name: part
+        for name, part in applied_parts.items()
+        if len(set(image_labels(part))) >= N_FOLDS
     }
-    for (applied, right), (fitted, left) in product(parts.items(), fits.items()):
+    fitted_parts = _known_parts(others, column) | applied_parts
+    resamples = {}
+    for name, part in fitted_parts.items():
+        resamples[name] = Resamples(image_labels(part), n_resamples, [seed, 1])
+    rows = []
+    for applied, fitted in product(applied_parts, fitted_parts):
+        left = fitted_parts[fitted]
+        right = applied_parts[applied]
         if applied != fitted:
             refuse_shared(left, right, f"of {fitted} and of {applied}")
-        pair = Pair(left, right, (drawn[fitted], drawn[applied]), seed=seed)
-        loss = pair.losses(method)[0]["brier"]
-        value = loss["target" if applied == fitted else "source"]
-        about = {name: right[name].iloc[0] for name in BY} | {"method": method}
-        about |= {
-            "fitted_on": fitted,
-            "applied_to": applied,
-            "n_fit": len(left),
-            "n": len(right),
-        }
-        about |= {"loss_raw": loss["raw"][0], "value": value[0]}
-        rows.append(about | with_ends({"change": value - loss["raw"]}, level))
+        source = _side(left, resamples[fitted], np.zeros(len(left), int))
+        target = _side(right, resamples[applied], folds_of(right, seed))
+        clip = choose_clip(np.r_[source.confidence, target.confidence])
+        losses = pair_losses(source, target, method, clip).brier
+        draws = losses["refitted" if applied == fitted else "transferred"]
+        change = draws - losses["uncorrected"]
+        low, high = percentile_ends(change, level=level, n_groups=target.n_effective)
+        row = {name: right[name].iloc[0] for name in BY}
+        row |= {"method": method, "fitted_on": fitted, "applied_to": applied}
+        row |= {"n_fit": len(left), "n": len(right)}
+        row |= {"brier_uncorrected": losses["uncorrected"][0], "brier": draws[0]}
+        row |= {"change": change[0], "change_low": float(low), "change_high": float(high)}
+        rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _known_parts(graded: pd.DataFrame, column: str) -> dict[str, pd.DataFrame]:
+    """Measured rows by the value of a column, where it is known."""
+    rows = measured(graded).dropna(subset=[column])
+    return {key[column]: part for key, part in parts_by(rows, column)}

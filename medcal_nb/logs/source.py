@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import sqlite3
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -81,6 +82,8 @@ class Source:
             yield from self.each(iter_json(self.path))
         elif self.suffix == ".xlsx":
             yield from self.each(_sheet(self.path))
+        elif self.suffix == ".sqlite":
+            yield from self.each(_decisions(self.path))
         else:
             for block in iter_table(self.path):
                 yield from self.each(rows_of(block), (self.row or 0) + 1)
@@ -122,6 +125,24 @@ class Source:
             ) from err
 
     told = as_user_error  # the name of it until 0.9, for readers of other packages
+
+
+def _decisions(path: Path) -> Iterator[dict]:
+    """The rows of a decisions log of the reader view, which may be written to meanwhile."""
+    query = """SELECT decisions.*, undone_at FROM decisions
+        LEFT JOIN (SELECT decision, at AS undone_at FROM undone) ON decision = id
+        ORDER BY id"""
+    try:
+        with contextlib.closing(
+            sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+        ) as log:
+            log.row_factory = sqlite3.Row
+            yield from map(dict, log.execute(query))
+    except sqlite3.DatabaseError as err:
+        raise MedcalError(
+            f"{path}: no decisions of the reader view, or damaged ({err}); a log of answers is "
+            "brought into another by `medcal merge`"
+        ) from err
 
 
 # --- packed files --------------------------------------------------------------------------------

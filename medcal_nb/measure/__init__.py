@@ -10,6 +10,7 @@ from .binned import ace, debiased_ece, ece, ece_mass, mce
 from .choice import choose_strategy
 from .decisions import (
     best_threshold,
+    decisions_in,
     net_benefit_table,
     policy_table,
     reliance_table,

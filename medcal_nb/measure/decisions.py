@@ -14,6 +14,15 @@ from .rows import image_labels, parts_by
 
 ALONE = "alone"
 WITH_MODEL = "with_model"
+DECISION_COLUMNS = (
+    "reader",
+    "phase",
+    "item_id",
+    "confidence",
+    "correct",
+    "model_confidence",
+    "model_correct",
+)
 HALF_A_STEP = 1e-6  # confidences so close to a threshold are at it
 
 
@@ -128,6 +137,16 @@ def best_threshold(*, cost_wrong: float = 1.0, cost_check: float) -> float:
 # --- who should decide what -----------------------------------------------------------------
 
 
+def decisions_in(graded: pd.DataFrame) -> pd.DataFrame:
+    """Rows of graded answers that are decisions of readers, with all columns of decisions.
+
+    Decisions name a `phase`; answers of models do not. Without any the table is empty.
+    """
+    columns = list(dict.fromkeys([*graded.columns, *DECISION_COLUMNS]))
+    decisions = graded.reindex(columns=columns)
+    return decisions[decisions["phase"].isin([ALONE, WITH_MODEL])]
+
+
 def policy_table(
     decisions: pd.DataFrame,
     *,
@@ -154,7 +173,7 @@ def policy_table(
     Returns
     -------
     pandas.DataFrame
-        One row a policy, the cheapest first:
+        One row a policy, the cheapest first; empty where no case has both phases:
 
         policy : its name
         n, n_readers, n_cases : pairs of reader and case, readers, cases
@@ -167,13 +186,11 @@ def policy_table(
     Raises
     ------
     ValueError
-        On a column the table lacks; where no case has both phases.
+        On a column the table lacks.
     """
     both = _both_phases(decisions)
     if both.empty:
-        raise ValueError(
-            "decisions: no reader decided a case both alone and with the model; nothing to compare"
-        )
+        return pd.DataFrame()
     threshold = best_threshold(cost_wrong=cost_wrong, cost_check=cost_check)
     alone = both["correct_alone"].to_numpy(float)
     with_model = both["correct_with_model"].to_numpy(float)
@@ -267,8 +284,7 @@ def _share_changed(name: str, of: str, before: NDArray, after: NDArray) -> dict:
 
 def _both_phases(decisions: pd.DataFrame) -> pd.DataFrame:
     """One row a reader and case that has a grade alone, with the model, and of the model."""
-    parts_by(decisions[:0], ["reader", "phase", "item_id", "confidence", "correct"])
-    parts_by(decisions[:0], ["model_confidence", "model_correct"])
+    parts_by(decisions[:0], list(DECISION_COLUMNS))
     graded = decisions[decisions["correct"].notna()]
     graded = graded[graded["model_correct"].notna()]
     graded = graded.assign(case=image_labels(graded, "item_id"))

@@ -47,8 +47,13 @@ def plain_ids(values: Iterable) -> np.ndarray:
     codes, names = pd.factorize(
         pd.Series(list(values), dtype=object), use_na_sentinel=False
     )
-    plain = [re.sub(r"^(-?\d+)\.0+$", r"\1", str(name)) for name in names]
+    plain = [_plain_id(str(name)) for name in names]
     return np.array(plain, dtype=object)[codes]
+
+
+def _plain_id(name: str) -> str:
+    """A whole number without its point; most ids have none, and are not looked at."""
+    return re.sub(r"^(-?\d+)\.0+$", r"\1", name) if "." in name else name
 
 
 def refuse_shared(fitted: pd.DataFrame, judged: pd.DataFrame, names: str) -> None:

@@ -15,7 +15,15 @@ from numpy.typing import ArrayLike, NDArray
 from ._check import check_confidence, check_groups, check_level, check_pair
 from .intervals import clustered_interval, wilson_interval
 from .resampling import Resamples, percentile_ends
-from .rows import arrays, image_labels, measured, parts_by, refuse_shared, rows_where
+from .rows import (
+    arrays,
+    image_labels,
+    images_known,
+    measured,
+    parts_by,
+    refuse_shared,
+    rows_where,
+)
 
 DELTA = 0.1
 """Probability that a certified threshold does not hold its risk."""
@@ -349,7 +357,7 @@ def selective_coverage_table(
     pandas.DataFrame
         One row a group: the `by` columns and
 
-        n, n_images : graded answers and their images (their items where images are unknown)
+        n, n_images : graded answers and their images (0 where they are unknown: by answer then)
         n_fit : mean number of answers a threshold was certified on
         accuracy : of all graded answers
         observed_coverage : largest coverage with a risk of at most `target`, in sample
@@ -411,7 +419,8 @@ def _held_out(
     coverage, conformal_coverage = coverages.mean(axis=0)
     drawn = Resamples(labels, n_resamples, rng)
     low, risk, high = _pooled_risk(drawn, times_kept, y, level)
-    row = {"n": c.size, "n_images": n_images, "n_fit": sizes.mean()}
+    row = {"n": c.size, "n_images": n_images if images_known(part) else 0}
+    row |= {"n_fit": sizes.mean()}
     row |= {"accuracy": y.mean()}
     row |= {"observed_coverage": observed_coverage(c, y, target)}
     row |= {"certified": certified / n_splits, "coverage": coverage, "risk": risk}

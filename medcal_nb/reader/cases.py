@@ -6,6 +6,8 @@ asked, so that no outcome is told of a case that is still to come.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import warnings
 
@@ -44,15 +46,13 @@ class Casebook:
         as many answers as there are); low Brier scores.
     about : dict
         Data set, model and strategy.
-    answers : pandas.DataFrame
-        The model's answers to the data set as they were given, probes among them.
     ways : pandas.DataFrame
-        What this model answered in every way of asking, probes left out: ``item_id, strategy,
-        answer, confidence, meaning``.
+        What this model answered under every elicitation method, probes left out: ``item_id,
+        strategy, answer, confidence, meaning``.
     rows : pandas.DataFrame
         The cases, by item: the graded answers of the strategy that have a confidence, with
         ``question, options, image`` (None where not known), ``agreement`` (the share of the other
-        ways of asking that gave the same answer, NaN where there was no other) and ``library``.
+        methods that gave the same answer, NaN where there was no other) and ``library``.
     past : pandas.DataFrame
         Those with a grade.
     order : list of str
@@ -67,41 +67,39 @@ class Casebook:
     """
 
     def __init__(
-        self, path: str | os.PathLike, *, dataset=None, model=None, strategy=None
+        self,
+        path: str | os.PathLike,
+        *,
+        dataset: str | None = None,
+        model: str | None = None,
+        strategy: str | None = None,
     ):
-        answers = load_answers(path).astype({"item_id": str})
-        graded = ranked(to_graded(answers))
+        graded = ranked(to_graded(load_answers(path).astype({"item_id": str})))
+        if graded["answer"].isna().all():
+            raise MedcalError(
+                f"{path}: no answer has a text (column 'answer'), so there is nothing to "
+                "read; name its column: medcal import --answer"
+            )
         graded = graded[graded["answer"].notna()]
         if graded["confidence"].isna().all():
-            raise MedcalError(
-                f"{path}: no answer with a confidence, so no case to show"
-            )
-        self.ranking = best = _ranking(graded[graded["confidence"].notna()])
+            raise MedcalError(f"{path}: no answer has a confidence: no case to show")
+        self.ranking = _ranking(graded[graded["confidence"].notna()])
         # a folder of images may follow the name
-        wanted = (
-            dataset
-            if dataset in set(best["dataset"])
-            else (dataset or "").split(":")[0]
-        )
-        for column, name in zip(_CHOICE, (wanted, model, strategy), strict=True):
-            known = ", ".join(best[column].unique())
-            best = best[best[column] == name] if name else best
-            if best.empty:
-                told = f"no {column} {name!r} with a confidence; there are {known}"
-                raise MedcalError(f"{path}: {told}")
-        self.about = best[_CHOICE].iloc[0].to_dict()
-        self.answers, asked = (_of(table, self.about) for table in (answers, graded))
-        asked = asked.assign(meaning=asked["answer"].map(meaning))
-        self.ways = asked[["item_id", "strategy", "answer", "confidence", "meaning"]]
-        asked = asked[asked["confidence"].notna()]
-        rows = self._with_items(
-            asked[asked["strategy"] == self.about["strategy"]], dataset
-        )
-        others = self.ways[self.ways["strategy"] != self.about["strategy"]]
-        same = others["meaning"] == others["item_id"].map(rows["meaning"])
-        rows["agreement"] = (
-            same.groupby(others["item_id"]).mean().reindex(rows.index).astype(float)
-        )
+        name = dataset
+        if dataset and dataset not in set(self.ranking["dataset"]):
+            name = dataset.split(":")[0]
+        wanted = {"dataset": name, "model": model, "strategy": strategy}
+        self.about = _best(self.ranking, wanted, path)
+
+        same_set = graded["dataset"] == self.about["dataset"]
+        graded = graded[same_set & (graded["model"] == self.about["model"])]
+        graded = graded.assign(meaning=graded["answer"].map(meaning))
+        columns = ["item_id", "strategy", "answer", "confidence", "meaning"]
+        self.ways = graded[columns]
+        graded = graded[graded["confidence"].notna()]
+        mine = graded[graded["strategy"] == self.about["strategy"]]
+        rows = self._with_items(mine, dataset)
+        rows["agreement"] = self._agreement(rows)
         rng = np.random.default_rng(_SEED)
         self.rows = rows.assign(library=_library(rows, rng))
         self.past = self.rows[self.rows["correct"].notna()].astype({"correct": float})
@@ -112,30 +110,59 @@ class Casebook:
         """Return rows by item, with what their items tell, and note why there are no images."""
         rows = rows.set_index(rows["item_id"].rename(None))
         name = self.about["dataset"]
-        told = ["question", "options", "image"]
-        self.note = (
-            "A synthetic phantom, no patient." if name.startswith("pocket") else ""
-        )
+        self.note = ""
+        if name.startswith("pocket"):
+            self.note = "A synthetic phantom, no patient."
         try:
             items = load_items(source or name).set_index("item_id")
         except (MedcalError, OSError) as error:
             items = rows
             self.note = f"No images of {name} at hand ({' '.join(str(error).split())})."
-        rows[told] = items.reindex(index=rows.index, columns=told)
-        for column in (*told, "modality", "question_type", "gold"):
+        columns = ["question", "options", "image"]
+        rows[columns] = items.reindex(index=rows.index, columns=columns)
+        rows["options"] = rows["options"].astype(object).map(_options)
+        for column in ("question", "image", "modality", "question_type", "gold"):
             rows[column] = rows[column].astype(object).map(_known)
         rows["image_id"] = rows["image_id"].fillna(rows["item_id"]).astype(str)
         return rows
 
+    def _agreement(self, rows: pd.DataFrame) -> pd.Series:
+        """Return the share of the other elicitation methods that gave the same answer."""
+        others = self.ways[self.ways["strategy"] != self.about["strategy"]]
+        same = others["meaning"] == others["item_id"].map(rows["meaning"])
+        shares = same.groupby(others["item_id"]).mean()
+        return shares.reindex(rows.index).astype(float)
 
-def _of(table: pd.DataFrame, about: dict[str, str]) -> pd.DataFrame:
-    return table[
-        (table["dataset"] == about["dataset"]) & (table["model"] == about["model"])
-    ]
+
+def _best(
+    ranking: pd.DataFrame, wanted: dict[str, str | None], path: str | os.PathLike
+) -> dict[str, str]:
+    """Return the first of a ranking that has the wanted names."""
+    for column, name in wanted.items():
+        if not name:
+            continue
+        known = ", ".join(ranking[column].unique())
+        ranking = ranking[ranking[column] == name]
+        if ranking.empty:
+            raise MedcalError(
+                f"{path}: no {column} {name!r} with a confidence; there are {known}"
+            )
+    return ranking[_CHOICE].iloc[0].to_dict()
 
 
-def _known(value):
+def _known(value: object) -> object:
+    """Return a value of an item, None where it is missing."""
     return value if isinstance(value, list | tuple | bytes | str) else None
+
+
+def _options(value: object) -> list[str] | None:
+    """Return the answers to choose from, which a CSV file holds as JSON; None where unknown."""
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            value = json.loads(value)
+    if not isinstance(value, list | tuple | np.ndarray) or not len(value):
+        return None
+    return [str(option) for option in value]
 
 
 def _ranking(stated: pd.DataFrame) -> pd.DataFrame:

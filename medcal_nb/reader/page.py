@@ -13,12 +13,13 @@ from medcal_nb.datasets import open_image, png_text
 from medcal_nb.errors import MedcalError
 from medcal_nb.reader import evidence
 from medcal_nb.reader.cases import Casebook
+from medcal_nb.reader.decisions import Decision
 
 _SMALL = 256  # pixels; images of fewer are enlarged without smoothing
 _THUMBNAIL = (192, 192)
 
 
-def part(name: str, *values) -> str:
+def part(name: str, *values: object) -> str:
     """Return a part of the page: a macro of the template filled in, every value escaped."""
     return str(getattr(_macros(), name)(*values))
 
@@ -31,6 +32,7 @@ def _macros():
     environment = jinja2.Environment(autoescape=True, loader=loader)
     environment.filters |= {
         "percent": lambda share: f"{100 * share:.0f} %",
+        "of_100": lambda share: f"{100 * share:g}",
         "when": lambda at: f"{datetime.fromisoformat(at).astimezone():%d %b %Y, %H:%M}",
         "words": lambda strategy: strategy.replace("_", " "),
         "asks": lambda name: STRATEGIES[name].asks if name in STRATEGIES else "",
@@ -38,7 +40,7 @@ def _macros():
     return environment.get_template("reader.jinja").module
 
 
-def picture(image, *, small: bool = False) -> dict:
+def picture(image: object, *, small: bool = False) -> dict:
     """Return an image as a PNG that holds its pixels alone, or why there is none.
 
     Returns
@@ -64,19 +66,35 @@ def picture(image, *, small: bool = False) -> dict:
 
 
 def evidence_html(
-    book: Casebook, case: pd.Series, *, rings: bool, own: str | None = None
+    book: Casebook, case: pd.Series, *, limit: float, own: Decision | None = None
 ) -> str:
-    """Return what the model says and how far to trust it; `own` is what the reader said before."""
+    """Return what the model says and how far to trust it.
+
+    Parameters
+    ----------
+    book : Casebook
+    case : pandas.Series
+        A row of ``book.rows``.
+    limit : float
+        Share of wrong answers allowed; what is more is flagged.
+    own : Decision, optional
+        What the reader said before the model's answer was shown.
+    """
+    error = evidence.case_error(book, case)
+    flagged = evidence.is_flagged(error, limit)
     others = evidence.other_ways(book, case)
     against = others[~others["agrees"]].groupby("meaning", sort=False)
-    groups = sorted(
-        (list(rows.itertuples()) for _, rows in against), key=len, reverse=True
-    )
+    groups = [list(rows.itertuples()) for _, rows in against]
+    groups.sort(key=len, reverse=True)
     before = evidence.past_cases(book, case)
     shown = [
         (past, picture(past["image"], small=True)) for _, past in before.iterrows()
     ]
-    why = groups, others, evidence.blank_image(book, case)
-    asked = book.about["strategy"]
-    error = evidence.case_error(book, case)
-    return part("evidence", case, own, rings, asked, error, why, shown)
+    return "".join(
+        [
+            part("answer", case, own, book.about["strategy"]),
+            part("odds", case, error, flagged, limit),
+            part("reasons", groups, others),
+            part("past", shown),
+        ]
+    )

@@ -6,7 +6,7 @@
   window.medcalReader = true;
   const BUTTONS = {
     a: 'accept', o: 'override', d: 'defer', c: 'commit', j: 'next', k: 'previous',
-    u: 'undecided', s: 'summary', z: 'undo',
+    u: 'undecided', s: 'summary', z: 'undo', n: 'more',
   };
   const WRITES = 'input:not([type=radio]):not([type=checkbox]), textarea, select';
   const ROOT = '.medcal-reader';
@@ -82,6 +82,11 @@
     const arrow = event.key.startsWith('Arrow');
     if (frame && (!arrow || target === frame) && press(frame, event.key)) {
       event.preventDefault();
+      return;
+    }
+    if (event.key.toLowerCase() === 'h') {
+      event.preventDefault();  // the letter is not written
+      root.querySelector('.medcal-sure input').select();
       return;
     }
     let control = null;

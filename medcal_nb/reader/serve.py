@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import webbrowser
+from collections.abc import Callable
 from pathlib import Path
 
 from medcal_nb.errors import MedcalError
@@ -20,9 +21,15 @@ KERNEL = "medcal-reader"
 
 
 def serve(
-    answers: Path, options: dict, *, port=None, token=None, open_browser=True, say=print
-):
-    """Serve the reader view until interrupted.
+    answers: Path,
+    options: dict,
+    *,
+    port: int | None = None,
+    token: str | None = None,
+    open_browser: bool = True,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Serve the reader view until interrupted; kernels end with it.
 
     Parameters
     ----------
@@ -52,27 +59,38 @@ def serve(
         ) from None
     token = token or secrets.token_urlsafe(24)
     address = f"http://{HOST}:{port}/?token={token}"
-    signal.signal(
-        signal.SIGTERM, lambda *_: sys.exit(0)
-    )  # so that the folder is removed
-    # a folder that no other user can look into
-    with tempfile.TemporaryDirectory(
-        prefix="medcal-reader-", ignore_cleanup_errors=True
-    ) as name:
-        folder = Path(name)
-        notebook = write_site(folder, answers, options)
-        # Jupyter finds our kernel and template, and leaves the user's own settings alone
-        for variable in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
-            os.environ[variable] = str(folder / variable)
-        os.environ["JUPYTER_PATH"] = name
-        say(f"Reader view of {answers}: {address}")
-        say(
-            "It opens in about ten seconds. Press Ctrl+C to stop; decisions are kept as made."
-        )
-        # a browser's command line, which all users see, then holds no token
-        page = folder / "open.html"
-        page.write_text(part("redirect", address), encoding="utf-8")
-        _run(notebook, port=port, token=token, page=page if open_browser else None)
+    signal.signal(signal.SIGTERM, _leave)
+    try:
+        # a folder that no other user can look into
+        with tempfile.TemporaryDirectory(
+            prefix="medcal-reader-", ignore_cleanup_errors=True
+        ) as name:
+            folder = Path(name)
+            notebook = write_site(folder, answers, options)
+            # Jupyter finds our kernel and template, and leaves the user's own settings alone
+            for variable in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
+                os.environ[variable] = str(folder / variable)
+            os.environ["JUPYTER_PATH"] = name
+            say(f"Reader view of {answers}: {address}")
+            say(
+                "It opens in about ten seconds. Press Ctrl+C to stop; decisions are kept as made."
+            )
+            # a browser's command line, which all users see, then holds no token
+            page = folder / "open.html"
+            page.write_text(part("redirect", address), encoding="utf-8")
+            _run(notebook, port=port, token=token, page=page if open_browser else None)
+    except _Terminated:
+        sys.stdout.flush()
+        os._exit(0)  # the interpreter takes seconds to take itself apart
+
+
+class _Terminated(SystemExit):
+    """SIGTERM has come."""
+
+
+def _leave(*_: object) -> None:
+    """End at once, by way of what is to be tidied up."""
+    raise _Terminated
 
 
 def write_site(folder: Path, answers: Path, options: dict) -> Path:
@@ -88,12 +106,10 @@ def write_site(folder: Path, answers: Path, options: dict) -> Path:
 
     call = f"Reader({os.fspath(answers.resolve())!r}, **{options!r})"
     code = f"from medcal_nb.reader.view import Reader\n\n{call}"
-    told = {
-        "title": "Reader view",
-        "kernelspec": {"name": KERNEL, "display_name": KERNEL},
-    }
     cell = nbformat.v4.new_code_cell(code, id="reader")
-    notebook = nbformat.v4.new_notebook(cells=[cell], metadata=told)
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    notebook.metadata.title = "Reader view"
+    notebook.metadata.kernelspec = {"name": KERNEL, "display_name": KERNEL}
     # items that are not on this machine are shown without their image
     quiet = {"HF_HUB_OFFLINE": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     write_kernel_spec(folder / "kernels" / KERNEL, overrides={"env": quiet})
@@ -115,10 +131,20 @@ def _run(notebook: Path, *, port: int, token: str, page: Path | None) -> None:
     from voila.app import Voila
 
     class Server(Voila):
-        def launch_browser(self):
-            threading.Thread(
-                target=webbrowser.open, args=[page.as_uri()], daemon=True
-            ).start()
+        def launch_browser(self) -> None:
+            opening = threading.Thread(target=webbrowser.open, args=[page.as_uri()])
+            opening.daemon = True
+            opening.start()
+
+        def _handle_signal_stop(self, *_: object) -> None:
+            _leave()  # Voila's own waits until its kernels have said goodbye
+
+        def stop(self) -> None:
+            # what was decided is on the disk already: nothing is lost with a kernel
+            for kernel_id in self.kernel_manager.list_kernel_ids():
+                provisioner = self.kernel_manager.get_kernel(kernel_id).provisioner
+                if provisioner is not None and provisioner.process is not None:
+                    provisioner.process.kill()
 
     policy = (
         "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
@@ -140,4 +166,6 @@ def _run(notebook: Path, *, port: int, token: str, page: Path | None) -> None:
         "tornado_settings": {"headers": headers, "disable_check_xsrf": True},
     }
     config = Config(Voila=settings, VoilaConfiguration={"template": "medcal"})
+    # the kernel of a page that is gone without having said so
+    config.MappingKernelManager = Config(cull_interval=10, cull_idle_timeout=30)
     Server.launch_instance([str(notebook)], config=config)

@@ -96,9 +96,8 @@ def plot_calibration(
         ends = ends_of(table, "accuracy")
         for end in ends or ():
             table[end] = table[end].where(table["accuracy"].notna())
-    for level, rows, look in groups_of(table, hue):
-        if hue is None:
-            look = Look(BLACK, "o", "-")
+    for level, rows, own in groups_of(table, hue):
+        look = own if hue else Look(BLACK, "o", "-")
         colour = look.colour
         draw_line(ax, rows, "confidence", "accuracy", look, str(level), lw=2, zorder=3)
         if level is not None:
@@ -147,9 +146,8 @@ def plot_reliability(table: pd.DataFrame, *, ax: Axes, hue: str | None = None) -
     strip.set_ylabel("answers", rotation=0, ha="right", va="center", fontsize=SMALL)
     rows = table[table["n"] > 0]
     groups = groups_of(rows, hue)
-    for k, (level, part, look) in enumerate(groups):
-        if hue is None:
-            look = Look(BLACK, "o", "-")
+    for k, (level, part, own) in enumerate(groups):
+        look = own if hue else Look(BLACK, "o", "-")
         share = part["n"] / part["n"].sum()
         many = part[share >= FEW]
         for row in many.itertuples():
@@ -175,9 +173,11 @@ def plot_reliability(table: pd.DataFrame, *, ax: Axes, hue: str | None = None) -
             share,
             width=0.92 * width,
             align="edge",
-            color=look.colour,
+            color=GREY if hue is None else look.colour,
             lw=0,
         )
+    strip.set_ylim(0, None)
+    strip.margins(y=0.15)
 
 
 @chart
@@ -203,13 +203,14 @@ def plot_label_curve(
     ends = []
     for level, rows, look in groups_of(table, hue):
         if rows["median"].nunique() > 1:
-            ink = {"lw": 2, "marker": look.marker, "ms": 4, "mfc": look.face}
+            drawn = rows
             line = look._replace(line="-")
+            ink = {"lw": 2, "marker": look.marker, "ms": 4, "mfc": look.face}
         else:
-            rows = rows[["n", "median"]]
-            ink = {"lw": 1.2}
+            drawn = rows[["n", "median"]]
             line = look._replace(line=(0, (5, 2)))
-        ends.append(draw_line(ax, rows, "n", "median", line, level, zorder=3, **ink))
+            ink = {"lw": 1.2}
+        ends.append(draw_line(ax, drawn, "n", "median", line, level, zorder=3, **ink))
     sizes = table["n"].unique()
     ax.set(xlim=(min(sizes) / 1.1, 1.15 * max(sizes)), xlabel=xlabel, ylabel=ylabel)
     ax.set_xscale("log")

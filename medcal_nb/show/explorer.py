@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from typing import Any
 
 import ipywidgets as ipw
 import matplotlib.pyplot as plt
@@ -74,7 +75,7 @@ class Explorer(ipw.VBox):
         self.controls = {name: self._choice(name) for name in self._named}
         self._begin_at({"model": model, "strategy": strategy})
         maps = [("uncorrected", "")]
-        maps += [(correct.MAP_NAMES[name], name) for name in MAPS]
+        maps += [(correct.map_label(name), name) for name in MAPS]
         self.controls["map"] = ipw.Dropdown(options=maps, description="map")
         datasets = self.controls["dataset"].options[1:]
         self.controls["labels"] = ipw.Dropdown(
@@ -99,7 +100,7 @@ class Explorer(ipw.VBox):
         self.add_class("medcal-explorer")
         self._chosen()
 
-    def _repr_mimebundle_(self, **_) -> dict[str, str]:
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         """Return the live view, and what a page without Python shows in its place."""
         live = super()._repr_mimebundle_() or {}
         still = f"{self._numbers.value}{self._diagram.value}"
@@ -138,14 +139,14 @@ class Explorer(ipw.VBox):
         if before in values:
             control.value = before
 
-    def _narrowed(self, change) -> None:
+    def _narrowed(self, change: dict[str, Any]) -> None:
         """Follow a choice of the model: offer its methods, then draw."""
         name = change["owner"].description
         if name == "model" and "strategy" in self._named:
             self._offer("strategy")
         self._chosen()
 
-    def _choice(self, name) -> ipw.Dropdown:
+    def _choice(self, name: str) -> ipw.Dropdown:
         """Return a control for the values of a column; the first is chosen where one must be."""
         options = [
             (label_of(value), value) for value in self._frame[name].cat.categories
@@ -156,7 +157,7 @@ class Explorer(ipw.VBox):
             options=options, description=name.replace("dataset", "data set")
         )
 
-    def _rows(self, split, **other) -> pd.DataFrame:
+    def _rows(self, split: str, **other: Any) -> pd.DataFrame:
         """Return the rows of a split that are chosen; ``other`` choices win."""
         kept = (self._frame["split"] == split).to_numpy()
         for name in self._named:
@@ -165,7 +166,7 @@ class Explorer(ipw.VBox):
                 kept = kept & (self._frame[name] == value).to_numpy()
         return self._frame[kept]
 
-    def _chosen(self, _change=None) -> None:
+    def _chosen(self, _change: Any = None) -> None:
         """Draw what the controls say now."""
         self.rows = self._rows("test").assign(bin=-1)
         if self.rows.empty:
@@ -198,7 +199,7 @@ class Explorer(ipw.VBox):
         self.bins.value = int(self.table["n"].idxmax())
         self._opened()
 
-    def _mapped(self, c) -> tuple[np.ndarray, str]:
+    def _mapped(self, c: np.ndarray) -> tuple[np.ndarray, str]:
         """Return the confidences through the chosen map, and a word on what it was fitted on."""
         method = self.controls["map"].value
         if not method:
@@ -223,18 +224,18 @@ class Explorer(ipw.VBox):
             )
         return numbers
 
-    def _opened(self, _change=None) -> None:
+    def _opened(self, _change: Any = None) -> None:
         """List the answers of the chosen bin from its first page on."""
         self.behind = self.rows[self.rows["bin"] == self.bins.value]
         self.page.max = max(1, -(-len(self.behind) // _PAGE))
         self.page.value = 1
         self._listed()
 
-    def _listed(self, _change=None) -> None:
+    def _listed(self, _change: Any = None) -> None:
         shown = self.behind[_PAGE * (self.page.value - 1) :][:_PAGE]
         self._list.value = "".join(map(self._card, shown.to_dict("records")))
 
-    def _card(self, row) -> str:
+    def _card(self, row: dict[str, Any]) -> str:
         """Return an answer as HTML: image, question, reply, right answer."""
         item = self._items.get((row["dataset"], row.get("item_id")), {})
         image = "<i>no image</i>"
@@ -257,7 +258,7 @@ class Explorer(ipw.VBox):
         return f"<div class='medcal-answer' style='padding:4px'>{image}{told}</div>"
 
 
-def _pair(rows) -> tuple[np.ndarray, np.ndarray]:
+def _pair(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     return rows["confidence"].to_numpy(float), rows["correct"].to_numpy(bool)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -17,6 +17,7 @@ from medcal_nb.show.look import (
     PALE,
     PINK,
     SMALL,
+    TEAL,
     Look,
     figure,
     looks,
@@ -26,6 +27,7 @@ from medcal_nb.show.words import label_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
 MOST_LEVELS = 8
 """Levels with a name of their own in one panel; of more, the rest is drawn in grey."""
@@ -64,7 +66,7 @@ def chart(plot: Callable, *, height: Callable | None = None) -> Callable:
     """
 
     @functools.wraps(plot)
-    def drawn(table: pd.DataFrame, *, ax: Axes | None = None, **options) -> Axes:
+    def drawn(table: pd.DataFrame, *, ax: Axes | None = None, **options: Any) -> Axes:
         alone = ax is None
         if alone:
             inches = height(table, options, 20) if height else 3.0
@@ -106,7 +108,9 @@ def ends_of(table: pd.DataFrame, name: str) -> tuple[str, str] | None:
     return None
 
 
-def arms_of(table: pd.DataFrame, name: str, ends: str | None = None):
+def arms_of(
+    table: pd.DataFrame, name: str, ends: str | None = None
+) -> np.ndarray | None:
     """Return how far the interval of a column reaches below and above it, shape (2, n)."""
     low = f"{ends or name}_low"
     high = f"{ends or name}_high"
@@ -124,7 +128,7 @@ def draw_line(
     y: str,
     look: Look,
     name: str,
-    **ink,
+    **ink: Any,
 ) -> End:
     """Draw a line, and its band where the table has one; return its end.
 
@@ -142,13 +146,13 @@ def draw_line(
     return End(y=last.iloc[-1] if len(last) else np.nan, name=name, colour=look.colour)
 
 
-def percent_axis(axis, label: str) -> None:
+def percent_axis(axis: Axis, label: str) -> None:
     """Count an axis of shares in percent and say so in its label."""
     axis.set_major_formatter(lambda value, _: f"{100 * value:.0f}")
     axis.set_label_text(label if "points" in label else f"{label}, %")
 
 
-def number_axis(axis, ticks: Iterable[float]) -> None:
+def number_axis(axis: Axis, ticks: Iterable[float]) -> None:
     """Set the ticks of a logarithmic axis and write their numbers out."""
     from matplotlib.ticker import NullFormatter
 
@@ -169,13 +173,13 @@ def ticks_apart(values: Sequence[float], inches: float) -> list[float]:
     return chosen
 
 
-def for_words(colour: str):
+def for_words(colour: str) -> str | tuple[float, ...]:
     """Return a colour that can be read as thin letters on white: light inks are darkened."""
     from matplotlib.colors import to_rgb
 
     if colour == PALE:
         return GREY
-    if colour not in (LIME, PINK):
+    if colour not in (LIME, PINK, TEAL):
         return colour
     return tuple(0.62 * part for part in to_rgb(colour))
 
@@ -234,7 +238,7 @@ def row_letters(inches: float) -> int:
     return int(np.clip(0.36 * inches / _WIDE_LETTER, 16, 32))
 
 
-def row_name(name, letters: int = 32) -> str:
+def row_name(name: object, letters: int = 32) -> str:
     """Return the name of a row in at most two lines."""
     lines = textwrap.wrap(label_of(name), letters, break_on_hyphens=True)
     if len(lines) > 2:

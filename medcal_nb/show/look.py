@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
@@ -28,10 +28,11 @@ VIOLET = "#4B2067"
 PINK = "#CC79A7"
 MOSS = "#2E5E1A"
 LIME = "#8BC34A"
+TEAL = "#10C080"
 BLACK = "#000000"
 GREY = "#6B6B6B"
 PALE = "#D9D9D9"
-INKS = (VIOLET, LIME, MOSS, PINK, BLACK, GREY)
+INKS = (VIOLET, PINK, BLACK, TEAL, MOSS, LIME, GREY)
 
 SYNTHETIC = "Synthetic images."
 
@@ -112,10 +113,10 @@ _PROBES = {
     "probe_saplma": Look(LIME, "v", _LINES[1]),
     "probe_internalinspector": Look(MOSS, "X", _LINES[3]),
     "probe_ccps": Look(GREY, "P", _LINES[4]),
-    "probe_bicr": Look(PINK, "s", _LINES[5]),
+    "probe_bicr": Look(TEAL, "s", _LINES[5]),
 }
 _PLACES = len(INKS) * len(_MARKERS) // 2
-"""Different pairs of a colour and a mark, both taken in turn (30 of 6 and 10)."""
+"""Different pairs of a colour and a mark, both taken in turn (35 of 7 and 10)."""
 
 
 def strategy_family(name: str) -> str:
@@ -140,7 +141,7 @@ def looks(levels: Iterable) -> dict[object, Look]:
     General and medical are blue and orange, and so are the maps fitted on them; uncorrected
     confidences are grey. A method has the colour of its family and a mark of its own. Models that
     stand in `MODELS` have a colour and a mark of their own, all else one that follows from its
-    name; where two names of one figure would share both, the later in the alphabet gives way.
+    name; where two names of one figure would share a colour, the later in the alphabet gives way.
 
     Parameters
     ----------
@@ -171,7 +172,7 @@ def has_look(level: object) -> bool:
     return strategy_family(str(level)) in FAMILIES
 
 
-def _condition(level) -> str:
+def _condition(level: object) -> str:
     return label_of(level).removesuffix(" images").removesuffix(" labels")
 
 
@@ -191,18 +192,20 @@ def _method_look(name: str) -> Look | None:
 
 
 def _place_of(name: str, taken: set[int]) -> int:
-    """Return the place of a name among colours and marks, the next free one if it is taken.
+    """Return the place of a name among colours and marks.
 
+    If its colour is taken it is the next place with a free colour, or else the next free place.
     The places of `MODELS` are theirs, whether they are there or not.
     """
     if name in MODELS:
         return MODELS.index(name)
     others = range(len(MODELS), _PLACES)
     begin = zlib.crc32(name.encode()) % len(others)
-    for place in [*others[begin:], *others[:begin]]:
-        if place not in taken:
-            return place
-    return others[begin]
+    order = [*others[begin:], *others[:begin]]
+    colours = {place % len(INKS) for place in taken}
+    free = [place for place in order if place not in taken] or order
+    apart = [place for place in free if place % len(INKS) not in colours] or free
+    return apart[0]
 
 
 def _look_at(place: int) -> Look:
@@ -215,7 +218,7 @@ _LOCK = threading.RLock()
 
 
 @contextmanager
-def style(**more) -> Iterator[None]:
+def style(**more: Any) -> Iterator[None]:
     """Apply the house style inside a ``with`` block; only what it sets is put back.
 
     One thread at a time, because matplotlib's settings are global. Words are plain: a ``$`` in a
@@ -234,7 +237,7 @@ def style(**more) -> Iterator[None]:
             mpl.rcParams.update(before)
 
 
-def figure(width: str = "full", height: float = 3.0, **grid):
+def figure(width: str = "full", height: float = 3.0, **grid: Any) -> tuple[Figure, Any]:
     """Return ``(figure, axes)`` in the house style.
 
     Parameters

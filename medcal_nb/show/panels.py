@@ -183,8 +183,8 @@ def _title_panels(lines: Sequence[Sequence[Panel]], axes: np.ndarray) -> None:
     letters = iter("abcdefghijklmnopqrstuvwxyz" * 2)
     axes[0, 0].figure.draw_without_rendering()
     seen = set()
-    for line, row in zip(lines, axes, strict=True):
-        row = row[: len(line)]
+    for line, whole_row in zip(lines, axes, strict=True):
+        row = whole_row[: len(line)]
         lefts, rooms = _places(row)
         key_lines = [0]
         for ax, left, room in zip(row, lefts, rooms, strict=True):

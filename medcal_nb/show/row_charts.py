@@ -44,7 +44,9 @@ _NAMED = ("model", "strategy", "system", "stage", "side")
 _row_chart = partial(chart, height=_rows_height)
 
 
-def _order(labels: pd.Series, value: pd.Series, last, sort: bool | list) -> list:
+def _order(
+    labels: pd.Series, value: pd.Series, last: str | None, sort: bool | list
+) -> list:
     """Return labels from the lowest mean value to the highest, one of them last."""
     names = list(dict.fromkeys(labels))
     if isinstance(sort, list):
@@ -141,7 +143,13 @@ def plot_forest(
     else:
         ax.set_xlabel(xlabel or label_of(value))
     _draw_reference(ax, reference, margin)
-    _write_numbers(ax, table, value, label, ends, names, words, percent, hue, numbers)
+    if words is not None:
+        first = table.drop_duplicates(label)
+        texts = first[words].map(label_of)
+        write_beside_rows(ax, first[label].map(names.index), texts)
+    elif hue is None and numbers:
+        texts = _estimates(table[[value, *(ends or ())]], percent)
+        write_beside_rows(ax, table[label].map(names.index), texts)
 
 
 def _by_row(table: pd.DataFrame, label: str) -> list[tuple]:
@@ -178,22 +186,6 @@ def _draw_reference(ax: Axes, reference: float | None, margin: float | None) -> 
     ax.set_xlim(left, max(right, end + 0.3 * abs(margin)))
     written = f"{margin:g}".replace("-", "−")
     ax.set_xlabel(f"{ax.get_xlabel()}\nshaded: margin of {written}")
-
-
-def _write_numbers(
-    ax, table, value, label, ends, names, words, percent, hue, numbers
-) -> None:
-    """Write the words of the rows at the right, or their numbers."""
-    place = table[label].map(names.index)
-    if words is not None:
-        first = table.drop_duplicates(label)
-        write_beside_rows(ax, first[label].map(names.index), first[words].map(label_of))
-        return
-    if hue is not None or not numbers:
-        return
-    columns = [value, *(ends or ())]
-    texts = _estimates(table[columns], percent)
-    write_beside_rows(ax, place, texts)
 
 
 def _estimates(columns: pd.DataFrame, percent: bool) -> list[str]:
@@ -288,7 +280,9 @@ def _name_halves(ax: Axes, columns: tuple[str, str], groups: list[tuple]) -> Non
                 )
 
 
-def _draw_capped(ax: Axes, rows: pd.DataFrame, column: str, place, colour) -> None:
+def _draw_capped(
+    ax: Axes, rows: pd.DataFrame, column: str, place: pd.Series, colour: str
+) -> None:
     """Draw the interval of a column as a thick pale line, so that the join stays seen."""
     ends = ends_of(rows.filter(regex=f"^{column}_(low|high)$"), column)
     if ends is not None:
@@ -376,7 +370,7 @@ def plot_matrix(
     ax.set(xlabel=xlabel, ylabel=ylabel)
 
 
-def _column_name(name, letters: int) -> str:
+def _column_name(name: object, letters: int) -> str:
     return textwrap.fill(row_name(name), letters, break_long_words=False)
 
 
@@ -408,7 +402,7 @@ def plot_icons(table: pd.DataFrame, *, ax: Axes) -> None:
         {"facecolor": BLACK, "edgecolor": BLACK, "marker": "X", "linewidth": 0.6},
     ]
     wide, tall = inches_of(ax)
-    size = 0.05 * 72 * min(wide, 0.8 * tall)
+    size = 0.064 * 72 * min(wide, 0.8 * tall)
     start = 0
     for k, (name, n) in enumerate(zip(table["outcome"], whole, strict=True)):
         here = np.arange(start, start + n)

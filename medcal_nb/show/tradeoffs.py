@@ -112,17 +112,17 @@ def plot_decision_curve(
     ----------
     table : pandas.DataFrame
         ``threshold`` (the probability of an error from which on an answer is checked),
-        ``net_benefit`` over the better of the two, ``net_benefit_low, net_benefit_high`` and
-        ``hue``. A threshold of p means that a missed error costs (1 − p) / p checks.
+        ``advantage`` over the better of the two, ``advantage_low, advantage_high`` and ``hue``, as
+        of :func:`medcal_nb.measure.net_benefit_table`. At a threshold of p a missed error costs
+        (1 − p) / p checks.
     """
     rates = (1 - table["threshold"]) / table["threshold"]
     table = table.assign(rate=rates)
-    ends = []
+    value = "advantage" if "advantage" in table else "net_benefit"
     for level, rows, look in groups_of(table, hue):
-        end = draw_line(ax, rows, "rate", "net_benefit", look, level, zorder=3)
+        draw_line(ax, rows, "rate", value, look, level, zorder=3)
         if level is not None:
-            # the curves are apart in the middle, not where all end at 0
-            ends.append(end)
+            # a key, because all curves end at 0
             ax.plot([], [], color=look.colour, ls=look.line, label=label_of(level))
     ax.axhline(0, color=BLACK, lw=0.8)
     ax.set_xscale("log")
@@ -211,7 +211,7 @@ def plot_scatter(
     else:
         ax.set(xlabel=xlabel or label_of(x), ylabel=ylabel or label_of(y))
     if len(table) > MOST_NAMES:
-        _number_points(ax, table, x, y, looked, label)
+        _number_points(ax, table, x, y, label)
     ax.legend(
         loc="center left",
         bbox_to_anchor=(1.01, 0.5),
@@ -222,7 +222,9 @@ def plot_scatter(
     )
 
 
-def _draw_diagonal(ax, table, x, y, words) -> None:
+def _draw_diagonal(
+    ax: Axes, table: pd.DataFrame, x: str, y: str, words: tuple[str, str]
+) -> None:
     """Draw the diagonal of a square, and what lies above and below it."""
     ends = table.filter(regex=f"^({x}|{y})(_low|_high)?$")
     low = min(0.0, float(ends.min(axis=None)))
@@ -250,8 +252,9 @@ _BESIDE = (
 """Places of a number beside its point, in points, the best first."""
 
 
-def _number_points(ax, table, x, y, looked, label) -> None:
+def _number_points(ax: Axes, table: pd.DataFrame, x: str, y: str, label: str) -> None:
     """Write the number of each point beside it, where fewest points and numbers are near."""
+    looked = looks(table[label])
     spots = ax.transData.transform(table[[x, y]].to_numpy(dtype=float))
     spots = spots * 72 / ax.figure.dpi
     full = list(spots)

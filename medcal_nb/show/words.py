@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from math import nan
 from numbers import Integral
+from typing import Any
 
 import pandas as pd
 
@@ -171,7 +172,7 @@ _NAMES_IN = {
 """Columns whose words are names of ours; others are left as they are (an answer may be "both")."""
 
 
-def label_of(name) -> str:
+def label_of(name: object) -> str:
     """Return what a figure, a table or a sentence calls a thing: ``Platt`` for ``platt``, say.
 
     Of several, set apart by a comma and a space, each is called so.
@@ -187,13 +188,13 @@ def heading_of(column: str) -> str:
     return label_of(column).replace("_", " ")
 
 
-def short_name(name, letters: int = 24) -> str:
+def short_name(name: object, letters: int = 24) -> str:
     """Return the label of a thing, cut with an ellipsis where it is longer than that."""
     text = label_of(name)
     return text if len(text) <= letters else f"{text[: letters - 1].rstrip()}…"
 
 
-def number(value) -> str:
+def number(value: float | None) -> str:
     """Return a number as text: two or three digits that matter, thousands set apart.
 
     ``0.0312`` is ``0.031``, ``0.3049`` is ``0.30``, ``12.34`` is ``12.3``, ``12345.6`` is
@@ -238,7 +239,9 @@ def _signed(share: float) -> str:
     return f"{round(100 * share, 9) + 0:.0f}".replace("-0", "0").replace("-", "−")
 
 
-def estimate(value, low=None, high=None) -> str:
+def estimate(
+    value: float | None, low: float | None = None, high: float | None = None
+) -> str:
     """Return an estimate with its interval in one breath: ``0.12 [0.08, 0.17]``."""
     parts = [part for part in (value, low, high) if not pd.isna(part)]
     if len(parts) < 3 or any(map(math.isinf, parts)):
@@ -307,7 +310,13 @@ class ShownTable:
 
 
 def show_table(
-    frame, columns=None, *, sort=None, ascending=True, rows=ROWS_SHOWN, title=""
+    frame: pd.DataFrame,
+    columns: Sequence[str] | Mapping[str, str] | None = None,
+    *,
+    sort: str | None = None,
+    ascending: bool = True,
+    rows: int = ROWS_SHOWN,
+    title: str = "",
 ) -> ShownTable:
     """Return a table to look at: few digits, intervals beside their estimates, nothing cut.
 
@@ -356,7 +365,7 @@ def show_table(
     return ShownTable(pd.DataFrame(cells, dtype=object), numeric, rest, title)
 
 
-def _cell(column, value, *ends) -> str:
+def _cell(column: str, value: Any, *ends: float) -> str:
     """Return what stands in a cell."""
     if pd.api.types.is_bool(value):
         return "yes" if value else "no"

@@ -14,7 +14,13 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb.errors import MedcalError, NotEnough
-from medcal_nb.measure.rows import arrays, image_labels, measured, rows_where
+from medcal_nb.measure.rows import (
+    arrays,
+    image_labels,
+    images_known,
+    measured,
+    rows_where,
+)
 
 #: Columns and the values that rows of a data set or domain hold there.
 Where = Mapping[str, Any]
@@ -398,7 +404,8 @@ def by_group(
     table : callable
         Such as :func:`medcal_nb.measure.reliability_table`.
     by_image : bool
-        Pass each answer's image as `groups`; the result then has `n_images`.
+        Pass each answer's image as `groups`; the result then has `n_images`, 0 where images
+        are unknown.
     **options
         Passed on to `table`.
 
@@ -413,7 +420,8 @@ def by_group(
             options["groups"] = image_labels(part)
         one = table(*arrays(part), **options)
         if by_image:
-            one["n_images"] = len(np.unique(options["groups"]))
+            n_images = len(np.unique(options["groups"]))
+            one["n_images"] = n_images if images_known(part) else 0
         if "n" not in one:
             one["n"] = len(part)
         one.insert(0, by, name)

@@ -7,7 +7,7 @@ forecaster and not the luck.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING
 
 import jinja2
@@ -18,7 +18,6 @@ from markupsafe import Markup
 from medcal_nb.datasets import open_image, png_text, pocket
 from medcal_nb.measure import best_threshold, ece, reliability_table
 from medcal_nb.show import charts
-from medcal_nb.show.facets import alone, beside, facets
 from medcal_nb.show.words import percent
 from medcal_nb.teach.lab import lab_code
 
@@ -184,15 +183,13 @@ def forecasters_table(draws: np.ndarray) -> pd.DataFrame:
 def forecasters_figure(table: pd.DataFrame) -> Figure:
     """Draw :func:`forecasters_table`, a small diagram for each forecaster."""
     errors = table.groupby("forecaster", sort=False)["ece"].first()
-    panel = table["forecaster"] + table["ece"].map(" ({:.2f})".format)
+    names = table["forecaster"] + table["ece"].map(" ({:.2f})".format)
     low = errors.idxmin()
     high = errors.idxmax()
-    return facets(
-        table.assign(panel=panel),
-        charts.plot_reliability,
-        col="panel",
-        height=2.6,
-        title=f"ECE runs from {errors[low]:.2f} ({low}) to {errors[high]:.2f} ({high})",
+    diagrams = table.assign(panel=names)
+    return charts.figure(
+        f"ECE runs from {errors[low]:.2f} ({low}) to {errors[high]:.2f} ({high})",
+        *charts.panel_each(charts.plot_reliability, diagrams, "panel"),
         note="Simulated answers of forecasters made by design; in brackets: ECE. "
         "Bands: 95 % of samples of a calibrated one.",
     )
@@ -263,24 +260,18 @@ def base_rate_table(
 def base_rate_figure(table: pd.DataFrame) -> Figure:
     """Draw 100 yes answers for each row of :func:`base_rate_table`: right, and false alarms."""
     shares = [percent(share) for share in table["ppv"]]
-    note = "Counted among 1,000 patients (made up, exact); drawn: 100 yes answers each."
-    return beside(
-        *[partial(_yes_answers, row) for row in table.itertuples()],
-        height=2.9,
-        title=f"A yes is right in {', '.join(shares)}: the rarer, the less",
-        note=note,
-    )
-
-
-def _yes_answers(row, ax) -> None:
-    """Draw 100 yes answers at one base rate."""
-    counts = pd.DataFrame(
-        {"outcome": ["right", "false alarms"], "count": [row.found, row.flagged]}
-    )
-    charts.plot_icons(counts, ax=ax)
-    yes = row.found + row.flagged
-    ax.set_title(
-        f"{percent(row.base_rate)} have it:\n{row.found:.0f} of {yes:.0f} right"
+    panels = []
+    for row in table.itertuples():
+        answers = {"right": row.found, "false alarms": row.flagged}
+        counts = pd.DataFrame(answers.items(), columns=["outcome", "count"])
+        yes = row.found + row.flagged
+        title = f"{percent(row.base_rate)} have it: {row.found:.0f} of {yes:.0f}"
+        panels.append(charts.panel(title, charts.plot_icons, counts))
+    return charts.figure(
+        f"A yes is right in {', '.join(shares)}: the rarer, the less",
+        *panels,
+        note="Right yes answers of all, counted among 1,000 patients (made up, exact). "
+        "Drawn: 100 yes answers each.",
     )
 
 
@@ -321,30 +312,20 @@ def threshold_figure(table: pd.DataFrame, *, checks: float) -> Figure:
     cost = table[table["line"] == "cost per answer"]
     cheapest = cost.loc[cost["share"].idxmin(), "threshold"]
     theory = best_threshold(cost_wrong=1.0, cost_check=1 / checks)
-    title = f"If an error costs {checks:g} checks, check below {percent(cheapest)}"
-    note = (
-        f"Simulated answers. From the costs alone, 1 − 1/{checks:g}: {percent(theory)}."
-    )
-    lines = table.dropna()  # no share of wrong ones where none is kept
-
-    def draw(ax):
-        charts.plot_lines(
-            lines,
+    drawn = charts.figure(
+        f"If an error costs {checks:g} checks, check below {percent(cheapest)}",
+        charts.panel(
+            "",
+            charts.plot_lines,
+            table.dropna(),  # no share of wrong ones where none is kept
             x="threshold",
             y="share",
             hue="line",
-            ax=ax,
             xlabel="keep answers from this confidence on",
             ylabel="share of answers, or errors per answer",
-        )
-        ax.axvline(cheapest, color="0.4", linestyle=":")
-        ax.annotate(
-            "cheapest",
-            (cheapest, 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(-3, -9),
-            textcoords="offset points",
-            ha="right",
-        )
-
-    return alone(draw, width="full", title=title, note=note)
+        ),
+        note="Simulated answers; dotted: the cheapest threshold. "
+        f"From the costs alone, 1 − 1/{checks:g}: {percent(theory)}.",
+    )
+    drawn.axes[0].axvline(cheapest, color="0.4", linestyle=":")
+    return drawn

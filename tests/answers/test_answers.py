@@ -819,7 +819,7 @@ def test_a_whole_number_beyond_64_bits_that_others_wrote_is_read(log):
 
 def test_a_column_whose_name_is_no_text_is_refused(log):
     with pytest.raises(
-        MedcalError, match="surrogates not allowed; nothing was written"
+        MedcalError, match=r"the name of column .* cannot be written as Unicode"
     ):
         log.append([row(1, **{"\ud800": 1})])
     assert len(log.keys()) == 0

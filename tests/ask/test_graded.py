@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from medcal_nb.answers import AnswerLog
-from medcal_nb.ask.graded import GRADED_COLUMNS, meaning, to_graded
+from medcal_nb.answer_key import answer_key
+from medcal_nb.ask.graded import GRADED_COLUMNS, to_graded
 from medcal_nb.errors import MedcalError
 
 
@@ -195,13 +196,13 @@ def test_unknown_strategies():
 
 
 def test_meaning():
-    assert meaning("The left lung.") == meaning("LEFT lungs")
-    assert meaning("two nodules") == meaning("2 nodule")
+    assert answer_key("The left lung.") == answer_key("LEFT lungs")
+    assert answer_key("two nodules") == answer_key("2 nodule")
     larger = "the left lung is larger than the right"
-    assert meaning(larger) != meaning("the right lung is larger than the left")
-    assert meaning("left lung") != meaning("left")
-    assert meaning("a") == "a"
-    assert meaning("1.5") != meaning("15")
+    assert answer_key(larger) != answer_key("the right lung is larger than the left")
+    assert answer_key("left lung") != answer_key("left")
+    assert answer_key("a") == "a"
+    assert answer_key("1.5") != answer_key("15")
 
 
 def test_option_probabilities_are_carried_and_old_names_read():

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medcal_nb.ask.grading import is_correct, normalise
+from medcal_nb.answer_key import answer_key
+from medcal_nb.ask.grading import is_correct
 from medcal_nb.ask.parsing import yes_no
 
 SIDES = ["left lung", "right lung", "both lungs", "neither"]
@@ -113,7 +114,7 @@ def test_open(answer, gold, right):
 
 @given(st.text(max_size=60))
 def test_normalising_twice_changes_nothing_and_an_answer_equals_itself(text):
-    assert normalise(normalise(text)) == normalise(text)
+    assert answer_key(answer_key(text)) == answer_key(text)
     right = is_correct(text, text, question_type="open")
     assert right is None or right is True
 

@@ -2,16 +2,21 @@
 
 import contextlib
 import io
+import os
 import re
+import time
 import urllib.error
 import urllib.request
 
 import numpy as np
+import pandas as pd
+import psutil
 import pytest
 from PIL import Image
 from playwright.sync_api import TimeoutError, expect
 
-from medcal_nb.answers import AnswerLog
+from medcal_nb.answers import AnswerLog, load_answers
+from medcal_nb.logs import import_file
 from medcal_nb.reader.decisions import DecisionLog
 from tests.browser import servers
 from tests.browser.conftest import PATIENCE
@@ -76,13 +81,21 @@ def next_with_options(page):
         moved(page, "j")
 
 
-def commit(page, digit="1"):
-    """Give an answer and wait for the model's, which is returned."""
+def say_how_sure(page, sure):
+    """Write a confidence into its field, by keyboard."""
+    page.keyboard.press("h")
+    page.keyboard.type(str(sure))
+    page.keyboard.press("Enter")
+
+
+def commit(page, digit="1", sure=70):
+    """Give an answer and a confidence, and wait for the model's answer, which is returned."""
     says = page.get_by_role("heading", name="The model says")
     for _ in range(
         12
     ):  # a case with the same answers to choose from may arrive after the choice
         page.keyboard.press(digit)
+        say_how_sure(page, sure)
         page.keyboard.press("c")
         with contextlib.suppress(TimeoutError):
             says.wait_for(timeout=PATIENCE / 12)
@@ -126,7 +139,7 @@ def test_an_override_by_keyboard_survives_a_reload(page, served, reply):
 
     page.keyboard.press(str(other))
     page.locator(".medcal-own input").first.focus()
-    for _ in range(len(options)):  # past the answers further down
+    for _ in range(len(options) + 1):  # past the answers further down, and how sure
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.placeholder") == "optional":
             break
@@ -141,8 +154,10 @@ def test_an_override_by_keyboard_survives_a_reload(page, served, reply):
     assert (kept.action, kept.model_answer) == ("override", model)
     assert kept.answer == options[other - 1].strip()
     assert kept.reason == "a doubtful edge, ask Otto"
+    assert kept.confidence == 0.7
     assert 0 < kept.seconds < 600
-    assert list(DecisionLog(decisions).commitments(reader="ada")) == [kept.item_id]
+    (own,) = DecisionLog(decisions).commitments(reader="ada").values()
+    assert (own.item_id, own.confidence) == (kept.item_id, 0.7)
 
     page.reload()
     page.locator(".medcal-commit").wait_for()
@@ -253,9 +268,11 @@ def test_buttons_and_summary_are_on_the_screen(page, reply, size):
         "undecided",
         "undo",
         "summary",
+        "more",
         "accept",
         "override",
         "defer",
+        "sure",
     )
     places = [page.locator(f".medcal-{name}") for name in names]
     for part in (*places, page.get_by_label("single-key commands"), summary):
@@ -319,6 +336,87 @@ def test_every_control_is_reached_by_tab_in_order_and_shows_it(page, reply):
     # what cannot be pressed at the first or last case is left out by the browser
     assert [name for name in reached if name != "previous"] == wanted
     assert outlines == {True}
+
+
+def test_twenty_cases_by_script_end_in_a_summary_and_in_answers(
+    chromium, tmp_path_factory
+):
+    """A reader that is right most of the time, from the first case to the import."""
+    home = tmp_path_factory.mktemp("twenty")
+    answers = write_answers(home / "answers.sqlite", n_test=24, n_fit=60)
+    decisions = home / "decisions.sqlite"
+    options = ("--name", "ada", "--decisions", str(decisions), "--size", "20")
+    with servers.reader(answers, home / "home", *options) as server:
+        page = chromium.new_page(viewport={"width": 1366, "height": 768})
+        page.set_default_timeout(PATIENCE)
+        page.goto(server.address())
+        drive(page, 20)
+        summary = page.locator(".medcal-reader .summary")
+        summary.wait_for()
+        shown = summary.inner_text()
+        screenshots = os.environ.get("MEDCAL_SCREENSHOTS")
+        if screenshots:
+            page.screenshot(path=f"{screenshots}/summary.png", full_page=True)
+        expect(page.locator(".medcal-more")).to_be_enabled()
+        page.close()
+    log = DecisionLog(decisions)
+    final = pd.DataFrame(log.latest(reader="ada").values())
+    own = pd.DataFrame(log.commitments(reader="ada").values())
+    assert len(final) == len(own) == 20
+    graded = final[final["action"] != "defer"]
+    n, right = len(graded), int(graded["correct"].sum())
+    assert f"{100 * right / n:.0f} %" in shown.splitlines()[-1]
+    assert f"({right} of {n})" in shown
+    assert f"{100 * graded['confidence'].mean():.0f} %" in shown.splitlines()[-1]
+    brier = ((graded["confidence"] - graded["correct"].astype(float)) ** 2).mean()
+    assert f"{brier:.3f}" in shown.splitlines()[-1]
+    # from the reader's decisions to answers like a model's
+    log.export(home / "decisions.json")
+    import_file(home / "decisions.json", home / "imported.sqlite")
+    table = load_answers(home / "imported.sqlite")
+    assert table.groupby("strategy").size().to_dict() == {
+        "alone": 20,
+        "with_model": 20,
+    }
+    assert set(table["model"]) == set(table["reader"]) == {"ada"}
+    mine = table[table["strategy"] == "with_model"]
+    assert mine["correct"].astype(float).sum() == right
+
+
+def drive(page, n):
+    """Decide n cases by keyboard: mostly the first answer, then the model's, or one's own."""
+    for case in range(n):
+        page.locator(".medcal-commit:enabled").wait_for()
+        if ready(page):
+            commit(page, digit=str(1 + case % 2), sure=50 + 2 * case)
+        else:
+            field = page.get_by_label("your answer")
+            field.fill("a nodule")
+            field.press("Enter")
+            say_how_sure(page, 30)
+            page.keyboard.press("c")
+        page.locator(".medcal-accept:enabled").wait_for()
+        say_how_sure(page, 40 + 3 * case)
+        page.keyboard.press("d" if case % 7 == 6 else "a")
+        decided = page.get_by_text(f"{case + 1} of {n}", exact=True)
+        decided.wait_for()
+
+
+def test_it_ends_at_once_with_its_kernels(tmp_path):
+    answers = write_answers(tmp_path / "answers.sqlite", n_test=8, n_fit=20)
+    with servers.reader(answers, tmp_path / "home") as server:
+        with urllib.request.urlopen(server.address(), timeout=180) as reply:
+            reply.read()  # the page is whole when its kernel has run
+        children = psutil.Process().children()
+        (process,) = [p for p in children if str(answers) in p.cmdline()]
+        kernels = process.children(recursive=True)
+        assert kernels
+        began = time.monotonic()
+        process.terminate()
+        assert process.wait(10) == 0
+        assert time.monotonic() - began < 2
+        _, alive = psutil.wait_procs(kernels, timeout=1)
+        assert alive == []
 
 
 def test_nobody_comes_in_without_the_token(served):

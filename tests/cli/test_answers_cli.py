@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from medcal_nb.answers import AnswerLog, load_answers
+from medcal_nb.answers.recorded import recorded_folder
 from medcal_nb.cli import main
 from medcal_nb.measure import ece
 
@@ -232,31 +233,23 @@ def test_errors_are_one_line_with_status_2(tmp_path):
     assert medcal("score", tmp_path / "no.sqlite", ok=False).returncode == 2
 
 
-@pytest.mark.real
 @pytest.mark.parametrize("name", ["mmbench", "oodcv"])
-def test_published_calibration_errors(real_dir, tmp_path, name):
-    folder = real_dir / "vlm_uncertainty_bench"
+def test_published_calibration_errors(tmp_path, name):
+    logits = pd.read_parquet(recorded_folder() / "vlm_uncertainty_bench.parquet")
+    logits[logits["dataset"] == name].to_parquet(tmp_path / f"{name}.parquet")
     log = tmp_path / f"{name}.sqlite"
-    options = (
-        "--dataset",
-        name,
-        "--domain",
-        "general",
-        "--logits",
-        LOGITS,
-        "--gold",
-        "gold",
-    )
+    options = ("--domain", "general", "--logits", LOGITS, "--gold", "gold")
     medcal(
-        *("import", folder / f"{name}.parquet", *options),
-        *("--model", "model", "--item", "item_id", "--to", log),
+        *("import", tmp_path / f"{name}.parquet", *options),
+        *("--model", "model", "--item", "item", "--to", log),
     )
-    found = scores(log, "--resamples", "20").set_index("model")["ece"]
-    published = pd.read_csv(folder / "published_ece.csv").set_index("model_name")[
-        f"ece_{name}"
-    ]
-    assert len(found) == len(published) == 13
-    assert (found.loc[published.index] - published).abs().max() < 5e-6
+    scored = scores(log, "--resamples", "20").set_index("model")["ece"]
+    published = pd.read_csv(
+        recorded_folder() / "published" / "vlm_uncertainty_bench.csv",
+        index_col="model_name",
+    )[f"ece_{name}"]
+    assert len(scored) == len(published) == 26
+    assert (scored.loc[published.index] - published).abs().max() < 5e-6
 
 
 @pytest.mark.real

@@ -4,107 +4,87 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medcal_nb.correct import fit, label_efficiency_study
+from medcal_nb.correct import fit, labels_needed
 from medcal_nb.correct.labels import _needed
 from medcal_nb.measure import brier_score
 
-from .worlds import graded, with_options
+from .worlds import SIDES, graded, with_options
 
 
-def test_refitting_overtakes_and_adapting_never_loses_to_both(rng):
-    sides = (graded(rng, 3000, "general", slope=0.9),
-             graded(rng, 3000, "medical", slope=0.7, shift=-0.25))  # fmt: skip
+def test_a_refit_overtakes_and_the_intercept_alone_does_so_sooner(rng):
+    data = pd.concat(
+        [
+            graded(rng, 3000, "general", slope=0.8),
+            graded(rng, 3000, "medical", slope=0.7, shift=-0.5),
+        ]
+    )
     sizes = (10, 50, 400, 1000, 9999)
-    table, needed = label_efficiency_study(
-        *sides, method="platt", sizes=sizes, n_draws=60, rng=rng
-    )
-    wide = table.pivot(index="n", columns="map", values="median")
+    curve, needed = labels_needed(data, **SIDES, sizes=sizes, n_draws=100, rng=rng)
+    wide = curve.pivot(index="n", columns="map", values="median")
     assert wide.index.tolist() == [10, 50, 400, 1000]  # 9999 are not there to be drawn
-    assert wide["target"].is_monotonic_decreasing
-    assert wide.loc[10, "target"] > wide.loc[10, "source"] > wide.loc[1000, "target"]
-    for n in wide.index:
-        assert (
-            wide.loc[n, "adapted"]
-            < max(wide.loc[n, "source"], wide.loc[n, "target"]) + 0.001
-        )
-        assert (
-            wide.loc[n, "adapted"]
-            < min(wide.loc[n, "source"], wide.loc[n, "target"]) + 0.01
-        )
-    need = needed.iloc[0]
-    assert need.n_star in (50, 400)
-    assert "10" in need.adapting_beats
-    assert np.isnan(need.n_star_low)  # no resamples
-
-
-def test_labels_are_drawn_from_one_pool_and_scored_on_another(rng):
-    pool = graded(rng, 6000, "medical", slope=0.7, shift=-0.25, per_image=2)
-    pool["part"] = np.where(pool.image_id < "medical-image-02000", "labels", "judged")
-    judged, source = pool[pool.part == "judged"], graded(rng, 600, "general", slope=0.9)
-    settings = {
-        "source": source, "target": pool[pool.part == "labels"], "judged": judged,
-        "method": "platt", "sizes": (10, 100, 1000, 3000), "n_draws": 50,
-    }  # fmt: skip
-    table, needed = label_efficiency_study(
-        **settings, n_resamples=40, rng=np.random.default_rng(1)
-    )
-    wide = table.set_index(["n", "map"])
-    carried = fit(source.confidence, source.correct)(judged.confidence)
-    for n in settings["sizes"]:
-        raw, moved = wide.loc[(n, "raw")], wide.loc[(n, "source")]
-        assert raw.low == raw["median"] == raw.high
-        assert raw["median"] == pytest.approx(
-            brier_score(judged.confidence, judged.correct)
-        )
-        assert moved["median"] == pytest.approx(
-            brier_score(carried, judged.correct), abs=1e-7
-        )
-    pooled = pool[
-        pool.part == "labels"
-    ]  # a map of the whole pool is where the curve must go
-    best = brier_score(
-        fit(pooled.confidence, pooled.correct)(judged.confidence), judged.correct
-    )
-    end, few = wide.loc[(3000, "target")], wide.loc[(100, "target")]
-    assert end["median"] == pytest.approx(best, abs=2e-4)
-    assert end.high - end.low < few.high - few.low
+    assert wide["refitted"].is_monotonic_decreasing
+    assert wide.loc[10, "refitted"] > wide.loc[10, "transferred"]
+    assert wide.loc[1000, "refitted"] < wide.loc[1000, "transferred"]
+    assert (wide["known"] < wide["refitted"]).loc[[10, 50]].all()
     row = needed.iloc[0]
-    assert row.n_star_low <= row.n_star <= row.n_star_high
-    assert {row.n_star_low, row.n_star_high} <= {*settings["sizes"], np.inf}
-    again, _ = label_efficiency_study(**settings, rng=np.random.default_rng(1))
-    pd.testing.assert_frame_equal(again, table)  # resampling changes no estimate
-    for rows, told in ((pool, "target and judged"), (source, "source and judged")):
-        with pytest.raises(ValueError, match=f"images are both {told}"):
-            label_efficiency_study(**(settings | {"judged": rows}), rng=rng)
+    assert row.n_known <= row.n_refitted
+    assert row.n_refitted in (50, 400)
+    assert (row.n_min, row.n_max, row.share) == (10, 1000, 0.95)
+
+
+def test_maps_are_fitted_on_labelled_rows_and_scored_on_the_others(rng):
+    """One draw, done by hand from its two halves."""
+    general = graded(rng, 300, "general", slope=0.9)
+    medical = graded(rng, 200, "medical", slope=0.6, per_image=2, decimals=2)
+    data = pd.concat([general, medical])
+    curve, _ = labels_needed(
+        data, **SIDES, sizes=(100,), n_draws=2, rng=np.random.default_rng(4)
+    )
+    seed = int(np.random.default_rng(4).integers(2**63))
+    draw = np.random.default_rng([seed, 0])
+    image = np.arange(200) // 2
+    scores = []
+    for _ in range(2):
+        scored = draw.permutation(100)[image] < 50
+        own = medical[~scored]
+        clip = 1e-6 if medical.confidence.between(0, 1, inclusive="neither").all() else 0.005
+        refitted = fit(own.confidence, own.correct, clip=clip)
+        other = medical[scored]
+        scores.append(brier_score(refitted(other.confidence), other.correct))
+    row = curve[curve["map"] == "refitted"].iloc[0]
+    assert row["median"] == pytest.approx(np.median(scores), abs=1e-6)
 
 
 def test_labels_teach_the_temperature_of_all_options(rng):
-    sides = (
-        with_options(rng, 800, "general", 1.0),
-        with_options(rng, 900, "medical", 3.0),
+    data = pd.concat(
+        [with_options(rng, 600, "general", 1.0), with_options(rng, 800, "medical", 3.0)]
     )
-    few = {"method": "temperature", "sizes": (20, 400), "n_draws": 20}
-    table, _ = label_efficiency_study(*sides, **few, rng=rng)
-    wide = table.pivot(index="n", columns="map", values="median")
-    assert wide.loc[400, "target"] < wide.loc[400, "source"] - 0.01
-    bare = [rows.drop(columns="option_probabilities") for rows in sides]
-    with pytest.raises(ValueError, match="carry no option probabilities"):
-        label_efficiency_study(*bare, method="temperature", sizes=[20], rng=rng)
-    with pytest.raises(ValueError, match="too few labelled images"):
-        label_efficiency_study(*sides, method="platt", sizes=[5000], rng=rng)
+    curve, needed = labels_needed(
+        data, **SIDES, method="temperature", sizes=(20, 200), n_draws=20, rng=rng
+    )
+    wide = curve.pivot(index="n", columns="map", values="median")
+    assert wide.loc[200, "refitted"] < wide.loc[200, "transferred"] - 0.01
+    assert needed.n_refitted.iloc[0] in (20, 200)
 
 
-def test_the_number_of_labels_is_read_from_medians():
-    medians = {
-        "adapted": [0.13, 0.10, 0.08],
-        "target": [0.12, 0.11, 0.07],
-        "source": [0.1, 0.12, 0.1],
-    }
-    curves = {
-        name: np.repeat(np.array([values]).T, 6, axis=1)
-        for name, values in medians.items()
-    }
-    needed = pd.DataFrame([_needed(np.array([10, 100, 1000]), curves, [0.05, 0.95])])
-    row = needed.iloc[0]
-    assert [row.n_star, row.n_star_low, row.n_star_high] == [100, 100, 100]
-    assert row.adapting_beats == "100"
+def test_the_number_of_labels_is_where_nearly_all_draws_win():
+    """Not the median draw: at 20 labels one draw in four loses."""
+    curve = pd.DataFrame(
+        {
+            "n": [10, 20, 50, 100] * 2,
+            "map": ["refitted"] * 4 + ["known"] * 4,
+            "share_better": [0.96, 0.75, 0.95, 1.0, 0.5, 0.6, 0.7, 0.9],
+        }
+    )
+    row = _needed(curve, 0.95)
+    assert row["n_refitted"] == 50  # 10 won by chance: not at every larger size
+    assert np.isinf(row["n_known"])
+    assert (row["n_min"], row["n_max"]) == (10, 100)
+
+
+def test_sizes_out_of_reach_and_unknown_maps_are_refused(rng):
+    data = pd.concat([graded(rng, 60, "general"), graded(rng, 60, "medical")])
+    with pytest.raises(ValueError, match="too few labelled images for 100 labels"):
+        labels_needed(data, **SIDES, sizes=(100,), rng=rng)
+    with pytest.raises(ValueError, match="got 'magic'"):
+        labels_needed(data, **SIDES, method="magic", rng=rng)

@@ -10,20 +10,20 @@ from scipy.special import expit
 from scipy.special import logit as true_logit
 
 from medcal_nb.correct import RecalibrationWarning, fit
-from medcal_nb.correct._families import FAMILIES
+from medcal_nb.correct.crossfit import assign_folds
+from medcal_nb.correct.families import MAPS
 from medcal_nb.correct.maps import (
     apply_maps,
-    assign_folds,
-    choose_clip,
     fit_maps,
     option_arrays,
 )
 from medcal_nb.measure import brier_score, ece, log_loss
+from medcal_nb.measure.resampling import choose_clip
 
 from .worlds import cross_fit, draw, with_options
 
 OURS = ("log_odds", "platt", "beta", "isotonic")
-FITS = {name: partial(fit, method=name) for name in FAMILIES if name != "temperature"}
+FITS = {name: partial(fit, method=name) for name in MAPS if name != "temperature"}
 
 
 # --- closed forms and known truths --------------------------------------------------------------
@@ -93,11 +93,16 @@ def test_many_temperatures_at_once_equal_them_one_by_one(rng, name):
     rows = with_options(rng, 300, "d", 2.0)
     p, gold, _ = option_arrays(rows.option_probabilities, rows.gold)
     given = (p, gold) if name == "temperature" else (rows.confidence, rows.correct)
-    family = FAMILIES[name]
+    family = MAPS[name]
     features, target = family.features(np.asarray(given[0]), 1e-6), np.asarray(given[1])
     w = rng.integers(0, 3, (7, 300)).astype(float)
-    batch = family.fit(features, target, w)[:, 0]
-    single = [family.fit(features, target, row[None])[0, 0] for row in w]
+    options = name == "temperature"
+    right = target if options else w * target
+    batch = family.fit(features, right, w, None)[:, 0]
+    single = []
+    for row in w[:, None]:
+        right = target if options else row * target
+        single.append(family.fit(features, right, row, None)[0, 0])
     np.testing.assert_allclose(batch, single, rtol=1e-5)
 
 
@@ -140,13 +145,14 @@ def test_log_odds_scaling_never_crosses_one_half_and_platt_does(rng):
 @pytest.mark.parametrize("name", OURS)
 def test_a_weight_of_two_equals_the_row_twice_and_order_does_not_matter(rng, name):
     c, y = draw(rng, 60, slope=0.5)
-    w, family = rng.integers(0, 3, 60), FAMILIES[name]
+    w, family = rng.integers(0, 3, 60), MAPS[name]
     x = np.linspace(c[w > 0].min(), c[w > 0].max(), 50)
-    weighted = family.fit(family.features(c, 1e-6), y, w[None].astype(float))
+    counts = w[None].astype(float)
+    weighted = family.fit(family.features(c, 1e-6), counts * y, counts, None)
     rows = np.repeat(rng.permutation(60), 1)
     rows = np.repeat(rows, w[rows])
     repeated = family.fit(
-        family.features(c[rows], 1e-6), y[rows], np.ones((1, len(rows)))
+        family.features(c[rows], 1e-6), y[rows][None], np.ones((1, len(rows))), None
     )
     both = [
         family.apply(theta, family.features(x, 1e-6)) for theta in (weighted, repeated)
@@ -430,3 +436,37 @@ def test_log_odds_scaling_says_where_answers_ask_for_a_bound(
 def test_what_are_no_option_probabilities_is_refused(options):
     with pytest.raises(ValueError, match="options: expected"):
         fit(options, [0] * len(options), method="temperature")
+
+
+def test_a_family_from_another_package_is_one_object(rng, monkeypatch):
+    """Named by an entry point, it is in lists, has a label, and is fitted like ours."""
+    from medcal_nb.correct import Family, families, map_label, transfer_study
+
+    shift = Family(
+        name="shift",
+        label="shift of the log-odds",
+        parameters=("intercept",),
+        unchanged=(0.0,),
+        features=lambda c, clip: true_logit(np.clip(c, clip, 1 - clip)),
+        fit=lambda x, right, w, start: np.array(
+            [[true_logit((r.sum() + 1) / (n.sum() + 2))] for r, n in zip(right, w, strict=True)]
+        ),
+        apply=lambda theta, x: expit(np.asarray(theta) + 0 * x),
+    )
+
+    class Point:
+        def load(self):
+            return shift
+
+    monkeypatch.setattr(families, "MAPS", families._Registry())
+    monkeypatch.setattr(families, "entry_points", lambda group: [Point()])
+    families.MAPS.own.update(MAPS.own)
+    assert "shift" in list(families.MAPS)
+    assert map_label("shift") == "shift of the log-odds"
+    monkeypatch.setitem(MAPS.own, "shift", shift)
+    fitted = fit([0.2, 0.4, 0.6, 0.8, 0.9, 0.9], [1, 1, 1, 0, 0, 1], method="shift")
+    assert fitted([0.1])[0] == pytest.approx(5 / 8)
+    data = pd.concat([with_options(rng, 60, d, 1.0) for d in ("general", "medical")])
+    sides = {"source": {"domain": "general"}, "target": {"domain": "medical"}}
+    table = transfer_study(data, **sides, methods=["shift"], n_resamples=5, rng=rng).table
+    assert table.method.tolist() == ["shift"]

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from medcal_nb.correct.maps import assign_folds, by_fold
+from medcal_nb.correct.crossfit import assign_folds, by_fold
 
 GENERAL, MEDICAL = {"domain": "general"}, {"domain": "medical"}
 SIDES = {"source": GENERAL, "target": MEDICAL}

@@ -190,7 +190,14 @@ def test_reliance_is_split_by_the_model(decisions):
 
 def test_decisions_of_one_phase_compare_nothing(decisions):
     alone = decisions[decisions["phase"] == "alone"]
-    with pytest.raises(ValueError, match="nothing to compare"):
-        measure.policy_table(alone)
+    assert measure.policy_table(alone).empty
+    assert measure.reliance_table(alone).empty
     with pytest.raises(ValueError, match="lacks 'phase'"):
         measure.policy_table(alone.drop(columns="phase"))
+
+
+def test_decisions_are_found_among_answers(decisions):
+    models = pd.DataFrame({"item_id": [1], "dataset": "d", "confidence": 0.5})
+    assert measure.policy_table(measure.decisions_in(models)).empty
+    both = pd.concat([models, decisions], ignore_index=True)
+    assert len(measure.decisions_in(both)) == len(decisions)

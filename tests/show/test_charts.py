@@ -107,9 +107,9 @@ def case(plot, size):
         points.loc[0, ["coverage", "risk"]] = [0.0, np.nan]
         return table, {"target": 0.2, "points": points}
     if plot == "plot_decision_curve":
-        curves = {"net_benefit": lambda p, k: (0.3 - p) * 0.1 * (k + 1)}
-        curves["net_benefit_low"] = lambda p, k: (0.3 - p) * 0.1 * (k + 1) - 0.01
-        curves["net_benefit_high"] = lambda p, k: (0.3 - p) * 0.1 * (k + 1) + 0.01
+        curves = {"advantage": lambda p, k: (0.3 - p) * 0.1 * (k + 1)}
+        curves["advantage_low"] = lambda p, k: (0.3 - p) * 0.1 * (k + 1) - 0.01
+        curves["advantage_high"] = lambda p, k: (0.3 - p) * 0.1 * (k + 1) + 0.01
         table = repeated(names[:4], "threshold", np.linspace(0.02, 0.5, 20), **curves)
         return table, {"hue": "stage"}
     if plot == "plot_scatter":
@@ -340,9 +340,7 @@ def test_risk_coverage_marks_what_is_certified_and_says_what_is_not():
 
 
 def test_decision_curves_count_checks_worth_an_error():
-    table = pd.DataFrame(
-        {"threshold": [0.1, 0.25, 0.5], "net_benefit": [0.1, 0.2, 0.3]}
-    )
+    table = pd.DataFrame({"threshold": [0.1, 0.25, 0.5], "advantage": [0.1, 0.2, 0.3]})
     ax = charts.plot_decision_curve(table)
     assert list(ax.lines[0].get_xdata()) == pytest.approx([1, 3, 9])
     assert list(ax.lines[0].get_ydata()) == [0.3, 0.2, 0.1]

@@ -15,6 +15,7 @@ from filelock import FileLock
 from medcal_nb.answers import AnswerLog
 from medcal_nb.errors import MedcalError
 from medcal_nb.show.figures import read_figure
+from medcal_nb.study.run import Study, run_studies
 from tests.study import toy as toys
 from tests.study.toy import contents, edit, load_results, study, write_notebook
 
@@ -98,6 +99,38 @@ def test_a_study_from_cold_to_one_change(toy):
         changed = log.read().assign(confidence=0.1).to_dict("records")
         log.append(changed, if_exists="replace")
         assert plan(toy)["01_ask"].startswith("runs, because answers.sqlite")
+
+
+def test_two_profiles_are_one_graph_in_which_one_reads_the_other(toy):
+    study(toy, only=["01"])
+    write_notebook(
+        toy / "notebooks",
+        "04_beside",
+        [toys.BESIDE],
+        reads=["pocket:results/02_numbers.json"],
+        writes=["results/04_beside.json"],
+    )
+    mine = toy / "mine.toml"
+    mine.write_text('summary = "mine"\nnotebooks = ["03", "04"]\n')
+    answers = toy / "answers.sqlite"
+
+    def both(**options):
+        studies = [
+            Study("pocket", answers=answers, only=["02"]),
+            Study(mine, answers=answers),
+        ]
+        run_studies(studies, **options)
+        return [one.steps for one in studies]
+
+    planned = both(plan_only=True)
+    assert planned[1]["04_beside"] == "runs, because 02_numbers runs"
+    ran = {"03_alone": RAN, "04_beside": RAN}
+    assert both() == [{"01_ask": UNCHANGED, "02_numbers": RAN}, ran]
+    assert both()[1] == dict.fromkeys(ran, UNCHANGED)
+    results = toy / "build" / "mine" / "figures" / "results" / "04_beside.json"
+    assert load_results(results) == {"theirs": 0.65}
+    # each alone knows what both together did
+    assert plan(toy, only=["02"])["02_numbers"] == UNCHANGED
 
 
 def test_same_study_elsewhere_gives_the_same_bytes_and_a_fast_one_goes_to_build(

@@ -71,6 +71,14 @@ ctx.results({"twice": 2 * mean})
 """
 
 
+BESIDE = """\
+from medcal_nb.study import NotebookContext
+
+ctx = NotebookContext("04_beside", PROFILE, "", OUT_DIR, FAST)
+ctx.results({"theirs": ctx.read_results("02_numbers", profile="pocket")["mean"]})
+"""
+
+
 def load_results(path: Path) -> dict:
     """Return the numbers that a notebook saved."""
     return json.loads(path.read_text())["results"]

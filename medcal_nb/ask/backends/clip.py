@@ -2,10 +2,9 @@
 
 import json
 import time
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from unittest.mock import patch
 
 from medcal_nb.ask.backends.local import find_device, why
 from medcal_nb.ask.calls import SIMILARITY, WRITING, Failure, LabelProbabilities
@@ -116,13 +115,24 @@ def _load(wanted, pretrained):
         raise ValueError("its configuration asks for trust_remote_code")
     read = partial(_read_weights, factory.load_state_dict)
     with (
-        patch.object(factory, "load_state_dict", read),
+        _setting(factory, "load_state_dict", read),
         # transformers would ask at the keyboard whether it may run code
-        patch.object(dynamic_module_utils, "TIME_OUT_REMOTE_CODE", 0),
+        _setting(dynamic_module_utils, "TIME_OUT_REMOTE_CODE", 0),
     ):
         tokenizer = open_clip.get_tokenizer(wanted)
         pair = open_clip.create_model_from_pretrained(wanted, pretrained=pretrained)
     return *pair, tokenizer
+
+
+@contextmanager
+def _setting(module, name, value):
+    """Let a library's setting that no argument reaches have a value while a model is loaded."""
+    before = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, before)
 
 
 def _read_weights(read, path, *args, **how):

@@ -1,4 +1,4 @@
-"""Fusion: hand-worked ballots, monotone weights, no leakage, rivals that are fair."""
+"""Ensembles: hand-worked members, monotone weights, no leakage, rivals that are fair."""
 
 import numpy as np
 import pandas as pd
@@ -7,15 +7,15 @@ from scipy.special import expit
 
 from medcal_nb.correct import (
     RecalibrationWarning,
-    abstention_table,
-    change_title,
-    fused_answers,
-    fusion_change_table,
-    fusion_table,
-    one_answer,
-    tokens_table,
+    complete_case_table,
+    ensemble_answers,
+    ensemble_change_table,
+    ensemble_table,
+    members_of,
+    single_answer,
+    token_table,
 )
-from medcal_nb.correct.fusion import fit_weights, make_ballots, pooled
+from medcal_nb.correct.ensemble import Weights, averaged, make_members
 from medcal_nb.measure import brier_score, ece
 
 from .worlds import votes
@@ -30,8 +30,8 @@ def rows(*given, **more):
     return frame.assign(model="m", dataset="d", image_id=frame["item_id"], **more)
 
 
-def ballots_of(data):
-    return make_ballots(data, sorted(set(data.strategy)))
+def members_of_all(data):
+    return make_members(data, sorted(set(data.strategy)))
 
 
 def with_expert(data):
@@ -39,34 +39,34 @@ def with_expert(data):
     return data.assign(strategy=data.strategy.replace("s2", "expert"))
 
 
-def fusion_of(data):
-    ballots = ballots_of(data)
-    return pooled(ballots, list(ballots.p), name="fusion")
+def average_of(data):
+    members = members_of_all(data)
+    return averaged(members, list(members.p), name="average")
 
 
 # --- by hand ------------------------------------------------------------------------------------
 
 
-def test_ballots_of_a_closed_question_give_the_rest_to_the_other_option():
+def test_members_of_a_closed_question_give_the_rest_to_the_other_option():
     data = rows(
         ("a", "s", "Yes.", 0.7, True),
         ("a", "t", "no", 0.6, False),
         question_type="closed",
     )
-    ballots = ballots_of(data)
-    assert ballots.candidates.answer.tolist() == ["Yes.", "no"]
-    np.testing.assert_allclose(ballots.p, [[0.7, 0.4], [0.3, 0.6]])
-    fused = fusion_of(data).iloc[0]
+    members = members_of_all(data)
+    assert members.candidates.answer.tolist() == ["Yes.", "no"]
+    np.testing.assert_allclose(members.p, [[0.7, 0.4], [0.3, 0.6]])
+    fused = average_of(data).iloc[0]
     assert fused.answer == "Yes."
     assert fused.confidence == pytest.approx((0.7 + 0.4) / 2)
     assert fused.correct
 
 
-def test_a_silent_strategy_has_no_vote():
+def test_a_silent_method_is_left_out_of_the_average():
     data = rows(("a", "s", "x", 0.9, True), ("a", "t", "y", 0.8, False),
                 ("b", "s", None, np.nan, None), ("b", "t", "y", 0.8, True),
                 ("c", "s", None, np.nan, None), ("c", "t", None, np.nan, None))  # fmt: skip
-    fused = fusion_of(data).set_index("item_id")
+    fused = average_of(data).set_index("item_id")
     assert fused.loc["a", "answer"] == "x"
     assert fused.loc["b", "confidence"] == pytest.approx(0.8)
     assert np.isnan(fused.loc["c", "confidence"])
@@ -76,7 +76,7 @@ def test_a_silent_strategy_has_no_vote():
 def test_option_probabilities_are_used_where_a_strategy_has_them():
     data = rows(("a", "s", "ct", 0.5, False), ("a", "t", "mri", 0.4, True))
     data["option_probabilities"] = [{"ct": 0.5, "mri": 0.4, "x-ray": 0.1}, None]
-    p = ballots_of(data).p
+    p = members_of_all(data).p
     np.testing.assert_allclose(p["s"], [0.5, 0.4])
     np.testing.assert_allclose(p["t"], [0.3, 0.4])  # three options: (1 - 0.4) / 2
 
@@ -85,12 +85,12 @@ def test_option_probabilities_are_used_where_a_strategy_has_them():
 
 
 def test_fusing_helps_where_strategies_know_different_things(rng):
-    fused = fused_answers(votes(rng, 1500, skill=(0.8, 0.8, 0.8)), rng=rng)
-    table = fusion_table(fused, n_resamples=2, rng=rng).set_index(
-        ["system", "correction"]
+    fused = ensemble_answers(votes(rng, 1500, skill=(0.8, 0.8, 0.8)), rng=rng)
+    table = ensemble_table(fused, n_resamples=2, rng=rng).set_index(
+        ["ensemble", "recalibration"]
     )
     single, mean, trained = (table.loc[(k, c)] for k, c in (
-        ("s0", "as stated"), ("fusion", "as stated"), ("fusion, trained", "trained")))  # fmt: skip
+        ("s0", "uncorrected"), ("average", "uncorrected"), ("average, trained", "trained")))  # fmt: skip
     assert mean.accuracy > single.accuracy + 0.03
     # independent evidence adds up in log-odds, which the trained fusion can and the mean cannot
     assert trained.brier < mean.brier < single.brier
@@ -101,14 +101,14 @@ def test_more_confidence_never_lowers_the_fused_one(rng):
     data.loc[data.strategy == "s2", "confidence"] = expit(
         1 - rng.normal(1, 1, 200)
     )  # noise
-    fused = fit_weights(ballots_of(data))
+    fused = Weights(members_of_all(data))
     one = rows(("new", "s0", "yes", 0.7, True), ("new", "s1", "yes", 0.6, True),
                ("new", "s2", "yes", 0.5, True), question_type="closed")  # fmt: skip
     for k in range(3):
         told = []
         for c in (0.5, 0.7, 0.9, 0.99):
             one.loc[k, "confidence"] = c
-            told.append(fused(ballots_of(one), "x").confidence.iloc[0])
+            told.append(fused.combine(members_of_all(one), "x").confidence.iloc[0])
         assert np.all(np.diff(told) >= 0)
         one.loc[k, "confidence"] = 0.6
 
@@ -120,12 +120,12 @@ def test_labels_of_an_image_change_none_of_its_own_confidences(rng):
         correct=np.where(data.image_id == "x0007", ~data.correct, data.correct)
     )
     one, other = (
-        fused_answers(d, rng=np.random.default_rng(0)) for d in (data, flipped)
+        ensemble_answers(d, rng=np.random.default_rng(0)) for d in (data, flipped)
     )
     own = one.image_id == "x0007"
     assert (one[own].confidence == other[own].confidence).all()
     moved = one[~own].confidence != other[~own].confidence
-    assert set(one[~own][moved].correction) == {"platt", "trained"}
+    assert set(one[~own][moved].recalibration) == {"platt", "trained"}
 
 
 def test_fused_noise_does_not_look_good(rng):
@@ -133,9 +133,9 @@ def test_fused_noise_does_not_look_good(rng):
     coin = dict(zip(data.item_id.unique(), rng.random(400) < 0.5, strict=True))
     # the candidate "yes" is right by coin, whoever says it
     data["correct"] = data.item_id.map(coin) == (data.answer == "yes")
-    fused = fused_answers(data, rng=rng)
-    for _, part in fused[fused.correction != "as stated"].groupby(
-        ["system", "correction"]
+    fused = ensemble_answers(data, rng=rng)
+    for _, part in fused[fused.recalibration != "uncorrected"].groupby(
+        ["ensemble", "recalibration"]
     ):
         assert brier_score(part.confidence, part.correct.astype(float)) > 0.24
 
@@ -143,52 +143,52 @@ def test_fused_noise_does_not_look_good(rng):
 # --- tables -------------------------------------------------------------------------------------
 
 
-def test_fusion_table_is_complete_and_on_the_same_items(rng):
+def test_ensemble_table_is_complete_and_on_the_same_items(rng):
     data = with_expert(votes(rng, 200, per_image=2))
     data = data.drop(data[(data.item_id == "i0003") & (data.strategy == "s1")].index)
-    fused = fused_answers(data, rng=rng)
-    assert (fused.groupby(["system", "correction"]).size() == 199).all()
-    table = fusion_table(fused, n_resamples=20, rng=rng)
+    fused = ensemble_answers(data, rng=rng)
+    assert (fused.groupby(["ensemble", "recalibration"]).size() == 199).all()
+    table = ensemble_table(fused, n_resamples=20, rng=rng)
     assert (table[["n", "n_dropped"]] == [199, 1]).all(axis=None)
-    key = table.set_index(["system", "correction"])
+    key = table.set_index(["ensemble", "recalibration"])
     own = data[(data.strategy == "s0") & (data.item_id != "i0003")]
-    stated = key.loc[("s0", "as stated")]
+    stated = key.loc[("s0", "uncorrected")]
     assert stated.accuracy == pytest.approx(own.correct.mean())
     assert stated.ece == pytest.approx(
         ece(own.confidence, own.correct.astype(float))
     )  # the one ECE
     assert "ece_low" not in table  # no interval of a plain ECE by its resamples
     tokens = key.new_tokens
-    assert tokens["fusion + expert", "as stated"] == pytest.approx(6)  # 1 + 2 + 3
-    assert tokens["fusion", "as stated"] == pytest.approx(3)
+    assert tokens["average + expert", "uncorrected"] == pytest.approx(6)  # 1 + 2 + 3
+    assert tokens["average", "uncorrected"] == pytest.approx(3)
     assert tokens["expert", "platt"] == pytest.approx(
         3
     )  # closed: it judged nobody's answers
-    assert (table[table.correction == "as stated"].labels == 0).all()
-    assert (table[table.correction != "as stated"].labels == 159).all()
-    for name in ("fusion", "fusion + expert"):
-        rows_of = table[(table.system == name) & (table.kind == "fusion")]
-        assert set(rows_of.correction) == {"as stated", "platt"}
-    open_ones = fused_answers(data.assign(question_type="open"), rng=rng)
-    alone = open_ones.query("system == 'expert' and correction == 'as stated'")
+    assert (table[table.recalibration == "uncorrected"].labels == 0).all()
+    assert (table[table.recalibration != "uncorrected"].labels == 159).all()
+    for name in ("average", "average + expert"):
+        rows_of = table[(table.ensemble == name) & (table.kind == "ensemble")]
+        assert set(rows_of.recalibration) == {"uncorrected", "platt"}
+    open_ones = ensemble_answers(data.assign(question_type="open"), rng=rng)
+    alone = open_ones.query("ensemble == 'expert' and recalibration == 'uncorrected'")
     assert alone.new_tokens.mean() == pytest.approx(
         6
     )  # it was shown what the others answered
-    untold = fused_answers(data.assign(new_tokens=None), rng=rng)
+    untold = ensemble_answers(data.assign(new_tokens=None), rng=rng)
     assert untold.new_tokens.isna().all()  # a cost that nobody recorded is not 0
 
 
 def test_the_expert_alone_is_a_rival_and_often_is_what_fusion_gains(rng):
     data = with_expert(votes(rng, 800, skill=(0.05, 0.05, 1.6)))
-    fused = fused_answers(data, rng=rng)
-    table = fusion_change_table(fused, n_resamples=200, rng=rng)
-    assert set(table.rival) == {"best strategy", "expert"}
-    key = table.set_index(["system", "correction", "rival"])
-    helped = ("fusion + expert, trained", "trained")
-    assert key.loc[(*helped, "best strategy"), "conclusion"] == "better"
+    fused = ensemble_answers(data, rng=rng)
+    table = ensemble_change_table(fused, n_resamples=200, rng=rng)
+    assert set(table.rival) == {"best method", "expert"}
+    key = table.set_index(["ensemble", "recalibration", "rival"])
+    helped = ("average + expert, trained", "trained")
+    assert key.loc[(*helped, "best method"), "conclusion"] == "better"
     assert key.loc[(*helped, "expert"), "conclusion"] == "no difference shown"
-    assert key.loc[("fusion", "platt", "expert"), "conclusion"] == "worse"
-    row = key.loc[("fusion", "platt", "expert")]
+    assert key.loc[("average", "platt", "expert"), "conclusion"] == "worse"
+    row = key.loc[("average", "platt", "expert")]
     assert row.change == pytest.approx(row.brier - row.rival_brier)
     assert row.change > 0  # above 0 is worse
     assert (table.p_holm >= table.p - 1e-12).all()
@@ -198,13 +198,13 @@ def test_the_best_strategy_is_chosen_on_other_images_than_it_is_judged_on(rng):
     """Of twelve strategies that know next to nothing the best in hindsight looks better."""
     hindsight, fair = [], []
     for _ in range(5):
-        fused = fused_answers(votes(rng, 60, skill=(0.1,) * 12), rng=rng)
+        fused = ensemble_answers(votes(rng, 60, skill=(0.1,) * 12), rng=rng)
         fair.append(
-            fusion_change_table(fused, n_resamples=2, rng=rng).rival_brier.iloc[0]
+            ensemble_change_table(fused, n_resamples=2, rng=rng).rival_brier.iloc[0]
         )
-        platt = fused[(fused.correction == "platt") & (fused.kind == "strategy")]
+        platt = fused[(fused.recalibration == "platt") & (fused.kind == "method")]
         gap = (platt.confidence - platt.correct.astype(float)) ** 2
-        hindsight.append(gap.groupby(platt.system).mean().min())
+        hindsight.append(gap.groupby(platt.ensemble).mean().min())
     assert np.mean(fair) > np.mean(hindsight) + 0.005
 
 
@@ -214,8 +214,8 @@ def test_abstentions_are_counted_and_scored_at_the_base_rate(rng):
     data["confidence"] = data.confidence.mask(silent)
     data["answer"] = data.answer.mask(silent)
     data["correct"] = data.correct.astype("boolean").mask(silent)
-    table = abstention_table(data)
-    key = table.set_index("system")
+    table = complete_case_table(data)
+    key = table.set_index("ensemble")
     row, rest = key.loc["s0"], data[(data.strategy == "s0") & ~silent]
     assert (row.n_items, row.n_abstained) == (200, 50)
     b = rest.correct.astype(float).mean()
@@ -223,25 +223,25 @@ def test_abstentions_are_counted_and_scored_at_the_base_rate(rng):
         brier_score(rest.confidence, rest.correct.astype(float))
     )
     assert row.brier_all == pytest.approx(0.75 * row.brier + 0.25 * b * (1 - b))
-    assert key.loc["fusion + expert", "n_abstained"] == 0
+    assert key.loc["average + expert", "n_abstained"] == 0
 
 
 def test_bad_requests_are_refused(rng):
     data = votes(rng, 40)
     with pytest.raises(ValueError, match="only 0 items were answered by all"):
-        fused_answers(data.assign(correct=pd.NA), rng=rng)
+        ensemble_answers(data.assign(correct=pd.NA), rng=rng)
     with (
         pytest.warns(RecalibrationWarning, match="s0, s1, s2 answered less than 80 %"),
-        pytest.raises(ValueError, match="no strategy answered 80 % of the items"),
+        pytest.raises(ValueError, match="no method answered 80 % of the items"),
     ):
-        fused_answers(data.assign(answer=None), rng=rng)
+        ensemble_answers(data.assign(answer=None), rng=rng)
     sparse = data.assign(
         confidence=data.confidence.where(
             (data.strategy != "s1") | (data.item_id < "i0010")
         )
     )
     with pytest.warns(RecalibrationWarning, match="s1 answered less than 80 % of"):
-        assert "s1" not in set(fused_answers(sparse, rng=rng).system)
+        assert "s1" not in set(ensemble_answers(sparse, rng=rng).ensemble)
 
 
 # --- one answer, several confidences --------------------------------------------------------------
@@ -263,41 +263,37 @@ def textless(rng, n=400):
     return pd.concat(frames, ignore_index=True)
 
 
-def test_confidences_of_one_answer_are_fused_where_no_text_is_told(rng):
+def test_confidences_of_single_answer_are_fused_where_no_text_is_told(rng):
     data = textless(rng)
-    same, told = one_answer(data)
-    assert "one answer" in told
-    fused = fused_answers(same, rng=rng)
-    own = fused.query("kind == 'fusion' and correction == 'as stated'")
+    same, n_left_out = single_answer(data)
+    assert n_left_out == 0
+    fused = ensemble_answers(same, rng=rng)
+    own = fused.query("kind == 'ensemble' and recalibration == 'uncorrected'")
     mean = data.groupby("item_id")["confidence"].mean()
     np.testing.assert_allclose(own["confidence"], mean[own["item_id"]])
-    table = fusion_change_table(fused, n_resamples=200, rng=rng)
-    trained = table[table["correction"] == "trained"]
+    table = ensemble_change_table(fused, n_resamples=200, rng=rng)
+    trained = table[table["recalibration"] == "trained"]
     assert trained["conclusion"].tolist() == [
         "better"
     ]  # two pieces of evidence beat one
-    assert (
-        "the best single way of asking 1 of 1 fusions do better, 0 worse"
-        in change_title(trained)
-    )
 
 
 def test_items_graded_differently_are_left_out_and_counted(rng):
     data = textless(rng, 30)
     other = data["item_id"].isin(["i3", "i7"]) & (data["strategy"] == "probe")
     data.loc[other, "correct"] = ~data.loc[other, "correct"]
-    same, told = one_answer(data)
+    same, n_left_out = single_answer(data)
     assert set(data["item_id"]) - set(same["item_id"]) == {"i3", "i7"}
-    assert "of these answers 2 of 30 are graded differently" in told
+    assert n_left_out == 2
     spoken = data.assign(answer="yes")
-    assert one_answer(spoken)[0] is spoken
+    assert single_answer(spoken)[0] is spoken
 
 
-def test_one_voter_is_no_fusion(rng):
-    one = one_answer(textless(rng).query("strategy == 'said'"))[0]
-    fused = fused_answers(one, rng=rng)
-    assert set(fused["kind"]) == {"strategy"}
-    assert fusion_change_table(fused, rng=rng).empty
+def test_one_member_is_no_ensemble(rng):
+    one = single_answer(textless(rng).query("strategy == 'said'"))[0]
+    fused = ensemble_answers(one, rng=rng)
+    assert set(fused["kind"]) == {"method"}
+    assert ensemble_change_table(fused, rng=rng).empty
 
 
 def test_tokens_buy_nothing_where_cheap_and_dear_say_the_same(rng):
@@ -307,11 +303,38 @@ def test_tokens_buy_nothing_where_cheap_and_dear_say_the_same(rng):
     dear = cheap.assign(strategy="dear", new_tokens=75)
     noisy = dear["confidence"] + rng.normal(0, 0.01, len(dear))
     both = pd.concat([cheap, dear.assign(confidence=noisy.clip(0, 1))])
-    table = tokens_table(fused_answers(both, rng=rng), n_resamples=100, rng=rng)
-    assert table.set_index("system").loc["said", "tied"]
+    table = token_table(ensemble_answers(both, rng=rng), n_resamples=100, rng=rng)
+    assert table.set_index("ensemble").loc["said", "tied"]
     lost = dear.assign(
         confidence=0.5
     )  # and where the dear way knows more, the title turns
     better = pd.concat([lost.assign(strategy="said", new_tokens=1), dear])
-    table = tokens_table(fused_answers(better, rng=rng), n_resamples=100, rng=rng)
-    assert not table.set_index("system").loc["said", "tied"]
+    table = token_table(ensemble_answers(better, rng=rng), n_resamples=100, rng=rng)
+    assert not table.set_index("ensemble").loc["said", "tied"]
+
+
+def test_answers_that_are_graded_alike_are_one_candidate():
+    """One notion of the same answer for grading and for ensembles."""
+    data = rows(
+        ("a", "s", "Two nodules", 0.7, True),
+        ("a", "t", "2 nodule", 0.6, True),
+        ("a", "u", "X-ray", 0.5, False),
+    )
+    members = members_of_all(data)
+    assert len(members.candidates) == 2
+    assert members.keys.loc["a", "s"] == members.keys.loc["a", "t"]
+
+
+def test_members_are_those_wanted_or_the_models(rng):
+    data = votes(rng, 20).assign(domain="medical")
+    target = {"domain": "medical"}
+    chosen = members_of(data, target, ["m"], ["s0", "s1"])
+    assert set(chosen.strategy) == {"s0", "s1"}
+    one = data[data.strategy == "s0"]
+    silent = one.assign(model="silent", answer=None)
+    two = pd.concat([one, one.assign(model="n"), silent])
+    of_models = members_of(two, target, ["m"], ["s0"])
+    assert set(of_models.strategy) == {"m", "n"}
+    assert set(of_models.model) == {"ensemble of models"}
+    without_text = two.assign(answer=None)
+    assert set(members_of(without_text, target, ["m", "n"], ["s0"]).model) == {"m", "n"}

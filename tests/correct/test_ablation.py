@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
-from medcal_nb.correct import blank_pairs, fit, image_reliance_table
-from medcal_nb.correct.maps import assign_folds
+from medcal_nb.correct import image_ablation, fit, image_ablation_table
+from medcal_nb.correct.crossfit import assign_folds
 from medcal_nb.measure.rows import image_labels
 
 
@@ -35,29 +35,29 @@ def asked(rng, n=400):
 
 
 def test_what_ignores_the_image_changes_by_nothing(asked, rng):
-    table = image_reliance_table(blank_pairs(asked, rng=rng), n_resamples=200, rng=rng)
-    row = table.set_index(["system", "correction"])
-    blind, looks = row.loc[("guesses", "as stated")], row.loc[("looks", "as stated")]
+    table = image_ablation_table(image_ablation(asked, rng=rng), n_resamples=200, rng=rng)
+    row = table.set_index(["ensemble", "recalibration"])
+    blind, looks = row.loc[("guesses", "uncorrected")], row.loc[("looks", "uncorrected")]
     assert [blind.confidence_change, blind.accuracy_change] == pytest.approx([0, 0])
     assert blind.same_answer == 1
     assert looks.confidence_change_high < 0
     assert looks.accuracy_change_high < 0
     assert looks.same_answer < 1
     assert (
-        looks.confidence_change < row.loc[("fusion", "as stated")].confidence_change < 0
+        looks.confidence_change < row.loc[("average", "uncorrected")].confidence_change < 0
     )
     assert (table[["n", "n_images"]] == [400, 200]).all(axis=None)
 
 
 def test_maps_are_learned_with_the_image_from_other_images(asked):
-    pairs = blank_pairs(asked, rng=np.random.default_rng(4))
+    pairs = image_ablation(asked, rng=np.random.default_rng(4))
     seed = int(np.random.default_rng(4).integers(2**63))
     shown, blank = (
         asked[asked.strategy == s].reset_index(drop=True)
         for s in ("looks", "looks_blank")
     )
     fold = assign_folds(image_labels(shown), 5, rng=np.random.default_rng([seed, 0]))
-    got = pairs.query("system == 'looks' and correction == 'platt'").reset_index(
+    got = pairs.query("ensemble == 'looks' and recalibration == 'platt'").reset_index(
         drop=True
     )
     for k in range(5):
@@ -75,7 +75,7 @@ def test_items_that_someone_left_out_are_compared_nowhere(asked, rng):
     silent = (asked.item_id == "i0003") & (asked.strategy == "looks_blank")
     asked.loc[silent, ["answer", "confidence", "correct"]] = [None, np.nan, pd.NA]
     asked = asked[~((asked.item_id == "i0010") & (asked.strategy == "guesses"))]
-    pairs = blank_pairs(asked, rng=rng)
-    assert pairs.groupby(["system", "correction"]).size().eq(398).all()
+    pairs = image_ablation(asked, rng=rng)
+    assert pairs.groupby(["ensemble", "recalibration"]).size().eq(398).all()
     assert not pairs.item_id.isin(["i0003", "i0010"]).any()
-    assert blank_pairs(asked[~asked.strategy.str.endswith("_blank")], rng=rng).empty
+    assert image_ablation(asked[~asked.strategy.str.endswith("_blank")], rng=rng).empty

@@ -1,0 +1,117 @@
+"""Image ablation: does a confidence fall where the image is blank?
+
+What is fitted, a Platt map or an ensemble's weights, is fitted with the image shown, cross-fitted
+by image, and applied unchanged to the left-out answers to the blank one.
+"""
+
+import numpy as np
+import pandas as pd
+
+from medcal_nb.answer_key import same_answer
+from medcal_nb.measure.rows import parts_by
+
+from .crossfit import folds_of
+from .ensemble import BY, EXPERT, complete, every_ensemble
+from .paired import means, paired
+
+BLANK = "_blank"
+"""What a method's name ends in where it was shown a blank image."""
+
+
+def image_ablation(graded: pd.DataFrame, *, rng: np.random.Generator) -> pd.DataFrame:
+    """Methods and ensembles with the image and with a blank one, on the same items.
+
+    Parameters
+    ----------
+    graded : DataFrame
+        Answers of methods and of the same methods with a blank image, ``<strategy>_blank``;
+        methods without these are left out.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    DataFrame
+        One row per item that every method answered both times, none where nothing was asked with
+        a blank image:
+
+        ensemble, recalibration : as in :func:`medcal_nb.correct.ensemble_answers`
+        confidence_shown, confidence_blank, confidence_change : change is blank - shown
+        accuracy_shown, accuracy_blank, accuracy_change : the same of being correct
+        same_answer : whether the answer stays the same
+    """
+    seed = int(rng.integers(2**63))
+    parts = []
+    for _, part in parts_by(graded, BY):
+        present = set(part["strategy"])
+        names = sorted(s for s in present - {EXPERT} if s + BLANK in present)
+        if not names:
+            continue
+        is_blank = part["strategy"].str.endswith(BLANK)
+        part = part.assign(strategy=part["strategy"].str.removesuffix(BLANK))
+        shown, _ = complete(part[~is_blank], names)
+        blank, _ = complete(part[is_blank], names)
+        common = shown.items.index.intersection(blank.items.index)
+        shown = shown.part(shown.items.index.isin(common))
+        blank = blank.part(blank.items.index.isin(common))
+        fold = folds_of(shown.items, seed)
+        if fold is None:
+            continue
+        with_image = every_ensemble(shown, fold, to=shown)
+        without = every_ensemble(shown, fold, to=blank)
+        for one, other in zip(with_image, without, strict=True):
+            _, recalibration, answers = one
+            rows = _joined(answers, other[2])
+            parts.append(rows.assign(recalibration=recalibration))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def _joined(shown: pd.DataFrame, blank: pd.DataFrame) -> pd.DataFrame:
+    """Answers of one method or ensemble with the image, beside those to the blank one."""
+    same = [same_answer(*pair) for pair in zip(shown["answer"], blank["answer"], strict=True)]
+    rows = shown.assign(ensemble=shown["strategy"], same_answer=same)
+    for name, column in (("accuracy", "correct"), ("confidence", "confidence")):
+        before = shown[column].to_numpy(float)
+        after = blank[column].to_numpy(float)
+        rows[f"{name}_shown"] = before
+        rows[f"{name}_blank"] = after
+        rows[f"{name}_change"] = after - before
+    return rows
+
+
+def image_ablation_table(
+    pairs: pd.DataFrame,
+    *,
+    level: float = 0.95,
+    n_resamples: int = 1000,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    r"""How confidence and accuracy change when the image is taken away.
+
+    Parameters
+    ----------
+    pairs : DataFrame
+        Of :func:`image_ablation`.
+    level, n_resamples, rng
+        Of the intervals, by image.
+
+    Returns
+    -------
+    DataFrame
+        One row per model, data set, ensemble and recalibration, each number with _low, _high:
+
+        n, n_images : answers and images
+        confidence_shown, confidence_blank, confidence_change : means; change is blank - shown
+        accuracy_shown, accuracy_blank, accuracy_change : the same of accuracy
+        excess : confidence_change - accuracy_change, above 0 where the confidence falls less than
+            the accuracy
+        same_answer : share of items whose answer stays the same
+    """
+    columns: dict = {"same_answer": "same_answer"}
+    for name in ("accuracy", "confidence"):
+        for side in ("shown", "blank", "change"):
+            columns[f"{name}_{side}"] = f"{name}_{side}"
+    columns["excess"] = ("confidence_change", "accuracy_change")
+    by = [*BY, "ensemble", "recalibration"]
+    return paired(
+        pairs, by, means(**columns), level=level, n_resamples=n_resamples, rng=rng
+    )

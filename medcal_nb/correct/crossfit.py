@@ -1,0 +1,203 @@
+"""Which answers a map is fitted on and which it is applied to: source, target, and folds by image."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from medcal_nb.measure.resampling import choose_clip
+from medcal_nb.measure.rows import (
+    image_labels,
+    measured,
+    parts_by,
+    plain_ids,
+    refuse_shared,
+    rows_where,
+)
+
+from .maps import BY, RecalibrationWarning, arrays_of, fit, leading
+
+N_FOLDS = 5
+_IMAGE = "_image"
+
+
+def with_images(graded: pd.DataFrame) -> pd.DataFrame:
+    """The table with its images as numbers in a column of its own: they are named once."""
+    codes, _ = pd.factorize(image_labels(graded))
+    return graded.assign(**{_IMAGE: codes})
+
+
+def images_of(rows: pd.DataFrame) -> np.ndarray:
+    """Images (n,) of rows: as numbered by :func:`with_images`, or by name."""
+    return rows[_IMAGE].to_numpy() if _IMAGE in rows else image_labels(rows)
+
+
+def assign_folds(
+    groups: Sequence, n_folds: int, *, rng: np.random.Generator
+) -> np.ndarray:
+    """A fold (n,) for each row, whole groups together, folds as even as that allows.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer groups than folds, or fewer than two folds.
+    """
+    names, group, size = np.unique(
+        plain_ids(groups), return_inverse=True, return_counts=True
+    )
+    if not 2 <= n_folds <= len(names):
+        raise ValueError(
+            f"groups: {len(names)} different ones cannot fill {n_folds} folds"
+        )
+    order = rng.permutation(len(names))
+    order = order[np.argsort(-size[order], kind="stable")]
+    load = np.zeros(n_folds)
+    fold = np.empty(len(names), int)
+    for k in order:
+        fold[k] = load.argmin()
+        load[fold[k]] += size[k]
+    return fold[group]
+
+
+def folds_of(rows: pd.DataFrame, seed: int) -> np.ndarray | None:
+    """One of five folds for each row, by image; None where there are fewer images than that."""
+    images = images_of(rows)
+    if len(set(images)) < N_FOLDS:
+        return None
+    return assign_folds(images, N_FOLDS, rng=np.random.default_rng([seed, 0]))
+
+
+def by_fold(
+    fit: Callable, confidence: np.ndarray, correct: np.ndarray, fold: np.ndarray, *, to=None
+) -> np.ndarray:
+    """Recalibrated confidences, each from a map fitted on the other folds.
+
+    Parameters
+    ----------
+    fit : callable
+        ``fit(confidence, correct)`` returns a map.
+    confidence, correct, fold : arrays of n rows
+    to : array of n rows, optional
+        Other confidences of the same rows, to which the maps are applied instead.
+
+    Returns
+    -------
+    array of n rows
+    """
+    c = np.asarray(confidence, dtype=float)
+    y = np.asarray(correct)
+    applied = c if to is None else np.asarray(to, dtype=float)
+    out = np.empty_like(applied)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RecalibrationWarning)
+        for k in np.unique(fold):
+            own = fold == k
+            out[own] = fit(c[~own], y[~own])(applied[own])
+    return out
+
+
+def corrected(
+    graded: pd.DataFrame,
+    *,
+    target: dict,
+    source: dict | None = None,
+    method: str = "platt",
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """The target's answers uncorrected, and with a map fitted on either side's labels.
+
+    Parameters
+    ----------
+    graded : DataFrame
+        Graded answers.
+    target, source : dict
+        Column → value: the rows to recalibrate and, optionally, others to fit on.
+    method : str
+        One of ``MAPS``.
+
+    Returns
+    -------
+    DataFrame
+        Measured rows with ``labels``, those that the map was fitted on: ``raw`` (none),
+        ``source``, where one is named, and ``target``, cross-fitted by image; ``fold`` tells the
+        maps apart, -1 elsewhere. ``target`` is absent where a model and strategy has fewer images
+        than folds.
+
+    Raises
+    ------
+    ValueError
+        If a selection is empty or source and target share an image.
+    """
+    parts = []
+    for learn, judge in _sides(graded, source, target):
+        c = np.r_[learn["confidence"], judge["confidence"]].astype(float)
+        recalibrate = partial(fit, method=method, clip=choose_clip(c))
+        inputs, outcomes = arrays_of(judge, method)
+        values = {"raw": judge["confidence"].to_numpy(float)}
+        folds = {}
+        if len(learn):
+            values["source"] = recalibrate(*arrays_of(learn, method))(inputs)
+        images = images_of(judge)
+        if len(set(images)) >= N_FOLDS:
+            fold = assign_folds(images, N_FOLDS, rng=rng)
+            folds["target"] = fold
+            values["target"] = by_fold(recalibrate, inputs, outcomes, fold)
+        for labels, p in values.items():
+            fold = folds.get(labels, -1)
+            parts.append(judge.assign(labels=labels, fold=fold, confidence=leading(p)))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _sides(graded: pd.DataFrame, source: dict | None, target: dict) -> list[tuple]:
+    """(source rows, none without a source; target rows) of each model and strategy."""
+    if source:
+        return [(left, right) for _, left, right in pairs(graded, source, target)]
+    rows = measured(rows_where(graded, target))
+    return [(part[:0], part) for _, part in parts_by(rows, BY)]
+
+
+def pairs(
+    graded: pd.DataFrame, source: dict, target: dict
+) -> list[tuple[dict, pd.DataFrame, pd.DataFrame]]:
+    """(key, source rows, target rows) of each model and strategy with both, measured rows only.
+
+    Raises
+    ------
+    ValueError
+        If source and target share an image, or no model and strategy has enough of both.
+
+    Warns
+    -----
+    RecalibrationWarning
+        For each that is left out because it has too few answers.
+    """
+    left = rows_where(graded, source)
+    right = rows_where(graded, target)
+    shared = np.intersect1d(images_of(left), images_of(right))
+    if len(shared):  # by name
+        refuse_shared(left, right, "source and target")
+    left = dict_by_key(measured(left))
+    enough = []
+    for key, rows in dict_by_key(measured(right)).items():
+        own = left.get(key, rows[:0])
+        if len(own) >= 2 * N_FOLDS and len(set(images_of(rows))) >= N_FOLDS:
+            enough.append((dict(zip(BY, key, strict=True)), own, rows))
+        elif len(own):
+            warnings.warn(
+                f"transfer: {' '.join(key)} has {len(own)} source and {len(rows)} target "
+                "answers with a confidence and a grade; left out",
+                RecalibrationWarning,
+                stacklevel=3,
+            )
+    if not enough:
+        raise ValueError(
+            "no model and strategy has enough answers in both source and target"
+        )
+    return enough
+
+
+def dict_by_key(rows: pd.DataFrame) -> dict[tuple, pd.DataFrame]:
+    """(model, strategy) → its rows."""
+    return {tuple(key.values()): part for key, part in parts_by(rows, BY)}

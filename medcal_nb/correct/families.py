@@ -1,0 +1,428 @@
+"""Families of recalibration maps, each fitted under many rows of weights at once.
+
+A bootstrap that repeats the fit in each resample needs thousands of fits of a few numbers.
+Resampling rows is reweighting them, so all fits of a family run together; one fit is one row.
+
+A family is one object and one call of :func:`register`; another package adds one by an entry
+point of the group ``medcal_nb.maps`` that names a :class:`Family`. Lists, labels and help follow.
+"""
+
+import contextlib
+import io
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+
+import numpy as np
+from scipy.special import expit
+
+from medcal_nb.measure._check import check_choice
+from medcal_nb.measure.resampling import fit_logistic, logit
+
+T_MIN = 0.02
+T_MAX = 50.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """A family of recalibration maps.
+
+    Attributes
+    ----------
+    name, label : str
+        In code, and in titles and tables.
+    parameters : tuple of str
+        Names of the fitted numbers.
+    unchanged : tuple
+        The values of the parameters that change nothing.
+    features : callable
+        ``features(inputs, clip)``: what is computed once from confidences (n,), or from
+        probabilities of options (n, k): an array whose first axis is n.
+    fit : callable
+        ``fit(features, right, weights, start)``: B parameter sets. ``weights`` (B, n) counts each
+        row in each resample. ``right`` (B, n) is the part of the weight that is correct; for
+        options it is the index (n,) of the right one, -1 where it is none. ``start`` is a
+        parameter set to begin with, or None.
+    apply : callable
+        ``apply(parameters, features)``: confidences (B, n).
+    inputs : {"confidence", "options"}
+        What the map is learned from.
+    source : str
+        Where it was published.
+    """
+
+    name: str
+    label: str
+    parameters: tuple[str, ...]
+    unchanged: tuple
+    features: Callable[[np.ndarray, float], np.ndarray]
+    fit: Callable
+    apply: Callable
+    inputs: str = "confidence"
+    source: str = ""
+
+
+class _Registry(Mapping):
+    """The families of this package, and those that entry points name once one is asked for."""
+
+    def __init__(self) -> None:
+        self.own: dict[str, Family] = {}
+        self.complete = False
+
+    def _all(self) -> dict[str, Family]:
+        if not self.complete:
+            self.complete = True
+            for point in entry_points(group="medcal_nb.maps"):
+                family = point.load()
+                self.own.setdefault(family.name, family)
+        return self.own
+
+    def __getitem__(self, name: str) -> Family:
+        check_choice(name, "method", self._all())
+        return self._all()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+
+MAPS = _Registry()
+"""Every family by its name."""
+
+
+def register(family: Family) -> Family:
+    """Add a family to ``MAPS``."""
+    MAPS.own[family.name] = family
+    return family
+
+
+def map_label(name: str) -> str:
+    """Return what a title calls a map.
+
+    Examples
+    --------
+    >>> map_label("platt")
+    'Platt scaling'
+    """
+    return MAPS[name].label
+
+
+# --- temperature of all options -----------------------------------------------------------------
+
+
+def option_gaps(log_scores: np.ndarray) -> np.ndarray:
+    """Log-scores (n, k) below the leading one of their row; far below where an option is absent."""
+    gaps = log_scores - np.nanmax(log_scores, axis=1, keepdims=True)
+    return np.nan_to_num(gaps, nan=-1e9)
+
+
+def option_moments(
+    gaps: np.ndarray, slopes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Leading probability, mean and variance of the gaps under the softmax at each slope 1 / T.
+
+    Parameters
+    ----------
+    gaps : (n, k) array
+    slopes : (J,) array
+
+    Returns
+    -------
+    leading, mean, variance : (n, J) arrays
+    """
+    p = np.exp(gaps[:, None, :] * slopes[:, None])
+    total = p.sum(axis=2)
+    mean = np.einsum("njk,nk->nj", p, gaps) / total
+    square = np.einsum("njk,nk->nj", p, gaps**2) / total
+    return 1 / total, mean, square - mean**2
+
+
+def _fit_options(
+    log_scores: np.ndarray, gold: np.ndarray, weights: np.ndarray, start=None
+) -> np.ndarray:
+    """Temperatures (B, 1) by maximum likelihood, within T_MIN and T_MAX.
+
+    Rows whose right answer is no option (-1) have no say. T = 1 where the leading option is right
+    in all rows, or in none: the likelihood then asks for a bound.
+    """
+    known = gold >= 0
+    gaps = option_gaps(log_scores)[known]
+    gold_gap = gaps[np.arange(len(gaps)), gold[known]]
+    slopes = [_slope(gaps, gold_gap, row) for row in weights[:, known]]
+    return 1 / np.array(slopes)[:, None]
+
+
+def _slope(gaps: np.ndarray, gold_gap: np.ndarray, weights: np.ndarray) -> float:
+    """1 / T under one row of weights: Newton's method on a concave likelihood, in a bracket."""
+    drawn = weights > 0
+    leads = gold_gap[drawn] >= 0
+    if leads.all() or not leads.any():
+        return 1.0
+
+    def derivatives(slope: float) -> tuple[float, float]:
+        _, mean, variance = option_moments(gaps, np.array([slope]))
+        return weights @ (gold_gap - mean[:, 0]), weights @ variance[:, 0]
+
+    low = 1 / T_MAX
+    high = 1 / T_MIN
+    if derivatives(low)[0] <= 0:
+        return low
+    if derivatives(high)[0] >= 0:
+        return high
+    slope = 1.0
+    while True:
+        rise, curvature = derivatives(slope)
+        if rise > 0:
+            low = slope
+        else:
+            high = slope
+        newton = slope + rise / max(curvature, 1e-300)
+        inside = low <= newton <= high
+        following = newton if inside else np.sqrt(low * high)
+        if abs(following - slope) <= 1e-9 * slope:
+            return following
+        slope = following
+
+
+def softmax(log_scores: np.ndarray) -> np.ndarray:
+    """Probabilities (n, k) of log-scores, NaN where absent."""
+    p = np.exp(log_scores - np.nanmax(log_scores, axis=1, keepdims=True))
+    return p / np.nansum(p, axis=1, keepdims=True)
+
+
+def _leading(temperatures: np.ndarray, log_scores: np.ndarray) -> np.ndarray:
+    """Probability (B, n) of the leading option at each temperature (B, 1)."""
+    slopes = 1 / np.asarray(temperatures, float)[:, 0]
+    return option_moments(option_gaps(log_scores), slopes)[0].T
+
+
+# --- maps of one confidence ---------------------------------------------------------------------
+
+
+def fit_smoothed(
+    features: np.ndarray, right: np.ndarray, weights: np.ndarray, start=None
+) -> np.ndarray:
+    """Logistic fits (B, d) with Platt's targets, (r + 1) / (r + 2) and 1 / (n - r + 2)."""
+    n_right = right.sum(axis=1, keepdims=True)
+    n_wrong = weights.sum(axis=1, keepdims=True) - n_right
+    high = (n_right + 1) / (n_right + 2)
+    low = 1 / (n_wrong + 2)
+    targets = high * right + low * (weights - right)  # (B, n), times its weight
+    start = 0.0 if start is None else np.asarray(start, float)
+    return fit_logistic(features, targets @ features, weights, start=start)[0]
+
+
+def _fit_log_odds(
+    log_odds: np.ndarray, right: np.ndarray, weights: np.ndarray, start=None
+) -> np.ndarray:
+    """Temperatures (B, 1) of log-odds (n, 1); T = 1 where all answers are right, or all wrong."""
+    n_right = right.sum(axis=1)
+    mixed = (n_right > 0) & (n_right < weights.sum(axis=1) - 1e-9)
+    temperature = np.ones((len(weights), 1))
+    if mixed.any():
+        begin = 1.0 if start is None else 1 / np.asarray(start, float)
+        slope = _bounded_slope(log_odds, right[mixed] @ log_odds, weights[mixed], begin)
+        temperature[mixed] = 1 / slope
+    return temperature
+
+
+def _bounded_slope(
+    log_odds: np.ndarray, sums: np.ndarray, weights: np.ndarray, start
+) -> np.ndarray:
+    """Slopes 1 / T (B, 1) within their bounds."""
+    steepest = 1 / T_MIN
+    slope = fit_logistic(log_odds, sums, weights, start=start)[0]
+    # where the likelihood still rises at the bound it has no maximum that could be reached
+    pull = weights * expit(steepest * log_odds[:, 0])
+    rising = sums - pull @ log_odds >= -1e-9
+    return np.where(rising, steepest, np.clip(slope, 1 / T_MAX, steepest))
+
+
+def _linear(theta: np.ndarray, features: np.ndarray) -> np.ndarray:
+    return expit(np.asarray(theta, float) @ features.T)
+
+
+def _platt_features(confidence: np.ndarray, clip: float) -> np.ndarray:
+    log_odds = logit(confidence, clip)
+    return np.column_stack([log_odds, np.ones_like(log_odds)])
+
+
+def _beta_features(confidence: np.ndarray, clip: float) -> np.ndarray:
+    c = np.clip(confidence, clip, 1 - clip)
+    return np.column_stack([np.log(c), -np.log1p(-c), np.ones_like(c)])
+
+
+def _fit_beta(
+    features: np.ndarray, right: np.ndarray, weights: np.ndarray, start=None
+) -> np.ndarray:
+    """a, b >= 0: a negative one is set to zero and the rest fitted again, as its authors do."""
+    theta = fit_smoothed(features, right, weights, start)
+    for constrained, free in (([0], [1, 2]), ([1], [0, 2]), ([0, 1], [2])):
+        negative = (theta[:, constrained] < 0).any(axis=1)
+        if negative.any():
+            part = fit_smoothed(features[:, free], right[negative], weights[negative])
+            theta[negative] = 0
+            theta[np.ix_(negative, free)] = part
+    return theta
+
+
+def _fit_isotonic(
+    confidence: np.ndarray, right: np.ndarray, weights: np.ndarray, start=None
+) -> list[tuple]:
+    from scipy.optimize import isotonic_regression
+
+    values, position = np.unique(confidence, return_inverse=True)
+    maps = []
+    for row, row_right in zip(weights, right, strict=True):
+        n = np.bincount(position, row, len(values))
+        n_right = np.bincount(position, row_right, len(values))
+        drawn = n > 0
+        share = n_right[drawn] / n[drawn]
+        fitted = isotonic_regression(share, weights=n[drawn]).x
+        # ends of the steps are enough to interpolate between
+        rises = np.diff(fitted) != 0
+        ends = np.ones(len(fitted), bool)
+        ends[1:-1] = rises[:-1] | rises[1:]
+        total = n.sum()
+        low = 1 / (total + 2)
+        high = (total + 1) / (total + 2)
+        maps.append((values[drawn][ends], fitted[ends], low, high))
+    return maps
+
+
+def _interpolate(maps: list[tuple], confidence: np.ndarray) -> np.ndarray:
+    rows = [
+        np.clip(np.interp(confidence, x, y), low, high) for x, y, low, high in maps
+    ]
+    return np.stack(rows)
+
+
+_GRID = np.round(np.linspace(0, 1, 2001), 4)
+
+
+def _from_netcal(name: str, label: str, method: str, source: str, **settings) -> Family:
+    """A map of netcal's, read off at every 0.0005 so that it needs netcal only to be fitted."""
+
+    def fit(
+        confidence: np.ndarray, right: np.ndarray, weights: np.ndarray, start=None
+    ) -> list[tuple]:
+        import netcal.binning
+
+        maps = []
+        for row, row_right in zip(weights, right, strict=True):
+            # (n, 2) numbers of right and wrong answers, one row after the other
+            n = np.column_stack([row_right, row - row_right]).round().astype(int)
+            repeated = np.repeat(np.repeat(confidence, 2), n.ravel())
+            outcome = np.repeat(np.tile([1, 0], len(n)), n.ravel())
+            model = getattr(netcal.binning, method)(**settings)
+            with contextlib.redirect_stdout(io.StringIO()):  # its progress bar
+                model.fit(repeated, outcome)
+            maps.append((np.clip(model.transform(_GRID), 0, 1),))
+        return maps
+
+    def read(maps: list[tuple], confidence: np.ndarray) -> np.ndarray:
+        position = np.round(np.asarray(confidence) * (len(_GRID) - 1)).astype(int)
+        return np.stack([np.asarray(values)[position] for (values,) in maps])
+
+    return Family(
+        name=name,
+        label=label,
+        parameters=("values",),
+        unchanged=(_GRID,),
+        features=lambda confidence, clip: confidence,
+        fit=fit,
+        apply=read,
+        source=source,
+    )
+
+
+# --- the families of this package ---------------------------------------------------------------
+
+register(
+    Family(
+        name="temperature",
+        label="temperature scaling of all options",
+        parameters=("temperature",),
+        unchanged=(1.0,),
+        features=lambda p, clip: np.log(np.maximum(p, clip / p.shape[1])),
+        fit=_fit_options,
+        apply=_leading,
+        inputs="options",
+        source="Guo et al., ICML 2017, arXiv 1706.04599",
+    )
+)
+register(
+    Family(
+        name="log_odds",
+        label="temperature scaling of log-odds",
+        parameters=("temperature",),
+        unchanged=(1.0,),
+        features=lambda confidence, clip: logit(confidence, clip)[:, None],
+        fit=_fit_log_odds,
+        apply=lambda theta, x: expit(x[:, 0] / np.asarray(theta, float)),
+        source="Guo et al., ICML 2017, of two options, right and wrong",
+    )
+)
+register(
+    Family(
+        name="platt",
+        label="Platt scaling",
+        parameters=("slope", "intercept"),
+        unchanged=(1.0, 0.0),
+        features=_platt_features,
+        fit=fit_smoothed,
+        apply=_linear,
+        source="Platt, Advances in Large Margin Classifiers 1999",
+    )
+)
+register(
+    Family(
+        name="beta",
+        label="beta calibration",
+        parameters=("a", "b", "intercept"),
+        unchanged=(1.0, 1.0, 0.0),
+        features=_beta_features,
+        fit=_fit_beta,
+        apply=_linear,
+        source="Kull et al., AISTATS 2017, PMLR 54:623-631",
+    )
+)
+register(
+    Family(
+        name="isotonic",
+        label="isotonic regression",
+        parameters=("x", "y", "low", "high"),
+        unchanged=([0.0, 1.0], [0.0, 1.0], 0.0, 1.0),
+        features=lambda confidence, clip: confidence,
+        fit=_fit_isotonic,
+        apply=_interpolate,
+        source="Zadrozny & Elkan, KDD 2002, doi 10.1145/775047.775151",
+    )
+)
+register(
+    _from_netcal(
+        "histogram",
+        "histogram binning",
+        "HistogramBinning",
+        "Zadrozny & Elkan, ICML 2001",
+        bins=10,
+    )
+)
+register(
+    _from_netcal(
+        "bbq",
+        "Bayesian binning",
+        "BBQ",
+        "Naeini et al., AAAI 2015, doi 10.1609/aaai.v29i1.9602",
+    )
+)
+register(
+    _from_netcal(
+        "enir",
+        "near-isotonic regression",
+        "ENIR",
+        "Naeini & Cooper, ICDM 2016, doi 10.1109/ICDM.2016.0047",
+    )
+)

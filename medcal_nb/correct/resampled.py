@@ -1,0 +1,333 @@
+"""Transfer of a map from source to target, and its rivals, with all fits repeated in each resample.
+
+Maps depend on answers only through how many there are, and how many are correct, at each
+confidence. Equal confidences are therefore gathered once into cells; a resample is one row of
+counts of the cells, and Newton's method starts from the fit of the sample itself.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+
+from medcal_nb.measure.resampling import Resamples, fit_logistic, gathered, logit
+
+from .crossfit import N_FOLDS
+from .families import MAPS, T_MAX, T_MIN, Family, option_gaps, option_moments
+from .maps import arrays_of
+
+CELLS = 100
+"""Confidences of equal mass that resampled fits tell apart; estimates use all."""
+_AT_ONCE = 2_000_000  # numbers in an array of a step, so that it fits in the cache
+_N_SLOPES = 97  # at which a temperature's likelihood is computed for resamples
+_WIDER = 0.7  # they reach a factor e^0.7 beyond those of the sample
+
+
+@dataclass(frozen=True)
+class Side:
+    """Answers of one model and strategy on one side, source or target.
+
+    Attributes
+    ----------
+    rows : DataFrame
+        Measured rows.
+    images : (n,) array
+        Their images' labels.
+    resamples : Resamples
+        Of the images of all models on that side.
+    fold : (n,) array of int
+        Fold of each row; zeros where nothing is cross-fitted.
+    """
+
+    rows: pd.DataFrame
+    images: np.ndarray
+    resamples: Resamples
+    fold: np.ndarray
+    confidence: np.ndarray = field(init=False)
+    correct: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        confidence = self.rows["confidence"].to_numpy(float)
+        object.__setattr__(self, "confidence", confidence)
+        object.__setattr__(self, "correct", self.rows["correct"].to_numpy(float))
+
+    @property
+    def n_images(self) -> int:
+        """Number of different images."""
+        return len(np.unique(self.images))
+
+    @property
+    def n_effective(self) -> float:
+        """Number of equally large images that tell as much."""
+        return self.resamples.effective(self.resamples.codes(self.images))
+
+
+@dataclass
+class Losses:
+    """Losses on the target of one pair: of the sample first, then of its resamples.
+
+    Attributes
+    ----------
+    brier : dict of str to (1 + B,) array
+        By name: uncorrected, base (one number for all, the share correct of the other folds),
+        transferred, known (the source's map with its intercept set by the accuracy of the other
+        folds), refitted (cross-fitted on the target).
+    log_loss : dict of str to float
+        Of the sample, by the same names but base and known.
+    theta_source, theta_target : parameter sets
+        Of the source's map, and of those of the five folds.
+    """
+
+    brier: dict[str, np.ndarray]
+    log_loss: dict[str, float]
+    theta_source: object
+    theta_target: object
+
+
+def pair_losses(source: Side, target: Side, method: str, clip: float) -> Losses:
+    """Losses of one map on the target, of the sample and of every resample."""
+    family = MAPS[method]
+    if family.inputs == "options":
+        return _option_losses(source, target, method, clip)
+    sample = _Cells(source, None), _Cells(target, None)
+    losses = _confidence_losses(family, *sample, clip, slice(0, 1))
+    n_draws = len(target.resamples.counts) - 1
+    cells = _Cells(source, CELLS), _Cells(target, CELLS)
+    size = max(1, _AT_ONCE // (N_FOLDS * cells[1].n))
+    parts = [losses.brier]
+    for first in range(1, n_draws + 1, size):
+        drawn = slice(first, first + size)
+        part = _confidence_losses(family, *cells, clip, drawn, start=losses)
+        parts.append(part.brier)
+    for name in losses.brier:
+        losses.brier[name] = np.concatenate([part[name] for part in parts])
+    return losses
+
+
+# --- maps of one confidence ---------------------------------------------------------------------
+
+
+class _Cells:
+    """Answers of a side gathered into cells of equal confidence, by fold.
+
+    ``confidence`` (n,) is the mean of each cell. ``counts(drawn)`` are numbers of answers, and of
+    correct ones, in the resamples drawn: (B, folds, n) arrays.
+    """
+
+    def __init__(self, side: Side, most: int | None) -> None:
+        cell = gathered(side.confidence, most)
+        self.n = int(cell.max()) + 1
+        self.confidence = np.bincount(cell, side.confidence) / np.bincount(cell)
+        self.folds = int(side.fold.max()) + 1
+        place = side.fold * self.n + cell
+        shape = (-1, self.folds, self.n)
+        if most is None:
+            total = np.bincount(place, minlength=self.folds * self.n)[None]
+            right = np.bincount(place, side.correct, self.folds * self.n)[None]
+        else:
+            codes = side.resamples.codes(side.images)
+            size = self.folds * self.n
+            total = side.resamples.sums(place, size, codes=codes)
+            right = side.resamples.sums(place, size, side.correct, codes)
+        self.total = total.reshape(shape).astype(float)
+        self.right = right.reshape(shape).astype(float)
+
+    def counts(self, drawn: slice) -> tuple[np.ndarray, np.ndarray]:
+        return self.total[drawn], self.right[drawn]
+
+
+def _confidence_losses(
+    family: Family,
+    source: _Cells,
+    target: _Cells,
+    clip: float,
+    drawn: slice,
+    start: Losses | None = None,
+) -> Losses:
+    """Losses of the resamples drawn; ``start`` are those of the sample, to begin fits with."""
+    total, right = target.counts(drawn)  # (B, K, n) in each fold
+    size = total.shape
+    others = total.sum(axis=1, keepdims=True) - total  # in all other folds
+    others_right = right.sum(axis=1, keepdims=True) - right
+    flat = others.reshape(-1, target.n)  # (B * K, n)
+    flat_right = others_right.reshape(-1, target.n)
+
+    source_total, source_right = source.counts(drawn)
+    start_source = None if start is None else _first(start.theta_source)
+    start_target = None if start is None else _first(start.theta_target)
+    features = family.features(target.confidence, clip)
+    theta_source = family.fit(
+        family.features(source.confidence, clip),
+        source_right[:, 0],
+        source_total[:, 0],
+        start_source,
+    )
+    theta_target = family.fit(features, flat_right, flat, start_target)
+
+    transferred = family.apply(theta_source, features)  # (B, n)
+    refitted = family.apply(theta_target, features).reshape(size)
+    n_others = flat.sum(axis=1)
+    base = (flat_right.sum(axis=1) + 1) / (n_others + 2)
+    # the intercept that gives the mean confidence of the other folds their accuracy
+    log_odds = logit(transferred, 1e-12)
+    offset = np.repeat(log_odds, size[1], axis=0)  # (B * K, n)
+    intercept = fit_logistic(
+        np.ones((target.n, 1)),
+        flat_right.sum(axis=1, keepdims=True),
+        flat,
+        offset=offset,
+    )[0]
+    known = expit(log_odds[:, None, :] + intercept.reshape(size[0], size[1], 1))
+    values = {
+        "uncorrected": target.confidence,
+        "base": base.reshape(size[0], size[1], 1),
+        "transferred": transferred[:, None, :],
+        "known": known,
+        "refitted": refitted,
+    }
+    brier = {name: _brier(p, right, total) for name, p in values.items()}
+    log_loss = {}
+    for name in ("uncorrected", "transferred", "refitted"):
+        log_loss[name] = _log_loss(values[name], right, total, clip)
+    return Losses(brier, log_loss, theta_source, theta_target)
+
+
+def _first(theta):
+    """The first parameter set, where it is one of numbers that a fit can begin with."""
+    return theta[0] if isinstance(theta, np.ndarray) else None
+
+
+def _brier(p: np.ndarray, right: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """Brier score (B,) of confidences p for counts (B, K, n); p broadcasts to them."""
+    # sum of total p² - 2 right p + right
+    loss = (p * (total * p - 2 * right) + right).sum(axis=(1, 2))
+    return loss / total.sum(axis=(1, 2))
+
+
+def _log_loss(
+    p: np.ndarray, right: np.ndarray, total: np.ndarray, clip: float
+) -> float:
+    """Log loss of the first row of counts, confidences moved into [clip, 1 - clip]."""
+    p = np.broadcast_to(np.clip(p, clip, 1 - clip), total.shape)[0]
+    loss = right[0] * np.log(p) + (total[0] - right[0]) * np.log1p(-p)
+    return float(-loss.sum() / total[0].sum())
+
+
+# --- temperature of all options -----------------------------------------------------------------
+
+
+def _option_losses(source: Side, target: Side, method: str, clip: float) -> Losses:
+    """As for one confidence, with resamples read off a grid of slopes 1 / T.
+
+    The derivative of the likelihood and the loss are sums over answers at every slope of the
+    grid. In each resample the root of the one and the value of the other are taken between two
+    points of the grid, which changes a Brier score by less than 1e-5.
+    """
+    family = MAPS[method]
+    learned = _Options(source, method, clip)
+    judged = _Options(target, method, clip)
+    theta_source = learned.fit(np.ones((1, len(learned.gold))))
+    in_fold = target.fold == np.arange(N_FOLDS)[:, None]  # (K, n)
+    theta_target = judged.fit((~in_fold).astype(float))
+    transferred = family.apply(theta_source, judged.features)[0]
+    refitted = np.choose(target.fold, family.apply(theta_target, judged.features))
+    uncorrected = target.confidence
+    y = target.correct
+    n = len(y)
+    rate = (((1 - in_fold) @ y + 1) / ((1 - in_fold).sum(axis=1) + 2))[target.fold]
+    values = {"uncorrected": uncorrected, "base": rate}
+    values |= {"transferred": transferred, "refitted": refitted}
+    log_loss = {}
+    for name in ("uncorrected", "transferred", "refitted"):
+        p = values[name][None, None]
+        log_loss[name] = _log_loss(p, y[None, None], np.ones((1, 1, n)), clip)
+
+    both = 1 / np.r_[theta_source.ravel(), theta_target.ravel()]
+    low = max(both.min() / np.exp(_WIDER), 1 / T_MAX)
+    high = min(both.max() * np.exp(_WIDER), 1 / T_MIN)
+    slopes = np.geomspace(low, high, _N_SLOPES)
+    learned.sum_at(slopes)
+    judged.sum_at(slopes)
+    n_others = judged.total.sum(axis=1, keepdims=True) - judged.total  # (B, K)
+    right_others = judged.right.sum(axis=1, keepdims=True) - judged.right
+    at_source = _root(learned.score.sum(axis=1))[:, None]  # (B, 1)
+    score = judged.score.sum(axis=1, keepdims=True) - judged.score
+    at_target = _root(score)  # (B, K)
+    n_drawn = judged.total.sum(axis=1)
+    share = (right_others + 1) / (n_others + 2)
+    base = share * (share * judged.total - 2 * judged.right) + judged.right
+    squares = judged.summed(((uncorrected - y) ** 2)[:, None])[..., 0]
+    resampled = {
+        "uncorrected": squares.sum(axis=1) / n_drawn,
+        "base": base.sum(axis=1) / n_drawn,
+        "transferred": _between(judged.loss, at_source).sum(axis=1) / n_drawn,
+        "refitted": _between(judged.loss, at_target).sum(axis=1) / n_drawn,
+    }
+    brier = {}
+    for name, draws in resampled.items():
+        brier[name] = np.r_[np.mean((values[name] - y) ** 2), draws[1:]]
+    brier["known"] = np.full_like(brier["base"], np.nan)
+    return Losses(brier, log_loss, theta_source, theta_target)
+
+
+class _Options:
+    """Option log-scores of a side and, once summed, what a resample needs of them.
+
+    ``score``, ``loss`` (B, K, J): derivative of the log-likelihood and Brier loss at each slope;
+    ``total``, ``right`` (B, K): numbers of answers, and of correct ones.
+    """
+
+    def __init__(self, side: Side, method: str, clip: float) -> None:
+        inputs, self.gold = arrays_of(side.rows, method)
+        self.family = MAPS[method]
+        self.features = self.family.features(inputs, clip)
+        self.side = side
+
+    def fit(self, weights: np.ndarray) -> np.ndarray:
+        return self.family.fit(self.features, self.gold, weights, None)
+
+    def summed(self, values: np.ndarray) -> np.ndarray:
+        """Sums (B, K, J) of values (n, J) in each resample and fold."""
+        from scipy.sparse import csr_array
+
+        resamples = self.side.resamples
+        n_folds = int(self.side.fold.max()) + 1
+        row = resamples.codes(self.side.images) * n_folds + self.side.fold
+        n = len(row)
+        shape = (resamples.n_units * n_folds, n)
+        gather = csr_array((np.ones(n), (row, np.arange(n))), shape=shape)
+        by_unit = (gather @ values).reshape(resamples.n_units, -1)
+        return (resamples.counts @ by_unit).reshape(-1, n_folds, values.shape[1])
+
+    def sum_at(self, slopes: np.ndarray) -> None:
+        gaps = option_gaps(self.features)
+        leading, mean, _ = option_moments(gaps, slopes)  # (n, J)
+        known = self.gold >= 0
+        gold_gap = gaps[np.arange(len(gaps)), self.gold]
+        score = np.where(known[:, None], gold_gap[:, None] - mean, 0.0)
+        y = self.side.correct
+        self.score = self.summed(score)
+        self.loss = self.summed((leading - y[:, None]) ** 2)
+        counts = self.summed(np.column_stack([np.ones_like(y), y]))
+        self.total = counts[..., 0]
+        self.right = counts[..., 1]
+
+
+def _root(decreasing: np.ndarray) -> np.ndarray:
+    """Where along its last axis, in steps, a decreasing function crosses 0; else its end."""
+    last = decreasing.shape[-1] - 1
+    after = np.clip((decreasing > 0).sum(axis=-1), 1, last)[..., None]
+    above = np.take_along_axis(decreasing, after - 1, axis=-1)
+    below = np.take_along_axis(decreasing, after, axis=-1)
+    part = above / np.where(above == below, 1.0, above - below)
+    return np.clip(after - 1 + part, 0, last)[..., 0]
+
+
+def _between(values: np.ndarray, position: np.ndarray) -> np.ndarray:
+    """Values (B, K, J) at fractional positions (B, K) along the last axis."""
+    position = np.broadcast_to(position, values.shape[:-1])[..., None]
+    before = np.minimum(position.astype(int), values.shape[-1] - 2)
+    low = np.take_along_axis(values, before, axis=-1)
+    high = np.take_along_axis(values, before + 1, axis=-1)
+    return (low + (position - before) * (high - low))[..., 0]

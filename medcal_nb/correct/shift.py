@@ -1,0 +1,362 @@
+"""Transfer with less than labels: with one number that is known of the target, or with none.
+
+Where only the share of correct answers differs between source and target (prior shift), the
+source's map needs another intercept and nothing else. The accuracy on the target sets it: the
+mean transferred confidence must equal it.
+"""
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+
+from medcal_nb.measure.resampling import (
+    Resamples,
+    choose_clip,
+    fit_logistic,
+    gathered,
+    logit,
+    percentile_ends,
+)
+
+from .crossfit import images_of, pairs, with_images
+from .labels import losses_by_labels
+from .maps import fit
+from .transfer import TransferStudy
+
+LARGEST_DISTANCE = 0.1
+"""Of two distribution functions; a shift beyond it is flagged."""
+SLOPES = (0.75, 1 / 0.75)
+"""A slope whose whole interval lies outside is flagged."""
+ESTIMATORS = (
+    "average confidence",
+    "difference of confidences",
+    "average thresholded confidence",
+    "accuracy on the source",
+)
+
+
+class ShiftWarning(UserWarning):
+    """The target differs from the source by more than one known number can mend."""
+
+
+# --- one known number ---------------------------------------------------------------------------
+
+
+def share_removed(study: TransferStudy, by: Sequence[str] = ()) -> pd.DataFrame:
+    r"""Share of the transfer cost that the accuracy on the target, one number, removes.
+
+    .. math:: \frac{\sum (B_\mathrm{transferred} - B_\mathrm{known})}
+                   {\sum (B_\mathrm{transferred} - B_\mathrm{refitted})}
+
+    over pairs of model and strategy, whose resamples are common: answers of two models about one
+    image do not count twice.
+
+    Parameters
+    ----------
+    study : TransferStudy
+    by : sequence of str
+        Columns beside the method ("model", "strategy") that make the groups.
+
+    Returns
+    -------
+    DataFrame
+        One row per method and group:
+
+        pairs : models and strategies in it
+        cost, cost_known : mean transfer cost, and what is left of it, each with _low, _high
+        share_removed : with _low, _high; NaN where there is no cost
+
+        Maps of all options, for which no intercept is set, are left out.
+    """
+    names = ["method", *by]
+    table = study.table[study.table["brier_known"].notna()]
+    rows = []
+    for key, part in table.groupby(names, sort=False):
+        at = study.table.index.get_indexer(part.index)
+        mean = {name: draws[at].mean(axis=0) for name, draws in study.draws.items()}
+        draws = {
+            "cost": mean["transferred"] - mean["refitted"],
+            "cost_known": mean["known"] - mean["refitted"],
+        }
+        removed = mean["transferred"] - mean["known"]
+        positive = draws["cost"] > 0
+        safe = np.where(positive, draws["cost"], 1.0)
+        draws["share_removed"] = np.where(positive, removed / safe, np.nan)
+        row = dict(zip(names, key, strict=True)) | {"pairs": len(part)}
+        n_images = int(part["n_images"].min())
+        for name, values in draws.items():
+            low, high = percentile_ends(values, level=study.level, n_groups=n_images)
+            row[name] = values[0]
+            row[f"{name}_low"] = float(low)
+            row[f"{name}_high"] = float(high)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def known_number_table(
+    graded: pd.DataFrame,
+    *,
+    source: dict,
+    target: dict,
+    labels: Sequence[int] = (25, 50, 100, 200),
+    method: str = "platt",
+    n_draws: int = 200,
+    level: float = 0.95,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """Transfer with the accuracy that k labelled answers give: what their number costs.
+
+    In each draw half of the target's images are scored on; the accuracy comes from k answers of
+    the other half, a refit from all of them.
+
+    Parameters
+    ----------
+    graded, source, target, method, rng
+        As in :func:`medcal_nb.correct.transfer_study`.
+    labels : sequence of int
+        Numbers k of labelled answers.
+    n_draws : int
+        Random draws.
+    level : float
+        Of the band over draws, which holds the uncertainty of the accuracy.
+
+    Returns
+    -------
+    DataFrame
+        One row per model, strategy and k:
+
+        labels : k
+        brier_transferred, brier_known, brier_refitted : means over draws
+        share_removed : median over draws of the share of the transfer cost that is removed, with
+            _low, _high; NaN where the cost is not positive in a draw
+    """
+    tail = (1 - level) / 2
+    seed = int(rng.integers(2**63))
+    rows = []
+    for key, left, right in pairs(with_images(graded), source, target):
+        draw = np.random.default_rng([seed, 0])
+        # the refit on all answers that are not scored on is the last
+        sizes = [*labels, None]
+        by_labels = dict(losses_by_labels(left, right, method, sizes, n_draws, draw))
+        refitted = by_labels.pop(None)["refitted"]
+        for n, losses in by_labels.items():
+            transferred = losses["transferred"]
+            cost = transferred - refitted
+            removed = np.where(cost > 0, transferred - losses["known"], np.nan)
+            removed = removed / np.where(cost > 0, cost, 1.0)
+            low, middle, high = np.nanquantile(removed, [tail, 0.5, 1 - tail])
+            row = key | {"labels": n, "brier_transferred": transferred.mean()}
+            row |= {"brier_known": losses["known"].mean()}
+            row |= {"brier_refitted": refitted.mean(), "share_removed": middle}
+            rows.append(row | {"share_removed_low": low, "share_removed_high": high})
+    return pd.DataFrame(rows)
+
+
+# --- no labels ----------------------------------------------------------------------------------
+
+
+def accuracy_without_labels(
+    graded: pd.DataFrame, *, source: dict, target: dict, method: str = "platt"
+) -> pd.DataFrame:
+    """Estimates of the accuracy on the target that need none of its labels.
+
+    - *average confidence*: mean transferred confidence;
+    - *difference of confidences*: accuracy on the source plus the change of the mean transferred
+      confidence (Guillory et al. 2021);
+    - *average thresholded confidence*: share of transferred confidences above the threshold that
+      as many exceed on the source as are correct there (Garg et al. 2022); of those that equal
+      it, the same part counts on both sides;
+    - *accuracy on the source*: for comparison.
+
+    Parameters
+    ----------
+    graded, source, target, method
+        As in :func:`medcal_nb.correct.transfer_study`.
+
+    Returns
+    -------
+    DataFrame
+        One row per model, strategy and estimator:
+
+        estimator : one of ``ESTIMATORS``
+        n_target : answers on the target
+        estimate, accuracy : of the share correct on the target, and the share itself
+        error : estimate - accuracy
+
+    References
+    ----------
+    Guillory et al., ICCV 2021, arXiv 2107.03315. Garg et al., ICLR 2022, arXiv 2201.04234.
+    """
+    rows = []
+    for key, left, right in pairs(graded, source, target):
+        source_p, target_p = _transferred(left, right, method)
+        source_accuracy = left["correct"].astype(float).mean()
+        accuracy = right["correct"].astype(float).mean()
+        change = target_p.mean() - source_p.mean()
+        estimates = (
+            target_p.mean(),
+            source_accuracy + change,
+            _thresholded(source_p, target_p, source_accuracy),
+            source_accuracy,
+        )
+        for name, estimate in zip(ESTIMATORS, estimates, strict=True):
+            row = key | {"estimator": name, "n_target": len(right)}
+            row |= {"estimate": estimate, "accuracy": accuracy}
+            rows.append(row | {"error": estimate - accuracy})
+    return pd.DataFrame(rows)
+
+
+def _transferred(
+    left: pd.DataFrame, right: pd.DataFrame, method: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Confidences of source and target by the source's map."""
+    source_c = left["confidence"].to_numpy(float)
+    target_c = right["confidence"].to_numpy(float)
+    clip = choose_clip(np.r_[source_c, target_c])
+    y = left["correct"].to_numpy(float)
+    recalibrate = fit(source_c, y, method=method, clip=clip)
+    return recalibrate(source_c), recalibrate(target_c)
+
+
+def _thresholded(source_p: np.ndarray, target_p: np.ndarray, share: float) -> float:
+    """Share of the target above the threshold that ``share`` of the source exceeds."""
+    values, counts = np.unique(source_p, return_counts=True)
+    above = 1 - np.cumsum(counts) / counts.sum()  # strictly above each value
+    at = int(np.argmax(above <= share + 1e-12))
+    threshold = values[at]
+    equal = np.isclose(source_p, threshold, atol=1e-12).mean()
+    part = (share - above[at]) / equal
+    tied = np.isclose(target_p, threshold, atol=1e-12)
+    return float(((target_p > threshold) & ~tied).mean() + part * tied.mean())
+
+
+def accuracy_errors(estimates: pd.DataFrame) -> pd.DataFrame:
+    """How far estimates of :func:`accuracy_without_labels` are off.
+
+    Returns
+    -------
+    DataFrame
+        One row per estimator: pairs; mean_absolute_error and largest_error over pairs; within_05,
+        the number of pairs whose estimate is within 5 percentage points.
+    """
+    rows = []
+    for name, part in estimates.groupby("estimator", sort=False):
+        off = part["error"].abs()
+        row = {"estimator": name, "pairs": len(part)}
+        row |= {"mean_absolute_error": off.mean(), "largest_error": off.max()}
+        rows.append(row | {"within_05": int((off <= 0.05).sum())})
+    return pd.DataFrame(rows)
+
+
+# --- is it that kind of shift? ------------------------------------------------------------------
+
+
+def check_shift(
+    graded: pd.DataFrame,
+    *,
+    source: dict,
+    target: dict,
+    method: str = "platt",
+    level: float = 0.95,
+    n_resamples: int = 1000,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """Is the shift one that the accuracy on the target mends? Warns where it is not.
+
+    Under prior shift the target's confidences are a mixture of the source's of correct and of
+    wrong answers, in the shares that the accuracy gives. The distance from that mixture needs the
+    accuracy and no other label. With labels, the slope of a logistic fit on the log-odds of the
+    transferred confidence is 1 where an intercept is all that differs.
+
+    Parameters
+    ----------
+    graded, source, target, method, level, n_resamples, rng
+        As in :func:`medcal_nb.correct.transfer_study`.
+
+    Returns
+    -------
+    DataFrame
+        One row per model and strategy:
+
+        distance : largest difference of the distribution functions of the target's confidences
+            and of that mixture
+        slope : with _low, _high
+        flag : distance above ``LARGEST_DISTANCE``, or the slope's interval outside ``SLOPES``
+        reason : which of the two, "" without a flag
+
+    Warns
+    -----
+    ShiftWarning
+        Once, with the number of rows flagged.
+
+    References
+    ----------
+    Saerens et al., Neural Computation 2002, doi 10.1162/089976602753284446; Lipton et al., ICML
+    2018, arXiv 1802.03916.
+    """
+    graded = with_images(graded)
+    seed = int(rng.integers(2**63))
+    rows = []
+    for key, left, right in pairs(graded, source, target):
+        distance = _mixture_distance(left, right)
+        slope, low, high = _slope(left, right, method, level, n_resamples, seed)
+        reasons = []
+        if distance > LARGEST_DISTANCE:
+            reasons.append("confidences are no mixture of the source's")
+        if low > SLOPES[1] or high < SLOPES[0]:
+            reasons.append("another slope")
+        row = key | {"distance": distance, "slope": slope}
+        row |= {"slope_low": low, "slope_high": high, "flag": bool(reasons)}
+        rows.append(row | {"reason": " and ".join(reasons)})
+    table = pd.DataFrame(rows)
+    n_flagged = int(table["flag"].sum())
+    if n_flagged:
+        warnings.warn(
+            f"{n_flagged} of {len(table)} shifts are not of the kind that one known number mends: "
+            "label some answers of the target and refit",
+            ShiftWarning,
+            stacklevel=2,
+        )
+    return table
+
+
+def _mixture_distance(left: pd.DataFrame, right: pd.DataFrame) -> float:
+    source_c = left["confidence"].to_numpy(float)
+    source_right = left["correct"].to_numpy(float) == 1
+    target_c = right["confidence"].to_numpy(float)
+    grid = np.unique(np.r_[source_c, target_c])
+
+    def distribution(confidence: np.ndarray) -> np.ndarray:
+        below = np.searchsorted(np.sort(confidence), grid, side="right")
+        return below / max(len(confidence), 1)
+
+    accuracy = right["correct"].astype(float).mean()
+    mixture = accuracy * distribution(source_c[source_right])
+    mixture += (1 - accuracy) * distribution(source_c[~source_right])
+    return float(np.abs(distribution(target_c) - mixture).max())
+
+
+def _slope(
+    left: pd.DataFrame,
+    right: pd.DataFrame,
+    method: str,
+    level: float,
+    n_resamples: int,
+    seed: int,
+) -> tuple[float, float, float]:
+    """Slope of the target's answers on the transferred log-odds, with its interval by image."""
+    _, p = _transferred(left, right, method)
+    resamples = Resamples(images_of(right), n_resamples, [seed, 0])
+    cell = gathered(p, 100)
+    n_cells = int(cell.max()) + 1
+    mean = np.bincount(cell, p) / np.bincount(cell)
+    log_odds = logit(mean, 1e-6)
+    features = np.column_stack([log_odds, np.ones(n_cells)])
+    total = resamples.sums(cell, n_cells)  # (1 + B, cells)
+    right_sums = resamples.sums(cell, n_cells, right["correct"].to_numpy(float))
+    slopes = fit_logistic(features, right_sums @ features, total)[0][:, 0]
+    low, high = percentile_ends(slopes, level=level, n_groups=resamples.effective())
+    return float(slopes[0]), float(low), float(high)

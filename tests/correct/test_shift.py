@@ -1,0 +1,129 @@
+"""One known number, none, and the check: against worlds whose shift is known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit
+from scipy.special import logit as true_logit
+
+from medcal_nb.correct import (
+    ShiftWarning,
+    accuracy_errors,
+    accuracy_without_labels,
+    check_shift,
+    known_number_table,
+    share_removed,
+    transfer_study,
+)
+
+from .worlds import SIDES, graded
+
+
+def by_outcome(rng, n, domain, rate, model="m", spread=1.2):
+    """Confidences whose distribution given the outcome is the same at every rate."""
+    y = rng.random(n) < rate
+    z = rng.normal(np.where(y, 0.8, -0.8), spread)
+    rows = graded(rng, n, domain, model=model)
+    return rows.assign(confidence=expit(z), correct=y.astype(float))
+
+
+@pytest.fixture
+def prior_shift(rng):
+    return pd.concat(
+        [by_outcome(rng, 4000, "general", 0.8), by_outcome(rng, 3000, "medical", 0.4)]
+    )
+
+
+@pytest.fixture
+def other_shift(rng):
+    return pd.concat(
+        [
+            graded(rng, 4000, "general", slope=1.5),
+            graded(rng, 3000, "medical", slope=0.2, shift=-0.5),
+        ]
+    )
+
+
+def test_one_number_removes_the_cost_of_a_prior_shift_alone(
+    prior_shift, other_shift, rng
+):
+    both = {}
+    for name, data in (("prior", prior_shift), ("other", other_shift)):
+        study = transfer_study(data, **SIDES, n_resamples=300, rng=rng)
+        both[name] = share_removed(study).iloc[0]
+    assert both["prior"].share_removed == pytest.approx(1, abs=0.03)
+    assert both["prior"].share_removed_low < 1 < both["prior"].share_removed_high
+    assert both["other"].share_removed_high < 0.9
+    row = both["other"]
+    assert row.share_removed == pytest.approx(1 - row.cost_known / row.cost)
+
+
+def test_the_share_over_models_is_of_the_summed_cost(prior_shift, rng):
+    data = pd.concat([prior_shift, prior_shift.assign(model="n")])
+    study = transfer_study(data, **SIDES, n_resamples=100, rng=rng)
+    whole = share_removed(study).iloc[0]
+    alone = share_removed(study, ["model"])
+    assert (whole.pairs, len(alone)) == (2, 2)
+    # the second model is a copy: the share is no better known than one
+    width = whole.share_removed_high - whole.share_removed_low
+    one = alone.iloc[0]
+    assert width == pytest.approx(one.share_removed_high - one.share_removed_low)
+
+
+def test_the_accuracy_from_few_labels_is_less_sure_than_from_many(prior_shift, rng):
+    table = known_number_table(
+        prior_shift, **SIDES, labels=(20, 200), n_draws=100, rng=rng
+    ).set_index("labels")
+    width = table.share_removed_high - table.share_removed_low
+    assert width[200] < width[20] / 2
+    assert table.share_removed[200] > 0.9
+    assert (table.brier_known < table.brier_transferred).all()
+
+
+def test_accuracy_without_labels_by_hand_and_where_it_fails(rng):
+    same = pd.concat([graded(rng, 3000, "general"), graded(rng, 3000, "medical")])
+    table = accuracy_without_labels(same, **SIDES).set_index("estimator")
+    assert table.error.abs().max() < 0.03
+    # an unseen fall of accuracy at equal confidences: no estimate sees it
+    hidden = pd.concat(
+        [graded(rng, 3000, "general"), graded(rng, 3000, "medical", shift=-1.5)]
+    )
+    table = accuracy_without_labels(hidden, **SIDES)
+    assert (table.error > 0.15).all()
+    errors = accuracy_errors(table)
+    assert (errors.within_05 == 0).all()
+    assert errors.mean_absolute_error.tolist() == pytest.approx(table.error.tolist())
+
+
+def test_thresholded_confidence_counts_ties_in_equal_parts():
+    from medcal_nb.correct.shift import _thresholded
+
+    source = np.array([0.9, 0.9, 0.5, 0.5, 0.5, 0.1])
+    # half are right: of the three at .5 one third counts
+    assert _thresholded(source, source, 0.5) == pytest.approx(0.5)
+    assert _thresholded(source, np.full(10, 0.5), 0.5) == pytest.approx(1 / 3)
+    assert _thresholded(source, np.array([0.6, 0.4]), 0.5) == pytest.approx(0.5)
+
+
+def test_the_check_flags_what_one_number_does_not_mend(prior_shift, other_shift, rng):
+    row = check_shift(prior_shift, **SIDES, n_resamples=200, rng=rng).iloc[0]
+    assert not row.flag
+    assert row.distance < 0.05
+    assert row.slope == pytest.approx(1, abs=0.15)
+    with pytest.warns(ShiftWarning, match="1 of 1 shifts"):
+        row = check_shift(other_shift, **SIDES, n_resamples=200, rng=rng).iloc[0]
+    assert row.flag
+    assert row.slope_high < 0.75
+    assert "another slope" in row.reason
+
+
+def test_the_intercept_is_the_one_that_gives_the_accuracy(prior_shift, rng):
+    """Mean of the known-number confidences is the accuracy: its definition, from the draws."""
+    study = transfer_study(prior_shift, **SIDES, n_resamples=2, rng=rng)
+    row = study.table.iloc[0]
+    ideal = prior_shift[prior_shift.domain == "medical"]
+    posterior = expit(
+        2 * 0.8 / 1.2**2 * true_logit(ideal.confidence) + true_logit(0.4)
+    )
+    best = ((posterior - ideal.correct) ** 2).mean()
+    assert row.brier_known == pytest.approx(best, abs=0.002)

@@ -58,7 +58,9 @@ def plain_options(command: Callable) -> None:
         if option is None:
             continue
         if kind is bool and not option.param_decls:
-            option.param_decls = (f"--{name.replace('_', '-')}",)  # a switch, without --no-…
+            option.param_decls = (
+                f"--{name.replace('_', '-')}",
+            )  # a switch, without --no-…
         if option.metavar is None:
             option.metavar = _METAVARS.get(kind)
         if kind in (int, float):
@@ -69,7 +71,7 @@ def plain_options(command: Callable) -> None:
             option.callback = within(least, most)
 
 
-def _option_of(parameter: inspect.Parameter):
+def _option_of(parameter: inspect.Parameter) -> tuple[OptionInfo | None, type]:
     """The option that a parameter declares, in its annotation or default, and its type."""
     kind = parameter.annotation
     declared = [parameter.default]

@@ -26,9 +26,7 @@ Domain = Annotated[
     Literal["general", "medical", "other"] | None, typer.Option(help="Of all items.")
 ]
 Split = Annotated[Literal["fit", "test"] | None, typer.Option(help="Of all items.")]
-Logits = Annotated[
-    str | None, _column("Option scores, named …_OPTION.", "COL,COL,…")
-]
+Logits = Annotated[str | None, _column("Option scores, named …_OPTION.", "COL,COL,…")]
 Percent = Annotated[
     bool, typer.Option("--percent", help="The confidence runs 0 to 100.")
 ]

@@ -247,7 +247,7 @@ def _row(frame, n_resamples, metrics):
     return row, notes
 
 
-def _parts(path, by) -> dict[tuple, _Group]:
+def _parts(path: Path | str, by: Sequence[str]) -> dict[tuple, _Group]:
     """The numbers of graded answers, group by group: ten million fit in memory."""
     one_row_an_item = {"model", "strategy"} <= set(by)
     names = ["image_id"] if one_row_an_item else ["image_id", "item_id"]
@@ -277,7 +277,9 @@ def _identity(frame, name):
     return ids.where(known, 0).to_numpy()
 
 
-def _frames(path, by, names) -> Iterator[pd.DataFrame]:
+def _frames(
+    path: Path | str, by: list[str], names: list[str]
+) -> Iterator[pd.DataFrame]:
     """Frames of graded answers with what scoring needs."""
     needed = list(dict.fromkeys([*by, "confidence", "correct", "dataset", *names]))
     with open_answers(path) as log:

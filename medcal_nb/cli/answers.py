@@ -48,14 +48,18 @@ def import_(
         bool, typer.Option(help="Keep rows without confidence or grade.")
     ] = False,
     reader: Annotated[
-        str, typer.Option(metavar="NAME", help="Whose log it is; found out where plain.")
+        str,
+        typer.Option(metavar="NAME", help="Whose log it is; found out where plain."),
     ] = "auto",
     grade: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="The metric of a log that says what is right."),
+        typer.Option(
+            metavar="NAME", help="The metric of a log that says what is right."
+        ),
     ] = None,
     items: Annotated[
-        Path | None, typer.Option(help="Table with item_id, gold … for logs without them.")
+        Path | None,
+        typer.Option(help="Table with item_id, gold … for logs without them."),
     ] = None,
     if_exists: IfExists = "error",
 ) -> None:

@@ -34,7 +34,8 @@ def ask(
         typer.Option(help="The answers log (SQLite); made where it is not there."),
     ] = None,
     n: Annotated[
-        int | None, typer.Option(min=1, help="Ask N of the items only, always the same.")
+        int | None,
+        typer.Option(min=1, help="Ask N of the items only, always the same."),
     ] = None,
     split: Annotated[str | None, _text("fit or test; both where left out.")] = None,
     samples: Annotated[

@@ -29,7 +29,9 @@ def calibrate(
     fit: Conditions = None,
     apply: Annotated[
         list[str] | None,
-        typer.Option(metavar="COL=VALUE,…", help="Rows to correct.", show_default=False),
+        typer.Option(
+            metavar="COL=VALUE,…", help="Rows to correct.", show_default=False
+        ),
     ] = None,
     cross_fit: Annotated[
         int | None,
@@ -99,7 +101,7 @@ def _cross_fitted(graded: "pd.DataFrame", method: str, parts: int) -> "pd.DataFr
     import numpy as np
     import pandas as pd
 
-    from medcal_nb.correct.maps import assign_folds
+    from medcal_nb.correct.crossfit import assign_folds
     from medcal_nb.measure.rows import image_labels
 
     images = image_labels(graded)

@@ -91,7 +91,9 @@ def as_grades(values: list) -> list:
             known[value] = False
     if different <= _PLAIN or not known:
         return values  # digits and English truth values are read by the column itself
-    return [known.get(value, value) if type(value) is str else value for value in values]
+    return [
+        known.get(value, value) if type(value) is str else value for value in values
+    ]
 
 
 def plain_number(text: str, *, comma: bool) -> str:

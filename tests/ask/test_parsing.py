@@ -213,7 +213,9 @@ def test_a_runaway_reply_is_read_in_linear_time(text):
     assert processor_seconds(text) < 10 * short
 
 
-@pytest.mark.parametrize("text", ["a " * 10_000, "\ufdfa" * 20_000], ids=["a a", "U+FDFA"])
+@pytest.mark.parametrize(
+    "text", ["a " * 10_000, "\ufdfa" * 20_000], ids=["a a", "U+FDFA"]
+)
 def test_a_long_reply_does_not_hold_up_the_others(text):
     """Replies are read in the event loop, where other requests wait."""
     start = time.process_time()
@@ -225,7 +227,10 @@ def test_a_long_reply_does_not_hold_up_the_others(text):
 
 def test_an_option_inside_a_longer_one_is_not_meant_by_its_words():
     options = ["lung", "left lung", "heart"]
-    assert parse_answer("the left lung", question_type="choice", options=options) == "left lung"
+    assert (
+        parse_answer("the left lung", question_type="choice", options=options)
+        == "left lung"
+    )
     assert parse_answer("some lung", question_type="choice", options=options) == "lung"
     both = "the left lung, and the lung"
     assert parse_answer(both, question_type="choice", options=options) is None
@@ -235,8 +240,16 @@ def test_an_option_inside_a_longer_one_is_not_meant_by_its_words():
 
 CUT_OFF = [
     ("The scan is clear. Steps to judge it:\n\n3.", None, True),
-    ("The heart is large. Therefore, the confidence in this answer would be", None, True),
-    ("Confidence: 85\n\nThe lung is the large organ that is seen occupying", None, True),
+    (
+        "The heart is large. Therefore, the confidence in this answer would be",
+        None,
+        True,
+    ),
+    (
+        "Confidence: 85\n\nThe lung is the large organ that is seen occupying",
+        None,
+        True,
+    ),
     ("I am sure. Confidence: 85", None, False),
     ("Yes. I am 85% sure", None, False),
     ("85", None, False),
@@ -259,8 +272,12 @@ def test_of_a_reply_that_was_cut_off_only_whole_sentences_state_a_confidence():
 
 
 @pytest.mark.real
-def test_real_replies_that_state_no_confidence_yield_none_wherever_they_are_cut(real_dir):
-    replies = pd.read_csv(real_dir / "vlcb" / "verbal_replies_sample.csv")["raw_response"]
+def test_real_replies_that_state_no_confidence_yield_none_wherever_they_are_cut(
+    real_dir,
+):
+    replies = pd.read_csv(real_dir / "vlcb" / "verbal_replies_sample.csv")[
+        "raw_response"
+    ]
     labels = r"confidence[^.\n]{0,80}?\d|\d ?%[^.\n]{0,20}confiden|likelihood[^.\n]*\d"
     none = replies[~replies.str.contains(labels, case=False)]
     assert len(none) > 150

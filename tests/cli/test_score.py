@@ -247,7 +247,10 @@ def test_few_groups_stand_side_by_side_with_intervals_and_units(path, rng):
     text = as_text(table, ["model", "dataset", "strategy"])
     lines = text.splitlines()
     assert lines[0].split() == ["model", "m", "other"]
-    assert any(re.fullmatch(r"accuracy, % +(\d+\.\d \[\d+\.\d, \d+\.\d\] *){2}", x) for x in lines)
+    assert any(
+        re.fullmatch(r"accuracy, % +(\d+\.\d \[\d+\.\d, \d+\.\d\] *){2}", x)
+        for x in lines
+    )
     assert any(x.startswith("Brier skill score") for x in lines)
     assert "95 % CI in brackets, by answer, as images are unknown" in text
     assert "log loss" not in text

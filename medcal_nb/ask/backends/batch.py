@@ -61,7 +61,7 @@ def export_batch(
     split: str | None = None,
     n: int | None = None,
     files: bool = False,
-    **plan,
+    **plan: int | float | bool | None,
 ) -> list[Path]:
     """Write the first round of requests about a data set, and the plan that says what is asked.
 
@@ -140,6 +140,7 @@ def collect_batch(folder: Path | str, log: AnswerLog) -> tuple["Summary", list[P
     about = _read_plan(folder)
     batch = _Batch(folder, about)
     batch.read(sorted(folder.glob("results-*.jsonl")))
+    batch.check_names()
     items = load_items(**about["items"])
     summary = ask(batch, items, about["strategies"], log=log, **about["settings"])
     batch.remove_left_over()
@@ -171,7 +172,9 @@ def _read_plan(folder):
 def _check_settings(settings):
     """Refuse settings of a plan that `medcal ask` would not take."""
     if settings.keys() - _SETTINGS.keys():
-        raise ValueError(f"unknown settings: {', '.join(settings.keys() - _SETTINGS.keys())}")
+        raise ValueError(
+            f"unknown settings: {', '.join(settings.keys() - _SETTINGS.keys())}"
+        )
     for name, value in settings.items():
         kinds, least, most = _SETTINGS[name]
         if value is None and name == "max_new_tokens":
@@ -226,17 +229,21 @@ class _Batch:
                 written.remove(name)
         _save(self.about, self.folder)
 
+    def check_names(self):
+        """Refuse to begin where a file that is not of this batch bears a name of its next round."""
+        for path in sorted(
+            self.folder.glob(f"requests-{self.round:02}-[0-9][0-9][0-9].jsonl")
+        ):
+            if path.name not in self.about["written"]:
+                raise MedcalError(
+                    f"{path}: not written by this batch, and its name is needed: move it away"
+                )
+
     def _claim(self, path):
-        """Put a file of requests on the plan, before it is written, unless another's is there."""
-        written = self.about["written"]
-        if path.name in written:
-            return
-        if path.exists():
-            raise MedcalError(
-                f"{path}: not written by this batch, and its name is needed: move it away"
-            )
-        written.append(path.name)
-        _save(self.about, self.folder)
+        """Put a file of requests on the plan, before it is written."""
+        if path.name not in self.about["written"]:
+            self.about["written"].append(path.name)
+            _save(self.about, self.folder)
 
     def stream(self, batches):
         """Run programs as far as the replies go; those that wait for one have no rows."""

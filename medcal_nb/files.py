@@ -12,6 +12,9 @@ from pathlib import Path
 
 from medcal_nb.errors import MedcalError
 
+PathLike = str | os.PathLike
+"""What names a file."""
+
 _SQLITE = b"SQLite format 3\x00"
 _TAG = 12  # hexadecimal digits that tell one part file from another
 

@@ -1,8 +1,9 @@
 """What came back: the answers table, its crash-safe log, and its files."""
 
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -19,7 +20,7 @@ from medcal_nb.answers.columns import (
 from medcal_nb.answers.files import iter_table, table_format
 from medcal_nb.answers.log import AnswerLog, gathered, merge_logs, write_log
 from medcal_nb.errors import MedcalError
-from medcal_nb.files import new_file
+from medcal_nb.files import PathLike, new_file
 
 __all__ = [
     "ANSWER_COLUMNS",
@@ -36,12 +37,12 @@ __all__ = [
 _FORMULA = r"^([=+\-@\t\r])"
 
 
-def is_log(path) -> bool:
+def is_log(path: PathLike) -> bool:
     """True for a name that ends as those of logs do: .sqlite, .sqlite3 or .db."""
     return Path(path).suffix.lower() in (".sqlite", ".sqlite3", ".db")
 
 
-def load_answers(path) -> pd.DataFrame:
+def load_answers(path: PathLike) -> pd.DataFrame:
     """Answers from a log, or from a Parquet, CSV, TSV or JSONL file with our column names.
 
     Parameters
@@ -64,14 +65,16 @@ def load_answers(path) -> pd.DataFrame:
         return log.read()
 
 
-def open_answers(path):
+def open_answers(path: PathLike) -> AbstractContextManager[AnswerLog]:
     """Open what `load_answers` takes as a log to read from."""
     if is_log(path):
         return AnswerLog(path, read_only=True)
     return gathered(checked(iter_table(path), path), path)
 
 
-def export_answers(log, to, *, force: bool = False, safe_csv: bool = False) -> int:
+def export_answers(
+    log: PathLike, to: PathLike, *, force: bool = False, safe_csv: bool = False
+) -> int:
     """Write a log as one table, rows in key order: equal logs give equal bytes.
 
     Parameters
@@ -114,18 +117,23 @@ def export_answers(log, to, *, force: bool = False, safe_csv: bool = False) -> i
     return n
 
 
-def _exported(frame, safe):
+def _exported(frame: pd.DataFrame, safe: bool) -> pa.Table:
     """A frame as Arrow's table, what has no type of its own as JSON."""
-    for name, values in frame.items():
-        if values.dtype == object:
-            texts = [
-                v if v is None or type(v) is str else encode_json(v) for v in values
-            ]
-            frame[name] = values = pd.Series(texts, dtype=TEXT)
-        if safe and values.dtype == TEXT:
-            frame[name] = values.str.replace(_FORMULA, r"'\1", regex=True)
+    for name in frame.columns:
+        if frame[name].dtype == object:
+            texts = [_as_text(value) for value in frame[name]]
+            frame[name] = pd.Series(texts, dtype=TEXT)
+        if safe and frame[name].dtype == TEXT:
+            frame[name] = frame[name].str.replace(_FORMULA, r"'\1", regex=True)
     if safe:
         frame.columns = frame.columns.astype(TEXT).str.replace(
             _FORMULA, r"'\1", regex=True
         )
     return pa.Table.from_pandas(frame, preserve_index=False)
+
+
+def _as_text(value: Any) -> str | None:
+    """A text as it is, anything else as JSON."""
+    if value is None or isinstance(value, str):
+        return value
+    return encode_json(value)

@@ -11,11 +11,13 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from numbers import Real
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from medcal_nb.errors import MedcalError
+from medcal_nb.files import PathLike
 from medcal_nb.measure.decimals import shortest_decimals
 
 TEXT = pd.StringDtype(na_value=np.nan)
@@ -78,6 +80,10 @@ COLUMNS = {column.name: column for column in _COLUMNS}
 ANSWER_COLUMNS = list(COLUMNS)
 """Columns of the answers table, in order. Others may follow them and are kept."""
 
+OPTIONAL_COLUMNS = ("reader", "phase")
+"""Further columns that have a meaning, as text: who answered (a model or a person), and whether
+before or after seeing the model. A log keeps them beside ours, with all others."""
+
 STORED = [*ANSWER_COLUMNS, "extra"]
 """Columns of the log: those that are not ours stand together in ``extra``, as JSON."""
 
@@ -90,7 +96,13 @@ GRADED_COLUMNS.insert(GRADED_COLUMNS.index("gold") + 1, "n_answers")
 """Columns of a table of graded answers: one row per model, data set, item and strategy."""
 
 
-def to_storage(columns: dict[str, list], *, where="answers", first_row=1, told=None):
+def to_storage(
+    columns: dict[str, list],
+    *,
+    where: str = "answers",
+    first_row: int = 1,
+    told: dict[str, Column] | None = None,
+) -> dict[str, list]:
     """Check a block and bring it into the form in which the log keeps it.
 
     Parameters
@@ -104,22 +116,42 @@ def to_storage(columns: dict[str, list], *, where="answers", first_row=1, told=N
         Number of the block's first row.
     told : dict, optional
         Columns that stand in for some of `COLUMNS`: what the user calls them, and holds in them.
+
+    Returns
+    -------
+    dict of lists
+        A list for each of `STORED`.
+
+    Raises
+    ------
+    MedcalError
+        For a column that is missing, and the first value that does not belong in its column.
     """
     empty = [None] * len(next(iter(columns.values()), ()))
-    given = {"sample": [0] * len(empty)} | columns
+    known = COLUMNS | (told or {})
     stored = {}
-    for name, column in (COLUMNS | (told or {})).items():
-        if column.required and name not in given:
-            problem = f"no column '{name}'; columns are {', '.join(map(str, columns))}"
-            remedy = "`medcal import` brings in a table with other names"
-            raise MedcalError(f"{where}: {problem}; {remedy}")
-        stored[name] = check_column(given.get(name, empty), column, where, first_row)
+    for name, column in known.items():
+        if name in columns:
+            values = columns[name]
+        elif name == "sample":
+            values = [0] * len(empty)
+        elif column.required:
+            names = ", ".join(map(str, columns))
+            raise MedcalError(
+                f"{where}: no column '{name}'; columns are {names}; `medcal import` "
+                "brings in a table with other names"
+            )
+        else:
+            values = empty
+        stored[name] = check_column(values, column, where, first_row)
     others = {name: values for name, values in columns.items() if name not in COLUMNS}
     stored["extra"] = _packed(others, where, first_row) if others else empty
     return stored
 
 
-def checked(blocks: Iterable[dict[str, list]], where) -> Iterator[dict[str, list]]:
+def checked(
+    blocks: Iterable[dict[str, list]], where: PathLike
+) -> Iterator[dict[str, list]]:
     """Blocks with our column names as the log keeps them."""
     row = 1
     for block in blocks:
@@ -129,40 +161,60 @@ def checked(blocks: Iterable[dict[str, list]], where) -> Iterator[dict[str, list
 
 
 def from_storage(
-    stored: dict[str, list], others: dict, where, first_row=1
+    stored: dict[str, list], others: dict, where: PathLike, first_row: int = 1
 ) -> pd.DataFrame:
     """The frame that people work with, from the form in which the log keeps it.
 
     ``extra`` is unpacked into the columns `others`, whose dtypes are given. Values that do not
     belong there, whoever wrote them, are refused.
     """
-    out = {}
+    frame = {}
     for name, values in stored.items():
-        column = COLUMNS.get(name, Column(name, "table"))
-        kind = "table" if column.kind == "options" else column.kind
-        column = replace(
-            column, kind=kind, remedy="the log is damaged: import its source anew"
-        )
-        values = check_column(values, column, where, first_row)
+        column = _as_stored(name)
+        values_read = check_column(values, column, where, first_row)
         if name == "extra":
-            rows = [row or {} for row in values]
-            for other, dtype in others.items():
-                out[other] = pd.Series([row.get(other) for row in rows], dtype=object)
-                # what others wrote, or are writing just now, may not fit
-                with contextlib.suppress(TypeError, ValueError, OverflowError):
-                    out[other] = out[other].astype(dtype)
-        elif name == "gold" and any(
-            v is not None and v.startswith("[") for v in values
-        ):
-            out[name] = pd.Series([accepted(v) or v for v in values], dtype=object)
+            frame |= _unpacked(values_read, others)
+        elif name == "gold" and any(_is_list(value) for value in values_read):
+            golds = [accepted(value) or value for value in values_read]
+            frame[name] = pd.Series(golds, dtype=object)
         else:
-            out[name] = pd.Series(
-                values, dtype="int64" if name == "sample" else KINDS[kind].dtype
-            )
-    return pd.DataFrame(out)
+            dtype = "int64" if name == "sample" else KINDS[column.kind].dtype
+            frame[name] = pd.Series(values_read, dtype=dtype)
+    return pd.DataFrame(frame)
 
 
-def check_column(values: list, column: Column, where="answers", first_row=1) -> list:
+def _as_stored(name: str) -> Column:
+    """What a column of the log may hold."""
+    column = COLUMNS.get(name, Column(name, "table"))
+    kind = "table" if column.kind == "options" else column.kind
+    return replace(
+        column, kind=kind, remedy="the log is damaged: import its source anew"
+    )
+
+
+def _is_list(gold: str | None) -> bool:
+    return gold is not None and gold.startswith("[")
+
+
+def _unpacked(rows: list[dict | None], others: dict) -> dict[str, pd.Series]:
+    """The columns that are not ours, from what stands together in ``extra``."""
+    columns = {}
+    for name, dtype in others.items():
+        values = [None if row is None else row.get(name) for row in rows]
+        column = pd.Series(values, dtype=object)
+        # what others wrote, or are writing just now, may not fit
+        with contextlib.suppress(TypeError, ValueError, OverflowError):
+            column = column.astype(dtype)
+        columns[name] = column
+    return columns
+
+
+def check_column(
+    values: list,
+    column: Column,
+    where: PathLike = "answers",
+    first_row: int = 1,
+) -> list:
     """The values of one column as the log keeps them; the first that does not fit is refused."""
     with contextlib.suppress(
         TypeError, ValueError
@@ -184,7 +236,14 @@ def check_column(values: list, column: Column, where="answers", first_row=1) -> 
     return found
 
 
-def fault(where, row, column, value, problem, remedy) -> MedcalError:
+def fault(
+    where: PathLike,
+    row: int,
+    column: str,
+    value: Any,
+    problem: str | Exception,
+    remedy: str,
+) -> MedcalError:
     """One line that names file, row, column, value and what to do."""
     shown = type(value).__name__
     with contextlib.suppress(RecursionError, ValueError):  # too deep, too long a number
@@ -199,7 +258,7 @@ encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 """JSON on one line, floats to the last digit, no escapes for plain letters."""
 
 
-def accepted(text) -> list[str] | None:
+def accepted(text: str | None) -> list[str] | None:
     """The list in a text that reads as a JSON list of texts, else None."""
     value = None
     if text is not None and text.startswith("["):
@@ -212,7 +271,7 @@ def accepted(text) -> list[str] | None:
 # --- a whole column, or one value ----------------------------------------------------------------
 
 
-def _at_once(values, column) -> list:
+def _at_once(values: list, column: Column) -> list:
     """Plainly right texts and fractions as they are; else each value, looked at once."""
     kind = KINDS[column.kind]
     if not column.required and values == [None] * len(values):
@@ -234,7 +293,7 @@ def _at_once(values, column) -> list:
     return [kept[value] for value in values]
 
 
-def _kept(value, column):
+def _kept(value: Any, column: Column) -> Any:
     """One value as the log keeps it."""
     kept = None if pd.isna(value) is True else KINDS[column.kind].convert(value, column)
     if isinstance(kept, str):
@@ -246,7 +305,7 @@ def _kept(value, column):
     return kept
 
 
-def _number(value, column):
+def _number(value: Any, column: Column) -> float | int | None:
     """A number within the limits of its kind, as a share of the top; None for an empty text."""
     kind = KINDS[column.kind]
     if isinstance(value, str):
@@ -273,21 +332,21 @@ def _number(value, column):
     return int(share) if column.kind == "count" else share
 
 
-def _as_written(value):
+def _as_written(value: Any) -> Any:
     """A number of numpy as Python's; of fewer than 64 bits the decimal it was written as."""
     if isinstance(value, np.floating):
         return float(shortest_decimals(value))
     return value
 
 
-def _flag(value, column):
+def _flag(value: Any, column: Column) -> int | None:
     try:
         return _FLAGS[str(value).strip().lower()]
     except KeyError:
         raise ValueError("is neither true nor false") from None
 
 
-def _text(value, column):
+def _text(value: Any, column: Column) -> str:
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         value = int(value)
     if not isinstance(value, str | Real | np.bool_):
@@ -295,7 +354,7 @@ def _text(value, column):
     return str(value)
 
 
-def _gold(value, column):
+def _gold(value: Any, column: Column) -> str:
     value = accepted(value) or value if isinstance(value, str) else value
     if not isinstance(value, list | tuple | np.ndarray):
         return _text(value, column)
@@ -304,7 +363,7 @@ def _gold(value, column):
     return encode_json(list(value))
 
 
-def _options(value, column):
+def _options(value: Any, column: Column) -> str | None:
     if value == "":
         return None
     table = {str(k): p for k, p in _table(value, column).items() if p is not None}
@@ -316,7 +375,7 @@ def _options(value, column):
     return encode_json({k: float(p) for k, p in table.items()})
 
 
-def _table(value, column):
+def _table(value: Any, column: Column) -> dict:
     with contextlib.suppress(ValueError, RecursionError):
         value = json.loads(value) if isinstance(value, str) else value
         pairs = (
@@ -329,11 +388,11 @@ def _table(value, column):
     raise ValueError("is not a table of names and values")
 
 
-def _other(value, column):
+def _other(value: Any, column: Column) -> str:
     return encode_json(_plain(value))
 
 
-def _plain(value, depth=0):
+def _plain(value: Any, depth: int = 0) -> Any:
     """A value that JSON can hold, None where missing."""
     if depth > _DEPTH:
         raise ValueError(f"is nested more than {_DEPTH} deep")
@@ -380,16 +439,23 @@ KINDS = {
 }
 
 
-def _packed(columns, where, first_row) -> list:
+def _packed(columns: dict[str, list], where: PathLike, first_row: int) -> list:
     """What is not ours, as one JSON text a row."""
-    kept = {}
+    encoded = {}
     for name in sorted(columns, key=str):
-        other = Column(str(name), "other", _DROP)
-        kept[encode_json(other.name)] = check_column(
-            columns[name], other, where, first_row
-        )
+        key = encode_json(str(name))
+        encoded[key] = _encoded(columns[name], str(name), where, first_row)
     packed = []
-    for values in zip(*kept.values(), strict=True):
-        row = [f"{k}:{v}" for k, v in zip(kept, values, strict=True) if v is not None]
+    for values in zip(*encoded.values(), strict=True):
+        pairs = zip(encoded, values, strict=True)
+        row = [f"{key}:{value}" for key, value in pairs if value is not None]
         packed.append("{" + ",".join(row) + "}" if row else None)
     return packed
+
+
+def _encoded(values: list, name: str, where: PathLike, first_row: int) -> list:
+    """The values of a column that is not ours as JSON texts, None where missing."""
+    if name not in OPTIONAL_COLUMNS:
+        return check_column(values, Column(name, "other", _DROP), where, first_row)
+    texts = check_column(values, Column(name), where, first_row)
+    return [None if text is None else encode_json(text) for text in texts]

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
 from medcal_nb.errors import MedcalError
+from medcal_nb.files import PathLike
 from medcal_nb.measure.decimals import shortest_decimals
 
 CHUNK = 65_536
@@ -35,8 +37,8 @@ _FORMATS = ("parquet", "csv", "tsv", "jsonl", "json")
 _POINTER = b"version https://git-lfs.github.com/spec/"
 
 
-def table_format(path) -> str:
-    """ "parquet", "csv", "tsv", "jsonl" or "json", by the end of the file's name."""
+def table_format(path: PathLike) -> str:
+    """Return "parquet", "csv", "tsv", "jsonl" or "json", by the end of the file's name."""
     name = Path(path).name.lower()
     found = "json" if name.endswith(".json.gz") else name.rpartition(".")[2]
     if found not in _FORMATS:
@@ -45,7 +47,7 @@ def table_format(path) -> str:
     return found
 
 
-def require_file(path) -> Path:
+def require_file(path: PathLike) -> Path:
     """The path of a regular file that is there and holds something."""
     path = Path(path)
     try:
@@ -67,7 +69,7 @@ def require_file(path) -> Path:
     return path
 
 
-def iter_table(path) -> Iterator[dict[str, list]]:
+def iter_table(path: PathLike) -> Iterator[dict[str, list]]:
     """Blocks of at most `CHUNK` rows from a Parquet, CSV, TSV, JSONL or JSON file.
 
     CSV cells come as strings, or None where empty and not quoted. Damage is a `MedcalError`
@@ -91,7 +93,7 @@ def iter_table(path) -> Iterator[dict[str, list]]:
         ) from err
 
 
-def blocks_of(rows: Iterable[dict], path) -> Iterator[dict[str, list]]:
+def blocks_of(rows: Iterable[dict], path: PathLike) -> Iterator[dict[str, list]]:
     """Blocks of at most `CHUNK` of the rows, with values as they are."""
     rows = iter(rows)
     while block := list(islice(rows, CHUNK)):
@@ -107,7 +109,7 @@ def rows_of(block: dict[str, list]) -> Iterator[dict]:
     )
 
 
-def block_of(frame: pd.DataFrame, where="answers") -> dict[str, list]:
+def block_of(frame: pd.DataFrame, where: PathLike = "answers") -> dict[str, list]:
     """A frame as a block."""
     check_names(list(frame.columns), where)
     narrow = frame.select_dtypes(["float16", "float32", "Float32"])
@@ -120,7 +122,7 @@ def block_of(frame: pd.DataFrame, where="answers") -> dict[str, list]:
     return {name: values.tolist() for name, values in objects.items()}
 
 
-def check_names(names: list, path) -> None:
+def check_names(names: list, path: PathLike) -> None:
     """Refuse a table with two columns of one name, or with more columns than any has."""
     if len(names) > MOST_COLUMNS:
         problem = f"{len(names):,} columns, more than {MOST_COLUMNS:,}"
@@ -140,7 +142,7 @@ def check_names(names: list, path) -> None:
             )
 
 
-def iter_json(path) -> Iterator[dict]:
+def iter_json(path: PathLike) -> Iterator[dict]:
     """The objects of a JSONL file, or of a JSON file: a list of them, or one."""
     if table_format(path) == "json":
         value = read_json(path)
@@ -156,7 +158,7 @@ def iter_json(path) -> Iterator[dict]:
         yield value
 
 
-def read_json(path):
+def read_json(path: PathLike) -> Any:
     """The value of a JSON file, packed by gzip or not."""
     path = require_file(path)
     try:
@@ -186,7 +188,7 @@ def _unpacked(path: Path) -> bytes:
     return content
 
 
-def damaged(path, what, err) -> MedcalError:
+def damaged(path: PathLike, what: str, err: Exception) -> MedcalError:
     """A file that cannot be taken apart."""
     said = " ".join(str(err).split())[:160]
     return MedcalError(
@@ -194,7 +196,7 @@ def damaged(path, what, err) -> MedcalError:
     )
 
 
-def _parquet_batches(path):
+def _parquet_batches(path: Path) -> Iterator[pa.RecordBatch]:
     with pq.ParquetFile(path) as file:
         schema = file.schema_arrow
         check_names(schema.names, path)
@@ -211,7 +213,7 @@ def _is_text(kind: pa.DataType) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
-def _check_lists(metadata: pq.FileMetaData, path) -> None:
+def _check_lists(metadata: pq.FileMetaData, path: Path) -> None:
     """Refuse lists that a few bytes make endless: as many values as rows are plain columns."""
     for group in range(metadata.num_row_groups):
         part = metadata.row_group(group)
@@ -261,7 +263,7 @@ def _values_of(column: pa.Array) -> list:
     return column.to_pylist()
 
 
-def _csv_batches(path):
+def _csv_batches(path: Path) -> Iterator[pa.RecordBatch]:
     with path.open("rb") as file:
         head = file.readline(1 << 20).decode("latin-1")
     if "\0" in head:
@@ -285,7 +287,7 @@ def _csv_batches(path):
             )
 
 
-def _iter_lines(path):
+def _iter_lines(path: Path) -> Iterator[Any]:
     # split at line feeds only: JSON texts may hold the other marks that Python takes for line ends
     with require_file(path).open("rb") as file:
         for row, line in enumerate(file, 1):

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -25,6 +26,7 @@ from medcal_nb.answers.columns import (
 )
 from medcal_nb.answers.files import CHUNK, blocks_of, require_file
 from medcal_nb.errors import MedcalError
+from medcal_nb.files import PathLike
 
 _APPLICATION_ID = 0x4D43414C  # "MCAL", marks the file as ours
 _VERSION = 1
@@ -81,19 +83,19 @@ class AnswerLog(contextlib.AbstractContextManager):
     one log: each append is one transaction, and waits up to 30 s for the other.
     """
 
-    def __init__(self, path, *, read_only: bool = False):
+    def __init__(self, path: PathLike | None, *, read_only: bool = False):
         self.path = None if path is None else Path(path)
         self.read_only = read_only
         self._con = _open(self.path, read_only)
 
-    def __exit__(self, *exc):
+    def __exit__(self, *exc: object) -> None:
         self.close()
 
     def close(self) -> None:
         """Close the file. Closing twice does no harm."""
         self._con.close()
 
-    def append(self, rows, *, if_exists: str = "error") -> int:
+    def append(self, rows: Iterable[dict], *, if_exists: str = "error") -> int:
         """Add rows in one transaction: all of them, or none.
 
         Parameters
@@ -123,19 +125,19 @@ class AnswerLog(contextlib.AbstractContextManager):
         )
         return write_log(parts, self.path, if_exists=if_exists, where=self.path)
 
-    def keys(self, **filters) -> set[tuple]:
+    def keys(self, **filters: Any) -> set[tuple]:
         """The keys (model, dataset, item_id, strategy, sample) of the answers there are."""
         keys = self._select(f"SELECT {_KEY} FROM answers", **filters)
         # one text an item, not one a row
         return {(*map(sys.intern, texts), sample) for *texts, sample in keys}
 
-    def runs(self, **filters) -> set[tuple]:
+    def runs(self, **filters: Any) -> set[tuple]:
         """The pairs (strategy, ``run_id``) that there are answers of."""
         return set(
             self._select("SELECT DISTINCT strategy, run_id FROM answers", **filters)
         )
 
-    def read(self, **filters) -> pd.DataFrame:
+    def read(self, **filters: Any) -> pd.DataFrame:
         """Answers in key order.
 
         Parameters
@@ -156,7 +158,11 @@ class AnswerLog(contextlib.AbstractContextManager):
         return frame
 
     def iter_frames(
-        self, columns: Sequence[str] | None = None, *, ordered: bool = True, **filters
+        self,
+        columns: Sequence[str] | None = None,
+        *,
+        ordered: bool = True,
+        **filters: Any,
     ) -> Iterator[pd.DataFrame]:
         """Answers in frames of bounded size, at least one, each with the same typed columns.
 
@@ -185,7 +191,7 @@ class AnswerLog(contextlib.AbstractContextManager):
             self._select("SELECT strategy, MAX(sample) FROM answers", " GROUP BY 1")
         )
 
-    def extra_columns(self, **filters) -> dict:
+    def extra_columns(self, **filters: Any) -> dict:
         """The columns that are not ours, by name, with the dtypes that they have in frames."""
         found: dict[str, set[str]] = {}
         each = "SELECT DISTINCT e.key, e.type FROM answers, json_each(extra) AS e"
@@ -197,7 +203,7 @@ class AnswerLog(contextlib.AbstractContextManager):
 
         return {name: dtype(kinds) for name, kinds in found.items()}
 
-    def _select(self, query, tail="", **filters) -> Iterator[tuple]:
+    def _select(self, query: str, tail: str = "", **filters: Any) -> Iterator[tuple]:
         wanted = {
             name: v if pd.api.types.is_list_like(v) else [v]
             for name, v in filters.items()
@@ -211,7 +217,9 @@ class AnswerLog(contextlib.AbstractContextManager):
 
 
 @contextlib.contextmanager
-def gathered(parts: Iterable[dict[str, list]], where, to=None) -> Iterator[AnswerLog]:
+def gathered(
+    parts: Iterable[dict[str, list]], where: PathLike, to: PathLike | None = None
+) -> Iterator[AnswerLog]:
     """A log that holds blocks which `to_storage` has checked, in bounded memory.
 
     Its file has no name and goes with its process: SQLite unlinks it as it opens it.
@@ -236,10 +244,10 @@ def gathered(parts: Iterable[dict[str, list]], where, to=None) -> Iterator[Answe
 
 def write_log(
     parts: Iterable[dict[str, list]],
-    to,
+    to: PathLike,
     *,
     if_exists: str = "error",
-    where: str = "answers",
+    where: PathLike = "answers",
 ) -> int:
     """Write blocks that `to_storage` has checked to a log: all of them, or nothing.
 
@@ -255,7 +263,9 @@ def write_log(
         return _publish(log._con, to, if_exists, where)
 
 
-def merge_logs(sources: Sequence, to, *, if_exists: str = "error") -> int:
+def merge_logs(
+    sources: Sequence[PathLike], to: PathLike, *, if_exists: str = "error"
+) -> int:
     """Bring the answers of several logs into one; safe to repeat.
 
     Rows that are there already with the same content are left as they are. A row with the same
@@ -286,7 +296,7 @@ def merge_logs(sources: Sequence, to, *, if_exists: str = "error") -> int:
 
 
 @contextlib.contextmanager
-def explained(path):
+def explained(path: PathLike) -> Iterator[None]:
     """Turn what SQLite and the file system say into one line that says what to do."""
     try:
         yield
@@ -312,7 +322,7 @@ _REMEDIES = {
 }
 
 
-def _open(path, read_only):
+def _open(path: Path | None, read_only: bool) -> sqlite3.Connection:
     """A connection to a log; to a file without a name where there is no path."""
     if path is None:
         return _connected("")
@@ -353,12 +363,12 @@ def _open(path, read_only):
         return con
 
 
-def _connected(uri):
+def _connected(uri: str) -> sqlite3.Connection:
     how = {"timeout": BUSY_SECONDS, "isolation_level": None, "check_same_thread": False}
     return sqlite3.connect(uri, uri=True, **how)
 
 
-def _make(con):
+def _make(con: sqlite3.Connection) -> None:
     con.execute("PRAGMA page_size = 16384")
     con.execute("BEGIN IMMEDIATE")
     with con:
@@ -370,31 +380,38 @@ def _make(con):
         con.execute(f"PRAGMA user_version = {_VERSION}")
 
 
-def _insert(con, parts) -> None:
+def _insert(con: sqlite3.Connection, parts: Iterable[dict[str, list]]) -> None:
+    """Add blocks that `to_storage` has checked, in one transaction."""
     con.execute("BEGIN")
     with con:
         for stored in parts:
-            n = len(stored["item_id"])
-            same = {
-                c: v[0] for c, v in stored.items() if c != "item_id" and v == v[:1] * n
-            }
-            varied = {c: v for c, v in stored.items() if c not in same}
-            same = {c: value for c, value in same.items() if value is not None}
-            head = f"INSERT INTO answers ({', '.join([*same, *varied])}) VALUES "
-            # what is the same in every row is bound once, by number, for all rows of a statement
-            marks = ", ".join(
-                [f"?{k + 1}" for k in range(len(same))] + ["?"] * len(varied)
-            )
-            insert = {
-                k: head + ", ".join([f"({marks})"] * k)
-                for k in (_AT_ONCE, n % _AT_ONCE)
-            }
-            rows = zip(*varied.values(), strict=True)
-            while cells := [*chain.from_iterable(islice(rows, _AT_ONCE))]:
-                con.execute(insert[len(cells) // len(varied)], [*same.values(), *cells])
+            if stored["item_id"]:
+                _insert_block(con, stored)
 
 
-def _doubled(con, where) -> MedcalError:
+def _insert_block(con: sqlite3.Connection, stored: dict[str, list]) -> None:
+    """Add one block: several rows a statement, what all rows share bound once in each."""
+    shared = {}
+    varied = {}
+    for name, values in stored.items():
+        if name == "item_id" or values.count(values[0]) < len(values):
+            varied[name] = values
+        elif values[0] is not None:  # what is missing everywhere is not named at all
+            shared[name] = values[0]
+    columns = ", ".join([*shared, *varied])
+    # ?1, ?2 … stand for what is shared; each plain ? takes the next of the other values
+    marks = [f"?{position}" for position in range(1, len(shared) + 1)]
+    marks = ", ".join(marks + ["?"] * len(varied))
+    rows = zip(*varied.values(), strict=True)
+    while several := list(islice(rows, _AT_ONCE)):
+        places = ", ".join([f"({marks})"] * len(several))
+        con.execute(
+            f"INSERT INTO answers ({columns}) VALUES {places}",
+            [*shared.values(), *chain.from_iterable(several)],
+        )
+
+
+def _doubled(con: sqlite3.Connection, where: PathLike) -> MedcalError:
     """What is said of two rows with one key."""
     first, last, *key = con.execute(
         f"SELECT MIN(rowid), MAX(rowid), {_KEY} FROM answers GROUP BY {_KEY} "
@@ -406,7 +423,9 @@ def _doubled(con, where) -> MedcalError:
     )
 
 
-def _publish(con, to, if_exists, where) -> int:
+def _publish(
+    con: sqlite3.Connection, to: PathLike, if_exists: str, where: PathLike
+) -> int:
     """Put what was gathered into the log, in one transaction."""
     AnswerLog(to).close()  # makes it where it is not there
     with explained(to):
@@ -418,7 +437,13 @@ def _publish(con, to, if_exists, where) -> int:
         return written
 
 
-def _copy(con, source, target, if_exists, where) -> int:
+def _copy(
+    con: sqlite3.Connection,
+    source: str,
+    target: str,
+    if_exists: str,
+    where: PathLike,
+) -> int:
     """Add the rows of one table to another, equal ones apart; the number of rows written."""
     con.execute("BEGIN IMMEDIATE")
     with con:
@@ -450,5 +475,5 @@ def _copy(con, source, target, if_exists, where) -> int:
         return con.total_changes - before
 
 
-def _shown(key) -> str:
+def _shown(key: Iterable) -> str:
     return ", ".join(f"{name}={value}" for name, value in zip(KEY, key, strict=True))

@@ -1,4 +1,4 @@
-"""Public VQA sets as item tables: VQA-RAD, SLAKE, PathVQA, OmniMedVQA, PMC-VQA; A-OKVQA, …
+"""Public VQA sets as item tables: VQA-RAD, SLAKE, PathVQA, OmniMedVQA, PMC-VQA and others.
 
 ``load_items("vqa-rad")`` fetches a set from the Hugging Face hub, where its files are public, and
 keeps it in the hub's cache; ``load_items("vqa-rad:FOLDER")`` reads a copy on disk instead, laid out
@@ -31,6 +31,7 @@ import re
 import tomllib
 import zipfile
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from functools import cached_property
@@ -39,6 +40,7 @@ from typing import TYPE_CHECKING, Any
 
 from medcal_nb.datasets.items import ITEM_COLUMNS, chosen
 from medcal_nb.errors import MedcalError
+from medcal_nb.files import PathLike
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,7 +73,7 @@ _MODALITIES = {
 }
 
 
-def _modality(name, source="stated"):
+def _modality(name: Any, source: str = "stated") -> dict[str, str]:
     """Our word for a set's name of a modality; names that are none of ours stay, in lower case."""
     text = str(name or "").strip().lower()
     ours = next(
@@ -93,7 +95,7 @@ _CONNECT = (
 
 
 @contextmanager
-def _plainly(what, remedy="fetch it again"):
+def _plainly(what: Any, remedy: str = "fetch it again") -> Iterator[None]:
     """Turn whatever goes wrong in here into one line that says what to do."""
     try:
         yield
@@ -105,7 +107,7 @@ def _plainly(what, remedy="fetch it again"):
         raise MedcalError(f"{what}: {told}; {remedy}") from error
 
 
-def fetch_set(name) -> Path:
+def fetch_set(name: str) -> Path:
     """Bring the files of a public set into the hub's cache; what is there stays.
 
     Returns
@@ -133,7 +135,7 @@ def fetch_set(name) -> Path:
 class _Files:
     """The files of a set: a folder on disk, or a hub repository in the hub's cache."""
 
-    def __init__(self, name, folder=None):
+    def __init__(self, name: str, folder: PathLike | None = None):
         self.name = name
         self.told = HUB_SETS[name]
         self.where = str(folder or self.told["repo"])
@@ -143,14 +145,14 @@ class _Files:
         self.archives = self.told.get("archives", [])
         self.image_folders = self.told.get("image_folders", [])
 
-    def find(self, patterns):
+    def find(self, patterns: list[str]) -> list[Path]:
         """Return the files that match the first pattern that matches any."""
         for pattern in patterns:
             if found := sorted(p for p in self.folder.glob(pattern) if p.is_file()):
                 return found
         return []
 
-    def rows(self, patterns):
+    def rows(self, patterns: list[str]) -> Iterator[dict[str, Any]]:
         """Yield the rows of a split's files as dicts, images as they are stored."""
         import pyarrow.parquet
 
@@ -165,7 +167,7 @@ class _Files:
                     for batch in pyarrow.parquet.ParquetFile(path).iter_batches(100):
                         yield from batch.to_pylist()
 
-    def _packed(self, patterns):
+    def _packed(self, patterns: list[str]) -> list[Path]:
         """Return files that match a pattern inside an archive, unpacked."""
         plain = [pattern.removeprefix("**/") for pattern in patterns]
         names = [
@@ -185,7 +187,7 @@ class _Files:
                         found.setdefault("/".join(pieces[start:]), (archive, info))
         return found
 
-    def image(self, name):
+    def image(self, name: str) -> str | None:
         """Return the path of an image file, unpacking it from its archive if need be."""
         parts = PurePosixPath(name.replace("\\", "/")).parts
         if not parts or ".." in parts or PurePosixPath(name).is_absolute():
@@ -198,7 +200,7 @@ class _Files:
             return self._unpack(*found, parts)
         return None
 
-    def _unpack(self, archive, info, parts):
+    def _unpack(self, archive: Path, info: zipfile.ZipInfo, parts: tuple) -> str:
         home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
         digest = hashlib.sha256(
             f"{archive.resolve()}:{archive.stat().st_size}".encode()
@@ -211,8 +213,12 @@ class _Files:
         if not target.is_file():
             target.parent.mkdir(parents=True, exist_ok=True)
             part = target.with_name(f"{target.name}.{os.getpid()}.part")
-            with _plainly(archive), zipfile.ZipFile(archive) as opened:
-                part.write_bytes(opened.read(info))
+            with (
+                _plainly(archive),
+                zipfile.ZipFile(archive) as opened,
+                opened.open(info) as file,
+            ):  # no more than it says it holds, whatever it unpacks to
+                part.write_bytes(file.read(info.file_size + 1))
             part.replace(target)
         return str(target)
 
@@ -224,11 +230,11 @@ class _LeftOut(Exception):
     """A row that can't be used; the message says why in a few words."""
 
 
-def _text(value):
+def _text(value: Any) -> str:
     return "" if value is None else " ".join(str(value).split())
 
 
-def _image(image):
+def _image(image: Any) -> dict[str, Any]:
     """The bytes of an image that the hub stores in its rows, and their hash as its id."""
     data = (
         image.get("bytes") if isinstance(image, dict) else image
@@ -238,7 +244,7 @@ def _image(image):
     return {"image": data, "image_id": hashlib.sha256(data).hexdigest()[:16]}
 
 
-def _closed_or_open(question, gold):
+def _closed_or_open(question: Any, gold: Any) -> dict[str, Any]:
     """The fields that depend on whether the gold answer is yes or no."""
     question = _text(question)
     gold = _text(gold)
@@ -256,7 +262,7 @@ def _closed_or_open(question, gold):
     return fields
 
 
-def _choice(question, options, gold):
+def _choice(question: Any, options: Any, gold: Any) -> dict[str, Any]:
     """The fields of a choice question; `gold` is the text of an option."""
     question = _text(question)
     gold = _text(gold)
@@ -285,8 +291,8 @@ def _choice(question, options, gold):
 _OPTIONS = re.compile(r"\n?\s*Options:\s*(?=\(?A\s*[:.)])", re.IGNORECASE)
 
 
-def _split_options(text):
-    """Split "Question?\\nOptions: A: one, B: two" into the question and its options."""
+def _split_options(text: str) -> tuple[str, list[str]]:
+    r"""Split "Question?\nOptions: A: one, B: two" into the question and its options."""
     parts = _OPTIONS.split(text, maxsplit=1)
     if len(parts) != 2:
         raise _LeftOut("no list of options in the question")
@@ -304,12 +310,12 @@ def _split_options(text):
 # What each set asks, where it is not just a question with an answer.
 
 
-def _asked_omnimedvqa(row):
+def _asked_omnimedvqa(row: dict[str, Any]) -> dict[str, Any]:
     options = [row.get(f"option_{letter}") for letter in "ABCDEF"]
     return _choice(row["question"], options, row["gt_answer"])
 
 
-def _asked_pmc_vqa(row):
+def _asked_pmc_vqa(row: dict[str, Any]) -> dict[str, Any]:
     options = {
         letter: re.sub(rf"^\s*{letter}\s*[:.)]\s*", "", _text(row[f"Choice {letter}"]))
         for letter in "ABCD"
@@ -321,18 +327,18 @@ def _asked_pmc_vqa(row):
     )
 
 
-def _asked_a_okvqa(row):
+def _asked_a_okvqa(row: dict[str, Any]) -> dict[str, Any]:
     return _choice(
         row["question"], row["choices"], row["choices"][row["correct_choice_idx"]]
     )
 
 
-def _asked_science_qa(row):
+def _asked_science_qa(row: dict[str, Any]) -> dict[str, Any]:
     question = f"{_text(row.get('hint'))} {_text(row['question'])}"
     return _choice(question, row["choices"], row["choices"][row["answer"]])
 
 
-def _asked_vqa_v2(row):
+def _asked_vqa_v2(row: dict[str, Any]) -> dict[str, Any]:
     most = _text(row["multiple_choice_answer"])
     fields = _closed_or_open(row["question"], most)
     if fields["question_type"] == "open":
@@ -347,7 +353,7 @@ def _asked_vqa_v2(row):
     return fields
 
 
-def _asked_mmstar(row):
+def _asked_mmstar(row: dict[str, Any]) -> dict[str, Any]:
     question, options = _split_options(row["question"])
     letters = dict(zip("ABCDEFGH", options, strict=False))
     gold = letters.get(_text(row["answer"]).upper()[:1], "")
@@ -355,7 +361,7 @@ def _asked_mmstar(row):
     return _choice(question, options, gold) | source
 
 
-def _made(row, split, i, name):
+def _made(row: dict[str, Any], split: str, i: int, name: str) -> dict[str, Any] | None:
     """The item of a stored row, by the columns that ``hub_sets.toml`` names; None if not wanted."""
     told = HUB_SETS[name]
     if any(
@@ -401,14 +407,21 @@ _ASKED = {
 # --- the table -----------------------------------------------------------------------------------
 
 
-def _half(image_id):
+def _half(image_id: str) -> str:
     """Return "test" or "fit" by a hash, half of the images each; the split belongs to the set."""
     return (
         "test" if hashlib.sha256(f"0:{image_id}".encode()).digest()[0] < 128 else "fit"
     )
 
 
-def load(name, *, split=None, n=None, seed=0, folder=None) -> pd.DataFrame:
+def load(
+    name: str,
+    *,
+    split: str | None = None,
+    n: int | None = None,
+    seed: int = 0,
+    folder: PathLike | None = None,
+) -> pd.DataFrame:
     """Return a public set as an item table; see :func:`medcal_nb.datasets.items.load_items`.
 
     Its ``attrs`` hold ``left_out`` (reason → rows).
@@ -448,7 +461,7 @@ def load(name, *, split=None, n=None, seed=0, folder=None) -> pd.DataFrame:
     return table
 
 
-def _items(files, left_out) -> list[dict[str, Any]]:
+def _items(files: _Files, left_out: Counter[str]) -> list[dict[str, Any]]:
     """Return the items of all splits; count what is left out, by its reason."""
     told = files.told
     rows = []
@@ -482,7 +495,9 @@ def _items(files, left_out) -> list[dict[str, Any]]:
     return rows
 
 
-def _with_images(table, files, left_out):
+def _with_images(
+    table: pd.DataFrame, files: _Files, left_out: Counter[str]
+) -> pd.DataFrame:
     """The rows whose image files are there, with their paths."""
     found = table["image"].map(
         {name: files.image(name) for name in table["image"].unique()}

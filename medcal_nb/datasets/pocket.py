@@ -9,6 +9,7 @@ compared with the SHA-256 of ``manifest.json`` before it is read. How it was mad
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,7 @@ CHECKOUT = Path(__file__).resolve().parents[2] / "data" / "pocket"
 INSTALLED = Path(__file__).resolve().parents[1] / "pocket_data"
 
 
-def pocket_home():
+def pocket_home() -> Path:
     """Return the folder of the embedded world.
 
     Raises
@@ -41,14 +42,14 @@ def pocket_home():
     return home
 
 
-def list_pocket():
+def list_pocket() -> list[str]:
     """Return the names of the pocket models at hand, sorted."""
     return sorted(
         name for name in _manifest(pocket_home()) if name.startswith("pocket-")
     )
 
 
-def pocket_dir(name):
+def pocket_dir(name: str) -> Path:
     """Return the checked folder of a pocket model.
 
     Raises
@@ -66,7 +67,9 @@ def pocket_dir(name):
     return path.parent
 
 
-def load(name, *, split=None, n=None, seed=0):
+def load(
+    name: str, *, split: str | None = None, n: int | None = None, seed: int = 0
+) -> pd.DataFrame:
     """Return the items of an embedded data set, or a random `n` of them drawn by `seed`.
 
     Parameters
@@ -85,7 +88,9 @@ def load(name, *, split=None, n=None, seed=0):
     return chosen(items, split, n, seed).reset_index(drop=True)
 
 
-def fresh_answers(dataset, model, strategy, n=None):
+def fresh_answers(
+    dataset: str, model: str, strategy: str, n: int | None = None
+) -> pd.DataFrame:
     """Return graded answers to fresh items, which belong to no split and were asked once.
 
     Parameters
@@ -127,7 +132,14 @@ def fresh_answers(dataset, model, strategy, n=None):
     return table
 
 
-def fresh_like(model, strategy, n, *, graded, target):
+def fresh_like(
+    model: str,
+    strategy: str,
+    n: int,
+    *,
+    graded: pd.DataFrame,
+    target: dict[str, Any],
+) -> tuple[pd.DataFrame, str]:
     """Return recorded answers to fresh items of the kind that a model is judged on, if any.
 
     Parameters
@@ -173,14 +185,14 @@ def fresh_like(model, strategy, n, *, graded, target):
     return fresh, ""
 
 
-def _holding(table, target):
+def _holding(table: pd.DataFrame, target: dict[str, Any]) -> pd.DataFrame:
     """Return the rows that hold some values, column to value."""
     return table[
         np.logical_and.reduce([table[name] == is_ for name, is_ in target.items()])
     ]
 
 
-def _manifest(home):
+def _manifest(home: Path) -> dict[str, dict[str, str]]:
     """Return file hashes by folder."""
     path = home / MANIFEST
     try:
@@ -189,7 +201,7 @@ def _manifest(home):
         raise MedcalError(f"{path} is damaged: restore it ({_restore(path)})") from None
 
 
-def _checked(folder, file):
+def _checked(folder: str, file: str) -> Path:
     """Return the path of a file of the manifest whose content is what the manifest says."""
     home = pocket_home()
     path = home / folder / file
@@ -203,7 +215,7 @@ def _checked(folder, file):
     return path
 
 
-def _restore(path):
+def _restore(path: Path) -> str:
     if path.is_relative_to(INSTALLED):
         return "pip install --force-reinstall --no-deps medcal-nb"
     return f"git checkout -- {path}"

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 _DIGITS = {np.dtype("float16"): (1, 5), np.dtype("float32"): (6, 9)}
 # A double that is exactly a 32-bit number, and next to so short a decimal, was that decimal.
 _SHORT = 4
+_FEW_PARTS = 1 << 10  # whole numbers of these parts of 1 are decimals as they stand
 
 
 def shortest_decimals(values: ArrayLike) -> NDArray[np.float64]:
@@ -41,7 +42,8 @@ def shortest_decimals(values: ArrayLike) -> NDArray[np.float64]:
     doubles = array.astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
         singles = doubles.astype(np.float32)
-    was_single = (singles == doubles) & np.isfinite(doubles)
+        is_plain = doubles == np.rint(doubles * _FEW_PARTS) / _FEW_PARTS  # 1, 0.5 …
+    was_single = (singles == doubles) & np.isfinite(doubles) & ~is_plain
     if not was_single.any():
         return doubles
     short = _rounded(doubles[was_single], _SHORT)

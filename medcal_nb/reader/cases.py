@@ -14,8 +14,9 @@ import warnings
 import numpy as np
 import pandas as pd
 
+from medcal_nb.answer_key import answer_key
 from medcal_nb.answers import load_answers
-from medcal_nb.ask.graded import meaning, ranked, to_graded
+from medcal_nb.ask.graded import ranked, to_graded
 from medcal_nb.datasets import load_items
 from medcal_nb.errors import MedcalError
 from medcal_nb.measure import MeasureWarning, metrics_table
@@ -48,7 +49,7 @@ class Casebook:
         Data set, model and strategy.
     ways : pandas.DataFrame
         What this model answered under every elicitation method, probes left out: ``item_id,
-        strategy, answer, confidence, meaning``.
+        strategy, answer, confidence, answer_key``.
     rows : pandas.DataFrame
         The cases, by item: the graded answers of the strategy that have a confidence, with
         ``question, options, image`` (None where not known), ``agreement`` (the share of the other
@@ -93,8 +94,8 @@ class Casebook:
 
         same_set = graded["dataset"] == self.about["dataset"]
         graded = graded[same_set & (graded["model"] == self.about["model"])]
-        graded = graded.assign(meaning=graded["answer"].map(meaning))
-        columns = ["item_id", "strategy", "answer", "confidence", "meaning"]
+        graded = graded.assign(answer_key=graded["answer"].map(answer_key))
+        columns = ["item_id", "strategy", "answer", "confidence", "answer_key"]
         self.ways = graded[columns]
         graded = graded[graded["confidence"].notna()]
         mine = graded[graded["strategy"] == self.about["strategy"]]
@@ -129,7 +130,7 @@ class Casebook:
     def _agreement(self, rows: pd.DataFrame) -> pd.Series:
         """Return the share of the other elicitation methods that gave the same answer."""
         others = self.ways[self.ways["strategy"] != self.about["strategy"]]
-        same = others["meaning"] == others["item_id"].map(rows["meaning"])
+        same = others["answer_key"] == others["item_id"].map(rows["answer_key"])
         shares = same.groupby(others["item_id"]).mean()
         return shares.reindex(rows.index).astype(float)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from medcal_nb.ask.graded import meaning
+from medcal_nb.answer_key import answer_key
 from medcal_nb.measure import clustered_interval
 from medcal_nb.reader.cases import Casebook
 from medcal_nb.reader.decisions import Decision
@@ -111,9 +111,9 @@ def past_cases(book: Casebook, case: pd.Series, *, n: int = 3) -> pd.DataFrame:
     other = book.past["image_id"] != case["image_id"]
     library = book.past[book.past["library"] & other]
     gold = case["gold"] if isinstance(case["gold"], list | tuple) else [case["gold"]]
-    answers = {meaning(answer) for answer in (*(case["options"] or ()), *gold)}
+    answers = {answer_key(answer) for answer in (*(case["options"] or ()), *gold)}
     unlike = (library["question_type"] != case["question_type"]).astype(int)
-    if meaning(case["modality"]) not in answers:
+    if answer_key(case["modality"]) not in answers:
         unlike += (library["modality"] != case["modality"]).astype(int)
     far = (library["confidence"] - case["confidence"]).abs().round(6)
     ranked = library.assign(unlike=unlike, far=far)
@@ -127,11 +127,11 @@ def other_ways(book: Casebook, case: pd.Series) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``item_id, strategy, answer, confidence, meaning, agrees``; empty where there was none.
+        ``item_id, strategy, answer, confidence, answer_key, agrees``; empty where there was none.
     """
     ways = book.ways[book.ways["item_id"] == case["item_id"]]
     ways = ways[ways["strategy"] != book.about["strategy"]]
-    return ways.assign(agrees=ways["meaning"] == case["meaning"])
+    return ways.assign(agrees=ways["answer_key"] == case["answer_key"])
 
 
 def summarise(

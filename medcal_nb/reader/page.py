@@ -83,7 +83,7 @@ def evidence_html(
     error = evidence.case_error(book, case)
     flagged = evidence.is_flagged(error, limit)
     others = evidence.other_ways(book, case)
-    against = others[~others["agrees"]].groupby("meaning", sort=False)
+    against = others[~others["agrees"]].groupby("answer_key", sort=False)
     groups = [list(rows.itertuples()) for _, rows in against]
     groups.sort(key=len, reverse=True)
     before = evidence.past_cases(book, case)

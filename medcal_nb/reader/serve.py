@@ -145,6 +145,7 @@ def _run(notebook: Path, *, port: int, token: str, page: Path | None) -> None:
                 provisioner = self.kernel_manager.get_kernel(kernel_id).provisioner
                 if provisioner is not None and provisioner.process is not None:
                     provisioner.process.kill()
+                    provisioner.process.wait()
 
     policy = (
         "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "

@@ -185,7 +185,7 @@ class Reader(ipw.VBox):
         self.html["summary"].value = ""
         self.go_undecided(0)
 
-    def _made(self) -> dict[str, Decision]:
+    def _decided(self) -> dict[str, Decision]:
         """Return the decisions that count among the cases of this set."""
         decisions = self.decisions.latest(**self.about)
         return {name: decisions[name] for name in self.set_items if name in decisions}
@@ -195,7 +195,7 @@ class Reader(ipw.VBox):
         n = len(self.set_items)
         self.place = min(max(place, 0), n - 1)
         case = self.case
-        decisions = self._made()
+        decisions = self._decided()
         decision = decisions.get(case["item_id"])
         own = self.decisions.commitments(**self.about).get(case["item_id"])
         hidden = not (self.model_first or own or decision)
@@ -242,7 +242,7 @@ class Reader(ipw.VBox):
 
     def go_undecided(self, begin: int) -> None:
         """Show the next case without a decision, from a place on, round the end of the set."""
-        decisions = self._made()
+        decisions = self._decided()
         items = self.set_items
         places = [*range(begin, len(items)), *range(min(begin, len(items)))]
         left = [place for place in places if items[place] not in decisions]
@@ -251,18 +251,18 @@ class Reader(ipw.VBox):
             self._show("status", "Every case of this set is decided.")
             self.show_summary()
 
-    def _fill(self, case: pd.Series, made: Decision | None) -> None:
+    def _fill(self, case: pd.Series, decision: Decision | None) -> None:
         """Show what the reader answered so far."""
         options = case["options"] or ()
-        answer = made.answer if made else None
+        answer = decision.answer if decision else None
         self.own.layout.display = None if options else "none"
         self.own_text.layout.display = "none" if options else None
         self.own.index = None
         self.own.options = options
         self.own.value = answer if answer in options else None
         self.own_text.value = "" if options else answer or ""
-        known = made is not None and made.confidence is not None
-        self.sure.value = f"{100 * made.confidence:g}" if known else ""
+        known = decision is not None and decision.confidence is not None
+        self.sure.value = f"{100 * decision.confidence:g}" if known else ""
 
     def _evidence(self, own: Decision | None = None) -> str:
         return page.evidence_html(self.cases, self.case, limit=self.limit, own=own)
@@ -319,10 +319,10 @@ class Reader(ipw.VBox):
     def undo(self) -> None:
         """Take the last decision of this set back and show its case again."""
         try:
-            made = self._made().values()
-            if not made:
+            decided = self._decided().values()
+            if not decided:
                 raise MedcalError("There is no decision of this set to take back.")
-            last = max(made, key=lambda decision: decision.id)
+            last = max(decided, key=lambda decision: decision.id)
             self.decisions.undo(**self.about, item_id=last.item_id)
         except MedcalError as error:
             self._show("status", f"Not undone. {error}", True)
@@ -336,9 +336,9 @@ class Reader(ipw.VBox):
 
     def show_summary(self, shown: bool = True) -> None:
         """Compare reader, model and both on this set, above what is known of the case."""
-        made = self._made()
+        decided = self._decided()
         own = self.decisions.commitments(**self.about)
-        summary = evidence.summarise(made, own)
+        summary = evidence.summarise(decided, own)
         words = page.part("summary", summary, not self.buttons["more"].disabled)
         self.html["summary"].value = words if shown else ""
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("png", "svg", "csv")
 DPI = 200
+DPI_OF_IMAGES = 110
+"""Dots an inch of a figure that holds images: noise cannot be packed."""
 _SHOWN_DPI = 110
 # what a PNG calls that which its figure tells of itself, and who an SVG is by
 _MARK = "medcal"
@@ -97,19 +99,22 @@ def save_figure(
 
 
 def _png(fig: Figure, name: str, text: str) -> bytes:
-    """Return a figure as PNG of 256 colours: figures are committed, and want to be small."""
+    """Return a figure as PNG of 128 colours: figures are committed, and want to be small."""
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
-    drawn = io.BytesIO()
-    fig.savefig(drawn, format="png", dpi=DPI)
     info = PngInfo()
     info.add_text("Title", name)
     info.add_text(_MARK, text)
+    drawn = io.BytesIO()
+    dpi = DPI
+    if any(ax.images for ax in fig.axes):
+        dpi = DPI_OF_IMAGES
+    fig.savefig(drawn, format="png", dpi=dpi)
     small = io.BytesIO()
     with Image.open(drawn) as picture:
-        colours = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
-        colours.save(small, format="png", optimize=True, pnginfo=info, dpi=(DPI, DPI))
+        colours = picture.convert("RGB").quantize(128, dither=Image.Dither.NONE)
+        colours.save(small, format="png", optimize=True, pnginfo=info, dpi=(dpi, dpi))
     return small.getvalue()
 
 
@@ -120,7 +125,7 @@ def _svg(fig: Figure, name: str, text: str) -> bytes:
     about = {"Title": name, "Creator": _MARK, "Date": None, "Description": text}
     drawn = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": name}):
-        fig.savefig(drawn, format="svg", metadata=about)
+        fig.savefig(drawn, format="svg", dpi=72, metadata=about)
     # trailing blanks in path data would be stripped by editors and hooks and change the bytes
     lines = re.sub(rb"[ \t]+\n", b"\n", drawn.getvalue())
     head, end, paths = lines.partition(b"</metadata>")
@@ -141,9 +146,10 @@ def read_figure(path: Path) -> dict[str, Any]:
 
     with contextlib.suppress(OSError, LookupError, TypeError, ValueError):
         with Image.open(path) as picture:
-            told = json.loads(picture.info[_MARK])
-        told = {name: told[name] for name in ("provenance", "caption", "alt")}
-        return told | {"width": picture.width * _SHOWN_DPI // DPI}
+            about = json.loads(picture.info[_MARK])
+            inches = picture.width / picture.info["dpi"][0]
+        about = {name: about[name] for name in ("provenance", "caption", "alt")}
+        return about | {"width": round(inches * _SHOWN_DPI)}
     return {}
 
 

@@ -148,8 +148,13 @@ def draw_line(
 
 def percent_axis(axis: Axis, label: str) -> None:
     """Count an axis of shares in percent and say so in its label."""
-    axis.set_major_formatter(lambda value, _: f"{100 * value:.0f}")
+    axis.set_major_formatter(lambda value, _: _plain(100 * value))
     axis.set_label_text(label if "points" in label else f"{label}, %")
+
+
+def _plain(value: float) -> str:
+    """Return a number of an axis with the decimals that it has, and a true minus sign."""
+    return f"{round(value, 6) + 0:g}".replace("-", "−")
 
 
 def number_axis(axis: Axis, ticks: Iterable[float]) -> None:

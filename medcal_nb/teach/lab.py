@@ -74,13 +74,13 @@ class Lab(anywidget.AnyWidget):
     _esm = lab_code()
     settings = traitlets.Dict().tag(sync=True)
 
-    def _repr_mimebundle_(self, **kwargs):
+    def _repr_mimebundle_(self, **kwargs: object) -> tuple[dict, dict]:
         data, metadata = super()._repr_mimebundle_(**kwargs)
         script = f'<script type="module">{lab_code()}\n{_WAKE}</script>'
         return data | {"text/html": lab_markup(self.settings) + script}, metadata
 
 
-def lab(**settings) -> Lab:
+def lab(**settings: object) -> Lab:
     """Return a lab that starts from some settings, those of :attr:`Lab.settings`.
 
     Raises

@@ -312,7 +312,7 @@ def threshold_figure(table: pd.DataFrame, *, checks: float) -> Figure:
     cost = table[table["line"] == "cost per answer"]
     cheapest = cost.loc[cost["share"].idxmin(), "threshold"]
     theory = best_threshold(cost_wrong=1.0, cost_check=1 / checks)
-    drawn = charts.figure(
+    whole = charts.figure(
         f"If an error costs {checks:g} checks, check below {percent(cheapest)}",
         charts.panel(
             "",
@@ -327,5 +327,5 @@ def threshold_figure(table: pd.DataFrame, *, checks: float) -> Figure:
         note="Simulated answers; dotted: the cheapest threshold. "
         f"From the costs alone, 1 − 1/{checks:g}: {percent(theory)}.",
     )
-    drawn.axes[0].axvline(cheapest, color="0.4", linestyle=":")
-    return drawn
+    whole.axes[0].axvline(cheapest, color="0.4", linestyle=":")
+    return whole

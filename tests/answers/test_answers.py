@@ -28,6 +28,7 @@ from medcal_nb.answers import (
 )
 from medcal_nb.answers.columns import KEY, to_storage
 from medcal_nb.answers.files import block_of
+from medcal_nb.ask.graded import to_graded
 from medcal_nb.errors import MedcalError
 from medcal_nb.reader.decisions import DecisionLog
 
@@ -158,7 +159,7 @@ for k in range(150):
         pass
     with AnswerLog(f"{folder}/a{k}.sqlite") as log:
         log.append([about | dict(model=name)])
-    DecisionLog(f"{folder}/d{k}.sqlite").append("accept", **about, reader=name)
+    DecisionLog(f"{folder}/d{k}.sqlite").append("accept", **about, reader=name, answer="yes", confidence=0.5)
 """
 
 
@@ -815,6 +816,17 @@ def test_a_whole_number_beyond_64_bits_that_others_wrote_is_read(log):
     con.commit()
     con.close()
     assert log.read()["site"].tolist() == [10**25]
+
+
+def test_who_answered_is_a_text_and_stays_through_grading(log):
+    rows = [row(1, reader=7, phase="alone"), row(2, reader="r2"), row(3)]
+    log.append(rows)
+    answers = log.read()
+    assert answers["reader"].fillna("-").tolist() == ["7", "r2", "-"]
+    assert answers["phase"].fillna("-").tolist() == ["alone", "-", "-"]
+    assert to_graded(answers)["reader"].fillna("-").tolist() == ["7", "r2", "-"]
+    with pytest.raises(MedcalError, match=r"column 'reader'.* not text"):
+        log.append([row(4, reader=["a", "b"])])
 
 
 def test_a_column_whose_name_is_no_text_is_refused(log):

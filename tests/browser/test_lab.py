@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.test_reader_view import ready
+from tests.browser.test_reader_view import ready, say_how_sure
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -125,6 +125,8 @@ def test_keys_of_the_reader_view_leave_the_notebook_alone(page, lab):
         contents.evaluate_all("all => all.some((e) => e.title.includes('model says'))")
         is False
     )
+    say_how_sure(page, 70)
+    assert inside()
     page.keyboard.press("c")
     page.locator(".medcal-reader").get_by_text("The model says").wait_for()
     # the button that was pressed is switched off for the next case; the focus stays inside

@@ -78,8 +78,8 @@ def test_pictures_tell_what_they_are(tmp_path):
     path = save_figure(fig, "fig09_toy", table, out_dir=tmp_path, **told)
     assert read_figure(path) == told | {"width": 330}
     with Image.open(path) as image:
-        assert image.info["dpi"] == pytest.approx((200, 200), abs=0.1)
-        assert image.size == (600, 400)
+        assert image.info["dpi"] == pytest.approx((110, 110), abs=0.1)
+        assert image.size == (330, 220)
     svg = path.with_suffix(".svg").read_text()
     assert "<dc:date>" not in svg
     (said,) = re.findall(r"<dc:description>(.*?)</dc:description>", svg, re.S)
@@ -140,6 +140,16 @@ def test_a_figure_of_synthetic_images_that_does_not_say_so_is_refused(tmp_path):
         save_figure(fig, "fig09_toy", table, **place)
     fig.supxlabel("Synthetic images. 12 answers.")
     assert save_figure(fig, "fig09_toy", table, **place).is_file()
+
+
+def test_a_figure_without_images_is_sharp(tmp_path):
+    fig = Figure(figsize=(3, 2))
+    fig.subplots().plot([0, 1])
+    table = pd.DataFrame({"x": [1]})
+    path = save_figure(fig, "fig09", table, out_dir=tmp_path, **ABOUT)
+    with Image.open(path) as image:
+        assert image.size == (600, 400)
+    assert read_figure(path)["width"] == 330
 
 
 def test_figures_are_small(tmp_path):

@@ -53,11 +53,14 @@ def plain_options(command: Callable) -> None:
     Help then says FILE, N, NUMBER or TEXT, and nothing for a switch. A limit that a number has to
     keep is checked by a function of our own, as "not a number" passes every comparison.
     """
+    # annotations that are texts become what they say, as each evaluation makes new options
+    command.__annotations__ = inspect.get_annotations(command, eval_str=True)
     for name, parameter in inspect.signature(command).parameters.items():
         option, kind = _option_of(parameter)
         if option is None:
             continue
-        if kind is bool and not option.param_decls:
+        named = isinstance(option.default, str) and option.default.startswith("-")
+        if kind is bool and not named and not option.param_decls:
             option.param_decls = (
                 f"--{name.replace('_', '-')}",
             )  # a switch, without --no-…

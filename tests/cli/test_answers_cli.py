@@ -320,7 +320,7 @@ def test_numbers_that_are_not_finite_are_refused(words, value):
 
 
 @pytest.mark.parametrize(
-    "name", ["import", "score", "calibrate", "ask", "study", "items"]
+    "name", ["import", "score", "calibrate", "ask", "study", "items", "report"]
 )
 def test_help_speaks_no_python(name):
     text = medcal(name, "--help").stdout.replace("--help", "")

@@ -84,11 +84,11 @@ MODELS = (
     "llava-v1.6-vicuna-13b-hf",
     "deepseek-vl2",
     "pocket-general",
+    "pocket-expert",
     "pocket-medical",
     "pocket-general-large",
     "pocket-medical-large",
     "pocket-clip",
-    "pocket-expert",
 )
 """Models with a place of their own among colours and marks; others get one by their name."""
 

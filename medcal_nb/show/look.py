@@ -56,7 +56,7 @@ FAMILIES = {
     "second turn": PINK,
     "likelihood": MOSS,
     "agreement": LIME,
-    "fusion": BLACK,
+    "ensemble": BLACK,
     "ablation": GREY,
     "probe": TEAL,
 }
@@ -125,8 +125,8 @@ def strategy_family(name: str) -> str:
     from medcal_nb.ask.strategies import STRATEGIES
 
     name = str(name)
-    if name.startswith(("fusion", "expert")):
-        return "fusion"
+    if name.startswith(("average", "expert")):
+        return "ensemble"
     if name in ("imported", "recorded"):
         return "stated"
     if name == "token_probability":

@@ -57,7 +57,8 @@ FAMILIES = {
     "likelihood": MOSS,
     "agreement": LIME,
     "ensemble": BLACK,
-    "probe": GREY,
+    "ablation": GREY,
+    "probe": TEAL,
 }
 """Families of strategies, with their colours."""
 
@@ -130,8 +131,10 @@ def strategy_family(name: str) -> str:
         return "stated"
     if name == "token_probability":
         return "likelihood"
-    if name.startswith("probe_") or name.endswith("_blank"):
+    if name.startswith("probe_"):
         return "probe"
+    if name.endswith("_blank"):
+        return "ablation"
     return getattr(STRATEGIES.get(name), "family", "other")
 
 

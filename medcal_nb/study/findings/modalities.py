@@ -271,13 +271,14 @@ def spread(summary: pd.DataFrame, kind: str, plural: str) -> Finding:
     elif row["tau"] < 0.005:
         claim = (
             f"overconfidence differed between the {number_word(n)} {plural} by no more than "
-            f"sampling noise; in a new {kind} {ends} percentage points are to be expected (95 % prediction interval)"
+            f"sampling noise; in a new {kind} {ends} percentage points are to be expected "
+            "(95 % prediction interval)"
         )
     else:
         claim = (
             f"over {number_word(n)} {plural} overconfidence had a standard deviation of "
-            f"{points(row['tau'])} beyond sampling noise; in a new {kind} {ends} percentage points are to be expected "
-            "(95 % prediction interval)"
+            f"{points(row['tau'])} beyond sampling noise; in a new {kind} {ends} percentage points "
+            "are to be expected (95 % prediction interval)"
         )
     return Finding(
         claim=sentence(claim),

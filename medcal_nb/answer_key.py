@@ -9,7 +9,7 @@ import unicodedata
 
 _ARTICLES = frozenset(("a", "an", "the"))
 _NUMBERS = (
-    "zero one two three four five six seven eight nine ten eleven twelve".split()
+    ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 )
 _DIGITS = {word: str(number) for number, word in enumerate(_NUMBERS)}
 # plurals that no rule below gives

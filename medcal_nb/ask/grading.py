@@ -13,6 +13,7 @@ from medcal_nb.answer_key import answer_key
 from medcal_nb.ask.parsing import option_letter, yes_no
 from medcal_nb.ask.reading import strip_reasoning
 
+
 def _texts(value):
     """Return one value or several as texts, without missing and blank ones."""
     several = (

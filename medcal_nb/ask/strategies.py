@@ -19,9 +19,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from medcal_nb.answer_key import answer_key
 from medcal_nb.ask import calls, prompts
 from medcal_nb.ask.confidence import parse_confidence, parse_likelihood
-from medcal_nb.answer_key import answer_key
 from medcal_nb.ask.parsing import parse_answer, parse_guesses
 from medcal_nb.datasets import Item
 from medcal_nb.errors import MedcalError

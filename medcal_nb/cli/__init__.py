@@ -16,7 +16,15 @@ from itertools import pairwise
 import typer
 
 from medcal_nb import __version__
-from medcal_nb.cli import answers, ask, calibrate, items, reader, study  # noqa: F401
+from medcal_nb.cli import (  # noqa: F401
+    answers,
+    ask,
+    calibrate,
+    items,
+    reader,
+    report,
+    study,
+)
 from medcal_nb.cli._app import app, note, say
 from medcal_nb.errors import MedcalError
 
@@ -24,7 +32,7 @@ from medcal_nb.errors import MedcalError
 GROUPS = {
     "Study": ("study", "verify", "doctor"),
     "Ask": ("items", "models", "strategies", "ask"),
-    "Answers": ("import", "score", "calibrate", "export", "merge"),
+    "Answers": ("import", "report", "score", "calibrate", "export", "merge"),
     "Teach": ("reader",),
 }
 #: Old names that still work: of options, and of what an option names. Those of data sets are known

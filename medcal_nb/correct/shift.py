@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-
 from medcal_nb.measure.resampling import (
     Resamples,
     choose_clip,

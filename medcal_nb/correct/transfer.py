@@ -319,7 +319,7 @@ def _concluded(
 
 
 def _p(draws: np.ndarray, n_groups: float, margin: float, alternative: str) -> float:
-    """p value of a difference against the margin; 0 or 1 where no resample differs."""
+    """P value of a difference against the margin; 0 or 1 where no resample differs."""
     if np.ptp(draws) < 1e-12:
         holds = draws[0] < margin if alternative == "less" else draws[0] > margin
         return float(not holds)

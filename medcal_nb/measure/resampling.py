@@ -274,7 +274,7 @@ def _t_statistic(draws: FloatArray, n_groups: float, null: float) -> float:
 
 
 def two_sided_p(draws: FloatArray, *, n_groups: float, null: float = 0.0) -> float:
-    """p value of "the number is `null`": t with n_groups − 1 degrees, by the resamples' spread.
+    """P value of "the number is `null`": t with n_groups − 1 degrees, by the resamples' spread.
 
     `draws` and `n_groups` are as in `percentile_ends`, of one number. NaN where nothing varies.
     """
@@ -289,7 +289,7 @@ def two_sided_p(draws: FloatArray, *, n_groups: float, null: float = 0.0) -> flo
 def one_sided_p(
     draws: FloatArray, *, n_groups: float, null: float, alternative: str
 ) -> float:
-    """p value against the number being "less" or "greater" than `null`, as `two_sided_p`."""
+    """P value against the number being "less" or "greater" than `null`, as `two_sided_p`."""
     from scipy.special import stdtr
 
     if n_groups <= 1:

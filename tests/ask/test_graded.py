@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medcal_nb.answers import AnswerLog
 from medcal_nb.answer_key import answer_key
+from medcal_nb.answers import AnswerLog
 from medcal_nb.ask.graded import GRADED_COLUMNS, to_graded
 from medcal_nb.errors import MedcalError
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
-from medcal_nb.correct import image_ablation, fit, image_ablation_table
+from medcal_nb.correct import fit, image_ablation, image_ablation_table
 from medcal_nb.correct.crossfit import assign_folds
 from medcal_nb.measure.rows import image_labels
 

@@ -28,7 +28,7 @@ from medcal_nb.measure import auroc, brier_score
 from medcal_nb.measure.resampling import choose_clip
 from medcal_nb.measure.rows import image_labels
 
-from .worlds import SIDES, cross_fit, graded, with_options
+from .worlds import SIDES, graded, with_options
 
 
 @pytest.fixture

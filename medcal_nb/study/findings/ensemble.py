@@ -60,7 +60,9 @@ def ensemble_gain(changes: pd.DataFrame, *, rival: str = "best method") -> Findi
             "worse": "was worse than",
         }.get(row["conclusion"], "was not shown to differ from")
         moved = f"{decimal(change)}, {ci(*interval, unit='decimal')}"
-        claim = f"a trained ensemble {verdict} {against} (change in Brier score {moved})"
+        claim = (
+            f"a trained ensemble {verdict} {against} (change in Brier score {moved})"
+        )
     else:
         interval = None
         claim = f"trained ensembles had a lower Brier score than {against} in {share}"
@@ -136,7 +138,9 @@ def image_ablation_fall(reliance: pd.DataFrame) -> Finding:
     accuracy = -float(reliance["accuracy_change"].median())
     confidence = -float(reliance["confidence_change"].median())
     less = int((reliance["excess_low"] > 0).sum())
-    claim = f"without the image accuracy fell by {points(accuracy)} and mean confidence by"
+    claim = (
+        f"without the image accuracy fell by {points(accuracy)} and mean confidence by"
+    )
     claim = f"{claim} {points(confidence)} (medians over methods)"
     if extent(less, n) == "none":
         claim = f"{claim}; no method's confidence clearly fell less than its accuracy"

@@ -93,7 +93,9 @@ def transferred_skill(table: pd.DataFrame, *, target: str) -> Finding:
         who = counted(worse, n, "model–method pair")
         claim = f"in {who} confidence transferred by {name} was worse than giving every answer"
         claim = f"{claim} the accuracy on {target}"
-    claim = f"{claim}; after refitting the median Brier skill score was {decimal(refitted)}"
+    claim = (
+        f"{claim}; after refitting the median Brier skill score was {decimal(refitted)}"
+    )
     return Finding(
         claim=sentence(claim),
         estimate=worse / n,
@@ -198,7 +200,9 @@ def labels(needed: pd.DataFrame, *, target: str) -> Finding:
         claim = f"for {who} {largest:,} labels of {target} were not enough for a refit"
         claim = f"{claim} to beat the transferred map in {share} of random draws"
     else:
-        claim = f"a refit beat the transferred map in at least {share} of random draws from"
+        claim = (
+            f"a refit beat the transferred map in at least {share} of random draws from"
+        )
         claim = f"{claim} {_sizes(enough)} labels of {target} on"
         if len(lacking):
             verb = "was" if largest == 1 else "were"

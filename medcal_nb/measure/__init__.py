@@ -10,7 +10,6 @@ from .binned import ace, debiased_ece, ece, ece_mass, mce
 from .choice import choose_strategy
 from .decisions import (
     best_threshold,
-    decisions_in,
     net_benefit_table,
     policy_table,
     reliance_table,
@@ -37,7 +36,7 @@ from .planning import (
     items_needed,
     precision_sample_size,
 )
-from .ranking import aurc, auroc, auroc_difference, auroc_test
+from .ranking import aurc, auroc, auroc_difference, auroc_table, auroc_test
 from .readers import ReaderInterval, mrmc_auroc, mrmc_mean, mrmc_table
 from .registry import METRICS, Metric, register
 from .resampling import Interval, choose_clip

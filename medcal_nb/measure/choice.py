@@ -227,6 +227,30 @@ def _thresholds(
     return thresholds
 
 
+class _Tally:
+    """What the splits add up to, for n items and k methods."""
+
+    def __init__(self, n: int, k: int) -> None:
+        self.cost = np.zeros((n, k))  # over the splits in which an item is judged
+        self.times = np.zeros(n)
+        self.kept = np.zeros(k)
+        self.wrong_kept = np.zeros(k)
+        self.chosen = np.zeros(k)
+        self.cost_of_choice: list[float] = []
+
+    def add(
+        self, kept: NDArray, wrong: NDArray, cost: NDArray, judged: NDArray
+    ) -> None:
+        """Choose on the items that are not judged, and judge on the others."""
+        best = int(cost[~judged].mean(axis=0).argmin())
+        self.chosen[best] += 1
+        self.cost_of_choice.append(float(cost[judged, best].mean()))
+        self.cost[judged] += cost[judged]
+        self.times += judged
+        self.kept += kept[judged].sum(axis=0)
+        self.wrong_kept += (kept & (wrong == 1))[judged].sum(axis=0)
+
+
 def _compared(
     methods: _Methods,
     fit: Fit | None,
@@ -244,20 +268,12 @@ def _compared(
         names = pd.concat([names, names.assign(map=RECALIBRATED)], ignore_index=True)
         wrong = np.hstack([wrong, wrong])
         tokens = np.hstack([tokens, tokens])
-    n, k = wrong.shape
+    tally = _Tally(*wrong.shape)
     n_images = int(methods.images.max()) + 1
-    # sums over the splits in which a row is judged, (n, k) and (n,)
-    total = np.zeros((n, k))
-    times = np.zeros(n)
-    times_kept = np.zeros(k)
-    wrong_kept = np.zeros(k)
-    n_chosen = np.zeros(k)
-    cost_of_choice = np.zeros(n_splits)
-    for split in range(n_splits):
+    for _ in range(n_splits):
         is_first = np.zeros(n_images, dtype=bool)
         is_first[rng.permutation(n_images)[: n_images // 2]] = True
         in_fit = is_first[methods.images]
-        judged = ~in_fit
         confidence = methods.confidence
         if fit is not None:
             confidence = _with_maps(methods, fit, in_fit)
@@ -267,42 +283,34 @@ def _compared(
         kept = np.nan_to_num(confidence, nan=-1.0) >= thresholds - HALF_A_STEP
         cost = np.where(kept, costs.wrong * wrong, costs.check)
         cost += costs.tokens * tokens / 1000
-        best = int(cost[in_fit].mean(axis=0).argmin())
-        n_chosen[best] += 1
-        cost_of_choice[split] = cost[judged, best].mean()
-        total[judged] += cost[judged]
-        times += judged
-        times_kept += kept[judged].sum(axis=0)
-        wrong_kept += (kept & (wrong == 1))[judged].sum(axis=0)
+        tally.add(kept, wrong, cost, ~in_fit)
     drawn = Resamples(methods.images, n_resamples, rng)
-    draws = _mean_costs(drawn, total, times)
-    table = names.assign(share_chosen=n_chosen / n_splits)
-    n_groups = drawn.effective()
-    low, high = percentile_ends(draws, level=level, n_groups=n_groups)
-    table["cost"] = draws[0]
-    table["cost_low"] = low
-    table["cost_high"] = high
-    table["checked"] = 1 - times_kept / times.sum()
-    table["risk"] = np.where(
-        times_kept > 0, wrong_kept / np.fmax(times_kept, 1), np.nan
-    )
+    draws = _mean_costs(drawn, tally)
+    table = names.assign(share_chosen=tally.chosen / n_splits)
+    table = table.assign(**_costs_of(draws, level, drawn.effective()))
+    table["checked"] = 1 - tally.kept / tally.times.sum()
+    table["risk"] = tally.wrong_kept / np.where(tally.kept > 0, tally.kept, np.nan)
     table["tokens"] = tokens.mean(axis=0)
-    table["procedure_cost"] = cost_of_choice.mean()
+    table["procedure_cost"] = np.mean(tally.cost_of_choice)
     most = table["share_chosen"] == table["share_chosen"].max()
     chosen = int(table["cost"].where(most).idxmin())
     table["chosen"] = table.index == chosen
-    table = table.assign(**_differences(draws, chosen, margin, level, n_groups))
-    table["n"] = n
-    table["n_images"] = n_images
-    table["n_splits"] = n_splits
+    columns = _differences(draws, chosen, margin, level, drawn.effective())
+    columns |= {"n": len(wrong), "n_images": n_images, "n_splits": n_splits}
+    table = table.assign(**columns)
     return table.sort_values("cost", ignore_index=True, kind="stable")
 
 
-def _mean_costs(drawn: Resamples, total: NDArray, times: NDArray) -> NDArray:
+def _costs_of(draws: NDArray, level: float, n_groups: float) -> dict:
+    low, high = percentile_ends(draws, level=level, n_groups=n_groups)
+    return {"cost": draws[0], "cost_low": low, "cost_high": high}
+
+
+def _mean_costs(drawn: Resamples, tally: _Tally) -> NDArray:
     """(1 + r, k) mean cost of each method in every resample."""
-    sums = np.zeros((drawn.n_units, total.shape[1]))
-    np.add.at(sums, drawn.codes(), total)
-    judged = np.bincount(drawn.codes(), times, drawn.n_units)
+    sums = np.zeros((drawn.n_units, tally.cost.shape[1]))
+    np.add.at(sums, drawn.codes(), tally.cost)
+    judged = np.bincount(drawn.codes(), tally.times, drawn.n_units)
     return (drawn.counts @ sums) / (drawn.counts @ judged)[:, None]
 
 

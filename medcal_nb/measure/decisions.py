@@ -137,16 +137,6 @@ def best_threshold(*, cost_wrong: float = 1.0, cost_check: float) -> float:
 # --- who should decide what -----------------------------------------------------------------
 
 
-def decisions_in(graded: pd.DataFrame) -> pd.DataFrame:
-    """Rows of graded answers that are decisions of readers, with all columns of decisions.
-
-    Decisions name a `phase`; answers of models do not. Without any the table is empty.
-    """
-    columns = list(dict.fromkeys([*graded.columns, *DECISION_COLUMNS]))
-    decisions = graded.reindex(columns=columns)
-    return decisions[decisions["phase"].isin([ALONE, WITH_MODEL])]
-
-
 def policy_table(
     decisions: pd.DataFrame,
     *,
@@ -163,9 +153,10 @@ def policy_table(
     Parameters
     ----------
     decisions : pandas.DataFrame
-        One row a reader, case and phase, with columns reader, phase ("alone", "with_model"),
-        item_id (and dataset where known), confidence, correct, model_confidence, model_correct.
-        Cases without a grade in either phase are left out.
+        Graded answers of which some are decisions: one row a reader, case and phase, with columns
+        reader, phase ("alone", "with_model"), item_id (and dataset where known), confidence,
+        correct, model_confidence, model_correct. Other rows, and cases without a grade in either
+        phase, are left out.
     cost_wrong, cost_check : float
         Of a wrong answer acted on, and of an answer that a reader gives.
     level : float
@@ -192,28 +183,10 @@ def policy_table(
     if both.empty:
         return pd.DataFrame()
     threshold = best_threshold(cost_wrong=cost_wrong, cost_check=cost_check)
-    alone = both["correct_alone"].to_numpy(float)
-    with_model = both["correct_with_model"].to_numpy(float)
-    model = both["model_correct"].to_numpy(float)
-    model_confidence = both["model_confidence"].fillna(-1).to_numpy(float)
-    own_confidence = both["confidence_alone"].fillna(-1).to_numpy(float)
-    sure = model_confidence >= threshold - HALF_A_STEP
-    surer = model_confidence > own_confidence
-    none = np.zeros(len(both))
-    # of each policy: which answers are right, and which a reader works on
-    policies = {
-        "model alone": (model, none),
-        "reader alone": (alone, none + 1),
-        "reader with model": (with_model, none + 1),
-        "reader where the model is unsure": (
-            np.where(sure, model, alone),
-            none + ~sure,
-        ),
-        "the more confident of the two": (np.where(surer, model, alone), none + 1),
-    }
+    policies = _policies(both, threshold)
     readers = both["reader"].to_numpy()
     cases = both["case"].to_numpy()
-    base = cost_wrong * (1 - model)
+    base = cost_wrong * (1 - both["model_correct"].to_numpy(float))
     rows = []
     for name, (right, read) in policies.items():
         cost = cost_wrong * (1 - right) + cost_check * read
@@ -226,6 +199,30 @@ def policy_table(
         row |= {"difference": change.estimate, "difference_low": change.low}
         rows.append(row | {"difference_high": change.high, "p": change.p})
     return pd.DataFrame(rows).sort_values("cost", ignore_index=True, kind="stable")
+
+
+def _policies(
+    both: pd.DataFrame, threshold: float
+) -> dict[str, tuple[NDArray, NDArray]]:
+    """Of each policy: which answers are right, and which a reader works on."""
+    alone = both["correct_alone"].to_numpy(float)
+    with_model = both["correct_with_model"].to_numpy(float)
+    model = both["model_correct"].to_numpy(float)
+    model_confidence = both["model_confidence"].fillna(-1).to_numpy(float)
+    own_confidence = both["confidence_alone"].fillna(-1).to_numpy(float)
+    sure = model_confidence >= threshold - HALF_A_STEP
+    surer = model_confidence > own_confidence
+    none = np.zeros(len(both))
+    return {
+        "model alone": (model, none),
+        "reader alone": (alone, none + 1),
+        "reader with model": (with_model, none + 1),
+        "reader where the model is unsure": (
+            np.where(sure, model, alone),
+            none + ~sure,
+        ),
+        "the more confident of the two": (np.where(surer, model, alone), none + 1),
+    }
 
 
 def reliance_table(decisions: pd.DataFrame, *, by: Sequence[str] = ()) -> pd.DataFrame:
@@ -284,6 +281,11 @@ def _share_changed(name: str, of: str, before: NDArray, after: NDArray) -> dict:
 
 def _both_phases(decisions: pd.DataFrame) -> pd.DataFrame:
     """One row a reader and case that has a grade alone, with the model, and of the model."""
+    if "phase" not in decisions:
+        decisions = decisions[:0].reindex(
+            columns=[*decisions.columns, *DECISION_COLUMNS]
+        )
+        decisions = decisions.loc[:, ~decisions.columns.duplicated()]
     parts_by(decisions[:0], list(DECISION_COLUMNS))
     graded = decisions[decisions["correct"].notna()]
     graded = graded[graded["model_correct"].notna()]

@@ -118,13 +118,12 @@ def holm(p_values: ArrayLike) -> FloatArray:
     false rejection at α or below, whatever the dependence. Source: Holm, Scandinavian Journal of
     Statistics 1979, vol. 6, pp. 65–70.
     """
-    from statsmodels.stats.multitest import multipletests
-
     p = np.asarray(p_values, dtype=float)
-    known = ~np.isnan(p)
+    known = np.flatnonzero(~np.isnan(p))
+    ascending = known[np.argsort(p[known], kind="stable")]
+    times = known.size - np.arange(known.size)
     adjusted = np.full(p.shape, np.nan)
-    if known.any():
-        adjusted[known] = multipletests(p[known], method="holm")[1]
+    adjusted[ascending] = np.maximum.accumulate(np.minimum(p[ascending] * times, 1))
     return adjusted
 
 
@@ -139,14 +138,20 @@ def wilson_interval(
     Arrays or numbers with 0 ≤ successes ≤ trials, else ValueError. Source: Wilson, J. Am. Stat.
     Assoc. 1927, doi:10.1080/01621459.1927.10502953.
     """
-    from statsmodels.stats.proportion import proportion_confint
+    from scipy.special import ndtri
 
-    alpha = 1 - check_level(level)
+    z = ndtri((1 + check_level(level)) / 2)
     k, n = np.broadcast_arrays(np.asarray(successes, float), np.asarray(trials, float))
     if not ((k >= 0) & (k <= n)).all():
         raise ValueError("successes must lie between 0 and trials")
-    low, high = proportion_confint(k, np.where(n > 0, n, 1), alpha, method="wilson")
-    return np.where(k == 0, 0, low), np.where(k == n, 1, high)
+    trials = np.where(n > 0, n, 1)
+    share = k / trials
+    centre = share + z**2 / (2 * trials)
+    half = z * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
+    shrink = 1 + z**2 / trials
+    low = np.where(k == 0, 0, (centre - half) / shrink)
+    high = np.where(k == n, 1, (centre + half) / shrink)
+    return low, high
 
 
 def clustered_interval(

@@ -16,6 +16,8 @@ MOST_DRAWS = 50_000
 IN_TAIL = 20  # draws that a tail holds at the least
 HALVINGS = 30
 CHANCE = 0.16
+PRIOR_CORRELATION = 0.5
+PRIOR_IMAGES = 2
 CURVE = 64  # steps of confidence that a curve is drawn through
 
 
@@ -147,14 +149,18 @@ def _inverted(
     # errors come whole: half of one is what a normal draw may be off by
     seen = max(test.size, test.chance) + 0.5 * test.inflation / c.size
 
-    def high_possible(size: float) -> bool:
-        drawn, _ = test.drawn(test.even(size))
-        return bool(np.mean(drawn <= seen) >= tail)
-
     low = _boundary(0.0, test.size, low_refuted) if low_refuted(0.0) else 0.0
-    most = 1.0 if high_possible(1.0) else _boundary(0.0, 1.0, high_possible)
-    high = float(test.weight @ np.abs(test.even(most)))
-    return Interval(low=low, estimate=test.size, high=max(high, low))
+    high = low
+    for side in test.sides():
+
+        def high_possible(size: float, side: FloatArray = side) -> bool:
+            drawn, _ = test.drawn(test.even(size, side))
+            return bool(np.mean(drawn <= seen) >= tail)
+
+        most = 1.0 if high_possible(1.0) else _boundary(0.0, 1.0, high_possible)
+        reached = float(test.weight @ np.abs(test.even(most, side)))
+        high = max(high, reached)
+    return Interval(low=low, estimate=test.size, high=high)
 
 
 def _size(
@@ -214,8 +220,9 @@ class _Gaps:
         self.worth = float(c.size**2 / (images**2).sum())
         self.noise = rng.standard_normal((n.size, n_draws))  # (b, d)
         self.shift = rng.standard_normal(n_draws)
-        if images.size < bins.size:
-            self._correlate(residual - self.gap[bins], bins, codes)
+        self.by_image = images.size < bins.size
+        if self.by_image:
+            self._correlate(residual - self._centres(gap)[bins], bins, codes)
             self._widen(rng)
         # the share of answers in each bin is drawn, too
         square = np.maximum(self.gap**2 - self.seen_with(self.gap), 0)
@@ -230,6 +237,17 @@ class _Gaps:
         left = np.abs(self.gap) - self.cuts[:, None] * self.cost
         self.sizes = np.maximum(left, 0) @ self.weight
 
+    def _centres(self, gap: FloatArray) -> FloatArray:
+        """(b,) gaps to measure the spread of images from: each bin's as far as it stands out.
+
+        Taken from its own gap, a bin of few answers would hide most of what its images add.
+        """
+        common = float(self.weight @ gap)
+        apart = gap - common
+        noise = self.variance(gap)
+        signal = np.maximum(apart**2 - noise, 0) / np.maximum(apart**2, 1e-12)
+        return common + apart * signal
+
     def _correlate(
         self, residual: FloatArray, bins: NDArray[np.intp], codes: NDArray[np.intp]
     ) -> None:
@@ -239,7 +257,10 @@ class _Gaps:
         # (groups, b): what each image adds to the gap of each bin
         flat = np.bincount(codes * k + bins, residual, n_groups * k)
         table = flat.reshape(n_groups, k) / self.n
-        sandwich = table.T @ table * n_groups / max(n_groups - 1, 1)
+        # an image pulls the centre towards itself, by its share: the jackknife undoes it
+        share_of_image = np.bincount(codes) / codes.size
+        table /= np.maximum(1 - share_of_image, 0.5)[:, None]
+        sandwich = table.T @ table
         seen = np.diag(sandwich)
         alone = np.bincount(bins, residual**2) / self.n**2
         share = self.weight**2
@@ -253,6 +274,22 @@ class _Gaps:
         # the symmetric root: it does not turn where rounding swaps two vectors
         root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
         self.noise = root @ self.noise
+        total = self.weight @ sandwich @ self.weight
+        seen_effect = total / max(share @ alone, 1e-12)
+        self.noise *= np.sqrt(self._caution(seen_effect, share_of_image * codes.size))
+
+    def _caution(self, effect: float, sizes: FloatArray) -> float:
+        """How much more variance is assumed than few images show.
+
+        The design effect that they show is averaged with that of answers with an intraclass
+        correlation of one half, which counts as two images: by chance few images show none.
+        """
+        expected = 1 + ((sizes**2).sum() / sizes.sum() - 1) * PRIOR_CORRELATION
+        effect = max(effect, 1.0)
+        averaged = (self.worth * effect + PRIOR_IMAGES * expected) / (
+            self.worth + PRIOR_IMAGES
+        )
+        return max(1.0, float(averaged / effect))
 
     def _widen(self, rng: np.random.Generator) -> None:
         """Student's t in place of the normal: the spread itself is known from few images."""
@@ -295,16 +332,22 @@ class _Gaps:
         most = np.maximum(size_draws, mean_draws)
         return float(np.mean(most >= max(size_seen, mean_seen)))
 
-    def even(self, size: float) -> FloatArray:
-        """(b,) the same gap in every bin, on the observed side as far as accuracy allows.
+    def sides(self) -> list[FloatArray]:
+        """On which side of 0 the gaps of the upper end may lie, as (b,) numbers of that sign.
 
-        Beyond, it is on the other side where what was observed does not speak against it. Of a
-        curve all gaps are on the side of their mean: its noise goes up and down together, and in
-        gaps of both signs it would cancel.
+        Those observed; of a curve, all that of their mean: its noise goes up and down together,
+        and in gaps of both signs it would cancel. So does that of images: both are tried.
         """
-        side = self.gap
+        common = np.full_like(self.gap, self.weight @ self.gap)
         if self.smooth is not None:
-            side = np.full_like(self.gap, self.weight @ self.gap)
+            return [common]
+        return [self.gap, common] if self.by_image else [self.gap]
+
+    def even(self, size: float, side: FloatArray) -> FloatArray:
+        """(b,) the same gap in every bin, on these sides as far as accuracy allows.
+
+        Beyond, it is on the other side where what was observed does not speak against it.
+        """
         sign = np.where(side > 0, 1.0, -1.0)
         room = np.where(sign > 0, 1 - self.first, self.first)
         other = (size > room) & (self.gap**2 < self.seen_with(0 * self.gap))

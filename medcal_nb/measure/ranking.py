@@ -1,13 +1,16 @@
 """Discrimination: does confidence mark the errors? An increasing map changes nothing here."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from ._check import check_groups, check_level, check_pair
-from .intervals import wilson_interval
+from .intervals import holm, wilson_interval
 from .registry import Sums, evaluate, register
 from .resampling import FloatArray, gathered, won_pairs
+from .rows import arrays, image_labels, measured, parts_by
 
 
 def _ranked_cells(
@@ -239,6 +242,55 @@ def auroc_difference(
     return pd.Series(
         {"auroc_a": area_a, "auroc_b": area_b, "difference": area_a - area_b} | row
     )
+
+
+def auroc_table(
+    graded: pd.DataFrame,
+    *,
+    by: Sequence[str] = ("model", "strategy"),
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """`auroc_test` of each group of graded answers, by image where known, Holm over all groups.
+
+    Parameters
+    ----------
+    graded : pandas.DataFrame
+        With confidence, correct, item_id and the columns of `by`.
+    by : sequence of str
+        Columns that make the groups.
+    level : float
+        Of the intervals, each by itself, and 1 − level that of the tests together.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a group:
+
+        - the `by` columns, n
+        - auroc, auroc_low, auroc_high
+        - p: against one half; p_holm: Holm over all rows
+        - conclusion: of p_holm; "discriminates", "reversed" or "no discrimination shown"
+    """
+    rows = []
+    for key, part in parts_by(measured(graded), by):
+        c, y = arrays(part)
+        test = auroc_test(c, y, groups=image_labels(part), level=level)
+        rows.append(
+            key
+            | {
+                "n": c.size,
+                "auroc": test["auroc"],
+                "auroc_low": test["low"],
+                "auroc_high": test["high"],
+                "p": test["p"],
+            }
+        )
+    table = pd.DataFrame(rows)
+    table["p_holm"] = holm(table["p"].to_numpy(float))
+    shown = table["p_holm"] <= 1 - level
+    direction = np.where(table["auroc"] > 0.5, "discriminates", "reversed")
+    table["conclusion"] = np.where(shown, direction, "no discrimination shown")
+    return table
 
 
 def _components(

@@ -123,6 +123,17 @@ def mrmc_auroc(
     positive = truths.index[truths["first"] == 1]
     if without.empty or positive.empty:
         raise ValueError("truth: AUROC needs cases of both classes")
+    kernels = _above(table, without, positive)
+    one = len(kernels) == 1
+    rarer = int(min(len(without), len(positive)))
+    found = _interval(kernels, level, n_cases=rarer, null=0.5 if one else 0.0)
+    if one:
+        found = _on_log_odds(found, level)
+    return found._replace(n_cases=len(truths))
+
+
+def _above(table: pd.DataFrame, without: pd.Index, positive: pd.Index) -> list[_Kernel]:
+    """Of each condition: does a positive case score above one without, reader by reader."""
     readers = pd.Index(sorted(table["reader"].unique()))
     kernels = []
     for _, part in table.groupby("condition"):
@@ -134,12 +145,7 @@ def mrmc_auroc(
         seen = ~np.isnan(above)
         terms = np.where(above > 0, 1.0, np.where(above == 0, 0.5, 0.0)) * seen
         kernels.append(_Kernel(weights=seen.astype(float), terms=terms))
-    one = len(kernels) == 1
-    rarer = int(min(len(without), len(positive)))
-    found = _interval(kernels, level, n_cases=rarer, null=0.5 if one else 0.0)
-    if one:
-        found = _on_log_odds(found, level)
-    return found._replace(n_cases=len(truths))
+    return kernels
 
 
 def _on_log_odds(found: ReaderInterval, level: float) -> ReaderInterval:
@@ -275,11 +281,12 @@ def mrmc_table(
         for name in metrics:
             if name == "auroc" and not (one_claim and part["correct"].nunique() == 2):
                 continue
-            options = {"condition": arms, "level": level}
             if name == "auroc":
-                found = mrmc_auroc(confidence, correct, who, cases, **options)
+                found = mrmc_auroc(
+                    confidence, correct, who, cases, condition=arms, level=level
+                )
             else:
-                found = mrmc_mean(values[name], who, cases, **options)
+                found = mrmc_mean(values[name], who, cases, condition=arms, level=level)
             rows.append(key | {"metric": name} | found._asdict())
     return pd.DataFrame(rows)
 
@@ -292,17 +299,20 @@ def _long(
 ) -> pd.DataFrame:
     """One row a reading, checked."""
     values = np.asarray(value, dtype=float)
-    if condition is None:
-        condition = np.zeros(values.size)
-    columns = {"reader": reader, "case": case, "condition": condition}
+    arms = np.zeros(values.size) if condition is None else np.asarray(condition)
+    columns = {
+        "reader": np.asarray(reader),
+        "case": np.asarray(case),
+        "condition": arms,
+    }
     for name, column in columns.items():
-        if len(column) != values.size:
+        if column.size != values.size:
             raise ValueError(
-                f"{name} has {len(column)} values, there are {values.size} readings"
+                f"{name} has {column.size} values, there are {values.size} readings"
             )
     if np.isnan(values).any():
         raise ValueError("a reading has no value: leave such rows out first")
-    table = pd.DataFrame({name: np.asarray(c) for name, c in columns.items()})
+    table = pd.DataFrame(columns)
     table["value"] = values
     n = table["condition"].nunique()
     if n > 2:
@@ -328,7 +338,7 @@ def _interval(
     if n_readers > 1:
         # of each reader: weighted distance from the average, summed over conditions
         parts = [sign * _distances(kernel) for sign, kernel in pairs]
-        squares = float((sum(parts) ** 2).sum())
+        squares = float((np.sum(parts, axis=0) ** 2).sum())
         by_readers = squares * n_readers / (n_readers - 1)
     else:
         warn("one reader alone: the interval holds for this reader, not for others")

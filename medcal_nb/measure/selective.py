@@ -381,6 +381,51 @@ def selective_coverage_table(
     return pd.DataFrame(rows)
 
 
+class _Split(NamedTuple):
+    """What one split of the images into halves gives; masks of all rows."""
+
+    judged: NDArray
+    kept: NDArray  # by the certified threshold, on the judged half
+    selected: NDArray  # by conformal selection, on the judged half
+    n_fit: int
+    certified: bool
+
+
+def _split(
+    c: NDArray,
+    y: NDArray,
+    codes: NDArray,
+    target: float,
+    delta: float,
+    rng: np.random.Generator,
+) -> _Split:
+    """Certify on a random half of the images, keep on the other; c is NaN where not stated."""
+    n_images = int(codes.max()) + 1
+    first = rng.permutation(n_images)[: n_images // 2]
+    judged = ~np.isin(codes, first)
+    stated = ~np.isnan(c)
+    fit = ~judged & stated
+    new = judged & stated
+    kept = np.zeros(c.size, dtype=bool)
+    selected = np.zeros(c.size, dtype=bool)
+    threshold = np.inf
+    if fit.any() and new.any():
+        threshold = selective_threshold(
+            c[fit], y[fit], target=target, delta=delta, groups=codes[fit], rng=rng
+        ).threshold
+        kept[new] = c[new] >= threshold
+        selected[new] = conformal_selection(
+            c[fit], y[fit], c[new], target=target, groups=codes[fit], rng=rng
+        )
+    return _Split(
+        judged=judged,
+        kept=kept,
+        selected=selected,
+        n_fit=int(fit.sum()),
+        certified=bool(np.isfinite(threshold)),
+    )
+
+
 def _held_out(
     part: pd.DataFrame,
     target: float,
@@ -394,40 +439,29 @@ def _held_out(
     y = part["correct"].to_numpy(dtype=float)
     labels = image_labels(part)
     codes, n_images = check_groups(labels, c.size)
-    stated = ~np.isnan(c)
-    times_kept = np.zeros(c.size)
-    conformal = np.zeros(c.size)
-    coverages = np.zeros((n_splits, 2))
-    sizes = np.zeros(n_splits)
-    certified = 0
-    for split in range(n_splits):
-        first = rng.permutation(n_images)[: n_images // 2]
-        in_fit = np.isin(codes, first)
-        fit = np.flatnonzero(in_fit & stated)
-        judged = np.flatnonzero(~in_fit & stated)
-        sizes[split] = fit.size
-        if not fit.size or not judged.size:
-            continue
-        chosen_on = {"target": target, "groups": codes[fit], "rng": rng}
-        certificate = selective_threshold(c[fit], y[fit], delta=delta, **chosen_on)
-        selected = conformal_selection(c[fit], y[fit], c[judged], **chosen_on)
-        kept = c[judged] >= certificate.threshold
-        times_kept[judged] += kept
-        conformal[judged] += selected
-        certified += np.isfinite(certificate.threshold)
-        coverages[split] = np.array([kept.sum(), selected.sum()]) / (~in_fit).sum()
-    coverage, conformal_coverage = coverages.mean(axis=0)
+    splits = [_split(c, y, codes, target, delta, rng) for _ in range(n_splits)]
     drawn = Resamples(labels, n_resamples, rng)
+    times_kept = np.sum([split.kept for split in splits], axis=0)
+    times_selected = np.sum([split.selected for split in splits], axis=0)
     low, risk, high = _pooled_risk(drawn, times_kept, y, level)
-    row = {"n": c.size, "n_images": n_images if images_known(part) else 0}
-    row |= {"n_fit": sizes.mean()}
-    row |= {"accuracy": y.mean()}
-    row |= {"observed_coverage": observed_coverage(c, y, target)}
-    row |= {"certified": certified / n_splits, "coverage": coverage, "risk": risk}
-    row |= {"risk_low": low, "risk_high": high}
-    row |= {"conformal_coverage": conformal_coverage}
-    risk = _pooled_risk(drawn, conformal, y, level)[1]
-    return row | {"conformal_risk": risk}
+    return {
+        "n": c.size,
+        "n_images": n_images if images_known(part) else 0,
+        "n_fit": np.mean([split.n_fit for split in splits]),
+        "accuracy": y.mean(),
+        "observed_coverage": observed_coverage(c, y, target),
+        "certified": np.mean([split.certified for split in splits]),
+        "coverage": np.mean(
+            [split.kept.sum() / split.judged.sum() for split in splits]
+        ),
+        "risk": risk,
+        "risk_low": low,
+        "risk_high": high,
+        "conformal_coverage": np.mean(
+            [split.selected.sum() / split.judged.sum() for split in splits]
+        ),
+        "conformal_risk": _pooled_risk(drawn, times_selected, y, level)[1],
+    }
 
 
 def _pooled_risk(

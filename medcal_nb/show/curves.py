@@ -248,6 +248,7 @@ def plot_lines(
     ylabel: str = "",
     log: bool = False,
     references: dict[str, str | float] | None = None,
+    percent: bool = False,
 ) -> None:
     """Draw a line per level with its band, named at its end.
 
@@ -259,6 +260,8 @@ def plot_lines(
         A logarithmic x.
     references : dict, optional
         Grey lines to compare with: from a name to a column, or to a number.
+    percent : bool
+        Whether y is a share, counted in percent.
     """
     ends = []
     rest = 0
@@ -281,6 +284,8 @@ def plot_lines(
         ax.set_xscale("log")
         number_axis(ax.xaxis, ticks_apart(table[x].unique(), 0.7 * inches_of(ax)[0]))
     ax.set(xlabel=xlabel or label_of(x), ylabel=ylabel or label_of(y))
+    if percent:
+        percent_axis(ax.yaxis, ylabel or label_of(y))
     ax.grid(axis="y")
     name_ends(ax, ends)
 

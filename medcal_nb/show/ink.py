@@ -175,6 +175,9 @@ def ticks_apart(values: Sequence[float], inches: float) -> list[float]:
         letters = len(f"{value:,g}") + 2
         if np.log(value / chosen[-1]) / span * inches > letters * _WIDE_LETTER:
             chosen.append(value)
+    if chosen[-1] != values[-1]:
+        # the last is named rather than the one before it
+        chosen[max(1, len(chosen) - 1) :] = values[-1:]
     return chosen
 
 
@@ -279,6 +282,12 @@ def label_rows(ax: Axes, names: Sequence) -> None:
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
     ax.grid(axis="x")
+
+
+def set_rows_apart(ax: Axes, n: int) -> None:
+    """Draw thin lines between rows that hold several marks each."""
+    for row in range(n - 1):
+        ax.axhline(row + 0.5, color=PALE, lw=0.5, zorder=0)
 
 
 def rows_of(ax: Axes) -> list:

@@ -56,8 +56,9 @@ FAMILIES = {
     "second turn": PINK,
     "likelihood": MOSS,
     "agreement": LIME,
-    "fusion": BLACK,
-    "probe": GREY,
+    "ensemble": BLACK,
+    "ablation": GREY,
+    "probe": TEAL,
 }
 """Families of strategies, with their colours."""
 
@@ -83,11 +84,11 @@ MODELS = (
     "llava-v1.6-vicuna-13b-hf",
     "deepseek-vl2",
     "pocket-general",
+    "pocket-expert",
     "pocket-medical",
     "pocket-general-large",
     "pocket-medical-large",
     "pocket-clip",
-    "pocket-expert",
 )
 """Models with a place of their own among colours and marks; others get one by their name."""
 
@@ -124,14 +125,16 @@ def strategy_family(name: str) -> str:
     from medcal_nb.ask.strategies import STRATEGIES
 
     name = str(name)
-    if name.startswith(("fusion", "expert")):
-        return "fusion"
+    if name.startswith(("average", "expert")):
+        return "ensemble"
     if name in ("imported", "recorded"):
         return "stated"
     if name == "token_probability":
         return "likelihood"
-    if name.startswith("probe_") or name.endswith("_blank"):
+    if name.startswith("probe_"):
         return "probe"
+    if name.endswith("_blank"):
+        return "ablation"
     return getattr(STRATEGIES.get(name), "family", "other")
 
 

@@ -19,6 +19,7 @@ from medcal_nb.show.ink import (
     label_rows,
     percent_axis,
     row_name,
+    set_rows_apart,
     write_beside_rows,
 )
 from medcal_nb.show.look import BLACK, GREY, PALE, SMALL, Look, has_look, looks
@@ -38,7 +39,7 @@ def _rows_height(table: pd.DataFrame, options: dict, letters: int) -> float:
     return height_of_rows(table[label], letters, per_row=marks)
 
 
-_NAMED = ("model", "strategy", "system", "stage", "side")
+_NAMED = ("model", "strategy", "ensemble", "stage", "side")
 """Columns whose rows have a colour and a mark of their own."""
 
 _row_chart = partial(chart, height=_rows_height)
@@ -115,6 +116,7 @@ def plot_forest(
     offsets = np.zeros(len(groups))
     if hue is not None and ends is not None:
         offsets = _offsets(len(groups))
+        set_rows_apart(ax, len(names))
     if hue is not None and ends is None:
         reach = table.groupby(label, sort=False)[value].agg(["min", "max"]).loc[names]
         ax.hlines(range(len(names)), reach["min"], reach["max"], color=PALE, lw=1)
@@ -197,7 +199,9 @@ def _estimates(columns: pd.DataFrame, percent: bool) -> list[str]:
         places = 0
     texts = []
     for row in columns.itertuples(index=False):
-        first, *ends = [f"{round(v, places) + 0:.{places}f}" for v in row]
+        known = [] if pd.isna(row[0]) else [v for v in row if not pd.isna(v)]
+        written = [f"{round(v, places) + 0:.{places}f}" for v in known]
+        first, *ends = written or ["–"]
         texts.append(f"{first} [{', '.join(ends)}]" if ends else first)
     return [text.replace("-", "−") for text in texts]
 
@@ -238,6 +242,8 @@ def plot_dumbbell(
     names = _order(table[label], apart, None, sort)
     groups = groups_of(table, hue)
     offsets = _offsets(len(groups))
+    if len(groups) > 2:
+        set_rows_apart(ax, len(names))
     for (_, rows, look), offset in zip(groups, offsets, strict=True):
         place = rows[label].map(names.index) + offset
         ax.hlines(place, rows[first], rows[second], color=look.colour, lw=1, zorder=2)

@@ -82,17 +82,10 @@ def plot_risk_coverage(
         )
     if len(order) > MOST_LEVELS:
         ax.plot([], [], color=PALE, label=f"{len(order) - MOST_LEVELS} others")
-    ax.axhline(target, color=BLACK, lw=0.8, ls=(0, (4, 2)))
-    top = max(float(table["risk"].max()), target)
+    allowed = f"risk allowed: {percent(target)}"
+    ax.axhline(target, color=BLACK, lw=0.8, ls=(0, (4, 2)), label=allowed)
+    top = np.nanmax([table["risk"].max(), points["risk"].max(), target])
     ax.set(xlim=(0, 1), ylim=(0, 1.08 * top))
-    ax.text(
-        0.99,
-        target - 0.015 * top,
-        f"risk allowed: {percent(target)}",
-        ha="right",
-        va="top",
-        fontsize=SMALL,
-    )
     percent_axis(ax.xaxis, "answers kept (coverage)")
     percent_axis(ax.yaxis, "wrong among those kept (risk)")
     ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), labelspacing=0.6)

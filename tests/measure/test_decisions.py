@@ -192,12 +192,15 @@ def test_decisions_of_one_phase_compare_nothing(decisions):
     alone = decisions[decisions["phase"] == "alone"]
     assert measure.policy_table(alone).empty
     assert measure.reliance_table(alone).empty
-    with pytest.raises(ValueError, match="lacks 'phase'"):
-        measure.policy_table(alone.drop(columns="phase"))
+    with pytest.raises(ValueError, match="lacks 'model_confidence'"):
+        measure.policy_table(alone.drop(columns="model_confidence"))
 
 
 def test_decisions_are_found_among_answers(decisions):
     models = pd.DataFrame({"item_id": [1], "dataset": "d", "confidence": 0.5})
-    assert measure.policy_table(measure.decisions_in(models)).empty
+    assert measure.policy_table(models).empty
+    assert measure.reliance_table(models).empty
     both = pd.concat([models, decisions], ignore_index=True)
-    assert len(measure.decisions_in(both)) == len(decisions)
+    pd.testing.assert_frame_equal(
+        measure.policy_table(both), measure.policy_table(decisions)
+    )

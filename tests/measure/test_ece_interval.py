@@ -75,7 +75,8 @@ def test_the_upper_end_of_a_curve_takes_gaps_of_one_side(rng):
     smooth = np.full((10, 10), 0.02) + 0.8 * np.eye(10)
     test = inversion._Gaps(c, y, cell, np.arange(400), 1000, rng, smooth)
     assert {*np.sign(test.gap)} == {-1.0, 1.0}
-    assert len({*np.sign(test.even(0.02))}) == 1
+    (side,) = test.sides()
+    assert len({*np.sign(test.even(0.02, side))}) == 1
 
 
 @pytest.mark.parametrize("binning", ["width", "mass"])

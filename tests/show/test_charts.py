@@ -295,6 +295,14 @@ def test_forest_sorts_tells_and_sets_the_summary_apart():
     assert "30 [20, 40]" in [t.get_text() for t in shares.texts]
 
 
+def test_a_row_without_a_value_has_a_dash():
+    table = by_name(["b", "a"], value=(0.1, 0.2))
+    table.loc[1, ["value", "value_low", "value_high"]] = np.nan
+    ax = charts.plot_forest(table)
+    assert "–" in [t.get_text() for t in ax.texts]
+    assert not any("nan" in t.get_text() for t in ax.texts)
+
+
 def test_forest_of_stages_in_the_colours_of_their_labels():
     stages = {"uncorrected": 0.3, "transferred": 0.2, "refitted": 0.1}
     table = pd.DataFrame(
@@ -334,6 +342,7 @@ def test_risk_coverage_marks_what_is_certified_and_says_what_is_not():
     assert told == [
         "verbalized\n50 % certified (n = 187)",
         "P(True)\nnone certified (n = 187)",
+        "risk allowed: 20 %",
     ]
     marks = [line.get_xydata()[0] for line in ax.lines if len(line.get_xdata()) == 1]
     assert [list(mark) for mark in marks if not np.isnan(mark[0])] == [[0.5, 0.1]]

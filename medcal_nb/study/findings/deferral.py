@@ -20,6 +20,7 @@ from medcal_nb.study.findings.finding import (
 
 #: Methods named in one sentence; more are counted.
 _NAMED = 4
+_MOSTLY = 0.5  # share of splits from which on a threshold counts as certified
 _LETTERS = 18  # of a name in a title
 DELTA_IS = "δ ="
 _ADJECTIVES = ("verbalized", "linguistic", "stated")  # labels that need their noun
@@ -40,55 +41,62 @@ def certified_coverage(
         A method that is named beside the best one, such as verbalized confidence.
     """
     best = _best_covered(table)
+    claim = _coverage_claim(best, target=target, delta=delta)
+    interval = None
+    if best["coverage"] > 0:
+        interval = (float(best["risk_low"]), float(best["risk_high"]))
+    other = table[table["strategy"] == beside]
+    if best["certified"] >= _MOSTLY and len(other) and beside != best["strategy"]:
+        share = _or_none(float(other["coverage"].iloc[0]))
+        claim = f"{claim}; {_confidence(beside)} retained {share}"
+    multiplicity = ""
+    if len(table) > 1:
+        multiplicity = f"{DELTA_IS} {delta:g} split over {len(table)} methods"
+    return Finding(
+        claim=sentence(claim),
+        estimate=float(best["risk"]) if best["coverage"] > 0 else None,
+        interval=interval,
+        n=int(best["n"]),
+        method=(
+            "Certified on a random half, judged on the other; the interval is that of the "
+            f"risk, by bootstrap {_drawn_by(table)}"
+        ),
+        multiplicity=multiplicity,
+        title=_coverage_title(table, target=target),
+    )
+
+
+def _coverage_claim(best: pd.Series, *, target: float, delta: float) -> str:
+    """Return the claim: nothing certified, seldom, or in most splits."""
     labels = f"{round(best['n_fit']):,} calibration answers"
     if best["n_images"]:
         labels = f"{labels} on {best['n_images'] // 2:,} images"
+    name = _confidence(best["strategy"])
     risk = percent(target)
-    method = (
-        f"threshold certified on one half, judged on the other, {DELTA_IS} {delta:g}"
-    )
-    many = len(table) > 1
-    common = {
-        "n": int(best["n"]),
-        "method": f"{method}; bootstrap interval of the risk {drawn_by(best.to_frame().T)}",
-        "multiplicity": f"{DELTA_IS} split over {len(table)} methods" if many else "",
-    }
+    coverage = percent(best["coverage"])
     if best["coverage"] == 0:
-        claim = (
-            f"No threshold could be certified at a risk of {risk} with {labels}: "
-            f"every answer must be checked. Observed, without a certificate: "
-            f"{percent(best['observed_coverage'])} could be kept ({_confidence(best['strategy'])})"
+        return (
+            f"No threshold could be certified at a risk of {risk} with {labels}: every answer "
+            f"must be checked. Observed, without a certificate: "
+            f"{percent(best['observed_coverage'])} could be kept ({name})"
         )
-        return Finding(claim=sentence(claim), estimate=0.0, interval=None, **common)
-    if best["certified"] < 0.5:
-        claim = (
+    if best["certified"] < _MOSTLY:
+        return (
             f"A threshold could be certified at a risk of {risk} with {labels} in "
-            f"{percent(best['certified'])} of random splits only "
-            f"({_confidence(best['strategy'])}; mean coverage {percent(best['coverage'])})"
+            f"{percent(best['certified'])} of random splits only ({name}; mean coverage "
+            f"{coverage})"
         )
-        coverage = float(best["coverage"])
-        return Finding(
-            claim=sentence(claim), estimate=coverage, interval=None, **common
-        )
-    interval = (float(best["risk_low"]), float(best["risk_high"]))
-    claim = (
-        f"At a certified risk of at most {risk} ({DELTA_IS} {delta:g}, {labels}), "
-        f"{_confidence(best['strategy'])} retained {percent(best['coverage'])} of "
-        f"held-out answers, of which {percent(best['risk'])} were wrong ({ci(*interval)})"
+    return (
+        f"At a certified risk of at most {risk} ({DELTA_IS} {delta:g}, {labels}), {name} "
+        f"retained {coverage} of held-out answers, of which {percent(best['risk'])} were wrong "
+        f"({ci(best['risk_low'], best['risk_high'])})"
     )
-    other = table[table["strategy"] == beside]
-    if len(other) and beside != best["strategy"]:
-        coverage = float(other["coverage"].iloc[0])
-        share = percent(coverage) if coverage else "none"
-        claim = f"{claim}; {_confidence(beside)} retained {share}"
-    coverage = float(best["coverage"])
-    return Finding(claim=sentence(claim), estimate=coverage, interval=None, **common)
 
 
-def coverage_title(table: pd.DataFrame, *, target: float) -> str:
+def _coverage_title(table: pd.DataFrame, *, target: float) -> str:
     """Return the title of the risk–coverage curves."""
     best = _best_covered(table)
-    if best["certified"] < 0.5:
+    if best["certified"] < _MOSTLY:
         return f"Too few answers to certify a risk of {percent(target)}"
     name = short_name(best["strategy"], _LETTERS).removeprefix("probe: ")
     return f"{name}: {percent(best['coverage'])} kept at a certified {percent(target)} risk"
@@ -110,12 +118,12 @@ def certificate_sizes(table: pd.DataFrame, *, target: float) -> Finding:
     most = table.iloc[-1]
     name = _confidence(most["strategy"])
     claim = (
-        f"With {sizes} labelled {units(table)} a threshold of {name} could be certified at a risk "
+        f"With {sizes} labelled {_units(table)} a threshold of {name} could be certified at a risk "
         f"of {percent(target)} in {shares} of samples"
     )
     if table["certified"].max() == 0:
         claim = (
-            f"With up to {most['n_fit']:,} labelled {units(table)} no threshold of {name} was "
+            f"With up to {most['n_fit']:,} labelled {_units(table)} no threshold of {name} was "
             f"certified at a risk of {percent(target)} in any sample"
         )
     return Finding(
@@ -123,11 +131,12 @@ def certificate_sizes(table: pd.DataFrame, *, target: float) -> Finding:
         estimate=float(most["certified"]),
         interval=(float(most["certified_low"]), float(most["certified_high"])),
         n=int(most["n"]),
-        method="samples drawn from the answers taken as the population; Wilson interval",
+        method="Samples drawn from the answers taken as the population; Wilson interval",
+        title=_certificate_title(table),
     )
 
 
-def certificate_title(table: pd.DataFrame) -> str:
+def _certificate_title(table: pd.DataFrame) -> str:
     """Return the title of the shares certified by sample size."""
     size = table["n_fit"].max()
     share = table.loc[table["n_fit"] == size, "certified"].max()
@@ -169,11 +178,12 @@ def net_benefit(table: pd.DataFrame, *, strategy: str, level: float = 0.95) -> F
         estimate=float(best["advantage"]),
         interval=(float(best["advantage_low"]), float(best["advantage_high"])),
         n=int(best["n"]),
-        method=f"decision curve, bootstrap {drawn_by(best.to_frame().T)}, pointwise",
+        method=f"Decision curve; bands are pointwise {percent(level)} CI {_drawn_by(table)}",
+        title=_net_benefit_title(table),
     )
 
 
-def net_benefit_title(table: pd.DataFrame) -> str:
+def _net_benefit_title(table: pd.DataFrame) -> str:
     """Return the title of the decision curve."""
     paying = table[table["advantage_low"] > 0]
     if paying.empty:
@@ -315,20 +325,12 @@ def reliance(table: pd.DataFrame) -> Finding:
     )
 
 
-def advantage(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a net benefit table whose net benefit is that over the better plain policy."""
-    columns = {}
-    for end in ("", "_low", "_high"):
-        columns[f"net_benefit{end}"] = table[f"advantage{end}"]
-    return table.assign(**columns)
-
-
-def drawn_by(table: pd.DataFrame) -> str:
+def _drawn_by(table: pd.DataFrame) -> str:
     """Return what intervals rest on: ``by image``, or ``by answer`` where images are unknown."""
     return "by image" if (table["n_images"] > 0).all() else "by answer"
 
 
-def units(table: pd.DataFrame) -> str:
+def _units(table: pd.DataFrame) -> str:
     """Return what a sample was drawn of: images, or answers where images are unknown."""
     return "images" if (table["n_images"] > 0).all() else "answers"
 

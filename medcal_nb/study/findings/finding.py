@@ -60,6 +60,8 @@ class Finding:
         How estimate and interval were computed.
     multiplicity : str
         How the claim was corrected for several comparisons; empty where it stands alone.
+    title : str
+        The claim as the title of a figure, 60 letters at most; empty where no figure shows it.
 
     Examples
     --------
@@ -80,6 +82,7 @@ class Finding:
     of: str = "answers"
     method: str
     multiplicity: str = ""
+    title: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields by name, as they are published in JSON."""

@@ -1,0 +1,340 @@
+"""Findings of notebook 02: overconfidence, skill, confident errors, a calibrated model's ECE."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from medcal_nb.show.words import label_of, short_name
+from medcal_nb.study.findings.finding import (
+    Finding,
+    ci,
+    counted,
+    decimal,
+    extent,
+    percent,
+    points,
+    sentence,
+)
+
+#: What notebook 02 tabulates of the model and method that it looks at closely.
+METRICS = (
+    "accuracy",
+    "mean_confidence",
+    "gap",
+    "observed_expected",
+    "slope",
+    "intercept",
+    "ece",
+    "ici",
+    "e50",
+    "e90",
+    "brier",
+    "brier_skill",
+    "auroc",
+    "confidently_wrong",
+)
+
+
+def resampled_by(scores: pd.DataFrame) -> str:
+    """Return ``by image`` where images are known in every row of a table of scores, else answer."""
+    return "by image" if (scores["n_images"] > 0).all() else "by answer"
+
+
+def overconfidence(scores: pd.DataFrame, model: str, side: str) -> Finding:
+    """Return how many models are overconfident on a side, and by how much the one looked at is.
+
+    Parameters
+    ----------
+    scores : pandas.DataFrame
+        One row per model and side, of one elicitation method: `model, side, n, n_images`, and
+        `accuracy, mean_confidence, gap` with `_low, _high`.
+    model, side : str
+        The model looked at, and where.
+    """
+    there = scores[scores["side"] == side]
+    one = there[there["model"] == model].iloc[0]
+    n = len(there)
+    over = there[there["gap_low"] > 0]
+    under = there[there["gap_high"] < 0]
+    own = (
+        f"{label_of(model)} had a mean confidence of {percent(one['mean_confidence'])} and "
+        f"{_was(model)} correct on {percent(one['accuracy'])} of {int(one['n']):,} answers "
+        f"({ci(one['accuracy_low'], one['accuracy_high'])})"
+    )
+    if n == 1:
+        claim = f"On {side} {_direction(one)}: {own}"
+    elif extent(len(over), n) == "none" and len(under):
+        claim = (
+            f"{counted(len(under), n, 'model')} were underconfident on {side}; {own}"
+        )
+    elif extent(len(over), n) == "none":
+        claim = f"no model was clearly over- or underconfident on {side}; {own}"
+    else:
+        verb = "was" if len(over) == 1 else "were"
+        claim = (
+            f"{counted(len(over), n, 'model')} {verb} overconfident on {side}, by "
+            f"{_range(over['gap'])}; {own}"
+        )
+    return Finding(
+        claim=sentence(claim),
+        estimate=float(one["gap"]),
+        interval=(float(one["gap_low"]), float(one["gap_high"])),
+        n=int(one["n"]),
+        method=f"mean confidence minus accuracy; bootstrap {resampled_by(there)}",
+        multiplicity="" if n == 1 else f"95 % CI above 0, uncorrected over {n} models",
+    )
+
+
+def _direction(row: pd.Series) -> str:
+    """Return how one model's confidence lies to its accuracy."""
+    name = label_of(row["model"])
+    if row["gap_low"] > 0:
+        return f"{name} {_was(row['model'])} overconfident by {points(row['gap'])}"
+    if row["gap_high"] < 0:
+        return f"{name} {_was(row['model'])} underconfident by {points(row['gap'])}"
+    return f"{name} {_was(row['model'])} neither clearly over- nor underconfident"
+
+
+def _was(model: str) -> str:
+    """Return the verb that goes with a model, or with several readers taken as one."""
+    return "were" if model[:1].isdigit() else "was"
+
+
+def _range(gaps: pd.Series) -> str:
+    """Return the least and the largest of some differences, in percentage points."""
+    least = points(gaps.min())
+    most = points(gaps.max())
+    if least == most:
+        return most
+    return f"{least.split()[0]} to {most}"
+
+
+def curve_title(scores: pd.DataFrame, side: str) -> str:
+    """Return the title of the calibration curve: where it lies on that side.
+
+    Parameters
+    ----------
+    scores : pandas.DataFrame
+        One row per side, of one model: `model, side, gap_low, gap_high`.
+    side : str
+        Where.
+    """
+    row = scores[scores["side"] == side].iloc[0]
+    name = short_name(row["model"])
+    if row["gap_low"] > 0:
+        return f"{name}: correct less often than confident"
+    if row["gap_high"] < 0:
+        return f"{name}: correct more often than confident"
+    return f"{name}: as often correct as confident on average"
+
+
+def skill_title(scores: pd.DataFrame) -> str:
+    """Return the title of the skill figure: in how many pairs confidence beats one number.
+
+    Parameters
+    ----------
+    scores : pandas.DataFrame
+        As in :func:`skill`.
+    """
+    known = scores.dropna(subset=["brier_skill_low"])
+    better = int((known["brier_skill_low"] > 0).sum())
+    if len(known) == 1:
+        verb = "beats" if better else "does not beat"
+        return f"Confidence {verb} the base rate"
+    if better == 0:
+        return "Confidence never clearly beats the base rate"
+    return f"Confidence beats the base rate in {better} of {len(known)} pairs"
+
+
+def chance_title(bias: pd.DataFrame) -> str:
+    """Return the title of the figure of a calibrated model's ECE, by its smallest sample.
+
+    Parameters
+    ----------
+    bias : pandas.DataFrame
+        As in :func:`ece_by_chance`, of several n.
+    """
+    plain = bias[bias["estimator"] == "ece_width"].sort_values("n").iloc[0]
+    return f"A calibrated model shows an ECE of {decimal(plain['mean'])} at n = {plain['n']:,}"
+
+
+def skill(scores: pd.DataFrame, side: str) -> Finding:
+    """Return in how many model–method pairs confidence is worse than one number for all answers.
+
+    Parameters
+    ----------
+    scores : pandas.DataFrame
+        One row per model and method on that side: `brier_skill` with `_low, _high`, `n`,
+        `n_images`.
+    side : str
+        Where.
+    """
+    known = scores.dropna(subset=["brier_skill_low"])
+    n = len(known)
+    worse = int((known["brier_skill_high"] < 0).sum())
+    better = int((known["brier_skill_low"] > 0).sum())
+    if n == 0:
+        return Finding(
+            claim=f"The Brier skill score could not be measured on {side}.",
+            estimate=None,
+            interval=None,
+            n=0,
+            of="pairs",
+            method="every answer was correct, or every one wrong",
+        )
+    median = float(known["brier_skill"].median())
+    rival = "giving every answer the model's accuracy"
+    if n == 1:
+        row = known.iloc[0]
+        word = "better" if better else "worse" if worse else "not clearly different"
+        joint = "from" if word.startswith("not") else "than"
+        ends = ci(row["brier_skill_low"], row["brier_skill_high"], unit="decimal")
+        claim = (
+            f"on {side} the uncorrected confidence was {word} {joint} {rival} "
+            f"(Brier skill score {decimal(median)}, {ends})"
+        )
+    elif worse:
+        claim = (
+            f"on {side} the uncorrected confidence was worse than {rival} in "
+            f"{counted(worse, n, 'model–method pair')} (median Brier skill score {decimal(median)})"
+        )
+    else:
+        claim = (
+            f"on {side} the uncorrected confidence was better than {rival} in "
+            f"{counted(better, n, 'model–method pair')} (median Brier skill score "
+            f"{decimal(median)})"
+        )
+    interval = None
+    if n == 1:
+        interval = (
+            float(known["brier_skill_low"].iloc[0]),
+            float(known["brier_skill_high"].iloc[0]),
+        )
+    return Finding(
+        claim=sentence(claim),
+        estimate=median,
+        interval=interval,
+        n=n,
+        of="pairs",
+        method=f"Brier skill score over the base rate; bootstrap {resampled_by(known)}",
+        multiplicity="" if n == 1 else f"95 % CI beyond 0, uncorrected over {n} pairs",
+    )
+
+
+def confident_errors(scores: pd.DataFrame, side: str) -> Finding:
+    """Return the share of a model's errors whose confidence was at least 90 %.
+
+    Parameters
+    ----------
+    scores : pandas.DataFrame
+        One row of the close-up on that side: `model, n, accuracy, confidently_wrong` with ends.
+    side : str
+        Where.
+    """
+    row = scores[scores["side"] == side].iloc[0]
+    name = label_of(row["model"])
+    share = float(row["confidently_wrong"])
+    if np.isnan(share):
+        return Finding(
+            claim=f"{name} made no error on {side}.",
+            estimate=None,
+            interval=None,
+            n=int(row["n"]),
+            method="count",
+        )
+    low = float(row["confidently_wrong_low"])
+    high = float(row["confidently_wrong_high"])
+    wrong = round((1 - float(row["accuracy"])) * int(row["n"]))
+    whose = "their" if _was(row["model"]) == "were" else "its"
+    of_errors = f"{whose} single error" if wrong == 1 else f"{whose} {wrong:,} errors"
+    if share == 0:
+        claim = f"on {side} {name} gave a confidence below 90 % to {of_errors}"
+        claim += f" (share at 90 % or more: at most {percent(high)}, 95 % CI)"
+    else:
+        claim = (
+            f"on {side} {name} gave a confidence of at least 90 % to {percent(share)} of "
+            f"{of_errors} ({ci(low, high)})"
+        )
+    return Finding(
+        claim=sentence(claim),
+        estimate=share,
+        interval=(low, high),
+        n=wrong,
+        of="errors",
+        method="Wilson score interval, by image where images are known",
+    )
+
+
+def discrimination(tests: pd.DataFrame, side: str) -> Finding:
+    """Return in how many pairs confidence does not tell right from wrong answers, or reversely.
+
+    Parameters
+    ----------
+    tests : pandas.DataFrame
+        One row per model and method: `auroc, p_holm, conclusion` with the conclusions of
+        :func:`medcal_nb.measure.auroc_test` after Holm's correction.
+    side : str
+        Where.
+    """
+    n = len(tests)
+    counts = tests["conclusion"].value_counts()
+    good = int(counts.get("discriminates", 0))
+    reverse = int(counts.get("reversed", 0))
+    median = float(tests["auroc"].median())
+    claim = (
+        f"on {side} confidence told correct from wrong answers in "
+        f"{counted(good, n, 'model–method pair')} (median AUROC {decimal(median)})"
+    )
+    if reverse:
+        claim += (
+            f"; it was reversed, AUROC below one half, in {counted(reverse, n, 'pair')}"
+        )
+    return Finding(
+        claim=sentence(claim),
+        estimate=median,
+        interval=None,
+        n=n,
+        of="pairs",
+        method="DeLong's test against one half, by image where images are known",
+        multiplicity=f"Holm over {n} pairs" if n > 1 else "",
+    )
+
+
+def ece_by_chance(bias: pd.DataFrame, coverage: pd.DataFrame) -> Finding:
+    """Return the ECE that a calibrated model shows by chance, and which intervals cover it.
+
+    Parameters
+    ----------
+    bias : pandas.DataFrame
+        Of :func:`medcal_nb.measure.estimator_bias_table`, a calibrated world, one n.
+    coverage : pandas.DataFrame
+        Of :func:`medcal_nb.measure.coverage_table`, the same world and n.
+    """
+    plain = bias[bias["estimator"] == "ece_width"].iloc[0]
+    by_kind = coverage.set_index("interval")
+    usual = by_kind.loc["bootstrap"]
+    ours = by_kind.loc["inversion"]
+    expected = (
+        f"with {int(plain['n']):,} answers a perfectly calibrated model had an expected ECE of "
+        f"{decimal(plain['mean'])}"
+    )
+    share = percent(ours["coverage"])
+    if usual["coverage"] == 0:
+        claim = (
+            f"{expected}; the percentile bootstrap interval never covered the true value, the "
+            f"test-inversion interval in {share} of samples"
+        )
+    else:
+        claim = (
+            f"{expected}; the percentile bootstrap interval covered the true value in "
+            f"{percent(usual['coverage'])} of samples, the test-inversion interval in {share}"
+        )
+    return Finding(
+        claim=sentence(claim),
+        estimate=float(plain["mean"]),
+        interval=None,
+        n=int(ours["n_repeats"]),
+        of="samples",
+        method="simulation with these confidences, each taken as true",
+    )

@@ -1,0 +1,393 @@
+"""Findings of notebook 03: where overconfidence is largest, and how much groups differ."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+
+from medcal_nb.measure import heterogeneity_table, metrics_table, standard_error
+from medcal_nb.measure.rows import rows_where
+from medcal_nb.show.words import label_of, short_name
+from medcal_nb.study.findings.calibration import resampled_by
+from medcal_nb.study.findings.finding import (
+    Finding,
+    ci,
+    counted,
+    extent,
+    listed,
+    number_word,
+    percent,
+    points,
+    sentence,
+)
+
+#: The row of the figure that sums the groups up.
+SUMMARY = "all groups"
+LEAST_GROUPS = 3
+_KINDS = {"modality": "modalities", "dataset": "data sets"}
+_LEVELS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+# of the synthetic benchmark: nothing is to be seen where the finding is absent
+_ABSENT = {"visibility": 0.5, "gold": "no"}
+
+
+# --- rows and tables ----------------------------------------------------------------------
+
+
+def kind_of(column: str) -> tuple[str, str]:
+    """Return what the values of a column are called, in the singular and in the plural."""
+    if column in _KINDS:
+        return label_of(column), _KINDS[column]
+    return "group", "groups"
+
+
+def within_domain(grouped: pd.DataFrame, domain: str) -> pd.DataFrame:
+    """Return the rows of a domain where they fall into several groups, else all rows."""
+    own = rows_where(grouped, {"domain": domain})
+    return own if own["group"].nunique() > 1 else grouped
+
+
+def large_enough(table: pd.DataFrame, least: int) -> pd.DataFrame:
+    """Return the rows of at least so many answers; all where there are none."""
+    enough = table["n"] >= least
+    return table[enough] if enough.any() else table
+
+
+def heterogeneity(groups: pd.DataFrame, *, level: float) -> pd.DataFrame:
+    """Return :func:`medcal_nb.measure.heterogeneity_table` of overconfidence over groups.
+
+    Parameters
+    ----------
+    groups : pandas.DataFrame
+        One row per group, of one model: `gap` with `_low, _high` of that level.
+    level : float
+        The level of the intervals.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row; none where fewer than three groups have an interval.
+    """
+    known = groups.dropna(subset=["gap_low", "gap_high"])
+    if len(known) < LEAST_GROUPS:
+        return pd.DataFrame()
+    errors = standard_error(known["gap_low"], known["gap_high"], level=level)
+    return heterogeneity_table(known["gap"], errors, level=level)
+
+
+def with_summary(groups: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of a forest: the groups, and below them their mean with its prediction."""
+    if summary.empty:
+        return groups
+    row = summary.iloc[0]
+    last = {
+        "group": SUMMARY,
+        "n": int(groups["n"].sum()),
+        "gap": row["mean"],
+        "gap_low": row["mean_low"],
+        "gap_high": row["mean_high"],
+        "gap_prediction_low": row["prediction_low"],
+        "gap_prediction_high": row["prediction_high"],
+    }
+    return pd.concat([groups, pd.DataFrame([last])], ignore_index=True)
+
+
+def by_level(
+    grouped: pd.DataFrame,
+    column: str,
+    *,
+    level: float,
+    n_resamples: int,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """Return accuracy and mean confidence of each model by how well the finding can be seen.
+
+    Parameters
+    ----------
+    grouped : pandas.DataFrame
+        Graded answers of one method.
+    column : str
+        The column with numbers between 0 and 1.
+    level, n_resamples, rng
+        As in :func:`medcal_nb.measure.metrics_table`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per model and level; none where the column is absent or holds one level alone.
+    """
+    if column not in grouped:
+        return pd.DataFrame()
+    number = pd.to_numeric(grouped[column], errors="coerce")
+    names = [f"{low:.1f}–{high:.1f}" for low, high in pairwise(_LEVELS)]
+    levels = pd.cut(number, _LEVELS, labels=names, include_lowest=True).astype(object)
+    levels[rows_where(grouped, _ABSENT).index] = "absent"
+    seen = grouped.assign(level=levels).dropna(subset="level")
+    if seen.loc[seen["level"] != "absent", "level"].nunique() < 2:
+        return pd.DataFrame()
+    return metrics_table(
+        seen,
+        by=["model", "level"],
+        metrics=["accuracy", "mean_confidence"],
+        level=level,
+        n_resamples=n_resamples,
+        rng=rng,
+    )
+
+
+# --- findings -----------------------------------------------------------------------------
+
+
+def largest_title(groups: pd.DataFrame) -> str:
+    """Return the title of the figure of one model: where its overconfidence is largest."""
+    last = groups.loc[groups["gap"].idxmax()]
+    name = short_name(last["group"])
+    if last["gap"] < 0:
+        return f"Underconfident everywhere, least on {name}"
+    return f"Overconfidence is largest on {name}"
+
+
+def worst_title(groups: pd.DataFrame) -> str:
+    """Return the title of the figure of all models: in how many it is largest on which group."""
+    last = groups.loc[groups.groupby("model")["gap"].idxmax()]
+    counts = last["group"].value_counts()
+    name = short_name(counts.index[0], 16)
+    return f"Overconfidence largest on {name} in {counts.iloc[0]} of {len(last)} models"
+
+
+def visibility_title(levels: pd.DataFrame, model: str) -> str:
+    """Return the title of the figure of visibility: whether confidence falls with accuracy."""
+    own = levels[(levels["model"] == model) & (levels["level"] != "absent")]
+    right = float(own["accuracy"].iloc[-1] - own["accuracy"].iloc[0])
+    sure = float(own["mean_confidence"].iloc[-1] - own["mean_confidence"].iloc[0])
+    if sure < right:
+        return "Confidence falls less than accuracy with visibility"
+    return "Confidence falls at least as much as accuracy"
+
+
+def largest(groups: pd.DataFrame, kind: str) -> Finding:
+    """Return the group in which one model is most overconfident, and the one at the other end.
+
+    Parameters
+    ----------
+    groups : pandas.DataFrame
+        One row per group, of one model: `model, group, n, n_images, gap` with `_low, _high`.
+    kind : str
+        What groups are, in the singular: ``modality``, ``data set``.
+    """
+    ordered = groups.sort_values("gap")
+    last = ordered.iloc[-1]
+    first = ordered.iloc[0]
+    name = label_of(last["model"])
+    ends = ci(last["gap_low"], last["gap_high"], unit="points")
+    if len(ordered) == 1:
+        word = "overconfidence" if last["gap"] >= 0 else "underconfidence"
+        claim = (
+            f"there was one {kind} with enough answers, {label_of(last['group'])}: {word} of "
+            f"{name} {points(last['gap'])} ({ends})"
+        )
+    elif last["gap"] < 0:
+        claim = (
+            f"{name} was underconfident in every {kind}, least on {label_of(last['group'])} "
+            f"({points(last['gap'])}, {ends})"
+        )
+    else:
+        claim = (
+            f"overconfidence of {name} was largest on {label_of(last['group'])}, "
+            f"{points(last['gap'])} ({ends}), and smallest on {label_of(first['group'])}, "
+            f"{_signed(first)}"
+        )
+    return Finding(
+        claim=sentence(claim),
+        estimate=float(last["gap"]),
+        interval=(float(last["gap_low"]), float(last["gap_high"])),
+        n=int(last["n"]),
+        method=f"mean confidence minus accuracy; bootstrap {resampled_by(ordered)}",
+        multiplicity=f"largest of {len(ordered)}, not corrected for the choice",
+    )
+
+
+def _signed(row: pd.Series) -> str:
+    """Return an overconfidence in points, named as what it is where it is below 0."""
+    if row["gap"] < 0:
+        return f"an underconfidence of {points(row['gap'])}"
+    return points(row["gap"])
+
+
+def spread(summary: pd.DataFrame, kind: str, plural: str) -> Finding:
+    """Return how much groups differ beyond sampling noise, and what a new one may show.
+
+    Parameters
+    ----------
+    summary : pandas.DataFrame
+        Of :func:`medcal_nb.measure.heterogeneity_table`, of overconfidence; no row where there
+        are fewer than three groups.
+    kind, plural : str
+        What groups are: ``modality``, ``modalities``.
+    """
+    if summary.empty:
+        return Finding(
+            claim=f"With fewer than three {plural} no spread between them can be estimated.",
+            estimate=None,
+            interval=None,
+            n=0,
+            of=plural,
+            method="random-effects model",
+        )
+    row = summary.iloc[0]
+    low = float(row["prediction_low"])
+    high = float(row["prediction_high"])
+    n = int(row["n_groups"])
+    ends = ci(max(low, -1.0), min(high, 1.0), unit="points").removeprefix("95 % CI ")
+    if high - low > 1:
+        claim = (
+            f"over {number_word(n)} {plural} overconfidence had a standard deviation of "
+            f"{points(row['tau'])} beyond sampling noise; they are too few to predict a new one "
+            f"(95 % prediction interval {ends})"
+        )
+    elif row["tau"] < 0.005:
+        claim = (
+            f"overconfidence differed between the {number_word(n)} {plural} by no more than sampling noise; in "
+            f"a new {kind} {ends} percentage points are to be expected (95 % prediction interval)"
+        )
+    else:
+        claim = (
+            f"over {number_word(n)} {plural} overconfidence had a standard deviation of {points(row['tau'])} "
+            f"beyond sampling noise; in a new {kind} {ends} percentage points are to be expected "
+            "(95 % prediction interval)"
+        )
+    return Finding(
+        claim=sentence(claim),
+        estimate=float(row["tau"]),
+        interval=None,
+        n=n,
+        of=plural,
+        method="random-effects model, REML, Knapp–Hartung; prediction interval of a new group",
+    )
+
+
+def pairs_that_differ(pairs: pd.DataFrame, plural: str) -> Finding:
+    """Return how many pairs of groups differ in overconfidence.
+
+    Parameters
+    ----------
+    pairs : pandas.DataFrame
+        Of :func:`medcal_nb.measure.difference_table`.
+    plural : str
+        What groups are, in the plural.
+    """
+    n = len(pairs)
+    if n == 0:
+        return Finding(
+            claim=f"There are no two {plural} with enough answers to compare.",
+            estimate=None,
+            interval=None,
+            n=0,
+            of="pairs",
+            method="bootstrap by image",
+        )
+    k = int(pairs["differs"].sum())
+    widest = pairs.loc[pairs["difference"].abs().idxmax()]
+    ends = sorted([abs(widest["low"]), abs(widest["high"])])
+    a, b = (label_of(widest[name]) for name in ("a", "b"))
+    largest_one = f"the largest difference, between {a} and {b}, was {points(widest['difference'])}"
+    if widest["low"] * widest["high"] > 0:
+        largest_one += f" ({ci(*ends, unit='points')})"
+    if extent(k, n) == "none":
+        claim = (
+            f"no difference in overconfidence between {plural} was shown; {largest_one}"
+        )
+    else:
+        claim = (
+            f"overconfidence differed in {counted(k, n, f'pair of {plural}', f'pairs of {plural}')}"
+            f"; {largest_one}"
+        )
+    return Finding(
+        claim=sentence(claim),
+        estimate=float(widest["difference"]),
+        interval=(float(widest["low"]), float(widest["high"])),
+        n=n,
+        of="pairs",
+        method="difference of mean confidence minus accuracy; bootstrap by image",
+        multiplicity=f"Holm over {n} pairs" if n > 1 else "",
+    )
+
+
+def worst_group(groups: pd.DataFrame, kind: str) -> Finding:
+    """Return in which group most models are most overconfident.
+
+    Parameters
+    ----------
+    groups : pandas.DataFrame
+        One row per model and group: `model, group, gap`.
+    kind : str
+        What groups are, in the singular.
+    """
+    last = groups.loc[groups.groupby("model")["gap"].idxmax()]
+    counts = last["group"].value_counts()
+    n = len(last)
+    most = int(counts.iloc[0])
+    names = [label_of(name) for name in counts.index[counts == most]]
+    if most == 1:
+        claim = (
+            f"the {kind} with the largest overconfidence was another one in every model"
+        )
+    else:
+        claim = f"overconfidence was largest on {listed(names)} in {counted(most, n, 'model')}"
+        if len(names) > 1:
+            claim += " each"
+    return Finding(
+        claim=sentence(claim),
+        estimate=most / n,
+        interval=None,
+        n=n,
+        of="models",
+        method=f"largest of mean confidence minus accuracy by {kind}",
+    )
+
+
+def across(
+    groups: pd.DataFrame, pairs: pd.DataFrame, kind: str, plural: str
+) -> Finding:
+    """Return :func:`worst_group` where there are several models, else the pairs that differ."""
+    if groups["model"].nunique() > 1:
+        return worst_group(groups, kind)
+    return pairs_that_differ(pairs, plural)
+
+
+def visibility(levels: pd.DataFrame, model: str) -> Finding:
+    """Return how accuracy and mean confidence fall from the plainest to the least visible finding.
+
+    Parameters
+    ----------
+    levels : pandas.DataFrame
+        One row per model and level, ascending: `model, level, n, accuracy, mean_confidence`; the
+        level ``absent`` is left out.
+    model : str
+        The model looked at.
+    """
+    if levels.empty:
+        return Finding(
+            claim="How well the findings can be seen is not recorded in these answers.",
+            estimate=None,
+            interval=None,
+            n=0,
+            method="levels of visibility",
+        )
+    own = levels[(levels["model"] == model) & (levels["level"] != "absent")]
+    hard = own.iloc[0]
+    plain = own.iloc[-1]
+    fall = float(plain["mean_confidence"] - hard["mean_confidence"])
+    claim = (
+        f"from plainly to hardly visible findings accuracy of {label_of(model)} went from "
+        f"{percent(plain['accuracy'])} to {percent(hard['accuracy'])}, its mean confidence from "
+        f"{percent(plain['mean_confidence'])} to {percent(hard['mean_confidence'])}"
+    )
+    return Finding(
+        claim=sentence(claim),
+        estimate=fall,
+        interval=None,
+        n=int(own["n"].sum()),
+        method="means by level of visibility",
+    )

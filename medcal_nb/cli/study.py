@@ -22,6 +22,7 @@ Numbers = Annotated[
 ProfileName = Annotated[
     str,
     typer.Option(
+        metavar="NAME",
         help="recorded, pocket, logits, text, readers, imported, hub, served or a .toml; "
         "else the first five.",
         show_default=False,

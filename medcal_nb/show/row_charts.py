@@ -39,7 +39,7 @@ def _rows_height(table: pd.DataFrame, options: dict, letters: int) -> float:
     return height_of_rows(table[label], letters, per_row=marks)
 
 
-_NAMED = ("model", "strategy", "system", "stage", "side")
+_NAMED = ("model", "strategy", "ensemble", "stage", "side")
 """Columns whose rows have a colour and a mark of their own."""
 
 _row_chart = partial(chart, height=_rows_height)

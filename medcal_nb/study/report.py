@@ -65,6 +65,9 @@ READ = {
     "n_readers": "Readers",
     "intervals": "Intervals",
 }
+#: Columns of the tables of performance that fit a page, of all that stand in the CSV.
+NARROW = ["model", "strategy", "labels", "n", "accuracy", "gap", "slope", "ece"]
+NARROW += ["brier", "brier_skill", "auroc"]
 #: Columns of a selective coverage table that are read; the others stand in the CSV.
 SELECTIVE = ["n_fit", "observed_coverage", "certified", "coverage", "risk"]
 SELECTIVE += ["risk_low", "risk_high"]
@@ -253,7 +256,9 @@ class Report:
         self.table("performance", "leading_row", one, legend=legend, shown=shown)
         if len(table) > 1:
             self.note("performance", {"n_rows": len(table)})
-            self.table("performance", "all_rows", table, legend=f"All rows. {legend}")
+            shown = readable(narrow(table))
+            legend = f"All models and methods. {legend}"
+            self.table("performance", "all_rows", table, legend=legend, shown=shown)
 
     def subgroups(self, column: str, groups: pd.DataFrame, *, legend: str) -> None:
         """Add the metrics of groups, and their heterogeneity where there are three or more."""
@@ -293,8 +298,8 @@ class Report:
         """Add the transfer study of the leading rows: uncorrected, transferred, refitted."""
         row = nested(table.iloc[0])
         numbers = {
-            "source": ", ".join(map(str, source.values())),
-            "target": ", ".join(map(str, target.values())) or "all other answers",
+            "source": _sets(source),
+            "target": _sets(target) or "all other answers",
             "accuracy_source": row["accuracy_source"],
             "accuracy_target": row["accuracy"],
         }
@@ -456,6 +461,17 @@ def nested(row: pd.Series) -> dict[str, Any]:
             ends = {"low": row[f"{name}_low"], "high": row[f"{name}_high"]}
             values[name] = {"estimate": row[name], **ends}
     return values
+
+
+def narrow(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns of a metrics table that fit a page, with their ends."""
+    wanted = [f"{name}{end}" for name in NARROW for end in ("", "_low", "_high")]
+    return table[[name for name in wanted if name in table]]
+
+
+def _sets(where: Mapping[str, Any]) -> str:
+    named = [where[name] for name in ("dataset", "domain") if name in where]
+    return " ".join(map(str, named))
 
 
 def _ends(value: Mapping[str, float]) -> str:

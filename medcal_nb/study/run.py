@@ -429,11 +429,14 @@ class _Runner:
             )
             for what, fact in facts.items()
         ]
+        written = study.files(notebook.writes)
+        # the profile whose results others read beside theirs does not wait for itself
+        read = [file for file in study.files(notebook.reads) if file not in written]
         return pytask.TaskWithoutPath(
             name=name,
             function=lambda **_: self._carry_out(study, notebook, parameters),
-            depends_on={"inputs": inputs + _nodes(study.files(notebook.reads))},
-            produces={"outputs": _nodes(study.files(notebook.writes))},
+            depends_on={"inputs": inputs + _nodes(read)},
+            produces={"outputs": _nodes(written)},
             markers=_priority(study, notebook),
         )
 

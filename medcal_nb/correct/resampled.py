@@ -127,8 +127,11 @@ class _Cells:
         shape = (-1, self.folds, self.n)
         size = self.folds * self.n
         if most is None:
-            self.total = np.bincount(place, minlength=size).astype(float).reshape(shape)
-            self.right = np.bincount(place, side.correct, size).reshape(shape)
+            counted = np.bincount(place, minlength=size).astype(float)
+            self.total: np.ndarray = counted.reshape(shape)
+            self.right: np.ndarray = np.bincount(place, side.correct, size).reshape(
+                shape
+            )
         else:
             codes = side.resamples.codes(side.images)
             self.total = side.resamples.sums(place, size, codes=codes).reshape(shape)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from medcal_nb.answers import ANSWER_COLUMNS, GRADED_COLUMNS, load_answers, open_answers
+from medcal_nb.answers import ANSWER_COLUMNS, GRADED_COLUMNS, open_answers
 from medcal_nb.ask.graded import ranked, to_graded
 from medcal_nb.correct import fit
 from medcal_nb.errors import MedcalError
@@ -157,15 +157,20 @@ def _check_by(path, by, names):
             )
 
 
+_CHOSEN_BY = ("strategy", "item_id", "image_id", "prompt_tokens", "new_tokens")
+
+
 def choices(path, *, by, costs):
     """Which method to take in each group of answers, those of all methods together."""
-    graded = measured(ranked(to_graded(load_answers(path))))
+    by = list(dict.fromkeys(["model", *(name for name in by if name != "strategy")]))
+    frames = list(_frames(path, by, _CHOSEN_BY))
+    if not frames:
+        raise MedcalError(f"{path}: no answers; nothing to choose by")
+    graded = measured(ranked(pd.concat(frames, ignore_index=True)))
     if graded.empty:
         raise MedcalError(
             f"{path}: no answers with a confidence and a grade to choose by"
         )
-    by = list(dict.fromkeys(["model", *(name for name in by if name != "strategy")]))
-    _check_by(path, by, list(graded.columns))
     for key, part in parts_by(graded, by):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -332,7 +332,7 @@ _LIKELIHOOD_LABEL = re.compile(
 
 
 def parse_likelihood(text):
-    """Read a word of likelihood ("highly likely") and map it to a probability.
+    r"""Read a word of likelihood ("highly likely") and map it to a probability.
 
     The table is :data:`LIKELIHOOD`: medians of what 46 people took each phrase to mean, with
     the spellings of the same phrase ("very likely", "almost certainly") beside it. The words after
@@ -352,7 +352,7 @@ def parse_likelihood(text):
 
     Examples
     --------
-    >>> parse_likelihood("Answer: yes\\nLikelihood: Highly likely")
+    >>> parse_likelihood("Answer: yes\nLikelihood: Highly likely")
     0.9
     >>> parse_likelihood("not certain") is None
     True

@@ -132,9 +132,9 @@ def _values(text):
 
 
 def parse_answer(text, *, question_type="open", options=None):
-    """Read the answer out of a reply.
+    r"""Read the answer out of a reply.
 
-    The text after an answer label ("Answer:", "Réponse :", "答案：", ``\\boxed{…}``, a JSON field)
+    The text after an answer label ("Answer:", "Réponse :", "答案：", ``\boxed{…}``, a JSON field)
     goes before the first line; what states a confidence or gives reasons is cut off.
 
     - ``"closed"``: "yes" or "no", from the first word in any of some twenty languages or from a
@@ -217,18 +217,7 @@ def _words(text):
 def _option_by_words(value, options):
     """Return the index of the one option whose words stand in a text, or ``None``."""
     said = _words(value)
-    spans = [
-        (start, start + len(words), i)
-        for i, words in enumerate(map(_words, options))
-        for start in range(len(said) - len(words) + 1 if words else 0)
-        if said[start : start + len(words)] == words
-    ]
-    # An option inside a longer one ("lung" in "left lung") is not meant by the longer one's words.
-    spans = [
-        (start, end, i)
-        for start, end, i in spans
-        if not any(a <= start and end <= b and b - a > end - start for a, b, _ in spans)
-    ]
+    spans = _outer_spans(said, [_words(option) for option in options])
     if len({i for _, _, i in spans}) != 1:
         return None
     start, _, named = spans[0]
@@ -236,6 +225,39 @@ def _option_by_words(value, options):
         said[max(0, start - 3) : start]
     )
     return None if rejected else named
+
+
+def _outer_spans(said, options):
+    """Where the words of options stand, as (start, end, index of the option).
+
+    An option inside a longer one ("lung" in "left lung") is not meant by the longer one's words.
+    Longer options come first, and mark how far they reach from each word on: one look at that
+    tells whether a shorter one stands inside.
+    """
+    reach = [0] * (
+        len(said) + 1
+    )  # the furthest end of longer options that begin here or before
+    spans = []
+    lengths = sorted({len(words) for words in options if words}, reverse=True)
+    for length in lengths:
+        now = []
+        for i, words in enumerate(options):
+            if len(words) != length:
+                continue
+            for start in range(len(said) - length + 1):
+                end = start + length
+                if (
+                    said[start] == words[0]
+                    and said[start:end] == words
+                    and reach[start] < end
+                ):
+                    now.append((start, end, i))
+        spans += now
+        for start, end, _ in now:
+            reach[start] = max(reach[start], end)
+        for start in range(1, len(reach)):
+            reach[start] = max(reach[start], reach[start - 1])
+    return sorted(spans)
 
 
 def _chosen(values, options):
@@ -246,14 +268,14 @@ def _chosen(values, options):
     no letter, and two letters are no choice.
     """
     for value in values:
-        value = _uncut(value)
-        said = _words(value)
+        answer = _uncut(value)
+        said = _words(answer)
         same = [option for option in options if said and _words(option) == said]
         if len(same) == 1:
             return same[0]
-        if letter := option_letter(_trim(value), min(26, len(options))):
+        if letter := option_letter(_trim(answer), min(26, len(options))):
             return options[ord(letter) - ord("A")]
-        if (at := _option_by_words(_trim(value), options)) is not None:
+        if (at := _option_by_words(_trim(answer), options)) is not None:
             return options[at]
     return None
 
@@ -293,7 +315,7 @@ def _guess_from(chunk):
 
 
 def parse_guesses(text):
-    """Read several guesses with their probabilities, in the order of the reply.
+    r"""Read several guesses with their probabilities, in the order of the reply.
 
     Known forms: "Guess 1: yes (80%)", "G1: yes P1: 0.8", numbered and bulleted lists, "yes: 80%"
     lines and table rows, on separate lines or on one; JSON is not read. Probabilities are taken as
@@ -311,7 +333,7 @@ def parse_guesses(text):
 
     Examples
     --------
-    >>> parse_guesses("Guess 1: yes (80%)\\nGuess 2: no (15%)")
+    >>> parse_guesses("Guess 1: yes (80%)\nGuess 2: no (15%)")
     [('yes', 0.8), ('no', 0.15)]
     """
     text = clean(text)

@@ -122,7 +122,7 @@ _FEW_WORDS = 4
 
 
 def is_cut_off(text: str, finish: str | None = None) -> bool:
-    """Whether a reply was cut off before its end.
+    r"""Whether a reply was cut off before its end.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def is_cut_off(text: str, finish: str | None = None) -> bool:
 
     Examples
     --------
-    >>> is_cut_off("The scan is clear. Steps to judge it:\\n\\n3.")
+    >>> is_cut_off("The scan is clear. Steps to judge it:\n\n3.")
     True
     >>> is_cut_off("Yes. Confidence: 85"), is_cut_off("Yes.", "length")
     (False, True)

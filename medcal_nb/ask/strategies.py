@@ -6,9 +6,10 @@ can put the calls of many items and strategies to a model together, and ask equa
 it gives several rows, its `rule` makes one graded answer of them.
 
 To add a strategy, write one function here under :func:`strategy`: words, calls, parser, rule,
-family and source stand together. Nothing else is told: a trial with replies that are stood in for
-(:func:`rehearse`) shows how often it asks and every word of its prompts. The words are few and
-plain: the embedded models know no others.
+family and source stand together; another package does so in a module of its own, and names the
+`Strategy` as an entry point of the group ``medcal_nb.strategies``. Nothing else is needed: a trial
+with replies that are stood in for (:func:`rehearse`) shows how often it asks and every word of its
+prompts. The words are few and plain: the embedded models know no others.
 """
 
 import hashlib
@@ -18,6 +19,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from importlib.metadata import entry_points
 
 from medcal_nb.answer_key import answer_key
 from medcal_nb.ask import calls, prompts
@@ -36,7 +38,7 @@ TURN_MARK = "\n---\n"
 LEAST_SHARE = 1e-3
 
 #: Families that are never ranked among the others.
-UNRANKED = ("probe", "apart")
+UNRANKED = ("ablation", "apart")
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Strategy:
     name, asks, source : str
         Name in the answers table, what is asked in one line, and where it comes from.
     family : str
-        ``stated``, ``second turn``, ``likelihood``, ``agreement``, ``probe`` (never ranked among
+        ``stated``, ``second turn``, ``likelihood``, ``agreement``, ``ablation`` (never ranked among
         the others) or ``apart`` (nor asked, unless by its name): gives its colour.
     needs : frozenset of str
         What a backend must be able to do (see :mod:`medcal_nb.ask.calls`).
@@ -111,33 +113,59 @@ class Strategy:
         return missing and backend.cannot.get(missing, f"the model gives no {missing}")
 
 
+def _applies_always(item: Item, plan: Plan | None = None) -> None:
+    """No reason why an item could not be asked."""
+
+
 #: Every strategy by its name, in the order of the tables; those asked by name only in `APART`.
 STRATEGIES = {}
 APART = {}
 
 
-def strategy(family, *needs, rule=None, applies=lambda item, plan=None: None):
+def strategy(
+    *,
+    family: str,
+    needs: tuple[str, ...],
+    asks: str,
+    source: str,
+    rule: Callable | None = None,
+    applies: Callable = _applies_always,
+) -> Callable:
     """Enter the decorated function as the strategy of its name.
 
-    The first line of its docstring says what is asked, the last where that comes from.
+    Parameters
+    ----------
+    family, needs, asks, source, rule, applies
+        As the attributes of `Strategy`.
     """
 
-    def enter(ask):
-        asks, *_, source = (line.strip() for line in ask.__doc__.strip().splitlines())
-        told = (
-            ask.__name__,
-            asks,
-            source,
-            family,
-            frozenset(needs),
-            ask,
-            rule,
-            applies,
+    def enter(ask: Callable) -> Callable:
+        entered = Strategy(
+            name=ask.__name__,
+            asks=asks,
+            source=source,
+            family=family,
+            needs=frozenset(needs),
+            ask=ask,
+            rule=rule,
+            applies=applies,
         )
-        (APART if family == "apart" else STRATEGIES)[ask.__name__] = Strategy(*told)
+        table = APART if family == "apart" else STRATEGIES
+        table[entered.name] = entered
         return ask
 
     return enter
+
+
+def load_strategies_of_others() -> None:
+    """Enter the strategies of other packages: entry points of the group ``medcal_nb.strategies``.
+
+    The value of an entry point is a `Strategy`. A name of ours stays ours.
+    """
+    for point in entry_points(group="medcal_nb.strategies"):
+        theirs = point.load()
+        table = APART if theirs.family == "apart" else STRATEGIES
+        table.setdefault(theirs.name, theirs)
 
 
 def find_strategy(name):
@@ -153,7 +181,7 @@ def find_strategy(name):
         return base.ask(item, replace(plan, blank=True))
 
     asks = f"{base.asks} The image is blank."
-    return replace(base, name=name, asks=asks, family="probe", ask=blanked)
+    return replace(base, name=name, asks=asks, family="ablation", ask=blanked)
 
 
 def choose_strategies(names):
@@ -376,12 +404,14 @@ Answer: ...
 Confidence: ...%"""
 
 
-@strategy("stated", calls.GENERATE)
+@strategy(
+    family="stated",
+    needs=(calls.GENERATE,),
+    asks="The answer and a confidence from 0 to 100 %, in one reply.",
+    source="Xiong et al. 2024, arXiv 2306.13063",
+)
 def verbalized(item, plan):
-    """The answer and a confidence from 0 to 100 %, in one reply.
-
-    Xiong et al. 2024, arXiv 2306.13063
-    """
+    """The answer and a confidence from 0 to 100 %, in one reply."""
     reply = yield from _reply(item, plan, "form", VERBALIZED)
     return _stated(item, [reply])
 
@@ -394,12 +424,14 @@ Answer: ...
 Confidence: ...%"""
 
 
-@strategy("stated", calls.GENERATE)
+@strategy(
+    family="stated",
+    needs=(calls.GENERATE,),
+    asks="The same after reasoning.",
+    source="Xiong et al. 2024, arXiv 2306.13063",
+)
 def verbalized_cot(item, plan):
-    """The same after reasoning.
-
-    Xiong et al. 2024, arXiv 2306.13063
-    """
+    """The same after reasoning."""
     reply = yield from _reply(item, plan, "reasoning", VERBALIZED_COT)
     return _stated(item, [reply])
 
@@ -412,12 +444,14 @@ Answer: ...
 Likelihood: ..."""
 
 
-@strategy("stated", calls.GENERATE)
+@strategy(
+    family="stated",
+    needs=(calls.GENERATE,),
+    asks="The answer and a word of likelihood.",
+    source="Tian et al. 2023, arXiv 2305.14975",
+)
 def linguistic(item, plan):
-    """The answer and a word of likelihood.
-
-    Tian et al. 2023, arXiv 2305.14975
-    """
+    """The answer and a word of likelihood."""
     reply = yield from _reply(item, plan, "form", LINGUISTIC)
     return _stated(item, [reply], read=parse_likelihood)
 
@@ -429,12 +463,14 @@ Guess 1: ... (...%)
 Guess 2: ... (...%)"""
 
 
-@strategy("stated", calls.GENERATE)
+@strategy(
+    family="stated",
+    needs=(calls.GENERATE,),
+    asks="The two best guesses with probabilities.",
+    source="Tian et al. 2023, arXiv 2305.14975",
+)
 def top_k(item, plan):
-    """The two best guesses with probabilities.
-
-    Tian et al. 2023, arXiv 2305.14975
-    """
+    """The two best guesses with probabilities."""
     reply = yield from _reply(item, plan, "guesses", TOP_K)
     guesses = {}
     for text, probability in parse_guesses(_whole(reply)):
@@ -451,12 +487,17 @@ Reply in this form:
 Confidence: ...%"""
 
 
-@strategy("second turn", calls.GENERATE, calls.TURNS)
+@strategy(
+    family="second turn",
+    needs=(
+        calls.GENERATE,
+        calls.TURNS,
+    ),
+    asks="The answer, then in a new turn the confidence.",
+    source="Tian et al. 2023, arXiv 2305.14975",
+)
 def two_stage(item, plan):
-    """The answer, then in a new turn the confidence.
-
-    Tian et al. 2023, arXiv 2305.14975
-    """
+    """The answer, then in a new turn the confidence."""
     first = yield from _reply(item, plan, "answer", prompts.ANSWER)
     second = yield from _reply(
         item, plan, "form", prompts.ANSWER, first.text, TWO_STAGE
@@ -471,24 +512,31 @@ Reply in this form:
 Confidence: ...%"""
 
 
-@strategy("second turn", calls.GENERATE)
+@strategy(
+    family="second turn",
+    needs=(calls.GENERATE,),
+    asks="The answer, then the confidence in it as someone else's.",
+    source="arXiv 2606.03437",
+)
 def two_stage_other(item, plan):
-    """The answer, then the confidence in it as someone else's.
-
-    arXiv 2606.03437
-    """
+    """The answer, then the confidence in it as someone else's."""
     first = yield from _reply(item, plan, "answer", prompts.ANSWER)
     instruction = TWO_STAGE_OTHER.format(answer=_shown(item, first))
     second = yield from _reply(item, plan, "form", instruction)
     return _stated(item, [first, second])
 
 
-@strategy("stated", calls.GENERATE, calls.TURNS)
+@strategy(
+    family="stated",
+    needs=(
+        calls.GENERATE,
+        calls.TURNS,
+    ),
+    asks="A description of the image, then answer and confidence.",
+    source="Xuan et al. 2025, arXiv 2505.20236",
+)
 def describe_first(item, plan):
-    """A description of the image, then answer and confidence.
-
-    Xuan et al. 2025, arXiv 2505.20236
-    """
+    """A description of the image, then answer and confidence."""
     first = yield from _reply(item, plan, "description", prompts.DESCRIBE)
     second = yield from _reply(
         item, plan, "form", prompts.DESCRIBE, first.text, VERBALIZED
@@ -503,12 +551,18 @@ CHALLENGES = (
 )
 
 
-@strategy("second turn", calls.GENERATE, calls.TURNS, rule=_kept)
+@strategy(
+    family="second turn",
+    needs=(
+        calls.GENERATE,
+        calls.TURNS,
+    ),
+    asks="The answer, then three doubts: in what share of replies is it kept?",
+    source="Xiong et al. 2024, arXiv 2306.13063 (misleading hints)",
+    rule=_kept,
+)
 def challenge(item, plan):
-    """The answer, then three doubts: in what share of replies is it kept?
-
-    Xiong et al. 2024, arXiv 2306.13063 (misleading hints)
-    """
+    """The answer, then three doubts; the share of replies that keep it is read."""
     first = yield from _reply(item, plan, "answer", prompts.ANSWER)
     doubted = [
         _prompt(item, plan, prompts.ANSWER, first.text, doubt) for doubt in CHALLENGES
@@ -532,12 +586,17 @@ def _has_options(item, plan=None):
     return None
 
 
-@strategy("likelihood", calls.GENERATE, calls.LOGPROBS)
+@strategy(
+    family="likelihood",
+    needs=(
+        calls.GENERATE,
+        calls.LOGPROBS,
+    ),
+    asks="The answer; its length-normalised likelihood is read.",
+    source="Malinin and Gales 2021, arXiv 2002.07650",
+)
 def sequence_probability(item, plan):
-    """The answer; its length-normalised likelihood is read.
-
-    Malinin and Gales 2021, arXiv 2002.07650
-    """
+    """The answer; its length-normalised likelihood is read."""
     reply = yield from _reply(item, plan, "answer", prompts.ANSWER)
     known = reply.new_tokens > 0 and not math.isnan(reply.logprob)
     confidence = math.exp(reply.logprob / reply.new_tokens) if known else None
@@ -554,12 +613,15 @@ def _option_call(item, plan, options, change=""):
     return calls.Labels(_prompt(item, plan, words, **asked), tuple(labels))
 
 
-@strategy("likelihood", calls.LABELS, applies=_has_options)
+@strategy(
+    family="likelihood",
+    needs=(calls.LABELS,),
+    asks="Nothing in words: the probabilities of the allowed answers are read.",
+    source="Kadavath et al. 2022, arXiv 2207.05221",
+    applies=_has_options,
+)
 def option_probability(item, plan):
-    """Nothing in words: the probabilities of the allowed answers are read.
-
-    Kadavath et al. 2022, arXiv 2207.05221
-    """
+    """Nothing in words: the probabilities of the allowed answers are read."""
     (result,) = yield [_option_call(item, plan, item.options)]
     return [_likeliest(result, item.options)]
 
@@ -569,12 +631,17 @@ P_TRUE = (
 )
 
 
-@strategy("second turn", calls.GENERATE, calls.LABELS)
+@strategy(
+    family="second turn",
+    needs=(
+        calls.GENERATE,
+        calls.LABELS,
+    ),
+    asks="The answer, then whether it is right: the probability of yes is read.",
+    source="Kadavath et al. 2022, arXiv 2207.05221",
+)
 def p_true(item, plan):
-    """The answer, then whether it is right: the probability of yes is read.
-
-    Kadavath et al. 2022, arXiv 2207.05221
-    """
+    """The answer, then whether it is right: the probability of yes is read."""
     first = yield from _reply(item, plan, "answer", prompts.ANSWER)
     prompt = _prompt(item, plan, P_TRUE.format(answer=_shown(item, first)))
     (judged,) = yield [calls.Labels(prompt, ("yes", "no"))]
@@ -586,12 +653,15 @@ def p_true(item, plan):
 CLIP_TEXT = "{question} {option}"
 
 
-@strategy("likelihood", calls.SIMILARITY, applies=_has_options)
+@strategy(
+    family="likelihood",
+    needs=(calls.SIMILARITY,),
+    asks="Similarity of image and each answer, softmax at the model's own scale.",
+    source="Radford et al. 2021, arXiv 2103.00020",
+    applies=_has_options,
+)
 def clip_zero_shot(item, plan):
-    """Similarity of image and each answer, softmax at the model's own scale.
-
-    Radford et al. 2021, arXiv 2103.00020
-    """
+    """Similarity of image and each answer, softmax at the model's own scale."""
     question = item.question.strip()
     texts = [
         CLIP_TEXT.format(question=question, option=option) for option in item.options
@@ -617,21 +687,33 @@ def _samples(item, plan):
     return _unstated(item, replies)
 
 
-@strategy("agreement", calls.GENERATE, calls.SAMPLE, rule=agreement)
+@strategy(
+    family="agreement",
+    needs=(
+        calls.GENERATE,
+        calls.SAMPLE,
+    ),
+    asks="The answer N times, sampled: the share that agrees.",
+    source="Wang et al. 2023, arXiv 2203.11171",
+    rule=agreement,
+)
 def self_consistency(item, plan):
-    """The answer N times, sampled: the share that agrees.
-
-    Wang et al. 2023, arXiv 2203.11171
-    """
+    """The answer N times, sampled: the share that agrees."""
     return _samples(item, plan)
 
 
-@strategy("agreement", calls.GENERATE, calls.SAMPLE, rule=_entropy)
+@strategy(
+    family="agreement",
+    needs=(
+        calls.GENERATE,
+        calls.SAMPLE,
+    ),
+    asks="The answer N times, sampled: the entropy over groups of meaning.",
+    source="Farquhar et al. 2024, doi 10.1038/s41586-024-07421-0",
+    rule=_entropy,
+)
 def semantic_entropy(item, plan):
-    """The answer N times, sampled: the entropy over groups of meaning.
-
-    Farquhar et al. 2024, doi 10.1038/s41586-024-07421-0
-    """
+    """The answer N times, sampled: the entropy over groups of meaning."""
     return _samples(item, plan)
 
 
@@ -643,12 +725,15 @@ REWORDINGS = (
 )
 
 
-@strategy("agreement", calls.GENERATE, rule=agreement)
+@strategy(
+    family="agreement",
+    needs=(calls.GENERATE,),
+    asks="The question as it is and reworded: the share that agrees.",
+    source="Gao et al. 2024, arXiv 2403.02509 (perturbed inputs)",
+    rule=agreement,
+)
 def paraphrase(item, plan):
-    """The question as it is and reworded: the share that agrees.
-
-    Gao et al. 2024, arXiv 2403.02509 (perturbed inputs)
-    """
+    """The question as it is and reworded: the share that agrees."""
     asked = [
         words.format(question=item.question.strip())
         for words in ("{question}", *REWORDINGS)
@@ -661,12 +746,15 @@ def paraphrase(item, plan):
     )
 
 
-@strategy("agreement", calls.GENERATE, rule=agreement)
+@strategy(
+    family="agreement",
+    needs=(calls.GENERATE,),
+    asks="The question with the image as it is and mildly changed: the share that agrees.",
+    source="Wang et al. 2019, doi 10.1016/j.neucom.2019.01.103 (test-time augmentation)",
+    rule=agreement,
+)
 def augment(item, plan):
-    """The question with the image as it is and mildly changed: the share that agrees.
-
-    Wang et al. 2019, doi 10.1016/j.neucom.2019.01.103 (test-time augmentation)
-    """
+    """The question with the image as it is and mildly changed: the share that agrees."""
     turns = [
         _prompt(item, plan, prompts.ANSWER, change=change)
         for change in ("", *calls.CHANGES)
@@ -679,12 +767,16 @@ def augment(item, plan):
 # --- probes: what does the confidence hang on? ---------------------------------------------------
 
 
-@strategy("probe", calls.LABELS, rule=_over_blank, applies=_has_options)
+@strategy(
+    family="ablation",
+    needs=(calls.LABELS,),
+    asks="Option probabilities with the image and with a blank one, and their ratio.",
+    source="Zhao et al. 2021, arXiv 2102.09690 (content-free input)",
+    rule=_over_blank,
+    applies=_has_options,
+)
 def blank_image(item, plan):
-    """Option probabilities with the image and with a blank one, and their ratio.
-
-    Zhao et al. 2021, arXiv 2102.09690 (content-free input)
-    """
+    """Option probabilities with the image and with a blank one, and their ratio."""
     results = yield [
         _option_call(item, plan, item.options, change) for change in ("", calls.BLANK)
     ]
@@ -695,12 +787,15 @@ def blank_image(item, plan):
 NONE_OF_THEM = "none of the above"
 
 
-@strategy("probe", calls.LABELS, applies=_has_options)
+@strategy(
+    family="ablation",
+    needs=(calls.LABELS,),
+    asks="Option probabilities where the right option is hidden and 'none of the above' offered.",
+    source="Fazla et al. 2026, arXiv 2606.16583",
+    applies=_has_options,
+)
 def none_of_the_above(item, plan):
-    """Option probabilities where the right option is hidden and 'none of the above' offered.
-
-    Fazla et al. 2026, arXiv 2606.16583
-    """
+    """Option probabilities where the right option is hidden and 'none of the above' offered."""
     golds = {item.gold} if isinstance(item.gold, str) else set(item.gold)
     options = [option for option in item.options if option not in golds] + [
         NONE_OF_THEM
@@ -712,12 +807,15 @@ def none_of_the_above(item, plan):
 # --- apart: asked where they are named, of another model or of other items ------------------------
 
 
-@strategy("apart", calls.LABELS, applies=_has_options)
+@strategy(
+    family="apart",
+    needs=(calls.LABELS,),
+    asks="Another model judges the answers given: the allowed ones or, without these, those named.",
+    source="after Du et al. 2025, arXiv 2606.19950",
+    applies=_has_options,
+)
 def expert(item, plan):
-    """Another model judges the answers given: the allowed ones or, without these, those named.
-
-    after Du et al. 2025, arXiv 2606.19950
-    """
+    """Another model judges the answers given: the allowed ones or, without these, those named."""
     candidates = sorted(item.options)
     if len(candidates) > 1:
         (result,) = yield [_option_call(item, plan, candidates)]
@@ -745,14 +843,21 @@ def _has_level(item, plan=None):
     return None if item.gold in LEVELS else "no answer is a level"
 
 
-@strategy("apart", calls.LABELS, applies=_has_level)
+@strategy(
+    family="apart",
+    needs=(calls.LABELS,),
+    asks="A typed decision: the probabilities of the levels of a scale are read "
+    "from their letters.",
+    source="as transformers' decision pipeline puts it",
+    applies=_has_level,
+)
 def decision(item, plan):
-    """A typed decision: the probabilities of the levels of a scale are read from their letters.
-
-    as transformers' decision pipeline puts it
-    """
+    """A typed decision: the probabilities of the levels of a scale are read from their letters."""
     turn = DECISION.format(question=item.question)
     (result,) = yield [
         calls.Labels(calls.Prompt(_picture(item, plan), (turn,)), ("A", "B", "C"))
     ]
     return [_likeliest(result, LEVELS) | {"question_type": "score", "options": LEVELS}]
+
+
+load_strategies_of_others()

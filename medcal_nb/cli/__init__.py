@@ -25,7 +25,7 @@ from medcal_nb.cli import (  # noqa: F401
     report,
     study,
 )
-from medcal_nb.cli._app import app, note, say
+from medcal_nb.cli._app import app, note, plain_options, say
 from medcal_nb.errors import MedcalError
 
 #: The commands in their groups; the example at the end of each help ends its docstring.
@@ -61,6 +61,7 @@ _known = {
 }
 app.registered_commands = [_known[name] for names in GROUPS.values() for name in names]
 for _name, _command in _known.items():
+    plain_options(_command.callback)
     _command.rich_help_panel = next(
         group for group, names in GROUPS.items() if _name in names
     )

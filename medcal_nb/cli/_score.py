@@ -1,6 +1,8 @@
 """The numbers behind ``medcal score``: few columns of many answers, group by group."""
 
 import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,19 +14,71 @@ from medcal_nb.correct import fit
 from medcal_nb.errors import MedcalError
 from medcal_nb.measure import choose_strategy, metrics_table
 from medcal_nb.measure.rows import measured, parts_by
-from medcal_nb.measure.tables import interval_cells
 from medcal_nb.study.findings.deferral import choice_of_method
 
-DECIDING = ("confidently_wrong", "yield_at_5", "yield_at_10", "yield_at_20", "ici")
 METRICS = (
-    "accuracy", "mean_confidence", "ece", "brier", "log_loss", "auroc", "aurc", *DECIDING
-)  # fmt: skip
-INTERVALS = ("accuracy", "ece", "brier", *DECIDING)
+    "accuracy",
+    "mean_confidence",
+    "gap",
+    "slope",
+    "intercept",
+    "ece",
+    "brier",
+    "brier_skill",
+    "auroc",
+)
+"""What is always computed, each with its interval."""
+
+MORE_METRICS = (
+    "log_loss",
+    "aurc",
+    "ici",
+    "confidently_wrong",
+    "yield_at_5",
+    "yield_at_10",
+    "yield_at_20",
+)
+ALL_METRICS = (*METRICS, *MORE_METRICS)
+
+HEADINGS = {
+    "accuracy": "accuracy, %",
+    "mean_confidence": "mean confidence, %",
+    "gap": "confidence − accuracy, points",
+    "slope": "calibration slope",
+    "intercept": "calibration intercept",
+    "ece": "ECE",
+    "brier": "Brier score",
+    "brier_skill": "Brier skill score",
+    "auroc": "AUROC",
+    "log_loss": "log loss",
+    "aurc": "AURC",
+    "ici": "ICI",
+    "confidently_wrong": "errors at ≥ 90 %, %",
+    "yield_at_5": "coverage at risk ≤ 5 %, %",
+    "yield_at_10": "coverage at risk ≤ 10 %, %",
+    "yield_at_20": "coverage at risk ≤ 20 %, %",
+}
+_MOST_COLUMNS = 3
+"""Groups that stand side by side; more become the rows of tables."""
+
+_PER_TABLE = 5
+_NOTE = (
+    "95 % CI in brackets, {units}. Slope and intercept: logistic recalibration on the log-odds, "
+    "1 and 0 if calibrated. ECE: 15 bins of equal width, interval by test inversion. Brier skill: "
+    "over giving every answer the accuracy. `medcal score --all` shows more."
+)
+
 # several samples make one graded answer, which has no such value of its own
 _NO_GROUPS = {*ANSWER_COLUMNS} - {*GRADED_COLUMNS} | {"option_probabilities"}
 
 
-def score_answers(path, *, by=("model", "dataset", "strategy"), n_resamples=1000):
+def score_answers(
+    path: Path | str,
+    *,
+    by: Sequence[str] = ("model", "dataset", "strategy"),
+    n_resamples: int = 2000,
+    metrics: Sequence[str] = ALL_METRICS,
+) -> tuple[pd.DataFrame, list[str]]:
     """Metrics of each group of graded answers in a log or a table of answers.
 
     Intervals resample images where every answer of the group names its image, else items where
@@ -39,112 +93,203 @@ def score_answers(path, *, by=("model", "dataset", "strategy"), n_resamples=1000
         Columns, of ours or not.
     n_resamples : int
         As in `measure.metrics_table`.
+    metrics : sequence of str
+        Names of `ALL_METRICS`.
 
     Returns
     -------
     table : DataFrame
-        One row per group: `by`, n, n_missing and `METRICS`, those of `INTERVALS` with `_low` and
-        `_high`, yields with their certified `_threshold`. Accuracy is the ceiling of every
-        yield: what a model that knew all its errors could keep. n counts answers with a
-        confidence and a grade; where no answer of a group has a confidence, accuracy is that of
-        the graded ones.
+        One row a group:
+
+        - the columns of `by`
+        - n, n_missing: answers with a confidence and a grade, and those without one
+        - n_images: different images; 0 where they are unknown
+        - the metrics, each with ``_low`` and ``_high``; yields with their certified
+          ``_threshold``; where no answer of a group has a confidence, accuracy is that of the
+          graded ones
     reasons : list of str
         Why a number is NaN, or less than it seems.
+
+    Raises
+    ------
+    MedcalError
+        Where there are no answers, or a column of `by` is not there.
     """
     parts = _parts(path, by)
     if not parts:
         raise MedcalError(f"{path}: no answers; nothing to score")
     rows = []
     reasons = []
-    labels = sorted(
-        parts, key=lambda label: [(v is None, isinstance(v, str), v) for v in label]
-    )
+    labels = sorted(parts, key=_order)
     for label in tqdm(labels, desc="score", unit="group", leave=False, disable=None):
-        # rows in an order of their own: equal answers give equal draws, however they are stored
-        frame = pd.concat(parts.pop(label))
-        frame = frame.sort_values(list(frame.columns), ignore_index=True)
-        row, told = _row(frame, n_resamples)
+        numbers = parts.pop(label).frame()
+        row, notes = _row(numbers, n_resamples, metrics)
         named = dict(zip(by, label, strict=True))
-        name = (
-            ", ".join(f"{column}={value}" for column, value in named.items()) or "all"
-        )
-        reasons += [f"{name}: {reason}" for reason in told]
+        pairs = [f"{column}={value}" for column, value in named.items()]
+        name = ", ".join(pairs) or "all"
+        reasons += [f"{name}: {note}" for note in notes]
         rows.append(named | row)
     return pd.DataFrame(rows), list(dict.fromkeys(reasons))
 
 
-def in_cells(table, by):
-    """The table for a terminal, intervals in the cells: how well, then what decides."""
-    shown = table.assign(**interval_cells(table))
-    first = [name for name in METRICS if name not in DECIDING]
-    decide = {name: name.replace("_", " ") for name in DECIDING} | {
-        "accuracy": "ceiling"
-    }
-    return shown[[*by, "n", "n_missing", *first]], shown[[*by, *decide]].rename(
-        columns=decide
-    )
+def as_text(table: pd.DataFrame, by: Sequence[str]) -> str:
+    """A table of `score_answers` as a person reads it, intervals beside the estimates.
+
+    A few groups stand side by side, a line a metric; many stand below each other, in tables of a
+    few metrics.
+
+    Parameters
+    ----------
+    table : DataFrame
+    by : sequence of str
+        The columns that name the groups.
+    """
+    metrics = [name for name in HEADINGS if name in table]
+    cells = table[list(by)].astype(object)
+    cells["answers"] = [f"{n:,}" for n in table["n"]]
+    cells["left out"] = [f"{n:,}" for n in table["n_missing"]]
+    for name in metrics:
+        cells[HEADINGS[name]] = [_cell(row, name) for _, row in table.iterrows()]
+    images = table["n_images"].to_numpy() > 0
+    units = "by image" if images.all() else "by answer, as images are unknown"
+    if images.any() and not images.all():
+        units = "by image where all are known, else by answer"
+    note = _NOTE.format(units=units)
+    if set(MORE_METRICS) <= set(metrics):
+        note = note.partition(" `medcal")[0]
+    if len(table) <= _MOST_COLUMNS:
+        lines = cells.T.to_string(header=False)
+        return f"{lines}\n\n{note}"
+    fixed = [*by, "answers"]
+    blocks = []
+    for start in range(0, len(metrics), _PER_TABLE):
+        names = [HEADINGS[name] for name in metrics[start : start + _PER_TABLE]]
+        first = ["left out"] if start == 0 and table["n_missing"].any() else []
+        blocks.append(cells[[*fixed, *first, *names]].to_string(index=False))
+    return "\n\n".join([*blocks, note])
 
 
-def _row(frame, n_resamples):
+def _order(label):
+    """Groups without a value come last, numbers before texts."""
+    return [(value is None, isinstance(value, str), value) for value in label]
+
+
+def _cell(row, name):
+    """An estimate with its interval, in percent where its heading says so."""
+    in_percent = HEADINGS[name].endswith(("%", "points"))
+    numbers = []
+    for column in (name, f"{name}_low", f"{name}_high"):
+        value = row.get(column, np.nan)
+        if pd.isna(value):
+            numbers.append("–")
+        elif in_percent:
+            numbers.append(f"{100 * value:.1f}")
+        else:
+            numbers.append(f"{value:.3f}")
+    estimate, low, high = numbers
+    return estimate if low == high == "–" else f"{estimate} [{low}, {high}]"
+
+
+class _Group:
+    """The numbers of one group, as they come in: a confidence and a grade an answer, and ids."""
+
+    def __init__(self) -> None:
+        self.blocks: list[pd.DataFrame] = []
+
+    def add(self, block: pd.DataFrame) -> None:
+        """Take the group's rows of one block."""
+        self.blocks.append(block)
+
+    def frame(self) -> pd.DataFrame:
+        """All rows, in an order of their own: equal answers give equal draws."""
+        whole = pd.concat(self.blocks, ignore_index=True, copy=False)
+        self.blocks.clear()
+        # one column after the other: the copies of a sort by all of them would not fit in memory
+        order = np.lexsort([whole[name].to_numpy() for name in reversed(whole.columns)])
+        return pd.DataFrame(
+            {name: whole[name].to_numpy()[order] for name in whole}, copy=False
+        )
+
+
+def _row(frame, n_resamples, metrics):
     """The metrics of one group, and what has to be said of them."""
     units = [c for c in ("image_id", "item_id") if c in frame and (frame[c] != 0).all()]
-    how = {
-        "by": (),
-        "groups": units[0] if units else None,
-        "rng": np.random.default_rng(0),
-    }
-    given = frame.notna()
+    has_confidence = frame["confidence"].notna()
     graded = frame["correct"].dropna()
-    both = given["confidence"] & given["correct"]
+    whole = has_confidence & frame["correct"].notna()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        row = metrics_table(
-            frame, metrics=METRICS, intervals=INTERVALS, n_resamples=n_resamples, **how
+        table = metrics_table(
+            frame,
+            by=(),
+            metrics=metrics,
+            n_resamples=n_resamples,
+            groups=units[0] if units else None,
+            rng=np.random.default_rng(0),
         )
-    (row,) = row.to_dict("records")
-    told = [str(w.message).removeprefix("all: ") for w in caught]
-    if not both.all():
-        told.append(
-            f"{(~both).sum()} of {len(frame)} answers have no confidence or no grade and are left "
+    row = table.iloc[0].to_dict()
+    for name in ("n", "n_missing", "n_images"):
+        row[name] = int(row[name])
+    if units != ["image_id"] and "image_id" not in units:
+        row["n_images"] = 0
+    notes = [str(warning.message).removeprefix("all: ") for warning in caught]
+    lacking = int((~whole).sum())
+    if lacking:
+        notes.append(
+            f"{lacking} of {len(frame)} answers have no confidence or no grade and are left "
             "out; `medcal import` grades an answer against its gold"
         )
-    if len(graded) and not given["confidence"].any():
+    if len(graded) and not has_confidence.any():
         row["accuracy"] = graded.mean()
-        told.append(
+        notes.append(
             f"accuracy is that of the {len(graded)} graded of {len(frame)} answers"
         )
-    return row, told
+    return row, notes
 
 
-def _parts(path, by):
-    """Graded answers by group, as lists of frames of numbers: ten million fit in memory."""
-    names = (
-        ["image_id"] if {"model", "strategy"} <= set(by) else ["image_id", "item_id"]
-    )
-    parts: dict[tuple, list] = {}
+def _parts(path: Path | str, by: Sequence[str]) -> dict[tuple, _Group]:
+    """The numbers of graded answers, group by group: ten million fit in memory."""
+    one_row_an_item = {"model", "strategy"} <= set(by)
+    names = ["image_id"] if one_row_an_item else ["image_id", "item_id"]
+    parts: dict[tuple, _Group] = {}
     for frame in _frames(path, list(by), names):
-        small = frame[["confidence", "correct"]].astype(float)
-        for (
-            name
-        ) in names:  # 64 bits for each (data set, name), 0 where there is no name
-            ids = pd.util.hash_pandas_object(frame[["dataset", name]], index=False)
-            small[name] = ids.where(frame[name].notna(), 0)
+        small = pd.DataFrame(
+            {
+                "confidence": frame["confidence"].to_numpy(dtype=float),
+                "correct": frame["correct"].astype("float32").to_numpy(),
+            }
+        )
+        for name in names:
+            small[name] = _identity(frame, name)
         keys = [frame[name] for name in by] or [np.zeros(len(frame))]
         for label, rows in small.groupby(keys, dropna=False, sort=False):
             key = tuple(None if pd.isna(value) else value for value in label[: len(by)])
-            parts.setdefault(key, []).append(rows)
+            parts.setdefault(key, _Group()).add(rows)
     return parts
 
 
-def _frames(path, by, names):
+def _identity(frame, name):
+    """64 bits for each (data set, name), 0 where there is no name; (n,) or one for all."""
+    known = frame[name].notna()
+    if not known.any():
+        return np.zeros(len(frame), dtype="uint8")
+    ids = pd.util.hash_pandas_object(frame[["dataset", name]], index=False)
+    return ids.where(known, 0).to_numpy()
+
+
+def _frames(
+    path: Path | str, by: list[str], names: list[str]
+) -> Iterator[pd.DataFrame]:
     """Frames of graded answers with what scoring needs."""
     needed = list(dict.fromkeys([*by, "confidence", "correct", "dataset", *names]))
     with open_answers(path) as log:
         _check_by(path, by, [*ANSWER_COLUMNS, *log.extra_columns()])
         samples = log.samples()
-        if single := [name for name, last in samples.items() if last == 0]:
+        single = [name for name, last in samples.items() if last == 0]
+        several = [name for name in samples if name not in single]
+        if single:
             yield from log.iter_frames(needed, ordered=False, strategy=single)
-        if several := [name for name in samples if name not in single]:
+        if several:
             yield to_graded(log.read(strategy=several))[needed]
 
 
@@ -160,8 +305,17 @@ def _check_by(path, by, names):
 _CHOSEN_BY = ("strategy", "item_id", "image_id", "prompt_tokens", "new_tokens")
 
 
-def choices(path, *, by, costs):
-    """Which method to take in each group of answers, those of all methods together."""
+def choices(path: Path | str, *, by: Sequence[str], costs: dict) -> Iterator[str]:
+    """Which method to take in each group of answers, those of all methods together.
+
+    Parameters
+    ----------
+    path : path
+    by : sequence of str
+        Columns that make the groups; the strategy is what is chosen.
+    costs : dict
+        Of `measure.choose_strategy`: cost_wrong, cost_check, cost_tokens, max_risk.
+    """
     by = list(dict.fromkeys(["model", *(name for name in by if name != "strategy")]))
     frames = list(_frames(path, by, _CHOSEN_BY))
     if not frames:
@@ -181,6 +335,8 @@ def choices(path, *, by, costs):
         yield f"{', '.join(map(str, key.values()))}: {finding.claim}"
 
 
-def _platt(confidence, correct, images):
+def _platt(
+    confidence: np.ndarray, correct: np.ndarray, images: np.ndarray
+) -> Callable[[np.ndarray], np.ndarray]:
     """The map that competes with uncorrected confidences."""
     return fit(confidence, correct, method="platt")  # images: halves share none

@@ -1,73 +1,97 @@
 """``medcal import``, ``score``, ``export``, ``merge``: answers in, numbers and tables out."""
 
-import sys
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import typer
 
-from medcal_nb.cli._app import Force, Table, app, note, say, split_names
+from medcal_nb.cli import _columns as c
+from medcal_nb.cli._app import (
+    Force,
+    Table,
+    app,
+    check_log_name,
+    note,
+    say,
+    split_names,
+)
 
-Policy = Literal["error", "ignore", "replace"]
+IfExists = Annotated[
+    Literal["error", "ignore", "replace"],
+    typer.Option(help="Answers that are there with other content."),
+]
+Log = Annotated[Path, typer.Option(help="The log to write to, e.g. answers.sqlite.")]
 
 
 @app.command("import")
 def import_(
-    file: Path = typer.Argument(
-        metavar="FILE", help="A table, or a log of another tool."
-    ),
-    to: Path = typer.Option(..., help="The log to write to, e.g. answers.sqlite."),
-    dataset: str = typer.Option(None, metavar="NAME", help="Name of the data set."),
-    domain: Literal["general", "medical", "other"] = typer.Option(
-        None, help="Of all items."
-    ),
-    split: Literal["fit", "test"] = typer.Option(None, help="Of all items."),
-    logits: str = typer.Option(
-        None, metavar="COL,COL,…", help="Option scores, named …_OPTION."
-    ),
-    confidence: str = typer.Option(
-        None, metavar="COL", help="Probability of being correct."
-    ),
-    correct: str = typer.Option(None, metavar="COL", help="true/false or 1/0."),
-    answer: str = typer.Option(None, metavar="COL", help="What the model said."),
-    gold: str = typer.Option(
-        None, metavar="COL", help="The right answer; grades the answers."
-    ),
-    model: str = typer.Option(
-        None, metavar="COL_OR_NAME", help="A column, else a constant."
-    ),
-    item: str = typer.Option(None, metavar="COL", help="Id of the item."),
-    image: str = typer.Option(
-        None, metavar="COL", help="Id of the image (groups intervals)."
-    ),
-    modality: str = typer.Option(None, metavar="COL", help="x-ray, ct, photo …"),
-    strategy: str = typer.Option(None, metavar="COL_OR_NAME", help="How it was asked."),
-    percent: bool = typer.Option(
-        False, "--percent", help="The confidence runs 0 to 100."
-    ),
-    allow_missing: bool = typer.Option(
-        False, help="Keep rows without confidence or grade."
-    ),
-    reader: str = typer.Option("auto", help="Whose log it is; found out where plain."),
-    items: Path = typer.Option(
-        None, help="Table with item_id, gold … for logs without them."
-    ),
-    if_exists: Policy = typer.Option(
-        "error", help="Answers that are there with other content."
-    ),
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A table, or a log of another tool.")
+    ],
+    to: Log,
+    dataset: c.Dataset = None,
+    domain: c.Domain = None,
+    split: c.Split = None,
+    logits: c.Logits = None,
+    confidence: c.Confidence = None,
+    correct: c.Correct = None,
+    answer: c.Answer = None,
+    gold: c.Gold = None,
+    model: c.Model = None,
+    item: c.Item = None,
+    image: c.Image = None,
+    modality: c.Modality = None,
+    strategy: c.Strategy = None,
+    percent: c.Percent = False,
+    decimal: c.Decimal = ".",
+    allow_missing: Annotated[
+        bool, typer.Option(help="Keep rows without confidence or grade.")
+    ] = False,
+    reader: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Whose log it is; found out where plain."),
+    ] = "auto",
+    grade: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="The metric of a log that says what is right."
+        ),
+    ] = None,
+    items: Annotated[
+        Path | None,
+        typer.Option(help="Table with item_id, gold … for logs without them."),
+    ] = None,
+    if_exists: IfExists = "error",
 ) -> None:
     """Bring recorded answers into a log: all of them, or nothing.
 
     Example: medcal import a.csv --confidence conf --percent --to answers.sqlite
     """
-    given = locals() | {"item_id": item, "image_id": image}
-    from medcal_nb.answers import ANSWER_COLUMNS
     from medcal_nb.logs import ColumnMap, import_file
 
-    named = {
-        name: given[name] for name in ANSWER_COLUMNS if given.get(name) is not None
-    }
-    columns = ColumnMap(named, split_names(logits), percent, allow_missing)
+    check_log_name(to)
+    named = c.column_names(
+        confidence=confidence,
+        correct=correct,
+        answer=answer,
+        gold=gold,
+        item=item,
+        image=image,
+        modality=modality,
+        model=model,
+        dataset=dataset,
+        strategy=strategy,
+        domain=domain,
+        split=split,
+    )
+    columns = ColumnMap(
+        named=named,
+        logits=c.logit_columns(logits),
+        percent=percent,
+        allow_missing=allow_missing,
+        decimal=decimal,
+        grade=grade,
+    )
     done = import_file(
         file, to, columns, reader=reader, items=items, if_exists=if_exists
     )
@@ -81,31 +105,43 @@ def import_(
 @app.command()
 def score(
     answers: Table,
-    by: str = typer.Option(
-        "model,dataset,strategy", metavar="COL,COL,…", help="Groups."
-    ),
-    resamples: int = typer.Option(
-        1000, min=2, max=100_000, help="Behind the intervals."
-    ),
-    format: Literal["table", "csv"] = typer.Option("table", help="How it is printed."),
-    choose: bool = typer.Option(
-        False, "--choose", help="Say which strategy costs least."
-    ),
-    cost_wrong: float = typer.Option(1.0, min=1e-9, help="Of a wrong answer acted on."),
-    cost_check: float = typer.Option(0.1, min=0, help="Of the check of an answer."),
-    cost_tokens: float = typer.Option(0.0, min=0, help="Of a thousand tokens."),
-    errors_allowed: float = typer.Option(
-        None, min=0.001, max=0.999, help="Share of those kept."
-    ),
+    by: Annotated[
+        str, typer.Option(metavar="COL,COL,…", help="Groups.")
+    ] = "model,dataset,strategy",
+    all_: Annotated[
+        bool, typer.Option("--all", help="Every metric, not only the usual ones.")
+    ] = False,
+    resamples: Annotated[
+        int, typer.Option(min=2, max=100_000, help="Behind the intervals.")
+    ] = 2000,
+    format: Annotated[
+        Literal["table", "csv"], typer.Option(help="How it is printed.")
+    ] = "table",
+    choose: Annotated[
+        bool, typer.Option("--choose", help="Say which method costs least.")
+    ] = False,
+    cost_wrong: Annotated[
+        float, typer.Option(min=1e-9, help="Of a wrong answer acted on.")
+    ] = 1.0,
+    cost_check: Annotated[
+        float, typer.Option(min=0, help="Of the check of an answer.")
+    ] = 0.1,
+    cost_tokens: Annotated[
+        float, typer.Option(min=0, help="Of a thousand tokens.")
+    ] = 0.0,
+    errors_allowed: Annotated[
+        float | None,
+        typer.Option(min=0.001, max=0.999, help="With --choose: share of those kept."),
+    ] = None,
 ) -> None:
     """Accuracy, calibration and discrimination of each group of answers, with 95 % intervals.
 
-    With --choose it is told instead, group by group, which strategy to take: as stated or with
-    its map, chosen on one half of the images and judged on the other.
+    With --choose it says instead, group by group, which elicitation method costs least, with and
+    without recalibration, chosen on one half of the images and judged on the other.
 
     Example: medcal score answers.sqlite --by model,modality
     """
-    from medcal_nb.cli._score import choices, in_cells, score_answers
+    from medcal_nb.cli import _score
 
     names = list(dict.fromkeys(split_names(by)))
     if choose:
@@ -113,31 +149,31 @@ def score(
             "cost_wrong": cost_wrong,
             "cost_check": cost_check,
             "cost_tokens": cost_tokens,
+            "max_risk": errors_allowed,
         }
-        for told in choices(
-            answers, by=names, costs=costs | {"max_risk": errors_allowed}
-        ):
-            say(told)
+        for sentence in _score.choices(answers, by=names, costs=costs):
+            say(sentence)
         return
-    table, reasons = score_answers(answers, by=names, n_resamples=resamples)
+    metrics = _score.ALL_METRICS if all_ else _score.METRICS
+    table, reasons = _score.score_answers(
+        answers, by=names, n_resamples=resamples, metrics=metrics
+    )
     for reason in reasons:
         note(reason)
     if format == "csv":
-        text = table.to_csv(index=False, lineterminator="\n")
-        (say if sys.stdout.isatty() else sys.stdout.write)(text)
+        say(table.to_csv(index=False, lineterminator="\n").removesuffix("\n"))
     else:
-        for part in in_cells(table, names):
-            say(part.to_string(index=False, float_format="{:.5f}".format))
+        say(_score.as_text(table, names))
 
 
 @app.command()
 def export(
-    answers: Path = typer.Argument(metavar="ANSWERS", help="The log."),
-    to: Path = typer.Option(..., help="The .csv or .parquet file to write."),
+    answers: Annotated[Path, typer.Argument(metavar="ANSWERS", help="The log.")],
+    to: Annotated[Path, typer.Option(help="The .csv or .parquet file to write.")],
     force: Force = False,
-    safe_csv: bool = typer.Option(
-        False, "--safe-csv", help="Put ' before cells like formulas."
-    ),
+    safe_csv: Annotated[
+        bool, typer.Option("--safe-csv", help="Put ' before cells like formulas.")
+    ] = False,
 ) -> None:
     """Write a log as one table, rows in key order: equal logs give equal files.
 
@@ -153,11 +189,11 @@ def export(
 
 @app.command()
 def merge(
-    logs: list[Path] = typer.Argument(metavar="LOGS", help="The earlier first."),
-    to: Path = typer.Option(..., help="The log to bring them into."),
-    if_exists: Policy = typer.Option(
-        "error", help="Answers that are there with other content."
-    ),
+    logs: Annotated[
+        list[Path], typer.Argument(metavar="LOGS", help="The earlier first.")
+    ],
+    to: Annotated[Path, typer.Option(help="The log to bring them into.")],
+    if_exists: IfExists = "error",
 ) -> None:
     """Bring several logs into one; safe to repeat.
 
@@ -165,5 +201,6 @@ def merge(
     """
     from medcal_nb.answers import merge_logs
 
+    check_log_name(to)
     n = merge_logs(logs, to, if_exists=if_exists)
     say(f"{to}: {n:,} answers added from {len(logs)} logs")

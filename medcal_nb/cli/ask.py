@@ -2,149 +2,197 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medcal_nb.cli._app import app, say
+from medcal_nb.cli._app import app, check_log_name, say
 from medcal_nb.errors import MedcalError
+
+if TYPE_CHECKING:
+    from medcal_nb.ask.run import Summary
+
+
+def _text(help: str, metavar: str = "NAME") -> typer.models.OptionInfo:
+    return typer.Option(metavar=metavar, help=help)
 
 
 @app.command()
 def ask(
-    model: str = typer.Option(
-        None, help="A pocket model, folder, hub id, clip:NAME, or URLs."
-    ),
-    dataset: str = typer.Option(
-        None, help="See `medcal items`; NAME:FOLDER for a copy on disk."
-    ),
-    strategies: str = typer.Option(
-        "verbalized", help="Names separated by commas, or 'all'."
-    ),
-    to: Path = typer.Option(
-        None, help="The answers log (SQLite); made where it is not there."
-    ),
-    n: int = typer.Option(
-        None, min=1, help="Ask N of the items only, always the same."
-    ),
-    split: str = typer.Option(None, help="fit or test; both where left out."),
-    samples: int = typer.Option(10, min=1, max=1000, help="Sampled replies per item."),
-    temperature: float = typer.Option(1.0, min=0.01, help="Of the sampled replies."),
-    batch_size: int = typer.Option(
-        64, min=1, help="Items asked together, one transaction each."
-    ),
-    device: str = typer.Option(None, help="cpu, cuda …; a GPU where there is one."),
-    shard: str = typer.Option(
-        "1/1", help="Part i/n of the items, images kept together."
-    ),
-    letters: bool = typer.Option(
-        False, help="Read option probabilities from option letters."
-    ),
-    max_new_tokens: int = typer.Option(
-        None, min=1, help="Lower the limit of every reply."
-    ),
-    revision: str = typer.Option(None, help="Commit or tag of a hub checkpoint."),
-    served_as: str = typer.Option(None, help="The model's name at the URL."),
-    concurrency: int = typer.Option(
-        16, min=1, max=4096, help="Requests under way; 64 an engine."
-    ),
-    timeout: float = typer.Option(
-        120.0, min=0.1, help="Seconds a request to a URL may take."
-    ),
-    export: Path = typer.Option(
-        None, metavar="FOLDER", help="Write requests for batch servers."
-    ),
-    image_files: bool = typer.Option(
-        False, help="With --export: images as files, not as bytes."
-    ),
-    collect: Path = typer.Option(
-        None, metavar="FOLDER", help="Read a batch's results into --to."
-    ),
-    dry_run: bool = typer.Option(
-        False, help="Print prompts and number of calls, ask nothing."
-    ),
+    model: Annotated[
+        str | None,
+        _text("A pocket model, folder, hub id, clip:NAME, or URLs.", "MODEL"),
+    ] = None,
+    dataset: Annotated[
+        str | None, _text("See `medcal items`; NAME:FOLDER for a copy on disk.")
+    ] = None,
+    strategies: Annotated[
+        str, _text("Names separated by commas, or 'all'.", "NAMES")
+    ] = "verbalized",
+    to: Annotated[
+        Path | None,
+        typer.Option(help="The answers log (SQLite); made where it is not there."),
+    ] = None,
+    n: Annotated[
+        int | None,
+        typer.Option(min=1, help="Ask N of the items only, always the same."),
+    ] = None,
+    split: Annotated[str | None, _text("fit or test; both where left out.")] = None,
+    samples: Annotated[
+        int, typer.Option(min=1, max=1000, help="Sampled replies per item.")
+    ] = 10,
+    temperature: Annotated[
+        float, typer.Option(min=0.01, max=100, help="Of the sampled replies.")
+    ] = 1.0,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Items asked together, one transaction each.")
+    ] = 64,
+    device: Annotated[
+        str | None, _text("cpu, cuda …; a GPU where there is one.", "DEVICE")
+    ] = None,
+    shard: Annotated[
+        str, _text("Part i/n of the items, images kept together.", "I/N")
+    ] = "1/1",
+    letters: Annotated[
+        bool, typer.Option(help="Read option probabilities from option letters.")
+    ] = False,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Lower the limit of every reply.")
+    ] = None,
+    revision: Annotated[
+        str | None, _text("Commit or tag of a hub checkpoint.", "COMMIT")
+    ] = None,
+    served_as: Annotated[str | None, _text("The model's name at the URL.")] = None,
+    concurrency: Annotated[
+        int, typer.Option(min=1, max=4096, help="Requests under way; 64 an engine.")
+    ] = 16,
+    timeout: Annotated[
+        float,
+        typer.Option(min=0.1, max=1e6, help="Seconds a request to a URL may take."),
+    ] = 120.0,
+    export: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write requests for batch servers."),
+    ] = None,
+    image_files: Annotated[
+        bool, typer.Option(help="With --export: images as files, not as bytes.")
+    ] = False,
+    collect: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Read a batch's results into --to."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option(help="Print prompts and number of calls, ask nothing.")
+    ] = False,
 ) -> None:
-    """Put items to a model under interrogation strategies; a rerun asks what is missing.
+    """Put items to a model under elicitation methods; a rerun asks what is missing.
 
     With --export nothing is asked: a batch server answers the requests, and --collect reads its
     results-*.jsonl and writes the requests that come next.
 
     Example: medcal ask --model Qwen/Qwen3-VL-4B-Instruct --dataset vqa-rad --to a.sqlite
     """
-    _ask(SimpleNamespace(**locals()))
-
-
-def _ask(given):
-    """Do what the options say: read a batch, write one, tell what would be asked, or ask."""
     from medcal_nb.answers import AnswerLog
-    from medcal_nb.ask.backends.batch import collect_batch, export_batch
+    from medcal_nb.ask import run
     from medcal_nb.ask.models import resolve_model
-    from medcal_nb.ask.run import ask as ask_items
-    from medcal_nb.ask.run import dry_run
     from medcal_nb.ask.strategies import Plan, choose_strategies
     from medcal_nb.datasets import load_items
 
-    def chosen(*names):
-        return {name: getattr(given, name) for name in names}
-
-    part = _shard(given.shard)
-    strategies = given.strategies
-    choose_strategies(strategies)
-    if given.to is None and not (given.dry_run or given.export):
+    part = _shard(shard)
+    choose_strategies(strategies)  # a misspelt name is told before anything is loaded
+    if to is not None:
+        check_log_name(to)
+    elif not (dry_run or export):
         raise MedcalError(
             "--to is missing: name the answers log, for example answers.sqlite"
         )
-    if given.collect:
-        with AnswerLog(given.to) as log:
-            summary, waiting = collect_batch(given.collect, log)
-        for path in waiting:
-            say(str(path))
-        _close(summary)
-    if given.model is None or given.dataset is None:
+    if collect:
+        _collect(collect, to)
+    if model is None or dataset is None:
         raise MedcalError(
             "--model and --dataset are needed: what to ask, and about what"
         )
-    how = chosen("samples", "temperature", "max_new_tokens") | {
-        "lettered": given.letters
-    }
-    if given.export:
-        how |= chosen("dataset", "split", "n") | {"files": given.image_files}
-        say(
-            "\n".join(
-                map(str, export_batch(given.export, given.model, strategies, **how))
-            )
+    if export:
+        from medcal_nb.ask.backends.batch import export_batch
+
+        paths = export_batch(
+            export,
+            model,
+            strategies,
+            dataset=dataset,
+            split=split,
+            n=n,
+            files=image_files,
+            samples=samples,
+            temperature=temperature,
+            max_new_tokens=max_new_tokens,
+            lettered=letters,
         )
+        say("\n".join(map(str, paths)))
         return
-    items = load_items(given.dataset, **chosen("split", "n"))
-    reach = chosen("device", "revision", "served_as", "concurrency", "timeout")
-    backend = resolve_model(given.model, **reach)
-    if given.dry_run:
-        for text in dry_run(
-            backend, items, strategies, Plan(dataset=given.dataset, **how)
-        ):
+    items = load_items(dataset, split=split, n=n)
+    backend = resolve_model(
+        model,
+        device=device,
+        revision=revision,
+        served_as=served_as,
+        concurrency=concurrency,
+        timeout=timeout,
+    )
+    if dry_run:
+        plan = Plan(
+            dataset=dataset,
+            samples=samples,
+            temperature=temperature,
+            lettered=letters,
+            max_new_tokens=max_new_tokens,
+        )
+        for text in run.dry_run(backend, items, strategies, plan):
             say(text)
         return
-    how |= {"batch_size": given.batch_size, "shard": part, "progress": True}
-    with AnswerLog(given.to) as log:
-        summary = ask_items(backend, items, strategies, log=log, **how)
+    with AnswerLog(to) as log:
+        summary = run.ask(
+            backend,
+            items,
+            strategies,
+            log=log,
+            samples=samples,
+            temperature=temperature,
+            max_new_tokens=max_new_tokens,
+            lettered=letters,
+            batch_size=batch_size,
+            shard=part,
+            progress=True,
+        )
     _close(summary)
 
 
-def _shard(text):
-    part, slash, parts = text.partition("/")
-    if not (
-        slash
-        and part.isdecimal()
-        and parts.isdecimal()
-        and 1 <= int(part) <= int(parts)
-    ):
+def _collect(folder: Path, to: Path | None) -> None:
+    """Read the results of a batch into the log, and name the requests that come next."""
+    from medcal_nb.answers import AnswerLog
+    from medcal_nb.ask.backends.batch import collect_batch
+
+    if to is None:
         raise MedcalError(
-            f"--shard {text}: write it as i/n with i from 1 to n, for example 1/4"
+            "--to is missing: name the answers log, for example answers.sqlite"
         )
-    return int(part), int(parts)
+    with AnswerLog(to) as log:
+        summary, waiting = collect_batch(folder, log)
+    for path in waiting:
+        say(str(path))
+    _close(summary)
 
 
-def _close(summary):
+def _shard(text: str) -> tuple[int, int]:
+    part, _, parts = text.partition("/")
+    if part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts):
+        return int(part), int(parts)
+    raise MedcalError(
+        f"--shard {text}: write it as i/n with i from 1 to n, for example 1/4"
+    )
+
+
+def _close(summary: "Summary") -> None:
     """Say what was done; exit with 1 where anything failed, with 2 where everything did."""
     say("\n".join(summary.lines()), err=True)
     raise typer.Exit(summary.exit_code)
@@ -152,7 +200,7 @@ def _close(summary):
 
 @app.command()
 def strategies() -> None:
-    """List the strategies: what is asked, needs, source.
+    """List the elicitation methods: what is asked, needs, source.
 
     Example: medcal strategies
     """
@@ -173,10 +221,6 @@ def models() -> None:
     from medcal_nb.datasets.pocket import list_pocket, pocket_dir
 
     for name in list_pocket():
-        told = json.loads((pocket_dir(name) / "recipe.json").read_text())
-        use = (
-            "ask with --strategies clip_zero_shot"
-            if "clip" in name
-            else "ask it anything"
-        )
-        say(f"{name:22} {told['parameters'] / 1e6:.2f} M parameters; {use}")
+        recipe = json.loads((pocket_dir(name) / "recipe.json").read_text())
+        use = "--strategies clip_zero_shot" if "clip" in name else "every other method"
+        say(f"{name:22} {recipe['parameters'] / 1e6:.2f} M parameters; ask by {use}")

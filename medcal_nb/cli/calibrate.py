@@ -1,57 +1,83 @@
 """``medcal calibrate``: learn recalibration maps on some answers, correct others."""
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medcal_nb.cli._app import Table, app, note, say
+from medcal_nb.cli._app import Table, app, check_log_name, note, say
 from medcal_nb.errors import MedcalError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Conditions = Annotated[
+    list[str] | None,
+    typer.Option(metavar="COL=VALUE,…", help="Rows to learn from.", show_default=False),
+]
 
 
 @app.command()
 def calibrate(
     answers: Table,
-    to: Path = typer.Option(..., help="A new log, e.g. corrected.sqlite."),
-    method: str = typer.Option("log_odds", help="A recalibration map: see above."),
-    fit: list[str] = typer.Option(
-        ..., metavar="COL=VALUE,…", help="Rows to learn from."
-    ),
-    apply: list[str] = typer.Option([], metavar="COL=VALUE,…", help="Rows to correct."),
+    to: Annotated[Path, typer.Option(help="A new log, e.g. corrected.sqlite.")],
+    method: Annotated[
+        str, typer.Option(metavar="MAP", help="A recalibration map: see above.")
+    ] = "platt",
+    fit: Conditions = None,
+    apply: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COL=VALUE,…", help="Rows to correct.", show_default=False
+        ),
+    ] = None,
+    cross_fit: Annotated[
+        int | None,
+        typer.Option(
+            min=2, max=100, help="Of one data set: parts, each corrected by the others."
+        ),
+    ] = None,
 ) -> None:
     """Correct the confidence of answers, a map for each model and strategy fitted on others.
 
-    Maps are log_odds, platt, beta, isotonic, histogram, bbq, enir; temperature divides the logits
-    of all options, where every answer tells them.
+    Either --fit names the rows to learn from and --apply those to correct, or --cross-fit splits
+    the rows by image into parts, and corrects each by a map that the other parts fitted. Maps are
+    platt, log_odds, beta, isotonic, histogram, bbq, enir; temperature divides the logits of all
+    options, where every answer tells them.
 
     Example: medcal calibrate a.sqlite --fit domain=general --apply domain=medical --to c.db
     """
-    from medcal_nb.answers import is_log, load_answers, write_log
-    from medcal_nb.answers.columns import to_storage
-    from medcal_nb.answers.files import block_of
+    from medcal_nb.answers import load_answers
     from medcal_nb.ask.graded import to_graded
-    from medcal_nb.correct.maps import RecalibrationWarning, apply_maps, fit_maps
-    from medcal_nb.files import check_new_file
+    from medcal_nb.correct.maps import RecalibrationWarning
 
-    if not is_log(to):
+    check_log_name(to)
+    _check_new_log(to, answers)
+    if bool(fit) == bool(cross_fit):
         raise MedcalError(
-            f"{to}: name a log, .sqlite; `medcal export` makes a table of it"
+            f"{answers}: give --fit COL=VALUE for the rows to learn from, or --cross-fit K for one "
+            "data set in K parts"
         )
-    check_new_file(to, sources=[answers])
     table = to_graded(load_answers(answers))
-    target = _pick(table, apply, "--apply", answers)
-    source = _pick(table, fit, "--fit", answers)
+    target = _pick(table, apply or (), "--apply", answers)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", RecalibrationWarning)
         try:
-            corrected = apply_maps(target, fit_maps(source, method=method))
+            if cross_fit:
+                corrected = _cross_fitted(target, method, cross_fit)
+            else:
+                source = _pick(table, fit or (), "--fit", answers)
+                corrected = _transferred(source, target, method)
         except ValueError as error:
             raise MedcalError(f"{answers}: {error}") from None
-    write_log([to_storage(block_of(corrected))], to)
+    _write(corrected, to)
     for remark in dict.fromkeys(str(one.message) for one in caught):
         note(remark)
-    if without := len(target) - len(corrected):
+    without = len(target) - len(corrected)
+    if without:
         note(
             f"{without:,} rows have no map for their model and strategy and are left out"
         )
@@ -61,7 +87,61 @@ def calibrate(
     )
 
 
-def _pick(table, conditions, option, path):
+def _transferred(
+    source: "pd.DataFrame", target: "pd.DataFrame", method: str
+) -> "pd.DataFrame":
+    """The target's answers, corrected by maps of the source's."""
+    from medcal_nb.correct.maps import apply_maps, fit_maps
+
+    return apply_maps(target, fit_maps(source, method=method))
+
+
+def _cross_fitted(graded: "pd.DataFrame", method: str, parts: int) -> "pd.DataFrame":
+    """Answers, each corrected by maps that were fitted without its image."""
+    import numpy as np
+    import pandas as pd
+
+    from medcal_nb.correct.crossfit import assign_folds
+    from medcal_nb.measure.rows import image_labels
+
+    images = image_labels(graded)
+    if len(set(images)) < parts:
+        raise ValueError(
+            f"--cross-fit {parts}: more parts than the {len(set(images))} images or items"
+        )
+    fold = np.asarray(assign_folds(images, parts, rng=np.random.default_rng(0)))
+    corrected = []
+    for k in range(parts):
+        corrected.append(_transferred(graded[fold != k], graded[fold == k], method))
+    return pd.concat(corrected, ignore_index=True)
+
+
+def _check_new_log(to: Path, answers: Path) -> None:
+    """Refuse a log that is there, but for an empty one: what a full disk or a kill has left."""
+    from medcal_nb.answers import AnswerLog
+    from medcal_nb.files import check_new_file
+
+    if to.is_file() and answers.exists() and not to.samefile(answers):
+        try:
+            with AnswerLog(to, read_only=True) as log:
+                if not log.samples():
+                    return
+        except MedcalError:
+            pass  # no log of ours: refused below
+    check_new_file(to, sources=[answers])
+
+
+def _write(corrected: "pd.DataFrame", to: Path) -> None:
+    from medcal_nb.answers import write_log
+    from medcal_nb.answers.columns import to_storage
+    from medcal_nb.answers.files import block_of
+
+    write_log([to_storage(block_of(corrected))], to)
+
+
+def _pick(
+    table: "pd.DataFrame", conditions: Sequence[str], option: str, path: Path
+) -> "pd.DataFrame":
     """Rows that all conditions COL=VALUE,… hold for."""
     for condition in conditions:
         column, _, values = condition.partition("=")

@@ -98,7 +98,8 @@ def members_of(
     graded : DataFrame
         Graded answers.
     target : dict
-        Column → value of the rows wanted; where there are none, those of the last data set.
+        Column → value of the rows wanted; where there are none, those of its domain, else those
+        of the last data set.
     models, strategies : sequence of str
         Those wanted, where they exist; else all.
 
@@ -113,6 +114,8 @@ def members_of(
     has_text = texts.groupby([graded["model"], graded["strategy"]]).transform("any")
     known = graded[has_text] if has_text.any() else graded
     rows = rows_where(known, target)
+    if rows.empty and "domain" in target:
+        rows = rows_where(known, {"domain": target["domain"]})
     if rows.empty:
         last = list(known["dataset"].unique())[-1]
         rows = known[known["dataset"] == last]

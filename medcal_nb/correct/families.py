@@ -157,7 +157,10 @@ def _fit_options(
 def _slope(gaps: np.ndarray, gold_gap: np.ndarray, weights: np.ndarray) -> float:
     """1 / T under one row of weights: Newton's method on a concave likelihood, in a bracket."""
     drawn = weights > 0
-    leads = gold_gap[drawn] >= 0
+    gaps = gaps[drawn]
+    gold_gap = gold_gap[drawn]
+    weights = weights[drawn]
+    leads = gold_gap >= 0
     if leads.all() or not leads.any():
         return 1.0
 

@@ -190,7 +190,7 @@ def accuracy_without_labels(
     Guillory et al., ICCV 2021, arXiv 2107.03315. Garg et al., ICLR 2022, arXiv 2201.04234.
     """
     rows = []
-    for key, left, right in pairs(graded, source, target):
+    for key, left, right in pairs(with_images(graded), source, target):
         source_p, target_p = _transferred(left, right, method)
         source_accuracy = left["correct"].astype(float).mean()
         accuracy = right["correct"].astype(float).mean()

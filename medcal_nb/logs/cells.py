@@ -53,6 +53,7 @@ WRONG = frozenset(
 )
 """Words for a right and a wrong answer, in small letters. "Correct" is the same in French."""
 
+_PLAIN = frozenset(["true", "false", "True", "False", "1", "0", "yes", "no"])
 _BLANKS = str.maketrans("", "", "\u00a0\u202f\u2009")
 _COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?", re.ASCII)
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+", re.ASCII)
@@ -76,15 +77,20 @@ def as_grades(values: list) -> list:
     >>> as_grades(["incorrect", "Ja", None, 1])
     [False, True, None, 1]
     """
+    try:
+        different = set(values)
+    except TypeError:  # a list is no grade, and is refused with its row
+        return values
+    different = {value for value in different if isinstance(value, str)}
     known = {}
-    for value in {value for value in values if isinstance(value, str)}:
+    for value in different:
         word = value.strip().casefold()
         if word in RIGHT:
             known[value] = True
         elif word in WRONG:
             known[value] = False
-    if not known:
-        return values
+    if different <= _PLAIN or not known:
+        return values  # digits and English truth values are read by the column itself
     return [
         known.get(value, value) if type(value) is str else value for value in values
     ]
@@ -149,9 +155,12 @@ class ConfidenceCells:
         MedcalError
             Naming the row of a cell with another sign than those before it.
         """
-        texts = [value for value in values if type(value) is str]
-        together = "\n".join(texts)
-        if together.isascii() and not self.signed and not {"%", ","} & set(together):
+        try:
+            together = "\n".join(values)
+        except TypeError:  # some cells are numbers, or empty
+            together = "\n".join([value for value in values if type(value) is str])
+        signs = "%" in together or "," in together
+        if together.isascii() and not signs and not self.signed:
             # nothing but digits and points: read as they are
             if any(value not in (None, "") for value in values):
                 self.signed = False

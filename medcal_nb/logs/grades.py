@@ -1,6 +1,7 @@
 """Which of a log's metrics says whether an answer is right."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from medcal_nb.errors import MedcalError
 
@@ -64,7 +65,7 @@ def grade(
     return verdicts.pop()
 
 
-def says_right(value) -> bool | None:
+def says_right(value: Any) -> bool | None:
     """What one metric says: right, wrong, or neither."""
     for candidate in (value, *(at(value, name) for name in _INNER)):
         verdict = flag(candidate)

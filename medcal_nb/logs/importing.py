@@ -220,7 +220,10 @@ def _take_apart(row):
 
 
 def is_right(
-    answer, gold, question_type: str = "open", options: list[str] | None = None
+    answer: str | None,
+    gold: str | list[str] | None,
+    question_type: str = "open",
+    options: list[str] | None = None,
 ) -> bool | None:
     """Whether an answer is the gold one, or one of a list of them; None where one is missing."""
     if answer is None or gold is None:
@@ -254,9 +257,9 @@ def _stored(
     small = 0
     for block in chain([first], blocks):
         row = report.rows + 1
-        block = placing.block(block, row)
-        stored = to_storage(block, told=checks, where=where, first_row=row)
-        if "correct" not in block:
+        ours = placing.block(block, row)
+        stored = to_storage(ours, told=checks, where=where, first_row=row)
+        if "correct" not in ours:
             stored["correct"] = _graded(stored)
         for name in lacking:
             n = stored[name].count(None)

@@ -1,11 +1,13 @@
 """Looking into loosely typed JSON, and what is computed from what stands there."""
 
 import math
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
-def at(value, path: str):
+def at(value: Any, path: str) -> Any:
     """What stands under a dotted path in nested JSON, None where nothing does."""
     for key in path.split("."):
         if isinstance(value, list):
@@ -18,21 +20,21 @@ def at(value, path: str):
     return value
 
 
-def text_of(content) -> str | None:
+def text_of(content: Any) -> str | None:
     """The text of a message, which may come in parts."""
     if isinstance(content, list):
         content = "".join(part.get("text") or "" for part in content)
     return content or None
 
 
-def first_text(value) -> str | None:
+def first_text(value: Any) -> str | None:
     """The first text in nested lists of replies."""
     while isinstance(value, list):
         value = value[0] if value else None
     return value if isinstance(value, str) else None
 
 
-def number(value) -> float | None:
+def number(value: Any) -> float | None:
     """A finite float from a number or its text, else None."""
     try:
         value = float(value)
@@ -41,13 +43,13 @@ def number(value) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def flag(value) -> bool | None:
+def flag(value: Any) -> bool | None:
     """True or False from a boolean, 0 or 1; None from anything else."""
     value = number(value)
     return bool(value) if value in (0.0, 1.0) else None
 
 
-def chosen(options: list[str], scores) -> dict[str, list]:
+def chosen(options: list[str], scores: ArrayLike) -> dict[str, list]:
     """Our columns of choices by the scores of their options: their softmax.
 
     Parameters
@@ -92,6 +94,6 @@ def likelihood(tokens: list | None) -> dict:
     return {"strategy": "sequence_probability", "confidence": math.exp(min(0.0, mean))}
 
 
-def one_of(golds: list):
+def one_of(golds: list) -> Any:
     """Right answers as they are kept: one text, a list of several, or None."""
     return golds[0] if len(golds) == 1 else golds or None

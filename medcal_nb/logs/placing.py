@@ -176,6 +176,11 @@ class Placing:
             )
         if "strategy" not in have:
             self.fixed["strategy"] = "option_probability" if self.logits else "stated"
+        if "reader" in have and "model" not in have:
+            # a person answers in the place of a model
+            self.taken["reader"] = self.theirs("reader")
+            self.taken["model"] = self.taken["reader"]
+            have.add("model")
         usual = {"model": "unnamed", "dataset": Path(self.where).name.split(".")[0]}
         for ours, value in usual.items():
             if ours not in have:

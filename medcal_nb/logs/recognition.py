@@ -224,7 +224,7 @@ def recognise_columns(
             named[ours] = theirs[0]
             free.remove(theirs[0])
     if "reader" in named and "model" not in named:
-        named["model"] = named.pop("reader")  # a person answers in the place of a model
+        named["model"] = named["reader"]  # a person answers in the place of a model
     _require(path, named, looks, logits)
     scale = None
     if not logits:
@@ -335,7 +335,9 @@ def _is_percent(path, name, look, percent):
     return True
 
 
-def _unfit(named: Mapping[str, str], free: list[str], looks) -> list[str]:
+def _unfit(
+    named: Mapping[str, str], free: list[str], looks: Mapping[str, _Look]
+) -> list[str]:
     """Columns that are called like ours and hold something else: they are left out."""
     unfit = []
     for name in free:
@@ -353,7 +355,7 @@ def _holds(column, look):
     return True
 
 
-def _describe(columns, scale, asked) -> str:
+def _describe(columns: ColumnMap, scale: _Look | None, asked: list[str]) -> str:
     parts = []
     if columns.logits:
         parts.append(f"confidence from the option scores {_quoted(columns.logits)}")

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import IO
 
 from medcal_nb.answers.files import (
     MOST_BYTES,
@@ -53,7 +54,7 @@ class Source:
         The row that was read last, counted from 1.
     """
 
-    def __init__(self, path, grade: str | None = None) -> None:
+    def __init__(self, path: Path | str, grade: str | None = None) -> None:
         self.path = require_file(path)
         name = self.path.name.lower()
         self.suffix = ".json" if name.endswith(".json.gz") else self.path.suffix.lower()
@@ -208,7 +209,7 @@ def _sheet(path: Path) -> Iterator[dict]:
                 yield dict(zip(names, cells, strict=True))
 
 
-def _honest_copy(path: Path):
+def _honest_copy(path: Path) -> IO[bytes]:
     """A sheet's zip file anew, not packed, with members as long as they say."""
     copy = tempfile.TemporaryFile()  # noqa: SIM115 (its reader closes it)
     with _open_zip(path) as archive, zipfile.ZipFile(copy, "w") as plain:

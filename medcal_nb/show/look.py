@@ -56,8 +56,9 @@ FAMILIES = {
     "second turn": PINK,
     "likelihood": MOSS,
     "agreement": LIME,
-    "fusion": BLACK,
-    "probe": GREY,
+    "ensemble": BLACK,
+    "ablation": GREY,
+    "probe": TEAL,
 }
 """Families of strategies, with their colours."""
 
@@ -124,14 +125,16 @@ def strategy_family(name: str) -> str:
     from medcal_nb.ask.strategies import STRATEGIES
 
     name = str(name)
-    if name.startswith(("fusion", "expert")):
-        return "fusion"
+    if name.startswith(("average", "expert")):
+        return "ensemble"
     if name in ("imported", "recorded"):
         return "stated"
     if name == "token_probability":
         return "likelihood"
-    if name.startswith("probe_") or name.endswith("_blank"):
+    if name.startswith("probe_"):
         return "probe"
+    if name.endswith("_blank"):
+        return "ablation"
     return getattr(STRATEGIES.get(name), "family", "other")
 
 
@@ -275,6 +278,9 @@ def synthetic_note(table: pd.DataFrame) -> str:
         words = table[name]
         if pd.api.types.is_numeric_dtype(words):
             continue
+        if words.dtype == object:  # the bytes of an image, say, are no label
+            is_text = words.map(lambda value: isinstance(value, str))
+            words = words[is_text.to_numpy(dtype=bool)]
         if words.astype(str).str.startswith("pocket").any():
             return SYNTHETIC
     return ""

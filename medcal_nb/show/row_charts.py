@@ -39,7 +39,7 @@ def _rows_height(table: pd.DataFrame, options: dict, letters: int) -> float:
     return height_of_rows(table[label], letters, per_row=marks)
 
 
-_NAMED = ("model", "strategy", "system", "stage", "side")
+_NAMED = ("model", "strategy", "ensemble", "stage", "side")
 """Columns whose rows have a colour and a mark of their own."""
 
 _row_chart = partial(chart, height=_rows_height)
@@ -365,7 +365,7 @@ def plot_matrix(
         )
     label_rows(ax, rows)
     ax.grid(visible=False)
-    letters = max(6, int(0.6 * inches_of(ax)[0] / len(columns) / 0.063))
+    letters = max(6, int(0.8 * inches_of(ax)[0] / len(columns) / 0.063))
     texts = [_column_name(name, letters) for name in columns]
     upright = max(len(part) for text in texts for part in text.split("\n")) > letters
     if upright:

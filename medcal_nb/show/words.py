@@ -98,7 +98,6 @@ LABELS = {
     "item_id": "item",
     "image_id": "image",
     "question_type": "question",
-    "correction": "recalibration",
     "method": "recalibration map",
     "map": "labels used",
     "stage": "confidence",
@@ -148,10 +147,22 @@ LABELS = {
     "imported": "imported",
     "recorded": "recorded",
     # ensembles
-    "fusion": "ensemble",
-    "fusion, trained": "trained ensemble",
-    "fusion + expert": "ensemble + expert",
-    "fusion + expert, trained": "trained ensemble + expert",
+    "average": "average of methods",
+    "average, trained": "trained ensemble",
+    "average + expert": "average with expert",
+    "average + expert, trained": "trained ensemble with expert",
+    "best method": "best single method",
+    "expert": "expert model",
+    # columns of transfer and ensembles
+    "n_abstained": "without an answer",
+    "n_refitted": "labels until a refit wins",
+    "n_known": "labels until the intercept wins",
+    "brier_all": "Brier score, all",
+    "rival_is": "which is",
+    "worse_than_base": "skill below 0",
+    "at_bound": "T at its bound",
+    "temperature_source": "T, source",
+    "temperature_target": "T, target",
 }
 """What people call the things that tables name in code."""
 
@@ -160,8 +171,9 @@ _NAMES_IN = {
     *(
         "dataset",
         "strategy",
-        "system",
-        "correction",
+        "ensemble",
+        "recalibration",
+        "rival",
         "method",
         "map",
         "fitted_on",

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from medcal_nb.show import charts
-from medcal_nb.show.words import label_of
+from medcal_nb.show.words import label_of, short_name
 from medcal_nb.study.findings.overview import IMAGES, TEXT
 
 #: The question of each notebook, in the order in which the overview answers them.
@@ -21,6 +21,9 @@ QUESTIONS = {
     "01_elicitation": "How were the models asked?",
 }
 
+#: Relative widths of the three panels of the study's figure.
+WIDTHS = (1.5, 1.2, 1.0)
+
 #: Results of one notebook, of :meth:`medcal_nb.study.NotebookContext.read_results`.
 Results = Mapping[str, Any]
 
@@ -28,7 +31,7 @@ Results = Mapping[str, Any]
 def headline_panels(calibration: Results, transfer: Results) -> list:
     """Return the panels of the study in one figure: those whose numbers are there.
 
-    Overconfidence of every model; one calibration picture; Brier skill of every model uncorrected,
+    One calibration picture; overconfidence of every model; Brier skill of every model uncorrected,
     transferred, with the accuracy known, and refitted.
 
     Parameters
@@ -37,10 +40,20 @@ def headline_panels(calibration: Results, transfer: Results) -> list:
         Results of notebooks 02 and 04.
     """
     panels = []
+    curve = pd.DataFrame(calibration.get("curve") or [])
+    if len(curve):
+        side = curve["side"].iloc[-1]
+        panel = charts.panel(
+            f"{short_name(label_of(calibration['model']))}, {side.removesuffix(' images')}",
+            charts.plot_calibration,
+            curve[curve["side"] == side],
+            bins=_of_side(calibration.get("outcomes"), side),
+        )
+        panels.append(panel)
     gaps = pd.DataFrame(calibration.get("overconfidence") or [])
     if len(gaps):
         panel = charts.panel(
-            f"Accuracy and mean confidence, {label_of(calibration['strategy'])}",
+            "Overconfidence, points",
             charts.plot_dumbbell,
             gaps,
             label="model",
@@ -50,21 +63,12 @@ def headline_panels(calibration: Results, transfer: Results) -> list:
             difference="gap",
         )
         panels.append(panel)
-    curve = pd.DataFrame(calibration.get("curve") or [])
-    if len(curve):
-        side = curve["side"].iloc[-1]
-        last = curve[curve["side"] == side]
-        panel = charts.panel(
-            f"{calibration['model']}, {side}",
-            charts.plot_calibration,
-            last,
-            bins=_of_side(calibration.get("outcomes"), side),
-        )
-        panels.append(panel)
     skill = pd.DataFrame(transfer.get("skill") or [])
     if len(skill):
+        skill = skill[skill["strategy"] == calibration.get("strategy", "")]
+    if len(skill):
         panel = charts.panel(
-            "Brier skill over the base rate",
+            f"Skill, {label_of(calibration['strategy'])}",
             charts.plot_forest,
             skill,
             value="skill",

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import urllib.request
 from itertools import pairwise
 
@@ -165,7 +166,10 @@ def test_images_as_files_are_named_by_their_urls(tmp_path):
 
 def test_what_is_no_batch_is_refused(tmp_path):
     with AnswerLog(tmp_path / "a.sqlite") as log:
-        with pytest.raises(MedcalError, match=r"no plan\.json that can be read"):
+        with pytest.raises(
+            MedcalError,
+            match=r"plan\.json",
+        ):
             collect_batch(tmp_path, log)
         export_batch(
             tmp_path / "b", "m", "verbalized", dataset=DATASET, split="test", n=1
@@ -188,3 +192,76 @@ def test_a_data_url_holds_the_bytes_of_the_file(tmp_path):
     url = lines_of(waiting)[0]["body"]["messages"][0]["content"][0]["image_url"]["url"]
     (image,) = load_items(DATASET, split="test", n=1)["image"]
     assert base64.b64decode(url.partition(",")[2]) == image
+
+
+def exported(folder):
+    return export_batch(folder, "told", "verbalized", dataset=DATASET, n=2)
+
+
+def test_requests_that_others_wrote_are_neither_replaced_nor_removed(tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for name in ("requests-01-000.jsonl", "requests-01-mine.jsonl"):
+        (folder / name).write_text("mine\n")
+        with pytest.raises(
+            MedcalError, match="requests are there that no plan speaks of"
+        ):
+            exported(folder)
+        assert (folder / name).read_text() == "mine\n"
+        (folder / name).unlink()
+    exported(folder)
+    split = folder / "requests-01-part-a.jsonl"
+    split.write_text("a part, for upload\n")
+    with AnswerLog(tmp_path / "a.sqlite") as log:
+        collect_batch(folder, log)
+    assert split.read_text() == "a part, for upload\n"
+
+
+def test_a_file_of_the_next_round_that_is_there_already_is_kept(tmp_path):
+    folder = tmp_path / "batch"
+    with Told() as told:
+        for path in export_batch(folder, "told", "two_stage", dataset=DATASET, n=2):
+            run_lines(told.url, path)
+    taken = folder / "requests-02-000.jsonl"
+    taken.write_text("mine\n")
+    with (
+        AnswerLog(tmp_path / "a.sqlite") as log,
+        pytest.raises(
+            MedcalError, match=r"requests-02-000\.jsonl: not written by this"
+        ),
+    ):
+        collect_batch(folder, log)
+    assert taken.read_text() == "mine\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("model", 5),
+        ("strategies", []),
+        ("strategies", ["nothing"]),
+        ("items", {"name": "x"}),
+        ("files", "yes"),
+        ("settings", {"temperature": float("nan")}),
+        ("settings", {"samples": -1}),
+        ("settings", {"samples": True}),
+        ("settings", {"colour": 1}),
+        ("written", None),
+    ],
+)
+def test_a_plan_that_was_altered_is_refused(tmp_path, name, value):
+    exported(tmp_path / "batch")
+    path = tmp_path / "batch" / "plan.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
+    with AnswerLog(tmp_path / "a.sqlite") as log, pytest.raises(MedcalError):
+        collect_batch(tmp_path / "batch", log)
+
+
+def test_a_plan_that_is_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    (tmp_path / "batch").mkdir()
+    os.mkfifo(tmp_path / "batch" / "plan.json")
+    with (
+        AnswerLog(tmp_path / "a.sqlite") as log,
+        pytest.raises(MedcalError, match="no regular file"),
+    ):
+        collect_batch(tmp_path / "batch", log)

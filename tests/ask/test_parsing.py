@@ -1,7 +1,9 @@
 """Reading answers and confidences out of replies."""
 
+import re
 import time
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from data.pocket.factory.turns import REPLIES
 from medcal_nb.ask.confidence import LIKELIHOOD, parse_confidence, parse_likelihood
 from medcal_nb.ask.parsing import parse_answer, parse_guesses
-from medcal_nb.ask.reading import strip_reasoning
+from medcal_nb.ask.reading import is_cut_off, strip_reasoning
 
 from . import replies
 
@@ -192,6 +194,8 @@ def test_reasoning_does_not_change_the_reading(thought):
         "( 1" * 9_000,
         "1 . " * 9_000,
         "\\boxed{" * 5_000,
+        "a " * 10_000,
+        "\ufdfa" * 20_000,
     ],
     ids=lambda t: t[:10],
 )
@@ -207,3 +211,83 @@ def test_a_runaway_reply_is_read_in_linear_time(text):
     # four times as long: 4 times the work where linear, 16 where quadratic
     short = max(processor_seconds(text[: len(text) // 4]), 0.02)
     assert processor_seconds(text) < 10 * short
+
+
+@pytest.mark.parametrize(
+    "text", ["a " * 10_000, "\ufdfa" * 20_000], ids=["a a", "U+FDFA"]
+)
+def test_a_long_reply_does_not_hold_up_the_others(text):
+    """Replies are read in the event loop, where other requests wait."""
+    start = time.process_time()
+    for parse in (parse_confidence, parse_likelihood, parse_answer, parse_guesses):
+        parse(text)
+    parse_answer(text, question_type="choice", options=["left lung", "a", "b"])
+    assert time.process_time() - start < 4
+
+
+def test_an_option_inside_a_longer_one_is_not_meant_by_its_words():
+    options = ["lung", "left lung", "heart"]
+    assert (
+        parse_answer("the left lung", question_type="choice", options=options)
+        == "left lung"
+    )
+    assert parse_answer("some lung", question_type="choice", options=options) == "lung"
+    both = "the left lung, and the lung"
+    assert parse_answer(both, question_type="choice", options=options) is None
+
+
+# --- replies that were cut off --------------------------------------------------------------------
+
+CUT_OFF = [
+    ("The scan is clear. Steps to judge it:\n\n3.", None, True),
+    (
+        "The heart is large. Therefore, the confidence in this answer would be",
+        None,
+        True,
+    ),
+    (
+        "Confidence: 85\n\nThe lung is the large organ that is seen occupying",
+        None,
+        True,
+    ),
+    ("I am sure. Confidence: 85", None, False),
+    ("Yes. I am 85% sure", None, False),
+    ("85", None, False),
+    ("The lung is clear.", "stop", False),
+    ("The lung is", "length", True),
+    ("The heart is large. This is because the", "stop", False),
+]
+
+
+@pytest.mark.parametrize(("text", "finish", "cut"), CUT_OFF)
+def test_replies_that_were_cut_off_are_known(text, finish, cut):
+    assert is_cut_off(text, finish) == cut
+
+
+def test_of_a_reply_that_was_cut_off_only_whole_sentences_state_a_confidence():
+    assert parse_confidence("It is clear. Confidence: 9", cut_off=True) is None
+    assert parse_confidence("85", cut_off=True) is None
+    whole = "Confidence: 95%\n\nThe lung is the large organ that"
+    assert parse_confidence(whole, cut_off=True) == 0.95
+
+
+@pytest.mark.real
+def test_real_replies_that_state_no_confidence_yield_none_wherever_they_are_cut(
+    real_dir,
+):
+    replies = pd.read_csv(real_dir / "vlcb" / "verbal_replies_sample.csv")[
+        "raw_response"
+    ]
+    labels = r"confidence[^.\n]{0,80}?\d|\d ?%[^.\n]{0,20}confiden|likelihood[^.\n]*\d"
+    none = replies[~replies.str.contains(labels, case=False)]
+    assert len(none) > 150
+    assert [text for text in none if parse_confidence(text) is not None] == []
+    cuts = 0
+    read = 0
+    for text in none:
+        for end in re.finditer(r"\S(?=\s)", text):
+            part = text[: end.end()]
+            cuts += 1
+            read += parse_confidence(part, cut_off=is_cut_off(part)) is not None
+    assert cuts > 9_000
+    assert read <= 20

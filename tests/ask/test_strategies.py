@@ -74,7 +74,7 @@ def test_names_rules_and_counts_agree():
     ]
     for strategy in (STRATEGIES | APART).values():
         assert strategy.family in {
-            *("stated", "second turn", "likelihood", "agreement", "apart", "probe"),
+            *("stated", "second turn", "likelihood", "agreement", "apart", "ablation"),
         }
         assert strategy.source
         assert strategy.name in (APART if strategy.family == "apart" else STRATEGIES)
@@ -509,3 +509,18 @@ def test_a_blanked_strategy_asks_the_same_with_a_blank_image(name):
     assert {
         call.prompt.turns for call in blank_calls if hasattr(call, "prompt")
     } == turns
+
+
+def test_another_package_may_add_a_strategy(monkeypatch):
+    def ask_twice(item, plan):
+        yield from ()
+        return []
+
+    theirs = replace(STRATEGIES["verbalized"], name="ask_twice", ask=ask_twice)
+    ours = replace(theirs, name="verbalized")
+    points = [SimpleNamespace(load=lambda: theirs), SimpleNamespace(load=lambda: ours)]
+    monkeypatch.setattr(strategies, "entry_points", lambda group: points)
+    monkeypatch.setattr(strategies, "STRATEGIES", dict(STRATEGIES))
+    strategies.load_strategies_of_others()
+    assert strategies.find_strategy("ask_twice") is theirs
+    assert strategies.find_strategy("verbalized") is not ours

@@ -14,6 +14,7 @@ import pytest
 from medcal_nb.answers import AnswerLog, load_answers
 from medcal_nb.answers.recorded import recorded_folder
 from medcal_nb.cli import main
+from medcal_nb.cli._score import METRICS, MORE_METRICS
 from medcal_nb.measure import ece
 
 # An interval of the ECE only where there is one that holds its level.
@@ -77,19 +78,11 @@ def test_import_then_score_gives_the_numbers_of_the_definitions(answers_csv, tmp
     done = medcal("import", path, *options, process=True)
     assert "60 answers" in done.stdout
     table = scores(log)
-    assert list(table.columns) == [
-        *("model", "dataset", "strategy", "n", "n_missing"),
-        *("accuracy", "accuracy_low", "accuracy_high", "mean_confidence"),
-        *("ece", "ece_low", "ece_high"),
-        *("brier", "brier_low", "brier_high", "log_loss", "auroc", "aurc"),
-        *("confidently_wrong", "confidently_wrong_low", "confidently_wrong_high"),
-        *(
-            f"yield_at_{k}{end}"
-            for k in (5, 10, 20)
-            for end in ("", "_low", "_high", "_threshold")
-        ),
-        *("ici", "ici_low", "ici_high"),
-    ]
+    for name in METRICS:
+        assert {name, f"{name}_low", f"{name}_high"} <= {*table.columns}
+    assert not {*MORE_METRICS} & {*table.columns}
+    every = scores(log, "--all", "--resamples", 50)
+    assert {*METRICS, *MORE_METRICS, "yield_at_20_threshold"} <= {*every.columns}
     assert table["model"].tolist() == ["a", "b"]
     assert table["dataset"].tolist() == ["d", "d"]
     part = frame[frame["model"] == "a"]
@@ -115,11 +108,10 @@ def test_score_by_any_column(answers_csv, tmp_path):
     assert table["n"].tolist() == frame.groupby("site").size().tolist()
     told = medcal("score", log, "--by", "site").stdout
     for word in (
-        "mean_confidence",
-        "ceiling",
-        "confidently wrong",
-        "yield at 10",
-        "ici",
+        "mean confidence, %",
+        "calibration slope",
+        "Brier skill score",
+        "AUROC",
     ):
         assert word in told
     assert f"{table['brier'][0]:.3f} [{table['brier_low'][0]:.3f}, " in told
@@ -147,7 +139,7 @@ def test_undefined_numbers_are_empty_and_the_reason_is_said(tmp_path):
     assert row["accuracy"] == 1.0
     assert "nan" not in done.stdout.lower()
     assert "model=m" in done.stderr
-    assert "auroc" in done.stderr.lower()
+    assert "undefined: all answers are correct or all are wrong" in done.stderr
 
 
 def test_intervals_resample_images_where_they_are_named(tmp_path, rng):
@@ -287,3 +279,61 @@ def test_stored_numbers_of_a_text_study(real_dir, tmp_path, pattern):
             1 - rows["confidence"].astype(float),
         )
         assert ece(doubt, wrong, n_bins=5) == pytest.approx(numbers["ece"], abs=1e-12)
+
+
+def test_a_log_is_not_named_like_a_table(answers_csv, tmp_path):
+    path, _ = answers_csv
+    for command in (
+        ["import", path, "--to", tmp_path / "out.csv"],
+        ["merge", tmp_path / "a.sqlite", "--to", tmp_path / "out.parquet"],
+        ["ask", "--model", "m", "--dataset", "d", "--to", tmp_path / "out.csv"],
+    ):
+        done = medcal(*command, ok=False)
+        assert done.returncode == 2
+        assert "end its name with .sqlite" in done.stderr
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_data_set_is_a_column_or_a_name(answers_csv, tmp_path):
+    path, frame = answers_csv
+    medcal("import", path, "--dataset", "site", "--to", tmp_path / "a.sqlite")
+    assert set(load_answers(tmp_path / "a.sqlite")["dataset"]) == set(frame["site"])
+    medcal("import", path, "--dataset", "mine", "--to", tmp_path / "b.sqlite")
+    assert set(load_answers(tmp_path / "b.sqlite")["dataset"]) == {"mine"}
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "-inf"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["ask", "--temperature"],
+        ["ask", "--timeout"],
+        ["score", "a.sqlite", "--cost-check"],
+        ["score", "a.sqlite", "--errors-allowed"],
+    ],
+    ids=lambda words: words[-1],
+)
+def test_numbers_that_are_not_finite_are_refused(words, value):
+    done = medcal(*words, value, ok=False)
+    assert done.returncode == 2
+    assert "is no finite number" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "name", ["import", "score", "calibrate", "ask", "study", "items", "report"]
+)
+def test_help_speaks_no_python(name):
+    text = medcal(name, "--help").stdout.replace("--help", "")
+    for words in ("range", "<str>", "<float>", "<int>", "<=x", "x>="):
+        assert words not in text
+    assert text.count("<bool>") <= 1  # of --help itself
+
+
+def test_what_steers_a_terminal_does_not_pass_through_a_pipe(tmp_path):
+    rows = [{"model": "m\x1b[31m", "dataset": "d", "item_id": str(i), "strategy": "s",
+             "confidence": 0.5, "correct": i % 2 == 0} for i in range(8)]  # fmt: skip
+    with AnswerLog(tmp_path / "a.sqlite") as log:
+        log.append(rows)
+    done = medcal("score", tmp_path / "a.sqlite", "--format", "csv", process=True)
+    assert "\x1b" not in done.stdout
+    assert "m\ufffd[31m" in done.stdout

@@ -60,7 +60,7 @@ def test_fit_on_general_apply_to_medical_under_the_old_name_of_temperature(
     assert fitted[0] == pytest.approx(2, rel=0.3)
     right, raw = corrected.correct.astype(float), corrected.confidence_raw.astype(float)
     assert brier_score(corrected.confidence, right) < brier_score(raw, right)
-    assert " 200 " in medcal("score", out, "--resamples", 20).stdout
+    assert "200" in medcal("score", out, "--resamples", 20).stdout
 
 
 def test_a_sampled_strategy_is_judged_before_it_is_corrected(log, tmp_path):
@@ -84,7 +84,7 @@ def test_a_sampled_strategy_is_judged_before_it_is_corrected(log, tmp_path):
     ("arguments", "told"),
     [
         (["--fit", "domain=general"], "were used to fit"),
-        ([], "Missing option '--fit'"),
+        ([], "give --fit COL=VALUE"),
         (
             ["--fit", "domain=general", "--method", "magic"],
             "method must be one of 'temperature', ",
@@ -117,5 +117,44 @@ def test_answers_go_to_a_log(log, tmp_path):
         ok=False,
     )
     assert done.returncode == 2
-    assert "c.csv: name a log, .sqlite; `medcal export`" in done.stderr
+    assert "end its name with .sqlite (`medcal export`" in done.stderr
     assert not (tmp_path / "c.csv").exists()
+
+
+def test_one_data_set_is_cross_fitted_by_image(log, tmp_path):
+    out = tmp_path / "c.sqlite"
+    rows = ["--apply", "domain=general", "--apply", "strategy=option_probability"]
+    done = medcal("calibrate", log, *rows, "--cross-fit", "5", "--to", out)
+    assert "300 of 300 confidences corrected" in done.stdout
+    corrected = load_answers(out)
+    assert set(corrected.strategy) == {"option_probability+platt"}
+    y = corrected.correct.astype(float)
+    raw = corrected.confidence_raw.astype(float)
+    assert brier_score(corrected.confidence, y) < brier_score(raw, y)
+    # five maps, each of the images of the other parts: equal confidences differ by part
+    assert corrected.groupby(raw.round(1))["confidence"].nunique().max() > 1
+    both = medcal(
+        "calibrate",
+        log,
+        "--cross-fit",
+        "5",
+        "--fit",
+        "a=b",
+        "--to",
+        tmp_path / "d.db",
+        ok=False,
+    )
+    neither = medcal("calibrate", log, "--to", tmp_path / "d.db", ok=False)
+    assert both.returncode == neither.returncode == 2
+    assert "--cross-fit K" in neither.stderr
+
+
+def test_an_empty_log_that_a_full_disk_has_left_is_filled(log, tmp_path):
+    out = tmp_path / "c.sqlite"
+    AnswerLog(out).close()
+    rows = ["--fit", "domain=general", "--apply", "domain=medical"]
+    done = medcal("calibrate", log, *rows, "--to", out)
+    assert "confidences corrected" in done.stdout
+    done = medcal("calibrate", log, *rows, "--to", out, ok=False)
+    assert done.returncode == 2
+    assert "never replaced" in done.stderr

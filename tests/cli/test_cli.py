@@ -63,10 +63,10 @@ def test_help_ends_with_an_example(name):
     ("words", "said"),
     [
         (
-            ["study", "-p", "SCAL=2"],
+            ["study", "--profile", "pocket", "-p", "SCAL=2"],
             "-p SCAL=2: write NAME=VALUE, VALUE as JSON; parameters of",
         ),
-        (["study", "-p", "SCALE"], "-p SCALE: write NAME=VALUE"),
+        (["study", "--profile", "pocket", "-p", "SCALE"], "-p SCALE: write NAME=VALUE"),
         (["study", "9"], "has not all of these notebooks: 9: choose from 02_a"),
         (["study", "--profile", "pockets"], "no profile 'pockets': choose one of"),
         (["study", "--profile", "imported"], "with --answers FILE"),
@@ -74,7 +74,7 @@ def test_help_ends_with_an_example(name):
             ["study", "--profile", "imported", "--answers", "no.csv"],
             "no.csv is no file",
         ),
-        (["study", "--out", "notebooks/02_a.ipynb"], "not a directory: choose another"),
+        (["study", "--profile", "pocket", "--out", "notebooks/02_a.ipynb"], "not a directory: choose another"),
     ],
 )
 def test_mistakes_are_told_in_one_line(checkout, words, said):

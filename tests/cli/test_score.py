@@ -1,11 +1,19 @@
 """What ``medcal score`` computes, group by group."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from medcal_nb.answers import AnswerLog, export_answers
-from medcal_nb.cli._score import DECIDING, choices, score_answers
+from medcal_nb.cli._score import (
+    METRICS,
+    MORE_METRICS,
+    as_text,
+    choices,
+    score_answers,
+)
 from medcal_nb.errors import MedcalError
 from medcal_nb.measure import aurc, auroc, brier_score, ece, ici, log_loss
 
@@ -79,7 +87,7 @@ def test_what_decides_is_told_with_intervals(path, rng):
     c, y = answers["confidence"].to_numpy(), answers["correct"].to_numpy()
     assert row["confidently_wrong"] == pytest.approx((c[~y] >= 0.9).mean())
     assert row["ici"] == pytest.approx(ici(c, y))
-    for name in DECIDING:
+    for name in (*METRICS, *MORE_METRICS):
         assert row[f"{name}_low"] <= row[name] <= row[f"{name}_high"], name
     assert (
         row["yield_at_5"] <= row["yield_at_10"] < row["yield_at_20"] < row["accuracy"]
@@ -184,7 +192,7 @@ def test_images_of_two_data_sets_are_not_mixed_up(path, rng):
     )
     from medcal_nb.cli import _score
 
-    (frame,) = _score._parts(path, ["model"])[("m",)]
+    frame = _score._parts(path, ["model"])[("m",)].frame()
     assert frame["image_id"].nunique() == 20
 
 
@@ -231,3 +239,27 @@ def test_the_strategy_that_costs_least_is_told_group_by_group(path, rng):
     assert "in 100 % of 25 random splits" in many
     with pytest.raises(MedcalError, match="no column 'hospital'"):
         list(choices(path, by=["hospital"], costs=costs))
+
+
+def test_few_groups_stand_side_by_side_with_intervals_and_units(path, rng):
+    write(path, rows(60, rng) + rows(60, rng, model="other"))
+    table, _ = score_answers(path, n_resamples=50, metrics=METRICS)
+    text = as_text(table, ["model", "dataset", "strategy"])
+    lines = text.splitlines()
+    assert lines[0].split() == ["model", "m", "other"]
+    assert any(
+        re.fullmatch(r"accuracy, % +(\d+\.\d \[\d+\.\d, \d+\.\d\] *){2}", x)
+        for x in lines
+    )
+    assert any(x.startswith("Brier skill score") for x in lines)
+    assert "95 % CI in brackets, by answer, as images are unknown" in text
+    assert "log loss" not in text
+
+
+def test_many_groups_stand_below_each_other_in_tables_of_a_few_metrics(path, rng):
+    write(path, [row for k in range(5) for row in rows(20, rng, model=f"m{k}")])
+    table, _ = score_answers(path, by=["model"], n_resamples=20)
+    blocks = as_text(table, ["model"]).split("\n\n")
+    assert len(blocks) == 5  # sixteen metrics, five at a time, and the note
+    assert [len(block.splitlines()) for block in blocks[:4]] == [6, 6, 6, 6]
+    assert "medcal score --all" not in blocks[-1]

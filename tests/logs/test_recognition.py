@@ -92,8 +92,10 @@ def test_option_scores_are_recognised(tmp_path):
 
 def test_a_person_who_answers_stands_for_a_model(tmp_path):
     path = table(tmp_path, "case,reader,conf,correct\n1,Ada,0.9,1\n1,Bo,0.4,0\n")
-    answers, _ = read_answers(path)
-    assert answers["model"].tolist() == ["Ada", "Bo"]
+    for columns in (None, ColumnMap({"item_id": "case", "confidence": "conf"})):
+        answers, _ = read_answers(path, columns)
+        assert answers["model"].tolist() == ["Ada", "Bo"]
+        assert answers["reader"].tolist() == ["Ada", "Bo"]
 
 
 def test_columns_called_like_ours_that_hold_something_else_are_left_out(tmp_path):

@@ -43,10 +43,18 @@ def calibration():
 def transfer():
     stages = ["uncorrected", "transferred", "accuracy known", "refitted"]
     skill = [
-        {"model": m, "stage": s, "skill": -0.1, "skill_low": -0.2, "skill_high": 0.1}
+        {
+            "model": m,
+            "strategy": how,
+            "stage": s,
+            "skill": -0.1,
+            "skill_low": -0.2,
+            "skill_high": 0.1,
+        }
         for m in "ab"
         for s in stages
-    ]
+        for how in ("verbalized", "p_true")
+    ]  # fmt: skip
     overview = [
         {
             "strategy": "verbalized", "method": "platt", "pairs": 2, "median_cost": 0.05,
@@ -68,7 +76,7 @@ def test_the_figure_holds_the_panels_whose_numbers_are_there(calibration, transf
     assert table["panel"].value_counts().to_dict() == {
         "overconfidence": 4,
         "calibration": 42,
-        "skill": 8,
+        "skill": 16,
     }
     assert headline_table({}, {}).empty
 

@@ -1,0 +1,1 @@
+"""Where models are asked: on this machine, at an address, in batches of files."""

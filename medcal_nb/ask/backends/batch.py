@@ -1,6 +1,7 @@
 """Batches: requests written to files for a fleet, and what came back read like a server's replies.
 
-A folder holds ``plan.json`` (what is asked), ``requests-RR-CCC.jsonl`` (OpenAI batch lines of round
+A folder holds ``plan.json`` (what is asked, and which files of requests were written here: no
+other file is ever replaced or removed), ``requests-RR-CCC.jsonl`` (OpenAI batch lines of round
 RR, at most 50,000 lines and 200 MB each, lines of one image together) and, put there by whoever
 runs them, ``results-RR-*.jsonl``. It is asked like any other model, each time from the start: what
 has no result yet, or a failed one, is the next round.
@@ -12,11 +13,12 @@ from contextlib import ExitStack, suppress
 from functools import lru_cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from anyio.from_thread import start_blocking_portal
 
 from medcal_nb.answers import AnswerLog
+from medcal_nb.answers.files import require_file
 from medcal_nb.ask.backends import requests as rq
 from medcal_nb.ask.calls import WRITING, Failure
 from medcal_nb.ask.run import ask
@@ -25,21 +27,48 @@ from medcal_nb.datasets import load_items
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import new_file
 
+if TYPE_CHECKING:
+    from medcal_nb.ask.run import Summary
+
 MOST_LINES = 50_000
 MOST_BYTES = 200_000_000
 
 _WAITS = "its reply is not there yet"
+_PLAN = "plan.json"
+_PARTS = {
+    "model": str,
+    "strategies": list,
+    "items": dict,
+    "files": bool,
+    "settings": dict,
+    "written": list,
+}
+_SETTINGS = {  # kinds, least, most: the limits of the options of `medcal ask`
+    "samples": ((int,), 1, 1000),
+    "temperature": ((int, float), 0.01, 100),
+    "max_new_tokens": ((int,), 1, 10**9),
+    "lettered": ((bool,), False, True),
+    "seed": ((int,), 0, 2**63),
+}
 
 
 def export_batch(
-    folder, model, strategies, *, dataset, split=None, n=None, files=False, **plan
-):
+    folder: Path | str,
+    model: str,
+    strategies: str | list[str],
+    *,
+    dataset: str,
+    split: str | None = None,
+    n: int | None = None,
+    files: bool = False,
+    **plan: int | float | bool | None,
+) -> list[Path]:
     """Write the first round of requests about a data set, and the plan that says what is asked.
 
     Parameters
     ----------
     folder : path
-        Made where it is not there; it may hold no plan yet.
+        Made where it is not there; it may hold neither a plan nor requests.
     model : str
         The model's name at the server that will run the batch; it is taken to be a vLLM.
     strategies : str or list of str
@@ -54,25 +83,33 @@ def export_batch(
     -------
     list of path
         The files of requests.
+
+    Raises
+    ------
+    MedcalError
+        Where the folder holds a plan or requests, whoever wrote them.
     """
     folder = Path(folder)
-    if (folder / "plan.json").exists():
+    if (folder / _PLAN).exists():
         raise MedcalError(
             f"{folder}: a batch is there already: collect it, or name another folder"
         )
-    told = {
+    there = sorted(folder.glob("requests-*.jsonl"))
+    if there:
+        raise MedcalError(
+            f"{there[0]}: requests are there that no plan speaks of: name another folder"
+        )
+    about = {
         "model": model,
         "strategies": [how.name for how in choose_strategies(strategies)],
-    }
-    told |= {
         "items": {"name": dataset, "split": split, "n": n},
         "files": files,
         "settings": plan,
+        "written": [],
     }
-    load_items(**told["items"])  # a misspelt name leaves nothing behind
+    load_items(**about["items"])  # a misspelt name leaves nothing behind
     folder.mkdir(parents=True, exist_ok=True)
-    with new_file(folder / "plan.json") as part:
-        part.write_text(json.dumps(told, indent=1), encoding="utf-8")
+    _save(about, folder)
     with (
         TemporaryDirectory() as place,
         AnswerLog(Path(place) / "none.sqlite") as nowhere,
@@ -80,8 +117,13 @@ def export_batch(
         return collect_batch(folder, nowhere)[1]
 
 
-def collect_batch(folder, log):
+def collect_batch(folder: Path | str, log: AnswerLog) -> tuple["Summary", list[Path]]:
     """Write the answers that results complete to a log, and the requests that come next.
+
+    Parameters
+    ----------
+    folder : path
+    log : AnswerLog
 
     Returns
     -------
@@ -91,26 +133,59 @@ def collect_batch(folder, log):
     Raises
     ------
     MedcalError
-        Where the folder holds no plan, or a line of a result is no JSON.
+        Where the folder holds no plan, a plan that was altered, a file of requests that is not
+        of this batch, or where a line of a result is no JSON.
     """
     folder = Path(folder)
+    about = _read_plan(folder)
+    batch = _Batch(folder, about)
+    batch.read(sorted(folder.glob("results-*.jsonl")))
+    batch.check_names()
+    items = load_items(**about["items"])
+    summary = ask(batch, items, about["strategies"], log=log, **about["settings"])
+    batch.remove_left_over()
+    return summary, batch.paths
+
+
+def _read_plan(folder):
+    """What a plan says, each part of the kind that it has to be."""
+    path = folder / _PLAN
     try:
-        told = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
-        batch = _Batch(folder, told["model"], told["files"])
-        how = told["settings"]
-        items = told["items"]
-        strategies = told["strategies"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        text = require_file(path).read_text(encoding="utf-8")
+        about = {"written": []} | json.loads(text)
+        for name, kind in _PARTS.items():
+            if not isinstance(about[name], kind):
+                raise ValueError(f"{name} is no {kind.__name__}")
+        names = [one.name for one in choose_strategies(about["strategies"])]
+        if not about["strategies"] or names != about["strategies"]:
+            raise ValueError("strategies are not the names of some")
+        if about["items"].keys() != {"name", "split", "n"}:
+            raise ValueError("items are no name, split and n")
+        _check_settings(about["settings"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise MedcalError(
             f"{folder}: no plan.json that can be read ({error})"
         ) from None
-    batch.read(sorted(folder.glob("results-*.jsonl")))
-    summary = ask(batch, load_items(**items), strategies, log=log, **how)
-    for path in set(folder.glob(f"requests-{batch.round:02}-*.jsonl")) - set(
-        batch.paths
-    ):
-        path.unlink()  # of this round, when less had come back
-    return summary, batch.paths
+    return about
+
+
+def _check_settings(settings):
+    """Refuse settings of a plan that `medcal ask` would not take."""
+    if settings.keys() - _SETTINGS.keys():
+        raise ValueError(
+            f"unknown settings: {', '.join(settings.keys() - _SETTINGS.keys())}"
+        )
+    for name, value in settings.items():
+        kinds, least, most = _SETTINGS[name]
+        if value is None and name == "max_new_tokens":
+            continue
+        if type(value) not in kinds or not least <= value <= most:
+            raise ValueError(f"{name} is {value!r}")
+
+
+def _save(about, folder):
+    with new_file(folder / _PLAN, force=True) as part:
+        part.write_text(json.dumps(about, indent=1), encoding="utf-8")
 
 
 class _Batch:
@@ -119,10 +194,11 @@ class _Batch:
     can = WRITING
     cannot: ClassVar[dict] = {}
 
-    def __init__(self, folder, model, files):
+    def __init__(self, folder, about):
         self.folder = folder
-        self.name = model
-        self.files = files
+        self.about = about
+        self.name = about["model"]
+        self.files = about["files"]
         self.provenance = {"server": "batch"}
         self.results = {}
         self.asked = set()
@@ -142,6 +218,32 @@ class _Batch:
                     except (ValueError, TypeError, KeyError, RecursionError) as error:
                         told = f"{path}, line {number}: no line of a batch's results ({error})"
                         raise MedcalError(told) from None
+
+    def remove_left_over(self):
+        """Remove requests of this round that were written here when less had come back."""
+        written = self.about["written"]
+        for name in list(written):
+            path = self.folder / name
+            if name.startswith(f"requests-{self.round:02}-") and path not in self.paths:
+                path.unlink(missing_ok=True)
+                written.remove(name)
+        _save(self.about, self.folder)
+
+    def check_names(self):
+        """Refuse to begin where a file that is not of this batch bears a name of its next round."""
+        for path in sorted(
+            self.folder.glob(f"requests-{self.round:02}-[0-9][0-9][0-9].jsonl")
+        ):
+            if path.name not in self.about["written"]:
+                raise MedcalError(
+                    f"{path}: not written by this batch, and its name is needed: move it away"
+                )
+
+    def _claim(self, path):
+        """Put a file of requests on the plan, before it is written."""
+        if path.name not in self.about["written"]:
+            self.about["written"].append(path.name)
+            _save(self.about, self.folder)
 
     def stream(self, batches):
         """Run programs as far as the replies go; those that wait for one have no rows."""
@@ -194,6 +296,7 @@ class _Batch:
         if not self.paths or self.n == MOST_LINES or self.size + len(line) > MOST_BYTES:
             self.writing.close()  # which puts a file in its place
             path = self.folder / f"requests-{self.round:02}-{len(self.paths):03}.jsonl"
+            self._claim(path)
             part = self.writing.enter_context(new_file(path, force=True))
             self.file = self.writing.enter_context(part.open("wb"))
             self.paths.append(path)

@@ -77,8 +77,10 @@ class ClipModel:
 
 
 def find(name, *, device=None, **reach):
-    """Load ``pocket-clip``, ``clip:ARCHITECTURE@PRETRAINED``, ``clip:hf-hub:OWNER/MODEL`` or
-    ``clip:local-dir:FOLDER``; None where the name is no such model's.
+    """Load an open_clip model by its name; None where the name is no such model's.
+
+    Names are ``pocket-clip``, ``clip:ARCHITECTURE@PRETRAINED``, ``clip:hf-hub:OWNER/MODEL`` and
+    ``clip:local-dir:FOLDER``.
 
     Raises
     ------

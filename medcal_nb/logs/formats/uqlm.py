@@ -65,8 +65,8 @@ def _answers(row, result, source):
     """One answer for each scorer of a row."""
     named = {}
     for name, value in row.items():
-        name = _NAMES.get(name, name)
-        named[re.sub("_scores$", "_score", name)] = value
+        ours = _NAMES.get(name, name)
+        named[re.sub("_scores$", "_score", ours)] = value
     known = {name: named[name] for name in ("gold", "correct") if name in named}
     for scorer in filter(_is_scorer, named):
         column = Column(scorer, "unit", "not a confidence: drop the column")

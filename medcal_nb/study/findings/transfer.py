@@ -47,11 +47,11 @@ def temperature_transfer(
     did = _lowered(lowered, n, "model")
     left = counted(below, n, "model")
     rest = {
-        "none": "re-optimised there it was better than one constant in every model",
-        "all": f"even re-optimised there it stayed worse than one constant in {left}",
+        "none": "re-optimised there it was better than giving every answer the accuracy in every model",
+        "all": f"even re-optimised there it stayed worse than giving every answer the accuracy in {left}",
     }.get(
         extent(below, n),
-        f"even re-optimised there it stayed worse than one constant in {left}",
+        f"even re-optimised there it stayed worse than giving every answer the accuracy in {left}",
     )
     map_name = map_label(table["method"].iloc[0])
     median = float(table["transfer_change"].median())
@@ -73,7 +73,7 @@ def _lowered(k: int, n: int, noun: str) -> str:
 
 
 def transferred_skill(table: pd.DataFrame, *, target: str) -> Finding:
-    """Return whether a transferred confidence beats one constant, and what a refit adds.
+    """Return whether a transferred confidence beats giving every answer the accuracy, and what a refit adds.
 
     Parameters
     ----------
@@ -124,7 +124,9 @@ def one_number(removed: pd.Series, *, target: str, n_resamples: int = 2000) -> F
     number = f"one number, the accuracy on {target},"
     interval = None
     if math.isnan(share) or removed["cost_low"] <= 0:
-        claim = f"transfer cost no more than refitting (mean cost {cost}): {number} has nothing to remove"
+        ends = ci(removed["cost_low"], removed["cost_high"], unit="decimal")
+        claim = f"transfer was not shown to cost more than refitting (mean cost {cost}, {ends}):"
+        claim = f"{claim} what {number} would remove is not known"
     else:
         low = float(removed["share_removed_low"])
         high = float(removed["share_removed_high"])

@@ -1,0 +1,135 @@
+"""Sentences about transfer: their branches, from tables of known numbers."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from medcal_nb.study.findings import transfer
+from tests.study.findings.rules import faults
+
+SIDES = {"source": "general images", "target": "medical images"}
+
+
+def table(n=5, *, lowered=5, below=2, transferred_below=3, lower_auroc=4):
+    """A transfer table of n models with these many of each outcome."""
+    at = np.arange(n)
+    return pd.DataFrame(
+        {
+            "model": [f"m{i}" for i in at],
+            "method": "platt",
+            "transfer_change": -0.1,
+            "transfer_change_high": np.where(at < lowered, -0.01, 0.01),
+            "skill_refitted": np.where(at < below, -0.02, 0.03),
+            "skill_transferred": np.where(at < transferred_below, -0.2, 0.1),
+            "auroc_source": 0.8,
+            "auroc": 0.6,
+            "auroc_difference": np.where(at < lower_auroc, -0.2, 0.0),
+            "auroc_p_holm": np.where(at < lower_auroc, 0.001, 0.5),
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("n", "k"), [(5, 0), (5, 1), (5, 3), (5, 5), (1, 0), (1, 1), (26, 12)]
+)
+def test_counts_have_a_branch_each(n, k):
+    rows = table(n, lowered=k, below=k, transferred_below=k, lower_auroc=k)
+    for finding in (
+        transfer.temperature_transfer(rows, **SIDES),
+        transfer.transferred_skill(rows, target="medical images"),
+        transfer.lost_discrimination(rows, **SIDES),
+    ):
+        assert not faults(finding), finding.claim
+        assert finding.n == n
+
+
+def test_the_estimates_are_those_of_the_table():
+    rows = table()
+    assert transfer.transferred_skill(rows, target="x").estimate == pytest.approx(0.6)
+    assert transfer.temperature_transfer(rows, **SIDES).estimate == pytest.approx(-0.1)
+    none = rows.assign(auroc_p_holm=np.nan)
+    assert transfer.lost_discrimination(none, **SIDES).estimate is None
+
+
+@pytest.mark.parametrize(
+    ("share", "low", "cost_low"),
+    [(0.82, 0.8, 0.05), (1.03, 0.9, 0.01), (np.nan, np.nan, -0.001)],
+)
+@pytest.mark.parametrize("pairs", [1, 35])
+def test_one_number_removes_a_share_or_there_is_no_cost(share, low, cost_low, pairs):
+    row = pd.Series(
+        {
+            "share_removed": share,
+            "share_removed_low": low,
+            "share_removed_high": share + 0.02,
+            "pairs": pairs,
+            "cost": 0.052,
+            "cost_low": cost_low,
+            "cost_high": 0.06,
+        }
+    )
+    finding = transfer.one_number(row, target="medical images")
+    assert not faults(finding), finding.claim
+    assert ("not known" in finding.claim) == bool(np.isnan(share))
+
+
+@pytest.mark.parametrize("fine", [0, 1, 2, 35])
+@pytest.mark.parametrize("blind", [0, 5])
+def test_conclusions_are_counted(fine, blind):
+    counts = pd.Series(
+        {
+            "method": "platt",
+            "pairs": 35,
+            "non-inferior": fine,
+            "recalibration not needed": 0,
+            "inferior": 0 if fine == 35 else 22,
+            "no discrimination": blind,
+        }
+    )
+    finding = transfer.conclusions(counts, margin=0.005, target="medical images")
+    assert not faults(finding), finding.claim
+    assert finding.estimate == pytest.approx(fine / 35)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [[50], [np.inf], [10, 20, 50, np.inf], [10, 10], [np.inf] * 7, [10] * 26],
+)
+def test_labels_needed_are_named_by_model(sizes):
+    needed = pd.DataFrame(
+        {
+            "model": [f"model-{i}" for i in range(len(sizes))],
+            "n_refitted": sizes,
+            "n_max": 400,
+            "n_draws": 200,
+            "share": 0.95,
+        }
+    )
+    finding = transfer.labels(needed, target="medical images")
+    assert not faults(finding), finding.claim
+    assert ("not enough" in finding.claim) == bool(np.isinf(sizes).any())
+
+
+@pytest.mark.parametrize("error", [0.02, 0.19])
+@pytest.mark.parametrize("pairs", [1, 35])
+def test_accuracy_without_labels_is_known_or_not(error, pairs):
+    errors = pd.DataFrame(
+        {
+            "estimator": ["average confidence", "accuracy on the source"],
+            "mean_absolute_error": [error, 0.01],
+            "within_05": [0, pairs],
+            "pairs": pairs,
+        }
+    )
+    finding = transfer.without_labels(errors, target="medical images")
+    assert not faults(finding), finding.claim
+    assert ("could not" in finding.claim) == (error > 0.05)
+
+
+def test_text_stands_beside_images_where_it_was_measured():
+    images = pd.DataFrame({"median_cost": [0.05, 0.06], "models": 5})
+    text = pd.DataFrame({"median_cost": [0.003, 0.004, 0.005], "models": [82, 80, 73]})
+    finding = transfer.text_beside_images(images, text)
+    assert not faults(finding), finding.claim
+    assert finding.estimate == pytest.approx(0.055 - 0.004)
+    assert not faults(transfer.text_beside_images(images, text[:0]))

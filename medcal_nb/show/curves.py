@@ -77,8 +77,8 @@ def plot_calibration(
     ----------
     table : pandas.DataFrame
         ``confidence, accuracy`` along the curve, its band ``accuracy_low, accuracy_high`` or
-        ``low, high``, and ``hue``. Where ``n_near`` (answers close by) is below 20, nothing is
-        drawn.
+        ``low, high``, and ``hue``. Where ``n_near`` (answers close by) is below 20, or
+        half of its maximum if that is less, nothing is drawn.
     bins : pandas.DataFrame, optional
         The strip below: ``low, high`` of each bin, with ``n_correct, n_wrong`` or
         ``n, accuracy``. Right answers upwards, wrong ones downwards.
@@ -91,7 +91,7 @@ def plot_calibration(
     if "n_near" in table:
         # where hardly any answer lies the curve says nothing
         table = table.assign(
-            accuracy=table["accuracy"].where(table["n_near"] >= FEW_NEAR)
+            accuracy=table["accuracy"].where(table["n_near"] >= _least_near(table))
         )
         ends = ends_of(table, "accuracy")
         for end in ends or ():
@@ -103,6 +103,11 @@ def plot_calibration(
             ax.plot([], [], color=colour, ls=look.line, label=label_of(level))
     if bins is not None:
         _draw_outcomes(_strip_below(ax), bins, colour if hue is None else BLACK)
+
+
+def _least_near(table: pd.DataFrame) -> float:
+    """Return how many answers must lie near: 20, or half of the most where these are few."""
+    return min(FEW_NEAR, table["n_near"].max() / 2)
 
 
 def _draw_outcomes(strip: Axes, bins: pd.DataFrame, colour: str) -> None:

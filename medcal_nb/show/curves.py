@@ -18,10 +18,9 @@ from medcal_nb.show.ink import (
     name_ends,
     number_axis,
     percent_axis,
-    row_name,
     ticks_apart,
 )
-from medcal_nb.show.look import BLACK, GREY, PALE, SMALL, Look, looks
+from medcal_nb.show.look import BLACK, GREY, PALE, SMALL, Look
 from medcal_nb.show.words import label_of
 
 if TYPE_CHECKING:
@@ -291,70 +290,6 @@ def plot_lines(
         percent_axis(ax.yaxis, ylabel or label_of(y))
     ax.grid(axis="y")
     name_ends(ax, ends)
-
-
-@chart
-def plot_slopes(
-    table: pd.DataFrame,
-    *,
-    ax: Axes,
-    x: str,
-    value: str,
-    line: str,
-    hue: str | None = None,
-    ylabel: str = "",
-    percent: bool = False,
-) -> None:
-    """Draw a line for each reader or model from one condition to the next.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        Columns named by ``x`` (conditions, in order), ``value``, ``line``, the interval
-        ``<value>_low, <value>_high`` where known, and ``hue``.
-    hue : str, optional
-        Column of colours; by default each line has its own. Then lines are not named.
-    percent : bool
-        Whether the values are shares, counted in percent.
-    """
-    steps = list(dict.fromkeys(table[x]))
-    lines = list(dict.fromkeys(table[line]))
-    named = hue is None and len(lines) <= 12
-    looked = looks(table[hue or line])
-    if hue is None and not named:
-        looked = dict.fromkeys(lines, Look(GREY, "o", "-"))
-    ends = []
-    for k, name in enumerate(lines):
-        rows = table[table[line] == name]
-        look = looked[rows[hue or line].iloc[0]]
-        places = rows[x].map(steps.index)
-        shift = 0.05 * ((k + 0.5) / len(lines) - 0.5)
-        ax.errorbar(
-            places + shift,
-            rows[value],
-            arms_of(rows, value) if len(lines) <= 12 else None,
-            color=look.colour,
-            marker=look.marker,
-            mfc=look.face,
-            lw=1 if named else 0.7,
-            elinewidth=0.7,
-            ms=4,
-        )
-        ends.append(End(y=rows[value].iloc[-1], name=name, colour=look.colour))
-    ax.set_xlim(-0.25, len(steps) - 0.75)
-    ax.set_xticks(range(len(steps)), [row_name(step, 16) for step in steps])
-    if percent:
-        percent_axis(ax.yaxis, ylabel or label_of(value))
-    else:
-        ax.set_ylabel(ylabel or label_of(value))
-    ax.grid(axis="y")
-    if named:
-        name_ends(ax, ends)
-        return
-    if hue is not None:
-        for level, look in looked.items():
-            ink = {"color": look.colour, "marker": look.marker, "mfc": look.face}
-            ax.plot([], [], label=label_of(level), **ink)
 
 
 @chart

@@ -119,6 +119,8 @@ LABELS = {
     "risk": "risk",
     "closed": "yes/no",
     # elicitation methods
+    "alone": "reader alone",
+    "with_model": "reader with model",
     "verbalized": "verbalized",
     "verbalized_cot": "verbalized (chain of thought)",
     "linguistic": "linguistic (words)",

@@ -74,7 +74,10 @@ def test_help_ends_with_an_example(name):
             ["study", "--profile", "imported", "--answers", "no.csv"],
             "no.csv is no file",
         ),
-        (["study", "--profile", "pocket", "--out", "notebooks/02_a.ipynb"], "not a directory: choose another"),
+        (
+            ["study", "--profile", "pocket", "--out", "notebooks/02_a.ipynb"],
+            "not a directory: choose another",
+        ),
     ],
 )
 def test_mistakes_are_told_in_one_line(checkout, words, said):
@@ -106,15 +109,23 @@ def test_wrong_usage_exits_with_2(words, said):
 
 
 def test_list_runs_nothing(checkout):
-    done = medcal("study", "--list")
+    done = medcal("study", "--profile", "pocket", "--list")
     assert done.returncode == 0
-    assert done.stderr.split() == ["02_a", "runs,", "because", "no", "earlier", "run"]
+    assert done.stderr.split() == [
+        "pocket",
+        "02_a",
+        "runs,",
+        "because",
+        "no",
+        "earlier",
+        "run",
+    ]
     assert not list((checkout / "build").rglob("*.ipynb"))
 
 
 @pytest.mark.notebooks
 def test_failed_notebook_exits_with_1(checkout):
-    done = medcal("study", "-p", "SCALE=0")
+    done = medcal("study", "--profile", "pocket", "-p", "SCALE=0")
     assert done.returncode == 1
     assert (
         "medcal: error: 02_a: in cell In [3]: ZeroDivisionError: division by zero"

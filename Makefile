@@ -81,7 +81,7 @@ site: $(STAMP) ## build the site from what the study published: build/site/index
 	$(BIN)/python docs/build_site.py
 
 lesson-site: $(STAMP) ## write the lesson as a page for any browser: build/lesson/index.html
-	$(BIN)/python -m medcal_nb.teach.lesson_site notebooks/07_teaching.ipynb figures build/lesson
+	$(BIN)/python -m medcal_nb.teach.lesson_site notebooks/07_teaching.ipynb figures/pocket build/lesson
 
 lint: $(STAMP) ## check style, types of measure and correct, declared dependencies
 	$(BIN)/ruff check .

@@ -128,6 +128,44 @@ def test_recorded_answers_are_read_where_there_is_no_checkout(medcal):
     assert int(rows) == 20_382
 
 
+BARE = """
+import sys
+
+ALLOWED = {"medcal_nb", "numpy", "scipy", "pandas", "statsmodels"}
+ALLOWED |= {"dateutil", "six", "pytz", "tzdata", "patsy", "packaging"}  # what these need
+
+
+class Bare:
+    def find_spec(self, name, path=None, target=None):
+        top = name.partition(".")[0]
+        standard = top in sys.stdlib_module_names or top.startswith("_")
+        if top not in ALLOWED and not standard:
+            raise ModuleNotFoundError(f"not installed here: {top}", name=top)
+
+
+sys.meta_path.insert(0, Bare())
+import numpy as np
+import medcal_nb.correct
+from medcal_nb.measure import METRICS, ece_interval, metrics_table
+
+rng = np.random.default_rng(0)
+c = rng.random(300)
+y = rng.random(300) < c
+low, ece, high = ece_interval(c, y, rng=rng)
+assert 0 <= low < ece < high
+assert all(np.isfinite(metric(c, y)) for metric in METRICS.values())
+fitted = medcal_nb.correct.fit(c, y, method="platt")
+assert fitted(c).shape == (300,)
+print("bare")
+"""
+
+
+def test_measure_and_correct_need_numpy_scipy_and_pandas_alone(medcal):
+    python = medcal.package.parents[3] / "bin" / "python"
+    run = done([python, "-I", "-c", BARE], cwd=medcal.work)
+    assert run.stdout.strip() == "bare", run.stderr
+
+
 def test_it_says_what_it_is_and_what_is_missing(medcal):
     assert medcal("--version").stdout.startswith("medcal ")
     assert " ask " in medcal("--help").stdout

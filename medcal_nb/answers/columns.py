@@ -179,8 +179,22 @@ def from_storage(
             frame[name] = pd.Series(golds, dtype=object)
         else:
             dtype = "int64" if name == "sample" else KINDS[column.kind].dtype
-            frame[name] = pd.Series(values_read, dtype=dtype)
+            frame[name] = _series(values_read, dtype)
     return pd.DataFrame(frame)
+
+
+def _series(values: list, dtype: object) -> pd.Series:
+    """Values as a column; one text that stands in every row is taken over once."""
+    if _is_one_text(values) and dtype is not object:
+        return pd.Series(values[0], index=range(len(values)), dtype=dtype)
+    return pd.Series(values, dtype=dtype)
+
+
+def _is_one_text(values: list) -> bool:
+    """Whether one text stands in every row, or none in any."""
+    if not values or not isinstance(values[0], str | None):
+        return False
+    return values.count(values[0]) == len(values)
 
 
 def _as_stored(name: str) -> Column:
@@ -274,8 +288,8 @@ def accepted(text: str | None) -> list[str] | None:
 def _at_once(values: list, column: Column) -> list:
     """Plainly right texts and fractions as they are; else each value, looked at once."""
     kind = KINDS[column.kind]
-    if not column.required and values == [None] * len(values):
-        return values
+    if _is_one_text(values):
+        return [_kept(values[0], column)] * len(values)
     if column.kind == "text" and not column.allowed:
         given = [value for value in values if value is not None]
         "".join(given).encode()

@@ -174,16 +174,21 @@ class AnswerLog(contextlib.AbstractContextManager):
         others = {
             name: types.get(name, object) for name in names if name not in COLUMNS
         }
-        ours = [name for name in names if name in COLUMNS] + ["extra"] * bool(others)
+        ours = [name for name in names if name in COLUMNS]
+        if others:
+            ours.append("extra")
         order = f" ORDER BY {_KEY}" if ordered else ""
         rows = self._select(f"SELECT {', '.join(ours)} FROM answers", order, **filters)
-        parts = iter(lambda: list(islice(rows, CHUNK)), [])
-        row = 1
-        for part in chain([next(parts, [])], parts):
-            values = zip(*part, strict=True) if part else [()] * len(ours)
-            block = dict(zip(ours, map(list, values), strict=True))
-            yield from_storage(block, others, self.path, row)
-            row += len(part)
+        first_row = 1
+        part = list(islice(rows, CHUNK))
+        while part or first_row == 1:
+            columns_read = [list(values) for values in zip(*part, strict=True)]
+            if not part:
+                columns_read = [[] for _ in ours]
+            block = dict(zip(ours, columns_read, strict=True))
+            yield from_storage(block, others, self.path, first_row)
+            first_row += CHUNK
+            part = list(islice(rows, CHUNK))
 
     def samples(self) -> dict[str, int]:
         """Each strategy with the highest number of a sample in it: 0 where it asks once."""
@@ -193,27 +198,32 @@ class AnswerLog(contextlib.AbstractContextManager):
 
     def extra_columns(self, **filters: Any) -> dict:
         """The columns that are not ours, by name, with the dtypes that they have in frames."""
-        found: dict[str, set[str]] = {}
+        kinds: dict[str, set[str]] = {}
         each = "SELECT DISTINCT e.key, e.type FROM answers, json_each(extra) AS e"
         for name, kind in self._select(each, " ORDER BY 1", **filters):
-            found.setdefault(str(name), set()).add(kind)
-
-        def dtype(kinds):
-            return next((dtype for dtype, of in _DTYPES.items() if kinds <= of), object)
-
-        return {name: dtype(kinds) for name, kinds in found.items()}
+            kinds.setdefault(str(name), set()).add(kind)
+        return {name: _dtype_of(of_name) for name, of_name in kinds.items()}
 
     def _select(self, query: str, tail: str = "", **filters: Any) -> Iterator[tuple]:
-        wanted = {
-            name: v if pd.api.types.is_list_like(v) else [v]
-            for name, v in filters.items()
-        }
-        where = " AND ".join(
-            f"{c} IN ({', '.join('?' * len(v))})" for c, v in wanted.items()
-        )
-        query += f" WHERE {where}" * bool(where) + tail
+        conditions = []
+        parameters = []
+        for name, value in filters.items():
+            values = list(value) if pd.api.types.is_list_like(value) else [value]
+            marks = ", ".join("?" for _ in values)
+            conditions.append(f"{name} IN ({marks})")
+            parameters.extend(values)
+        if conditions:
+            query += " WHERE " + " AND ".join(conditions)
         with explained(self.path):
-            yield from self._con.execute(query, [*chain(*wanted.values())])
+            yield from self._con.execute(query + tail, parameters)
+
+
+def _dtype_of(kinds: set[str]) -> object:
+    """The dtype of a column that is not ours, by the JSON types of its values."""
+    for dtype, known in _DTYPES.items():
+        if kinds <= known:
+            return dtype
+    return object
 
 
 @contextlib.contextmanager

@@ -96,8 +96,7 @@ def plot_calibration(
         ends = ends_of(table, "accuracy")
         for end in ends or ():
             table[end] = table[end].where(table["accuracy"].notna())
-    for level, rows, own in groups_of(table, hue):
-        look = own if hue else Look(BLACK, "o", "-")
+    for level, rows, look in groups_of(table, hue):
         colour = look.colour
         draw_line(ax, rows, "confidence", "accuracy", look, str(level), lw=2, zorder=3)
         if level is not None:
@@ -146,8 +145,7 @@ def plot_reliability(table: pd.DataFrame, *, ax: Axes, hue: str | None = None) -
     strip.set_ylabel("answers", rotation=0, ha="right", va="center", fontsize=SMALL)
     rows = table[table["n"] > 0]
     groups = groups_of(rows, hue)
-    for k, (level, part, own) in enumerate(groups):
-        look = own if hue else Look(BLACK, "o", "-")
+    for k, (level, part, look) in enumerate(groups):
         share = part["n"] / part["n"].sum()
         many = part[share >= FEW]
         for row in many.itertuples():

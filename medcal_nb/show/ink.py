@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from medcal_nb.show.look import (
+    BLACK,
     GREY,
     LIME,
     PALE,
@@ -20,6 +21,7 @@ from medcal_nb.show.look import (
     TEAL,
     Look,
     figure,
+    has_look,
     looks,
     style,
 )
@@ -85,10 +87,12 @@ def chart(plot: Callable, *, height: Callable | None = None) -> Callable:
 def groups_of(table: pd.DataFrame, hue: str | None) -> list[tuple]:
     """Return ``(level, rows, look)`` of each level, one nameless group without a hue.
 
+    A table of one side (general or medical images) has the colour of that side, others are black.
+
     Levels beyond the first `MOST_LEVELS` have the name None and are grey.
     """
     if hue is None:
-        return [(None, table, Look(GREY, "o", "-"))]
+        return [(None, table, _only_look(table))]
     looked = looks(table[hue])
     groups = []
     for place, (level, look) in enumerate(looked.items()):
@@ -98,6 +102,15 @@ def groups_of(table: pd.DataFrame, hue: str | None) -> list[tuple]:
         else:
             groups.append((None, rows, Look(PALE, look.marker, "-")))
     return groups
+
+
+def _only_look(table: pd.DataFrame) -> Look:
+    """Return the look of a table's only side; black where it has none or several."""
+    if "side" in table and table["side"].nunique() == 1:
+        side = table["side"].iloc[0]
+        if has_look(side):
+            return looks([side])[side]
+    return Look(BLACK, "o", "-")
 
 
 def ends_of(table: pd.DataFrame, name: str) -> tuple[str, str] | None:

@@ -278,6 +278,9 @@ def synthetic_note(table: pd.DataFrame) -> str:
         words = table[name]
         if pd.api.types.is_numeric_dtype(words):
             continue
+        if words.dtype == object:  # the bytes of an image, say, are no label
+            is_text = words.map(lambda value: isinstance(value, str))
+            words = words[is_text.to_numpy(dtype=bool)]
         if words.astype(str).str.startswith("pocket").any():
             return SYNTHETIC
     return ""

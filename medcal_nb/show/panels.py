@@ -192,7 +192,7 @@ def _title_panels(lines: Sequence[Sequence[Panel]], axes: np.ndarray) -> None:
             if ax.get_legend() is None and names not in seen:
                 key_lines.append(set_key(ax, room, left=left))
             seen.add(names)
-        pad = 5 + 1.36 * SMALL * max(key_lines) + (2 if max(key_lines) else 0)
+        pad = 8 + 1.36 * SMALL * max(key_lines)
         texts = []
         for one, room in zip(line, rooms, strict=True):
             text = one.title if alone else f"{next(letters)}  {one.title}"

@@ -365,7 +365,7 @@ def plot_matrix(
         )
     label_rows(ax, rows)
     ax.grid(visible=False)
-    letters = max(6, int(0.6 * inches_of(ax)[0] / len(columns) / 0.063))
+    letters = max(6, int(0.8 * inches_of(ax)[0] / len(columns) / 0.063))
     texts = [_column_name(name, letters) for name in columns]
     upright = max(len(part) for text in texts for part in text.split("\n")) > letters
     if upright:

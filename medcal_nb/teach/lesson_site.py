@@ -86,7 +86,9 @@ def _figure(folder: Path, name: str) -> str:
     path = folder / f"{name}.png"
     words = read_figure(path)
     if not words:
-        raise MedcalError(f"{path}: no such figure: run `medcal study 07` first")
+        raise MedcalError(
+            f"{path}: no such figure: run `medcal study 07 --profile pocket` first"
+        )
     data = base64.b64encode(path.read_bytes()).decode()
     return lesson.Part("figure", data, words["alt"], words["caption"]).markup
 

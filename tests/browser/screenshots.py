@@ -25,7 +25,7 @@ SIZE = {"width": 1280, "height": 860}
 def take_lesson(page: Page, home: Path, to: Path) -> None:
     """Show the lesson's page with the prevalence of a cancer moved."""
     site = write_lesson_site(
-        ROOT / "notebooks" / "07_teaching.ipynb", ROOT / "figures", home
+        ROOT / "notebooks" / "07_teaching.ipynb", ROOT / "figures" / "pocket", home
     )
     page.goto(site.as_uri())
     page.locator("input[name=prevalence]").fill("0.1")

@@ -67,6 +67,7 @@ def test_help_ends_with_an_example(name):
             "-p SCAL=2: write NAME=VALUE, VALUE as JSON; parameters of",
         ),
         (["study", "--profile", "pocket", "-p", "SCALE"], "-p SCALE: write NAME=VALUE"),
+        (["study", "-p", "SCALE=2"], "are for one profile: name it by --profile"),
         (["study", "9"], "has not all of these notebooks: 9: choose from 02_a"),
         (["study", "--profile", "pockets"], "no profile 'pockets': choose one of"),
         (["study", "--profile", "imported"], "with --answers FILE"),
@@ -128,7 +129,7 @@ def test_failed_notebook_exits_with_1(checkout):
     done = medcal("study", "--profile", "pocket", "-p", "SCALE=0")
     assert done.returncode == 1
     assert (
-        "medcal: error: 02_a: in cell In [3]: ZeroDivisionError: division by zero"
+        "medcal: error: pocket: 02_a: in cell In [3]: ZeroDivisionError: division by zero"
         in (done.stderr)
     )
     assert "Traceback (most recent call last):\n  File" not in done.stderr

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from medcal_nb.show.words import label_of, short_name
+from medcal_nb.show.words import label_of
 from medcal_nb.study.findings.finding import (
     Finding,
     ci,
@@ -16,29 +16,17 @@ from medcal_nb.study.findings.finding import (
     points,
     sentence,
 )
-
-#: What notebook 02 tabulates of the model and method that it looks at closely.
-METRICS = (
-    "accuracy",
-    "mean_confidence",
-    "gap",
-    "observed_expected",
-    "slope",
-    "intercept",
-    "ece",
-    "ici",
-    "e50",
-    "e90",
-    "brier",
-    "brier_skill",
-    "auroc",
-    "confidently_wrong",
-)
+from medcal_nb.study.findings.overview import headline
 
 
 def resampled_by(scores: pd.DataFrame) -> str:
     """Return ``by image`` where images are known in every row of a table of scores, else answer."""
     return "by image" if (scores["n_images"] > 0).all() else "by answer"
+
+
+def note(scores: pd.DataFrame, level: float, what: str = "Bars") -> str:
+    """Return the small print of a figure: what its bars or bands are."""
+    return f"{what}: {percent(level)} CI {resampled_by(scores)}."
 
 
 def overconfidence(scores: pd.DataFrame, model: str, side: str) -> Finding:
@@ -83,6 +71,7 @@ def overconfidence(scores: pd.DataFrame, model: str, side: str) -> Finding:
         n=int(one["n"]),
         method=f"mean confidence minus accuracy; bootstrap {resampled_by(there)}",
         multiplicity="" if n == 1 else f"95 % CI above 0, uncorrected over {n} models",
+        title=headline(there),
     )
 
 
@@ -110,55 +99,6 @@ def _range(gaps: pd.Series) -> str:
     return f"{least.split()[0]} to {most}"
 
 
-def curve_title(scores: pd.DataFrame, side: str) -> str:
-    """Return the title of the calibration curve: where it lies on that side.
-
-    Parameters
-    ----------
-    scores : pandas.DataFrame
-        One row per side, of one model: `model, side, gap_low, gap_high`.
-    side : str
-        Where.
-    """
-    row = scores[scores["side"] == side].iloc[0]
-    name = short_name(row["model"])
-    if row["gap_low"] > 0:
-        return f"{name}: correct less often than confident"
-    if row["gap_high"] < 0:
-        return f"{name}: correct more often than confident"
-    return f"{name}: as often correct as confident on average"
-
-
-def skill_title(scores: pd.DataFrame) -> str:
-    """Return the title of the skill figure: in how many pairs confidence beats one number.
-
-    Parameters
-    ----------
-    scores : pandas.DataFrame
-        As in :func:`skill`.
-    """
-    known = scores.dropna(subset=["brier_skill_low"])
-    better = int((known["brier_skill_low"] > 0).sum())
-    if len(known) == 1:
-        verb = "beats" if better else "does not beat"
-        return f"Confidence {verb} the base rate"
-    if better == 0:
-        return "Confidence never clearly beats the base rate"
-    return f"Confidence beats the base rate in {better} of {len(known)} pairs"
-
-
-def chance_title(bias: pd.DataFrame) -> str:
-    """Return the title of the figure of a calibrated model's ECE, by its smallest sample.
-
-    Parameters
-    ----------
-    bias : pandas.DataFrame
-        As in :func:`ece_by_chance`, of several n.
-    """
-    plain = bias[bias["estimator"] == "ece_width"].sort_values("n").iloc[0]
-    return f"A calibrated model shows an ECE of {decimal(plain['mean'])} at n = {plain['n']:,}"
-
-
 def skill(scores: pd.DataFrame, side: str) -> Finding:
     """Return in how many model–method pairs confidence is worse than one number for all answers.
 
@@ -182,6 +122,7 @@ def skill(scores: pd.DataFrame, side: str) -> Finding:
             n=0,
             of="pairs",
             method="every answer was correct, or every one wrong",
+            title="Every answer was correct, or every one wrong",
         )
     median = float(known["brier_skill"].median())
     rival = "giving every answer the model's accuracy"
@@ -219,7 +160,18 @@ def skill(scores: pd.DataFrame, side: str) -> Finding:
         of="pairs",
         method=f"Brier skill score over the base rate; bootstrap {resampled_by(known)}",
         multiplicity="" if n == 1 else f"95 % CI beyond 0, uncorrected over {n} pairs",
+        title=_skill_title(better, n),
     )
+
+
+def _skill_title(better: int, n: int) -> str:
+    """Return in how many pairs confidence beats one number for all answers, as a title."""
+    if n == 1:
+        verb = "beats" if better else "does not beat"
+        return f"Confidence {verb} the base rate"
+    if better == 0:
+        return "Confidence never clearly beats the base rate"
+    return f"Confidence beats the base rate in {better} of {n} pairs"
 
 
 def confident_errors(scores: pd.DataFrame, side: str) -> Finding:
@@ -242,6 +194,7 @@ def confident_errors(scores: pd.DataFrame, side: str) -> Finding:
             interval=None,
             n=int(row["n"]),
             method="count",
+            title="There was no error",
         )
     low = float(row["confidently_wrong_low"])
     high = float(row["confidently_wrong_high"])
@@ -263,6 +216,7 @@ def confident_errors(scores: pd.DataFrame, side: str) -> Finding:
         n=wrong,
         of="errors",
         method="Wilson score interval, by image where images are known",
+        title=f"{percent(share)} of errors carry a confidence of 90 % or more",
     )
 
 

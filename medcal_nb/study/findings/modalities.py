@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -22,9 +23,10 @@ from medcal_nb.study.findings.finding import (
     points,
     sentence,
 )
+from medcal_nb.study.selection import filled_column, with_group
 
 #: The row of the figure that sums the groups up.
-SUMMARY = "all groups"
+_SUMMARY = "all groups"
 LEAST_GROUPS = 3
 _KINDS = {"modality": "modalities", "dataset": "data sets"}
 _LEVELS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -35,17 +37,45 @@ _ABSENT = {"visibility": 0.5, "gold": "no"}
 # --- rows and tables ----------------------------------------------------------------------
 
 
-def kind_of(column: str) -> tuple[str, str]:
-    """Return what the values of a column are called, in the singular and in the plural."""
-    if column in _KINDS:
-        return label_of(column), _KINDS[column]
-    return "group", "groups"
+@dataclass(frozen=True)
+class Grouped:
+    """Graded answers with a column `group`, and what groups are called.
+
+    Attributes
+    ----------
+    rows : pandas.DataFrame
+        The answers.
+    kind, plural : str
+        Such as ``modality`` and ``modalities``.
+    """
+
+    rows: pd.DataFrame
+    kind: str
+    plural: str
 
 
-def within_domain(grouped: pd.DataFrame, domain: str) -> pd.DataFrame:
-    """Return the rows of a domain where they fall into several groups, else all rows."""
-    own = rows_where(grouped, {"domain": domain})
-    return own if own["group"].nunique() > 1 else grouped
+def in_groups(answers: pd.DataFrame, column: str, domain: str) -> Grouped:
+    """Return answers in groups by a column; by data set where it holds nothing.
+
+    Where answers of the domain fall into several groups, only they are taken.
+
+    Parameters
+    ----------
+    answers : pandas.DataFrame
+        Graded answers.
+    column : str
+        Whose values are the groups.
+    domain : str
+        Such as ``medical``.
+    """
+    column = filled_column(answers, column)
+    rows = with_group(answers, column)
+    own = rows_where(rows, {"domain": domain})
+    if own["group"].nunique() > 1:
+        rows = own
+    plural = _KINDS.get(column, "groups")
+    kind = label_of(column) if column in _KINDS else "group"
+    return Grouped(rows=rows, kind=kind, plural=plural)
 
 
 def large_enough(table: pd.DataFrame, least: int) -> pd.DataFrame:
@@ -82,7 +112,7 @@ def with_summary(groups: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
         return groups
     row = summary.iloc[0]
     last = {
-        "group": SUMMARY,
+        "group": _SUMMARY,
         "n": int(groups["n"].sum()),
         "gap": row["mean"],
         "gap_low": row["mean_low"],
@@ -139,31 +169,12 @@ def by_level(
 # --- findings -----------------------------------------------------------------------------
 
 
-def largest_title(groups: pd.DataFrame) -> str:
-    """Return the title of the figure of one model: where its overconfidence is largest."""
-    last = groups.loc[groups["gap"].idxmax()]
-    name = short_name(last["group"])
-    if last["gap"] < 0:
-        return f"Underconfident everywhere, least on {name}"
-    return f"Overconfidence is largest on {name}"
-
-
-def worst_title(groups: pd.DataFrame) -> str:
-    """Return the title of the figure of all models: in how many it is largest on which group."""
-    last = groups.loc[groups.groupby("model")["gap"].idxmax()]
-    counts = last["group"].value_counts()
-    name = short_name(counts.index[0], 16)
-    return f"Overconfidence largest on {name} in {counts.iloc[0]} of {len(last)} models"
-
-
-def visibility_title(levels: pd.DataFrame, model: str) -> str:
-    """Return the title of the figure of visibility: whether confidence falls with accuracy."""
-    own = levels[(levels["model"] == model) & (levels["level"] != "absent")]
-    right = float(own["accuracy"].iloc[-1] - own["accuracy"].iloc[0])
-    sure = float(own["mean_confidence"].iloc[-1] - own["mean_confidence"].iloc[0])
-    if sure < right:
-        return "Confidence falls less than accuracy with visibility"
-    return "Confidence falls at least as much as accuracy"
+def forest_note(groups: pd.DataFrame, summary: pd.DataFrame, level: float) -> str:
+    """Return the small print below that figure: what its bars are."""
+    note = f"Bars: {percent(level)} CI {resampled_by(groups)}"
+    if len(summary):
+        note += f"; capped line: {percent(level)} prediction interval of a new group"
+    return f"{note}."
 
 
 def largest(groups: pd.DataFrame, kind: str) -> Finding:
@@ -205,7 +216,18 @@ def largest(groups: pd.DataFrame, kind: str) -> Finding:
         n=int(last["n"]),
         method=f"mean confidence minus accuracy; bootstrap {resampled_by(ordered)}",
         multiplicity=f"largest of {len(ordered)}, not corrected for the choice",
+        title=_largest_title(last, len(ordered)),
     )
+
+
+def _largest_title(last: pd.Series, n: int) -> str:
+    """Return where overconfidence is largest, as a title."""
+    name = short_name(last["group"], 30)
+    if last["gap"] < 0:
+        return f"Underconfident, least on {name}"
+    if n == 1:
+        return f"Overconfident on {name}"
+    return f"Overconfidence is largest on {name}"
 
 
 def _signed(row: pd.Series) -> str:
@@ -248,14 +270,15 @@ def spread(summary: pd.DataFrame, kind: str, plural: str) -> Finding:
         )
     elif row["tau"] < 0.005:
         claim = (
-            f"overconfidence differed between the {number_word(n)} {plural} by no more than sampling noise; in "
-            f"a new {kind} {ends} percentage points are to be expected (95 % prediction interval)"
+            f"overconfidence differed between the {number_word(n)} {plural} by no more than "
+            f"sampling noise; in a new {kind} {ends} percentage points are to be expected "
+            "(95 % prediction interval)"
         )
     else:
         claim = (
-            f"over {number_word(n)} {plural} overconfidence had a standard deviation of {points(row['tau'])} "
-            f"beyond sampling noise; in a new {kind} {ends} percentage points are to be expected "
-            "(95 % prediction interval)"
+            f"over {number_word(n)} {plural} overconfidence had a standard deviation of "
+            f"{points(row['tau'])} beyond sampling noise; in a new {kind} {ends} percentage points "
+            "are to be expected (95 % prediction interval)"
         )
     return Finding(
         claim=sentence(claim),
@@ -337,6 +360,7 @@ def worst_group(groups: pd.DataFrame, kind: str) -> Finding:
         claim = f"overconfidence was largest on {listed(names)} in {counted(most, n, 'model')}"
         if len(names) > 1:
             claim += " each"
+    name = short_name(counts.index[0], 16)
     return Finding(
         claim=sentence(claim),
         estimate=most / n,
@@ -344,6 +368,7 @@ def worst_group(groups: pd.DataFrame, kind: str) -> Finding:
         n=n,
         of="models",
         method=f"largest of mean confidence minus accuracy by {kind}",
+        title=f"Overconfidence largest on {name} in {most} of {n} models",
     )
 
 
@@ -354,6 +379,12 @@ def across(
     if groups["model"].nunique() > 1:
         return worst_group(groups, kind)
     return pairs_that_differ(pairs, plural)
+
+
+def leading(*findings: Finding) -> list[Finding]:
+    """Return the first finding, and of the others those that could be measured."""
+    first, *others = findings
+    return [first, *(other for other in others if other.estimate is not None)]
 
 
 def visibility(levels: pd.DataFrame, model: str) -> Finding:
@@ -374,11 +405,15 @@ def visibility(levels: pd.DataFrame, model: str) -> Finding:
             interval=None,
             n=0,
             method="levels of visibility",
+            title="Visibility is not recorded",
         )
     own = levels[(levels["model"] == model) & (levels["level"] != "absent")]
     hard = own.iloc[0]
     plain = own.iloc[-1]
     fall = float(plain["mean_confidence"] - hard["mean_confidence"])
+    title = "Confidence falls at least as much as accuracy"
+    if fall < plain["accuracy"] - hard["accuracy"]:
+        title = "Confidence falls less than accuracy where less is seen"
     claim = (
         f"from plainly to hardly visible findings accuracy of {label_of(model)} went from "
         f"{percent(plain['accuracy'])} to {percent(hard['accuracy'])}, its mean confidence from "
@@ -390,4 +425,5 @@ def visibility(levels: pd.DataFrame, model: str) -> Finding:
         interval=None,
         n=int(own["n"].sum()),
         method="means by level of visibility",
+        title=title,
     )

@@ -68,13 +68,8 @@ def test_intervals_are_by_image_only_where_images_are_known():
     assert calibration.resampled_by(overconfident(0.1, n_images=80)) == "by image"
 
 
-@pytest.mark.parametrize(
-    ("gap", "end"), [(0.3, "less often"), (-0.3, "more often"), (0, "as often correct")]
-)
-def test_curve_title(gap, end):
-    title = calibration.curve_title(overconfident(gap), SIDE)
-    assert end in title
-    assert len(title) <= 60
+def test_the_note_says_what_bars_are():
+    assert calibration.note(overconfident(0.1), 0.95) == "Bars: 95 % CI by answer."
 
 
 def skilled(*values, half=0.02):
@@ -114,7 +109,7 @@ def test_skill(values, part):
     finding = calibration.skill(scores, SIDE)
     assert part in finding.claim
     assert not faults(finding)
-    assert len(calibration.skill_title(scores)) <= 60
+    assert 0 < len(finding.title) <= 60
 
 
 def wrong(share, n=100):
@@ -179,4 +174,3 @@ def test_ece_by_chance(usual):
     assert "expected ECE of 0.023" in finding.claim
     assert ("never covered" in finding.claim) == (usual == 0)
     assert not faults(finding)
-    assert len(calibration.chance_title(bias)) <= 60

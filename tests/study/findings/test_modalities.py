@@ -41,7 +41,7 @@ def test_largest(gaps, part):
     finding = modalities.largest(groups, "modality")
     assert part in finding.claim
     assert not faults(finding)
-    assert len(modalities.largest_title(groups)) <= 60
+    assert 0 < len(finding.title) <= 60
 
 
 def test_spread_needs_three_groups_and_predicts_a_new_one():
@@ -63,7 +63,7 @@ def test_the_summary_is_a_row_of_the_forest():
     summary = modalities.heterogeneity(groups, level=0.95)
     rows = modalities.with_summary(groups, summary)
     last = rows.iloc[-1]
-    assert last["group"] == modalities.SUMMARY
+    assert last["group"] == "all groups"
     assert last["gap_prediction_low"] < last["gap_low"] < last["gap"]
     assert len(modalities.with_summary(groups, pd.DataFrame())) == 3
 
@@ -116,7 +116,7 @@ def test_worst_group(gaps, part):
     finding = modalities.worst_group(groups, "modality")
     assert part.lower() in finding.claim.lower()
     assert not faults(finding)
-    assert len(modalities.worst_title(groups)) <= 60
+    assert 0 < len(finding.title) <= 60
 
 
 def test_of_one_model_the_pairs_are_told():
@@ -127,6 +127,14 @@ def test_of_one_model_the_pairs_are_told():
     two = pd.concat([one, other], ignore_index=True)
     finding = modalities.across(two, pairs(True), "modality", "modalities")
     assert "both models" in finding.claim
+
+
+def test_what_could_not_be_measured_does_not_lead():
+    one = grouped(0.1)
+    lead = modalities.largest(one, "modality")
+    empty = modalities.heterogeneity(one, level=0.95)
+    nothing = modalities.spread(empty, "modality", "modalities")
+    assert modalities.leading(lead, nothing) == [lead]
 
 
 def test_visibility_is_told_where_it_is_known(rng):
@@ -147,20 +155,30 @@ def test_visibility_is_told_where_it_is_known(rng):
     finding = modalities.visibility(levels, "m")
     assert "from plainly to hardly visible findings" in finding.claim.lower()
     assert not faults(finding)
-    assert len(modalities.visibility_title(levels, "m")) <= 60
+    assert 0 < len(finding.title) <= 60
     none = modalities.by_level(frame, "contrast", **options)
     assert none.empty
     assert not faults(modalities.visibility(none, "m"))
 
 
-def test_groups_within_a_domain_and_large_enough():
+def test_answers_in_groups_of_a_domain_or_by_data_set():
     frame = pd.DataFrame(
-        {"domain": ["medical"] * 3 + ["general"], "group": ["a", "b", "b", "c"]}
+        {
+            "domain": ["medical"] * 3 + ["general"],
+            "modality": ["ct", "mri", "mri", None],
+            "dataset": ["a", "a", "b", "c"],
+        }
     )
-    assert set(modalities.within_domain(frame, "medical")["group"]) == {"a", "b"}
-    assert len(modalities.within_domain(frame, "general")) == 4
+    medical = modalities.in_groups(frame, "modality", "medical")
+    assert set(medical.rows["group"]) == {"ct", "mri"}
+    assert (medical.kind, medical.plural) == ("modality", "modalities")
+    assert len(modalities.in_groups(frame, "modality", "general").rows) == 4
+    none = modalities.in_groups(frame.assign(modality=None), "modality", "general")
+    assert set(none.rows["group"]) == {"a", "b", "c"}
+    assert none.plural == "data sets"
+
+
+def test_small_groups_are_left_out_unless_all_are():
     table = pd.DataFrame({"n": [5, 50]})
     assert modalities.large_enough(table, 30)["n"].tolist() == [50]
     assert len(modalities.large_enough(table, 90)) == 2
-    assert modalities.kind_of("dataset") == ("data set", "data sets")
-    assert modalities.kind_of("organ") == ("group", "groups")

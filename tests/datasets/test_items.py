@@ -11,7 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from medcal_nb.datasets import Item, iter_items, load_items, open_image
-from medcal_nb.datasets import items as room
+from medcal_nb.datasets import loading as room
 from medcal_nb.errors import MedcalError
 
 

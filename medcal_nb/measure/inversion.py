@@ -14,7 +14,7 @@ from .smooth import ici, local_linear
 DRAWS = 1000
 MOST_DRAWS = 50_000
 IN_TAIL = 20  # draws that a tail holds at the least
-HALVINGS = 30
+HALVINGS = 20
 CHANCE = 0.16
 PRIOR_CORRELATION = 0.5
 PRIOR_IMAGES = 2

@@ -1,9 +1,10 @@
-"""MedCal: is the confidence of a multimodal LLM on medical images honest?
+"""MedCal: can the confidence of a multimodal LLM on medical images be trusted?
 
-The package is thin on purpose: the study lives in ``notebooks/``. Its rooms are
-``items`` (what is asked), ``answers`` (what came back), ``ask`` (interrogation strategies),
-``measure`` (calibration metrics with intervals), ``correct`` (recalibration and fusion),
-``show`` (figures and widgets), ``pocket`` (the embedded world) and ``study`` (the runner).
+The package is thin on purpose: the study's choices stand in ``notebooks/``. Its rooms, each using
+those before it: ``measure`` (calibration, discrimination, intervals), ``correct`` (recalibration,
+transfer, ensembles), ``answers`` (what came back), ``datasets`` (what is asked), ``ask`` (models and
+elicitation methods), ``logs`` (records of other tools), ``show`` (figures), ``reader`` and ``teach``
+(people), ``study`` (profiles, findings, the runner), ``cli``.
 """
 
 __version__ = "0.1.0"

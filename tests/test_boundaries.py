@@ -41,7 +41,7 @@ HEAVY = {
     "nbconvert",
     "nbclient",
 }
-INK = {"matplotlib", "seaborn", "ipywidgets"}
+INK = {"matplotlib", "ipywidgets"}
 
 
 def room_of(file: Path) -> str:

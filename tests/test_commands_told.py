@@ -79,6 +79,6 @@ def test_make_sets_every_variable_that_its_targets_use():
     assert {"study", "test", "lab"} <= set(targets)
     command = ["make", "--warn-undefined-variables", "--dry-run", *targets]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    asked_for = {"NB", "WEIGHTS"}  # the user's own
+    asked_for = {"NB", "PROFILE", "WEIGHTS"}  # the user's own
     assert set(re.findall(r"undefined variable '(\w+)'", done.stderr)) <= asked_for
     assert ".venv/share/jupyter/lab/settings/overrides.json" in done.stdout

@@ -1,14 +1,14 @@
 """The numbers behind ``medcal score``: few columns of many answers, group by group."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from medcal_nb.answers import ANSWER_COLUMNS, GRADED_COLUMNS, load_answers, open_answers
+from medcal_nb.answers import ANSWER_COLUMNS, GRADED_COLUMNS, open_answers
 from medcal_nb.ask.graded import ranked, to_graded
 from medcal_nb.correct import fit
 from medcal_nb.errors import MedcalError
@@ -302,6 +302,9 @@ def _check_by(path, by, names):
             )
 
 
+_CHOSEN_BY = ("strategy", "item_id", "image_id", "prompt_tokens", "new_tokens")
+
+
 def choices(path: Path | str, *, by: Sequence[str], costs: dict) -> Iterator[str]:
     """Which method to take in each group of answers, those of all methods together.
 
@@ -313,13 +316,15 @@ def choices(path: Path | str, *, by: Sequence[str], costs: dict) -> Iterator[str
     costs : dict
         Of `measure.choose_strategy`: cost_wrong, cost_check, cost_tokens, max_risk.
     """
-    graded = measured(ranked(to_graded(load_answers(path))))
+    by = list(dict.fromkeys(["model", *(name for name in by if name != "strategy")]))
+    frames = list(_frames(path, by, _CHOSEN_BY))
+    if not frames:
+        raise MedcalError(f"{path}: no answers; nothing to choose by")
+    graded = measured(ranked(pd.concat(frames, ignore_index=True)))
     if graded.empty:
         raise MedcalError(
             f"{path}: no answers with a confidence and a grade to choose by"
         )
-    by = list(dict.fromkeys(["model", *(name for name in by if name != "strategy")]))
-    _check_by(path, by, list(graded.columns))
     for key, part in parts_by(graded, by):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -330,6 +335,8 @@ def choices(path: Path | str, *, by: Sequence[str], costs: dict) -> Iterator[str
         yield f"{', '.join(map(str, key.values()))}: {finding.claim}"
 
 
-def _platt(confidence, correct, images):
+def _platt(
+    confidence: np.ndarray, correct: np.ndarray, images: np.ndarray
+) -> Callable[[np.ndarray], np.ndarray]:
     """The map that competes with uncorrected confidences."""
     return fit(confidence, correct, method="platt")  # images: halves share none

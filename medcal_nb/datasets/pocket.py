@@ -9,7 +9,6 @@ compared with the SHA-256 of ``manifest.json`` before it is read. How it was mad
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -130,66 +129,6 @@ def fresh_answers(
         None if row is None else dict(row) for row in table["option_probabilities"]
     ]
     return table
-
-
-def fresh_like(
-    model: str,
-    strategy: str,
-    n: int,
-    *,
-    graded: pd.DataFrame,
-    target: dict[str, Any],
-) -> tuple[pd.DataFrame, str]:
-    """Return recorded answers to fresh items of the kind that a model is judged on, if any.
-
-    Parameters
-    ----------
-    model, strategy : str
-    n : int
-        Number of fresh items of the target's data set; those are kept that hold the other values
-        of `target`.
-    graded : DataFrame
-        The model's graded answers in the study.
-    target : dict
-        Rows it is judged on, column to value.
-
-    Returns
-    -------
-    DataFrame
-        Graded answers to the fresh items; empty where there are none.
-    str
-        Why there are none, as a sentence; "" where there are some.
-    """
-    judged = _holding(graded, target)
-    nothing = graded[:0]
-    told = sorted(judged["dataset"].dropna().unique())
-    if (
-        len(told) != 1
-        or not told[0].startswith("pocketvqa-")
-        or {*judged["split"]} != {"test"}
-    ):
-        return nothing, (
-            "Fresh items are like those of the test split of one embedded data set, "
-            f"not like these of {', '.join(told)}."
-        )
-    try:
-        fresh = fresh_answers(told[0], model, strategy, n)
-    except MedcalError as error:
-        return nothing, f"There is no truth to compare with: {error}."
-    fresh = _holding(fresh, target) if {*target} <= {*fresh} else fresh[:0]
-    if fresh.dropna(subset=["confidence", "correct"]).empty:
-        return (
-            nothing,
-            f"None of {n:,} fresh items of {told[0]} is of the target's kind.",
-        )
-    return fresh, ""
-
-
-def _holding(table: pd.DataFrame, target: dict[str, Any]) -> pd.DataFrame:
-    """Return the rows that hold some values, column to value."""
-    return table[
-        np.logical_and.reduce([table[name] == is_ for name, is_ in target.items()])
-    ]
 
 
 def _manifest(home: Path) -> dict[str, dict[str, str]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import ipywidgets as ipw
 import pandas as pd
-from IPython.display import HTML, Javascript, display
+from IPython.display import Javascript, display
 
 from medcal_nb.ask.grading import is_correct
 from medcal_nb.errors import MedcalError
@@ -381,15 +381,3 @@ def _grade(case: pd.Series, answer: str) -> bool | None:
         return None
     kind = case["question_type"] or ("choice" if case["options"] else "open")
     return is_correct(answer, case["gold"], question_type=kind, options=case["options"])
-
-
-def reader_view(answers: str | os.PathLike, **options: object) -> Reader | HTML:
-    """Return a :class:`Reader`, or a note that says why there is nothing to read.
-
-    For a notebook that is run on any answers: those without texts, say, cannot be read case by
-    case. The options are those of :class:`Reader`.
-    """
-    try:
-        return Reader(answers, **options)
-    except MedcalError as error:
-        return HTML(page.part("nothing", error))

@@ -17,7 +17,6 @@ from medcal_nb.show.curves import (
     plot_levels,
     plot_lines,
     plot_reliability,
-    plot_slopes,
 )
 from medcal_nb.show.panels import figure, image_sheet, panel, panel_each
 from medcal_nb.show.row_charts import (
@@ -49,15 +48,4 @@ __all__ = [
     "plot_reliability",
     "plot_risk_coverage",
     "plot_scatter",
-    "plot_slopes",
 ]
-
-# used until every notebook has moved
-from medcal_nb.show.former import (  # noqa: F401
-    height_of_rows,
-    plot_accuracy_confidence,
-    plot_dumbbells,
-    plot_intervals,
-    plot_scatter_fall,
-    plot_tokens,
-)

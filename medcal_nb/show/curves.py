@@ -18,10 +18,9 @@ from medcal_nb.show.ink import (
     name_ends,
     number_axis,
     percent_axis,
-    row_name,
     ticks_apart,
 )
-from medcal_nb.show.look import BLACK, GREY, PALE, SMALL, Look, looks
+from medcal_nb.show.look import BLACK, GREY, PALE, SMALL, Look
 from medcal_nb.show.words import label_of
 
 if TYPE_CHECKING:
@@ -77,8 +76,8 @@ def plot_calibration(
     ----------
     table : pandas.DataFrame
         ``confidence, accuracy`` along the curve, its band ``accuracy_low, accuracy_high`` or
-        ``low, high``, and ``hue``. Where ``n_near`` (answers close by) is below 20, nothing is
-        drawn.
+        ``low, high``, and ``hue``. Where ``n_near`` (answers close by) is below 20, or
+        half of its maximum if that is less, nothing is drawn.
     bins : pandas.DataFrame, optional
         The strip below: ``low, high`` of each bin, with ``n_correct, n_wrong`` or
         ``n, accuracy``. Right answers upwards, wrong ones downwards.
@@ -91,7 +90,7 @@ def plot_calibration(
     if "n_near" in table:
         # where hardly any answer lies the curve says nothing
         table = table.assign(
-            accuracy=table["accuracy"].where(table["n_near"] >= FEW_NEAR)
+            accuracy=table["accuracy"].where(table["n_near"] >= _least_near(table))
         )
         ends = ends_of(table, "accuracy")
         for end in ends or ():
@@ -103,6 +102,11 @@ def plot_calibration(
             ax.plot([], [], color=colour, ls=look.line, label=label_of(level))
     if bins is not None:
         _draw_outcomes(_strip_below(ax), bins, colour if hue is None else BLACK)
+
+
+def _least_near(table: pd.DataFrame) -> float:
+    """Return how many answers must lie near: 20, or half of the most where these are few."""
+    return min(FEW_NEAR, table["n_near"].max() / 2)
 
 
 def _draw_outcomes(strip: Axes, bins: pd.DataFrame, colour: str) -> None:
@@ -286,70 +290,6 @@ def plot_lines(
         percent_axis(ax.yaxis, ylabel or label_of(y))
     ax.grid(axis="y")
     name_ends(ax, ends)
-
-
-@chart
-def plot_slopes(
-    table: pd.DataFrame,
-    *,
-    ax: Axes,
-    x: str,
-    value: str,
-    line: str,
-    hue: str | None = None,
-    ylabel: str = "",
-    percent: bool = False,
-) -> None:
-    """Draw a line for each reader or model from one condition to the next.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        Columns named by ``x`` (conditions, in order), ``value``, ``line``, the interval
-        ``<value>_low, <value>_high`` where known, and ``hue``.
-    hue : str, optional
-        Column of colours; by default each line has its own. Then lines are not named.
-    percent : bool
-        Whether the values are shares, counted in percent.
-    """
-    steps = list(dict.fromkeys(table[x]))
-    lines = list(dict.fromkeys(table[line]))
-    named = hue is None and len(lines) <= 12
-    looked = looks(table[hue or line])
-    if hue is None and not named:
-        looked = dict.fromkeys(lines, Look(GREY, "o", "-"))
-    ends = []
-    for k, name in enumerate(lines):
-        rows = table[table[line] == name]
-        look = looked[rows[hue or line].iloc[0]]
-        places = rows[x].map(steps.index)
-        shift = 0.05 * ((k + 0.5) / len(lines) - 0.5)
-        ax.errorbar(
-            places + shift,
-            rows[value],
-            arms_of(rows, value) if len(lines) <= 12 else None,
-            color=look.colour,
-            marker=look.marker,
-            mfc=look.face,
-            lw=1 if named else 0.7,
-            elinewidth=0.7,
-            ms=4,
-        )
-        ends.append(End(y=rows[value].iloc[-1], name=name, colour=look.colour))
-    ax.set_xlim(-0.25, len(steps) - 0.75)
-    ax.set_xticks(range(len(steps)), [row_name(step, 16) for step in steps])
-    if percent:
-        percent_axis(ax.yaxis, ylabel or label_of(value))
-    else:
-        ax.set_ylabel(ylabel or label_of(value))
-    ax.grid(axis="y")
-    if named:
-        name_ends(ax, ends)
-        return
-    if hue is not None:
-        for level, look in looked.items():
-            ink = {"color": look.colour, "marker": look.marker, "mfc": look.face}
-            ax.plot([], [], label=label_of(level), **ink)
 
 
 @chart

@@ -106,6 +106,8 @@ _KNOWN = {
     "intercept re-estimated": Look(GENERAL, "^", _LINES[3], filled=False),
     "slope re-estimated": Look(GENERAL, "v", _LINES[4], filled=False),
     "intercept and slope re-estimated": Look(GENERAL, "P", _LINES[5], filled=False),
+    "Platt scaling": Look(BLACK, "o", "-"),
+    "trained ensemble": Look(TEAL, "^", _LINES[1]),
     "text": Look(BLACK, "^", _LINES[3]),
     "text only": Look(BLACK, "^", _LINES[3]),
 }

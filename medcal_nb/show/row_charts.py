@@ -382,10 +382,10 @@ def _column_name(name: object, letters: int) -> str:
 
 def _cell_text(number: float, percent: bool, signed: bool) -> str:
     """Return what stands in a square: whole percent or two to three decimals."""
-    if percent:
-        return f"{100 * number:+.0f}" if signed else f"{100 * number:.0f}"
-    text = f"{number:+.3f}" if signed else f"{number:.2f}"
-    return text.replace("-", "−")
+    shown = 100 * number if percent else number
+    sign = "+" if signed else ""
+    places = 0 if percent else 2 + signed
+    return f"{shown:{sign}.{places}f}".replace("-", "−")
 
 
 @chart

@@ -93,7 +93,7 @@ LABELS = {
     "p_holm": "P (Holm)",
     # columns
     "dataset": "data set",
-    "side": "images",
+    "side": "image set",
     "strategy": "elicitation method",
     "item_id": "item",
     "image_id": "image",
@@ -119,6 +119,8 @@ LABELS = {
     "risk": "risk",
     "closed": "yes/no",
     # elicitation methods
+    "alone": "reader alone",
+    "with_model": "reader with model",
     "verbalized": "verbalized",
     "verbalized_cot": "verbalized (chain of thought)",
     "linguistic": "linguistic (words)",
@@ -365,8 +367,11 @@ def show_table(
     shown = frame.iloc[:rows]
     cells = {}
     numeric = []
-    for name, heading in headings.items():
+    for name, wanted in headings.items():
+        heading = wanted
         values = shown[[name, *ends.get(name, [])]].itertuples(index=False)
+        if heading in cells:
+            heading = f"{heading} ({name.replace('_', ' ')})"
         cells[heading] = [_cell(name, *row) for row in values]
         dtype = frame[name].dtype
         is_number = pd.api.types.is_numeric_dtype(dtype)

@@ -68,7 +68,7 @@ def headline_panels(calibration: Results, transfer: Results) -> list:
         skill = skill[skill["strategy"] == calibration.get("strategy", "")]
     if len(skill):
         panel = charts.panel(
-            f"Skill, {label_of(calibration['strategy'])}",
+            "Brier skill",
             charts.plot_forest,
             skill,
             value="skill",
@@ -79,6 +79,18 @@ def headline_panels(calibration: Results, transfer: Results) -> list:
         )
         panels.append(panel)
     return panels
+
+
+def figure_note(calibration: Results) -> str:
+    """Return the note below the study's figure: what the intervals are by."""
+    scores = pd.DataFrame(calibration.get("scores") or [])
+    has_images = "n_images" in scores and bool((scores["n_images"] > 0).all())
+    unit = "image" if has_images else "answer"
+    method = label_of(calibration.get("strategy", ""))
+    return (
+        f"Confidence: {method}. Bars and band: 95 % CI by {unit}. "
+        "No curve where fewer than 20 answers lie near."
+    )
 
 
 def _of_side(rows: list | None, side: str) -> pd.DataFrame | None:

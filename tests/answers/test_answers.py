@@ -159,7 +159,8 @@ for k in range(150):
         pass
     with AnswerLog(f"{folder}/a{k}.sqlite") as log:
         log.append([about | dict(model=name)])
-    DecisionLog(f"{folder}/d{k}.sqlite").append("accept", **about, reader=name, answer="yes", confidence=0.5)
+    given = about | dict(reader=name, answer="yes", confidence=0.5)
+    DecisionLog(f"{folder}/d{k}.sqlite").append("accept", **given)
 """
 
 

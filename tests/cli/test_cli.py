@@ -67,6 +67,7 @@ def test_help_ends_with_an_example(name):
             "-p SCAL=2: write NAME=VALUE, VALUE as JSON; parameters of",
         ),
         (["study", "--profile", "pocket", "-p", "SCALE"], "-p SCALE: write NAME=VALUE"),
+        (["study", "-p", "SCALE=2"], "are for one profile: name it by --profile"),
         (["study", "9"], "has not all of these notebooks: 9: choose from 02_a"),
         (["study", "--profile", "pockets"], "no profile 'pockets': choose one of"),
         (["study", "--profile", "imported"], "with --answers FILE"),
@@ -74,7 +75,10 @@ def test_help_ends_with_an_example(name):
             ["study", "--profile", "imported", "--answers", "no.csv"],
             "no.csv is no file",
         ),
-        (["study", "--profile", "pocket", "--out", "notebooks/02_a.ipynb"], "not a directory: choose another"),
+        (
+            ["study", "--profile", "pocket", "--out", "notebooks/02_a.ipynb"],
+            "not a directory: choose another",
+        ),
     ],
 )
 def test_mistakes_are_told_in_one_line(checkout, words, said):
@@ -106,18 +110,26 @@ def test_wrong_usage_exits_with_2(words, said):
 
 
 def test_list_runs_nothing(checkout):
-    done = medcal("study", "--list")
+    done = medcal("study", "--profile", "pocket", "--list")
     assert done.returncode == 0
-    assert done.stderr.split() == ["02_a", "runs,", "because", "no", "earlier", "run"]
+    assert done.stderr.split() == [
+        "pocket",
+        "02_a",
+        "runs,",
+        "because",
+        "no",
+        "earlier",
+        "run",
+    ]
     assert not list((checkout / "build").rglob("*.ipynb"))
 
 
 @pytest.mark.notebooks
 def test_failed_notebook_exits_with_1(checkout):
-    done = medcal("study", "-p", "SCALE=0")
+    done = medcal("study", "--profile", "pocket", "-p", "SCALE=0")
     assert done.returncode == 1
     assert (
-        "medcal: error: 02_a: in cell In [3]: ZeroDivisionError: division by zero"
+        "medcal: error: pocket: 02_a: in cell In [3]: ZeroDivisionError: division by zero"
         in (done.stderr)
     )
     assert "Traceback (most recent call last):\n  File" not in done.stderr

@@ -35,16 +35,23 @@ def asked(rng, n=400):
 
 
 def test_what_ignores_the_image_changes_by_nothing(asked, rng):
-    table = image_ablation_table(image_ablation(asked, rng=rng), n_resamples=200, rng=rng)
+    table = image_ablation_table(
+        image_ablation(asked, rng=rng), n_resamples=200, rng=rng
+    )
     row = table.set_index(["ensemble", "recalibration"])
-    blind, looks = row.loc[("guesses", "uncorrected")], row.loc[("looks", "uncorrected")]
+    blind, looks = (
+        row.loc[("guesses", "uncorrected")],
+        row.loc[("looks", "uncorrected")],
+    )
     assert [blind.confidence_change, blind.accuracy_change] == pytest.approx([0, 0])
     assert blind.same_answer == 1
     assert looks.confidence_change_high < 0
     assert looks.accuracy_change_high < 0
     assert looks.same_answer < 1
     assert (
-        looks.confidence_change < row.loc[("average", "uncorrected")].confidence_change < 0
+        looks.confidence_change
+        < row.loc[("average", "uncorrected")].confidence_change
+        < 0
     )
     assert (table[["n", "n_images"]] == [400, 200]).all(axis=None)
 

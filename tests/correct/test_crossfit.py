@@ -27,7 +27,9 @@ def test_stages_are_the_maps_of_the_study(both):
     expected = fit(g.confidence, g.correct, clip=clip)(m.confidence)
     np.testing.assert_allclose(carried.confidence, expected)
     raw = stages[stages.labels == "raw"]
-    assert auroc(raw.confidence, raw.correct) == pytest.approx(auroc(expected, m.correct))
+    assert auroc(raw.confidence, raw.correct) == pytest.approx(
+        auroc(expected, m.correct)
+    )
     table = transfer_study(
         both, **SIDES, n_resamples=2, rng=np.random.default_rng(0)
     ).table

@@ -47,7 +47,11 @@ def test_maps_are_fitted_on_labelled_rows_and_scored_on_the_others(rng):
     for _ in range(2):
         scored = draw.permutation(100)[image] < 50
         own = medical[~scored]
-        clip = 1e-6 if medical.confidence.between(0, 1, inclusive="neither").all() else 0.005
+        clip = (
+            1e-6
+            if medical.confidence.between(0, 1, inclusive="neither").all()
+            else 0.005
+        )
         refitted = fit(own.confidence, own.correct, clip=clip)
         other = medical[scored]
         scores.append(brier_score(refitted(other.confidence), other.correct))

@@ -449,7 +449,10 @@ def test_a_family_from_another_package_is_one_object(rng, monkeypatch):
         unchanged=(0.0,),
         features=lambda c, clip: true_logit(np.clip(c, clip, 1 - clip)),
         fit=lambda x, right, w, start: np.array(
-            [[true_logit((r.sum() + 1) / (n.sum() + 2))] for r, n in zip(right, w, strict=True)]
+            [
+                [true_logit((r.sum() + 1) / (n.sum() + 2))]
+                for r, n in zip(right, w, strict=True)
+            ]
         ),
         apply=lambda theta, x: expit(np.asarray(theta) + 0 * x),
     )
@@ -468,5 +471,7 @@ def test_a_family_from_another_package_is_one_object(rng, monkeypatch):
     assert fitted([0.1])[0] == pytest.approx(5 / 8)
     data = pd.concat([with_options(rng, 60, d, 1.0) for d in ("general", "medical")])
     sides = {"source": {"domain": "general"}, "target": {"domain": "medical"}}
-    table = transfer_study(data, **sides, methods=["shift"], n_resamples=5, rng=rng).table
+    table = transfer_study(
+        data, **sides, methods=["shift"], n_resamples=5, rng=rng
+    ).table
     assert table.method.tolist() == ["shift"]

@@ -122,8 +122,6 @@ def test_the_intercept_is_the_one_that_gives_the_accuracy(prior_shift, rng):
     study = transfer_study(prior_shift, **SIDES, n_resamples=2, rng=rng)
     row = study.table.iloc[0]
     ideal = prior_shift[prior_shift.domain == "medical"]
-    posterior = expit(
-        2 * 0.8 / 1.2**2 * true_logit(ideal.confidence) + true_logit(0.4)
-    )
+    posterior = expit(2 * 0.8 / 1.2**2 * true_logit(ideal.confidence) + true_logit(0.4))
     best = ((posterior - ideal.correct) ** 2).mean()
     assert row.brier_known == pytest.approx(best, abs=0.002)

@@ -92,13 +92,17 @@ def test_estimates_equal_public_functions_row_by_row(rng, method, decimals):
         refitted[own] = recalibrate(c[~own], y[~own])(c[own])
         base[own] = (y[~own].sum() + 1) / ((~own).sum() + 2)
         log_odds = np.log(transferred / (1 - transferred))
-        shift = brentq(lambda b, o=own, z=log_odds: expit(z[~o] + b).mean() - y[~o].mean(), -20, 20)
+        shift = brentq(
+            lambda b, o=own, z=log_odds: expit(z[~o] + b).mean() - y[~o].mean(), -20, 20
+        )
         known[own] = expit(log_odds[own] + shift)
     assert row.brier_refitted == pytest.approx(brier_score(refitted, y), abs=1e-6)
     assert row.brier_known == pytest.approx(brier_score(known, y), abs=1e-6)
     assert row.brier_base == pytest.approx(brier_score(base, y), abs=1e-9)
     assert row.cost == pytest.approx(row.brier_transferred - row.brier_refitted)
-    assert row.transfer_change == pytest.approx(row.brier_transferred - row.brier_uncorrected)
+    assert row.transfer_change == pytest.approx(
+        row.brier_transferred - row.brier_uncorrected
+    )
     assert row.skill_known == pytest.approx(1 - row.brier_known / row.brier_base)
     assert row.accuracy == y.mean()
 
@@ -241,13 +245,19 @@ def concluded(cost, gain, margin=0.005, auroc="shown"):
 
     def draws(ends):
         spread = (ends[1] - ends[0]) / 3.92
-        return np.r_[np.mean(ends), np.mean(ends) + spread * rng.normal(size=4000)][None]
+        return np.r_[np.mean(ends), np.mean(ends) + spread * rng.normal(size=4000)][
+            None
+        ]
 
     refitted = np.zeros((1, 4001))
     row = {"model": "m", "strategy": "s", "method": "platt", "margin": margin}
     row |= {"discrimination": auroc, "auroc_p": 0.5}
     row |= {"cost_low": cost[0], "cost_high": cost[1], "refit_change_low": -gain[1]}
-    stages = {"transferred": draws(cost), "uncorrected": draws(gain), "refitted": refitted}
+    stages = {
+        "transferred": draws(cost),
+        "uncorrected": draws(gain),
+        "refitted": refitted,
+    }
     table = _concluded(pd.DataFrame([row]), stages, [500], 0.95)
     return table.conclusion[0]
 
@@ -275,8 +285,12 @@ def many(n, rng, cost, gain, spread=0.001):
         stages[name] = np.hstack([estimate, estimate + rng.normal(0, spread, (n, 400))])
     low, high = np.quantile(stages["transferred"][:, 1:], [0.025, 0.975], axis=1)
     table = pd.DataFrame({"cost_low": low, "cost_high": high})
-    table["refit_change_low"] = -np.quantile(stages["uncorrected"][:, 1:], 0.975, axis=1)
-    table = table.assign(model=[f"m{i}" for i in range(n)], strategy="s", method="platt")
+    table["refit_change_low"] = -np.quantile(
+        stages["uncorrected"][:, 1:], 0.975, axis=1
+    )
+    table = table.assign(
+        model=[f"m{i}" for i in range(n)], strategy="s", method="platt"
+    )
     table = table.assign(margin=0.005, discrimination="shown", auroc_p=0.5)
     return _concluded(table, stages, [500] * n, 0.95)
 

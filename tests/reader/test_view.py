@@ -1,6 +1,5 @@
 """The page's parts and the widget, without a browser."""
 
-import html
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +11,7 @@ import pytest
 from medcal_nb.datasets import load_items
 from medcal_nb.reader import evidence, page, view
 from medcal_nb.reader.decisions import DecisionLog
-from medcal_nb.reader.view import Reader, reader_view
+from medcal_nb.reader.view import Reader
 from tests.reader.conftest import casebook, table_of, text
 from tests.reader_answers import DATASET, answers_table, write_answers
 
@@ -353,16 +352,6 @@ def test_what_is_read_and_by_whom_is_told_and_kept(answers, tmp_path):
     (kept,) = reader.decisions.read().to_dict("records")
     assert {name: kept[name] for name in reader.about} == reader.about
     assert reader.about["strategy"] == "p_true"
-
-
-def test_in_a_notebook_answers_that_cannot_be_read_are_told(answers, tmp_path):
-    table = answers_table(n_test=4, n_fit=4)
-    table.drop(columns=["answer", "gold"]).to_parquet(tmp_path / "a.parquet")
-    note = reader_view(tmp_path / "a.parquet")
-    assert "No reader view of these answers" in note.data
-    assert "no answer has a text" in note.data
-    assert "'nothing'" in html.unescape(reader_view(answers, model="nothing").data)
-    assert isinstance(reader_view(answers, decisions=tmp_path / "d.sqlite"), Reader)
 
 
 def test_unknown_data_sets_are_shown_without_images(tmp_path):

@@ -93,11 +93,6 @@ def case(plot, size):
         lines = {"y": lambda v, k: np.sqrt(v) * (k + 1) / 40}
         table = repeated(names, "n", [100, 200, 1000, 5000], **lines)
         return table, {"x": "n", "y": "y", "hue": "strategy", "log": True}
-    if plot == "plot_slopes":
-        lines = {"auroc": lambda v, k: 0.6 + 0.002 * k + 0.05 * v}
-        table = repeated(names, "step", [0, 1], **lines)
-        table["phase"] = table["step"].map({0: "unaided", 1: "aided"})
-        return table, {"x": "phase", "value": "auroc", "line": "label"}
     if plot == "plot_risk_coverage":
         curves = {"risk": lambda v, k: 0.4 * v ** (1 + 0.05 * k)}
         table = repeated(names, "coverage", grid, **curves)

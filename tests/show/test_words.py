@@ -123,6 +123,13 @@ def test_a_table_sorts_merges_intervals_and_cuts_nothing(frame):
     assert "x" * 200 in table._repr_html_()
 
 
+def test_two_columns_of_one_heading_stay_two():
+    frame = pd.DataFrame({"n_images": [3], "x": [1]})
+    table = show_table(frame, {"n_images": "images", "x": "images"})
+    assert list(table.cells.columns) == ["images", "images (x)"]
+    assert table._repr_html_().count("<td") == 2
+
+
 def test_words_from_outside_are_escaped(frame):
     page = show_table(
         frame, {"strategy": "<i>how</i>", "n": "n"}, title="a <b>"

@@ -6,6 +6,7 @@ import pytest
 from medcal_nb.show import charts
 from medcal_nb.study.overview import (
     control_table,
+    figure_note,
     findings_by_notebook,
     headline_panels,
     headline_table,
@@ -79,6 +80,13 @@ def test_the_figure_holds_the_panels_whose_numbers_are_there(calibration, transf
         "skill": 16,
     }
     assert headline_table({}, {}).empty
+
+
+def test_the_note_says_what_the_intervals_are_by():
+    named = {"strategy": "verbalized", "scores": [{"n_images": 0}, {"n_images": 3}]}
+    assert "CI by answer." in figure_note(named)
+    assert "CI by image." in figure_note({**named, "scores": [{"n_images": 3}]})
+    assert "CI by answer." in figure_note({})
 
 
 def test_the_control_is_shown_where_both_are_there(transfer):

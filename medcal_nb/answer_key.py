@@ -8,9 +8,21 @@ import re
 import unicodedata
 
 _ARTICLES = frozenset(("a", "an", "the"))
-_NUMBERS = (
-    ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
-)
+_NUMBERS = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+]
 _DIGITS = {word: str(number) for number, word in enumerate(_NUMBERS)}
 # plurals that no rule below gives
 _PLURALS = {

@@ -17,73 +17,89 @@ def _text(help: str, metavar: str = "NAME") -> typer.models.OptionInfo:
     return typer.Option(metavar=metavar, help=help)
 
 
+Model = Annotated[
+    str | None, _text("A pocket model, folder, hub id, clip:NAME, or URLs.", "MODEL")
+]
+Dataset = Annotated[
+    str | None, _text("See `medcal items`; NAME:FOLDER for a copy on disk.")
+]
+Methods = Annotated[str, _text("Names separated by commas, or 'all'.", "NAMES")]
+Log = Annotated[
+    Path | None,
+    typer.Option(help="The answers log (SQLite); made where it is not there."),
+]
+N = Annotated[
+    int | None, typer.Option(min=1, help="Ask N of the items only, always the same.")
+]
+Split = Annotated[str | None, _text("fit or test; both where left out.")]
+Samples = Annotated[
+    int, typer.Option(min=1, max=1000, help="Sampled replies per item.")
+]
+Temperature = Annotated[
+    float, typer.Option(min=0.01, max=100, help="Of the sampled replies.")
+]
+BatchSize = Annotated[
+    int, typer.Option(min=1, help="Items asked together, one transaction each.")
+]
+Device = Annotated[
+    str | None, _text("cpu, cuda …; a GPU where there is one.", "DEVICE")
+]
+Shard = Annotated[str, _text("Part i/n of the items, images kept together.", "I/N")]
+Letters = Annotated[
+    bool, typer.Option(help="Read option probabilities from option letters.")
+]
+MaxNewTokens = Annotated[
+    int | None, typer.Option(min=1, help="Lower the limit of every reply.")
+]
+Revision = Annotated[str | None, _text("Commit or tag of a hub checkpoint.", "COMMIT")]
+ServedAs = Annotated[str | None, _text("The model's name at the URL.")]
+Concurrency = Annotated[
+    int, typer.Option(min=1, max=4096, help="Requests under way; 64 an engine.")
+]
+Timeout = Annotated[
+    float, typer.Option(min=0.1, max=1e6, help="Seconds a request to a URL may take.")
+]
+Export = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Write requests for batch servers."),
+]
+ImageFiles = Annotated[
+    bool, typer.Option(help="With --export: images as files, not as bytes.")
+]
+Collect = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Read a batch's results into --to."),
+]
+DryRun = Annotated[
+    bool, typer.Option(help="Print prompts and number of calls, ask nothing.")
+]
+
+_NO_LOG = "--to is missing: name the answers log, for example answers.sqlite"
+
+
 @app.command()
 def ask(
-    model: Annotated[
-        str | None,
-        _text("A pocket model, folder, hub id, clip:NAME, or URLs.", "MODEL"),
-    ] = None,
-    dataset: Annotated[
-        str | None, _text("See `medcal items`; NAME:FOLDER for a copy on disk.")
-    ] = None,
-    strategies: Annotated[
-        str, _text("Names separated by commas, or 'all'.", "NAMES")
-    ] = "verbalized",
-    to: Annotated[
-        Path | None,
-        typer.Option(help="The answers log (SQLite); made where it is not there."),
-    ] = None,
-    n: Annotated[
-        int | None,
-        typer.Option(min=1, help="Ask N of the items only, always the same."),
-    ] = None,
-    split: Annotated[str | None, _text("fit or test; both where left out.")] = None,
-    samples: Annotated[
-        int, typer.Option(min=1, max=1000, help="Sampled replies per item.")
-    ] = 10,
-    temperature: Annotated[
-        float, typer.Option(min=0.01, max=100, help="Of the sampled replies.")
-    ] = 1.0,
-    batch_size: Annotated[
-        int, typer.Option(min=1, help="Items asked together, one transaction each.")
-    ] = 64,
-    device: Annotated[
-        str | None, _text("cpu, cuda …; a GPU where there is one.", "DEVICE")
-    ] = None,
-    shard: Annotated[
-        str, _text("Part i/n of the items, images kept together.", "I/N")
-    ] = "1/1",
-    letters: Annotated[
-        bool, typer.Option(help="Read option probabilities from option letters.")
-    ] = False,
-    max_new_tokens: Annotated[
-        int | None, typer.Option(min=1, help="Lower the limit of every reply.")
-    ] = None,
-    revision: Annotated[
-        str | None, _text("Commit or tag of a hub checkpoint.", "COMMIT")
-    ] = None,
-    served_as: Annotated[str | None, _text("The model's name at the URL.")] = None,
-    concurrency: Annotated[
-        int, typer.Option(min=1, max=4096, help="Requests under way; 64 an engine.")
-    ] = 16,
-    timeout: Annotated[
-        float,
-        typer.Option(min=0.1, max=1e6, help="Seconds a request to a URL may take."),
-    ] = 120.0,
-    export: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Write requests for batch servers."),
-    ] = None,
-    image_files: Annotated[
-        bool, typer.Option(help="With --export: images as files, not as bytes.")
-    ] = False,
-    collect: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Read a batch's results into --to."),
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option(help="Print prompts and number of calls, ask nothing.")
-    ] = False,
+    model: Model = None,
+    dataset: Dataset = None,
+    strategies: Methods = "verbalized",
+    to: Log = None,
+    n: N = None,
+    split: Split = None,
+    samples: Samples = 10,
+    temperature: Temperature = 1.0,
+    batch_size: BatchSize = 64,
+    device: Device = None,
+    shard: Shard = "1/1",
+    letters: Letters = False,
+    max_new_tokens: MaxNewTokens = None,
+    revision: Revision = None,
+    served_as: ServedAs = None,
+    concurrency: Concurrency = 16,
+    timeout: Timeout = 120.0,
+    export: Export = None,
+    image_files: ImageFiles = False,
+    collect: Collect = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Put items to a model under elicitation methods; a rerun asks what is missing.
 
@@ -92,10 +108,8 @@ def ask(
 
     Example: medcal ask --model Qwen/Qwen3-VL-4B-Instruct --dataset vqa-rad --to a.sqlite
     """
-    from medcal_nb.answers import AnswerLog
-    from medcal_nb.ask import run
     from medcal_nb.ask.models import resolve_model
-    from medcal_nb.ask.strategies import Plan, choose_strategies
+    from medcal_nb.ask.strategies import choose_strategies
     from medcal_nb.datasets import load_items
 
     part = _shard(shard)
@@ -103,32 +117,22 @@ def ask(
     if to is not None:
         check_log_name(to)
     elif not (dry_run or export):
-        raise MedcalError(
-            "--to is missing: name the answers log, for example answers.sqlite"
-        )
+        raise MedcalError(_NO_LOG)
     if collect:
         _collect(collect, to)
     if model is None or dataset is None:
         raise MedcalError(
             "--model and --dataset are needed: what to ask, and about what"
         )
+    settings = {
+        "samples": samples,
+        "temperature": temperature,
+        "max_new_tokens": max_new_tokens,
+        "lettered": letters,
+    }
     if export:
-        from medcal_nb.ask.backends.batch import export_batch
-
-        paths = export_batch(
-            export,
-            model,
-            strategies,
-            dataset=dataset,
-            split=split,
-            n=n,
-            files=image_files,
-            samples=samples,
-            temperature=temperature,
-            max_new_tokens=max_new_tokens,
-            lettered=letters,
-        )
-        say("\n".join(map(str, paths)))
+        about = {"dataset": dataset, "split": split, "n": n, "files": image_files}
+        _export(export, model, strategies, about, settings)
         return
     items = load_items(dataset, split=split, n=n)
     backend = resolve_model(
@@ -140,31 +144,37 @@ def ask(
         timeout=timeout,
     )
     if dry_run:
-        plan = Plan(
-            dataset=dataset,
-            samples=samples,
-            temperature=temperature,
-            lettered=letters,
-            max_new_tokens=max_new_tokens,
-        )
-        for text in run.dry_run(backend, items, strategies, plan):
-            say(text)
-        return
+        _rehearse(backend, items, strategies, dataset, settings)
+    else:
+        how = settings | {"batch_size": batch_size, "shard": part}
+        _ask(backend, items, strategies, to, how)
+
+
+def _ask(backend, items, strategies, to, how):
+    from medcal_nb.answers import AnswerLog
+    from medcal_nb.ask import run
+
     with AnswerLog(to) as log:
-        summary = run.ask(
-            backend,
-            items,
-            strategies,
-            log=log,
-            samples=samples,
-            temperature=temperature,
-            max_new_tokens=max_new_tokens,
-            lettered=letters,
-            batch_size=batch_size,
-            shard=part,
-            progress=True,
-        )
+        summary = run.ask(backend, items, strategies, log=log, progress=True, **how)
     _close(summary)
+
+
+def _rehearse(backend, items, strategies, dataset, settings):
+    """Print the prompts and the number of calls."""
+    from medcal_nb.ask import run
+    from medcal_nb.ask.strategies import Plan
+
+    plan = Plan(dataset=dataset, **settings)
+    for text in run.dry_run(backend, items, strategies, plan):
+        say(text)
+
+
+def _export(folder, model, strategies, about, settings):
+    """Write the requests of a batch, and name their files."""
+    from medcal_nb.ask.backends.batch import export_batch
+
+    paths = export_batch(folder, model, strategies, **about, **settings)
+    say("\n".join(map(str, paths)))
 
 
 def _collect(folder: Path, to: Path | None) -> None:
@@ -173,9 +183,7 @@ def _collect(folder: Path, to: Path | None) -> None:
     from medcal_nb.ask.backends.batch import collect_batch
 
     if to is None:
-        raise MedcalError(
-            "--to is missing: name the answers log, for example answers.sqlite"
-        )
+        raise MedcalError(_NO_LOG)
     with AnswerLog(to) as log:
         summary, waiting = collect_batch(folder, log)
     for path in waiting:

@@ -7,7 +7,6 @@ from .ablation import image_ablation, image_ablation_table
 from .agreement import agreement_table, model_agreement
 from .crossfit import corrected
 from .ensemble import (
-    complete_case_table,
     ensemble_answers,
     ensemble_change_table,
     ensemble_table,
@@ -29,13 +28,11 @@ from .shift import (
     accuracy_errors,
     accuracy_without_labels,
     check_shift,
-    known_number_table,
     share_removed,
 )
 from .transfer import (
     CONCLUSIONS,
     TransferStudy,
-    modality_matrix,
     skill_table,
     transfer_counts,
     transfer_overview,
@@ -55,7 +52,6 @@ __all__ = [
     "agreement_table",
     "apply_maps",
     "check_shift",
-    "complete_case_table",
     "corrected",
     "ensemble_answers",
     "ensemble_change_table",
@@ -64,11 +60,9 @@ __all__ = [
     "fit_maps",
     "image_ablation",
     "image_ablation_table",
-    "known_number_table",
     "labels_needed",
     "map_label",
     "members_of",
-    "modality_matrix",
     "model_agreement",
     "register",
     "share_removed",

@@ -1,4 +1,4 @@
-"""Image ablation: does a confidence fall where the image is blank?
+"""Image ablation: whether a confidence falls where the image is blank.
 
 What is fitted, a Platt map or an ensemble's weights, is fitted with the image shown, cross-fitted
 by image, and applied unchanged to the left-out answers to the blank one.
@@ -11,7 +11,7 @@ from medcal_nb.answer_key import same_answer
 from medcal_nb.measure.rows import parts_by
 
 from .crossfit import folds_of
-from .ensemble import BY, EXPERT, complete, every_ensemble
+from .ensemble import BY, EXPERT, Members, complete, every_ensemble
 from .paired import means, paired
 
 BLANK = "_blank"
@@ -41,18 +41,12 @@ def image_ablation(graded: pd.DataFrame, *, rng: np.random.Generator) -> pd.Data
     """
     seed = int(rng.integers(2**63))
     parts = []
-    for _, part in parts_by(graded, BY):
-        present = set(part["strategy"])
+    for _, rows_of_model in parts_by(graded, BY):
+        present = set(rows_of_model["strategy"])
         names = sorted(s for s in present - {EXPERT} if s + BLANK in present)
         if not names:
             continue
-        is_blank = part["strategy"].str.endswith(BLANK)
-        part = part.assign(strategy=part["strategy"].str.removesuffix(BLANK))
-        shown, _ = complete(part[~is_blank], names)
-        blank, _ = complete(part[is_blank], names)
-        common = shown.items.index.intersection(blank.items.index)
-        shown = shown.part(shown.items.index.isin(common))
-        blank = blank.part(blank.items.index.isin(common))
+        shown, blank = _shown_and_blank(rows_of_model, names)
         fold = folds_of(shown.items, seed)
         if fold is None:
             continue
@@ -65,9 +59,23 @@ def image_ablation(graded: pd.DataFrame, *, rng: np.random.Generator) -> pd.Data
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
+def _shown_and_blank(rows: pd.DataFrame, names: list[str]) -> tuple[Members, Members]:
+    """Members with the image and with a blank one, on the items that both answered."""
+    is_blank = rows["strategy"].str.endswith(BLANK)
+    rows = rows.assign(strategy=rows["strategy"].str.removesuffix(BLANK))
+    shown, _ = complete(rows[~is_blank], names)
+    blank, _ = complete(rows[is_blank], names)
+    common = shown.items.index.intersection(blank.items.index)
+    shown = shown.part(shown.items.index.isin(common))
+    return shown, blank.part(blank.items.index.isin(common))
+
+
 def _joined(shown: pd.DataFrame, blank: pd.DataFrame) -> pd.DataFrame:
     """Answers of one method or ensemble with the image, beside those to the blank one."""
-    same = [same_answer(*pair) for pair in zip(shown["answer"], blank["answer"], strict=True)]
+    same = [
+        same_answer(*pair)
+        for pair in zip(shown["answer"], blank["answer"], strict=True)
+    ]
     rows = shown.assign(ensemble=shown["strategy"], same_answer=same)
     for name, column in (("accuracy", "correct"), ("confidence", "confidence")):
         before = shown[column].to_numpy(float)

@@ -1,4 +1,4 @@
-"""Several models' plain answers to the same items: what is it worth that they agree?"""
+"""Several models' plain answers to the same items, and what it is worth that they agree."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Which answers a map is fitted on and which it is applied to: source, target, and folds by image."""
+"""What a map is fitted on and what it is applied to: source, target, and folds by image."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -35,7 +35,7 @@ def images_of(rows: pd.DataFrame) -> np.ndarray:
 
 
 def assign_folds(
-    groups: Sequence, n_folds: int, *, rng: np.random.Generator
+    groups: Sequence | np.ndarray, n_folds: int, *, rng: np.random.Generator
 ) -> np.ndarray:
     """A fold (n,) for each row, whole groups together, folds as even as that allows.
 
@@ -70,7 +70,12 @@ def folds_of(rows: pd.DataFrame, seed: int) -> np.ndarray | None:
 
 
 def by_fold(
-    fit: Callable, confidence: np.ndarray, correct: np.ndarray, fold: np.ndarray, *, to=None
+    fit: Callable,
+    confidence: np.ndarray,
+    correct: np.ndarray,
+    fold: np.ndarray,
+    *,
+    to: np.ndarray | None = None,
 ) -> np.ndarray:
     """Recalibrated confidences, each from a map fitted on the other folds.
 
@@ -145,8 +150,10 @@ def corrected(
             folds["target"] = fold
             values["target"] = by_fold(recalibrate, inputs, outcomes, fold)
         for labels, p in values.items():
-            fold = folds.get(labels, -1)
-            parts.append(judge.assign(labels=labels, fold=fold, confidence=leading(p)))
+            rows = judge.assign(labels=labels, fold=-1, confidence=leading(p))
+            if labels in folds:
+                rows["fold"] = folds[labels]
+            parts.append(rows)
     return pd.concat(parts, ignore_index=True)
 
 

@@ -180,7 +180,7 @@ class Members:
         )
 
     def graded(self) -> np.ndarray:
-        """(items,): are all candidates graded?"""
+        """Which items (items,) have all their candidates graded."""
         ungraded = self.candidates["correct"].isna()
         lacking = self.candidates.loc[ungraded, "item_id"]
         return ~self.items.index.isin(lacking)
@@ -253,10 +253,10 @@ def _n_others(rows: pd.DataFrame, candidates: pd.DataFrame) -> pd.Series:
 
 def best_candidates(members: Members, scores: np.ndarray, *, name: str) -> pd.DataFrame:
     """Graded answers: the candidate of each item with the highest score, its confidence."""
-    scores = pd.Series(scores, members.candidates.index)
-    winners = scores.groupby(members.candidates["item_id"]).idxmax()
+    by_candidate = pd.Series(scores, members.candidates.index)
+    winners = by_candidate.groupby(members.candidates["item_id"]).idxmax()
     best = members.candidates.loc[winners]
-    best = best.assign(confidence=scores[best.index]).set_index("item_id")
+    best = best.assign(confidence=by_candidate[best.index]).set_index("item_id")
     return members.items.assign(
         strategy=name,
         answer=best["answer"],
@@ -377,9 +377,7 @@ def every_ensemble(
             )
 
 
-def ensemble_answers(
-    graded: pd.DataFrame, *, rng: np.random.Generator
-) -> pd.DataFrame:
+def ensemble_answers(graded: pd.DataFrame, *, rng: np.random.Generator) -> pd.DataFrame:
     """Graded answers of every method and ensemble, on the same items, with the same labels.
 
     Parameters
@@ -536,7 +534,7 @@ def ensemble_change_table(
     n_resamples: int = 2000,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """Does an ensemble beat the best single method, and the expert alone, both with Platt scaling?
+    """Ensembles against the best single method, and the expert alone, both with Platt scaling.
 
     The best method is chosen anew for each fold, by its Brier score after Platt scaling on the
     other folds, so that it is judged on images that did not choose it. Paired by image; maps are
@@ -584,9 +582,7 @@ def ensemble_change_table(
         return row | {"p": two_sided_p(row["change"], n_groups=n_images)}
 
     by = [*_KEYS, "rival", "rival_is"]
-    table = paired(
-        both, by, statistic, level=level, n_resamples=n_resamples, rng=rng
-    )
+    table = paired(both, by, statistic, level=level, n_resamples=n_resamples, rng=rng)
     table["p_holm"] = table.groupby("rival")["p"].transform(
         lambda p: holm(p.to_numpy())
     )
@@ -608,35 +604,6 @@ def _best(single: pd.DataFrame) -> tuple[pd.Series, str]:
         losses.append(wide.loc[fold == k, name])
         names.append(name)
     return pd.concat(losses), pd.Series(names).mode()[0]
-
-
-def complete_case_table(graded: pd.DataFrame) -> pd.DataFrame:
-    """What complete cases leave out: all items, an abstention scored at the base rate.
-
-    Returns
-    -------
-    DataFrame
-        One row per model, data set and ensemble, uncorrected:
-
-        n_items, n_abstained : all items, and those without an answer
-        brier : of the answered items
-        brier_all : where each abstention costs b (1 - b), the Brier score of giving every answer
-            the share b of right answers of this ensemble
-    """
-    rows = []
-    for key, part in parts_by(graded, BY):
-        present = sorted(set(part["strategy"]))
-        members = make_members(part, present)
-        members = members.part(members.graded())
-        for name, names in ensembles(present).items():
-            frame = averaged(members, names, name=name)
-            y = frame["correct"].astype(float)
-            loss = (frame["confidence"] - y) ** 2
-            at_base_rate = y.mean() * (1 - y.mean())
-            row = {"ensemble": name, "n_items": len(frame)}
-            row |= {"n_abstained": int(loss.isna().sum()), "brier": loss.mean()}
-            rows.append(key | row | {"brier_all": loss.fillna(at_base_rate).mean()})
-    return pd.DataFrame(rows)
 
 
 def token_table(

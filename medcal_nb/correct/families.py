@@ -19,6 +19,9 @@ from scipy.special import expit
 from medcal_nb.measure._check import check_choice
 from medcal_nb.measure.resampling import fit_logistic, logit
 
+Start = np.ndarray | None
+"""A parameter set that a fit begins with."""
+
 T_MIN = 0.02
 T_MAX = 50.0
 
@@ -140,7 +143,7 @@ def option_moments(
 
 
 def _fit_options(
-    log_scores: np.ndarray, gold: np.ndarray, weights: np.ndarray, start=None
+    log_scores: np.ndarray, gold: np.ndarray, weights: np.ndarray, start: Start = None
 ) -> np.ndarray:
     """Temperatures (B, 1) by maximum likelihood, within T_MIN and T_MAX.
 
@@ -205,7 +208,7 @@ def _leading(temperatures: np.ndarray, log_scores: np.ndarray) -> np.ndarray:
 
 
 def fit_smoothed(
-    features: np.ndarray, right: np.ndarray, weights: np.ndarray, start=None
+    features: np.ndarray, right: np.ndarray, weights: np.ndarray, start: Start = None
 ) -> np.ndarray:
     """Logistic fits (B, d) with Platt's targets, (r + 1) / (r + 2) and 1 / (n - r + 2)."""
     n_right = right.sum(axis=1, keepdims=True)
@@ -213,12 +216,12 @@ def fit_smoothed(
     high = (n_right + 1) / (n_right + 2)
     low = 1 / (n_wrong + 2)
     targets = high * right + low * (weights - right)  # (B, n), times its weight
-    start = 0.0 if start is None else np.asarray(start, float)
-    return fit_logistic(features, targets @ features, weights, start=start)[0]
+    begin = np.zeros(features.shape[1]) if start is None else np.asarray(start, float)
+    return fit_logistic(features, targets @ features, weights, start=begin)[0]
 
 
 def _fit_log_odds(
-    log_odds: np.ndarray, right: np.ndarray, weights: np.ndarray, start=None
+    log_odds: np.ndarray, right: np.ndarray, weights: np.ndarray, start: Start = None
 ) -> np.ndarray:
     """Temperatures (B, 1) of log-odds (n, 1); T = 1 where all answers are right, or all wrong."""
     n_right = right.sum(axis=1)
@@ -232,7 +235,10 @@ def _fit_log_odds(
 
 
 def _bounded_slope(
-    log_odds: np.ndarray, sums: np.ndarray, weights: np.ndarray, start
+    log_odds: np.ndarray,
+    sums: np.ndarray,
+    weights: np.ndarray,
+    start: np.ndarray | float,
 ) -> np.ndarray:
     """Slopes 1 / T (B, 1) within their bounds."""
     steepest = 1 / T_MIN
@@ -258,7 +264,7 @@ def _beta_features(confidence: np.ndarray, clip: float) -> np.ndarray:
 
 
 def _fit_beta(
-    features: np.ndarray, right: np.ndarray, weights: np.ndarray, start=None
+    features: np.ndarray, right: np.ndarray, weights: np.ndarray, start: Start = None
 ) -> np.ndarray:
     """a, b >= 0: a negative one is set to zero and the rest fitted again, as its authors do."""
     theta = fit_smoothed(features, right, weights, start)
@@ -267,12 +273,13 @@ def _fit_beta(
         if negative.any():
             part = fit_smoothed(features[:, free], right[negative], weights[negative])
             theta[negative] = 0
-            theta[np.ix_(negative, free)] = part
+            rows = np.flatnonzero(negative)
+            theta[rows[:, None], free] = part
     return theta
 
 
 def _fit_isotonic(
-    confidence: np.ndarray, right: np.ndarray, weights: np.ndarray, start=None
+    confidence: np.ndarray, right: np.ndarray, weights: np.ndarray, start: Start = None
 ) -> list[tuple]:
     from scipy.optimize import isotonic_regression
 
@@ -296,20 +303,23 @@ def _fit_isotonic(
 
 
 def _interpolate(maps: list[tuple], confidence: np.ndarray) -> np.ndarray:
-    rows = [
-        np.clip(np.interp(confidence, x, y), low, high) for x, y, low, high in maps
-    ]
+    rows = [np.clip(np.interp(confidence, x, y), low, high) for x, y, low, high in maps]
     return np.stack(rows)
 
 
 _GRID = np.round(np.linspace(0, 1, 2001), 4)
 
 
-def _from_netcal(name: str, label: str, method: str, source: str, **settings) -> Family:
+def _from_netcal(
+    name: str, label: str, method: str, source: str, **settings: int
+) -> Family:
     """A map of netcal's, read off at every 0.0005 so that it needs netcal only to be fitted."""
 
     def fit(
-        confidence: np.ndarray, right: np.ndarray, weights: np.ndarray, start=None
+        confidence: np.ndarray,
+        right: np.ndarray,
+        weights: np.ndarray,
+        start: Start = None,
     ) -> list[tuple]:
         import netcal.binning
 

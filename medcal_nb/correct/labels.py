@@ -1,6 +1,7 @@
-"""How many labelled target answers until a refit beats a transferred map?"""
+"""How many labelled target answers it takes until a refit beats a transferred map."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -65,6 +66,9 @@ def labels_needed(
             same n labels set) or "refitted" (on n labels)
         median, low, high : Brier score over draws, and the band that holds ``level`` of them
         share_better : of the draws in which it beats the transferred map
+        share_removed : of the transfer cost against a refit on all labels that are not scored on,
+            median over draws with _low, _high: for "known" with the uncertainty of an accuracy
+            that n answers give; NaN where the cost is not positive in most draws
 
         Sizes for which the images do not suffice are absent.
     needed : DataFrame
@@ -82,32 +86,53 @@ def labels_needed(
     check_choice(method, "method", MAPS)
     check_whole(n_draws, "n_draws", 2)
     seed = int(rng.integers(2**63))
-    tail = (1 - level) / 2
     curves = []
     needed = []
     for key, left, right in pairs(with_images(graded), source, more_target or target):
         has_options = option_rows(left).all() and option_rows(right).all()
         if MAPS[method].inputs == "options" and not has_options:
             continue
-        rows = []
         draw = np.random.default_rng([seed, 0])
-        for n, losses in losses_by_labels(left, right, method, sizes, n_draws, draw):
-            for name, loss in losses.items():
-                low, median, high = np.quantile(loss, [tail, 0.5, 1 - tail])
-                row = key | {"method": method, "n": n, "map": name}
-                row |= {"median": median, "low": low, "high": high}
-                better = loss < losses["transferred"]
-                rows.append(row | {"share_better": better.mean()})
-        if rows:
-            curve = pd.DataFrame(rows)
-            curves.append(curve)
-            about = key | {"method": method} | _needed(curve, share)
-            needed.append(about | {"n_draws": n_draws, "share": share})
+        # the refit on all answers that are not scored on is the last
+        losses = dict(_losses(left, right, method, [*sizes, None], n_draws, draw))
+        curve = _curve(losses, (1 - level) / 2)
+        if len(curve):
+            about = key | {"method": method}
+            curves.append(curve.assign(**about)[[*about, *curve.columns]])
+            row = about | _needed(curve, share)
+            needed.append(row | {"n_draws": n_draws, "share": share})
     if not curves:
         raise ValueError(
             f"sizes: the target has too few labelled images for {min(sizes)} labels"
         )
     return pd.concat(curves, ignore_index=True), pd.DataFrame(needed)
+
+
+def _curve(losses: dict, tail: float) -> pd.DataFrame:
+    """Losses by size and map, (draws,) each, in numbers; None stands for all labels."""
+    best = losses.pop(None)["refitted"]
+    rows = []
+    for n, by_map in losses.items():
+        for name, loss in by_map.items():
+            low, median, high = np.quantile(loss, [tail, 0.5, 1 - tail])
+            row = {"n": n, "map": name, "median": median, "low": low, "high": high}
+            row["share_better"] = (loss < by_map["transferred"]).mean()
+            rows.append(row | _removed(by_map["transferred"], loss, best, tail))
+    return pd.DataFrame(rows)
+
+
+def _removed(
+    transferred: np.ndarray, loss: np.ndarray, best: np.ndarray, tail: float
+) -> dict:
+    """Share of the transfer cost that is gone, over draws; all arguments (draws,)."""
+    names = ("share_removed_low", "share_removed", "share_removed_high")
+    cost = transferred - best
+    if np.median(cost) <= 0:
+        return dict.fromkeys(names, np.nan)
+    # where a draw has next to no cost the share is of the mean cost
+    removed = (transferred - loss) / np.maximum(cost, cost.mean() / 10)
+    ends = np.quantile(removed, [tail, 0.5, 1 - tail])
+    return dict(zip(names, ends.tolist(), strict=True))
 
 
 def _needed(curve: pd.DataFrame, share: float) -> dict:
@@ -157,13 +182,13 @@ class _Cells:
         """(B, cells): all and right answers under rows of weights (B, n)."""
         return weights @ self._gather, (weights * self.correct) @ self._gather
 
-    def fit(self, total: np.ndarray, right: np.ndarray):
+    def fit(self, total: np.ndarray, right: np.ndarray) -> Any:
         """Parameter sets under counts (B, cells)."""
         learned = right if self.gold is None else self.gold
         return self.family.fit(self.features, learned, total, None)
 
 
-def losses_by_labels(
+def _losses(
     left: pd.DataFrame,
     right: pd.DataFrame,
     method: str,
@@ -172,8 +197,9 @@ def losses_by_labels(
     rng: np.random.Generator,
 ) -> Iterator[tuple[int | None, dict[str, np.ndarray]]]:
     """(n, Brier scores (draws,) by map) for the sizes within reach; None stands for all labels."""
-    both = np.r_[left["confidence"].to_numpy(float), right["confidence"].to_numpy(float)]
-    clip = choose_clip(both)
+    clip = choose_clip(
+        pd.concat([left["confidence"], right["confidence"]]).to_numpy(float)
+    )
     learned = _Cells(left, method, clip)
     judged = _Cells(right, method, clip)
     fitted = learned.fit(*learned.counts(np.ones((1, len(left)))))

@@ -7,7 +7,7 @@ one map for each model and strategy.
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -74,7 +74,9 @@ class Recalibrator:
         values = tuple(self.params[name] for name in family.parameters)
         return family.apply([values], features)[0]
 
-    def apply(self, confidence: np.ndarray, *, images: Sequence) -> np.ndarray:
+    def apply(
+        self, confidence: np.ndarray, *, images: Sequence | np.ndarray
+    ) -> np.ndarray:
         """Corrected confidences of answers on images none of which the map was fitted on.
 
         Raises
@@ -92,7 +94,7 @@ class Recalibrator:
         return self(confidence)
 
 
-def _checked(inputs: str, confidence) -> np.ndarray:
+def _checked(inputs: str, confidence: np.ndarray) -> np.ndarray:
     """Confidences (n,), or probabilities of options (n, k) that sum to 1, or ValueError."""
     if inputs == "confidence":
         return check_confidence(confidence)
@@ -116,7 +118,7 @@ def fit(
     correct: np.ndarray,
     *,
     method: str = "platt",
-    images: Sequence | None = None,
+    images: Sequence | np.ndarray | None = None,
     clip: float | None = None,
 ) -> Recalibrator:
     r"""Fit one recalibration map.
@@ -211,7 +213,9 @@ def _fitted(
     if outcomes.min() == outcomes.max():
         note = f"all {len(outcomes)} answers are {'right' if outcomes[0] else 'wrong'}"
     elif c.ndim == 1 and np.ptp(c) == 0:
-        note = f"every confidence is {c[0]:.4g}: the map gives the share of right answers"
+        note = (
+            f"every confidence is {c[0]:.4g}: the map gives the share of right answers"
+        )
     elif family.parameters == ("temperature",) and at_bound(float(theta[0])):
         note = f"the likelihood has no maximum inside T = {T_MIN} … {T_MAX}"
     values = [v.tolist() if hasattr(v, "tolist") else v for v in theta]
@@ -251,10 +255,11 @@ def option_arrays(
     return options, np.array(index, int), names
 
 
-def _place(gold, names: list[str]) -> int:
+def _place(gold: object, names: list[str]) -> int:
     """Position of the first option that is a right answer, -1 where none is."""
-    several = hasattr(gold, "__iter__") and not isinstance(gold, str)
-    right = list(gold) if several else [gold]
+    right = [gold]
+    if isinstance(gold, Iterable) and not isinstance(gold, str):
+        right = list(gold)
     for j, name in enumerate(names):
         if name in right:
             return j

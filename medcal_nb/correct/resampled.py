@@ -5,7 +5,10 @@ confidence. Equal confidences are therefore gathered once into cells; a resample
 counts of the cells, and Newton's method starts from the fit of the sample itself.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -81,8 +84,8 @@ class Losses:
 
     brier: dict[str, np.ndarray]
     log_loss: dict[str, float]
-    theta_source: object
-    theta_target: object
+    theta_source: Any
+    theta_target: Any
 
 
 def pair_losses(source: Side, target: Side, method: str, clip: float) -> Losses:
@@ -122,16 +125,18 @@ class _Cells:
         self.folds = int(side.fold.max()) + 1
         place = side.fold * self.n + cell
         shape = (-1, self.folds, self.n)
+        size = self.folds * self.n
         if most is None:
-            total = np.bincount(place, minlength=self.folds * self.n)[None]
-            right = np.bincount(place, side.correct, self.folds * self.n)[None]
+            counted = np.bincount(place, minlength=size).astype(float)
+            self.total: np.ndarray = counted.reshape(shape)
+            self.right: np.ndarray = np.bincount(place, side.correct, size).reshape(
+                shape
+            )
         else:
             codes = side.resamples.codes(side.images)
-            size = self.folds * self.n
-            total = side.resamples.sums(place, size, codes=codes)
+            self.total = side.resamples.sums(place, size, codes=codes).reshape(shape)
             right = side.resamples.sums(place, size, side.correct, codes)
-        self.total = total.reshape(shape).astype(float)
-        self.right = right.reshape(shape).astype(float)
+            self.right = right.reshape(shape)
 
     def counts(self, drawn: slice) -> tuple[np.ndarray, np.ndarray]:
         return self.total[drawn], self.right[drawn]
@@ -147,44 +152,30 @@ def _confidence_losses(
 ) -> Losses:
     """Losses of the resamples drawn; ``start`` are those of the sample, to begin fits with."""
     total, right = target.counts(drawn)  # (B, K, n) in each fold
-    size = total.shape
     others = total.sum(axis=1, keepdims=True) - total  # in all other folds
     others_right = right.sum(axis=1, keepdims=True) - right
-    flat = others.reshape(-1, target.n)  # (B * K, n)
-    flat_right = others_right.reshape(-1, target.n)
-
     source_total, source_right = source.counts(drawn)
-    start_source = None if start is None else _first(start.theta_source)
-    start_target = None if start is None else _first(start.theta_target)
     features = family.features(target.confidence, clip)
     theta_source = family.fit(
         family.features(source.confidence, clip),
         source_right[:, 0],
         source_total[:, 0],
-        start_source,
+        None if start is None else _first(start.theta_source),
     )
-    theta_target = family.fit(features, flat_right, flat, start_target)
-
+    theta_target = family.fit(
+        features,
+        others_right.reshape(-1, target.n),
+        others.reshape(-1, target.n),
+        None if start is None else _first(start.theta_target),
+    )
     transferred = family.apply(theta_source, features)  # (B, n)
-    refitted = family.apply(theta_target, features).reshape(size)
-    n_others = flat.sum(axis=1)
-    base = (flat_right.sum(axis=1) + 1) / (n_others + 2)
-    # the intercept that gives the mean confidence of the other folds their accuracy
-    log_odds = logit(transferred, 1e-12)
-    offset = np.repeat(log_odds, size[1], axis=0)  # (B * K, n)
-    intercept = fit_logistic(
-        np.ones((target.n, 1)),
-        flat_right.sum(axis=1, keepdims=True),
-        flat,
-        offset=offset,
-    )[0]
-    known = expit(log_odds[:, None, :] + intercept.reshape(size[0], size[1], 1))
+    share = (others_right.sum(axis=2) + 1) / (others.sum(axis=2) + 2)  # (B, K)
     values = {
         "uncorrected": target.confidence,
-        "base": base.reshape(size[0], size[1], 1),
+        "base": share[:, :, None],
         "transferred": transferred[:, None, :],
-        "known": known,
-        "refitted": refitted,
+        "known": _with_accuracy(transferred, others_right, others),
+        "refitted": family.apply(theta_target, features).reshape(total.shape),
     }
     brier = {name: _brier(p, right, total) for name, p in values.items()}
     log_loss = {}
@@ -193,7 +184,25 @@ def _confidence_losses(
     return Losses(brier, log_loss, theta_source, theta_target)
 
 
-def _first(theta):
+def _with_accuracy(
+    confidence: np.ndarray, right: np.ndarray, total: np.ndarray
+) -> np.ndarray:
+    """Confidences (B, n) with an intercept that gives their mean the accuracy of other folds.
+
+    ``right``, ``total`` (B, K, n) count answers of the other folds; the result has their shape.
+    """
+    log_odds = logit(confidence, 1e-12)
+    n_cells = total.shape[2]
+    intercept = fit_logistic(
+        np.ones((n_cells, 1)),
+        right.sum(axis=2).reshape(-1, 1),
+        total.reshape(-1, n_cells),
+        offset=np.repeat(log_odds, total.shape[1], axis=0),  # (B * K, n)
+    )[0]
+    return expit(log_odds[:, None, :] + intercept.reshape(*total.shape[:2], 1))
+
+
+def _first(theta: Any) -> np.ndarray | None:
     """The first parameter set, where it is one of numbers that a fit can begin with."""
     return theta[0] if isinstance(theta, np.ndarray) else None
 
@@ -227,48 +236,60 @@ def _option_losses(source: Side, target: Side, method: str, clip: float) -> Loss
     family = MAPS[method]
     learned = _Options(source, method, clip)
     judged = _Options(target, method, clip)
+    outside = target.fold != np.arange(N_FOLDS)[:, None]  # (K, n)
     theta_source = learned.fit(np.ones((1, len(learned.gold))))
-    in_fold = target.fold == np.arange(N_FOLDS)[:, None]  # (K, n)
-    theta_target = judged.fit((~in_fold).astype(float))
-    transferred = family.apply(theta_source, judged.features)[0]
-    refitted = np.choose(target.fold, family.apply(theta_target, judged.features))
-    uncorrected = target.confidence
+    theta_target = judged.fit(outside.astype(float))
     y = target.correct
-    n = len(y)
-    rate = (((1 - in_fold) @ y + 1) / ((1 - in_fold).sum(axis=1) + 2))[target.fold]
-    values = {"uncorrected": uncorrected, "base": rate}
-    values |= {"transferred": transferred, "refitted": refitted}
+    share = (outside @ y + 1) / (outside.sum(axis=1) + 2)  # (K,)
+    values = {
+        "uncorrected": target.confidence,
+        "base": share[target.fold],
+        "transferred": family.apply(theta_source, judged.features)[0],
+        "refitted": np.choose(target.fold, family.apply(theta_target, judged.features)),
+    }
     log_loss = {}
     for name in ("uncorrected", "transferred", "refitted"):
         p = values[name][None, None]
-        log_loss[name] = _log_loss(p, y[None, None], np.ones((1, 1, n)), clip)
-
-    both = 1 / np.r_[theta_source.ravel(), theta_target.ravel()]
-    low = max(both.min() / np.exp(_WIDER), 1 / T_MAX)
-    high = min(both.max() * np.exp(_WIDER), 1 / T_MIN)
-    slopes = np.geomspace(low, high, _N_SLOPES)
-    learned.sum_at(slopes)
-    judged.sum_at(slopes)
-    n_others = judged.total.sum(axis=1, keepdims=True) - judged.total  # (B, K)
-    right_others = judged.right.sum(axis=1, keepdims=True) - judged.right
-    at_source = _root(learned.score.sum(axis=1))[:, None]  # (B, 1)
-    score = judged.score.sum(axis=1, keepdims=True) - judged.score
-    at_target = _root(score)  # (B, K)
-    n_drawn = judged.total.sum(axis=1)
-    share = (right_others + 1) / (n_others + 2)
-    base = share * (share * judged.total - 2 * judged.right) + judged.right
-    squares = judged.summed(((uncorrected - y) ** 2)[:, None])[..., 0]
-    resampled = {
-        "uncorrected": squares.sum(axis=1) / n_drawn,
-        "base": base.sum(axis=1) / n_drawn,
-        "transferred": _between(judged.loss, at_source).sum(axis=1) / n_drawn,
-        "refitted": _between(judged.loss, at_target).sum(axis=1) / n_drawn,
-    }
+        log_loss[name] = _log_loss(p, y[None, None], np.ones((1, 1, len(y))), clip)
+    slopes = _slopes_around(np.r_[theta_source.ravel(), theta_target.ravel()])
+    resampled = _resampled_options(learned, judged, slopes)
     brier = {}
     for name, draws in resampled.items():
         brier[name] = np.r_[np.mean((values[name] - y) ** 2), draws[1:]]
     brier["known"] = np.full_like(brier["base"], np.nan)
     return Losses(brier, log_loss, theta_source, theta_target)
+
+
+def _slopes_around(temperatures: np.ndarray) -> np.ndarray:
+    """Slopes 1 / T on which resamples are read off."""
+    low = max(1 / (temperatures.max() * np.exp(_WIDER)), 1 / T_MAX)
+    high = min(np.exp(_WIDER) / temperatures.min(), 1 / T_MIN)
+    return np.geomspace(low, high, _N_SLOPES)
+
+
+def _resampled_options(
+    learned: _Options, judged: _Options, slopes: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Brier scores (1 + B,) by stage, read off the grid of slopes."""
+    learned.sum_at(slopes)
+    judged.sum_at(slopes)
+    n_drawn = judged.total.sum(axis=1)
+    others = judged.total.sum(axis=1, keepdims=True) - judged.total  # (B, K)
+    others_right = judged.right.sum(axis=1, keepdims=True) - judged.right
+    share = (others_right + 1) / (others + 2)
+    base = share * (share * judged.total - 2 * judged.right) + judged.right
+    squares = (judged.side.confidence - judged.side.correct) ** 2
+    uncorrected = judged.summed(squares[:, None])[..., 0]
+    at_source = _root(learned.score.sum(axis=1))[:, None]  # (B, 1)
+    # maps of the target are fitted on the other folds: (B, K)
+    at_target = _root(judged.score.sum(axis=1, keepdims=True) - judged.score)
+    losses = {
+        "uncorrected": uncorrected,
+        "base": base,
+        "transferred": _between(judged.loss, at_source),
+        "refitted": _between(judged.loss, at_target),
+    }
+    return {name: loss.sum(axis=1) / n_drawn for name, loss in losses.items()}
 
 
 class _Options:

@@ -21,7 +21,6 @@ from medcal_nb.measure.resampling import (
 )
 
 from .crossfit import images_of, pairs, with_images
-from .labels import losses_by_labels
 from .maps import fit
 from .transfer import TransferStudy
 
@@ -92,65 +91,6 @@ def share_removed(study: TransferStudy, by: Sequence[str] = ()) -> pd.DataFrame:
             row[f"{name}_low"] = float(low)
             row[f"{name}_high"] = float(high)
         rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def known_number_table(
-    graded: pd.DataFrame,
-    *,
-    source: dict,
-    target: dict,
-    labels: Sequence[int] = (25, 50, 100, 200),
-    method: str = "platt",
-    n_draws: int = 200,
-    level: float = 0.95,
-    rng: np.random.Generator,
-) -> pd.DataFrame:
-    """Transfer with the accuracy that k labelled answers give: what their number costs.
-
-    In each draw half of the target's images are scored on; the accuracy comes from k answers of
-    the other half, a refit from all of them.
-
-    Parameters
-    ----------
-    graded, source, target, method, rng
-        As in :func:`medcal_nb.correct.transfer_study`.
-    labels : sequence of int
-        Numbers k of labelled answers.
-    n_draws : int
-        Random draws.
-    level : float
-        Of the band over draws, which holds the uncertainty of the accuracy.
-
-    Returns
-    -------
-    DataFrame
-        One row per model, strategy and k:
-
-        labels : k
-        brier_transferred, brier_known, brier_refitted : means over draws
-        share_removed : median over draws of the share of the transfer cost that is removed, with
-            _low, _high; NaN where the cost is not positive in a draw
-    """
-    tail = (1 - level) / 2
-    seed = int(rng.integers(2**63))
-    rows = []
-    for key, left, right in pairs(with_images(graded), source, target):
-        draw = np.random.default_rng([seed, 0])
-        # the refit on all answers that are not scored on is the last
-        sizes = [*labels, None]
-        by_labels = dict(losses_by_labels(left, right, method, sizes, n_draws, draw))
-        refitted = by_labels.pop(None)["refitted"]
-        for n, losses in by_labels.items():
-            transferred = losses["transferred"]
-            cost = transferred - refitted
-            removed = np.where(cost > 0, transferred - losses["known"], np.nan)
-            removed = removed / np.where(cost > 0, cost, 1.0)
-            low, middle, high = np.nanquantile(removed, [tail, 0.5, 1 - tail])
-            row = key | {"labels": n, "brier_transferred": transferred.mean()}
-            row |= {"brier_known": losses["known"].mean()}
-            row |= {"brier_refitted": refitted.mean(), "share_removed": middle}
-            rows.append(row | {"share_removed_low": low, "share_removed_high": high})
     return pd.DataFrame(rows)
 
 
@@ -234,6 +174,11 @@ def _thresholded(source_p: np.ndarray, target_p: np.ndarray, share: float) -> fl
 
 def accuracy_errors(estimates: pd.DataFrame) -> pd.DataFrame:
     """How far estimates of :func:`accuracy_without_labels` are off.
+
+    Parameters
+    ----------
+    estimates : DataFrame
+        Of :func:`accuracy_without_labels`.
 
     Returns
     -------
@@ -348,7 +293,9 @@ def _slope(
 ) -> tuple[float, float, float]:
     """Slope of the target's answers on the transferred log-odds, with its interval by image."""
     _, p = _transferred(left, right, method)
-    resamples = Resamples(images_of(right), n_resamples, [seed, 0])
+    resamples = Resamples(
+        images_of(right), n_resamples, np.random.default_rng([seed, 0])
+    )
     cell = gathered(p, 100)
     n_cells = int(cell.max()) + 1
     mean = np.bincount(cell, p) / np.bincount(cell)

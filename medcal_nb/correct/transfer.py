@@ -1,4 +1,4 @@
-"""Does a map fitted on one kind of images transfer to another?
+"""Whether a map fitted on one kind of images transfers to another.
 
 A map is fitted on source answers (general images) and applied to target answers (medical ones);
 its rival, of the same family, is cross-fitted by image on the target itself. The **transfer
@@ -11,7 +11,6 @@ pick rows by any columns: ``source={"dataset": "mmbench"}, target={"dataset": "o
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -24,13 +23,7 @@ from medcal_nb.measure.resampling import (
     one_sided_p,
     percentile_ends,
 )
-from medcal_nb.measure.rows import (
-    image_labels,
-    measured,
-    parts_by,
-    refuse_shared,
-    rows_where,
-)
+from medcal_nb.measure.rows import rows_where
 
 from .crossfit import N_FOLDS, folds_of, images_of, pairs, with_images
 from .families import MAPS
@@ -180,7 +173,11 @@ def transfer_study(
 
 
 def _sides(
-    graded: pd.DataFrame, source: dict, target: dict, n_resamples: int, rng
+    graded: pd.DataFrame,
+    source: dict,
+    target: dict,
+    n_resamples: int,
+    rng: np.random.Generator,
 ) -> Iterable[tuple[dict, Side, Side]]:
     """(key, source, target) of each model and strategy, on common resamples of each side."""
     seed = int(rng.integers(2**63))
@@ -189,13 +186,21 @@ def _sides(
     resamples = []
     for k, where in ((1, source), (2, target)):
         labels = images_of(rows_where(graded, where))
-        resamples.append(Resamples(labels, n_resamples, [seed, k]))
+        own = np.random.default_rng([seed, k])
+        resamples.append(Resamples(labels, n_resamples, own))
     for key, left, right in both:
         yield (
             key,
             _side(left, resamples[0], np.zeros(len(left), int)),
-            _side(right, resamples[1], folds_of(right, seed)),
+            _side(right, resamples[1], _folds(right, seed)),
         )
+
+
+def _folds(rows: pd.DataFrame, seed: int) -> np.ndarray:
+    fold = folds_of(rows, seed)
+    if fold is None:
+        raise ValueError(f"fewer than {N_FOLDS} images to cross-fit on")
+    return fold
 
 
 def _side(rows: pd.DataFrame, resamples: Resamples, fold: np.ndarray) -> Side:
@@ -451,82 +456,3 @@ def transfer_overview(table: pd.DataFrame) -> pd.DataFrame:
             row[f"median_{name}"] = part[name].median()
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-# --- from one modality to another ---------------------------------------------------------------
-
-
-def modality_matrix(
-    graded: pd.DataFrame,
-    *,
-    others: pd.DataFrame,
-    column: str = "modality",
-    method: str = "platt",
-    level: float = 0.95,
-    n_resamples: int = 1000,
-    rng: np.random.Generator,
-) -> pd.DataFrame:
-    """Fit on one modality, apply to another: the change of the Brier score for every pair.
-
-    Parameters
-    ----------
-    graded : DataFrame
-        Of one model and strategy.
-    others : DataFrame
-        More answers to fit on, of other values in that column.
-    column : str
-        Whose values are crossed.
-    method, level, n_resamples, rng
-        As in :func:`transfer_study`.
-
-    Returns
-    -------
-    DataFrame
-        One row per ``fitted_on`` and ``applied_to``:
-
-        model, strategy, method
-        n_fit, n : answers fitted on and applied to
-        brier_uncorrected, brier : without the map and with it
-        change : brier - brier_uncorrected with change_low, change_high; below 0 is better
-
-        Where the two are the same the fit is cross-fitted by image; else they share no image.
-        Modalities of fewer than five images are left out.
-    """
-    check_choice(method, "method", MAPS)
-    seed = int(rng.integers(2**63))
-    applied_parts = _known_parts(graded, column)
-    applied_parts = {
-        name: part
-        for name, part in applied_parts.items()
-        if len(set(image_labels(part))) >= N_FOLDS
-    }
-    fitted_parts = _known_parts(others, column) | applied_parts
-    resamples = {}
-    for name, part in fitted_parts.items():
-        resamples[name] = Resamples(image_labels(part), n_resamples, [seed, 1])
-    rows = []
-    for applied, fitted in product(applied_parts, fitted_parts):
-        left = fitted_parts[fitted]
-        right = applied_parts[applied]
-        if applied != fitted:
-            refuse_shared(left, right, f"of {fitted} and of {applied}")
-        source = _side(left, resamples[fitted], np.zeros(len(left), int))
-        target = _side(right, resamples[applied], folds_of(right, seed))
-        clip = choose_clip(np.r_[source.confidence, target.confidence])
-        losses = pair_losses(source, target, method, clip).brier
-        draws = losses["refitted" if applied == fitted else "transferred"]
-        change = draws - losses["uncorrected"]
-        low, high = percentile_ends(change, level=level, n_groups=target.n_effective)
-        row = {name: right[name].iloc[0] for name in BY}
-        row |= {"method": method, "fitted_on": fitted, "applied_to": applied}
-        row |= {"n_fit": len(left), "n": len(right)}
-        row |= {"brier_uncorrected": losses["uncorrected"][0], "brier": draws[0]}
-        row |= {"change": change[0], "change_low": float(low), "change_high": float(high)}
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def _known_parts(graded: pd.DataFrame, column: str) -> dict[str, pd.DataFrame]:
-    """Measured rows by the value of a column, where it is known."""
-    rows = measured(graded).dropna(subset=[column])
-    return {key[column]: part for key, part in parts_by(rows, column)}

@@ -290,7 +290,9 @@ def side_name(where: Where, *, of: str = "images") -> str:
     """Return what a reader calls a side: ``general images`` or ``labels``, the data set's name."""
     if "domain" in where:
         return f"{where['domain']} {of}"
-    names = ", ".join(str(value) for value in where.values())
+    # which split answers are of says nothing of what they are about
+    named = {column: value for column, value in where.items() if column != "split"}
+    names = ", ".join(str(value) for value in (named or where).values())
     return names if of == "images" else f"{names} {of}"
 
 

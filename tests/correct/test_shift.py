@@ -11,7 +11,7 @@ from medcal_nb.correct import (
     accuracy_errors,
     accuracy_without_labels,
     check_shift,
-    known_number_table,
+    labels_needed,
     share_removed,
     transfer_study,
 )
@@ -71,13 +71,15 @@ def test_the_share_over_models_is_of_the_summed_cost(prior_shift, rng):
 
 
 def test_the_accuracy_from_few_labels_is_less_sure_than_from_many(prior_shift, rng):
-    table = known_number_table(
-        prior_shift, **SIDES, labels=(20, 200), n_draws=100, rng=rng
-    ).set_index("labels")
-    width = table.share_removed_high - table.share_removed_low
+    curve, _ = labels_needed(
+        prior_shift, **SIDES, sizes=(20, 200), n_draws=100, rng=rng
+    )
+    known = curve[curve["map"] == "known"].set_index("n")
+    width = known.share_removed_high - known.share_removed_low
     assert width[200] < width[20] / 2
-    assert table.share_removed[200] > 0.9
-    assert (table.brier_known < table.brier_transferred).all()
+    assert known.share_removed[200] > 0.9
+    nothing = curve[curve["map"] == "transferred"]
+    assert (nothing.share_removed == 0).all()
 
 
 def test_accuracy_without_labels_by_hand_and_where_it_fails(rng):

@@ -13,7 +13,6 @@ from medcal_nb.correct import (
     CONCLUSIONS,
     RecalibrationWarning,
     fit,
-    modality_matrix,
     resampled,
     transfer_counts,
     transfer_overview,
@@ -354,9 +353,6 @@ def test_source_and_target_that_share_images_are_refused(rng):
         [first, second.assign(dataset="another")]
     )  # the same ids, other images
     assert len(table_of(other, **sides, methods=["platt"], n_resamples=2, rng=rng)) == 1
-    crossed = data.assign(modality=data.question.map({1: "ct", 2: "mri"}))
-    with pytest.raises(ValueError, match="400 images are both of"):
-        modality_matrix(crossed, others=crossed[:0], n_resamples=2, rng=rng)
 
 
 def test_an_image_has_one_label_whatever_type_its_id_has(rng):
@@ -384,32 +380,6 @@ def test_paired_rows_share_their_draws(rng):
     np.testing.assert_array_equal(*seen)
     assert (seen[0][0] == 1).all()
     assert (seen[0].reshape(31, 20, 3).std(axis=2) == 0).all()  # whole images
-
-
-# --- from one modality to another ---------------------------------------------------------------
-
-
-def test_modality_matrix_is_best_on_its_diagonal_where_modalities_differ(rng):
-    kinds = {"ct": 2.0, "ultrasound": 0.3}
-    data = pd.concat(
-        [
-            graded(rng, 1500, f"{k}-set", slope=s).assign(modality=k)
-            for k, s in kinds.items()
-        ]
-    )
-    others = graded(rng, 500, "general").assign(modality="general")
-    table = modality_matrix(data, others=others, n_resamples=20, rng=rng)
-    wide = table.pivot(index="fitted_on", columns="applied_to", values="change")
-    assert wide.loc["ct", "ct"] < wide.loc["ultrasound", "ct"]
-    assert wide.loc["ultrasound", "ultrasound"] < wide.loc["ct", "ultrasound"]
-    assert set(wide.index) == {"ct", "ultrasound", "general"}
-    assert set(wide.columns) == set(kinds)
-
-
-def test_answers_without_a_modality_are_in_none(rng):
-    data = graded(rng, 300, "set").assign(modality=["ct", None, "mri"] * 100)
-    table = modality_matrix(data, others=data[:0], n_resamples=2, rng=rng)
-    assert set(table["fitted_on"]) == set(table["applied_to"]) == {"ct", "mri"}
 
 
 # --- bad and thin input -------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What is concluded about transfer: temperature, skill, the one number, labels, text beside images."""
+"""What is concluded about transfer: temperature, skill, one number, labels, text and images."""
 
 from __future__ import annotations
 
@@ -45,14 +45,13 @@ def temperature_transfer(
     lowered = int((table["transfer_change_high"] < 0).sum())
     below = int((table["skill_refitted"] < 0).sum())
     did = _lowered(lowered, n, "model")
-    left = counted(below, n, "model")
-    rest = {
-        "none": "re-optimised there it was better than giving every answer the accuracy in every model",
-        "all": f"even re-optimised there it stayed worse than giving every answer the accuracy in {left}",
-    }.get(
-        extent(below, n),
-        f"even re-optimised there it stayed worse than giving every answer the accuracy in {left}",
-    )
+    constant = "giving every answer the accuracy"
+    if extent(below, n) == "none":
+        rest = f"re-optimised there it was better than {constant}"
+    else:
+        rest = f"even re-optimised there it stayed worse than {constant}"
+        if n > 1:
+            rest = f"{rest} in {counted(below, n, 'model')}"
     map_name = map_label(table["method"].iloc[0])
     median = float(table["transfer_change"].median())
     return Finding(
@@ -68,12 +67,15 @@ def temperature_transfer(
 def _lowered(k: int, n: int, noun: str) -> str:
     """Return in how many models the Brier score fell: ``lowered the Brier score in …``."""
     if extent(k, n) == "none":
-        return "did not clearly lower the Brier score in any model"
+        plain = "did not clearly lower the Brier score"
+        return plain if n == 1 else f"{plain} in any {noun}"
+    if n == 1:
+        return "lowered the Brier score"
     return f"lowered the Brier score in {counted(k, n, noun)}"
 
 
 def transferred_skill(table: pd.DataFrame, *, target: str) -> Finding:
-    """Return whether a transferred confidence beats giving every answer the accuracy, and what a refit adds.
+    """Return whether a transferred confidence beats one number for all, and what a refit adds.
 
     Parameters
     ----------
@@ -86,8 +88,15 @@ def transferred_skill(table: pd.DataFrame, *, target: str) -> Finding:
     worse = int((table["skill_transferred"] < 0).sum())
     refitted = float(table["skill_refitted"].median())
     name = map_label(table["method"].iloc[0])
-    if extent(worse, n) == "none":
-        claim = f"confidence transferred by {name} beat giving every answer the accuracy on {target}"
+    if n == 1:
+        direction = "worse" if worse else "better"
+        claim = (
+            f"confidence transferred by {name} was {direction} than giving every answer"
+        )
+        claim = f"{claim} the accuracy on {target}"
+    elif extent(worse, n) == "none":
+        claim = f"confidence transferred by {name} beat giving every answer"
+        claim = f"{claim} the accuracy on {target}"
         claim = f"{claim} in {counted(n, n, 'pair')}"
     else:
         who = counted(worse, n, "model–method pair")

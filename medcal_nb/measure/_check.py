@@ -73,6 +73,7 @@ def check_groups(groups: ArrayLike | None, n: int) -> tuple[np.ndarray, int]:
         return np.arange(n), n
     import pandas as pd
 
+    groups = np.asarray(groups)
     check_length(groups, n, "groups")
     codes, labels = pd.factorize(np.asarray(groups), sort=True)
     _refuse(codes < 0, codes, "groups", "missing", "every row needs a group")
@@ -119,7 +120,7 @@ def _vector(values: ArrayLike, name: str) -> np.ndarray:
     return array
 
 
-def _stored(values: ArrayLike) -> np.ndarray:
+def _stored(values: Any) -> np.ndarray:
     """Floats in the width they are stored in."""
     if not hasattr(values, "to_numpy"):
         array = np.asarray(values)

@@ -182,7 +182,7 @@ def test_sides_are_found_or_named(rng):
         rows.sides(data, {"dataset": "x"}, {"dataset": "general"})
     assert rows.side_name(GENERAL) == "general images"
     assert rows.side_name(GENERAL, of="labels") == "general labels"
-    assert rows.side_name({"dataset": "oodcv"}) == "oodcv"
+    assert rows.side_name({"dataset": "my-set", "split": "fit"}) == "my-set"
 
 
 def test_select_prefers_what_the_study_looks_at_and_takes_what_is_named(graded):

@@ -2,9 +2,9 @@
 
 The package is thin on purpose: the study's choices stand in ``notebooks/``. Its rooms, each using
 those before it: ``measure`` (calibration, discrimination, intervals), ``correct`` (recalibration,
-transfer, ensembles), ``answers`` (what came back), ``datasets`` (what is asked), ``ask`` (models and
-elicitation methods), ``logs`` (records of other tools), ``show`` (figures), ``reader`` and ``teach``
-(people), ``study`` (profiles, findings, the runner), ``cli``.
+transfer, ensembles), ``answers`` (what came back), ``datasets`` (what is asked), ``ask`` (models
+and elicitation methods), ``logs`` (records of other tools), ``show`` (figures), ``reader`` and
+``teach`` (people), ``study`` (profiles, findings, the runner), ``cli``.
 """
 
 __version__ = "0.1.0"

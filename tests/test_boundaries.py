@@ -41,7 +41,7 @@ HEAVY = {
     "nbconvert",
     "nbclient",
 }
-INK = {"matplotlib", "ipywidgets"}
+INK = {"matplotlib", "seaborn", "ipywidgets"}
 
 
 def room_of(file: Path) -> str:

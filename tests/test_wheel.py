@@ -231,7 +231,7 @@ def test_answers_are_imported_scored_corrected_and_exported(medcal):
     assert medcal("import", "mine.csv", *columns, "--percent").returncode == 0
     scored = medcal("score", "mine.sqlite", "--by", "model", "--resamples", 20)
     assert scored.returncode == 0, scored.stderr
-    assert "0.667 [" in scored.stdout
+    assert "66.7 [" in scored.stdout
     fit, apply = (
         f"item_id={','.join(map(str, part))}" for part in (range(30), range(30, 60))
     )

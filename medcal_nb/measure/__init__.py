@@ -1,8 +1,8 @@
-"""Measuring: is the confidence calibrated, does it mark the errors, and how sure are we of that?
+"""Measuring: whether confidence is calibrated and marks the errors, and how sure that is.
 
 Metrics are called as `(confidence, correct, *, …) -> float` and stand in `METRICS` under the names
 of their columns. A `*_table` holds the numbers of a figure. `ece_interval` is the interval of the
-expected calibration error that holds its level. Needs numpy, scipy, pandas and statsmodels.
+expected calibration error that holds its level. Needs numpy, scipy and pandas.
 """
 
 from ._check import MeasureWarning

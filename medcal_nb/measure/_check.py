@@ -3,8 +3,11 @@
 import sys
 import types
 import warnings
+from collections.abc import Iterable, Sized
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from medcal_nb.measure.decimals import shortest_decimals
 
@@ -25,7 +28,7 @@ def warn(message: str, category: type[Warning] = MeasureWarning) -> None:
     warnings.warn(message, category, stacklevel=depth)
 
 
-def check_confidence(values, name: str = "confidence") -> np.ndarray:
+def check_confidence(values: ArrayLike, name: str = "confidence") -> np.ndarray:
     """A vector of probabilities in [0, 1], as floats, or ValueError by name and position."""
     array = _vector(values, name)
     remedy = "percent? divide by 100" if array.max() > 1 else "probabilities start at 0"
@@ -33,7 +36,7 @@ def check_confidence(values, name: str = "confidence") -> np.ndarray:
     return array
 
 
-def check_correct(values) -> np.ndarray:
+def check_correct(values: ArrayLike) -> np.ndarray:
     """A vector of outcomes 0 or 1 (booleans are fine), as floats."""
     array = _vector(values, "correct")
     _refuse(
@@ -46,7 +49,9 @@ def check_correct(values) -> np.ndarray:
     return array
 
 
-def check_pair(confidence, correct) -> tuple[np.ndarray, np.ndarray]:
+def check_pair(
+    confidence: ArrayLike, correct: ArrayLike
+) -> tuple[np.ndarray, np.ndarray]:
     """Confidence in [0, 1] and binary outcome of the same length, as float arrays."""
     c = check_confidence(confidence)
     y = check_correct(correct)
@@ -54,7 +59,7 @@ def check_pair(confidence, correct) -> tuple[np.ndarray, np.ndarray]:
     return c, y
 
 
-def check_length(array, n: int, name: str) -> None:
+def check_length(array: Sized, n: int, name: str) -> None:
     """The same number of entries as the confidence."""
     if len(array) != n:
         raise ValueError(
@@ -62,19 +67,20 @@ def check_length(array, n: int, name: str) -> None:
         )
 
 
-def check_groups(groups, n: int) -> tuple[np.ndarray, int]:
+def check_groups(groups: ArrayLike | None, n: int) -> tuple[np.ndarray, int]:
     """Group labels as codes 0 … G−1, and G; without groups each row is its own."""
     if groups is None:
         return np.arange(n), n
     import pandas as pd
 
+    groups = np.asarray(groups)
     check_length(groups, n, "groups")
     codes, labels = pd.factorize(np.asarray(groups), sort=True)
     _refuse(codes < 0, codes, "groups", "missing", "every row needs a group")
     return codes, len(labels)
 
 
-def check_whole(value, name: str, least: int) -> int:
+def check_whole(value: Any, name: str, least: int) -> int:
     """A whole number, not below the least."""
     if int(value) != value or value < least:
         raise ValueError(
@@ -92,7 +98,7 @@ def check_level(level: float, name: str = "level") -> float:
     return float(level)
 
 
-def check_choice(value, name: str, allowed) -> None:
+def check_choice(value: Any, name: str, allowed: Iterable) -> None:
     """One of the named options."""
     if value not in allowed:
         raise ValueError(
@@ -100,7 +106,7 @@ def check_choice(value, name: str, allowed) -> None:
         )
 
 
-def _vector(values, name: str) -> np.ndarray:
+def _vector(values: ArrayLike, name: str) -> np.ndarray:
     """A one-dimensional float array of at least one number; <NA> of nullable columns is NaN."""
     try:
         array = shortest_decimals(_stored(values))
@@ -114,7 +120,7 @@ def _vector(values, name: str) -> np.ndarray:
     return array
 
 
-def _stored(values) -> np.ndarray:
+def _stored(values: Any) -> np.ndarray:
     """Floats in the width they are stored in."""
     if not hasattr(values, "to_numpy"):
         array = np.asarray(values)

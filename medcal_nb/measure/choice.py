@@ -98,20 +98,20 @@ def choose_strategy(
     pandas.DataFrame
         One row a method, the cheapest first: the `by` columns and
 
-        strategy, map : the method, and "uncorrected", "recalibrated" or the map of the rows
-        cost, cost_low, cost_high : of an answer, judged on images not used for choosing
-        checked : share of answers
-        risk : share wrong among those kept
-        tokens : of an answer
-        share_chosen : share of the splits in which it was the cheapest of its half
-        chosen : the method chosen most often
-        procedure_cost : of an answer, where each split uses its own choice (one number a group)
-        difference, difference_low, difference_high : cost − that of the chosen
-        p, p_holm : of no difference
-        p_equivalent, p_equivalent_holm : of a difference of the margin or more, either way (the
-            larger of two one-sided p values)
-        conclusion : "chosen", "equivalent", "dearer", "cheaper" or "inconclusive", after Holm
-        margin, n, n_images, n_splits : answers (items) and their images
+        - strategy, map: the method, and "uncorrected", "recalibrated" or the map of the rows
+        - cost, cost_low, cost_high: of an answer, judged on images not used for choosing
+        - checked: share of answers
+        - risk: share wrong among those kept
+        - tokens: of an answer
+        - share_chosen: share of the splits in which it was the cheapest of its half
+        - chosen: the method chosen most often
+        - procedure_cost: of an answer, where each split uses its own choice (one number a group)
+        - difference, difference_low, difference_high: cost − that of the chosen
+        - p, p_holm: of no difference
+        - p_equivalent, p_equivalent_holm: of a difference of the margin or more, either way (the
+          larger of two one-sided p values)
+        - conclusion: "chosen", "equivalent", "dearer", "cheaper" or "inconclusive", after Holm
+        - margin, n, n_images, n_splits: answers (items) and their images
 
     Raises
     ------
@@ -292,13 +292,21 @@ def _compared(
     table["risk"] = tally.wrong_kept / np.where(tally.kept > 0, tally.kept, np.nan)
     table["tokens"] = tokens.mean(axis=0)
     table["procedure_cost"] = np.mean(tally.cost_of_choice)
-    most = table["share_chosen"] == table["share_chosen"].max()
-    chosen = int(table["cost"].where(most).idxmin())
+    chosen = _chosen_most_often(table)
     table["chosen"] = table.index == chosen
-    columns = _differences(draws, chosen, margin, level, drawn.effective())
-    columns |= {"n": len(wrong), "n_images": n_images, "n_splits": n_splits}
-    table = table.assign(**columns)
+    table = table.assign(
+        **_differences(draws, chosen, margin, level, drawn.effective()),
+        n=len(wrong),
+        n_images=n_images,
+        n_splits=n_splits,
+    )
     return table.sort_values("cost", ignore_index=True, kind="stable")
+
+
+def _chosen_most_often(table: pd.DataFrame) -> int:
+    """Row of the method chosen in most splits; of several the cheapest."""
+    most = table["share_chosen"] == table["share_chosen"].max()
+    return int(table["cost"].where(most).idxmin())
 
 
 def _costs_of(draws: NDArray, level: float, n_groups: float) -> dict:

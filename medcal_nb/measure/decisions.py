@@ -58,12 +58,12 @@ def net_benefit_table(
     pandas.DataFrame
         One row a threshold:
 
-        threshold, exchange_rate : p_t, and (1 − p_t) / p_t
-        checked : share of answers
-        net_benefit, net_benefit_low, net_benefit_high
-        check_all : net benefit of checking every answer
-        over_all, over_all_low, over_all_high : net benefit − check_all, paired
-        advantage, advantage_low, advantage_high : over the better of checking all and none
+        - threshold, exchange_rate: p_t, and (1 − p_t) / p_t
+        - checked: share of answers
+        - net_benefit, net_benefit_low, net_benefit_high
+        - check_all: net benefit of checking every answer
+        - over_all, over_all_low, over_all_high: net benefit − check_all, paired
+        - advantage, advantage_low, advantage_high: over the better of checking all and none
 
     Raises
     ------
@@ -166,12 +166,13 @@ def policy_table(
     pandas.DataFrame
         One row a policy, the cheapest first; empty where no case has both phases:
 
-        policy : its name
-        n, n_readers, n_cases : pairs of reader and case, readers, cases
-        reader_share : share of cases that a reader works on
-        accuracy : of the answers that are acted on
-        cost, cost_low, cost_high : of an answer
-        difference, difference_low, difference_high, p : to the model alone, paired
+        - policy: its name
+        - n, n_readers, n_cases: pairs of reader and case, readers, cases
+        - reader_share: share of cases that a reader works on
+        - accuracy: of the answers that are acted on
+        - cost, cost_low, cost_high: of an answer
+        - difference, difference_low, difference_high, p: to the model alone, paired
+
         (intervals over readers and cases: `mrmc_mean`)
 
     Raises
@@ -240,14 +241,15 @@ def reliance_table(decisions: pd.DataFrame, *, by: Sequence[str] = ()) -> pd.Dat
     pandas.DataFrame
         The `by` columns and, for a right and a wrong model,
 
-        model_correct : True or False
-        n : decisions (a reader and a case)
-        right_alone, right_with_model : share of them
-        changed : decisions whose answer changed
-        n_wrong_alone, put_right, put_right_share (_low, _high) : of the answers wrong alone,
-            those that became right; with a right model that is fitting reliance
-        n_right_alone, made_wrong, made_wrong_share (_low, _high) : of the answers right alone,
-            those that became wrong; with a wrong model that is over-reliance
+        - model_correct: True or False
+        - n: decisions (a reader and a case)
+        - right_alone, right_with_model: share of them
+        - changed: decisions whose answer changed
+        - n_wrong_alone, put_right, put_right_share (_low, _high): of the answers wrong alone,
+          those that became right; with a right model that is fitting reliance
+        - n_right_alone, made_wrong, made_wrong_share (_low, _high): of the answers right alone,
+          those that became wrong; with a wrong model that is over-reliance
+
         (Wilson's 95 % intervals, decisions counted as independent)
 
     Raises

@@ -1,4 +1,4 @@
-"""Do groups differ by more than sampling noise, and what would a new one show?"""
+"""How much groups differ beyond sampling noise, and what a new one may show."""
 
 import numpy as np
 import pandas as pd

@@ -101,14 +101,6 @@ def note_few(n_groups: float, by_image: bool) -> None:
         )
 
 
-def normal_p(values: FloatArray, estimate: float) -> float:
-    """Two-sided p value of a difference by the standard error that its resamples have."""
-    from scipy.special import ndtr
-
-    se = np.nanstd(values)
-    return float(2 * ndtr(-abs(estimate) / se)) if se > 1e-12 else np.nan
-
-
 def holm(p_values: ArrayLike) -> FloatArray:
     r"""Holm's step-down adjustment: p values to be held against the level for the family.
 

@@ -14,9 +14,10 @@ from .smooth import ici, local_linear
 DRAWS = 1000
 MOST_DRAWS = 50_000
 IN_TAIL = 20  # draws that a tail holds at the least
-HALVINGS = 30
+HALVINGS = 20
 CHANCE = 0.16
 PRIOR_CORRELATION = 0.5
+FEW_FOR_SIDES = 100
 PRIOR_IMAGES = 2
 CURVE = 64  # steps of confidence that a curve is drawn through
 
@@ -336,12 +337,14 @@ class _Gaps:
         """On which side of 0 the gaps of the upper end may lie, as (b,) numbers of that sign.
 
         Those observed; of a curve, all that of their mean: its noise goes up and down together,
-        and in gaps of both signs it would cancel. So does that of images: both are tried.
+        and in gaps of both signs it would cancel. So may that of fewer than 100 images, of which
+        no more is known: both are tried.
         """
         common = np.full_like(self.gap, self.weight @ self.gap)
         if self.smooth is not None:
             return [common]
-        return [self.gap, common] if self.by_image else [self.gap]
+        few = self.by_image and self.worth < FEW_FOR_SIDES
+        return [self.gap, common] if few else [self.gap]
 
     def even(self, size: float, side: FloatArray) -> FloatArray:
         """(b,) the same gap in every bin, on these sides as far as accuracy allows.

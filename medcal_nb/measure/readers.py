@@ -252,8 +252,8 @@ def mrmc_table(
     pandas.DataFrame
         The `by` columns and
 
-        metric : its name
-        low, estimate, high, se, df, p, n_readers, n_cases : as in `ReaderInterval`
+        - metric: its name
+        - low, estimate, high, se, df, p, n_readers, n_cases: as in `ReaderInterval`
 
     Raises
     ------

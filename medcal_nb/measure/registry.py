@@ -114,6 +114,7 @@ class Metric:
     def __call__(
         self, confidence: ArrayLike, correct: ArrayLike, **options: Any
     ) -> float:
+        """Return the value, as the public function does."""
         return self.value(confidence, correct, **options)
 
     def takes(self, option: str) -> bool:
@@ -121,7 +122,11 @@ class Metric:
         return option in inspect.signature(self.value).parameters
 
     def resampled(
-        self, confidence: FloatArray, correct: FloatArray, drawn: Resamples, **options
+        self,
+        confidence: FloatArray,
+        correct: FloatArray,
+        drawn: Resamples,
+        **options: Any,
     ) -> FloatArray:
         """(1 + r,) its value on the sample itself and on resamples.
 

@@ -1,7 +1,7 @@
 """Rows of graded answers: those that can be measured, their images, halves and groups."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -102,25 +102,3 @@ def parts_by(
         return [({}, graded)]
     groups = graded.groupby(by, sort=True, dropna=False, observed=True)
     return [(dict(zip(by, key, strict=True)), part) for key, part in groups]
-
-
-def by_group(
-    graded: pd.DataFrame, by: str, table: Callable, *, by_image=False, **options
-):
-    """Apply a table of `(confidence, correct, **options)` to each group and stack the results.
-
-    The column `by` comes first; where the table has no column `n`, the number of the group's
-    measured answers is put there. `by_image` passes each answer's image as `groups`; the result
-    then tells `n_images`, too.
-    """
-    parts = []
-    for name, part in measured(graded).groupby(by, sort=False):
-        if by_image:
-            options["groups"] = image_labels(part)
-        one = table(*arrays(part), **options)
-        if by_image:
-            one["n_images"] = len(np.unique(options["groups"]))
-        one = one if "n" in one else one.assign(n=len(part))
-        one.insert(0, by, name)
-        parts.append(one)
-    return pd.concat(parts, ignore_index=True)

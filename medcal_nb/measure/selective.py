@@ -276,11 +276,11 @@ def threshold_table(
     pandas.DataFrame
         The `by` columns and
 
-        threshold : certified, infinite if none is
-        n_fit, fit_coverage : answers it was chosen on, and coverage there
-        n_test, test_coverage : answers it is judged on, and coverage there
-        test_risk, test_risk_low, test_risk_high : share wrong among those kept, 95 % by image
-        test_missed : share of all that is kept and wrong
+        - threshold: certified, infinite if none is
+        - n_fit, fit_coverage: answers it was chosen on, and coverage there
+        - n_test, test_coverage: answers it is judged on, and coverage there
+        - test_risk, test_risk_low, test_risk_high: share wrong among those kept, 95 % by image
+        - test_missed: share of all that is kept and wrong
 
     Raises
     ------
@@ -357,14 +357,14 @@ def selective_coverage_table(
     pandas.DataFrame
         One row a group: the `by` columns and
 
-        n, n_images : graded answers and their images (0 where they are unknown: by answer then)
-        n_fit : mean number of answers a threshold was certified on
-        accuracy : of all graded answers
-        observed_coverage : largest coverage with a risk of at most `target`, in sample
-        certified : share of the splits in which a threshold was certified
-        coverage : mean coverage of certified thresholds on the other half (0 where there is none)
-        risk, risk_low, risk_high : share wrong among those kept on the other half, all splits
-        conformal_coverage, conformal_risk : the same by `conformal_selection`
+        - n, n_images: graded answers and their images (0 where they are unknown: by answer then)
+        - n_fit: mean number of answers a threshold was certified on
+        - accuracy: of all graded answers
+        - observed_coverage: largest coverage with a risk of at most `target`, in sample
+        - certified: share of the splits in which a threshold was certified
+        - coverage: mean coverage of certified thresholds on the other half (0 where there is none)
+        - risk, risk_low, risk_high: share wrong among those kept on the other half, all splits
+        - conformal_coverage, conformal_risk: the same by `conformal_selection`
 
     Raises
     ------
@@ -527,12 +527,13 @@ def certification_table(
     pandas.DataFrame
         One row a size:
 
-        n_fit, target : size of a sample, risk allowed
-        mean_coverage : of the population, over all samples (0 where none is certified)
-        mean_risk : among those kept, over the samples that keep any
-        violated, violated_low, violated_high : share of samples whose threshold exceeds the
-            target; at most δ, of all samples
-        certified, certified_low, certified_high : share of samples with a threshold
+        - n_fit, target: size of a sample, risk allowed
+        - mean_coverage: of the population, over all samples (0 where none is certified)
+        - mean_risk: among those kept, over the samples that keep any
+        - violated, violated_low, violated_high: share of samples whose threshold exceeds the
+          target; at most δ, of all samples
+        - certified, certified_low, certified_high: share of samples with a threshold
+
         (both with Wilson's 95 % interval, which is that of the simulation)
     """
     c, y = check_pair(confidence, correct)

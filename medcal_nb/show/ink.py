@@ -284,14 +284,15 @@ def height_of_rows(names: Iterable, letters: int, per_row: float = 1.0) -> float
     return 0.75 + max(row * len(lines), 0.75)
 
 
-def label_rows(ax: Axes, names: Sequence) -> None:
-    """Name the rows, first on top."""
+def label_rows(ax: Axes, names: Sequence, middle: float = 0.0) -> None:
+    """Name the rows, first on top; the first has its middle at 0 or at a given height."""
     spec = ax.get_subplotspec()
     columns = spec.get_gridspec().ncols if spec else 1
     letters = row_letters(ax.figure.get_figwidth() / columns)
     _ROWS[ax] = list(names)
-    ax.set_yticks(range(len(names)), [row_name(name, letters) for name in names])
-    ax.set_ylim(len(names) - 0.45, -0.55)
+    places = np.arange(len(names)) + middle
+    ax.set_yticks(places, [row_name(name, letters) for name in names], rotation=0)
+    ax.set_ylim(len(names) - 0.45 + middle, -0.55 + middle)
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
     ax.grid(axis="x")

@@ -335,42 +335,39 @@ def plot_matrix(
     percent : bool
         Whether the values are shares, written in percent (points, where signed).
     """
-    from matplotlib import colormaps
+    import seaborn as sns
 
     rows = list(dict.fromkeys(table[row]))
     columns = list(dict.fromkeys(table[col]))
-    largest = max(float(table[value].abs().max()), 1e-9)
-    shades = colormaps["PiYG_r" if signed else "Greys"]
-    ax.set_xlim(-0.5, len(columns) - 0.5)
-    for line in table.to_dict("records"):
-        number = line[value]
-        if pd.isna(number):
-            continue
-        share = 0.5 + 0.42 * number / largest if signed else 0.65 * number / largest
-        shade = shades(share)
-        x = columns.index(line[col])
-        y = rows.index(line[row])
-        ax.fill_between([x - 0.48, x + 0.48], y - 0.47, y + 0.47, color=shade, lw=0)
-        clear = line.get(f"{value}_low", -1) > 0 or line.get(f"{value}_high", 1) < 0
-        dark = np.dot(shade[:3], [0.3, 0.59, 0.11]) < 0.5
-        ax.text(
-            x,
-            y,
-            _cell_text(number, percent, signed),
-            ha="center",
-            va="center",
-            fontsize=SMALL,
-            color="white" if dark else BLACK,
-            weight="bold" if clear and signed else "normal",
-        )
-    label_rows(ax, rows)
+    wide = table.set_index([row, col])[value].unstack().loc[rows, columns]
+    largest = max(float(wide.abs().max(axis=None)), 1e-9)
+    sns.heatmap(
+        wide,
+        ax=ax,
+        cmap="PiYG_r" if signed else "Greys",
+        vmin=-1.15 * largest if signed else 0,
+        vmax=1.15 * largest if signed else 2.4 * largest,
+        cbar=False,
+        annot=wide.map(lambda number: _cell_text(number, percent, signed)),
+        fmt="",
+        annot_kws={"fontsize": SMALL},
+        linewidths=2,
+    )
+    if signed and f"{value}_low" in table:
+        clear = (table[f"{value}_low"] > 0) | (table[f"{value}_high"] < 0)
+        bold = set(zip(table[col][clear], table[row][clear], strict=True))
+        for text in ax.texts:
+            x, y = text.get_position()
+            pair = columns[int(x)], rows[int(y)]
+            text.set_weight("bold" if pair in bold else "normal")
+    label_rows(ax, rows, middle=0.5)
     ax.grid(visible=False)
     letters = max(6, int(0.8 * inches_of(ax)[0] / len(columns) / 0.063))
     texts = [_column_name(name, letters) for name in columns]
     upright = max(len(part) for text in texts for part in text.split("\n")) > letters
     if upright:
         texts = [row_name(name, 24) for name in columns]
-    ax.set_xticks(range(len(columns)), texts, rotation=90 if upright else 0)
+    ax.set_xticks(np.arange(len(columns)) + 0.5, texts, rotation=90 if upright else 0)
     ax.tick_params(length=0)
     ax.spines["bottom"].set_visible(False)
     ax.set(xlabel=xlabel, ylabel=ylabel)
@@ -382,6 +379,8 @@ def _column_name(name: object, letters: int) -> str:
 
 def _cell_text(number: float, percent: bool, signed: bool) -> str:
     """Return what stands in a square: whole percent or two to three decimals."""
+    if pd.isna(number):
+        return ""
     shown = 100 * number if percent else number
     sign = "+" if signed else ""
     places = 0 if percent else 2 + signed

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # the libraries whose version can change a number or a drawing
-_LIBS = "medcal-nb numpy pandas scipy scikit-learn netcal torch transformers matplotlib"
+_LIBS = "medcal-nb numpy pandas scipy scikit-learn netcal torch transformers matplotlib seaborn"
 # parameters that say where, not what: they must not change the bytes of a figure
 _PLACES = ("ANSWERS", "OUT_DIR")
 # the environment variable in which the runner says where each profile publishes, as JSON

@@ -21,6 +21,7 @@ from medcal_nb.measure.rows import (
     measured,
     rows_where,
 )
+from medcal_nb.show.words import label_of
 
 #: Columns and the values that rows of a data set or domain hold there.
 Where = Mapping[str, Any]
@@ -292,7 +293,7 @@ def side_name(where: Where, *, of: str = "images") -> str:
         return f"{where['domain']} {of}"
     # which split answers are of says nothing of what they are about
     named = {column: value for column, value in where.items() if column != "split"}
-    names = ", ".join(str(value) for value in (named or where).values())
+    names = ", ".join(label_of(value) for value in (named or where).values())
     return names if of == "images" else f"{names} {of}"
 
 

@@ -8,7 +8,7 @@ from scipy.stats import t as student
 
 from medcal_nb import measure
 from medcal_nb.measure import METRICS, MeasureWarning, registry
-from medcal_nb.measure.intervals import consistency_band, normal_p
+from medcal_nb.measure.intervals import consistency_band
 from medcal_nb.measure.resampling import PARCELS, Resamples
 
 
@@ -182,11 +182,6 @@ def test_few_images_are_warned_of(sample, rng):
         measure.bootstrap_interval(
             measure.brier_score, *sample, groups=np.arange(300) % 5, rng=rng
         )
-
-
-def test_p_of_a_difference_is_that_of_a_normal_test(rng):
-    assert normal_p(rng.normal(0, 0.5, 100_000), 0.98) == pytest.approx(0.05, abs=0.002)
-    assert np.isnan(normal_p(np.zeros(10), 0.0))
 
 
 def test_holm_by_hand():

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medcal_nb.measure import reliability_table, rows
+from medcal_nb.measure import rows
 
 
 @pytest.fixture
@@ -65,23 +65,6 @@ def test_an_image_is_one_whatever_the_type_of_its_id(ids):
         "-3",
         "1.5",
     ]
-
-
-def test_by_group_hands_over_images_and_counts_them(graded):
-    seen = []
-    table = rows.by_group(
-        graded,
-        "dataset",
-        lambda c, y, groups: seen.append(groups) or pd.DataFrame({"n": [len(c)]}),
-        by_image=True,
-    )
-    assert table["n_images"].tolist() == [10, 10]
-    assert list(seen[0][:5]) == ["one/0"] * 4 + ["one/1"]
-    panels = rows.by_group(graded, "strategy", reliability_table, n_bins=5)
-    assert panels.groupby("strategy", sort=False)["n"].sum().to_dict() == {
-        "verbalized": 40,
-        "p_true": 40,
-    }
 
 
 def test_a_row_without_a_value_holds_none():

@@ -17,8 +17,8 @@ from medcal_nb.datasets.hub import HUB_SETS
 from medcal_nb.datasets.pocket import pocket_dir
 from medcal_nb.study.run import Study
 from tests.ask.test_served import serving
-from tests.study.toy import load_results
 from tests.datasets.test_hub import parquet, stored
+from tests.study.toy import load_results
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = "tiny/vlm"

@@ -182,7 +182,7 @@ def test_sides_are_found_or_named(rng):
         rows.sides(data, {"dataset": "x"}, {"dataset": "general"})
     assert rows.side_name(GENERAL) == "general images"
     assert rows.side_name(GENERAL, of="labels") == "general labels"
-    assert rows.side_name({"dataset": "oodcv"}) == "oodcv"
+    assert rows.side_name({"dataset": "my-set", "split": "fit"}) == "my-set"
 
 
 def test_select_prefers_what_the_study_looks_at_and_takes_what_is_named(graded):
@@ -223,3 +223,26 @@ def test_select_leaves_out_other_splits_and_what_cannot_be_measured(graded):
     chosen = select(graded, split="test")
     assert set(chosen.answers["split"].dropna()) == {"test"}
     assert len(chosen.answers) == 59
+
+
+def test_by_group_stacks_a_table_of_each_group_and_passes_images_on(rng):
+    frame = pd.DataFrame(
+        {
+            "dataset": ["one"] * 6 + ["two"] * 4,
+            "item_id": np.arange(10),
+            "image_id": np.arange(10) // 2,
+            "confidence": rng.random(10),
+            "correct": rng.random(10) < 0.5,
+        }
+    )
+    seen = []
+
+    def table(c, y, groups):
+        seen.append(list(groups))
+        return pd.DataFrame({"mean": [c.mean()]})
+
+    stacked = rows.by_group(frame, "dataset", table, by_image=True)
+    assert stacked["dataset"].tolist() == ["one", "two"]
+    assert stacked["n"].tolist() == [6, 4]
+    assert stacked["n_images"].tolist() == [3, 2]
+    assert seen[0][:3] == ["one/0", "one/0", "one/1"]

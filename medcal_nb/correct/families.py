@@ -158,7 +158,9 @@ def _fit_options(
 
 
 def _slope(gaps: np.ndarray, gold_gap: np.ndarray, weights: np.ndarray) -> float:
-    """1 / T under one row of weights: Newton's method on a concave likelihood, in a bracket."""
+    """1 / T under one row of weights: where the derivative of a concave likelihood is 0."""
+    from scipy.optimize import brentq
+
     drawn = weights > 0
     gaps = gaps[drawn]
     gold_gap = gold_gap[drawn]
@@ -167,29 +169,17 @@ def _slope(gaps: np.ndarray, gold_gap: np.ndarray, weights: np.ndarray) -> float
     if leads.all() or not leads.any():
         return 1.0
 
-    def derivatives(slope: float) -> tuple[float, float]:
-        _, mean, variance = option_moments(gaps, np.array([slope]))
-        return weights @ (gold_gap - mean[:, 0]), weights @ variance[:, 0]
+    def rise(log_slope: float) -> float:
+        _, mean, _ = option_moments(gaps, np.exp([log_slope]))
+        return float(weights @ (gold_gap - mean[:, 0]))
 
-    low = 1 / T_MAX
-    high = 1 / T_MIN
-    if derivatives(low)[0] <= 0:
-        return low
-    if derivatives(high)[0] >= 0:
-        return high
-    slope = 1.0
-    while True:
-        rise, curvature = derivatives(slope)
-        if rise > 0:
-            low = slope
-        else:
-            high = slope
-        newton = slope + rise / max(curvature, 1e-300)
-        inside = low <= newton <= high
-        following = newton if inside else np.sqrt(low * high)
-        if abs(following - slope) <= 1e-9 * slope:
-            return following
-        slope = following
+    low = -np.log(T_MAX)
+    high = -np.log(T_MIN)
+    if rise(low) <= 0:
+        return 1 / T_MAX
+    if rise(high) >= 0:
+        return 1 / T_MIN
+    return float(np.exp(brentq(rise, low, high, xtol=1e-10)))
 
 
 def softmax(log_scores: np.ndarray) -> np.ndarray:

@@ -130,7 +130,7 @@ def transfer_study(
           with the source's map and the intercept that the target's accuracy sets; NaN for maps
           of all options; with _low, _high
         - ``brier_base``: of one number for all answers, the accuracy (of the other folds)
-        - ``skill_…``: 1 - brier_… / brier_base of the four stages, with _low, _high
+        - ``skill_…``: ``1 - brier_… / brier_base`` of the four stages, with _low, _high
         - ``transfer_change, known_change, refit_change``: Brier score minus the uncorrected one
         - ``cost, cost_known``: transferred and known minus refitted; with _low, _high
         - ``log_loss_uncorrected, log_loss_transferred, log_loss_refitted``

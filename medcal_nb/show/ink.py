@@ -109,7 +109,7 @@ def _only_look(table: pd.DataFrame) -> Look:
     if "side" in table and table["side"].nunique() == 1:
         side = table["side"].iloc[0]
         if has_look(side):
-            return looks([side])[side]
+            return looks([side])[side]._replace(line="-")
     return Look(BLACK, "o", "-")
 
 

@@ -107,12 +107,12 @@ def image_ablation_table(
     DataFrame
         One row per model, data set, ensemble and recalibration, each number with _low, _high:
 
-        n, n_images : answers and images
-        confidence_shown, confidence_blank, confidence_change : means; change is blank - shown
-        accuracy_shown, accuracy_blank, accuracy_change : the same of accuracy
-        excess : confidence_change - accuracy_change, above 0 where the confidence falls less than
-            the accuracy
-        same_answer : share of items whose answer stays the same
+        - ``n, n_images``: answers and images
+        - ``confidence_shown, confidence_blank, confidence_change``: means; change is blank - shown
+        - ``accuracy_shown, accuracy_blank, accuracy_change``: the same of accuracy
+        - ``excess``: confidence_change - accuracy_change, above 0 where the confidence falls less than
+          the accuracy
+        - ``same_answer``: share of items whose answer stays the same
     """
     columns: dict = {"same_answer": "same_answer"}
     for name in ("accuracy", "confidence"):

@@ -61,22 +61,22 @@ def labels_needed(
     curve : DataFrame
         One row per model, strategy, ``n`` and ``map``:
 
-        method : the map's name
-        map : "uncorrected", "transferred", "known" (the source's map with the intercept that the
-            same n labels set) or "refitted" (on n labels)
-        median, low, high : Brier score over draws, and the band that holds ``level`` of them
-        share_better : of the draws in which it beats the transferred map
-        share_removed : of the transfer cost against a refit on all labels that are not scored on,
-            median over draws with _low, _high: for "known" with the uncertainty of an accuracy
-            that n answers give; NaN where the cost is not positive in most draws
+        - ``method``: the map's name
+        - ``map``: "uncorrected", "transferred", "known" (the source's map with the intercept that the
+          same n labels set) or "refitted" (on n labels)
+        - ``median, low, high``: Brier score over draws, and the band that holds ``level`` of them
+        - ``share_better``: of the draws in which it beats the transferred map
+        - ``share_removed``: of the transfer cost against a refit on all labels that are not scored on,
+          median over draws with _low, _high: for "known" with the uncertainty of an accuracy
+          that n answers give; NaN where the cost is not positive in most draws
 
         Sizes for which the images do not suffice are absent.
     needed : DataFrame
         One row per model and strategy:
 
-        n_refitted, n_known : labels needed for either, infinite where no size tried is enough
-        n_min, n_max : smallest and largest size tried
-        n_draws, share : as given
+        - ``n_refitted, n_known``: labels needed for either, infinite where no size tried is enough
+        - ``n_min, n_max``: smallest and largest size tried
+        - ``n_draws, share``: as given
 
     Raises
     ------

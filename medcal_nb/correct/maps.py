@@ -123,14 +123,12 @@ def fit(
 ) -> Recalibrator:
     r"""Fit one recalibration map.
 
-    ==============  ==========================================================  ===============
-    temperature     :math:`p_j^{1/T} / \sum_i p_i^{1/T}` over all options         Guo 2017
-    log_odds        :math:`\sigma(\operatorname{logit}(c) / T)`, never crosses ½
-    platt           :math:`\sigma(a \operatorname{logit}(c) + b)`                 Platt 1999
-    beta            :math:`\sigma(a \log c - b \log(1 - c) + m)`, a, b >= 0       Kull 2017
-    isotonic        the best non-decreasing map, within 1 / (n + 2) of 0 and 1   Zadrozny 2002
-    histogram, bbq, enir    binned maps, by netcal                               Naeini 2015
-    ==============  ==========================================================  ===============
+    - ``temperature``: :math:`p_j^{1/T} / \sum_i p_i^{1/T}` over all options (Guo 2017)
+    - ``log_odds``: :math:`\sigma(\operatorname{logit}(c) / T)`, never crosses ½
+    - ``platt``: :math:`\sigma(a \operatorname{logit}(c) + b)` (Platt 1999)
+    - ``beta``: :math:`\sigma(a \log c - b \log(1 - c) + m)`, a, b >= 0 (Kull 2017)
+    - ``isotonic``: the best non-decreasing map, within 1 / (n + 2) of 0 and 1 (Zadrozny 2002)
+    - ``histogram``, ``bbq``, ``enir``: binned maps, by netcal (Naeini 2015)
 
     The first four by maximum likelihood, T in [0.02, 50], platt and beta with Platt's targets.
     Another package adds a family by an entry point of the group ``medcal_nb.maps``.

@@ -225,15 +225,16 @@ def check_shift(
     DataFrame
         One row per model and strategy:
 
-        distance : largest difference of the distribution functions of the target's confidences
-            and of that mixture
-        slope : with _low, _high
-        flag : distance above ``LARGEST_DISTANCE``, or the slope's interval outside ``SLOPES``
-        reason : which of the two, "" without a flag
+        - ``distance``: largest difference of the distribution functions of the target's confidences
+          and of that mixture
+        - ``slope``: with _low, _high
+        - ``flag``: distance above ``LARGEST_DISTANCE``, or the slope's interval outside ``SLOPES``
+        - ``reason``: which of the two, "" without a flag
 
     Warns
     -----
     ShiftWarning
+
         Once, with the number of rows flagged.
 
     References

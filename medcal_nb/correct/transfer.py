@@ -119,25 +119,25 @@ def transfer_study(
     TransferStudy
         Its ``table`` has one row per model, strategy and method:
 
-        n_source, n_target, n_images : answers on either side, images of the target
-        clip : confidences are moved into [clip, 1 - clip] before log-odds are taken
-        accuracy_source, accuracy, confidence : on the source; on the target, with mean confidence
-        auroc_source, auroc : as elicited, with _low, _high; NaN where all answers are equal
-        auroc_difference : target - source with _low, _high; auroc_p of a two-sample test,
-            auroc_p_holm over the pairs
-        discrimination : "shown", "not shown" or "reversed" on the target
-        brier_uncorrected, brier_transferred, brier_known, brier_refitted : Brier scores, known
-            with the source's map and the intercept that the target's accuracy sets; NaN for maps
-            of all options; with _low, _high
-        brier_base : of one number for all answers, the accuracy (of the other folds)
-        skill_… : 1 - brier_… / brier_base of the four stages, with _low, _high
-        transfer_change, known_change, refit_change : Brier score minus the uncorrected one
-        cost, cost_known : transferred and known minus refitted; with _low, _high
-        log_loss_uncorrected, log_loss_transferred, log_loss_refitted
-        temperature_source, temperature_target, at_bound : where the map is a temperature
-        margin, p_non_inferior, p_inferior, p_not_needed : of the three tests
-        conclusion, conclusion_holm : one of ``CONCLUSIONS``; after Holm's correction over the
-            rows of a method
+        - ``n_source, n_target, n_images``: answers on either side, images of the target
+        - ``clip``: confidences are moved into [clip, 1 - clip] before log-odds are taken
+        - ``accuracy_source, accuracy, confidence``: on the source; on the target, with mean confidence
+        - ``auroc_source, auroc``: as elicited, with _low, _high; NaN where all answers are equal
+        - ``auroc_difference``: target - source with _low, _high; auroc_p of a two-sample test,
+          auroc_p_holm over the pairs
+        - ``discrimination``: "shown", "not shown" or "reversed" on the target
+        - ``brier_uncorrected, brier_transferred, brier_known, brier_refitted``: Brier scores, known
+          with the source's map and the intercept that the target's accuracy sets; NaN for maps
+          of all options; with _low, _high
+        - ``brier_base``: of one number for all answers, the accuracy (of the other folds)
+        - ``skill_…``: ``1 - brier_… / brier_base`` of the four stages, with _low, _high
+        - ``transfer_change, known_change, refit_change``: Brier score minus the uncorrected one
+        - ``cost, cost_known``: transferred and known minus refitted; with _low, _high
+        - ``log_loss_uncorrected, log_loss_transferred, log_loss_refitted``
+        - ``temperature_source, temperature_target, at_bound``: where the map is a temperature
+        - ``margin, p_non_inferior, p_inferior, p_not_needed``: of the three tests
+        - ``conclusion, conclusion_holm``: one of ``CONCLUSIONS``; after Holm's correction over the
+          rows of a method
 
     Raises
     ------
@@ -371,10 +371,10 @@ def skill_table(table: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         One row per model, strategy, method and stage:
 
-        stage : "uncorrected", "transferred", "accuracy known" or "refitted"; the third is absent
-            for maps of all options
-        brier, skill : Brier score, and its skill over the base rate, with _low, _high
-        conclusion : after Holm's correction
+        - ``stage``: "uncorrected", "transferred", "accuracy known" or "refitted"; the third is absent
+          for maps of all options
+        - ``brier, skill``: Brier score, and its skill over the base rate, with _low, _high
+        - ``conclusion``: after Holm's correction
     """
     parts = []
     for ending, stage in STAGES.items():
@@ -438,9 +438,10 @@ def transfer_overview(table: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         One row per method and strategy:
 
-        models : number of models
-        median_cost, quartile_low, quartile_high : of the transfer cost over models
-        worse_than_base : models whose transferred confidence has a skill below 0
+        - ``models``: number of models
+        - ``median_cost, quartile_low, quartile_high``: of the transfer cost over models
+        - ``worse_than_base``: models whose transferred confidence has a skill below 0
+
         median_skill_transferred, median_skill_refitted, median_auroc_source, median_auroc :
             medians over models
     """

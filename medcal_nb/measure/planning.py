@@ -353,8 +353,8 @@ def precision_sample_size(
     For independent answers of a well-calibrated model; where images carry several answers,
     multiply by the design effect 1 + (m − 1) icc.
 
-    .. math:: n_{OE} = rac{1 - \phi}{\phi\, s^2}, \qquad
-       n_{slope} = rac{I_a}{s^2 (I_a I_b - I_{ab}^2)}
+    .. math:: n_{OE} = \frac{1 - \phi}{\phi\, s^2}, \qquad
+       n_{slope} = \frac{I_a}{s^2 (I_a I_b - I_{ab}^2)}
 
     with φ the accuracy, s the standard error that gives the width (of ln O:E; of the slope), and
     the information I per answer, means of p (1 − p), p (1 − p) η² and p (1 − p) η over the

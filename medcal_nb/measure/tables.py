@@ -433,7 +433,7 @@ def reliability_table(
         - band_low, band_high: `consistency_band`, in which a calibrated forecaster stays in all
           bins together with probability `level`
 
-        The n-weighted mean of |accuracy − mean_confidence| is `ece`.
+        The n-weighted mean of ``|accuracy − mean_confidence|`` is `ece`.
 
     Raises
     ------

@@ -110,8 +110,8 @@ def image_ablation_table(
         - ``n, n_images``: answers and images
         - ``confidence_shown, confidence_blank, confidence_change``: means; change is blank - shown
         - ``accuracy_shown, accuracy_blank, accuracy_change``: the same of accuracy
-        - ``excess``: confidence_change - accuracy_change, above 0 where the confidence falls less than
-          the accuracy
+        - ``excess``: confidence_change - accuracy_change, above 0 where the confidence falls less
+          than the accuracy
         - ``same_answer``: share of items whose answer stays the same
     """
     columns: dict = {"same_answer": "same_answer"}

@@ -62,12 +62,12 @@ def labels_needed(
         One row per model, strategy, ``n`` and ``map``:
 
         - ``method``: the map's name
-        - ``map``: "uncorrected", "transferred", "known" (the source's map with the intercept that the
-          same n labels set) or "refitted" (on n labels)
+        - ``map``: "uncorrected", "transferred", "known" (the source's map with the intercept that
+          the same n labels set) or "refitted" (on n labels)
         - ``median, low, high``: Brier score over draws, and the band that holds ``level`` of them
         - ``share_better``: of the draws in which it beats the transferred map
-        - ``share_removed``: of the transfer cost against a refit on all labels that are not scored on,
-          median over draws with _low, _high: for "known" with the uncertainty of an accuracy
+        - ``share_removed``: of the transfer cost against a refit on all labels that are not scored
+          on, median over draws with _low, _high: for "known" with the uncertainty of an accuracy
           that n answers give; NaN where the cost is not positive in most draws
 
         Sizes for which the images do not suffice are absent.

@@ -121,7 +121,8 @@ def transfer_study(
 
         - ``n_source, n_target, n_images``: answers on either side, images of the target
         - ``clip``: confidences are moved into [clip, 1 - clip] before log-odds are taken
-        - ``accuracy_source, accuracy, confidence``: on the source; on the target, with mean confidence
+        - ``accuracy_source, accuracy, confidence``: on the source; on the target, with mean
+          confidence
         - ``auroc_source, auroc``: as elicited, with _low, _high; NaN where all answers are equal
         - ``auroc_difference``: target - source with _low, _high; auroc_p of a two-sample test,
           auroc_p_holm over the pairs
@@ -371,8 +372,8 @@ def skill_table(table: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         One row per model, strategy, method and stage:
 
-        - ``stage``: "uncorrected", "transferred", "accuracy known" or "refitted"; the third is absent
-          for maps of all options
+        - ``stage``: "uncorrected", "transferred", "accuracy known" or "refitted"; the third is
+          absent for maps of all options
         - ``brier, skill``: Brier score, and its skill over the base rate, with _low, _high
         - ``conclusion``: after Holm's correction
     """

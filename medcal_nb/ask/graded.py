@@ -10,7 +10,8 @@ import pandas as pd
 
 from medcal_nb.answer_key import answer_key
 from medcal_nb.answers import ANSWER_COLUMNS, GRADED_COLUMNS
-from medcal_nb.ask.strategies import UNRANKED, agreement, find_strategy
+from medcal_nb.ask.rows import agreement
+from medcal_nb.ask.strategies import UNRANKED, find_strategy
 from medcal_nb.errors import MedcalError
 
 _KEY = ["model", "dataset", "item_id", "strategy"]

@@ -236,9 +236,8 @@ class Report:
         sizes = rows.groupby(["model", "strategy"], sort=False, observed=True).size()
         first = dict(zip(["model", "strategy"], sizes.idxmax(), strict=True))
         unnamed = first["model"] == "unnamed"
-        self.name = (
-            "The model" if unnamed else ", ".join(map(words.label_of, first.values()))
-        )
+        model_label, method_label = map(words.label_of, first.values())
+        self.name = "The model" if unnamed else f"{model_label} ({method_label})"
         self.title = f"Calibration report: {self.name}"
         return rows_where(rows, first)
 

@@ -105,7 +105,11 @@ def transferred_skill(table: pd.DataFrame, *, target: str) -> Finding:
     claim = (
         f"{claim}; after refitting the median Brier skill score was {decimal(refitted)}"
     )
+    title = f"Transferred, worse than one number in {worse} of {n} pairs"
+    if n == 1:
+        title = f"Transferred, {'worse' if worse else 'better'} than one number"
     return Finding(
+        title=title,
         claim=sentence(claim),
         estimate=worse / n,
         interval=None,
@@ -132,6 +136,7 @@ def one_number(removed: pd.Series, *, target: str, n_resamples: int = 2000) -> F
     cost = decimal(float(removed["cost"]))
     number = f"one number, the accuracy on {target},"
     interval = None
+    title = "What one number removes of the transfer cost"
     if math.isnan(share) or removed["cost_low"] <= 0:
         ends = ci(removed["cost_low"], removed["cost_high"], unit="decimal")
         claim = f"transfer was not shown to cost more than refitting (mean cost {cost}, {ends}):"
@@ -140,10 +145,12 @@ def one_number(removed: pd.Series, *, target: str, n_resamples: int = 2000) -> F
         low = float(removed["share_removed_low"])
         high = float(removed["share_removed_high"])
         interval = (low, high)
+        title = f"One number removes {percent(min(share, 1.0))} of the transfer cost"
         mean = "mean transfer cost" if pairs > 1 else "transfer cost"
         claim = f"setting the intercept by {number} removed {percent(min(share, 1.0))}"
         claim = f"{claim} ({ci(low, high)}) of the {mean} of {cost} in Brier score"
     return Finding(
+        title=title,
         claim=sentence(claim),
         estimate=None if math.isnan(share) else share,
         interval=interval,
@@ -175,7 +182,11 @@ def conclusions(counts: pd.Series, *, margin: float, target: str) -> Finding:
     claim = f"{claim} and inferior in {_count(inferior, n)}"
     if blind:
         claim = f"{claim}; in {_count(blind, n)} confidence did not discriminate"
+    title = f"Transfer is inferior to refitting in {inferior} of {n} pairs"
+    if n == 1:
+        title = "Transfer against refitting"
     return Finding(
+        title=title,
         claim=sentence(claim),
         estimate=fine / n,
         interval=None,

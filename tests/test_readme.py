@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from medcal_nb.show.figures import read_figures
 from medcal_nb.study.profile import DEFAULT, load_profile
+from tests.show.saved import read_figures
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"

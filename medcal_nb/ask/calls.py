@@ -23,8 +23,12 @@ import io
 import math
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from medcal_nb.datasets import open_image
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 GENERATE = "generate"
 SAMPLE = "sample"
@@ -58,7 +62,7 @@ class Picture:
         return change_image(_opened(self.source), self.change)
 
 
-def change_image(image, change):
+def change_image(image: "Image.Image", change: str) -> "Image.Image":
     """Change an RGB image mildly (one of `CHANGES`), blank it, or leave it (``""``).
 
     Nothing is mirrored: sides carry meaning in medical images. ``turned`` is by 4 degrees,
@@ -155,14 +159,14 @@ class Failure:
     reason: str
 
 
-def encode_png(image):
+def encode_png(image: "Image.Image") -> bytes:
     """Return an RGB ``PIL.Image`` as PNG bytes, made quickly rather than small."""
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", compress_level=1)
     return buffer.getvalue()
 
 
-def grey_png():
+def grey_png() -> bytes:
     """A grey image, where there is none to show."""
     from PIL import Image
 

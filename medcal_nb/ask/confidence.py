@@ -331,7 +331,7 @@ _LIKELIHOOD_LABEL = re.compile(
 )
 
 
-def parse_likelihood(text):
+def parse_likelihood(text: str) -> float | None:
     r"""Read a word of likelihood ("highly likely") and map it to a probability.
 
     The table is :data:`LIKELIHOOD`: medians of what 46 people took each phrase to mean, with

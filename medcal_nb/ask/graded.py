@@ -10,7 +10,8 @@ import pandas as pd
 
 from medcal_nb.answer_key import answer_key
 from medcal_nb.answers import ANSWER_COLUMNS, GRADED_COLUMNS
-from medcal_nb.ask.strategies import UNRANKED, agreement, find_strategy
+from medcal_nb.ask.rows import agreement
+from medcal_nb.ask.strategies import UNRANKED, find_strategy
 from medcal_nb.errors import MedcalError
 
 _KEY = ["model", "dataset", "item_id", "strategy"]
@@ -19,7 +20,7 @@ _SUMS = ["prompt_tokens", "new_tokens", "seconds"]
 _OLD_NAMES = {"image_ablation": "blank_image", "expert_blind": "expert_blank"}
 
 
-def to_graded(answers):
+def to_graded(answers: pd.DataFrame) -> pd.DataFrame:
     """Make one graded answer per model, data set, item and strategy.
 
     Parameters
@@ -62,7 +63,7 @@ def to_graded(answers):
     )
 
 
-def ranked(graded):
+def ranked(graded: pd.DataFrame) -> pd.DataFrame:
     """Return the graded answers of ways of asking that are compared with each other.
 
     Left out are probes (``blank_image``, ``none_of_the_above``), what was shown a blank image
@@ -79,7 +80,7 @@ def ranked(graded):
     return graded[~graded["strategy"].isin([*apart])].reset_index(drop=True)
 
 
-def with_candidates(items, graded):
+def with_candidates(items: pd.DataFrame, graded: pd.DataFrame) -> pd.DataFrame:
     """Return what an expert can judge: the items that all strategies have answered.
 
     Parameters

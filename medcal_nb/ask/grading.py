@@ -6,6 +6,7 @@ match a gold answer word for word.
 """
 
 import re
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -23,7 +24,13 @@ def _texts(value):
     return [text for text in texts if text.strip()]
 
 
-def is_correct(answer, gold, *, question_type, options=None):
+def is_correct(
+    answer: str | None,
+    gold: str | Sequence[str],
+    *,
+    question_type: str,
+    options: Sequence[str] | None = None,
+) -> bool | None:
     """Decide whether an answer is right.
 
     - ``"closed"``: both sides are read as yes or no by their first word; where the gold answer is

@@ -1,12 +1,14 @@
 """How a model is found by its name: the backends are asked in turn."""
 
+from typing import Any
+
 from medcal_nb.ask.backends import clip, local, served
 
 #: Each takes a name and how to reach it; it returns a model, or None where the name is another's.
 _FIND = (served.find, clip.find, local.find)
 
 
-def resolve_model(name, **reach):
+def resolve_model(name: str, **reach: Any) -> Any:
     """Find the backend of a model by its name.
 
     Parameters

@@ -13,6 +13,7 @@ in :mod:`medcal_nb.ask.confidence`.
 import json
 import re
 import unicodedata
+from collections.abc import Sequence
 
 from medcal_nb.ask.confidence import NUMBER, parse_confidence
 from medcal_nb.ask.reading import WORDS, clean
@@ -61,7 +62,7 @@ _INSIDE = re.compile(
 )
 
 
-def yes_no(text):
+def yes_no(text: str) -> str | None:
     """Return "yes", "no" or ``None`` for a short text, by its first word or a lone word inside.
 
     The first word counts, in any of some twenty languages ("No evidence of …" is "no"); failing
@@ -131,7 +132,9 @@ def _values(text):
         yield from lines[:0:-1][:10]
 
 
-def parse_answer(text, *, question_type="open", options=None):
+def parse_answer(
+    text: str, *, question_type: str = "open", options: Sequence[str] | None = None
+) -> str | None:
     r"""Read the answer out of a reply.
 
     The text after an answer label ("Answer:", "Réponse :", "答案：", ``\boxed{…}``, a JSON field)
@@ -179,7 +182,7 @@ def parse_answer(text, *, question_type="open", options=None):
 # --- option letters ------------------------------------------------------------------------------
 
 
-def option_letter(value, n):
+def option_letter(value: str, n: int) -> str | None:
     """Return the option letter that a short text names, among the first `n`, or ``None``."""
     last = chr(ord("A") + n - 1)
     letters = f"A-{last}a-{last.lower()}"
@@ -314,7 +317,7 @@ def _guess_from(chunk):
     return (answer, confidence) if answer and not _REFUSAL.match(answer) else None
 
 
-def parse_guesses(text):
+def parse_guesses(text: str) -> list[tuple[str, float | None]]:
     r"""Read several guesses with their probabilities, in the order of the reply.
 
     Known forms: "Guess 1: yes (80%)", "G1: yes P1: 0.8", numbered and bulleted lists, "yes: 80%"

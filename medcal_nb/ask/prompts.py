@@ -9,6 +9,7 @@ before them) and only the instruction differs. What a strategy says beside stand
 :mod:`medcal_nb.ask.strategies`; here are the instructions that others share.
 """
 
+from collections.abc import Sequence
 from string import ascii_uppercase
 
 ANSWER = "Answer with one option or a few words only."
@@ -21,12 +22,14 @@ DESCRIBE = "First describe the image in a few words. Do not answer yet."
 MOST_LETTERS = len(ascii_uppercase)
 
 
-def letters(n):
+def letters(n: int) -> list[str]:
     """Return the first `n` option letters: ``["A", "B", …]``."""
     return list(ascii_uppercase[:n])
 
 
-def question_block(question, options=None, *, lettered=False):
+def question_block(
+    question: str, options: Sequence[str] | None = None, *, lettered: bool = False
+) -> str:
     """Write what all strategies share: the question, then its options.
 
     They stand in one line, or one a line with a letter each, or, where one of them holds a comma
@@ -44,6 +47,6 @@ def question_block(question, options=None, *, lettered=False):
     return f"{question.strip()}\nOptions:{listed}"
 
 
-def user_turn(question, options, instruction):
+def user_turn(question: str, options: Sequence[str] | None, instruction: str) -> str:
     """Write a whole first turn: question block, newline, instruction."""
     return question_block(question, options) + "\n" + instruction

@@ -39,7 +39,7 @@ _SPECIAL = re.compile(
 )
 
 
-def strip_reasoning(text):
+def strip_reasoning(text: str) -> str:
     """Remove reasoning blocks and the special tokens of chat templates from a reply.
 
     Known marks are ``<think>``, ``<thinking>``, ``<reasoning>``, ``<analysis>``, ``[THINK]``,
@@ -88,7 +88,7 @@ _MARKUP = (
 )
 
 
-def clean(text):
+def clean(text: str) -> str:
     """Strip reasoning, mark-up and typography; keep case, words and lines."""
     text = _ends(strip_reasoning(text))
     # one letter can become eighteen in the normal form, so the ends are taken again

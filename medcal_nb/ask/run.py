@@ -10,18 +10,26 @@ so that a killed run, started again, asks what is missing in the same way.
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice, product
+from typing import Any
 
+import pandas as pd
 from tqdm import tqdm
 
+from medcal_nb.answers import AnswerLog
 from medcal_nb.ask.calls import SAMPLE, Failure
 from medcal_nb.ask.grading import is_correct
-from medcal_nb.ask.strategies import Plan, choose_strategies, rehearse
-from medcal_nb.datasets import iter_items
+from medcal_nb.ask.strategies import choose_strategies
+from medcal_nb.ask.strategy import Plan, Program, Strategy, rehearse
+from medcal_nb.datasets import Item, iter_items
 from medcal_nb.errors import MedcalError, printable
+
+#: What is asked of a batch: items, each under a strategy.
+Todo = list[tuple[Item, Strategy]]
 
 _CARRIED = (
     "dataset",
@@ -65,13 +73,13 @@ class Summary:
         return told
 
 
-def ordered_items(frame):
+def ordered_items(frame: pd.DataFrame) -> list[Item]:
     """The items of a table, questions about one image side by side."""
     order = frame["image_id"].factorize()[0].argsort(kind="stable")
     return list(iter_items(frame.iloc[order]))
 
 
-def shard_of(items, shard):
+def shard_of(items: list[Item], shard: tuple[int, int]) -> list[Item]:
     """Return the part `shard` = (i, n) of an item list, images kept together, i from 1."""
     part, parts = shard
 
@@ -83,7 +91,7 @@ def shard_of(items, shard):
     return [item for item in items if number(item) % parts == part - 1]
 
 
-def fingerprint(backend, model, strategy, plan):
+def fingerprint(backend: Any, model: str, strategy: Strategy, plan: Plan) -> str:
     """Name all that an answer depends on beside its item: model, revision, prompts, settings."""
     revision = getattr(backend, "revision", None)
     told = [model, backend.name, revision, plan.dataset, strategy.words_hash(plan)]
@@ -91,17 +99,17 @@ def fingerprint(backend, model, strategy, plan):
 
 
 def ask(
-    backend,
-    items,
-    strategies,
+    backend: Any,
+    items: pd.DataFrame,
+    strategies: str | list[str],
     *,
-    log,
-    batch_size=64,
-    shard=(1, 1),
-    progress=False,
-    model=None,
-    **plan,
-):
+    log: AnswerLog,
+    batch_size: int = 64,
+    shard: tuple[int, int] = (1, 1),
+    progress: bool = False,
+    model: str | None = None,
+    **plan: Any,
+) -> Summary:
     """Ask a model about items under several strategies and write the answers to a log.
 
     What the log holds already is not asked again. Sampled replies depend on `seed`, item and
@@ -158,7 +166,14 @@ def ask(
 class Run:
     """What is to be asked, what has been, and the rows in between."""
 
-    def __init__(self, backend, strategies, plan, log, model=None):
+    def __init__(
+        self,
+        backend: Any,
+        strategies: str | list[str],
+        plan: Plan,
+        log: AnswerLog,
+        model: str | None = None,
+    ) -> None:
         self.backend = backend
         self.plan = plan
         self.log = log
@@ -178,7 +193,9 @@ class Run:
                     "with other settings, words or weights: name another log for these"
                 )
 
-    def begun(self, batches):
+    def begun(
+        self, batches: Iterable[list[Item]]
+    ) -> Iterator[tuple[Todo, list[Program]]]:
         """Begin what has to be asked of each batch; the rest goes to the summary."""
         for batch in batches:
             todo = []
@@ -195,7 +212,7 @@ class Run:
             if todo:
                 yield todo, [how.ask(item, self.plan) for item, how in todo]
 
-    def write(self, todo, outcomes):
+    def write(self, todo: Todo, outcomes: list[list[dict] | Failure]) -> None:
         """Grade the rows that programs returned, and append them; note what failed."""
         made = {}
         for (item, how), outcome in zip(todo, outcomes, strict=True):
@@ -239,7 +256,9 @@ class Run:
         return extra | item.extra | done
 
 
-def dry_run(backend, items, strategies, plan):
+def dry_run(
+    backend: Any, items: pd.DataFrame, strategies: str | list[str], plan: Plan
+) -> Iterator[str]:
     """Yield the texts that each strategy puts to a model about the first item; count all calls."""
     asked = choose_strategies(strategies)
     items = ordered_items(items)
@@ -276,7 +295,9 @@ def _in_lock_step(backend, batches):
             yield todo, run_programs(programs, session.run)
 
 
-def run_programs(programs, answer):
+def run_programs(
+    programs: list[Program], answer: Callable[[list], list]
+) -> list[list[dict] | Failure]:
     """Drive generator programs in lock step.
 
     Parameters

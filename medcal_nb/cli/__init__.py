@@ -3,12 +3,11 @@
 Each module of this folder adds commands to the application and imports nothing but typer and the
 standard library at its top, so that ``medcal --help`` answers at once.
 
-Exit status: 0 done; 1 something failed, the rest is done and told; 2 wrong use or wrong input,
+Exit status: 0 done; 1 something failed, the rest is done and said; 2 wrong use or wrong input,
 nothing was done; 130 interrupted.
 """
 
 import errno
-import inspect
 import shlex
 import sys
 from itertools import pairwise
@@ -16,25 +15,10 @@ from itertools import pairwise
 import typer
 
 from medcal_nb import __version__
-from medcal_nb.cli import (  # noqa: F401
-    answers,
-    ask,
-    calibrate,
-    items,
-    reader,
-    report,
-    study,
-)
-from medcal_nb.cli._app import app, note, plain_options, say
+from medcal_nb.cli._app import note, say
+from medcal_nb.cli.commands import app
 from medcal_nb.errors import MedcalError
 
-#: The commands in their groups; the example at the end of each help ends its docstring.
-GROUPS = {
-    "Study": ("study", "verify", "doctor"),
-    "Ask": ("items", "models", "strategies", "ask"),
-    "Answers": ("import", "report", "score", "calibrate", "export", "merge"),
-    "Teach": ("reader",),
-}
 #: Old names that still work: of options, and of what an option names. Those of data sets are known
 #: to `medcal_nb.datasets.items`.
 RENAMED = {
@@ -53,22 +37,6 @@ def _options(
 ) -> None:
     if context.invoked_subcommand is None:
         say(f"medcal {__version__}" if version else context.get_help())
-
-
-_known = {
-    command.name or command.callback.__name__: command
-    for command in app.registered_commands
-}
-app.registered_commands = [_known[name] for names in GROUPS.values() for name in names]
-for _name, _command in _known.items():
-    plain_options(_command.callback)
-    _command.rich_help_panel = next(
-        group for group, names in GROUPS.items() if _name in names
-    )
-    _command.help, _, _example = inspect.getdoc(_command.callback).partition(
-        "\n\nExample: "
-    )
-    _command.epilog = f"Example: {_example}"
 
 
 def _renamed(words: list[str]) -> list[str]:
@@ -90,7 +58,7 @@ def _renamed(words: list[str]) -> list[str]:
 
 
 def main() -> None:
-    """Run the command line; whatever goes wrong is told in one line (--debug shows more).
+    """Run the command line; whatever goes wrong is said in one line (--debug shows more).
 
     Typer ends quietly with 1 where a reader such as `head` has seen enough, and makes 130 of
     Ctrl-C.
@@ -100,14 +68,14 @@ def main() -> None:
     except Exception as error:
         if sys.argv[1:2] == ["--debug"]:
             raise
-        code, told = _told(error)
-        note("error: " + " ".join(told.split("\n")))
+        code, text = _said_of(error)
+        note("error: " + " ".join(text.split("\n")))
     if code == 130:
         note("interrupted; the same command goes on where it was")
     sys.exit(code)
 
 
-def _told(error: Exception) -> tuple[int, str]:
+def _said_of(error: Exception) -> tuple[int, str]:
     """The exit status of an error and what is said of it."""
     if hasattr(
         error, "format_message"
@@ -122,9 +90,9 @@ def _told(error: Exception) -> tuple[int, str]:
             code,
             f"{error.filename}: {(error.strerror or '').lower()}: choose another",
         )
-    told = (str(error).strip().splitlines() or ["no more is known"])[0][:300]
+    first_line = (str(error).strip().splitlines() or ["no more is known"])[0][:300]
     again = shlex.join(["medcal", "--debug", *sys.argv[1:]])
     return 1, (
-        f"unforeseen {type(error).__name__}: {told}; `{again}` shows where: please report it "
+        f"unforeseen {type(error).__name__}: {first_line}; `{again}` shows where: please report it "
         "with what that prints"
     )

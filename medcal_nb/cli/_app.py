@@ -15,7 +15,7 @@ from medcal_nb.errors import MedcalError, printable
 app = typer.Typer(
     name="medcal",
     help="Is the confidence of a multimodal LLM on medical images calibrated?",
-    epilog="Exit status: 0 done; 1 something failed, the rest is done and told; 2 wrong use or "
+    epilog="Exit status: 0 done; 1 something failed, the rest is done and said; 2 wrong use or "
     "wrong input, nothing was done; 130 interrupted.",
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,

@@ -21,13 +21,27 @@ IfExists = Annotated[
     typer.Option(help="Answers that are there with other content."),
 ]
 Log = Annotated[Path, typer.Option(help="The log to write to, e.g. answers.sqlite.")]
+File = Annotated[
+    Path, typer.Argument(metavar="FILE", help="A table, or a log of another tool.")
+]
+AllowMissing = Annotated[
+    bool, typer.Option(help="Keep rows without confidence or grade.")
+]
+Reader = Annotated[
+    str, typer.Option(metavar="NAME", help="Whose log it is; found out where plain.")
+]
+Grade = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="The metric of a log that says what is right."),
+]
+Items = Annotated[
+    Path | None, typer.Option(help="Table with item_id, gold … for logs without them.")
+]
 
 
 @app.command("import")
 def import_(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A table, or a log of another tool.")
-    ],
+    file: File,
     to: Log,
     dataset: c.Dataset = None,
     domain: c.Domain = None,
@@ -44,23 +58,10 @@ def import_(
     strategy: c.Strategy = None,
     percent: c.Percent = False,
     decimal: c.Decimal = ".",
-    allow_missing: Annotated[
-        bool, typer.Option(help="Keep rows without confidence or grade.")
-    ] = False,
-    reader: Annotated[
-        str,
-        typer.Option(metavar="NAME", help="Whose log it is; found out where plain."),
-    ] = "auto",
-    grade: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="The metric of a log that says what is right."
-        ),
-    ] = None,
-    items: Annotated[
-        Path | None,
-        typer.Option(help="Table with item_id, gold … for logs without them."),
-    ] = None,
+    allow_missing: AllowMissing = False,
+    reader: Reader = "auto",
+    grade: Grade = None,
+    items: Items = None,
     if_exists: IfExists = "error",
 ) -> None:
     """Bring recorded answers into a log: all of them, or nothing.

@@ -74,6 +74,7 @@ DryRun = Annotated[
     bool, typer.Option(help="Print prompts and number of calls, ask nothing.")
 ]
 
+_NO_MODEL = "--model and --dataset are needed: what to ask, and about what"
 _NO_LOG = "--to is missing: name the answers log, for example answers.sqlite"
 
 
@@ -113,7 +114,7 @@ def ask(
     from medcal_nb.datasets import load_items
 
     part = _shard(shard)
-    choose_strategies(strategies)  # a misspelt name is told before anything is loaded
+    choose_strategies(strategies)  # a misspelt name fails before anything is loaded
     if to is not None:
         check_log_name(to)
     elif not (dry_run or export):
@@ -121,9 +122,7 @@ def ask(
     if collect:
         _collect(collect, to)
     if model is None or dataset is None:
-        raise MedcalError(
-            "--model and --dataset are needed: what to ask, and about what"
-        )
+        raise MedcalError(_NO_MODEL)
     settings = {
         "samples": samples,
         "temperature": temperature,

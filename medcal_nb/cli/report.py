@@ -9,49 +9,57 @@ import typer
 
 from medcal_nb.cli._app import Force, app, say, split_names
 
+Answers = Annotated[
+    Path, typer.Argument(metavar="FILE", help="A table of answers, or a log.")
+]
+Folder = Annotated[
+    Path | None, typer.Option(help="Folder to write; FILE_report by default.")
+]
+Confidence = Annotated[str | None, typer.Option(help="Column of the confidence.")]
+Correct = Annotated[str | None, typer.Option(help="Column of the grade.")]
+Item = Annotated[str | None, typer.Option(help="Column of the question.")]
+Image = Annotated[str | None, typer.Option(help="Column of the image.")]
+Reader = Annotated[str | None, typer.Option(help="Column of the reader.")]
+Dataset = Annotated[str | None, typer.Option(help="Column or name of the data set.")]
+Percent = Annotated[
+    bool | None,
+    typer.Option(
+        "--percent/--no-percent", help="Confidences run from 0 to 100, or to 1."
+    ),
+]
+Decimal = Annotated[str | None, typer.Option(help="Decimal mark: , or a point.")]
+Model = Annotated[str, typer.Option(help="Model that leads.")]
+Strategy = Annotated[str, typer.Option(help="Elicitation method that leads.")]
+By = Annotated[str, typer.Option(help="Columns that set rows of the tables apart.")]
+Group = Annotated[str, typer.Option(help="Columns of subgroups.")]
+TransferFrom = Annotated[
+    str, typer.Option(help="Data set (or domain) a map is learned on.")
+]
+Resamples = Annotated[
+    int, typer.Option(min=100, help="Bootstrap resamples of each interval.")
+]
+Seed = Annotated[int, typer.Option(help="Seed of all random numbers.")]
+
 
 @app.command()
 def report(
-    table: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A table of answers, or a log.")
-    ],
-    to: Annotated[
-        Path | None, typer.Option(help="Folder to write; FILE_report by default.")
-    ] = None,
-    confidence: Annotated[
-        str | None, typer.Option(help="Column of the confidence.")
-    ] = None,
-    correct: Annotated[str | None, typer.Option(help="Column of the grade.")] = None,
-    item: Annotated[str | None, typer.Option(help="Column of the question.")] = None,
-    image: Annotated[str | None, typer.Option(help="Column of the image.")] = None,
-    reader: Annotated[str | None, typer.Option(help="Column of the reader.")] = None,
-    dataset: Annotated[
-        str | None, typer.Option(help="Column or name of the data set.")
-    ] = None,
-    percent: Annotated[
-        bool | None,
-        typer.Option(
-            "--percent/--no-percent", help="Confidences run from 0 to 100, or to 1."
-        ),
-    ] = None,
-    decimal: Annotated[
-        str | None, typer.Option(help="Decimal mark: , or a point.")
-    ] = None,
-    model: Annotated[str, typer.Option(help="Model that leads.")] = "",
-    strategy: Annotated[str, typer.Option(help="Elicitation method that leads.")] = "",
-    by: Annotated[
-        str, typer.Option(help="Columns that set rows of the tables apart.")
-    ] = "model,strategy",
-    group: Annotated[
-        str, typer.Option(help="Columns of subgroups.")
-    ] = "modality,question_type,dataset",
-    transfer_from: Annotated[
-        str, typer.Option(help="Data set (or domain) a map is learned on.")
-    ] = "",
-    resamples: Annotated[
-        int, typer.Option(min=100, help="Bootstrap resamples of each interval.")
-    ] = 2000,
-    seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = 0,
+    table: Answers,
+    to: Folder = None,
+    confidence: Confidence = None,
+    correct: Correct = None,
+    item: Item = None,
+    image: Image = None,
+    reader: Reader = None,
+    dataset: Dataset = None,
+    percent: Percent = None,
+    decimal: Decimal = None,
+    model: Model = "",
+    strategy: Strategy = "",
+    by: By = "model,strategy",
+    group: Group = "modality,question_type,dataset",
+    transfer_from: TransferFrom = "",
+    resamples: Resamples = 2000,
+    seed: Seed = 0,
     force: Force = False,
 ) -> None:
     """Write one page on how well a confidence is calibrated, with every number beside it.

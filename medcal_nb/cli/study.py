@@ -28,32 +28,33 @@ ProfileName = Annotated[
         show_default=False,
     ),
 ]
+Answers = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Your answers, for profile imported."),
+]
+Parameters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-p",
+        "--parameter",
+        metavar="NAME=VALUE",
+        help="Set a parameter, VALUE as JSON.",
+    ),
+]
+Fast = Annotated[bool, typer.Option("--fast", help="Small sizes, into build/fast/.")]
+Out = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="Publish here, not in figures/.")
+]
 
 
 @app.command()
 def study(
     notebooks: Numbers = None,
     profile: ProfileName = "",
-    answers: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Your answers, for profile imported."),
-    ] = None,
-    parameters: Annotated[
-        list[str] | None,
-        typer.Option(
-            "-p",
-            "--parameter",
-            metavar="NAME=VALUE",
-            help="Set a parameter, VALUE as JSON.",
-        ),
-    ] = None,
-    fast: Annotated[
-        bool, typer.Option("--fast", help="Small sizes, into build/fast/.")
-    ] = False,
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Publish here, not in figures/."),
-    ] = None,
+    answers: Answers = None,
+    parameters: Parameters = None,
+    fast: Fast = False,
+    out: Out = None,
     force: Annotated[
         bool, typer.Option("--force", help="Run what is unchanged, too.")
     ] = False,

@@ -32,7 +32,6 @@ from .metrics import (
 from .planning import (
     coverage_table,
     estimator_bias_table,
-    fitted_world,
     items_needed,
     precision_sample_size,
 )

@@ -13,57 +13,19 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from . import binned, ranking, smooth
-from ._check import MeasureWarning, check_confidence, check_level, check_pair, warn
+from ._check import MeasureWarning, check_confidence, check_level, warn
 from .binned import N_BINS
 from .intervals import wilson_interval
 from .inversion import ece_interval
-from .metrics import calibration_intercept, calibration_slope
 from .registry import metric_of
 from .resampling import FloatArray, Resamples, choose_clip, logit
 
 MANY = 1e9  # times that each item of a pool counts: what chance adds to outcomes is not in a limit
-POOL = 20_000  # confidences of a pool; more say nothing more, and cost time
 RESAMPLES = 300
 COMMON = 0.5  # how often answers about one image share their fate
 # that the planner promises
 POWER = 0.8
 LEVEL = 0.95
-
-
-def fitted_world(
-    confidence: ArrayLike, correct: ArrayLike, *, rng: np.random.Generator
-) -> tuple[FloatArray, FloatArray]:
-    """Confidences and a smooth curve through their outcomes, as `(confidence, p_true)`.
-
-    The curve has the slope and intercept of the logistic recalibration of these answers: an
-    assumed truth of this shape, not the truth about the model; where there is no slope (one
-    confidence for all, or right and wrong answers apart) the same share is right everywhere. At
-    most 20,000 are taken, at random.
-
-    Parameters
-    ----------
-    confidence, correct : (n,) arrays
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    tuple of array
-        Confidence and assumed accuracy of each answer.
-    """
-    from scipy.special import expit
-
-    c, y = check_pair(confidence, correct)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", MeasureWarning)
-        slope = calibration_slope(c, y)
-    if np.isfinite(slope):
-        steeper = slope * logit(c, choose_clip(c))
-        moved = calibration_intercept(expit(steeper), y, clip=1e-9)
-        p = expit(steeper + moved)
-    else:
-        p = np.full(c.size, (y.sum() + 0.5) / (y.size + 1))
-    chosen = rng.permutation(c.size)[:POOL]
-    return c[chosen], p[chosen]
 
 
 def limit(c: FloatArray, p: FloatArray, stat: Callable[..., float]) -> float:

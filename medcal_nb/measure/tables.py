@@ -315,22 +315,6 @@ def _labelled(label: str) -> Iterator[None]:
         warn(f"{label}: {text}", category)
 
 
-def interval_cells(scores: pd.DataFrame) -> dict[str, list[str]]:
-    """Of each metric with an interval its cells, `0.083 [0.071, 0.096]` or the number alone."""
-    cells = {}
-    for name in scores.columns:
-        if f"{name}_low" not in scores.columns:
-            continue
-        ends = scores[[f"{name}_low", name, f"{name}_high"]].to_numpy(float)
-        cells[name] = [
-            f"{mid:.3f}"
-            if np.isnan(low)
-            else str(Interval(low=low, estimate=mid, high=high))
-            for low, mid, high in ends
-        ]
-    return cells
-
-
 def difference_table(
     graded: pd.DataFrame,
     column: str,

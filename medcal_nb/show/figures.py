@@ -160,12 +160,6 @@ def made_here(path: Path) -> bool:
     return any(mark.encode() in content for mark in marks)
 
 
-def read_figures(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return what the figures of a folder tell, by name, those that a study made."""
-    found = {path.stem: read_figure(path) for path in sorted(folder.glob("fig*.png"))}
-    return {name: told for name, told in found.items() if told}
-
-
 def show_figure(path: Path) -> bool:
     """Show a saved figure in a notebook, the bytes of the PNG; return whether there is one.
 
@@ -173,10 +167,11 @@ def show_figure(path: Path) -> bool:
     """
     from IPython.display import Image, Markdown, display
 
-    if told := read_figure(path):
-        display(Image(data=path.read_bytes(), width=told["width"], alt=told["alt"]))
-        display(Markdown(f"*{told['caption']}*"))
-    return bool(told)
+    about = read_figure(path)
+    if about:
+        display(Image(data=path.read_bytes(), width=about["width"], alt=about["alt"]))
+        display(Markdown(f"*{about['caption']}*"))
+    return bool(about)
 
 
 def difference(old: Path, new: Path) -> str:

@@ -25,6 +25,7 @@ from medcal_nb.datasets import load_items
 from medcal_nb.errors import MedcalError
 from medcal_nb.files import file_hash, new_file
 from medcal_nb.study.own_log import check_own_log, note_beside
+from medcal_nb.study.profile import Profile
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 # what a profile may say of asking, and of reaching a model
@@ -35,7 +36,9 @@ _COLUMNS = ["model", "dataset", "split", "items", "strategies"]
 _COLUMNS += ["answers", "already", "failed", "skipped"]
 
 
-def ask_profile(profile, answers, *, fast=False):
+def ask_profile(
+    profile: Profile, answers: str | Path, *, fast: bool = False
+) -> pd.DataFrame:
     """Ask all models of a profile about all of its items, and log the answers.
 
     What the log holds is not asked again, so that a stopped run goes on where it was. For the

@@ -9,7 +9,8 @@ import sys
 import pytest
 
 import medcal_nb
-from medcal_nb.cli import GROUPS, _renamed
+from medcal_nb.cli import _renamed
+from medcal_nb.cli.commands import GROUPS
 from tests.study.toy import write_notebook
 
 COMMAND = [sys.executable, "-m", "medcal_nb.cli"]

@@ -9,7 +9,6 @@ import pytest
 from medcal_nb import measure
 from medcal_nb.measure import planning
 from medcal_nb.measure.resampling import Resamples
-from tests.bench.coverage_ece import WORLDS, true_accuracy
 
 
 @pytest.fixture(scope="module")
@@ -108,18 +107,6 @@ def test_intervals_by_image_cover_where_answers_share_their_luck(world, name):
         assert held["mean_width"] > 2 * 1.96 * math.sqrt(share * (1 - share) / 451)
 
 
-def test_a_fitted_world_is_smooth_and_finds_a_known_one(rng):
-    c = rng.beta(4, 2, 40_000)
-    truth = true_accuracy(c, *WORLDS["strongly overconfident"])
-    stated, p = measure.fitted_world(c, rng.random(c.size) < truth, rng=rng)
-    assert stated.size == 20_000
-    assert set(stated) <= set(c)
-    gap = np.abs(p - true_accuracy(stated, 0.6, -0.6))
-    assert gap[(stated > 0.05) & (stated < 0.95)].max() < 0.03
-    calibrated = true_accuracy(c, *WORLDS["calibrated"])
-    assert (calibrated == c).all()
-
-
 def test_planner_by_hand():
     items = measure.items_needed(0.05, 0.10, brier=0.2)
     z = 1.959964 + 0.841621
@@ -183,15 +170,3 @@ def test_planned_numbers_have_the_power_they_promise():
         found += abs(a - b) > 1.96 * math.sqrt(va + vb)
     # Monte-Carlo error of 0.8 over 400 repeats is 2 %; brier .25 is above what these have (.23)
     assert 0.8 - 3 * 0.02 < found / repeats < 0.93
-
-
-@pytest.mark.parametrize("correct", [[1, 0, 1, 1], [1, 1, 1, 1]])
-def test_a_world_of_one_confidence_has_one_share_right(rng, correct):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        confidence, p = measure.fitted_world(
-            np.full(4, 0.9), np.array(correct), rng=rng
-        )
-    assert confidence.tolist() == [0.9] * 4
-    assert len(set(p)) == 1
-    assert 0.5 < p[0] < 1

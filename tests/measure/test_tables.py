@@ -9,7 +9,7 @@ import pytest
 from medcal_nb import measure
 from medcal_nb.measure import METRICS, MeasureWarning
 from medcal_nb.measure.rows import arrays, image_labels
-from medcal_nb.measure.tables import SCORE_METRICS, all_metrics, interval_cells
+from medcal_nb.measure.tables import SCORE_METRICS, all_metrics
 
 
 @pytest.fixture
@@ -285,15 +285,6 @@ def test_netcal_beside_ours(rng):
     table = measure.netcal_table(c, rng.random(500) < c).set_index("metric")
     assert table.loc[["ECE", "MCE"], "difference"].abs().max() < 1e-6
     assert abs(table.loc["ACE", "difference"]) > 1e-3
-
-
-def test_intervals_are_written_into_one_cell(graded, rng):
-    scores = measure.metrics_table(
-        graded, metrics=["ece", "mce"], n_resamples=50, rng=rng
-    )
-    cells, row = interval_cells(scores), scores.iloc[0]
-    assert cells["ece"][0] == f"{row.ece:.3f} [{row.ece_low:.3f}, {row.ece_high:.3f}]"
-    assert cells["mce"][0] == f"{row.mce:.3f}"
 
 
 def test_errors_of_which_none_is_stated_with_certainty_have_an_interval(graded):

@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from medcal_nb.show.figures import read_figures
 from medcal_nb.study.run import Study
+from tests.show.saved import read_figures
 from tests.study.toy import load_results
 
 ROOT = Path(__file__).resolve().parents[2]

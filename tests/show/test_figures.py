@@ -17,11 +17,11 @@ from PIL import Image, PngImagePlugin
 from medcal_nb.show.figures import (
     difference,
     read_figure,
-    read_figures,
     replace_files,
     save_figure,
     table_csv,
 )
+from tests.show.saved import read_figures
 
 TOLD = {
     "profile": "pocket",

@@ -12,11 +12,21 @@ import itertools
 import json
 import math
 import time
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from medcal_nb.ask.calls import Failure, LabelProbabilities, Labels, Reply, encode_png
+from medcal_nb.ask.calls import (
+    Failure,
+    Generate,
+    LabelProbabilities,
+    Labels,
+    Picture,
+    Reply,
+    encode_png,
+)
 from medcal_nb.errors import MedcalError
 
 #: Where requests go, below ``/v1``.
@@ -32,7 +42,7 @@ UNDECIDED = 5e-4
 # --- bodies --------------------------------------------------------------------------------------
 
 
-def image_file(picture):
+def image_file(picture: Picture) -> tuple[str, bytes]:
     """Return a picture as a file, its name and its bytes: its own where they show it.
 
     A JPEG or PNG in grey or RGB, neither turned by its EXIF nor transparent, is sent as it is; all
@@ -56,14 +66,14 @@ def image_file(picture):
     return f"{hashlib.blake2b(data, digest_size=16).hexdigest()}.{kind}", data
 
 
-def data_url(picture):
+def data_url(picture: Picture) -> tuple[bytes, str]:
     """Return a picture as a data URL, in bytes, and its name."""
     name, data = image_file(picture)
     kind = name.rpartition(".")[2]
     return b"data:image/%b;base64,%b" % (kind.encode(), base64.b64encode(data)), name
 
 
-def fill(body, url, name=""):
+def fill(body: dict, url: bytes | None, name: str = "") -> tuple[bytes, bytes, bytes]:
     """Write a body as JSON, in it the image: by its URL, its name, or both; in parts of bytes."""
     shown = {"type": "image_url", "image_url": url and {"url": IMAGE}}
     shown |= {"uuid": name} if name else {}
@@ -72,7 +82,7 @@ def fill(body, url, name=""):
     return (before + head).encode(), url if mark else b"", (tail + after).encode()
 
 
-def chat(model, turns, limit, **more):
+def chat(model: str, turns: Sequence[str], limit: int, **more: Any) -> dict:
     """Write the body of a request for a reply."""
     messages = []
     for i, text in enumerate(turns):
@@ -86,7 +96,7 @@ def chat(model, turns, limit, **more):
     } | more
 
 
-def seed_of(call):
+def seed_of(call: Generate) -> int:
     """Return the seed of a sampled call for a server: that of the item + the sample's number.
 
     A server that draws several samples of one request gives the n-th the request's seed + n.
@@ -119,8 +129,15 @@ class Asked:
     """
 
     def __init__(
-        self, model, send, *, gate=nullcontext(), top=0, several=False, scores=False
-    ):
+        self,
+        model: str,
+        send: Callable,
+        *,
+        gate: AbstractAsyncContextManager = nullcontext(),
+        top: int = 0,
+        several: bool = False,
+        scores: bool = False,
+    ) -> None:
         self.model = model
         self.send = send
         self.gate = gate
@@ -129,7 +146,7 @@ class Asked:
         self.several = several
         self.scores = scores
 
-    async def follow(self, program):
+    async def follow(self, program: Generator) -> list[dict] | Failure:
         """Run a program to its end; return its rows, or the failure that ends it."""
         results = None
         try:
@@ -142,7 +159,7 @@ class Asked:
         except Exception as error:  # of a parser, for example
             return _failure(error)
 
-    async def results(self, calls):
+    async def results(self, calls: list) -> list:
         """Answer calls, in order; samples of a prompt are one request where the server can."""
 
         def request(call):
@@ -250,7 +267,9 @@ def _failure(error):
 # --- replies -------------------------------------------------------------------------------------
 
 
-def first_token_labels(entries, labels, *, whole=False):
+def first_token_labels(
+    entries: list[dict], labels: Sequence[str], *, whole: bool = False
+) -> dict[str, float] | None:
     """Read label probabilities from the most likely first tokens of a reply.
 
     A token counts for the one label that it begins, by whole words or else by part of one (case and
@@ -294,7 +313,7 @@ def first_token_labels(entries, labels, *, whole=False):
     )
 
 
-def check_chat(reply):
+def check_chat(reply: dict) -> dict:
     """Return a chat reply that holds text, or raise."""
     texts = [choice["message"]["content"] for choice in reply["choices"]]
     if not texts or not all(isinstance(text, str) for text in texts):
@@ -302,18 +321,18 @@ def check_chat(reply):
     return reply
 
 
-def count(reply, name):
+def count(reply: dict, name: str) -> int:
     """Return a count of the reply's `usage`, 0 where the server does not tell."""
     told = (reply.get("usage") or {}).get(name)
     return told if isinstance(told, int) and 0 <= told < 1 << 31 else 0
 
 
-def clean(text):
+def clean(text: str) -> str:
     """Return a text as one that can be written: half of a surrogate pair is replaced."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def token_entries(choice):
+def token_entries(choice: dict) -> list[dict]:
     """Return the entries of a choice's log-probabilities, one a token."""
     return list((choice.get("logprobs") or {}).get("content") or ())
 

@@ -1,0 +1,194 @@
+"""What strategies share: calls about an item, rows of its replies, rules that grade rows."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Generator, Sequence
+from functools import lru_cache
+
+from medcal_nb.answer_key import answer_key
+from medcal_nb.ask import calls, prompts
+from medcal_nb.ask.confidence import parse_confidence
+from medcal_nb.ask.parsing import parse_answer
+from medcal_nb.ask.strategy import Plan, Result
+from medcal_nb.datasets import Item
+
+#: Between the replies of several turns in the column `raw`.
+TURN_MARK = "\n---\n"
+
+#: A probability is known to about this much from every backend; no ratio is taken below it.
+LEAST_SHARE = 1e-3
+
+#: Position of the answer's row, confidence, option probabilities or None.
+Grade = tuple[int, float, dict[str, float] | None]
+
+
+def picture(item: Item, plan: Plan, change: str = "") -> calls.Picture:
+    """The image of an item, changed, or blank where the plan says so."""
+    change = calls.BLANK if plan.blank else change
+    return calls.Picture(str(item.image_id), item.image, change)
+
+
+def prompt(
+    item: Item,
+    plan: Plan,
+    instruction: str,
+    *later: str,
+    change: str = "",
+    **block: object,
+) -> calls.Prompt:
+    """Lay out the first turn about an item, and the turns after it."""
+    block = prompts.question_block(
+        **{"question": item.question, "options": item.options} | block
+    )
+    return calls.Prompt(
+        picture(item, plan, change), (block + "\n" + instruction, *later), block
+    )
+
+
+def ask(
+    item: Item, plan: Plan, kind: str, instruction: str, *later: str
+) -> Generator[list, list, calls.Reply]:
+    """Ask one greedy reply."""
+    (reply,) = yield [
+        calls.Generate(prompt(item, plan, instruction, *later), plan.limit(kind))
+    ]
+    return reply
+
+
+# the same short replies come again and again
+_parse = lru_cache(maxsize=1 << 16)(parse_answer)
+
+
+def parse(item: Item, text: str) -> str | None:
+    """The answer to an item that a text states, or None."""
+    return _parse(text, question_type=item.question_type, options=item.options)
+
+
+def row(
+    replies: Sequence[Result],
+    answer: str | None,
+    confidence: float | None = None,
+    *,
+    probabilities: dict[str, float] | None = None,
+    sample: int = 0,
+    ok: bool | None = None,
+) -> dict:
+    """Write one answer row; texts are joined, tokens and seconds summed over what is behind it."""
+    if probabilities:
+        probabilities = {name: round(float(p), 9) for name, p in probabilities.items()}
+    return {
+        "sample": sample,
+        "answer": answer,
+        "confidence": math.nan if confidence is None else round(float(confidence), 9),
+        "option_probabilities": probabilities or None,
+        "raw": TURN_MARK.join(r.text for r in replies if isinstance(r, calls.Reply)),
+        "parse_ok": answer is not None if ok is None else ok,
+        "prompt_tokens": sum(r.prompt_tokens for r in replies) or None,
+        "new_tokens": sum(getattr(r, "new_tokens", 0) for r in replies),
+        "seconds": math.fsum(r.seconds for r in replies),
+    }
+
+
+def whole(reply: calls.Reply) -> str:
+    """Return a reply without a number at its end that the limit of tokens may have cut in two."""
+    return reply.text if reply.finished else reply.text.rstrip("0123456789.,")
+
+
+def stated(
+    item: Item,
+    replies: Sequence[calls.Reply],
+    *,
+    answered: int = 0,
+    read: Callable[[str], float | None] = parse_confidence,
+) -> list[dict]:
+    """Write the row of the answer in one reply and the confidence in the last."""
+    text = whole(replies[-1])
+    if replies[answered] is replies[-1] and not text.strip("0123456789.,"):
+        text = ""  # a number alone is the answer
+    answer = parse(item, replies[answered].text)
+    confidence = read(text)
+    return [row(replies, answer, confidence, ok=None not in (answer, confidence))]
+
+
+def unstated(item: Item, replies: Sequence[calls.Reply]) -> list[dict]:
+    """One row per reply that states an answer and no confidence."""
+    return [
+        row([reply], parse(item, reply.text), sample=i)
+        for i, reply in enumerate(replies)
+    ]
+
+
+def likeliest(
+    result: calls.LabelProbabilities, options: Sequence[str], sample: int = 0
+) -> dict:
+    """Write the row of the likeliest of several answers."""
+    shares = dict(zip(options, result.probabilities.values(), strict=True))
+    best = max(shares, key=shares.get)
+    return row([result], best, shares[best], probabilities=shares, sample=sample)
+
+
+def shown(item: Item, reply: calls.Reply) -> str:
+    """Return the answer as it is shown back to a model."""
+    return parse(item, reply.text) or " ".join(reply.text.split())[:200]
+
+
+# --- rules: from the rows of an item to one graded answer ----------------------------------------
+
+
+def _groups(rows):
+    """Return each row's answer, normalised (None without one), and how often each is given."""
+    labels = [
+        None if row["answer"] is None else answer_key(row["answer"]) for row in rows
+    ]
+    return labels, Counter(label for label in labels if label is not None)
+
+
+def agreement(rows: list[dict]) -> Grade:
+    """The answer most often given (ties: the first seen) and its share of all N replies."""
+    labels, sizes = _groups(rows)
+    if not sizes:
+        return 0, math.nan, None
+    ((best, n),) = sizes.most_common(1)
+    return labels.index(best), n / len(rows), None
+
+
+def entropy(rows: list[dict]) -> Grade:
+    r"""The answer most often given, and :math:`\exp(-H)` of the shares among replies that answer.
+
+    1 when all agree, 1/N when none do, and the share of one group when all groups are equal.
+    """
+    at, share, _ = agreement(rows)
+    sizes = _groups(rows)[1].values()
+    nats = -math.fsum(n / sum(sizes) * math.log(n / sum(sizes)) for n in sizes)
+    return at, math.exp(-nats) if sizes else share, None
+
+
+def first_answer_share(rows: list[dict]) -> Grade:
+    """The first answer, and the share of all replies, itself included, that give it."""
+    labels, sizes = _groups(rows)
+    return 0, math.nan if labels[0] is None else sizes[labels[0]] / len(rows), None
+
+
+def over_blank(rows: list[dict]) -> Grade:
+    """The answer with the image; its probability with each option's divided by the blank image's.
+
+    Normalised over the options; no probability counts as less than `LEAST_SHARE`.
+    """
+    seen, blank = (row["option_probabilities"] or {} for row in (rows + rows[:1])[:2])
+    if (
+        rows[0]["answer"] is None
+        or len(rows) < 2
+        or not seen
+        or set(seen) != set(blank)
+    ):
+        return 0, math.nan, None
+    ratios = {
+        name: max(p, LEAST_SHARE) / max(blank[name], LEAST_SHARE)
+        for name, p in seen.items()
+    }
+    total = math.fsum(ratios.values())
+    return (
+        0,
+        ratios[rows[0]["answer"]] / total,
+        {name: r / total for name, r in ratios.items()},
+    )

@@ -1,0 +1,132 @@
+"""A strategy, the plan of a run, and a trial of what a strategy asks, without a model."""
+
+import hashlib
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from medcal_nb.ask import calls
+from medcal_nb.datasets import Item
+
+Result = calls.Reply | calls.LabelProbabilities
+
+#: What a strategy's `ask` makes: it yields calls, is sent results, returns answer rows.
+Program = Generator[list, list, list[dict]]
+
+#: New tokens allowed per kind of reply.
+LIMITS = {"answer": 24, "form": 48, "guesses": 64, "reasoning": 256, "description": 96}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The choices a run makes for all strategies.
+
+    `samples` replies are drawn at `temperature` by the sampled strategies; `lettered` reads
+    option probabilities from letters instead of the options' own words; `max_new_tokens`
+    lowers every limit of `LIMITS`; `blank` shows a blank image in every call.
+    """
+
+    dataset: str = ""
+    seed: int = 0
+    samples: int = 10
+    temperature: float = 1.0
+    lettered: bool = False
+    max_new_tokens: int | None = None
+    blank: bool = False
+
+    def limit(self, kind: str) -> int:
+        """Return the number of new tokens allowed for a kind of reply."""
+        return min(LIMITS[kind], self.max_new_tokens or LIMITS[kind])
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """How to ask a model how sure it is.
+
+    Attributes
+    ----------
+    name, asks, source : str
+        Name in the answers table, what is asked in one line, and where it comes from.
+    family : str
+        ``stated``, ``second turn``, ``likelihood``, ``agreement``, ``ablation`` (never ranked among
+        the others) or ``apart`` (nor asked, unless by its name): gives its colour.
+    needs : frozenset of str
+        What a backend must be able to do (see :mod:`medcal_nb.ask.calls`).
+    ask : callable
+        (item, plan) → generator of calls that returns answer rows.
+    rule : callable or None
+        Rows of an item → (position of the row that is its answer, confidence, option
+        probabilities or None).
+    applies : callable
+        (item, plan) → why an item cannot be asked this way, or None where it can.
+    """
+
+    name: str
+    asks: str
+    source: str
+    family: str
+    needs: frozenset
+    ask: Callable
+    rule: Callable | None
+    applies: Callable
+
+    def words_hash(self, plan: Plan) -> str:
+        """Return a hash of all that is put to a model, how long it may reply and how it is drawn.
+
+        More samples are more of the same.
+        """
+        plan = replace(plan, samples=1)
+        asked = [
+            rehearse(self, item, plan)
+            for item in _SPECIMENS
+            if not self.applies(item, plan)
+        ]
+        return hashlib.blake2b(repr(asked).encode(), digest_size=8).hexdigest()
+
+    def skips(self, backend: object) -> str | None:
+        """Return why a backend cannot be asked this way, or None where it can."""
+        missing = min(self.needs - backend.can, default=None)
+        return missing and backend.cannot.get(missing, f"the model gives no {missing}")
+
+
+def applies_always(item: Item, plan: Plan | None = None) -> None:
+    """No reason why an item could not be asked."""
+
+
+_SO = Item(
+    "so",
+    "so",
+    "",
+    "general",
+    "",
+    "closed",
+    "Is it so?",
+    ("yes", "no"),
+    "no",
+    "test",
+    b"",
+)
+_SPECIMENS = (
+    _SO,
+    replace(_SO, item_id="which", question_type="choice", options=("yes", "no, but")),
+    replace(_SO, item_id="what", question_type="open", options=None, gold="one"),
+)
+
+
+def rehearse(how: Strategy, item: Item, plan: Plan) -> list:
+    """Return the calls that a strategy makes about an item, with results that are stood in."""
+    program = how.ask(item, plan)
+    made = []
+    results = None
+    with suppress(StopIteration):
+        while asked := program.send(results):
+            made += asked
+            results = [_stand_in(call, item) for call in asked]
+    return made
+
+
+def _stand_in(call, item):
+    if isinstance(call, calls.Generate):
+        return calls.Reply(item.options[0] if item.options else "<reply>")
+    names = call.labels if isinstance(call, calls.Labels) else call.texts
+    return calls.LabelProbabilities(dict.fromkeys(names, 1 / len(names)))

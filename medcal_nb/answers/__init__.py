@@ -102,10 +102,10 @@ def export_answers(
     if kind not in writers:
         raise MedcalError(f"{to}: cannot export as '{kind}'; use csv or parquet")
     with (
-        AnswerLog(log, read_only=True) as told,
+        AnswerLog(log, read_only=True) as own_log,
         new_file(to, sources=[log], force=force) as part,
         # closed before the log is, also where the disk is full
-        closing(told.iter_frames()) as frames,
+        closing(own_log.iter_frames()) as frames,
     ):
         tables = (_exported(frame, safe_csv) for frame in frames)
         first = next(tables)

@@ -101,7 +101,7 @@ def to_storage(
     *,
     where: str = "answers",
     first_row: int = 1,
-    told: dict[str, Column] | None = None,
+    checks: dict[str, Column] | None = None,
 ) -> dict[str, list]:
     """Check a block and bring it into the form in which the log keeps it.
 
@@ -114,7 +114,7 @@ def to_storage(
         Name of the file or table, for messages, which name row, column, value and remedy.
     first_row : int
         Number of the block's first row.
-    told : dict, optional
+    checks : dict, optional
         Columns that stand in for some of `COLUMNS`: what the user calls them, and holds in them.
 
     Returns
@@ -128,7 +128,7 @@ def to_storage(
         For a column that is missing, and the first value that does not belong in its column.
     """
     empty = [None] * len(next(iter(columns.values()), ()))
-    known = COLUMNS | (told or {})
+    known = COLUMNS | (checks or {})
     stored = {}
     for name, column in known.items():
         if name in columns:
@@ -262,10 +262,10 @@ def fault(
     shown = type(value).__name__
     with contextlib.suppress(RecursionError, ValueError):  # too deep, too long a number
         shown = repr(value)
-    told = (
+    message = (
         f"{where}: row {row}, column '{column}': value {shown:.60} {problem}; {remedy}"
     )
-    return MedcalError(told)
+    return MedcalError(message)
 
 
 encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

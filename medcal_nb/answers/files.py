@@ -151,9 +151,9 @@ def iter_json(path: PathLike) -> Iterator[dict]:
         rows = _iter_lines(path)
     for row, value in enumerate(rows, 1):
         if not isinstance(value, dict):
-            told = f"{path}: row {row} is not an object but {str(value)[:40]!r}"
+            message = f"{path}: row {row} is not an object but {str(value)[:40]!r}"
             raise MedcalError(
-                told + '; write one {"column": value} a line, or a list of them'
+                message + '; write one {"column": value} a line, or a list of them'
             )
         yield value
 
@@ -295,7 +295,7 @@ def _iter_lines(path: Path) -> Iterator[Any]:
                 if line.strip():
                     yield json.loads(line.decode("utf-8-sig"))
             except (ValueError, RecursionError) as err:
-                told = f"{path}: line {row} is not JSON in UTF-8, or cut off ({err}); mend it"
+                message = f"{path}: line {row} is not JSON in UTF-8, or cut off ({err}); mend it"
                 raise MedcalError(
-                    f"{told}, or name JSON over several lines .json"
+                    f"{message}, or name JSON over several lines .json"
                 ) from None

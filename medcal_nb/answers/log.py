@@ -471,10 +471,14 @@ def _copy(
                 f"SELECT COUNT(*) OVER (), {key} {clashes} ORDER BY {key}"
             )
             if (found := first.fetchone()) is not None:
-                told = f"{where}: answers there already with other content: {found[0]}, the first"
-                told += f" {_shown(found[1:])}; nothing was written; choose 'ignore' to keep the"
+                message = (
+                    f"{where}: answers there already with other content: {found[0]}, "
+                )
+                message += (
+                    f"the first {_shown(found[1:])}; nothing was written; choose "
+                )
                 raise MedcalError(
-                    f"{told} earlier answers or 'replace' to take the later"
+                    f"{message}'ignore' to keep the earlier answers or 'replace' to take the later"
                 )
         names = ", ".join(STORED)
         con.execute(

@@ -59,18 +59,18 @@ class Summary:
 
     def lines(self):
         """Return the summary in lines for a reader."""
-        told = [
+        lines = [
             f"{self.rows} answers written, {self.done_before} were in the log already"
         ]
         for (name, reason), n in self.skipped.items():
-            told.append(f"skipped {name} for {n} items: {reason}")
+            lines.append(f"skipped {name} for {n} items: {reason}")
         for item_id, reason in islice(self.failed.items(), _MOST_TOLD):
-            told.append(f"failed {item_id}: {reason}")
+            lines.append(f"failed {item_id}: {reason}")
         if self.failed:
-            told.append(
+            lines.append(
                 f"{len(self.failed)} items lack answers: the same command asks them again"
             )
-        return told
+        return lines
 
 
 def ordered_items(frame: pd.DataFrame) -> list[Item]:
@@ -94,8 +94,8 @@ def shard_of(items: list[Item], shard: tuple[int, int]) -> list[Item]:
 def fingerprint(backend: Any, model: str, strategy: Strategy, plan: Plan) -> str:
     """Name all that an answer depends on beside its item: model, revision, prompts, settings."""
     revision = getattr(backend, "revision", None)
-    told = [model, backend.name, revision, plan.dataset, strategy.words_hash(plan)]
-    return hashlib.blake2b(json.dumps(told).encode(), digest_size=6).hexdigest()
+    parts = [model, backend.name, revision, plan.dataset, strategy.words_hash(plan)]
+    return hashlib.blake2b(json.dumps(parts).encode(), digest_size=6).hexdigest()
 
 
 def ask(

@@ -208,7 +208,7 @@ def check_shift(
     n_resamples: int = 1000,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """Is the shift one that the accuracy on the target mends? Warns where it is not.
+    """Is it a prior shift, which a known accuracy makes up for? Warns where it is not.
 
     Under prior shift the target's confidences are a mixture of the source's of correct and of
     wrong answers, in the shares that the accuracy gives. The distance from that mixture needs the
@@ -260,8 +260,8 @@ def check_shift(
     n_flagged = int(table["flag"].sum())
     if n_flagged:
         warnings.warn(
-            f"{n_flagged} of {len(table)} shifts are not of the kind that one known number mends: "
-            "label some answers of the target and refit",
+            f"{n_flagged} of {len(table)} shifts are not prior shifts, so a known accuracy does "
+            "not suffice: label some answers of the target and refit",
             ShiftWarning,
             stacklevel=2,
         )

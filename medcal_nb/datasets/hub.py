@@ -103,8 +103,8 @@ def _plainly(what: Any, remedy: str = "fetch it again") -> Iterator[None]:
         raise
     except Exception as error:
         first = (str(error).strip().splitlines() or [""])[0][:200]
-        told = f"can't be read ({type(error).__name__}: {first})"
-        raise MedcalError(f"{what}: {told}; {remedy}") from error
+        message = f"can't be read ({type(error).__name__}: {first})"
+        raise MedcalError(f"{what}: {message}; {remedy}") from error
 
 
 def fetch_set(name: str) -> Path:
@@ -137,13 +137,13 @@ class _Files:
 
     def __init__(self, name: str, folder: PathLike | None = None):
         self.name = name
-        self.told = HUB_SETS[name]
-        self.where = str(folder or self.told["repo"])
+        self.spec = HUB_SETS[name]
+        self.where = str(folder or self.spec["repo"])
         self.folder = Path(folder) if folder else fetch_set(name)
         if not self.folder.is_dir():
             raise MedcalError(f"{name}: {folder} is no folder; give the set's folder")
-        self.archives = self.told.get("archives", [])
-        self.image_folders = self.told.get("image_folders", [])
+        self.archives = self.spec.get("archives", [])
+        self.image_folders = self.spec.get("image_folders", [])
 
     def find(self, patterns: list[str]) -> list[Path]:
         """Return the files that match the first pattern that matches any."""
@@ -363,13 +363,13 @@ def _asked_mmstar(row: dict[str, Any]) -> dict[str, Any]:
 
 def _made(row: dict[str, Any], split: str, i: int, name: str) -> dict[str, Any] | None:
     """The item of a stored row, by the columns that ``hub_sets.toml`` names; None if not wanted."""
-    told = HUB_SETS[name]
+    spec = HUB_SETS[name]
     if any(
         row.get(column, value) != value
-        for column, value in told.get("only", {}).items()
+        for column, value in spec.get("only", {}).items()
     ):
         return None
-    columns = told.get("columns", {})
+    columns = spec.get("columns", {})
     if (
         columns.get("image", "image") not in row
     ):  # VQA-RAD's copy on the hub names nothing
@@ -387,8 +387,8 @@ def _made(row: dict[str, Any], split: str, i: int, name: str) -> dict[str, Any] 
     out |= {ours: row.get(columns[ours]) for ours in _TOLD if ours in columns}
     if "organ" in out:
         out["organ"] = _text(out["organ"]).lower()
-    stated = next(filter(None, map(row.get, told.get("modality_columns", []))), None)
-    rules = told.get("modality_rule", {})
+    stated = next(filter(None, map(row.get, spec.get("modality_columns", []))), None)
+    rules = spec.get("modality_rule", {})
     ruled = rules.get(out.get("organ"), rules.get("all"))
     return out | (_modality(ruled, "rule") if rules else _modality(stated))
 
@@ -434,22 +434,22 @@ def load(
     import numpy as np
     import pandas as pd
 
-    told = HUB_SETS[name]
+    spec = HUB_SETS[name]
     files = _Files(name, folder)
     left_out = Counter()
     table = pd.DataFrame(_items(files, left_out))
     if table.empty:
         raise MedcalError(
-            f"{files.where}: no rows of {told['title']} found; is it laid out as on the hub "
-            f"({', '.join(told['files'])})?"
+            f"{files.where}: no rows of {spec['title']} found; is it laid out as on the hub "
+            f"({', '.join(spec['files'])})?"
         )
     if table["item_id"].duplicated().any():
         raise MedcalError(
-            f"{files.where}: rows share an id; is it {told['title']}, once?"
+            f"{files.where}: rows share an id; is it {spec['title']}, once?"
         )
-    if told["official_test"]:
+    if spec["official_test"]:
         tested = table.loc[
-            table["official_split"].isin(told["official_test"]), "image_id"
+            table["official_split"].isin(spec["official_test"]), "image_id"
         ]
         table["split"] = np.where(table["image_id"].isin(tested), "test", "fit")
     table = chosen(table, split, n, seed)
@@ -463,10 +463,10 @@ def load(
 
 def _items(files: _Files, left_out: Counter[str]) -> list[dict[str, Any]]:
     """Return the items of all splits; count what is left out, by its reason."""
-    told = files.told
+    spec = files.spec
     rows = []
     contents = {}
-    for split, patterns in told["rows"].items():
+    for split, patterns in spec["rows"].items():
         for i, stored in enumerate(files.rows(patterns)):
             try:
                 # VQA-RAD as published is one file
@@ -482,13 +482,13 @@ def _items(files: _Files, left_out: Counter[str]) -> list[dict[str, Any]]:
             except (KeyError, TypeError, IndexError, AttributeError) as error:
                 raise MedcalError(
                     f"{files.where}: row {len(rows)} has another form ({type(error).__name__}: "
-                    f"{error}); is it {told['title']}?"
+                    f"{error}); is it {spec['title']}?"
                 ) from None
             if row is None:
                 continue
-            row |= {"dataset": files.name, "domain": told["domain"]}
+            row |= {"dataset": files.name, "domain": spec["domain"]}
             row["split"] = _half(row["image_id"])
-            row["official_split"] = official if told["official_test"] else "none"
+            row["official_split"] = official if spec["official_test"] else "none"
             # rows about one image share one object
             row["image"] = contents.setdefault(row["image_id"], row["image"])
             rows.append(row)

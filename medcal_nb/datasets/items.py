@@ -132,9 +132,9 @@ def open_image(image: "bytes | str | Path") -> "Image.Image":
     except MedcalError:
         raise
     except Exception as error:  # of every kind, by what is damaged where
-        told = f"is damaged, or too large to open safely ({error})"
+        message = f"is damaged, or too large to open safely ({error})"
         raise MedcalError(
-            f"{name}: {told}; fetch it again, or make it smaller"
+            f"{name}: {message}; fetch it again, or make it smaller"
         ) from None
 
 

@@ -258,7 +258,7 @@ def _stored(
     for block in chain([first], blocks):
         row = report.rows + 1
         ours = placing.block(block, row)
-        stored = to_storage(ours, told=checks, where=where, first_row=row)
+        stored = to_storage(ours, checks=checks, where=where, first_row=row)
         if "correct" not in ours:
             stored["correct"] = _graded(stored)
         for name in lacking:

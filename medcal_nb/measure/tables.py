@@ -76,7 +76,7 @@ def metrics_table(
     by : sequence of str
         Columns that make the groups; none gives one row.
     metrics : sequence of str or "all"
-        Names of `METRICS`, or yield_at_5, _10, _20: the share of answers that may stand alone
+        Names of `METRICS`, or yield_at_5, _10, _20: the coverage, the share of answers kept
         with at most 5, 10, 20 % errors among them, by a threshold certified on them by image
         (`selective_threshold`, δ = 0.1), which `<name>_threshold` is.
     intervals : sequence of str, optional

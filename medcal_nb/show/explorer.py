@@ -181,10 +181,10 @@ class Explorer(ipw.VBox):
             confidence=c, bin=self.table["high"].searchsorted(c)
         )
         self.numbers = self._measured()
-        told = " · ".join(
+        lines = " · ".join(
             f"{name} <b>{value}</b>" for name, value in self.numbers.items()
         )
-        self._numbers.value = f"<p role='status'>{told}{words}</p>"
+        self._numbers.value = f"<p role='status'>{lines}{words}</p>"
         fig = plot_reliability(self.table).figure
         data = print_figure(fig, bbox_inches=None, base64=True)
         self._diagram.value = _image(data, f"Reliability diagram of {len(c):,} answers")

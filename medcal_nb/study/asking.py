@@ -87,8 +87,10 @@ def ask_profile(
         ask_each = pool.map if parallel else map
         bars = repeat(not parallel)
         parts = ask_each(_ask_model, by_model.values(), repeat(answers), bars)
-        told = tqdm(parts, "asking", len(by_model), unit="model")
-        return pd.DataFrame([row for part in told for row in part], columns=_COLUMNS)
+        progress = tqdm(parts, "asking", len(by_model), unit="model")
+        return pd.DataFrame(
+            [row for part in progress for row in part], columns=_COLUMNS
+        )
 
 
 def _embedded(jobs):
@@ -123,8 +125,8 @@ def _ask_model(jobs, answers, progress):
             if "expert" in job.options:
                 of = job.options["of"]
                 model = job.model
-                told = log.read(model=model, dataset=job.dataset, strategy=of)
-                items = with_candidates(items, to_graded(told))
+                answered = log.read(model=model, dataset=job.dataset, strategy=of)
+                items = with_candidates(items, to_graded(answered))
             if name != reached:
                 backend = None  # a model is let go before an expert is loaded
                 reached = name

@@ -177,8 +177,8 @@ def checkout() -> Path:
     """
     root = Path(os.environ.get("MEDCAL_ROOT") or FOLDER.parents[2]).resolve()
     if not (root / "notebooks").is_dir():
-        told = "clone the repository and `pip install -e` it, or set MEDCAL_ROOT to the clone"
-        raise MedcalError(f"no notebooks/ in {root}: {told}")
+        remedy = "clone the repository and `pip install -e` it, or set MEDCAL_ROOT to the clone"
+        raise MedcalError(f"no notebooks/ in {root}: {remedy}")
     return root
 
 

@@ -213,11 +213,13 @@ class _Batch:
             with path.open(encoding="utf-8", errors="replace") as lines:
                 for number, line in enumerate(lines, start=1):
                     try:
-                        told = json.loads(line)
-                        self.results[str(told["custom_id"]).rpartition("|")[2]] = told
+                        record = json.loads(line)
+                        self.results[str(record["custom_id"]).rpartition("|")[2]] = (
+                            record
+                        )
                     except (ValueError, TypeError, KeyError, RecursionError) as error:
-                        told = f"{path}, line {number}: no line of a batch's results ({error})"
-                        raise MedcalError(told) from None
+                        message = f"{path}, line {number}: no line of a batch's results ({error})"
+                        raise MedcalError(message) from None
 
     def remove_left_over(self):
         """Remove requests of this round that were written here when less had come back."""
@@ -264,9 +266,9 @@ class _Batch:
         digest = hashlib.blake2b(
             repr((picture, body)).encode(), digest_size=8
         ).hexdigest()
-        told = self.results.get(digest, {})
+        record = self.results.get(digest, {})
         with suppress(Exception):  # it is not there, or nothing good
-            reply = rq.check_chat(told["response"]["body"])
+            reply = rq.check_chat(record["response"]["body"])
             version = str(reply.get("system_fingerprint") or "not told")
             self.provenance["server_version"] = rq.clean(version)[:200]
             return reply
@@ -277,8 +279,8 @@ class _Batch:
             line |= {"url": f"/v1{rq.CHAT}", "body": body}
             self._write(b"".join((*rq.fill(line, self.url(picture)), b"\n")))
             self.asked.add(digest)
-        answer = json.dumps(told.get("error") or told.get("response"))[:200]
-        raise MedcalError(f"the server answered {answer}" if told else _WAITS)
+        answer = json.dumps(record.get("error") or record.get("response"))[:200]
+        raise MedcalError(f"the server answered {answer}" if record else _WAITS)
 
     def _url(self, picture):
         """The image as a data URL, or written beside the requests, where a server may read it."""

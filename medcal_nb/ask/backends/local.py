@@ -119,14 +119,14 @@ class LocalModel:
 
     def texts(self, prompts):
         """Return the exact text of each prompt."""
-        told = [
+        message = [
             [_message(i, text) for i, text in enumerate(prompt.turns)]
             for prompt in prompts
         ]
         seconds = TEMPLATE_SECONDS + _SECONDS_A_PROMPT * len(prompts)
         with _time_limit(seconds, f"{self.name}: its chat template does not end"):
             written = self.processor.apply_chat_template(
-                told, tokenize=False, add_generation_prompt=True
+                message, tokenize=False, add_generation_prompt=True
             )
         return dict(zip(prompts, written, strict=True))
 
@@ -215,11 +215,13 @@ class _LocalSession:
         backend = self.backend
         encoded = {call.prompt: backend.refusal(call.prompt) for call in calls}
         texts = {}
-        if shown := [prompt for prompt, told in encoded.items() if told is None]:
+        if shown := [prompt for prompt, message in encoded.items() if message is None]:
             texts = backend.texts(shown)
             encoded |= self.engine.encode(texts)
         rows = {call: self._rows(call, encoded[call.prompt], texts) for call in calls}
-        asked = [told for told in rows.values() if not isinstance(told, Failure)]
+        asked = [
+            message for message in rows.values() if not isinstance(message, Failure)
+        ]
         self.engine.run(encoded, list(chain.from_iterable(asked)))
         seconds = (time.perf_counter() - started) / max(1, len(calls))
         return [
@@ -301,7 +303,7 @@ def _keep_memory(size=1 << 30):
 
 
 @contextmanager
-def _time_limit(seconds, told):
+def _time_limit(seconds, message):
     """Raise a `MedcalError` in this thread where the block takes longer than `seconds`.
 
     Python looks for it between two of its instructions, as a template engine has many of.
@@ -315,7 +317,7 @@ def _time_limit(seconds, told):
     try:
         yield
     except TimeoutError:
-        raise MedcalError(told) from None
+        raise MedcalError(message) from None
     finally:
         timer.cancel()
 
@@ -338,9 +340,9 @@ def find_device(wanted):
     try:
         return torch.zeros(0, device=wanted).device
     except Exception as error:  # each kind of device has its own
-        told = str(error).partition("\n")[0]
+        message = str(error).partition("\n")[0]
         raise MedcalError(
-            f"--device {wanted}: no such device on this machine: {told}"
+            f"--device {wanted}: no such device on this machine: {message}"
         ) from None
 
 

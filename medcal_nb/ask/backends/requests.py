@@ -236,8 +236,8 @@ class Asked:
                 "continue_final_message": not closed,
             }
             reply = await self._chat(call, 1, words, prompt_logprobs=0, **form)
-            told = (one.items() for one in reply["prompt_logprobs"][before:])
-            return [(token, _logprob(entry)) for (token, entry), *_ in told]
+            tokens = (one.items() for one in reply["prompt_logprobs"][before:])
+            return [(token, _logprob(entry)) for (token, entry), *_ in tokens]
 
         ways = {
             way: one for one in call.labels for way in (one, one[:1].upper() + one[1:])
@@ -258,9 +258,11 @@ class Asked:
 
 def _failure(error):
     """Return why a call or a program has no answer."""
-    told = f"the server answered in another form: {type(error).__name__}: {error}"
+    message = f"the server answered in another form: {type(error).__name__}: {error}"
     return Failure(
-        str(error) if isinstance(error, MedcalError) else " ".join(told.split())[:300]
+        str(error)
+        if isinstance(error, MedcalError)
+        else " ".join(message.split())[:300]
     )
 
 
@@ -296,12 +298,14 @@ def first_token_labels(
         token = str(entry["token"]).strip().casefold()
         p = math.exp(_logprob(entry))
         least = min(least, p)
-        told = [
+        matching = [
             label for label in labels if token and label.casefold().startswith(token)
         ]
         begun = [
-            label for label in told if f"{label} ".casefold().startswith(f"{token} ")
-        ] or told
+            label
+            for label in matching
+            if f"{label} ".casefold().startswith(f"{token} ")
+        ] or matching
         if len(begun) == 1 and not (whole and begun[0].casefold() != token):
             mass[begun[0]] += p
         elif begun:
@@ -323,8 +327,8 @@ def check_chat(reply: dict) -> dict:
 
 def count(reply: dict, name: str) -> int:
     """Return a count of the reply's `usage`, 0 where the server does not tell."""
-    told = (reply.get("usage") or {}).get(name)
-    return told if isinstance(told, int) and 0 <= told < 1 << 31 else 0
+    number = (reply.get("usage") or {}).get(name)
+    return number if isinstance(number, int) and 0 <= number < 1 << 31 else 0
 
 
 def clean(text: str) -> str:

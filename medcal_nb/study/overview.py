@@ -129,7 +129,7 @@ def control_table(images: Results, text: Results) -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``world`` (medical images, health questions without images), then the columns of the
-        overviews, `strategy, models, median_cost, median_cost_low, median_cost_high` among them; empty
+        overviews, `strategy, models, median_cost` with its ends among them; empty
         where one of the two is missing.
     """
     tables = []

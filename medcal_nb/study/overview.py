@@ -129,7 +129,7 @@ def control_table(images: Results, text: Results) -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``world`` (medical images, health questions without images), then the columns of the
-        overviews, `strategy, pairs, median_cost, quartile_low, quartile_high` among them; empty
+        overviews, `strategy, models, median_cost` with its ends among them; empty
         where one of the two is missing.
     """
     tables = []
@@ -139,7 +139,9 @@ def control_table(images: Results, text: Results) -> pd.DataFrame:
             return table
         leads = table["method"] == results["method"]
         tables.append(table[leads].assign(world=world))
-    return pd.concat(tables, ignore_index=True)
+    both = pd.concat(tables, ignore_index=True)
+    ends = {"quartile_low": "median_cost_low", "quartile_high": "median_cost_high"}
+    return both.rename(columns=ends)
 
 
 def findings_by_notebook(results: Mapping[str, Results]) -> dict[str, list[dict]]:

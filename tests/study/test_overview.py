@@ -58,7 +58,7 @@ def transfer():
     ]  # fmt: skip
     overview = [
         {
-            "strategy": "verbalized", "method": "platt", "pairs": 2, "median_cost": 0.05,
+            "strategy": "verbalized", "method": "platt", "models": 2, "median_cost": 0.05,
             "quartile_low": 0.04, "quartile_high": 0.06,
         }
     ]  # fmt: skip

@@ -18,6 +18,7 @@ from medcal_nb.study.findings.finding import (
 )
 
 #: Whose first findings lead: calibration, transfer, selective prediction; then the others.
+#: Of transfer the second one leads, whether it is worth more than one number for all answers.
 LEADING = (
     "02_metrics",
     "04_temperature_transfer",
@@ -26,6 +27,7 @@ LEADING = (
     "05_fusion",
     "01_elicitation",
 )
+_SECOND = "04_temperature_transfer"
 
 
 #: The two worlds that the control compares.
@@ -49,7 +51,9 @@ def leading_findings(
     chosen = []
     for place in range(AT_MOST):
         for name in LEADING:
-            findings = published.get(name, ())
+            findings = list(published.get(name, ()))
+            if name == _SECOND:
+                findings = findings[1:2] + findings[:1] + findings[2:]
             if place < len(findings):
                 chosen.append(_finding(findings[place]))
     return chosen[:AT_MOST]
@@ -100,7 +104,7 @@ def medicine_or_image(control: pd.DataFrame) -> Finding:
     ----------
     control : pandas.DataFrame
         One row per world and elicitation method: `world` (:data:`IMAGES` or :data:`TEXT`),
-        `strategy, pairs, median_cost`. Verbalized confidence is compared, which both have.
+        `strategy, models, median_cost`. Verbalized confidence is compared, which both have.
     """
     verbalized = control[control["strategy"] == "verbalized"]
     rows = [verbalized[verbalized["world"] == world] for world in (IMAGES, TEXT)]
@@ -116,8 +120,8 @@ def medicine_or_image(control: pd.DataFrame) -> Finding:
     images, text = (row.iloc[0] for row in rows)
     image_cost = float(images["median_cost"])
     text_cost = float(text["median_cost"])
-    image_n = int(images["pairs"])
-    text_n = int(text["pairs"])
+    image_n = int(images["models"])
+    text_n = int(text["models"])
     claim = (
         f"transferring verbalized confidence cost a median {decimal(image_cost)} of the "
         f"Brier score on medical images ({_models(image_n)}) and {decimal(text_cost)} on "

@@ -27,7 +27,7 @@ def test_calibration_transfer_and_selection_lead():
     chosen = leading_findings({name: published(name, 3) for name in names})
     assert [finding.claim for finding in chosen] == [
         "02_metrics 0.",
-        "04_temperature_transfer 0.",
+        "04_temperature_transfer 1.",
         "06_deferral 0.",
     ]
     assert chosen[0].interval == (0, 2)
@@ -69,7 +69,7 @@ def control(pairs):
         {
             "world": [IMAGES, IMAGES, TEXT],
             "strategy": ["x", "verbalized", "verbalized"],
-            "pairs": [5, 5, pairs],
+            "models": [5, 5, pairs],
             "median_cost": [1.0, 0.052, 0.0031],
         }
     )

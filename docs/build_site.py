@@ -7,6 +7,7 @@ Sphinx makes a folder that asks no other host. What the study has not made yet i
 from __future__ import annotations
 
 import argparse
+import html
 import importlib
 import os
 import re
@@ -133,7 +134,8 @@ def gather(*, source: Path, extra: Path, build: Path) -> None:
         folder = source / "notebooks" / profile
         folder.mkdir(parents=True)
         for file in executed:
-            nbformat.write(page_of(file), folder / file.name)
+            there = {other.name for other in executed}
+            nbformat.write(page_of(file, there), folder / file.name)
     write_lesson_site(
         ROOT / "notebooks" / "07_teaching.ipynb",
         ROOT / "figures" / "pocket",
@@ -146,8 +148,10 @@ def gather(*, source: Path, extra: Path, build: Path) -> None:
         relink(page, source)
 
 
-def page_of(file: Path) -> nbformat.NotebookNode:
+def page_of(file: Path, there: set[str]) -> nbformat.NotebookNode:
     """Return an executed notebook as a page: code folded, widgets as they stand.
+
+    Links to notebooks that this profile does not run lead to those of the synthetic benchmark.
 
     Markdown and HTML that cells computed may name models and data sets of others, so only
     harmless tags of it are let through.
@@ -156,6 +160,11 @@ def page_of(file: Path) -> nbformat.NotebookNode:
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         if cell.cell_type != "code":
+            cell.source = re.sub(
+                r"\]\((\d\d_\w+\.ipynb)\)",
+                lambda m: m[0] if m[1] in there else f"](../pocket/{m[1]})",
+                cell.source,
+            )
             continue
         tags = set(cell.metadata.get("tags", []))
         is_form = tags & {"injected-parameters", "parameters"}
@@ -242,7 +251,10 @@ def write_index(source: Path, reports: dict[str, str]) -> None:
             f"{recorded}: no figure of notebook 00; run `make study` first"
         )
     alt = read_figure(pictures[0])["alt"].replace("\n", " ")
-    links = [f"[{title}]({address})" for address, title in reports.items()]
+    links = [
+        f'<a href="{address}">{html.escape(title)}</a>'
+        for address, title in reports.items()
+    ]
     parts = {
         "figure": f"![{alt}](../figures/recorded/{pictures[0].name})",
         "findings": findings.read_text(encoding="utf-8").strip(),

@@ -45,8 +45,11 @@ def figure_map(folder: Path) -> str:
         for figure in declared["writes"]:
             if not figure.startswith("fig"):
                 continue
-            place = f"../figures/{profiles[0]}/{figure}.png"
-            command = f"make figures NB={number} PROFILE={profiles[0]}"
+            published = folder.parent / "figures"
+            made = [p for p in profiles if (published / p / f"{figure}.png").is_file()]
+            profile = (made or profiles)[0]
+            place = f"../figures/{profile}/{figure}.png"
+            command = f"make figures NB={number} PROFILE={profile}"
             lines.append(
                 f"| [{figure}]({place}) | [{path.stem}](../notebooks/{path.name}) | "
                 f"{declared['shows'][figure]} | `{command}` |"

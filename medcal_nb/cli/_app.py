@@ -96,9 +96,9 @@ def within(least: float | None, most: float | None) -> Callable:
         if not math.isfinite(value):
             raise typer.BadParameter(f"{value} is no finite number")
         if least is not None and value < least:
-            raise typer.BadParameter(f"{value:g} is less than {least:g}")
+            raise typer.BadParameter(f"{value} is less than {least}")
         if most is not None and value > most:
-            raise typer.BadParameter(f"{value:g} is more than {most:g}")
+            raise typer.BadParameter(f"{value} is more than {most}")
         return value
 
     return check

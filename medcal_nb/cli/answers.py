@@ -1,6 +1,5 @@
 """``medcal import``, ``score``, ``export``, ``merge``: answers in, numbers and tables out."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -163,12 +162,7 @@ def score(
     for reason in reasons:
         note(reason)
     if format == "csv":
-        text = table.to_csv(index=False, lineterminator="\n")
-        # a file keeps its bytes; a terminal is shown no control characters
-        if sys.stdout.isatty():
-            say(text.removesuffix("\n"))
-        else:
-            sys.stdout.write(text)
+        say(table.to_csv(index=False, lineterminator="\n").removesuffix("\n"))
     else:
         say(_score.as_text(table, names))
 

@@ -151,8 +151,9 @@ def run_as(peer, source, target):
 
 def record_replies(model, dataset, n, samples):
     """Ask a model; return what the peers are given, and ours: confidences by method, timed."""
+    from medcal_nb.answer_key import answer_key as meaning
     from medcal_nb.answers import AnswerLog
-    from medcal_nb.ask.graded import meaning, to_graded
+    from medcal_nb.ask.graded import to_graded
     from medcal_nb.ask.models import resolve_model
     from medcal_nb.ask.parsing import parse_confidence
     from medcal_nb.ask.run import ask

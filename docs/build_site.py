@@ -249,19 +249,19 @@ def public_names(module) -> list[str]:
 def write_index(source: Path, reports: dict[str, str]) -> None:
     """Fill the landing page: leading figure, findings, and the list of all pages."""
     recorded = ROOT / "figures" / "recorded"
-    pictures = sorted(recorded.glob("fig00*.png"))
+    picture = recorded / "fig00_study.png"
     findings = recorded / "results" / "00_overview.md"
-    if not pictures or not findings.is_file():
+    if not picture.is_file() or not findings.is_file():
         raise MedcalError(
             f"{recorded}: no figure of notebook 00; run `make study` first"
         )
-    alt = read_figure(pictures[0])["alt"].replace("\n", " ")
+    alt = read_figure(picture)["alt"].replace("\n", " ")
     links = [
         f'<a href="{address}">{html.escape(title)}</a>'
         for address, title in reports.items()
     ]
     parts = {
-        "figure": f"![{alt}](../figures/recorded/{pictures[0].name})",
+        "figure": f"![{alt}](../figures/recorded/{picture.name})",
         "findings": findings.read_text(encoding="utf-8").strip(),
         "reports": "Reports: " + ", ".join(links) + "." if links else "",
         "contents": "\n".join(contents(source)),

@@ -257,10 +257,20 @@ def _values_of(column: pa.Array) -> list:
         is_missing = column.is_null().to_numpy(zero_copy_only=False)
         return np.where(is_missing, None, decimals).tolist()
     if pa.types.is_dictionary(column.type) and _is_text(column.type.value_type):
-        texts = [*column.dictionary.to_pylist(), None]
-        indices = column.indices.fill_null(len(texts) - 1).to_pylist()
-        return [texts[index] for index in indices]
+        # each text is made once, however many rows hold it
+        texts = np.array([*column.dictionary.to_pylist(), None], dtype=object)
+        indices = column.indices.fill_null(len(texts) - 1)
+        return texts[indices.to_numpy()].tolist()
+    if _is_number(column):
+        return column.to_numpy(zero_copy_only=False).tolist()
     return column.to_pylist()
+
+
+def _is_number(column: pa.Array) -> bool:
+    """Whether a column holds whole numbers, doubles or truth values, none missing."""
+    kind = column.type
+    plain = (pa.types.is_integer, pa.types.is_float64, pa.types.is_boolean)
+    return column.null_count == 0 and any(is_of(kind) for is_of in plain)
 
 
 def _csv_batches(path: Path) -> Iterator[pa.RecordBatch]:

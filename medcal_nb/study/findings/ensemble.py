@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pandas as pd
 
-from medcal_nb.show.words import label_of
+from medcal_nb.show.words import label_of, short_name
 from medcal_nb.study.findings.finding import (
     Finding,
     ci,
     counted,
     decimal,
     extent,
+    of_all,
     percent,
     points,
     sentence,
@@ -80,7 +81,17 @@ def ensemble_gain(changes: pd.DataFrame, *, rival: str = "best method") -> Findi
         of="comparisons",
         method="paired bootstrap by image, rival with Platt scaling, same labels",
         multiplicity=f"Holm over {int((changes['rival'] == rival).sum())} comparisons",
+        title=_gain_title(len(better), n, f"the {rival}"),
     )
+
+
+def _gain_title(better: int, n: int, rival: str) -> str:
+    """Return in how many comparisons an ensemble beats its rival, as a title."""
+    if better == 0:
+        return f"No trained ensemble clearly beats {rival}"
+    if n == 1:
+        return f"The trained ensemble beats {rival}"
+    return f"Ensembles beat {rival} in {of_all(better, n, 'comparison')}"
 
 
 def tokens_needed(tokens: pd.DataFrame) -> Finding:
@@ -154,6 +165,47 @@ def image_ablation_fall(reliance: pd.DataFrame) -> Finding:
         n=n,
         of="methods",
         method="bootstrap by image, paired with and without the image",
+        title=_fall_title(less, n),
+    )
+
+
+def _fall_title(less: int, n: int) -> str:
+    """Return in how many methods confidence falls less than accuracy, as a title."""
+    if less == 0:
+        return "Without the image confidence falls as far as accuracy"
+    where = f" in {of_all(less, n, 'method')}" if n > 1 else ""
+    return f"Blank image: confidence falls too little{where}"
+
+
+def lowest(table: pd.DataFrame, model: str) -> Finding:
+    """Return which method or ensemble of a model has the lowest Brier score.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of :func:`medcal_nb.correct.ensemble_table`.
+    model : str
+        Whose.
+    """
+    own = table[table["model"] == model]
+    best = own.loc[own["brier"].idxmin()]
+    interval = (float(best["brier_low"]), float(best["brier_high"]))
+    name = label_of(best["ensemble"])
+    how = ""
+    if label_of(best["recalibration"]) not in name:
+        how = f" ({label_of(best['recalibration'])})"
+    score = f"{decimal(best['brier'])}, {ci(*interval, unit='decimal')}"
+    title = f"{short_name(model, 18)}: {short_name(name, 26)} scores lowest"
+    return Finding(
+        claim=sentence(
+            f"of {label_of(model)} {name}{how} had the lowest Brier score ({score})"
+        ),
+        estimate=float(best["brier"]),
+        interval=interval,
+        n=int(best["n"]),
+        method="cross-fitted Brier score; bootstrap by image",
+        multiplicity=f"lowest of {len(own)}, not corrected for the choice",
+        title=title,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from medcal_nb.show.words import short_name
 from medcal_nb.study.findings.finding import (
     AT_MOST,
     Finding,
@@ -91,8 +92,12 @@ def headline(overconfidence: pd.DataFrame | list[dict[str, Any]]) -> str:
         k = under
     else:
         return f"No clear over- or underconfidence on {side}"
-    verb = "is" if k == 1 else "are"
-    return sentence(f"{counted(k, n, 'model')} {verb} {word} on {side}").rstrip(".")
+    who = counted(k, n, "model")
+    if n == 1:
+        who = short_name(rows["model"].iloc[0], 20)
+    several = k > 1 or who[:1].isdigit()
+    verb = "are" if several else "is"
+    return sentence(f"{who} {verb} {word} on {side}").rstrip(".")
 
 
 def medicine_or_image(control: pd.DataFrame) -> Finding:
@@ -116,6 +121,7 @@ def medicine_or_image(control: pd.DataFrame) -> Finding:
             n=0,
             of="models",
             method="medians over models",
+            title="Transfer cost with and without images",
         )
     images, text = (row.iloc[0] for row in rows)
     image_cost = float(images["median_cost"])
@@ -134,6 +140,7 @@ def medicine_or_image(control: pd.DataFrame) -> Finding:
         n=image_n + text_n,
         of="models",
         method="medians over models; no interval, as the models are not a sample of any population",
+        title=f"Transfer costs {decimal(image_cost)} with images, {decimal(text_cost)} without",
     )
 
 

@@ -1,4 +1,4 @@
-"""What is concluded about transfer: temperature, skill, one number, labels, text and images."""
+"""What is concluded about transfer: temperature, skill, one number, labels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import pandas as pd
 
 from medcal_nb.correct import map_label
-from medcal_nb.show.words import label_of
+from medcal_nb.show.words import label_of, short_name
 from medcal_nb.study.findings.finding import (
     Finding,
     ci,
@@ -16,6 +16,7 @@ from medcal_nb.study.findings.finding import (
     extent,
     listed,
     number_word,
+    of_all,
     percent,
     points,
     sentence,
@@ -105,11 +106,8 @@ def transferred_skill(table: pd.DataFrame, *, target: str) -> Finding:
     claim = (
         f"{claim}; after refitting the median Brier skill score was {decimal(refitted)}"
     )
-    title = f"Transferred, worse than one number in {worse} of {n} pairs"
-    if n == 1:
-        title = f"Transferred, {'worse' if worse else 'better'} than one number"
     return Finding(
-        title=title,
+        title=_skill_title(table),
         claim=sentence(claim),
         estimate=worse / n,
         interval=None,
@@ -117,6 +115,20 @@ def transferred_skill(table: pd.DataFrame, *, target: str) -> Finding:
         of="pairs",
         method="Brier skill score over the accuracy of the other folds, cross-fitted by image",
     )
+
+
+def _skill_title(table: pd.DataFrame) -> str:
+    """Return in how many pairs, or models, a transferred confidence is worth less than one number.
+
+    The number is the accuracy, given to every answer.
+    """
+    n = len(table)
+    worse = int((table["skill_transferred"] < 0).sum())
+    noun = "pair" if table["strategy"].nunique() > 1 else "model"
+    where = f" in {of_all(worse or n, n, noun)}" if n > 1 else ""
+    if worse:
+        return f"Transfer is worse than accuracy alone{where}"
+    return f"Transfer is better than accuracy alone{where}"
 
 
 def one_number(removed: pd.Series, *, target: str, n_resamples: int = 2000) -> Finding:
@@ -136,7 +148,7 @@ def one_number(removed: pd.Series, *, target: str, n_resamples: int = 2000) -> F
     cost = decimal(float(removed["cost"]))
     number = f"one number, the accuracy on {target},"
     interval = None
-    title = "What one number removes of the transfer cost"
+    title = "Transfer was not shown to cost more than refitting"
     if math.isnan(share) or removed["cost_low"] <= 0:
         ends = ci(removed["cost_low"], removed["cost_high"], unit="decimal")
         claim = f"transfer was not shown to cost more than refitting (mean cost {cost}, {ends}):"
@@ -145,7 +157,9 @@ def one_number(removed: pd.Series, *, target: str, n_resamples: int = 2000) -> F
         low = float(removed["share_removed_low"])
         high = float(removed["share_removed_high"])
         interval = (low, high)
-        title = f"One number removes {percent(min(share, 1.0))} of the transfer cost"
+        title = (
+            f"Known accuracy removes {percent(min(share, 1.0))} of the transfer cost"
+        )
         mean = "mean transfer cost" if pairs > 1 else "transfer cost"
         claim = f"setting the intercept by {number} removed {percent(min(share, 1.0))}"
         claim = f"{claim} ({ci(low, high)}) of the {mean} of {cost} in Brier score"
@@ -182,9 +196,16 @@ def conclusions(counts: pd.Series, *, margin: float, target: str) -> Finding:
     claim = f"{claim} and inferior in {_count(inferior, n)}"
     if blind:
         claim = f"{claim}; in {_count(blind, n)} confidence did not discriminate"
-    title = f"Transfer is inferior to refitting in {inferior} of {n} pairs"
-    if n == 1:
-        title = "Transfer against refitting"
+    where = f" in {of_all(inferior or fine, n, 'pair')}" if n > 1 else ""
+    title = "Transfer was shown neither inferior nor non-inferior"
+    if blind:
+        title = "Confidence does not discriminate"
+    if blind and n > 1:
+        title = f"No pair clearly inferior; {blind} of {n} do not discriminate"
+    if inferior:
+        title = f"Transfer is inferior to refitting{where}"
+    elif fine:
+        title = f"Transfer is non-inferior to refitting{where}"
     return Finding(
         title=title,
         claim=sentence(claim),
@@ -201,7 +222,7 @@ def _count(k: int, n: int) -> str:
     return counted(k, n, "pair")
 
 
-def labels(needed: pd.DataFrame, *, target: str) -> Finding:
+def labels(needed: pd.DataFrame, *, target: str, model: str) -> Finding:
     """Return from how many labels on a refit beats the transferred map.
 
     Parameters
@@ -210,6 +231,8 @@ def labels(needed: pd.DataFrame, *, target: str) -> Finding:
         Of :func:`medcal_nb.correct.labels_needed`, one elicitation method.
     target : str
         What a reader calls it.
+    model : str
+        The model that the figure shows.
     """
     largest = int(needed["n_max"].max())
     share = percent(float(needed["share"].iloc[0]))
@@ -220,11 +243,9 @@ def labels(needed: pd.DataFrame, *, target: str) -> Finding:
     if enough.empty:
         who = counted(n, n, "model")
         claim = f"for {who} {largest:,} labels of {target} were not enough for a refit"
-        claim = f"{claim} to beat the transferred map in {share} of random draws"
+        claim = f"{claim} to beat the transferred map in {share} of random samples"
     else:
-        claim = (
-            f"a refit beat the transferred map in at least {share} of random draws from"
-        )
+        claim = f"a refit beat the transferred map in at least {share} of random samples from"
         claim = f"{claim} {_sizes(enough)} labels of {target} on"
         if len(lacking):
             verb = "was" if largest == 1 else "were"
@@ -235,8 +256,17 @@ def labels(needed: pd.DataFrame, *, target: str) -> Finding:
         interval=None,
         n=n,
         of="models",
-        method=f"{int(needed['n_draws'].iloc[0]):,} random draws, scored on images set aside",
+        method=f"{int(needed['n_draws'].iloc[0]):,} random samples, scored on images set aside",
+        title=_labels_title(needed.set_index("model").loc[model], model, largest),
     )
+
+
+def _labels_title(row: pd.Series, model: str, largest: int) -> str:
+    """Return from how many labels on a refit beats transfer in one model, as a title."""
+    name = short_name(model, 20)
+    if row["n_refitted"] <= largest:
+        return f"{name}: a refit wins from {int(row['n_refitted']):,} labels on"
+    return f"{name}: {largest:,} labels are too few for a refit"
 
 
 def _sizes(enough: pd.DataFrame) -> str:
@@ -330,44 +360,3 @@ def lost_discrimination(table: pd.DataFrame, *, source: str, target: str) -> Fin
         method="two-sample test of the AUROC (DeLong; Obuchowski by image)",
         multiplicity=f"Holm over {n} pairs" if n > 1 else "",
     )
-
-
-def text_beside_images(images: pd.DataFrame, text: pd.DataFrame) -> Finding:
-    """Return the transfer cost of medical images beside that of medical text.
-
-    Parameters
-    ----------
-    images, text : pandas.DataFrame
-        Of :func:`medcal_nb.correct.transfer_overview`, one map; several elicitation methods.
-    """
-    if text.empty or images.empty:
-        return Finding(
-            claim="Text was not measured beside images.",
-            estimate=None,
-            interval=None,
-            n=0,
-            of="models",
-            method="transfer cost",
-        )
-    image_cost = _median_cost(images)
-    text_cost = _median_cost(text)
-    n_images = int(images["models"].max())
-    n_text = int(text["models"].max())
-    claim = (
-        f"the median transfer cost was {decimal(image_cost)} for medical images "
-        f"({n_images:,} models) and {decimal(text_cost)} for medical text "
-        f"({n_text:,} LLMs, health against other subjects), a control that is not matched"
-    )
-    return Finding(
-        claim=sentence(claim),
-        estimate=image_cost - text_cost,
-        interval=None,
-        n=n_images + n_text,
-        of="models",
-        method="difference of median transfer costs (Brier score), a description",
-    )
-
-
-def _median_cost(overview: pd.DataFrame) -> float:
-    """Return the median over elicitation methods of the median over models."""
-    return float(overview["median_cost"].median())

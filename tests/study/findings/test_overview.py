@@ -61,7 +61,7 @@ def test_headline_of_other_data_sets_speaks_of_the_last():
     table = pd.DataFrame(
         {"model": "m", "side": ["a", "b"], "gap_low": [-1, 0.1], "gap_high": [-0.5, 1]}
     )
-    assert headline(table) == "The model is overconfident on b"
+    assert headline(table) == "M is overconfident on b"
 
 
 def control(pairs):

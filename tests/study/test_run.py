@@ -147,6 +147,18 @@ def test_same_study_elsewhere_gives_the_same_bytes_and_a_fast_one_goes_to_build(
     assert contents(toy / "figures" / "pocket") == here
 
 
+def test_what_a_processor_rounds_otherwise_is_not_published_again(toy):
+    study(toy, only=["02"])
+    table = toy / "figures" / "pocket" / "fig02_bars.csv"
+    elsewhere = table.read_text().replace("0.4,", "0.400001,")
+    assert elsewhere != table.read_text()
+    table.write_text(elsewhere)
+    assert study(toy, only=["02"]).steps["02_numbers"] == RAN
+    assert table.read_text() == elsewhere
+    study(toy, only=["02"], force=True)
+    assert table.read_text() != elsewhere
+
+
 def test_failure_is_named_and_publishes_nothing(toy):
     study(toy, only=["02", "03"])
     old, notebook = (

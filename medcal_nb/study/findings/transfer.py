@@ -6,7 +6,6 @@ import math
 
 import pandas as pd
 
-from medcal_nb.correct import map_label
 from medcal_nb.show.words import label_of
 from medcal_nb.study.findings.finding import (
     Finding,
@@ -51,7 +50,7 @@ def temperature_transfer(
         rest = f"even re-optimised there it stayed worse than {constant}"
     if below and n > 1:
         rest = f"{rest} in {counted(below, n, 'model')}"
-    map_name = map_label(table["method"].iloc[0])
+    map_name = label_of(table["method"].iloc[0])
     median = table["transfer_change"].median()
     return Finding(
         claim=f"{map_name} fitted on {source} {did} on {target}; {rest}",
@@ -84,7 +83,7 @@ def transferred_skill(table: pd.DataFrame, *, target: str) -> Finding:
     worse = int((table["skill_transferred"] < 0).sum())
     refitted = table["skill_refitted"].median()
     direction = "worse" if worse else "better"
-    subject = f"confidence transferred by {map_label(table['method'].iloc[0])}"
+    subject = f"confidence transferred by {label_of(table['method'].iloc[0])}"
     constant = f"giving every answer the accuracy on {target}"
     title = f"Transferred, worse than one number in {worse} of {n} pairs"
     if n == 1:
@@ -166,7 +165,7 @@ def conclusions(counts: pd.Series, *, margin: float, target: str) -> Finding:
     inferior = counts["inferior"]
     blind = counts["no discrimination"]
     claim = (
-        f"{map_label(counts['method'])} was non-inferior to refitting with these labels of "
+        f"{label_of(counts['method'])} was non-inferior to refitting with these labels of "
         f"{target} (margin {margin:g}) in {counted(fine, n, 'pair')} and inferior in "
         f"{counted(inferior, n, 'pair')}"
     )

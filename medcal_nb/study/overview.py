@@ -9,6 +9,7 @@ import pandas as pd
 
 from medcal_nb.show import charts
 from medcal_nb.show.words import label_of, short_name
+from medcal_nb.study.findings.finding import unit_of
 from medcal_nb.study.findings.overview import IMAGES, TEXT
 
 #: The question of each notebook, in the order in which the overview answers them.
@@ -84,8 +85,6 @@ def headline_panels(calibration: Results, transfer: Results) -> list:
 def figure_note(calibration: Results, transfer: Results) -> str:
     """Return the note below the study's figure: its intervals, and where b and c were measured."""
     scores = pd.DataFrame(calibration.get("scores") or [])
-    has_images = "n_images" in scores and bool((scores["n_images"] > 0).all())
-    unit = "image" if has_images else "answer"
     method = label_of(calibration.get("strategy", ""))
     curve = pd.DataFrame(calibration.get("curve") or [])
     places = {}
@@ -97,7 +96,8 @@ def figure_note(calibration: Results, transfer: Results) -> str:
     if letters:
         places = {letters: next(iter(places.values()))}
     where = "".join(f" {letter}: {place}." for letter, place in places.items())
-    return f"Confidence: {method}. Brackets, bars, band: 95 % CI by {unit}.{where}"
+    intervals = f"95 % CI by {unit_of(scores)}"
+    return f"Confidence: {method}. Brackets, bars, band: {intervals}.{where}"
 
 
 def _of_side(rows: list | None, side: str) -> pd.DataFrame | None:

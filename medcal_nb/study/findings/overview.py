@@ -13,7 +13,6 @@ from medcal_nb.study.findings.finding import (
     Finding,
     counted,
     decimal,
-    extent,
     number_word,
     sentence,
 )
@@ -56,16 +55,8 @@ def leading_findings(
             if name == _SECOND:
                 findings = findings[1:2] + findings[:1] + findings[2:]
             if place < len(findings):
-                chosen.append(_finding(findings[place]))
+                chosen.append(Finding(**findings[place]))
     return chosen[:AT_MOST]
-
-
-def _finding(fields: Mapping[str, Any]) -> Finding:
-    """Return a finding from its fields in JSON, where an interval is a list."""
-    interval = fields["interval"]
-    values = dict(fields)
-    values["interval"] = None if interval is None else tuple(interval)
-    return Finding(**values)
 
 
 def headline(overconfidence: pd.DataFrame | list[dict[str, Any]]) -> str:
@@ -84,19 +75,14 @@ def headline(overconfidence: pd.DataFrame | list[dict[str, Any]]) -> str:
     n = len(rows)
     over = int((rows["gap_low"] > 0).sum())
     under = int((rows["gap_high"] < 0).sum())
-    if over and over >= under:
-        word = "overconfident"
-        k = over
-    elif under:
-        word = "underconfident"
-        k = under
-    else:
+    k = max(over, under)
+    if k == 0:
         return f"No clear over- or underconfidence on {side}"
+    word = "overconfident" if over == k else "underconfident"
     who = counted(k, n, "model")
     if n == 1:
         who = short_name(rows["model"].iloc[0], 20)
-    several = k > 1 or who[:1].isdigit()
-    verb = "are" if several else "is"
+    verb = "are" if k > 1 or who[:1].isdigit() else "is"
     return sentence(f"{who} {verb} {word} on {side}").rstrip(".")
 
 
@@ -113,19 +99,16 @@ def medicine_or_image(control: pd.DataFrame) -> Finding:
     """
     verbalized = control[control["strategy"] == "verbalized"]
     rows = [verbalized[verbalized["world"] == world] for world in (IMAGES, TEXT)]
-    if any(extent(len(row), 1) == "none" for row in rows):
+    if any(row.empty for row in rows):
         return Finding(
             claim="The control without images lacks verbalized confidence to compare.",
-            estimate=None,
-            interval=None,
-            n=0,
             of="models",
             method="medians over models",
             title="Transfer cost with and without images",
         )
     images, text = (row.iloc[0] for row in rows)
-    image_cost = float(images["median_cost"])
-    text_cost = float(text["median_cost"])
+    image_cost = images["median_cost"]
+    text_cost = text["median_cost"]
     image_n = int(images["models"])
     text_n = int(text["models"])
     claim = (
@@ -134,9 +117,8 @@ def medicine_or_image(control: pd.DataFrame) -> Finding:
         f"health questions without images ({_models(text_n)}), a control that is not matched"
     )
     return Finding(
-        claim=sentence(claim),
+        claim=claim,
         estimate=image_cost - text_cost,
-        interval=None,
         n=image_n + text_n,
         of="models",
         method="medians over models; no interval, as the models are not a sample of any population",

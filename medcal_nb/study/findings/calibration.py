@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from medcal_nb.show.panels import MOST_LETTERS
 from medcal_nb.show.words import label_of
 from medcal_nb.study.findings.finding import (
     Finding,
@@ -222,7 +223,7 @@ def confident_errors(scores: pd.DataFrame, side: str) -> Finding:
 def _errors_title(share: float, side: str) -> str:
     """Return how many errors are confident ones, as a title; where, if there is room."""
     title = f"{percent(share)} of errors on {side} are at ≥ 90 % confidence"
-    return title if len(title) <= 60 else title.replace(f" on {side}", "")
+    return title if len(title) <= MOST_LETTERS else title.replace(f" on {side}", "")
 
 
 def discrimination(tests: pd.DataFrame, side: str) -> Finding:

@@ -218,10 +218,10 @@ def _net_benefit_title(table: pd.DataFrame) -> str:
         return "Deferral by confidence shows no net benefit"
     widest = paying["stage"].value_counts().index[0]
     rates = paying.loc[paying["stage"] == widest, "exchange_rate"]
-    cost = f"{_range_of(rates)} checks"
+    cost = _range_of(rates)
     if rates.max() == table["exchange_rate"].max():
-        cost = f"{rates.min():.1f} checks or more"
-    return f"{capital(label_of(widest))}, deferral pays if an error costs {cost}"
+        cost = f"{rates.min():.1f} or more"
+    return f"{capital(label_of(widest))}, deferral pays at {cost} checks an error"
 
 
 def shifted_thresholds(

@@ -178,7 +178,7 @@ def lowest(table: pd.DataFrame, model: str) -> Finding:
     if label_of(best["recalibration"]) not in name:
         how = f" ({label_of(best['recalibration'])})"
     score = f"{decimal(best['brier'])}, {ci(*interval, unit='decimal')}"
-    title = f"{short_name(model, 18)}: {short_name(name, 26)} scores lowest"
+    title = f"{short_name(model, 18)}: {short_name(name, 25)} scores lowest"
     return Finding(
         claim=f"of {label_of(model)} {name}{how} had the lowest Brier score ({score})",
         estimate=best["brier"],

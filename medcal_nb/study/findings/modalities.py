@@ -349,7 +349,7 @@ def worst_group(groups: pd.DataFrame, kind: str) -> Finding:
         claim = f"overconfidence was largest on {listed(names)} in {counted(most, n, 'model')}"
         if len(names) > 1:
             claim += " each"
-    name = short_name(counts.index[0], 16)
+    name = short_name(counts.index[0], 14)
     return Finding(
         claim=claim,
         estimate=most / n,

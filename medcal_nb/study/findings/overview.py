@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from medcal_nb.show.panels import MOST_LETTERS
 from medcal_nb.show.words import short_name
 from medcal_nb.study.findings.finding import (
     AT_MOST,
@@ -83,7 +84,8 @@ def headline(overconfidence: pd.DataFrame | list[dict[str, Any]]) -> str:
     if n == 1:
         who = short_name(rows["model"].iloc[0], 20)
     verb = "are" if k > 1 or who[:1].isdigit() else "is"
-    return sentence(f"{who} {verb} {word} on {side}").rstrip(".")
+    title = sentence(f"{who} {verb} {word} on {side}").rstrip(".")
+    return title if len(title) <= MOST_LETTERS else title.removesuffix(f" on {side}")
 
 
 def medicine_or_image(control: pd.DataFrame) -> Finding:

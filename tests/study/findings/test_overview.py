@@ -64,6 +64,12 @@ def test_headline_of_other_data_sets_speaks_of_the_last():
     assert headline(table) == "M is overconfident on b"
 
 
+def test_a_headline_leaves_out_where_if_that_takes_more_than_a_line():
+    side = "screening, medium prevalence, first year"
+    rows = [{"model": k, "side": side, "gap_low": 0.1, "gap_high": 1} for k in "abcde"]
+    assert headline(pd.DataFrame(rows)) == "All five models are overconfident"
+
+
 def control(pairs):
     return pd.DataFrame(
         {

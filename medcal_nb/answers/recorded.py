@@ -113,7 +113,7 @@ def load_recorded(
         raise MedcalError(f"no recorded answers {name!r}; there are {known}")
     table = _TABLES[name]
     folder = Path(folder or recorded_folder())
-    entry = _checked_entry(name, folder)
+    entry = recorded_entry(name, folder)
     stored = _read(folder / entry["file"], table)
     left_out = {}
     if "repeat" in stored and not repeats:
@@ -136,8 +136,22 @@ def load_recorded(
 # --- reading ---------------------------------------------------------------------------------
 
 
-def _checked_entry(name: str, folder: Path) -> dict[str, Any]:
-    """Return the manifest's entry of a table whose file is the one that it names."""
+def recorded_entry(name: str, folder: Path | None = None) -> dict[str, Any]:
+    """Return the manifest's entry of a table, once its file is the one that the entry names.
+
+    Parameters
+    ----------
+    name : str
+        As in `load_recorded`.
+    folder : Path, optional
+        Where the tables lie; `recorded_folder` if not given.
+
+    Raises
+    ------
+    MedcalError
+        If the file is missing or another one: both hashes are named, and how to get it.
+    """
+    folder = Path(folder or recorded_folder())
     manifest = recorded_manifest(folder)
     if name not in manifest:
         raise MedcalError(f"{folder / 'manifest.json'}: no entry {name!r}; {_GET_IT}")

@@ -270,7 +270,9 @@ def option_rows(graded: pd.DataFrame) -> np.ndarray:
     if "option_probabilities" not in graded:
         return carries
     confidence = graded["confidence"].to_numpy(float)
-    for i, p in enumerate(graded["option_probabilities"]):
+    options = graded["option_probabilities"]
+    for i in np.flatnonzero(options.notna()):
+        p = options.iloc[i]
         if isinstance(p, Mapping) and len(p) > 1:
             carries[i] = abs(max(p.values()) - confidence[i]) < 1e-3
     return carries

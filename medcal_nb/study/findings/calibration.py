@@ -8,6 +8,7 @@ import pandas as pd
 from medcal_nb.show.words import label_of
 from medcal_nb.study.findings.finding import (
     Finding,
+    base_rate,
     ci,
     counted,
     decimal,
@@ -29,7 +30,9 @@ def note(scores: pd.DataFrame, level: float, what: str = "Bars") -> str:
     return f"{what}: {percent(level)} CI {resampled_by(scores)}."
 
 
-def overconfidence(scores: pd.DataFrame, model: str, side: str) -> Finding:
+def overconfidence(
+    scores: pd.DataFrame, model: str, side: str, *, claim: str = ""
+) -> Finding:
     """Return how many models are overconfident on a side, and by how much the one looked at is.
 
     Parameters
@@ -39,6 +42,8 @@ def overconfidence(scores: pd.DataFrame, model: str, side: str) -> Finding:
         `accuracy, mean_confidence, gap` with `_low, _high`.
     model, side : str
         The model looked at, and where.
+    claim : str
+        What the confidence is of, where it is not that the answer is correct: ``cancer``.
     """
     there = scores[scores["side"] == side]
     one = there[there["model"] == model].iloc[0]
@@ -50,28 +55,43 @@ def overconfidence(scores: pd.DataFrame, model: str, side: str) -> Finding:
         f"{_was(model)} correct on {percent(one['accuracy'])} of {int(one['n']):,} answers "
         f"({ci(one['accuracy_low'], one['accuracy_high'])})"
     )
-    if n == 1:
-        claim = f"On {side} {_direction(one)}: {own}"
+    if claim:
+        text = _as_probability(one, side, claim)
+    elif n == 1:
+        text = f"On {side} {_direction(one)}: {own}"
     elif extent(len(over), n) == "none" and len(under):
-        claim = (
-            f"{counted(len(under), n, 'model')} were underconfident on {side}; {own}"
-        )
+        text = f"{counted(len(under), n, 'model')} were underconfident on {side}; {own}"
     elif extent(len(over), n) == "none":
-        claim = f"no model was clearly over- or underconfident on {side}; {own}"
+        text = f"no model was clearly over- or underconfident on {side}; {own}"
     else:
         verb = "was" if len(over) == 1 else "were"
-        claim = (
+        text = (
             f"{counted(len(over), n, 'model')} {verb} overconfident on {side}, by "
             f"{_range(over['gap'])}; {own}"
         )
     return Finding(
-        claim=sentence(claim),
+        claim=sentence(text),
         estimate=float(one["gap"]),
         interval=(float(one["gap_low"]), float(one["gap_high"])),
         n=int(one["n"]),
         method=f"mean confidence minus accuracy; bootstrap {resampled_by(there)}",
         multiplicity="" if n == 1 else f"95 % CI above 0, uncorrected over {n} models",
-        title=headline(there),
+        title=headline(there, claim),
+    )
+
+
+def _as_probability(row: pd.Series, side: str, claim: str) -> str:
+    """Return how confidences lie to the share in which the claim was true."""
+    off = "not clearly too high or too low"
+    if row["gap_low"] > 0:
+        off = f"too high by {points(row['gap'])}"
+    elif row["gap_high"] < 0:
+        off = f"too low by {points(row['gap'])}"
+    ends = ci(row["accuracy_low"], row["accuracy_high"])
+    return (
+        f"on {side} the confidence of {label_of(row['model'])}, read as a probability of "
+        f"{claim}, was {off}: its mean was {percent(row['mean_confidence'])}, with {claim} in "
+        f"{percent(row['accuracy'])} of {int(row['n']):,} answers ({ends})"
     )
 
 
@@ -99,7 +119,7 @@ def _range(gaps: pd.Series) -> str:
     return f"{least.split()[0]} to {most}"
 
 
-def skill(scores: pd.DataFrame, side: str) -> Finding:
+def skill(scores: pd.DataFrame, side: str, *, claim: str = "") -> Finding:
     """Return in how many model–method pairs confidence is worse than one number for all answers.
 
     Parameters
@@ -109,6 +129,8 @@ def skill(scores: pd.DataFrame, side: str) -> Finding:
         `n_images`.
     side : str
         Where.
+    claim : str
+        As in :func:`overconfidence`.
     """
     known = scores.dropna(subset=["brier_skill_low"])
     n = len(known)
@@ -125,23 +147,24 @@ def skill(scores: pd.DataFrame, side: str) -> Finding:
             title="Every answer was correct, or every one wrong",
         )
     median = float(known["brier_skill"].median())
-    rival = "giving every answer the model's accuracy"
+    whose = f"the {base_rate(claim)}" if claim else "the model's accuracy"
+    rival = f"giving every answer {whose}"
     if n == 1:
         row = known.iloc[0]
         word = "better" if better else "worse" if worse else "not clearly different"
         joint = "from" if word.startswith("not") else "than"
         ends = ci(row["brier_skill_low"], row["brier_skill_high"], unit="decimal")
-        claim = (
+        text = (
             f"on {side} the uncorrected confidence was {word} {joint} {rival} "
             f"(Brier skill score {decimal(median)}, {ends})"
         )
     elif worse:
-        claim = (
+        text = (
             f"on {side} the uncorrected confidence was worse than {rival} in "
             f"{counted(worse, n, 'model–method pair')} (median Brier skill score {decimal(median)})"
         )
     else:
-        claim = (
+        text = (
             f"on {side} the uncorrected confidence was better than {rival} in "
             f"{counted(better, n, 'model–method pair')} (median Brier skill score "
             f"{decimal(median)})"
@@ -153,7 +176,7 @@ def skill(scores: pd.DataFrame, side: str) -> Finding:
             float(known["brier_skill_high"].iloc[0]),
         )
     return Finding(
-        claim=sentence(claim),
+        claim=sentence(text),
         estimate=median,
         interval=interval,
         n=n,
@@ -174,7 +197,7 @@ def _skill_title(better: int, n: int) -> str:
     return f"Confidence beats the base rate in {better} of {n} pairs"
 
 
-def confident_errors(scores: pd.DataFrame, side: str) -> Finding:
+def confident_errors(scores: pd.DataFrame, side: str, *, claim: str = "") -> Finding:
     """Return the share of a model's errors whose confidence was at least 90 %.
 
     Parameters
@@ -183,6 +206,8 @@ def confident_errors(scores: pd.DataFrame, side: str) -> Finding:
         One row of the close-up on that side: `model, n, accuracy, confidently_wrong` with ends.
     side : str
         Where.
+    claim : str
+        As in :func:`overconfidence`; errors are then the answers without it.
     """
     row = scores[scores["side"] == side].iloc[0]
     name = label_of(row["model"])
@@ -201,22 +226,26 @@ def confident_errors(scores: pd.DataFrame, side: str) -> Finding:
     wrong = round((1 - float(row["accuracy"])) * int(row["n"]))
     whose = "their" if _was(row["model"]) == "were" else "its"
     of_errors = f"{whose} single error" if wrong == 1 else f"{whose} {wrong:,} errors"
+    errors = "errors"
+    if claim:
+        errors = f"answers without {claim}"
+        of_errors = f"{wrong:,} {errors}"
     if share == 0:
-        claim = f"on {side} {name} gave a confidence below 90 % to {of_errors}"
-        claim += f" (share at 90 % or more: at most {percent(high)}, 95 % CI)"
+        text = f"on {side} {name} gave a confidence below 90 % to {of_errors}"
+        text += f" (share at 90 % or more: at most {percent(high)}, 95 % CI)"
     else:
-        claim = (
+        text = (
             f"on {side} {name} gave a confidence of at least 90 % to {percent(share)} of "
             f"{of_errors} ({ci(low, high)})"
         )
     return Finding(
-        claim=sentence(claim),
+        claim=sentence(text),
         estimate=share,
         interval=(low, high),
         n=wrong,
         of="errors",
         method="Wilson score interval, by image where images are known",
-        title=f"{percent(share)} of errors carry a confidence of 90 % or more",
+        title=f"{percent(share)} of {errors} have 90 % confidence or more",
     )
 
 

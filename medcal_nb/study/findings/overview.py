@@ -67,13 +67,17 @@ def _finding(fields: Mapping[str, Any]) -> Finding:
     return Finding(**values)
 
 
-def headline(overconfidence: pd.DataFrame | list[dict[str, Any]]) -> str:
+def headline(
+    overconfidence: pd.DataFrame | list[dict[str, Any]], claim: str = ""
+) -> str:
     """Return the title of the study's figure: how many models are overconfident on the target.
 
     Parameters
     ----------
     overconfidence : pandas.DataFrame or list of dict
         One row per model and side: `model, side, gap_low, gap_high`.
+    claim : str
+        What the confidence is of, where it is not that the answer is correct: ``cancer``.
     """
     overconfidence = pd.DataFrame(overconfidence)
     side = overconfidence["side"].iloc[-1]
@@ -83,6 +87,8 @@ def headline(overconfidence: pd.DataFrame | list[dict[str, Any]]) -> str:
     n = len(rows)
     over = int((rows["gap_low"] > 0).sum())
     under = int((rows["gap_high"] < 0).sum())
+    if claim and over:
+        return f"Confidence is too high for a probability of {claim}"
     if over and over >= under:
         word = "overconfident"
         k = over

@@ -10,6 +10,7 @@ from medcal_nb.correct import map_label
 from medcal_nb.show.words import label_of
 from medcal_nb.study.findings.finding import (
     Finding,
+    base_rate,
     ci,
     counted,
     decimal,
@@ -28,7 +29,12 @@ _NAMED = 5
 
 
 def temperature_transfer(
-    table: pd.DataFrame, *, source: str, target: str, n_resamples: int = 2000
+    table: pd.DataFrame,
+    *,
+    source: str,
+    target: str,
+    claim: str = "",
+    n_resamples: int = 2000,
 ) -> Finding:
     """Return what a temperature fitted on the source did, and what re-optimising it did.
 
@@ -38,6 +44,8 @@ def temperature_transfer(
         Rows of :func:`medcal_nb.correct.transfer_study`, of one map and one elicitation method.
     source, target : str
         What a reader calls the two.
+    claim : str
+        What the confidence is of, where it is not that the answer is correct: ``cancer``.
     n_resamples : int
         Behind the intervals.
     """
@@ -45,7 +53,7 @@ def temperature_transfer(
     lowered = int((table["transfer_change_high"] < 0).sum())
     below = int((table["skill_refitted"] < 0).sum())
     did = _lowered(lowered, n, "model")
-    constant = "giving every answer the accuracy"
+    constant = f"giving every answer the {base_rate(claim)}"
     if extent(below, n) == "none":
         rest = f"re-optimised there it was better than {constant}"
     else:
@@ -74,7 +82,7 @@ def _lowered(k: int, n: int, noun: str) -> str:
     return f"lowered the Brier score in {counted(k, n, noun)}"
 
 
-def transferred_skill(table: pd.DataFrame, *, target: str) -> Finding:
+def transferred_skill(table: pd.DataFrame, *, target: str, claim: str = "") -> Finding:
     """Return whether a transferred confidence beats one number for all, and what a refit adds.
 
     Parameters
@@ -83,34 +91,37 @@ def transferred_skill(table: pd.DataFrame, *, target: str) -> Finding:
         Rows of one map of :func:`medcal_nb.correct.transfer_study`.
     target : str
         What a reader calls it.
+    claim : str
+        As in :func:`temperature_transfer`.
     """
     n = len(table)
     worse = int((table["skill_transferred"] < 0).sum())
     refitted = float(table["skill_refitted"].median())
     name = map_label(table["method"].iloc[0])
+    constant = f"giving every answer the {base_rate(claim)} on {target}"
     if n == 1:
+        row = table.iloc[0]
         direction = "worse" if worse else "better"
-        claim = (
-            f"confidence transferred by {name} was {direction} than giving every answer"
-        )
-        claim = f"{claim} the accuracy on {target}"
-    elif extent(worse, n) == "none":
-        claim = f"confidence transferred by {name} beat giving every answer"
-        claim = f"{claim} the accuracy on {target}"
-        claim = f"{claim} in {counted(n, n, 'pair')}"
+        text = f"confidence transferred by {name} was {direction} than {constant}"
+        text = f"{text}: Brier skill score {decimal(row['skill_transferred'])}"
+        if not math.isnan(row["skill_known"]):
+            text = f"{text}, {decimal(row['skill_known'])} with the {base_rate(claim)} known"
+        text = f"{text}, {decimal(refitted)} refitted"
     else:
-        who = counted(worse, n, "model–method pair")
-        claim = f"in {who} confidence transferred by {name} was worse than giving every answer"
-        claim = f"{claim} the accuracy on {target}"
-    claim = (
-        f"{claim}; after refitting the median Brier skill score was {decimal(refitted)}"
-    )
+        text = f"confidence transferred by {name} beat {constant}"
+        text = f"{text} in {counted(n, n, 'pair')}"
+        if extent(worse, n) != "none":
+            who = counted(worse, n, "model–method pair")
+            text = (
+                f"in {who} confidence transferred by {name} was worse than {constant}"
+            )
+        text = f"{text}; after refitting the median Brier skill score was {decimal(refitted)}"
     title = f"Transferred, worse than one number in {worse} of {n} pairs"
     if n == 1:
         title = f"Transferred, {'worse' if worse else 'better'} than one number"
     return Finding(
         title=title,
-        claim=sentence(claim),
+        claim=sentence(text),
         estimate=worse / n,
         interval=None,
         n=n,
@@ -119,7 +130,9 @@ def transferred_skill(table: pd.DataFrame, *, target: str) -> Finding:
     )
 
 
-def one_number(removed: pd.Series, *, target: str, n_resamples: int = 2000) -> Finding:
+def one_number(
+    removed: pd.Series, *, target: str, claim: str = "", n_resamples: int = 2000
+) -> Finding:
     """Return how much of the transfer cost the accuracy on the target removes.
 
     Parameters
@@ -128,30 +141,32 @@ def one_number(removed: pd.Series, *, target: str, n_resamples: int = 2000) -> F
         A row of :func:`medcal_nb.correct.share_removed`.
     target : str
         What a reader calls it.
+    claim : str
+        As in :func:`temperature_transfer`.
     n_resamples : int
         Behind the interval.
     """
     share = float(removed["share_removed"])
     pairs = int(removed["pairs"])
     cost = decimal(float(removed["cost"]))
-    number = f"one number, the accuracy on {target},"
+    number = f"one number, the {base_rate(claim)} on {target},"
     interval = None
     title = "What one number removes of the transfer cost"
     if math.isnan(share) or removed["cost_low"] <= 0:
         ends = ci(removed["cost_low"], removed["cost_high"], unit="decimal")
-        claim = f"transfer was not shown to cost more than refitting (mean cost {cost}, {ends}):"
-        claim = f"{claim} what {number} would remove is not known"
+        text = f"transfer was not shown to cost more than refitting (mean cost {cost}, {ends}):"
+        text = f"{text} what {number} would remove is not known"
     else:
         low = float(removed["share_removed_low"])
         high = float(removed["share_removed_high"])
         interval = (low, high)
         title = f"One number removes {percent(min(share, 1.0))} of the transfer cost"
         mean = "mean transfer cost" if pairs > 1 else "transfer cost"
-        claim = f"setting the intercept by {number} removed {percent(min(share, 1.0))}"
-        claim = f"{claim} ({ci(low, high)}) of the {mean} of {cost} in Brier score"
+        text = f"setting the intercept by {number} removed {percent(min(share, 1.0))}"
+        text = f"{text} ({ci(low, high)}) of the {mean} of {cost} in Brier score"
     return Finding(
         title=title,
-        claim=sentence(claim),
+        claim=sentence(text),
         estimate=None if math.isnan(share) else share,
         interval=interval,
         n=pairs,

@@ -10,19 +10,21 @@ from medcal_nb.study.findings.finding import (
     Finding,
     base_rate,
     ci,
+    ci_of,
     counted,
     decimal,
-    extent,
+    ends_of,
     percent,
     points,
-    sentence,
+    unit_of,
+    was,
 )
 from medcal_nb.study.findings.overview import headline
 
 
 def resampled_by(scores: pd.DataFrame) -> str:
     """Return ``by image`` where images are known in every row of a table of scores, else answer."""
-    return "by image" if (scores["n_images"] > 0).all() else "by answer"
+    return f"by {unit_of(scores)}"
 
 
 def note(scores: pd.DataFrame, level: float, what: str = "Bars") -> str:
@@ -31,7 +33,7 @@ def note(scores: pd.DataFrame, level: float, what: str = "Bars") -> str:
 
 
 def overconfidence(
-    scores: pd.DataFrame, model: str, side: str, *, claim: str = ""
+    scores: pd.DataFrame, model: str, side: str, *, event: str = ""
 ) -> Finding:
     """Return how many models are overconfident on a side, and by how much the one looked at is.
 
@@ -42,8 +44,8 @@ def overconfidence(
         `accuracy, mean_confidence, gap` with `_low, _high`.
     model, side : str
         The model looked at, and where.
-    claim : str
-        What the confidence is of, where it is not that the answer is correct: ``cancer``.
+    event : str
+        What confidence is a probability of, where it is not the answer's being correct: ``cancer``.
     """
     there = scores[scores["side"] == side]
     one = there[there["model"] == model].iloc[0]
@@ -53,45 +55,45 @@ def overconfidence(
     own = (
         f"{label_of(model)} had a mean confidence of {percent(one['mean_confidence'])} and "
         f"{_was(model)} correct on {percent(one['accuracy'])} of {int(one['n']):,} answers "
-        f"({ci(one['accuracy_low'], one['accuracy_high'])})"
+        f"({ci_of(one, 'accuracy')})"
     )
-    if claim:
-        text = _as_probability(one, side, claim)
+    if event:
+        claim = _as_probability(one, side, event)
     elif n == 1:
-        text = f"On {side} {_direction(one)}: {own}"
-    elif extent(len(over), n) == "none" and len(under):
-        text = f"{counted(len(under), n, 'model')} were underconfident on {side}; {own}"
-    elif extent(len(over), n) == "none":
-        text = f"no model was clearly over- or underconfident on {side}; {own}"
-    else:
-        verb = "was" if len(over) == 1 else "were"
-        text = (
-            f"{counted(len(over), n, 'model')} {verb} overconfident on {side}, by "
+        claim = f"On {side} {_direction(one)}: {own}"
+    elif len(over):
+        claim = (
+            f"{counted(len(over), n, 'model')} {was(len(over))} overconfident on {side}, by "
             f"{_range(over['gap'])}; {own}"
         )
+    elif len(under):
+        claim = (
+            f"{counted(len(under), n, 'model')} were underconfident on {side}; {own}"
+        )
+    else:
+        claim = f"no model was clearly over- or underconfident on {side}; {own}"
     return Finding(
-        claim=sentence(text),
-        estimate=float(one["gap"]),
-        interval=(float(one["gap_low"]), float(one["gap_high"])),
-        n=int(one["n"]),
+        claim=claim,
+        estimate=one["gap"],
+        interval=ends_of(one, "gap"),
+        n=one["n"],
         method=f"mean confidence minus accuracy; bootstrap {resampled_by(there)}",
         multiplicity="" if n == 1 else f"95 % CI above 0, uncorrected over {n} models",
-        title=headline(there, claim),
+        title=headline(there, event),
     )
 
 
-def _as_probability(row: pd.Series, side: str, claim: str) -> str:
-    """Return how confidences lie to the share in which the claim was true."""
+def _as_probability(row: pd.Series, side: str, event: str) -> str:
+    """Return how confidence lies to the share in which an event was there."""
     off = "not clearly too high or too low"
     if row["gap_low"] > 0:
         off = f"too high by {points(row['gap'])}"
     elif row["gap_high"] < 0:
         off = f"too low by {points(row['gap'])}"
-    ends = ci(row["accuracy_low"], row["accuracy_high"])
     return (
         f"on {side} the confidence of {label_of(row['model'])}, read as a probability of "
-        f"{claim}, was {off}: its mean was {percent(row['mean_confidence'])}, with {claim} in "
-        f"{percent(row['accuracy'])} of {int(row['n']):,} answers ({ends})"
+        f"{event}, was {off}: its mean was {percent(row['mean_confidence'])}, with {event} in "
+        f"{percent(row['accuracy'])} of {int(row['n']):,} answers ({ci_of(row, 'accuracy')})"
     )
 
 
@@ -119,7 +121,7 @@ def _range(gaps: pd.Series) -> str:
     return f"{least.split()[0]} to {most}"
 
 
-def skill(scores: pd.DataFrame, side: str, *, claim: str = "") -> Finding:
+def skill(scores: pd.DataFrame, side: str, *, event: str = "") -> Finding:
     """Return in how many model–method pairs confidence is worse than one number for all answers.
 
     Parameters
@@ -129,7 +131,7 @@ def skill(scores: pd.DataFrame, side: str, *, claim: str = "") -> Finding:
         `n_images`.
     side : str
         Where.
-    claim : str
+    event : str
         As in :func:`overconfidence`.
     """
     known = scores.dropna(subset=["brier_skill_low"])
@@ -139,44 +141,33 @@ def skill(scores: pd.DataFrame, side: str, *, claim: str = "") -> Finding:
     if n == 0:
         return Finding(
             claim=f"The Brier skill score could not be measured on {side}.",
-            estimate=None,
-            interval=None,
-            n=0,
             of="pairs",
             method="every answer was correct, or every one wrong",
             title="Every answer was correct, or every one wrong",
         )
-    median = float(known["brier_skill"].median())
-    whose = f"the {base_rate(claim)}" if claim else "the model's accuracy"
-    rival = f"giving every answer {whose}"
-    if n == 1:
-        row = known.iloc[0]
-        word = "better" if better else "worse" if worse else "not clearly different"
-        joint = "from" if word.startswith("not") else "than"
-        ends = ci(row["brier_skill_low"], row["brier_skill_high"], unit="decimal")
-        text = (
-            f"on {side} the uncorrected confidence was {word} {joint} {rival} "
-            f"(Brier skill score {decimal(median)}, {ends})"
-        )
-    elif worse:
-        text = (
-            f"on {side} the uncorrected confidence was worse than {rival} in "
-            f"{counted(worse, n, 'model–method pair')} (median Brier skill score {decimal(median)})"
-        )
-    else:
-        text = (
-            f"on {side} the uncorrected confidence was better than {rival} in "
-            f"{counted(better, n, 'model–method pair')} (median Brier skill score "
-            f"{decimal(median)})"
-        )
+    median = known["brier_skill"].median()
+    rival = "giving every answer the model's accuracy"
+    if event:
+        rival = f"giving every answer the {base_rate(event)}"
     interval = None
     if n == 1:
-        interval = (
-            float(known["brier_skill_low"].iloc[0]),
-            float(known["brier_skill_high"].iloc[0]),
+        row = known.iloc[0]
+        interval = ends_of(row, "brier_skill")
+        word = "better" if better else "worse" if worse else "not clearly different"
+        joint = "from" if word.startswith("not") else "than"
+        claim = (
+            f"on {side} the uncorrected confidence was {word} {joint} {rival} "
+            f"(Brier skill score {decimal(median)}, {ci(*interval, unit='decimal')})"
+        )
+    else:
+        word = "worse" if worse else "better"
+        pairs = counted(worse or better, n, "model–method pair")
+        claim = (
+            f"on {side} the uncorrected confidence was {word} than {rival} in {pairs} "
+            f"(median Brier skill score {decimal(median)})"
         )
     return Finding(
-        claim=sentence(text),
+        claim=claim,
         estimate=median,
         interval=interval,
         n=n,
@@ -197,7 +188,7 @@ def _skill_title(better: int, n: int) -> str:
     return f"Confidence beats the base rate in {better} of {n} pairs"
 
 
-def confident_errors(scores: pd.DataFrame, side: str, *, claim: str = "") -> Finding:
+def confident_errors(scores: pd.DataFrame, side: str, *, event: str = "") -> Finding:
     """Return the share of a model's errors whose confidence was at least 90 %.
 
     Parameters
@@ -206,40 +197,37 @@ def confident_errors(scores: pd.DataFrame, side: str, *, claim: str = "") -> Fin
         One row of the close-up on that side: `model, n, accuracy, confidently_wrong` with ends.
     side : str
         Where.
-    claim : str
+    event : str
         As in :func:`overconfidence`; errors are then the answers without it.
     """
     row = scores[scores["side"] == side].iloc[0]
     name = label_of(row["model"])
-    share = float(row["confidently_wrong"])
+    share = row["confidently_wrong"]
     if np.isnan(share):
         return Finding(
             claim=f"{name} made no error on {side}.",
-            estimate=None,
-            interval=None,
-            n=int(row["n"]),
+            n=row["n"],
             method="count",
             title="There was no error",
         )
-    low = float(row["confidently_wrong_low"])
-    high = float(row["confidently_wrong_high"])
-    wrong = round((1 - float(row["accuracy"])) * int(row["n"]))
+    low, high = ends_of(row, "confidently_wrong")
+    wrong = round((1 - row["accuracy"]) * row["n"])
     whose = "their" if _was(row["model"]) == "were" else "its"
     of_errors = f"{whose} single error" if wrong == 1 else f"{whose} {wrong:,} errors"
     errors = "errors"
-    if claim:
-        errors = f"answers without {claim}"
+    if event:
+        errors = f"answers without {event}"
         of_errors = f"{wrong:,} {errors}"
     if share == 0:
-        text = f"on {side} {name} gave a confidence below 90 % to {of_errors}"
-        text += f" (share at 90 % or more: at most {percent(high)}, 95 % CI)"
+        claim = f"on {side} {name} gave a confidence below 90 % to {of_errors}"
+        claim += f" (share at 90 % or more: at most {percent(high)}, 95 % CI)"
     else:
-        text = (
+        claim = (
             f"on {side} {name} gave a confidence of at least 90 % to {percent(share)} of "
             f"{of_errors} ({ci(low, high)})"
         )
     return Finding(
-        claim=sentence(text),
+        claim=claim,
         estimate=share,
         interval=(low, high),
         n=wrong,
@@ -264,7 +252,7 @@ def discrimination(tests: pd.DataFrame, side: str) -> Finding:
     counts = tests["conclusion"].value_counts()
     good = int(counts.get("discriminates", 0))
     reverse = int(counts.get("reversed", 0))
-    median = float(tests["auroc"].median())
+    median = tests["auroc"].median()
     claim = (
         f"on {side} confidence told correct from wrong answers in "
         f"{counted(good, n, 'model–method pair')} (median AUROC {decimal(median)})"
@@ -274,9 +262,8 @@ def discrimination(tests: pd.DataFrame, side: str) -> Finding:
             f"; it was reversed, AUROC below one half, in {counted(reverse, n, 'pair')}"
         )
     return Finding(
-        claim=sentence(claim),
+        claim=claim,
         estimate=median,
-        interval=None,
         n=n,
         of="pairs",
         method="DeLong's test against one half, by image where images are known",
@@ -314,10 +301,9 @@ def ece_by_chance(bias: pd.DataFrame, coverage: pd.DataFrame) -> Finding:
             f"{percent(usual['coverage'])} of samples, the test-inversion interval in {share}"
         )
     return Finding(
-        claim=sentence(claim),
-        estimate=float(plain["mean"]),
-        interval=None,
-        n=int(ours["n_repeats"]),
+        claim=claim,
+        estimate=plain["mean"],
+        n=ours["n_repeats"],
         of="samples",
         method="simulation with these confidences, each taken as true",
     )

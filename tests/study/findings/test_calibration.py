@@ -67,7 +67,7 @@ def test_overconfidence(gaps, start):
 def test_the_confidence_of_a_claim_is_a_probability_of_it(gap, part):
     scores = overconfident(gap).assign(model="43 radiologists")
     finding = calibration.overconfidence(
-        scores, "43 radiologists", SIDE, claim="cancer"
+        scores, "43 radiologists", SIDE, event="cancer"
     )
     assert part in finding.claim
     assert "with cancer in 52 % of 4,549 answers" in finding.claim
@@ -80,11 +80,11 @@ def test_the_confidence_of_a_claim_is_a_probability_of_it(gap, part):
             confidently_wrong_high=0.04,
         ),
         SIDE,
-        claim="cancer",
+        event="cancer",
     )
     assert "to 3 % of 2,184 answers without cancer (" in errors.claim
     assert not faults(errors)
-    worth = calibration.skill(skilled(-0.4), SIDE, claim="cancer")
+    worth = calibration.skill(skilled(-0.4), SIDE, event="cancer")
     assert "than giving every answer the prevalence of cancer (" in worth.claim
     assert not faults(worth)
 

@@ -142,7 +142,7 @@ def test_text_stands_beside_images_where_it_was_measured():
 
 def test_of_a_claim_the_base_rate_is_its_prevalence():
     one = table(1, below=0, transferred_below=1)
-    skill = transfer.transferred_skill(one, target="screening", claim="cancer")
+    skill = transfer.transferred_skill(one, target="screening", event="cancer")
     assert skill.claim == (
         "Confidence transferred by Platt scaling was worse than giving every answer the "
         "prevalence of cancer on screening: Brier skill score −0.20, 0.090 with the "
@@ -152,9 +152,9 @@ def test_of_a_claim_the_base_rate_is_its_prevalence():
         one.assign(skill_known=np.nan), target="screening"
     )
     assert "known" not in unknown.claim
-    number = transfer.one_number(removed(), target="screening", claim="cancer")
+    number = transfer.one_number(removed(), target="screening", event="cancer")
     assert "one number, the prevalence of cancer on screening, removed" in number.claim
-    temperature = transfer.temperature_transfer(one, **SIDES, claim="cancer")
+    temperature = transfer.temperature_transfer(one, **SIDES, event="cancer")
     assert "giving every answer the prevalence of cancer" in temperature.claim
     for finding in (skill, unknown, number, temperature):
         assert not faults(finding)

@@ -41,8 +41,9 @@ def headline_panels(calibration: Results, transfer: Results) -> list:
         Results of notebooks 02 and 04.
     """
     panels = []
+    event = calibration.get("event", "")
     gaps = pd.DataFrame(calibration.get("overconfidence") or [])
-    if len(gaps):
+    if len(gaps) > 1:
         panel = charts.panel(
             "Overconfidence in points",
             charts.plot_dumbbell,
@@ -66,7 +67,7 @@ def headline_panels(calibration: Results, transfer: Results) -> list:
             label="model",
             hue="stage",
             reference=0,
-            xlabel="0: accuracy alone",
+            xlabel=f"0: {'prevalence' if event else 'accuracy'} alone",
         )
         panels.append(panel)
     curve = pd.DataFrame(calibration.get("curve") or [])
@@ -77,6 +78,7 @@ def headline_panels(calibration: Results, transfer: Results) -> list:
             charts.plot_calibration,
             curve[curve["side"] == side],
             bins=_of_side(calibration.get("outcomes"), side),
+            event=event,
         )
         panels.append(panel)
     return panels
@@ -87,17 +89,19 @@ def figure_note(calibration: Results, transfer: Results) -> str:
     scores = pd.DataFrame(calibration.get("scores") or [])
     method = label_of(calibration.get("strategy", ""))
     curve = pd.DataFrame(calibration.get("curve") or [])
+    gaps = len(calibration.get("overconfidence") or []) > 1
     places = {}
     if transfer.get("target"):
-        places["b"] = transfer["target"]
+        places["b" if gaps else "a"] = transfer["target"]
     if len(curve):
-        places["c"] = curve["side"].iloc[-1]
+        places["c" if gaps else "b"] = curve["side"].iloc[-1]
     letters = ", ".join(places) if len(set(places.values())) == 1 else ""
     if letters:
         places = {letters: next(iter(places.values()))}
     where = "".join(f" {letter}: {place}." for letter, place in places.items())
     intervals = f"95 % CI by {unit_of(scores)}"
-    return f"Confidence: {method}. Brackets, bars, band: {intervals}.{where}"
+    brackets = "Brackets, bars, band" if gaps else "Bars, band"
+    return f"Confidence: {method}. {brackets}: {intervals}.{where}"
 
 
 def _of_side(rows: list | None, side: str) -> pd.DataFrame | None:

@@ -101,7 +101,8 @@ def test_the_figure_is_legible_at_every_size(
     measured = calibration | {"model": names[0], "overconfidence": gaps, "curve": curve}
     panels = headline_panels(measured, {"skill": skill})
     note = figure_note(measured, {"target": "medical images"})
-    fig = charts.figure("The study", *panels, note=note, widths=WIDTHS)
+    widths = WIDTHS if len(panels) == 3 else None
+    fig = charts.figure("The study", *panels, note=note, widths=widths)
     assert not faults(fig)
 
 
@@ -116,8 +117,14 @@ def test_the_note_says_what_the_intervals_are_by():
     ("target", "end"), [("x", " b, c: x."), ("y", " b: y. c: x."), ("", " c: x.")]
 )
 def test_the_note_says_where_skill_and_curve_were_measured(target, end):
+    gaps = [{"model": "m"}, {"model": "n"}]
     measured = {"strategy": "verbalized", "curve": [{"side": "x"}]}
-    assert figure_note(measured, {"target": target}).endswith(f"CI by answer.{end}")
+    note = figure_note(measured | {"overconfidence": gaps}, {"target": target})
+    assert note.endswith(f"CI by answer.{end}")
+    assert "Brackets" in note
+    if target:
+        alone = figure_note(measured, {"target": "y"})
+        assert alone.endswith("Bars, band: 95 % CI by answer. a: y. b: x.")
 
 
 def test_the_control_is_shown_where_both_are_there(transfer):

@@ -9,6 +9,7 @@ from medcal_nb.show.panels import MOST_LETTERS
 from medcal_nb.show.words import label_of
 from medcal_nb.study.findings.finding import (
     Finding,
+    base_rate,
     ci,
     ci_of,
     counted,
@@ -42,7 +43,9 @@ def close_up_note(scores: pd.DataFrame, strategy: str, level: float) -> str:
     )
 
 
-def overconfidence(scores: pd.DataFrame, model: str, side: str) -> Finding:
+def overconfidence(
+    scores: pd.DataFrame, model: str, side: str, *, event: str = ""
+) -> Finding:
     """Return how many models are overconfident on a side, and by how much the one looked at is.
 
     Parameters
@@ -52,6 +55,8 @@ def overconfidence(scores: pd.DataFrame, model: str, side: str) -> Finding:
         `accuracy, mean_confidence, gap` with `_low, _high`.
     model, side : str
         The model looked at, and where.
+    event : str
+        What confidence is a probability of, where it is not the answer's being correct: ``cancer``.
     """
     there = scores[scores["side"] == side]
     one = there[there["model"] == model].iloc[0]
@@ -65,7 +70,9 @@ def overconfidence(scores: pd.DataFrame, model: str, side: str) -> Finding:
         f"{label_of(model)} had a mean confidence of {mean} and "
         f"{_was(model)} correct on {correct} of {answers}"
     )
-    if n == 1:
+    if event:
+        claim = _as_probability(one, side, event)
+    elif n == 1:
         claim = f"on {side} {_direction(one)}: mean confidence {mean}, accuracy {correct} of"
         claim = f"{claim} {answers}"
     elif len(over):
@@ -86,7 +93,21 @@ def overconfidence(scores: pd.DataFrame, model: str, side: str) -> Finding:
         n=one["n"],
         method=f"mean confidence minus accuracy; bootstrap {resampled_by(there)}",
         multiplicity="" if n == 1 else f"95 % CI above 0, uncorrected over {n} models",
-        title=headline(there),
+        title=headline(there, event),
+    )
+
+
+def _as_probability(row: pd.Series, side: str, event: str) -> str:
+    """Return how confidence lies to the share in which an event was there."""
+    off = "not clearly too high or too low"
+    if row["gap_low"] > 0:
+        off = f"too high by {points(row['gap'])}"
+    elif row["gap_high"] < 0:
+        off = f"too low by {points(row['gap'])}"
+    return (
+        f"on {side} the confidence of {label_of(row['model'])}, read as a probability of "
+        f"{event}, was {off}: its mean was {percent(row['mean_confidence'])}, with {event} in "
+        f"{percent(row['accuracy'])} of {int(row['n']):,} answers ({ci_of(row, 'accuracy')})"
     )
 
 
@@ -114,7 +135,7 @@ def _range(gaps: pd.Series) -> str:
     return f"{least.split()[0]} to {most}"
 
 
-def skill(scores: pd.DataFrame, side: str) -> Finding:
+def skill(scores: pd.DataFrame, side: str, *, event: str = "") -> Finding:
     """Return in how many model–method pairs confidence is worse than one number for all answers.
 
     Parameters
@@ -124,6 +145,8 @@ def skill(scores: pd.DataFrame, side: str) -> Finding:
         `n_images`.
     side : str
         Where.
+    event : str
+        As in :func:`overconfidence`.
     """
     known = scores.dropna(subset=["brier_skill_low"])
     n = len(known)
@@ -138,6 +161,8 @@ def skill(scores: pd.DataFrame, side: str) -> Finding:
         )
     median = known["brier_skill"].median()
     rival = "giving every answer the model's accuracy"
+    if event:
+        rival = f"giving every answer the {base_rate(event)}"
     interval = None
     if n == 1:
         row = known.iloc[0]
@@ -177,7 +202,7 @@ def _skill_title(worse: int, better: int, n: int) -> str:
     return "Confidence never clearly beats accuracy alone"
 
 
-def confident_errors(scores: pd.DataFrame, side: str) -> Finding:
+def confident_errors(scores: pd.DataFrame, side: str, *, event: str = "") -> Finding:
     """Return the share of a model's errors whose confidence was at least 90 %.
 
     Parameters
@@ -186,6 +211,8 @@ def confident_errors(scores: pd.DataFrame, side: str) -> Finding:
         One row of the close-up on that side: `model, n, accuracy, confidently_wrong` with ends.
     side : str
         Where.
+    event : str
+        As in :func:`overconfidence`; errors are then the answers without it.
     """
     row = scores[scores["side"] == side].iloc[0]
     name = label_of(row["model"])
@@ -201,6 +228,10 @@ def confident_errors(scores: pd.DataFrame, side: str) -> Finding:
     wrong = round((1 - row["accuracy"]) * row["n"])
     whose = "their" if _was(row["model"]) == "were" else "its"
     of_errors = f"{whose} single error" if wrong == 1 else f"{whose} {wrong:,} errors"
+    errors = "errors"
+    if event:
+        errors = f"answers without {event}"
+        of_errors = f"{wrong:,} {errors}"
     if share == 0:
         claim = f"on {side} {name} gave a confidence below 90 % to {of_errors}"
         claim += f" (share at 90 % or more: at most {percent(high)}, 95 % CI)"
@@ -216,13 +247,13 @@ def confident_errors(scores: pd.DataFrame, side: str) -> Finding:
         n=wrong,
         of="errors",
         method="Wilson score interval, by image where images are known",
-        title=_errors_title(share, side),
+        title=_errors_title(share, errors, side),
     )
 
 
-def _errors_title(share: float, side: str) -> str:
+def _errors_title(share: float, errors: str, side: str) -> str:
     """Return how many errors are confident ones, as a title; where, if there is room."""
-    title = f"{percent(share)} of errors on {side} are at ≥ 90 % confidence"
+    title = f"{percent(share)} of {errors} on {side} are at ≥ 90 % confidence"
     return title if len(title) <= MOST_LETTERS else title.replace(f" on {side}", "")
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from medcal_nb.show.words import label_of, short_name
 from medcal_nb.study.findings.finding import (
     Finding,
+    base_rate,
     ci,
     ci_of,
     counted,
@@ -28,7 +29,12 @@ _NAMED = 5
 
 
 def temperature_transfer(
-    table: pd.DataFrame, *, source: str, target: str, n_resamples: int = 2000
+    table: pd.DataFrame,
+    *,
+    source: str,
+    target: str,
+    event: str = "",
+    n_resamples: int = 2000,
 ) -> Finding:
     """Return what a temperature fitted on the source did, and what re-optimising it did.
 
@@ -38,6 +44,8 @@ def temperature_transfer(
         Rows of :func:`medcal_nb.correct.transfer_study`, of one map and one elicitation method.
     source, target : str
         What a reader calls the two.
+    event : str
+        What confidence is a probability of, where it is not the answer's being correct: ``cancer``.
     n_resamples : int
         Behind the intervals.
     """
@@ -45,7 +53,7 @@ def temperature_transfer(
     lowered = int((table["transfer_change_high"] < 0).sum())
     below = int((table["skill_refitted"] < 0).sum())
     did = _lowered(lowered, n)
-    constant = "giving every answer the accuracy"
+    constant = f"giving every answer the {base_rate(event)}"
     rest = f"re-optimised there it was better than {constant}"
     if below:
         rest = f"even re-optimised there it stayed worse than {constant}"
@@ -70,7 +78,7 @@ def _lowered(k: int, n: int) -> str:
     return f"{did} in {counted(k, n, 'model') if k else 'any model'}"
 
 
-def transferred_skill(table: pd.DataFrame, *, target: str) -> Finding:
+def transferred_skill(table: pd.DataFrame, *, target: str, event: str = "") -> Finding:
     """Return whether a transferred confidence beats one number for all, and what a refit adds.
 
     Parameters
@@ -79,23 +87,27 @@ def transferred_skill(table: pd.DataFrame, *, target: str) -> Finding:
         Rows of one map of :func:`medcal_nb.correct.transfer_study`.
     target : str
         What a reader calls it.
+    event : str
+        As in :func:`temperature_transfer`.
     """
     n = len(table)
     worse = int((table["skill_transferred"] < 0).sum())
     refitted = table["skill_refitted"].median()
     direction = "worse" if worse else "better"
     subject = f"confidence transferred by {label_of(table['method'].iloc[0])}"
-    constant = f"giving every answer the accuracy on {target}"
+    constant = f"giving every answer the {base_rate(event)} on {target}"
+    rest = f"; after refitting the median Brier skill score was {decimal(refitted)}"
     if n == 1:
         claim = f"{subject} was {direction} than {constant}"
+        rest = _three_skills(table.iloc[0], event)
     elif worse == 0:
         claim = f"{subject} beat {constant} in {counted(n, n, 'pair')}"
     else:
         who = counted(worse, n, "model–method pair")
         claim = f"in {who} {subject} was worse than {constant}"
     return Finding(
-        title=_skill_title(table),
-        claim=f"{claim}; after refitting the median Brier skill score was {decimal(refitted)}",
+        title=_skill_title(table, event),
+        claim=f"{claim}{rest}",
         estimate=worse / n,
         n=n,
         of="pairs",
@@ -103,21 +115,33 @@ def transferred_skill(table: pd.DataFrame, *, target: str) -> Finding:
     )
 
 
-def _skill_title(table: pd.DataFrame) -> str:
+def _skill_title(table: pd.DataFrame, event: str) -> str:
     """Return in how many pairs, or models, a transferred confidence is worth less than one number.
 
-    The number is the accuracy, given to every answer.
+    The number is the accuracy, or the prevalence of an event, given to every answer.
     """
     n = len(table)
     worse = int((table["skill_transferred"] < 0).sum())
     noun = "pair" if table["strategy"].nunique() > 1 else "model"
     where = f" in {of_all(worse or n, n, noun)}" if n > 1 else ""
-    if worse:
-        return f"Transfer is worse than accuracy alone{where}"
-    return f"Transfer is better than accuracy alone{where}"
+    rival = "prevalence alone" if event else "accuracy alone"
+    return f"Transfer is {'worse' if worse else 'better'} than {rival}{where}"
 
 
-def one_number(removed: pd.Series, *, target: str, n_resamples: int = 2000) -> Finding:
+def _three_skills(row: pd.Series, event: str) -> str:
+    """Return the Brier skill of one pair transferred, with the base rate known, and refitted."""
+    known = ""
+    if not math.isnan(row["skill_known"]):
+        known = f", {decimal(row['skill_known'])} with the {base_rate(event)} known"
+    return (
+        f": Brier skill score {decimal(row['skill_transferred'])}{known}, "
+        f"{decimal(row['skill_refitted'])} refitted"
+    )
+
+
+def one_number(
+    removed: pd.Series, *, target: str, event: str = "", n_resamples: int = 2000
+) -> Finding:
     """Return how much of the transfer cost the accuracy on the target removes.
 
     Parameters
@@ -126,13 +150,15 @@ def one_number(removed: pd.Series, *, target: str, n_resamples: int = 2000) -> F
         A row of :func:`medcal_nb.correct.share_removed`.
     target : str
         What a reader calls it.
+    event : str
+        As in :func:`temperature_transfer`.
     n_resamples : int
         Behind the interval.
     """
     share = removed["share_removed"]
     pairs = removed["pairs"]
     cost = decimal(removed["cost"])
-    number = f"one number, the accuracy on {target},"
+    number = f"one number, the {base_rate(event)} on {target},"
     interval = None
     title = "Transfer was not shown to cost more than refitting"
     if math.isnan(share) or removed["cost_low"] <= 0:

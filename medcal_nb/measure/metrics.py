@@ -112,7 +112,7 @@ def _observed_expected(c: FloatArray, y: FloatArray) -> Sums:
 
 @register(
     "observed_expected",
-    label="O:E ratio",
+    label="observed : expected",
     sums=_observed_expected,
     bounds=(0.0, np.inf),
 )
@@ -273,7 +273,7 @@ def is_sure(confidence: FloatArray) -> np.ndarray:
 
 @register(
     "confidently_wrong",
-    label="errors with confidence ≥ 0.9",
+    label="wrong at ≥ 90 % confidence",
     sums=_confidently_wrong,
     interval="share",
 )

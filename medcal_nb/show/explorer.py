@@ -75,7 +75,7 @@ class Explorer(ipw.VBox):
         self.controls = {name: self._choice(name) for name in self._named}
         self._begin_at({"model": model, "strategy": strategy})
         maps = [("uncorrected", "")]
-        maps += [(correct.map_label(name), name) for name in MAPS]
+        maps += [(label_of(name), name) for name in MAPS]
         self.controls["map"] = ipw.Dropdown(options=maps, description="map")
         datasets = self.controls["dataset"].options[1:]
         self.controls["labels"] = ipw.Dropdown(

@@ -11,25 +11,17 @@ from typing import Any
 
 import pandas as pd
 
+from medcal_nb.correct import MAPS
+from medcal_nb.measure import METRICS
+
 LABELS = {
     # what a confidence went through
     "raw": "uncorrected",
     "none": "uncorrected",
-    "as stated": "uncorrected",
     "known": "accuracy known",
     "source": "general labels",
     "target": "medical labels",
-    "platt": "Platt scaling",
-    "temperature": "temperature scaling",
-    "log_odds": "log-odds scaling",
-    "isotonic": "isotonic regression",
-    "beta": "beta calibration",
-    "histogram": "histogram binning",
     "trained": "trained ensemble",
-    # conclusions
-    "carries over": "non-inferior",
-    "does not": "inferior",
-    "undecided": "inconclusive",
     # data sets and models
     "pocketvqa-general": "general images",
     "pocketvqa-medical": "medical images",
@@ -53,33 +45,12 @@ LABELS = {
     "x-ray": "X-ray",
     "oct": "OCT",
     # measures
-    "mean_confidence": "mean confidence",
     "accuracy_fall": "accuracy falls",
     "confidence_fall": "confidence falls",
-    "gap": "overconfidence",
     "calibration_gap": "overconfidence",
-    "observed_expected": "observed : expected",
-    "ece": "ECE",
     "ece_width": "ECE, equal width",
-    "ece_mass": "ECE, equal mass",
-    "debiased_ece": "debiased ECE",
     "debiased_width": "debiased ECE, equal width",
     "debiased_mass": "debiased ECE, equal mass",
-    "smooth_ece": "smooth ECE",
-    "ici": "ICI",
-    "e50": "E50",
-    "e90": "E90",
-    "ace": "ACE",
-    "mce": "MCE",
-    "confidently_wrong": "wrong at ≥ 90 % confidence",
-    "brier": "Brier score",
-    "brier_skill": "Brier skill score",
-    "log_loss": "log loss",
-    "slope": "calibration slope",
-    "intercept": "calibration intercept",
-    "auroc": "AUROC",
-    "aurc": "AURC",
-    "transfer_cost": "transfer cost (Brier score)",
     "cost": "transfer cost",
     "skill_uncorrected": "skill, uncorrected",
     "skill_transferred": "skill, transferred",
@@ -89,7 +60,6 @@ LABELS = {
     "tau2": "τ²",
     "i2": "I²",
     "p": "P",
-    "p_adjusted": "P (Holm)",
     "p_holm": "P (Holm)",
     # columns
     "dataset": "data set",
@@ -112,24 +82,19 @@ LABELS = {
     "confidence_rate": "replies with a confidence",
     "n_images": "images",
     "n_missing": "without confidence",
-    "coverage": "coverage",
     "test_coverage": "coverage",
     "fit_coverage": "coverage in calibration",
     "test_risk": "risk",
-    "risk": "risk",
     "closed": "yes/no",
     # elicitation methods
     "alone": "reader alone",
     "with_model": "reader with model",
-    "verbalized": "verbalized",
     "verbalized_cot": "verbalized (chain of thought)",
     "linguistic": "linguistic (words)",
     "top_k": "top k",
     "two_stage": "two-stage",
     "two_stage_other": "two-stage, as another's",
     "describe_first": "describe first",
-    "challenge": "challenge",
-    "paraphrase": "paraphrase",
     "augment": "image augmentation",
     "token_probability": "token probability",
     "recall_score": "recall score",
@@ -146,8 +111,6 @@ LABELS = {
     "self_consistency": "self-consistency",
     "semantic_entropy": "semantic entropy",
     "blank_image": "image ablation",
-    "imported": "imported",
-    "recorded": "recorded",
     # ensembles
     "average": "average of methods",
     "average, trained": "trained ensemble",
@@ -156,17 +119,15 @@ LABELS = {
     "best method": "best single method",
     "expert": "expert model",
     # columns of transfer and ensembles
-    "n_abstained": "without an answer",
     "n_refitted": "labels until a refit wins",
     "n_known": "labels until the intercept wins",
-    "brier_all": "Brier score, all",
     "rival_is": "which is",
     "worse_than_base": "skill below 0",
     "at_bound": "T at its bound",
     "temperature_source": "T, source",
     "temperature_target": "T, target",
 }
-"""What people call the things that tables name in code."""
+"""What people call the things that tables name in code; metrics and maps tell it themselves."""
 
 ROWS_SHOWN = 12
 _NAMES_IN = {
@@ -192,9 +153,12 @@ def label_of(name: object) -> str:
     Of several, set apart by a comma and a space, each is called so.
     """
     text = str(name)
-    return LABELS.get(text) or ", ".join(
-        LABELS.get(part, part) for part in text.split(", ")
-    )
+    return LABELS.get(text) or ", ".join(map(_label, text.split(", ")))
+
+
+def _label(name: str) -> str:
+    registered = METRICS.get(name) or MAPS.own.get(name)
+    return registered.label if registered else LABELS.get(name, name)
 
 
 def heading_of(column: str) -> str:

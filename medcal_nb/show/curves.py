@@ -147,8 +147,18 @@ def plot_reliability(table: pd.DataFrame, *, ax: Axes, hue: str | None = None) -
     ----------
     table : pandas.DataFrame
         From :func:`medcal_nb.measure.reliability_table`, and ``hue``.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a figure of half width is made without. They are returned.
     hue : str, optional
         Column of the groups, such as ``side``.
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import reliability_table
+    >>> from medcal_nb.show import charts
+    >>> ax = charts.plot_reliability(reliability_table([0.9, 0.9, 0.4, 0.4], [1, 1, 1, 0]))
+    >>> ax.get_ylabel()
+    'accuracy, %'
     """
     _square(ax)
     strip = _strip_below(ax)

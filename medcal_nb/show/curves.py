@@ -149,10 +149,20 @@ def plot_reliability(
     ----------
     table : pandas.DataFrame
         From :func:`medcal_nb.measure.reliability_table`, and ``hue``.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a figure of half width is made without. They are returned.
     hue : str, optional
         Column of the groups, such as ``side``.
     shares : bool
         Whether bars below show which share of the answers each bin holds.
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import reliability_table
+    >>> from medcal_nb.show import charts
+    >>> ax = charts.plot_reliability(reliability_table([0.9, 0.9, 0.4, 0.4], [1, 1, 1, 0]))
+    >>> ax.get_ylabel()
+    'accuracy, %'
     """
     _square(ax)
     rows = table[table["n"] > 0]

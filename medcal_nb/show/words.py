@@ -192,12 +192,14 @@ def number(value: float | None) -> str:
     """Return a number as text: two or three digits that matter, thousands set apart.
 
     ``0.0312`` is ``0.031``, ``0.3049`` is ``0.30``, ``12.34`` is ``12.3``, ``12345.6`` is
-    ``12,346``; a missing one is ``–``.
+    ``12,346``, what is less than half of the last digit ``<0.0001``; a missing one is ``–``.
     """
     if pd.isna(value) or math.isinf(value):
         return "–"
     if isinstance(value, Integral) or (float(value).is_integer() and abs(value) >= 1):
         return f"{int(value):,}"
+    if 0 < value < 0.00005:
+        return "<0.0001"
     return f"{value:,.{_decimals(value)}f}"
 
 
@@ -324,13 +326,30 @@ def show_table(
         `LABELS`.
     sort : str, optional
         The column that matters, which need not be shown; the given order without.
+    ascending : bool
+        Whether its smallest value stands first.
     rows : int
         How many rows are shown at most; below them stands how many more there are.
+    title : str
+        What stands above the table.
+
+    Returns
+    -------
+    ShownTable
+        HTML in a notebook, text elsewhere.
 
     Raises
     ------
     KeyError
         If there is no such column.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"model": ["m"], "ece": [0.12], "ece_low": [0.08], "ece_high": [0.17]})
+    >>> show_table(frame, title="Calibration")
+    Calibration
+    model               ECE
+        m 0.12 [0.08, 0.17]
     """
     if sort is not None:
         frame = frame.sort_values(sort, ascending=ascending, kind="stable")

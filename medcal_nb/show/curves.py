@@ -33,14 +33,14 @@ FEW_NEAR = 20
 """Answers close by below which a smooth curve is not drawn."""
 
 
-def _square(ax: Axes) -> None:
+def _square(ax: Axes, event: str = "") -> None:
     """Make axes a square of confidence and accuracy with its diagonal."""
     narrow = inches_of(ax)[0] < 1.7
     ticks = np.linspace(0, 1, 3 if narrow else 6)
     ax.plot([0, 1], [0, 1], color=GREY, lw=0.9, ls=(0, (4, 2)), zorder=1)
     ax.set(xlim=(0, 1), ylim=(0, 1), xticks=ticks, yticks=ticks)
     percent_axis(ax.xaxis, "confidence")
-    percent_axis(ax.yaxis, "accuracy")
+    percent_axis(ax.yaxis, event or "accuracy")
 
 
 def _strip_below(ax: Axes) -> Axes:
@@ -69,6 +69,7 @@ def plot_calibration(
     ax: Axes,
     bins: pd.DataFrame | None = None,
     hue: str | None = None,
+    event: str = "",
 ) -> None:
     """Draw smooth calibration curves with their bands, and where right and wrong answers lie.
 
@@ -83,8 +84,10 @@ def plot_calibration(
         ``n, accuracy``. Right answers upwards, wrong ones downwards.
     hue : str, optional
         Column of the curves.
+    event : str
+        What confidence is a probability of, where it is not the answer's being correct: ``cancer``.
     """
-    _square(ax)
+    _square(ax, event)
     _below_diagonal(ax)
     colour = BLACK
     if "n_near" in table:
@@ -101,7 +104,10 @@ def plot_calibration(
         if level is not None:
             ax.plot([], [], color=colour, ls=look.line, label=label_of(level))
     if bins is not None:
-        _draw_outcomes(_strip_below(ax), bins, colour if hue is None else BLACK)
+        strip = _strip_below(ax)
+        _draw_outcomes(strip, bins, colour if hue is None else BLACK)
+        if event:
+            strip.set_yticks(strip.get_yticks(), [event, f"no {event}"])
 
 
 def _least_near(table: pd.DataFrame) -> float:
@@ -131,7 +137,9 @@ def _draw_outcomes(strip: Axes, bins: pd.DataFrame, colour: str) -> None:
 
 
 @chart
-def plot_reliability(table: pd.DataFrame, *, ax: Axes, hue: str | None = None) -> None:
+def plot_reliability(
+    table: pd.DataFrame, *, ax: Axes, hue: str | None = None, shares: bool = True
+) -> None:
     """Draw accuracy against confidence in bins, and the shares of answers below.
 
     Light bands are where a calibrated model's dots would fall by chance. Bins of less than 2 % of
@@ -141,15 +149,25 @@ def plot_reliability(table: pd.DataFrame, *, ax: Axes, hue: str | None = None) -
     ----------
     table : pandas.DataFrame
         From :func:`medcal_nb.measure.reliability_table`, and ``hue``.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a figure of half width is made without. They are returned.
     hue : str, optional
         Column of the groups, such as ``side``.
+    shares : bool
+        Whether bars below show which share of the answers each bin holds.
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import reliability_table
+    >>> from medcal_nb.show import charts
+    >>> ax = charts.plot_reliability(reliability_table([0.9, 0.9, 0.4, 0.4], [1, 1, 1, 0]))
+    >>> ax.get_ylabel()
+    'accuracy, %'
     """
     _square(ax)
-    strip = _strip_below(ax)
-    strip.set_ylabel("answers", rotation=0, ha="right", va="center", fontsize=SMALL)
     rows = table[table["n"] > 0]
     groups = groups_of(rows, hue)
-    for k, (level, part, look) in enumerate(groups):
+    for level, part, look in groups:
         share = part["n"] / part["n"].sum()
         many = part[share >= FEW]
         for row in many.itertuples():
@@ -169,13 +187,21 @@ def plot_reliability(table: pd.DataFrame, *, ax: Axes, hue: str | None = None) -
             clip_on=False,
             zorder=3,
         )
+    if shares:
+        _draw_shares(_strip_below(ax), groups)
+
+
+def _draw_shares(strip: Axes, groups: list[tuple]) -> None:
+    """Draw which share of a group's answers each of its bins holds."""
+    strip.set_ylabel("answers", rotation=0, ha="right", va="center", fontsize=SMALL)
+    for k, (_, part, look) in enumerate(groups):
         width = (part["high"] - part["low"]) / len(groups)
         strip.bar(
             part["low"] + k * width,
-            share,
+            part["n"] / part["n"].sum(),
             width=0.92 * width,
             align="edge",
-            color=GREY if hue is None else look.colour,
+            color=GREY if len(groups) == 1 else look.colour,
             lw=0,
         )
     strip.set_ylim(0, None)
@@ -230,7 +256,7 @@ def _mark_size(ax: Axes, mark: int, least: float, most: float) -> None:
     ax.text(
         mark,
         0.97,
-        f" from {mark:,} labels ",
+        f" refit wins from {mark:,} labels ",
         ha="right" if right_half else "left",
         va="top",
         fontsize=SMALL,
@@ -323,9 +349,8 @@ def plot_levels(table: pd.DataFrame, *, ax: Axes, xlabel: str = "") -> None:
             )
     if "absent" in names:
         ax.axvline(1.0, color=PALE, lw=1)
-    letters = sum(len(str(name)) + 1.5 for name in names)
-    narrow = 0.8 * inches_of(ax)[0] < 0.063 * letters
-    rotation = 40 if narrow else 0
+    longest = 0.06 * max(len(str(name)) for name in names)
+    rotation = 40 if inches_of(ax)[0] < longest * (len(names) + 0.6) else 0
     ax.set_xticks([place[name] for name in names], names, rotation=rotation)
     ends = table.filter(regex="^(mean_confidence|accuracy)")
     low = float(np.floor(10 * max(ends.min(axis=None) - 0.03, 0)) / 10)

@@ -19,6 +19,7 @@ import pytask
 from pytask_parallel import ParallelBackend
 from tqdm import tqdm
 
+from medcal_nb.answers.recorded import recorded_entry
 from medcal_nb.errors import MedcalError, NotEnough
 from medcal_nb.files import file_hash
 from medcal_nb.show.figures import FORMATS, made_here, same_but_for_rounding
@@ -155,6 +156,10 @@ class Study:
         """Refuse answers that asking would alter, and a profile without any."""
         if self.profile.asks:
             check_own_log(self.answers)
+        elif self.profile.recorded and self.answers == self.profile.answers(
+            fast=self.fast
+        ):
+            recorded_entry(self.profile.recorded["name"])
         elif not self.answers.is_file():
             raise MedcalError(
                 f"profile {self.profile.name} asks no model, and {self.answers} is no file: "
@@ -545,6 +550,10 @@ def _publish(study: Study, notebook: Notebook, stage: Path) -> None:
             shutil.move(staged, file)
         else:
             file.unlink(missing_ok=True)
+    for picture in study.figures.glob(f"fig{notebook.name[:2]}_*.png"):
+        if picture.stem not in notebook.writes and made_here(picture):
+            for file in study.files([picture.stem]):  # a figure of an earlier version
+                file.unlink(missing_ok=True)
 
 
 def _needs_no_machine(study: Study) -> bool:

@@ -76,6 +76,11 @@ class Selection:
         return rows_where(self.close_up, self.target)
 
     @property
+    def model_name(self) -> str:
+        """What a reader calls the model."""
+        return label_of(self.model)
+
+    @property
     def source_name(self) -> str:
         """What a reader calls the source: ``general images``, the name of a data set."""
         return side_name(self.source)
@@ -281,20 +286,19 @@ def strategies_on(
     if own.empty:
         models = ", ".join(dict.fromkeys(on_all_sides["model"])) or "none"
         raise MedcalError(
-            f"MODEL: {model} has no strategy with confidences and grades on all sides; "
-            f"choose from {models}"
+            f"MODEL: {model} has no elicitation method with confidences and grades on source "
+            f"and target; choose from {models}"
         )
     return pick(wanted, own, n=n, name=name)
 
 
-def side_name(where: Where, *, of: str = "images") -> str:
-    """Return what a reader calls a side: ``general images`` or ``labels``, the data set's name."""
+def side_name(where: Where) -> str:
+    """Return what a reader calls a side: ``general images``, the data set's name."""
     if "domain" in where:
-        return f"{where['domain']} {of}"
+        return f"{where['domain']} images"
     # which split answers are of says nothing of what they are about
     named = {column: value for column, value in where.items() if column != "split"}
-    names = ", ".join(label_of(value) for value in (named or where).values())
-    return names if of == "images" else f"{names} {of}"
+    return ", ".join(label_of(value) for value in (named or where).values())
 
 
 def with_sides(graded: pd.DataFrame) -> pd.DataFrame:

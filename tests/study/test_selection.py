@@ -94,7 +94,7 @@ def test_strategies_are_those_of_the_model_on_both_sides(graded):
         == wanted[:1]
     )
     with pytest.raises(
-        MedcalError, match=r"MODEL: gone has no .* on all sides; choose from"
+        MedcalError, match=r"MODEL: gone has no .* on source and target; choose from"
     ):
         rows.strategies_on(every, "gone", wanted, n=2)
     with pytest.raises(
@@ -181,7 +181,6 @@ def test_sides_are_found_or_named(rng):
     with pytest.raises(MedcalError, match="no such rows"):
         rows.sides(data, {"dataset": "x"}, {"dataset": "general"})
     assert rows.side_name(GENERAL) == "general images"
-    assert rows.side_name(GENERAL, of="labels") == "general labels"
     assert rows.side_name({"dataset": "my-set", "split": "fit"}) == "my-set"
 
 

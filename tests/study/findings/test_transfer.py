@@ -17,10 +17,12 @@ def table(n=5, *, lowered=5, below=2, transferred_below=3, lower_auroc=4):
         {
             "model": [f"m{i}" for i in at],
             "method": "platt",
+            "strategy": "verbalized",
             "transfer_change": -0.1,
             "transfer_change_high": np.where(at < lowered, -0.01, 0.01),
             "skill_refitted": np.where(at < below, -0.02, 0.03),
             "skill_transferred": np.where(at < transferred_below, -0.2, 0.1),
+            "skill_known": 0.09,
             "auroc_source": 0.8,
             "auroc": 0.6,
             "auroc_difference": np.where(at < lower_auroc, -0.2, 0.0),
@@ -51,13 +53,8 @@ def test_the_estimates_are_those_of_the_table():
     assert transfer.lost_discrimination(none, **SIDES).estimate is None
 
 
-@pytest.mark.parametrize(
-    ("share", "low", "cost_low"),
-    [(0.82, 0.8, 0.05), (1.03, 0.9, 0.01), (np.nan, np.nan, -0.001)],
-)
-@pytest.mark.parametrize("pairs", [1, 35])
-def test_one_number_removes_a_share_or_there_is_no_cost(share, low, cost_low, pairs):
-    row = pd.Series(
+def removed(share=0.97, low=0.77, cost_low=0.01, pairs=1):
+    return pd.Series(
         {
             "share_removed": share,
             "share_removed_low": low,
@@ -68,6 +65,15 @@ def test_one_number_removes_a_share_or_there_is_no_cost(share, low, cost_low, pa
             "cost_high": 0.06,
         }
     )
+
+
+@pytest.mark.parametrize(
+    ("share", "low", "cost_low"),
+    [(0.82, 0.8, 0.05), (1.03, 0.9, 0.01), (np.nan, np.nan, -0.001)],
+)
+@pytest.mark.parametrize("pairs", [1, 35])
+def test_one_number_removes_a_share_or_there_is_no_cost(share, low, cost_low, pairs):
+    row = removed(share, low, cost_low, pairs)
     finding = transfer.one_number(row, target="medical images")
     assert not faults(finding), finding.claim
     assert ("not known" in finding.claim) == bool(np.isnan(share))
@@ -105,9 +111,26 @@ def test_labels_needed_are_named_by_model(sizes):
             "share": 0.95,
         }
     )
-    finding = transfer.labels(needed, target="medical images")
+    finding = transfer.labels(needed, target="medical images", model="model-0")
     assert not faults(finding), finding.claim
+    few = "too few for a refit" in finding.title
+    assert few == np.isinf(sizes[0]), finding.title
     assert ("not enough" in finding.claim) == bool(np.isinf(sizes).any())
+
+
+@pytest.mark.parametrize(
+    ("strategies", "below", "title"),
+    [
+        (1, 3, "Transfer is worse than accuracy alone in 3 of 5 models"),
+        (2, 5, "Transfer is worse than accuracy alone in all 5 pairs"),
+        (1, 0, "Transfer is better than accuracy alone in all 5 models"),
+    ],
+)
+def test_the_title_of_skill_counts_what_is_drawn(strategies, below, title):
+    rows = table(5, transferred_below=below)
+    names = [f"method {k % strategies}" for k in range(5)]
+    drawn = transfer.transferred_skill(rows.assign(strategy=names), target="x")
+    assert drawn.title == title
 
 
 @pytest.mark.parametrize("error", [0.02, 0.19])
@@ -126,10 +149,21 @@ def test_accuracy_without_labels_is_known_or_not(error, pairs):
     assert ("could not" in finding.claim) == (error > 0.05)
 
 
-def test_text_stands_beside_images_where_it_was_measured():
-    images = pd.DataFrame({"median_cost": [0.05, 0.06], "models": 5})
-    text = pd.DataFrame({"median_cost": [0.003, 0.004, 0.005], "models": [82, 80, 73]})
-    finding = transfer.text_beside_images(images, text)
-    assert not faults(finding), finding.claim
-    assert finding.estimate == pytest.approx(0.055 - 0.004)
-    assert not faults(transfer.text_beside_images(images, text[:0]))
+def test_of_a_claim_the_base_rate_is_its_prevalence():
+    one = table(1, below=0, transferred_below=1)
+    skill = transfer.transferred_skill(one, target="screening", event="cancer")
+    assert skill.claim == (
+        "Confidence transferred by Platt scaling was worse than giving every answer the "
+        "prevalence of cancer on screening: Brier skill score −0.20, 0.090 with the "
+        "prevalence of cancer known, 0.030 refitted."
+    )
+    unknown = transfer.transferred_skill(
+        one.assign(skill_known=np.nan), target="screening"
+    )
+    assert "known" not in unknown.claim
+    number = transfer.one_number(removed(), target="screening", event="cancer")
+    assert "one number, the prevalence of cancer on screening, removed" in number.claim
+    temperature = transfer.temperature_transfer(one, **SIDES, event="cancer")
+    assert "giving every answer the prevalence of cancer" in temperature.claim
+    for finding in (skill, unknown, number, temperature):
+        assert not faults(finding)

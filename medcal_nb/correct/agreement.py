@@ -25,8 +25,10 @@ def model_agreement(graded: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         Rows of every model and of the "majority", whose answer is the most frequent (of several
-        that are, the first model's), with ``agree``: "all agree" or "some differ". Empty where
-        fewer than three models answered the same items.
+        that are, the first model's); empty where fewer than three models answered the same items:
+
+        - ``confidence``: share of the models that give the answer
+        - ``agree``: "all agree" or "some differ"
     """
     silent = graded["confidence"].isna().groupby(graded["strategy"]).transform("all")
     rows = graded[silent & graded["answer"].notna() & graded["correct"].notna()]

@@ -121,6 +121,8 @@ def corrected(
         Column → value: the rows to recalibrate and, optionally, others to fit on.
     method : str
         One of ``MAPS``.
+    rng : numpy.random.Generator
+        Of the folds.
 
     Returns
     -------

@@ -349,6 +349,13 @@ def apply_maps(
 ) -> pd.DataFrame:
     """Recalibrate the answers whose model and strategy have a map, and no others.
 
+    Parameters
+    ----------
+    graded : DataFrame
+        One row an answer, as for :func:`fit_maps`.
+    maps : mapping
+        (model, strategy) → :class:`Recalibrator`.
+
     Returns
     -------
     DataFrame

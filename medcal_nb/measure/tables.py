@@ -513,7 +513,23 @@ def _shares(count: NDArray[Any]) -> FloatArray:
 def netcal_table(
     confidence: ArrayLike, correct: ArrayLike, *, n_bins: int = N_BINS
 ) -> pd.DataFrame:
-    """What netcal calls ECE, MCE and ACE beside ours: metric, ours, netcal, difference, note."""
+    """What netcal calls ECE, MCE and ACE, beside ours.
+
+    Parameters
+    ----------
+    confidence, correct : (n,) array
+    n_bins : int
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per metric:
+
+        - ``metric``: its name
+        - ``ours, netcal``: the two values
+        - ``difference``: ours − netcal
+        - ``note``: why they differ
+    """
     from netcal import metrics as netcal
 
     c, y = check_pair(confidence, correct)

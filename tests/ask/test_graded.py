@@ -189,9 +189,7 @@ def test_strategies_stay_apart_and_in_order_of_appearance():
 def test_unknown_strategies():
     row = graded(answers(("a", None, True), ("a", None, True), strategy="theirs"))
     assert row.confidence == 1.0
-    with pytest.raises(
-        MedcalError, match=r"'q' has 2 answers with confidences under .*'theirs'"
-    ):
+    with pytest.raises(MedcalError, match=r"'q' has 2.*'theirs'"):
         to_graded(answers(("a", 0.5, True), ("a", 0.6, True), strategy="theirs"))
 
 

@@ -461,9 +461,7 @@ def test_choosing():
         "verbalized",
     ]
     assert len(choose_strategies("all")) == len(STRATEGIES)
-    with pytest.raises(
-        MedcalError, match="unknown strategy 'verbalised': choose from verbalized"
-    ):
+    with pytest.raises(MedcalError, match="unknown strategy 'verbalised': choose from"):
         choose_strategies("verbalised")
     for nothing in ("", ","):
         with pytest.raises(MedcalError, match="unknown strategy"):

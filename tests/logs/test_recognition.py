@@ -190,9 +190,7 @@ def test_a_name_that_is_nearly_right_is_hinted_at(tmp_path):
     path = table(tmp_path, "item_id,confidense,correct\n1,0.5,1\n")
     with pytest.raises(MedcalError, match="did you mean 'confidense'"):
         import_file(path, tmp_path / "o.sqlite")
-    with pytest.raises(
-        MedcalError, match=r"no column 'confidence'.*did you mean 'confidense'"
-    ):
+    with pytest.raises(MedcalError, match=r"no column 'confidence'.*mean 'confidense'"):
         import_file(
             path, tmp_path / "o.sqlite", ColumnMap({"confidence": "confidence"})
         )

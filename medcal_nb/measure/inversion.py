@@ -1,6 +1,7 @@
 """An interval of the expected calibration error that holds its level; see docs/ece_interval.md."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +20,7 @@ CHANCE = 0.16
 PRIOR_CORRELATION = 0.5
 FEW_FOR_SIDES = 100
 PRIOR_IMAGES = 2
+Path = Callable[[float], FloatArray]
 CURVE = 64  # steps of confidence that a curve is drawn through
 
 
@@ -152,15 +154,14 @@ def _inverted(
 
     low = _boundary(0.0, test.size, low_refuted) if low_refuted(0.0) else 0.0
     high = low
-    for side in test.sides():
+    for even in test.paths():
 
-        def high_possible(size: float, side: FloatArray = side) -> bool:
-            drawn, _ = test.drawn(test.even(size, side))
+        def high_possible(size: float, even: Path = even) -> bool:
+            drawn, _ = test.drawn(even(size))
             return bool(np.mean(drawn <= seen) >= tail)
 
         most = 1.0 if high_possible(1.0) else _boundary(0.0, 1.0, high_possible)
-        reached = float(test.weight @ np.abs(test.even(most, side)))
-        high = max(high, reached)
+        high = max(high, float(test.weight @ np.abs(even(most))))
     return Interval(low=low, estimate=test.size, high=high)
 
 
@@ -333,30 +334,33 @@ class _Gaps:
         most = np.maximum(size_draws, mean_draws)
         return float(np.mean(most >= max(size_seen, mean_seen)))
 
-    def sides(self) -> list[FloatArray]:
-        """On which side of 0 the gaps of the upper end may lie, as (b,) numbers of that sign.
+    def paths(self) -> list[Path]:
+        """Ways in which the gaps of the upper end may grow, each a function of their size.
 
-        Those observed; of a curve, all that of their mean: its noise goes up and down together,
-        and in gaps of both signs it would cancel. So may that of fewer than 100 images, of which
-        no more is known: both are tried.
+        On the sides observed; of a curve, all on that of their mean: its noise goes up and down
+        together, and in gaps of both signs it would cancel. Of fewer than 100 images all on that
+        of their mean as well, and none on the other: it is hardly known which gaps are not 0.
         """
-        common = np.full_like(self.gap, self.weight @ self.gap)
+        common = np.full_like(self.gap, 1.0 if self.weight @ self.gap > 0 else -1.0)
         if self.smooth is not None:
-            return [common]
+            return [partial(self.even, common)]
+        observed = partial(self.even, np.where(self.gap > 0, 1.0, -1.0))
         few = self.by_image and self.worth < FEW_FOR_SIDES
-        return [self.gap, common] if few else [self.gap]
+        return [observed, partial(self.one_sided, common)] if few else [observed]
 
-    def even(self, size: float, side: FloatArray) -> FloatArray:
-        """(b,) the same gap in every bin, on these sides as far as accuracy allows.
+    def one_sided(self, side: FloatArray, size: float) -> FloatArray:
+        """(b,) the same gap in every bin, on these sides (±1) as far as accuracy allows."""
+        room = np.where(side > 0, 1 - self.first, self.first)
+        return side * np.minimum(size, room)
 
-        Beyond, it is on the other side where what was observed does not speak against it.
+    def even(self, side: FloatArray, size: float) -> FloatArray:
+        """(b,) as `one_sided`, but beyond what accuracy allows on the other side.
+
+        It is there where what was observed does not speak against it.
         """
-        sign = np.where(side > 0, 1.0, -1.0)
-        room = np.where(sign > 0, 1 - self.first, self.first)
+        room = np.where(side > 0, 1 - self.first, self.first)
         other = (size > room) & (self.gap**2 < self.seen_with(0 * self.gap))
-        here = sign * np.minimum(size, room)
-        there = -sign * np.minimum(size, 1 - room)
-        return np.where(other, there, here)
+        return np.where(other, self.one_sided(-side, size), self.one_sided(side, size))
 
 
 def _standardized(draws: FloatArray, value: float) -> tuple[FloatArray, float]:

@@ -49,10 +49,11 @@ def headline_panels(calibration: Results, transfer: Results) -> list:
             charts.plot_calibration,
             curve[curve["side"] == side],
             bins=_of_side(calibration.get("outcomes"), side),
+            event=calibration.get("event", ""),
         )
         panels.append(panel)
     gaps = pd.DataFrame(calibration.get("overconfidence") or [])
-    if len(gaps):
+    if len(gaps) > 1:
         panel = charts.panel(
             "Overconfidence, points",
             charts.plot_dumbbell,

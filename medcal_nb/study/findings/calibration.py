@@ -8,6 +8,7 @@ import pandas as pd
 from medcal_nb.show.words import label_of
 from medcal_nb.study.findings.finding import (
     Finding,
+    base_rate,
     ci,
     ci_of,
     counted,
@@ -31,7 +32,9 @@ def note(scores: pd.DataFrame, level: float, what: str = "Bars") -> str:
     return f"{what}: {percent(level)} CI {resampled_by(scores)}."
 
 
-def overconfidence(scores: pd.DataFrame, model: str, side: str) -> Finding:
+def overconfidence(
+    scores: pd.DataFrame, model: str, side: str, *, event: str = ""
+) -> Finding:
     """Return how many models are overconfident on a side, and by how much the one looked at is.
 
     Parameters
@@ -41,6 +44,8 @@ def overconfidence(scores: pd.DataFrame, model: str, side: str) -> Finding:
         `accuracy, mean_confidence, gap` with `_low, _high`.
     model, side : str
         The model looked at, and where.
+    event : str
+        What confidence is a probability of, where it is not the answer's being correct: ``cancer``.
     """
     there = scores[scores["side"] == side]
     one = there[there["model"] == model].iloc[0]
@@ -52,7 +57,9 @@ def overconfidence(scores: pd.DataFrame, model: str, side: str) -> Finding:
         f"{_was(model)} correct on {percent(one['accuracy'])} of {int(one['n']):,} answers "
         f"({ci_of(one, 'accuracy')})"
     )
-    if n == 1:
+    if event:
+        claim = _as_probability(one, side, event)
+    elif n == 1:
         claim = f"On {side} {_direction(one)}: {own}"
     elif len(over):
         claim = (
@@ -72,7 +79,21 @@ def overconfidence(scores: pd.DataFrame, model: str, side: str) -> Finding:
         n=one["n"],
         method=f"mean confidence minus accuracy; bootstrap {resampled_by(there)}",
         multiplicity="" if n == 1 else f"95 % CI above 0, uncorrected over {n} models",
-        title=headline(there),
+        title=headline(there, event),
+    )
+
+
+def _as_probability(row: pd.Series, side: str, event: str) -> str:
+    """Return how confidence lies to the share in which an event was there."""
+    off = "not clearly too high or too low"
+    if row["gap_low"] > 0:
+        off = f"too high by {points(row['gap'])}"
+    elif row["gap_high"] < 0:
+        off = f"too low by {points(row['gap'])}"
+    return (
+        f"on {side} the confidence of {label_of(row['model'])}, read as a probability of "
+        f"{event}, was {off}: its mean was {percent(row['mean_confidence'])}, with {event} in "
+        f"{percent(row['accuracy'])} of {int(row['n']):,} answers ({ci_of(row, 'accuracy')})"
     )
 
 
@@ -100,7 +121,7 @@ def _range(gaps: pd.Series) -> str:
     return f"{least.split()[0]} to {most}"
 
 
-def skill(scores: pd.DataFrame, side: str) -> Finding:
+def skill(scores: pd.DataFrame, side: str, *, event: str = "") -> Finding:
     """Return in how many model–method pairs confidence is worse than one number for all answers.
 
     Parameters
@@ -110,6 +131,8 @@ def skill(scores: pd.DataFrame, side: str) -> Finding:
         `n_images`.
     side : str
         Where.
+    event : str
+        As in :func:`overconfidence`.
     """
     known = scores.dropna(subset=["brier_skill_low"])
     n = len(known)
@@ -124,6 +147,8 @@ def skill(scores: pd.DataFrame, side: str) -> Finding:
         )
     median = known["brier_skill"].median()
     rival = "giving every answer the model's accuracy"
+    if event:
+        rival = f"giving every answer the {base_rate(event)}"
     interval = None
     if n == 1:
         row = known.iloc[0]
@@ -163,7 +188,7 @@ def _skill_title(better: int, n: int) -> str:
     return f"Confidence beats the base rate in {better} of {n} pairs"
 
 
-def confident_errors(scores: pd.DataFrame, side: str) -> Finding:
+def confident_errors(scores: pd.DataFrame, side: str, *, event: str = "") -> Finding:
     """Return the share of a model's errors whose confidence was at least 90 %.
 
     Parameters
@@ -172,6 +197,8 @@ def confident_errors(scores: pd.DataFrame, side: str) -> Finding:
         One row of the close-up on that side: `model, n, accuracy, confidently_wrong` with ends.
     side : str
         Where.
+    event : str
+        As in :func:`overconfidence`; errors are then the answers without it.
     """
     row = scores[scores["side"] == side].iloc[0]
     name = label_of(row["model"])
@@ -187,6 +214,10 @@ def confident_errors(scores: pd.DataFrame, side: str) -> Finding:
     wrong = round((1 - row["accuracy"]) * row["n"])
     whose = "their" if _was(row["model"]) == "were" else "its"
     of_errors = f"{whose} single error" if wrong == 1 else f"{whose} {wrong:,} errors"
+    errors = "errors"
+    if event:
+        errors = f"answers without {event}"
+        of_errors = f"{wrong:,} {errors}"
     if share == 0:
         claim = f"on {side} {name} gave a confidence below 90 % to {of_errors}"
         claim += f" (share at 90 % or more: at most {percent(high)}, 95 % CI)"
@@ -202,7 +233,7 @@ def confident_errors(scores: pd.DataFrame, side: str) -> Finding:
         n=wrong,
         of="errors",
         method="Wilson score interval, by image where images are known",
-        title=f"{percent(share)} of errors carry a confidence of 90 % or more",
+        title=f"{percent(share)} of {errors} have 90 % confidence or more",
     )
 
 

@@ -245,6 +245,17 @@ def was(k: int) -> str:
     return "was" if k <= 1 else "were"
 
 
+def base_rate(event: str = "") -> str:
+    """Return what the share of correct answers is called.
+
+    Examples
+    --------
+    >>> base_rate(), base_rate("cancer")
+    ('accuracy', 'prevalence of cancer')
+    """
+    return f"prevalence of {event}" if event else "accuracy"
+
+
 def listed(names: Sequence[str]) -> str:
     """Return names as a text runs: ``a, b and c``."""
     if len(names) < 2:

@@ -13,10 +13,12 @@ from medcal_nb.measure.rows import rows_where
 from medcal_nb.show.words import label_of, short_name
 from medcal_nb.study.findings.calibration import resampled_by
 from medcal_nb.study.findings.finding import (
+    AT_MOST,
     Finding,
     ci,
     ci_of,
     counted,
+    decimal,
     ends_of,
     listed,
     number_word,
@@ -367,9 +369,63 @@ def across(
 
 
 def leading(*findings: Finding) -> list[Finding]:
-    """Return the first finding, and of the others those that could be measured."""
-    first, *others = findings
-    return [first, *(other for other in others if other.estimate is not None)]
+    """Return the first three findings that could be measured, one where none could."""
+    measured = [finding for finding in findings if finding.estimate is not None]
+    return measured[:AT_MOST] or list(findings[-1:])
+
+
+def slopes_by_reader(
+    graded: pd.DataFrame,
+    *,
+    level: float,
+    n_resamples: int,
+    rng: np.random.Generator,
+) -> tuple[pd.DataFrame, Finding]:
+    """Return the calibration slope of every reader, and between what they lie.
+
+    Parameters
+    ----------
+    graded : pandas.DataFrame
+        Graded answers of one method; the column ``reader`` says who gave them.
+    level, n_resamples, rng
+        As in :func:`medcal_nb.measure.metrics_table`.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        One row per reader: `reader, n, n_images, slope` with `_low, _high`; none where fewer
+        than two readers are recorded.
+    finding : Finding
+    """
+    if "reader" not in graded or graded["reader"].nunique() < 2:
+        finding = Finding(
+            claim="Who answered is not recorded, or one reader did.", method="readers"
+        )
+        return pd.DataFrame(), finding
+    table = metrics_table(
+        graded,
+        by=["reader"],
+        metrics=["slope"],
+        level=level,
+        n_resamples=n_resamples,
+        rng=rng,
+    )
+    slope = table["slope"].dropna()
+    n = len(slope)
+    low = decimal(slope.min())
+    high = decimal(slope.max())
+    below = counted(int((table["slope_high"] < 1).sum()), n, "reader")
+    finding = Finding(
+        claim=f"calibration slopes of {number_word(n)} readers ran from {low} to {high} "
+        f"(median {decimal(slope.median())}), clearly below 1 in {below}",
+        estimate=slope.median(),
+        n=n,
+        of="readers",
+        method="logistic regression on log-odds; bootstrap by image",
+        multiplicity=f"95 % CI below 1, uncorrected over {n} readers",
+        title=f"Calibration slopes of {n} readers: {low} to {high}",
+    )
+    return table, finding
 
 
 def visibility(levels: pd.DataFrame, model: str) -> Finding:

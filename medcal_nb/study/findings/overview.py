@@ -58,13 +58,17 @@ def leading_findings(
     return chosen[:AT_MOST]
 
 
-def headline(overconfidence: pd.DataFrame | list[dict[str, Any]]) -> str:
+def headline(
+    overconfidence: pd.DataFrame | list[dict[str, Any]], event: str = ""
+) -> str:
     """Return the title of the study's figure: how many models are overconfident on the target.
 
     Parameters
     ----------
     overconfidence : pandas.DataFrame or list of dict
         One row per model and side: `model, side, gap_low, gap_high`.
+    event : str
+        What confidence is a probability of, where it is not the answer's being correct: ``cancer``.
     """
     overconfidence = pd.DataFrame(overconfidence)
     side = overconfidence["side"].iloc[-1]
@@ -74,6 +78,8 @@ def headline(overconfidence: pd.DataFrame | list[dict[str, Any]]) -> str:
     n = len(rows)
     over = int((rows["gap_low"] > 0).sum())
     under = int((rows["gap_high"] < 0).sum())
+    if event and over:
+        return f"Confidence is too high for a probability of {event}"
     k = max(over, under)
     if k == 0:
         return f"No clear over- or underconfidence on {side}"

@@ -9,6 +9,7 @@ import pandas as pd
 from medcal_nb.show.words import label_of
 from medcal_nb.study.findings.finding import (
     Finding,
+    base_rate,
     ci,
     ci_of,
     counted,
@@ -27,7 +28,12 @@ _NAMED = 5
 
 
 def temperature_transfer(
-    table: pd.DataFrame, *, source: str, target: str, n_resamples: int = 2000
+    table: pd.DataFrame,
+    *,
+    source: str,
+    target: str,
+    event: str = "",
+    n_resamples: int = 2000,
 ) -> Finding:
     """Return what a temperature fitted on the source did, and what re-optimising it did.
 
@@ -37,6 +43,8 @@ def temperature_transfer(
         Rows of :func:`medcal_nb.correct.transfer_study`, of one map and one elicitation method.
     source, target : str
         What a reader calls the two.
+    event : str
+        What confidence is a probability of, where it is not the answer's being correct: ``cancer``.
     n_resamples : int
         Behind the intervals.
     """
@@ -44,7 +52,7 @@ def temperature_transfer(
     lowered = int((table["transfer_change_high"] < 0).sum())
     below = int((table["skill_refitted"] < 0).sum())
     did = _lowered(lowered, n)
-    constant = "giving every answer the accuracy"
+    constant = f"giving every answer the {base_rate(event)}"
     rest = f"re-optimised there it was better than {constant}"
     if below:
         rest = f"even re-optimised there it stayed worse than {constant}"
@@ -69,7 +77,7 @@ def _lowered(k: int, n: int) -> str:
     return f"{did} in {counted(k, n, 'model') if k else 'any model'}"
 
 
-def transferred_skill(table: pd.DataFrame, *, target: str) -> Finding:
+def transferred_skill(table: pd.DataFrame, *, target: str, event: str = "") -> Finding:
     """Return whether a transferred confidence beats one number for all, and what a refit adds.
 
     Parameters
@@ -78,17 +86,21 @@ def transferred_skill(table: pd.DataFrame, *, target: str) -> Finding:
         Rows of one map of :func:`medcal_nb.correct.transfer_study`.
     target : str
         What a reader calls it.
+    event : str
+        As in :func:`temperature_transfer`.
     """
     n = len(table)
     worse = int((table["skill_transferred"] < 0).sum())
     refitted = table["skill_refitted"].median()
     direction = "worse" if worse else "better"
     subject = f"confidence transferred by {label_of(table['method'].iloc[0])}"
-    constant = f"giving every answer the accuracy on {target}"
+    constant = f"giving every answer the {base_rate(event)} on {target}"
+    rest = f"; after refitting the median Brier skill score was {decimal(refitted)}"
     title = f"Transferred, worse than one number in {worse} of {n} pairs"
     if n == 1:
         title = f"Transferred, {direction} than one number"
         claim = f"{subject} was {direction} than {constant}"
+        rest = _three_skills(table.iloc[0], event)
     elif worse == 0:
         claim = f"{subject} beat {constant} in {counted(n, n, 'pair')}"
     else:
@@ -96,7 +108,7 @@ def transferred_skill(table: pd.DataFrame, *, target: str) -> Finding:
         claim = f"in {who} {subject} was worse than {constant}"
     return Finding(
         title=title,
-        claim=f"{claim}; after refitting the median Brier skill score was {decimal(refitted)}",
+        claim=f"{claim}{rest}",
         estimate=worse / n,
         n=n,
         of="pairs",
@@ -104,7 +116,20 @@ def transferred_skill(table: pd.DataFrame, *, target: str) -> Finding:
     )
 
 
-def one_number(removed: pd.Series, *, target: str, n_resamples: int = 2000) -> Finding:
+def _three_skills(row: pd.Series, event: str) -> str:
+    """Return the Brier skill of one pair transferred, with the base rate known, and refitted."""
+    known = ""
+    if not math.isnan(row["skill_known"]):
+        known = f", {decimal(row['skill_known'])} with the {base_rate(event)} known"
+    return (
+        f": Brier skill score {decimal(row['skill_transferred'])}{known}, "
+        f"{decimal(row['skill_refitted'])} refitted"
+    )
+
+
+def one_number(
+    removed: pd.Series, *, target: str, event: str = "", n_resamples: int = 2000
+) -> Finding:
     """Return how much of the transfer cost the accuracy on the target removes.
 
     Parameters
@@ -113,13 +138,15 @@ def one_number(removed: pd.Series, *, target: str, n_resamples: int = 2000) -> F
         A row of :func:`medcal_nb.correct.share_removed`.
     target : str
         What a reader calls it.
+    event : str
+        As in :func:`temperature_transfer`.
     n_resamples : int
         Behind the interval.
     """
     share = removed["share_removed"]
     pairs = removed["pairs"]
     cost = decimal(removed["cost"])
-    number = f"one number, the accuracy on {target},"
+    number = f"one number, the {base_rate(event)} on {target},"
     interval = None
     title = "What one number removes of the transfer cost"
     if math.isnan(share) or removed["cost_low"] <= 0:

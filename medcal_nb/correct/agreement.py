@@ -75,7 +75,7 @@ def agreement_table(
         n, n_images, share : answers, images, and their share of all items
         accuracy : with _low, _high
         change : against the best single model on the same items, with _low, _high
-        best : that model; is_model : whether the row is one model's
+        best : that model
     """
     is_majority = rows["model"] == MAJORITY
     majority = rows[is_majority]
@@ -93,5 +93,4 @@ def agreement_table(
     return table.assign(
         share=table["n"] / len(majority),
         best=best,
-        is_model=table["who"].isin(single["model"]),
     )

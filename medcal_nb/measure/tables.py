@@ -475,7 +475,6 @@ def confidence_by_outcome_table(
 
         - low, high: edges
         - n, n_correct, n_wrong: answers
-        - share_correct, share_wrong: of all correct, of all wrong answers; NaN without any
         - accuracy: NaN in an empty bin
 
     Examples
@@ -498,16 +497,9 @@ def confidence_by_outcome_table(
             "n": n,
             "n_correct": right,
             "n_wrong": wrong,
-            "share_correct": _shares(right),
-            "share_wrong": _shares(wrong),
             "accuracy": right / np.where(n > 0, n, np.nan),
         }
     )
-
-
-def _shares(count: NDArray[Any]) -> FloatArray:
-    total = count.sum()
-    return count / total if total else np.full(count.size, np.nan)
 
 
 def netcal_table(

@@ -213,7 +213,11 @@ class Explorer(ipw.VBox):
 
     def _measured(self) -> dict[str, str]:
         """Return the numbers in words, intervals by image where images are known."""
-        options = {"n_bins": _BINS, "n_resamples": 1000, "rng": np.random.default_rng(0)}
+        options = {
+            "n_bins": _BINS,
+            "n_resamples": 1000,
+            "rng": np.random.default_rng(0),
+        }
         table = measure.metrics_table(
             self.rows, by=[], metrics=list(_MEASURES), **options
         )
@@ -252,10 +256,10 @@ class Explorer(ipw.VBox):
             "right answer": row.get("gold"),
             "graded": "right" if row["correct"] else "wrong",
         }
-        told = "".join(
+        words = "".join(
             f"<br>{k}: <b>{html.escape(str(v))}</b>" for k, v in lines.items()
         )
-        return f"<div class='medcal-answer' style='padding:4px'>{image}{told}</div>"
+        return f"<div class='medcal-answer' style='padding:4px'>{image}{words}</div>"
 
 
 def _pair(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

@@ -84,7 +84,7 @@ class ServedModel:
                 "an address without http://, or with more: write http://HOST:PORT/v1"
             )
         self.urls = [url.rstrip("/").removesuffix("/v1") + "/v1" for url in urls]
-        self.told = ", ".join(self.urls)
+        self.where = ", ".join(self.urls)
         self.down = dict.fromkeys(self.urls, 0.0)
         self.key = os.environ.get("OPENAI_API_KEY", "").strip()
         if not self.key.isascii() or not self.key.isprintable():
@@ -93,14 +93,15 @@ class ServedModel:
             )
         self.concurrency = concurrency
         self.timeout = timeout
+        usual = self.tries
+        self.tries = 1 + len(urls)  # any may be dead, none must know all
         try:
             with self.open() as portal:
-                self.tries = 1 + len(urls)  # any may be dead, none must know all
                 portal.call(self._find_out, served_as)
-                del self.tries
         except Exception as error:  # it may answer anything
             advice = "start the server with a model that sees images, or name it (--served-as)"
-            raise MedcalError(f"{self.told}: {error}: {advice}") from error
+            raise MedcalError(f"{self.where}: {error}: {advice}") from error
+        self.tries = usual
         self.can = WRITING - set(self.cannot)
 
     # --- finding out ------------------------------------------------------------------------------
@@ -110,7 +111,7 @@ class ServedModel:
 
         What is known of its version and settings stands beside each answer.
         """
-        name = name or await self.ask("", "/models", lambda told: told["data"][0]["id"])
+        name = name or await self.ask("", "/models", lambda page: page["data"][0]["id"])
         if not (name and isinstance(name, str)) or "***" in self.masked(name):
             raise MedcalError("it lists no model, or calls it like the key")
         self.name = rq.clean(name)
@@ -150,7 +151,8 @@ class ServedModel:
         draws = len({reply.text for reply in await answers(calls)}) > 1
         several = draws and bool(await answers(calls[:2], several=True))
         known = await reply_to(url, image) and await reply_to(None, image)
-        self.names = bool(known) and not await reply_to(None, image[::-1])
+        never_shown = image[::-1]  # a server that ignores names would answer to it, too
+        self.names = bool(known) and not await reply_to(None, never_shown)
         self.able = {"top": top, "several": several, "scores": scores}
         why = {
             "sample": not draws
@@ -164,15 +166,23 @@ class ServedModel:
             f"{name}={value}"
             for name, value in {**self.able, "names": self.names}.items()
         ]
-        with suppress(Exception):  # vLLM tells more
+        flags += await self._engine_settings()
+        server = {
+            "server": self.where,
+            "server_flags": " ".join(flags),
+            "server_version": rq.version_of(reply),
+        }
+        self.provenance = {
+            name: self.masked(text)[:200] for name, text in server.items()
+        }
+
+    async def _engine_settings(self):
+        """Return what vLLM tells of its cache on its page of metrics; nothing of others."""
+        known = r'\b(?:enable_prefix_caching|block_size|cache_dtype)="[\w.]+"'
+        with suppress(Exception):
             *_, page = await self.once(self.urls[0], "/../metrics")
-            told = r'\b(?:enable_prefix_caching|block_size|cache_dtype)="[\w.]+"'
-            flags += dict.fromkeys(re.findall(told, page.decode()))
-        told = {"server": self.told, "server_flags": " ".join(flags)}
-        told["server_version"] = rq.clean(
-            str(reply.get("system_fingerprint") or "not told")
-        )
-        self.provenance = {name: self.masked(text)[:200] for name, text in told.items()}
+            return list(dict.fromkeys(re.findall(known, page.decode())))
+        return []
 
     # --- asking -----------------------------------------------------------------------------------
 
@@ -295,19 +305,19 @@ class ServedModel:
                 status, after, answer = await self.once(url, path, body)
                 if status < 300:
                     return read(self.masked(json.loads(answer)))
-                told = f"HTTP {status}: {answer[:3000].decode(errors='replace')}"
+                problem = f"HTTP {status}: {answer[:3000].decode(errors='replace')}"
                 wait = max(wait, min(60.0, float(after) if after.isdecimal() else 0.0))
             except (
                 Exception
             ) as error:  # whatever a server sends is that request's failure
                 status = 500
-                told = f"{type(error).__name__}: {str(error) or 'not in time'}"
+                problem = f"{type(error).__name__}: {str(error) or 'not in time'}"
                 if isinstance(error, _UNREACHED):
                     self.down[url] = time.monotonic() + _REST
-            told = " ".join(self.masked(told).split())[:300]
+            problem = " ".join(self.masked(problem).split())[:300]
             if status < 500 and status not in _AGAIN:
-                raise Refused(told)
-        raise MedcalError(f"{told} ({len(failed)} tries)")
+                raise Refused(problem)
+        raise MedcalError(f"{problem} ({len(failed)} tries)")
 
     async def once(self, url, path, body=()):
         """Return status, Retry-After and body, of which no more than so much is read."""

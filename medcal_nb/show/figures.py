@@ -180,7 +180,7 @@ def show_figure(path: Path) -> bool:
 
 
 def difference(old: Path, new: Path, tolerance: float = _TOLERANCE) -> str:
-    """Say how two tables differ beyond tolerance · max(1, |number|); nothing where they don't."""
+    """Say how two tables differ beyond tolerance · max(1, abs(number)); nothing if not."""
     import pandas as pd
 
     tables = (pd.read_csv(new), pd.read_csv(old))
@@ -196,7 +196,7 @@ def same_but_for_rounding(old: Path, new: Path) -> bool:
     """Return whether two saved figures differ by no more than two processors' rounding.
 
     They tell the same of themselves; numbers of their tables differ by at most
-    0.001 · max(1, |number|), and their marks by a tenth of a point.
+    0.001 · max(1, abs(number)), and their marks by a tenth of a point.
 
     Parameters
     ----------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from math import nan
 from numbers import Integral
@@ -52,6 +53,7 @@ LABELS = {
     "debiased_width": "debiased ECE, equal width",
     "debiased_mass": "debiased ECE, equal mass",
     "cost": "transfer cost",
+    "cost_known": "with the accuracy known",
     "skill_uncorrected": "skill, uncorrected",
     "skill_transferred": "skill, transferred",
     "skill_known": "skill, accuracy known",
@@ -69,9 +71,8 @@ LABELS = {
     "image_id": "image",
     "question_type": "question",
     "method": "recalibration map",
-    "map": "labels used",
+    "map": "recalibrated on",
     "stage": "confidence",
-    "fitted_on": "labels used",
     "new_tokens": "tokens written",
     "prompt_tokens": "tokens read",
     "n": "answers",
@@ -139,7 +140,6 @@ _NAMES_IN = {
         "rival",
         "method",
         "map",
-        "fitted_on",
         "stage",
     ),
     *("metric", "loss", "estimator", "question_type", "decision_type"),
@@ -172,16 +172,34 @@ def short_name(name: object, letters: int = 24) -> str:
     return text if len(text) <= letters else f"{text[: letters - 1].rstrip()}…"
 
 
+def capital(text: str) -> str:
+    """Return a text with a capital first letter.
+
+    A first word with a digit or a capital, or of a pocket model, is a name and stays as it is.
+
+    Examples
+    --------
+    >>> capital("top k"), capital("pocket-medical"), capital("llava-v1.6")
+    ('Top k', 'pocket-medical', 'llava-v1.6')
+    """
+    first = text.partition(" ")[0]
+    if re.fullmatch("[a-z-]+[,:]?", first) and not first.startswith("pocket-"):
+        return f"{text[:1].upper()}{text[1:]}"
+    return text
+
+
 def number(value: float | None) -> str:
     """Return a number as text: two or three digits that matter, thousands set apart.
 
     ``0.0312`` is ``0.031``, ``0.3049`` is ``0.30``, ``12.34`` is ``12.3``, ``12345.6`` is
-    ``12,346``; a missing one is ``–``.
+    ``12,346``, what is less than half of the last digit ``<0.0001``; a missing one is ``–``.
     """
     if pd.isna(value) or math.isinf(value):
         return "–"
     if isinstance(value, Integral) or (float(value).is_integer() and abs(value) >= 1):
         return f"{int(value):,}"
+    if 0 < value < 0.00005:
+        return "<0.0001"
     return f"{value:,.{_decimals(value)}f}"
 
 
@@ -308,13 +326,30 @@ def show_table(
         `LABELS`.
     sort : str, optional
         The column that matters, which need not be shown; the given order without.
+    ascending : bool
+        Whether its smallest value stands first.
     rows : int
         How many rows are shown at most; below them stands how many more there are.
+    title : str
+        What stands above the table.
+
+    Returns
+    -------
+    ShownTable
+        HTML in a notebook, text elsewhere.
 
     Raises
     ------
     KeyError
         If there is no such column.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"model": ["m"], "ece": [0.12], "ece_low": [0.08], "ece_high": [0.17]})
+    >>> show_table(frame, title="Calibration")
+    Calibration
+    model               ECE
+        m 0.12 [0.08, 0.17]
     """
     if sort is not None:
         frame = frame.sort_values(sort, ascending=ascending, kind="stable")

@@ -138,7 +138,7 @@ def test_conclusions_rest_on_two_thousand_resamples(profile, notebook):
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     (cell,) = (c for c in cells if "parameters" in c["metadata"].get("tags", []))
     values = {}
-    exec("".join(cell["source"]), {}, values)  # noqa: S102
+    exec("".join(cell["source"]), {}, values)
     values |= load_profile(profile).parameters(notebook.stem[:2], fast=False)
     for name, least in LEAST_DRAWS.items():
         if name in values:

@@ -31,7 +31,7 @@ from .resampling import (
     percentile_interval,
     two_sided_p,
 )
-from .rows import arrays, image_labels, images_known, measured, parts_by
+from .rows import arrays, image_codes, image_labels, images_known, measured, parts_by
 from .selective import DELTA, descending, selective_threshold
 
 SCORE_METRICS = (
@@ -131,12 +131,11 @@ def metrics_table(
     rows = []
     for key, part in parts_by(graded, by):
         answers = measured(part)
-        ids = None if groups is None else image_labels(answers, groups)
-        known = ids is not None and images_known(answers, groups)
+        ids, n_images = (None, 0) if groups is None else image_codes(answers, groups)
         row = dict(key)
         row["n"] = len(answers)
         row["n_missing"] = len(part) - len(answers)
-        row["n_images"] = len(set(ids)) if ids is not None and known else 0
+        row["n_images"] = n_images if images_known(answers, groups) else 0
         with _labelled(", ".join(f"{k}={v}" for k, v in key.items()) or "all"):
             if len(answers):
                 pair = check_pair(answers["confidence"], answers["correct"])
@@ -197,7 +196,7 @@ class _Scores:
     ) -> None:
         self.c = c
         self.y = y
-        alone = ids is not None and len(np.unique(ids)) == len(ids)
+        alone = ids is not None and int(ids.max()) + 1 == len(ids)
         self.ids = None if alone else ids
         self.level = level
         self.n_bins = n_bins
@@ -234,7 +233,7 @@ class _Scores:
         """The effective number of images, or of answers where none is known."""
         if self.ids is None:
             return self.c.size
-        size = np.unique(self.ids, return_counts=True)[1]
+        size = np.bincount(self.ids)
         return float(size.sum() ** 2 / (size**2).sum())
 
     def options_of(self, metric: Metric) -> dict[str, Any]:

@@ -96,6 +96,7 @@ def test_columns_filters_and_chunks(log, monkeypatch):
     assert log.read(model="a")["site"].tolist() == ["aa"] * 5
     assert len(log.read(item_id=["1", "3"], model="b")) == 2
     monkeypatch.setattr("medcal_nb.answers.log.CHUNK", 4)
+    monkeypatch.setattr("medcal_nb.answers.log._READ_AT_ONCE", 2)
     frames = list(log.iter_frames())
     assert [len(f) for f in frames] == [4, 4, 2]
     pd.testing.assert_frame_equal(pd.concat(frames, ignore_index=True), log.read())
@@ -786,6 +787,7 @@ def test_columns_that_are_not_ours_have_one_type_in_every_block(
     log, tmp_path, monkeypatch
 ):
     monkeypatch.setattr("medcal_nb.answers.log.CHUNK", 2)
+    monkeypatch.setattr("medcal_nb.answers.log._READ_AT_ONCE", 1)
     told = {
         "whole": [1, None, 2**60, 3],
         "part": [None, 1, 0.5, 2],

@@ -371,6 +371,12 @@ BAD = [
         "not a table in UTF-8",
     ),
     ("utf-16", HEAD.encode("utf-16"), {}, "UTF-16.*save it as UTF-8"),
+    (
+        "windows-1252 name",
+        "prénom,confidence\n".encode("latin-1"),
+        {},
+        "save it as 'CSV UTF-8'",
+    ),
 ]
 
 

@@ -489,7 +489,6 @@ def confidence_by_outcome_table(
 
         - low, high: edges
         - n, n_correct, n_wrong: answers
-        - share_correct, share_wrong: of all correct, of all wrong answers; NaN without any
         - accuracy: NaN in an empty bin
 
     Examples
@@ -512,22 +511,31 @@ def confidence_by_outcome_table(
             "n": n,
             "n_correct": right,
             "n_wrong": wrong,
-            "share_correct": _shares(right),
-            "share_wrong": _shares(wrong),
             "accuracy": right / np.where(n > 0, n, np.nan),
         }
     )
 
 
-def _shares(count: NDArray[Any]) -> FloatArray:
-    total = count.sum()
-    return count / total if total else np.full(count.size, np.nan)
-
-
 def netcal_table(
     confidence: ArrayLike, correct: ArrayLike, *, n_bins: int = N_BINS
 ) -> pd.DataFrame:
-    """What netcal calls ECE, MCE and ACE beside ours: metric, ours, netcal, difference, note."""
+    """What netcal calls ECE, MCE and ACE, beside ours.
+
+    Parameters
+    ----------
+    confidence, correct : (n,) array
+    n_bins : int
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per metric:
+
+        - ``metric``: its name
+        - ``ours, netcal``: the two values
+        - ``difference``: ours − netcal
+        - ``note``: why they differ
+    """
     from netcal import metrics as netcal
 
     c, y = check_pair(confidence, correct)

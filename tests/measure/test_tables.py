@@ -174,7 +174,7 @@ def test_metrics_table_resamples_images(graded):
 def test_undefined_metrics_name_their_group(graded, rng):
     graded.loc[graded["model"] == "a", "correct"] = True
     with pytest.warns(
-        MeasureWarning, match="model=a, dataset=d, strategy=s: undefined: all answers"
+        MeasureWarning, match="model=a, dataset=d, strategy=s: undefined: all"
     ):
         table = measure.metrics_table(graded, n_resamples=20, rng=rng)
     assert np.isnan(table.loc[0, "auroc"])

@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 
-from medcal_nb.correct import map_label
+from medcal_nb.correct import CONCLUSIONS, map_label
 from medcal_nb.show.words import label_of
 from medcal_nb.study.findings.finding import (
     Finding,
@@ -182,6 +182,9 @@ def conclusions(counts: pd.Series, *, margin: float, target: str) -> Finding:
     claim = f"{claim} and inferior in {_count(inferior, n)}"
     if blind:
         claim = f"{claim}; in {_count(blind, n)} confidence did not discriminate"
+    if n == 1:
+        word = next(name for name in CONCLUSIONS if counts[name] == 1)
+        claim = f"transfer by {name} was judged “{word}”, compared {against}"
     title = f"Transfer is inferior to refitting in {inferior} of {n} pairs"
     if n == 1:
         title = "Transfer against refitting"

@@ -9,14 +9,17 @@ from __future__ import annotations
 import argparse
 import html
 import importlib
+import inspect
 import os
 import re
 import shutil
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import bleach
 import nbformat
+from bleach.css_sanitizer import CSSSanitizer
 from sphinx.cmd.build import main as sphinx_build
 
 from medcal_nb.errors import MedcalError
@@ -30,14 +33,27 @@ PROFILES = {
     "recorded": "Five real models",
     "pocket": "The synthetic benchmark",
 }
-#: rooms of the package with a page of functions each
+#: rooms of the package: the title of a page, and its modules in the order in which they are read
 ROOMS = {
-    "measure": "Measuring confidence",
-    "correct": "Recalibrating and transferring",
-    "answers": "Tables of answers",
-    "ask": "Asking models",
-    "logs": "Reading other tools' logs",
-    "show": "Drawing",
+    "measure": (
+        "Measuring confidence",
+        "metrics binned inversion smooth ranking intervals selective decisions tables readers "
+        "heterogeneity choice planning registry resampling _check",
+    ),
+    "correct": (
+        "Recalibrating and transferring",
+        "maps families crossfit transfer shift labels ensemble agreement ablation",
+    ),
+    "answers": ("Tables of answers", "__init__ log recorded"),
+    "ask": (
+        "Asking models",
+        "run models strategies strategy confidence parsing grading graded backends.batch",
+    ),
+    "logs": (
+        "Reading other tools' logs",
+        "importing recognition placing registry",
+    ),
+    "show": ("Drawing", "curves row_charts tradeoffs panels words figures explorer"),
 }
 HOW_TO = ["own_data", "report", "own_model", "clusters", "fleet", "contributing"]
 ABOUT = ["data", "intervals", "families", "figures", "speed", "security", "changelog"]
@@ -47,36 +63,10 @@ PAGES = {
     "CONTRIBUTING.md": "contributing.md",
     "data/README.md": "data.md",
 }
-MARKDOWN_TAGS = [
-    "a",
-    "b",
-    "blockquote",
-    "br",
-    "code",
-    "details",
-    "em",
-    "h1",
-    "h2",
-    "h3",
-    "h4",
-    "hr",
-    "i",
-    "li",
-    "ol",
-    "p",
-    "pre",
-    "strong",
-    "sub",
-    "summary",
-    "sup",
-    "table",
-    "tbody",
-    "td",
-    "th",
-    "thead",
-    "tr",
-    "ul",
-]
+#: what notebooks may show of their own HTML: tables, texts and pictures
+TAGS = """a b blockquote br caption code details div em figure h1 h2 h3 h4 hr i img li ol p pre
+span strong sub summary sup table tbody td th thead tr ul"""
+CELL_STYLE = CSSSanitizer(allowed_css_properties=["text-align"])
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -96,7 +86,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     return sphinx_build(
         [
-            *("-b", "html", "-q", "-W", "--keep-going"),
+            *("-b", "html", "-q", "-W", "--keep-going", "-j", "2"),
             *("-D", f"html_extra_path={extra}"),
             *("-d", str(options.build / "site-doctrees")),
             str(source),
@@ -136,11 +126,12 @@ def gather(*, source: Path, extra: Path, build: Path) -> None:
         for file in executed:
             there = {other.name for other in executed}
             nbformat.write(page_of(file, there), folder / file.name)
-    write_lesson_site(
+    lesson = write_lesson_site(
         ROOT / "notebooks" / "07_teaching.ipynb",
         ROOT / "figures" / "pocket",
         extra / "lesson",
     )
+    lead_home(lesson, "../index.html")
     reports = copy_reports(build, extra)
     write_api(source / "api")
     write_index(source, reports)
@@ -158,6 +149,7 @@ def page_of(file: Path, there: set[str]) -> nbformat.NotebookNode:
     """
     notebook = nbformat.read(file, as_version=4)
     notebook.metadata.pop("widgets", None)
+    cells = []
     for cell in notebook.cells:
         if cell.cell_type != "code":
             cell.source = re.sub(
@@ -165,11 +157,22 @@ def page_of(file: Path, there: set[str]) -> nbformat.NotebookNode:
                 lambda m: m[0] if m[1] in there else f"](../pocket/{m[1]})",
                 cell.source,
             )
+            cells.append(cell)
             continue
-        tags = set(cell.metadata.get("tags", []))
-        is_form = tags & {"injected-parameters", "parameters"}
-        cell.metadata["tags"] = ["remove-cell" if is_form else "hide-input"]
+        if {"injected-parameters", "parameters"} & set(cell.metadata.get("tags", [])):
+            continue
+        cell.metadata["tags"] = ["hide-input"]
         cell.outputs = [shown for shown in map(harmless, cell.outputs) if shown]
+        for output in cell.outputs:
+            # the finding, which IPython keeps beside the picture, and MyST reads of the cell
+            picture = output.get("metadata", {}).get("image/png", {})
+            if "alt" in picture:
+                cell.metadata["mystnb"] = {"image": {"alt": picture["alt"]}}
+        if cells and cells[-1].cell_type == "code" and not cells[-1].outputs:
+            # cells that show nothing fold with the next that does
+            cell.source = f"{cells.pop().source}\n\n{cell.source}"
+        cells.append(cell)
+    notebook.cells = cells
     return notebook
 
 
@@ -188,14 +191,18 @@ def harmless(output: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
     if "text/html" in data:
         data["text/html"] = bleach.clean(
             re.sub(r"(?s)<(style|script).*?</\1>", "", data["text/html"]),
-            tags={*MARKDOWN_TAGS, "div", "span", "caption", "img", "figure"},
+            tags=TAGS.split(),
             attributes={
-                "*": ["class", "colspan", "rowspan", "scope"],
+                "*": ["class", "colspan", "rowspan", "scope", "style"],
                 "a": ["href"],
                 "img": _of_pictures,
             },
             protocols={"http", "https", "data", "mailto"},
+            css_sanitizer=CELL_STYLE,
         )
+        # a picture of which nothing is left; the look of tables
+        safe = data["text/html"].replace("<img>", "")
+        data["text/html"] = safe.replace("<table>", '<table class="dataframe">')
     is_bare = set(data) <= {"text/plain"} and "children=" in data.get("text/plain", "")
     return output if data and not is_bare else None
 
@@ -209,41 +216,81 @@ def copy_reports(build: Path, extra: Path) -> dict[str, str]:
     """Copy the reports that were made; return their titles by address."""
     titles = {}
     for page in sorted(build.glob("*/report/report.html")):
-        name = page.parents[1].name
-        (extra / "reports" / name).mkdir(parents=True, exist_ok=True)
-        shutil.copy(page, extra / "reports" / name / "index.html")
-        found = re.search(r"<title>(.*?)</title>", page.read_text(encoding="utf-8"))
-        titles[f"reports/{name}/index.html"] = found.group(1) if found else name
+        address = f"reports/{page.parents[1].name}/index.html"
+        copy = extra / address
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(page, copy)
+        lead_home(copy, "../../index.html")
+        title = re.search(r"<title>(.*?)</title>", page.read_text(encoding="utf-8"))
+        titles[address] = html.unescape(title.group(1))
     return titles
 
 
+def lead_home(page: Path, address: str) -> None:
+    """Put a link to the site's front page above the title of a finished page."""
+    link = f'<nav><a href="{address}">MedCal workbook</a></nav>\n<h1'
+    text = page.read_text(encoding="utf-8")
+    page.write_text(text.replace("<h1", link, 1), encoding="utf-8")
+
+
 def write_api(folder: Path) -> None:
-    """Write a page of public functions for each room, and the list of rooms."""
+    """Write a page for each room: its public functions, module by module."""
     folder.mkdir()
-    lines = ["# Functions", "", "What notebooks and commands call.", ""]
-    lines += ["```{toctree}", ":maxdepth: 1", ""]
-    for room, title in ROOMS.items():
-        module = importlib.import_module(f"medcal_nb.{room}")
-        lines.append(room)
-        page = [f"# {title}", "", module.__doc__.strip(), "", "```{eval-rst}"]
-        page += [f".. currentmodule:: {module.__name__}", "", ".. autosummary::"]
-        page += ["   :toctree: generated", ""]
-        page += [f"   {name}" for name in public_names(module)]
-        (folder / f"{room}.md").write_text("\n".join([*page, "```", ""]))
-    (folder / "index.md").write_text("\n".join([*lines, "```", ""]))
+    for room, (title, _) in ROOMS.items():
+        package = importlib.import_module(f"medcal_nb.{room}")
+        page = [f"# {title}", "", *as_rest(package.__doc__)]
+        for module, (door, names) in public_names(room).items():
+            heading, text = heading_of(module)
+            page += ["", f"## {heading}", "", *as_rest(text), "", "```{eval-rst}"]
+            page += [f".. currentmodule:: {door}", "", ".. autosummary::"]
+            page += ["   :toctree: generated", "   :nosignatures:", ""]
+            page += [*(f"   {name}" for name in names), "```"]
+        (folder / f"{room}.md").write_text("\n".join([*page, ""]))
 
 
-def public_names(module) -> list[str]:
-    """Return the functions and classes that a room exports, each once."""
-    names = getattr(module, "__all__", None) or vars(module)
-    exported = {name: getattr(module, name) for name in names}
-    return sorted(
-        name
-        for name, value in exported.items()
-        if callable(value)
-        and not name.startswith("_")
-        and getattr(value, "__module__", "").startswith("medcal_nb")
+def as_rest(docstring: str) -> list[str]:
+    """Return a docstring as lines of a page: reStructuredText, a file of docs as a link."""
+    text = re.sub(r"docs/(\w+)\.md", r":doc:`/\1`", inspect.cleandoc(docstring))
+    return ["```{eval-rst}", text, "```"] if text else []
+
+
+def public_names(room: str) -> dict[ModuleType, tuple[str, list[str]]]:
+    """Return the functions and classes of a room, module by module, and where to import them from.
+
+    That is the room, or `show.charts`, for what these export; the module itself for the names
+    without an underscore of modules of which nothing is exported.
+    """
+    package = f"medcal_nb.{room}"
+    doors = [package, f"{package}.charts"] if room == "show" else [package]
+    names = {}
+    for stem in ROOMS[room][1].split():
+        module = importlib.import_module(
+            package if stem == "__init__" else f"{package}.{stem}"
+        )
+        defined = {
+            name: value
+            for name, value in vars(module).items()
+            if callable(value)
+            and getattr(value, "__module__", "") == module.__name__
+            and not name.startswith("_")
+        }
+        names[module] = module.__name__, list(defined)
+        for door in doors:
+            there = vars(importlib.import_module(door))
+            named = there.get("__all__", there)
+            offered = [n for n in defined if n in named and there[n] is defined[n]]
+            if offered:
+                names[module] = door, offered
+    return names
+
+
+def heading_of(module: ModuleType) -> tuple[str, str]:
+    """Return a heading, the first clause of a module's docstring, and what follows it."""
+    heading, mark, rest = re.split(
+        r"([:.;?])(?=\s|$)", module.__doc__.strip(), maxsplit=1
     )
+    rest = rest.strip()
+    return heading + mark.strip(".:;"), rest[:1].upper() + rest[1:]
 
 
 def write_index(source: Path, reports: dict[str, str]) -> None:
@@ -281,7 +328,7 @@ def contents(source: Path) -> list[str]:
         for profile, title in PROFILES.items()
         for folder in [source / "notebooks" / profile]
     }
-    lists |= {"How to": HOW_TO, "Functions": ["api/index"]}
+    lists |= {"How to": HOW_TO, "Functions": [f"api/{room}" for room in ROOMS]}
     named = {*HOW_TO, *ABOUT, "index"}
     others = sorted({page.stem for page in source.glob("*.md")} - named)
     lists |= {"Teaching": ["lesson/teacher", "lesson/student"]}

@@ -38,7 +38,6 @@ HEAVY = {
     "open_clip",
     "sklearn",
     "papermill",
-    "nbconvert",
     "nbclient",
 }
 INK = {"matplotlib", "seaborn", "ipywidgets"}

@@ -116,5 +116,5 @@ def test_a_notebook(tmp_path, monkeypatch):
     study = Study("imported", answers=tmp_path / "answers.sqlite").run()
     assert not study.failed
     findings = (study.figures / "results" / "09_repeats.md").read_text()
-    assert findings == "m was correct on 75 % of medical images.\n"
+    assert findings == "On medical images m was correct on 75 % of the questions.\n"
     assert (study.figures / "fig09_accuracy.png").is_file()

@@ -60,6 +60,15 @@ def load_answers(path: PathLike) -> pd.DataFrame:
     MedcalError
         If the file is missing, damaged or not a table of answers; tables with other names come
         in through ``medcal import``.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> row = {"model": "m", "dataset": "d", "item_id": "i1", "strategy": "verbalized"}
+    >>> pd.DataFrame([row | {"confidence": 0.9, "correct": True}]).to_csv("answers.csv")
+    >>> load_answers("answers.csv")[["item_id", "confidence", "correct"]]
+      item_id  confidence  correct
+    0      i1         0.9     True
     """
     with open_answers(path) as log:
         return log.read()
@@ -79,8 +88,10 @@ def export_answers(
 
     Parameters
     ----------
-    log, to : path
-        The format is that of the name of `to`: .csv or .parquet.
+    log : path
+        An answers log.
+    to : path
+        Its name says the format: ``.csv`` or ``.parquet``.
     force : bool
         Replace a file that is there; never the source, a log, or what is no regular file.
     safe_csv : bool

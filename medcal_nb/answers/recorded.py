@@ -100,7 +100,7 @@ def load_recorded(
     ------
     MedcalError
         If the name is unknown, the file is missing, it is another file than the manifest says
-        (both hashes are named), or it lacks a column.
+        (both hashes are named).
 
     Examples
     --------
@@ -113,7 +113,7 @@ def load_recorded(
         raise MedcalError(f"no recorded answers {name!r}; there are {known}")
     table = _TABLES[name]
     folder = Path(folder or recorded_folder())
-    entry = _checked_entry(name, folder)
+    entry = recorded_entry(name, folder)
     stored = _read(folder / entry["file"], table)
     left_out = {}
     if "repeat" in stored and not repeats:
@@ -136,8 +136,22 @@ def load_recorded(
 # --- reading ---------------------------------------------------------------------------------
 
 
-def _checked_entry(name: str, folder: Path) -> dict[str, Any]:
-    """Return the manifest's entry of a table whose file is the one that it names."""
+def recorded_entry(name: str, folder: Path | None = None) -> dict[str, Any]:
+    """Return the manifest's entry of a table, once its file is the one that the entry names.
+
+    Parameters
+    ----------
+    name : str
+        As in `load_recorded`.
+    folder : Path, optional
+        Where the tables lie; `recorded_folder` if not given.
+
+    Raises
+    ------
+    MedcalError
+        If the file is missing or another one: both hashes are named, and how to get it.
+    """
+    folder = Path(folder or recorded_folder())
     manifest = recorded_manifest(folder)
     if name not in manifest:
         raise MedcalError(f"{folder / 'manifest.json'}: no entry {name!r}; {_GET_IT}")
@@ -160,9 +174,6 @@ def _read(path: Path, table: _Table) -> pd.DataFrame:
         arrow = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
         raise MedcalError(f"{path}: no Parquet file ({error}); {_GET_IT}") from None
-    for column in table.needs:
-        if column not in arrow.column_names:
-            raise MedcalError(f"{path}: has no column {column!r}; {_GET_IT}")
     frame = arrow.to_pandas()
     for column, values in frame.items():
         if values.dtype == np.float32 and not column.startswith(table.logits):
@@ -187,23 +198,16 @@ def _as_list(value: Any) -> list:
 
 def _typed(answers: pd.DataFrame) -> pd.DataFrame:
     """Return answers with all columns of an answers table, in order, with their types."""
-    columns = {}
+    others = answers.columns.difference(ANSWER_COLUMNS, sort=False)
+    answers = answers.assign(sample=0).reindex(columns=[*ANSWER_COLUMNS, *others])
     for name in ANSWER_COLUMNS:
         dtype = KINDS[COLUMNS[name].kind].dtype
-        if name == "sample":
-            columns[name] = pd.Series(0, index=answers.index, dtype="int64")
-        elif name in answers and dtype is object:
-            columns[name] = answers[name].where(answers[name].notna(), None)
-        elif name in answers:
-            columns[name] = answers[name].astype(dtype)
-        elif dtype is object:
-            columns[name] = pd.Series(None, index=answers.index, dtype=object)
-        else:
-            missing = pd.NA if dtype in ("Int64", "boolean") else np.nan
-            columns[name] = pd.Series(missing, index=answers.index, dtype=dtype)
-    for name in answers.columns.difference(ANSWER_COLUMNS, sort=False):
-        columns[name] = answers[name]
-    return pd.DataFrame(columns)
+        if dtype is object:
+            values = answers[name].astype(object)
+            answers[name] = values.where(values.notna(), None)
+        elif name != "sample":
+            answers[name] = answers[name].astype(dtype)
+    return answers
 
 
 # --- the tables ------------------------------------------------------------------------------
@@ -217,8 +221,6 @@ class _Table:
     ----------
     strategies : tuple of str
         Elicitation methods, in order.
-    needs : tuple of str
-        Columns that the file must hold.
     named : callable
         From the file's columns to columns of answers that all methods share.
     answers : callable
@@ -228,7 +230,6 @@ class _Table:
     """
 
     strategies: tuple[str, ...]
-    needs: tuple[str, ...]
     named: Callable[[pd.DataFrame], pd.DataFrame]
     answers: Callable[[pd.DataFrame, str], pd.DataFrame]
     logits: str = "logit_"
@@ -353,45 +354,22 @@ def _answer_viper(stored: pd.DataFrame, strategy: str) -> pd.DataFrame:
 _TABLES = {
     "vlcb": _Table(
         strategies=_VLCB,
-        needs=(
-            "model",
-            "dataset",
-            "item",
-            "repeat",
-            "correct",
-            "correct_first_labels",
-            *_P_TRUE_LOGITS,
-            *_VLCB,
-        ),
         named=_name_vlcb,
         answers=_answer_vlcb,
         logits="p_true_logit_",
     ),
     "vlm_uncertainty_bench": _Table(
         strategies=("option_probability",),
-        needs=("model", "dataset", "item", "category", "gold", *_OPTION_LOGITS),
         named=_name_bench,
         answers=_answer_bench,
     ),
     "mmlu_pro_text": _Table(
         strategies=_TEXT_CONFIDENCES,
-        needs=("model", "item", "category", "answered", "correct", *_TEXT_CONFIDENCES),
         named=_name_text,
         answers=_answer_text,
     ),
     "viper": _Table(
         strategies=("recall_score",),
-        needs=(
-            "dataset",
-            "modality",
-            "reader",
-            "case",
-            "split",
-            "score",
-            "recall",
-            "cancer_455",
-            "cancer_365",
-        ),
         named=_name_viper,
         answers=_answer_viper,
     ),

@@ -104,7 +104,7 @@ def within(least: float | None, most: float | None) -> Callable:
     return check
 
 
-def check_log_name(path: Path, option: str = "--to") -> None:
+def check_log_name(path: Path) -> None:
     """Refuse a log whose name is that of another kind of file.
 
     Raises
@@ -116,6 +116,6 @@ def check_log_name(path: Path, option: str = "--to") -> None:
 
     if not is_log(path):
         raise MedcalError(
-            f"{path}: {option} names a log, which is an SQLite file: end its name with .sqlite "
+            f"{path}: --to names a log, which is an SQLite file: end its name with .sqlite "
             "(`medcal export` makes a CSV or Parquet file of a log)"
         )

@@ -4,8 +4,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from medcal_nb.cli._app import split_names
-
 
 def _column(text: str, metavar: str = "COL") -> typer.models.OptionInfo:
     return typer.Option(metavar=metavar, help=text, show_default=False)
@@ -33,41 +31,3 @@ Percent = Annotated[
 Decimal = Annotated[
     Literal[".", ","], typer.Option(help="The decimal mark of option scores.")
 ]
-
-
-def column_names(
-    *,
-    confidence: str | None = None,
-    correct: str | None = None,
-    answer: str | None = None,
-    gold: str | None = None,
-    item: str | None = None,
-    image: str | None = None,
-    modality: str | None = None,
-    model: str | None = None,
-    dataset: str | None = None,
-    strategy: str | None = None,
-    domain: str | None = None,
-    split: str | None = None,
-) -> dict[str, str]:
-    """Our columns with the columns or values that options name for them, in the order of ours."""
-    named = {
-        "model": model,
-        "dataset": dataset,
-        "domain": domain,
-        "item_id": item,
-        "image_id": image,
-        "modality": modality,
-        "split": split,
-        "strategy": strategy,
-        "answer": answer,
-        "confidence": confidence,
-        "correct": correct,
-        "gold": gold,
-    }
-    return {ours: theirs for ours, theirs in named.items() if theirs is not None}
-
-
-def logit_columns(text: str | None) -> list[str]:
-    """The columns that ``--logits`` names."""
-    return split_names(text)

@@ -30,9 +30,12 @@ METRICS = (
 """What is always computed, each with its interval."""
 
 MORE_METRICS = (
+    "observed_expected",
     "log_loss",
     "aurc",
     "ici",
+    "e50",
+    "e90",
     "confidently_wrong",
     "yield_at_5",
     "yield_at_10",
@@ -50,9 +53,12 @@ HEADINGS = {
     "brier": "Brier score",
     "brier_skill": "Brier skill score",
     "auroc": "AUROC",
+    "observed_expected": "O:E",
     "log_loss": "log loss",
     "aurc": "AURC",
     "ici": "ICI",
+    "e50": "E50",
+    "e90": "E90",
     "confidently_wrong": "errors at ≥ 90 %, %",
     "yield_at_5": "coverage at risk ≤ 5 %, %",
     "yield_at_10": "coverage at risk ≤ 10 %, %",
@@ -64,8 +70,9 @@ _MOST_COLUMNS = 3
 _PER_TABLE = 5
 _NOTE = (
     "95 % CI in brackets, {units}. Slope and intercept: logistic recalibration on the log-odds, "
-    "1 and 0 if calibrated. ECE: 15 bins of equal width, interval by test inversion. Brier skill: "
-    "over giving every answer the accuracy. `medcal score --all` shows more."
+    "1 and 0 if calibrated, of confidences moved into [clip, 1 − clip] with clip {clips}. ECE: "
+    "15 bins of equal width, interval by test inversion. Brier skill: over giving every answer "
+    "the accuracy. `medcal score --all` shows more."
 )
 
 # several samples make one graded answer, which has no such value of its own
@@ -154,7 +161,9 @@ def as_text(table: pd.DataFrame, by: Sequence[str]) -> str:
     units = "by image" if images.all() else "by answer, as images are unknown"
     if images.any() and not images.all():
         units = "by image where all are known, else by answer"
-    note = _NOTE.format(units=units)
+    ends = sorted({table["clip"].min(), table["clip"].max()})
+    clips = " to ".join(f"{clip:g}" for clip in ends)
+    note = _NOTE.format(units=units, clips=clips)
     if set(MORE_METRICS) <= set(metrics):
         note = note.partition(" `medcal")[0]
     if len(table) <= _MOST_COLUMNS:

@@ -71,23 +71,23 @@ def import_(
     from medcal_nb.logs import ColumnMap, import_file
 
     check_log_name(to)
-    named = c.column_names(
-        confidence=confidence,
-        correct=correct,
-        answer=answer,
-        gold=gold,
-        item=item,
-        image=image,
-        modality=modality,
-        model=model,
-        dataset=dataset,
-        strategy=strategy,
-        domain=domain,
-        split=split,
-    )
+    named = {
+        "model": model,
+        "dataset": dataset,
+        "domain": domain,
+        "item_id": item,
+        "image_id": image,
+        "modality": modality,
+        "split": split,
+        "strategy": strategy,
+        "answer": answer,
+        "confidence": confidence,
+        "correct": correct,
+        "gold": gold,
+    }
     columns = ColumnMap(
-        named=named,
-        logits=c.logit_columns(logits),
+        named={ours: theirs for ours, theirs in named.items() if theirs is not None},
+        logits=split_names(logits),
         percent=percent,
         allow_missing=allow_missing,
         decimal=decimal,

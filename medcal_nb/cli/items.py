@@ -1,6 +1,7 @@
 """``medcal items``: look at what is asked, as a table and as a sheet of images."""
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -12,16 +13,20 @@ _PER_LINE = 6
 
 @app.command()
 def items(
-    dataset: str = typer.Option(
-        None, help="Which items; their names are listed if left out."
-    ),
-    split: str = typer.Option(None, help="fit or test; both if left out."),
-    n: int = typer.Option(
-        None, min=1, help="Show N only, those that `medcal ask --n N` asks."
-    ),
-    sheet: Path = typer.Option(
-        None, help="Draw images, a line per modality, to this PNG."
-    ),
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Which items; their names are listed if left out."),
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="fit or test; both if left out.")
+    ] = None,
+    n: Annotated[
+        int | None,
+        typer.Option(min=1, help="Show N only, those that `medcal ask --n N` asks."),
+    ] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Draw images, a line per modality, to this PNG.")
+    ] = None,
     force: Force = False,
 ) -> None:
     """Print the items of a data set; draw a sheet of their images.

@@ -2,48 +2,62 @@
 
 import os
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from medcal_nb.cli._app import Force, app, say
 
+ErrorsAllowed = Annotated[
+    float,
+    typer.Option(
+        min=0.001, max=0.999, help="Flag a case if more of those like it were wrong."
+    ),
+]
+Size = Annotated[
+    int, typer.Option(min=1, max=1000, help="Cases of a set, which ends in a summary.")
+]
+Name = Annotated[
+    str | None,
+    typer.Option(help="Your name in the decisions; your user name if left out."),
+]
+
 
 @app.command()
 def reader(
-    answers: Path = typer.Argument(metavar="ANSWERS", help="A file; it is only read."),
-    dataset: str = typer.Option(
-        None, help="NAME; NAME:FOLDER where its images are in a folder."
-    ),
-    model: str = typer.Option(
-        None, help="Which model is shown first; the best if left out."
-    ),
-    strategy: str = typer.Option(None, help="Whose confidence is shown first."),
-    decisions: Path = typer.Option(
-        None, help="Where decisions are kept; else beside the answers."
-    ),
-    name: str = typer.Option(
-        None, help="Your name in the decisions; your user name if left out."
-    ),
-    errors_allowed: float = typer.Option(
-        0.2,
-        min=0.001,
-        max=0.999,
-        help="Flag a case if more of the answers like it were wrong.",
-    ),
-    size: int = typer.Option(
-        20, min=1, max=1000, help="Cases of a set, which ends with a summary."
-    ),
-    model_first: bool = typer.Option(
-        False, "--model-first", help="Show its answer before yours."
-    ),
-    export: Path = typer.Option(
-        None, help="Write the decisions to this .csv or .json file and stop."
-    ),
+    answers: Annotated[
+        Path, typer.Argument(metavar="ANSWERS", help="A file; it is only read.")
+    ],
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="NAME; NAME:FOLDER where its images are in a folder."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Which model is shown first; the best if left out."),
+    ] = None,
+    strategy: Annotated[
+        str | None, typer.Option(help="Whose confidence is shown first.")
+    ] = None,
+    decisions: Annotated[
+        Path | None,
+        typer.Option(help="Where decisions are kept; else beside the answers."),
+    ] = None,
+    name: Name = None,
+    errors_allowed: ErrorsAllowed = 0.2,
+    size: Size = 20,
+    model_first: Annotated[
+        bool, typer.Option("--model-first", help="Show its answer before yours.")
+    ] = False,
+    export: Annotated[
+        Path | None,
+        typer.Option(help="Write the decisions to this .csv or .json file and stop."),
+    ] = None,
     force: Force = False,
-    port: int = typer.Option(None, help="A free one if left out."),
-    no_browser: bool = typer.Option(
-        False, "--no-browser", help="Only print the address."
-    ),
+    port: Annotated[int | None, typer.Option(help="A free one if left out.")] = None,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Only print the address.")
+    ] = False,
 ) -> None:
     """Show answers one case at a time, to accept, override or defer (Voila, 127.0.0.1 only).
 

@@ -14,7 +14,7 @@ from .ensemble import (
     single_answer,
     token_table,
 )
-from .families import MAPS, Family, map_label, register
+from .families import MAPS, Family, register
 from .labels import labels_needed
 from .maps import (
     RecalibrationWarning,
@@ -61,7 +61,6 @@ __all__ = [
     "image_ablation",
     "image_ablation_table",
     "labels_needed",
-    "map_label",
     "members_of",
     "model_agreement",
     "register",

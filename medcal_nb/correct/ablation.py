@@ -90,7 +90,7 @@ def image_ablation_table(
     pairs: pd.DataFrame,
     *,
     level: float = 0.95,
-    n_resamples: int = 1000,
+    n_resamples: int = 2000,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
     r"""How confidence and accuracy change when the image is taken away.

@@ -53,7 +53,7 @@ def agreement_table(
     rows: pd.DataFrame,
     *,
     level: float = 0.95,
-    n_resamples: int = 1000,
+    n_resamples: int = 2000,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
     """Accuracy of each model, of the majority, and of that where all models agree or some differ.

@@ -121,6 +121,8 @@ def corrected(
         Column → value: the rows to recalibrate and, optionally, others to fit on.
     method : str
         One of ``MAPS``.
+    rng : numpy.random.Generator
+        Draws the images of each fold.
 
     Returns
     -------
@@ -134,6 +136,21 @@ def corrected(
     ------
     ValueError
         If a selection is empty or source and target share an image.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> answers = pd.DataFrame({"confidence": [0.9, 0.8, 0.6] * 40, "correct": [1, 0, 0] * 40})
+    >>> answers = answers.assign(model="m", dataset="d", strategy="verbalized")
+    >>> answers["item_id"] = answers["image_id"] = [f"i{k}" for k in range(120)]
+    >>> answers["domain"] = np.where(np.arange(120) < 60, "general", "medical")
+    >>> sides = {"source": {"domain": "general"}, "target": {"domain": "medical"}}
+    >>> corrected(answers, **sides, rng=rng).groupby("labels")["confidence"].mean().round(2)
+    labels
+    raw       0.77
+    source    0.33
+    target    0.34
+    Name: confidence, dtype: float64
     """
     parts = []
     for learn, judge in _sides(graded, source, target):

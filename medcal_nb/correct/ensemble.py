@@ -493,7 +493,7 @@ def ensemble_table(
     answers: pd.DataFrame,
     *,
     level: float = 0.95,
-    n_resamples: int = 1000,
+    n_resamples: int = 2000,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
     """Scores of every method and ensemble.
@@ -610,7 +610,7 @@ def token_table(
     answers: pd.DataFrame,
     *,
     level: float = 0.95,
-    n_resamples: int = 1000,
+    n_resamples: int = 2000,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
     """What tokens buy: Brier score and tokens of all methods and ensembles with the same labels.

@@ -101,17 +101,6 @@ def register(family: Family) -> Family:
     return family
 
 
-def map_label(name: str) -> str:
-    """Return what a title calls a map.
-
-    Examples
-    --------
-    >>> map_label("platt")
-    'Platt scaling'
-    """
-    return MAPS[name].label
-
-
 # --- temperature of all options -----------------------------------------------------------------
 
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import csr_array
 from scipy.special import expit
 
 from medcal_nb.measure._check import check_choice, check_whole
@@ -150,13 +149,20 @@ def _needed(curve: pd.DataFrame, share: float) -> dict:
 
 def _orders(images: np.ndarray, n_draws: int, rng: np.random.Generator) -> np.ndarray:
     """Order (draws, n) in which rows are labelled, image by image; below 0 they are scored on."""
-    _, image = np.unique(images, return_inverse=True)
-    n_images = image.max() + 1
-    ranks = np.array([rng.permutation(n_images) for _ in range(n_draws)])
-    place = ranks[:, image]  # (draws, n): the random rank of each row's image
-    held_out = place < round(n_images / 2)
-    order = place.argsort(axis=1, kind="stable").argsort(axis=1)
-    return order - held_out.sum(axis=1, keepdims=True)
+    _, image, size = np.unique(images, return_inverse=True, return_counts=True)
+    # (n,) place of each row among those of its image
+    within = np.empty(image.size, dtype=np.int32)
+    first = np.repeat(size.cumsum() - size, size)
+    within[image.argsort(kind="stable")] = np.arange(image.size) - first
+    held_out = round(size.size / 2)
+    orders = np.empty((n_draws, image.size), dtype=np.int32)
+    for order in orders:
+        rank = rng.permutation(size.size)
+        size_at = np.empty_like(size)
+        size_at[rank] = size
+        start = size_at.cumsum() - size_at
+        order[:] = start[rank[image]] + within - size_at[:held_out].sum()
+    return orders
 
 
 class _Cells:
@@ -169,18 +175,20 @@ class _Cells:
         self.gold = None
         if self.family.inputs == "options":
             self.gold = outcomes
-            cell = np.arange(len(rows))
+            self.cell = np.arange(len(rows))
             self.inputs = inputs
         else:
-            self.inputs, cell = np.unique(inputs, return_inverse=True)
+            self.inputs, self.cell = np.unique(inputs, return_inverse=True)
         self.features = self.family.features(self.inputs, clip)
-        one = np.ones(len(rows))
-        shape = (len(rows), len(self.inputs))
-        self._gather = csr_array((one, (np.arange(len(rows)), cell)), shape=shape)
 
-    def counts(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(B, cells): all and right answers under rows of weights (B, n)."""
-        return weights @ self._gather, (weights * self.correct) @ self._gather
+    def counts(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(B, cells): all and right answers among the rows (B, n) that are chosen."""
+        draw, row = np.nonzero(chosen)
+        shape = (len(chosen), len(self.inputs))
+        place = draw * shape[1] + self.cell[row]
+        total = np.bincount(place, minlength=shape[0] * shape[1])
+        right = np.bincount(place, self.correct[row], shape[0] * shape[1])
+        return total.reshape(shape).astype(float), right.reshape(shape)
 
     def fit(self, total: np.ndarray, right: np.ndarray) -> Any:
         """Parameter sets under counts (B, cells)."""
@@ -202,11 +210,11 @@ def _losses(
     )
     learned = _Cells(left, method, clip)
     judged = _Cells(right, method, clip)
-    fitted = learned.fit(*learned.counts(np.ones((1, len(left)))))
+    fitted = learned.fit(*learned.counts(np.ones((1, len(left)), dtype=bool)))
     transferred = learned.family.apply(fitted, judged.features)  # (1, cells)
     log_odds = logit(transferred, 1e-12)
     order = _orders(images_of(right), n_draws, rng)
-    held_out, held_out_right = judged.counts((order < 0).astype(float))
+    held_out, held_out_right = judged.counts(order < 0)
 
     def score(p: np.ndarray) -> np.ndarray:
         """Brier score (draws,) of confidences (draws or 1, cells) on the rows held out."""
@@ -223,7 +231,7 @@ def _losses(
             if labelled.sum(axis=1).min() < n:
                 continue
             labelled &= order < n
-        total, correct = judged.counts(labelled.astype(float))
+        total, correct = judged.counts(labelled)
         refitted = judged.family.apply(judged.fit(total, correct), judged.features)
         known = expit(log_odds + _intercept(log_odds, total, correct))
         yield n, fixed | {"known": score(known), "refitted": score(refitted)}

@@ -79,6 +79,18 @@ class Recalibrator:
     ) -> np.ndarray:
         """Corrected confidences of answers on images none of which the map was fitted on.
 
+        Parameters
+        ----------
+        confidence : array of shape (n,), in [0, 1]
+            As a call of the map takes them.
+        images : sequence of n labels
+            The image of each answer.
+
+        Returns
+        -------
+        array
+            Of the shape of ``confidence``.
+
         Raises
         ------
         ValueError
@@ -169,11 +181,11 @@ def fit(
 
     Examples
     --------
-    >>> import numpy as np
-    >>> confidence = np.array([0.9, 0.9, 0.9, 0.9, 0.5, 0.5])
-    >>> recalibrate = fit(confidence, [1, 0, 1, 0, 1, 0], method="log_odds")
-    >>> recalibrate([0.9]).round(2)
-    array([0.51])
+    >>> confidence = [0.9] * 20 + [0.7] * 20
+    >>> correct = [1] * 14 + [0] * 6 + [1] * 11 + [0] * 9
+    >>> recalibrate = fit(confidence, correct, method="log_odds")
+    >>> recalibrate([0.9, 0.7]).round(2)
+    array([0.69, 0.58])
     """
     inputs = MAPS[method].inputs
     if inputs == "options":
@@ -270,7 +282,9 @@ def option_rows(graded: pd.DataFrame) -> np.ndarray:
     if "option_probabilities" not in graded:
         return carries
     confidence = graded["confidence"].to_numpy(float)
-    for i, p in enumerate(graded["option_probabilities"]):
+    options = graded["option_probabilities"]
+    for i in np.flatnonzero(options.notna()):
+        p = options.iloc[i]
         if isinstance(p, Mapping) and len(p) > 1:
             carries[i] = abs(max(p.values()) - confidence[i]) < 1e-3
     return carries
@@ -347,6 +361,13 @@ def apply_maps(
 ) -> pd.DataFrame:
     """Recalibrate the answers whose model and strategy have a map, and no others.
 
+    Parameters
+    ----------
+    graded : DataFrame
+        One row an answer: model, strategy, confidence, and what names its image.
+    maps : mapping
+        (model, strategy) → `Recalibrator`, as `fit_maps` returns them.
+
     Returns
     -------
     DataFrame
@@ -358,6 +379,17 @@ def apply_maps(
     ------
     ValueError
         If none has a map, or an image was used to fit its map.
+
+    Examples
+    --------
+    >>> answers = pd.DataFrame({"confidence": [0.9, 0.8, 0.6] * 20, "correct": [1, 0, 0] * 20})
+    >>> answers = answers.assign(model="m", dataset="d", strategy="verbalized")
+    >>> answers["item_id"] = answers["image_id"] = [f"i{k}" for k in range(60)]
+    >>> recalibrated = apply_maps(answers[30:], fit_maps(answers[:30]))
+    >>> recalibrated[["strategy", "confidence_raw", "confidence"]].head(2).round(2)
+               strategy  confidence_raw  confidence
+    0  verbalized+platt             0.9        0.86
+    1  verbalized+platt             0.8        0.14
     """
     parts = []
     for key, part in parts_by(graded, BY):

@@ -57,7 +57,7 @@ def paired(
     statistic: Callable,
     *,
     level: float = 0.95,
-    n_resamples: int = 1000,
+    n_resamples: int = 2000,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
     """One row per group: statistics with intervals of the bootstrap by image.

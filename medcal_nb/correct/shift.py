@@ -205,7 +205,7 @@ def check_shift(
     target: dict,
     method: str = "platt",
     level: float = 0.95,
-    n_resamples: int = 1000,
+    n_resamples: int = 2000,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
     """Is it a prior shift, which a known accuracy makes up for? Warns where it is not.

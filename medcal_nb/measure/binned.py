@@ -143,7 +143,9 @@ def ece(
     confidence : (n,) array
         Probability in [0, 1] that the answer is correct.
     correct : (n,) array of 0 and 1
+        1 where the answer is correct.
     n_bins : int
+        Number of bins, 15 by default; report it, for the error depends on it.
     binning : str
         "width": bins (lo, hi] of equal width, 0 in the first; "mass": equal numbers of answers,
         ties kept together.
@@ -187,6 +189,7 @@ def ece_mass(
     confidence : (n,) array
         Probability in [0, 1] that the answer is correct.
     correct : (n,) array of 0 and 1
+        1 where the answer is correct.
     n_bins : int
 
     Returns
@@ -210,6 +213,7 @@ def mce(confidence: ArrayLike, correct: ArrayLike, *, n_bins: int = N_BINS) -> f
     confidence : (n,) array
         Probability in [0, 1] that the answer is correct.
     correct : (n,) array of 0 and 1
+        1 where the answer is correct.
     n_bins : int
 
     Returns
@@ -238,6 +242,7 @@ def ace(confidence: ArrayLike, correct: ArrayLike, *, n_bins: int = N_BINS) -> f
     confidence : (n,) array
         Probability in [0, 1] that the answer is correct.
     correct : (n,) array of 0 and 1
+        1 where the answer is correct.
     n_bins : int
 
     Returns
@@ -286,6 +291,7 @@ def debiased_ece(
     confidence : (n,) array
         Probability in [0, 1] that the answer is correct.
     correct : (n,) array of 0 and 1
+        1 where the answer is correct.
     n_bins, binning
         As in `ece`.
 

@@ -45,6 +45,7 @@ def heterogeneity_table(
         Student's t with k − 1 degrees and the standard error of Knapp and Hartung, for the mean
         and for the prediction; with few groups the normal interval is too narrow.
     level : float
+        Nominal coverage of both intervals, in (0, 1).
 
     Returns
     -------

@@ -34,13 +34,18 @@ def bootstrap_interval(
     stat : callable
         A metric of this package, bare or in a `functools.partial` with keywords. Not for `ece`
         and its kin, whose bootstrap interval does not hold its level: see `ece_interval`.
-    confidence, correct : (n,) arrays
+    confidence : (n,) array
+        Probability in [0, 1] that the answer is correct.
+    correct : (n,) array of 0 and 1
+        1 where the answer is correct.
     n_resamples : int
+        Samples drawn; 2,000 where two digits of an end are reported.
     level : float
         Nominal coverage, in (0, 1).
     groups : (n,) array, optional
         Labels of images, drawn with all their answers. Without, answers count as independent.
     rng : numpy.random.Generator
+        Draws the samples: the same generator gives the same interval.
 
     Returns
     -------

@@ -33,6 +33,7 @@ def accuracy(confidence: ArrayLike, correct: ArrayLike) -> float:
     confidence : (n,) array
         In [0, 1]; looked at only to be refused where it is none.
     correct : (n,) array of 0 and 1
+        1 where the answer is correct.
 
     Returns
     -------
@@ -60,6 +61,7 @@ def mean_confidence(confidence: ArrayLike, correct: ArrayLike) -> float:
     confidence : (n,) array
         Probability in [0, 1] that the answer is correct.
     correct : (n,) array of 0 and 1
+        1 where the answer is correct.
 
     Returns
     -------
@@ -85,6 +87,7 @@ def calibration_gap(confidence: ArrayLike, correct: ArrayLike) -> float:
     confidence : (n,) array
         Probability in [0, 1] that the answer is correct.
     correct : (n,) array of 0 and 1
+        1 where the answer is correct.
 
     Returns
     -------
@@ -109,7 +112,7 @@ def _observed_expected(c: FloatArray, y: FloatArray) -> Sums:
 
 @register(
     "observed_expected",
-    label="O:E ratio",
+    label="observed : expected",
     sums=_observed_expected,
     bounds=(0.0, np.inf),
 )
@@ -123,6 +126,7 @@ def observed_expected_ratio(confidence: ArrayLike, correct: ArrayLike) -> float:
     confidence : (n,) array
         Probability in [0, 1] that the answer is correct.
     correct : (n,) array of 0 and 1
+        1 where the answer is correct.
 
     Returns
     -------
@@ -157,6 +161,7 @@ def brier_score(confidence: ArrayLike, correct: ArrayLike) -> float:
     confidence : (n,) array
         Probability in [0, 1] that the answer is correct.
     correct : (n,) array of 0 and 1
+        1 where the answer is correct.
 
     Returns
     -------
@@ -205,6 +210,7 @@ def brier_skill_score(confidence: ArrayLike, correct: ArrayLike) -> float:
     confidence : (n,) array
         Probability in [0, 1] that the answer is correct.
     correct : (n,) array of 0 and 1
+        1 where the answer is correct.
 
     Returns
     -------
@@ -241,6 +247,7 @@ def log_loss(confidence: ArrayLike, correct: ArrayLike) -> float:
         Probability in [0, 1] that the answer is correct; moved into [1e-12, 1 − 1e-12] first, as
         a confidence of 1 that is wrong would cost infinitely much.
     correct : (n,) array of 0 and 1
+        1 where the answer is correct.
 
     Returns
     -------
@@ -266,7 +273,7 @@ def is_sure(confidence: FloatArray) -> np.ndarray:
 
 @register(
     "confidently_wrong",
-    label="errors with confidence ≥ 0.9",
+    label="wrong at ≥ 90 % confidence",
     sums=_confidently_wrong,
     interval="share",
 )
@@ -278,6 +285,7 @@ def confidently_wrong(confidence: ArrayLike, correct: ArrayLike) -> float:
     confidence : (n,) array
         Probability in [0, 1] that the answer is correct.
     correct : (n,) array of 0 and 1
+        1 where the answer is correct.
 
     Returns
     -------
@@ -381,6 +389,7 @@ def calibration_slope(
     confidence : (n,) array
         Probability in [0, 1] that the answer is correct.
     correct : (n,) array of 0 and 1
+        1 where the answer is correct.
     clip : float, optional
         Confidence is moved into [clip, 1 − clip] first. Default: `choose_clip`, as for
         recalibration maps. Where many confidences are 0 or 1 the slope depends on it: report it.
@@ -427,6 +436,7 @@ def calibration_intercept(
     confidence : (n,) array
         Probability in [0, 1] that the answer is correct.
     correct : (n,) array of 0 and 1
+        1 where the answer is correct.
     clip : float, optional
         As in `calibration_slope`.
 

@@ -45,6 +45,7 @@ def auroc(confidence: ArrayLike, correct: ArrayLike) -> float:
     confidence : (n,) array
         Probability in [0, 1] that the answer is correct.
     correct : (n,) array of 0 and 1
+        1 where the answer is correct.
 
     Returns
     -------
@@ -87,6 +88,7 @@ def aurc(confidence: ArrayLike, correct: ArrayLike) -> float:
     confidence : (n,) array
         Probability in [0, 1] that the answer is correct.
     correct : (n,) array of 0 and 1
+        1 where the answer is correct.
 
     Returns
     -------
@@ -134,6 +136,7 @@ def auroc_test(
     confidence : (n,) array
         Probability in [0, 1] that the answer is correct.
     correct : (n,) array of 0 and 1
+        1 where the answer is correct.
     groups : (n,) array, optional
         Labels of images. Without, answers count as independent (DeLong); with, by image
         (Obuchowski).

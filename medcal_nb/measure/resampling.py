@@ -24,6 +24,9 @@ ROWS_AT_ONCE = 32  # resamples counted together: they fit in a processor's cache
 NUMBERS_AT_ONCE = (
     400_000  # numbers a step of Newton's method works on: they stay in the cache
 )
+FEW_ENTRIES = (
+    20  # numbers of a table to one row of it, from which on zeros are left out
+)
 LEAST_CLIP = 1e-6
 MOST_CLIP = 0.005
 
@@ -151,10 +154,16 @@ class Resamples:
         codes : (n,) array, optional
             As `codes` returns them, where the rows are not those it was made with.
         """
+        from scipy.sparse import csr_array
+
         unit = self.codes() if codes is None else codes
-        place = unit * n_cells + cell
-        table = np.bincount(place, values, self.n_units * n_cells)
-        return self.counts @ table.reshape(self.n_units, n_cells)
+        shape = (self.n_units, n_cells)
+        if FEW_ENTRIES * len(cell) < self.n_units * n_cells:
+            # a table of mostly zeros
+            entries = np.ones(len(cell)) if values is None else values
+            return self.counts @ csr_array((entries, (unit, cell)), shape=shape)
+        table = np.bincount(unit * n_cells + cell, values, self.n_units * n_cells)
+        return self.counts @ table.reshape(shape)
 
     def effective(
         self,
@@ -404,7 +413,9 @@ def linear(features: FloatArray, theta: FloatArray) -> FloatArray:
 
 def _rows(values: FloatArray, rows: slice | NDArray[np.intp]) -> FloatArray:
     """Some rows of values, or the one row that stands for all."""
-    return values if len(values) == 1 else values[rows]
+    if len(values) == 1 or (isinstance(rows, np.ndarray) and len(rows) == len(values)):
+        return values  # all of them: no copy
+    return values[rows]
 
 
 def _summed(weights: FloatArray, features: FloatArray) -> FloatArray:
@@ -431,7 +442,7 @@ def _newton(
     for _ in range(100):
         own = _rows(x, live)
         p = _expit(linear(own, theta[live]) + _rows(offset, live))
-        pull = weights[live] * p
+        pull = _rows(weights, live) * p
         gradient = sums[live] - _summed(pull, own) - precision * theta[live]
         bend = _summed(pull * (1 - p), _rows(products, live))
         information[live] = bend.reshape(-1, d, d)

@@ -44,9 +44,9 @@ def images_known(graded: pd.DataFrame, column: str | None = "image_id") -> bool:
 
 def plain_ids(values: Iterable) -> np.ndarray:
     """Return ids as text, an object array; whole numbers without a point."""
-    codes, names = pd.factorize(
-        pd.Series(list(values), dtype=object), use_na_sentinel=False
-    )
+    if not isinstance(getattr(values, "dtype", None), pd.StringDtype):
+        values = pd.Series(list(values), dtype=object)
+    codes, names = pd.factorize(values, use_na_sentinel=False)
     plain = [_plain_id(str(name)) for name in names]
     return np.array(plain, dtype=object)[codes]
 

@@ -65,8 +65,11 @@ def selective_threshold(
 
     Parameters
     ----------
-    confidence, correct : (n,) arrays
-        Answers to choose on; the threshold is then judged on others.
+    confidence : (n,) array
+        Probability in [0, 1] that the answer is correct.
+    correct : (n,) array of 0 and 1
+        1 where the answer is correct. The threshold is chosen on these answers and judged on
+        others.
     target : float
         α, the risk allowed, in (0, 1).
     delta : float
@@ -265,8 +268,10 @@ def threshold_table(
     fit, test : pandas.DataFrame
         Graded answers that share no image. Rows without confidence or grade are left out of the
         choice; on test those without a confidence count as deferred.
-    target, delta : float
-        As in `selective_threshold`.
+    target : float
+        Risk allowed: the share wrong among the answers kept, in (0, 1).
+    delta : float
+        Probability that the risk is exceeded all the same, in (0, 1).
     by : sequence of str
         Columns whose combinations each get a threshold of their own (modality). δ holds for each
         of them, not for all together.
@@ -286,6 +291,15 @@ def threshold_table(
     ------
     ValueError
         Where the two share an image.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> answers = pd.DataFrame({"item_id": np.arange(800), "confidence": rng.uniform(0.5, 1, 800)})
+    >>> answers["correct"] = rng.random(800) < answers["confidence"]
+    >>> table = threshold_table(answers[:400], answers[400:], target=0.2, delta=0.1)
+    >>> table[["threshold", "test_coverage", "test_risk"]].round(2).to_numpy().tolist()
+    [[0.65, 0.7, 0.19]]
     """
     refuse_shared(fit, test, "fit and test")
     graded = test[test["correct"].notna()]

@@ -45,6 +45,7 @@ def smooth_ece(confidence: ArrayLike, correct: ArrayLike) -> float:
     confidence : (n,) array
         Probability in [0, 1] that the answer is correct.
     correct : (n,) array of 0 and 1
+        1 where the answer is correct.
 
     Returns
     -------
@@ -171,6 +172,7 @@ def ici(confidence: ArrayLike, correct: ArrayLike) -> float:
     confidence : (n,) array
         Probability in [0, 1] that the answer is correct.
     correct : (n,) array of 0 and 1
+        1 where the answer is correct.
 
     Returns
     -------
@@ -218,6 +220,7 @@ def e50(confidence: ArrayLike, correct: ArrayLike) -> float:
     confidence : (n,) array
         Probability in [0, 1] that the answer is correct.
     correct : (n,) array of 0 and 1
+        1 where the answer is correct.
 
     Returns
     -------
@@ -244,6 +247,7 @@ def e90(confidence: ArrayLike, correct: ArrayLike) -> float:
     confidence : (n,) array
         Probability in [0, 1] that the answer is correct.
     correct : (n,) array of 0 and 1
+        1 where the answer is correct.
 
     Returns
     -------
@@ -274,6 +278,7 @@ def calibration_curve_table(
     confidence : (n,) array
         Probability in [0, 1] that the answer is correct.
     correct : (n,) array of 0 and 1
+        1 where the answer is correct.
     level : float
         Of the band, at each point by itself.
     n_resamples : int
@@ -281,8 +286,9 @@ def calibration_curve_table(
     n_points : int
         Points of the curve, evenly from the lowest to the highest confidence.
     groups : (n,) array, optional
-        Labels of images.
+        Image of each answer; without, answers count as independent.
     rng : numpy.random.Generator
+        Draws the resamples: the same generator gives the same band.
 
     Returns
     -------

@@ -399,9 +399,12 @@ def reliability_table(
 
     Parameters
     ----------
-    confidence, correct : (n,) arrays
+    confidence : (n,) array
+        Probability in [0, 1] that the answer is correct.
+    correct : (n,) array of 0 and 1
+        1 where the answer is correct.
     n_bins : int
-        As in `ece`.
+        Number of bins of equal width on [0, 1].
     level : float
         Of the Wilson bars and of the consistency band.
 
@@ -412,7 +415,7 @@ def reliability_table(
 
         - bin: from 0
         - low, high: edges, (low, high]
-        - n, mean_confidence, accuracy
+        - n, mean_confidence, accuracy: of the answers in it
         - acc_low, acc_high: Wilson bars, answers counted as independent
         - band_low, band_high: `consistency_band`, in which a calibrated forecaster stays in all
           bins together with probability `level`

@@ -33,14 +33,14 @@ FEW_NEAR = 20
 """Answers close by below which a smooth curve is not drawn."""
 
 
-def _square(ax: Axes) -> None:
+def _square(ax: Axes, event: str = "") -> None:
     """Make axes a square of confidence and accuracy with its diagonal."""
     narrow = inches_of(ax)[0] < 1.7
     ticks = np.linspace(0, 1, 3 if narrow else 6)
     ax.plot([0, 1], [0, 1], color=GREY, lw=0.9, ls=(0, (4, 2)), zorder=1)
     ax.set(xlim=(0, 1), ylim=(0, 1), xticks=ticks, yticks=ticks)
     percent_axis(ax.xaxis, "confidence")
-    percent_axis(ax.yaxis, "accuracy")
+    percent_axis(ax.yaxis, event or "accuracy")
 
 
 def _strip_below(ax: Axes) -> Axes:
@@ -69,6 +69,7 @@ def plot_calibration(
     ax: Axes,
     bins: pd.DataFrame | None = None,
     hue: str | None = None,
+    event: str = "",
 ) -> None:
     """Draw smooth calibration curves with their bands, and where right and wrong answers lie.
 
@@ -83,8 +84,10 @@ def plot_calibration(
         ``n, accuracy``. Right answers upwards, wrong ones downwards.
     hue : str, optional
         Column of the curves.
+    event : str
+        What confidence is a probability of, where it is not the answer's being correct: ``cancer``.
     """
-    _square(ax)
+    _square(ax, event)
     _below_diagonal(ax)
     colour = BLACK
     if "n_near" in table:
@@ -101,7 +104,10 @@ def plot_calibration(
         if level is not None:
             ax.plot([], [], color=colour, ls=look.line, label=label_of(level))
     if bins is not None:
-        _draw_outcomes(_strip_below(ax), bins, colour if hue is None else BLACK)
+        strip = _strip_below(ax)
+        _draw_outcomes(strip, bins, colour if hue is None else BLACK)
+        if event:
+            strip.set_yticks(strip.get_yticks(), [event, f"no {event}"])
 
 
 def _least_near(table: pd.DataFrame) -> float:
@@ -141,8 +147,18 @@ def plot_reliability(table: pd.DataFrame, *, ax: Axes, hue: str | None = None) -
     ----------
     table : pandas.DataFrame
         From :func:`medcal_nb.measure.reliability_table`, and ``hue``.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a figure of half width is made without. They are returned.
     hue : str, optional
         Column of the groups, such as ``side``.
+
+    Examples
+    --------
+    >>> from medcal_nb.measure import reliability_table
+    >>> from medcal_nb.show import charts
+    >>> ax = charts.plot_reliability(reliability_table([0.9, 0.9, 0.4, 0.4], [1, 1, 1, 0]))
+    >>> ax.get_ylabel()
+    'accuracy, %'
     """
     _square(ax)
     strip = _strip_below(ax)

@@ -75,7 +75,7 @@ class Explorer(ipw.VBox):
         self.controls = {name: self._choice(name) for name in self._named}
         self._begin_at({"model": model, "strategy": strategy})
         maps = [("uncorrected", "")]
-        maps += [(correct.map_label(name), name) for name in MAPS]
+        maps += [(label_of(name), name) for name in MAPS]
         self.controls["map"] = ipw.Dropdown(options=maps, description="map")
         datasets = self.controls["dataset"].options[1:]
         self.controls["labels"] = ipw.Dropdown(
@@ -213,7 +213,11 @@ class Explorer(ipw.VBox):
 
     def _measured(self) -> dict[str, str]:
         """Return the numbers in words, intervals by image where images are known."""
-        options = {"n_bins": _BINS, "n_resamples": 400, "rng": np.random.default_rng(0)}
+        options = {
+            "n_bins": _BINS,
+            "n_resamples": 1000,
+            "rng": np.random.default_rng(0),
+        }
         table = measure.metrics_table(
             self.rows, by=[], metrics=list(_MEASURES), **options
         )

@@ -27,6 +27,11 @@ _MARK = "medcal"
 # |new - old| may be this much of max(1, |old|): rounding moves a confidence across a bin's edge,
 # and a handful of sampled replies
 _TOLERANCE = 0.005
+# processors round unlike: what two of them draw of the same data differs by less
+_ROUNDING = 0.001  # of max(1, |number|)
+_MOVED = 0.1  # points in a drawing
+_NAME_OF_MARK = re.compile(r"\b[a-z]+[0-9a-f]{10}\b")
+_NUMBER = re.compile(r"(-?\d+(?:\.\d+)?)")
 
 
 def save_figure(
@@ -174,17 +179,54 @@ def show_figure(path: Path) -> bool:
     return bool(about)
 
 
-def difference(old: Path, new: Path) -> str:
-    """Say how two tables differ beyond 0.005 · max(1, |number|); nothing where they don't."""
+def difference(old: Path, new: Path, tolerance: float = _TOLERANCE) -> str:
+    """Say how two tables differ beyond tolerance · max(1, abs(number)); nothing if not."""
     import pandas as pd
 
     tables = (pd.read_csv(new), pd.read_csv(old))
-    near = {"rtol": _TOLERANCE, "atol": _TOLERANCE}
+    near = {"rtol": tolerance, "atol": tolerance}
     try:
         pd.testing.assert_frame_equal(*tables, check_dtype=False, **near)
     except AssertionError as error:
         return " ".join(str(error).split())
     return ""
+
+
+def same_but_for_rounding(old: Path, new: Path) -> bool:
+    """Return whether two saved figures differ by no more than two processors' rounding.
+
+    They tell the same of themselves; numbers of their tables differ by at most
+    0.001 · max(1, abs(number)), and their marks by a tenth of a point.
+
+    Parameters
+    ----------
+    old, new : pathlib.Path
+        Paths of :func:`save_figure`, without ending.
+    """
+    ours, theirs = (
+        {k: path.with_name(f"{path.name}.{k}") for k in FORMATS} for path in (old, new)
+    )
+    files = [*ours.values(), *theirs.values()]
+    if not all(file.is_file() for file in files):
+        return False
+    if read_figure(ours["png"]) != read_figure(theirs["png"]):
+        return False
+    if difference(ours["csv"], theirs["csv"], _ROUNDING):
+        return False
+    texts, numbers = _drawing(ours["svg"])
+    other_texts, other_numbers = _drawing(theirs["svg"])
+    if texts != other_texts:
+        return False
+    pairs = zip(numbers, other_numbers, strict=True)
+    return all(abs(one - other) <= _MOVED for one, other in pairs)
+
+
+def _drawing(svg: Path) -> tuple[list[str], list[float]]:
+    """Return an SVG's text and its numbers, apart."""
+    # matplotlib names a mark by a hash of its shape
+    content = _NAME_OF_MARK.sub("", svg.read_text(encoding="utf-8"))
+    parts = _NUMBER.split(content)
+    return parts[::2], [float(number) for number in parts[1::2]]
 
 
 def table_csv(table: pd.DataFrame) -> str:

@@ -90,8 +90,14 @@ def plot_forest(
     table : pandas.DataFrame
         Columns named by ``value`` and ``label``; their interval ``<value>_low, <value>_high`` or
         ``low, high`` where known; ``hue``.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a figure of half width is made without. They are returned.
+    value, label : str
+        Columns of the number that the axis shows, and of the name of its row.
     hue : str, optional
         Column that sets several marks into a row. Without intervals they stand on one line.
+    xlabel : str
+        What the axis counts, with its unit.
     reference : float, optional
         A vertical line: 0 for differences.
     margin : float, optional
@@ -107,6 +113,15 @@ def plot_forest(
         Whether the values are shares, counted in percent.
     numbers : bool
         Whether estimate and interval stand at the right (never with ``hue``).
+
+    Examples
+    --------
+    >>> from medcal_nb.show import charts
+    >>> accuracy = {"label": ["ct", "mri"], "value": [0.6, 0.5], "low": [0.5, 0.4]}
+    >>> table = pd.DataFrame(accuracy).assign(high=[0.7, 0.6])
+    >>> ax = charts.plot_forest(table, xlabel="accuracy, %", percent=True)
+    >>> [text.get_text() for text in ax.get_yticklabels()]
+    ['MRI', 'CT']
     """
     names = _order(table[label], table[value], summary, sort)
     ends = ends_of(table, value)

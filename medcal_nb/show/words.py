@@ -11,25 +11,17 @@ from typing import Any
 
 import pandas as pd
 
+from medcal_nb.correct import MAPS
+from medcal_nb.measure import METRICS
+
 LABELS = {
     # what a confidence went through
     "raw": "uncorrected",
     "none": "uncorrected",
-    "as stated": "uncorrected",
     "known": "accuracy known",
     "source": "general labels",
     "target": "medical labels",
-    "platt": "Platt scaling",
-    "temperature": "temperature scaling",
-    "log_odds": "log-odds scaling",
-    "isotonic": "isotonic regression",
-    "beta": "beta calibration",
-    "histogram": "histogram binning",
     "trained": "trained ensemble",
-    # conclusions
-    "carries over": "non-inferior",
-    "does not": "inferior",
-    "undecided": "inconclusive",
     # data sets and models
     "pocketvqa-general": "general images",
     "pocketvqa-medical": "medical images",
@@ -53,33 +45,12 @@ LABELS = {
     "x-ray": "X-ray",
     "oct": "OCT",
     # measures
-    "mean_confidence": "mean confidence",
     "accuracy_fall": "accuracy falls",
     "confidence_fall": "confidence falls",
-    "gap": "overconfidence",
     "calibration_gap": "overconfidence",
-    "observed_expected": "observed : expected",
-    "ece": "ECE",
     "ece_width": "ECE, equal width",
-    "ece_mass": "ECE, equal mass",
-    "debiased_ece": "debiased ECE",
     "debiased_width": "debiased ECE, equal width",
     "debiased_mass": "debiased ECE, equal mass",
-    "smooth_ece": "smooth ECE",
-    "ici": "ICI",
-    "e50": "E50",
-    "e90": "E90",
-    "ace": "ACE",
-    "mce": "MCE",
-    "confidently_wrong": "wrong at ≥ 90 % confidence",
-    "brier": "Brier score",
-    "brier_skill": "Brier skill score",
-    "log_loss": "log loss",
-    "slope": "calibration slope",
-    "intercept": "calibration intercept",
-    "auroc": "AUROC",
-    "aurc": "AURC",
-    "transfer_cost": "transfer cost (Brier score)",
     "cost": "transfer cost",
     "skill_uncorrected": "skill, uncorrected",
     "skill_transferred": "skill, transferred",
@@ -89,7 +60,6 @@ LABELS = {
     "tau2": "τ²",
     "i2": "I²",
     "p": "P",
-    "p_adjusted": "P (Holm)",
     "p_holm": "P (Holm)",
     # columns
     "dataset": "data set",
@@ -121,24 +91,19 @@ LABELS = {
     "certified": "splits with a certificate",
     "width": "width wanted",
     "width_here": "width here",
-    "coverage": "coverage",
     "test_coverage": "coverage",
     "fit_coverage": "coverage in calibration",
     "test_risk": "risk",
-    "risk": "risk",
     "closed": "yes/no",
     # elicitation methods
     "alone": "reader alone",
     "with_model": "reader with model",
-    "verbalized": "verbalized",
     "verbalized_cot": "verbalized (chain of thought)",
     "linguistic": "linguistic (words)",
     "top_k": "top k",
     "two_stage": "two-stage",
     "two_stage_other": "two-stage, as another's",
     "describe_first": "describe first",
-    "challenge": "challenge",
-    "paraphrase": "paraphrase",
     "augment": "image augmentation",
     "token_probability": "token probability",
     "recall_score": "recall score",
@@ -155,8 +120,6 @@ LABELS = {
     "self_consistency": "self-consistency",
     "semantic_entropy": "semantic entropy",
     "blank_image": "image ablation",
-    "imported": "imported",
-    "recorded": "recorded",
     # ensembles
     "average": "average of methods",
     "average, trained": "trained ensemble",
@@ -165,17 +128,15 @@ LABELS = {
     "best method": "best single method",
     "expert": "expert model",
     # columns of transfer and ensembles
-    "n_abstained": "without an answer",
     "n_refitted": "labels until a refit wins",
     "n_known": "labels until the intercept wins",
-    "brier_all": "Brier score, all",
     "rival_is": "which is",
     "worse_than_base": "skill below 0",
     "at_bound": "T at its bound",
     "temperature_source": "T, source",
     "temperature_target": "T, target",
 }
-"""What people call the things that tables name in code."""
+"""What people call the things that tables name in code; metrics and maps tell it themselves."""
 
 ROWS_SHOWN = 12
 _NAMES_IN = {
@@ -208,9 +169,12 @@ def label_of(name: object) -> str:
     Of several, set apart by a comma and a space, each is called so.
     """
     text = str(name)
-    return LABELS.get(text) or ", ".join(
-        LABELS.get(part, part) for part in text.split(", ")
-    )
+    return LABELS.get(text) or ", ".join(map(_label, text.split(", ")))
+
+
+def _label(name: str) -> str:
+    registered = METRICS.get(name) or MAPS.own.get(name)
+    return registered.label if registered else LABELS.get(name, name)
 
 
 def heading_of(column: str) -> str:
@@ -228,12 +192,14 @@ def number(value: float | None) -> str:
     """Return a number as text: two or three digits that matter, thousands set apart.
 
     ``0.0312`` is ``0.031``, ``0.3049`` is ``0.30``, ``12.34`` is ``12.3``, ``12345.6`` is
-    ``12,346``; a missing one is ``–``.
+    ``12,346``, what is less than half of the last digit ``<0.0001``; a missing one is ``–``.
     """
     if pd.isna(value) or math.isinf(value):
         return "–"
     if isinstance(value, Integral) or (float(value).is_integer() and abs(value) >= 1):
         return f"{int(value):,}"
+    if 0 < value < 0.00005:
+        return "<0.0001"
     return f"{value:,.{_decimals(value)}f}"
 
 
@@ -369,17 +335,32 @@ def show_table(
         `LABELS`.
     sort : str, optional
         The column that matters, which need not be shown; the given order without.
+    ascending : bool
+        Whether its smallest value stands first.
     rows : int
         How many rows are shown at most; below them stands how many more there are.
     title : str
-        Stands above the table.
+        What stands above the table.
     turned : bool
         A column is a line: what is called so, and its value in each row.
+
+    Returns
+    -------
+    ShownTable
+        HTML in a notebook, text elsewhere.
 
     Raises
     ------
     KeyError
         If there is no such column.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"model": ["m"], "ece": [0.12], "ece_low": [0.08], "ece_high": [0.17]})
+    >>> show_table(frame, title="Calibration")
+    Calibration
+    model               ECE
+        m 0.12 [0.08, 0.17]
     """
     if sort is not None:
         frame = frame.sort_values(sort, ascending=ascending, kind="stable")

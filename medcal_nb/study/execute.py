@@ -115,6 +115,6 @@ def finish_notebook(executed: Path, *, seconds: float) -> None:
             # the findings stand below it
             cell.metadata["jupyter"] = {"source_hidden": True}
     head = notebook.cells[0]
-    took = f"**Runtime** {seconds:.0f} s in the run that made this copy."
+    took = f"**Runtime** {seconds:.0f} s in the run that is shown."
     head.source = re.sub(r"\*\*Runtime\*\*[^.]*\.", took, head.source)
     nbformat.write(notebook, executed)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from medcal_nb.show import charts
 from medcal_nb.show.words import label_of, short_name
+from medcal_nb.study.findings.finding import unit_of
 from medcal_nb.study.findings.overview import IMAGES, TEXT
 
 #: The question of each notebook, in the order in which the overview answers them.
@@ -48,10 +49,11 @@ def headline_panels(calibration: Results, transfer: Results) -> list:
             charts.plot_calibration,
             curve[curve["side"] == side],
             bins=_of_side(calibration.get("outcomes"), side),
+            event=calibration.get("event", ""),
         )
         panels.append(panel)
     gaps = pd.DataFrame(calibration.get("overconfidence") or [])
-    if len(gaps):
+    if len(gaps) > 1:
         panel = charts.panel(
             "Overconfidence, points",
             charts.plot_dumbbell,
@@ -84,11 +86,9 @@ def headline_panels(calibration: Results, transfer: Results) -> list:
 def figure_note(calibration: Results) -> str:
     """Return the note below the study's figure: what the intervals are by."""
     scores = pd.DataFrame(calibration.get("scores") or [])
-    has_images = "n_images" in scores and bool((scores["n_images"] > 0).all())
-    unit = "image" if has_images else "answer"
     method = label_of(calibration.get("strategy", ""))
     return (
-        f"Confidence: {method}. Bars and band: 95 % CI by {unit}. "
+        f"Confidence: {method}. Bars and band: 95 % CI by {unit_of(scores)}. "
         "No curve where fewer than 20 answers lie near."
     )
 

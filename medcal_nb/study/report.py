@@ -80,9 +80,9 @@ class Report:
         """
         asked = {"model": model, "strategy": strategy}
         named = {column: name for column, name in asked.items() if name}
-        n = rows["reader"].nunique() if "reader" in rows else 0
-        if n > 1 and not model:
-            rows = rows[rows["reader"].notna()].assign(model=f"{n} readers")
+        people = rows[rows["reader"].notna()] if "reader" in rows else rows.head(0)
+        if people["model"].nunique() > 1 and not model:
+            rows = people.assign(model=f"{people['reader'].nunique()} readers")
         rows = rows_where(rows, named)
         if rows.empty:
             raise NotEnough(

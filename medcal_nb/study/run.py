@@ -19,9 +19,10 @@ import pytask
 from pytask_parallel import ParallelBackend
 from tqdm import tqdm
 
+from medcal_nb.answers.recorded import recorded_entry
 from medcal_nb.errors import MedcalError, NotEnough
 from medcal_nb.files import file_hash
-from medcal_nb.show.figures import FORMATS, made_here
+from medcal_nb.show.figures import FORMATS, made_here, same_but_for_rounding
 from medcal_nb.study.context import PUBLISHED, library_versions
 from medcal_nb.study.execute import execute_notebook, finish_notebook, write_startup
 from medcal_nb.study.notebooks import (
@@ -155,6 +156,10 @@ class Study:
         """Refuse answers that asking would alter, and a profile without any."""
         if self.profile.asks:
             check_own_log(self.answers)
+        elif self.profile.recorded and self.answers == self.profile.answers(
+            fast=self.fast
+        ):
+            recorded_entry(self.profile.recorded["name"])
         elif not self.answers.is_file():
             raise MedcalError(
                 f"profile {self.profile.name} asks no model, and {self.answers} is no file: "
@@ -531,7 +536,14 @@ def _publish(study: Study, notebook: Notebook, stage: Path) -> None:
         raise MedcalError(
             f"it wrote {min(undeclared)!r}, which its metadata.medcal doesn't name"
         )
-    outputs = [name for name in notebook.writes if name != "answers"]
+    outputs = []
+    for name in notebook.writes:
+        # what another processor rounds otherwise is no news
+        unchanged = not study.force and same_but_for_rounding(
+            study.figures / name, stage / name
+        )
+        if name != "answers" and not unchanged:
+            outputs.append(name)
     for file in study.files(outputs):
         staged = stage / file.relative_to(study.figures)
         if staged.is_file():

@@ -287,14 +287,13 @@ def strategies_on(
     return pick(wanted, own, n=n, name=name)
 
 
-def side_name(where: Where, *, of: str = "images") -> str:
-    """Return what a reader calls a side: ``general images`` or ``labels``, the data set's name."""
+def side_name(where: Where) -> str:
+    """Return what a reader calls a side: ``general images``, the data set's name."""
     if "domain" in where:
-        return f"{where['domain']} {of}"
+        return f"{where['domain']} images"
     # which split answers are of says nothing of what they are about
     named = {column: value for column, value in where.items() if column != "split"}
-    names = ", ".join(label_of(value) for value in (named or where).values())
-    return names if of == "images" else f"{names} {of}"
+    return ", ".join(label_of(value) for value in (named or where).values())
 
 
 def with_sides(graded: pd.DataFrame) -> pd.DataFrame:

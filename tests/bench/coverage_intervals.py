@@ -1,7 +1,8 @@
 """How often intervals by image cover the true value where images are few.
 
     python -m tests.bench.coverage_intervals [--repeats 200] [--seed 2027] [--images 9 23 70]
-        [--metrics brier auroc slope risk ece …] [--worlds calibrated …] [--out build/bench]
+        [--metrics brier auroc slope risk ece …] [--worlds calibrated …]
+        [--confidences continuous tens bimodal] [--out build/bench]
 
 The table in docs/intervals.md is made by this. Images carry 1 to 12 answers, which are right or
 wrong together: outcomes share a normal variable with a correlation of 0.4. An interval that is
@@ -52,9 +53,11 @@ CLIP = 0.005
 
 
 def confidences(kind: str, n: int, rng: np.random.Generator) -> np.ndarray:
-    """Any number, or one of eight."""
+    """Any number, one of eight, or three in ten low and the others high."""
     if kind == "continuous":
         return rng.beta(5, 1.3, n)
+    if kind == "bimodal":
+        return np.where(rng.random(n) < 0.3, rng.beta(2, 8, n), rng.beta(12, 1.5, n))
     return rng.choice(STATED, n, p=SHARES)
 
 
@@ -152,14 +155,14 @@ def main() -> None:
     parser.add_argument("--images", type=int, nargs="+", default=[9, 23, 70])
     parser.add_argument("--metrics", nargs="+", default=list(METRICS))
     parser.add_argument("--worlds", nargs="+", default=list(WORLDS))
+    parser.add_argument("--confidences", nargs="+", default=["continuous", "tens"])
     parser.add_argument("--out", default="build/bench")
     options = parser.parse_args()
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
     rows = []
-    kinds = ("continuous", "tens")
     for name, n, kind, world in product(
-        options.metrics, options.images, kinds, options.worlds
+        options.metrics, options.images, options.confidences, options.worlds
     ):
         rows.append(cell(name, kind, world, n, options.repeats, options.seed))
         table = pd.DataFrame(rows)

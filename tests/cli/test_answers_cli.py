@@ -83,6 +83,7 @@ def test_import_then_score_gives_the_numbers_of_the_definitions(answers_csv, tmp
     assert not {*MORE_METRICS} & {*table.columns}
     every = scores(log, "--all", "--resamples", 50)
     assert {*METRICS, *MORE_METRICS, "yield_at_20_threshold"} <= {*every.columns}
+    assert {"observed_expected", "e50", "e90", "clip"} <= {*every.columns}
     assert table["model"].tolist() == ["a", "b"]
     assert table["dataset"].tolist() == ["d", "d"]
     part = frame[frame["model"] == "a"]
@@ -115,6 +116,7 @@ def test_score_by_any_column(answers_csv, tmp_path):
     ):
         assert word in told
     assert f"{table['brier'][0]:.3f} [{table['brier_low'][0]:.3f}, " in told
+    assert f"with clip {table['clip'].min():g}" in told
     assert scores(log, "--by", "site").equals(table)
 
 

@@ -440,7 +440,8 @@ def test_what_are_no_option_probabilities_is_refused(options):
 
 def test_a_family_from_another_package_is_one_object(rng, monkeypatch):
     """Named by an entry point, it is in lists, has a label, and is fitted like ours."""
-    from medcal_nb.correct import Family, families, map_label, transfer_study
+    from medcal_nb.correct import Family, families, transfer_study
+    from medcal_nb.show.words import label_of
 
     shift = Family(
         name="shift",
@@ -465,8 +466,8 @@ def test_a_family_from_another_package_is_one_object(rng, monkeypatch):
     monkeypatch.setattr(families, "entry_points", lambda group: [Point()])
     families.MAPS.own.update(MAPS.own)
     assert "shift" in list(families.MAPS)
-    assert map_label("shift") == "shift of the log-odds"
     monkeypatch.setitem(MAPS.own, "shift", shift)
+    assert label_of("shift") == "shift of the log-odds"
     fitted = fit([0.2, 0.4, 0.6, 0.8, 0.9, 0.9], [1, 1, 1, 0, 0, 1], method="shift")
     assert fitted([0.1])[0] == pytest.approx(5 / 8)
     data = pd.concat([with_options(rng, 60, d, 1.0) for d in ("general", "medical")])

@@ -75,8 +75,22 @@ def test_the_upper_end_of_a_curve_takes_gaps_of_one_side(rng):
     smooth = np.full((10, 10), 0.02) + 0.8 * np.eye(10)
     test = inversion._Gaps(c, y, cell, np.arange(400), 1000, rng, smooth)
     assert {*np.sign(test.gap)} == {-1.0, 1.0}
-    (side,) = test.sides()
-    assert len({*np.sign(test.even(0.02, side))}) == 1
+    (path,) = test.paths()
+    assert len({*np.sign(path(0.02))}) == 1
+
+
+def test_of_few_images_gaps_of_one_side_stay_there(rng):
+    """Where accuracy leaves no room they stop: gaps of the other side would be noise alone."""
+    images = np.repeat(np.arange(10), 6)
+    c = np.where(rng.random(60) < 0.3, 0.2, np.round(rng.uniform(0.85, 0.95, 60), 2))
+    y = (rng.random(60) < np.where(c < 0.5, 0.7, 0.95)).astype(float)
+    bins = np.unique(c, return_inverse=True)[1]
+    test = inversion._Gaps(c, y, bins, images, 1000, rng)
+    observed, common = test.paths()
+    assert {*np.sign(observed(0.4))} == {-1.0, 1.0}
+    gaps = common(0.4)
+    assert len({*np.sign(gaps)}) == 1
+    assert gaps == pytest.approx(np.minimum(0.4, 1 - test.first))
 
 
 @pytest.mark.parametrize("binning", ["width", "mass"])

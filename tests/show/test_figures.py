@@ -18,6 +18,7 @@ from medcal_nb.show.figures import (
     difference,
     read_figure,
     replace_files,
+    same_but_for_rounding,
     save_figure,
     table_csv,
 )
@@ -54,6 +55,32 @@ def test_same_figure_gives_same_bytes(tmp_path):
         assert (tmp_path / "a" / name).read_bytes() == (
             tmp_path / "b" / name
         ).read_bytes(), name
+
+
+def test_same_but_for_rounding(tmp_path):
+    def saved(folder, *, move=0.0, alt="a line", colour="red"):
+        table = pd.DataFrame({"x": [0.0, 1.0], "ece": [0.25, 0.5 + move]})
+        fig = Figure(figsize=(3, 2))
+        ax = fig.subplots()
+        ax.plot(table["x"], table["ece"], marker="o", color=colour)
+        ax.set_ylim(0, 1)
+        about = ABOUT | {"alt": alt}
+        save_figure(fig, "fig09_toy", table, out_dir=tmp_path / folder, **about)
+        return tmp_path / folder / "fig09_toy"
+
+    old = saved("old")
+    assert same_but_for_rounding(old, saved("again"))
+    rounded = saved("rounded", move=5e-5)
+    assert (
+        rounded.with_suffix(".svg").read_bytes() != old.with_suffix(".svg").read_bytes()
+    )
+    assert same_but_for_rounding(old, rounded)
+    assert not same_but_for_rounding(old, saved("number", move=0.002))
+    assert not same_but_for_rounding(old, saved("words", alt="another finding"))
+    assert not same_but_for_rounding(old, saved("look", colour="blue"))
+    assert not same_but_for_rounding(old, tmp_path / "absent")
+    rounded.with_suffix(".png").write_bytes(b"damaged")
+    assert not same_but_for_rounding(old, rounded)
 
 
 def test_another_number_changes_every_file(tmp_path):

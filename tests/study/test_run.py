@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import psutil
 import pytest
 from filelock import FileLock
 
-from medcal_nb.answers import AnswerLog
+from medcal_nb.answers import AnswerLog, recorded
 from medcal_nb.errors import MedcalError
 from medcal_nb.show.figures import read_figure
 from medcal_nb.study.run import Study, run_studies
@@ -145,6 +146,39 @@ def test_same_study_elsewhere_gives_the_same_bytes_and_a_fast_one_goes_to_build(
     assert not study(toy, fast=True, only=["03"]).failed
     assert (toy / "build" / "fast" / "pocket" / "figures" / "fig03_line.csv").is_file()
     assert contents(toy / "figures" / "pocket") == here
+
+
+def test_what_a_processor_rounds_otherwise_is_not_published_again(toy):
+    study(toy, only=["02"])
+    table = toy / "figures" / "pocket" / "fig02_bars.csv"
+    elsewhere = table.read_text().replace("0.4,", "0.400001,")
+    assert elsewhere != table.read_text()
+    table.write_text(elsewhere)
+    assert study(toy, only=["02"]).steps["02_numbers"] == RAN
+    assert table.read_text() == elsewhere
+    study(toy, only=["02"], force=True)
+    assert table.read_text() != elsewhere
+
+
+def test_damaged_or_missing_recorded_answers_stop_a_study_before_it_runs(
+    toy, monkeypatch
+):
+    folder = toy / "recorded"
+    folder.mkdir()
+    for name in ("manifest.json", "viper.parquet"):
+        shutil.copy(recorded.recorded_folder() / name, folder / name)
+    monkeypatch.setattr(recorded, "_CHECKOUT", folder)
+    Study("readers", only=["00"])
+    table = folder / "viper.parquet"
+    table.write_bytes(table.read_bytes()[:-1] + b"x")
+    with pytest.raises(
+        MedcalError, match=r"viper\.parquet: is damaged or another file"
+    ):
+        Study("readers", only=["00"])
+    table.unlink()
+    with pytest.raises(MedcalError, match="no such file; get it from a clone"):
+        Study("readers", only=["00"])
+    assert not (toy / "figures" / "readers").exists()
 
 
 def test_failure_is_named_and_publishes_nothing(toy):

@@ -181,7 +181,6 @@ def test_sides_are_found_or_named(rng):
     with pytest.raises(MedcalError, match="no such rows"):
         rows.sides(data, {"dataset": "x"}, {"dataset": "general"})
     assert rows.side_name(GENERAL) == "general images"
-    assert rows.side_name(GENERAL, of="labels") == "general labels"
     assert rows.side_name({"dataset": "my-set", "split": "fit"}) == "my-set"
 
 

@@ -35,21 +35,7 @@ MOST_BYTES = 200_000_000
 
 _WAITS = "its reply is not there yet"
 _PLAN = "plan.json"
-_PARTS = {
-    "model": str,
-    "strategies": list,
-    "items": dict,
-    "files": bool,
-    "settings": dict,
-    "written": list,
-}
-_SETTINGS = {  # kinds, least, most: the limits of the options of `medcal ask`
-    "samples": ((int,), 1, 1000),
-    "temperature": ((int, float), 0.01, 100),
-    "max_new_tokens": ((int,), 1, 10**9),
-    "lettered": ((bool,), False, True),
-    "seed": ((int,), 0, 2**63),
-}
+_SCHEMA = Path(__file__).with_name("plan.schema.json")
 
 
 def export_batch(
@@ -149,38 +135,24 @@ def collect_batch(folder: Path | str, log: AnswerLog) -> tuple["Summary", list[P
 
 def _read_plan(folder):
     """What a plan says, each part of the kind that it has to be."""
+    import fastjsonschema
+
     path = folder / _PLAN
+    schema = json.loads(_SCHEMA.read_text(encoding="utf-8"))
     try:
         text = require_file(path).read_text(encoding="utf-8")
-        about = {"written": []} | json.loads(text)
-        for name, kind in _PARTS.items():
-            if not isinstance(about[name], kind):
-                raise ValueError(f"{name} is no {kind.__name__}")
-        names = [one.name for one in choose_strategies(about["strategies"])]
-        if not about["strategies"] or names != about["strategies"]:
-            raise ValueError("strategies are not the names of some")
-        if about["items"].keys() != {"name", "split", "n"}:
-            raise ValueError("items are no name, split and n")
-        _check_settings(about["settings"])
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        plan = json.loads(text, parse_constant=_no_number)
+        about = fastjsonschema.compile(schema)(plan, name_prefix="plan")
+        choose_strategies(about["strategies"])
+    except (ValueError, RecursionError, MedcalError) as error:
         raise MedcalError(
             f"{folder}: no plan.json that can be read ({error})"
         ) from None
     return about
 
 
-def _check_settings(settings):
-    """Refuse settings of a plan that `medcal ask` would not take."""
-    if settings.keys() - _SETTINGS.keys():
-        raise ValueError(
-            f"unknown settings: {', '.join(settings.keys() - _SETTINGS.keys())}"
-        )
-    for name, value in settings.items():
-        kinds, least, most = _SETTINGS[name]
-        if value is None and name == "max_new_tokens":
-            continue
-        if type(value) not in kinds or not least <= value <= most:
-            raise ValueError(f"{name} is {value!r}")
+def _no_number(constant):
+    raise ValueError(f"{constant} is no number of JSON")
 
 
 def _save(about, folder):

@@ -8,20 +8,23 @@ import pandas as pd
 from medcal_nb.show.words import label_of
 from medcal_nb.study.findings.finding import (
     Finding,
+    base_rate,
     ci,
+    ci_of,
     counted,
     decimal,
-    extent,
+    ends_of,
     percent,
     points,
-    sentence,
+    unit_of,
+    was,
 )
 from medcal_nb.study.findings.overview import headline
 
 
 def resampled_by(scores: pd.DataFrame) -> str:
     """Return ``by image`` where images are known in every row of a table of scores, else answer."""
-    return "by image" if (scores["n_images"] > 0).all() else "by answer"
+    return f"by {unit_of(scores)}"
 
 
 def note(scores: pd.DataFrame, level: float, what: str = "Bars") -> str:
@@ -29,7 +32,9 @@ def note(scores: pd.DataFrame, level: float, what: str = "Bars") -> str:
     return f"{what}: {percent(level)} CI {resampled_by(scores)}."
 
 
-def overconfidence(scores: pd.DataFrame, model: str, side: str) -> Finding:
+def overconfidence(
+    scores: pd.DataFrame, model: str, side: str, *, event: str = ""
+) -> Finding:
     """Return how many models are overconfident on a side, and by how much the one looked at is.
 
     Parameters
@@ -39,6 +44,8 @@ def overconfidence(scores: pd.DataFrame, model: str, side: str) -> Finding:
         `accuracy, mean_confidence, gap` with `_low, _high`.
     model, side : str
         The model looked at, and where.
+    event : str
+        What confidence is a probability of, where it is not the answer's being correct: ``cancer``.
     """
     there = scores[scores["side"] == side]
     one = there[there["model"] == model].iloc[0]
@@ -48,30 +55,45 @@ def overconfidence(scores: pd.DataFrame, model: str, side: str) -> Finding:
     own = (
         f"{label_of(model)} had a mean confidence of {percent(one['mean_confidence'])} and "
         f"{_was(model)} correct on {percent(one['accuracy'])} of {int(one['n']):,} answers "
-        f"({ci(one['accuracy_low'], one['accuracy_high'])})"
+        f"({ci_of(one, 'accuracy')})"
     )
-    if n == 1:
+    if event:
+        claim = _as_probability(one, side, event)
+    elif n == 1:
         claim = f"On {side} {_direction(one)}: {own}"
-    elif extent(len(over), n) == "none" and len(under):
+    elif len(over):
+        claim = (
+            f"{counted(len(over), n, 'model')} {was(len(over))} overconfident on {side}, by "
+            f"{_range(over['gap'])}; {own}"
+        )
+    elif len(under):
         claim = (
             f"{counted(len(under), n, 'model')} were underconfident on {side}; {own}"
         )
-    elif extent(len(over), n) == "none":
-        claim = f"no model was clearly over- or underconfident on {side}; {own}"
     else:
-        verb = "was" if len(over) == 1 else "were"
-        claim = (
-            f"{counted(len(over), n, 'model')} {verb} overconfident on {side}, by "
-            f"{_range(over['gap'])}; {own}"
-        )
+        claim = f"no model was clearly over- or underconfident on {side}; {own}"
     return Finding(
-        claim=sentence(claim),
-        estimate=float(one["gap"]),
-        interval=(float(one["gap_low"]), float(one["gap_high"])),
-        n=int(one["n"]),
+        claim=claim,
+        estimate=one["gap"],
+        interval=ends_of(one, "gap"),
+        n=one["n"],
         method=f"mean confidence minus accuracy; bootstrap {resampled_by(there)}",
         multiplicity="" if n == 1 else f"95 % CI above 0, uncorrected over {n} models",
-        title=headline(there),
+        title=headline(there, event),
+    )
+
+
+def _as_probability(row: pd.Series, side: str, event: str) -> str:
+    """Return how confidence lies to the share in which an event was there."""
+    off = "not clearly too high or too low"
+    if row["gap_low"] > 0:
+        off = f"too high by {points(row['gap'])}"
+    elif row["gap_high"] < 0:
+        off = f"too low by {points(row['gap'])}"
+    return (
+        f"on {side} the confidence of {label_of(row['model'])}, read as a probability of "
+        f"{event}, was {off}: its mean was {percent(row['mean_confidence'])}, with {event} in "
+        f"{percent(row['accuracy'])} of {int(row['n']):,} answers ({ci_of(row, 'accuracy')})"
     )
 
 
@@ -99,7 +121,7 @@ def _range(gaps: pd.Series) -> str:
     return f"{least.split()[0]} to {most}"
 
 
-def skill(scores: pd.DataFrame, side: str) -> Finding:
+def skill(scores: pd.DataFrame, side: str, *, event: str = "") -> Finding:
     """Return in how many model–method pairs confidence is worse than one number for all answers.
 
     Parameters
@@ -109,6 +131,8 @@ def skill(scores: pd.DataFrame, side: str) -> Finding:
         `n_images`.
     side : str
         Where.
+    event : str
+        As in :func:`overconfidence`.
     """
     known = scores.dropna(subset=["brier_skill_low"])
     n = len(known)
@@ -117,43 +141,33 @@ def skill(scores: pd.DataFrame, side: str) -> Finding:
     if n == 0:
         return Finding(
             claim=f"The Brier skill score could not be measured on {side}.",
-            estimate=None,
-            interval=None,
-            n=0,
             of="pairs",
             method="every answer was correct, or every one wrong",
             title="Every answer was correct, or every one wrong",
         )
-    median = float(known["brier_skill"].median())
+    median = known["brier_skill"].median()
     rival = "giving every answer the model's accuracy"
-    if n == 1:
-        row = known.iloc[0]
-        word = "better" if better else "worse" if worse else "not clearly different"
-        joint = "from" if word.startswith("not") else "than"
-        ends = ci(row["brier_skill_low"], row["brier_skill_high"], unit="decimal")
-        claim = (
-            f"on {side} the uncorrected confidence was {word} {joint} {rival} "
-            f"(Brier skill score {decimal(median)}, {ends})"
-        )
-    elif worse:
-        claim = (
-            f"on {side} the uncorrected confidence was worse than {rival} in "
-            f"{counted(worse, n, 'model–method pair')} (median Brier skill score {decimal(median)})"
-        )
-    else:
-        claim = (
-            f"on {side} the uncorrected confidence was better than {rival} in "
-            f"{counted(better, n, 'model–method pair')} (median Brier skill score "
-            f"{decimal(median)})"
-        )
+    if event:
+        rival = f"giving every answer the {base_rate(event)}"
     interval = None
     if n == 1:
-        interval = (
-            float(known["brier_skill_low"].iloc[0]),
-            float(known["brier_skill_high"].iloc[0]),
+        row = known.iloc[0]
+        interval = ends_of(row, "brier_skill")
+        word = "better" if better else "worse" if worse else "not clearly different"
+        joint = "from" if word.startswith("not") else "than"
+        claim = (
+            f"on {side} the uncorrected confidence was {word} {joint} {rival} "
+            f"(Brier skill score {decimal(median)}, {ci(*interval, unit='decimal')})"
+        )
+    else:
+        word = "worse" if worse else "better"
+        pairs = counted(worse or better, n, "model–method pair")
+        claim = (
+            f"on {side} the uncorrected confidence was {word} than {rival} in {pairs} "
+            f"(median Brier skill score {decimal(median)})"
         )
     return Finding(
-        claim=sentence(claim),
+        claim=claim,
         estimate=median,
         interval=interval,
         n=n,
@@ -174,7 +188,7 @@ def _skill_title(better: int, n: int) -> str:
     return f"Confidence beats the base rate in {better} of {n} pairs"
 
 
-def confident_errors(scores: pd.DataFrame, side: str) -> Finding:
+def confident_errors(scores: pd.DataFrame, side: str, *, event: str = "") -> Finding:
     """Return the share of a model's errors whose confidence was at least 90 %.
 
     Parameters
@@ -183,24 +197,27 @@ def confident_errors(scores: pd.DataFrame, side: str) -> Finding:
         One row of the close-up on that side: `model, n, accuracy, confidently_wrong` with ends.
     side : str
         Where.
+    event : str
+        As in :func:`overconfidence`; errors are then the answers without it.
     """
     row = scores[scores["side"] == side].iloc[0]
     name = label_of(row["model"])
-    share = float(row["confidently_wrong"])
+    share = row["confidently_wrong"]
     if np.isnan(share):
         return Finding(
             claim=f"{name} made no error on {side}.",
-            estimate=None,
-            interval=None,
-            n=int(row["n"]),
+            n=row["n"],
             method="count",
             title="There was no error",
         )
-    low = float(row["confidently_wrong_low"])
-    high = float(row["confidently_wrong_high"])
-    wrong = round((1 - float(row["accuracy"])) * int(row["n"]))
+    low, high = ends_of(row, "confidently_wrong")
+    wrong = round((1 - row["accuracy"]) * row["n"])
     whose = "their" if _was(row["model"]) == "were" else "its"
     of_errors = f"{whose} single error" if wrong == 1 else f"{whose} {wrong:,} errors"
+    errors = "errors"
+    if event:
+        errors = f"answers without {event}"
+        of_errors = f"{wrong:,} {errors}"
     if share == 0:
         claim = f"on {side} {name} gave a confidence below 90 % to {of_errors}"
         claim += f" (share at 90 % or more: at most {percent(high)}, 95 % CI)"
@@ -210,13 +227,13 @@ def confident_errors(scores: pd.DataFrame, side: str) -> Finding:
             f"{of_errors} ({ci(low, high)})"
         )
     return Finding(
-        claim=sentence(claim),
+        claim=claim,
         estimate=share,
         interval=(low, high),
         n=wrong,
         of="errors",
         method="Wilson score interval, by image where images are known",
-        title=f"{percent(share)} of errors carry a confidence of 90 % or more",
+        title=f"{percent(share)} of {errors} have 90 % confidence or more",
     )
 
 
@@ -235,7 +252,7 @@ def discrimination(tests: pd.DataFrame, side: str) -> Finding:
     counts = tests["conclusion"].value_counts()
     good = int(counts.get("discriminates", 0))
     reverse = int(counts.get("reversed", 0))
-    median = float(tests["auroc"].median())
+    median = tests["auroc"].median()
     claim = (
         f"on {side} confidence told correct from wrong answers in "
         f"{counted(good, n, 'model–method pair')} (median AUROC {decimal(median)})"
@@ -245,9 +262,8 @@ def discrimination(tests: pd.DataFrame, side: str) -> Finding:
             f"; it was reversed, AUROC below one half, in {counted(reverse, n, 'pair')}"
         )
     return Finding(
-        claim=sentence(claim),
+        claim=claim,
         estimate=median,
-        interval=None,
         n=n,
         of="pairs",
         method="DeLong's test against one half, by image where images are known",
@@ -285,10 +301,9 @@ def ece_by_chance(bias: pd.DataFrame, coverage: pd.DataFrame) -> Finding:
             f"{percent(usual['coverage'])} of samples, the test-inversion interval in {share}"
         )
     return Finding(
-        claim=sentence(claim),
-        estimate=float(plain["mean"]),
-        interval=None,
-        n=int(ours["n_repeats"]),
+        claim=claim,
+        estimate=plain["mean"],
+        n=ours["n_repeats"],
         of="samples",
         method="simulation with these confidences, each taken as true",
     )

@@ -7,15 +7,18 @@ import pandas as pd
 from medcal_nb.show.words import label_of, short_name
 from medcal_nb.study.findings.finding import (
     Finding,
-    Unit,
     ci,
+    ci_of,
     counted,
     decimal,
+    ends_of,
     extent,
     listed,
     number_word,
     percent,
     sentence,
+    unit_of,
+    was,
 )
 
 #: Methods named in one sentence; more are counted.
@@ -24,6 +27,11 @@ _MOSTLY = 0.5  # share of splits from which on a threshold counts as certified
 _LETTERS = 18  # of a name in a title
 DELTA_IS = "δ ="
 _ADJECTIVES = ("verbalized", "linguistic", "stated")  # labels that need their noun
+# whether the model was right; what readers then did with answers that were so before
+_RELIANCE = (
+    (True, "put_right", "wrong", "the model was right"),
+    (False, "made_wrong", "right", "it was wrong"),
+)
 
 
 def certified_coverage(
@@ -44,22 +52,22 @@ def certified_coverage(
     claim = _coverage_claim(best, target=target, delta=delta)
     interval = None
     if best["coverage"] > 0:
-        interval = (float(best["risk_low"]), float(best["risk_high"]))
+        interval = ends_of(best, "risk")
     other = table[table["strategy"] == beside]
     if best["certified"] >= _MOSTLY and len(other) and beside != best["strategy"]:
-        share = _or_none(float(other["coverage"].iloc[0]))
+        share = _or_none(other["coverage"].iloc[0])
         claim = f"{claim}; {_confidence(beside)} retained {share}"
     multiplicity = ""
     if len(table) > 1:
         multiplicity = f"{DELTA_IS} {delta:g} split over {len(table)} methods"
     return Finding(
-        claim=sentence(claim),
+        claim=claim,
         estimate=float(best["risk"]) if best["coverage"] > 0 else None,
         interval=interval,
-        n=int(best["n"]),
+        n=best["n"],
         method=(
             "Certified on a random half, judged on the other; the interval is that of the "
-            f"risk, by bootstrap {_drawn_by(table)}"
+            f"risk, by bootstrap by {unit_of(table)}"
         ),
         multiplicity=multiplicity,
         title=_coverage_title(table, target=target),
@@ -89,7 +97,7 @@ def _coverage_claim(best: pd.Series, *, target: float, delta: float) -> str:
     return (
         f"At a certified risk of at most {risk} ({DELTA_IS} {delta:g}, {labels}), {name} "
         f"retained {coverage} of held-out answers, of which {percent(best['risk'])} were wrong "
-        f"({ci(best['risk_low'], best['risk_high'])})"
+        f"({ci_of(best, 'risk')})"
     )
 
 
@@ -118,19 +126,19 @@ def certificate_sizes(table: pd.DataFrame, *, target: float) -> Finding:
     most = table.iloc[-1]
     name = _confidence(most["strategy"])
     claim = (
-        f"With {sizes} labelled {_units(table)} a threshold of {name} could be certified at a risk "
-        f"of {percent(target)} in {shares} of samples"
+        f"With {sizes} labelled {unit_of(table)}s a threshold of {name} could be certified at a "
+        f"risk of {percent(target)} in {shares} of samples"
     )
     if table["certified"].max() == 0:
         claim = (
-            f"With up to {most['n_fit']:,} labelled {_units(table)} no threshold of {name} was "
+            f"With up to {most['n_fit']:,} labelled {unit_of(table)}s no threshold of {name} was "
             f"certified at a risk of {percent(target)} in any sample"
         )
     return Finding(
-        claim=sentence(claim),
-        estimate=float(most["certified"]),
-        interval=(float(most["certified_low"]), float(most["certified_high"])),
-        n=int(most["n"]),
+        claim=claim,
+        estimate=most["certified"],
+        interval=ends_of(most, "certified"),
+        n=most["n"],
         method="Samples drawn from the answers taken as the population; Wilson interval",
         title=_certificate_title(table),
     )
@@ -174,11 +182,11 @@ def net_benefit(table: pd.DataFrame, *, strategy: str, level: float = 0.95) -> F
         )
     best = table.loc[table["advantage"].idxmax()]
     return Finding(
-        claim=sentence(claim),
-        estimate=float(best["advantage"]),
-        interval=(float(best["advantage_low"]), float(best["advantage_high"])),
-        n=int(best["n"]),
-        method=f"Decision curve; bands are pointwise {percent(level)} CI {_drawn_by(table)}",
+        claim=claim,
+        estimate=best["advantage"],
+        interval=ends_of(best, "advantage"),
+        n=best["n"],
+        method=f"Decision curve; bands are pointwise {percent(level)} CI by {unit_of(table)}",
         title=_net_benefit_title(table),
     )
 
@@ -212,17 +220,14 @@ def shifted_thresholds(
         if not source_name:
             why = "there is one data set alone"
         return Finding(
-            claim=sentence(f"Thresholds could not be judged under a shift: {why}"),
-            estimate=None,
-            interval=None,
-            n=0,
+            claim=f"Thresholds could not be judged under a shift: {why}",
             of="thresholds",
             method="threshold certified on the source, judged on the target",
         )
     k = int((used["test_risk"] > target).sum())
     n = len(used)
     worst = used.loc[used["test_risk"].idxmax()]
-    interval = (float(worst["test_risk_low"]), float(worst["test_risk_high"]))
+    interval = ends_of(worst, "test_risk")
     thresholds = counted(k, n, "threshold")
     most = f"{percent(worst['test_risk'])} ({ci(*interval)})"
     claim = (
@@ -235,8 +240,8 @@ def shifted_thresholds(
             f"{source_name} held it on {target_name}; the highest risk was {most}"
         )
     return Finding(
-        claim=sentence(claim),
-        estimate=float(worst["test_risk"]),
+        claim=claim,
+        estimate=worst["test_risk"],
         interval=interval,
         n=n,
         of="thresholds",
@@ -256,19 +261,16 @@ def who_decides(policies: pd.DataFrame | None) -> Finding:
         return Finding(
             claim="Who should decide could not be compared: no reader decided these cases both "
             "alone and with the model.",
-            estimate=None,
-            interval=None,
-            n=0,
             of="decisions",
             method="expected cost over readers and cases",
         )
     best = policies.iloc[0]
     model = policies[policies["policy"] == "model alone"].iloc[0]
-    cost = f"{decimal(best['cost'])}, {_ends(best, 'cost')}"
+    cost = f"{decimal(best['cost'])}, {ci_of(best, 'cost', unit='decimal')}"
     claim = f"The policy “{best['policy']}” had the lowest expected cost ({cost})"
     if best["policy"] != "model alone":
         other = f"the model alone ({decimal(model['cost'])})"
-        ends = _ends(best, "difference")
+        ends = ci_of(best, "difference", unit="decimal")
         if best["difference_high"] < 0:
             lower = decimal(-best["difference"])
             claim = f"{claim}, {lower} below that of {other} (difference: {ends})"
@@ -277,10 +279,10 @@ def who_decides(policies: pd.DataFrame | None) -> Finding:
     readers = number_word(int(best["n_readers"]))
     noun = "reader" if best["n_readers"] == 1 else "readers"
     return Finding(
-        claim=sentence(claim),
-        estimate=float(best["cost"]),
-        interval=(float(best["cost_low"]), float(best["cost_high"])),
-        n=int(best["n"]),
+        claim=claim,
+        estimate=best["cost"],
+        interval=ends_of(best, "cost"),
+        n=best["n"],
         of="decisions",
         method=f"U-statistic over {readers} {noun} and {best['n_cases']:,} cases",
     )
@@ -295,44 +297,26 @@ def reliance(table: pd.DataFrame) -> Finding:
         :func:`medcal_nb.measure.reliance_table` of all readers.
     """
     rows = {bool(row["model_correct"]): row for _, row in table.iterrows()}
-    parts = []
-    if True in rows and rows[True]["n_wrong_alone"]:
-        row = rows[True]
-        share = f"{row['put_right']:,} of {row['n_wrong_alone']:,} wrong answers"
-        ends = _ends(row, "put_right_share", "percent")
-        parts.append(f"put right {share} ({ends}) where the model was right")
-    if False in rows and rows[False]["n_right_alone"]:
-        row = rows[False]
-        share = f"{row['made_wrong']:,} of {row['n_right_alone']:,} right answers"
-        ends = _ends(row, "made_wrong_share", "percent")
-        parts.append(f"made wrong {share} ({ends}) where it was wrong")
-    claim = "The decisions do not show how readers rely on the model"
-    estimate = None
-    interval = None
-    if parts:
-        claim = f"After seeing the model, readers {listed(parts)}"
-        name = "put_right_share" if "put right" in parts[0] else "made_wrong_share"
-        row = rows[name == "put_right_share"]
-        estimate = float(row[name])
-        interval = (float(row[f"{name}_low"]), float(row[f"{name}_high"]))
-    return Finding(
-        claim=sentence(claim),
-        estimate=estimate,
-        interval=interval,
-        n=int(table["n"].sum()) if len(table) else 0,
+    finding = Finding(
+        claim="The decisions do not show how readers rely on the model",
+        n=table["n"].sum() if len(table) else 0,
         of="decisions",
         method="Wilson interval, decisions counted as independent",
     )
-
-
-def _drawn_by(table: pd.DataFrame) -> str:
-    """Return what intervals rest on: ``by image``, or ``by answer`` where images are unknown."""
-    return "by image" if (table["n_images"] > 0).all() else "by answer"
-
-
-def _units(table: pd.DataFrame) -> str:
-    """Return what a sample was drawn of: images, or answers where images are unknown."""
-    return "images" if (table["n_images"] > 0).all() else "answers"
+    claims = []
+    for model_correct, did, before, where in _RELIANCE:
+        row = rows.get(model_correct)
+        if row is None or not row[f"n_{before}_alone"]:
+            continue
+        share = f"{row[did]:,} of {row[f'n_{before}_alone']:,} {before} answers"
+        ends = ci_of(row, f"{did}_share")
+        claims.append(f"{did.replace('_', ' ')} {share} ({ends}) where {where}")
+        if finding.interval is None:
+            finding.estimate = row[f"{did}_share"]
+            finding.interval = ends_of(row, f"{did}_share")
+    if claims:
+        finding.claim = sentence(f"After seeing the model, readers {listed(claims)}")
+    return finding
 
 
 def _best_covered(table: pd.DataFrame) -> pd.Series:
@@ -361,10 +345,6 @@ def _range_of(rates: pd.Series) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _ends(row: pd.Series, name: str, unit: Unit = "decimal") -> str:
-    return ci(row[f"{name}_low"], row[f"{name}_high"], unit=unit)
-
-
 def choice_of_method(table: pd.DataFrame) -> Finding:
     """Return which elicitation method costs least, and how firm that choice is.
 
@@ -376,23 +356,20 @@ def choice_of_method(table: pd.DataFrame) -> Finding:
     if table.empty:
         return Finding(
             claim="No method was chosen: fewer than 40 images have answers by every method.",
-            estimate=None,
-            interval=None,
-            n=0,
             method="cost on held-out images",
         )
     best = table[table["chosen"]].iloc[0]
-    cost = f"{decimal(best['cost'])}, {_ends(best, 'cost')}"
+    cost = f"{decimal(best['cost'])}, {ci_of(best, 'cost', unit='decimal')}"
     firm = f"in {percent(best['share_chosen'])} of {best['n_splits']} random splits"
     claim = f"{_name(best)} cost least {firm} (expected cost of an answer {cost})"
     if len(table) > 1:
         others = table[table["conclusion"] == "equivalent"]
         claim = f"{claim}; {_equivalent(others, best['margin'])}"
     return Finding(
-        claim=sentence(claim),
-        estimate=float(best["cost"]),
-        interval=(float(best["cost_low"]), float(best["cost_high"])),
-        n=int(best["n"]),
+        claim=claim,
+        estimate=best["cost"],
+        interval=ends_of(best, "cost"),
+        n=best["n"],
         method="mean cost on held-out halves of the images, bootstrap by image",
         multiplicity=f"Holm over {len(table) - 1} comparisons"
         if len(table) > 1
@@ -405,10 +382,10 @@ def _equivalent(others: pd.DataFrame, margin: float) -> str:
     names = [_name(row) for _, row in others.iterrows()]
     if not names:
         return f"no other method was shown to be {within}"
-    verb = "was" if len(names) == 1 else "were"
+    subject = listed(names)
     if len(names) > _NAMED:
-        return f"{number_word(len(names))} other methods {verb} {within}"
-    return f"{listed(names)} {verb} {within}"
+        subject = f"{number_word(len(names))} other methods"
+    return f"{subject} {was(len(names))} {within}"
 
 
 def _name(row: pd.Series) -> str:

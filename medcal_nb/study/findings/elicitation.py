@@ -9,9 +9,9 @@ from medcal_nb.study.findings.finding import (
     Finding,
     ci,
     counted,
+    ends_of,
     extent,
     percent,
-    sentence,
 )
 
 
@@ -29,30 +29,31 @@ def confidence_rate(yields: pd.DataFrame, *, enough: float = 0.95) -> Finding:
     k = int((yields["confidence_rate"] >= enough).sum())
     worst = yields.loc[yields["confidence_rate"].idxmin()]
     name = label_of(worst["strategy"])
-    rate = float(worst["confidence_rate"])
-    low = float(worst["confidence_rate_low"])
-    high = float(worst["confidence_rate_high"])
+    rate = worst["confidence_rate"]
+    interval = ends_of(worst, "confidence_rate")
+    share = f"for {percent(rate)}"
     methods = counted(k, n, "elicitation method")
     if rate == 1:
         claim = f"{counted(n, n, 'elicitation method')} returned a confidence for every question"
     elif n == 1:
-        share = f"{percent(rate)} of the questions ({ci(low, high)})"
-        claim = f"{name} returned a confidence for {share}"
+        claim = (
+            f"{name} returned a confidence {share} of the questions ({ci(*interval)})"
+        )
     elif extent(k, n) == "none":
         claim = (
             f"{methods} returned a confidence for {percent(enough)} of the questions; "
-            f"{name} did so least often, for {percent(rate)} ({ci(low, high)})"
+            f"{name} did so least often, {share} ({ci(*interval)})"
         )
     else:
         claim = (
             f"{methods} returned a confidence for at least {percent(enough)} of the questions; "
-            f"the fewest came from {name}, for {percent(rate)} ({ci(low, high)})"
+            f"the fewest came from {name}, {share} ({ci(*interval)})"
         )
     return Finding(
-        claim=sentence(claim),
+        claim=claim,
         estimate=rate,
-        interval=(low, high),
-        n=int(worst["items"]),
+        interval=interval,
+        n=worst["items"],
         of="questions",
         method="Wilson score interval",
     )
@@ -70,15 +71,12 @@ def tokens_written(yields: pd.DataFrame) -> Finding:
     if known.empty:
         return Finding(
             claim="The models did not report how many tokens they wrote.",
-            estimate=None,
-            interval=None,
-            n=0,
             of="methods",
             method="counted by the models",
         )
     cheapest = known.loc[known["new_tokens"].idxmin()]
     dearest = known.loc[known["new_tokens"].idxmax()]
-    ratio = float(dearest["new_tokens"] / max(cheapest["new_tokens"], 1))
+    ratio = dearest["new_tokens"] / max(cheapest["new_tokens"], 1)
     first = f"{label_of(cheapest['strategy'])} wrote {_tokens(cheapest)} a question"
     if len(known) == 1:
         claim = first
@@ -88,9 +86,8 @@ def tokens_written(yields: pd.DataFrame) -> Finding:
             "the most"
         )
     return Finding(
-        claim=sentence(claim),
+        claim=claim,
         estimate=ratio,
-        interval=None,
         n=len(known),
         of="methods",
         method="tokens counted by the models, mean over questions; no sampling error is given",
@@ -99,7 +96,7 @@ def tokens_written(yields: pd.DataFrame) -> Finding:
 
 def _tokens(method: pd.Series) -> str:
     """Return the tokens that a method writes a question."""
-    n = round(float(method["new_tokens"]))
+    n = round(method["new_tokens"])
     if n == 0:
         return "no token"
     return "1 token" if n == 1 else f"{n:,} tokens"
@@ -126,9 +123,8 @@ def distinct_confidences(yields: pd.DataFrame) -> Finding:
             f"{label_of(most['strategy'])} {high:,}"
         )
     return Finding(
-        claim=sentence(claim),
-        estimate=float(low),
-        interval=None,
+        claim=claim,
+        estimate=low,
         n=len(yields),
         of="methods",
         method="counted to four decimals; no sampling error is given",

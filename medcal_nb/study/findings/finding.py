@@ -9,23 +9,29 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from medcal_nb.show.words import percent
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "Finding",
     "ci",
+    "ci_of",
     "counted",
     "decimal",
+    "ends_of",
     "extent",
     "listed",
     "number_word",
     "percent",
     "points",
     "sentence",
+    "unit_of",
     "was",
 ]
 
@@ -39,14 +45,14 @@ _WORDS += ("six", "seven", "eight", "nine", "ten")
 _MINUS = "−"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Finding:
     """One claim of the study and what it rests on.
 
     Attributes
     ----------
     claim : str
-        The sentence as it can be cited.
+        The sentence as it can be cited; made whole by :func:`sentence`.
     estimate : float or None
         The number that the claim rests on, on its own scale (a share is not a percentage); None
         where nothing could be measured.
@@ -76,13 +82,21 @@ class Finding:
     """
 
     claim: str
-    estimate: float | None
-    interval: tuple[float, float] | None
-    n: int
+    estimate: float | None = None
+    interval: tuple[float, float] | None = None
+    n: int = 0
     of: str = "answers"
     method: str
     multiplicity: str = ""
     title: str = ""
+
+    def __post_init__(self) -> None:
+        self.claim = sentence(self.claim)
+        self.n = int(self.n)
+        if self.estimate is not None:
+            self.estimate = float(self.estimate)
+        if self.interval is not None:
+            self.interval = tuple(self.interval)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields by name, as they are published in JSON."""
@@ -172,6 +186,16 @@ def ci(low: float, high: float, *, unit: Unit = "percent", level: float = 0.95) 
     return f"{name} {joined.join(ends)}"
 
 
+def ends_of(row: Mapping[str, Any], name: str) -> tuple[float, float]:
+    """Return the ends of the interval of a number, from a row of a table."""
+    return row[f"{name}_low"], row[f"{name}_high"]
+
+
+def ci_of(row: Mapping[str, Any], name: str, *, unit: Unit = "percent") -> str:
+    """Return the 95 % interval of a number, from a row of a table, as :func:`ci` writes it."""
+    return ci(*ends_of(row, name), unit=unit)
+
+
 def number_word(n: int) -> str:
     """Return a count as a text runs: a word up to ten, digits with commas above."""
     return _WORDS[n] if 0 <= n < len(_WORDS) else f"{n:,}"
@@ -210,9 +234,26 @@ def counted(k: int, n: int, noun: str, plural: str | None = None) -> str:
     return f"{number_word(k)} of {number_word(n)} {plural}"
 
 
+def unit_of(table: pd.DataFrame) -> str:
+    """Return what intervals count as independent: images known in every row, else answers."""
+    known = "n_images" in table and (table["n_images"] > 0).all()
+    return "image" if known else "answer"
+
+
 def was(k: int) -> str:
     """Return the verb that goes with a count of things; *none* and *one* are singular."""
     return "was" if k <= 1 else "were"
+
+
+def base_rate(event: str = "") -> str:
+    """Return what the share of correct answers is called.
+
+    Examples
+    --------
+    >>> base_rate(), base_rate("cancer")
+    ('accuracy', 'prevalence of cancer')
+    """
+    return f"prevalence of {event}" if event else "accuracy"
 
 
 def listed(names: Sequence[str]) -> str:

@@ -13,15 +13,17 @@ from medcal_nb.measure.rows import rows_where
 from medcal_nb.show.words import label_of, short_name
 from medcal_nb.study.findings.calibration import resampled_by
 from medcal_nb.study.findings.finding import (
+    AT_MOST,
     Finding,
     ci,
+    ci_of,
     counted,
-    extent,
+    decimal,
+    ends_of,
     listed,
     number_word,
     percent,
     points,
-    sentence,
 )
 from medcal_nb.study.selection import filled_column, with_group
 
@@ -191,7 +193,7 @@ def largest(groups: pd.DataFrame, kind: str) -> Finding:
     last = ordered.iloc[-1]
     first = ordered.iloc[0]
     name = label_of(last["model"])
-    ends = ci(last["gap_low"], last["gap_high"], unit="points")
+    ends = ci_of(last, "gap", unit="points")
     if len(ordered) == 1:
         word = "overconfidence" if last["gap"] >= 0 else "underconfidence"
         claim = (
@@ -210,10 +212,10 @@ def largest(groups: pd.DataFrame, kind: str) -> Finding:
             f"{_signed(first)}"
         )
     return Finding(
-        claim=sentence(claim),
-        estimate=float(last["gap"]),
-        interval=(float(last["gap_low"]), float(last["gap_high"])),
-        n=int(last["n"]),
+        claim=claim,
+        estimate=last["gap"],
+        interval=ends_of(last, "gap"),
+        n=last["n"],
         method=f"mean confidence minus accuracy; bootstrap {resampled_by(ordered)}",
         multiplicity=f"largest of {len(ordered)}, not corrected for the choice",
         title=_largest_title(last, len(ordered)),
@@ -251,39 +253,33 @@ def spread(summary: pd.DataFrame, kind: str, plural: str) -> Finding:
     if summary.empty:
         return Finding(
             claim=f"With fewer than three {plural} no spread between them can be estimated.",
-            estimate=None,
-            interval=None,
-            n=0,
             of=plural,
             method="random-effects model",
         )
     row = summary.iloc[0]
-    low = float(row["prediction_low"])
-    high = float(row["prediction_high"])
+    low, high = ends_of(row, "prediction")
     n = int(row["n_groups"])
     ends = ci(max(low, -1.0), min(high, 1.0), unit="points").removeprefix("95 % CI ")
+    claim = (
+        f"over {number_word(n)} {plural} overconfidence had a standard deviation of "
+        f"{points(row['tau'])} beyond sampling noise"
+    )
+    expected = (
+        f"in a new {kind} {ends} percentage points are to be expected (95 % prediction "
+        "interval)"
+    )
     if high - low > 1:
-        claim = (
-            f"over {number_word(n)} {plural} overconfidence had a standard deviation of "
-            f"{points(row['tau'])} beyond sampling noise; they are too few to predict a new one "
-            f"(95 % prediction interval {ends})"
+        expected = (
+            f"they are too few to predict a new one (95 % prediction interval {ends})"
         )
     elif row["tau"] < 0.005:
         claim = (
             f"overconfidence differed between the {number_word(n)} {plural} by no more than "
-            f"sampling noise; in a new {kind} {ends} percentage points are to be expected "
-            "(95 % prediction interval)"
-        )
-    else:
-        claim = (
-            f"over {number_word(n)} {plural} overconfidence had a standard deviation of "
-            f"{points(row['tau'])} beyond sampling noise; in a new {kind} {ends} percentage points "
-            "are to be expected (95 % prediction interval)"
+            "sampling noise"
         )
     return Finding(
-        claim=sentence(claim),
-        estimate=float(row["tau"]),
-        interval=None,
+        claim=f"{claim}; {expected}",
+        estimate=row["tau"],
         n=n,
         of=plural,
         method="random-effects model, REML, Knapp–Hartung; prediction interval of a new group",
@@ -304,9 +300,6 @@ def pairs_that_differ(pairs: pd.DataFrame, plural: str) -> Finding:
     if n == 0:
         return Finding(
             claim=f"There are no two {plural} with enough answers to compare.",
-            estimate=None,
-            interval=None,
-            n=0,
             of="pairs",
             method="bootstrap by image",
         )
@@ -317,19 +310,14 @@ def pairs_that_differ(pairs: pd.DataFrame, plural: str) -> Finding:
     largest_one = f"the largest difference, between {a} and {b}, was {points(widest['difference'])}"
     if widest["low"] * widest["high"] > 0:
         largest_one += f" ({ci(*ends, unit='points')})"
-    if extent(k, n) == "none":
-        claim = (
-            f"no difference in overconfidence between {plural} was shown; {largest_one}"
-        )
-    else:
-        claim = (
-            f"overconfidence differed in {counted(k, n, f'pair of {plural}', f'pairs of {plural}')}"
-            f"; {largest_one}"
-        )
+    claim = f"no difference in overconfidence between {plural} was shown"
+    if k:
+        where = counted(k, n, f"pair of {plural}", f"pairs of {plural}")
+        claim = f"overconfidence differed in {where}"
     return Finding(
-        claim=sentence(claim),
-        estimate=float(widest["difference"]),
-        interval=(float(widest["low"]), float(widest["high"])),
+        claim=f"{claim}; {largest_one}",
+        estimate=widest["difference"],
+        interval=(widest["low"], widest["high"]),
         n=n,
         of="pairs",
         method="difference of mean confidence minus accuracy; bootstrap by image",
@@ -362,9 +350,8 @@ def worst_group(groups: pd.DataFrame, kind: str) -> Finding:
             claim += " each"
     name = short_name(counts.index[0], 16)
     return Finding(
-        claim=sentence(claim),
+        claim=claim,
         estimate=most / n,
-        interval=None,
         n=n,
         of="models",
         method=f"largest of mean confidence minus accuracy by {kind}",
@@ -382,9 +369,63 @@ def across(
 
 
 def leading(*findings: Finding) -> list[Finding]:
-    """Return the first finding, and of the others those that could be measured."""
-    first, *others = findings
-    return [first, *(other for other in others if other.estimate is not None)]
+    """Return the first three findings that could be measured, one where none could."""
+    measured = [finding for finding in findings if finding.estimate is not None]
+    return measured[:AT_MOST] or list(findings[-1:])
+
+
+def slopes_by_reader(
+    graded: pd.DataFrame,
+    *,
+    level: float,
+    n_resamples: int,
+    rng: np.random.Generator,
+) -> tuple[pd.DataFrame, Finding]:
+    """Return the calibration slope of every reader, and between what they lie.
+
+    Parameters
+    ----------
+    graded : pandas.DataFrame
+        Graded answers of one method; the column ``reader`` says who gave them.
+    level, n_resamples, rng
+        As in :func:`medcal_nb.measure.metrics_table`.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        One row per reader: `reader, n, n_images, slope` with `_low, _high`; none where fewer
+        than two readers are recorded.
+    finding : Finding
+    """
+    if "reader" not in graded or graded["reader"].nunique() < 2:
+        finding = Finding(
+            claim="Who answered is not recorded, or one reader did.", method="readers"
+        )
+        return pd.DataFrame(), finding
+    table = metrics_table(
+        graded,
+        by=["reader"],
+        metrics=["slope"],
+        level=level,
+        n_resamples=n_resamples,
+        rng=rng,
+    )
+    slope = table["slope"].dropna()
+    n = len(slope)
+    low = decimal(slope.min())
+    high = decimal(slope.max())
+    below = counted(int((table["slope_high"] < 1).sum()), n, "reader")
+    finding = Finding(
+        claim=f"calibration slopes of {number_word(n)} readers ran from {low} to {high} "
+        f"(median {decimal(slope.median())}), clearly below 1 in {below}",
+        estimate=slope.median(),
+        n=n,
+        of="readers",
+        method="logistic regression on log-odds; bootstrap by image",
+        multiplicity=f"95 % CI below 1, uncorrected over {n} readers",
+        title=f"Calibration slopes of {n} readers: {low} to {high}",
+    )
+    return table, finding
 
 
 def visibility(levels: pd.DataFrame, model: str) -> Finding:
@@ -401,16 +442,13 @@ def visibility(levels: pd.DataFrame, model: str) -> Finding:
     if levels.empty:
         return Finding(
             claim="How well the findings can be seen is not recorded in these answers.",
-            estimate=None,
-            interval=None,
-            n=0,
             method="levels of visibility",
             title="Visibility is not recorded",
         )
     own = levels[(levels["model"] == model) & (levels["level"] != "absent")]
     hard = own.iloc[0]
     plain = own.iloc[-1]
-    fall = float(plain["mean_confidence"] - hard["mean_confidence"])
+    fall = plain["mean_confidence"] - hard["mean_confidence"]
     title = "Confidence falls at least as much as accuracy"
     if fall < plain["accuracy"] - hard["accuracy"]:
         title = "Confidence falls less than accuracy where less is seen"
@@ -420,10 +458,9 @@ def visibility(levels: pd.DataFrame, model: str) -> Finding:
         f"{percent(plain['mean_confidence'])} to {percent(hard['mean_confidence'])}"
     )
     return Finding(
-        claim=sentence(claim),
+        claim=claim,
         estimate=fall,
-        interval=None,
-        n=int(own["n"].sum()),
+        n=own["n"].sum(),
         method="means by level of visibility",
         title=title,
     )

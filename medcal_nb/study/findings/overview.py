@@ -12,7 +12,6 @@ from medcal_nb.study.findings.finding import (
     Finding,
     counted,
     decimal,
-    extent,
     number_word,
     sentence,
 )
@@ -55,25 +54,21 @@ def leading_findings(
             if name == _SECOND:
                 findings = findings[1:2] + findings[:1] + findings[2:]
             if place < len(findings):
-                chosen.append(_finding(findings[place]))
+                chosen.append(Finding(**findings[place]))
     return chosen[:AT_MOST]
 
 
-def _finding(fields: Mapping[str, Any]) -> Finding:
-    """Return a finding from its fields in JSON, where an interval is a list."""
-    interval = fields["interval"]
-    values = dict(fields)
-    values["interval"] = None if interval is None else tuple(interval)
-    return Finding(**values)
-
-
-def headline(overconfidence: pd.DataFrame | list[dict[str, Any]]) -> str:
+def headline(
+    overconfidence: pd.DataFrame | list[dict[str, Any]], event: str = ""
+) -> str:
     """Return the title of the study's figure: how many models are overconfident on the target.
 
     Parameters
     ----------
     overconfidence : pandas.DataFrame or list of dict
         One row per model and side: `model, side, gap_low, gap_high`.
+    event : str
+        What confidence is a probability of, where it is not the answer's being correct: ``cancer``.
     """
     overconfidence = pd.DataFrame(overconfidence)
     side = overconfidence["side"].iloc[-1]
@@ -83,14 +78,12 @@ def headline(overconfidence: pd.DataFrame | list[dict[str, Any]]) -> str:
     n = len(rows)
     over = int((rows["gap_low"] > 0).sum())
     under = int((rows["gap_high"] < 0).sum())
-    if over and over >= under:
-        word = "overconfident"
-        k = over
-    elif under:
-        word = "underconfident"
-        k = under
-    else:
+    if event and over:
+        return f"Confidence is too high for a probability of {event}"
+    k = max(over, under)
+    if k == 0:
         return f"No clear over- or underconfidence on {side}"
+    word = "overconfident" if over == k else "underconfident"
     verb = "is" if k == 1 else "are"
     return sentence(f"{counted(k, n, 'model')} {verb} {word} on {side}").rstrip(".")
 
@@ -108,18 +101,15 @@ def medicine_or_image(control: pd.DataFrame) -> Finding:
     """
     verbalized = control[control["strategy"] == "verbalized"]
     rows = [verbalized[verbalized["world"] == world] for world in (IMAGES, TEXT)]
-    if any(extent(len(row), 1) == "none" for row in rows):
+    if any(row.empty for row in rows):
         return Finding(
             claim="The control without images lacks verbalized confidence to compare.",
-            estimate=None,
-            interval=None,
-            n=0,
             of="models",
             method="medians over models",
         )
     images, text = (row.iloc[0] for row in rows)
-    image_cost = float(images["median_cost"])
-    text_cost = float(text["median_cost"])
+    image_cost = images["median_cost"]
+    text_cost = text["median_cost"]
     image_n = int(images["models"])
     text_n = int(text["models"])
     claim = (
@@ -128,9 +118,8 @@ def medicine_or_image(control: pd.DataFrame) -> Finding:
         f"health questions without images ({_models(text_n)}), a control that is not matched"
     )
     return Finding(
-        claim=sentence(claim),
+        claim=claim,
         estimate=image_cost - text_cost,
-        interval=None,
         n=image_n + text_n,
         of="models",
         method="medians over models; no interval, as the models are not a sample of any population",

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from medcal_nb.show import words
-from medcal_nb.study.findings.finding import Finding, sentence
+from medcal_nb.study.findings.finding import Finding
 
 #: Sentences, references, citation and guideline items, with the places of their numbers.
 TEXTS = tomllib.loads(
@@ -94,8 +94,5 @@ def limits(row: Mapping[str, Any], why_empty: str, *, least: int) -> list[Findin
     few = [f"{n:,} {unit}" for unit, n in units.items() if 0 < n < least]
     if few:
         why_empty = f"{' on '.join(few)} are too few (below {least}). {why_empty}"
-    claim = sentence(
-        f"{why_empty} Nothing can be concluded on calibration, discrimination or a threshold"
-    )
-    values = {"estimate": None, "interval": None, "n": units["answers"]}
-    return [Finding(claim=claim, method="count", **values)] if why_empty else []
+    claim = f"{why_empty} Nothing can be concluded on calibration, discrimination or a threshold"
+    return [Finding(claim=claim, n=row["n"], method="count")] if why_empty else []

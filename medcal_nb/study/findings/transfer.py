@@ -6,19 +6,20 @@ import math
 
 import pandas as pd
 
-from medcal_nb.correct import CONCLUSIONS, map_label
+from medcal_nb.correct import CONCLUSIONS
 from medcal_nb.show.words import label_of
 from medcal_nb.study.findings.finding import (
     Finding,
+    base_rate,
     ci,
+    ci_of,
     counted,
     decimal,
-    extent,
+    ends_of,
     listed,
     number_word,
     percent,
     points,
-    sentence,
     was,
 )
 
@@ -28,7 +29,12 @@ _NAMED = 5
 
 
 def temperature_transfer(
-    table: pd.DataFrame, *, source: str, target: str, n_resamples: int = 2000
+    table: pd.DataFrame,
+    *,
+    source: str,
+    target: str,
+    event: str = "",
+    n_resamples: int = 2000,
 ) -> Finding:
     """Return what a temperature fitted on the source did, and what re-optimising it did.
 
@@ -38,43 +44,41 @@ def temperature_transfer(
         Rows of :func:`medcal_nb.correct.transfer_study`, of one map and one elicitation method.
     source, target : str
         What a reader calls the two.
+    event : str
+        What confidence is a probability of, where it is not the answer's being correct: ``cancer``.
     n_resamples : int
         Behind the intervals.
     """
     n = len(table)
     lowered = int((table["transfer_change_high"] < 0).sum())
     below = int((table["skill_refitted"] < 0).sum())
-    did = _lowered(lowered, n, "model")
-    constant = "giving every answer the accuracy"
-    if extent(below, n) == "none":
-        rest = f"re-optimised there it was better than {constant}"
-    else:
+    did = _lowered(lowered, n)
+    constant = f"giving every answer the {base_rate(event)}"
+    rest = f"re-optimised there it was better than {constant}"
+    if below:
         rest = f"even re-optimised there it stayed worse than {constant}"
-        if n > 1:
-            rest = f"{rest} in {counted(below, n, 'model')}"
-    map_name = map_label(table["method"].iloc[0])
-    median = float(table["transfer_change"].median())
+    if below and n > 1:
+        rest = f"{rest} in {counted(below, n, 'model')}"
+    map_name = label_of(table["method"].iloc[0])
+    median = table["transfer_change"].median()
     return Finding(
-        claim=sentence(f"{map_name} fitted on {source} {did} on {target}; {rest}"),
+        claim=f"{map_name} fitted on {source} {did} on {target}; {rest}",
         estimate=median,
-        interval=None,
         n=n,
         of="models",
         method=_BOOTSTRAP.format(n=n_resamples) + "; estimate: median over models",
     )
 
 
-def _lowered(k: int, n: int, noun: str) -> str:
+def _lowered(k: int, n: int) -> str:
     """Return in how many models the Brier score fell: ``lowered the Brier score in …``."""
-    if extent(k, n) == "none":
-        plain = "did not clearly lower the Brier score"
-        return plain if n == 1 else f"{plain} in any {noun}"
+    did = "lowered the Brier score" if k else "did not clearly lower the Brier score"
     if n == 1:
-        return "lowered the Brier score"
-    return f"lowered the Brier score in {counted(k, n, noun)}"
+        return did
+    return f"{did} in {counted(k, n, 'model') if k else 'any model'}"
 
 
-def transferred_skill(table: pd.DataFrame, *, target: str) -> Finding:
+def transferred_skill(table: pd.DataFrame, *, target: str, event: str = "") -> Finding:
     """Return whether a transferred confidence beats one number for all, and what a refit adds.
 
     Parameters
@@ -83,43 +87,50 @@ def transferred_skill(table: pd.DataFrame, *, target: str) -> Finding:
         Rows of one map of :func:`medcal_nb.correct.transfer_study`.
     target : str
         What a reader calls it.
+    event : str
+        As in :func:`temperature_transfer`.
     """
     n = len(table)
     worse = int((table["skill_transferred"] < 0).sum())
-    refitted = float(table["skill_refitted"].median())
-    name = map_label(table["method"].iloc[0])
-    if n == 1:
-        direction = "worse" if worse else "better"
-        claim = (
-            f"confidence transferred by {name} was {direction} than giving every answer"
-        )
-        claim = f"{claim} the accuracy on {target}"
-    elif extent(worse, n) == "none":
-        claim = f"confidence transferred by {name} beat giving every answer"
-        claim = f"{claim} the accuracy on {target}"
-        claim = f"{claim} in {counted(n, n, 'pair')}"
-    else:
-        who = counted(worse, n, "model–method pair")
-        claim = f"in {who} confidence transferred by {name} was worse than giving every answer"
-        claim = f"{claim} the accuracy on {target}"
-    claim = (
-        f"{claim}; after refitting the median Brier skill score was {decimal(refitted)}"
-    )
+    refitted = table["skill_refitted"].median()
+    direction = "worse" if worse else "better"
+    subject = f"confidence transferred by {label_of(table['method'].iloc[0])}"
+    constant = f"giving every answer the {base_rate(event)} on {target}"
+    rest = f"; after refitting the median Brier skill score was {decimal(refitted)}"
     title = f"Transferred, worse than one number in {worse} of {n} pairs"
     if n == 1:
-        title = f"Transferred, {'worse' if worse else 'better'} than one number"
+        title = f"Transferred, {direction} than one number"
+        claim = f"{subject} was {direction} than {constant}"
+        rest = _three_skills(table.iloc[0], event)
+    elif worse == 0:
+        claim = f"{subject} beat {constant} in {counted(n, n, 'pair')}"
+    else:
+        who = counted(worse, n, "model–method pair")
+        claim = f"in {who} {subject} was worse than {constant}"
     return Finding(
         title=title,
-        claim=sentence(claim),
+        claim=f"{claim}{rest}",
         estimate=worse / n,
-        interval=None,
         n=n,
         of="pairs",
         method="Brier skill score over the accuracy of the other folds, cross-fitted by image",
     )
 
 
-def one_number(removed: pd.Series, *, target: str, n_resamples: int = 2000) -> Finding:
+def _three_skills(row: pd.Series, event: str) -> str:
+    """Return the Brier skill of one pair transferred, with the base rate known, and refitted."""
+    known = ""
+    if not math.isnan(row["skill_known"]):
+        known = f", {decimal(row['skill_known'])} with the {base_rate(event)} known"
+    return (
+        f": Brier skill score {decimal(row['skill_transferred'])}{known}, "
+        f"{decimal(row['skill_refitted'])} refitted"
+    )
+
+
+def one_number(
+    removed: pd.Series, *, target: str, event: str = "", n_resamples: int = 2000
+) -> Finding:
     """Return how much of the transfer cost the accuracy on the target removes.
 
     Parameters
@@ -128,30 +139,35 @@ def one_number(removed: pd.Series, *, target: str, n_resamples: int = 2000) -> F
         A row of :func:`medcal_nb.correct.share_removed`.
     target : str
         What a reader calls it.
+    event : str
+        As in :func:`temperature_transfer`.
     n_resamples : int
         Behind the interval.
     """
-    share = float(removed["share_removed"])
-    pairs = int(removed["pairs"])
-    cost = decimal(float(removed["cost"]))
-    number = f"one number, the accuracy on {target},"
+    share = removed["share_removed"]
+    pairs = removed["pairs"]
+    cost = decimal(removed["cost"])
+    number = f"one number, the {base_rate(event)} on {target},"
     interval = None
     title = "What one number removes of the transfer cost"
     if math.isnan(share) or removed["cost_low"] <= 0:
-        ends = ci(removed["cost_low"], removed["cost_high"], unit="decimal")
-        claim = f"transfer was not shown to cost more than refitting (mean cost {cost}, {ends}):"
-        claim = f"{claim} what {number} would remove is not known"
+        ends = ci_of(removed, "cost", unit="decimal")
+        claim = (
+            f"transfer was not shown to cost more than refitting (mean cost {cost}, {ends}): "
+            f"what {number} would remove is not known"
+        )
     else:
-        low = float(removed["share_removed_low"])
-        high = float(removed["share_removed_high"])
-        interval = (low, high)
-        title = f"One number removes {percent(min(share, 1.0))} of the transfer cost"
+        interval = ends_of(removed, "share_removed")
+        part = percent(min(share, 1.0))
+        title = f"One number removes {part} of the transfer cost"
         mean = "mean transfer cost" if pairs > 1 else "transfer cost"
-        claim = f"setting the intercept by {number} removed {percent(min(share, 1.0))}"
-        claim = f"{claim} ({ci(low, high)}) of the {mean} of {cost} in Brier score"
+        claim = (
+            f"setting the intercept by {number} removed {part} ({ci(*interval)}) of the {mean} of "
+            f"{cost} in Brier score"
+        )
     return Finding(
         title=title,
-        claim=sentence(claim),
+        claim=claim,
         estimate=None if math.isnan(share) else share,
         interval=interval,
         n=pairs,
@@ -172,36 +188,35 @@ def conclusions(counts: pd.Series, *, margin: float, target: str) -> Finding:
     target : str
         What a reader calls it.
     """
-    n = int(counts["pairs"])
-    fine = int(counts["non-inferior"] + counts["recalibration not needed"])
-    inferior = int(counts["inferior"])
-    blind = int(counts["no discrimination"])
-    name = map_label(counts["method"])
-    against = f"to refitting with these labels of {target} (margin {margin:g})"
-    claim = f"{name} {was(1)} non-inferior {against} in {_count(fine, n)}"
-    claim = f"{claim} and inferior in {_count(inferior, n)}"
+    n = counts["pairs"]
+    fine = counts["non-inferior"] + counts["recalibration not needed"]
+    inferior = counts["inferior"]
+    blind = counts["no discrimination"]
+    claim = (
+        f"{label_of(counts['method'])} was non-inferior to refitting with these labels of "
+        f"{target} (margin {margin:g}) in {counted(fine, n, 'pair')} and inferior in "
+        f"{counted(inferior, n, 'pair')}"
+    )
     if blind:
-        claim = f"{claim}; in {_count(blind, n)} confidence did not discriminate"
+        claim += f"; in {counted(blind, n, 'pair')} confidence did not discriminate"
     if n == 1:
         word = next(name for name in CONCLUSIONS if counts[name] == 1)
-        claim = f"transfer by {name} was judged “{word}”, compared {against}"
+        claim = (
+            f"transfer by {label_of(counts['method'])} was judged “{word}”, compared to "
+            f"refitting with these labels of {target} (margin {margin:g})"
+        )
     title = f"Transfer is inferior to refitting in {inferior} of {n} pairs"
     if n == 1:
         title = "Transfer against refitting"
     return Finding(
         title=title,
-        claim=sentence(claim),
+        claim=claim,
         estimate=fine / n,
-        interval=None,
         n=n,
         of="pairs",
         method="one-sided non-inferiority tests of the transfer cost, size 2.5 %",
         multiplicity=f"Holm over {n} pairs",
     )
-
-
-def _count(k: int, n: int) -> str:
-    return counted(k, n, "pair")
 
 
 def labels(needed: pd.DataFrame, *, target: str) -> Finding:
@@ -215,30 +230,30 @@ def labels(needed: pd.DataFrame, *, target: str) -> Finding:
         What a reader calls it.
     """
     largest = int(needed["n_max"].max())
-    share = percent(float(needed["share"].iloc[0]))
+    share = percent(needed["share"].iloc[0])
     enough = needed[needed["n_refitted"] <= largest].sort_values("n_refitted")
     lacking = needed[~(needed["n_refitted"] <= largest)]
     n = len(needed)
-    median = float(enough["n_refitted"].median()) if len(enough) else None
+    median = None
     if enough.empty:
-        who = counted(n, n, "model")
-        claim = f"for {who} {largest:,} labels of {target} were not enough for a refit"
-        claim = f"{claim} to beat the transferred map in {share} of random draws"
-    else:
         claim = (
-            f"a refit beat the transferred map in at least {share} of random draws from"
+            f"for {counted(n, n, 'model')} {largest:,} labels of {target} were not enough for a "
+            f"refit to beat the transferred map in {share} of random draws"
         )
-        claim = f"{claim} {_sizes(enough)} labels of {target} on"
+    else:
+        median = enough["n_refitted"].median()
+        claim = (
+            f"a refit beat the transferred map in at least {share} of random draws from "
+            f"{_sizes(enough)} labels of {target} on"
+        )
         if len(lacking):
-            verb = "was" if largest == 1 else "were"
-            claim = f"{claim}; for {_models(lacking)} {largest:,} {verb} not enough"
+            claim += f"; for {_models(lacking)} {largest:,} {was(largest)} not enough"
     return Finding(
-        claim=sentence(claim),
+        claim=claim,
         estimate=median,
-        interval=None,
         n=n,
         of="models",
-        method=f"{int(needed['n_draws'].iloc[0]):,} random draws, scored on images set aside",
+        method=f"{needed['n_draws'].iloc[0]:,} random draws, scored on images set aside",
     )
 
 
@@ -276,19 +291,19 @@ def without_labels(errors: pd.DataFrame, *, target: str) -> Finding:
     """
     unlabelled = errors[errors["estimator"] != "accuracy on the source"]
     best = unlabelled.loc[unlabelled["mean_absolute_error"].idxmin()]
-    n = int(best["pairs"])
-    off = points(float(best["mean_absolute_error"]))
-    close = counted(int(best["within_05"]), n, "pair")
-    claim = f"without labels the accuracy on {target} could not be known:"
-    if best["mean_absolute_error"] < 0.05:
-        claim = f"without labels the accuracy on {target} could be estimated:"
-    claim = f"{claim} the best of three estimates, {best['estimator']}, was off by {off} on average"
+    n = best["pairs"]
+    off = best["mean_absolute_error"]
+    could = "could be estimated" if off < 0.05 else "could not be known"
+    claim = (
+        f"without labels the accuracy on {target} {could}: the best of three estimates, "
+        f"{best['estimator']}, was off by {points(off)} on average"
+    )
     if n > 1:
-        claim = f"{claim} and within 5 percentage points in {close}"
+        close = counted(best["within_05"], n, "pair")
+        claim += f" and within 5 percentage points in {close}"
     return Finding(
-        claim=sentence(claim),
-        estimate=float(best["mean_absolute_error"]),
-        interval=None,
+        claim=claim,
+        estimate=off,
         n=n,
         of="pairs",
         method="mean absolute error over pairs of the best of three estimates",
@@ -308,26 +323,25 @@ def lost_discrimination(table: pd.DataFrame, *, source: str, target: str) -> Fin
     known = table[table["auroc_p_holm"].notna()]
     n = len(known)
     if n == 0:
-        claim = f"discrimination on {target} is not defined: all answers are right, or all wrong"
         return Finding(
-            claim=sentence(claim), estimate=None, interval=None, n=0, method="AUROC"
+            claim=f"Discrimination on {target} is not defined: all answers are right, or all "
+            "wrong.",
+            method="AUROC",
         )
-    lower = int(
-        ((known["auroc_difference"] < 0) & (known["auroc_p_holm"] < 0.05)).sum()
-    )
-    before = decimal(float(known["auroc_source"].median()))
-    after = decimal(float(known["auroc"].median()))
+    shown = (known["auroc_difference"] < 0) & (known["auroc_p_holm"] < 0.05)
+    lower = int(shown.sum())
+    before = decimal(known["auroc_source"].median())
+    after = decimal(known["auroc"].median())
     of = "AUROC" if n == 1 else "median AUROC"
+    pairs = counted(lower, n, "pair")
     claim = f"{of} was {before} on {source} and {after} on {target}"
-    if extent(lower, n) == "none":
-        claim = f"{claim}; a loss was shown in {counted(0, n, 'pair')}"
+    if lower == 0:
+        claim = f"{claim}; a loss was shown in {pairs}"
     else:
-        claim = f"{claim}, lower in {counted(lower, n, 'pair')}"
-        claim = f"{claim}; a monotone map cannot restore it"
+        claim = f"{claim}, lower in {pairs}; a monotone map cannot restore it"
     return Finding(
-        claim=sentence(claim),
-        estimate=float(known["auroc_difference"].median()),
-        interval=None,
+        claim=claim,
+        estimate=known["auroc_difference"].median(),
         n=n,
         of="pairs",
         method="two-sample test of the AUROC (DeLong; Obuchowski by image)",
@@ -346,9 +360,6 @@ def text_beside_images(images: pd.DataFrame, text: pd.DataFrame) -> Finding:
     if text.empty or images.empty:
         return Finding(
             claim="Text was not measured beside images.",
-            estimate=None,
-            interval=None,
-            n=0,
             of="models",
             method="transfer cost",
         )
@@ -362,9 +373,8 @@ def text_beside_images(images: pd.DataFrame, text: pd.DataFrame) -> Finding:
         f"({n_text:,} LLMs, health against other subjects), a control that is not matched"
     )
     return Finding(
-        claim=sentence(claim),
+        claim=claim,
         estimate=image_cost - text_cost,
-        interval=None,
         n=n_images + n_text,
         of="models",
         method="difference of median transfer costs (Brier score), a description",
@@ -373,4 +383,4 @@ def text_beside_images(images: pd.DataFrame, text: pd.DataFrame) -> Finding:
 
 def _median_cost(overview: pd.DataFrame) -> float:
     """Return the median over elicitation methods of the median over models."""
-    return float(overview["median_cost"].median())
+    return overview["median_cost"].median()

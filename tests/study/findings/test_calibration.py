@@ -56,6 +56,39 @@ def test_overconfidence(gaps, start):
     assert "by answer" in finding.method
 
 
+@pytest.mark.parametrize(
+    ("gap", "part"),
+    [
+        (0.27, "too high by 27 percentage points: its mean was 79 %"),
+        (-0.27, "too low by 27 percentage points"),
+        (0.0, "was not clearly too high or too low"),
+    ],
+)
+def test_the_confidence_of_a_claim_is_a_probability_of_it(gap, part):
+    scores = overconfident(gap).assign(model="43 radiologists")
+    finding = calibration.overconfidence(
+        scores, "43 radiologists", SIDE, event="cancer"
+    )
+    assert part in finding.claim
+    assert "with cancer in 52 % of 4,549 answers" in finding.claim
+    assert "correct" not in finding.claim
+    assert not faults(finding)
+    errors = calibration.confident_errors(
+        scores.assign(
+            confidently_wrong=0.03,
+            confidently_wrong_low=0.02,
+            confidently_wrong_high=0.04,
+        ),
+        SIDE,
+        event="cancer",
+    )
+    assert "to 3 % of 2,184 answers without cancer (" in errors.claim
+    assert not faults(errors)
+    worth = calibration.skill(skilled(-0.4), SIDE, event="cancer")
+    assert "than giving every answer the prevalence of cancer (" in worth.claim
+    assert not faults(worth)
+
+
 def test_several_readers_taken_as_one_are_plural():
     scores = overconfident(0.3).assign(model="43 radiologists")
     finding = calibration.overconfidence(scores, "43 radiologists", SIDE)

@@ -3,6 +3,7 @@
 import doctest
 import math
 
+import numpy as np
 import pytest
 
 from medcal_nb.study.findings import Finding, finding
@@ -94,14 +95,18 @@ def test_sentence_has_one_point_and_leaves_names():
         "It surely carries over.",
         "0 of 5 models were overconfident.",
         "It helps 3 of 3 and harms 0 models.",
-        "No point",
-        "Two  spaces.",
         "word " * 41 + ".",
         "The AUROC was nan.",
     ],
 )
 def test_rules_find_what_may_not_be_said(claim):
     assert faults(finding_of(claim))
+
+
+def test_a_claim_is_made_a_whole_sentence():
+    finding = finding_of("two  models were tested", n=np.int64(3))
+    assert finding.claim == "Two models were tested."
+    assert type(finding.n) is int
 
 
 def test_rules_pass_what_can_be_cited():

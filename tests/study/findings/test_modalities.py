@@ -182,3 +182,27 @@ def test_small_groups_are_left_out_unless_all_are():
     table = pd.DataFrame({"n": [5, 50]})
     assert modalities.large_enough(table, 30)["n"].tolist() == [50]
     assert len(modalities.large_enough(table, 90)) == 2
+
+
+def test_slopes_by_reader():
+    """A reader whose log-odds are halved before they are true has a slope of one half."""
+    rng = np.random.default_rng(3)
+    parts = []
+    for name, slope in (("a", 1.0), ("b", 0.5)):
+        log_odds = rng.normal(0, 2, 4000)
+        rows = pd.DataFrame({"item_id": range(4000), "reader": name})
+        rows["confidence"] = 1 / (1 + np.exp(-log_odds))
+        rows["correct"] = rng.random(4000) < 1 / (1 + np.exp(-slope * log_odds))
+        parts.append(rows.assign(model="both", dataset="d", strategy="verbalized"))
+    graded = pd.concat(parts)
+    how = {"level": 0.95, "n_resamples": 200}
+    table, finding = modalities.slopes_by_reader(graded, rng=rng, **how)
+    assert table["reader"].tolist() == ["a", "b"]
+    assert table["slope"].to_numpy() == pytest.approx([1.0, 0.5], abs=0.1)
+    assert "slopes of two readers ran from 0.5" in finding.claim
+    assert finding.claim.endswith("clearly below 1 in one of two readers.")
+    assert not faults(finding)
+    assert len(finding.title) <= 60
+    alone, nothing = modalities.slopes_by_reader(parts[0], rng=rng, **how)
+    assert alone.empty
+    assert nothing.estimate is None

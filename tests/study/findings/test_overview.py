@@ -62,6 +62,8 @@ def test_headline_of_other_data_sets_speaks_of_the_last():
         {"model": "m", "side": ["a", "b"], "gap_low": [-1, 0.1], "gap_high": [-0.5, 1]}
     )
     assert headline(table) == "The model is overconfident on b"
+    title = "Confidence is too high for a probability of cancer"
+    assert headline(table, "cancer") == title
 
 
 def control(pairs):

@@ -22,6 +22,7 @@ def table(n=5, *, lowered=5, below=2, transferred_below=3, lower_auroc=4):
             "transfer_change_high": np.where(at < lowered, -0.01, 0.01),
             "skill_refitted": np.where(at < below, -0.02, 0.03),
             "skill_transferred": np.where(at < transferred_below, -0.2, 0.1),
+            "skill_known": 0.09,
             "auroc_source": 0.8,
             "auroc": 0.6,
             "auroc_difference": np.where(at < lower_auroc, -0.2, 0.0),
@@ -52,13 +53,8 @@ def test_the_estimates_are_those_of_the_table():
     assert transfer.lost_discrimination(none, **SIDES).estimate is None
 
 
-@pytest.mark.parametrize(
-    ("share", "low", "cost_low"),
-    [(0.82, 0.8, 0.05), (1.03, 0.9, 0.01), (np.nan, np.nan, -0.001)],
-)
-@pytest.mark.parametrize("pairs", [1, 35])
-def test_one_number_removes_a_share_or_there_is_no_cost(share, low, cost_low, pairs):
-    row = pd.Series(
+def removed(share=0.97, low=0.77, cost_low=0.01, pairs=1):
+    return pd.Series(
         {
             "share_removed": share,
             "share_removed_low": low,
@@ -69,6 +65,15 @@ def test_one_number_removes_a_share_or_there_is_no_cost(share, low, cost_low, pa
             "cost_high": 0.06,
         }
     )
+
+
+@pytest.mark.parametrize(
+    ("share", "low", "cost_low"),
+    [(0.82, 0.8, 0.05), (1.03, 0.9, 0.01), (np.nan, np.nan, -0.001)],
+)
+@pytest.mark.parametrize("pairs", [1, 35])
+def test_one_number_removes_a_share_or_there_is_no_cost(share, low, cost_low, pairs):
+    row = removed(share, low, cost_low, pairs)
     finding = transfer.one_number(row, target="medical images")
     assert not faults(finding), finding.claim
     assert ("not known" in finding.claim) == bool(np.isnan(share))
@@ -143,3 +148,23 @@ def test_text_stands_beside_images_where_it_was_measured():
     assert not faults(finding), finding.claim
     assert finding.estimate == pytest.approx(0.055 - 0.004)
     assert not faults(transfer.text_beside_images(images, text[:0]))
+
+
+def test_of_a_claim_the_base_rate_is_its_prevalence():
+    one = table(1, below=0, transferred_below=1)
+    skill = transfer.transferred_skill(one, target="screening", event="cancer")
+    assert skill.claim == (
+        "Confidence transferred by Platt scaling was worse than giving every answer the "
+        "prevalence of cancer on screening: Brier skill score −0.20, 0.090 with the "
+        "prevalence of cancer known, 0.030 refitted."
+    )
+    unknown = transfer.transferred_skill(
+        one.assign(skill_known=np.nan), target="screening"
+    )
+    assert "known" not in unknown.claim
+    number = transfer.one_number(removed(), target="screening", event="cancer")
+    assert "one number, the prevalence of cancer on screening, removed" in number.claim
+    temperature = transfer.temperature_transfer(one, **SIDES, event="cancer")
+    assert "giving every answer the prevalence of cancer" in temperature.claim
+    for finding in (skill, unknown, number, temperature):
+        assert not faults(finding)

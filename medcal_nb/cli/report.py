@@ -55,21 +55,22 @@ def report(
     """
     from medcal_nb.study.reporting import write_report
 
-    named = c.column_names(
-        confidence=confidence,
-        correct=correct,
-        answer=answer,
-        gold=gold,
-        item=item,
-        image=image,
-        model=model,
-        dataset=dataset,
-        strategy=strategy,
-    )
+    named = {
+        "confidence": confidence,
+        "correct": correct,
+        "answer": answer,
+        "gold": gold,
+        "item_id": item,
+        "image_id": image,
+        "reader": reader,
+        "model": model,
+        "dataset": dataset,
+        "strategy": strategy,
+    }
     page = write_report(
         file,
         to or Path(f"{file.stem}_report"),
-        named={**named, **({"reader": reader} if reader else {})},
+        named={ours: theirs for ours, theirs in named.items() if theirs is not None},
         percent=percent or None,
         decimal=decimal,
         parameters={

@@ -166,7 +166,7 @@ class Report:
         columns: Sequence[str] | None = None,
         turned: bool = False,
     ) -> None:
-        """Add a table: every number to ``report.json`` and a CSV, some columns to the page.
+        """Show a table and add it: all numbers to ``report.json`` and a CSV, some to the page.
 
         Parameters
         ----------
@@ -187,11 +187,14 @@ class Report:
         if turned:
             ends = [f"{one}{end}" for one in columns for end in ("", "_low", "_high")]
             table = table[[one for one in ends if one in table]]
+        from IPython.display import display
+
         rows = {name: table.to_dict("records")}
         self.note(section, **(_nested(table.iloc[-1]) if turned else rows))
         path = self.out_dir / "tables" / f"{name}.csv"
         path.write_text(table_csv(table), encoding="utf-8")
         shown = show_table(table, columns, rows=len(table), title=legend, turned=turned)
+        display(shown)
         part = {"kind": "table", "name": name, "turned": turned, "n": len(table)}
         part |= {"html": shown._repr_html_(), "n_columns": shown.cells.shape[1]}
         self._parts[section].append(part)

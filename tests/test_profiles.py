@@ -119,9 +119,7 @@ def test_mistakes_are_named(tmp_path, old, new, message):
 
 
 def test_unknown_profile_lists_the_known(tmp_path):
-    with pytest.raises(
-        MedcalError, match=r"no profile 'pockets': choose one of .*pocket"
-    ):
+    with pytest.raises(MedcalError, match=r"no profile 'pockets':.*pocket"):
         load_profile("pockets")
 
 

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from ._check import check_groups, check_level, check_pair, warn
 from .binned import N_BINS, bins_of
 from .intervals import note_few
-from .resampling import FloatArray, Interval, gathered
+from .resampling import FloatArray, Interval, distinct, gathered
 from .smooth import ici, local_linear
 
 DRAWS = 1000
@@ -95,7 +95,7 @@ def ece_interval(
     0.117 [0.089, 0.146]
     """
     c, y = check_pair(confidence, correct)
-    bins = np.unique(bins_of(c, n_bins, binning), return_inverse=True)[1]
+    bins = distinct(bins_of(c, n_bins, binning))[1]
     return _inverted(c, y, bins, groups, level, rng)
 
 

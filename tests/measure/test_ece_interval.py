@@ -166,7 +166,7 @@ def test_all_alike_and_certain(correct, rng):
 
 
 def test_one_image_alone_has_no_interval_and_few_are_warned_of(sample, rng):
-    with pytest.warns(MeasureWarning, match="all answers are of one image"):
+    with pytest.warns(MeasureWarning, match="all answers are of one"):
         found = measure.ece_interval(*sample, groups=np.zeros(300), rng=rng)
     assert np.isnan([found.low, found.high]).all()
     with pytest.warns(MeasureWarning, match="worth 4 equally large images"):

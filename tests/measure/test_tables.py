@@ -174,7 +174,7 @@ def test_metrics_table_resamples_images(graded):
 def test_undefined_metrics_name_their_group(graded, rng):
     graded.loc[graded["model"] == "a", "correct"] = True
     with pytest.warns(
-        MeasureWarning, match="model=a, dataset=d, strategy=s: undefined: all answers"
+        MeasureWarning, match="model=a, dataset=d, strategy=s: undefined: all"
     ):
         table = measure.metrics_table(graded, n_resamples=20, rng=rng)
     assert np.isnan(table.loc[0, "auroc"])
@@ -308,3 +308,18 @@ def test_slope_and_intercept_have_the_clip_that_maps_have_and_it_is_told(rng):
     intercept = measure.calibration_intercept(c, y, clip=0.005)
     assert row["intercept"] == pytest.approx(intercept)
     assert row["slope"] != pytest.approx(measure.calibration_slope(c, y, clip=1e-6))
+
+
+def test_the_same_answers_have_the_same_intervals_whatever_stands_beside_them(graded):
+    options = {"metrics": ["gap", "brier", "ece", "auroc"], "n_resamples": 50}
+    rng = np.random.default_rng(3)
+    both = measure.metrics_table(graded, by="model", rng=rng, **options)
+    alone = graded[graded["model"] == "b"]
+    again = measure.metrics_table(alone, by="model", rng=rng, **options)
+    pd.testing.assert_frame_equal(
+        again, both[both["model"] == "b"].reset_index(drop=True)
+    )
+    other = measure.metrics_table(
+        alone, by="model", rng=np.random.default_rng(4), **options
+    )
+    assert other["gap_low"].iloc[0] != again["gap_low"].iloc[0]

@@ -291,7 +291,6 @@ def test_the_summary_compares_three_on_the_same_cases(tmp_path):
         "to_right": 2,
         "to_wrong": 1,
         "right_model": 2,
-        "wrong_model": 2,
         "decided": 6,
         "deferred": 1,
         "ungraded": 1,

@@ -225,7 +225,7 @@ def _net_benefit_title(table: pd.DataFrame) -> str:
     cost = _range_of(rates)
     if rates.max() == table["exchange_rate"].max():
         cost = f"{rates.min():.1f} or more"
-    return f"{capital(label_of(widest))}, deferral pays at {cost} checks an error"
+    return f"{capital(label_of(widest))}, deferral pays at {cost} checks per error"
 
 
 def shifted_thresholds(

@@ -151,10 +151,10 @@ def test_net_benefit(paying, words):
 def test_the_title_names_the_stage_that_pays_longest():
     table = benefit({"uncorrected": [1.0], "refitted": [1.0, 2.0], "transferred": []})
     title = deferral.net_benefit(table, strategy="verbalized").title
-    assert title == "Refitted, deferral pays at 1.0 to 2.0 checks an error"
+    assert title == "Refitted, deferral pays at 1.0 to 2.0 checks per error"
     table = benefit({"refitted": [2.0, 4.0]})
     title = deferral.net_benefit(table, strategy="verbalized").title
-    assert title == "Refitted, deferral pays at 2.0 or more checks an error"
+    assert title == "Refitted, deferral pays at 2.0 or more checks per error"
 
 
 def test_certificates_that_are_hardly_ever_reached_are_not_listed():

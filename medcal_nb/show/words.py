@@ -133,6 +133,10 @@ LABELS = {
     "n_known": "labels until the intercept wins",
     "rival_is": "which is",
     "worse_than_base": "skill below 0",
+    "within_05": "within 5 points",
+    "n_min": "fewest labels tried",
+    "n_max": "most labels tried",
+    "n_draws": "samples",
     "at_bound": "T at its bound",
     "temperature_source": "T, source",
     "temperature_target": "T, target",
@@ -142,6 +146,7 @@ LABELS = {
 ROWS_SHOWN = 12
 _NAMES_IN = {
     *(
+        "model",
         "dataset",
         "strategy",
         "ensemble",
